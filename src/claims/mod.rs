@@ -1,0 +1,1 @@
+//! The eight claims as data, and the rules that turn measurements into verdicts.

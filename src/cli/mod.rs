@@ -1,0 +1,1 @@
+//! The command line: arguments, progress, messages and exit codes. The only group that prints.

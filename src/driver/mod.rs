@@ -1,0 +1,179 @@
+//! The seam between the engine and the systems: what every driver can do, and the one place where drivers are listed.
+//!
+//! A driver returns stamps and outcomes. It never records a latency, never paces, never retries on its own account
+//! without saying so, and never blocks longer than it was told to.
+
+mod kafka;
+mod redis;
+
+use crate::clock::Clock;
+use crate::result::{Description, Survives};
+use crate::scenario::{Cell, Software, System};
+use std::collections::BTreeMap;
+
+/// A broker's fault or a refusal, in words for the user.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DriverError {
+    /// The broker cannot be reached or went away.
+    #[error("{system}: connection lost to {address}: {cause}")]
+    Disconnected { system: System, address: String, cause: String },
+    /// The broker or the client library refused what was asked.
+    #[error("{system}: {action} refused: {cause}")]
+    Refused { system: System, action: String, cause: String },
+    /// Nothing came in time.
+    #[error("{system}: {action} got no answer within {seconds} s")]
+    TimedOut { system: System, action: String, seconds: u64 },
+    /// A reply that the protocol does not allow.
+    #[error("{system}: unreadable reply: {cause}")]
+    Protocol { system: System, cause: String },
+}
+
+/// One message on its way out. `payload` is the whole message, envelope included.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// Comes back in the [`Completion`]; at most `in_flight` slots exist per producer.
+    pub slot: u32,
+    /// Which of the producer's connections, `0..load.connections`.
+    pub connection: u16,
+    /// Which partition, channel, stream or list, `0..config.streams()`.
+    pub stream: u16,
+    pub payload: &'a [u8],
+}
+
+/// Whether the client library took a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    Taken,
+    /// Its queue or socket is full: back-pressure. Submit the same message again after [`Publisher::wait`].
+    Full,
+}
+
+/// How a message ended at its producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Acknowledged by the system (for Pub/Sub: replied to, which promises nothing).
+    Acked,
+    /// Refused; the system says that it does not hold it.
+    Failed,
+    /// Unknown: a time-out or a lost connection. Neither lost nor stored until the audit says so.
+    Indeterminate,
+}
+
+/// The end of one message at its producer.
+#[derive(Clone, Copy, Debug)]
+pub struct Completion {
+    pub slot: u32,
+    pub outcome: Outcome,
+    /// Read inside the delivery callback (Kafka) or when the reply is parsed (Redis), ns since the run's epoch.
+    pub at_ns: u64,
+}
+
+/// One producer. Used by exactly one thread, which also paces.
+pub trait Publisher: Send {
+    /// Hands over one message without blocking.
+    fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError>;
+    /// Writes out what `submit` has collected. Called after the last due message of each wake.
+    fn flush(&mut self) -> Result<(), DriverError>;
+    /// Returns at `until_ns` or earlier when completions came in, which it appends. Never returns later by design:
+    /// precision is that of the kernel's timers. With `until_ns` in the past it only collects what is there.
+    fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError>;
+    /// Reasons of failed and indeterminate messages so far, with their counts.
+    fn failures(&self) -> BTreeMap<String, u64>;
+}
+
+/// One delivered message, borrowed from the driver's buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    pub payload: &'a [u8],
+    /// Read when the consumer API yields the record, before decoding; ns since the run's epoch.
+    pub received_ns: u64,
+}
+
+/// One consumer of one subscription. Used by exactly one thread.
+pub trait Subscriber: Send {
+    /// Hands every message that is there to `sink`, waiting until `until_ns` for the first.
+    ///
+    /// Acknowledges (offset, XACK, removal from the processing list) what *earlier* calls handed out: the caller
+    /// has processed it by then.
+    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError>;
+    /// Acknowledges what is left and leaves. Bounded by a few seconds.
+    fn close(&mut self) -> Result<(), DriverError>;
+}
+
+/// What an audit read found, besides the messages it handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audit {
+    /// The system keeps what was delivered: all acknowledged messages should have been seen, save what `trimmed` says.
+    Retains {
+        /// The broker dropped the oldest entries by a limit that the scenario set (`MAXLEN`).
+        trimmed: bool,
+    },
+    /// The system gives messages up when they are taken: only undelivered ones should have been seen.
+    Remainder,
+    /// The system keeps nothing that could be read.
+    Nothing,
+}
+
+/// One system, ready for one cell on running brokers. Dropping it closes every connection it still holds.
+pub trait Driver: Send + Sync {
+    /// Makes the topic, stream or list of this cell, under a name no other cell uses, and proves it by one message
+    /// produced and consumed.
+    fn prepare(&self) -> Result<(), DriverError>;
+    /// Connects producer `producer`. Ready to send on return.
+    fn publisher(&self, producer: u16) -> Result<Box<dyn Publisher>, DriverError>;
+    /// Connects consumer `consumer` of subscription `subscription`. It receives everything published after this
+    /// returns (for a shared subscription: once all its consumers have returned).
+    fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError>;
+    /// Reads back what the broker still holds, without taking it away.
+    fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError>;
+    /// What an acknowledged message survives, by the system's own documentation and this cell's settings.
+    fn survives(&self) -> Survives;
+    /// Whether the reply to a publish is an acknowledgement; false for Pub/Sub and Kafka's `acks=0`.
+    fn acknowledges(&self) -> bool;
+    /// Versions and effective settings, read back from broker and client.
+    fn describe(&self) -> Result<Description, DriverError>;
+    /// Deletes what `prepare` made. Bounded by a few seconds.
+    fn clean_up(&self) -> Result<(), DriverError>;
+}
+
+/// Where a cell's brokers listen, and how its topic is to be named.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// `host:port` of each broker; for Redis the first is the primary.
+    pub addresses: Vec<String>,
+    /// Unique per cell and block, `[a-z0-9-]`: names the topic, channel, stream or list.
+    pub name: String,
+    pub clock: Clock,
+}
+
+/// Opens the driver for a cell.
+pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
+    match cell.config.system.software() {
+        Software::Kafka => kafka::open(cell, target),
+        Software::Redis => redis::open(cell, target),
+        Software::Fake => Err(DriverError::Refused {
+            system: System::Fake,
+            action: "open".into(),
+            cause: "the fake broker serves the self-check only".into(),
+        }),
+    }
+}
+
+/// A stand-in for a broker on loopback that answers at once: shows what the driver's own path costs (instrument
+/// floor). Stops when dropped.
+pub trait Reflector: Send {
+    fn addresses(&self) -> Vec<String>;
+}
+
+/// Starts the reflector for a system.
+pub fn reflector(system: System) -> Result<Box<dyn Reflector>, DriverError> {
+    match system.software() {
+        Software::Kafka => kafka::reflector(),
+        Software::Redis => redis::reflector(),
+        Software::Fake => Err(DriverError::Refused {
+            system,
+            action: "reflect".into(),
+            cause: "the fake broker needs no reflector".into(),
+        }),
+    }
+}

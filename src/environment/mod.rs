@@ -1,0 +1,47 @@
+//! Provides brokers and takes them away again: nothing that was started here outlives the run.
+
+use crate::scenario::{Software, SystemConfig};
+use std::path::PathBuf;
+
+/// Why a broker is not available, in words for the user with a remedy. Exit code 3.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EnvironmentError {
+    /// Something that must be installed first.
+    #[error("{what} not found: {remedy}")]
+    Missing { what: String, remedy: String },
+    #[error("{what}: {cause}\n{log_tail}")]
+    DidNotStart { what: String, cause: String, log_tail: String },
+    #[error("{what} died: {cause}\n{log_tail}")]
+    Died { what: String, cause: String, log_tail: String },
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A running broker (one or more nodes), however it came to be.
+pub trait Broker: Send {
+    fn software(&self) -> Software;
+    /// `host:port` of each node.
+    fn addresses(&self) -> Vec<String>;
+    /// Process ids on this machine; empty for brokers that we did not start.
+    fn pids(&self) -> Vec<u32>;
+    /// An error as soon as a node is gone that nobody took away.
+    fn check(&mut self) -> Result<(), EnvironmentError>;
+    /// Last `lines` lines of the broker's log.
+    fn log_tail(&self, lines: usize) -> String;
+    /// Where its data lies, if here.
+    fn data_dir(&self) -> Option<PathBuf>;
+    /// From process start to accepting clients, ns; `None` when it ran before.
+    fn started_in_ns(&self) -> Option<u64>;
+    /// Stops it and deletes its data. Bounded by a few seconds.
+    fn stop(&mut self) -> Result<(), EnvironmentError>;
+}
+
+/// A way to have brokers.
+pub trait Environment {
+    /// `native`, `external`, …: goes into the results.
+    fn name(&self) -> &'static str;
+    /// Network path between harness and broker, in words.
+    fn network_path(&self) -> &'static str;
+    /// A broker for this configuration, accepting clients on return. A started one is fresh: no data, no history.
+    fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError>;
+}

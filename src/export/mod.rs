@@ -1,0 +1,1 @@
+//! Other formats of a run: `.hgrm`. Reads results only; needs no broker.

@@ -1,0 +1,36 @@
+//! brokerbench: measures messaging on Apache Kafka and Redis and accounts for every message.
+//!
+//! # Layout
+//! Each group imports only from groups above it; `tests/layers.rs` checks that.
+//!
+//! | group | what lives there |
+//! |---|---|
+//! | [`units`], [`clock`] | quantities with units; the one monotonic epoch of a run |
+//! | [`schedule`], [`payload`], [`stats`], [`record`] | the measuring core: when to send, what to send, what to conclude, what happened |
+//! | [`scenario`], [`result`] | what the user asks for; what a run leaves on disk |
+//! | [`driver`] | speaks to one system; returns stamps and outcomes, records nothing |
+//! | [`environment`] | provides brokers and takes them away again |
+//! | [`engine`] | runs one cell: pace, warm up, measure, drain, audit, judge its own instrument |
+//! | [`study`] | cells, blocks and their order; the instrument's self-check |
+//! | [`claims`] | the eight claims as data and their verdict rules |
+//! | [`cli`] | arguments, progress, messages, exit codes |
+//!
+//! Beside that line, [`export`] and [`report`] read [`result`] (with `units` and `stats`) only: they need no broker.
+#![deny(unsafe_code)]
+
+pub mod claims;
+pub mod cli;
+pub mod clock;
+pub mod driver;
+pub mod engine;
+pub mod environment;
+pub mod export;
+pub mod payload;
+pub mod record;
+pub mod report;
+pub mod result;
+pub mod scenario;
+pub mod schedule;
+pub mod stats;
+pub mod study;
+pub mod units;

@@ -1,0 +1,1 @@
+//! What happened: histograms, windows and the ledger.

@@ -1,0 +1,176 @@
+//! The raw files of one cell: what the engine leaves and every table and chart is computed from.
+//!
+//! `accounting.json` is a [`CellRecord`]; `windows.csv` has one [`WindowRow`] per second; `events.ndjson` one
+//! [`Event`] per line; `latency.hlog` one interval histogram per second and [`Metric`], see [`super::hlog`].
+//! Nothing derived is stored here that could be computed from these files.
+
+use super::summary::{Counts, Outcome, Resources, Survives};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `accounting.json`: identity, books, resources and gates of one cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellRecord {
+    pub schema: u32,
+    pub label: String,
+    pub system: String,
+    pub variant: Option<String>,
+    pub nodes: u16,
+    /// The matrix point.
+    pub cell: String,
+    pub block: u32,
+    pub open_loop: bool,
+    pub subscriptions: u16,
+    pub message_bytes: u64,
+    /// The measured window, ns since the run's epoch; `None` when it never began.
+    pub window_start_ns: Option<u64>,
+    pub window_end_ns: Option<u64>,
+    /// How long warm-up took until steady, ns.
+    pub warm_up_ns: u64,
+    pub outcome: Outcome,
+    /// Why the outcome is not `ok`, in words.
+    pub outcome_because: Vec<String>,
+    pub survives: Survives,
+    pub counts: Counts,
+    /// Counts of each subscription, in order.
+    pub subscriptions_counts: Vec<Counts>,
+    /// Reasons of failed and indeterminate messages.
+    pub failures: BTreeMap<String, u64>,
+    pub resources: Resources,
+    /// Every gate with its value and whether it held. A failed gate of the harness makes the cell invalid.
+    pub gates: Vec<Gate>,
+    /// Instrument floor against the reflector: metric name → quantile name (`p50`, `p99`, …) → ns.
+    pub floor: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Values above the histograms' range, kept at its end; counted here.
+    pub saturated_samples: u64,
+    /// Still unanswered when the drain ended; recorded as "at least" in the histograms.
+    pub censored: u64,
+    /// Messages acknowledged (sent, where a reply promises nothing) and consumed inside the window: the base of
+    /// goodput. Open model: planned in the window, whenever finished. Closed model: finished in the window.
+    pub window_acked: u64,
+    pub window_consumed: u64,
+    pub window_sent: u64,
+    /// Planned inside the window; `None` in the closed model.
+    pub window_planned: Option<u64>,
+    /// Effective settings read back from broker and client.
+    pub description: Description,
+    /// Ended early by the user.
+    pub interrupted: bool,
+    /// A broker or driver error that ended the cell early, in words.
+    pub error: Option<String>,
+}
+
+/// A check on the measurement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    pub name: String,
+    pub held: bool,
+    /// Whose fault a failure is: the harness's makes the cell invalid, the broker's is a result.
+    pub blames: Blame,
+    /// Found value and limit, in words with units.
+    pub found: String,
+    pub limit: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Blame {
+    Harness,
+    Broker,
+}
+
+/// Versions and effective settings of broker and client, secrets removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Description {
+    /// Such as `Apache Kafka 4.4.0` or `Redis 8.2.3`.
+    pub broker_version: String,
+    /// Non-default or decisive broker settings, read back from the broker.
+    pub broker_config: BTreeMap<String, String>,
+    pub topic_config: BTreeMap<String, String>,
+    /// Such as `librdkafka 2.12.1 (rdkafka 0.39)`.
+    pub client_version: String,
+    pub client_config: BTreeMap<String, String>,
+}
+
+/// One second of a cell; `second` counts from the start of the load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Default)]
+pub struct WindowRow {
+    pub second: u32,
+    /// `warm-up`, `measure` or `drain`.
+    pub phase: String,
+    /// Start of this second, ns since the run's epoch.
+    pub start_ns: u64,
+    pub offered_messages: Option<u64>,
+    pub sent_messages: u64,
+    pub acked_messages: u64,
+    pub consumed_messages: u64,
+    pub offered_bytes: Option<u64>,
+    pub sent_bytes: u64,
+    pub acked_bytes: u64,
+    pub consumed_bytes: u64,
+    /// Acknowledged (or sent) and not yet consumed by the slowest subscription, at the end of this second.
+    pub backlog_messages: u64,
+    pub publish_p50_ns: Option<u64>,
+    pub publish_p99_ns: Option<u64>,
+    pub end_to_end_p50_ns: Option<u64>,
+    pub end_to_end_p99_ns: Option<u64>,
+    pub schedule_lag_p99_ns: Option<u64>,
+    pub client_cpu_percent: Option<f64>,
+    pub broker_cpu_percent: Option<f64>,
+    pub broker_rss_bytes: Option<u64>,
+}
+
+/// Something that happened during a cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    pub at_ns: u64,
+    /// `phase`, `steady`, `warning`, `broker`, `interrupt`.
+    pub kind: String,
+    pub text: String,
+}
+
+/// The four latencies. Their names are the tags of `latency.hlog`; warm-up carries `warm-up.` in front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    Publish,
+    EndToEnd,
+    Service,
+    ScheduleLag,
+}
+
+impl Metric {
+    pub const ALL: [Self; 4] = [Self::Publish, Self::EndToEnd, Self::Service, Self::ScheduleLag];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::EndToEnd => "end_to_end",
+            Self::Service => "service",
+            Self::ScheduleLag => "schedule_lag",
+        }
+    }
+}
+
+/// One interval histogram, as it goes into `latency.hlog`.
+#[derive(Clone, Debug)]
+pub struct Interval {
+    pub metric: Metric,
+    pub warm_up: bool,
+    /// ns since the run's epoch.
+    pub start_ns: u64,
+    pub length_ns: u64,
+    /// Values in ns.
+    pub histogram: hdrhistogram::Histogram<u64>,
+}
+
+/// Everything the engine hands over for one cell.
+#[derive(Clone, Debug)]
+pub struct CellOutput {
+    pub record: CellRecord,
+    pub windows: Vec<WindowRow>,
+    pub events: Vec<Event>,
+    pub intervals: Vec<Interval>,
+    /// Tail of the broker's log.
+    pub broker_log: String,
+}

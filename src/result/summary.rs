@@ -1,0 +1,190 @@
+//! `summary.json`: the first public interface. Field names are fixed; an unmeasured value is `null`, never 0.
+//!
+//! Versioned by [`SCHEMA`]; a change of meaning or a removed field raises it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of `summary.json`, `manifest.json` and the files of a cell.
+pub const SCHEMA: u32 = 1;
+
+/// One run of one scenario.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    pub schema: u32,
+    /// Name of the run folder.
+    pub run: String,
+    pub status: Status,
+    /// The exit code that `run` ended with for this scenario.
+    pub exit_code: u8,
+    pub scenario: String,
+    pub profile: Option<String>,
+    /// `native`, `external`, `docker` or `fake`.
+    pub environment: String,
+    /// One per label × matrix point × block.
+    pub cells: Vec<CellSummary>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    Complete,
+    /// At least one cell is spoilt by the harness, or a broker died that should not have.
+    Invalid,
+    Interrupted,
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CellSummary {
+    pub label: String,
+    pub system: String,
+    /// What distinguishes this label from the system's defaults, such as `nodes=3`; `null` at defaults.
+    pub variant: Option<String>,
+    pub nodes: u16,
+    /// The matrix point, such as `load.rate=1k/s`.
+    pub cell: String,
+    /// Counted from 1.
+    pub block: u32,
+    pub valid: bool,
+    pub invalid_because: Vec<String>,
+    pub outcome: Outcome,
+    pub survives: Survives,
+    /// Whether the scenario's guarantee held; `null` for `guarantee: none`.
+    pub judged: Option<Judged>,
+    pub counts: Counts,
+    pub latency: Latencies,
+    pub rates: Rates,
+    pub resources: Resources,
+    pub faults: Vec<Fault>,
+    /// Paths relative to the run folder, by kind: `latency`, `windows`, `events`, `accounting`, `broker_log`.
+    pub files: BTreeMap<String, String>,
+}
+
+/// What the broker did; a result, whatever it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Ok,
+    /// The offered rate was not reached or the backlog grew.
+    Overloaded,
+    /// No steady state within the warm-up limit, or the window's halves disagree.
+    Unsteady,
+    /// Lost, corrupt, duplicate or disordered beyond what the system promises.
+    Violated,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judged {
+    Pass,
+    Fail,
+    Inconclusive,
+    /// The system cannot promise the guarantee at these settings.
+    Cannot,
+}
+
+/// Survival class: what an acknowledged message survives by the system's own documentation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct Survives {
+    pub process_kill: bool,
+    pub power_loss: bool,
+    pub node_loss: bool,
+    pub copies: u16,
+    /// The settings that decide it and the consumer's acknowledge policy, in words.
+    pub because: String,
+}
+
+/// Messages over the whole run, warm-up included. Per (message, subscription) pair from `delivered` on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct Counts {
+    /// Scheduled by the load model; `null` in the closed model.
+    pub planned: Option<u64>,
+    pub sent: Option<u64>,
+    /// `null` where a reply promises nothing (Pub/Sub, acks=0).
+    pub acked: Option<u64>,
+    pub failed: Option<u64>,
+    pub indeterminate: Option<u64>,
+    pub delivered: Option<u64>,
+    /// Still in the broker, not delivered by the deadline.
+    pub undelivered: Option<u64>,
+    /// Neither delivered nor in the broker.
+    pub lost: Option<u64>,
+    /// Acknowledged and absent from the audit though it should be there; `null` without an audit.
+    pub broker_lost: Option<u64>,
+    pub duplicate: Option<u64>,
+    /// Failed, yet seen.
+    pub phantom: Option<u64>,
+    pub corrupt: Option<u64>,
+    /// First deliveries behind a later one of the same producer and lane.
+    pub reordered: Option<u64>,
+    /// Messages of another run or of nobody.
+    pub foreign: Option<u64>,
+    /// Sends delayed by the in-flight limit or a full client queue.
+    pub backpressured: Option<u64>,
+}
+
+/// `null` where the load model or the system has no such latency.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct Latencies {
+    /// acked − planned.
+    pub publish: Option<Quantiles>,
+    /// received − planned, of the last subscription.
+    pub end_to_end: Option<Quantiles>,
+    /// acked − sent.
+    pub service: Option<Quantiles>,
+    /// sent − planned.
+    pub schedule_lag: Option<Quantiles>,
+}
+
+/// Of the measured window. A quantile is `null` with fewer than 10 samples beyond it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct Quantiles {
+    pub count: u64,
+    pub p50_ns: Option<u64>,
+    pub p90_ns: Option<u64>,
+    pub p99_ns: Option<u64>,
+    pub p99_9_ns: Option<u64>,
+    pub p99_99_ns: Option<u64>,
+    pub max_ns: Option<u64>,
+}
+
+/// Means over the measured window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct Rates {
+    /// `null` in the closed model.
+    pub offered_per_s: Option<f64>,
+    pub sent_per_s: Option<f64>,
+    pub acked_per_s: Option<f64>,
+    /// Pairs of message and subscription.
+    pub consumed_per_s: Option<f64>,
+    /// Acknowledged and received by all subscriptions.
+    pub goodput_per_s: Option<f64>,
+    pub goodput_bytes_per_s: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct Resources {
+    pub client_cpu_ns_per_message: Option<f64>,
+    pub client_peak_rss_bytes: Option<u64>,
+    pub broker_cpu_ns_per_message: Option<f64>,
+    pub broker_peak_rss_bytes: Option<u64>,
+    /// The resource that ran out: `generator-cpu`, `broker-cpu`, `machine-cpu`; `null` when none did.
+    pub saturated: Option<String>,
+}
+
+/// A fault and the recovery from it. None in plain load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct Fault {
+    pub kind: String,
+    pub target: String,
+    pub planned_at_ns: Option<u64>,
+    pub took_effect_at_ns: Option<u64>,
+    pub healed_at_ns: Option<u64>,
+    pub rto_publish_ns: Option<u64>,
+    pub rto_deliver_ns: Option<u64>,
+    pub rto_90_ns: Option<u64>,
+    pub rpo_messages: Option<u64>,
+    pub rpo_ns: Option<u64>,
+}

@@ -1,0 +1,148 @@
+//! The systems that are compared and the settings each understands.
+//!
+//! These are plain types: drivers and environments consume them, nothing here talks to a broker.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What is compared. Redis is never one column: its three primitives promise different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum System {
+    Kafka,
+    RedisPubsub,
+    RedisStreams,
+    RedisLists,
+    /// The in-process broker of the self-check. Never accepted in a scenario file, never shown in a table.
+    #[schemars(skip)]
+    Fake,
+}
+
+/// The broker software that a system runs on: what an environment starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Software {
+    Kafka,
+    Redis,
+    Fake,
+}
+
+impl System {
+    /// Every system that a scenario may name, in the order of tables and legends.
+    pub const ALL: [Self; 4] = [Self::Kafka, Self::RedisPubsub, Self::RedisStreams, Self::RedisLists];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka",
+            Self::RedisPubsub => "redis-pubsub",
+            Self::RedisStreams => "redis-streams",
+            Self::RedisLists => "redis-lists",
+            Self::Fake => "fake",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|system| system.name() == name)
+    }
+
+    pub const fn software(self) -> Software {
+        match self {
+            Self::Kafka => Software::Kafka,
+            Self::RedisPubsub | Self::RedisStreams | Self::RedisLists => Software::Redis,
+            Self::Fake => Software::Fake,
+        }
+    }
+}
+
+impl fmt::Display for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Everything one labelled system of a scenario is set to, defaults filled in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SystemConfig {
+    pub system: System,
+    /// Brokers of the cluster; 1 unless the scenario says otherwise.
+    pub nodes: u16,
+    /// Raw broker settings: `server.properties` keys for Kafka, `redis.conf` directives for Redis.
+    pub broker: BTreeMap<String, String>,
+    /// Kafka only.
+    pub topic: Topic,
+    /// Raw librdkafka settings for every client of this system; Kafka only.
+    pub client: BTreeMap<String, String>,
+    /// Redis only: how many channels, streams or lists the load is spread over.
+    pub keys: u16,
+    /// Redis Streams only: `MAXLEN ~` of every XADD, in entries; `None` never trims.
+    pub maxlen: Option<u64>,
+    pub consume: Consume,
+}
+
+/// Kafka's topic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Topic {
+    /// Partitions of the topic.
+    pub partitions: u16,
+    /// Copies of each partition (replication factor).
+    pub replicas: u16,
+    /// Raw topic settings, such as `flush.messages`.
+    pub config: BTreeMap<String, String>,
+}
+
+/// How consumers take and acknowledge messages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Consume {
+    /// Most messages one request may bring: `COUNT` of XREADGROUP and BLMPOP, `max.poll.records` in Kafka's terms.
+    pub batch: u32,
+    /// Redis Lists only.
+    pub mode: ListMode,
+}
+
+/// What happens to a list element when a consumer takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListMode {
+    /// BLMPOP: taken and gone; lost if the consumer dies before it is processed.
+    Pop,
+    /// LMOVE to a processing list, removed from there after processing.
+    Reliable,
+}
+
+impl Default for Topic {
+    fn default() -> Self {
+        Self { partitions: 1, replicas: 1, config: BTreeMap::new() }
+    }
+}
+
+impl Default for Consume {
+    fn default() -> Self {
+        Self { batch: 500, mode: ListMode::Pop }
+    }
+}
+
+impl SystemConfig {
+    /// The defaults of `system`, before a scenario sets anything.
+    pub fn defaults(system: System) -> Self {
+        Self {
+            system,
+            nodes: 1,
+            broker: BTreeMap::new(),
+            topic: Topic::default(),
+            client: BTreeMap::new(),
+            keys: 1,
+            maxlen: (system == System::RedisStreams).then_some(1_000_000),
+            consume: Consume::default(),
+        }
+    }
+
+    /// Partitions, channels, streams or lists that one connection spreads its messages over.
+    pub fn streams(&self) -> u16 {
+        if self.system == System::Kafka { self.topic.partitions } else { self.keys }
+    }
+}

@@ -1,0 +1,1 @@
+//! What a finished measurement allows to conclude.

@@ -1,0 +1,1 @@
+//! Cells, blocks and their order.

@@ -1,0 +1,248 @@
+//! Quantities with mandatory units: `10s`, `1KiB`, `50k/s`.
+//!
+//! A bare number is refused, because "5" has meant seconds, milliseconds and minutes in the tools of this field.
+//! Parsing and printing are inverse to each other: what [`std::fmt::Display`] writes, [`std::str::FromStr`] reads.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+/// Why a text is not a quantity. Says what was found and what is expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{found}` is not a {kind}: {problem}; write it like {example}")]
+pub struct UnitError {
+    kind: &'static str,
+    found: String,
+    problem: String,
+    example: &'static str,
+}
+
+/// A span of time with nanosecond resolution. Text form: `250us`, `5ms`, `10s`, `3m`, `2h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Span(pub u64);
+
+/// A number of bytes. Text form: `100B`, `1KiB`, `16MiB`, `1MB` (decimal), `1GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Bytes(pub u64);
+
+/// Messages a second, held in millionths so that schedules stay exact. Text form: `500/s`, `10k/s`, `1.5M/s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rate {
+    micro_per_s: u64,
+}
+
+const SPAN: (&str, &str) = ("duration", "`250us`, `5ms`, `10s`, `3m` or `2h`");
+const BYTES: (&str, &str) = ("size", "`100B`, `1KiB`, `16MiB` or `1MB`");
+const RATE: (&str, &str) = ("rate", "`500/s`, `10k/s` or `1.5M/s`");
+
+const SPAN_UNITS: &[(&str, u64)] = &[
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+];
+const BYTE_UNITS: &[(&str, u64)] = &[
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("KB", 1_000),
+    ("B", 1),
+];
+const RATE_UNITS: &[(&str, u64)] = &[("M/s", 1_000_000_000_000), ("k/s", 1_000_000_000), ("/s", 1_000_000)];
+
+impl Span {
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(seconds * 1_000_000_000)
+    }
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis * 1_000_000)
+    }
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+    pub fn secs_f64(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+    pub const fn std(self) -> std::time::Duration {
+        std::time::Duration::from_nanos(self.0)
+    }
+}
+
+impl Rate {
+    pub const fn per_second(messages: u64) -> Self {
+        Self { micro_per_s: messages * 1_000_000 }
+    }
+    /// From a measured rate; below one message in a million seconds it is zero.
+    pub fn from_f64(per_second: f64) -> Self {
+        Self { micro_per_s: (per_second.max(0.0) * 1e6).round() as u64 }
+    }
+    pub const fn micro_per_s(self) -> u64 {
+        self.micro_per_s
+    }
+    pub fn per_s(self) -> f64 {
+        self.micro_per_s as f64 / 1e6
+    }
+}
+
+/// Splits `12.5ms` into its number, as written, and its unit.
+fn split(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_')).unwrap_or(text.len());
+    (&text[..end], text[end..].trim_start())
+}
+
+/// Parses `text` against a table of units (scale in base units); exact for whole numbers.
+fn parse(text: &str, (kind, example): (&'static str, &'static str), units: &[(&str, u64)]) -> Result<u64, UnitError> {
+    let fail = |problem: String| UnitError { kind, found: text.to_owned(), problem, example };
+    let (number, unit) = split(text.trim());
+    let number = number.replace('_', "");
+    if number.is_empty() {
+        return Err(fail("it does not start with a number".into()));
+    }
+    if unit.is_empty() {
+        return Err(fail("the unit is missing".into()));
+    }
+    let names = || units.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let scale = units.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale);
+    let scale = scale.ok_or_else(|| fail(format!("unknown unit `{unit}` (known: {})", names())))?;
+    let value = match number.parse::<u64>() {
+        Ok(whole) => whole.checked_mul(scale),
+        Err(_) => {
+            let value = number.parse::<f64>().map_err(|_| fail(format!("`{number}` is not a number")))?;
+            let value = (value * scale as f64).round();
+            (value < u64::MAX as f64).then_some(value as u64)
+        }
+    };
+    value.ok_or_else(|| fail("it is too large".into()))
+}
+
+/// Prints with the largest unit that divides the value exactly.
+fn print(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> fmt::Result {
+    let (name, scale) = units
+        .iter()
+        .find(|(_, scale)| value >= *scale && value.is_multiple_of(*scale))
+        .or(units.last())
+        .copied()
+        .unwrap_or(("", 1));
+    write!(f, "{}{name}", value / scale)
+}
+
+impl FromStr for Span {
+    type Err = UnitError;
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        parse(text, SPAN, SPAN_UNITS).map(Self)
+    }
+}
+impl FromStr for Bytes {
+    type Err = UnitError;
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        parse(text, BYTES, BYTE_UNITS).map(Self)
+    }
+}
+impl FromStr for Rate {
+    type Err = UnitError;
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        parse(text, RATE, RATE_UNITS).map(|micro_per_s| Self { micro_per_s })
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { f.write_str("0s") } else { print(f, self.0, SPAN_UNITS) }
+    }
+}
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print(f, self.0, BYTE_UNITS)
+    }
+}
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.micro_per_s.is_multiple_of(1_000_000) {
+            print(f, self.micro_per_s, RATE_UNITS)
+        } else {
+            write!(f, "{}/s", self.per_s())
+        }
+    }
+}
+
+/// Serde and JSON Schema by way of the text form: the unit is part of the value in every file.
+macro_rules! as_text {
+    ($type:ty, $name:literal, $pattern:literal, $what:literal) => {
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": $pattern, "description": $what })
+            }
+        }
+    };
+}
+as_text!(Span, "Duration", r"^[0-9][0-9_.]*\s*(ns|us|ms|s|m|h)$", "A duration with its unit, such as 10s");
+as_text!(Bytes, "Size", r"^[0-9][0-9_.]*\s*(B|kB|KB|KiB|MB|MiB|GB|GiB)$", "A size with its unit, such as 1KiB");
+as_text!(Rate, "Rate", r"^[0-9][0-9_.]*\s*(|k|M)/s$", "Messages a second with the unit, such as 10k/s");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn known_values() {
+        assert_eq!("10s".parse(), Ok(Span::from_secs(10)));
+        assert_eq!("1.5ms".parse(), Ok(Span(1_500_000)));
+        assert_eq!("1KiB".parse(), Ok(Bytes(1024)));
+        assert_eq!("1GB".parse(), Ok(Bytes(1_000_000_000)));
+        assert_eq!("10k/s".parse(), Ok(Rate::per_second(10_000)));
+        assert_eq!("1.5M/s".parse(), Ok(Rate::per_second(1_500_000)));
+    }
+
+    #[test]
+    fn refusals_say_what_is_wrong_and_what_is_right() {
+        let missing = "10".parse::<Span>().unwrap_err().to_string();
+        assert!(missing.contains("unit is missing") && missing.contains("`10s`"), "{missing}");
+        let unknown = "5 junk".parse::<Span>().unwrap_err().to_string();
+        assert!(unknown.contains("unknown unit `junk`"), "{unknown}");
+        assert!("".parse::<Bytes>().is_err());
+        assert!("1.2.3s".parse::<Span>().is_err());
+        assert!("99999999999999999999GiB".parse::<Bytes>().is_err());
+        assert!("-5/s".parse::<Rate>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_read_back(ns in 0u64..1u64 << 60, bytes in 0u64..1u64 << 60, rate in 0u64..10_000_000) {
+            prop_assert_eq!(Span(ns).to_string().parse(), Ok(Span(ns)));
+            prop_assert_eq!(Bytes(bytes).to_string().parse(), Ok(Bytes(bytes)));
+            prop_assert_eq!(Rate::per_second(rate).to_string().parse(), Ok(Rate::per_second(rate)));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,40}") {
+            let _ = text.parse::<Span>();
+            let _ = text.parse::<Bytes>();
+            let _ = text.parse::<Rate>();
+        }
+    }
+}
