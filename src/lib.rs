@@ -5,7 +5,7 @@
 //!
 //! | group | what lives there |
 //! |---|---|
-//! | [`units`], [`clock`] | quantities with units; the one monotonic epoch of a run |
+//! | [`units`], [`clock`], [`random`] | quantities with units; the one monotonic epoch of a run; seeded randomness |
 //! | [`schedule`], [`payload`], [`stats`], [`record`] | the measuring core: when to send, what to send, what to conclude, what happened |
 //! | [`scenario`], [`result`] | what the user asks for; what a run leaves on disk |
 //! | [`driver`] | speaks to one system; returns stamps and outcomes, records nothing |
@@ -26,6 +26,7 @@ pub mod engine;
 pub mod environment;
 pub mod export;
 pub mod payload;
+pub mod random;
 pub mod record;
 pub mod report;
 pub mod result;

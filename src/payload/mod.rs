@@ -1,1 +1,7 @@
-//! What messages are made of.
+//! What messages are made of: an envelope that identifies each one, and a body of known compressibility.
+
+mod body;
+mod envelope;
+
+pub use body::{Bodies, Body, BodyError, BodyKind};
+pub use envelope::{COMPACT, Envelope, FULL, Reading, read};
