@@ -3,6 +3,7 @@
 //! A driver returns stamps and outcomes. It never records a latency, never paces, never retries on its own account
 //! without saying so, and never blocks longer than it was told to.
 
+pub mod fake;
 mod kafka;
 mod redis;
 

@@ -1,5 +1,7 @@
 //! Provides brokers and takes them away again: nothing that was started here outlives the run.
 
+pub mod process;
+
 use crate::scenario::{Software, SystemConfig};
 use std::path::PathBuf;
 

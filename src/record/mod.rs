@@ -1,1 +1,13 @@
-//! What happened: histograms, windows and the ledger.
+//! What happened: which messages, how many in each second, how late.
+//!
+//! Every recorder here belongs to one thread; threads hand their recorders over when they end. Nothing locks.
+
+mod histograms;
+mod ledger;
+mod seqset;
+mod tally;
+
+pub use histograms::{Harvest, LatencyRecorder, TIMERS, Timer, new_histogram};
+pub use ledger::{AuditBook, Books, Consumed, Counted, LaneKey, Produced};
+pub use seqset::SeqSet;
+pub use tally::{SECOND_NS, Tally};

@@ -1,1 +1,3 @@
-//! Cells, blocks and their order.
+//! Cells, blocks and their order; and the self-check of the instrument.
+
+pub mod selfcheck;

@@ -1,0 +1,238 @@
+//! The in-process broker of the self-check: its truth is known, because it is computed and not measured.
+//!
+//! It is one serial server. A message that arrives at `a` is done at `max(a, done before) + service`, later if a stall
+//! is in the way; that computed time is its `acked` and its `received` stamp. Its numbers never reach a table: no
+//! environment provides it and no scenario can name it.
+
+use super::{Audit, Completion, Driver, DriverError, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber};
+use crate::clock::Clock;
+use crate::result::{Description, Survives};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What the fake broker does to messages. Times in ns; message numbers count arrivals from 0.
+#[derive(Clone, Debug, Default)]
+pub struct Behaviour {
+    /// Time to serve one message, one after the other.
+    pub service_ns: u64,
+    /// Added to every answer, for all messages at once.
+    pub delay_ns: u64,
+    /// (from, for how long) after the first arrival, nothing is served.
+    pub stall: Option<(u64, u64)>,
+    /// Acknowledged and forgotten: neither delivered nor kept.
+    pub ack_then_lose: Vec<u64>,
+    /// Acknowledged and kept, but not delivered.
+    pub withhold: Vec<u64>,
+    pub duplicate: Vec<u64>,
+    /// Delivered after its successor.
+    pub swap: Vec<u64>,
+    pub corrupt: Vec<u64>,
+    /// Refused.
+    pub refuse: Vec<u64>,
+    /// Refused, and delivered all the same.
+    pub refuse_yet_deliver: Vec<u64>,
+    /// Whether what was acknowledged is kept for the audit. Costs memory.
+    pub keep: bool,
+}
+
+/// One fake broker.
+pub struct Fake {
+    shared: Arc<Mutex<Server>>,
+    clock: Clock,
+    keep: bool,
+}
+
+struct Server {
+    behaviour: Behaviour,
+    arrivals: u64,
+    first_arrival_ns: u64,
+    free_at_ns: u64,
+    /// (visible from, message), by subscription.
+    queues: Vec<VecDeque<(u64, Vec<u8>)>>,
+    held_back: Option<(u64, Vec<u8>)>,
+    kept: Vec<Vec<u8>>,
+}
+
+impl Fake {
+    pub fn new(behaviour: Behaviour, subscriptions: u16, clock: Clock) -> Self {
+        let keep = behaviour.keep;
+        let server = Server {
+            behaviour,
+            arrivals: 0,
+            first_arrival_ns: 0,
+            free_at_ns: 0,
+            queues: vec![VecDeque::new(); usize::from(subscriptions)],
+            held_back: None,
+            kept: Vec::new(),
+        };
+        Self { shared: Arc::new(Mutex::new(server)), clock, keep }
+    }
+}
+
+impl Server {
+    /// Takes one message in; returns when its answer is visible and what it is.
+    fn serve(&mut self, arrival_ns: u64, payload: &[u8]) -> (u64, Outcome) {
+        let number = self.arrivals;
+        self.arrivals += 1;
+        if number == 0 {
+            self.first_arrival_ns = arrival_ns;
+        }
+        let is = |list: &[u64]| list.contains(&number);
+        let b = &self.behaviour;
+        let mut start = arrival_ns.max(self.free_at_ns);
+        if let Some((from, length)) = b.stall {
+            let (from, to) = (self.first_arrival_ns + from, self.first_arrival_ns + from + length);
+            if start >= from && start < to {
+                start = to;
+            }
+        }
+        self.free_at_ns = start + b.service_ns;
+        let visible = self.free_at_ns + b.delay_ns;
+        let refused = is(&b.refuse) || is(&b.refuse_yet_deliver);
+        let forgotten = is(&b.ack_then_lose) || is(&b.refuse);
+        let withheld = is(&b.withhold);
+        let (swap, twice, corrupt) = (is(&b.swap), is(&b.duplicate), is(&b.corrupt));
+        if !forgotten && self.behaviour.keep {
+            self.kept.push(payload.to_vec());
+        }
+        if !forgotten && !withheld {
+            let mut message = payload.to_vec();
+            if corrupt && let Some(last) = message.last_mut() {
+                *last ^= 1;
+            }
+            if swap {
+                self.held_back = Some((visible, message));
+            } else {
+                self.deliver(visible, &message);
+                if twice {
+                    self.deliver(visible, &message);
+                }
+                if let Some((_, late)) = self.held_back.take() {
+                    self.deliver(visible, &late);
+                }
+            }
+        }
+        (visible, if refused { Outcome::Failed } else { Outcome::Acked })
+    }
+
+    fn deliver(&mut self, visible_ns: u64, message: &[u8]) {
+        for queue in &mut self.queues {
+            queue.push_back((visible_ns, message.to_vec()));
+        }
+    }
+}
+
+fn lock(server: &Mutex<Server>) -> MutexGuard<'_, Server> {
+    server.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Driver for Fake {
+    fn prepare(&self) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
+        Ok(Box::new(FakePublisher {
+            shared: Arc::clone(&self.shared),
+            clock: self.clock,
+            answers: VecDeque::new(),
+            refused: 0,
+        }))
+    }
+
+    fn subscriber(&self, subscription: u16, _: u16) -> Result<Box<dyn Subscriber>, DriverError> {
+        let queue = usize::from(subscription);
+        Ok(Box::new(FakeSubscriber { shared: Arc::clone(&self.shared), clock: self.clock, queue }))
+    }
+
+    fn audit(&self, _: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
+        if !self.keep {
+            return Ok(Audit::Nothing);
+        }
+        lock(&self.shared).kept.iter().for_each(|message| sink(message));
+        Ok(Audit::Retains { trimmed: false })
+    }
+
+    fn survives(&self) -> Survives {
+        Survives { copies: 1, because: "fake broker of the self-check".into(), ..Survives::default() }
+    }
+
+    fn acknowledges(&self) -> bool {
+        true
+    }
+
+    fn describe(&self) -> Result<Description, DriverError> {
+        Ok(Description { broker_version: "fake".into(), client_version: "fake".into(), ..Description::default() })
+    }
+
+    fn clean_up(&self) -> Result<(), DriverError> {
+        Ok(())
+    }
+}
+
+struct FakePublisher {
+    shared: Arc<Mutex<Server>>,
+    clock: Clock,
+    /// In order of their time: the server is serial and the delay is the same for all.
+    answers: VecDeque<Completion>,
+    refused: u64,
+}
+
+impl Publisher for FakePublisher {
+    fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
+        let (at_ns, outcome) = lock(&self.shared).serve(self.clock.now_ns(), message.payload);
+        self.refused += u64::from(outcome == Outcome::Failed);
+        self.answers.push_back(Completion { slot: message.slot, outcome, at_ns });
+        Ok(Submitted::Taken)
+    }
+
+    fn flush(&mut self) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError> {
+        let next = self.answers.front().map_or(u64::MAX, |answer| answer.at_ns);
+        std::thread::sleep(self.clock.until(until_ns.min(next)));
+        let now = self.clock.now_ns();
+        while let Some(answer) = self.answers.pop_front_if(|answer| answer.at_ns <= now) {
+            completions.push(answer);
+        }
+        Ok(())
+    }
+
+    fn failures(&self) -> BTreeMap<String, u64> {
+        (self.refused > 0).then(|| ("refused by the fake broker".to_owned(), self.refused)).into_iter().collect()
+    }
+}
+
+struct FakeSubscriber {
+    shared: Arc<Mutex<Server>>,
+    clock: Clock,
+    queue: usize,
+}
+
+impl Subscriber for FakeSubscriber {
+    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        loop {
+            let now = self.clock.now_ns();
+            let due: Vec<(u64, Vec<u8>)> = {
+                let mut server = lock(&self.shared);
+                let Some(queue) = server.queues.get_mut(self.queue) else { return Ok(()) };
+                std::iter::from_fn(|| queue.pop_front_if(|(visible, _)| *visible <= now)).collect()
+            };
+            for (received_ns, payload) in &due {
+                sink(Incoming { payload, received_ns: *received_ns });
+            }
+            if !due.is_empty() || now >= until_ns {
+                return Ok(());
+            }
+            // The stamps are computed, so how late this wakes does not show in them.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn close(&mut self) -> Result<(), DriverError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! Merges what the threads hand over once a second into one histogram per second and timer.
+
+use crate::record::{Harvest, SECOND_NS, Timer};
+use crate::result::{Interval, Metric};
+use crate::stats::Second;
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::sync::mpsc::Receiver;
+
+/// Merged histograms by (second, timer, warm-up).
+pub struct Collector {
+    harvests: Receiver<Harvest>,
+    merged: BTreeMap<(u64, Timer, bool), Histogram<u64>>,
+    saturated: u64,
+}
+
+impl Collector {
+    pub fn new(harvests: Receiver<Harvest>) -> Self {
+        Self { harvests, merged: BTreeMap::new(), saturated: 0 }
+    }
+
+    /// Takes in everything that has been handed over. Never waits.
+    pub fn absorb(&mut self) {
+        while let Ok(mut harvest) = self.harvests.try_recv() {
+            if !harvest.warm_up {
+                self.saturated += harvest.saturated;
+            }
+            let key = (harvest.second, harvest.timer, harvest.warm_up);
+            // Compact: the range of what was recorded, not the ten minutes that could have been.
+            let highest = harvest.histogram.max().max(2);
+            let merged = self.merged.entry(key).or_insert_with(|| compact(highest));
+            // `merged` grows by itself; adding to it cannot fail.
+            let _ = merged.add(&harvest.histogram);
+            harvest.histogram.reset();
+            let _ = harvest.recycle.send(harvest.histogram);
+        }
+    }
+
+    /// The measured values of one timer, over all seconds.
+    pub fn measured(&self, timer: Timer) -> Histogram<u64> {
+        self.merge(|key| key.1 == timer && !key.2)
+    }
+
+    /// One second of a timer, warm-up or not.
+    pub fn second(&self, timer: Timer, second: u64) -> Option<Second> {
+        let merged = self.merge(|key| key.0 == second && key.1 == timer);
+        (!merged.is_empty()).then(|| Second {
+            count: merged.len(),
+            p50_ns: merged.value_at_quantile(0.5),
+            p99_ns: merged.value_at_quantile(0.99),
+        })
+    }
+
+    /// Quantiles `(p50, p99)` of a timer over the seconds `from..to`, warm-up included.
+    pub fn between(&self, timer: Timer, from: u64, to: u64) -> Option<(u64, u64)> {
+        let merged = self.merge(|key| (from..to).contains(&key.0) && key.1 == timer);
+        (!merged.is_empty()).then(|| (merged.value_at_quantile(0.5), merged.value_at_quantile(0.99)))
+    }
+
+    /// Measured values that were beyond the histograms' range.
+    pub fn saturated(&self) -> u64 {
+        self.saturated
+    }
+
+    /// Everything, in order of time, for `latency.hlog`.
+    pub fn into_intervals(self) -> Vec<Interval> {
+        self.merged
+            .into_iter()
+            .map(|((second, timer, warm_up), histogram)| Interval {
+                metric: metric(timer),
+                warm_up,
+                start_ns: second * SECOND_NS,
+                length_ns: SECOND_NS,
+                histogram,
+            })
+            .collect()
+    }
+
+    fn merge(&self, wanted: impl Fn(&(u64, Timer, bool)) -> bool) -> Histogram<u64> {
+        let mut all = compact(2);
+        for (_, histogram) in self.merged.iter().filter(|(key, _)| wanted(key)) {
+            let _ = all.add(histogram);
+        }
+        all
+    }
+}
+
+/// A histogram of the shared precision that grows as far as it must.
+fn compact(highest: u64) -> Histogram<u64> {
+    let mut histogram =
+        Histogram::new_with_bounds(1, highest.max(2), 3).expect("bounds from 1 to at least 2 are valid");
+    histogram.auto(true);
+    histogram
+}
+
+/// The metric that a timer feeds.
+pub fn metric(timer: Timer) -> Metric {
+    match timer {
+        Timer::Publish => Metric::Publish,
+        Timer::EndToEnd => Metric::EndToEnd,
+        Timer::Service => Metric::Service,
+        Timer::ScheduleLag => Metric::ScheduleLag,
+    }
+}
+
+/// The seconds of one timer, in order; empty ones where nothing ended.
+pub fn seconds(collector: &Collector, timer: Timer, from: u64, to: u64) -> Vec<Second> {
+    (from..to)
+        .map(|second| collector.second(timer, second).unwrap_or(Second { count: 0, p50_ns: 0, p99_ns: 0 }))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{LatencyRecorder, TIMERS};
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn two_threads_make_one_histogram() {
+        let (out, harvests) = channel();
+        let mut collector = Collector::new(harvests);
+        for base in [1_000, 2_000] {
+            let mut recorder = LatencyRecorder::new(out.clone());
+            recorder.tick(3 * SECOND_NS);
+            (0..100).for_each(|i| recorder.record(Timer::Publish, false, base + i));
+            recorder.record(Timer::Publish, true, 9_000_000);
+            recorder.harvest();
+        }
+        collector.absorb();
+        let measured = collector.measured(Timer::Publish);
+        assert_eq!((measured.len(), measured.max() / 1000), (200, 2));
+        assert_eq!(collector.second(Timer::Publish, 3).map(|s| s.count), Some(202));
+        assert_eq!(collector.into_intervals().len(), 2);
+    }
+
+    #[test]
+    fn every_timer_has_its_own_metric() {
+        let metrics: Vec<_> = TIMERS.into_iter().map(metric).collect();
+        assert_eq!(metrics, Metric::ALL);
+    }
+}

@@ -1,0 +1,117 @@
+//! What the threads of one cell share: the window, the signals to stop, and running counts. Atomics only, no locks.
+
+use crate::record::SECOND_NS;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+const UNSET: u64 = u64::MAX;
+
+/// Shared by all threads of a cell. Times are ns since the run's epoch.
+pub struct Control {
+    window_start: AtomicU64,
+    window_end: AtomicU64,
+    /// Nothing that is due at or after this is sent.
+    stop_sending: AtomicU64,
+    /// Give up at once: the user or a dead broker wants it.
+    abandon: AtomicBool,
+    stop_consuming: AtomicBool,
+    /// Handed to client libraries by all producers.
+    pub sent: AtomicU64,
+    /// Acknowledged or replied to.
+    pub answered: AtomicU64,
+    /// First deliveries, by subscription.
+    pub consumed: Vec<AtomicU64>,
+    /// Delays by the in-flight limit or a full queue.
+    pub backpressured: AtomicU64,
+}
+
+impl Control {
+    pub fn new(subscriptions: u16) -> Self {
+        Self {
+            window_start: AtomicU64::new(UNSET),
+            window_end: AtomicU64::new(UNSET),
+            stop_sending: AtomicU64::new(UNSET),
+            abandon: AtomicBool::new(false),
+            stop_consuming: AtomicBool::new(false),
+            sent: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            consumed: (0..subscriptions).map(|_| AtomicU64::new(0)).collect(),
+            backpressured: AtomicU64::new(0),
+        }
+    }
+
+    /// Sets the measured window. It must lie ahead, so that no message is classed twice.
+    pub fn open_window(&self, start_ns: u64, end_ns: u64) {
+        self.window_end.store(end_ns, Relaxed);
+        self.stop_sending.store(end_ns, Relaxed);
+        self.window_start.store(start_ns, Relaxed);
+    }
+
+    pub fn window(&self) -> Option<(u64, u64)> {
+        let start = self.window_start.load(Relaxed);
+        (start != UNSET).then(|| (start, self.window_end.load(Relaxed)))
+    }
+
+    /// Whether a message of this planned (closed model: sending) time precedes the window.
+    #[inline]
+    pub fn is_warm_up(&self, planned_ns: u64) -> bool {
+        planned_ns < self.window_start.load(Relaxed)
+    }
+
+    #[inline]
+    pub fn in_window(&self, at_ns: u64) -> bool {
+        at_ns >= self.window_start.load(Relaxed) && at_ns < self.window_end.load(Relaxed)
+    }
+
+    #[inline]
+    pub fn stop_sending_at(&self) -> u64 {
+        self.stop_sending.load(Relaxed)
+    }
+
+    /// Ends the load before its time and waits for nothing more.
+    pub fn abandon(&self, now_ns: u64) {
+        self.stop_sending.fetch_min(now_ns, Relaxed);
+        self.abandon.store(true, Relaxed);
+    }
+
+    pub fn abandoned(&self) -> bool {
+        self.abandon.load(Relaxed)
+    }
+
+    pub fn stop_consuming(&self) {
+        self.stop_consuming.store(true, Relaxed);
+    }
+
+    pub fn consuming_stopped(&self) -> bool {
+        self.stop_consuming.load(Relaxed)
+    }
+
+    /// First deliveries of the slowest subscription.
+    pub fn least_consumed(&self) -> u64 {
+        self.consumed.iter().map(|count| count.load(Relaxed)).min().unwrap_or(0)
+    }
+}
+
+/// The next whole second at least `margin_ns` ahead: windows begin on whole seconds so that each second is of one phase.
+pub fn next_second(now_ns: u64, margin_ns: u64) -> u64 {
+    (now_ns + margin_ns).div_ceil(SECOND_NS) * SECOND_NS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn before_the_window_is_set_everything_is_warm_up() {
+        let control = Control::new(1);
+        assert!(control.is_warm_up(5) && !control.in_window(5) && control.window().is_none());
+        control.open_window(10, 20);
+        assert!(control.is_warm_up(9) && !control.is_warm_up(10));
+        assert!(control.in_window(10) && control.in_window(19) && !control.in_window(20));
+    }
+
+    #[test]
+    fn windows_begin_on_whole_seconds_ahead() {
+        assert_eq!(next_second(1_900_000_000, 200_000_000), 3_000_000_000);
+        assert_eq!(next_second(1_700_000_000, 200_000_000), 2_000_000_000);
+    }
+}

@@ -1,0 +1,59 @@
+//! Instrument floor: the same load against a loopback reflector shows what the path costs without a broker.
+
+use super::trial::{Trial, TrialError, Unobserved};
+use crate::clock::Clock;
+use crate::driver::{self, Target};
+use crate::result::Metric;
+use crate::scenario::{Cell, Model};
+use crate::stats::Quantile;
+use crate::units::Span;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+
+/// Metric name → quantile name → ns.
+pub type Floor = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// Measures the floor of an open-loop cell in about two seconds; empty for the closed model, which makes no claim on
+/// latency.
+pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floor, TrialError> {
+    if cell.load.model == Model::Closed {
+        return Ok(Floor::new());
+    }
+    let reflector = driver::reflector(cell.config.system)?;
+    let mut short = cell.clone();
+    short.load.warm_up = Span::from_millis(200);
+    short.load.warm_up_limit = Span::from_millis(200);
+    short.load.duration = Span::from_secs(1);
+    short.load.drain = Span::from_secs(1);
+    short.load.audit = false;
+    short.load.messages = None;
+    let target = Target { addresses: reflector.addresses(), name: format!("floor-{}", cell.label), clock };
+    let driver = driver::open(&short, target)?;
+    let trial = Trial {
+        cell: &short,
+        block: 0,
+        run: 0xF100,
+        clock,
+        broker_pids: Vec::new(),
+        broker_alive: &mut || Ok(()),
+        interrupted,
+        observer: &mut Unobserved,
+        disturb: None,
+    };
+    let output = trial.run(driver.as_ref())?;
+    let mut floor = Floor::new();
+    for metric in [Metric::Publish, Metric::EndToEnd] {
+        let mut all = crate::record::new_histogram();
+        for interval in output.intervals.iter().filter(|interval| interval.metric == metric && !interval.warm_up) {
+            // Bounds of ten minutes hold everything that a second of load can have recorded.
+            let _ = all.add(&interval.histogram);
+        }
+        let values = Quantile::REPORTED
+            .into_iter()
+            .filter(|quantile| quantile.printable(all.len()))
+            .map(|quantile| (quantile.name(), all.value_at_quantile(quantile.0)))
+            .collect();
+        floor.insert(metric.name().to_owned(), values);
+    }
+    Ok(floor)
+}

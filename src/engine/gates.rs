@@ -1,0 +1,210 @@
+//! The checks on a finished measurement, and whose fault a failure is.
+//!
+//! Caused by the harness: the cell is invalid, kept and shown, without a verdict. Caused by the broker: a result.
+
+use crate::record::Counted;
+use crate::result::{Blame, Gate, Outcome};
+use crate::stats::{Second, steady_halves};
+
+/// What the gates look at. All of the measured window unless said otherwise.
+pub struct Evidence<'a> {
+    pub open: bool,
+    /// Over the whole run.
+    pub counted: Counted,
+    /// Sent as the publishers' counters say, over the whole run: a second book.
+    pub sent_by_counter: u64,
+    pub window_planned: u64,
+    /// By the clock: acknowledged during the window.
+    pub acked_in_time: u64,
+    pub subscriptions: u64,
+    /// Backlog in messages at the start and the end of the window.
+    pub backlog: (u64, u64),
+    /// (quantile's name, generator's own lag there, value of the primary latency there), ns.
+    pub lag: Option<(String, u64, u64)>,
+    /// Share of the window that the busiest pacing thread ran.
+    pub pacer_busy_share: Option<f64>,
+    pub steal_share: Option<f64>,
+    pub seconds: &'a [Second],
+    pub settled: bool,
+    pub acknowledges: bool,
+    pub unanswered: u64,
+}
+
+/// The generator's own lag may be this share of the value it is part of.
+const LAG_SHARE: f64 = 0.25;
+/// Lag below this is the kernel's wake-up and cannot be helped, ns.
+const LAG_SLACK_NS: u64 = 50_000;
+const STEAL_SHARE: f64 = 0.05;
+const PACER_SHARE: f64 = 0.95;
+/// Acknowledged in time must be this share of what was offered.
+const REACHED: f64 = 0.99;
+
+/// Every gate with its value, the outcome, and why it is not `ok`.
+pub fn judge(evidence: &Evidence<'_>) -> (Vec<Gate>, Outcome, Vec<String>) {
+    let mut gates = harness_gates(evidence);
+    let broker = broker_gates(evidence);
+    let outcome = broker.iter().find(|(gate, _)| !gate.held).map_or(Outcome::Ok, |(_, outcome)| *outcome);
+    let because = broker
+        .iter()
+        .filter(|(gate, _)| !gate.held)
+        .map(|(gate, _)| format!("{}: {} (limit {})", gate.name, gate.found, gate.limit))
+        .collect();
+    gates.extend(broker.into_iter().map(|(gate, _)| gate));
+    (gates, outcome, because)
+}
+
+fn gate(name: &str, blames: Blame, held: bool, found: String, limit: impl Into<String>) -> Gate {
+    Gate { name: name.into(), held, blames, found, limit: limit.into() }
+}
+
+fn harness_gates(e: &Evidence<'_>) -> Vec<Gate> {
+    let harness = |name, held, found, limit: &str| gate(name, Blame::Harness, held, found, limit);
+    let c = &e.counted;
+    let owed = if e.acknowledges { c.acked } else { c.sent };
+    let mut gates = vec![harness(
+        "books-balance",
+        c.sent == e.sent_by_counter
+            && c.sent == c.acked + c.failed + c.indeterminate
+            && owed * e.subscriptions == c.delivered + c.undelivered + c.lost,
+        format!(
+            "sent {} = acked {} + failed {} + indeterminate {}; {} × {} = delivered {} + undelivered {} + lost {}",
+            c.sent, c.acked, c.failed, c.indeterminate, owed, e.subscriptions, c.delivered, c.undelivered, c.lost
+        ),
+        "both sums exact",
+    )];
+    if let Some((quantile, lag, value)) = &e.lag {
+        let limit = (*value as f64 * LAG_SHARE) as u64;
+        gates.push(harness(
+            "schedule-lag",
+            *lag <= limit.max(LAG_SLACK_NS),
+            format!("{} µs at {quantile}, without back-pressure", lag / 1000),
+            &format!("{} µs: 25 % of the latency there", limit.max(LAG_SLACK_NS) / 1000),
+        ));
+    }
+    if let Some(share) = e.pacer_busy_share.filter(|_| e.open) {
+        gates.push(harness("generator-cpu", share <= PACER_SHARE, percent(share), "95 % of one core"));
+    }
+    if let Some(share) = e.steal_share {
+        gates.push(harness("steal-time", share <= STEAL_SHARE, percent(share), "5 %"));
+    }
+    gates
+}
+
+fn broker_gates(e: &Evidence<'_>) -> Vec<(Gate, Outcome)> {
+    let c = &e.counted;
+    let broker = |name, held, found, limit: &str| gate(name, Blame::Broker, held, found, limit);
+    let harm = c.lost + c.broker_lost.unwrap_or(0) + c.corrupt + c.reordered + c.foreign + c.phantom;
+    let mut gates = vec![(
+        broker(
+            "nothing-lost-or-disordered",
+            harm == 0,
+            format!(
+                "lost {}, broker_lost {}, corrupt {}, reordered {}, foreign {}, phantom {}",
+                c.lost,
+                c.broker_lost.map_or("unknown".into(), |lost| lost.to_string()),
+                c.corrupt,
+                c.reordered,
+                c.foreign,
+                c.phantom
+            ),
+            "0 of each",
+        ),
+        Outcome::Violated,
+    )];
+    if e.open {
+        let share = e.acked_in_time as f64 / (e.window_planned as f64).max(1.0);
+        gates.push((
+            broker("rate-reached", share >= REACHED, format!("{} of the offered load in time", percent(share)), "99 %"),
+            Outcome::Overloaded,
+        ));
+        let growth = e.backlog.1.saturating_sub(e.backlog.0);
+        // Half a per cent of what was offered, and never less than what one fetch may hold back.
+        let limit = (e.window_planned / 200).max(1000);
+        gates.push((
+            broker(
+                "backlog-bounded",
+                growth <= limit,
+                format!("grew by {growth} messages"),
+                &format!("{limit} messages"),
+            ),
+            Outcome::Overloaded,
+        ));
+    }
+    gates.push((
+        broker(
+            "drained",
+            e.unanswered == 0 && c.undelivered == 0,
+            format!("{} unanswered, {} undelivered", e.unanswered, c.undelivered),
+            "0 of each by the deadline",
+        ),
+        Outcome::Overloaded,
+    ));
+    gates.push((
+        broker(
+            "steady",
+            e.settled && steady_halves(e.seconds),
+            match e.settled {
+                false => "not settled within the warm-up limit".into(),
+                true => "settled; medians of the window's halves compared".to_owned(),
+            },
+            "settled in warm-up, halves within 25 %",
+        ),
+        Outcome::Unsteady,
+    ));
+    gates
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evidence() -> Evidence<'static> {
+        Evidence {
+            open: true,
+            counted: Counted { sent: 100, acked: 100, delivered: 100, broker_lost: Some(0), ..Counted::default() },
+            sent_by_counter: 100,
+            window_planned: 100,
+            acked_in_time: 100,
+            subscriptions: 1,
+            backlog: (0, 0),
+            lag: Some(("p99".into(), 100_000, 1_000_000)),
+            pacer_busy_share: Some(0.1),
+            steal_share: Some(0.0),
+            seconds: &[],
+            settled: true,
+            acknowledges: true,
+            unanswered: 0,
+        }
+    }
+
+    fn failed(evidence: &Evidence<'_>) -> (Vec<String>, Outcome) {
+        let (gates, outcome, _) = judge(evidence);
+        (gates.into_iter().filter(|gate| !gate.held).map(|gate| gate.name).collect(), outcome)
+    }
+
+    #[test]
+    fn a_clean_cell_passes_all() {
+        assert_eq!(failed(&evidence()), (vec![], Outcome::Ok));
+    }
+
+    #[test]
+    fn the_harness_is_blamed_for_its_own_faults_only() {
+        let lagging = Evidence { lag: Some(("p99".into(), 300_000, 1_000_000)), ..evidence() };
+        assert_eq!(failed(&lagging), (vec!["schedule-lag".to_owned()], Outcome::Ok));
+        let unbalanced = Evidence { sent_by_counter: 101, ..evidence() };
+        assert_eq!(failed(&unbalanced), (vec!["books-balance".to_owned()], Outcome::Ok));
+    }
+
+    #[test]
+    fn the_brokers_faults_are_results() {
+        let slow = Evidence { acked_in_time: 90, ..evidence() };
+        assert_eq!(failed(&slow), (vec!["rate-reached".to_owned()], Outcome::Overloaded));
+        let counted = Counted { delivered: 99, lost: 1, ..evidence().counted };
+        let (names, outcome) = failed(&Evidence { counted, ..evidence() });
+        assert_eq!((names, outcome), (vec!["nothing-lost-or-disordered".to_owned()], Outcome::Violated));
+    }
+}

@@ -1,0 +1,78 @@
+//! CPU, memory and stolen time of harness, broker and machine, sampled beside the load.
+
+use crate::environment::process::{MachineTimes, Usage, machine, own_usage, usage};
+
+const NOTHING: Usage = Usage { cpu_ns: 0, rss_bytes: 0, peak_rss_bytes: 0 };
+
+/// One look.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    pub at_ns: u64,
+    pub client: Usage,
+    /// Sum over the broker's processes; zero where they are not on this machine.
+    pub broker: Usage,
+    pub machine: MachineTimes,
+}
+
+/// All samples of a cell, in order of time.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    samples: Vec<Sample>,
+}
+
+/// CPU and memory between two times.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    pub length_ns: u64,
+    pub client_cpu_ns: u64,
+    pub broker_cpu_ns: u64,
+    pub client_peak_rss_bytes: u64,
+    pub broker_peak_rss_bytes: u64,
+    pub machine_busy_share: f64,
+    pub steal_share: f64,
+}
+
+impl Health {
+    /// Takes a sample. Costs a few small reads from /proc; called a few times a second, never from a pacing thread.
+    pub fn sample(&mut self, at_ns: u64, broker_pids: &[u32]) {
+        let mut broker = NOTHING;
+        for found in broker_pids.iter().filter_map(|pid| usage(*pid)) {
+            broker.cpu_ns += found.cpu_ns;
+            broker.rss_bytes += found.rss_bytes;
+            broker.peak_rss_bytes += found.peak_rss_bytes;
+        }
+        let client = own_usage().unwrap_or(NOTHING);
+        self.samples.push(Sample {
+            at_ns,
+            client,
+            broker,
+            machine: machine().unwrap_or(MachineTimes { busy_ns: 0, idle_ns: 0, steal_ns: 0 }),
+        });
+    }
+
+    /// What was spent between the samples next to `from_ns` and `to_ns`; `None` with fewer than two samples.
+    pub fn between(&self, from_ns: u64, to_ns: u64) -> Option<Spent> {
+        let near = |at: u64| self.samples.iter().min_by_key(|sample| sample.at_ns.abs_diff(at));
+        let (first, last) = (near(from_ns)?, near(to_ns)?);
+        let length_ns = last.at_ns.checked_sub(first.at_ns).filter(|length| *length > 0)?;
+        let busy = last.machine.busy_ns.saturating_sub(first.machine.busy_ns) as f64;
+        let idle = last.machine.idle_ns.saturating_sub(first.machine.idle_ns) as f64;
+        let steal = last.machine.steal_ns.saturating_sub(first.machine.steal_ns) as f64;
+        let whole = (busy + idle + steal).max(1.0);
+        Some(Spent {
+            length_ns,
+            client_cpu_ns: last.client.cpu_ns.saturating_sub(first.client.cpu_ns),
+            broker_cpu_ns: last.broker.cpu_ns.saturating_sub(first.broker.cpu_ns),
+            client_peak_rss_bytes: last.client.peak_rss_bytes,
+            broker_peak_rss_bytes: last.broker.peak_rss_bytes,
+            machine_busy_share: (busy + steal) / whole,
+            steal_share: steal / whole,
+        })
+    }
+
+    /// Resident memory of the broker nearest to `at_ns`, bytes.
+    pub fn broker_rss_at(&self, at_ns: u64) -> Option<u64> {
+        let near = self.samples.iter().min_by_key(|sample| sample.at_ns.abs_diff(at_ns))?;
+        (near.broker.rss_bytes > 0).then_some(near.broker.rss_bytes)
+    }
+}

@@ -1,0 +1,141 @@
+//! Latencies of one thread: HDR histograms, swapped out once a second and merged elsewhere, never averaged.
+//!
+//! Three significant digits, nanoseconds, up to [`HIGHEST_NS`]; a longer latency is kept at that end and counted.
+
+use super::tally::SECOND_NS;
+use hdrhistogram::Histogram;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// Ten minutes. No wait in the harness is longer.
+const HIGHEST_NS: u64 = 600 * SECOND_NS;
+
+/// What is timed. The names of results are given elsewhere; here they are only places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    Publish,
+    EndToEnd,
+    Service,
+    ScheduleLag,
+}
+
+pub const TIMERS: [Timer; 4] = [Timer::Publish, Timer::EndToEnd, Timer::Service, Timer::ScheduleLag];
+
+/// An empty histogram of the bounds that all of them share.
+pub fn new_histogram() -> Histogram<u64> {
+    // Constant bounds that the library documents as valid: this cannot fail on any input.
+    Histogram::new_with_bounds(1, HIGHEST_NS, 3).expect("constant histogram bounds are valid")
+}
+
+/// One second's latencies of one thread.
+#[derive(Debug)]
+pub struct Harvest {
+    pub timer: Timer,
+    pub warm_up: bool,
+    /// The second, counted from the run's epoch, in which these ended.
+    pub second: u64,
+    pub histogram: Histogram<u64>,
+    /// How many were beyond the range.
+    pub saturated: u64,
+    /// Where the emptied histogram may be sent back to be used again.
+    pub recycle: Sender<Histogram<u64>>,
+}
+
+struct Slot {
+    histogram: Option<Histogram<u64>>,
+    saturated: u64,
+}
+
+/// The recorder of one thread.
+pub struct LatencyRecorder {
+    /// By timer and by warm-up or not; made when first needed.
+    slots: [[Slot; 2]; 4],
+    second: u64,
+    out: Sender<Harvest>,
+    spare: (Sender<Histogram<u64>>, Receiver<Histogram<u64>>),
+}
+
+impl LatencyRecorder {
+    /// Harvests go to `out`, once a second.
+    pub fn new(out: Sender<Harvest>) -> Self {
+        let slot = || Slot { histogram: None, saturated: 0 };
+        Self { slots: std::array::from_fn(|_| [slot(), slot()]), second: 0, out, spare: channel() }
+    }
+
+    /// Records a latency in ns.
+    #[inline]
+    pub fn record(&mut self, timer: Timer, warm_up: bool, latency_ns: u64) {
+        let slot = &mut self.slots[timer as usize][usize::from(warm_up)];
+        if slot.histogram.is_none() {
+            slot.histogram = Some(self.spare.1.try_recv().unwrap_or_else(|_| new_histogram()));
+        }
+        slot.saturated += u64::from(latency_ns > HIGHEST_NS);
+        if let Some(histogram) = &mut slot.histogram {
+            histogram.saturating_record(latency_ns);
+        }
+    }
+
+    /// To be called often; once a new second has begun, hands over the past one's histograms and returns true.
+    #[inline]
+    pub fn tick(&mut self, now_ns: u64) -> bool {
+        let second = now_ns / SECOND_NS;
+        if second == self.second {
+            return false;
+        }
+        self.harvest();
+        self.second = second;
+        true
+    }
+
+    /// Hands over everything recorded since the last time.
+    pub fn harvest(&mut self) {
+        for timer in TIMERS {
+            for warm_up in [false, true] {
+                let slot = &mut self.slots[timer as usize][usize::from(warm_up)];
+                if let Some(histogram) = slot.histogram.take() {
+                    let saturated = std::mem::take(&mut slot.saturated);
+                    let recycle = self.spare.0.clone();
+                    // Nobody listening means that the run is over; then nobody misses them either.
+                    let _ =
+                        self.out.send(Harvest { timer, warm_up, second: self.second, histogram, saturated, recycle });
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_latency_is_in_the_harvest_of_its_second() {
+        let (out, harvests) = channel();
+        let mut recorder = LatencyRecorder::new(out);
+        recorder.tick(SECOND_NS);
+        recorder.record(Timer::Publish, false, 1000);
+        recorder.record(Timer::Publish, true, 5);
+        recorder.tick(2 * SECOND_NS);
+        recorder.record(Timer::Publish, false, u64::MAX);
+        recorder.harvest();
+        let found: Vec<_> = harvests
+            .try_iter()
+            .map(|h| (h.warm_up, h.second, h.histogram.len(), h.histogram.max(), h.saturated))
+            .collect();
+        assert_eq!(found[..2], [(false, 1, 1, 1000, 0), (true, 1, 1, 5, 0)]);
+        let (_, second, count, max, saturated) = found[2];
+        assert_eq!((second, count, saturated), (2, 1, 1));
+        assert!(max >= HIGHEST_NS, "kept at the end of the range, not dropped: {max}");
+    }
+
+    #[test]
+    fn three_digits_are_kept_over_the_whole_range() {
+        let mut histogram = new_histogram();
+        for exponent in 0..9 {
+            let value = 1234 * 10u64.pow(exponent) / 1000 + 1;
+            histogram.saturating_record(value);
+            let found = histogram.value_at_quantile(1.0);
+            assert!(found.abs_diff(value) as f64 <= value as f64 * 0.001, "{value} became {found}");
+            histogram.reset();
+        }
+    }
+}

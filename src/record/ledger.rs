@@ -1,0 +1,296 @@
+//! The books: what producers sent and how it ended, what each subscription saw, what the broker still holds; and the
+//! balance of the three.
+//!
+//! Per subscription: acked = delivered + undelivered + lost (sent in place of acked where a reply promises nothing).
+//! The ledger judges nothing; it counts.
+
+use super::seqset::SeqSet;
+use std::collections::BTreeMap;
+
+/// One sequence of numbers: (producer, lane).
+pub type LaneKey = (u16, u16);
+
+/// A producer's side of one lane.
+#[derive(Clone, Debug, Default)]
+pub struct Produced {
+    /// Numbers 0..sent were handed to the client library.
+    pub sent: u64,
+    pub acked: SeqSet,
+    pub failed: SeqSet,
+}
+
+/// What one consumer saw. Consumers of one subscription are merged before balancing.
+#[derive(Clone, Debug, Default)]
+pub struct Consumed {
+    lanes: BTreeMap<LaneKey, ConsumedLane>,
+    pub corrupt: u64,
+    pub foreign: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct ConsumedLane {
+    seen: SeqSet,
+    highest: Option<u64>,
+    duplicate: u64,
+    reordered: u64,
+}
+
+/// All books of one cell.
+#[derive(Debug, Default)]
+pub struct Books {
+    pub produced: BTreeMap<LaneKey, Produced>,
+    /// One per subscription.
+    pub consumed: Vec<Consumed>,
+    /// What the audit read found; `None` where there was none.
+    pub audit: Option<AuditBook>,
+    /// Whether a reply to a publish is an acknowledgement.
+    pub acknowledges: bool,
+}
+
+/// What the broker still held after the run.
+#[derive(Clone, Debug, Default)]
+pub struct AuditBook {
+    pub seen: Consumed,
+    /// True: everything acknowledged should be there. False: only what was not delivered.
+    pub retains: bool,
+    /// The oldest entries were dropped by a limit that the scenario set: before the first entry nothing is missing.
+    pub trimmed: bool,
+}
+
+/// The balance for one subscription, or for all of them together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    pub sent: u64,
+    pub acked: u64,
+    pub failed: u64,
+    /// Sent, and neither acknowledged nor refused.
+    pub indeterminate: u64,
+    /// Acknowledged messages (sent ones, where a reply promises nothing) that arrived.
+    pub delivered: u64,
+    pub undelivered: u64,
+    pub lost: u64,
+    pub broker_lost: Option<u64>,
+    pub duplicate: u64,
+    pub phantom: u64,
+    pub corrupt: u64,
+    pub reordered: u64,
+    pub foreign: u64,
+}
+
+impl Consumed {
+    /// Notes a message; true if it is the first delivery.
+    #[inline]
+    pub fn note(&mut self, lane: LaneKey, sequence: u64) -> bool {
+        let lane = self.lanes.entry(lane).or_default();
+        if !lane.seen.insert(sequence) {
+            lane.duplicate += 1;
+            return false;
+        }
+        match lane.highest {
+            Some(highest) if sequence < highest => lane.reordered += 1,
+            _ => lane.highest = Some(sequence),
+        }
+        true
+    }
+
+    /// First deliveries so far.
+    pub fn distinct(&self) -> u64 {
+        self.lanes.values().map(|lane| lane.seen.len()).sum()
+    }
+
+    /// Adds what another consumer of the same subscription saw. What both saw is a duplicate; order is judged within
+    /// each consumer only, since nothing orders two of them.
+    pub fn merge(&mut self, other: Self) {
+        self.corrupt += other.corrupt;
+        self.foreign += other.foreign;
+        for (key, theirs) in other.lanes {
+            let mine = self.lanes.entry(key).or_default();
+            mine.duplicate += theirs.duplicate + mine.seen.merge(&theirs.seen);
+            mine.reordered += theirs.reordered;
+            mine.highest = mine.highest.max(theirs.highest);
+        }
+    }
+
+    fn seen(&self, key: LaneKey) -> Option<&SeqSet> {
+        self.lanes.get(&key).map(|lane| &lane.seen)
+    }
+}
+
+impl Books {
+    /// The balance of subscription `index`.
+    pub fn balance(&self, index: usize) -> Counted {
+        let nothing = SeqSet::new();
+        let mut total = Counted::default();
+        let Some(consumed) = self.consumed.get(index) else { return total };
+        let mut broker_lost = 0;
+        for (key, produced) in &self.produced {
+            let end = produced.sent;
+            let seen = consumed.seen(*key).unwrap_or(&nothing);
+            let held = self.audit.as_ref().and_then(|audit| audit.seen.seen(*key)).unwrap_or(&nothing);
+            let (acked, failed) = (&produced.acked, &produced.failed);
+            total.sent += end;
+            total.acked += acked.len();
+            total.failed += failed.len();
+            total.indeterminate += SeqSet::count(end, [acked, failed], |[a, f]| !a & !f);
+            // Where a reply promises nothing, every message that was sent stands in the place of an acknowledged one.
+            let owed = |bits: u64| if self.acknowledges { bits } else { u64::MAX };
+            total.delivered += SeqSet::count(end, [acked, seen], |[a, s]| owed(a) & s);
+            total.undelivered += SeqSet::count(end, [acked, seen, held], |[a, s, h]| owed(a) & !s & h);
+            total.lost += SeqSet::count(end, [acked, seen, held], |[a, s, h]| owed(a) & !s & !h);
+            total.phantom += SeqSet::count(end, [failed, seen, held], |[f, s, h]| f & (s | h));
+            if let Some(audit) = &self.audit {
+                let first = if audit.trimmed { held.first().unwrap_or(end) } else { 0 };
+                let all =
+                    SeqSet::count(end, [acked, seen, held], |[a, s, h]| a & !h & if audit.retains { !0 } else { !s });
+                let trimmed = SeqSet::count(first.min(end), [acked, seen, held], |[a, s, h]| {
+                    a & !h & if audit.retains { !0 } else { !s }
+                });
+                broker_lost += all - trimmed;
+            }
+        }
+        total.broker_lost = self.audit.as_ref().map(|_| broker_lost);
+        total.duplicate = consumed.lanes.values().map(|lane| lane.duplicate).sum();
+        total.reordered = consumed.lanes.values().map(|lane| lane.reordered).sum();
+        total.corrupt = consumed.corrupt;
+        // A lane or number that nobody sent is as foreign as another run's message.
+        let unsent: u64 = consumed
+            .lanes
+            .iter()
+            .map(|(key, lane)| {
+                let end = self.produced.get(key).map_or(0, |produced| produced.sent);
+                lane.seen.len() - SeqSet::count(end, [&lane.seen], |[s]| s)
+            })
+            .sum();
+        total.foreign = consumed.foreign + unsent;
+        total
+    }
+
+    /// The balance over all subscriptions: the producers' side once, the consumers' side summed.
+    pub fn total(&self) -> Counted {
+        let mut balances = (0..self.consumed.len()).map(|index| self.balance(index));
+        let Some(mut total) = balances.next() else { return Counted::default() };
+        for next in balances {
+            total.delivered += next.delivered;
+            total.undelivered += next.undelivered;
+            total.lost += next.lost;
+            total.duplicate += next.duplicate;
+            total.corrupt += next.corrupt;
+            total.reordered += next.reordered;
+            total.foreign += next.foreign;
+            total.phantom = total.phantom.max(next.phantom);
+        }
+        total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LANE: LaneKey = (0, 0);
+
+    fn books(acked: impl IntoIterator<Item = u64>, sent: u64) -> Books {
+        let mut produced = Produced { sent, ..Produced::default() };
+        acked.into_iter().for_each(|n| {
+            produced.acked.insert(n);
+        });
+        Books {
+            produced: [(LANE, produced)].into(),
+            consumed: vec![Consumed::default()],
+            audit: None,
+            acknowledges: true,
+        }
+    }
+
+    #[test]
+    fn every_kind_of_harm_lands_in_its_own_column() {
+        // 0 and 1 arrive, 1 twice; 2 is refused yet seen; 3 is still in the broker; 4 is lost; 5 has no answer;
+        // 7 arrives before 6.
+        let mut books = books([0, 1, 3, 4, 6, 7], 8);
+        books.produced.get_mut(&LANE).unwrap().failed.insert(2);
+        for n in [0, 1, 1, 2, 7, 6] {
+            books.consumed[0].note(LANE, n);
+        }
+        let mut held = Consumed::default();
+        for n in [0, 1, 3, 6, 7] {
+            held.note(LANE, n);
+        }
+        books.audit = Some(AuditBook { seen: held, retains: true, trimmed: false });
+        let found = books.balance(0);
+        assert_eq!(
+            found,
+            Counted {
+                sent: 8,
+                acked: 6,
+                failed: 1,
+                indeterminate: 1,
+                delivered: 4,
+                undelivered: 1,
+                lost: 1,
+                broker_lost: Some(1),
+                duplicate: 1,
+                phantom: 1,
+                corrupt: 0,
+                reordered: 1,
+                foreign: 0,
+            }
+        );
+        assert_eq!(found.acked, found.delivered + found.undelivered + found.lost);
+    }
+
+    #[test]
+    fn delivered_and_then_lost_by_the_broker_is_broker_lost() {
+        let mut books = books(0..10, 10);
+        (0..10).for_each(|n| {
+            books.consumed[0].note(LANE, n);
+        });
+        let mut held = Consumed::default();
+        (0..7).for_each(|n| {
+            held.note(LANE, n);
+        });
+        books.audit = Some(AuditBook { seen: held, retains: true, trimmed: false });
+        assert_eq!((books.balance(0).lost, books.balance(0).broker_lost), (0, Some(3)));
+        books.audit.as_mut().unwrap().retains = false;
+        assert_eq!(books.balance(0).broker_lost, Some(0), "taken by a consumer is not lost by the broker");
+    }
+
+    #[test]
+    fn a_limit_of_ours_loses_nothing() {
+        let mut books = books(0..10, 10);
+        (0..10).for_each(|n| {
+            books.consumed[0].note(LANE, n);
+        });
+        let mut held = Consumed::default();
+        (6..10).for_each(|n| {
+            held.note(LANE, n);
+        });
+        books.audit = Some(AuditBook { seen: held, retains: true, trimmed: true });
+        assert_eq!(books.balance(0).broker_lost, Some(0));
+    }
+
+    #[test]
+    fn without_a_promise_sent_stands_for_acked() {
+        let mut books = books([], 10);
+        books.acknowledges = false;
+        (0..9).for_each(|n| {
+            books.consumed[0].note(LANE, n);
+        });
+        let found = books.balance(0);
+        assert_eq!((found.delivered, found.lost, found.broker_lost), (9, 1, None));
+    }
+
+    #[test]
+    fn what_two_consumers_saw_is_a_duplicate_and_numbers_nobody_sent_are_foreign() {
+        let mut one = Consumed::default();
+        let mut two = Consumed::default();
+        for n in 0..6 {
+            one.note(LANE, n);
+            two.note(LANE, n + 5);
+        }
+        one.merge(two);
+        let mut books = books(0..10, 10);
+        books.consumed = vec![one];
+        let found = books.balance(0);
+        assert_eq!((found.delivered, found.duplicate, found.foreign, found.reordered), (10, 1, 1, 0));
+    }
+}

@@ -1,0 +1,80 @@
+//! Whether a measurement has settled: before the window ("may it begin?") and after it ("did it hold?").
+//!
+//! Both rules look at medians of whole seconds, never at single samples, and neither trims anything: a window that
+//! drifts is reported as unsteady, not repaired. They are deliberately coarse, since a test that two shared cores
+//! cannot pass is soon switched off.
+
+/// One second's latencies, ns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Second {
+    pub count: u64,
+    pub p50_ns: u64,
+    pub p99_ns: u64,
+}
+
+/// Seconds that must agree before a window may begin.
+const RUN: usize = 3;
+/// Differences below this are the scheduler's, not the broker's, ns.
+const SLACK_NS: u64 = 100_000;
+
+/// True once the last seconds agree: medians within a factor of 1.5, p99 within a factor of 3, each beyond a slack of
+/// 0.1 ms (1 ms for p99).
+pub fn settled(seconds: &[Second]) -> bool {
+    let Some(last) = seconds.len().checked_sub(RUN).map(|from| &seconds[from..]) else { return false };
+    last.iter().all(|s| s.count > 0)
+        && agree(last.iter().map(|s| s.p50_ns), 1.5, SLACK_NS)
+        && agree(last.iter().map(|s| s.p99_ns), 3.0, 10 * SLACK_NS)
+}
+
+/// True if the median of the window's first half and of its second agree within 25 % or the slack. Windows of fewer
+/// than four seconds cannot be told to drift.
+pub fn steady_halves(seconds: &[Second]) -> bool {
+    if seconds.len() < 4 {
+        return true;
+    }
+    let (first, second) = seconds.split_at(seconds.len() / 2);
+    agree([median(first), median(second)].into_iter(), 1.25, SLACK_NS)
+}
+
+fn agree(values: impl Iterator<Item = u64> + Clone, factor: f64, slack: u64) -> bool {
+    let (low, high) = (values.clone().min().unwrap_or(0), values.max().unwrap_or(0));
+    high - low <= slack || high as f64 <= low as f64 * factor
+}
+
+fn median(seconds: &[Second]) -> u64 {
+    let mut medians: Vec<u64> = seconds.iter().filter(|s| s.count > 0).map(|s| s.p50_ns).collect();
+    medians.sort_unstable();
+    medians.get(medians.len() / 2).copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(p50_p99_us: &[(u64, u64)]) -> Vec<Second> {
+        p50_p99_us.iter().map(|(p50, p99)| Second { count: 1000, p50_ns: p50 * 1000, p99_ns: p99 * 1000 }).collect()
+    }
+
+    #[test]
+    fn a_fresh_jvm_broker_has_not_settled_and_a_warm_one_has() {
+        // Publish latencies of a fresh Kafka 4.4.0 in its first seconds, then warm.
+        let cold =
+            [(9000, 1_480_000), (2400, 358_000), (900, 56_000), (620, 5600), (540, 4700), (520, 4500), (510, 1900)];
+        assert!(!settled(&seconds(&cold[..2])));
+        assert!(!settled(&seconds(&cold[..4])));
+        assert!(settled(&seconds(&cold)));
+    }
+
+    #[test]
+    fn silence_is_not_steadiness() {
+        let mut quiet = seconds(&[(500, 900); 5]);
+        quiet[4].count = 0;
+        assert!(!settled(&quiet));
+    }
+
+    #[test]
+    fn a_drifting_window_is_unsteady() {
+        assert!(steady_halves(&seconds(&[(500, 900), (520, 900), (480, 900), (530, 900)])));
+        assert!(!steady_halves(&seconds(&[(500, 900), (520, 900), (900, 900), (1000, 900)])));
+    }
+}
