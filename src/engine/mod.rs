@@ -7,8 +7,11 @@ mod floor;
 mod gates;
 mod health;
 mod inflight;
+mod output;
 mod publish;
+mod totals;
 mod trial;
+mod watch;
 
 pub use floor::floor;
 pub use trial::{Observer, Phase, Progress, Trial, TrialError, Unobserved};

@@ -6,18 +6,16 @@
 use super::collect::{Collector, seconds};
 use super::consume::{ConsumerReport, Expectation, consume};
 use super::control::{Control, next_second};
-use super::gates::{Evidence, judge};
-use super::health::Health;
 use super::publish::{Assignment, ProducerReport, produce};
+use super::watch::Watch;
 use crate::clock::Clock;
 use crate::driver::{Audit, Driver, DriverError};
 use crate::payload::{Bodies, BodyError, BodyKind, Reading, read};
-use crate::record::{AuditBook, Books, Consumed, Counted, LatencyRecorder, SECOND_NS, Tally, Timer, new_histogram};
-use crate::result::{CellOutput, CellRecord, Counts, Event, Resources, SCHEMA, WindowRow};
+use crate::record::{AuditBook, Consumed, LatencyRecorder, SECOND_NS, Timer};
+use crate::result::CellOutput;
 use crate::scenario::{Arrivals, Cell, Model, PayloadKind};
 use crate::schedule::Schedule;
 use crate::stats::settled;
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, ScopedJoinHandle};
@@ -302,7 +300,7 @@ impl Trial<'_> {
     }
 
     /// The latency that says whether the system has settled.
-    fn timer(&self) -> Timer {
+    pub(super) fn timer(&self) -> Timer {
         if self.cell.load.model == Model::Open { Timer::Publish } else { Timer::Service }
     }
 
@@ -378,172 +376,14 @@ impl Trial<'_> {
             }
         }
     }
-
-    fn output(
-        self,
-        driver: &dyn Driver,
-        description: crate::result::Description,
-        control: &Control,
-        outcome: Outcome,
-        audit: Option<AuditBook>,
-        watch: Watch,
-    ) -> CellOutput {
-        let load = &self.cell.load;
-        let Outcome { start_ns, error, produced, consumed } = outcome;
-        let mut error = error;
-        let mut totals = Totals::default();
-        let mut books = Books { audit, acknowledges: driver.acknowledges(), ..Books::default() };
-        let mut failures = BTreeMap::new();
-        for report in produced {
-            totals.add_producer(&report);
-            for (reason, count) in &report.failures {
-                *failures.entry(reason.clone()).or_default() += count;
-            }
-            error = error.or_else(|| report.error.as_ref().map(ToString::to_string));
-            books.produced.extend(report.lanes);
-        }
-        let per_subscription = usize::from(load.consumers).max(1);
-        let mut consumed = consumed.into_iter();
-        for _ in 0..load.subscriptions {
-            let mut all = Consumed::default();
-            for report in consumed.by_ref().take(per_subscription) {
-                totals.add_consumer(&report);
-                error = error.or_else(|| report.error.as_ref().map(ToString::to_string));
-                all.merge(report.seen);
-            }
-            books.consumed.push(all);
-        }
-        let interrupted = self.interrupted.load(Relaxed);
-        let now = self.clock.now_ns();
-        // A counted run has no end set beforehand: its window is from the first message to the last delivery.
-        let window = control.window().map(|(start, end)| match load.messages {
-            Some(_) => (start, totals.last_ns.max(start + 1)),
-            None => (start, end.min(now)),
-        });
-        let counted = books.total();
-        let open = load.model == Model::Open;
-        let spent = window.and_then(|(from, to)| watch.health.between(from, to));
-        let (first, last) = window.map_or((0, 0), |(from, to)| (from / SECOND_NS, to / SECOND_NS));
-        let measured = seconds(&watch.collector, self.timer(), first, last);
-        let reported = watch.collector.measured(self.timer());
-        let quantile = crate::stats::highest_quantile(&self.cell.primary, totals.own_lag.len());
-        let lag = (open && !reported.is_empty()).then(|| {
-            (quantile.name(), totals.own_lag.value_at_quantile(quantile.0), reported.value_at_quantile(quantile.0))
-        });
-        let in_window = |tally: &Tally| (first..last).map(|second| tally.get(second as usize)).sum::<u64>();
-        let rows = totals.rows(&watch, start_ns, window, open, self.cell.message.size.0, u64::from(load.subscriptions));
-        let backlog_at = |second: u64| {
-            rows.iter().rfind(|row| row.start_ns / SECOND_NS < second).map_or(0, |row| row.backlog_messages)
-        };
-        let evidence = Evidence {
-            open,
-            counted,
-            sent_by_counter: totals.sent.total(),
-            window_planned: totals.window_planned,
-            acked_in_time: in_window(&totals.acked),
-            subscriptions: u64::from(load.subscriptions),
-            backlog: (backlog_at(first), backlog_at(last)),
-            lag,
-            pacer_busy_share: (last > first).then(|| totals.busiest(first, last)),
-            steal_share: spent.map(|spent| spent.steal_share),
-            seconds: &measured,
-            settled: watch.settled || window.is_none(),
-            acknowledges: books.acknowledges,
-            unanswered: totals.unanswered,
-        };
-        let (gates, outcome, outcome_because) = judge(&evidence);
-        let messages = totals.window_sent.max(1) as f64;
-        let saturated = spent.and_then(|spent| {
-            let cores = thread::available_parallelism().map_or(1, usize::from) as f64;
-            let share = |cpu: u64| cpu as f64 / spent.length_ns as f64;
-            let busy = totals.busiest(first, last);
-            if busy > 0.9 {
-                Some("generator-cpu".to_owned())
-            } else if spent.machine_busy_share > 0.95 {
-                Some("machine-cpu".to_owned())
-            } else if share(spent.broker_cpu_ns) > 0.95 * cores {
-                Some("broker-cpu".to_owned())
-            } else {
-                None
-            }
-        });
-        let record = CellRecord {
-            schema: SCHEMA,
-            label: self.cell.label.clone(),
-            system: self.cell.config.system.name().into(),
-            variant: (self.cell.label != self.cell.config.system.name()).then(|| self.cell.label.clone()),
-            nodes: self.cell.config.nodes,
-            cell: self.cell.point.clone(),
-            block: self.block,
-            open_loop: open,
-            subscriptions: load.subscriptions,
-            message_bytes: self.cell.message.size.0,
-            window_start_ns: window.map(|(start, _)| start),
-            window_end_ns: window.map(|(_, end)| end),
-            warm_up_ns: window.map_or(now, |(start, _)| start).saturating_sub(start_ns),
-            outcome,
-            outcome_because,
-            survives: driver.survives(),
-            counts: counts(&counted, &totals, books.acknowledges),
-            subscriptions_counts: (0..books.consumed.len())
-                .map(|index| counts(&books.balance(index), &totals, books.acknowledges))
-                .collect(),
-            failures,
-            resources: Resources {
-                client_cpu_ns_per_message: spent.map(|spent| spent.client_cpu_ns as f64 / messages),
-                client_peak_rss_bytes: spent.map(|spent| spent.client_peak_rss_bytes),
-                broker_cpu_ns_per_message: spent
-                    .filter(|_| !self.broker_pids.is_empty())
-                    .map(|s| s.broker_cpu_ns as f64 / messages),
-                broker_peak_rss_bytes: spent.map(|spent| spent.broker_peak_rss_bytes).filter(|bytes| *bytes > 0),
-                saturated,
-            },
-            gates,
-            floor: BTreeMap::new(),
-            saturated_samples: watch.collector.saturated(),
-            censored: totals.unanswered,
-            window_acked: totals.window_acked,
-            window_consumed: totals.window_consumed,
-            window_sent: totals.window_sent,
-            window_planned: open.then_some(totals.window_planned),
-            description,
-            interrupted,
-            error,
-        };
-        let Watch { collector, events, .. } = watch;
-        CellOutput { record, windows: rows, events, intervals: collector.into_intervals(), broker_log: String::new() }
-    }
 }
 
 /// What the load left behind.
-struct Outcome {
-    start_ns: u64,
-    error: Option<String>,
-    produced: Vec<ProducerReport>,
-    consumed: Vec<ConsumerReport>,
-}
-
-/// What the coordinator gathers while the load runs.
-struct Watch {
-    collector: Collector,
-    health: Health,
-    events: Vec<Event>,
-    settled: bool,
-    clock: Clock,
-}
-
-impl Watch {
-    fn new(collector: Collector, clock: Clock) -> Self {
-        Self { collector, health: Health::default(), events: Vec::new(), settled: false, clock }
-    }
-
-    fn event(&mut self, kind: &str, text: &str) {
-        self.event_at(self.clock.now_ns(), kind, text);
-    }
-
-    fn event_at(&mut self, at_ns: u64, kind: &str, text: &str) {
-        self.events.push(Event { at_ns, kind: kind.into(), text: text.into() });
-    }
+pub(super) struct Outcome {
+    pub start_ns: u64,
+    pub error: Option<String>,
+    pub produced: Vec<ProducerReport>,
+    pub consumed: Vec<ConsumerReport>,
 }
 
 /// Releases the consumers however the scope is left.
@@ -551,160 +391,6 @@ struct Release<'a>(&'a Control);
 impl Drop for Release<'_> {
     fn drop(&mut self) {
         self.0.stop_consuming();
-    }
-}
-
-/// Sums over all producers and consumers.
-struct Totals {
-    planned: Option<u64>,
-    offered: Tally,
-    sent: Tally,
-    acked: Tally,
-    consumed: Tally,
-    backpressured: u64,
-    unanswered: u64,
-    window_planned: u64,
-    window_sent: u64,
-    window_acked: u64,
-    window_consumed: u64,
-    last_ns: u64,
-    own_lag: hdrhistogram::Histogram<u64>,
-    cpu: Vec<Tally>,
-}
-
-impl Default for Totals {
-    fn default() -> Self {
-        Self {
-            planned: None,
-            offered: Tally::default(),
-            sent: Tally::default(),
-            acked: Tally::default(),
-            consumed: Tally::default(),
-            backpressured: 0,
-            unanswered: 0,
-            window_planned: 0,
-            window_sent: 0,
-            window_acked: 0,
-            window_consumed: 0,
-            last_ns: 0,
-            own_lag: new_histogram(),
-            cpu: Vec::new(),
-        }
-    }
-}
-
-impl Totals {
-    fn add_producer(&mut self, report: &ProducerReport) {
-        if let Some(planned) = report.planned {
-            *self.planned.get_or_insert(0) += planned;
-        }
-        self.offered.merge(&report.offered);
-        self.sent.merge(&report.sent);
-        self.acked.merge(&report.acked);
-        self.backpressured += report.backpressured;
-        self.unanswered += report.unanswered;
-        self.window_planned += report.window_planned;
-        self.window_sent += report.window_sent;
-        self.window_acked += report.window_acked;
-        self.last_ns = self.last_ns.max(report.last_acked_ns);
-        // Equal bounds: adding cannot fail.
-        let _ = self.own_lag.add(&report.own_lag);
-        self.cpu.push(report.cpu.clone());
-    }
-
-    fn add_consumer(&mut self, report: &ConsumerReport) {
-        self.consumed.merge(&report.consumed);
-        self.window_consumed += report.window_consumed;
-        self.last_ns = self.last_ns.max(report.last_received_ns);
-    }
-
-    /// Share of the seconds `first..last` that the busiest pacing thread ran.
-    fn busiest(&self, first: u64, last: u64) -> f64 {
-        let window_ns = (last.saturating_sub(first) * SECOND_NS).max(1) as f64;
-        let cpu = |tally: &Tally| (first..last).map(|second| tally.get(second as usize)).sum::<u64>() as f64;
-        self.cpu.iter().map(cpu).fold(0.0, f64::max) / window_ns
-    }
-
-    fn rows(
-        &self,
-        watch: &Watch,
-        start_ns: u64,
-        window: Option<(u64, u64)>,
-        open: bool,
-        bytes: u64,
-        subscriptions: u64,
-    ) -> Vec<WindowRow> {
-        let first = (start_ns / SECOND_NS) as usize;
-        let last = [&self.offered, &self.sent, &self.acked, &self.consumed].iter().map(|t| t.len()).max().unwrap_or(0);
-        let (mut answered, mut consumed) = (0, 0);
-        (first..last)
-            .map(|second| {
-                let at = second as u64 * SECOND_NS;
-                answered += self.acked.get(second);
-                consumed += self.consumed.get(second);
-                let spent = watch.health.between(at, at + SECOND_NS);
-                let cpu = |pick: fn(&super::health::Spent) -> u64| {
-                    spent.as_ref().map(|spent| pick(spent) as f64 * 100.0 / spent.length_ns as f64)
-                };
-                let publish = watch.collector.second(Timer::Publish, second as u64);
-                let end_to_end = watch.collector.second(Timer::EndToEnd, second as u64);
-                WindowRow {
-                    second: (second - first) as u32,
-                    phase: phase(at, window).into(),
-                    start_ns: at,
-                    offered_messages: open.then(|| self.offered.get(second)),
-                    sent_messages: self.sent.get(second),
-                    acked_messages: self.acked.get(second),
-                    consumed_messages: self.consumed.get(second),
-                    offered_bytes: open.then(|| self.offered.get(second) * bytes),
-                    sent_bytes: self.sent.get(second) * bytes,
-                    acked_bytes: self.acked.get(second) * bytes,
-                    consumed_bytes: self.consumed.get(second) * bytes,
-                    backlog_messages: (answered * subscriptions).saturating_sub(consumed),
-                    publish_p50_ns: publish.map(|s| s.p50_ns),
-                    publish_p99_ns: publish.map(|s| s.p99_ns),
-                    end_to_end_p50_ns: end_to_end.map(|s| s.p50_ns),
-                    end_to_end_p99_ns: end_to_end.map(|s| s.p99_ns),
-                    schedule_lag_p99_ns: watch.collector.second(Timer::ScheduleLag, second as u64).map(|s| s.p99_ns),
-                    client_cpu_percent: cpu(|spent| spent.client_cpu_ns),
-                    broker_cpu_percent: cpu(|spent| spent.broker_cpu_ns),
-                    broker_rss_bytes: watch.health.broker_rss_at(at),
-                }
-            })
-            .collect()
-    }
-}
-
-fn phase(at_ns: u64, window: Option<(u64, u64)>) -> &'static str {
-    match window {
-        Some((start, end)) if at_ns + SECOND_NS > start => {
-            if at_ns < end {
-                "measure"
-            } else {
-                "drain"
-            }
-        }
-        _ => "warm-up",
-    }
-}
-
-fn counts(counted: &Counted, totals: &Totals, acknowledges: bool) -> Counts {
-    Counts {
-        planned: totals.planned,
-        sent: Some(counted.sent),
-        acked: acknowledges.then_some(counted.acked),
-        failed: Some(counted.failed),
-        indeterminate: Some(counted.indeterminate),
-        delivered: Some(counted.delivered),
-        undelivered: Some(counted.undelivered),
-        lost: Some(counted.lost),
-        broker_lost: counted.broker_lost,
-        duplicate: Some(counted.duplicate),
-        phantom: Some(counted.phantom),
-        corrupt: Some(counted.corrupt),
-        reordered: Some(counted.reordered),
-        foreign: Some(counted.foreign),
-        backpressured: Some(totals.backpressured),
     }
 }
 

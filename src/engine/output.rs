@@ -1,0 +1,173 @@
+//! From what the threads of a cell reported to its raw result: books balanced, gates judged, nothing derived stored.
+
+use super::collect::seconds;
+use super::control::Control;
+use super::gates::{Evidence, judge};
+use super::totals::Totals;
+use super::trial::{Outcome, Trial};
+use super::watch::Watch;
+use crate::driver::Driver;
+use crate::record::{AuditBook, Books, Consumed, Counted, SECOND_NS, Tally};
+use crate::result::{CellOutput, CellRecord, Counts, Description, Resources, SCHEMA};
+use crate::scenario::Model;
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+
+impl Trial<'_> {
+    /// The raw result of a cell whose threads have all ended.
+    pub(super) fn output(
+        self,
+        driver: &dyn Driver,
+        description: Description,
+        control: &Control,
+        outcome: Outcome,
+        audit: Option<AuditBook>,
+        watch: Watch,
+    ) -> CellOutput {
+        let load = &self.cell.load;
+        let Outcome { start_ns, error, produced, consumed } = outcome;
+        let mut error = error;
+        let mut totals = Totals::default();
+        let mut books = Books { audit, acknowledges: driver.acknowledges(), ..Books::default() };
+        let mut failures = BTreeMap::new();
+        for report in produced {
+            totals.add_producer(&report);
+            for (reason, count) in &report.failures {
+                *failures.entry(reason.clone()).or_default() += count;
+            }
+            error = error.or_else(|| report.error.as_ref().map(ToString::to_string));
+            books.produced.extend(report.lanes);
+        }
+        let per_subscription = usize::from(load.consumers).max(1);
+        let mut consumed = consumed.into_iter();
+        for _ in 0..load.subscriptions {
+            let mut all = Consumed::default();
+            for report in consumed.by_ref().take(per_subscription) {
+                totals.add_consumer(&report);
+                error = error.or_else(|| report.error.as_ref().map(ToString::to_string));
+                all.merge(report.seen);
+            }
+            books.consumed.push(all);
+        }
+        let interrupted = self.interrupted.load(Relaxed);
+        let now = self.clock.now_ns();
+        // A counted run has no end set beforehand: its window is from the first message to the last delivery.
+        let window = control.window().map(|(start, end)| match load.messages {
+            Some(_) => (start, totals.last_ns.max(start + 1)),
+            None => (start, end.min(now)),
+        });
+        let counted = books.total();
+        let open = load.model == Model::Open;
+        let spent = window.and_then(|(from, to)| watch.health.between(from, to));
+        let (first, last) = window.map_or((0, 0), |(from, to)| (from / SECOND_NS, to / SECOND_NS));
+        let measured = seconds(&watch.collector, self.timer(), first, last);
+        let reported = watch.collector.measured(self.timer());
+        let quantile = crate::stats::highest_quantile(&self.cell.primary, totals.own_lag.len());
+        let lag = (open && !reported.is_empty()).then(|| {
+            (quantile.name(), totals.own_lag.value_at_quantile(quantile.0), reported.value_at_quantile(quantile.0))
+        });
+        let in_window = |tally: &Tally| (first..last).map(|second| tally.get(second as usize)).sum::<u64>();
+        let rows = totals.rows(&watch, start_ns, window, open, self.cell.message.size.0, u64::from(load.subscriptions));
+        let backlog_at = |second: u64| {
+            rows.iter().rfind(|row| row.start_ns / SECOND_NS < second).map_or(0, |row| row.backlog_messages)
+        };
+        let evidence = Evidence {
+            open,
+            counted,
+            sent_by_counter: totals.sent.total(),
+            window_planned: totals.window_planned,
+            acked_in_time: in_window(&totals.acked),
+            subscriptions: u64::from(load.subscriptions),
+            backlog: (backlog_at(first), backlog_at(last)),
+            lag,
+            pacer_busy_share: (last > first).then(|| totals.busiest(first, last)),
+            steal_share: spent.map(|spent| spent.steal_share),
+            seconds: &measured,
+            settled: watch.settled || window.is_none(),
+            acknowledges: books.acknowledges,
+            unanswered: totals.unanswered,
+        };
+        let (gates, outcome, outcome_because) = judge(&evidence);
+        let messages = totals.window_sent.max(1) as f64;
+        let saturated = spent.and_then(|spent| {
+            let cores = thread::available_parallelism().map_or(1, usize::from) as f64;
+            let share = |cpu: u64| cpu as f64 / spent.length_ns as f64;
+            let busy = totals.busiest(first, last);
+            if busy > 0.9 {
+                Some("generator-cpu".to_owned())
+            } else if spent.machine_busy_share > 0.95 {
+                Some("machine-cpu".to_owned())
+            } else if share(spent.broker_cpu_ns) > 0.95 * cores {
+                Some("broker-cpu".to_owned())
+            } else {
+                None
+            }
+        });
+        let record = CellRecord {
+            schema: SCHEMA,
+            label: self.cell.label.clone(),
+            system: self.cell.config.system.name().into(),
+            variant: (self.cell.label != self.cell.config.system.name()).then(|| self.cell.label.clone()),
+            nodes: self.cell.config.nodes,
+            cell: self.cell.point.clone(),
+            block: self.block,
+            open_loop: open,
+            subscriptions: load.subscriptions,
+            message_bytes: self.cell.message.size.0,
+            window_start_ns: window.map(|(start, _)| start),
+            window_end_ns: window.map(|(_, end)| end),
+            warm_up_ns: window.map_or(now, |(start, _)| start).saturating_sub(start_ns),
+            outcome,
+            outcome_because,
+            survives: driver.survives(),
+            counts: counts(&counted, &totals, books.acknowledges),
+            subscriptions_counts: (0..books.consumed.len())
+                .map(|index| counts(&books.balance(index), &totals, books.acknowledges))
+                .collect(),
+            failures,
+            resources: Resources {
+                client_cpu_ns_per_message: spent.map(|spent| spent.client_cpu_ns as f64 / messages),
+                client_peak_rss_bytes: spent.map(|spent| spent.client_peak_rss_bytes),
+                broker_cpu_ns_per_message: spent
+                    .filter(|_| !self.broker_pids.is_empty())
+                    .map(|s| s.broker_cpu_ns as f64 / messages),
+                broker_peak_rss_bytes: spent.map(|spent| spent.broker_peak_rss_bytes).filter(|bytes| *bytes > 0),
+                saturated,
+            },
+            gates,
+            floor: BTreeMap::new(),
+            saturated_samples: watch.collector.saturated(),
+            censored: totals.unanswered,
+            window_acked: totals.window_acked,
+            window_consumed: totals.window_consumed,
+            window_sent: totals.window_sent,
+            window_planned: open.then_some(totals.window_planned),
+            description,
+            interrupted,
+            error,
+        };
+        let Watch { collector, events, .. } = watch;
+        CellOutput { record, windows: rows, events, intervals: collector.into_intervals(), broker_log: String::new() }
+    }
+}
+
+fn counts(counted: &Counted, totals: &Totals, acknowledges: bool) -> Counts {
+    Counts {
+        planned: totals.planned,
+        sent: Some(counted.sent),
+        acked: acknowledges.then_some(counted.acked),
+        failed: Some(counted.failed),
+        indeterminate: Some(counted.indeterminate),
+        delivered: Some(counted.delivered),
+        undelivered: Some(counted.undelivered),
+        lost: Some(counted.lost),
+        broker_lost: counted.broker_lost,
+        duplicate: Some(counted.duplicate),
+        phantom: Some(counted.phantom),
+        corrupt: Some(counted.corrupt),
+        reordered: Some(counted.reordered),
+        foreign: Some(counted.foreign),
+        backpressured: Some(totals.backpressured),
+    }
+}
