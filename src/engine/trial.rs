@@ -30,25 +30,21 @@ pub enum TrialError {
     Payload(#[from] BodyError),
     #[error("a worker thread ended unexpectedly")]
     Thread,
-    #[error("interrupted before the load began")]
-    Interrupted,
 }
 
 /// Where a cell is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    Connect,
     WarmUp,
     Measure,
     Drain,
-    Audit,
 }
 
 /// A look at a running cell, for display only.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     pub phase: Phase,
-    /// Since the start of the load, and the planned length of this phase where known, ns.
+    /// Since the start of the load, ns.
     pub elapsed_ns: u64,
     pub sent: u64,
     pub answered: u64,

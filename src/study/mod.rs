@@ -1,3 +1,9 @@
-//! Cells, blocks and their order; and the self-check of the instrument.
+//! Runs of scenarios: blocks, order, fresh and warmed brokers; and the self-check of the instrument.
 
+mod order;
+mod run;
 pub mod selfcheck;
+mod settle;
+mod warm;
+
+pub use run::{Finished, Study, StudyError, StudyObserver, is_refusal, run};

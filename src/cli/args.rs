@@ -1,0 +1,201 @@
+//! What can be typed. Types only; nothing here does anything.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  brokerbench compare                            the comparison table, about six minutes
+  brokerbench run latency --system kafka         one scenario, one system
+  brokerbench run latency --sweep load.rate=1k/s,5k/s,20k/s
+  brokerbench run my-scenario.yaml --set load.duration=60s --json
+  brokerbench report latest                      tables and charts again, from raw data
+  brokerbench explain throughput --profile full  every setting and where it comes from
+
+Exit codes:
+  0 fine · 1 internal · 2 usage or scenario invalid · 3 environment not available · 4 results unreadable or unwritable
+  10 threshold failed · 12 generated table out of date · 13 measurement invalid, or a broker died
+  14 declared guarantee violated · 130 interrupted (partial results are kept)";
+
+#[derive(Debug, Parser)]
+#[command(name = "brokerbench", version, about = "Compares messaging on Apache Kafka and on Redis, on real brokers, with every message accounted for.", after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the scenarios behind the claims and write results/<profile>/comparison.*
+    Compare(CompareArgs),
+    /// Run scenarios and write a run folder for each
+    Run(RunArgs),
+    /// Render a run's summary, page and charts again from its raw data; needs no broker
+    Report(ReportArgs),
+    /// Print the comparison table, put it into a file, or check that it is up to date
+    Table(TableArgs),
+    /// Write a run's histograms in another format
+    Export(ExportArgs),
+    /// List the scenarios that can be run by name, and the runs there are
+    List(ResultsArgs),
+    /// Show every setting of a scenario with its origin, its cells, and what they cost
+    Explain(ExplainArgs),
+    /// Check scenario files, under each of their profiles
+    Validate {
+        /// Scenario names or paths
+        #[arg(required = true, value_name = "SCENARIO")]
+        scenarios: Vec<String>,
+    },
+    /// Print the JSON Schema of scenario files, or of a result file
+    Schema {
+        #[arg(value_enum, default_value_t = SchemaOf::Scenario)]
+        of: SchemaOf,
+    },
+    /// Check what this machine offers and what is missing
+    Doctor,
+    /// Prove the instrument against a fake broker whose truth is known
+    Selfcheck,
+    /// Print a completion script for a shell
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    Scenario,
+    Summary,
+    Comparison,
+}
+
+/// Where brokers come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EnvironmentKind {
+    /// External if addresses are given, else native
+    Auto,
+    /// Real Kafka and redis-server as child processes on loopback
+    Native,
+    /// Brokers that run already
+    External,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Brokers")]
+pub struct EnvironmentArgs {
+    /// Where brokers come from
+    #[arg(long = "env", value_enum, default_value_t = EnvironmentKind::Auto, value_name = "KIND")]
+    pub kind: EnvironmentKind,
+    /// Kafka that runs already
+    #[arg(long, value_name = "HOST:PORT[,…]")]
+    pub kafka: Option<String>,
+    /// Redis that runs already; a password as ${env:NAME}
+    #[arg(long, value_name = "URL")]
+    pub redis: Option<String>,
+    /// Load brokers that are not on this machine: only ones that you own
+    #[arg(long)]
+    pub allow_remote: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ResultsArgs {
+    /// Folder of all results
+    #[arg(long, default_value = "results", value_name = "DIR")]
+    pub results: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// quick: one block, exploratory · standard: three blocks · full: five blocks, long windows
+    #[arg(long, default_value = "quick", value_name = "NAME")]
+    pub profile: String,
+    #[command(flatten)]
+    pub environment: EnvironmentArgs,
+    #[command(flatten)]
+    pub results: ResultsArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Scenario names (see `list`) or paths
+    #[arg(required = true, value_name = "SCENARIO")]
+    pub scenarios: Vec<String>,
+    #[command(flatten)]
+    pub overrides: OverrideArgs,
+    /// Fail with exit code 10 unless this holds, such as 'kafka: end_to_end.p99 < 50ms'; repeatable
+    #[arg(long, value_name = "RULE")]
+    pub threshold: Vec<String>,
+    /// Print summary.json on stdout, one line per scenario, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub environment: EnvironmentArgs,
+    #[command(flatten)]
+    pub results: ResultsArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Scenario")]
+pub struct OverrideArgs {
+    /// A profile of the scenario, such as quick
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Only this system or label; repeatable
+    #[arg(long = "system", value_name = "SYSTEM")]
+    pub systems: Vec<String>,
+    /// Override a setting: --set load.duration=30s; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Vary a setting: --sweep load.rate=1k/s,10k/s; repeatable
+    #[arg(long = "sweep", value_name = "KEY=A,B")]
+    pub sweeps: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A run folder, its name, or `latest`
+    #[arg(default_value = "latest")]
+    pub run: String,
+    #[command(flatten)]
+    pub results: ResultsArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct TableArgs {
+    /// Whose table
+    #[arg(long, default_value = "standard", value_name = "NAME")]
+    pub profile: String,
+    /// Put the table between the markers `<!-- brokerbench:begin -->` and `<!-- brokerbench:end -->` of this file
+    #[arg(long, value_name = "FILE")]
+    pub inject: Option<PathBuf>,
+    /// Change nothing; exit 12 unless the committed table agrees with its data (with --inject: the file too)
+    #[arg(long)]
+    pub check: bool,
+    #[command(flatten)]
+    pub results: ResultsArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A run folder, its name, or `latest`
+    pub run: String,
+    #[arg(long, value_enum, default_value_t = ExportFormat::Hgrm)]
+    pub format: ExportFormat,
+    #[command(flatten)]
+    pub results: ResultsArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// HdrHistogram percentile distribution, one file per cell and metric
+    Hgrm,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Scenario name or path
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: String,
+    #[command(flatten)]
+    pub overrides: OverrideArgs,
+}

@@ -1,0 +1,292 @@
+//! One run of one scenario: blocks, the order of systems in them, fresh and warmed brokers, cells, results.
+//!
+//! Results are written before anything is torn down, cell by cell: a run that is killed leaves what it had.
+
+use super::order::order;
+use super::settle::settle;
+use super::warm::warm;
+use crate::clock::{self, Clock};
+use crate::driver::{self, DriverError, Target};
+use crate::engine::{Observer, Trial, TrialError, floor};
+use crate::environment::{Broker, Environment, EnvironmentError};
+use crate::random::SplitMix64;
+use crate::result::{CellOutput, Host, Manifest, ResultError, RunFolder, SCHEMA, Status};
+use crate::scenario::{Cell, Scenario, SystemConfig};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Why a run has no result at all.
+#[derive(Debug, thiserror::Error)]
+pub enum StudyError {
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    #[error(transparent)]
+    Result(#[from] ResultError),
+    #[error("{label}: {cause}")]
+    Trial { label: String, cause: TrialError },
+    #[error("interrupted before anything was measured")]
+    Interrupted,
+}
+
+/// What the user is told while it runs.
+pub trait StudyObserver: Observer {
+    /// A new step: starting a broker, warming it, a cell. `done` of `all` cells are finished.
+    fn step(&mut self, text: &str, done: usize, all: usize);
+    fn warning(&mut self, text: &str);
+}
+
+/// What is to be run, and with what.
+pub struct Study<'a> {
+    pub scenario: &'a Scenario,
+    pub environment: &'a mut dyn Environment,
+    pub results_dir: &'a Path,
+    pub command_line: Vec<String>,
+    /// `passed`, `failed: …` or `not run`.
+    pub selfcheck: String,
+    pub interrupted: &'a AtomicBool,
+}
+
+/// A finished run: where it lies and what it lacks.
+pub struct Finished {
+    pub folder: RunFolder,
+    pub manifest: Manifest,
+}
+
+struct Running<'a, 'b> {
+    study: Study<'a>,
+    observer: &'b mut dyn StudyObserver,
+    folder: RunFolder,
+    manifest: Manifest,
+    clock: Clock,
+    done: usize,
+    all: usize,
+    floors: BTreeMap<(String, String), crate::engine::Floor>,
+    broker_died: bool,
+}
+
+/// Runs a scenario. The manifest's status is set, its exit code is left to the caller, who knows the rules.
+pub fn run(study: Study<'_>, observer: &mut dyn StudyObserver) -> Result<Finished, StudyError> {
+    let folder = RunFolder::create(study.results_dir, &study.scenario.name)?;
+    let clock = Clock::start();
+    let manifest = first_manifest(&study, &folder);
+    folder.write_manifest(&manifest)?;
+    for warning in study.scenario.warnings() {
+        observer.warning(&warning);
+    }
+    let all = study.scenario.cells().len() * study.scenario.blocks as usize;
+    let mut running = Running {
+        study,
+        observer,
+        folder,
+        manifest,
+        clock,
+        done: 0,
+        all,
+        floors: BTreeMap::new(),
+        broker_died: false,
+    };
+    let result = running.blocks();
+    running.finish(result)
+}
+
+impl Running<'_, '_> {
+    fn blocks(&mut self) -> Result<(), StudyError> {
+        let systems = self.study.scenario.systems.clone();
+        for block in 1..=self.study.scenario.blocks {
+            for index in order(systems.len(), block) {
+                let (label, config) = &systems[index];
+                self.system(label, config, block)?;
+                if self.interrupted() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All cells of one label in one block, on one fresh and warmed broker.
+    fn system(&mut self, label: &str, config: &SystemConfig, block: u32) -> Result<(), StudyError> {
+        let cells: Vec<Cell> = self.study.scenario.cells().into_iter().filter(|cell| cell.label == label).collect();
+        let Some(first) = cells.last() else { return Ok(()) };
+        self.step(&format!("{label}: starting the broker"));
+        let mut broker = self.study.environment.start(config)?;
+        let failed = |cause: TrialError| StudyError::Trial { label: label.to_owned(), cause };
+        self.step(&format!("{label}: warming the broker"));
+        let target = self.target(broker.as_ref(), &format!("warm-{label}-{block}"));
+        let cold = warm(first, broker.as_mut(), target, self.study.interrupted, self.observer).map_err(failed)?;
+        self.manifest.cold_start.entry(label.to_owned()).or_insert(cold);
+        for cell in &cells {
+            if self.interrupted() || self.broker_died {
+                break;
+            }
+            self.cell(cell, block, broker.as_mut()).map_err(|error| match error {
+                CellError::Trial(cause) => failed(cause),
+                CellError::Result(cause) => cause.into(),
+            })?;
+        }
+        self.step(&format!("{label}: stopping the broker"));
+        broker.stop()?;
+        if !self.interrupted() && !settle(self.study.interrupted) {
+            self.warn(format!("{label}, block {block}: the disk was still writing 20 s after the broker had stopped"));
+        }
+        Ok(())
+    }
+
+    fn cell(&mut self, cell: &Cell, block: u32, broker: &mut dyn Broker) -> Result<(), CellError> {
+        let name = format!("{} {} block {block}", cell.label, cell.point);
+        let key = (cell.label.clone(), cell.point.clone());
+        if !self.floors.contains_key(&key) {
+            self.step(&format!("{name}: instrument floor"));
+            let found = floor(cell, self.clock, self.study.interrupted).unwrap_or_else(|error| {
+                self.warn(format!("{name}: no instrument floor: {error}"));
+                BTreeMap::new()
+            });
+            self.floors.insert(key.clone(), found);
+        }
+        self.step(&name);
+        let number = self.done as u64 + 1;
+        let mut rng = SplitMix64::stream(u64::from(std::process::id()) ^ self.folder.epoch().as_millisecond() as u64, number);
+        let target = self.target(broker, &format!("{}-{block}-{number}", cell.label));
+        let driver = driver::open(cell, target).map_err(TrialError::from)?;
+        let trial = Trial {
+            cell,
+            block,
+            run: rng.next_u64(),
+            clock: self.clock,
+            broker_pids: broker.pids(),
+            broker_alive: &mut || broker.check().map_err(|error| error.to_string()),
+            interrupted: self.study.interrupted,
+            observer: self.observer,
+            disturb: None,
+        };
+        let mut output = trial.run(driver.as_ref())?;
+        output.record.floor = self.floors.get(&key).cloned().unwrap_or_default();
+        output.broker_log = broker.log_tail(200);
+        self.keep(&output)?;
+        self.broker_died = output.record.error.is_some();
+        if !self.broker_died && let Err(error) = driver.clean_up() {
+            self.warn(format!("{name}: what the cell made could not be deleted: {error}"));
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, output: &CellOutput) -> Result<(), CellError> {
+        let record = &output.record;
+        self.folder.write_cell(output).map_err(CellError::Result)?;
+        self.done += 1;
+        self.manifest.order.push(format!("{}/{}/block-{}", record.label, record.cell, record.block));
+        self.manifest.systems.entry(record.label.clone()).or_insert_with(|| record.description.clone());
+        if let Some(error) = &record.error {
+            self.warn(format!("{} {} block {}: {error}", record.label, record.cell, record.block));
+        }
+        self.folder.write_manifest(&self.manifest).map_err(CellError::Result)
+    }
+
+    fn finish(mut self, result: Result<(), StudyError>) -> Result<Finished, StudyError> {
+        let interrupted = self.interrupted();
+        if self.done == 0 {
+            if interrupted {
+                return Err(StudyError::Interrupted);
+            }
+            result?;
+        } else if let Err(error) = result {
+            // Something is measured: keep it, and say what stopped the rest.
+            if let StudyError::Result(_) = error {
+                return Err(error);
+            }
+            self.broker_died = true;
+            self.warn(format!("the run ended early: {error}"));
+        }
+        for warning in self.study.environment.warnings() {
+            self.warn(warning);
+        }
+        self.manifest.status = match () {
+            () if interrupted => Status::Interrupted,
+            () if self.broker_died => Status::Invalid,
+            () => Status::Complete,
+        };
+        self.manifest.finished_at = Some(jiff::Timestamp::now().to_string());
+        self.folder.write_manifest(&self.manifest)?;
+        Ok(Finished { folder: self.folder, manifest: self.manifest })
+    }
+
+    fn target(&self, broker: &dyn Broker, name: &str) -> Target {
+        let tail: String = self.folder.name().chars().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect();
+        Target { addresses: broker.addresses(), name: format!("bb-{tail}-{name}"), clock: self.clock }
+    }
+
+    fn interrupted(&self) -> bool {
+        self.study.interrupted.load(Relaxed)
+    }
+
+    fn step(&mut self, text: &str) {
+        self.observer.step(text, self.done, self.all);
+    }
+
+    fn warn(&mut self, text: String) {
+        self.observer.warning(&text);
+        self.manifest.warnings.push(text);
+    }
+}
+
+enum CellError {
+    Trial(TrialError),
+    Result(ResultError),
+}
+impl From<TrialError> for CellError {
+    fn from(error: TrialError) -> Self {
+        Self::Trial(error)
+    }
+}
+
+/// The manifest as it stands before anything has run: a run that is killed is an interrupted one.
+fn first_manifest(study: &Study<'_>, folder: &RunFolder) -> Manifest {
+    let scenario = study.scenario;
+    Manifest {
+        schema: SCHEMA,
+        run: folder.name().to_owned(),
+        status: Status::Interrupted,
+        exit_code: 130,
+        started_at: folder.epoch().to_string(),
+        finished_at: None,
+        command_line: study.command_line.clone(),
+        brokerbench_version: env!("CARGO_PKG_VERSION").to_owned(),
+        scenario: scenario.info(),
+        profile: scenario.profile.clone(),
+        environment: study.environment.name().to_owned(),
+        network_path: study.environment.network_path().to_owned(),
+        seed: scenario.seed,
+        order: Vec::new(),
+        blocks: scenario.blocks,
+        host: host(),
+        systems: BTreeMap::new(),
+        selfcheck: study.selfcheck.clone(),
+        cold_start: BTreeMap::new(),
+        warnings: scenario.warnings(),
+    }
+}
+
+fn host() -> Host {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        let value = text.lines().find(|line| line.starts_with(name))?.split_once(':')?.1;
+        Some(value.trim().to_owned())
+    };
+    let memory = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
+    let uname = rustix::system::uname();
+    Host {
+        name: uname.nodename().to_string_lossy().into_owned(),
+        kernel: format!("{} {}", uname.sysname().to_string_lossy(), uname.release().to_string_lossy()),
+        cpu: field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".into()),
+        cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
+        memory_bytes: memory.trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024,
+        clock_source: clock::source(),
+        clock_cost_ns: clock::cost_ns(),
+    }
+}
+
+/// Whether an error says that the scenario, not the broker, must change.
+pub fn is_refusal(error: &StudyError) -> bool {
+    matches!(error, StudyError::Trial { cause: TrialError::Driver(DriverError::Refused { action, .. }), .. } if action == "configure")
+}
