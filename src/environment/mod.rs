@@ -1,4 +1,21 @@
 //! Provides brokers and takes them away again: nothing that was started here outlives the run.
+//!
+//! [`Native`] starts real brokers as processes of this machine, held by a janitor process; [`External`] takes addresses
+//! from the user. Nothing here prints, and nothing here sends a message: whether a topic works is the driver's to prove.
+
+mod doctor;
+mod external;
+mod janitor;
+mod native;
+mod probe;
+mod process;
+mod program;
+
+pub use doctor::{Check, Level, checks};
+pub use external::{External, Login, Secret};
+pub use janitor::{End, Janitor, Launch, Signal, State, helper_process};
+pub use native::Native;
+pub use process::{MachineTimes, Usage, machine, own_usage, usage};
 
 pub mod process;
 
@@ -11,12 +28,27 @@ pub enum EnvironmentError {
     /// Something that must be installed first.
     #[error("{what} not found: {remedy}")]
     Missing { what: String, remedy: String },
-    #[error("{what}: {cause}\n{log_tail}")]
+    #[error("{what} did not start: {cause}{}", indented(.log_tail))]
     DidNotStart { what: String, cause: String, log_tail: String },
-    #[error("{what} died: {cause}\n{log_tail}")]
+    #[error("{what} died: {cause}{}", indented(.log_tail))]
     Died { what: String, cause: String, log_tail: String },
     #[error("{0}")]
     Refused(String),
+}
+
+impl EnvironmentError {
+    pub(crate) fn missing(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Missing { what: what.into(), remedy: remedy.into() }
+    }
+}
+
+/// The end of a log under its error message; nothing at all where there is no log.
+fn indented(log_tail: &str) -> String {
+    if log_tail.is_empty() {
+        return String::new();
+    }
+    let lines = log_tail.lines().map(|line| format!("\n  | {line}")).collect::<String>();
+    format!("\nthe last lines of its log:{lines}")
 }
 
 /// A running broker (one or more nodes), however it came to be.
@@ -34,6 +66,10 @@ pub trait Broker: Send {
     fn data_dir(&self) -> Option<PathBuf>;
     /// From process start to accepting clients, ns; `None` when it ran before.
     fn started_in_ns(&self) -> Option<u64>;
+    /// How to log in, where the user's address says so.
+    fn login(&self) -> Option<&Login> {
+        None
+    }
     /// Stops it and deletes its data. Bounded by a few seconds.
     fn stop(&mut self) -> Result<(), EnvironmentError>;
 }
@@ -46,4 +82,8 @@ pub trait Environment {
     fn network_path(&self) -> &'static str;
     /// A broker for this configuration, accepting clients on return. A started one is fresh: no data, no history.
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError>;
+    /// What a reader of the results must know about the brokers started so far, such as an old version.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

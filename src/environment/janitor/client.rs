@@ -1,0 +1,190 @@
+//! The harness's side of the janitor: one request, one reply, each with a deadline.
+
+use super::folder;
+use super::{End, JANITOR, Launch, Reply, Request, Signal, State};
+use crate::environment::EnvironmentError;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The longest that a reply may take: removing the data of a large run.
+const REPLY: Duration = Duration::from_secs(30);
+/// The longest that a killed process may take to be gone.
+const KILLED: Duration = Duration::from_secs(5);
+
+/// A running janitor. Dropping it, or the end of this process in whatever way, ends everything that it started.
+pub struct Janitor {
+    folder: PathBuf,
+    link: Mutex<Option<Link>>,
+}
+
+struct Link {
+    socket: BufReader<UnixStream>,
+    process: Child,
+}
+
+impl Janitor {
+    /// Starts `exe` (a brokerbench binary) as a janitor, in a process group of its own: Ctrl-C does not reach it.
+    pub fn start(exe: &Path) -> Result<Self, EnvironmentError> {
+        let failed = |cause: String| EnvironmentError::DidNotStart {
+            what: format!("the janitor process ({})", exe.display()),
+            cause,
+            log_tail: String::new(),
+        };
+        let (ours, theirs) = UnixStream::pair().map_err(|error| failed(error.to_string()))?;
+        ours.set_read_timeout(Some(REPLY)).map_err(|error| failed(error.to_string()))?;
+        let process = Command::new(exe)
+            .arg(JANITOR)
+            .stdin(OwnedFd::from(theirs))
+            // No pipe of ours may stay open in it: whoever reads our output waits for its end.
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| failed(error.to_string()))?;
+        let mut link = Link { socket: BufReader::new(ours), process };
+        match link.receive() {
+            Ok(Reply::Ready { folder }) => Ok(Self { folder, link: Mutex::new(Some(link)) }),
+            Ok(Reply::Failed { why }) => Err(failed(why)),
+            Ok(other) => Err(failed(format!("it answered {other:?}"))),
+            Err(error) => Err(failed(error.to_string())),
+        }
+    }
+
+    /// The run folder, which goes away with the janitor.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn is_alive(&self) -> bool {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        link.as_mut().is_some_and(|link| matches!(link.process.try_wait(), Ok(None)))
+    }
+
+    /// Starts a process in its own process group. That the program could be run is not yet proven on return.
+    pub fn spawn(&self, launch: Launch) -> Result<u32, EnvironmentError> {
+        match self.ask(&Request::Spawn(launch))? {
+            Reply::Spawned { pid } => Ok(pid),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Signals a process and all that it started; a process that has ended is no error.
+    pub fn signal(&self, pid: u32, signal: Signal) -> Result<(), EnvironmentError> {
+        match self.ask(&Request::Signal { pid, signal })? {
+            Reply::Done | Reply::Ended(_) => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub fn status(&self, pid: u32) -> Result<State, EnvironmentError> {
+        match self.ask(&Request::Status { pid })? {
+            Reply::Running => Ok(State::Running),
+            Reply::Ended(end) => Ok(State::Ended(end)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Waits for a process to end by itself; `None` when `deadline` comes first.
+    pub fn wait(&self, pid: u32, deadline: Instant) -> Result<Option<End>, EnvironmentError> {
+        loop {
+            if let State::Ended(end) = self.status(pid)? {
+                return Ok(Some(end));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Kills a process and all that it started, and waits until it is gone.
+    pub fn kill(&self, pid: u32) -> Result<(), EnvironmentError> {
+        self.signal(pid, Signal::Kill)?;
+        match self.wait(pid, Instant::now() + KILLED)? {
+            Some(_) => Ok(()),
+            None => Err(EnvironmentError::Refused(format!("process {pid} does not end though it was killed"))),
+        }
+    }
+
+    /// Removes a folder inside the run folder.
+    pub fn remove(&self, path: &Path) -> Result<(), EnvironmentError> {
+        match self.ask(&Request::Remove { path: path.to_owned() })? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Ends every process, removes the run folder and the janitor itself. Also done when dropped.
+    pub fn shut_down(&self) {
+        let link = self.link.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut link) = link {
+            let _ = link.send(&Request::Quit).and_then(|()| link.receive());
+            // Dropping the link (closing the socket) makes even a janitor that did not answer clean up.
+            drop(link);
+        }
+        // Left only if the janitor was killed; its children died with it.
+        let _ = folder::remove(&self.folder);
+    }
+
+    fn ask(&self, request: &Request) -> Result<Reply, EnvironmentError> {
+        let mut guard = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = |cause: String| EnvironmentError::Died {
+            what: "the janitor process, and every broker with it,".into(),
+            cause,
+            log_tail: String::new(),
+        };
+        let link = guard.as_mut().ok_or_else(|| gone("it was shut down".into()))?;
+        match link.send(request).and_then(|()| link.receive()) {
+            Ok(Reply::Failed { why }) => Err(EnvironmentError::Refused(format!("the janitor process: {why}"))),
+            Ok(reply) => Ok(reply),
+            Err(error) => {
+                // Out of step from here on: close the socket, and it cleans up.
+                *guard = None;
+                Err(gone(error.to_string()))
+            }
+        }
+    }
+}
+
+impl Drop for Janitor {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+impl Link {
+    fn send(&mut self, request: &Request) -> io::Result<()> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        self.socket.get_mut().write_all(&line)
+    }
+
+    fn receive(&mut self) -> io::Result<Reply> {
+        let mut line = String::new();
+        if self.socket.read_line(&mut line)? == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has ended"));
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+impl Drop for Link {
+    /// Closes the socket and reaps the janitor, which ends once it has cleaned up.
+    fn drop(&mut self) {
+        let _ = self.socket.get_ref().shutdown(std::net::Shutdown::Both);
+        let deadline = Instant::now() + KILLED;
+        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn unexpected(reply: &Reply) -> EnvironmentError {
+    EnvironmentError::Refused(format!("the janitor process answered {reply:?}"))
+}

@@ -1,0 +1,192 @@
+//! The janitor's own side: one thread, one socket, and the processes it is the parent of.
+//!
+//! A process id is in use here only until it is reaped, and it is reaped only after its whole group was killed: so no
+//! signal can reach a process that merely inherited the number.
+
+use super::folder::{RunFolder, sweep};
+use super::{EXEC, End, Launch, Reply, Request, Signal, State};
+use rustix::process::{Pid, WaitId, WaitIdOptions, getppid, kill_process_group, waitid};
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// How long a killed process may take to be gone. One that is stuck in the kernel must not keep the folder alive.
+const REAP: Duration = Duration::from_secs(5);
+
+/// Serves the harness on the socket that is this process's standard input, until it is gone; then cleans up.
+pub fn run() -> u8 {
+    match serve() {
+        Ok(()) => 0,
+        Err(_) => 1,
+    }
+}
+
+fn serve() -> io::Result<()> {
+    outlive_the_terminal()?;
+    let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let harness = getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+    let folder = match RunFolder::create(harness) {
+        Ok(folder) => folder,
+        Err(error) => {
+            let directory = std::env::temp_dir();
+            let why = format!("cannot make a folder in {}: {error} (TMPDIR says where)", directory.display());
+            return send(&mut socket, &Reply::Failed { why });
+        }
+    };
+    let mut janitor = Server { folder, children: BTreeMap::new() };
+    let asked_to_quit = janitor.talk(&mut socket);
+    janitor.clean_up()?;
+    if asked_to_quit.is_ok() {
+        let _ = send(&mut socket, &Reply::Done);
+    }
+    Ok(())
+}
+
+/// Ctrl-C, TERM and HUP are for the harness: this process ends when the harness has. (A handler, not `SIG_IGN`: brokers
+/// would inherit the latter.) Nor does it stand in anybody's directory.
+fn outlive_the_terminal() -> io::Result<()> {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+    }
+    std::env::set_current_dir("/")
+}
+
+fn send(socket: &mut UnixStream, reply: &Reply) -> io::Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    socket.write_all(&line)
+}
+
+struct Server {
+    folder: RunFolder,
+    children: BTreeMap<u32, Process>,
+}
+
+enum Process {
+    Ours(Child),
+    Ended(End),
+}
+
+impl Server {
+    /// Answers requests; `Ok` when asked to quit, an error when the harness is gone.
+    fn talk(&mut self, socket: &mut UnixStream) -> io::Result<()> {
+        send(socket, &Reply::Ready { folder: self.folder.path().to_owned() })?;
+        sweep(&std::env::temp_dir());
+        let requests = BufReader::new(socket.try_clone()?);
+        for line in requests.lines() {
+            let reply = match serde_json::from_str(&line?) {
+                Ok(Request::Quit) => return Ok(()),
+                Ok(request) => self.answer(request).unwrap_or_else(|error| Reply::Failed { why: error.to_string() }),
+                Err(error) => Reply::Failed { why: error.to_string() },
+            };
+            send(socket, &reply)?;
+        }
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+
+    fn answer(&mut self, request: Request) -> io::Result<Reply> {
+        Ok(match request {
+            Request::Spawn(launch) => Reply::Spawned { pid: self.spawn(&launch)? },
+            Request::Signal { pid, signal } => {
+                if let State::Ended(end) = self.state(pid)? {
+                    return Ok(Reply::Ended(end));
+                }
+                signal_group(pid, signal)?;
+                Reply::Done
+            }
+            Request::Status { pid } => match self.state(pid)? {
+                State::Running => Reply::Running,
+                State::Ended(end) => Reply::Ended(end),
+            },
+            Request::Remove { path } => {
+                self.folder.remove_inside(&path)?;
+                Reply::Done
+            }
+            Request::Quit => Reply::Done,
+        })
+    }
+
+    fn spawn(&mut self, launch: &Launch) -> io::Result<u32> {
+        let log = OpenOptions::new().create(true).append(true).open(&launch.log)?;
+        let child = Command::new(own_program()?)
+            .arg(EXEC)
+            .arg(std::process::id().to_string())
+            .args(&launch.argv)
+            .envs(&launch.env)
+            .current_dir(&launch.cwd)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0)
+            .spawn()?;
+        let pid = child.id();
+        self.children.insert(pid, Process::Ours(child));
+        self.folder.note(pid)?;
+        Ok(pid)
+    }
+
+    fn state(&mut self, pid: u32) -> io::Result<State> {
+        let process = self.children.get_mut(&pid);
+        let process = process.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such process"))?;
+        match process {
+            Process::Ended(end) => Ok(State::Ended(end.clone())),
+            Process::Ours(child) => {
+                let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+                if waitid(WaitId::Pid(raw(pid)?), look)?.is_none() {
+                    return Ok(State::Running);
+                }
+                // Its own children first, while its id still stands for the group.
+                let _ = signal_group(pid, Signal::Kill);
+                let status = child.wait()?;
+                let end = End { success: status.success(), how: status.to_string() };
+                *process = Process::Ended(end.clone());
+                Ok(State::Ended(end))
+            }
+        }
+    }
+
+    /// Ends everything that was started here, whatever state it is in, and removes the run folder.
+    fn clean_up(mut self) -> io::Result<()> {
+        let pids: Vec<u32> = self.children.keys().copied().collect();
+        for pid in &pids {
+            if matches!(self.state(*pid), Ok(State::Running)) {
+                let _ = signal_group(*pid, Signal::Kill);
+                let _ = signal_group(*pid, Signal::Cont);
+            }
+        }
+        let deadline = Instant::now() + REAP;
+        while pids.iter().any(|pid| matches!(self.state(*pid), Ok(State::Running))) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.folder.remove()
+    }
+}
+
+fn raw(pid: u32) -> io::Result<Pid> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a process id"))
+}
+
+fn signal_group(pid: u32, signal: Signal) -> io::Result<()> {
+    let signal = match signal {
+        Signal::Stop => rustix::process::Signal::STOP,
+        Signal::Cont => rustix::process::Signal::CONT,
+        Signal::Term => rustix::process::Signal::TERM,
+        Signal::Kill => rustix::process::Signal::KILL,
+    };
+    Ok(kill_process_group(raw(pid)?, signal)?)
+}
+
+/// This very program, also after its file was replaced by a new build.
+fn own_program() -> io::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() { Ok(running) } else { std::env::current_exe() }
+}

@@ -1,0 +1,190 @@
+//! Real Apache Kafka in KRaft mode: broker and controller in one process.
+//!
+//! The JVM runs with the settings of Kafka's own start scripts, since it is measured. What differs from stock is said
+//! here: one copy of the internal topics (there is one node), fewer partitions of them, no wait for the first consumer
+//! of a group, no topics by accident.
+
+use super::broker::{Job, NativeBroker, Plan, make_folder, tail, write_file};
+use super::java::Java;
+use super::kafka_jars::Jars;
+use super::port;
+use crate::environment::{EnvironmentError, Janitor, Launch, probe};
+use crate::scenario::{Software, SystemConfig};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Pins the port that clients connect to.
+pub const PORT: &str = "BROKERBENCH_KAFKA_PORT";
+
+/// Any will do: no two clusters of ours ever meet.
+const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
+const START: Duration = Duration::from_secs(60);
+const FORMAT: Duration = Duration::from_secs(60);
+
+/// From Kafka's `kafka-server-start.sh` and `kafka-run-class.sh`, its log of collector pauses included.
+const JVM: &[&str] = &[
+    "-Xms1g",
+    "-Xmx1g",
+    "-server",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+    "-Djava.awt.headless=true",
+    "-Xlog:gc*:file=gc.log:time,tags:filecount=10,filesize=100M",
+];
+/// Formatting is over in half a second and is not measured.
+const FORMAT_JVM: &[&str] = &["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+
+const LOGGING: &str = "\
+rootLogger.level = info
+rootLogger.appenderRef.out.ref = out
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = [%d] %p %m (%c)%n
+";
+
+pub fn start(
+    janitor: &Arc<Janitor>,
+    java: &Java,
+    jars: &Jars,
+    config: &SystemConfig,
+    number: u32,
+) -> Result<NativeBroker, EnvironmentError> {
+    let job = Job {
+        janitor,
+        software: Software::Kafka,
+        what: format!("Kafka {}", jars.version),
+        home: janitor.folder().join(format!("kafka-{number}")),
+        probe: probe::kafka,
+        limit: START,
+    };
+    NativeBroker::start(&job, |home| {
+        let [free, controller] = port::free()?;
+        let client = port::pinned(PORT)?.unwrap_or(free);
+        let node = NodePlan { id: 1, home: home.to_owned(), client, controller };
+        let voters = format!("1@127.0.0.1:{controller}");
+        Ok(vec![node.prepare(janitor, java, jars, &voters, config)?])
+    })
+}
+
+/// One node's place: its number, folder and ports.
+struct NodePlan {
+    id: u16,
+    home: PathBuf,
+    client: u16,
+    controller: u16,
+}
+
+impl NodePlan {
+    /// Writes its files and formats its data folder.
+    fn prepare(
+        &self,
+        janitor: &Janitor,
+        java: &Java,
+        jars: &Jars,
+        voters: &str,
+        config: &SystemConfig,
+    ) -> Result<Plan, EnvironmentError> {
+        let data = self.home.join("data");
+        let properties = self.home.join("server.properties");
+        make_folder(&data)?;
+        write_file(&properties, &print(&self.settings(voters, &data, config)))?;
+        write_file(&self.home.join("log4j2.properties"), LOGGING)?;
+        let command = |jvm: &[&str], main: &[&str]| {
+            let mut argv = vec![java.program.display().to_string()];
+            argv.extend(jvm.iter().map(|&arg| arg.to_owned()));
+            // Paths relative to the working directory: options of the JVM have their own meaning for `:` and `,`.
+            argv.push("-Dlog4j2.configurationFile=log4j2.properties".into());
+            argv.extend(["-cp".into(), jars.class_path()]);
+            argv.extend(main.iter().map(|&arg| arg.to_owned()));
+            argv
+        };
+        let launch = |argv: Vec<String>, log: &str| Launch {
+            argv,
+            env: BTreeMap::new(),
+            cwd: self.home.clone(),
+            log: self.home.join(log),
+        };
+        let format = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", "server.properties"];
+        run(janitor, launch(command(FORMAT_JVM, &format), "format.log"), "Kafka's storage format", FORMAT)?;
+        Ok(Plan {
+            launch: launch(command(JVM, &["kafka.Kafka", "server.properties"]), "broker.log"),
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, self.client)),
+        })
+    }
+
+    fn settings(&self, voters: &str, data: &Path, config: &SystemConfig) -> BTreeMap<String, String> {
+        let copies = config.nodes.min(3).to_string();
+        let in_sync = config.nodes.min(3).saturating_sub(1).max(1).to_string();
+        let (client, controller) = (self.client, self.controller);
+        let ours = [
+            ("process.roles", "broker,controller".to_owned()),
+            ("node.id", self.id.to_string()),
+            ("listeners", format!("PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}")),
+            ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{client}")),
+            ("controller.listener.names", "CONTROLLER".to_owned()),
+            ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned()),
+            ("controller.quorum.voters", voters.to_owned()),
+            ("log.dirs", data.display().to_string()),
+            ("offsets.topic.num.partitions", "3".to_owned()),
+            ("offsets.topic.replication.factor", copies.clone()),
+            ("transaction.state.log.num.partitions", "3".to_owned()),
+            ("transaction.state.log.replication.factor", copies.clone()),
+            ("transaction.state.log.min.isr", in_sync.clone()),
+            ("share.coordinator.state.topic.num.partitions", "3".to_owned()),
+            ("share.coordinator.state.topic.replication.factor", copies),
+            ("share.coordinator.state.topic.min.isr", in_sync),
+            ("group.initial.rebalance.delay.ms", "0".to_owned()),
+            ("auto.create.topics.enable", "false".to_owned()),
+        ];
+        let mut settings: BTreeMap<String, String> =
+            ours.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        settings.extend(config.broker.clone());
+        settings
+    }
+}
+
+/// As `java.util.Properties` reads it, where a backslash escapes.
+fn print(settings: &BTreeMap<String, String>) -> String {
+    settings.iter().map(|(key, value)| format!("{key}={}\n", value.replace('\\', "\\\\"))).collect()
+}
+
+/// Runs a program that is to end by itself, and successfully.
+pub fn run(janitor: &Janitor, launch: Launch, what: &str, limit: Duration) -> Result<(), EnvironmentError> {
+    let log = launch.log.clone();
+    let pid = janitor.spawn(launch)?;
+    let ended = janitor.wait(pid, Instant::now() + limit)?;
+    let cause = match ended {
+        Some(end) if end.success => return Ok(()),
+        Some(end) => end.how,
+        None => {
+            janitor.kill(pid)?;
+            format!("not done within {} s", limit.as_secs())
+        }
+    };
+    Err(EnvironmentError::DidNotStart { what: what.into(), cause, log_tail: tail(&log, 20) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::System;
+
+    #[test]
+    fn the_scenario_has_the_last_word_and_everything_listens_on_loopback() {
+        let mut config = SystemConfig::defaults(System::Kafka);
+        config.broker.insert("auto.create.topics.enable".into(), "true".into());
+        config.broker.insert("some.path".into(), "a\\b".into());
+        let node = NodePlan { id: 1, home: PathBuf::new(), client: 1000, controller: 1001 };
+        let text = print(&node.settings("1@127.0.0.1:1001", Path::new("/d"), &config));
+        assert!(text.contains("auto.create.topics.enable=true\n"), "{text}");
+        assert!(text.contains("some.path=a\\\\b\n"), "{text}");
+        assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:1000,CONTROLLER://127.0.0.1:1001\n"), "{text}");
+        assert!(text.contains("offsets.topic.replication.factor=1\n"), "{text}");
+    }
+}

@@ -1,0 +1,109 @@
+//! Real brokers as processes of this machine: on free ports of 127.0.0.1, with their data in the run folder, held by
+//! the janitor.
+//!
+//! Invariant: nothing listens on any other address, nothing is written outside the run folder and the cache of Kafka's
+//! jars, and dropping [`Native`] (or the end of this process) takes everything away.
+
+mod broker;
+mod java;
+mod kafka;
+mod kafka_jars;
+mod port;
+mod redis;
+mod settings;
+
+pub(super) use self::kafka::PORT as KAFKA_PORT;
+pub(super) use self::redis::PORT as REDIS_PORT;
+pub(super) use java::find as find_java;
+pub(super) use kafka_jars::installed as installed_kafka;
+pub(super) use port::{free as free_ports, pinned as pinned_port};
+pub(super) use redis::find as find_redis;
+
+use super::{Broker, Environment, EnvironmentError, Janitor};
+use crate::scenario::{Software, SystemConfig};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The native environment. The janitor is started with the first broker.
+pub struct Native {
+    exe: PathBuf,
+    janitor: Option<Arc<Janitor>>,
+    warnings: Vec<String>,
+    /// Brokers started so far: numbers their folders.
+    started: u32,
+}
+
+impl Native {
+    /// `exe` is a brokerbench binary, normally this process's own: the janitor is another process of it.
+    pub fn new(exe: PathBuf) -> Self {
+        Self { exe, janitor: None, warnings: Vec::new(), started: 0 }
+    }
+
+    /// The janitor, started if there is none: its folder is the place for anything temporary.
+    pub fn janitor(&mut self) -> Result<Arc<Janitor>, EnvironmentError> {
+        match &self.janitor {
+            Some(janitor) if janitor.is_alive() => Ok(Arc::clone(janitor)),
+            _ => {
+                let janitor = Arc::new(Janitor::start(&self.exe)?);
+                self.janitor = Some(Arc::clone(&janitor));
+                Ok(janitor)
+            }
+        }
+    }
+
+    fn warn(&mut self, warning: Option<String>) {
+        self.warnings.extend(warning.filter(|new| !self.warnings.contains(new)));
+    }
+}
+
+impl Environment for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn network_path(&self) -> &'static str {
+        "loopback"
+    }
+
+    fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
+        if config.nodes != 1 {
+            return Err(EnvironmentError::Refused(format!(
+                "nodes: {} of {} cannot be started: the native environment has one node so far; set `nodes: 1`",
+                config.nodes, config.system
+            )));
+        }
+        settings::check(config)?;
+        self.started += 1;
+        let number = self.started;
+        let broker = match config.system.software() {
+            Software::Kafka => {
+                let java = java::find()?;
+                let janitor = self.janitor()?;
+                let jars = kafka_jars::obtain(&janitor)?;
+                self.warn(jars.warning());
+                kafka::start(&janitor, &java, &jars, config, number)?
+            }
+            Software::Redis => {
+                let server = redis::find()?;
+                self.warn(server.warning());
+                redis::start(&self.janitor()?, &server, config, number)?
+            }
+            Software::Fake => {
+                return Err(EnvironmentError::Refused("the fake broker serves the self-check only".into()));
+            }
+        };
+        Ok(Box::new(broker))
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+}
+
+impl Drop for Native {
+    fn drop(&mut self) {
+        if let Some(janitor) = &self.janitor {
+            janitor.shut_down();
+        }
+    }
+}

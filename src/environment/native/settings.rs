@@ -1,0 +1,101 @@
+//! What a scenario may set on a broker: anything but what keeps the broker on loopback and inside the run folder.
+
+use crate::environment::EnvironmentError;
+use crate::scenario::{Software, SystemConfig};
+
+/// Settings of Kafka that belong to the environment.
+const KAFKA: &[&str] = &[
+    "advertised.listeners",
+    "controller.listener.names",
+    "controller.quorum.bootstrap.servers",
+    "controller.quorum.voters",
+    "inter.broker.listener.name",
+    "listener.security.protocol.map",
+    "listeners",
+    "log.dir",
+    "log.dirs",
+    "metadata.log.dir",
+    "node.id",
+    "process.roles",
+];
+
+/// Directives of Redis that belong to the environment, and those that would load foreign code or files.
+const REDIS: &[&str] = &[
+    "aclfile",
+    "bind",
+    "daemonize",
+    "dir",
+    "include",
+    "loadmodule",
+    "logfile",
+    "pidfile",
+    "port",
+    "protected-mode",
+    "requirepass",
+    "supervised",
+    "unixsocket",
+];
+
+/// Refuses a `broker:` map that cannot be written to the broker's configuration as it stands.
+pub fn check(config: &SystemConfig) -> Result<(), EnvironmentError> {
+    let owned = match config.system.software() {
+        Software::Kafka => KAFKA,
+        Software::Redis => REDIS,
+        Software::Fake => &[],
+    };
+    for (key, value) in &config.broker {
+        let refused = |why: &str| {
+            Err(EnvironmentError::Refused(format!(
+                "broker: `{key}: {}` of {}: {why}",
+                value.escape_debug(),
+                config.system
+            )))
+        };
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+        if key.is_empty() || !key.bytes().all(plain) {
+            return refused("a setting's name is made of a-z, 0-9, `.`, `_` and `-`");
+        }
+        if value.chars().any(char::is_control) {
+            return refused("a value is one line without control characters");
+        }
+        if owned.contains(&key.as_str()) {
+            return refused("this is set by the environment and cannot be changed; remove it");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::System;
+
+    fn with(system: System, key: &str, value: &str) -> Result<(), EnvironmentError> {
+        let mut config = SystemConfig::defaults(system);
+        config.broker.insert(key.into(), value.into());
+        check(&config)
+    }
+
+    #[test]
+    fn ordinary_settings_pass() {
+        assert!(with(System::Kafka, "log.flush.interval.messages", "1").is_ok());
+        assert!(with(System::RedisStreams, "client-output-buffer-limit", "pubsub 0 0 0").is_ok());
+        assert!(with(System::RedisStreams, "save", "").is_ok());
+    }
+
+    #[test]
+    fn nothing_smuggles_in_a_second_setting_or_leaves_loopback() {
+        for (system, key, value) in [
+            (System::Kafka, "num.io.threads", "8\nlisteners=PLAINTEXT://0.0.0.0:9092"),
+            (System::Kafka, "a=b", "c"),
+            (System::Kafka, "", "c"),
+            (System::Kafka, "listeners", "PLAINTEXT://0.0.0.0:9092"),
+            (System::RedisLists, "bind", "0.0.0.0"),
+            (System::RedisLists, "dir", "/"),
+            (System::RedisLists, "save \"\"", "x"),
+        ] {
+            let error = with(system, key, value).unwrap_err().to_string();
+            assert!(error.contains(key) && !error.contains('\n'), "{error}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What processes and the machine use, read from /proc; `None` where there is none.
+//!
+//! The kernel counts in ticks of 10 ms: fine for windows of seconds, useless for single messages.
+
+use std::fs;
+
+/// What one process has used since its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// User and system time of all its threads, and of those children that it has waited for.
+    pub cpu_ns: u64,
+    pub rss_bytes: u64,
+    pub peak_rss_bytes: u64,
+}
+
+/// What all processors together have done since boot. Stolen time was given to another guest of the same host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MachineTimes {
+    pub busy_ns: u64,
+    pub idle_ns: u64,
+    pub steal_ns: u64,
+}
+
+/// Of any process of this machine.
+pub fn usage(pid: u32) -> Option<Usage> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    parse_usage(&stat, &status, ns_per_tick())
+}
+
+/// Of this process, without its children, with the CPU time to the nanosecond.
+pub fn own_usage() -> Option<Usage> {
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let cpu_ns = u64::try_from(cpu.tv_sec).ok()? * 1_000_000_000 + u64::try_from(cpu.tv_nsec).ok()?;
+    Some(Usage { cpu_ns, ..usage(std::process::id())? })
+}
+
+pub fn machine() -> Option<MachineTimes> {
+    parse_machine(&fs::read_to_string("/proc/stat").ok()?, ns_per_tick())
+}
+
+fn ns_per_tick() -> u64 {
+    1_000_000_000 / rustix::param::clock_ticks_per_second().max(1)
+}
+
+fn parse_usage(stat: &str, status: &str, ns_per_tick: u64) -> Option<Usage> {
+    // The second field is the program's name, which may hold spaces and brackets: count from its last bracket.
+    let fields = stat.rsplit_once(") ")?.1.split(' ');
+    // utime, stime, cutime, cstime: fields 14 to 17 of proc_pid_stat(5).
+    let ticks = fields.skip(11).take(4).map(str::parse::<u64>).sum::<Result<u64, _>>().ok()?;
+    let kib = |key: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(key))?;
+        value.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    // A zombie has no memory left: its lines are missing.
+    Some(Usage {
+        cpu_ns: ticks * ns_per_tick,
+        rss_bytes: kib("VmRSS:").unwrap_or(0) * 1024,
+        peak_rss_bytes: kib("VmHWM:").unwrap_or(0) * 1024,
+    })
+}
+
+fn parse_machine(stat: &str, ns_per_tick: u64) -> Option<MachineTimes> {
+    let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks: Vec<u64> = line.split_whitespace().map_while(|field| field.parse().ok()).collect();
+    // Guest time, which follows, is already inside user time.
+    let &[user, nice, system, idle, iowait, irq, softirq, steal, ..] = ticks.as_slice() else { return None };
+    Some(MachineTimes {
+        busy_ns: (user + nice + system + irq + softirq) * ns_per_tick,
+        idle_ns: (idle + iowait) * ns_per_tick,
+        steal_ns: steal * ns_per_tick,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_shift_the_fields() {
+        let stat = "42 (a) b (c) S 1 42 42 0 -1 4194560 100 0 0 0 70 30 5 1 20 0 9 0 12345 1 1";
+        let status = "Name:\ta) b (c\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
+        let expected = Usage { cpu_ns: 1_060_000_000, rss_bytes: 1 << 20, peak_rss_bytes: 2 << 20 };
+        assert_eq!(parse_usage(stat, status, 10_000_000), Some(expected));
+        assert_eq!(parse_usage("", status, 10_000_000), None);
+    }
+
+    #[test]
+    fn guest_time_is_counted_once() {
+        let stat = "cpu  10 1 5 100 7 2 3 4 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+        assert_eq!(parse_machine(stat, 1), Some(MachineTimes { busy_ns: 21, idle_ns: 107, steal_ns: 4 }));
+        assert_eq!(parse_machine("intr 5", 1), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn work_is_seen() {
+        let before = own_usage().unwrap();
+        let memory = std::hint::black_box(vec![1u8; 8 << 20]);
+        let mut sum = 0u64;
+        while own_usage().unwrap().cpu_ns < before.cpu_ns + 30_000_000 {
+            sum = sum.wrapping_add(memory.iter().map(|b| u64::from(*b)).sum());
+        }
+        std::hint::black_box(sum);
+        let seen = usage(std::process::id()).unwrap();
+        assert!(seen.cpu_ns >= 20_000_000 && seen.peak_rss_bytes >= 8 << 20, "{seen:?}");
+        assert!(machine().unwrap().idle_ns > 0);
+        assert_eq!(usage(u32::MAX), None);
+    }
+}

@@ -1,0 +1,77 @@
+//! Programs of this machine: where they are, and what they print when asked for their version.
+
+use super::EnvironmentError;
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The first executable file of that name in the folders of `PATH`.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_executable(file))
+}
+
+pub fn is_executable(file: &Path) -> bool {
+    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// A non-empty environment variable.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// What a short-lived program prints, both streams together; killed when it takes longer than `limit`.
+/// For a few lines only: more than a pipe holds would block it until then.
+pub fn output(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Result<String, EnvironmentError> {
+    let failed = |cause: String| EnvironmentError::DidNotStart {
+        what: program.display().to_string(),
+        cause,
+        log_tail: String::new(),
+    };
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed(error.to_string()))?;
+    let deadline = Instant::now() + limit;
+    while matches!(child.try_wait(), Ok(None)) {
+        if Instant::now() >= deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(failed(format!("no answer within {} s", limit.as_secs())));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let mut text = String::new();
+    if let Some(mut out) = child.stdout.take() {
+        let _ = out.read_to_string(&mut text);
+    }
+    if let Some(mut err) = child.stderr.take() {
+        let _ = err.read_to_string(&mut text);
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_is_in_the_path_and_nothing_else() {
+        assert!(find("sh").is_some_and(|sh| sh.is_absolute()));
+        assert_eq!(find("no-such-program-anywhere"), None);
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_given_up() {
+        let sleep = find("sleep").unwrap_or_default();
+        let error = output(&sleep, &["60"], Duration::from_millis(50)).unwrap_err();
+        assert!(error.to_string().contains("no answer"), "{error}");
+        assert_eq!(output(&find("echo").unwrap_or_default(), &["hi"], Duration::from_secs(5)).unwrap(), "hi\n");
+    }
+}

@@ -1,0 +1,122 @@
+//! The native environment with real brokers; needs Java, Maven (or `KAFKA_HOME`) and redis-server.
+//! `cargo test --test live_environment -- --ignored --test-threads 1 --nocapture`
+
+#[path = "harness/mod.rs"]
+mod harness;
+
+use brokerbench::environment::{Broker, Environment, EnvironmentError, External, Native, checks, usage};
+use brokerbench::scenario::{System, SystemConfig};
+use harness::{Harness, PART, exe};
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn start(native: &mut Native, system: System) -> Result<Box<dyn Broker>, EnvironmentError> {
+    native.start(&SystemConfig::defaults(system))
+}
+
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+/// Not a test of its own: the part of the harness that is about to die.
+#[test]
+#[ignore = "played in another process"]
+fn the_part_of_the_harness() {
+    if std::env::var_os(PART).is_none() {
+        return;
+    }
+    let mut native = Native::new(exe());
+    let _redis = start(&mut native, System::RedisStreams).unwrap();
+    let _kafka = start(&mut native, System::Kafka).unwrap();
+    println!("\nready ");
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn nothing_is_left_of_a_harness_killed_at_any_moment() {
+    // Moments from a sequence that fills the start (some four seconds) evenly, whatever their number.
+    for n in 1..=12 {
+        let moment = Duration::from_secs_f64((f64::from(n) * 0.618_034).fract() * 5.0);
+        let mut harness = Harness::start("the_part_of_the_harness");
+        std::thread::sleep(moment);
+        harness.kill();
+        eprintln!("killed after {moment:.2?}: clean after {:.2?}", harness.clean_within(LIMIT));
+    }
+    let mut harness = Harness::start("the_part_of_the_harness");
+    harness.await_line("ready ");
+    harness.kill();
+    eprintln!("killed when all was running: clean after {:.2?}", harness.clean_within(LIMIT));
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn both_brokers_start_answer_and_go() {
+    let mut native = Native::new(exe());
+    for system in [System::Kafka, System::RedisStreams, System::Kafka] {
+        let begun = Instant::now();
+        let mut broker = start(&mut native, system).unwrap();
+        let (pid, folder) = (broker.pids()[0], broker.data_dir().unwrap());
+        let used = usage(pid).unwrap();
+        let own = Duration::from_nanos(broker.started_in_ns().unwrap());
+        eprintln!("{system}: ready after {:.2?}, of which its process {own:.2?}; {used:?}", begun.elapsed());
+        assert!(used.cpu_ns > 0 && used.rss_bytes > 1 << 20 && own <= begun.elapsed());
+        broker.check().unwrap();
+        assert!(!broker.log_tail(5).is_empty());
+
+        // The same broker as one that somebody else runs.
+        let address = broker.addresses().remove(0);
+        let url = format!("redis://{address}");
+        let mut external = External::new(Some(&address), Some(&url), false).unwrap();
+        let mut foreign = external.start(&SystemConfig::defaults(system)).unwrap();
+        foreign.stop().unwrap();
+        broker.check().unwrap();
+
+        broker.stop().unwrap();
+        assert!(usage(pid).is_none() && !folder.exists());
+        assert!(foreign.check().is_err());
+    }
+    let folder = native.janitor().unwrap().folder().to_owned();
+    drop(native);
+    assert!(!folder.exists());
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn the_death_of_a_broker_is_noticed_with_its_last_words() {
+    let mut native = Native::new(exe());
+    let mut broker = start(&mut native, System::RedisLists).unwrap();
+    kill(broker.pids()[0]);
+    std::thread::sleep(Duration::from_millis(50));
+    let error = broker.check().unwrap_err();
+    assert!(matches!(error, EnvironmentError::Died { .. }), "{error}");
+    assert!(error.to_string().contains("Ready to accept connections"), "{error}");
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn a_setting_that_the_broker_refuses_is_in_the_error() {
+    let mut native = Native::new(exe());
+    for (system, key, value, words) in [
+        (System::Kafka, "num.io.threads", "many", "num.io.threads"),
+        (System::RedisLists, "maxmemory-policy", "nonsense", "maxmemory-policy"),
+    ] {
+        let mut config = SystemConfig::defaults(system);
+        config.broker.insert(key.into(), value.into());
+        let error = native.start(&config).err().unwrap();
+        assert!(matches!(error, EnvironmentError::DidNotStart { .. }), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        eprintln!("{error}\n");
+    }
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn the_doctor_finds_what_it_takes() {
+    for check in checks() {
+        eprintln!("{check:?}");
+        assert_ne!(check.level, brokerbench::environment::Level::Fail, "{check:?}");
+    }
+}
