@@ -1,7 +1,34 @@
 //! What the user asks for: scenario files, read, checked, overridden and unfolded into cells.
+//!
+//! The way of a file: [`source`] finds it, [`tree`] reads it with the place of every value, [`layers`] lays profile
+//! and flags over it, [`decode`] turns it into the types of [`file`], [`resolve`] fills in defaults and unfolds the
+//! matrix, [`check`] refuses what cannot be run, [`explain`] says what will. [`rule`] and [`figure`] are the grammar of
+//! thresholds and verdicts. Nothing here talks to a broker.
 
 mod cell;
+mod check;
+mod decode;
+mod error;
+mod explain;
+mod figure;
+mod file;
+mod layers;
+mod resolve;
+mod rule;
+mod schema;
+mod source;
 mod system;
+mod tree;
 
 pub use cell::{Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind};
+pub use check::cannot_promise;
+pub use error::ScenarioError;
+pub use explain::Estimate;
+pub use figure::{Figure, Unit};
+pub use file::Claim;
+pub use layers::Overrides;
+pub use resolve::{Scenario, from_text, load, validate};
+pub use rule::{Finding, Op, Rule, RuleError, Subject, Verdict};
+pub use schema::schema;
+pub use source::names;
 pub use system::{Consume, ListMode, Software, System, SystemConfig, Topic};

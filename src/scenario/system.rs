@@ -141,6 +141,12 @@ impl SystemConfig {
         }
     }
 
+    /// Kafka's `acks` as the scenario sets it, under either of its names; `None` for Redis and at librdkafka's default.
+    pub fn acks(&self) -> Option<&str> {
+        let acks = self.client.get("acks").or_else(|| self.client.get("request.required.acks"));
+        acks.map(String::as_str)
+    }
+
     /// Partitions, channels, streams or lists that one connection spreads its messages over.
     pub fn streams(&self) -> u16 {
         if self.system == System::Kafka { self.topic.partitions } else { self.keys }

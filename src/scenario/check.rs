@@ -1,0 +1,416 @@
+//! What a scenario may say beyond its types: values that can be run, and keys that their system understands.
+//!
+//! A scenario file may come from a stranger: it names no address, no path, no secret and no code to load.
+
+use super::cell::{Codec, Guarantee, Load, Message, Model, PayloadKind};
+use super::error::Problem;
+use super::file::File;
+use super::resolve::Scenario;
+use super::rule::Subject;
+use super::source::is_name;
+use super::system::{ListMode, Software, System, SystemConfig};
+use super::tree::Node;
+use crate::units::{Bytes, Rate, Span};
+
+/// The whole envelope, and the one without the planned time: no smaller message can be accounted for.
+const ENVELOPE: u64 = 44;
+const COMPACT_ENVELOPE: u64 = 12;
+const LARGEST_MESSAGE: Bytes = Bytes(16 << 20);
+const LARGEST_IN_FLIGHT: Bytes = Bytes(4 << 30);
+const FASTEST: Rate = Rate::per_second(20_000_000);
+const LONGEST: Span = Span::from_secs(24 * 3600);
+/// Each producer and each consumer is a thread.
+const MOST_THREADS: u64 = 256;
+const MOST_BLOCKS: u32 = 100;
+
+type Check = Result<(), Problem>;
+
+fn refuse(key: &str, what: impl std::fmt::Display, remedy: &str) -> Check {
+    Err(Problem::new(key.split('.'), what, remedy))
+}
+
+pub(super) fn name(name: &str) -> Check {
+    if is_name(name) {
+        return Ok(());
+    }
+    let what = "a name may hold lower-case letters, digits and dashes, and starts with no dash (at most 40)";
+    refuse("name", what, "rename it, for example `order-events`")
+}
+
+pub(super) fn words(file: &File) -> Check {
+    if file.question.trim().is_empty() {
+        return refuse("question", "it is empty", "say what a reader will know after the run");
+    }
+    match &file.cross_class {
+        Some(reason) if reason.trim().is_empty() => {
+            refuse("cross-class", "it is empty", "give the reason, or remove it")
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn blocks(blocks: u32) -> Check {
+    match blocks {
+        1..=MOST_BLOCKS => Ok(()),
+        _ => refuse("blocks", format_args!("out of range, it is 1 to {MOST_BLOCKS}"), "quick 1, standard 3, full 5"),
+    }
+}
+
+pub(super) fn load(load: &Load) -> Check {
+    match (load.model, load.rate) {
+        (Model::Open, None) => {
+            return refuse("load.rate", "the open model needs a rate", "add `rate: 10k/s`, or use `model: closed`");
+        }
+        (Model::Closed, Some(_)) => {
+            let what = "the closed model goes as fast as `in-flight` allows and takes no rate";
+            return refuse("load.rate", what, "remove `rate`, or use `model: open`");
+        }
+        (Model::Open, Some(rate)) if rate.micro_per_s() == 0 => {
+            return refuse("load.rate", "a rate of zero sends nothing", "write a rate above zero, such as `10k/s`");
+        }
+        (Model::Open, Some(rate)) if rate > FASTEST => {
+            let what = format!("no generator on one machine offers more than {FASTEST}");
+            return refuse("load.rate", what, "lower it, or use `model: closed` to find the most it can do");
+        }
+        _ => {}
+    }
+    let spans = [
+        ("load.warm-up", load.warm_up, true),
+        ("load.warm-up-limit", load.warm_up_limit, true),
+        ("load.duration", load.duration, false),
+        ("load.drain", load.drain, false),
+    ];
+    for (key, span, may_be_zero) in spans {
+        if span.nanos() == 0 && !may_be_zero {
+            return refuse(key, "zero leaves no time to measure or to finish", "write a duration such as `10s`");
+        }
+        if span > LONGEST {
+            return refuse(key, format_args!("longer than {LONGEST}"), "shorten it");
+        }
+    }
+    if load.warm_up_limit < load.warm_up {
+        let what = format!("it is below `load.warm-up` ({})", load.warm_up);
+        return refuse("load.warm-up-limit", what, "raise it, or shorten the warm-up");
+    }
+    if load.messages == Some(0) {
+        return refuse("load.messages", "no message at all", "write a number above zero, or remove the key");
+    }
+    let counts = [
+        ("load.producers", u32::from(load.producers)),
+        ("load.subscriptions", u32::from(load.subscriptions)),
+        ("load.consumers", u32::from(load.consumers)),
+        ("load.connections", u32::from(load.connections)),
+        ("load.in-flight", load.in_flight),
+        ("load.batch", load.batch),
+    ];
+    if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+        return refuse(key, "at least 1 is needed", "write 1 or more");
+    }
+    if load.in_flight < u32::from(load.connections) {
+        let what = format!("fewer than the {} connections: some would never send", load.connections);
+        return refuse("load.in-flight", what, "raise `in-flight`, or lower `connections`");
+    }
+    let consumers = u64::from(load.subscriptions) * u64::from(load.consumers);
+    let threads = consumers + u64::from(load.producers);
+    if threads > MOST_THREADS {
+        let key = if consumers >= u64::from(load.producers) { "load.consumers" } else { "load.producers" };
+        let what = format!("producers and consumers together would be {threads} threads, more than {MOST_THREADS}");
+        return refuse(key, what, "lower `producers`, `subscriptions` or `consumers`");
+    }
+    if load.backlog.0 == 0 {
+        return refuse("load.backlog", "nothing could ever be sent", "write a size such as `16MiB`");
+    }
+    Ok(())
+}
+
+pub(super) fn message(message: &Message, load: &Load) -> Check {
+    let size = message.size;
+    if size.0 < COMPACT_ENVELOPE {
+        let what = format!("smaller than the {COMPACT_ENVELOPE} bytes that identify a message");
+        return refuse("message.size", what, &format!("write {ENVELOPE}B or more"));
+    }
+    if size.0 < ENVELOPE && load.model == Model::Open {
+        let what = format!("messages below {ENVELOPE} bytes carry no planned time, and so have no latency");
+        return refuse("message.size", what, &format!("write {ENVELOPE}B or more, or use `load.model: closed`"));
+    }
+    if size > LARGEST_MESSAGE {
+        let what = format!("plain load stops at {LARGEST_MESSAGE}; larger messages come with the size ladder");
+        return refuse("message.size", what, &format!("write {LARGEST_MESSAGE} or less"));
+    }
+    let held = u128::from(load.producers) * u128::from(load.in_flight) * u128::from(size.0);
+    if held > u128::from(LARGEST_IN_FLIGHT.0) {
+        let what = format!("{} messages of {size} in flight need more memory than {LARGEST_IN_FLIGHT}", load.in_flight);
+        return refuse("message.size", what, "lower `load.in-flight`, `load.producers` or `message.size`");
+    }
+    match (message.payload, message.compressibility) {
+        (PayloadKind::Mixed, None) => {
+            let remedy = "add `compressibility: 2.0` (a zstd ratio)";
+            refuse("message.compressibility", "payload `mixed` needs the ratio to reach", remedy)
+        }
+        (PayloadKind::Mixed, Some(ratio)) if !(1.0..=100.0).contains(&ratio) => {
+            refuse("message.compressibility", "out of range, a zstd ratio is 1 to 100", "write a ratio such as `2.0`")
+        }
+        (PayloadKind::Text | PayloadKind::Random, Some(_)) => {
+            let remedy = "add `payload: mixed`, or remove `compressibility`";
+            refuse("message.compressibility", "only payload `mixed` is made to a ratio", remedy)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What needs the system, its load and its messages together.
+pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load, message: &Message) -> Check {
+    let key = |tail: &str| format!("systems.{label}.{tail}");
+    if message.codec != Codec::None && config.system.software() == Software::Redis {
+        let what = format!("Redis does not compress, and plain load does not do it for {label}");
+        return refuse("message.codec", what, "write `codec: none`, or run Kafka alone with `--system kafka`");
+    }
+    for (tail, value) in [
+        ("nodes", u32::from(config.nodes)),
+        ("topic.partitions", u32::from(config.topic.partitions)),
+        ("topic.replicas", u32::from(config.topic.replicas)),
+        ("keys", u32::from(config.keys)),
+        ("consume.batch", config.consume.batch),
+    ] {
+        if value == 0 {
+            return refuse(&key(tail), "at least 1 is needed", "write 1 or more");
+        }
+    }
+    if config.topic.replicas > config.nodes {
+        let what = format!("more copies than nodes ({})", config.nodes);
+        return refuse(&key("topic.replicas"), what, "lower it to the number of nodes");
+    }
+    if config.nodes > 1 {
+        let what = "clusters of more than one node do not exist yet: they come with the eight claims";
+        return refuse(&key("nodes"), what, "write `nodes: 1`");
+    }
+    let lanes = u32::from(load.connections) * u32::from(config.streams());
+    if lanes > u32::from(u16::MAX) {
+        let what = format!("{} connections × {} streams are more lanes than 65535", load.connections, config.streams());
+        return refuse("load.connections", what, "lower the connections, or the partitions or keys");
+    }
+    Ok(())
+}
+
+/// Refuses figures that no cell of this scenario can have.
+pub(super) fn figures(scenario: &Scenario, load: &Load) -> Check {
+    let reasons: Vec<_> =
+        scenario.systems.iter().map(|(_, config)| scenario.primary.never_measured(config, load)).collect();
+    if let Some(because) = reasons.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.first().copied()) {
+        let what = format!("it can never be measured here: {because}");
+        return refuse("primary", what, "choose another figure, such as `goodput` in the closed model");
+    }
+    for (index, rule) in scenario.thresholds.iter().enumerate() {
+        let unscoped = matches!(rule.subject, Subject::Figure { label: None, .. });
+        let named = rule.labels();
+        for (label, config) in &scenario.systems {
+            if (unscoped || named.contains(&label.as_str()))
+                && let Some(because) = rule.figure().never_measured(config, load)
+            {
+                let what =
+                    format!("it can never hold: {} of {label} is not measured, because {because}", rule.figure());
+                let remedy = format!("choose another figure, or name the label that it is meant for: `kafka: {rule}`");
+                return refuse(
+                    &format!("thresholds.{index}"),
+                    what,
+                    if unscoped { &remedy } else { "remove the rule" },
+                );
+            }
+        }
+    }
+    match scenario.guarantee {
+        Guarantee::None => Ok(()),
+        guarantee if scenario.systems.iter().any(|(_, config)| cannot_promise(config, guarantee).is_none()) => Ok(()),
+        _ => refuse("guarantee", "none of these systems can promise it", "lower it, or change the systems' settings"),
+    }
+}
+
+/// Why a system with these settings cannot promise `guarantee`; `None` when it can.
+pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'static str> {
+    let kafka_unacked = config.system == System::Kafka && config.acks() == Some("0");
+    let pop = config.system == System::RedisLists && config.consume.mode == ListMode::Pop;
+    let idempotent = config.client.get("enable.idempotence").is_some_and(|on| on == "true");
+    match guarantee {
+        Guarantee::None => None,
+        Guarantee::AtMostOnce => match config.system {
+            System::RedisPubsub | System::Fake => None,
+            System::RedisLists if pop => None,
+            _ => Some("consumers acknowledge after processing, so a message may come twice"),
+        },
+        Guarantee::AtLeastOnce => match config.system {
+            System::RedisPubsub => Some("Pub/Sub keeps nothing for a subscriber that is away"),
+            _ if kafka_unacked => Some("nothing is acknowledged with `acks: 0`"),
+            _ if pop => Some("with `consume.mode: pop` a message is gone once taken"),
+            _ => None,
+        },
+        Guarantee::ExactlyOnceInLog => match config.system {
+            System::Kafka if idempotent && !kafka_unacked => None,
+            System::Kafka => Some("it needs `client: {enable.idempotence: true}`"),
+            _ => Some("a repeated write after a time-out is not recognised"),
+        },
+    }
+}
+
+/// Whether `system` understands the key at `path` (below its label). The error says what it is for.
+pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static str> {
+    let kafka = system.software() == Software::Kafka;
+    match path {
+        ["topic", ..] if !kafka => Err("`topic` belongs to Kafka; for Redis, `keys` spreads the load"),
+        ["client", ..] if !kafka => Err("`client` holds settings of librdkafka, Kafka's client"),
+        ["keys"] if kafka => Err("`keys` belongs to Redis; for Kafka, `topic.partitions` spreads the load"),
+        ["maxlen"] if system != System::RedisStreams => Err("only Redis Streams trims by `maxlen`"),
+        ["consume", "mode"] if system != System::RedisLists => Err("only Redis Lists has a choice of `consume.mode`"),
+        ["consume", "batch"] if system == System::RedisPubsub => {
+            Err("Pub/Sub pushes: there is no request whose size could be limited")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Raw settings that are not for a scenario: who the brokers are, where their files lie, what code they load, and
+/// what has a key of its own. The first word of each entry is compared; `*` ends a prefix.
+const NOT_HERE: [(&str, &[&str], &str); 3] = [
+    (
+        "client",
+        &[
+            "bootstrap.*",
+            "metadata.broker.list",
+            "group.*",
+            "client.id",
+            "security.*",
+            "sasl.*",
+            "ssl.*",
+            "ssl_*",
+            "https.*",
+            "oauthbearer*",
+            "enable.sasl*",
+            "plugin.*",
+            "compression.*",
+            "statistics.*",
+            "enable.auto.*",
+            "auto.offset.*",
+            "log*",
+            "debug",
+        ],
+        "the harness or the environment sets it (`message.codec` sets compression)",
+    ),
+    (
+        "broker of Kafka",
+        &[
+            "node.id",
+            "broker.id*",
+            "process.roles",
+            "controller.*",
+            "listener*",
+            "advertised.*",
+            "inter.broker.*",
+            "log.dir*",
+            "metadata.log.dir*",
+            "ssl.*",
+            "sasl.*",
+            "security.*",
+            "authorizer.*",
+            "*.class",
+            "*.classes",
+            "*.class.name",
+            "*.reporters",
+            "remote.log.*",
+        ],
+        "the environment sets it",
+    ),
+    (
+        "broker of Redis",
+        &[
+            "bind*",
+            "port",
+            "tls-*",
+            "unixsocket*",
+            "protected-mode",
+            "daemonize",
+            "supervised",
+            "pidfile",
+            "logfile",
+            "syslog*",
+            "dir",
+            "dbfilename",
+            "appendfilename",
+            "appenddirname",
+            "aclfile",
+            "user",
+            "requirepass",
+            "masterauth",
+            "masteruser",
+            "primaryauth",
+            "primaryuser",
+            "include",
+            "loadmodule*",
+            "rename-command",
+            "enable-*",
+            "replicaof",
+            "slaveof",
+            "cluster-*",
+            "crash-*",
+            "proc-title*",
+            "set-proc-title",
+            "server_cpulist",
+            "server-cpulist",
+            "ignore-warnings",
+        ],
+        "the environment sets it",
+    ),
+];
+
+/// Refuses keys under a label that its system does not understand, and raw settings that are not for a scenario.
+pub(super) fn understood(label: &str, system: System, node: &Node) -> Check {
+    for entry in node.entries() {
+        let inner = entry.node.entries().iter().map(|inner| vec![entry.key.as_str(), inner.key.as_str()]);
+        for path in std::iter::once(vec![entry.key.as_str()]).chain(inner) {
+            if let Err(why) = understands(system, &path) {
+                let full = ["systems", label].into_iter().chain(path);
+                let mut problem = Problem::new(full, why, "remove the key");
+                problem.place = Some(entry.key_place.clone());
+                return Err(problem);
+            }
+        }
+        let raw = match entry.key.as_str() {
+            "client" => Some((&NOT_HERE[0], &entry.node)),
+            "broker" if system.software() == Software::Kafka => Some((&NOT_HERE[1], &entry.node)),
+            "broker" => Some((&NOT_HERE[2], &entry.node)),
+            _ => None,
+        };
+        if let Some(((_, names, because), map)) = raw {
+            raw_settings(&["systems", label, &entry.key], map, names, because)?;
+        }
+        if let Some(config) = entry.node.get(&["config"]).filter(|_| entry.key == "topic") {
+            raw_settings(&["systems", label, "topic", "config"], config, &[], "")?;
+        }
+    }
+    Ok(())
+}
+
+fn raw_settings(path: &[&str], map: &Node, refused: &[&str], because: &str) -> Check {
+    for entry in map.entries() {
+        let fail = |what: &str, remedy: &str| {
+            let mut problem = Problem::new(path.iter().copied().chain([entry.key.as_str()]), what, remedy);
+            problem.place = Some(entry.key_place.clone());
+            Err(problem)
+        };
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+        if entry.key.is_empty() || entry.key.len() > 100 || !entry.key.bytes().all(plain) {
+            return fail("the name of a setting holds letters, digits, dots, dashes and underscores", "correct it");
+        }
+        if entry.node.scalar().is_some_and(|value| value.len() > 1000 || value.chars().any(char::is_control)) {
+            return fail("a setting's value is one short line of text", "remove line breaks and control characters");
+        }
+        let lower = entry.key.to_ascii_lowercase();
+        let matches = |pattern: &&str| match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
+            (Some(start), _) => lower.starts_with(start),
+            (_, Some(end)) => lower.ends_with(end),
+            _ => lower == *pattern,
+        };
+        if refused.iter().any(|pattern| matches(&pattern)) {
+            return fail("this setting is not for a scenario", because);
+        }
+    }
+    Ok(())
+}

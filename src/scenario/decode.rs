@@ -1,0 +1,203 @@
+//! Decodes the tree into the types of [`super::file`], with errors that know their key and place.
+//!
+//! Scalars are lenient only where nothing can be misread: a setting that is text may be written as a bare number.
+
+use super::error::Problem;
+use super::tree::{Entry, Node, Value};
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess,
+    Visitor,
+};
+use serde::forward_to_deserialize_any;
+
+pub(super) fn decode<T: DeserializeOwned>(tree: &Node) -> Result<T, Problem> {
+    T::deserialize(tree).map_err(|problem| problem.located(tree))
+}
+
+impl<'de> Deserializer<'de> for &'de Node {
+    type Error = Problem;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+        match &self.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(flag) => visitor.visit_bool(*flag),
+            Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+                (Some(number), _) => visitor.visit_u64(number),
+                (None, Some(number)) => visitor.visit_i64(number),
+                (None, None) => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Value::Text(text) => visitor.visit_borrowed_str(text),
+            Value::List(items) => visitor.visit_seq(List { items: items.iter(), index: 0 }),
+            Value::Map(entries) => visitor.visit_map(Map { entries: entries.iter(), value: None }),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+        match (&self.value, self.scalar()) {
+            (Value::Number(_) | Value::Bool(_), Some(text)) => visitor.visit_string(text),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+        if self.value == Value::Null { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Problem> {
+        self.deserialize_map(visitor)
+    }
+
+    /// An empty value, as `kafka:` with nothing behind it, is an empty map.
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+        if self.value == Value::Null {
+            return visitor.visit_map(Map { entries: [].iter(), value: None });
+        }
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Problem> {
+        match self.scalar() {
+            Some(text) => visitor.visit_enum(Word(&text)),
+            None => Err(serde::de::Error::custom("expected one word")),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Problem> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf
+        unit unit_struct seq tuple tuple_struct identifier ignored_any
+    }
+}
+
+struct List<'de> {
+    items: std::slice::Iter<'de, Node>,
+    index: usize,
+}
+
+impl<'de> SeqAccess<'de> for List<'de> {
+    type Error = Problem;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Problem> {
+        let Some(item) = self.items.next() else { return Ok(None) };
+        let index = self.index.to_string();
+        self.index += 1;
+        seed.deserialize(item).map(Some).map_err(|problem| problem.inside(&index, item, &item.place))
+    }
+}
+
+struct Map<'de> {
+    entries: std::slice::Iter<'de, Entry>,
+    value: Option<&'de Entry>,
+}
+
+impl<'de> MapAccess<'de> for Map<'de> {
+    type Error = Problem;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Problem> {
+        self.value = self.entries.next();
+        let Some(entry) = self.value else { return Ok(None) };
+        let key: StrDeserializer<'_, Problem> = entry.key.as_str().into_deserializer();
+        seed.deserialize(key).map(Some).map_err(|problem| problem.at_key(&entry.key, &entry.key_place))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Problem> {
+        let Some(entry) = self.value else {
+            return Err(serde::de::Error::custom("a value without its key"));
+        };
+        seed.deserialize(&entry.node).map_err(|problem| problem.inside(&entry.key, &entry.node, entry.place()))
+    }
+}
+
+/// A variant without content.
+struct Word<'a>(&'a str);
+
+impl<'de> EnumAccess<'de> for Word<'_> {
+    type Error = Problem;
+    type Variant = Nothing;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Nothing), Problem> {
+        let word: StrDeserializer<'_, Problem> = self.0.into_deserializer();
+        seed.deserialize(word).map(|variant| (variant, Nothing))
+    }
+}
+
+struct Nothing;
+
+impl<'de> VariantAccess<'de> for Nothing {
+    type Error = Problem;
+
+    fn unit_variant(self) -> Result<(), Problem> {
+        Ok(())
+    }
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, Problem> {
+        Err(serde::de::Error::custom("expected a map"))
+    }
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Problem> {
+        Err(serde::de::Error::custom("expected a map"))
+    }
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, Problem> {
+        Err(serde::de::Error::custom("expected a map"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Span;
+    use serde::Deserialize;
+    use std::collections::BTreeMap;
+
+    #[derive(Deserialize, Debug, PartialEq)]
+    #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+    struct Sample {
+        #[serde(default)]
+        wait: Option<Span>,
+        #[serde(default)]
+        raw: BTreeMap<String, String>,
+        #[serde(default)]
+        count: u16,
+    }
+
+    fn refused(text: &str) -> Problem {
+        decode::<Sample>(&Node::parse(text).unwrap()).unwrap_err()
+    }
+
+    #[test]
+    fn settings_may_be_bare_numbers_and_empty_maps_may_be_left_out() {
+        let sample: Sample = decode(&Node::parse("wait: 5s\nraw: {linger.ms: 5, x: true}\n").unwrap()).unwrap();
+        assert_eq!(sample.wait, Some(Span::from_secs(5)));
+        assert_eq!((sample.raw["linger.ms"].as_str(), sample.raw["x"].as_str()), ("5", "true"));
+        let empty = Sample { wait: None, raw: BTreeMap::new(), count: 0 };
+        assert_eq!(decode::<Sample>(&Node::parse("raw:\n").unwrap()), Ok(empty));
+    }
+
+    #[test]
+    fn errors_know_key_line_and_value() {
+        let unit = refused("count: 1\nwait: 10\n");
+        assert_eq!((unit.key().as_str(), unit.place.as_ref().unwrap().line), ("wait", 2));
+        assert!(unit.what.contains("unit is missing"), "{unit:?}");
+        assert_eq!(refused("count: 70000").value.as_deref(), Some("70000"));
+        let unknown = refused("\nwiat: 10s\n");
+        assert_eq!((unknown.key().as_str(), unknown.place.as_ref().unwrap().line), ("wiat", 2));
+        assert_eq!(&*unknown.remedy, "did you mean `wait`?");
+        assert_eq!(refused("raw: {a: [1]}").key(), "raw.a");
+    }
+}

@@ -1,0 +1,259 @@
+//! Errors of scenario files and overrides: file, line, key, value, what is wrong, and one thing to do about it.
+//!
+//! A [`Problem`] knows the key; a [`ScenarioError`] also knows the place and the text around it. Nothing that looks
+//! like a secret is ever shown.
+
+use super::tree::{Layer, Node, Place};
+use serde::de;
+use std::fmt;
+
+/// What is wrong with one key.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Problem {
+    /// From the root to the key.
+    pub path: Vec<String>,
+    pub place: Option<Place>,
+    pub value: Option<String>,
+    pub what: String,
+    pub remedy: Box<str>,
+}
+
+impl Problem {
+    pub fn new<S: Into<String>>(path: impl IntoIterator<Item = S>, what: impl fmt::Display, remedy: &str) -> Self {
+        let path = path.into_iter().map(Into::into).collect();
+        Self { path, place: None, value: None, what: what.to_string(), remedy: remedy.into() }
+    }
+
+    /// Adds the enclosing key on the way out of a nested value.
+    pub fn inside(mut self, key: &str, node: &Node, place: &Place) -> Self {
+        if self.path.is_empty() && self.value.is_none() {
+            self.value = node.scalar();
+        }
+        self.place.get_or_insert_with(|| place.clone());
+        self.path.insert(0, key.to_owned());
+        self
+    }
+
+    /// The key itself is wrong, not its value.
+    pub fn at_key(mut self, key: &str, place: &Place) -> Self {
+        self.path = vec![key.to_owned()];
+        self.place = Some(place.clone());
+        self
+    }
+
+    /// Looks up where the key stands.
+    pub fn located(mut self, tree: &Node) -> Self {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        if self.place.is_none() {
+            self.place = tree.nearest_place(&path).cloned();
+        }
+        if self.value.is_none() {
+            self.value = tree.get(&path).and_then(Node::scalar);
+        }
+        self
+    }
+
+    pub fn key(&self) -> String {
+        let mut key = String::new();
+        for segment in &self.path {
+            match segment.parse::<usize>() {
+                Ok(index) => key.push_str(&format!("[{index}]")),
+                Err(_) if key.is_empty() => key.push_str(segment),
+                Err(_) => key.push_str(&format!(".{segment}")),
+            }
+        }
+        key
+    }
+
+    /// Makes it an error that a reader can act upon.
+    pub fn into_error(self, source: &str, text: &str) -> ScenarioError {
+        let key = self.key();
+        let secret = is_secret(&key);
+        let place = self.place.filter(|place| place.line > 0 || place.layer.is_flag());
+        let line = place.as_ref().filter(|p| p.line > 0 && !secret).and_then(|p| text.lines().nth(p.line as usize - 1));
+        ScenarioError(Box::new(Inner {
+            source: source.to_owned(),
+            line: line.map(str::to_owned),
+            key,
+            value: if secret { self.value.map(|_| HIDDEN.to_owned()) } else { self.value },
+            place,
+            what: self.what,
+            remedy: self.remedy.into(),
+        }))
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl de::Error for Problem {
+    fn custom<T: fmt::Display>(what: T) -> Self {
+        Self::new::<String>([], what, "")
+    }
+    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::custom(format_args!("expected {}, found {found}", in_words(&expected.to_string())))
+    }
+    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::invalid_type(found, expected)
+    }
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        let remedy = suggest(field, expected.iter().copied());
+        Self::new::<String>([], "unknown key", &remedy)
+    }
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        let expected = expected.iter().copied().filter(|name| *name != "fake");
+        Self::new::<String>([], "unknown value", &suggest(variant, expected))
+    }
+    fn missing_field(field: &'static str) -> Self {
+        Self::new([field], "this key is missing", &format!("add `{field}:`"))
+    }
+}
+
+/// Rust's type names, for people.
+fn in_words(expected: &str) -> String {
+    match expected {
+        "u16" => "a whole number from 0 to 65535".into(),
+        "u32" => "a whole number from 0 to 4294967295".into(),
+        "u64" => "a whole number".into(),
+        "f64" => "a number".into(),
+        struct_name if struct_name.starts_with("struct ") => "a map of keys and values".into(),
+        other => other.to_owned(),
+    }
+}
+
+/// `did you mean` for what is nearly right, else the whole list.
+pub(super) fn suggest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    let score = |name: &str| strsim::damerau_levenshtein(&found.to_lowercase().replace('_', "-"), name);
+    let best = known.iter().map(|name| (score(name), *name)).min();
+    match best {
+        Some((distance, name)) if distance <= 1 + name.len() / 4 => format!("did you mean `{name}`?"),
+        _ if known.is_empty() => String::new(),
+        _ => format!("known: {}", known.join(", ")),
+    }
+}
+
+pub(super) const HIDDEN: &str = "(hidden)";
+
+/// Whether the value of this key must not appear in logs, results and errors.
+pub(super) fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    let words = [
+        "password",
+        "passphrase",
+        "secret",
+        "token",
+        "requirepass",
+        "masterauth",
+        "jaas",
+        "credential",
+        ".key.",
+        ".pem",
+    ];
+    words.iter().any(|word| key.contains(word)) || key.ends_with(".key")
+}
+
+/// A scenario that cannot be used, in words for its author. Exit code 2.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScenarioError(Box<Inner>);
+
+#[derive(Debug, Clone, PartialEq)]
+struct Inner {
+    source: String,
+    place: Option<Place>,
+    line: Option<String>,
+    key: String,
+    value: Option<String>,
+    what: String,
+    remedy: String,
+}
+
+impl ScenarioError {
+    /// An error about the file as a whole.
+    pub(super) fn of_source(source: &str, what: impl fmt::Display, remedy: &str) -> Self {
+        Problem::new::<String>([], what, remedy).into_error(source, "")
+    }
+
+    /// The file, or the name that was asked for.
+    pub fn source_name(&self) -> &str {
+        &self.0.source
+    }
+    /// Dotted key; empty when the error concerns the file as a whole.
+    pub fn key(&self) -> &str {
+        &self.0.key
+    }
+    /// Line in the file, from 1.
+    pub fn line(&self) -> Option<u32> {
+        self.0.place.as_ref().map(|place| place.line).filter(|line| *line > 0)
+    }
+}
+
+impl std::error::Error for ScenarioError {}
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { source, place, line, key, value, what, remedy } = &*self.0;
+        match place {
+            Some(Place { layer: layer @ (Layer::Set | Layer::Sweep), .. }) => write!(f, "{layer}")?,
+            Some(place) => write!(f, "{}:{}:{}", printable(source), place.line, place.column)?,
+            None => f.write_str(&printable(source))?,
+        }
+        if !key.is_empty() {
+            write!(f, ": `{}`", printable(key))?;
+        }
+        if let Some(value) = value {
+            write!(f, " = `{}`", printable(value))?;
+        }
+        if let Some(Place { layer: layer @ Layer::Profile(_), .. }) = place {
+            write!(f, " ({layer})")?;
+        }
+        write!(f, ": {}", printable(what))?;
+        if let (Some(line), Some(place)) = (line, place) {
+            let line: String = printable(line).chars().take(160).collect();
+            let (number, width) = (place.line, place.line.to_string().len());
+            write!(f, "\n {number} | {line}\n {:width$} | {:>2$}", "", "^", place.column.clamp(1, 161) as usize)?;
+        }
+        if !remedy.is_empty() {
+            write!(f, "\n {}", printable(remedy))?;
+        }
+        Ok(())
+    }
+}
+
+/// Text of a file as it may go to a terminal: no control characters.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_misses_are_suggested_and_far_ones_listed() {
+        assert_eq!(suggest("durration", ["rate", "duration"]), "did you mean `duration`?");
+        assert_eq!(suggest("in_flight", ["in-flight"]), "did you mean `in-flight`?");
+        assert_eq!(suggest("zzzzzz", ["rate", "duration"]), "known: rate, duration");
+    }
+
+    #[test]
+    fn secrets_are_hidden_in_value_and_line() {
+        let place = Place { layer: Layer::File, line: 1, column: 1 };
+        let mut problem = Problem::new(["client", "sasl.password"], "not here", "");
+        problem.place = Some(place);
+        problem.value = Some("hunter2".into());
+        let text = problem.into_error("x.yaml", "sasl.password: hunter2").to_string();
+        assert!(!text.contains("hunter2") && text.contains(HIDDEN), "{text}");
+    }
+
+    #[test]
+    fn control_characters_of_a_file_do_not_reach_the_terminal() {
+        let text = ScenarioError::of_source("a\u{1b}[2J.yaml", "bad", "").to_string();
+        assert!(!text.contains('\u{1b}'), "{text:?}");
+    }
+}

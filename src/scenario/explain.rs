@@ -1,0 +1,209 @@
+//! What a scenario will do, in words: every value with its origin, the cells, the cost, and what to be wary of.
+
+use super::cell::{Cell, Guarantee, Model};
+use super::check::cannot_promise;
+use super::resolve::Scenario;
+use super::system::{Software, System};
+use crate::result::{Origin, ScenarioInfo};
+use crate::units::{Bytes, Span};
+use std::fmt::Write;
+
+/// What running a scenario costs, warm-up until steady not counted beyond its least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    pub cells: u64,
+    /// `None` in the closed model: as many as go.
+    pub messages: Option<u64>,
+    pub bytes: Option<u64>,
+    pub duration: Span,
+}
+
+/// Connecting, draining, auditing and deleting around each cell, as seen on a laptop.
+const AROUND_A_CELL: Span = Span::from_secs(4);
+/// A fresh JVM broker is warmed for so long before its first measured cell.
+const KAFKA_WARM_UP: Span = Span::from_secs(30);
+/// Samples beyond a quantile that a verdict on it needs.
+const SAMPLES_BEYOND: f64 = 100.0;
+/// Kafka's `message.max.bytes` unless set.
+const KAFKA_DEFAULT_LARGEST: Bytes = Bytes(1_048_588);
+/// Of a stream in Redis: more than a laptop may have to spare.
+const MUCH_MEMORY: Bytes = Bytes(2 << 30);
+
+impl Scenario {
+    /// Every label at every point of the matrix; labels vary fastest.
+    pub fn cells(&self) -> Vec<Cell> {
+        self.cells.clone()
+    }
+
+    /// Every key with its value and origin (`default`, `file`, `profile quick`, `--set`, `--sweep`); secrets hidden.
+    pub fn resolved(&self) -> &[Origin] {
+        &self.resolved
+    }
+
+    /// The scenario as it goes into `manifest.json`.
+    pub fn info(&self) -> ScenarioInfo {
+        ScenarioInfo {
+            name: self.name.clone(),
+            question: self.question.clone(),
+            claim: self.claim.map(|claim| claim.name().to_owned()),
+            primary: self.primary.name().to_owned(),
+            guarantee: self.guarantee.name().to_owned(),
+            cross_class: self.cross_class.clone(),
+            systems: self.systems.iter().map(|(label, c)| (label.clone(), c.system.name().to_owned())).collect(),
+            thresholds: self.thresholds.iter().map(|rule| rule.text.clone()).collect(),
+            resolved: self.resolved.clone(),
+            source: self.source.clone(),
+        }
+    }
+
+    pub fn estimate(&self) -> Estimate {
+        let blocks = u64::from(self.blocks);
+        let messages = self.cells.iter().map(messages_of).try_fold(0, |sum: u64, n| sum.checked_add(n?));
+        let mut bytes = self.cells.iter().map(|cell| messages_of(cell)?.checked_mul(cell.message.size.0));
+        let bytes = bytes.try_fold(0, |sum: u64, n| sum.checked_add(n?));
+        let kafka = self.systems.iter().any(|(_, config)| config.system.software() == Software::Kafka);
+        let once = if kafka { KAFKA_WARM_UP.nanos() } else { 0 };
+        let one_block = self.cells.iter().map(time_of).fold(once, |sum: u64, span| sum.saturating_add(span.nanos()));
+        Estimate {
+            cells: self.cells.len() as u64 * blocks,
+            messages: messages.and_then(|n| n.checked_mul(blocks)),
+            bytes: bytes.and_then(|n| n.checked_mul(blocks)),
+            duration: Span(one_block.saturating_mul(blocks)),
+        }
+    }
+
+    /// What will run, but not tell what its author may expect.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings: Vec<String> = Vec::new();
+        let mut warn = |text: String| {
+            if !warnings.contains(&text) {
+                warnings.push(text);
+            }
+        };
+        for cell in &self.cells {
+            if let (Some(beyond), Some(rate), None) = (self.primary.beyond(), cell.load.rate, cell.load.messages) {
+                let seconds = SAMPLES_BEYOND / beyond / rate.per_s();
+                if cell.load.duration.secs_f64() < seconds * 0.999 {
+                    warn(format!(
+                        "{} at {rate} needs `load.duration` of at least {}s for a verdict (100 samples beyond the \
+                         quantile); it is {}",
+                        self.primary,
+                        seconds.ceil(),
+                        cell.load.duration
+                    ));
+                }
+            }
+            let raised = ["message.max.bytes", "max.message.bytes"];
+            let raised = |map: &std::collections::BTreeMap<_, _>| raised.iter().any(|key| map.contains_key(*key));
+            let kafka = cell.config.system == System::Kafka;
+            if kafka
+                && cell.message.size > KAFKA_DEFAULT_LARGEST
+                && !(raised(&cell.config.broker) || raised(&cell.config.topic.config))
+            {
+                warn(format!(
+                    "{}: Kafka refuses messages above about 1 MB unless `topic.config.max.message.bytes` and \
+                     `client.message.max.bytes` allow them; this scenario has {}",
+                    cell.label, cell.message.size
+                ));
+            }
+        }
+        for cell in self.cells.iter().filter(|cell| cell.config.system == System::RedisStreams) {
+            let entries = [cell.config.maxlen, messages_of(cell)].into_iter().flatten().min();
+            let kept = entries.map(|entries| Bytes(entries.saturating_mul(cell.message.size.0)));
+            if kept.is_none_or(|kept| kept > MUCH_MEMORY) {
+                let kept = kept.map_or_else(|| "everything".into(), |kept| format!("{:.1} GB", kept.0 as f64 / 1e9));
+                warn(format!("{}: Redis keeps {kept} in memory at {}; `maxlen` bounds it", cell.label, cell.point));
+            }
+        }
+        for (label, config) in &self.systems {
+            if let Some(because) = cannot_promise(config, self.guarantee) {
+                warn(format!("{label} cannot promise {}: {because}; it is shown as `cannot`", self.guarantee.name()));
+            }
+        }
+        for rule in &self.dropped_rules {
+            warn(format!("threshold `{rule}` is not judged: it names a system that is left out"));
+        }
+        warnings
+    }
+
+    /// The text of `explain`.
+    pub fn explain(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write_explanation(&mut out);
+        out
+    }
+
+    fn write_explanation(&self, out: &mut String) -> std::fmt::Result {
+        let profile = self.profile.as_deref().map(|name| format!(", profile {name}")).unwrap_or_default();
+        writeln!(out, "{} ({}{profile})\n{}", self.name, self.source, self.question.trim())?;
+        if self.claim.is_some() || self.cross_class.is_some() || !self.thresholds.is_empty() {
+            writeln!(out)?;
+        }
+        if let Some(claim) = self.claim {
+            writeln!(out, "claim        {}", claim.name())?;
+        }
+        if let Some(reason) = &self.cross_class {
+            writeln!(out, "cross-class  {}", reason.trim())?;
+        }
+        for rule in &self.thresholds {
+            writeln!(out, "threshold    {rule}")?;
+        }
+        let width = |text: fn(&Origin) -> &str| self.resolved.iter().map(|row| text(row).chars().count()).max();
+        let (key, value) = (width(|row| &row.key).unwrap_or(0), width(|row| &row.value).unwrap_or(0).min(40));
+        writeln!(out, "\n{:key$}  {:value$}  ORIGIN", "KEY", "VALUE")?;
+        for row in &self.resolved {
+            let shown = if row.value.is_empty() { "\"\"" } else { &row.value };
+            writeln!(out, "{:key$}  {shown:value$}  {}", row.key, row.origin)?;
+        }
+        let label = self.systems.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+        let times = if self.blocks == 1 { String::new() } else { format!(", each {} times", self.blocks) };
+        writeln!(out, "\n{} cells{times}:", self.cells.len())?;
+        for cell in &self.cells {
+            writeln!(out, "  {:label$}  {}", cell.label, cell.point)?;
+        }
+        let Estimate { messages, bytes, duration, .. } = self.estimate();
+        let amount = match (messages, bytes) {
+            (Some(messages), Some(bytes)) => format!("{messages} messages, {:.1} MB", bytes as f64 / 1e6),
+            _ => "as many messages as the systems carry".to_owned(),
+        };
+        writeln!(out, "\nestimate: {amount}, about {:.1} minutes", duration.secs_f64() / 60.0)?;
+        for warning in self.warnings() {
+            writeln!(out, "warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Messages of one cell, warm-up included; `None` where the load decides.
+fn messages_of(cell: &Cell) -> Option<u64> {
+    let load = &cell.load;
+    match (load.messages, load.model, load.rate) {
+        (Some(messages), _, _) => Some(messages),
+        (None, Model::Open, Some(rate)) => {
+            Some((rate.per_s() * (load.warm_up.secs_f64() + load.duration.secs_f64())).round() as u64)
+        }
+        _ => None,
+    }
+}
+
+/// Time of one cell. For a fixed number of messages without a rate it is the window that a scenario would have.
+fn time_of(cell: &Cell) -> Span {
+    let load = &cell.load;
+    let loaded = match (load.messages, load.rate) {
+        (Some(messages), Some(rate)) => Span((messages as f64 / rate.per_s() * 1e9) as u64),
+        _ => Span(load.warm_up.nanos().saturating_add(load.duration.nanos())),
+    };
+    Span(loaded.nanos().saturating_add(AROUND_A_CELL.nanos()))
+}
+
+impl Guarantee {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::AtMostOnce => "at-most-once",
+            Self::AtLeastOnce => "at-least-once",
+            Self::ExactlyOnceInLog => "exactly-once-in-log",
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The scenario file as written: which keys exist, of which type. Defaults and meaning come later.
+//!
+//! An absent key is `None`, so that `explain` can tell a default from a value that happens to equal it. The JSON
+//! Schema for editors is generated from these types; their comments are its descriptions.
+
+use super::cell::{Arrivals, Codec, Guarantee, Model, PayloadKind};
+use super::figure::Figure;
+use super::system::{ListMode, System};
+use crate::units::{Bytes, Rate, Span};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserializer, IgnoredAny};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The only version of the format so far.
+pub(super) const SCHEMA: u64 = 1;
+
+/// A scenario of brokerbench: which load to put on which systems, and which question the result answers.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct File {
+    /// Version of this format.
+    #[schemars(schema_with = "version")]
+    #[allow(dead_code, reason = "checked in the tree, before any other key")]
+    pub schema: u64,
+    /// Names folders and topics: lower-case letters, digits and dashes.
+    #[schemars(regex(pattern = "^[a-z0-9][a-z0-9-]{0,39}$"))]
+    pub name: String,
+    /// What a reader will know after the run.
+    pub question: String,
+    /// The row of the comparison table that it serves.
+    #[serde(default)]
+    pub claim: Option<Claim>,
+    /// The figure that carries the verdict.
+    #[serde(default)]
+    #[schemars(schema_with = "figures")]
+    pub primary: Option<String>,
+    /// What is demanded of delivery. It only judges; it sets nothing.
+    #[serde(default)]
+    pub guarantee: Option<Guarantee>,
+    /// Why systems whose acknowledgements promise different things may be compared here. Printed beside the verdict.
+    #[serde(default)]
+    pub cross_class: Option<String>,
+    /// A list of systems, or a map from label to settings, so that one system can stand twice.
+    #[schemars(schema_with = "systems")]
+    pub systems: BTreeMap<String, Settings>,
+    pub load: LoadKeys,
+    #[serde(default)]
+    pub message: MessageKeys,
+    /// Dotted keys under `load` or `message`, each with the values to run: one cell per combination and label.
+    #[serde(default, rename = "matrix")]
+    #[schemars(with = "BTreeMap<String, Vec<Scalar>>")]
+    pub _matrix: Option<IgnoredAny>,
+    /// Named sets of dotted keys that override this file, such as `quick: {load.duration: 10s}`.
+    #[serde(default, rename = "profiles")]
+    #[schemars(with = "BTreeMap<String, BTreeMap<String, serde_json::Value>>")]
+    pub _profiles: Option<IgnoredAny>,
+    /// Rules such as `kafka: end_to_end.p99 < 50ms`; a broken one ends the run with exit code 10.
+    #[serde(default)]
+    pub thresholds: Vec<String>,
+    /// Repeats of every cell, fixed beforehand. Below 3 there is no verdict on speed.
+    #[serde(default)]
+    pub blocks: Option<u32>,
+    /// Seed of arrivals, payloads and order.
+    #[serde(default)]
+    pub seed: Option<u64>,
+}
+
+/// The eight rows of the comparison table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Claim {
+    MessageSize,
+    Delivery,
+    Retention,
+    ErrorHandling,
+    Parallelism,
+    Throughput,
+    Latency,
+    FaultTolerance,
+}
+
+impl Claim {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MessageSize => "message-size",
+            Self::Delivery => "delivery",
+            Self::Retention => "retention",
+            Self::ErrorHandling => "error-handling",
+            Self::Parallelism => "parallelism",
+            Self::Throughput => "throughput",
+            Self::Latency => "latency",
+            Self::FaultTolerance => "fault-tolerance",
+        }
+    }
+}
+
+/// Settings of one labelled system.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct Settings {
+    /// The system behind this label; not needed where the label is its name.
+    pub system: Option<System>,
+    /// Brokers of the cluster.
+    #[schemars(range(min = 1))]
+    pub nodes: Option<u16>,
+    /// Raw broker settings: `server.properties` keys for Kafka, `redis.conf` directives for Redis.
+    #[schemars(with = "BTreeMap<String, Scalar>")]
+    pub broker: BTreeMap<String, String>,
+    /// Kafka only.
+    pub topic: Option<TopicKeys>,
+    /// Kafka only: raw librdkafka settings of every client.
+    #[schemars(with = "BTreeMap<String, Scalar>")]
+    pub client: BTreeMap<String, String>,
+    /// Redis only: how many channels, streams or lists the load is spread over.
+    #[schemars(range(min = 1))]
+    pub keys: Option<u16>,
+    /// Redis Streams only: `MAXLEN ~` of every XADD, in entries; `none` never trims.
+    pub maxlen: Option<MaxLen>,
+    pub consume: Option<ConsumeKeys>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct TopicKeys {
+    #[schemars(range(min = 1))]
+    pub partitions: Option<u16>,
+    /// Copies of each partition (replication factor).
+    #[schemars(range(min = 1))]
+    pub replicas: Option<u16>,
+    /// Raw topic settings, such as `flush.messages`.
+    #[schemars(with = "BTreeMap<String, Scalar>")]
+    pub config: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct ConsumeKeys {
+    /// Most messages one request of a consumer may bring.
+    #[schemars(range(min = 1))]
+    pub batch: Option<u32>,
+    /// Redis Lists only: `pop` loses what a dying consumer held, `reliable` keeps it in a processing list.
+    pub mode: Option<ListMode>,
+}
+
+/// How messages are offered.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct LoadKeys {
+    pub model: Model,
+    /// Messages a second over all producers; open model only.
+    #[serde(default)]
+    pub rate: Option<Rate>,
+    #[serde(default)]
+    pub arrivals: Option<Arrivals>,
+    /// The least warm-up; it goes on until the latencies are steady.
+    #[serde(default)]
+    pub warm_up: Option<Span>,
+    /// The longest warm-up.
+    #[serde(default)]
+    pub warm_up_limit: Option<Span>,
+    /// The measured window.
+    #[serde(default)]
+    pub duration: Option<Span>,
+    /// A fixed number of messages over all producers, counted from the first; replaces warm-up and duration.
+    #[serde(default)]
+    pub messages: Option<u64>,
+    #[serde(default)]
+    pub producers: Option<u16>,
+    /// Each subscription receives everything.
+    #[serde(default)]
+    pub subscriptions: Option<u16>,
+    /// Consumers share the work inside one subscription.
+    #[serde(default)]
+    pub consumers: Option<u16>,
+    /// Client connections of one producer.
+    #[serde(default)]
+    pub connections: Option<u16>,
+    /// Most unacknowledged messages of one producer, over all its connections.
+    #[serde(default)]
+    pub in_flight: Option<u32>,
+    /// Most messages that one producer hands to the network in one write.
+    #[serde(default)]
+    pub batch: Option<u32>,
+    /// Closed model only: publishers pause while this much is published and not yet consumed.
+    #[serde(default)]
+    pub backlog: Option<Bytes>,
+    /// How long to wait after the last send for what is still on its way.
+    #[serde(default)]
+    pub drain: Option<Span>,
+    /// Whether to read back what the broker still holds after the run.
+    #[serde(default)]
+    pub audit: Option<bool>,
+}
+
+/// What a message is made of.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct MessageKeys {
+    /// Size of the whole message as the broker stores it, envelope included, uncompressed.
+    pub size: Option<Bytes>,
+    pub payload: Option<PayloadKind>,
+    /// zstd ratio that a `mixed` payload reaches.
+    pub compressibility: Option<f64>,
+    /// Kafka's `compression.type`.
+    pub codec: Option<Codec>,
+}
+
+/// A limit in entries, or `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MaxLen(pub Option<u64>);
+
+impl<'de> Deserialize<'de> for MaxLen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.parse::<u64>() {
+            Ok(entries) if entries > 0 => Ok(Self(Some(entries))),
+            _ if text == "none" => Ok(Self(None)),
+            _ => Err(serde::de::Error::custom("expected a number of entries above zero, or `none` to never trim")),
+        }
+    }
+}
+
+impl JsonSchema for MaxLen {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "MaxLen".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "integer", "minimum": 1 }, { "const": "none" }] })
+    }
+}
+
+/// A raw setting: text, or a number or flag that is taken as text. Exists for the schema only.
+#[derive(JsonSchema)]
+#[schemars(inline, untagged)]
+#[allow(dead_code, reason = "a shape for the JSON Schema")]
+enum Scalar {
+    Text(String),
+    Number(f64),
+    Flag(bool),
+}
+
+fn version(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "const": SCHEMA })
+}
+
+fn figures(_: &mut SchemaGenerator) -> Schema {
+    let names: Vec<&str> = Figure::all().map(Figure::name).collect();
+    json_schema!({ "type": "string", "enum": names })
+}
+
+fn systems(generator: &mut SchemaGenerator) -> Schema {
+    let names = generator.subschema_for::<System>();
+    let settings = generator.subschema_for::<Option<Settings>>();
+    json_schema!({ "anyOf": [
+        { "type": "array", "items": names, "minItems": 1, "uniqueItems": true },
+        { "type": "object", "additionalProperties": settings, "minProperties": 1 },
+    ] })
+}

@@ -1,0 +1,398 @@
+//! Turns a layered tree into a [`Scenario`]: defaults filled in, matrix unfolded into cells, every value checked.
+
+use super::cell::{Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind};
+use super::check;
+use super::decode::decode;
+use super::error::{HIDDEN, Problem, ScenarioError, is_secret, suggest};
+use super::figure::Figure;
+use super::file::{Claim, File, LoadKeys, MessageKeys, SCHEMA, Settings};
+use super::layers::{Overrides, lay, profiles};
+use super::rule::Rule;
+use super::source;
+use super::system::{Consume, System, SystemConfig, Topic};
+use super::tree::{Node, Value, segments};
+use crate::result::Origin;
+use crate::units::{Bytes, Span};
+
+/// A scenario, ready to run: nothing is left to default.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    pub name: String,
+    pub question: String,
+    pub claim: Option<Claim>,
+    pub primary: Figure,
+    pub guarantee: Guarantee,
+    /// Why different survival classes may be compared here.
+    pub cross_class: Option<String>,
+    /// Label and settings, in the file's order, after the filter on systems.
+    pub systems: Vec<(String, SystemConfig)>,
+    pub thresholds: Vec<Rule>,
+    pub blocks: u32,
+    pub seed: u64,
+    pub profile: Option<String>,
+    /// Path of the file, or `built-in NAME`.
+    pub source: String,
+    /// Keys that the matrix varies.
+    pub axes: Vec<String>,
+    pub(super) cells: Vec<Cell>,
+    pub(super) resolved: Vec<Origin>,
+    /// Thresholds that name a label which was filtered out.
+    pub(super) dropped_rules: Vec<String>,
+}
+
+/// Finds, reads, overrides and checks a scenario. `path_or_name` as in [`super::names`].
+pub fn load(path_or_name: &str, overrides: &Overrides) -> Result<Scenario, ScenarioError> {
+    let source = source::find(path_or_name)?;
+    from_text(&source.name, &source.text, overrides)
+}
+
+/// Checks a scenario as it stands and under each of its profiles.
+pub fn validate(path_or_name: &str) -> Result<Scenario, ScenarioError> {
+    let source = source::find(path_or_name)?;
+    let plain = from_text(&source.name, &source.text, &Overrides::default())?;
+    let tree = parse(&source.name, &source.text)?;
+    for profile in profiles(&tree) {
+        let overrides = Overrides { profile: Some(profile.to_owned()), ..Overrides::default() };
+        from_text(&source.name, &source.text, &overrides)?;
+    }
+    Ok(plain)
+}
+
+/// As [`load`], from text; `source` is the name for errors.
+pub fn from_text(source: &str, text: &str, overrides: &Overrides) -> Result<Scenario, ScenarioError> {
+    let mut tree = parse(source, text)?;
+    refuse_foreign(&tree)
+        .and_then(|()| lay(&mut tree, overrides))
+        .and_then(|()| resolve(source, &tree, overrides))
+        .map_err(|problem| problem.located(&tree).into_error(source, text))
+}
+
+fn parse(source: &str, text: &str) -> Result<Node, ScenarioError> {
+    let tree = Node::parse(text).map_err(|cause| {
+        let what = format!("not readable as YAML: {}", cause.what);
+        Problem { place: cause.place, ..Problem::new::<String>([], what, "") }.into_error(source, text)
+    })?;
+    match tree.value {
+        Value::Map(_) => Ok(tree),
+        _ => Err(ScenarioError::of_source(source, "not a scenario: expected a map of keys", "start with `schema: 1`")),
+    }
+}
+
+/// Refuses what belongs to another version of the format, before any key is judged by this one.
+fn refuse_foreign(tree: &Node) -> Result<(), Problem> {
+    let version = tree.get(&["schema"]).map(Node::scalar);
+    match version {
+        None => return Err(Problem::new(["schema"], "this key is missing", "start the file with `schema: 1`")),
+        Some(found) if found.as_deref() != Some("1") => {
+            let found = found.unwrap_or_else(|| "something else".into());
+            let what = format!("this file is of version {found}; this brokerbench reads version {SCHEMA}");
+            let remedy = "use a brokerbench that knows it, or rewrite the file as `schema: 1`";
+            return Err(Problem::new(["schema"], what, remedy));
+        }
+        Some(_) => {}
+    }
+    for key in ["experiment", "faults"] {
+        if let Some(entry) = tree.entries().iter().find(|entry| entry.key == key) {
+            let what = format!("`{key}` does not exist yet: this version runs plain load only");
+            let mut problem = Problem::new([key], what, "remove the key");
+            problem.place = Some(entry.key_place.clone());
+            return Err(problem);
+        }
+    }
+    Ok(())
+}
+
+/// One axis of the matrix.
+struct Axis<'a> {
+    key: &'a str,
+    values: &'a [Node],
+}
+
+const MAX_CELLS: usize = 1000;
+
+fn axes(tree: &Node) -> Result<Vec<Axis<'_>>, Problem> {
+    let Some(matrix) = tree.get(&["matrix"]) else { return Ok(Vec::new()) };
+    if !matches!(matrix.value, Value::Map(_) | Value::Null) {
+        let remedy = "write like `matrix: {load.rate: [1k/s, 10k/s]}`";
+        return Err(Problem::new(["matrix"], "expected a map from keys to lists of values", remedy));
+    }
+    let mut axes = Vec::new();
+    for entry in matrix.entries() {
+        let fail = |what: &str, remedy: &str| {
+            let mut problem = Problem::new(["matrix", &entry.key], what, remedy);
+            problem.place = Some(entry.key_place.clone());
+            Err(problem)
+        };
+        if !entry.key.starts_with("load.") && !entry.key.starts_with("message.") {
+            return fail(
+                "the matrix varies keys under `load` and `message`",
+                "for variants of a system, write several labels under `systems`",
+            );
+        }
+        match &entry.node.value {
+            Value::List(values) if values.iter().any(|value| value.scalar().is_none()) => {
+                return fail("each value of an axis is one plain value", "write like `[1k/s, 10k/s]`");
+            }
+            Value::List(values) if !values.is_empty() => axes.push(Axis { key: &entry.key, values }),
+            _ => return fail("expected a list of values", "write like `[1k/s, 10k/s]`"),
+        }
+    }
+    let points = axes.iter().try_fold(1usize, |n, axis| n.checked_mul(axis.values.len()));
+    if points.is_none_or(|points| points > MAX_CELLS) {
+        let what = format!("the matrix has more than {MAX_CELLS} points");
+        return Err(Problem::new(["matrix"], what, "shorten its lists"));
+    }
+    Ok(axes)
+}
+
+/// The trees of all matrix points; the last axis varies fastest.
+fn points(tree: &Node, axes: &[Axis<'_>]) -> Vec<Node> {
+    let mut base = tree.clone();
+    base.remove(&["matrix"]);
+    axes.iter().fold(vec![base], |trees, axis| {
+        let with = |tree: &Node, value: &Node| {
+            let mut tree = tree.clone();
+            tree.set(&segments(axis.key), value.clone());
+            tree
+        };
+        trees.iter().flat_map(|tree| axis.values.iter().map(move |value| with(tree, value))).collect()
+    })
+}
+
+fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario, Problem> {
+    // Also what every point of the matrix overrides must be right.
+    decode::<File>(tree)?;
+    let axes = axes(tree)?;
+    let points = points(tree, &axes);
+    let mut cells: Vec<Cell> = Vec::new();
+    let mut scenario = None;
+    for point in &points {
+        let file: File = decode(point)?;
+        let mut checked = (|| {
+            let base = head(source, point, &file, overrides)?;
+            let load = load_of(&file.load);
+            let message = message_of(&file.message);
+            check::load(&load)?;
+            check::message(&message, &load)?;
+            for (label, config) in &base.systems {
+                check::cell(label, config, &load, &message)?;
+            }
+            check::figures(&base, &load)?;
+            let name = point_name(&axes, &load, &message);
+            if cells.iter().any(|cell| cell.point == name) {
+                let what = format!("the point `{name}` stands twice");
+                return Err(Problem::new(["matrix"], what, "remove the value that is there twice"));
+            }
+            cells.extend(base.systems.iter().map(|(label, config)| Cell {
+                label: label.clone(),
+                config: config.clone(),
+                point: name.clone(),
+                load: load.clone(),
+                message: message.clone(),
+                guarantee: base.guarantee,
+                primary: base.primary.name().to_owned(),
+                seed: base.seed,
+            }));
+            Ok(base)
+        })()
+        .map_err(|problem: Problem| problem.located(point))?;
+        checked.axes = axes.iter().map(|axis| axis.key.to_owned()).collect();
+        scenario.get_or_insert(checked);
+    }
+    // `points` holds at least the base tree.
+    let mut scenario =
+        scenario.ok_or_else(|| Problem::new(["matrix"], "the matrix has no point", "give each key a value"))?;
+    scenario.cells = cells;
+    if scenario.cells.len() * scenario.blocks as usize > 10 * MAX_CELLS {
+        let what = format!("{} cells × {} blocks are too many", scenario.cells.len(), scenario.blocks);
+        return Err(Problem::new(["blocks"], what, "at most 10000 together: shorten the matrix or lower `blocks`"));
+    }
+    scenario.resolved = resolved(&scenario, tree, &axes);
+    Ok(scenario)
+}
+
+/// Everything but the cells.
+fn head(source: &str, tree: &Node, file: &File, overrides: &Overrides) -> Result<Scenario, Problem> {
+    check::name(&file.name)?;
+    check::words(file)?;
+    let mut systems = Vec::new();
+    for entry in tree.get(&["systems"]).map_or(&[][..], Node::entries) {
+        let Some(settings) = file.systems.get(&entry.key) else { continue };
+        let system = system_of(&entry.key, settings)?;
+        check::understood(&entry.key, system, &entry.node)?;
+        systems.push((entry.key.clone(), config_of(system, settings)));
+    }
+    let labels: Vec<String> = systems.iter().map(|(label, _)| label.clone()).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let wanted = |label: &str, system: System| {
+        overrides.systems.is_empty() || overrides.systems.iter().any(|w| w == label || w == system.name())
+    };
+    for name in &overrides.systems {
+        if !systems.iter().any(|(label, config)| label == name || config.system.name() == name) {
+            let what = format!("`--system {name}` names no system of this scenario");
+            return Err(Problem::new(["systems"], what, &suggest(name, labels)));
+        }
+    }
+    let mut thresholds = Vec::new();
+    for (index, text) in file.thresholds.iter().enumerate() {
+        let rule = Rule::parse(text, &labels)
+            .map_err(|e| Problem::new(["thresholds".into(), index.to_string()], e.problem, &e.remedy))?;
+        thresholds.push(rule);
+    }
+    systems.retain(|(label, config)| wanted(label, config.system));
+    let runs = |label: &str| systems.iter().any(|(known, _)| known == label);
+    let (thresholds, dropped): (Vec<Rule>, Vec<Rule>) =
+        thresholds.into_iter().partition(|rule| rule.labels().into_iter().all(runs));
+    let default_primary = if file.load.model == Model::Open { "end_to_end.p99" } else { "goodput" };
+    let primary = file.primary.as_deref().unwrap_or(default_primary);
+    let primary = Figure::from_name(primary).ok_or_else(|| {
+        Problem::new(["primary"], "unknown figure", &suggest(primary, Figure::all().map(Figure::name)))
+    })?;
+    let blocks = file.blocks.unwrap_or(1);
+    check::blocks(blocks)?;
+    Ok(Scenario {
+        name: file.name.clone(),
+        question: file.question.clone(),
+        claim: file.claim,
+        primary,
+        guarantee: file.guarantee.unwrap_or(Guarantee::None),
+        cross_class: file.cross_class.clone(),
+        systems,
+        thresholds,
+        blocks,
+        seed: file.seed.unwrap_or(42),
+        profile: overrides.profile.clone(),
+        source: source.to_owned(),
+        axes: Vec::new(),
+        cells: Vec::new(),
+        resolved: Vec::new(),
+        dropped_rules: dropped.into_iter().map(|rule| rule.text).collect(),
+    })
+}
+
+fn system_of(label: &str, settings: &Settings) -> Result<System, Problem> {
+    let known = || System::ALL.into_iter().map(System::name);
+    match settings.system.or_else(|| System::from_name(label)) {
+        Some(System::Fake) => {
+            Err(Problem::new(["systems", label, "system"], "unknown value", &suggest("fake", known())))
+        }
+        Some(system) => Ok(system),
+        None => {
+            let remedy = format!("{} (or add `system:` to this label)", suggest(label, known()));
+            Err(Problem::new(["systems", label], "no system has this name", &remedy))
+        }
+    }
+}
+
+fn config_of(system: System, settings: &Settings) -> SystemConfig {
+    let mut config = SystemConfig::defaults(system);
+    config.nodes = settings.nodes.unwrap_or(config.nodes);
+    config.broker = settings.broker.clone();
+    config.client = settings.client.clone();
+    config.keys = settings.keys.unwrap_or(config.keys);
+    if let Some(maxlen) = settings.maxlen {
+        config.maxlen = maxlen.0;
+    }
+    if let Some(topic) = &settings.topic {
+        config.topic = Topic {
+            partitions: topic.partitions.unwrap_or(config.topic.partitions),
+            replicas: topic.replicas.unwrap_or(config.topic.replicas),
+            config: topic.config.clone(),
+        };
+    }
+    if let Some(consume) = &settings.consume {
+        config.consume = Consume {
+            batch: consume.batch.unwrap_or(config.consume.batch),
+            mode: consume.mode.unwrap_or(config.consume.mode),
+        };
+    }
+    config
+}
+
+fn load_of(keys: &LoadKeys) -> Load {
+    let warm_up = keys.warm_up.unwrap_or(Span::from_secs(5));
+    Load {
+        model: keys.model,
+        rate: keys.rate,
+        arrivals: keys.arrivals.unwrap_or(Arrivals::Constant),
+        warm_up,
+        warm_up_limit: keys.warm_up_limit.unwrap_or(Span::from_secs(60).max(warm_up)),
+        duration: keys.duration.unwrap_or(Span::from_secs(20)),
+        messages: keys.messages,
+        producers: keys.producers.unwrap_or(1),
+        subscriptions: keys.subscriptions.unwrap_or(1),
+        consumers: keys.consumers.unwrap_or(1),
+        connections: keys.connections.unwrap_or(1),
+        in_flight: keys.in_flight.unwrap_or(1024),
+        batch: keys.batch.unwrap_or(1000),
+        backlog: keys.backlog.unwrap_or(Bytes(16 << 20)),
+        drain: keys.drain.unwrap_or(Span::from_secs(10)),
+        audit: keys.audit.unwrap_or(true),
+    }
+}
+
+fn message_of(keys: &MessageKeys) -> Message {
+    Message {
+        size: keys.size.unwrap_or(Bytes(1024)),
+        payload: keys.payload.unwrap_or(PayloadKind::Text),
+        compressibility: keys.compressibility,
+        codec: keys.codec.unwrap_or(Codec::None),
+    }
+}
+
+/// `load.rate=1k/s,message.size=100B`, each value in its normal form.
+fn point_name(axes: &[Axis<'_>], load: &Load, message: &Message) -> String {
+    let values = flat("load", load).into_iter().chain(flat("message", message)).collect::<Vec<_>>();
+    let value = |key: &str| values.iter().find(|(known, _)| known == key).map_or("none", |(_, value)| value.as_str());
+    let parts: Vec<String> = axes.iter().map(|axis| format!("{}={}", axis.key, value(axis.key))).collect();
+    if parts.is_empty() { "base".to_owned() } else { parts.join(",") }
+}
+
+/// Dotted keys and values of a resolved type.
+fn flat(prefix: &str, value: &impl serde::Serialize) -> Vec<(String, String)> {
+    fn walk(prefix: String, value: &serde_json::Value, out: &mut Vec<(String, String)>) {
+        match value {
+            serde_json::Value::Object(map) => {
+                map.iter().for_each(|(key, value)| walk(format!("{prefix}.{key}"), value, out));
+            }
+            serde_json::Value::Null => out.push((prefix, "none".into())),
+            serde_json::Value::String(text) => out.push((prefix, text.clone())),
+            other => out.push((prefix, other.to_string())),
+        }
+    }
+    let mut out = Vec::new();
+    walk(prefix.to_owned(), &serde_json::to_value(value).unwrap_or_default(), &mut out);
+    out
+}
+
+/// Every key with its value and the layer that it comes from.
+fn resolved(scenario: &Scenario, tree: &Node, axes: &[Axis<'_>]) -> Vec<Origin> {
+    let mut rows = vec![
+        ("primary".into(), scenario.primary.to_string()),
+        ("guarantee".into(), flat("", &scenario.guarantee).remove(0).1),
+        ("blocks".into(), scenario.blocks.to_string()),
+        ("seed".into(), scenario.seed.to_string()),
+    ];
+    for (label, config) in &scenario.systems {
+        let of_system = flat(&format!("systems.{label}"), config);
+        let understood = |key: &str| check::understands(config.system, &segments(key)[2..]).is_ok();
+        rows.extend(of_system.into_iter().filter(|(key, _)| understood(key)));
+    }
+    if let Some(cell) = scenario.cells.first() {
+        rows.extend(flat("load", &cell.load));
+        rows.extend(flat("message", &cell.message));
+    }
+    rows.retain(|(key, _)| !axes.iter().any(|axis| axis.key == key));
+    for axis in axes {
+        let values: Vec<String> = axis.values.iter().filter_map(Node::scalar).collect();
+        rows.push((format!("matrix.{}", axis.key), format!("[{}]", values.join(", "))));
+    }
+    let origin =
+        |key: &str| tree.get(&segments(key)).map_or_else(|| "default".to_owned(), |node| node.place.layer.to_string());
+    rows.into_iter()
+        .map(|(key, value)| {
+            let value = if is_secret(&key) { HIDDEN.to_owned() } else { value };
+            Origin { origin: origin(&key), key, value }
+        })
+        .collect()
+}

@@ -1,0 +1,376 @@
+//! The small grammar that thresholds and verdict rules share.
+//!
+//! ```text
+//! [label:] figure op limit            kafka: end_to_end.p99 < 50ms     counts.lost == 0     goodput > 100k/s
+//! ratio(figure, label, label) op x    ratio(goodput, kafka, redis-streams) > 1.05
+//! ```
+//! A rule holds when it holds in every cell that it concerns. What was not measured does not hold. A rule that no
+//! measurement could satisfy is refused when it is read.
+
+use super::error::suggest;
+use super::figure::{Figure, three_digits};
+use crate::result::CellSummary;
+use serde::Serialize;
+use std::fmt;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    pub text: String,
+    pub subject: Subject,
+    pub op: Op,
+    /// In the figure's base unit (ns, messages, messages/s, bytes); plain for a ratio.
+    pub limit: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    Figure {
+        figure: Figure,
+        /// Only cells of this label; `None` concerns every label.
+        label: Option<String>,
+    },
+    /// `over` ÷ `under`, at the same matrix point and block.
+    Ratio { figure: Figure, over: String, under: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    Less,
+    AtMost,
+    More,
+    AtLeast,
+    Equal,
+}
+
+/// Why a text is no rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{rule}` is no usable rule: {problem}{}{remedy}", if remedy.is_empty() { "" } else { "; " })]
+pub struct RuleError {
+    pub rule: String,
+    pub problem: String,
+    pub remedy: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    Held,
+    Failed,
+    /// Nothing to judge by. Counts as failed.
+    Unmeasured,
+}
+
+/// What became of a rule.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    pub rule: String,
+    pub verdict: Verdict,
+    /// The value that decided: of the first cell that fails, else the one nearest to failing.
+    pub found: Option<f64>,
+    /// One line for people: value, cell, and why.
+    pub words: String,
+}
+
+impl Finding {
+    pub fn held(&self) -> bool {
+        self.verdict == Verdict::Held
+    }
+}
+
+const GRAMMAR: &str = "write it like `end_to_end.p99 < 50ms`, `kafka: counts.lost == 0` or \
+                       `ratio(goodput, kafka, redis-streams) > 1.05`";
+
+impl Op {
+    /// Longest first, so that `<=` is not read as `<`.
+    const ALL: [(&'static str, Self); 5] =
+        [("<=", Self::AtMost), (">=", Self::AtLeast), ("==", Self::Equal), ("<", Self::Less), (">", Self::More)];
+
+    pub fn holds(self, found: f64, limit: f64) -> bool {
+        match self {
+            Self::Less => found < limit,
+            Self::AtMost => found <= limit,
+            Self::More => found > limit,
+            Self::AtLeast => found >= limit,
+            Self::Equal => found == limit,
+        }
+    }
+
+    /// Whether `a` is nearer to breaking the rule than `b`.
+    fn worse(self, a: f64, b: f64) -> bool {
+        match self {
+            Self::Less | Self::AtMost => a > b,
+            Self::More | Self::AtLeast => a < b,
+            Self::Equal => false,
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::ALL.iter().find(|(_, op)| op == self).map_or("", |(text, _)| text))
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The operator and the texts around it.
+fn split(text: &str) -> Option<(&str, Op, &str)> {
+    let at = text.find(['<', '>', '='])?;
+    let (sign, op) = Op::ALL.into_iter().find(|(sign, _)| text[at..].starts_with(sign))?;
+    Some((text[..at].trim(), op, text[at + sign.len()..].trim()))
+}
+
+impl Rule {
+    /// Reads a rule over cells with these labels.
+    pub fn parse(text: &str, labels: &[&str]) -> Result<Self, RuleError> {
+        let text = text.trim();
+        let fail = |problem: &str, remedy: &str| RuleError {
+            rule: text.to_owned(),
+            problem: problem.to_owned(),
+            remedy: remedy.to_owned(),
+        };
+        let one = "it needs exactly one comparison: `<`, `<=`, `>`, `>=` or `==`";
+        let (left, op, right) = split(text).ok_or_else(|| fail(one, GRAMMAR))?;
+        if right.contains(['<', '>', '=']) || left.ends_with('!') {
+            return Err(fail(one, GRAMMAR));
+        }
+        let figure = |name: &str| {
+            let names = || Figure::all().map(Figure::name);
+            Figure::from_name(name)
+                .ok_or_else(|| fail(&format!("unknown figure `{name}`"), &suggest(&name.replace('-', "_"), names())))
+        };
+        let label = |name: &str| match labels.contains(&name) {
+            true => Ok(name.to_owned()),
+            false => Err(fail(&format!("no label `{name}` under `systems`"), &suggest(name, labels.iter().copied()))),
+        };
+        let ratio = left.strip_prefix("ratio").map(str::trim_start).filter(|rest| rest.starts_with('('));
+        let (subject, limit) = if let Some(arguments) = ratio {
+            let arguments = arguments.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+            let parts: Vec<&str> = arguments.unwrap_or("").split(',').map(str::trim).collect();
+            let [name, over, under] = parts[..] else {
+                return Err(fail("a ratio takes a figure and two labels", GRAMMAR));
+            };
+            let subject = Subject::Ratio { figure: figure(name)?, over: label(over)?, under: label(under)? };
+            if over == under {
+                return Err(fail("it compares a label with itself", "name two different labels"));
+            }
+            let limit = right.parse::<f64>().ok().filter(|limit| limit.is_finite());
+            let limit = limit.ok_or_else(|| fail("a ratio is compared with a plain number", GRAMMAR))?;
+            (subject, limit)
+        } else {
+            let (scope, name) = match left.split_once(':') {
+                Some((scope, name)) => (Some(label(scope.trim())?), name.trim()),
+                None => (None, left),
+            };
+            let figure = figure(name)?;
+            let limit = figure.unit().parse(right).map_err(|problem| fail(&problem, ""))?;
+            (Subject::Figure { figure, label: scope }, limit)
+        };
+        // No figure is negative, and a ratio of two positive ones is above zero.
+        let lowest_passes = match (&subject, op) {
+            (_, Op::More | Op::AtLeast) => true,
+            (Subject::Figure { .. }, Op::AtMost | Op::Equal) => limit >= 0.0,
+            (Subject::Figure { .. } | Subject::Ratio { .. }, _) => limit > 0.0,
+        };
+        if !lowest_passes {
+            return Err(fail("it can never hold: the smallest possible value is 0", "raise the limit"));
+        }
+        Ok(Self { text: text.to_owned(), subject, op, limit })
+    }
+
+    pub fn figure(&self) -> Figure {
+        match self.subject {
+            Subject::Figure { figure, .. } | Subject::Ratio { figure, .. } => figure,
+        }
+    }
+
+    /// The labels that it names.
+    pub fn labels(&self) -> Vec<&str> {
+        match &self.subject {
+            Subject::Figure { label, .. } => label.as_deref().into_iter().collect(),
+            Subject::Ratio { over, under, .. } => vec![over, under],
+        }
+    }
+
+    /// Judges every cell that the rule concerns: all labels (or its own), matrix points and blocks.
+    pub fn evaluate(&self, cells: &[CellSummary]) -> Finding {
+        let samples = self.samples(cells);
+        let finding = |verdict, found, words| Finding { rule: self.text.clone(), verdict, found, words };
+        if samples.is_empty() {
+            return finding(Verdict::Unmeasured, None, "no cell that it concerns was run".into());
+        }
+        if let Some((place, why)) = samples.iter().find_map(|(place, value)| Some((place, value.as_ref().err()?))) {
+            return finding(Verdict::Unmeasured, None, format!("not measured in {place}: {why}"));
+        }
+        let values = samples.iter().filter_map(|(place, value)| Some((place, *value.as_ref().ok()?)));
+        let decides = values.reduce(|worst, next| {
+            let fails = |value| !self.op.holds(value, self.limit);
+            let worse = self.op.worse(next.1, worst.1) || (fails(next.1) && !fails(worst.1));
+            if worse { next } else { worst }
+        });
+        let Some((place, value)) = decides else {
+            return finding(Verdict::Unmeasured, None, "nothing was measured".into());
+        };
+        let held = self.op.holds(value, self.limit);
+        let (shown, limit) = (self.show(value), self.show(self.limit));
+        let words = match (held, samples.len()) {
+            (true, 1) => format!("{shown} in {place}"),
+            (true, n) => format!("at worst {shown}, in {place} (of {n} cells)"),
+            (false, _) => format!("{shown} in {place}, not {} {limit}", self.op),
+        };
+        finding(if held { Verdict::Held } else { Verdict::Failed }, Some(value), words)
+    }
+
+    fn show(&self, value: f64) -> String {
+        match self.subject {
+            Subject::Figure { figure, .. } => figure.unit().show(value),
+            Subject::Ratio { .. } => three_digits(value),
+        }
+    }
+
+    /// Every value to judge, or why it is missing, with the cell it comes from.
+    fn samples(&self, cells: &[CellSummary]) -> Vec<(String, Result<f64, String>)> {
+        match &self.subject {
+            Subject::Figure { figure, label } => cells
+                .iter()
+                .filter(|cell| label.as_ref().is_none_or(|label| *label == cell.label))
+                .map(|cell| (place(cell), measured(*figure, cell)))
+                .collect(),
+            Subject::Ratio { figure, over, under } => cells
+                .iter()
+                .filter(|cell| cell.label == *over)
+                .map(|cell| {
+                    let partner = |other: &&CellSummary| {
+                        other.label == *under && other.cell == cell.cell && other.block == cell.block
+                    };
+                    let value = match cells.iter().find(partner) {
+                        None => Err(format!("{under} was not run beside it")),
+                        Some(other) => measured(*figure, cell).and_then(|over| match measured(*figure, other)? {
+                            0.0 => Err(format!("{figure} of {under} is 0")),
+                            under => Ok(over / under),
+                        }),
+                    };
+                    (place(cell), value)
+                })
+                .collect(),
+        }
+    }
+}
+
+fn place(cell: &CellSummary) -> String {
+    format!("{} {} block {}", cell.label, cell.cell, cell.block)
+}
+
+fn measured(figure: Figure, cell: &CellSummary) -> Result<f64, String> {
+    if !cell.valid {
+        return Err(format!("{} is invalid ({})", place(cell), cell.invalid_because.join("; ")));
+    }
+    figure.of(cell).ok_or_else(|| format!("{figure} of {} is null", cell.label))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::{Counts, Latencies, Outcome, Quantiles, Rates, Resources, Survives};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const LABELS: [&str; 2] = ["kafka", "redis-streams"];
+
+    fn cell(label: &str, block: u32, p99_ms: u64, goodput: f64) -> CellSummary {
+        let latency = Quantiles { count: 1000, p99_ns: Some(p99_ms * 1_000_000), ..Quantiles::default() };
+        CellSummary {
+            label: label.into(),
+            system: label.into(),
+            variant: None,
+            nodes: 1,
+            cell: "base".into(),
+            block,
+            valid: true,
+            invalid_because: vec![],
+            outcome: Outcome::Ok,
+            survives: Survives::default(),
+            judged: None,
+            counts: Counts { lost: Some(0), ..Counts::default() },
+            latency: Latencies { end_to_end: Some(latency), ..Latencies::default() },
+            rates: Rates { goodput_per_s: Some(goodput), ..Rates::default() },
+            resources: Resources::default(),
+            faults: vec![],
+            files: BTreeMap::new(),
+        }
+    }
+
+    fn judge(rule: &str, cells: &[CellSummary]) -> Finding {
+        Rule::parse(rule, &LABELS).unwrap().evaluate(cells)
+    }
+
+    #[test]
+    fn a_rule_holds_when_it_holds_in_every_cell() {
+        let cells = [cell("kafka", 1, 10, 100e3), cell("kafka", 2, 30, 90e3), cell("redis-streams", 1, 60, 200e3)];
+        assert_eq!(judge("end_to_end.p99 < 50ms", &cells).verdict, Verdict::Failed);
+        let scoped = judge("kafka: end_to_end.p99 < 50ms", &cells);
+        assert_eq!((scoped.verdict, scoped.found), (Verdict::Held, Some(30e6)));
+        assert_eq!(scoped.words, "at worst 30.0 ms, in kafka base block 2 (of 2 cells)");
+        let failed = judge("goodput >= 100k/s", &cells);
+        assert_eq!((failed.verdict, failed.found), (Verdict::Failed, Some(90e3)));
+        assert_eq!(failed.words, "90.0k/s in kafka base block 2, not >= 100k/s");
+        assert!(judge("counts.lost == 0", &cells).held());
+    }
+
+    #[test]
+    fn ratios_pair_cells_of_one_point_and_block() {
+        let cells = [cell("kafka", 1, 1, 110.0), cell("redis-streams", 1, 1, 100.0)];
+        assert!(judge("ratio(goodput, kafka, redis-streams) > 1.05", &cells).held());
+        assert_eq!(judge("ratio(goodput, redis-streams, kafka) > 1.05", &cells).verdict, Verdict::Failed);
+        let alone = judge("ratio(goodput, kafka, redis-streams) > 1.05", &cells[..1]);
+        assert_eq!(alone.verdict, Verdict::Unmeasured);
+        assert!(alone.words.contains("was not run beside it"), "{}", alone.words);
+    }
+
+    #[test]
+    fn what_was_not_measured_does_not_hold() {
+        let mut spoilt = cell("kafka", 1, 1, 1.0);
+        assert_eq!(judge("counts.broker_lost == 0", &[spoilt.clone()]).verdict, Verdict::Unmeasured);
+        assert_eq!(judge("redis-streams: counts.lost == 0", &[spoilt.clone()]).verdict, Verdict::Unmeasured);
+        spoilt.valid = false;
+        spoilt.invalid_because = vec!["schedule lag".into()];
+        let finding = judge("counts.lost == 0", &[spoilt]);
+        assert_eq!(finding.verdict, Verdict::Unmeasured);
+        assert!(finding.words.contains("schedule lag"), "{}", finding.words);
+    }
+
+    #[test]
+    fn refusals_say_what_is_wrong() {
+        let refused = |text: &str| Rule::parse(text, &LABELS).unwrap_err().to_string();
+        for (rule, words) in [
+            ("end_to_end.p99", "exactly one comparison"),
+            ("end_to_end.p9 < 5ms", "unknown figure `end_to_end.p9`; did you mean `end_to_end.p90`?"),
+            ("end_to_end.p99 < 5", "unit is missing"),
+            ("counts.lost < 0", "can never hold"),
+            ("end_to_end.p99 < 0ms", "can never hold"),
+            ("ratio(goodput, kafka, redis-streams) == -1", "can never hold"),
+            ("counts.lost == 0.5", "not a number of messages"),
+            ("counts.lost != 0", "exactly one comparison"),
+            ("1 < counts.lost < 3", "exactly one comparison"),
+            ("counts.lost = 0", "exactly one comparison"),
+            ("kafak: counts.lost == 0", "no label `kafak` under `systems`; did you mean `kafka`?"),
+            ("ratio(goodput, kafka, kafka) > 1", "compares a label with itself"),
+            ("ratio(goodput, kafka) > 1", "a figure and two labels"),
+            ("ratio(goodput, kafka, redis-streams) > 5ms", "a plain number"),
+        ] {
+            assert!(refused(rule).contains(words), "{rule}: {}", refused(rule));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,60}", tail in "[a-z_.:<>=0-9(), ]{0,40}") {
+            let _ = Rule::parse(&text, &LABELS);
+            let _ = Rule::parse(&tail, &LABELS);
+        }
+    }
+}

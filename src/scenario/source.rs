@@ -1,0 +1,122 @@
+//! Where scenario files are found: a path, `./scenarios/NAME.yaml`, or a built-in one inside the binary.
+
+use super::error::{ScenarioError, suggest};
+use super::tree::MAX_TEXT;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The scenarios inside the binary, so that it works in any folder.
+const BUILT_IN: [(&str, &str); 2] = [
+    ("latency", include_str!("../../scenarios/latency.yaml")),
+    ("throughput", include_str!("../../scenarios/throughput.yaml")),
+];
+const FOLDER: &str = "scenarios";
+
+/// A scenario's text and the name under which errors and results show it.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub name: String,
+    pub text: String,
+}
+
+/// Every scenario that can be run by its name: the built-in ones and those in `./scenarios`, sorted.
+pub fn names() -> Vec<String> {
+    let mut names: Vec<String> = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let files = std::fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|entry| entry.path());
+    names.extend(
+        files
+            .filter(|path| path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml"))
+            .filter_map(|path| path.file_stem()?.to_str().map(str::to_owned))
+            .filter(|name| is_name(name)),
+    );
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Lower-case letters, digits and dashes: safe in paths, topics and keys.
+pub(super) fn is_name(text: &str) -> bool {
+    let first = text.bytes().next();
+    first.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && text.len() <= 40
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// Finds a scenario by path (it has a separator or an ending) or by name.
+pub(super) fn find(path_or_name: &str) -> Result<Source, ScenarioError> {
+    let ending = Path::new(path_or_name).extension().and_then(|ext| ext.to_str());
+    if path_or_name.contains(['/', '\\']) || matches!(ending, Some("yaml" | "yml" | "json")) {
+        return read(Path::new(path_or_name));
+    }
+    if is_name(path_or_name) {
+        for ending in ["yaml", "yml"] {
+            let path: PathBuf = [FOLDER, &format!("{path_or_name}.{ending}")].iter().collect();
+            if path.is_file() {
+                return read(&path);
+            }
+        }
+        if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == path_or_name) {
+            return Ok(Source { name: format!("built-in {name}"), text: (*text).to_owned() });
+        }
+    }
+    let names = names();
+    let remedy = suggest(path_or_name, names.iter().map(String::as_str));
+    Err(ScenarioError::of_source(
+        path_or_name,
+        "there is no scenario of this name",
+        &format!("{remedy} (or give the path of a file)"),
+    ))
+}
+
+fn read(path: &Path) -> Result<Source, ScenarioError> {
+    let name = path.display().to_string();
+    let fail = |what: String, remedy: &str| ScenarioError::of_source(&name, what, remedy);
+    let meta = std::fs::metadata(path).map_err(|cause| {
+        fail(format!("cannot be read: {cause}"), "`brokerbench list` shows the scenarios there are")
+    })?;
+    if !meta.is_file() {
+        return Err(fail("not a file".into(), "give the path of one scenario file"));
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path);
+    file.and_then(|file| file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|cause| fail(format!("cannot be read: {cause}"), ""))?;
+    if bytes.len() > MAX_TEXT {
+        return Err(fail("larger than 1 MiB".into(), "a scenario is a short text; is this the right file?"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| fail("not UTF-8 text".into(), "save it as UTF-8"))?;
+    Ok(Source { name, text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_safe_names_are_names() {
+        assert!(is_name("latency") && is_name("kafka-3") && is_name("9"));
+        for bad in ["", "-x", "..", "a/b", "A", "a b", "a.b", "ä", &"x".repeat(41)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_a_remedy() {
+        let text = find("latencyy").unwrap_err().to_string();
+        assert!(text.contains("did you mean `latency`?"), "{text}");
+        let text = find("no/such/file.yaml").unwrap_err().to_string();
+        assert!(text.starts_with("no/such/file.yaml: cannot be read"), "{text}");
+        assert!(find("./src").unwrap_err().to_string().contains("not a file"));
+        assert!(find("../secret").is_err());
+    }
+
+    #[test]
+    fn large_and_binary_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("big.yaml");
+        std::fs::write(&path, vec![b' '; MAX_TEXT + 1]).unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("larger than"));
+        std::fs::write(&path, [0xff, 0xfe]).unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("UTF-8"));
+    }
+}

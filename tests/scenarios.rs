@@ -1,0 +1,196 @@
+//! Scenario files, good and bad, through the public interface.
+//!
+//! `tests/scenarios_bad/*.yaml` each have one fault; the whole error text stands in the `.txt` beside it.
+//! After a deliberate change: `UPDATE_EXPECTED=1 cargo test --test scenarios`, then read the difference.
+
+use brokerbench::scenario::{self, Model, Overrides, Scenario, System};
+use proptest::prelude::*;
+use std::path::{Path, PathBuf};
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|ext| ext == "yaml")).collect();
+    files.sort();
+    assert!(!files.is_empty(), "{folder} is empty");
+    files
+}
+
+fn expect(path: &Path, found: &str) {
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        std::fs::write(path, found).unwrap();
+    }
+    let expected = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(found, expected, "{}", path.display());
+}
+
+fn overrides(profile: Option<&str>, sets: &[&str], sweeps: &[&str], systems: &[&str]) -> Overrides {
+    let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+    Overrides { profile: profile.map(str::to_owned), sets: owned(sets), sweeps: owned(sweeps), systems: owned(systems) }
+}
+
+fn latency(profile: Option<&str>, sets: &[&str], sweeps: &[&str], systems: &[&str]) -> Result<Scenario, String> {
+    scenario::load("scenarios/latency.yaml", &overrides(profile, sets, sweeps, systems)).map_err(|e| e.to_string())
+}
+
+#[test]
+fn every_bad_file_is_refused_with_file_key_value_and_remedy() {
+    for path in files("tests/scenarios_bad") {
+        let name = path.to_str().unwrap();
+        let error = scenario::validate(name).err().unwrap_or_else(|| panic!("{name} was accepted"));
+        assert_eq!(error.source_name(), name);
+        expect(&path.with_extension("txt"), &format!("{error}\n"));
+    }
+}
+
+#[test]
+fn every_good_file_is_accepted_and_explained() {
+    for path in files("tests/scenarios_good") {
+        let scenario = scenario::validate(path.to_str().unwrap()).unwrap_or_else(|e| panic!("{e}"));
+        expect(&path.with_extension("txt"), &scenario.explain());
+    }
+}
+
+#[test]
+fn the_two_real_scenarios_hold_under_every_profile() {
+    for name in ["throughput", "latency"] {
+        scenario::validate(&format!("scenarios/{name}.yaml")).unwrap_or_else(|e| panic!("{e}"));
+        let first = std::fs::read_to_string(format!("scenarios/{name}.yaml")).unwrap();
+        assert!(first.starts_with("# yaml-language-server: $schema=../schema/scenario.json\n"), "{name}");
+        let quick = scenario::load(name, &overrides(Some("quick"), &[], &[], &[])).unwrap();
+        assert_eq!((quick.blocks, quick.systems.len(), quick.cells().len()), (1, 4, 8));
+        let systems: Vec<System> = quick.systems.iter().map(|(_, config)| config.system).collect();
+        assert_eq!(systems, System::ALL);
+        assert_eq!(quick.warnings(), Vec::<String>::new());
+        // Equal rights on all sides.
+        assert!(quick.cells().iter().all(|cell| cell.load.connections == 1 && cell.config.nodes == 1));
+    }
+}
+
+#[test]
+fn the_quick_comparison_fits_into_six_minutes() {
+    let quick = overrides(Some("quick"), &[], &[], &[]);
+    let seconds = ["throughput", "latency"].map(|name| {
+        let scenario = scenario::load(&format!("scenarios/{name}.yaml"), &quick).unwrap();
+        scenario.estimate().duration.secs_f64()
+    });
+    assert!(seconds.iter().sum::<f64>() <= 360.0, "{seconds:?}");
+}
+
+#[test]
+fn labels_vary_fastest_and_points_are_named() {
+    let cells: Vec<String> = latency(None, &[], &[], &["kafka", "redis-lists"])
+        .unwrap()
+        .cells()
+        .iter()
+        .map(|cell| format!("{} {}", cell.label, cell.point))
+        .collect();
+    let expected =
+        ["kafka load.rate=1k/s", "redis-lists load.rate=1k/s", "kafka load.rate=10k/s", "redis-lists load.rate=10k/s"];
+    assert_eq!(cells, expected);
+}
+
+#[test]
+fn later_layers_win_and_say_so() {
+    let sets = ["load.rate=5k/s", "blocks=2", "systems.kafka.client.linger.ms=3"];
+    let scenario = latency(Some("quick"), &sets, &["message.size=100B,1KiB"], &[]).unwrap();
+    let row = |key: &str| {
+        let row = scenario.resolved().iter().find(|row| row.key == key).unwrap_or_else(|| panic!("{key}"));
+        (row.value.clone(), row.origin.clone())
+    };
+    let pair = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+    assert_eq!(row("load.rate"), pair("5k/s", "--set"));
+    assert_eq!(row("blocks"), pair("2", "--set"));
+    assert_eq!(row("load.duration"), pair("10s", "profile quick"));
+    assert_eq!(row("load.in-flight"), pair("1024", "file"));
+    assert_eq!(row("load.drain"), pair("10s", "default"));
+    assert_eq!(row("systems.kafka.client.linger.ms"), pair("3", "--set"));
+    assert_eq!(row("matrix.message.size"), pair("[100B, 1KiB]", "--sweep"));
+    assert_eq!(scenario.axes, ["message.size"], "a set key is no axis any more");
+    assert!(!scenario.resolved().iter().any(|row| row.key == "systems.redis-lists.topic.partitions"));
+}
+
+#[test]
+fn wrong_overrides_are_blamed_by_name() {
+    for (sets, sweeps, words) in [
+        (&["load.rate=0/s"][..], &[][..], "--set: `load.rate` = `0/s`: a rate of zero sends nothing"),
+        (&["load.duration=10"], &[], "--set: `load.duration` = `10`: `10` is not a duration: the unit is missing"),
+        (&["load.raet=1k/s"], &[], "--set: `load.raet` = `1k/s`: unknown key\n did you mean `rate`?"),
+        (&["load.rate"], &[], "--set: `load.rate`: not of the form key=value"),
+        (&["systems.kafak.nodes=1"], &[], "no label `kafak` under `systems`\n did you mean `kafka`?"),
+        (&["load.rate.x=1"], &[], "`load.rate`: expected a string, found map"),
+        (&["load.model.x=1"], &[], "there is no map of keys at this place"),
+        (&["schema=2"], &[], "cannot be overridden"),
+        (&[], &["load.rate=1k/s,,2k/s"], "--sweep: `load.rate` = ``: `` is not a rate"),
+        (&[], &["load.rate=1k/s,x"], "`x` is not a rate"),
+        (&[], &["systems.kafka.nodes=1,2"], "the matrix varies keys under `load` and `message`"),
+    ] {
+        let error = latency(None, sets, sweeps, &[]).unwrap_err();
+        assert!(error.contains(words), "{sets:?} {sweeps:?}: {error}");
+    }
+    assert!(latency(Some("quik"), &[], &[], &[]).unwrap_err().contains("did you mean `quick`?"));
+    assert!(latency(None, &[], &[], &["msk"]).unwrap_err().contains("names no system"));
+}
+
+#[test]
+fn built_in_scenarios_need_no_file() {
+    assert!(scenario::names().contains(&"latency".to_owned()));
+    let text = scenario::load("latncy", &Overrides::default()).unwrap_err().to_string();
+    assert!(text.contains("did you mean `latency`?"), "{text}");
+}
+
+#[test]
+fn a_filtered_system_takes_its_thresholds_along() {
+    let path = "tests/scenarios_good/every_key.yaml";
+    let scenario = scenario::load(path, &overrides(None, &[], &[], &["kafka"])).unwrap();
+    assert_eq!(scenario.thresholds.len(), 1);
+    assert!(scenario.warnings().iter().any(|warning| warning.contains("is not judged")));
+}
+
+#[test]
+fn secrets_never_show() {
+    let text = "schema: 1\nname: t\nquestion: Q?\nsystems: {kafka: {topic: {config: {my.secret: hunter2}}}}\n\
+                load: {model: closed}\n";
+    let scenario = scenario::from_text("t.yaml", text, &Overrides::default()).unwrap();
+    assert!(!scenario.explain().contains("hunter2"));
+    assert!(scenario.cells().iter().all(|cell| cell.load.model == Model::Closed));
+}
+
+const LATENCY: &str = include_str!("../scenarios/latency.yaml");
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_text_makes_it_panic(text in "(?s).{0,200}") {
+        let _ = scenario::from_text("x", &text, &Overrides::default());
+    }
+
+    #[test]
+    fn no_yaml_like_text_makes_it_panic(text in "[a-z0-9:,.\\[\\]{}&*!|>'\"# \n-]{0,200}") {
+        let _ = scenario::from_text("x", &format!("schema: 1\n{text}"), &Overrides::default());
+    }
+
+    #[test]
+    fn no_truncated_file_makes_it_panic(end in 0..LATENCY.len(), profile in prop::bool::ANY) {
+        let end = (0..=end).rev().find(|end| LATENCY.is_char_boundary(*end)).unwrap_or(0);
+        let profile = profile.then(|| "quick".to_owned());
+        let _ = scenario::from_text("x", &LATENCY[..end], &Overrides { profile, ..Overrides::default() });
+    }
+
+    #[test]
+    fn no_damaged_file_makes_it_panic(at in 0..LATENCY.len(), patch in "[a-z0-9:,.{}\\[\\] \n/-]{0,6}") {
+        let at = (0..=at).rev().find(|at| LATENCY.is_char_boundary(*at)).unwrap_or(0);
+        let mut text = LATENCY.to_owned();
+        text.insert_str(at, &patch);
+        let _ = scenario::from_text("x", &text, &Overrides::default());
+    }
+
+    #[test]
+    fn no_override_makes_it_panic(key in "[a-z.]{0,12}|load\\.[a-z-]{0,10}|systems\\.kafka\\.[a-z.]{0,12}", value in "\\PC{0,20}") {
+        for flag in [format!("{key}={value}"), key, value] {
+            let sets = Overrides { sets: vec![flag.clone()], ..Overrides::default() };
+            let _ = scenario::from_text("x", LATENCY, &sets);
+            let _ = scenario::from_text("x", LATENCY, &Overrides { sweeps: vec![flag], ..Overrides::default() });
+        }
+    }
+}
