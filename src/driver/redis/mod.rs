@@ -1,11 +1,232 @@
-//! Placeholder of the skeleton.
-use super::{Driver, DriverError, Reflector, Target};
-use crate::scenario::Cell;
+//! Redis behind the driver's traits: Pub/Sub, Streams and Lists, which promise different things.
+//!
+//! What carries the load speaks RESP itself over plain sockets ([`publisher`], [`pubsub`], [`streams`], [`lists`]), so
+//! that the harness costs no more than `redis-benchmark` does. The redis crate reads addresses and serves the control
+//! path ([`control`]) and nothing else. No other module of the project may name it.
 
-pub fn open(_: &Cell, _: Target) -> Result<Box<dyn Driver>, DriverError> {
-    unimplemented!()
+mod audit;
+mod connection;
+mod control;
+mod endpoint;
+mod lists;
+mod publisher;
+mod pubsub;
+mod readiness;
+mod reflector;
+mod resp;
+mod streams;
+
+use super::{Audit, Driver, DriverError, Incoming, Outgoing, Publisher, Reflector, Subscriber, Target};
+use crate::result::{Description, Survives};
+use crate::scenario::{Cell, ListMode, System};
+use control::{Control, Server};
+use endpoint::Endpoint;
+use publisher::RedisPublisher;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// How long a consumer may take to acknowledge what is left and leave.
+const CLOSE: Duration = Duration::from_secs(3);
+/// How long a consumer waits beyond its time for the answer to a request that the server should have ended by then.
+const GRACE_NS: u64 = 1_000_000_000;
+/// How long the probe message of `prepare` may take.
+const PROBE: Duration = Duration::from_secs(5);
+
+pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
+    let system = cell.config.system;
+    let refuse = |cause: &str| DriverError::Refused { system, action: "open".into(), cause: cause.into() };
+    let address = target.addresses.first().ok_or_else(|| refuse("no address of a Redis server is given"))?;
+    let endpoint = Endpoint::parse(system, address)?;
+    let load = &cell.load;
+    match system {
+        System::RedisPubsub if load.consumers > 1 => {
+            return Err(refuse(
+                "Pub/Sub cannot share work: every subscriber receives everything; set load.consumers: 1",
+            ));
+        }
+        System::RedisLists if load.subscriptions > 1 => {
+            return Err(refuse("a list element goes to one consumer only; set load.subscriptions: 1"));
+        }
+        System::RedisLists if cell.config.consume.mode == ListMode::Reliable && cell.config.keys > 1 => {
+            return Err(refuse("BLMOVE waits on one list only; set keys: 1 or consume.mode: pop"));
+        }
+        _ => {}
+    }
+    let keys = (0..cell.config.keys.max(1)).map(|index| format!("{}-{index}", target.name)).collect();
+    Ok(Box::new(RedisDriver { cell: cell.clone(), target, endpoint, keys, server: OnceLock::new() }))
 }
 
 pub fn reflector() -> Result<Box<dyn Reflector>, DriverError> {
-    unimplemented!()
+    reflector::start()
 }
+
+struct RedisDriver {
+    cell: Cell,
+    target: Target,
+    endpoint: Endpoint,
+    /// Names of the channels, streams or lists.
+    keys: Vec<String>,
+    /// Read once, by the first who asks while the server answers: a later fault must not change what was measured.
+    server: OnceLock<Server>,
+}
+
+impl RedisDriver {
+    fn system(&self) -> System {
+        self.cell.config.system
+    }
+
+    /// The publishing command of each stream, up to its last argument, the payload.
+    fn commands(&self) -> Vec<Vec<u8>> {
+        let maxlen = self.cell.config.maxlen.map(|entries| entries.to_string());
+        let command = |key: &String| {
+            let mut words: Vec<&[u8]> = match self.system() {
+                System::RedisPubsub => vec![b"PUBLISH", key.as_bytes()],
+                System::RedisStreams => vec![b"XADD", key.as_bytes()],
+                _ => vec![b"LPUSH", key.as_bytes()],
+            };
+            if self.system() == System::RedisStreams {
+                if let Some(maxlen) = &maxlen {
+                    words.extend([&b"MAXLEN"[..], b"~", maxlen.as_bytes()]);
+                }
+                words.extend([&b"*"[..], b"d"]);
+            }
+            let mut command = vec![];
+            resp::array_header(&mut command, words.len() + 1);
+            words.iter().for_each(|word| resp::bulk_string(&mut command, word));
+            command
+        };
+        self.keys.iter().map(command).collect()
+    }
+
+    /// The list into which one consumer moves what it is working on.
+    fn processing_list(&self, key: &str, consumer: u16) -> String {
+        format!("{key}-processing-0-{consumer}")
+    }
+
+    /// Every key of this cell, processing lists included, whether it exists or not.
+    fn every_key(&self) -> Vec<String> {
+        let consumers = if self.reliable() { self.cell.load.consumers.max(1) } else { 0 };
+        let processing = |key: &String| {
+            let key = key.clone();
+            (0..consumers).map(move |consumer| self.processing_list(&key, consumer)).collect::<Vec<_>>()
+        };
+        self.keys.iter().cloned().chain(self.keys.iter().flat_map(processing)).collect()
+    }
+
+    fn reliable(&self) -> bool {
+        self.system() == System::RedisLists && self.cell.config.consume.mode == ListMode::Reliable
+    }
+
+    fn server(&self, control: &mut Control) -> Result<&Server, DriverError> {
+        if self.server.get().is_none() {
+            let _ = self.server.set(control.server(&self.cell.config.broker)?);
+        }
+        self.server.get().ok_or_else(|| self.endpoint.refused("INFO", "no answer was kept"))
+    }
+
+    fn connect(&self, connections: u16) -> Result<RedisPublisher, DriverError> {
+        RedisPublisher::connect(&self.endpoint, self.target.clock, connections, self.cell.load.batch, self.commands())
+    }
+
+    /// One message through every stream, from a producer to a consumer.
+    fn probe(&self) -> Result<(), DriverError> {
+        let clock = self.target.clock;
+        let mut subscriber = self.subscriber(0, 0)?;
+        let mut publisher = self.connect(1)?;
+        for stream in 0..self.keys.len() as u16 {
+            publisher.submit(Outgoing { slot: stream.into(), connection: 0, stream, payload: b"brokerbench probe" })?;
+        }
+        publisher.flush()?;
+        let deadline = clock.now_ns() + PROBE.as_nanos() as u64;
+        let (mut completions, mut received) = (vec![], 0);
+        while completions.len() < self.keys.len() && clock.now_ns() < deadline {
+            publisher.wait(deadline, &mut completions)?;
+        }
+        if let Some((why, _)) = publisher.failures().first_key_value() {
+            return Err(self.endpoint.refused("publishing a probe message", why));
+        }
+        while received < self.keys.len() && clock.now_ns() < deadline {
+            subscriber.receive(deadline, &mut |_: Incoming<'_>| received += 1)?;
+        }
+        subscriber.close()?;
+        if received < self.keys.len() {
+            return Err(self.endpoint.timed_out("consuming a probe message", PROBE));
+        }
+        Ok(())
+    }
+}
+
+impl Driver for RedisDriver {
+    fn prepare(&self) -> Result<(), DriverError> {
+        let mut control = Control::connect(&self.endpoint)?;
+        self.server(&mut control)?.check(&self.endpoint)?;
+        control.delete(&self.every_key())?;
+        let probed = self.probe();
+        // The probe must not be counted, nor its consumer group be joined.
+        control.delete(&self.every_key())?;
+        probed
+    }
+
+    fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
+        Ok(Box::new(self.connect(self.cell.load.connections)?))
+    }
+
+    fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError> {
+        let (endpoint, clock, keys) = (&self.endpoint, self.target.clock, self.keys.clone());
+        let batch = self.cell.config.consume.batch.max(1);
+        Ok(match self.system() {
+            System::RedisPubsub => Box::new(pubsub::PubSubSubscriber::connect(endpoint, clock, &keys)?),
+            System::RedisStreams => {
+                Box::new(streams::StreamSubscriber::connect(endpoint, clock, keys, subscription, consumer, batch)?)
+            }
+            _ if self.reliable() => {
+                let (key, processing) = (keys[0].clone(), self.processing_list(&keys[0], consumer));
+                Box::new(lists::ReliableSubscriber::connect(endpoint, clock, key, processing, batch)?)
+            }
+            _ => Box::new(lists::PopSubscriber::connect(endpoint, clock, keys, batch)?),
+        })
+    }
+
+    fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
+        let mut audit = audit::Reader::connect(&self.endpoint, self.target.clock, deadline_ns, self.cell.message.size)?;
+        match self.system() {
+            System::RedisStreams => {
+                let mut trimmed = false;
+                for key in &self.keys {
+                    audit.stream(key, sink)?;
+                    trimmed |= self.cell.config.maxlen.is_some() && audit.trimmed(key)?;
+                }
+                Ok(Audit::Retains { trimmed })
+            }
+            System::RedisLists => {
+                for key in self.every_key() {
+                    audit.list(&key, sink)?;
+                }
+                Ok(Audit::Remainder)
+            }
+            _ => Ok(Audit::Nothing),
+        }
+    }
+
+    fn survives(&self) -> Survives {
+        let read = || Control::connect(&self.endpoint).ok().and_then(|mut control| self.server(&mut control).ok());
+        let settings = self.server.get().or_else(read).map_or(&self.cell.config.broker, |server| &server.settings);
+        control::survives(&self.cell, settings)
+    }
+
+    fn acknowledges(&self) -> bool {
+        self.system() != System::RedisPubsub
+    }
+
+    fn describe(&self) -> Result<Description, DriverError> {
+        let mut control = Control::connect(&self.endpoint)?;
+        Ok(control::describe(&self.cell, self.server(&mut control)?))
+    }
+
+    fn clean_up(&self) -> Result<(), DriverError> {
+        Control::connect(&self.endpoint)?.delete(&self.every_key())
+    }
+}
+
+#[cfg(test)]
+mod tests;

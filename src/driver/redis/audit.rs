@@ -1,0 +1,110 @@
+//! Reads back what Redis still holds, page by page, without taking it away.
+//!
+//! Pages are bounded in elements and in bytes, so that neither side has to hold a whole stream in a buffer.
+
+use super::connection::Connection;
+use super::endpoint::Endpoint;
+use super::resp::{self, Malformed, Token};
+use super::streams::entry_payload;
+use crate::clock::Clock;
+use crate::driver::DriverError;
+use crate::units::Bytes;
+use std::time::Instant;
+
+/// Most elements of a page, and about most bytes.
+const PAGE: u64 = 1000;
+const PAGE_BYTES: u64 = 16 << 20;
+
+pub struct Reader {
+    connection: Connection,
+    deadline: Instant,
+    page: u64,
+}
+
+impl Reader {
+    pub fn connect(endpoint: &Endpoint, clock: Clock, deadline_ns: u64, message: Bytes) -> Result<Self, DriverError> {
+        let deadline = Instant::now() + clock.until(deadline_ns);
+        let page = (PAGE_BYTES / message.0.max(1)).clamp(1, PAGE);
+        Ok(Self { connection: Connection::open(endpoint)?, deadline, page })
+    }
+
+    /// Sends one command and lets `read` walk its reply.
+    fn ask<T>(
+        &mut self,
+        words: &[&[u8]],
+        action: &str,
+        read: impl FnOnce(resp::Reader<'_>) -> Result<T, Malformed>,
+    ) -> Result<T, DriverError> {
+        resp::command(&mut self.connection.output.bytes, words);
+        let reply = self.connection.reply(self.deadline, action)?;
+        let value = read(resp::Reader::new(&self.connection.input.filled()[reply.clone()]));
+        self.connection.input.consume(reply.len());
+        value.map_err(|cause| self.connection.endpoint.malformed(cause))
+    }
+
+    pub fn stream(&mut self, key: &str, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
+        let (page, mut from) = (self.page.to_string(), b"-".to_vec());
+        loop {
+            let mut last = None;
+            let words: [&[u8]; 6] = [b"XRANGE", key.as_bytes(), &from, b"+", b"COUNT", page.as_bytes()];
+            self.ask(&words, "XRANGE", |mut reply| {
+                for _ in 0..reply.array()? {
+                    reply.array()?;
+                    last = Some(reply.bulk()?.to_vec());
+                    if let Some(payload) = entry_payload(&mut reply)? {
+                        sink(payload);
+                    }
+                }
+                Ok(())
+            })?;
+            match last {
+                Some(id) => from = [b"(", id.as_slice()].concat(),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Whether entries are gone that were added to the stream.
+    pub fn trimmed(&mut self, key: &str) -> Result<bool, DriverError> {
+        let info = self.ask(&[b"XINFO", b"STREAM", key.as_bytes()], "XINFO STREAM", |mut reply| {
+            let (mut length, mut added) = (None, None);
+            for _ in 0..reply.array()? / 2 {
+                match reply.bulk()? {
+                    b"length" => length = Some(reply.integer()?),
+                    b"entries-added" => added = Some(reply.integer()?),
+                    _ => reply.skip()?,
+                }
+            }
+            Ok(length.zip(added))
+        });
+        match info {
+            Ok(Some((length, added))) => Ok(added > length),
+            Ok(None) => Err(self.connection.endpoint.refused("XINFO STREAM", "it does not tell `entries-added`")),
+            // Nothing was ever published here.
+            Err(DriverError::Refused { cause, .. }) if cause.contains("no such key") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub fn list(&mut self, key: &str, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
+        let mut from = 0;
+        loop {
+            let (first, last) = (from.to_string(), (from + self.page - 1).to_string());
+            let words: [&[u8]; 4] = [b"LRANGE", key.as_bytes(), first.as_bytes(), last.as_bytes()];
+            let found = self.ask(&words, "LRANGE", |mut reply| {
+                let found = reply.array()?;
+                for _ in 0..found {
+                    match reply.next()? {
+                        Token::Bulk(payload) => sink(payload),
+                        other => return Err(resp::unexpected("an element", other)),
+                    }
+                }
+                Ok(found as u64)
+            })?;
+            if found < self.page {
+                return Ok(());
+            }
+            from += found;
+        }
+    }
+}

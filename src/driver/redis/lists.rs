@@ -1,0 +1,240 @@
+//! Consumers of Redis Lists. `pop`: BLMPOP, taken and gone. `reliable`: LMOVE to a processing list of this consumer's
+//! own, which is deleted once the caller has processed what lay in it.
+//!
+//! Elements enter on the left (LPUSH) and leave on the right, so order is kept. As with Streams, a blocking command is
+//! never abandoned: an answer that is late is taken up by the next call.
+
+use super::connection::Connection;
+use super::endpoint::Endpoint;
+use super::resp::{self, Malformed, Reader, Token};
+use super::{CLOSE, GRACE_NS};
+use crate::clock::Clock;
+use crate::driver::{DriverError, Incoming, Subscriber};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Redis takes the time-outs of blocking list commands in seconds, where 0 means for ever.
+fn seconds(left: Duration) -> String {
+    format!("{:.3}", left.as_secs_f64().max(0.001))
+}
+
+/// Takes elements away in batches.
+pub struct PopSubscriber {
+    connection: Connection,
+    clock: Clock,
+    keys: Vec<String>,
+    batch: u32,
+    /// The list that the next request names first: BLMPOP serves the first list that has anything.
+    turn: usize,
+    asked: bool,
+}
+
+impl PopSubscriber {
+    pub fn connect(endpoint: &Endpoint, clock: Clock, keys: Vec<String>, batch: u32) -> Result<Self, DriverError> {
+        Ok(Self { connection: Connection::open(endpoint)?, clock, keys, batch, turn: 0, asked: false })
+    }
+
+    fn ask(&mut self, until_ns: u64) {
+        let left = self.clock.until(until_ns);
+        let (timeout, keys, batch) = (seconds(left), self.keys.len().to_string(), self.batch.to_string());
+        let mut words: Vec<&[u8]> = vec![];
+        if left.is_zero() {
+            words.push(b"LMPOP");
+        } else {
+            words.extend([&b"BLMPOP"[..], timeout.as_bytes()]);
+        }
+        words.push(keys.as_bytes());
+        let (later, first) = self.keys.split_at(self.turn);
+        words.extend(first.iter().chain(later).map(|key| key.as_bytes()));
+        words.extend([&b"RIGHT"[..], b"COUNT", batch.as_bytes()]);
+        resp::command(&mut self.connection.output.bytes, &words);
+        self.turn = (self.turn + 1) % self.keys.len();
+        self.asked = true;
+    }
+}
+
+/// Walks `[key, [payload…]]`.
+fn hand_out(reply: &[u8], clock: &Clock, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), Malformed> {
+    let mut reader = Reader::new(reply);
+    match reader.next()? {
+        Token::Null => return Ok(()),
+        Token::Array(2) => {}
+        other => return Err(resp::unexpected("a list and its elements", other)),
+    }
+    reader.bulk()?;
+    for _ in 0..reader.array()? {
+        let payload = reader.bulk()?;
+        sink(Incoming { payload, received_ns: clock.now_ns() });
+    }
+    Ok(())
+}
+
+impl Subscriber for PopSubscriber {
+    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        if !self.asked {
+            self.ask(until_ns);
+        }
+        let patience = until_ns.max(self.clock.now_ns()).saturating_add(GRACE_NS);
+        loop {
+            if let Some(reply) = self.connection.next_reply()? {
+                self.asked = false;
+                let handed = hand_out(&self.connection.input.filled()[reply.clone()], &self.clock, sink);
+                handed.map_err(|cause| self.connection.endpoint.malformed(cause))?;
+                self.connection.input.consume(reply.len());
+                return Ok(());
+            }
+            if !self.connection.read_until(&self.clock, patience)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Nothing to acknowledge. What a late answer still brings is lost, as it is when any consumer of this mode leaves.
+    fn close(&mut self) -> Result<(), DriverError> {
+        Ok(())
+    }
+}
+
+/// An answer that is still to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Deletion,
+    Move,
+}
+
+/// Moves elements to a processing list, which only this consumer touches, and deletes it when they are processed.
+pub struct ReliableSubscriber {
+    connection: Connection,
+    clock: Clock,
+    key: String,
+    processing: String,
+    batch: u32,
+    /// Moves to ask for at once: follows what was there last time, since each vain one costs the server a command.
+    moves: u32,
+    /// Whether the processing list holds elements that were handed out.
+    unacknowledged: bool,
+    due: VecDeque<Due>,
+}
+
+impl ReliableSubscriber {
+    pub fn connect(
+        endpoint: &Endpoint,
+        clock: Clock,
+        key: String,
+        processing: String,
+        batch: u32,
+    ) -> Result<Self, DriverError> {
+        let connection = Connection::open(endpoint)?;
+        let due = VecDeque::new();
+        Ok(Self { connection, clock, key, processing, batch, moves: 1, unacknowledged: false, due })
+    }
+
+    fn delete_processed(&mut self) {
+        if std::mem::take(&mut self.unacknowledged) {
+            resp::command(&mut self.connection.output.bytes, &[b"DEL", self.processing.as_bytes()]);
+            self.due.push_back(Due::Deletion);
+        }
+    }
+
+    fn ask_for_what_is_there(&mut self) {
+        let words: [&[u8]; 5] = [b"LMOVE", self.key.as_bytes(), self.processing.as_bytes(), b"RIGHT", b"LEFT"];
+        for _ in 0..self.moves {
+            resp::command(&mut self.connection.output.bytes, &words);
+            self.due.push_back(Due::Move);
+        }
+    }
+
+    fn ask_and_block(&mut self, left: Duration) {
+        let timeout = seconds(left);
+        let (key, processing) = (self.key.as_bytes(), self.processing.as_bytes());
+        let words: [&[u8]; 6] = [b"BLMOVE", key, processing, b"RIGHT", b"LEFT", timeout.as_bytes()];
+        resp::command(&mut self.connection.output.bytes, &words);
+        self.due.push_back(Due::Move);
+    }
+
+    /// Takes up every answer that is due, as far as they come until `patience_ns`; how many elements they brought.
+    fn take(&mut self, patience_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<u32, DriverError> {
+        let mut found = 0;
+        while let Some(&due) = self.due.front() {
+            let input = self.connection.input.filled();
+            let token = resp::token(input).map_err(|cause| self.connection.endpoint.malformed(cause))?;
+            let Some((token, length)) = token else {
+                if self.connection.read_until(&self.clock, patience_ns)? {
+                    continue;
+                }
+                break;
+            };
+            match (due, token) {
+                (Due::Move, Token::Bulk(payload)) => {
+                    sink(Incoming { payload, received_ns: self.clock.now_ns() });
+                    (found, self.unacknowledged) = (found + 1, true);
+                }
+                (Due::Move, Token::Null) | (Due::Deletion, Token::Integer(_)) => {}
+                (due, other) => {
+                    let cause = resp::unexpected(&format!("the answer to a {due:?}").to_lowercase(), other);
+                    return Err(self.connection.endpoint.malformed(cause));
+                }
+            }
+            self.connection.input.consume(length);
+            self.due.pop_front();
+        }
+        Ok(found)
+    }
+}
+
+impl Subscriber for ReliableSubscriber {
+    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        let patience = until_ns.max(self.clock.now_ns()).saturating_add(GRACE_NS);
+        if self.due.is_empty() {
+            self.delete_processed();
+            self.ask_for_what_is_there();
+        }
+        let found = self.take(patience, sink)?;
+        if found > 0 || !self.due.is_empty() {
+            let all_found = found >= self.moves;
+            self.moves = if all_found { self.moves.saturating_mul(2).min(self.batch) } else { found.max(1) };
+            return Ok(());
+        }
+        self.moves = 1;
+        let left = self.clock.until(until_ns);
+        if !left.is_zero() {
+            self.ask_and_block(left);
+            self.take(patience, sink)?;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), DriverError> {
+        let deadline = self.clock.now_ns() + CLOSE.as_nanos() as u64;
+        // What late answers still bring was handed to nobody and must not be deleted: it stays in the processing list.
+        let mut unseen = 0;
+        let handed_out = self.unacknowledged;
+        self.take(deadline, &mut |_| unseen += 1)?;
+        self.unacknowledged = handed_out && unseen == 0;
+        self.delete_processed();
+        self.take(deadline, &mut |_| ())?;
+        if self.due.is_empty() { Ok(()) } else { Err(self.connection.endpoint.timed_out("DEL", CLOSE)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_out_is_never_for_ever() {
+        assert_eq!(seconds(Duration::ZERO), "0.001");
+        assert_eq!(seconds(Duration::from_nanos(1)), "0.001");
+        assert_eq!(seconds(Duration::from_millis(1500)), "1.500");
+    }
+
+    #[test]
+    fn elements_are_handed_out_in_order() {
+        let mut seen = vec![];
+        let reply = b"*2\r\n$1\r\nk\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n";
+        hand_out(reply, &Clock::start(), &mut |incoming| seen.push(incoming.payload.to_vec())).unwrap();
+        assert_eq!(seen, [b"a".to_vec(), b"b".to_vec()]);
+        assert!(hand_out(b"*-1\r\n", &Clock::start(), &mut |_| ()).is_ok());
+        assert!(hand_out(b"-ERR no\r\n", &Clock::start(), &mut |_| ()).is_err());
+    }
+}

@@ -1,0 +1,223 @@
+//! The producer of all three primitives: they differ in the bytes before the payload and in nothing else.
+//!
+//! One thread, many sockets, no copy but the one into the socket's buffer. Redis answers each connection in order, so a
+//! queue of slots per connection is all the book-keeping there is. Nothing is retried and nothing reconnects: a lost
+//! connection ends its messages as indeterminate, and every later call says so.
+
+use super::connection::Connection;
+use super::endpoint::Endpoint;
+use super::readiness::{Readiness, Ready};
+use super::resp::{self, Token};
+use crate::clock::Clock;
+use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Unsent bytes of one connection from which on the producer is told to wait, for small messages.
+const UNSENT: usize = 1 << 20;
+
+/// One connection with what is on its way on it.
+struct Lane {
+    connection: Connection,
+    /// Slots in the order in which their commands went into the buffer.
+    slots: VecDeque<u32>,
+    /// Commands collected since the last write.
+    collected: u32,
+    lost: bool,
+}
+
+pub struct RedisPublisher {
+    lanes: Vec<Lane>,
+    /// Lanes that have collected something since the last flush.
+    dirty: Vec<u16>,
+    /// For each stream, the command up to its last argument, the payload.
+    commands: Vec<Vec<u8>>,
+    /// Most commands in one write.
+    batch: u32,
+    readiness: Readiness,
+    ready: Vec<Ready>,
+    failures: BTreeMap<String, u64>,
+    lost: Option<DriverError>,
+    clock: Clock,
+}
+
+impl RedisPublisher {
+    /// Connects `connections` sockets. `commands` are encoded up to the header of their last argument.
+    pub fn connect(
+        endpoint: &Endpoint,
+        clock: Clock,
+        connections: u16,
+        batch: u32,
+        commands: Vec<Vec<u8>>,
+    ) -> Result<Self, DriverError> {
+        let unavailable = |cause: std::io::Error| endpoint.refused("waiting on sockets (epoll)", cause.to_string());
+        let readiness = Readiness::new().map_err(unavailable)?;
+        let mut lanes = Vec::with_capacity(connections.into());
+        for token in 0..connections.max(1) {
+            let connection = Connection::open(endpoint)?;
+            readiness.add(&connection.stream, token.into()).map_err(unavailable)?;
+            lanes.push(Lane { connection, slots: VecDeque::new(), collected: 0, lost: false });
+        }
+        let (dirty, ready, failures) = (vec![], vec![], BTreeMap::new());
+        Ok(Self { lanes, dirty, commands, batch: batch.max(1), readiness, ready, failures, lost: None, clock })
+    }
+
+    fn check(&self) -> Result<(), DriverError> {
+        self.lost.clone().map_or(Ok(()), Err)
+    }
+
+    /// Deals with what the last wait reported.
+    fn serve(&mut self, completions: &mut Vec<Completion>) {
+        for ready in &self.ready {
+            let Some(lane) = self.lanes.get_mut(ready.token as usize).filter(|lane| !lane.lost) else { continue };
+            let unsent = ready.writable && lane.connection.output.unsent() > 0;
+            let written = if unsent { lane.connection.write().map(|_| ()) } else { Ok(()) };
+            let served = match ready.readable {
+                // Also after a failed write: the server may have said why before it closed.
+                true => lane.read(ready.ended, &self.clock, &mut self.failures, completions).and(written),
+                false => written,
+            };
+            if let Err(error) = served {
+                lane.lose(&error, self.clock.now_ns(), &mut self.failures, completions);
+                self.lost.get_or_insert(error);
+            }
+        }
+    }
+
+    /// A write that fails outside `wait`: its messages are ended by the next `wait`, which will read the end of stream.
+    fn write_lane(lane: &mut Lane) {
+        lane.collected = 0;
+        // The error is not lost: the socket stays readable with it, and reading it ends the lane properly.
+        let _ = lane.connection.write();
+    }
+}
+
+impl Lane {
+    /// Reads until the socket is empty (`to_the_end`: until it says that it has ended) and turns each reply into a
+    /// completion.
+    ///
+    /// One stamp serves all replies of one read: they were there when it returned, and parsing them takes less than
+    /// reading the clock for each.
+    fn read(
+        &mut self,
+        to_the_end: bool,
+        clock: &Clock,
+        failures: &mut BTreeMap<String, u64>,
+        completions: &mut Vec<Completion>,
+    ) -> Result<(), DriverError> {
+        let Connection { endpoint, stream, input, .. } = &mut self.connection;
+        loop {
+            let read = input.read_from(stream).map_err(|cause| endpoint.lost(cause.to_string()))?;
+            let Some((_, more)) = read else { return Ok(()) };
+            let at_ns = clock.now_ns();
+            let mut used = 0;
+            let mut parsed = Ok(());
+            loop {
+                let (token, length) = match resp::token(&input.filled()[used..]) {
+                    Ok(Some(found)) => found,
+                    Ok(None) => break,
+                    Err(cause) => {
+                        parsed = Err(endpoint.malformed(cause));
+                        break;
+                    }
+                };
+                let outcome = match token {
+                    Token::Integer(_) | Token::Bulk(_) | Token::Simple(_) => Outcome::Acked,
+                    Token::Error(text) => {
+                        *failures.entry(resp::words(text)).or_default() += 1;
+                        Outcome::Failed
+                    }
+                    other => {
+                        parsed = Err(endpoint.malformed(resp::unexpected("a reply to a publish", other)));
+                        break;
+                    }
+                };
+                used += length;
+                // An error with nothing in flight is the server's farewell; the end of the stream follows it.
+                if let Some(slot) = self.slots.pop_front() {
+                    completions.push(Completion { slot, outcome, at_ns });
+                }
+            }
+            input.consume(used);
+            parsed?;
+            if !more && !to_the_end {
+                return Ok(());
+            }
+        }
+    }
+
+    fn lose(
+        &mut self,
+        error: &DriverError,
+        at_ns: u64,
+        failures: &mut BTreeMap<String, u64>,
+        completions: &mut Vec<Completion>,
+    ) {
+        self.lost = true;
+        if !self.slots.is_empty() {
+            *failures.entry(error.to_string()).or_default() += self.slots.len() as u64;
+        }
+        let outcome = Outcome::Indeterminate;
+        completions.extend(self.slots.drain(..).map(|slot| Completion { slot, outcome, at_ns }));
+    }
+}
+
+impl Publisher for RedisPublisher {
+    fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
+        self.check()?;
+        let index = message.connection as usize;
+        let (Some(lane), Some(command)) = (self.lanes.get_mut(index), self.commands.get(message.stream as usize))
+        else {
+            let (connection, stream) = (message.connection, message.stream);
+            let endpoint = &self.lanes[0].connection.endpoint;
+            return Err(endpoint.refused("submit", format!("no connection {connection} or no stream {stream}")));
+        };
+        let output = &mut lane.connection.output;
+        if output.unsent() > UNSENT.max(4 * message.payload.len()) {
+            return Ok(Submitted::Full);
+        }
+        output.bytes.extend_from_slice(command);
+        resp::bulk_string(&mut output.bytes, message.payload);
+        lane.slots.push_back(message.slot);
+        if lane.collected == 0 {
+            self.dirty.push(message.connection);
+        }
+        lane.collected += 1;
+        if lane.collected >= self.batch {
+            Self::write_lane(lane);
+        }
+        Ok(Submitted::Taken)
+    }
+
+    fn flush(&mut self) -> Result<(), DriverError> {
+        self.check()?;
+        for index in self.dirty.drain(..) {
+            let lane = &mut self.lanes[index as usize];
+            if lane.collected > 0 {
+                Self::write_lane(lane);
+            }
+        }
+        Ok(())
+    }
+
+    /// Loses nothing that has come: completions are handed over first, the error comes with the next call.
+    fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError> {
+        let before = completions.len();
+        loop {
+            let left = self.clock.until(until_ns);
+            let waited = self.readiness.wait(Some(left), &mut self.ready);
+            waited.map_err(|cause| self.lanes[0].connection.endpoint.lost(cause.to_string()))?;
+            self.serve(completions);
+            if completions.len() > before {
+                return Ok(());
+            }
+            self.check()?;
+            if left.is_zero() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn failures(&self) -> BTreeMap<String, u64> {
+        self.failures.clone()
+    }
+}

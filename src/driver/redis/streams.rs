@@ -1,0 +1,211 @@
+//! A consumer of Redis Streams: XREADGROUP in batches, XACK of the batch before in the same write.
+//!
+//! A blocking command is never abandoned: what it would have brought belongs to this consumer and to nobody else. If
+//! the server is late with an answer, `receive` returns on time all the same and the next call takes it up.
+
+use super::connection::Connection;
+use super::endpoint::{Endpoint, SET_UP};
+use super::resp::{self, Malformed, Reader, Token};
+use super::{CLOSE, GRACE_NS};
+use crate::clock::Clock;
+use crate::driver::{DriverError, Incoming, Subscriber};
+use std::time::Instant;
+
+/// Ids of one stream that were handed out and are not acknowledged yet, as they came: encoded.
+#[derive(Default)]
+struct Unacknowledged {
+    ids: Vec<u8>,
+    count: usize,
+}
+
+pub struct StreamSubscriber {
+    connection: Connection,
+    clock: Clock,
+    keys: Vec<String>,
+    group: String,
+    consumer: String,
+    batch: u32,
+    unacknowledged: Vec<Unacknowledged>,
+    /// Answers to XACK that come before the next batch.
+    acks_due: usize,
+    /// Whether an XREADGROUP is under way.
+    reading: bool,
+}
+
+impl StreamSubscriber {
+    /// Joins the group of `subscription` on every stream and makes it, from the stream's present end on, if it is new.
+    pub fn connect(
+        endpoint: &Endpoint,
+        clock: Clock,
+        keys: Vec<String>,
+        subscription: u16,
+        consumer: u16,
+        batch: u32,
+    ) -> Result<Self, DriverError> {
+        let mut connection = Connection::open(endpoint)?;
+        let group = format!("g{subscription}");
+        for key in &keys {
+            let words: [&[u8]; 6] = [b"XGROUP", b"CREATE", key.as_bytes(), group.as_bytes(), b"$", b"MKSTREAM"];
+            resp::command(&mut connection.output.bytes, &words);
+            match connection.reply(Instant::now() + SET_UP, "XGROUP CREATE") {
+                Ok(reply) => connection.input.consume(reply.len()),
+                // Another consumer of this subscription was here first.
+                Err(DriverError::Refused { cause, .. }) if cause.starts_with("BUSYGROUP") => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let unacknowledged = keys.iter().map(|_| Unacknowledged::default()).collect();
+        let consumer = format!("c{consumer}");
+        Ok(Self { connection, clock, keys, group, consumer, batch, unacknowledged, acks_due: 0, reading: false })
+    }
+
+    fn collect_acks(&mut self) {
+        let out = &mut self.connection.output.bytes;
+        for (key, waiting) in self.keys.iter().zip(&mut self.unacknowledged) {
+            if waiting.count > 0 {
+                resp::array_header(out, 3 + waiting.count);
+                [b"XACK", key.as_bytes(), self.group.as_bytes()].iter().for_each(|word| resp::bulk_string(out, word));
+                out.extend_from_slice(&waiting.ids);
+                (waiting.count, self.acks_due) = (0, self.acks_due + 1);
+                waiting.ids.clear();
+            }
+        }
+    }
+
+    /// Asks for the next batch, blocking in the server until `until_ns`; not at all when that has passed.
+    fn ask(&mut self, until_ns: u64) {
+        let (count, left) = (self.batch.to_string(), self.clock.until(until_ns));
+        let block = (left.as_millis() as u64).max(1).to_string();
+        let mut words: Vec<&[u8]> =
+            vec![b"XREADGROUP", b"GROUP", self.group.as_bytes(), self.consumer.as_bytes(), b"COUNT", count.as_bytes()];
+        if !left.is_zero() {
+            words.extend([&b"BLOCK"[..], block.as_bytes()]);
+        }
+        words.push(b"STREAMS");
+        words.extend(self.keys.iter().map(|key| key.as_bytes()));
+        words.extend(self.keys.iter().map(|_| &b">"[..]));
+        resp::command(&mut self.connection.output.bytes, &words);
+        self.reading = true;
+    }
+
+    /// Takes up every answer that is here. True when the batch was among them.
+    fn take(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<bool, DriverError> {
+        while let Some(reply) = self.connection.next_reply()? {
+            let bytes = &self.connection.input.filled()[reply.clone()];
+            let (keys, unacknowledged) = (&self.keys, &mut self.unacknowledged);
+            let taken = if self.acks_due > 0 {
+                self.acks_due -= 1;
+                Reader::new(bytes).integer().map(|_| false)
+            } else {
+                self.reading = false;
+                hand_out(bytes, keys, unacknowledged, &self.clock, sink).map(|()| true)
+            };
+            let taken = taken.map_err(|cause| self.connection.endpoint.malformed(cause))?;
+            self.connection.input.consume(reply.len());
+            if taken {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Walks `[[key, [[id, [field, payload]]…]]…]`, hands each payload over and keeps its id.
+fn hand_out(
+    reply: &[u8],
+    keys: &[String],
+    unacknowledged: &mut [Unacknowledged],
+    clock: &Clock,
+    sink: &mut dyn FnMut(Incoming<'_>),
+) -> Result<(), Malformed> {
+    let mut reader = Reader::new(reply);
+    let streams = match reader.next()? {
+        Token::Null => return Ok(()),
+        Token::Array(streams) => streams,
+        other => return Err(resp::unexpected("streams", other)),
+    };
+    for _ in 0..streams {
+        reader.array()?;
+        let key = reader.bulk()?;
+        let index = keys.iter().position(|known| known.as_bytes() == key);
+        let index = index.ok_or_else(|| Malformed("entries of a stream that was not asked for".into()))?;
+        let waiting = &mut unacknowledged[index];
+        for _ in 0..reader.array()? {
+            reader.array()?;
+            let (_, id) = reader.next_range()?;
+            waiting.ids.extend_from_slice(&reply[id]);
+            waiting.count += 1;
+            if let Some(payload) = entry_payload(&mut reader)? {
+                sink(Incoming { payload, received_ns: clock.now_ns() });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The value of an entry's one field; `None` for an entry that was trimmed away.
+pub fn entry_payload<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Malformed> {
+    match reader.next()? {
+        Token::Null => Ok(None),
+        Token::Array(2) => {
+            reader.bulk()?;
+            reader.bulk().map(Some)
+        }
+        other => Err(resp::unexpected("an entry of one field", other)),
+    }
+}
+
+impl Subscriber for StreamSubscriber {
+    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        if !self.reading {
+            self.collect_acks();
+            self.ask(until_ns);
+        }
+        let patience = until_ns.max(self.clock.now_ns()).saturating_add(GRACE_NS);
+        while !self.take(sink)? {
+            if !self.connection.read_until(&self.clock, patience)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Acknowledges what was handed out. What a late answer still brings stays pending in the group: nobody saw it.
+    fn close(&mut self) -> Result<(), DriverError> {
+        let deadline = self.clock.now_ns() + CLOSE.as_nanos() as u64;
+        self.collect_acks();
+        // One of the answers may be a batch under way, which is not handed out any more.
+        let mut due = self.acks_due + usize::from(self.reading);
+        (self.acks_due, self.reading) = (0, false);
+        while due > 0 {
+            match self.connection.next_reply()? {
+                Some(reply) => {
+                    self.connection.input.consume(reply.len());
+                    due -= 1;
+                }
+                None if self.connection.read_until(&self.clock, deadline)? => {}
+                None => return Err(self.connection.endpoint.timed_out("XACK", CLOSE)),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_handed_out_and_its_ids_are_kept() {
+        let reply =
+            b"*1\r\n*2\r\n$1\r\nk\r\n*2\r\n*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nd\r\n$2\r\nhi\r\n*2\r\n$3\r\n1-1\r\n*-1\r\n";
+        let (keys, mut waiting, mut seen) = (vec!["k".to_owned()], [Unacknowledged::default()], vec![]);
+        let mut sink = |incoming: Incoming<'_>| seen.push(incoming.payload.to_vec());
+        hand_out(reply, &keys, &mut waiting, &Clock::start(), &mut sink).unwrap();
+        assert_eq!(seen, [b"hi".to_vec()]);
+        assert_eq!((waiting[0].count, waiting[0].ids.as_slice()), (2, &b"$3\r\n1-0\r\n$3\r\n1-1\r\n"[..]));
+        let mut nobody = |_: Incoming<'_>| ();
+        assert!(hand_out(b"*-1\r\n", &keys, &mut waiting, &Clock::start(), &mut nobody).is_ok());
+        assert!(hand_out(b"-NOGROUP gone\r\n", &keys, &mut waiting, &Clock::start(), &mut nobody).is_err());
+    }
+}

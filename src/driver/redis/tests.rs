@@ -1,0 +1,323 @@
+//! The drivers against the loopback reflector: every message once, in order, on every system and mode.
+
+use super::*;
+use crate::clock::Clock;
+use crate::driver::{Completion, Outcome, Submitted};
+use crate::scenario::{Arrivals, Codec, Guarantee, Load, Message, Model, PayloadKind, SystemConfig};
+use crate::units::{Bytes, Span};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn cell(system: System) -> Cell {
+    let load = Load {
+        model: Model::Closed,
+        rate: None,
+        arrivals: Arrivals::Constant,
+        warm_up: Span::default(),
+        warm_up_limit: Span::default(),
+        duration: Span::from_secs(1),
+        messages: None,
+        producers: 1,
+        subscriptions: 1,
+        consumers: 1,
+        connections: 3,
+        in_flight: 48,
+        batch: 16,
+        backlog: Bytes(1 << 20),
+        drain: Span::from_secs(1),
+        audit: true,
+    };
+    Cell {
+        label: system.name().into(),
+        config: SystemConfig { keys: 2, ..SystemConfig::defaults(system) },
+        point: "base".into(),
+        load,
+        message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
+        guarantee: Guarantee::None,
+        primary: "end_to_end.p99".into(),
+        seed: 1,
+    }
+}
+
+fn target(addresses: Vec<String>) -> Target {
+    Target { addresses, name: "test".into(), clock: Clock::start() }
+}
+
+/// Keeps `in_flight` slots busy until `messages` are acknowledged; message n goes to stream n mod 2 over connection
+/// n mod 3 with n as its payload.
+fn publish(cell: &Cell, publisher: &mut dyn Publisher, clock: &Clock, messages: u32) -> u32 {
+    let mut free: Vec<u32> = (0..cell.load.in_flight).collect();
+    let (mut next, mut acked, mut completions) = (0u32, 0, vec![]);
+    let deadline = clock.now_ns() + 20 * SECOND;
+    while acked < messages && clock.now_ns() < deadline {
+        while next < messages
+            && let Some(slot) = free.pop()
+        {
+            let (connection, stream) = ((next % 3) as u16, (next % u32::from(cell.config.keys)) as u16);
+            let mut payload = [b'.'; 100];
+            payload[..4].copy_from_slice(&next.to_le_bytes());
+            match publisher.submit(Outgoing { slot, connection, stream, payload: &payload }).unwrap() {
+                Submitted::Taken => next += 1,
+                Submitted::Full => {
+                    free.push(slot);
+                    break;
+                }
+            }
+        }
+        publisher.flush().unwrap();
+        publisher.wait(deadline, &mut completions).unwrap();
+        for completion in completions.drain(..) {
+            assert_eq!(completion.outcome, Outcome::Acked);
+            assert!(completion.at_ns <= clock.now_ns());
+            free.push(completion.slot);
+            acked += 1;
+        }
+    }
+    acked
+}
+
+fn number(payload: &[u8]) -> u32 {
+    u32::from_le_bytes(payload[..4].try_into().unwrap())
+}
+
+/// Receives until `messages` came or five seconds passed; panics on disorder within a connection and stream.
+fn receive(subscriber: &mut dyn Subscriber, clock: &Clock, messages: usize) -> Vec<u32> {
+    let mut seen = vec![];
+    let deadline = clock.now_ns() + 5 * SECOND;
+    while seen.len() < messages && clock.now_ns() < deadline {
+        let until = clock.now_ns() + SECOND / 10;
+        let mut sink = |incoming: Incoming<'_>| {
+            assert_eq!(incoming.payload.len(), 100);
+            seen.push(number(incoming.payload));
+        };
+        subscriber.receive(until, &mut sink).unwrap();
+    }
+    let mut last = [-1i64; 6];
+    for n in &seen {
+        let lane = &mut last[(*n % 6) as usize];
+        assert!(i64::from(*n) > *lane, "message {n} after {lane}");
+        *lane = i64::from(*n);
+    }
+    seen
+}
+
+/// Publishes and consumes at once; the reflector lives as long as what is returned.
+fn once_and_in_order(cell: &Cell, messages: u32) -> (Box<dyn Reflector>, Box<dyn Driver>) {
+    let reflector = reflector().unwrap();
+    let target = target(reflector.addresses());
+    let clock = target.clock;
+    let driver = open(cell, target).unwrap();
+    driver.prepare().unwrap();
+    let mut subscriber = driver.subscriber(0, 0).unwrap();
+    let mut publisher = driver.publisher(0).unwrap();
+    let receiver = std::thread::spawn(move || {
+        let seen = receive(subscriber.as_mut(), &clock, messages as usize);
+        subscriber.close().unwrap();
+        seen
+    });
+    assert_eq!(publish(cell, publisher.as_mut(), &clock, messages), messages);
+    let mut seen = receiver.join().unwrap();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..messages).collect::<Vec<_>>());
+    assert!(publisher.failures().is_empty());
+    (reflector, driver)
+}
+
+fn audited(driver: &dyn Driver) -> (Audit, usize) {
+    let mut found = 0;
+    (driver.audit(u64::MAX / 2, &mut |_| found += 1).unwrap(), found)
+}
+
+#[test]
+fn pubsub_delivers_once_and_keeps_nothing() {
+    let (_reflector, driver) = once_and_in_order(&cell(System::RedisPubsub), 20_000);
+    assert_eq!(audited(driver.as_ref()), (Audit::Nothing, 0));
+    assert!(!driver.acknowledges() && driver.survives().copies == 0);
+}
+
+#[test]
+fn streams_deliver_once_and_keep_everything_but_the_probe() {
+    let (_reflector, driver) = once_and_in_order(&cell(System::RedisStreams), 20_000);
+    assert_eq!(audited(driver.as_ref()), (Audit::Retains { trimmed: false }, 20_000));
+    driver.clean_up().unwrap();
+    assert_eq!(audited(driver.as_ref()), (Audit::Retains { trimmed: false }, 0));
+}
+
+#[test]
+fn a_trimmed_stream_says_so() {
+    let mut cell = cell(System::RedisStreams);
+    cell.config.maxlen = Some(1000);
+    let reflector = reflector().unwrap();
+    let target = target(reflector.addresses());
+    let clock = target.clock;
+    let driver = open(&cell, target).unwrap();
+    let mut publisher = driver.publisher(0).unwrap();
+    assert_eq!(publish(&cell, publisher.as_mut(), &clock, 5000), 5000);
+    assert_eq!(audited(driver.as_ref()), (Audit::Retains { trimmed: true }, 2000));
+}
+
+#[test]
+fn lists_deliver_once_and_nothing_remains() {
+    let (_reflector, driver) = once_and_in_order(&cell(System::RedisLists), 20_000);
+    assert_eq!(audited(driver.as_ref()), (Audit::Remainder, 0));
+}
+
+#[test]
+fn reliable_lists_deliver_once_and_nothing_remains() {
+    let mut cell = cell(System::RedisLists);
+    cell.config.consume.mode = ListMode::Reliable;
+    cell.config.keys = 1;
+    let (_reflector, driver) = once_and_in_order(&cell, 5_000);
+    assert_eq!(audited(driver.as_ref()), (Audit::Remainder, 0));
+}
+
+#[test]
+fn what_a_reliable_consumer_did_not_finish_is_still_there() {
+    let mut cell = cell(System::RedisLists);
+    cell.config.consume.mode = ListMode::Reliable;
+    cell.config.keys = 1;
+    let reflector = reflector().unwrap();
+    let target = target(reflector.addresses());
+    let clock = target.clock;
+    let driver = open(&cell, target).unwrap();
+    publish(&cell, driver.publisher(0).unwrap().as_mut(), &clock, 10);
+    let mut subscriber = driver.subscriber(0, 0).unwrap();
+    let mut seen = 0;
+    // 1, 2 and 4 of them; the first three are acknowledged by then.
+    for _ in 0..3 {
+        subscriber.receive(clock.now_ns(), &mut |_| seen += 1).unwrap();
+    }
+    drop(subscriber);
+    assert_eq!((seen, audited(driver.as_ref())), (7, (Audit::Remainder, 7)));
+}
+
+#[test]
+fn consumers_of_one_group_share_and_groups_each_get_all() {
+    let cell = cell(System::RedisStreams);
+    let reflector = reflector().unwrap();
+    let target = target(reflector.addresses());
+    let clock = target.clock;
+    let driver = open(&cell, target).unwrap();
+    driver.prepare().unwrap();
+    let mut consumers: Vec<_> = [(0, 0), (0, 1), (1, 0)]
+        .into_iter()
+        .map(|(group, consumer)| driver.subscriber(group, consumer).unwrap())
+        .collect();
+    publish(&cell, driver.publisher(0).unwrap().as_mut(), &clock, 3000);
+    let mut counts = [0; 3];
+    for _ in 0..10 {
+        for (consumer, count) in consumers.iter_mut().zip(&mut counts) {
+            consumer.receive(clock.now_ns(), &mut |_| *count += 1).unwrap();
+        }
+    }
+    assert_eq!((counts[0] + counts[1], counts[2]), (3000, 3000));
+    assert!(counts[0] > 0 && counts[1] > 0);
+}
+
+#[test]
+fn receive_returns_on_time_when_nothing_comes() {
+    for (system, mode) in [
+        (System::RedisPubsub, ListMode::Pop),
+        (System::RedisStreams, ListMode::Pop),
+        (System::RedisLists, ListMode::Pop),
+        (System::RedisLists, ListMode::Reliable),
+    ] {
+        let mut cell = cell(system);
+        (cell.config.consume.mode, cell.config.keys) = (mode, 1);
+        let reflector = reflector().unwrap();
+        let target = target(reflector.addresses());
+        let clock = target.clock;
+        let driver = open(&cell, target).unwrap();
+        let mut subscriber = driver.subscriber(0, 0).unwrap();
+        for wait_ns in [0, 20_000_000] {
+            let started = clock.now_ns();
+            subscriber.receive(started + wait_ns, &mut |_| panic!("nothing was sent")).unwrap();
+            let took = clock.now_ns() - started;
+            assert!(took + 1_000_000 >= wait_ns && took < wait_ns + SECOND / 2, "{system}: {took} ns");
+        }
+        subscriber.close().unwrap();
+    }
+}
+
+#[test]
+fn error_replies_fail_their_message_and_are_counted() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let cell = cell(System::RedisLists);
+    let target = target(vec![address]);
+    let clock = target.clock;
+    let driver = open(&cell, target).unwrap();
+    let server = std::thread::spawn(move || {
+        let mut peers: Vec<_> = (0..3).map(|_| listener.accept().unwrap().0).collect();
+        peers[0].read_exact(&mut [0; 64]).unwrap();
+        peers[0].write_all(b"-OOM command not allowed when used memory > 'maxmemory'.\r\n:1\r\n").unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+    });
+    let mut publisher = driver.publisher(0).unwrap();
+    for slot in 0..3 {
+        publisher.submit(Outgoing { slot, connection: 0, stream: 0, payload: b"a payload of some length" }).unwrap();
+    }
+    publisher.flush().unwrap();
+    let mut completions: Vec<Completion> = vec![];
+    let mut error = None;
+    for _ in 0..20 {
+        if let Err(found) = publisher.wait(clock.now_ns() + SECOND, &mut completions) {
+            error = Some(found);
+            break;
+        }
+    }
+    server.join().unwrap();
+    let outcomes: Vec<_> = completions.iter().map(|completion| (completion.slot, completion.outcome)).collect();
+    assert_eq!(outcomes, [(0, Outcome::Failed), (1, Outcome::Acked), (2, Outcome::Indeterminate)]);
+    assert!(matches!(error, Some(DriverError::Disconnected { .. })), "{error:?}");
+    let failures = publisher.failures();
+    assert_eq!(failures.values().sum::<u64>(), 2);
+    assert!(failures.keys().any(|reason| reason.starts_with("OOM")), "{failures:?}");
+    assert!(publisher.flush().is_err(), "a lost connection must go on saying so");
+}
+
+#[test]
+fn a_socket_that_takes_nothing_is_back_pressure() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let driver = open(&cell(System::RedisLists), target(vec![listener.local_addr().unwrap().to_string()])).unwrap();
+    let mut publisher = driver.publisher(0).unwrap();
+    let payload = vec![0; 256 * 1024];
+    let full = (0..1000).find(|slot| {
+        let taken = publisher.submit(Outgoing { slot: *slot, connection: 0, stream: 0, payload: &payload }).unwrap();
+        publisher.flush().unwrap();
+        taken == Submitted::Full
+    });
+    assert!(full.is_some());
+}
+
+#[test]
+fn impossible_cells_are_refused_with_the_remedy() {
+    let refused = |change: &dyn Fn(&mut Cell), system| {
+        let mut cell = cell(system);
+        change(&mut cell);
+        open(&cell, target(vec!["127.0.0.1:1".into()])).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert!(refused(&|cell| cell.load.consumers = 2, System::RedisPubsub).contains("load.consumers: 1"));
+    assert!(refused(&|cell| cell.load.subscriptions = 2, System::RedisLists).contains("load.subscriptions: 1"));
+    assert!(refused(&|cell| cell.config.consume.mode = ListMode::Reliable, System::RedisLists).contains("keys: 1"));
+    let closed = open(&cell(System::RedisLists), target(vec!["127.0.0.1:1".into()])).unwrap();
+    assert!(matches!(closed.prepare(), Err(DriverError::Disconnected { .. } | DriverError::Refused { .. })));
+}
+
+#[test]
+fn survival_follows_from_the_settings() {
+    let with = |system, settings: &[(&str, &str)]| {
+        let mut cell = cell(system);
+        cell.config.broker = settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let survives = control::survives(&cell, &cell.config.broker);
+        (survives.process_kill, survives.power_loss, survives.node_loss)
+    };
+    let (streams, pubsub) = (System::RedisStreams, System::RedisPubsub);
+    assert_eq!(with(streams, &[("save", "60 1")]), (false, false, false));
+    assert_eq!(with(streams, &[("appendonly", "yes")]), (true, false, false));
+    assert_eq!(with(streams, &[("appendonly", "yes"), ("appendfsync", "no")]), (true, false, false));
+    assert_eq!(with(streams, &[("appendonly", "yes"), ("appendfsync", "always")]), (true, true, false));
+    assert_eq!(with(pubsub, &[("appendonly", "yes"), ("appendfsync", "always")]), (false, false, false));
+}

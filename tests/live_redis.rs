@@ -1,0 +1,160 @@
+//! The Redis drivers against a real redis-server: a million messages each, all delivered once and in order.
+//!
+//! Run with `cargo test --test live_redis -- --ignored`; needs `redis-server` 7 or newer.
+
+#[path = "support/redis.rs"]
+mod support;
+
+use brokerbench::clock::Clock;
+use brokerbench::driver::{Audit, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber};
+use brokerbench::scenario::{Cell, ListMode, System};
+use support::{RedisServer, cell};
+
+const MESSAGES: u32 = 1_000_000;
+const SECOND: u64 = 1_000_000_000;
+const CONNECTIONS: usize = 10;
+
+/// Message n carries n and goes over connection n mod 10.
+fn publish(cell: &Cell, publisher: &mut dyn Publisher, clock: &Clock) {
+    let mut free: Vec<u32> = (0..cell.load.in_flight).collect();
+    let (mut next, mut acked, mut completions) = (0, 0, vec![]);
+    let deadline = clock.now_ns() + 60 * SECOND;
+    let mut payload = [b'.'; 100];
+    while acked < MESSAGES {
+        assert!(clock.now_ns() < deadline, "{acked} acknowledged");
+        while next < MESSAGES
+            && let Some(slot) = free.pop()
+        {
+            payload[..4].copy_from_slice(&next.to_le_bytes());
+            let connection = (next as usize % CONNECTIONS) as u16;
+            match publisher.submit(Outgoing { slot, connection, stream: 0, payload: &payload }).unwrap() {
+                Submitted::Taken => next += 1,
+                Submitted::Full => {
+                    free.push(slot);
+                    break;
+                }
+            }
+        }
+        publisher.flush().unwrap();
+        publisher.wait(deadline, &mut completions).unwrap();
+        for completion in completions.drain(..) {
+            assert_eq!(completion.outcome, Outcome::Acked);
+            free.push(completion.slot);
+            acked += 1;
+        }
+    }
+}
+
+fn consume(subscriber: &mut dyn Subscriber, clock: &Clock) {
+    let mut last = [-1i64; CONNECTIONS];
+    let mut seen = 0;
+    let deadline = clock.now_ns() + 60 * SECOND;
+    while seen < MESSAGES {
+        let now = clock.now_ns();
+        assert!(now < deadline, "{seen} received");
+        let mut sink = |incoming: Incoming<'_>| {
+            let n = u32::from_le_bytes(incoming.payload[..4].try_into().unwrap());
+            assert_eq!(incoming.payload.len(), 100);
+            // Each connection's messages come without gap, repetition or disorder.
+            let lane = &mut last[n as usize % CONNECTIONS];
+            let expected = if *lane < 0 { n as i64 % CONNECTIONS as i64 } else { *lane + CONNECTIONS as i64 };
+            assert_eq!(i64::from(n), expected);
+            *lane = n.into();
+            seen += 1;
+        };
+        subscriber.receive(now + SECOND / 10, &mut sink).unwrap();
+    }
+    subscriber.close().unwrap();
+}
+
+fn a_million(cell: &Cell) -> (RedisServer, Box<dyn Driver>) {
+    let server = RedisServer::start(&["--client-output-buffer-limit", "pubsub 0 0 0"]);
+    let clock = Clock::start();
+    let driver = server.driver(cell, clock);
+    driver.prepare().unwrap();
+    let mut subscriber = driver.subscriber(0, 0).unwrap();
+    let mut publisher = driver.publisher(0).unwrap();
+    let consumer = std::thread::spawn(move || consume(subscriber.as_mut(), &clock));
+    let started = clock.now_ns();
+    publish(cell, publisher.as_mut(), &clock);
+    consumer.join().unwrap();
+    let seconds = (clock.now_ns() - started) as f64 / 1e9;
+    eprintln!("{}: {:.0} messages/s published and consumed", cell.config.system, f64::from(MESSAGES) / seconds);
+    (server, driver)
+}
+
+fn audited(driver: &dyn Driver) -> (Audit, u32) {
+    let mut found = 0;
+    (driver.audit(u64::MAX / 2, &mut |_| found += 1).unwrap(), found)
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn pubsub() {
+    let (_server, driver) = a_million(&cell(System::RedisPubsub, 10, 16));
+    assert_eq!(audited(driver.as_ref()), (Audit::Nothing, 0));
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn streams() {
+    let (_server, driver) = a_million(&cell(System::RedisStreams, 10, 16));
+    assert_eq!(audited(driver.as_ref()), (Audit::Retains { trimmed: false }, MESSAGES));
+    driver.clean_up().unwrap();
+    assert_eq!(audited(driver.as_ref()), (Audit::Retains { trimmed: false }, 0));
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn trimmed_streams() {
+    let mut cell = cell(System::RedisStreams, 10, 16);
+    cell.config.maxlen = Some(500_000);
+    let (_server, driver) = a_million(&cell);
+    let (audit, found) = audited(driver.as_ref());
+    assert_eq!(audit, Audit::Retains { trimmed: true });
+    assert!((500_000..500_200).contains(&found), "{found}");
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn lists() {
+    let (_server, driver) = a_million(&cell(System::RedisLists, 10, 16));
+    assert_eq!(audited(driver.as_ref()), (Audit::Remainder, 0));
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn reliable_lists() {
+    let mut cell = cell(System::RedisLists, 10, 16);
+    cell.config.consume.mode = ListMode::Reliable;
+    let (_server, driver) = a_million(&cell);
+    assert_eq!(audited(driver.as_ref()), (Audit::Remainder, 0));
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn settings_are_read_back_and_secrets_are_not() {
+    let settings = ["--appendonly", "yes", "--appendfsync", "always", "--requirepass", "hunter2"];
+    let server = RedisServer::start(&settings);
+    let cell = cell(System::RedisStreams, 1, 1);
+    let address = format!("redis://:hunter2@127.0.0.1:{}/1", server.port);
+    let target = |address: &str| brokerbench::driver::Target {
+        addresses: vec![address.to_owned()],
+        name: "bench".into(),
+        clock: Clock::start(),
+    };
+    let driver = brokerbench::driver::open(&cell, target(&address)).unwrap();
+    driver.prepare().unwrap();
+    let description = driver.describe().unwrap();
+    assert_eq!(description.broker_config["appendfsync"], "always");
+    assert!(description.broker_version.starts_with("Redis ") || description.broker_version.starts_with("Valkey "));
+    let survives = driver.survives();
+    assert!(survives.process_kill && survives.power_loss && !survives.node_loss && survives.copies == 1);
+    let stranger = brokerbench::driver::open(&cell, target(&address.replace("hunter2", "hunter3"))).unwrap();
+    let refused = stranger.prepare().unwrap_err();
+    for text in [format!("{description:?}"), survives.because, refused.to_string(), format!("{refused:?}")] {
+        assert!(!text.contains("hunter"), "{text}");
+    }
+    let nobody = server.driver(&cell, Clock::start()).prepare().unwrap_err().to_string();
+    assert!(nobody.contains("NOAUTH") || nobody.contains("Authentication"), "{nobody}");
+}

@@ -1,0 +1,84 @@
+//! A real redis-server of this test's or benchmark's own, and the cells to load it with. Stops when dropped.
+
+use brokerbench::clock::Clock;
+use brokerbench::driver::{Driver, Target, open};
+use brokerbench::scenario::{
+    Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind, System, SystemConfig,
+};
+use brokerbench::units::{Bytes, Span};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub struct RedisServer {
+    child: Child,
+    pub port: u16,
+    _data: tempfile::TempDir,
+}
+
+impl RedisServer {
+    /// Starts `$REDIS_SERVER` or `redis-server` on a free loopback port and waits until it accepts clients.
+    pub fn start(settings: &[&str]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let data = tempfile::tempdir().unwrap();
+        let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
+        let child = Command::new(program)
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+            .arg(data.path())
+            .args(settings)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is on PATH or named by REDIS_SERVER");
+        let server = Self { child, port, _data: data };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "redis-server does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    pub fn driver(&self, cell: &Cell, clock: Clock) -> Box<dyn Driver> {
+        let addresses = vec![format!("127.0.0.1:{}", self.port)];
+        open(cell, Target { addresses, name: "bench".into(), clock }).unwrap()
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A closed loop of 100 B messages over one key: `connections` × `depth` in flight.
+pub fn cell(system: System, connections: u16, depth: u32) -> Cell {
+    let load = Load {
+        model: Model::Closed,
+        rate: None,
+        arrivals: Arrivals::Constant,
+        warm_up: Span::default(),
+        warm_up_limit: Span::default(),
+        duration: Span::from_secs(1),
+        messages: None,
+        producers: 1,
+        subscriptions: 1,
+        consumers: 1,
+        connections,
+        in_flight: u32::from(connections) * depth,
+        batch: depth,
+        backlog: Bytes(64 << 20),
+        drain: Span::from_secs(5),
+        audit: true,
+    };
+    Cell {
+        label: system.name().into(),
+        config: SystemConfig { maxlen: None, ..SystemConfig::defaults(system) },
+        point: "base".into(),
+        load,
+        message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
+        guarantee: Guarantee::None,
+        primary: "end_to_end.p99".into(),
+        seed: 1,
+    }
+}
