@@ -6,7 +6,9 @@ use super::{lost, refused, timed_out};
 use crate::clock::Clock;
 use crate::driver::DriverError;
 use crate::scenario::Topic;
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigEntry, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::error::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -141,7 +143,8 @@ impl Admin {
         let answers = block_on(self.client.describe_configs(&asked, &options())).map_err(fail)?;
         let mut answers = answers.into_iter();
         // Refused to a client that may not read settings: then there is nothing to report.
-        let mut next = |keys| answers.next().and_then(Result::ok).map_or_else(BTreeMap::new, |r| worth(&r.entries, keys));
+        let mut next =
+            |keys| answers.next().and_then(Result::ok).map_or_else(BTreeMap::new, |r| worth(&r.entries, keys));
         let of_topic = next(DECISIVE_OF_TOPIC);
         let mut of_broker = next(DECISIVE);
         of_broker.insert("brokers".into(), metadata.brokers().len().to_string());

@@ -129,8 +129,8 @@ impl<C: ProducerContext> Outlet<C> {
                 match sys::rd_kafka_event_type(event) {
                     sys::RD_KAFKA_EVENT_DR => {
                         while let Some(message) = sys::rd_kafka_event_message_next(event).as_ref() {
-                            let error = (message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)
-                                .then(|| message.err.into());
+                            let error =
+                                (message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| message.err.into());
                             visit(Report::Delivery { slot: message._private.addr() as u32, error });
                         }
                     }
@@ -267,12 +267,8 @@ impl<C: ConsumerContext> Reader<C> {
         // SAFETY: the library writes at most `most` pointers into the spare room and says how many; it never writes
         // a null one, so they are valid `NonNull`s (same layout). They are ours to destroy.
         unsafe {
-            let got = sys::rd_kafka_consume_batch_queue(
-                self.inlet.queue.as_ptr(),
-                wait_ms,
-                room.as_mut_ptr().cast(),
-                most,
-            );
+            let got =
+                sys::rd_kafka_consume_batch_queue(self.inlet.queue.as_ptr(), wait_ms, room.as_mut_ptr().cast(), most);
             let got = usize::try_from(got).unwrap_or(0);
             self.taken.set_len(self.taken.len() + got);
             got
@@ -316,4 +312,3 @@ pub fn hasten_mock_groups<C: ClientContext>(client: &Client<C>) {
         }
     }
 }
-

@@ -101,8 +101,14 @@ impl Settings {
             .set("queue.buffering.max.messages", (2 * in_flight).clamp(100_000, 10_000_000).to_string())
             .set("queue.buffering.max.kbytes", kbytes.to_string())
             .set("message.max.bytes", (size + 65_536).clamp(1_000_000, 1_000_000_000).to_string());
-        if !client.contains_key("compression.codec") {
-            producer.set("compression.type", cell.message.codec.name());
+        // Each has a second name: setting both would leave it to chance which one counts.
+        for (key, alias, value) in [
+            ("acks", "request.required.acks", "all"),
+            ("compression.type", "compression.codec", cell.message.codec.name()),
+        ] {
+            if !client.contains_key(alias) {
+                producer.set(key, value);
+            }
         }
 
         let mut consumer = common;
@@ -172,9 +178,7 @@ impl Settings {
     /// Settings in force, read back from the library; secrets masked.
     pub fn effective(&self) -> BTreeMap<String, String> {
         let mut settings = BTreeMap::new();
-        for (side, config, keys) in
-            [("producer", &self.producer, PRODUCER), ("consumer", &self.consumer, CONSUMER)]
-        {
+        for (side, config, keys) in [("producer", &self.producer, PRODUCER), ("consumer", &self.consumer, CONSUMER)] {
             let asked = self.asked.iter().map(String::as_str);
             for key in keys.iter().copied().chain(asked) {
                 let value = if secret(key) { "***".to_owned() } else { read(config, key) };
@@ -240,11 +244,9 @@ mod tests {
 
     #[test]
     fn unknown_unfit_and_reserved_keys_are_named() {
-        for (key, value, words) in [
-            ("linger.mss", "5", "linger.mss"),
-            ("acks", "many", "acks"),
-            ("group.id", "mine", "brokerbench sets this"),
-        ] {
+        for (key, value, words) in
+            [("linger.mss", "5", "linger.mss"), ("acks", "many", "acks"), ("group.id", "mine", "brokerbench sets this")]
+        {
             let error = settings(&[(key, value)]).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(words) && error.contains(key), "{key}: {error}");
         }
