@@ -77,6 +77,8 @@ impl<C: ProducerContext> Outlet<C> {
         let name = CString::new(topic).ok()?;
         let client = producer.client().native_ptr();
         let bell = Arc::new(Bell::default());
+        // It rings only when the queue turns from empty, and log lines may be in it already: look once unasked.
+        bell.ring();
         // SAFETY: `client` is alive as long as `producer`, which moves into the result; a null configuration means
         // the client's defaults; the callback's argument outlives it (see `drop`).
         unsafe {
