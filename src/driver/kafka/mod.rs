@@ -1,11 +1,175 @@
-//! Placeholder of the skeleton.
-use super::{Driver, DriverError, Reflector, Target};
-use crate::scenario::Cell;
+//! Kafka behind the driver's traits, by librdkafka. Nothing outside this folder names it.
+//!
+//! [`settings`] turns a cell into client settings, [`publisher`] and [`subscriber`] are the data path over [`ffi`],
+//! [`audit`] reads back, [`admin`] makes and deletes topics, [`survival`] states the promise, [`reflector`] is the
+//! stand-in for a broker. What librdkafka logs goes to [`journal`], never to the terminal.
 
-pub fn open(_: &Cell, _: Target) -> Result<Box<dyn Driver>, DriverError> {
-    unimplemented!()
+mod admin;
+mod audit;
+mod ffi;
+mod journal;
+mod publisher;
+mod reflector;
+mod settings;
+mod subscriber;
+mod survival;
+
+use self::admin::Admin;
+use self::journal::Journal;
+use self::publisher::KafkaPublisher;
+use self::settings::{Acks, Settings};
+use self::subscriber::{KafkaSubscriber, Members};
+use super::{Audit, Driver, DriverError, Outcome, Outgoing, Publisher, Reflector, Subscriber, Target};
+use crate::result::{Description, Survives};
+use crate::scenario::{Cell, System, Topic};
+use std::fmt::Display;
+use std::time::Duration;
+
+/// How long the first message may take, produced and consumed; a fresh broker takes some seconds.
+const PROBE: Duration = Duration::from_secs(30);
+
+/// What the broker reflects instead of a version.
+const MOCK: &str = "librdkafka's mock cluster";
+
+struct KafkaDriver {
+    cell: Cell,
+    target: Target,
+    settings: Settings,
+    journal: Journal,
+    members: Members,
+}
+
+pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
+    let settings = Settings::new(cell, &target.addresses)?;
+    let (journal, members) = (Journal::default(), Members::default());
+    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, settings, journal, members }))
 }
 
 pub fn reflector() -> Result<Box<dyn Reflector>, DriverError> {
-    unimplemented!()
+    reflector::start()
 }
+
+impl KafkaDriver {
+    fn group(&self, subscription: u16) -> String {
+        format!("{}-s{subscription}", self.target.name)
+    }
+
+    fn admin(&self) -> Result<Admin, DriverError> {
+        Admin::connect(&self.settings, &self.journal)
+    }
+
+    /// One message produced to `topic` and read back from it.
+    fn probe(&self, topic: &str) -> Result<(), DriverError> {
+        const PROOF: &[u8] = b"brokerbench: one message, there and back";
+        let clock = self.target.clock;
+        let deadline_ns = clock.now_ns() + PROBE.as_nanos() as u64;
+        let mut publisher = KafkaPublisher::connect(&self.settings, topic, 1, &self.journal, clock)?;
+        publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: PROOF })?;
+        let mut completions = Vec::new();
+        publisher.wait(deadline_ns, &mut completions)?;
+        match completions.first().map(|completion| completion.outcome) {
+            Some(Outcome::Acked) => {}
+            Some(_) => return Err(refused("the first message", format!("{:?}", publisher.failures()))),
+            None => return Err(timed_out(&self.journal.explain("the first message"), PROBE)),
+        }
+        let mut seen = false;
+        // Without acknowledgement the message may still be on its way: look again.
+        while !seen {
+            let mut sink = |payload: &[u8]| seen |= payload == PROOF;
+            audit::read(&self.settings, topic, 1, &self.journal, clock, deadline_ns, &mut sink)?;
+            if clock.now_ns() > deadline_ns {
+                return Err(timed_out(&self.journal.explain("reading back the first message"), PROBE));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Driver for KafkaDriver {
+    fn prepare(&self) -> Result<(), DriverError> {
+        let (name, topic) = (self.target.name.as_str(), &self.cell.config.topic);
+        // The probe has a topic of its own, so that the cell's counts stay clean.
+        let probe = format!("{name}-probe");
+        let single = Topic { partitions: 1, ..topic.clone() };
+        let admin = self.admin()?;
+        for (name, topic) in [(probe.as_str(), &single), (name, topic)] {
+            match reflector::make_topic(&self.target.addresses, name, topic.partitions) {
+                Some(made) => made?,
+                None => admin.make_topic(name, topic, self.target.clock)?,
+            }
+        }
+        self.probe(&probe)?;
+        if reflector::is_one(&self.target.addresses) { Ok(()) } else { admin.delete_topics(&[&probe]) }
+    }
+
+    fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
+        let connections = self.cell.load.connections;
+        let (topic, clock) = (&self.target.name, self.target.clock);
+        Ok(Box::new(KafkaPublisher::connect(&self.settings, topic, connections, &self.journal, clock)?))
+    }
+
+    fn subscriber(&self, subscription: u16, _: u16) -> Result<Box<dyn Subscriber>, DriverError> {
+        Ok(Box::new(KafkaSubscriber::join(
+            &self.settings,
+            &self.target.name,
+            &self.group(subscription),
+            self.cell.config.consume.batch,
+            &self.members,
+            &self.journal,
+            self.target.clock,
+        )?))
+    }
+
+    fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
+        let partitions = self.cell.config.topic.partitions;
+        audit::read(&self.settings, &self.target.name, partitions, &self.journal, self.target.clock, deadline_ns, sink)
+    }
+
+    fn survives(&self) -> Survives {
+        survival::survives(&self.cell.config, &self.settings)
+    }
+
+    fn acknowledges(&self) -> bool {
+        self.settings.acks != Acks::None
+    }
+
+    fn describe(&self) -> Result<Description, DriverError> {
+        let mut description = Description {
+            broker_version: MOCK.into(),
+            client_version: format!("librdkafka {} (rdkafka 0.39)", rdkafka::util::get_rdkafka_version().1),
+            client_config: self.settings.effective(),
+            ..Description::default()
+        };
+        if !reflector::is_one(&self.target.addresses) {
+            (description.broker_config, description.topic_config) = self.admin()?.describe(&self.target.name)?;
+            // The protocol tells features, not releases; who started the broker knows better.
+            description.broker_version = "Apache Kafka (version not told by the broker)".into();
+        }
+        Ok(description)
+    }
+
+    fn clean_up(&self) -> Result<(), DriverError> {
+        if reflector::is_one(&self.target.addresses) {
+            return Ok(());
+        }
+        let admin = self.admin()?;
+        let groups: Vec<_> = (0..self.cell.load.subscriptions).map(|subscription| self.group(subscription)).collect();
+        admin.delete_groups(&groups.iter().map(String::as_str).collect::<Vec<_>>());
+        admin.delete_topics(&[&self.target.name, &format!("{}-probe", self.target.name)])
+    }
+}
+
+fn refused(action: impl Into<String>, cause: impl Display) -> DriverError {
+    DriverError::Refused { system: System::Kafka, action: action.into(), cause: cause.to_string() }
+}
+
+fn timed_out(action: &str, after: Duration) -> DriverError {
+    DriverError::TimedOut { system: System::Kafka, action: action.into(), seconds: after.as_secs() }
+}
+
+fn lost(settings: &Settings, cause: impl Display) -> DriverError {
+    DriverError::Disconnected { system: System::Kafka, address: settings.addresses(), cause: cause.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

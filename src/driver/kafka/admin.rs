@@ -1,0 +1,185 @@
+//! Topics and settings of the broker: made, read back, deleted. Touches only what carries the cell's own name.
+
+use super::journal::{Journal, Quiet};
+use super::settings::{Settings, secret};
+use super::{lost, refused, timed_out};
+use crate::clock::Clock;
+use crate::driver::DriverError;
+use crate::scenario::Topic;
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigEntry, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::error::RDKafkaErrorCode;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+/// How long the brokers may take to make a topic and elect its leaders.
+const MAKE: Duration = Duration::from_secs(30);
+/// How long one answer to a deletion or a question may take.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Broker settings that decide speed or survival: reported even at their defaults.
+const DECISIVE: &[&str] = &[
+    "auto.create.topics.enable",
+    "broker.session.timeout.ms",
+    "compression.type",
+    "default.replication.factor",
+    "group.initial.rebalance.delay.ms",
+    "log.flush.interval.messages",
+    "log.flush.interval.ms",
+    "log.retention.ms",
+    "log.segment.bytes",
+    "message.max.bytes",
+    "min.insync.replicas",
+    "num.io.threads",
+    "num.network.threads",
+    "num.replica.fetchers",
+    "replica.lag.time.max.ms",
+    "socket.request.max.bytes",
+    "unclean.leader.election.enable",
+];
+const DECISIVE_OF_TOPIC: &[&str] = &[
+    "cleanup.policy",
+    "compression.type",
+    "flush.messages",
+    "flush.ms",
+    "max.message.bytes",
+    "min.insync.replicas",
+    "retention.bytes",
+    "retention.ms",
+    "segment.bytes",
+    "unclean.leader.election.enable",
+];
+
+pub struct Admin {
+    client: AdminClient<Quiet>,
+    settings: Settings,
+    journal: Journal,
+}
+
+impl Admin {
+    pub fn connect(settings: &Settings, journal: &Journal) -> Result<Self, DriverError> {
+        let client = settings
+            .admin()
+            .create_with_context(Quiet(journal.clone()))
+            .map_err(|error| refused("make an admin client", error))?;
+        Ok(Self { client, settings: settings.clone(), journal: journal.clone() })
+    }
+
+    /// Makes `name` and returns when every partition has a leader and all its copies.
+    pub fn make_topic(&self, name: &str, topic: &Topic, clock: Clock) -> Result<(), DriverError> {
+        let mut new = NewTopic::new(name, topic.partitions.into(), TopicReplication::Fixed(topic.replicas.into()));
+        for (key, value) in &topic.config {
+            new = new.set(key, value);
+        }
+        let options = AdminOptions::new().request_timeout(Some(MAKE)).operation_timeout(Some(MAKE));
+        let results = block_on(self.client.create_topics([&new], &options))
+            .map_err(|error| lost(&self.settings, self.journal.explain(error)))?;
+        for (topic, code) in results.into_iter().filter_map(Result::err) {
+            return Err(refused("make a topic", self.journal.explain(format!("{topic}: {code}"))));
+        }
+        self.await_leaders(name, topic, clock)
+    }
+
+    /// Returns when the brokers agree that every partition of `name` has a leader and all its copies.
+    pub fn await_leaders(&self, name: &str, topic: &Topic, clock: Clock) -> Result<(), DriverError> {
+        let deadline_ns = clock.now_ns() + MAKE.as_nanos() as u64;
+        let copies = usize::from(topic.replicas);
+        loop {
+            let ready = match self.client.inner().fetch_metadata(Some(name), ANSWER) {
+                Err(error) => Err(error.to_string()),
+                Ok(metadata) => {
+                    let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
+                    let led = partitions.iter().filter(|p| p.leader() >= 0 && p.isr().len() >= copies).count();
+                    if partitions.len() == usize::from(topic.partitions) && led == partitions.len() {
+                        Ok(())
+                    } else {
+                        Err(format!("{led} of {} partitions have a leader and all copies", topic.partitions))
+                    }
+                }
+            };
+            match ready {
+                Ok(()) => return Ok(()),
+                Err(why) if clock.now_ns() > deadline_ns => {
+                    return Err(timed_out(&self.journal.explain(format!("making topic {name}: {why}")), MAKE));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    /// Deletes topics; one that is not there is no error.
+    pub fn delete_topics(&self, names: &[&str]) -> Result<(), DriverError> {
+        let results = block_on(self.client.delete_topics(names, &options()))
+            .map_err(|error| lost(&self.settings, self.journal.explain(error)))?;
+        let missing = |code| matches!(code, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic);
+        match results.into_iter().filter_map(Result::err).find(|(_, code)| !missing(*code)) {
+            Some((topic, code)) => Err(refused("delete a topic", format!("{topic}: {code}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes groups as far as they can be: one whose member died without leaving stays until its session ends.
+    pub fn delete_groups(&self, names: &[&str]) {
+        match block_on(self.client.delete_groups(names, &options())) {
+            Ok(results) => {
+                for (group, code) in results.into_iter().filter_map(Result::err) {
+                    self.journal.add(&format!("group {group} not deleted: {code}"));
+                }
+            }
+            Err(error) => self.journal.add(&format!("groups not deleted: {error}")),
+        }
+    }
+
+    /// Settings of the first broker and of `topic`, read back: what differs from the defaults, and what decides.
+    pub fn describe(&self, topic: &str) -> Result<(BTreeMap<String, String>, BTreeMap<String, String>), DriverError> {
+        let fail = |error| lost(&self.settings, self.journal.explain(error));
+        let metadata = self.client.inner().fetch_metadata(Some(topic), ANSWER).map_err(fail)?;
+        let mut asked = vec![ResourceSpecifier::Topic(topic)];
+        asked.extend(metadata.brokers().first().map(|broker| ResourceSpecifier::Broker(broker.id())));
+        let answers = block_on(self.client.describe_configs(&asked, &options())).map_err(fail)?;
+        let mut answers = answers.into_iter();
+        // Refused to a client that may not read settings: then there is nothing to report.
+        let mut next =
+            |keys| answers.next().and_then(Result::ok).map_or_else(BTreeMap::new, |r| worth(&r.entries, keys));
+        let of_topic = next(DECISIVE_OF_TOPIC);
+        let mut of_broker = next(DECISIVE);
+        of_broker.insert("brokers".into(), metadata.brokers().len().to_string());
+        Ok((of_broker, of_topic))
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER))
+}
+
+fn worth(entries: &[ConfigEntry], decisive: &[&str]) -> BTreeMap<String, String> {
+    entries
+        .iter()
+        .filter(|entry| !entry.is_sensitive && !secret(&entry.name))
+        .filter(|entry| decisive.contains(&entry.name.as_str()) || !matches!(entry.source, ConfigSource::Default))
+        .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
+        .collect()
+}
+
+/// Waits for an admin future on this thread. Bounded by the future's own request time-out.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}

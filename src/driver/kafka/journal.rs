@@ -1,0 +1,124 @@
+//! What librdkafka says beside its answers: kept, bounded, and quoted in errors; never printed.
+
+use super::ffi::Inlet;
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+/// Lines kept: enough to see why a connection failed, small enough for a driver that runs for hours.
+const LINES: usize = 50;
+
+/// The last lines of every client of one driver. Cloned freely; all clones share the lines.
+#[derive(Clone, Default)]
+pub struct Journal(Arc<Mutex<VecDeque<String>>>);
+
+impl Journal {
+    pub fn add(&self, line: &str) {
+        // Each client is given the settings of both sides; that one side ignores the other's is no news.
+        if line.contains("property and will be ignored by") {
+            return;
+        }
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line.trim().to_owned());
+    }
+
+    /// `cause`, with the library's last words behind it.
+    pub fn explain(&self, cause: impl std::fmt::Display) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match lines.back() {
+            Some(last) => format!("{cause} (librdkafka: {last})"),
+            None => cause.to_string(),
+        }
+    }
+}
+
+/// The context of every client that is no group member.
+#[derive(Clone, Default)]
+pub struct Quiet(pub Journal);
+
+impl ClientContext for Quiet {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, message: &str) {
+        self.0.add(message);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.add(&format!("{error}: {reason}"));
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+impl ProducerContext for Quiet {
+    /// The slot: a number in the pointer's place, so that no message costs a box.
+    type DeliveryOpaque = usize;
+    /// Reports are taken by [`super::ffi::Outlet::drain`]; here come only those purged while a producer is dropped.
+    fn delivery(&self, _: &DeliveryResult<'_>, _: usize) {}
+}
+
+/// The context of a group member: leads each assigned partition to the member's [`Inlet`].
+#[derive(Default)]
+pub struct Member {
+    pub journal: Journal,
+    /// Set once the group has given this member its share, which may be nothing.
+    pub assigned: AtomicBool,
+    /// Set when partitions were taken away: positions kept for them are no longer ours to commit.
+    pub revoked: AtomicBool,
+    pub inlet: OnceLock<Weak<Inlet<Member>>>,
+}
+
+impl ClientContext for Member {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, message: &str) {
+        self.journal.add(message);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.journal.add(&format!("{error}: {reason}"));
+    }
+}
+
+impl ConsumerContext for Member {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                if let Some(inlet) = self.inlet.get().and_then(Weak::upgrade) {
+                    for partition in partitions.elements() {
+                        if !inlet.pour(partition.topic(), partition.partition()) {
+                            self.journal.add(&format!("partition {} has no queue", partition.partition()));
+                        }
+                    }
+                }
+            }
+            Rebalance::Revoke(_) => self.revoked.store(true, Ordering::Relaxed),
+            Rebalance::Error(error) => self.journal.add(&error.to_string()),
+        }
+    }
+
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if matches!(rebalance, Rebalance::Assign(_)) {
+            self.assigned.store(true, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_is_bounded_and_quotes_its_last_line() {
+        let journal = Journal::default();
+        assert_eq!(journal.explain("no answer"), "no answer");
+        for line in 0..10 * LINES {
+            journal.add(&format!("line {line}"));
+        }
+        journal.add("Configuration property group.id is a consumer property and will be ignored by this producer");
+        assert_eq!(journal.0.lock().unwrap().len(), LINES);
+        assert_eq!(journal.explain("no answer"), format!("no answer (librdkafka: line {})", 10 * LINES - 1));
+    }
+}

@@ -1,0 +1,261 @@
+//! librdkafka's settings for one cell: our defaults first, the scenario's `client` map last.
+//!
+//! What is not set here keeps the library's default; [`Settings::effective`] reads back what is in force. A setting
+//! that the library does not know is an error before anything is connected.
+
+use crate::driver::DriverError;
+use crate::scenario::{Cell, System};
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use std::collections::BTreeMap;
+
+/// What the driver's own accounting depends on.
+const RESERVED: &[&str] = &[
+    "bootstrap.servers",
+    "metadata.broker.list",
+    "group.id",
+    "auto.offset.reset",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "transactional.id",
+    "test.mock.num.brokers",
+];
+
+/// Read back into the results, whoever set them.
+const PRODUCER: &[&str] = &[
+    "acks",
+    "linger.ms",
+    "batch.num.messages",
+    "batch.size",
+    "compression.type",
+    "enable.idempotence",
+    "max.in.flight.requests.per.connection",
+    "queue.buffering.max.messages",
+    "queue.buffering.max.kbytes",
+    "message.timeout.ms",
+    "request.timeout.ms",
+    "retries",
+    "message.max.bytes",
+    "socket.nagle.disable",
+];
+const CONSUMER: &[&str] = &[
+    "group.protocol",
+    "session.timeout.ms",
+    "partition.assignment.strategy",
+    "auto.offset.reset",
+    "enable.auto.commit",
+    "auto.commit.interval.ms",
+    "enable.auto.offset.store",
+    "isolation.level",
+    "check.crcs",
+    "fetch.min.bytes",
+    "fetch.wait.max.ms",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.queue.backoff.ms",
+    "queued.min.messages",
+    "queued.max.messages.kbytes",
+    "receive.message.max.bytes",
+    "socket.nagle.disable",
+];
+
+/// What the broker is asked to confirm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    None,
+    Leader,
+    All,
+}
+
+/// The settings of every client of one cell.
+#[derive(Clone)]
+pub struct Settings {
+    producer: ClientConfig,
+    consumer: ClientConfig,
+    /// The scenario's own keys, to be read back too.
+    asked: Vec<String>,
+    pub acks: Acks,
+}
+
+impl Settings {
+    pub fn new(cell: &Cell, addresses: &[String]) -> Result<Self, DriverError> {
+        let (load, size, client) = (&cell.load, cell.message.size.0, &cell.config.client);
+        if let Some(key) = client.keys().find(|key| RESERVED.contains(&key.as_str())) {
+            return Err(refused(key, "brokerbench sets this one itself; remove it from `client`"));
+        }
+
+        let mut common = ClientConfig::new();
+        common
+            .set("bootstrap.servers", addresses.join(","))
+            .set("client.id", "brokerbench")
+            .set("socket.nagle.disable", "true")
+            .set_log_level(RDKafkaLogLevel::Warning);
+
+        // Room for everything in flight twice over, so that the in-flight limit is the one that binds.
+        let in_flight = u64::from(load.in_flight);
+        let kbytes = (2 * in_flight * size / 1024).clamp(1_048_576, i32::MAX as u64);
+        let mut producer = common.clone();
+        producer
+            .set("batch.num.messages", load.batch.clamp(1, 1_000_000).to_string())
+            .set("queue.buffering.max.messages", (2 * in_flight).clamp(100_000, 10_000_000).to_string())
+            .set("queue.buffering.max.kbytes", kbytes.to_string())
+            .set("message.max.bytes", (size + 65_536).clamp(1_000_000, 1_000_000_000).to_string());
+        // Each has a second name: setting both would leave it to chance which one counts.
+        for (key, alias, value) in [
+            ("acks", "request.required.acks", "all"),
+            ("compression.type", "compression.codec", cell.message.codec.name()),
+        ] {
+            if !client.contains_key(alias) {
+                producer.set(key, value);
+            }
+        }
+
+        let mut consumer = common;
+        consumer
+            .set("auto.offset.reset", "earliest")
+            .set("enable.auto.commit", "true")
+            // Offsets are stored by the subscriber once the caller has processed the records, not when handed out.
+            .set("enable.auto.offset.store", "false")
+            .set("isolation.level", "read_uncommitted")
+            .set("fetch.min.bytes", "1")
+            // A full local queue would stall fetching for a second by default.
+            .set("fetch.queue.backoff.ms", "5")
+            .set("receive.message.max.bytes", (2 * size).clamp(100_000_000, i32::MAX as u64).to_string());
+
+        for (key, value) in client {
+            producer.set(key, value);
+            consumer.set(key, value);
+            // One key at a time, so that the error names the culprit.
+            ClientConfig::new().set(key, value).create_native_config().map_err(|error| unfit(key, error))?;
+        }
+        let acks = match read(&producer, "acks").as_str() {
+            "0" => Acks::None,
+            "-1" | "all" => Acks::All,
+            _ => Acks::Leader,
+        };
+        Ok(Self { producer, consumer, asked: client.keys().cloned().collect(), acks })
+    }
+
+    pub fn producer(&self) -> ClientConfig {
+        self.producer.clone()
+    }
+
+    /// A member of `group`.
+    pub fn member(&self, group: &str) -> ClientConfig {
+        let mut config = self.consumer.clone();
+        config.set("group.id", group);
+        config
+    }
+
+    /// Reads partitions to their end without a group's help and without leaving a trace.
+    pub fn reader(&self, group: &str) -> ClientConfig {
+        let mut config = self.member(group);
+        config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+        config
+    }
+
+    pub fn admin(&self) -> ClientConfig {
+        let mut config = self.producer.clone();
+        config.remove("enable.idempotence");
+        config
+    }
+
+    /// Where the brokers are, for errors.
+    pub fn addresses(&self) -> String {
+        self.producer.get("bootstrap.servers").unwrap_or_default().to_owned()
+    }
+
+    /// How often stored offsets are committed, ms.
+    pub fn commit_interval_ms(&self) -> String {
+        read(&self.consumer, "auto.commit.interval.ms")
+    }
+
+    pub fn commits(&self) -> bool {
+        read(&self.consumer, "enable.auto.commit") == "true"
+    }
+
+    /// Settings in force, read back from the library; secrets masked.
+    pub fn effective(&self) -> BTreeMap<String, String> {
+        let mut settings = BTreeMap::new();
+        for (side, config, keys) in [("producer", &self.producer, PRODUCER), ("consumer", &self.consumer, CONSUMER)] {
+            let asked = self.asked.iter().map(String::as_str);
+            for key in keys.iter().copied().chain(asked) {
+                let value = if secret(key) { "***".to_owned() } else { read(config, key) };
+                settings.insert(format!("{side}.{key}"), value);
+            }
+        }
+        settings
+    }
+}
+
+/// Whether a value must never be shown.
+pub fn secret(key: &str) -> bool {
+    ["password", "secret", "token", "ssl.key", "keystore", "jaas", "oauthbearer.config", "username"]
+        .iter()
+        .any(|word| key.contains(word))
+}
+
+fn read(config: &ClientConfig, key: &str) -> String {
+    config.create_native_config().and_then(|native| native.get(key)).unwrap_or_else(|_| "unknown".into())
+}
+
+fn refused(key: &str, cause: &str) -> DriverError {
+    DriverError::Refused { system: System::Kafka, action: format!("client setting `{key}`"), cause: cause.into() }
+}
+
+fn unfit(key: &str, error: KafkaError) -> DriverError {
+    match error {
+        // The library's words may repeat the value.
+        _ if secret(key) => refused(key, "librdkafka does not accept its value"),
+        KafkaError::ClientConfig(_, words, ..) => refused(key, &words),
+        other => refused(key, &other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::cell;
+    use super::*;
+
+    fn settings(client: &[(&str, &str)]) -> Result<Settings, DriverError> {
+        let mut cell = cell();
+        cell.config.client = client.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        Settings::new(&cell, &["127.0.0.1:9092".into()])
+    }
+
+    #[test]
+    fn defaults_are_stated_and_overridden_last() {
+        let stock = settings(&[]).unwrap();
+        let effective = stock.effective();
+        assert_eq!(stock.acks, Acks::All);
+        assert_eq!(effective["producer.acks"], "-1");
+        assert_eq!(effective["producer.linger.ms"], "5");
+        assert_eq!(effective["consumer.fetch.queue.backoff.ms"], "5");
+        assert_eq!(effective["consumer.isolation.level"], "read_uncommitted");
+
+        let tuned = settings(&[("acks", "1"), ("linger.ms", "0"), ("fetch.queue.backoff.ms", "50")]).unwrap();
+        let effective = tuned.effective();
+        assert_eq!(tuned.acks, Acks::Leader);
+        assert_eq!(effective["producer.linger.ms"], "0");
+        assert_eq!(effective["consumer.fetch.queue.backoff.ms"], "50");
+        assert_eq!(settings(&[("request.required.acks", "0")]).unwrap().acks, Acks::None);
+    }
+
+    #[test]
+    fn unknown_unfit_and_reserved_keys_are_named() {
+        for (key, value, words) in
+            [("linger.mss", "5", "linger.mss"), ("acks", "many", "acks"), ("group.id", "mine", "brokerbench sets this")]
+        {
+            let error = settings(&[(key, value)]).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(words) && error.contains(key), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let effective = settings(&[("sasl.password", "hunter2"), ("ssl.key.password", "hunter2")]).unwrap().effective();
+        assert_eq!(effective["producer.sasl.password"], "***");
+        assert!(!format!("{effective:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,198 @@
+//! Kafka's consumer side: one member of one group, reading by the batch.
+//!
+//! Records come through the member's own queue ([`Inlet`]); its main queue carries rebalances and errors only and is
+//! polled at most every [`HOUSEKEEPING`]. Acknowledging = the offset of what *earlier* calls handed out is stored,
+//! and committed by librdkafka every `auto.commit.interval.ms`: a crash repeats messages, never skips one.
+
+use super::ffi::{Inlet, Reader};
+use super::journal::{Journal, Member};
+use super::settings::Settings;
+use super::{refused, timed_out};
+use crate::clock::Clock;
+use crate::driver::{DriverError, Incoming, Subscriber};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::time::Duration;
+
+/// How often the main queue is looked at and positions are stored while records flow, ns.
+const HOUSEKEEPING: u64 = 100_000_000;
+/// How long joining the group may take.
+const JOIN: Duration = Duration::from_secs(30);
+/// How long leaving it may take.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// Members that have joined, by driver: while a later one joins, the earlier ones must answer the rebalance.
+#[derive(Default)]
+pub struct Members(Mutex<Vec<Weak<Inlet<Member>>>>);
+
+impl Members {
+    fn add(&self, member: &Arc<Inlet<Member>>) {
+        let mut members = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        members.retain(|member| member.strong_count() > 0);
+        members.push(Arc::downgrade(member));
+    }
+
+    /// Serves the rebalances of every member. Any thread may: records do not come this way.
+    fn serve(&self) -> Result<(), DriverError> {
+        let members = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        members.iter().filter_map(Weak::upgrade).try_for_each(|member| serve(member.consumer()))
+    }
+}
+
+/// Serves what is on a main queue. Trouble with connections is the library's to mend and only noted.
+fn serve(consumer: &BaseConsumer<Member>) -> Result<(), DriverError> {
+    while let Some(event) = consumer.poll(Duration::ZERO) {
+        match event {
+            Ok(_) => return Err(refused("consume", "a record came outside of the member's own queue")),
+            Err(KafkaError::MessageConsumptionFatal(code)) => {
+                return Err(refused("consume", consumer.context().journal.explain(code)));
+            }
+            Err(error) => consumer.context().journal.add(&error.to_string()),
+        }
+    }
+    Ok(())
+}
+
+pub struct KafkaSubscriber {
+    reader: Reader<Member>,
+    /// Next offset of each partition, as far as earlier calls handed records out; -1 where none.
+    positions: Vec<i64>,
+    /// Whether `positions` holds something that is not stored yet.
+    moved: bool,
+    /// When the main queue is due again.
+    due_ns: u64,
+    topic: String,
+    clock: Clock,
+}
+
+impl KafkaSubscriber {
+    /// Joins `group` and returns when the group has given it its share of the topic, which may be nothing when there
+    /// are more members than partitions.
+    pub fn join(
+        settings: &Settings,
+        topic: &str,
+        group: &str,
+        batch: u32,
+        members: &Members,
+        journal: &Journal,
+        clock: Clock,
+    ) -> Result<Self, DriverError> {
+        let context = Member { journal: journal.clone(), ..Member::default() };
+        let consumer: BaseConsumer<Member> =
+            settings.member(group).create_with_context(context).map_err(|error| refused("make a consumer", error))?;
+        let inlet = Inlet::new(Arc::new(consumer)).ok_or_else(|| refused("make a consumer", "no queue"))?;
+        let inlet = Arc::new(inlet);
+        let consumer = inlet.consumer();
+        consumer.context().inlet.get_or_init(|| Arc::downgrade(&inlet));
+        consumer.subscribe(&[topic]).map_err(|error| refused("subscribe", error))?;
+        members.add(&inlet);
+
+        let deadline_ns = clock.now_ns() + JOIN.as_nanos() as u64;
+        while !consumer.context().assigned.load(Ordering::Acquire) {
+            if clock.now_ns() > deadline_ns {
+                return Err(timed_out(&journal.explain(format!("joining group {group}")), JOIN));
+            }
+            members.serve()?;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let reader = Reader::new(inlet, batch.max(1) as usize);
+        Ok(Self { reader, positions: Vec::new(), moved: false, due_ns: 0, topic: topic.to_owned(), clock })
+    }
+
+    /// Serves the main queue and stores what has been processed.
+    fn keep_house(&mut self) -> Result<(), DriverError> {
+        self.store();
+        let consumer = self.reader.inlet().consumer();
+        serve(consumer)?;
+        if consumer.context().revoked.swap(false, Ordering::Relaxed) {
+            self.positions.fill(-1);
+        }
+        self.due_ns = self.clock.now_ns() + HOUSEKEEPING;
+        Ok(())
+    }
+
+    fn store(&mut self) {
+        if !std::mem::take(&mut self.moved) {
+            return;
+        }
+        let mut offsets = TopicPartitionList::new();
+        for (partition, next) in self.positions.iter().enumerate().filter(|(_, next)| **next >= 0) {
+            // Fails only for offsets that cannot be represented, which a broker does not give out.
+            let _ = offsets.add_partition_offset(&self.topic, partition as i32, Offset::Offset(*next));
+        }
+        let consumer = self.reader.inlet().consumer();
+        if let Err(error) = consumer.store_offsets(&offsets) {
+            // A partition just taken away: its new owner reads on from the last commit.
+            consumer.context().journal.add(&error.to_string());
+        }
+    }
+}
+
+impl Subscriber for KafkaSubscriber {
+    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        let taken = loop {
+            let now_ns = self.clock.now_ns();
+            if now_ns >= self.due_ns {
+                self.keep_house()?;
+            }
+            let left_ns = until_ns.saturating_sub(now_ns);
+            // Up to the next whole millisecond, which is the library's unit; never past the next housekeeping.
+            let wait_ms = left_ns.min(HOUSEKEEPING).div_ceil(1_000_000) as i32;
+            let taken = self.reader.take(wait_ms);
+            if taken > 0 || left_ns <= HOUSEKEEPING {
+                break taken;
+            }
+        };
+        if taken == 0 {
+            return Ok(());
+        }
+        // All of a batch is in our hands at this moment, before any of it is decoded.
+        let received_ns = self.clock.now_ns();
+        let Self { reader, positions, .. } = self;
+        let mut error = None;
+        reader.each(|record| match record.error {
+            None => {
+                let partition = record.partition as usize;
+                if partition >= positions.len() {
+                    positions.resize(partition + 1, -1);
+                }
+                positions[partition] = record.offset + 1;
+                sink(Incoming { payload: record.payload, received_ns });
+            }
+            Some(code) => error = Some(code),
+        });
+        self.moved = true;
+        match error {
+            None => Ok(()),
+            Some(code) => Err(refused("consume", self.reader.inlet().consumer().context().journal.explain(code))),
+        }
+    }
+
+    fn close(&mut self) -> Result<(), DriverError> {
+        self.store();
+        let inlet = Arc::clone(self.reader.inlet());
+        // The commit waits for the coordinator, who may be gone: it gets a thread of its own and a deadline.
+        let (done, end) = mpsc::channel();
+        let leave = move || {
+            let consumer = inlet.consumer();
+            let committed = match consumer.commit_consumer_state(CommitMode::Sync) {
+                Err(KafkaError::ConsumerCommit(rdkafka::error::RDKafkaErrorCode::NoOffset)) => Ok(()),
+                other => other,
+            };
+            consumer.unsubscribe();
+            let _ = done.send(committed);
+        };
+        std::thread::Builder::new()
+            .name("kafka-leave".into())
+            .spawn(leave)
+            .map_err(|error| refused("leave the group", error))?;
+        match end.recv_timeout(LEAVE) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(refused("commit", error)),
+            Err(_) => Err(timed_out("commit", LEAVE)),
+        }
+    }
+}

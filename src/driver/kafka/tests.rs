@@ -1,0 +1,219 @@
+//! The driver against librdkafka's mock cluster: real clients, real TCP, no broker.
+
+use super::*;
+use crate::clock::Clock;
+use crate::driver::{Completion, Incoming, Submitted};
+use crate::scenario::{Arrivals, Codec, Guarantee, Load, Message, Model, PayloadKind, SystemConfig};
+use crate::units::{Bytes, Span};
+
+/// A closed loop of small messages over two partitions.
+pub fn cell() -> Cell {
+    let mut config = SystemConfig::defaults(System::Kafka);
+    config.topic.partitions = 2;
+    Cell {
+        label: "kafka".into(),
+        config,
+        point: "base".into(),
+        load: Load {
+            model: Model::Closed,
+            rate: None,
+            arrivals: Arrivals::Constant,
+            warm_up: Span(0),
+            warm_up_limit: Span(0),
+            duration: Span::from_secs(1),
+            messages: Some(10_000),
+            producers: 1,
+            subscriptions: 1,
+            consumers: 1,
+            connections: 1,
+            in_flight: 1024,
+            batch: 1000,
+            backlog: Bytes(1 << 26),
+            drain: Span::from_secs(5),
+            audit: true,
+        },
+        message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
+        guarantee: Guarantee::None,
+        primary: "goodput".into(),
+        seed: 1,
+    }
+}
+
+struct Bench {
+    _reflector: Box<dyn Reflector>,
+    driver: Box<dyn Driver>,
+    clock: Clock,
+}
+
+fn bench(name: &str, cell: &Cell) -> Bench {
+    let reflector = reflector().unwrap();
+    let clock = Clock::start();
+    let target = Target { addresses: reflector.addresses(), name: name.into(), clock };
+    let driver = open(cell, target).unwrap();
+    driver.prepare().unwrap();
+    Bench { _reflector: reflector, driver, clock }
+}
+
+fn after(clock: Clock, seconds: u64) -> u64 {
+    clock.now_ns() + seconds * 1_000_000_000
+}
+
+/// Publishes `count` numbered messages, spread over streams and connections, and waits for their ends.
+fn publish(bench: &Bench, cell: &Cell, count: u64) -> Vec<Completion> {
+    let mut publisher = bench.driver.publisher(0).unwrap();
+    let (mut all, mut some) = (Vec::new(), Vec::new());
+    let deadline = after(bench.clock, 20);
+    let mut sent = 0;
+    while (all.len() as u64) < count && bench.clock.now_ns() < deadline {
+        while sent < count && sent - (all.len() as u64) < u64::from(cell.load.in_flight) {
+            let message = Outgoing {
+                slot: (sent % u64::from(cell.load.in_flight)) as u32,
+                connection: (sent % u64::from(cell.load.connections)) as u16,
+                stream: (sent % u64::from(cell.config.streams())) as u16,
+                payload: &sent.to_be_bytes(),
+            };
+            match publisher.submit(message).unwrap() {
+                Submitted::Taken => sent += 1,
+                Submitted::Full => break,
+            }
+        }
+        publisher.flush().unwrap();
+        publisher.wait(deadline, &mut some).unwrap();
+        all.append(&mut some);
+    }
+    assert!(publisher.failures().is_empty(), "{:?}", publisher.failures());
+    all
+}
+
+fn receive(bench: &Bench, subscriber: &mut Box<dyn Subscriber>, count: usize) -> Vec<u64> {
+    let deadline = after(bench.clock, 20);
+    let mut numbers = Vec::new();
+    while numbers.len() < count && bench.clock.now_ns() < deadline {
+        let mut sink = |message: Incoming<'_>| {
+            assert!(message.received_ns <= bench.clock.now_ns());
+            numbers.push(u64::from_be_bytes(message.payload.try_into().unwrap()));
+        };
+        subscriber.receive(bench.clock.now_ns() + 50_000_000, &mut sink).unwrap();
+    }
+    numbers
+}
+
+/// Every number once, and in order within each of `lanes` lanes.
+fn whole_and_in_order(numbers: &[u64], count: u64, lanes: u64) {
+    for lane in 0..lanes {
+        let of_lane: Vec<u64> = numbers.iter().copied().filter(|number| number % lanes == lane).collect();
+        let expected: Vec<u64> = (0..count).filter(|number| number % lanes == lane).collect();
+        assert_eq!(of_lane, expected, "lane {lane}");
+    }
+    assert_eq!(numbers.len() as u64, count);
+}
+
+#[test]
+fn everything_published_is_acked_delivered_to_each_subscription_and_audited() {
+    let mut cell = cell();
+    cell.load.subscriptions = 2;
+    let bench = bench("t-whole", &cell);
+    let mut subscribers: Vec<_> = (0..2).map(|s| bench.driver.subscriber(s, 0).unwrap()).collect();
+
+    let completions = publish(&bench, &cell, 10_000);
+    assert_eq!(completions.len(), 10_000);
+    assert!(completions.iter().all(|c| c.outcome == Outcome::Acked && c.at_ns > 0));
+
+    for subscriber in &mut subscribers {
+        whole_and_in_order(&receive(&bench, subscriber, 10_000), 10_000, 2);
+        subscriber.close().unwrap();
+    }
+    let mut audited = Vec::new();
+    let mut sink = |payload: &[u8]| audited.push(u64::from_be_bytes(payload.try_into().unwrap()));
+    let audit = bench.driver.audit(after(bench.clock, 20), &mut sink).unwrap();
+    assert_eq!(audit, Audit::Retains { trimmed: false });
+    whole_and_in_order(&audited, 10_000, 2);
+}
+
+#[test]
+fn connections_are_spread_and_no_slot_is_lost() {
+    let mut cell = cell();
+    cell.load.connections = 3;
+    let bench = bench("t-connections", &cell);
+    let mut slots: Vec<u32> = publish(&bench, &cell, 1024).iter().map(|completion| completion.slot).collect();
+    slots.sort_unstable();
+    assert_eq!(slots, (0..1024).collect::<Vec<_>>());
+}
+
+/// More consumers than partitions, joined one after the other on one thread: none may hang, all share the work.
+#[test]
+fn consumers_of_one_subscription_share_it() {
+    let mut cell = cell();
+    cell.load.consumers = 3;
+    // The mock cluster makes a joining member wait for the others by the session time-out, not for their answer.
+    cell.config.client.insert("session.timeout.ms".into(), "2000".into());
+    cell.config.client.insert("heartbeat.interval.ms".into(), "200".into());
+    let bench = bench("t-share", &cell);
+    let mut consumers: Vec<_> = (0..3).map(|c| bench.driver.subscriber(0, c).unwrap()).collect();
+    publish(&bench, &cell, 2000);
+    let deadline = after(bench.clock, 20);
+    let mut shares = [0; 3];
+    while shares.iter().sum::<usize>() < 2000 && bench.clock.now_ns() < deadline {
+        for (consumer, share) in consumers.iter_mut().zip(&mut shares) {
+            consumer.receive(bench.clock.now_ns() + 10_000_000, &mut |_| *share += 1).unwrap();
+        }
+    }
+    shares.sort_unstable();
+    assert_eq!(shares, [0, 1000, 1000]);
+}
+
+#[test]
+fn waiting_ends_in_time_and_a_single_ack_ends_it_early() {
+    let mut cell = cell();
+    cell.config.client.insert("linger.ms".into(), "0".into());
+    let bench = bench("t-wait", &cell);
+    let mut publisher = bench.driver.publisher(0).unwrap();
+    let mut completions = Vec::new();
+
+    let until = bench.clock.now_ns() + 20_000_000;
+    publisher.wait(until, &mut completions).unwrap();
+    assert!(completions.is_empty() && bench.clock.now_ns() >= until);
+
+    publisher.submit(Outgoing { slot: 7, connection: 0, stream: 0, payload: b"one" }).unwrap();
+    publisher.wait(after(bench.clock, 20), &mut completions).unwrap();
+    let now = bench.clock.now_ns();
+    assert_eq!(completions.len(), 1);
+    assert_eq!((completions[0].slot, completions[0].outcome), (7, Outcome::Acked));
+    assert!(now - completions[0].at_ns < 1_000_000_000 && completions[0].at_ns <= now);
+}
+
+#[test]
+fn a_message_above_the_limit_fails_and_says_why() {
+    let mut cell = cell();
+    cell.config.client.insert("message.max.bytes".into(), "1000".into());
+    let bench = bench("t-limit", &cell);
+    let mut publisher = bench.driver.publisher(0).unwrap();
+    let mut completions = Vec::new();
+    publisher.submit(Outgoing { slot: 3, connection: 0, stream: 1, payload: &[0; 2000] }).unwrap();
+    publisher.wait(after(bench.clock, 20), &mut completions).unwrap();
+    assert_eq!((completions[0].slot, completions[0].outcome), (3, Outcome::Failed));
+    assert_eq!(publisher.failures(), [("MessageSizeTooLarge".to_owned(), 1)].into());
+}
+
+#[test]
+fn nobody_listening_is_an_error_in_time() {
+    let mut cell = cell();
+    cell.config.client.insert("socket.connection.setup.timeout.ms".into(), "1000".into());
+    let driver = |address: &str| {
+        let target = Target { addresses: vec![address.into()], name: "t-nobody".into(), clock: Clock::start() };
+        open(&cell, target).unwrap()
+    };
+    let error = driver("127.0.0.1:1").clean_up().unwrap_err().to_string();
+    assert!(error.contains("127.0.0.1:1"), "{error}");
+}
+
+#[test]
+fn the_description_names_client_and_settings() {
+    let cell = cell();
+    let bench = bench("t-describe", &cell);
+    let description = bench.driver.describe().unwrap();
+    assert!(description.client_version.starts_with("librdkafka 2."), "{}", description.client_version);
+    assert_eq!(description.broker_version, MOCK);
+    assert_eq!(description.client_config["producer.batch.num.messages"], "1000");
+    assert!(bench.driver.acknowledges());
+}
