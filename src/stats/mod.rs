@@ -1,1 +1,3 @@
 //! What a finished measurement allows to conclude.
+
+pub mod compare;
