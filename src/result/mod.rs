@@ -1,11 +1,26 @@
 //! What a run leaves on disk: types of every file, and how they are written and read.
 
+mod comparison;
+mod error;
+pub mod files;
+mod folder;
+pub mod hlog;
 mod manifest;
+mod names;
 mod raw;
+mod summarize;
 mod summary;
+#[cfg(test)]
+pub(crate) mod synthetic;
+pub mod words;
 
+pub use comparison::{BlockValue, Claim, ComparedCell, Comparison, Kind, RunInfo};
+pub use error::ResultError;
+pub use folder::{RunFolder, StoredCell};
 pub use manifest::{ColdStart, Host, Manifest, Origin, ScenarioInfo};
+pub use names::{compare_points, slug};
 pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Gate, Interval, Metric, WindowRow};
+pub use summarize::{quantiles, summarize};
 pub use summary::{
     CellSummary, Counts, Fault, Judged, Latencies, Outcome, Quantiles, Rates, Resources, SCHEMA, Status, Summary,
     Survives,

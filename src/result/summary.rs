@@ -50,11 +50,16 @@ pub struct CellSummary {
     pub valid: bool,
     pub invalid_because: Vec<String>,
     pub outcome: Outcome,
+    /// Why the outcome is not `ok`, in words.
+    pub outcome_because: Vec<String>,
     pub survives: Survives,
     /// Whether the scenario's guarantee held; `null` for `guarantee: none`.
     pub judged: Option<Judged>,
     pub counts: Counts,
     pub latency: Latencies,
+    /// What the path costs without a broker: metric name → quantile name (`p50`, …) → ns. A quantile carries a verdict
+    /// only where this is at most a quarter of it.
+    pub floor: BTreeMap<String, BTreeMap<String, u64>>,
     pub rates: Rates,
     pub resources: Resources,
     pub faults: Vec<Fault>,

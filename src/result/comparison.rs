@@ -1,0 +1,154 @@
+//! `comparison.json`: the second public interface. The table of claims, with every input of every verdict, so that the
+//! verdicts can be computed again from this file alone.
+
+use super::summary::{Outcome, Status, Survives};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The comparison table of one profile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Comparison {
+    pub schema: u32,
+    /// `quick`, `standard` or `full`.
+    pub profile: String,
+    /// The runs that the cells come from.
+    pub runs: Vec<RunInfo>,
+    /// The eight claims, in the order of the table.
+    pub claims: Vec<Claim>,
+    /// What each system is recommended for, judged likewise.
+    pub uses: Vec<Claim>,
+}
+
+/// Where numbers come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunInfo {
+    /// Name of the run folder.
+    pub run: String,
+    pub scenario: String,
+    /// The claim that the run serves.
+    pub claim: Option<String>,
+    pub environment: String,
+    pub network_path: String,
+    pub status: Status,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// Blocks fixed beforehand.
+    pub blocks: u32,
+    /// Why a verdict across survival classes is allowed, in the scenario's words.
+    pub cross_class: Option<String>,
+    /// Broker and client versions per label.
+    pub versions: BTreeMap<String, String>,
+    /// Processor, cores and kernel.
+    pub host: String,
+    pub selfcheck: String,
+    pub warnings: Vec<String>,
+}
+
+/// One row of the table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Claim {
+    pub id: String,
+    /// What is claimed of Kafka and of Redis, in our words.
+    pub kafka_claim: String,
+    pub redis_claim: String,
+    /// `holds`, `holds only for …`, `does not hold`, `inconclusive (…)` or `not measured`.
+    pub verdict: String,
+    /// How the verdict follows from the cells.
+    pub because: String,
+    /// The rule that the verdict was computed by.
+    pub rule: String,
+    pub cells: Vec<ComparedCell>,
+}
+
+/// One figure of a row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ComparedCell {
+    pub label: String,
+    pub system: String,
+    /// What distinguishes this label from the system's defaults; `null` at defaults.
+    pub variant: Option<String>,
+    /// The matrix point, such as `load.rate=1k/s`.
+    pub cell: String,
+    /// Such as `goodput`, `end_to_end.p99` or `ratio(goodput, kafka, redis-streams)`.
+    pub metric: String,
+    pub kind: Kind,
+    /// Geometric mean over the blocks that count; `null` when none does.
+    pub value: Option<f64>,
+    /// Such as `msg/s`, `ns` or `×`.
+    pub unit: String,
+    /// 95 % interval over the blocks; `null` below 3 blocks.
+    pub interval: Option<[f64; 2]>,
+    /// Messages behind the value, over all blocks that count.
+    pub n: u64,
+    /// Blocks that count.
+    pub blocks: u32,
+    /// Survival class, what was left out and why, or why there is no value.
+    pub text: String,
+    /// Name of the run folder.
+    pub run: Option<String>,
+    /// What an acknowledged message survives; `null` for ratios and unmeasured cells.
+    pub survives: Option<Survives>,
+    /// The value of each block: the input of every verdict. Empty for ratios and unmeasured cells.
+    pub per_block: Vec<BlockValue>,
+}
+
+/// One block of a cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BlockValue {
+    pub block: u32,
+    /// `null` when the block has none that may be shown: spoilt by the harness, or a latency under overload.
+    pub value: Option<f64>,
+    /// What the path costs without a broker, in the same unit; `null` where it was not measured.
+    pub floor: Option<f64>,
+    /// Messages behind the value.
+    pub n: u64,
+    pub valid: bool,
+    pub outcome: Outcome,
+    /// Why the block is invalid or its outcome not `ok`; empty otherwise.
+    pub because: String,
+}
+
+/// Where a figure comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    Measured,
+    Documented,
+    /// The system cannot do it; the text says why.
+    Cannot,
+    NotMeasured,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The schemas are the documented interface: a changed field shows here.
+    #[test]
+    fn schemas_of_both_interfaces() {
+        let fields = |schema: schemars::Schema, path: &[&str]| {
+            let mut value = serde_json::to_value(&schema).unwrap();
+            for key in path {
+                value = value[*key].take();
+            }
+            value["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ")
+        };
+        let comparison = || schemars::schema_for!(Comparison);
+        let summary = || schemars::schema_for!(super::super::Summary);
+        insta::assert_snapshot!(
+            [
+                fields(summary(), &[]),
+                fields(summary(), &["$defs", "CellSummary"]),
+                fields(summary(), &["$defs", "Counts"]),
+                fields(summary(), &["$defs", "Quantiles"]),
+                fields(summary(), &["$defs", "Rates"]),
+                fields(comparison(), &[]),
+                fields(comparison(), &["$defs", "RunInfo"]),
+                fields(comparison(), &["$defs", "Claim"]),
+                fields(comparison(), &["$defs", "ComparedCell"]),
+            ]
+            .join("\n")
+        );
+    }
+}

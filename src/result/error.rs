@@ -1,0 +1,52 @@
+//! Why results cannot be written or read. Every message names the path, the cause and a remedy. Exit code 4.
+
+use super::summary::SCHEMA;
+use std::io;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ResultError {
+    #[error("{}: cannot {action}: {cause}{}", path.display(), remedy(cause))]
+    Io { path: PathBuf, action: &'static str, cause: io::Error },
+    /// The file is there, but it is not what it should be.
+    #[error("{}: {cause}; the file is damaged or not one of brokerbench's", path.display())]
+    Corrupt { path: PathBuf, cause: String },
+    #[error("{}: written in schema {found}, this brokerbench reads up to {SCHEMA}; use a newer brokerbench", path.display())]
+    NewerSchema { path: PathBuf, found: u64 },
+    #[error("{}: no run found here; run a scenario first, or name the folder with --results", path.display())]
+    NoRun { path: PathBuf },
+    #[error(
+        "label `{label}` cannot name a folder: use 1 to 64 of a-z, 0-9, `-`, `_` and `.`, beginning with a letter or digit"
+    )]
+    Label { label: String },
+    #[error("drawing {what} failed: {cause}")]
+    Draw { what: String, cause: String },
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What the user can do about an input or output error, as the end of a sentence.
+fn remedy(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; make the folder writable or choose another with --results"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space or choose another folder with --results"
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "; something else is in the way: choose another folder with --results"
+        }
+        _ => "",
+    }
+}
+
+impl ResultError {
+    pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |cause| Self::Io { path: path.to_owned(), action, cause }
+    }
+
+    pub(super) fn corrupt(path: &Path, cause: impl std::fmt::Display) -> Self {
+        Self::Corrupt { path: path.to_owned(), cause: cause.to_string() }
+    }
+}

@@ -1,0 +1,223 @@
+//! The run folder: `results/runs/<utc-time>-<scenario>-<id>/`, the only place where a run lives on disk.
+//!
+//! ```text
+//! manifest.json · summary.json · report.html · charts/*.svg
+//! cells/<label>/<cell>/block-N/ latency.hlog · windows.csv · events.ndjson · broker.log · accounting.json
+//! ```
+//! `accounting.json` is written last: a cell without it does not exist. Nothing here computes a number.
+
+use super::error::ResultError;
+use super::manifest::Manifest;
+use super::raw::{CellOutput, CellRecord, Event, Metric, WindowRow};
+use super::summary::Summary;
+use super::{files, hlog, names};
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The files of a cell by kind, as `summary.json` lists them.
+const FILES: [(&str, &str); 5] = [
+    ("accounting", "accounting.json"),
+    ("broker_log", "broker.log"),
+    ("events", "events.ndjson"),
+    ("latency", "latency.hlog"),
+    ("windows", "windows.csv"),
+];
+
+/// One run on disk.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    name: String,
+    /// Wall-clock time of the run's epoch: base of the time stamps in `latency.hlog`.
+    epoch: jiff::Timestamp,
+}
+
+/// One cell on disk.
+#[derive(Clone, Debug)]
+pub struct StoredCell {
+    pub record: CellRecord,
+    /// Paths relative to the run folder, by kind.
+    pub files: BTreeMap<String, String>,
+    dir: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes a new, empty run folder under `results_dir`.
+    pub fn create(results_dir: &Path, scenario: &str) -> Result<Self, ResultError> {
+        let epoch = jiff::Timestamp::now();
+        // Milliseconds, so that names sort in the order of creation.
+        let time = epoch.strftime("%Y-%m-%dT%H%M%S.%3fZ");
+        let id = ulid::Ulid::generate().to_string().to_ascii_lowercase();
+        let name = format!("{time}-{}-{}", names::slug(scenario), &id[id.len() - 6..]);
+        let path = results_dir.join("runs").join(&name);
+        fs::create_dir_all(&path).map_err(ResultError::io(&path, "create the folder"))?;
+        Ok(Self { path, name, epoch })
+    }
+
+    /// Opens the run folder at `path`; its manifest must be readable.
+    pub fn open(path: &Path) -> Result<Self, ResultError> {
+        let missing = || ResultError::NoRun { path: path.to_owned() };
+        if !path.join("manifest.json").is_file() {
+            return Err(missing());
+        }
+        let manifest: Manifest = files::read_json(&path.join("manifest.json"))?;
+        let epoch = manifest
+            .started_at
+            .parse()
+            .map_err(|error| ResultError::corrupt(&path.join("manifest.json"), format!("started_at: {error}")))?;
+        Ok(Self { path: path.to_owned(), name: manifest.run, epoch })
+    }
+
+    /// The newest run under `results_dir` that has a manifest.
+    pub fn latest(results_dir: &Path) -> Result<Self, ResultError> {
+        let runs = results_dir.join("runs");
+        let missing = || ResultError::NoRun { path: runs.clone() };
+        let entries = match fs::read_dir(&runs) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing()),
+            Err(error) => return Err(ResultError::io(&runs, "read the folder")(error)),
+        };
+        let newest = entries
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| path.join("manifest.json").is_file())
+            .max();
+        Self::open(&newest.ok_or_else(missing)?)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn epoch(&self) -> jiff::Timestamp {
+        self.epoch
+    }
+
+    /// Writes a derived file, such as `charts/spectrum.svg`.
+    pub fn write(&self, relative: &str, content: &[u8]) -> Result<(), ResultError> {
+        files::write_atomic(&self.path.join(relative), content)
+    }
+
+    pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), ResultError> {
+        files::write_json(&self.path.join("manifest.json"), manifest)
+    }
+
+    pub fn read_manifest(&self) -> Result<Manifest, ResultError> {
+        files::read_json(&self.path.join("manifest.json"))
+    }
+
+    pub fn write_summary(&self, summary: &Summary) -> Result<(), ResultError> {
+        files::write_json(&self.path.join("summary.json"), summary)
+    }
+
+    pub fn read_summary(&self) -> Result<Summary, ResultError> {
+        files::read_json(&self.path.join("summary.json"))
+    }
+
+    /// Writes the raw files of one cell and returns their paths, relative to the run folder, by kind.
+    pub fn write_cell(&self, output: &CellOutput) -> Result<BTreeMap<String, String>, ResultError> {
+        let record = &output.record;
+        names::check_label(&record.label)?;
+        let relative = format!("cells/{}/{}/block-{}", record.label, names::path_safe(&record.cell), record.block);
+        let dir = self.path.join(&relative);
+        let hlog_path = dir.join("latency.hlog");
+        files::write_atomic(&hlog_path, &hlog::encode(&output.intervals, self.epoch, &hlog_path)?)?;
+        files::write_atomic(&dir.join("windows.csv"), &windows_csv(&output.windows, &dir.join("windows.csv"))?)?;
+        let mut events = Vec::new();
+        for event in &output.events {
+            let line = serde_json::to_vec(event).map_err(|error| ResultError::corrupt(&dir, error))?;
+            events.extend(line);
+            events.push(b'\n');
+        }
+        files::write_atomic(&dir.join("events.ndjson"), &events)?;
+        files::write_atomic(&dir.join("broker.log"), output.broker_log.as_bytes())?;
+        files::write_json(&dir.join("accounting.json"), record)?;
+        Ok(file_map(&relative))
+    }
+
+    /// Every finished cell: in the order of the manifest's labels, then by matrix point, then by block.
+    pub fn read_cells(&self, manifest: &Manifest) -> Result<Vec<StoredCell>, ResultError> {
+        let mut cells = Vec::new();
+        for label in subfolders(&self.path.join("cells"))? {
+            for point in subfolders(&label)? {
+                for dir in subfolders(&point)? {
+                    if dir.join("accounting.json").is_file() {
+                        let record: CellRecord = files::read_json(&dir.join("accounting.json"))?;
+                        let relative = dir.strip_prefix(&self.path).unwrap_or(&dir).to_string_lossy().into_owned();
+                        cells.push(StoredCell { record, files: file_map(&relative), dir });
+                    }
+                }
+            }
+        }
+        let place = |label: &str| manifest.scenario.systems.iter().position(|(name, _)| name == label);
+        cells.sort_by(|a, b| {
+            let (a, b) = (&a.record, &b.record);
+            // A label that the manifest does not know (`None`) sorts behind those that it knows.
+            let known = |label| place(label).unwrap_or(usize::MAX);
+            (known(&a.label), &a.label)
+                .cmp(&(known(&b.label), &b.label))
+                .then_with(|| names::compare_points(&a.cell, &b.cell))
+                .then(a.block.cmp(&b.block))
+        });
+        Ok(cells)
+    }
+}
+
+impl StoredCell {
+    pub fn windows(&self) -> Result<Vec<WindowRow>, ResultError> {
+        let path = self.dir.join("windows.csv");
+        let text = files::read(&path)?;
+        csv::Reader::from_reader(text.as_slice())
+            .deserialize()
+            .collect::<Result<_, _>>()
+            .map_err(|error| ResultError::corrupt(&path, error))
+    }
+
+    pub fn events(&self) -> Result<Vec<Event>, ResultError> {
+        let path = self.dir.join("events.ndjson");
+        let text = files::read(&path)?;
+        let lines = text.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
+        lines
+            .map(|(at, line)| {
+                serde_json::from_slice(line)
+                    .map_err(|error| ResultError::corrupt(&path, format!("line {}: {error}", at + 1)))
+            })
+            .collect()
+    }
+
+    /// Histograms of the measured window, merged per metric.
+    pub fn histograms(&self) -> Result<BTreeMap<Metric, Histogram<u64>>, ResultError> {
+        let path = self.dir.join("latency.hlog");
+        hlog::merged(&files::read(&path)?, &path)
+    }
+}
+
+fn file_map(relative: &str) -> BTreeMap<String, String> {
+    FILES.iter().map(|(kind, file)| ((*kind).to_owned(), format!("{relative}/{file}"))).collect()
+}
+
+fn windows_csv(rows: &[WindowRow], path: &Path) -> Result<Vec<u8>, ResultError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row).map_err(|error| ResultError::corrupt(path, error))?;
+    }
+    writer.into_inner().map_err(|error| ResultError::corrupt(path, error))
+}
+
+/// Folders inside `dir`, sorted; none when `dir` is not there.
+fn subfolders(dir: &Path) -> Result<Vec<PathBuf>, ResultError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(ResultError::io(dir, "read the folder")(error)),
+    };
+    let mut found: Vec<PathBuf> =
+        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.is_dir()).collect();
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,293 @@
+//! From the raw files of a run to its summary: a pure function of the run folder, the same whenever it is called.
+//!
+//! Histograms of one cell are merged, never averaged; nothing is estimated; what was not measured is `None`.
+
+use super::error::ResultError;
+use super::folder::{RunFolder, StoredCell};
+use super::raw::{Blame, CellRecord, Metric};
+use super::summary::{CellSummary, Judged, Latencies, Quantiles, Rates, SCHEMA, Summary};
+use crate::scenario::System;
+use hdrhistogram::Histogram;
+
+/// A quantile is printed with at least this many samples beyond it.
+const BEYOND: u64 = 10;
+
+/// Computes `summary.json` from the manifest and the raw files of every finished cell.
+pub fn summarize(folder: &RunFolder) -> Result<Summary, ResultError> {
+    let manifest = folder.read_manifest()?;
+    let cells = folder.read_cells(&manifest)?;
+    Ok(Summary {
+        schema: SCHEMA,
+        run: manifest.run.clone(),
+        status: manifest.status,
+        exit_code: manifest.exit_code,
+        scenario: manifest.scenario.name.clone(),
+        profile: manifest.profile.clone(),
+        environment: manifest.environment.clone(),
+        cells: cells
+            .into_iter()
+            .map(|cell| summarize_cell(cell, &manifest.scenario.guarantee))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, ResultError> {
+    let histograms = cell.histograms()?;
+    let record = cell.record;
+    let invalid_because = invalid_because(&record);
+    // In the closed model nothing is planned, so nothing can be late against a plan.
+    let latency = |metric: Metric| {
+        let planned = record.open_loop || metric == Metric::Service;
+        histograms.get(&metric).filter(|histogram| planned && !histogram.is_empty()).map(quantiles)
+    };
+    Ok(CellSummary {
+        valid: invalid_because.is_empty(),
+        judged: judge(&record, guarantee, invalid_because.is_empty()),
+        invalid_because,
+        latency: Latencies {
+            publish: latency(Metric::Publish).filter(|_| record.counts.acked.is_some()),
+            end_to_end: latency(Metric::EndToEnd),
+            service: latency(Metric::Service).filter(|_| record.counts.acked.is_some()),
+            schedule_lag: latency(Metric::ScheduleLag),
+        },
+        rates: rates(&record),
+        label: record.label,
+        system: record.system,
+        variant: record.variant,
+        nodes: record.nodes,
+        cell: record.cell,
+        block: record.block,
+        outcome: record.outcome,
+        outcome_because: record.outcome_because,
+        survives: record.survives,
+        counts: record.counts,
+        floor: record.floor,
+        resources: record.resources,
+        faults: Vec::new(),
+        files: cell.files,
+    })
+}
+
+/// Quantiles of one merged histogram; `None` with fewer than 10 samples beyond.
+pub fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
+    let count = histogram.len();
+    // The share beyond as a fraction of 10,000, so that the limit is exact.
+    let at = |quantile: f64, beyond: u64| {
+        (u128::from(count) * u128::from(beyond) >= u128::from(BEYOND) * 10_000)
+            .then(|| histogram.value_at_quantile(quantile))
+    };
+    Quantiles {
+        count,
+        p50_ns: at(0.5, 5_000),
+        p90_ns: at(0.9, 1_000),
+        p99_ns: at(0.99, 100),
+        p99_9_ns: at(0.999, 10),
+        p99_99_ns: at(0.9999, 1),
+        max_ns: (count > 0).then(|| histogram.max()),
+    }
+}
+
+/// Why the harness, not the broker, spoilt the cell; empty for a valid one.
+fn invalid_because(record: &CellRecord) -> Vec<String> {
+    let mut reasons: Vec<String> = record
+        .gates
+        .iter()
+        .filter(|gate| !gate.held && gate.blames == Blame::Harness)
+        .map(|gate| format!("{}: {} (limit {})", gate.name, gate.found, gate.limit))
+        .collect();
+    if record.interrupted {
+        reasons.push("interrupted before its window ended".to_owned());
+    }
+    if let Some(error) = &record.error {
+        reasons.push(format!("ended early: {error}"));
+    }
+    if window_seconds(record).is_none() && reasons.is_empty() {
+        reasons.push("the measured window never began or has no length".to_owned());
+    }
+    reasons
+}
+
+fn window_seconds(record: &CellRecord) -> Option<f64> {
+    let length = record.window_end_ns?.checked_sub(record.window_start_ns?)?;
+    (length > 0).then_some(length as f64 / 1e9)
+}
+
+fn rates(record: &CellRecord) -> Rates {
+    let Some(seconds) = window_seconds(record) else { return Rates::default() };
+    let per_s = |count: u64| count as f64 / seconds;
+    // A message is good once every subscription has it: the pairs consumed, divided by the subscriptions.
+    let consumed_by_all = record.window_consumed as f64 / f64::from(record.subscriptions.max(1));
+    let goodput = (record.window_acked as f64).min(consumed_by_all) / seconds;
+    Rates {
+        offered_per_s: record.window_planned.filter(|_| record.open_loop).map(per_s),
+        sent_per_s: Some(per_s(record.window_sent)),
+        acked_per_s: record.counts.acked.map(|_| per_s(record.window_acked)),
+        consumed_per_s: Some(per_s(record.window_consumed)),
+        goodput_per_s: Some(goodput),
+        goodput_bytes_per_s: Some(goodput * record.message_bytes as f64),
+    }
+}
+
+/// Whether the scenario's guarantee held. It only judges: `cannot` where the system promises no such thing.
+fn judge(record: &CellRecord, guarantee: &str, valid: bool) -> Option<Judged> {
+    let counts = &record.counts;
+    let promises = counts.acked.is_some() && record.survives.process_kill;
+    let keeps_a_log = matches!(System::from_name(&record.system), Some(System::Kafka | System::RedisStreams));
+    let (possible, violations) = match guarantee {
+        "at-most-once" => (true, counts.duplicate),
+        "at-least-once" => (promises, counts.lost),
+        "exactly-once-in-log" => (
+            promises && keeps_a_log,
+            counts.lost.zip(counts.duplicate).map(|(lost, duplicate)| lost.saturating_add(duplicate)),
+        ),
+        _ => return None,
+    };
+    Some(match violations {
+        _ if !possible => Judged::Cannot,
+        _ if !valid => Judged::Inconclusive,
+        Some(0) => Judged::Pass,
+        Some(_) => Judged::Fail,
+        None => Judged::Inconclusive,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::synthetic::{self, cell, manifest};
+    use super::*;
+    use crate::result::{Gate, Outcome};
+
+    #[test]
+    fn a_quantile_needs_ten_samples_beyond_it() {
+        let mut histogram = Histogram::<u64>::new(3).unwrap();
+        for value in 1..=999 {
+            histogram.record(value).unwrap();
+        }
+        let few = quantiles(&histogram);
+        assert_eq!(
+            (few.count, few.p50_ns, few.p90_ns, few.p99_ns, few.max_ns),
+            (999, Some(500), Some(900), None, Some(999))
+        );
+        histogram.record(1_000).unwrap();
+        assert_eq!(quantiles(&histogram).p99_ns, Some(990));
+        assert_eq!(quantiles(&Histogram::<u64>::new(3).unwrap()), Quantiles::default());
+    }
+
+    #[test]
+    fn known_raw_files_give_known_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = synthetic::latency_run(dir.path());
+        let summary = summarize(&folder).unwrap();
+        let text = serde_json::to_string_pretty(&summary.cells[0]).unwrap();
+        insta::assert_snapshot!(text);
+        assert_eq!(
+            summary,
+            summarize(&RunFolder::open(folder.path()).unwrap()).unwrap(),
+            "a pure function of the files"
+        );
+        let order: Vec<String> =
+            summary.cells.iter().map(|cell| format!("{} {} {}", cell.label, cell.cell, cell.block)).collect();
+        assert_eq!(order[..3], ["kafka load.rate=1k/s 1", "kafka load.rate=1k/s 2", "kafka load.rate=1k/s 3"]);
+        assert_eq!(order[3], "kafka load.rate=10k/s 1", "points in order of quantity");
+        assert_eq!(summary.cells.last().unwrap().label, "redis-lists", "labels in the scenario's order");
+    }
+
+    #[test]
+    fn only_the_harness_makes_a_cell_invalid() {
+        let mut output = cell("kafka", "base", 1);
+        output.record.outcome = Outcome::Overloaded;
+        let gate =
+            |blames| Gate { name: "rate".into(), held: false, blames, found: "8k/s".into(), limit: "10k/s".into() };
+        output.record.gates = vec![gate(Blame::Broker)];
+        assert!(invalid_because(&output.record).is_empty());
+        output.record.gates.push(gate(Blame::Harness));
+        assert_eq!(invalid_because(&output.record), ["rate: 8k/s (limit 10k/s)"]);
+        output.record.gates.clear();
+        output.record.window_end_ns = None;
+        assert_eq!(invalid_because(&output.record).len(), 1);
+        assert_eq!(rates(&output.record), Rates::default());
+    }
+
+    #[test]
+    fn fan_out_counts_a_message_once_every_subscription_has_it() {
+        let mut record = cell("kafka", "base", 1).record;
+        record.subscriptions = 4;
+        record.window_acked = 10_000;
+        record.window_consumed = 36_000;
+        (record.window_start_ns, record.window_end_ns) = (Some(0), Some(10_000_000_000));
+        let rates = rates(&record);
+        assert_eq!(rates.consumed_per_s, Some(3_600.0));
+        assert_eq!(rates.goodput_per_s, Some(900.0));
+    }
+
+    #[test]
+    fn guarantees_judge_and_never_ask_for_what_cannot_be() {
+        let mut record = cell("kafka", "base", 1).record;
+        assert_eq!(judge(&record, "none", true), None);
+        assert_eq!(judge(&record, "at-least-once", true), Some(Judged::Pass));
+        assert_eq!(judge(&record, "at-least-once", false), Some(Judged::Inconclusive));
+        record.counts.lost = Some(1);
+        assert_eq!(judge(&record, "at-least-once", true), Some(Judged::Fail));
+        assert_eq!(judge(&record, "exactly-once-in-log", true), Some(Judged::Fail));
+        assert_eq!(judge(&record, "at-most-once", true), Some(Judged::Pass));
+        record.counts.lost = None;
+        assert_eq!(judge(&record, "at-least-once", true), Some(Judged::Inconclusive));
+        record.counts.acked = None;
+        assert_eq!(judge(&record, "at-least-once", true), Some(Judged::Cannot), "a reply that promises nothing");
+        let lists = cell("redis-lists", "base", 1).record;
+        assert_eq!(judge(&lists, "exactly-once-in-log", true), Some(Judged::Cannot), "a list is no log");
+    }
+
+    #[test]
+    fn damaged_and_missing_files_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = synthetic::latency_run(dir.path());
+        let summary = summarize(&folder).unwrap();
+        let file = |kind: &str| folder.path().join(&summary.cells[0].files[kind]);
+        for (kind, damage) in [("accounting", "{\"schema\": 1"), ("latency", "no log at all")] {
+            let sound = std::fs::read(file(kind)).unwrap();
+            std::fs::write(file(kind), damage).unwrap();
+            let error = summarize(&folder).unwrap_err().to_string();
+            assert!(error.contains(file(kind).to_str().unwrap()), "{error}");
+            std::fs::write(file(kind), sound).unwrap();
+        }
+        std::fs::remove_file(file("latency")).unwrap();
+        assert!(summarize(&folder).unwrap_err().to_string().contains("latency.hlog"));
+        std::fs::write(folder.path().join("manifest.json"), "{\"schema\": 7}").unwrap();
+        assert!(RunFolder::open(folder.path()).unwrap_err().to_string().contains("newer brokerbench"));
+    }
+
+    #[test]
+    fn the_newest_run_is_found_and_none_is_said_so() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(RunFolder::latest(dir.path()).unwrap_err().to_string().contains("no run found"));
+        let mut last = String::new();
+        for _ in 0..3 {
+            let folder = RunFolder::create(dir.path(), "Latency").unwrap();
+            folder.write_manifest(&manifest(&folder, "latency", 1)).unwrap();
+            last = folder.name().to_owned();
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        RunFolder::create(dir.path(), "without manifest").unwrap();
+        let latest = RunFolder::latest(dir.path()).unwrap();
+        assert_eq!(latest.name(), last);
+        assert!(last.contains("Z-latency-"), "{last}");
+    }
+
+    #[test]
+    fn windows_and_events_survive_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(dir.path(), "x").unwrap();
+        let output = cell("kafka", "load.rate=1k/s", 2);
+        folder.write_cell(&output).unwrap();
+        let manifest = manifest(&folder, "latency", 1);
+        folder.write_manifest(&manifest).unwrap();
+        let cells = folder.read_cells(&manifest).unwrap();
+        assert_eq!(cells[0].record, output.record);
+        assert_eq!(cells[0].windows().unwrap(), output.windows);
+        assert_eq!(cells[0].events().unwrap(), output.events);
+        let mut bad = output;
+        bad.record.label = "../up".into();
+        assert!(folder.write_cell(&bad).unwrap_err().to_string().contains("../up"));
+    }
+}

@@ -1,0 +1,164 @@
+//! Results in words: numbers with three significant digits, quantities with units, survival classes.
+//!
+//! Every table, chart and verdict prints through these, so a value looks the same wherever it stands.
+
+use super::summary::Survives;
+
+/// Three significant digits, thousands kept whole: `0.0123`, `1.23`, `12.3`, `123`, `12300`.
+pub fn significant(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return if value == 0.0 { "0".into() } else { "–".into() };
+    }
+    let places = 2 - value.abs().log10().floor() as i32;
+    let scale = 10f64.powi(places.abs());
+    let rounded = if places >= 0 { (value * scale).round() / scale } else { (value / scale).round() * scale };
+    // Rounding may add a digit: 9.999 is 10.0, not 10.00.
+    let places = 2 - rounded.abs().log10().floor() as i32;
+    format!("{rounded:.*}", places.max(0) as usize)
+}
+
+/// A unit of time that suits a whole column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeUnit {
+    Micro,
+    Milli,
+    Second,
+}
+
+impl TimeUnit {
+    /// The largest unit in which the smallest value of a column is still at least 0.1.
+    pub fn for_column(values_ns: impl IntoIterator<Item = f64>) -> Self {
+        let least = values_ns.into_iter().filter(|value| *value > 0.0).fold(f64::INFINITY, f64::min);
+        match least {
+            least if least.is_infinite() || (1e5..1e8).contains(&least) => Self::Milli,
+            least if least < 1e5 => Self::Micro,
+            _ => Self::Second,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Micro => "µs",
+            Self::Milli => "ms",
+            Self::Second => "s",
+        }
+    }
+
+    pub const fn ns(self) -> f64 {
+        match self {
+            Self::Micro => 1e3,
+            Self::Milli => 1e6,
+            Self::Second => 1e9,
+        }
+    }
+
+    /// Without the unit, which stands at the head of the column.
+    pub fn of(self, ns: f64) -> String {
+        significant(ns / self.ns())
+    }
+}
+
+/// One time on its own, with the unit that suits it.
+pub fn time(ns: f64) -> String {
+    let unit = if ns < 1e6 {
+        TimeUnit::Micro
+    } else if ns < 1e9 {
+        TimeUnit::Milli
+    } else {
+        TimeUnit::Second
+    };
+    format!("{} {}", unit.of(ns), unit.name())
+}
+
+/// A large count or rate on its own: `12.3k`, `1.23M`.
+pub fn compact(value: f64) -> String {
+    if value.abs() >= 999_500.0 {
+        format!("{}M", significant(value / 1e6))
+    } else if value.abs() >= 999.5 {
+        format!("{}k", significant(value / 1e3))
+    } else {
+        significant(value)
+    }
+}
+
+/// A whole number with thin groups: `1,234,567`.
+pub fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// What an acknowledged message survives, as a short class: `survives nothing`, `survives process kill, 1 copy`.
+pub fn survival(survives: &Survives) -> String {
+    let promises = [
+        (survives.process_kill, "process kill"),
+        (survives.power_loss, "power loss"),
+        (survives.node_loss, "loss of a node"),
+    ];
+    let kept: Vec<&str> = promises.iter().filter(|(kept, _)| *kept).map(|(_, name)| *name).collect();
+    if kept.is_empty() {
+        return "survives nothing".to_owned();
+    }
+    let copies = if survives.copies == 1 { "1 copy".to_owned() } else { format!("{} copies", survives.copies) };
+    format!("survives {}, {copies}", kept.join(" + "))
+}
+
+/// Whether two survival classes are equal: the same promises on as many copies, whatever settings lead to them.
+pub fn same_class(a: &Survives, b: &Survives) -> bool {
+    let class = |s: &Survives| {
+        let promises = (s.process_kill, s.power_loss, s.node_loss);
+        (promises, if promises == (false, false, false) { 0 } else { s.copies })
+    };
+    class(a) == class(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_significant_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.012345, "0.0123"),
+            (1.0, "1.00"),
+            (9.999, "10.0"),
+            (12.34, "12.3"),
+            (999.6, "1000"),
+            (123_456.0, "123000"),
+            (-1.5, "-1.50"),
+            (f64::NAN, "–"),
+        ] {
+            assert_eq!(significant(value), text);
+        }
+        assert_eq!(compact(612_345.0), "612k");
+        assert_eq!(compact(999_700.0), "1.00M");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(time(512_000.0), "512 µs");
+    }
+
+    #[test]
+    fn a_column_has_one_unit_that_suits_its_smallest_value() {
+        assert_eq!(TimeUnit::for_column([5e5, 2e9]), TimeUnit::Milli);
+        assert_eq!(TimeUnit::for_column([4e4, 2e6]), TimeUnit::Micro);
+        assert_eq!(TimeUnit::for_column([]), TimeUnit::Milli);
+    }
+
+    #[test]
+    fn classes_are_promises_and_copies_not_settings() {
+        let nothing = Survives { copies: 1, ..Survives::default() };
+        let kill = Survives { process_kill: true, copies: 1, because: "RF=1".into(), ..Survives::default() };
+        assert_eq!(survival(&nothing), "survives nothing");
+        assert_eq!(survival(&kill), "survives process kill, 1 copy");
+        assert!(same_class(&kill, &Survives { because: "AOF everysec".into(), ..kill.clone() }));
+        assert!(same_class(&nothing, &Survives::default()));
+        assert!(!same_class(&kill, &Survives { copies: 3, ..kill.clone() }));
+        assert!(!same_class(&kill, &nothing));
+    }
+}
