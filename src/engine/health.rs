@@ -1,6 +1,6 @@
 //! CPU, memory and stolen time of harness, broker and machine, sampled beside the load.
 
-use crate::environment::process::{MachineTimes, Usage, machine, own_usage, usage};
+use crate::environment::{MachineTimes, Usage, machine, own_usage, usage};
 
 const NOTHING: Usage = Usage { cpu_ns: 0, rss_bytes: 0, peak_rss_bytes: 0 };
 

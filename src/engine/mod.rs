@@ -13,5 +13,5 @@ mod totals;
 mod trial;
 mod watch;
 
-pub use floor::floor;
+pub use floor::{Floor, floor};
 pub use trial::{Observer, Phase, Progress, Trial, TrialError, Unobserved};

@@ -38,6 +38,29 @@ pub struct Login {
     pub database: u32,
 }
 
+impl Login {
+    /// The address with everything that logging in needs, for a driver. Holds the password: never to be shown.
+    pub fn url(&self, address: &str) -> String {
+        let encode = |text: &str| {
+            text.bytes().fold(String::new(), |mut out, byte| {
+                if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                    out.push(char::from(byte));
+                } else {
+                    out.push_str(&format!("%{byte:02X}"));
+                }
+                out
+            })
+        };
+        let user = self.user.as_deref().map(encode).unwrap_or_default();
+        let login = match &self.password {
+            Some(password) => format!("{user}:{}@", encode(password.reveal())),
+            None if user.is_empty() => String::new(),
+            None => format!("{user}@"),
+        };
+        format!("redis://{login}{address}/{}", self.database)
+    }
+}
+
 /// Addresses from the command line.
 #[derive(Clone, Debug)]
 pub struct External {

@@ -17,8 +17,6 @@ pub use janitor::{End, Janitor, Launch, Signal, State, helper_process};
 pub use native::Native;
 pub use process::{MachineTimes, Usage, machine, own_usage, usage};
 
-pub mod process;
-
 use crate::scenario::{Software, SystemConfig};
 use std::path::PathBuf;
 
@@ -54,6 +52,10 @@ fn indented(log_tail: &str) -> String {
 /// A running broker (one or more nodes), however it came to be.
 pub trait Broker: Send {
     fn software(&self) -> Software;
+    /// Such as `Kafka 4.4.0`; `None` where only the broker itself can tell.
+    fn version(&self) -> Option<String> {
+        None
+    }
     /// `host:port` of each node.
     fn addresses(&self) -> Vec<String>;
     /// Process ids on this machine; empty for brokers that we did not start.

@@ -7,7 +7,7 @@ use super::settle::settle;
 use super::warm::warm;
 use crate::clock::{self, Clock};
 use crate::driver::{self, DriverError, Target};
-use crate::engine::{Observer, Trial, TrialError, floor};
+use crate::engine::{Floor, Observer, Trial, TrialError, floor};
 use crate::environment::{Broker, Environment, EnvironmentError};
 use crate::random::SplitMix64;
 use crate::result::{CellOutput, Host, Manifest, ResultError, RunFolder, SCHEMA, Status};
@@ -61,7 +61,7 @@ struct Running<'a, 'b> {
     clock: Clock,
     done: usize,
     all: usize,
-    floors: BTreeMap<(String, String), crate::engine::Floor>,
+    floors: BTreeMap<(String, String), Floor>,
     broker_died: bool,
 }
 
@@ -75,17 +75,8 @@ pub fn run(study: Study<'_>, observer: &mut dyn StudyObserver) -> Result<Finishe
         observer.warning(&warning);
     }
     let all = study.scenario.cells().len() * study.scenario.blocks as usize;
-    let mut running = Running {
-        study,
-        observer,
-        folder,
-        manifest,
-        clock,
-        done: 0,
-        all,
-        floors: BTreeMap::new(),
-        broker_died: false,
-    };
+    let mut running =
+        Running { study, observer, folder, manifest, clock, done: 0, all, floors: BTreeMap::new(), broker_died: false };
     let result = running.blocks();
     running.finish(result)
 }
@@ -146,7 +137,8 @@ impl Running<'_, '_> {
         }
         self.step(&name);
         let number = self.done as u64 + 1;
-        let mut rng = SplitMix64::stream(u64::from(std::process::id()) ^ self.folder.epoch().as_millisecond() as u64, number);
+        let mut rng =
+            SplitMix64::stream(u64::from(std::process::id()) ^ self.folder.epoch().as_millisecond() as u64, number);
         let target = self.target(broker, &format!("{}-{block}-{number}", cell.label));
         let driver = driver::open(cell, target).map_err(TrialError::from)?;
         let trial = Trial {
@@ -163,9 +155,15 @@ impl Running<'_, '_> {
         let mut output = trial.run(driver.as_ref())?;
         output.record.floor = self.floors.get(&key).cloned().unwrap_or_default();
         output.broker_log = broker.log_tail(200);
+        // Kafka does not tell its own version; who started it knows.
+        if let Some(version) = broker.version() {
+            output.record.description.broker_version = version;
+        }
         self.keep(&output)?;
         self.broker_died = output.record.error.is_some();
-        if !self.broker_died && let Err(error) = driver.clean_up() {
+        if !self.broker_died
+            && let Err(error) = driver.clean_up()
+        {
             self.warn(format!("{name}: what the cell made could not be deleted: {error}"));
         }
         Ok(())
@@ -213,7 +211,11 @@ impl Running<'_, '_> {
 
     fn target(&self, broker: &dyn Broker, name: &str) -> Target {
         let tail: String = self.folder.name().chars().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect();
-        Target { addresses: broker.addresses(), name: format!("bb-{tail}-{name}"), clock: self.clock }
+        let addresses = match broker.login() {
+            Some(login) => broker.addresses().iter().map(|address| login.url(address)).collect(),
+            None => broker.addresses(),
+        };
+        Target { addresses, name: format!("bb-{tail}-{name}"), clock: self.clock }
     }
 
     fn interrupted(&self) -> bool {

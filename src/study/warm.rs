@@ -58,7 +58,8 @@ pub fn warm(
     driver.clean_up()?;
     let mut first = new_histogram();
     let load_began = output.windows.first().map_or(0, |row| row.start_ns);
-    let publish = |interval: &&Interval| interval.metric == Metric::Publish && interval.start_ns < load_began + FIRST_NS;
+    let publish =
+        |interval: &&Interval| interval.metric == Metric::Publish && interval.start_ns < load_began + FIRST_NS;
     for interval in output.intervals.iter().filter(publish) {
         // Bounds of ten minutes hold everything that five seconds can have recorded.
         let _ = first.add(&interval.histogram);

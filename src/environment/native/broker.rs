@@ -119,6 +119,10 @@ impl Broker for NativeBroker {
         self.software
     }
 
+    fn version(&self) -> Option<String> {
+        Some(self.what.clone())
+    }
+
     fn addresses(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.address.to_string()).collect()
     }

@@ -1,0 +1,106 @@
+//! Commands that only look: list, explain, validate, schema, doctor, completions.
+
+use super::args::{Cli, ExplainArgs, OverrideArgs, ResultsArgs, SchemaOf};
+use super::exit::{Code, Failure};
+use super::{Outcome, out};
+use crate::environment::{Level, checks};
+use crate::result::{Comparison, Summary};
+use crate::scenario::{self, Overrides};
+use clap::CommandFactory;
+
+impl From<&OverrideArgs> for Overrides {
+    fn from(args: &OverrideArgs) -> Self {
+        Self {
+            profile: args.profile.clone(),
+            sets: args.sets.clone(),
+            sweeps: args.sweeps.clone(),
+            systems: args.systems.clone(),
+        }
+    }
+}
+
+pub fn list(args: &ResultsArgs) -> Outcome {
+    let mut text = String::from("Scenarios\n");
+    for name in scenario::names() {
+        match scenario::load(&name, &Overrides::default()) {
+            Ok(found) => text += &format!("  {name:<14} {}\n", found.question.trim()),
+            Err(_) => text += &format!("  {name:<14} (invalid: see `brokerbench validate {name}`)\n"),
+        }
+    }
+    let runs = args.results.join("runs");
+    let mut names: Vec<String> = std::fs::read_dir(&runs)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().join("manifest.json").is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    text += &format!("Runs in {}\n", runs.display());
+    if names.is_empty() {
+        text += "  none yet: brokerbench run latency\n";
+    }
+    for name in names {
+        text += &format!("  {name}\n");
+    }
+    out(&text);
+    Ok(Code::Fine)
+}
+
+pub fn explain(args: &ExplainArgs) -> Outcome {
+    let scenario = scenario::load(&args.scenario, &Overrides::from(&args.overrides))?;
+    out(&scenario.explain());
+    Ok(Code::Fine)
+}
+
+pub fn validate(scenarios: &[String]) -> Outcome {
+    let mut failures = Vec::new();
+    for name in scenarios {
+        match scenario::validate(name) {
+            Ok(found) => {
+                out(&format!("{name}: valid ({} cells)", found.cells().len()));
+                for warning in found.warnings() {
+                    eprintln!("warning: {name}: {warning}");
+                }
+            }
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
+    if failures.is_empty() { Ok(Code::Fine) } else { Err(Failure::new(Code::Usage, failures.join("\nerror: "))) }
+}
+
+pub fn schema(of: SchemaOf) -> Outcome {
+    let print = |schema: schemars::Schema| {
+        serde_json::to_string_pretty(&schema).map_err(|error| Failure::new(Code::Internal, error))
+    };
+    out(&match of {
+        SchemaOf::Scenario => scenario::schema(),
+        SchemaOf::Summary => print(schemars::schema_for!(Summary))?,
+        SchemaOf::Comparison => print(schemars::schema_for!(Comparison))?,
+    });
+    Ok(Code::Fine)
+}
+
+pub fn doctor() -> Outcome {
+    let checks = checks();
+    for check in &checks {
+        let mark = match check.level {
+            Level::Ok => "ok  ",
+            Level::Warn => "warn",
+            Level::Fail => "FAIL",
+        };
+        out(&format!("{mark} {:<16} {}", check.name, check.found));
+        if let Some(remedy) = &check.remedy {
+            out(&format!("     {:<16} → {remedy}", ""));
+        }
+    }
+    let failed = checks.iter().any(|check| check.level == Level::Fail);
+    Ok(if failed { Code::Environment } else { Code::Fine })
+}
+
+pub fn completions(shell: clap_complete::Shell) -> Outcome {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "brokerbench", &mut text);
+    out(&String::from_utf8_lossy(&text));
+    Ok(Code::Fine)
+}

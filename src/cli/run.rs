@@ -1,0 +1,137 @@
+//! `run`: scenarios, one after the other, each into its own run folder.
+
+use super::args::{EnvironmentArgs, EnvironmentKind, RunArgs};
+use super::exit::{Code, Failure, of_run, worst};
+use super::progress::Display;
+use super::signals::Interrupt;
+use super::{Outcome, out, results, selfcheck};
+use crate::environment::{Environment, External, Native};
+use crate::report;
+use crate::result::{Manifest, Summary};
+use crate::scenario::{self, Overrides, Rule, Scenario};
+use crate::study::{self, Study};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
+
+pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
+    let overrides = Overrides::from(&args.overrides);
+    // All of them are read before any of them runs.
+    let scenarios = args.scenarios.iter().map(|name| scenario::load(name, &overrides)).collect::<Result<Vec<_>, _>>()?;
+    let mut environment = environment(&args.environment)?;
+    let mut codes = Vec::new();
+    for mut scenario in scenarios {
+        add_thresholds(&mut scenario, &args.threshold)?;
+        let done = measure(&scenario, environment.as_mut(), &args.results.results, None, interrupt)?;
+        codes.push(done.code);
+        if args.json {
+            out(&serde_json::to_string(&done.summary).map_err(|error| Failure::new(Code::Internal, error))?);
+        } else {
+            out(&results::run_text(&done.manifest, &done.summary, &done.folder));
+            done.findings.iter().for_each(|line| out(line));
+        }
+        if interrupt.flag.load(Relaxed) {
+            break;
+        }
+    }
+    Ok(worst(codes))
+}
+
+fn add_thresholds(scenario: &mut Scenario, texts: &[String]) -> Result<(), Failure> {
+    let labels: Vec<String> = scenario.systems.iter().map(|(label, _)| label.clone()).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    for text in texts {
+        let rule = Rule::parse(text, &labels)
+            .map_err(|error| Failure::new(Code::Usage, format!("--threshold '{text}': {}; {}", error.problem, error.remedy)))?;
+        scenario.thresholds.push(rule);
+    }
+    Ok(())
+}
+
+/// A scenario that was run, rendered and judged.
+pub struct Done {
+    pub folder: PathBuf,
+    pub manifest: Manifest,
+    pub summary: Summary,
+    /// One line per threshold.
+    pub findings: Vec<String>,
+    pub code: Code,
+}
+
+/// Runs one scenario and renders everything that belongs to it.
+pub fn measure(
+    scenario: &Scenario,
+    environment: &mut dyn Environment,
+    results_dir: &Path,
+    selfcheck: Option<String>,
+    interrupt: &Interrupt,
+) -> Result<Done, Failure> {
+    let mut display = Display::new(interrupt.clone());
+    let study = Study {
+        scenario,
+        environment,
+        results_dir,
+        command_line: std::env::args().map(|arg| without_secrets(&arg)).collect(),
+        selfcheck: selfcheck.or_else(selfcheck::remembered).unwrap_or_else(|| "not run".into()),
+        interrupted: &interrupt.flag,
+    };
+    let finished = study::run(study, &mut display);
+    display.clear();
+    let mut finished = finished?;
+    let summary = report::report(&finished.folder)?;
+    let findings: Vec<_> = scenario.thresholds.iter().map(|rule| rule.evaluate(&summary.cells)).collect();
+    let code = of_run(finished.manifest.status, &summary, findings.iter().all(|finding| finding.held()));
+    finished.manifest.exit_code = code as u8;
+    if code == Code::Invalid {
+        finished.manifest.status = crate::result::Status::Invalid;
+    }
+    finished.folder.write_manifest(&finished.manifest)?;
+    let summary = report::report(&finished.folder)?;
+    let findings = findings
+        .into_iter()
+        .map(|finding| format!("{} {}: {}", if finding.held() { "✓" } else { "✗" }, finding.rule, finding.words))
+        .collect();
+    Ok(Done { folder: finished.folder.path().to_owned(), manifest: finished.manifest, summary, findings, code })
+}
+
+/// The environment that the flags ask for.
+pub fn environment(args: &EnvironmentArgs) -> Result<Box<dyn Environment>, Failure> {
+    let addresses = args.kafka.is_some() || args.redis.is_some();
+    let external = match args.kind {
+        EnvironmentKind::Native if addresses => {
+            let message = "--kafka and --redis name brokers that run already, --env native starts its own: leave one out";
+            return Err(Failure::new(Code::Usage, message));
+        }
+        EnvironmentKind::Native => false,
+        EnvironmentKind::External => true,
+        EnvironmentKind::Auto => addresses,
+    };
+    if external {
+        let external = External::new(args.kafka.as_deref(), args.redis.as_deref(), args.allow_remote)?;
+        eprintln!("environment: external");
+        return Ok(Box::new(external));
+    }
+    let exe = std::env::current_exe()
+        .map_err(|error| Failure::new(Code::Environment, format!("own executable not found: {error}")))?;
+    eprintln!("environment: native (brokers started on loopback)");
+    Ok(Box::new(Native::new(exe)))
+}
+
+/// An argument with everything between `://` and `@` hidden: a password does not belong into results.
+fn without_secrets(arg: &str) -> String {
+    match (arg.find("://"), arg.rfind('@')) {
+        (Some(from), Some(to)) if from + 3 < to => format!("{}***{}", &arg[..from + 3], &arg[to..]),
+        _ => arg.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_do_not_reach_the_manifest() {
+        assert_eq!(without_secrets("--redis=redis://me:pw@host:1/0"), "--redis=redis://***@host:1/0");
+        assert_eq!(without_secrets("redis://host:1"), "redis://host:1");
+        assert_eq!(without_secrets("a@b"), "a@b");
+    }
+}
