@@ -1,6 +1,6 @@
-//! What a scenario may say beyond its types: values that can be run, and keys that their system understands.
+//! What a scenario may say beyond its types: values that can be run and figures that can be measured.
 //!
-//! A scenario file may come from a stranger: it names no address, no path, no secret and no code to load.
+//! Every refusal names the key and a remedy; where the key stands is found by the caller. Nothing is changed here.
 
 use super::cell::{Codec, Guarantee, Load, Message, Model, PayloadKind};
 use super::error::Problem;
@@ -9,7 +9,6 @@ use super::resolve::Scenario;
 use super::rule::Subject;
 use super::source::is_name;
 use super::system::{ListMode, Software, System, SystemConfig};
-use super::tree::Node;
 use crate::units::{Bytes, Rate, Span};
 
 /// The whole envelope, and the one without the planned time: no smaller message can be accounted for.
@@ -249,168 +248,4 @@ pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'s
             _ => Some("a repeated write after a time-out is not recognised"),
         },
     }
-}
-
-/// Whether `system` understands the key at `path` (below its label). The error says what it is for.
-pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static str> {
-    let kafka = system.software() == Software::Kafka;
-    match path {
-        ["topic", ..] if !kafka => Err("`topic` belongs to Kafka; for Redis, `keys` spreads the load"),
-        ["client", ..] if !kafka => Err("`client` holds settings of librdkafka, Kafka's client"),
-        ["keys"] if kafka => Err("`keys` belongs to Redis; for Kafka, `topic.partitions` spreads the load"),
-        ["maxlen"] if system != System::RedisStreams => Err("only Redis Streams trims by `maxlen`"),
-        ["consume", "mode"] if system != System::RedisLists => Err("only Redis Lists has a choice of `consume.mode`"),
-        ["consume", "batch"] if system == System::RedisPubsub => {
-            Err("Pub/Sub pushes: there is no request whose size could be limited")
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Raw settings that are not for a scenario: who the brokers are, where their files lie, what code they load, and
-/// what has a key of its own. The first word of each entry is compared; `*` ends a prefix.
-const NOT_HERE: [(&str, &[&str], &str); 3] = [
-    (
-        "client",
-        &[
-            "bootstrap.*",
-            "metadata.broker.list",
-            "group.*",
-            "client.id",
-            "security.*",
-            "sasl.*",
-            "ssl.*",
-            "ssl_*",
-            "https.*",
-            "oauthbearer*",
-            "enable.sasl*",
-            "plugin.*",
-            "compression.*",
-            "statistics.*",
-            "enable.auto.*",
-            "auto.offset.*",
-            "log*",
-            "debug",
-        ],
-        "the harness or the environment sets it (`message.codec` sets compression)",
-    ),
-    (
-        "broker of Kafka",
-        &[
-            "node.id",
-            "broker.id*",
-            "process.roles",
-            "controller.*",
-            "listener*",
-            "advertised.*",
-            "inter.broker.*",
-            "log.dir*",
-            "metadata.log.dir*",
-            "ssl.*",
-            "sasl.*",
-            "security.*",
-            "authorizer.*",
-            "*.class",
-            "*.classes",
-            "*.class.name",
-            "*.reporters",
-            "remote.log.*",
-        ],
-        "the environment sets it",
-    ),
-    (
-        "broker of Redis",
-        &[
-            "bind*",
-            "port",
-            "tls-*",
-            "unixsocket*",
-            "protected-mode",
-            "daemonize",
-            "supervised",
-            "pidfile",
-            "logfile",
-            "syslog*",
-            "dir",
-            "dbfilename",
-            "appendfilename",
-            "appenddirname",
-            "aclfile",
-            "user",
-            "requirepass",
-            "masterauth",
-            "masteruser",
-            "primaryauth",
-            "primaryuser",
-            "include",
-            "loadmodule*",
-            "rename-command",
-            "enable-*",
-            "replicaof",
-            "slaveof",
-            "cluster-*",
-            "crash-*",
-            "proc-title*",
-            "set-proc-title",
-            "server_cpulist",
-            "server-cpulist",
-            "ignore-warnings",
-        ],
-        "the environment sets it",
-    ),
-];
-
-/// Refuses keys under a label that its system does not understand, and raw settings that are not for a scenario.
-pub(super) fn understood(label: &str, system: System, node: &Node) -> Check {
-    for entry in node.entries() {
-        let inner = entry.node.entries().iter().map(|inner| vec![entry.key.as_str(), inner.key.as_str()]);
-        for path in std::iter::once(vec![entry.key.as_str()]).chain(inner) {
-            if let Err(why) = understands(system, &path) {
-                let full = ["systems", label].into_iter().chain(path);
-                let mut problem = Problem::new(full, why, "remove the key");
-                problem.place = Some(entry.key_place.clone());
-                return Err(problem);
-            }
-        }
-        let raw = match entry.key.as_str() {
-            "client" => Some((&NOT_HERE[0], &entry.node)),
-            "broker" if system.software() == Software::Kafka => Some((&NOT_HERE[1], &entry.node)),
-            "broker" => Some((&NOT_HERE[2], &entry.node)),
-            _ => None,
-        };
-        if let Some(((_, names, because), map)) = raw {
-            raw_settings(&["systems", label, &entry.key], map, names, because)?;
-        }
-        if let Some(config) = entry.node.get(&["config"]).filter(|_| entry.key == "topic") {
-            raw_settings(&["systems", label, "topic", "config"], config, &[], "")?;
-        }
-    }
-    Ok(())
-}
-
-fn raw_settings(path: &[&str], map: &Node, refused: &[&str], because: &str) -> Check {
-    for entry in map.entries() {
-        let fail = |what: &str, remedy: &str| {
-            let mut problem = Problem::new(path.iter().copied().chain([entry.key.as_str()]), what, remedy);
-            problem.place = Some(entry.key_place.clone());
-            Err(problem)
-        };
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-        if entry.key.is_empty() || entry.key.len() > 100 || !entry.key.bytes().all(plain) {
-            return fail("the name of a setting holds letters, digits, dots, dashes and underscores", "correct it");
-        }
-        if entry.node.scalar().is_some_and(|value| value.len() > 1000 || value.chars().any(char::is_control)) {
-            return fail("a setting's value is one short line of text", "remove line breaks and control characters");
-        }
-        let lower = entry.key.to_ascii_lowercase();
-        let matches = |pattern: &&str| match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
-            (Some(start), _) => lower.starts_with(start),
-            (_, Some(end)) => lower.ends_with(end),
-            _ => lower == *pattern,
-        };
-        if refused.iter().any(|pattern| matches(&pattern)) {
-            return fail("this setting is not for a scenario", because);
-        }
-    }
-    Ok(())
 }

@@ -158,7 +158,8 @@ impl Scenario {
         }
         let label = self.systems.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
         let times = if self.blocks == 1 { String::new() } else { format!(", each {} times", self.blocks) };
-        writeln!(out, "\n{} cells{times}:", self.cells.len())?;
+        let cells = if self.cells.len() == 1 { "cell" } else { "cells" };
+        writeln!(out, "\n{} {cells}{times}:", self.cells.len())?;
         for cell in &self.cells {
             writeln!(out, "  {:label$}  {}", cell.label, cell.point)?;
         }

@@ -2,7 +2,7 @@
 //!
 //! The way of a file: [`source`] finds it, [`tree`] reads it with the place of every value, [`layers`] lays profile
 //! and flags over it, [`decode`] turns it into the types of [`file`], [`resolve`] fills in defaults and unfolds the
-//! matrix, [`check`] refuses what cannot be run, [`explain`] says what will. [`rule`] and [`figure`] are the grammar of
+//! matrix, [`settings`] and [`check`] refuse what cannot be run, [`explain`] says what will. [`rule`] and [`figure`] are the grammar of
 //! thresholds and verdicts. Nothing here talks to a broker.
 
 mod cell;
@@ -16,6 +16,7 @@ mod layers;
 mod resolve;
 mod rule;
 mod schema;
+mod settings;
 mod source;
 mod system;
 mod tree;

@@ -8,6 +8,7 @@ use super::figure::Figure;
 use super::file::{Claim, File, LoadKeys, MessageKeys, SCHEMA, Settings};
 use super::layers::{Overrides, lay, profiles};
 use super::rule::Rule;
+use super::settings;
 use super::source;
 use super::system::{Consume, System, SystemConfig, Topic};
 use super::tree::{Node, Value, segments};
@@ -219,7 +220,7 @@ fn head(source: &str, tree: &Node, file: &File, overrides: &Overrides) -> Result
     for entry in tree.get(&["systems"]).map_or(&[][..], Node::entries) {
         let Some(settings) = file.systems.get(&entry.key) else { continue };
         let system = system_of(&entry.key, settings)?;
-        check::understood(&entry.key, system, &entry.node)?;
+        settings::understood(&entry.key, system, &entry.node)?;
         systems.push((entry.key.clone(), config_of(system, settings)));
     }
     let labels: Vec<String> = systems.iter().map(|(label, _)| label.clone()).collect();
@@ -375,7 +376,7 @@ fn resolved(scenario: &Scenario, tree: &Node, axes: &[Axis<'_>]) -> Vec<Origin> 
     ];
     for (label, config) in &scenario.systems {
         let of_system = flat(&format!("systems.{label}"), config);
-        let understood = |key: &str| check::understands(config.system, &segments(key)[2..]).is_ok();
+        let understood = |key: &str| settings::understands(config.system, &segments(key)[2..]).is_ok();
         rows.extend(of_system.into_iter().filter(|(key, _)| understood(key)));
     }
     if let Some(cell) = scenario.cells.first() {

@@ -101,6 +101,14 @@ mod tests {
     }
 
     #[test]
+    fn every_built_in_scenario_is_whole() {
+        for (name, text) in BUILT_IN {
+            let scenario = crate::scenario::from_text(name, text, &Default::default()).unwrap();
+            assert_eq!(scenario.name, name);
+        }
+    }
+
+    #[test]
     fn what_is_missing_is_named_with_a_remedy() {
         let text = find("latencyy").unwrap_err().to_string();
         assert!(text.contains("did you mean `latency`?"), "{text}");

@@ -1,0 +1,168 @@
+//! Which keys each system understands, and which raw settings of brokers and clients a scenario may carry.
+//!
+//! A scenario file may come from a stranger: it names no address, no folder, no secret, no command and no code to load.
+//! Raw settings beyond that are passed on as they are; their owner judges them.
+
+use super::error::Problem;
+use super::system::{Software, System};
+use super::tree::Node;
+
+/// Whether `system` understands the key at `path` (below its label). The error says what it is for.
+pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static str> {
+    let kafka = system.software() == Software::Kafka;
+    match path {
+        ["topic", ..] if !kafka => Err("`topic` belongs to Kafka; for Redis, `keys` spreads the load"),
+        ["client", ..] if !kafka => Err("`client` holds settings of librdkafka, Kafka's client"),
+        ["keys"] if kafka => Err("`keys` belongs to Redis; for Kafka, `topic.partitions` spreads the load"),
+        ["maxlen"] if system != System::RedisStreams => Err("only Redis Streams trims by `maxlen`"),
+        ["consume", "mode"] if system != System::RedisLists => Err("only Redis Lists has a choice of `consume.mode`"),
+        ["consume", "batch"] if system == System::RedisPubsub => {
+            Err("Pub/Sub pushes: there is no request whose size could be limited")
+        }
+        _ => Ok(()),
+    }
+}
+
+// Raw settings that are not for a scenario. `*` stands for any start or end.
+
+/// Who the brokers are and how to log in, code and commands to run, and what the harness sets itself.
+const NOT_FOR_CLIENT: &[&str] = &[
+    "bootstrap.*",
+    "metadata.broker.list",
+    "group.*",
+    "client.id",
+    "security.*",
+    "sasl.*",
+    "ssl.*",
+    "ssl_*",
+    "https.*",
+    "oauthbearer*",
+    "enable.sasl*",
+    "plugin.*",
+    "compression.*",
+    "statistics.*",
+    "enable.auto.*",
+    "auto.offset.*",
+    "log*",
+    "debug",
+];
+
+/// Identity, addresses, folders, access and classes to load: all of them the environment's.
+const NOT_FOR_KAFKA: &[&str] = &[
+    "node.id",
+    "broker.id*",
+    "process.roles",
+    "controller.*",
+    "listener*",
+    "advertised.*",
+    "inter.broker.*",
+    "log.dir*",
+    "metadata.log.dir*",
+    "ssl.*",
+    "sasl.*",
+    "security.*",
+    "authorizer.*",
+    "*.class",
+    "*.classes",
+    "*.class.name",
+    "*.reporters",
+    "remote.log.*",
+    "config.providers*",
+    "password.*",
+];
+
+/// Likewise for `redis.conf`.
+const NOT_FOR_REDIS: &[&str] = &[
+    "bind*",
+    "port",
+    "tls-*",
+    "unixsocket*",
+    "protected-mode",
+    "daemonize",
+    "supervised",
+    "pidfile",
+    "logfile",
+    "syslog*",
+    "dir",
+    "dbfilename",
+    "appendfilename",
+    "appenddirname",
+    "aclfile",
+    "user",
+    "requirepass",
+    "masterauth",
+    "masteruser",
+    "primaryauth",
+    "primaryuser",
+    "include",
+    "loadmodule*",
+    "rename-command",
+    "enable-*",
+    "replicaof",
+    "slaveof",
+    "cluster-*",
+    "crash-*",
+    "proc-title*",
+    "set-proc-title",
+    "server_cpulist",
+    "server-cpulist",
+    "ignore-warnings",
+];
+
+/// Refuses keys under a label that its system does not understand, and raw settings that are not for a scenario.
+pub(super) fn understood(label: &str, system: System, node: &Node) -> Result<(), Problem> {
+    for entry in node.entries() {
+        let inner = entry.node.entries().iter().map(|inner| vec![entry.key.as_str(), inner.key.as_str()]);
+        for path in std::iter::once(vec![entry.key.as_str()]).chain(inner) {
+            if let Err(why) = understands(system, &path) {
+                let full = ["systems", label].into_iter().chain(path);
+                let mut problem = Problem::new(full, why, "remove the key");
+                problem.place = Some(entry.key_place.clone());
+                return Err(problem);
+            }
+        }
+        let raw = match entry.key.as_str() {
+            "client" => Some(NOT_FOR_CLIENT),
+            "broker" if system.software() == Software::Kafka => Some(NOT_FOR_KAFKA),
+            "broker" => Some(NOT_FOR_REDIS),
+            _ => None,
+        };
+        if let Some(refused) = raw {
+            raw_settings(&["systems", label, &entry.key], &entry.node, refused)?;
+        }
+        if let Some(config) = entry.node.get(&["config"]).filter(|_| entry.key == "topic") {
+            raw_settings(&["systems", label, "topic", "config"], config, &[])?;
+        }
+    }
+    Ok(())
+}
+
+fn raw_settings(path: &[&str], map: &Node, refused: &[&str]) -> Result<(), Problem> {
+    for entry in map.entries() {
+        let fail = |what: &str, remedy: &str| {
+            let mut problem = Problem::new(path.iter().copied().chain([entry.key.as_str()]), what, remedy);
+            problem.place = Some(entry.key_place.clone());
+            Err(problem)
+        };
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+        if entry.key.is_empty() || entry.key.len() > 100 || !entry.key.bytes().all(plain) {
+            return fail("the name of a setting holds letters, digits, dots, dashes and underscores", "correct it");
+        }
+        if entry.node.scalar().is_some_and(|value| value.len() > 1000 || value.chars().any(char::is_control)) {
+            return fail("a setting's value is one short line of text", "remove line breaks and control characters");
+        }
+        let lower = entry.key.to_ascii_lowercase();
+        let matches = |pattern: &&str| match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
+            (Some(start), _) => lower.starts_with(start),
+            (_, Some(end)) => lower.ends_with(end),
+            _ => lower == *pattern,
+        };
+        if refused.iter().any(matches) {
+            return fail(
+                "this setting is not for a scenario: the environment or the harness sets it",
+                "remove it (`message.codec` sets compression; addresses and secrets are given on the command line)",
+            );
+        }
+    }
+    Ok(())
+}
