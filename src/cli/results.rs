@@ -33,7 +33,10 @@ pub fn table(args: &TableArgs) -> Outcome {
     let dir = args.results.results.join(&args.profile);
     let comparison = rendering::read_comparison(&dir)?;
     let mut wrong = claims::recheck(&comparison).err().unwrap_or_default();
-    let injected = args.inject.as_deref().map(|file| Ok::<_, Failure>((file, inject(file, &rendering::markdown_table(&comparison))?)));
+    let injected = args
+        .inject
+        .as_deref()
+        .map(|file| Ok::<_, Failure>((file, inject(file, &rendering::markdown_table(&comparison))?)));
     let injected = injected.transpose()?;
     if args.check {
         let committed = dir.join("comparison.md");
@@ -47,11 +50,14 @@ pub fn table(args: &TableArgs) -> Outcome {
         }
         return match wrong.is_empty() {
             true => Ok(Code::Fine),
-            false => Err(Failure::new(Code::TableStale, format!(
-                "{}; write it again with `brokerbench compare --profile {}` and `brokerbench table`",
-                wrong.join("\n"),
-                args.profile
-            ))),
+            false => Err(Failure::new(
+                Code::TableStale,
+                format!(
+                    "{}; write it again with `brokerbench compare --profile {}` and `brokerbench table`",
+                    wrong.join("\n"),
+                    args.profile
+                ),
+            )),
         };
     }
     if !wrong.is_empty() {
@@ -69,7 +75,10 @@ pub fn table(args: &TableArgs) -> Outcome {
 fn inject(file: &Path, table: &str) -> Result<(String, String), Failure> {
     let text = String::from_utf8_lossy(&files::read(file)?).into_owned();
     let missing = || {
-        Failure::new(Code::Usage, format!("{}: no place for the table; put `{BEGIN}` and `{END}` on lines of their own", file.display()))
+        Failure::new(
+            Code::Usage,
+            format!("{}: no place for the table; put `{BEGIN}` and `{END}` on lines of their own", file.display()),
+        )
     };
     let begin = text.find(BEGIN).ok_or_else(missing)? + BEGIN.len();
     let end = begin + text[begin..].find(END).ok_or_else(missing)?;
@@ -84,7 +93,7 @@ pub fn export(args: &ExportArgs) -> Outcome {
         let Some(latency) = cell.files.get("latency") else { continue };
         for (metric, histogram) in cell.histograms()? {
             let name = export_name(latency, metric);
-            folder.write(&name, formats::hgrm(&histogram).as_bytes())?;
+            folder.write(&name, formats::hgrm::encode(&histogram, 1.0).as_bytes())?;
             out(&folder.path().join(name).display().to_string());
         }
     }
@@ -98,10 +107,24 @@ fn export_name(hlog: &str, metric: Metric) -> String {
 /// What a run came to: the table, what to know about it, and where the rest is.
 pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_width(width());
+    table
+        .load_style(presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(width());
     table.set_header([
-        "system", "cell", "block", "outcome", "goodput/s", "publish p50", "p99", "end-to-end p50", "p99", "lost", "dup",
-        "reord", "CPU/msg",
+        "system",
+        "cell",
+        "block",
+        "outcome",
+        "goodput/s",
+        "publish p50",
+        "p99",
+        "end-to-end p50",
+        "p99",
+        "lost",
+        "dup",
+        "reord",
+        "CPU/msg",
     ]);
     for cell in &summary.cells {
         table.add_row(row(cell));

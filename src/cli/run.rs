@@ -16,7 +16,8 @@ use std::sync::atomic::Ordering::Relaxed;
 pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
     let overrides = Overrides::from(&args.overrides);
     // All of them are read before any of them runs.
-    let scenarios = args.scenarios.iter().map(|name| scenario::load(name, &overrides)).collect::<Result<Vec<_>, _>>()?;
+    let scenarios =
+        args.scenarios.iter().map(|name| scenario::load(name, &overrides)).collect::<Result<Vec<_>, _>>()?;
     let mut environment = environment(&args.environment)?;
     let mut codes = Vec::new();
     for mut scenario in scenarios {
@@ -40,8 +41,9 @@ fn add_thresholds(scenario: &mut Scenario, texts: &[String]) -> Result<(), Failu
     let labels: Vec<String> = scenario.systems.iter().map(|(label, _)| label.clone()).collect();
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
     for text in texts {
-        let rule = Rule::parse(text, &labels)
-            .map_err(|error| Failure::new(Code::Usage, format!("--threshold '{text}': {}; {}", error.problem, error.remedy)))?;
+        let rule = Rule::parse(text, &labels).map_err(|error| {
+            Failure::new(Code::Usage, format!("--threshold '{text}': {}; {}", error.problem, error.remedy))
+        })?;
         scenario.thresholds.push(rule);
     }
     Ok(())
@@ -98,7 +100,8 @@ pub fn environment(args: &EnvironmentArgs) -> Result<Box<dyn Environment>, Failu
     let addresses = args.kafka.is_some() || args.redis.is_some();
     let external = match args.kind {
         EnvironmentKind::Native if addresses => {
-            let message = "--kafka and --redis name brokers that run already, --env native starts its own: leave one out";
+            let message =
+                "--kafka and --redis name brokers that run already, --env native starts its own: leave one out";
             return Err(Failure::new(Code::Usage, message));
         }
         EnvironmentKind::Native => false,

@@ -12,7 +12,10 @@ use std::time::UNIX_EPOCH;
 pub fn selfcheck(interrupt: &Interrupt) -> Outcome {
     let verdict = check(interrupt, &mut |oracle| {
         let mark = if oracle.passed { "ok  " } else { "FAIL" };
-        out(&format!("{mark} {}\n       expected  {}\n       found     {}", oracle.name, oracle.expected, oracle.found));
+        out(&format!(
+            "{mark} {}\n       expected  {}\n       found     {}",
+            oracle.name, oracle.expected, oracle.found
+        ));
     })?;
     out(&format!("selfcheck {verdict}"));
     Ok(if verdict == "passed" { Code::Fine } else { Code::Invalid })
@@ -26,7 +29,10 @@ pub fn remembered_or_run(interrupt: &Interrupt) -> Result<String, Failure> {
             eprintln!("selfcheck: proving the instrument once for this binary (about 15 s)");
             check(interrupt, &mut |oracle| {
                 if !oracle.passed {
-                    eprintln!("selfcheck: {} failed: expected {}, found {}", oracle.name, oracle.expected, oracle.found);
+                    eprintln!(
+                        "selfcheck: {} failed: expected {}, found {}",
+                        oracle.name, oracle.expected, oracle.found
+                    );
                 }
             })
         }

@@ -16,6 +16,7 @@ pub use external::{External, Login, Secret};
 pub use janitor::{End, Janitor, Launch, Signal, State, helper_process};
 pub use native::Native;
 pub use process::{MachineTimes, Usage, machine, own_usage, usage};
+pub use program::cache_dir;
 
 use crate::scenario::{Software, SystemConfig};
 use std::path::PathBuf;

@@ -23,6 +23,15 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Where brokerbench keeps what outlives a run: Kafka's jars, the self-check's result.
+pub fn cache_dir() -> Option<PathBuf> {
+    let root = variable("BROKERBENCH_CACHE")
+        .or_else(|| variable("XDG_CACHE_HOME"))
+        .map(PathBuf::from)
+        .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")))?;
+    Some(root.join("brokerbench"))
+}
+
 /// What a short-lived program prints, both streams together; killed when it takes longer than `limit`.
 /// For a few lines only: more than a pipe holds would block it until then.
 pub fn output(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Result<String, EnvironmentError> {

@@ -86,14 +86,10 @@ fn version_in(folder: &Path) -> Option<String> {
 }
 
 fn cache() -> Result<PathBuf, EnvironmentError> {
-    let root = program::variable("BROKERBENCH_CACHE")
-        .or_else(|| program::variable("XDG_CACHE_HOME"))
-        .map(PathBuf::from)
-        .or_else(|| program::variable("HOME").map(|home| Path::new(&home).join(".cache")));
-    let root = root.ok_or_else(|| {
+    let root = program::cache_dir().ok_or_else(|| {
         EnvironmentError::missing("a folder for Kafka's jars", "set BROKERBENCH_CACHE to one, since HOME is not set")
     })?;
-    Ok(root.join("brokerbench").join(format!("kafka-{VERSION}")))
+    Ok(root.join(format!("kafka-{VERSION}")))
 }
 
 /// Waits for the right to fill the cache; gives it back when dropped.
