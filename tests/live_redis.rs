@@ -158,3 +158,42 @@ fn settings_are_read_back_and_secrets_are_not() {
     let nobody = server.driver(&cell, Clock::start()).prepare().unwrap_err().to_string();
     assert!(nobody.contains("NOAUTH") || nobody.contains("Authentication"), "{nobody}");
 }
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_frozen_server_delays_and_loses_nothing() {
+    for (system, mode) in [
+        (System::RedisPubsub, ListMode::Pop),
+        (System::RedisStreams, ListMode::Pop),
+        (System::RedisLists, ListMode::Pop),
+        (System::RedisLists, ListMode::Reliable),
+    ] {
+        let mut cell = cell(system, 1, 1);
+        cell.config.consume.mode = mode;
+        let (server, clock) = (RedisServer::start(&[]), Clock::start());
+        let driver = server.driver(&cell, clock);
+        driver.prepare().unwrap();
+        let (mut subscriber, mut publisher) = (driver.subscriber(0, 0).unwrap(), driver.publisher(0).unwrap());
+        let mut seen = 0;
+        subscriber.receive(clock.now_ns() + SECOND / 100, &mut |_| seen += 1).unwrap();
+        server.signal(rustix::process::Signal::STOP);
+        publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: &[b'x'; 100] }).unwrap();
+        publisher.flush().unwrap();
+        for _ in 0..2 {
+            let started = clock.now_ns();
+            subscriber.receive(started + SECOND / 10, &mut |_| seen += 1).unwrap();
+            assert!(clock.now_ns() - started < 3 * SECOND / 2, "{system}");
+        }
+        let mut completions = vec![];
+        publisher.wait(clock.now_ns() + SECOND / 100, &mut completions).unwrap();
+        assert_eq!((seen, completions.len()), (0, 0));
+        server.signal(rustix::process::Signal::CONT);
+        let deadline = clock.now_ns() + 5 * SECOND;
+        while (seen == 0 || completions.is_empty()) && clock.now_ns() < deadline {
+            publisher.wait(clock.now_ns() + SECOND / 10, &mut completions).unwrap();
+            subscriber.receive(clock.now_ns() + SECOND / 10, &mut |_| seen += 1).unwrap();
+        }
+        assert_eq!((seen, completions.len()), (1, 1), "{system} {mode:?}");
+        subscriber.close().unwrap();
+    }
+}

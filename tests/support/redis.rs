@@ -1,4 +1,5 @@
 //! A real redis-server of this test's or benchmark's own, and the cells to load it with. Stops when dropped.
+#![allow(dead_code)] // Each user needs a part of it.
 
 use brokerbench::clock::Clock;
 use brokerbench::driver::{Driver, Target, open};
@@ -36,6 +37,12 @@ impl RedisServer {
             std::thread::sleep(Duration::from_millis(20));
         }
         server
+    }
+
+    /// Freezes or thaws the server.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
     pub fn driver(&self, cell: &Cell, clock: Clock) -> Box<dyn Driver> {

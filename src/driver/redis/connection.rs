@@ -204,8 +204,9 @@ impl Connection {
     }
 }
 
+/// For a wait in the kernel; cut at about 23 days, which it counts in an `int` of milliseconds. Every caller waits again.
 pub fn timespec(duration: Duration) -> Timespec {
-    Timespec { tv_sec: duration.as_secs().min(i32::MAX as u64) as i64, tv_nsec: duration.subsec_nanos().into() }
+    Timespec { tv_sec: duration.as_secs().min(2_000_000) as i64, tv_nsec: duration.subsec_nanos().into() }
 }
 
 #[cfg(test)]

@@ -42,6 +42,9 @@ const DECISIVE: &[&str] = &[
     "tcp-keepalive",
 ];
 
+/// Version of the redis crate in `Cargo.lock`; it does not tell it itself.
+const CRATE: &str = "1.8.1";
+
 /// The oldest major version that knows BLMPOP and the `entries-added` of XINFO STREAM.
 const OLDEST: u32 = 7;
 
@@ -184,7 +187,10 @@ pub fn describe(cell: &Cell, server: &Server) -> Description {
             ("keys", config.keys.to_string()),
             ("maxlen", config.maxlen.map_or("none".into(), |entries| format!("~ {entries}"))),
         ]),
-        client_version: format!("brokerbench {} RESP (own); redis crate 1.8 for control", env!("CARGO_PKG_VERSION")),
+        client_version: format!(
+            "brokerbench {} RESP (own); redis crate {CRATE} for control",
+            env!("CARGO_PKG_VERSION")
+        ),
         client_config: text(&[
             ("protocol", "RESP2".into()),
             ("tcp-nodelay", "yes".into()),
@@ -200,6 +206,12 @@ pub fn describe(cell: &Cell, server: &Server) -> Description {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_of_the_crate_is_the_locked_one() {
+        let lock = include_str!("../../../Cargo.lock");
+        assert!(lock.contains(&format!("name = \"redis\"\nversion = \"{CRATE}\"")));
+    }
 
     #[test]
     fn servers_are_told_apart() {

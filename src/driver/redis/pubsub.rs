@@ -40,9 +40,12 @@ fn push_kind(reply: &[u8]) -> Result<&[u8], Malformed> {
     reader.bulk()
 }
 
-/// The first push in `input`: its payload, if it is a message, and its length. `None` while it is not complete.
+/// A push: its payload, if it is a message, and its encoded length.
+type Push<'a> = (Option<&'a [u8]>, usize);
+
+/// The first push in `input`; `None` while it is not complete.
 #[inline]
-fn push(input: &[u8]) -> Result<Option<(Option<&[u8]>, usize)>, Malformed> {
+fn push(input: &[u8]) -> Result<Option<Push<'_>>, Malformed> {
     let mut at = 0;
     let mut parts = [&b""[..]; 3];
     match resp::token(input)? {

@@ -63,7 +63,7 @@ impl Server {
             for ready in &ready {
                 if ready.token == LISTENER {
                     self.accept();
-                } else if self.read(*ready).is_err() {
+                } else if ready.readable && self.read(*ready).is_err() {
                     self.forget(ready.token as usize);
                 }
             }
@@ -101,7 +101,7 @@ impl Server {
 
     fn read(&mut self, ready: Ready) -> Result<(), Gone> {
         let index = ready.token as usize;
-        while ready.readable {
+        loop {
             let Some(Some(peer)) = self.peers.get_mut(index) else { return Ok(()) };
             let Some((_, more)) = self.inputs[index].read_from(&mut peer.stream)? else { break };
             self.execute_all(index)?;
