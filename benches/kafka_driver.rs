@@ -56,7 +56,54 @@ fn main() -> Result<(), Box<dyn Error>> {
             })
         })?;
         driver.clean_up()?;
+        paced(&address, &cell, round)?;
     }
+    Ok(())
+}
+
+/// Service times at fixed rates, `linger.ms=0`: how promptly an acknowledgement reaches the pacing thread.
+fn paced(address: &str, cell: &Cell, round: u32) -> Result<(), Box<dyn Error>> {
+    let clock = Clock::start();
+    let mut cell = cell.clone();
+    cell.config.client.insert("linger.ms".into(), "0".into());
+    let name = format!("paced-{}-{round}", std::process::id());
+    let driver = driver::open(&cell, Target { addresses: vec![address.into()], name, clock })?;
+    driver.prepare()?;
+    let payload = vec![b'x'; cell.message.size.0 as usize];
+    let mut publisher = driver.publisher(0)?;
+    for rate in [1_000_u64, 10_000, 100_000] {
+        let (count, start, cpu) = (2 * rate, clock.now_ns() + 1_000_000, cpu_ns());
+        let mut sent = vec![0; count as usize];
+        let (mut lags, mut services, mut completions) = (Vec::new(), Vec::new(), Vec::new());
+        let mut next = 0;
+        while (services.len() as u64) < count {
+            let due = start + next * 1_000_000_000 / rate;
+            let now = clock.now_ns();
+            if next < count && now >= due {
+                lags.push(now - due);
+                sent[next as usize] = now;
+                let stream = (next / RUN % u64::from(cell.config.streams())) as u16;
+                publisher.submit(Outgoing { slot: next as u32, connection: 0, stream, payload: &payload })?;
+                next += 1;
+                continue;
+            }
+            publisher.wait(if next < count { due } else { now + 1_000_000_000 }, &mut completions)?;
+            services.extend(completions.drain(..).map(|c| c.at_ns - sent[c.slot as usize]));
+        }
+        let quantile = |values: &mut Vec<u64>, q: f64| {
+            values.sort_unstable();
+            values[((values.len() - 1) as f64 * q) as usize] / 1000
+        };
+        println!(
+            "paced    {rate}/s: service p50 {} us, p99 {} us; lag p50 {} us, p99 {} us; {:.2} us client CPU a message",
+            quantile(&mut services, 0.5),
+            quantile(&mut services, 0.99),
+            quantile(&mut lags, 0.5),
+            quantile(&mut lags, 0.99),
+            (cpu_ns() - cpu) as f64 / 1e3 / count as f64
+        );
+    }
+    driver.clean_up()?;
     Ok(())
 }
 

@@ -54,6 +54,12 @@ const DECISIVE_OF_TOPIC: &[&str] = &[
     "unclean.leader.election.enable",
 ];
 
+/// Where a broker lies, not how it works: kept out of results, which are made to be shown.
+const PLACES: &[&str] =
+    &["listeners", "controller.quorum", "controller.listener", "log.dir", "node.id", "broker.id", "host"];
+
+type Entries = BTreeMap<String, String>;
+
 pub struct Admin {
     client: AdminClient<Quiet>,
     settings: Settings,
@@ -78,7 +84,7 @@ impl Admin {
         let options = AdminOptions::new().request_timeout(Some(MAKE)).operation_timeout(Some(MAKE));
         let results = block_on(self.client.create_topics([&new], &options))
             .map_err(|error| lost(&self.settings, self.journal.explain(error)))?;
-        for (topic, code) in results.into_iter().filter_map(Result::err) {
+        if let Some((topic, code)) = results.into_iter().find_map(Result::err) {
             return Err(refused("make a topic", self.journal.explain(format!("{topic}: {code}"))));
         }
         self.await_leaders(name, topic, clock)
@@ -135,7 +141,7 @@ impl Admin {
     }
 
     /// Settings of the first broker and of `topic`, read back: what differs from the defaults, and what decides.
-    pub fn describe(&self, topic: &str) -> Result<(BTreeMap<String, String>, BTreeMap<String, String>), DriverError> {
+    pub fn describe(&self, topic: &str) -> Result<(Entries, Entries), DriverError> {
         let fail = |error| lost(&self.settings, self.journal.explain(error));
         let metadata = self.client.inner().fetch_metadata(Some(topic), ANSWER).map_err(fail)?;
         let mut asked = vec![ResourceSpecifier::Topic(topic)];
@@ -144,7 +150,7 @@ impl Admin {
         let mut answers = answers.into_iter();
         // Refused to a client that may not read settings: then there is nothing to report.
         let mut next =
-            |keys| answers.next().and_then(Result::ok).map_or_else(BTreeMap::new, |r| worth(&r.entries, keys));
+            |keys| answers.next().and_then(Result::ok).map_or_else(Entries::new, |r| worth(&r.entries, keys));
         let of_topic = next(DECISIVE_OF_TOPIC);
         let mut of_broker = next(DECISIVE);
         of_broker.insert("brokers".into(), metadata.brokers().len().to_string());
@@ -156,10 +162,11 @@ fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER))
 }
 
-fn worth(entries: &[ConfigEntry], decisive: &[&str]) -> BTreeMap<String, String> {
+fn worth(entries: &[ConfigEntry], decisive: &[&str]) -> Entries {
     entries
         .iter()
         .filter(|entry| !entry.is_sensitive && !secret(&entry.name))
+        .filter(|entry| !PLACES.iter().any(|place| entry.name.contains(place)))
         .filter(|entry| decisive.contains(&entry.name.as_str()) || !matches!(entry.source, ConfigSource::Default))
         .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
         .collect()

@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::{refused, timed_out};
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::atomic::Ordering;
@@ -57,7 +57,8 @@ fn serve(consumer: &BaseConsumer<Member>) -> Result<(), DriverError> {
 }
 
 pub struct KafkaSubscriber {
-    reader: Reader<Member>,
+    /// Gone once closed.
+    reader: Option<Reader<Member>>,
     /// Next offset of each partition, as far as earlier calls handed records out; -1 where none.
     positions: Vec<i64>,
     /// Whether `positions` holds something that is not stored yet.
@@ -98,32 +99,33 @@ impl KafkaSubscriber {
             members.serve()?;
             std::thread::sleep(Duration::from_millis(2));
         }
-        let reader = Reader::new(inlet, batch.max(1) as usize);
+        let reader = Some(Reader::new(inlet, batch.max(1) as usize));
         Ok(Self { reader, positions: Vec::new(), moved: false, due_ns: 0, topic: topic.to_owned(), clock })
     }
 
     /// Serves the main queue and stores what has been processed.
     fn keep_house(&mut self) -> Result<(), DriverError> {
         self.store();
-        let consumer = self.reader.inlet().consumer();
-        serve(consumer)?;
-        if consumer.context().revoked.swap(false, Ordering::Relaxed) {
-            self.positions.fill(-1);
+        if let Some(reader) = &self.reader {
+            let consumer = reader.inlet().consumer();
+            serve(consumer)?;
+            if consumer.context().revoked.swap(false, Ordering::Relaxed) {
+                self.positions.fill(-1);
+            }
         }
         self.due_ns = self.clock.now_ns() + HOUSEKEEPING;
         Ok(())
     }
 
+    /// Marks what was handed out as processed; librdkafka commits it in its own time, at the latest when leaving.
     fn store(&mut self) {
-        if !std::mem::take(&mut self.moved) {
-            return;
-        }
+        let Some(reader) = self.reader.as_ref().filter(|_| std::mem::take(&mut self.moved)) else { return };
         let mut offsets = TopicPartitionList::new();
         for (partition, next) in self.positions.iter().enumerate().filter(|(_, next)| **next >= 0) {
             // Fails only for offsets that cannot be represented, which a broker does not give out.
             let _ = offsets.add_partition_offset(&self.topic, partition as i32, Offset::Offset(*next));
         }
-        let consumer = self.reader.inlet().consumer();
+        let consumer = reader.inlet().consumer();
         if let Err(error) = consumer.store_offsets(&offsets) {
             // A partition just taken away: its new owner reads on from the last commit.
             consumer.context().journal.add(&error.to_string());
@@ -133,25 +135,25 @@ impl KafkaSubscriber {
 
 impl Subscriber for KafkaSubscriber {
     fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
-        let taken = loop {
+        loop {
             let now_ns = self.clock.now_ns();
             if now_ns >= self.due_ns {
                 self.keep_house()?;
             }
+            let Some(reader) = &mut self.reader else { return Err(refused("consume", "the consumer is closed")) };
             let left_ns = until_ns.saturating_sub(now_ns);
             // Up to the next whole millisecond, which is the library's unit; never past the next housekeeping.
             let wait_ms = left_ns.min(HOUSEKEEPING).div_ceil(1_000_000) as i32;
-            let taken = self.reader.take(wait_ms);
-            if taken > 0 || left_ns <= HOUSEKEEPING {
-                break taken;
+            if reader.take(wait_ms) > 0 {
+                break;
             }
-        };
-        if taken == 0 {
-            return Ok(());
+            if left_ns <= HOUSEKEEPING {
+                return Ok(());
+            }
         }
         // All of a batch is in our hands at this moment, before any of it is decoded.
         let received_ns = self.clock.now_ns();
-        let Self { reader, positions, .. } = self;
+        let Self { reader: Some(reader), positions, .. } = self else { return Ok(()) };
         let mut error = None;
         reader.each(|record| match record.error {
             None => {
@@ -167,32 +169,30 @@ impl Subscriber for KafkaSubscriber {
         self.moved = true;
         match error {
             None => Ok(()),
-            Some(code) => Err(refused("consume", self.reader.inlet().consumer().context().journal.explain(code))),
+            Some(code) => Err(refused("consume", reader.inlet().consumer().context().journal.explain(code))),
         }
     }
 
     fn close(&mut self) -> Result<(), DriverError> {
         self.store();
-        let inlet = Arc::clone(self.reader.inlet());
-        // The commit waits for the coordinator, who may be gone: it gets a thread of its own and a deadline.
+        let Some(reader) = self.reader.take() else { return Ok(()) };
+        // Leaving commits and says goodbye to the coordinator, who may be gone: it gets a thread and a deadline.
         let (done, end) = mpsc::channel();
         let leave = move || {
-            let consumer = inlet.consumer();
-            let committed = match consumer.commit_consumer_state(CommitMode::Sync) {
-                Err(KafkaError::ConsumerCommit(rdkafka::error::RDKafkaErrorCode::NoOffset)) => Ok(()),
-                other => other,
-            };
-            consumer.unsubscribe();
-            let _ = done.send(committed);
+            drop(reader);
+            let _ = done.send(());
         };
         std::thread::Builder::new()
             .name("kafka-leave".into())
             .spawn(leave)
             .map_err(|error| refused("leave the group", error))?;
-        match end.recv_timeout(LEAVE) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(refused("commit", error)),
-            Err(_) => Err(timed_out("commit", LEAVE)),
-        }
+        end.recv_timeout(LEAVE).map_err(|_| timed_out("leaving the group", LEAVE))
+    }
+}
+
+impl Drop for KafkaSubscriber {
+    fn drop(&mut self) {
+        // Too late for an error: the group notices an absent member by itself.
+        let _ = self.close();
     }
 }

@@ -1,0 +1,201 @@
+//! The Kafka driver on a real broker: `BROKERBENCH_TEST_KAFKA=host:port cargo test --test live_kafka -- --ignored`.
+
+use brokerbench::clock::Clock;
+use brokerbench::driver::{self, Audit, Driver, Incoming, Outcome, Outgoing, Submitted, Target};
+use brokerbench::scenario::{
+    Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind, System, SystemConfig,
+};
+use brokerbench::units::{Bytes, Span};
+
+const MESSAGES: u64 = 1_000_000;
+const PARTITIONS: u16 = 4;
+
+fn cell(subscriptions: u16) -> Cell {
+    let mut config = SystemConfig::defaults(System::Kafka);
+    config.topic.partitions = PARTITIONS;
+    Cell {
+        label: "kafka".into(),
+        config,
+        point: "base".into(),
+        load: Load {
+            model: Model::Closed,
+            rate: None,
+            arrivals: Arrivals::Constant,
+            warm_up: Span(0),
+            warm_up_limit: Span(0),
+            duration: Span::from_secs(1),
+            messages: Some(MESSAGES),
+            producers: 1,
+            subscriptions,
+            consumers: 1,
+            connections: 2,
+            in_flight: 10_000,
+            batch: 10_000,
+            backlog: Bytes(1 << 30),
+            drain: Span::from_secs(5),
+            audit: true,
+        },
+        message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
+        guarantee: Guarantee::None,
+        primary: "goodput".into(),
+        seed: 1,
+    }
+}
+
+fn open(cell: &Cell, name: &str) -> (Box<dyn Driver>, Clock) {
+    let address = std::env::var("BROKERBENCH_TEST_KAFKA").expect("set BROKERBENCH_TEST_KAFKA=host:port");
+    let clock = Clock::start();
+    let target = Target { addresses: vec![address], name: format!("{name}-{}", std::process::id()), clock };
+    (driver::open(cell, target).unwrap(), clock)
+}
+
+fn in_seconds(clock: Clock, seconds: u64) -> u64 {
+    clock.now_ns() + seconds * 1_000_000_000
+}
+
+/// Connection and partition of a message: each pair is a lane with an order of its own.
+fn lane(number: u64, cell: &Cell) -> (u16, u16) {
+    let lane = number / 100 % u64::from(cell.lanes());
+    ((lane / u64::from(PARTITIONS)) as u16, (lane % u64::from(PARTITIONS)) as u16)
+}
+
+fn publish(driver: &dyn Driver, cell: &Cell, clock: Clock) {
+    let mut publisher = driver.publisher(0).unwrap();
+    let mut free: Vec<u32> = (0..cell.load.in_flight).collect();
+    let (mut sent, mut acked, mut completions) = (0, 0, Vec::new());
+    let deadline = in_seconds(clock, 120);
+    let mut payload = [0; 100];
+    while acked < MESSAGES {
+        assert!(clock.now_ns() < deadline, "{acked} acknowledged, {:?}", publisher.failures());
+        while sent < MESSAGES {
+            let Some(slot) = free.pop() else { break };
+            payload[..8].copy_from_slice(&sent.to_be_bytes());
+            let (connection, stream) = lane(sent, cell);
+            let taken = publisher.submit(Outgoing { slot, connection, stream, payload: &payload }).unwrap();
+            assert_eq!(taken, Submitted::Taken, "the in-flight limit binds first");
+            sent += 1;
+        }
+        publisher.flush().unwrap();
+        publisher.wait(in_seconds(clock, 1), &mut completions).unwrap();
+        assert!(completions.iter().all(|completion| completion.outcome == Outcome::Acked));
+        acked += completions.len() as u64;
+        free.extend(completions.drain(..).map(|completion| completion.slot));
+    }
+}
+
+/// Checks that each number comes once and in order within its lane.
+struct Ledger<'a> {
+    cell: &'a Cell,
+    next: Vec<u64>,
+    count: u64,
+}
+
+impl<'a> Ledger<'a> {
+    fn new(cell: &'a Cell) -> Self {
+        Self { cell, next: vec![0; usize::from(cell.lanes())], count: 0 }
+    }
+    fn add(&mut self, payload: &[u8]) {
+        let number = u64::from_be_bytes(payload[..8].try_into().unwrap());
+        let (connection, stream) = lane(number, self.cell);
+        let last = &mut self.next[usize::from(connection * PARTITIONS + stream)];
+        assert!(number >= *last, "message {number} came behind {last}");
+        *last = number + 1;
+        self.count += 1;
+    }
+}
+
+fn consume(driver: &dyn Driver, cell: &Cell, clock: Clock, subscription: u16) -> u64 {
+    let mut subscriber = driver.subscriber(subscription, 0).unwrap();
+    let mut ledger = Ledger::new(cell);
+    let deadline = in_seconds(clock, 120);
+    while ledger.count < MESSAGES && clock.now_ns() < deadline {
+        let mut sink = |message: Incoming<'_>| ledger.add(message.payload);
+        subscriber.receive(in_seconds(clock, 1), &mut sink).unwrap();
+    }
+    subscriber.close().unwrap();
+    ledger.count
+}
+
+#[test]
+#[ignore = "needs a broker"]
+fn a_million_messages_reach_two_subscriptions_and_the_audit() {
+    let cell = cell(2);
+    let (driver, clock) = open(&cell, "live-whole");
+    driver.prepare().unwrap();
+    std::thread::scope(|scope| {
+        let consumers: Vec<_> = (0..2)
+            .map(|subscription| {
+                let (driver, cell) = (&*driver, &cell);
+                scope.spawn(move || consume(driver, cell, clock, subscription))
+            })
+            .collect();
+        publish(&*driver, &cell, clock);
+        for consumer in consumers {
+            assert_eq!(consumer.join().unwrap(), MESSAGES);
+        }
+    });
+    let mut ledger = Ledger::new(&cell);
+    let audit = driver.audit(in_seconds(clock, 60), &mut |payload| ledger.add(payload)).unwrap();
+    assert_eq!((audit, ledger.count), (Audit::Retains { trimmed: false }, MESSAGES));
+
+    let description = driver.describe().unwrap();
+    println!("{description:#?}\n{:#?}", driver.survives());
+    assert_eq!(description.topic_config["min.insync.replicas"], "1");
+    assert!(description.broker_config.contains_key("num.io.threads"));
+    driver.clean_up().unwrap();
+    driver.clean_up().unwrap();
+}
+
+/// What a consumer has processed stays acknowledged: the next member of its group goes on behind it.
+#[test]
+#[ignore = "needs a broker"]
+fn a_closed_consumer_has_committed() {
+    let mut cell = cell(1);
+    cell.config.topic.partitions = 1;
+    cell.load.connections = 1;
+    let (driver, clock) = open(&cell, "live-commit");
+    driver.prepare().unwrap();
+    let mut publisher = driver.publisher(0).unwrap();
+    let mut completions = Vec::new();
+    for slot in 0..10 {
+        publisher.submit(Outgoing { slot, connection: 0, stream: 0, payload: &[slot as u8] }).unwrap();
+    }
+    while completions.len() < 10 {
+        publisher.wait(in_seconds(clock, 5), &mut completions).unwrap();
+    }
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let mut subscriber = driver.subscriber(0, 0).unwrap();
+        let until = in_seconds(clock, 2);
+        while seen.len() < 10 || clock.now_ns() < until {
+            subscriber.receive(until, &mut |message| seen.push(message.payload[0])).unwrap();
+        }
+        subscriber.close().unwrap();
+    }
+    assert_eq!(seen, (0..10).collect::<Vec<u8>>());
+    driver.clean_up().unwrap();
+}
+
+/// Consumers that join one after the other, more than there are partitions, and share the work.
+#[test]
+#[ignore = "needs a broker"]
+fn five_consumers_share_four_partitions() {
+    let mut cell = cell(1);
+    cell.load.consumers = 5;
+    let (driver, clock) = open(&cell, "live-share");
+    driver.prepare().unwrap();
+    let mut consumers: Vec<_> = (0..5).map(|consumer| driver.subscriber(0, consumer).unwrap()).collect();
+    println!("five joined after {} ms", clock.now_ns() / 1_000_000);
+    publish(&*driver, &cell, clock);
+    let mut shares = [0; 5];
+    let deadline = in_seconds(clock, 60);
+    while shares.iter().sum::<u64>() < MESSAGES && clock.now_ns() < deadline {
+        for (consumer, share) in consumers.iter_mut().zip(&mut shares) {
+            consumer.receive(clock.now_ns() + 1_000_000, &mut |_| *share += 1).unwrap();
+        }
+    }
+    shares.sort_unstable();
+    assert_eq!(shares, [0, MESSAGES / 4, MESSAGES / 4, MESSAGES / 4, MESSAGES / 4]);
+    drop(consumers);
+    driver.clean_up().unwrap();
+}
