@@ -1,1 +1,3 @@
 //! Other formats of a run: `.hgrm`. Reads results only; needs no broker.
+
+pub mod hgrm;

@@ -1,0 +1,150 @@
+//! Scales and their ticks: plotters' own overlap and know no nines.
+
+use super::canvas::{Align, Figure, GRID, MUTED};
+
+/// Maps values onto pixels.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    kind: Kind,
+    low: f64,
+    high: f64,
+    from: f64,
+    to: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Linear,
+    Log,
+    /// Quantiles: each further nine takes the same room.
+    Nines,
+}
+
+impl Scale {
+    /// Zero to a little above the largest value.
+    pub fn linear(largest: f64, from: f64, to: f64) -> Self {
+        let largest = if largest > 0.0 { largest } else { 1.0 };
+        Self { kind: Kind::Linear, low: 0.0, high: largest * 1.08, from, to }
+    }
+
+    /// From below the smallest positive value to above the largest, at least one decade.
+    pub fn log(values: impl IntoIterator<Item = f64>, from: f64, to: f64) -> Self {
+        let (mut low, mut high) = (f64::INFINITY, 0.0f64);
+        for value in values.into_iter().filter(|value| value.is_finite() && *value > 0.0) {
+            (low, high) = (low.min(value), high.max(value));
+        }
+        if high == 0.0 {
+            (low, high) = (1.0, 10.0);
+        }
+        let (mut low, mut high) = (low.log10() - 0.08, high.log10() + 0.08);
+        if high - low < 1.0 {
+            let middle = (low + high) / 2.0;
+            (low, high) = (middle - 0.5, middle + 0.5);
+        }
+        Self { kind: Kind::Log, low, high, from, to }
+    }
+
+    /// Quantile 0 to the given one.
+    pub fn nines(highest: f64, from: f64, to: f64) -> Self {
+        Self { kind: Kind::Nines, low: 0.0, high: nines(highest).max(1.0), from, to }
+    }
+
+    pub fn at(&self, value: f64) -> f64 {
+        let value = match self.kind {
+            Kind::Linear => value,
+            Kind::Log => value.log10(),
+            Kind::Nines => nines(value),
+        };
+        let share = ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
+        self.from + (self.to - self.from) * share
+    }
+
+    /// Where ticks stand; at most about eight.
+    pub fn ticks(&self) -> Vec<f64> {
+        match self.kind {
+            Kind::Linear => {
+                let rough = self.high / 4.0;
+                let power = 10f64.powf(rough.log10().floor());
+                let step =
+                    [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= rough);
+                let step = step.unwrap_or(rough);
+                (0..).map(|n| f64::from(n) * step).take_while(|tick| *tick <= self.high * 1.000_001).collect()
+            }
+            Kind::Log => {
+                let factors: &[f64] = if self.high - self.low < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+                let decades = self.low.floor() as i32..=self.high.ceil() as i32;
+                decades
+                    .flat_map(|decade| factors.iter().map(move |factor| factor * 10f64.powi(decade)))
+                    .filter(|tick| (self.low..=self.high).contains(&tick.log10()))
+                    .collect()
+            }
+            Kind::Nines => [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.999_99, 0.999_999]
+                .into_iter()
+                .filter(|q| nines(*q) <= self.high + 1e-9)
+                .collect(),
+        }
+    }
+
+    /// Vertical grid lines with labels below, for a horizontal scale.
+    pub fn draw_below(&self, figure: &mut Figure, top: f64, bottom: f64, label: impl Fn(f64) -> String) {
+        for tick in self.ticks() {
+            let x = self.at(tick);
+            figure.line(vec![(x, top), (x, bottom)], GRID, 1.0, &[]);
+            figure.text((x, bottom + 11.0), label(tick), 11.0, MUTED, Align::Middle);
+        }
+    }
+
+    /// Horizontal grid lines with labels on the left, for a vertical scale.
+    pub fn draw_left(&self, figure: &mut Figure, left: f64, right: f64, label: impl Fn(f64) -> String) {
+        for tick in self.ticks() {
+            let y = self.at(tick);
+            figure.line(vec![(left, y), (right, y)], GRID, 1.0, &[]);
+            figure.text((left - 6.0, y), label(tick), 11.0, MUTED, Align::Right);
+        }
+    }
+}
+
+fn nines(quantile: f64) -> f64 {
+    -(1.0 - quantile).max(1e-12).log10()
+}
+
+/// Moves labels apart that stand closer than `gap`, keeping their order; returns their new places.
+pub fn spread(places: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..places.len()).collect();
+    order.sort_by(|a, b| places[*a].total_cmp(&places[*b]));
+    let mut moved = places.to_vec();
+    let mut least = low;
+    for at in &order {
+        moved[*at] = moved[*at].max(least);
+        least = moved[*at] + gap;
+    }
+    let mut most = high;
+    for at in order.iter().rev() {
+        moved[*at] = moved[*at].min(most);
+        most = moved[*at] - gap;
+    }
+    moved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_places() {
+        let log = Scale::log([1.0, 1000.0], 0.0, 100.0);
+        assert!((log.at(31.622_776) - 50.0).abs() < 0.01);
+        assert_eq!(log.ticks(), [1.0, 10.0, 100.0, 1000.0]);
+        let nines = Scale::nines(0.999, 0.0, 300.0);
+        assert!((nines.at(0.9) - 100.0).abs() < 1e-9 && (nines.at(0.99) - 200.0).abs() < 1e-6);
+        assert_eq!(nines.ticks(), [0.0, 0.5, 0.9, 0.99, 0.999]);
+        assert_eq!(Scale::linear(10_000.0, 0.0, 1.0).ticks(), [0.0, 5_000.0, 10_000.0]);
+        assert!(Scale::log([], 0.0, 1.0).ticks().len() > 1, "nothing to show still has an axis");
+    }
+
+    #[test]
+    fn labels_are_kept_apart() {
+        assert_eq!(spread(&[10.0, 11.0, 50.0], 5.0, 0.0, 100.0), [10.0, 15.0, 50.0]);
+        assert_eq!(spread(&[99.0, 98.0], 5.0, 0.0, 100.0), [100.0, 95.0]);
+    }
+}

@@ -1,0 +1,377 @@
+//! A figure as a list of shapes in CSS pixels, written as SVG or PNG through plotters' backends.
+//!
+//! plotters draws on integer coordinates, so a figure is drawn four times as large: an SVG gets that as its `viewBox`,
+//! a PNG is averaged down to twice its size. Text needs the embedded fonts; no system font is ever looked for.
+//! The same figure gives the same bytes.
+
+use crate::result::ResultError;
+use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color as _, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle, register_font};
+use std::sync::OnceLock;
+
+/// Resolution of the drawing, per CSS pixel.
+const FINE: f64 = 4.0;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Color(pub u8, pub u8, pub u8);
+
+pub const INK: Color = Color(0x1F, 0x23, 0x28);
+pub const MUTED: Color = Color(0x59, 0x63, 0x6E);
+pub const GRID: Color = Color(0xD8, 0xDE, 0xE4);
+pub const PAPER: Color = Color(0xFF, 0xFF, 0xFF);
+
+/// Lengths of strokes and gaps in pixels; empty for a solid line.
+pub type Dash = &'static [f64];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    Circle,
+    Square,
+    Triangle,
+    Diamond,
+    Cross,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    Left,
+    Middle,
+    Right,
+}
+
+#[derive(Clone, Debug)]
+enum Item {
+    Line { points: Vec<(f64, f64)>, color: Color, width: f64, dash: Dash },
+    Text { at: (f64, f64), text: String, size: f64, color: Color, align: Align, bold: bool },
+    Marker { at: (f64, f64), shape: Shape, radius: f64, color: Color, filled: bool },
+}
+
+/// A drawing with its finding, its caption and the table of what it shows.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    pub width: f64,
+    pub height: f64,
+    /// States the finding.
+    pub title: String,
+    /// Sample size, what was left out, how to read it.
+    pub caption: String,
+    pub data: DataTable,
+    items: Vec<Item>,
+}
+
+/// The numbers of a figure.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct DataTable {
+    pub head: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Figure {
+    pub fn new(width: f64, title: String, caption: String) -> Self {
+        Self { width, height: 0.0, title, caption, data: DataTable::default(), items: Vec::new() }
+    }
+
+    pub fn line(&mut self, points: Vec<(f64, f64)>, color: Color, width: f64, dash: Dash) {
+        if points.len() > 1 {
+            self.items.push(Item::Line { points, color, width, dash });
+        }
+    }
+
+    pub fn text(&mut self, at: (f64, f64), text: impl Into<String>, size: f64, color: Color, align: Align) {
+        self.items.push(Item::Text { at, text: printable(&text.into()), size, color, align, bold: false });
+    }
+
+    pub fn bold(&mut self, at: (f64, f64), text: impl Into<String>, size: f64, color: Color, align: Align) {
+        self.items.push(Item::Text { at, text: printable(&text.into()), size, color, align, bold: true });
+    }
+
+    pub fn marker(&mut self, at: (f64, f64), shape: Shape, radius: f64, color: Color, filled: bool) {
+        self.items.push(Item::Marker { at, shape, radius, color, filled });
+    }
+
+    /// Text over several lines, none wider than `width`; returns where the next line would stand.
+    pub fn wrapped(&mut self, at: (f64, f64), text: &str, size: f64, color: Color, width: f64, bold: bool) -> f64 {
+        let mut y = at.1;
+        for line in wrap(text, ((width / (size * if bold { 0.62 } else { 0.56 })) as usize).max(10)) {
+            if bold {
+                self.bold((at.0, y), line, size, color, Align::Left);
+            } else {
+                self.text((at.0, y), line, size, color, Align::Left);
+            }
+            y += size * 1.35;
+        }
+        y
+    }
+
+    /// A stand-alone SVG file.
+    pub fn svg(&self) -> Result<String, ResultError> {
+        let (wide, high) = self.size(FINE);
+        let mut drawn = String::new();
+        {
+            let mut backend = SVGBackend::with_string(&mut drawn, (wide, high));
+            self.draw(&mut backend, FINE)?;
+        }
+        let body = drawn.split_once("<svg").and_then(|(_, rest)| rest.split_once('>')).map(|(_, body)| body);
+        let body = body.ok_or_else(|| self.failed("plotters wrote no <svg>"))?;
+        Ok(format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" viewBox=\"0 0 {wide} {high}\" \
+             role=\"img\" aria-label=\"{}\">{body}",
+            self.width,
+            self.height,
+            super::super::escape::xml(&self.title),
+        ))
+    }
+
+    /// The SVG for a page: colours of paper and ink follow the page's own, so that it can be dark.
+    pub fn inline_svg(&self) -> Result<String, ResultError> {
+        let mut svg = self.svg()?;
+        for (color, name) in [(INK, "ink"), (MUTED, "muted"), (GRID, "grid"), (PAPER, "paper")] {
+            svg = svg.replace(&format!("\"{}\"", hex(color)), &format!("\"var(--{name})\""));
+        }
+        Ok(svg)
+    }
+
+    /// A PNG at twice the size in pixels.
+    pub fn png(&self) -> Result<Vec<u8>, ResultError> {
+        let (wide, high) = self.size(FINE);
+        let mut fine = vec![0u8; wide as usize * high as usize * 3];
+        {
+            let mut backend = BitMapBackend::with_buffer(&mut fine, (wide, high));
+            self.draw(&mut backend, FINE)?;
+        }
+        let (half_wide, half_high) = (wide as usize / 2, high as usize / 2);
+        let mut half = vec![0u8; half_wide * half_high * 3];
+        for (at, byte) in half.iter_mut().enumerate() {
+            let (pixel, channel) = (at / 3, at % 3);
+            let (x, y) = (pixel % half_wide * 2, pixel / half_wide * 2);
+            let of = |x: usize, y: usize| u16::from(fine[(y * wide as usize + x) * 3 + channel]);
+            *byte = ((of(x, y) + of(x + 1, y) + of(x, y + 1) + of(x + 1, y + 1)) / 4) as u8;
+        }
+        // plotters encodes PNG to a path only.
+        let dir = tempfile::tempdir().map_err(|error| self.failed(error))?;
+        let path = dir.path().join("figure.png");
+        {
+            let mut backend = BitMapBackend::new(&path, (half_wide as u32, half_high as u32));
+            backend
+                .blit_bitmap((0, 0), (half_wide as u32, half_high as u32), &half)
+                .map_err(|error| self.failed(format!("{error:?}")))?;
+            backend.present().map_err(|error| self.failed(format!("{error:?}")))?;
+        }
+        std::fs::read(&path).map_err(|error| self.failed(error))
+    }
+
+    fn size(&self, scale: f64) -> (u32, u32) {
+        ((self.width * scale).ceil() as u32, (self.height * scale).ceil() as u32)
+    }
+
+    fn failed(&self, cause: impl std::fmt::Display) -> ResultError {
+        ResultError::Draw { what: self.title.clone(), cause: cause.to_string() }
+    }
+
+    fn draw<B: DrawingBackend>(&self, backend: &mut B, scale: f64) -> Result<(), ResultError> {
+        fonts().map_err(|cause| self.failed(cause))?;
+        let failed = |error| self.failed(format!("{error:?}"));
+        let size = self.size(scale);
+        backend.ensure_prepared().map_err(failed)?;
+        backend.draw_rect((0, 0), (size.0 as i32, size.1 as i32), &style(PAPER, 0.0, scale), true).map_err(failed)?;
+        let at = |(x, y): (f64, f64)| ((x * scale).round() as i32, (y * scale).round() as i32);
+        for item in &self.items {
+            match item {
+                Item::Line { points, color, width, dash } => {
+                    for stroke in strokes(points, dash) {
+                        backend.draw_path(stroke.into_iter().map(at), &style(*color, *width, scale)).map_err(failed)?;
+                    }
+                }
+                Item::Text { at: point, text, size, color, align, bold } => {
+                    let h_pos = match align {
+                        Align::Left => HPos::Left,
+                        Align::Middle => HPos::Center,
+                        Align::Right => HPos::Right,
+                    };
+                    // 1.24: plotters' ratio of line height to font size.
+                    let font = (FontFamily::SansSerif, size * 1.24 * scale);
+                    let color = RGBColor(color.0, color.1, color.2);
+                    let mut style = TextStyle::from(font).color(&color);
+                    style.font = style.font.style(if *bold { FontStyle::Bold } else { FontStyle::Normal });
+                    style.pos = Pos::new(h_pos, VPos::Center);
+                    backend.draw_text(text, &style, at(*point)).map_err(failed)?;
+                }
+                Item::Marker { at: point, shape, radius, color, filled } => {
+                    let outline: Vec<_> = outline(*point, *shape, *radius).into_iter().map(at).collect();
+                    if *filled {
+                        backend.fill_polygon(outline, &style(*color, 0.0, scale)).map_err(failed)?;
+                    } else {
+                        backend.fill_polygon(outline.clone(), &style(PAPER, 0.0, scale)).map_err(failed)?;
+                        let closed = outline.iter().chain(outline.first()).copied();
+                        backend.draw_path(closed, &style(*color, 1.5, scale)).map_err(failed)?;
+                    }
+                }
+            }
+        }
+        backend.present().map_err(failed)
+    }
+}
+
+fn hex(color: Color) -> String {
+    format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2)
+}
+
+fn style(color: Color, width: f64, scale: f64) -> ShapeStyle {
+    RGBColor(color.0, color.1, color.2).stroke_width((width * scale).round() as u32)
+}
+
+/// Makes the embedded fonts known to plotters, once.
+fn fonts() -> Result<(), &'static str> {
+    static REGISTERED: OnceLock<bool> = OnceLock::new();
+    let registered = REGISTERED.get_or_init(|| {
+        let regular = include_bytes!("../../../assets/DejaVuSans.subset.ttf");
+        let bold = include_bytes!("../../../assets/DejaVuSans-Bold.subset.ttf");
+        register_font("sans-serif", FontStyle::Normal, regular).is_ok()
+            && register_font("sans-serif", FontStyle::Bold, bold).is_ok()
+    });
+    if *registered { Ok(()) } else { Err("the embedded fonts are damaged") }
+}
+
+/// Text without control characters, which XML cannot hold.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn outline((x, y): (f64, f64), shape: Shape, r: f64) -> Vec<(f64, f64)> {
+    match shape {
+        Shape::Circle => (0..24)
+            .map(|step| (f64::from(step) / 24.0 * std::f64::consts::TAU).sin_cos())
+            .map(|(sin, cos)| (x + r * cos, y + r * sin))
+            .collect(),
+        Shape::Square => vec![(x - r, y - r), (x + r, y - r), (x + r, y + r), (x - r, y + r)],
+        Shape::Triangle => vec![(x, y - 1.2 * r), (x + 1.1 * r, y + 0.9 * r), (x - 1.1 * r, y + 0.9 * r)],
+        Shape::Diamond => vec![(x, y - 1.3 * r), (x + 1.3 * r, y), (x, y + 1.3 * r), (x - 1.3 * r, y)],
+        Shape::Cross => {
+            let (a, b) = (r, r / 3.0);
+            let arms = [
+                (b, a),
+                (b, b),
+                (a, b),
+                (a, -b),
+                (b, -b),
+                (b, -a),
+                (-b, -a),
+                (-b, -b),
+                (-a, -b),
+                (-a, b),
+                (-b, b),
+                (-b, a),
+            ];
+            arms.into_iter().map(|(dx, dy)| (x + dx, y + dy)).collect()
+        }
+    }
+}
+
+/// Cuts a line into its dashes.
+fn strokes(points: &[(f64, f64)], dash: Dash) -> Vec<Vec<(f64, f64)>> {
+    if dash.is_empty() {
+        return vec![points.to_vec()];
+    }
+    let (mut done, mut current) = (Vec::new(), vec![points[0]]);
+    let (mut at, mut left) = (0, dash[0]);
+    for pair in points.windows(2) {
+        let (mut from, to) = (pair[0], pair[1]);
+        loop {
+            let length = (to.0 - from.0).hypot(to.1 - from.1);
+            if length <= left || length == 0.0 {
+                left -= length;
+                current.push(to);
+                break;
+            }
+            from = (from.0 + (to.0 - from.0) * left / length, from.1 + (to.1 - from.1) * left / length);
+            current.push(from);
+            if at % 2 == 0 {
+                done.push(std::mem::take(&mut current));
+            }
+            current = vec![from];
+            at += 1;
+            left = dash[at % dash.len()];
+        }
+    }
+    if at % 2 == 0 && current.len() > 1 {
+        done.push(current);
+    }
+    done
+}
+
+/// Breaks a text at spaces into lines of at most `width` characters, where words allow.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let full = lines
+            .last()
+            .is_some_and(|line| !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width);
+        if full {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure() -> Figure {
+        let mut figure = Figure::new(300.0, "<b>\"&' finding".into(), "n = 3".into());
+        figure.height = 100.0;
+        figure.line(vec![(10.0, 10.0), (200.0, 50.5)], INK, 2.0, &[6.0, 3.0]);
+        figure.text((10.0, 80.0), "<script>alert(1)</script>\u{0}\u{7}", 12.0, INK, Align::Left);
+        for (at, shape) in
+            [Shape::Circle, Shape::Square, Shape::Triangle, Shape::Diamond, Shape::Cross].into_iter().enumerate()
+        {
+            figure.marker((30.0 + 20.0 * at as f64, 60.0), shape, 5.0, MUTED, at % 2 == 0);
+        }
+        figure
+    }
+
+    #[test]
+    fn hostile_text_stays_text() {
+        let svg = figure().svg().unwrap();
+        assert!(!svg.contains("<script") && svg.contains("&lt;script&gt;"), "{svg}");
+        assert!(svg.contains("aria-label=\"&lt;b&gt;&quot;&amp;&#39; finding\""), "{svg}");
+        assert!(!svg.contains(['\u{0}', '\u{7}']));
+        assert!(svg.contains("viewBox=\"0 0 1200 400\"") && svg.trim_end().ends_with("</svg>"));
+        assert!(figure().inline_svg().unwrap().contains("\"var(--ink)\""));
+    }
+
+    #[test]
+    fn the_same_figure_gives_the_same_bytes() {
+        assert_eq!(figure().svg().unwrap(), figure().svg().unwrap());
+        let png = figure().png().unwrap();
+        assert_eq!(png, figure().png().unwrap());
+        assert_eq!(&png[1..4], b"PNG");
+        assert_eq!(u32::from_be_bytes(png[16..20].try_into().unwrap()), 600, "twice the width");
+    }
+
+    #[test]
+    fn dashes_cover_their_share_of_the_line() {
+        let length = |strokes: Vec<Vec<(f64, f64)>>| {
+            strokes
+                .iter()
+                .flat_map(|stroke| stroke.windows(2).map(|p| (p[1].0 - p[0].0).hypot(p[1].1 - p[0].1)))
+                .sum::<f64>()
+        };
+        let line = [(0.0, 0.0), (30.0, 40.0), (30.0, 90.0)];
+        assert_eq!(length(strokes(&line, &[])), 100.0);
+        assert!((length(strokes(&line, &[3.0, 2.0])) - 60.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn lines_break_at_spaces() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("unbreakable", 3), ["unbreakable"]);
+    }
+}

@@ -1,0 +1,10 @@
+//! Charts: each states its finding, its units and its sample size, and carries the numbers that it shows.
+
+mod axis;
+pub mod canvas;
+pub mod comparison;
+mod palette;
+pub mod rates;
+mod rows;
+pub mod run;
+pub mod spectrum;

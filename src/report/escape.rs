@@ -1,0 +1,67 @@
+//! Names and reasons come from files that anyone may have written: they must stay text wherever they are put.
+//! HTML pages escape through their templates; these are the other formats.
+
+/// For XML text and attributes.
+pub fn xml(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// For a cell or paragraph of Markdown: no markup, no HTML, no link, no new cell, one line.
+pub fn markdown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '~' | '!' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// For a text cell of CSV, besides quoting: a spreadsheet must not take it for a formula.
+pub fn csv(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+}
+
+/// For a terminal: no escape sequences.
+pub fn terminal(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_stay_text() {
+        assert_eq!(xml("<a href='x'>&\u{1b}"), "&lt;a href=&#39;x&#39;&gt;&amp; ");
+        assert_eq!(
+            markdown("a|b\n[x](y) <img> end_to_end `c` *d*"),
+            "a\\|b \\[x\\](y) &lt;img&gt; end\\_to\\_end \\`c\\` \\*d\\*"
+        );
+        assert_eq!(csv("=HYPERLINK(\"x\")"), "'=HYPERLINK(\"x\")");
+        assert_eq!(csv("@SUM(1)"), "'@SUM(1)");
+        assert_eq!(csv("-1+2"), "'-1+2");
+        assert_eq!(csv("kafka"), "kafka");
+        assert_eq!(terminal("\u{1b}[31mred\u{7}"), " [31mred ");
+    }
+}

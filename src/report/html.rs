@@ -1,0 +1,253 @@
+//! Self-contained pages: no script, no network, everything escaped by the templates save our own SVG and style.
+
+use super::chart::canvas::{DataTable, Figure};
+use super::state;
+use super::table::{Table, claim_title, details, overview};
+use crate::result::words::{TimeUnit, grouped, significant, survival, time};
+use crate::result::{CellSummary, Comparison, Manifest, ResultError, StoredCell, Summary};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use serde::Serialize;
+use serde_json::json;
+
+#[derive(Serialize)]
+struct Chart<'a> {
+    name: &'a str,
+    title: &'a str,
+    caption: &'a str,
+    svg: String,
+    data: &'a DataTable,
+}
+
+/// The page of one run.
+pub fn run(
+    manifest: &Manifest,
+    summary: &Summary,
+    cells: &[StoredCell],
+    figures: &[(String, Figure)],
+) -> Result<String, ResultError> {
+    let charts = figures
+        .iter()
+        .map(|(name, figure)| {
+            Ok(Chart {
+                name,
+                title: &figure.title,
+                caption: &figure.caption,
+                svg: figure.inline_svg()?,
+                data: &figure.data,
+            })
+        })
+        .collect::<Result<Vec<_>, ResultError>>()?;
+    let gates: Vec<Vec<String>> = cells
+        .iter()
+        .flat_map(|cell| cell.record.gates.iter().map(move |gate| (&cell.record, gate)))
+        .filter(|(_, gate)| !gate.held)
+        .map(|(record, gate)| {
+            let blame = format!("{:?}", gate.blames).to_lowercase();
+            vec![
+                record.label.clone(),
+                record.cell.clone(),
+                record.block.to_string(),
+                gate.name.clone(),
+                gate.found.clone(),
+                gate.limit.clone(),
+                blame,
+            ]
+        })
+        .collect();
+    let cold: Vec<Vec<String>> = manifest
+        .cold_start
+        .iter()
+        .map(|(label, cold)| {
+            let optional = |ns: Option<u64>| ns.map_or_else(|| "–".to_owned(), |ns| time(ns as f64));
+            vec![
+                label.clone(),
+                time(cold.ready_ns as f64),
+                optional(cold.publish_p50_ns),
+                optional(cold.publish_p99_ns),
+                time(cold.warmed_ns as f64),
+            ]
+        })
+        .collect();
+    let latencies = table(
+        &["Label", "Matrix point", "Block", "Metric", "n", "p50", "p90", "p99", "p99.9", "p99.99", "max"],
+        latency_rows(summary),
+    );
+    let page = json!({
+        "manifest": manifest,
+        "state": state(manifest, summary),
+        "sound": summary.cells.iter().all(|cell| cell.valid),
+        "duration_unit": latency_unit(summary).name(),
+        "cells": table(&["Label", "Matrix point", "Block", "Valid", "Outcome", "Guarantee", "Offered/s", "Sent/s", "Acked/s", "Consumed/s", "Goodput/s", "What an acknowledgement promises"], summary.cells.iter().map(rate_row).collect()),
+        "latencies": latencies,
+        "counts": table(&COUNTS, summary.cells.iter().map(count_row).collect()),
+        "resources": table(&["Label", "Matrix point", "Block", "Client CPU, µs/message", "Client peak RSS, MiB", "Broker CPU, µs/message", "Broker peak RSS, MiB", "Ran out"], summary.cells.iter().map(resource_row).collect()),
+        "gates": table(&["Label", "Matrix point", "Block", "Gate", "Found", "Limit", "Blames"], gates),
+        "cold": table(&["Label", "Ready after", "Publish p50, first 5 s", "Publish p99, first 5 s", "Warmed for"], cold),
+        "files": summary.cells.iter().map(|cell| (format!("{} · {} · block {}", cell.label, cell.cell, cell.block), &cell.files)).collect::<Vec<_>>(),
+        "charts": charts,
+        "style": include_str!("templates/style.css"),
+    });
+    render("report.html", include_str!("templates/report.html"), page)
+}
+
+/// The page of a comparison.
+pub fn comparison(comparison: &Comparison, figure: &Figure) -> Result<String, ResultError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        title: String,
+        claim: &'a crate::result::Claim,
+        sentences: Vec<&'a str>,
+        tables: Vec<Table>,
+    }
+    let rows = |claims: &'static str| {
+        let list = if claims == "uses" { &comparison.uses } else { &comparison.claims };
+        list.iter()
+            .map(|claim| Row {
+                title: claim_title(&claim.id),
+                claim,
+                sentences: claim.because.split("; ").collect(),
+                tables: details(claim),
+            })
+            .collect::<Vec<_>>()
+    };
+    let page = json!({
+        "profile": comparison.profile,
+        "overview": overview(comparison),
+        "claims": rows("claims"),
+        "uses": rows("uses"),
+        "runs": comparison.runs,
+        "svg": figure.inline_svg()?,
+        "caption": figure.caption,
+        "style": include_str!("templates/style.css"),
+    });
+    render("comparison.html", include_str!("templates/comparison.html"), page)
+}
+
+fn render(name: &'static str, source: &'static str, page: serde_json::Value) -> Result<String, ResultError> {
+    let failed = |error: minijinja::Error| ResultError::Draw { what: name.to_owned(), cause: format!("{error:#}") };
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(failed)?;
+    environment.set_syntax(syntax);
+    environment.add_template("tables", include_str!("templates/tables.html")).map_err(failed)?;
+    environment.add_template(name, source).map_err(failed)?;
+    environment.get_template(name).and_then(|template| template.render(Serde(page))).map_err(failed)
+}
+
+fn table(head: &[&str], rows: Vec<Vec<String>>) -> DataTable {
+    DataTable { head: head.iter().map(|text| (*text).to_owned()).collect(), rows }
+}
+
+fn place(cell: &CellSummary) -> Vec<String> {
+    vec![cell.label.clone(), cell.cell.clone(), cell.block.to_string()]
+}
+
+fn rate_row(cell: &CellSummary) -> Vec<String> {
+    let rate = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), super::table::number);
+    let with = |word: &str, reasons: &[String]| {
+        if reasons.is_empty() { word.to_owned() } else { format!("{word}: {}", reasons.join("; ")) }
+    };
+    let judged = cell.judged.map_or_else(|| "–".to_owned(), |judged| format!("{judged:?}").to_lowercase());
+    let rates = &cell.rates;
+    let mut row = place(cell);
+    row.push(if cell.valid { "valid".to_owned() } else { with("invalid", &cell.invalid_because) });
+    row.push(with(&format!("{:?}", cell.outcome).to_lowercase(), &cell.outcome_because));
+    row.push(judged);
+    row.extend(
+        [rates.offered_per_s, rates.sent_per_s, rates.acked_per_s, rates.consumed_per_s, rates.goodput_per_s].map(rate),
+    );
+    row.push(format!("{} ({})", survival(&cell.survives), cell.survives.because));
+    row
+}
+
+fn latency_unit(summary: &Summary) -> TimeUnit {
+    let latencies = summary.cells.iter().flat_map(|cell| [&cell.latency.publish, &cell.latency.end_to_end]).flatten();
+    TimeUnit::for_column(latencies.filter_map(|quantiles| quantiles.p50_ns.map(|ns| ns as f64)))
+}
+
+fn latency_rows(summary: &Summary) -> Vec<Vec<String>> {
+    let unit = latency_unit(summary);
+    let mut rows = Vec::new();
+    for cell in &summary.cells {
+        let latency = &cell.latency;
+        let named = [
+            ("end-to-end", &latency.end_to_end),
+            ("publish", &latency.publish),
+            ("service", &latency.service),
+            ("schedule lag", &latency.schedule_lag),
+        ];
+        for (name, quantiles) in named.into_iter().filter_map(|(name, quantiles)| Some((name, quantiles.as_ref()?))) {
+            let of = |ns: Option<u64>| ns.map_or_else(|| "–".to_owned(), |ns| unit.of(ns as f64));
+            let q = quantiles;
+            let mut row = place(cell);
+            row.extend([name.to_owned(), grouped(q.count)]);
+            row.extend([q.p50_ns, q.p90_ns, q.p99_ns, q.p99_9_ns, q.p99_99_ns, q.max_ns].map(of));
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+const COUNTS: [&str; 18] = [
+    "Label",
+    "Matrix point",
+    "Block",
+    "Planned",
+    "Sent",
+    "Acked",
+    "Failed",
+    "Indeterminate",
+    "Delivered",
+    "Undelivered",
+    "Lost",
+    "Broker lost",
+    "Duplicate",
+    "Phantom",
+    "Corrupt",
+    "Reordered",
+    "Foreign",
+    "Back-pressured",
+];
+
+fn count_row(cell: &CellSummary) -> Vec<String> {
+    let c = &cell.counts;
+    let counts = [
+        c.planned,
+        c.sent,
+        c.acked,
+        c.failed,
+        c.indeterminate,
+        c.delivered,
+        c.undelivered,
+        c.lost,
+        c.broker_lost,
+        c.duplicate,
+        c.phantom,
+        c.corrupt,
+        c.reordered,
+        c.foreign,
+        c.backpressured,
+    ];
+    let mut row = place(cell);
+    row.extend(counts.map(|count| count.map_or_else(|| "–".to_owned(), grouped)));
+    row
+}
+
+fn resource_row(cell: &CellSummary) -> Vec<String> {
+    let r = &cell.resources;
+    let micros = |ns: Option<f64>| ns.map_or_else(|| "–".to_owned(), |ns| significant(ns / 1e3));
+    let mebi =
+        |bytes: Option<u64>| bytes.map_or_else(|| "–".to_owned(), |bytes| significant(bytes as f64 / (1 << 20) as f64));
+    let mut row = place(cell);
+    row.extend([
+        micros(r.client_cpu_ns_per_message),
+        mebi(r.client_peak_rss_bytes),
+        micros(r.broker_cpu_ns_per_message),
+        mebi(r.broker_peak_rss_bytes),
+        r.saturated.clone().unwrap_or_else(|| "–".to_owned()),
+    ]);
+    row
+}

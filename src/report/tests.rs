@@ -1,0 +1,278 @@
+use super::*;
+use crate::result::synthetic::{latency_run, manifest, throughput_run};
+use crate::result::{BlockValue, Claim, ComparedCell, Kind, Outcome, RunInfo, SCHEMA, Status, Survives};
+use std::collections::BTreeMap;
+
+/// What someone could name a system to break a page, a table or a spreadsheet.
+const HOSTILE: &str = "=<script>alert('x')</script>|\"a\"\n[l](javascript:1) {{ 1337*7331 }}";
+
+/// Every file under `dir` with its content.
+fn snapshot(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                files.insert(
+                    path.strip_prefix(dir).unwrap().to_string_lossy().into_owned(),
+                    std::fs::read(&path).unwrap(),
+                );
+            }
+        }
+    }
+    files
+}
+
+fn cell(label: &str, system: &str, point: &str, metric: &str, unit: &str, value: Option<f64>) -> ComparedCell {
+    let block = |block, factor: f64| BlockValue {
+        block,
+        value: value.map(|value| value * factor),
+        floor: None,
+        n: 10_000,
+        valid: true,
+        outcome: if value.is_none() { Outcome::Overloaded } else { Outcome::Ok },
+        because: if value.is_none() { "overloaded: backlog grew".into() } else { String::new() },
+    };
+    ComparedCell {
+        label: label.into(),
+        system: system.into(),
+        variant: None,
+        cell: point.into(),
+        metric: metric.into(),
+        kind: Kind::Measured,
+        value,
+        unit: unit.into(),
+        interval: value.map(|value| [value * 0.96, value * 1.04]),
+        n: 30_000,
+        blocks: 3,
+        text: "survives process kill, 1 copy".into(),
+        run: Some("2026-11-22T190000.000Z-x-abc".into()),
+        survives: Some(Survives { process_kill: true, copies: 1, ..Survives::default() }),
+        per_block: vec![block(1, 0.98), block(2, 1.0), block(3, 1.02)],
+    }
+}
+
+fn claim(id: &str, verdict: &str, cells: Vec<ComparedCell>) -> Claim {
+    Claim {
+        id: id.into(),
+        kafka_claim: "Higher, because it works asynchronously".into(),
+        redis_claim: "Lower, because it waits for acknowledgements".into(),
+        verdict: verdict.into(),
+        because: "first reason; second reason".into(),
+        rule: "Interval of the ratio above 1.05.".into(),
+        cells,
+    }
+}
+
+/// Both measured claims and one that is not, of the four systems.
+fn table() -> Comparison {
+    let systems = ["kafka", "redis-pubsub", "redis-streams", "redis-lists"];
+    let mut throughput = Vec::new();
+    let mut latency = Vec::new();
+    for (system, (rate, ns)) in
+        systems.into_iter().zip([(612_345.0, 1.63e6), (540_000.0, 1.2e5), (310_000.0, 2.5e5), (333_000.0, 2.1e5)])
+    {
+        for (size, share) in [("100B", 1.0), ("1KiB", 0.4)] {
+            throughput.push(cell(
+                system,
+                system,
+                &format!("message.size={size}"),
+                "goodput",
+                "msg/s",
+                Some(rate * share),
+            ));
+        }
+        for point in ["load.rate=1k/s", "load.rate=10k/s"] {
+            for (metric, factor) in [("p50", 1.0), ("p99", 2.3), ("p99_9", 9.0)] {
+                let value = (system != "redis-lists" || point.contains("=1k")).then_some(ns * factor);
+                latency.push(cell(system, system, point, &format!("end_to_end.{metric}"), "ns", value));
+            }
+        }
+    }
+    let mut ratio = cell(
+        "redis-streams",
+        "redis-streams",
+        "message.size=100B",
+        "ratio(goodput, kafka, redis-streams)",
+        "×",
+        Some(1.98),
+    );
+    ratio.per_block.clear();
+    ratio.text = "shown".into();
+    throughput.push(ratio);
+    Comparison {
+        schema: SCHEMA,
+        profile: "standard".into(),
+        runs: vec![RunInfo {
+            run: "2026-11-22T190000.000Z-x-abc".into(),
+            scenario: "throughput".into(),
+            claim: Some("throughput".into()),
+            environment: "native".into(),
+            network_path: "loopback".into(),
+            status: Status::Complete,
+            started_at: "2026-11-22T19:00:00Z".into(),
+            blocks: 3,
+            cross_class: None,
+            versions: BTreeMap::from([("kafka".into(), "Apache Kafka 4.4.0; librdkafka 2.12.1".into())]),
+            host: "Test CPU, 2 cores, 6.1".into(),
+            selfcheck: "passed".into(),
+            warnings: vec![],
+        }],
+        claims: vec![
+            claim("retention", "not measured", vec![]),
+            claim("throughput", "holds", throughput),
+            claim("latency", "inconclusive (redis-lists is overloaded at load.rate=10k/s)", latency),
+        ],
+        uses: vec![claim("session-cache", "not measured", vec![])],
+    }
+}
+
+#[test]
+fn a_run_is_rendered_from_raw_data_alone_and_twice_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = latency_run(dir.path());
+    report(&folder).unwrap();
+    let first = snapshot(folder.path());
+    for file in [
+        "summary.json",
+        "report.html",
+        "charts/latency.svg",
+        "charts/spectrum-1-load-rate-1k-s.svg",
+        "charts/rates-2-load-rate-10k-s.svg",
+    ] {
+        assert!(first.contains_key(file), "{file} in {:?}", first.keys());
+    }
+    report(&RunFolder::open(folder.path()).unwrap()).unwrap();
+    assert!(first == snapshot(folder.path()), "rendering again changed a byte");
+    let spectrum = String::from_utf8(first["charts/spectrum-1-load-rate-1k-s.svg"].clone()).unwrap();
+    assert!(
+        spectrum.contains("(redis-pubsub) to") && spectrum.contains("#0072B2"),
+        "states its finding, in the system's colour"
+    );
+    keep(folder.path(), "latency");
+}
+
+#[test]
+fn a_closed_loop_run_has_throughput_and_no_latency() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = throughput_run(dir.path(), 3);
+    report(&folder).unwrap();
+    let files = snapshot(folder.path());
+    assert!(files.contains_key("charts/throughput.svg") && !files.contains_key("charts/latency.svg"));
+    assert!(!files.keys().any(|file| file.starts_with("charts/spectrum")));
+    keep(folder.path(), "throughput");
+}
+
+#[test]
+fn markdown_of_a_comparison() {
+    insta::assert_snapshot!(markdown(&table()));
+}
+
+#[test]
+fn terminal_of_a_comparison() {
+    insta::assert_snapshot!(terminal(&table(), 140));
+}
+
+#[test]
+fn all_six_files_are_written_and_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let comparison = table();
+    write_comparison(dir.path(), &comparison).unwrap();
+    let first = snapshot(dir.path());
+    let names: Vec<&str> = first.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        ["comparison.csv", "comparison.html", "comparison.json", "comparison.md", "comparison.png", "comparison.svg"]
+    );
+    assert_eq!(read_comparison(dir.path()).unwrap(), comparison);
+    write_comparison(dir.path(), &comparison).unwrap();
+    assert!(first == snapshot(dir.path()), "writing again changed a byte");
+    keep(dir.path(), "comparison");
+}
+
+#[test]
+fn hostile_names_stay_text_in_every_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut comparison = table();
+    comparison.profile = HOSTILE.into();
+    comparison.runs[0].warnings = vec![HOSTILE.into()];
+    for claim in &mut comparison.claims {
+        claim.verdict = HOSTILE.into();
+        claim.because = HOSTILE.into();
+        for cell in &mut claim.cells {
+            cell.label = HOSTILE.into();
+            cell.cell = HOSTILE.into();
+            cell.text = HOSTILE.into();
+        }
+    }
+    write_comparison(dir.path(), &comparison).unwrap();
+    for (name, content) in snapshot(dir.path()) {
+        let text = String::from_utf8_lossy(&content);
+        match name.as_str() {
+            "comparison.json" | "comparison.png" => {}
+            "comparison.csv" => assert!(
+                csv::Reader::from_reader(text.as_bytes())
+                    .records()
+                    .all(|record| { record.unwrap().iter().all(|field| !field.starts_with(['=', '+', '@', '-'])) })
+            ),
+            _ => {
+                assert!(!text.contains("<script"), "{name}");
+                assert!(!text.contains("9801547"), "{name}: a template inside a name was evaluated");
+            }
+        }
+        if name == "comparison.md" {
+            let rows = text.lines().filter(|line| line.starts_with("| Throughput")).collect::<Vec<_>>();
+            assert_eq!(rows.len(), 1);
+            assert_eq!(rows[0].replace("\\|", "").matches('|').count(), 7, "{}", rows[0]);
+            assert!(!text.contains("[l]("), "no link");
+        }
+    }
+
+    let folder = throughput_run(dir.path(), 1);
+    let mut manifest = manifest(&folder, "throughput", 1);
+    manifest.scenario.question = HOSTILE.into();
+    manifest.command_line = vec![HOSTILE.into()];
+    manifest.warnings = vec![HOSTILE.into()];
+    folder.write_manifest(&manifest).unwrap();
+    report(&folder).unwrap();
+    let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(!page.contains("<script") && page.contains("&lt;script&gt;"));
+}
+
+#[test]
+fn pages_need_no_network_and_no_script() {
+    let dir = tempfile::tempdir().unwrap();
+    write_comparison(dir.path(), &table()).unwrap();
+    let folder = latency_run(dir.path());
+    report(&folder).unwrap();
+    for path in [dir.path().join("comparison.html"), folder.path().join("report.html")] {
+        let page = std::fs::read_to_string(&path).unwrap().replace("http://www.w3.org/2000/svg", "");
+        for forbidden in ["http:", "https:", "<script", "@import", "url("] {
+            assert!(!page.contains(forbidden), "{forbidden} in {path:?}");
+        }
+        assert!(page.contains("<details>") && page.contains("role=\"img\""));
+    }
+}
+
+#[test]
+fn nothing_measured_is_still_a_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut comparison = table();
+    comparison.runs.clear();
+    comparison.claims = vec![claim("retention", "not measured", vec![])];
+    write_comparison(dir.path(), &comparison).unwrap();
+    let folder = RunFolder::create(dir.path(), "empty").unwrap();
+    folder.write_manifest(&manifest(&folder, "latency", 1)).unwrap();
+    assert!(report(&folder).unwrap().cells.is_empty());
+}
+
+/// Leaves rendered files in `BROKERBENCH_LOOK/<name>`, to be looked at.
+fn keep(from: &Path, name: &str) {
+    let Some(to) = std::env::var_os("BROKERBENCH_LOOK") else { return };
+    for (file, content) in snapshot(from) {
+        files::write_atomic(&Path::new(&to).join(name).join(file), &content).unwrap();
+    }
+}

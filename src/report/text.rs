@@ -1,0 +1,134 @@
+//! The comparison table as Markdown, as CSV and for a terminal.
+
+use super::escape;
+use super::table::{Table, claim_title, details, overview};
+use crate::result::{Comparison, ResultError};
+use comfy_table::{ContentArrangement, Table as Grid, presets};
+use std::path::Path;
+
+/// The whole `comparison.md`.
+pub fn markdown(comparison: &Comparison) -> String {
+    let mut out = String::from(
+        "<!-- Written by brokerbench from comparison.json; do not edit. -->\n# Kafka and Redis, claim by claim\n\n",
+    );
+    let profile = escape::markdown(&comparison.profile);
+    out.push_str(&format!("Profile `{}`. ", profile.replace('`', "")));
+    out.push_str("Every verdict is computed from the figures below; what was not measured says so.\n\n");
+    out.push_str(&markdown_table(comparison));
+    for claim in comparison.claims.iter().filter(|claim| !details(claim).is_empty()) {
+        out.push_str(&format!("\n## {}\n\n", claim_title(&claim.id)));
+        out.push_str(&format!(
+            "**Verdict: {}.** Rule: {}\n\n",
+            escape::markdown(&claim.verdict),
+            escape::markdown(&claim.rule)
+        ));
+        for table in details(claim) {
+            out.push_str(&grid(&table));
+            out.push('\n');
+        }
+        let sentences = claim.because.split("; ").map(|sentence| format!("- {}\n", escape::markdown(sentence)));
+        out.push_str("Why:\n\n");
+        out.extend(sentences);
+    }
+    out.push_str("\n## What it is recommended for\n\n");
+    for row in &comparison.uses {
+        let title = claim_title(&row.id);
+        out.push_str(&format!(
+            "- {title}: {} / {}: {}\n",
+            escape::markdown(&row.kafka_claim),
+            escape::markdown(&row.redis_claim),
+            escape::markdown(&row.verdict)
+        ));
+    }
+    if !comparison.runs.is_empty() {
+        out.push_str("\n## Runs\n\n");
+        for run in &comparison.runs {
+            let mut versions: Vec<&str> = run.versions.values().map(String::as_str).collect();
+            versions.dedup();
+            let facts = [
+                run.run.as_str(),
+                &format!("environment {}", run.environment),
+                &format!("network {}", run.network_path),
+                run.host.as_str(),
+                &versions.join(", "),
+                &format!("self-check {}", run.selfcheck),
+            ]
+            .map(escape::markdown);
+            out.push_str(&format!("- {}\n", facts.join("; ")));
+            for warning in &run.warnings {
+                out.push_str(&format!("  - Warning: {}\n", escape::markdown(warning)));
+            }
+        }
+    }
+    out
+}
+
+/// The table of eight rows alone, for a README.
+pub fn markdown_table(comparison: &Comparison) -> String {
+    grid(&overview(comparison))
+}
+
+fn grid(table: &Table) -> String {
+    let mut grid = Grid::new();
+    grid.load_style(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
+    grid.set_header(table.head.iter().map(|text| escape::markdown(text)));
+    for row in &table.rows {
+        grid.add_row(
+            row.iter().map(|lines| lines.iter().map(|line| escape::markdown(line)).collect::<Vec<_>>().join("<br>")),
+        );
+    }
+    grid.trim_fmt() + "\n"
+}
+
+/// The overview for a terminal of `width` columns.
+pub fn terminal(comparison: &Comparison, width: u16) -> String {
+    let table = overview(comparison);
+    let mut grid = Grid::new();
+    grid.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    grid.force_no_tty().set_width(width.max(60));
+    grid.set_header(table.head);
+    for row in table.rows {
+        grid.add_row(row.iter().map(|lines| escape::terminal(&lines.join("\n"))));
+    }
+    grid.trim_fmt() + "\n"
+}
+
+/// One line per figure.
+pub fn csv(comparison: &Comparison, path: &Path) -> Result<Vec<u8>, ResultError> {
+    let failed = |cause: String| ResultError::Corrupt { path: path.to_owned(), cause };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let head = [
+        "claim", "verdict", "label", "system", "variant", "cell", "metric", "kind", "value", "unit", "low", "high",
+        "n", "blocks", "text", "run",
+    ];
+    writer.write_record(head).map_err(|error| failed(error.to_string()))?;
+    for claim in comparison.claims.iter().chain(&comparison.uses) {
+        for cell in &claim.cells {
+            let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+            let kind = serde_json::to_value(cell.kind)
+                .ok()
+                .and_then(|kind| kind.as_str().map(str::to_owned))
+                .unwrap_or_default();
+            let record = [
+                escape::csv(&claim.id),
+                escape::csv(&claim.verdict),
+                escape::csv(&cell.label),
+                escape::csv(&cell.system),
+                escape::csv(cell.variant.as_deref().unwrap_or_default()),
+                escape::csv(&cell.cell),
+                escape::csv(&cell.metric),
+                kind,
+                number(cell.value),
+                escape::csv(&cell.unit),
+                number(cell.interval.map(|[low, _]| low)),
+                number(cell.interval.map(|[_, high]| high)),
+                cell.n.to_string(),
+                cell.blocks.to_string(),
+                escape::csv(&cell.text),
+                escape::csv(cell.run.as_deref().unwrap_or_default()),
+            ];
+            writer.write_record(record).map_err(|error| failed(error.to_string()))?;
+        }
+    }
+    writer.into_inner().map_err(|error| failed(error.to_string()))
+}
