@@ -4,7 +4,7 @@ use crate::result::{BlockValue, Claim, ComparedCell, Kind, Outcome, RunInfo, SCH
 use std::collections::BTreeMap;
 
 /// What someone could name a system to break a page, a table or a spreadsheet.
-const HOSTILE: &str = "=<script>alert('x')</script>|\"a\"\n[l](javascript:1) {{ 7*7 }}";
+const HOSTILE: &str = "=<script>alert('x')</script>|\"a\"\n[l](javascript:1) {{ 1337*7331 }}";
 
 /// Every file under `dir` with its content.
 fn snapshot(dir: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -220,7 +220,7 @@ fn hostile_names_stay_text_in_every_format() {
             ),
             _ => {
                 assert!(!text.contains("<script"), "{name}");
-                assert!(!text.contains("49"), "{name}: a template inside a name was evaluated");
+                assert!(!text.contains("9801547"), "{name}: a template inside a name was evaluated");
             }
         }
         if name == "comparison.md" {
