@@ -62,7 +62,7 @@ fn both_brokers_start_answer_and_go() {
         let used = usage(pid).unwrap();
         let own = Duration::from_nanos(broker.started_in_ns().unwrap());
         eprintln!("{system}: ready after {:.2?}, of which its process {own:.2?}; {used:?}", begun.elapsed());
-        assert!(used.cpu_ns > 0 && used.rss_bytes > 1 << 20 && own <= begun.elapsed());
+        assert!(used.rss_bytes > 1 << 20 && own <= begun.elapsed());
         broker.check().unwrap();
         assert!(!broker.log_tail(5).is_empty());
 

@@ -38,6 +38,21 @@ pub struct Login {
     pub database: u32,
 }
 
+impl Login {
+    /// The address as a driver takes it, the password in plain: for `driver::Target` only, never for an output.
+    pub fn reveal_url(&self, address: &str) -> String {
+        let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+        let userinfo = match (&self.user, &self.password) {
+            (None, None) => String::new(),
+            (user, password) => {
+                let user = user.as_deref().map(encode).unwrap_or_default();
+                format!("{user}:{}@", password.as_ref().map(|secret| encode(secret.reveal())).unwrap_or_default())
+            }
+        };
+        format!("redis://{userinfo}{address}/{}", self.database)
+    }
+}
+
 /// Addresses from the command line.
 #[derive(Clone, Debug)]
 pub struct External {
@@ -292,6 +307,14 @@ mod tests {
             let error = parse(url).unwrap_err();
             assert!(!format!("{error} {error:?}").contains(SENTINEL), "{error}");
         }
+    }
+
+    #[test]
+    fn the_driver_gets_a_url_that_no_password_can_break() {
+        let login = Login { user: None, password: Some(Secret("a@/".into())), database: 3 };
+        assert_eq!(login.reveal_url("h:1"), "redis://:%61%40%2F@h:1/3");
+        let plain = Login { user: None, password: None, database: 0 };
+        assert_eq!(plain.reveal_url("h:1"), "redis://h:1/0");
     }
 
     #[test]
