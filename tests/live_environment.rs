@@ -97,6 +97,24 @@ fn the_death_of_a_broker_is_noticed_with_its_last_words() {
 
 #[test]
 #[ignore = "needs real brokers"]
+fn real_brokers_die_with_a_killed_janitor() {
+    let mut native = Native::new(exe());
+    let mut brokers = [System::RedisLists, System::Kafka].map(|system| start(&mut native, system).unwrap());
+    let pids = brokers.each_ref().map(|broker| broker.pids()[0]);
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pids[0])).unwrap();
+    kill(stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap());
+    let begun = Instant::now();
+    while pids.iter().any(|pid| usage(*pid).is_some_and(|usage| usage.rss_bytes > 0)) {
+        assert!(begun.elapsed() < LIMIT, "a broker lives on without its janitor");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(brokers.iter_mut().all(|broker| broker.check().is_err()));
+    // The next start has a new janitor.
+    start(&mut native, System::RedisLists).unwrap().check().unwrap();
+}
+
+#[test]
+#[ignore = "needs real brokers"]
 fn a_setting_that_the_broker_refuses_is_in_the_error() {
     let mut native = Native::new(exe());
     for (system, key, value, words) in [
