@@ -84,13 +84,16 @@ fn what_a_janitor_leaves_that_was_killed_with_its_harness_is_swept_by_the_next()
     harness.kill();
     eventually("the broker dies with its janitor", || !exists(running));
     assert!(harness.temporary.path().read_dir().unwrap().next().is_some(), "the folder is there");
-    let next = std::process::Command::new(exe())
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let mut next = std::process::Command::new(exe())
         .arg("__janitor")
         .env("TMPDIR", harness.temporary.path())
-        .stdin(std::os::fd::OwnedFd::from(std::os::unix::net::UnixStream::pair().unwrap().0))
-        .status()
+        .stdin(std::os::fd::OwnedFd::from(theirs))
+        .spawn()
         .unwrap();
-    assert!(next.success());
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(&ours), &mut String::new()).unwrap();
+    drop(ours);
+    assert!(next.wait().unwrap().success());
     harness.clean_within(LIMIT);
 }
 

@@ -51,12 +51,6 @@ impl Collector {
         })
     }
 
-    /// Quantiles `(p50, p99)` of a timer over the seconds `from..to`, warm-up included.
-    pub fn between(&self, timer: Timer, from: u64, to: u64) -> Option<(u64, u64)> {
-        let merged = self.merge(|key| (from..to).contains(&key.0) && key.1 == timer);
-        (!merged.is_empty()).then(|| (merged.value_at_quantile(0.5), merged.value_at_quantile(0.99)))
-    }
-
     /// Measured values that were beyond the histograms' range.
     pub fn saturated(&self) -> u64 {
         self.saturated

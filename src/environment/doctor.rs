@@ -168,8 +168,8 @@ fn temporary_space() -> Check {
 
 #[cfg(target_os = "linux")]
 fn in_memory(directory: &std::path::Path) -> bool {
-    const TMPFS: i64 = 0x0102_1994;
-    rustix::fs::statfs(directory).is_ok_and(|stat| i64::from(stat.f_type) == TMPFS)
+    // TMPFS_MAGIC of statfs(2).
+    rustix::fs::statfs(directory).is_ok_and(|stat| stat.f_type == 0x0102_1994)
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -39,25 +39,17 @@ pub struct Login {
 }
 
 impl Login {
-    /// The address with everything that logging in needs, for a driver. Holds the password: never to be shown.
-    pub fn url(&self, address: &str) -> String {
-        let encode = |text: &str| {
-            text.bytes().fold(String::new(), |mut out, byte| {
-                if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                    out.push(char::from(byte));
-                } else {
-                    out.push_str(&format!("%{byte:02X}"));
-                }
-                out
-            })
+    /// The address as a driver takes it, the password in plain: for `driver::Target` only, never for an output.
+    pub fn reveal_url(&self, address: &str) -> String {
+        let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+        let userinfo = match (&self.user, &self.password) {
+            (None, None) => String::new(),
+            (user, password) => {
+                let user = user.as_deref().map(encode).unwrap_or_default();
+                format!("{user}:{}@", password.as_ref().map(|secret| encode(secret.reveal())).unwrap_or_default())
+            }
         };
-        let user = self.user.as_deref().map(encode).unwrap_or_default();
-        let login = match &self.password {
-            Some(password) => format!("{user}:{}@", encode(password.reveal())),
-            None if user.is_empty() => String::new(),
-            None => format!("{user}@"),
-        };
-        format!("redis://{login}{address}/{}", self.database)
+        format!("redis://{userinfo}{address}/{}", self.database)
     }
 }
 
@@ -315,6 +307,14 @@ mod tests {
             let error = parse(url).unwrap_err();
             assert!(!format!("{error} {error:?}").contains(SENTINEL), "{error}");
         }
+    }
+
+    #[test]
+    fn the_driver_gets_a_url_that_no_password_can_break() {
+        let login = Login { user: None, password: Some(Secret("a@/".into())), database: 3 };
+        assert_eq!(login.reveal_url("h:1"), "redis://:%61%40%2F@h:1/3");
+        let plain = Login { user: None, password: None, database: 0 };
+        assert_eq!(plain.reveal_url("h:1"), "redis://h:1/0");
     }
 
     #[test]

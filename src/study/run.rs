@@ -212,7 +212,7 @@ impl Running<'_, '_> {
     fn target(&self, broker: &dyn Broker, name: &str) -> Target {
         let tail: String = self.folder.name().chars().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect();
         let addresses = match broker.login() {
-            Some(login) => broker.addresses().iter().map(|address| login.url(address)).collect(),
+            Some(login) => broker.addresses().iter().map(|address| login.reveal_url(address)).collect(),
             None => broker.addresses(),
         };
         Target { addresses, name: format!("bb-{tail}-{name}"), clock: self.clock }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// Another program may take a port between our look and the broker's start.
 const ATTEMPTS: u32 = 3;
-const LOG_LINES: usize = 20;
+pub const LOG_LINES: usize = 20;
 
 /// What is the same for every node of the broker.
 pub struct Job<'a> {
@@ -195,8 +195,9 @@ pub fn tail(log: &Path, lines: usize) -> String {
         file.take(MOST).read_to_end(&mut bytes)?;
         Ok::<_, std::io::Error>(String::from_utf8_lossy(&bytes).into_owned())
     };
+    let telling = |line: &&str| !line.trim().is_empty() && !line.starts_with("\tat ");
     let text = read().unwrap_or_default();
-    let mut last: Vec<&str> = text.lines().rev().filter(|line| !line.starts_with("\tat ")).take(lines).collect();
+    let mut last: Vec<&str> = text.lines().rev().filter(telling).take(lines).collect();
     last.reverse();
     last.join("\n")
 }

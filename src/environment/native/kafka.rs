@@ -4,7 +4,7 @@
 //! here: one copy of the internal topics (there is one node), fewer partitions of them, no wait for the first consumer
 //! of a group, no topics by accident.
 
-use super::broker::{Job, NativeBroker, Plan, make_folder, tail, write_file};
+use super::broker::{Job, LOG_LINES, NativeBroker, Plan, make_folder, tail, write_file};
 use super::java::Java;
 use super::kafka_jars::Jars;
 use super::port;
@@ -111,7 +111,7 @@ impl NodePlan {
             log: self.home.join(log),
         };
         let format = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", "server.properties"];
-        run(janitor, launch(command(FORMAT_JVM, &format), "format.log"), "Kafka's storage format", FORMAT)?;
+        run(janitor, launch(command(FORMAT_JVM, &format), "format.log"), "formatting its data folder", FORMAT)?;
         Ok(Plan {
             launch: launch(command(JVM, &["kafka.Kafka", "server.properties"]), "broker.log"),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, self.client)),
@@ -154,8 +154,8 @@ fn print(settings: &BTreeMap<String, String>) -> String {
     settings.iter().map(|(key, value)| format!("{key}={}\n", value.replace('\\', "\\\\"))).collect()
 }
 
-/// Runs a program that is to end by itself, and successfully.
-pub fn run(janitor: &Janitor, launch: Launch, what: &str, limit: Duration) -> Result<(), EnvironmentError> {
+/// Runs a step before Kafka's start: a program that is to end by itself, and successfully.
+pub fn run(janitor: &Janitor, launch: Launch, step: &str, limit: Duration) -> Result<(), EnvironmentError> {
     let log = launch.log.clone();
     let pid = janitor.spawn(launch)?;
     let ended = janitor.wait(pid, Instant::now() + limit)?;
@@ -167,7 +167,11 @@ pub fn run(janitor: &Janitor, launch: Launch, what: &str, limit: Duration) -> Re
             format!("not done within {} s", limit.as_secs())
         }
     };
-    Err(EnvironmentError::DidNotStart { what: what.into(), cause, log_tail: tail(&log, 20) })
+    Err(EnvironmentError::DidNotStart {
+        what: "Kafka".into(),
+        cause: format!("{step}: {cause}"),
+        log_tail: tail(&log, LOG_LINES),
+    })
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ fn fetch(janitor: &Janitor, cache: &Path) -> Result<(), EnvironmentError> {
         ["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=lib"].map(Into::into),
     );
     let launch = Launch { argv, env: BTreeMap::new(), cwd: work.clone(), log: work.join("maven.log") };
-    run(janitor, launch, "fetching Kafka's jars with Maven", FETCH)?;
+    run(janitor, launch, "fetching its jars with Maven", FETCH)?;
 
     let (partial, complete) = (cache.join("lib.partial"), cache.join("lib"));
     let place = || {
