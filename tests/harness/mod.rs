@@ -75,16 +75,18 @@ fn leftovers(temporary: &Path) -> Vec<String> {
     files.chain(processes).collect()
 }
 
-/// Id and command line of each process that inherited `TMPDIR` with this value.
+/// Id and command line of each process that inherited `TMPDIR` with this value, or works inside that folder:
+/// redis-server overwrites what it inherited with its title.
 pub fn processes(temporary: &Path) -> Vec<(u32, String)> {
     let mark = format!("TMPDIR={}", temporary.display());
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let marked = entries.filter_map(|entry| {
-        let environment = std::fs::read(entry.path().join("environ")).ok()?;
-        environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()).then_some(())?;
-        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+    let ours = entries.filter_map(|entry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;
-        Some((pid, String::from_utf8_lossy(&command).replace('\0', " ")))
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        let marked = environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes());
+        let inside = std::fs::read_link(entry.path().join("cwd")).is_ok_and(|folder| folder.starts_with(temporary));
+        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        (marked || inside).then(|| (pid, String::from_utf8_lossy(&command).replace('\0', " ")))
     });
-    marked.collect()
+    ours.collect()
 }
