@@ -37,9 +37,11 @@ pub fn draw(figure: &mut Figure, blocks: &[Block], top: f64, axis: &str, label: 
     let right = figure.width - RIGHT;
     let scale = Scale::log(values, LEFT, right);
     let bottom = top + height + 4.0;
-    scale.draw_below(figure, top, bottom, label);
+    scale.draw_labels(figure, bottom, label);
     let mut y = top;
     for block in blocks {
+        let rows_end = y + HEADER + ROW * block.rows.len() as f64;
+        scale.draw_grid(figure, y + HEADER, rows_end);
         let room = ((figure.width - LEFT) / 6.2) as usize;
         let header = wrap(&block.header, room).into_iter().next().unwrap_or_default();
         figure.line(vec![(16.0, y + 2.0), (figure.width - 16.0, y + 2.0)], GRID, 1.0, &[]);

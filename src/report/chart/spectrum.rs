@@ -53,7 +53,8 @@ pub fn draw(point: &str, lines: &[Line], absent: &[String]) -> Option<Figure> {
     let y = Scale::log(values(), bottom, top);
     let unit = TimeUnit::for_column(values());
     y.draw_left(&mut figure, left, right, |ns| unit.of(ns));
-    x.draw_below(&mut figure, top, bottom, |q| if q == 0.0 { "0".into() } else { format!("p{}", trim(q * 100.0)) });
+    x.draw_grid(&mut figure, top, bottom);
+    x.draw_labels(&mut figure, bottom, |q| if q == 0.0 { "0".into() } else { format!("p{}", trim(q * 100.0)) });
     figure.line(vec![(left, bottom), (right, bottom)], GRID, 1.5, &[]);
     figure.text((left, top - 14.0), format!("end-to-end latency, {} (log)", unit.name()), 11.0, MUTED, Align::Left);
     figure.text(
