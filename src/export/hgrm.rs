@@ -12,9 +12,11 @@ pub fn encode(histogram: &Histogram<u64>, unit_ns: f64) -> String {
     let digits = usize::from(histogram.sigfig());
     for row in rows(histogram) {
         let (value, quantile, count) = (row.value as f64 / unit_ns, row.percentile / 100.0, row.count);
+        let (value, beyond) = (half_up(value, digits), half_up(1.0 / (1.0 - quantile), 2));
+        let quantile = half_up(quantile, 12);
         // Writing into a String cannot fail.
         let _ = if row.percentile < 100.0 {
-            writeln!(out, "{value:12.digits$} {quantile:.12} {count:>10} {:>14.2}", 1.0 / (1.0 - quantile))
+            writeln!(out, "{value:12.digits$} {quantile:.12} {count:>10} {beyond:>14.2}")
         } else {
             writeln!(out, "{value:12.digits$} {quantile:.12} {count:>10}")
         };
@@ -31,6 +33,12 @@ pub fn encode(histogram: &Histogram<u64>, unit_ns: f64) -> String {
         histogram.len(),
     );
     out
+}
+
+/// Rounds as Java prints: a tie goes up, where Rust would go to the even digit.
+fn half_up(value: f64, digits: usize) -> f64 {
+    let scale = 10f64.powi(digits as i32);
+    if value.is_finite() { (value * scale).round() / scale } else { value }
 }
 
 struct Row {
