@@ -124,11 +124,16 @@ fn a_pause_of_kafka_is_seen_in_full() {
 #[test]
 #[ignore = "needs real brokers"]
 fn a_broker_that_dies_mid_run_leaves_partial_results() {
-    for system in ["redis-pubsub", "redis-streams", "redis-lists"] {
+    for (system, program) in [
+        ("redis-pubsub", "redis-server"),
+        ("redis-streams", "redis-server"),
+        ("redis-lists", "redis-server"),
+        ("kafka", "kafka.Kafka"),
+    ] {
         let mut running = start(&short(system), &[], &[]);
         running.await_words(&format!("{system} base block 1\n"));
         std::thread::sleep(Duration::from_secs(2));
-        send(running.broker("redis-server"), Signal::KILL);
+        send(running.broker(program), Signal::KILL);
         let ended = running.end().with(13, &["died", "SIGKILL"]);
         let summary = ended.summary();
         assert_eq!((summary.status, summary.exit_code, summary.cells.len()), (Status::Invalid, 13, 1));

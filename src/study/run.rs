@@ -155,6 +155,13 @@ impl Running<'_, '_> {
         let mut output = trial.run(driver.as_ref())?;
         output.record.floor = self.floors.get(&key).cloned().unwrap_or_default();
         output.broker_log = broker.log_tail(200);
+        // The driver may notice first, and knows only that the connection is gone.
+        if let (Some(error), Err(EnvironmentError::Died { what, cause, .. })) =
+            (&mut output.record.error, broker.check())
+            && !error.contains(&cause)
+        {
+            *error = format!("{error}; {what} died: {cause}");
+        }
         // Kafka does not tell its own version; who started it knows.
         if let Some(version) = broker.version() {
             output.record.description.broker_version = version;
