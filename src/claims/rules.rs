@@ -10,8 +10,12 @@ use crate::stats::compare::{ALPHA, GeometricMean, LEAST_BLOCKS, holm};
 
 /// A quantile carries a verdict with this many samples beyond it in every block.
 const BEYOND: f64 = 100.0;
-/// A latency carries a verdict while the instrument's floor is at most this share of the smaller side.
+/// A latency carries a verdict while the instrument's floor is at most this share of the smaller side, or while taking
+/// each side's floor off leaves the ratio on the same side of the limit: the floor adds to both sides and so can only
+/// hide a difference, never make one. (A responder that does nothing is hardly faster than Redis: the share alone would
+/// forbid every verdict on it.)
 const FLOOR_SHARE: f64 = 0.25;
+const BELOW_FLOOR: &str = "below the instrument's floor";
 const PRIMITIVES: [&str; 3] = ["redis-pubsub", "redis-streams", "redis-lists"];
 const EXPLORATORY: &str = "exploratory";
 
@@ -99,7 +103,7 @@ fn pairs_of<'a>(figure: &Figure, says: Says, cells: &'a [ComparedCell], runs: &'
             let (ratio, n) = paired(kafka, primitive, says);
             let barred = (!some_equal && cross_class.is_none())
                 .then(|| "survival classes differ and the scenario gives no reason to compare across them".to_owned())
-                .or_else(|| barred(kafka, primitive, figure));
+                .or_else(|| barred(kafka, primitive, figure, says));
             pairs.push(Pair { kafka, primitive, ratio, n, cross_class, barred, decision: Decision::Refuted });
         }
     }
@@ -125,7 +129,7 @@ fn paired(kafka: &ComparedCell, primitive: &ComparedCell, says: Says) -> (Option
 }
 
 /// Why a pair carries no verdict: overload, too few samples, or values that the instrument itself makes up.
-fn barred(kafka: &ComparedCell, primitive: &ComparedCell, figure: &Figure) -> Option<String> {
+fn barred(kafka: &ComparedCell, primitive: &ComparedCell, figure: &Figure, says: Says) -> Option<String> {
     let quantile = figure.beyond < 1.0;
     for side in [kafka, primitive] {
         if quantile && side.per_block.iter().any(|block| block.valid && block.outcome == Outcome::Overloaded) {
@@ -138,13 +142,22 @@ fn barred(kafka: &ComparedCell, primitive: &ComparedCell, figure: &Figure) -> Op
             return Some(format!("{} has {} samples a block, {needed} needed", side.label, block.n));
         }
     }
+    let Says::PrimitiveBelow(limit) = says else { return None };
     let all = || kafka.per_block.iter().chain(&primitive.per_block);
     let extreme = |of: fn(&BlockValue) -> Option<f64>, pick: fn(f64, f64) -> f64| all().filter_map(of).reduce(pick);
     let smaller = extreme(|block| block.value, f64::min)?;
     let floor = extreme(|block| block.floor, f64::max)?;
-    (floor > FLOOR_SHARE * smaller).then(|| {
-        format!("the instrument's own path makes up {} % of the smaller side", significant(100.0 * floor / smaller))
-    })
+    let decides = || {
+        let pairs =
+            kafka.per_block.iter().filter_map(|k| Some((k, primitive.per_block.iter().find(|p| p.block == k.block)?)));
+        pairs.filter_map(|(k, p)| Some((k.value?, k.floor.unwrap_or(0.0), p.value?, p.floor.unwrap_or(0.0)))).any(
+            |(k, k_floor, p, p_floor)| {
+                let own = k - k_floor;
+                own <= 0.0 || ((p - p_floor).max(0.0) < limit * own) != (p < limit * k)
+            },
+        )
+    };
+    (floor > FLOOR_SHARE * smaller && decides()).then(|| BELOW_FLOOR.to_owned())
 }
 
 /// Decides every pair that may be decided; Holm's adjustment over all of them, as one row is one family.

@@ -38,8 +38,8 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     Ok(if selfcheck == "passed" { worst(codes) } else { worst(codes.into_iter().chain([Code::Invalid])) })
 }
 
-/// Columns of the terminal, or 120 where there is none.
+/// Columns of the terminal; as many as a table likes where there is none.
 pub fn width() -> u16 {
     let columns = rustix::termios::tcgetwinsize(std::io::stdout()).map(|size| size.ws_col).unwrap_or(0);
-    if columns == 0 { 120 } else { columns }
+    if columns == 0 { 160 } else { columns }
 }

@@ -4,7 +4,7 @@
 
 use crate::record::Counted;
 use crate::result::{Blame, Gate, Outcome};
-use crate::stats::{Second, steady_halves};
+use crate::stats::{Second, halves, steady_halves};
 
 /// What the gates look at. All of the measured window unless said otherwise.
 pub struct Evidence<'a> {
@@ -32,8 +32,9 @@ pub struct Evidence<'a> {
 
 /// The generator's own lag may be this share of the value it is part of.
 const LAG_SHARE: f64 = 0.25;
-/// Lag below this is the kernel's wake-up and cannot be helped, ns.
-const LAG_SLACK_NS: u64 = 50_000;
+/// Lag that the instrument allows itself at any quantile, ns: what an idle machine of two cores shows at p99. Below it a
+/// cell stays valid, and the lag counts into the floor of that quantile, which decides whether it carries a verdict.
+const LAG_SLACK_NS: u64 = 2_000_000;
 const STEAL_SHARE: f64 = 0.05;
 const PACER_SHARE: f64 = 0.95;
 /// Acknowledged in time must be this share of what was offered.
@@ -78,7 +79,11 @@ fn harness_gates(e: &Evidence<'_>) -> Vec<Gate> {
             "schedule-lag",
             *lag <= limit.max(LAG_SLACK_NS),
             format!("{} µs at {quantile}, without back-pressure", lag / 1000),
-            &format!("{} µs: 25 % of the latency there", limit.max(LAG_SLACK_NS) / 1000),
+            &format!(
+                "{} µs: 25 % of the latency there, at least {} µs",
+                limit.max(LAG_SLACK_NS) / 1000,
+                LAG_SLACK_NS / 1000
+            ),
         ));
     }
     if let Some(share) = e.pacer_busy_share.filter(|_| e.open) {
@@ -145,7 +150,10 @@ fn broker_gates(e: &Evidence<'_>) -> Vec<(Gate, Outcome)> {
             e.settled && steady_halves(e.seconds),
             match e.settled {
                 false => "not settled within the warm-up limit".into(),
-                true => "settled; medians of the window's halves compared".to_owned(),
+                true => {
+                    let (first, second) = halves(e.seconds);
+                    format!("medians of the window's halves {} and {} µs", first / 1000, second / 1000)
+                }
             },
             "settled in warm-up, halves within 25 %",
         ),
@@ -193,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_harness_is_blamed_for_its_own_faults_only() {
-        let lagging = Evidence { lag: Some(("p99".into(), 300_000, 1_000_000)), ..evidence() };
+        let lagging = Evidence { lag: Some(("p99".into(), 3_000_000, 1_000_000)), ..evidence() };
         assert_eq!(failed(&lagging), (vec!["schedule-lag".to_owned()], Outcome::Ok));
         let unbalanced = Evidence { sent_by_counter: 101, ..evidence() };
         assert_eq!(failed(&unbalanced), (vec!["books-balance".to_owned()], Outcome::Ok));

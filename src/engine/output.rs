@@ -2,14 +2,16 @@
 
 use super::collect::seconds;
 use super::control::Control;
+use super::floor::Floor;
 use super::gates::{Evidence, judge};
 use super::totals::Totals;
 use super::trial::{Outcome, Trial};
 use super::watch::Watch;
 use crate::driver::Driver;
 use crate::record::{AuditBook, Books, Consumed, Counted, SECOND_NS, Tally};
-use crate::result::{CellOutput, CellRecord, Counts, Description, Resources, SCHEMA};
+use crate::result::{CellOutput, CellRecord, Counts, Description, Metric, Resources, SCHEMA};
 use crate::scenario::Model;
+use crate::stats::Quantile;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -136,7 +138,7 @@ impl Trial<'_> {
                 saturated,
             },
             gates,
-            floor: BTreeMap::new(),
+            floor: own_floor(&totals.own_lag),
             saturated_samples: watch.collector.saturated(),
             censored: totals.unanswered,
             window_acked: totals.window_acked,
@@ -170,4 +172,18 @@ fn counts(counted: &Counted, totals: &Totals, acknowledges: bool) -> Counts {
         foreign: Some(counted.foreign),
         backpressured: Some(totals.backpressured),
     }
+}
+
+/// The generator's own lag is part of every latency that counts from the plan: the least floor there is.
+fn own_floor(own_lag: &hdrhistogram::Histogram<u64>) -> Floor {
+    let quantiles: BTreeMap<String, u64> = Quantile::REPORTED
+        .into_iter()
+        .filter(|quantile| quantile.printable(own_lag.len()))
+        .map(|quantile| (quantile.name(), own_lag.value_at_quantile(quantile.0)))
+        .collect();
+    let metrics = [Metric::Publish, Metric::EndToEnd];
+    if quantiles.is_empty() {
+        return Floor::new();
+    }
+    metrics.into_iter().map(|metric| (metric.name().to_owned(), quantiles.clone())).collect()
 }

@@ -236,6 +236,8 @@ mod tests {
             valid: true,
             invalid_because: vec![],
             outcome: Outcome::Ok,
+            outcome_because: Vec::new(),
+            floor: Default::default(),
             survives: Survives::default(),
             judged: None,
             counts: serde_json::from_value(counts).unwrap(),

@@ -293,6 +293,8 @@ mod tests {
             valid: true,
             invalid_because: vec![],
             outcome: Outcome::Ok,
+            outcome_because: Vec::new(),
+            floor: Default::default(),
             survives: Survives::default(),
             judged: None,
             counts: Counts { lost: Some(0), ..Counts::default() },

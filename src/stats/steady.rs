@@ -32,8 +32,14 @@ pub fn steady_halves(seconds: &[Second]) -> bool {
     if seconds.len() < 4 {
         return true;
     }
+    let (first, second) = halves(seconds);
+    agree([first, second].into_iter(), 1.25, SLACK_NS)
+}
+
+/// The median latency of the window's first half and of its second, ns.
+pub fn halves(seconds: &[Second]) -> (u64, u64) {
     let (first, second) = seconds.split_at(seconds.len() / 2);
-    agree([median(first), median(second)].into_iter(), 1.25, SLACK_NS)
+    (median(first), median(second))
 }
 
 fn agree(values: impl Iterator<Item = u64> + Clone, factor: f64, slack: u64) -> bool {

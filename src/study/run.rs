@@ -153,7 +153,9 @@ impl Running<'_, '_> {
             disturb: None,
         };
         let mut output = trial.run(driver.as_ref())?;
-        output.record.floor = self.floors.get(&key).cloned().unwrap_or_default();
+        if let Some(reflected) = self.floors.get(&key) {
+            raise(&mut output.record.floor, reflected);
+        }
         output.broker_log = broker.log_tail(200);
         // The driver may notice first, and knows only that the connection is gone.
         if let (Some(error), Err(EnvironmentError::Died { what, cause, .. })) =
@@ -236,6 +238,17 @@ impl Running<'_, '_> {
     fn warn(&mut self, text: String) {
         self.observer.warning(&text);
         self.manifest.warnings.push(text);
+    }
+}
+
+/// Raises a floor to another one where that is higher, quantile by quantile.
+fn raise(floor: &mut Floor, other: &Floor) {
+    for (metric, quantiles) in other {
+        let mine = floor.entry(metric.clone()).or_default();
+        for (quantile, ns) in quantiles {
+            let value = mine.entry(quantile.clone()).or_default();
+            *value = (*value).max(*ns);
+        }
     }
 }
 
