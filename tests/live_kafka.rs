@@ -1,7 +1,9 @@
-//! The Kafka driver on a real broker: `BROKERBENCH_TEST_KAFKA=host:port cargo test --test live_kafka -- --ignored`.
+//! The Kafka driver on a real broker that each test starts for itself; needs Java, and Maven or `KAFKA_HOME`.
+//! `cargo test --test live_kafka -- --ignored --test-threads 1`
 
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Audit, Driver, Incoming, Outcome, Outgoing, Submitted, Target};
+use brokerbench::environment::{Broker, Environment, Native};
 use brokerbench::scenario::{
     Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind, System, SystemConfig,
 };
@@ -42,11 +44,20 @@ fn cell(subscriptions: u16) -> Cell {
     }
 }
 
-fn open(cell: &Cell, name: &str) -> (Box<dyn Driver>, Clock) {
-    let address = std::env::var("BROKERBENCH_TEST_KAFKA").expect("set BROKERBENCH_TEST_KAFKA=host:port");
+/// A driver and its broker, which goes when this is dropped.
+struct Bench {
+    driver: Box<dyn Driver>,
+    clock: Clock,
+    _broker: Box<dyn Broker>,
+    _native: Native,
+}
+
+fn open(cell: &Cell) -> Bench {
+    let mut native = Native::new(env!("CARGO_BIN_EXE_brokerbench").into());
+    let broker = native.start(&cell.config).unwrap();
     let clock = Clock::start();
-    let target = Target { addresses: vec![address], name: format!("{name}-{}", std::process::id()), clock };
-    (driver::open(cell, target).unwrap(), clock)
+    let target = Target { addresses: broker.addresses(), name: "live".into(), clock };
+    Bench { driver: driver::open(cell, target).unwrap(), clock, _broker: broker, _native: native }
 }
 
 fn in_seconds(clock: Clock, seconds: u64) -> u64 {
@@ -120,16 +131,17 @@ fn consume(driver: &dyn Driver, cell: &Cell, clock: Clock, subscription: u16) ->
 #[ignore = "needs a broker"]
 fn a_million_messages_reach_two_subscriptions_and_the_audit() {
     let cell = cell(2);
-    let (driver, clock) = open(&cell, "live-whole");
+    let bench = open(&cell);
+    let (driver, clock) = (&bench.driver, bench.clock);
     driver.prepare().unwrap();
     std::thread::scope(|scope| {
         let consumers: Vec<_> = (0..2)
             .map(|subscription| {
-                let (driver, cell) = (&*driver, &cell);
+                let (driver, cell) = (&**driver, &cell);
                 scope.spawn(move || consume(driver, cell, clock, subscription))
             })
             .collect();
-        publish(&*driver, &cell, clock);
+        publish(&**driver, &cell, clock);
         for consumer in consumers {
             assert_eq!(consumer.join().unwrap(), MESSAGES);
         }
@@ -153,7 +165,8 @@ fn a_closed_consumer_has_committed() {
     let mut cell = cell(1);
     cell.config.topic.partitions = 1;
     cell.load.connections = 1;
-    let (driver, clock) = open(&cell, "live-commit");
+    let bench = open(&cell);
+    let (driver, clock) = (&bench.driver, bench.clock);
     driver.prepare().unwrap();
     let mut publisher = driver.publisher(0).unwrap();
     let mut completions = Vec::new();
@@ -182,11 +195,12 @@ fn a_closed_consumer_has_committed() {
 fn five_consumers_share_four_partitions() {
     let mut cell = cell(1);
     cell.load.consumers = 5;
-    let (driver, clock) = open(&cell, "live-share");
+    let bench = open(&cell);
+    let (driver, clock) = (&bench.driver, bench.clock);
     driver.prepare().unwrap();
     let mut consumers: Vec<_> = (0..5).map(|consumer| driver.subscriber(0, consumer).unwrap()).collect();
     println!("five joined after {} ms", clock.now_ns() / 1_000_000);
-    publish(&*driver, &cell, clock);
+    publish(&**driver, &cell, clock);
     let mut shares = [0; 5];
     let deadline = in_seconds(clock, 60);
     while shares.iter().sum::<u64>() < MESSAGES && clock.now_ns() < deadline {

@@ -6,7 +6,7 @@ use super::exit::{Code, Failure};
 use super::{Outcome, out};
 use crate::result::{CellSummary, Manifest, Metric, Outcome as CellOutcome, RunFolder, Summary, files, words};
 use crate::{claims, export as formats, report as rendering};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use std::path::Path;
 
 pub fn report(args: &ReportArgs) -> Outcome {
@@ -128,6 +128,10 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
     ]);
     for cell in &summary.cells {
         table.add_row(row(cell));
+    }
+    // Names are for the eye and for grep: only headings may break.
+    for column in table.column_iter_mut().take(4) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
     }
     for column in table.column_iter_mut().skip(4) {
         column.set_cell_alignment(CellAlignment::Right);

@@ -37,6 +37,7 @@ fn remedy(cause: &io::Error) -> &'static str {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             "; something else is in the way: choose another folder with --results"
         }
+        io::ErrorKind::NotFound => "; run a scenario or a comparison first, or name the folder with --results",
         _ => "",
     }
 }

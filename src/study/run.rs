@@ -157,6 +157,13 @@ impl Running<'_, '_> {
             raise(&mut output.record.floor, reflected);
         }
         output.broker_log = broker.log_tail(200);
+        // The driver may notice first, and knows only that the connection is gone.
+        if let (Some(error), Err(EnvironmentError::Died { what, cause, .. })) =
+            (&mut output.record.error, broker.check())
+            && !error.contains(&cause)
+        {
+            *error = format!("{error}; {what} died: {cause}");
+        }
         // Kafka does not tell its own version; who started it knows.
         if let Some(version) = broker.version() {
             output.record.description.broker_version = version;

@@ -25,10 +25,11 @@ pub struct Oracle {
     pub passed: bool,
 }
 
+type Examine = fn(&AtomicBool) -> Result<Oracle, TrialError>;
+
 /// Runs every oracle, about 15 s. `report` is called with each finding as it comes.
 pub fn run(interrupted: &AtomicBool, report: &mut dyn FnMut(&Oracle)) -> Result<Vec<Oracle>, TrialError> {
-    let oracles: [fn(&AtomicBool) -> Result<Oracle, TrialError>; 7] =
-        [fixed_delay, stall, queue, books, generator_stall, queue_arithmetic, equal_pairs];
+    let oracles: [Examine; 7] = [fixed_delay, stall, queue, books, generator_stall, queue_arithmetic, equal_pairs];
     let mut findings = Vec::new();
     for oracle in oracles {
         let finding = oracle(interrupted)?;

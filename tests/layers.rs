@@ -1,0 +1,134 @@
+//! The direction of dependencies: no source file imports a group to the right of its own, and the names of the client
+//! libraries stay in their drivers. `src/lib.rs` shows the same order to the reader.
+
+use std::path::{Path, PathBuf};
+
+/// From the foundation up. A file may import its own row and those above it.
+const ROWS: &[&[&str]] = &[
+    &["units", "clock", "random"],
+    &["schedule", "payload", "stats", "record"],
+    &["scenario", "result"],
+    &["driver"],
+    &["environment"],
+    &["engine"],
+    &["study"],
+    &["claims"],
+    &["cli"],
+];
+
+/// Beside the rows: they run offline, on results alone. Only the command line calls them.
+const OFFLINE: &[&str] = &["export", "report"];
+const OFFLINE_MAY: &[&str] = &["units", "stats", "result"];
+
+fn row(group: &str) -> usize {
+    ROWS.iter().position(|row| row.contains(&group)).unwrap_or_else(|| panic!("`{group}` has no place in ROWS"))
+}
+
+fn may_import(group: &str, other: &str) -> bool {
+    match (OFFLINE.contains(&group), OFFLINE.contains(&other)) {
+        _ if group == other => true,
+        (true, _) => OFFLINE_MAY.contains(&other),
+        (false, true) => group == "cli",
+        (false, false) => row(other) <= row(group),
+    }
+}
+
+/// The first names of all paths that begin with `crate::`, `use crate::{a, b::c}` included. Comments do not count.
+fn imports(source: &str) -> Vec<String> {
+    let code: String = source.lines().map(|line| line.split("//").next().unwrap_or("").to_owned() + "\n").collect();
+    let mut found = Vec::new();
+    for rest in code.split("crate::").skip(1) {
+        let Some(list) = rest.strip_prefix('{') else {
+            found.push(name(rest));
+            continue;
+        };
+        let (mut depth, mut start) = (0, 0);
+        for (at, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth > 0 => depth -= 1,
+                '}' | ',' if depth == 0 => {
+                    found.push(name(list[start..at].trim_start()));
+                    start = at + 1;
+                    if c == '}' {
+                        break;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    found.retain(|name| !name.is_empty());
+    found
+}
+
+fn name(path: &str) -> String {
+    path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+fn violations(group: &str, source: &str) -> Vec<String> {
+    imports(source)
+        .into_iter()
+        .filter(|other| !may_import(group, other))
+        .map(|other| format!("`{group}` imports `{other}`"))
+        .collect()
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// Every file of a group with its path below `src` and its text.
+fn grouped() -> Vec<(String, String, String)> {
+    let files = sources(Path::new("src"));
+    assert!(files.len() > 50, "run from the top of the project");
+    let inside = files.iter().filter(|file| !matches!(file.to_str(), Some("src/lib.rs" | "src/main.rs")));
+    inside
+        .map(|file| {
+            let path = file.strip_prefix("src").unwrap().to_str().unwrap().to_owned();
+            let group = path.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+            (group, path, std::fs::read_to_string(file).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn no_group_imports_from_its_right() {
+    let wrong: Vec<String> = grouped()
+        .iter()
+        .flat_map(|(group, path, text)| violations(group, text).into_iter().map(move |what| format!("{path}: {what}")))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn client_libraries_are_named_in_their_drivers_only() {
+    for (_, path, text) in grouped() {
+        let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or("").trim_start()).collect();
+        let rdkafka = code.iter().any(|line| line.contains("rdkafka::"));
+        assert!(!rdkafka || path.starts_with("driver/kafka/"), "{path} names rdkafka");
+        // Only imports: `redis::` alone is also a module of the driver and of the native environment.
+        let redis = code.iter().any(|line| line.starts_with("use redis::") || line.contains(" ::redis::"));
+        assert!(!redis || path.starts_with("driver/redis/"), "{path} names the redis crate");
+    }
+}
+
+#[test]
+fn a_wrong_import_is_caught() {
+    let source = "use crate::units::Span;\nuse crate::{clock, cli::run::{self, x}, engine};\n// use crate::claims;\n";
+    assert_eq!(imports(source), ["units", "clock", "cli", "engine"]);
+    assert_eq!(violations("engine", source), ["`engine` imports `cli`"]);
+    assert_eq!(violations("driver", "fn f() { crate::study::run() }"), ["`driver` imports `study`"]);
+    assert_eq!(violations("report", "use crate::scenario::Cell;"), ["`report` imports `scenario`"]);
+    assert_eq!(violations("claims", "use crate::report;"), ["`claims` imports `report`"]);
+    assert!(violations("cli", "use crate::{report, export, study};").is_empty());
+}

@@ -1,0 +1,245 @@
+//! The real binary against real brokers: every message accounted for, good days and bad ones.
+//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live_run -- --ignored --test-threads 1`
+
+#[path = "harness/mod.rs"]
+mod harness;
+#[path = "support/run.rs"]
+mod support;
+
+use brokerbench::result::Status;
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use support::{run, send, start, start_into};
+
+const MESSAGES: u64 = 200_000;
+
+fn scenario(systems: &str, load: &str) -> String {
+    format!(
+        "schema: 1\nname: live\nquestion: Is every message accounted for?\nguarantee: none\n\
+         systems: {systems}\nload: {{{load}}}\nmessage: {{size: 100B}}\n"
+    )
+}
+
+/// A load on one Redis system that lasts for some seconds after a warm-up of one.
+fn short(system: &str) -> String {
+    scenario(&format!("[{system}]"), "model: open, rate: 500/s, warm-up: 1s, warm-up-limit: 2s, duration: 4s")
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn every_message_of_every_system_is_accounted_for() {
+    let systems = ["kafka", "redis-pubsub", "redis-streams", "redis-lists"];
+    let load = format!("model: closed, messages: {MESSAGES}, in-flight: 1000, batch: 100");
+    let ended = run(&scenario(&format!("[{}]", systems.join(", ")), &load), &["--json"], &[]).with(0, &[]);
+    let summary = ended.summary();
+    assert_eq!(summary.status, Status::Complete);
+    let printed: serde_json::Value = serde_json::from_str(ended.stdout.trim()).expect("one line of JSON");
+    assert_eq!(printed, serde_json::to_value(&summary).unwrap());
+    assert_eq!(summary.cells.iter().map(|cell| cell.label.as_str()).collect::<Vec<_>>(), systems);
+    for cell in &summary.cells {
+        let counts = &cell.counts;
+        let acked = (cell.label != "redis-pubsub").then_some(MESSAGES);
+        assert_eq!((counts.sent, counts.acked), (Some(MESSAGES), acked), "{cell:#?}");
+        assert_eq!(counts.delivered, Some(MESSAGES), "{cell:#?}");
+        let none = [counts.failed, counts.indeterminate, counts.undelivered, counts.lost, counts.duplicate];
+        assert_eq!(none, [Some(0); 5], "{cell:#?}");
+        let none = [counts.phantom, counts.corrupt, counts.reordered, counts.foreign];
+        assert_eq!(none, [Some(0); 4], "{cell:#?}");
+        // What is read again after the load: Kafka and Streams keep everything, a list what is left of it.
+        let audited = matches!(cell.label.as_str(), "kafka" | "redis-streams");
+        assert!(!audited || counts.broker_lost == Some(0), "{cell:#?}");
+        assert!(cell.valid && cell.latency.publish.is_none(), "closed: no latency against a schedule: {cell:#?}");
+    }
+    assert_rendered_again(ended.results(), &ended.folder());
+}
+
+/// Tables and charts are functions of the raw files: rendered again, they are the same bytes.
+fn assert_rendered_again(results: &Path, folder: &Path) {
+    let before = content(folder);
+    let output = Command::new(harness::exe()).args(["report", "latest", "--results"]).arg(results).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let after = content(folder);
+    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+    for (path, bytes) in &before {
+        assert!(after[path] == *bytes, "{} differs", path.display());
+    }
+}
+
+fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(content(&path));
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            files.insert(path, bytes);
+        }
+    }
+    files
+}
+
+/// A broker that stands still for S in a run of D delays every message that was due meanwhile: quantile q of all
+/// messages is S − (1 − q)·D. An instrument that waits for its answers before it counts on sees nothing of it.
+fn a_pause_is_seen_in_full(system: &str, program: &str) {
+    let load = "model: open, rate: 500/s, messages: 5000, duration: 10s, in-flight: 4096";
+    let mut running = start(&scenario(&format!("[{system}]"), load), &[], &[]);
+    // The cell itself, behind the warming of the broker and the instrument's floor.
+    running.await_words(&format!("{system} base block 1\n"));
+    let broker = running.broker(program);
+    std::thread::sleep(Duration::from_secs(3));
+    let begun = Instant::now();
+    send(broker, Signal::STOP);
+    std::thread::sleep(Duration::from_secs(1));
+    send(broker, Signal::CONT);
+    let stall = begun.elapsed().as_secs_f64();
+    let summary = running.end().summary();
+    let (cell, expected) = (&summary.cells[0], stall - 0.01 * 10.0);
+    assert_eq!((cell.counts.sent, cell.counts.delivered, cell.counts.lost), (Some(5000), Some(5000), Some(0)));
+    for (name, quantiles) in [("publish", &cell.latency.publish), ("end_to_end", &cell.latency.end_to_end)] {
+        let found = quantiles.as_ref().unwrap().p99_ns.unwrap() as f64 / 1e9;
+        eprintln!("{system}: paused for {stall:.3} s, {name} p99 {found:.3} s, expected {expected:.3} s");
+        assert!((found / expected - 1.0).abs() < 0.05, "{name}: {cell:#?}");
+    }
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn a_pause_of_redis_is_seen_in_full() {
+    a_pause_is_seen_in_full("redis-streams", "redis-server");
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn a_pause_of_kafka_is_seen_in_full() {
+    a_pause_is_seen_in_full("kafka", "kafka.Kafka");
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn a_broker_that_dies_mid_run_leaves_partial_results() {
+    for (system, program) in [
+        ("redis-pubsub", "redis-server"),
+        ("redis-streams", "redis-server"),
+        ("redis-lists", "redis-server"),
+        ("kafka", "kafka.Kafka"),
+    ] {
+        let mut running = start(&short(system), &[], &[]);
+        running.await_words(&format!("{system} base block 1\n"));
+        std::thread::sleep(Duration::from_secs(2));
+        send(running.broker(program), Signal::KILL);
+        let ended = running.end().with(13, &["died", "SIGKILL"]);
+        let summary = ended.summary();
+        assert_eq!((summary.status, summary.exit_code, summary.cells.len()), (Status::Invalid, 13, 1));
+        assert!(summary.cells[0].counts.sent > Some(0), "{summary:#?}");
+        assert_rendered_again(ended.results(), &ended.folder());
+    }
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn the_first_ctrl_c_keeps_what_was_measured() {
+    for (words, seconds, kept) in [
+        ("warming the broker", 1, false),
+        ("redis-lists base block 1\n", 1, true),
+        ("redis-lists base block 1\n", 4, true),
+    ] {
+        let mut running = start(&short("redis-lists"), &[], &[]);
+        running.await_words(words);
+        std::thread::sleep(Duration::from_secs(seconds));
+        running.signal(Signal::INT);
+        let ended = running.end().with(130, &["interrupted"]);
+        if kept {
+            let summary = ended.summary();
+            assert_eq!((summary.status, summary.exit_code), (Status::Interrupted, 130));
+            let counts = &summary.cells[0].counts;
+            assert!(counts.sent > Some(0) && counts.lost == Some(0), "{counts:#?}");
+            assert_rendered_again(ended.results(), &ended.folder());
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn nothing_is_left_of_a_run_killed_at_any_moment() {
+    for moment in [0.05, 0.5, 2.0, 5.0, 8.0] {
+        let running = start(&short("redis-streams"), &[], &[]);
+        std::thread::sleep(Duration::from_secs_f64(moment));
+        running.signal(Signal::KILL);
+        assert_eq!(running.end().code, None);
+    }
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn a_setting_that_kills_the_broker_at_its_start_is_shown_with_its_last_words() {
+    for (system, setting, value) in [("kafka", "num.io.threads", "many"), ("redis-lists", "maxmemory-policy", "none")] {
+        let systems = format!("{{{system}: {{broker: {{{setting}: {value}}}}}}}");
+        let load = "model: open, rate: 500/s, duration: 2s";
+        run(&scenario(&systems, load), &[], &[]).with(3, &["did not start", "log", setting, value]);
+    }
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn a_disk_that_fills_up_is_told_with_a_remedy() {
+    let results = tempfile::tempdir().unwrap();
+    let disk = results.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=32k", "tmpfs"]).arg(&disk).output();
+    if !mount.as_ref().is_ok_and(|output| output.status.success()) {
+        eprintln!("NOT TESTED, a small disk cannot be mounted here: {mount:?}");
+        return;
+    }
+    let ended = std::panic::catch_unwind(|| {
+        start_into(&disk, results, &short("redis-lists"), &[], &[]).end().with(4, &["No space left", "free some space"])
+    });
+    let unmounted = Command::new("umount").arg(&disk).status();
+    assert!(ended.is_ok() && unmounted.is_ok_and(|status| status.success()));
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn a_taken_port_is_named_with_its_variable() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (system, variable) in [("kafka", "BROKERBENCH_KAFKA_PORT"), ("redis-lists", "BROKERBENCH_REDIS_PORT")] {
+        run(&short(system), &[], &[(variable, Some(&port))]).with(3, &[&port, variable, "taken"]);
+        run(&short(system), &[], &[(variable, Some("many"))]).with(3, &["many", variable, "65535"]);
+    }
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn what_is_missing_or_too_old_is_named_with_a_remedy() {
+    let tools = tempfile::tempdir().unwrap();
+    let only = tools.path().to_str().unwrap();
+    let kafka = |environment: &[(&str, Option<&str>)], words: &[&str]| {
+        run(&short("kafka"), &[], environment).with(3, words);
+    };
+    let redis = |environment: &[(&str, Option<&str>)], words: &[&str]| {
+        run(&short("redis-lists"), &[], environment).with(3, words);
+    };
+    redis(&[("PATH", Some(only)), ("REDIS_SERVER", None)], &["redis-server", "apt-get install", "REDIS_SERVER"]);
+    redis(&[("REDIS_SERVER", Some("/no/such/server"))], &["REDIS_SERVER=/no/such/server", "unset"]);
+    redis(&[("REDIS_SERVER", Some("/bin/echo"))], &["/bin/echo", "Redis server"]);
+    kafka(&[("PATH", Some(only)), ("JAVA_HOME", None)], &["Java 17", "apt-get install", "JAVA_HOME"]);
+    kafka(&[("JAVA_HOME", Some(only))], &[&format!("JAVA_HOME={only}"), "unset"]);
+    kafka(&[("KAFKA_HOME", Some(only))], &[&format!("KAFKA_HOME={only}"), "unset"]);
+
+    let java = tools.path().join("java");
+    fs::write(&java, "#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n").unwrap();
+    fs::set_permissions(&java, fs::Permissions::from_mode(0o755)).unwrap();
+    kafka(&[("PATH", Some(only)), ("JAVA_HOME", None)], &["11.0.2", "too old", "17", "apt-get install"]);
+
+    // A good Java, no Maven, and nothing in the cache.
+    fs::write(&java, "#!/bin/sh\necho 'openjdk version \"17.0.1\" 2021-10-19' >&2\n").unwrap();
+    let bare = [("PATH", Some(only)), ("JAVA_HOME", None), ("KAFKA_HOME", None), ("BROKERBENCH_CACHE", Some(only))];
+    kafka(&bare, &["mvn", "apt-get install maven", "KAFKA_HOME"]);
+}
