@@ -173,7 +173,8 @@ fn a_table_edited_by_hand_is_found_out() {
     let text = serde_json::to_string(&sound).unwrap();
     let read_back: Comparison = serde_json::from_str(&text).unwrap();
     recheck(&read_back).unwrap();
-    let edits: [(&str, fn(&mut Claim)); 6] = [
+    type Edit = (&'static str, fn(&mut Claim));
+    let edits: [Edit; 6] = [
         ("verdict", |row| row.verdict = "does not hold".into()),
         ("because", |row| row.because.push('!')),
         ("kafka message.size=100B goodput", |row| row.cells[0].value = Some(1e9)),

@@ -10,13 +10,13 @@ const TICKS: u32 = 5;
 pub fn encode(histogram: &Histogram<u64>, unit_ns: f64) -> String {
     let mut out = format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
     let digits = usize::from(histogram.sigfig());
-    let mut count = 0;
-    for step in histogram.iter_quantiles(TICKS) {
-        count += step.count_since_last_iteration();
-        let (value, quantile) = (step.value_iterated_to() as f64 / unit_ns, step.quantile_iterated_to());
+    for row in rows(histogram) {
+        let (value, quantile, count) = (row.value as f64 / unit_ns, row.percentile / 100.0, row.count);
+        let (value, beyond) = (half_up(value, digits), half_up(1.0 / (1.0 - quantile), 2));
+        let quantile = half_up(quantile, 12);
         // Writing into a String cannot fail.
-        let _ = if quantile < 1.0 {
-            writeln!(out, "{value:12.digits$} {quantile:.12} {count:>10} {:>14.2}", 1.0 / (1.0 - quantile))
+        let _ = if row.percentile < 100.0 {
+            writeln!(out, "{value:12.digits$} {quantile:.12} {count:>10} {beyond:>14.2}")
         } else {
             writeln!(out, "{value:12.digits$} {quantile:.12} {count:>10}")
         };
@@ -33,6 +33,41 @@ pub fn encode(histogram: &Histogram<u64>, unit_ns: f64) -> String {
         histogram.len(),
     );
     out
+}
+
+/// Rounds as Java prints: a tie goes up, where Rust would go to the even digit.
+fn half_up(value: f64, digits: usize) -> f64 {
+    let scale = 10f64.powi(digits as i32);
+    if value.is_finite() { (value * scale).round() / scale } else { value }
+}
+
+struct Row {
+    value: u64,
+    percentile: f64,
+    /// Samples up to and including the value.
+    count: u64,
+}
+
+/// Steps through the percentiles as Java does, with the same floating-point arithmetic: `Histogram::iter_quantiles`
+/// rounds differently where a step falls exactly onto a count.
+fn rows(histogram: &Histogram<u64>) -> Vec<Row> {
+    let (mut rows, mut level, mut count) = (Vec::new(), 0.0f64, 0u64);
+    for step in histogram.iter_recorded() {
+        count += step.count_at_value();
+        let value = histogram.highest_equivalent(step.value_iterated_to());
+        while 100.0 * count as f64 / histogram.len() as f64 >= level {
+            rows.push(Row { value, percentile: level, count });
+            let halvings = ((100.0 / (100.0 - level)).ln() / 2f64.ln()).floor() + 1.0;
+            level += 100.0 / (f64::from(TICKS) * 2f64.powf(halvings));
+            if count == histogram.len() {
+                break;
+            }
+        }
+        if count == histogram.len() {
+            rows.push(Row { value, percentile: 100.0, count });
+        }
+    }
+    rows
 }
 
 /// Buckets and sub-buckets, which follow from the range and the precision.

@@ -23,7 +23,7 @@ pub fn markdown(comparison: &Comparison) -> String {
             escape::markdown(&claim.rule)
         ));
         for table in details(claim) {
-            out.push_str(&grid(&table));
+            out.push_str(&grid(&table, &[]));
             out.push('\n');
         }
         let sentences = claim.because.split("; ").map(|sentence| format!("- {}\n", escape::markdown(sentence)));
@@ -65,17 +65,25 @@ pub fn markdown(comparison: &Comparison) -> String {
 
 /// The table of eight rows alone, for a README.
 pub fn markdown_table(comparison: &Comparison) -> String {
-    grid(&overview(comparison))
+    let mut table = overview(comparison);
+    let titles: Vec<String> = table.rows.iter_mut().map(|row| row[0].remove(0)).collect();
+    grid(&table, &titles)
 }
 
-fn grid(table: &Table) -> String {
+/// `titles` stand in bold before the first cell of each row, where there are some.
+fn grid(table: &Table, titles: &[String]) -> String {
     let mut grid = Grid::new();
     grid.load_style(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
     grid.set_header(table.head.iter().map(|text| escape::markdown(text)));
-    for row in &table.rows {
-        grid.add_row(
-            row.iter().map(|lines| lines.iter().map(|line| escape::markdown(line)).collect::<Vec<_>>().join("<br>")),
-        );
+    for (at, row) in table.rows.iter().enumerate() {
+        let mut cells: Vec<String> = row
+            .iter()
+            .map(|lines| lines.iter().map(|line| escape::markdown(line)).collect::<Vec<_>>().join("<br>"))
+            .collect();
+        if let (Some(title), Some(first)) = (titles.get(at), cells.first_mut()) {
+            *first = format!("**{}**<br>{first}", escape::markdown(title));
+        }
+        grid.add_row(cells);
     }
     grid.trim_fmt() + "\n"
 }

@@ -101,7 +101,7 @@ pub struct BlockValue {
     pub value: Option<f64>,
     /// What the path costs without a broker, in the same unit; `null` where it was not measured.
     pub floor: Option<f64>,
-    /// Messages behind the value.
+    /// Samples behind a latency; behind a rate, messages delivered over the whole run.
     pub n: u64,
     pub valid: bool,
     pub outcome: Outcome,

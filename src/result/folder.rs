@@ -123,7 +123,7 @@ impl RunFolder {
     pub fn write_cell(&self, output: &CellOutput) -> Result<BTreeMap<String, String>, ResultError> {
         let record = &output.record;
         names::check_label(&record.label)?;
-        let relative = format!("cells/{}/{}/block-{}", record.label, names::path_safe(&record.cell), record.block);
+        let relative = format!("cells/{}", place(record));
         let dir = self.path.join(&relative);
         let hlog_path = dir.join("latency.hlog");
         files::write_atomic(&hlog_path, &hlog::encode(&output.intervals, self.epoch, &hlog_path)?)?;
@@ -154,11 +154,11 @@ impl RunFolder {
                 }
             }
         }
-        let place = |label: &str| manifest.scenario.systems.iter().position(|(name, _)| name == label);
+        let position = |label: &str| manifest.scenario.systems.iter().position(|(name, _)| name == label);
         cells.sort_by(|a, b| {
             let (a, b) = (&a.record, &b.record);
             // A label that the manifest does not know (`None`) sorts behind those that it knows.
-            let known = |label| place(label).unwrap_or(usize::MAX);
+            let known = |label| position(label).unwrap_or(usize::MAX);
             (known(&a.label), &a.label)
                 .cmp(&(known(&b.label), &b.label))
                 .then_with(|| names::compare_points(&a.cell, &b.cell))
@@ -169,6 +169,11 @@ impl RunFolder {
 }
 
 impl StoredCell {
+    /// `<label>/<cell>/block-N`: where a cell's files lie, under `cells/` and wherever else there is one for each cell.
+    pub fn place(&self) -> String {
+        place(&self.record)
+    }
+
     pub fn windows(&self) -> Result<Vec<WindowRow>, ResultError> {
         let path = self.dir.join("windows.csv");
         let text = files::read(&path)?;
@@ -195,6 +200,10 @@ impl StoredCell {
         let path = self.dir.join("latency.hlog");
         hlog::merged(&files::read(&path)?, &path)
     }
+}
+
+fn place(record: &CellRecord) -> String {
+    format!("{}/{}/block-{}", record.label, names::path_safe(&record.cell), record.block)
 }
 
 fn file_map(relative: &str) -> BTreeMap<String, String> {

@@ -26,13 +26,16 @@ pub enum TimeUnit {
 }
 
 impl TimeUnit {
-    /// The largest unit in which the smallest value of a column is still at least 0.1.
+    /// The unit that suits the middle, on a logarithmic scale, of the smallest and the largest value.
     pub fn for_column(values_ns: impl IntoIterator<Item = f64>) -> Self {
-        let least = values_ns.into_iter().filter(|value| *value > 0.0).fold(f64::INFINITY, f64::min);
-        match least {
-            least if least.is_infinite() || (1e5..1e8).contains(&least) => Self::Milli,
-            least if least < 1e5 => Self::Micro,
-            _ => Self::Second,
+        let (mut least, mut most) = (f64::INFINITY, 0.0f64);
+        for value in values_ns.into_iter().filter(|value| *value > 0.0) {
+            (least, most) = (least.min(value), most.max(value));
+        }
+        match (least * most).sqrt() {
+            middle if middle < 5e5 => Self::Micro,
+            middle if middle >= 5e8 && middle.is_finite() => Self::Second,
+            _ => Self::Milli,
         }
     }
 
@@ -144,9 +147,10 @@ mod tests {
     }
 
     #[test]
-    fn a_column_has_one_unit_that_suits_its_smallest_value() {
+    fn a_column_has_one_unit_that_suits_its_middle() {
         assert_eq!(TimeUnit::for_column([5e5, 2e9]), TimeUnit::Milli);
         assert_eq!(TimeUnit::for_column([4e4, 2e6]), TimeUnit::Micro);
+        assert_eq!(TimeUnit::for_column([6e4, 2e7]), TimeUnit::Milli);
         assert_eq!(TimeUnit::for_column([]), TimeUnit::Milli);
     }
 

@@ -290,5 +290,5 @@ fn host() -> Host {
 
 /// Whether an error says that the scenario, not the broker, must change.
 pub fn is_refusal(error: &StudyError) -> bool {
-    matches!(error, StudyError::Trial { cause: TrialError::Driver(DriverError::Refused { action, .. }), .. } if action == "configure")
+    matches!(error, StudyError::Trial { cause: TrialError::Driver(DriverError::Refused { action, .. }), .. } if action.starts_with("client setting"))
 }

@@ -97,6 +97,9 @@ impl Settings {
         let kbytes = (2 * in_flight * size / 1024).clamp(1_048_576, i32::MAX as u64);
         let mut producer = common.clone();
         producer
+            // Kafka's own producer has 5; librdkafka's million sends every message of an impatient (`linger.ms=0`)
+            // producer as a request of its own, so that nothing is ever batched while the broker is busy.
+            .set("max.in.flight.requests.per.connection", "5")
             .set("batch.num.messages", load.batch.clamp(1, 1_000_000).to_string())
             .set("queue.buffering.max.messages", (2 * in_flight).clamp(100_000, 10_000_000).to_string())
             .set("queue.buffering.max.kbytes", kbytes.to_string())

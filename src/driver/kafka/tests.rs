@@ -217,3 +217,27 @@ fn the_description_names_client_and_settings() {
     assert_eq!(description.client_config["producer.batch.num.messages"], "1000");
     assert!(bench.driver.acknowledges());
 }
+
+/// A broker that dies leaves messages unanswered, not the harness: waiting, closing and dropping all come back.
+#[test]
+fn a_dead_broker_does_not_hold_anybody() {
+    let cell = cell();
+    let Bench { _reflector: reflector, driver, clock } = bench("t-dead", &cell);
+    let mut subscriber = driver.subscriber(0, 0).unwrap();
+    let mut publisher = driver.publisher(0).unwrap();
+    drop(reflector);
+
+    let begun = clock.now_ns();
+    for slot in 0..10 {
+        publisher.submit(Outgoing { slot, connection: 0, stream: 0, payload: b"lost" }).unwrap();
+    }
+    let (mut completions, mut received) = (Vec::new(), 0);
+    publisher.wait(clock.now_ns() + 300_000_000, &mut completions).unwrap();
+    assert!(completions.iter().all(|completion| completion.outcome != Outcome::Acked));
+    subscriber.receive(clock.now_ns() + 300_000_000, &mut |_| received += 1).unwrap();
+    assert_eq!(received, 0);
+    drop(publisher);
+    let _ = subscriber.close();
+    drop(subscriber);
+    assert!(clock.now_ns() - begun < 9_000_000_000, "took {} ms", (clock.now_ns() - begun) / 1_000_000);
+}

@@ -85,12 +85,17 @@ impl Scale {
         }
     }
 
-    /// Vertical grid lines with labels below, for a horizontal scale.
-    pub fn draw_below(&self, figure: &mut Figure, top: f64, bottom: f64, label: impl Fn(f64) -> String) {
+    /// Vertical grid lines, for a horizontal scale.
+    pub fn draw_grid(&self, figure: &mut Figure, top: f64, bottom: f64) {
         for tick in self.ticks() {
-            let x = self.at(tick);
-            figure.line(vec![(x, top), (x, bottom)], GRID, 1.0, &[]);
-            figure.text((x, bottom + 11.0), label(tick), 11.0, MUTED, Align::Middle);
+            figure.line(vec![(self.at(tick), top), (self.at(tick), bottom)], GRID, 1.0, &[]);
+        }
+    }
+
+    /// Labels below, for a horizontal scale.
+    pub fn draw_labels(&self, figure: &mut Figure, bottom: f64, label: impl Fn(f64) -> String) {
+        for tick in self.ticks() {
+            figure.text((self.at(tick), bottom + 11.0), short(&label(tick)), 11.0, MUTED, Align::Middle);
         }
     }
 
@@ -99,8 +104,19 @@ impl Scale {
         for tick in self.ticks() {
             let y = self.at(tick);
             figure.line(vec![(left, y), (right, y)], GRID, 1.0, &[]);
-            figure.text((left - 6.0, y), label(tick), 11.0, MUTED, Align::Right);
+            figure.text((left - 6.0, y), short(&label(tick)), 11.0, MUTED, Align::Right);
         }
+    }
+}
+
+/// A tick's label without idle zeros: `1.00k` becomes `1k`, `0.500` becomes `0.5`.
+fn short(label: &str) -> String {
+    let end = label.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(label.len());
+    let (number, unit) = label.split_at(end);
+    if number.contains('.') {
+        format!("{}{unit}", number.trim_end_matches('0').trim_end_matches('.'))
+    } else {
+        label.to_owned()
     }
 }
 
@@ -140,6 +156,15 @@ mod tests {
         assert_eq!(nines.ticks(), [0.0, 0.5, 0.9, 0.99, 0.999]);
         assert_eq!(Scale::linear(10_000.0, 0.0, 1.0).ticks(), [0.0, 5_000.0, 10_000.0]);
         assert!(Scale::log([], 0.0, 1.0).ticks().len() > 1, "nothing to show still has an axis");
+    }
+
+    #[test]
+    fn ticks_have_no_idle_zeros() {
+        for (label, text) in
+            [("1.00k", "1k"), ("0.500", "0.5"), ("100", "100"), ("10.0", "10"), ("p99.9", "p99.9"), ("0", "0")]
+        {
+            assert_eq!(short(label), text);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use crate::result::ResultError;
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color as _, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle, register_font};
+use plotters::style::{Color as _, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle, register_font};
 use std::sync::OnceLock;
 
 /// Resolution of the drawing, per CSS pixel.
@@ -19,7 +19,21 @@ pub struct Color(pub u8, pub u8, pub u8);
 pub const INK: Color = Color(0x1F, 0x23, 0x28);
 pub const MUTED: Color = Color(0x59, 0x63, 0x6E);
 pub const GRID: Color = Color(0xD8, 0xDE, 0xE4);
+/// Behind what lies outside the measured window.
+pub const SHADE: Color = Color(0xF3, 0xF5, 0xF7);
 pub const PAPER: Color = Color(0xFF, 0xFF, 0xFF);
+
+/// How a backend has to be asked for letters of a size, centred on a point: each has its own idea of both.
+#[derive(Clone, Copy)]
+struct Letters {
+    /// What it takes for a size of 1: plotters divides by 1.24 for SVG, the font's own line height is 1.164.
+    size: f64,
+    /// How much lower to place them, per font size.
+    drop: f64,
+}
+
+const SVG_LETTERS: Letters = Letters { size: 1.24, drop: 0.0 };
+const PNG_LETTERS: Letters = Letters { size: 1.164, drop: 0.157 };
 
 /// Lengths of strokes and gaps in pixels; empty for a solid line.
 pub type Dash = &'static [f64];
@@ -110,7 +124,7 @@ impl Figure {
         let mut drawn = String::new();
         {
             let mut backend = SVGBackend::with_string(&mut drawn, (wide, high));
-            self.draw(&mut backend, FINE)?;
+            self.draw(&mut backend, FINE, SVG_LETTERS)?;
         }
         let body = drawn.split_once("<svg").and_then(|(_, rest)| rest.split_once('>')).map(|(_, body)| body);
         let body = body.ok_or_else(|| self.failed("plotters wrote no <svg>"))?;
@@ -126,7 +140,7 @@ impl Figure {
     /// The SVG for a page: colours of paper and ink follow the page's own, so that it can be dark.
     pub fn inline_svg(&self) -> Result<String, ResultError> {
         let mut svg = self.svg()?;
-        for (color, name) in [(INK, "ink"), (MUTED, "muted"), (GRID, "grid"), (PAPER, "paper")] {
+        for (color, name) in [(INK, "ink"), (MUTED, "muted"), (GRID, "grid"), (SHADE, "soft"), (PAPER, "paper")] {
             svg = svg.replace(&format!("\"{}\"", hex(color)), &format!("\"var(--{name})\""));
         }
         Ok(svg)
@@ -138,7 +152,7 @@ impl Figure {
         let mut fine = vec![0u8; wide as usize * high as usize * 3];
         {
             let mut backend = BitMapBackend::with_buffer(&mut fine, (wide, high));
-            self.draw(&mut backend, FINE)?;
+            self.draw(&mut backend, FINE, PNG_LETTERS)?;
         }
         let (half_wide, half_high) = (wide as usize / 2, high as usize / 2);
         let mut half = vec![0u8; half_wide * half_high * 3];
@@ -169,7 +183,7 @@ impl Figure {
         ResultError::Draw { what: self.title.clone(), cause: cause.to_string() }
     }
 
-    fn draw<B: DrawingBackend>(&self, backend: &mut B, scale: f64) -> Result<(), ResultError> {
+    fn draw<B: DrawingBackend>(&self, backend: &mut B, scale: f64, letters: Letters) -> Result<(), ResultError> {
         fonts().map_err(|cause| self.failed(cause))?;
         let failed = |error| self.failed(format!("{error:?}"));
         let size = self.size(scale);
@@ -189,12 +203,12 @@ impl Figure {
                         Align::Middle => HPos::Center,
                         Align::Right => HPos::Right,
                     };
-                    // 1.24: plotters' ratio of line height to font size.
-                    let font = (FontFamily::SansSerif, size * 1.24 * scale);
+                    let weight = if *bold { FontStyle::Bold } else { FontStyle::Normal };
+                    let font = FontDesc::new(FontFamily::SansSerif, size * letters.size * scale, weight);
                     let color = RGBColor(color.0, color.1, color.2);
                     let mut style = TextStyle::from(font).color(&color);
-                    style.font = style.font.style(if *bold { FontStyle::Bold } else { FontStyle::Normal });
                     style.pos = Pos::new(h_pos, VPos::Center);
+                    let point = &(point.0, point.1 + size * letters.drop);
                     backend.draw_text(text, &style, at(*point)).map_err(failed)?;
                 }
                 Item::Marker { at: point, shape, radius, color, filled } => {
@@ -300,6 +314,14 @@ fn strokes(points: &[(f64, f64)], dash: Dash) -> Vec<Vec<(f64, f64)>> {
     done
 }
 
+/// Text of at most `most` characters: a label has the room that it has.
+pub fn shorten(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
 /// Breaks a text at spaces into lines of at most `width` characters, where words allow.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
@@ -373,5 +395,6 @@ mod tests {
     fn lines_break_at_spaces() {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("unbreakable", 3), ["unbreakable"]);
+        assert_eq!((shorten("abcdef", 4), shorten("abcd", 4)), ("abc…".to_owned(), "abcd".to_owned()));
     }
 }

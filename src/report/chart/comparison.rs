@@ -4,7 +4,7 @@ use super::canvas::{Align, Figure, GRID, INK, MUTED};
 use super::rows::{self, Block, Row};
 use super::run::quantile_text;
 use crate::report::table::{claim_title, is_ratio};
-use crate::result::words::{TimeUnit, compact};
+use crate::result::words::{TimeUnit, compact, grouped};
 use crate::result::{Claim, ComparedCell, Comparison};
 
 const WIDTH: f64 = 900.0;
@@ -30,8 +30,18 @@ pub fn draw(comparison: &Comparison) -> Figure {
         .collect();
     versions.sort();
     versions.dedup();
-    let most = comparison.claims.iter().flat_map(|claim| &claim.cells).map(|cell| cell.blocks).max().unwrap_or(0);
-    let caption = format!("Profile {}; up to {most} blocks a cell; {}.", comparison.profile, versions.join(", "));
+    let shown = || {
+        comparison.claims.iter().flat_map(|claim| &claim.cells).filter(|cell| cell.value.is_some() && !is_ratio(cell))
+    };
+    let blocks = shown().map(|cell| cell.blocks).min().unwrap_or(0);
+    let least = shown().map(|cell| cell.n).min().unwrap_or(0);
+    let caption = format!(
+        "Profile {}; at least {} and {} messages a figure; {}.",
+        comparison.profile,
+        super::super::group::blocks(blocks as usize),
+        grouped(least),
+        versions.join(", ")
+    );
     let mut figure = Figure::new(WIDTH, title, caption);
     let mut y = figure.wrapped(
         (16.0, 26.0),

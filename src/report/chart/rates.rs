@@ -3,7 +3,7 @@
 //! Panels share both axes. Shows one block: seconds of different blocks have nothing to do with each other.
 
 use super::axis::Scale;
-use super::canvas::{Align, Color, Dash, Figure, GRID, INK, MUTED};
+use super::canvas::{Align, Color, Dash, Figure, GRID, INK, MUTED, SHADE};
 use super::palette;
 use crate::result::WindowRow;
 use crate::result::words::{compact, significant};
@@ -115,7 +115,7 @@ fn panel_at(
     for row in panel.windows.iter().filter(|row| row.phase != "measure") {
         let middle = x.at(f64::from(row.second) + 0.5);
         let width = x.at(1.0) - x.at(0.0) + 0.3;
-        figure.line(vec![(middle, top), (middle, bottom)], Color(0xF3, 0xF5, 0xF7), width, &[]);
+        figure.line(vec![(middle, top), (middle, bottom)], SHADE, width, &[]);
     }
     y.draw_left(figure, left, right, compact);
     for tick in x.ticks() {

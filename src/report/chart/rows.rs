@@ -1,7 +1,7 @@
 //! Rows of marks on one horizontal log axis, in groups: throughput with intervals, quantiles of latency.
 
 use super::axis::Scale;
-use super::canvas::{Align, Figure, GRID, INK, MUTED, wrap};
+use super::canvas::{Align, Figure, GRID, INK, MUTED, shorten};
 use super::palette;
 
 pub struct Row {
@@ -37,18 +37,20 @@ pub fn draw(figure: &mut Figure, blocks: &[Block], top: f64, axis: &str, label: 
     let right = figure.width - RIGHT;
     let scale = Scale::log(values, LEFT, right);
     let bottom = top + height + 4.0;
-    scale.draw_below(figure, top, bottom, label);
+    scale.draw_labels(figure, bottom, label);
     let mut y = top;
     for block in blocks {
-        let room = ((figure.width - LEFT) / 6.2) as usize;
-        let header = wrap(&block.header, room).into_iter().next().unwrap_or_default();
+        let rows_end = y + HEADER + ROW * block.rows.len() as f64;
+        scale.draw_grid(figure, y + HEADER, rows_end);
+        let room = ((figure.width - 32.0) / 7.0) as usize;
+        let header = shorten(&block.header, room);
         figure.line(vec![(16.0, y + 2.0), (figure.width - 16.0, y + 2.0)], GRID, 1.0, &[]);
         figure.bold((16.0, y + HEADER / 2.0 + 2.0), header, 11.0, MUTED, Align::Left);
         y += HEADER;
         for row in &block.rows {
             let middle = y + ROW / 2.0;
             let look = palette::of(&row.system);
-            figure.text((LEFT - 10.0, middle), &row.label, 12.0, INK, Align::Right);
+            figure.text((LEFT - 10.0, middle), shorten(&row.label, 16), 12.0, INK, Align::Right);
             if let Some((low, high)) = row.bar {
                 figure.line(vec![(scale.at(low), middle), (scale.at(high), middle)], look.color, 2.0, &[]);
             }
@@ -66,7 +68,7 @@ pub fn draw(figure: &mut Figure, blocks: &[Block], top: f64, axis: &str, label: 
             }
             figure.text(
                 (right + 12.0, middle),
-                &row.text,
+                shorten(&row.text, 27),
                 11.5,
                 if row.value.is_some() { INK } else { MUTED },
                 Align::Left,

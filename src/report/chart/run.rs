@@ -3,7 +3,7 @@
 use super::canvas::{Figure, INK, MUTED};
 use super::rows::{self, Block, Row};
 use crate::report::group::{Group, blocks};
-use crate::result::words::{TimeUnit, compact, significant, survival, time};
+use crate::result::words::{TimeUnit, compact, grouped, significant, survival, time};
 use crate::stats::compare::GeometricMean;
 
 const WIDTH: f64 = 900.0;
@@ -24,9 +24,16 @@ pub fn throughput(groups: &[Group<'_>]) -> Option<Figure> {
         named(most.0)
     );
     let count = measured.iter().map(|(_, mean)| mean.blocks()).min().unwrap_or(0);
+    let delivered = measured
+        .iter()
+        .flat_map(|(group, _)| &group.blocks)
+        .filter_map(|cell| cell.counts.delivered)
+        .min()
+        .unwrap_or(0);
     let caption = format!(
-        "Messages acknowledged and received by every subscription, as fast as it goes (closed loop). Geometric mean of {}, {}.",
+        "Messages acknowledged and received by every subscription, as fast as it goes (closed loop). Geometric mean of {}, n ≥ {} a block, {}.",
         blocks(count),
+        grouped(delivered),
         if count >= 3 { "line: 95 % interval" } else { "small marks: single blocks; no interval below 3 blocks" }
     );
     let mut drawn: Vec<Block> = Vec::new();
@@ -85,9 +92,12 @@ pub fn latency(groups: &[Group<'_>]) -> Option<Figure> {
     let title =
         format!("End-to-end p99 from {} ({}) to {} ({})", time(best.1), named(best.0), time(worst.1), named(worst.0));
     let count = groups.iter().map(|group| group.blocks.len()).min().unwrap_or(0);
+    let samples = |group: &&Group<'_>| group.values(|cell| cell.latency.end_to_end.as_ref().map(|q| q.count as f64));
+    let least = measured.iter().flat_map(|(group, _)| samples(group)).fold(f64::INFINITY, f64::min) as u64;
     let caption = format!(
-        "Received − planned send time at a fixed rate (open loop). Small marks p50 and p99.9, large mark p99; geometric mean of {}.",
-        blocks(count)
+        "Received − planned send time at a fixed rate (open loop). Small marks p50 and p99.9, large mark p99; geometric mean of {}, n ≥ {} a block.",
+        blocks(count),
+        grouped(least)
     );
     let all = groups.iter().flat_map(|group| [p50(group), p99(group), p999(group)]).flatten();
     let unit = TimeUnit::for_column(all);

@@ -3,7 +3,7 @@
 //! A line stops where fewer than 10 samples lie beyond. Blocks are merged into one histogram, never averaged.
 
 use super::axis::{Scale, spread};
-use super::canvas::{Align, Figure, GRID, INK, MUTED};
+use super::canvas::{Align, Figure, GRID, INK, MUTED, shorten};
 use super::palette;
 use crate::result::words::{TimeUnit, grouped, time};
 use hdrhistogram::Histogram;
@@ -53,7 +53,8 @@ pub fn draw(point: &str, lines: &[Line], absent: &[String]) -> Option<Figure> {
     let y = Scale::log(values(), bottom, top);
     let unit = TimeUnit::for_column(values());
     y.draw_left(&mut figure, left, right, |ns| unit.of(ns));
-    x.draw_below(&mut figure, top, bottom, |q| if q == 0.0 { "0".into() } else { format!("p{}", trim(q * 100.0)) });
+    x.draw_grid(&mut figure, top, bottom);
+    x.draw_labels(&mut figure, bottom, |q| if q == 0.0 { "0".into() } else { format!("p{}", trim(q * 100.0)) });
     figure.line(vec![(left, bottom), (right, bottom)], GRID, 1.5, &[]);
     figure.text((left, top - 14.0), format!("end-to-end latency, {} (log)", unit.name()), 11.0, MUTED, Align::Left);
     figure.text(
@@ -78,7 +79,7 @@ pub fn draw(point: &str, lines: &[Line], absent: &[String]) -> Option<Figure> {
             }
         }
         figure.line(vec![(last.0 + 3.0, last.1), (right + 8.0, place)], GRID, 1.0, &[]);
-        figure.text((right + 12.0, place), &line.label, 12.0, look.color, Align::Left);
+        figure.text((right + 12.0, place), shorten(&line.label, 17), 12.0, look.color, Align::Left);
     }
     let foot = figure.wrapped((16.0, bottom + 52.0), &figure.caption.clone(), 11.0, MUTED, WIDTH - 32.0, false);
     figure.height = foot + 4.0;
