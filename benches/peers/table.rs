@@ -33,7 +33,7 @@ impl Table {
 
     pub fn text(&self, runs: usize) -> String {
         let mut table = comfy_table::Table::new();
-        table.load_preset(comfy_table::presets::ASCII_MARKDOWN);
+        table.load_style(comfy_table::presets::ASCII_MARKDOWN).force_no_tty();
         table.set_header(["workload | peer", "figure", "brokerbench", "peer", "ratio (of the rounds)", "goal", "met"]);
         let mut missed = 0;
         for row in &self.0 {
