@@ -6,6 +6,7 @@
 //! A client's CPU is that of its whole process: ours from connecting to the last answer, a peer's from start to exit.
 
 mod ours;
+mod quiet;
 mod table;
 mod theirs;
 
@@ -13,6 +14,7 @@ use brokerbench::environment::{Broker, Environment, Native};
 use brokerbench::scenario::{Cell, System};
 use brokerbench::units::Bytes;
 use ours::{Measured, cell, open_loop, topic};
+use quiet::{FOREIGN, Quiet};
 use std::error::Error;
 use std::path::PathBuf;
 use table::{Goal, Table};
@@ -32,14 +34,21 @@ struct Bench {
     table: Table,
     /// Names topics and keys.
     started: u32,
+    /// Runs done again because other programs were at work, and runs kept although they were.
+    repeated: usize,
+    disturbed: usize,
 }
+
+/// How often a disturbed run is done again.
+const REPEATS: usize = 5;
 
 fn main() -> Fallible<()> {
     let Some(tools) = std::env::var_os("BROKERBENCH_KAFKA_TOOLS").map(PathBuf::from) else {
         println!("peers: run scripts/peers, which fetches the tools to compare with");
         return Ok(());
     };
-    let mut bench = Bench { runs: 5, only: String::new(), tools, table: Table::default(), started: 0 };
+    let mut bench =
+        Bench { runs: 5, only: String::new(), tools, table: Table::default(), started: 0, repeated: 0, disturbed: 0 };
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(argument) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("{argument}: a value is missing"))?;
@@ -56,6 +65,12 @@ fn main() -> Fallible<()> {
         println!("note: {warning}");
     }
     println!("{}", bench.table.text(bench.runs));
+    println!(
+        "others on the machine above {:.0} %: {} runs repeated, {} kept after {REPEATS} repeats",
+        FOREIGN * 100.0,
+        bench.repeated,
+        bench.disturbed
+    );
     Ok(())
 }
 
@@ -203,17 +218,14 @@ impl Bench {
         theirs: impl Fn(&str, &str) -> Fallible<Peer>,
     ) -> Fallible<(Vec<Measured>, Vec<Peer>)> {
         let (mut our_runs, mut their_runs) = (Vec::new(), Vec::new());
+        // The broker's memory grows to what the workload needs; whoever goes first must not pay for it.
+        self.run(cell, broker)?;
         for round in 0..self.runs {
             for ours_now in [round % 2 == 0, round % 2 != 0] {
                 if ours_now {
                     our_runs.push(self.run(cell, broker)?);
                 } else {
-                    let topic_name = self.name();
-                    let driver = topic(cell, broker, &topic_name)?;
-                    rustix::fs::sync();
-                    let address = broker.addresses().first().cloned().unwrap_or_default();
-                    their_runs.push(theirs(&topic_name, &address)?);
-                    driver.clean_up()?;
+                    their_runs.push(self.theirs(cell, broker, &theirs)?);
                 }
             }
             if let (Some(ours), Some(theirs)) = (our_runs.last(), their_runs.last()) {
@@ -226,11 +238,51 @@ impl Bench {
     }
 
     fn run(&mut self, cell: &Cell, broker: &mut dyn Broker) -> Fallible<Measured> {
-        rustix::fs::sync();
-        let name = self.name();
-        let measured = ours::run(cell, broker, &name)?;
-        eprintln!("{} {name}: {:.0}/s, {:.3} µs", cell.label, measured.per_s, measured.cpu_us);
-        Ok(measured)
+        self.undisturbed(broker, |bench, broker| {
+            let name = bench.name();
+            let measured = ours::run(cell, broker, &name)?;
+            eprintln!("{} {name}: {:.0}/s, {:.3} µs", cell.label, measured.per_s, measured.cpu_us);
+            Ok((measured, 0))
+        })
+    }
+
+    fn theirs(
+        &mut self,
+        cell: &Cell,
+        broker: &mut dyn Broker,
+        run: impl Fn(&str, &str) -> Fallible<Peer>,
+    ) -> Fallible<Peer> {
+        self.undisturbed(broker, |bench, broker| {
+            let name = bench.name();
+            let driver = topic(cell, broker, &name)?;
+            let address = broker.addresses().first().cloned().unwrap_or_default();
+            let peer = run(&name, &address)?;
+            driver.clean_up()?;
+            let cpu_ns = peer.cpu_ns;
+            Ok((peer, cpu_ns))
+        })
+    }
+
+    /// Runs on an idle machine, again when others disturbed it. `run` also returns the CPU time of other processes of
+    /// its own.
+    fn undisturbed<T>(
+        &mut self,
+        broker: &mut dyn Broker,
+        mut run: impl FnMut(&mut Self, &mut dyn Broker) -> Fallible<(T, u64)>,
+    ) -> Fallible<T> {
+        let mut repeats = 0;
+        loop {
+            let quiet = Quiet::await_it(broker.pids()).ok_or("no times of the machine in /proc")?;
+            let (found, others_ns) = run(self, broker)?;
+            let foreign = quiet.foreign(others_ns).ok_or("no times of the machine in /proc")?;
+            eprintln!("  others took {:.1} % of the machine", foreign * 100.0);
+            if foreign < FOREIGN || repeats == REPEATS {
+                self.disturbed += usize::from(foreign >= FOREIGN);
+                return Ok(found);
+            }
+            repeats += 1;
+            self.repeated += 1;
+        }
     }
 
     fn name(&mut self) -> String {

@@ -142,7 +142,8 @@ fn prove(cell: &Cell, output: &CellOutput) -> Fallible<()> {
     let (record, counts) = (&output.record, &output.record.counts);
     let harm = [counts.failed, counts.indeterminate, counts.lost, counts.undelivered, counts.corrupt, counts.foreign];
     let whole = cell.load.messages.is_none_or(|messages| counts.sent == Some(messages));
-    let blamed = record.gates.iter().find(|gate| gate.name == "books-balance" && gate.blames == Blame::Harness && !gate.held);
+    let blamed =
+        record.gates.iter().find(|gate| gate.name == "books-balance" && gate.blames == Blame::Harness && !gate.held);
     if !whole || harm.into_iter().flatten().chain(counts.broker_lost).any(|count| count > 0) || blamed.is_some() {
         return Err(format!("{}: this run's books do not close: {counts:?}", cell.label).into());
     }
