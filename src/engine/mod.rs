@@ -14,4 +14,5 @@ mod trial;
 mod watch;
 
 pub use floor::{Floor, floor};
+pub use inflight::{InFlight, Pending};
 pub use trial::{Observer, Phase, Progress, Trial, TrialError, Unobserved};

@@ -225,7 +225,11 @@ impl Trial<'_> {
             streams: self.cell.config.streams(),
             run_length,
             batch: load.batch,
-            backlog: (load.backlog.0 / self.cell.message.size.0.max(1)).max(u64::from(load.in_flight)),
+            backlog: match load.subscriptions {
+                // Nobody could ever catch up.
+                0 => u64::MAX,
+                _ => (load.backlog.0 / self.cell.message.size.0.max(1)).max(u64::from(load.in_flight)),
+            },
             drain_ns: load.drain.nanos(),
             disturb: self.disturb.map(|(after, length)| (start_ns + after, length)),
         }
