@@ -3,6 +3,7 @@
 mod collect;
 mod consume;
 mod control;
+mod crew;
 mod floor;
 mod gates;
 mod health;
