@@ -2,6 +2,7 @@
 
 use super::consume::{ConsumerReport, Expectation, consume};
 use super::control::Control;
+use super::fanout::FanOut;
 use super::publish::{Assignment, ProducerReport, produce};
 use super::trial::{Trial, TrialError};
 use crate::driver::{Driver, DriverError};
@@ -25,6 +26,7 @@ impl Trial<'_> {
         scope: &'scope thread::Scope<'scope, '_>,
         driver: &'scope dyn Driver,
         control: &'scope Control,
+        fan_out: &'scope FanOut,
         harvest_to: &Sender<Harvest>,
     ) -> Result<Vec<ScopedJoinHandle<'scope, ConsumerReport>>, TrialError> {
         let load = &self.cell.load;
@@ -44,7 +46,7 @@ impl Trial<'_> {
                     Ok(subscriber) => {
                         let _ = ready_to.send(Ok(()));
                         drop(ready_to);
-                        consume(expect, clock, control, subscriber, recorder)
+                        consume(expect, clock, control, fan_out, subscriber, recorder)
                     }
                     Err(error) => {
                         let _ = ready_to.send(Err(error));

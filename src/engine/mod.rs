@@ -4,6 +4,7 @@ mod collect;
 mod consume;
 mod control;
 mod crew;
+mod fanout;
 mod floor;
 mod gates;
 mod health;
