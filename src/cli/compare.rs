@@ -4,7 +4,7 @@ use super::args::CompareArgs;
 use super::exit::{Code, Failure, worst};
 use super::run::{environment, measure};
 use super::signals::Interrupt;
-use super::{Outcome, out, selfcheck};
+use super::{Outcome, out, selfcheck, width};
 use crate::scenario::{self, Overrides};
 use crate::{claims, report};
 use std::sync::atomic::Ordering::Relaxed;
@@ -36,10 +36,4 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     out(&report::terminal(&comparison, width()));
     out(&format!("table and charts: {}", dir.join("comparison.html").display()));
     Ok(if selfcheck == "passed" { worst(codes) } else { worst(codes.into_iter().chain([Code::Invalid])) })
-}
-
-/// Columns of the terminal; as many as a table likes where there is none.
-pub fn width() -> u16 {
-    let columns = rustix::termios::tcgetwinsize(std::io::stdout()).map(|size| size.ws_col).unwrap_or(0);
-    if columns == 0 { 160 } else { columns }
 }

@@ -51,5 +51,11 @@ fn out(text: &str) {
     let _ = write!(stdout, "{text}{newline}").and_then(|()| stdout.flush());
 }
 
+/// Columns of the terminal; as many as a table likes where there is none.
+fn width() -> u16 {
+    let columns = rustix::termios::tcgetwinsize(std::io::stdout()).map(|size| size.ws_col).unwrap_or(0);
+    if columns == 0 { 160 } else { columns }
+}
+
 /// What a command comes to.
 type Outcome = Result<Code, Failure>;

@@ -1,10 +1,9 @@
 //! Commands that read results: report, table, export; and the text that ends a run.
 
 use super::args::{ExportArgs, ExportFormat, ReportArgs, TableArgs};
-use super::compare::width;
 use super::exit::{Code, Failure};
-use super::{Outcome, out};
-use crate::result::{CellSummary, Manifest, Metric, Outcome as CellOutcome, RunFolder, Summary, files, words};
+use super::{Outcome, out, width};
+use crate::result::{CellSummary, Manifest, Outcome as CellOutcome, RunFolder, Summary, files, words};
 use crate::{claims, export as formats, report as rendering};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use std::path::Path;
@@ -89,19 +88,10 @@ fn inject(file: &Path, table: &str) -> Result<(String, String), Failure> {
 pub fn export(args: &ExportArgs) -> Outcome {
     let folder = find(&args.run, &args.results.results)?;
     let ExportFormat::Hgrm = args.format;
-    for cell in folder.read_cells(&folder.read_manifest()?)? {
-        let Some(latency) = cell.files.get("latency") else { continue };
-        for (metric, histogram) in cell.histograms()? {
-            let name = export_name(latency, metric);
-            folder.write(&name, formats::hgrm::encode(&histogram, 1.0).as_bytes())?;
-            out(&folder.path().join(name).display().to_string());
-        }
+    for file in formats::write_hgrm(&folder)? {
+        out(&folder.path().join(file).display().to_string());
     }
     Ok(Code::Fine)
-}
-
-fn export_name(hlog: &str, metric: Metric) -> String {
-    format!("{}-{}.hgrm", hlog.trim_end_matches(".hlog"), metric.name())
 }
 
 /// What a run came to: the table, what to know about it, and where the rest is.

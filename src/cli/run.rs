@@ -72,7 +72,10 @@ pub fn measure(
         scenario,
         environment,
         results_dir,
-        command_line: std::env::args().map(|arg| without_secrets(&arg)).collect(),
+        // Not where the binary lies on this machine: what a reader would type.
+        command_line: std::iter::once("brokerbench".to_owned())
+            .chain(std::env::args().skip(1).map(|arg| without_secrets(&arg)))
+            .collect(),
         selfcheck: selfcheck.or_else(selfcheck::remembered).unwrap_or_else(|| "not run".into()),
         interrupted: &interrupt.flag,
     };

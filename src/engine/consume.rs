@@ -1,6 +1,7 @@
 //! The thread of one consumer: reads envelopes, times them, notes them in the books.
 
 use super::control::Control;
+use super::fanout::FanOut;
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::payload::{FULL, Reading, read};
@@ -36,6 +37,7 @@ pub fn consume(
     expect: Expectation,
     clock: Clock,
     control: &Control,
+    fan_out: &FanOut,
     mut subscriber: Box<dyn Subscriber>,
     mut recorder: LatencyRecorder,
 ) -> ConsumerReport {
@@ -67,7 +69,11 @@ pub fn consume(
             report.last_received_ns = message.received_ns;
             if timed {
                 let warm_up = control.is_warm_up(envelope.planned_ns);
-                recorder.record(Timer::EndToEnd, warm_up, message.received_ns.saturating_sub(envelope.planned_ns));
+                // With several subscriptions a message has arrived once the last of them has it.
+                if fan_out.is_last(envelope.producer, envelope.lane, envelope.sequence) {
+                    let latency = message.received_ns.saturating_sub(envelope.planned_ns);
+                    recorder.record(Timer::EndToEnd, warm_up, latency);
+                }
                 report.window_consumed += u64::from(control.in_window(envelope.planned_ns));
             } else {
                 report.window_consumed += u64::from(control.in_window(message.received_ns));

@@ -3,6 +3,8 @@
 mod collect;
 mod consume;
 mod control;
+mod crew;
+mod fanout;
 mod floor;
 mod gates;
 mod health;
@@ -14,4 +16,5 @@ mod trial;
 mod watch;
 
 pub use floor::{Floor, floor};
+pub use inflight::{InFlight, Pending};
 pub use trial::{Observer, Phase, Progress, Trial, TrialError, Unobserved};

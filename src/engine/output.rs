@@ -170,7 +170,8 @@ fn counts(counted: &Counted, totals: &Totals, acknowledges: bool) -> Counts {
         corrupt: Some(counted.corrupt),
         reordered: Some(counted.reordered),
         foreign: Some(counted.foreign),
-        backpressured: Some(totals.backpressured),
+        // The closed model waits for answers by design; only a plan can be held up.
+        backpressured: totals.planned.map(|_| totals.backpressured),
     }
 }
 

@@ -4,20 +4,20 @@
 //! early and keeps what there is.
 
 use super::collect::{Collector, seconds};
-use super::consume::{ConsumerReport, Expectation, consume};
+use super::consume::ConsumerReport;
 use super::control::{Control, next_second};
-use super::publish::{Assignment, ProducerReport, produce};
+use super::fanout::FanOut;
+use super::publish::ProducerReport;
 use super::watch::Watch;
 use crate::clock::Clock;
 use crate::driver::{Audit, Driver, DriverError};
-use crate::payload::{Bodies, BodyError, BodyKind, Reading, read};
-use crate::record::{AuditBook, Consumed, LatencyRecorder, SECOND_NS, Timer};
+use crate::payload::{BodyError, Reading, read};
+use crate::record::{AuditBook, Consumed, SECOND_NS, Timer};
 use crate::result::CellOutput;
-use crate::scenario::{Arrivals, Cell, Model, PayloadKind};
-use crate::schedule::Schedule;
+use crate::scenario::{Cell, Model};
 use crate::stats::settled;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -86,13 +86,9 @@ pub struct Trial<'a> {
 const LOOK: Duration = Duration::from_millis(50);
 /// Every n-th look samples CPU and memory and asks whether the broker lives.
 const SAMPLE_EVERY: u32 = 4;
-/// Connecting all clients must be done by then.
-const CONNECT_WITHIN: Duration = Duration::from_secs(60);
 /// After the last expected message, how long to listen for one too many.
 const LISTEN_ON: Duration = Duration::from_millis(100);
 const AUDIT_WITHIN_NS: u64 = 120 * SECOND_NS;
-/// Messages in a row to the same partition in the closed model: what batching clients do.
-const CLOSED_RUN: u32 = 1000;
 
 impl Trial<'_> {
     /// Runs the cell to its end. An error means that no load was offered; whatever happens later is in the output.
@@ -101,11 +97,12 @@ impl Trial<'_> {
         let description = driver.describe()?;
         let load = &self.cell.load;
         let control = Control::new(load.subscriptions);
+        let fan_out = FanOut::new(load.subscriptions, load.producers, self.cell.lanes());
         let (harvest_to, harvests) = channel();
         let mut watch = Watch::new(Collector::new(harvests), self.clock);
         watch.event("phase", "connect");
         let outcome = thread::scope(|scope| -> Result<Outcome, TrialError> {
-            let consumers = self.start_consumers(scope, driver, &control, &harvest_to)?;
+            let consumers = self.start_consumers(scope, driver, &control, &fan_out, &harvest_to)?;
             // Whatever goes wrong from here on must release the consumers, or the scope would wait for ever.
             let release = Release(&control);
             let (producers, start_ns) = self.start_producers(scope, driver, &control, &harvest_to)?;
@@ -124,111 +121,6 @@ impl Trial<'_> {
             None
         };
         Ok(self.output(driver, description, &control, outcome, audit, watch))
-    }
-
-    /// Connects every consumer in its own thread, since consumers of one group need each other to get started.
-    fn start_consumers<'scope>(
-        &self,
-        scope: &'scope thread::Scope<'scope, '_>,
-        driver: &'scope dyn Driver,
-        control: &'scope Control,
-        harvest_to: &Sender<crate::record::Harvest>,
-    ) -> Result<Vec<ScopedJoinHandle<'scope, ConsumerReport>>, TrialError> {
-        let load = &self.cell.load;
-        let (ready_to, ready) = channel::<Result<(), DriverError>>();
-        let mut handles = Vec::new();
-        let clock = self.clock;
-        for subscription in 0..load.subscriptions {
-            let expect = Expectation {
-                subscription,
-                run: self.run,
-                message_bytes: self.cell.message.size.0 as usize,
-                open: load.model == Model::Open,
-            };
-            for consumer in 0..load.consumers {
-                let (ready_to, recorder) = (ready_to.clone(), LatencyRecorder::new(harvest_to.clone()));
-                handles.push(scope.spawn(move || match driver.subscriber(subscription, consumer) {
-                    Ok(subscriber) => {
-                        let _ = ready_to.send(Ok(()));
-                        drop(ready_to);
-                        consume(expect, clock, control, subscriber, recorder)
-                    }
-                    Err(error) => {
-                        let _ = ready_to.send(Err(error));
-                        ConsumerReport::default()
-                    }
-                }));
-            }
-        }
-        drop(ready_to);
-        let all = await_ready(&ready, handles.len());
-        if all.is_err() {
-            control.stop_consuming();
-        }
-        all.map(|()| handles)
-    }
-
-    /// Connects every producer and starts the load at one time for all of them, which is returned.
-    fn start_producers<'scope>(
-        &self,
-        scope: &'scope thread::Scope<'scope, '_>,
-        driver: &'scope dyn Driver,
-        control: &'scope Control,
-        harvest_to: &Sender<crate::record::Harvest>,
-    ) -> Result<(Vec<ScopedJoinHandle<'scope, ProducerReport>>, u64), TrialError> {
-        let load = &self.cell.load;
-        let size = self.cell.message.size.0 as usize;
-        let mut crew = Vec::new();
-        for producer in 0..load.producers {
-            let seed = self.cell.seed.wrapping_add(u64::from(producer));
-            let bodies = Bodies::generate(body_kind(self.cell), size, seed)?;
-            crew.push((producer, driver.publisher(producer)?, bodies));
-        }
-        let start_ns = self.clock.now_ns() + SECOND_NS / 20;
-        let clock = self.clock;
-        let handles = crew
-            .into_iter()
-            .map(|(producer, publisher, bodies)| {
-                let (job, recorder) = (self.assignment(producer, start_ns), LatencyRecorder::new(harvest_to.clone()));
-                scope.spawn(move || produce(job, clock, control, publisher, bodies, recorder))
-            })
-            .collect();
-        Ok((handles, start_ns))
-    }
-
-    fn assignment(&self, producer: u16, start_ns: u64) -> Assignment {
-        let load = &self.cell.load;
-        let schedule = match (load.model, load.rate) {
-            (Model::Open, Some(rate)) => Some(match load.arrivals {
-                Arrivals::Constant => Schedule::constant(rate, producer, load.producers),
-                Arrivals::Poisson => Schedule::poisson(rate, producer, load.producers, self.cell.seed),
-            }),
-            _ => None,
-        };
-        // Open model: as many in a row as fall into a millisecond, so that slow streams are served evenly.
-        let run_length = match load.rate {
-            Some(rate) if schedule.is_some() => (rate.per_s() / 1000.0).clamp(1.0, f64::from(CLOSED_RUN)) as u32,
-            _ => CLOSED_RUN,
-        };
-        let share = |total: u64| {
-            let (each, rest) = (total / u64::from(load.producers), total % u64::from(load.producers));
-            each + u64::from(u64::from(producer) < rest)
-        };
-        Assignment {
-            producer,
-            run: self.run,
-            schedule,
-            start_ns,
-            messages: load.messages.map(share),
-            in_flight: load.in_flight,
-            connections: load.connections,
-            streams: self.cell.config.streams(),
-            run_length,
-            batch: load.batch,
-            backlog: (load.backlog.0 / self.cell.message.size.0.max(1)).max(u64::from(load.in_flight)),
-            drain_ns: load.drain.nanos(),
-            disturb: self.disturb.map(|(after, length)| (start_ns + after, length)),
-        }
     }
 
     /// From the first message to the last answer: opens the window once steady, watches broker and user.
@@ -388,21 +280,6 @@ impl Drop for Release<'_> {
     fn drop(&mut self) {
         self.0.stop_consuming();
     }
-}
-
-fn body_kind(cell: &Cell) -> BodyKind {
-    match (cell.message.payload, cell.message.compressibility) {
-        (PayloadKind::Text, _) => BodyKind::Text,
-        (PayloadKind::Random, _) => BodyKind::Random,
-        (PayloadKind::Mixed, ratio) => BodyKind::Mixed { ratio: ratio.unwrap_or(1.0) },
-    }
-}
-
-fn await_ready(ready: &std::sync::mpsc::Receiver<Result<(), DriverError>>, count: usize) -> Result<(), TrialError> {
-    for _ in 0..count {
-        ready.recv_timeout(CONNECT_WITHIN).map_err(|_| TrialError::Thread)??;
-    }
-    Ok(())
 }
 
 fn join_all<T>(handles: Vec<ScopedJoinHandle<'_, T>>) -> Result<Vec<T>, TrialError> {

@@ -119,9 +119,12 @@ impl Consumed {
 impl Books {
     /// The balance of subscription `index`.
     pub fn balance(&self, index: usize) -> Counted {
+        self.consumed.get(index).map(|consumed| self.balance_of(consumed)).unwrap_or_default()
+    }
+
+    fn balance_of(&self, consumed: &Consumed) -> Counted {
         let nothing = SeqSet::new();
         let mut total = Counted::default();
-        let Some(consumed) = self.consumed.get(index) else { return total };
         let mut broker_lost = 0;
         for (key, produced) in &self.produced {
             let end = produced.sent;
@@ -168,7 +171,10 @@ impl Books {
     /// The balance over all subscriptions: the producers' side once, the consumers' side summed.
     pub fn total(&self) -> Counted {
         let mut balances = (0..self.consumed.len()).map(|index| self.balance(index));
-        let Some(mut total) = balances.next() else { return Counted::default() };
+        let Some(mut total) = balances.next() else {
+            // Nobody subscribed: nothing was owed to anybody. What producers and audit say still counts.
+            return Counted { undelivered: 0, lost: 0, ..self.balance_of(&Consumed::default()) };
+        };
         for next in balances {
             total.delivered += next.delivered;
             total.undelivered += next.undelivered;
@@ -236,6 +242,20 @@ mod tests {
             }
         );
         assert_eq!(found.acked, found.delivered + found.undelivered + found.lost);
+    }
+
+    #[test]
+    fn without_a_subscription_the_producers_and_the_audit_still_count() {
+        let mut books = books([0, 1, 2], 4);
+        books.consumed.clear();
+        let mut held = Consumed::default();
+        (0..2).for_each(|n| {
+            held.note(LANE, n);
+        });
+        books.audit = Some(AuditBook { seen: held, retains: true, trimmed: false });
+        let found = books.total();
+        assert_eq!((found.sent, found.acked, found.indeterminate, found.broker_lost), (4, 3, 1, Some(1)));
+        assert_eq!((found.delivered, found.undelivered, found.lost), (0, 0, 0));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Load {
     /// A fixed number of messages over all producers, counted from the first; replaces warm-up and duration when set.
     pub messages: Option<u64>,
     pub producers: u16,
-    /// Each subscription receives everything.
+    /// Each subscription receives everything. 0 publishes only: for benchmarks of that path, never in a scenario.
     pub subscriptions: u16,
     /// Consumers share the work inside one subscription.
     pub consumers: u16,
