@@ -91,15 +91,16 @@ fn stall(interrupted: &AtomicBool) -> Result<Oracle, TrialError> {
 
 /// M/D/1 through the whole instrument: the arrivals are seeded, so Lindley's recursion on the plan gives the exact mean.
 fn queue(interrupted: &AtomicBool) -> Result<Oracle, TrialError> {
-    let service = MS;
+    // Long enough that what a busy machine adds to each message stays far below the tolerance.
+    let (service, rate) = (4 * MS, 125);
     let behaviour = Behaviour { service_ns: service, ..Behaviour::default() };
-    let output = trial(behaviour, 500, 3, Arrivals::Poisson, None, interrupted)?;
+    let output = trial(behaviour, rate, 3, Arrivals::Poisson, None, interrupted)?;
     let all = merged(&output, Metric::Publish);
     let window = (output.record.window_start_ns.unwrap_or(0), output.record.window_end_ns.unwrap_or(0));
     // The load's start is the epoch of the plan; warm-up tells where the window begins in it.
     let from = output.record.warm_up_ns;
     let until = from + (window.1 - window.0);
-    let plan = Schedule::poisson(Rate::per_second(500), 0, 1, SEED).take_while(|due| *due < until);
+    let plan = Schedule::poisson(Rate::per_second(rate), 0, 1, SEED).take_while(|due| *due < until);
     let mut free_at = 0;
     let (mut sum, mut count) = (0.0, 0u64);
     for due in plan {
@@ -318,6 +319,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[ignore = "measures time: runs alone in scripts/test"]
     fn every_oracle_comes_true() {
         let mut failed = Vec::new();
         run(&AtomicBool::new(false), &mut |oracle| {
