@@ -66,6 +66,7 @@ jre_package() {
 }
 
 install_packages() {
+    local log
     local -a as_root
     if ! command -v apt-get >/dev/null; then
         give_up "missing on this machine, by their names in Debian and Ubuntu: $*"
@@ -77,9 +78,15 @@ install_packages() {
         give_up "these packages are missing, and installing them needs root: sudo apt-get install $*"
     fi
     say "installing $*"
-    as_root+=(DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet)
-    { "${as_root[@]}" update && "${as_root[@]}" install --yes --no-install-recommends "$@"; } >&2 </dev/null ||
-        give_up "apt-get could not install $*; its own words are above"
+    as_root+=(DEBIAN_FRONTEND=noninteractive apt-get --quiet)
+    # Hundreds of lines that nobody needs unless it fails.
+    log="$(mktemp)"
+    if ! { "${as_root[@]}" update && "${as_root[@]}" install --yes --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null; then
+        tail -n 20 "$log" >&2
+        rm -f "$log"
+        give_up "apt-get could not install $*; its last words are above"
+    fi
+    rm -f "$log"
 }
 
 # REDIS_SERVER if it is set; else a current one, fetched once; else the one of this machine, with a warning.
