@@ -242,7 +242,7 @@ impl Bench {
             let name = bench.name();
             let measured = ours::run(cell, broker, &name)?;
             eprintln!("{} {name}: {:.0}/s, {:.3} µs", cell.label, measured.per_s, measured.cpu_us);
-            Ok((measured, 0))
+            Ok(measured)
         })
     }
 
@@ -258,23 +258,21 @@ impl Bench {
             let address = broker.addresses().first().cloned().unwrap_or_default();
             let peer = run(&name, &address)?;
             driver.clean_up()?;
-            let cpu_ns = peer.cpu_ns;
-            Ok((peer, cpu_ns))
+            Ok(peer)
         })
     }
 
-    /// Runs on an idle machine, again when others disturbed it. `run` also returns the CPU time of other processes of
-    /// its own.
+    /// Runs on an idle machine, again when others disturbed it.
     fn undisturbed<T>(
         &mut self,
         broker: &mut dyn Broker,
-        mut run: impl FnMut(&mut Self, &mut dyn Broker) -> Fallible<(T, u64)>,
+        mut run: impl FnMut(&mut Self, &mut dyn Broker) -> Fallible<T>,
     ) -> Fallible<T> {
         let mut repeats = 0;
         loop {
-            let quiet = Quiet::await_it(broker.pids()).ok_or("no times of the machine in /proc")?;
-            let (found, others_ns) = run(self, broker)?;
-            let foreign = quiet.foreign(others_ns).ok_or("no times of the machine in /proc")?;
+            let quiet = Quiet::await_it(&broker.pids());
+            let found = run(self, broker)?;
+            let foreign = quiet.foreign();
             eprintln!("  others took {:.1} % of the machine", foreign * 100.0);
             if foreign < FOREIGN || repeats == REPEATS {
                 self.disturbed += usize::from(foreign >= FOREIGN);
