@@ -205,6 +205,19 @@ fn only_folder(folder: &Path) -> PathBuf {
     fs::read_dir(folder).unwrap().next().unwrap().unwrap().path()
 }
 
+/// What a reader copies first must work.
+#[test]
+fn the_scenario_of_the_readme_is_valid() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let scenario = readme.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("my.yaml");
+    fs::write(&file, scenario).unwrap();
+    assert_names(&ends_with(0, &["validate", file.to_str().unwrap()]), &["valid (2 cells)"]);
+    ends_with(0, &["explain", file.to_str().unwrap(), "--profile", "quick"]);
+    assert!(readme.contains("<!-- brokerbench:begin -->") && readme.contains("<!-- brokerbench:end -->"));
+}
+
 /// The README's table, the committed one and its data agree, once there is one.
 #[test]
 fn the_committed_table_is_up_to_date() {
