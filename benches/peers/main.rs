@@ -88,7 +88,7 @@ impl Bench {
         let broker = broker.as_mut();
         // A fresh broker's compiler is nobody's figure.
         let warm = Cell { load: counted(&cell(System::Kafka, 100), 3_000_000, 1), ..cell(System::Kafka, 100) };
-        self.run(&warm, broker)?;
+        self.once(&warm, broker)?;
 
         for (size, messages, acks) in workloads {
             let name = name(size, acks);
@@ -219,7 +219,7 @@ impl Bench {
     ) -> Fallible<(Vec<Measured>, Vec<Peer>)> {
         let (mut our_runs, mut their_runs) = (Vec::new(), Vec::new());
         // The broker's memory grows to what the workload needs; whoever goes first must not pay for it.
-        self.run(cell, broker)?;
+        self.once(cell, broker)?;
         for round in 0..self.runs {
             for ours_now in [round % 2 == 0, round % 2 != 0] {
                 if ours_now {
@@ -238,12 +238,14 @@ impl Bench {
     }
 
     fn run(&mut self, cell: &Cell, broker: &mut dyn Broker) -> Fallible<Measured> {
-        self.undisturbed(broker, |bench, broker| {
-            let name = bench.name();
-            let measured = ours::run(cell, broker, &name)?;
-            eprintln!("{} {name}: {:.0}/s, {:.3} µs", cell.label, measured.per_s, measured.cpu_us);
-            Ok((measured, 0))
-        })
+        self.undisturbed(broker, |bench, broker| bench.once(cell, broker))
+    }
+
+    fn once(&mut self, cell: &Cell, broker: &mut dyn Broker) -> Fallible<Measured> {
+        let name = self.name();
+        let measured = ours::run(cell, broker, &name)?;
+        eprintln!("{} {name}: {:.0}/s, {:.3} µs", cell.label, measured.per_s, measured.cpu_us);
+        Ok(measured)
     }
 
     fn theirs(
@@ -258,23 +260,21 @@ impl Bench {
             let address = broker.addresses().first().cloned().unwrap_or_default();
             let peer = run(&name, &address)?;
             driver.clean_up()?;
-            let cpu_ns = peer.cpu_ns;
-            Ok((peer, cpu_ns))
+            Ok(peer)
         })
     }
 
-    /// Runs on an idle machine, again when others disturbed it. `run` also returns the CPU time of other processes of
-    /// its own.
+    /// Runs on an idle machine, again when others disturbed it.
     fn undisturbed<T>(
         &mut self,
         broker: &mut dyn Broker,
-        mut run: impl FnMut(&mut Self, &mut dyn Broker) -> Fallible<(T, u64)>,
+        mut run: impl FnMut(&mut Self, &mut dyn Broker) -> Fallible<T>,
     ) -> Fallible<T> {
         let mut repeats = 0;
         loop {
-            let quiet = Quiet::await_it(broker.pids()).ok_or("no times of the machine in /proc")?;
-            let (found, others_ns) = run(self, broker)?;
-            let foreign = quiet.foreign(others_ns).ok_or("no times of the machine in /proc")?;
+            let quiet = Quiet::await_it(&broker.pids());
+            let found = run(self, broker)?;
+            let foreign = quiet.foreign();
             eprintln!("  others took {:.1} % of the machine", foreign * 100.0);
             if foreign < FOREIGN || repeats == REPEATS {
                 self.disturbed += usize::from(foreign >= FOREIGN);
