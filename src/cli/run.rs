@@ -15,13 +15,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
     let overrides = Overrides::from(&args.overrides);
-    // All of them are read before any of them runs.
-    let scenarios =
+    // All of them, and all rules, are read before any of them runs.
+    let mut scenarios =
         args.scenarios.iter().map(|name| scenario::load(name, &overrides)).collect::<Result<Vec<_>, _>>()?;
+    scenarios.iter_mut().try_for_each(|scenario| add_thresholds(scenario, &args.threshold))?;
     let mut environment = environment(&args.environment)?;
     let mut codes = Vec::new();
-    for mut scenario in scenarios {
-        add_thresholds(&mut scenario, &args.threshold)?;
+    for scenario in scenarios {
         let done = measure(&scenario, environment.as_mut(), &args.results.results, None, interrupt)?;
         codes.push(done.code);
         if args.json {
