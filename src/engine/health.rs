@@ -1,6 +1,7 @@
 //! CPU, memory and stolen time of harness, broker and machine, sampled beside the load.
 
 use crate::environment::{MachineTimes, Usage, machine, own_usage, usage};
+use crate::record::SECOND_NS;
 
 const NOTHING: Usage = Usage { cpu_ns: 0, rss_bytes: 0, peak_rss_bytes: 0 };
 
@@ -68,6 +69,14 @@ impl Health {
             machine_busy_share: (busy + steal) / whole,
             steal_share: steal / whole,
         })
+    }
+
+    /// The broker's CPU in each whole second of `from..to`, percent of a core; empty where it cannot be seen.
+    pub fn broker_cpu(&self, from: u64, to: u64) -> Vec<u64> {
+        let second = |second: u64| self.between(second * SECOND_NS, (second + 1) * SECOND_NS);
+        let percent = |spent: Spent| spent.broker_cpu_ns * 100 / spent.length_ns;
+        let cpu: Vec<u64> = (from..to).filter_map(second).map(percent).collect();
+        if self.samples.iter().all(|sample| sample.broker.rss_bytes == 0) { Vec::new() } else { cpu }
     }
 
     /// Resident memory of the broker nearest to `at_ns`, bytes.

@@ -15,7 +15,7 @@ use crate::payload::{BodyError, Reading, read};
 use crate::record::{AuditBook, Consumed, SECOND_NS, Timer};
 use crate::result::CellOutput;
 use crate::scenario::{Cell, Model};
-use crate::stats::settled;
+use crate::stats::{level, settled};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::channel;
 use std::thread::{self, ScopedJoinHandle};
@@ -177,7 +177,8 @@ impl Trial<'_> {
         let timer = self.timer();
         // The last second may not be complete yet, and the first began in the middle.
         let (from, to) = (start_ns / SECOND_NS + 1, (now.saturating_sub(SECOND_NS / 5)) / SECOND_NS);
-        watch.settled = settled(&seconds(&watch.collector, timer, from, to));
+        watch.settled =
+            settled(&seconds(&watch.collector, timer, from, to)) && level(&watch.health.broker_cpu(from, to));
         if watch.settled || warmed >= load.warm_up_limit.nanos() {
             let start = next_second(now, SECOND_NS / 5);
             control.open_window(start, start + load.duration.nanos());

@@ -5,4 +5,4 @@ mod quantile;
 mod steady;
 
 pub use quantile::{Quantile, highest_quantile};
-pub use steady::{Second, halves, settled, steady_halves};
+pub use steady::{Second, halves, level, settled, steady_halves};
