@@ -190,6 +190,7 @@ fn cell(size: u64) -> Cell {
             audit: true,
         },
         message: Message { size: Bytes(size), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
+        experiment: None,
         guarantee: Guarantee::None,
         primary: "goodput".into(),
         seed: 1,

@@ -11,6 +11,7 @@
 //! | [`driver`] | speaks to one system; returns stamps and outcomes, records nothing |
 //! | [`environment`] | provides brokers and takes them away again |
 //! | [`engine`] | runs one cell: pace, warm up, measure, drain, audit, judge its own instrument |
+//! | [`experiment`] | procedures that plain load cannot express, one file each |
 //! | [`study`] | cells, blocks and their order; the instrument's self-check |
 //! | [`claims`] | the eight claims as data and their verdict rules |
 //! | [`cli`] | arguments, progress, messages, exit codes |
@@ -24,6 +25,7 @@ pub mod clock;
 pub mod driver;
 pub mod engine;
 pub mod environment;
+pub mod experiment;
 pub mod export;
 pub mod payload;
 pub mod random;

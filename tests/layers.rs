@@ -11,6 +11,7 @@ const ROWS: &[&[&str]] = &[
     &["driver"],
     &["environment"],
     &["engine"],
+    &["experiment"],
     &["study"],
     &["claims"],
     &["cli"],

@@ -38,6 +38,7 @@ fn cell(subscriptions: u16) -> Cell {
             audit: true,
         },
         message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
+        experiment: None,
         guarantee: Guarantee::None,
         primary: "goodput".into(),
         seed: 1,

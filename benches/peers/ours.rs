@@ -64,6 +64,7 @@ pub fn cell(system: System, size: u64) -> Cell {
             audit: true,
         },
         message: Message { size: Bytes(size), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
+        experiment: None,
         guarantee: Guarantee::None,
         primary: "goodput".into(),
         seed: 1,

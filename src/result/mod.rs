@@ -7,6 +7,7 @@ mod folder;
 pub mod hlog;
 mod manifest;
 mod names;
+mod observation;
 mod raw;
 mod summarize;
 mod summary;
@@ -19,6 +20,7 @@ pub use error::ResultError;
 pub use folder::{RunFolder, StoredCell};
 pub use manifest::{ColdStart, Host, Manifest, Origin, ScenarioInfo};
 pub use names::{compare_points, slug};
+pub use observation::Observation;
 pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Gate, Interval, Metric, WindowRow};
 pub use summarize::{quantiles, summarize};
 pub use summary::{

@@ -4,7 +4,8 @@
 //! [`Event`] per line; `latency.hlog` one interval histogram per second and [`Metric`], see [`super::hlog`].
 //! Nothing derived is stored here that could be computed from these files.
 
-use super::summary::{Counts, Outcome, Resources, Survives};
+use super::observation::Observation;
+use super::summary::{Counts, Outcome, Resources, SCHEMA, Survives};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -52,12 +53,59 @@ pub struct CellRecord {
     pub window_sent: u64,
     /// Planned inside the window; `None` in the closed model.
     pub window_planned: Option<u64>,
+    /// The experiment that made this cell; `None` for plain load.
+    #[serde(default)]
+    pub experiment: Option<String>,
+    /// What it observed.
+    #[serde(default)]
+    pub observations: Vec<Observation>,
     /// Effective settings read back from broker and client.
     pub description: Description,
     /// Ended early by the user.
     pub interrupted: bool,
     /// A broker or driver error that ended the cell early, in words.
     pub error: Option<String>,
+}
+
+impl CellRecord {
+    /// A record of nothing, to be filled in.
+    pub fn empty() -> Self {
+        Self {
+            schema: SCHEMA,
+            label: String::new(),
+            system: String::new(),
+            variant: None,
+            nodes: 1,
+            cell: String::new(),
+            block: 0,
+            open_loop: false,
+            subscriptions: 0,
+            message_bytes: 0,
+            window_start_ns: None,
+            window_end_ns: None,
+            warm_up_ns: 0,
+            outcome: Outcome::Ok,
+            outcome_because: Vec::new(),
+            survives: Survives::default(),
+            counts: Counts::default(),
+            subscriptions_counts: Vec::new(),
+            failures: BTreeMap::new(),
+            resources: Resources::default(),
+            gates: Vec::new(),
+            floor: BTreeMap::new(),
+            saturated_samples: 0,
+            censored: 0,
+            window_acked: 0,
+            window_consumed: 0,
+            window_sent: 0,
+            window_planned: None,
+            experiment: None,
+            observations: Vec::new(),
+            description: Description::default(),
+            interrupted: false,
+            error: None,
+        }
+    }
 }
 
 /// A check on the measurement.

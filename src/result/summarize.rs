@@ -64,6 +64,8 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
         floor: record.floor,
         resources: record.resources,
         faults: Vec::new(),
+        experiment: record.experiment,
+        observations: record.observations,
         files: cell.files,
     })
 }
@@ -101,7 +103,8 @@ fn invalid_because(record: &CellRecord) -> Vec<String> {
     if let Some(error) = &record.error {
         reasons.push(format!("ended early: {error}"));
     }
-    if window_seconds(record).is_none() && reasons.is_empty() {
+    // An experiment measures by its own procedure and needs no window.
+    if record.experiment.is_none() && window_seconds(record).is_none() && reasons.is_empty() {
         reasons.push("the measured window never began or has no length".to_owned());
     }
     reasons

@@ -2,6 +2,7 @@
 //!
 //! Versioned by [`SCHEMA`]; a change of meaning or a removed field raises it.
 
+use super::observation::Observation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -63,6 +64,12 @@ pub struct CellSummary {
     pub rates: Rates,
     pub resources: Resources,
     pub faults: Vec<Fault>,
+    /// The experiment that made this cell; `null` for plain load.
+    #[serde(default)]
+    pub experiment: Option<String>,
+    /// What it observed; empty for plain load.
+    #[serde(default)]
+    pub observations: Vec<Observation>,
     /// Paths relative to the run folder, by kind: `latency`, `windows`, `events`, `accounting`, `broker_log`.
     pub files: BTreeMap<String, String>,
 }

@@ -137,6 +137,8 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
             )]),
             saturated_samples: 0,
             censored: 0,
+            experiment: None,
+            observations: vec![],
             window_acked: 10 * rate,
             window_consumed: 10 * rate,
             window_sent: 10 * rate,

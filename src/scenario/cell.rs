@@ -2,6 +2,7 @@
 //!
 //! A cell is pure data. It holds no defaults of its own that a reader could not see in `explain`.
 
+use super::experiment::Experiment;
 use super::system::SystemConfig;
 use crate::units::{Bytes, Rate, Span};
 use schemars::JsonSchema;
@@ -18,6 +19,8 @@ pub struct Cell {
     pub point: String,
     pub load: Load,
     pub message: Message,
+    /// In place of plain load.
+    pub experiment: Option<Experiment>,
     pub guarantee: Guarantee,
     /// The metric that carries the verdict, such as `end_to_end.p99`.
     pub primary: String,
@@ -132,6 +135,11 @@ pub enum Guarantee {
 }
 
 impl Cell {
+    /// What tells this label from the plain system; `None` for the latter.
+    pub fn variant(&self) -> Option<String> {
+        (self.label != self.config.system.name()).then(|| self.label.clone())
+    }
+
     /// Lanes of one producer: each (connection, stream) pair has its own sequence, since order is promised only there.
     pub fn lanes(&self) -> u16 {
         self.load.connections * self.config.streams()

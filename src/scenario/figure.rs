@@ -251,6 +251,8 @@ mod tests {
                 saturated: None,
             },
             faults: vec![],
+            experiment: None,
+            observations: vec![],
             files: BTreeMap::new(),
         }
     }

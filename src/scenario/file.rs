@@ -4,6 +4,7 @@
 //! Schema for editors is generated from these types; their comments are its descriptions.
 
 use super::cell::{Arrivals, Codec, Guarantee, Model, PayloadKind};
+use super::experiment::Experiment;
 use super::figure::Figure;
 use super::system::{ListMode, System};
 use crate::units::{Bytes, Rate, Span};
@@ -44,7 +45,13 @@ pub(super) struct File {
     /// A list of systems, or a map from label to settings, so that one system can stand twice.
     #[schemars(schema_with = "systems")]
     pub systems: BTreeMap<String, Settings>,
-    pub load: LoadKeys,
+    /// How messages are offered; an experiment may do without.
+    #[serde(default)]
+    pub load: Option<LoadKeys>,
+    /// A procedure in place of plain load, such as `{kind: retention}`.
+    #[serde(default, rename = "experiment")]
+    #[schemars(with = "Option<Experiment>")]
+    pub _experiment: Option<IgnoredAny>,
     #[serde(default)]
     pub message: MessageKeys,
     /// Dotted keys under `load` or `message`, each with the values to run: one cell per combination and label.
@@ -66,7 +73,7 @@ pub(super) struct File {
     pub seed: Option<u64>,
 }
 
-/// The eight rows of the comparison table.
+/// The rows of the comparison table: eight claims and four uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Claim {
@@ -78,6 +85,10 @@ pub enum Claim {
     Throughput,
     Latency,
     FaultTolerance,
+    LogAggregation,
+    RealtimeStream,
+    SessionCache,
+    UrgentMessages,
 }
 
 impl Claim {
@@ -91,6 +102,10 @@ impl Claim {
             Self::Throughput => "throughput",
             Self::Latency => "latency",
             Self::FaultTolerance => "fault-tolerance",
+            Self::LogAggregation => "log-aggregation",
+            Self::RealtimeStream => "realtime-stream",
+            Self::SessionCache => "session-cache",
+            Self::UrgentMessages => "urgent-messages",
         }
     }
 }
@@ -191,6 +206,30 @@ pub(super) struct LoadKeys {
     /// Whether to read back what the broker still holds after the run.
     #[serde(default)]
     pub audit: Option<bool>,
+}
+
+impl LoadKeys {
+    /// What an experiment stands on that names no load.
+    pub fn for_experiments() -> Self {
+        Self {
+            model: Model::Open,
+            rate: Some(Rate::per_second(1000)),
+            arrivals: None,
+            warm_up: None,
+            warm_up_limit: None,
+            duration: None,
+            messages: None,
+            producers: None,
+            subscriptions: None,
+            consumers: None,
+            connections: None,
+            in_flight: None,
+            batch: None,
+            backlog: None,
+            drain: None,
+            audit: None,
+        }
+    }
 }
 
 /// What a message is made of.

@@ -4,6 +4,7 @@ use super::cell::{Arrivals, Cell, Codec, Guarantee, Load, Message, Model, Payloa
 use super::check;
 use super::decode::decode;
 use super::error::{HIDDEN, Problem, ScenarioError, is_secret, suggest};
+use super::experiment::experiment_of;
 use super::figure::Figure;
 use super::file::{Claim, File, LoadKeys, MessageKeys, SCHEMA, Settings};
 use super::layers::{Overrides, lay, profiles};
@@ -92,13 +93,11 @@ fn refuse_foreign(tree: &Node) -> Result<(), Problem> {
         }
         Some(_) => {}
     }
-    for key in ["experiment", "faults"] {
-        if let Some(entry) = tree.entries().iter().find(|entry| entry.key == key) {
-            let what = format!("`{key}` does not exist yet: this version runs plain load only");
-            let mut problem = Problem::new([key], what, "remove the key");
-            problem.place = Some(entry.key_place.clone());
-            return Err(problem);
-        }
+    if let Some(entry) = tree.entries().iter().find(|entry| entry.key == "faults") {
+        let what = "`faults` does not exist yet: this version injects none";
+        let mut problem = Problem::new(["faults"], what, "remove the key");
+        problem.place = Some(entry.key_place.clone());
+        return Err(problem);
     }
     Ok(())
 }
@@ -171,7 +170,14 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
         let file: File = decode(point)?;
         let mut checked = (|| {
             let base = head(source, point, &file, overrides)?;
-            let load = load_of(&file.load);
+            let experiment = experiment_of(point)?;
+            let load = match (&file.load, &experiment) {
+                (Some(keys), _) => load_of(keys),
+                (None, Some(_)) => load_of(&LoadKeys::for_experiments()),
+                (None, None) => {
+                    return Err(Problem::new(["load"], "this key is missing", "add `load: {model: open, rate: 1k/s}`"));
+                }
+            };
             let message = message_of(&file.message);
             check::load(&load)?;
             check::message(&message, &load)?;
@@ -190,6 +196,7 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
                 point: name.clone(),
                 load: load.clone(),
                 message: message.clone(),
+                experiment: experiment.clone(),
                 guarantee: base.guarantee,
                 primary: base.primary.name().to_owned(),
                 seed: base.seed,
@@ -244,7 +251,8 @@ fn head(source: &str, tree: &Node, file: &File, overrides: &Overrides) -> Result
     let runs = |label: &str| systems.iter().any(|(known, _)| known == label);
     let (thresholds, dropped): (Vec<Rule>, Vec<Rule>) =
         thresholds.into_iter().partition(|rule| rule.labels().into_iter().all(runs));
-    let default_primary = if file.load.model == Model::Open { "end_to_end.p99" } else { "goodput" };
+    let open = file.load.as_ref().is_none_or(|load| load.model == Model::Open);
+    let default_primary = if open { "end_to_end.p99" } else { "goodput" };
     let primary = file.primary.as_deref().unwrap_or(default_primary);
     let primary = Figure::from_name(primary).ok_or_else(|| {
         Problem::new(["primary"], "unknown figure", &suggest(primary, Figure::all().map(Figure::name)))

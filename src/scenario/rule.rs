@@ -302,6 +302,8 @@ mod tests {
             rates: Rates { goodput_per_s: Some(goodput), ..Rates::default() },
             resources: Resources::default(),
             faults: vec![],
+            experiment: None,
+            observations: vec![],
             files: BTreeMap::new(),
         }
     }

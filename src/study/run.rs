@@ -6,12 +6,13 @@ use super::order::order;
 use super::settle::settle;
 use super::warm::warm;
 use crate::clock::{self, Clock};
-use crate::driver::{self, DriverError, Target};
+use crate::driver::{self, Driver, DriverError, Target};
 use crate::engine::{Floor, Observer, Trial, TrialError, floor};
 use crate::environment::{Broker, Environment, EnvironmentError};
+use crate::experiment::{self, Stage};
 use crate::random::SplitMix64;
 use crate::result::{CellOutput, Host, Manifest, ResultError, RunFolder, SCHEMA, Status};
-use crate::scenario::{Cell, Scenario, SystemConfig};
+use crate::scenario::{Cell, Experiment, Scenario, SystemConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -103,10 +104,12 @@ impl Running<'_, '_> {
         self.step(&format!("{label}: starting the broker"));
         let mut broker = self.study.environment.start(config)?;
         let failed = |cause: TrialError| StudyError::Trial { label: label.to_owned(), cause };
-        self.step(&format!("{label}: warming the broker"));
-        let target = self.target(broker.as_ref(), &format!("warm-{label}-{block}"));
-        let cold = warm(first, broker.as_mut(), target, self.study.interrupted, self.observer).map_err(failed)?;
-        self.manifest.cold_start.entry(label.to_owned()).or_insert(cold);
+        if first.experiment.as_ref().is_none_or(Experiment::needs_warm_broker) {
+            self.step(&format!("{label}: warming the broker"));
+            let target = self.target(broker.as_ref(), &format!("warm-{label}-{block}"));
+            let cold = warm(first, broker.as_mut(), target, self.study.interrupted, self.observer).map_err(failed)?;
+            self.manifest.cold_start.entry(label.to_owned()).or_insert(cold);
+        }
         for cell in &cells {
             if self.interrupted() || self.broker_died {
                 break;
@@ -126,36 +129,27 @@ impl Running<'_, '_> {
 
     fn cell(&mut self, cell: &Cell, block: u32, broker: &mut dyn Broker) -> Result<(), CellError> {
         let name = format!("{} {} block {block}", cell.label, cell.point);
-        let key = (cell.label.clone(), cell.point.clone());
-        if !self.floors.contains_key(&key) {
-            self.step(&format!("{name}: instrument floor"));
-            let found = floor(cell, self.clock, self.study.interrupted).unwrap_or_else(|error| {
-                self.warn(format!("{name}: no instrument floor: {error}"));
-                BTreeMap::new()
-            });
-            self.floors.insert(key.clone(), found);
-        }
-        self.step(&name);
         let number = self.done as u64 + 1;
         let mut rng =
             SplitMix64::stream(u64::from(std::process::id()) ^ self.folder.epoch().as_millisecond() as u64, number);
+        let run = rng.next_u64();
         let target = self.target(broker, &format!("{}-{block}-{number}", cell.label));
-        let driver = driver::open(cell, target).map_err(TrialError::from)?;
-        let trial = Trial {
-            cell,
-            block,
-            run: rng.next_u64(),
-            clock: self.clock,
-            broker_pids: broker.pids(),
-            broker_alive: &mut || broker.check().map_err(|error| error.to_string()),
-            interrupted: self.study.interrupted,
-            observer: self.observer,
-            disturb: None,
+        let (mut output, used) = match &cell.experiment {
+            None => self.plain(cell, &name, block, run, target, broker)?,
+            Some(experiment) => {
+                self.step(&name);
+                let mut stage = Stage {
+                    cell,
+                    block,
+                    run,
+                    target,
+                    broker: &mut *broker,
+                    interrupted: self.study.interrupted,
+                    observer: self.observer,
+                };
+                (experiment::run(&mut stage, experiment)?, None)
+            }
         };
-        let mut output = trial.run(driver.as_ref())?;
-        if let Some(reflected) = self.floors.get(&key) {
-            raise(&mut output.record.floor, reflected);
-        }
         output.broker_log = broker.log_tail(200);
         // The driver may notice first, and knows only that the connection is gone.
         if let (Some(error), Err(EnvironmentError::Died { what, cause, .. })) =
@@ -170,12 +164,51 @@ impl Running<'_, '_> {
         }
         self.keep(&output)?;
         self.broker_died = output.record.error.is_some();
-        if !self.broker_died
+        if let Some(driver) = used.filter(|_| !self.broker_died)
             && let Err(error) = driver.clean_up()
         {
             self.warn(format!("{name}: what the cell made could not be deleted: {error}"));
         }
         Ok(())
+    }
+
+    /// A cell of plain load: the engine's, with the instrument's floor beside it.
+    fn plain(
+        &mut self,
+        cell: &Cell,
+        name: &str,
+        block: u32,
+        run: u64,
+        target: Target,
+        broker: &mut dyn Broker,
+    ) -> Result<(CellOutput, Option<Box<dyn Driver>>), CellError> {
+        let key = (cell.label.clone(), cell.point.clone());
+        if !self.floors.contains_key(&key) {
+            self.step(&format!("{name}: instrument floor"));
+            let found = floor(cell, self.clock, self.study.interrupted).unwrap_or_else(|error| {
+                self.warn(format!("{name}: no instrument floor: {error}"));
+                BTreeMap::new()
+            });
+            self.floors.insert(key.clone(), found);
+        }
+        self.step(name);
+        let driver = driver::open(cell, target).map_err(TrialError::from)?;
+        let trial = Trial {
+            cell,
+            block,
+            run,
+            clock: self.clock,
+            broker_pids: broker.pids(),
+            broker_alive: &mut || broker.check().map_err(|error| error.to_string()),
+            interrupted: self.study.interrupted,
+            observer: self.observer,
+            disturb: None,
+        };
+        let mut output = trial.run(driver.as_ref())?;
+        if let Some(reflected) = self.floors.get(&key) {
+            raise(&mut output.record.floor, reflected);
+        }
+        Ok((output, Some(driver)))
     }
 
     fn keep(&mut self, output: &CellOutput) -> Result<(), CellError> {

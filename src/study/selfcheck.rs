@@ -273,6 +273,7 @@ fn trial(
             audit: true,
         },
         message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
+        experiment: None,
         guarantee: Guarantee::None,
         primary: "publish.p99".into(),
         seed: SEED,

@@ -84,6 +84,7 @@ pub fn cell(system: System, connections: u16, depth: u32) -> Cell {
         point: "base".into(),
         load,
         message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
+        experiment: None,
         guarantee: Guarantee::None,
         primary: "end_to_end.p99".into(),
         seed: 1,

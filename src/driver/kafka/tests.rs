@@ -33,6 +33,7 @@ pub fn cell() -> Cell {
             audit: true,
         },
         message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
+        experiment: None,
         guarantee: Guarantee::None,
         primary: "goodput".into(),
         seed: 1,

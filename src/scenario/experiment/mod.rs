@@ -1,0 +1,96 @@
+//! Procedures that plain load cannot express, each with its own keys.
+//!
+//! `experiment: {kind: retention, messages: 10000}` in a scenario file. The keys of each kind stand in a file of their
+//! own; what they do is the `experiment` group's business.
+
+mod cache;
+mod capacity;
+mod crash;
+mod delivery;
+mod poison;
+mod retention;
+mod size_ladder;
+
+pub use cache::Cache;
+pub use capacity::Capacity;
+pub use crash::Crash;
+pub use delivery::Delivery;
+pub use poison::Poison;
+pub use retention::Retention;
+pub use size_ladder::SizeLadder;
+
+use super::decode::decode;
+use super::error::{Problem, suggest};
+use super::tree::Node;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A procedure in place of plain load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Experiment {
+    /// Climbs a ladder of message sizes: what arrives intact, who refuses what, at which cost.
+    SizeLadder(SizeLadder),
+    /// Counts the requests between deliveries, and lets one consumer stop reading.
+    Delivery(Delivery),
+    /// What can still be read: late, twice, by time, after a restart, past a limit.
+    Retention(Retention),
+    /// A share of messages fails at every try: retries, dead letters, a consumer that dies mid-batch.
+    Poison(Poison),
+    /// Kills the broker under load, starts it again on its data, and reads back what it still holds.
+    Crash(Crash),
+    /// Searches the highest fixed rate that keeps the tail below a limit.
+    Capacity(Capacity),
+    /// Values set and read by key, with a time to live.
+    Cache(Cache),
+}
+
+impl Experiment {
+    pub const KINDS: [&str; 7] = ["size-ladder", "delivery", "retention", "poison", "crash", "capacity", "cache"];
+
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::SizeLadder(_) => "size-ladder",
+            Self::Delivery(_) => "delivery",
+            Self::Retention(_) => "retention",
+            Self::Poison(_) => "poison",
+            Self::Crash(_) => "crash",
+            Self::Capacity(_) => "capacity",
+            Self::Cache(_) => "cache",
+        }
+    }
+
+    /// Whether its figures need a broker that is warm, as every latency does.
+    pub const fn needs_warm_broker(&self) -> bool {
+        matches!(self, Self::Poison(_) | Self::Capacity(_) | Self::Delivery(_))
+    }
+}
+
+/// The experiment of a scenario, where it has one.
+pub(super) fn experiment_of(tree: &Node) -> Result<Option<Experiment>, Problem> {
+    let Some(node) = tree.get(&["experiment"]) else { return Ok(None) };
+    let kind = node.get(&["kind"]).and_then(Node::scalar);
+    let Some(kind) = kind else {
+        let remedy = format!("write like `experiment: {{kind: {}}}`", Experiment::KINDS[0]);
+        return Err(Problem::new(["experiment", "kind"], "this key is missing", &remedy));
+    };
+    let mut keys = node.clone();
+    keys.remove(&["kind"]);
+    let experiment = match kind.as_str() {
+        "size-ladder" => decode(&keys).map(Experiment::SizeLadder),
+        "delivery" => decode(&keys).map(Experiment::Delivery),
+        "retention" => decode(&keys).map(Experiment::Retention),
+        "poison" => decode(&keys).map(Experiment::Poison),
+        "crash" => decode(&keys).map(Experiment::Crash),
+        "capacity" => decode(&keys).map(Experiment::Capacity),
+        "cache" => decode(&keys).map(Experiment::Cache),
+        _ => {
+            return Err(Problem::new(
+                ["experiment", "kind"],
+                "no experiment has this name",
+                &suggest(&kind, Experiment::KINDS),
+            ));
+        }
+    };
+    experiment.map(Some).map_err(|problem| problem.inside("experiment", node, &node.place))
+}
