@@ -24,7 +24,11 @@ pub struct Table(Vec<Row>);
 
 impl Table {
     pub fn beside(&mut self, name: &str, figure: &'static str, ours: Vec<f64>, theirs: Vec<f64>, goal: Goal) {
-        self.0.push(Row { name: name.to_owned(), figure, ours, theirs, goal });
+        let row = Row { name: name.to_owned(), figure, ours, theirs, goal };
+        // As it comes: whoever stops the run early keeps the rows that are done.
+        let ratio = row.ratio().map_or(String::new(), |ratio| format!(", ratio {ratio:.2}"));
+        eprintln!("done: {name}, {figure}: {}{ratio}", number(median(&row.ours)));
+        self.0.push(row);
     }
 
     pub fn alone(&mut self, name: &str, figure: &'static str, ours: Vec<f64>, goal: Goal) {
