@@ -7,6 +7,7 @@ mod doctor;
 mod external;
 mod janitor;
 mod native;
+mod pool;
 mod probe;
 mod process;
 mod program;
@@ -15,6 +16,7 @@ pub use doctor::{Check, Level, checks};
 pub use external::{External, Login, Secret};
 pub use janitor::{End, Janitor, Launch, Signal, State, helper_process};
 pub use native::Native;
+pub use pool::Pool;
 pub use process::{MachineTimes, Usage, machine, own_usage, usage};
 pub use program::cache_dir;
 
@@ -73,6 +75,12 @@ pub trait Broker: Send {
     fn login(&self) -> Option<&Login> {
         None
     }
+    /// Whether an earlier scenario has warmed it.
+    fn is_warm(&self) -> bool {
+        false
+    }
+    /// Remembers that it is warm now.
+    fn note_warm(&mut self) {}
     /// Stops it and deletes its data. Bounded by a few seconds.
     fn stop(&mut self) -> Result<(), EnvironmentError>;
 }

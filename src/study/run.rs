@@ -104,11 +104,12 @@ impl Running<'_, '_> {
         self.step(&format!("{label}: starting the broker"));
         let mut broker = self.study.environment.start(config)?;
         let failed = |cause: TrialError| StudyError::Trial { label: label.to_owned(), cause };
-        if first.experiment.as_ref().is_none_or(Experiment::needs_warm_broker) {
+        if !broker.is_warm() && first.experiment.as_ref().is_none_or(Experiment::needs_warm_broker) {
             self.step(&format!("{label}: warming the broker"));
             let target = self.target(broker.as_ref(), &format!("warm-{label}-{block}"));
             let cold = warm(first, broker.as_mut(), target, self.study.interrupted, self.observer).map_err(failed)?;
             self.manifest.cold_start.entry(label.to_owned()).or_insert(cold);
+            broker.note_warm();
         }
         for cell in &cells {
             if self.interrupted() || self.broker_died {
