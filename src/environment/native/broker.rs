@@ -98,13 +98,21 @@ impl NativeBroker {
         Ok(broker)
     }
 
+    /// Such as `Kafka 4.4.0, node 2 (127.0.0.1:9092)`.
+    fn name(&self, node: &Node) -> String {
+        match self.nodes.iter().position(|known| known.address == node.address) {
+            Some(index) if self.nodes.len() > 1 => format!("{}, node {} ({})", self.what, index + 1, node.address),
+            _ => format!("{} on {}", self.what, node.address),
+        }
+    }
+
     fn await_answers(&self, begun: Instant) -> Result<(), EnvironmentError> {
         self.nodes.iter().try_for_each(|node| self.await_answer(node, begun + self.limit))
     }
 
     fn await_answer(&self, node: &Node, deadline: Instant) -> Result<(), EnvironmentError> {
         let failed = |cause: String| EnvironmentError::DidNotStart {
-            what: self.what.clone(),
+            what: self.name(node),
             cause,
             log_tail: tail(&node.launch.log, LOG_LINES),
         };
@@ -162,7 +170,11 @@ impl Broker for NativeBroker {
     }
 
     fn log_tail(&self, lines: usize) -> String {
-        self.nodes.iter().map(|node| tail(&node.launch.log, lines)).collect::<Vec<_>>().join("\n")
+        let [node] = self.nodes.as_slice() else {
+            let each = self.nodes.iter().map(|node| format!("{}\n{}", self.name(node), tail(&node.launch.log, lines)));
+            return each.collect::<Vec<_>>().join("\n");
+        };
+        tail(&node.launch.log, lines)
     }
 
     fn data_dir(&self) -> Option<PathBuf> {
