@@ -11,6 +11,7 @@ use super::publish::ProducerReport;
 use super::watch::Watch;
 use crate::clock::Clock;
 use crate::driver::{Audit, Driver, DriverError};
+use crate::environment::EnvironmentError;
 use crate::payload::{BodyError, Reading, read};
 use crate::record::{AuditBook, Consumed, SECOND_NS, Timer};
 use crate::result::CellOutput;
@@ -28,6 +29,8 @@ pub enum TrialError {
     Driver(#[from] DriverError),
     #[error(transparent)]
     Payload(#[from] BodyError),
+    #[error(transparent)]
+    Broker(#[from] EnvironmentError),
     #[error("a worker thread ended unexpectedly")]
     Thread,
 }

@@ -122,6 +122,14 @@ impl Broker for Lent {
     fn note_warm(&mut self) {
         self.warm = true;
     }
+    fn crash(&mut self) -> Result<(), EnvironmentError> {
+        self.spoilt = true;
+        self.broker.as_mut().map_or(Ok(()), |broker| broker.crash())
+    }
+    fn restart(&mut self) -> Result<(), EnvironmentError> {
+        (self.warm, self.spoilt) = (false, true);
+        self.broker.as_mut().map_or(Ok(()), |broker| broker.restart())
+    }
     fn stop(&mut self) -> Result<(), EnvironmentError> {
         let Some(mut broker) = self.broker.take() else { return Ok(()) };
         if self.spoilt || broker.check().is_err() {

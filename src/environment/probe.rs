@@ -4,33 +4,61 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Asks one address; an error says what came instead of an answer.
-pub type Probe = fn(SocketAddr) -> io::Result<()>;
+pub type Probe = Arc<dyn Fn(SocketAddr) -> io::Result<()> + Send + Sync>;
 
 const PATIENCE: Duration = Duration::from_secs(2);
 const CORRELATION: u32 = 0x6262_6d6b;
 
+const API_VERSIONS: (u16, u16) = (18, 0);
+const METADATA: (u16, u16) = (3, 1);
+
 /// Kafka: ApiVersions, version 0, which every broker answers before any login.
 pub fn kafka(address: SocketAddr) -> io::Result<()> {
-    let client = b"brokerbench";
-    let mut body = Vec::new();
-    body.extend_from_slice(&18u16.to_be_bytes());
-    body.extend_from_slice(&0u16.to_be_bytes());
-    body.extend_from_slice(&CORRELATION.to_be_bytes());
-    body.extend_from_slice(&(client.len() as u16).to_be_bytes());
-    body.extend_from_slice(client);
-    let mut stream = connect(address)?;
-    stream.write_all(&(body.len() as u32).to_be_bytes())?;
-    stream.write_all(&body)?;
-    // Length, correlation id, error code; the list of versions after it is left unread.
-    let mut head = [0; 10];
-    stream.read_exact(&mut head)?;
-    if head[4..8] == CORRELATION.to_be_bytes() && head[8..10] == [0, 0] {
+    // The error code; the list of versions after it is left unread.
+    let [code] = ask_kafka(address, API_VERSIONS, &[])?;
+    if code == [0, 0] { Ok(()) } else { Err(no_kafka()) }
+}
+
+/// Kafka of several nodes: this one knows of all of them, each registered and let in. (Metadata, version 1, no topic.)
+pub fn kafka_cluster(address: SocketAddr, nodes: u16) -> io::Result<()> {
+    let [high, low] = ask_kafka(address, METADATA, &0u32.to_be_bytes())?;
+    let found = u32::from_be_bytes([high[0], high[1], low[0], low[1]]);
+    if found == u32::from(nodes) {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::InvalidData, "what answers there is no Kafka broker"))
+    Err(io::Error::new(io::ErrorKind::WouldBlock, format!("it knows {found} of {nodes} brokers")))
+}
+
+/// Sends one request and returns the first words (2 bytes each) of the reply's body.
+fn ask_kafka<const N: usize>(address: SocketAddr, (key, version): (u16, u16), body: &[u8]) -> io::Result<[[u8; 2]; N]> {
+    let client = b"brokerbench";
+    let mut request = Vec::new();
+    request.extend_from_slice(&key.to_be_bytes());
+    request.extend_from_slice(&version.to_be_bytes());
+    request.extend_from_slice(&CORRELATION.to_be_bytes());
+    request.extend_from_slice(&(client.len() as u16).to_be_bytes());
+    request.extend_from_slice(client);
+    request.extend_from_slice(body);
+    let mut stream = connect(address)?;
+    stream.write_all(&(request.len() as u32).to_be_bytes())?;
+    stream.write_all(&request)?;
+    // Length and correlation id.
+    let mut head = [0; 8];
+    stream.read_exact(&mut head)?;
+    if head[4..] != CORRELATION.to_be_bytes() {
+        return Err(no_kafka());
+    }
+    let mut words = [[0; 2]; N];
+    words.iter_mut().try_for_each(|word| stream.read_exact(word))?;
+    Ok(words)
+}
+
+fn no_kafka() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "what answers there is no Kafka broker")
 }
 
 /// Redis: PING. A demand to log in is an answer too.
@@ -81,5 +109,8 @@ mod tests {
         assert!(kafka(answering(b"\0\0\0\x06bbmk\0\x23")).is_err());
         assert!(kafka(answering(b"HTTP/1.1 400 Bad Request\r\n")).is_err());
         assert!(kafka(answering(b"")).is_err());
+        assert!(kafka_cluster(answering(b"\0\0\0\x08bbmk\0\0\0\x03"), 3).is_ok());
+        let few = kafka_cluster(answering(b"\0\0\0\x08bbmk\0\0\0\x02"), 3).unwrap_err().to_string();
+        assert!(few.contains("2 of 3"), "{few}");
     }
 }

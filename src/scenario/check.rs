@@ -175,13 +175,18 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load, message: &Me
             return refuse(&key(tail), "at least 1 is needed", "write 1 or more");
         }
     }
-    if config.topic.replicas > config.nodes {
-        let what = format!("more copies than nodes ({})", config.nodes);
-        return refuse(&key("topic.replicas"), what, "lower it to the number of nodes");
-    }
-    if config.nodes > 1 {
-        let what = "clusters of more than one node do not exist yet: they come with the eight claims";
+    let nodes = config.nodes;
+    if nodes > 1 && config.system.software() == Software::Redis {
+        let what = "more than one node of Redis cannot be started: replicas and Sentinel come with failure injection";
         return refuse(&key("nodes"), what, "write `nodes: 1`");
+    }
+    if !matches!(nodes, 1 | 3) {
+        let what = "Kafka runs here with 1 node or with 3: a quorum of another size needs more machines";
+        return refuse(&key("nodes"), what, "write `nodes: 1` or `nodes: 3`");
+    }
+    if config.topic.replicas > nodes {
+        let what = format!("more copies than nodes ({nodes})");
+        return refuse(&key("topic.replicas"), what, "lower it to the number of nodes");
     }
     let lanes = u32::from(load.connections) * u32::from(config.streams());
     if lanes > u32::from(u16::MAX) {

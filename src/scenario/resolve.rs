@@ -109,6 +109,7 @@ struct Axis<'a> {
 }
 
 const MAX_CELLS: usize = 1000;
+const MIN_INSYNC: &str = "min.insync.replicas";
 
 fn axes(tree: &Node) -> Result<Vec<Axis<'_>>, Problem> {
     let Some(matrix) = tree.get(&["matrix"]) else { return Ok(Vec::new()) };
@@ -308,6 +309,10 @@ fn config_of(system: System, settings: &Settings) -> SystemConfig {
             replicas: topic.replicas.unwrap_or(config.topic.replicas),
             config: topic.config.clone(),
         };
+    }
+    // Kafka's own default of 1 acknowledges with a lone leader, whatever the number of copies.
+    if config.topic.replicas >= 3 && !config.broker.contains_key(MIN_INSYNC) {
+        config.topic.config.entry(MIN_INSYNC.into()).or_insert_with(|| "2".into());
     }
     if let Some(consume) = &settings.consume {
         config.consume = Consume {

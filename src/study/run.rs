@@ -102,6 +102,10 @@ impl Running<'_, '_> {
         let cells: Vec<Cell> = self.study.scenario.cells().into_iter().filter(|cell| cell.label == label).collect();
         let Some(first) = cells.last() else { return Ok(()) };
         self.step(&format!("{label}: starting the broker"));
+        if u32::from(config.nodes) > self.manifest.host.cores {
+            let (nodes, cores) = (config.nodes, self.manifest.host.cores);
+            self.warn(format!("{label}: more brokers ({nodes}) than cores ({cores}): no speed verdict"));
+        }
         let mut broker = self.study.environment.start(config)?;
         let failed = |cause: TrialError| StudyError::Trial { label: label.to_owned(), cause };
         if !broker.is_warm() && first.experiment.as_ref().is_none_or(Experiment::needs_warm_broker) {
@@ -270,6 +274,9 @@ impl Running<'_, '_> {
     }
 
     fn warn(&mut self, text: String) {
+        if self.manifest.warnings.contains(&text) {
+            return;
+        }
         self.observer.warning(&text);
         self.manifest.warnings.push(text);
     }

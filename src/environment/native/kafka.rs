@@ -1,8 +1,8 @@
-//! Real Apache Kafka in KRaft mode: broker and controller in one process.
+//! Real Apache Kafka in KRaft mode: broker and controller in one process, one or three of these.
 //!
 //! The JVM runs with the settings of Kafka's own start scripts, since it is measured. What differs from stock is said
-//! here: one copy of the internal topics (there is one node), fewer partitions of them, no wait for the first consumer
-//! of a group, no topics by accident.
+//! here: as many copies of the internal topics as there are nodes, fewer partitions of them, no wait for the first
+//! consumer of a group, no topics by accident; and half the heap for each of several nodes, which share a machine.
 
 use super::broker::{Job, LOG_LINES, NativeBroker, Plan, make_folder, tail, write_file};
 use super::java::Java;
@@ -24,10 +24,17 @@ const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 const START: Duration = Duration::from_secs(60);
 const FORMAT: Duration = Duration::from_secs(60);
 
+/// From process start to three nodes that know each other, on machines with fewer cores than that.
+const START_CLUSTER: Duration = Duration::from_secs(120);
+/// A quorum of one or of three: two would stand still with either gone.
+pub const CLUSTERS: [u16; 2] = [1, 3];
+const MOST_NODES: usize = 3;
+
+/// Kafka's own, and what several on one machine get.
+const HEAP: [&str; 2] = ["-Xms1g", "-Xmx1g"];
+const HEAP_OF_SEVERAL: [&str; 2] = ["-Xms512m", "-Xmx512m"];
 /// From Kafka's `kafka-server-start.sh` and `kafka-run-class.sh`, its log of collector pauses included.
 const JVM: &[&str] = &[
-    "-Xms1g",
-    "-Xmx1g",
     "-server",
     "-XX:+UseG1GC",
     "-XX:MaxGCPauseMillis=20",
@@ -55,20 +62,31 @@ pub fn start(
     config: &SystemConfig,
     number: u32,
 ) -> Result<NativeBroker, EnvironmentError> {
+    let nodes = config.nodes;
+    let alone = nodes == 1;
     let job = Job {
         janitor,
         software: Software::Kafka,
         what: format!("Kafka {}", jars.version),
         home: janitor.folder().join(format!("kafka-{number}")),
-        probe: probe::kafka,
-        limit: START,
+        probe: if alone { Arc::new(probe::kafka) } else { Arc::new(move |at| probe::kafka_cluster(at, nodes)) },
+        limit: if alone { START } else { START_CLUSTER },
     };
     NativeBroker::start(&job, |home| {
-        let [free, controller] = port::free()?;
-        let client = port::pinned(PORT)?.unwrap_or(free);
-        let node = NodePlan { id: 1, home: home.to_owned(), client, controller };
-        let voters = format!("1@127.0.0.1:{controller}");
-        Ok(vec![node.prepare(janitor, java, jars, &voters, config)?])
+        let ports = port::free::<{ 2 * MOST_NODES }>()?;
+        let pinned = port::pinned(PORT)?;
+        let plans: Vec<NodePlan> = (1..=nodes)
+            .zip(ports.chunks(2))
+            .map(|(id, ports)| NodePlan {
+                id,
+                home: if alone { home.to_owned() } else { home.join(format!("node-{id}")) },
+                client: pinned.filter(|_| id == 1).unwrap_or(ports[0]),
+                controller: ports[1],
+            })
+            .collect();
+        let voters: Vec<String> =
+            plans.iter().map(|node| format!("{}@127.0.0.1:{}", node.id, node.controller)).collect();
+        plans.iter().map(|node| node.prepare(janitor, java, jars, &voters.join(","), config)).collect()
     })
 }
 
@@ -97,7 +115,7 @@ impl NodePlan {
         write_file(&self.home.join("log4j2.properties"), LOGGING)?;
         let command = |jvm: &[&str], main: &[&str]| {
             let mut argv = vec![java.program.display().to_string()];
-            argv.extend(jvm.iter().map(|&arg| arg.to_owned()));
+            argv.extend(jvm.iter().map(|arg| (*arg).to_owned()));
             // Paths relative to the working directory: options of the JVM have their own meaning for `:` and `,`.
             argv.push("-Dlog4j2.configurationFile=log4j2.properties".into());
             argv.extend(["-cp".into(), jars.class_path()]);
@@ -112,8 +130,10 @@ impl NodePlan {
         };
         let format = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", "server.properties"];
         run(janitor, launch(command(FORMAT_JVM, &format), "format.log"), "formatting its data folder", FORMAT)?;
+        let heap = if config.nodes == 1 { HEAP } else { HEAP_OF_SEVERAL };
+        let jvm = [&heap[..], JVM].concat();
         Ok(Plan {
-            launch: launch(command(JVM, &["kafka.Kafka", "server.properties"]), "broker.log"),
+            launch: launch(command(&jvm, &["kafka.Kafka", "server.properties"]), "broker.log"),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, self.client)),
         })
     }
@@ -190,5 +210,17 @@ mod tests {
         assert!(text.contains("some.path=a\\\\b\n"), "{text}");
         assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:1000,CONTROLLER://127.0.0.1:1001\n"), "{text}");
         assert!(text.contains("offsets.topic.replication.factor=1\n"), "{text}");
+    }
+
+    #[test]
+    fn three_nodes_keep_their_own_books_three_times() {
+        let config = SystemConfig { nodes: 3, ..SystemConfig::defaults(System::Kafka) };
+        let node = NodePlan { id: 2, home: PathBuf::new(), client: 1000, controller: 1001 };
+        let settings = node.settings("1@127.0.0.1:1,2@127.0.0.1:1001,3@127.0.0.1:3", Path::new("/d"), &config);
+        for key in ["offsets.topic", "transaction.state.log", "share.coordinator.state.topic"] {
+            assert_eq!(settings[&format!("{key}.replication.factor")], "3");
+        }
+        assert_eq!(settings["transaction.state.log.min.isr"], "2");
+        assert_eq!(settings["node.id"], "2");
     }
 }
