@@ -97,6 +97,31 @@ fn the_death_of_a_broker_is_noticed_with_its_last_words() {
 
 #[test]
 #[ignore = "needs real brokers"]
+fn a_broker_comes_back_after_a_crash_and_after_an_orderly_end() {
+    let mut native = Native::new(exe());
+    for system in [System::RedisLists, System::Kafka] {
+        let mut broker = start(&mut native, system).unwrap();
+        let (addresses, first) = (broker.addresses(), broker.pids());
+        broker.crash().unwrap();
+        assert!(usage(first[0]).is_none(), "gone");
+        broker.check().unwrap();
+        let begun = Instant::now();
+        broker.restart().unwrap();
+        eprintln!("{system}: answers again after {:.2?}", begun.elapsed());
+        assert_ne!(broker.pids(), first);
+        let begun = Instant::now();
+        broker.restart().unwrap();
+        eprintln!("{system}: ended and answers again after {:.2?}", begun.elapsed());
+        assert_eq!(broker.addresses(), addresses);
+        broker.check().unwrap();
+        kill(broker.pids()[0]);
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(broker.check().is_err(), "a death that nobody asked for is still one");
+    }
+}
+
+#[test]
+#[ignore = "needs real brokers"]
 fn real_brokers_die_with_a_killed_janitor() {
     let mut native = Native::new(exe());
     let mut brokers = [System::RedisLists, System::Kafka].map(|system| start(&mut native, system).unwrap());

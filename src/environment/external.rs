@@ -8,6 +8,7 @@ use crate::scenario::{Software, SystemConfig};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -105,8 +106,10 @@ impl Environment for External {
         }
         let software = config.system.software();
         let (addresses, login, probe): (_, _, probe::Probe) = match (software, &self.redis) {
-            (Software::Kafka, _) if !self.kafka.is_empty() => (self.kafka.clone(), None, probe::kafka),
-            (Software::Redis, Some((address, login))) => (vec![address.clone()], Some(login.clone()), probe::redis),
+            (Software::Kafka, _) if !self.kafka.is_empty() => (self.kafka.clone(), None, Arc::new(probe::kafka)),
+            (Software::Redis, Some((address, login))) => {
+                (vec![address.clone()], Some(login.clone()), Arc::new(probe::redis))
+            }
             (Software::Kafka, _) => {
                 return Err(EnvironmentError::missing("the address of Kafka", "add --kafka HOST:PORT"));
             }

@@ -73,8 +73,24 @@ pub trait Broker: Send {
     fn login(&self) -> Option<&Login> {
         None
     }
+    /// Kills every process of it at once (SIGKILL) and sees them gone. Its data stay; until [`Broker::restart`],
+    /// [`Broker::check`] reports no death.
+    fn crash(&mut self) -> Result<(), EnvironmentError> {
+        Err(not_ours("killed"))
+    }
+    /// Starts it again on its data, at the same addresses and with the same settings; accepting clients on return.
+    /// What still runs is asked to end first (SIGTERM).
+    fn restart(&mut self) -> Result<(), EnvironmentError> {
+        Err(not_ours("restarted"))
+    }
     /// Stops it and deletes its data. Bounded by a few seconds.
     fn stop(&mut self) -> Result<(), EnvironmentError>;
+}
+
+fn not_ours(done: &str) -> EnvironmentError {
+    EnvironmentError::Refused(format!(
+        "this broker was not started by brokerbench and is not {done} by it: use `--env native`"
+    ))
 }
 
 /// A way to have brokers.

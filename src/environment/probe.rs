@@ -4,10 +4,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Asks one address; an error says what came instead of an answer.
-pub type Probe = fn(SocketAddr) -> io::Result<()>;
+pub type Probe = Arc<dyn Fn(SocketAddr) -> io::Result<()> + Send + Sync>;
 
 const PATIENCE: Duration = Duration::from_secs(2);
 const CORRELATION: u32 = 0x6262_6d6b;

@@ -1,7 +1,7 @@
-//! A broker that the janitor holds: started until it answers, watched, taken away.
+//! A broker that the janitor holds: started until it answers, watched, crashed and started again, taken away.
 
 use crate::environment::probe::Probe;
-use crate::environment::{Broker, EnvironmentError, Janitor, Launch, State};
+use crate::environment::{Broker, EnvironmentError, Janitor, Launch, Signal, State};
 use crate::scenario::Software;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 /// Another program may take a port between our look and the broker's start.
 const ATTEMPTS: u32 = 3;
 pub const LOG_LINES: usize = 20;
+/// How long an orderly end may take before it is made a disorderly one.
+const TERM: Duration = Duration::from_secs(20);
 
 /// What is the same for every node of the broker.
 pub struct Job<'a> {
@@ -36,7 +38,7 @@ pub struct Plan {
 struct Node {
     pid: u32,
     address: SocketAddr,
-    log: PathBuf,
+    launch: Launch,
 }
 
 pub struct NativeBroker {
@@ -45,7 +47,11 @@ pub struct NativeBroker {
     what: String,
     home: PathBuf,
     nodes: Vec<Node>,
+    probe: Probe,
+    limit: Duration,
     started_in_ns: Option<u64>,
+    /// Killed on purpose, and not started again yet.
+    crashed: bool,
 }
 
 impl NativeBroker {
@@ -78,32 +84,36 @@ impl NativeBroker {
             what: job.what.clone(),
             home: job.home.clone(),
             nodes: Vec::new(),
+            probe: job.probe.clone(),
+            limit: job.limit,
             started_in_ns: None,
+            crashed: false,
         };
         for Plan { launch, address } in plans {
-            let log = launch.log.clone();
-            let pid = broker.janitor.spawn(launch)?;
-            broker.nodes.push(Node { pid, address, log });
+            let pid = broker.janitor.spawn(launch.clone())?;
+            broker.nodes.push(Node { pid, address, launch });
         }
-        for node in &broker.nodes {
-            broker.await_answer(node, job.probe, begun + job.limit)?;
-        }
+        broker.await_answers(begun)?;
         broker.started_in_ns = u64::try_from(begun.elapsed().as_nanos()).ok();
         Ok(broker)
     }
 
-    fn await_answer(&self, node: &Node, probe: Probe, deadline: Instant) -> Result<(), EnvironmentError> {
+    fn await_answers(&self, begun: Instant) -> Result<(), EnvironmentError> {
+        self.nodes.iter().try_for_each(|node| self.await_answer(node, begun + self.limit))
+    }
+
+    fn await_answer(&self, node: &Node, deadline: Instant) -> Result<(), EnvironmentError> {
         let failed = |cause: String| EnvironmentError::DidNotStart {
             what: self.what.clone(),
             cause,
-            log_tail: tail(&node.log, LOG_LINES),
+            log_tail: tail(&node.launch.log, LOG_LINES),
         };
         loop {
             // The process first: on a port that it lost, somebody else may answer.
             if let State::Ended(end) = self.janitor.status(node.pid)? {
                 return Err(failed(format!("its process ended ({}) before it answered on {}", end.how, node.address)));
             }
-            match probe(node.address) {
+            match (self.probe)(node.address) {
                 Ok(()) => return Ok(()),
                 Err(error) if Instant::now() >= deadline => {
                     return Err(failed(format!("no answer on {} in time: {error}", node.address)));
@@ -128,21 +138,31 @@ impl Broker for NativeBroker {
     }
 
     fn pids(&self) -> Vec<u32> {
+        if self.crashed {
+            return Vec::new();
+        }
         self.nodes.iter().map(|node| node.pid).collect()
     }
 
     fn check(&mut self) -> Result<(), EnvironmentError> {
+        if self.crashed {
+            return Ok(());
+        }
         for node in &self.nodes {
             if let State::Ended(end) = self.janitor.status(node.pid)? {
                 let what = format!("{} on {}", self.what, node.address);
-                return Err(EnvironmentError::Died { what, cause: end.how, log_tail: tail(&node.log, LOG_LINES) });
+                return Err(EnvironmentError::Died {
+                    what,
+                    cause: end.how,
+                    log_tail: tail(&node.launch.log, LOG_LINES),
+                });
             }
         }
         Ok(())
     }
 
     fn log_tail(&self, lines: usize) -> String {
-        self.nodes.iter().map(|node| tail(&node.log, lines)).collect::<Vec<_>>().join("\n")
+        self.nodes.iter().map(|node| tail(&node.launch.log, lines)).collect::<Vec<_>>().join("\n")
     }
 
     fn data_dir(&self) -> Option<PathBuf> {
@@ -151,6 +171,29 @@ impl Broker for NativeBroker {
 
     fn started_in_ns(&self) -> Option<u64> {
         self.started_in_ns
+    }
+
+    fn crash(&mut self) -> Result<(), EnvironmentError> {
+        self.crashed = true;
+        // All first, then each until it is gone: one that ends alone could still tell the others.
+        self.nodes.iter().try_for_each(|node| self.janitor.signal(node.pid, Signal::Kill))?;
+        self.nodes.iter().try_for_each(|node| self.janitor.kill(node.pid))
+    }
+
+    fn restart(&mut self) -> Result<(), EnvironmentError> {
+        self.nodes.iter().try_for_each(|node| self.janitor.signal(node.pid, Signal::Term))?;
+        let deadline = Instant::now() + TERM;
+        for node in &self.nodes {
+            if self.janitor.wait(node.pid, deadline)?.is_none() {
+                self.janitor.kill(node.pid)?;
+            }
+        }
+        let begun = Instant::now();
+        for node in &mut self.nodes {
+            node.pid = self.janitor.spawn(node.launch.clone())?;
+        }
+        self.crashed = false;
+        self.await_answers(begun)
     }
 
     /// Kills it: its data is deleted next, so there is nothing that a slow, orderly end would save.

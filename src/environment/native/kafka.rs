@@ -60,7 +60,7 @@ pub fn start(
         software: Software::Kafka,
         what: format!("Kafka {}", jars.version),
         home: janitor.folder().join(format!("kafka-{number}")),
-        probe: probe::kafka,
+        probe: Arc::new(probe::kafka),
         limit: START,
     };
     NativeBroker::start(&job, |home| {

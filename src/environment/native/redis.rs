@@ -87,7 +87,7 @@ pub fn start(
         software: Software::Redis,
         what: format!("{} {}", server.product, server.version),
         home: janitor.folder().join(format!("redis-{number}")),
-        probe: probe::redis,
+        probe: Arc::new(probe::redis),
         limit: START,
     };
     NativeBroker::start(&job, |home| {
