@@ -27,8 +27,7 @@ impl Replay for KafkaDriver {
             .map_err(|error| refused("make a consumer", error))?;
         let mut oldest = TopicPartitionList::new();
         for partition in 0..self.cell.config.topic.partitions {
-            let (low, _) =
-                consumer.fetch_watermarks(&self.target.name, partition.into(), ANSWER).map_err(failed)?;
+            let (low, _) = consumer.fetch_watermarks(&self.target.name, partition.into(), ANSWER).map_err(failed)?;
             oldest
                 .add_partition_offset(&self.target.name, partition.into(), Offset::Offset(low))
                 .map_err(|error| refused("rewind", error))?;

@@ -71,7 +71,8 @@ mod tests {
             req: req.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
             ..Default::default()
         };
-        let brokers = [("a", broker(&[("Fetch", 5), ("Metadata", 2)])), ("b", broker(&[("Heartbeat", 3), ("Fetch", 1)]))];
+        let brokers =
+            [("a", broker(&[("Fetch", 5), ("Metadata", 2)])), ("b", broker(&[("Heartbeat", 3), ("Fetch", 1)]))];
         let brokers = brokers.into_iter().map(|(name, broker)| (name.to_owned(), broker)).collect();
         let told = Told::default();
         told.tell(&Statistics { brokers, ..Default::default() });

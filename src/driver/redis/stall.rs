@@ -3,11 +3,11 @@
 //! The subscribers read inside `receive` and nowhere else, so not calling it *is* not reading. Those that pull have sent
 //! their next request before they stall, so that an answer is on its way to nobody.
 
+use super::RedisDriver;
 use super::control::Control;
 use super::lists::{PopSubscriber, ReliableSubscriber};
 use super::pubsub::PubSubSubscriber;
 use super::streams::StreamSubscriber;
-use super::RedisDriver;
 use crate::driver::stall::{Held, Stalled};
 use crate::driver::{DriverError, Subscriber};
 use crate::scenario::System;
