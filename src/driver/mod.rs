@@ -6,10 +6,16 @@
 pub mod fake;
 mod kafka;
 mod redis;
+pub mod replay;
+pub mod requests;
+pub mod stall;
 
 use crate::clock::Clock;
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, Software, System};
+use replay::Replay;
+use requests::Counted;
+use stall::Stalled;
 use std::collections::BTreeMap;
 
 /// A broker's fault or a refusal, in words for the user.
@@ -27,6 +33,16 @@ pub enum DriverError {
     /// A reply that the protocol does not allow.
     #[error("{system}: unreadable reply: {cause}")]
     Protocol { system: System, cause: String },
+    /// The system has no such operation by its nature.
+    #[error("{system} cannot {action}: {because}")]
+    Cannot { system: System, action: String, because: String },
+}
+
+impl DriverError {
+    /// Of a driver that lacks a whole capability.
+    fn without(action: &str) -> Self {
+        Self::Cannot { system: System::Fake, action: action.into(), because: "this driver has no way to do it".into() }
+    }
 }
 
 /// One message on its way out. `payload` is the whole message, envelope included.
@@ -135,6 +151,19 @@ pub trait Driver: Send + Sync {
     fn describe(&self) -> Result<Description, DriverError>;
     /// Deletes what `prepare` made. Bounded by a few seconds.
     fn clean_up(&self) -> Result<(), DriverError>;
+
+    /// As [`Driver::subscriber`], with its requests counted; to be the only consumer of its broker while it counts.
+    fn counted(&self, _subscription: u16, _consumer: u16) -> Result<Box<dyn Counted>, DriverError> {
+        Err(DriverError::without("count requests"))
+    }
+    /// A consumer that has subscribed and asked, and from then on does not read its socket.
+    fn stalled(&self, _subscription: u16) -> Result<Box<dyn Stalled>, DriverError> {
+        Err(DriverError::without("stall a consumer"))
+    }
+    /// Ways to read what was published before, for systems that keep it.
+    fn replay(&self) -> Result<&dyn Replay, DriverError> {
+        Err(DriverError::without("read again"))
+    }
 }
 
 /// Where a cell's brokers listen, and how its topic is to be named.

@@ -1,10 +1,256 @@
-//! `delivery`: being written.
+//! `delivery`: who starts a delivery, the consumer by asking or the broker by itself; how soon it arrives; and what
+//! becomes of the messages of a consumer that does not read.
+//!
+//! Requests are counted at the broker or at the socket, in windows of fixed length: what a consumer sends while nothing
+//! comes belongs to what its next delivery costs.
 
 use super::Stage;
+use super::findings::{failed, quantile};
+use super::flow::{Producer, Progress, Tally};
+use crate::driver::requests::{Counted, Requests};
+use crate::driver::stall::Held;
+use crate::driver::{Driver, DriverError};
 use crate::engine::TrialError;
-use crate::result::CellOutput;
+use crate::record::SECOND_NS;
+use crate::result::{CellOutput, Observation};
 use crate::scenario::Delivery;
+use crate::stats::Quantile;
+use crate::units::Rate;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 
-pub fn run(stage: &mut Stage<'_>, _keys: &Delivery) -> Result<CellOutput, TrialError> {
-    stage.output(Vec::new())
+/// A first moment of load that counts for nothing: connections, metadata and commits of the start.
+const SETTLE: (u64, Rate) = (20, Rate::per_second(100));
+/// The stalled consumer's broker is asked this often what it holds.
+const LOOKS: u64 = 64;
+/// After the stall: no message for this long is the end.
+const QUIET: u64 = 2 * SECOND_NS;
+const RESUME_WITHIN: u64 = 60 * SECOND_NS;
+
+pub fn run(stage: &mut Stage<'_>, keys: &Delivery) -> Result<CellOutput, TrialError> {
+    let mut found = Vec::new();
+    requests(stage, keys, &mut found)?;
+    if !stage.interrupted() {
+        stalled(stage, keys, &mut found)?;
+    }
+    stage.output(found)
+}
+
+/// The consumer idle and at each rate.
+fn requests(stage: &Stage<'_>, keys: &Delivery, found: &mut Vec<Observation>) -> Result<(), TrialError> {
+    let (clock, cell, run) = (stage.clock(), stage.cell, stage.run);
+    let driver = stage.driver(cell, "rates")?;
+    driver.prepare()?;
+    let mut consumer = driver.counted(0, 0)?;
+    let mut producer = Producer::new(driver.as_ref(), cell, run, clock)?;
+    producer.publish(SETTLE.0, Some(SETTLE.1), &Progress::default())?;
+    let mut first = Tally::new(cell, run);
+    let deadline = clock.now_ns() + 10 * SECOND_NS;
+    first.receive_while(&mut *consumer, clock, 2 * SECOND_NS, deadline, |tally| tally.seen.len() == SETTLE.0)?;
+
+    let before = consumer.requests()?;
+    let begun = clock.now_ns();
+    first.receive_until(&mut *consumer, clock, keys.wait.nanos(), begun + keys.idle.nanos())?;
+    let idle = consumer.requests()? - before;
+    let seconds = (clock.now_ns() - begun) as f64 / 1e9;
+    found.push(
+        Observation::measured("idle_requests", "rate=0", idle.all() as f64 / seconds, "requests/s", idle.all())
+            .with_text(words(idle, seconds)),
+    );
+    for rate in &keys.rates {
+        if stage.interrupted() {
+            break;
+        }
+        let mut tally = Tally::new(cell, run);
+        let sent = at_rate(stage, keys, *rate, &mut *consumer, &mut producer, &mut tally)?;
+        found.extend(of_rate(*rate, keys, sent, tally));
+    }
+    consumer.close()?;
+    Ok(driver.clean_up()?)
+}
+
+/// One window of load; the requests in it.
+fn at_rate(
+    stage: &Stage<'_>,
+    keys: &Delivery,
+    rate: Rate,
+    consumer: &mut dyn Counted,
+    producer: &mut Producer,
+    tally: &mut Tally,
+) -> Result<Requests, TrialError> {
+    let clock = stage.clock();
+    let count = (rate.per_s() * keys.duration.secs_f64()).round() as u64;
+    let before = consumer.requests()?;
+    let progress = Progress::default();
+    thread::scope(|scope| -> Result<(), TrialError> {
+        let publishing = scope.spawn(|| producer.publish(count, Some(rate), &progress));
+        let end_ns = clock.now_ns() + keys.duration.nanos();
+        let received = tally.receive_until(consumer, clock, keys.wait.nanos(), end_ns);
+        if stage.interrupted() || received.is_err() {
+            progress.stop.store(true, Relaxed);
+        }
+        publishing.join().map_err(|_| TrialError::Thread)??;
+        Ok(received?)
+    })?;
+    let sent = consumer.requests()? - before;
+    // What came too late for the window must not be counted as delivered in the next one.
+    let mut rest = Tally::new(stage.cell, stage.run);
+    let deadline = clock.now_ns() + SECOND_NS;
+    rest.receive_while(consumer, clock, SECOND_NS / 5, deadline, |_| false)?;
+    Ok(sent)
+}
+
+fn of_rate(rate: Rate, keys: &Delivery, sent: Requests, mut tally: Tally) -> Vec<Observation> {
+    let point = format!("rate={rate}");
+    let (batches, messages) = (tally.batches, tally.seen.len());
+    let text = format!("{}; {messages} messages in {batches} batches", words(sent, keys.duration.secs_f64()));
+    let ratio = |metric: &str, of: u64, to: u64| match to {
+        0 => Observation::not_measured(metric, &point, "requests", "no message came"),
+        to => Observation::measured(metric, &point, of as f64 / to as f64, "requests", to).with_text(&text),
+    };
+    vec![
+        ratio("requests_per_batch", sent.fetch, batches),
+        ratio("requests_per_message", sent.fetch, messages),
+        ratio("acknowledgements_per_batch", sent.acknowledge, batches),
+        quantile("wake_up", &point, Quantile(0.5), &mut tally.wake_ups),
+        quantile("wake_up", &point, Quantile(0.99), &mut tally.wake_ups),
+    ]
+}
+
+fn words(requests: Requests, seconds: f64) -> String {
+    let Requests { fetch, acknowledge, keep_alive, other } = requests;
+    format!("in {seconds:.1} s: {fetch} fetch, {acknowledge} acknowledge, {keep_alive} keep-alive, {other} other")
+}
+
+const STALLED: [(&str, &str); 5] = [
+    ("stalled.sent", "msg"),
+    ("stalled.received", "msg"),
+    ("stalled.lost", "msg"),
+    ("stalled.cut_off", "yes"),
+    ("stalled.buffered", "B"),
+];
+
+/// A consumer that does not read its socket while `keys.stalled` is published, and then does.
+fn stalled(stage: &Stage<'_>, keys: &Delivery, found: &mut Vec<Observation>) -> Result<(), TrialError> {
+    let mut cell = stage.cell.clone();
+    cell.message.size = keys.stalled_message;
+    let run = stage.run.wrapping_add(1);
+    let driver = stage.driver(&cell, "stall")?;
+    driver.prepare()?;
+    match stall(stage, keys, &cell, run, driver.as_ref()) {
+        Ok(stall) => found.extend(of_stall(&stall)),
+        Err(TrialError::Driver(error)) => {
+            found.extend(STALLED.map(|(metric, unit)| failed(metric, "", unit, &error)));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(driver.clean_up()?)
+}
+
+struct Stall {
+    sent: u64,
+    received: u64,
+    /// How the broker ended the connection.
+    cut_off: Option<String>,
+    /// The most that the broker held.
+    most: Held,
+}
+
+fn stall(
+    stage: &Stage<'_>,
+    keys: &Delivery,
+    cell: &crate::scenario::Cell,
+    run: u64,
+    driver: &dyn Driver,
+) -> Result<Stall, TrialError> {
+    let clock = stage.clock();
+    let mut stalled = driver.stalled(0)?;
+    let mut producer = Producer::new(driver, cell, run, clock)?;
+    let messages = keys.stalled.0.div_ceil(keys.stalled_message.0.max(1));
+    let mut most = stalled.held()?;
+    for look in 0..LOOKS {
+        let upto = messages * (look + 1) / LOOKS;
+        producer.publish(upto - producer.sent(), None, &Progress::default())?;
+        let held = stalled.held()?;
+        if held.bytes > most.bytes {
+            most = held;
+        }
+        if stage.interrupted() {
+            break;
+        }
+    }
+    let sent = if driver.acknowledges() { producer.acked() } else { producer.sent() };
+    let (mut tally, mut consumer) = (Tally::new(cell, run), stalled.resume());
+    let deadline = clock.now_ns() + RESUME_WITHIN;
+    let read = tally.receive_while(&mut *consumer, clock, QUIET, deadline, |tally| tally.seen.len() >= sent);
+    let cut_off = match read {
+        Ok(()) => None,
+        Err(DriverError::Disconnected { cause, .. }) => Some(cause),
+        Err(error) => return Err(error.into()),
+    };
+    // A consumer that was cut off has nothing left to acknowledge on its connection.
+    let _ = consumer.close();
+    Ok(Stall { sent, received: tally.seen.len(), cut_off, most })
+}
+
+fn of_stall(stall: &Stall) -> [Observation; 5] {
+    let Stall { sent, received, cut_off, most } = stall;
+    let (sent, received) = (*sent, *received);
+    let [first, second, third, fourth, fifth] = STALLED;
+    let measured =
+        |(metric, unit): (&str, &str), value: u64| Observation::measured(metric, "", value as f64, unit, sent);
+    [
+        measured(first, sent),
+        measured(second, received),
+        measured(third, sent.saturating_sub(received)),
+        measured(fourth, u64::from(cut_off.is_some()))
+            .with_text(cut_off.clone().unwrap_or_else(|| "the connection stayed".into())),
+        measured(fifth, most.bytes).with_text(format!("the most at any look, in {}", most.place)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::Kind;
+
+    fn values(observations: &[Observation]) -> Vec<(&str, Option<f64>)> {
+        observations.iter().map(|o| (o.metric.as_str(), o.value)).collect()
+    }
+
+    #[test]
+    fn sent_is_received_and_lost() {
+        let most = Held { bytes: 33_000_000, place: "somewhere" };
+        let stall = Stall { sent: 60_000, received: 36_000, cut_off: Some("closed".into()), most };
+        let found = of_stall(&stall);
+        let expected = [60_000.0, 36_000.0, 24_000.0, 1.0, 33_000_000.0];
+        assert_eq!(found.each_ref().map(|o| o.value), expected.map(Some));
+        assert!(found[3].text.contains("closed") && found[4].text.contains("somewhere"));
+    }
+
+    #[test]
+    fn requests_are_divided_by_what_they_brought() {
+        let requests = Requests { fetch: 30, acknowledge: 10, keep_alive: 1, other: 0 };
+        let cell = crate::scenario::load("latency", &Default::default()).unwrap().cells().remove(0);
+        let mut tally = Tally::new(&cell, 1);
+        tally.batches = 20;
+        (0..40).for_each(|n| {
+            tally.seen.insert(n);
+            tally.wake_ups.push(100 + n);
+        });
+        let found = of_rate(Rate::per_second(10_000), &Delivery::default(), requests, tally);
+        assert_eq!(
+            values(&found),
+            [
+                ("requests_per_batch", Some(1.5)),
+                ("requests_per_message", Some(0.75)),
+                ("acknowledgements_per_batch", Some(0.5)),
+                ("wake_up.p50", Some(119.0)),
+                ("wake_up.p99", None),
+            ]
+        );
+        assert!(found.iter().all(|o| o.point == "rate=10k/s"));
+        let nothing = of_rate(Rate::per_second(1), &Delivery::default(), requests, Tally::new(&cell, 1));
+        assert!(nothing.iter().all(|o| o.kind == Kind::NotMeasured));
+    }
 }

@@ -9,6 +9,8 @@ mod cache;
 mod capacity;
 mod crash;
 mod delivery;
+mod findings;
+mod flow;
 mod poison;
 mod retention;
 mod size_ladder;

@@ -6,10 +6,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The scenarios inside the binary, so that it works in any folder.
-const BUILT_IN: [(&str, &str); 4] = [
+const BUILT_IN: [(&str, &str); 6] = [
+    ("delivery", include_str!("../../scenarios/delivery.yaml")),
     ("fault-tolerance", include_str!("../../scenarios/fault-tolerance.yaml")),
     ("latency", include_str!("../../scenarios/latency.yaml")),
     ("latency-copies", include_str!("../../scenarios/latency-copies.yaml")),
+    ("retention", include_str!("../../scenarios/retention.yaml")),
     ("throughput", include_str!("../../scenarios/throughput.yaml")),
 ];
 const FOLDER: &str = "scenarios";

@@ -1,7 +1,9 @@
 //! What librdkafka says beside its answers: kept, bounded, and quoted in errors; never printed.
 
 use super::ffi::Inlet;
+use super::requests::Told;
 use rdkafka::ClientContext;
+use rdkafka::Statistics;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
@@ -71,6 +73,8 @@ pub struct Member {
     /// Set when partitions were taken away: positions kept for them are no longer ours to commit.
     pub revoked: AtomicBool,
     pub inlet: OnceLock<Weak<Inlet<Member>>>,
+    /// What the library last told about its requests, where it was asked to.
+    pub requests: Told,
 }
 
 impl ClientContext for Member {
@@ -79,6 +83,9 @@ impl ClientContext for Member {
     }
     fn error(&self, error: KafkaError, reason: &str) {
         self.journal.add(&format!("{error}: {reason}"));
+    }
+    fn stats(&self, statistics: Statistics) {
+        self.requests.tell(&statistics);
     }
 }
 

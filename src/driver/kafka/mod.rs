@@ -9,8 +9,12 @@ mod audit;
 mod ffi;
 mod journal;
 mod publisher;
+mod raw;
 mod reflector;
+mod replay;
+mod requests;
 mod settings;
+mod stall;
 mod subscriber;
 mod survival;
 
@@ -19,6 +23,9 @@ use self::journal::Journal;
 use self::publisher::KafkaPublisher;
 use self::settings::{Acks, Settings};
 use self::subscriber::{KafkaSubscriber, Members};
+use super::replay::{From, Replay};
+use super::requests::Counted;
+use super::stall::Stalled;
 use super::{Audit, Driver, DriverError, Outcome, Outgoing, Publisher, Reflector, Subscriber, Target};
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, System, Topic};
@@ -58,6 +65,30 @@ impl KafkaDriver {
         Admin::connect(&self.settings, &self.journal)
     }
 
+    /// The topic of this cell, to be read without a group.
+    fn source(&self) -> audit::Source<'_> {
+        audit::Source {
+            settings: &self.settings,
+            topic: &self.target.name,
+            partitions: self.cell.config.topic.partitions,
+            journal: &self.journal,
+            clock: self.target.clock,
+        }
+    }
+
+    /// Joins the group of `subscription` with these settings.
+    fn join(&self, settings: &Settings, subscription: u16) -> Result<KafkaSubscriber, DriverError> {
+        KafkaSubscriber::join(
+            settings,
+            &self.target.name,
+            &self.group(subscription),
+            self.cell.config.consume.batch,
+            &self.members,
+            &self.journal,
+            self.target.clock,
+        )
+    }
+
     /// One message produced to `topic` and read back from it.
     fn probe(&self, topic: &str) -> Result<(), DriverError> {
         const PROOF: &[u8] = b"brokerbench: one message, there and back";
@@ -76,7 +107,8 @@ impl KafkaDriver {
         // Without acknowledgement the message may still be on its way: look again.
         while !seen {
             let mut sink = |payload: &[u8]| seen |= payload == PROOF;
-            audit::read(&self.settings, topic, 1, &self.journal, clock, deadline_ns, &mut sink)?;
+            let source = audit::Source { topic, partitions: 1, ..self.source() };
+            audit::read(&source, From::Beginning, deadline_ns, &mut sink)?;
             if clock.now_ns() > deadline_ns {
                 return Err(timed_out(&self.journal.explain("reading back the first message"), PROBE));
             }
@@ -109,20 +141,11 @@ impl Driver for KafkaDriver {
     }
 
     fn subscriber(&self, subscription: u16, _: u16) -> Result<Box<dyn Subscriber>, DriverError> {
-        Ok(Box::new(KafkaSubscriber::join(
-            &self.settings,
-            &self.target.name,
-            &self.group(subscription),
-            self.cell.config.consume.batch,
-            &self.members,
-            &self.journal,
-            self.target.clock,
-        )?))
+        Ok(Box::new(self.join(&self.settings, subscription)?))
     }
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
-        let partitions = self.cell.config.topic.partitions;
-        audit::read(&self.settings, &self.target.name, partitions, &self.journal, self.target.clock, deadline_ns, sink)
+        audit::read(&self.source(), From::Beginning, deadline_ns, sink)
     }
 
     fn survives(&self) -> Survives {
@@ -156,6 +179,18 @@ impl Driver for KafkaDriver {
         let groups: Vec<_> = (0..self.cell.load.subscriptions).map(|subscription| self.group(subscription)).collect();
         admin.delete_groups(&groups.iter().map(String::as_str).collect::<Vec<_>>());
         admin.delete_topics(&[&self.target.name, &format!("{}-probe", self.target.name)])
+    }
+
+    fn counted(&self, subscription: u16, _: u16) -> Result<Box<dyn Counted>, DriverError> {
+        Ok(Box::new(self.join(&self.settings.telling(), subscription)?))
+    }
+
+    fn stalled(&self, _: u16) -> Result<Box<dyn Stalled>, DriverError> {
+        stall::start(self)
+    }
+
+    fn replay(&self) -> Result<&dyn Replay, DriverError> {
+        Ok(self)
     }
 }
 

@@ -164,6 +164,18 @@ impl Settings {
         config
     }
 
+    /// The same, for consumers that tell how many requests they send.
+    pub fn telling(&self) -> Self {
+        let mut telling = self.clone();
+        telling.consumer.set("statistics.interval.ms", super::requests::EVERY_MS);
+        telling
+    }
+
+    /// Whether clients speak to the broker in the clear and without a login.
+    pub fn plain(&self) -> bool {
+        matches!(read(&self.consumer, "security.protocol").as_str(), "plaintext" | "unknown")
+    }
+
     /// Where the brokers are, for errors.
     pub fn addresses(&self) -> String {
         self.producer.get("bootstrap.servers").unwrap_or_default().to_owned()

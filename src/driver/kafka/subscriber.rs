@@ -103,8 +103,13 @@ impl KafkaSubscriber {
         Ok(Self { reader, positions: Vec::new(), moved: false, due_ns: 0, topic: topic.to_owned(), clock })
     }
 
+    /// `None` once closed.
+    pub fn member(&self) -> Option<&Member> {
+        self.reader.as_ref().map(|reader| reader.inlet().consumer().context().as_ref())
+    }
+
     /// Serves the main queue and stores what has been processed.
-    fn keep_house(&mut self) -> Result<(), DriverError> {
+    pub fn keep_house(&mut self) -> Result<(), DriverError> {
         self.store();
         if let Some(reader) = &self.reader {
             let consumer = reader.inlet().consumer();

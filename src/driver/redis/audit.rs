@@ -42,8 +42,9 @@ impl Reader {
         value.map_err(|cause| self.connection.endpoint.malformed(cause))
     }
 
-    pub fn stream(&mut self, key: &str, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
-        let (page, mut from) = (self.page.to_string(), b"-".to_vec());
+    /// From the entry `first` (`-`: the oldest) to the last.
+    pub fn stream(&mut self, key: &str, first: &str, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
+        let (page, mut from) = (self.page.to_string(), first.as_bytes().to_vec());
         loop {
             let mut last = None;
             let words: [&[u8]; 6] = [b"XRANGE", key.as_bytes(), &from, b"+", b"COUNT", page.as_bytes()];

@@ -123,11 +123,46 @@ impl Control {
         Ok(Server::parse(&info, settings))
     }
 
+    /// One section of INFO.
+    pub fn info(&mut self, section: &str) -> Result<String, DriverError> {
+        let info = cmd("INFO").arg(section).query::<String>(&mut self.connection);
+        info.map_err(|error| explain(&self.endpoint, "INFO", &error))
+    }
+
+    /// How many elements `command` (XLEN, LLEN) finds under `key`.
+    pub fn length(&mut self, command: &str, key: &str) -> Result<u64, DriverError> {
+        let length = cmd(command).arg(key).query::<u64>(&mut self.connection);
+        length.map_err(|error| explain(&self.endpoint, command, &error))
+    }
+
+    /// The server's output buffer for the client at `address`, bytes; `None` once it is not connected any more.
+    pub fn output_buffer(&mut self, address: &str) -> Result<Option<u64>, DriverError> {
+        let clients = cmd("CLIENT").arg("LIST").query::<String>(&mut self.connection);
+        let clients = clients.map_err(|error| explain(&self.endpoint, "CLIENT LIST", &error))?;
+        Ok(output_buffer(&clients, address))
+    }
+
+    /// Makes a group at the oldest entry of the stream (`XGROUP CREATE`), or moves one back there (`XGROUP SETID`).
+    pub fn group_from_the_oldest(&mut self, action: &str, key: &str, group: &str) -> Result<(), DriverError> {
+        let done = cmd("XGROUP").arg(action).arg(key).arg(group).arg("0").query::<()>(&mut self.connection);
+        done.map_err(|error| explain(&self.endpoint, "XGROUP", &error))
+    }
+
     /// Deletes keys in the background of the server, so that millions of messages do not stall it.
     pub fn delete(&mut self, keys: &[String]) -> Result<(), DriverError> {
         let deleted = cmd("UNLINK").arg(keys).query::<()>(&mut self.connection);
         deleted.map_err(|error| explain(&self.endpoint, "UNLINK", &error))
     }
+}
+
+/// From the lines of CLIENT LIST. `omem` is what lies in reply blocks; `obl`, the fixed buffer before them.
+fn output_buffer(clients: &str, address: &str) -> Option<u64> {
+    let field = |line: &str, name: &str| {
+        line.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('=')?.parse::<u64>().ok())
+    };
+    let ours = format!("addr={address}");
+    let line = clients.lines().find(|line| line.split(' ').any(|field| field == ours))?;
+    Some(field(line, "omem").unwrap_or(0) + field(line, "obl").unwrap_or(0))
 }
 
 fn explain(endpoint: &Endpoint, action: &str, error: &RedisError) -> DriverError {
@@ -211,6 +246,15 @@ mod tests {
     fn the_version_of_the_crate_is_the_locked_one() {
         let lock = include_str!("../../../Cargo.lock");
         assert!(lock.contains(&format!("name = \"redis\"\nversion = \"{CRATE}\"")));
+    }
+
+    #[test]
+    fn the_output_buffer_of_one_client_is_found() {
+        let clients = "id=3 addr=127.0.0.1:50001 laddr=127.0.0.1:1 obl=10 oll=2 omem=40960 tot-mem=9 cmd=subscribe\n\
+                       id=4 addr=127.0.0.1:500 obl=0 oll=0 omem=0 cmd=client|list\n";
+        assert_eq!(output_buffer(clients, "127.0.0.1:50001"), Some(40_970));
+        assert_eq!(output_buffer(clients, "127.0.0.1:500"), Some(0));
+        assert_eq!(output_buffer(clients, "127.0.0.1:5"), None);
     }
 
     #[test]

@@ -51,6 +51,12 @@ impl PopSubscriber {
         self.turn = (self.turn + 1) % self.keys.len();
         self.asked = true;
     }
+
+    /// Sends the next request and does not look for its answer, which the next [`Subscriber::receive`] takes up.
+    pub fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
+        self.ask(until_ns);
+        self.connection.write().map(drop)
+    }
 }
 
 /// Walks `[key, [payload…]]`.

@@ -13,9 +13,15 @@ mod publisher;
 mod pubsub;
 mod readiness;
 mod reflector;
+mod replay;
+mod requests;
 mod resp;
+mod stall;
 mod streams;
 
+use super::replay::Replay;
+use super::requests::Counted;
+use super::stall::Stalled;
 use super::{Audit, Driver, DriverError, Incoming, Outgoing, Publisher, Reflector, Subscriber, Target};
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ListMode, System};
@@ -113,6 +119,10 @@ impl RedisDriver {
         self.keys.iter().cloned().chain(self.keys.iter().flat_map(processing)).collect()
     }
 
+    fn cannot(&self, action: &str, because: &str) -> DriverError {
+        DriverError::Cannot { system: self.system(), action: action.into(), because: because.into() }
+    }
+
     fn reliable(&self) -> bool {
         self.system() == System::RedisLists && self.cell.config.consume.mode == ListMode::Reliable
     }
@@ -193,7 +203,7 @@ impl Driver for RedisDriver {
             System::RedisStreams => {
                 let mut trimmed = false;
                 for key in &self.keys {
-                    audit.stream(key, sink)?;
+                    audit.stream(key, "-", sink)?;
                     trimmed |= self.cell.config.maxlen.is_some() && audit.trimmed(key)?;
                 }
                 Ok(Audit::Retains { trimmed })
@@ -225,6 +235,18 @@ impl Driver for RedisDriver {
 
     fn clean_up(&self) -> Result<(), DriverError> {
         Control::connect(&self.endpoint)?.delete(&self.every_key())
+    }
+
+    fn counted(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Counted>, DriverError> {
+        Ok(Box::new(requests::CountedSubscriber::new(self.subscriber(subscription, consumer)?, &self.endpoint)?))
+    }
+
+    fn stalled(&self, subscription: u16) -> Result<Box<dyn Stalled>, DriverError> {
+        stall::start(self, subscription)
+    }
+
+    fn replay(&self) -> Result<&dyn Replay, DriverError> {
+        Ok(self)
     }
 }
 

@@ -32,6 +32,12 @@ impl PubSubSubscriber {
         }
         Ok(Self { connection, clock })
     }
+
+    /// Our end of the connection, by which the server's list of clients names it.
+    pub fn local_address(&self) -> Result<String, DriverError> {
+        let address = self.connection.stream.local_addr();
+        address.map(|address| address.to_string()).map_err(|cause| self.connection.endpoint.lost(cause.to_string()))
+    }
 }
 
 fn push_kind(reply: &[u8]) -> Result<&[u8], Malformed> {

@@ -88,6 +88,12 @@ impl StreamSubscriber {
         self.reading = true;
     }
 
+    /// Sends the next request and does not look for its answer, which the next [`Subscriber::receive`] takes up.
+    pub fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
+        self.ask(until_ns);
+        self.connection.write().map(drop)
+    }
+
     /// Takes up every answer that is here. True when the batch was among them.
     fn take(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<bool, DriverError> {
         while let Some(reply) = self.connection.next_reply()? {

@@ -1,0 +1,81 @@
+//! Requests of a group member as librdkafka counts them when it hands them to its sockets (its statistics).
+//!
+//! The library tells its counters every [`EVERY_MS`]. Whoever asks waits for the next telling, so that nothing sent
+//! before is missing.
+
+use super::subscriber::KafkaSubscriber;
+use super::timed_out;
+use crate::driver::DriverError;
+use crate::driver::requests::{Counted, Requests};
+use rdkafka::Statistics;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// For `statistics.interval.ms`.
+pub const EVERY_MS: &str = "100";
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often the library has told, and what it told last.
+#[derive(Default)]
+pub struct Told(Mutex<(u64, Requests)>);
+
+impl Told {
+    pub fn tell(&self, statistics: &Statistics) {
+        let mut requests = Requests::default();
+        for (name, count) in statistics.brokers.values().flat_map(|broker| &broker.req) {
+            let count = u64::try_from(*count).unwrap_or(0);
+            match name.as_str() {
+                "Fetch" => requests.fetch += count,
+                "OffsetCommit" => requests.acknowledge += count,
+                "Heartbeat" | "ConsumerGroupHeartbeat" => requests.keep_alive += count,
+                _ => requests.other += count,
+            }
+        }
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *told = (told.0 + 1, requests);
+    }
+
+    fn last(&self) -> (u64, Requests) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counted for KafkaSubscriber {
+    fn requests(&mut self) -> Result<Requests, DriverError> {
+        // What waits to be told was counted earlier.
+        self.keep_house()?;
+        let last = |subscriber: &Self| subscriber.member().map(|member| member.requests.last()).unwrap_or_default();
+        let (before, _) = last(self);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (times, requests) = last(self);
+            if times > before {
+                return Ok(requests);
+            }
+            if Instant::now() >= deadline {
+                return Err(timed_out("the client's statistics", PATIENCE));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+            self.keep_house()?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_of_all_brokers_are_added_up_by_purpose() {
+        let broker = |req: &[(&str, i64)]| rdkafka::statistics::Broker {
+            req: req.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            ..Default::default()
+        };
+        let brokers =
+            [("a", broker(&[("Fetch", 5), ("Metadata", 2)])), ("b", broker(&[("Heartbeat", 3), ("Fetch", 1)]))];
+        let brokers = brokers.into_iter().map(|(name, broker)| (name.to_owned(), broker)).collect();
+        let told = Told::default();
+        told.tell(&Statistics { brokers, ..Default::default() });
+        assert_eq!(told.last(), (1, Requests { fetch: 6, acknowledge: 0, keep_alive: 3, other: 2 }));
+    }
+}

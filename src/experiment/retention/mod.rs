@@ -1,0 +1,233 @@
+//! `retention`: what can still be read of messages that were read and acknowledged: late, twice, from a moment on, after
+//! a limit was reached, after the broker was restarted; how fast; and how long a backlog takes under live load.
+//!
+//! Each share is of distinct messages, counted by their envelopes. The restart comes last: a cold broker would slow
+//! everything after it.
+
+mod backlog;
+mod limit;
+
+use super::Stage;
+use super::findings::failed;
+use super::flow::{Producer, Progress, Tally};
+use crate::driver::replay::{From, Replay};
+use crate::driver::{Driver, DriverError, Subscriber};
+use crate::engine::TrialError;
+use crate::environment::EnvironmentError;
+use crate::record::SECOND_NS;
+use crate::result::{CellOutput, Observation};
+use crate::scenario::Retention;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// No message for this long is the end of what comes.
+const QUIET: u64 = SECOND_NS;
+const READ_WITHIN: u64 = 120 * SECOND_NS;
+/// Around the moment that is sought: more than brokers' clocks, which tell milliseconds, can confuse.
+const PAUSE: Duration = Duration::from_millis(50);
+
+pub fn run(stage: &mut Stage<'_>, keys: &Retention) -> Result<CellOutput, TrialError> {
+    let mut found = Vec::new();
+    let driver = stage.driver(stage.cell, "kept")?;
+    driver.prepare()?;
+    let moment = publish_and_read(stage, keys, driver.as_ref(), &mut found)?;
+    read_again(stage, keys, driver.as_ref(), moment, &mut found)?;
+    if !stage.interrupted() {
+        found.push(limit::reached(stage, keys)?);
+    }
+    if !stage.interrupted() {
+        found.push(backlog::drained(stage, keys)?);
+    }
+    if !stage.interrupted() {
+        found.push(restarted(stage, keys, driver.as_ref()));
+    }
+    driver.clean_up()?;
+    stage.output(found)
+}
+
+/// The second half begins after this, ms since 1970; and it has this number first.
+struct Moment {
+    ms: u64,
+    first: u64,
+}
+
+/// Publishes in two halves with a moment between them, while one subscription reads and acknowledges everything.
+fn publish_and_read(
+    stage: &Stage<'_>,
+    keys: &Retention,
+    driver: &dyn Driver,
+    found: &mut Vec<Observation>,
+) -> Result<Moment, TrialError> {
+    let (clock, cell, run) = (stage.clock(), stage.cell, stage.run);
+    let mut consumer = driver.subscriber(0, 0)?;
+    let mut producer = Producer::new(driver, cell, run, clock)?;
+    let half = keys.messages / 2;
+    through(stage, &mut producer, consumer.as_mut(), half, &mut Tally::new(cell, run))?;
+    thread::sleep(PAUSE);
+    let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    thread::sleep(PAUSE);
+    let mut second = Tally::new(cell, run);
+    let begun = clock.now_ns();
+    through(stage, &mut producer, consumer.as_mut(), keys.messages - half, &mut second)?;
+    consumer.close()?;
+    let seconds = second.last_ns.saturating_sub(begun) as f64 / 1e9;
+    let n = second.seen.len();
+    found.push(match n {
+        0 => Observation::not_measured("live.rate", "", "msg/s", "no message came"),
+        n => Observation::measured("live.rate", "", n as f64 / seconds, "msg/s", n)
+            .with_text("published as fast as acknowledged and read at the same time"),
+    });
+    Ok(Moment { ms, first: half })
+}
+
+/// `count` messages from the producer to the consumer, both at work at once.
+fn through(
+    stage: &Stage<'_>,
+    producer: &mut Producer,
+    consumer: &mut dyn Subscriber,
+    count: u64,
+    tally: &mut Tally,
+) -> Result<(), TrialError> {
+    let (clock, progress) = (stage.clock(), Progress::default());
+    thread::scope(|scope| -> Result<(), TrialError> {
+        let publishing = scope.spawn(|| producer.publish(count, None, &progress));
+        let deadline = clock.now_ns() + READ_WITHIN;
+        let quiet = 5 * SECOND_NS;
+        let enough = |tally: &Tally| tally.seen.len() >= count || stage.interrupted();
+        let received = tally.receive_while(consumer, clock, quiet, deadline, enough);
+        if received.is_err() || stage.interrupted() {
+            progress.stop.store(true, Relaxed);
+        }
+        publishing.join().map_err(|_| TrialError::Thread)??;
+        Ok(received?)
+    })
+}
+
+/// Everything that reads what was read before.
+fn read_again(
+    stage: &Stage<'_>,
+    keys: &Retention,
+    driver: &dyn Driver,
+    moment: Moment,
+    found: &mut Vec<Observation>,
+) -> Result<(), TrialError> {
+    let replay = driver.replay()?;
+    let second = still_there(stage, replay, From::Beginning);
+    for metric in ["readable_after_ack", "share.second_reader"] {
+        found.push(share(metric, keys.messages, second.as_ref().map(|tally| tally.seen.len())));
+    }
+    let late = replay.join_late(1).and_then(|consumer| to_the_end(stage, keys, consumer));
+    found.push(share("share.late_joiner", keys.messages, late.as_ref().map(|tally| tally.seen.len())));
+    found.push(replay_rate(&late));
+    let again = replay.rewind(0).and_then(|()| driver.subscriber(0, 0));
+    let again = again.and_then(|consumer| to_the_end(stage, keys, consumer));
+    found.push(share("share.reread", keys.messages, again.as_ref().map(|tally| tally.seen.len())));
+    let sought = still_there(stage, replay, From::Time(moment.ms));
+    let (since, before) = match &sought {
+        Ok(tally) => {
+            let since = (moment.first..keys.messages).filter(|number| tally.seen.contains(*number)).count() as u64;
+            (Ok(since), tally.seen.len() - since)
+        }
+        Err(error) => (Err(error), 0),
+    };
+    let text = format!("of those published after the moment; {before} earlier ones came with them");
+    found.push(share("share.seek", keys.messages - moment.first, since).with_more(&text));
+    Ok(())
+}
+
+/// What a reader without a subscription finds.
+fn still_there(stage: &Stage<'_>, replay: &dyn Replay, from: From) -> Result<Tally, DriverError> {
+    let mut tally = Tally::new(stage.cell, stage.run);
+    replay.read_from(from, stage.clock().now_ns() + READ_WITHIN, &mut |payload| {
+        tally.note(payload);
+    })?;
+    Ok(tally)
+}
+
+/// What a consumer gets until nothing more comes.
+fn to_the_end(stage: &Stage<'_>, keys: &Retention, mut consumer: Box<dyn Subscriber>) -> Result<Tally, DriverError> {
+    let mut tally = Tally::new(stage.cell, stage.run);
+    let deadline = stage.clock().now_ns() + READ_WITHIN;
+    let enough = |tally: &Tally| tally.seen.len() >= keys.messages;
+    tally.receive_while(consumer.as_mut(), stage.clock(), QUIET, deadline, enough)?;
+    consumer.close()?;
+    Ok(tally)
+}
+
+fn replay_rate(late: &Result<Tally, DriverError>) -> Observation {
+    match late {
+        Err(error) => failed("replay.rate", "", "msg/s", error),
+        Ok(tally) => match tally.rate() {
+            Some(rate) => Observation::measured("replay.rate", "", rate, "msg/s", tally.seen.len())
+                .with_text("the late joiner, from its first message to its last"),
+            None => Observation::cannot("replay.rate", "", "msg/s", "there was nothing left to replay"),
+        },
+    }
+}
+
+/// A clean restart on the same data.
+fn restarted(stage: &mut Stage<'_>, keys: &Retention, driver: &dyn Driver) -> Observation {
+    const METRIC: &str = "share.restart";
+    let replay = match driver.replay() {
+        // A system that cannot be read again at all needs no restart to show it.
+        Ok(replay) => match still_there(stage, replay, From::Beginning) {
+            Err(error @ DriverError::Cannot { .. }) => return failed(METRIC, "", "share", &error),
+            _ => replay,
+        },
+        Err(error) => return failed(METRIC, "", "share", &error),
+    };
+    let begun = stage.clock().now_ns();
+    if let Err(error) = stage.broker.restart() {
+        let why = match error {
+            EnvironmentError::DidNotStart { cause, .. } => format!("the broker did not start again: {cause}"),
+            other => other.to_string(),
+        };
+        return Observation::not_measured(METRIC, "", "share", why);
+    }
+    let seconds = (stage.clock().now_ns() - begun) as f64 / 1e9;
+    let left = still_there(stage, replay, From::Beginning);
+    let text = format!("ended by SIGTERM, answering again after {seconds:.1} s");
+    share(METRIC, keys.messages, left.as_ref().map(|tally| tally.seen.len())).with_more(&text)
+}
+
+fn share(metric: &str, of: u64, found: Result<u64, &DriverError>) -> Observation {
+    match found {
+        Ok(found) => Observation::measured(metric, "", found as f64 / of.max(1) as f64, "share", of)
+            .with_text(format!("{found} of {of}")),
+        Err(error) => failed(metric, "", "share", error),
+    }
+}
+
+trait WithMore {
+    /// Adds words to a measured value; a reason stands for itself.
+    fn with_more(self, text: &str) -> Self;
+}
+
+impl WithMore for Observation {
+    fn with_more(mut self, text: &str) -> Self {
+        if self.value.is_some() {
+            self.text = format!("{}, {text}", self.text);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::Kind;
+    use crate::scenario::System;
+
+    #[test]
+    fn a_share_is_of_all_and_a_reason_stays_alone() {
+        let half = share("share.seek", 50, Ok(25)).with_more("more");
+        assert_eq!((half.value, half.n, half.text.as_str()), (Some(0.5), 50, "25 of 50, more"));
+        let nothing = share("share.reread", 50, Ok(0));
+        assert_eq!((nothing.kind, nothing.value), (Kind::Measured, Some(0.0)));
+        let (system, action) = (System::RedisPubsub, "go back".to_owned());
+        let cannot = DriverError::Cannot { system, action, because: "nothing is kept".into() };
+        let cannot = share("share.reread", 50, Err(&cannot)).with_more("more");
+        assert_eq!((cannot.kind, cannot.text.as_str()), (Kind::Cannot, "cannot go back: nothing is kept"));
+    }
+}
