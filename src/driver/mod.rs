@@ -3,13 +3,16 @@
 //! A driver returns stamps and outcomes. It never records a latency, never paces, never retries on its own account
 //! without saying so, and never blocks longer than it was told to.
 
+pub mod cache;
 pub mod fake;
 mod kafka;
 mod redis;
+pub mod work;
 
 use crate::clock::Clock;
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, Software, System};
+use crate::units::Span;
 use std::collections::BTreeMap;
 
 /// A broker's fault or a refusal, in words for the user.
@@ -27,6 +30,9 @@ pub enum DriverError {
     /// A reply that the protocol does not allow.
     #[error("{system}: unreadable reply: {cause}")]
     Protocol { system: System, cause: String },
+    /// The system has no such thing by its nature.
+    #[error("{system} cannot {action}: {because}")]
+    Cannot { system: System, action: String, because: String },
 }
 
 /// One message on its way out. `payload` is the whole message, envelope included.
@@ -135,6 +141,21 @@ pub trait Driver: Send + Sync {
     fn describe(&self) -> Result<Description, DriverError>;
     /// Deletes what `prepare` made. Bounded by a few seconds.
     fn clean_up(&self) -> Result<(), DriverError>;
+    /// Messages as work that may fail and is tried again after `pause`. Makes what it needs; after [`Driver::prepare`].
+    fn work(&self, pause: Span) -> Result<Box<dyn work::Work + '_>, DriverError> {
+        let _ = pause;
+        Err(not_in_the_fake("hand out work"))
+    }
+    /// A client of the system's values by key.
+    fn cache(&self) -> Result<Box<dyn cache::Cache>, DriverError> {
+        Err(not_in_the_fake("keep values by key"))
+    }
+}
+
+/// What the drivers of real systems answer for themselves.
+fn not_in_the_fake(action: &str) -> DriverError {
+    let because = "the fake broker serves the self-check only";
+    DriverError::Cannot { system: System::Fake, action: action.into(), because: because.into() }
 }
 
 /// Where a cell's brokers listen, and how its topic is to be named.

@@ -13,6 +13,7 @@ mod reflector;
 mod settings;
 mod subscriber;
 mod survival;
+mod work;
 
 use self::admin::Admin;
 use self::journal::Journal;
@@ -22,6 +23,7 @@ use self::subscriber::{KafkaSubscriber, Members};
 use super::{Audit, Driver, DriverError, Outcome, Outgoing, Publisher, Reflector, Subscriber, Target};
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, System, Topic};
+use crate::units::Span;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -156,6 +158,18 @@ impl Driver for KafkaDriver {
         let groups: Vec<_> = (0..self.cell.load.subscriptions).map(|subscription| self.group(subscription)).collect();
         admin.delete_groups(&groups.iter().map(String::as_str).collect::<Vec<_>>());
         admin.delete_topics(&[&self.target.name, &format!("{}-probe", self.target.name)])
+    }
+
+    fn work(&self, pause: Span) -> Result<Box<dyn super::work::Work + '_>, DriverError> {
+        Ok(Box::new(work::KafkaWork::new(self, pause)?))
+    }
+
+    fn cache(&self) -> Result<Box<dyn super::cache::Cache>, DriverError> {
+        Err(DriverError::Cannot {
+            system: System::Kafka,
+            action: "look a value up by its key".into(),
+            because: "a topic is read in order; it takes a store beside it".into(),
+        })
     }
 }
 

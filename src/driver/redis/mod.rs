@@ -5,6 +5,7 @@
 //! path ([`control`]) and nothing else. No other module of the project may name it.
 
 mod audit;
+mod cache;
 mod connection;
 mod control;
 mod endpoint;
@@ -15,10 +16,12 @@ mod readiness;
 mod reflector;
 mod resp;
 mod streams;
+mod work;
 
 use super::{Audit, Driver, DriverError, Incoming, Outgoing, Publisher, Reflector, Subscriber, Target};
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ListMode, System};
+use crate::units::Span;
 use control::{Control, Server};
 use endpoint::Endpoint;
 use publisher::RedisPublisher;
@@ -225,6 +228,14 @@ impl Driver for RedisDriver {
 
     fn clean_up(&self) -> Result<(), DriverError> {
         Control::connect(&self.endpoint)?.delete(&self.every_key())
+    }
+
+    fn work(&self, pause: Span) -> Result<Box<dyn super::work::Work + '_>, DriverError> {
+        Ok(Box::new(work::RedisWork::new(self, pause)?))
+    }
+
+    fn cache(&self) -> Result<Box<dyn super::cache::Cache>, DriverError> {
+        Ok(Box::new(cache::RedisCache::connect(&self.endpoint, self.target.clock, &self.target.name)?))
     }
 }
 
