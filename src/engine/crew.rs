@@ -131,7 +131,8 @@ impl Trial<'_> {
     }
 }
 
-fn body_kind(cell: &Cell) -> BodyKind {
+/// What the messages of `cell` are filled with.
+pub fn body_kind(cell: &Cell) -> BodyKind {
     match (cell.message.payload, cell.message.compressibility) {
         (PayloadKind::Text, _) => BodyKind::Text,
         (PayloadKind::Random, _) => BodyKind::Random,

@@ -15,6 +15,7 @@ mod totals;
 mod trial;
 mod watch;
 
+pub use crew::body_kind;
 pub use floor::{Floor, floor};
 pub use inflight::{InFlight, Pending};
 pub use trial::{Observer, Phase, Progress, Trial, TrialError, Unobserved};

@@ -6,8 +6,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The scenarios inside the binary, so that it works in any folder.
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 4] = [
+    ("error-handling", include_str!("../../scenarios/error-handling.yaml")),
     ("latency", include_str!("../../scenarios/latency.yaml")),
+    ("session-cache", include_str!("../../scenarios/session-cache.yaml")),
     ("throughput", include_str!("../../scenarios/throughput.yaml")),
 ];
 const FOLDER: &str = "scenarios";
