@@ -3,16 +3,19 @@
 //! A driver returns stamps and outcomes. It never records a latency, never paces, never retries on its own account
 //! without saying so, and never blocks longer than it was told to.
 
+pub mod cache;
 pub mod fake;
 mod kafka;
 mod redis;
 pub mod replay;
 pub mod requests;
 pub mod stall;
+pub mod work;
 
 use crate::clock::Clock;
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, Software, System};
+use crate::units::Span;
 use replay::Replay;
 use requests::Counted;
 use stall::Stalled;
@@ -163,6 +166,14 @@ pub trait Driver: Send + Sync {
     /// Ways to read what was published before, for systems that keep it.
     fn replay(&self) -> Result<&dyn Replay, DriverError> {
         Err(DriverError::without("read again"))
+    }
+    /// Messages as work that may fail and is tried again after `pause`. Makes what it needs; after [`Driver::prepare`].
+    fn work(&self, _pause: Span) -> Result<Box<dyn work::Work + '_>, DriverError> {
+        Err(DriverError::without("hand out work"))
+    }
+    /// A client of the system's values by key.
+    fn cache(&self) -> Result<Box<dyn cache::Cache>, DriverError> {
+        Err(DriverError::without("keep values by key"))
     }
 }
 

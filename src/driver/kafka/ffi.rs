@@ -215,6 +215,23 @@ impl<C: ConsumerContext> Inlet<C> {
     }
 }
 
+impl<C: ConsumerContext> Inlet<C> {
+    /// Ends the consumer as a killed process does: its sockets close, it neither commits nor leaves its group.
+    ///
+    /// Without effect while others hold the consumer; then it ends as usual, with the last of them.
+    pub fn abandon(self) {
+        let native = self.consumer.client().native_ptr();
+        let consumer = Arc::clone(&self.consumer);
+        drop(self);
+        let Some(consumer) = Arc::into_inner(consumer) else { return };
+        // The wrapper would close the consumer properly. Its memory, some hundred bytes, is the price.
+        std::mem::forget(consumer);
+        // SAFETY: the handle is alive: the wrapper that would have freed it has just been forgotten, so that it is
+        // destroyed here only. Its context is never freed, so that no late callback meets a freed one.
+        unsafe { sys::rd_kafka_destroy_flags(native, sys::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE) }
+    }
+}
+
 impl<C: ConsumerContext> Drop for Inlet<C> {
     fn drop(&mut self) {
         // SAFETY: released exactly once, before the client (a later field). Partitions that still forward here keep
@@ -253,9 +270,15 @@ impl<C: ConsumerContext> Reader<C> {
 
     /// Takes what is there, at most as many as this reader was made for; waits `wait_ms` for the first only.
     pub fn take(&mut self, wait_ms: i32) -> usize {
+        self.take_at_most(wait_ms, self.most)
+    }
+
+    /// The same with a limit of this call's own.
+    pub fn take_at_most(&mut self, wait_ms: i32, most: usize) -> usize {
+        let most = most.clamp(1, self.most);
         // A batch read waits until its batch is full or the time is up: hence one record first, then what is there.
-        if self.fill(0, self.most) == 0 && wait_ms > 0 && self.fill(wait_ms, 1) > 0 {
-            self.fill(0, self.most - 1);
+        if self.fill(0, most) == 0 && wait_ms > 0 && self.fill(wait_ms, 1) > 0 {
+            self.fill(0, most - 1);
         }
         self.taken.len()
     }

@@ -17,6 +17,7 @@ mod settings;
 mod stall;
 mod subscriber;
 mod survival;
+mod work;
 
 use self::admin::Admin;
 use self::journal::Journal;
@@ -29,6 +30,7 @@ use super::stall::Stalled;
 use super::{Audit, Driver, DriverError, Outcome, Outgoing, Publisher, Reflector, Subscriber, Target};
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, System, Topic};
+use crate::units::Span;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -191,6 +193,18 @@ impl Driver for KafkaDriver {
 
     fn replay(&self) -> Result<&dyn Replay, DriverError> {
         Ok(self)
+    }
+
+    fn work(&self, pause: Span) -> Result<Box<dyn super::work::Work + '_>, DriverError> {
+        Ok(Box::new(work::KafkaWork::new(self, pause)?))
+    }
+
+    fn cache(&self) -> Result<Box<dyn super::cache::Cache>, DriverError> {
+        Err(DriverError::Cannot {
+            system: System::Kafka,
+            action: "look a value up by its key".into(),
+            because: "a topic is read in order; it takes a store beside it".into(),
+        })
     }
 }
 

@@ -43,7 +43,7 @@ impl Members {
 }
 
 /// Serves what is on a main queue. Trouble with connections is the library's to mend and only noted.
-fn serve(consumer: &BaseConsumer<Member>) -> Result<(), DriverError> {
+pub fn serve(consumer: &BaseConsumer<Member>) -> Result<(), DriverError> {
     while let Some(event) = consumer.poll(Duration::ZERO) {
         match event {
             Ok(_) => return Err(refused("consume", "a record came outside of the member's own queue")),
@@ -54,6 +54,38 @@ fn serve(consumer: &BaseConsumer<Member>) -> Result<(), DriverError> {
         }
     }
     Ok(())
+}
+
+/// Joins `group` and returns when the group has given the new member its share of the topic, which may be nothing when
+/// there are more members than partitions.
+pub fn member(
+    settings: &Settings,
+    topic: &str,
+    group: &str,
+    limit: Duration,
+    members: &Members,
+    journal: &Journal,
+    clock: Clock,
+) -> Result<Arc<Inlet<Member>>, DriverError> {
+    let context = Member { journal: journal.clone(), ..Member::default() };
+    let consumer: BaseConsumer<Member> =
+        settings.member(group).create_with_context(context).map_err(|error| refused("make a consumer", error))?;
+    let inlet = Inlet::new(Arc::new(consumer)).ok_or_else(|| refused("make a consumer", "no queue"))?;
+    let inlet = Arc::new(inlet);
+    let consumer = inlet.consumer();
+    consumer.context().inlet.get_or_init(|| Arc::downgrade(&inlet));
+    consumer.subscribe(&[topic]).map_err(|error| refused("subscribe", error))?;
+    members.add(&inlet);
+
+    let deadline_ns = clock.now_ns() + limit.as_nanos() as u64;
+    while !consumer.context().assigned.load(Ordering::Acquire) {
+        if clock.now_ns() > deadline_ns {
+            return Err(timed_out(&journal.explain(format!("joining group {group}")), limit));
+        }
+        members.serve()?;
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(inlet)
 }
 
 pub struct KafkaSubscriber {
@@ -70,8 +102,7 @@ pub struct KafkaSubscriber {
 }
 
 impl KafkaSubscriber {
-    /// Joins `group` and returns when the group has given it its share of the topic, which may be nothing when there
-    /// are more members than partitions.
+    /// See [`member`].
     pub fn join(
         settings: &Settings,
         topic: &str,
@@ -81,24 +112,7 @@ impl KafkaSubscriber {
         journal: &Journal,
         clock: Clock,
     ) -> Result<Self, DriverError> {
-        let context = Member { journal: journal.clone(), ..Member::default() };
-        let consumer: BaseConsumer<Member> =
-            settings.member(group).create_with_context(context).map_err(|error| refused("make a consumer", error))?;
-        let inlet = Inlet::new(Arc::new(consumer)).ok_or_else(|| refused("make a consumer", "no queue"))?;
-        let inlet = Arc::new(inlet);
-        let consumer = inlet.consumer();
-        consumer.context().inlet.get_or_init(|| Arc::downgrade(&inlet));
-        consumer.subscribe(&[topic]).map_err(|error| refused("subscribe", error))?;
-        members.add(&inlet);
-
-        let deadline_ns = clock.now_ns() + JOIN.as_nanos() as u64;
-        while !consumer.context().assigned.load(Ordering::Acquire) {
-            if clock.now_ns() > deadline_ns {
-                return Err(timed_out(&journal.explain(format!("joining group {group}")), JOIN));
-            }
-            members.serve()?;
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let inlet = member(settings, topic, group, JOIN, members, journal, clock)?;
         let reader = Some(Reader::new(inlet, batch.max(1) as usize));
         Ok(Self { reader, positions: Vec::new(), moved: false, due_ns: 0, topic: topic.to_owned(), clock })
     }

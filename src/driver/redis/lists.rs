@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Redis takes the time-outs of blocking list commands in seconds, where 0 means for ever.
-fn seconds(left: Duration) -> String {
+pub fn seconds(left: Duration) -> String {
     format!("{:.3}", left.as_secs_f64().max(0.001))
 }
 
@@ -60,7 +60,7 @@ impl PopSubscriber {
 }
 
 /// Walks `[key, [payload…]]`.
-fn hand_out(reply: &[u8], clock: &Clock, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), Malformed> {
+pub fn hand_out(reply: &[u8], clock: &Clock, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), Malformed> {
     let mut reader = Reader::new(reply);
     match reader.next()? {
         Token::Null => return Ok(()),

@@ -5,6 +5,7 @@
 //! path ([`control`]) and nothing else. No other module of the project may name it.
 
 mod audit;
+mod cache;
 mod connection;
 mod control;
 mod endpoint;
@@ -18,6 +19,7 @@ mod requests;
 mod resp;
 mod stall;
 mod streams;
+mod work;
 
 use super::replay::Replay;
 use super::requests::Counted;
@@ -25,6 +27,7 @@ use super::stall::Stalled;
 use super::{Audit, Driver, DriverError, Incoming, Outgoing, Publisher, Reflector, Subscriber, Target};
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ListMode, System};
+use crate::units::Span;
 use control::{Control, Server};
 use endpoint::Endpoint;
 use publisher::RedisPublisher;
@@ -247,6 +250,14 @@ impl Driver for RedisDriver {
 
     fn replay(&self) -> Result<&dyn Replay, DriverError> {
         Ok(self)
+    }
+
+    fn work(&self, pause: Span) -> Result<Box<dyn super::work::Work + '_>, DriverError> {
+        Ok(Box::new(work::RedisWork::new(self, pause)?))
+    }
+
+    fn cache(&self) -> Result<Box<dyn super::cache::Cache>, DriverError> {
+        Ok(Box::new(cache::RedisCache::connect(&self.endpoint, self.target.clock, &self.target.name)?))
     }
 }
 

@@ -149,15 +149,20 @@ fn hand_out(
     Ok(())
 }
 
-/// The value of an entry's one field; `None` for an entry that was trimmed away.
+/// The value of an entry's first field, which is all there is of our messages; dead letters say more behind it. `None`
+/// for an entry that was trimmed away.
 pub fn entry_payload<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Malformed> {
     match reader.next()? {
         Token::Null => Ok(None),
-        Token::Array(2) => {
+        Token::Array(parts @ 2..) => {
             reader.bulk()?;
-            reader.bulk().map(Some)
+            let payload = reader.bulk()?;
+            for _ in 2..parts {
+                reader.skip()?;
+            }
+            Ok(Some(payload))
         }
-        other => Err(resp::unexpected("an entry of one field", other)),
+        other => Err(resp::unexpected("an entry of at least one field", other)),
     }
 }
 

@@ -80,10 +80,10 @@ pub(super) fn experiment_of(tree: &Node) -> Result<Option<Experiment>, Problem> 
         "size-ladder" => decode(&keys).map(Experiment::SizeLadder),
         "delivery" => decode(&keys).map(Experiment::Delivery),
         "retention" => decode(&keys).map(Experiment::Retention),
-        "poison" => decode(&keys).map(Experiment::Poison),
+        "poison" => decode(&keys).and_then(Poison::checked).map(Experiment::Poison),
         "crash" => decode(&keys).map(Experiment::Crash),
         "capacity" => decode(&keys).map(Experiment::Capacity),
-        "cache" => decode(&keys).map(Experiment::Cache),
+        "cache" => decode(&keys).and_then(Cache::checked).map(Experiment::Cache),
         _ => {
             return Err(Problem::new(
                 ["experiment", "kind"],

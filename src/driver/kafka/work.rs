@@ -1,0 +1,301 @@
+//! Work that may fail, on Kafka: a classic consumer group whose application counts tries, waits, and writes a dead
+//! letter topic.
+//!
+//! A partition has one position, not an acknowledgement for each message. So a message that failed is kept aside in
+//! memory while later ones are worked on, and the position never passes the oldest one that is neither done nor buried:
+//! what a crash repeats is everything behind that. Dead letters are acknowledged by the broker before the position may
+//! pass their originals. New messages are not taken while [`MOST_HELD`] lie aside.
+
+use super::admin::Admin;
+use super::ffi::{Inlet, Reader};
+use super::journal::Member;
+use super::publisher::KafkaPublisher;
+use super::subscriber::{member, serve};
+use super::{KafkaDriver, audit, refused, timed_out};
+use crate::clock::Clock;
+use crate::driver::replay::From;
+use crate::driver::work::{Desk, Duties, Event, Work, Worker};
+use crate::driver::{DriverError, Outcome, Outgoing, Publisher, Submitted};
+use crate::scenario::Topic;
+use crate::units::Span;
+use rdkafka::consumer::Consumer;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Messages on the desk from which on no new ones are taken.
+const MOST_HELD: usize = 10_000;
+/// How often the main queue is looked at and the position is stored, ns.
+const HOUSEKEEPING: u64 = 100_000_000;
+/// Longer than a dead member's session lasts by default (45 s): its partitions are free only then.
+const JOIN: Duration = Duration::from_secs(60);
+const LEAVE: Duration = Duration::from_secs(5);
+/// An id is a partition above this many bits of an offset.
+const OFFSET_BITS: u32 = 48;
+const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
+
+const DUTIES: Duties = Duties {
+    counts_tries: "the application, in its memory",
+    repeats: "the application, from its memory",
+    sets_aside: "the application (a record acknowledged in the dead letter topic, then the offset)",
+    takes_over: "the broker, once the dead member's session has ended",
+};
+
+pub struct KafkaWork<'a> {
+    driver: &'a KafkaDriver,
+    admin: Admin,
+    dead: String,
+    group: String,
+    pause: Span,
+}
+
+impl<'a> KafkaWork<'a> {
+    /// Makes the dead letter topic.
+    pub fn new(driver: &'a KafkaDriver, pause: Span) -> Result<Self, DriverError> {
+        let name = &driver.target.name;
+        let work =
+            Self { driver, admin: driver.admin()?, dead: format!("{name}-dead"), group: format!("{name}-work"), pause };
+        let topic = Topic { partitions: 1, ..driver.cell.config.topic.clone() };
+        work.admin.make_topic(&work.dead, &topic, driver.target.clock)?;
+        Ok(work)
+    }
+}
+
+impl Work for KafkaWork<'_> {
+    fn worker(&self, _: u16) -> Result<Box<dyn Worker>, DriverError> {
+        let KafkaDriver { cell, target, settings, journal, members } = self.driver;
+        let inlet = member(settings, &target.name, &self.group, JOIN, members, journal, target.clock)?;
+        Ok(Box::new(KafkaWorker {
+            reader: Reader::new(inlet, cell.config.consume.batch.max(1) as usize),
+            letters: KafkaPublisher::connect(settings, &self.dead, 1, journal, target.clock)?,
+            burials: HashMap::new(),
+            slots: 0,
+            to_bury: VecDeque::new(),
+            desk: Desk::default(),
+            positions: Vec::new(),
+            topic: target.name.clone(),
+            pause: self.pause,
+            due_ns: 0,
+            clock: target.clock,
+        }))
+    }
+
+    fn take_over(&self, _: u16) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    fn dead_letters(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
+        let KafkaDriver { target, settings, journal, .. } = self.driver;
+        let source = audit::Source { settings, topic: &self.dead, partitions: 1, journal, clock: target.clock };
+        audit::read(&source, From::Beginning, deadline_ns, sink).map(|_| ())
+    }
+
+    fn duties(&self) -> Duties {
+        DUTIES
+    }
+
+    fn clean_up(&self) -> Result<(), DriverError> {
+        self.admin.delete_groups(&[&self.group]);
+        self.admin.delete_topics(&[&self.dead])
+    }
+}
+
+struct KafkaWorker {
+    reader: Reader<Member>,
+    letters: KafkaPublisher,
+    /// Dead letters under way, by their slot.
+    burials: HashMap<u32, u64>,
+    slots: u32,
+    /// Dead letters that are still to be handed over, or to be tried again.
+    to_bury: VecDeque<u64>,
+    desk: Desk,
+    /// Next offset of each partition, as far as it was handed out; -1 where none.
+    positions: Vec<i64>,
+    topic: String,
+    pause: Span,
+    /// When housekeeping is due.
+    due_ns: u64,
+    clock: Clock,
+}
+
+fn id_of(partition: i32, offset: i64) -> u64 {
+    ((partition as u64) << OFFSET_BITS) | (offset as u64 & OFFSET_MASK)
+}
+
+/// The offset from which a new owner of `partition` must read on: behind everything handed out, but not past the
+/// oldest message still on the desk.
+fn safe_position(desk: &Desk, partition: usize, next: i64) -> i64 {
+    let first = id_of(partition as i32, 0);
+    desk.lowest(first..=first | OFFSET_MASK).map_or(next, |id| (id & OFFSET_MASK) as i64)
+}
+
+impl KafkaWorker {
+    fn keep_house(&mut self) -> Result<(), DriverError> {
+        let consumer = self.reader.inlet().consumer();
+        serve(consumer)?;
+        if consumer.context().revoked.swap(false, Ordering::Relaxed) {
+            self.positions.fill(-1);
+        }
+        self.store();
+        self.due_ns = self.clock.now_ns() + HOUSEKEEPING;
+        Ok(())
+    }
+
+    /// Stores the safe position; librdkafka commits it every `auto.commit.interval.ms`.
+    fn store(&mut self) {
+        let mut offsets = TopicPartitionList::new();
+        for (partition, next) in self.positions.iter().enumerate().filter(|(_, next)| **next >= 0) {
+            let position = safe_position(&self.desk, partition, *next);
+            // Fails only for offsets that cannot be represented, which a broker does not give out.
+            let _ = offsets.add_partition_offset(&self.topic, partition as i32, Offset::Offset(position));
+        }
+        let consumer = self.reader.inlet().consumer();
+        if let Err(error) = consumer.store_offsets(&offsets) {
+            // A partition just taken away: its new owner reads on from the last commit.
+            consumer.context().journal.add(&error.to_string());
+        }
+    }
+
+    /// Hands over dead letters and takes up what the broker said to earlier ones.
+    fn bury_more(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError> {
+        while let Some(&id) = self.to_bury.front() {
+            let Some(payload) = self.desk.payload(id) else {
+                self.to_bury.pop_front();
+                continue;
+            };
+            let message = Outgoing { slot: self.slots, connection: 0, stream: 0, payload };
+            if self.letters.submit(message)? == Submitted::Full {
+                break;
+            }
+            self.burials.insert(self.slots, id);
+            self.slots = self.slots.wrapping_add(1);
+            self.to_bury.pop_front();
+        }
+        self.letters.flush()?;
+        let mut completions = Vec::new();
+        self.letters.wait(0, &mut completions)?;
+        for completion in completions {
+            let Some(id) = self.burials.remove(&completion.slot) else { continue };
+            if completion.outcome == Outcome::Acked {
+                self.desk.clear(id);
+                sink(Event::Buried { id, at_ns: completion.at_ns });
+            } else {
+                // Twice among the dead letters is better than never.
+                self.to_bury.push_back(id);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Worker for KafkaWorker {
+    fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError> {
+        loop {
+            self.bury_more(sink)?;
+            let now_ns = self.clock.now_ns();
+            if now_ns >= self.due_ns {
+                self.keep_house()?;
+            }
+            let again = self.desk.hand_out(now_ns, sink);
+            let until_ns = self.desk.next_due_ns().map_or(until_ns, |due_ns| due_ns.min(until_ns));
+            let left_ns = if again { 0 } else { until_ns.saturating_sub(now_ns) };
+            if self.desk.len() >= MOST_HELD {
+                std::thread::sleep(Duration::from_nanos(left_ns.min(1_000_000)));
+                return Ok(());
+            }
+            // A dead letter under way is to be noticed soon; beyond that, wake for housekeeping.
+            let nap_ns = if self.burials.is_empty() { HOUSEKEEPING } else { 2_000_000 };
+            let taken = self.reader.take_at_most(left_ns.min(nap_ns).div_ceil(1_000_000) as i32, max as usize);
+            if taken > 0 || again || left_ns <= nap_ns {
+                break;
+            }
+        }
+        let at_ns = self.clock.now_ns();
+        let Self { reader, desk, positions, .. } = self;
+        let mut error = None;
+        reader.each(|record| match record.error {
+            None => {
+                let partition = record.partition as usize;
+                if partition >= positions.len() {
+                    positions.resize(partition + 1, -1);
+                }
+                positions[partition] = record.offset + 1;
+                let id = id_of(record.partition, record.offset);
+                desk.hold(id, record.payload);
+                sink(Event::Task { id, attempt: 1, payload: record.payload, at_ns });
+            }
+            Some(code) => error = Some(code),
+        });
+        match error {
+            None => Ok(()),
+            Some(code) => Err(refused("consume", reader.inlet().consumer().context().journal.explain(code))),
+        }
+    }
+
+    fn done(&mut self, id: u64) {
+        self.desk.clear(id);
+    }
+
+    fn retry(&mut self, id: u64) {
+        self.desk.retry(id, self.clock.now_ns() + self.pause.nanos());
+    }
+
+    fn bury(&mut self, id: u64) {
+        self.to_bury.push_back(id);
+    }
+
+    fn close(mut self: Box<Self>) -> Result<(), DriverError> {
+        let deadline_ns = self.clock.now_ns() + LEAVE.as_nanos() as u64;
+        while !(self.to_bury.is_empty() && self.burials.is_empty()) {
+            if self.clock.now_ns() > deadline_ns {
+                return Err(timed_out("writing dead letters", LEAVE));
+            }
+            self.bury_more(&mut |_| ())?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.store();
+        // Leaves the group and commits what is stored; bounded, since it asks a broker that may be gone.
+        let (done, end) = std::sync::mpsc::channel();
+        let reader = self.reader;
+        let leave = move || {
+            drop(reader);
+            let _ = done.send(());
+        };
+        std::thread::Builder::new()
+            .name("kafka-leave".into())
+            .spawn(leave)
+            .map_err(|error| refused("leave the group", error))?;
+        end.recv_timeout(LEAVE).map_err(|_| timed_out("leaving the group", LEAVE))
+    }
+
+    fn kill(self: Box<Self>) {
+        let inlet = Arc::clone(self.reader.inlet());
+        // The reader's own handle goes first, with the records it holds.
+        drop(self);
+        if let Some(inlet) = Arc::into_inner(inlet) {
+            Inlet::abandon(inlet);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_position_never_passes_what_is_still_on_the_desk() {
+        let mut desk = Desk::default();
+        for (partition, offset) in [(0, 7), (1, 3), (1, 5)] {
+            desk.hold(id_of(partition, offset), b"x");
+        }
+        let positions = |desk: &Desk| [safe_position(desk, 0, 9), safe_position(desk, 1, 9), safe_position(desk, 2, 9)];
+        assert_eq!(positions(&desk), [7, 3, 9]);
+        desk.clear(id_of(1, 3));
+        assert_eq!(positions(&desk), [7, 5, 9]);
+        desk.clear(id_of(0, 7));
+        desk.clear(id_of(1, 5));
+        assert_eq!(positions(&desk), [9, 9, 9]);
+    }
+}

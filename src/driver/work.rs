@@ -1,0 +1,170 @@
+//! Capability: messages taken as work that can fail, be tried again, and be set aside as dead letters.
+//!
+//! What a system does by itself and what is left to the application differs most here, so every implementation says it
+//! in its [`Duties`]. A worker never decides that a message has failed often enough: it counts tries, its user decides.
+//! A dead letter is stored before, or in one step with, the end of the original: a worker may be killed at any moment
+//! without a message vanishing between the two.
+
+use super::DriverError;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeBounds;
+
+/// What happened to work.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// A message to be worked on, for the `attempt`-th time, counted from 1. `id` is the worker's own number for it,
+    /// good until `done`, `retry` or `bury`.
+    Task { id: u64, attempt: u32, payload: &'a [u8], at_ns: u64 },
+    /// A message given to `bury` now lies among the dead letters, and its original is no longer pending.
+    Buried { id: u64, at_ns: u64 },
+}
+
+/// One consumer of work. Used by exactly one thread.
+pub trait Worker: Send {
+    /// Hands out what is due: failed messages whose time has come again, and at most `max` new ones. Waits until
+    /// `until_ns` for the first. Acknowledges meanwhile what was done before.
+    fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError>;
+    /// The message is processed.
+    fn done(&mut self, id: u64);
+    /// Processing failed: the message is to come again, not earlier than the pause given to [`super::Driver::work`].
+    fn retry(&mut self, id: u64);
+    /// The message is to be set aside for good.
+    fn bury(&mut self, id: u64);
+    /// Acknowledges what is done and leaves. Bounded by a few seconds.
+    fn close(self: Box<Self>) -> Result<(), DriverError>;
+    /// Vanishes as a killed process does: connections cut, nothing acknowledged any more, no good-bye.
+    fn kill(self: Box<Self>);
+}
+
+/// How one system hands out work.
+pub trait Work {
+    /// Connects consumer `consumer`; all of them share the work.
+    fn worker(&self, consumer: u16) -> Result<Box<dyn Worker>, DriverError>;
+    /// What the application must do before the messages that died with consumer `dead` come to another one. Nothing
+    /// where the system does that by itself.
+    fn take_over(&self, dead: u16) -> Result<(), DriverError>;
+    /// Reads every dead letter back.
+    fn dead_letters(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError>;
+    fn duties(&self) -> Duties;
+    /// Deletes what this made. Bounded by a few seconds.
+    fn clean_up(&self) -> Result<(), DriverError>;
+}
+
+/// Who does what: the broker, the client library or the application, in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duties {
+    pub counts_tries: &'static str,
+    pub repeats: &'static str,
+    pub sets_aside: &'static str,
+    /// Hands the messages of a dead consumer to another one.
+    pub takes_over: &'static str,
+}
+
+impl std::fmt::Display for Duties {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { counts_tries, repeats, sets_aside, takes_over } = self;
+        write!(f, "tries counted by {counts_tries}; repeated by {repeats}; set aside by {sets_aside}; ")?;
+        write!(f, "a dead consumer's messages handed on by {takes_over}")
+    }
+}
+
+/// A message on the application's desk.
+#[derive(Debug)]
+struct Held {
+    payload: Vec<u8>,
+    tries: u32,
+}
+
+/// The memory of an application that has to count tries and to wait for the next one itself.
+#[derive(Debug, Default)]
+pub struct Desk {
+    held: BTreeMap<u64, Held>,
+    /// (due, id), in order of both: every pause has the same length.
+    failing: VecDeque<(u64, u64)>,
+}
+
+impl Desk {
+    /// Puts a new message on the desk.
+    pub fn hold(&mut self, id: u64, payload: &[u8]) {
+        self.held.insert(id, Held { payload: payload.to_vec(), tries: 1 });
+    }
+
+    pub fn payload(&self, id: u64) -> Option<&[u8]> {
+        self.held.get(&id).map(|held| held.payload.as_slice())
+    }
+
+    /// Takes a message off the desk.
+    pub fn clear(&mut self, id: u64) -> Option<Vec<u8>> {
+        self.held.remove(&id).map(|held| held.payload)
+    }
+
+    pub fn retry(&mut self, id: u64, due_ns: u64) {
+        self.failing.push_back((due_ns, id));
+    }
+
+    pub fn next_due_ns(&self) -> Option<u64> {
+        self.failing.front().map(|(due_ns, _)| *due_ns)
+    }
+
+    /// Hands out every failed message whose time has come; true if there was one.
+    pub fn hand_out(&mut self, now_ns: u64, sink: &mut dyn FnMut(Event<'_>)) -> bool {
+        let mut any = false;
+        while let Some((_, id)) = self.failing.pop_front_if(|(due_ns, _)| *due_ns <= now_ns) {
+            if let Some(held) = self.held.get_mut(&id) {
+                held.tries += 1;
+                sink(Event::Task { id, attempt: held.tries, payload: &held.payload, at_ns: now_ns });
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// The lowest number on the desk within `range`.
+    pub fn lowest(&self, range: impl RangeBounds<u64>) -> Option<u64> {
+        self.held.range(range).next().map(|(id, _)| *id)
+    }
+
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(desk: &mut Desk, now_ns: u64) -> Vec<(u64, u32)> {
+        let mut out = vec![];
+        desk.hand_out(now_ns, &mut |event| match event {
+            Event::Task { id, attempt, payload, .. } => {
+                assert_eq!(payload, [id as u8]);
+                out.push((id, attempt));
+            }
+            Event::Buried { .. } => panic!("nothing was buried"),
+        });
+        out
+    }
+
+    #[test]
+    fn a_failed_message_comes_again_when_its_time_has_come_and_counts_its_tries() {
+        let mut desk = Desk::default();
+        (1..=3).for_each(|id| desk.hold(id, &[id as u8]));
+        desk.retry(2, 100);
+        desk.retry(1, 150);
+        assert_eq!((desk.next_due_ns(), due(&mut desk, 99)), (Some(100), vec![]));
+        assert_eq!(due(&mut desk, 150), [(2, 2), (1, 2)]);
+        desk.retry(2, 250);
+        assert_eq!(due(&mut desk, 250), [(2, 3)]);
+        assert_eq!(due(&mut desk, u64::MAX), []);
+    }
+
+    #[test]
+    fn what_is_cleared_does_not_come_again_and_holds_nothing_back() {
+        let mut desk = Desk::default();
+        (4..=6).for_each(|id| desk.hold(id, &[id as u8]));
+        desk.retry(4, 1);
+        assert_eq!(desk.lowest(..), Some(4));
+        assert_eq!(desk.clear(4), Some(vec![4]));
+        assert_eq!((due(&mut desk, 10), desk.lowest(..), desk.lowest(6..), desk.len()), (vec![], Some(5), Some(6), 2));
+    }
+}

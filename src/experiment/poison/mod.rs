@@ -1,0 +1,201 @@
+//! `poison`: what messages that always fail do to the others, and what a consumer that dies takes with it.
+//!
+//! Three flows at a fixed rate, each on a topic, stream or list of its own: without poison, with it, and without it but
+//! with a consumer killed halfway through a batch, whose place another one takes. Every acknowledged message is followed
+//! to its end; dead letters are counted by reading them back, not by what the worker said.
+
+mod feed;
+mod flow;
+mod shift;
+
+use self::feed::Fed;
+use self::flow::{Flow, sequences};
+use self::shift::Book;
+use super::Stage;
+use crate::engine::TrialError;
+use crate::record::SeqSet;
+use crate::result::{CellOutput, Observation};
+use crate::scenario::Poison;
+use crate::units::Span;
+
+/// How long reading back may take, ns.
+const READ_BACK_NS: u64 = 30_000_000_000;
+/// Samples that a 99th percentile needs: ten beyond it.
+const LEAST_TIMED: u64 = 1000;
+/// Messages that the consumer has in hand when it is killed; it has worked on half of them.
+const IN_HAND: usize = 64;
+
+pub fn run(stage: &mut Stage<'_>, keys: &Poison) -> Result<CellOutput, TrialError> {
+    let mut seen = Vec::new();
+    let every = (1.0 / keys.share).round() as u64;
+    for (number, part, every) in [(0, "healthy", None), (1, "poison", Some(every))] {
+        if !stage.interrupted() {
+            let flow = Flow::open(stage, keys, part, number, every)?;
+            seen.extend(poisoned(&flow, keys)?);
+        }
+    }
+    if !stage.interrupted() {
+        seen.extend(crashed(&Flow::open(stage, keys, "crash", 2, None)?, keys)?);
+    }
+    stage.output(seen)
+}
+
+/// The flow that shows what failing messages do to the others.
+fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialError> {
+    let place = flow.place()?;
+    let mut worker = flow.worker(&place, 0)?;
+    let length = Span(keys.warm_up.nanos() + keys.duration.nanos());
+    let (fed, book) = flow.under_load(length, &place, |book, gauge, _| flow.work_off(book, worker.as_mut(), gauge))?;
+    worker.close()?;
+    if flow.interrupted() {
+        flow.clean_up(&place);
+        return Ok(Vec::new());
+    }
+    let (mut dead, mut dead_again) = (SeqSet::new(), 0);
+    if let Ok(work) = &place {
+        work.dead_letters(flow.clock.now_ns() + READ_BACK_NS, &mut |payload| {
+            dead_again += u64::from(sequences(flow, payload).is_some_and(|sequence| !dead.insert(sequence)));
+        })?;
+    }
+    let missing = Missing::find(flow, &fed, &book, &dead)?;
+    flow.clean_up(&place);
+    let share = flow.every.map_or(0.0, |_| keys.share);
+    let point = format!("poison={}%", (share * 1e6).round() / 1e4);
+    let (acked, seconds) = (fed.acked.len(), keys.duration.secs_f64());
+    let measured = |metric, value, unit, n| Observation::measured(metric, &*point, value, unit, n);
+    let count = |metric, value: u64| measured(metric, value as f64, "msg", acked);
+    let mut seen = vec![
+        measured("healthy.goodput", book.in_window as f64 / seconds, "msg/s", book.in_window).with_text(fed.failures),
+    ];
+    let timed = book.latency.len();
+    seen.push(if timed >= LEAST_TIMED {
+        measured("healthy.p99", book.latency.value_at_quantile(0.99) as f64, "ns", timed)
+    } else {
+        let why = format!("{timed} healthy messages timed, {LEAST_TIMED} needed");
+        Observation::not_measured("healthy.p99", &*point, "ns", why)
+    });
+    match &place {
+        Err(cannot) => {
+            let cannot = |metric, unit| Observation::cannot(metric, &*point, unit, cannot.as_str());
+            seen.extend([cannot("dead_letter.time_p50", "ns"), cannot("dead_lettered", "msg")]);
+        }
+        Ok(work) => {
+            if !book.burial.is_empty() {
+                let (p50, n) = (book.burial.value_at_quantile(0.5), book.burial.len());
+                seen.push(measured("dead_letter.time_p50", p50 as f64, "ns", n));
+            }
+            seen.push(count("dead_lettered", dead.len()).with_text(work.duties().to_string()));
+        }
+    }
+    let unreadable = if book.unreadable > 0 { format!("; {} unreadable", book.unreadable) } else { String::new() };
+    seen.push(count("lost", missing.lost).with_text(missing.to_string() + &unreadable));
+    seen.push(count("duplicated", book.again + dead_again));
+    seen.push(count("blocked", missing.blocked));
+    Ok(seen)
+}
+
+/// The flow in which a consumer dies.
+fn crashed(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialError> {
+    let place = flow.place()?;
+    let mut victim = flow.worker(&place, 0)?;
+    let mut died = (0, None);
+    let (fed, book) = flow.under_load(keys.crash, &place, |book, gauge, start_ns| {
+        let kill_ns = start_ns + keys.crash.nanos() / 2;
+        flow.work_until(book, victim.as_mut(), gauge, kill_ns)?;
+        let mut in_hand = flow.fill_hands(book, victim.as_mut(), gauge, IN_HAND)?;
+        in_hand.truncate(in_hand.len() / 2);
+        book.work(victim.as_mut(), &in_hand);
+        victim.kill();
+        let died_ns = flow.clock.now_ns();
+        book.first_ns = None;
+        if let Ok(work) = &place {
+            work.take_over(0)?;
+        }
+        let mut successor = flow.worker(&place, 1)?;
+        let over = flow.work_off(book, successor.as_mut(), gauge);
+        died = (died_ns, book.first_ns);
+        over.and(successor.close())
+    })?;
+    flow.clean_up(&place);
+    if flow.interrupted() {
+        return Ok(Vec::new());
+    }
+    let (acked, lost) = (fed.acked.len(), fed.acked.len().saturating_sub(book.processed.len()));
+    let how = place.as_ref().map_or_else(
+        |_| "what is published while nobody subscribes, or lies with the dead, is gone".to_owned(),
+        |work| format!("taken over by {}", work.duties().takes_over),
+    );
+    let mut seen = vec![
+        Observation::measured("crash.lost", "", lost as f64, "msg", acked).with_text(&*how),
+        Observation::measured("crash.duplicated", "", book.again as f64, "msg", acked).with_text(&*how),
+    ];
+    if let (died_ns, Some(first_ns)) = died {
+        let ns = first_ns.saturating_sub(died_ns) as f64;
+        seen.push(Observation::measured("crash.takeover", "", ns, "ns", 1).with_text(how));
+    }
+    Ok(seen)
+}
+
+/// Acknowledged messages that came to no end: neither processed nor among the dead letters.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Missing {
+    /// Not held by the broker either.
+    lost: u64,
+    /// Healthy, and still held by the broker.
+    blocked: u64,
+    /// Poison that is still held by the broker.
+    unburied: u64,
+}
+
+impl Missing {
+    fn find(flow: &Flow<'_>, fed: &Fed, book: &Book, dead: &SeqSet) -> Result<Self, TrialError> {
+        let missing: Vec<u64> = (0..fed.sent)
+            .filter(|n| fed.acked.contains(*n) && !book.processed.contains(*n) && !dead.contains(*n))
+            .collect();
+        let mut held = SeqSet::new();
+        if !missing.is_empty() {
+            let deadline_ns = flow.clock.now_ns() + READ_BACK_NS;
+            flow.driver.audit(deadline_ns, &mut |payload| {
+                sequences(flow, payload).map(|sequence| held.insert(sequence));
+            })?;
+        }
+        Ok(Self::count(&missing, &held, |sequence| book.rules.is_poison(sequence)))
+    }
+
+    fn count(missing: &[u64], held: &SeqSet, is_poison: impl Fn(u64) -> bool) -> Self {
+        let mut found = Self::default();
+        for sequence in missing {
+            let place = match (held.contains(*sequence), is_poison(*sequence)) {
+                (false, _) => &mut found.lost,
+                (true, false) => &mut found.blocked,
+                (true, true) => &mut found.unburied,
+            };
+            *place += 1;
+        }
+        found
+    }
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.unburied {
+            0 => Ok(()),
+            unburied => write!(f, "{unburied} poison messages not set aside by the deadline, still held by the broker"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_lost_unless_the_broker_still_holds_it() {
+        let mut held = SeqSet::new();
+        [3, 9, 19].into_iter().for_each(|sequence| assert!(held.insert(sequence)));
+        let found = Missing::count(&[1, 3, 9, 29], &held, |sequence| sequence % 10 == 9);
+        assert_eq!(found, Missing { lost: 2, blocked: 1, unburied: 1 });
+        assert!(found.to_string().starts_with("1 poison message"));
+        assert_eq!(Missing::count(&[], &held, |_| true).to_string(), "");
+    }
+}

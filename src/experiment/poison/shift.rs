@@ -1,0 +1,242 @@
+//! The consuming side: works on what a worker hands out and books how it ended. One book may outlive its worker.
+//!
+//! Poison is told by its number, which both sides know: it fails at every try. Everything else succeeds at once.
+
+use crate::driver::work::{Event, Worker};
+use crate::driver::{DriverError, Incoming, Subscriber};
+use crate::payload::{Envelope, Reading, read};
+use crate::record::{SeqSet, new_histogram};
+use hdrhistogram::Histogram;
+use std::collections::HashMap;
+
+/// What every message is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub run: u64,
+    pub message_bytes: usize,
+    /// Every n-th message is poison; `None`: there is none.
+    pub every: Option<u64>,
+    /// Tries until a message is buried; `None`: a message that fails is gone.
+    pub tries: Option<u32>,
+    /// Messages planned in here are timed, those received in here are counted, ns.
+    pub window: (u64, u64),
+}
+
+impl Rules {
+    pub fn is_poison(&self, sequence: u64) -> bool {
+        self.every.is_some_and(|every| sequence % every == every - 1)
+    }
+
+    fn in_window(&self, at_ns: u64) -> bool {
+        (self.window.0..self.window.1).contains(&at_ns)
+    }
+}
+
+/// A message in hand.
+#[derive(Clone, Copy, Debug)]
+pub struct Task {
+    id: u64,
+    attempt: u32,
+    envelope: Envelope,
+    at_ns: u64,
+}
+
+/// How every message ended.
+pub struct Book {
+    pub rules: Rules,
+    /// Healthy messages that were processed.
+    pub processed: SeqSet,
+    /// Processed again.
+    pub again: u64,
+    /// Healthy messages received inside the window.
+    pub in_window: u64,
+    /// Planned → received, of healthy messages planned inside the window, ns.
+    pub latency: Histogram<u64>,
+    /// Poison that failed for good where nothing can be set aside.
+    pub gone: SeqSet,
+    /// Poison that the worker reported buried.
+    pub buried: SeqSet,
+    /// First delivery → buried, ns.
+    pub burial: Histogram<u64>,
+    /// Damaged, or not ours.
+    pub unreadable: u64,
+    /// When the first message came; cleared to see when the next worker gets its first.
+    pub first_ns: Option<u64>,
+    first_tries: HashMap<u64, u64>,
+    /// Sequences of what is being buried, by the worker's numbers.
+    burying: HashMap<u64, u64>,
+}
+
+impl Book {
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            processed: SeqSet::new(),
+            again: 0,
+            in_window: 0,
+            latency: new_histogram(),
+            gone: SeqSet::new(),
+            buried: SeqSet::new(),
+            burial: new_histogram(),
+            unreadable: 0,
+            first_ns: None,
+            first_tries: HashMap::new(),
+            burying: HashMap::new(),
+        }
+    }
+
+    /// Messages that have come to their end.
+    pub fn settled(&self) -> u64 {
+        self.processed.len() + self.gone.len() + self.buried.len()
+    }
+
+    /// Takes one batch, without working on it yet.
+    pub fn fetch(&mut self, worker: &mut dyn Worker, max: u32, until_ns: u64) -> Result<Vec<Task>, DriverError> {
+        let mut tasks = Vec::new();
+        let mut unreadable = Vec::new();
+        worker.take(max, until_ns, &mut |event| match event {
+            Event::Task { id, attempt, payload, at_ns } => {
+                match read(payload, self.rules.run, self.rules.message_bytes) {
+                    Reading::Ours(envelope) => tasks.push(Task { id, attempt, envelope, at_ns }),
+                    Reading::Corrupt | Reading::Foreign => unreadable.push(id),
+                }
+            }
+            Event::Buried { id, at_ns } => {
+                let Some(sequence) = self.burying.remove(&id) else { return };
+                if self.buried.insert(sequence)
+                    && let Some(first_ns) = self.first_tries.get(&sequence)
+                {
+                    self.burial.saturating_record(at_ns.saturating_sub(*first_ns));
+                }
+            }
+        })?;
+        self.unreadable += unreadable.len() as u64;
+        unreadable.into_iter().for_each(|id| worker.done(id));
+        self.first_ns = self.first_ns.or_else(|| tasks.first().map(|task| task.at_ns));
+        Ok(tasks)
+    }
+
+    pub fn work(&mut self, worker: &mut dyn Worker, tasks: &[Task]) {
+        for Task { id, attempt, envelope: Envelope { sequence, planned_ns, .. }, at_ns } in tasks.iter().copied() {
+            if self.rules.is_poison(sequence) {
+                self.first_tries.entry(sequence).or_insert(at_ns);
+                match self.rules.tries {
+                    None => {
+                        self.gone.insert(sequence);
+                        worker.done(id);
+                    }
+                    Some(tries) if attempt < tries => worker.retry(id),
+                    Some(_) => {
+                        self.burying.insert(id, sequence);
+                        worker.bury(id);
+                    }
+                }
+                continue;
+            }
+            if self.processed.insert(sequence) {
+                self.in_window += u64::from(self.rules.in_window(at_ns));
+                if self.rules.in_window(planned_ns) {
+                    self.latency.saturating_record(at_ns.saturating_sub(planned_ns));
+                }
+            } else {
+                self.again += 1;
+            }
+            worker.done(id);
+        }
+    }
+}
+
+/// A plain subscriber in a worker's place, for a system that cannot hand a message out again: what fails is gone.
+pub struct Fleeting {
+    pub subscriber: Box<dyn Subscriber>,
+}
+
+impl Worker for Fleeting {
+    fn take(&mut self, _: u32, until_ns: u64, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError> {
+        self.subscriber.receive(until_ns, &mut |incoming: Incoming<'_>| {
+            sink(Event::Task { id: 0, attempt: 1, payload: incoming.payload, at_ns: incoming.received_ns });
+        })
+    }
+    fn done(&mut self, _: u64) {}
+    fn retry(&mut self, _: u64) {}
+    fn bury(&mut self, _: u64) {}
+    fn close(mut self: Box<Self>) -> Result<(), DriverError> {
+        self.subscriber.close()
+    }
+    fn kill(self: Box<Self>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::work::Desk;
+
+    /// A system with one message of each number, that retries at once and buries at once.
+    #[derive(Default)]
+    struct Table {
+        desk: Desk,
+        new: Vec<u64>,
+        buried: Vec<u64>,
+    }
+
+    impl Worker for Table {
+        fn take(&mut self, _: u32, _: u64, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError> {
+            self.desk.hand_out(u64::MAX, sink);
+            for sequence in std::mem::take(&mut self.new) {
+                let mut message = [0; 100];
+                Envelope { run: 7, producer: 0, lane: 0, sequence, planned_ns: 1000 * sequence }.write(&mut message);
+                self.desk.hold(sequence, &message);
+                sink(Event::Task { id: sequence, attempt: 1, payload: &message, at_ns: 1000 * sequence + 5 });
+            }
+            for id in &self.buried {
+                sink(Event::Buried { id: *id, at_ns: 1000 * id + 305 });
+            }
+            Ok(())
+        }
+        fn done(&mut self, id: u64) {
+            self.desk.clear(id);
+        }
+        fn retry(&mut self, id: u64) {
+            self.desk.retry(id, 0);
+        }
+        fn bury(&mut self, id: u64) {
+            self.buried.push(id);
+        }
+        fn close(self: Box<Self>) -> Result<(), DriverError> {
+            Ok(())
+        }
+        fn kill(self: Box<Self>) {}
+    }
+
+    fn rules() -> Rules {
+        Rules { run: 7, message_bytes: 100, every: Some(10), tries: Some(3), window: (0, 20_000) }
+    }
+
+    #[test]
+    fn poison_is_tried_as_often_as_told_and_then_buried_once() {
+        let (mut table, mut book) = (Table { new: (0..30).collect(), ..Table::default() }, Book::new(rules()));
+        for round in 1..=5 {
+            let tasks = book.fetch(&mut table, 100, 0).unwrap();
+            assert_eq!(tasks.len(), [30, 3, 3, 0, 0][round - 1], "round {round}");
+            book.work(&mut table, &tasks);
+        }
+        assert_eq!(table.buried, [9, 19, 29]);
+        assert_eq!((book.processed.len(), book.buried.len(), book.again, book.settled()), (27, 3, 0, 30));
+        assert_eq!((book.burial.len(), book.burial.max()), (3, 300));
+        // Received in the first 20 µs, of which two were poison; all of those are timed.
+        assert_eq!((book.in_window, book.latency.len(), book.latency.max()), (18, 18, 5));
+    }
+
+    #[test]
+    fn what_comes_twice_is_counted_and_what_cannot_be_retried_is_gone() {
+        let rules = Rules { tries: None, ..rules() };
+        let (mut table, mut book) = (Table { new: vec![8, 9, 8], ..Table::default() }, Book::new(rules));
+        let tasks = book.fetch(&mut table, 100, 0).unwrap();
+        book.work(&mut table, &tasks);
+        assert_eq!((book.processed.len(), book.again, book.gone.len(), table.buried.len()), (1, 1, 1, 0));
+        let strange = Rules { run: 8, ..rules };
+        let (mut table, mut book) = (Table { new: vec![1], ..Table::default() }, Book::new(strange));
+        assert!(book.fetch(&mut table, 100, 0).unwrap().is_empty());
+        assert_eq!((book.unreadable, table.desk.len()), (1, 0));
+    }
+}

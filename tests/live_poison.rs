@@ -1,0 +1,94 @@
+//! Failing messages, dying consumers and sessions, by the real binary on real brokers.
+//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live_poison -- --ignored --test-threads 1`
+
+#[path = "harness/mod.rs"]
+mod harness;
+#[path = "support/run.rs"]
+mod support;
+
+use brokerbench::result::{CellSummary, Kind, Observation, Status};
+use support::run;
+
+/// Runs a scenario on `systems` and returns its cells.
+fn cells(systems: &str, experiment: &str) -> Vec<CellSummary> {
+    let scenario = format!(
+        "schema: 1\nname: live\nquestion: Is every message accounted for?\nguarantee: none\n\
+         systems: {{{systems}}}\nexperiment: {{{experiment}}}\n"
+    );
+    let summary = run(&scenario, &[], &[]).with(0, &[]).summary();
+    assert_eq!(summary.status, Status::Complete);
+    summary.cells
+}
+
+fn at<'a>(cell: &'a CellSummary, metric: &str, point: &str) -> &'a Observation {
+    let found = cell.observations.iter().find(|seen| seen.metric == metric && seen.point == point);
+    found.unwrap_or_else(|| panic!("{} has no {metric} at `{point}`: {:#?}", cell.label, cell.observations))
+}
+
+fn value(cell: &CellSummary, metric: &str, point: &str) -> f64 {
+    let seen = at(cell, metric, point);
+    seen.value.unwrap_or_else(|| panic!("{}: {seen:#?}", cell.label))
+}
+
+fn print(cell: &CellSummary) {
+    for seen in &cell.observations {
+        eprintln!(
+            "{} {} [{}]: {:?} {} of {}; {}",
+            cell.label, seen.metric, seen.point, seen.value, seen.unit, seen.n, seen.text
+        );
+    }
+}
+
+/// 0.5 s of warm-up and 2 s of load at 1000 a second are 2500 messages, of which every hundredth is poison.
+const POISON: &str = "kind: poison, rate: 1k/s, warm-up: 500ms, duration: 2s, crash: 2s, drain: 5s";
+const POISONED: f64 = 25.0;
+
+#[test]
+#[ignore = "needs real brokers"]
+fn poison_is_set_aside_exactly_and_nothing_else_is_lost() {
+    let systems = "kafka: {client: {linger.ms: 0, session.timeout.ms: 6000}}, redis-pubsub: {}, redis-streams: {}, \
+        redis-lists: {consume: {mode: reliable}}, redis-lists-pop: {system: redis-lists}";
+    for cell in &cells(systems, POISON) {
+        print(cell);
+        for point in ["poison=0%", "poison=1%"] {
+            let healthy = if point == "poison=0%" { 1000.0 } else { 990.0 };
+            assert!((value(cell, "healthy.goodput", point) / healthy - 1.0).abs() < 0.02, "{}", cell.label);
+            assert!(value(cell, "healthy.p99", point) > 0.0);
+            assert_eq!(value(cell, "duplicated", point), 0.0, "{}", cell.label);
+            assert_eq!(value(cell, "blocked", point), 0.0, "{}", cell.label);
+        }
+        assert_eq!(value(cell, "lost", "poison=0%"), 0.0, "{}", cell.label);
+        if cell.label == "redis-pubsub" {
+            assert_eq!(at(cell, "dead_lettered", "poison=1%").kind, Kind::Cannot);
+            assert_eq!(value(cell, "lost", "poison=1%"), POISONED);
+            assert!(value(cell, "crash.lost", "") > 0.0);
+            continue;
+        }
+        assert_eq!(value(cell, "dead_lettered", "poison=1%"), POISONED, "{}", cell.label);
+        assert_eq!(value(cell, "lost", "poison=1%"), 0.0, "{}", cell.label);
+        // Three tries lie two pauses of 100 ms apart.
+        let buried = value(cell, "dead_letter.time_p50", "poison=1%");
+        assert!((200e6..400e6).contains(&buried), "{} buried after {buried} ns", cell.label);
+        if cell.label == "redis-lists-pop" {
+            assert!(value(cell, "crash.lost", "") >= 30.0, "what was in hand is gone");
+        } else {
+            assert_eq!(value(cell, "crash.lost", ""), 0.0, "{}", cell.label);
+            assert!(value(cell, "crash.duplicated", "") > 0.0, "{}: the half that was done comes again", cell.label);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn sessions_are_found_until_their_time_is_over() {
+    let experiment = "kind: cache, sessions: 200, rate: 2k/s, ttl: 2s, warm-up: 500ms, duration: 2s";
+    let cells = cells("kafka: {}, redis-strings: {system: redis-lists}", experiment);
+    cells.iter().for_each(print);
+    assert!(cells[0].observations.len() == 5 && cells[0].observations.iter().all(|seen| seen.kind == Kind::Cannot));
+    let redis = &cells[1];
+    assert!((value(redis, "operations", "") / 2000.0 - 1.0).abs() < 0.02);
+    // Each of 200 sessions is written once a second: one in seven or so is not within two.
+    assert!((0.7..1.0).contains(&value(redis, "hit_rate", "")) && at(redis, "hit_rate", "").text.is_empty());
+    assert_eq!((value(redis, "expired", ""), at(redis, "expired", "").n), (1.0, 200));
+    assert!(value(redis, "get.p99", "") > 0.0);
+}
