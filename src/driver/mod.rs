@@ -3,9 +3,13 @@
 //! A driver returns stamps and outcomes. It never records a latency, never paces, never retries on its own account
 //! without saying so, and never blocks longer than it was told to.
 
+pub mod codec;
 pub mod fake;
 mod kafka;
+mod large;
 mod redis;
+
+pub use large::{Comparison, LargeClient, LargeMessages, Refusal, Times, Trip, Who};
 
 use crate::clock::Clock;
 use crate::result::{Description, Survives};
@@ -24,6 +28,9 @@ pub enum DriverError {
     /// Nothing came in time.
     #[error("{system}: {action} got no answer within {seconds} s")]
     TimedOut { system: System, action: String, seconds: u64 },
+    /// The system has no such thing.
+    #[error("{system} cannot {action}: {because}")]
+    Cannot { system: System, action: String, because: String },
     /// A reply that the protocol does not allow.
     #[error("{system}: unreadable reply: {cause}")]
     Protocol { system: System, cause: String },
@@ -127,6 +134,14 @@ pub trait Driver: Send + Sync {
     fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError>;
     /// Reads back what the broker still holds, without taking it away.
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError>;
+    /// A way for messages of any size, on the cell's own topic, stream, list or channel.
+    fn large(&self, _: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
+        Err(DriverError::Cannot {
+            system: System::Fake,
+            action: "carry large messages".into(),
+            because: "its messages are numbers".into(),
+        })
+    }
     /// What an acknowledged message survives, by the system's own documentation and this cell's settings.
     fn survives(&self) -> Survives;
     /// Whether the reply to a publish is an acknowledgement; false for Pub/Sub and Kafka's `acks=0`.

@@ -15,6 +15,7 @@ use crate::units::{Bytes, Rate, Span};
 const ENVELOPE: u64 = 44;
 const COMPACT_ENVELOPE: u64 = 12;
 const LARGEST_MESSAGE: Bytes = Bytes(16 << 20);
+const SMALLEST_HEAP: Bytes = Bytes(256 << 20);
 const LARGEST_IN_FLIGHT: Bytes = Bytes(4 << 30);
 const FASTEST: Rate = Rate::per_second(20_000_000);
 const LONGEST: Span = Span::from_secs(24 * 3600);
@@ -174,6 +175,10 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load, message: &Me
         if value == 0 {
             return refuse(&key(tail), "at least 1 is needed", "write 1 or more");
         }
+    }
+    if config.heap < SMALLEST_HEAP {
+        let what = format!("Kafka does not start in less than {SMALLEST_HEAP}");
+        return refuse(&key("heap"), what, "write a size such as `1GiB`");
     }
     if config.topic.replicas > config.nodes {
         let what = format!("more copies than nodes ({})", config.nodes);

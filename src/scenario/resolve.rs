@@ -298,6 +298,7 @@ fn config_of(system: System, settings: &Settings) -> SystemConfig {
     config.nodes = settings.nodes.unwrap_or(config.nodes);
     config.broker = settings.broker.clone();
     config.client = settings.client.clone();
+    config.heap = settings.heap.unwrap_or(config.heap);
     config.keys = settings.keys.unwrap_or(config.keys);
     if let Some(maxlen) = settings.maxlen {
         config.maxlen = maxlen.0;
