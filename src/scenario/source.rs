@@ -6,8 +6,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The scenarios inside the binary, so that it works in any folder.
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 3] = [
     ("latency", include_str!("../../scenarios/latency.yaml")),
+    ("message-size", include_str!("../../scenarios/message-size.yaml")),
     ("throughput", include_str!("../../scenarios/throughput.yaml")),
 ];
 const FOLDER: &str = "scenarios";

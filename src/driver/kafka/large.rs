@@ -79,7 +79,9 @@ impl KafkaLarge {
     fn trip(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<Times, Refusal> {
         let started_ns = self.clock.now_ns();
         let since = |now_ns: u64| Duration::from_nanos(now_ns - started_ns);
-        self.outlet.send(0, payload, 0).map_err(|code| Refusal::new(Who::ClientCheck, format!("{code:?} (librdkafka's message.max.bytes)")))?;
+        self.outlet
+            .send(0, payload, 0)
+            .map_err(|code| Refusal::new(Who::ClientCheck, format!("{code:?} (librdkafka's message.max.bytes)")))?;
         self.await_report(payload, deadline_ns)?;
         let acked = since(self.clock.now_ns());
         self.receive(offset, payload, deadline_ns)?;
@@ -115,7 +117,9 @@ impl KafkaLarge {
         match codec::packed_len(self.codec, payload) {
             Ok(packed) if packed + FRAMING >= ENCODER_LIMIT => Refusal::new(
                 Who::ClientEncoder,
-                format!("about {packed} B on the wire: librdkafka leaves out the length of a batch of 2^28 B and more, and the broker cannot read it"),
+                format!(
+                    "about {packed} B on the wire: librdkafka leaves out the length of a batch of 2^28 B and more, and the broker cannot read it"
+                ),
             ),
             _ => Refusal::new(Who::TimeOut, self.journal.explain("not acknowledged within the time for one message")),
         }
@@ -170,7 +174,10 @@ fn compare(sent: &[u8], came: &[u8]) -> Result<(), Refusal> {
 /// Whether nobody said anything about the message.
 fn timed_out(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
-    matches!(code, Code::MessageTimedOut | Code::OperationTimedOut | Code::RequestTimedOut | Code::BrokerTransportFailure)
+    matches!(
+        code,
+        Code::MessageTimedOut | Code::OperationTimedOut | Code::RequestTimedOut | Code::BrokerTransportFailure
+    )
 }
 
 impl LargeMessages for KafkaLarge {

@@ -4,9 +4,9 @@
 //! from the broker's. The record's value goes from the caller's slice to the socket and comes back through one small
 //! buffer. It speaks to one node, without TLS or login.
 
-use super::wire::{self, BATCH_HEAD, BatchHead, RECORD_TAIL};
 use super::lost;
 use super::settings::Settings;
+use super::wire::{self, BATCH_HEAD, BatchHead, RECORD_TAIL};
 use crate::clock::Clock;
 use crate::driver::{Comparison, DriverError, LargeMessages, Refusal, Times, Trip, Who};
 use std::io::{ErrorKind, Read, Write};

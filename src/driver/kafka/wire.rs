@@ -5,13 +5,13 @@
 //! be written before the record is there. Every Kafka since 0.11 takes them.
 
 use crate::driver::{Refusal, Who};
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     ApiKey, BrokerId, FetchRequest, ProduceRequest, ProduceResponse, RequestHeader, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
-use kafka_protocol::error::ResponseError;
 
 const PRODUCE: i16 = 8;
 const FETCH: i16 = 4;
@@ -188,7 +188,10 @@ mod tests {
         let whole = [&head[..], &value, &RECORD_TAIL].concat();
         assert_eq!(i32::from_be_bytes(whole[..4].try_into().unwrap()) as usize, whole.len() - 4);
         let batch = &whole[head.len() - record_head(value.len()).len() - BATCH_HEAD..];
-        assert_eq!(batch.len(), i32::from_be_bytes(whole[whole.len() - batch.len() - 4..][..4].try_into().unwrap()) as usize);
+        assert_eq!(
+            batch.len(),
+            i32::from_be_bytes(whole[whole.len() - batch.len() - 4..][..4].try_into().unwrap()) as usize
+        );
         let found = BatchHead::new(batch[..BATCH_HEAD].try_into().unwrap());
         found.check().unwrap();
         assert_eq!(found.size(), batch.len() as u64);
@@ -204,9 +207,14 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_kafka_reads_them() {
-        for (number, bytes) in
-            [(0, &[0][..]), (-1, &[1]), (1, &[2]), (63, &[126]), (64, &[128, 1]), (1_000_000_000, &[128, 168, 214, 185, 7])]
-        {
+        for (number, bytes) in [
+            (0, &[0][..]),
+            (-1, &[1]),
+            (1, &[2]),
+            (63, &[126]),
+            (64, &[128, 1]),
+            (1_000_000_000, &[128, 168, 214, 185, 7]),
+        ] {
             let mut out = vec![];
             varint(&mut out, number);
             assert_eq!(out, bytes, "{number}");

@@ -258,7 +258,7 @@ mod tests {
             (b"$-1\r\n", Who::Broker, "not there"),
             (b"$3\r\nabc\r\n", Who::Consumer, "3 B arrived instead of 1000 B"),
             (&wrong, Who::Consumer, "at byte 999"),
-            (b"$1000\r\nabc", Who::Broker, "closed"),
+            (b"$1000\r\n\x07\x07", Who::Broker, "closed"),
             (b":1\r\n", Who::Consumer, "without the value"),
         ] {
             let clock = Clock::start();

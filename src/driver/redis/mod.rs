@@ -18,7 +18,8 @@ mod resp;
 mod streams;
 
 use super::{
-    Audit, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outgoing, Publisher, Reflector, Subscriber, Target,
+    Audit, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outgoing, Publisher, Reflector, Subscriber,
+    Target,
 };
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ListMode, System};
