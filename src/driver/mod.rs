@@ -4,13 +4,17 @@
 //! without saying so, and never blocks longer than it was told to.
 
 pub mod cache;
+pub mod codec;
 pub mod fake;
 mod kafka;
+mod large;
 mod redis;
 pub mod replay;
 pub mod requests;
 pub mod stall;
 pub mod work;
+
+pub use large::{Comparison, LargeClient, LargeMessages, Refusal, Times, Trip, Who};
 
 use crate::clock::Clock;
 use crate::result::{Description, Survives};
@@ -146,6 +150,14 @@ pub trait Driver: Send + Sync {
     fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError>;
     /// Reads back what the broker still holds, without taking it away.
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError>;
+    /// A way for messages of any size, on the cell's own topic, stream, list or channel.
+    fn large(&self, _: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
+        Err(DriverError::Cannot {
+            system: System::Fake,
+            action: "carry large messages".into(),
+            because: "its messages are numbers".into(),
+        })
+    }
     /// What an acknowledged message survives, by the system's own documentation and this cell's settings.
     fn survives(&self) -> Survives;
     /// Whether the reply to a publish is an acknowledgement; false for Pub/Sub and Kafka's `acks=0`.

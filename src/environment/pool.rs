@@ -6,6 +6,7 @@
 
 use super::{Broker, Environment, EnvironmentError, Login};
 use crate::scenario::{Software, SystemConfig};
+use crate::units::Bytes;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 struct Terms {
     nodes: u16,
     settings: BTreeMap<String, String>,
+    heap: Bytes,
 }
 
 struct Parked {
@@ -56,7 +58,7 @@ impl Environment for Pool {
         if config.system.software() != Software::Kafka {
             return self.inner.start(config);
         }
-        let terms = Terms { nodes: config.nodes, settings: config.broker.clone() };
+        let terms = Terms { nodes: config.nodes, settings: config.broker.clone(), heap: config.heap };
         let Parked { terms, broker, warm } = match self.take(&terms) {
             Some(parked) => parked,
             None => Parked { broker: self.inner.start(config)?, terms, warm: false },

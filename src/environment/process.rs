@@ -35,6 +35,19 @@ pub fn own_usage() -> Option<Usage> {
     Some(Usage { cpu_ns, ..usage(std::process::id())? })
 }
 
+/// Starts the peak of a process anew, at what it holds now. False where the kernel does not let us.
+pub fn reset_peak(pid: u32) -> bool {
+    // See proc_pid_clear_refs(5).
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").is_ok()
+}
+
+/// What can still be allocated without swapping, in bytes.
+pub fn memory_available() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(value.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
 pub fn machine() -> Option<MachineTimes> {
     parse_machine(&fs::read_to_string("/proc/stat").ok()?, ns_per_tick())
 }
@@ -90,6 +103,16 @@ mod tests {
         let stat = "cpu  10 1 5 100 7 2 3 4 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
         assert_eq!(parse_machine(stat, 1), Some(MachineTimes { busy_ns: 21, idle_ns: 107, steal_ns: 4 }));
         assert_eq!(parse_machine("intr 5", 1), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_peak_starts_anew() {
+        drop(std::hint::black_box(vec![1u8; 300 << 20]));
+        assert!(own_usage().unwrap().peak_rss_bytes > 300 << 20);
+        assert!(reset_peak(std::process::id()) && !reset_peak(u32::MAX));
+        assert!(own_usage().unwrap().peak_rss_bytes < 300 << 20);
+        assert!(memory_available().unwrap() > 1 << 20);
     }
 
     #[cfg(target_os = "linux")]

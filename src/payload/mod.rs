@@ -2,6 +2,8 @@
 
 mod body;
 mod envelope;
+mod large;
 
 pub use body::{Bodies, Body, BodyError, BodyKind};
 pub use envelope::{COMPACT, Envelope, FULL, Reading, read};
+pub use large::large;

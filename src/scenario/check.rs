@@ -15,6 +15,7 @@ use crate::units::{Bytes, Rate, Span};
 const ENVELOPE: u64 = 44;
 const COMPACT_ENVELOPE: u64 = 12;
 const LARGEST_MESSAGE: Bytes = Bytes(16 << 20);
+const SMALLEST_HEAP: Bytes = Bytes(256 << 20);
 const LARGEST_IN_FLIGHT: Bytes = Bytes(4 << 30);
 const FASTEST: Rate = Rate::per_second(20_000_000);
 const LONGEST: Span = Span::from_secs(24 * 3600);
@@ -179,6 +180,10 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load, message: &Me
     if nodes > 1 && config.system.software() == Software::Redis {
         let what = "more than one node of Redis cannot be started: replicas and Sentinel come with failure injection";
         return refuse(&key("nodes"), what, "write `nodes: 1`");
+    }
+    if config.heap < SMALLEST_HEAP {
+        let what = format!("Kafka does not start in less than {SMALLEST_HEAP}");
+        return refuse(&key("heap"), what, "write a size such as `1GiB`");
     }
     if !matches!(nodes, 1 | 3) {
         let what = "Kafka runs here with 1 node or with 3: a quorum of another size needs more machines";

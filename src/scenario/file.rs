@@ -127,6 +127,8 @@ pub(super) struct Settings {
     /// Kafka only: raw librdkafka settings of every client.
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub client: BTreeMap<String, String>,
+    /// Kafka only: the largest heap of each broker's JVM, and the most that it may hold outside of it.
+    pub heap: Option<Bytes>,
     /// Redis only: how many channels, streams or lists the load is spread over.
     #[schemars(range(min = 1))]
     pub keys: Option<u16>,

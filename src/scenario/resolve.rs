@@ -299,6 +299,9 @@ fn config_of(system: System, settings: &Settings) -> SystemConfig {
     config.nodes = settings.nodes.unwrap_or(config.nodes);
     config.broker = settings.broker.clone();
     config.client = settings.client.clone();
+    // Three nodes of one machine share what one would have.
+    let heap = if config.nodes > 1 { Bytes(config.heap.0 / 2) } else { config.heap };
+    config.heap = settings.heap.unwrap_or(heap);
     config.keys = settings.keys.unwrap_or(config.keys);
     if let Some(maxlen) = settings.maxlen {
         config.maxlen = maxlen.0;

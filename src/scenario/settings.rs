@@ -13,6 +13,7 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
     match path {
         ["topic", ..] if !kafka => Err("`topic` belongs to Kafka; for Redis, `keys` spreads the load"),
         ["client", ..] if !kafka => Err("`client` holds settings of librdkafka, Kafka's client"),
+        ["heap"] if !kafka => Err("`heap` is that of Kafka's JVM"),
         ["keys"] if kafka => Err("`keys` belongs to Redis; for Kafka, `topic.partitions` spreads the load"),
         ["maxlen"] if system != System::RedisStreams => Err("only Redis Streams trims by `maxlen`"),
         ["consume", "mode"] if system != System::RedisLists => Err("only Redis Lists has a choice of `consume.mode`"),

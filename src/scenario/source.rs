@@ -6,12 +6,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The scenarios inside the binary, so that it works in any folder.
-const BUILT_IN: [(&str, &str); 8] = [
+const BUILT_IN: [(&str, &str); 9] = [
     ("delivery", include_str!("../../scenarios/delivery.yaml")),
     ("error-handling", include_str!("../../scenarios/error-handling.yaml")),
     ("fault-tolerance", include_str!("../../scenarios/fault-tolerance.yaml")),
     ("latency", include_str!("../../scenarios/latency.yaml")),
     ("latency-copies", include_str!("../../scenarios/latency-copies.yaml")),
+    ("message-size", include_str!("../../scenarios/message-size.yaml")),
     ("retention", include_str!("../../scenarios/retention.yaml")),
     ("session-cache", include_str!("../../scenarios/session-cache.yaml")),
     ("throughput", include_str!("../../scenarios/throughput.yaml")),

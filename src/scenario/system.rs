@@ -2,6 +2,7 @@
 //!
 //! These are plain types: drivers and environments consume them, nothing here talks to a broker.
 
+use crate::units::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -75,6 +76,8 @@ pub struct SystemConfig {
     pub topic: Topic,
     /// Raw librdkafka settings for every client of this system; Kafka only.
     pub client: BTreeMap<String, String>,
+    /// Kafka only: the largest heap of each broker's JVM, and the most that it may hold outside of it.
+    pub heap: Bytes,
     /// Redis only: how many channels, streams or lists the load is spread over.
     pub keys: u16,
     /// Redis Streams only: `MAXLEN ~` of every XADD, in entries; `None` never trims.
@@ -135,6 +138,8 @@ impl SystemConfig {
             broker: BTreeMap::new(),
             topic: Topic::default(),
             client: BTreeMap::new(),
+            // As Kafka's own start script has it.
+            heap: Bytes(1 << 30),
             keys: 1,
             maxlen: (system == System::RedisStreams).then_some(1_000_000),
             consume: Consume::default(),

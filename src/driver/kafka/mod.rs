@@ -8,15 +8,18 @@ mod admin;
 mod audit;
 mod ffi;
 mod journal;
+mod large;
 mod publisher;
 mod raw;
 mod reflector;
 mod replay;
 mod requests;
+mod second;
 mod settings;
 mod stall;
 mod subscriber;
 mod survival;
+mod wire;
 mod work;
 
 use self::admin::Admin;
@@ -27,7 +30,9 @@ use self::subscriber::{KafkaSubscriber, Members};
 use super::replay::{From, Replay};
 use super::requests::Counted;
 use super::stall::Stalled;
-use super::{Audit, Driver, DriverError, Outcome, Outgoing, Publisher, Reflector, Subscriber, Target};
+use super::{
+    Audit, Driver, DriverError, LargeClient, LargeMessages, Outcome, Outgoing, Publisher, Reflector, Subscriber, Target,
+};
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, System, Topic};
 use crate::units::Span;
@@ -148,6 +153,24 @@ impl Driver for KafkaDriver {
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
         audit::read(&self.source(), From::Beginning, deadline_ns, sink)
+    }
+
+    fn large(&self, client: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
+        let (settings, topic, clock) = (&self.settings, &self.target.name, self.target.clock);
+        Ok(match client {
+            LargeClient::Usual => {
+                let codec = self.cell.message.codec;
+                Box::new(large::KafkaLarge::connect(settings, codec, topic, &self.journal, clock)?)
+            }
+            LargeClient::Second if self.cell.config.nodes > 1 => {
+                return Err(DriverError::Cannot {
+                    system: System::Kafka,
+                    action: "be asked by the second client".into(),
+                    because: "it speaks to one node".into(),
+                });
+            }
+            LargeClient::Second => Box::new(second::SecondClient::connect(settings, clock, topic)?),
+        })
     }
 
     fn survives(&self) -> Survives {

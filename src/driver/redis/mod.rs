@@ -9,6 +9,7 @@ mod cache;
 mod connection;
 mod control;
 mod endpoint;
+mod large;
 mod lists;
 mod publisher;
 mod pubsub;
@@ -24,7 +25,10 @@ mod work;
 use super::replay::Replay;
 use super::requests::Counted;
 use super::stall::Stalled;
-use super::{Audit, Driver, DriverError, Incoming, Outgoing, Publisher, Reflector, Subscriber, Target};
+use super::{
+    Audit, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outgoing, Publisher, Reflector, Subscriber,
+    Target,
+};
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ListMode, System};
 use crate::units::Span;
@@ -219,6 +223,18 @@ impl Driver for RedisDriver {
             }
             _ => Ok(Audit::Nothing),
         }
+    }
+
+    fn large(&self, client: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
+        if client == LargeClient::Second {
+            return Err(DriverError::Cannot {
+                system: self.system(),
+                action: "be asked by a second client".into(),
+                because: "the first one has no limits of its own".into(),
+            });
+        }
+        let command = self.commands().swap_remove(0);
+        Ok(Box::new(large::RedisLarge::connect(&self.endpoint, self.target.clock, &self.keys[0], command)?))
     }
 
     fn survives(&self) -> Survives {

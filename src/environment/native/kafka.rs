@@ -30,9 +30,6 @@ const START_CLUSTER: Duration = Duration::from_secs(120);
 pub const CLUSTERS: [u16; 2] = [1, 3];
 const MOST_NODES: usize = 3;
 
-/// Kafka's own, and what several on one machine get.
-const HEAP: [&str; 2] = ["-Xms1g", "-Xmx1g"];
-const HEAP_OF_SEVERAL: [&str; 2] = ["-Xms512m", "-Xmx512m"];
 /// From Kafka's `kafka-server-start.sh` and `kafka-run-class.sh`, its log of collector pauses included.
 const JVM: &[&str] = &[
     "-server",
@@ -43,6 +40,8 @@ const JVM: &[&str] = &[
     "-Djava.awt.headless=true",
     "-Xlog:gc*:file=gc.log:time,tags:filecount=10,filesize=100M",
 ];
+/// What the start scripts give it at once; a larger heap grows when it is needed.
+const FIRST_HEAP: u64 = 1 << 30;
 /// Formatting is over in half a second and is not measured.
 const FORMAT_JVM: &[&str] = &["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
@@ -122,6 +121,8 @@ impl NodePlan {
             argv.extend(main.iter().map(|&arg| arg.to_owned()));
             argv
         };
+        let heap = heap(config.heap.0);
+        let jvm: Vec<&str> = heap.iter().map(String::as_str).chain(JVM.iter().copied()).collect();
         let launch = |argv: Vec<String>, log: &str| Launch {
             argv,
             env: BTreeMap::new(),
@@ -130,8 +131,6 @@ impl NodePlan {
         };
         let format = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", "server.properties"];
         run(janitor, launch(command(FORMAT_JVM, &format), "format.log"), "formatting its data folder", FORMAT)?;
-        let heap = if config.nodes == 1 { HEAP } else { HEAP_OF_SEVERAL };
-        let jvm = [&heap[..], JVM].concat();
         Ok(Plan {
             launch: launch(command(&jvm, &["kafka.Kafka", "server.properties"]), "broker.log"),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, self.client)),
@@ -169,6 +168,11 @@ impl NodePlan {
     }
 }
 
+/// Memory outside the heap, where the JVM reads and writes sockets and files, may grow as large as the heap by itself.
+fn heap(bytes: u64) -> [String; 2] {
+    [format!("-Xms{}", bytes.min(FIRST_HEAP)), format!("-Xmx{bytes}")]
+}
+
 /// As `java.util.Properties` reads it, where a backslash escapes.
 fn print(settings: &BTreeMap<String, String>) -> String {
     settings.iter().map(|(key, value)| format!("{key}={}\n", value.replace('\\', "\\\\"))).collect()
@@ -198,6 +202,13 @@ pub fn run(janitor: &Janitor, launch: Launch, step: &str, limit: Duration) -> Re
 mod tests {
     use super::*;
     use crate::scenario::System;
+
+    #[test]
+    fn the_heap_is_that_of_the_start_script_unless_the_scenario_says_otherwise() {
+        assert_eq!(heap(SystemConfig::defaults(System::Kafka).heap.0), ["-Xms1073741824", "-Xmx1073741824"]);
+        assert_eq!(heap(6 << 30), ["-Xms1073741824", "-Xmx6442450944"]);
+        assert_eq!(heap(256 << 20), ["-Xms268435456", "-Xmx268435456"]);
+    }
 
     #[test]
     fn the_scenario_has_the_last_word_and_everything_listens_on_loopback() {

@@ -1,0 +1,193 @@
+//! One message of any size through librdkafka, as it is: its own checks, its encoder, its consumer.
+//!
+//! librdkafka keeps a copy of what it sends and hands out all of what it received at once, so its consumer is set to
+//! the message only when its producer has let it go: at most two of them at a time, the caller's and the library's.
+
+use super::ffi::{Inlet, Outlet, Reader, Report};
+use super::journal::{Journal, Quiet};
+use super::second::SecondClient;
+use super::settings::Settings;
+use super::{lost, refused};
+use crate::clock::Clock;
+use crate::driver::{Comparison, DriverError, LargeMessages, Refusal, Times, Trip, Who, codec};
+use crate::scenario::Codec;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+use std::sync::Arc;
+use std::time::Duration;
+
+const CONNECT: Duration = Duration::from_secs(30);
+const NAP: Duration = Duration::from_millis(50);
+/// How long the broker may take to tell how large it stored the message.
+const TELL_NS: u64 = 5_000_000_000;
+/// From here on, librdkafka since 2.5.0 leaves out the length of a batch: it has a place for 28 bits of it.
+const ENCODER_LIMIT: u64 = (1 << 28) - 1;
+/// What a batch adds to a value.
+const FRAMING: u64 = 61 + 16;
+
+pub struct KafkaLarge {
+    settings: Settings,
+    journal: Journal,
+    clock: Clock,
+    topic: String,
+    codec: Codec,
+    outlet: Outlet<Quiet>,
+    inlet: Arc<Inlet<Quiet>>,
+    reader: Reader<Quiet>,
+}
+
+impl KafkaLarge {
+    pub fn connect(
+        settings: &Settings,
+        codec: Codec,
+        topic: &str,
+        journal: &Journal,
+        clock: Clock,
+    ) -> Result<Self, DriverError> {
+        let context = || Quiet(journal.clone());
+        let producer: BaseProducer<Quiet> =
+            settings.producer().create_with_context(context()).map_err(|error| refused("make a producer", error))?;
+        let outlet = Outlet::new(producer, topic).ok_or_else(|| refused("open the topic", topic))?;
+        let metadata = outlet.producer().client().fetch_metadata(Some(topic), CONNECT);
+        metadata.map_err(|error| lost(settings, journal.explain(error)))?;
+        let consumer: BaseConsumer<Quiet> = settings
+            .reader(&format!("{topic}-large"))
+            .create_with_context(context())
+            .map_err(|error| refused("make a consumer", error))?;
+        let inlet = Arc::new(Inlet::new(Arc::new(consumer)).ok_or_else(|| refused("make a consumer", "no queue"))?);
+        let reader = Reader::new(Arc::clone(&inlet), 1);
+        Ok(Self {
+            settings: settings.clone(),
+            journal: journal.clone(),
+            clock,
+            topic: topic.to_owned(),
+            codec,
+            outlet,
+            inlet,
+            reader,
+        })
+    }
+
+    /// Where the next message will stand.
+    fn end(&self) -> Result<i64, Refusal> {
+        let marks = self.inlet.consumer().fetch_watermarks(&self.topic, 0, CONNECT);
+        marks.map(|(_, high)| high).map_err(|error| Refusal::new(Who::Broker, self.journal.explain(error)))
+    }
+
+    fn trip(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<Times, Refusal> {
+        let started_ns = self.clock.now_ns();
+        let since = |now_ns: u64| Duration::from_nanos(now_ns - started_ns);
+        self.outlet
+            .send(0, payload, 0)
+            .map_err(|code| Refusal::new(Who::ClientCheck, format!("{code:?} (librdkafka's message.max.bytes)")))?;
+        self.await_report(payload, deadline_ns)?;
+        let acked = since(self.clock.now_ns());
+        self.receive(offset, payload, deadline_ns)?;
+        Ok(Times { acked, received: since(self.clock.now_ns()) })
+    }
+
+    fn await_report(&self, payload: &[u8], deadline_ns: u64) -> Result<(), Refusal> {
+        self.outlet.bell().listen();
+        let mut end = None;
+        loop {
+            if self.outlet.bell().heard() {
+                let visit = |report: Report<'_>| match report {
+                    Report::Delivery { error, .. } => end = Some(error),
+                    Report::Notice(line) => self.journal.add(&line.to_string_lossy()),
+                };
+                self.outlet.drain(|| (), visit);
+            }
+            let left = self.clock.until(deadline_ns);
+            match end {
+                Some(None) => return Ok(()),
+                Some(Some(code)) if !timed_out(code) => {
+                    return Err(Refusal::new(Who::Broker, self.journal.explain(format!("{code:?}"))));
+                }
+                Some(Some(_)) => return Err(self.unanswered(payload)),
+                None if left.is_zero() => return Err(self.unanswered(payload)),
+                None => std::thread::park_timeout(left.min(NAP)),
+            }
+        }
+    }
+
+    /// Nobody answered: because nobody could read it, if it was as large on the wire as librdkafka cannot write.
+    fn unanswered(&self, payload: &[u8]) -> Refusal {
+        match codec::packed_len(self.codec, payload) {
+            Ok(packed) if packed + FRAMING >= ENCODER_LIMIT => Refusal::new(
+                Who::ClientEncoder,
+                format!(
+                    "about {packed} B on the wire: librdkafka leaves out the length of a batch of 2^28 B and more, and the broker cannot read it"
+                ),
+            ),
+            _ => Refusal::new(Who::TimeOut, self.journal.explain("not acknowledged within the time for one message")),
+        }
+    }
+
+    fn receive(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<(), Refusal> {
+        let Self { inlet, reader, journal, clock, topic, .. } = self;
+        let consumer = inlet.consumer();
+        let failed = |error| Refusal::new(Who::Consumer, format!("{error}"));
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(topic, 0, Offset::Offset(offset)).map_err(failed)?;
+        inlet.pour(topic, 0);
+        consumer.assign(&assignment).map_err(failed)?;
+        let mut end = None;
+        while end.is_none() {
+            if clock.until(deadline_ns).is_zero() {
+                let words = journal.explain("acknowledged, but not received within the time for one message");
+                return Err(Refusal::new(Who::TimeOut, words));
+            }
+            if reader.take(NAP.as_millis() as i32) == 0 {
+                while consumer.poll(Duration::ZERO).is_some() {}
+            }
+            reader.each(|record| match record.error {
+                None if record.offset == offset => end = Some(compare(payload, record.payload)),
+                None | Some(RDKafkaErrorCode::PartitionEOF) => {}
+                Some(code) => {
+                    end = Some(Err(Refusal::new(Who::Consumer, journal.explain(format!("{code:?}")))));
+                }
+            });
+        }
+        // Stops fetching, so that nothing is held while the next one is sent.
+        consumer.unassign().map_err(failed)?;
+        end.unwrap_or(Ok(()))
+    }
+
+    /// What the broker stored, which is what came over the wire.
+    fn stored(&self, offset: i64) -> Option<u64> {
+        let client = SecondClient::connect(&self.settings, self.clock, &self.topic).ok()?;
+        client.stored_bytes(offset, self.clock.now_ns() + TELL_NS).ok()
+    }
+}
+
+fn compare(sent: &[u8], came: &[u8]) -> Result<(), Refusal> {
+    let mut comparison = Comparison::new(sent);
+    comparison.take(came)?;
+    match comparison.left() {
+        0 => Ok(()),
+        left => Err(Refusal::new(Who::Consumer, format!("{left} bytes are missing"))),
+    }
+}
+
+/// Whether nobody said anything about the message.
+fn timed_out(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::MessageTimedOut | Code::OperationTimedOut | Code::RequestTimedOut | Code::BrokerTransportFailure
+    )
+}
+
+impl LargeMessages for KafkaLarge {
+    fn round_trip(&mut self, payload: &[u8], deadline_ns: u64) -> Trip {
+        let offset = match self.end() {
+            Ok(offset) => offset,
+            Err(refusal) => return Trip { end: Err(refusal), wire_bytes: None },
+        };
+        let end = self.trip(offset, payload, deadline_ns);
+        let wire_bytes = if end.is_ok() { self.stored(offset) } else { None };
+        Trip { end, wire_bytes }
+    }
+}

@@ -1,0 +1,301 @@
+//! The climb itself: each rung in each of its ways, one message at a time, with memory and wire watched.
+//!
+//! A limit that was met ends its way; what nobody answered does not, since a larger message may pass by other means
+//! (a codec's ratio decides what some consumers can unpack).
+
+use super::super::Stage;
+use super::plan::{Kind, Limit, kinds, sent};
+use super::preflight;
+use crate::driver::{Driver, DriverError, LargeClient, LargeMessages, Refusal, Times, Trip, Who, codec};
+use crate::engine::{Phase, Progress, TrialError};
+use crate::environment::{memory_available, reset_peak, usage};
+use crate::payload::{BodyKind, large};
+use crate::scenario::{Codec, PayloadKind, SizeLadder, Software};
+use crate::units::Bytes;
+use std::time::{Duration, Instant};
+
+/// A short message is repeated at most so often.
+const MOST_TRIPS: usize = 1000;
+/// How long the broker may take to write down why it refused.
+const LOG: Duration = Duration::from_millis(100);
+const LOG_LINES: usize = 60;
+/// What a broker writes when it is about our message.
+const TELLING: &[&str] = &["ERROR", "Exception", "Error:", "overcoming of output buffer", "query buffer"];
+
+/// What became of one way of one rung.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    pub kind: Kind,
+    /// Nominal.
+    pub size: Bytes,
+    pub sent_bytes: usize,
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    NotTried(String),
+    Tried(Tried),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tried {
+    /// The median trip, or the refusal that ended the first or a later one.
+    pub end: Result<Times, Refusal>,
+    pub trips: u64,
+    /// Compressing and decompressing around the client, where the client does not.
+    pub pack: Duration,
+    pub unpack: Duration,
+    pub wire_bytes: Option<u64>,
+    pub client_peak: Option<u64>,
+    pub broker_peak: Option<u64>,
+    /// When the message was on its way.
+    pub window_ns: (u64, u64),
+}
+
+/// Connections of one kind, kept from rung to rung.
+struct Lane {
+    codec: Codec,
+    client: LargeClient,
+    /// Before its driver, which it came from.
+    messages: Box<dyn LargeMessages>,
+    driver: Box<dyn Driver>,
+}
+
+pub struct Climb<'a, 'b> {
+    stage: &'a mut Stage<'b>,
+    keys: &'a SizeLadder,
+    software: Software,
+    lanes: Vec<Lane>,
+    opened: u32,
+    limits: Vec<Limit>,
+    attempts: Vec<Attempt>,
+    /// The broker is gone: nothing more can be tried.
+    broken: Option<String>,
+}
+
+impl<'a, 'b> Climb<'a, 'b> {
+    pub fn new(stage: &'a mut Stage<'b>, keys: &'a SizeLadder) -> Self {
+        let software = stage.cell.config.system.software();
+        let (lanes, limits, attempts) = (Vec::new(), Vec::new(), Vec::new());
+        Self { stage, keys, software, lanes, opened: 0, limits, attempts, broken: None }
+    }
+
+    /// Tries every rung from the smallest up.
+    pub fn up(&mut self) -> Result<(), TrialError> {
+        let mut sizes = self.keys.sizes.clone();
+        sizes.sort_unstable();
+        sizes.dedup();
+        for size in sizes {
+            // One payload at a time: they are large.
+            for payload in [PayloadKind::Text, PayloadKind::Random] {
+                let mut content = Vec::new();
+                let kinds = kinds(self.keys, self.software, size).into_iter();
+                for kind in kinds.filter(|kind| kind.payload == payload) {
+                    if self.stage.interrupted() {
+                        return Ok(());
+                    }
+                    self.tell(size);
+                    let sent_bytes = sent(self.software, size);
+                    let outcome = match self.why_not(kind, sent_bytes) {
+                        Some(why) => Outcome::NotTried(why),
+                        None => {
+                            if content.len() != sent_bytes {
+                                content = self.content(payload, sent_bytes);
+                            }
+                            Outcome::Tried(self.attempt(kind, size, &content)?)
+                        }
+                    };
+                    self.attempts.push(Attempt { kind, size, sent_bytes, outcome });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes everything and hands out what was found.
+    pub fn end(mut self) -> Vec<Attempt> {
+        let broken = self.broken.is_some();
+        for lane in self.lanes.drain(..) {
+            close(lane, broken);
+        }
+        self.attempts
+    }
+
+    fn content(&self, payload: PayloadKind, bytes: usize) -> Vec<u8> {
+        let kind = if payload == PayloadKind::Text { BodyKind::Text } else { BodyKind::Random };
+        large(kind, bytes, self.stage.cell.seed)
+    }
+
+    fn why_not(&self, kind: Kind, bytes: usize) -> Option<String> {
+        if let Some(why) = &self.broken {
+            return Some(why.clone());
+        }
+        if let Some(Limit { kind, size, refusal }) = self.limits.iter().find(|limit| limit.holds_for(kind)) {
+            return Some(format!("{size} ({kind}) was refused already by {}", refusal.who));
+        }
+        let available = memory_available()?;
+        let held = self.stage.broker.pids().into_iter().filter_map(usage).map(|usage| usage.rss_bytes).sum();
+        preflight::refuse(preflight::needs(self.software, kind, bytes as u64), held, available, self.keys.headroom.0)
+    }
+
+    /// Sends `content` once, or several times where it is over soon.
+    fn attempt(&mut self, kind: Kind, size: Bytes, content: &[u8]) -> Result<Tried, TrialError> {
+        let clock = self.stage.clock();
+        let log_before = self.stage.broker.log_tail(LOG_LINES);
+        let mut pids = self.stage.broker.pids();
+        let own = std::process::id();
+        // Its own peak first, so that the rest of the list is the broker's.
+        pids.insert(0, own);
+        let fresh: Vec<bool> = pids.iter().map(|pid| reset_peak(*pid)).collect();
+
+        let started = Instant::now();
+        let packs = self.software == Software::Redis && kind.codec != Codec::None;
+        let packed =
+            if packs { codec::pack(kind.codec, content).map_err(|error| self.odd("compress", error))? } else { None };
+        let pack = if packs { started.elapsed() } else { Duration::ZERO };
+        let wire = packed.as_deref().unwrap_or(content);
+
+        let lane = self.lane(kind)?;
+        let begin_ns = clock.now_ns();
+        let repeat_until_ns = begin_ns + self.keys.repeat.nanos();
+        let (mut times, mut wire_bytes, mut refusal) = (Vec::new(), None, None);
+        loop {
+            let deadline_ns = clock.now_ns() + self.keys.deadline.nanos();
+            let trip: Trip = self.lanes[lane].messages.round_trip(wire, deadline_ns);
+            wire_bytes = wire_bytes.or(trip.wire_bytes);
+            match trip.end {
+                Ok(trip) => times.push(trip),
+                Err(words) => refusal = Some(words),
+            }
+            let over = clock.now_ns() >= repeat_until_ns || times.len() >= MOST_TRIPS;
+            if refusal.is_some() || over || self.stage.interrupted() {
+                break;
+            }
+        }
+        let end_ns = clock.now_ns();
+        let started = Instant::now();
+        if let (Some(packed), None) = (&packed, &refusal) {
+            refusal = codec::unpack_and_compare(kind.codec, packed, content).err();
+        }
+        let unpack = if packs { started.elapsed() } else { Duration::ZERO };
+
+        let peaks = pids.iter().map(|pid| usage(*pid).map(|usage| usage.peak_rss_bytes));
+        let peaks: Vec<Option<u64>> = peaks.zip(fresh).map(|(peak, fresh)| peak.filter(|_| fresh)).collect();
+        let broker_peak = peaks.get(1..).filter(|peaks| !peaks.is_empty());
+        let broker_peak = broker_peak.and_then(|peaks| peaks.iter().copied().sum::<Option<u64>>());
+
+        if let Some(found) = &mut refusal {
+            self.explain(found, &log_before);
+            let lane = self.lanes.swap_remove(lane);
+            close(lane, self.broken.is_some());
+            if found.who.is_limit() {
+                self.limits.push(Limit { kind, size, refusal: found.clone() });
+            }
+        }
+        let trips = times.len() as u64;
+        times.sort_unstable_by_key(|times| times.received);
+        let median = times.get(times.len() / 2).copied();
+        let end = match (refusal, median) {
+            (None, Some(times)) => Ok(times),
+            (refusal, _) => Err(refusal.unwrap_or_else(|| Refusal::new(Who::TimeOut, "interrupted"))),
+        };
+        let client_peak = peaks.first().copied().flatten();
+        Ok(Tried { end, trips, pack, unpack, wire_bytes, client_peak, broker_peak, window_ns: (begin_ns, end_ns) })
+    }
+
+    /// Adds what the broker wrote in its log, and what became of it.
+    fn explain(&mut self, refusal: &mut Refusal, log_before: &str) {
+        std::thread::sleep(LOG);
+        if let Err(died) = self.stage.broker.check() {
+            // A process that a size has killed died of want of memory, as far as anyone can see from here.
+            let died = died.to_string();
+            let first = died.lines().next().unwrap_or_default();
+            *refusal = Refusal::new(Who::Memory, format!("{first} ({refusal})"));
+            self.broken = Some(format!("the broker is gone: {first}"));
+        } else if let Some(line) = telling(log_before, &self.stage.broker.log_tail(LOG_LINES)) {
+            if line.contains("OutOfMemoryError") {
+                refusal.who = Who::Memory;
+            }
+            refusal.words = format!("{} (broker's log: {line})", refusal.words);
+        }
+    }
+
+    /// Where connections of this kind are kept.
+    fn lane(&mut self, kind: Kind) -> Result<usize, TrialError> {
+        // Redis's client is the same whatever the bytes are.
+        let codec = if self.software == Software::Kafka { kind.codec } else { Codec::None };
+        let known = |lane: &Lane| (lane.codec, lane.client) == (codec, kind.client);
+        if let Some(index) = self.lanes.iter().position(known) {
+            return Ok(index);
+        }
+        let mut cell = self.stage.cell.clone();
+        cell.message.codec = codec;
+        self.opened += 1;
+        let driver = self.stage.driver(&cell, &format!("large{}", self.opened))?;
+        driver.prepare()?;
+        let messages = driver.large(kind.client)?;
+        self.lanes.push(Lane { codec, client: kind.client, messages, driver });
+        Ok(self.lanes.len() - 1)
+    }
+
+    fn odd(&self, action: &str, error: std::io::Error) -> DriverError {
+        let system = self.stage.cell.config.system;
+        DriverError::Refused { system, action: action.into(), cause: error.to_string() }
+    }
+
+    fn tell(&mut self, size: Bytes) {
+        let tried = self.attempts.len() as u64;
+        self.stage.observer.progress(&Progress {
+            phase: Phase::Measure,
+            elapsed_ns: 0,
+            sent: tried + 1,
+            answered: tried,
+            consumed: size.0,
+            p50_ns: None,
+            p99_ns: None,
+        });
+    }
+}
+
+fn close(lane: Lane, broken: bool) {
+    let Lane { messages, driver, .. } = lane;
+    drop(messages);
+    if !broken {
+        // What stays behind goes with the broker, which is ours and about to be stopped.
+        let _ = driver.clean_up();
+    }
+}
+
+/// The last line that a broker wrote since `before` and that is about a refusal, cut to what a reader can take in.
+fn telling(before: &str, now: &str) -> Option<String> {
+    const MOST: usize = 240;
+    let old: std::collections::BTreeSet<&str> = before.lines().collect();
+    let new = now.lines().filter(|line| !old.contains(line));
+    let line = new.filter(|line| TELLING.iter().any(|word| line.contains(word))).last()?;
+    // Folders and addresses of this machine are nobody's business.
+    let words =
+        line.split_whitespace().map(|word| if word.contains('/') || word.contains("addr=") { "…" } else { word });
+    let line = words.collect::<Vec<_>>().join(" ");
+    let skip = line.chars().count().saturating_sub(MOST);
+    Some(if skip == 0 { line } else { format!("… {}", line.chars().skip(skip).collect::<String>()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_brokers_own_words_are_found_without_places() {
+        let before = "[1] INFO started\n[2] ERROR an old one\n";
+        let now = format!(
+            "{before}[3] INFO x\n[4] ERROR append failed in /tmp/x/data (k.R)\njava.lang.NullPointerException: y\n\tat z\n"
+        );
+        assert_eq!(telling(before, &now).unwrap(), "java.lang.NullPointerException: y");
+        assert_eq!(telling(before, before), None);
+        let line = "# Client id=5 addr=127.0.0.1:1 cmd=subscribe scheduled to be closed ASAP for overcoming of output buffer limits.";
+        let found = telling("", line).unwrap();
+        assert!(found.starts_with("# Client id=5 … cmd") && found.ends_with("output buffer limits."), "{found}");
+        assert!(telling("", &format!("ERROR {}", "long ".repeat(500))).unwrap().chars().count() < 250);
+    }
+}

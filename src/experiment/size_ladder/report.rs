@@ -1,0 +1,286 @@
+//! From attempts to observations: what arrived, what was refused by whom, and at which cost. Pure.
+
+use super::bystander::Sample;
+use super::climb::{Attempt, Outcome, Tried};
+use super::plan::Kind;
+use crate::driver::LargeClient;
+use crate::result::Observation;
+use crate::scenario::{Codec, PayloadKind, SizeLadder};
+use crate::units::Bytes;
+use std::time::Duration;
+
+pub fn observations(keys: &SizeLadder, attempts: &[Attempt], samples: &[Sample]) -> Vec<Observation> {
+    let mut all = Vec::new();
+    attempts.iter().for_each(|attempt| of_attempt(attempt, &mut all));
+    let mut kinds: Vec<Kind> = Vec::new();
+    for attempt in attempts {
+        if !kinds.contains(&attempt.kind) {
+            kinds.push(attempt.kind);
+        }
+    }
+    ends("", attempts, &mut all);
+    for kind in kinds {
+        let of_kind: Vec<Attempt> = attempts.iter().filter(|attempt| attempt.kind == kind).cloned().collect();
+        ends(&kind.to_string(), &of_kind, &mut all);
+    }
+    let mut sizes: Vec<Bytes> = attempts.iter().map(|attempt| attempt.size).collect();
+    sizes.dedup();
+    for size in sizes {
+        let of_size: Vec<&Attempt> = attempts.iter().filter(|attempt| attempt.size == size).collect();
+        goodput(size, &of_size, &mut all);
+        peaks(size, &of_size, &mut all);
+        if size >= keys.bystander_from {
+            all.extend(beside(size, &of_size, samples));
+        }
+    }
+    all
+}
+
+impl Attempt {
+    fn tried(&self) -> Option<&Tried> {
+        match &self.outcome {
+            Outcome::Tried(tried) => Some(tried),
+            Outcome::NotTried(_) => None,
+        }
+    }
+
+    fn intact(&self) -> bool {
+        self.tried().is_some_and(|tried| tried.end.is_ok())
+    }
+
+    fn point(&self) -> String {
+        format!("size={},{}", self.size, self.kind)
+    }
+}
+
+fn of_attempt(attempt: &Attempt, all: &mut Vec<Observation>) {
+    let point = attempt.point();
+    let tried = match &attempt.outcome {
+        Outcome::NotTried(why) => {
+            all.push(Observation::not_measured("intact", point, "yes", why));
+            return;
+        }
+        Outcome::Tried(tried) => tried,
+    };
+    let (value, text) = match &tried.end {
+        Ok(times) => (1.0, intact_words(attempt.sent_bytes, tried, times.acked, times.received)),
+        Err(refusal) => (0.0, refusal.to_string()),
+    };
+    let n = tried.trips + u64::from(tried.end.is_err());
+    all.push(Observation::measured("intact", point.clone(), value, "yes", n).with_text(text));
+    for (metric, bytes) in
+        [("wire_bytes", tried.wire_bytes), ("client_peak", tried.client_peak), ("broker_peak", tried.broker_peak)]
+    {
+        if let Some(bytes) = bytes {
+            all.push(Observation::measured(metric, point.clone(), bytes as f64, "B", 1));
+        }
+    }
+}
+
+fn intact_words(bytes: usize, tried: &Tried, acked: Duration, received: Duration) -> String {
+    let mut text =
+        format!("{bytes} B back byte for byte; acknowledged after {acked:.3?}, received after {received:.3?}");
+    if !tried.pack.is_zero() {
+        text +=
+            &format!("; compressed beforehand in {:.3?}, decompressed afterwards in {:.3?}", tried.pack, tried.unpack);
+    }
+    text
+}
+
+/// The largest size that arrived and the smallest that was refused, among `attempts`.
+fn ends(point: &str, attempts: &[Attempt], all: &mut Vec<Observation>) {
+    let tried = attempts.iter().filter(|attempt| attempt.tried().is_some()).count() as u64;
+    let most = attempts.iter().filter(|attempt| attempt.intact()).map(|attempt| attempt.size).max();
+    let ways = most.map_or(Vec::new(), |most| {
+        attempts.iter().filter(|attempt| attempt.intact() && attempt.size == most).map(|a| a.kind.to_string()).collect()
+    });
+    let observation = match (most, tried) {
+        (None, 0) => Observation::not_measured("largest_intact", point, "B", "nothing was tried"),
+        _ => Observation::measured("largest_intact", point, most.map_or(0.0, |most| most.0 as f64), "B", tried),
+    };
+    all.push(observation.with_text(if point.is_empty() { ways.join(" · ") } else { String::new() }));
+
+    let refused: Vec<(&Attempt, String)> = attempts
+        .iter()
+        .filter_map(|attempt| Some((attempt, attempt.tried()?.end.as_ref().err()?.to_string())))
+        .collect();
+    all.push(match refused.iter().map(|(attempt, _)| attempt.size).min() {
+        None => {
+            let up_to = most.map_or("nothing was tried".to_owned(), |most| format!("nothing was refused up to {most}"));
+            Observation::not_measured("first_refused", point, "B", up_to)
+        }
+        Some(first) => {
+            let here = refused.iter().filter(|(attempt, _)| attempt.size == first);
+            let words: Vec<String> = here
+                .map(
+                    |(attempt, words)| {
+                        if point.is_empty() { format!("{}: {words}", attempt.kind) } else { words.clone() }
+                    },
+                )
+                .collect();
+            Observation::measured("first_refused", point, first.0 as f64, "B", tried).with_text(words.join(" · "))
+        }
+    });
+}
+
+/// Of one size, by the way that all systems have in common as far as it arrived: text, uncompressed, usual client.
+fn goodput(size: Bytes, attempts: &[&Attempt], all: &mut Vec<Observation>) {
+    let strangeness =
+        |kind: &Kind| (kind.codec != Codec::None, kind.client != LargeClient::Usual, kind.payload != PayloadKind::Text);
+    let intact = attempts.iter().filter(|attempt| attempt.intact());
+    let best = intact.min_by_key(|attempt| strangeness(&attempt.kind));
+    let point = format!("size={size}");
+    let found = best.and_then(|attempt| {
+        let tried = attempt.tried()?;
+        let times = tried.end.as_ref().ok()?;
+        let seconds = (times.received + tried.pack + tried.unpack).as_secs_f64();
+        let rate = attempt.sent_bytes as f64 / seconds;
+        let text = format!("{}, one message at a time, median", attempt.kind);
+        Some(Observation::measured("goodput_bytes", point.clone(), rate, "B/s", tried.trips).with_text(text))
+    });
+    let nothing =
+        || Observation::not_measured("goodput_bytes", point.clone(), "B/s", "no message of this size arrived");
+    all.push(found.unwrap_or_else(nothing));
+}
+
+fn peaks(size: Bytes, attempts: &[&Attempt], all: &mut Vec<Observation>) {
+    type Peak = fn(&Tried) -> Option<u64>;
+    let metrics: [(&str, Peak); 2] =
+        [("client_peak", |tried| tried.client_peak), ("broker_peak", |tried| tried.broker_peak)];
+    for (metric, peak) in metrics {
+        let peaks = attempts.iter().filter_map(|attempt| Some((peak(attempt.tried()?)?, attempt.kind)));
+        let n = peaks.clone().count() as u64;
+        if let Some((bytes, kind)) = peaks.max_by_key(|(bytes, _)| *bytes) {
+            let text = format!("the highest of this size: {kind}");
+            all.push(Observation::measured(metric, format!("size={size}"), bytes as f64, "B", n).with_text(text));
+        }
+    }
+}
+
+/// The small messages that were due while messages of this size were on their way.
+fn beside(size: Bytes, attempts: &[&Attempt], samples: &[Sample]) -> Option<Observation> {
+    let windows: Vec<(u64, u64)> = attempts.iter().filter_map(|attempt| Some(attempt.tried()?.window_ns)).collect();
+    if windows.is_empty() {
+        return None;
+    }
+    let inside = |sample: &&Sample| windows.iter().any(|(from, to)| (*from..*to).contains(&sample.planned_ns));
+    let mut latencies: Vec<u64> = Vec::new();
+    let mut missing = 0u64;
+    for sample in samples.iter().filter(inside) {
+        latencies.push(sample.latency_ns);
+        missing += u64::from(sample.missing);
+    }
+    latencies.sort_unstable();
+    let (metric, point, n) = ("bystander.p99", format!("size={size}"), latencies.len() as u64);
+    let rank = (latencies.len() * 99).div_ceil(100);
+    let Some(p99) = rank.checked_sub(1).and_then(|rank| latencies.get(rank)) else {
+        return Some(Observation::not_measured(metric, point, "ns", "no small message was due in so short a time"));
+    };
+    let mut text = String::new();
+    if n < 100 {
+        text = format!("the slowest of {n}: fewer than a p99 needs");
+    }
+    if missing > 0 {
+        text += &format!("{}{missing} never arrived", if text.is_empty() { "" } else { "; " });
+    }
+    Some(Observation::measured(metric, point, *p99 as f64, "ns", n).with_text(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::{Refusal, Times, Who};
+    use crate::result::Kind as Measured;
+
+    const MIB: u64 = 1 << 20;
+
+    fn attempt(size: u64, codec: Codec, client: LargeClient, end: Result<u64, Who>) -> Attempt {
+        let end = end
+            .map(|millis| Times { acked: Duration::from_millis(millis / 2), received: Duration::from_millis(millis) })
+            .map_err(|who| Refusal::new(who, "no"));
+        let tried = Tried {
+            end,
+            trips: 3,
+            pack: Duration::ZERO,
+            unpack: Duration::ZERO,
+            wire_bytes: Some(size + 100),
+            client_peak: Some(2 * size),
+            broker_peak: None,
+            window_ns: (size, size + 1000),
+        };
+        let kind = Kind { payload: PayloadKind::Text, codec, client };
+        Attempt { kind, size: Bytes(size), sent_bytes: size as usize, outcome: Outcome::Tried(tried) }
+    }
+
+    fn ladder() -> Vec<Attempt> {
+        use LargeClient::{Second, Usual};
+        let mut skipped = attempt(64 * MIB, Codec::None, Usual, Ok(1));
+        skipped.outcome = Outcome::NotTried("refused before".into());
+        vec![
+            attempt(1024, Codec::None, Usual, Ok(2)),
+            attempt(1024, Codec::Lz4, Usual, Ok(2)),
+            attempt(16 * MIB, Codec::None, Usual, Err(Who::ClientEncoder)),
+            attempt(16 * MIB, Codec::None, Second, Ok(100)),
+            attempt(16 * MIB, Codec::Lz4, Usual, Ok(10)),
+            skipped,
+            attempt(64 * MIB, Codec::None, Second, Err(Who::Broker)),
+            attempt(64 * MIB, Codec::Lz4, Usual, Ok(20)),
+        ]
+    }
+
+    fn find<'a>(all: &'a [Observation], metric: &str, point: &str) -> &'a Observation {
+        all.iter().find(|o| o.metric == metric && o.point == point).unwrap_or_else(|| panic!("{metric} {point}"))
+    }
+
+    #[test]
+    fn ends_are_named_for_the_label_and_each_way() {
+        let all = observations(&SizeLadder::default(), &ladder(), &[]);
+        let value = |metric, point| find(&all, metric, point).value;
+        assert_eq!(value("largest_intact", ""), Some(64.0 * MIB as f64));
+        assert_eq!(find(&all, "largest_intact", "").text, "payload=text,codec=lz4");
+        assert_eq!(value("largest_intact", "payload=text,codec=none"), Some(1024.0));
+        assert_eq!(value("largest_intact", "payload=text,codec=none,client=second"), Some(16.0 * MIB as f64));
+        let first = find(&all, "first_refused", "");
+        assert_eq!(first.value, Some(16.0 * MIB as f64));
+        assert_eq!(first.text, "payload=text,codec=none: client encoder: no");
+        assert_eq!(find(&all, "first_refused", "payload=text,codec=none,client=second").text, "broker: no");
+        let never = find(&all, "first_refused", "payload=text,codec=lz4");
+        assert_eq!((never.kind, never.text.as_str()), (Measured::NotMeasured, "nothing was refused up to 64MiB"));
+    }
+
+    #[test]
+    fn every_attempt_says_whether_it_arrived() {
+        let all = observations(&SizeLadder::default(), &ladder(), &[]);
+        let of = |point| find(&all, "intact", point);
+        assert_eq!(of("size=1KiB,payload=text,codec=none").value, Some(1.0));
+        assert!(of("size=1KiB,payload=text,codec=none").text.starts_with("1024 B back"));
+        assert_eq!(of("size=64MiB,payload=text,codec=none").kind, Measured::NotMeasured);
+        let refused = of("size=64MiB,payload=text,codec=none,client=second");
+        assert_eq!((refused.value, refused.text.as_str()), (Some(0.0), "broker: no"));
+        assert_eq!(find(&all, "wire_bytes", "size=1KiB,payload=text,codec=lz4").value, Some(1124.0));
+        assert_eq!(find(&all, "client_peak", "size=64MiB").value, Some(128.0 * MIB as f64));
+    }
+
+    #[test]
+    fn goodput_takes_the_way_that_all_have_in_common() {
+        let all = observations(&SizeLadder::default(), &ladder(), &[]);
+        let small = find(&all, "goodput_bytes", "size=1KiB");
+        assert!(small.text.starts_with("payload=text,codec=none,") && small.value == Some(512_000.0), "{small:?}");
+        let middle = find(&all, "goodput_bytes", "size=16MiB");
+        assert!(middle.text.contains("client=second"), "{middle:?}");
+    }
+
+    #[test]
+    fn the_bystander_counts_what_was_due_meanwhile() {
+        let size = 16 * MIB;
+        let samples: Vec<Sample> =
+            (0..200).map(|n| Sample { planned_ns: size - 500 + 10 * n, latency_ns: n, missing: n == 149 }).collect();
+        let all = observations(&SizeLadder::default(), &ladder(), &samples);
+        let found = find(&all, "bystander.p99", "size=16MiB");
+        // Those due from `size` to `size + 1000`: numbers 50 to 149.
+        assert_eq!((found.value, found.n), (Some(148.0), 100));
+        assert_eq!(found.text, "1 never arrived");
+        assert_eq!(find(&all, "bystander.p99", "size=64MiB").kind, Measured::NotMeasured);
+        assert!(!all.iter().any(|o| o.metric == "bystander.p99" && o.point == "size=1KiB"));
+    }
+}
