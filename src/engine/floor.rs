@@ -26,6 +26,8 @@ pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floo
     short.load.duration = Span::from_secs(1);
     short.load.drain = Span::from_secs(1);
     short.load.audit = false;
+    // What the application does is no part of the path.
+    short.load.work = Span::default();
     short.load.messages = None;
     let target = Target { addresses: reflector.addresses(), name: format!("floor-{}", cell.label), clock };
     let driver = driver::open(&short, target)?;

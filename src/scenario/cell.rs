@@ -46,6 +46,8 @@ pub struct Load {
     pub subscriptions: u16,
     /// Consumers share the work inside one subscription.
     pub consumers: u16,
+    /// How long a consumer works on each message: slept, not burnt. A message counts as consumed once that is over.
+    pub work: Span,
     /// Client connections of one producer.
     pub connections: u16,
     /// Most unacknowledged messages of one producer, over all its connections.
@@ -59,6 +61,8 @@ pub struct Load {
     pub drain: Span,
     /// Whether to read back what the broker still holds after the run.
     pub audit: bool,
+    /// How long a fresh broker is loaded before its first cell. Redis has no compiler and is done after 3 s of it.
+    pub broker_warm_up: Span,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -6,7 +6,7 @@
 use super::cell::{Arrivals, Codec, Guarantee, Model, PayloadKind};
 use super::experiment::Experiment;
 use super::figure::Figure;
-use super::system::{ListMode, System};
+use super::system::{ListMode, Reply, System};
 use crate::units::{Bytes, Rate, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, IgnoredAny};
@@ -132,6 +132,8 @@ pub(super) struct Settings {
     pub keys: Option<u16>,
     /// Redis Streams only: `MAXLEN ~` of every XADD, in entries; `none` never trims.
     pub maxlen: Option<MaxLen>,
+    /// Redis only: `off` publishes under `CLIENT REPLY OFF`, so that nothing is answered and nothing promised.
+    pub reply: Option<Reply>,
     pub consume: Option<ConsumeKeys>,
 }
 
@@ -188,6 +190,9 @@ pub(super) struct LoadKeys {
     /// Consumers share the work inside one subscription.
     #[serde(default)]
     pub consumers: Option<u16>,
+    /// How long a consumer works on each message, slept: with it, consumers that share work can be told from one.
+    #[serde(default)]
+    pub work: Option<Span>,
     /// Client connections of one producer.
     #[serde(default)]
     pub connections: Option<u16>,
@@ -206,6 +211,9 @@ pub(super) struct LoadKeys {
     /// Whether to read back what the broker still holds after the run.
     #[serde(default)]
     pub audit: Option<bool>,
+    /// How long a fresh Kafka broker is loaded before its first cell; 30s, below which its compiler is still at work.
+    #[serde(default)]
+    pub broker_warm_up: Option<Span>,
 }
 
 impl LoadKeys {
@@ -222,12 +230,14 @@ impl LoadKeys {
             producers: None,
             subscriptions: None,
             consumers: None,
+            work: None,
             connections: None,
             in_flight: None,
             batch: None,
             backlog: None,
             drain: None,
             audit: None,
+            broker_warm_up: None,
         }
     }
 }

@@ -14,6 +14,7 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
         ["topic", ..] if !kafka => Err("`topic` belongs to Kafka; for Redis, `keys` spreads the load"),
         ["client", ..] if !kafka => Err("`client` holds settings of librdkafka, Kafka's client"),
         ["keys"] if kafka => Err("`keys` belongs to Redis; for Kafka, `topic.partitions` spreads the load"),
+        ["reply"] if kafka => Err("`reply` belongs to Redis; for Kafka, `client: {acks: 0}` asks for no answer"),
         ["maxlen"] if system != System::RedisStreams => Err("only Redis Streams trims by `maxlen`"),
         ["consume", "mode"] if system != System::RedisLists => Err("only Redis Lists has a choice of `consume.mode`"),
         ["consume", "batch"] if system == System::RedisPubsub => {

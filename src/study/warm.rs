@@ -13,8 +13,7 @@ use crate::scenario::{Cell, Model, Software};
 use crate::units::{Bytes, Rate, Span};
 use std::sync::atomic::AtomicBool;
 
-/// At least this long, as measured: publish p99 of a fresh Kafka settles after about 25 s.
-const KAFKA: Span = Span::from_secs(30);
+/// Redis needs no longer; Kafka gets `load.broker-warm-up`, 30 s unless a scenario is content with a cold one.
 const REDIS: Span = Span::from_secs(3);
 /// The cold start's own latencies are those of the first seconds.
 const FIRST_NS: u64 = 5_000_000_000;
@@ -28,7 +27,8 @@ pub fn warm(
     observer: &mut dyn Observer,
 ) -> Result<ColdStart, TrialError> {
     let clock: Clock = target.clock;
-    let length = if broker.software() == Software::Kafka { KAFKA } else { REDIS };
+    let wanted = cell.load.broker_warm_up;
+    let length = if broker.software() == Software::Kafka { wanted } else { wanted.min(REDIS) };
     let mut warming = cell.clone();
     // Open model for every cell: the cold start's latency has a meaning only at a rate.
     warming.load.model = Model::Open;
@@ -38,6 +38,10 @@ pub fn warm(
     warming.load.duration = length;
     warming.load.messages = None;
     warming.load.audit = false;
+    // One reader warms the paths that many will take; many at a rate would only pile up.
+    warming.load.subscriptions = 1;
+    warming.load.consumers = 1;
+    warming.load.work = Span::default();
     warming.load.in_flight = cell.load.in_flight.max(1024);
     warming.message.size = cell.message.size.min(Bytes(10 * 1024));
     let driver = driver::open(&warming, target)?;

@@ -18,7 +18,7 @@ mod streams;
 
 use super::{Audit, Driver, DriverError, Incoming, Outgoing, Publisher, Reflector, Subscriber, Target};
 use crate::result::{Description, Survives};
-use crate::scenario::{Cell, ListMode, System};
+use crate::scenario::{Cell, ListMode, Reply, System};
 use control::{Control, Server};
 use endpoint::Endpoint;
 use publisher::RedisPublisher;
@@ -125,7 +125,8 @@ impl RedisDriver {
     }
 
     fn connect(&self, connections: u16) -> Result<RedisPublisher, DriverError> {
-        RedisPublisher::connect(&self.endpoint, self.target.clock, connections, self.cell.load.batch, self.commands())
+        let (batch, reply) = (self.cell.load.batch, self.cell.config.reply);
+        RedisPublisher::connect(&self.endpoint, self.target.clock, connections, batch, self.commands(), reply)
     }
 
     /// One message through every stream, from a producer to a consumer.
@@ -215,7 +216,7 @@ impl Driver for RedisDriver {
     }
 
     fn acknowledges(&self) -> bool {
-        self.system() != System::RedisPubsub
+        self.system() != System::RedisPubsub && self.cell.config.reply == Reply::On
     }
 
     fn describe(&self) -> Result<Description, DriverError> {

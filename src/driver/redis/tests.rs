@@ -22,12 +22,14 @@ fn cell(system: System) -> Cell {
         producers: 1,
         subscriptions: 1,
         consumers: 1,
+        work: Span(0),
         connections: 3,
         in_flight: 48,
         batch: 16,
         backlog: Bytes(1 << 20),
         drain: Span::from_secs(1),
         audit: true,
+        broker_warm_up: Span(0),
     };
     Cell {
         label: system.name().into(),
