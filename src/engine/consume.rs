@@ -5,6 +5,7 @@
 
 use super::control::Control;
 use super::fanout::FanOut;
+use super::order::Order;
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::payload::{FULL, Reading, read};
@@ -33,6 +34,8 @@ pub struct ConsumerReport {
     pub window_consumed: u64,
     /// When the last message was received and worked on.
     pub last_received_ns: u64,
+    /// First deliveries that were done after a later message of their lane, by whichever consumer of the subscription.
+    pub overtaken: u64,
     pub error: Option<DriverError>,
 }
 
@@ -68,6 +71,7 @@ pub fn consume(
     clock: Clock,
     control: &Control,
     fan_out: &FanOut,
+    order: &Order,
     mut subscriber: Box<dyn Subscriber>,
     mut recorder: LatencyRecorder,
 ) -> ConsumerReport {
@@ -102,6 +106,8 @@ pub fn consume(
             if !report.seen.note((envelope.producer, envelope.lane), envelope.sequence) {
                 return;
             }
+            report.overtaken +=
+                u64::from(order.overtaken(expect.subscription, envelope.producer, envelope.lane, envelope.sequence));
             first += 1;
             if let Some(progress) = progress.filter(|_| expect.work_ns > 0) {
                 progress.fetch_add(std::mem::take(&mut first), Relaxed);

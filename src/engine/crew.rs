@@ -3,6 +3,7 @@
 use super::consume::{ConsumerReport, Expectation, consume};
 use super::control::Control;
 use super::fanout::FanOut;
+use super::order::Order;
 use super::publish::{Assignment, ProducerReport, produce};
 use super::trial::{Trial, TrialError};
 use crate::driver::{Driver, DriverError};
@@ -30,6 +31,7 @@ impl Trial<'_> {
         driver: &'scope dyn Driver,
         control: &'scope Control,
         fan_out: &'scope FanOut,
+        order: &'scope Order,
         harvest_to: &Sender<Harvest>,
     ) -> Result<Vec<ScopedJoinHandle<'scope, ConsumerReport>>, TrialError> {
         let load = &self.cell.load;
@@ -50,7 +52,7 @@ impl Trial<'_> {
                     Ok(subscriber) => {
                         let _ = ready_to.send(Ok(()));
                         drop(ready_to);
-                        consume(expect, clock, control, fan_out, subscriber, recorder)
+                        consume(expect, clock, control, fan_out, order, subscriber, recorder)
                     }
                     Err(error) => {
                         let _ = ready_to.send(Err(error));

@@ -61,7 +61,7 @@ pub struct Load {
     pub drain: Span,
     /// Whether to read back what the broker still holds after the run.
     pub audit: bool,
-    /// How long a fresh broker is loaded before its first cell. Redis has no compiler and is done after 3 s of it.
+    /// How long a fresh Kafka is loaded before its first cell; Redis, which has no compiler, a tenth of it.
     pub broker_warm_up: Span,
 }
 

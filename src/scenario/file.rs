@@ -211,7 +211,8 @@ pub(super) struct LoadKeys {
     /// Whether to read back what the broker still holds after the run.
     #[serde(default)]
     pub audit: Option<bool>,
-    /// How long a fresh Kafka broker is loaded before its first cell; 30s, below which its compiler is still at work.
+    /// How long a fresh Kafka is loaded before its first cell, Redis a tenth of it. 30s, below which Kafka's compiler is
+    /// still at work; 0s for not at all.
     #[serde(default)]
     pub broker_warm_up: Option<Span>,
 }

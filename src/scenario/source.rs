@@ -6,9 +6,18 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The scenarios inside the binary, so that it works in any folder.
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 11] = [
+    ("capacity", include_str!("../../scenarios/capacity.yaml")),
     ("latency", include_str!("../../scenarios/latency.yaml")),
+    ("log-aggregation", include_str!("../../scenarios/log-aggregation.yaml")),
+    ("parallelism-fanout", include_str!("../../scenarios/parallelism-fanout.yaml")),
+    ("parallelism-sharing", include_str!("../../scenarios/parallelism-sharing.yaml")),
+    ("realtime-stream", include_str!("../../scenarios/realtime-stream.yaml")),
     ("throughput", include_str!("../../scenarios/throughput.yaml")),
+    ("throughput-durable", include_str!("../../scenarios/throughput-durable.yaml")),
+    ("throughput-noreply", include_str!("../../scenarios/throughput-noreply.yaml")),
+    ("throughput-waiting", include_str!("../../scenarios/throughput-waiting.yaml")),
+    ("urgent-messages", include_str!("../../scenarios/urgent-messages.yaml")),
 ];
 const FOLDER: &str = "scenarios";
 
