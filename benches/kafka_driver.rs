@@ -189,6 +189,7 @@ fn cell(size: u64) -> Cell {
             backlog: Bytes(1 << 30),
             drain: Span::from_secs(5),
             audit: true,
+            floor: false,
             broker_warm_up: Span(0),
         },
         message: Message { size: Bytes(size), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },

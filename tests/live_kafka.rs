@@ -37,6 +37,7 @@ fn cell(subscriptions: u16) -> Cell {
             backlog: Bytes(1 << 30),
             drain: Span::from_secs(5),
             audit: true,
+            floor: false,
             broker_warm_up: Span(0),
         },
         message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },

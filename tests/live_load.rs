@@ -2,10 +2,10 @@
 //!
 //! What runs are the scenarios of the table, shortened; needs what `brokerbench run` needs.
 
-#[path = "support/run.rs"]
-mod run;
 #[path = "harness/mod.rs"]
 mod harness;
+#[path = "support/run.rs"]
+mod run;
 
 use brokerbench::result::{CellSummary, Kind, Summary};
 

@@ -133,10 +133,7 @@ fn what_a_system_cannot_do_is_a_cell_with_a_reason_and_not_a_refusal() {
             .map(|cell| format!("{} {}", cell.label, cell.point))
             .collect()
     };
-    assert_eq!(
-        unable("parallelism-fanout"),
-        ["redis-lists load.subscriptions=2", "redis-lists load.subscriptions=4"]
-    );
+    assert_eq!(unable("parallelism-fanout"), ["redis-lists load.subscriptions=2", "redis-lists load.subscriptions=4"]);
     assert_eq!(unable("parallelism-sharing"), ["redis-pubsub load.consumers=4,load.work=1ms"]);
     assert_eq!(unable("throughput-durable"), ["redis-pubsub base"]);
     assert_eq!(unable("realtime-stream"), ["redis-lists base"]);

@@ -63,6 +63,7 @@ pub fn cell(system: System, size: u64) -> Cell {
             backlog: Bytes(16 << 20),
             drain: Span::from_secs(20),
             audit: true,
+            floor: false,
             broker_warm_up: Span(0),
         },
         message: Message { size: Bytes(size), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },

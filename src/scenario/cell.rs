@@ -61,6 +61,8 @@ pub struct Load {
     pub drain: Span,
     /// Whether to read back what the broker still holds after the run.
     pub audit: bool,
+    /// Whether to measure first, against a stand-in, what the path costs without a broker.
+    pub floor: bool,
     /// How long a fresh Kafka is loaded before its first cell; Redis, which has no compiler, a tenth of it.
     pub broker_warm_up: Span,
 }

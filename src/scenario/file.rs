@@ -211,6 +211,9 @@ pub(super) struct LoadKeys {
     /// Whether to read back what the broker still holds after the run.
     #[serde(default)]
     pub audit: Option<bool>,
+    /// Whether to measure first, about 3 s a cell, what the path costs without a broker: a verdict on a latency needs it.
+    #[serde(default)]
+    pub floor: Option<bool>,
     /// How long a fresh Kafka is loaded before its first cell, Redis a tenth of it. 30s, below which Kafka's compiler is
     /// still at work; 0s for not at all.
     #[serde(default)]
@@ -238,6 +241,7 @@ impl LoadKeys {
             backlog: None,
             drain: None,
             audit: None,
+            floor: None,
             broker_warm_up: None,
         }
     }

@@ -339,6 +339,7 @@ fn load_of(keys: &LoadKeys) -> Load {
         backlog: keys.backlog.unwrap_or(Bytes(16 << 20)),
         drain: keys.drain.unwrap_or(Span::from_secs(10)),
         audit: keys.audit.unwrap_or(true),
+        floor: keys.floor.unwrap_or(true),
         broker_warm_up: keys.broker_warm_up.unwrap_or(Span::from_secs(30)),
     }
 }

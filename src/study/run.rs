@@ -205,7 +205,7 @@ impl Running<'_, '_> {
         broker: &mut dyn Broker,
     ) -> Result<(CellOutput, Option<Box<dyn Driver>>), CellError> {
         let key = (cell.label.clone(), cell.point.clone());
-        if !self.floors.contains_key(&key) {
+        if cell.load.floor && !self.floors.contains_key(&key) {
             self.step(&format!("{name}: instrument floor"));
             let found = floor(cell, self.clock, self.study.interrupted).unwrap_or_else(|error| {
                 self.warn(format!("{name}: no instrument floor: {error}"));

@@ -272,6 +272,7 @@ fn trial(
             backlog: Bytes(16 << 20),
             drain: Span::from_secs(2),
             audit: true,
+            floor: false,
             broker_warm_up: Span(0),
         },
         message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },

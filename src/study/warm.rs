@@ -43,7 +43,9 @@ pub fn warm(
     warming.load.subscriptions = 1;
     warming.load.consumers = 1;
     warming.load.work = Span::default();
+    // A producer that sends one by one could not keep up with a broker that is cold.
     warming.load.in_flight = cell.load.in_flight.max(1024);
+    warming.load.batch = cell.load.batch.max(1000);
     warming.message.size = cell.message.size.min(Bytes(10 * 1024));
     let driver = driver::open(&warming, target)?;
     let pids = broker.pids();

@@ -78,6 +78,7 @@ pub fn cell(system: System, connections: u16, depth: u32) -> Cell {
         backlog: Bytes(64 << 20),
         drain: Span::from_secs(5),
         audit: true,
+        floor: false,
         broker_warm_up: Span(0),
     };
     Cell {

@@ -32,6 +32,7 @@ pub fn cell() -> Cell {
             backlog: Bytes(1 << 26),
             drain: Span::from_secs(5),
             audit: true,
+            floor: false,
             broker_warm_up: Span(0),
         },
         message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },

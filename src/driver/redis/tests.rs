@@ -29,6 +29,7 @@ fn cell(system: System) -> Cell {
         backlog: Bytes(1 << 20),
         drain: Span::from_secs(1),
         audit: true,
+        floor: false,
         broker_warm_up: Span(0),
     };
     Cell {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// No slower rate is worth a search, messages/s.
 const LEAST: u64 = 10;
 /// Probes that must agree.
-const AGREE: u32 = 2;
+pub const AGREE: u32 = 2;
 
 /// The rates between which the maximum lies, each confirmed; `None` where none was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
