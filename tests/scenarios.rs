@@ -66,6 +66,91 @@ fn the_two_real_scenarios_hold_under_every_profile() {
     }
 }
 
+/// The files of plain load and capacity beside the two that are judged on speed.
+const LOADS: [&str; 9] = [
+    "capacity",
+    "log-aggregation",
+    "parallelism-fanout",
+    "parallelism-sharing",
+    "realtime-stream",
+    "throughput-durable",
+    "throughput-noreply",
+    "throughput-waiting",
+    "urgent-messages",
+];
+
+#[test]
+fn every_load_holds_under_every_profile_and_names_its_claim() {
+    for name in LOADS {
+        let scenario = scenario::validate(&format!("scenarios/{name}.yaml")).unwrap_or_else(|e| panic!("{e}"));
+        assert!(scenario.claim.is_some(), "{name}");
+        for (profile, blocks) in [("quick", 1..=1), ("standard", 1..=3), ("full", 3..=5)] {
+            let scenario = scenario::load(name, &overrides(Some(profile), &[], &[], &[])).unwrap();
+            assert!(blocks.contains(&scenario.blocks), "{name} {profile}");
+            let systems: Vec<System> = scenario.systems.iter().map(|(_, config)| config.system).collect();
+            assert_eq!(systems, System::ALL, "{name}");
+        }
+    }
+}
+
+#[test]
+fn quick_loads_are_quick() {
+    let seconds = |name: &str| {
+        let scenario = scenario::load(name, &overrides(Some("quick"), &[], &[], &[])).unwrap();
+        let sent = |cell: &scenario::Cell| cell.load.warm_up_limit.secs_f64() + cell.load.duration.secs_f64();
+        let counted = |cell: &scenario::Cell| {
+            let messages = cell.load.messages? as f64;
+            Some(messages * cell.load.work.secs_f64() / f64::from(cell.load.consumers))
+        };
+        let cells = scenario.cells().into_iter().filter(|cell| cell.cannot().is_none());
+        let warm = scenario.cells()[0].load.broker_warm_up.secs_f64();
+        cells.map(|cell| counted(&cell).unwrap_or_else(|| sent(&cell))).sum::<f64>() + warm
+    };
+    // Under load, without starting, connecting and draining.
+    for name in LOADS.into_iter().filter(|name| *name != "capacity") {
+        assert!(seconds(name) <= 21.0, "{name}: {}", seconds(name));
+    }
+}
+
+#[test]
+fn a_profile_shortens_the_matrix_and_says_so() {
+    let quick = scenario::load("parallelism-sharing", &overrides(Some("quick"), &[], &[], &["kafka"])).unwrap();
+    let points: Vec<String> = quick.cells().iter().map(|cell| cell.point.clone()).collect();
+    assert_eq!(points, ["load.consumers=1,load.work=1ms", "load.consumers=4,load.work=1ms"]);
+    let row = quick.resolved().iter().find(|row| row.key == "matrix.load.consumers").unwrap();
+    assert_eq!((row.value.as_str(), row.origin.as_str()), ("[1, 4]", "profile quick"));
+    let all = scenario::load("parallelism-sharing", &overrides(None, &[], &[], &["kafka"])).unwrap();
+    assert_eq!(all.cells().len(), 8);
+}
+
+#[test]
+fn what_a_system_cannot_do_is_a_cell_with_a_reason_and_not_a_refusal() {
+    let unable = |name: &str| -> Vec<String> {
+        let cells = scenario::load(name, &overrides(Some("quick"), &[], &[], &[])).unwrap().cells();
+        cells
+            .iter()
+            .filter(|cell| cell.cannot().is_some())
+            .map(|cell| format!("{} {}", cell.label, cell.point))
+            .collect()
+    };
+    assert_eq!(unable("parallelism-fanout"), ["redis-lists load.subscriptions=2", "redis-lists load.subscriptions=4"]);
+    assert_eq!(unable("parallelism-sharing"), ["redis-pubsub load.consumers=4,load.work=1ms"]);
+    assert_eq!(unable("throughput-durable"), ["redis-pubsub base"]);
+    assert_eq!(unable("realtime-stream"), ["redis-lists base"]);
+    assert_eq!(unable("throughput-noreply"), Vec::<String>::new());
+    let warnings = scenario::load("realtime-stream", &Overrides::default()).unwrap().warnings();
+    assert!(warnings.iter().any(|text| text.contains("redis-lists at base is shown as `cannot`")), "{warnings:?}");
+}
+
+#[test]
+fn work_that_outlasts_the_drain_is_warned_of() {
+    let sets = ["load.backlog=100MB", "load.drain=2s"];
+    let warned = scenario::load("parallelism-sharing", &overrides(None, &sets, &[], &[])).unwrap().warnings();
+    assert!(warned.iter().any(|text| text.contains("the backlog of 100MB is work for")), "{warned:?}");
+    let calm = scenario::load("parallelism-sharing", &Overrides::default()).unwrap().warnings();
+    assert!(!calm.iter().any(|text| text.contains("is work for")), "{calm:?}");
+}
+
 #[test]
 fn the_quick_comparison_fits_into_six_minutes() {
     let quick = overrides(Some("quick"), &[], &[], &[]);

@@ -55,6 +55,7 @@ pub fn cell(system: System, size: u64) -> Cell {
             producers: 1,
             subscriptions: 1,
             consumers: 1,
+            work: Span(0),
             connections: 1,
             // Not above what the Java producer's `buffer.memory` of 32 MiB holds. For Redis as in `throughput.yaml`.
             in_flight: if system == System::Kafka { ((32 << 20) / size).min(50_000) as u32 } else { 10_000 },
@@ -62,6 +63,8 @@ pub fn cell(system: System, size: u64) -> Cell {
             backlog: Bytes(16 << 20),
             drain: Span::from_secs(20),
             audit: true,
+            floor: false,
+            broker_warm_up: Span(0),
         },
         message: Message { size: Bytes(size), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
         experiment: None,

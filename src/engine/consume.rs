@@ -1,11 +1,16 @@
-//! The thread of one consumer: reads envelopes, times them, notes them in the books.
+//! The thread of one consumer: reads envelopes, times them, works on them, notes them in the books.
+//!
+//! Work is done inside the call that hands messages out, so that a driver acknowledges a message only after it: with the
+//! next call. A message counts as consumed when its work is over; its latency ends when it was received.
 
 use super::control::Control;
 use super::fanout::FanOut;
+use super::order::Order;
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::payload::{FULL, Reading, read};
 use crate::record::{Consumed, LatencyRecorder, Tally, Timer};
+use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// What one consumer is to expect.
@@ -16,6 +21,8 @@ pub struct Expectation {
     pub message_bytes: usize,
     /// Open model: latencies count from the planned time. In the closed model there is no plan to count from.
     pub open: bool,
+    /// Time that each message takes the application, slept.
+    pub work_ns: u64,
 }
 
 /// What one consumer saw.
@@ -25,12 +32,38 @@ pub struct ConsumerReport {
     pub consumed: Tally,
     /// First deliveries. Open: of messages planned inside the window. Closed: made inside the window.
     pub window_consumed: u64,
+    /// When the last message was received and worked on.
     pub last_received_ns: u64,
+    /// First deliveries that were done after a later message of their lane, by whichever consumer of the subscription.
+    pub overtaken: u64,
     pub error: Option<DriverError>,
 }
 
 /// How long one call may wait for a message: the signal to stop is seen within this.
 const WAIT_NS: u64 = 50_000_000;
+
+/// What the application does with messages, as sleep: n messages in a row take n times as long as one, however late the
+/// kernel is with each wake.
+struct Work {
+    each_ns: u64,
+    /// When the message before was done; `None` at the first one of a batch.
+    done_ns: Option<u64>,
+}
+
+impl Work {
+    /// Works on one message that came at `received_ns`; returns when it was done.
+    #[inline]
+    fn on_one(&mut self, received_ns: u64, clock: &Clock, control: &Control) -> u64 {
+        // Nobody counts any more what comes after the end.
+        if self.each_ns == 0 || control.consuming_stopped() {
+            return received_ns;
+        }
+        let done_ns = self.done_ns.unwrap_or_else(|| clock.now_ns()) + self.each_ns;
+        std::thread::sleep(clock.until(done_ns));
+        self.done_ns = Some(done_ns);
+        clock.now_ns()
+    }
+}
 
 /// Runs a consumer until it is told to stop.
 pub fn consume(
@@ -38,6 +71,7 @@ pub fn consume(
     clock: Clock,
     control: &Control,
     fan_out: &FanOut,
+    order: &Order,
     mut subscriber: Box<dyn Subscriber>,
     mut recorder: LatencyRecorder,
 ) -> ConsumerReport {
@@ -45,10 +79,16 @@ pub fn consume(
     // Too small for a full envelope: no planned time to count from.
     let timed = expect.open && expect.message_bytes >= FULL;
     let progress = control.consumed.get(usize::from(expect.subscription));
+    let mut work = Work { each_ns: expect.work_ns, done_ns: None };
+    if work.each_ns > 0 {
+        // As for the producers: the kernel may otherwise add 50 µs to each sleep.
+        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+    }
     while !control.consuming_stopped() {
         let now = clock.now_ns();
         recorder.tick(now);
         let mut first = 0;
+        work.done_ns = None;
         let received = subscriber.receive(now + WAIT_NS, &mut |message: Incoming<'_>| {
             let envelope = match read(message.payload, expect.run, expect.message_bytes) {
                 Reading::Ours(envelope) => envelope,
@@ -61,12 +101,19 @@ pub fn consume(
                     return;
                 }
             };
+            // Also on a duplicate: an application does not know it for one.
+            let done_ns = work.on_one(message.received_ns, &clock, control);
             if !report.seen.note((envelope.producer, envelope.lane), envelope.sequence) {
                 return;
             }
+            report.overtaken +=
+                u64::from(order.overtaken(expect.subscription, envelope.producer, envelope.lane, envelope.sequence));
             first += 1;
-            report.consumed.add(message.received_ns, 1);
-            report.last_received_ns = message.received_ns;
+            if let Some(progress) = progress.filter(|_| expect.work_ns > 0) {
+                progress.fetch_add(std::mem::take(&mut first), Relaxed);
+            }
+            report.consumed.add(done_ns, 1);
+            report.last_received_ns = done_ns;
             if timed {
                 let warm_up = control.is_warm_up(envelope.planned_ns);
                 // With several subscriptions a message has arrived once the last of them has it.
@@ -76,7 +123,7 @@ pub fn consume(
                 }
                 report.window_consumed += u64::from(control.in_window(envelope.planned_ns));
             } else {
-                report.window_consumed += u64::from(control.in_window(message.received_ns));
+                report.window_consumed += u64::from(control.in_window(done_ns));
             }
         });
         if let Some(progress) = progress {

@@ -3,6 +3,7 @@
 use super::consume::{ConsumerReport, Expectation, consume};
 use super::control::Control;
 use super::fanout::FanOut;
+use super::order::Order;
 use super::publish::{Assignment, ProducerReport, produce};
 use super::trial::{Trial, TrialError};
 use crate::driver::{Driver, DriverError};
@@ -17,7 +18,10 @@ use std::time::Duration;
 /// Connecting all clients must be done by then.
 const CONNECT_WITHIN: Duration = Duration::from_secs(60);
 /// Messages in a row to the same partition in the closed model: what batching clients do.
-const CLOSED_RUN: u32 = 1000;
+const CLOSED_RUN: u64 = 1000;
+/// Of what may wait for consumers, a run is at most this part of each stream's share: else a small `load.backlog` would
+/// lie in one stream, and the consumers of the others would have nothing to do.
+const RUNS_WAITING: u64 = 4;
 
 impl Trial<'_> {
     /// Connects every consumer in its own thread, since consumers of one group need each other to get started.
@@ -27,6 +31,7 @@ impl Trial<'_> {
         driver: &'scope dyn Driver,
         control: &'scope Control,
         fan_out: &'scope FanOut,
+        order: &'scope Order,
         harvest_to: &Sender<Harvest>,
     ) -> Result<Vec<ScopedJoinHandle<'scope, ConsumerReport>>, TrialError> {
         let load = &self.cell.load;
@@ -39,6 +44,7 @@ impl Trial<'_> {
                 run: self.run,
                 message_bytes: self.cell.message.size.0 as usize,
                 open: load.model == Model::Open,
+                work_ns: load.work.nanos(),
             };
             for consumer in 0..load.consumers {
                 let (ready_to, recorder) = (ready_to.clone(), LatencyRecorder::new(harvest_to.clone()));
@@ -46,7 +52,7 @@ impl Trial<'_> {
                     Ok(subscriber) => {
                         let _ = ready_to.send(Ok(()));
                         drop(ready_to);
-                        consume(expect, clock, control, fan_out, subscriber, recorder)
+                        consume(expect, clock, control, fan_out, order, subscriber, recorder)
                     }
                     Err(error) => {
                         let _ = ready_to.send(Err(error));
@@ -101,9 +107,15 @@ impl Trial<'_> {
             _ => None,
         };
         // Open model: as many in a row as fall into a millisecond, so that slow streams are served evenly.
+        let backlog = match load.subscriptions {
+            // Nobody could ever catch up.
+            0 => u64::MAX,
+            _ => (load.backlog.0 / self.cell.message.size.0.max(1)).max(u64::from(load.in_flight)),
+        };
+        let streams = self.cell.config.streams();
         let run_length = match load.rate {
-            Some(rate) if schedule.is_some() => (rate.per_s() / 1000.0).clamp(1.0, f64::from(CLOSED_RUN)) as u32,
-            _ => CLOSED_RUN,
+            Some(rate) if schedule.is_some() => (rate.per_s() / 1000.0).clamp(1.0, CLOSED_RUN as f64) as u32,
+            _ => (backlog / (RUNS_WAITING * u64::from(streams))).clamp(1, CLOSED_RUN) as u32,
         };
         let share = |total: u64| {
             let (each, rest) = (total / u64::from(load.producers), total % u64::from(load.producers));
@@ -117,14 +129,10 @@ impl Trial<'_> {
             messages: load.messages.map(share),
             in_flight: load.in_flight,
             connections: load.connections,
-            streams: self.cell.config.streams(),
+            streams,
             run_length,
             batch: load.batch,
-            backlog: match load.subscriptions {
-                // Nobody could ever catch up.
-                0 => u64::MAX,
-                _ => (load.backlog.0 / self.cell.message.size.0.max(1)).max(u64::from(load.in_flight)),
-            },
+            backlog,
             drain_ns: load.drain.nanos(),
             disturb: self.disturb.map(|(after, length)| (start_ns + after, length)),
         }

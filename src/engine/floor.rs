@@ -6,9 +6,12 @@ use crate::driver::{self, Target};
 use crate::result::Metric;
 use crate::scenario::{Cell, Model, System};
 use crate::stats::Quantile;
-use crate::units::Span;
+use crate::units::{Rate, Span};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
+
+/// The least rate: a second of it has a few more than the 1000 messages that p99 needs.
+const ENOUGH: Rate = Rate::per_second(1100);
 
 /// Metric name → quantile name → ns.
 pub type Floor = BTreeMap<String, BTreeMap<String, u64>>;
@@ -26,7 +29,11 @@ pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floo
     short.load.duration = Span::from_secs(1);
     short.load.drain = Span::from_secs(1);
     short.load.audit = false;
+    // What the application does is no part of the path.
+    short.load.work = Span::default();
     short.load.messages = None;
+    // Enough for a 99th percentile; below that rate the path costs the same.
+    short.load.rate = cell.load.rate.map(|rate| rate.max(ENOUGH));
     let target = Target { addresses: reflector.addresses(), name: format!("floor-{}", cell.label), clock };
     let driver = driver::open(&short, target)?;
     let trial = Trial {

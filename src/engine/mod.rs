@@ -9,6 +9,7 @@ mod floor;
 mod gates;
 mod health;
 mod inflight;
+mod order;
 mod output;
 mod publish;
 mod totals;

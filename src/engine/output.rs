@@ -9,7 +9,7 @@ use super::trial::{Outcome, Trial};
 use super::watch::Watch;
 use crate::driver::Driver;
 use crate::record::{AuditBook, Books, Consumed, Counted, SECOND_NS, Tally};
-use crate::result::{CellOutput, CellRecord, Counts, Description, Metric, Resources, SCHEMA};
+use crate::result::{CellOutput, CellRecord, Counts, Description, Metric, Observation, Resources, SCHEMA};
 use crate::scenario::Model;
 use crate::stats::Quantile;
 use std::collections::BTreeMap;
@@ -106,6 +106,13 @@ impl Trial<'_> {
                 None
             }
         });
+        // Order within each consumer is in the books; whether consumers that share keep it together is seen here.
+        let shared = load.consumers > 1;
+        let overtaken = || {
+            Observation::measured("overtaken", "", totals.overtaken as f64, "msg", counted.delivered)
+                .with_text("done after a later message of the same producer and partition, stream or list")
+        };
+        let observations = shared.then(overtaken).into_iter().collect();
         let record = CellRecord {
             schema: SCHEMA,
             label: self.cell.label.clone(),
@@ -146,7 +153,7 @@ impl Trial<'_> {
             window_sent: totals.window_sent,
             window_planned: open.then_some(totals.window_planned),
             experiment: None,
-            observations: Vec::new(),
+            observations,
             description,
             interrupted,
             error,

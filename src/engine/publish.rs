@@ -212,6 +212,8 @@ impl<'a> Producer<'a> {
 
     /// Closed model: free slots decide.
     fn closed(&mut self) -> Result<(), DriverError> {
+        // All producers begin together, and a counted run's window begins with them: nothing may go out before it.
+        std::thread::sleep(self.clock.until(self.job.start_ns));
         loop {
             let now = self.clock.now_ns();
             self.tick(now);

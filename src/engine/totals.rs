@@ -20,6 +20,7 @@ pub struct Totals {
     pub window_sent: u64,
     pub window_acked: u64,
     pub window_consumed: u64,
+    pub overtaken: u64,
     pub last_ns: u64,
     pub own_lag: hdrhistogram::Histogram<u64>,
     pub cpu: Vec<Tally>,
@@ -39,6 +40,7 @@ impl Default for Totals {
             window_sent: 0,
             window_acked: 0,
             window_consumed: 0,
+            overtaken: 0,
             last_ns: 0,
             own_lag: new_histogram(),
             cpu: Vec::new(),
@@ -68,6 +70,7 @@ impl Totals {
     pub fn add_consumer(&mut self, report: &ConsumerReport) {
         self.consumed.merge(&report.consumed);
         self.window_consumed += report.window_consumed;
+        self.overtaken += report.overtaken;
         self.last_ns = self.last_ns.max(report.last_received_ns);
     }
 

@@ -7,6 +7,7 @@ use super::collect::{Collector, seconds};
 use super::consume::ConsumerReport;
 use super::control::{Control, next_second};
 use super::fanout::FanOut;
+use super::order::Order;
 use super::publish::ProducerReport;
 use super::watch::Watch;
 use crate::clock::Clock;
@@ -101,11 +102,12 @@ impl Trial<'_> {
         let load = &self.cell.load;
         let control = Control::new(load.subscriptions);
         let fan_out = FanOut::new(load.subscriptions, load.producers, self.cell.lanes());
+        let order = Order::new(load.subscriptions, load.consumers, load.producers, self.cell.lanes());
         let (harvest_to, harvests) = channel();
         let mut watch = Watch::new(Collector::new(harvests), self.clock);
         watch.event("phase", "connect");
         let outcome = thread::scope(|scope| -> Result<Outcome, TrialError> {
-            let consumers = self.start_consumers(scope, driver, &control, &fan_out, &harvest_to)?;
+            let consumers = self.start_consumers(scope, driver, &control, &fan_out, &order, &harvest_to)?;
             // Whatever goes wrong from here on must release the consumers, or the scope would wait for ever.
             let release = Release(&control);
             let (producers, start_ns) = self.start_producers(scope, driver, &control, &harvest_to)?;

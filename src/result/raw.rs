@@ -4,8 +4,10 @@
 //! [`Event`] per line; `latency.hlog` one interval histogram per second and [`Metric`], see [`super::hlog`].
 //! Nothing derived is stored here that could be computed from these files.
 
+use super::comparison::Kind;
 use super::observation::Observation;
 use super::summary::{Counts, Outcome, Resources, SCHEMA, Survives};
+use crate::scenario::Cell;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -104,6 +106,32 @@ impl CellRecord {
             description: Description::default(),
             interrupted: false,
             error: None,
+        }
+    }
+}
+
+impl CellRecord {
+    /// A cell of plain load that its system cannot run by its nature: one observation that says why, and nothing else.
+    pub fn unable(cell: &Cell, block: u32, why: &str) -> Self {
+        Self {
+            label: cell.label.clone(),
+            system: cell.config.system.name().to_owned(),
+            variant: cell.variant(),
+            nodes: cell.config.nodes,
+            cell: cell.point.clone(),
+            block,
+            subscriptions: cell.load.subscriptions,
+            message_bytes: cell.message.size.0,
+            observations: vec![Observation::cannot("complete", "", "yes", why)],
+            ..Self::empty()
+        }
+    }
+
+    /// Why the system cannot run this cell; `None` for a cell that was run, and for experiments.
+    pub fn cannot(&self) -> Option<&str> {
+        match &self.observations[..] {
+            [only] if self.experiment.is_none() && only.kind == Kind::Cannot => Some(&only.text),
+            _ => None,
         }
     }
 }

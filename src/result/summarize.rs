@@ -103,8 +103,12 @@ fn invalid_because(record: &CellRecord) -> Vec<String> {
     if let Some(error) = &record.error {
         reasons.push(format!("ended early: {error}"));
     }
-    // An experiment measures by its own procedure and needs no window.
-    if record.experiment.is_none() && window_seconds(record).is_none() && reasons.is_empty() {
+    // An experiment measures by its own procedure and needs no window; what a system cannot do has none.
+    if record.experiment.is_none()
+        && record.cannot().is_none()
+        && window_seconds(record).is_none()
+        && reasons.is_empty()
+    {
         reasons.push("the measured window never began or has no length".to_owned());
     }
     reasons

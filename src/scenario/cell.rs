@@ -46,6 +46,8 @@ pub struct Load {
     pub subscriptions: u16,
     /// Consumers share the work inside one subscription.
     pub consumers: u16,
+    /// How long a consumer works on each message: slept, not burnt. A message counts as consumed once that is over.
+    pub work: Span,
     /// Client connections of one producer.
     pub connections: u16,
     /// Most unacknowledged messages of one producer, over all its connections.
@@ -59,6 +61,10 @@ pub struct Load {
     pub drain: Span,
     /// Whether to read back what the broker still holds after the run.
     pub audit: bool,
+    /// Whether to measure first, against a stand-in, what the path costs without a broker.
+    pub floor: bool,
+    /// How long a fresh Kafka is loaded before its first cell; Redis, which has no compiler, a tenth of it.
+    pub broker_warm_up: Span,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

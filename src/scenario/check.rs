@@ -8,7 +8,7 @@ use super::file::File;
 use super::resolve::Scenario;
 use super::rule::Subject;
 use super::source::is_name;
-use super::system::{ListMode, Software, System, SystemConfig};
+use super::system::{ListMode, Reply, Software, System, SystemConfig};
 use crate::units::{Bytes, Rate, Span};
 
 /// The whole envelope, and the one without the planned time: no smaller message can be accounted for.
@@ -79,6 +79,8 @@ pub(super) fn load(load: &Load) -> Check {
         ("load.warm-up-limit", load.warm_up_limit, true),
         ("load.duration", load.duration, false),
         ("load.drain", load.drain, false),
+        ("load.work", load.work, true),
+        ("load.broker-warm-up", load.broker_warm_up, true),
     ];
     for (key, span, may_be_zero) in spans {
         if span.nanos() == 0 && !may_be_zero {
@@ -249,6 +251,7 @@ pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'s
         Guarantee::AtLeastOnce => match config.system {
             System::RedisPubsub => Some("Pub/Sub keeps nothing for a subscriber that is away"),
             _ if kafka_unacked => Some("nothing is acknowledged with `acks: 0`"),
+            _ if config.reply == Reply::Off => Some("nothing is acknowledged with `reply: off`"),
             _ if pop => Some("with `consume.mode: pop` a message is gone once taken"),
             _ => None,
         },

@@ -20,8 +20,6 @@ pub struct Estimate {
 
 /// Connecting, draining, auditing and deleting around each cell, as seen on a laptop.
 const AROUND_A_CELL: Span = Span::from_secs(4);
-/// A fresh JVM broker is warmed for so long before its first measured cell.
-const KAFKA_WARM_UP: Span = Span::from_secs(30);
 /// Samples beyond a quantile that a verdict on it needs.
 const SAMPLES_BEYOND: f64 = 100.0;
 /// Kafka's `message.max.bytes` unless set.
@@ -61,8 +59,8 @@ impl Scenario {
         let messages = self.cells.iter().map(messages_of).try_fold(0, |sum: u64, n| sum.checked_add(n?));
         let mut bytes = self.cells.iter().map(|cell| messages_of(cell)?.checked_mul(cell.message.size.0));
         let bytes = bytes.try_fold(0, |sum: u64, n| sum.checked_add(n?));
-        let kafka = self.systems.iter().any(|(_, config)| config.system.software() == Software::Kafka);
-        let once = if kafka { KAFKA_WARM_UP.nanos() } else { 0 };
+        let kafka = |cell: &&Cell| cell.config.system.software() == Software::Kafka;
+        let once = self.cells.iter().find(kafka).map_or(0, |cell| cell.load.broker_warm_up.nanos());
         let one_block = self.cells.iter().map(time_of).fold(once, |sum: u64, span| sum.saturating_add(span.nanos()));
         Estimate {
             cells: self.cells.len() as u64 * blocks,
@@ -92,6 +90,17 @@ impl Scenario {
                         cell.load.duration
                     ));
                 }
+            }
+            if let Some(because) = cell.cannot() {
+                warn(format!("{} at {} is shown as `cannot`: {because}", cell.label, cell.point));
+            }
+            let waiting = cell.load.backlog.0 / cell.message.size.0.max(1);
+            let work = cell.load.work.secs_f64() * waiting as f64 / f64::from(cell.load.consumers);
+            if cell.load.model == Model::Closed && work > cell.load.drain.secs_f64() {
+                warn(format!(
+                    "at {} the backlog of {} is work for {work:.0} s, and `load.drain` ends after {}",
+                    cell.point, cell.load.backlog, cell.load.drain
+                ));
             }
             let raised = ["message.max.bytes", "max.message.bytes"];
             let raised = |map: &std::collections::BTreeMap<_, _>| raised.iter().any(|key| map.contains_key(*key));
@@ -179,6 +188,9 @@ impl Scenario {
 /// Messages of one cell, warm-up included; `None` where the load decides.
 fn messages_of(cell: &Cell) -> Option<u64> {
     let load = &cell.load;
+    if cell.cannot().is_some() {
+        return Some(0);
+    }
     match (load.messages, load.model, load.rate) {
         (Some(messages), _, _) => Some(messages),
         (None, Model::Open, Some(rate)) => {
@@ -191,6 +203,9 @@ fn messages_of(cell: &Cell) -> Option<u64> {
 /// Time of one cell. For a fixed number of messages without a rate it is the window that a scenario would have.
 fn time_of(cell: &Cell) -> Span {
     let load = &cell.load;
+    if cell.cannot().is_some() {
+        return Span(0);
+    }
     let loaded = match (load.messages, load.rate) {
         (Some(messages), Some(rate)) => Span((messages as f64 / rate.per_s() * 1e9) as u64),
         _ => Span(load.warm_up.nanos().saturating_add(load.duration.nanos())),

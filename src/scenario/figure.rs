@@ -4,7 +4,7 @@
 //! was not measured is `None`, never 0.
 
 use super::cell::{Load, Model};
-use super::system::{System, SystemConfig};
+use super::system::{Reply, System, SystemConfig};
 use crate::result::CellSummary;
 use crate::units::{Bytes, Rate, Span};
 use serde::Serialize;
@@ -133,6 +133,9 @@ impl Figure {
         }
         if config.acks() == Some("0") && acked.contains(&name) {
             return Some("nothing is acknowledged with `acks: 0`");
+        }
+        if config.reply == Reply::Off && acked.contains(&name) {
+            return Some("nothing is acknowledged with `reply: off`");
         }
         (!load.audit && name == "counts.broker_lost").then_some("`load.audit` is off")
     }

@@ -6,7 +6,7 @@
 use super::cell::{Arrivals, Codec, Guarantee, Model, PayloadKind};
 use super::experiment::Experiment;
 use super::figure::Figure;
-use super::system::{ListMode, System};
+use super::system::{ListMode, Reply, System};
 use crate::units::{Bytes, Rate, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, IgnoredAny};
@@ -134,6 +134,8 @@ pub(super) struct Settings {
     pub keys: Option<u16>,
     /// Redis Streams only: `MAXLEN ~` of every XADD, in entries; `none` never trims.
     pub maxlen: Option<MaxLen>,
+    /// Redis only: `off` publishes under `CLIENT REPLY OFF`, so that nothing is answered and nothing promised.
+    pub reply: Option<Reply>,
     pub consume: Option<ConsumeKeys>,
 }
 
@@ -190,6 +192,9 @@ pub(super) struct LoadKeys {
     /// Consumers share the work inside one subscription.
     #[serde(default)]
     pub consumers: Option<u16>,
+    /// How long a consumer works on each message, slept: with it, consumers that share work can be told from one.
+    #[serde(default)]
+    pub work: Option<Span>,
     /// Client connections of one producer.
     #[serde(default)]
     pub connections: Option<u16>,
@@ -208,6 +213,13 @@ pub(super) struct LoadKeys {
     /// Whether to read back what the broker still holds after the run.
     #[serde(default)]
     pub audit: Option<bool>,
+    /// Whether to measure first, about 3 s a cell, what the path costs without a broker: a verdict on a latency needs it.
+    #[serde(default)]
+    pub floor: Option<bool>,
+    /// How long a fresh Kafka is loaded before its first cell, Redis a tenth of it. 30s, below which Kafka's compiler is
+    /// still at work; 0s for not at all.
+    #[serde(default)]
+    pub broker_warm_up: Option<Span>,
 }
 
 impl LoadKeys {
@@ -224,12 +236,15 @@ impl LoadKeys {
             producers: None,
             subscriptions: None,
             consumers: None,
+            work: None,
             connections: None,
             in_flight: None,
             batch: None,
             backlog: None,
             drain: None,
             audit: None,
+            floor: None,
+            broker_warm_up: None,
         }
     }
 }

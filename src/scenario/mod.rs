@@ -2,9 +2,11 @@
 //!
 //! The way of a file: [`source`] finds it, [`tree`] reads it with the place of every value, [`layers`] lays profile
 //! and flags over it, [`decode`] turns it into the types of [`file`], [`resolve`] fills in defaults and unfolds the
-//! matrix, [`settings`] and [`check`] refuse what cannot be run, [`explain`] says what will. [`rule`] and [`figure`] are the grammar of
+//! matrix, [`settings`] and [`check`] refuse what cannot be run, [`explain`] says what will. [`cannot`] tells what a system
+//! has no way to do. [`rule`] and [`figure`] are the grammar of
 //! thresholds and verdicts. Nothing here talks to a broker.
 
+mod cannot;
 mod cell;
 mod check;
 mod decode;
@@ -34,4 +36,4 @@ pub use resolve::{Scenario, from_text, load, validate};
 pub use rule::{Finding, Op, Rule, RuleError, Subject, Verdict};
 pub use schema::schema;
 pub use source::names;
-pub use system::{Consume, ListMode, Software, System, SystemConfig, Topic};
+pub use system::{Consume, ListMode, Reply, Software, System, SystemConfig, Topic};

@@ -303,6 +303,7 @@ fn config_of(system: System, settings: &Settings) -> SystemConfig {
     let heap = if config.nodes > 1 { Bytes(config.heap.0 / 2) } else { config.heap };
     config.heap = settings.heap.unwrap_or(heap);
     config.keys = settings.keys.unwrap_or(config.keys);
+    config.reply = settings.reply.unwrap_or(config.reply);
     if let Some(maxlen) = settings.maxlen {
         config.maxlen = maxlen.0;
     }
@@ -339,12 +340,15 @@ fn load_of(keys: &LoadKeys) -> Load {
         producers: keys.producers.unwrap_or(1),
         subscriptions: keys.subscriptions.unwrap_or(1),
         consumers: keys.consumers.unwrap_or(1),
+        work: keys.work.unwrap_or(Span(0)),
         connections: keys.connections.unwrap_or(1),
         in_flight: keys.in_flight.unwrap_or(1024),
         batch: keys.batch.unwrap_or(1000),
         backlog: keys.backlog.unwrap_or(Bytes(16 << 20)),
         drain: keys.drain.unwrap_or(Span::from_secs(10)),
         audit: keys.audit.unwrap_or(true),
+        floor: keys.floor.unwrap_or(true),
+        broker_warm_up: keys.broker_warm_up.unwrap_or(Span::from_secs(30)),
     }
 }
 

@@ -6,16 +6,25 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The scenarios inside the binary, so that it works in any folder.
-const BUILT_IN: [(&str, &str); 9] = [
+const BUILT_IN: [(&str, &str); 18] = [
+    ("capacity", include_str!("../../scenarios/capacity.yaml")),
     ("delivery", include_str!("../../scenarios/delivery.yaml")),
     ("error-handling", include_str!("../../scenarios/error-handling.yaml")),
     ("fault-tolerance", include_str!("../../scenarios/fault-tolerance.yaml")),
     ("latency", include_str!("../../scenarios/latency.yaml")),
     ("latency-copies", include_str!("../../scenarios/latency-copies.yaml")),
+    ("log-aggregation", include_str!("../../scenarios/log-aggregation.yaml")),
     ("message-size", include_str!("../../scenarios/message-size.yaml")),
+    ("parallelism-fanout", include_str!("../../scenarios/parallelism-fanout.yaml")),
+    ("parallelism-sharing", include_str!("../../scenarios/parallelism-sharing.yaml")),
+    ("realtime-stream", include_str!("../../scenarios/realtime-stream.yaml")),
     ("retention", include_str!("../../scenarios/retention.yaml")),
     ("session-cache", include_str!("../../scenarios/session-cache.yaml")),
     ("throughput", include_str!("../../scenarios/throughput.yaml")),
+    ("throughput-durable", include_str!("../../scenarios/throughput-durable.yaml")),
+    ("throughput-noreply", include_str!("../../scenarios/throughput-noreply.yaml")),
+    ("throughput-waiting", include_str!("../../scenarios/throughput-waiting.yaml")),
+    ("urgent-messages", include_str!("../../scenarios/urgent-messages.yaml")),
 ];
 const FOLDER: &str = "scenarios";
 

@@ -82,6 +82,8 @@ pub struct SystemConfig {
     pub keys: u16,
     /// Redis Streams only: `MAXLEN ~` of every XADD, in entries; `None` never trims.
     pub maxlen: Option<u64>,
+    /// Redis only.
+    pub reply: Reply,
     pub consume: Consume,
 }
 
@@ -105,6 +107,15 @@ pub struct Consume {
     pub batch: u32,
     /// Redis Lists only.
     pub mode: ListMode,
+}
+
+/// Whether Redis answers what is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    On,
+    /// `CLIENT REPLY OFF`: a message is done once its bytes are with the kernel. Promises nothing, reports no refusal.
+    Off,
 }
 
 /// What happens to a list element when a consumer takes it.
@@ -142,6 +153,7 @@ impl SystemConfig {
             heap: Bytes(1 << 30),
             keys: 1,
             maxlen: (system == System::RedisStreams).then_some(1_000_000),
+            reply: Reply::On,
             consume: Consume::default(),
         }
     }

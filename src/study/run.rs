@@ -11,7 +11,7 @@ use crate::engine::{Floor, Observer, Trial, TrialError, floor};
 use crate::environment::{Broker, Environment, EnvironmentError};
 use crate::experiment::{self, Stage};
 use crate::random::SplitMix64;
-use crate::result::{CellOutput, Host, Manifest, ResultError, RunFolder, SCHEMA, Status};
+use crate::result::{CellOutput, CellRecord, Host, Manifest, ResultError, RunFolder, SCHEMA, Status};
 use crate::scenario::{Cell, Experiment, Scenario, SystemConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -100,7 +100,10 @@ impl Running<'_, '_> {
     /// All cells of one label in one block, on one fresh and warmed broker.
     fn system(&mut self, label: &str, config: &SystemConfig, block: u32) -> Result<(), StudyError> {
         let cells: Vec<Cell> = self.study.scenario.cells().into_iter().filter(|cell| cell.label == label).collect();
-        let Some(first) = cells.last() else { return Ok(()) };
+        let able = cells.iter().rfind(|cell| cell.cannot().is_none());
+        let Some(able) = able else {
+            return cells.iter().try_for_each(|cell| self.unable(cell, block));
+        };
         self.step(&format!("{label}: starting the broker"));
         if u32::from(config.nodes) > self.manifest.host.cores {
             let (nodes, cores) = (config.nodes, self.manifest.host.cores);
@@ -108,16 +111,21 @@ impl Running<'_, '_> {
         }
         let mut broker = self.study.environment.start(config)?;
         let failed = |cause: TrialError| StudyError::Trial { label: label.to_owned(), cause };
-        if !broker.is_warm() && first.experiment.as_ref().is_none_or(Experiment::needs_warm_broker) {
+        let warms = able.load.broker_warm_up.nanos() > 0 && !broker.is_warm();
+        if warms && able.experiment.as_ref().is_none_or(Experiment::needs_warm_broker) {
             self.step(&format!("{label}: warming the broker"));
             let target = self.target(broker.as_ref(), &format!("warm-{label}-{block}"));
-            let cold = warm(first, broker.as_mut(), target, self.study.interrupted, self.observer).map_err(failed)?;
+            let cold = warm(able, broker.as_mut(), target, self.study.interrupted, self.observer).map_err(failed)?;
             self.manifest.cold_start.entry(label.to_owned()).or_insert(cold);
             broker.note_warm();
         }
         for cell in &cells {
             if self.interrupted() || self.broker_died {
                 break;
+            }
+            if cell.cannot().is_some() {
+                self.unable(cell, block)?;
+                continue;
             }
             self.cell(cell, block, broker.as_mut()).map_err(|error| match error {
                 CellError::Trial(cause) => failed(cause),
@@ -129,6 +137,20 @@ impl Running<'_, '_> {
         if !self.interrupted() && !settle(self.study.interrupted) {
             self.warn(format!("{label}, block {block}: the disk was still writing 20 s after the broker had stopped"));
         }
+        Ok(())
+    }
+
+    /// A cell that its system cannot run: kept with the reason, so that the table shows it.
+    fn unable(&mut self, cell: &Cell, block: u32) -> Result<(), StudyError> {
+        let record = CellRecord::unable(cell, block, cell.cannot().unwrap_or_default());
+        let output = CellOutput {
+            record,
+            windows: Vec::new(),
+            events: Vec::new(),
+            intervals: Vec::new(),
+            broker_log: String::new(),
+        };
+        self.keep(&output)?;
         Ok(())
     }
 
@@ -167,7 +189,7 @@ impl Running<'_, '_> {
         if let Some(version) = broker.version() {
             output.record.description.broker_version = version;
         }
-        self.keep(&output)?;
+        self.keep(&output).map_err(CellError::Result)?;
         self.broker_died = output.record.error.is_some();
         if let Some(driver) = used.filter(|_| !self.broker_died)
             && let Err(error) = driver.clean_up()
@@ -188,7 +210,7 @@ impl Running<'_, '_> {
         broker: &mut dyn Broker,
     ) -> Result<(CellOutput, Option<Box<dyn Driver>>), CellError> {
         let key = (cell.label.clone(), cell.point.clone());
-        if !self.floors.contains_key(&key) {
+        if cell.load.floor && !self.floors.contains_key(&key) {
             self.step(&format!("{name}: instrument floor"));
             let found = floor(cell, self.clock, self.study.interrupted).unwrap_or_else(|error| {
                 self.warn(format!("{name}: no instrument floor: {error}"));
@@ -216,16 +238,18 @@ impl Running<'_, '_> {
         Ok((output, Some(driver)))
     }
 
-    fn keep(&mut self, output: &CellOutput) -> Result<(), CellError> {
+    fn keep(&mut self, output: &CellOutput) -> Result<(), ResultError> {
         let record = &output.record;
-        self.folder.write_cell(output).map_err(CellError::Result)?;
+        self.folder.write_cell(output)?;
         self.done += 1;
         self.manifest.order.push(format!("{}/{}/block-{}", record.label, record.cell, record.block));
-        self.manifest.systems.entry(record.label.clone()).or_insert_with(|| record.description.clone());
+        if record.cannot().is_none() {
+            self.manifest.systems.entry(record.label.clone()).or_insert_with(|| record.description.clone());
+        }
         if let Some(error) = &record.error {
             self.warn(format!("{} {} block {}: {error}", record.label, record.cell, record.block));
         }
-        self.folder.write_manifest(&self.manifest).map_err(CellError::Result)
+        self.folder.write_manifest(&self.manifest)
     }
 
     fn finish(mut self, result: Result<(), StudyError>) -> Result<Finished, StudyError> {

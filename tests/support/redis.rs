@@ -71,12 +71,15 @@ pub fn cell(system: System, connections: u16, depth: u32) -> Cell {
         producers: 1,
         subscriptions: 1,
         consumers: 1,
+        work: Span(0),
         connections,
         in_flight: u32::from(connections) * depth,
         batch: depth,
         backlog: Bytes(64 << 20),
         drain: Span::from_secs(5),
         audit: true,
+        floor: false,
+        broker_warm_up: Span(0),
     };
     Cell {
         label: system.name().into(),

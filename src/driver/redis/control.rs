@@ -6,7 +6,7 @@ use super::endpoint::{Endpoint, SET_UP};
 use super::resp::words;
 use crate::driver::DriverError;
 use crate::result::{Description, Survives};
-use crate::scenario::{Cell, ListMode, System};
+use crate::scenario::{Cell, ListMode, Reply, System};
 use redis::{Connection, RedisError, cmd};
 use std::collections::BTreeMap;
 
@@ -182,6 +182,10 @@ pub fn survives(cell: &Cell, settings: &BTreeMap<String, String>) -> Survives {
         let because = "Pub/Sub keeps nothing; the reply to PUBLISH promises nothing; no acknowledgement by consumers";
         return Survives { because: because.into(), ..Survives::default() };
     }
+    if cell.config.reply == Reply::Off {
+        let because = "CLIENT REPLY OFF: nothing is acknowledged, and a refusal shows to nobody";
+        return Survives { because: because.into(), ..Survives::default() };
+    }
     let consumer = match (cell.config.system, cell.config.consume.mode) {
         (System::RedisStreams, _) => "consumers XACK after processing",
         (_, ListMode::Pop) => "consumers take elements away before processing (BLMPOP)",
@@ -233,6 +237,7 @@ pub fn describe(cell: &Cell, server: &Server) -> Description {
             ("in-flight", load.in_flight.to_string()),
             ("batch", load.batch.to_string()),
             ("publish", publish),
+            ("reply", if config.reply == Reply::Off { "off: CLIENT REPLY OFF" } else { "on" }.into()),
             ("consume", consume),
         ]),
     }

@@ -30,7 +30,7 @@ use super::{
     Target,
 };
 use crate::result::{Description, Survives};
-use crate::scenario::{Cell, ListMode, System};
+use crate::scenario::{Cell, ListMode, Reply, System};
 use crate::units::Span;
 use control::{Control, Server};
 use endpoint::Endpoint;
@@ -142,7 +142,8 @@ impl RedisDriver {
     }
 
     fn connect(&self, connections: u16) -> Result<RedisPublisher, DriverError> {
-        RedisPublisher::connect(&self.endpoint, self.target.clock, connections, self.cell.load.batch, self.commands())
+        let (batch, reply) = (self.cell.load.batch, self.cell.config.reply);
+        RedisPublisher::connect(&self.endpoint, self.target.clock, connections, batch, self.commands(), reply)
     }
 
     /// One message through every stream, from a producer to a consumer.
@@ -244,7 +245,7 @@ impl Driver for RedisDriver {
     }
 
     fn acknowledges(&self) -> bool {
-        self.system() != System::RedisPubsub
+        self.system() != System::RedisPubsub && self.cell.config.reply == Reply::On
     }
 
     fn describe(&self) -> Result<Description, DriverError> {

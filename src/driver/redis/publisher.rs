@@ -3,14 +3,19 @@
 //! One thread, many sockets, no copy but the one into the socket's buffer. Redis answers each connection in order, so a
 //! queue of slots per connection is all the book-keeping there is. Nothing is retried and nothing reconnects: a lost
 //! connection ends its messages as indeterminate, and every later call says so.
+//!
+//! Under `CLIENT REPLY OFF` nothing comes back: a message is done once its last byte is with the kernel. The server
+//! says nothing of what it refuses, so the books of the consumers alone tell; that a connection ended shows as ever.
 
 use super::connection::Connection;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, SET_UP};
 use super::readiness::{Readiness, Ready};
 use super::resp::{self, Token};
 use crate::clock::Clock;
 use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
+use crate::scenario::Reply;
 use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
 
 /// Unsent bytes of one connection from which on the producer is told to wait, for small messages.
 const UNSENT: usize = 1 << 20;
@@ -18,8 +23,11 @@ const UNSENT: usize = 1 << 20;
 /// One connection with what is on its way on it.
 struct Lane {
     connection: Connection,
-    /// Slots in the order in which their commands went into the buffer.
-    slots: VecDeque<u32>,
+    /// Slots in the order in which their commands went into the buffer, each with the end of its command there, counted
+    /// from the first byte of the connection.
+    slots: VecDeque<(u32, u64)>,
+    /// Bytes that went into the buffer so far.
+    collected_bytes: u64,
     /// Commands collected since the last write.
     collected: u32,
     lost: bool,
@@ -37,6 +45,7 @@ pub struct RedisPublisher {
     ready: Vec<Ready>,
     failures: BTreeMap<String, u64>,
     lost: Option<DriverError>,
+    reply: Reply,
     clock: Clock,
 }
 
@@ -48,17 +57,21 @@ impl RedisPublisher {
         connections: u16,
         batch: u32,
         commands: Vec<Vec<u8>>,
+        reply: Reply,
     ) -> Result<Self, DriverError> {
         let unavailable = |cause: std::io::Error| endpoint.refused("waiting on sockets (epoll)", cause.to_string());
         let readiness = Readiness::new().map_err(unavailable)?;
         let mut lanes = Vec::with_capacity(connections.into());
         for token in 0..connections.max(1) {
-            let connection = Connection::open(endpoint)?;
+            let mut connection = Connection::open(endpoint)?;
+            if reply == Reply::Off {
+                silence(&mut connection)?;
+            }
             readiness.add(&connection.stream, token.into()).map_err(unavailable)?;
-            lanes.push(Lane { connection, slots: VecDeque::new(), collected: 0, lost: false });
+            lanes.push(Lane { connection, slots: VecDeque::new(), collected_bytes: 0, collected: 0, lost: false });
         }
         let (dirty, ready, failures) = (vec![], vec![], BTreeMap::new());
-        Ok(Self { lanes, dirty, commands, batch: batch.max(1), readiness, ready, failures, lost: None, clock })
+        Ok(Self { lanes, dirty, commands, batch: batch.max(1), readiness, ready, failures, lost: None, reply, clock })
     }
 
     fn check(&self) -> Result<(), DriverError> {
@@ -67,19 +80,24 @@ impl RedisPublisher {
 
     /// Deals with what the last wait reported.
     fn serve(&mut self, completions: &mut Vec<Completion>) {
+        let silent = self.reply == Reply::Off;
         for ready in &self.ready {
             let Some(lane) = self.lanes.get_mut(ready.token as usize).filter(|lane| !lane.lost) else { continue };
             let unsent = ready.writable && lane.connection.output.unsent() > 0;
             let written = if unsent { lane.connection.write().map(|_| ()) } else { Ok(()) };
             let served = match ready.readable {
                 // Also after a failed write: the server may have said why before it closed.
-                true => lane.read(ready.ended, &self.clock, &mut self.failures, completions).and(written),
+                true => lane.read(silent, ready.ended, &self.clock, &mut self.failures, completions).and(written),
                 false => written,
             };
             if let Err(error) = served {
                 lane.lose(&error, self.clock.now_ns(), &mut self.failures, completions);
                 self.lost.get_or_insert(error);
             }
+        }
+        if silent {
+            let at_ns = self.clock.now_ns();
+            self.lanes.iter_mut().for_each(|lane| lane.complete_written(at_ns, completions));
         }
     }
 
@@ -91,6 +109,22 @@ impl RedisPublisher {
     }
 }
 
+/// Proves that the server answers, then asks it not to. What follows has no answer, this request included.
+fn silence(connection: &mut Connection) -> Result<(), DriverError> {
+    resp::command(&mut connection.output.bytes, &[b"PING"]);
+    let reply = connection.reply(Instant::now() + SET_UP, "PING")?;
+    connection.input.consume(reply.len());
+    resp::command(&mut connection.output.bytes, &[b"CLIENT", b"REPLY", b"OFF"]);
+    let deadline = Instant::now() + SET_UP;
+    while !connection.write()? {
+        if Instant::now() > deadline {
+            return Err(connection.endpoint.timed_out("CLIENT REPLY OFF", SET_UP));
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
 impl Lane {
     /// Reads until the socket is empty (`to_the_end`: until it says that it has ended) and turns each reply into a
     /// completion.
@@ -99,6 +133,7 @@ impl Lane {
     /// truer, and is dearer: 0.8 against 1.1 million messages/s against the reflector, 16 replies a read.
     fn read(
         &mut self,
+        silent: bool,
         to_the_end: bool,
         clock: &Clock,
         failures: &mut BTreeMap<String, u64>,
@@ -133,7 +168,7 @@ impl Lane {
                 };
                 used += length;
                 // An error with nothing in flight is the server's farewell; the end of the stream follows it.
-                if let Some(slot) = self.slots.pop_front() {
+                if !silent && let Some((slot, _)) = self.slots.pop_front() {
                     completions.push(Completion { slot, outcome, at_ns });
                 }
             }
@@ -142,6 +177,14 @@ impl Lane {
             if !more && !to_the_end {
                 return Ok(());
             }
+        }
+    }
+
+    /// Ends the messages whose last byte the kernel has taken.
+    fn complete_written(&mut self, at_ns: u64, completions: &mut Vec<Completion>) {
+        let written = self.collected_bytes - self.connection.output.unsent() as u64;
+        while let Some((slot, _)) = self.slots.pop_front_if(|(_, end)| *end <= written) {
+            completions.push(Completion { slot, outcome: Outcome::Acked, at_ns });
         }
     }
 
@@ -157,7 +200,7 @@ impl Lane {
             *failures.entry(error.to_string()).or_default() += self.slots.len() as u64;
         }
         let outcome = Outcome::Indeterminate;
-        completions.extend(self.slots.drain(..).map(|slot| Completion { slot, outcome, at_ns }));
+        completions.extend(self.slots.drain(..).map(|(slot, _)| Completion { slot, outcome, at_ns }));
     }
 }
 
@@ -175,9 +218,11 @@ impl Publisher for RedisPublisher {
         if output.unsent() > UNSENT.max(4 * message.payload.len()) {
             return Ok(Submitted::Full);
         }
+        let before = output.unsent();
         output.bytes.extend_from_slice(command);
         resp::bulk_string(&mut output.bytes, message.payload);
-        lane.slots.push_back(message.slot);
+        lane.collected_bytes += (output.unsent() - before) as u64;
+        lane.slots.push_back((message.slot, lane.collected_bytes));
         if lane.collected == 0 {
             self.dirty.push(message.connection);
         }
@@ -202,8 +247,13 @@ impl Publisher for RedisPublisher {
     /// Loses nothing that has come: completions are handed over first, the error comes with the next call.
     fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError> {
         let before = completions.len();
+        if self.reply == Reply::Off {
+            // What `flush` has written is done; nothing will come to wake us for it.
+            let at_ns = self.clock.now_ns();
+            self.lanes.iter_mut().for_each(|lane| lane.complete_written(at_ns, completions));
+        }
         loop {
-            let left = self.clock.until(until_ns);
+            let left = if completions.len() > before { Duration::ZERO } else { self.clock.until(until_ns) };
             let waited = self.readiness.wait(Some(left), &mut self.ready);
             waited.map_err(|cause| self.lanes[0].connection.endpoint.lost(cause.to_string()))?;
             self.serve(completions);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::Clock;
 use crate::driver::{Completion, Outcome, Submitted};
-use crate::scenario::{Arrivals, Codec, Guarantee, Load, Message, Model, PayloadKind, SystemConfig};
+use crate::scenario::{Arrivals, Codec, Guarantee, Load, Message, Model, PayloadKind, Reply, SystemConfig};
 use crate::units::{Bytes, Span};
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -22,12 +22,15 @@ fn cell(system: System) -> Cell {
         producers: 1,
         subscriptions: 1,
         consumers: 1,
+        work: Span(0),
         connections: 3,
         in_flight: 48,
         batch: 16,
         backlog: Bytes(1 << 20),
         drain: Span::from_secs(1),
         audit: true,
+        floor: false,
+        broker_warm_up: Span(0),
     };
     Cell {
         label: system.name().into(),
@@ -277,6 +280,53 @@ fn error_replies_fail_their_message_and_are_counted() {
     assert_eq!(failures.values().sum::<u64>(), 2);
     assert!(failures.keys().any(|reason| reason.starts_with("OOM")), "{failures:?}");
     assert!(publisher.flush().is_err(), "a lost connection must go on saying so");
+}
+
+#[test]
+fn without_replies_every_message_is_done_when_written_and_delivered() {
+    for system in [System::RedisPubsub, System::RedisStreams, System::RedisLists] {
+        let mut cell = cell(system);
+        cell.config.reply = Reply::Off;
+        let (_reflector, driver) = once_and_in_order(&cell, 20_000);
+        assert!(!driver.acknowledges());
+        let survives = driver.survives();
+        assert!(!survives.process_kill && !survives.power_loss);
+    }
+}
+
+#[test]
+fn without_replies_an_unwritten_message_is_not_done_and_a_lost_connection_shows() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut cell = cell(System::RedisLists);
+    cell.config.reply = Reply::Off;
+    cell.load.connections = 1;
+    let target = target(vec![listener.local_addr().unwrap().to_string()]);
+    let (clock, driver) = (target.clock, open(&cell, target).unwrap());
+    let server = std::thread::spawn(move || {
+        let mut socket = listener.accept().unwrap().0;
+        let mut ping = [0; 14];
+        socket.read_exact(&mut ping).unwrap();
+        socket.write_all(b"+PONG\r\n").unwrap();
+        socket
+    });
+    let mut publisher = driver.publisher(0).unwrap();
+    let socket = server.join().unwrap();
+    let (payload, mut completions) = (vec![0; 4 << 20], vec![]);
+    let mut submit = |slot| publisher.submit(Outgoing { slot, connection: 0, stream: 0, payload: &payload }).unwrap();
+    assert!((0..8).all(|slot| submit(slot) == Submitted::Taken) || submit(8) == Submitted::Full);
+    publisher.flush().unwrap();
+    publisher.wait(clock.now_ns() + SECOND / 10, &mut completions).unwrap();
+    // 4 MiB each: a socket's buffers hold some of them, never all.
+    assert!(completions.len() < 4, "{completions:?}");
+    let written = completions.len();
+    drop(socket);
+    let deadline = clock.now_ns() + 5 * SECOND;
+    while publisher.flush().is_ok() && clock.now_ns() < deadline {
+        let _ = publisher.wait(clock.now_ns() + SECOND / 10, &mut completions);
+    }
+    assert!(publisher.flush().is_err(), "a lost connection must be told");
+    assert!(completions[written..].iter().all(|completion| completion.outcome == Outcome::Indeterminate));
+    assert!(completions.len() > written);
 }
 
 #[test]

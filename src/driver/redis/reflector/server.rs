@@ -23,6 +23,8 @@ struct Peer {
     stream: TcpStream,
     output: Output,
     blocked: Option<Blocked>,
+    /// Asked for `CLIENT REPLY OFF`: nothing is answered any more.
+    silent: bool,
 }
 
 struct Blocked {
@@ -84,7 +86,7 @@ impl Server {
             if watched.and_then(|()| self.readiness.add(&stream, index as u64)).is_err() {
                 continue;
             }
-            let peer = Some(Peer { stream, output: Output::default(), blocked: None });
+            let peer = Some(Peer { stream, output: Output::default(), blocked: None, silent: false });
             if index == self.peers.len() {
                 self.peers.push(peer);
                 self.inputs.push(Input::default());
@@ -119,8 +121,14 @@ impl Server {
         while peers[index].as_ref().is_some_and(|peer| peer.blocked.is_none()) {
             let input = inputs[index].filled();
             let Some(length) = split(input, &mut words)? else { break };
+            let answered = peers[index].as_ref().map_or(0, |peer| peer.output.bytes.len());
             let word = |at: usize| words.get(at).map_or(&b""[..], |range: &Range<usize>| &input[range.clone()]);
             match word(0) {
+                b"CLIENT" if word(1) == b"REPLY" => {
+                    if let Some(peer) = &mut peers[index] {
+                        peer.silent = word(2) == b"OFF";
+                    }
+                }
                 b"PUBLISH" => publish(channels, peers, index, word(1), word(2)),
                 b"SUBSCRIBE" => {
                     for (count, at) in (1..words.len()).enumerate() {
@@ -139,6 +147,9 @@ impl Server {
                         peer.blocked = Some(Blocked { command, until });
                     }
                 }
+            }
+            if let Some(peer) = peers[index].as_mut().filter(|peer| peer.silent) {
+                peer.output.bytes.truncate(answered);
             }
             inputs[index].consume(length);
         }

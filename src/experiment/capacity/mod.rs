@@ -1,0 +1,218 @@
+//! `capacity`: the highest rate that a system sustains while its tail stays below a limit, as a bracket.
+//!
+//! Every probe is a whole open-loop cell of its own, on fresh clients and a fresh topic, stream or list: nothing of one
+//! rate's backlog is forgiven or inherited at the next. A probe passes when the rate was reached and everything
+//! delivered, the backlog did not grow, and end-to-end p99 kept the limit. Whether its median had come to rest
+//! (`unsteady`) is not asked: short probes cannot tell, and drift beyond the limit fails by the limit.
+
+mod search;
+
+use self::search::{Bracket, search};
+use super::Stage;
+use crate::engine::TrialError;
+use crate::record::new_histogram;
+use crate::result::{Blame, CellOutput, Metric, Observation, Outcome, quantiles};
+use crate::scenario::{Capacity, Cell, Model};
+use crate::units::{Rate, Span};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// Of the offered load, this much must have been acknowledged and delivered.
+const GOOD: f64 = 0.99;
+/// After a probe that overloaded it, a broker gets this long to come to rest.
+const REST: Duration = Duration::from_secs(1);
+/// Most probes of one search; a bracket needs about twelve.
+const PROBES: u32 = 40;
+const UNIT: &str = "msg/s";
+
+pub fn run(stage: &mut Stage<'_>, keys: &Capacity) -> Result<CellOutput, TrialError> {
+    let start = stage.cell.load.rate.map_or(1000, whole);
+    let (mut probes, mut died) = (Vec::<Probe>::new(), None);
+    let bracket = search::<TrialError>(start, whole(keys.most), keys.within.clamp(0.01, 1.0), PROBES, &mut |rate| {
+        if stage.interrupted() {
+            return Ok(None);
+        }
+        let cell = at_rate(stage.cell, rate);
+        let driver = stage.driver(&cell, &format!("p{}", probes.len()))?;
+        let output = stage.load(&cell, driver.as_ref(), probes.len() as u64)?;
+        if stage.interrupted() {
+            return Ok(None);
+        }
+        if let Err(error) = stage.broker.check() {
+            died = Some(error.to_string());
+            return Ok(None);
+        }
+        let probe = Probe::of(rate, &output, keys.limit);
+        let passed = probe.failed_by.is_none();
+        probes.push(probe);
+        // A topic left behind is a nuisance to the next probe, not a reason to give up.
+        let _ = driver.clean_up();
+        if !passed {
+            std::thread::sleep(REST);
+        }
+        Ok(Some(passed))
+    })?;
+    let mut output = stage.output(observations(&bracket, &probes, keys))?;
+    output.record.error = died;
+    Ok(output)
+}
+
+fn whole(rate: Rate) -> u64 {
+    rate.per_s().round().max(1.0) as u64
+}
+
+fn at_rate(cell: &Cell, rate: u64) -> Cell {
+    let mut cell = cell.clone();
+    cell.load.model = Model::Open;
+    cell.load.rate = Some(Rate::per_second(rate));
+    cell.load.messages = None;
+    // Thousands of messages wait in what is overloaded; reading them back proves nothing that the books do not.
+    cell.load.audit = false;
+    cell
+}
+
+/// How one rate went.
+#[derive(Clone, Debug, PartialEq)]
+struct Probe {
+    rate: u64,
+    p99_ns: Option<u64>,
+    /// `None` when it passed.
+    failed_by: Option<Failure>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Failure {
+    /// The harness gave out first: says nothing of the broker.
+    Harness(String),
+    Broker(String),
+}
+
+impl Probe {
+    fn of(rate: u64, output: &CellOutput, limit: Span) -> Self {
+        let mut arrived = new_histogram();
+        for interval in output.intervals.iter().filter(|one| one.metric == Metric::EndToEnd && !one.warm_up) {
+            // Bounds of ten minutes hold everything that a probe can have recorded.
+            let _ = arrived.add(&interval.histogram);
+        }
+        let p99_ns = quantiles(&arrived).p99_ns;
+        let record = &output.record;
+        let spoilt = record.gates.iter().find(|gate| !gate.held && gate.blames == Blame::Harness);
+        let planned = record.window_planned.unwrap_or(0).max(1) as f64;
+        let by_all = record.window_consumed as f64 / f64::from(record.subscriptions.max(1));
+        let good = by_all.min(record.window_acked as f64) / planned;
+        let broken = match p99_ns {
+            _ if record.error.is_some() => record.error.clone(),
+            _ if !matches!(record.outcome, Outcome::Ok | Outcome::Unsteady) => {
+                Some(record.outcome_because.first().cloned().unwrap_or_default())
+            }
+            _ if good < GOOD => Some(format!("goodput {:.1} % of what was offered", good * 100.0)),
+            None => Some("too few messages for a 99th percentile".to_owned()),
+            Some(p99) if p99 > limit.nanos() => Some(format!("p99 above {limit}")),
+            Some(_) => None,
+        };
+        let failed_by = match (broken, spoilt) {
+            // Latency counts from the plan, so a late generator makes it worse and never better: a pass stands.
+            (None, Some(gate)) if gate.name != "books-balance" => None,
+            (_, Some(gate)) => Some(Failure::Harness(format!("{}: {}", gate.name, gate.found))),
+            (broken, None) => broken.map(Failure::Broker),
+        };
+        Self { rate, p99_ns, failed_by }
+    }
+
+    fn words(&self) -> String {
+        let mut words = format!("{}/s ", self.rate);
+        // Writing to a String cannot fail.
+        let _ = match &self.failed_by {
+            None => write!(words, "passed"),
+            Some(Failure::Harness(why)) => write!(words, "spoilt by the generator ({why})"),
+            Some(Failure::Broker(why)) => write!(words, "failed ({why})"),
+        };
+        if let Some(p99) = self.p99_ns {
+            let _ = write!(words, ", p99 {:.2} ms", p99 as f64 / 1e6);
+        }
+        words
+    }
+}
+
+fn observations(bracket: &Bracket, probes: &[Probe], keys: &Capacity) -> Vec<Observation> {
+    let story: Vec<String> = probes.iter().map(Probe::words).collect();
+    let story = format!("probes under end-to-end p99 ≤ {}: {}", keys.limit, story.join("; "));
+    let n = probes.len() as u64;
+    let end = |metric, found: Option<u64>, without: &str| match found {
+        Some(rate) => Observation::measured(metric, "", rate as f64, UNIT, n).with_text(story.clone()),
+        None => Observation::not_measured(metric, "", UNIT, format!("{without}; {story}")),
+    };
+    // An end needs the system's own failure twice.
+    let by_harness = |rate: u64| {
+        let failed = probes.iter().filter(|probe| probe.rate == rate).filter_map(|probe| probe.failed_by.as_ref());
+        failed.filter(|why| matches!(why, Failure::Broker(_))).count() < search::AGREE as usize
+    };
+    let (high, without) = match bracket.high {
+        Some(rate) if by_harness(rate) => (None, "the generator gave out before the system did"),
+        Some(rate) => (Some(rate), ""),
+        None if bracket.low.is_some_and(|low| low >= whole(keys.most)) => (None, "no rate up to `most` was too high"),
+        None => (None, "the search ended before two of three probes agreed"),
+    };
+    let no_low = "no rate kept the limit in two of three probes before the search ended";
+    vec![end("capacity.low", bracket.low, no_low), end("capacity.high", high, without)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::{CellRecord, Gate, Interval};
+
+    /// A probe of 1000 messages that took `ms` each.
+    fn output(ms: u64) -> CellOutput {
+        let mut histogram = new_histogram();
+        histogram.record_n(ms * 1_000_000, 1000).unwrap();
+        let interval =
+            Interval { metric: Metric::EndToEnd, warm_up: false, start_ns: 0, length_ns: 1_000_000_000, histogram };
+        let record = CellRecord {
+            subscriptions: 1,
+            window_planned: Some(1000),
+            window_acked: 1000,
+            window_consumed: 1000,
+            ..CellRecord::empty()
+        };
+        let (windows, events) = (Vec::new(), Vec::new());
+        CellOutput { record, windows, events, intervals: vec![interval], broker_log: String::new() }
+    }
+
+    fn failed(change: impl FnOnce(&mut CellRecord), ms: u64) -> Option<Failure> {
+        let mut output = output(ms);
+        change(&mut output.record);
+        Probe::of(1000, &output, Span::from_millis(50)).failed_by
+    }
+
+    #[test]
+    fn a_probe_fails_by_tail_goodput_or_outcome() {
+        assert_eq!(failed(|_| (), 10), None);
+        assert_eq!(failed(|record| record.outcome = Outcome::Unsteady, 10), None);
+        assert_eq!(failed(|_| (), 60), Some(Failure::Broker("p99 above 50ms".into())));
+        assert!(
+            matches!(failed(|record| record.window_consumed = 980, 10), Some(Failure::Broker(why)) if why.contains("98.0 %"))
+        );
+        assert!(matches!(failed(|record| record.outcome = Outcome::Overloaded, 10), Some(Failure::Broker(_))));
+        assert!(matches!(failed(|record| record.error = Some("gone".into()), 10), Some(Failure::Broker(_))));
+    }
+
+    #[test]
+    fn what_the_generator_spoilt_is_not_held_against_the_system() {
+        let lag = Gate {
+            name: "schedule-lag".into(),
+            held: false,
+            blames: Blame::Harness,
+            found: "9 ms".into(),
+            limit: "2 ms".into(),
+        };
+        let late = |record: &mut CellRecord| record.gates = vec![lag.clone()];
+        assert_eq!(failed(late, 10), None, "what kept the limit all the same has passed");
+        let spoilt = failed(late, 60);
+        assert!(matches!(spoilt, Some(Failure::Harness(_))), "{spoilt:?}");
+        let probes = [Probe { rate: 2000, p99_ns: None, failed_by: spoilt }];
+        let found = observations(&Bracket { low: Some(1900), high: Some(2000) }, &probes, &Capacity::default());
+        assert_eq!((found[0].value, found[1].value), (Some(1900.0), None));
+        assert!(found[1].text.starts_with("the generator gave out"), "{}", found[1].text);
+    }
+}

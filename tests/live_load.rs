@@ -1,0 +1,101 @@
+//! Loads beyond a producer and a consumer, on real brokers: fan-out, shared work, no replies, power-loss class, capacity.
+//!
+//! What runs are the scenarios of the table, shortened; needs what `brokerbench run` needs.
+
+#[path = "harness/mod.rs"]
+mod harness;
+#[path = "support/run.rs"]
+mod run;
+
+use brokerbench::result::{CellSummary, Kind, Summary};
+
+fn quick(scenario: &str, more: &[&str]) -> Summary {
+    let args: Vec<&str> = ["--profile", "quick"].iter().chain(more).copied().collect();
+    let text = std::fs::read_to_string(format!("scenarios/{scenario}.yaml")).unwrap();
+    let summary = run::run(&text, &args, &[]).with(0, &[]).summary();
+    for cell in &summary.cells {
+        assert!(cell.valid, "{} {}: {:?}", cell.label, cell.cell, cell.invalid_because);
+    }
+    summary
+}
+
+fn cannot(cell: &CellSummary) -> Option<&str> {
+    cell.observations.iter().find(|one| one.kind == Kind::Cannot).map(|one| one.text.as_str())
+}
+
+/// Every subscription has everything, and nothing else.
+fn is_complete(cell: &CellSummary, subscriptions: u64) -> bool {
+    let counts = &cell.counts;
+    counts.sent.is_some_and(|sent| sent > 0)
+        && counts.delivered == counts.sent.map(|sent| sent * subscriptions)
+        && (counts.lost, counts.undelivered, counts.duplicate) == (Some(0), Some(0), Some(0))
+}
+
+#[test]
+#[ignore = "starts real brokers"]
+fn every_subscription_is_complete_and_a_list_has_one() {
+    let summary = quick("parallelism-fanout", &[]);
+    assert_eq!(summary.cells.len(), 12);
+    for cell in &summary.cells {
+        let subscriptions = cell.cell.rsplit('=').next().unwrap().parse().unwrap();
+        if cell.system == "redis-lists" && subscriptions > 1 {
+            assert!(cannot(cell).is_some_and(|why| why.contains("one list per reader")));
+            assert_eq!((cell.counts.sent, cell.rates.goodput_per_s, cell.latency.publish.as_ref()), (None, None, None));
+        } else {
+            assert!(cannot(cell).is_none() && is_complete(cell, subscriptions), "{}: {:?}", cell.label, cell.counts);
+        }
+    }
+}
+
+#[test]
+#[ignore = "starts real brokers, measures time"]
+fn four_consumers_share_work_and_are_faster_than_one() {
+    let summary = quick("parallelism-sharing", &[]);
+    for label in ["kafka", "redis-streams", "redis-lists"] {
+        let cells: Vec<_> = summary.cells.iter().filter(|cell| cell.label == label).collect();
+        assert!(cells.iter().all(|cell| is_complete(cell, 1)), "{label}");
+        let speeds: Vec<f64> = cells.iter().filter_map(|cell| cell.rates.goodput_per_s).collect();
+        // 1 ms of work each: no more than a thousand a second alone.
+        assert!(speeds[0] <= 1000.0 && speeds[0] > 500.0, "{label}: {speeds:?}");
+        assert!(speeds[1] > 2.0 * speeds[0], "{label}: {speeds:?}");
+    }
+    let pubsub: Vec<_> = summary.cells.iter().filter(|cell| cell.label == "redis-pubsub").collect();
+    assert!(cannot(pubsub[0]).is_none() && cannot(pubsub[1]).is_some());
+}
+
+#[test]
+#[ignore = "starts real brokers"]
+fn without_replies_nothing_is_promised_and_the_books_balance() {
+    for cell in &quick("throughput-noreply", &[]).cells {
+        assert_eq!(cell.counts.acked, None, "{}", cell.label);
+        assert!(!cell.survives.process_kill && !cell.survives.power_loss, "{}", cell.label);
+        assert!(is_complete(cell, 1), "{}: {:?}", cell.label, cell.counts);
+    }
+}
+
+#[test]
+#[ignore = "starts real brokers"]
+fn what_survives_a_power_loss_says_so_and_pubsub_cannot() {
+    for cell in &quick("throughput-durable", &[]).cells {
+        match cannot(cell) {
+            Some(_) => assert_eq!(cell.system, "redis-pubsub"),
+            None => assert!(cell.survives.power_loss && is_complete(cell, 1), "{}: {:?}", cell.label, cell.survives),
+        }
+    }
+}
+
+#[test]
+#[ignore = "starts real brokers, measures time"]
+fn a_capacity_is_a_bracket_of_confirmed_ends() {
+    let more = ["--system", "redis-lists", "--set", "load.duration=1s", "--set", "experiment.most=16k/s"];
+    let summary = quick("capacity", &more);
+    let cell = &summary.cells[0];
+    let found = |metric: &str| cell.observations.iter().find(|one| one.metric == metric).unwrap();
+    let (low, high) = (found("capacity.low"), found("capacity.high"));
+    assert!(low.text.contains("8000/s"), "{}", low.text);
+    match (low.value, high.value) {
+        (Some(low), Some(high)) => assert!(low < high && high <= low * 1.51, "{low} {high}"),
+        (Some(low), None) => assert!(low == 16_000.0 || !high.text.is_empty()),
+        none => panic!("{none:?}: {}", high.text),
+    }
+}
