@@ -30,7 +30,8 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     }
     // Brokers go before the table is drawn: nothing of it needs them.
     drop(environment);
-    let comparison = claims::build(&args.profile, &runs).map_err(|error| Failure::new(Code::Internal, error))?;
+    let comparison = claims::build(&claims::Material { profile: &args.profile, runs: &runs, ..Default::default() })
+        .map_err(|error| Failure::new(Code::Internal, error))?;
     let dir = results.join(&args.profile);
     report::write_comparison(&dir, &comparison)?;
     out(&report::terminal(&comparison, width()));
