@@ -47,7 +47,6 @@ pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::claims::rules::testing::{cannot, judge_with, measured, rule, rule_with, verdict};
 
     #[test]
