@@ -1,53 +1,58 @@
-//! The measured cells of a row: one per label, matrix point and metric, with the value of every block.
+//! The measured cells of a row: one per label, point and metric, with the value of every block.
 //!
-//! A block that the harness spoilt has no value; neither has a latency of an overloaded one, since a percentile of a
-//! saturated system is no property of it. Both stay visible as blocks without value.
+//! Plain load gives the figures that the row names; an experiment gives what it observed. A block that the harness spoilt
+//! has no value; neither has a latency of an overloaded one, since a percentile of a saturated system is no property of
+//! it. Both stay visible as blocks without value.
 
+use super::data::empty_cell;
 use crate::result::words::survival;
-use crate::result::{BlockValue, CellSummary, ComparedCell, Kind, Outcome, Quantiles, Summary, compare_points};
+use crate::result::{
+    BlockValue, CellSummary, ComparedCell, Kind, Observation, Outcome, Quantiles, Summary, compare_points,
+};
 use crate::stats::compare::{GeometricMean, LEAST_BLOCKS};
 
-/// A figure that a claim shows.
+/// A figure of plain load.
 pub struct Figure {
     pub metric: &'static str,
     pub unit: &'static str,
-    /// Whether the claim's verdict rests on it.
-    pub judged: bool,
     /// Share of samples beyond the quantile; 1 for what is no quantile.
     pub beyond: f64,
     value: fn(&CellSummary) -> Option<f64>,
 }
 
-const THROUGHPUT: &[Figure] =
-    &[Figure { metric: "goodput", unit: "msg/s", judged: true, beyond: 1.0, value: |cell| cell.rates.goodput_per_s }];
-
-const LATENCY: &[Figure] = &[
-    Figure { metric: "end_to_end.p50", unit: "ns", judged: true, beyond: 0.5, value: |c| end_to_end(c, |q| q.p50_ns) },
-    Figure { metric: "end_to_end.p99", unit: "ns", judged: true, beyond: 0.01, value: |c| end_to_end(c, |q| q.p99_ns) },
+const FIGURES: &[Figure] = &[
     Figure {
-        metric: "end_to_end.p99_9",
-        unit: "ns",
-        judged: false,
-        beyond: 0.001,
-        value: |c| end_to_end(c, |q| q.p99_9_ns),
+        metric: "goodput",
+        unit: "msg/s",
+        beyond: 1.0,
+        value: |c| c.rates.goodput_per_s.filter(|rate| *rate > 0.0),
     },
+    Figure { metric: "complete", unit: "share", beyond: 1.0, value: complete },
+    Figure { metric: "reordered", unit: "msg", beyond: 1.0, value: |c| c.counts.reordered.map(|count| count as f64) },
+    Figure { metric: "end_to_end.p50", unit: "ns", beyond: 0.5, value: |c| end_to_end(c, |q| q.p50_ns) },
+    Figure { metric: "end_to_end.p99", unit: "ns", beyond: 0.01, value: |c| end_to_end(c, |q| q.p99_ns) },
+    Figure { metric: "end_to_end.p99_9", unit: "ns", beyond: 0.001, value: |c| end_to_end(c, |q| q.p99_9_ns) },
 ];
 
-fn end_to_end(cell: &CellSummary, quantile: fn(&Quantiles) -> Option<u64>) -> Option<f64> {
-    cell.latency.end_to_end.as_ref().and_then(quantile).map(|ns| ns as f64)
+/// The figure of this name.
+pub fn figure(metric: &str) -> Option<&'static Figure> {
+    FIGURES.iter().find(|figure| figure.metric == metric)
 }
 
-/// What a claim shows; nothing where its measurement does not exist yet.
-pub fn figures(claim: &str) -> &'static [Figure] {
-    match claim {
-        "throughput" => THROUGHPUT,
-        "latency" => LATENCY,
-        _ => &[],
-    }
+/// Delivered of all that was due, over all subscriptions: 1 only when every one of them is complete.
+fn complete(cell: &CellSummary) -> Option<f64> {
+    let counts = &cell.counts;
+    let (delivered, undelivered, lost) = (counts.delivered?, counts.undelivered?, counts.lost?);
+    let due = delivered as f64 + undelivered as f64 + lost as f64;
+    (due > 0.0).then(|| delivered as f64 / due)
+}
+
+fn end_to_end(cell: &CellSummary, quantile: fn(&Quantiles) -> Option<u64>) -> Option<f64> {
+    cell.latency.end_to_end.as_ref().and_then(quantile).map(|ns| ns as f64).filter(|ns| *ns > 0.0)
 }
 
 /// The cells of one run, ordered by matrix point, then as the summary orders its labels, then by metric.
-pub fn of_run(claim: &str, summary: &Summary) -> Vec<ComparedCell> {
+pub fn of_run(figures: &[String], summary: &Summary) -> Vec<ComparedCell> {
     let mut groups: Vec<Vec<&CellSummary>> = Vec::new();
     for cell in &summary.cells {
         match groups.iter_mut().find(|group| group[0].label == cell.label && group[0].cell == cell.cell) {
@@ -56,46 +61,47 @@ pub fn of_run(claim: &str, summary: &Summary) -> Vec<ComparedCell> {
         }
     }
     groups.sort_by(|a, b| compare_points(&a[0].cell, &b[0].cell)); // stable: labels keep their order
-    let one = |group: &[&CellSummary], figure: &Figure| {
-        let first = group[0];
-        let per_block = group.iter().map(|cell| block_value(cell, figure)).collect();
-        let cell = ComparedCell {
-            label: first.label.clone(),
-            system: first.system.clone(),
-            variant: first.variant.clone(),
-            cell: first.cell.clone(),
-            metric: figure.metric.to_owned(),
-            kind: Kind::Measured,
-            value: None,
-            unit: figure.unit.to_owned(),
-            interval: None,
-            n: 0,
-            blocks: 0,
-            text: String::new(),
-            run: Some(summary.run.clone()),
-            survives: Some(first.survives.clone()),
-            per_block,
-        };
-        recompute(cell)
-    };
-    groups.iter().flat_map(|group| figures(claim).iter().map(|figure| one(group, figure))).collect()
+    let mut cells = Vec::new();
+    for group in groups {
+        let plain = |cell: &&CellSummary| cell.experiment.is_none() && cell.observations.is_empty();
+        if group.iter().all(plain) {
+            let wanted = figures.iter().filter_map(|name| figure(name));
+            cells.extend(wanted.map(|figure| plain_cell(&group, figure, &summary.run)));
+        } else {
+            cells.extend(observed_cells(&group, &summary.run));
+        }
+    }
+    cells
+}
+
+fn cell_of(first: &CellSummary, metric: &str, unit: &str, run: &str) -> ComparedCell {
+    ComparedCell {
+        variant: first.variant.clone(),
+        cell: first.cell.clone(),
+        unit: unit.to_owned(),
+        run: Some(run.to_owned()),
+        survives: Some(first.survives.clone()),
+        ..empty_cell(&first.label, &first.system, metric)
+    }
+}
+
+fn plain_cell(group: &[&CellSummary], figure: &Figure, run: &str) -> ComparedCell {
+    let per_block = group.iter().map(|cell| block_value(cell, figure)).collect();
+    recompute(ComparedCell { kind: Kind::Measured, per_block, ..cell_of(group[0], figure.metric, figure.unit, run) })
 }
 
 fn block_value(cell: &CellSummary, figure: &Figure) -> BlockValue {
     let latency = figure.metric.strip_prefix("end_to_end.");
     let saturated = latency.is_some() && cell.outcome == Outcome::Overloaded;
-    let value = (figure.value)(cell).filter(|value| cell.valid && !saturated && *value > 0.0);
-    let because = match () {
-        () if !cell.valid => format!("invalid: {}", cell.invalid_because.join("; ")),
-        () if cell.outcome != Outcome::Ok => {
-            let outcome = format!("{:?}", cell.outcome).to_lowercase();
-            let reasons = cell.outcome_because.join("; ");
-            if reasons.is_empty() { outcome } else { format!("{outcome}: {reasons}") }
+    let value = (figure.value)(cell).filter(|_| cell.valid && !saturated);
+    let mut because = what_happened(cell);
+    if because.is_empty() && value.is_none() {
+        because = match latency {
+            Some(_) => "fewer than 10 samples beyond the quantile",
+            None => "nothing carried end to end",
         }
-        () if value.is_none() && latency.is_some() => "fewer than 10 samples beyond the quantile".to_owned(),
-        () if value.is_none() => "nothing carried end to end".to_owned(),
-        () => String::new(),
-    };
+        .to_owned();
+    }
     let floor = latency.and_then(|quantile| Some(*cell.floor.get("end_to_end")?.get(quantile)? as f64));
     let n = match latency {
         Some(_) => cell.latency.end_to_end.as_ref().map_or(0, |quantiles| quantiles.count),
@@ -104,23 +110,109 @@ fn block_value(cell: &CellSummary, figure: &Figure) -> BlockValue {
     BlockValue { block: cell.block, value, floor, n, valid: cell.valid, outcome: cell.outcome, because }
 }
 
+/// Why a block is invalid or its outcome not `ok`; empty otherwise.
+fn what_happened(cell: &CellSummary) -> String {
+    if !cell.valid {
+        return format!("invalid: {}", cell.invalid_because.join("; "));
+    }
+    if cell.outcome == Outcome::Ok {
+        return String::new();
+    }
+    let outcome = format!("{:?}", cell.outcome).to_lowercase();
+    let reasons = cell.outcome_because.join("; ");
+    if reasons.is_empty() { outcome } else { format!("{outcome}: {reasons}") }
+}
+
+/// What an experiment observed of one label at one matrix point: a cell for each metric and point of its own.
+fn observed_cells(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
+    let mut cells: Vec<ComparedCell> = Vec::new();
+    for block in group {
+        for observation in &block.observations {
+            let point = joined(&block.cell, &observation.point);
+            let value = BlockValue {
+                block: block.block,
+                value: observation.value.filter(|_| block.valid && observation.kind == Kind::Measured),
+                floor: None,
+                n: observation.n,
+                valid: block.valid,
+                outcome: block.outcome,
+                because: [what_happened(block), observation.text.clone()]
+                    .into_iter()
+                    .filter(|text| !text.is_empty())
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            };
+            match cells.iter_mut().find(|cell| cell.metric == observation.metric && cell.cell == point) {
+                Some(cell) => {
+                    cell.kind = stronger(cell.kind, observation);
+                    cell.per_block.push(value);
+                }
+                None => cells.push(ComparedCell {
+                    cell: point,
+                    kind: observation.kind,
+                    per_block: vec![value],
+                    ..cell_of(block, &observation.metric, &observation.unit, run)
+                }),
+            }
+        }
+    }
+    cells.into_iter().map(recompute).collect()
+}
+
+/// What was measured in one block counts over what could not be in another.
+fn stronger(kind: Kind, observation: &Observation) -> Kind {
+    let rank = |kind: Kind| match kind {
+        Kind::Measured => 2,
+        Kind::Cannot => 1,
+        Kind::Documented | Kind::NotMeasured => 0,
+    };
+    if rank(observation.kind) > rank(kind) { observation.kind } else { kind }
+}
+
+/// The matrix point and the experiment's own, as one.
+fn joined(matrix: &str, own: &str) -> String {
+    match (matrix, own) {
+        (matrix, "") => matrix.to_owned(),
+        ("" | "base", own) => own.to_owned(),
+        (matrix, own) => format!("{matrix},{own}"),
+    }
+}
+
 /// Fills in what follows from the blocks of a cell: value, interval, counts and text.
+///
+/// The value is the geometric mean of what is positive by nature (speeds, times), which has an interval; the worst of the
+/// blocks for what is yes or no and for sizes that passed; the largest of peaks; else the arithmetic mean.
 pub fn recompute(mut cell: ComparedCell) -> ComparedCell {
     let values: Vec<f64> = cell.per_block.iter().filter_map(|block| block.value).collect();
-    let mean = GeometricMean::of(&values);
-    cell.value = mean.map(|mean| mean.value());
+    let geometric = matches!(cell.unit.as_str(), "ns" | "msg/s" | "B/s" | "ops/s" | "×");
+    let mean = geometric.then(|| GeometricMean::of(&values)).flatten();
+    cell.value = match cell.unit.as_str() {
+        _ if values.is_empty() => None,
+        _ if mean.is_some() => mean.map(|mean| mean.value()),
+        "B" if cell.metric.ends_with("_peak") => values.iter().copied().reduce(f64::max),
+        "yes" | "B" => values.iter().copied().reduce(f64::min),
+        _ => Some(values.iter().sum::<f64>() / values.len() as f64),
+    };
     cell.interval = mean.and_then(|mean| mean.interval());
     cell.blocks = values.len() as u32;
     cell.n = cell.per_block.iter().filter(|block| block.value.is_some()).map(|block| block.n).sum();
-    cell.kind = if cell.per_block.iter().any(|block| block.valid) { Kind::Measured } else { Kind::NotMeasured };
-    let mut text: Vec<String> = cell.survives.iter().map(survival).collect();
-    if cell.value.is_some() && cell.interval.is_none() {
+    cell.kind = match cell.kind {
+        Kind::Cannot | Kind::NotMeasured if values.is_empty() => cell.kind,
+        _ if cell.per_block.iter().any(|block| block.valid) => Kind::Measured,
+        _ => Kind::NotMeasured,
+    };
+    let plain = figure(&cell.metric).is_some() && cell.kind != Kind::Cannot;
+    let mut text: Vec<String> = cell.survives.iter().filter(|_| plain).map(survival).collect();
+    if mean.is_some() && cell.interval.is_none() {
         let blocks = if values.len() == 1 { "1 block".to_owned() } else { format!("{} blocks", values.len()) };
         text.push(format!("no interval: {blocks}, {LEAST_BLOCKS} needed"));
     }
-    let mut notes: Vec<&str> = cell.per_block.iter().map(|block| block.because.as_str()).collect();
-    notes.retain(|note| !note.is_empty());
-    notes.dedup();
+    let mut notes: Vec<&str> = Vec::new();
+    for block in cell.per_block.iter().filter(|block| !block.because.is_empty()) {
+        if !notes.contains(&block.because.as_str()) {
+            notes.push(&block.because);
+        }
+    }
     text.extend(notes.iter().map(|note| (*note).to_owned()));
     cell.text = text.join("; ");
     cell

@@ -5,10 +5,12 @@
 
 mod cells;
 mod data;
+mod finding;
 mod rules;
 
-use crate::result::{Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, Summary};
-use data::{ClaimText, Claims};
+use crate::result::{Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, Status, Summary};
+use data::{ClaimText, Claims, Role, empty_cell};
+use rules::Inputs;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,38 +20,111 @@ pub enum ClaimError {
     Fake { run: String },
     #[error("the built-in list of claims is unreadable: {0}")]
     Data(String),
+    #[error("there is no claim `{name}`; known: {known}")]
+    NoSuchClaim { name: String, known: String },
+    #[error("no claim is measured in profile `{profile}`; known: quick, standard, full")]
+    NoSuchProfile { profile: String },
 }
 
-/// The comparison table from runs. A run counts for the claim that its scenario names.
-pub fn build(profile: &str, runs: &[(Manifest, Summary)]) -> Result<Comparison, ClaimError> {
+/// A scenario that a profile asks for, and the row that it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    pub claim: String,
+    pub scenario: String,
+}
+
+/// The scenarios of a profile in the order of the table; of some claims only, where some are named.
+pub fn plan(profile: &str, only: &[String]) -> Result<Vec<Planned>, ClaimError> {
     let texts = data::load()?;
-    for (manifest, summary) in runs {
+    let known: Vec<&str> = texts.rows().map(|row| row.id.as_str()).collect();
+    if let Some(name) = only.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(ClaimError::NoSuchClaim { name: name.clone(), known: known.join(", ") });
+    }
+    let rows = texts.rows().filter(|row| only.is_empty() || only.contains(&row.id));
+    let listed = |row: &ClaimText| {
+        let claim = row.id.clone();
+        let asked = row.scenarios.iter().filter(|listed| listed.profiles.iter().any(|name| name == profile));
+        asked.map(|listed| Planned { claim: claim.clone(), scenario: listed.name.clone() }).collect::<Vec<_>>()
+    };
+    let plan: Vec<Planned> = rows.flat_map(listed).collect();
+    if plan.is_empty() && only.is_empty() {
+        return Err(ClaimError::NoSuchProfile { profile: profile.to_owned() });
+    }
+    Ok(plan)
+}
+
+/// What a table is made from.
+#[derive(Default)]
+pub struct Material<'a> {
+    pub profile: &'a str,
+    pub runs: &'a [(Manifest, Summary)],
+    /// Scenarios that could not run, and why.
+    pub failed: &'a [(Planned, String)],
+    /// An older table, which keeps its cells where no scenario of a row was run or tried again.
+    pub before: Option<&'a Comparison>,
+}
+
+/// The comparison table from runs. A run counts for the row that lists its scenario.
+pub fn build(material: &Material<'_>) -> Result<Comparison, ClaimError> {
+    build_by(&data::load()?, material)
+}
+
+fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, ClaimError> {
+    for (manifest, summary) in material.runs {
         if manifest.environment == "fake" || summary.cells.iter().any(|cell| cell.system == "fake") {
             return Err(ClaimError::Fake { run: manifest.run.clone() });
         }
     }
-    let infos: Vec<RunInfo> = runs.iter().map(|(manifest, _)| run_info(manifest)).collect();
-    let row = |text: &ClaimText| {
-        let measured: Vec<ComparedCell> = runs
-            .iter()
-            .filter(|(manifest, _)| manifest.scenario.claim.as_deref() == Some(&text.id))
-            .flat_map(|(_, summary)| cells::of_run(&text.id, summary))
-            .collect();
-        judge(text, measured, &infos)
+    let tried = |row: &ClaimText| {
+        material.runs.iter().any(|(manifest, _)| row.role(&manifest.scenario.name).is_some())
+            || material.failed.iter().any(|(planned, _)| planned.claim == row.id)
+    };
+    let mut infos: Vec<RunInfo> = Vec::new();
+    let mut measured: BTreeMap<&str, Vec<ComparedCell>> = BTreeMap::new();
+    for row in texts.rows() {
+        let cells = measured.entry(&row.id).or_default();
+        if let Some(before) = material.before.filter(|_| !tried(row)) {
+            let old = before.claims.iter().chain(&before.uses).filter(|claim| claim.id == row.id);
+            cells.extend(old.flat_map(inputs));
+            infos.extend(before.runs.iter().filter(|run| row.role(&run.scenario).is_some()).cloned());
+        }
+        for listed in &row.scenarios {
+            let of_this = material.runs.iter().filter(|(manifest, _)| manifest.scenario.name == listed.name);
+            for (manifest, summary) in of_this {
+                cells.extend(cells::of_run(&row.figures, summary));
+                infos.push(run_info(manifest));
+            }
+            let failed = material.failed.iter().filter(|(planned, _)| planned.scenario == listed.name);
+            infos.extend(failed.map(|(planned, because)| failed_run(planned, because)));
+        }
+    }
+    let judge = |row: &ClaimText| {
+        judge(row, material.profile, measured.get(row.id.as_str()).cloned().unwrap_or_default(), &infos)
     };
     Ok(Comparison {
         schema: SCHEMA,
-        profile: profile.to_owned(),
-        claims: texts.claims.iter().map(row).collect(),
-        uses: texts.uses.iter().map(row).collect(),
-        runs: infos,
+        profile: material.profile.to_owned(),
+        claims: texts.claims.iter().map(judge).collect(),
+        uses: texts.uses.iter().map(judge).collect(),
+        runs: infos.clone(),
     })
+}
+
+/// The cells of a row that come from runs: all others follow from them or from the data.
+fn inputs(row: &Claim) -> impl Iterator<Item = ComparedCell> + '_ {
+    row.cells.iter().filter(|cell| !cell.per_block.is_empty()).cloned().map(cells::recompute)
 }
 
 /// Computes every verdict again from the file alone; the differences, in words.
 pub fn recheck(comparison: &Comparison) -> Result<(), Vec<String>> {
-    let texts = data::load().map_err(|error| vec![error.to_string()])?;
-    let Claims { claims, uses } = &texts;
+    match data::load() {
+        Ok(texts) => recheck_by(&texts, comparison),
+        Err(error) => Err(vec![error.to_string()]),
+    }
+}
+
+fn recheck_by(texts: &Claims, comparison: &Comparison) -> Result<(), Vec<String>> {
+    let Claims { claims, uses } = texts;
     let mut wrong = Vec::new();
     for run in comparison.runs.iter().filter(|run| run.environment == "fake") {
         wrong.push(ClaimError::Fake { run: run.run.clone() }.to_string());
@@ -63,52 +138,85 @@ pub fn recheck(comparison: &Comparison) -> Result<(), Vec<String>> {
         for (text, row) in
             texts.iter().flat_map(|text| rows.iter().find(|row| row.id == text.id).map(|row| (text, row)))
         {
-            let inputs: Vec<ComparedCell> =
-                row.cells.iter().filter(|cell| !cell.per_block.is_empty()).cloned().collect();
-            let again = judge(text, inputs.into_iter().map(cells::recompute).collect(), &comparison.runs);
+            let again = judge(text, &comparison.profile, inputs(row).collect(), &comparison.runs);
             compare(row, &again, &mut wrong);
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
-/// One row: the measured cells, the ratios between them and the verdict; or what says that nothing was measured.
-fn judge(text: &ClaimText, measured: Vec<ComparedCell>, runs: &[RunInfo]) -> Claim {
-    let judged = rules::judge(&text.id, &measured, runs);
-    let mut cells = measured;
-    cells.extend(judged.ratios);
+/// One row: the measured cells, those that follow from them, what is documented, and the verdict.
+fn judge(text: &ClaimText, profile: &str, measured: Vec<ComparedCell>, runs: &[RunInfo]) -> Claim {
+    let of_role = |role: Role| -> Vec<&ComparedCell> {
+        let scenario = |cell: &ComparedCell| runs.iter().find(|run| Some(&run.run) == cell.run.as_ref());
+        let in_role = |cell: &&ComparedCell| scenario(cell).and_then(|run| text.role(&run.scenario)) == Some(role);
+        measured.iter().filter(in_role).collect()
+    };
+    let inputs =
+        Inputs { judged: of_role(Role::Judged), shown: of_role(Role::Shown), runs, documented: &text.documented };
+    let judged = text.judge.judge(&inputs);
+    let missing = missing(text, profile, runs);
+    let verdict = judged.verdict();
+    // What is missing weighs most where nothing was measured, least where the rest decides.
+    let sentences = match verdict.as_str() {
+        "not measured" => missing.iter().chain(&judged.sentences).cloned().collect(),
+        _ => judged.sentences.iter().chain(&missing).cloned().collect(),
+    };
+    let mut cells = measured.clone();
+    cells.extend(judged.derived);
     if cells.is_empty() {
-        cells =
-            ["kafka", "redis-pubsub", "redis-streams", "redis-lists"].map(|system| not_measured(system, text)).into();
+        let why = if missing.is_empty() { "not measured".to_owned() } else { missing.join("; ") };
+        let not_measured = |system| ComparedCell { text: why.clone(), ..empty_cell(system, system, &text.metric) };
+        cells.extend(["kafka", "redis-pubsub", "redis-streams", "redis-lists"].map(not_measured));
     }
+    cells.extend(text.documented_cells());
     Claim {
         id: text.id.clone(),
         kafka_claim: text.kafka.clone(),
         redis_claim: text.redis.clone(),
-        verdict: judged.verdict,
-        because: judged.because,
-        rule: text.rule.clone(),
+        verdict,
+        because: finding::because(sentences),
+        rule: text.rule(),
         cells,
     }
 }
 
-fn not_measured(system: &str, text: &ClaimText) -> ComparedCell {
-    ComparedCell {
-        label: system.to_owned(),
-        system: system.to_owned(),
-        variant: None,
-        cell: String::new(),
-        metric: text.metric.clone(),
-        kind: Kind::NotMeasured,
-        value: None,
-        unit: String::new(),
-        interval: None,
-        n: 0,
+/// The scenarios of a row that left nothing, and why.
+fn missing(text: &ClaimText, profile: &str, runs: &[RunInfo]) -> Vec<String> {
+    let mut missing = Vec::new();
+    for listed in &text.scenarios {
+        let name = &listed.name;
+        let asked = listed.profiles.iter().any(|known| known == profile);
+        match runs.iter().find(|run| run.scenario == *name) {
+            Some(run) if run.status == Status::Failed => {
+                missing.push(format!("scenario {name} could not run: {}", run.warnings.join(", ")));
+            }
+            Some(run) if run.status == Status::Interrupted => missing.push(format!("scenario {name} was interrupted")),
+            Some(_) => {}
+            None if asked => missing.push(format!("scenario {name} was not run")),
+            None if listed.role == Role::Judged => missing.push(format!("scenario {name} is not in profile {profile}")),
+            None => {}
+        }
+    }
+    missing
+}
+
+/// A scenario that could not run, among the runs.
+fn failed_run(planned: &Planned, because: &str) -> RunInfo {
+    RunInfo {
+        run: format!("none ({})", planned.scenario),
+        scenario: planned.scenario.clone(),
+        claim: Some(planned.claim.clone()),
+        environment: "none".to_owned(),
+        network_path: "none".to_owned(),
+        status: Status::Failed,
+        started_at: String::new(),
         blocks: 0,
-        text: "not measured".to_owned(),
-        run: None,
-        survives: None,
-        per_block: Vec::new(),
+        cross_class: None,
+        versions: BTreeMap::new(),
+        host: String::new(),
+        selfcheck: "not run".to_owned(),
+        warnings: vec![because.replace('\n', " ")],
     }
 }
 
@@ -151,6 +259,7 @@ fn compare(found: &Claim, computed: &Claim, wrong: &mut Vec<String>) {
     for (found, computed) in found.cells.iter().zip(&computed.cells) {
         let name = |cell: &ComparedCell| format!("{} {} {}", cell.label, cell.cell, cell.metric);
         differ("cell", &name(found), &name(computed));
+        differ(&format!("kind of {}", name(computed)), kind(found.kind), kind(computed.kind));
         let numbers = |cell: &ComparedCell| [cell.value, cell.interval.map(|i| i[0]), cell.interval.map(|i| i[1])];
         // A number read back from JSON may differ in its last bit.
         let close = |(a, b): (Option<f64>, Option<f64>)| match (a, b) {
@@ -161,6 +270,15 @@ fn compare(found: &Claim, computed: &Claim, wrong: &mut Vec<String>) {
             differ(&name(computed), &format!("{:?}", numbers(found)), &format!("{:?}", numbers(computed)));
         }
         differ(&format!("text of {}", name(computed)), &found.text, &computed.text);
+    }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Measured => "measured",
+        Kind::Documented => "documented",
+        Kind::Cannot => "cannot",
+        Kind::NotMeasured => "not measured",
     }
 }
 

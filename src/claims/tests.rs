@@ -1,6 +1,6 @@
 use super::*;
 use crate::result::synthetic::{latency_run, throughput_run};
-use crate::result::{Outcome, RunFolder, Survives, summarize};
+use crate::result::{CellSummary, Observation, Outcome, RunFolder, Survives, summarize};
 
 fn read(folder: &RunFolder) -> (Manifest, Summary) {
     (folder.read_manifest().unwrap(), summarize(folder).unwrap())
@@ -8,6 +8,10 @@ fn read(folder: &RunFolder) -> (Manifest, Summary) {
 
 fn throughput(blocks: u32) -> (Manifest, Summary) {
     read(&throughput_run(tempfile::tempdir().unwrap().path(), blocks))
+}
+
+fn build(profile: &str, runs: &[(Manifest, Summary)]) -> Result<Comparison, ClaimError> {
+    super::build(&Material { profile, runs, ..Material::default() })
 }
 
 fn row(comparison: &Comparison, id: &str) -> Claim {
@@ -32,7 +36,7 @@ fn scale(run: &mut (Manifest, Summary), label: &str, block: Option<u32>, factor:
 fn a_clear_difference_in_three_blocks_holds() {
     let (verdict, because) = verdict("throughput", throughput(3));
     assert_eq!(verdict, "holds");
-    assert!(because.contains("goodput of kafka ÷ redis-streams at message.size=100B: 2.00× ["), "{because}");
+    assert!(because.contains("kafka ÷ redis-streams: 2.00 to 2.00×, 3 blocks: shown (2 ratios)"), "{because}");
     assert!(
         because
             .contains("across survival classes (kafka survives process kill, 1 copy, redis-pubsub survives nothing)")
@@ -45,7 +49,7 @@ fn below_three_blocks_the_ratio_is_shown_and_no_verdict_given() {
     for blocks in [1, 2] {
         let (verdict, because) = verdict("throughput", throughput(blocks));
         assert_eq!(verdict, "inconclusive (exploratory)");
-        assert!(because.contains("2.00×, ") && because.contains("exploratory"), "{because}");
+        assert!(because.contains("2.00×, ") && because.contains("below 3 blocks no verdict on speed"), "{because}");
     }
 }
 
@@ -112,7 +116,8 @@ fn latency_holds_at_every_rate_and_quantile() {
     let run = read(&latency_run(folder.path()));
     let (text, because) = verdict("latency", run.clone());
     assert_eq!(text, "holds", "{because}");
-    assert_eq!(because.matches(": shown").count(), 3 * 2 * 2, "primitives × rates × quantiles: {because}");
+    assert_eq!(because.matches(": shown (4 ratios)").count(), 3, "each primitive, rates × quantiles: {because}");
+    assert!(because.contains("across survival classes") && because.chars().count() <= finding::LONGEST_BECAUSE);
 
     let mut overloaded = run.clone();
     for cell in overloaded.1.cells.iter_mut().filter(|cell| cell.label == "kafka" && cell.cell.contains("10k")) {
@@ -152,9 +157,12 @@ fn latency_holds_at_every_rate_and_quantile() {
 fn what_was_not_measured_says_so() {
     let comparison = build("quick", &[]).unwrap();
     assert!(comparison.claims.iter().chain(&comparison.uses).all(|row| row.verdict == "not measured"));
-    assert!(
-        comparison.claims.iter().all(|row| row.cells.len() == 4 && row.cells.iter().all(|cell| cell.value.is_none()))
-    );
+    for (id, words) in [("latency", "scenario latency was not run"), ("parallelism", "parallelism-sharing was not run")]
+    {
+        assert!(row(&comparison, id).because.contains(words), "{}", row(&comparison, id).because);
+    }
+    assert_eq!(comparison.uses[0].because, "scenario log-aggregation is not in profile quick");
+    assert!(comparison.claims.iter().all(|row| row.cells[..4].iter().all(|cell| cell.kind == Kind::NotMeasured)));
     recheck(&comparison).unwrap();
     let mut alone = throughput(3);
     alone.1.cells.retain(|cell| cell.label == "kafka");
@@ -200,4 +208,183 @@ fn a_table_edited_by_hand_is_found_out() {
     let mut shorter = sound;
     shorter.claims.pop();
     assert!(recheck(&shorter).is_err());
+}
+
+/// A run of another scenario, made of the throughput run.
+fn renamed(mut run: (Manifest, Summary), scenario: &str) -> (Manifest, Summary) {
+    run.0.scenario.name = scenario.into();
+    run.0.run += scenario;
+    run.1.run.clone_from(&run.0.run);
+    run
+}
+
+fn observed(scenario: &str, of: &[(&str, Vec<Observation>)]) -> (Manifest, Summary) {
+    let mut run = renamed(throughput(1), scenario);
+    let template = run.1.cells[0].clone();
+    run.1.cells = of
+        .iter()
+        .map(|(label, observations)| CellSummary {
+            label: (*label).into(),
+            system: (*label).trim_end_matches("-tuned").into(),
+            cell: "base".into(),
+            experiment: Some("x".into()),
+            observations: observations.clone(),
+            ..template.clone()
+        })
+        .collect();
+    run
+}
+
+fn retention() -> (Manifest, Summary) {
+    let share =
+        |value| vec![Observation::measured("readable_after_ack", "", value, "share", 100).with_text("read back")];
+    let seek = Observation::cannot("share.seek", "by=time", "share", "a list has no time");
+    observed(
+        "retention",
+        &[
+            ("kafka", share(1.0)),
+            ("redis-pubsub", vec![Observation::cannot("readable_after_ack", "", "share", "keeps nothing")]),
+            ("redis-streams", share(1.0)),
+            ("redis-lists", [share(0.0), vec![seek]].concat()),
+        ],
+    )
+}
+
+#[test]
+fn observations_become_cells_and_facts_need_one_block() {
+    let comparison = build("quick", &[retention()]).unwrap();
+    recheck(&comparison).unwrap();
+    let row = row(&comparison, "retention");
+    assert_eq!(row.verdict, "holds only for redis-pubsub, redis-lists");
+    assert!(row.because.contains("redis-pubsub cannot (keeps nothing)"), "{}", row.because);
+    let cell = |metric: &str, label: &str| row.cells.iter().find(|c| c.metric == metric && c.label == label).unwrap();
+    let lists = cell("readable_after_ack", "redis-lists");
+    assert_eq!((lists.kind, lists.value, lists.unit.as_str(), lists.n), (Kind::Measured, Some(0.0), "share", 100));
+    assert_eq!((lists.cell.as_str(), lists.text.as_str(), lists.interval), ("base", "read back", None));
+    let seek = cell("share.seek", "redis-lists");
+    assert_eq!((seek.kind, seek.cell.as_str(), seek.text.as_str()), (Kind::Cannot, "by=time", "a list has no time"));
+}
+
+#[test]
+fn a_cell_of_a_fact_edited_by_hand_is_found_out() {
+    let sound = build("quick", &[retention()]).unwrap();
+    let edited = |edit: fn(&mut ComparedCell)| {
+        let mut edited = sound.clone();
+        let row = edited.claims.iter_mut().find(|row| row.id == "retention").unwrap();
+        edit(row.cells.iter_mut().find(|cell| cell.label == "redis-lists").unwrap());
+        recheck(&edited).unwrap_err().join("\n")
+    };
+    assert!(edited(|cell| cell.per_block[0].value = Some(1.0)).contains("retention: verdict is"));
+    assert!(edited(|cell| cell.value = Some(0.5)).contains("redis-lists base readable_after_ack"));
+    assert!(edited(|cell| cell.text = "all gone".into()).contains("text of redis-lists"));
+    assert!(edited(|cell| cell.kind = Kind::Documented).contains("kind of redis-lists"));
+    let mut documented = sound.clone();
+    let row = documented.claims.iter_mut().find(|row| row.id == "error-handling").unwrap();
+    row.cells.iter_mut().find(|cell| cell.label == "kafka-share-groups").unwrap().text = "nobody".into();
+    assert!(recheck(&documented).unwrap_err().join("").contains("text of kafka-share-groups"));
+    let mut rule = sound;
+    rule.claims[0].rule = "Largest of all.".into();
+    assert!(recheck(&rule).unwrap_err().join("").contains("message-size: rule is"));
+}
+
+/// The whole way: a number changed in `claims.yaml` changes a verdict, and the old table is stale by it.
+#[test]
+fn a_number_changed_in_the_data_changes_the_verdict_and_makes_the_table_stale() {
+    let text = include_str!("claims.yaml");
+    let before = build("standard", &[throughput(3)]).unwrap();
+    assert_eq!(row(&before, "throughput").verdict, "holds");
+    let changed = data::parse(&text.replace("must-be: above, limit: 1.05", "must-be: above, limit: 2.5")).unwrap();
+    let after =
+        build_by(&changed, &Material { profile: "standard", runs: &[throughput(3)], ..Material::default() }).unwrap();
+    assert_eq!(row(&after, "throughput").verdict, "does not hold");
+    assert!(row(&after, "throughput").rule.contains("above 2.5"));
+    recheck_by(&changed, &after).unwrap();
+    let wrong = recheck_by(&changed, &before).unwrap_err().join("\n");
+    assert!(wrong.contains("throughput: verdict is `holds`, computed `does not hold`"), "{wrong}");
+    assert!(recheck(&after).is_err());
+}
+
+#[test]
+fn what_only_stands_beside_decides_nothing() {
+    let mut waiting = renamed(throughput(3), "throughput-waiting");
+    scale(&mut waiting, "kafka", None, 0.01);
+    let comparison = build("standard", &[throughput(3), waiting.clone()]).unwrap();
+    recheck(&comparison).unwrap();
+    let both = row(&comparison, "throughput");
+    assert_eq!(both.verdict, "holds");
+    let shown: Vec<_> =
+        both.cells.iter().filter(|cell| cell.run.as_deref() == Some(&waiting.0.run) && cell.unit == "×").collect();
+    assert!(shown.len() == 6 && shown.iter().all(|cell| cell.text == "stands beside the verdict"), "{shown:?}");
+    assert!(!both.because.contains("0.02"), "{}", both.because);
+    assert!(both.because.contains("scenario throughput-durable was not run"), "{}", both.because);
+    let alone = build("standard", &[waiting]).unwrap();
+    assert_eq!(row(&alone, "throughput").verdict, "not measured");
+}
+
+#[test]
+fn a_scenario_that_cannot_run_is_named_in_its_row() {
+    let planned = |claim: &str, scenario: &str| Planned { claim: claim.into(), scenario: scenario.into() };
+    let failed = [(planned("message-size", "message-size"), "needs 4 GB of memory, 2 GB are free".to_owned())];
+    let material = Material { profile: "quick", runs: &[retention()], failed: &failed, before: None };
+    let comparison = super::build(&material).unwrap();
+    recheck(&comparison).unwrap();
+    let size = row(&comparison, "message-size");
+    assert_eq!(size.verdict, "not measured");
+    assert_eq!(size.because, "scenario message-size could not run: needs 4 GB of memory, 2 GB are free");
+    assert!(size.cells[0].text.contains("needs 4 GB"));
+    assert!(comparison.runs.iter().any(|run| run.status == Status::Failed && run.run == "none (message-size)"));
+}
+
+#[test]
+fn a_row_run_again_is_merged_into_the_table() {
+    let before = build("standard", &[throughput(3), retention()]).unwrap();
+    let mut slower = throughput(3);
+    scale(&mut slower, "kafka", None, 0.1);
+    let runs = [slower.clone()];
+    let after =
+        super::build(&Material { profile: "standard", runs: &runs, before: Some(&before), ..Material::default() })
+            .unwrap();
+    recheck(&after).unwrap();
+    assert_eq!(row(&after, "retention"), row(&before, "retention"));
+    assert_eq!(row(&after, "throughput").verdict, "does not hold");
+    let names: Vec<&str> = after.runs.iter().map(|run| run.run.as_str()).collect();
+    assert!(names.contains(&slower.0.run.as_str()) && names.len() == 2, "{names:?}");
+}
+
+#[test]
+fn completeness_comes_from_the_books() {
+    let mut run = renamed(throughput(1), "parallelism-fanout");
+    for cell in &mut run.1.cells {
+        cell.cell = "load.subscriptions=2".into();
+        cell.counts.delivered = Some(if cell.label == "kafka" { 200 } else { 150 });
+        cell.counts.undelivered = Some(0);
+        cell.counts.lost = Some(if cell.label == "kafka" { 0 } else { 50 });
+    }
+    let comparison = build("quick", &[run]).unwrap();
+    let row = row(&comparison, "parallelism");
+    let complete = |label: &str| {
+        row.cells.iter().find(|cell| cell.metric == "complete" && cell.label == label).and_then(|cell| cell.value)
+    };
+    assert_eq!((complete("kafka"), complete("redis-lists")), (Some(1.0), Some(0.75)));
+    assert!(row.verdict.starts_with("holds only for redis-pubsub at fan-out"), "{}", row.verdict);
+    assert!(row.because.contains("scenario parallelism-sharing was not run"), "{}", row.because);
+}
+
+#[test]
+fn the_plan_is_what_the_data_lists() {
+    let names = |profile: &str, only: &[&str]| -> Vec<String> {
+        let only: Vec<String> = only.iter().map(|name| (*name).into()).collect();
+        plan(profile, &only).unwrap().into_iter().map(|planned| planned.scenario).collect()
+    };
+    let quick = names("quick", &[]);
+    assert_eq!((quick[0].as_str(), quick.last().unwrap().as_str()), ("message-size", "fault-tolerance"));
+    assert!(!quick.contains(&"capacity".to_owned()) && names("full", &[]).contains(&"capacity".to_owned()));
+    assert_eq!(names("quick", &["parallelism"]), ["parallelism-fanout", "parallelism-sharing"]);
+    assert!(plan("quick", &["speed".into()]).unwrap_err().to_string().contains("known: message-size, delivery"));
+    assert!(plan("nope", &[]).unwrap_err().to_string().contains("known: quick, standard, full"));
+    let mut all: Vec<String> = names("full", &[]);
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), count, "a scenario serves one row");
 }

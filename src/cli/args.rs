@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  brokerbench compare                            the comparison table, about six minutes
+  brokerbench compare                            the comparison table, about eight minutes
+  brokerbench compare --only latency             one row of it again, merged into the table
   brokerbench run latency --system kafka         one scenario, one system
   brokerbench run latency --sweep load.rate=1k/s,5k/s,20k/s
   brokerbench run my-scenario.yaml --set load.duration=60s --json
@@ -109,6 +110,12 @@ pub struct CompareArgs {
     /// quick: one block, exploratory · standard: three blocks · full: five blocks, long windows
     #[arg(long, default_value = "quick", value_name = "NAME")]
     pub profile: String,
+    /// Only this claim, merged into the table that is there; repeatable
+    #[arg(long, value_name = "CLAIM")]
+    pub only: Vec<String>,
+    /// Go on where a stopped comparison was: scenarios that have finished are kept
+    #[arg(long)]
+    pub resume: bool,
     #[command(flatten)]
     pub environment: EnvironmentArgs,
     #[command(flatten)]

@@ -1,39 +1,205 @@
 //! `compare`: the scenarios behind the claims, then the table.
+//!
+//! One scenario that cannot run does not stop the others: its row says why. What has finished is noted at once, so that
+//! `--resume` goes on where a stopped suite was.
 
 use super::args::CompareArgs;
 use super::exit::{Code, Failure, worst};
 use super::run::{environment, measure};
 use super::signals::Interrupt;
+use super::suite::Suite;
 use super::{Outcome, out, selfcheck, width};
-use crate::scenario::{self, Overrides};
-use crate::{claims, report};
+use crate::claims::{self, ClaimError, Material, Planned};
+use crate::result::{Comparison, Manifest, Summary};
+use crate::scenario::{self, Overrides, Scenario};
+use crate::{environment::Environment, report};
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// The scenarios that measure claims, in the order of the table.
-const SCENARIOS: [&str; 2] = ["throughput", "latency"];
+use std::time::{Duration, Instant};
 
 pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
-    let overrides = Overrides { profile: Some(args.profile.clone()), ..Overrides::default() };
-    let scenarios = SCENARIOS.iter().map(|name| scenario::load(name, &overrides)).collect::<Result<Vec<_>, _>>()?;
+    let plan = claims::plan(&args.profile, &args.only).map_err(not_planned)?;
+    let (scenarios, unread) = read(plan, &args.profile)?;
+    let results = &args.results.results;
+    let dir = results.join(&args.profile);
+    let before = older_table(&dir, args)?;
+    // A part of the table leaves the other parts' runs noted as they are.
+    let suite = Suite::open(results, &args.profile, args.resume || !args.only.is_empty())?;
     let mut environment = environment(&args.environment)?;
     let selfcheck = selfcheck::remembered_or_run(interrupt)?;
-    let results = &args.results.results;
-    let (mut runs, mut codes) = (Vec::new(), Vec::new());
-    for scenario in &scenarios {
-        let done = measure(scenario, environment.as_mut(), results, Some(selfcheck.clone()), interrupt)?;
-        eprintln!("{}: {}", scenario.name, done.folder.join("report.html").display());
-        codes.push(done.code);
-        runs.push((done.manifest, done.summary));
+    let mut run = Running { args, suite, selfcheck, interrupt, done: Done { failed: unread, ..Done::default() } };
+    for (planned, scenario) in &scenarios {
+        run.scenario(planned, scenario, environment.as_mut())?;
         if interrupt.flag.load(Relaxed) {
             break;
         }
     }
     // Brokers go before the table is drawn: nothing of it needs them.
     drop(environment);
-    let comparison = claims::build(&args.profile, &runs).map_err(|error| Failure::new(Code::Internal, error))?;
-    let dir = results.join(&args.profile);
+    let Running { selfcheck, done, .. } = run;
+    done.print_elapsed();
+    if done.runs.is_empty() {
+        return Err(done.nothing(interrupt));
+    }
+    let failed: Vec<(Planned, String)> =
+        done.failed.iter().map(|(planned, failure)| (planned.clone(), failure.message.clone())).collect();
+    let material = Material { profile: &args.profile, runs: &done.runs, failed: &failed, before: before.as_ref() };
+    let comparison = claims::build(&material).map_err(|error| Failure::new(Code::Internal, error))?;
     report::write_comparison(&dir, &comparison)?;
     out(&report::terminal(&comparison, width()));
     out(&format!("table and charts: {}", dir.join("comparison.html").display()));
-    Ok(if selfcheck == "passed" { worst(codes) } else { worst(codes.into_iter().chain([Code::Invalid])) })
+    let mut codes = done.codes;
+    // There is a table to read; what could not run is missing from it.
+    codes.extend((!failed.is_empty() || selfcheck != "passed").then_some(Code::Invalid));
+    codes.extend(interrupt.flag.load(Relaxed).then_some(Code::Interrupted));
+    Ok(worst(codes))
+}
+
+fn not_planned(error: ClaimError) -> Failure {
+    let code = match error {
+        ClaimError::NoSuchClaim { .. } | ClaimError::NoSuchProfile { .. } => Code::Usage,
+        ClaimError::Fake { .. } | ClaimError::Data(_) => Code::Internal,
+    };
+    Failure::new(code, error)
+}
+
+type Read = (Vec<(Planned, Scenario)>, Vec<(Planned, Failure)>);
+
+/// All scenarios, before any of them runs; what is wrong with one is said at once.
+fn read(plan: Vec<Planned>, profile: &str) -> Result<Read, Failure> {
+    let overrides = Overrides { profile: Some(profile.to_owned()), ..Overrides::default() };
+    let (mut scenarios, mut unread) = (Vec::new(), Vec::new());
+    for planned in plan {
+        match scenario::load(&planned.scenario, &overrides) {
+            Ok(scenario) => scenarios.push((planned, scenario)),
+            Err(error) => {
+                eprintln!("{}: {error}", planned.scenario);
+                unread.push((planned, Failure::from(error)));
+            }
+        }
+    }
+    match (scenarios.is_empty(), unread.pop()) {
+        (true, Some((_, failure))) => Err(failure),
+        (true, None) => {
+            Err(Failure::new(Code::Usage, format!("--only: none of these claims is measured in profile {profile}")))
+        }
+        (false, last) => {
+            unread.extend(last);
+            Ok((scenarios, unread))
+        }
+    }
+}
+
+/// The table that a part is merged into.
+fn older_table(dir: &Path, args: &CompareArgs) -> Result<Option<Comparison>, Failure> {
+    if args.only.is_empty() || !dir.join("comparison.json").is_file() {
+        return Ok(None);
+    }
+    Ok(Some(report::read_comparison(dir)?))
+}
+
+/// What has come of the scenarios so far.
+#[derive(Default)]
+struct Done {
+    runs: Vec<(Manifest, Summary)>,
+    failed: Vec<(Planned, Failure)>,
+    codes: Vec<Code>,
+    elapsed: Vec<(String, Option<Duration>)>,
+}
+
+struct Running<'a> {
+    args: &'a CompareArgs,
+    suite: Suite,
+    selfcheck: String,
+    interrupt: &'a Interrupt,
+    done: Done,
+}
+
+impl Running<'_> {
+    /// Measures one scenario, or takes its finished run. An error stops the suite: results cannot be written.
+    fn scenario(
+        &mut self,
+        planned: &Planned,
+        scenario: &Scenario,
+        environment: &mut dyn Environment,
+    ) -> Result<(), Failure> {
+        let done = &mut self.done;
+        if let Some((folder, manifest, summary)) =
+            self.suite.finished(scenario, environment.name()).filter(|_| self.args.resume)
+        {
+            eprintln!("{}: kept, {}", scenario.name, folder.join("report.html").display());
+            done.codes.push(Code::from_number(manifest.exit_code));
+            done.runs.push((manifest, summary));
+            done.elapsed.push((scenario.name.clone(), None));
+            return Ok(());
+        }
+        let start = Instant::now();
+        let results = &self.args.results.results;
+        let measured = measure(scenario, environment, results, Some(self.selfcheck.clone()), self.interrupt);
+        done.elapsed.push((scenario.name.clone(), Some(start.elapsed())));
+        match measured {
+            Ok(measured) => {
+                self.suite.note(&measured.manifest)?;
+                eprintln!("{}: {}", scenario.name, measured.folder.join("report.html").display());
+                done.codes.push(measured.code);
+                done.runs.push((measured.manifest, measured.summary));
+            }
+            Err(failure) if failure.code == Code::Results => return Err(failure),
+            Err(failure) => {
+                eprintln!("{}: {}", scenario.name, failure.message);
+                // Whom the user stopped could have run.
+                if failure.code != Code::Interrupted {
+                    done.failed.push((planned.clone(), failure));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Done {
+    /// How long each scenario took, on stderr.
+    fn print_elapsed(&self) {
+        for (name, elapsed) in &self.elapsed {
+            let text = elapsed.map_or("kept".to_owned(), |elapsed| format!("{:.0} s", elapsed.as_secs_f64()));
+            eprintln!("elapsed: {name} {text}");
+        }
+        let total: Duration = self.elapsed.iter().filter_map(|(_, elapsed)| *elapsed).sum();
+        eprintln!("elapsed: {:.0} s in all", total.as_secs_f64());
+    }
+
+    /// Why there is nothing to make a table of.
+    fn nothing(self, interrupt: &Interrupt) -> Failure {
+        if interrupt.flag.load(Relaxed) {
+            return Failure::new(Code::Interrupted, "interrupted before any scenario had finished");
+        }
+        let first = self.failed.into_iter().next().map(|(_, failure)| failure);
+        first.unwrap_or_else(|| Failure::new(Code::Internal, "no scenario was run"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(claim: &str, scenario: &str) -> Planned {
+        Planned { claim: claim.into(), scenario: scenario.into() }
+    }
+
+    #[test]
+    fn one_unreadable_scenario_does_not_stop_the_others() {
+        let plan = vec![planned("latency", "latency"), planned("throughput", "no-such-scenario")];
+        let (read_well, unread) = read(plan, "quick").unwrap();
+        assert_eq!((read_well.len(), unread.len()), (1, 1));
+        assert_eq!((unread[0].0.claim.as_str(), unread[0].1.code), ("throughput", Code::Usage));
+        assert_eq!(read(vec![planned("throughput", "no-such-scenario")], "quick").unwrap_err().code, Code::Usage);
+        assert!(read(Vec::new(), "quick").unwrap_err().message.contains("--only"));
+    }
+
+    #[test]
+    fn nothing_at_all_ends_with_the_first_reason() {
+        let failed = vec![(planned("a", "a"), Failure::new(Code::Environment, "no Java"))];
+        let failure = Done { failed, ..Done::default() }.nothing(&Interrupt::default());
+        assert_eq!((failure.code, failure.message.as_str()), (Code::Environment, "no Java"));
+    }
 }

@@ -23,6 +23,24 @@ pub enum Code {
     Interrupted = 130,
 }
 
+impl Code {
+    /// The code that an earlier command ended with; what we never end with is an internal error.
+    pub fn from_number(number: u8) -> Self {
+        let known = [
+            Self::Fine,
+            Self::Usage,
+            Self::Environment,
+            Self::Results,
+            Self::Threshold,
+            Self::TableStale,
+            Self::Invalid,
+            Self::Guarantee,
+            Self::Interrupted,
+        ];
+        known.into_iter().find(|code| *code as u8 == number).unwrap_or(Self::Internal)
+    }
+}
+
 /// An error on its way out: what to say and how to end.
 #[derive(Debug)]
 pub struct Failure {
@@ -101,5 +119,7 @@ mod tests {
         assert_eq!(worst([Code::Threshold, Code::Invalid, Code::Fine]), Code::Invalid);
         assert_eq!(worst([Code::Guarantee, Code::Interrupted]), Code::Interrupted);
         assert_eq!(worst([]), Code::Fine);
+        assert_eq!(Code::from_number(Code::Guarantee as u8), Code::Guarantee);
+        assert_eq!(Code::from_number(99), Code::Internal);
     }
 }

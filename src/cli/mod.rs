@@ -11,6 +11,7 @@ mod results;
 mod run;
 mod selfcheck;
 mod signals;
+mod suite;
 
 use args::{Cli, Command};
 use clap::Parser;

@@ -12,7 +12,8 @@ pub struct Comparison {
     pub schema: u32,
     /// `quick`, `standard` or `full`.
     pub profile: String,
-    /// The runs that the cells come from.
+    /// The runs that the cells come from; a scenario that could not run stands here too, with status `failed` and the reason
+    /// as its warning.
     pub runs: Vec<RunInfo>,
     /// The eight claims, in the order of the table.
     pub claims: Vec<Claim>,
@@ -73,7 +74,8 @@ pub struct ComparedCell {
     /// Such as `goodput`, `end_to_end.p99` or `ratio(goodput, kafka, redis-streams)`.
     pub metric: String,
     pub kind: Kind,
-    /// Geometric mean over the blocks that count; `null` when none does.
+    /// Over the blocks that count; `null` when none does: the geometric mean of speeds, times and ratios; the worst of what is
+    /// yes or no and of sizes; the largest of peaks; else the arithmetic mean.
     pub value: Option<f64>,
     /// Such as `msg/s`, `ns` or `×`.
     pub unit: String,
@@ -105,7 +107,7 @@ pub struct BlockValue {
     pub n: u64,
     pub valid: bool,
     pub outcome: Outcome,
-    /// Why the block is invalid or its outcome not `ok`; empty otherwise.
+    /// Why the block is invalid or its outcome not `ok`, and what an experiment says beside its value; may be empty.
     pub because: String,
 }
 

@@ -1,0 +1,132 @@
+//! Error handling: who sets a failing message aside, as documented, and whether Kafka's dead letter path loses any, as
+//! measured.
+//!
+//! Kafka can be used in several ways that differ in who does the work: each is a condition of its own.
+
+use super::fact::{Fact, find};
+use super::{Inputs, Judged};
+use crate::claims::data::Documented;
+use crate::claims::finding::{Answer, Decision, Finding, PRIMITIVES};
+use crate::result::words::significant;
+use serde::{Deserialize, Serialize};
+
+const WORKER: &str = "worker";
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    /// Who may do the work for the claim to be true of Kafka, and of the primitive.
+    kafka_by: Vec<String>,
+    primitive_by: Vec<String>,
+    /// The point at which Kafka's loss is read, in messages.
+    at: String,
+    lost_at_most: f64,
+}
+
+pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
+    let mut judged = Judged::default();
+    if inputs.judged.is_empty() {
+        return judged;
+    }
+    let workers = |system: &'static str| {
+        inputs.documented.iter().filter(move |fact| fact.metric == WORKER && fact.system == system)
+    };
+    let lossless = match find(&inputs.judged, "kafka", "lost", &limits.at) {
+        // A path that is not there loses what is on it.
+        Fact::Cannot(_) => Ok(false),
+        fact => fact.at_most(limits.lost_at_most),
+    };
+    for primitive in PRIMITIVES {
+        for kafka in workers("kafka") {
+            let condition = kafka.way.as_ref().map(|way| format!("with {way}")).unwrap_or_default();
+            let own = workers(primitive).next();
+            let statements =
+                [one_of(Some(kafka), &limits.kafka_by), one_of(own, &limits.primitive_by), lossless.clone()];
+            judged.findings.push(Finding::new(primitive, condition, Decision::all(&statements)));
+        }
+    }
+    let who = |system: &'static str| {
+        let says = workers(system).map(|fact| {
+            let way = fact.way.as_ref().map(|way| format!(" with {way}")).unwrap_or_default();
+            format!("{}{way}", fact.says.as_deref().unwrap_or("?"))
+        });
+        format!("{system} {}", says.collect::<Vec<_>>().join(", "))
+    };
+    let systems = || ["kafka"].into_iter().chain(PRIMITIVES);
+    judged.sentences.push(format!("who does it (documented): {}", systems().map(who).collect::<Vec<_>>().join(", ")));
+    for metric in ["lost", "blocked"] {
+        let of = |system| format!("{system} {}", find(&inputs.judged, system, metric, &limits.at).words(significant));
+        judged.sentences.push(format!(
+            "{metric} at {} (measured): {}",
+            limits.at,
+            systems().map(of).collect::<Vec<_>>().join(", ")
+        ));
+    }
+    judged
+}
+
+fn one_of(fact: Option<&Documented>, allowed: &[String]) -> Answer {
+    let says = fact.and_then(|fact| fact.says.as_ref()).ok_or_else(|| "nothing is documented".to_owned())?;
+    Ok(allowed.contains(says))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::data;
+    use crate::claims::rules::testing::{cannot, judge_with, measured, rule, rule_with};
+    use crate::result::ComparedCell;
+
+    fn cells(kafka_lost: f64) -> Vec<ComparedCell> {
+        let mut cells = vec![cannot("redis-pubsub", "lost", "poison=1%", "nothing is delivered again")];
+        for (system, lost) in [("kafka", kafka_lost), ("redis-streams", 0.0), ("redis-lists", 0.0)] {
+            cells.push(measured(system, "lost", "poison=1%", &[lost]));
+            cells.push(measured(system, "blocked", "poison=1%", &[0.0]));
+        }
+        cells
+    }
+
+    fn documented() -> Vec<Documented> {
+        data::load().unwrap().claims.into_iter().find(|row| row.id == "error-handling").unwrap().documented
+    }
+
+    #[test]
+    fn documents_and_cells_decide() {
+        let rule = rule("error-handling");
+        let judged = judge_with(&rule, &cells(0.0), &documented());
+        assert!(
+            judged
+                .verdict()
+                .starts_with("holds only for redis-pubsub with Connect sinks, share groups, redis-streams with"),
+            "{}",
+            judged.verdict()
+        );
+        let because = judged.because();
+        assert!(because.contains("application with consumer groups, client library with Connect sinks"), "{because}");
+        assert!(
+            because.contains("lost at poison=1% (measured): kafka 0, redis-pubsub cannot (nothing is"),
+            "{because}"
+        );
+        assert_eq!(judge_with(&rule, &cells(1.0), &documented()).verdict(), "does not hold", "a dead letter was lost");
+        let mut server_side = documented();
+        server_side.iter_mut().filter(|fact| fact.label == "redis-streams").for_each(|fact| {
+            fact.says = Some("broker".to_owned());
+        });
+        let verdict = judge_with(&rule, &cells(0.0), &server_side).verdict();
+        assert!(!verdict.contains("redis-streams") && verdict.contains("redis-lists"), "{verdict}");
+    }
+
+    #[test]
+    fn the_limits_in_the_data_decide() {
+        let lenient = rule_with("error-handling", "lost-at-most: 0", "lost-at-most: 5");
+        assert!(judge_with(&lenient, &cells(1.0), &documented()).verdict().starts_with("holds only for"));
+        let any = rule_with(
+            "error-handling",
+            "kafka-by: [broker, client library]",
+            "kafka-by: [broker, client library, application]",
+        );
+        assert_eq!(judge_with(&any, &cells(0.0), &documented()).verdict(), "holds");
+        let other = rule_with("error-handling", "at: poison=1%", "at: poison=2%");
+        assert!(judge_with(&other, &cells(0.0), &documented()).verdict().contains("no lost of kafka at poison=2%"));
+    }
+}

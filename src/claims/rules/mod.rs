@@ -1,0 +1,88 @@
+//! The rules, one file each: from the cells of a row to findings, reasons and the cells that follow from them.
+//!
+//! A rule reads its limits (from `claims.yaml`), the cells and the runs of the comparison, and nothing else, so that
+//! anyone can judge again from `comparison.json`. Facts that are yes or no need no repetition; speeds need three blocks.
+
+mod error_handling;
+mod fact;
+mod fault_tolerance;
+mod only_redis;
+mod parallelism;
+mod pull_push;
+mod ratio;
+mod retention;
+mod size;
+#[cfg(test)]
+pub mod testing;
+
+use super::data::{Documented, values_in_words};
+use super::finding::{Finding, because, verdict};
+use crate::result::{ComparedCell, RunInfo};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A rule with its limits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Rule {
+    Ratio(ratio::Limits),
+    Size(size::Limits),
+    PullPush(pull_push::Limits),
+    Retention(retention::Limits),
+    ErrorHandling(error_handling::Limits),
+    Parallelism(parallelism::Limits),
+    FaultTolerance(fault_tolerance::Limits),
+    OnlyRedis(only_redis::Limits),
+}
+
+/// What a rule may read.
+pub struct Inputs<'a> {
+    /// Cells of the scenarios that decide.
+    pub judged: Vec<&'a ComparedCell>,
+    /// Cells of those that only stand beside.
+    pub shown: Vec<&'a ComparedCell>,
+    pub runs: &'a [RunInfo],
+    pub documented: &'a [Documented],
+}
+
+/// What a rule comes to.
+#[derive(Default)]
+pub struct Judged {
+    pub findings: Vec<Finding>,
+    /// In place of the verdict over the findings.
+    pub verdict: Option<String>,
+    /// Why, in order of weight.
+    pub sentences: Vec<String>,
+    /// Cells that follow from others: ratios, speed-ups.
+    pub derived: Vec<ComparedCell>,
+}
+
+impl Judged {
+    pub fn verdict(&self) -> String {
+        self.verdict.clone().unwrap_or_else(|| verdict(&self.findings))
+    }
+
+    pub fn because(&self) -> String {
+        because(self.sentences.clone())
+    }
+}
+
+impl Rule {
+    pub fn judge(&self, inputs: &Inputs<'_>) -> Judged {
+        match self {
+            Self::Ratio(limits) => ratio::judge(limits, inputs),
+            Self::Size(limits) => size::judge(limits, inputs),
+            Self::PullPush(limits) => pull_push::judge(limits, inputs),
+            Self::Retention(limits) => retention::judge(limits, inputs),
+            Self::ErrorHandling(limits) => error_handling::judge(limits, inputs),
+            Self::Parallelism(limits) => parallelism::judge(limits, inputs),
+            Self::FaultTolerance(limits) => fault_tolerance::judge(limits, inputs),
+            Self::OnlyRedis(limits) => only_redis::judge(limits, inputs),
+        }
+    }
+
+    /// Its keys with their values in words.
+    pub fn values(&self) -> BTreeMap<String, String> {
+        values_in_words(self)
+    }
+}

@@ -1,0 +1,67 @@
+//! A use that Redis carries and Kafka cannot by its nature.
+
+use super::fact::{Fact, of};
+use super::{Inputs, Judged};
+use crate::claims::finding::Decision;
+use crate::result::ComparedCell;
+use crate::result::words::compact;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    metric: String,
+    above: f64,
+}
+
+pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
+    let cells = || inputs.judged.iter().copied().filter(|cell| cell.metric == limits.metric);
+    if cells().next().is_none() {
+        return Judged::default();
+    }
+    let side = |kafka: bool| cells().filter(move |cell| (cell.system == "kafka") == kafka).collect::<Vec<_>>();
+    let (kafka, redis) = (side(true), side(false));
+    let carried = redis.iter().map(|cell| of(cell).above(limits.above)).find(|answer| *answer == Ok(true));
+    let carried = carried.unwrap_or_else(|| match redis.first() {
+        Some(cell) => of(cell).above(limits.above),
+        None => Err(format!("no {} of Redis", limits.metric)),
+    });
+    let cannot = match kafka.first() {
+        Some(_) => Ok(kafka.iter().all(|cell| matches!(of(cell), Fact::Cannot(_)))),
+        None => Err(format!("no {} of kafka", limits.metric)),
+    };
+    // Keys are no primitive: the one verdict is that of Redis as a whole.
+    let verdict = match Decision::all(&[carried, cannot]) {
+        Decision::Shown => "holds".to_owned(),
+        Decision::Refuted => "does not hold".to_owned(),
+        Decision::Undecided(reason) => format!("inconclusive ({reason})"),
+    };
+    let words = |cell: &&ComparedCell| format!("{} {}", cell.label, of(cell).words(compact));
+    let words: Vec<String> = kafka.iter().chain(&redis).map(words).collect();
+    Judged {
+        verdict: Some(verdict),
+        sentences: vec![format!("{}: {}", limits.metric, words.join(", "))],
+        ..Judged::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::claims::rules::testing::{cannot, judge_with, measured, rule, rule_with, verdict};
+
+    #[test]
+    fn the_cells_and_the_limit_decide() {
+        let rule = rule("session-cache");
+        let kafka = || cannot("kafka", "operations", "base", "no read by key");
+        let redis = || measured("redis-lists", "operations", "base", &[120_000.0]);
+        let judged = judge_with(&rule, &[kafka(), redis()], &[]);
+        assert_eq!(judged.verdict(), "holds");
+        assert!(judged.because().contains("kafka cannot (no read by key), redis-lists 120k"), "{}", judged.because());
+        assert_eq!(verdict(&rule, &[measured("kafka", "operations", "base", &[5.0]), redis()]), "does not hold");
+        assert_eq!(verdict(&rule, &[kafka(), cannot("redis-lists", "operations", "base", "x")]), "does not hold");
+        assert_eq!(verdict(&rule, &[redis()]), "inconclusive (no operations of kafka)");
+        assert_eq!(verdict(&rule, &[]), "not measured");
+        let high = rule_with("session-cache", "above: 0}", "above: 500000}");
+        assert_eq!(verdict(&high, &[kafka(), redis()]), "does not hold");
+    }
+}

@@ -1,0 +1,246 @@
+//! Parallelism: fan-out (every subscription gets everything) and work sharing (more consumers carry more), each on its own.
+//!
+//! The claim is true of a primitive where Kafka supports a kind and the primitive does not. Completeness is a fact;
+//! speed-up is a speed, and so needs three blocks.
+
+use super::fact::{Fact, of, short};
+use super::{Inputs, Judged};
+use crate::claims::data::empty_cell;
+use crate::claims::finding::{Answer, Decision, Finding, PRIMITIVES};
+use crate::result::words::significant;
+use crate::result::{ComparedCell, Kind};
+use crate::stats::compare::{ALPHA, GeometricMean, LEAST_BLOCKS};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    subscriptions_at_least: f64,
+    /// Share of what every subscription is due.
+    complete_at_least: f64,
+    consumers: u32,
+    work: String,
+    speed_up_at_least: f64,
+}
+
+pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
+    let mut judged = Judged::default();
+    if inputs.judged.is_empty() {
+        return judged;
+    }
+    let systems = || ["kafka"].into_iter().chain(PRIMITIVES);
+    let fan_out: Vec<(&str, Support)> = systems().map(|system| (system, fan_out(limits, inputs, system))).collect();
+    let sharing: Vec<(&str, Support)> = systems().map(|system| (system, sharing(limits, inputs, system))).collect();
+    for (condition, support) in [("at fan-out", &fan_out), ("at work sharing", &sharing)] {
+        let kafka = &support[0].1.answer;
+        for (primitive, own) in &support[1..] {
+            let lacks = own.answer.clone().map(|supported| !supported);
+            judged.findings.push(Finding::new(primitive, condition, Decision::all(&[kafka.clone(), lacks])));
+        }
+        let words: Vec<String> = support.iter().map(|(system, own)| format!("{system} {}", own.words)).collect();
+        judged.sentences.push(format!("{}: {}", condition.trim_start_matches("at "), words.join(", ")));
+    }
+    judged.derived = speed_ups(inputs);
+    judged
+}
+
+/// Whether a system supports it, and the figure in words.
+struct Support {
+    answer: Answer,
+    words: String,
+}
+
+fn fan_out(limits: &Limits, inputs: &Inputs<'_>, system: &str) -> Support {
+    let cells: Vec<&ComparedCell> = inputs
+        .judged
+        .iter()
+        .copied()
+        .filter(|cell| cell.label == system && cell.metric == "complete")
+        .filter(|cell| axis(cell, "subscriptions").is_some_and(|count| count >= limits.subscriptions_at_least))
+        .collect();
+    if cells.is_empty() {
+        return Support { answer: Err(format!("no fan-out of {system}")), words: "not measured".to_owned() };
+    }
+    let facts = || cells.iter().map(|cell| (cell, of(cell)));
+    let answers: Vec<Answer> = facts().map(|(_, fact)| fact.at_least(limits.complete_at_least)).collect();
+    let answer = match Decision::all(&answers) {
+        Decision::Shown => Ok(true),
+        Decision::Refuted => Ok(false),
+        Decision::Undecided(reason) => Err(reason),
+    };
+    let percent = |share: f64| if share == 1.0 { "100 %".to_owned() } else { format!("{:.3} %", share * 100.0) };
+    // The worst of them speaks for all.
+    let worst = facts()
+        .find_map(|(_, fact)| match fact {
+            Fact::Cannot(why) => Some(format!("cannot ({})", short(why))),
+            _ => None,
+        })
+        .or_else(|| {
+            let least = |fact: &Fact<'_>| match fact {
+                Fact::Range { least, .. } => Some(*least),
+                _ => None,
+            };
+            let most = cells.iter().filter_map(|cell| axis(cell, "subscriptions")).fold(0.0, f64::max);
+            let worst = facts().filter_map(|(_, fact)| least(&fact)).reduce(f64::min)?;
+            Some(format!("{} complete up to {most} subscriptions", percent(worst)))
+        });
+    Support { answer, words: worst.unwrap_or_else(|| "not measured".to_owned()) }
+}
+
+fn sharing(limits: &Limits, inputs: &Inputs<'_>, system: &str) -> Support {
+    let at = |cell: &&ComparedCell, consumers: f64| {
+        cell.label == system && axis(cell, "consumers") == Some(consumers) && text(cell, "work") == Some(&limits.work)
+    };
+    let find = |metric: &str, consumers: f64| {
+        inputs.judged.iter().copied().find(|cell| cell.metric == metric && at(cell, consumers))
+    };
+    let refused =
+        inputs.judged.iter().copied().find(|cell| cell.kind == Kind::Cannot && at(cell, limits.consumers.into()));
+    if let Some(cell) = refused {
+        return Support { answer: Ok(false), words: format!("cannot ({})", short(&cell.text)) };
+    }
+    let ratio =
+        find("goodput", limits.consumers.into()).zip(find("goodput", 1.0)).and_then(|(more, one)| ratio(more, one));
+    let Some(ratio) = ratio else {
+        let what = format!("no speed-up of {system} at {} consumers", limits.consumers);
+        return Support { answer: Err(what), words: "not measured".to_owned() };
+    };
+    let below = |p: Option<f64>| p.is_some_and(|p| p < ALPHA);
+    let limit = limits.speed_up_at_least;
+    let answer = match () {
+        () if ratio.blocks() < LEAST_BLOCKS => Err("exploratory".to_owned()),
+        () if below(ratio.p_above(limit)) => Ok(true),
+        () if below(ratio.p_below(limit)) => Ok(false),
+        () => Err("the interval includes the limit".to_owned()),
+    };
+    let interval = ratio.interval().map(|[low, high]| format!(" [{}, {}]", significant(low), significant(high)));
+    let words = format!("{}×{}", significant(ratio.value()), interval.unwrap_or_else(|| " (exploratory)".to_owned()));
+    Support { answer, words }
+}
+
+/// What more consumers carry over what one does, block by block.
+fn ratio(more: &ComparedCell, one: &ComparedCell) -> Option<GeometricMean> {
+    let pairs = more.per_block.iter().filter_map(|block| {
+        let other = one.per_block.iter().find(|other| other.block == block.block)?;
+        Some((block.value?, other.value?))
+    });
+    let (more, one): (Vec<f64>, Vec<f64>) = pairs.unzip();
+    GeometricMean::of_ratios(&more, &one)
+}
+
+/// `speed_up` of every cell with more than one consumer against the one with a single consumer and the same work.
+fn speed_ups(inputs: &Inputs<'_>) -> Vec<ComparedCell> {
+    let goodput = || inputs.judged.iter().copied().filter(|cell| cell.metric == "goodput");
+    let shared = goodput().filter(|cell| axis(cell, "consumers").is_some_and(|count| count > 1.0));
+    let derived = shared.filter_map(|more| {
+        let one = goodput().find(|one| {
+            one.label == more.label
+                && one.run == more.run
+                && axis(one, "consumers") == Some(1.0)
+                && text(one, "work") == text(more, "work")
+        })?;
+        let ratio = ratio(more, one)?;
+        Some(ComparedCell {
+            variant: more.variant.clone(),
+            cell: more.cell.clone(),
+            kind: Kind::Measured,
+            value: Some(ratio.value()),
+            unit: "×".to_owned(),
+            interval: ratio.interval(),
+            n: more.n + one.n,
+            blocks: ratio.blocks() as u32,
+            text: "against one consumer with the same work".to_owned(),
+            run: more.run.clone(),
+            ..empty_cell(&more.label, &more.system, "speed_up")
+        })
+    });
+    derived.collect()
+}
+
+/// The value of an axis of a cell's point, by the last part of its key: `consumers` of `load.consumers=4,load.work=1ms`.
+fn text<'a>(cell: &'a ComparedCell, axis: &str) -> Option<&'a str> {
+    cell.cell
+        .split(',')
+        .filter_map(|part| part.split_once('='))
+        .find_map(|(key, value)| (key.trim().rsplit('.').next() == Some(axis)).then_some(value.trim()))
+}
+
+fn axis(cell: &ComparedCell, name: &str) -> Option<f64> {
+    text(cell, name)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::rules::testing::{cannot, judge_with, measured, rule, rule_with, verdict};
+
+    /// Kafka and Streams do both, Pub/Sub only fans out, Lists only share.
+    fn cells(kafka_speed_up: f64, blocks: usize) -> Vec<ComparedCell> {
+        let mut cells = Vec::new();
+        for count in ["1", "2", "8"] {
+            let point = format!("load.subscriptions={count}");
+            for system in ["kafka", "redis-streams", "redis-pubsub"] {
+                cells.push(measured(system, "complete", &point, &vec![1.0; blocks]));
+            }
+            if count != "1" {
+                cells.push(cannot("redis-lists", "complete", &point, "an element is popped once"));
+            }
+        }
+        for (consumers, share) in [("1", 0.0), ("4", 1.0)] {
+            for work in ["0s", "1ms"] {
+                let point = format!("load.consumers={consumers},load.work={work}");
+                for (system, speed_up) in [("kafka", kafka_speed_up), ("redis-streams", 3.9), ("redis-lists", 3.8)] {
+                    let rate = 900.0 * (1.0 + share * (speed_up - 1.0));
+                    let near = [rate, rate * 1.01, rate * 0.99];
+                    cells.push(measured(system, "goodput", &point, &near[..blocks]));
+                }
+                if consumers != "1" {
+                    cells.push(cannot("redis-pubsub", "complete", &point, "everyone receives everything"));
+                }
+            }
+        }
+        cells
+    }
+
+    #[test]
+    fn the_cells_decide_kind_by_kind() {
+        let rule = rule("parallelism");
+        let judged = judge_with(&rule, &cells(3.9, 3), &[]);
+        assert_eq!(judged.verdict(), "holds only for redis-pubsub at work sharing, redis-lists at fan-out");
+        let because = judged.because();
+        assert!(because.contains("redis-lists cannot (an element is popped once)"), "{because}");
+        assert!(because.contains("redis-streams 100 % complete up to 8 subscriptions"), "{because}");
+        assert!(judged.derived.iter().any(|cell| cell.metric == "speed_up" && cell.value.is_some_and(|v| v > 3.8)));
+        assert_eq!(verdict(&rule, &cells(1.1, 3)), "holds only for redis-lists at fan-out", "Kafka does not share");
+        let mut lossy = cells(3.9, 3);
+        for cell in lossy.iter_mut().filter(|cell| cell.label == "kafka" && cell.cell == "load.subscriptions=8") {
+            cell.per_block.iter_mut().for_each(|block| block.value = Some(0.999));
+        }
+        assert_eq!(verdict(&rule, &lossy), "holds only for redis-pubsub at work sharing", "Kafka is not complete");
+    }
+
+    #[test]
+    fn completeness_needs_no_blocks_and_speed_does() {
+        let rule = rule("parallelism");
+        assert_eq!(verdict(&rule, &cells(3.9, 1)), "holds only for redis-lists at fan-out");
+        let mut no_lists = cells(3.9, 1);
+        no_lists.retain(|cell| cell.label != "redis-lists");
+        assert!(verdict(&rule, &no_lists).contains("exploratory"));
+    }
+
+    #[test]
+    fn the_limits_in_the_data_decide() {
+        let cells = cells(3.9, 3);
+        let steep = rule_with("parallelism", "speed-up-at-least: 2", "speed-up-at-least: 5");
+        assert_eq!(verdict(&steep, &cells), "holds only for redis-lists at fan-out");
+        let mut few = cells.clone();
+        few.iter_mut().filter(|cell| cell.metric == "complete" && cell.label == "redis-streams").for_each(|cell| {
+            cell.per_block.iter_mut().for_each(|block| block.value = Some(0.99));
+        });
+        assert!(verdict(&rule("parallelism"), &few).contains("redis-streams at fan-out"));
+        let lenient = rule_with("parallelism", "complete-at-least: 1\n", "complete-at-least: 0.9\n");
+        assert!(!verdict(&lenient, &few).contains("redis-streams"));
+        let other = rule_with("parallelism", "consumers: 4", "consumers: 8");
+        assert!(!verdict(&other, &cells).contains("work sharing"));
+    }
+}

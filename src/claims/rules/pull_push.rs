@@ -1,0 +1,112 @@
+//! Pull or push: whether a request of the consumer stands before each batch delivered.
+
+use super::fact::{Fact, find};
+use super::{Inputs, Judged};
+use crate::claims::finding::{Decision, Finding, PRIMITIVES};
+use crate::result::words::significant;
+use serde::{Deserialize, Serialize};
+
+const METRIC: &str = "requests_per_batch";
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    /// Requests per batch from which on a system pulls.
+    pull_at_least: f64,
+    /// Up to which it is pushed to.
+    push_at_most: f64,
+}
+
+pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
+    let mut judged = Judged::default();
+    let mut points: Vec<&str> = Vec::new();
+    for cell in inputs.judged.iter().filter(|cell| cell.metric == METRIC) {
+        if !points.contains(&cell.cell.as_str()) {
+            points.push(&cell.cell);
+        }
+    }
+    for primitive in PRIMITIVES {
+        for point in &points {
+            let kafka = find(&inputs.judged, "kafka", METRIC, point).at_least(limits.pull_at_least);
+            let pushed = match find(&inputs.judged, primitive, METRIC, point) {
+                // Who delivers nothing does not push.
+                Fact::Cannot(_) => Ok(false),
+                fact => fact.at_most(limits.push_at_most),
+            };
+            judged.findings.push(Finding::new(primitive, format!("at {point}"), Decision::all(&[kafka, pushed])));
+        }
+    }
+    for system in ["kafka"].into_iter().chain(PRIMITIVES) {
+        let facts: Vec<Fact<'_>> = points.iter().map(|point| find(&inputs.judged, system, METRIC, point)).collect();
+        let values = || {
+            facts.iter().filter_map(|fact| match fact {
+                Fact::Range { least, most, .. } => Some((*least, *most)),
+                _ => None,
+            })
+        };
+        let Some((least, most)) = values().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { continue };
+        let kind = match () {
+            () if least >= limits.pull_at_least => "pulls",
+            () if most <= limits.push_at_most => "is pushed to",
+            () => "neither at every rate",
+        };
+        let range = if significant(least) == significant(most) {
+            significant(least)
+        } else {
+            format!("{} to {}", significant(least), significant(most))
+        };
+        judged.sentences.push(format!("{system}: {range} requests per batch: {kind}"));
+        if let fact @ Fact::Range { most, .. } = find(&inputs.judged, system, "stalled.lost", "base")
+            && most > 0.0
+        {
+            judged.sentences.push(format!("{system}: a stalled consumer lost {} messages", fact.words(significant)));
+        }
+    }
+    judged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::rules::testing::{judge_with, measured, rule, rule_with, verdict};
+    use crate::result::ComparedCell;
+
+    fn cells(requests: [f64; 4]) -> Vec<ComparedCell> {
+        let systems = ["kafka", "redis-pubsub", "redis-streams", "redis-lists"];
+        let rates = ["rate=1/s", "rate=100/s"];
+        let cell = |system: &str, value: f64| rates.map(|rate| measured(system, METRIC, rate, &[value]));
+        systems.into_iter().zip(requests).flat_map(|(system, value)| cell(system, value)).collect()
+    }
+
+    #[test]
+    fn the_cells_decide() {
+        let rule = rule("delivery");
+        let judged = judge_with(&rule, &cells([1.1, 0.0, 1.0, 1.0]), &[]);
+        assert_eq!(judged.verdict(), "holds only for redis-pubsub");
+        assert!(judged.because().contains("redis-pubsub: 0 requests per batch: is pushed to"), "{}", judged.because());
+        assert_eq!(verdict(&rule, &cells([1.1, 0.0, 0.0, 0.0])), "holds");
+        assert_eq!(verdict(&rule, &cells([0.2, 0.0, 0.0, 0.0])), "does not hold", "Kafka does not pull");
+        let mut one = cells([1.0, 0.0, 1.0, 1.0]);
+        one.iter_mut().filter(|cell| cell.label == "redis-pubsub" && cell.cell == "rate=1/s").for_each(|cell| {
+            cell.per_block[0].value = Some(1.0);
+        });
+        assert_eq!(verdict(&rule, &one), "holds only for redis-pubsub at rate=100/s");
+    }
+
+    #[test]
+    fn the_limits_in_the_data_decide() {
+        let cells = cells([0.8, 0.2, 1.0, 1.0]);
+        assert_eq!(verdict(&rule("delivery"), &cells), "does not hold");
+        let pull =
+            rule_with("delivery", "pull-at-least: 0.9, push-at-most: 0.1", "pull-at-least: 0.7, push-at-most: 0.3");
+        assert_eq!(verdict(&pull, &cells), "holds only for redis-pubsub");
+    }
+
+    #[test]
+    fn nothing_measured_finds_nothing() {
+        assert_eq!(verdict(&rule("delivery"), &[]), "not measured");
+        let mut cells = cells([1.0, 0.0, 1.0, 1.0]);
+        cells.retain(|cell| cell.label != "kafka");
+        assert!(verdict(&rule("delivery"), &cells).contains("no requests_per_batch of kafka at rate=1/s"));
+    }
+}

@@ -1,0 +1,468 @@
+//! Ratios of speeds between Kafka and a primitive, over paired blocks, against a limit.
+//!
+//! A verdict needs three blocks, enough samples beyond the quantile, equal survival classes (or the scenario's reason to
+//! compare across them), and values that the instrument does not make up itself.
+
+use super::{Inputs, Judged};
+use crate::claims::cells::figure;
+use crate::claims::data::empty_cell;
+use crate::claims::finding::{Decision, Finding, PRIMITIVES};
+use crate::claims::rules::fact::short;
+use crate::result::words::{same_class, significant, survival};
+use crate::result::{BlockValue, ComparedCell, Kind, Outcome, RunInfo};
+use crate::stats::compare::{ALPHA, GeometricMean, LEAST_BLOCKS, holm};
+use serde::{Deserialize, Serialize};
+
+/// A quantile carries a verdict with this many samples beyond it in every block.
+const BEYOND: f64 = 100.0;
+/// A latency carries a verdict while the instrument's floor is at most this share of the smaller side, or while the ratio
+/// stays on its side of the limit wherever between nothing and its floor each side's own path cost lies. (A responder
+/// that does nothing is hardly faster than Redis: the share alone would forbid every verdict on it.)
+const FLOOR_SHARE: f64 = 0.25;
+const BELOW_FLOOR: &str = "below the instrument's floor";
+const EXPLORATORY: &str = "exploratory";
+
+/// `above` claims that Kafka is the better one, `below` that the primitive is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    metrics: Vec<String>,
+    of: Of,
+    must_be: Side,
+    limit: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Of {
+    #[serde(rename = "Kafka ÷ primitive")]
+    KafkaToPrimitive,
+    #[serde(rename = "primitive ÷ Kafka")]
+    PrimitiveToKafka,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Side {
+    Above,
+    Below,
+}
+
+impl Limits {
+    /// Kafka's and the primitive's in the order of the ratio.
+    fn order<T>(&self, kafka: T, primitive: T) -> (T, T) {
+        match self.of {
+            Of::KafkaToPrimitive => (kafka, primitive),
+            Of::PrimitiveToKafka => (primitive, kafka),
+        }
+    }
+
+    fn kept(&self, ratio: f64) -> bool {
+        match self.must_be {
+            Side::Above => ratio > self.limit,
+            Side::Below => ratio < self.limit,
+        }
+    }
+}
+
+/// One Kafka cell against one primitive's.
+struct Pair<'a> {
+    kafka: &'a ComparedCell,
+    primitive: &'a ComparedCell,
+    ratio: Option<GeometricMean>,
+    n: u64,
+    cross_class: Option<&'a str>,
+    floor: FloorRule,
+    /// Why it carries no verdict, whatever the ratio.
+    barred: Option<String>,
+    decision: Decision,
+}
+
+pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
+    let mut pairs = pairs(limits, &inputs.judged, inputs.runs);
+    decide(&mut pairs, limits);
+    let mut findings: Vec<Finding> =
+        pairs.iter().map(|pair| Finding::new(&pair.primitive.system, condition(pair), pair.decision.clone())).collect();
+    let mut sentences = ratios_in_words(&pairs, limits);
+    for cell in inputs.judged.iter().filter(|cell| cell.kind == Kind::Cannot) {
+        // Who cannot is not the better one.
+        let shown = (cell.system == "kafka") == (limits.must_be == Side::Below);
+        let decision = if shown { Decision::Shown } else { Decision::Refuted };
+        let concerned: Vec<&str> = if cell.system == "kafka" { PRIMITIVES.into() } else { vec![&cell.system] };
+        findings.extend(concerned.iter().map(|name| Finding::new(name, format!("at {}", cell.cell), decision.clone())));
+        sentences.push(format!("{} cannot at {}: {}", cell.label, cell.cell, short(&cell.text)));
+    }
+    if findings.is_empty() && !inputs.judged.is_empty() {
+        sentences.push("no Kafka cell stands beside one of Redis".to_owned());
+    }
+    sentences.extend(floors_in_words(&pairs));
+    sentences.extend(classes_in_words(&pairs));
+    let beside = self::pairs(limits, &inputs.shown, inputs.runs);
+    let shown_only = beside
+        .iter()
+        .map(|pair| ComparedCell { text: "stands beside the verdict".to_owned(), ..ratio_cell(pair, limits) });
+    let derived = pairs.iter().map(|pair| ratio_cell(pair, limits)).chain(shown_only).collect();
+    Judged { findings, verdict: None, sentences, derived }
+}
+
+/// Every primitive against the Kafka labels of its run and matrix point: those of equal survival class where there are
+/// some, else all of them, which carries a verdict only with the scenario's reason.
+fn pairs<'a>(limits: &Limits, cells: &[&'a ComparedCell], runs: &'a [RunInfo]) -> Vec<Pair<'a>> {
+    let mut pairs = Vec::new();
+    let beyond = |metric: &str| figure(metric).map_or(1.0, |figure| figure.beyond);
+    for metric in &limits.metrics {
+        let cells = || cells.iter().filter(|cell| cell.metric == *metric && !cell.per_block.is_empty());
+        for primitive in cells().filter(|cell| PRIMITIVES.contains(&cell.system.as_str())) {
+            let beside: Vec<&&ComparedCell> = cells()
+                .filter(|kafka| kafka.system == "kafka" && kafka.run == primitive.run && kafka.cell == primitive.cell)
+                .collect();
+            let equal = |kafka: &ComparedCell| match (&kafka.survives, &primitive.survives) {
+                (Some(kafka), Some(primitive)) => same_class(kafka, primitive),
+                _ => false,
+            };
+            let reason = runs
+                .iter()
+                .find(|run| Some(&run.run) == primitive.run.as_ref())
+                .and_then(|run| run.cross_class.as_deref());
+            let some_equal = beside.iter().any(|kafka| equal(kafka));
+            for kafka in beside.into_iter().filter(|kafka| !some_equal || equal(kafka)) {
+                let cross_class = if some_equal { None } else { reason };
+                let (ratio, n) = paired(kafka, primitive, limits);
+                let floor = floor_rule(kafka, primitive, limits, beyond(metric) < 1.0);
+                let barred = (!some_equal && cross_class.is_none())
+                    .then(|| {
+                        "survival classes differ and the scenario gives no reason to compare across them".to_owned()
+                    })
+                    .or_else(|| barred(kafka, primitive, beyond(metric)))
+                    .or_else(|| (floor == FloorRule::Barred).then(|| BELOW_FLOOR.to_owned()));
+                let decision = Decision::Refuted;
+                pairs.push(Pair { kafka, primitive, ratio, n, cross_class, floor, barred, decision });
+            }
+        }
+    }
+    pairs
+}
+
+/// Both sides' blocks of the same number.
+fn blocks<'a>(
+    kafka: &'a ComparedCell,
+    primitive: &'a ComparedCell,
+) -> impl Iterator<Item = (&'a BlockValue, &'a BlockValue)> {
+    kafka
+        .per_block
+        .iter()
+        .filter_map(|block| Some((block, primitive.per_block.iter().find(|other| other.block == block.block)?)))
+}
+
+/// The ratio over the blocks in which both sides have a value, and the messages behind it.
+fn paired(kafka: &ComparedCell, primitive: &ComparedCell, limits: &Limits) -> (Option<GeometricMean>, u64) {
+    let (mut above, mut below, mut n) = (Vec::new(), Vec::new(), 0);
+    for (kafka, primitive) in blocks(kafka, primitive) {
+        if let (Some(a), Some(b)) = (kafka.value, primitive.value) {
+            let (a, b) = limits.order(a, b);
+            above.push(a);
+            below.push(b);
+            n += kafka.n + primitive.n;
+        }
+    }
+    (GeometricMean::of_ratios(&above, &below), n)
+}
+
+/// Why a pair carries no verdict: overload, or too few samples.
+fn barred(kafka: &ComparedCell, primitive: &ComparedCell, beyond: f64) -> Option<String> {
+    for side in [kafka, primitive] {
+        if beyond < 1.0 && side.per_block.iter().any(|block| block.valid && block.outcome == Outcome::Overloaded) {
+            return Some(format!("{} is overloaded at {}", side.label, side.cell));
+        }
+        if let Some(block) =
+            side.per_block.iter().find(|block| (block.n as f64) * beyond < BEYOND && block.value.is_some())
+        {
+            let needed = (BEYOND / beyond).round();
+            return Some(format!("{} has {} samples a block, {needed} needed", side.label, block.n));
+        }
+    }
+    None
+}
+
+/// What the instrument's floor does to a pair.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum FloorRule {
+    /// The floor is small beside both values.
+    Small,
+    /// It is this share of the smaller value, and yet cannot have turned the ratio.
+    Harmless(f64),
+    Barred,
+}
+
+/// A measured latency is the system's own and something between nothing and the floor on top. So the ratio of what is the
+/// systems' own lies between its extremes: the floor off the upper side only, and off the lower side only. While both
+/// extremes lie on the same side of the limit as the ratio itself, in every block, the floor cannot have made the verdict.
+fn floor_rule(kafka: &ComparedCell, primitive: &ComparedCell, limits: &Limits, latency: bool) -> FloorRule {
+    let all = || kafka.per_block.iter().chain(&primitive.per_block).filter(|block| block.value.is_some());
+    let smaller = all().filter_map(|block| block.value).reduce(f64::min);
+    let floor = all().filter_map(|block| block.floor).reduce(f64::max);
+    let (true, Some(smaller), Some(floor)) = (latency, smaller, floor) else { return FloorRule::Small };
+    if floor <= FLOOR_SHARE * smaller {
+        return FloorRule::Small;
+    }
+    let decides = blocks(kafka, primitive).any(|(kafka, primitive)| {
+        let (above, below) = limits.order(kafka, primitive);
+        let (Some(a), Some(b)) = (above.value, below.value) else { return false };
+        let (least_a, least_b) = (a - above.floor.unwrap_or(0.0), b - below.floor.unwrap_or(0.0));
+        let extremes = [least_a.max(0.0) / b, if least_b > 0.0 { a / least_b } else { f64::INFINITY }];
+        extremes.iter().any(|extreme| limits.kept(*extreme) != limits.kept(a / b))
+    });
+    if decides { FloorRule::Barred } else { FloorRule::Harmless(floor / smaller) }
+}
+
+/// Decides every pair that may be decided; Holm's adjustment over all of them, as one row is one family.
+fn decide(pairs: &mut [Pair<'_>], limits: &Limits) {
+    let testable = |pair: &Pair<'_>| pair.ratio.filter(|ratio| pair.barred.is_none() && ratio.blocks() >= LEAST_BLOCKS);
+    let (shown, refuted): (Vec<f64>, Vec<f64>) = pairs
+        .iter()
+        .filter_map(testable)
+        .map(|ratio| match limits.must_be {
+            Side::Above => (ratio.p_above(limits.limit), ratio.p_below(limits.limit)),
+            Side::Below => (ratio.p_below(limits.limit), ratio.p_above(limits.limit)),
+        })
+        .map(|(shown, refuted)| (shown.unwrap_or(1.0), refuted.unwrap_or(1.0)))
+        .unzip();
+    let mut adjusted = holm(&shown).into_iter().zip(holm(&refuted));
+    for pair in pairs {
+        pair.decision = match (testable(pair).and_then(|_| adjusted.next()), &pair.barred, &pair.ratio) {
+            (Some((shown, _)), ..) if shown < ALPHA => Decision::Shown,
+            (Some((_, refuted)), ..) if refuted < ALPHA => Decision::Refuted,
+            (Some(_), ..) => Decision::Undecided("the interval includes the limit".to_owned()),
+            (None, Some(reason), _) => Decision::Undecided(reason.clone()),
+            (None, None, Some(_)) => Decision::Undecided(EXPLORATORY.to_owned()),
+            (None, None, None) => Decision::Undecided("no block is valid on both sides".to_owned()),
+        };
+    }
+}
+
+/// The matrix point of a pair, with the labels where they are not the plain ones.
+fn condition(pair: &Pair<'_>) -> String {
+    let mut text = match pair.primitive.cell.as_str() {
+        "base" => String::new(),
+        point => format!("at {point}"),
+    };
+    if pair.primitive.label != pair.primitive.system {
+        text = format!("as {} {text}", pair.primitive.label);
+    }
+    if pair.kafka.label != "kafka" {
+        text = format!("{text} against {}", pair.kafka.label);
+    }
+    text.trim().to_owned()
+}
+
+/// The ratios of each two labels in one sentence per decision.
+fn ratios_in_words(pairs: &[Pair<'_>], limits: &Limits) -> Vec<String> {
+    let name = |pair: &Pair<'_>| {
+        let (above, below) = limits.order(&pair.kafka.label, &pair.primitive.label);
+        format!("{above} ÷ {below}")
+    };
+    let mut sentences = Vec::new();
+    let mut seen: Vec<(String, Decision)> = Vec::new();
+    for pair in pairs {
+        let key = (name(pair), pair.decision.clone());
+        if seen.contains(&key) {
+            continue;
+        }
+        let same: Vec<&Pair<'_>> =
+            pairs.iter().filter(|other| name(other) == key.0 && other.decision == key.1).collect();
+        let alone = same.len() == pairs.iter().filter(|other| name(other) == key.0).count();
+        let place = |pair: &&Pair<'_>| {
+            let point =
+                pair.primitive.cell.split(',').map(|axis| axis.split_once('=').map_or(axis, |(_, value)| value));
+            let metric = pair.primitive.metric.rsplit('.').next().unwrap_or_default().replace('_', ".");
+            format!("{metric} at {}", point.collect::<Vec<_>>().join(", "))
+        };
+        let places = if alone {
+            match same.len() {
+                1 => String::new(),
+                more => format!(" ({more} ratios)"),
+            }
+        } else {
+            format!(" ({})", same.iter().map(place).collect::<Vec<_>>().join(", "))
+        };
+        sentences.push(format!("{}: {}: {}{places}", key.0, range(&same), key.1.word()));
+        seen.push(key);
+    }
+    if seen.iter().any(|(_, decision)| decision.word() == EXPLORATORY) {
+        sentences.push(format!("below {LEAST_BLOCKS} blocks no verdict on speed"));
+    }
+    sentences
+}
+
+/// `2.00× [1.95, 2.05], 3 blocks`, or from the least to the most of several ratios.
+fn range(pairs: &[&Pair<'_>]) -> String {
+    let ratios: Vec<GeometricMean> = pairs.iter().filter_map(|pair| pair.ratio).collect();
+    let Some(fewest) = ratios.iter().map(GeometricMean::blocks).min() else { return "no ratio".to_owned() };
+    let blocks = if fewest == 1 { "1 block".to_owned() } else { format!("{fewest} blocks") };
+    if let [ratio] = ratios.as_slice() {
+        let interval = ratio.interval().map(|[low, high]| format!(" [{}, {}]", significant(low), significant(high)));
+        return format!("{}×{}, {blocks}", significant(ratio.value()), interval.unwrap_or_default());
+    }
+    let least = ratios.iter().map(GeometricMean::value).fold(f64::INFINITY, f64::min);
+    let most = ratios.iter().map(GeometricMean::value).fold(0.0, f64::max);
+    format!("{} to {}×, {blocks}", significant(least), significant(most))
+}
+
+/// Where a verdict stands although the floor is a large share of a value, and why it may.
+fn floors_in_words(pairs: &[Pair<'_>]) -> Option<String> {
+    let decided = pairs.iter().filter(|pair| matches!(pair.decision, Decision::Shown | Decision::Refuted));
+    let mut labels: Vec<&str> = Vec::new();
+    let mut most: f64 = 0.0;
+    for pair in decided {
+        if let FloorRule::Harmless(share) = pair.floor {
+            most = most.max(share);
+            if !labels.contains(&pair.primitive.label.as_str()) {
+                labels.push(&pair.primitive.label);
+            }
+        }
+    }
+    (!labels.is_empty()).then(|| {
+        format!(
+            "the instrument's floor is up to {} % of the smaller value ({}), and wherever below it the path's own cost \
+             lies, each ratio stays on its side of the limit",
+            (most * 100.0).round(),
+            labels.join(", ")
+        )
+    })
+}
+
+/// Whose survival classes differ, and the scenario's reason to compare them all the same: its first sentence.
+fn classes_in_words(pairs: &[Pair<'_>]) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    for pair in pairs {
+        let (Some(reason), Some(kafka), Some(primitive)) =
+            (pair.cross_class, &pair.kafka.survives, &pair.primitive.survives)
+        else {
+            continue;
+        };
+        if !reasons.iter().any(|(known, _)| *known == reason) {
+            reasons.push((reason, Vec::new()));
+        }
+        let classes = [(&pair.kafka.label, kafka), (&pair.primitive.label, primitive)]
+            .map(|(label, survives)| format!("{label} {}", survival(survives)));
+        for (_, known) in reasons.iter_mut().filter(|(known, _)| *known == reason) {
+            for class in &classes {
+                if !known.contains(class) {
+                    known.push(class.clone());
+                }
+            }
+        }
+    }
+    let sentence = |(reason, classes): (&str, Vec<String>)| {
+        let first = reason.split_once(". ").map_or(reason, |(first, _)| first);
+        format!("across survival classes ({}): {}", classes.join(", "), first.trim_end_matches('.'))
+    };
+    reasons.into_iter().map(sentence).collect()
+}
+
+fn ratio_cell(pair: &Pair<'_>, limits: &Limits) -> ComparedCell {
+    let (above, below) = limits.order(pair.kafka, pair.primitive);
+    let metric = format!("ratio({}, {}, {})", pair.primitive.metric, above.label, below.label);
+    let floor = match pair.floor {
+        FloorRule::Harmless(share) if matches!(pair.decision, Decision::Shown | Decision::Refuted) => {
+            format!("; the floor, {} % of the smaller value, cannot turn it", (share * 100.0).round())
+        }
+        _ => String::new(),
+    };
+    ComparedCell {
+        variant: pair.primitive.variant.clone(),
+        cell: pair.primitive.cell.clone(),
+        kind: if pair.ratio.is_some() { Kind::Measured } else { Kind::NotMeasured },
+        value: pair.ratio.map(|ratio| ratio.value()),
+        unit: "×".to_owned(),
+        interval: pair.ratio.and_then(|ratio| ratio.interval()),
+        n: pair.n,
+        blocks: pair.ratio.map_or(0, |ratio| ratio.blocks() as u32),
+        text: format!("{}{floor}", pair.decision.word()),
+        run: pair.primitive.run.clone(),
+        ..empty_cell(&pair.primitive.label, &pair.primitive.system, &metric)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::rules::testing::{cannot, judge_with, measured, rule, rule_with, verdict};
+
+    fn goodputs(kafka: f64, streams: f64) -> Vec<ComparedCell> {
+        let near = |value: f64| [value, value * 1.01, value * 0.99];
+        vec![
+            measured("kafka", "goodput", "base", &near(kafka)),
+            measured("redis-streams", "goodput", "base", &near(streams)),
+        ]
+    }
+
+    fn latencies(kafka: (f64, f64), streams: (f64, f64)) -> Vec<ComparedCell> {
+        [("kafka", kafka), ("redis-streams", streams)]
+            .map(|(label, (value, floor))| {
+                let mut cell = measured(label, "end_to_end.p99", "base", &[value, value * 1.01, value * 0.99]);
+                cell.per_block.iter_mut().for_each(|block| block.floor = Some(floor));
+                cell
+            })
+            .into()
+    }
+
+    #[test]
+    fn the_cells_decide() {
+        let throughput = rule("throughput");
+        assert_eq!(verdict(&throughput, &goodputs(2e5, 1e5)), "holds");
+        assert_eq!(verdict(&throughput, &goodputs(1e5, 2e5)), "does not hold");
+        assert!(verdict(&throughput, &goodputs(1.05e5, 1e5)).starts_with("inconclusive"));
+        let urgent = rule("urgent-messages");
+        assert_eq!(verdict(&urgent, &latencies((2e6, 0.0), (1e6, 0.0))), "holds");
+        assert_eq!(verdict(&urgent, &latencies((1e6, 0.0), (2e6, 0.0))), "does not hold");
+        let realtime = rule("realtime-stream");
+        assert_eq!(verdict(&realtime, &latencies((1e6, 0.0), (2e6, 0.0))), "holds");
+        assert_eq!(verdict(&realtime, &latencies((2e6, 0.0), (1e6, 0.0))), "does not hold");
+    }
+
+    #[test]
+    fn the_limit_in_the_data_decides() {
+        let cells = goodputs(2e5, 1e5);
+        for (limit, expected) in [("1.05", "holds"), ("1.5", "holds"), ("3", "does not hold")] {
+            let changed =
+                rule_with("log-aggregation", "must-be: above, limit: 1.05", &format!("must-be: above, limit: {limit}"));
+            assert_eq!(verdict(&changed, &cells), expected, "{limit}");
+        }
+        let changed = rule_with("urgent-messages", "must-be: below, limit: 0.95", "must-be: below, limit: 0.4");
+        assert_eq!(verdict(&changed, &latencies((2e6, 0.0), (1e6, 0.0))), "does not hold");
+        let turned = rule_with("throughput", "of: Kafka ÷ primitive", "of: primitive ÷ Kafka");
+        assert_eq!(verdict(&turned, &cells), "does not hold");
+    }
+
+    #[test]
+    fn who_cannot_is_not_the_better_one() {
+        let (aggregation, urgent) = (rule("log-aggregation"), rule("urgent-messages"));
+        let cells = [cannot("redis-pubsub", "goodput", "base", "keeps nothing")];
+        let judged = judge_with(&aggregation, &cells, &[]);
+        assert_eq!(judged.verdict(), "holds");
+        assert!(judged.because().contains("redis-pubsub cannot at base: keeps nothing"), "{}", judged.because());
+        assert_eq!(verdict(&urgent, &cells), "does not hold");
+    }
+
+    #[test]
+    fn a_floor_that_could_turn_the_ratio_bars_it() {
+        let urgent = rule("urgent-messages");
+        // Redis is nothing but floor: whatever of it is Redis's own, it is below Kafka's.
+        let judged = judge_with(&urgent, &latencies((2e6, 1e5), (2e5, 1.9e5)), &[]);
+        assert_eq!(judged.verdict(), "holds");
+        assert!(judged.because().contains("floor is up to 96 %"), "{}", judged.because());
+        assert!(judged.derived[0].text.contains("cannot turn it"), "{}", judged.derived[0].text);
+        // Kafka's own may be as little as 1e5: below Redis's 2e5.
+        let judged = judge_with(&urgent, &latencies((2e6, 1.9e6), (2e5, 1e4)), &[]);
+        assert_eq!(judged.verdict(), "inconclusive (below the instrument's floor)");
+        // Taken off both sides at once the ratio would stay below the limit; taken off Kafka's alone it would not.
+        let judged = judge_with(&urgent, &latencies((1.1e5, 5e4), (1e5, 9e4)), &[]);
+        assert_eq!(judged.verdict(), "inconclusive (below the instrument's floor)");
+        // Refuting is held to the same rule: what is above the limit may be all floor.
+        let judged = judge_with(&urgent, &latencies((1e5, 1e4), (2e5, 1.9e5)), &[]);
+        assert_eq!(judged.verdict(), "inconclusive (below the instrument's floor)");
+        // A small floor is not mentioned.
+        let judged = judge_with(&urgent, &latencies((2e6, 1e4), (2e5, 1e4)), &[]);
+        assert!(judged.verdict() == "holds" && !judged.because().contains("floor"), "{}", judged.because());
+    }
+}

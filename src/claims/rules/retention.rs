@@ -1,0 +1,82 @@
+//! Retention: what is still readable after it was read and acknowledged.
+
+use super::fact::find;
+use super::{Inputs, Judged};
+use crate::claims::finding::{Decision, Finding, PRIMITIVES};
+use crate::result::words::significant;
+use serde::{Deserialize, Serialize};
+
+const METRIC: &str = "readable_after_ack";
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    /// Shares, 0 to 1.
+    kafka_above: f64,
+    primitive_at_most: f64,
+}
+
+pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
+    let mut judged = Judged::default();
+    if inputs.judged.is_empty() {
+        return judged;
+    }
+    let percent = |share: f64| format!("{} %", significant(share * 100.0));
+    let of = |system: &str| find(&inputs.judged, system, METRIC, "base");
+    let keeps = of("kafka").above(limits.kafka_above);
+    for primitive in PRIMITIVES {
+        let forgets = of(primitive).at_most(limits.primitive_at_most);
+        judged.findings.push(Finding::new(primitive, "", Decision::all(&[keeps.clone(), forgets])));
+    }
+    let words = ["kafka"].into_iter().chain(PRIMITIVES).map(|system| format!("{system} {}", of(system).words(percent)));
+    judged.sentences.push(format!("readable after acknowledgement: {}", words.collect::<Vec<_>>().join(", ")));
+    judged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::rules::testing::{cannot, judge_with, measured, rule, rule_with, verdict};
+    use crate::result::ComparedCell;
+
+    fn cells(shares: [f64; 3]) -> Vec<ComparedCell> {
+        let mut cells = vec![cannot("redis-pubsub", METRIC, "base", "nothing is ever kept")];
+        let systems = ["kafka", "redis-streams", "redis-lists"];
+        cells.extend(systems.into_iter().zip(shares).map(|(system, share)| measured(system, METRIC, "base", &[share])));
+        cells
+    }
+
+    #[test]
+    fn the_cells_decide() {
+        let rule = rule("retention");
+        let judged = judge_with(&rule, &cells([1.0, 1.0, 0.0]), &[]);
+        assert_eq!(judged.verdict(), "holds only for redis-pubsub, redis-lists");
+        let because = judged.because();
+        assert!(
+            because.contains("kafka 100 %, redis-pubsub cannot (nothing is ever kept), redis-streams 100 %"),
+            "{because}"
+        );
+        assert_eq!(verdict(&rule, &cells([1.0, 0.0, 0.0])), "holds");
+        assert_eq!(verdict(&rule, &cells([0.0, 0.0, 0.0])), "does not hold");
+    }
+
+    #[test]
+    fn the_limits_in_the_data_decide() {
+        let cells = cells([0.5, 0.2, 0.2]);
+        assert_eq!(verdict(&rule("retention"), &cells), "holds only for redis-pubsub");
+        let lenient = rule_with("retention", "primitive-at-most: 0}", "primitive-at-most: 0.2}");
+        assert_eq!(verdict(&lenient, &cells), "holds");
+        let strict = rule_with("retention", "kafka-above: 0,", "kafka-above: 0.9,");
+        assert_eq!(verdict(&strict, &cells), "does not hold");
+    }
+
+    #[test]
+    fn blocks_that_disagree_decide_nothing() {
+        let mut cells = cells([1.0, 1.0, 1.0]);
+        cells.push(measured("redis-lists", METRIC, "base", &[0.0, 0.5]));
+        cells.remove(3);
+        cells.remove(0);
+        let verdict = verdict(&rule("retention"), &cells);
+        assert!(verdict.contains("blocks disagree on readable_after_ack of redis-lists"), "{verdict}");
+    }
+}
