@@ -2,10 +2,14 @@
 //!
 //! Everything here is a pure function of the raw files: rendered twice, it gives the same bytes.
 
+mod cells;
 mod chart;
 mod escape;
 mod group;
 mod html;
+mod point;
+mod quantity;
+mod scaling;
 mod table;
 mod text;
 
@@ -31,7 +35,8 @@ pub fn report(folder: &RunFolder) -> Result<Summary, ResultError> {
 
 /// Writes `comparison.{md,csv,json,html,svg,png}` into `dir`.
 pub fn write_comparison(dir: &Path, comparison: &Comparison) -> Result<(), ResultError> {
-    let figure = chart::comparison::draw(comparison);
+    let panels = chart::comparison::panels(comparison);
+    let figure = chart::comparison::draw(comparison, &panels);
     let path = |extension: &str| dir.join(format!("comparison.{extension}"));
     files::write_json(&path("json"), comparison)?;
     files::write_atomic(&path("md"), markdown(comparison).as_bytes())?;
@@ -108,5 +113,7 @@ fn state(manifest: &Manifest, summary: &Summary) -> String {
         .to_lowercase()
 }
 
+#[cfg(test)]
+mod example;
 #[cfg(test)]
 mod tests;

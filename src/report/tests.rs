@@ -190,6 +190,7 @@ fn all_six_files_are_written_and_read_back() {
     assert_eq!(read_comparison(dir.path()).unwrap(), comparison);
     write_comparison(dir.path(), &comparison).unwrap();
     assert!(first == snapshot(dir.path()), "writing again changed a byte");
+    write_comparison(dir.path(), &example::comparison()).unwrap();
     keep(dir.path(), "comparison");
 }
 
@@ -267,6 +268,68 @@ fn nothing_measured_is_still_a_page() {
     let folder = RunFolder::create(dir.path(), "empty").unwrap();
     folder.write_manifest(&manifest(&folder, "latency", 1)).unwrap();
     assert!(report(&folder).unwrap().cells.is_empty());
+}
+
+/// Texts that overlap or leave the paper.
+fn crowded(figure: &Figure) -> Vec<String> {
+    let texts = figure.texts();
+    let mut wrong = Vec::new();
+    for (at, (text, [left, top, right, bottom])) in texts.iter().enumerate() {
+        if *left < 0.0 || *top < 0.0 || *right > figure.width || *bottom > figure.height {
+            wrong.push(format!("`{text}` leaves the paper: {left:.0} {top:.0} {right:.0} {bottom:.0}"));
+        }
+        for (other, [l, t, r, b]) in &texts[at + 1..] {
+            if left < r && l < right && top < b && t < bottom {
+                wrong.push(format!("`{text}` and `{other}` overlap"));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn no_text_of_the_figure_overlaps_or_is_clipped() {
+    let comparison = example::comparison();
+    let panels = chart::comparison::panels(&comparison);
+    assert_eq!(panels.len(), 8);
+    for panel in &panels {
+        assert_eq!(crowded(panel), Vec::<String>::new(), "{}", panel.title);
+        assert!(panel.caption.contains("n ≥ 30,000"), "sample size: {}", panel.caption);
+    }
+    let figure = chart::comparison::draw(&comparison, &panels);
+    assert_eq!(crowded(&figure), Vec::<String>::new());
+    let words: String = figure.texts().into_iter().map(|(text, _)| text + " ").collect();
+    for said in [
+        "Message size",
+        "Verdict: holds only for redis-pubsub at",
+        "message.size=10KiB",
+        "invalid bulk length",
+        "99.9 %",
+        "ms (log)",
+        "10,412 of 20,000",
+        "waiting for each reply",
+        "41,234 of 100,000 lost",
+    ] {
+        assert!(words.contains(said), "{said}");
+    }
+}
+
+#[test]
+fn hostile_and_endless_names_stay_inside_their_panels() {
+    let mut comparison = example::comparison();
+    for claim in &mut comparison.claims {
+        claim.verdict = HOSTILE.repeat(6);
+        for cell in &mut claim.cells {
+            cell.label = format!("{}-{HOSTILE}", cell.label);
+            cell.text = HOSTILE.repeat(4);
+        }
+    }
+    let panels = chart::comparison::panels(&comparison);
+    for panel in &panels {
+        assert_eq!(crowded(panel), Vec::<String>::new(), "{}", panel.title);
+    }
+    let svg = chart::comparison::draw(&comparison, &panels).svg().unwrap();
+    assert!(!svg.contains("<script") && svg.contains("&lt;script&gt;"));
 }
 
 /// Leaves rendered files in `BROKERBENCH_LOOK/<name>`, to be looked at.

@@ -3,6 +3,8 @@
 mod axis;
 pub mod canvas;
 pub mod comparison;
+mod letters;
+pub mod lines;
 mod palette;
 pub mod rates;
 mod rows;
