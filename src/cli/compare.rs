@@ -33,6 +33,7 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     let comparison = claims::build(&args.profile, &runs).map_err(|error| Failure::new(Code::Internal, error))?;
     let dir = results.join(&args.profile);
     report::write_comparison(&dir, &comparison)?;
+    report::write_index(results)?;
     out(&report::terminal(&comparison, width()));
     out(&format!("table and charts: {}", dir.join("comparison.html").display()));
     Ok(if selfcheck == "passed" { worst(codes) } else { worst(codes.into_iter().chain([Code::Invalid])) })

@@ -6,13 +6,17 @@ mod cells;
 mod chart;
 mod escape;
 mod group;
+mod headline;
 mod html;
+mod index;
+mod observed;
 mod point;
 mod quantity;
 mod scaling;
 mod table;
 mod text;
 
+pub use index::write_index;
 pub use text::{markdown, markdown_table, terminal};
 
 use crate::result::{Comparison, Manifest, ResultError, RunFolder, StoredCell, Summary, files, slug, summarize};
@@ -43,7 +47,7 @@ pub fn write_comparison(dir: &Path, comparison: &Comparison) -> Result<(), Resul
     files::write_atomic(&path("csv"), &text::csv(comparison, &path("csv"))?)?;
     files::write_atomic(&path("svg"), figure.svg()?.as_bytes())?;
     files::write_atomic(&path("png"), &figure.png()?)?;
-    files::write_atomic(&path("html"), html::comparison(comparison, &figure)?.as_bytes())
+    files::write_atomic(&path("html"), html::comparison(comparison, &figure, &panels)?.as_bytes())
 }
 
 /// Reads `comparison.json` from `dir`.
@@ -57,6 +61,9 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
     let mut figures: Vec<(String, Figure)> = Vec::new();
     figures.extend(chart::run::throughput(&groups).map(|figure| ("throughput".to_owned(), figure)));
     figures.extend(chart::run::latency(&groups).map(|figure| ("latency".to_owned(), figure)));
+    let ladder = chart::sweep::ladder(&observed::gather(&groups));
+    figures.extend(ladder.map(|figure| ("size-ladder".to_owned(), figure)));
+    figures.extend(chart::sweep::scaling(&groups).into_iter().map(|(name, figure)| (name.to_owned(), figure)));
     for (at, point) in group::points(&groups).into_iter().enumerate() {
         // The number keeps names apart that differ only in characters that a file name cannot hold.
         let name = |chart: &str| format!("{chart}-{}-{}", at + 1, slug(point));

@@ -6,6 +6,7 @@ use crate::units::Bytes;
 /// On its own, unit included.
 pub fn words(value: f64, unit: &str) -> String {
     match unit {
+        "ns" | "B" if value == 0.0 => "0".to_owned(),
         "ns" => time(value),
         "B" => bytes(value),
         "B/s" => format!("{}/s", decimal_bytes(value)),

@@ -10,3 +10,4 @@ pub mod rates;
 mod rows;
 pub mod run;
 pub mod spectrum;
+pub mod sweep;

@@ -51,8 +51,8 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
         .collect();
     let tick = |ns: f64| unit.of(ns);
     let axes = [
-        Axis { name: "consumer requests per batch delivered".to_owned(), log: false, tick: &significant },
-        Axis { name: format!("wake-up, {} (log): p50 small, p99 large", unit.name()), log: true, tick: &tick },
+        Axis { name: "requests per batch delivered".to_owned(), log: false, tick: &significant },
+        Axis { name: format!("wake-up p50, p99, {} (log)", unit.name()), log: true, tick: &tick },
     ];
     let mut y = rows::draw(figure, &blocks, &axes, top) + 4.0;
     let stalled: Vec<String> = labels.iter().filter_map(|(label, _)| stalled(cells, label)).collect();

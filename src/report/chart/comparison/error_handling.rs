@@ -28,7 +28,7 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     };
     let rows: Vec<Row> = cells.labels().into_iter().map(row).collect();
     let tick = |ns: f64| unit.of(ns);
-    let name = format!("p99 of healthy messages, {} (log): small mark without poison, large mark with", unit.name());
+    let name = format!("healthy p99, {} (log): small without poison, large with", unit.name());
     let blocks = [Block { header: String::new(), rows }];
     let y = rows::draw(figure, &blocks, &[Axis { name, log: true, tick: &tick }], top + 4.0);
     let crashes: Vec<String> = cells.labels().into_iter().filter_map(|(label, _)| crash(cells, label)).collect();

@@ -37,6 +37,6 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
         }
     }
     let tick = |ns: f64| unit.of(ns);
-    let name = format!("end-to-end latency, {} (log): small marks p50 and p99.9, large mark p99", unit.name());
+    let name = format!("end-to-end, {} (log): p50 and p99.9 small, p99 large", unit.name());
     rows::draw(figure, &blocks, &[Axis { name, log: true, tick: &tick }], top)
 }

@@ -13,13 +13,14 @@ mod retention;
 mod throughput;
 
 use super::canvas::{Align, Figure, GRID, INK, MUTED};
-use crate::report::cells::Cells;
+use crate::report::cells::{Cells, SYSTEMS};
 use crate::report::group::blocks;
+use crate::report::headline::lines;
 use crate::report::table::claim_title;
 use crate::result::words::grouped;
 use crate::result::{Claim, Comparison, RunInfo};
 
-/// Of a panel; the figure holds two beside each other.
+/// Of a panel; the figure has two columns of them.
 const WIDTH: f64 = 600.0;
 pub const MARGIN: f64 = 16.0;
 /// Letters inside a panel.
@@ -52,14 +53,17 @@ pub fn draw(comparison: &Comparison, panels: &[Figure]) -> Figure {
     let mut figure = Figure::new(2.0 * WIDTH, verdicts.join(" · "), caption);
     let title = "Kafka against Redis Pub/Sub, Streams and Lists, claim by claim";
     let room = figure.width - 2.0 * MARGIN;
-    let mut y = figure.wrapped((MARGIN, 28.0), title, 18.0, INK, room, true) - 2.0;
-    for row in panels.chunks(2) {
-        figure.line(vec![(MARGIN, y), (figure.width - MARGIN, y)], GRID, 1.5, &[]);
-        for (column, panel) in row.iter().enumerate() {
-            figure.place(panel, (WIDTH * column as f64, y));
-        }
-        y += row.iter().map(|panel| panel.height).fold(0.0, f64::max) + 6.0;
+    let top = figure.wrapped((MARGIN, 28.0), title, 18.0, INK, room, true) - 2.0;
+    // Each panel goes to the column that ends higher: in the table's order, with little left empty.
+    let mut ends = [top, top];
+    for panel in panels {
+        let column = usize::from(ends[1] < ends[0]);
+        let (left, y) = (WIDTH * column as f64, ends[column]);
+        figure.line(vec![(left + MARGIN, y), (left + WIDTH - MARGIN, y)], GRID, 1.5, &[]);
+        figure.place(panel, (left, y));
+        ends[column] = y + panel.height + 6.0;
     }
+    let y = ends[0].max(ends[1]);
     figure.line(vec![(MARGIN, y), (figure.width - MARGIN, y)], GRID, 1.5, &[]);
     let foot = figure.wrapped((MARGIN, y + 16.0), &figure.caption.clone(), SMALL, MUTED, room, false);
     figure.height = foot;
@@ -92,6 +96,9 @@ fn panel(claim: &Claim, runs: &[RunInfo]) -> Figure {
         y += 22.0;
     }
     figure.height = y + 2.0;
+    figure.data.head = ["system", "figures"].map(str::to_owned).into();
+    figure.data.rows =
+        SYSTEMS.map(|system| vec![system.to_owned(), lines(&claim.id, &cells, system).join("; ")]).into();
     figure
 }
 

@@ -14,7 +14,7 @@ const COLUMNS: [(&str, &str); 8] = [
     ("after restart", "share.restart"),
     ("limit reached", "share.limit"),
     ("replay rate", "replay.rate"),
-    ("backlog drained in", "drain.time"),
+    ("backlog read in", "drain.time"),
 ];
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
@@ -29,7 +29,7 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
         .collect();
     let mut y = matrix::draw(figure, &head, &lines, top + 4.0);
     let room = figure.width - 2.0 * MARGIN;
-    let text = "Share of messages readable; limit reached: of those written before it.";
+    let text = "Share of messages that could be read; limit reached: after retention has cut.";
     y = figure.wrapped((MARGIN, y + 4.0), text, SMALL, MUTED, room, false);
     for (name, metric) in &shown {
         let unable: Vec<String> = (cells.metric(metric).into_iter())

@@ -41,7 +41,7 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
             Marks { bar: bracket, text, ..Marks::default() },
         );
     }
-    let name = "goodput, messages a second (log); line: 95 % interval from 3 blocks on".to_owned();
+    let name = "goodput, messages a second (log); line: 95 % interval".to_owned();
     rows::draw(figure, &blocks, &[Axis { name, log: true, tick: &compact }], top)
 }
 
