@@ -46,6 +46,7 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     let material = Material { profile: &args.profile, runs: &done.runs, failed: &failed, before: before.as_ref() };
     let comparison = claims::build(&material).map_err(|error| Failure::new(Code::Internal, error))?;
     report::write_comparison(&dir, &comparison)?;
+    report::write_index(results)?;
     out(&report::terminal(&comparison, width()));
     out(&format!("table and charts: {}", dir.join("comparison.html").display()));
     let mut codes = done.codes;

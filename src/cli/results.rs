@@ -11,6 +11,7 @@ use std::path::Path;
 pub fn report(args: &ReportArgs) -> Outcome {
     let folder = find(&args.run, &args.results.results)?;
     let summary = rendering::report(&folder)?;
+    rendering::write_index(&args.results.results)?;
     out(&run_text(&folder.read_manifest()?, &summary, folder.path()));
     Ok(Code::Fine)
 }

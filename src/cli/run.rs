@@ -91,6 +91,7 @@ pub fn measure(
     }
     finished.folder.write_manifest(&finished.manifest)?;
     let summary = report::report(&finished.folder)?;
+    report::write_index(results_dir)?;
     let findings = findings
         .into_iter()
         .map(|finding| format!("{} {}: {}", if finding.held() { "✓" } else { "✗" }, finding.rule, finding.words))

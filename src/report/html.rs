@@ -1,10 +1,12 @@
 //! Self-contained pages: no script, no network, everything escaped by the templates save our own SVG and style.
 
 use super::chart::canvas::{DataTable, Figure};
+use super::group::groups;
+use super::observed;
 use super::state;
-use super::table::{Table, claim_title, details, overview};
+use super::table::{Table, claim_title, details, overview, uses};
 use crate::result::words::{TimeUnit, grouped, significant, survival, time};
-use crate::result::{CellSummary, Comparison, Manifest, ResultError, StoredCell, Summary};
+use crate::result::{CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
@@ -27,18 +29,7 @@ pub fn run(
     cells: &[StoredCell],
     figures: &[(String, Figure)],
 ) -> Result<String, ResultError> {
-    let charts = figures
-        .iter()
-        .map(|(name, figure)| {
-            Ok(Chart {
-                name,
-                title: &figure.title,
-                caption: &figure.caption,
-                svg: figure.inline_svg()?,
-                data: &figure.data,
-            })
-        })
-        .collect::<Result<Vec<_>, ResultError>>()?;
+    let charts = figures.iter().map(|(name, figure)| chart(name, figure)).collect::<Result<Vec<_>, ResultError>>()?;
     let gates: Vec<Vec<String>> = cells
         .iter()
         .flat_map(|cell| cell.record.gates.iter().map(move |gate| (&cell.record, gate)))
@@ -81,6 +72,7 @@ pub fn run(
         "duration_unit": latency_unit(summary).name(),
         "cells": table(&["Label", "Matrix point", "Block", "Valid", "Outcome", "Guarantee", "Offered/s", "Sent/s", "Acked/s", "Consumed/s", "Goodput/s", "What an acknowledgement promises"], summary.cells.iter().map(rate_row).collect()),
         "latencies": latencies,
+        "observations": table(&observed::HEAD, observed::gather(&groups(summary)).iter().map(observed::Seen::row).collect()),
         "counts": table(&COUNTS, summary.cells.iter().map(count_row).collect()),
         "resources": table(&["Label", "Matrix point", "Block", "Client CPU, µs/message", "Client peak RSS, MiB", "Broker CPU, µs/message", "Broker peak RSS, MiB", "Ran out"], summary.cells.iter().map(resource_row).collect()),
         "gates": table(&["Label", "Matrix point", "Block", "Gate", "Found", "Limit", "Blames"], gates),
@@ -92,37 +84,63 @@ pub fn run(
     render("report.html", include_str!("templates/report.html"), page)
 }
 
-/// The page of a comparison.
-pub fn comparison(comparison: &Comparison, figure: &Figure) -> Result<String, ResultError> {
+/// The page of a comparison, with the panel of each claim.
+pub fn comparison<'a>(
+    comparison: &'a Comparison,
+    figure: &Figure,
+    panels: &'a [Figure],
+) -> Result<String, ResultError> {
     #[derive(Serialize)]
     struct Row<'a> {
         title: String,
-        claim: &'a crate::result::Claim,
+        claim: &'a Claim,
         sentences: Vec<&'a str>,
+        chart: Option<Chart<'a>>,
+        figures: usize,
         tables: Vec<Table>,
     }
-    let rows = |claims: &'static str| {
-        let list = if claims == "uses" { &comparison.uses } else { &comparison.claims };
-        list.iter()
-            .map(|claim| Row {
-                title: claim_title(&claim.id),
-                claim,
-                sentences: claim.because.split("; ").collect(),
-                tables: details(claim),
-            })
-            .collect::<Vec<_>>()
+    let row = |claim: &'a Claim, panel: Option<&'a Figure>| -> Result<Row<'a>, ResultError> {
+        let tables = details(claim);
+        Ok(Row {
+            title: claim_title(&claim.id),
+            claim,
+            sentences: claim.because.split("; ").collect(),
+            chart: panel.filter(|_| !tables.is_empty()).map(|panel| chart(&claim.id, panel)).transpose()?,
+            figures: tables.iter().map(|table| table.rows.len()).sum(),
+            tables,
+        })
     };
+    let rows = comparison.claims.iter().zip(panels).map(|(claim, panel)| row(claim, Some(panel)));
+    let uses_rows = comparison.uses.iter().map(|claim| row(claim, None));
+    let ids = |claims: &[Claim]| claims.iter().map(|claim| claim.id.clone()).collect::<Vec<_>>();
+    let runs: Vec<_> =
+        comparison.runs.iter().map(|run| json!({ "page": super::index::page(&run.run), "info": run })).collect();
     let page = json!({
         "profile": comparison.profile,
+        "measured": comparison.claims.iter().filter(|claim| !details(claim).is_empty()).count(),
         "overview": overview(comparison),
-        "claims": rows("claims"),
-        "uses": rows("uses"),
-        "runs": comparison.runs,
-        "svg": figure.inline_svg()?,
+        "ids": ids(&comparison.claims),
+        "rows": rows.collect::<Result<Vec<_>, _>>()?,
+        "uses_table": uses(comparison),
+        "use_ids": ids(&comparison.uses),
+        "uses": uses_rows.collect::<Result<Vec<_>, _>>()?,
+        "runs": runs,
         "caption": figure.caption,
         "style": include_str!("templates/style.css"),
     });
     render("comparison.html", include_str!("templates/comparison.html"), page)
+}
+
+fn chart<'a>(name: &'a str, figure: &'a Figure) -> Result<Chart<'a>, ResultError> {
+    let svg = figure.inline_svg()?;
+    Ok(Chart { name, title: &figure.title, caption: &figure.caption, svg, data: &figure.data })
+}
+
+/// The list of runs.
+pub fn index(page: &serde_json::Value) -> Result<String, ResultError> {
+    let mut page = page.clone();
+    page["style"] = include_str!("templates/style.css").into();
+    render("index.html", include_str!("templates/index.html"), page)
 }
 
 fn render(name: &'static str, source: &'static str, page: serde_json::Value) -> Result<String, ResultError> {

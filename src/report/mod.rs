@@ -2,13 +2,21 @@
 //!
 //! Everything here is a pure function of the raw files: rendered twice, it gives the same bytes.
 
+mod cells;
 mod chart;
 mod escape;
 mod group;
+mod headline;
 mod html;
+mod index;
+mod observed;
+mod point;
+mod quantity;
+mod scaling;
 mod table;
 mod text;
 
+pub use index::write_index;
 pub use text::{markdown, markdown_table, terminal};
 
 use crate::result::{Comparison, Manifest, ResultError, RunFolder, StoredCell, Summary, files, slug, summarize};
@@ -31,14 +39,15 @@ pub fn report(folder: &RunFolder) -> Result<Summary, ResultError> {
 
 /// Writes `comparison.{md,csv,json,html,svg,png}` into `dir`.
 pub fn write_comparison(dir: &Path, comparison: &Comparison) -> Result<(), ResultError> {
-    let figure = chart::comparison::draw(comparison);
+    let panels = chart::comparison::panels(comparison);
+    let figure = chart::comparison::draw(comparison, &panels);
     let path = |extension: &str| dir.join(format!("comparison.{extension}"));
     files::write_json(&path("json"), comparison)?;
     files::write_atomic(&path("md"), markdown(comparison).as_bytes())?;
     files::write_atomic(&path("csv"), &text::csv(comparison, &path("csv"))?)?;
     files::write_atomic(&path("svg"), figure.svg()?.as_bytes())?;
     files::write_atomic(&path("png"), &figure.png()?)?;
-    files::write_atomic(&path("html"), html::comparison(comparison, &figure)?.as_bytes())
+    files::write_atomic(&path("html"), html::comparison(comparison, &figure, &panels)?.as_bytes())
 }
 
 /// Reads `comparison.json` from `dir`.
@@ -52,6 +61,9 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
     let mut figures: Vec<(String, Figure)> = Vec::new();
     figures.extend(chart::run::throughput(&groups).map(|figure| ("throughput".to_owned(), figure)));
     figures.extend(chart::run::latency(&groups).map(|figure| ("latency".to_owned(), figure)));
+    let ladder = chart::sweep::ladder(&observed::gather(&groups));
+    figures.extend(ladder.map(|figure| ("size-ladder".to_owned(), figure)));
+    figures.extend(chart::sweep::scaling(&groups).into_iter().map(|(name, figure)| (name.to_owned(), figure)));
     for (at, point) in group::points(&groups).into_iter().enumerate() {
         // The number keeps names apart that differ only in characters that a file name cannot hold.
         let name = |chart: &str| format!("{chart}-{}-{}", at + 1, slug(point));
@@ -108,5 +120,7 @@ fn state(manifest: &Manifest, summary: &Summary) -> String {
         .to_lowercase()
 }
 
+#[cfg(test)]
+mod example;
 #[cfg(test)]
 mod tests;

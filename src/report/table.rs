@@ -1,10 +1,11 @@
 //! The comparison table, independent of how it is written: lines of text per cell, nothing escaped yet.
 
+use super::cells::{Cells, SYSTEMS};
+use super::{headline, quantity};
 use crate::result::words::{TimeUnit, grouped, significant};
 use crate::result::{Claim, ComparedCell, Comparison, Kind};
 
 pub const HEAD: [&str; 6] = ["Claim", "Kafka", "Redis Pub/Sub", "Redis Streams", "Redis Lists", "Verdict"];
-const SYSTEMS: [&str; 4] = ["kafka", "redis-pubsub", "redis-streams", "redis-lists"];
 
 /// One table with a name; a cell holds one or more lines.
 #[derive(Debug, serde::Serialize)]
@@ -25,102 +26,48 @@ pub fn is_ratio(cell: &ComparedCell) -> bool {
     cell.metric.starts_with("ratio(")
 }
 
-/// The eight rows.
+/// The eight rows, headline figures only.
 pub fn overview(comparison: &Comparison) -> Table {
-    let rows = comparison.claims.iter().map(|claim| {
+    rows(&comparison.claims, comparison)
+}
+
+/// What each is recommended for, in the same form.
+pub fn uses(comparison: &Comparison) -> Table {
+    rows(&comparison.uses, comparison)
+}
+
+fn rows(claims: &[Claim], comparison: &Comparison) -> Table {
+    let rows = claims.iter().map(|claim| {
+        let cells = Cells::of(claim, &comparison.runs);
         let mut row = vec![vec![claim_title(&claim.id), format!("{} / {}", claim.kafka_claim, claim.redis_claim)]];
-        row.extend(SYSTEMS.map(|system| system_cell(claim, system)));
+        row.extend(SYSTEMS.map(|system| headline::lines(&claim.id, &cells, system)));
         row.push(vec![claim.verdict.clone()]);
         row
     });
     Table { title: String::new(), head: HEAD.map(str::to_owned).into(), rows: rows.collect() }
 }
 
-/// What one system did, a line for each label and matrix point.
-fn system_cell(claim: &Claim, system: &str) -> Vec<String> {
-    let cells: Vec<&ComparedCell> =
-        claim.cells.iter().filter(|cell| cell.system == system && !is_ratio(cell)).collect();
-    let unit = TimeUnit::for_column(claim.cells.iter().filter(|cell| cell.unit == "ns").filter_map(|cell| cell.value));
-    let mut lines: Vec<(String, Vec<String>, &str)> = Vec::new();
-    for cell in &cells {
-        let mut place = Vec::new();
-        if cell.label != system {
-            place.push(cell.label.clone());
-        }
-        place.extend(Some(short_point(&cell.cell)).filter(|point| !point.is_empty()));
-        let (value, unit) = match (cell.value, cell.unit.as_str()) {
-            (None, _) => (short_reason(cell), ""),
-            (Some(value), "ns") => (format!("{} {}", quantile_name(&cell.metric), unit.of(value)), unit.name()),
-            (Some(value), unit) => (number(value), unit),
-        };
-        let place = place.join(", ");
-        match lines.iter_mut().find(|line| line.0 == place) {
-            Some(line) if !line.1.contains(&value) => line.1.push(value),
-            Some(_) => {}
-            None => lines.push((place, vec![value], unit)),
-        }
-    }
-    if lines.is_empty() {
-        return vec!["not measured".to_owned()];
-    }
-    let written = lines.into_iter().map(|(place, values, unit)| {
-        let place = if place.is_empty() { place } else { format!("{place}: ") };
-        format!("{place}{} {unit}", values.join(" · ")).trim_end().to_owned()
-    });
-    written.collect()
-}
-
-/// The figures of a measured claim: one table of values, one of ratios. Empty for what was not measured.
+/// Every figure of a claim that was tried: a table for each metric, since a column has one unit, and one of ratios.
 pub fn details(claim: &Claim) -> Vec<Table> {
-    let measured: Vec<&ComparedCell> = claim.cells.iter().filter(|cell| cell.run.is_some()).collect();
-    let (ratios, values): (Vec<&ComparedCell>, Vec<&ComparedCell>) =
-        measured.into_iter().partition(|cell| is_ratio(cell));
-    let mut tables = Vec::new();
-    if !values.is_empty() {
-        let time = TimeUnit::for_column(values.iter().filter(|cell| cell.unit == "ns").filter_map(|cell| cell.value));
-        let unit = if values[0].unit == "ns" { time.name() } else { &values[0].unit };
-        let print = |value: f64| if values[0].unit == "ns" { time.of(value) } else { number(value) };
-        let head = [
-            "Label",
-            "Matrix point",
-            "Metric",
-            &format!("Value, {unit}"),
-            &format!("95 % interval, {unit}"),
-            "n",
-            "Blocks",
-            "What an acknowledgement promises, and notes",
-        ];
-        let row = |cell: &&ComparedCell| {
-            let label = cell
-                .variant
-                .as_ref()
-                .map_or_else(|| cell.label.clone(), |variant| format!("{} ({variant})", cell.label));
-            vec![
-                label,
-                cell.cell.clone(),
-                cell.metric.clone(),
-                cell.value.map_or_else(|| "–".to_owned(), print),
-                cell.interval
-                    .map_or_else(|| "–".to_owned(), |[low, high]| format!("{} to {}", print(low), print(high))),
-                grouped(cell.n),
-                cell.blocks.to_string(),
-                cell.text.clone(),
-            ]
-        };
-        tables.push(table("Values", &head, values.iter().map(row)));
+    let tried: Vec<&ComparedCell> =
+        claim.cells.iter().filter(|cell| cell.run.is_some() || cell.kind != Kind::NotMeasured).collect();
+    let (ratios, values): (Vec<&ComparedCell>, Vec<&ComparedCell>) = tried.into_iter().partition(|cell| is_ratio(cell));
+    let mut metrics: Vec<&str> = Vec::new();
+    for cell in &values {
+        if !metrics.contains(&cell.metric.as_str()) {
+            metrics.push(&cell.metric);
+        }
     }
+    let of = |metric: &str| values.iter().filter(|cell| cell.metric == metric).copied().collect::<Vec<_>>();
+    let mut tables: Vec<Table> = metrics.iter().map(|metric| metric_table(metric, &of(metric))).collect();
     if !ratios.is_empty() {
-        let head = ["Ratio", "Matrix point", "Value, ×", "95 % interval, ×", "Blocks", "Decision"];
+        let head = ["Ratio", "Condition", "Value, ×", "95 % interval, ×", "Blocks", "Decision"];
         let row = |cell: &&ComparedCell| {
-            let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), significant);
             vec![
                 cell.metric.clone(),
                 cell.cell.clone(),
-                number(cell.value),
-                cell.interval.map_or_else(
-                    || "–".to_owned(),
-                    |[low, high]| format!("{} to {}", significant(low), significant(high)),
-                ),
+                cell.value.map_or_else(none, significant),
+                span(cell.interval, significant),
                 cell.blocks.to_string(),
                 cell.text.clone(),
             ]
@@ -128,6 +75,57 @@ pub fn details(claim: &Claim) -> Vec<Table> {
         tables.push(table("Ratios", &head, ratios.iter().map(row)));
     }
     tables
+}
+
+fn metric_table(metric: &str, cells: &[&ComparedCell]) -> Table {
+    let time = TimeUnit::for_column(cells.iter().filter_map(|cell| cell.value));
+    let unit = cells.iter().map(|cell| cell.unit.as_str()).find(|unit| !unit.is_empty()).unwrap_or_default();
+    let print = |value: f64| match unit {
+        "ns" => time.of(value),
+        "B" | "yes" | "share" => quantity::words(value, unit),
+        _ => number(value),
+    };
+    let shown = match unit {
+        "ns" => format!(", {}", time.name()),
+        // Bytes carry their unit, shares and yes or no are words.
+        "" | "B" | "yes" | "share" => String::new(),
+        other => format!(", {other}"),
+    };
+    let head = [
+        "Label",
+        "Condition",
+        &format!("Value{shown}"),
+        &format!("95 % interval{shown}"),
+        "n",
+        "Blocks",
+        "What an acknowledgement promises, and notes",
+    ];
+    let row = |cell: &&ComparedCell| {
+        let label =
+            cell.variant.as_ref().map_or_else(|| cell.label.clone(), |variant| format!("{} ({variant})", cell.label));
+        vec![
+            label,
+            cell.cell.clone(),
+            match (cell.value, cell.kind) {
+                (Some(value), _) => print(value),
+                (None, Kind::Cannot) => "cannot".to_owned(),
+                (None, _) => none(),
+            },
+            span(cell.interval, print),
+            grouped(cell.n),
+            cell.blocks.to_string(),
+            cell.text.clone(),
+        ]
+    };
+    table(metric, &head, cells.iter().map(row))
+}
+
+fn none() -> String {
+    "–".to_owned()
+}
+
+fn span(interval: Option<[f64; 2]>, print: impl Fn(f64) -> String) -> String {
+    interval.map_or_else(none, |[low, high]| format!("{} to {}", print(low), print(high)))
 }
 
 fn table(title: &str, head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
@@ -144,33 +142,5 @@ pub fn number(value: f64) -> String {
     match text.parse::<u64>() {
         Ok(whole) if whole >= 10_000 => grouped(whole),
         _ => text,
-    }
-}
-
-/// The values of a matrix point without their keys: `1k/s`.
-fn short_point(point: &str) -> String {
-    if point == "base" {
-        return String::new();
-    }
-    point
-        .split(',')
-        .map(|axis| axis.split_once('=').map_or(axis, |(_, value)| value).trim())
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-fn quantile_name(metric: &str) -> String {
-    metric.rsplit('.').next().unwrap_or(metric).replace('_', ".")
-}
-
-fn short_reason(cell: &ComparedCell) -> String {
-    match cell.kind {
-        Kind::Measured | Kind::NotMeasured if !cell.per_block.is_empty() => {
-            let reason =
-                cell.per_block.iter().find(|block| !block.because.is_empty()).map(|block| block.because.as_str());
-            reason.and_then(|reason| reason.split(':').next()).unwrap_or("no value").to_owned()
-        }
-        Kind::NotMeasured => "not measured".to_owned(),
-        Kind::Measured | Kind::Documented | Kind::Cannot => cell.text.clone(),
     }
 }

@@ -1,7 +1,7 @@
 //! The comparison table as Markdown, as CSV and for a terminal.
 
 use super::escape;
-use super::table::{Table, claim_title, details, overview};
+use super::table::{Table, claim_title, details, overview, uses};
 use crate::result::{Comparison, ResultError};
 use comfy_table::{ContentArrangement, Table as Grid, presets};
 use std::path::Path;
@@ -22,23 +22,18 @@ pub fn markdown(comparison: &Comparison) -> String {
             escape::markdown(&claim.verdict),
             escape::markdown(&claim.rule)
         ));
-        for table in details(claim) {
-            out.push_str(&grid(&table, &[]));
-            out.push('\n');
-        }
         let sentences = claim.because.split("; ").map(|sentence| format!("- {}\n", escape::markdown(sentence)));
         out.push_str("Why:\n\n");
         out.extend(sentences);
+        out.push('\n');
+        out.push_str(&folded(&details(claim)));
     }
     out.push_str("\n## What it is recommended for\n\n");
-    for row in &comparison.uses {
+    out.push_str(&titled(uses(comparison)));
+    for row in comparison.uses.iter().filter(|row| !details(row).is_empty()) {
         let title = claim_title(&row.id);
-        out.push_str(&format!(
-            "- {title}: {} / {}: {}\n",
-            escape::markdown(&row.kafka_claim),
-            escape::markdown(&row.redis_claim),
-            escape::markdown(&row.verdict)
-        ));
+        out.push_str(&format!("\n**{title}**. Rule: {}\n\n", escape::markdown(&row.rule)));
+        out.push_str(&folded(&details(row)));
     }
     if !comparison.runs.is_empty() {
         out.push_str("\n## Runs\n\n");
@@ -65,9 +60,23 @@ pub fn markdown(comparison: &Comparison) -> String {
 
 /// The table of eight rows alone, for a README.
 pub fn markdown_table(comparison: &Comparison) -> String {
-    let mut table = overview(comparison);
+    titled(overview(comparison))
+}
+
+/// A table whose first cells begin with their titles.
+fn titled(mut table: Table) -> String {
     let titles: Vec<String> = table.rows.iter_mut().map(|row| row[0].remove(0)).collect();
     grid(&table, &titles)
+}
+
+/// Every figure of a claim, out of the reader's way until asked for.
+fn folded(tables: &[Table]) -> String {
+    let figures: usize = tables.iter().map(|table| table.rows.len()).sum();
+    let mut out = format!("<details><summary>All figures: {figures}</summary>\n");
+    for table in tables {
+        out.push_str(&format!("\n**{}**\n\n{}", escape::markdown(&table.title), grid(table, &[])));
+    }
+    out + "\n</details>\n"
 }
 
 /// `titles` stand in bold before the first cell of each row, where there are some.
@@ -88,14 +97,15 @@ fn grid(table: &Table, titles: &[String]) -> String {
     grid.trim_fmt() + "\n"
 }
 
-/// The overview for a terminal of `width` columns.
+/// The overview for a terminal of `width` columns: claims by name, headline figures, verdicts.
 pub fn terminal(comparison: &Comparison, width: u16) -> String {
     let table = overview(comparison);
     let mut grid = Grid::new();
     grid.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     grid.force_no_tty().set_width(width.max(60));
     grid.set_header(table.head);
-    for row in table.rows {
+    for mut row in table.rows {
+        row[0].truncate(1);
         grid.add_row(row.iter().map(|lines| escape::terminal(&lines.join("\n"))));
     }
     grid.trim_fmt() + "\n"

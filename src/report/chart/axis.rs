@@ -1,11 +1,17 @@
 //! Scales and their ticks: plotters' own overlap and know no nines.
 
 use super::canvas::{Align, Figure, GRID, MUTED};
+use super::letters;
+
+/// Size of the letters at ticks.
+const TICK: f64 = 11.0;
 
 /// Maps values onto pixels.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Scale {
     kind: Kind,
+    /// Where ticks stand instead of the usual places.
+    own_ticks: Option<Vec<f64>>,
     low: f64,
     high: f64,
     from: f64,
@@ -24,7 +30,7 @@ impl Scale {
     /// Zero to a little above the largest value.
     pub fn linear(largest: f64, from: f64, to: f64) -> Self {
         let largest = if largest > 0.0 { largest } else { 1.0 };
-        Self { kind: Kind::Linear, low: 0.0, high: largest * 1.08, from, to }
+        Self { kind: Kind::Linear, own_ticks: None, low: 0.0, high: largest * 1.08, from, to }
     }
 
     /// From below the smallest positive value to above the largest, at least one decade.
@@ -41,12 +47,12 @@ impl Scale {
             let middle = (low + high) / 2.0;
             (low, high) = (middle - 0.5, middle + 0.5);
         }
-        Self { kind: Kind::Log, low, high, from, to }
+        Self { kind: Kind::Log, own_ticks: None, low, high, from, to }
     }
 
     /// Quantile 0 to the given one.
     pub fn nines(highest: f64, from: f64, to: f64) -> Self {
-        Self { kind: Kind::Nines, low: 0.0, high: nines(highest).max(1.0), from, to }
+        Self { kind: Kind::Nines, own_ticks: None, low: 0.0, high: nines(highest).max(1.0), from, to }
     }
 
     pub fn at(&self, value: f64) -> f64 {
@@ -59,8 +65,22 @@ impl Scale {
         self.from + (self.to - self.from) * share
     }
 
+    /// With ticks at these values, such as the steps that were measured.
+    pub fn with_ticks(mut self, ticks: Vec<f64>) -> Self {
+        self.own_ticks = Some(ticks);
+        self
+    }
+
+    /// Whether a value lies on the axis.
+    pub fn holds(&self, value: f64) -> bool {
+        self.kind != Kind::Log || (value > 0.0 && (self.low..=self.high).contains(&value.log10()))
+    }
+
     /// Where ticks stand; at most about eight.
     pub fn ticks(&self) -> Vec<f64> {
+        if let Some(ticks) = &self.own_ticks {
+            return ticks.iter().copied().filter(|tick| self.holds(*tick)).collect();
+        }
         match self.kind {
             Kind::Linear => {
                 let rough = self.high / 4.0;
@@ -92,10 +112,20 @@ impl Scale {
         }
     }
 
-    /// Labels below, for a horizontal scale.
+    /// Labels below, for a horizontal scale; round ones first, none that would touch another.
     pub fn draw_labels(&self, figure: &mut Figure, bottom: f64, label: impl Fn(f64) -> String) {
-        for tick in self.ticks() {
-            figure.text((self.at(tick), bottom + 11.0), short(&label(tick)), 11.0, MUTED, Align::Middle);
+        let mut ticks = self.ticks();
+        let round = |tick: f64| self.kind != Kind::Log || (tick.log10() - tick.log10().round()).abs() < 1e-9;
+        ticks.sort_by_key(|tick| !round(*tick));
+        let mut taken: Vec<(f64, f64)> = Vec::new();
+        for tick in ticks {
+            let text = short(&label(tick));
+            let half = letters::width(&text, TICK, false) / 2.0;
+            let (left, right) = (self.at(tick) - half, self.at(tick) + half);
+            if taken.iter().all(|(from, to)| right + 6.0 <= *from || *to + 6.0 <= left) {
+                figure.text((self.at(tick), bottom + 11.0), text, TICK, MUTED, Align::Middle);
+                taken.push((left, right));
+            }
         }
     }
 
@@ -104,7 +134,7 @@ impl Scale {
         for tick in self.ticks() {
             let y = self.at(tick);
             figure.line(vec![(left, y), (right, y)], GRID, 1.0, &[]);
-            figure.text((left - 6.0, y), short(&label(tick)), 11.0, MUTED, Align::Right);
+            figure.text((left - 6.0, y), short(&label(tick)), TICK, MUTED, Align::Right);
         }
     }
 }

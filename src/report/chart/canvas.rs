@@ -4,11 +4,11 @@
 //! a PNG is averaged down to twice its size. Text needs the embedded fonts; no system font is ever looked for.
 //! The same figure gives the same bytes.
 
+use super::letters;
 use crate::result::ResultError;
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color as _, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle, register_font};
-use std::sync::OnceLock;
+use plotters::style::{Color as _, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
 
 /// Resolution of the drawing, per CSS pixel.
 const FINE: f64 = 4.0;
@@ -33,7 +33,7 @@ struct Letters {
 }
 
 const SVG_LETTERS: Letters = Letters { size: 1.24, drop: 0.0 };
-const PNG_LETTERS: Letters = Letters { size: 1.164, drop: 0.157 };
+const PNG_LETTERS: Letters = Letters { size: letters::LINE_HEIGHT, drop: 0.157 };
 
 /// Lengths of strokes and gaps in pixels; empty for a solid line.
 pub type Dash = &'static [f64];
@@ -107,7 +107,7 @@ impl Figure {
     /// Text over several lines, none wider than `width`; returns where the next line would stand.
     pub fn wrapped(&mut self, at: (f64, f64), text: &str, size: f64, color: Color, width: f64, bold: bool) -> f64 {
         let mut y = at.1;
-        for line in wrap(text, ((width / (size * if bold { 0.62 } else { 0.56 })) as usize).max(10)) {
+        for line in letters::wrap(text, size, bold, width) {
             if bold {
                 self.bold((at.0, y), line, size, color, Align::Left);
             } else {
@@ -116,6 +116,45 @@ impl Figure {
             y += size * 1.35;
         }
         y
+    }
+
+    /// Text over several lines, each centred on `at.0`; returns where the next line would stand.
+    pub fn centred(&mut self, at: (f64, f64), text: &str, size: f64, color: Color, width: f64) -> f64 {
+        let lines = letters::wrap(text, size, false, width);
+        let below = at.1 + size * 1.3 * lines.len() as f64;
+        for (row, line) in lines.into_iter().enumerate() {
+            self.text((at.0, at.1 + size * 1.3 * row as f64), line, size, color, Align::Middle);
+        }
+        below
+    }
+
+    /// Draws another figure at `at`.
+    pub fn place(&mut self, other: &Self, at: (f64, f64)) {
+        let moved = |(x, y): (f64, f64)| (x + at.0, y + at.1);
+        self.items.extend(other.items.iter().cloned().map(|mut item| {
+            match &mut item {
+                Item::Line { points, .. } => points.iter_mut().for_each(|point| *point = moved(*point)),
+                Item::Text { at, .. } | Item::Marker { at, .. } => *at = moved(*at),
+            }
+            item
+        }));
+    }
+
+    /// Every text with the box it fills: left, top, right, bottom.
+    #[cfg(test)]
+    pub fn texts(&self) -> Vec<(String, [f64; 4])> {
+        let boxed = |item: &Item| {
+            let Item::Text { at, text, size, align, bold, .. } = item else { return None };
+            let wide = letters::width(text, *size, *bold);
+            let left = match align {
+                Align::Left => at.0,
+                Align::Middle => at.0 - wide / 2.0,
+                Align::Right => at.0 - wide,
+            };
+            // Capitals and descenders: what a reader sees of a line.
+            Some((text.clone(), [left, at.1 - 0.42 * size, left + wide, at.1 + 0.42 * size]))
+        };
+        self.items.iter().filter_map(boxed).collect()
     }
 
     /// A stand-alone SVG file.
@@ -184,7 +223,7 @@ impl Figure {
     }
 
     fn draw<B: DrawingBackend>(&self, backend: &mut B, scale: f64, letters: Letters) -> Result<(), ResultError> {
-        fonts().map_err(|cause| self.failed(cause))?;
+        letters::fonts().map_err(|cause| self.failed(cause))?;
         let failed = |error| self.failed(format!("{error:?}"));
         let size = self.size(scale);
         backend.ensure_prepared().map_err(failed)?;
@@ -233,18 +272,6 @@ fn hex(color: Color) -> String {
 
 fn style(color: Color, width: f64, scale: f64) -> ShapeStyle {
     RGBColor(color.0, color.1, color.2).stroke_width((width * scale).round() as u32)
-}
-
-/// Makes the embedded fonts known to plotters, once.
-fn fonts() -> Result<(), &'static str> {
-    static REGISTERED: OnceLock<bool> = OnceLock::new();
-    let registered = REGISTERED.get_or_init(|| {
-        let regular = include_bytes!("../../../assets/DejaVuSans.subset.ttf");
-        let bold = include_bytes!("../../../assets/DejaVuSans-Bold.subset.ttf");
-        register_font("sans-serif", FontStyle::Normal, regular).is_ok()
-            && register_font("sans-serif", FontStyle::Bold, bold).is_ok()
-    });
-    if *registered { Ok(()) } else { Err("the embedded fonts are damaged") }
 }
 
 /// Text without control characters, which XML cannot hold.
@@ -314,34 +341,6 @@ fn strokes(points: &[(f64, f64)], dash: Dash) -> Vec<Vec<(f64, f64)>> {
     done
 }
 
-/// Text of at most `most` characters: a label has the room that it has.
-pub fn shorten(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
-}
-
-/// Breaks a text at spaces into lines of at most `width` characters, where words allow.
-pub fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let full = lines
-            .last()
-            .is_some_and(|line| !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width);
-        if full {
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -389,12 +388,5 @@ mod tests {
         let line = [(0.0, 0.0), (30.0, 40.0), (30.0, 90.0)];
         assert_eq!(length(strokes(&line, &[])), 100.0);
         assert!((length(strokes(&line, &[3.0, 2.0])) - 60.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn lines_break_at_spaces() {
-        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrap("unbreakable", 3), ["unbreakable"]);
-        assert_eq!((shorten("abcdef", 4), shorten("abcd", 4)), ("abc…".to_owned(), "abcd".to_owned()));
     }
 }

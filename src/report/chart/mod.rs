@@ -3,8 +3,11 @@
 mod axis;
 pub mod canvas;
 pub mod comparison;
+mod letters;
+pub mod lines;
 mod palette;
 pub mod rates;
 mod rows;
 pub mod run;
 pub mod spectrum;
+pub mod sweep;

@@ -1,81 +1,128 @@
-//! Rows of marks on one horizontal log axis, in groups: throughput with intervals, quantiles of latency.
+//! Rows of marks on one or two horizontal axes side by side, in groups: throughput with intervals, quantiles of latency.
 
 use super::axis::Scale;
-use super::canvas::{Align, Figure, GRID, INK, MUTED, shorten};
-use super::palette;
+use super::canvas::{Align, Figure, GRID, INK, MUTED};
+use super::{letters, palette};
+
+/// One label's marks on one axis.
+#[derive(Clone, Default)]
+pub struct Marks {
+    /// The main value, drawn large.
+    pub value: Option<f64>,
+    /// Further values, drawn small and hollow.
+    pub others: Vec<f64>,
+    /// A line behind the marks: an interval, or from the lowest to the highest quantile.
+    pub bar: Option<(f64, f64)>,
+    /// At the right end of the axis; says why when there is no value.
+    pub text: String,
+}
 
 pub struct Row {
     pub label: String,
     pub system: String,
-    /// The main value, drawn large.
-    pub value: Option<f64>,
-    /// Further values: `bar` joins them.
-    pub others: Vec<f64>,
-    /// A line behind the marks: an interval, or from the lowest to the highest quantile.
-    pub bar: Option<(f64, f64)>,
-    /// At the right end; says why when there is no value.
-    pub text: String,
+    /// One for each axis.
+    pub marks: Vec<Marks>,
 }
 
 pub struct Block {
+    /// Empty for none.
     pub header: String,
     pub rows: Vec<Row>,
 }
 
-pub const ROW: f64 = 21.0;
-const HEADER: f64 = 22.0;
-const LEFT: f64 = 128.0;
-const RIGHT: f64 = 190.0;
+/// An axis with its name.
+pub struct Axis<'a> {
+    pub name: String,
+    pub log: bool,
+    pub tick: &'a dyn Fn(f64) -> String,
+}
+
+const MARGIN: f64 = 16.0;
+const HEADER: f64 = 20.0;
+const LABEL: f64 = 11.5;
+const TEXT: f64 = 11.0;
+const LINE: f64 = 13.5;
+const GAP: f64 = 10.0;
 
 /// Draws the blocks from `top` down and returns where the axis' own name ends.
-pub fn draw(figure: &mut Figure, blocks: &[Block], top: f64, axis: &str, label: impl Fn(f64) -> String) -> f64 {
-    let height: f64 = blocks.iter().map(|block| HEADER + ROW * block.rows.len() as f64).sum();
+pub fn draw(figure: &mut Figure, blocks: &[Block], axes: &[Axis<'_>], top: f64) -> f64 {
     let rows = || blocks.iter().flat_map(|block| &block.rows);
-    let values = rows().flat_map(|row| {
-        row.others.iter().copied().chain(row.value).chain(row.bar.map(|b| b.0)).chain(row.bar.map(|b| b.1))
-    });
-    let right = figure.width - RIGHT;
-    let scale = Scale::log(values, LEFT, right);
-    let bottom = top + height + 4.0;
-    scale.draw_labels(figure, bottom, label);
+    let widest = |texts: &mut dyn Iterator<Item = f64>, most: f64| texts.fold(0.0, f64::max).min(most);
+    let labels = widest(&mut rows().map(|row| letters::width(&row.label, LABEL, false)), figure.width * 0.26);
+    let room = figure.width - 2.0 * MARGIN - labels - GAP;
+    let share = room / axes.len().max(1) as f64;
+    let marks = |row: &Row, at: usize| row.marks.get(at).cloned().unwrap_or_default();
+    // Each axis: from, to, and the room of the texts behind it.
+    let places: Vec<(f64, f64, f64)> = (0..axes.len())
+        .map(|at| {
+            let text =
+                widest(&mut rows().map(|row| letters::width(&marks(row, at).text, TEXT, false) + 1.0), share * 0.46);
+            let from = MARGIN + labels + GAP + share * at as f64;
+            let gap = if text > 0.0 { GAP } else { 0.0 };
+            (from, from + share - text - gap - if at + 1 < axes.len() { GAP } else { 0.0 }, text)
+        })
+        .collect();
+    let scales: Vec<Scale> = (axes.iter().zip(&places).enumerate())
+        .map(|(at, (axis, (from, to, _)))| {
+            let values = rows().flat_map(|row| {
+                let marks = marks(row, at);
+                let ends = marks.bar.into_iter().flat_map(|(low, high)| [low, high]);
+                marks.others.iter().copied().chain(marks.value).chain(ends).collect::<Vec<_>>()
+            });
+            match axis.log {
+                true => Scale::log(values, *from + 6.0, *to - 6.0),
+                false => Scale::linear(values.fold(0.0, f64::max), *from + 6.0, *to - 6.0),
+            }
+        })
+        .collect();
     let mut y = top;
     for block in blocks {
-        let rows_end = y + HEADER + ROW * block.rows.len() as f64;
-        scale.draw_grid(figure, y + HEADER, rows_end);
-        let room = ((figure.width - 32.0) / 7.0) as usize;
-        let header = shorten(&block.header, room);
-        figure.line(vec![(16.0, y + 2.0), (figure.width - 16.0, y + 2.0)], GRID, 1.0, &[]);
-        figure.bold((16.0, y + HEADER / 2.0 + 2.0), header, 11.0, MUTED, Align::Left);
-        y += HEADER;
+        figure.line(vec![(MARGIN, y), (figure.width - MARGIN, y)], GRID, 1.0, &[]);
+        if !block.header.is_empty() {
+            let header = letters::fit(&block.header, TEXT, true, figure.width - 2.0 * MARGIN);
+            figure.bold((MARGIN, y + HEADER / 2.0 + 1.0), header, TEXT, MUTED, Align::Left);
+            y += HEADER;
+        }
         for row in &block.rows {
-            let middle = y + ROW / 2.0;
-            let look = palette::of(&row.system);
-            figure.text((LEFT - 10.0, middle), shorten(&row.label, 16), 12.0, INK, Align::Right);
-            if let Some((low, high)) = row.bar {
-                figure.line(vec![(scale.at(low), middle), (scale.at(high), middle)], look.color, 2.0, &[]);
+            let texts: Vec<Vec<String>> = (places.iter().enumerate())
+                .map(|(at, (.., room))| letters::wrap_to(&marks(row, at).text, TEXT, false, *room, 3))
+                .collect();
+            let lines = texts.iter().map(Vec::len).max().unwrap_or(1);
+            let height = LINE * lines as f64 + 5.0;
+            let middle = y + height / 2.0;
+            scales.iter().for_each(|scale| scale.draw_grid(figure, y, y + height));
+            let label = letters::fit(&row.label, LABEL, false, labels + 1.0);
+            figure.text((MARGIN + labels, middle), label, LABEL, INK, Align::Right);
+            for (at, (scale, (_, to, _))) in scales.iter().zip(&places).enumerate() {
+                let marks = marks(row, at);
+                draw_marks(figure, row, &marks, scale, middle);
+                let color = if marks.value.is_some() || marks.bar.is_some() { INK } else { MUTED };
+                let first = middle - LINE * (texts[at].len() as f64 - 1.0) / 2.0;
+                for (line, text) in texts[at].iter().enumerate() {
+                    figure.text((to + GAP, first + LINE * line as f64), text, TEXT, color, Align::Left);
+                }
             }
-            for other in &row.others {
-                figure.marker((scale.at(*other), middle), look.shape, 3.0, look.color, false);
-            }
-            if let Some(value) = row.value {
-                figure.marker(
-                    (scale.at(value), middle),
-                    look.shape,
-                    5.0,
-                    look.color,
-                    palette::filled(&row.label, &row.system),
-                );
-            }
-            figure.text(
-                (right + 12.0, middle),
-                shorten(&row.text, 27),
-                11.5,
-                if row.value.is_some() { INK } else { MUTED },
-                Align::Left,
-            );
-            y += ROW;
+            y += height;
         }
     }
-    figure.text(((LEFT + right) / 2.0, bottom + 27.0), axis, 11.0, MUTED, Align::Middle);
-    bottom + 36.0
+    let mut end = y;
+    for (axis, (scale, (from, to, text))) in axes.iter().zip(scales.iter().zip(&places)) {
+        scale.draw_labels(figure, y, axis.tick);
+        end =
+            end.max(figure.centred(((from + to) / 2.0, y + 27.0), &axis.name, TEXT, MUTED, to - from + text.min(60.0)));
+    }
+    end
+}
+
+fn draw_marks(figure: &mut Figure, row: &Row, marks: &Marks, scale: &Scale, y: f64) {
+    let look = palette::of(&row.system);
+    if let Some((low, high)) = marks.bar {
+        figure.line(vec![(scale.at(low), y), (scale.at(high), y)], look.color, 2.0, &[]);
+    }
+    for other in &marks.others {
+        figure.marker((scale.at(*other), y), look.shape, 3.0, look.color, false);
+    }
+    if let Some(value) = marks.value {
+        figure.marker((scale.at(value), y), look.shape, 5.0, look.color, palette::filled(&row.label, &row.system));
+    }
 }

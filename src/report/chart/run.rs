@@ -1,7 +1,7 @@
 //! The charts of dots of one run: throughput with intervals, quantiles of latency.
 
 use super::canvas::{Figure, INK, MUTED};
-use super::rows::{self, Block, Row};
+use super::rows::{self, Axis, Block, Marks, Row};
 use crate::report::group::{Group, blocks};
 use crate::result::words::{TimeUnit, compact, grouped, significant, survival, time};
 use crate::stats::compare::GeometricMean;
@@ -44,17 +44,19 @@ pub fn throughput(groups: &[Group<'_>]) -> Option<Figure> {
         let row = Row {
             label: group.label.to_owned(),
             system: group.system.to_owned(),
-            value: mean.map(|mean| mean.value()),
-            others: group
-                .values(|cell| cell.rates.goodput_per_s)
-                .into_iter()
-                .filter(|_| count < 3 && count > 1)
-                .collect(),
-            bar: mean.and_then(|mean| mean.interval()).map(|[low, high]| (low, high)),
-            text: mean.map_or_else(
-                || group.absent().unwrap_or_else(|| "no value".to_owned()),
-                |mean| format!("{} msg/s{}", compact(mean.value()), interval(&mean, compact)),
-            ),
+            marks: vec![Marks {
+                value: mean.map(|mean| mean.value()),
+                others: group
+                    .values(|cell| cell.rates.goodput_per_s)
+                    .into_iter()
+                    .filter(|_| count < 3 && count > 1)
+                    .collect(),
+                bar: mean.and_then(|mean| mean.interval()).map(|[low, high]| (low, high)),
+                text: mean.map_or_else(
+                    || group.absent().unwrap_or_else(|| "no value".to_owned()),
+                    |mean| format!("{} msg/s{}", compact(mean.value()), interval(&mean, compact)),
+                ),
+            }],
         };
         match drawn.iter_mut().find(|block| block.header == header) {
             Some(block) => block.rows.push(row),
@@ -106,11 +108,13 @@ pub fn latency(groups: &[Group<'_>]) -> Option<Figure> {
         Row {
             label: group.label.to_owned(),
             system: group.system.to_owned(),
-            value: p99(group),
-            others: [p50(group), p999(group)].into_iter().flatten().collect(),
-            bar: values.first().copied().zip(values.last().copied()),
-            text: quantile_text(unit, [p50(group), p99(group), p999(group)])
-                .unwrap_or_else(|| group.absent().unwrap_or_else(|| "too few samples".to_owned())),
+            marks: vec![Marks {
+                value: p99(group),
+                others: [p50(group), p999(group)].into_iter().flatten().collect(),
+                bar: values.first().copied().zip(values.last().copied()),
+                text: quantile_text(unit, [p50(group), p99(group), p999(group)])
+                    .unwrap_or_else(|| group.absent().unwrap_or_else(|| "too few samples".to_owned())),
+            }],
         }
     };
     let mut points: Vec<&str> = groups.iter().map(|group| group.point).collect();
@@ -162,7 +166,8 @@ fn named(group: &Group<'_>) -> String {
 fn finish(title: String, caption: String, drawn: &[Block], axis: &str, label: impl Fn(f64) -> String) -> Figure {
     let mut figure = Figure::new(WIDTH, title, caption);
     let top = figure.wrapped((16.0, 24.0), &figure.title.clone(), 15.0, INK, WIDTH - 32.0, true);
-    let bottom = rows::draw(&mut figure, drawn, top + 4.0, axis, label);
+    let axes = [Axis { name: axis.to_owned(), log: true, tick: &label }];
+    let bottom = rows::draw(&mut figure, drawn, &axes, top + 4.0);
     let foot = figure.wrapped((16.0, bottom + 10.0), &figure.caption.clone(), 11.0, MUTED, WIDTH - 32.0, false);
     figure.height = foot + 4.0;
     figure

@@ -3,8 +3,8 @@
 //! A line stops where fewer than 10 samples lie beyond. Blocks are merged into one histogram, never averaged.
 
 use super::axis::{Scale, spread};
-use super::canvas::{Align, Figure, GRID, INK, MUTED, shorten};
-use super::palette;
+use super::canvas::{Align, Figure, GRID, INK, MUTED};
+use super::{letters, palette};
 use crate::result::words::{TimeUnit, grouped, time};
 use hdrhistogram::Histogram;
 
@@ -79,7 +79,13 @@ pub fn draw(point: &str, lines: &[Line], absent: &[String]) -> Option<Figure> {
             }
         }
         figure.line(vec![(last.0 + 3.0, last.1), (right + 8.0, place)], GRID, 1.0, &[]);
-        figure.text((right + 12.0, place), shorten(&line.label, 17), 12.0, look.color, Align::Left);
+        figure.text(
+            (right + 12.0, place),
+            letters::fit(&line.label, 12.0, false, WIDTH - right - 20.0),
+            12.0,
+            look.color,
+            Align::Left,
+        );
     }
     let foot = figure.wrapped((16.0, bottom + 52.0), &figure.caption.clone(), 11.0, MUTED, WIDTH - 32.0, false);
     figure.height = foot + 4.0;

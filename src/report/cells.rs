@@ -1,0 +1,120 @@
+//! The cells of one row of the table, asked for by label, metric and condition.
+
+use super::point;
+use super::table::is_ratio;
+use crate::result::{Claim, ComparedCell, Kind, RunInfo};
+
+/// The systems in the order of the table's columns.
+pub const SYSTEMS: [&str; 4] = ["kafka", "redis-pubsub", "redis-streams", "redis-lists"];
+
+/// The cells of one claim without ratios.
+pub struct Cells<'a> {
+    pub all: Vec<&'a ComparedCell>,
+    runs: &'a [RunInfo],
+    claim: &'a str,
+}
+
+impl<'a> Cells<'a> {
+    pub fn of(claim: &'a Claim, runs: &'a [RunInfo]) -> Self {
+        Self { all: claim.cells.iter().filter(|cell| !is_ratio(cell)).collect(), runs, claim: &claim.id }
+    }
+
+    /// Whether there is anything to show: a value, or that a system cannot.
+    pub fn any(&self) -> bool {
+        self.all.iter().any(|cell| cell.value.is_some() || cell.kind == Kind::Cannot || !cell.per_block.is_empty())
+    }
+
+    /// Labels with their systems, in the order of the columns, defaults first.
+    pub fn labels(&self) -> Vec<(&'a str, &'a str)> {
+        let mut labels: Vec<(&str, &str)> = Vec::new();
+        for cell in &self.all {
+            if !labels.iter().any(|(label, _)| *label == cell.label) {
+                labels.push((&cell.label, &cell.system));
+            }
+        }
+        let place = |system: &str| SYSTEMS.iter().position(|known| *known == system).unwrap_or(SYSTEMS.len());
+        labels.sort_by_key(|(label, system)| (place(system), label != system));
+        labels
+    }
+
+    /// The cells of one metric, of all labels.
+    pub fn metric(&self, metric: &str) -> Vec<&'a ComparedCell> {
+        self.all.iter().filter(|cell| cell.metric == metric).copied().collect()
+    }
+
+    /// The cells of one label and metric.
+    pub fn of_label(&self, label: &str, metric: &str) -> Vec<&'a ComparedCell> {
+        self.all.iter().filter(|cell| cell.label == label && cell.metric == metric).copied().collect()
+    }
+
+    /// The first cell of a label and metric whose condition has all these values; a value is the first in preference
+    /// to a cell without.
+    pub fn find(&self, label: &str, metric: &str, condition: &[(&str, &str)]) -> Option<&'a ComparedCell> {
+        let fits =
+            |cell: &&&ComparedCell| condition.iter().all(|(key, value)| point::get(&cell.cell, key) == Some(value));
+        let cells = self.of_label(label, metric);
+        cells.iter().filter(fits).find(|cell| cell.value.is_some()).or_else(|| cells.iter().find(fits)).copied()
+    }
+
+    pub fn value(&self, label: &str, metric: &str, condition: &[(&str, &str)]) -> Option<f64> {
+        self.find(label, metric, condition).and_then(|cell| cell.value)
+    }
+
+    /// Why a label has nothing: that it cannot, or what else its cells say.
+    pub fn absent(&self, label: &str) -> Option<String> {
+        let of_label = || self.all.iter().filter(|cell| cell.label == label);
+        if of_label().any(|cell| cell.value.is_some()) {
+            return None;
+        }
+        of_label().find(|cell| cell.kind == Kind::Cannot).or_else(|| of_label().next()).map(|cell| reason(cell))
+    }
+
+    /// The scenario behind a cell; the claim's own name where the run is not listed.
+    pub fn scenario(&self, cell: &ComparedCell) -> &'a str {
+        let run = self.runs.iter().find(|run| Some(&run.run) == cell.run.as_ref());
+        run.map_or(self.claim, |run| run.scenario.as_str())
+    }
+
+    /// What a scenario adds to the plain one of its claim, in words; empty for the plain one.
+    pub fn condition(&self, cell: &ComparedCell) -> String {
+        let scenario = self.scenario(cell);
+        match scenario.strip_prefix(self.claim).map_or(scenario, |rest| rest.trim_start_matches('-')) {
+            "waiting" => "waiting for each reply".to_owned(),
+            "noreply" => "asking for no reply".to_owned(),
+            "durable" => "every write synced".to_owned(),
+            "copies" => "with copies on other nodes".to_owned(),
+            other => other.replace('-', " "),
+        }
+    }
+}
+
+/// Why a cell has no value, in few words.
+pub fn reason(cell: &ComparedCell) -> String {
+    let block = cell.per_block.iter().find(|block| !block.because.is_empty()).map(|block| block.because.as_str());
+    match cell.kind {
+        Kind::Cannot if cell.text.is_empty() => "cannot".to_owned(),
+        Kind::Cannot => format!("cannot: {}", cell.text),
+        Kind::Measured | Kind::NotMeasured if !cell.per_block.is_empty() => {
+            block.and_then(|reason| reason.split(':').next()).unwrap_or("no value").to_owned()
+        }
+        Kind::NotMeasured if !cell.text.is_empty() && cell.text != "not measured" => {
+            format!("not measured: {}", cell.text)
+        }
+        Kind::NotMeasured => "not measured".to_owned(),
+        Kind::Measured | Kind::Documented => cell.text.clone(),
+    }
+}
+
+/// The name of a label beside its system's: `tuned` for `redis-streams-tuned`, the whole label otherwise.
+pub fn variant<'a>(label: &'a str, system: &str) -> &'a str {
+    label.strip_prefix(system).and_then(|rest| rest.strip_prefix('-')).unwrap_or(label)
+}
+
+/// The same for where there is no room: the reason stands elsewhere.
+pub fn brief(cell: &ComparedCell) -> String {
+    match cell.kind {
+        Kind::Cannot => "cannot".to_owned(),
+        _ if cell.per_block.is_empty() => "not measured".to_owned(),
+        _ => reason(cell),
+    }
+}

@@ -1,0 +1,74 @@
+//! p99 of healthy messages without and with poison among them, as dumbbells; what was lost and held up in words.
+
+use super::super::canvas::{Figure, MUTED};
+use super::super::rows::{self, Axis, Block, Marks, Row};
+use super::{MARGIN, SMALL};
+use crate::report::cells::{Cells, reason};
+use crate::report::{point, quantity};
+use crate::result::words::{TimeUnit, time};
+
+pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
+    let all = cells.metric("healthy.p99");
+    let unit = TimeUnit::for_column(all.iter().filter_map(|cell| cell.value));
+    let row = |(label, system): (&str, &str)| {
+        let own = || all.iter().filter(|cell| cell.label == label);
+        let poisoned = |cell: &str| point::number(cell, "poison").is_some_and(|share| share > 0.0);
+        let clean = own().find(|cell| !poisoned(&cell.cell)).and_then(|cell| cell.value);
+        let with = own().find(|cell| poisoned(&cell.cell)).and_then(|cell| cell.value);
+        Row {
+            label: label.to_owned(),
+            system: system.to_owned(),
+            marks: vec![Marks {
+                value: with,
+                others: clean.into_iter().collect(),
+                bar: clean.zip(with),
+                text: words(cells, label),
+            }],
+        }
+    };
+    let rows: Vec<Row> = cells.labels().into_iter().map(row).collect();
+    let tick = |ns: f64| unit.of(ns);
+    let name = format!("healthy p99, {} (log): small without poison, large with", unit.name());
+    let blocks = [Block { header: String::new(), rows }];
+    let y = rows::draw(figure, &blocks, &[Axis { name, log: true, tick: &tick }], top + 4.0);
+    let crashes: Vec<String> = cells.labels().into_iter().filter_map(|(label, _)| crash(cells, label)).collect();
+    if crashes.is_empty() {
+        return y;
+    }
+    let text = format!("Consumer killed in mid-batch: {}.", crashes.join("; "));
+    figure.wrapped((MARGIN, y + 4.0), &text, SMALL, MUTED, figure.width - 2.0 * MARGIN, false)
+}
+
+/// `0 lost, 12 twice, 340 held up; set aside within 3.1 ms`.
+fn words(cells: &Cells<'_>, label: &str) -> String {
+    // Of the load with poison in it, where that is told apart.
+    let of = |metric: &str| {
+        let with =
+            |cell: &&crate::result::ComparedCell| point::number(&cell.cell, "poison").is_none_or(|share| share > 0.0);
+        cells.of_label(label, metric).into_iter().filter(|cell| cell.value.is_some()).find(with)
+    };
+    let count = |metric: &str, word: &str| {
+        of(metric).and_then(|cell| cell.value).map(|value| format!("{} {word}", quantity::plain(value)))
+    };
+    let counts: Vec<String> = [count("lost", "lost"), count("duplicated", "twice"), count("blocked", "held up")]
+        .into_iter()
+        .flatten()
+        .collect();
+    let aside = of("dead_letter.time_p50")
+        .and_then(|cell| cell.value)
+        .map(|ns| format!("p50 to dead letter {}", time(ns)))
+        .or_else(|| {
+            let unable = cells.find(label, "dead_letter.time_p50", &[]).filter(|cell| cell.value.is_none());
+            unable.or(cells.find(label, "dead_lettered", &[]).filter(|cell| cell.value.is_none())).map(reason)
+        });
+    let parts: Vec<String> = Some(counts.join(", ")).filter(|text| !text.is_empty()).into_iter().chain(aside).collect();
+    if parts.is_empty() { cells.absent(label).unwrap_or_else(|| "not measured".to_owned()) } else { parts.join("; ") }
+}
+
+/// `kafka 0 lost, 12 twice`.
+fn crash(cells: &Cells<'_>, label: &str) -> Option<String> {
+    let lost = cells.value(label, "crash.lost", &[])?;
+    let twice = cells.value(label, "crash.duplicated", &[]);
+    let twice = twice.map_or_else(String::new, |count| format!(", {} twice", quantity::plain(count)));
+    Some(format!("{label} {} lost{twice}", quantity::plain(lost)))
+}

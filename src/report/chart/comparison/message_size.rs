@@ -1,0 +1,141 @@
+//! A lane for each label on a log axis of sizes: filled arrived intact, hollow was refused; the refuser at the lane's end.
+
+use super::super::axis::Scale;
+use super::super::canvas::{Align, Figure, GRID, INK, MUTED};
+use super::super::{letters, palette};
+use super::{MARGIN, SMALL};
+use crate::report::cells::{Cells, reason};
+use crate::report::{point, quantity};
+
+const LABEL: f64 = 11.5;
+/// The words behind a lane, and the room between lanes.
+const WORDS: f64 = 10.5;
+const WORDS_ROOM: f64 = 212.0;
+const LINE: f64 = 12.5;
+
+/// How a size went over all payloads and codecs that were tried.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Went {
+    Intact,
+    Some,
+    Refused,
+}
+
+struct Lane<'a> {
+    label: &'a str,
+    system: &'a str,
+    client: Option<&'a str>,
+    sizes: Vec<(f64, Went)>,
+    words: String,
+}
+
+pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
+    let lanes: Vec<Lane<'_>> = cells.labels().into_iter().flat_map(|label| lanes(cells, label)).collect();
+    let name =
+        |lane: &Lane<'_>| lane.client.map_or_else(|| lane.label.to_owned(), |client| format!("… {client} client"));
+    let widest = lanes.iter().map(|lane| letters::width(&name(lane), LABEL, false)).fold(0.0, f64::max).min(150.0);
+    let (left, right) = (MARGIN + widest + 16.0, figure.width - MARGIN - WORDS_ROOM - 16.0);
+    let scale = Scale::log(lanes.iter().flat_map(|lane| lane.sizes.iter().map(|(size, _)| *size)), left, right);
+    let mut y = legend(figure, top + 4.0);
+    for lane in &lanes {
+        let words = letters::wrap_to(&lane.words, WORDS, false, WORDS_ROOM, 3);
+        let height = LINE * words.len().max(1) as f64 + 7.0;
+        let middle = y + height / 2.0;
+        scale.draw_grid(figure, y, y + height);
+        figure.line(vec![(MARGIN, y), (figure.width - MARGIN, y)], GRID, 1.0, &[]);
+        let label = letters::fit(&name(lane), LABEL, false, widest + 1.0);
+        figure.text((MARGIN + widest, middle), label, LABEL, INK, Align::Right);
+        let look = palette::of(lane.system);
+        let intact = || lane.sizes.iter().filter(|(_, went)| *went != Went::Refused).map(|(size, _)| scale.at(*size));
+        if let (Some(from), Some(to)) = (intact().reduce(f64::min), intact().reduce(f64::max)) {
+            figure.line(vec![(from, middle), (to, middle)], look.color, 2.0, &[]);
+        }
+        for (size, went) in &lane.sizes {
+            figure.marker((scale.at(*size), middle), look.shape, 4.5, look.color, *went == Went::Intact);
+            if *went == Went::Some {
+                figure.marker((scale.at(*size), middle), look.shape, 1.8, look.color, true);
+            }
+        }
+        let first = middle - LINE * (words.len() as f64 - 1.0) / 2.0;
+        for (line, text) in words.iter().enumerate() {
+            let at = (right + 14.0, first + LINE * line as f64);
+            figure.text(at, text, WORDS, if lane.sizes.is_empty() { MUTED } else { INK }, Align::Left);
+        }
+        y += height;
+    }
+    scale.draw_labels(figure, y, quantity::decimal_bytes);
+    figure.centred(((left + right) / 2.0, y + 27.0), "message size, bytes (log)", SMALL, MUTED, right - left + 60.0)
+}
+
+/// What the marks mean, in the colour of no system.
+fn legend(figure: &mut Figure, y: f64) -> f64 {
+    let shape = palette::of("kafka").shape;
+    let mut x = MARGIN + 5.0;
+    for (name, filled, core) in
+        [("intact", true, false), ("intact with some payloads or codecs only", false, true), ("refused", false, false)]
+    {
+        figure.marker((x, y), shape, 4.5, MUTED, filled);
+        if core {
+            figure.marker((x, y), shape, 1.8, MUTED, true);
+        }
+        figure.text((x + 9.0, y), name, SMALL, MUTED, Align::Left);
+        x += letters::width(name, SMALL, false) + 30.0;
+    }
+    y + 12.0
+}
+
+/// The lanes of one label: one for each client that tried.
+fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<Lane<'a>> {
+    let tries = cells.of_label(label, "intact");
+    let mut clients: Vec<Option<&str>> = tries.iter().map(|cell| point::get(&cell.cell, "client")).collect();
+    clients.sort_unstable();
+    clients.dedup();
+    if clients.is_empty() {
+        clients.push(None);
+    }
+    let lane = |client: Option<&'a str>| {
+        let mut sizes: Vec<(f64, Went)> = Vec::new();
+        for cell in tries.iter().filter(|cell| point::get(&cell.cell, "client") == client) {
+            let (Some(size), Some(value)) = (point::number(&cell.cell, "size"), cell.value) else { continue };
+            let went = if value > 0.5 { Went::Intact } else { Went::Refused };
+            match sizes.iter_mut().find(|(known, _)| *known == size) {
+                Some((_, known)) if *known != went => *known = Went::Some,
+                Some(_) => {}
+                None => sizes.push((size, went)),
+            }
+        }
+        sizes.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let words = words(cells, label, client, &sizes);
+        Lane { label, system, client, sizes, words }
+    };
+    clients.into_iter().map(lane).collect()
+}
+
+/// `up to 1 MiB; broker: MESSAGE_TOO_LARGE`.
+fn words(cells: &Cells<'_>, label: &str, client: Option<&str>, sizes: &[(f64, Went)]) -> String {
+    let intact = sizes.iter().filter(|(_, went)| *went != Went::Refused).map(|(size, _)| *size).reduce(f64::max);
+    let refused = (cells.of_label(label, "intact").into_iter())
+        .filter(|cell| point::get(&cell.cell, "client") == client && cell.value.is_some_and(|value| value < 0.5))
+        .filter_map(|cell| Some((point::number(&cell.cell, "size")?, cell.text.as_str())))
+        .filter(|(size, _)| intact.is_none_or(|intact| *size > intact))
+        .min_by(|a, b| a.0.total_cmp(&b.0));
+    // The row's own summary stands for the plain client only.
+    let first = (client.is_none()).then(|| cells.find(label, "first_refused", &[])).flatten();
+    let text =
+        first.filter(|cell| cell.value.is_some() && point::short(&cell.cell).is_empty()).map(|cell| cell.text.as_str());
+    let refuser = text.filter(|text| !text.is_empty()).or(refused.map(|(_, text)| text));
+    match (intact, refuser) {
+        (Some(size), Some(refuser)) => format!("up to {}; {refuser}", quantity::bytes(size)),
+        (Some(size), None) => format!("up to {}, nothing refused", quantity::bytes(size)),
+        (None, Some(refuser)) => refuser.to_owned(),
+        (None, None) => cells
+            .absent(label)
+            .or_else(|| {
+                cells.find(label, "largest_intact", &[]).map(|cell| match cell.value {
+                    Some(size) => format!("up to {}", quantity::bytes(size)),
+                    None => reason(cell),
+                })
+            })
+            .unwrap_or_else(|| "not measured".to_owned()),
+    }
+}

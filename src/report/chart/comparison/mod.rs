@@ -1,0 +1,128 @@
+//! The comparison table as one figure: a panel for each claim in the form that suits it, its verdict in words above.
+//!
+//! Panels are figures of their own: a page shows each beside its numbers, the picture shows them all.
+
+mod delivery;
+mod error_handling;
+mod fault_tolerance;
+mod latency;
+mod matrix;
+mod message_size;
+mod parallelism;
+mod retention;
+mod throughput;
+
+use super::canvas::{Align, Figure, GRID, INK, MUTED};
+use crate::report::cells::{Cells, SYSTEMS};
+use crate::report::group::blocks;
+use crate::report::headline::lines;
+use crate::report::table::claim_title;
+use crate::result::words::grouped;
+use crate::result::{Claim, Comparison, RunInfo};
+
+/// Of a panel; the figure has two columns of them.
+const WIDTH: f64 = 600.0;
+pub const MARGIN: f64 = 16.0;
+/// Letters inside a panel.
+pub const SMALL: f64 = 11.0;
+
+/// One panel per claim, in the order of the table.
+pub fn panels(comparison: &Comparison) -> Vec<Figure> {
+    comparison.claims.iter().map(|claim| panel(claim, &comparison.runs)).collect()
+}
+
+/// All panels in one figure.
+pub fn draw(comparison: &Comparison, panels: &[Figure]) -> Figure {
+    let verdicts: Vec<String> =
+        comparison.claims.iter().map(|claim| format!("{}: {}", claim_title(&claim.id), claim.verdict)).collect();
+    let mut versions: Vec<&str> = (comparison.runs.iter())
+        .flat_map(|run| run.versions.values())
+        .filter_map(|version| version.split(';').next())
+        .collect();
+    versions.sort_unstable();
+    versions.dedup();
+    let mut days: Vec<&str> = comparison.runs.iter().filter_map(|run| run.started_at.get(..10)).collect();
+    days.sort_unstable();
+    days.dedup();
+    let caption = format!(
+        "Profile {}; {}; {}. Filled marks: the system's defaults; hollow: variants, unless a panel says otherwise.",
+        comparison.profile,
+        if versions.is_empty() { "nothing measured".to_owned() } else { versions.join(", ") },
+        if days.is_empty() { "no runs".to_owned() } else { days.join(", ") },
+    );
+    let mut figure = Figure::new(2.0 * WIDTH, verdicts.join(" · "), caption);
+    let title = "Kafka against Redis Pub/Sub, Streams and Lists, claim by claim";
+    let room = figure.width - 2.0 * MARGIN;
+    let top = figure.wrapped((MARGIN, 28.0), title, 18.0, INK, room, true) - 2.0;
+    // Each panel goes to the column that ends higher: in the table's order, with little left empty.
+    let mut ends = [top, top];
+    for panel in panels {
+        let column = usize::from(ends[1] < ends[0]);
+        let (left, y) = (WIDTH * column as f64, ends[column]);
+        figure.line(vec![(left + MARGIN, y), (left + WIDTH - MARGIN, y)], GRID, 1.5, &[]);
+        figure.place(panel, (left, y));
+        ends[column] = y + panel.height + 6.0;
+    }
+    let y = ends[0].max(ends[1]);
+    figure.line(vec![(MARGIN, y), (figure.width - MARGIN, y)], GRID, 1.5, &[]);
+    let foot = figure.wrapped((MARGIN, y + 16.0), &figure.caption.clone(), SMALL, MUTED, room, false);
+    figure.height = foot;
+    figure
+}
+
+fn panel(claim: &Claim, runs: &[RunInfo]) -> Figure {
+    let cells = Cells::of(claim, runs);
+    let title = claim_title(&claim.id);
+    let mut figure = Figure::new(WIDTH, format!("{title}: {}", claim.verdict), sample(&cells));
+    let room = WIDTH - 2.0 * MARGIN;
+    figure.bold((MARGIN, 20.0), &title, 15.0, INK, Align::Left);
+    let claimed = format!("Claimed of Kafka: {}. Of Redis: {}.", claim.kafka_claim, claim.redis_claim);
+    let mut y = figure.wrapped((MARGIN, 40.0), &claimed, SMALL, MUTED, room, false);
+    y = figure.wrapped((MARGIN, y + 3.0), &format!("Verdict: {}", claim.verdict), 12.5, INK, room, true);
+    if cells.any() {
+        y = match claim.id.as_str() {
+            "message-size" => message_size::draw(&mut figure, &cells, y),
+            "delivery" => delivery::draw(&mut figure, &cells, y),
+            "retention" => retention::draw(&mut figure, &cells, y),
+            "error-handling" => error_handling::draw(&mut figure, &cells, y),
+            "parallelism" => parallelism::draw(&mut figure, &cells, y),
+            "latency" => latency::draw(&mut figure, &cells, y),
+            "fault-tolerance" => fault_tolerance::draw(&mut figure, &cells, y),
+            _ => throughput::draw(&mut figure, &cells, y),
+        };
+        y = figure.wrapped((MARGIN, y + 6.0), &figure.caption.clone(), SMALL, MUTED, room, false);
+    } else if claim.verdict != "not measured" {
+        figure.text((MARGIN, y + 6.0), "not measured", 12.5, MUTED, Align::Left);
+        y += 22.0;
+    }
+    figure.height = y + 2.0;
+    figure.data.head = ["system", "figures"].map(str::to_owned).into();
+    figure.data.rows =
+        SYSTEMS.map(|system| vec![system.to_owned(), lines(&claim.id, &cells, system).join("; ")]).into();
+    figure
+}
+
+/// How much lies behind the figures of a row.
+fn sample(cells: &Cells<'_>) -> String {
+    let shown = || cells.all.iter().filter(|cell| cell.value.is_some());
+    let Some(fewest) = shown().map(|cell| cell.blocks).min() else { return "No figure was measured.".to_owned() };
+    let most = shown().map(|cell| cell.blocks).max().unwrap_or(fewest);
+    let least = shown().map(|cell| cell.n).filter(|n| *n > 0).min();
+    let counted = if fewest == most { blocks(most as usize) } else { format!("{fewest} to {}", blocks(most as usize)) };
+    match least {
+        Some(least) => format!("{counted}; n ≥ {} behind each figure.", grouped(least)),
+        None => format!("{counted}."),
+    }
+}
+
+/// What could not be done, a line for each label; returns where the next line would stand.
+fn absences(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
+    let mut y = top;
+    for (label, _) in cells.labels() {
+        if let Some(reason) = cells.absent(label) {
+            let room = figure.width - 2.0 * MARGIN;
+            y = figure.wrapped((MARGIN, y), &format!("{label}: {reason}."), SMALL, MUTED, room, false);
+        }
+    }
+    y
+}
