@@ -58,11 +58,13 @@ pub struct Duties {
     pub sets_aside: &'static str,
     /// Hands the messages of a dead consumer to another one.
     pub takes_over: &'static str,
+    /// What a dead consumer had processed and another one gets again.
+    pub comes_again: &'static str,
 }
 
 impl std::fmt::Display for Duties {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { counts_tries, repeats, sets_aside, takes_over } = self;
+        let Self { counts_tries, repeats, sets_aside, takes_over, .. } = self;
         write!(f, "tries counted by {counts_tries}; repeated by {repeats}; set aside by {sets_aside}; ")?;
         write!(f, "a dead consumer's messages handed on by {takes_over}")
     }

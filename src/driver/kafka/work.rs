@@ -40,6 +40,7 @@ const DUTIES: Duties = Duties {
     repeats: "the application, from its memory",
     sets_aside: "the application (a record acknowledged in the dead letter topic, then the offset)",
     takes_over: "the broker, once the dead member's session has ended",
+    comes_again: "everything since the last commit (auto.commit.interval.ms)",
 };
 
 pub struct KafkaWork<'a> {
