@@ -126,7 +126,8 @@ impl Desk {
         self.held.range(range).next().map(|(id, _)| *id)
     }
 
-    pub fn len(&self) -> usize {
+    /// How many messages lie on the desk.
+    pub fn count(&self) -> usize {
         self.held.len()
     }
 }
@@ -167,6 +168,9 @@ mod tests {
         desk.retry(4, 1);
         assert_eq!(desk.lowest(..), Some(4));
         assert_eq!(desk.clear(4), Some(vec![4]));
-        assert_eq!((due(&mut desk, 10), desk.lowest(..), desk.lowest(6..), desk.len()), (vec![], Some(5), Some(6), 2));
+        assert_eq!(
+            (due(&mut desk, 10), desk.lowest(..), desk.lowest(6..), desk.count()),
+            (vec![], Some(5), Some(6), 2)
+        );
     }
 }

@@ -252,6 +252,6 @@ mod tests {
         let strange = Rules { run: 8, ..rules };
         let (mut table, mut book) = (Table { new: vec![1], ..Table::default() }, Book::new(strange));
         assert!(book.fetch(&mut table, 100, 0).unwrap().is_empty());
-        assert_eq!((book.unreadable, table.desk.len()), (1, 0));
+        assert_eq!((book.unreadable, table.desk.count()), (1, 0));
     }
 }
