@@ -71,9 +71,11 @@ fn poison_is_set_aside_exactly_and_nothing_else_is_lost() {
         assert!((200e6..400e6).contains(&buried), "{} buried after {buried} ns", cell.label);
         if cell.label == "redis-lists-pop" {
             assert!(value(cell, "crash.lost", "") >= 30.0, "what was in hand is gone");
+            assert_eq!(at(cell, "crash.takeover", "").kind, Kind::Cannot);
         } else {
             assert_eq!(value(cell, "crash.lost", ""), 0.0, "{}", cell.label);
             assert!(value(cell, "crash.duplicated", "") > 0.0, "{}: the half that was done comes again", cell.label);
+            assert!(value(cell, "crash.takeover", "") >= value(cell, "crash.gap", ""), "{}", cell.label);
         }
     }
 }

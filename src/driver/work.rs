@@ -58,11 +58,13 @@ pub struct Duties {
     pub sets_aside: &'static str,
     /// Hands the messages of a dead consumer to another one.
     pub takes_over: &'static str,
+    /// What a dead consumer had processed and another one gets again.
+    pub comes_again: &'static str,
 }
 
 impl std::fmt::Display for Duties {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { counts_tries, repeats, sets_aside, takes_over } = self;
+        let Self { counts_tries, repeats, sets_aside, takes_over, .. } = self;
         write!(f, "tries counted by {counts_tries}; repeated by {repeats}; set aside by {sets_aside}; ")?;
         write!(f, "a dead consumer's messages handed on by {takes_over}")
     }
@@ -124,7 +126,8 @@ impl Desk {
         self.held.range(range).next().map(|(id, _)| *id)
     }
 
-    pub fn len(&self) -> usize {
+    /// How many messages lie on the desk.
+    pub fn count(&self) -> usize {
         self.held.len()
     }
 }
@@ -165,6 +168,9 @@ mod tests {
         desk.retry(4, 1);
         assert_eq!(desk.lowest(..), Some(4));
         assert_eq!(desk.clear(4), Some(vec![4]));
-        assert_eq!((due(&mut desk, 10), desk.lowest(..), desk.lowest(6..), desk.len()), (vec![], Some(5), Some(6), 2));
+        assert_eq!(
+            (due(&mut desk, 10), desk.lowest(..), desk.lowest(6..), desk.count()),
+            (vec![], Some(5), Some(6), 2)
+        );
     }
 }

@@ -121,6 +121,8 @@ mod tests {
         for (name, text) in BUILT_IN {
             let scenario = crate::scenario::from_text(name, text, &Default::default()).unwrap();
             assert_eq!(scenario.name, name);
+            // Under each of its profiles too.
+            crate::scenario::validate(name).unwrap();
         }
     }
 

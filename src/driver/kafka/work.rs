@@ -41,6 +41,7 @@ const DUTIES: Duties = Duties {
     repeats: "the application, from its memory",
     sets_aside: "the application (a record acknowledged in the dead letter topic, then the offset)",
     takes_over: "the broker, once the dead member's session has ended",
+    comes_again: "everything since the last commit (auto.commit.interval.ms)",
 };
 
 pub struct KafkaWork<'a> {
@@ -201,7 +202,7 @@ impl Worker for KafkaWorker {
             let again = self.desk.hand_out(now_ns, sink);
             let until_ns = self.desk.next_due_ns().map_or(until_ns, |due_ns| due_ns.min(until_ns));
             let left_ns = if again { 0 } else { until_ns.saturating_sub(now_ns) };
-            if self.desk.len() >= MOST_HELD {
+            if self.desk.count() >= MOST_HELD {
                 std::thread::sleep(Duration::from_nanos(left_ns.min(1_000_000)));
                 return Ok(());
             }

@@ -10,7 +10,7 @@ mod shift;
 
 use self::feed::Fed;
 use self::flow::{Flow, sequences};
-use self::shift::Book;
+use self::shift::{Book, Task};
 use super::Stage;
 use crate::engine::TrialError;
 use crate::record::SeqSet;
@@ -98,22 +98,23 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialErr
 fn crashed(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialError> {
     let place = flow.place()?;
     let mut victim = flow.worker(&place, 0)?;
-    let mut died = (0, None);
+    let (mut died_ns, mut in_hand) = (0, 0);
     let (fed, book) = flow.under_load(keys.crash, &place, |book, gauge, start_ns| {
         let kill_ns = start_ns + keys.crash.nanos() / 2;
         flow.work_until(book, victim.as_mut(), gauge, kill_ns)?;
-        let mut in_hand = flow.fill_hands(book, victim.as_mut(), gauge, IN_HAND)?;
-        in_hand.truncate(in_hand.len() / 2);
-        book.work(victim.as_mut(), &in_hand);
+        let mut tasks = flow.fill_hands(book, victim.as_mut(), gauge, IN_HAND)?;
+        let orphans = tasks.split_off(tasks.len() / 2);
+        book.work(victim.as_mut(), &tasks);
+        in_hand = orphans.len() as u64;
+        book.orphans = orphans.iter().map(Task::sequence).collect();
         victim.kill();
-        let died_ns = flow.clock.now_ns();
+        died_ns = flow.clock.now_ns();
         book.first_ns = None;
         if let Ok(work) = &place {
             work.take_over(0)?;
         }
         let mut successor = flow.worker(&place, 1)?;
         let over = flow.work_off(book, successor.as_mut(), gauge);
-        died = (died_ns, book.first_ns);
         over.and(successor.close())
     })?;
     flow.clean_up(&place);
@@ -121,18 +122,25 @@ fn crashed(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialErro
         return Ok(Vec::new());
     }
     let (acked, lost) = (fed.acked.len(), fed.acked.len().saturating_sub(book.processed.len()));
-    let how = place.as_ref().map_or_else(
-        |_| "what is published while nobody subscribes, or lies with the dead, is gone".to_owned(),
-        |work| format!("taken over by {}", work.duties().takes_over),
-    );
+    let (taken, again) = match &place {
+        Ok(work) => (work.duties().takes_over, work.duties().comes_again),
+        Err(_) => ("nobody: what is published while nobody subscribes, or lies with the dead, is gone", "nothing"),
+    };
+    let measured = |metric, value, unit, n| Observation::measured(metric, "", value, unit, n);
     let mut seen = vec![
-        Observation::measured("crash.lost", "", lost as f64, "msg", acked).with_text(&*how),
-        Observation::measured("crash.duplicated", "", book.again as f64, "msg", acked).with_text(&*how),
+        measured("crash.lost", lost as f64, "msg", acked).with_text(format!("taken over by {taken}")),
+        measured("crash.duplicated", book.again as f64, "msg", acked).with_text(format!("comes again: {again}")),
     ];
-    if let (died_ns, Some(first_ns)) = died {
-        let ns = first_ns.saturating_sub(died_ns) as f64;
-        seen.push(Observation::measured("crash.takeover", "", ns, "ns", 1).with_text(how));
+    let since = |ns: u64| ns.saturating_sub(died_ns) as f64;
+    if let Some(first_ns) = book.first_ns {
+        let text = "until the consumer that is started at once in the dead one's place gets its first message";
+        seen.push(measured("crash.gap", since(first_ns), "ns", 1).with_text(text));
     }
+    seen.push(match book.adopted_ns {
+        Some(adopted_ns) => measured("crash.takeover", since(adopted_ns), "ns", in_hand)
+            .with_text("until every message that the dead one had in hand has come to another"),
+        None => Observation::cannot("crash.takeover", "", "ns", format!("taken over by {taken}")),
+    });
     Ok(seen)
 }
 

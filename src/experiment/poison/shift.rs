@@ -7,7 +7,7 @@ use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::payload::{Envelope, Reading, read};
 use crate::record::{SeqSet, new_histogram};
 use hdrhistogram::Histogram;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What every message is judged by.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,12 @@ pub struct Task {
     at_ns: u64,
 }
 
+impl Task {
+    pub fn sequence(&self) -> u64 {
+        self.envelope.sequence
+    }
+}
+
 /// How every message ended.
 pub struct Book {
     pub rules: Rules,
@@ -62,6 +68,10 @@ pub struct Book {
     pub unreadable: u64,
     /// When the first message came; cleared to see when the next worker gets its first.
     pub first_ns: Option<u64>,
+    /// Messages that a dead worker had in hand and that nobody has processed since.
+    pub orphans: HashSet<u64>,
+    /// When the last of them was processed.
+    pub adopted_ns: Option<u64>,
     first_tries: HashMap<u64, u64>,
     /// Sequences of what is being buried, by the worker's numbers.
     burying: HashMap<u64, u64>,
@@ -80,6 +90,8 @@ impl Book {
             burial: new_histogram(),
             unreadable: 0,
             first_ns: None,
+            orphans: HashSet::new(),
+            adopted_ns: None,
             first_tries: HashMap::new(),
             burying: HashMap::new(),
         }
@@ -132,6 +144,9 @@ impl Book {
                     }
                 }
                 continue;
+            }
+            if self.orphans.remove(&sequence) && self.orphans.is_empty() {
+                self.adopted_ns = Some(at_ns);
             }
             if self.processed.insert(sequence) {
                 self.in_window += u64::from(self.rules.in_window(at_ns));
@@ -237,6 +252,6 @@ mod tests {
         let strange = Rules { run: 8, ..rules };
         let (mut table, mut book) = (Table { new: vec![1], ..Table::default() }, Book::new(strange));
         assert!(book.fetch(&mut table, 100, 0).unwrap().is_empty());
-        assert_eq!((book.unreadable, table.desk.len()), (1, 0));
+        assert_eq!((book.unreadable, table.desk.count()), (1, 0));
     }
 }

@@ -21,18 +21,21 @@ const STREAMS: Duties = Duties {
     repeats: "the application, from what the broker keeps pending (XAUTOCLAIM)",
     sets_aside: "the application (one EVAL: XADD to the dead letter stream, XACK)",
     takes_over: "the application, asking for what is idle (XAUTOCLAIM)",
+    comes_again: "what was not yet acknowledged (XACK)",
 };
 const RELIABLE_LISTS: Duties = Duties {
     counts_tries: "the application, in its memory",
     repeats: "the application, from its memory",
     sets_aside: "the application (one EVAL: LREM from its processing list, LPUSH to the dead letter list)",
     takes_over: "the application, once it knows who died (LMOVE back from that processing list)",
+    comes_again: "what was not yet removed from the processing list (LREM)",
 };
 const POPPED_LISTS: Duties = Duties {
     counts_tries: "the application, in its memory",
     repeats: "the application, from its memory",
     sets_aside: "the application (LPUSH to the dead letter list)",
     takes_over: "nobody: what was popped died with it",
+    comes_again: "nothing",
 };
 
 /// The group that shares the work on a stream.

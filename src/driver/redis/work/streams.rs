@@ -28,6 +28,9 @@ return redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])";
 /// Most pending entries of this worker whose delivery counts are read at once.
 const MOST_PENDING: &[u8] = b"100000";
 
+/// An entry's id and payload.
+type Entry = (Vec<u8>, Vec<u8>);
+
 /// An answer that is still to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Due {
@@ -52,7 +55,7 @@ pub struct StreamWorker {
     numbers: u64,
     done: Vec<Vec<u8>>,
     /// Claimed entries whose counts are not known yet.
-    claimed: Vec<(Vec<u8>, Vec<u8>)>,
+    claimed: Vec<Entry>,
     /// Where the next XAUTOCLAIM goes on.
     cursor: Vec<u8>,
     /// When to look for idle entries again.
@@ -197,7 +200,7 @@ impl StreamWorker {
 }
 
 /// Reads `[[id, [field, payload…]]…]`, leaving out entries that were trimmed away.
-fn entries(reader: &mut Reader<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Malformed> {
+fn entries(reader: &mut Reader<'_>) -> Result<Vec<Entry>, Malformed> {
     let mut entries = vec![];
     for _ in 0..reader.array()? {
         // Redis 6.2 puts null in the place of a trimmed entry.
