@@ -2,16 +2,34 @@
 //! Needs Java, Maven (or `KAFKA_HOME`), redis-server and about 10 GB of free memory:
 //! `cargo test --test live_size -- --ignored --test-threads 1`
 
+#[allow(dead_code)] // Each user needs a part of it.
 #[path = "harness/mod.rs"]
 mod harness;
+#[allow(dead_code)]
 #[path = "support/run.rs"]
 mod support;
 
 use brokerbench::result::{CellSummary, Kind, Observation};
+use brokerbench::scenario::{self, Overrides};
 use support::run;
 
 const SCENARIO: &str = include_str!("../scenarios/message-size.yaml");
 const GIGABYTE: f64 = 1e9;
+
+#[test]
+fn the_scenario_holds_under_every_profile() {
+    scenario::validate("scenarios/message-size.yaml").unwrap_or_else(|error| panic!("{error}"));
+    for profile in ["quick", "standard", "full"] {
+        let overrides = Overrides { profile: Some(profile.into()), ..Overrides::default() };
+        let scenario = scenario::load("message-size", &overrides).unwrap();
+        let labels: Vec<&str> = scenario.systems.iter().map(|(label, _)| label.as_str()).collect();
+        assert_eq!(labels.len(), 8);
+        assert!(
+            labels.iter().filter(|label| label.ends_with("-tuned")).count() == 4 && labels.contains(&"redis-lists")
+        );
+        assert_eq!(scenario.warnings(), Vec::<String>::new());
+    }
+}
 
 /// One climb of `label` on `sizes`; `keys` are further keys of the experiment.
 fn climb(label: &str, sizes: &str, keys: &[&str]) -> CellSummary {
@@ -39,7 +57,12 @@ fn at_defaults_the_first_refused_rung_is_named() {
     let sizes = "1KiB,64KiB,1MiB,16MiB,64MiB,512MiB,1GB";
     let keys = ["experiment.codecs=[none]", "experiment.payloads=[random]", "experiment.repeat=50ms"];
     for (label, largest, refused, words) in [
-        ("kafka", 65536.0, MIB, &["client pre-check: MessageSizeTooLarge", "client=second: broker: MessageTooLarge"][..]),
+        (
+            "kafka",
+            65536.0,
+            MIB,
+            &["client pre-check: MessageSizeTooLarge", "client=second: broker: MessageTooLarge"][..],
+        ),
         ("redis-pubsub", 16.0 * MIB, 64.0 * MIB, &["broker: ", "closed"]),
         ("redis-streams", 512.0 * MIB, GIGABYTE, &["broker: ", "invalid bulk length"]),
         ("redis-lists", 512.0 * MIB, GIGABYTE, &["broker: ", "invalid bulk length"]),
