@@ -2,16 +2,34 @@
 //! Needs Java, Maven (or `KAFKA_HOME`), redis-server and about 10 GB of free memory:
 //! `cargo test --test live_size -- --ignored --test-threads 1`
 
+#[allow(dead_code)] // Each user needs a part of it.
 #[path = "harness/mod.rs"]
 mod harness;
+#[allow(dead_code)]
 #[path = "support/run.rs"]
 mod support;
 
 use brokerbench::result::{CellSummary, Kind, Observation};
+use brokerbench::scenario::{self, Overrides};
 use support::run;
 
 const SCENARIO: &str = include_str!("../scenarios/message-size.yaml");
 const GIGABYTE: f64 = 1e9;
+
+#[test]
+fn the_scenario_holds_under_every_profile() {
+    scenario::validate("scenarios/message-size.yaml").unwrap_or_else(|error| panic!("{error}"));
+    for profile in ["quick", "standard", "full"] {
+        let overrides = Overrides { profile: Some(profile.into()), ..Overrides::default() };
+        let scenario = scenario::load("message-size", &overrides).unwrap();
+        let labels: Vec<&str> = scenario.systems.iter().map(|(label, _)| label.as_str()).collect();
+        assert_eq!(labels.len(), 8);
+        assert!(
+            labels.iter().filter(|label| label.ends_with("-tuned")).count() == 4 && labels.contains(&"redis-lists")
+        );
+        assert_eq!(scenario.warnings(), Vec::<String>::new());
+    }
+}
 
 /// One climb of `label` on `sizes`; `keys` are further keys of the experiment.
 fn climb(label: &str, sizes: &str, keys: &[&str]) -> CellSummary {

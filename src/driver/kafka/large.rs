@@ -1,7 +1,8 @@
 //! One message of any size through librdkafka, as it is: its own checks, its encoder, its consumer.
 //!
-//! librdkafka keeps a copy of what it sends and hands out all of what it received at once, so its consumer is set to
-//! the message only when its producer has let it go: at most two of them at a time, the caller's and the library's.
+//! librdkafka keeps a copy of what it sends and hands out all of what it received at once, so for a large message its
+//! consumer starts only when its producer has let go: at most two copies at a time, the caller's and the library's. For
+//! a small one it waits at the broker beforehand, as every consumer does.
 
 use super::ffi::{Inlet, Outlet, Reader, Report};
 use super::journal::{Journal, Quiet};
@@ -12,7 +13,7 @@ use crate::clock::Clock;
 use crate::driver::{Comparison, DriverError, LargeMessages, Refusal, Times, Trip, Who, codec};
 use crate::scenario::Codec;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 const CONNECT: Duration = Duration::from_secs(30);
 const NAP: Duration = Duration::from_millis(50);
+/// From here on a message is large.
+const LARGE: usize = 8 << 20;
 /// How long the broker may take to tell how large it stored the message.
 const TELL_NS: u64 = 5_000_000_000;
 /// From here on, librdkafka since 2.5.0 leaves out the length of a batch: it has a place for 28 bits of it.
@@ -36,6 +39,11 @@ pub struct KafkaLarge {
     outlet: Outlet<Quiet>,
     inlet: Arc<Inlet<Quiet>>,
     reader: Reader<Quiet>,
+    /// Where the next message will stand, as far as that is known.
+    next: Option<i64>,
+    waiting: bool,
+    /// The size that was last sent, and what the broker made of it.
+    stored: Option<(usize, Option<u64>)>,
 }
 
 impl KafkaLarge {
@@ -67,16 +75,26 @@ impl KafkaLarge {
             outlet,
             inlet,
             reader,
+            next: None,
+            waiting: false,
+            stored: None,
         })
     }
 
     /// Where the next message will stand.
     fn end(&self) -> Result<i64, Refusal> {
+        if let Some(next) = self.next {
+            return Ok(next);
+        }
         let marks = self.inlet.consumer().fetch_watermarks(&self.topic, 0, CONNECT);
         marks.map(|(_, high)| high).map_err(|error| Refusal::new(Who::Broker, self.journal.explain(error)))
     }
 
     fn trip(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<Times, Refusal> {
+        let large = payload.len() >= LARGE;
+        if !large {
+            self.wait_at(offset)?;
+        }
         let started_ns = self.clock.now_ns();
         let since = |now_ns: u64| Duration::from_nanos(now_ns - started_ns);
         self.outlet
@@ -84,8 +102,27 @@ impl KafkaLarge {
             .map_err(|code| Refusal::new(Who::ClientCheck, format!("{code:?} (librdkafka's message.max.bytes)")))?;
         self.await_report(payload, deadline_ns)?;
         let acked = since(self.clock.now_ns());
+        self.wait_at(offset)?;
         self.receive(offset, payload, deadline_ns)?;
-        Ok(Times { acked, received: since(self.clock.now_ns()) })
+        let received = since(self.clock.now_ns());
+        if large {
+            // Stops fetching, so that nothing is held while the next one is sent.
+            self.inlet.consumer().unassign().map_err(failed)?;
+            self.waiting = false;
+        }
+        Ok(Times { acked, received })
+    }
+
+    /// Lets the consumer fetch from `offset` on; it goes on by itself.
+    fn wait_at(&mut self, offset: i64) -> Result<(), Refusal> {
+        if !self.waiting {
+            let mut assignment = TopicPartitionList::new();
+            assignment.add_partition_offset(&self.topic, 0, Offset::Offset(offset)).map_err(failed)?;
+            self.inlet.pour(&self.topic, 0);
+            self.inlet.consumer().assign(&assignment).map_err(failed)?;
+            self.waiting = true;
+        }
+        Ok(())
     }
 
     fn await_report(&self, payload: &[u8], deadline_ns: u64) -> Result<(), Refusal> {
@@ -126,13 +163,8 @@ impl KafkaLarge {
     }
 
     fn receive(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<(), Refusal> {
-        let Self { inlet, reader, journal, clock, topic, .. } = self;
+        let Self { inlet, reader, journal, clock, .. } = self;
         let consumer = inlet.consumer();
-        let failed = |error| Refusal::new(Who::Consumer, format!("{error}"));
-        let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(topic, 0, Offset::Offset(offset)).map_err(failed)?;
-        inlet.pour(topic, 0);
-        consumer.assign(&assignment).map_err(failed)?;
         let mut end = None;
         while end.is_none() {
             if clock.until(deadline_ns).is_zero() {
@@ -150,16 +182,25 @@ impl KafkaLarge {
                 }
             });
         }
-        // Stops fetching, so that nothing is held while the next one is sent.
-        consumer.unassign().map_err(failed)?;
         end.unwrap_or(Ok(()))
     }
 
     /// What the broker stored, which is what came over the wire.
-    fn stored(&self, offset: i64) -> Option<u64> {
-        let client = SecondClient::connect(&self.settings, self.clock, &self.topic).ok()?;
-        client.stored_bytes(offset, self.clock.now_ns() + TELL_NS).ok()
+    fn stored(&mut self, offset: i64, bytes: usize) -> Option<u64> {
+        if let Some((known, stored)) = self.stored
+            && known == bytes
+        {
+            return stored;
+        }
+        let ask = SecondClient::connect(&self.settings, self.clock, &self.topic).ok();
+        let stored = ask.and_then(|client| client.stored_bytes(offset, self.clock.now_ns() + TELL_NS).ok());
+        self.stored = Some((bytes, stored));
+        stored
     }
+}
+
+fn failed(error: KafkaError) -> Refusal {
+    Refusal::new(Who::Consumer, error.to_string())
 }
 
 fn compare(sent: &[u8], came: &[u8]) -> Result<(), Refusal> {
@@ -187,7 +228,8 @@ impl LargeMessages for KafkaLarge {
             Err(refusal) => return Trip { end: Err(refusal), wire_bytes: None },
         };
         let end = self.trip(offset, payload, deadline_ns);
-        let wire_bytes = if end.is_ok() { self.stored(offset) } else { None };
+        let wire_bytes = if end.is_ok() { self.stored(offset, payload.len()) } else { None };
+        self.next = end.is_ok().then_some(offset + 1);
         Trip { end, wire_bytes }
     }
 }

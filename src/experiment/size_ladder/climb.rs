@@ -95,7 +95,7 @@ impl<'a, 'b> Climb<'a, 'b> {
                     if self.stage.interrupted() {
                         return Ok(());
                     }
-                    self.tell(size);
+                    self.tell();
                     let sent_bytes = sent(self.software, size);
                     let outcome = match self.why_not(kind, sent_bytes) {
                         Some(why) => Outcome::NotTried(why),
@@ -244,14 +244,14 @@ impl<'a, 'b> Climb<'a, 'b> {
         DriverError::Refused { system, action: action.into(), cause: error.to_string() }
     }
 
-    fn tell(&mut self, size: Bytes) {
+    fn tell(&mut self) {
         let tried = self.attempts.len() as u64;
         self.stage.observer.progress(&Progress {
             phase: Phase::Measure,
             elapsed_ns: 0,
             sent: tried + 1,
             answered: tried,
-            consumed: size.0,
+            consumed: tried,
             p50_ns: None,
             p99_ns: None,
         });

@@ -77,7 +77,7 @@ pub(super) fn experiment_of(tree: &Node) -> Result<Option<Experiment>, Problem> 
     let mut keys = node.clone();
     keys.remove(&["kind"]);
     let experiment = match kind.as_str() {
-        "size-ladder" => decode(&keys).map(Experiment::SizeLadder),
+        "size-ladder" => decode(&keys).and_then(SizeLadder::checked).map(Experiment::SizeLadder),
         "delivery" => decode(&keys).map(Experiment::Delivery),
         "retention" => decode(&keys).map(Experiment::Retention),
         "poison" => decode(&keys).and_then(Poison::checked).map(Experiment::Poison),

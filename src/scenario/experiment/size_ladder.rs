@@ -1,6 +1,7 @@
 //! Keys of the experiment `size-ladder`.
 
 use crate::scenario::cell::{Codec, PayloadKind};
+use crate::scenario::error::Problem;
 use crate::units::{Bytes, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,46 @@ impl Default for SizeLadder {
             headroom: Bytes(1 << 30),
             second_client: true,
             bystander_from: Bytes(MIB),
+        }
+    }
+}
+
+impl SizeLadder {
+    /// Refuses what cannot be climbed.
+    pub(super) fn checked(self) -> Result<Self, Problem> {
+        let refuse = |key: &str, what: &str, remedy: &str| Err(Problem::new([key], what, remedy));
+        if self.sizes.is_empty() || self.sizes.iter().any(|size| size.0 == 0) {
+            return refuse("sizes", "a ladder has rungs, and no message is empty", "write like `[1KiB, 1MiB]`");
+        }
+        if self.payloads.is_empty() || self.payloads.contains(&PayloadKind::Mixed) {
+            return refuse("payloads", "the ladder knows `text` and `random`", "write like `[text, random]`");
+        }
+        if self.codecs.is_empty() || self.codecs.iter().any(|codec| matches!(codec, Codec::Snappy | Codec::Gzip)) {
+            return refuse("codecs", "the ladder knows `none`, `lz4` and `zstd`", "write like `[none, lz4]`");
+        }
+        if self.deadline.nanos() == 0 {
+            return refuse("deadline", "zero leaves no time to arrive", "write a duration such as `60s`");
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_climbed_is_refused() {
+        let stock = SizeLadder::default;
+        assert!(stock().checked().is_ok());
+        for (key, keys) in [
+            ("sizes", SizeLadder { sizes: vec![], ..stock() }),
+            ("sizes", SizeLadder { sizes: vec![Bytes(0)], ..stock() }),
+            ("payloads", SizeLadder { payloads: vec![PayloadKind::Mixed], ..stock() }),
+            ("codecs", SizeLadder { codecs: vec![Codec::Gzip], ..stock() }),
+            ("deadline", SizeLadder { deadline: Span(0), ..stock() }),
+        ] {
+            assert_eq!(keys.checked().unwrap_err().key(), key);
         }
     }
 }
