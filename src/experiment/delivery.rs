@@ -13,7 +13,7 @@ use crate::driver::{Driver, DriverError};
 use crate::engine::TrialError;
 use crate::record::SECOND_NS;
 use crate::result::{CellOutput, Observation};
-use crate::scenario::Delivery;
+use crate::scenario::{Cell, Delivery};
 use crate::stats::Quantile;
 use crate::units::Rate;
 use std::sync::atomic::Ordering::Relaxed;
@@ -50,7 +50,8 @@ fn requests(stage: &Stage<'_>, keys: &Delivery, found: &mut Vec<Observation>) ->
 
     let before = consumer.requests()?;
     let begun = clock.now_ns();
-    first.receive_until(&mut *consumer, clock, keys.wait.nanos(), begun + keys.idle.nanos())?;
+    let end_ns = begun + keys.idle.nanos();
+    first.receive_until(&mut *consumer, clock, keys.wait.nanos(), end_ns, stage.interrupted)?;
     let idle = consumer.requests()? - before;
     let seconds = (clock.now_ns() - begun) as f64 / 1e9;
     found.push(
@@ -85,7 +86,7 @@ fn at_rate(
     thread::scope(|scope| -> Result<(), TrialError> {
         let publishing = scope.spawn(|| producer.publish(count, Some(rate), &progress));
         let end_ns = clock.now_ns() + keys.duration.nanos();
-        let received = tally.receive_until(consumer, clock, keys.wait.nanos(), end_ns);
+        let received = tally.receive_until(consumer, clock, keys.wait.nanos(), end_ns, stage.interrupted);
         if stage.interrupted() || received.is_err() {
             progress.stop.store(true, Relaxed);
         }
@@ -156,13 +157,7 @@ struct Stall {
     most: Held,
 }
 
-fn stall(
-    stage: &Stage<'_>,
-    keys: &Delivery,
-    cell: &crate::scenario::Cell,
-    run: u64,
-    driver: &dyn Driver,
-) -> Result<Stall, TrialError> {
+fn stall(stage: &Stage<'_>, keys: &Delivery, cell: &Cell, run: u64, driver: &dyn Driver) -> Result<Stall, TrialError> {
     let clock = stage.clock();
     let mut stalled = driver.stalled(0)?;
     let mut producer = Producer::new(driver, cell, run, clock)?;
@@ -182,7 +177,8 @@ fn stall(
     let sent = if driver.acknowledges() { producer.acked() } else { producer.sent() };
     let (mut tally, mut consumer) = (Tally::new(cell, run), stalled.resume());
     let deadline = clock.now_ns() + RESUME_WITHIN;
-    let read = tally.receive_while(&mut *consumer, clock, QUIET, deadline, |tally| tally.seen.len() >= sent);
+    let read = tally
+        .receive_while(&mut *consumer, clock, QUIET, deadline, |tally| tally.seen.len() >= sent || stage.interrupted());
     let cut_off = match read {
         Ok(()) => None,
         Err(DriverError::Disconnected { cause, .. }) => Some(cause),

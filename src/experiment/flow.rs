@@ -203,17 +203,18 @@ impl Tally {
         received
     }
 
-    /// Receives until `end_ns`, each call waiting at most `wait_ns`.
+    /// Receives until `end_ns` or until told to stop, each call waiting at most `wait_ns`.
     pub fn receive_until(
         &mut self,
         subscriber: &mut dyn Subscriber,
         clock: Clock,
         wait_ns: u64,
         end_ns: u64,
+        stop: &AtomicBool,
     ) -> Result<(), DriverError> {
         loop {
             let now = clock.now_ns();
-            if now >= end_ns {
+            if now >= end_ns || stop.load(Relaxed) {
                 return Ok(());
             }
             self.receive(subscriber, end_ns.min(now + wait_ns))?;
