@@ -158,12 +158,8 @@ impl Broker for NativeBroker {
         }
         for node in &self.nodes {
             if let State::Ended(end) = self.janitor.status(node.pid)? {
-                let what = format!("{} on {}", self.what, node.address);
-                return Err(EnvironmentError::Died {
-                    what,
-                    cause: end.how,
-                    log_tail: tail(&node.launch.log, LOG_LINES),
-                });
+                let log_tail = tail(&node.launch.log, LOG_LINES);
+                return Err(EnvironmentError::Died { what: self.name(node), cause: end.how, log_tail });
             }
         }
         Ok(())

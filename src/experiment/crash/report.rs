@@ -92,7 +92,8 @@ fn caveat(lost: u64, known: &[(&Fault, &Loss)]) -> String {
     }
     // Losses cluster: the fault is what is repeated, not the message.
     let bound = 1.0 - 0.05_f64.powf(1.0 / kills as f64);
-    format!("no loss in {kills} kills bounds its chance at {:.0} % a kill; {PAGE_CACHE}", bound * 100.0)
+    let kills = if kills == 1 { "1 kill".to_owned() } else { format!("{kills} kills") };
+    format!("none in {kills}: a kill loses with a chance below {:.0} % (95 % confidence); {PAGE_CACHE}", bound * 100.0)
 }
 
 fn median(values: impl Iterator<Item = u64>, metric: &str, point: &str) -> Observation {
@@ -138,7 +139,10 @@ mod tests {
         assert!(all.iter().any(|found| found.text.contains("1 of 3 kills")), "{all:#?}");
         let one = observations(&[fault(1, 0, 10)], true);
         assert!(one.iter().all(|found| found.point.is_empty()));
-        assert!(one.iter().any(|found| found.text.contains("95 % a kill")), "{one:#?}");
+        assert!(
+            one.iter().any(|found| found.text.contains("none in 1 kill: a kill loses with a chance below 95 %")),
+            "{one:#?}"
+        );
     }
 
     #[test]
