@@ -1,5 +1,6 @@
 //! The real binary at work: started with a temporary directory of its own, watched through its standard error, and held
 //! to leaving nothing behind.
+#![allow(dead_code)] // Each user needs a part of it.
 
 use crate::harness::{clean_within, exe, processes};
 use brokerbench::result::Summary;
