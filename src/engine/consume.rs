@@ -113,7 +113,7 @@ pub fn consume(
                 progress.fetch_add(std::mem::take(&mut first), Relaxed);
             }
             report.consumed.add(done_ns, 1);
-            report.last_received_ns = done_ns;
+            report.last_received_ns = report.last_received_ns.max(done_ns);
             if timed {
                 let warm_up = control.is_warm_up(envelope.planned_ns);
                 // With several subscriptions a message has arrived once the last of them has it.
@@ -138,4 +138,63 @@ pub fn consume(
     let _ = subscriber.close();
     recorder.harvest();
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::Driver;
+    use crate::driver::fake::{Behaviour, Fake};
+    use crate::payload::{Bodies, BodyKind, Envelope};
+    use std::sync::mpsc::channel;
+
+    const MS: u64 = 1_000_000;
+
+    /// Consumes 20 messages of one producer that all wait already, told to stop `stop_after_ns` later.
+    fn worked(work_ns: u64, stop_after_ns: u64) -> (ConsumerReport, u64) {
+        let (clock, control, fan_out, order) =
+            (Clock::start(), Control::new(1), FanOut::new(1, 1, 1), Order::new(1, 1, 1, 1));
+        let began = clock.now_ns();
+        let fake = Fake::new(Behaviour::default(), 1, clock);
+        let mut publisher = fake.publisher(0).unwrap();
+        let mut bodies = Bodies::generate(BodyKind::Random, 100, 1).unwrap();
+        for sequence in 0..20 {
+            let envelope = Envelope { run: 7, producer: 0, lane: 0, sequence, planned_ns: 1 };
+            let payload = bodies.stamped(&envelope);
+            let outgoing = crate::driver::Outgoing { slot: sequence as u32, connection: 0, stream: 0, payload };
+            publisher.submit(outgoing).unwrap();
+        }
+        control.open_window(0, u64::MAX);
+        let expect = Expectation { subscription: 0, run: 7, message_bytes: 100, open: false, work_ns };
+        let report = std::thread::scope(|scope| {
+            let subscriber = fake.subscriber(0, 0).unwrap();
+            let recorder = LatencyRecorder::new(channel().0);
+            let (control, fan_out, order) = (&control, &fan_out, &order);
+            let consumer = scope.spawn(move || consume(expect, clock, control, fan_out, order, subscriber, recorder));
+            let deadline = clock.now_ns() + stop_after_ns;
+            while control.least_consumed() < 20 && clock.now_ns() < deadline {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            control.stop_consuming();
+            consumer.join().unwrap()
+        });
+        let took = report.last_received_ns - began;
+        (report, took)
+    }
+
+    #[test]
+    fn a_batch_takes_its_number_times_the_work() {
+        let (report, took) = worked(5 * MS, 10_000 * MS);
+        assert_eq!((report.seen.distinct(), report.window_consumed), (20, 20));
+        // Oversleeping of single messages does not add up.
+        assert!((100 * MS..200 * MS).contains(&took), "{took}");
+        assert!(worked(0, 10_000 * MS).1 < 100 * MS, "no work takes no time");
+    }
+
+    #[test]
+    fn nobody_works_on_after_the_end() {
+        let (report, took) = worked(100 * MS, 150 * MS);
+        assert_eq!(report.seen.distinct(), 20, "what was handed out is booked");
+        assert!(took < 1000 * MS, "{took}");
+    }
 }

@@ -150,7 +150,7 @@ fn judge(record: &CellRecord, guarantee: &str, valid: bool) -> Option<Judged> {
         _ => return None,
     };
     Some(match violations {
-        _ if !possible => Judged::Cannot,
+        _ if !possible || record.cannot().is_some() => Judged::Cannot,
         _ if !valid => Judged::Inconclusive,
         Some(0) => Judged::Pass,
         Some(_) => Judged::Fail,
@@ -213,6 +213,31 @@ mod tests {
         output.record.window_end_ns = None;
         assert_eq!(invalid_because(&output.record).len(), 1);
         assert_eq!(rates(&output.record), Rates::default());
+    }
+
+    #[test]
+    fn what_a_system_cannot_do_is_valid_and_has_no_figure() {
+        use crate::result::{Kind, Resources};
+        let text = "schema: 1\nname: latency\nquestion: Q?\nsystems: [redis-lists]\n\
+                    load: {model: open, rate: 1k/s, subscriptions: 2}\n";
+        let cells = crate::scenario::from_text("t.yaml", text, &Default::default()).unwrap().cells();
+        let record = CellRecord::unable(&cells[0], 1, cells[0].cannot().unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(dir.path(), "latency").unwrap();
+        folder.write_manifest(&manifest(&folder, "latency", 1)).unwrap();
+        let (windows, events, intervals) = (Vec::new(), Vec::new(), Vec::new());
+        let output = crate::result::CellOutput { record, windows, events, intervals, broker_log: String::new() };
+        folder.write_cell(&output).unwrap();
+        let cell = summarize(&folder).unwrap().cells.remove(0);
+        assert!(cell.valid && cell.invalid_because.is_empty() && cell.experiment.is_none());
+        assert_eq!((cell.counts, cell.latency, cell.rates), Default::default());
+        assert_eq!((cell.resources, cell.judged), (Resources::default(), Some(Judged::Cannot)));
+        let [why] = &cell.observations[..] else { panic!("{:?}", cell.observations) };
+        assert_eq!((why.metric.as_str(), why.kind, why.value), ("complete", Kind::Cannot, None));
+        assert!(why.text.contains("one list per reader"));
+        let mut ran = synthetic::cell("kafka", "base", 1).record;
+        ran.window_end_ns = None;
+        assert!(ran.cannot().is_none() && !invalid_because(&ran).is_empty(), "no window is no excuse for the able");
     }
 
     #[test]
