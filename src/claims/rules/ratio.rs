@@ -379,10 +379,13 @@ fn classes_in_words(pairs: &[Pair<'_>]) -> Vec<String> {
         }
     }
     let sentence = |(reason, classes): (&str, Vec<(String, Vec<&str>)>)| {
+        let first = reason.split_once(". ").map_or(reason, |(first, _)| first);
+        // Many labels would crowd out the ratios; each class stands beside its figures.
+        let labels: usize = classes.iter().map(|(_, labels)| labels.len()).sum();
         let classes: Vec<String> =
             classes.into_iter().map(|(class, labels)| format!("{} {class}", labels.join("/"))).collect();
-        let first = reason.split_once(". ").map_or(reason, |(first, _)| first);
-        format!("across survival classes ({}): {}", classes.join(", "), first.trim_end_matches('.'))
+        let named = if labels > 2 { String::new() } else { format!(" ({})", classes.join(", ")) };
+        format!("across survival classes{named}: {}", first.trim_end_matches('.'))
     };
     reasons.into_iter().map(sentence).collect()
 }
