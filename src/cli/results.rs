@@ -3,7 +3,7 @@
 use super::args::{ExportArgs, ExportFormat, ReportArgs, TableArgs};
 use super::exit::{Code, Failure};
 use super::{Outcome, out, width};
-use crate::result::{CellSummary, Manifest, Outcome as CellOutcome, RunFolder, Summary, files, words};
+use crate::result::{CellSummary, Kind, Manifest, Outcome as CellOutcome, RunFolder, Summary, files, words};
 use crate::{claims, export as formats, report as rendering};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use std::path::Path;
@@ -95,8 +95,36 @@ pub fn export(args: &ExportArgs) -> Outcome {
     Ok(Code::Fine)
 }
 
-/// What a run came to: the table, what to know about it, and where the rest is.
+/// What a run came to: its figures, what to know about them, and where the rest is.
 pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String {
+    let mut text = format!("{}: {}\n", summary.scenario, manifest.scenario.question.trim());
+    text += &plain_table(summary);
+    text += &rendering::observations(summary, width());
+    for cell in &summary.cells {
+        let name = format!("{} {} block {}", cell.label, cell.cell, cell.block);
+        if let Some(reason) = cannot(cell) {
+            text += &format!("cannot: {name}: {reason}\n");
+        }
+        for reason in &cell.invalid_because {
+            text += &format!("invalid: {name}: {reason}\n");
+        }
+    }
+    for (label, cold) in &manifest.cold_start {
+        let publish = |ns: Option<u64>| ns.map_or("not measured".into(), |ns| words::time(ns as f64));
+        text += &format!(
+            "cold start: {label} answered after {}; publish p50 {} and p99 {} in its first 5 s; warmed {} before measuring\n",
+            words::time(cold.ready_ns as f64),
+            publish(cold.publish_p50_ns),
+            publish(cold.publish_p99_ns),
+            words::time(cold.warmed_ns as f64),
+        );
+    }
+    text += &format!("status {:?}, selfcheck {}\n", summary.status, manifest.selfcheck).to_lowercase();
+    text + &format!("page and charts: {}", folder.join("report.html").display())
+}
+
+/// The cells of plain load; empty where there are none.
+fn plain_table(summary: &Summary) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_FULL_CONDENSED)
@@ -117,8 +145,11 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
         "reord",
         "CPU/msg",
     ]);
-    for cell in &summary.cells {
+    for cell in summary.cells.iter().filter(|cell| cell.experiment.is_none()) {
         table.add_row(row(cell));
+    }
+    if table.row_count() == 0 {
+        return String::new();
     }
     // Names are for the eye and for grep: only headings may break.
     for column in table.column_iter_mut().take(4) {
@@ -127,25 +158,15 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
     for column in table.column_iter_mut().skip(4) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let mut text = format!("{}: {}\n{table}\n", summary.scenario, manifest.scenario.question.trim());
-    for cell in &summary.cells {
-        let name = format!("{} {} block {}", cell.label, cell.cell, cell.block);
-        for reason in &cell.invalid_because {
-            text += &format!("invalid: {name}: {reason}\n");
-        }
+    format!("{table}\n")
+}
+
+/// Why a cell of plain load was not run.
+fn cannot(cell: &CellSummary) -> Option<&str> {
+    match &cell.observations[..] {
+        [only] if cell.experiment.is_none() && only.kind == Kind::Cannot => Some(&only.text),
+        _ => None,
     }
-    for (label, cold) in &manifest.cold_start {
-        let publish = |ns: Option<u64>| ns.map_or("not measured".into(), |ns| words::time(ns as f64));
-        text += &format!(
-            "cold start: {label} answered after {}; publish p50 {} and p99 {} in its first 5 s; warmed {} before measuring\n",
-            words::time(cold.ready_ns as f64),
-            publish(cold.publish_p50_ns),
-            publish(cold.publish_p99_ns),
-            words::time(cold.warmed_ns as f64),
-        );
-    }
-    text += &format!("status {:?}, selfcheck {}\n", summary.status, manifest.selfcheck).to_lowercase();
-    text + &format!("page and charts: {}", folder.join("report.html").display())
 }
 
 fn row(cell: &CellSummary) -> Vec<String> {
@@ -155,6 +176,7 @@ fn row(cell: &CellSummary) -> Vec<String> {
         time(quantiles.as_ref().and_then(pick))
     };
     let outcome = match (cell.valid, cell.outcome) {
+        _ if cannot(cell).is_some() => "cannot",
         (false, _) => "invalid",
         (true, CellOutcome::Ok) => "ok",
         (true, CellOutcome::Overloaded) => "overloaded",

@@ -10,6 +10,7 @@ mod headline;
 mod html;
 mod index;
 mod observed;
+mod observed_text;
 mod point;
 mod quantity;
 mod scaling;
@@ -17,6 +18,7 @@ mod table;
 mod text;
 
 pub use index::write_index;
+pub use observed_text::observations;
 pub use text::{markdown, markdown_table, terminal};
 
 use crate::result::{Comparison, Manifest, ResultError, RunFolder, StoredCell, Summary, files, slug, summarize};

@@ -32,15 +32,29 @@ impl Seen<'_> {
         Some(GeometricMean::of(&self.values).filter(|_| positive).map_or(plain, |mean| mean.value()))
     }
 
-    /// Metric, label, matrix point, condition, value, n, blocks, note.
-    pub fn row(&self) -> Vec<String> {
-        let value = match (self.value(), self.kind) {
+    /// `1.63 ms`, `cannot` or `not measured`.
+    pub fn value_in_words(&self) -> String {
+        match (self.value(), self.kind) {
             (Some(value), _) => quantity::words(value, self.unit),
             (None, Kind::Cannot) => "cannot".to_owned(),
             (None, _) => "not measured".to_owned(),
-        };
+        }
+    }
+
+    /// What stands behind the value, over all blocks.
+    pub fn n(&self) -> u64 {
+        self.n
+    }
+
+    /// What a reader must know beside the value.
+    pub fn text(&self) -> &str {
+        self.text
+    }
+
+    /// Metric, label, matrix point, condition, value, n, blocks, note.
+    pub fn row(&self) -> Vec<String> {
         let place = [self.metric, self.label, self.cell, self.point].map(str::to_owned);
-        let rest = [value, self.n.to_string(), self.values.len().to_string(), self.text.to_owned()];
+        let rest = [self.value_in_words(), self.n.to_string(), self.values.len().to_string(), self.text.to_owned()];
         place.into_iter().chain(rest).collect()
     }
 }

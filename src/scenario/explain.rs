@@ -2,6 +2,7 @@
 
 use super::cell::{Cell, Guarantee, Model};
 use super::check::cannot_promise;
+use super::experiment::Experiment;
 use super::resolve::Scenario;
 use super::system::{Software, System};
 use crate::result::{Origin, ScenarioInfo};
@@ -12,7 +13,7 @@ use std::fmt::Write;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
     pub cells: u64,
-    /// `None` in the closed model: as many as go.
+    /// `None` in the closed model, as many as go, and for experiments.
     pub messages: Option<u64>,
     pub bytes: Option<u64>,
     pub duration: Span,
@@ -20,6 +21,8 @@ pub struct Estimate {
 
 /// Connecting, draining, auditing and deleting around each cell, as seen on a laptop.
 const AROUND_A_CELL: Span = Span::from_secs(4);
+/// Connecting and deleting around an experiment, and its share of the broker's start and stop.
+const AROUND_AN_EXPERIMENT: Span = Span::from_secs(2);
 /// Samples beyond a quantile that a verdict on it needs.
 const SAMPLES_BEYOND: f64 = 100.0;
 /// Kafka's `message.max.bytes` unless set.
@@ -59,8 +62,11 @@ impl Scenario {
         let messages = self.cells.iter().map(messages_of).try_fold(0, |sum: u64, n| sum.checked_add(n?));
         let mut bytes = self.cells.iter().map(|cell| messages_of(cell)?.checked_mul(cell.message.size.0));
         let bytes = bytes.try_fold(0, |sum: u64, n| sum.checked_add(n?));
-        let kafka = |cell: &&Cell| cell.config.system.software() == Software::Kafka;
-        let once = self.cells.iter().find(kafka).map_or(0, |cell| cell.load.broker_warm_up.nanos());
+        let warms = |cell: &&Cell| {
+            let needs = cell.experiment.as_ref().is_none_or(Experiment::needs_warm_broker);
+            needs && cell.config.system.software() == Software::Kafka
+        };
+        let once = self.cells.iter().find(warms).map_or(0, |cell| cell.load.broker_warm_up.nanos());
         let one_block = self.cells.iter().map(time_of).fold(once, |sum: u64, span| sum.saturating_add(span.nanos()));
         Estimate {
             cells: self.cells.len() as u64 * blocks,
@@ -78,8 +84,11 @@ impl Scenario {
                 warnings.push(text);
             }
         };
+        let under_load = |cell: &&Cell| cell.experiment.as_ref().is_none_or(Experiment::loads);
         for cell in &self.cells {
-            if let (Some(beyond), Some(rate), None) = (self.primary.beyond(), cell.load.rate, cell.load.messages) {
+            if cell.experiment.is_none()
+                && let (Some(beyond), Some(rate), None) = (self.primary.beyond(), cell.load.rate, cell.load.messages)
+            {
                 let seconds = SAMPLES_BEYOND / beyond / rate.per_s();
                 if cell.load.duration.secs_f64() < seconds * 0.999 {
                     warn(format!(
@@ -116,7 +125,7 @@ impl Scenario {
                 ));
             }
         }
-        for cell in self.cells.iter().filter(|cell| cell.config.system == System::RedisStreams) {
+        for cell in self.cells.iter().filter(|cell| cell.config.system == System::RedisStreams && under_load(cell)) {
             let entries = [cell.config.maxlen, messages_of(cell)].into_iter().flatten().min();
             let kept = entries.map(|entries| Bytes(entries.saturating_mul(cell.message.size.0)));
             if kept.is_none_or(|kept| kept > MUCH_MEMORY) {
@@ -174,10 +183,11 @@ impl Scenario {
         }
         let Estimate { messages, bytes, duration, .. } = self.estimate();
         let amount = match (messages, bytes) {
-            (Some(messages), Some(bytes)) => format!("{messages} messages, {:.1} MB", bytes as f64 / 1e6),
-            _ => "as many messages as the systems carry".to_owned(),
+            (Some(messages), Some(bytes)) => format!("{messages} messages, {:.1} MB, ", bytes as f64 / 1e6),
+            _ if self.cells.iter().any(|cell| cell.experiment.is_some()) => String::new(),
+            _ => "as many messages as the systems carry, ".to_owned(),
         };
-        writeln!(out, "\nestimate: {amount}, about {:.1} minutes", duration.secs_f64() / 60.0)?;
+        writeln!(out, "\nestimate: {amount}about {:.1} minutes", duration.secs_f64() / 60.0)?;
         for warning in self.warnings() {
             writeln!(out, "warning: {warning}")?;
         }
@@ -185,11 +195,14 @@ impl Scenario {
     }
 }
 
-/// Messages of one cell, warm-up included; `None` where the load decides.
+/// Messages of one cell, warm-up included; `None` where the load or an experiment decides.
 fn messages_of(cell: &Cell) -> Option<u64> {
     let load = &cell.load;
     if cell.cannot().is_some() {
         return Some(0);
+    }
+    if cell.experiment.is_some() {
+        return None;
     }
     match (load.messages, load.model, load.rate) {
         (Some(messages), _, _) => Some(messages),
@@ -205,6 +218,9 @@ fn time_of(cell: &Cell) -> Span {
     let load = &cell.load;
     if cell.cannot().is_some() {
         return Span(0);
+    }
+    if let Some(experiment) = &cell.experiment {
+        return Span(experiment.estimate(cell).nanos().saturating_add(AROUND_AN_EXPERIMENT.nanos()));
     }
     let loaded = match (load.messages, load.rate) {
         (Some(messages), Some(rate)) => Span((messages as f64 / rate.per_s() * 1e9) as u64),

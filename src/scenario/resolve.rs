@@ -376,9 +376,15 @@ fn flat(prefix: &str, value: &impl serde::Serialize) -> Vec<(String, String)> {
             serde_json::Value::Object(map) => {
                 map.iter().for_each(|(key, value)| walk(format!("{prefix}.{key}"), value, out));
             }
-            serde_json::Value::Null => out.push((prefix, "none".into())),
-            serde_json::Value::String(text) => out.push((prefix, text.clone())),
-            other => out.push((prefix, other.to_string())),
+            other => out.push((prefix, plain(other))),
+        }
+    }
+    fn plain(value: &serde_json::Value) -> String {
+        match value {
+            serde_json::Value::Null => "none".into(),
+            serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::Array(items) => format!("[{}]", items.iter().map(plain).collect::<Vec<_>>().join(", ")),
+            other => other.to_string(),
         }
     }
     let mut out = Vec::new();
@@ -400,7 +406,11 @@ fn resolved(scenario: &Scenario, tree: &Node, axes: &[Axis<'_>]) -> Vec<Origin> 
         rows.extend(of_system.into_iter().filter(|(key, _)| understood(key)));
     }
     if let Some(cell) = scenario.cells.first() {
-        rows.extend(flat("load", &cell.load));
+        rows.extend(cell.experiment.iter().flat_map(|experiment| flat("experiment", experiment)));
+        let counts = |key: &str| cell.experiment.as_ref().is_none_or(|experiment| experiment.reads_load(key));
+        // What was written is shown, even where it changes nothing.
+        let shown = |key: &str| counts(&key["load.".len()..]) || tree.get(&segments(key)).is_some();
+        rows.extend(flat("load", &cell.load).into_iter().filter(|(key, _)| shown(key)));
         rows.extend(flat("message", &cell.message));
     }
     rows.retain(|(key, _)| !axes.iter().any(|axis| axis.key == key));

@@ -43,6 +43,16 @@ impl Default for Cache {
 const MOST_SESSIONS: u32 = 10_000_000;
 
 impl Cache {
+    /// Seconds, roughly: filled, read and written, expired. Kafka has no such thing.
+    pub(super) fn estimate(&self, kafka: bool) -> f64 {
+        const FILLED_PER_SECOND: f64 = 100_000.0;
+        if kafka {
+            return 0.0;
+        }
+        let spans = [self.warm_up, self.duration, self.ttl];
+        2.0 + 2.0 * f64::from(self.sessions) / FILLED_PER_SECOND + spans.map(Span::secs_f64).iter().sum::<f64>()
+    }
+
     pub(super) fn checked(self) -> Result<Self, Problem> {
         let refuse = |key: &str, what: &str, remedy: &str| Err(Problem::new([key], what, remedy));
         if !(1..=MOST_SESSIONS).contains(&self.sessions) {

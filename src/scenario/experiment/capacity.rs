@@ -1,5 +1,6 @@
 //! Keys of the experiment `capacity`.
 
+use crate::scenario::cell::Load;
 use crate::units::{Rate, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,5 +22,19 @@ pub struct Capacity {
 impl Default for Capacity {
     fn default() -> Self {
         Self { limit: Span::from_millis(50), within: 0.1, most: Rate::per_second(2_000_000) }
+    }
+}
+
+impl Capacity {
+    /// Seconds, roughly: doublings until a probe fails, bisections until both ends are near, and their confirmation.
+    pub(super) fn estimate(&self, load: &Load) -> f64 {
+        const DOUBLINGS: f64 = 6.0;
+        const CONFIRMATIONS: f64 = 3.0;
+        /// Connecting, draining, and the rest after a probe that failed.
+        const AROUND_A_PROBE: f64 = 2.0;
+        let within = self.within.clamp(0.01, 1.0);
+        let bisections = (1.0 / (1.0 + within).log2()).log2().ceil().max(0.0);
+        let probe = load.warm_up.secs_f64() + load.duration.secs_f64() + AROUND_A_PROBE;
+        (DOUBLINGS + bisections + CONFIRMATIONS) * probe
     }
 }

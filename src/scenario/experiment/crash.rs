@@ -35,3 +35,12 @@ impl Default for Crash {
         }
     }
 }
+
+impl Crash {
+    /// Seconds, roughly: each kill with its start, first acknowledgement and reading back.
+    pub(super) fn estimate(&self, kafka: bool) -> f64 {
+        let again = if kafka { 8.0 } else { 1.0 };
+        let spans = [self.before, self.spread, self.down];
+        f64::from(self.kills) * (spans.map(Span::secs_f64).iter().sum::<f64>() + again)
+    }
+}

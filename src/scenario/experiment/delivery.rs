@@ -35,3 +35,16 @@ impl Default for Delivery {
         }
     }
 }
+
+impl Delivery {
+    /// Seconds, roughly: idle, each rate, and what is published while nobody reads.
+    pub(super) fn estimate(&self) -> f64 {
+        const STALLED_BYTES_PER_SECOND: f64 = 30e6;
+        /// Until the last of a rate has come, and until a stalled consumer is believed to get nothing more.
+        const AFTER_A_RATE: f64 = 0.5;
+        const AFTER_THE_STALL: f64 = 3.0;
+        let rates = self.rates.len() as f64 * (self.duration.secs_f64() + AFTER_A_RATE);
+        let stalled = self.stalled.0 as f64 / STALLED_BYTES_PER_SECOND + AFTER_THE_STALL;
+        self.idle.secs_f64() + rates + stalled
+    }
+}

@@ -19,9 +19,12 @@ pub use poison::Poison;
 pub use retention::Retention;
 pub use size_ladder::SizeLadder;
 
+use super::cell::Cell;
 use super::decode::decode;
 use super::error::{Problem, suggest};
+use super::system::Software;
 use super::tree::Node;
+use crate::units::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +66,36 @@ impl Experiment {
     /// Whether its figures need a broker that is warm, as every latency does.
     pub const fn needs_warm_broker(&self) -> bool {
         matches!(self, Self::Poison(_) | Self::Capacity(_) | Self::Delivery(_))
+    }
+
+    /// Whether plain load is a part of it, so that every key of `load` counts.
+    pub const fn loads(&self) -> bool {
+        matches!(self, Self::Capacity(_))
+    }
+
+    /// Whether this key of `load` changes anything. Some are the clients' own, whoever uses them.
+    pub(super) fn reads_load(&self, key: &str) -> bool {
+        match key {
+            "connections" | "in-flight" | "batch" => true,
+            "broker-warm-up" => self.needs_warm_broker(),
+            _ => self.loads(),
+        }
+    }
+
+    /// How long it takes on one broker that runs and is warm, roughly and rather too long than too short.
+    pub(super) fn estimate(&self, cell: &Cell) -> Span {
+        let kafka = cell.config.system.software() == Software::Kafka;
+        let seconds = match self {
+            Self::SizeLadder(keys) => keys.estimate(kafka),
+            Self::Delivery(keys) => keys.estimate(),
+            Self::Retention(keys) => keys.estimate(kafka),
+            Self::Poison(keys) => keys.estimate(kafka),
+            Self::Crash(keys) => keys.estimate(kafka),
+            Self::Capacity(keys) => keys.estimate(&cell.load),
+            Self::Cache(keys) => keys.estimate(kafka),
+        };
+        // Saturates.
+        Span((seconds * 1e9) as u64)
     }
 }
 

@@ -21,3 +21,12 @@ impl Default for Retention {
         Self { messages: 100_000, limit: 0.25, drain_rate: Rate::per_second(1000) }
     }
 }
+
+impl Retention {
+    /// Seconds, roughly: the messages pass eight times; then the limit and a restart, which Kafka takes longer for.
+    pub(super) fn estimate(&self, kafka: bool) -> f64 {
+        const PASSES: f64 = 8.0;
+        const PER_SECOND: f64 = 50_000.0;
+        self.messages as f64 * PASSES / PER_SECOND + if kafka { 12.0 } else { 2.0 }
+    }
+}

@@ -51,6 +51,19 @@ impl Default for SizeLadder {
 }
 
 impl SizeLadder {
+    /// Seconds, roughly: every kind of message on every rung, as if none were refused.
+    pub(super) fn estimate(&self, kafka: bool) -> f64 {
+        const BYTES_PER_SECOND: f64 = 500e6;
+        const AROUND_A_RUNG: f64 = 0.1;
+        // With `random-from`, each rung has one payload for each codec.
+        let payloads = if self.random_from.is_some() { 1 } else { self.payloads.len() };
+        let second = kafka && self.second_client && self.codecs.contains(&Codec::None);
+        let kinds = payloads * (self.codecs.len() + usize::from(second));
+        let rung = |size: &Bytes| self.repeat.secs_f64() + AROUND_A_RUNG + size.0 as f64 / BYTES_PER_SECOND;
+        let rungs = self.sizes.iter().map(|size| rung(size).min(self.deadline.secs_f64()));
+        kinds as f64 * rungs.sum::<f64>()
+    }
+
     /// Refuses what cannot be climbed.
     pub(super) fn checked(self) -> Result<Self, Problem> {
         let refuse = |key: &str, what: &str, remedy: &str| Err(Problem::new([key], what, remedy));
