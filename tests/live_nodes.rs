@@ -4,7 +4,6 @@
 #[path = "harness/mod.rs"]
 mod harness;
 #[path = "support/run.rs"]
-#[allow(dead_code, reason = "others need the rest of it")]
 mod support;
 
 use brokerbench::clock::Clock;

@@ -4,7 +4,6 @@
 
 #[path = "harness/mod.rs"]
 mod harness;
-#[allow(dead_code)] // Each user needs a part of it.
 #[path = "support/run.rs"]
 mod support;
 

@@ -63,13 +63,13 @@ pub fn of_run(figures: &[String], summary: &Summary) -> Vec<ComparedCell> {
     groups.sort_by(|a, b| compare_points(&a[0].cell, &b[0].cell)); // stable: labels keep their order
     let mut cells = Vec::new();
     for group in groups {
-        let plain = |cell: &&CellSummary| cell.experiment.is_none() && cell.observations.is_empty();
-        if group.iter().all(plain) {
+        // Load that a system cannot carry by its nature has no figures, only the reason.
+        let unable = |cell: &&CellSummary| cell.observations.iter().any(|seen| seen.kind == Kind::Cannot);
+        if !group.iter().any(|cell| cell.experiment.is_some() || unable(cell)) {
             let wanted = figures.iter().filter_map(|name| figure(name));
             cells.extend(wanted.map(|figure| plain_cell(&group, figure, &summary.run)));
-        } else {
-            cells.extend(observed_cells(&group, &summary.run));
         }
+        cells.extend(observed_cells(&group, &summary.run));
     }
     cells
 }

@@ -65,6 +65,7 @@ pub fn verdict(findings: &[Finding]) -> String {
     }
     let mut holding = Vec::new();
     let mut wholly = 0;
+    let mut partly: Vec<String> = Vec::new();
     for name in &primitives {
         let all: Vec<&Finding> = findings.iter().filter(|finding| finding.primitive == *name).collect();
         if all.iter().all(|finding| finding.decision == Decision::Shown) {
@@ -84,10 +85,17 @@ pub fn verdict(findings: &[Finding]) -> String {
         }
         if !conditions.is_empty() {
             holding.push(format!("{name} {}", joined(&conditions)));
+            partly.push(joined(&conditions));
         }
     }
     if wholly == primitives.len() {
         return "holds".to_owned();
+    }
+    if primitives.len() > 1
+        && partly.len() == primitives.len()
+        && partly.iter().all(|conditions| *conditions == partly[0])
+    {
+        return format!("holds only {}", partly[0]);
     }
     if !holding.is_empty() {
         return format!("holds only for {}", holding.join(", "));
@@ -154,6 +162,11 @@ mod tests {
         );
         assert_eq!(verdict(&[("redis-lists", "", Refuted)]), "does not hold");
         assert_eq!(verdict(&[("redis-lists", "", undecided())]), "inconclusive (exploratory)");
+        let alike = [("redis-lists", "at a", Shown), ("redis-streams", "at a", Shown)];
+        let alike: Vec<_> = (alike.iter().cloned())
+            .chain([("redis-lists", "at b", Refuted), ("redis-streams", "at b", Refuted)])
+            .collect();
+        assert_eq!(verdict(&alike), "holds only at a");
         let two = [("redis-lists", "at a", Shown), ("redis-lists", "at b", Shown), ("redis-lists", "at c", Refuted)];
         assert_eq!(verdict(&two), "holds only for redis-lists at a, b");
         let mixed = [("redis-lists", "at a", Shown), ("redis-lists", "at a", Refuted)];

@@ -9,7 +9,7 @@ mod finding;
 mod rules;
 
 use crate::result::{Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, Status, Summary};
-use data::{ClaimText, Claims, Role, empty_cell};
+use data::{ClaimText, Claims, Listed, Role, empty_cell};
 use rules::Inputs;
 use std::collections::BTreeMap;
 
@@ -33,7 +33,8 @@ pub struct Planned {
     pub scenario: String,
 }
 
-/// The scenarios of a profile in the order of the table; of some claims only, where some are named.
+/// The scenarios of a profile in the order of the table, those that decide a verdict first: a suite that is stopped has
+/// its verdicts. Of some claims only, where some are named.
 pub fn plan(profile: &str, only: &[String]) -> Result<Vec<Planned>, ClaimError> {
     let texts = data::load()?;
     let known: Vec<&str> = texts.rows().map(|row| row.id.as_str()).collect();
@@ -44,9 +45,11 @@ pub fn plan(profile: &str, only: &[String]) -> Result<Vec<Planned>, ClaimError> 
     let listed = |row: &ClaimText| {
         let claim = row.id.clone();
         let asked = row.scenarios.iter().filter(|listed| listed.profiles.iter().any(|name| name == profile));
-        asked.map(|listed| Planned { claim: claim.clone(), scenario: listed.name.clone() }).collect::<Vec<_>>()
+        let planned = |listed: &Listed| Planned { claim: claim.clone(), scenario: listed.name.clone() };
+        asked.map(|listed| (listed.role, planned(listed))).collect::<Vec<_>>()
     };
-    let plan: Vec<Planned> = rows.flat_map(listed).collect();
+    let (judged, shown): (Vec<_>, Vec<_>) = rows.flat_map(listed).partition(|(role, _)| *role == Role::Judged);
+    let plan: Vec<Planned> = judged.into_iter().chain(shown).map(|(_, planned)| planned).collect();
     if plan.is_empty() && only.is_empty() {
         return Err(ClaimError::NoSuchProfile { profile: profile.to_owned() });
     }

@@ -16,7 +16,7 @@ mod size;
 pub mod testing;
 
 use super::data::{Documented, values_in_words};
-use super::finding::{Finding, because, verdict};
+use super::finding::{Finding, verdict};
 use crate::result::{ComparedCell, RunInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,8 +62,9 @@ impl Judged {
         self.verdict.clone().unwrap_or_else(|| verdict(&self.findings))
     }
 
+    #[cfg(test)]
     pub fn because(&self) -> String {
-        because(&self.sentences)
+        super::finding::because(&self.sentences)
     }
 }
 

@@ -357,7 +357,9 @@ fn floors_in_words(pairs: &[Pair<'_>]) -> Option<String> {
 
 /// Whose survival classes differ, and the scenario's reason to compare them all the same: its first sentence.
 fn classes_in_words(pairs: &[Pair<'_>]) -> Vec<String> {
-    let mut reasons: Vec<(&str, Vec<(String, Vec<&str>)>)> = Vec::new();
+    /// A class in words, and the labels in it.
+    type Class<'a> = (String, Vec<&'a str>);
+    let mut reasons: Vec<(&str, Vec<Class<'_>>)> = Vec::new();
     for pair in pairs {
         let (Some(reason), Some(kafka), Some(primitive)) =
             (pair.cross_class, &pair.kafka.survives, &pair.primitive.survives)

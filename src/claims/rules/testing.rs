@@ -17,7 +17,7 @@ pub fn measured(label: &str, metric: &str, point: &str, values: &[f64]) -> Compa
         outcome: Outcome::Ok,
         because: String::new(),
     };
-    let system = crate::result::synthetic::SYSTEMS.into_iter().filter(|system| label.starts_with(system)).next_back();
+    let system = crate::result::synthetic::SYSTEMS.into_iter().rfind(|system| label.starts_with(system));
     recompute(ComparedCell {
         cell: point.to_owned(),
         kind: Kind::Measured,
