@@ -56,6 +56,7 @@ fn what_was_typed_wrong_is_usage() {
         (&["run", "latency", "--env", "native", "--kafka", "localhost:1"], &["--env native", "leave one out"]),
         (&["explain", "latency", "--profile", "nope"], &["nope", "known: quick, standard, full"]),
         (&["compare", "--profile", "nope"], &["nope", "known: quick, standard, full"]),
+        (&["compare", "--only", "speed"], &["`speed`", "known: message-size, delivery"]),
     ] {
         assert_names(&ends_with(2, args), parts);
     }

@@ -112,20 +112,23 @@ fn joined(conditions: &[&str]) -> String {
 }
 
 /// Sentences in order of weight, as many whole ones as are readable.
-pub fn because(sentences: Vec<String>) -> String {
+pub fn because(sentences: &[String]) -> String {
     const REST: &str = "the rest stands in the cells";
-    let mut text = String::new();
-    let count = sentences.len();
-    for (at, sentence) in sentences.into_iter().enumerate() {
-        let room = LONGEST_BECAUSE.saturating_sub(if at + 1 == count { 0 } else { REST.len() + 2 });
-        if text.chars().count() + 2 + sentence.chars().count() > room {
-            text.push_str(if text.is_empty() { "" } else { "; " });
-            return text + REST;
-        }
-        text.push_str(if text.is_empty() { "" } else { "; " });
-        text.push_str(&sentence);
+    let length = |text: &str| text.chars().count() + 2;
+    let all: usize = sentences.iter().map(|sentence| length(sentence)).sum();
+    if all <= LONGEST_BECAUSE + 2 {
+        return sentences.join("; ");
     }
-    text
+    let mut room = LONGEST_BECAUSE - REST.len();
+    let mut kept: Vec<&str> = Vec::new();
+    for sentence in sentences.iter() {
+        if let Some(left) = room.checked_sub(length(sentence)) {
+            kept.push(sentence);
+            room = left;
+        }
+    }
+    kept.push(REST);
+    kept.join("; ")
 }
 
 #[cfg(test)]
@@ -168,10 +171,11 @@ mod tests {
 
     #[test]
     fn reasons_are_cut_between_sentences() {
-        assert_eq!(because(vec!["a".into(), "b".into()]), "a; b");
+        assert_eq!(because(&["a".into(), "b".into()]), "a; b");
         let long: Vec<String> = (0..20).map(|at| format!("{at}{}", "x".repeat(80))).collect();
-        let text = because(long);
+        let text = because(&long);
         assert!(text.chars().count() <= LONGEST_BECAUSE && text.ends_with("x; the rest stands in the cells"), "{text}");
-        assert_eq!(because(vec!["y".repeat(1000)]), "the rest stands in the cells");
+        assert_eq!(because(&["y".repeat(1000)]), "the rest stands in the cells");
+        assert_eq!(because(&["y".repeat(1000), "z".into()]), "z; the rest stands in the cells");
     }
 }

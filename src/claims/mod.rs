@@ -158,7 +158,7 @@ fn judge(text: &ClaimText, profile: &str, measured: Vec<ComparedCell>, runs: &[R
     let missing = missing(text, profile, runs);
     let verdict = judged.verdict();
     // What is missing weighs most where nothing was measured, least where the rest decides.
-    let sentences = match verdict.as_str() {
+    let sentences: Vec<String> = match verdict.as_str() {
         "not measured" => missing.iter().chain(&judged.sentences).cloned().collect(),
         _ => judged.sentences.iter().chain(&missing).cloned().collect(),
     };
@@ -175,7 +175,7 @@ fn judge(text: &ClaimText, profile: &str, measured: Vec<ComparedCell>, runs: &[R
         kafka_claim: text.kafka.clone(),
         redis_claim: text.redis.clone(),
         verdict,
-        because: finding::because(sentences),
+        because: finding::because(&sentences),
         rule: text.rule(),
         cells,
     }

@@ -231,8 +231,11 @@ fn retention() -> Vec<ComparedCell> {
         ("redis-streams-tuned", 0.371),
     ] {
         for metric in shares {
-            let can = !(label == "redis-lists" && metric == "share.seek")
-                && !(label == "redis-pubsub" && metric != "share.late_joiner" && metric != "readable_after_ack");
+            let can = match label {
+                "redis-lists" => metric != "share.seek",
+                "redis-pubsub" => ["share.late_joiner", "readable_after_ack"].contains(&metric),
+                _ => true,
+            };
             row.add(
                 label,
                 "",

@@ -15,26 +15,20 @@ const CONSUMERS: f64 = 4.0;
 pub fn lines(claim: &str, cells: &Cells<'_>, system: &str) -> Vec<String> {
     let labels: Vec<&str> =
         cells.labels().into_iter().filter(|(_, of)| *of == system).map(|(label, _)| label).collect();
-    let many = labels.len() > 1;
-    let mut told: Vec<String> = Vec::new();
-    for label in labels {
-        let lines = of_label(claim, cells, label);
-        // Only defaults speak for a system that cannot: its variants cannot either.
-        if lines.is_empty() {
-            continue;
-        }
-        let place = if label != system {
-            variant(label, system)
-        } else if many {
-            "defaults"
-        } else {
-            ""
-        };
-        told.extend(lines.into_iter().map(|line| match place {
-            "" => line,
-            place => format!("{place}: {line}"),
-        }));
-    }
+    // A system that cannot says so once: its variants cannot either.
+    let each: Vec<(&str, Vec<String>)> = (labels.into_iter())
+        .map(|label| (label, of_label(claim, cells, label)))
+        .filter(|(_, lines)| !lines.is_empty())
+        .collect();
+    let many = each.len() > 1;
+    let place = |label: &str| match label == system {
+        true if many => "defaults: ".to_owned(),
+        true => String::new(),
+        false => format!("{}: ", variant(label, system)),
+    };
+    let mut told: Vec<String> = (each.into_iter())
+        .flat_map(|(label, lines)| lines.into_iter().map(|line| format!("{}{line}", place(label))).collect::<Vec<_>>())
+        .collect();
     if told.is_empty() {
         let first = cells.all.iter().filter(|cell| cell.system == system);
         let cannot = first.clone().find(|cell| cell.kind == Kind::Cannot);

@@ -47,7 +47,7 @@ fn folders(dir: &Path) -> Vec<PathBuf> {
 
 fn entry(dir: &Path) -> Option<Entry> {
     let run = dir.file_name()?.to_string_lossy().into_owned();
-    let written = dir.join("report.html").is_file().then(|| page(&run)).unwrap_or_default();
+    let written = if dir.join("report.html").is_file() { page(&run) } else { String::new() };
     let path = dir.join("manifest.json");
     let missing = || "–".to_owned();
     if !path.is_file() {
@@ -63,7 +63,7 @@ fn entry(dir: &Path) -> Option<Entry> {
                 run,
                 scenario: manifest.scenario.name,
                 question: manifest.scenario.question,
-                started_at: manifest.started_at,
+                started_at: to_seconds(&manifest.started_at),
                 status: format!("{:?}", manifest.status).to_lowercase(),
                 profile: manifest.profile.unwrap_or_else(missing),
                 environment: manifest.environment,
@@ -73,10 +73,11 @@ fn entry(dir: &Path) -> Option<Entry> {
             }
         }
         // One damaged run does not hide the others.
-        Err(error) => Entry {
+        // Not the error itself: it names a path of this machine.
+        Err(_) => Entry {
             run,
             scenario: missing(),
-            question: error.to_string(),
+            question: "Its manifest cannot be read: damaged, or of a newer brokerbench.".to_owned(),
             started_at: missing(),
             status: "unreadable".to_owned(),
             profile: missing(),
@@ -98,6 +99,11 @@ fn suite(dir: &Path) -> Option<Suite> {
         verdicts: format!("{judged} of {} claims measured", comparison.claims.len()),
         page: page.unwrap_or_default(),
     })
+}
+
+/// `2026-11-22 19:00:00Z`: no reader wants the fraction.
+fn to_seconds(time: &str) -> String {
+    time.parse::<jiff::Timestamp>().map_or_else(|_| time.to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 /// Where the page of a run lies, from the results folder.

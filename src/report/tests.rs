@@ -374,6 +374,7 @@ fn the_index_lists_runs_and_comparisons_and_survives_damage() {
     ] {
         assert!(page.contains(said), "{said}");
     }
+    assert!(!page.contains(&*dir.path().to_string_lossy()), "no path of this machine");
     keep(dir.path(), "results");
 }
 
@@ -469,6 +470,15 @@ fn hostile_and_endless_names_stay_inside_their_panels() {
     }
     let svg = chart::comparison::draw(&comparison, &panels).svg().unwrap();
     assert!(!svg.contains("<script") && svg.contains("&lt;script&gt;"));
+}
+
+/// Renders `BROKERBENCH_RENDER/comparison.json` again in place: after a change of form, not of data.
+#[test]
+#[ignore = "writes where it is told to"]
+fn render_again() {
+    let Some(dir) = std::env::var_os("BROKERBENCH_RENDER") else { return };
+    let dir = Path::new(&dir);
+    write_comparison(dir, &read_comparison(dir).unwrap()).unwrap();
 }
 
 /// Leaves rendered files in `BROKERBENCH_LOOK/<name>`, to be looked at.

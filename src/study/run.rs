@@ -12,7 +12,7 @@ use crate::environment::{Broker, Environment, EnvironmentError};
 use crate::experiment::{self, Stage};
 use crate::random::SplitMix64;
 use crate::result::{CellOutput, CellRecord, Host, Manifest, ResultError, RunFolder, SCHEMA, Status};
-use crate::scenario::{Cell, Experiment, Scenario, SystemConfig};
+use crate::scenario::{Cell, Scenario, Software, SystemConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -111,8 +111,12 @@ impl Running<'_, '_> {
         }
         let mut broker = self.study.environment.start(config)?;
         let failed = |cause: TrialError| StudyError::Trial { label: label.to_owned(), cause };
-        let warms = able.load.broker_warm_up.nanos() > 0 && !broker.is_warm();
-        if warms && able.experiment.as_ref().is_none_or(Experiment::needs_warm_broker) {
+        // An experiment takes its own time over a cell; only a compiler takes more than that to get warm.
+        let warms = match &able.experiment {
+            None => true,
+            Some(experiment) => experiment.needs_warm_broker() && config.system.software() == Software::Kafka,
+        };
+        if warms && able.load.broker_warm_up.nanos() > 0 && !broker.is_warm() {
             self.step(&format!("{label}: warming the broker"));
             let target = self.target(broker.as_ref(), &format!("warm-{label}-{block}"));
             let cold = warm(able, broker.as_mut(), target, self.study.interrupted, self.observer).map_err(failed)?;

@@ -63,7 +63,7 @@ impl Judged {
     }
 
     pub fn because(&self) -> String {
-        because(self.sentences.clone())
+        because(&self.sentences)
     }
 }
 

@@ -271,8 +271,8 @@ fn close(lane: Lane, broken: bool) {
 fn telling(before: &str, now: &str) -> Option<String> {
     const MOST: usize = 240;
     let old: std::collections::BTreeSet<&str> = before.lines().collect();
-    let new = now.lines().filter(|line| !old.contains(line));
-    let line = new.filter(|line| TELLING.iter().any(|word| line.contains(word))).last()?;
+    let mut new = now.lines().filter(|line| !old.contains(line));
+    let line = new.rfind(|line| TELLING.iter().any(|word| line.contains(word)))?;
     // Folders and addresses of this machine are nobody's business.
     let words =
         line.split_whitespace().map(|word| if word.contains('/') || word.contains("addr=") { "…" } else { word });

@@ -17,9 +17,9 @@ pub fn needs(software: Software, kind: Kind, size: u64) -> (u64, u64) {
     let (client, broker) = match (software, kind.client) {
         // The caller's and the library's, and a buffer to compress into; the broker reads into and writes from buffers
         // outside its heap as large as those inside.
-        (Software::Kafka, LargeClient::Usual) if kind.codec == Codec::None => (2.5 * size, 3.5 * wire),
-        (Software::Kafka, LargeClient::Usual) => (2.0 * size + wire, 3.5 * wire),
-        (Software::Kafka, LargeClient::Second) => (1.1 * size, 3.5 * wire),
+        (Software::Kafka, LargeClient::Usual) if kind.codec == Codec::None => (2.5 * size, 4.0 * wire),
+        (Software::Kafka, LargeClient::Usual) => (2.0 * size + wire, 4.0 * wire),
+        (Software::Kafka, LargeClient::Second) => (1.1 * size, 4.0 * wire),
         _ if kind.codec == Codec::None => (1.1 * size, 3.7 * wire),
         _ => (1.1 * size + wire, 3.7 * wire),
     };
@@ -53,11 +53,11 @@ mod tests {
     fn a_gigabyte_fits_a_large_machine_and_is_refused_on_a_small_one() {
         let kind = Kind { payload: PayloadKind::Random, codec: Codec::None, client: LargeClient::Second };
         let needed = needs(Software::Kafka, kind, GB);
-        assert_eq!(needed, (1_100_000_000, 3_500_000_000));
+        assert_eq!(needed, (1_100_000_000, 4_000_000_000));
         assert_eq!(refuse(needed, 0, 24 * GB, GB), None);
         let why = refuse(needed, 0, 5 * GB, GB).unwrap();
-        assert!(why.contains("1049 MiB in the client") && why.contains("3337 MiB in the broker"), "{why}");
-        assert_eq!(refuse(needed, 3 * GB, 3 * GB, GB), None, "what the broker holds already is not needed again");
+        assert!(why.contains("1049 MiB in the client") && why.contains("3814 MiB in the broker"), "{why}");
+        assert_eq!(refuse(needed, 3 * GB, 4 * GB, GB), None, "what the broker holds already is not needed again");
     }
 
     #[test]

@@ -134,13 +134,15 @@ fn scaling_of(key: &'static str, groups: &[Group<'_>]) -> Option<Figure> {
     families.iter_mut().for_each(|(_, curves)| curves.retain(|curve| curve.points.len() > 1));
     families.retain(|(_, curves)| !curves.is_empty());
     let last = |curve: &Curve| curve.points.last().map_or((0.0, 0.0), |(n, factor, _)| (*n, *factor));
-    let all = || families.iter().flat_map(|(_, curves)| curves);
-    let best = all().max_by(|a, b| last(a).1.total_cmp(&last(b).1))?;
-    let worst = all().min_by(|a, b| last(a).1.total_cmp(&last(b).1))?;
-    let told = |curve: &Curve| {
-        format!("{}× ({}, {} {key})", significant(last(curve).1), curve.label, quantity::plain(last(curve).0))
+    let all = || families.iter().flat_map(|(condition, curves)| curves.iter().map(move |curve| (condition, curve)));
+    let best = all().max_by(|a, b| last(a.1).1.total_cmp(&last(b.1).1))?;
+    let worst = all().min_by(|a, b| last(a.1).1.total_cmp(&last(b.1).1))?;
+    let told = |(condition, curve): (&String, &Curve)| {
+        let (n, factor) = last(curve);
+        let at = if condition.is_empty() { String::new() } else { format!(", {}", worded(key, condition)) };
+        format!("{}× ({}, {} {key}{at})", significant(factor), curve.label, quantity::plain(n))
     };
-    let title = match best.label == worst.label && last(best) == last(worst) {
+    let title = match told(best) == told(worst) {
         true => format!("Speed-up: {}", told(best)),
         false => format!("Speed-up from {} to {}", told(worst), told(best)),
     };
@@ -151,7 +153,7 @@ fn scaling_of(key: &'static str, groups: &[Group<'_>]) -> Option<Figure> {
     );
     let plots: Vec<(&Vec<Curve>, Plot<'_>)> = (families.iter())
         .map(|(condition, curves)| {
-            let title = if condition.is_empty() { "All".to_owned() } else { condition.clone() };
+            let title = if condition.is_empty() { "All".to_owned() } else { worded(key, condition) };
             let y_name = "speed-up, ×".to_owned();
             (curves, Plot { title, x_name: key, y_name, x_tick: &whole, y_tick: &whole, ideal: true })
         })
@@ -189,6 +191,11 @@ fn compose(title: String, caption: String, plots: &[(&Vec<Curve>, Plot<'_>)]) ->
     let foot = figure.wrapped((MARGIN, y + 4.0), &figure.caption.clone(), 11.0, MUTED, room, false);
     figure.height = foot + 4.0;
     figure
+}
+
+/// The other keys of a matrix in words; with consumers that is the work on each message.
+fn worded(key: &str, condition: &str) -> String {
+    if key == SHARING { format!("{condition} of work each") } else { condition.to_owned() }
 }
 
 /// Whether every block delivered everything everywhere.

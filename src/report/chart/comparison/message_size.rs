@@ -38,7 +38,7 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let scale = Scale::log(lanes.iter().flat_map(|lane| lane.sizes.iter().map(|(size, _)| *size)), left, right);
     let mut y = legend(figure, top + 4.0);
     for lane in &lanes {
-        let words = letters::wrap_to(&lane.words, WORDS, false, WORDS_ROOM, 3);
+        let words = letters::wrap_to(&lane.words, WORDS, false, WORDS_ROOM, 4);
         let height = LINE * words.len().max(1) as f64 + 7.0;
         let middle = y + height / 2.0;
         scale.draw_grid(figure, y, y + height);

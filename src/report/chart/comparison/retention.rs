@@ -3,8 +3,8 @@
 use super::super::canvas::{Figure, MUTED};
 use super::matrix::{self, Line};
 use super::{MARGIN, SMALL};
-use crate::report::cells::{Cells, reason};
-use crate::result::Kind;
+use crate::report::cells::Cells;
+use crate::result::{ComparedCell, Kind};
 
 const COLUMNS: [(&str, &str); 8] = [
     ("late joiner", "share.late_joiner"),
@@ -31,13 +31,20 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let room = figure.width - 2.0 * MARGIN;
     let text = "Share of messages that could be read; limit reached: after retention has cut.";
     y = figure.wrapped((MARGIN, y + 4.0), text, SMALL, MUTED, room, false);
-    for (name, metric) in &shown {
-        let unable: Vec<String> = (cells.metric(metric).into_iter())
-            .filter(|cell| cell.kind == Kind::Cannot && !cell.text.is_empty())
-            .map(|cell| format!("{} {}", cell.label, reason(cell)))
-            .collect();
-        if !unable.is_empty() {
-            y = figure.wrapped((MARGIN, y), &format!("{name}: {}.", unable.join("; ")), SMALL, MUTED, room, false);
+    // One line for each label and reason, with the columns that it speaks for.
+    for (label, _) in cells.labels() {
+        let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (name, metric) in &shown {
+            let unable = |cell: &&ComparedCell| cell.kind == Kind::Cannot && !cell.text.is_empty();
+            let Some(cell) = cells.of_label(label, metric).into_iter().find(unable) else { continue };
+            match reasons.iter_mut().find(|(reason, _)| *reason == cell.text) {
+                Some((_, names)) => names.push(name),
+                None => reasons.push((&cell.text, vec![name])),
+            }
+        }
+        for (reason, names) in reasons {
+            let text = format!("{label} cannot ({}): {reason}.", names.join(", "));
+            y = figure.wrapped((MARGIN, y), &text, SMALL, MUTED, room, false);
         }
     }
     y
