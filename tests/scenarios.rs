@@ -161,6 +161,62 @@ fn the_quick_comparison_fits_into_six_minutes() {
     assert!(seconds.iter().sum::<f64>() <= 360.0, "{seconds:?}");
 }
 
+/// Seconds that a quick run took, with slow code and two cores.
+const TOOK: [(&str, f64); 6] = [
+    ("message-size", 80.0),
+    ("delivery", 87.0),
+    ("retention", 26.0),
+    ("error-handling", 60.0),
+    ("fault-tolerance", 43.0),
+    ("session-cache", 15.0),
+];
+
+#[test]
+fn the_estimate_of_an_experiment_is_its_own() {
+    for (name, took) in TOOK {
+        let scenario = scenario::load(name, &overrides(Some("quick"), &[], &[], &[])).unwrap();
+        let seconds = scenario.estimate().duration.secs_f64();
+        assert!((took * 0.9..took * 2.0).contains(&seconds), "{name}: {seconds} s, took {took} s");
+        assert!(scenario.explain().contains("\nestimate: about "), "{name}: messages of a load that is not offered");
+        let full = scenario::load(name, &overrides(Some("full"), &[], &[], &[])).unwrap();
+        assert!(full.estimate().duration.secs_f64() > 2.0 * seconds, "{name}");
+    }
+    let warm = |set: &str| {
+        let sets = [set, "load.model=open", "load.rate=1k/s"];
+        let scenario = scenario::load("delivery", &overrides(Some("quick"), &sets, &[], &[])).unwrap();
+        scenario.estimate().duration.secs_f64()
+    };
+    assert_eq!(warm("load.broker-warm-up=30s") - warm("load.broker-warm-up=0s"), 30.0);
+}
+
+#[test]
+fn the_keys_of_an_experiment_are_explained_and_load_that_it_never_offers_is_not() {
+    let rows = |name: &str, sets: &[&str]| -> Vec<(String, String, String)> {
+        let scenario = scenario::load(name, &overrides(Some("quick"), sets, &[], &[])).unwrap();
+        scenario.resolved().iter().map(|row| (row.key.clone(), row.value.clone(), row.origin.clone())).collect()
+    };
+    let row = |key: &str, value: &str, origin: &str| (key.to_owned(), value.to_owned(), origin.to_owned());
+    let delivery = rows("delivery", &["experiment.wait=1s", "load.model=open", "load.rate=2k/s"]);
+    for expected in [
+        row("experiment.kind", "delivery", "file"),
+        row("experiment.rates", "[1/s, 100/s, 10k/s]", "file"),
+        row("experiment.duration", "2s", "profile quick"),
+        row("experiment.wait", "1s", "--set"),
+        row("load.rate", "2k/s", "--set"),
+        row("load.broker-warm-up", "30s", "default"),
+        row("load.in-flight", "1024", "default"),
+    ] {
+        assert!(delivery.contains(&expected), "{expected:?} in {delivery:?}");
+    }
+    let load = |rows: &[(String, String, String)]| -> Vec<String> {
+        rows.iter().filter_map(|(key, ..)| key.strip_prefix("load.").map(str::to_owned)).collect()
+    };
+    assert!(rows("message-size", &[]).contains(&row("experiment.headroom", "1GiB", "default")));
+    assert_eq!(load(&rows("message-size", &[])), ["batch", "connections", "in-flight"]);
+    assert_eq!(load(&rows("error-handling", &[])), ["batch", "broker-warm-up", "connections", "in-flight"]);
+    assert_eq!(load(&rows("capacity", &[])), load(&rows("latency", &["load.rate=1k/s"])), "its probes are plain load");
+}
+
 #[test]
 fn labels_vary_fastest_and_points_are_named() {
     let cells: Vec<String> = latency(None, &[], &[], &["kafka", "redis-lists"])

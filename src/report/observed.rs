@@ -24,8 +24,10 @@ pub struct Seen<'a> {
 impl Seen<'_> {
     /// Geometric mean where that exists, else the plain one.
     pub fn value(&self) -> Option<f64> {
-        if self.values.is_empty() {
-            return None;
+        let first = *self.values.first()?;
+        // The mean of logarithms would make 7.00 of 7, and 268 MB of 256 MiB.
+        if self.values.iter().all(|value| *value == first) {
+            return Some(first);
         }
         let plain = self.values.iter().sum::<f64>() / self.values.len() as f64;
         let positive = self.values.iter().all(|value| *value > 0.0);
