@@ -63,7 +63,7 @@ pub struct Load {
     pub audit: bool,
     /// Whether to measure first, against a stand-in, what the path costs without a broker.
     pub floor: bool,
-    /// How long a fresh Kafka is loaded before its first cell; Redis, which has no compiler, a tenth of it.
+    /// How long a fresh Kafka is loaded before its first cell; Redis, which has no compiler, a thirtieth of it.
     pub broker_warm_up: Span,
 }
 

@@ -216,7 +216,7 @@ pub(super) struct LoadKeys {
     /// Whether to measure first, about 3 s a cell, what the path costs without a broker: a verdict on a latency needs it.
     #[serde(default)]
     pub floor: Option<bool>,
-    /// How long a fresh Kafka is loaded before its first cell, Redis a tenth of it. 30s, below which Kafka's compiler is
+    /// How long a fresh Kafka is loaded before its first cell, Redis a thirtieth of it. 30s, below which Kafka's compiler is
     /// still at work; 0s for not at all.
     #[serde(default)]
     pub broker_warm_up: Option<Span>,

@@ -13,8 +13,8 @@ use crate::scenario::{Cell, Model, Software};
 use crate::units::{Bytes, Rate, Span};
 use std::sync::atomic::AtomicBool;
 
-/// Redis has no compiler: it needs this part of what Kafka gets.
-const REDIS_SHARE: u64 = 10;
+/// Redis has no compiler, and each cell warms its own clients: it needs this part of what Kafka gets.
+const REDIS_SHARE: u64 = 30;
 /// The cold start's own latencies are those of the first seconds.
 const FIRST_NS: u64 = 5_000_000_000;
 
