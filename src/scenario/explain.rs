@@ -6,6 +6,7 @@ use super::experiment::Experiment;
 use super::resolve::Scenario;
 use super::system::{Software, System};
 use crate::result::{Origin, ScenarioInfo};
+use crate::stats::compare::LEAST_BLOCKS;
 use crate::units::{Bytes, Span};
 use std::fmt::Write;
 
@@ -86,7 +87,9 @@ impl Scenario {
         };
         let under_load = |cell: &&Cell| cell.experiment.as_ref().is_none_or(Experiment::loads);
         for cell in &self.cells {
+            // Below that, no verdict on speed is given anyway.
             if cell.experiment.is_none()
+                && self.blocks as usize >= LEAST_BLOCKS
                 && let (Some(beyond), Some(rate), None) = (self.primary.beyond(), cell.load.rate, cell.load.messages)
             {
                 let seconds = SAMPLES_BEYOND / beyond / rate.per_s();
