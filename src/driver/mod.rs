@@ -4,6 +4,7 @@
 //! without saying so, and never blocks longer than it was told to.
 
 pub mod cache;
+pub mod cluster;
 pub mod codec;
 pub mod fake;
 mod kafka;
@@ -182,6 +183,10 @@ pub trait Driver: Send + Sync {
     /// Messages as work that may fail and is tried again after `pause`. Makes what it needs; after [`Driver::prepare`].
     fn work(&self, _pause: Span) -> Result<Box<dyn work::Work + '_>, DriverError> {
         Err(DriverError::without("hand out work"))
+    }
+    /// The system seen from outside, for fault injection.
+    fn cluster(&self) -> Result<Box<dyn cluster::Cluster>, DriverError> {
+        Err(DriverError::without("look at the cluster"))
     }
     /// A client of the system's values by key.
     fn cache(&self) -> Result<Box<dyn cache::Cache>, DriverError> {

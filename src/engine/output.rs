@@ -154,6 +154,7 @@ impl Trial<'_> {
             window_planned: open.then_some(totals.window_planned),
             experiment: None,
             observations,
+            faults: Vec::new(),
             description,
             interrupted,
             error,

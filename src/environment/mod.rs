@@ -52,6 +52,44 @@ fn indented(log_tail: &str) -> String {
     format!("\nthe last lines of its log:{lines}")
 }
 
+/// What a node is to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Takes messages: every Kafka node; Redis's primary and its replicas, which change places at a failover.
+    Data,
+    /// Watches and promotes.
+    Sentinel,
+}
+
+/// One process of a broker, as fault injection sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeInfo {
+    /// Such as `node 2` or `sentinel 1`.
+    pub name: String,
+    pub role: Role,
+    /// Where it listens itself, behind any proxy.
+    pub address: String,
+    /// What clients are told; differs from `address` where a fault proxy stands before it.
+    pub advertised: String,
+    /// 0 while it is down.
+    pub pid: u32,
+}
+
+/// What can be done to one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// SIGKILL, gone on return.
+    Kill,
+    /// SIGTERM, gone on return; killed after 20 s.
+    Stop,
+    /// SIGSTOP: every thread is stopped on return.
+    Pause,
+    /// SIGCONT.
+    Resume,
+    /// Started again on its data, same address and settings; accepting clients on return.
+    Start,
+}
+
 /// A running broker (one or more nodes), however it came to be.
 pub trait Broker: Send {
     fn software(&self) -> Software;
@@ -90,6 +128,15 @@ pub trait Broker: Send {
     /// What still runs is asked to end first (SIGTERM).
     fn restart(&mut self) -> Result<(), EnvironmentError> {
         Err(not_ours("restarted"))
+    }
+    /// Its processes, in a fixed order; empty for brokers that we did not start.
+    fn nodes(&self) -> Vec<NodeInfo> {
+        Vec::new()
+    }
+    /// Does `deed` to node `index` of [`Broker::nodes`] and sees that it is done. A node that was taken down or paused on
+    /// purpose is no death to [`Broker::check`].
+    fn act(&mut self, _index: usize, _deed: Deed) -> Result<(), EnvironmentError> {
+        Err(not_ours("touched"))
     }
     /// Stops it and deletes its data. Bounded by a few seconds.
     fn stop(&mut self) -> Result<(), EnvironmentError>;

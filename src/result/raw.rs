@@ -61,6 +61,9 @@ pub struct CellRecord {
     /// What it observed.
     #[serde(default)]
     pub observations: Vec<Observation>,
+    /// Faults that were injected, and the recovery from each.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
     /// Effective settings read back from broker and client.
     pub description: Description,
     /// Ended early by the user.
@@ -103,6 +106,7 @@ impl CellRecord {
             window_planned: None,
             experiment: None,
             observations: Vec::new(),
+            faults: Vec::new(),
             description: Description::default(),
             interrupted: false,
             error: None,

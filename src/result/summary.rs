@@ -190,7 +190,12 @@ pub struct Resources {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 pub struct Fault {
     pub kind: String,
+    /// As the scenario says it.
     pub target: String,
+    /// Which node or nodes that was when it was injected.
+    pub node: String,
+    /// Why it could not be injected, or took no effect; then nothing below is known.
+    pub not_applied: Option<String>,
     pub planned_at_ns: Option<u64>,
     pub took_effect_at_ns: Option<u64>,
     pub healed_at_ns: Option<u64>,
@@ -199,4 +204,22 @@ pub struct Fault {
     pub rto_90_ns: Option<u64>,
     pub rpo_messages: Option<u64>,
     pub rpo_ns: Option<u64>,
+    /// How long the target was down because the scenario says so: part of every time above.
+    pub scripted_ns: Option<u64>,
+    /// From taking effect until every partition or stream had all its copies in sync again.
+    pub redundancy_ns: Option<u64>,
+    /// From taking effect to the first message that a client with fresh connections got acknowledged.
+    pub probe_rto_ns: Option<u64>,
+    /// Longest times without an acknowledgement, of each partition or stream: from, to.
+    pub unavailable: Vec<Unavailable>,
+    /// Words on what was done and seen: bytes cut, connections hit.
+    pub text: String,
+}
+
+/// A time without acknowledgements on one partition or stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct Unavailable {
+    pub stream: u16,
+    pub from_ns: u64,
+    pub to_ns: Option<u64>,
 }

@@ -139,6 +139,7 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
             censored: 0,
             experiment: None,
             observations: vec![],
+            faults: vec![],
             window_acked: 10 * rate,
             window_consumed: 10 * rate,
             window_sent: 10 * rate,

@@ -210,6 +210,10 @@ pub(super) struct LoadKeys {
     /// How long to wait after the last send for what is still on its way.
     #[serde(default)]
     pub drain: Option<Span>,
+    /// For how long a client tries again to have one message taken: over lost connections and fail-overs, until it is
+    /// acknowledged or refused. The same on every side; without it each client library does as it comes.
+    #[serde(default)]
+    pub deadline: Option<Span>,
     /// Whether to read back what the broker still holds after the run.
     #[serde(default)]
     pub audit: Option<bool>,
@@ -242,6 +246,7 @@ impl LoadKeys {
             batch: None,
             backlog: None,
             drain: None,
+            deadline: None,
             audit: None,
             floor: None,
             broker_warm_up: None,

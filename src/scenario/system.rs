@@ -70,6 +70,10 @@ pub struct SystemConfig {
     pub system: System,
     /// Brokers of the cluster; 1 unless the scenario says otherwise.
     pub nodes: u16,
+    /// Clients reach every node through a fault proxy. Follows from the scenario's faults; no key of its own.
+    pub proxied: bool,
+    /// The nodes run with the preload shim that sees what they sync. Follows from the scenario's faults.
+    pub preloaded: bool,
     /// Raw broker settings: `server.properties` keys for Kafka, `redis.conf` directives for Redis.
     pub broker: BTreeMap<String, String>,
     /// Kafka only.
@@ -146,6 +150,8 @@ impl SystemConfig {
         Self {
             system,
             nodes: 1,
+            proxied: false,
+            preloaded: false,
             broker: BTreeMap::new(),
             topic: Topic::default(),
             client: BTreeMap::new(),
