@@ -6,7 +6,7 @@
 
 use super::comparison::Kind;
 use super::observation::Observation;
-use super::summary::{Counts, Outcome, Resources, SCHEMA, Survives};
+use super::summary::{Counts, Fault, Outcome, Resources, SCHEMA, Survives};
 use crate::scenario::Cell;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

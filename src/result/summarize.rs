@@ -63,7 +63,7 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
         counts: record.counts,
         floor: record.floor,
         resources: record.resources,
-        faults: Vec::new(),
+        faults: record.faults.clone(),
         experiment: record.experiment,
         observations: record.observations,
         files: cell.files,
