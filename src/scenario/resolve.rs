@@ -5,6 +5,8 @@ use super::check;
 use super::decode::decode;
 use super::error::{HIDDEN, Problem, ScenarioError, is_secret, suggest};
 use super::experiment::experiment_of;
+use super::fault::{FaultKind, FaultPlan};
+use super::fault_check;
 use super::figure::Figure;
 use super::file::{Claim, File, LoadKeys, MessageKeys, SCHEMA, Settings};
 use super::layers::{Overrides, lay, profiles};
@@ -93,12 +95,6 @@ fn refuse_foreign(tree: &Node) -> Result<(), Problem> {
         }
         Some(_) => {}
     }
-    if let Some(entry) = tree.entries().iter().find(|entry| entry.key == "faults") {
-        let what = "`faults` does not exist yet: this version injects none";
-        let mut problem = Problem::new(["faults"], what, "remove the key");
-        problem.place = Some(entry.key_place.clone());
-        return Err(problem);
-    }
     Ok(())
 }
 
@@ -170,11 +166,12 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
     for point in &points {
         let file: File = decode(point)?;
         let mut checked = (|| {
-            let base = head(source, point, &file, overrides)?;
+            let mut base = head(source, point, &file, overrides)?;
             let experiment = experiment_of(point)?;
+            let faults: Vec<FaultPlan> = file.faults.iter().cloned().map(FaultPlan::resolved).collect();
             let load = match (&file.load, &experiment) {
-                (Some(keys), _) => load_of(keys),
-                (None, Some(_)) => load_of(&LoadKeys::for_experiments()),
+                (Some(keys), _) => load_of(keys, !faults.is_empty()),
+                (None, Some(_)) => load_of(&LoadKeys::for_experiments(), false),
                 (None, None) => {
                     return Err(Problem::new(["load"], "this key is missing", "add `load: {model: open, rate: 1k/s}`"));
                 }
@@ -182,8 +179,13 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
             let message = message_of(&file.message);
             check::load(&load)?;
             check::message(&message, &load)?;
-            for (label, config) in &base.systems {
+            fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
+            for (label, config) in &mut base.systems {
                 check::cell(label, config, &load, &message)?;
+                fault_check::system(label, config, &faults)?;
+                config.proxied = faults.iter().any(|fault| fault.kind.on_the_wire());
+                config.partitionable = faults.iter().any(|fault| fault.kind == FaultKind::NetPartition);
+                config.preloaded = faults.iter().any(|fault| fault.kind.on_the_disk());
             }
             check::figures(&base, &load)?;
             let name = point_name(&axes, &load, &message);
@@ -198,7 +200,7 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
                 load: load.clone(),
                 message: message.clone(),
                 experiment: experiment.clone(),
-                faults: Vec::new(),
+                faults: faults.clone(),
                 guarantee: base.guarantee,
                 primary: base.primary.name().to_owned(),
                 seed: base.seed,
@@ -328,7 +330,7 @@ fn config_of(system: System, settings: &Settings) -> SystemConfig {
     config
 }
 
-fn load_of(keys: &LoadKeys) -> Load {
+fn load_of(keys: &LoadKeys, faults: bool) -> Load {
     let warm_up = keys.warm_up.unwrap_or(Span::from_secs(5));
     Load {
         model: keys.model,
@@ -347,10 +349,12 @@ fn load_of(keys: &LoadKeys) -> Load {
         batch: keys.batch.unwrap_or(1000),
         backlog: keys.backlog.unwrap_or(Bytes(16 << 20)),
         drain: keys.drain.unwrap_or(Span::from_secs(10)),
-        deadline: keys.deadline,
+        // The same patience on every side, or the clients' own would be compared.
+        deadline: keys.deadline.or(faults.then_some(Span::from_secs(30))),
         audit: keys.audit.unwrap_or(true),
-        floor: keys.floor.unwrap_or(true),
-        broker_warm_up: keys.broker_warm_up.unwrap_or(Span::from_secs(30)),
+        // What a fault does takes seconds: neither the path's microseconds nor a compiler's matter to it.
+        floor: keys.floor.unwrap_or(!faults),
+        broker_warm_up: keys.broker_warm_up.unwrap_or(if faults { Span(0) } else { Span::from_secs(30) }),
     }
 }
 
@@ -404,8 +408,11 @@ fn resolved(scenario: &Scenario, tree: &Node, axes: &[Axis<'_>]) -> Vec<Origin> 
     ];
     for (label, config) in &scenario.systems {
         let of_system = flat(&format!("systems.{label}"), config);
+        // What follows from the scenario's faults is shown where it does.
+        let follows = |key: &str| ["proxied", "partitionable", "preloaded"].contains(&segments(key)[2]);
         let understood = |key: &str| settings::understands(config.system, &segments(key)[2..]).is_ok();
-        rows.extend(of_system.into_iter().filter(|(key, _)| understood(key)));
+        let of_system = of_system.into_iter().filter(|(key, value)| value != "false" || !follows(key));
+        rows.extend(of_system.filter(|(key, _)| understood(key)));
     }
     if let Some(cell) = scenario.cells.first() {
         rows.extend(cell.experiment.iter().flat_map(|experiment| flat("experiment", experiment)));
@@ -414,6 +421,8 @@ fn resolved(scenario: &Scenario, tree: &Node, axes: &[Axis<'_>]) -> Vec<Origin> 
         let shown = |key: &str| counts(&key["load.".len()..]) || tree.get(&segments(key)).is_some();
         rows.extend(flat("load", &cell.load).into_iter().filter(|(key, _)| shown(key)));
         rows.extend(flat("message", &cell.message));
+        let faults = cell.faults.iter().enumerate();
+        rows.extend(faults.map(|(index, fault)| (format!("faults.{index}"), fault.to_string())));
     }
     rows.retain(|(key, _)| !axes.iter().any(|axis| axis.key == key));
     for axis in axes {

@@ -72,6 +72,8 @@ pub struct SystemConfig {
     pub nodes: u16,
     /// Clients reach every node through a fault proxy. Follows from the scenario's faults; no key of its own.
     pub proxied: bool,
+    /// The nodes reach each other so that one of them can be cut off from the others. Follows from the scenario's faults.
+    pub partitionable: bool,
     /// The nodes run with the preload shim that sees what they sync. Follows from the scenario's faults.
     pub preloaded: bool,
     /// Raw broker settings: `server.properties` keys for Kafka, `redis.conf` directives for Redis.
@@ -151,6 +153,7 @@ impl SystemConfig {
             system,
             nodes: 1,
             proxied: false,
+            partitionable: false,
             preloaded: false,
             broker: BTreeMap::new(),
             topic: Topic::default(),
