@@ -4,3 +4,4 @@
 //! Nothing here decides when a fault comes, or judges what it led to.
 
 pub mod inject;
+pub mod proxy;
