@@ -27,7 +27,7 @@ mod tree;
 pub use cell::{Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind};
 pub use check::cannot_promise;
 pub use error::ScenarioError;
-pub use experiment::{Cache, Capacity, Crash, Delivery, Experiment, Poison, Retention, SizeLadder};
+pub use experiment::{Cache, Capacity, Crash, CrashFault, Delivery, Experiment, Poison, Retention, SizeLadder};
 pub use explain::Estimate;
 pub use figure::{Figure, Unit};
 pub use file::Claim;

@@ -4,7 +4,7 @@ use super::cell::{Arrivals, Cell, Codec, Guarantee, Load, Message, Model, Payloa
 use super::check;
 use super::decode::decode;
 use super::error::{HIDDEN, Problem, ScenarioError, is_secret, suggest};
-use super::experiment::experiment_of;
+use super::experiment::{Experiment, experiment_of};
 use super::figure::Figure;
 use super::file::{Claim, File, LoadKeys, MessageKeys, SCHEMA, Settings};
 use super::layers::{Overrides, lay, profiles};
@@ -212,6 +212,10 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
     let mut scenario =
         scenario.ok_or_else(|| Problem::new(["matrix"], "the matrix has no point", "give each key a value"))?;
     scenario.cells = cells;
+    // One broker serves all cells of a block.
+    let preloaded = scenario.cells.iter().filter_map(|cell| cell.experiment.as_ref()).any(Experiment::needs_preload);
+    scenario.systems.iter_mut().for_each(|(_, config)| config.preloaded = preloaded);
+    scenario.cells.iter_mut().for_each(|cell| cell.config.preloaded = preloaded);
     if scenario.cells.len() * scenario.blocks as usize > 10 * MAX_CELLS {
         let what = format!("{} cells × {} blocks are too many", scenario.cells.len(), scenario.blocks);
         return Err(Problem::new(["blocks"], what, "at most 10000 together: shorten the matrix or lower `blocks`"));

@@ -70,6 +70,9 @@ pub struct SystemConfig {
     pub system: System,
     /// Brokers of the cluster; 1 unless the scenario says otherwise.
     pub nodes: u16,
+    /// The nodes run with the library that sees what they sync. Follows from what is done to them; no key of its own.
+    #[serde(skip)]
+    pub preloaded: bool,
     /// Raw broker settings: `server.properties` keys for Kafka, `redis.conf` directives for Redis.
     pub broker: BTreeMap<String, String>,
     /// Kafka only.
@@ -146,6 +149,7 @@ impl SystemConfig {
         Self {
             system,
             nodes: 1,
+            preloaded: false,
             broker: BTreeMap::new(),
             topic: Topic::default(),
             client: BTreeMap::new(),
