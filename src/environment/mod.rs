@@ -20,6 +20,7 @@ pub use pool::Pool;
 pub use process::{MachineTimes, Usage, machine, memory_available, own_usage, reset_peak, usage};
 pub use program::cache_dir;
 
+use crate::fault::disk::{DiskFault, Lost, Model, Seen};
 use crate::scenario::{Software, SystemConfig};
 use std::path::PathBuf;
 
@@ -137,6 +138,19 @@ pub trait Broker: Send {
     /// purpose is no death to [`Broker::check`].
     fn act(&mut self, _index: usize, _deed: Deed) -> Result<(), EnvironmentError> {
         Err(not_ours("touched"))
+    }
+    /// The power of these nodes fails at once: killed as by [`Broker::crash`], and what was not on disk is cut off their
+    /// data. They stay down until [`Broker::restart`].
+    fn lose_power(&mut self, _nodes: &[usize], _model: Model) -> Result<Lost, EnvironmentError> {
+        Err(not_ours("cut off from power"))
+    }
+    /// Switches a fault of one node's disk on, in place of any other; [`Broker::disk`] tells when it is felt.
+    fn set_disk(&mut self, _node: usize, _fault: DiskFault) -> Result<(), EnvironmentError> {
+        Err(not_ours("slowed down"))
+    }
+    /// What one node has felt of the faults of its disk.
+    fn disk(&self, _node: usize) -> Result<Seen, EnvironmentError> {
+        Err(not_ours("watched"))
     }
     /// Stops it and deletes its data. Bounded by a few seconds.
     fn stop(&mut self) -> Result<(), EnvironmentError>;

@@ -5,6 +5,7 @@
 //! brokers must be fresh.
 
 use super::{Broker, Environment, EnvironmentError, Login};
+use crate::fault::disk::{DiskFault, Lost, Model, Seen};
 use crate::scenario::{Software, SystemConfig};
 use crate::units::Bytes;
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ struct Terms {
     nodes: u16,
     settings: BTreeMap<String, String>,
     heap: Bytes,
+    preloaded: bool,
 }
 
 struct Parked {
@@ -58,7 +60,8 @@ impl Environment for Pool {
         if config.system.software() != Software::Kafka {
             return self.inner.start(config);
         }
-        let terms = Terms { nodes: config.nodes, settings: config.broker.clone(), heap: config.heap };
+        let (settings, preloaded) = (config.broker.clone(), config.preloaded);
+        let terms = Terms { nodes: config.nodes, settings, heap: config.heap, preloaded };
         let Parked { terms, broker, warm } = match self.take(&terms) {
             Some(parked) => parked,
             None => Parked { broker: self.inner.start(config)?, terms, warm: false },
@@ -132,6 +135,17 @@ impl Broker for Lent {
         (self.warm, self.spoilt) = (false, true);
         self.broker.as_mut().map_or(Ok(()), |broker| broker.restart())
     }
+    fn lose_power(&mut self, nodes: &[usize], model: Model) -> Result<Lost, EnvironmentError> {
+        self.spoilt = true;
+        self.broker.as_mut().ok_or_else(given_back)?.lose_power(nodes, model)
+    }
+    fn set_disk(&mut self, node: usize, fault: DiskFault) -> Result<(), EnvironmentError> {
+        self.spoilt = true;
+        self.broker.as_mut().ok_or_else(given_back)?.set_disk(node, fault)
+    }
+    fn disk(&self, node: usize) -> Result<Seen, EnvironmentError> {
+        self.get().ok_or_else(given_back)?.disk(node)
+    }
     fn stop(&mut self) -> Result<(), EnvironmentError> {
         let Some(mut broker) = self.broker.take() else { return Ok(()) };
         if self.spoilt || broker.check().is_err() {
@@ -141,6 +155,10 @@ impl Broker for Lent {
         self.home.lock().unwrap_or_else(PoisonError::into_inner).push(parked);
         Ok(())
     }
+}
+
+fn given_back() -> EnvironmentError {
+    EnvironmentError::Refused("this broker was stopped".into())
 }
 
 #[cfg(test)]

@@ -3,5 +3,6 @@
 //!
 //! Nothing here decides when a fault comes, or judges what it led to.
 
+pub mod disk;
 pub mod inject;
 pub mod proxy;

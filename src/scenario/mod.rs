@@ -30,7 +30,7 @@ mod tree;
 pub use cell::{Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind};
 pub use check::cannot_promise;
 pub use error::ScenarioError;
-pub use experiment::{Cache, Capacity, Crash, Delivery, Experiment, Poison, Retention, SizeLadder};
+pub use experiment::{Cache, Capacity, Crash, CrashFault, Delivery, Experiment, Poison, Retention, SizeLadder};
 pub use explain::Estimate;
 pub use fault::{FaultKind, FaultPlan, Heal, Lasts, Never, Target};
 pub use figure::{Figure, Unit};

@@ -4,7 +4,7 @@ use super::cell::{Arrivals, Cell, Codec, Guarantee, Load, Message, Model, Payloa
 use super::check;
 use super::decode::decode;
 use super::error::{HIDDEN, Problem, ScenarioError, is_secret, suggest};
-use super::experiment::experiment_of;
+use super::experiment::{Experiment, experiment_of};
 use super::fault::{FaultKind, FaultPlan};
 use super::fault_check;
 use super::figure::Figure;
@@ -166,7 +166,7 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
     for point in &points {
         let file: File = decode(point)?;
         let mut checked = (|| {
-            let mut base = head(source, point, &file, overrides)?;
+            let base = head(source, point, &file, overrides)?;
             let experiment = experiment_of(point)?;
             let faults: Vec<FaultPlan> = file.faults.iter().cloned().map(FaultPlan::resolved).collect();
             let load = match (&file.load, &experiment) {
@@ -180,12 +180,9 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
             check::load(&load)?;
             check::message(&message, &load)?;
             fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
-            for (label, config) in &mut base.systems {
+            for (label, config) in &base.systems {
                 check::cell(label, config, &load, &message)?;
                 fault_check::system(label, config, &faults)?;
-                config.proxied = faults.iter().any(|fault| fault.kind.on_the_wire());
-                config.partitionable = faults.iter().any(|fault| fault.kind == FaultKind::NetPartition);
-                config.preloaded = faults.iter().any(|fault| fault.kind.on_the_disk());
             }
             check::figures(&base, &load)?;
             let name = point_name(&axes, &load, &message);
@@ -215,6 +212,15 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
     let mut scenario =
         scenario.ok_or_else(|| Problem::new(["matrix"], "the matrix has no point", "give each key a value"))?;
     scenario.cells = cells;
+    // One broker serves all cells of a block.
+    let kinds = || scenario.cells.iter().flat_map(|cell| &cell.faults).map(|fault| fault.kind);
+    let experiments = scenario.cells.iter().filter_map(|cell| cell.experiment.as_ref());
+    let preloaded = experiments.into_iter().any(Experiment::needs_preload) || kinds().any(FaultKind::on_the_disk);
+    let proxied = kinds().any(|kind| kind.on_the_wire() || kind == FaultKind::NetPartition);
+    let configs = scenario.systems.iter_mut().map(|(_, config)| config);
+    for config in configs.chain(scenario.cells.iter_mut().map(|cell| &mut cell.config)) {
+        (config.preloaded, config.proxied) = (preloaded, proxied);
+    }
     if scenario.cells.len() * scenario.blocks as usize > 10 * MAX_CELLS {
         let what = format!("{} cells × {} blocks are too many", scenario.cells.len(), scenario.blocks);
         return Err(Problem::new(["blocks"], what, "at most 10000 together: shorten the matrix or lower `blocks`"));
@@ -408,11 +414,8 @@ fn resolved(scenario: &Scenario, tree: &Node, axes: &[Axis<'_>]) -> Vec<Origin> 
     ];
     for (label, config) in &scenario.systems {
         let of_system = flat(&format!("systems.{label}"), config);
-        // What follows from the scenario's faults is shown where it does.
-        let follows = |key: &str| ["proxied", "partitionable", "preloaded"].contains(&segments(key)[2]);
         let understood = |key: &str| settings::understands(config.system, &segments(key)[2..]).is_ok();
-        let of_system = of_system.into_iter().filter(|(key, value)| value != "false" || !follows(key));
-        rows.extend(of_system.filter(|(key, _)| understood(key)));
+        rows.extend(of_system.into_iter().filter(|(key, _)| understood(key)));
     }
     if let Some(cell) = scenario.cells.first() {
         rows.extend(cell.experiment.iter().flat_map(|experiment| flat("experiment", experiment)));

@@ -2,6 +2,7 @@
 
 use crate::environment::probe::Probe;
 use crate::environment::{Broker, EnvironmentError, Janitor, Launch, Signal, State};
+use crate::fault::disk::{DiskError, DiskFault, Lost, Model, Preload, Seen};
 use crate::scenario::Software;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -19,6 +20,8 @@ const TERM: Duration = Duration::from_secs(20);
 /// What is the same for every node of the broker.
 pub struct Job<'a> {
     pub janitor: &'a Arc<Janitor>,
+    /// Whether its disks can be faulted.
+    pub preloaded: bool,
     pub software: Software,
     /// With its version, such as `Kafka 4.4.0`.
     pub what: String,
@@ -39,6 +42,9 @@ struct Node {
     pid: u32,
     address: SocketAddr,
     launch: Launch,
+    /// Killed on purpose, and not started again yet.
+    down: bool,
+    preload: Option<Preload>,
 }
 
 pub struct NativeBroker {
@@ -50,8 +56,6 @@ pub struct NativeBroker {
     probe: Probe,
     limit: Duration,
     started_in_ns: Option<u64>,
-    /// Killed on purpose, and not started again yet.
-    crashed: bool,
 }
 
 impl NativeBroker {
@@ -87,13 +91,16 @@ impl NativeBroker {
             probe: job.probe.clone(),
             limit: job.limit,
             started_in_ns: None,
-            crashed: false,
         };
-        for Plan { launch, address } in plans {
+        for Plan { mut launch, address } in plans {
+            let preload = if job.preloaded { Some(preload(&mut launch)?) } else { None };
             let pid = broker.janitor.spawn(launch.clone())?;
-            broker.nodes.push(Node { pid, address, launch });
+            broker.nodes.push(Node { pid, address, launch, down: false, preload });
         }
         broker.await_answers(begun)?;
+        for node in &broker.nodes {
+            node.preload.as_ref().map_or(Ok(()), |preload| preload.verify(&broker.name(node)))?;
+        }
         broker.started_in_ns = u64::try_from(begun.elapsed().as_nanos()).ok();
         Ok(broker)
     }
@@ -104,6 +111,26 @@ impl NativeBroker {
             Some(index) if self.nodes.len() > 1 => format!("{}, node {} ({})", self.what, index + 1, node.address),
             _ => format!("{} on {}", self.what, node.address),
         }
+    }
+
+    fn preload(&self, index: usize) -> Result<&Preload, EnvironmentError> {
+        let preload = self.nodes.get(index).and_then(|node| node.preload.as_ref());
+        preload.ok_or_else(|| {
+            let what = format!("node {index} of {} runs without the library that faults disks", self.what);
+            EnvironmentError::Refused(what)
+        })
+    }
+
+    /// Kills these nodes at once and sees them gone.
+    fn kill(&mut self, indices: &[usize]) -> Result<(), EnvironmentError> {
+        let mut pids = Vec::new();
+        for (_, node) in self.nodes.iter_mut().enumerate().filter(|(index, _)| indices.contains(index)) {
+            node.down = true;
+            pids.push(node.pid);
+        }
+        // All first, then each until it is gone: one that ends alone could still tell the others.
+        pids.iter().try_for_each(|pid| self.janitor.signal(*pid, Signal::Kill))?;
+        pids.iter().try_for_each(|pid| self.janitor.kill(*pid))
     }
 
     fn await_answers(&self, begun: Instant) -> Result<(), EnvironmentError> {
@@ -146,17 +173,11 @@ impl Broker for NativeBroker {
     }
 
     fn pids(&self) -> Vec<u32> {
-        if self.crashed {
-            return Vec::new();
-        }
-        self.nodes.iter().map(|node| node.pid).collect()
+        self.nodes.iter().filter(|node| !node.down).map(|node| node.pid).collect()
     }
 
     fn check(&mut self) -> Result<(), EnvironmentError> {
-        if self.crashed {
-            return Ok(());
-        }
-        for node in &self.nodes {
+        for node in self.nodes.iter().filter(|node| !node.down) {
             if let State::Ended(end) = self.janitor.status(node.pid)? {
                 let log_tail = tail(&node.launch.log, LOG_LINES);
                 return Err(EnvironmentError::Died { what: self.name(node), cause: end.how, log_tail });
@@ -182,10 +203,35 @@ impl Broker for NativeBroker {
     }
 
     fn crash(&mut self) -> Result<(), EnvironmentError> {
-        self.crashed = true;
-        // All first, then each until it is gone: one that ends alone could still tell the others.
-        self.nodes.iter().try_for_each(|node| self.janitor.signal(node.pid, Signal::Kill))?;
-        self.nodes.iter().try_for_each(|node| self.janitor.kill(node.pid))
+        self.kill(&(0..self.nodes.len()).collect::<Vec<_>>())
+    }
+
+    fn lose_power(&mut self, nodes: &[usize], model: Model) -> Result<Lost, EnvironmentError> {
+        // Before anything is killed for nothing.
+        nodes.iter().try_for_each(|&index| self.preload(index).map(drop))?;
+        self.kill(nodes)?;
+        let mut all = Lost { model, files: Vec::new() };
+        for &index in nodes {
+            if let Some(preload) = &mut self.nodes[index].preload {
+                all.files.extend(preload.lose(model)?.files);
+            }
+        }
+        // As the reader knows the files: node and topic, not where this run lay.
+        let home = fs::canonicalize(&self.home).unwrap_or_else(|_| self.home.clone());
+        for cut in &mut all.files {
+            if let Ok(inner) = cut.path.strip_prefix(&home) {
+                cut.path = inner.to_owned();
+            }
+        }
+        Ok(all)
+    }
+
+    fn set_disk(&mut self, node: usize, fault: DiskFault) -> Result<(), EnvironmentError> {
+        Ok(self.preload(node)?.set(fault)?)
+    }
+
+    fn disk(&self, node: usize) -> Result<Seen, EnvironmentError> {
+        Ok(self.preload(node)?.seen()?)
     }
 
     fn restart(&mut self) -> Result<(), EnvironmentError> {
@@ -199,8 +245,8 @@ impl Broker for NativeBroker {
         let begun = Instant::now();
         for node in &mut self.nodes {
             node.pid = self.janitor.spawn(node.launch.clone())?;
+            node.down = false;
         }
-        self.crashed = false;
         self.await_answers(begun)
     }
 
@@ -220,6 +266,19 @@ impl Drop for NativeBroker {
     fn drop(&mut self) {
         // Where this fails, the janitor is gone, and has taken the broker with it.
         let _ = self.stop();
+    }
+}
+
+/// Makes the library ready for a node, whose data lies in `data` beside its other files.
+fn preload(launch: &mut Launch) -> Result<Preload, EnvironmentError> {
+    let preload = Preload::prepare(&launch.cwd.join("preload"), &launch.cwd.join("data"))?;
+    launch.env.extend(preload.environment());
+    Ok(preload)
+}
+
+impl From<DiskError> for EnvironmentError {
+    fn from(error: DiskError) -> Self {
+        Self::Refused(error.to_string())
     }
 }
 
