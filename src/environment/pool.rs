@@ -4,8 +4,8 @@
 //! Redis is ready at once and starts fresh each time. A comparison that gives verdicts on speed uses no pool, since its
 //! brokers must be fresh.
 
-use super::{Broker, Environment, EnvironmentError, Login};
-use crate::fault::disk::{DiskFault, Lost, Model, Seen};
+use super::{Broker, Deed, Environment, EnvironmentError, Login, NodeInfo};
+use crate::driver::Paths;
 use crate::scenario::{Software, SystemConfig};
 use crate::units::Bytes;
 use std::collections::BTreeMap;
@@ -18,7 +18,6 @@ struct Terms {
     nodes: u16,
     settings: BTreeMap<String, String>,
     heap: Bytes,
-    preloaded: bool,
 }
 
 struct Parked {
@@ -60,8 +59,11 @@ impl Environment for Pool {
         if config.system.software() != Software::Kafka {
             return self.inner.start(config);
         }
-        let (settings, preloaded) = (config.broker.clone(), config.preloaded);
-        let terms = Terms { nodes: config.nodes, settings, heap: config.heap, preloaded };
+        // What faults are prepared for is fresh each time.
+        if config.proxied || config.preloaded {
+            return self.inner.start(config);
+        }
+        let terms = Terms { nodes: config.nodes, settings: config.broker.clone(), heap: config.heap };
         let Parked { terms, broker, warm } = match self.take(&terms) {
             Some(parked) => parked,
             None => Parked { broker: self.inner.start(config)?, terms, warm: false },
@@ -101,6 +103,9 @@ impl Broker for Lent {
     fn addresses(&self) -> Vec<String> {
         self.get().map(Broker::addresses).unwrap_or_default()
     }
+    fn paths(&self) -> Paths {
+        self.get().map(Broker::paths).unwrap_or_default()
+    }
     fn pids(&self) -> Vec<u32> {
         self.get().map(Broker::pids).unwrap_or_default()
     }
@@ -135,16 +140,12 @@ impl Broker for Lent {
         (self.warm, self.spoilt) = (false, true);
         self.broker.as_mut().map_or(Ok(()), |broker| broker.restart())
     }
-    fn lose_power(&mut self, nodes: &[usize], model: Model) -> Result<Lost, EnvironmentError> {
-        self.spoilt = true;
-        self.broker.as_mut().ok_or_else(given_back)?.lose_power(nodes, model)
+    fn nodes(&self) -> Vec<NodeInfo> {
+        self.get().map(Broker::nodes).unwrap_or_default()
     }
-    fn set_disk(&mut self, node: usize, fault: DiskFault) -> Result<(), EnvironmentError> {
-        self.spoilt = true;
-        self.broker.as_mut().ok_or_else(given_back)?.set_disk(node, fault)
-    }
-    fn disk(&self, node: usize) -> Result<Seen, EnvironmentError> {
-        self.get().ok_or_else(given_back)?.disk(node)
+    fn act(&mut self, index: usize, deed: Deed) -> Result<(), EnvironmentError> {
+        (self.warm, self.spoilt) = (false, true);
+        self.broker.as_mut().map_or(Ok(()), |broker| broker.act(index, deed))
     }
     fn stop(&mut self) -> Result<(), EnvironmentError> {
         let Some(mut broker) = self.broker.take() else { return Ok(()) };
@@ -155,10 +156,6 @@ impl Broker for Lent {
         self.home.lock().unwrap_or_else(PoisonError::into_inner).push(parked);
         Ok(())
     }
-}
-
-fn given_back() -> EnvironmentError {
-    EnvironmentError::Refused("this broker was stopped".into())
 }
 
 #[cfg(test)]
