@@ -22,6 +22,7 @@ pub use program::cache_dir;
 
 use crate::driver::Paths;
 use crate::fault::disk::{DiskFault, Lost, Model, Seen};
+use crate::fault::proxy::Proxy;
 use crate::scenario::{Software, SystemConfig};
 use std::path::PathBuf;
 
@@ -143,6 +144,14 @@ pub trait Broker: Send {
     /// purpose is no death to [`Broker::check`].
     fn act(&mut self, _index: usize, _deed: Deed) -> Result<(), EnvironmentError> {
         Err(not_ours("touched"))
+    }
+    /// The fault proxy between clients and a node; `None` where they reach it straight.
+    fn proxy(&self, _index: usize) -> Option<&Proxy> {
+        None
+    }
+    /// Every fault proxy between a node and the others, whoever connects; empty where they cannot be cut off.
+    fn links(&self, _index: usize) -> Vec<&Proxy> {
+        Vec::new()
     }
     /// The power of these nodes fails at once: killed as by [`Broker::crash`], and what was not on disk is cut off their
     /// data. They stay down until [`Broker::restart`].
