@@ -55,7 +55,7 @@ pub fn is_stopped(pid: u32) -> std::io::Result<bool> {
         // As in `parse_usage`: what follows the last bracket is the state.
         Ok(stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't'])))
     });
-    states.try_fold(true, |all, stopped| Ok(all & stopped?))
+    states.try_fold(true, |all, stopped: std::io::Result<bool>| Ok(all & stopped?))
 }
 
 pub fn machine() -> Option<MachineTimes> {
