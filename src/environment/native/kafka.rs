@@ -66,6 +66,7 @@ pub fn start(
     let alone = nodes == 1;
     let job = Job {
         janitor,
+        preloaded: config.preloaded,
         software: Software::Kafka,
         what: format!("Kafka {}", jars.version),
         home: janitor.folder().join(format!("kafka-{number}")),

@@ -7,6 +7,7 @@ use super::files::tail;
 use crate::environment::probe::Probe;
 use crate::environment::process::is_stopped;
 use crate::environment::{EnvironmentError, Janitor, Launch, NodeInfo, Role, Signal, State};
+use crate::fault::disk::{DiskError, Preload};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -38,13 +39,17 @@ enum Standing {
 pub struct Node {
     pub plan: Plan,
     pub pid: u32,
+    /// Where its disk can be faulted.
+    pub preload: Option<Preload>,
     standing: Standing,
 }
 
 impl Node {
-    pub fn start(plan: Plan, janitor: &Janitor) -> Result<Self, EnvironmentError> {
+    pub fn start(mut plan: Plan, preloaded: bool, janitor: &Janitor) -> Result<Self, EnvironmentError> {
+        let faulted = preloaded && plan.role == Role::Data;
+        let preload = if faulted { Some(preload(&mut plan.launch)?) } else { None };
         let pid = janitor.spawn(plan.launch.clone())?;
-        Ok(Self { plan, pid, standing: Standing::Up })
+        Ok(Self { plan, pid, preload, standing: Standing::Up })
     }
 
     pub fn is_down(&self) -> bool {
@@ -163,5 +168,18 @@ impl Node {
     /// It was started again and answers.
     pub fn mark_up(&mut self) {
         self.standing = Standing::Up;
+    }
+}
+
+/// Makes the library ready for a node, whose data lies in `data` beside its other files.
+fn preload(launch: &mut Launch) -> Result<Preload, EnvironmentError> {
+    let preload = Preload::prepare(&launch.cwd.join("preload"), &launch.cwd.join("data"))?;
+    launch.env.extend(preload.environment());
+    Ok(preload)
+}
+
+impl From<DiskError> for EnvironmentError {
+    fn from(error: DiskError) -> Self {
+        Self::Refused(error.to_string())
     }
 }

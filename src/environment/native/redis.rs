@@ -87,6 +87,7 @@ pub fn start(
 ) -> Result<NativeBroker, EnvironmentError> {
     let job = Job {
         janitor,
+        preloaded: config.preloaded,
         software: Software::Redis,
         what: format!("{} {}", server.product, server.version),
         home: janitor.folder().join(format!("redis-{number}")),
