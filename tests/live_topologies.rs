@@ -161,26 +161,26 @@ fn a_primary_cut_off_from_the_others_goes_on_serving_clients() {
     let mut cluster = driver.cluster().unwrap();
     let first = cluster.leader(0).unwrap();
     assert_eq!((first.as_str(), index_of(broker.as_ref(), &first)), (broker.addresses()[0].as_str(), 0));
-    let proxies = broker.proxies(0).unwrap();
-    assert!(proxies.clients.counters().to_upstream > 0, "{:?}", proxies.clients.counters());
-    assert!(broker.proxies(3).is_err(), "nothing stands before a Sentinel");
+    let (clients, links) = (broker.proxy(0).unwrap(), broker.links(0));
+    assert!(clients.counters().to_upstream > 0, "{:?}", clients.counters());
+    assert!(broker.proxy(3).is_none() && broker.links(3).is_empty(), "nothing stands before a Sentinel");
 
     // The clients' way alone: nobody is promoted, and questions past it are answered.
-    proxies.clients.apply(STALL).unwrap();
+    clients.apply(STALL).unwrap();
     assert!(redis(&first, "PING").is_err());
     assert_eq!(cluster.redundancy().unwrap(), (3, 3));
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(cluster.leader(0).unwrap(), first);
-    proxies.clients.heal().unwrap();
+    clients.heal().unwrap();
     assert_eq!(redis(&first, "PING").unwrap(), "+PONG");
 
     // The others' way alone.
-    proxies.peers.unwrap().apply(STALL).unwrap();
+    links[0].apply(STALL).unwrap();
     let second = within(20, "another leads", || leader_other_than(cluster.as_mut(), &first));
     assert!(broker.addresses().contains(&second), "clients are sent through their proxy: {second}");
     assert_eq!(redis(&first, "SET k lost").unwrap(), "+OK", "two primaries");
     assert_eq!(redis(&second, "SET k kept").unwrap(), "+OK");
-    proxies.peers.unwrap().heal().unwrap();
+    links[0].heal().unwrap();
     within(60, "the old one follows", || redundancy(cluster.as_mut(), (3, 3)));
     assert!(redis(&first, "SET k no").unwrap().starts_with("-READONLY"));
 }
@@ -238,18 +238,16 @@ fn clients_of_kafka_pass_through_the_proxies_and_its_nodes_do_not() {
     let leader = cluster.leader(0).unwrap();
     assert!(broker.addresses().contains(&leader), "{leader}");
     for index in 0..3 {
-        let proxies = broker.proxies(index).unwrap();
-        let words = proxies.peers.unwrap_err();
-        assert!(words.contains("Kafka"), "{words}");
-        proxies.clients.apply(STALL).unwrap();
+        assert!(broker.links(index).is_empty(), "its nodes cannot be cut off each other");
+        broker.proxy(index).unwrap().apply(STALL).unwrap();
     }
-    let passed = broker.proxies(index_of(broker.as_ref(), &leader)).unwrap().clients.counters();
+    let passed = broker.proxy(index_of(broker.as_ref(), &leader)).unwrap().counters();
     assert!(passed.to_upstream > 0, "{passed:?}");
     assert_eq!(cluster.redundancy().unwrap(), (9, 9), "asked past the proxies");
     assert!(driver.describe().is_err(), "a client is cut off");
     std::thread::sleep(Duration::from_secs(12));
     assert_eq!(cluster.redundancy().unwrap(), (9, 9), "nobody was fenced");
-    (0..3).for_each(|index| drop(broker.proxies(index).unwrap().clients.heal().unwrap()));
+    (0..3).for_each(|index| drop(broker.proxy(index).unwrap().heal().unwrap()));
     within(20, "clients are back", || driver.describe().map(drop).map_err(|error| error.to_string()));
 }
 
