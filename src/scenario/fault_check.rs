@@ -187,8 +187,17 @@ pub(super) fn system(label: &str, config: &SystemConfig, plans: &[FaultPlan]) ->
                 let what = format!("{label} has one node: there is nobody to cut it off from");
                 return refuse(index, "kind", what, "write `nodes: 3`, or `kind: net-refuse`");
             }
-            FaultKind::NetPartition if target == Target::All => {
-                return without("one side of the cut must be a node".into(), "write `target: leader`");
+            FaultKind::NetPartition if kafka => {
+                let what = format!(
+                    "{label} is Kafka: its nodes reach each other both ways, and what stands before one of them cuts \
+                     only the ways that lead to it"
+                );
+                return refuse(index, "kind", what, "write `kind: pause`, or leave the label out");
+            }
+            // A replica goes on to its primary by itself.
+            FaultKind::NetPartition if !matches!(target, Target::Leader | Target::Primary) => {
+                let what = "only the primary can be cut off whole: the others come to it".to_owned();
+                return without(what, "write `target: primary`");
             }
             FaultKind::MemFull if kafka => {
                 let what = format!("{label} is Kafka, which keeps its messages on disk");

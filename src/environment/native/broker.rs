@@ -6,6 +6,7 @@ use super::node::{LOG_LINES, Node, Plan};
 use crate::driver::Paths;
 use crate::environment::{Broker, Deed, EnvironmentError, Janitor, NodeInfo, Role, Signal, State};
 use crate::fault::disk::{DiskFault, Lost, Model, Preload, Seen};
+use crate::fault::proxy::Proxy;
 use crate::scenario::Software;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -166,8 +167,21 @@ impl Broker for NativeBroker {
     }
 
     fn paths(&self) -> Paths {
-        let sentinels = self.nodes.iter().filter(|node| node.plan.role == Role::Sentinel);
-        Paths { sentinels: sentinels.map(|node| node.plan.address.to_string()).collect(), ..Paths::default() }
+        let mut paths = Paths::default();
+        for node in &self.nodes {
+            let (address, advertised) = (node.plan.address.to_string(), node.advertised());
+            if node.plan.role == Role::Sentinel {
+                paths.sentinels.push(address);
+                continue;
+            }
+            if let Some(peers) = &node.plan.proxies.peers {
+                paths.told.insert(peers.address().to_string(), advertised.clone());
+            }
+            if advertised != address {
+                paths.direct.insert(advertised, address);
+            }
+        }
+        paths
     }
 
     fn pids(&self) -> Vec<u32> {
@@ -254,6 +268,14 @@ impl Broker for NativeBroker {
             Deed::Resume => self.nodes[index].resume(&self.janitor),
             Deed::Start => self.start_again(&[index]),
         }
+    }
+
+    fn proxy(&self, index: usize) -> Option<&Proxy> {
+        self.nodes.get(index)?.plan.proxies.clients.as_ref()
+    }
+
+    fn links(&self, index: usize) -> Vec<&Proxy> {
+        self.nodes.get(index).and_then(|node| node.plan.proxies.peers.as_ref()).into_iter().collect()
     }
 
     /// Kills it: its data is deleted next, so there is nothing that a slow, orderly end would save.

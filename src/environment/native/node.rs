@@ -8,7 +8,8 @@ use crate::environment::probe::Probe;
 use crate::environment::process::is_stopped;
 use crate::environment::{EnvironmentError, Janitor, Launch, NodeInfo, Role, Signal, State};
 use crate::fault::disk::{DiskError, Preload};
-use std::net::SocketAddr;
+use crate::fault::proxy::Proxy;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 pub const LOG_LINES: usize = 20;
@@ -26,6 +27,33 @@ pub struct Plan {
     pub alive: Probe,
     /// Whether it knows all the others too, asked after all were started.
     pub whole: Probe,
+    pub proxies: Proxies,
+}
+
+/// The fault proxies before one node.
+#[derive(Default)]
+pub struct Proxies {
+    /// For clients alone.
+    pub clients: Option<Proxy>,
+    /// For whatever the other nodes send it.
+    pub peers: Option<Proxy>,
+}
+
+impl Proxies {
+    /// One for clients, on their port if it is pinned, before a node that is to listen on `port`.
+    pub fn for_clients(pinned: Option<u16>, port: u16) -> Result<Self, EnvironmentError> {
+        Ok(Self { clients: Some(proxy(pinned, port)?), peers: None })
+    }
+
+    /// Two ways to the node, so that either can be cut alone.
+    pub fn for_both(pinned: Option<u16>, port: u16) -> Result<Self, EnvironmentError> {
+        Ok(Self { peers: Some(proxy(None, port)?), ..Self::for_clients(pinned, port)? })
+    }
+}
+
+fn proxy(listen: Option<u16>, port: u16) -> Result<Proxy, EnvironmentError> {
+    let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Proxy::start(listen.map(at), at(port)).map_err(|error| EnvironmentError::Refused(error.to_string()))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +96,7 @@ impl Node {
 
     /// Where clients are to connect.
     pub fn advertised(&self) -> String {
-        self.plan.address.to_string()
+        self.plan.proxies.clients.as_ref().map_or(self.plan.address, Proxy::address).to_string()
     }
 
     /// That it ends from here on is meant.
