@@ -38,8 +38,11 @@ fn three_nodes_take_and_return_every_message_and_a_dead_one_is_named() {
     for pid in &pids {
         eprintln!("resident: {} MB", usage(*pid).unwrap().rss_bytes / 1_000_000);
     }
-    let driver =
-        driver::open(&cell, Target { addresses: broker.addresses(), name: "live-three".into(), clock }).unwrap();
+    let driver = driver::open(
+        &cell,
+        Target { addresses: broker.addresses(), paths: broker.paths(), name: "live-three".into(), clock },
+    )
+    .unwrap();
     let survives = driver.survives();
     assert!(survives.node_loss && survives.copies == 3, "{survives:?}");
     let trial = Trial {

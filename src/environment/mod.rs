@@ -20,6 +20,7 @@ pub use pool::Pool;
 pub use process::{MachineTimes, Usage, machine, memory_available, own_usage, reset_peak, usage};
 pub use program::cache_dir;
 
+use crate::driver::Paths;
 use crate::scenario::{Software, SystemConfig};
 use std::path::PathBuf;
 
@@ -97,8 +98,12 @@ pub trait Broker: Send {
     fn version(&self) -> Option<String> {
         None
     }
-    /// `host:port` of each node.
+    /// `host:port` of each node that takes messages, as clients are to reach it.
     fn addresses(&self) -> Vec<String>;
+    /// How to find its nodes besides by [`Broker::addresses`].
+    fn paths(&self) -> Paths {
+        Paths::default()
+    }
     /// Process ids on this machine; empty for brokers that we did not start.
     fn pids(&self) -> Vec<u32>;
     /// An error as soon as a node is gone that nobody took away.

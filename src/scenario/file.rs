@@ -116,12 +116,16 @@ impl Claim {
 pub(super) struct Settings {
     /// The system behind this label; not needed where the label is its name.
     pub system: Option<System>,
-    /// Brokers of the cluster.
+    /// Brokers of the cluster: 1 or 3. Three of Redis are a primary and two replicas, with three Sentinels beside them.
     #[schemars(range(min = 1))]
     pub nodes: Option<u16>,
     /// Raw broker settings: `server.properties` keys for Kafka, `redis.conf` directives for Redis.
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub broker: BTreeMap<String, String>,
+    /// Redis with more than one node only: settings of the Sentinels, such as `{down-after-milliseconds: 1000}`; what is
+    /// not set is stock.
+    #[schemars(with = "BTreeMap<String, Scalar>")]
+    pub sentinel: BTreeMap<String, String>,
     /// Kafka only.
     pub topic: Option<TopicKeys>,
     /// Kafka only: raw librdkafka settings of every client.

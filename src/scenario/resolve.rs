@@ -299,6 +299,7 @@ fn config_of(system: System, settings: &Settings) -> SystemConfig {
     let mut config = SystemConfig::defaults(system);
     config.nodes = settings.nodes.unwrap_or(config.nodes);
     config.broker = settings.broker.clone();
+    config.sentinel = settings.sentinel.clone();
     config.client = settings.client.clone();
     // Three nodes of one machine share what one would have.
     let heap = if config.nodes > 1 { Bytes(config.heap.0 / 2) } else { config.heap };

@@ -76,6 +76,8 @@ pub struct SystemConfig {
     pub preloaded: bool,
     /// Raw broker settings: `server.properties` keys for Kafka, `redis.conf` directives for Redis.
     pub broker: BTreeMap<String, String>,
+    /// Redis with more than one node only: settings of the Sentinels; what is not set is stock.
+    pub sentinel: BTreeMap<String, String>,
     /// Kafka only.
     pub topic: Topic,
     /// Raw librdkafka settings for every client of this system; Kafka only.
@@ -153,6 +155,7 @@ impl SystemConfig {
             proxied: false,
             preloaded: false,
             broker: BTreeMap::new(),
+            sentinel: BTreeMap::new(),
             topic: Topic::default(),
             client: BTreeMap::new(),
             // As Kafka's own start script has it.

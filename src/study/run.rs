@@ -290,7 +290,7 @@ impl Running<'_, '_> {
             Some(login) => broker.addresses().iter().map(|address| login.reveal_url(address)).collect(),
             None => broker.addresses(),
         };
-        Target { addresses, name: format!("bb-{tail}-{name}"), clock: self.clock }
+        Target { addresses, paths: broker.paths(), name: format!("bb-{tail}-{name}"), clock: self.clock }
     }
 
     fn interrupted(&self) -> bool {

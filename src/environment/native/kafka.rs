@@ -4,11 +4,15 @@
 //! here: as many copies of the internal topics as there are nodes, fewer partitions of them, no wait for the first
 //! consumer of a group, no topics by accident; and half the heap for each of several nodes, which share a machine.
 
-use super::broker::{Job, LOG_LINES, NativeBroker, Plan, make_folder, tail, write_file};
+use super::MOST_NODES;
+use super::broker::{Job, NativeBroker};
+use super::files::{make_folder, tail, write_file};
 use super::java::Java;
 use super::kafka_jars::Jars;
+use super::node::{LOG_LINES, Plan};
 use super::port;
-use crate::environment::{EnvironmentError, Janitor, Launch, probe};
+use crate::environment::probe::{self, Probe};
+use crate::environment::{EnvironmentError, Janitor, Launch, Role};
 use crate::scenario::{Software, SystemConfig};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,9 +30,6 @@ const FORMAT: Duration = Duration::from_secs(60);
 
 /// From process start to three nodes that know each other, on machines with fewer cores than that.
 const START_CLUSTER: Duration = Duration::from_secs(120);
-/// A quorum of one or of three: two would stand still with either gone.
-pub const CLUSTERS: [u16; 2] = [1, 3];
-const MOST_NODES: usize = 3;
 
 /// From Kafka's `kafka-server-start.sh` and `kafka-run-class.sh`, its log of collector pauses included.
 const JVM: &[&str] = &[
@@ -68,7 +69,6 @@ pub fn start(
         software: Software::Kafka,
         what: format!("Kafka {}", jars.version),
         home: janitor.folder().join(format!("kafka-{number}")),
-        probe: if alone { Arc::new(probe::kafka) } else { Arc::new(move |at| probe::kafka_cluster(at, nodes)) },
         limit: if alone { START } else { START_CLUSTER },
     };
     NativeBroker::start(&job, |home| {
@@ -85,7 +85,8 @@ pub fn start(
             .collect();
         let voters: Vec<String> =
             plans.iter().map(|node| format!("{}@127.0.0.1:{}", node.id, node.controller)).collect();
-        plans.iter().map(|node| node.prepare(janitor, java, jars, &voters.join(","), config)).collect()
+        let all: Vec<String> = plans.iter().map(NodePlan::advertised).collect();
+        plans.iter().map(|node| node.prepare(janitor, java, jars, &voters.join(","), &all, config)).collect()
     })
 }
 
@@ -98,6 +99,11 @@ struct NodePlan {
 }
 
 impl NodePlan {
+    /// The address that it sends clients to.
+    fn advertised(&self) -> String {
+        format!("127.0.0.1:{}", self.client)
+    }
+
     /// Writes its files and formats its data folder.
     fn prepare(
         &self,
@@ -105,6 +111,7 @@ impl NodePlan {
         java: &Java,
         jars: &Jars,
         voters: &str,
+        all: &[String],
         config: &SystemConfig,
     ) -> Result<Plan, EnvironmentError> {
         let data = self.home.join("data");
@@ -131,9 +138,18 @@ impl NodePlan {
         };
         let format = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", "server.properties"];
         run(janitor, launch(command(FORMAT_JVM, &format), "format.log"), "formatting its data folder", FORMAT)?;
+        let (itself, all) = (self.advertised(), all.to_owned());
+        let alone = all.len() == 1;
+        let alive: Probe =
+            if alone { Arc::new(probe::kafka) } else { Arc::new(move |at| probe::kafka_tells_itself(at, &itself)) };
+        let whole: Probe = if alone { alive.clone() } else { Arc::new(move |at| probe::kafka_tells(at, &all)) };
         Ok(Plan {
+            name: format!("node {}", self.id),
+            role: Role::Data,
             launch: launch(command(&jvm, &["kafka.Kafka", "server.properties"]), "broker.log"),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, self.client)),
+            alive,
+            whole,
         })
     }
 
