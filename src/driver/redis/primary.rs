@@ -8,8 +8,7 @@
 use super::connection::Connection;
 use super::endpoint::Endpoint;
 use super::resp::{self, Malformed, Reader, Token};
-use crate::driver::DriverError;
-use std::collections::BTreeMap;
+use crate::driver::{DriverError, Paths};
 use std::time::{Duration, Instant};
 
 /// How long one step of connecting may take: on the machine or the network of a benchmark it takes milliseconds, and
@@ -23,22 +22,14 @@ pub struct Primary {
     /// The server of the beginning. Whichever follows is asked with the same login.
     endpoint: Endpoint,
     sentinels: Vec<Endpoint>,
-    /// What the Sentinels call the set of servers that they watch.
-    name: String,
-    /// From an address that Sentinels tell to the one that clients use, where the two differ.
-    told: BTreeMap<String, String>,
+    paths: Paths,
 }
 
 impl Primary {
-    pub fn new(
-        endpoint: Endpoint,
-        sentinels: &[String],
-        name: &str,
-        told: BTreeMap<String, String>,
-    ) -> Result<Self, DriverError> {
+    pub fn new(endpoint: Endpoint, paths: Paths) -> Result<Self, DriverError> {
         let system = endpoint.system;
-        let sentinels = sentinels.iter().map(|address| Endpoint::parse(system, address)).collect::<Result<_, _>>()?;
-        Ok(Self { endpoint, sentinels, name: name.to_owned(), told })
+        let sentinels = paths.sentinels.iter().map(|address| Endpoint::parse(system, address));
+        Ok(Self { sentinels: sentinels.collect::<Result<_, _>>()?, endpoint, paths })
     }
 
     /// Who takes the writes, as far as anybody says.
@@ -49,7 +40,7 @@ impl Primary {
         let mut failed = None;
         for sentinel in &self.sentinels {
             match self.ask(sentinel) {
-                Ok(address) => return self.endpoint.at(self.told.get(&address).unwrap_or(&address)),
+                Ok(address) => return self.endpoint.at(&self.paths.client(&address)),
                 Err(error) => failed = Some(error),
             }
         }
@@ -58,7 +49,7 @@ impl Primary {
 
     fn ask(&self, sentinel: &Endpoint) -> Result<String, DriverError> {
         let mut connection = Connection::open_within(sentinel, SENTINEL)?;
-        let words: [&[u8]; 3] = [b"SENTINEL", b"get-master-addr-by-name", self.name.as_bytes()];
+        let words: [&[u8]; 3] = [b"SENTINEL", b"get-master-addr-by-name", Paths::PRIMARY.as_bytes()];
         command(&mut connection, SENTINEL, "asking a Sentinel", &words, |mut reply| match reply.next()? {
             Token::Array(2) => {
                 let host = String::from_utf8_lossy(reply.bulk()?).into_owned();

@@ -7,6 +7,7 @@
 //!
 //! Plain load does not come this way; it keeps the path without a copy ([`super::publisher`]).
 
+mod connect;
 mod lane;
 mod subscriber;
 #[cfg(test)]
