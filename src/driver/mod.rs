@@ -161,6 +161,10 @@ pub trait Driver: Send + Sync {
     fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError>;
     /// Reads back what the broker still holds, without taking it away.
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError>;
+    /// What the last audit could not read because nobody serves it any more, in words: gone for every client.
+    fn unreadable(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// A way for messages of any size, on the cell's own topic, stream, list or channel.
     fn large(&self, _: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
         Err(DriverError::Cannot {

@@ -260,6 +260,9 @@ impl Trial<'_> {
             Reading::Corrupt => seen.corrupt += 1,
             Reading::Foreign => seen.foreign += 1,
         });
+        for words in driver.unreadable() {
+            watch.event("warning", &format!("not read back: {words}"));
+        }
         match kind {
             Ok(Audit::Retains { trimmed }) => Some(AuditBook { seen, retains: true, trimmed }),
             Ok(Audit::Remainder) => Some(AuditBook { seen, retains: false, trimmed: false }),

@@ -72,7 +72,7 @@ impl Primary {
                 Ok(reply.bulk()? == b"master")
             })?;
             if !primary {
-                return Err(endpoint.refused("connecting", "the server that the Sentinels name is a replica"));
+                return Err(endpoint.lost("the server that the Sentinels name is a replica"));
             }
         }
         Ok(connection)

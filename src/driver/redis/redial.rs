@@ -11,7 +11,6 @@ use crate::driver::DriverError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
-use std::time::Duration;
 
 /// How often something was tried again, by its reason.
 pub type Retries = BTreeMap<String, u64>;
@@ -124,6 +123,7 @@ impl<T: Send + 'static> Redial<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
     use crate::scenario::System;
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
