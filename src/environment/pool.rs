@@ -18,7 +18,6 @@ struct Terms {
     nodes: u16,
     settings: BTreeMap<String, String>,
     heap: Bytes,
-    proxied: bool,
 }
 
 struct Parked {
@@ -60,8 +59,11 @@ impl Environment for Pool {
         if config.system.software() != Software::Kafka {
             return self.inner.start(config);
         }
-        let (settings, proxied) = (config.broker.clone(), config.proxied);
-        let terms = Terms { nodes: config.nodes, settings, heap: config.heap, proxied };
+        // What faults are prepared for is fresh each time.
+        if config.proxied || config.preloaded {
+            return self.inner.start(config);
+        }
+        let terms = Terms { nodes: config.nodes, settings: config.broker.clone(), heap: config.heap };
         let Parked { terms, broker, warm } = match self.take(&terms) {
             Some(parked) => parked,
             None => Parked { broker: self.inner.start(config)?, terms, warm: false },

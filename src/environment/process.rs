@@ -50,12 +50,14 @@ pub fn memory_available() -> Option<u64> {
 
 /// Whether every thread of a process is stopped (by SIGSTOP, say).
 pub fn is_stopped(pid: u32) -> std::io::Result<bool> {
-    let mut states = fs::read_dir(format!("/proc/{pid}/task"))?.map(|thread| {
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let stat = fs::read_to_string(thread?.path().join("stat"))?;
         // As in `parse_usage`: what follows the last bracket is the state.
-        Ok(stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't'])))
-    });
-    states.try_fold(true, |all, stopped| Ok(all & stopped?))
+        if !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't'])) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 pub fn machine() -> Option<MachineTimes> {

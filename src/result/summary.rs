@@ -199,6 +199,9 @@ pub struct Fault {
     pub planned_at_ns: Option<u64>,
     pub took_effect_at_ns: Option<u64>,
     pub healed_at_ns: Option<u64>,
+    /// Why it could not be taken back.
+    #[serde(default)]
+    pub not_healed: Option<String>,
     pub rto_publish_ns: Option<u64>,
     pub rto_deliver_ns: Option<u64>,
     pub rto_90_ns: Option<u64>,
@@ -214,6 +217,13 @@ pub struct Fault {
     pub unavailable: Vec<Unavailable>,
     /// Words on what was done and seen: bytes cut, connections hit.
     pub text: String,
+}
+
+impl Fault {
+    /// Not applied, or not taken back.
+    pub fn failed(&self) -> bool {
+        self.not_applied.is_some() || self.not_healed.is_some()
+    }
 }
 
 /// A time without acknowledgements on one partition or stream.

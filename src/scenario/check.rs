@@ -90,6 +90,12 @@ pub(super) fn load(load: &Load) -> Check {
             return refuse(key, format_args!("longer than {LONGEST}"), "shorten it");
         }
     }
+    if load.deadline == Some(Span(0)) {
+        return refuse("load.deadline", "no time to be answered in", "write a duration such as `30s`, or remove the key");
+    }
+    if load.deadline.is_some_and(|deadline| deadline > LONGEST) {
+        return refuse("load.deadline", format_args!("longer than {LONGEST}"), "shorten it");
+    }
     if load.warm_up_limit < load.warm_up {
         let what = format!("it is below `load.warm-up` ({})", load.warm_up);
         return refuse("load.warm-up-limit", what, "raise it, or shorten the warm-up");

@@ -70,9 +70,12 @@ pub struct SystemConfig {
     pub system: System,
     /// Brokers of the cluster; 1 unless the scenario says otherwise.
     pub nodes: u16,
-    /// Clients reach every node through a fault proxy. Follows from the scenario's faults; no key of its own.
+    /// Clients reach every node, and the nodes each other, through fault proxies. Follows from the scenario's faults; no
+    /// key of its own.
+    #[serde(skip)]
     pub proxied: bool,
-    /// The nodes run with the preload shim that sees what they sync. Follows from the scenario's faults.
+    /// The nodes run with the library that sees what they sync. Follows from what is done to them; no key of its own.
+    #[serde(skip)]
     pub preloaded: bool,
     /// Raw broker settings: `server.properties` keys for Kafka, `redis.conf` directives for Redis.
     pub broker: BTreeMap<String, String>,

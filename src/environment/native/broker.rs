@@ -5,7 +5,10 @@ use super::files::{make_folder, tail};
 use super::node::{LOG_LINES, Node, Plan};
 use crate::driver::Paths;
 use crate::environment::{Broker, Deed, EnvironmentError, Janitor, NodeInfo, Role, Signal, State};
+use crate::fault::disk::{DiskFault, Lost, Model, Preload, Seen};
+use crate::fault::proxy::Proxy;
 use crate::scenario::Software;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +21,8 @@ const TERM: Duration = Duration::from_secs(20);
 /// What is the same for every node of the broker.
 pub struct Job<'a> {
     pub janitor: &'a Arc<Janitor>,
+    /// Whether its disks can be faulted.
+    pub preloaded: bool,
     pub software: Software,
     /// With its version, such as `Kafka 4.4.0`.
     pub what: String,
@@ -76,12 +81,13 @@ impl NativeBroker {
         for stage in [data, watchers] {
             let first = broker.nodes.len();
             for plan in stage {
-                broker.nodes.push(Node::start(plan, &broker.janitor)?);
+                broker.nodes.push(Node::start(plan, job.preloaded, &broker.janitor)?);
             }
             for index in first..broker.nodes.len() {
                 let whole = broker.nodes[index].plan.whole.clone();
-                broker.nodes[index]
-                    .await_answer(&broker.janitor, &whole, begun + broker.limit, || broker.name(index))?;
+                let node = &broker.nodes[index];
+                node.await_answer(&broker.janitor, &whole, begun + broker.limit, || broker.name(index))?;
+                node.preload.as_ref().map_or(Ok(()), |preload| preload.verify(&broker.name(index)))?;
             }
         }
         broker.started_in_ns = u64::try_from(begun.elapsed().as_nanos()).ok();
@@ -95,6 +101,14 @@ impl NativeBroker {
             return format!("{} on {}", self.what, plan.address);
         }
         format!("{}, {} ({})", self.what, plan.name, plan.address)
+    }
+
+    fn preload(&self, index: usize) -> Result<&Preload, EnvironmentError> {
+        let preload = self.nodes.get(index).and_then(|node| node.preload.as_ref());
+        preload.ok_or_else(|| {
+            let what = format!("node {} of {} runs without the library that faults disks", index + 1, self.what);
+            EnvironmentError::Refused(what)
+        })
     }
 
     fn everyone(&self) -> Vec<usize> {
@@ -153,8 +167,21 @@ impl Broker for NativeBroker {
     }
 
     fn paths(&self) -> Paths {
-        let sentinels = self.nodes.iter().filter(|node| node.plan.role == Role::Sentinel);
-        Paths { sentinels: sentinels.map(|node| node.plan.address.to_string()).collect(), ..Paths::default() }
+        let mut paths = Paths::default();
+        for node in &self.nodes {
+            let (address, advertised) = (node.plan.address.to_string(), node.advertised());
+            if node.plan.role == Role::Sentinel {
+                paths.sentinels.push(address);
+                continue;
+            }
+            if let Some(peers) = &node.plan.proxies.peers {
+                paths.told.insert(peers.address().to_string(), advertised.clone());
+            }
+            if advertised != address {
+                paths.direct.insert(advertised, address);
+            }
+        }
+        paths
     }
 
     fn pids(&self) -> Vec<u32> {
@@ -192,6 +219,34 @@ impl Broker for NativeBroker {
         self.kill(&self.everyone())
     }
 
+    fn lose_power(&mut self, nodes: &[usize], model: Model) -> Result<Lost, EnvironmentError> {
+        // Before anything is killed for nothing.
+        nodes.iter().try_for_each(|&index| self.preload(index).map(drop))?;
+        self.kill(nodes)?;
+        let mut all = Lost { model, files: Vec::new() };
+        for &index in nodes {
+            if let Some(preload) = &mut self.nodes[index].preload {
+                all.files.extend(preload.lose(model)?.files);
+            }
+        }
+        // As the reader knows the files: node and topic, not where this run lay.
+        let home = fs::canonicalize(&self.home).unwrap_or_else(|_| self.home.clone());
+        for cut in &mut all.files {
+            if let Ok(inner) = cut.path.strip_prefix(&home) {
+                cut.path = inner.to_owned();
+            }
+        }
+        Ok(all)
+    }
+
+    fn set_disk(&mut self, node: usize, fault: DiskFault) -> Result<(), EnvironmentError> {
+        Ok(self.preload(node)?.set(fault)?)
+    }
+
+    fn disk(&self, node: usize) -> Result<Seen, EnvironmentError> {
+        Ok(self.preload(node)?.seen()?)
+    }
+
     fn restart(&mut self) -> Result<(), EnvironmentError> {
         self.end(&self.everyone())?;
         self.start_again(&self.everyone())
@@ -213,6 +268,14 @@ impl Broker for NativeBroker {
             Deed::Resume => self.nodes[index].resume(&self.janitor),
             Deed::Start => self.start_again(&[index]),
         }
+    }
+
+    fn proxy(&self, index: usize) -> Option<&Proxy> {
+        self.nodes.get(index)?.plan.proxies.clients.as_ref()
+    }
+
+    fn links(&self, index: usize) -> Vec<&Proxy> {
+        self.nodes.get(index).and_then(|node| node.plan.proxies.peers.as_ref()).into_iter().collect()
     }
 
     /// Kills it: its data is deleted next, so there is nothing that a slow, orderly end would save.

@@ -7,7 +7,9 @@ use super::files::tail;
 use crate::environment::probe::Probe;
 use crate::environment::process::is_stopped;
 use crate::environment::{EnvironmentError, Janitor, Launch, NodeInfo, Role, Signal, State};
-use std::net::SocketAddr;
+use crate::fault::disk::{DiskError, Preload};
+use crate::fault::proxy::Proxy;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 pub const LOG_LINES: usize = 20;
@@ -25,6 +27,33 @@ pub struct Plan {
     pub alive: Probe,
     /// Whether it knows all the others too, asked after all were started.
     pub whole: Probe,
+    pub proxies: Proxies,
+}
+
+/// The fault proxies before one node.
+#[derive(Default)]
+pub struct Proxies {
+    /// For clients alone.
+    pub clients: Option<Proxy>,
+    /// For whatever the other nodes send it.
+    pub peers: Option<Proxy>,
+}
+
+impl Proxies {
+    /// One for clients, on their port if it is pinned, before a node that is to listen on `port`.
+    pub fn for_clients(pinned: Option<u16>, port: u16) -> Result<Self, EnvironmentError> {
+        Ok(Self { clients: Some(proxy(pinned, port)?), peers: None })
+    }
+
+    /// Two ways to the node, so that either can be cut alone.
+    pub fn for_both(pinned: Option<u16>, port: u16) -> Result<Self, EnvironmentError> {
+        Ok(Self { peers: Some(proxy(None, port)?), ..Self::for_clients(pinned, port)? })
+    }
+}
+
+fn proxy(listen: Option<u16>, port: u16) -> Result<Proxy, EnvironmentError> {
+    let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Proxy::start(listen.map(at), at(port)).map_err(|error| EnvironmentError::Refused(error.to_string()))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +67,17 @@ enum Standing {
 pub struct Node {
     pub plan: Plan,
     pub pid: u32,
+    /// Where its disk can be faulted.
+    pub preload: Option<Preload>,
     standing: Standing,
 }
 
 impl Node {
-    pub fn start(plan: Plan, janitor: &Janitor) -> Result<Self, EnvironmentError> {
+    pub fn start(mut plan: Plan, preloaded: bool, janitor: &Janitor) -> Result<Self, EnvironmentError> {
+        let faulted = preloaded && plan.role == Role::Data;
+        let preload = if faulted { Some(preload(&mut plan.launch)?) } else { None };
         let pid = janitor.spawn(plan.launch.clone())?;
-        Ok(Self { plan, pid, standing: Standing::Up })
+        Ok(Self { plan, pid, preload, standing: Standing::Up })
     }
 
     pub fn is_down(&self) -> bool {
@@ -63,7 +96,7 @@ impl Node {
 
     /// Where clients are to connect.
     pub fn advertised(&self) -> String {
-        self.plan.address.to_string()
+        self.plan.proxies.clients.as_ref().map_or(self.plan.address, Proxy::address).to_string()
     }
 
     /// That it ends from here on is meant.
@@ -163,5 +196,18 @@ impl Node {
     /// It was started again and answers.
     pub fn mark_up(&mut self) {
         self.standing = Standing::Up;
+    }
+}
+
+/// Makes the library ready for a node, whose data lies in `data` beside its other files.
+fn preload(launch: &mut Launch) -> Result<Preload, EnvironmentError> {
+    let preload = Preload::prepare(&launch.cwd.join("preload"), &launch.cwd.join("data"))?;
+    launch.env.extend(preload.environment());
+    Ok(preload)
+}
+
+impl From<DiskError> for EnvironmentError {
+    fn from(error: DiskError) -> Self {
+        Self::Refused(error.to_string())
     }
 }

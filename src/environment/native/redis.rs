@@ -4,7 +4,7 @@
 
 use super::broker::{Job, NativeBroker};
 use super::files::{make_folder, write_file};
-use super::node::Plan;
+use super::node::{Plan, Proxies};
 use super::{port, sentinel};
 use crate::environment::probe::{self, Probe};
 use crate::environment::{EnvironmentError, Janitor, Launch, Role, program};
@@ -87,6 +87,7 @@ pub fn start(
 ) -> Result<NativeBroker, EnvironmentError> {
     let job = Job {
         janitor,
+        preloaded: config.preloaded,
         software: Software::Redis,
         what: format!("{} {}", server.product, server.version),
         home: janitor.folder().join(format!("redis-{number}")),
@@ -98,7 +99,12 @@ pub fn start(
             return sentinel::plan(server, home, pinned, config);
         }
         let [free] = port::free()?;
-        let place = Place { home: home.to_owned(), port: pinned.unwrap_or(free), copies: None };
+        let (port, proxies) = if config.proxied {
+            (free, Proxies::for_clients(pinned, free)?)
+        } else {
+            (pinned.unwrap_or(free), Proxies::default())
+        };
+        let place = Place { home: home.to_owned(), port, proxies, copies: None };
         Ok(vec![place.plan(server, 1, config, Arc::new(probe::redis))?])
     })
 }
@@ -107,14 +113,15 @@ pub fn start(
 pub struct Place {
     pub home: PathBuf,
     pub port: u16,
-    /// The port of its primary.
+    pub proxies: Proxies,
+    /// The port at which it reaches its primary.
     pub copies: Option<u16>,
 }
 
 impl Place {
     /// Writes its configuration. `whole` as in [`Plan`].
     pub fn plan(
-        &self,
+        self,
         server: &Server,
         number: usize,
         config: &SystemConfig,
@@ -131,6 +138,7 @@ impl Place {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
             alive: Arc::new(probe::redis),
             whole,
+            proxies: self.proxies,
         })
     }
 
@@ -148,6 +156,10 @@ impl Place {
         ];
         let mut settings: BTreeMap<String, String> =
             ours.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        if let Some(peers) = &self.proxies.peers {
+            settings.insert("replica-announce-ip".into(), peers.address().ip().to_string());
+            settings.insert("replica-announce-port".into(), peers.address().port().to_string());
+        }
         settings.extend(self.copies.map(|primary| ("replicaof".to_owned(), format!("127.0.0.1 {primary}"))));
         settings.extend(config.broker.clone());
         settings
@@ -202,7 +214,7 @@ mod tests {
         let mut config = SystemConfig::defaults(System::RedisLists);
         config.broker.insert("appendonly".into(), "yes".into());
         config.broker.insert("client-output-buffer-limit".into(), "pubsub 0 0 0".into());
-        let place = Place { home: PathBuf::new(), port: 1000, copies: None };
+        let place = Place { home: PathBuf::new(), port: 1000, proxies: Proxies::default(), copies: None };
         let text = print(&place.settings(Path::new("/a \"b"), &config));
         assert!(!text.contains("replicaof"), "{text}");
         for line in [

@@ -2,9 +2,13 @@
 //!
 //! The Sentinels run at stock settings unless the scenario's `sentinel` says otherwise, and so do the data nodes: a full
 //! copy begins five seconds after a replica asked for it. A majority of the Sentinels decides.
+//!
+//! With fault proxies, two stand before each data node: clients come through one, replicas and Sentinels through the
+//! other, whose address the node announces. So a primary can be cut off from all others and not from its clients. A
+//! replica cannot: the way by which it follows its primary leads to that one's proxy.
 
 use super::files::{make_folder, write_file};
-use super::node::Plan;
+use super::node::{Plan, Proxies};
 use super::redis::{Place, Server, launch, quoted};
 use super::{MOST_NODES, port};
 use crate::driver::Paths;
@@ -26,17 +30,28 @@ pub fn plan(
     config: &SystemConfig,
 ) -> Result<Vec<Plan>, EnvironmentError> {
     let mut free = port::free::<{ 2 * MOST_NODES }>()?;
-    free[0] = pinned.unwrap_or(free[0]);
+    let mut ways = Vec::new();
+    if config.proxied {
+        let pinned = [pinned].into_iter().chain(std::iter::repeat(None));
+        for (port, pinned) in free.iter().zip(pinned).take(MOST_NODES) {
+            ways.push(Proxies::for_both(pinned, *port)?);
+        }
+    } else {
+        free[0] = pinned.unwrap_or(free[0]);
+        ways.resize_with(MOST_NODES, Proxies::default);
+    }
     let (ports, watchers) = free.split_at(MOST_NODES);
-    let primary = ports[0];
+    // Where they reach each other, and what Sentinels tell.
+    let reached = |(port, ways): (&u16, &Proxies)| ways.peers.as_ref().map_or(*port, |proxy| proxy.address().port());
+    let reached: Vec<u16> = ports.iter().zip(&ways).map(reached).collect();
+    let (primary, copies) = (reached[0], ports.len() - 1);
     let mut plans = Vec::new();
-    for (number, &port) in (1..).zip(ports) {
+    for (number, (&port, proxies)) in (1..).zip(ports.iter().zip(ways)) {
         let home = home.join(format!("node-{number}"));
-        let place = Place { home, port, copies: (port != primary).then_some(primary) };
-        let copies = ports.len() - 1;
+        let place = Place { home, port, proxies, copies: (number > 1).then_some(primary) };
         plans.push(place.plan(server, number, config, Arc::new(move |at| probe::redis_linked(at, copies)))?);
     }
-    let told: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    let told: Vec<String> = reached.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     for (number, port) in (1..).zip(watchers.iter().copied()) {
         let home = home.join(format!("sentinel-{number}"));
         plans.push(Watcher { home, port, primary }.plan(server, number, &told, config)?);
@@ -71,6 +86,7 @@ impl Watcher {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
             alive: Arc::new(probe::redis),
             whole: Arc::new(move |at| probe::sentinel(at, Paths::PRIMARY, &nodes, MOST_NODES)),
+            proxies: Proxies::default(),
         })
     }
 
