@@ -239,7 +239,7 @@ fn a_stopped_redis_is_waited_for() {
 fn sentinels_lead_the_clients_to_the_new_primary() {
     let act = |deed| move |broker: &mut dyn Broker| broker.act(0, deed).unwrap();
     let (seen, delivered, kept) = through_a_kill(
-        "{system: redis-streams, nodes: 3}",
+        "{system: redis-streams, nodes: 3, sentinel: {down-after-milliseconds: 1000}}",
         Duration::from_secs(12),
         act(Deed::Kill),
         act(Deed::Start),
