@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::payload::{FULL, Reading, read};
 use crate::record::{Consumed, LatencyRecorder, Tally, Timer};
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -39,6 +40,7 @@ pub struct ConsumerReport {
     pub last_received_ns: u64,
     /// First deliveries that were done after a later message of their lane, by whichever consumer of the subscription.
     pub overtaken: u64,
+    pub retries: BTreeMap<String, u64>,
     pub error: Option<DriverError>,
 }
 
@@ -175,6 +177,7 @@ pub fn consume(
     }
     // Leaving politely matters to the broker, not to the books: an error here changes no count.
     let _ = subscriber.close();
+    report.retries = subscriber.retries();
     recorder.harvest();
     report
 }

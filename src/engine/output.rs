@@ -35,11 +35,18 @@ impl Trial<'_, '_> {
         let mut totals = Totals::default();
         let mut books = Books { audit, acknowledges: driver.acknowledges(), ..Books::default() };
         let mut failures = BTreeMap::new();
+        let mut retries = BTreeMap::new();
+        let mut again = |who: &str, reasons: &BTreeMap<String, u64>| {
+            for (reason, count) in reasons {
+                *retries.entry(format!("{who}: {reason}")).or_default() += count;
+            }
+        };
         for report in produced {
             totals.add_producer(&report);
             for (reason, count) in &report.failures {
                 *failures.entry(reason.clone()).or_default() += count;
             }
+            again("publish", &report.retries);
             error = error.or_else(|| report.error.as_ref().map(ToString::to_string));
             books.produced.extend(report.lanes);
         }
@@ -49,6 +56,7 @@ impl Trial<'_, '_> {
             let mut all = Consumed::default();
             for report in consumed.by_ref().take(per_subscription) {
                 totals.add_consumer(&report);
+                again("consume", &report.retries);
                 error = error.or_else(|| report.error.as_ref().map(ToString::to_string));
                 all.merge(report.seen);
             }
@@ -138,6 +146,7 @@ impl Trial<'_, '_> {
                 .map(|index| counts(&books.balance(index), &totals, books.acknowledges))
                 .collect(),
             failures,
+            retries,
             resources: Resources {
                 client_cpu_ns_per_message: spent.map(|spent| spent.client_cpu_ns as f64 / messages),
                 client_peak_rss_bytes: spent.map(|spent| spent.client_peak_rss_bytes),
