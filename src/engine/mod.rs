@@ -11,7 +11,10 @@ mod health;
 mod inflight;
 mod order;
 mod output;
+#[cfg(test)]
+mod proof;
 mod publish;
+mod recovery;
 mod totals;
 mod trial;
 mod watch;
