@@ -175,7 +175,8 @@ mod tests {
             publisher.submit(outgoing).unwrap();
         }
         control.open_window(0, u64::MAX);
-        let expect = Expectation { subscription: 0, run: 7, message_bytes: 100, open: false, work_ns, watched_streams: 0 };
+        let expect =
+            Expectation { subscription: 0, run: 7, message_bytes: 100, open: false, work_ns, watched_streams: 0 };
         let report = std::thread::scope(|scope| {
             let subscriber = fake.subscriber(0, 0).unwrap();
             let recorder = LatencyRecorder::new(channel().0);

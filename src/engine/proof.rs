@@ -345,5 +345,8 @@ fn what_never_comes_back_has_no_time_and_what_is_not_touched_has_none_to_speak_o
     assert!(record.outcome_because.is_empty(), "an outage brands nobody: {:?}", record.outcome_because);
     let trifle = Outage { from_ns: 400 * MS, length_ns: 5 * MS, ..Outage::default() };
     let (faults, _) = one_fault(interrupted(vec![trifle]), 10_000, 1);
-    assert_eq!((faults[0].rto_publish_ns, faults[0].rpo_messages, faults[0].rpo_ns), (Some(SILENCE_NS), Some(0), Some(0)));
+    assert_eq!(
+        (faults[0].rto_publish_ns, faults[0].rpo_messages, faults[0].rpo_ns),
+        (Some(SILENCE_NS), Some(0), Some(0))
+    );
 }

@@ -96,7 +96,11 @@ pub fn common(a: &[Silence], b: &[Silence]) -> Vec<Silence> {
         if to_ns > from_ns.saturating_add(SILENCE_NS) {
             both.push(Silence { from_ns, to_ns });
         }
-        if one.to_ns <= other.to_ns { a.next() } else { b.next() };
+        if one.to_ns <= other.to_ns {
+            a.next()
+        } else {
+            b.next()
+        };
     }
     both
 }

@@ -136,7 +136,10 @@ fn harm(record: &CellRecord) -> Vec<String> {
     say(
         counts.passed_over,
         &|n| {
-            format!("delivery loss: {} messages are in the broker, yet consumers were past them and had none", grouped(n))
+            format!(
+                "delivery loss: {} messages are in the broker, yet consumers were past them and had none",
+                grouped(n)
+            )
         },
         "passed_over",
     );
@@ -241,7 +244,10 @@ mod tests {
         let lists = cell("redis-lists", "base", 1).record;
         assert_eq!(judged(&lists, "exactly-once-in-log"), Some(Judged::Cannot), "a list is no log");
         let told = CellRecord { unpromised: Some("it needs idempotence".into()), ..cell("kafka", "base", 1).record };
-        assert_eq!(judge(&told, "exactly-once-in-log", true), (Some(Judged::Cannot), vec!["it needs idempotence".into()]));
+        assert_eq!(
+            judge(&told, "exactly-once-in-log", true),
+            (Some(Judged::Cannot), vec!["it needs idempotence".into()])
+        );
     }
 
     #[test]

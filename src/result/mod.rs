@@ -26,6 +26,6 @@ pub use observation::Observation;
 pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Example, Gate, Interval, Metric, WindowRow};
 pub use summarize::{quantiles, summarize};
 pub use summary::{
-    CellSummary, Counts, Fault, Judged, Latencies, Outcome, Quantiles, Rates, Resources, SCHEMA, Status, StreamRecovery,
-    Summary, Survives, Unavailable,
+    CellSummary, Counts, Fault, Judged, Latencies, Outcome, Quantiles, Rates, Resources, SCHEMA, Status,
+    StreamRecovery, Summary, Survives, Unavailable,
 };

@@ -74,12 +74,7 @@ mod tests {
     use super::*;
 
     fn fault(effect: u64, healed: Option<u64>, redundancy: Option<u64>) -> Fault {
-        Fault {
-            took_effect_at_ns: Some(effect),
-            healed_at_ns: healed,
-            redundancy_ns: redundancy,
-            ..Fault::default()
-        }
+        Fault { took_effect_at_ns: Some(effect), healed_at_ns: healed, redundancy_ns: redundancy, ..Fault::default() }
     }
 
     fn attributed(mut faults: Vec<Fault>, lost: impl IntoIterator<Item = u64>) -> Vec<(Option<u64>, Option<u64>)> {

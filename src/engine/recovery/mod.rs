@@ -130,7 +130,8 @@ fn recover(faults: &mut [Fault], seen: &Evidence) {
         let mut deliver = vec![None; seen.publish.len()];
         for (index, subscription) in seen.deliver.iter().enumerate() {
             let found = span.rto_of_all(subscription, "delivery", &mut words);
-            deliver = if index == 0 { found } else { deliver.into_iter().zip(found).map(|(a, b)| later(a, b)).collect() };
+            deliver =
+                if index == 0 { found } else { deliver.into_iter().zip(found).map(|(a, b)| later(a, b)).collect() };
         }
         fault.rto_publish_ns = slowest(&publish);
         fault.rto_deliver_ns = slowest(&deliver);
