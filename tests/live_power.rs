@@ -105,7 +105,7 @@ impl Bench {
         let (cell, clock) = (cell(systems), Clock::start());
         let mut native = Native::new(harness::exe());
         let broker = native.start(&cell.config).unwrap();
-        let target = Target { addresses: broker.addresses(), name: "live-disk".into(), clock };
+        let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: "live-disk".into(), clock };
         let driver = driver::open(&cell, target).unwrap();
         driver.prepare().unwrap();
         Self { clock, driver, broker, _native: native }
