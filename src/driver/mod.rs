@@ -19,7 +19,7 @@ pub mod work;
 pub use large::{Comparison, LargeClient, LargeMessages, Refusal, Times, Trip, Who};
 
 use crate::clock::Clock;
-use crate::result::{Description, Survives};
+use crate::result::{Description, Fault, Survives};
 use crate::scenario::{Cell, Software, System};
 use crate::units::Span;
 use replay::Replay;
@@ -197,6 +197,10 @@ pub trait Driver: Send + Sync {
     /// Messages as work that may fail and is tried again after `pause`. Makes what it needs; after [`Driver::prepare`].
     fn work(&self, _pause: Span) -> Result<Box<dyn work::Work + '_>, DriverError> {
         Err(DriverError::without("hand out work"))
+    }
+    /// Faults that the driver itself played: the fake broker's outages, whose truth is known.
+    fn played(&self) -> Vec<Fault> {
+        Vec::new()
     }
     /// The system seen from outside, for fault injection.
     fn cluster(&self) -> Result<Box<dyn cluster::Cluster>, DriverError> {

@@ -10,7 +10,7 @@ use super::probe::PROBER;
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::payload::{FULL, Reading, read};
-use crate::record::{Consumed, LatencyRecorder, Tally, Timer};
+use crate::record::{Consumed, Gaps, LatencyRecorder, Tally, Timer};
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -27,6 +27,8 @@ pub struct Expectation {
     pub open: bool,
     /// Time that each message takes the application, slept.
     pub work_ns: u64,
+    /// Streams on which silences are noted, to judge the recovery from faults; 0 notes none.
+    pub watched_streams: u16,
 }
 
 /// What one consumer saw.
@@ -41,6 +43,8 @@ pub struct ConsumerReport {
     /// First deliveries that were done after a later message of their lane, by whichever consumer of the subscription.
     pub overtaken: u64,
     pub retries: BTreeMap<String, u64>,
+    /// When each stream brought nothing new; empty unless watched.
+    pub gaps: Vec<Gaps>,
     pub error: Option<DriverError>,
 }
 
@@ -105,6 +109,7 @@ pub fn consume(
     mut recorder: LatencyRecorder,
 ) -> ConsumerReport {
     let mut report = ConsumerReport::default();
+    report.gaps.resize_with(usize::from(expect.watched_streams), || Gaps::new(clock.now_ns()));
     // Too small for a full envelope: no planned time to count from.
     let timed = expect.open && expect.message_bytes >= FULL;
     let progress = control.consumed.get(usize::from(expect.subscription));
@@ -150,6 +155,11 @@ pub fn consume(
             report.overtaken +=
                 u64::from(order.overtaken(expect.subscription, envelope.producer, envelope.lane, envelope.sequence));
             first += 1;
+            if expect.watched_streams > 0
+                && let Some(gaps) = report.gaps.get_mut(usize::from(envelope.lane % expect.watched_streams))
+            {
+                gaps.note(message.received_ns);
+            }
             if let Some(progress) = progress.filter(|_| expect.work_ns > 0) {
                 progress.fetch_add(std::mem::take(&mut first), Relaxed);
             }
@@ -207,7 +217,15 @@ mod tests {
             publisher.submit(outgoing).unwrap();
         }
         control.open_window(0, u64::MAX);
-        let expect = Expectation { subscription: 0, consumer: 0, run: 7, message_bytes: 100, open: false, work_ns };
+        let expect = Expectation {
+            subscription: 0,
+            consumer: 0,
+            run: 7,
+            message_bytes: 100,
+            open: false,
+            work_ns,
+            watched_streams: 0,
+        };
         let report = std::thread::scope(|scope| {
             let fake = &fake;
             let subscriber = fake.subscriber(0, 0).unwrap();

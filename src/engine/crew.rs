@@ -46,6 +46,7 @@ impl Trial<'_, '_> {
                 message_bytes: self.cell.message.size.0 as usize,
                 open: load.model == Model::Open,
                 work_ns: load.work.nanos(),
+                watched_streams: if self.cell.faults.is_empty() { 0 } else { self.cell.config.streams() },
             };
             for consumer in 0..load.consumers {
                 let expect = Expectation { consumer, ..expect };
@@ -137,6 +138,7 @@ impl Trial<'_, '_> {
             batch: load.batch,
             backlog,
             drain_ns: load.drain.nanos(),
+            watched: !self.cell.faults.is_empty(),
             disturb: self.disturb.map(|(after, length)| (start_ns + after, length)),
         }
     }

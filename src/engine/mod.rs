@@ -13,7 +13,10 @@ mod ordeal;
 mod order;
 mod output;
 mod probe;
+#[cfg(test)]
+mod proof;
 mod publish;
+mod recovery;
 mod totals;
 mod trial;
 mod watch;

@@ -97,6 +97,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const SAMPLE_EVERY: u32 = 4;
 /// After the last expected message, how long to listen for one too many.
 const LISTEN_ON: Duration = Duration::from_millis(100);
+/// Where some messages were never answered: for how long nothing must have arrived.
+const QUIET_NS: u64 = SECOND_NS / 2;
 const AUDIT_WITHIN_NS: u64 = 120 * SECOND_NS;
 /// From one try of the audit to the next.
 const AUDIT_AGAIN: Duration = Duration::from_millis(500);
@@ -266,12 +268,20 @@ impl Trial<'_, '_> {
         produced: &[ProducerReport],
         watch: &mut Watch,
     ) {
-        let lanes = produced.iter().flat_map(|report| report.lanes.values());
-        let expected: u64 = lanes.map(|lane| if acknowledges { lane.acked.len() } else { lane.sent }).sum();
+        let lanes = || produced.iter().flat_map(|report| report.lanes.values());
+        let sent: u64 = lanes().map(|lane| lane.sent).sum();
+        let expected: u64 = lanes().map(|lane| if acknowledges { lane.acked.len() } else { lane.sent }).sum();
+        // What was never answered may arrive as well, and must not stand for what is still missing.
+        let mut last = (0, self.clock.now_ns());
         let deadline = self.clock.now_ns() + self.cell.load.drain.nanos();
         let mut done = false;
         while self.clock.now_ns() < deadline && !self.interrupted.load(Relaxed) {
-            done = control.consumed.iter().all(|consumed| consumed.load(Relaxed) >= expected);
+            let consumed = || control.consumed.iter().map(|consumed| consumed.load(Relaxed));
+            if consumed().sum::<u64>() != last.0 {
+                last = (consumed().sum(), self.clock.now_ns());
+            }
+            let quiet = self.clock.now_ns() - last.1 >= QUIET_NS;
+            done = consumed().all(|count| count >= sent || (count >= expected && quiet));
             if done || (self.broker_alive)().is_err() {
                 break;
             }

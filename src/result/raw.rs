@@ -68,6 +68,12 @@ pub struct CellRecord {
     /// Faults that were injected, and the recovery from each.
     #[serde(default)]
     pub faults: Vec<Fault>,
+    /// Why the system cannot promise the scenario's guarantee at these settings; `None` where it can.
+    #[serde(default)]
+    pub unpromised: Option<String>,
+    /// The first few messages of each kind of harm.
+    #[serde(default)]
+    pub examples: Vec<Example>,
     /// Effective settings read back from broker and client.
     pub description: Description,
     /// Ended early by the user.
@@ -112,6 +118,8 @@ impl CellRecord {
             experiment: None,
             observations: Vec::new(),
             faults: Vec::new(),
+            unpromised: None,
+            examples: Vec::new(),
             description: Description::default(),
             interrupted: false,
             error: None,
@@ -143,6 +151,16 @@ impl CellRecord {
             _ => None,
         }
     }
+}
+
+/// A message that came to harm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Example {
+    /// The column of [`Counts`] that counts it.
+    pub harm: String,
+    pub producer: u16,
+    pub lane: u16,
+    pub sequence: u64,
 }
 
 /// A check on the measurement.
