@@ -117,7 +117,8 @@ fn through_a_kill(
             move || {
                 let mut delivered = BTreeMap::<u32, u32>::new();
                 while !stop.load(Relaxed) {
-                    let mut sink = |incoming: Incoming<'_>| *delivered.entry(number(incoming.payload)).or_default() += 1;
+                    let mut sink =
+                        |incoming: Incoming<'_>| *delivered.entry(number(incoming.payload)).or_default() += 1;
                     subscriber.receive(clock.now_ns() + SECOND / 20, &mut sink).unwrap();
                 }
                 let _ = subscriber.close();
@@ -147,8 +148,17 @@ fn through_a_kill(
     let (acked, failed, doubtful) =
         (seen.count(Outcome::Acked), seen.count(Outcome::Failed), seen.count(Outcome::Indeterminate));
     let twice = |all: &BTreeMap<u32, u32>| all.values().filter(|count| **count > 1).count();
-    eprintln!("acked {acked}, failed {failed}, indeterminate {doubtful}; longest gap {} ms", seen.longest_gap_ns() / 1_000_000);
-    eprintln!("kept {} ({} twice), delivered {} ({} twice)", kept.len(), twice(&kept), delivered.len(), twice(&delivered));
+    eprintln!(
+        "acked {acked}, failed {failed}, indeterminate {doubtful}; longest gap {} ms",
+        seen.longest_gap_ns() / 1_000_000
+    );
+    eprintln!(
+        "kept {} ({} twice), delivered {} ({} twice)",
+        kept.len(),
+        twice(&kept),
+        delivered.len(),
+        twice(&delivered)
+    );
     eprintln!("latest call {} µs; retries {:?}; failures {:?}", seen.latest_ns / 1000, seen.retries, seen.failures);
     (seen, delivered, kept)
 }
@@ -180,12 +190,8 @@ fn restart(broker: &mut dyn Broker) {
 #[ignore = "needs a real redis-server"]
 fn streams_go_on_after_a_kill_and_lose_nothing_that_was_synced() {
     let down = Duration::from_secs(2);
-    let (seen, delivered, kept) = through_a_kill(
-        "{system: redis-streams, broker: {appendonly: yes, appendfsync: always}}",
-        down,
-        crash,
-        restart,
-    );
+    let (seen, delivered, kept) =
+        through_a_kill("{system: redis-streams, broker: {appendonly: yes, appendfsync: always}}", down, crash, restart);
     went_on_by_itself(&seen, down, down + Duration::from_secs(3));
     nothing_acked_is_gone(&seen, &kept);
     nothing_acked_is_gone(&seen, &delivered);
@@ -223,12 +229,7 @@ fn pubsub_goes_on_and_loses_what_nobody_was_there_for() {
 fn a_stopped_redis_is_waited_for() {
     let act = |deed| move |broker: &mut dyn Broker| broker.act(0, deed).unwrap();
     let down = Duration::from_secs(3);
-    let (seen, delivered, kept) = through_a_kill(
-        "{system: redis-streams}",
-        down,
-        act(Deed::Pause),
-        act(Deed::Resume),
-    );
+    let (seen, delivered, kept) = through_a_kill("{system: redis-streams}", down, act(Deed::Pause), act(Deed::Resume));
     went_on_by_itself(&seen, Duration::from_secs(2), down + Duration::from_secs(2));
     nothing_acked_is_gone(&seen, &kept);
     nothing_acked_is_gone(&seen, &delivered);

@@ -232,8 +232,8 @@ mod tests {
             let recorder = LatencyRecorder::new(channel().0);
             let (control, fan_out, order) = (&control, &fan_out, &order);
             let again = || fake.subscriber(0, 0);
-            let consumer = scope
-                .spawn(move || consume(expect, clock, control, fan_out, order, subscriber, &again, recorder));
+            let consumer =
+                scope.spawn(move || consume(expect, clock, control, fan_out, order, subscriber, &again, recorder));
             let deadline = clock.now_ns() + stop_after_ns;
             while control.least_consumed() < 20 && clock.now_ns() < deadline {
                 std::thread::sleep(std::time::Duration::from_millis(1));

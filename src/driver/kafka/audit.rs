@@ -127,11 +127,7 @@ pub fn read_led(
 }
 
 /// The partitions that nobody leads, once all are led or the patience with them is at its end.
-fn leaderless(
-    consumer: &BaseConsumer<Quiet>,
-    source: &Source<'_>,
-    deadline_ns: u64,
-) -> Result<Vec<u16>, DriverError> {
+fn leaderless(consumer: &BaseConsumer<Quiet>, source: &Source<'_>, deadline_ns: u64) -> Result<Vec<u16>, DriverError> {
     let Source { settings, topic, partitions, journal, clock } = *source;
     let until_ns = deadline_ns.min(clock.now_ns() + LEADERLESS.as_nanos() as u64);
     loop {

@@ -243,11 +243,7 @@ impl ReliableSubscriber {
 impl ReliableSubscriber {
     /// Hands out what was moved to the processing list and never arrived: its newest end, to the left. The rest was
     /// handed out before, unless nobody knows; then all of it is, a second time perhaps.
-    fn take_up_again(
-        &mut self,
-        patience_ns: u64,
-        sink: &mut dyn FnMut(Incoming<'_>),
-    ) -> Result<(), DriverError> {
+    fn take_up_again(&mut self, patience_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
         if self.due.is_empty() {
             resp::command(&mut self.connection.output.bytes, &[b"LRANGE", self.processing.as_bytes(), b"0", b"-1"]);
             self.due.push_back(Due::List);

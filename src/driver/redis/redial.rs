@@ -123,9 +123,9 @@ impl<T: Send + 'static> Redial<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use crate::scenario::System;
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    use std::time::Duration;
 
     #[test]
     fn pauses_double_up_to_half_a_second_and_begin_at_none() {

@@ -46,15 +46,9 @@ pub struct StreamSubscriber {
 }
 
 /// Makes the group on every stream, from the entry `from` on, where there is none.
-pub fn make_groups(
-    connection: &mut Connection,
-    keys: &[String],
-    group: &str,
-    from: &str,
-) -> Result<(), DriverError> {
+pub fn make_groups(connection: &mut Connection, keys: &[String], group: &str, from: &str) -> Result<(), DriverError> {
     for key in keys {
-        let words: [&[u8]; 6] =
-            [b"XGROUP", b"CREATE", key.as_bytes(), group.as_bytes(), from.as_bytes(), b"MKSTREAM"];
+        let words: [&[u8]; 6] = [b"XGROUP", b"CREATE", key.as_bytes(), group.as_bytes(), from.as_bytes(), b"MKSTREAM"];
         resp::command(&mut connection.output.bytes, &words);
         match connection.reply(Instant::now() + SET_UP, "XGROUP CREATE") {
             Ok(reply) => connection.input.consume(reply.len()),

@@ -1,12 +1,12 @@
 //! What each primitive's consumer needs of a new connection before it can go on.
 
+use super::super::RedisDriver;
 use super::super::connection::Connection;
 use super::super::endpoint::SET_UP;
 use super::super::lists::{PopSubscriber, ReliableSubscriber};
 use super::super::pubsub::{self, PubSubSubscriber};
 use super::super::redial::Redial;
 use super::super::streams::{self, StreamSubscriber};
-use super::super::RedisDriver;
 use super::{ResilientSubscriber, Resume, patience, patiently};
 use crate::driver::{DriverError, Subscriber};
 use crate::scenario::System;

@@ -120,7 +120,14 @@ impl Lane {
     /// Takes a message in. True when so many have come together that they are worth a write.
     pub fn take(&mut self, slot: u32, command: Vec<u8>, deadline_ns: u64) -> bool {
         let place = (0, 0);
-        self.waiting.push_back(Message { slot: Some(slot), command, deadline_ns, doubtful: false, refusal: None, place });
+        self.waiting.push_back(Message {
+            slot: Some(slot),
+            command,
+            deadline_ns,
+            doubtful: false,
+            refusal: None,
+            place,
+        });
         self.collected += 1;
         self.collected >= self.rules.batch
     }

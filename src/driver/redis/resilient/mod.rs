@@ -8,6 +8,8 @@
 //! Plain load does not come this way; it keeps the path without a copy ([`super::publisher`]).
 
 mod connect;
+#[cfg(test)]
+mod consumer_tests;
 mod lane;
 mod subscriber;
 #[cfg(test)]
