@@ -52,6 +52,7 @@ fn three_nodes_take_and_return_every_message_and_a_dead_one_is_named() {
         clock,
         broker_pids: pids.clone(),
         broker_alive: &mut || broker.check().map_err(|error| error.to_string()),
+        broker: None,
         interrupted: &AtomicBool::new(false),
         observer: &mut Unobserved,
         disturb: None,

@@ -3,7 +3,7 @@
 use super::args::{ExportArgs, ExportFormat, ReportArgs, TableArgs};
 use super::exit::{Code, Failure};
 use super::{Outcome, out, width};
-use crate::result::{CellSummary, Kind, Manifest, Outcome as CellOutcome, RunFolder, Summary, files, words};
+use crate::result::{CellSummary, Judged, Kind, Manifest, Outcome as CellOutcome, RunFolder, Summary, files, words};
 use crate::{claims, export as formats, report as rendering};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use std::path::Path;
@@ -108,6 +108,7 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
         for reason in &cell.invalid_because {
             text += &format!("invalid: {name}: {reason}\n");
         }
+        text += &verdict(cell, &name);
     }
     for (label, cold) in &manifest.cold_start {
         let publish = |ns: Option<u64>| ns.map_or("not measured".into(), |ns| words::time(ns as f64));
@@ -121,6 +122,26 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
     }
     text += &format!("status {:?}, selfcheck {}\n", summary.status, manifest.selfcheck).to_lowercase();
     text + &format!("page and charts: {}", folder.join("report.html").display())
+}
+
+/// How a cell was judged, where there is something to say about it.
+fn verdict(cell: &CellSummary, name: &str) -> String {
+    let because = cell.judged_because.join("; ");
+    match cell.judged {
+        None if because.is_empty() => String::new(),
+        None => format!("found: {name}: {because}\n"),
+        Some(Judged::Pass) if because.is_empty() => String::new(),
+        Some(Judged::Cannot) if self::cannot(cell).is_some() => String::new(),
+        Some(judged) => {
+            let word = match judged {
+                Judged::Pass => "pass",
+                Judged::Fail => "FAIL",
+                Judged::Inconclusive => "inconclusive",
+                Judged::Cannot => "cannot",
+            };
+            format!("{word}: {name}: {because}\n")
+        }
+    }
 }
 
 /// The cells of plain load; empty where there are none.

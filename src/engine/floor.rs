@@ -48,6 +48,7 @@ pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floo
         clock,
         broker_pids: Vec::new(),
         broker_alive: &mut || Ok(()),
+        broker: None,
         interrupted,
         observer: &mut Unobserved,
         disturb: None,

@@ -169,6 +169,7 @@ fn rate_row(cell: &CellSummary) -> Vec<String> {
         if reasons.is_empty() { word.to_owned() } else { format!("{word}: {}", reasons.join("; ")) }
     };
     let judged = cell.judged.map_or_else(|| "–".to_owned(), |judged| format!("{judged:?}").to_lowercase());
+    let judged = with(&judged, &cell.judged_because);
     let rates = &cell.rates;
     let mut row = place(cell);
     row.push(if cell.valid { "valid".to_owned() } else { with("invalid", &cell.invalid_because) });

@@ -56,6 +56,9 @@ pub struct CellSummary {
     pub survives: Survives,
     /// Whether the scenario's guarantee held; `null` for `guarantee: none`.
     pub judged: Option<Judged>,
+    /// What speaks for that verdict, and what surprises, in words; broker loss and delivery loss told apart.
+    #[serde(default)]
+    pub judged_because: Vec<String>,
     pub counts: Counts,
     pub latency: Latencies,
     /// What the path costs without a broker: metric name → quantile name (`p50`, …) → ns. A quantile carries a verdict
@@ -125,7 +128,14 @@ pub struct Counts {
     pub lost: Option<u64>,
     /// Acknowledged and absent from the audit though it should be there; `null` without an audit.
     pub broker_lost: Option<u64>,
+    /// Of the undelivered: a later message of the same producer and lane was delivered.
+    #[serde(default)]
+    pub passed_over: Option<u64>,
+    /// Deliveries too many.
     pub duplicate: Option<u64>,
+    /// Found more than once by the audit; `null` where no log could be read back.
+    #[serde(default)]
+    pub log_duplicate: Option<u64>,
     /// Failed, yet seen.
     pub phantom: Option<u64>,
     pub corrupt: Option<u64>,
@@ -199,6 +209,9 @@ pub struct Fault {
     pub planned_at_ns: Option<u64>,
     pub took_effect_at_ns: Option<u64>,
     pub healed_at_ns: Option<u64>,
+    /// Why it could not be taken back.
+    #[serde(default)]
+    pub not_healed: Option<String>,
     pub rto_publish_ns: Option<u64>,
     pub rto_deliver_ns: Option<u64>,
     pub rto_90_ns: Option<u64>,
@@ -212,8 +225,32 @@ pub struct Fault {
     pub probe_rto_ns: Option<u64>,
     /// Longest times without an acknowledgement, of each partition or stream: from, to.
     pub unavailable: Vec<Unavailable>,
+    /// Recovery of each partition or stream; the slowest of them are the times above.
+    #[serde(default)]
+    pub streams: Vec<StreamRecovery>,
     /// Words on what was done and seen: bytes cut, connections hit.
     pub text: String,
+}
+
+impl Fault {
+    /// Not applied, or not taken back.
+    pub fn failed(&self) -> bool {
+        self.not_applied.is_some() || self.not_healed.is_some()
+    }
+
+    /// A time since the fault took effect without the part that the scenario prescribes.
+    pub fn unscripted(&self, since_effect_ns: Option<u64>) -> Option<u64> {
+        since_effect_ns.map(|ns| ns.saturating_sub(self.scripted_ns.unwrap_or(0)))
+    }
+}
+
+/// How one partition or stream recovered from a fault. A time of 100 ms says: never interrupted for longer than that.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct StreamRecovery {
+    pub stream: u16,
+    pub rto_publish_ns: Option<u64>,
+    /// Of the slowest subscription.
+    pub rto_deliver_ns: Option<u64>,
 }
 
 /// A time without acknowledgements on one partition or stream.

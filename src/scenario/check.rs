@@ -284,6 +284,7 @@ pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'s
             _ => None,
         },
         Guarantee::ExactlyOnceInLog => match config.system {
+            System::Fake => None,
             System::Kafka if idempotent && !kafka_unacked => None,
             System::Kafka => Some("it needs `client: {enable.idempotence: true}`"),
             _ => Some("a repeated write after a time-out is not recognised"),

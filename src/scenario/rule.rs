@@ -297,6 +297,7 @@ mod tests {
             floor: Default::default(),
             survives: Survives::default(),
             judged: None,
+            judged_because: Vec::new(),
             counts: Counts { lost: Some(0), ..Counts::default() },
             latency: Latencies { end_to_end: Some(latency), ..Latencies::default() },
             rates: Rates { goodput_per_s: Some(goodput), ..Rates::default() },

@@ -6,11 +6,20 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The scenarios inside the binary, so that it works in any folder.
-const BUILT_IN: [(&str, &str); 18] = [
+const BUILT_IN: [(&str, &str); 27] = [
     ("capacity", include_str!("../../scenarios/capacity.yaml")),
     ("delivery", include_str!("../../scenarios/delivery.yaml")),
     ("error-handling", include_str!("../../scenarios/error-handling.yaml")),
     ("fault-tolerance", include_str!("../../scenarios/fault-tolerance.yaml")),
+    ("faults/bitflip", include_str!("../../scenarios/faults/bitflip.yaml")),
+    ("faults/kill-leader", include_str!("../../scenarios/faults/kill-leader.yaml")),
+    ("faults/kill-one-node", include_str!("../../scenarios/faults/kill-one-node.yaml")),
+    ("faults/mem-full", include_str!("../../scenarios/faults/mem-full.yaml")),
+    ("faults/node-lost-for-good", include_str!("../../scenarios/faults/node-lost-for-good.yaml")),
+    ("faults/partition-primary", include_str!("../../scenarios/faults/partition-primary.yaml")),
+    ("faults/pause-primary", include_str!("../../scenarios/faults/pause-primary.yaml")),
+    ("faults/power-loss", include_str!("../../scenarios/faults/power-loss.yaml")),
+    ("faults/pubsub-disconnect", include_str!("../../scenarios/faults/pubsub-disconnect.yaml")),
     ("latency", include_str!("../../scenarios/latency.yaml")),
     ("latency-copies", include_str!("../../scenarios/latency-copies.yaml")),
     ("log-aggregation", include_str!("../../scenarios/log-aggregation.yaml")),
