@@ -62,7 +62,7 @@ fn open(cell: &Cell) -> Bench {
     let mut native = Native::new(env!("CARGO_BIN_EXE_brokerbench").into());
     let broker = native.start(&cell.config).unwrap();
     let clock = Clock::start();
-    let target = Target { addresses: broker.addresses(), name: "live".into(), clock };
+    let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: "live".into(), clock };
     Bench { driver: driver::open(cell, target).unwrap(), clock, _broker: broker, _native: native }
 }
 

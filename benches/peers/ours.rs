@@ -90,7 +90,8 @@ pub fn open_loop(load: &Load, per_second: u64) -> Load {
 
 /// Makes the topic of `cell` for somebody else to use; `clean_up` deletes it.
 pub fn topic(cell: &Cell, broker: &dyn Broker, name: &str) -> Fallible<Box<dyn Driver>> {
-    let target = Target { addresses: broker.addresses(), name: name.to_owned(), clock: Clock::start() };
+    let target =
+        Target { addresses: broker.addresses(), paths: broker.paths(), name: name.to_owned(), clock: Clock::start() };
     let driver = driver::open(cell, target)?;
     driver.prepare()?;
     Ok(driver)
@@ -98,7 +99,7 @@ pub fn topic(cell: &Cell, broker: &dyn Broker, name: &str) -> Fallible<Box<dyn D
 
 pub fn run(cell: &Cell, broker: &mut dyn Broker, name: &str) -> Fallible<Measured> {
     let clock = Clock::start();
-    let target = Target { addresses: broker.addresses(), name: name.to_owned(), clock };
+    let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: name.to_owned(), clock };
     let driver = Metered { inner: driver::open(cell, target)?, audit_began_ns: AtomicU64::new(0) };
     let began_ns = cpu_ns();
     let trial = Trial {
@@ -108,6 +109,7 @@ pub fn run(cell: &Cell, broker: &mut dyn Broker, name: &str) -> Fallible<Measure
         clock,
         broker_pids: broker.pids(),
         broker_alive: &mut || broker.check().map_err(|error| error.to_string()),
+        broker: None,
         interrupted: &AtomicBool::new(false),
         observer: &mut Unobserved,
         disturb: None,

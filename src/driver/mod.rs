@@ -201,11 +201,43 @@ pub trait Driver: Send + Sync {
 /// Where a cell's brokers listen, and how its topic is to be named.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// `host:port` of each broker; for Redis the first is the primary.
+    /// `host:port` of each broker that takes messages, as clients are to reach it; for Redis the first is the primary,
+    /// unless there are sentinels to ask.
     pub addresses: Vec<String>,
+    /// Who tells where the primary is, and ways beside the clients' own.
+    pub paths: Paths,
     /// Unique per cell and block, `[a-z0-9-]`: names the topic, channel, stream or list.
     pub name: String,
     pub clock: Clock,
+}
+
+/// How to find the nodes of a broker besides by the addresses that clients start from. Empty for a broker of one node
+/// without a fault proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Paths {
+    /// `host:port` of each Sentinel; they know the primary by the name [`Paths::PRIMARY`].
+    pub sentinels: Vec<String>,
+    /// From the address that a Sentinel tells to the one that clients are to connect to, where the two differ: nodes
+    /// reach each other past the clients' fault proxy.
+    pub told: BTreeMap<String, String>,
+    /// From the address that clients connect to, to where the node itself listens, where a fault proxy stands between:
+    /// for questions that must be answered while the clients are cut off. Never for the load.
+    pub direct: BTreeMap<String, String>,
+}
+
+impl Paths {
+    /// What the Sentinels that we start call the set of nodes that they watch.
+    pub const PRIMARY: &str = "brokerbench";
+
+    /// Where clients are to connect, when a Sentinel told this address.
+    pub fn client(&self, told: &str) -> String {
+        self.told.get(told).map_or(told, String::as_str).to_owned()
+    }
+
+    /// Where the node behind an address of clients listens itself.
+    pub fn direct(&self, client: &str) -> String {
+        self.direct.get(client).map_or(client, String::as_str).to_owned()
+    }
 }
 
 /// Opens the driver for a cell.

@@ -6,6 +6,7 @@
 use super::control::Control;
 use super::fanout::FanOut;
 use super::order::Order;
+use super::probe::PROBER;
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::payload::{FULL, Reading, read};
@@ -17,6 +18,8 @@ use std::sync::atomic::Ordering::Relaxed;
 #[derive(Clone, Copy)]
 pub struct Expectation {
     pub subscription: u16,
+    /// Within the subscription.
+    pub consumer: u16,
     pub run: u64,
     pub message_bytes: usize,
     /// Open model: latencies count from the planned time. In the closed model there is no plan to count from.
@@ -58,18 +61,41 @@ impl Work {
     /// Works on one message that came at `received_ns`; returns when it was done.
     #[inline]
     fn on_one(&mut self, received_ns: u64, clock: &Clock, control: &Control) -> u64 {
+        let pace_ns = control.consumers.pace_ns();
+        let each_ns = self.each_ns.max(pace_ns);
         // Nobody counts any more what comes after the end.
-        if self.each_ns == 0 || control.consuming_stopped() {
+        if each_ns == 0 || control.consuming_stopped() {
             return received_ns;
         }
-        let done_ns = self.done_ns.unwrap_or_else(|| clock.now_ns()) + self.each_ns;
+        let done_ns = self.done_ns.unwrap_or_else(|| clock.now_ns()) + each_ns;
         std::thread::sleep(clock.until(done_ns));
+        if pace_ns > 0 {
+            control.consumers.note_felt();
+        }
         self.done_ns = Some(done_ns);
         clock.now_ns()
     }
 }
 
+/// Makes another connection for the same consumer.
+pub type Reconnect<'a> = &'a dyn Fn() -> Result<Box<dyn Subscriber>, DriverError>;
+
+/// The connection of a consumer was closed by a fault, with messages unacknowledged: it comes back with a new one, as an
+/// application that was started again would. `None` when it is told to stop before.
+fn come_back(reconnect: Reconnect<'_>, clock: &Clock, control: &Control) -> Option<Box<dyn Subscriber>> {
+    control.consumers.note_lost(clock.now_ns());
+    while !control.consuming_stopped() {
+        if let Ok(subscriber) = reconnect() {
+            control.consumers.note_back(clock.now_ns());
+            return Some(subscriber);
+        }
+        std::thread::sleep(std::time::Duration::from_nanos(WAIT_NS));
+    }
+    None
+}
+
 /// Runs a consumer until it is told to stop.
+#[allow(clippy::too_many_arguments, reason = "each is one thing that a consumer has")]
 pub fn consume(
     expect: Expectation,
     clock: Clock,
@@ -77,6 +103,7 @@ pub fn consume(
     fan_out: &FanOut,
     order: &Order,
     mut subscriber: Box<dyn Subscriber>,
+    reconnect: Reconnect<'_>,
     mut recorder: LatencyRecorder,
 ) -> ConsumerReport {
     let mut report = ConsumerReport::default();
@@ -90,12 +117,24 @@ pub fn consume(
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     }
     while !control.consuming_stopped() {
+        if (expect.subscription, expect.consumer) == (0, 0) && control.consumers.must_go() {
+            drop(subscriber);
+            match come_back(reconnect, &clock, control) {
+                Some(back) => subscriber = back,
+                None => {
+                    recorder.harvest();
+                    return report;
+                }
+            }
+        }
         let now = clock.now_ns();
         recorder.tick(now);
         let mut first = 0;
         work.done_ns = None;
         let received = subscriber.receive(now + WAIT_NS, &mut |message: Incoming<'_>| {
             let envelope = match read(message.payload, expect.run, expect.message_bytes) {
+                // A stranger's, sent to see whether it gets through.
+                Reading::Ours(envelope) if envelope.producer == PROBER => return,
                 Reading::Ours(envelope) => envelope,
                 Reading::Corrupt => {
                     report.seen.corrupt += 1;
@@ -175,13 +214,23 @@ mod tests {
             publisher.submit(outgoing).unwrap();
         }
         control.open_window(0, u64::MAX);
-        let expect =
-            Expectation { subscription: 0, run: 7, message_bytes: 100, open: false, work_ns, watched_streams: 0 };
+        let expect = Expectation {
+            subscription: 0,
+            consumer: 0,
+            run: 7,
+            message_bytes: 100,
+            open: false,
+            work_ns,
+            watched_streams: 0,
+        };
         let report = std::thread::scope(|scope| {
+            let fake = &fake;
             let subscriber = fake.subscriber(0, 0).unwrap();
             let recorder = LatencyRecorder::new(channel().0);
             let (control, fan_out, order) = (&control, &fan_out, &order);
-            let consumer = scope.spawn(move || consume(expect, clock, control, fan_out, order, subscriber, recorder));
+            let again = || fake.subscriber(0, 0);
+            let consumer =
+                scope.spawn(move || consume(expect, clock, control, fan_out, order, subscriber, &again, recorder));
             let deadline = clock.now_ns() + stop_after_ns;
             while control.least_consumed() < 20 && clock.now_ns() < deadline {
                 std::thread::sleep(std::time::Duration::from_millis(1));

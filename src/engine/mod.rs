@@ -9,8 +9,10 @@ mod floor;
 mod gates;
 mod health;
 mod inflight;
+mod ordeal;
 mod order;
 mod output;
+mod probe;
 #[cfg(test)]
 mod proof;
 mod publish;

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-impl Trial<'_> {
+impl Trial<'_, '_> {
     /// The raw result of a cell whose threads have all ended.
     pub(super) fn output(
         self,
@@ -29,7 +29,9 @@ impl Trial<'_> {
         mut watch: Watch,
     ) -> CellOutput {
         let load = &self.cell.load;
-        let Outcome { start_ns, error, produced, consumed } = outcome;
+        let Outcome { start_ns, error, produced, consumed, endured } = outcome;
+        watch.events.extend(endured.events);
+        watch.events.sort_by_key(|event| event.at_ns);
         let mut error = error;
         let mut totals = Totals::default();
         let mut books = Books { audit, acknowledges: driver.acknowledges(), ..Books::default() };
@@ -64,7 +66,7 @@ impl Trial<'_> {
             None => (start, end.min(now)),
         });
         let counted = books.total();
-        let mut faults = std::mem::take(&mut watch.faults);
+        let mut faults = endured.faults;
         faults.extend(driver.played());
         let rate = load.rate.map(|rate| rate.per_s());
         let load_end_ns = match (load.messages, rate) {
@@ -101,8 +103,8 @@ impl Trial<'_> {
             seconds: &measured,
             settled: watch.settled || window.is_none(),
             acknowledges: books.acknowledges,
-            faulted: !self.cell.faults.is_empty(),
             unanswered: totals.unanswered,
+            faults: !self.cell.faults.is_empty(),
         };
         let (gates, outcome, outcome_because) = judge(&evidence);
         let messages = totals.window_sent.max(1) as f64;
@@ -153,7 +155,7 @@ impl Trial<'_> {
                 client_cpu_ns_per_message: spent.map(|spent| spent.client_cpu_ns as f64 / messages),
                 client_peak_rss_bytes: spent.map(|spent| spent.client_peak_rss_bytes),
                 broker_cpu_ns_per_message: spent
-                    .filter(|_| !self.broker_pids.is_empty())
+                    .filter(|_| self.broker.is_some() || !self.broker_pids.is_empty())
                     .map(|s| s.broker_cpu_ns as f64 / messages),
                 broker_peak_rss_bytes: spent.map(|spent| spent.broker_peak_rss_bytes).filter(|bytes| *bytes > 0),
                 saturated,

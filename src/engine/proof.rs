@@ -84,6 +84,7 @@ fn run(behaviour: Behaviour, messages: u64, streams: u16) -> CellOutput {
         clock,
         broker_pids: Vec::new(),
         broker_alive: &mut || Ok(()),
+        broker: None,
         interrupted: &AtomicBool::new(false),
         observer: &mut Unobserved,
         disturb: None,

@@ -3,7 +3,7 @@
 use super::collect::Collector;
 use super::health::Health;
 use crate::clock::Clock;
-use crate::result::{Event, Fault};
+use crate::result::Event;
 
 /// What the coordinator gathers while the load runs.
 pub struct Watch {
@@ -11,14 +11,12 @@ pub struct Watch {
     pub health: Health,
     pub events: Vec<Event>,
     pub settled: bool,
-    /// What was injected, once it is over.
-    pub faults: Vec<Fault>,
     pub clock: Clock,
 }
 
 impl Watch {
     pub fn new(collector: Collector, clock: Clock) -> Self {
-        Self { collector, health: Health::default(), events: Vec::new(), settled: false, faults: Vec::new(), clock }
+        Self { collector, health: Health::default(), events: Vec::new(), settled: false, clock }
     }
 
     pub fn event(&mut self, kind: &str, text: &str) {

@@ -20,6 +20,9 @@ pub use pool::Pool;
 pub use process::{MachineTimes, Usage, machine, memory_available, own_usage, reset_peak, usage};
 pub use program::cache_dir;
 
+use crate::driver::Paths;
+use crate::fault::disk::{DiskFault, Lost, Model, Seen};
+use crate::fault::proxy::Proxy;
 use crate::scenario::{Software, SystemConfig};
 use std::path::PathBuf;
 
@@ -97,8 +100,12 @@ pub trait Broker: Send {
     fn version(&self) -> Option<String> {
         None
     }
-    /// `host:port` of each node.
+    /// `host:port` of each node that takes messages, as clients are to reach it.
     fn addresses(&self) -> Vec<String>;
+    /// How to find its nodes besides by [`Broker::addresses`].
+    fn paths(&self) -> Paths {
+        Paths::default()
+    }
     /// Process ids on this machine; empty for brokers that we did not start.
     fn pids(&self) -> Vec<u32>;
     /// An error as soon as a node is gone that nobody took away.
@@ -137,6 +144,27 @@ pub trait Broker: Send {
     /// purpose is no death to [`Broker::check`].
     fn act(&mut self, _index: usize, _deed: Deed) -> Result<(), EnvironmentError> {
         Err(not_ours("touched"))
+    }
+    /// The fault proxy between clients and a node; `None` where they reach it straight.
+    fn proxy(&self, _index: usize) -> Option<&Proxy> {
+        None
+    }
+    /// Every fault proxy between a node and the others, whoever connects; empty where they cannot be cut off.
+    fn links(&self, _index: usize) -> Vec<&Proxy> {
+        Vec::new()
+    }
+    /// The power of these nodes fails at once: killed as by [`Broker::crash`], and what was not on disk is cut off their
+    /// data. They stay down until [`Broker::restart`].
+    fn lose_power(&mut self, _nodes: &[usize], _model: Model) -> Result<Lost, EnvironmentError> {
+        Err(not_ours("cut off from power"))
+    }
+    /// Switches a fault of one node's disk on, in place of any other; [`Broker::disk`] tells when it is felt.
+    fn set_disk(&mut self, _node: usize, _fault: DiskFault) -> Result<(), EnvironmentError> {
+        Err(not_ours("slowed down"))
+    }
+    /// What one node has felt of the faults of its disk.
+    fn disk(&self, _node: usize) -> Result<Seen, EnvironmentError> {
+        Err(not_ours("watched"))
     }
     /// Stops it and deletes its data. Bounded by a few seconds.
     fn stop(&mut self) -> Result<(), EnvironmentError>;

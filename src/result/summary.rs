@@ -209,6 +209,9 @@ pub struct Fault {
     pub planned_at_ns: Option<u64>,
     pub took_effect_at_ns: Option<u64>,
     pub healed_at_ns: Option<u64>,
+    /// Why it could not be taken back.
+    #[serde(default)]
+    pub not_healed: Option<String>,
     pub rto_publish_ns: Option<u64>,
     pub rto_deliver_ns: Option<u64>,
     pub rto_90_ns: Option<u64>,
@@ -230,6 +233,11 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Not applied, or not taken back.
+    pub fn failed(&self) -> bool {
+        self.not_applied.is_some() || self.not_healed.is_some()
+    }
+
     /// A time since the fault took effect without the part that the scenario prescribes.
     pub fn unscripted(&self, since_effect_ns: Option<u64>) -> Option<u64> {
         since_effect_ns.map(|ns| ns.saturating_sub(self.scripted_ns.unwrap_or(0)))

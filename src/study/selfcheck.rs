@@ -328,6 +328,7 @@ fn trial(
         clock,
         broker_pids: Vec::new(),
         broker_alive: &mut || Ok(()),
+        broker: None,
         interrupted,
         observer: &mut Unobserved,
         disturb,

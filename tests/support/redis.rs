@@ -2,7 +2,7 @@
 #![allow(dead_code)] // Each user needs a part of it.
 
 use brokerbench::clock::Clock;
-use brokerbench::driver::{Driver, Target, open};
+use brokerbench::driver::{Driver, Paths, Target, open};
 use brokerbench::scenario::{
     Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind, System, SystemConfig,
 };
@@ -47,7 +47,7 @@ impl RedisServer {
 
     pub fn driver(&self, cell: &Cell, clock: Clock) -> Box<dyn Driver> {
         let addresses = vec![format!("127.0.0.1:{}", self.port)];
-        open(cell, Target { addresses, name: "bench".into(), clock }).unwrap()
+        open(cell, Target { addresses, paths: Paths::default(), name: "bench".into(), clock }).unwrap()
     }
 }
 

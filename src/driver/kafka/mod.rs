@@ -6,6 +6,7 @@
 
 mod admin;
 mod audit;
+mod cluster;
 mod ffi;
 mod journal;
 mod large;
@@ -27,6 +28,7 @@ use self::journal::Journal;
 use self::publisher::KafkaPublisher;
 use self::settings::{Acks, Settings};
 use self::subscriber::{KafkaSubscriber, Members};
+use super::cluster::Cluster;
 use super::replay::{From, Replay};
 use super::requests::Counted;
 use super::stall::Stalled;
@@ -220,6 +222,12 @@ impl Driver for KafkaDriver {
 
     fn work(&self, pause: Span) -> Result<Box<dyn super::work::Work + '_>, DriverError> {
         Ok(Box::new(work::KafkaWork::new(self, pause)?))
+    }
+
+    fn cluster(&self) -> Result<Box<dyn Cluster>, DriverError> {
+        let partitions = self.cell.config.topic.partitions;
+        let Target { addresses, paths, name, .. } = &self.target;
+        Ok(Box::new(cluster::KafkaCluster::new(addresses, paths, name, partitions)))
     }
 
     fn cache(&self) -> Result<Box<dyn super::cache::Cache>, DriverError> {

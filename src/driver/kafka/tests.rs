@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::driver::{Completion, Incoming, Submitted};
+use crate::driver::{Completion, Incoming, Paths, Submitted};
 use crate::scenario::{Arrivals, Codec, Guarantee, Load, Message, Model, PayloadKind, SystemConfig};
 use crate::units::{Bytes, Span};
 
@@ -54,7 +54,7 @@ struct Bench {
 fn bench(name: &str, cell: &Cell) -> Bench {
     let reflector = reflector().unwrap();
     let clock = Clock::start();
-    let target = Target { addresses: reflector.addresses(), name: name.into(), clock };
+    let target = Target { addresses: reflector.addresses(), paths: Paths::default(), name: name.into(), clock };
     let driver = open(cell, target).unwrap();
     driver.prepare().unwrap();
     Bench { _reflector: reflector, driver, clock }
@@ -206,7 +206,12 @@ fn nobody_listening_is_an_error_in_time() {
     let mut cell = cell();
     cell.config.client.insert("socket.connection.setup.timeout.ms".into(), "1000".into());
     let driver = |address: &str| {
-        let target = Target { addresses: vec![address.into()], name: "t-nobody".into(), clock: Clock::start() };
+        let target = Target {
+            addresses: vec![address.into()],
+            paths: Paths::default(),
+            name: "t-nobody".into(),
+            clock: Clock::start(),
+        };
         open(&cell, target).unwrap()
     };
     let error = driver("127.0.0.1:1").clean_up().unwrap_err().to_string();

@@ -165,7 +165,7 @@ fn output_buffer(clients: &str, address: &str) -> Option<u64> {
     Some(field(line, "omem").unwrap_or(0) + field(line, "obl").unwrap_or(0))
 }
 
-fn explain(endpoint: &Endpoint, action: &str, error: &RedisError) -> DriverError {
+pub fn explain(endpoint: &Endpoint, action: &str, error: &RedisError) -> DriverError {
     if error.is_timeout() {
         endpoint.timed_out(action, SET_UP)
     } else if error.is_io_error() || error.is_connection_dropped() {

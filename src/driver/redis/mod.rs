@@ -6,6 +6,7 @@
 
 mod audit;
 mod cache;
+mod cluster;
 mod connection;
 mod control;
 mod endpoint;
@@ -22,6 +23,7 @@ mod stall;
 mod streams;
 mod work;
 
+use super::cluster::Cluster;
 use super::replay::Replay;
 use super::requests::Counted;
 use super::stall::Stalled;
@@ -32,6 +34,7 @@ use super::{
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ListMode, Reply, System};
 use crate::units::Span;
+use cluster::RedisCluster;
 use control::{Control, Server};
 use endpoint::Endpoint;
 use publisher::RedisPublisher;
@@ -132,6 +135,10 @@ impl RedisDriver {
 
     fn reliable(&self) -> bool {
         self.system() == System::RedisLists && self.cell.config.consume.mode == ListMode::Reliable
+    }
+
+    fn outside(&self) -> RedisCluster {
+        RedisCluster::new(self.system(), &self.target.addresses[0], &self.target.paths, self.cell.config.nodes)
     }
 
     fn server(&self, control: &mut Control) -> Result<&Server, DriverError> {
@@ -250,7 +257,9 @@ impl Driver for RedisDriver {
 
     fn describe(&self) -> Result<Description, DriverError> {
         let mut control = Control::connect(&self.endpoint)?;
-        Ok(control::describe(&self.cell, self.server(&mut control)?))
+        let mut description = control::describe(&self.cell, self.server(&mut control)?);
+        description.broker_config.extend(self.outside().settings()?);
+        Ok(description)
     }
 
     fn clean_up(&self) -> Result<(), DriverError> {
@@ -271,6 +280,10 @@ impl Driver for RedisDriver {
 
     fn work(&self, pause: Span) -> Result<Box<dyn super::work::Work + '_>, DriverError> {
         Ok(Box::new(work::RedisWork::new(self, pause)?))
+    }
+
+    fn cluster(&self) -> Result<Box<dyn Cluster>, DriverError> {
+        Ok(Box::new(self.outside()))
     }
 
     fn cache(&self) -> Result<Box<dyn super::cache::Cache>, DriverError> {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::driver::{Completion, Outcome, Submitted};
+use crate::driver::{Completion, Outcome, Paths, Submitted};
 use crate::scenario::{Arrivals, Codec, Guarantee, Load, Message, Model, PayloadKind, Reply, SystemConfig};
 use crate::units::{Bytes, Span};
 use std::io::{Read, Write};
@@ -48,7 +48,7 @@ fn cell(system: System) -> Cell {
 }
 
 fn target(addresses: Vec<String>) -> Target {
-    Target { addresses, name: "test".into(), clock: Clock::start() }
+    Target { addresses, paths: Paths::default(), name: "test".into(), clock: Clock::start() }
 }
 
 /// Keeps `in_flight` slots busy until `messages` are acknowledged; message n goes to stream n mod 2 over connection
