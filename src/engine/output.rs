@@ -111,7 +111,6 @@ impl Trial<'_, '_> {
             seconds: &measured,
             settled: watch.settled || window.is_none(),
             acknowledges: books.acknowledges,
-            faulted: !self.cell.faults.is_empty(),
             unanswered: totals.unanswered,
         };
         let (gates, outcome, outcome_because) = judge(&evidence);
