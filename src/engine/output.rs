@@ -112,6 +112,7 @@ impl Trial<'_, '_> {
             settled: watch.settled || window.is_none(),
             acknowledges: books.acknowledges,
             unanswered: totals.unanswered,
+            faults: !self.cell.faults.is_empty(),
         };
         let (gates, outcome, outcome_because) = judge(&evidence);
         let messages = totals.window_sent.max(1) as f64;
