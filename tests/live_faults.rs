@@ -23,8 +23,7 @@ fn scenario(systems: &str, faults: &str) -> String {
     )
 }
 
-const DURABLE: &str =
-    "{redis-streams: {maxlen: none, broker: {appendonly: 'yes', appendfsync: always, save: ''}}}";
+const DURABLE: &str = "{redis-streams: {maxlen: none, broker: {appendonly: 'yes', appendfsync: always, save: ''}}}";
 
 fn only(summary: &Summary) -> (&CellSummary, &Fault) {
     assert_eq!((summary.cells.len(), summary.cells[0].faults.len()), (1, 1), "{summary:#?}");
@@ -85,7 +84,10 @@ fn a_fault_that_is_repeated_is_told_each_time() {
 #[test]
 #[ignore = "needs real brokers"]
 fn our_own_consumers_are_slowed_and_killed() {
-    let text = scenario("{redis-streams: {maxlen: none}}", "[{kind: slow-consumer, at: 2s, for: 2s}, {kind: consumer-kill, at: 6s}]");
+    let text = scenario(
+        "{redis-streams: {maxlen: none}}",
+        "[{kind: slow-consumer, at: 2s, for: 2s}, {kind: consumer-kill, at: 6s}]",
+    );
     let summary = run(&text, &[], &[]).with(0, &[]).summary();
     let cell = &summary.cells[0];
     assert!(cell.faults.iter().all(|fault| fault.healed_at_ns.is_some()), "{:#?}", cell.faults);

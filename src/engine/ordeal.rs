@@ -73,8 +73,7 @@ impl Ordeal<'_, '_> {
             let consumers = &self.control.consumers;
             let cluster = self.driver.cluster().ok();
             let seed = self.cell.seed ^ u64::from(self.block) << 32;
-            let mut injector =
-                Injector::new(self.broker, cluster, consumers, self.clock, seed, self.interrupted);
+            let mut injector = Injector::new(self.broker, cluster, consumers, self.clock, seed, self.interrupted);
             let mut ongoing: Vec<Ongoing<'_>> = Vec::new();
             let mut waiting = injections.iter().enumerate().peekable();
             while !self.given_up() {
@@ -224,7 +223,11 @@ impl Ordeal<'_, '_> {
                 }
             }
             Err(why) => {
-                endured.events.push(event(self.clock.now_ns(), "warning", format!("{} not healed: {why}", record.kind)));
+                endured.events.push(event(
+                    self.clock.now_ns(),
+                    "warning",
+                    format!("{} not healed: {why}", record.kind),
+                ));
                 record.not_healed = Some(why);
             }
         }

@@ -120,6 +120,10 @@ fn harm(record: &CellRecord) -> Vec<String> {
     say(
         counts.broker_lost,
         &|n| match (record.subscriptions, n.saturating_sub(lost)) {
+            // What is taken is gone: nobody can tell whether the broker or the consumer that took it lost it.
+            _ if !keeps_a_log(record) => {
+                format!("lost: {} acknowledged messages neither arrived nor are in the broker", grouped(n))
+            }
             (1, delivered) => format!(
                 "broker loss: {} acknowledged messages are no longer in the broker, {} of them delivered before",
                 grouped(n),
@@ -277,6 +281,11 @@ mod tests {
         assert_eq!(judged, Judged::Inconclusive, "another consumer may still take a pending entry over");
         let (judged, because) = with(|r| (r.counts.broker_lost, r.counts.lost) = (None, Some(1)));
         assert!(judged == Judged::Inconclusive && because.contains("no audit"), "{because}");
+        let (judged, because) = with(|r| {
+            r.system = "redis-lists".into();
+            (r.counts.broker_lost, r.counts.lost) = (Some(4), Some(4));
+        });
+        assert!(judged == Judged::Fail && !because.contains("broker loss"), "popped and lost by whom? {because}");
         let (judged, because) = with(|r| r.counts.broker_lost = None);
         assert!(judged == Judged::Pass && because.contains("live consumers"), "{because}");
     }

@@ -91,7 +91,11 @@ pub(super) fn load(load: &Load) -> Check {
         }
     }
     if load.deadline == Some(Span(0)) {
-        return refuse("load.deadline", "no time to be answered in", "write a duration such as `30s`, or remove the key");
+        return refuse(
+            "load.deadline",
+            "no time to be answered in",
+            "write a duration such as `30s`, or remove the key",
+        );
     }
     if load.deadline.is_some_and(|deadline| deadline > LONGEST) {
         return refuse("load.deadline", format_args!("longer than {LONGEST}"), "shorten it");

@@ -180,7 +180,12 @@ pub(super) fn system(label: &str, config: &SystemConfig, plans: &[FaultPlan]) ->
         }
         if plan.heal() == Heal::Never && (alone || target == Target::All) {
             let what = format!("{label} would have no node left to read from");
-            return refuse(index, "for", what, "write a duration such as `5s`, or `nodes: 3` and one of them as target");
+            return refuse(
+                index,
+                "for",
+                what,
+                "write a duration such as `5s`, or `nodes: 3` and one of them as target",
+            );
         }
         match kind {
             FaultKind::NetPartition if alone => {

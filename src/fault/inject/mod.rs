@@ -165,7 +165,9 @@ impl<'a, 'b> Injector<'a, 'b> {
                 let pid = self.broker().nodes().get(*index).map_or(0, |node| node.pid);
                 // Whoever was killed meanwhile needs no resuming.
                 if pid != 0 {
-                    self.wait_for("the process goes on", SEEN, || Ok(!process::is_stopped(pid) || process::is_gone(pid)))?;
+                    self.wait_for("the process goes on", SEEN, || {
+                        Ok(!process::is_stopped(pid) || process::is_gone(pid))
+                    })?;
                 }
             }
             Remedy::Open(index) => {

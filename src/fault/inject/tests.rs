@@ -193,7 +193,8 @@ fn our_own_consumers_are_slowed_and_let_go() {
     let shared: Shared<'_> = Mutex::new(&mut sleepers);
     let consumers = Consumers::default();
     let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
-    let slow = FaultPlan { rate: Some(crate::units::Rate::per_second(100)), ..plan(FaultKind::SlowConsumer, Target::Node) };
+    let slow =
+        FaultPlan { rate: Some(crate::units::Rate::per_second(100)), ..plan(FaultKind::SlowConsumer, Target::Node) };
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while consumers.pace_ns() == 0 {
