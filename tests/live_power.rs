@@ -81,6 +81,15 @@ fn kafka_keeps_nothing_unless_it_is_told_to_sync() {
     assert_eq!((of("flushed", "rpo"), of("flushed", "survivors")), (0.0, 1.0));
 }
 
+#[test]
+#[ignore = "needs real brokers"]
+fn three_copies_are_lost_when_the_power_of_all_three_nodes_fails() {
+    let found = observed("{kafka-3: {system: kafka, nodes: 3, topic: {replicas: 3}, client: {acks: all}}}", 1);
+    let of = |metric: &str| found[&("kafka-3".to_owned(), metric.to_owned())].value.unwrap();
+    assert!(of("acked") > 1_000.0);
+    assert!(of("survivors") < 1.0 && of("cut_off") > 0.0);
+}
+
 /// A broker with the library loaded, and a driver of it.
 struct Bench {
     clock: Clock,
@@ -105,7 +114,7 @@ impl Bench {
         let (cell, clock) = (cell(systems), Clock::start());
         let mut native = Native::new(harness::exe());
         let broker = native.start(&cell.config).unwrap();
-        let target = Target { addresses: broker.addresses(), name: "live-disk".into(), clock };
+        let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: "live-disk".into(), clock };
         let driver = driver::open(&cell, target).unwrap();
         driver.prepare().unwrap();
         Self { clock, driver, broker, _native: native }
@@ -165,6 +174,24 @@ fn a_full_disk_makes_redis_refuse_until_there_is_room() {
     eprintln!("takes messages again {:.2?} after there is room", begun.elapsed());
 }
 
+/// Redis writes its snapshots by another way than its append-only file, and in a child.
+#[test]
+#[ignore = "needs real brokers"]
+fn a_full_disk_fails_the_snapshots_of_redis() {
+    let mut bench = Bench::start("{redis-streams: {broker: {save: 1 1, appendonly: \"no\"}}}");
+    let mut publisher = bench.driver.publisher(0).unwrap();
+    bench.publish(publisher.as_mut(), 20).unwrap();
+    bench.broker.set_disk(0, DiskFault::Full { room: 0 }).unwrap();
+    let begun = Instant::now();
+    while !publisher.failures().keys().any(|why| why.contains("MISCONF")) {
+        bench.publish(publisher.as_mut(), 1).unwrap();
+        let told = || format!("{:?} {}", bench.broker.disk(0), bench.broker.log_tail(5));
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", told());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(bench.broker.disk(0).unwrap().refused > 0);
+}
+
 #[test]
 #[ignore = "needs real brokers"]
 fn a_full_disk_ends_kafka() {
@@ -174,7 +201,7 @@ fn a_full_disk_ends_kafka() {
     bench.broker.set_disk(0, DiskFault::Full { room: 50 * 1024 }).unwrap();
     let begun = Instant::now();
     let died = loop {
-        let _ = bench.publish(publisher.as_mut(), 20);
+        let _ = bench.publish(publisher.as_mut(), 1);
         match bench.broker.check() {
             Err(error @ EnvironmentError::Died { .. }) => break error.to_string(),
             _ => assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", bench.broker.disk(0)),

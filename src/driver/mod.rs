@@ -1,7 +1,8 @@
 //! The seam between the engine and the systems: what every driver can do, and the one place where drivers are listed.
 //!
-//! A driver returns stamps and outcomes. It never records a latency, never paces, never retries on its own account
-//! without saying so, and never blocks longer than it was told to.
+//! A driver returns stamps and outcomes. It never records a latency, never paces, and never blocks longer than it was
+//! told to. What it tries again, it counts: on its own account only where `load.deadline` is set, else as its client
+//! library does.
 
 pub mod cache;
 pub mod cluster;
@@ -104,6 +105,11 @@ pub trait Publisher: Send {
     fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError>;
     /// Reasons of failed and indeterminate messages so far, with their counts.
     fn failures(&self) -> BTreeMap<String, u64>;
+    /// What was tried again so far, by its reason: messages sent again (or, where the client library does it and tells
+    /// no more, requests), refusals that may pass, connections made anew. Empty for a driver that tries nothing again.
+    fn retries(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
 }
 
 /// One delivered message, borrowed from the driver's buffer.
@@ -123,6 +129,10 @@ pub trait Subscriber: Send {
     fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError>;
     /// Acknowledges what is left and leaves. Bounded by a few seconds.
     fn close(&mut self) -> Result<(), DriverError>;
+    /// What was tried again so far, by its reason, as for [`Publisher::retries`].
+    fn retries(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
 }
 
 /// What an audit read found, besides the messages it handed out.
@@ -151,6 +161,10 @@ pub trait Driver: Send + Sync {
     fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError>;
     /// Reads back what the broker still holds, without taking it away.
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError>;
+    /// What the last audit could not read because nobody serves it any more, in words: gone for every client.
+    fn unreadable(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// A way for messages of any size, on the cell's own topic, stream, list or channel.
     fn large(&self, _: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
         Err(DriverError::Cannot {

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::payload::{FULL, Reading, read};
 use crate::record::{Consumed, Gaps, LatencyRecorder, Tally, Timer};
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -41,6 +42,7 @@ pub struct ConsumerReport {
     pub last_received_ns: u64,
     /// First deliveries that were done after a later message of their lane, by whichever consumer of the subscription.
     pub overtaken: u64,
+    pub retries: BTreeMap<String, u64>,
     /// When each stream brought nothing new; empty unless watched.
     pub gaps: Vec<Gaps>,
     pub error: Option<DriverError>,
@@ -185,6 +187,7 @@ pub fn consume(
     }
     // Leaving politely matters to the broker, not to the books: an error here changes no count.
     let _ = subscriber.close();
+    report.retries = subscriber.retries();
     recorder.harvest();
     report
 }

@@ -36,6 +36,12 @@ impl Trial<'_, '_> {
         let mut totals = Totals::default();
         let mut books = Books { audit, acknowledges: driver.acknowledges(), ..Books::default() };
         let mut failures = BTreeMap::new();
+        let mut retries = BTreeMap::new();
+        let mut again = |who: &str, reasons: &BTreeMap<String, u64>| {
+            for (reason, count) in reasons {
+                *retries.entry(format!("{who}: {reason}")).or_default() += count;
+            }
+        };
         let mut seen = Seen::default();
         for (mut report, producer) in produced.into_iter().zip(0..) {
             seen.add_producer(producer, &mut report);
@@ -43,6 +49,7 @@ impl Trial<'_, '_> {
             for (reason, count) in &report.failures {
                 *failures.entry(reason.clone()).or_default() += count;
             }
+            again("publish", &report.retries);
             error = error.or_else(|| report.error.as_ref().map(ToString::to_string));
             books.produced.extend(report.lanes);
         }
@@ -53,6 +60,7 @@ impl Trial<'_, '_> {
             for mut report in consumed.by_ref().take(per_subscription) {
                 seen.add_consumer(subscription, &mut report);
                 totals.add_consumer(&report);
+                again("consume", &report.retries);
                 error = error.or_else(|| report.error.as_ref().map(ToString::to_string));
                 all.merge(report.seen);
             }
@@ -103,8 +111,8 @@ impl Trial<'_, '_> {
             seconds: &measured,
             settled: watch.settled || window.is_none(),
             acknowledges: books.acknowledges,
+            faulted: !self.cell.faults.is_empty(),
             unanswered: totals.unanswered,
-            faults: !self.cell.faults.is_empty(),
         };
         let (gates, outcome, outcome_because) = judge(&evidence);
         let messages = totals.window_sent.max(1) as f64;
@@ -151,6 +159,7 @@ impl Trial<'_, '_> {
                 .map(|index| counts(&books.balance(index), &totals, books.acknowledges))
                 .collect(),
             failures,
+            retries,
             resources: Resources {
                 client_cpu_ns_per_message: spent.map(|spent| spent.client_cpu_ns as f64 / messages),
                 client_peak_rss_bytes: spent.map(|spent| spent.client_peak_rss_bytes),

@@ -62,6 +62,7 @@ pub struct ProducerReport {
     /// No answer by the end of the drain.
     pub unanswered: u64,
     pub failures: BTreeMap<String, u64>,
+    pub retries: BTreeMap<String, u64>,
     /// CPU time of this thread by second, ns.
     pub cpu: Tally,
     pub first_sent_ns: Option<u64>,
@@ -144,6 +145,7 @@ impl<'a> Producer<'a> {
             window_acked: 0,
             unanswered: 0,
             failures: BTreeMap::new(),
+            retries: BTreeMap::new(),
             cpu: Tally::default(),
             first_sent_ns: None,
             last_acked_ns: 0,
@@ -381,6 +383,7 @@ impl<'a> Producer<'a> {
         self.tick(now + SECOND_NS);
         self.recorder.harvest();
         self.report.failures = self.publisher.failures();
+        self.report.retries = self.publisher.retries();
         self.report.error = error;
         let producer = self.job.producer;
         self.report.lanes =

@@ -304,6 +304,9 @@ impl Trial<'_, '_> {
             thread::sleep(AUDIT_AGAIN);
             (kind, seen) = self.read_back(driver, deadline);
         }
+        for words in driver.unreadable() {
+            watch.event("warning", &format!("not read back: {words}"));
+        }
         match kind {
             Ok(Audit::Retains { trimmed }) => Some(AuditBook { seen, retains: true, trimmed }),
             Ok(Audit::Remainder) => Some(AuditBook { seen, retains: false, trimmed: false }),

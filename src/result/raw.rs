@@ -39,6 +39,10 @@ pub struct CellRecord {
     pub subscriptions_counts: Vec<Counts>,
     /// Reasons of failed and indeterminate messages.
     pub failures: BTreeMap<String, u64>,
+    /// What producers and consumers tried again, by its reason (`publish: …`, `consume: …`). What was tried again and
+    /// succeeded is no failure, and may be the cause of a duplicate.
+    #[serde(default)]
+    pub retries: BTreeMap<String, u64>,
     pub resources: Resources,
     /// Every gate with its value and whether it held. A failed gate of the harness makes the cell invalid.
     pub gates: Vec<Gate>,
@@ -101,6 +105,7 @@ impl CellRecord {
             counts: Counts::default(),
             subscriptions_counts: Vec::new(),
             failures: BTreeMap::new(),
+            retries: BTreeMap::new(),
             resources: Resources::default(),
             gates: Vec::new(),
             floor: BTreeMap::new(),

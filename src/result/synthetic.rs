@@ -131,6 +131,7 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
             },
             subscriptions_counts: vec![],
             failures: BTreeMap::new(),
+            retries: BTreeMap::new(),
             resources: Resources { client_cpu_ns_per_message: Some(1800.0), ..Resources::default() },
             gates: vec![gate],
             floor: BTreeMap::from([(

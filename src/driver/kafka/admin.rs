@@ -61,7 +61,7 @@ const DECISIVE_OF_TOPIC: &[&str] = &[
 const PLACES: &[&str] =
     &["listeners", "controller.quorum", "controller.listener", "log.dir", "node.id", "broker.id", "host"];
 
-type Entries = BTreeMap<String, String>;
+pub type Entries = BTreeMap<String, String>;
 
 pub struct Admin {
     client: AdminClient<Quiet>,

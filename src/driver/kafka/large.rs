@@ -131,7 +131,8 @@ impl KafkaLarge {
         loop {
             if self.outlet.bell().heard() {
                 let visit = |report: Report<'_>| match report {
-                    Report::Delivery { error, .. } => end = Some(error),
+                    Report::Delivery { error, .. } => end = Some(error.map(|(code, _)| code)),
+                    Report::Statistics(_) => {}
                     Report::Notice(line) => self.journal.add(&line.to_string_lossy()),
                 };
                 self.outlet.drain(|| (), visit);

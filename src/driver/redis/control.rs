@@ -3,6 +3,7 @@
 //! Settings are read back from the server and shown by an allow-list, so that no secret can slip into a result.
 
 use super::endpoint::{Endpoint, SET_UP};
+use super::resilient::patience;
 use super::resp::words;
 use crate::driver::DriverError;
 use crate::result::{Description, Survives};
@@ -239,8 +240,23 @@ pub fn describe(cell: &Cell, server: &Server) -> Description {
             ("publish", publish),
             ("reply", if config.reply == Reply::Off { "off: CLIENT REPLY OFF" } else { "on" }.into()),
             ("consume", consume),
+            ("retry", retry(cell)),
         ]),
     }
+}
+
+/// What clients try again, and for how long.
+fn retry(cell: &Cell) -> String {
+    let Some(deadline) = cell.load.deadline else { return "nothing: a lost connection ends the load".into() };
+    let silence = patience(deadline) as f64 / 1e9;
+    let what = match cell.config.system {
+        System::RedisPubsub => "a PUBLISH that was refused or never written, no other",
+        _ => "every message without an answer, which may so be stored twice",
+    };
+    format!(
+        "{what}, until {deadline} after its sending; connections made anew at once, then after 10 to 500 ms; a server \
+         counts as gone after {silence} s without an answer that it owes"
+    )
 }
 
 #[cfg(test)]

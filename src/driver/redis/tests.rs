@@ -10,7 +10,7 @@ use std::net::TcpListener;
 
 const SECOND: u64 = 1_000_000_000;
 
-fn cell(system: System) -> Cell {
+pub fn cell(system: System) -> Cell {
     let load = Load {
         model: Model::Closed,
         rate: None,
@@ -47,7 +47,7 @@ fn cell(system: System) -> Cell {
     }
 }
 
-fn target(addresses: Vec<String>) -> Target {
+pub fn target(addresses: Vec<String>) -> Target {
     Target { addresses, paths: Paths::default(), name: "test".into(), clock: Clock::start() }
 }
 

@@ -58,7 +58,10 @@ fn of(faults: &[Fault], point: &str, acknowledges: bool) -> Vec<Observation> {
     if !cut.is_empty() {
         let (bytes, files) =
             (cut.iter().map(|lost| lost.bytes()).sum::<u64>(), cut.iter().map(|lost| lost.files.len()));
-        let text = format!("from {} files; {SIMULATED}", files.sum::<usize>());
+        let text = match files.sum::<usize>() {
+            1 => format!("from 1 file; {SIMULATED}"),
+            files => format!("from {files} files; {SIMULATED}"),
+        };
         all.push(Observation::measured("cut_off", point, bytes as f64, "B", kills).with_text(text));
     }
     if !acknowledges {
@@ -165,7 +168,7 @@ mod tests {
         let all = observations(&[Fault { cut, ..fault(1, 25, 10) }], true);
         assert_eq!(value(&all, "cut_off", ""), Some(300.0));
         let text = |metric: &str| all.iter().find(|found| found.metric == metric).unwrap().text.clone();
-        assert!(text("rpo").contains("simulated") && text("cut_off").contains("1 files; simulated"), "{all:#?}");
+        assert!(text("rpo").contains("simulated") && text("cut_off").contains("1 file; simulated"), "{all:#?}");
         assert!(observations(&[fault(1, 25, 10)], true).iter().all(|found| !found.text.contains("simulated")));
     }
 

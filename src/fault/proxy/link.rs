@@ -12,9 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// For connecting to the upstream.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For news of a connection that the upstream has accepted already: on loopback it is there.
+const HEARD: Duration = Duration::from_millis(20);
 
 pub(super) type States = watch::Receiver<Arc<State>>;
 
@@ -43,69 +47,100 @@ pub(super) async fn run(newcomer: Newcomer) {
     tally.connections.add(1);
     tally.open.add(1);
     let _open = Open(Arc::clone(&tally));
-    let fate = states.borrow().fate(true);
-    match fate {
-        Fate::Carried => match connect(upstream).await {
-            Some(upstream) => carry(client, upstream, number, &mut states, &tally).await,
-            None => {
-                tally.unreachable.add(1);
-                reset(client);
-            }
-        },
-        Fate::Cut => cut([client], &tally),
-        Fate::Halved { .. } => {
-            let _under = latest(&mut states);
-            half_open(client, &mut states, &tally).await;
-        }
+    let state = latest(&mut states);
+    if state.fate(true) != Fate::Carried {
+        return suffer([Some(client), None], None, state, &mut states, &tally).await;
     }
-}
-
-async fn carry(client: TcpStream, upstream: TcpStream, number: u64, states: &mut States, tally: &Arc<Tally>) {
-    let mut to_upstream = Lane::new(Side::Upstream, tally);
-    let mut to_client = Lane::new(Side::Client, tally);
-    let mut under: Option<Arc<State>> = None;
-    loop {
-        let next = latest(states);
-        match next.fate(under.is_none()) {
-            Fate::Carried => {}
-            Fate::Cut => return cut([client, upstream], tally),
-            Fate::Halved { lost } => {
-                let (gone, left) = if lost == Side::Client { (client, upstream) } else { (upstream, client) };
-                // What was held back on the way to the lost end is lost with it; nothing will ever follow it.
-                drop((to_upstream, to_client));
-                cut([gone], tally);
-                under.replace(next);
-                return half_open(left, states, tally).await;
-            }
-        }
-        to_upstream.enter(next.rules(Side::Upstream), 2 * number);
-        to_client.enter(next.rules(Side::Client), 2 * number + 1);
-        let allowance = Allowance::new(next.allowance());
-        let state = under.insert(next);
-        let up = Way { from: &client, to: &upstream, rules: state.rules(Side::Upstream), allowance: &allowance };
-        let down = Way { from: &upstream, to: &client, rules: state.rules(Side::Client), allowance: &allowance };
-        let end = tokio::select! {
+    let mut connecting = std::pin::pin!(connect(upstream));
+    let mut under = state;
+    let upstream = loop {
+        tokio::select! {
             biased;
-            changed = states.changed() => match changed {
-                Ok(()) => continue,
-                Err(_) => Err(Cut::Passed),
-            },
-            end = async { tokio::try_join!(to_upstream.carry(up), to_client.carry(down)) } => end.map(|_| ()),
-        };
-        return match end {
-            // Both ends have closed, and each has been told so.
-            Ok(()) => {}
-            Err(Cut::Spent) => cut([client, upstream], tally),
-            Err(Cut::Passed) => [client, upstream].into_iter().for_each(reset),
-        };
+            changed = states.changed() => if changed.is_err() { return reset(client) },
+            upstream = &mut connecting => break upstream,
+        }
+        let next = latest(&mut states);
+        if next.fate(false) != Fate::Carried {
+            // The upstream may have accepted already, without our having heard of it.
+            let upstream = timeout(HEARD, connecting).await.ok().flatten();
+            return suffer([Some(client), upstream], Some(under), next, &mut states, &tally).await;
+        }
+        under = next;
+    };
+    match upstream {
+        Some(upstream) => Link { client, upstream, number, states, tally }.carry(under).await,
+        None => {
+            tally.unreachable.add(1);
+            reset(client);
+        }
     }
 }
 
-/// Silence until the next condition, then a reset: what a host that has come back answers to a connection of before.
-async fn half_open(left: TcpStream, states: &mut States, tally: &Tally) {
+/// A connection with both its ends.
+struct Link {
+    client: TcpStream,
+    upstream: TcpStream,
+    number: u64,
+    states: States,
+    tally: Arc<Tally>,
+}
+
+impl Link {
+    async fn carry(self, mut state: Arc<State>) {
+        let Self { client, upstream, number, mut states, tally } = self;
+        let mut to_upstream = Lane::new(Side::Upstream, &tally);
+        let mut to_client = Lane::new(Side::Client, &tally);
+        loop {
+            let (up, down) = (state.rules(Side::Upstream), state.rules(Side::Client));
+            to_upstream.enter(up, 2 * number);
+            to_client.enter(down, 2 * number + 1);
+            let allowance = &Allowance::new(state.allowance());
+            let up = to_upstream.carry(Way { from: &client, to: &upstream, rules: up, allowance });
+            let down = to_client.carry(Way { from: &upstream, to: &client, rules: down, allowance });
+            let end = tokio::select! {
+                biased;
+                changed = states.changed() => changed.map_err(|_| Cut::Passed).err(),
+                end = async { tokio::try_join!(up, down) } => match end {
+                    // Both ends have closed, and each has been told so.
+                    Ok(_) => return,
+                    Err(cut) => Some(cut),
+                },
+            };
+            match end {
+                Some(Cut::Spent) => return cut([client, upstream], &tally),
+                Some(Cut::Passed) => return [client, upstream].into_iter().for_each(reset),
+                None => {}
+            }
+            let next = latest(&mut states);
+            if next.fate(false) != Fate::Carried {
+                // What was held back is lost with the connection; nothing will ever follow it.
+                drop((to_upstream, to_client));
+                return suffer([Some(client), Some(upstream)], Some(state), next, &mut states, &tally).await;
+            }
+            state = next;
+        }
+    }
+}
+
+/// The end of a connection under a condition that does not carry it; an end that there is not yet is none.
+async fn suffer(
+    [client, upstream]: [Option<TcpStream>; 2],
+    before: Option<Arc<State>>,
+    under: Arc<State>,
+    states: &mut States,
+    tally: &Tally,
+) {
+    let Fate::Halved { lost } = under.fate(before.is_none()) else {
+        return cut([client, upstream].into_iter().flatten(), tally);
+    };
+    let (gone, left) = if lost == Side::Client { (client, upstream) } else { (upstream, client) };
+    cut(gone, tally);
+    drop(before);
+    // Silence until the next condition, then what a host that has come back answers to a connection of before.
     // An error is the end of the proxy: the same end here.
     let _ = states.changed().await;
-    cut([left], tally);
+    left.into_iter().for_each(reset);
+    drop(under);
 }
 
 fn latest(states: &mut States) -> Arc<State> {
@@ -113,15 +148,15 @@ fn latest(states: &mut States) -> Arc<State> {
 }
 
 async fn connect(upstream: SocketAddr) -> Option<TcpStream> {
-    let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(upstream)).await.ok()?.ok()?;
+    let stream = timeout(PATIENCE, TcpStream::connect(upstream)).await.ok()?.ok()?;
     stream.set_nodelay(true).ok()?;
     Some(stream)
 }
 
-/// Resets what is left of one connection, and counts it.
-fn cut<const N: usize>(sockets: [TcpStream; N], tally: &Tally) {
-    sockets.into_iter().for_each(reset);
+/// Resets what there is of one connection, and counts it: first, so that whoever sees the reset sees the count.
+fn cut(sockets: impl IntoIterator<Item = TcpStream>, tally: &Tally) {
     tally.resets.add(1);
+    sockets.into_iter().for_each(reset);
 }
 
 /// Closes with a TCP reset: what the kernel has not sent yet is dropped, and the peer learns that it is no orderly end.

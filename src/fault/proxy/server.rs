@@ -40,14 +40,14 @@ pub(super) struct Server {
 
 enum Door {
     Open(TcpListener),
-    /// Not listening, so that the kernel refuses; bound where possible, so that nobody else gets the port.
+    /// Not listening, so that the kernel refuses; bound where possible, so that nobody else listens on the port.
     Shut(Option<TcpSocket>),
 }
 
 impl Server {
     /// Listens at once. Call it inside the runtime.
     pub fn bind(listen: SocketAddr, upstream: SocketAddr, tally: Arc<Tally>) -> io::Result<Self> {
-        let listener = bound(listen)?.listen(BACKLOG)?;
+        let listener = listening(bound(listen)?)?;
         let address = listener.local_addr()?;
         let (state, left) = State::new(Condition::None);
         let (states, _) = watch::channel(state);
@@ -112,7 +112,7 @@ impl Server {
         if let Door::Open(_) = self.door {
             // In this order: a port that is listened on cannot be bound a second time.
             self.door = Door::Shut(None);
-            self.door = Door::Shut(bound(self.address).ok());
+            self.door = Door::Shut(bound(self.address).and_then(kept).ok());
         }
     }
 
@@ -122,7 +122,7 @@ impl Server {
         let mut socket = reserved.take().map_or_else(|| bound(self.address), Ok);
         let started = Instant::now();
         loop {
-            match socket.and_then(|socket| socket.listen(BACKLOG)) {
+            match socket.and_then(listening) {
                 Ok(listener) => {
                     self.door = Door::Open(listener);
                     return Ok(());
@@ -163,4 +163,15 @@ fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
+}
+
+/// Shares its port with nobody: of two sockets that both permit reuse, either could listen.
+fn kept(socket: TcpSocket) -> io::Result<TcpSocket> {
+    socket.set_reuseaddr(false)?;
+    Ok(socket)
+}
+
+fn listening(socket: TcpSocket) -> io::Result<TcpListener> {
+    socket.set_reuseaddr(true)?;
+    socket.listen(BACKLOG)
 }
