@@ -338,6 +338,8 @@ impl Subscriber for FakeSubscriber {
         }
     }
 
+    fn abandon(self: Box<Self>) {}
+
     fn close(&mut self) -> Result<(), DriverError> {
         Ok(())
     }

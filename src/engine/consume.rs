@@ -120,7 +120,7 @@ pub fn consume(
     }
     while !control.consuming_stopped() {
         if (expect.subscription, expect.consumer) == (0, 0) && control.consumers.must_go() {
-            drop(subscriber);
+            subscriber.abandon();
             match come_back(reconnect, &clock, control) {
                 Some(back) => subscriber = back,
                 None => {

@@ -111,8 +111,8 @@ impl Trial<'_, '_> {
             seconds: &measured,
             settled: watch.settled || window.is_none(),
             acknowledges: books.acknowledges,
-            faulted: !self.cell.faults.is_empty(),
             unanswered: totals.unanswered,
+            faults: !self.cell.faults.is_empty(),
         };
         let (gates, outcome, outcome_because) = judge(&evidence);
         let messages = totals.window_sent.max(1) as f64;

@@ -123,6 +123,11 @@ impl Trial<'_, '_> {
             drop(harvest_to);
             let ordeal = self.start_ordeal(scope, driver, &control);
             let error = self.watch_load(&control, &producers, start_ns, &mut watch);
+            // A load that ended before its time takes its faults along.
+            let now = self.clock.now_ns();
+            if control.window().is_none_or(|(_, end)| now < end) {
+                control.abandon(now);
+            }
             let produced = join_all(producers)?;
             // Everything is healed, and as whole as it gets, before anybody waits for messages or reads them back.
             let endured = ordeal.map_or_else(|| Ok(Endured::default()), |thread| thread.join());

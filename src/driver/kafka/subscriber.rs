@@ -206,6 +206,16 @@ impl Subscriber for KafkaSubscriber {
         self.retries.clone()
     }
 
+    fn abandon(mut self: Box<Self>) {
+        let Some(reader) = self.reader.take() else { return };
+        let inlet = Arc::clone(reader.inlet());
+        // The reader's own handle goes first, with the records it holds.
+        drop(reader);
+        if let Some(inlet) = Arc::into_inner(inlet) {
+            Inlet::abandon(inlet);
+        }
+    }
+
     fn close(&mut self) -> Result<(), DriverError> {
         self.store();
         let Some(reader) = self.reader.take() else { return Ok(()) };

@@ -107,6 +107,8 @@ impl Subscriber for PopSubscriber {
     }
 
     /// Nothing to acknowledge. What a late answer still brings is lost, as it is when any consumer of this mode leaves.
+    fn abandon(self: Box<Self>) {}
+
     fn close(&mut self) -> Result<(), DriverError> {
         Ok(())
     }
@@ -182,6 +184,11 @@ impl ReliableSubscriber {
     /// Comes back on time, whatever the server does; a late answer is taken up by the next call.
     pub fn on_time(self) -> Self {
         Self { grace_ns: ON_TIME_NS, ..self }
+    }
+
+    /// First takes up what whoever had its place before left unacknowledged.
+    pub fn taking_over(self) -> Self {
+        Self { known: Some(0), ..self }
     }
 
     fn delete_processed(&mut self) {
@@ -312,6 +319,8 @@ impl Subscriber for ReliableSubscriber {
         }
         Ok(())
     }
+
+    fn abandon(self: Box<Self>) {}
 
     fn close(&mut self) -> Result<(), DriverError> {
         let deadline = self.clock.now_ns() + CLOSE.as_nanos() as u64;

@@ -109,6 +109,8 @@ impl Subscriber for PubSubSubscriber {
     }
 
     /// Nothing to acknowledge; the socket closes when this is dropped.
+    fn abandon(self: Box<Self>) {}
+
     fn close(&mut self) -> Result<(), DriverError> {
         Ok(())
     }

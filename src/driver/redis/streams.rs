@@ -112,6 +112,11 @@ impl StreamSubscriber {
         Self { grace_ns: ON_TIME_NS, ..self }
     }
 
+    /// First takes up what whoever had its place before left unacknowledged.
+    pub fn taking_over(self) -> Self {
+        Self { catching_up: true, ..self }
+    }
+
     fn collect_acks(&mut self) {
         let out = &mut self.connection.output.bytes;
         let books = self.unacknowledged.iter_mut().zip(&mut self.acknowledging);
@@ -245,6 +250,8 @@ impl Subscriber for StreamSubscriber {
     }
 
     /// Acknowledges what was handed out. What a late answer still brings stays pending in the group: nobody saw it.
+    fn abandon(self: Box<Self>) {}
+
     fn close(&mut self) -> Result<(), DriverError> {
         let deadline = self.clock.now_ns() + CLOSE.as_nanos() as u64;
         self.collect_acks();

@@ -43,6 +43,7 @@ impl RedisDriver {
                 };
                 let connection = patiently(SET_UP, || dial("$"))?;
                 let inner = StreamSubscriber::new(connection, clock, keys, subscription, consumer, batch).on_time();
+                let inner = inner.taking_over();
                 // A group that is gone was lost by the server, with or without entries. A new one at the stream's end
                 // would skip what came since; from the oldest entry on, nothing is skipped and some may come twice.
                 self.outliving(inner, move || dial("0"), deadline)
@@ -52,7 +53,7 @@ impl RedisDriver {
                 let connection = patiently(SET_UP, &dial)?;
                 if self.reliable() {
                     let (key, processing) = (keys[0].clone(), self.processing_list(&keys[0], consumer));
-                    let inner = ReliableSubscriber::new(connection, clock, key, processing, batch).on_time();
+                    let inner = ReliableSubscriber::new(connection, clock, key, processing, batch).on_time().taking_over();
                     self.outliving(inner, dial, deadline)
                 } else {
                     let inner = PopSubscriber::new(connection, clock, keys, batch).on_time();

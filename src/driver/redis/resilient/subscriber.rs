@@ -101,6 +101,8 @@ impl<S: Resume> Subscriber for ResilientSubscriber<S> {
     }
 
     /// Without a connection there is nobody to take leave of.
+    fn abandon(self: Box<Self>) {}
+
     fn close(&mut self) -> Result<(), DriverError> {
         if self.connected { self.inner.close() } else { Ok(()) }
     }
