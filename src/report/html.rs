@@ -2,7 +2,7 @@
 
 use super::chart::canvas::{DataTable, Figure};
 use super::group::groups;
-use super::observed;
+use super::{faults, observed};
 use super::state;
 use super::table::{Table, claim_title, details, overview, uses};
 use crate::result::words::{TimeUnit, grouped, significant, survival, time};
@@ -72,6 +72,7 @@ pub fn run(
         "duration_unit": latency_unit(summary).name(),
         "cells": table(&["Label", "Matrix point", "Block", "Valid", "Outcome", "Guarantee", "Offered/s", "Sent/s", "Acked/s", "Consumed/s", "Goodput/s", "What an acknowledgement promises"], summary.cells.iter().map(rate_row).collect()),
         "latencies": latencies,
+        "faults": faults::table(cells, summary, &manifest.scenario.guarantee),
         "observations": table(&observed::HEAD, observed::gather(&groups(summary)).iter().map(observed::Seen::row).collect()),
         "counts": table(&COUNTS, summary.cells.iter().map(count_row).collect()),
         "resources": table(&["Label", "Matrix point", "Block", "Client CPU, µs/message", "Client peak RSS, MiB", "Broker CPU, µs/message", "Broker peak RSS, MiB", "Ran out"], summary.cells.iter().map(resource_row).collect()),

@@ -4,6 +4,8 @@ use crate::result::synthetic::{SYSTEMS, capacity_cell, cell as raw_cell, latency
 use crate::result::{BlockValue, Claim, ComparedCell, Kind, Outcome, RunInfo, SCHEMA, Status, Survives};
 use std::collections::BTreeMap;
 
+mod faults;
+
 /// What someone could name a system to break a page, a table or a spreadsheet.
 const HOSTILE: &str = "=<script>alert('x')</script>|\"a\"\n[l](javascript:1) {{ 1337*7331 }}";
 
