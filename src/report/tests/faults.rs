@@ -24,7 +24,7 @@ fn killed(rto_ms: Option<u64>, lost: Option<u64>, for_good: bool) -> Fault {
         rto_publish_ns: rto,
         rto_deliver_ns: rto.map(|ns| ns + 400_000_000),
         rto_90_ns: rto.map(|ns| ns + 1_500_000_000),
-        probe_rto_ns: rto.map(|ns| ns - 300_000_000),
+        probe_rto_ns: rto.map(|ns| ns.saturating_sub(300_000_000)),
         redundancy_ns: (!for_good).then_some(19 * SECOND),
         rpo_messages: lost,
         rpo_ns: lost.map(|lost| lost * 200_000),
@@ -51,7 +51,14 @@ fn faulted(label: &str, system: &str, faults: Vec<Fault>) -> CellOutput {
             let (due, through) = (if second < WINDOW + 40 { RATE } else { 0 }, !silent(start_ns));
             WindowRow {
                 second,
-                phase: if second < WINDOW { "warm-up" } else if due > 0 { "measure" } else { "drain" }.into(),
+                phase: if second < WINDOW {
+                    "warm-up"
+                } else if due > 0 {
+                    "measure"
+                } else {
+                    "drain"
+                }
+                .into(),
                 start_ns,
                 offered_messages: Some(due),
                 sent_messages: due,
@@ -95,10 +102,14 @@ fn drawn(cells: &[CellOutput]) -> Vec<(String, Figure)> {
 
 fn figure<'a>(figures: &'a [(String, Figure)], name: &str) -> &'a Figure {
     let names: Vec<&str> = figures.iter().map(|(name, _)| name.as_str()).collect();
-    figures.iter().find(|(found, _)| found == name).map(|(_, figure)| figure).unwrap_or_else(|| panic!("{name}: {names:?}"))
+    figures
+        .iter()
+        .find(|(found, _)| found == name)
+        .map(|(_, figure)| figure)
+        .unwrap_or_else(|| panic!("{name}: {names:?}"))
 }
 
-fn three() -> [CellOutput; 4] {
+fn several() -> [CellOutput; 4] {
     let repeated = (0..3u64).map(|n| {
         let moved = |ns: Option<u64>| ns.map(|ns| ns + n * 11 * SECOND);
         let one = Fault { kind: "net-reset".into(), target: "all".into(), ..killed(Some(450 + n * 10), None, false) };
@@ -133,13 +144,13 @@ fn the_titles_are_what_the_data_says() {
          acknowledged messages"
     );
     assert_eq!(
-        title(&three()),
+        title(&several()),
         "kafka-3-stock was not seen to take messages on every partition or stream again after its leader was lost for \
          good; kafka-3-stock lost 66,123 acknowledged messages, the most of 4 labels"
     );
     let missed = Fault { kind: "pause".into(), not_applied: Some("no such privilege".into()), ..Fault::default() };
     assert_eq!(title(&[kafka(missed)]), "No fault was applied to kafka-3");
-    let matrix = figure(&drawn(&three()), "fault-matrix").title.clone();
+    let matrix = figure(&drawn(&several()), "fault-matrix").title.clone();
     assert_eq!(
         matrix,
         "2 of 4 lost acknowledged messages, kafka-3-stock most (66,123); back after at most 11.2 s (redis-3-noticed)"
@@ -149,7 +160,7 @@ fn the_titles_are_what_the_data_says() {
 #[test]
 fn faults_are_drawn_in_place_of_plain_rates_and_told_in_a_table() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = run(dir.path(), &three());
+    let folder = run(dir.path(), &several());
     report(&folder).unwrap();
     let files = snapshot(folder.path());
     assert!(files.contains_key("charts/faults-1-base.svg") && files.contains_key("charts/fault-matrix.svg"));
@@ -180,7 +191,7 @@ fn faults_are_drawn_in_place_of_plain_rates_and_told_in_a_table() {
 
 #[test]
 fn no_text_of_faults_overlaps_or_is_clipped() {
-    let mut hostile = three();
+    let mut hostile = several();
     for cell in &mut hostile {
         for fault in &mut cell.record.faults {
             fault.node = HOSTILE.into();
@@ -188,7 +199,7 @@ fn no_text_of_faults_overlaps_or_is_clipped() {
         }
     }
     let one = vec![faulted("kafka-3", "kafka", vec![killed(Some(8_910), Some(0), false)])];
-    for cells in [three().to_vec(), hostile.to_vec(), one] {
+    for cells in [several().to_vec(), hostile.to_vec(), one] {
         for (name, figure) in drawn(&cells) {
             assert_eq!(crowded(&figure), Vec::<String>::new(), "{name}");
         }
@@ -205,7 +216,7 @@ fn what_was_not_applied_is_said_and_a_plain_run_has_no_faults() {
     };
     let figures = drawn(&[
         faulted("kafka-3", "kafka", vec![missed.clone()]),
-        faulted("redis-3", "redis-streams", vec![Fault { not_applied: None, ..killed(Some(200), Some(0), false) }]),
+        faulted("redis-3", "redis-streams", vec![killed(Some(200), Some(0), false)]),
     ]);
     let words: String = figure(&figures, "faults-1-base").texts().into_iter().map(|(text, _)| text + " ").collect();
     assert!(words.contains("pause of the leader not applied: the process cannot be stopped"), "{words}");
@@ -214,7 +225,9 @@ fn what_was_not_applied_is_said_and_a_plain_run_has_no_faults() {
     assert_eq!((row[0].as_str(), row[3].as_str(), row[4].as_str()), ("pause of the leader", "0", "not applied"));
     assert!(matrix.caption.contains("Not applied: kafka-3: the process cannot be stopped"), "{}", matrix.caption);
     let plain = drawn(&[faulted("kafka-3", "kafka", vec![])]);
-    assert!(plain.iter().all(|(name, _)| !name.contains("fault")) && plain.iter().any(|(name, _)| name == "rates-1-base"));
+    assert!(
+        plain.iter().all(|(name, _)| !name.contains("fault")) && plain.iter().any(|(name, _)| name == "rates-1-base")
+    );
 }
 
 #[test]
@@ -223,6 +236,9 @@ fn injections_are_gathered_and_a_recovery_not_seen_is_no_time() {
     let figures = drawn(&[faulted("kafka", "kafka", all[..2].to_vec()), faulted("kafka-3", "kafka", all.to_vec())]);
     let rows = &figure(&figures, "fault-matrix").data.rows;
     let cells = |label: &str| rows.iter().find(|row| row[1] == label).unwrap()[3..].join(" | ");
-    assert!(cells("kafka").contains("2 | 3 of 250,000 | ") && cells("kafka").contains("200 ms (100 ms to 300 ms)"), "{rows:?}");
+    assert!(
+        cells("kafka").contains("2 | 3 of 250,000 | ") && cells("kafka").contains("200 ms (100 ms to 300 ms)"),
+        "{rows:?}"
+    );
     assert!(cells("kafka-3").contains("not in 1 of 3"), "{rows:?}");
 }
