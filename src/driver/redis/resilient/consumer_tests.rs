@@ -121,7 +121,7 @@ fn a_reliable_consumer_takes_up_what_it_had_moved() {
     let mut subscriber = driver.subscriber(0, 0).unwrap();
     let seen = receive(subscriber.as_mut(), &clock, 200);
     // The first time `b` is known.
-    assert_eq!(seen, ["a", "b", "c", "b", "c"], "{:#?}", server.log());
+    assert_eq!(seen, ["a", "b", "c", "b", "c"], "{:?}", &server.log()[..12]);
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub enum Act {
     StoreAndHangUp,
     HangUp,
     Reply(Vec<u8>),
+    /// To PING alone, which is answered well otherwise.
+    Pong(String),
     /// Says nothing.
     Ignore,
 }
@@ -113,10 +115,9 @@ fn serve(connection: usize, mut stream: TcpStream, shared: &Shared, script: &Scr
             input.drain(..length);
             let mut asked = Asked { connection, number: shared.commands.load(Relaxed), words };
             let answer = if asked.is("PING") {
-                // The script may refuse it; otherwise it is answered here.
                 match script(&asked) {
-                    Act::Reply(reply) => Act::Reply(reply),
                     Act::Ignore => Act::Ignore,
+                    Act::Pong(text) => reply(&text),
                     _ => reply("+PONG\r\n"),
                 }
             } else {
@@ -136,7 +137,7 @@ fn serve(connection: usize, mut stream: TcpStream, shared: &Shared, script: &Scr
                 }
                 Act::HangUp => return drop(stream.shutdown(Shutdown::Both)),
                 Act::Reply(reply) => reply,
-                Act::Ignore => vec![],
+                Act::Pong(_) | Act::Ignore => vec![],
             };
             if stream.write_all(&reply).is_err() {
                 return;

@@ -110,7 +110,8 @@ fn a_refused_message_is_sent_again_in_order_and_never_twice() {
             // A server that loads refuses everybody; one that begins with it refuses from some command on.
             let early = asked.connection < 2 && asked.number < 10;
             if refused && !early && (asked.connection > 1 || !asked.is("PING")) {
-                return reply(&format!("{refusal}\r\n"));
+                let refusal = format!("{refusal}\r\n");
+                return if asked.is("PING") { Act::Pong(refusal) } else { reply(&refusal) };
             }
             Act::Store
         });
