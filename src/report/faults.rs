@@ -40,9 +40,8 @@ const NAMED: usize = 6;
 pub fn table(cells: &[StoredCell], summary: &Summary, guarantee: &str) -> DataTable {
     let mut rows = Vec::new();
     for StoredCell { record, .. } in cells {
-        let same = |cell: &&CellSummary| {
-            (&cell.label, &cell.cell, cell.block) == (&record.label, &record.cell, record.block)
-        };
+        let same =
+            |cell: &&CellSummary| (&cell.label, &cell.cell, cell.block) == (&record.label, &record.cell, record.block);
         let verdict = summary.cells.iter().find(same).map_or("–", verdict);
         rows.extend(record.faults.iter().map(|fault| row(record, fault, verdict, guarantee)));
     }
@@ -98,7 +97,8 @@ fn unavailable(fault: &Fault, start: u64) -> String {
 
 /// Of the whole cell: what is tried again is seldom one fault's alone.
 fn retries(record: &CellRecord) -> String {
-    let all: Vec<String> = record.retries.iter().map(|(reason, count)| format!("{} {reason}", grouped(*count))).collect();
+    let all: Vec<String> =
+        record.retries.iter().map(|(reason, count)| format!("{} {reason}", grouped(*count))).collect();
     if all.is_empty() { "0".to_owned() } else { all.join("; ") }
 }
 

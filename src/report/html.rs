@@ -2,9 +2,9 @@
 
 use super::chart::canvas::{DataTable, Figure};
 use super::group::groups;
-use super::{faults, observed};
 use super::state;
 use super::table::{Table, claim_title, details, overview, uses};
+use super::{faults, observed};
 use crate::result::words::{TimeUnit, grouped, significant, survival, time};
 use crate::result::{CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary};
 use minijinja::syntax::SyntaxConfig;

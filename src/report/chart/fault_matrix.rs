@@ -31,8 +31,10 @@ pub fn draw(tolls: &[Toll<'_>]) -> Option<Figure> {
     let mut figure = Figure::new(WIDTH, title(tolls), caption(tolls));
     let mut y = figure.wrapped((16.0, 24.0), &figure.title.clone(), 15.0, INK, WIDTH - 32.0, true);
     let shown: Vec<&Time> = TIMES.iter().filter(|(_, of)| tolls.iter().any(|toll| toll.time(of).is_some())).collect();
-    let head: Vec<String> =
-        std::iter::once("acknowledged and gone").chain(shown.iter().map(|(name, _)| *name)).map(str::to_owned).collect();
+    let head: Vec<String> = std::iter::once("acknowledged and gone")
+        .chain(shown.iter().map(|(name, _)| *name))
+        .map(str::to_owned)
+        .collect();
     let mut faults: Vec<&str> = Vec::new();
     for toll in tolls {
         if !faults.contains(&toll.fault.as_str()) {

@@ -35,7 +35,9 @@ struct Series {
 
 /// The widest are drawn first so that none hides another.
 const RATE_SERIES: [(Series, fn(&WindowRow) -> Option<u64>); 3] = [
-    (Series { name: "offered", color: Some(Color(0xC2, 0xC9, 0xD1)), width: 5.0, dash: &[] }, |row| row.offered_messages),
+    (Series { name: "offered", color: Some(Color(0xC2, 0xC9, 0xD1)), width: 5.0, dash: &[] }, |row| {
+        row.offered_messages
+    }),
     (Series { name: "acknowledged", color: Some(INK), width: 1.4, dash: &[5.0, 3.0] }, |row| Some(row.acked_messages)),
     (Series { name: "consumed", color: None, width: 1.8, dash: &[] }, |row| Some(row.consumed_messages)),
 ];
@@ -100,7 +102,8 @@ fn legend(figure: &mut Figure, own: Color, top: f64) -> f64 {
     };
     let series = RATE_SERIES.iter().map(|(series, _)| series).chain(TIME_SERIES.iter().map(|(series, _)| series));
     for series in series {
-        let name = if series.color.is_none() { format!("{} (the system's colour)", series.name) } else { series.name.into() };
+        let name =
+            if series.color.is_none() { format!("{} (the system's colour)", series.name) } else { series.name.into() };
         let (x, y) = place(32.0 + letters::width(&name, SMALL, false));
         figure.line(vec![(x, y), (x + 26.0, y)], series.color.unwrap_or(own), series.width, series.dash);
         figure.text((x + 32.0, y), name, SMALL, MUTED, Align::Left);
@@ -179,7 +182,11 @@ fn panel_at(figure: &mut Figure, panel: &Panel<'_>, axes: &Axes, (left, right): 
         recovery(figure, fault, &at, lanes, right);
     }
     figure.line(vec![(left, bottom), (right, bottom)], GRID, 1.5, &[]);
-    x.draw_labels(figure, bottom, |second| if second.fract() == 0.0 { format!("{second:.0}") } else { significant(second) });
+    x.draw_labels(
+        figure,
+        bottom,
+        |second| if second.fract() == 0.0 { format!("{second:.0}") } else { significant(second) },
+    );
     figure.text((right, bottom + 26.0), "s since the start of the load", SMALL, MUTED, Align::Right);
     let mut end = bottom + 44.0;
     for note in notes(record) {
@@ -260,7 +267,8 @@ fn notes(record: &CellRecord) -> Vec<String> {
     }
     for fault in &record.faults {
         let failed = [("not applied", &fault.not_applied), ("not taken back", &fault.not_healed)];
-        let told = failed.into_iter().filter_map(|(what, why)| Some(format!("{} {what}: {}", name(fault), why.as_ref()?)));
+        let told =
+            failed.into_iter().filter_map(|(what, why)| Some(format!("{} {what}: {}", name(fault), why.as_ref()?)));
         notes.extend(told);
     }
     notes.dedup();
@@ -291,7 +299,8 @@ fn rows(panels: &[&Panel<'_>]) -> Vec<Vec<String>> {
         let at = |ns: Option<u64>| ns.map_or_else(none, |ns| significant((ns as f64 - epoch as f64) / 1e9));
         let long = |ns: Option<u64>| ns.map_or_else(none, |ns| significant(ns as f64 / 1e9));
         let healed = if for_good(fault) { "never".to_owned() } else { at(fault.healed_at_ns) };
-        let mut row = vec![panel.record.label.clone(), name(fault), fault.node.clone(), at(fault.took_effect_at_ns), healed];
+        let mut row =
+            vec![panel.record.label.clone(), name(fault), fault.node.clone(), at(fault.took_effect_at_ns), healed];
         row.extend(MARKS.iter().map(|mark| long((mark.of)(fault))));
         row.push(long(fault.scripted_ns));
         row.push(fault.rpo_messages.map_or_else(none, grouped));

@@ -51,7 +51,14 @@ fn faulted(label: &str, system: &str, faults: Vec<Fault>) -> CellOutput {
             let (due, through) = (if second < WINDOW + 40 { RATE } else { 0 }, !silent(start_ns));
             WindowRow {
                 second,
-                phase: if second < WINDOW { "warm-up" } else if due > 0 { "measure" } else { "drain" }.into(),
+                phase: if second < WINDOW {
+                    "warm-up"
+                } else if due > 0 {
+                    "measure"
+                } else {
+                    "drain"
+                }
+                .into(),
                 start_ns,
                 offered_messages: Some(due),
                 sent_messages: due,
@@ -95,7 +102,11 @@ fn drawn(cells: &[CellOutput]) -> Vec<(String, Figure)> {
 
 fn figure<'a>(figures: &'a [(String, Figure)], name: &str) -> &'a Figure {
     let names: Vec<&str> = figures.iter().map(|(name, _)| name.as_str()).collect();
-    figures.iter().find(|(found, _)| found == name).map(|(_, figure)| figure).unwrap_or_else(|| panic!("{name}: {names:?}"))
+    figures
+        .iter()
+        .find(|(found, _)| found == name)
+        .map(|(_, figure)| figure)
+        .unwrap_or_else(|| panic!("{name}: {names:?}"))
 }
 
 fn three() -> [CellOutput; 4] {
@@ -214,7 +225,9 @@ fn what_was_not_applied_is_said_and_a_plain_run_has_no_faults() {
     assert_eq!((row[0].as_str(), row[3].as_str(), row[4].as_str()), ("pause of the leader", "0", "not applied"));
     assert!(matrix.caption.contains("Not applied: kafka-3: the process cannot be stopped"), "{}", matrix.caption);
     let plain = drawn(&[faulted("kafka-3", "kafka", vec![])]);
-    assert!(plain.iter().all(|(name, _)| !name.contains("fault")) && plain.iter().any(|(name, _)| name == "rates-1-base"));
+    assert!(
+        plain.iter().all(|(name, _)| !name.contains("fault")) && plain.iter().any(|(name, _)| name == "rates-1-base")
+    );
 }
 
 #[test]
@@ -223,6 +236,9 @@ fn injections_are_gathered_and_a_recovery_not_seen_is_no_time() {
     let figures = drawn(&[faulted("kafka", "kafka", all[..2].to_vec()), faulted("kafka-3", "kafka", all.to_vec())]);
     let rows = &figure(&figures, "fault-matrix").data.rows;
     let cells = |label: &str| rows.iter().find(|row| row[1] == label).unwrap()[3..].join(" | ");
-    assert!(cells("kafka").contains("2 | 3 of 250,000 | ") && cells("kafka").contains("200 ms (100 ms to 300 ms)"), "{rows:?}");
+    assert!(
+        cells("kafka").contains("2 | 3 of 250,000 | ") && cells("kafka").contains("200 ms (100 ms to 300 ms)"),
+        "{rows:?}"
+    );
     assert!(cells("kafka-3").contains("not in 1 of 3"), "{rows:?}");
 }
