@@ -71,16 +71,18 @@ pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
             judged.sentences.push(format!("acknowledged and gone with a node, {condition}: {}", words.join(", ")));
         }
     }
-    if !crashed.is_empty() {
-        let words: Vec<String> = crashed.iter().map(|cell| told_of(cell, inputs, "acked")).collect();
-        let text = format!("acknowledged and gone after the broker was killed and started again: {}", words.join(", "));
-        judged.sentences.push(text);
-    }
+    let told: Vec<String> = crashed.iter().map(|cell| told_of(cell, inputs, "acked")).collect();
+    let crash = (!told.is_empty())
+        .then(|| format!("acknowledged and gone after the broker was killed and started again: {}", told.join(", ")));
     if gone.is_empty() {
         let why = &limits.undecided;
+        judged.sentences.extend(crash);
         judged.sentences.push(format!("no verdict ({why}): copies on other nodes were not put to the test"));
+        judged.sentences.extend(detection(inputs));
+    } else {
+        judged.sentences.extend(detection(inputs));
+        judged.sentences.extend(crash);
     }
-    judged.sentences.extend(detection(inputs));
     judged
 }
 

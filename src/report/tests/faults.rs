@@ -24,7 +24,7 @@ fn killed(rto_ms: Option<u64>, lost: Option<u64>, for_good: bool) -> Fault {
         rto_publish_ns: rto,
         rto_deliver_ns: rto.map(|ns| ns + 400_000_000),
         rto_90_ns: rto.map(|ns| ns + 1_500_000_000),
-        probe_rto_ns: rto.map(|ns| ns - 300_000_000),
+        probe_rto_ns: rto.map(|ns| ns.saturating_sub(300_000_000)),
         redundancy_ns: (!for_good).then_some(19 * SECOND),
         rpo_messages: lost,
         rpo_ns: lost.map(|lost| lost * 200_000),
@@ -109,7 +109,7 @@ fn figure<'a>(figures: &'a [(String, Figure)], name: &str) -> &'a Figure {
         .unwrap_or_else(|| panic!("{name}: {names:?}"))
 }
 
-fn three() -> [CellOutput; 4] {
+fn several() -> [CellOutput; 4] {
     let repeated = (0..3u64).map(|n| {
         let moved = |ns: Option<u64>| ns.map(|ns| ns + n * 11 * SECOND);
         let one = Fault { kind: "net-reset".into(), target: "all".into(), ..killed(Some(450 + n * 10), None, false) };
@@ -144,13 +144,13 @@ fn the_titles_are_what_the_data_says() {
          acknowledged messages"
     );
     assert_eq!(
-        title(&three()),
+        title(&several()),
         "kafka-3-stock was not seen to take messages on every partition or stream again after its leader was lost for \
          good; kafka-3-stock lost 66,123 acknowledged messages, the most of 4 labels"
     );
     let missed = Fault { kind: "pause".into(), not_applied: Some("no such privilege".into()), ..Fault::default() };
     assert_eq!(title(&[kafka(missed)]), "No fault was applied to kafka-3");
-    let matrix = figure(&drawn(&three()), "fault-matrix").title.clone();
+    let matrix = figure(&drawn(&several()), "fault-matrix").title.clone();
     assert_eq!(
         matrix,
         "2 of 4 lost acknowledged messages, kafka-3-stock most (66,123); back after at most 11.2 s (redis-3-noticed)"
@@ -160,7 +160,7 @@ fn the_titles_are_what_the_data_says() {
 #[test]
 fn faults_are_drawn_in_place_of_plain_rates_and_told_in_a_table() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = run(dir.path(), &three());
+    let folder = run(dir.path(), &several());
     report(&folder).unwrap();
     let files = snapshot(folder.path());
     assert!(files.contains_key("charts/faults-1-base.svg") && files.contains_key("charts/fault-matrix.svg"));
@@ -191,7 +191,7 @@ fn faults_are_drawn_in_place_of_plain_rates_and_told_in_a_table() {
 
 #[test]
 fn no_text_of_faults_overlaps_or_is_clipped() {
-    let mut hostile = three();
+    let mut hostile = several();
     for cell in &mut hostile {
         for fault in &mut cell.record.faults {
             fault.node = HOSTILE.into();
@@ -199,7 +199,7 @@ fn no_text_of_faults_overlaps_or_is_clipped() {
         }
     }
     let one = vec![faulted("kafka-3", "kafka", vec![killed(Some(8_910), Some(0), false)])];
-    for cells in [three().to_vec(), hostile.to_vec(), one] {
+    for cells in [several().to_vec(), hostile.to_vec(), one] {
         for (name, figure) in drawn(&cells) {
             assert_eq!(crowded(&figure), Vec::<String>::new(), "{name}");
         }
@@ -216,7 +216,7 @@ fn what_was_not_applied_is_said_and_a_plain_run_has_no_faults() {
     };
     let figures = drawn(&[
         faulted("kafka-3", "kafka", vec![missed.clone()]),
-        faulted("redis-3", "redis-streams", vec![Fault { not_applied: None, ..killed(Some(200), Some(0), false) }]),
+        faulted("redis-3", "redis-streams", vec![killed(Some(200), Some(0), false)]),
     ]);
     let words: String = figure(&figures, "faults-1-base").texts().into_iter().map(|(text, _)| text + " ").collect();
     assert!(words.contains("pause of the leader not applied: the process cannot be stopped"), "{words}");
