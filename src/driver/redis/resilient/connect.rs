@@ -53,7 +53,8 @@ impl RedisDriver {
                 let connection = patiently(SET_UP, &dial)?;
                 if self.reliable() {
                     let (key, processing) = (keys[0].clone(), self.processing_list(&keys[0], consumer));
-                    let inner = ReliableSubscriber::new(connection, clock, key, processing, batch).on_time().taking_over();
+                    let inner =
+                        ReliableSubscriber::new(connection, clock, key, processing, batch).on_time().taking_over();
                     self.outliving(inner, dial, deadline)
                 } else {
                     let inner = PopSubscriber::new(connection, clock, keys, batch).on_time();
