@@ -89,7 +89,9 @@ fn run(results: &Path, cells: &[CellOutput]) -> RunFolder {
     manifest.scenario.systems =
         cells.iter().map(|cell| (cell.record.label.clone(), cell.record.system.clone())).collect();
     folder.write_manifest(&manifest).unwrap();
-    cells.iter().for_each(|cell| folder.write_cell(cell).unwrap());
+    for cell in cells {
+        folder.write_cell(cell).unwrap();
+    }
     folder
 }
 
