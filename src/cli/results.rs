@@ -2,8 +2,8 @@
 
 use super::args::{ExportArgs, ExportFormat, ReportArgs, TableArgs};
 use super::exit::{Code, Failure};
-use super::{Outcome, out, width};
-use crate::result::{CellSummary, Judged, Kind, Manifest, Outcome as CellOutcome, RunFolder, Summary, files, words};
+use super::{Outcome, out, verdict, width};
+use crate::result::{CellSummary, Kind, Manifest, Outcome as CellOutcome, RunFolder, Summary, files, words};
 use crate::{claims, export as formats, report as rendering};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use std::path::Path;
@@ -108,7 +108,8 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
         for reason in &cell.invalid_because {
             text += &format!("invalid: {name}: {reason}\n");
         }
-        text += &verdict(cell, &name);
+        cell.faults.iter().for_each(|fault| text += &format!("fault: {name}: {}\n", verdict::fault(fault)));
+        text += &verdict::of(cell, &name);
     }
     for (label, cold) in &manifest.cold_start {
         let publish = |ns: Option<u64>| ns.map_or("not measured".into(), |ns| words::time(ns as f64));
@@ -122,26 +123,6 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
     }
     text += &format!("status {:?}, selfcheck {}\n", summary.status, manifest.selfcheck).to_lowercase();
     text + &format!("page and charts: {}", folder.join("report.html").display())
-}
-
-/// How a cell was judged, where there is something to say about it.
-fn verdict(cell: &CellSummary, name: &str) -> String {
-    let because = cell.judged_because.join("; ");
-    match cell.judged {
-        None if because.is_empty() => String::new(),
-        None => format!("found: {name}: {because}\n"),
-        Some(Judged::Pass) if because.is_empty() => String::new(),
-        Some(Judged::Cannot) if self::cannot(cell).is_some() => String::new(),
-        Some(judged) => {
-            let word = match judged {
-                Judged::Pass => "pass",
-                Judged::Fail => "FAIL",
-                Judged::Inconclusive => "inconclusive",
-                Judged::Cannot => "cannot",
-            };
-            format!("{word}: {name}: {because}\n")
-        }
-    }
 }
 
 /// The cells of plain load; empty where there are none.
@@ -183,7 +164,7 @@ fn plain_table(summary: &Summary) -> String {
 }
 
 /// Why a cell of plain load was not run.
-fn cannot(cell: &CellSummary) -> Option<&str> {
+pub(super) fn cannot(cell: &CellSummary) -> Option<&str> {
     match &cell.observations[..] {
         [only] if cell.experiment.is_none() && only.kind == Kind::Cannot => Some(&only.text),
         _ => None,

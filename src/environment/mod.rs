@@ -17,7 +17,7 @@ pub use external::{External, Login, Secret};
 pub use janitor::{End, Janitor, Launch, Signal, State, helper_process};
 pub use native::Native;
 pub use pool::Pool;
-pub use process::{MachineTimes, Usage, machine, memory_available, own_usage, reset_peak, usage};
+pub use process::{MachineTimes, Usage, is_stopped, machine, memory_available, own_usage, reset_peak, usage};
 pub use program::cache_dir;
 
 use crate::driver::Paths;

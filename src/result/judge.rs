@@ -156,6 +156,10 @@ fn harm(record: &CellRecord) -> Vec<String> {
     say(counts.phantom, &|n| format!("phantoms: {} refused messages turned up all the same", grouped(n)), "phantom");
     say(counts.corrupt, &|n| format!("corrupt: {} messages arrived damaged", grouped(n)), "corrupt");
     say(counts.reordered, &|n| format!("disorder: {} messages came behind a later one", grouped(n)), "reordered");
+    if !record.retries.is_empty() {
+        let again = record.retries.iter().map(|(reason, count)| format!("{reason} {}", grouped(*count)));
+        all.push(format!("tried again: {}", again.collect::<Vec<_>>().join(", ")));
+    }
     all
 }
 

@@ -63,6 +63,7 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
         outcome_because: record.outcome_because,
         survives: record.survives,
         counts: record.counts,
+        retries: record.retries,
         floor: record.floor,
         resources: record.resources,
         faults: record.faults.clone(),

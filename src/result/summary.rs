@@ -60,6 +60,9 @@ pub struct CellSummary {
     #[serde(default)]
     pub judged_because: Vec<String>,
     pub counts: Counts,
+    /// What clients tried again, by reason: it is in no count above and may be the cause of a duplicate.
+    #[serde(default)]
+    pub retries: BTreeMap<String, u64>,
     pub latency: Latencies,
     /// What the path costs without a broker: metric name → quantile name (`p50`, …) → ns. A quantile carries a verdict
     /// only where this is at most a quarter of it.

@@ -246,6 +246,7 @@ mod tests {
             survives: Survives::default(),
             judged: None,
             judged_because: Vec::new(),
+            retries: Default::default(),
             counts: serde_json::from_value(counts).unwrap(),
             latency: Latencies { publish: q(), end_to_end: q(), service: q(), schedule_lag: q() },
             rates: serde_json::from_value(rates).unwrap(),

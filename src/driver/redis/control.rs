@@ -31,11 +31,13 @@ const DECISIVE: &[&str] = &[
     "maxclients",
     "maxmemory",
     "maxmemory-policy",
+    "min-replicas-max-lag",
     "min-replicas-to-write",
     "no-appendfsync-on-rewrite",
     "proto-max-bulk-len",
     "repl-backlog-size",
     "repl-diskless-sync",
+    "repl-diskless-sync-delay",
     "save",
     "stream-node-max-bytes",
     "stream-node-max-entries",
@@ -199,7 +201,11 @@ pub fn survives(cell: &Cell, settings: &BTreeMap<String, String>) -> Survives {
         ("yes", fsync) => (true, false, format!("appendonly yes, appendfsync {fsync}: in the kernel, synced later")),
         _ => (false, false, "appendonly no: in memory only, snapshots aside".to_owned()),
     };
-    let because = format!("{persistence}; acknowledged by the primary alone; {consumer}");
+    // With replicas, a primary that was killed is replaced by one that may not have what only it confirmed.
+    let alone = cell.config.nodes == 1;
+    let (process_kill, power_loss) = (process_kill && alone, power_loss && alone);
+    let copies = if alone { "" } else { ", which its replicas follow later" };
+    let because = format!("{persistence}; acknowledged by the primary alone{copies}; {consumer}");
     Survives { process_kill, power_loss, node_loss: false, copies: 1, because }
 }
 

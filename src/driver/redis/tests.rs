@@ -373,4 +373,10 @@ fn survival_follows_from_the_settings() {
     assert_eq!(with(streams, &[("appendonly", "yes"), ("appendfsync", "no")]), (true, false, false));
     assert_eq!(with(streams, &[("appendonly", "yes"), ("appendfsync", "always")]), (true, true, false));
     assert_eq!(with(pubsub, &[("appendonly", "yes"), ("appendfsync", "always")]), (false, false, false));
+    // Whoever takes over may not have it.
+    let mut set = cell(streams);
+    set.config.nodes = 3;
+    set.config.broker = [("appendonly", "yes"), ("appendfsync", "always")].map(|(k, v)| (k.into(), v.into())).into();
+    let survives = control::survives(&set, &set.config.broker);
+    assert!(!survives.process_kill && !survives.power_loss && survives.because.contains("replicas"), "{survives:?}");
 }

@@ -55,6 +55,9 @@ impl Seen {
     /// Fills in what each fault cost. `load_end_ns` is when the last message was due; `streams` is how many partitions,
     /// channels, streams or lists a lane's number stands for.
     pub fn judge(self, faults: &mut [Fault], books: &Books, rate_per_s: Option<f64>, load_end_ns: u64, streams: u16) {
+        if faults.is_empty() {
+            return;
+        }
         let stream_of = |lane: u16| lane % streams.max(1);
         let publish = (0..streams).map(|stream| {
             let of = self.traces.iter().filter(|((_, lane), _)| stream_of(*lane) == stream);

@@ -21,6 +21,8 @@ pub const PORT: &str = "BROKERBENCH_REDIS_PORT";
 /// Major version that is current today; an older one is named as such in the results.
 const CURRENT: u32 = 8;
 const START: Duration = Duration::from_secs(30);
+/// Until replicas follow, which begins five seconds late, and Sentinels know all of them.
+const START_SET: Duration = Duration::from_secs(90);
 const INSTALL: &str =
     "install it (Debian, Ubuntu: `apt-get install redis-server`), or set REDIS_SERVER to the path of a redis-server";
 
@@ -91,7 +93,7 @@ pub fn start(
         software: Software::Redis,
         what: format!("{} {}", server.product, server.version),
         home: janitor.folder().join(format!("redis-{number}")),
-        limit: START,
+        limit: if config.nodes == 1 { START } else { START_SET },
     };
     NativeBroker::start(&job, |home| {
         let pinned = port::pinned(PORT)?;

@@ -1,5 +1,6 @@
 //! What a process is doing, as the kernel tells it: the proof that a signal did what it should.
 
+use crate::environment;
 use std::fs;
 
 /// Whether it is gone: no such process, or one that only waits to be reaped.
@@ -9,9 +10,7 @@ pub fn is_gone(pid: u32) -> bool {
 
 /// Whether every thread of it is stopped.
 pub fn is_stopped(pid: u32) -> bool {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
-    let mut states = tasks.flatten().map(|task| letter(&fs::read_to_string(task.path().join("stat")).ok()?));
-    states.all(|state| matches!(state, Some('T' | 't')))
+    environment::is_stopped(pid).unwrap_or(false)
 }
 
 /// Whether it is there and not stopped.
