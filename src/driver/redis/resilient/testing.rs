@@ -109,6 +109,8 @@ impl Drop for Scripted {
 }
 
 fn serve(connection: usize, mut stream: TcpStream, shared: &Shared, script: &Script) {
+    // The second answer of a pipeline would otherwise wait for the acknowledgement of the first.
+    stream.set_nodelay(true).unwrap();
     let (mut input, mut room) = (vec![], [0; 16384]);
     loop {
         while let Some((words, length)) = split(&input) {
