@@ -103,9 +103,11 @@ fn a_stream_consumer_acknowledges_again_and_reads_what_it_was_given() {
 #[test]
 fn a_reliable_consumer_takes_up_what_it_had_moved() {
     let server = Scripted::start(|asked: &Asked| match (asked.connection, asked.words[0].as_slice()) {
-        (0, b"LMOVE") if asked.number == 0 => reply("$1\r\na\r\n"),
+        // Whoever was here before left nothing.
+        (0, b"LRANGE") => reply("*0\r\n"),
+        (0, b"LMOVE") if asked.number == 1 => reply("$1\r\na\r\n"),
         (0, b"DEL") => reply(":1\r\n"),
-        (0, b"LMOVE") if asked.number == 2 => reply("$1\r\nb\r\n"),
+        (0, b"LMOVE") if asked.number == 3 => reply("$1\r\nb\r\n"),
         // `c` was moved and its answer lost.
         (0, _) => Act::HangUp,
         (1, b"LRANGE") => reply("*2\r\n$1\r\nc\r\n$1\r\nb\r\n"),
