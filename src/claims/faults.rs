@@ -4,7 +4,6 @@
 //! injection does not tell, the block does not: a recovery that was never seen is no time at all.
 
 use super::cells::{cell_of, joined, recompute};
-use super::data::empty_cell;
 use crate::result::{BlockValue, CellSummary, ComparedCell, Fault, Kind, Manifest, Outcome, Summary};
 
 const NO_PROMISE: &str = "the reply promises nothing: there is no acknowledged message that could be lost";
@@ -197,14 +196,10 @@ pub fn detection(manifest: &Manifest, summary: &Summary) -> Vec<ComparedCell> {
             because,
         };
         Some(recompute(ComparedCell {
-            variant: cell.variant.clone(),
             cell: "base".to_owned(),
             kind: Kind::Measured,
-            unit: "ms".to_owned(),
-            run: Some(summary.run.clone()),
-            survives: Some(cell.survives.clone()),
             per_block: vec![value],
-            ..empty_cell(&cell.label, &cell.system, "fault.detection")
+            ..cell_of(cell, "fault.detection", "ms", &summary.run)
         }))
     };
     labels.iter().filter_map(told).collect()

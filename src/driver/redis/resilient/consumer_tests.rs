@@ -103,7 +103,7 @@ fn a_stream_consumer_acknowledges_again_and_reads_what_it_was_given() {
 #[test]
 fn a_reliable_consumer_takes_up_what_it_had_moved() {
     let server = Scripted::start(|asked: &Asked| match (asked.connection, asked.words[0].as_slice()) {
-        // Nothing is left from a time before.
+        // Whoever was here before left nothing.
         (0, b"LRANGE") => reply("*0\r\n"),
         (0, b"LMOVE") if asked.number == 1 => reply("$1\r\na\r\n"),
         (0, b"DEL") => reply(":1\r\n"),
