@@ -14,9 +14,9 @@ use super::settings::Settings;
 use super::{lost, refused};
 use crate::clock::Clock;
 use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
-use rdkafka::Statistics;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, Producer};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -150,21 +150,26 @@ impl Publisher for KafkaPublisher {
     }
 
     fn retries(&self) -> BTreeMap<String, u64> {
-        let told = self.told.iter().filter_map(|text| serde_json::from_str::<Statistics>(text).ok());
         let mut retries = BTreeMap::new();
-        for broker in told.flat_map(|statistics| statistics.brokers.into_values()) {
-            let lost = broker.disconnects.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
-            for (what, count) in [
-                ("requests sent again", broker.txretries),
-                ("requests without an answer in time", broker.req_timeouts),
-                ("connections lost", lost),
-            ] {
-                if count > 0 {
-                    *retries.entry(what.to_owned()).or_default() += count;
-                }
+        self.told.iter().for_each(|told| add_retries(told, &mut retries));
+        retries
+    }
+}
+
+/// Adds up what one client told of its brokers. Only these numbers are read: that another one cannot be, as happens with
+/// those of a broker that was away, must not hide them.
+fn add_retries(told: &str, retries: &mut BTreeMap<String, u64>) {
+    let told: Value = serde_json::from_str(told).unwrap_or_default();
+    for broker in told["brokers"].as_object().into_iter().flat_map(|brokers| brokers.values()) {
+        for (what, field) in [
+            ("requests sent again", "txretries"),
+            ("requests without an answer in time", "req_timeouts"),
+            ("connections lost", "disconnects"),
+        ] {
+            if let Some(count) = broker[field].as_u64().filter(|count| *count > 0) {
+                *retries.entry(what.to_owned()).or_default() += count;
             }
         }
-        retries
     }
 }
 
@@ -211,6 +216,20 @@ fn is_definite(code: RDKafkaErrorCode) -> bool {
 mod tests {
     use super::*;
     use RDKafkaErrorCode as Code;
+
+    #[test]
+    fn what_the_brokers_cost_in_retries_is_added_up() {
+        let mut retries = BTreeMap::new();
+        for told in [
+            r#"{"brokers": {"a": {"txretries": 2, "disconnects": 1, "odd": -1e99}, "b": {"txretries": 3}}}"#,
+            r#"{"brokers": {"a": {"req_timeouts": 4, "txretries": 0}}}"#,
+            "",
+        ] {
+            add_retries(told, &mut retries);
+        }
+        let expected = [("requests sent again", 5), ("requests without an answer in time", 4), ("connections lost", 1)];
+        assert_eq!(retries, expected.map(|(what, count)| (what.to_owned(), count)).into());
+    }
 
     #[test]
     fn a_failure_is_what_is_certainly_not_stored() {
