@@ -7,6 +7,7 @@ mod cells;
 mod data;
 mod finding;
 mod rules;
+mod rungs;
 
 use crate::result::{Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, Status, Summary};
 use data::{ClaimText, Claims, Listed, Role, empty_cell};
@@ -72,6 +73,11 @@ pub fn build(material: &Material<'_>) -> Result<Comparison, ClaimError> {
     build_by(&data::load()?, material)
 }
 
+/// The same table from its own cells: verdicts and texts as rules and claims stand now, nothing measured anew.
+pub fn again(comparison: &Comparison) -> Result<Comparison, ClaimError> {
+    build(&Material { profile: &comparison.profile, before: Some(comparison), ..Material::default() })
+}
+
 fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, ClaimError> {
     for (manifest, summary) in material.runs {
         if manifest.environment == "fake" || summary.cells.iter().any(|cell| cell.system == "fake") {
@@ -88,7 +94,7 @@ fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, Claim
         let cells = measured.entry(&row.id).or_default();
         if let Some(before) = material.before.filter(|_| !tried(row)) {
             let old = before.claims.iter().chain(&before.uses).filter(|claim| claim.id == row.id);
-            cells.extend(old.flat_map(inputs));
+            cells.extend(rungs::condensed(old.flat_map(inputs).collect()));
             infos.extend(before.runs.iter().filter(|run| row.role(&run.scenario).is_some()).cloned());
         }
         for listed in &row.scenarios {

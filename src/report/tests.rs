@@ -472,15 +472,6 @@ fn hostile_and_endless_names_stay_inside_their_panels() {
     assert!(!svg.contains("<script") && svg.contains("&lt;script&gt;"));
 }
 
-/// Renders `BROKERBENCH_RENDER/comparison.json` again in place: after a change of form, not of data.
-#[test]
-#[ignore = "writes where it is told to"]
-fn render_again() {
-    let Some(dir) = std::env::var_os("BROKERBENCH_RENDER") else { return };
-    let dir = Path::new(&dir);
-    write_comparison(dir, &read_comparison(dir).unwrap()).unwrap();
-}
-
 /// Leaves rendered files in `BROKERBENCH_LOOK/<name>`, to be looked at.
 fn keep(from: &Path, name: &str) {
     let Some(to) = std::env::var_os("BROKERBENCH_LOOK") else { return };

@@ -79,11 +79,12 @@ fn folded(tables: &[Table]) -> String {
     out + "\n</details>\n"
 }
 
-/// `titles` stand in bold before the first cell of each row, where there are some.
+/// `titles` stand in bold before the first cell of each row, where there are some. Not padded: one long note would widen
+/// every row of its table.
 fn grid(table: &Table, titles: &[String]) -> String {
-    let mut grid = Grid::new();
-    grid.load_style(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
-    grid.set_header(table.head.iter().map(|text| escape::markdown(text)));
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let mut out = line(table.head.iter().map(|text| escape::markdown(text)).collect());
+    out.push_str(&format!("|{}\n", "---|".repeat(table.head.len())));
     for (at, row) in table.rows.iter().enumerate() {
         let mut cells: Vec<String> = row
             .iter()
@@ -92,9 +93,9 @@ fn grid(table: &Table, titles: &[String]) -> String {
         if let (Some(title), Some(first)) = (titles.get(at), cells.first_mut()) {
             *first = format!("**{}**<br>{first}", escape::markdown(title));
         }
-        grid.add_row(cells);
+        out.push_str(&line(cells));
     }
-    grid.trim_fmt() + "\n"
+    out
 }
 
 /// The overview for a terminal of `width` columns: claims by name, headline figures, verdicts.
