@@ -83,6 +83,7 @@ fn metric_table(metric: &str, cells: &[&ComparedCell]) -> Table {
     let print = |value: f64| match unit {
         "ns" => time.of(value),
         "B" | "yes" | "share" => quantity::words(value, unit),
+        "msg" => quantity::plain(value),
         _ => number(value),
     };
     let shown = match unit {
