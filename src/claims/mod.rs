@@ -183,6 +183,7 @@ fn judge(text: &ClaimText, profile: &str, measured: Vec<ComparedCell>, runs: &[R
         id: text.id.clone(),
         kafka_claim: text.kafka.clone(),
         redis_claim: text.redis.clone(),
+        source: text.source.clone(),
         verdict,
         because: finding::because(&sentences),
         rule: text.rule(),
@@ -264,6 +265,7 @@ fn compare(found: &Claim, computed: &Claim, wrong: &mut Vec<String>) {
     differ("rule", &found.rule, &computed.rule);
     differ("kafka_claim", &found.kafka_claim, &computed.kafka_claim);
     differ("redis_claim", &found.redis_claim, &computed.redis_claim);
+    differ("source", &found.source, &computed.source);
     differ("number of cells", &found.cells.len().to_string(), &computed.cells.len().to_string());
     for (found, computed) in found.cells.iter().zip(&computed.cells) {
         let name = |cell: &ComparedCell| format!("{} {} {}", cell.label, cell.cell, cell.metric);
@@ -279,6 +281,8 @@ fn compare(found: &Claim, computed: &Claim, wrong: &mut Vec<String>) {
             differ(&name(computed), &format!("{:?}", numbers(found)), &format!("{:?}", numbers(computed)));
         }
         differ(&format!("text of {}", name(computed)), &found.text, &computed.text);
+        let source = |cell: &ComparedCell| cell.source.clone().unwrap_or_default();
+        differ(&format!("source of {}", name(computed)), &source(found), &source(computed));
     }
 }
 

@@ -135,6 +135,7 @@ fn claim(id: &str, verdict: &str, cells: Vec<ComparedCell>) -> Claim {
         id: id.into(),
         kafka_claim: format!("What is said of Kafka on {id}, in our words"),
         redis_claim: "What is said of Redis, which works best otherwise".into(),
+        source: "https://example.org/kafka-and-redis".into(),
         verdict: verdict.into(),
         because: "first reason; second reason".into(),
         rule: "The rule as data.".into(),

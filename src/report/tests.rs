@@ -51,6 +51,7 @@ fn cell(label: &str, system: &str, point: &str, metric: &str, unit: &str, value:
         blocks: 3,
         text: "survives process kill, 1 copy".into(),
         run: Some("2026-11-22T190000.000Z-x-abc".into()),
+        source: None,
         survives: Some(Survives { process_kill: true, copies: 1, ..Survives::default() }),
         per_block: vec![block(1, 0.98), block(2, 1.0), block(3, 1.02)],
     }
@@ -61,6 +62,7 @@ fn claim(id: &str, verdict: &str, cells: Vec<ComparedCell>) -> Claim {
         id: id.into(),
         kafka_claim: "Higher, because it works asynchronously".into(),
         redis_claim: "Lower, because it waits for acknowledgements".into(),
+        source: "https://example.org/kafka_and_redis".into(),
         verdict: verdict.into(),
         because: "first reason; second reason".into(),
         rule: "Interval of the ratio above 1.05.".into(),
@@ -209,6 +211,13 @@ fn hostile_names_stay_text_in_every_format() {
             cell.cell = HOSTILE.into();
             cell.text = HOSTILE.into();
         }
+        // A document that is none, or worse.
+        claim.source = "javascript:alert('x')".into();
+        claim.cells.push(ComparedCell {
+            kind: Kind::Documented,
+            source: Some(HOSTILE.into()),
+            ..cell("kafka", "kafka", "", "how", "", None)
+        });
     }
     write_comparison(dir.path(), &comparison).unwrap();
     write_index(dir.path()).unwrap();
@@ -223,6 +232,7 @@ fn hostile_names_stay_text_in_every_format() {
             ),
             _ => {
                 assert!(!text.contains("<script"), "{name}");
+                assert!(!text.contains("href=\"javascript:") && !text.contains("<javascript:"), "{name}: a link to a script");
                 assert!(!text.contains("9801547"), "{name}: a template inside a name was evaluated");
             }
         }
@@ -384,6 +394,29 @@ fn markdown_of_all_eight_rows() {
 }
 
 #[test]
+fn claims_and_documents_name_their_sources() {
+    let mut comparison = table();
+    comparison.claims[1].cells.push(ComparedCell {
+        kind: Kind::Documented,
+        text: "the broker does it (read 2026-11-22)".into(),
+        source: Some("https://kafka.apache.org/44/design_notes/".into()),
+        ..cell("kafka-share-groups", "kafka", "", "worker", "", None)
+    });
+    let text = markdown(&comparison);
+    assert!(text.contains("in our own words, are those of <https://example.org/kafka_and_redis>."), "{text}");
+    assert!(
+        text.contains("| kafka-share-groups | worker | the broker does it (read 2026-11-22) | <https://kafka.apache.org/44/design_notes/> |"),
+        "{text}"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    write_comparison(dir.path(), &comparison).unwrap();
+    let page = plain_slashes(&std::fs::read_to_string(dir.path().join("comparison.html")).unwrap());
+    for address in ["https://example.org/kafka_and_redis", "https://kafka.apache.org/44/design_notes/"] {
+        assert!(page.contains(&format!("<a href=\"{address}\" rel=\"noreferrer\">")), "{address}");
+    }
+}
+
+#[test]
 fn pages_need_no_network_and_no_script() {
     let dir = tempfile::tempdir().unwrap();
     write_comparison(dir.path(), &table()).unwrap();
@@ -391,6 +424,8 @@ fn pages_need_no_network_and_no_script() {
     report(&folder).unwrap();
     for path in [dir.path().join("comparison.html"), folder.path().join("report.html")] {
         let page = std::fs::read_to_string(&path).unwrap().replace("http://www.w3.org/2000/svg", "");
+        // A reader may follow a link; the page loads nothing.
+        let page = page.replace("<a href=\"https:", "").replace("\">https:", "");
         for forbidden in ["http:", "https:", "<script", "@import", "url("] {
             assert!(!page.contains(forbidden), "{forbidden} in {path:?}");
         }

@@ -53,6 +53,9 @@ pub struct Claim {
     /// What is claimed of Kafka and of Redis, in our words.
     pub kafka_claim: String,
     pub redis_claim: String,
+    /// Where both are claimed.
+    #[serde(default)]
+    pub source: String,
     /// `holds`, `holds only for …`, `does not hold`, `inconclusive (…)` or `not measured`.
     pub verdict: String,
     /// How the verdict follows from the cells.
@@ -89,6 +92,9 @@ pub struct ComparedCell {
     pub text: String,
     /// Name of the run folder.
     pub run: Option<String>,
+    /// The address of the document; `null` for what is not documented.
+    #[serde(default)]
+    pub source: Option<String>,
     /// What an acknowledged message survives; `null` for ratios and unmeasured cells.
     pub survives: Option<Survives>,
     /// The value of each block: the input of every verdict. Empty for ratios and unmeasured cells.
