@@ -78,6 +78,7 @@ pub fn of_run(figures: &[String], summary: &Summary) -> Vec<ComparedCell> {
 fn cell_of(first: &CellSummary, metric: &str, unit: &str, run: &str) -> ComparedCell {
     ComparedCell {
         variant: first.variant.clone(),
+        nodes: Some(first.nodes),
         cell: first.cell.clone(),
         unit: unit.to_owned(),
         run: Some(run.to_owned()),

@@ -124,6 +124,7 @@ pub fn empty_cell(label: &str, system: &str, metric: &str) -> ComparedCell {
         label: label.to_owned(),
         system: system.to_owned(),
         variant: None,
+        nodes: None,
         cell: String::new(),
         metric: metric.to_owned(),
         kind: Kind::NotMeasured,

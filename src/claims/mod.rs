@@ -225,6 +225,7 @@ fn failed_run(planned: &Planned, because: &str) -> RunInfo {
         cross_class: None,
         versions: BTreeMap::new(),
         host: String::new(),
+        cores: None,
         selfcheck: "not run".to_owned(),
         warnings: vec![because.replace('\n', " ")],
     }
@@ -247,6 +248,7 @@ fn run_info(manifest: &Manifest) -> RunInfo {
         cross_class: manifest.scenario.cross_class.clone(),
         versions,
         host: format!("{}, {} cores, {}", host.cpu, host.cores, host.kernel),
+        cores: Some(host.cores),
         selfcheck: manifest.selfcheck.clone(),
         warnings: manifest.warnings.clone(),
     }

@@ -140,12 +140,7 @@ mod tests {
             [
                 (INTACT, "size=1KiB", Some(1.0), ""),
                 (INTACT, "size=1KiB,client=second", Some(1.0), ""),
-                (
-                    INTACT,
-                    "size=1MiB",
-                    Some(0.5),
-                    "payload=text,codec=none: broker: too large; 1 of 3 ways not tried"
-                ),
+                (INTACT, "size=1MiB", Some(0.5), "payload=text,codec=none: broker: too large; 1 of 3 ways not tried"),
                 (INTACT, "size=1GB", Some(0.0), "broker: too large"),
                 (INTACT, "size=2GB", None, "needs 4 GB, 2 GB are free"),
                 (peaks, "size=1MiB", Some(4e7), lines[5].3),

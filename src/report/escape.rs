@@ -70,7 +70,9 @@ mod tests {
             "a\\|b \\[x\\](y) &lt;img&gt; end\\_to\\_end \\`c\\` \\*d\\*"
         );
         assert_eq!(markdown_address("https://redis.io/docs/a_b#c"), "<https://redis.io/docs/a_b#c>");
-        for bad in ["http://redis.io", "javascript:alert(1)", "https://", "https://a b", "https://a\"onclick", "https://a|b"] {
+        for bad in
+            ["http://redis.io", "javascript:alert(1)", "https://", "https://a b", "https://a\"onclick", "https://a|b"]
+        {
             assert!(!is_address(bad), "{bad}");
             assert_eq!(markdown_address(bad), markdown(bad));
         }

@@ -41,6 +41,7 @@ impl Row {
             label: label.into(),
             system: system.into(),
             variant: (label != system).then(|| "settings=other".into()),
+            nodes: Some(1),
             cell: if point.is_empty() { "base".into() } else { point.into() },
             metric: metric.into(),
             kind: if cannot { Kind::Cannot } else { Kind::Measured },
@@ -51,6 +52,7 @@ impl Row {
             blocks: if cannot { 0 } else { 3 },
             text: text.into(),
             run: Some(self.run.into()),
+            source: None,
             survives: Some(survives),
             per_block: if cannot { vec![] } else { vec![block(1, 0.98), block(2, 1.0), block(3, 1.02)] },
         });
@@ -125,6 +127,7 @@ fn run_info(scenario: &str) -> RunInfo {
         cross_class: None,
         versions: BTreeMap::from(versions),
         host: "Test CPU, 2 cores, 6.1".into(),
+        cores: Some(2),
         selfcheck: "passed".into(),
         warnings: vec![],
     }

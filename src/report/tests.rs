@@ -41,6 +41,7 @@ fn cell(label: &str, system: &str, point: &str, metric: &str, unit: &str, value:
         label: label.into(),
         system: system.into(),
         variant: None,
+        nodes: Some(1),
         cell: point.into(),
         metric: metric.into(),
         kind: Kind::Measured,
@@ -121,6 +122,7 @@ fn table() -> Comparison {
             cross_class: None,
             versions: BTreeMap::from([("kafka".into(), "Apache Kafka 4.4.0; librdkafka 2.12.1".into())]),
             host: "Test CPU, 2 cores, 6.1".into(),
+            cores: Some(2),
             selfcheck: "passed".into(),
             warnings: vec![],
         }],
@@ -232,7 +234,10 @@ fn hostile_names_stay_text_in_every_format() {
             ),
             _ => {
                 assert!(!text.contains("<script"), "{name}");
-                assert!(!text.contains("href=\"javascript:") && !text.contains("<javascript:"), "{name}: a link to a script");
+                assert!(
+                    !text.contains("href=\"javascript:") && !text.contains("<javascript:"),
+                    "{name}: a link to a script"
+                );
                 assert!(!text.contains("9801547"), "{name}: a template inside a name was evaluated");
             }
         }

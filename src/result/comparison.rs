@@ -42,6 +42,9 @@ pub struct RunInfo {
     pub versions: BTreeMap<String, String>,
     /// Processor, cores and kernel.
     pub host: String,
+    /// Cores of the machine that ran harness and brokers; `null` where a scenario could not run.
+    #[serde(default)]
+    pub cores: Option<u32>,
     pub selfcheck: String,
     pub warnings: Vec<String>,
 }
@@ -72,6 +75,9 @@ pub struct ComparedCell {
     pub system: String,
     /// What distinguishes this label from the system's defaults; `null` at defaults.
     pub variant: Option<String>,
+    /// Brokers; `null` for ratios and unmeasured cells.
+    #[serde(default)]
+    pub nodes: Option<u16>,
     /// The matrix point, such as `load.rate=1k/s`.
     pub cell: String,
     /// Such as `goodput`, `end_to_end.p99` or `ratio(goodput, kafka, redis-streams)`.

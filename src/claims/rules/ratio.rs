@@ -3,7 +3,7 @@
 //! A verdict needs three blocks, enough samples beyond the quantile, equal survival classes (or the scenario's reason to
 //! compare across them), and values that the instrument does not make up itself.
 
-use super::{Inputs, Judged};
+use super::{CROWDED, Inputs, Judged, crowded};
 use crate::claims::cells::figure;
 use crate::claims::data::empty_cell;
 use crate::claims::finding::{Decision, Finding, PRIMITIVES};
@@ -19,6 +19,7 @@ const BEYOND: f64 = 100.0;
 /// stays on its side of the limit wherever between nothing and its floor each side's own path cost lies. (A responder
 /// that does nothing is hardly faster than Redis: the share alone would forbid every verdict on it.)
 const FLOOR_SHARE: f64 = 0.25;
+const CLASSES: &str = "survival classes differ and the scenario gives no reason to compare across them";
 const BELOW_FLOOR: &str = "below the instrument's floor";
 const EXPLORATORY: &str = "exploratory";
 
@@ -128,10 +129,9 @@ fn pairs<'a>(limits: &Limits, cells: &[&'a ComparedCell], runs: &'a [RunInfo]) -
                 let cross_class = if some_equal { None } else { reason };
                 let (ratio, n) = paired(kafka, primitive, limits);
                 let floor = floor_rule(kafka, primitive, limits, beyond(metric) < 1.0);
-                let barred = (!some_equal && cross_class.is_none())
-                    .then(|| {
-                        "survival classes differ and the scenario gives no reason to compare across them".to_owned()
-                    })
+                let barred = (crowded(kafka, runs) || crowded(primitive, runs))
+                    .then(|| CROWDED.to_owned())
+                    .or_else(|| (!some_equal && cross_class.is_none()).then(|| CLASSES.to_owned()))
                     .or_else(|| barred(kafka, primitive, beyond(metric)))
                     .or_else(|| (floor == FloorRule::Barred).then(|| BELOW_FLOOR.to_owned()));
                 let decision = Decision::Refuted;
@@ -485,6 +485,23 @@ mod tests {
         }
         let found = verdict(&throughput, &more);
         assert!(found.starts_with("inconclusive (not shown as one of 6 (Holm); "), "{found}");
+    }
+
+    /// The machine of the tests has two cores.
+    #[test]
+    fn more_brokers_than_cores_give_no_verdict() {
+        for (kafka, streams) in [(2e6, 1e6), (1e6, 2e6)] {
+            for (label, nodes) in [("kafka", 3), ("redis-streams", 3), ("kafka", 2)] {
+                let mut cells = latencies((kafka, 0.0), (streams, 0.0));
+                cells.iter_mut().filter(|cell| cell.label == label).for_each(|cell| cell.nodes = Some(nodes));
+                let expected = match (nodes, kafka > streams) {
+                    (3, _) => "inconclusive (more brokers than cores)",
+                    (_, true) => "holds",
+                    (_, false) => "does not hold",
+                };
+                assert_eq!(verdict(&rule("urgent-messages"), &cells), expected, "{label} {nodes}");
+            }
+        }
     }
 
     #[test]
