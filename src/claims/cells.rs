@@ -5,7 +5,7 @@
 //! it. Both stay visible as blocks without value.
 
 use super::data::empty_cell;
-use super::rungs;
+use super::tries;
 use crate::result::words::survival;
 use crate::result::{
     BlockValue, CellSummary, ComparedCell, Kind, Observation, Outcome, Quantiles, Summary, compare_points,
@@ -70,7 +70,7 @@ pub fn of_run(figures: &[String], summary: &Summary) -> Vec<ComparedCell> {
             let wanted = figures.iter().filter_map(|name| figure(name));
             cells.extend(wanted.map(|figure| plain_cell(&group, figure, &summary.run)));
         }
-        cells.extend(rungs::condensed(observed_cells(&group, &summary.run)));
+        cells.extend(tries::condensed(observed_cells(&group, &summary.run)));
     }
     cells
 }

@@ -7,7 +7,7 @@ mod cells;
 mod data;
 mod finding;
 mod rules;
-mod rungs;
+mod tries;
 
 use crate::result::{Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, Status, Summary};
 use data::{ClaimText, Claims, Listed, Role, empty_cell};
@@ -94,7 +94,7 @@ fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, Claim
         let cells = measured.entry(&row.id).or_default();
         if let Some(before) = material.before.filter(|_| !tried(row)) {
             let old = before.claims.iter().chain(&before.uses).filter(|claim| claim.id == row.id);
-            cells.extend(rungs::condensed(old.flat_map(inputs).collect()));
+            cells.extend(tries::condensed(old.flat_map(inputs).collect()));
             infos.extend(before.runs.iter().filter(|run| row.role(&run.scenario).is_some()).cloned());
         }
         for listed in &row.scenarios {

@@ -1,14 +1,16 @@
-//! The size ladder in the table: a line for each rung in place of one for each try.
+//! Single tries of an experiment stay in the summary of their run: the table has a line for what they come to.
 //!
-//! The ladder tries every size with every payload and codec. What a single try cost stands in the summary of its run; the
-//! table has room for what its rule, its panel and its reader need: how far each way came, how each rung went and who
-//! refused there, and what the ladder says of a size or of a label as a whole. Pure; done twice it is as if done once.
+//! The size ladder tries every size with every payload and codec; the table needs how far each way came, how each rung went
+//! and who refused there, and what the ladder says of a size or of a label as a whole. The search for a capacity probes a
+//! dozen rates; the table needs its bracket. Pure; done twice it is as if done once.
 
 use super::cells::recompute;
 use crate::result::{BlockValue, ComparedCell, Kind};
 
 const INTACT: &str = "intact";
-/// What is told of a single way or try, and not kept.
+/// Begins the name of what is told of a single probe.
+const PROBE: &str = "probe.";
+/// What is told of a single way or try of the ladder, and not kept.
 const DROPPED: [&str; 4] = ["wire_bytes", "client_peak", "broker_peak", "first_refused"];
 
 pub fn condensed(cells: Vec<ComparedCell>) -> Vec<ComparedCell> {
@@ -16,6 +18,7 @@ pub fn condensed(cells: Vec<ComparedCell>) -> Vec<ComparedCell> {
     let mut groups: Vec<(Option<String>, Vec<ComparedCell>)> = Vec::new();
     for cell in cells {
         let rung = match split(&cell.cell) {
+            _ if cell.metric.starts_with(PROBE) => continue,
             Some(_) if DROPPED.contains(&cell.metric.as_str()) => continue,
             Some((_, rung)) if cell.metric == INTACT => Some(rung),
             _ => None,
@@ -126,6 +129,7 @@ mod tests {
             measured("kafka", "first_refused", "payload=text,codec=none", &[1048576.0]),
             measured("kafka", "first_refused", "base", &[1048576.0]),
             measured("kafka", "largest_intact", "payload=text,codec=lz4", &[1048576.0]),
+            measured("kafka", "probe.p99", "probe=1,rate=8000/s,went=passed", &[3e6]),
         ]
     }
 

@@ -68,6 +68,7 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
     let mut figures: Vec<(String, Figure)> = Vec::new();
     figures.extend(chart::run::throughput(&groups).map(|figure| ("throughput".to_owned(), figure)));
     figures.extend(chart::run::latency(&groups).map(|figure| ("latency".to_owned(), figure)));
+    figures.extend(chart::tail::draw(&groups).map(|figure| ("p99-by-rate".to_owned(), figure)));
     let ladder = chart::sweep::ladder(&observed::gather(&groups));
     figures.extend(ladder.map(|figure| ("size-ladder".to_owned(), figure)));
     figures.extend(chart::sweep::scaling(&groups).into_iter().map(|(name, figure)| (name.to_owned(), figure)));
