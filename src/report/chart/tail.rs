@@ -10,7 +10,7 @@ use super::sweep::compose;
 use crate::report::group::{Group, blocks};
 use crate::report::{point, quantity};
 use crate::result::CellSummary;
-use crate::result::words::{TimeUnit, compact, grouped, time};
+use crate::result::words::{TimeUnit, compact, grouped, significant, time};
 
 /// The key of a matrix or a probe that names the offered rate.
 const RATE: &str = "rate";
@@ -63,9 +63,14 @@ fn of_rates(groups: &[Group<'_>]) -> Option<Figure> {
     let steepest = lines.iter().filter(|line| growth(line).is_some());
     let steepest = steepest.max_by(|a, b| growth(a).unwrap_or(0.0).total_cmp(&growth(b).unwrap_or(0.0)))?;
     let (first, last) = steepest.steps.first().zip(steepest.steps.last())?;
+    let factor = significant(last.p99 / first.p99);
     let title = format!(
         "p99 {} for {}: {} at {} msg/s, {} at {} msg/s",
-        if last.p99 > first.p99 { "grows most" } else { "grows for none, and falls least" },
+        if last.p99 > first.p99 {
+            format!("grows most, {factor}-fold,")
+        } else {
+            "grows for none; least it falls".to_owned()
+        },
         steepest.name(),
         time(first.p99),
         compact(first.carried),
@@ -195,4 +200,82 @@ fn figure(title: String, caption: String, lines: &[Line<'_>]) -> Figure {
         })
         .collect();
     figure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::group::groups;
+    use crate::result::synthetic::{capacity_cell, cell, manifest};
+    use crate::result::{CellOutput, Observation, Outcome, RunFolder, Summary, summarize};
+
+    fn summary(cells: &[CellOutput]) -> Summary {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(dir.path(), "x").unwrap();
+        folder.write_manifest(&manifest(&folder, "latency", 1)).unwrap();
+        for cell in cells {
+            folder.write_cell(cell).unwrap();
+        }
+        summarize(&folder).unwrap()
+    }
+
+    fn rates(label: &str) -> [CellOutput; 2] {
+        ["load.rate=1k/s", "load.rate=10k/s"].map(|point| cell(label, point, 1))
+    }
+
+    #[test]
+    fn the_steepest_tail_is_the_finding() {
+        let mut cells: Vec<CellOutput> = ["kafka", "redis-streams"].into_iter().flat_map(rates).collect();
+        let figure = draw(&groups(&summary(&cells))).unwrap();
+        // Half as much again at ten times the rate.
+        assert!(figure.title.starts_with("p99 grows most, 1.") && figure.title.contains(" at 1.00k msg/s, "));
+        assert_eq!((figure.data.rows.len(), figure.data.rows[0][0].as_str()), (4, "kafka"));
+        assert!(figure.caption.contains("1 block, n ≥ 10,000"), "{}", figure.caption);
+        cells[3].record.outcome = Outcome::Overloaded;
+        let figure = draw(&groups(&summary(&cells))).unwrap();
+        assert!(figure.title.contains("-fold, for kafka: "), "{}", figure.title);
+        assert!(figure.caption.contains("Not drawn: redis-streams is overloaded at 10k/s"), "{}", figure.caption);
+        assert_eq!(figure.data.rows.len(), 3);
+    }
+
+    #[test]
+    fn a_tail_that_falls_is_not_said_to_grow() {
+        let mut cells = rates("kafka");
+        let (slow, fast) = cells.split_at_mut(1);
+        std::mem::swap(&mut slow[0].intervals, &mut fast[0].intervals);
+        let figure = draw(&groups(&summary(&cells))).unwrap();
+        assert!(figure.title.starts_with("p99 grows for none; least it falls for kafka: "), "{}", figure.title);
+    }
+
+    #[test]
+    fn one_rate_is_no_line() {
+        assert!(draw(&groups(&summary(&[cell("kafka", "load.rate=1k/s", 1), cell("kafka", "base", 1)]))).is_none());
+        assert!(draw(&groups(&summary(&[capacity_cell("kafka", "message.size=1KiB", 1, 1000)]))).is_none());
+    }
+
+    fn searched(label: &str, probes: &[(u64, &str, f64)]) -> CellOutput {
+        let mut output = capacity_cell(label, "base", 1, 1000);
+        output.record.experiment = Some("capacity".into());
+        for (at, (rate, went, p99)) in probes.iter().enumerate() {
+            let point = format!("probe={},rate={rate}/s,went={went}", at + 1);
+            output.record.observations.extend([
+                Observation::measured("probe.goodput", point.clone(), *rate as f64 * 0.999, "msg/s", 5000),
+                Observation::measured("probe.p99", point, *p99, "ns", 5000),
+            ]);
+        }
+        output
+    }
+
+    #[test]
+    fn probes_show_where_the_search_turned() {
+        let kafka = searched("kafka", &[(8000, "passed", 4e6), (16_000, "passed", 9e6), (32_000, "failed", 2e9)]);
+        let lists = searched("redis-lists", &[(8000, "passed", 4e5), (16_000, "spoilt", 9e7)]);
+        let figure = draw(&groups(&summary(&[kafka, lists]))).unwrap();
+        assert_eq!(figure.title, "Probes passed up to 7.99k msg/s (redis-lists) and up to 16.0k msg/s (kafka)");
+        assert!(figure.caption.contains("2 searches, n ≥ 5,000 a probe. Not drawn: 1 "), "{}", figure.caption);
+        let failed: Vec<_> = figure.data.rows.iter().filter(|row| row[6] == "failed").collect();
+        assert_eq!((figure.data.rows.len(), failed.len(), failed[0][2].as_str()), (4, 1, "32,000"));
+        let none = searched("kafka", &[(8000, "failed", 4e8)]);
+        assert_eq!(draw(&groups(&summary(&[none]))).unwrap().title, "No probe passed");
+    }
 }
