@@ -8,7 +8,7 @@ use super::data::empty_cell;
 use super::tries;
 use crate::result::words::survival;
 use crate::result::{
-    BlockValue, CellSummary, ComparedCell, Kind, Observation, Outcome, Quantiles, Summary, compare_points,
+    BlockValue, CellSummary, ComparedCell, Kind, Observation, Outcome, Quantiles, Summary, Survives, compare_points,
 };
 use crate::stats::compare::{GeometricMean, LEAST_BLOCKS};
 
@@ -82,7 +82,7 @@ fn cell_of(first: &CellSummary, metric: &str, unit: &str, run: &str) -> Compared
         cell: first.cell.clone(),
         unit: unit.to_owned(),
         run: Some(run.to_owned()),
-        survives: Some(first.survives.clone()),
+        survives: Some(Survives { because: String::new(), ..first.survives }),
         ..empty_cell(&first.label, &first.system, metric)
     }
 }

@@ -101,7 +101,7 @@ fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, Claim
             let of_this = material.runs.iter().filter(|(manifest, _)| manifest.scenario.name == listed.name);
             for (manifest, summary) in of_this {
                 cells.extend(cells::of_run(&row.figures, summary));
-                infos.push(run_info(manifest));
+                infos.push(run_info(manifest, summary));
             }
             let failed = material.failed.iter().filter(|(planned, _)| planned.scenario == listed.name);
             infos.extend(failed.map(|(planned, because)| failed_run(planned, because)));
@@ -224,6 +224,7 @@ fn failed_run(planned: &Planned, because: &str) -> RunInfo {
         blocks: 0,
         cross_class: None,
         versions: BTreeMap::new(),
+        promises: BTreeMap::new(),
         host: String::new(),
         cores: None,
         selfcheck: "not run".to_owned(),
@@ -231,10 +232,18 @@ fn failed_run(planned: &Planned, because: &str) -> RunInfo {
     }
 }
 
-fn run_info(manifest: &Manifest) -> RunInfo {
+fn run_info(manifest: &Manifest, summary: &Summary) -> RunInfo {
     let versions: BTreeMap<String, String> = (manifest.systems.iter())
         .map(|(label, system)| (label.clone(), format!("{}; {}", system.broker_version, system.client_version)))
         .collect();
+    // Where the points of a matrix differ in it, all of them.
+    let mut promises: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for cell in &summary.cells {
+        let words = promises.entry(cell.label.clone()).or_default();
+        if !words.contains(&cell.survives.because.as_str()) {
+            words.push(&cell.survives.because);
+        }
+    }
     let host = &manifest.host;
     RunInfo {
         run: manifest.run.clone(),
@@ -247,6 +256,7 @@ fn run_info(manifest: &Manifest) -> RunInfo {
         blocks: manifest.blocks,
         cross_class: manifest.scenario.cross_class.clone(),
         versions,
+        promises: promises.into_iter().map(|(label, words)| (label, words.join(" · "))).collect(),
         host: format!("{}, {} cores, {}", host.cpu, host.cores, host.kernel),
         cores: Some(host.cores),
         selfcheck: manifest.selfcheck.clone(),

@@ -126,6 +126,7 @@ fn run_info(scenario: &str) -> RunInfo {
         blocks: 3,
         cross_class: None,
         versions: BTreeMap::from(versions),
+        promises: BTreeMap::new(),
         host: "Test CPU, 2 cores, 6.1".into(),
         cores: Some(2),
         selfcheck: "passed".into(),

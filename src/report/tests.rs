@@ -121,6 +121,7 @@ fn table() -> Comparison {
             blocks: 3,
             cross_class: None,
             versions: BTreeMap::from([("kafka".into(), "Apache Kafka 4.4.0; librdkafka 2.12.1".into())]),
+            promises: BTreeMap::from([("kafka".into(), "acks=all, one copy".into())]),
             host: "Test CPU, 2 cores, 6.1".into(),
             cores: Some(2),
             selfcheck: "passed".into(),
@@ -205,6 +206,7 @@ fn hostile_names_stay_text_in_every_format() {
     let mut comparison = table();
     comparison.profile = HOSTILE.into();
     comparison.runs[0].warnings = vec![HOSTILE.into()];
+    comparison.runs[0].promises = BTreeMap::from([(HOSTILE.into(), HOSTILE.into())]);
     for claim in &mut comparison.claims {
         claim.verdict = HOSTILE.into();
         claim.because = HOSTILE.into();

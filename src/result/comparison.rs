@@ -40,6 +40,9 @@ pub struct RunInfo {
     pub cross_class: Option<String>,
     /// Broker and client versions per label.
     pub versions: BTreeMap<String, String>,
+    /// The settings that decide what an acknowledged message survives, and the consumer's acknowledge policy, per label.
+    #[serde(default)]
+    pub promises: BTreeMap<String, String>,
     /// Processor, cores and kernel.
     pub host: String,
     /// Cores of the machine that ran harness and brokers; `null` where a scenario could not run.

@@ -49,6 +49,7 @@ pub fn run_info(scenario: &str) -> RunInfo {
         blocks: 1,
         cross_class: None,
         versions: Default::default(),
+        promises: Default::default(),
         host: String::new(),
         cores: Some(2),
         selfcheck: "passed".to_owned(),
