@@ -83,10 +83,43 @@ fn observations_become_charts_and_a_table() {
     keep(folder.path(), "sweep");
 }
 
+/// A search for the highest rate: each system doubles until it fails, then bisects.
+fn searched_run(results: &Path) -> RunFolder {
+    let folder = RunFolder::create(results, "search").unwrap();
+    folder.write_manifest(&manifest(&folder, "throughput", 1)).unwrap();
+    for (label, most) in SYSTEMS.into_iter().zip([70_000u64, 310_000, 120_000, 150_000]) {
+        let mut output = capacity_cell(label, "base", 1, most);
+        output.record.experiment = Some("capacity".into());
+        let doubled = (0..8).map(|step| 8_000 << step).take_while(|rate| rate / 2 < most);
+        for (at, rate) in doubled.chain([most, most * 21 / 20, most, most * 21 / 20]).enumerate() {
+            let went = if rate <= most { "passed" } else { "failed" };
+            let p99 = 3e5 + 5e9 * (rate as f64 / most as f64).powi(8) / 100.0;
+            let point = format!("probe={},rate={rate}/s,went={went}", at + 1);
+            output.record.observations.extend([
+                Observation::measured("probe.goodput", point.clone(), rate.min(most) as f64, "msg/s", 5_000),
+                Observation::measured("probe.p99", point, p99, "ns", 5_000),
+            ]);
+        }
+        folder.write_cell(&output).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_search_shows_its_probes() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = searched_run(dir.path());
+    report(&folder).unwrap();
+    assert!(snapshot(folder.path()).contains_key("charts/p99-by-rate.svg"));
+    keep(folder.path(), "search");
+}
+
 #[test]
 fn no_text_of_a_run_overlaps_or_is_clipped() {
     let dir = tempfile::tempdir().unwrap();
-    for folder in [swept_run(dir.path()), latency_run(dir.path()), throughput_run(dir.path(), 3)] {
+    let runs =
+        [swept_run(dir.path()), latency_run(dir.path()), throughput_run(dir.path(), 3), searched_run(dir.path())];
+    for folder in runs {
         let summary = summarize(&folder).unwrap();
         let cells = folder.read_cells(&folder.read_manifest().unwrap()).unwrap();
         for (name, figure) in figures(&summary, &cells).unwrap() {
