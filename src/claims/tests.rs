@@ -352,6 +352,34 @@ fn a_row_run_again_is_merged_into_the_table() {
 }
 
 #[test]
+fn a_table_is_computed_again_from_its_own_cells() {
+    let sound = build("standard", &[throughput(3), retention()]).unwrap();
+    assert_eq!(again(&sound).unwrap(), sound);
+    let mut edited = sound.clone();
+    edited.claims[5].verdict = "holds, trust me".into();
+    assert_eq!(again(&edited).unwrap(), sound);
+}
+
+/// The size ladder's tries stay in its summary: the table has a line for each rung.
+#[test]
+fn tries_become_rungs() {
+    let intact = |point: &str, value| Observation::measured("intact", point, value, "yes", 1).with_text("no");
+    let observations = vec![
+        intact("size=1MiB,payload=text,codec=none", 0.0),
+        intact("size=1MiB,payload=text,codec=lz4", 1.0),
+        Observation::measured("largest_intact", "", 1048576.0, "B", 2),
+    ];
+    let comparison = build("quick", &[observed("message-size", &[("kafka", observations)])]).unwrap();
+    recheck(&comparison).unwrap();
+    assert_eq!(again(&comparison).unwrap(), comparison);
+    let row = row(&comparison, "message-size");
+    let rungs: Vec<_> = row.cells.iter().filter(|cell| cell.metric == "intact").collect();
+    assert_eq!(rungs.len(), 1);
+    assert_eq!((rungs[0].cell.as_str(), rungs[0].value, rungs[0].n), ("size=1MiB", Some(0.5), 2));
+    assert_eq!(rungs[0].text, "payload=text,codec=none: no");
+}
+
+#[test]
 fn completeness_comes_from_the_books() {
     let mut run = renamed(throughput(1), "parallelism-fanout");
     for cell in &mut run.1.cells {

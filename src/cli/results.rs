@@ -31,7 +31,10 @@ const END: &str = "<!-- brokerbench:end -->";
 
 pub fn table(args: &TableArgs) -> Outcome {
     let dir = args.results.results.join(&args.profile);
-    let comparison = rendering::read_comparison(&dir)?;
+    let mut comparison = rendering::read_comparison(&dir)?;
+    if args.rewrite {
+        comparison = claims::again(&comparison).map_err(|error| Failure::new(Code::Internal, error))?;
+    }
     let mut wrong = claims::recheck(&comparison).err().unwrap_or_default();
     let injected = args
         .inject
@@ -53,7 +56,7 @@ pub fn table(args: &TableArgs) -> Outcome {
             false => Err(Failure::new(
                 Code::TableStale,
                 format!(
-                    "{}; write it again with `brokerbench compare --profile {}` and `brokerbench table`",
+                    "{}; write it again with `brokerbench table --profile {} --rewrite`",
                     wrong.join("\n"),
                     args.profile
                 ),
@@ -62,6 +65,9 @@ pub fn table(args: &TableArgs) -> Outcome {
     }
     if !wrong.is_empty() {
         return Err(Failure::new(Code::TableStale, wrong.join("\n")));
+    }
+    if args.rewrite {
+        rendering::write_comparison(&dir, &comparison)?;
     }
     match injected {
         Some((file, (old, new))) if old != new => files::write_atomic(file, new.as_bytes())?,

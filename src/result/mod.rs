@@ -8,6 +8,7 @@ pub mod hlog;
 mod manifest;
 mod names;
 mod observation;
+pub mod outline;
 mod raw;
 mod summarize;
 mod summary;

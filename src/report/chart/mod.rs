@@ -11,3 +11,4 @@ mod rows;
 pub mod run;
 pub mod spectrum;
 pub mod sweep;
+pub mod tail;
