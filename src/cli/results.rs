@@ -115,6 +115,10 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
             text += &format!("invalid: {name}: {reason}\n");
         }
     }
+    for (point, found) in &manifest.rates_found {
+        let rate = found.rate.map_or_else(String::new, |rate| format!("{rate}, "));
+        text += &format!("{point}: {rate}{}\n", found.because);
+    }
     for (label, cold) in &manifest.cold_start {
         let publish = |ns: Option<u64>| ns.map_or("not measured".into(), |ns| words::time(ns as f64));
         text += &format!(

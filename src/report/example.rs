@@ -353,7 +353,8 @@ fn latency() -> Vec<ComparedCell> {
     let labels: [(&'static str, &[&str]); 2] = [("latency", &SYSTEMS), ("latency-copies", &["kafka", "kafka-3"])];
     for (run, labels) in labels {
         let mut row = Row::new(run);
-        for point in ["load.rate=1k/s", "load.rate=10k/s"] {
+        let points = ["load.rate=1k/s", "load.rate=10k/s", "load.rate=half-capacity"];
+        for point in points.into_iter().filter(|point| run == "latency" || !point.contains("half")) {
             for (at, label) in labels.iter().enumerate() {
                 let ns = if label.starts_with("kafka") { 1.63e6 * (1.0 + at as f64) } else { 1.2e5 + 3e4 * at as f64 };
                 for (metric, factor) in [("p50", 1.0), ("p99", 2.3), ("p99_9", 9.0)] {
@@ -367,6 +368,12 @@ fn latency() -> Vec<ComparedCell> {
                         }
                     }
                 }
+            }
+        }
+        if run == "latency" {
+            for (label, carried) in labels.iter().zip([104_000.0, 91_000.0, 51_999.0, 88_000.0]) {
+                row.value(label, "load.rate=half-capacity", "capacity.half", 25_000.0, "msg/s");
+                row.value(label, "load.rate=half-capacity", "capacity.probe", carried, "msg/s");
             }
         }
         all.extend(row.cells);

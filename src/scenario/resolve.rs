@@ -7,6 +7,7 @@ use super::error::{HIDDEN, Problem, ScenarioError, is_secret, suggest};
 use super::experiment::experiment_of;
 use super::figure::Figure;
 use super::file::{Claim, File, LoadKeys, MessageKeys, SCHEMA, Settings};
+use super::half::{HALF_CAPACITY, RateKey};
 use super::layers::{Overrides, lay, profiles};
 use super::rule::Rule;
 use super::settings;
@@ -181,6 +182,7 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
             };
             let message = message_of(&file.message);
             check::load(&load)?;
+            check::half_capacity(&load, experiment.as_ref())?;
             check::message(&message, &load)?;
             for (label, config) in &base.systems {
                 check::cell(label, config, &load, &message)?;
@@ -331,7 +333,8 @@ fn load_of(keys: &LoadKeys) -> Load {
     let warm_up = keys.warm_up.unwrap_or(Span::from_secs(5));
     Load {
         model: keys.model,
-        rate: keys.rate,
+        rate: keys.rate.and_then(RateKey::fixed),
+        half_capacity: keys.rate == Some(RateKey::HalfCapacity),
         arrivals: keys.arrivals.unwrap_or(Arrivals::Constant),
         warm_up,
         warm_up_limit: keys.warm_up_limit.unwrap_or(Span::from_secs(60).max(warm_up)),
@@ -363,10 +366,20 @@ fn message_of(keys: &MessageKeys) -> Message {
 
 /// `load.rate=1k/s,message.size=100B`, each value in its normal form.
 fn point_name(axes: &[Axis<'_>], load: &Load, message: &Message) -> String {
-    let values = flat("load", load).into_iter().chain(flat("message", message)).collect::<Vec<_>>();
+    let values = load_keys(load).into_iter().chain(flat("message", message)).collect::<Vec<_>>();
     let value = |key: &str| values.iter().find(|(known, _)| known == key).map_or("none", |(_, value)| value.as_str());
     let parts: Vec<String> = axes.iter().map(|axis| format!("{}={}", axis.key, value(axis.key))).collect();
     if parts.is_empty() { "base".to_owned() } else { parts.join(",") }
+}
+
+/// The keys of a load as a reader would write them: a rate that a run finds has no number here.
+fn load_keys(load: &Load) -> Vec<(String, String)> {
+    let mut keys = flat("load", load);
+    if load.half_capacity {
+        let rates = keys.iter_mut().filter(|(key, _)| key == "load.rate");
+        rates.for_each(|(_, value)| *value = HALF_CAPACITY.to_owned());
+    }
+    keys
 }
 
 /// Dotted keys and values of a resolved type.
@@ -410,7 +423,7 @@ fn resolved(scenario: &Scenario, tree: &Node, axes: &[Axis<'_>]) -> Vec<Origin> 
         let counts = |key: &str| cell.experiment.as_ref().is_none_or(|experiment| experiment.reads_load(key));
         // What was written is shown, even where it changes nothing.
         let shown = |key: &str| counts(&key["load.".len()..]) || tree.get(&segments(key)).is_some();
-        rows.extend(flat("load", &cell.load).into_iter().filter(|(key, _)| shown(key)));
+        rows.extend(load_keys(&cell.load).into_iter().filter(|(key, _)| shown(key)));
         rows.extend(flat("message", &cell.message));
     }
     rows.retain(|(key, _)| !axes.iter().any(|axis| axis.key == key));

@@ -87,7 +87,7 @@ fn more_brokers_than_cores_give_no_verdict() {
 #[test]
 fn reasons_stay_readable_in_the_worst_case() {
     let mut cells = Vec::new();
-    for (at, point) in ["load.rate=1k/s", "load.rate=10k/s", "load.rate=50k/s"].into_iter().enumerate() {
+    for (at, point) in ["load.rate=1k/s", "load.rate=10k/s", "load.rate=half-capacity"].into_iter().enumerate() {
         for metric in ["end_to_end.p50", "end_to_end.p99"] {
             for (label, value) in
                 [("kafka", 2e6), ("redis-pubsub", 1e6), ("redis-streams", 3e6), ("redis-lists", 1.9e6)]
@@ -100,6 +100,25 @@ fn reasons_stay_readable_in_the_worst_case() {
     // The helper checks the length.
     let because = judge_with(&rule("latency"), &cells, &[]).because();
     assert!(because.contains("redis-lists ÷ kafka: 0.950×"), "{because}");
+}
+
+#[test]
+fn a_rate_that_was_found_is_judged_like_one_that_was_written() {
+    let cells = |at_half: f64| -> Vec<ComparedCell> {
+        let at = |label, point, value: f64| {
+            let metrics = ["end_to_end.p50", "end_to_end.p99"];
+            metrics.map(|metric| measured(label, metric, point, &[value, value * 1.01, value * 0.99]))
+        };
+        [("load.rate=1k/s", 1e5), ("load.rate=half-capacity", at_half)]
+            .into_iter()
+            .flat_map(|(point, value)| [at("kafka", point, 1e6), at("redis-streams", point, value)].concat())
+            .chain([measured("redis-streams", "capacity.half", "load.rate=half-capacity", &[25_000.0])])
+            .collect()
+    };
+    assert_eq!(verdict(&rule("latency"), &cells(1e5)), "holds");
+    let judged = judge_with(&rule("latency"), &cells(3e6), &[]);
+    assert_eq!(judged.verdict(), "holds only for redis-streams at load.rate=1k/s");
+    assert!(judged.because().contains("p50+p99 at half-capacity"), "{}", judged.because());
 }
 
 #[test]
