@@ -83,6 +83,14 @@ impl Rate {
     pub fn from_f64(per_second: f64) -> Self {
         Self { micro_per_s: (per_second.max(0.0) * 1e6).round() as u64 }
     }
+    /// Rounded down to two significant digits.
+    pub const fn two_digits_down(self) -> Self {
+        let mut scale = 1;
+        while self.micro_per_s / scale >= 100 {
+            scale *= 10;
+        }
+        Self { micro_per_s: self.micro_per_s / scale * scale }
+    }
     pub const fn micro_per_s(self) -> u64 {
         self.micro_per_s
     }
@@ -230,7 +238,27 @@ mod tests {
         assert!("-5/s".parse::<Rate>().is_err());
     }
 
+    #[test]
+    fn rates_are_rounded_down_to_two_digits() {
+        for (exact, rounded) in [
+            (25_999.9, "25k/s"),
+            (25_000.0, "25k/s"),
+            (120_999.0, "120k/s"),
+            (1_999.0, "1900/s"),
+            (99.9, "99/s"),
+            (0.0, "0/s"),
+        ] {
+            assert_eq!(Rate::from_f64(exact).two_digits_down().to_string(), rounded, "{exact}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn rounding_down_loses_less_than_a_tenth(rate in 10u64..10_000_000) {
+            let (exact, rounded) = (Rate::per_second(rate), Rate::per_second(rate).two_digits_down());
+            prop_assert!(rounded <= exact && rounded.per_s() > exact.per_s() * 0.9 && rounded.two_digits_down() == rounded);
+        }
+
         #[test]
         fn what_is_printed_is_read_back(ns in 0u64..1u64 << 60, bytes in 0u64..1u64 << 60, rate in 0u64..10_000_000) {
             prop_assert_eq!(Span(ns).to_string().parse(), Ok(Span(ns)));

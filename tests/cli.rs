@@ -227,6 +227,24 @@ fn the_committed_table_is_up_to_date() {
     }
 }
 
+/// What was edited by hand is found out, and computed again from the cells alone.
+#[test]
+fn a_table_is_written_again_from_its_own_cells() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = dir.path().join("standard");
+    fs::create_dir(&table).unwrap();
+    let committed = fs::read_to_string("results/standard/comparison.json").unwrap();
+    let edited = committed.replacen("\"verdict\": \"", "\"verdict\": \"surely ", 1);
+    assert_ne!(edited, committed);
+    fs::write(table.join("comparison.json"), edited).unwrap();
+    fs::write(table.join("comparison.md"), "").unwrap();
+    let results = dir.path().to_str().unwrap();
+    assert_names(&ends_with(12, &["table", "--check", "--results", results]), &["verdict is `surely ", "--rewrite"]);
+    ends_with(0, &["table", "--rewrite", "--results", results]);
+    ends_with(0, &["table", "--check", "--results", results]);
+    assert_eq!(fs::read_to_string(table.join("comparison.json")).unwrap(), committed);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

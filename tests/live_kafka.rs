@@ -22,6 +22,7 @@ fn cell(subscriptions: u16) -> Cell {
         load: Load {
             model: Model::Closed,
             rate: None,
+            half_capacity: false,
             arrivals: Arrivals::Constant,
             warm_up: Span(0),
             warm_up_limit: Span(0),

@@ -85,6 +85,42 @@ fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
+/// Alone, each label would run at half of its own capacity: together they run at one rate, and the results say whose.
+#[test]
+#[ignore = "needs real brokers"]
+fn half_of_the_slowest_capacity_is_one_rate_for_all() {
+    let load = "model: open, rate: half-capacity, warm-up: 1s, warm-up-limit: 2s, duration: 2s, batch: 100";
+    let ended = run(&scenario("[redis-pubsub, redis-lists]", load), &["--set", "blocks=2"], &[]);
+    // A build for tests on a loaded machine may send too late, which makes cells invalid (13) and changes nothing here.
+    assert!(matches!(ended.code, Some(0 | 13)), "{}", ended.stderr);
+    let (summary, manifest) = (ended.summary(), content(&ended.folder()));
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest[&ended.folder().join("manifest.json")]).unwrap();
+    let found = &manifest["rates_found"]["base"];
+    let carried = |label: &str| found["carried"][label]["goodput_per_s"].as_f64().unwrap();
+    let slowest = carried("redis-pubsub").min(carried("redis-lists"));
+    let rate = found["rate"].as_str().unwrap().parse::<brokerbench::units::Rate>().unwrap().per_s();
+    assert!((0.45..=0.5).contains(&(rate / slowest)), "{found:#}");
+    assert_eq!(summary.cells.len(), 4);
+    for cell in &summary.cells {
+        assert!((cell.rates.offered_per_s.unwrap() / rate - 1.0).abs() < 0.01, "{cell:#?}");
+        let metrics: Vec<&str> = cell.observations.iter().map(|seen| seen.metric.as_str()).collect();
+        let expected: &[&str] = if cell.block == 1 { &["capacity.half", "capacity.probe"] } else { &[] };
+        assert_eq!(metrics, expected, "the probe was made once");
+    }
+    assert_rendered_again(ended.results(), &ended.folder());
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn a_broker_that_dies_under_the_probe_ends_the_run_and_says_so() {
+    let load = "model: open, rate: half-capacity, warm-up: 1s, duration: 2s";
+    let mut running = start(&scenario("[redis-lists]", load), &[], &[]);
+    running.await_words("redis-lists base: capacity probe\n");
+    std::thread::sleep(Duration::from_secs(2));
+    send(running.broker("redis-server"), Signal::KILL);
+    running.end().with(3, &["redis-lists: the probe of its capacity failed", "died", "SIGKILL"]);
+}
+
 /// A broker that stands still for S in a run of D delays every message that was due meanwhile: quantile q of all
 /// messages is S − (1 − q)·D. An instrument that waits for its answers before it counts on sees nothing of it.
 fn a_pause_is_seen_in_full(system: &str, program: &str) {

@@ -55,6 +55,9 @@ fn find<'a>(cell: &'a CellSummary, metric: &str, point: &str) -> &'a Observation
 #[ignore = "needs real brokers"]
 fn at_defaults_the_first_refused_rung_is_named() {
     const MIB: f64 = 1048576.0;
+    if !memory_for_a_gigabyte() {
+        return;
+    }
     let sizes = "1KiB,64KiB,1MiB,16MiB,64MiB,512MiB,1GB";
     let keys = ["experiment.codecs=[none]", "experiment.payloads=[random]", "experiment.repeat=50ms"];
     for (label, largest, refused, words) in [
@@ -80,8 +83,20 @@ fn at_defaults_the_first_refused_rung_is_named() {
     }
 }
 
+/// What the largest rungs need; where less is free they are skipped by the run itself, which says so.
+fn memory_for_a_gigabyte() -> bool {
+    let free = brokerbench::environment::memory_available().unwrap_or(0);
+    if free < 12_000_000_000 {
+        eprintln!("NOT TESTED: a message of 1 GB needs 12 GB of free memory, and {free} B are free");
+    }
+    free >= 12_000_000_000
+}
+
 /// A gigabyte arrives, and the client held no more of it than `copies`.
 fn a_gigabyte(label: &str, keys: &[&str], way: &str, copies: f64) {
+    if !memory_for_a_gigabyte() {
+        return;
+    }
     let cell = climb(label, "1KiB,1GB", keys);
     let point = format!("size=1GB,{way}");
     let intact = find(&cell, "intact", &point);
@@ -113,6 +128,9 @@ fn a_gigabyte_of_text_goes_through_kafka_with_lz4() {
 #[test]
 #[ignore = "needs real brokers and 10 GB of memory"]
 fn a_gigabyte_of_random_bytes_goes_through_kafka_by_the_second_client() {
+    if !memory_for_a_gigabyte() {
+        return;
+    }
     // The usual client's limit is met on the way and named as its own.
     let cell = climb("kafka-tuned", "1KiB,255MiB,256MiB,1GB", &[&RANDOM[..2], &["experiment.deadline=40s"]].concat());
     let usual = "payload=random,codec=none";

@@ -151,6 +151,24 @@ fn work_that_outlasts_the_drain_is_warned_of() {
 }
 
 #[test]
+fn latency_at_half_capacity_is_measured_where_a_verdict_is_given() {
+    let points = |profile: &str| -> Vec<String> {
+        let cells = latency(Some(profile), &[], &[], &["kafka"]).unwrap().cells();
+        cells.into_iter().map(|cell| cell.point).collect()
+    };
+    let fixed = ["load.rate=1k/s", "load.rate=10k/s"];
+    assert_eq!(points("quick"), fixed);
+    for profile in ["standard", "full"] {
+        assert_eq!(points(profile), [fixed[0], fixed[1], "load.rate=half-capacity"], "{profile}");
+        let cells = latency(Some(profile), &[], &[], &[]).unwrap().cells();
+        assert!(cells.iter().all(|cell| cell.load.floor), "{profile}: the floor is measured at every rate");
+        assert_eq!(cells.iter().filter(|cell| cell.capacity_probe().is_some()).count(), 4, "{profile}");
+    }
+    let swept = latency(Some("quick"), &[], &["load.rate=2k/s,half-capacity"], &["kafka"]).unwrap();
+    assert!(swept.cells()[1].awaits_rate() && !swept.cells()[0].awaits_rate());
+}
+
+#[test]
 fn the_quick_comparison_fits_into_six_minutes() {
     let quick = overrides(Some("quick"), &[], &[], &[]);
     let seconds = ["throughput", "latency"].map(|name| {

@@ -47,6 +47,7 @@ pub fn cell(system: System, size: u64) -> Cell {
         load: Load {
             model: Model::Closed,
             rate: None,
+            half_capacity: false,
             arrivals: Arrivals::Constant,
             warm_up: Span(0),
             warm_up_limit: Span(0),

@@ -6,9 +6,10 @@
 
 use super::data::empty_cell;
 use super::faults;
+use super::tries;
 use crate::result::words::survival;
 use crate::result::{
-    BlockValue, CellSummary, ComparedCell, Kind, Observation, Outcome, Quantiles, Summary, compare_points,
+    BlockValue, CellSummary, ComparedCell, Kind, Observation, Outcome, Quantiles, Summary, Survives, compare_points,
 };
 use crate::stats::compare::{GeometricMean, LEAST_BLOCKS};
 
@@ -70,7 +71,7 @@ pub fn of_run(figures: &[String], summary: &Summary) -> Vec<ComparedCell> {
             let wanted = figures.iter().filter_map(|name| figure(name));
             cells.extend(wanted.map(|figure| plain_cell(&group, figure, &summary.run)));
         }
-        cells.extend(observed_cells(&group, &summary.run));
+        cells.extend(tries::condensed(observed_cells(&group, &summary.run)));
         cells.extend(faults::of_group(&group, &summary.run));
     }
     cells
@@ -79,10 +80,11 @@ pub fn of_run(figures: &[String], summary: &Summary) -> Vec<ComparedCell> {
 pub(super) fn cell_of(first: &CellSummary, metric: &str, unit: &str, run: &str) -> ComparedCell {
     ComparedCell {
         variant: first.variant.clone(),
+        nodes: Some(first.nodes),
         cell: first.cell.clone(),
         unit: unit.to_owned(),
         run: Some(run.to_owned()),
-        survives: Some(first.survives.clone()),
+        survives: Some(Survives { because: String::new(), ..first.survives }),
         ..empty_cell(&first.label, &first.system, metric)
     }
 }

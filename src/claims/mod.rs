@@ -8,6 +8,7 @@ mod data;
 mod faults;
 mod finding;
 mod rules;
+mod tries;
 
 use crate::result::{Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, Status, Summary};
 use data::{ClaimText, Claims, Listed, Role, empty_cell};
@@ -73,6 +74,11 @@ pub fn build(material: &Material<'_>) -> Result<Comparison, ClaimError> {
     build_by(&data::load()?, material)
 }
 
+/// The same table from its own cells: verdicts and texts as rules and claims stand now, nothing measured anew.
+pub fn again(comparison: &Comparison) -> Result<Comparison, ClaimError> {
+    build(&Material { profile: &comparison.profile, before: Some(comparison), ..Material::default() })
+}
+
 fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, ClaimError> {
     for (manifest, summary) in material.runs {
         if manifest.environment == "fake" || summary.cells.iter().any(|cell| cell.system == "fake") {
@@ -89,7 +95,7 @@ fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, Claim
         let cells = measured.entry(&row.id).or_default();
         if let Some(before) = material.before.filter(|_| !tried(row)) {
             let old = before.claims.iter().chain(&before.uses).filter(|claim| claim.id == row.id);
-            cells.extend(old.flat_map(inputs));
+            cells.extend(tries::condensed(old.flat_map(inputs).collect()));
             infos.extend(before.runs.iter().filter(|run| row.role(&run.scenario).is_some()).cloned());
         }
         for listed in &row.scenarios {
@@ -97,7 +103,7 @@ fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, Claim
             for (manifest, summary) in of_this {
                 cells.extend(cells::of_run(&row.figures, summary));
                 cells.extend(faults::detection(manifest, summary));
-                infos.push(run_info(manifest));
+                infos.push(run_info(manifest, summary));
             }
             let failed = material.failed.iter().filter(|(planned, _)| planned.scenario == listed.name);
             infos.extend(failed.map(|(planned, because)| failed_run(planned, because)));
@@ -179,6 +185,7 @@ fn judge(text: &ClaimText, profile: &str, measured: Vec<ComparedCell>, runs: &[R
         id: text.id.clone(),
         kafka_claim: text.kafka.clone(),
         redis_claim: text.redis.clone(),
+        source: text.source.clone(),
         verdict,
         because: finding::because(&sentences),
         rule: text.rule(),
@@ -219,16 +226,26 @@ fn failed_run(planned: &Planned, because: &str) -> RunInfo {
         blocks: 0,
         cross_class: None,
         versions: BTreeMap::new(),
+        promises: BTreeMap::new(),
         host: String::new(),
+        cores: None,
         selfcheck: "not run".to_owned(),
         warnings: vec![because.replace('\n', " ")],
     }
 }
 
-fn run_info(manifest: &Manifest) -> RunInfo {
+fn run_info(manifest: &Manifest, summary: &Summary) -> RunInfo {
     let versions: BTreeMap<String, String> = (manifest.systems.iter())
         .map(|(label, system)| (label.clone(), format!("{}; {}", system.broker_version, system.client_version)))
         .collect();
+    // Where the points of a matrix differ in it, all of them.
+    let mut promises: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for cell in &summary.cells {
+        let words = promises.entry(cell.label.clone()).or_default();
+        if !words.contains(&cell.survives.because.as_str()) {
+            words.push(&cell.survives.because);
+        }
+    }
     let host = &manifest.host;
     RunInfo {
         run: manifest.run.clone(),
@@ -241,7 +258,9 @@ fn run_info(manifest: &Manifest) -> RunInfo {
         blocks: manifest.blocks,
         cross_class: manifest.scenario.cross_class.clone(),
         versions,
+        promises: promises.into_iter().map(|(label, words)| (label, words.join(" · "))).collect(),
         host: format!("{}, {} cores, {}", host.cpu, host.cores, host.kernel),
+        cores: Some(host.cores),
         selfcheck: manifest.selfcheck.clone(),
         warnings: manifest.warnings.clone(),
     }
@@ -260,6 +279,7 @@ fn compare(found: &Claim, computed: &Claim, wrong: &mut Vec<String>) {
     differ("rule", &found.rule, &computed.rule);
     differ("kafka_claim", &found.kafka_claim, &computed.kafka_claim);
     differ("redis_claim", &found.redis_claim, &computed.redis_claim);
+    differ("source", &found.source, &computed.source);
     differ("number of cells", &found.cells.len().to_string(), &computed.cells.len().to_string());
     for (found, computed) in found.cells.iter().zip(&computed.cells) {
         let name = |cell: &ComparedCell| format!("{} {} {}", cell.label, cell.cell, cell.metric);
@@ -275,6 +295,8 @@ fn compare(found: &Claim, computed: &Claim, wrong: &mut Vec<String>) {
             differ(&name(computed), &format!("{:?}", numbers(found)), &format!("{:?}", numbers(computed)));
         }
         differ(&format!("text of {}", name(computed)), &found.text, &computed.text);
+        let source = |cell: &ComparedCell| cell.source.clone().unwrap_or_default();
+        differ(&format!("source of {}", name(computed)), &source(found), &source(computed));
     }
 }
 

@@ -11,6 +11,7 @@ Examples:
   brokerbench run latency --sweep load.rate=1k/s,5k/s,20k/s
   brokerbench run my-scenario.yaml --set load.duration=60s --json
   brokerbench report latest                      tables and charts again, from raw data
+  brokerbench table --rewrite                    the comparison again, from comparison.json alone
   brokerbench explain throughput --profile full  every setting and where it comes from
 
 Exit codes:
@@ -178,6 +179,9 @@ pub struct TableArgs {
     /// Change nothing; exit 12 unless the committed table agrees with its data (with --inject: the file too)
     #[arg(long)]
     pub check: bool,
+    /// Compute verdicts and texts again from the cells in comparison.json, and write all six files; measures nothing
+    #[arg(long, conflicts_with = "check")]
+    pub rewrite: bool,
     #[command(flatten)]
     pub results: ResultsArgs,
 }

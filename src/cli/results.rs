@@ -31,7 +31,10 @@ const END: &str = "<!-- brokerbench:end -->";
 
 pub fn table(args: &TableArgs) -> Outcome {
     let dir = args.results.results.join(&args.profile);
-    let comparison = rendering::read_comparison(&dir)?;
+    let mut comparison = rendering::read_comparison(&dir)?;
+    if args.rewrite {
+        comparison = claims::again(&comparison).map_err(|error| Failure::new(Code::Internal, error))?;
+    }
     let mut wrong = claims::recheck(&comparison).err().unwrap_or_default();
     let injected = args
         .inject
@@ -53,7 +56,7 @@ pub fn table(args: &TableArgs) -> Outcome {
             false => Err(Failure::new(
                 Code::TableStale,
                 format!(
-                    "{}; write it again with `brokerbench compare --profile {}` and `brokerbench table`",
+                    "{}; write it again with `brokerbench table --profile {} --rewrite`",
                     wrong.join("\n"),
                     args.profile
                 ),
@@ -62,6 +65,9 @@ pub fn table(args: &TableArgs) -> Outcome {
     }
     if !wrong.is_empty() {
         return Err(Failure::new(Code::TableStale, wrong.join("\n")));
+    }
+    if args.rewrite {
+        rendering::write_comparison(&dir, &comparison)?;
     }
     match injected {
         Some((file, (old, new))) if old != new => files::write_atomic(file, new.as_bytes())?,
@@ -110,6 +116,10 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
         }
         cell.faults.iter().for_each(|fault| text += &format!("fault: {name}: {}\n", verdict::fault(fault)));
         text += &verdict::of(cell, &name);
+    }
+    for (point, found) in &manifest.rates_found {
+        let rate = found.rate.map_or_else(String::new, |rate| format!("{rate}, "));
+        text += &format!("{point}: {rate}{}\n", found.because);
     }
     for (label, cold) in &manifest.cold_start {
         let publish = |ns: Option<u64>| ns.map_or("not measured".into(), |ns| words::time(ns as f64));

@@ -3,6 +3,7 @@
 use super::point;
 use super::table::is_ratio;
 use crate::result::{Claim, ComparedCell, Kind, RunInfo};
+use crate::units::Rate;
 
 /// The systems in the order of the table's columns.
 pub const SYSTEMS: [&str; 4] = ["kafka", "redis-pubsub", "redis-streams", "redis-lists"];
@@ -67,6 +68,14 @@ impl<'a> Cells<'a> {
             return None;
         }
         of_label().find(|cell| cell.kind == Kind::Cannot).or_else(|| of_label().next()).map(|cell| reason(cell))
+    }
+
+    /// The values of a cell's matrix point, and the rate where its run found one: `half-capacity (25k/s)`.
+    pub fn place(&self, cell: &ComparedCell) -> String {
+        let here = |half: &&ComparedCell| (&half.run, &half.cell) == (&cell.run, &cell.cell);
+        let found = self.metric("capacity.half").into_iter().filter(here).find_map(|half| half.value);
+        let rate = found.map_or_else(String::new, |rate| format!(" ({})", Rate::from_f64(rate)));
+        point::short(&cell.cell) + &rate
     }
 
     /// The scenario behind a cell; the claim's own name where the run is not listed.

@@ -37,6 +37,17 @@ pub fn markdown(text: &str) -> String {
     out
 }
 
+/// Whether a text may be a link: an address of the web that leaves no place for markup.
+pub fn is_address(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"' | '\'' | '`' | '|' | '\\');
+    text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && rest.chars().all(plain))
+}
+
+/// An address as a link of Markdown; everything else as text.
+pub fn markdown_address(text: &str) -> String {
+    if is_address(text) { format!("<{text}>") } else { markdown(text) }
+}
+
 /// For a text cell of CSV, besides quoting: a spreadsheet must not take it for a formula.
 pub fn csv(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
@@ -58,6 +69,13 @@ mod tests {
             markdown("a|b\n[x](y) <img> end_to_end `c` *d*"),
             "a\\|b \\[x\\](y) &lt;img&gt; end\\_to\\_end \\`c\\` \\*d\\*"
         );
+        assert_eq!(markdown_address("https://redis.io/docs/a_b#c"), "<https://redis.io/docs/a_b#c>");
+        for bad in
+            ["http://redis.io", "javascript:alert(1)", "https://", "https://a b", "https://a\"onclick", "https://a|b"]
+        {
+            assert!(!is_address(bad), "{bad}");
+            assert_eq!(markdown_address(bad), markdown(bad));
+        }
         assert_eq!(csv("=HYPERLINK(\"x\")"), "'=HYPERLINK(\"x\")");
         assert_eq!(csv("@SUM(1)"), "'@SUM(1)");
         assert_eq!(csv("-1+2"), "'-1+2");

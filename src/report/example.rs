@@ -41,6 +41,7 @@ impl Row {
             label: label.into(),
             system: system.into(),
             variant: (label != system).then(|| "settings=other".into()),
+            nodes: Some(1),
             cell: if point.is_empty() { "base".into() } else { point.into() },
             metric: metric.into(),
             kind: if cannot { Kind::Cannot } else { Kind::Measured },
@@ -51,6 +52,7 @@ impl Row {
             blocks: if cannot { 0 } else { 3 },
             text: text.into(),
             run: Some(self.run.into()),
+            source: None,
             survives: Some(survives),
             per_block: if cannot { vec![] } else { vec![block(1, 0.98), block(2, 1.0), block(3, 1.02)] },
         });
@@ -124,7 +126,9 @@ fn run_info(scenario: &str) -> RunInfo {
         blocks: 3,
         cross_class: None,
         versions: BTreeMap::from(versions),
+        promises: BTreeMap::new(),
         host: "Test CPU, 2 cores, 6.1".into(),
+        cores: Some(2),
         selfcheck: "passed".into(),
         warnings: vec![],
     }
@@ -135,6 +139,7 @@ fn claim(id: &str, verdict: &str, cells: Vec<ComparedCell>) -> Claim {
         id: id.into(),
         kafka_claim: format!("What is said of Kafka on {id}, in our words"),
         redis_claim: "What is said of Redis, which works best otherwise".into(),
+        source: "https://example.org/kafka-and-redis".into(),
         verdict: verdict.into(),
         because: "first reason; second reason".into(),
         rule: "The rule as data.".into(),
@@ -166,11 +171,9 @@ fn message_size() -> Vec<ComparedCell> {
         ("redis-lists-tuned", 9, 9, ""),
     ] {
         for (at, size) in sizes.into_iter().enumerate() {
-            for codec in ["none", "lz4"] {
-                let goes = at < intact || (codec == "lz4" && at < some);
-                let point = format!("size={size},payload=text,codec={codec}");
-                row.add(label, &point, "intact", Some(f64::from(u8::from(goes))), "yes", if goes { "" } else { who });
-            }
+            let arrived = [at < intact, at < intact || at < some].into_iter().filter(|goes| *goes).count();
+            let words = if arrived == 2 { "" } else { who };
+            row.add(label, &format!("size={size}"), "intact", Some(arrived as f64 / 2.0), "share", words);
             if at < some {
                 row.value(label, &format!("size={size}"), "goodput_bytes", 3e6 * 2f64.powi(at as i32), "B/s");
                 row.value(label, &format!("size={size}"), "bystander.p99", 4e5 * 3f64.powi(at as i32), "ns");
@@ -178,7 +181,7 @@ fn message_size() -> Vec<ComparedCell> {
         }
         if label == "kafka-tuned" {
             for size in sizes {
-                row.value(label, &format!("size={size},payload=random,codec=none,client=second"), "intact", 1.0, "yes");
+                row.value(label, &format!("size={size},client=second"), "intact", 1.0, "share");
             }
         }
         let largest =
@@ -350,7 +353,8 @@ fn latency() -> Vec<ComparedCell> {
     let labels: [(&'static str, &[&str]); 2] = [("latency", &SYSTEMS), ("latency-copies", &["kafka", "kafka-3"])];
     for (run, labels) in labels {
         let mut row = Row::new(run);
-        for point in ["load.rate=1k/s", "load.rate=10k/s"] {
+        let points = ["load.rate=1k/s", "load.rate=10k/s", "load.rate=half-capacity"];
+        for point in points.into_iter().filter(|point| run == "latency" || !point.contains("half")) {
             for (at, label) in labels.iter().enumerate() {
                 let ns = if label.starts_with("kafka") { 1.63e6 * (1.0 + at as f64) } else { 1.2e5 + 3e4 * at as f64 };
                 for (metric, factor) in [("p50", 1.0), ("p99", 2.3), ("p99_9", 9.0)] {
@@ -364,6 +368,12 @@ fn latency() -> Vec<ComparedCell> {
                         }
                     }
                 }
+            }
+        }
+        if run == "latency" {
+            for (label, carried) in labels.iter().zip([104_000.0, 91_000.0, 51_999.0, 88_000.0]) {
+                row.value(label, "load.rate=half-capacity", "capacity.half", 25_000.0, "msg/s");
+                row.value(label, "load.rate=half-capacity", "capacity.probe", carried, "msg/s");
             }
         }
         all.extend(row.cells);

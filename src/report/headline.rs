@@ -150,7 +150,7 @@ fn plain(cells: &Cells<'_>, label: &str, metrics: &[&str]) -> Vec<String> {
     let unit = TimeUnit::for_column(all().filter_map(|cell| cell.value));
     let mut lines = Vec::new();
     for first in own(metrics[0]) {
-        let place = point::short(&first.cell);
+        let place = cells.place(first);
         let here = metrics.iter().flat_map(|metric| own(metric)).filter(|cell| cell.cell == first.cell);
         let mut values: Vec<String> = Vec::new();
         let mut name = "";

@@ -149,6 +149,7 @@ fn render(name: &'static str, source: &'static str, page: serde_json::Value) -> 
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.add_test("address", |text: &str| super::escape::is_address(text));
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(failed)?;
     environment.set_syntax(syntax);
     environment.add_template("tables", include_str!("templates/tables.html")).map_err(failed)?;

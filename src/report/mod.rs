@@ -23,7 +23,9 @@ pub use index::write_index;
 pub use observed_text::observations;
 pub use text::{markdown, markdown_table, terminal};
 
-use crate::result::{Comparison, Manifest, ResultError, RunFolder, StoredCell, Summary, files, slug, summarize};
+use crate::result::{
+    Comparison, Manifest, ResultError, RunFolder, StoredCell, Summary, files, outline, slug, summarize,
+};
 use chart::canvas::Figure;
 use std::path::Path;
 
@@ -41,12 +43,15 @@ pub fn report(folder: &RunFolder) -> Result<Summary, ResultError> {
     Ok(summary)
 }
 
+/// In `comparison.json`: a claim and its fields have lines of their own, a cell has one.
+const LEVELS: usize = 4;
+
 /// Writes `comparison.{md,csv,json,html,svg,png}` into `dir`.
 pub fn write_comparison(dir: &Path, comparison: &Comparison) -> Result<(), ResultError> {
     let panels = chart::comparison::panels(comparison);
     let figure = chart::comparison::draw(comparison, &panels);
     let path = |extension: &str| dir.join(format!("comparison.{extension}"));
-    files::write_json(&path("json"), comparison)?;
+    outline::write(&path("json"), comparison, LEVELS)?;
     files::write_atomic(&path("md"), markdown(comparison).as_bytes())?;
     files::write_atomic(&path("csv"), &text::csv(comparison, &path("csv"))?)?;
     files::write_atomic(&path("svg"), figure.svg()?.as_bytes())?;
@@ -65,6 +70,7 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
     let mut figures: Vec<(String, Figure)> = Vec::new();
     figures.extend(chart::run::throughput(&groups).map(|figure| ("throughput".to_owned(), figure)));
     figures.extend(chart::run::latency(&groups).map(|figure| ("latency".to_owned(), figure)));
+    figures.extend(chart::tail::draw(&groups).map(|figure| ("p99-by-rate".to_owned(), figure)));
     let ladder = chart::sweep::ladder(&observed::gather(&groups));
     figures.extend(ladder.map(|figure| ("size-ladder".to_owned(), figure)));
     figures.extend(chart::sweep::scaling(&groups).into_iter().map(|(name, figure)| (name.to_owned(), figure)));

@@ -1,6 +1,6 @@
 //! A value with its unit as a reader wants it: `1.63 ms`, `256 MiB`, `all`, `12.3k msg/s`.
 
-use crate::result::words::{compact, grouped, significant, time};
+use crate::result::words::{compact, count, grouped, significant, time};
 use crate::units::Bytes;
 
 /// On its own, unit included.
@@ -13,13 +13,19 @@ pub fn words(value: f64, unit: &str) -> String {
         "share" => share(value),
         "yes" => if value > 0.5 { "yes" } else { "no" }.to_owned(),
         "×" => format!("{}×", significant(value)),
-        "" => plain(value),
-        _ => format!("{} {unit}", if value.abs() >= 1e4 { compact(value) } else { plain(value) }),
+        "" => number(value),
+        "msg" => format!("{} msg", count(value)),
+        _ => format!("{} {unit}", if value.abs() >= 1e4 { compact(value) } else { number(value) }),
     }
 }
 
-/// Whole numbers whole, all others with three significant digits.
+/// How many of something.
 pub fn plain(value: f64) -> String {
+    count(value)
+}
+
+/// Whole numbers whole, all others with three significant digits.
+fn number(value: f64) -> String {
     match value {
         value if value.fract() == 0.0 && (0.0..1e15).contains(&value) => grouped(value as u64),
         value => significant(value),
@@ -80,6 +86,7 @@ mod tests {
             (0.0, "yes", "no"),
             (12_345.0, "msg/s", "12.3k msg/s"),
             (7.0, "msg", "7 msg"),
+            (54_728.0, "msg", "54,728 msg"),
             (0.987_65, "requests", "0.988 requests"),
         ] {
             assert_eq!(words(value, unit), text);

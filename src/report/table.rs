@@ -13,6 +13,8 @@ pub struct Table {
     pub title: String,
     pub head: Vec<String>,
     pub rows: Vec<Vec<Vec<String>>>,
+    /// The column of addresses: shown as links where they may be.
+    pub link: Option<usize>,
 }
 
 /// `message-size` becomes `Message size`.
@@ -44,13 +46,28 @@ fn rows(claims: &[Claim], comparison: &Comparison) -> Table {
         row.push(vec![claim.verdict.clone()]);
         row
     });
-    Table { title: String::new(), head: HEAD.map(str::to_owned).into(), rows: rows.collect() }
+    Table { title: String::new(), head: HEAD.map(str::to_owned).into(), rows: rows.collect(), link: None }
 }
 
-/// Every figure of a claim that was tried: a table for each metric, since a column has one unit, and one of ratios.
+/// Where claims come from: each address once, with the names of its rows where there are several.
+pub fn sources(comparison: &Comparison) -> Vec<(String, Vec<String>)> {
+    let mut sources: Vec<(String, Vec<String>)> = Vec::new();
+    for claim in comparison.claims.iter().chain(&comparison.uses).filter(|claim| !claim.source.is_empty()) {
+        match sources.iter_mut().find(|(source, _)| *source == claim.source) {
+            Some((_, rows)) => rows.push(claim_title(&claim.id)),
+            None => sources.push((claim.source.clone(), vec![claim_title(&claim.id)])),
+        }
+    }
+    sources
+}
+
+/// Every figure of a claim that was tried: a table for each metric, since a column has one unit, one of ratios, and one of
+/// what documents say.
 pub fn details(claim: &Claim) -> Vec<Table> {
     let tried: Vec<&ComparedCell> =
         claim.cells.iter().filter(|cell| cell.run.is_some() || cell.kind != Kind::NotMeasured).collect();
+    let (documented, tried): (Vec<&ComparedCell>, Vec<&ComparedCell>) =
+        tried.into_iter().partition(|cell| cell.kind == Kind::Documented);
     let (ratios, values): (Vec<&ComparedCell>, Vec<&ComparedCell>) = tried.into_iter().partition(|cell| is_ratio(cell));
     let mut metrics: Vec<&str> = Vec::new();
     for cell in &values {
@@ -74,7 +91,22 @@ pub fn details(claim: &Claim) -> Vec<Table> {
         };
         tables.push(table("Ratios", &head, ratios.iter().map(row)));
     }
+    if !documented.is_empty() {
+        let head = ["Label", "Of what", "What the document says", "Document"];
+        let row = |cell: &&ComparedCell| {
+            vec![name(cell), cell.metric.clone(), cell.text.clone(), cell.source.clone().unwrap_or_else(none)]
+        };
+        tables.push(Table { link: Some(3), ..table("Documented", &head, documented.iter().map(row)) });
+    }
     tables
+}
+
+/// The label, with what distinguishes it where that says more.
+fn name(cell: &ComparedCell) -> String {
+    match &cell.variant {
+        Some(variant) if *variant != cell.label => format!("{} ({variant})", cell.label),
+        _ => cell.label.clone(),
+    }
 }
 
 fn metric_table(metric: &str, cells: &[&ComparedCell]) -> Table {
@@ -83,6 +115,7 @@ fn metric_table(metric: &str, cells: &[&ComparedCell]) -> Table {
     let print = |value: f64| match unit {
         "ns" => time.of(value),
         "B" | "yes" | "share" => quantity::words(value, unit),
+        "msg" => quantity::plain(value),
         _ => number(value),
     };
     let shown = match unit {
@@ -101,10 +134,8 @@ fn metric_table(metric: &str, cells: &[&ComparedCell]) -> Table {
         "What an acknowledgement promises, and notes",
     ];
     let row = |cell: &&ComparedCell| {
-        let label =
-            cell.variant.as_ref().map_or_else(|| cell.label.clone(), |variant| format!("{} ({variant})", cell.label));
         vec![
-            label,
+            name(cell),
             cell.cell.clone(),
             match (cell.value, cell.kind) {
                 (Some(value), _) => print(value),
@@ -133,6 +164,7 @@ fn table(title: &str, head: &[&str], rows: impl Iterator<Item = Vec<String>>) ->
         title: title.to_owned(),
         head: head.iter().map(|text| (*text).to_owned()).collect(),
         rows: rows.map(|row| row.into_iter().map(|cell| vec![cell]).collect()).collect(),
+        link: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The comparison table as Markdown, as CSV and for a terminal.
 
 use super::escape;
-use super::table::{Table, claim_title, details, overview, uses};
+use super::table::{Table, claim_title, details, overview, sources, uses};
 use crate::result::{Comparison, ResultError};
 use comfy_table::{ContentArrangement, Table as Grid, presets};
 use std::path::Path;
@@ -15,6 +15,7 @@ pub fn markdown(comparison: &Comparison) -> String {
     out.push_str(&format!("Profile `{}`. ", profile.replace('`', "")));
     out.push_str("Every verdict is computed from the figures below; what was not measured says so.\n\n");
     out.push_str(&markdown_table(comparison));
+    out.push_str(&claimed_by(comparison));
     for claim in comparison.claims.iter().filter(|claim| !details(claim).is_empty()) {
         out.push_str(&format!("\n## {}\n\n", claim_title(&claim.id)));
         out.push_str(&format!(
@@ -63,6 +64,22 @@ pub fn markdown_table(comparison: &Comparison) -> String {
     titled(overview(comparison))
 }
 
+/// Who makes the claims.
+fn claimed_by(comparison: &Comparison) -> String {
+    let sources = sources(comparison);
+    let named = |(source, rows): &(String, Vec<String>)| {
+        let of = if sources.len() > 1 { format!(" ({})", escape::markdown(&rows.join(", "))) } else { String::new() };
+        escape::markdown_address(source) + &of
+    };
+    match sources.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\nThe claims, in our own words, are those of {}.\n",
+            sources.iter().map(named).collect::<Vec<_>>().join(", ")
+        ),
+    }
+}
+
 /// A table whose first cells begin with their titles.
 fn titled(mut table: Table) -> String {
     let titles: Vec<String> = table.rows.iter_mut().map(|row| row[0].remove(0)).collect();
@@ -79,22 +96,28 @@ fn folded(tables: &[Table]) -> String {
     out + "\n</details>\n"
 }
 
-/// `titles` stand in bold before the first cell of each row, where there are some.
+/// `titles` stand in bold before the first cell of each row, where there are some. Not padded: one long note would widen
+/// every row of its table.
 fn grid(table: &Table, titles: &[String]) -> String {
-    let mut grid = Grid::new();
-    grid.load_style(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
-    grid.set_header(table.head.iter().map(|text| escape::markdown(text)));
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let mut out = line(table.head.iter().map(|text| escape::markdown(text)).collect());
+    out.push_str(&format!("|{}\n", "---|".repeat(table.head.len())));
     for (at, row) in table.rows.iter().enumerate() {
         let mut cells: Vec<String> = row
             .iter()
-            .map(|lines| lines.iter().map(|line| escape::markdown(line)).collect::<Vec<_>>().join("<br>"))
+            .enumerate()
+            .map(|(column, lines)| {
+                let linked = table.link == Some(column);
+                let line = |line: &String| if linked { escape::markdown_address(line) } else { escape::markdown(line) };
+                lines.iter().map(line).collect::<Vec<_>>().join("<br>")
+            })
             .collect();
         if let (Some(title), Some(first)) = (titles.get(at), cells.first_mut()) {
             *first = format!("**{}**<br>{first}", escape::markdown(title));
         }
-        grid.add_row(cells);
+        out.push_str(&line(cells));
     }
-    grid.trim_fmt() + "\n"
+    out
 }
 
 /// The overview for a terminal of `width` columns: claims by name, headline figures, verdicts.
@@ -117,7 +140,7 @@ pub fn csv(comparison: &Comparison, path: &Path) -> Result<Vec<u8>, ResultError>
     let mut writer = csv::Writer::from_writer(Vec::new());
     let head = [
         "claim", "verdict", "label", "system", "variant", "cell", "metric", "kind", "value", "unit", "low", "high",
-        "n", "blocks", "text", "run",
+        "n", "blocks", "text", "run", "source",
     ];
     writer.write_record(head).map_err(|error| failed(error.to_string()))?;
     for claim in comparison.claims.iter().chain(&comparison.uses) {
@@ -144,6 +167,7 @@ pub fn csv(comparison: &Comparison, path: &Path) -> Result<Vec<u8>, ResultError>
                 cell.blocks.to_string(),
                 escape::csv(&cell.text),
                 escape::csv(cell.run.as_deref().unwrap_or_default()),
+                escape::csv(cell.source.as_deref().unwrap_or_default()),
             ];
             writer.write_record(record).map_err(|error| failed(error.to_string()))?;
         }

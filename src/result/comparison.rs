@@ -40,8 +40,14 @@ pub struct RunInfo {
     pub cross_class: Option<String>,
     /// Broker and client versions per label.
     pub versions: BTreeMap<String, String>,
+    /// The settings that decide what an acknowledged message survives, and the consumer's acknowledge policy, per label.
+    #[serde(default)]
+    pub promises: BTreeMap<String, String>,
     /// Processor, cores and kernel.
     pub host: String,
+    /// Cores of the machine that ran harness and brokers; `null` where a scenario could not run.
+    #[serde(default)]
+    pub cores: Option<u32>,
     pub selfcheck: String,
     pub warnings: Vec<String>,
 }
@@ -53,6 +59,9 @@ pub struct Claim {
     /// What is claimed of Kafka and of Redis, in our words.
     pub kafka_claim: String,
     pub redis_claim: String,
+    /// Where both are claimed.
+    #[serde(default)]
+    pub source: String,
     /// `holds`, `holds only for …`, `does not hold`, `inconclusive (…)` or `not measured`.
     pub verdict: String,
     /// How the verdict follows from the cells.
@@ -69,6 +78,9 @@ pub struct ComparedCell {
     pub system: String,
     /// What distinguishes this label from the system's defaults; `null` at defaults.
     pub variant: Option<String>,
+    /// Brokers; `null` for ratios and unmeasured cells.
+    #[serde(default)]
+    pub nodes: Option<u16>,
     /// The matrix point, such as `load.rate=1k/s`.
     pub cell: String,
     /// Such as `goodput`, `end_to_end.p99` or `ratio(goodput, kafka, redis-streams)`.
@@ -89,6 +101,9 @@ pub struct ComparedCell {
     pub text: String,
     /// Name of the run folder.
     pub run: Option<String>,
+    /// The address of the document; `null` for what is not documented.
+    #[serde(default)]
+    pub source: Option<String>,
     /// What an acknowledged message survives; `null` for ratios and unmeasured cells.
     pub survives: Option<Survives>,
     /// The value of each block: the input of every verdict. Empty for ratios and unmeasured cells.

@@ -1,6 +1,7 @@
 //! `manifest.json`: what was run, on what, with which settings. Written first, rewritten when the run ends.
 
-use super::summary::Status;
+use super::summary::{Outcome, Status};
+use crate::units::Rate;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -35,7 +36,29 @@ pub struct Manifest {
     /// Time from process start to the first message produced and consumed, and the latencies of the first seconds,
     /// per label: the cold start as its own figure.
     pub cold_start: BTreeMap<String, ColdStart>,
+    /// Rates that were found before the first block (`load.rate: half-capacity`), by matrix point.
+    #[serde(default)]
+    pub rates_found: BTreeMap<String, RateFound>,
     pub warnings: Vec<String>,
+}
+
+/// The rate of a matrix point that was found by probes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RateFound {
+    /// Offered to every label in every block; `None` where a probe was spoilt.
+    pub rate: Option<Rate>,
+    /// What each label carried.
+    pub carried: BTreeMap<String, Carried>,
+    /// Why that rate, or why none, in words.
+    pub because: String,
+}
+
+/// What a label carried as fast as it goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Carried {
+    pub goodput_per_s: f64,
+    pub messages: u64,
+    pub outcome: Outcome,
 }
 
 /// The scenario as resolved.

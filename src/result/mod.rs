@@ -9,6 +9,7 @@ mod judge;
 mod manifest;
 mod names;
 mod observation;
+pub mod outline;
 mod raw;
 mod summarize;
 mod summary;
@@ -20,11 +21,11 @@ pub use comparison::{BlockValue, Claim, ComparedCell, Comparison, Kind, RunInfo}
 pub use error::ResultError;
 pub use folder::{RunFolder, StoredCell};
 pub use judge::judge;
-pub use manifest::{ColdStart, Host, Manifest, Origin, ScenarioInfo};
+pub use manifest::{Carried, ColdStart, Host, Manifest, Origin, RateFound, ScenarioInfo};
 pub use names::{compare_points, slug};
 pub use observation::Observation;
 pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Example, Gate, Interval, Metric, WindowRow};
-pub use summarize::{quantiles, summarize};
+pub use summarize::{invalid_because, quantiles, rates, summarize};
 pub use summary::{
     CellSummary, Counts, Fault, Judged, Latencies, Outcome, Quantiles, Rates, Resources, SCHEMA, Status,
     StreamRecovery, Summary, Survives, Unavailable,

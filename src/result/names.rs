@@ -125,6 +125,9 @@ mod tests {
         let mut points = ["load.rate=10k/s", "load.rate=500/s", "load.rate=2k/s"];
         points.sort_by(|a, b| compare_points(a, b));
         assert_eq!(points, ["load.rate=500/s", "load.rate=2k/s", "load.rate=10k/s"]);
+        let mut points = ["load.rate=half-capacity", "load.rate=10k/s", "load.rate=1k/s"];
+        points.sort_by(|a, b| compare_points(a, b));
+        assert_eq!(points, ["load.rate=1k/s", "load.rate=10k/s", "load.rate=half-capacity"], "words behind numbers");
         assert_eq!(compare_points("message.size=100B", "message.size=1KiB"), Ordering::Less);
         assert_eq!(compare_points("a=1,b=2", "a=1,b=10"), Ordering::Less);
         assert_eq!(compare_points("base", "base"), Ordering::Equal);

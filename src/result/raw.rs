@@ -128,8 +128,8 @@ impl CellRecord {
 }
 
 impl CellRecord {
-    /// A cell of plain load that its system cannot run by its nature: one observation that says why, and nothing else.
-    pub fn unable(cell: &Cell, block: u32, why: &str) -> Self {
+    /// A cell of plain load of which nothing is known yet but its name.
+    pub fn of(cell: &Cell, block: u32) -> Self {
         Self {
             label: cell.label.clone(),
             system: cell.config.system.name().to_owned(),
@@ -139,9 +139,13 @@ impl CellRecord {
             block,
             subscriptions: cell.load.subscriptions,
             message_bytes: cell.message.size.0,
-            observations: vec![Observation::cannot("complete", "", "yes", why)],
             ..Self::empty()
         }
+    }
+
+    /// A cell of plain load that its system cannot run by its nature: one observation that says why, and nothing else.
+    pub fn unable(cell: &Cell, block: u32, why: &str) -> Self {
+        Self { observations: vec![Observation::cannot("complete", "", "yes", why)], ..Self::of(cell, block) }
     }
 
     /// Why the system cannot run this cell; `None` for a cell that was run, and for experiments.

@@ -93,7 +93,7 @@ pub fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
 }
 
 /// Why the harness, not the broker, spoilt the cell; empty for a valid one.
-fn invalid_because(record: &CellRecord) -> Vec<String> {
+pub fn invalid_because(record: &CellRecord) -> Vec<String> {
     let mut reasons: Vec<String> = record
         .gates
         .iter()
@@ -122,7 +122,8 @@ fn window_seconds(record: &CellRecord) -> Option<f64> {
     (length > 0).then_some(length as f64 / 1e9)
 }
 
-fn rates(record: &CellRecord) -> Rates {
+/// Rates over the measured window; none of them without one.
+pub fn rates(record: &CellRecord) -> Rates {
     let Some(seconds) = window_seconds(record) else { return Rates::default() };
     let per_s = |count: u64| count as f64 / seconds;
     // A message is good once every subscription has it: the pairs consumed, divided by the subscriptions.

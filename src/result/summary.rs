@@ -110,7 +110,9 @@ pub struct Survives {
     pub power_loss: bool,
     pub node_loss: bool,
     pub copies: u16,
-    /// The settings that decide it and the consumer's acknowledge policy, in words.
+    /// The settings that decide it and the consumer's acknowledge policy, in words. Absent in `comparison.json`: there they
+    /// stand with the run, once for each label.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub because: String,
 }
 

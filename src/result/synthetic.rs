@@ -228,6 +228,7 @@ pub fn manifest(folder: &RunFolder, claim: &str, blocks: u32) -> Manifest {
                 warmed_ns: 30 * SECOND,
             },
         )]),
+        rates_found: BTreeMap::new(),
         warnings: vec!["redis-server is older than the current major".into()],
     }
 }

@@ -97,6 +97,12 @@ pub fn grouped(value: u64) -> String {
     text
 }
 
+/// A count of messages, whole: no three digits stand for what was counted one by one. A mean of few keeps its fraction.
+pub fn count(value: f64) -> String {
+    let whole = value.fract() == 0.0 || value >= 100.0;
+    if whole && (0.0..1e15).contains(&value) { grouped(value.round() as u64) } else { significant(value) }
+}
+
 /// What an acknowledged message survives, as a short class: `survives nothing`, `survives process kill, 1 copy`.
 pub fn survival(survives: &Survives) -> String {
     let promises = [
@@ -143,6 +149,7 @@ mod tests {
         assert_eq!(compact(612_345.0), "612k");
         assert_eq!(compact(999_700.0), "1.00M");
         assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!([54_728.0, 54_728.4, 2.5, 0.0].map(count), ["54,728", "54,728", "2.50", "0"]);
         assert_eq!(time(512_000.0), "512 µs");
     }
 

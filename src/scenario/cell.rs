@@ -37,6 +37,9 @@ pub struct Load {
     pub model: Model,
     /// Messages a second over all producers; open model only.
     pub rate: Option<Rate>,
+    /// The rate is half of what the slowest label carries; `rate` is `None` until a run has found it.
+    #[serde(skip)]
+    pub half_capacity: bool,
     pub arrivals: Arrivals,
     /// The least warm-up; it goes on until steady, at most [`Load::warm_up_limit`].
     pub warm_up: Span,

@@ -4,6 +4,7 @@
 
 use super::cell::{Codec, Guarantee, Load, Message, Model, PayloadKind};
 use super::error::{Problem, suggest};
+use super::experiment::Experiment;
 use super::file::File;
 use super::resolve::Scenario;
 use super::rule::Subject;
@@ -58,10 +59,10 @@ pub(super) fn blocks(blocks: u32) -> Check {
 
 pub(super) fn load(load: &Load) -> Check {
     match (load.model, load.rate) {
-        (Model::Open, None) => {
+        (Model::Open, None) if !load.half_capacity => {
             return refuse("load.rate", "the open model needs a rate", "add `rate: 10k/s`, or use `model: closed`");
         }
-        (Model::Closed, Some(_)) => {
+        (Model::Closed, rate) if rate.is_some() || load.half_capacity => {
             let what = "the closed model goes as fast as `in-flight` allows and takes no rate";
             return refuse("load.rate", what, "remove `rate`, or use `model: open`");
         }
@@ -133,6 +134,17 @@ pub(super) fn load(load: &Load) -> Check {
         return refuse("load.backlog", "nothing could ever be sent", "write a size such as `16MiB`");
     }
     Ok(())
+}
+
+/// A rate that a run must find first is for plain load: experiments make loads of their own.
+pub(super) fn half_capacity(load: &Load, experiment: Option<&Experiment>) -> Check {
+    match experiment {
+        Some(experiment) if load.half_capacity => {
+            let what = format!("only plain load finds its rate, not the experiment `{}`", experiment.kind());
+            refuse("load.rate", what, "write a rate such as `10k/s`")
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn message(message: &Message, load: &Load) -> Check {

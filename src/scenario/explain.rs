@@ -5,7 +5,7 @@ use super::check::cannot_promise;
 use super::experiment::Experiment;
 use super::fault::Heal;
 use super::resolve::Scenario;
-use super::system::{Software, System};
+use super::system::{Software, System, SystemConfig};
 use super::timeline::timeline;
 use crate::result::{Origin, ScenarioInfo};
 use crate::stats::compare::LEAST_BLOCKS;
@@ -16,7 +16,7 @@ use std::fmt::Write;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
     pub cells: u64,
-    /// `None` in the closed model, as many as go, and for experiments.
+    /// `None` in the closed model, as many as go, where a rate is found by the run, and for experiments.
     pub messages: Option<u64>,
     pub bytes: Option<u64>,
     pub duration: Span,
@@ -77,8 +77,23 @@ impl Scenario {
             cells: self.cells.len() as u64 * blocks,
             messages: messages.and_then(|n| n.checked_mul(blocks)),
             bytes: bytes.and_then(|n| n.checked_mul(blocks)),
-            duration: Span(one_block.saturating_mul(blocks)),
+            duration: Span(one_block.saturating_mul(blocks).saturating_add(self.probing().nanos())),
         }
+    }
+
+    /// Finding rates before the first block: a probe for each label and point, on brokers that are thrown away.
+    fn probing(&self) -> Span {
+        let of_label = |(label, config): &(String, SystemConfig)| {
+            let probes: Vec<Cell> = self.probes().filter(|probe| probe.label == *label).collect();
+            let kafka = config.system.software() == Software::Kafka;
+            let warming = probes.first().filter(|_| kafka).map_or(0, |probe| probe.load.broker_warm_up.nanos());
+            probes.iter().map(time_of).fold(warming, |sum, span| sum.saturating_add(span.nanos()))
+        };
+        Span(self.systems.iter().map(of_label).fold(0, u64::saturating_add))
+    }
+
+    fn probes(&self) -> impl Iterator<Item = Cell> {
+        self.cells.iter().filter_map(Cell::capacity_probe)
     }
 
     /// What will run, but not tell what its author may expect.
@@ -189,10 +204,20 @@ impl Scenario {
             writeln!(out, "  {:label$}  {}", cell.label, cell.point)?;
         }
         self.write_timeline(out)?;
+        let probes = self.probes().count();
+        if probes > 0 {
+            writeln!(
+                out,
+                "\nhalf-capacity is a rate that is found when it runs: each system is loaded as fast as it goes before the \
+                 first block\n({probes} probes), and half of what the slowest carries, rounded down to two digits, is the \
+                 rate of all"
+            )?;
+        }
         let Estimate { messages, bytes, duration, .. } = self.estimate();
         let amount = match (messages, bytes) {
             (Some(messages), Some(bytes)) => format!("{messages} messages, {:.1} MB, ", bytes as f64 / 1e6),
             _ if self.cells.iter().any(|cell| cell.experiment.is_some()) => String::new(),
+            _ if probes > 0 => "as many messages as the rates found make, ".to_owned(),
             _ => "as many messages as the systems carry, ".to_owned(),
         };
         writeln!(out, "\nestimate: {amount}about {:.1} minutes", duration.secs_f64() / 60.0)?;

@@ -7,6 +7,7 @@ use super::cell::{Arrivals, Codec, Guarantee, Model, PayloadKind};
 use super::experiment::Experiment;
 use super::fault::FaultPlan;
 use super::figure::Figure;
+use super::half::RateKey;
 use super::system::{ListMode, Reply, System};
 use crate::units::{Bytes, Rate, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -175,9 +176,10 @@ pub(super) struct ConsumeKeys {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct LoadKeys {
     pub model: Model,
-    /// Messages a second over all producers; open model only.
+    /// Messages a second over all producers; open model only. `half-capacity` is found when the scenario runs: half of what
+    /// the slowest system carries as fast as it goes, the same for all; plain load only.
     #[serde(default)]
-    pub rate: Option<Rate>,
+    pub rate: Option<RateKey>,
     #[serde(default)]
     pub arrivals: Option<Arrivals>,
     /// The least warm-up; it goes on until the latencies are steady.
@@ -240,7 +242,7 @@ impl LoadKeys {
     pub fn for_experiments() -> Self {
         Self {
             model: Model::Open,
-            rate: Some(Rate::per_second(1000)),
+            rate: Some(RateKey::Fixed(Rate::per_second(1000))),
             arrivals: None,
             warm_up: None,
             warm_up_limit: None,

@@ -3,8 +3,8 @@
 //! The way of a file: [`source`] finds it, [`tree`] reads it with the place of every value, [`layers`] lays profile
 //! and flags over it, [`decode`] turns it into the types of [`file`], [`resolve`] fills in defaults and unfolds the
 //! matrix, [`settings`] and [`check`] refuse what cannot be run, [`explain`] says what will. [`cannot`] tells what a system
-//! has no way to do. [`fault`] is what
-//! may go wrong, [`timeline`] when it does. [`rule`] and [`figure`] are the grammar of thresholds and verdicts. Nothing here talks to a broker.
+//! has no way to do, [`half`] stands for a rate that a run finds, [`fault`] is what may go wrong and [`timeline`] when it
+//! does. [`rule`] and [`figure`] are the grammar of thresholds and verdicts. Nothing here talks to a broker.
 
 mod cannot;
 mod cell;
@@ -17,7 +17,10 @@ mod fault;
 mod fault_check;
 mod figure;
 mod file;
+mod flat;
+mod half;
 mod layers;
+mod matrix;
 mod resolve;
 mod rule;
 mod schema;
@@ -35,6 +38,7 @@ pub use explain::Estimate;
 pub use fault::{FaultKind, FaultPlan, Heal, Lasts, Never, Target};
 pub use figure::{Figure, Unit};
 pub use file::Claim;
+pub use half::half_of;
 pub use layers::Overrides;
 pub use resolve::{Scenario, from_text, load, validate};
 pub use rule::{Finding, Op, Rule, RuleError, Subject, Verdict};

@@ -9,7 +9,10 @@ use super::fault::{FaultKind, FaultPlan};
 use super::fault_check;
 use super::figure::Figure;
 use super::file::{Claim, File, LoadKeys, MessageKeys, SCHEMA, Settings};
+use super::flat::{flat, load_keys};
+use super::half::RateKey;
 use super::layers::{Overrides, lay, profiles};
+use super::matrix::{Axis, MAX_CELLS, axes, point_name, points};
 use super::rule::Rule;
 use super::settings;
 use super::source;
@@ -98,64 +101,6 @@ fn refuse_foreign(tree: &Node) -> Result<(), Problem> {
     Ok(())
 }
 
-/// One axis of the matrix.
-struct Axis<'a> {
-    key: &'a str,
-    values: &'a [Node],
-}
-
-const MAX_CELLS: usize = 1000;
-const MIN_INSYNC: &str = "min.insync.replicas";
-
-fn axes(tree: &Node) -> Result<Vec<Axis<'_>>, Problem> {
-    let Some(matrix) = tree.get(&["matrix"]) else { return Ok(Vec::new()) };
-    if !matches!(matrix.value, Value::Map(_) | Value::Null) {
-        let remedy = "write like `matrix: {load.rate: [1k/s, 10k/s]}`";
-        return Err(Problem::new(["matrix"], "expected a map from keys to lists of values", remedy));
-    }
-    let mut axes = Vec::new();
-    for entry in matrix.entries() {
-        let fail = |what: &str, remedy: &str| {
-            let mut problem = Problem::new(["matrix", &entry.key], what, remedy);
-            problem.place = Some(entry.key_place.clone());
-            Err(problem)
-        };
-        if !entry.key.starts_with("load.") && !entry.key.starts_with("message.") {
-            return fail(
-                "the matrix varies keys under `load` and `message`",
-                "for variants of a system, write several labels under `systems`",
-            );
-        }
-        match &entry.node.value {
-            Value::List(values) if values.iter().any(|value| value.scalar().is_none()) => {
-                return fail("each value of an axis is one plain value", "write like `[1k/s, 10k/s]`");
-            }
-            Value::List(values) if !values.is_empty() => axes.push(Axis { key: &entry.key, values }),
-            _ => return fail("expected a list of values", "write like `[1k/s, 10k/s]`"),
-        }
-    }
-    let points = axes.iter().try_fold(1usize, |n, axis| n.checked_mul(axis.values.len()));
-    if points.is_none_or(|points| points > MAX_CELLS) {
-        let what = format!("the matrix has more than {MAX_CELLS} points");
-        return Err(Problem::new(["matrix"], what, "shorten its lists"));
-    }
-    Ok(axes)
-}
-
-/// The trees of all matrix points; the last axis varies fastest.
-fn points(tree: &Node, axes: &[Axis<'_>]) -> Vec<Node> {
-    let mut base = tree.clone();
-    base.remove(&["matrix"]);
-    axes.iter().fold(vec![base], |trees, axis| {
-        let with = |tree: &Node, value: &Node| {
-            let mut tree = tree.clone();
-            tree.set(&segments(axis.key), value.clone());
-            tree
-        };
-        trees.iter().flat_map(|tree| axis.values.iter().map(move |value| with(tree, value))).collect()
-    })
-}
-
 fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario, Problem> {
     // Also what every point of the matrix overrides must be right.
     decode::<File>(tree)?;
@@ -178,6 +123,7 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
             };
             let message = message_of(&file.message);
             check::load(&load)?;
+            check::half_capacity(&load, experiment.as_ref())?;
             check::message(&message, &load)?;
             fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
             for (label, config) in &base.systems {
@@ -303,6 +249,9 @@ fn system_of(label: &str, settings: &Settings) -> Result<System, Problem> {
     }
 }
 
+/// Copies that must have a message before it is acknowledged.
+const MIN_INSYNC: &str = "min.insync.replicas";
+
 fn config_of(system: System, settings: &Settings) -> SystemConfig {
     let mut config = SystemConfig::defaults(system);
     config.nodes = settings.nodes.unwrap_or(config.nodes);
@@ -341,7 +290,8 @@ fn load_of(keys: &LoadKeys, faults: bool) -> Load {
     let warm_up = keys.warm_up.unwrap_or(Span::from_secs(5));
     Load {
         model: keys.model,
-        rate: keys.rate,
+        rate: keys.rate.and_then(RateKey::fixed),
+        half_capacity: keys.rate == Some(RateKey::HalfCapacity),
         arrivals: keys.arrivals.unwrap_or(Arrivals::Constant),
         warm_up,
         warm_up_limit: keys.warm_up_limit.unwrap_or(Span::from_secs(60).max(warm_up)),
@@ -374,37 +324,6 @@ fn message_of(keys: &MessageKeys) -> Message {
     }
 }
 
-/// `load.rate=1k/s,message.size=100B`, each value in its normal form.
-fn point_name(axes: &[Axis<'_>], load: &Load, message: &Message) -> String {
-    let values = flat("load", load).into_iter().chain(flat("message", message)).collect::<Vec<_>>();
-    let value = |key: &str| values.iter().find(|(known, _)| known == key).map_or("none", |(_, value)| value.as_str());
-    let parts: Vec<String> = axes.iter().map(|axis| format!("{}={}", axis.key, value(axis.key))).collect();
-    if parts.is_empty() { "base".to_owned() } else { parts.join(",") }
-}
-
-/// Dotted keys and values of a resolved type.
-fn flat(prefix: &str, value: &impl serde::Serialize) -> Vec<(String, String)> {
-    fn walk(prefix: String, value: &serde_json::Value, out: &mut Vec<(String, String)>) {
-        match value {
-            serde_json::Value::Object(map) => {
-                map.iter().for_each(|(key, value)| walk(format!("{prefix}.{key}"), value, out));
-            }
-            other => out.push((prefix, plain(other))),
-        }
-    }
-    fn plain(value: &serde_json::Value) -> String {
-        match value {
-            serde_json::Value::Null => "none".into(),
-            serde_json::Value::String(text) => text.clone(),
-            serde_json::Value::Array(items) => format!("[{}]", items.iter().map(plain).collect::<Vec<_>>().join(", ")),
-            other => other.to_string(),
-        }
-    }
-    let mut out = Vec::new();
-    walk(prefix.to_owned(), &serde_json::to_value(value).unwrap_or_default(), &mut out);
-    out
-}
-
 /// Every key with its value and the layer that it comes from.
 fn resolved(scenario: &Scenario, tree: &Node, axes: &[Axis<'_>]) -> Vec<Origin> {
     let mut rows = vec![
@@ -423,7 +342,7 @@ fn resolved(scenario: &Scenario, tree: &Node, axes: &[Axis<'_>]) -> Vec<Origin> 
         let counts = |key: &str| cell.experiment.as_ref().is_none_or(|experiment| experiment.reads_load(key));
         // What was written is shown, even where it changes nothing.
         let shown = |key: &str| counts(&key["load.".len()..]) || tree.get(&segments(key)).is_some();
-        rows.extend(flat("load", &cell.load).into_iter().filter(|(key, _)| shown(key)));
+        rows.extend(load_keys(&cell.load).into_iter().filter(|(key, _)| shown(key)));
         rows.extend(flat("message", &cell.message));
         let faults = cell.faults.iter().enumerate();
         rows.extend(faults.map(|(index, fault)| (format!("faults.{index}"), fault.to_string())));

@@ -1,4 +1,5 @@
-//! Runs of scenarios: blocks, order, fresh and warmed brokers; and the self-check of the instrument.
+//! Runs of scenarios: rates that are found first, blocks, order, fresh and warmed brokers; and the self-check of the
+//! instrument.
 
 mod order;
 mod run;

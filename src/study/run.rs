@@ -1,18 +1,22 @@
-//! One run of one scenario: blocks, the order of systems in them, fresh and warmed brokers, cells, results.
+//! One run of one scenario: rates that are found first, blocks, the order of systems in them, fresh and warmed brokers,
+//! cells, results.
 //!
 //! Results are written before anything is torn down, cell by cell: a run that is killed leaves what it had.
+
+mod first;
+mod half;
 
 use super::order::order;
 use super::settle::settle;
 use super::warm::warm;
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::driver::{self, Driver, DriverError, Target};
 use crate::engine::{Floor, Observer, Trial, TrialError, floor};
 use crate::environment::{Broker, Environment, EnvironmentError};
 use crate::experiment::{self, Stage};
 use crate::fault::inject::Shared;
 use crate::random::SplitMix64;
-use crate::result::{CellOutput, CellRecord, Host, Manifest, ResultError, RunFolder, SCHEMA, Status};
+use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder, Status};
 use crate::scenario::{Cell, Scenario, Software, SystemConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,6 +32,8 @@ pub enum StudyError {
     Result(#[from] ResultError),
     #[error("{label}: {cause}")]
     Trial { label: String, cause: TrialError },
+    #[error("{label}: the probe of its capacity failed: {cause}")]
+    Probe { label: String, cause: String },
     #[error("interrupted before anything was measured")]
     Interrupted,
 }
@@ -73,7 +79,7 @@ pub fn run(study: Study<'_>, observer: &mut dyn StudyObserver) -> Result<Finishe
     refuse_faults_of_others(&study)?;
     let folder = RunFolder::create(study.results_dir, &study.scenario.name)?;
     let clock = Clock::start();
-    let manifest = first_manifest(&study, &folder);
+    let manifest = first::manifest(&study, &folder);
     folder.write_manifest(&manifest)?;
     for warning in study.scenario.warnings() {
         observer.warning(&warning);
@@ -88,6 +94,10 @@ pub fn run(study: Study<'_>, observer: &mut dyn StudyObserver) -> Result<Finishe
 impl Running<'_, '_> {
     fn blocks(&mut self) -> Result<(), StudyError> {
         let systems = self.study.scenario.systems.clone();
+        self.find_rates()?;
+        if self.interrupted() {
+            return Ok(());
+        }
         for block in 1..=self.study.scenario.blocks {
             for index in order(systems.len(), block) {
                 let (label, config) = &systems[index];
@@ -102,7 +112,8 @@ impl Running<'_, '_> {
 
     /// All cells of one label in one block. A broker that went through faults serves no other cell.
     fn system(&mut self, label: &str, config: &SystemConfig, block: u32) -> Result<(), StudyError> {
-        let cells: Vec<Cell> = self.study.scenario.cells().into_iter().filter(|cell| cell.label == label).collect();
+        let cells = self.study.scenario.cells().into_iter().filter(|cell| cell.label == label);
+        let cells: Vec<Cell> = cells.map(|cell| self.with_rate(cell)).collect();
         let together = if cells.iter().all(|cell| cell.faults.is_empty()) { cells.len().max(1) } else { 1 };
         for cells in cells.chunks(together) {
             if self.interrupted() || self.broker_died {
@@ -121,17 +132,41 @@ impl Running<'_, '_> {
         cells: &[Cell],
         block: u32,
     ) -> Result<(), StudyError> {
-        let able = cells.iter().rfind(|cell| cell.cannot().is_none());
-        let Some(able) = able else {
-            return cells.iter().try_for_each(|cell| self.unable(cell, block));
+        let Some(able) = cells.iter().rfind(|cell| self.not_run(cell, block).is_none()) else {
+            let records: Vec<_> = cells.iter().filter_map(|cell| self.not_run(cell, block)).collect();
+            return records.into_iter().try_for_each(|record| self.skip(record));
         };
+        let mut broker = self.ready_broker(label, config, able, &block.to_string())?;
+        for cell in cells {
+            if self.interrupted() || self.broker_died {
+                break;
+            }
+            if let Some(record) = self.not_run(cell, block) {
+                self.skip(record)?;
+                continue;
+            }
+            self.cell(cell, block, broker.as_mut()).map_err(|error| match error {
+                CellError::Trial(cause) => StudyError::Trial { label: label.to_owned(), cause },
+                CellError::Result(cause) => cause.into(),
+            })?;
+        }
+        self.dismiss(broker, label, &format!("block {block}"))
+    }
+
+    /// A broker that was started for this label, and warmed if `able` needs it.
+    fn ready_broker(
+        &mut self,
+        label: &str,
+        config: &SystemConfig,
+        able: &Cell,
+        when: &str,
+    ) -> Result<Box<dyn Broker>, StudyError> {
         self.step(&format!("{label}: starting the broker"));
         if u32::from(config.nodes) > self.manifest.host.cores {
             let (nodes, cores) = (config.nodes, self.manifest.host.cores);
             self.warn(format!("{label}: more brokers ({nodes}) than cores ({cores}): no speed verdict"));
         }
         let mut broker = self.study.environment.start(config)?;
-        let failed = |cause: TrialError| StudyError::Trial { label: label.to_owned(), cause };
         // An experiment takes its own time over a cell; only a compiler takes more than that to get warm.
         let warms = match &able.experiment {
             None => true,
@@ -139,35 +174,33 @@ impl Running<'_, '_> {
         };
         if warms && able.load.broker_warm_up.nanos() > 0 && !broker.is_warm() {
             self.step(&format!("{label}: warming the broker"));
-            let target = self.target(broker.as_ref(), &format!("warm-{label}-{block}"));
-            let cold = warm(able, broker.as_mut(), target, self.study.interrupted, self.observer).map_err(failed)?;
+            let target = self.target(broker.as_ref(), &format!("warm-{label}-{when}"));
+            let cold = warm(able, broker.as_mut(), target, self.study.interrupted, self.observer)
+                .map_err(|cause| StudyError::Trial { label: label.to_owned(), cause })?;
             self.manifest.cold_start.entry(label.to_owned()).or_insert(cold);
             broker.note_warm();
         }
-        for cell in cells {
-            if self.interrupted() || self.broker_died {
-                break;
-            }
-            if cell.cannot().is_some() {
-                self.unable(cell, block)?;
-                continue;
-            }
-            self.cell(cell, block, broker.as_mut()).map_err(|error| match error {
-                CellError::Trial(cause) => failed(cause),
-                CellError::Result(cause) => cause.into(),
-            })?;
-        }
+        Ok(broker)
+    }
+
+    /// Takes the broker away and waits until the machine is quiet.
+    fn dismiss(&mut self, mut broker: Box<dyn Broker>, label: &str, when: &str) -> Result<(), StudyError> {
         self.step(&format!("{label}: stopping the broker"));
         broker.stop()?;
         if !self.interrupted() && !settle(self.study.interrupted) {
-            self.warn(format!("{label}, block {block}: the disk was still writing 20 s after the broker had stopped"));
+            self.warn(format!("{label}, {when}: the disk was still writing 20 s after the broker had stopped"));
         }
         Ok(())
     }
 
-    /// A cell that its system cannot run: kept with the reason, so that the table shows it.
-    fn unable(&mut self, cell: &Cell, block: u32) -> Result<(), StudyError> {
-        let record = CellRecord::unable(cell, block, cell.cannot().unwrap_or_default());
+    /// The record of a cell that is not run: its system cannot, or no rate was found for it.
+    fn not_run(&self, cell: &Cell, block: u32) -> Option<CellRecord> {
+        let unable = cell.cannot().map(|why| CellRecord::unable(cell, block, why));
+        unable.or_else(|| self.without_rate(cell, block))
+    }
+
+    /// A cell that is not run: kept with the reason, so that the table shows it.
+    fn skip(&mut self, record: CellRecord) -> Result<(), StudyError> {
         let output = CellOutput {
             record,
             windows: Vec::new(),
@@ -175,16 +208,14 @@ impl Running<'_, '_> {
             intervals: Vec::new(),
             broker_log: String::new(),
         };
-        self.keep(&output)?;
+        self.store(&output)?;
         Ok(())
     }
 
     fn cell(&mut self, cell: &Cell, block: u32, broker: &mut dyn Broker) -> Result<(), CellError> {
         let name = format!("{} {} block {block}", cell.label, cell.point);
         let number = self.done as u64 + 1;
-        let mut rng =
-            SplitMix64::stream(u64::from(std::process::id()) ^ self.folder.epoch().as_millisecond() as u64, number);
-        let run = rng.next_u64();
+        let run = self.run_number(number);
         let target = self.target(broker, &format!("{}-{block}-{number}", cell.label));
         let (mut output, used) = match &cell.experiment {
             None => self.plain(cell, &name, block, run, target, broker)?,
@@ -203,13 +234,8 @@ impl Running<'_, '_> {
             }
         };
         output.broker_log = broker.log_tail(200);
-        // The driver may notice first, and knows only that the connection is gone.
-        if let (Some(error), Err(EnvironmentError::Died { what, cause, .. })) =
-            (&mut output.record.error, broker.check())
-            && !error.contains(&cause)
-        {
-            *error = format!("{error}; {what} died: {cause}");
-        }
+        output.record.error = output.record.error.take().map(|error| death(error, broker));
+        output.record.observations.extend(self.seen_by_probe(cell, block));
         // Kafka does not tell its own version; who started it knows.
         if let Some(version) = broker.version() {
             output.record.description.broker_version = version;
@@ -280,15 +306,18 @@ impl Running<'_, '_> {
 
     fn keep(&mut self, output: &CellOutput) -> Result<(), ResultError> {
         let record = &output.record;
-        self.folder.write_cell(output)?;
-        self.done += 1;
-        self.manifest.order.push(format!("{}/{}/block-{}", record.label, record.cell, record.block));
-        if record.cannot().is_none() {
-            self.manifest.systems.entry(record.label.clone()).or_insert_with(|| record.description.clone());
-        }
+        self.manifest.systems.entry(record.label.clone()).or_insert_with(|| record.description.clone());
         if let Some(error) = &record.error {
             self.warn(format!("{} {} block {}: {error}", record.label, record.cell, record.block));
         }
+        self.store(output)
+    }
+
+    fn store(&mut self, output: &CellOutput) -> Result<(), ResultError> {
+        let record = &output.record;
+        self.folder.write_cell(output)?;
+        self.done += 1;
+        self.manifest.order.push(format!("{}/{}/block-{}", record.label, record.cell, record.block));
         self.folder.write_manifest(&self.manifest)
     }
 
@@ -329,6 +358,12 @@ impl Running<'_, '_> {
         Target { addresses, paths: broker.paths(), name: format!("bb-{tail}-{name}"), clock: self.clock }
     }
 
+    /// Names a cell in every envelope of it; no two runs share one.
+    fn run_number(&self, number: u64) -> u64 {
+        let run = u64::from(std::process::id()) ^ self.folder.epoch().as_millisecond() as u64;
+        SplitMix64::stream(run, number).next_u64()
+    }
+
     fn interrupted(&self) -> bool {
         self.study.interrupted.load(Relaxed)
     }
@@ -357,6 +392,16 @@ fn raise(floor: &mut Floor, other: &Floor) {
     }
 }
 
+/// An error with the broker's death behind it: the driver may notice first, and knows only that the connection is gone.
+fn death(error: String, broker: &mut dyn Broker) -> String {
+    match broker.check() {
+        Err(EnvironmentError::Died { what, cause, .. }) if !error.contains(&cause) => {
+            format!("{error}; {what} died: {cause}")
+        }
+        _ => error,
+    }
+}
+
 enum CellError {
     Trial(TrialError),
     Result(ResultError),
@@ -364,52 +409,6 @@ enum CellError {
 impl From<TrialError> for CellError {
     fn from(error: TrialError) -> Self {
         Self::Trial(error)
-    }
-}
-
-/// The manifest as it stands before anything has run: a run that is killed is an interrupted one.
-fn first_manifest(study: &Study<'_>, folder: &RunFolder) -> Manifest {
-    let scenario = study.scenario;
-    Manifest {
-        schema: SCHEMA,
-        run: folder.name().to_owned(),
-        status: Status::Interrupted,
-        exit_code: 130,
-        started_at: folder.epoch().to_string(),
-        finished_at: None,
-        command_line: study.command_line.clone(),
-        brokerbench_version: env!("CARGO_PKG_VERSION").to_owned(),
-        scenario: scenario.info(),
-        profile: scenario.profile.clone(),
-        environment: study.environment.name().to_owned(),
-        network_path: study.environment.network_path().to_owned(),
-        seed: scenario.seed,
-        order: Vec::new(),
-        blocks: scenario.blocks,
-        host: host(),
-        systems: BTreeMap::new(),
-        selfcheck: study.selfcheck.clone(),
-        cold_start: BTreeMap::new(),
-        warnings: scenario.warnings(),
-    }
-}
-
-fn host() -> Host {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let field = |text: &str, name: &str| {
-        let value = text.lines().find(|line| line.starts_with(name))?.split_once(':')?.1;
-        Some(value.trim().to_owned())
-    };
-    let memory = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
-    let uname = rustix::system::uname();
-    Host {
-        name: uname.nodename().to_string_lossy().into_owned(),
-        kernel: format!("{} {}", uname.sysname().to_string_lossy(), uname.release().to_string_lossy()),
-        cpu: field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".into()),
-        cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
-        memory_bytes: memory.trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024,
-        clock_source: clock::source(),
-        clock_cost_ns: clock::cost_ns(),
     }
 }
 

@@ -293,6 +293,7 @@ fn trial(
         load: Load {
             model: Model::Open,
             rate: Some(Rate::per_second(rate)),
+            half_capacity: false,
             arrivals,
             warm_up: Span::from_millis(600),
             warm_up_limit: Span::from_millis(600),

@@ -15,6 +15,8 @@ use std::sync::atomic::AtomicBool;
 
 /// Redis has no compiler, and each cell warms its own clients: it needs this part of what Kafka gets.
 const REDIS_SHARE: u64 = 30;
+/// The rate where the load itself has none.
+const USUAL: Rate = Rate::per_second(10_000);
 /// The cold start's own latencies are those of the first seconds.
 const FIRST_NS: u64 = 5_000_000_000;
 
@@ -33,7 +35,9 @@ pub fn warm(
     let mut warming = cell.clone();
     // Open model for every cell: the cold start's latency has a meaning only at a rate.
     warming.load.model = Model::Open;
-    warming.load.rate = Some(cell.load.rate.map_or(Rate::per_second(10_000), |rate| rate.max(Rate::per_second(1000))));
+    let rate = cell.load.rate.map_or(USUAL, |rate| rate.max(Rate::per_second(1000)));
+    // A rate that the run found is no setting of the scenario: the cells beside it keep the broker that they always had.
+    warming.load.rate = Some(if cell.load.half_capacity { rate.min(USUAL) } else { rate });
     warming.load.warm_up = Span(1);
     warming.load.warm_up_limit = Span(1);
     warming.load.duration = length;

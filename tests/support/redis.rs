@@ -63,6 +63,7 @@ pub fn cell(system: System, connections: u16, depth: u32) -> Cell {
     let load = Load {
         model: Model::Closed,
         rate: None,
+        half_capacity: false,
         arrivals: Arrivals::Constant,
         warm_up: Span::default(),
         warm_up_limit: Span::default(),

@@ -7,7 +7,7 @@ use super::fact::{Fact, find};
 use super::{Inputs, Judged};
 use crate::claims::data::Documented;
 use crate::claims::finding::{Answer, Decision, Finding, PRIMITIVES};
-use crate::result::words::significant;
+use crate::result::words::count;
 use serde::{Deserialize, Serialize};
 
 const WORKER: &str = "worker";
@@ -55,7 +55,7 @@ pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
     let systems = || ["kafka"].into_iter().chain(PRIMITIVES);
     judged.sentences.push(format!("who does it (documented): {}", systems().map(who).collect::<Vec<_>>().join(", ")));
     for metric in ["lost", "blocked"] {
-        let of = |system| format!("{system} {}", find(&inputs.judged, system, metric, &limits.at).words(significant));
+        let of = |system| format!("{system} {}", find(&inputs.judged, system, metric, &limits.at).words(count));
         judged.sentences.push(format!(
             "{metric} at {} (measured): {}",
             limits.at,

@@ -45,6 +45,17 @@ pub struct Inputs<'a> {
     pub documented: &'a [Documented],
 }
 
+/// Why a speed carries no verdict where [`crowded`].
+pub const CROWDED: &str = "more brokers than cores";
+
+/// Whether a cell's brokers were more than the cores of their machine: they take turns, and how fast they are together is
+/// the machine's doing. Brokers that we did not start have cores of their own.
+pub fn crowded(cell: &ComparedCell, runs: &[RunInfo]) -> bool {
+    let run = runs.iter().find(|run| Some(&run.run) == cell.run.as_ref()).filter(|run| run.environment != "external");
+    let cores = run.and_then(|run| run.cores);
+    cores.zip(cell.nodes).is_some_and(|(cores, nodes)| u32::from(nodes) > cores)
+}
+
 /// What a rule comes to.
 #[derive(Default)]
 pub struct Judged {

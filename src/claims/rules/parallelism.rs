@@ -4,7 +4,7 @@
 //! speed-up is a speed, and so needs three blocks.
 
 use super::fact::{Fact, of, short};
-use super::{Inputs, Judged};
+use super::{CROWDED, Inputs, Judged, crowded};
 use crate::claims::data::empty_cell;
 use crate::claims::finding::{Answer, Decision, Finding, PRIMITIVES};
 use crate::result::words::significant;
@@ -108,6 +108,9 @@ fn sharing(limits: &Limits, inputs: &Inputs<'_>, system: &str) -> Support {
     let below = |p: Option<f64>| p.is_some_and(|p| p < ALPHA);
     let limit = limits.speed_up_at_least;
     let answer = match () {
+        () if find("goodput", limits.consumers.into()).is_some_and(|cell| crowded(cell, inputs.runs)) => {
+            Err(CROWDED.to_owned())
+        }
         () if ratio.blocks() < LEAST_BLOCKS => Err("exploratory".to_owned()),
         () if below(ratio.p_above(limit)) => Ok(true),
         () if below(ratio.p_below(limit)) => Ok(false),
@@ -226,6 +229,16 @@ mod tests {
         let mut no_lists = cells(3.9, 1);
         no_lists.retain(|cell| cell.label != "redis-lists");
         assert!(verdict(&rule, &no_lists).contains("exploratory"));
+    }
+
+    #[test]
+    fn more_brokers_than_cores_share_nothing_that_counts() {
+        let mut cells = cells(3.9, 3);
+        cells.iter_mut().filter(|cell| cell.label == "kafka").for_each(|cell| cell.nodes = Some(3));
+        let judged = judge_with(&rule("parallelism"), &cells, &[]);
+        let sharing = judged.findings.iter().find(|finding| finding.condition == "at work sharing");
+        assert_eq!(sharing.unwrap().decision, Decision::Undecided(CROWDED.to_owned()));
+        assert_eq!(judged.verdict(), "holds only for redis-lists at fan-out", "completeness is no speed");
     }
 
     #[test]

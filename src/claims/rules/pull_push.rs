@@ -3,7 +3,7 @@
 use super::fact::{Fact, find};
 use super::{Inputs, Judged};
 use crate::claims::finding::{Decision, Finding, PRIMITIVES};
-use crate::result::words::significant;
+use crate::result::words::{count, significant};
 use serde::{Deserialize, Serialize};
 
 const METRIC: &str = "requests_per_batch";
@@ -59,7 +59,7 @@ pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
         if let fact @ Fact::Range { most, .. } = find(&inputs.judged, system, "stalled.lost", "base")
             && most > 0.0
         {
-            judged.sentences.push(format!("{system}: a stalled consumer lost {} messages", fact.words(significant)));
+            judged.sentences.push(format!("{system}: a stalled consumer lost {} messages", fact.words(count)));
         }
     }
     judged
@@ -91,6 +91,14 @@ mod tests {
             cell.per_block[0].value = Some(1.0);
         });
         assert_eq!(verdict(&rule, &one), "holds only for redis-pubsub at rate=100/s");
+    }
+
+    #[test]
+    fn what_a_stalled_consumer_lost_is_counted_not_rounded() {
+        let mut cells = cells([1.0, 0.0, 1.0, 1.0]);
+        cells.push(measured("redis-pubsub", "stalled.lost", "base", &[54_728.0]));
+        let because = judge_with(&rule("delivery"), &cells, &[]).because();
+        assert!(because.contains("a stalled consumer lost 54,728 messages"), "{because}");
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub fn measured(label: &str, metric: &str, point: &str, values: &[f64]) -> Compa
     };
     let system = crate::result::synthetic::SYSTEMS.into_iter().rfind(|system| label.starts_with(system));
     recompute(ComparedCell {
+        nodes: Some(1),
         cell: point.to_owned(),
         kind: Kind::Measured,
         run: Some("run".to_owned()),
@@ -48,7 +49,9 @@ pub fn run_info(scenario: &str) -> RunInfo {
         blocks: 1,
         cross_class: None,
         versions: Default::default(),
+        promises: Default::default(),
         host: String::new(),
+        cores: Some(2),
         selfcheck: "passed".to_owned(),
         warnings: Vec::new(),
     }

@@ -17,6 +17,7 @@ pub fn cell() -> Cell {
         load: Load {
             model: Model::Closed,
             rate: None,
+            half_capacity: false,
             arrivals: Arrivals::Constant,
             warm_up: Span(0),
             warm_up_limit: Span(0),

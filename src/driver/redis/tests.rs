@@ -14,6 +14,7 @@ pub fn cell(system: System) -> Cell {
     let load = Load {
         model: Model::Closed,
         rate: None,
+        half_capacity: false,
         arrivals: Arrivals::Constant,
         warm_up: Span::default(),
         warm_up_limit: Span::default(),

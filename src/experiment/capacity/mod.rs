@@ -75,7 +75,11 @@ fn at_rate(cell: &Cell, rate: u64) -> Cell {
 #[derive(Clone, Debug, PartialEq)]
 struct Probe {
     rate: u64,
+    /// Messages a second, acknowledged and delivered to all; `None` without a window.
+    carried: Option<f64>,
     p99_ns: Option<u64>,
+    /// Messages behind it.
+    n: u64,
     /// `None` when it passed.
     failed_by: Option<Failure>,
 }
@@ -94,12 +98,14 @@ impl Probe {
             // Bounds of ten minutes hold everything that a probe can have recorded.
             let _ = arrived.add(&interval.histogram);
         }
-        let p99_ns = quantiles(&arrived).p99_ns;
+        let (p99_ns, n) = (quantiles(&arrived).p99_ns, arrived.len());
         let record = &output.record;
         let spoilt = record.gates.iter().find(|gate| !gate.held && gate.blames == Blame::Harness);
         let planned = record.window_planned.unwrap_or(0).max(1) as f64;
         let by_all = record.window_consumed as f64 / f64::from(record.subscriptions.max(1));
         let good = by_all.min(record.window_acked as f64) / planned;
+        let window = record.window_start_ns.zip(record.window_end_ns).map(|(from, to)| to.saturating_sub(from));
+        let carried = window.filter(|ns| *ns > 0).map(|ns| good * planned * 1e9 / ns as f64);
         let broken = match p99_ns {
             _ if record.error.is_some() => record.error.clone(),
             _ if !matches!(record.outcome, Outcome::Ok | Outcome::Unsteady) => {
@@ -116,7 +122,24 @@ impl Probe {
             (_, Some(gate)) => Some(Failure::Harness(format!("{}: {}", gate.name, gate.found))),
             (broken, None) => broken.map(Failure::Broker),
         };
-        Self { rate, p99_ns, failed_by }
+        Self { rate, carried, p99_ns, n, failed_by }
+    }
+
+    /// Where it stood and how it ended, with its tail and what it carried: what a chart of the search is drawn from.
+    fn observations(&self, number: usize, all: &mut Vec<Observation>) {
+        let went = match &self.failed_by {
+            None => "passed",
+            Some(Failure::Harness(_)) => "spoilt",
+            Some(Failure::Broker(_)) => "failed",
+        };
+        let point = format!("probe={number},rate={}/s,went={went}", self.rate);
+        let carried =
+            self.carried.map(|rate| Observation::measured("probe.goodput", point.clone(), rate, UNIT, self.n));
+        all.extend(carried);
+        all.push(match self.p99_ns {
+            Some(p99) => Observation::measured("probe.p99", point, p99 as f64, "ns", self.n).with_text(self.words()),
+            None => Observation::not_measured("probe.p99", point, "ns", self.words()),
+        });
     }
 
     fn words(&self) -> String {
@@ -154,7 +177,9 @@ fn observations(bracket: &Bracket, probes: &[Probe], keys: &Capacity) -> Vec<Obs
         None => (None, "the search ended before two of three probes agreed"),
     };
     let no_low = "no rate kept the limit in two of three probes before the search ended";
-    vec![end("capacity.low", bracket.low, no_low), end("capacity.high", high, without)]
+    let mut all = vec![end("capacity.low", bracket.low, no_low), end("capacity.high", high, without)];
+    probes.iter().enumerate().for_each(|(at, probe)| probe.observations(at + 1, &mut all));
+    all
 }
 
 #[cfg(test)]
@@ -170,6 +195,8 @@ mod tests {
             Interval { metric: Metric::EndToEnd, warm_up: false, start_ns: 0, length_ns: 1_000_000_000, histogram };
         let record = CellRecord {
             subscriptions: 1,
+            window_start_ns: Some(1_000_000_000),
+            window_end_ns: Some(3_000_000_000),
             window_planned: Some(1000),
             window_acked: 1000,
             window_consumed: 1000,
@@ -210,9 +237,27 @@ mod tests {
         assert_eq!(failed(late, 10), None, "what kept the limit all the same has passed");
         let spoilt = failed(late, 60);
         assert!(matches!(spoilt, Some(Failure::Harness(_))), "{spoilt:?}");
-        let probes = [Probe { rate: 2000, p99_ns: None, failed_by: spoilt }];
+        let probes = [Probe { rate: 2000, carried: None, p99_ns: None, n: 0, failed_by: spoilt }];
         let found = observations(&Bracket { low: Some(1900), high: Some(2000) }, &probes, &Capacity::default());
         assert_eq!((found[0].value, found[1].value), (Some(1900.0), None));
         assert!(found[1].text.starts_with("the generator gave out"), "{}", found[1].text);
+    }
+
+    #[test]
+    fn every_probe_says_what_it_carried_and_how_it_went() {
+        let probes = [10, 60].map(|ms| Probe::of(500, &output(ms), Span::from_millis(50)));
+        let found = observations(&Bracket::default(), &probes, &Capacity::default());
+        let told: Vec<_> = found[2..].iter().map(|o| (o.metric.as_str(), o.point.as_str(), o.value, o.n)).collect();
+        let tail = |ms: u64| Some(quantiles(&output(ms).intervals[0].histogram).p99_ns.unwrap() as f64);
+        assert_eq!(
+            told,
+            [
+                ("probe.goodput", "probe=1,rate=500/s,went=passed", Some(500.0), 1000),
+                ("probe.p99", "probe=1,rate=500/s,went=passed", tail(10), 1000),
+                ("probe.goodput", "probe=2,rate=500/s,went=failed", Some(500.0), 1000),
+                ("probe.p99", "probe=2,rate=500/s,went=failed", tail(60), 1000),
+            ]
+        );
+        assert!(found[5].text.contains("failed (p99 above 50ms)"), "{}", found[5].text);
     }
 }

@@ -13,3 +13,4 @@ mod rows;
 pub mod run;
 pub mod spectrum;
 pub mod sweep;
+pub mod tail;

@@ -164,7 +164,7 @@ fn scaling_of(key: &'static str, groups: &[Group<'_>]) -> Option<Figure> {
 }
 
 /// Plots beside each other, two in a row, with title, legend and caption.
-fn compose(title: String, caption: String, plots: &[(&Vec<Curve>, Plot<'_>)]) -> Figure {
+pub fn compose(title: String, caption: String, plots: &[(&Vec<Curve>, Plot<'_>)]) -> Figure {
     let mut figure = Figure::new(WIDTH, title, caption);
     let room = WIDTH - 2.0 * MARGIN;
     let mut y = figure.wrapped((MARGIN, 24.0), &figure.title.clone(), 15.0, INK, room, true);

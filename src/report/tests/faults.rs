@@ -1,5 +1,6 @@
 //! Charts and tables of faults, over made-up runs whose every number is known.
 
+use super::hostile::HOSTILE;
 use super::*;
 use crate::result::{CellOutput, Fault, StreamRecovery, Unavailable, WindowRow};
 

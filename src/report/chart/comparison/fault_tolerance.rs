@@ -49,7 +49,11 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
         let text = "From the moment a fault took effect, of the slowest partition or stream; copies: of each message.";
         y = figure.wrapped((MARGIN, y + 4.0), text, SMALL, MUTED, room, false);
     }
-    let crashed = cells.metric("rpo");
+    // Single kills stand in the table beside; here only what they come to.
+    let mut crashed = cells.metric("rpo");
+    let whole = |cell: &ComparedCell| point::short(&cell.cell).is_empty();
+    let summed: Vec<&str> = crashed.iter().filter(|cell| whole(cell)).map(|cell| cell.label.as_str()).collect();
+    crashed.retain(|cell| whole(cell) || !summed.contains(&cell.label.as_str()));
     if !crashed.is_empty() {
         y = part(figure, cells, &CRASH, &crashed, "acked", y + 4.0);
         let text = "One broker, killed under load and started again; messages, and time from the kill.";

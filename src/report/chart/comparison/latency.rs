@@ -4,7 +4,6 @@ use super::super::canvas::Figure;
 use super::super::rows::{self, Axis, Block, Marks, Row};
 use super::super::run::quantile_text;
 use crate::report::cells::{Cells, reason};
-use crate::report::point;
 use crate::result::ComparedCell;
 use crate::result::words::TimeUnit;
 
@@ -29,7 +28,7 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
             text: quantile_text(unit, values).unwrap_or_else(|| reason(cell)),
         };
         let row = Row { label: cell.label.clone(), system: cell.system.clone(), marks: vec![marks] };
-        let parts = [point::short(&cell.cell), cells.condition(cell)];
+        let parts = [cells.place(cell), cells.condition(cell)];
         let header = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ");
         match blocks.iter_mut().find(|block| block.header == header) {
             Some(block) => block.rows.push(row),

@@ -97,7 +97,11 @@ fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<Lane
         let mut sizes: Vec<(f64, Went)> = Vec::new();
         for cell in tries.iter().filter(|cell| point::get(&cell.cell, "client") == client) {
             let (Some(size), Some(value)) = (point::number(&cell.cell, "size"), cell.value) else { continue };
-            let went = if value > 0.5 { Went::Intact } else { Went::Refused };
+            let went = match value {
+                share if share >= 1.0 => Went::Intact,
+                share if share <= 0.0 => Went::Refused,
+                _ => Went::Some,
+            };
             match sizes.iter_mut().find(|(known, _)| *known == size) {
                 Some((_, known)) if *known != went => *known = Went::Some,
                 Some(_) => {}
@@ -115,7 +119,7 @@ fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<Lane
 fn words(cells: &Cells<'_>, label: &str, client: Option<&str>, sizes: &[(f64, Went)]) -> String {
     let intact = sizes.iter().filter(|(_, went)| *went != Went::Refused).map(|(size, _)| *size).reduce(f64::max);
     let refused = (cells.of_label(label, "intact").into_iter())
-        .filter(|cell| point::get(&cell.cell, "client") == client && cell.value.is_some_and(|value| value < 0.5))
+        .filter(|cell| point::get(&cell.cell, "client") == client && cell.value == Some(0.0))
         .filter_map(|cell| Some((point::number(&cell.cell, "size")?, cell.text.as_str())))
         .filter(|(size, _)| intact.is_none_or(|intact| *size > intact))
         .min_by(|a, b| a.0.total_cmp(&b.0));

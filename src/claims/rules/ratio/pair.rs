@@ -1,0 +1,140 @@
+//! Which cell stands against which, and what bars a pair from a verdict whatever its ratio.
+
+use super::Limits;
+use crate::claims::cells::figure;
+use crate::claims::finding::{Decision, PRIMITIVES};
+use crate::claims::rules::{CROWDED, crowded};
+use crate::result::words::same_class;
+use crate::result::{BlockValue, ComparedCell, Outcome, RunInfo};
+use crate::stats::compare::GeometricMean;
+
+/// A quantile carries a verdict with this many samples beyond it in every block.
+const BEYOND: f64 = 100.0;
+/// A latency carries a verdict while the instrument's floor is at most this share of the smaller side, or while the ratio
+/// stays on its side of the limit wherever between nothing and its floor each side's own path cost lies. (A responder
+/// that does nothing is hardly faster than Redis: the share alone would forbid every verdict on it.)
+const FLOOR_SHARE: f64 = 0.25;
+const CLASSES: &str = "survival classes differ and the scenario gives no reason to compare across them";
+const BELOW_FLOOR: &str = "below the instrument's floor";
+
+/// One Kafka cell against one primitive's.
+pub struct Pair<'a> {
+    pub kafka: &'a ComparedCell,
+    pub primitive: &'a ComparedCell,
+    pub ratio: Option<GeometricMean>,
+    pub n: u64,
+    pub cross_class: Option<&'a str>,
+    pub floor: FloorRule,
+    /// Why it carries no verdict, whatever the ratio.
+    pub barred: Option<String>,
+    pub decision: Decision,
+}
+
+/// Every primitive against the Kafka labels of its run and matrix point: those of equal survival class where there are
+/// some, else all of them, which carries a verdict only with the scenario's reason.
+pub fn pairs<'a>(limits: &Limits, cells: &[&'a ComparedCell], runs: &'a [RunInfo]) -> Vec<Pair<'a>> {
+    let mut pairs = Vec::new();
+    let beyond = |metric: &str| figure(metric).map_or(1.0, |figure| figure.beyond);
+    for metric in &limits.metrics {
+        let cells = || cells.iter().filter(|cell| cell.metric == *metric && !cell.per_block.is_empty());
+        for primitive in cells().filter(|cell| PRIMITIVES.contains(&cell.system.as_str())) {
+            let beside: Vec<&&ComparedCell> = cells()
+                .filter(|kafka| kafka.system == "kafka" && kafka.run == primitive.run && kafka.cell == primitive.cell)
+                .collect();
+            let equal = |kafka: &ComparedCell| match (&kafka.survives, &primitive.survives) {
+                (Some(kafka), Some(primitive)) => same_class(kafka, primitive),
+                _ => false,
+            };
+            let reason = runs
+                .iter()
+                .find(|run| Some(&run.run) == primitive.run.as_ref())
+                .and_then(|run| run.cross_class.as_deref());
+            let some_equal = beside.iter().any(|kafka| equal(kafka));
+            for kafka in beside.into_iter().filter(|kafka| !some_equal || equal(kafka)) {
+                let cross_class = if some_equal { None } else { reason };
+                let (ratio, n) = paired(kafka, primitive, limits);
+                let floor = floor_rule(kafka, primitive, limits, beyond(metric) < 1.0);
+                let barred = (crowded(kafka, runs) || crowded(primitive, runs))
+                    .then(|| CROWDED.to_owned())
+                    .or_else(|| (!some_equal && cross_class.is_none()).then(|| CLASSES.to_owned()))
+                    .or_else(|| barred(kafka, primitive, beyond(metric)))
+                    .or_else(|| (floor == FloorRule::Barred).then(|| BELOW_FLOOR.to_owned()));
+                let decision = Decision::Refuted;
+                pairs.push(Pair { kafka, primitive, ratio, n, cross_class, floor, barred, decision });
+            }
+        }
+    }
+    pairs
+}
+
+/// Both sides' blocks of the same number.
+fn blocks<'a>(
+    kafka: &'a ComparedCell,
+    primitive: &'a ComparedCell,
+) -> impl Iterator<Item = (&'a BlockValue, &'a BlockValue)> {
+    kafka
+        .per_block
+        .iter()
+        .filter_map(|block| Some((block, primitive.per_block.iter().find(|other| other.block == block.block)?)))
+}
+
+/// The ratio over the blocks in which both sides have a value, and the messages behind it.
+fn paired(kafka: &ComparedCell, primitive: &ComparedCell, limits: &Limits) -> (Option<GeometricMean>, u64) {
+    let (mut above, mut below, mut n) = (Vec::new(), Vec::new(), 0);
+    for (kafka, primitive) in blocks(kafka, primitive) {
+        if let (Some(a), Some(b)) = (kafka.value, primitive.value) {
+            let (a, b) = limits.order(a, b);
+            above.push(a);
+            below.push(b);
+            n += kafka.n + primitive.n;
+        }
+    }
+    (GeometricMean::of_ratios(&above, &below), n)
+}
+
+/// Why a pair carries no verdict: overload, or too few samples.
+fn barred(kafka: &ComparedCell, primitive: &ComparedCell, beyond: f64) -> Option<String> {
+    for side in [kafka, primitive] {
+        if beyond < 1.0 && side.per_block.iter().any(|block| block.valid && block.outcome == Outcome::Overloaded) {
+            return Some(format!("{} is overloaded at {}", side.label, side.cell));
+        }
+        if let Some(block) =
+            side.per_block.iter().find(|block| (block.n as f64) * beyond < BEYOND && block.value.is_some())
+        {
+            let needed = (BEYOND / beyond).round();
+            return Some(format!("{} has {} samples a block, {needed} needed", side.label, block.n));
+        }
+    }
+    None
+}
+
+/// What the instrument's floor does to a pair.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FloorRule {
+    /// The floor is small beside both values.
+    Small,
+    /// It is this share of the smaller value, and yet cannot have turned the ratio.
+    Harmless(f64),
+    Barred,
+}
+
+/// A measured latency is the system's own and something between nothing and the floor on top. So the ratio of what is the
+/// systems' own lies between its extremes: the floor off the upper side only, and off the lower side only. While both
+/// extremes lie on the same side of the limit as the ratio itself, in every block, the floor cannot have made the verdict.
+fn floor_rule(kafka: &ComparedCell, primitive: &ComparedCell, limits: &Limits, latency: bool) -> FloorRule {
+    let all = || kafka.per_block.iter().chain(&primitive.per_block).filter(|block| block.value.is_some());
+    let smaller = all().filter_map(|block| block.value).reduce(f64::min);
+    let floor = all().filter_map(|block| block.floor).reduce(f64::max);
+    let (true, Some(smaller), Some(floor)) = (latency, smaller, floor) else { return FloorRule::Small };
+    if floor <= FLOOR_SHARE * smaller {
+        return FloorRule::Small;
+    }
+    let decides = blocks(kafka, primitive).any(|(kafka, primitive)| {
+        let (above, below) = limits.order(kafka, primitive);
+        let (Some(a), Some(b)) = (above.value, below.value) else { return false };
+        let (least_a, least_b) = (a - above.floor.unwrap_or(0.0), b - below.floor.unwrap_or(0.0));
+        let extremes = [least_a.max(0.0) / b, if least_b > 0.0 { a / least_b } else { f64::INFINITY }];
+        extremes.iter().any(|extreme| limits.kept(*extreme) != limits.kept(a / b))
+    });
+    if decides { FloorRule::Barred } else { FloorRule::Harmless(floor / smaller) }
+}

@@ -1,0 +1,154 @@
+use super::*;
+use crate::claims::rules::testing::{cannot, judge_with, measured, rule, rule_with, verdict};
+
+fn goodputs(kafka: f64, streams: f64) -> Vec<ComparedCell> {
+    let near = |value: f64| [value, value * 1.01, value * 0.99];
+    vec![
+        measured("kafka", "goodput", "base", &near(kafka)),
+        measured("redis-streams", "goodput", "base", &near(streams)),
+    ]
+}
+
+fn latencies(kafka: (f64, f64), streams: (f64, f64)) -> Vec<ComparedCell> {
+    [("kafka", kafka), ("redis-streams", streams)]
+        .map(|(label, (value, floor))| {
+            let mut cell = measured(label, "end_to_end.p99", "base", &[value, value * 1.01, value * 0.99]);
+            cell.per_block.iter_mut().for_each(|block| block.floor = Some(floor));
+            cell
+        })
+        .into()
+}
+
+#[test]
+fn the_cells_decide() {
+    let throughput = rule("throughput");
+    assert_eq!(verdict(&throughput, &goodputs(2e5, 1e5)), "holds");
+    assert_eq!(verdict(&throughput, &goodputs(1e5, 2e5)), "does not hold");
+    assert!(verdict(&throughput, &goodputs(1.05e5, 1e5)).starts_with("inconclusive"));
+    let urgent = rule("urgent-messages");
+    assert_eq!(verdict(&urgent, &latencies((2e6, 0.0), (1e6, 0.0))), "holds");
+    assert_eq!(verdict(&urgent, &latencies((1e6, 0.0), (2e6, 0.0))), "does not hold");
+    let realtime = rule("realtime-stream");
+    assert_eq!(verdict(&realtime, &latencies((1e6, 0.0), (2e6, 0.0))), "holds");
+    assert_eq!(verdict(&realtime, &latencies((2e6, 0.0), (1e6, 0.0))), "does not hold");
+}
+
+#[test]
+fn the_limit_in_the_data_decides() {
+    let cells = goodputs(2e5, 1e5);
+    for (limit, expected) in [("1.05", "holds"), ("1.5", "holds"), ("3", "does not hold")] {
+        let changed =
+            rule_with("log-aggregation", "must-be: above, limit: 1.05", &format!("must-be: above, limit: {limit}"));
+        assert_eq!(verdict(&changed, &cells), expected, "{limit}");
+    }
+    let changed = rule_with("urgent-messages", "must-be: below, limit: 0.95", "must-be: below, limit: 0.4");
+    assert_eq!(verdict(&changed, &latencies((2e6, 0.0), (1e6, 0.0))), "does not hold");
+    let turned = rule_with("throughput", "of: Kafka ÷ primitive", "of: primitive ÷ Kafka");
+    assert_eq!(verdict(&turned, &cells), "does not hold");
+}
+
+/// What is barred stays in the family: the others are judged as strictly as if it were not.
+#[test]
+fn the_family_is_all_that_the_row_declares() {
+    let spread = |label: &str, point: &str, values: [f64; 3]| measured(label, "goodput", point, &values);
+    let alone =
+        vec![spread("kafka", "a=1", [2.0e5, 2.0e5, 2.0e5]), spread("redis-streams", "a=1", [1.0e5, 1.3e5, 1.4e5])];
+    let throughput = rule("throughput");
+    assert_eq!(verdict(&throughput, &alone), "holds");
+    let mut more = alone;
+    for point in ["a=2", "a=3", "a=4", "a=5", "a=6"] {
+        more.push(spread("kafka", point, [2.0e5; 3]));
+        more.push(spread("redis-streams", point, [1.0e5; 3]));
+        for cell in more.iter_mut().filter(|cell| cell.cell == point) {
+            cell.per_block.iter_mut().for_each(|block| block.n = 1);
+        }
+    }
+    let found = verdict(&throughput, &more);
+    assert!(found.starts_with("inconclusive (not shown as one of 6 (Holm); "), "{found}");
+}
+
+/// The machine of the tests has two cores.
+#[test]
+fn more_brokers_than_cores_give_no_verdict() {
+    for (kafka, streams) in [(2e6, 1e6), (1e6, 2e6)] {
+        for (label, nodes) in [("kafka", 3), ("redis-streams", 3), ("kafka", 2)] {
+            let mut cells = latencies((kafka, 0.0), (streams, 0.0));
+            cells.iter_mut().filter(|cell| cell.label == label).for_each(|cell| cell.nodes = Some(nodes));
+            let expected = match (nodes, kafka > streams) {
+                (3, _) => "inconclusive (more brokers than cores)",
+                (_, true) => "holds",
+                (_, false) => "does not hold",
+            };
+            assert_eq!(verdict(&rule("urgent-messages"), &cells), expected, "{label} {nodes}");
+        }
+    }
+}
+
+#[test]
+fn reasons_stay_readable_in_the_worst_case() {
+    let mut cells = Vec::new();
+    for (at, point) in ["load.rate=1k/s", "load.rate=10k/s", "load.rate=half-capacity"].into_iter().enumerate() {
+        for metric in ["end_to_end.p50", "end_to_end.p99"] {
+            for (label, value) in
+                [("kafka", 2e6), ("redis-pubsub", 1e6), ("redis-streams", 3e6), ("redis-lists", 1.9e6)]
+            {
+                let value = value * (1.0 + at as f64 / 10.0);
+                cells.push(measured(label, metric, point, &[value, value * 1.3, value * 0.8]));
+            }
+        }
+    }
+    // The helper checks the length.
+    let because = judge_with(&rule("latency"), &cells, &[]).because();
+    assert!(because.contains("redis-lists ÷ kafka: 0.950×"), "{because}");
+}
+
+#[test]
+fn a_rate_that_was_found_is_judged_like_one_that_was_written() {
+    let cells = |at_half: f64| -> Vec<ComparedCell> {
+        let at = |label, point, value: f64| {
+            let metrics = ["end_to_end.p50", "end_to_end.p99"];
+            metrics.map(|metric| measured(label, metric, point, &[value, value * 1.01, value * 0.99]))
+        };
+        [("load.rate=1k/s", 1e5), ("load.rate=half-capacity", at_half)]
+            .into_iter()
+            .flat_map(|(point, value)| [at("kafka", point, 1e6), at("redis-streams", point, value)].concat())
+            .chain([measured("redis-streams", "capacity.half", "load.rate=half-capacity", &[25_000.0])])
+            .collect()
+    };
+    assert_eq!(verdict(&rule("latency"), &cells(1e5)), "holds");
+    let judged = judge_with(&rule("latency"), &cells(3e6), &[]);
+    assert_eq!(judged.verdict(), "holds only for redis-streams at load.rate=1k/s");
+    assert!(judged.because().contains("p50+p99 at half-capacity"), "{}", judged.because());
+}
+
+#[test]
+fn who_cannot_is_not_the_better_one() {
+    let (aggregation, urgent) = (rule("log-aggregation"), rule("urgent-messages"));
+    let cells = [cannot("redis-pubsub", "goodput", "base", "keeps nothing")];
+    let judged = judge_with(&aggregation, &cells, &[]);
+    assert_eq!(judged.verdict(), "holds");
+    assert!(judged.because().contains("redis-pubsub cannot at base: keeps nothing"), "{}", judged.because());
+    assert_eq!(verdict(&urgent, &cells), "does not hold");
+}
+
+#[test]
+fn a_floor_that_could_turn_the_ratio_bars_it() {
+    let urgent = rule("urgent-messages");
+    // Redis is nothing but floor: whatever of it is Redis's own, it is below Kafka's.
+    let judged = judge_with(&urgent, &latencies((2e6, 1e5), (2e5, 1.9e5)), &[]);
+    assert_eq!(judged.verdict(), "holds");
+    assert!(judged.because().contains("floor is up to 96 %"), "{}", judged.because());
+    assert!(judged.derived[0].text.contains("cannot turn it"), "{}", judged.derived[0].text);
+    // Kafka's own may be as little as 1e5: below Redis's 2e5.
+    let judged = judge_with(&urgent, &latencies((2e6, 1.9e6), (2e5, 1e4)), &[]);
+    assert_eq!(judged.verdict(), "inconclusive (below the instrument's floor)");
+    // Taken off both sides at once the ratio would stay below the limit; taken off Kafka's alone it would not.
+    let judged = judge_with(&urgent, &latencies((1.1e5, 5e4), (1e5, 9e4)), &[]);
+    assert_eq!(judged.verdict(), "inconclusive (below the instrument's floor)");
+    // Refuting is held to the same rule: what is above the limit may be all floor.
+    let judged = judge_with(&urgent, &latencies((1e5, 1e4), (2e5, 1.9e5)), &[]);
+    assert_eq!(judged.verdict(), "inconclusive (below the instrument's floor)");
+    // A small floor is not mentioned.
+    let judged = judge_with(&urgent, &latencies((2e6, 1e4), (2e5, 1e4)), &[]);
+    assert!(judged.verdict() == "holds" && !judged.because().contains("floor"), "{}", judged.because());
+}

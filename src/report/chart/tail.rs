@@ -1,0 +1,281 @@
+//! The tail against the rate that was carried: of plain load at several rates, and of the probes of a search for the
+//! highest rate.
+//!
+//! A percentile of a saturated run is no property of the system: plain load that overloaded one is named and not drawn. A
+//! probe that failed is a hollow mark off the line: it shows where the search turned.
+
+use super::canvas::Figure;
+use super::lines::{Curve, Plot};
+use super::sweep::compose;
+use crate::report::group::{Group, blocks};
+use crate::report::{point, quantity};
+use crate::result::CellSummary;
+use crate::result::words::{TimeUnit, compact, grouped, significant, time};
+
+/// The key of a matrix or a probe that names the offered rate.
+const RATE: &str = "rate";
+
+/// One label under one condition, at several rates.
+struct Line<'a> {
+    condition: String,
+    label: &'a str,
+    system: &'a str,
+    steps: Vec<Step>,
+}
+
+struct Step {
+    offered: Option<f64>,
+    carried: f64,
+    p99: f64,
+    n: u64,
+    failed: bool,
+}
+
+pub fn draw(groups: &[Group<'_>]) -> Option<Figure> {
+    of_probes(groups).or_else(|| of_rates(groups))
+}
+
+/// Plain load in the open model, where the matrix varies the rate.
+fn of_rates(groups: &[Group<'_>]) -> Option<Figure> {
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    let mut absent: Vec<String> = Vec::new();
+    let at_rates = || groups.iter().filter(|group| group.open_loop() && point::get(group.point, RATE).is_some());
+    for group in at_rates() {
+        let mean = |of: fn(&CellSummary) -> Option<f64>| group.mean(of).map(|mean| mean.value());
+        let carried = mean(|cell| cell.rates.goodput_per_s.or(cell.rates.consumed_per_s));
+        let p99 = group.end_to_end(|quantiles| quantiles.p99_ns).map(|mean| mean.value());
+        let (Some(carried), Some(p99)) = (carried, p99) else {
+            let why = group.absent().unwrap_or_else(|| format!("{} has too few samples", group.label));
+            absent.push(format!("{why} at {}", point::short(group.point)));
+            continue;
+        };
+        let counts = group.values(|cell| cell.latency.end_to_end.as_ref().map(|quantiles| quantiles.count as f64));
+        let n = counts.into_iter().fold(f64::INFINITY, f64::min) as u64;
+        let offered = mean(|cell| cell.rates.offered_per_s);
+        let line = line_of(&mut lines, point::without(group.point, &[RATE]), group);
+        line.steps.push(Step { offered, carried, p99, n, failed: false });
+    }
+    lines.iter_mut().for_each(|line| line.steps.sort_by(|a, b| a.carried.total_cmp(&b.carried)));
+    let growth = |line: &Line<'_>| match &line.steps[..] {
+        [first, .., last] => Some(last.p99 / first.p99),
+        _ => None,
+    };
+    let steepest = lines.iter().filter(|line| growth(line).is_some());
+    let steepest = steepest.max_by(|a, b| growth(a).unwrap_or(0.0).total_cmp(&growth(b).unwrap_or(0.0)))?;
+    let (first, last) = steepest.steps.first().zip(steepest.steps.last())?;
+    let factor = significant(last.p99 / first.p99);
+    let title = format!(
+        "p99 {} for {}: {} at {} msg/s, {} at {} msg/s",
+        if last.p99 > first.p99 {
+            format!("grows most, {factor}-fold,")
+        } else {
+            "grows for none; least it falls".to_owned()
+        },
+        steepest.name(),
+        time(first.p99),
+        compact(first.carried),
+        time(last.p99),
+        compact(last.carried)
+    );
+    let count = at_rates().map(|group| group.blocks.len()).min().unwrap_or(0);
+    let caption = format!(
+        "End-to-end p99 (received − planned send time) over the goodput that was carried, at fixed rates (open loop). \
+         Geometric mean of {}, n ≥ {} a block.{}",
+        blocks(count),
+        grouped(fewest(&lines)),
+        if absent.is_empty() { String::new() } else { format!(" Not drawn: {}.", absent.join(", ")) }
+    );
+    Some(figure(title, caption, &lines))
+}
+
+/// The probes of a search, each of one rate, block after block.
+fn of_probes(groups: &[Group<'_>]) -> Option<Figure> {
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    let (mut spoilt, mut counted) = (0, 0);
+    for group in groups {
+        for block in group.blocks.iter().filter(|block| block.valid) {
+            let of = |metric: &'static str| block.observations.iter().filter(move |seen| seen.metric == metric);
+            let mut steps = Vec::new();
+            for probe in of("probe.p99") {
+                let carried = of("probe.goodput").find(|other| other.point == probe.point);
+                match (point::get(&probe.point, "went"), probe.value, carried.and_then(|carried| carried.value)) {
+                    (Some(went @ ("passed" | "failed")), Some(p99), Some(carried)) if carried > 0.0 => {
+                        let (offered, failed) = (point::number(&probe.point, RATE), went == "failed");
+                        steps.push(Step { offered, carried, p99, n: probe.n, failed });
+                    }
+                    _ => spoilt += 1,
+                }
+            }
+            if !steps.is_empty() {
+                counted += 1;
+                line_of(&mut lines, point::short(group.point), group).steps.append(&mut steps);
+            }
+        }
+    }
+    lines.iter_mut().for_each(|line| line.steps.sort_by(|a, b| a.carried.total_cmp(&b.carried)));
+    let best = |line: &Line<'_>| line.steps.iter().rfind(|step| !step.failed).map(|step| step.carried);
+    let mut ends: Vec<(String, f64)> = lines.iter().filter_map(|line| Some((line.name(), best(line)?))).collect();
+    ends.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let words = |(name, rate): &(String, f64)| format!("{} msg/s ({name})", compact(*rate));
+    let title = match &ends[..] {
+        _ if lines.is_empty() => return None,
+        [] => "No probe passed".to_owned(),
+        [only] => format!("Probes passed up to {}", words(only)),
+        [least, .., most] => format!("Probes passed up to {} and up to {}", words(least), words(most)),
+    };
+    let caption = format!(
+        "End-to-end p99 of each probe over the goodput that it carried, at fixed rates (open loop); each probe once. Filled \
+         and joined: passed. Hollow: failed, and its p99 is of that probe only. {}, n ≥ {} a probe.{}",
+        if counted == 1 { "1 search".to_owned() } else { format!("{counted} searches") },
+        grouped(fewest(&lines)),
+        match spoilt {
+            0 => String::new(),
+            count => format!(" Not drawn: {} without a p99 or spoilt by the generator.", quantity::plain(count.into())),
+        }
+    );
+    Some(figure(title, caption, &lines))
+}
+
+/// The line of a label under a condition, begun where there is none.
+fn line_of<'l, 'a>(lines: &'l mut Vec<Line<'a>>, condition: String, group: &Group<'a>) -> &'l mut Line<'a> {
+    let known = lines.iter().position(|line| line.label == group.label && line.condition == condition);
+    let at = known.unwrap_or_else(|| {
+        lines.push(Line { condition, label: group.label, system: group.system, steps: Vec::new() });
+        lines.len() - 1
+    });
+    &mut lines[at]
+}
+
+impl Line<'_> {
+    fn name(&self) -> String {
+        if self.condition.is_empty() { self.label.to_owned() } else { format!("{}, {}", self.label, self.condition) }
+    }
+}
+
+fn fewest(lines: &[Line<'_>]) -> u64 {
+    lines.iter().flat_map(|line| &line.steps).map(|step| step.n).min().unwrap_or(0)
+}
+
+/// A plot for each condition.
+fn figure(title: String, caption: String, lines: &[Line<'_>]) -> Figure {
+    let mut families: Vec<(&str, Vec<Curve>)> = Vec::new();
+    for line in lines {
+        let at = families.iter().position(|(known, _)| *known == line.condition).unwrap_or_else(|| {
+            families.push((&line.condition, Vec::new()));
+            families.len() - 1
+        });
+        let curve = |steps: &mut dyn Iterator<Item = &Step>| Curve {
+            label: line.label.to_owned(),
+            system: line.system.to_owned(),
+            points: steps.map(|step| (step.carried, step.p99, !step.failed)).collect(),
+        };
+        families[at].1.push(curve(&mut line.steps.iter().filter(|step| !step.failed)));
+        let alone = line.steps.iter().filter(|step| step.failed).map(|step| curve(&mut std::iter::once(step)));
+        families[at].1.extend(alone);
+    }
+    let plots: Vec<(&Vec<Curve>, Plot<'_>)> = (families.iter())
+        .map(|(condition, curves)| {
+            let title = if condition.is_empty() { "All".to_owned() } else { (*condition).to_owned() };
+            let (x_name, y_name) = ("messages a second carried (log)", "end-to-end p99 (log)".to_owned());
+            (curves, Plot { title, x_name, y_name, x_tick: &compact, y_tick: &time, ideal: false })
+        })
+        .collect();
+    let mut figure = compose(title, caption, &plots);
+    let steps = || lines.iter().flat_map(|line| line.steps.iter().map(move |step| (line, step)));
+    let unit = TimeUnit::for_column(steps().map(|(_, step)| step.p99));
+    let head =
+        ["label", "condition", "offered, msg/s", "carried, msg/s", &format!("p99, {}", unit.name()), "n", "went"];
+    figure.data.head = head.map(str::to_owned).into();
+    figure.data.rows = steps()
+        .map(|(line, step)| {
+            vec![
+                line.label.to_owned(),
+                line.condition.clone(),
+                step.offered.map_or_else(|| "–".to_owned(), |rate| grouped(rate.round() as u64)),
+                grouped(step.carried.round() as u64),
+                unit.of(step.p99),
+                grouped(step.n),
+                if step.failed { "failed" } else { "passed" }.to_owned(),
+            ]
+        })
+        .collect();
+    figure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::group::groups;
+    use crate::result::synthetic::{capacity_cell, cell, manifest};
+    use crate::result::{CellOutput, Observation, Outcome, RunFolder, Summary, summarize};
+
+    fn summary(cells: &[CellOutput]) -> Summary {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(dir.path(), "x").unwrap();
+        folder.write_manifest(&manifest(&folder, "latency", 1)).unwrap();
+        for cell in cells {
+            folder.write_cell(cell).unwrap();
+        }
+        summarize(&folder).unwrap()
+    }
+
+    fn rates(label: &str) -> [CellOutput; 2] {
+        ["load.rate=1k/s", "load.rate=10k/s"].map(|point| cell(label, point, 1))
+    }
+
+    #[test]
+    fn the_steepest_tail_is_the_finding() {
+        let mut cells: Vec<CellOutput> = ["kafka", "redis-streams"].into_iter().flat_map(rates).collect();
+        let figure = draw(&groups(&summary(&cells))).unwrap();
+        // Half as much again at ten times the rate.
+        assert!(figure.title.starts_with("p99 grows most, 1.") && figure.title.contains(" at 1.00k msg/s, "));
+        assert_eq!((figure.data.rows.len(), figure.data.rows[0][0].as_str()), (4, "kafka"));
+        assert!(figure.caption.contains("1 block, n ≥ 10,000"), "{}", figure.caption);
+        cells[3].record.outcome = Outcome::Overloaded;
+        let figure = draw(&groups(&summary(&cells))).unwrap();
+        assert!(figure.title.contains("-fold, for kafka: "), "{}", figure.title);
+        assert!(figure.caption.contains("Not drawn: redis-streams is overloaded at 10k/s"), "{}", figure.caption);
+        assert_eq!(figure.data.rows.len(), 3);
+    }
+
+    #[test]
+    fn a_tail_that_falls_is_not_said_to_grow() {
+        let mut cells = rates("kafka");
+        let (slow, fast) = cells.split_at_mut(1);
+        std::mem::swap(&mut slow[0].intervals, &mut fast[0].intervals);
+        let figure = draw(&groups(&summary(&cells))).unwrap();
+        assert!(figure.title.starts_with("p99 grows for none; least it falls for kafka: "), "{}", figure.title);
+    }
+
+    #[test]
+    fn one_rate_is_no_line() {
+        assert!(draw(&groups(&summary(&[cell("kafka", "load.rate=1k/s", 1), cell("kafka", "base", 1)]))).is_none());
+        assert!(draw(&groups(&summary(&[capacity_cell("kafka", "message.size=1KiB", 1, 1000)]))).is_none());
+    }
+
+    fn searched(label: &str, probes: &[(u64, &str, f64)]) -> CellOutput {
+        let mut output = capacity_cell(label, "base", 1, 1000);
+        output.record.experiment = Some("capacity".into());
+        for (at, (rate, went, p99)) in probes.iter().enumerate() {
+            let point = format!("probe={},rate={rate}/s,went={went}", at + 1);
+            output.record.observations.extend([
+                Observation::measured("probe.goodput", point.clone(), *rate as f64 * 0.999, "msg/s", 5000),
+                Observation::measured("probe.p99", point, *p99, "ns", 5000),
+            ]);
+        }
+        output
+    }
+
+    #[test]
+    fn probes_show_where_the_search_turned() {
+        let kafka = searched("kafka", &[(8000, "passed", 4e6), (16_000, "passed", 9e6), (32_000, "failed", 2e9)]);
+        let lists = searched("redis-lists", &[(8000, "passed", 4e5), (16_000, "spoilt", 9e7)]);
+        let figure = draw(&groups(&summary(&[kafka, lists]))).unwrap();
+        assert_eq!(figure.title, "Probes passed up to 7.99k msg/s (redis-lists) and up to 16.0k msg/s (kafka)");
+        assert!(figure.caption.contains("2 searches, n ≥ 5,000 a probe. Not drawn: 1 "), "{}", figure.caption);
+        let failed: Vec<_> = figure.data.rows.iter().filter(|row| row[6] == "failed").collect();
+        assert_eq!((figure.data.rows.len(), failed.len(), failed[0][2].as_str()), (4, 1, "32,000"));
+        let none = searched("kafka", &[(8000, "failed", 4e8)]);
+        assert_eq!(draw(&groups(&summary(&[none]))).unwrap().title, "No probe passed");
+    }
+}

@@ -1,0 +1,155 @@
+//! The page and the charts of a run, and the list of runs.
+
+use super::*;
+use crate::result::Observation;
+use crate::result::synthetic::{SYSTEMS, capacity_cell, latency_run, manifest, throughput_run};
+
+#[test]
+fn a_run_is_rendered_from_raw_data_alone_and_twice_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = latency_run(dir.path());
+    report(&folder).unwrap();
+    let first = snapshot(folder.path());
+    for file in [
+        "summary.json",
+        "report.html",
+        "charts/latency.svg",
+        "charts/spectrum-1-load-rate-1k-s.svg",
+        "charts/rates-2-load-rate-10k-s.svg",
+    ] {
+        assert!(first.contains_key(file), "{file} in {:?}", first.keys());
+    }
+    report(&RunFolder::open(folder.path()).unwrap()).unwrap();
+    assert!(first == snapshot(folder.path()), "rendering again changed a byte");
+    let spectrum = String::from_utf8(first["charts/spectrum-1-load-rate-1k-s.svg"].clone()).unwrap();
+    assert!(
+        spectrum.contains("(redis-pubsub) to") && spectrum.contains("#0072B2"),
+        "states its finding, in the system's colour"
+    );
+    keep(folder.path(), "latency");
+}
+
+#[test]
+fn a_closed_loop_run_has_throughput_and_no_latency() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = throughput_run(dir.path(), 3);
+    report(&folder).unwrap();
+    let files = snapshot(folder.path());
+    assert!(files.contains_key("charts/throughput.svg") && !files.contains_key("charts/latency.svg"));
+    assert!(!files.keys().any(|file| file.starts_with("charts/spectrum")));
+    keep(folder.path(), "throughput");
+}
+
+/// A run of the size ladder and one of a matrix of consumers, small and known.
+fn swept_run(results: &Path) -> RunFolder {
+    let folder = RunFolder::create(results, "sweep").unwrap();
+    folder.write_manifest(&manifest(&folder, "parallelism", 1)).unwrap();
+    for (at, label) in SYSTEMS.into_iter().enumerate() {
+        for (n, work) in [1u64, 2, 4, 8].into_iter().flat_map(|n| [(n, "0s"), (n, "1ms")]) {
+            let rate = if work == "1ms" { 900 * n - 20 * n * at as u64 } else { 50_000 + 100 * at as u64 };
+            let mut output = capacity_cell(label, &format!("load.consumers={n},load.work={work}"), 1, rate);
+            if n == 1 && work == "0s" {
+                for (step, size) in ["1KiB", "64KiB", "1MiB", "16MiB", "64MiB", "256MiB", "1GB"].into_iter().enumerate()
+                {
+                    let point = format!("size={size}");
+                    let (rate, ns) = (2e6 * (1.0 + at as f64) * 3f64.powi(step as i32), 3e5 * 4f64.powi(step as i32));
+                    output.record.observations.extend([
+                        Observation::measured("goodput_bytes", point.clone(), rate, "B/s", 20),
+                        Observation::measured("bystander.p99", point, ns, "ns", 5_000),
+                    ]);
+                }
+                output.record.observations.push(Observation::cannot("share.seek", "", "share", "no positions in time"));
+            }
+            folder.write_cell(&output).unwrap();
+        }
+    }
+    folder
+}
+
+#[test]
+fn observations_become_charts_and_a_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = swept_run(dir.path());
+    report(&folder).unwrap();
+    let files = snapshot(folder.path());
+    for file in ["charts/size-ladder.svg", "charts/sharing.svg"] {
+        assert!(files.contains_key(file), "{file} in {:?}", files.keys());
+    }
+    assert!(!files.contains_key("charts/fan-out.svg"));
+    let page = plain_slashes(&String::from_utf8(files["report.html"].clone()).unwrap());
+    for said in ["id=\"observations\"", "share.seek", "no positions in time", "cannot", "MB/s"] {
+        assert!(page.contains(said), "{said}");
+    }
+    keep(folder.path(), "sweep");
+}
+
+/// A search for the highest rate: each system doubles until it fails, then bisects.
+fn searched_run(results: &Path) -> RunFolder {
+    let folder = RunFolder::create(results, "search").unwrap();
+    folder.write_manifest(&manifest(&folder, "throughput", 1)).unwrap();
+    for (label, most) in SYSTEMS.into_iter().zip([70_000u64, 310_000, 120_000, 150_000]) {
+        let mut output = capacity_cell(label, "base", 1, most);
+        output.record.experiment = Some("capacity".into());
+        let doubled = (0..8).map(|step| 8_000 << step).take_while(|rate| rate / 2 < most);
+        for (at, rate) in doubled.chain([most, most * 21 / 20, most, most * 21 / 20]).enumerate() {
+            let went = if rate <= most { "passed" } else { "failed" };
+            let p99 = 3e5 + 5e9 * (rate as f64 / most as f64).powi(8) / 100.0;
+            let point = format!("probe={},rate={rate}/s,went={went}", at + 1);
+            output.record.observations.extend([
+                Observation::measured("probe.goodput", point.clone(), rate.min(most) as f64, "msg/s", 5_000),
+                Observation::measured("probe.p99", point, p99, "ns", 5_000),
+            ]);
+        }
+        folder.write_cell(&output).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_search_shows_its_probes() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = searched_run(dir.path());
+    report(&folder).unwrap();
+    assert!(snapshot(folder.path()).contains_key("charts/p99-by-rate.svg"));
+    keep(folder.path(), "search");
+}
+
+#[test]
+fn no_text_of_a_run_overlaps_or_is_clipped() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs =
+        [swept_run(dir.path()), latency_run(dir.path()), throughput_run(dir.path(), 3), searched_run(dir.path())];
+    for folder in runs {
+        let summary = summarize(&folder).unwrap();
+        let cells = folder.read_cells(&folder.read_manifest().unwrap()).unwrap();
+        for (name, figure) in figures(&summary, &cells).unwrap() {
+            assert_eq!(crowded(&figure), Vec::<String>::new(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_index_lists_runs_and_comparisons_and_survives_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    write_index(dir.path()).unwrap();
+    let read = || plain_slashes(&std::fs::read_to_string(dir.path().join("index.html")).unwrap());
+    assert!(read().contains("None yet"));
+    let folder = throughput_run(dir.path(), 1);
+    report(&folder).unwrap();
+    write_comparison(&dir.path().join("quick"), &example::comparison()).unwrap();
+    let damaged = dir.path().join("runs/2026-01-01T000000.000Z-damaged-abc");
+    files::write_atomic(&damaged.join("manifest.json"), b"{").unwrap();
+    write_index(dir.path()).unwrap();
+    let page = read();
+    for said in [
+        &format!("href=\"runs/{}/report.html\"", folder.name()),
+        "href=\"quick/comparison.html\"",
+        "8 of 8 claims measured",
+        "unreadable",
+        "complete",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+    assert!(!page.contains(&*dir.path().to_string_lossy()), "no path of this machine");
+    keep(dir.path(), "results");
+}
