@@ -22,10 +22,6 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
             shown.iter().flat_map(|(_, metric)| cells.of_label(label, metric)).map(|cell| cell.cell.as_str()).collect();
         points.sort_unstable();
         points.dedup();
-        // Single kills stand in the table beside; here only what they come to.
-        if points.len() > 1 && points.first().is_some_and(|first| point::short(first).is_empty()) {
-            points.truncate(1);
-        }
         for at in points {
             let of = |metric: &str| cells.of_label(label, metric).into_iter().find(|cell| cell.cell == at);
             let entry = |metric: &str| match (
