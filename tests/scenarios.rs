@@ -258,7 +258,7 @@ fn later_layers_win_and_say_so() {
     let pair = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
     assert_eq!(row("load.rate"), pair("5k/s", "--set"));
     assert_eq!(row("blocks"), pair("2", "--set"));
-    assert_eq!(row("load.duration"), pair("5s", "profile quick"));
+    assert_eq!(row("load.duration"), pair("3s", "profile quick"));
     assert_eq!(row("load.in-flight"), pair("1024", "file"));
     assert_eq!(row("load.drain"), pair("10s", "default"));
     assert_eq!(row("systems.kafka.client.linger.ms"), pair("3", "--set"));

@@ -111,7 +111,8 @@ fn parallel(cells: &Cells<'_>, label: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut told = [false, false];
     for family in families(cells) {
-        let Some(curve) = own(&family) else { continue };
+        // One alone shares nothing and is no fan-out: where there is no more, the reason is told below.
+        let Some(curve) = own(&family).filter(|curve| curve.steps.iter().any(|step| step.n > 1.0)) else { continue };
         let condition = if family.condition.is_empty() { String::new() } else { format!(" at {}", family.condition) };
         if family.key == FAN_OUT {
             told[0] = true;
