@@ -246,10 +246,11 @@ impl Ordeal<'_, '_> {
         loop {
             let last = over.load(Relaxed) || self.given_up();
             let counted = healed.load(Relaxed) != NOT_YET;
-            if counted && let Ok((copies, wanted)) = cluster.redundancy() {
-                if copies >= wanted {
-                    return Some(self.clock.now_ns().max(struck_ns));
-                }
+            if counted
+                && let Ok((copies, wanted)) = cluster.redundancy()
+                && copies >= wanted
+            {
+                return Some(self.clock.now_ns().max(struck_ns));
             }
             if last {
                 return None;

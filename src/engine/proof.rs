@@ -27,6 +27,7 @@ fn cell(messages: u64, streams: u16, faults: Vec<FaultPlan>) -> Cell {
         load: Load {
             model: Model::Open,
             rate: Some(Rate::per_second(RATE)),
+            half_capacity: false,
             arrivals: Arrivals::Constant,
             warm_up: Span(0),
             warm_up_limit: Span(0),

@@ -79,7 +79,7 @@ mod tests {
             lasts: Some(Lasts::For(Span::from_secs(2))),
             ..plan(FaultKind::Kill, 5)
         };
-        let found = timeline(&[repeated.clone()], 7, 1);
+        let found = timeline(std::slice::from_ref(&repeated), 7, 1);
         assert_eq!(found.len(), 200);
         let phases: Vec<u64> = (0..).zip(&found).map(|(n, at)| at.at.nanos() - (5 + 20 * n) * 1_000_000_000).collect();
         assert!(phases.iter().all(|phase| *phase <= 2_000_000_000), "within the first tenth");
@@ -88,8 +88,8 @@ mod tests {
             let hit = phases.iter().filter(|phase| *phase * 10 / 2_000_000_001 == tenth).count();
             assert!((5..=40).contains(&hit), "{tenth}: {hit}");
         }
-        assert_eq!(found, timeline(&[repeated.clone()], 7, 1), "the same for ever");
-        assert_ne!(found, timeline(&[repeated.clone()], 7, 2), "other moments in another block");
+        assert_eq!(found, timeline(std::slice::from_ref(&repeated), 7, 1), "the same for ever");
+        assert_ne!(found, timeline(std::slice::from_ref(&repeated), 7, 2), "other moments in another block");
         assert_ne!(found, timeline(&[repeated], 8, 1), "and with another seed");
     }
 }

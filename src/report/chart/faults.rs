@@ -33,15 +33,18 @@ struct Series {
     dash: Dash,
 }
 
+/// The value of one second; none where nothing was measured.
+type Of = fn(&WindowRow) -> Option<u64>;
+
 /// The widest are drawn first so that none hides another.
-const RATE_SERIES: [(Series, fn(&WindowRow) -> Option<u64>); 3] = [
+const RATE_SERIES: [(Series, Of); 3] = [
     (Series { name: "offered", color: Some(Color(0xC2, 0xC9, 0xD1)), width: 5.0, dash: &[] }, |row| {
         row.offered_messages
     }),
     (Series { name: "acknowledged", color: Some(INK), width: 1.4, dash: &[5.0, 3.0] }, |row| Some(row.acked_messages)),
     (Series { name: "consumed", color: None, width: 1.8, dash: &[] }, |row| Some(row.consumed_messages)),
 ];
-const TIME_SERIES: [(Series, fn(&WindowRow) -> Option<u64>); 2] = [
+const TIME_SERIES: [(Series, Of); 2] = [
     (Series { name: "publish p99", color: Some(INK), width: 1.4, dash: &[5.0, 3.0] }, |row| row.publish_p99_ns),
     (Series { name: "end-to-end p99", color: None, width: 1.8, dash: &[] }, |row| row.end_to_end_p99_ns),
 ];
@@ -150,7 +153,7 @@ fn panel_at(figure: &mut Figure, panel: &Panel<'_>, axes: &Axes, (left, right): 
     figure.bold((left, top), label, 12.0, look.color, Align::Left);
     let lanes = top + 14.0;
     let rates = (lanes + LANE * MARKS.len() as f64 + 20.0, lanes + LANE * MARKS.len() as f64 + 20.0 + RATES);
-    let times = (!axes.times.is_empty()).then(|| (rates.1 + 24.0, rates.1 + 24.0 + LATENCY));
+    let times = (!axes.times.is_empty()).then_some((rates.1 + 24.0, rates.1 + 24.0 + LATENCY));
     let bottom = times.map_or(rates.1, |(_, bottom)| bottom);
     for (from, to) in [Some(rates), times].into_iter().flatten() {
         // Shading as wide pale lines: canvas knows no rectangles.
@@ -208,7 +211,7 @@ fn band(fault: &Fault, at: &impl Fn(u64) -> f64, right: f64) -> Option<(f64, f64
 fn lines(
     figure: &mut Figure,
     windows: &[WindowRow],
-    series: &[(Series, fn(&WindowRow) -> Option<u64>)],
+    series: &[(Series, Of)],
     own: Color,
     x: impl Fn(&WindowRow) -> f64,
     y: impl Fn(f64) -> f64,

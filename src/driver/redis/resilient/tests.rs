@@ -35,7 +35,7 @@ pub fn driver_of(
 /// Sends `messages` numbers, each over connection n mod 2, at most 32 at once; how each ended.
 fn publish(publisher: &mut dyn Publisher, clock: &Clock, messages: u32) -> Vec<Outcome> {
     let mut ended = vec![None; messages as usize];
-    let mut slots = vec![0; 32];
+    let mut slots = [0; 32];
     let mut free: [Vec<u32>; 2] = [(0..32).step_by(2).collect(), (1..32).step_by(2).collect()];
     let (mut next, mut left, mut completions) = (0, messages, vec![]);
     let deadline = clock.now_ns() + 20_000 * MS;
