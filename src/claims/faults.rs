@@ -4,6 +4,7 @@
 //! injection does not tell, the block does not: a recovery that was never seen is no time at all.
 
 use super::cells::{cell_of, joined, recompute};
+use crate::result::words::grouped;
 use crate::result::{BlockValue, CellSummary, ComparedCell, Fault, Kind, Manifest, Outcome, Summary};
 
 const NO_PROMISE: &str = "the reply promises nothing: there is no acknowledged message that could be lost";
@@ -165,7 +166,11 @@ fn caveat(lost: f64, struck: &[&Fault]) -> String {
     let simulated = if struck.iter().any(|fault| fault.kind == "power-loss") { "; simulated power loss" } else { "" };
     if lost > 0.0 {
         let hit = struck.iter().filter(|fault| fault.rpo_messages.is_some_and(|lost| lost > 0)).count();
-        return format!("lost in {hit} of {faults}{simulated}");
+        let least = struck.iter().map(|fault| fault.rpo_least_messages).sum::<Option<u64>>();
+        let least = least.map_or_else(String::new, |least| {
+            format!(", {} of them where the kernel had written back what was older than 30 s", grouped(least))
+        });
+        return format!("lost in {hit} of {faults}{simulated}{least}");
     }
     format!("none in {faults}{simulated}")
 }

@@ -41,7 +41,12 @@ pub fn fault(fault: &Fault) -> String {
     said.extend(fault.scripted_ns.map(|ns| format!("of it scripted {}", time(ns))));
     said.push(match (fault.rpo_messages, fault.rpo_ns) {
         (Some(0), _) => "nothing acknowledged lost".to_owned(),
-        (Some(lost), Some(ns)) => format!("LOST {} acknowledged messages, {} of them", words::grouped(lost), time(ns)),
+        (Some(lost), Some(ns)) => {
+            let least = fault.rpo_least_messages.map_or_else(String::new, |least| {
+                format!(" ({} where the kernel had written back what was older than 30 s)", words::grouped(least))
+            });
+            format!("LOST {} acknowledged messages{least}, {} of them", words::grouped(lost), time(ns))
+        }
         _ => "loss unknown".to_owned(),
     });
     said.extend((!fault.text.is_empty()).then(|| fault.text.clone()));
@@ -73,6 +78,13 @@ mod tests {
             "kill of leader (node-2): publish back after 7.12 s; delivery 7.30 s; 90 % of the rate unknown; \
              a new client unknown; every copy unknown; of it scripted 2.00 s; \
              LOST 1,234 acknowledged messages, 250 ms of them; exit status 9"
+        );
+        let least = fault(&Fault { kind: "power-loss".into(), rpo_least_messages: Some(1000), ..known.clone() });
+        assert!(
+            least.contains(
+                "LOST 1,234 acknowledged messages (1,000 where the kernel had written back what was older than"
+            ),
+            "{least}"
         );
         let failed = Fault { not_applied: Some("no such process".into()), ..known };
         assert_eq!(fault(&failed), "kill of leader (node-2) NOT APPLIED: no such process");

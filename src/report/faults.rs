@@ -1,7 +1,7 @@
 //! The faults of a run as a table for its page: one line per injection, in every block, with what each cost.
 
 use super::chart::canvas::DataTable;
-use super::toll::for_good;
+use super::toll::{for_good, range};
 use crate::result::words::{grouped, significant};
 use crate::result::{CellRecord, CellSummary, Fault, Judged, StoredCell, Summary};
 
@@ -73,7 +73,7 @@ fn row(record: &CellRecord, fault: &Fault, verdict: &str, guarantee: &str) -> Ve
     row.push(long(fault.scripted_ns));
     row.extend(rto.map(|ns| long(fault.unscripted(ns))));
     row.push(unavailable(fault, start));
-    row.push(fault.rpo_messages.map_or_else(none, grouped));
+    row.push(fault.rpo_messages.map_or_else(none, |most| range(fault.rpo_least_messages.unwrap_or(most), most)));
     row.extend([fault.rpo_ns, fault.redundancy_ns, fault.probe_rto_ns].map(long));
     row.push(retries(record));
     let failed: Vec<&str> = [&fault.not_applied, &fault.not_healed].into_iter().flatten().map(String::as_str).collect();

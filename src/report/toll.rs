@@ -70,11 +70,17 @@ impl<'a> Toll<'a> {
         self.struck.iter().map(|fault| fault.rpo_messages).sum::<Option<u64>>().filter(|_| !self.struck.is_empty())
     }
 
-    /// `12 of 60,000`.
+    /// The least of it: a simulated power loss takes the most.
+    fn lost_at_least(&self) -> Option<u64> {
+        self.struck.iter().map(|fault| fault.rpo_least_messages.or(fault.rpo_messages)).sum()
+    }
+
+    /// `12 of 60,000`, or `10 to 12 of 60,000`.
     pub fn lost_in_words(&self) -> String {
-        match (self.lost(), self.acked) {
-            (Some(lost), Some(acked)) => format!("{} of {}", grouped(lost), grouped(acked)),
-            (Some(lost), None) => grouped(lost),
+        let lost = self.lost().map(|most| range(self.lost_at_least().unwrap_or(most), most));
+        match (lost, self.acked) {
+            (Some(lost), Some(acked)) => format!("{lost} of {}", grouped(acked)),
+            (Some(lost), None) => lost,
             (None, None) if !self.struck.is_empty() => "nothing is promised".to_owned(),
             (None, _) => self.absent("not known"),
         }
@@ -113,6 +119,11 @@ impl<'a> Toll<'a> {
             _ => otherwise.to_owned(),
         }
     }
+}
+
+/// `10 to 12`, or `12`.
+pub fn range(least: u64, most: u64) -> String {
+    if least < most { format!("{} to {}", grouped(least), grouped(most)) } else { grouped(most) }
 }
 
 /// What was done to whom: `kill of the leader, for good`.

@@ -222,6 +222,10 @@ pub struct Fault {
     pub rto_90_ns: Option<u64>,
     pub rpo_messages: Option<u64>,
     pub rpo_ns: Option<u64>,
+    /// Of a simulated power loss, which takes the most that can be lost: the least, where the kernel had written back by
+    /// itself what was older than 30 s (`vm.dirty_expire_centisecs` as Linux comes). `null` for any other fault.
+    #[serde(default)]
+    pub rpo_least_messages: Option<u64>,
     /// How long the target was down because the scenario says so: part of every time above.
     pub scripted_ns: Option<u64>,
     /// From taking effect until every partition or stream had all its copies in sync again.

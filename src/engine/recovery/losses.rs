@@ -6,7 +6,12 @@
 //! that. RPO in time is the width of the acknowledged time that is gone: from the first lost acknowledgement to the
 //! fault, or to the last lost one where that came later.
 
+use crate::record::SECOND_NS;
 use crate::result::Fault;
+
+/// What the kernel writes back by itself once it is older: Linux as it comes (`vm.dirty_expire_centisecs`). A simulated
+/// power loss leaves that out, which is the most that can be lost; with it, the least.
+const WRITTEN_BACK_NS: u64 = 30 * SECOND_NS;
 
 /// Lost messages by fault. Bounded by the number of faults, however many are lost.
 pub struct Losses {
@@ -22,6 +27,8 @@ struct Lost {
     effect: u64,
     over: u64,
     messages: u64,
+    /// Acknowledged too late to be written back.
+    recent: u64,
     first: u64,
     last: u64,
 }
@@ -32,7 +39,7 @@ impl Losses {
             let effect = fault.took_effect_at_ns?;
             let whole = fault.redundancy_ns.map_or(0, |ns| effect.saturating_add(ns));
             let over = fault.healed_at_ns.map_or(u64::MAX, |healed| healed.max(whole));
-            Some(Lost { index, effect, over, messages: 0, first: u64::MAX, last: 0 })
+            Some(Lost { index, effect, over, messages: 0, recent: 0, first: u64::MAX, last: 0 })
         };
         let mut spans: Vec<Lost> = faults.iter().enumerate().filter_map(span).collect();
         spans.sort_by_key(|span| span.effect);
@@ -50,6 +57,7 @@ impl Losses {
         let whose = during.or((next < self.spans.len()).then_some(next)).or(next.checked_sub(1));
         if let Some(span) = whose.and_then(|index| self.spans.get_mut(index)) {
             span.messages += 1;
+            span.recent += u64::from(at + WRITTEN_BACK_NS > span.effect);
             span.first = span.first.min(at);
             span.last = span.last.max(at);
         }
@@ -61,6 +69,7 @@ impl Losses {
             let Some(fault) = faults.get_mut(span.index) else { continue };
             // What cannot be placed leaves every fault's share unknown.
             fault.rpo_messages = (self.unplaced == 0).then_some(span.messages);
+            fault.rpo_least_messages = fault.rpo_messages.filter(|_| fault.kind == "power-loss").map(|_| span.recent);
             fault.rpo_ns = fault.rpo_messages.map(|lost| match lost {
                 0 => 0,
                 _ => span.last.max(span.effect) - span.first,
@@ -105,6 +114,19 @@ mod tests {
         let failed = Fault { not_applied: Some("no".into()), ..Fault::default() };
         let found = attributed(vec![failed, fault(1000, None, None)], [900, 9000]);
         assert_eq!(found, [(None, None), (Some(2), Some(8100))]);
+    }
+
+    #[test]
+    fn a_kernel_that_writes_back_saves_what_is_older() {
+        let struck = |kind: &str| {
+            let mut faults = vec![Fault { kind: kind.into(), ..fault(40 * SECOND_NS, None, None) }];
+            let mut losses = Losses::new(&faults);
+            [9, 10, 11, 39, 41].iter().for_each(|second| losses.add(Some(second * SECOND_NS)));
+            losses.attribute(&mut faults);
+            (faults[0].rpo_messages, faults[0].rpo_least_messages)
+        };
+        assert_eq!(struck("power-loss"), (Some(5), Some(3)));
+        assert_eq!(struck("kill"), (Some(5), None), "a killed process loses nothing that the kernel has");
     }
 
     #[test]
