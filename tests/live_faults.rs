@@ -9,7 +9,6 @@ mod support;
 
 use brokerbench::result::{CellSummary, Fault, Summary};
 use rustix::process::Signal;
-use std::time::Duration;
 use support::{run, start};
 
 const RATE: u64 = 5_000;
@@ -22,8 +21,6 @@ fn scenario(systems: &str, faults: &str) -> String {
          load: {{model: open, rate: {RATE}/s, warm-up: 1s, warm-up-limit: 2s, duration: {SECONDS}s, in-flight: 65536}}\n"
     )
 }
-
-const DURABLE: &str = "{redis-streams: {maxlen: none, broker: {appendonly: 'yes', appendfsync: always, save: ''}}}";
 
 fn only(summary: &Summary) -> (&CellSummary, &Fault) {
     assert_eq!((summary.cells.len(), summary.cells[0].faults.len()), (1, 1), "{summary:#?}");
@@ -41,7 +38,7 @@ fn schedule_kept(cell: &CellSummary) {
 #[test]
 #[ignore = "needs real brokers"]
 fn a_kill_under_load_loses_nothing_that_was_synced_and_the_schedule_holds() {
-    let text = scenario(DURABLE, "[{kind: kill, at: 3s, for: 1s}]");
+    let text = scenario(ONE, "[{kind: kill, at: 3s, for: 1s}]");
     let summary = run(&text, &[], &[]).with(0, &[]).summary();
     let (cell, fault) = only(&summary);
     schedule_kept(cell);
@@ -73,7 +70,7 @@ fn a_pause_under_load_delays_and_loses_nothing() {
 #[test]
 #[ignore = "needs real brokers"]
 fn a_fault_that_is_repeated_is_told_each_time() {
-    let text = scenario(DURABLE, "[{kind: kill, at: 1s, for: 100ms, every: 6s, times: 2}]");
+    let text = scenario(ONE, "[{kind: kill, at: 1s, for: 100ms, every: 6s, times: 2}]");
     let summary = run(&text, &["--set", "load.duration=16s"], &[]).with(0, &[]).summary();
     let faults = &summary.cells[0].faults;
     assert_eq!(faults.len(), 2);
@@ -107,26 +104,57 @@ fn a_fault_that_cannot_be_proven_ends_in_15() {
     assert_eq!(summary.exit_code, 15);
 }
 
+/// Every kind, with what it needs, and what it is done to.
+const EVERY: [(&str, &str); 16] = [
+    ("kind: stop", ONE),
+    ("kind: kill", ONE),
+    ("kind: pause", ONE),
+    ("kind: power-loss", ONE),
+    ("kind: net-latency", ONE),
+    ("kind: net-bandwidth, bandwidth: 64KiB", ONE),
+    ("kind: net-stall", ONE),
+    ("kind: net-reset", ONE),
+    ("kind: net-refuse", ONE),
+    ("kind: net-bitflip, one-in: 10", ONE),
+    ("kind: net-partition, target: primary", THREE),
+    ("kind: disk-slow", ONE),
+    ("kind: disk-full, room: 64KiB", ONE),
+    ("kind: mem-full, room: 1GiB", ONE),
+    ("kind: slow-consumer", ONE),
+    ("kind: consumer-kill", ONE),
+];
+const ONE: &str = "{redis-streams: {maxlen: none, broker: {appendonly: 'yes', appendfsync: always, save: ''}}}";
+const THREE: &str = "{redis-streams: {nodes: 3, maxlen: none}}";
+
 #[test]
 #[ignore = "needs real brokers"]
-fn whatever_ends_the_harness_during_a_fault_leaves_nothing() {
-    for (kind, seen) in [("pause", "pause took effect"), ("kill", "kill took effect")] {
-        for (signal, code) in [(Signal::INT, Some(130)), (Signal::TERM, Some(130)), (Signal::KILL, None)] {
-            let faults = format!("[{{kind: {kind}, at: 1s, for: 5s}}]");
-            let mut running = start(&scenario("[redis-streams]", &faults), &[], &[]);
-            running.await_words("redis-streams base block 1\n");
-            // One or two seconds of warm-up, one until the fault, and well into it.
-            std::thread::sleep(Duration::from_secs(5));
-            running.signal(signal);
-            // Which also sees that no process and no folder is left.
-            let ended = running.end();
-            assert_eq!(ended.code, code, "{kind}, {signal:?}: {}", ended.stderr);
-            if code.is_some() {
-                let events = events(&ended.folder());
-                assert!(events.contains(seen), "{signal:?} came before the fault: {events}");
-                assert!(events.contains("taken back"), "{events}");
+fn whatever_ends_the_harness_during_any_fault_leaves_nothing() {
+    let signals = [(Signal::INT, Some(130)), (Signal::TERM, Some(130)), (Signal::KILL, None)];
+    let all: Vec<_> = EVERY.iter().flat_map(|fault| signals.iter().map(move |signal| (*fault, *signal))).collect();
+    // What is tested are ends, not times: several at once, with a load that leaves room for them.
+    for some in all.chunks(4) {
+        std::thread::scope(|scope| {
+            for ((fault, systems), (signal, code)) in some {
+                scope.spawn(move || ends_clean(fault, systems, *signal, *code));
             }
-        }
+        });
+    }
+}
+
+fn ends_clean(fault: &str, systems: &str, signal: Signal, code: Option<i32>) {
+    let brief = fault.ends_with("consumer-kill") || fault.ends_with("net-reset");
+    let lasts = if brief { "" } else { ", for: 8s" };
+    let text = scenario(systems, &format!("[{{{fault}, at: 500ms{lasts}}}]"));
+    let mut running = start(&text, &["--set", "load.rate=500/s"], &[]);
+    running.await_words("took effect");
+    running.signal(signal);
+    // Which also sees that no process and no folder is left.
+    let ended = running.end();
+    assert_eq!(ended.code, code, "{fault}, {signal:?}: {}", ended.stderr);
+    if code.is_some() {
+        let events = events(&ended.folder());
+        assert!(events.contains("took effect") && events.contains("taken back"), "{fault}, {signal:?}: {events}");
+        assert!(!events.contains("not healed"), "{fault}, {signal:?}: {events}");
     }
 }
 

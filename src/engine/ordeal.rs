@@ -13,6 +13,7 @@ use crate::record::SECOND_NS;
 use crate::result::{Event, Fault};
 use crate::scenario::{Cell, FaultPlan, Heal, Injection, timeline};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::Sender;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub struct Ordeal<'a, 'b> {
     pub driver: &'a dyn Driver,
     pub broker: &'a Shared<'b>,
     pub interrupted: &'a AtomicBool,
+    /// For whoever watches.
+    pub news: Sender<String>,
 }
 
 /// What came of them.
@@ -182,14 +185,14 @@ impl Ordeal<'_, '_> {
                 let node = &struck.node;
                 let comma = if struck.text.is_empty() { "" } else { ": " };
                 let text = format!("{} took effect on {node}{comma}{}", plan.kind.name(), struck.text);
-                endured.events.push(event(struck.at_ns, "fault", text));
+                self.tell(endured, struck.at_ns, "fault", text);
                 (record.node, record.text) = (struck.node, struck.text);
                 record.took_effect_at_ns = Some(struck.at_ns);
                 Some(struck.at_ns)
             }
             Err(missed) => {
                 let text = format!("{} was not applied: {}", plan.kind.name(), missed.why);
-                endured.events.push(event(self.clock.now_ns(), "warning", text));
+                self.tell(endured, self.clock.now_ns(), "warning", text);
                 (record.node, record.not_applied) = (missed.node, Some(missed.why));
                 None
             }
@@ -210,27 +213,32 @@ impl Ordeal<'_, '_> {
         let result = injector.heal(fault.number);
         let Some(record) = endured.faults.get_mut(fault.number) else { return };
         record.scripted_ns = Some(begun_ns.saturating_sub(fault.struck_ns));
-        match result {
+        let (at_ns, kind, text) = match result {
             Ok((at_ns, text)) => {
                 record.healed_at_ns = Some(at_ns);
                 if !text.is_empty() {
                     let comma = if record.text.is_empty() { "" } else { "; " };
                     record.text += &format!("{comma}{text}");
                 }
-                endured.events.push(event(at_ns, "healed", format!("{} taken back on {}", record.kind, record.node)));
                 if let Some(healed) = healed.get(fault.number) {
                     healed.store(at_ns, Relaxed);
                 }
+                (at_ns, "healed", format!("{} taken back on {}", record.kind, record.node))
             }
             Err(why) => {
-                endured.events.push(event(
-                    self.clock.now_ns(),
-                    "warning",
-                    format!("{} not healed: {why}", record.kind),
-                ));
+                let text = format!("{} not healed: {why}", record.kind);
                 record.not_healed = Some(why);
+                (self.clock.now_ns(), "warning", text)
             }
-        }
+        };
+        self.tell(endured, at_ns, kind, text);
+    }
+
+    /// For the record, and for whoever watches.
+    fn tell(&self, endured: &mut Endured, at_ns: u64, kind: &str, text: String) {
+        // Nobody may be watching any more.
+        let _ = self.news.send(text.clone());
+        endured.events.push(event(at_ns, kind, text));
     }
 
     /// When a client with fresh connections got a first acknowledgement.

@@ -22,7 +22,7 @@ use crate::result::CellOutput;
 use crate::scenario::{Cell, Model};
 use crate::stats::{level, settled};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -64,6 +64,11 @@ pub struct Progress {
 /// Watches a cell run.
 pub trait Observer {
     fn progress(&mut self, progress: &Progress);
+
+    /// Something that a user who watches wants to know at once: a fault took effect, or was taken back.
+    fn happened(&mut self, text: &str) {
+        let _ = text;
+    }
 }
 
 /// Watches nothing.
@@ -121,8 +126,9 @@ impl Trial<'_, '_> {
             let release = Release(&control);
             let (producers, start_ns) = self.start_producers(scope, driver, &control, &harvest_to)?;
             drop(harvest_to);
-            let ordeal = self.start_ordeal(scope, driver, &control);
-            let error = self.watch_load(&control, &producers, start_ns, &mut watch);
+            let (news_to, news) = channel();
+            let ordeal = self.start_ordeal(scope, driver, &control, news_to);
+            let error = self.watch_load(&control, &producers, start_ns, &news, &mut watch);
             // A load that ended before its time takes its faults along.
             let now = self.clock.now_ns();
             if control.window().is_none_or(|(_, end)| now < end) {
@@ -132,6 +138,7 @@ impl Trial<'_, '_> {
             // Everything is healed, and as whole as it gets, before anybody waits for messages or reads them back.
             let endured = ordeal.map_or_else(|| Ok(Endured::default()), |thread| thread.join());
             let endured = endured.map_err(|_| TrialError::Thread)?;
+            news.try_iter().for_each(|text| self.observer.happened(&text));
             self.await_consumers(&control, driver.acknowledges(), &produced, &mut watch);
             drop(release);
             let consumed = join_all(consumers)?;
@@ -152,13 +159,14 @@ impl Trial<'_, '_> {
         scope: &'scope thread::Scope<'scope, '_>,
         driver: &'scope dyn Driver,
         control: &'scope Control,
+        news: Sender<String>,
     ) -> Option<ScopedJoinHandle<'scope, Endured>>
     where
         Self: 'scope,
     {
         let broker = self.broker.filter(|_| !self.cell.faults.is_empty())?;
         let Self { cell, block, run, clock, interrupted, .. } = *self;
-        let ordeal = Ordeal { cell, block, run, clock, control, driver, broker, interrupted };
+        let ordeal = Ordeal { cell, block, run, clock, control, driver, broker, interrupted, news };
         Some(scope.spawn(move || ordeal.run()))
     }
 
@@ -178,6 +186,7 @@ impl Trial<'_, '_> {
         control: &Control,
         producers: &[ScopedJoinHandle<'_, ProducerReport>],
         start_ns: u64,
+        news: &Receiver<String>,
         watch: &mut Watch,
     ) -> Option<String> {
         let load = &self.cell.load;
@@ -192,6 +201,7 @@ impl Trial<'_, '_> {
             thread::sleep(LOOK);
             let now = self.clock.now_ns();
             watch.collector.absorb();
+            news.try_iter().for_each(|text| self.observer.happened(&text));
             if looks % SAMPLE_EVERY == 0 {
                 watch.health.sample(now, self.pids());
                 if let Err(why) = (self.broker_alive)() {

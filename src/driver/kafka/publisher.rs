@@ -31,6 +31,8 @@ pub struct KafkaPublisher {
     failures: BTreeMap<String, u64>,
     /// What each client last told of itself, as JSON: read when somebody asks, not on the pacing thread.
     told: Vec<String>,
+    /// Messages that the clients took.
+    taken: u64,
     /// Whether a topic that is not there for a moment is waited for.
     patient: bool,
     idempotent: bool,
@@ -62,7 +64,7 @@ impl KafkaPublisher {
         let told = vec![String::new(); outlets.len()];
         let (patient, idempotent) = (settings.patient, settings.idempotent());
         let (ended, failures, journal) = (Vec::new(), BTreeMap::new(), journal.clone());
-        Ok(Self { outlets, ended, failures, told, patient, idempotent, journal, clock })
+        Ok(Self { outlets, ended, failures, told, taken: 0, patient, idempotent, journal, clock })
     }
 
     /// Takes every report that is there.
@@ -99,7 +101,10 @@ impl Publisher for KafkaPublisher {
             .get(usize::from(message.connection))
             .ok_or_else(|| refused("publish", format!("there is no connection {}", message.connection)))?;
         match outlet.send(message.stream, message.payload, message.slot) {
-            Ok(()) => Ok(Submitted::Taken),
+            Ok(()) => {
+                self.taken += 1;
+                Ok(Submitted::Taken)
+            }
             Err(RDKafkaErrorCode::QueueFull) => Ok(Submitted::Full),
             // A broker that has just come back may not know its topics yet.
             Err(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition) if self.patient => {
@@ -151,16 +156,31 @@ impl Publisher for KafkaPublisher {
 
     fn retries(&self) -> BTreeMap<String, u64> {
         let mut retries = BTreeMap::new();
-        self.told.iter().for_each(|told| add_retries(told, &mut retries));
+        let transmitted: u64 = self.told.iter().map(|told| add_retries(told, &mut retries)).sum();
+        // A refused batch goes back to its partition's queue, which no counter of requests shows. What was never
+        // transmitted may hide some: at least so many.
+        let again = transmitted.saturating_sub(self.taken);
+        if again > 0 {
+            retries.insert("messages sent again, at least".to_owned(), again);
+        }
         retries
     }
 }
 
-/// Adds up what one client told of its brokers. Only these numbers are read: that another one cannot be, as happens with
-/// those of a broker that was away, must not hide them.
-fn add_retries(told: &str, retries: &mut BTreeMap<String, u64>) {
-    let told: Value = serde_json::from_str(told).unwrap_or_default();
-    for broker in told["brokers"].as_object().into_iter().flat_map(|brokers| brokers.values()) {
+/// Adds up what one client told of its brokers; how many messages it wrote to them, each attempt counted. Only these
+/// numbers are read: that another one cannot be, as happens with those of a broker that was away, must not hide them.
+fn add_retries(told: &str, retries: &mut BTreeMap<String, u64>) -> u64 {
+    if told.is_empty() {
+        return 0;
+    }
+    let told: Value = match serde_json::from_str(told) {
+        Ok(told) => told,
+        Err(_) => {
+            *retries.entry("the client's statistics could not be read".to_owned()).or_default() += 1;
+            return 0;
+        }
+    };
+    for broker in members(&told["brokers"]) {
         for (what, field) in [
             ("requests sent again", "txretries"),
             ("requests without an answer in time", "req_timeouts"),
@@ -171,6 +191,12 @@ fn add_retries(told: &str, retries: &mut BTreeMap<String, u64>) {
             }
         }
     }
+    let partitions = members(&told["topics"]).flat_map(|topic| members(&topic["partitions"]));
+    partitions.filter_map(|partition| partition["txmsgs"].as_u64()).sum()
+}
+
+fn members(object: &Value) -> impl Iterator<Item = &Value> {
+    object.as_object().into_iter().flat_map(|members| members.values())
 }
 
 fn count(failures: &mut BTreeMap<String, u64>, code: RDKafkaErrorCode) {
@@ -219,15 +245,23 @@ mod tests {
 
     #[test]
     fn what_the_brokers_cost_in_retries_is_added_up() {
-        let mut retries = BTreeMap::new();
+        let (mut retries, mut transmitted) = (BTreeMap::new(), 0);
         for told in [
             r#"{"brokers": {"a": {"txretries": 2, "disconnects": 1, "odd": -1e99}, "b": {"txretries": 3}}}"#,
             r#"{"brokers": {"a": {"req_timeouts": 4, "txretries": 0}}}"#,
+            r#"{"topics": {"t": {"partitions": {"0": {"txmsgs": 7}, "1": {"txmsgs": 5}, "-1": {"txmsgs": 0}}}}}"#,
             "",
+            "{",
         ] {
-            add_retries(told, &mut retries);
+            transmitted += add_retries(told, &mut retries);
         }
-        let expected = [("requests sent again", 5), ("requests without an answer in time", 4), ("connections lost", 1)];
+        assert_eq!(transmitted, 12);
+        let expected = [
+            ("requests sent again", 5),
+            ("requests without an answer in time", 4),
+            ("connections lost", 1),
+            ("the client's statistics could not be read", 1),
+        ];
         assert_eq!(retries, expected.map(|(what, count)| (what.to_owned(), count)).into());
     }
 
