@@ -75,8 +75,10 @@ pub enum Report<'a> {
     Delivery { slot: u32, error: Option<(RDKafkaErrorCode, Kept)> },
     /// The client's counters, as JSON.
     Statistics(&'a CStr),
-    /// A log line or an error of the client as a whole.
+    /// A log line.
     Notice(&'a CStr),
+    /// An error of the client as a whole.
+    Trouble(RDKafkaErrorCode, &'a CStr),
 }
 
 /// One producer bound to one topic.
@@ -173,7 +175,8 @@ impl<C: ProducerContext> Outlet<C> {
                     sys::RD_KAFKA_EVENT_ERROR => {
                         let text = sys::rd_kafka_event_error_string(event);
                         if !text.is_null() {
-                            visit(Report::Notice(CStr::from_ptr(text)));
+                            let code = sys::rd_kafka_event_error(event);
+                            visit(Report::Trouble(code.into(), CStr::from_ptr(text)));
                         }
                     }
                     _ => {}

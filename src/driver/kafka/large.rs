@@ -133,7 +133,7 @@ impl KafkaLarge {
                 let visit = |report: Report<'_>| match report {
                     Report::Delivery { error, .. } => end = Some(error.map(|(code, _)| code)),
                     Report::Statistics(_) => {}
-                    Report::Notice(line) => self.journal.add(&line.to_string_lossy()),
+                    Report::Notice(line) | Report::Trouble(_, line) => self.journal.add(&line.to_string_lossy()),
                 };
                 self.outlet.drain(|| (), visit);
             }

@@ -31,8 +31,8 @@ pub struct KafkaPublisher {
     failures: BTreeMap<String, u64>,
     /// What each client last told of itself, as JSON: read when somebody asks, not on the pacing thread.
     told: Vec<String>,
-    /// Messages that the clients took.
-    taken: u64,
+    /// Errors of the clients as a whole: connections lost, brokers that refuse.
+    troubles: BTreeMap<String, u64>,
     /// Whether a topic that is not there for a moment is waited for.
     patient: bool,
     idempotent: bool,
@@ -64,12 +64,12 @@ impl KafkaPublisher {
         let told = vec![String::new(); outlets.len()];
         let (patient, idempotent) = (settings.patient, settings.idempotent());
         let (ended, failures, journal) = (Vec::new(), BTreeMap::new(), journal.clone());
-        Ok(Self { outlets, ended, failures, told, taken: 0, patient, idempotent, journal, clock })
+        Ok(Self { outlets, ended, failures, told, troubles: BTreeMap::new(), patient, idempotent, journal, clock })
     }
 
     /// Takes every report that is there.
     fn collect(&mut self, completions: &mut Vec<Completion>) {
-        let Self { outlets, ended, failures, told, idempotent, journal, clock, .. } = self;
+        let Self { outlets, ended, failures, told, troubles, idempotent, journal, clock, .. } = self;
         completions.append(ended);
         for (outlet, told) in outlets.iter().zip(told).filter(|(outlet, _)| outlet.bell().heard()) {
             let at_ns = std::cell::Cell::new(0);
@@ -88,6 +88,10 @@ impl KafkaPublisher {
                         told.push_str(&text.to_string_lossy());
                     }
                     Report::Notice(line) => journal.add(&line.to_string_lossy()),
+                    Report::Trouble(code, line) => {
+                        count(troubles, code);
+                        journal.add(&line.to_string_lossy());
+                    }
                 },
             );
         }
@@ -101,10 +105,7 @@ impl Publisher for KafkaPublisher {
             .get(usize::from(message.connection))
             .ok_or_else(|| refused("publish", format!("there is no connection {}", message.connection)))?;
         match outlet.send(message.stream, message.payload, message.slot) {
-            Ok(()) => {
-                self.taken += 1;
-                Ok(Submitted::Taken)
-            }
+            Ok(()) => Ok(Submitted::Taken),
             Err(RDKafkaErrorCode::QueueFull) => Ok(Submitted::Full),
             // A broker that has just come back may not know its topics yet.
             Err(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition) if self.patient => {
@@ -155,44 +156,40 @@ impl Publisher for KafkaPublisher {
     }
 
     fn retries(&self) -> BTreeMap<String, u64> {
-        let mut retries = BTreeMap::new();
-        let transmitted: u64 = self.told.iter().map(|told| add_retries(told, &mut retries)).sum();
-        // A refused batch goes back to its partition's queue, which no counter of requests shows. What was never
-        // transmitted may hide some: at least so many.
-        let again = transmitted.saturating_sub(self.taken);
-        if again > 0 {
-            retries.insert("messages sent again, at least".to_owned(), again);
-        }
+        let mut retries = self.troubles.clone();
+        self.told.iter().for_each(|told| add_retries(told, &mut retries));
         retries
     }
 }
 
-/// Adds up what one client told of its brokers; how many messages it wrote to them, each attempt counted. Only these
-/// numbers are read: that another one cannot be, as happens with those of a broker that was away, must not hide them.
-fn add_retries(told: &str, retries: &mut BTreeMap<String, u64>) -> u64 {
+/// Adds up what one client told last of its brokers and partitions. Only these numbers are read: that another one cannot
+/// be, as happens with those of a broker that was away, must not hide them. Counters of a broker that left the cluster
+/// and came back begin anew, so these are at least so many.
+fn add_retries(told: &str, retries: &mut BTreeMap<String, u64>) {
     if told.is_empty() {
-        return 0;
+        return;
     }
-    let told: Value = match serde_json::from_str(told) {
-        Ok(told) => told,
-        Err(_) => {
-            *retries.entry("the client's statistics could not be read".to_owned()).or_default() += 1;
-            return 0;
+    let mut add = |what: &str, count: u64| {
+        if count > 0 {
+            *retries.entry(what.to_owned()).or_default() += count;
         }
     };
+    let Ok(told) = serde_json::from_str::<Value>(told) else {
+        add("statistics of the client that could not be read", 1);
+        return;
+    };
     for broker in members(&told["brokers"]) {
-        for (what, field) in [
-            ("requests sent again", "txretries"),
-            ("requests without an answer in time", "req_timeouts"),
-            ("connections lost", "disconnects"),
-        ] {
-            if let Some(count) = broker[field].as_u64().filter(|count| *count > 0) {
-                *retries.entry(what.to_owned()).or_default() += count;
-            }
+        for (what, field) in
+            [("requests sent again", "txretries"), ("requests without an answer in time", "req_timeouts")]
+        {
+            add(what, broker[field].as_u64().unwrap_or(0));
         }
     }
-    let partitions = members(&told["topics"]).flat_map(|topic| members(&topic["partitions"]));
-    partitions.filter_map(|partition| partition["txmsgs"].as_u64()).sum()
+    // A batch that is refused goes back to its partition's queue, which no counter of requests shows.
+    for partition in members(&told["topics"]).flat_map(|topic| members(&topic["partitions"])) {
+        let of = |field: &str| partition[field].as_u64().unwrap_or(0);
+        add("messages sent again", of("txmsgs").saturating_sub(of("msgs")));
+    }
 }
 
 fn members(object: &Value) -> impl Iterator<Item = &Value> {
@@ -245,22 +242,21 @@ mod tests {
 
     #[test]
     fn what_the_brokers_cost_in_retries_is_added_up() {
-        let (mut retries, mut transmitted) = (BTreeMap::new(), 0);
+        let mut retries = BTreeMap::new();
         for told in [
-            r#"{"brokers": {"a": {"txretries": 2, "disconnects": 1, "odd": -1e99}, "b": {"txretries": 3}}}"#,
+            r#"{"brokers": {"a": {"txretries": 2, "odd": -1e99}, "b": {"txretries": 3}}}"#,
             r#"{"brokers": {"a": {"req_timeouts": 4, "txretries": 0}}}"#,
-            r#"{"topics": {"t": {"partitions": {"0": {"txmsgs": 7}, "1": {"txmsgs": 5}, "-1": {"txmsgs": 0}}}}}"#,
+            r#"{"topics": {"t": {"partitions": {"0": {"msgs": 5, "txmsgs": 7}, "1": {"msgs": 5, "txmsgs": 4}}}}}"#,
             "",
             "{",
         ] {
-            transmitted += add_retries(told, &mut retries);
+            add_retries(told, &mut retries);
         }
-        assert_eq!(transmitted, 12);
         let expected = [
             ("requests sent again", 5),
             ("requests without an answer in time", 4),
-            ("connections lost", 1),
-            ("the client's statistics could not be read", 1),
+            ("messages sent again", 2),
+            ("statistics of the client that could not be read", 1),
         ];
         assert_eq!(retries, expected.map(|(what, count)| (what.to_owned(), count)).into());
     }
