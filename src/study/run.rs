@@ -5,6 +5,7 @@
 
 mod first;
 mod half;
+mod proxied;
 
 use super::order::order;
 use super::settle::settle;
@@ -94,6 +95,9 @@ pub fn run(study: Study<'_>, observer: &mut dyn StudyObserver) -> Result<Finishe
 impl Running<'_, '_> {
     fn blocks(&mut self) -> Result<(), StudyError> {
         let systems = self.study.scenario.systems.clone();
+        if let Some(cost) = proxied::cost_in_words(self.study.scenario) {
+            self.warn(cost);
+        }
         self.find_rates()?;
         if self.interrupted() {
             return Ok(());
