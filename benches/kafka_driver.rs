@@ -5,7 +5,7 @@
 //! the address it does nothing. The values are client settings.
 
 use brokerbench::clock::Clock;
-use brokerbench::driver::{self, Driver, Outgoing, Submitted, Target};
+use brokerbench::driver::{self, Driver, Outgoing, Paths, Submitted, Target};
 use brokerbench::scenario::{
     Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind, System, SystemConfig,
 };
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for round in 1..=3 {
         let clock = Clock::start();
         let name = format!("bench-{}-{round}", std::process::id());
-        let target = Target { addresses: vec![address.clone()], name, clock };
+        let target = Target { addresses: vec![address.clone()], paths: Paths::default(), name, clock };
         let driver = driver::open(&cell, target)?;
         driver.prepare()?;
         measure("publish", messages, size, || publish(&*driver, &cell, clock, messages))?;
@@ -44,8 +44,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         })?;
         driver.clean_up()?;
 
-        let target =
-            Target { addresses: vec![address.clone()], name: format!("both-{}-{round}", std::process::id()), clock };
+        let target = Target {
+            addresses: vec![address.clone()],
+            paths: Paths::default(),
+            name: format!("both-{}-{round}", std::process::id()),
+            clock,
+        };
         let driver = driver::open(&cell, target)?;
         driver.prepare()?;
         measure("both", messages, size, || {
@@ -67,7 +71,7 @@ fn paced(address: &str, cell: &Cell, round: u32) -> Result<(), Box<dyn Error>> {
     let mut cell = cell.clone();
     cell.config.client.insert("linger.ms".into(), "0".into());
     let name = format!("paced-{}-{round}", std::process::id());
-    let driver = driver::open(&cell, Target { addresses: vec![address.into()], name, clock })?;
+    let driver = driver::open(&cell, Target { addresses: vec![address.into()], paths: Paths::default(), name, clock })?;
     driver.prepare()?;
     let payload = vec![b'x'; cell.message.size.0 as usize];
     let mut publisher = driver.publisher(0)?;
@@ -189,12 +193,14 @@ fn cell(size: u64) -> Cell {
             batch: 10_000,
             backlog: Bytes(1 << 30),
             drain: Span::from_secs(5),
+            deadline: None,
             audit: true,
             floor: false,
             broker_warm_up: Span(0),
         },
         message: Message { size: Bytes(size), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
         experiment: None,
+        faults: Vec::new(),
         guarantee: Guarantee::None,
         primary: "goodput".into(),
         seed: 1,

@@ -8,7 +8,7 @@
 mod support;
 
 use brokerbench::clock::Clock;
-use brokerbench::driver::{Driver, Outcome, Outgoing, Reflector, Submitted, Target, open, reflector};
+use brokerbench::driver::{Driver, Outcome, Outgoing, Paths, Reflector, Submitted, Target, open, reflector};
 use brokerbench::scenario::{Cell, System};
 use hdrhistogram::Histogram;
 use std::process::Command;
@@ -47,7 +47,7 @@ fn main() {
 
 fn on_reflector(cell: &Cell, floor: &dyn Reflector, messages: u64) -> f64 {
     let clock = Clock::start();
-    let target = Target { addresses: floor.addresses(), name: "bench".into(), clock };
+    let target = Target { addresses: floor.addresses(), paths: Paths::default(), name: "bench".into(), clock };
     closed_loop(cell, open(cell, target).unwrap(), clock, messages)
 }
 

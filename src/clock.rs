@@ -23,6 +23,11 @@ impl Clock {
         self.epoch.elapsed().as_nanos() as u64
     }
 
+    /// The same for a moment that was noted without this clock; 0 when it was before the epoch.
+    pub fn at(&self, moment: Instant) -> u64 {
+        moment.saturating_duration_since(self.epoch).as_nanos() as u64
+    }
+
     /// The time left until `deadline_ns`, zero when it has passed.
     #[inline]
     pub fn until(&self, deadline_ns: u64) -> Duration {
@@ -61,6 +66,16 @@ mod tests {
         let clock = Clock::start();
         let stamps: Vec<u64> = (0..1000).map(|_| clock.now_ns()).collect();
         assert!(stamps.is_sorted());
+    }
+
+    #[test]
+    fn a_noted_moment_lies_where_it_was() {
+        let before = Instant::now();
+        let clock = Clock::start();
+        let start = clock.now_ns();
+        let noted = clock.at(Instant::now());
+        assert!(start <= noted && noted <= clock.now_ns());
+        assert_eq!(clock.at(before), 0);
     }
 
     #[test]

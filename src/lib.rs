@@ -9,7 +9,7 @@
 //! | [`schedule`], [`payload`], [`stats`], [`record`] | the measuring core: when to send, what to send, what to conclude, what happened |
 //! | [`scenario`], [`result`] | what the user asks for; what a run leaves on disk |
 //! | [`driver`] | speaks to one system; returns stamps and outcomes, records nothing |
-//! | [`environment`] | provides brokers and takes them away again |
+//! | [`environment`], [`fault`] | provides brokers and takes them away again; what is done to them and to their links |
 //! | [`engine`] | runs one cell: pace, warm up, measure, drain, audit, judge its own instrument |
 //! | [`experiment`] | procedures that plain load cannot express, one file each |
 //! | [`study`] | cells, blocks and their order; the instrument's self-check |
@@ -27,6 +27,7 @@ pub mod engine;
 pub mod environment;
 pub mod experiment;
 pub mod export;
+pub mod fault;
 pub mod payload;
 pub mod random;
 pub mod record;

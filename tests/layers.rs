@@ -9,7 +9,7 @@ const ROWS: &[&[&str]] = &[
     &["schedule", "payload", "stats", "record"],
     &["scenario", "result"],
     &["driver"],
-    &["environment"],
+    &["environment", "fault"],
     &["engine"],
     &["experiment"],
     &["study"],

@@ -37,12 +37,14 @@ fn cell(subscriptions: u16) -> Cell {
             batch: 10_000,
             backlog: Bytes(1 << 30),
             drain: Span::from_secs(5),
+            deadline: None,
             audit: true,
             floor: false,
             broker_warm_up: Span(0),
         },
         message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
         experiment: None,
+        faults: Vec::new(),
         guarantee: Guarantee::None,
         primary: "goodput".into(),
         seed: 1,
@@ -61,7 +63,7 @@ fn open(cell: &Cell) -> Bench {
     let mut native = Native::new(env!("CARGO_BIN_EXE_brokerbench").into());
     let broker = native.start(&cell.config).unwrap();
     let clock = Clock::start();
-    let target = Target { addresses: broker.addresses(), name: "live".into(), clock };
+    let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: "live".into(), clock };
     Bench { driver: driver::open(cell, target).unwrap(), clock, _broker: broker, _native: native }
 }
 

@@ -38,8 +38,11 @@ fn three_nodes_take_and_return_every_message_and_a_dead_one_is_named() {
     for pid in &pids {
         eprintln!("resident: {} MB", usage(*pid).unwrap().rss_bytes / 1_000_000);
     }
-    let driver =
-        driver::open(&cell, Target { addresses: broker.addresses(), name: "live-three".into(), clock }).unwrap();
+    let driver = driver::open(
+        &cell,
+        Target { addresses: broker.addresses(), paths: broker.paths(), name: "live-three".into(), clock },
+    )
+    .unwrap();
     let survives = driver.survives();
     assert!(survives.node_loss && survives.copies == 3, "{survives:?}");
     let trial = Trial {
@@ -49,6 +52,7 @@ fn three_nodes_take_and_return_every_message_and_a_dead_one_is_named() {
         clock,
         broker_pids: pids.clone(),
         broker_alive: &mut || broker.check().map_err(|error| error.to_string()),
+        broker: None,
         interrupted: &AtomicBool::new(false),
         observer: &mut Unobserved,
         disturb: None,

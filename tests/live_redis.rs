@@ -140,6 +140,7 @@ fn settings_are_read_back_and_secrets_are_not() {
     let address = format!("redis://:hunter2@127.0.0.1:{}/1", server.port);
     let target = |address: &str| brokerbench::driver::Target {
         addresses: vec![address.to_owned()],
+        paths: brokerbench::driver::Paths::default(),
         name: "bench".into(),
         clock: Clock::start(),
     };

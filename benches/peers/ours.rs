@@ -63,12 +63,14 @@ pub fn cell(system: System, size: u64) -> Cell {
             batch: if system == System::Kafka { 10_000 } else { 1000 },
             backlog: Bytes(16 << 20),
             drain: Span::from_secs(20),
+            deadline: None,
             audit: true,
             floor: false,
             broker_warm_up: Span(0),
         },
         message: Message { size: Bytes(size), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
         experiment: None,
+        faults: Vec::new(),
         guarantee: Guarantee::None,
         primary: "goodput".into(),
         seed: 1,
@@ -89,7 +91,8 @@ pub fn open_loop(load: &Load, per_second: u64) -> Load {
 
 /// Makes the topic of `cell` for somebody else to use; `clean_up` deletes it.
 pub fn topic(cell: &Cell, broker: &dyn Broker, name: &str) -> Fallible<Box<dyn Driver>> {
-    let target = Target { addresses: broker.addresses(), name: name.to_owned(), clock: Clock::start() };
+    let target =
+        Target { addresses: broker.addresses(), paths: broker.paths(), name: name.to_owned(), clock: Clock::start() };
     let driver = driver::open(cell, target)?;
     driver.prepare()?;
     Ok(driver)
@@ -97,7 +100,7 @@ pub fn topic(cell: &Cell, broker: &dyn Broker, name: &str) -> Fallible<Box<dyn D
 
 pub fn run(cell: &Cell, broker: &mut dyn Broker, name: &str) -> Fallible<Measured> {
     let clock = Clock::start();
-    let target = Target { addresses: broker.addresses(), name: name.to_owned(), clock };
+    let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: name.to_owned(), clock };
     let driver = Metered { inner: driver::open(cell, target)?, audit_began_ns: AtomicU64::new(0) };
     let began_ns = cpu_ns();
     let trial = Trial {
@@ -107,6 +110,7 @@ pub fn run(cell: &Cell, broker: &mut dyn Broker, name: &str) -> Fallible<Measure
         clock,
         broker_pids: broker.pids(),
         broker_alive: &mut || broker.check().map_err(|error| error.to_string()),
+        broker: None,
         interrupted: &AtomicBool::new(false),
         observer: &mut Unobserved,
         disturb: None,

@@ -1,10 +1,11 @@
 //! The measured cells of a row: one per label, point and metric, with the value of every block.
 //!
-//! Plain load gives the figures that the row names; an experiment gives what it observed. A block that the harness spoilt
+//! Plain load gives the figures that the row names, and what its faults cost; an experiment gives what it observed. A block that the harness spoilt
 //! has no value; neither has a latency of an overloaded one, since a percentile of a saturated system is no property of
 //! it. Both stay visible as blocks without value.
 
 use super::data::empty_cell;
+use super::faults;
 use super::tries;
 use crate::result::words::survival;
 use crate::result::{
@@ -71,11 +72,12 @@ pub fn of_run(figures: &[String], summary: &Summary) -> Vec<ComparedCell> {
             cells.extend(wanted.map(|figure| plain_cell(&group, figure, &summary.run)));
         }
         cells.extend(tries::condensed(observed_cells(&group, &summary.run)));
+        cells.extend(faults::of_group(&group, &summary.run));
     }
     cells
 }
 
-fn cell_of(first: &CellSummary, metric: &str, unit: &str, run: &str) -> ComparedCell {
+pub(super) fn cell_of(first: &CellSummary, metric: &str, unit: &str, run: &str) -> ComparedCell {
     ComparedCell {
         variant: first.variant.clone(),
         nodes: Some(first.nodes),
@@ -172,7 +174,7 @@ fn stronger(kind: Kind, observation: &Observation) -> Kind {
 }
 
 /// The matrix point and the experiment's own, as one.
-fn joined(matrix: &str, own: &str) -> String {
+pub(super) fn joined(matrix: &str, own: &str) -> String {
     match (matrix, own) {
         (matrix, "") => matrix.to_owned(),
         ("" | "base", own) => own.to_owned(),

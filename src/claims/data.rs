@@ -90,9 +90,19 @@ impl Claims {
     }
 }
 
+impl Listed {
+    /// Whether a run is one of this scenario: what lies in a folder is run by its path, and known by its own name.
+    pub fn is(&self, scenario: &str) -> bool {
+        fn own(name: &str) -> Option<&str> {
+            name.rsplit('/').next()
+        }
+        own(&self.name) == own(scenario)
+    }
+}
+
 impl ClaimText {
     pub fn role(&self, scenario: &str) -> Option<Role> {
-        self.scenarios.iter().find(|listed| listed.name == scenario).map(|listed| listed.role)
+        self.scenarios.iter().find(|listed| listed.is(scenario)).map(|listed| listed.role)
     }
 
     /// The rule in words, with its limits as they stand.

@@ -5,6 +5,7 @@
 
 mod cells;
 mod data;
+mod faults;
 mod finding;
 mod rules;
 mod tries;
@@ -98,9 +99,10 @@ fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, Claim
             infos.extend(before.runs.iter().filter(|run| row.role(&run.scenario).is_some()).cloned());
         }
         for listed in &row.scenarios {
-            let of_this = material.runs.iter().filter(|(manifest, _)| manifest.scenario.name == listed.name);
+            let of_this = material.runs.iter().filter(|(manifest, _)| listed.is(&manifest.scenario.name));
             for (manifest, summary) in of_this {
                 cells.extend(cells::of_run(&row.figures, summary));
+                cells.extend(faults::detection(manifest, summary));
                 infos.push(run_info(manifest, summary));
             }
             let failed = material.failed.iter().filter(|(planned, _)| planned.scenario == listed.name);
@@ -197,7 +199,7 @@ fn missing(text: &ClaimText, profile: &str, runs: &[RunInfo]) -> Vec<String> {
     for listed in &text.scenarios {
         let name = &listed.name;
         let asked = listed.profiles.iter().any(|known| known == profile);
-        match runs.iter().find(|run| run.scenario == *name) {
+        match runs.iter().find(|run| listed.is(&run.scenario)) {
             Some(run) if run.status == Status::Failed => {
                 missing.push(format!("scenario {name} could not run: {}", run.warnings.join(", ")));
             }

@@ -346,3 +346,48 @@ fn the_plan_is_what_the_data_lists() {
     all.dedup();
     assert_eq!(all.len(), count, "a scenario serves one row");
 }
+
+/// Judges `BROKERBENCH_RENDER/comparison.json` again in place by what it holds: after a change of a rule, not of data.
+#[test]
+#[ignore = "writes where it is told to"]
+fn judge_again() {
+    use crate::result::files;
+    let Some(dir) = std::env::var_os("BROKERBENCH_RENDER") else { return };
+    let path = std::path::Path::new(&dir).join("comparison.json");
+    let before: Comparison = files::read_json(&path).unwrap();
+    let material = Material { profile: &before.profile, before: Some(&before), ..Material::default() };
+    files::write_json(&path, &super::build(&material).unwrap()).unwrap();
+}
+
+/// The whole way of a fault: from the summary of a run by its own name to the row that lists it by its path.
+#[test]
+fn a_node_lost_for_good_decides_and_others_stand_beside() {
+    use crate::result::Fault;
+    let lost = |label: &str, copies: u16, rpo: u64| {
+        let mut cell = throughput(1).1.cells.remove(0);
+        (cell.label, cell.cell, cell.nodes) = (label.into(), "base".into(), 3);
+        cell.system = if label.starts_with("kafka") { "kafka" } else { "redis-streams" }.into();
+        cell.survives.copies = copies;
+        let effect = Some(1_000_000_000);
+        let (kind, target) = ("kill".into(), "leader".into());
+        cell.faults =
+            vec![Fault { kind, target, took_effect_at_ns: effect, rpo_messages: Some(rpo), ..Fault::default() }];
+        cell
+    };
+    let run = |scenario: &str, cells: &[CellSummary]| {
+        let mut run = renamed(throughput(1), scenario);
+        run.1.cells = cells.to_vec();
+        run
+    };
+    let cells = [lost("kafka-3-stock", 1, 60_000), lost("kafka-3", 3, 0), lost("redis-3", 1, 12)];
+    let comparison = build("standard", &[run("node-lost-for-good", &cells)]).unwrap();
+    recheck(&comparison).unwrap();
+    let found = row(&comparison, "fault-tolerance");
+    assert_eq!(found.verdict, "holds only for redis-pubsub with copies, redis-streams with copies");
+    assert!(found.because.contains("at stock settings: kafka-3-stock 60,000 of "), "{}", found.because);
+    let kept = [lost("kafka-3-stock", 1, 0), lost("kafka-3", 3, 4), lost("redis-3", 1, 12)];
+    let comparison = build("standard", &[run("node-lost-for-good", &kept)]).unwrap();
+    assert_eq!(row(&comparison, "fault-tolerance").verdict, "holds only at stock settings");
+    let comparison = build("standard", &[run("kill-leader", &cells)]).unwrap();
+    assert_eq!(row(&comparison, "fault-tolerance").verdict, "not measured", "it only stands beside");
+}

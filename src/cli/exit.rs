@@ -3,7 +3,7 @@
 //! Below 10 there is nothing to read; from 10 on there is a result. Where several apply: 130, 15, 13, 14, 11, 10.
 
 use crate::environment::EnvironmentError;
-use crate::result::{Judged, ResultError, Status, Summary};
+use crate::result::{Fault, Judged, ResultError, Status, Summary};
 use crate::scenario::ScenarioError;
 use crate::study::{StudyError, is_refusal};
 use std::fmt;
@@ -20,6 +20,8 @@ pub enum Code {
     TableStale = 12,
     Invalid = 13,
     Guarantee = 14,
+    /// A fault was not applied, or not taken back.
+    Fault = 15,
     Interrupted = 130,
 }
 
@@ -35,6 +37,7 @@ impl Code {
             Self::TableStale,
             Self::Invalid,
             Self::Guarantee,
+            Self::Fault,
             Self::Interrupted,
         ];
         known.into_iter().find(|code| *code as u8 == number).unwrap_or(Self::Internal)
@@ -85,6 +88,7 @@ impl From<StudyError> for Failure {
 pub fn of_run(status: Status, summary: &Summary, thresholds_held: bool) -> Code {
     match status {
         Status::Interrupted => Code::Interrupted,
+        _ if summary.cells.iter().flat_map(|cell| &cell.faults).any(Fault::failed) => Code::Fault,
         Status::Invalid | Status::Failed => Code::Invalid,
         Status::Complete if summary.cells.iter().any(|cell| !cell.valid) => Code::Invalid,
         Status::Complete if summary.cells.iter().any(|cell| cell.judged == Some(Judged::Fail)) => Code::Guarantee,
@@ -97,6 +101,7 @@ pub fn of_run(status: Status, summary: &Summary, thresholds_held: bool) -> Code 
 pub fn worst(codes: impl IntoIterator<Item = Code>) -> Code {
     let order = [
         Code::Interrupted,
+        Code::Fault,
         Code::Invalid,
         Code::Guarantee,
         Code::TableStale,
@@ -118,6 +123,7 @@ mod tests {
     fn the_order_of_design_section_7() {
         assert_eq!(worst([Code::Threshold, Code::Invalid, Code::Fine]), Code::Invalid);
         assert_eq!(worst([Code::Guarantee, Code::Interrupted]), Code::Interrupted);
+        assert_eq!(worst([Code::Invalid, Code::Fault, Code::Guarantee]), Code::Fault);
         assert_eq!(worst([]), Code::Fine);
         assert_eq!(Code::from_number(Code::Guarantee as u8), Code::Guarantee);
         assert_eq!(Code::from_number(99), Code::Internal);

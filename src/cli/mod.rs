@@ -12,6 +12,7 @@ mod run;
 mod selfcheck;
 mod signals;
 mod suite;
+mod verdict;
 
 use args::{Cli, Command};
 use clap::Parser;

@@ -54,6 +54,14 @@ impl Observer for Display {
             None => {}
         }
     }
+
+    fn happened(&mut self, text: &str) {
+        let text = format!("{} {}: {text}", self.place, self.step);
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
 }
 
 impl StudyObserver for Display {

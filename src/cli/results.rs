@@ -2,7 +2,7 @@
 
 use super::args::{ExportArgs, ExportFormat, ReportArgs, TableArgs};
 use super::exit::{Code, Failure};
-use super::{Outcome, out, width};
+use super::{Outcome, out, verdict, width};
 use crate::result::{CellSummary, Kind, Manifest, Outcome as CellOutcome, RunFolder, Summary, files, words};
 use crate::{claims, export as formats, report as rendering};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
@@ -114,6 +114,8 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
         for reason in &cell.invalid_because {
             text += &format!("invalid: {name}: {reason}\n");
         }
+        cell.faults.iter().for_each(|fault| text += &format!("fault: {name}: {}\n", verdict::fault(fault)));
+        text += &verdict::of(cell, &name);
     }
     for (point, found) in &manifest.rates_found {
         let rate = found.rate.map_or_else(String::new, |rate| format!("{rate}, "));
@@ -172,7 +174,7 @@ fn plain_table(summary: &Summary) -> String {
 }
 
 /// Why a cell of plain load was not run.
-fn cannot(cell: &CellSummary) -> Option<&str> {
+pub(super) fn cannot(cell: &CellSummary) -> Option<&str> {
     match &cell.observations[..] {
         [only] if cell.experiment.is_none() && only.kind == Kind::Cannot => Some(&only.text),
         _ => None,

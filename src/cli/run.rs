@@ -86,7 +86,7 @@ pub fn measure(
     let findings: Vec<_> = scenario.thresholds.iter().map(|rule| rule.evaluate(&summary.cells)).collect();
     let code = of_run(finished.manifest.status, &summary, findings.iter().all(|finding| finding.held()));
     finished.manifest.exit_code = code as u8;
-    if code == Code::Invalid {
+    if matches!(code, Code::Invalid | Code::Fault) {
         finished.manifest.status = crate::result::Status::Invalid;
     }
     finished.folder.write_manifest(&finished.manifest)?;

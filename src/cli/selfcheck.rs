@@ -27,7 +27,7 @@ pub fn remembered_or_run(interrupt: &Interrupt) -> Result<String, Failure> {
         // A failure may have been the machine's at that time: it gets another chance.
         Some(verdict) if verdict == "passed" => Ok(verdict),
         _ => {
-            eprintln!("selfcheck: proving the instrument once for this binary (about 15 s)");
+            eprintln!("selfcheck: proving the instrument once for this binary (about 18 s)");
             check(interrupt, &mut |oracle| {
                 if !oracle.passed {
                     eprintln!(

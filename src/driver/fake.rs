@@ -1,12 +1,13 @@
 //! The in-process broker of the self-check: its truth is known, because it is computed and not measured.
 //!
 //! It is one serial server. A message that arrives at `a` is done at `max(a, done before) + service`, later if a stall
-//! is in the way; that computed time is its `acked` and its `received` stamp. Its numbers never reach a table: no
-//! environment provides it and no scenario can name it.
+//! is in the way; that computed time is its `acked` and its `received` stamp. It lies on a schedule: whatever harm is in
+//! [`Behaviour`] it does, and no other, so that what the books find can be held against what was done. Its numbers never
+//! reach a table: no environment provides it and no scenario can name it.
 
 use super::{Audit, Completion, Driver, DriverError, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber};
 use crate::clock::Clock;
-use crate::result::{Description, Survives};
+use crate::result::{Description, Fault, Survives};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,8 +33,32 @@ pub struct Behaviour {
     pub refuse: Vec<u64>,
     /// Refused, and delivered all the same.
     pub refuse_yet_deliver: Vec<u64>,
+    /// Stored twice, as a broker does that does not know a repeated write, and so delivered twice.
+    pub store_twice: Vec<u64>,
+    /// Damaged before it was stored, and so delivered damaged.
+    pub store_corrupt: Vec<u64>,
+    /// Never answered, and never stored.
+    pub drop_unanswered: Vec<u64>,
+    /// Stored and delivered, and never answered.
+    pub keep_unanswered: Vec<u64>,
+    pub outages: Vec<Outage>,
     /// Whether what was acknowledged is kept for the audit. Costs memory.
     pub keep: bool,
+}
+
+/// A time in which nothing is served. What arrives in it is answered at its end, or its connection is lost.
+#[derive(Clone, Debug, Default)]
+pub struct Outage {
+    /// After the first arrival.
+    pub from_ns: u64,
+    pub length_ns: u64,
+    /// Only of this stream; `None` for all.
+    pub stream: Option<u16>,
+    /// The connection is lost: what arrives is never answered; every second message had been stored all the same, and
+    /// is delivered once the outage is over.
+    pub cuts: bool,
+    /// How many of the last acknowledged messages are gone afterwards, delivered though they may be.
+    pub forgets: usize,
 }
 
 /// One fake broker.
@@ -52,6 +77,8 @@ struct Server {
     queues: Vec<VecDeque<(u64, Vec<u8>)>>,
     held_back: Option<(u64, Vec<u8>)>,
     kept: Vec<Vec<u8>>,
+    /// Outages that have begun and taken what they take.
+    struck: usize,
 }
 
 impl Fake {
@@ -65,6 +92,7 @@ impl Fake {
             queues: vec![VecDeque::new(); usize::from(subscriptions)],
             held_back: None,
             kept: Vec::new(),
+            struck: 0,
         };
         Self { shared: Arc::new(Mutex::new(server)), clock, keep }
     }
@@ -72,13 +100,28 @@ impl Fake {
 
 impl Server {
     /// Takes one message in; returns when its answer is visible and what it is.
-    fn serve(&mut self, arrival_ns: u64, payload: &[u8]) -> (u64, Outcome) {
+    fn serve(&mut self, arrival_ns: u64, stream: u16, payload: &[u8]) -> (u64, Outcome) {
         let number = self.arrivals;
         self.arrivals += 1;
         if number == 0 {
             self.first_arrival_ns = arrival_ns;
         }
+        self.strike(arrival_ns);
         let is = |list: &[u64]| list.contains(&number);
+        let since = arrival_ns.saturating_sub(self.first_arrival_ns);
+        let outage = self.behaviour.outages.iter().find(|outage| {
+            (outage.from_ns..outage.from_ns + outage.length_ns).contains(&since)
+                && outage.stream.is_none_or(|only| only == stream)
+        });
+        if let Some(outage) = outage {
+            let over = self.first_arrival_ns + outage.from_ns + outage.length_ns + self.behaviour.delay_ns;
+            let (cuts, stored) = (outage.cuts, number.is_multiple_of(2));
+            if !cuts || stored {
+                self.store(payload.to_vec());
+                self.deliver(over, payload);
+            }
+            return if cuts { (arrival_ns, Outcome::Indeterminate) } else { (over, Outcome::Acked) };
+        }
         let b = &self.behaviour;
         let mut start = arrival_ns.max(self.free_at_ns);
         if let Some((from, length)) = b.stall {
@@ -90,16 +133,24 @@ impl Server {
         self.free_at_ns = start + b.service_ns;
         let visible = self.free_at_ns + b.delay_ns;
         let refused = is(&b.refuse) || is(&b.refuse_yet_deliver);
-        let forgotten = is(&b.ack_then_lose) || is(&b.refuse);
+        let silent = is(&b.drop_unanswered) || is(&b.keep_unanswered);
+        let forgotten = is(&b.ack_then_lose) || is(&b.refuse) || is(&b.drop_unanswered);
         let withheld = is(&b.withhold);
-        let (swap, twice, corrupt) = (is(&b.swap), is(&b.duplicate), is(&b.corrupt));
-        if !forgotten && self.behaviour.keep {
-            self.kept.push(payload.to_vec());
+        let (stored_twice, stored_corrupt) = (is(&b.store_twice), is(&b.store_corrupt));
+        let (swap, twice, corrupt) = (is(&b.swap), is(&b.duplicate) || stored_twice, is(&b.corrupt) || stored_corrupt);
+        let mut message = payload.to_vec();
+        if stored_corrupt {
+            damage(&mut message);
+        }
+        if !forgotten {
+            self.store(message.clone());
+        }
+        if stored_twice {
+            self.store(message.clone());
         }
         if !forgotten && !withheld {
-            let mut message = payload.to_vec();
-            if corrupt && let Some(last) = message.last_mut() {
-                *last ^= 1;
+            if corrupt && !stored_corrupt {
+                damage(&mut message);
             }
             if swap {
                 self.held_back = Some((visible, message));
@@ -113,14 +164,51 @@ impl Server {
                 }
             }
         }
-        (visible, if refused { Outcome::Failed } else { Outcome::Acked })
+        let outcome = match (refused, silent) {
+            (true, _) => Outcome::Failed,
+            (_, true) => Outcome::Indeterminate,
+            _ => Outcome::Acked,
+        };
+        (visible, outcome)
+    }
+
+    /// Lets each outage that has begun take what it takes, once.
+    fn strike(&mut self, arrival_ns: u64) {
+        while let Some(outage) = self.behaviour.outages.get(self.struck)
+            && arrival_ns >= self.first_arrival_ns + outage.from_ns
+        {
+            let left = self.kept.len().saturating_sub(outage.forgets);
+            self.kept.truncate(left);
+            self.struck += 1;
+        }
+    }
+
+    fn store(&mut self, message: Vec<u8>) {
+        if self.behaviour.keep {
+            self.kept.push(message);
+        }
     }
 
     fn deliver(&mut self, visible_ns: u64, message: &[u8]) {
         for queue in &mut self.queues {
-            queue.push_back((visible_ns, message.to_vec()));
+            insert(queue, (visible_ns, message.to_vec()), |(visible, _)| *visible);
         }
     }
+}
+
+fn damage(message: &mut [u8]) {
+    if let Some(last) = message.last_mut() {
+        *last ^= 1;
+    }
+}
+
+/// Puts `item` behind everything that is not later. Nearly always that is the end.
+fn insert<T>(queue: &mut VecDeque<T>, item: T, at_ns: impl Fn(&T) -> u64) {
+    let place = match queue.back() {
+        Some(last) if at_ns(last) > at_ns(&item) => queue.partition_point(|queued| at_ns(queued) <= at_ns(&item)),
+        _ => queue.len(),
+    };
+    queue.insert(place, item);
 }
 
 fn lock(server: &Mutex<Server>) -> MutexGuard<'_, Server> {
@@ -155,7 +243,8 @@ impl Driver for Fake {
     }
 
     fn survives(&self) -> Survives {
-        Survives { copies: 1, because: "fake broker of the self-check".into(), ..Survives::default() }
+        let because = "fake broker of the self-check".into();
+        Survives { process_kill: true, power_loss: true, copies: 1, because, ..Survives::default() }
     }
 
     fn acknowledges(&self) -> bool {
@@ -169,21 +258,38 @@ impl Driver for Fake {
     fn clean_up(&self) -> Result<(), DriverError> {
         Ok(())
     }
+
+    fn played(&self) -> Vec<Fault> {
+        let server = lock(&self.shared);
+        let fault = |outage: &Outage| {
+            let effect = server.first_arrival_ns + outage.from_ns;
+            Fault {
+                kind: if outage.cuts { "kill" } else { "pause" }.into(),
+                target: "node".into(),
+                node: "fake".into(),
+                took_effect_at_ns: Some(effect),
+                healed_at_ns: Some(effect + outage.length_ns),
+                scripted_ns: Some(outage.length_ns),
+                ..Fault::default()
+            }
+        };
+        server.behaviour.outages.iter().map(fault).collect()
+    }
 }
 
 struct FakePublisher {
     shared: Arc<Mutex<Server>>,
     clock: Clock,
-    /// In order of their time: the server is serial and the delay is the same for all.
+    /// In order of their time.
     answers: VecDeque<Completion>,
     refused: u64,
 }
 
 impl Publisher for FakePublisher {
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
-        let (at_ns, outcome) = lock(&self.shared).serve(self.clock.now_ns(), message.payload);
+        let (at_ns, outcome) = lock(&self.shared).serve(self.clock.now_ns(), message.stream, message.payload);
         self.refused += u64::from(outcome == Outcome::Failed);
-        self.answers.push_back(Completion { slot: message.slot, outcome, at_ns });
+        insert(&mut self.answers, Completion { slot: message.slot, outcome, at_ns }, |answer| answer.at_ns);
         Ok(Submitted::Taken)
     }
 
@@ -231,6 +337,8 @@ impl Subscriber for FakeSubscriber {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+
+    fn abandon(self: Box<Self>) {}
 
     fn close(&mut self) -> Result<(), DriverError> {
         Ok(())

@@ -1,9 +1,11 @@
 //! The seam between the engine and the systems: what every driver can do, and the one place where drivers are listed.
 //!
-//! A driver returns stamps and outcomes. It never records a latency, never paces, never retries on its own account
-//! without saying so, and never blocks longer than it was told to.
+//! A driver returns stamps and outcomes. It never records a latency, never paces, and never blocks longer than it was
+//! told to. What it tries again, it counts: on its own account only where `load.deadline` is set, else as its client
+//! library does.
 
 pub mod cache;
+pub mod cluster;
 pub mod codec;
 pub mod fake;
 mod kafka;
@@ -17,7 +19,7 @@ pub mod work;
 pub use large::{Comparison, LargeClient, LargeMessages, Refusal, Times, Trip, Who};
 
 use crate::clock::Clock;
-use crate::result::{Description, Survives};
+use crate::result::{Description, Fault, Survives};
 use crate::scenario::{Cell, Software, System};
 use crate::units::Span;
 use replay::Replay;
@@ -103,6 +105,11 @@ pub trait Publisher: Send {
     fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError>;
     /// Reasons of failed and indeterminate messages so far, with their counts.
     fn failures(&self) -> BTreeMap<String, u64>;
+    /// What was tried again so far, by its reason: messages sent again (or, where the client library does it and tells
+    /// no more, requests), refusals that may pass, connections made anew. Empty for a driver that tries nothing again.
+    fn retries(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
 }
 
 /// One delivered message, borrowed from the driver's buffer.
@@ -120,8 +127,14 @@ pub trait Subscriber: Send {
     /// Acknowledges (offset, XACK, removal from the processing list) what *earlier* calls handed out: the caller
     /// has processed it by then.
     fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError>;
+    /// Ends as a killed process does: its connection closes, and nothing is acknowledged any more.
+    fn abandon(self: Box<Self>);
     /// Acknowledges what is left and leaves. Bounded by a few seconds.
     fn close(&mut self) -> Result<(), DriverError>;
+    /// What was tried again so far, by its reason, as for [`Publisher::retries`].
+    fn retries(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
 }
 
 /// What an audit read found, besides the messages it handed out.
@@ -150,6 +163,10 @@ pub trait Driver: Send + Sync {
     fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError>;
     /// Reads back what the broker still holds, without taking it away.
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError>;
+    /// What the last audit could not read because nobody serves it any more, in words: gone for every client.
+    fn unreadable(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// A way for messages of any size, on the cell's own topic, stream, list or channel.
     fn large(&self, _: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
         Err(DriverError::Cannot {
@@ -183,6 +200,14 @@ pub trait Driver: Send + Sync {
     fn work(&self, _pause: Span) -> Result<Box<dyn work::Work + '_>, DriverError> {
         Err(DriverError::without("hand out work"))
     }
+    /// Faults that the driver itself played: the fake broker's outages, whose truth is known.
+    fn played(&self) -> Vec<Fault> {
+        Vec::new()
+    }
+    /// The system seen from outside, for fault injection.
+    fn cluster(&self) -> Result<Box<dyn cluster::Cluster>, DriverError> {
+        Err(DriverError::without("look at the cluster"))
+    }
     /// A client of the system's values by key.
     fn cache(&self) -> Result<Box<dyn cache::Cache>, DriverError> {
         Err(DriverError::without("keep values by key"))
@@ -192,11 +217,43 @@ pub trait Driver: Send + Sync {
 /// Where a cell's brokers listen, and how its topic is to be named.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// `host:port` of each broker; for Redis the first is the primary.
+    /// `host:port` of each broker that takes messages, as clients are to reach it; for Redis the first is the primary,
+    /// unless there are sentinels to ask.
     pub addresses: Vec<String>,
+    /// Who tells where the primary is, and ways beside the clients' own.
+    pub paths: Paths,
     /// Unique per cell and block, `[a-z0-9-]`: names the topic, channel, stream or list.
     pub name: String,
     pub clock: Clock,
+}
+
+/// How to find the nodes of a broker besides by the addresses that clients start from. Empty for a broker of one node
+/// without a fault proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Paths {
+    /// `host:port` of each Sentinel; they know the primary by the name [`Paths::PRIMARY`].
+    pub sentinels: Vec<String>,
+    /// From the address that a Sentinel tells to the one that clients are to connect to, where the two differ: nodes
+    /// reach each other past the clients' fault proxy.
+    pub told: BTreeMap<String, String>,
+    /// From the address that clients connect to, to where the node itself listens, where a fault proxy stands between:
+    /// for questions that must be answered while the clients are cut off. Never for the load.
+    pub direct: BTreeMap<String, String>,
+}
+
+impl Paths {
+    /// What the Sentinels that we start call the set of nodes that they watch.
+    pub const PRIMARY: &str = "brokerbench";
+
+    /// Where clients are to connect, when a Sentinel told this address.
+    pub fn client(&self, told: &str) -> String {
+        self.told.get(told).map_or(told, String::as_str).to_owned()
+    }
+
+    /// Where the node behind an address of clients listens itself.
+    pub fn direct(&self, client: &str) -> String {
+        self.direct.get(client).map_or(client, String::as_str).to_owned()
+    }
 }
 
 /// Opens the driver for a cell.

@@ -6,10 +6,12 @@
 use super::control::Control;
 use super::fanout::FanOut;
 use super::order::Order;
+use super::probe::PROBER;
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::payload::{FULL, Reading, read};
-use crate::record::{Consumed, LatencyRecorder, Tally, Timer};
+use crate::record::{Consumed, Gaps, LatencyRecorder, Tally, Timer};
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -17,12 +19,16 @@ use std::sync::atomic::Ordering::Relaxed;
 #[derive(Clone, Copy)]
 pub struct Expectation {
     pub subscription: u16,
+    /// Within the subscription.
+    pub consumer: u16,
     pub run: u64,
     pub message_bytes: usize,
     /// Open model: latencies count from the planned time. In the closed model there is no plan to count from.
     pub open: bool,
     /// Time that each message takes the application, slept.
     pub work_ns: u64,
+    /// Streams on which silences are noted, to judge the recovery from faults; 0 notes none.
+    pub watched_streams: u16,
 }
 
 /// What one consumer saw.
@@ -36,6 +42,9 @@ pub struct ConsumerReport {
     pub last_received_ns: u64,
     /// First deliveries that were done after a later message of their lane, by whichever consumer of the subscription.
     pub overtaken: u64,
+    pub retries: BTreeMap<String, u64>,
+    /// When each stream brought nothing new; empty unless watched.
+    pub gaps: Vec<Gaps>,
     pub error: Option<DriverError>,
 }
 
@@ -54,18 +63,41 @@ impl Work {
     /// Works on one message that came at `received_ns`; returns when it was done.
     #[inline]
     fn on_one(&mut self, received_ns: u64, clock: &Clock, control: &Control) -> u64 {
+        let pace_ns = control.consumers.pace_ns();
+        let each_ns = self.each_ns.max(pace_ns);
         // Nobody counts any more what comes after the end.
-        if self.each_ns == 0 || control.consuming_stopped() {
+        if each_ns == 0 || control.consuming_stopped() {
             return received_ns;
         }
-        let done_ns = self.done_ns.unwrap_or_else(|| clock.now_ns()) + self.each_ns;
+        let done_ns = self.done_ns.unwrap_or_else(|| clock.now_ns()) + each_ns;
         std::thread::sleep(clock.until(done_ns));
+        if pace_ns > 0 {
+            control.consumers.note_felt();
+        }
         self.done_ns = Some(done_ns);
         clock.now_ns()
     }
 }
 
+/// Makes another connection for the same consumer.
+pub type Reconnect<'a> = &'a dyn Fn() -> Result<Box<dyn Subscriber>, DriverError>;
+
+/// The connection of a consumer was closed by a fault, with messages unacknowledged: it comes back with a new one, as an
+/// application that was started again would. `None` when it is told to stop before.
+fn come_back(reconnect: Reconnect<'_>, clock: &Clock, control: &Control) -> Option<Box<dyn Subscriber>> {
+    control.consumers.note_lost(clock.now_ns());
+    while !control.consuming_stopped() {
+        if let Ok(subscriber) = reconnect() {
+            control.consumers.note_back(clock.now_ns());
+            return Some(subscriber);
+        }
+        std::thread::sleep(std::time::Duration::from_nanos(WAIT_NS));
+    }
+    None
+}
+
 /// Runs a consumer until it is told to stop.
+#[allow(clippy::too_many_arguments, reason = "each is one thing that a consumer has")]
 pub fn consume(
     expect: Expectation,
     clock: Clock,
@@ -73,9 +105,11 @@ pub fn consume(
     fan_out: &FanOut,
     order: &Order,
     mut subscriber: Box<dyn Subscriber>,
+    reconnect: Reconnect<'_>,
     mut recorder: LatencyRecorder,
 ) -> ConsumerReport {
     let mut report = ConsumerReport::default();
+    report.gaps.resize_with(usize::from(expect.watched_streams), || Gaps::new(clock.now_ns()));
     // Too small for a full envelope: no planned time to count from.
     let timed = expect.open && expect.message_bytes >= FULL;
     let progress = control.consumed.get(usize::from(expect.subscription));
@@ -85,12 +119,24 @@ pub fn consume(
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     }
     while !control.consuming_stopped() {
+        if (expect.subscription, expect.consumer) == (0, 0) && control.consumers.must_go() {
+            subscriber.abandon();
+            match come_back(reconnect, &clock, control) {
+                Some(back) => subscriber = back,
+                None => {
+                    recorder.harvest();
+                    return report;
+                }
+            }
+        }
         let now = clock.now_ns();
         recorder.tick(now);
         let mut first = 0;
         work.done_ns = None;
         let received = subscriber.receive(now + WAIT_NS, &mut |message: Incoming<'_>| {
             let envelope = match read(message.payload, expect.run, expect.message_bytes) {
+                // A stranger's, sent to see whether it gets through.
+                Reading::Ours(envelope) if envelope.producer == PROBER => return,
                 Reading::Ours(envelope) => envelope,
                 Reading::Corrupt => {
                     report.seen.corrupt += 1;
@@ -109,6 +155,11 @@ pub fn consume(
             report.overtaken +=
                 u64::from(order.overtaken(expect.subscription, envelope.producer, envelope.lane, envelope.sequence));
             first += 1;
+            if expect.watched_streams > 0
+                && let Some(gaps) = report.gaps.get_mut(usize::from(envelope.lane % expect.watched_streams))
+            {
+                gaps.note(message.received_ns);
+            }
             if let Some(progress) = progress.filter(|_| expect.work_ns > 0) {
                 progress.fetch_add(std::mem::take(&mut first), Relaxed);
             }
@@ -136,6 +187,7 @@ pub fn consume(
     }
     // Leaving politely matters to the broker, not to the books: an error here changes no count.
     let _ = subscriber.close();
+    report.retries = subscriber.retries();
     recorder.harvest();
     report
 }
@@ -165,12 +217,23 @@ mod tests {
             publisher.submit(outgoing).unwrap();
         }
         control.open_window(0, u64::MAX);
-        let expect = Expectation { subscription: 0, run: 7, message_bytes: 100, open: false, work_ns };
+        let expect = Expectation {
+            subscription: 0,
+            consumer: 0,
+            run: 7,
+            message_bytes: 100,
+            open: false,
+            work_ns,
+            watched_streams: 0,
+        };
         let report = std::thread::scope(|scope| {
+            let fake = &fake;
             let subscriber = fake.subscriber(0, 0).unwrap();
             let recorder = LatencyRecorder::new(channel().0);
             let (control, fan_out, order) = (&control, &fan_out, &order);
-            let consumer = scope.spawn(move || consume(expect, clock, control, fan_out, order, subscriber, recorder));
+            let again = || fake.subscriber(0, 0);
+            let consumer =
+                scope.spawn(move || consume(expect, clock, control, fan_out, order, subscriber, &again, recorder));
             let deadline = clock.now_ns() + stop_after_ns;
             while control.least_consumed() < 20 && clock.now_ns() < deadline {
                 std::thread::sleep(std::time::Duration::from_millis(1));

@@ -1,5 +1,6 @@
 //! What the threads of one cell share: the window, the signals to stop, and running counts. Atomics only, no locks.
 
+use crate::fault::inject::Consumers;
 use crate::record::SECOND_NS;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -22,6 +23,8 @@ pub struct Control {
     pub consumed: Vec<AtomicU64>,
     /// Delays by the in-flight limit or a full queue.
     pub backpressured: AtomicU64,
+    /// What faults do to our own consumers.
+    pub consumers: Consumers,
 }
 
 impl Control {
@@ -36,6 +39,7 @@ impl Control {
             answered: AtomicU64::new(0),
             consumed: (0..subscriptions).map(|_| AtomicU64::new(0)).collect(),
             backpressured: AtomicU64::new(0),
+            consumers: Consumers::default(),
         }
     }
 

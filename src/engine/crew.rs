@@ -23,7 +23,7 @@ const CLOSED_RUN: u64 = 1000;
 /// lie in one stream, and the consumers of the others would have nothing to do.
 const RUNS_WAITING: u64 = 4;
 
-impl Trial<'_> {
+impl Trial<'_, '_> {
     /// Connects every consumer in its own thread, since consumers of one group need each other to get started.
     pub(super) fn start_consumers<'scope>(
         &self,
@@ -41,18 +41,22 @@ impl Trial<'_> {
         for subscription in 0..load.subscriptions {
             let expect = Expectation {
                 subscription,
+                consumer: 0,
                 run: self.run,
                 message_bytes: self.cell.message.size.0 as usize,
                 open: load.model == Model::Open,
                 work_ns: load.work.nanos(),
+                watched_streams: if self.cell.faults.is_empty() { 0 } else { self.cell.config.streams() },
             };
             for consumer in 0..load.consumers {
+                let expect = Expectation { consumer, ..expect };
                 let (ready_to, recorder) = (ready_to.clone(), LatencyRecorder::new(harvest_to.clone()));
                 handles.push(scope.spawn(move || match driver.subscriber(subscription, consumer) {
                     Ok(subscriber) => {
                         let _ = ready_to.send(Ok(()));
                         drop(ready_to);
-                        consume(expect, clock, control, fan_out, order, subscriber, recorder)
+                        let again = || driver.subscriber(subscription, consumer);
+                        consume(expect, clock, control, fan_out, order, subscriber, &again, recorder)
                     }
                     Err(error) => {
                         let _ = ready_to.send(Err(error));
@@ -134,6 +138,7 @@ impl Trial<'_> {
             batch: load.batch,
             backlog,
             drain_ns: load.drain.nanos(),
+            watched: !self.cell.faults.is_empty(),
             disturb: self.disturb.map(|(after, length)| (start_ns + after, length)),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::trial::{Trial, TrialError, Unobserved};
 use crate::clock::Clock;
-use crate::driver::{self, Target};
+use crate::driver::{self, Paths, Target};
 use crate::result::Metric;
 use crate::scenario::{Cell, Model, System};
 use crate::stats::Quantile;
@@ -34,7 +34,12 @@ pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floo
     short.load.messages = None;
     // Enough for a 99th percentile; below that rate the path costs the same.
     short.load.rate = cell.load.rate.map(|rate| rate.max(ENOUGH));
-    let target = Target { addresses: reflector.addresses(), name: format!("floor-{}", cell.label), clock };
+    let target = Target {
+        addresses: reflector.addresses(),
+        paths: Paths::default(),
+        name: format!("floor-{}", cell.label),
+        clock,
+    };
     let driver = driver::open(&short, target)?;
     let trial = Trial {
         cell: &short,
@@ -43,6 +48,7 @@ pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floo
         clock,
         broker_pids: Vec::new(),
         broker_alive: &mut || Ok(()),
+        broker: None,
         interrupted,
         observer: &mut Unobserved,
         disturb: None,

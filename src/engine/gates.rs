@@ -28,6 +28,8 @@ pub struct Evidence<'a> {
     pub settled: bool,
     pub acknowledges: bool,
     pub unanswered: u64,
+    /// Whether faults were planned: then an outage is what was asked for, and what came of it has figures of its own.
+    pub faults: bool,
 }
 
 /// The generator's own lag may be this share of the value it is part of.
@@ -116,6 +118,9 @@ fn broker_gates(e: &Evidence<'_>) -> Vec<(Gate, Outcome)> {
         ),
         Outcome::Violated,
     )];
+    if e.faults {
+        return gates;
+    }
     if e.open {
         let share = e.acked_in_time as f64 / (e.window_planned as f64).max(1.0);
         gates.push((
@@ -186,6 +191,7 @@ mod tests {
             settled: true,
             acknowledges: true,
             unanswered: 0,
+            faults: false,
         }
     }
 
@@ -197,6 +203,21 @@ mod tests {
     #[test]
     fn a_clean_cell_passes_all() {
         assert_eq!(failed(&evidence()), (vec![], Outcome::Ok));
+    }
+
+    #[test]
+    fn an_outage_that_was_asked_for_is_no_overload_and_a_loss_is_a_loss() {
+        let down = Evidence {
+            acked_in_time: 50,
+            backlog: (0, 1 << 20),
+            settled: false,
+            unanswered: 9,
+            faults: true,
+            ..evidence()
+        };
+        assert_eq!(failed(&down), (vec![], Outcome::Ok));
+        let counted = Counted { delivered: 99, lost: 1, ..down.counted };
+        assert_eq!(failed(&Evidence { counted, ..down }).1, Outcome::Violated);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::environment::{MachineTimes, Usage, machine, own_usage, usage};
 use crate::record::SECOND_NS;
+use std::collections::BTreeMap;
 
 const NOTHING: Usage = Usage { cpu_ns: 0, rss_bytes: 0, peak_rss_bytes: 0 };
 
@@ -19,6 +20,10 @@ pub struct Sample {
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     samples: Vec<Sample>,
+    /// CPU time of each of the broker's processes when it was last seen, ns: what ended stays counted.
+    seen: BTreeMap<u32, u64>,
+    /// Of all of them together, since the first sample.
+    broker_cpu_ns: u64,
 }
 
 /// CPU and memory between two times.
@@ -37,11 +42,13 @@ impl Health {
     /// Takes a sample. Costs a few small reads from /proc; called a few times a second, never from a pacing thread.
     pub fn sample(&mut self, at_ns: u64, broker_pids: &[u32]) {
         let mut broker = NOTHING;
-        for found in broker_pids.iter().filter_map(|pid| usage(*pid)) {
-            broker.cpu_ns += found.cpu_ns;
+        for (pid, found) in broker_pids.iter().filter_map(|pid| Some((*pid, usage(*pid)?))) {
+            let before = self.seen.insert(pid, found.cpu_ns).unwrap_or(0);
+            self.broker_cpu_ns += found.cpu_ns.saturating_sub(before);
             broker.rss_bytes += found.rss_bytes;
             broker.peak_rss_bytes += found.peak_rss_bytes;
         }
+        broker.cpu_ns = self.broker_cpu_ns;
         let client = own_usage().unwrap_or(NOTHING);
         self.samples.push(Sample {
             at_ns,
@@ -65,10 +72,16 @@ impl Health {
             client_cpu_ns: last.client.cpu_ns.saturating_sub(first.client.cpu_ns),
             broker_cpu_ns: last.broker.cpu_ns.saturating_sub(first.broker.cpu_ns),
             client_peak_rss_bytes: last.client.peak_rss_bytes,
-            broker_peak_rss_bytes: last.broker.peak_rss_bytes,
+            broker_peak_rss_bytes: self.broker_peak(first.at_ns, last.at_ns),
             machine_busy_share: (busy + steal) / whole,
             steal_share: steal / whole,
         })
+    }
+
+    /// The highest peak of the processes that there were at any time between; one that ended takes its peak along.
+    fn broker_peak(&self, from_ns: u64, to_ns: u64) -> u64 {
+        let within = self.samples.iter().filter(|sample| (from_ns..=to_ns).contains(&sample.at_ns));
+        within.map(|sample| sample.broker.peak_rss_bytes).max().unwrap_or(0)
     }
 
     /// The broker's CPU in each whole second of `from..to`, percent of a core; empty where it cannot be seen.

@@ -9,9 +9,14 @@ mod floor;
 mod gates;
 mod health;
 mod inflight;
+mod ordeal;
 mod order;
 mod output;
+mod probe;
+#[cfg(test)]
+mod proof;
 mod publish;
+mod recovery;
 mod totals;
 mod trial;
 mod watch;

@@ -4,19 +4,20 @@ use super::collect::seconds;
 use super::control::Control;
 use super::floor::Floor;
 use super::gates::{Evidence, judge};
+use super::recovery::Seen;
 use super::totals::Totals;
 use super::trial::{Outcome, Trial};
 use super::watch::Watch;
 use crate::driver::Driver;
-use crate::record::{AuditBook, Books, Consumed, Counted, SECOND_NS, Tally};
-use crate::result::{CellOutput, CellRecord, Counts, Description, Metric, Observation, Resources, SCHEMA};
-use crate::scenario::Model;
+use crate::record::{AuditBook, Books, Consumed, Counted, Harmed, SECOND_NS, Tally};
+use crate::result::{CellOutput, CellRecord, Counts, Description, Example, Metric, Observation, Resources, SCHEMA};
+use crate::scenario::{Model, cannot_promise};
 use crate::stats::Quantile;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-impl Trial<'_> {
+impl Trial<'_, '_> {
     /// The raw result of a cell whose threads have all ended.
     pub(super) fn output(
         self,
@@ -25,28 +26,41 @@ impl Trial<'_> {
         control: &Control,
         outcome: Outcome,
         audit: Option<AuditBook>,
-        watch: Watch,
+        mut watch: Watch,
     ) -> CellOutput {
         let load = &self.cell.load;
-        let Outcome { start_ns, error, produced, consumed } = outcome;
+        let Outcome { start_ns, error, produced, consumed, endured } = outcome;
+        watch.events.extend(endured.events);
+        watch.events.sort_by_key(|event| event.at_ns);
         let mut error = error;
         let mut totals = Totals::default();
         let mut books = Books { audit, acknowledges: driver.acknowledges(), ..Books::default() };
         let mut failures = BTreeMap::new();
-        for report in produced {
+        let mut retries = BTreeMap::new();
+        let mut again = |who: &str, reasons: &BTreeMap<String, u64>| {
+            for (reason, count) in reasons {
+                *retries.entry(format!("{who}: {reason}")).or_default() += count;
+            }
+        };
+        let mut seen = Seen::default();
+        for (mut report, producer) in produced.into_iter().zip(0..) {
+            seen.add_producer(producer, &mut report);
             totals.add_producer(&report);
             for (reason, count) in &report.failures {
                 *failures.entry(reason.clone()).or_default() += count;
             }
+            again("publish", &report.retries);
             error = error.or_else(|| report.error.as_ref().map(ToString::to_string));
             books.produced.extend(report.lanes);
         }
         let per_subscription = usize::from(load.consumers).max(1);
         let mut consumed = consumed.into_iter();
-        for _ in 0..load.subscriptions {
+        for subscription in 0..load.subscriptions {
             let mut all = Consumed::default();
-            for report in consumed.by_ref().take(per_subscription) {
+            for mut report in consumed.by_ref().take(per_subscription) {
+                seen.add_consumer(subscription, &mut report);
                 totals.add_consumer(&report);
+                again("consume", &report.retries);
                 error = error.or_else(|| report.error.as_ref().map(ToString::to_string));
                 all.merge(report.seen);
             }
@@ -60,6 +74,15 @@ impl Trial<'_> {
             None => (start, end.min(now)),
         });
         let counted = books.total();
+        let mut faults = endured.faults;
+        faults.extend(driver.played());
+        let rate = load.rate.map(|rate| rate.per_s());
+        let load_end_ns = match (load.messages, rate) {
+            (Some(messages), Some(rate)) => start_ns + (messages as f64 * 1e9 / rate) as u64,
+            _ => window.map_or(now, |(_, end)| end),
+        };
+        let load_end_ns = load_end_ns.min(control.stop_sending_at());
+        seen.judge(&mut faults, &books, rate, load_end_ns, self.cell.config.streams());
         let open = load.model == Model::Open;
         let spent = window.and_then(|(from, to)| watch.health.between(from, to));
         let (first, last) = window.map_or((0, 0), |(from, to)| (from / SECOND_NS, to / SECOND_NS));
@@ -89,6 +112,7 @@ impl Trial<'_> {
             settled: watch.settled || window.is_none(),
             acknowledges: books.acknowledges,
             unanswered: totals.unanswered,
+            faults: !self.cell.faults.is_empty(),
         };
         let (gates, outcome, outcome_because) = judge(&evidence);
         let messages = totals.window_sent.max(1) as f64;
@@ -135,11 +159,12 @@ impl Trial<'_> {
                 .map(|index| counts(&books.balance(index), &totals, books.acknowledges))
                 .collect(),
             failures,
+            retries,
             resources: Resources {
                 client_cpu_ns_per_message: spent.map(|spent| spent.client_cpu_ns as f64 / messages),
                 client_peak_rss_bytes: spent.map(|spent| spent.client_peak_rss_bytes),
                 broker_cpu_ns_per_message: spent
-                    .filter(|_| !self.broker_pids.is_empty())
+                    .filter(|_| self.broker.is_some() || !self.broker_pids.is_empty())
                     .map(|s| s.broker_cpu_ns as f64 / messages),
                 broker_peak_rss_bytes: spent.map(|spent| spent.broker_peak_rss_bytes).filter(|bytes| *bytes > 0),
                 saturated,
@@ -154,6 +179,9 @@ impl Trial<'_> {
             window_planned: open.then_some(totals.window_planned),
             experiment: None,
             observations,
+            faults,
+            unpromised: cannot_promise(&self.cell.config, self.cell.guarantee).map(str::to_owned),
+            examples: books.examples().into_iter().map(example).collect(),
             description,
             interrupted,
             error,
@@ -174,7 +202,9 @@ fn counts(counted: &Counted, totals: &Totals, acknowledges: bool) -> Counts {
         undelivered: Some(counted.undelivered),
         lost: Some(counted.lost),
         broker_lost: counted.broker_lost,
+        passed_over: Some(counted.passed_over),
         duplicate: Some(counted.duplicate),
+        log_duplicate: counted.log_duplicate,
         phantom: Some(counted.phantom),
         corrupt: Some(counted.corrupt),
         reordered: Some(counted.reordered),
@@ -182,6 +212,11 @@ fn counts(counted: &Counted, totals: &Totals, acknowledges: bool) -> Counts {
         // The closed model waits for answers by design; only a plan can be held up.
         backpressured: totals.planned.map(|_| totals.backpressured),
     }
+}
+
+fn example(found: Harmed) -> Example {
+    let (producer, lane) = found.lane;
+    Example { harm: found.harm.to_owned(), producer, lane, sequence: found.sequence }
 }
 
 /// The generator's own lag is part of every latency that counts from the plan: the least floor there is.

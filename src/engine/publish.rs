@@ -9,7 +9,7 @@ use super::inflight::{InFlight, Pending};
 use crate::clock::Clock;
 use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
 use crate::payload::{Bodies, Envelope};
-use crate::record::{LaneKey, LatencyRecorder, Produced, SECOND_NS, Tally, Timer, new_histogram};
+use crate::record::{LaneKey, LatencyRecorder, Produced, SECOND_NS, Tally, Tenths, Timer, Trace, new_histogram};
 use crate::schedule::Schedule;
 use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
@@ -37,6 +37,8 @@ pub struct Assignment {
     /// Closed model: most messages that may be published and not yet consumed, over all producers.
     pub backlog: u64,
     pub drain_ns: u64,
+    /// Whether recovery from faults is to be judged: then every acknowledgement is noted in time.
+    pub watched: bool,
     /// For the self-check only: the pacer sleeps once, (at, for how long), ns.
     pub disturb: Option<(u64, u64)>,
 }
@@ -60,10 +62,14 @@ pub struct ProducerReport {
     /// No answer by the end of the drain.
     pub unanswered: u64,
     pub failures: BTreeMap<String, u64>,
+    pub retries: BTreeMap<String, u64>,
     /// CPU time of this thread by second, ns.
     pub cpu: Tally,
     pub first_sent_ns: Option<u64>,
     pub last_acked_ns: u64,
+    /// By lane, and over all of them; empty unless watched.
+    pub traces: Vec<Trace>,
+    pub tenths: Tenths,
     pub error: Option<DriverError>,
 }
 
@@ -139,9 +145,12 @@ impl<'a> Producer<'a> {
             window_acked: 0,
             unanswered: 0,
             failures: BTreeMap::new(),
+            retries: BTreeMap::new(),
             cpu: Tally::default(),
             first_sent_ns: None,
             last_acked_ns: 0,
+            traces: (0..lanes).filter(|_| job.watched).map(|_| Trace::new(job.start_ns)).collect(),
+            tenths: if job.watched { Tenths::new(job.start_ns) } else { Tenths::default() },
             error: None,
         };
         Self {
@@ -319,6 +328,10 @@ impl<'a> Producer<'a> {
                 lane.acked.insert(pending.sequence);
                 self.report.acked.add(completion.at_ns, 1);
                 self.report.last_acked_ns = self.report.last_acked_ns.max(completion.at_ns);
+                if let Some(trace) = self.report.traces.get_mut(usize::from(pending.lane)) {
+                    trace.acked(pending.sequence, completion.at_ns);
+                    self.report.tenths.add(completion.at_ns);
+                }
                 self.time(&pending, completion.at_ns);
                 let open = self.report.planned.is_some();
                 let counted = if open { pending.planned_ns } else { completion.at_ns };
@@ -370,6 +383,7 @@ impl<'a> Producer<'a> {
         self.tick(now + SECOND_NS);
         self.recorder.harvest();
         self.report.failures = self.publisher.failures();
+        self.report.retries = self.publisher.retries();
         self.report.error = error;
         let producer = self.job.producer;
         self.report.lanes =

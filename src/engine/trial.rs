@@ -7,19 +7,22 @@ use super::collect::{Collector, seconds};
 use super::consume::ConsumerReport;
 use super::control::{Control, next_second};
 use super::fanout::FanOut;
+use super::ordeal::{Endured, Ordeal};
 use super::order::Order;
+use super::probe::PROBER;
 use super::publish::ProducerReport;
 use super::watch::Watch;
 use crate::clock::Clock;
 use crate::driver::{Audit, Driver, DriverError};
 use crate::environment::EnvironmentError;
+use crate::fault::inject::Shared;
 use crate::payload::{BodyError, Reading, read};
 use crate::record::{AuditBook, Consumed, SECOND_NS, Timer};
 use crate::result::CellOutput;
 use crate::scenario::{Cell, Model};
 use crate::stats::{level, settled};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -61,6 +64,11 @@ pub struct Progress {
 /// Watches a cell run.
 pub trait Observer {
     fn progress(&mut self, progress: &Progress);
+
+    /// Something that a user who watches wants to know at once: a fault took effect, or was taken back.
+    fn happened(&mut self, text: &str) {
+        let _ = text;
+    }
 }
 
 /// Watches nothing.
@@ -70,7 +78,7 @@ impl Observer for Unobserved {
 }
 
 /// Everything that one cell needs besides its driver.
-pub struct Trial<'a> {
+pub struct Trial<'a, 'b> {
     pub cell: &'a Cell,
     pub block: u32,
     /// Names this cell in every envelope.
@@ -79,6 +87,8 @@ pub struct Trial<'a> {
     pub broker_pids: Vec<u32>,
     /// An error once the broker is gone. Asked a few times a second.
     pub broker_alive: &'a mut dyn FnMut() -> Result<(), String>,
+    /// The broker itself, for the faults of the cell: without it none is injected.
+    pub broker: Option<&'a Shared<'b>>,
     /// Set by the first Ctrl-C.
     pub interrupted: &'a AtomicBool,
     pub observer: &'a mut dyn Observer,
@@ -92,9 +102,13 @@ const LOOK: Duration = Duration::from_millis(50);
 const SAMPLE_EVERY: u32 = 4;
 /// After the last expected message, how long to listen for one too many.
 const LISTEN_ON: Duration = Duration::from_millis(100);
+/// Where some messages were never answered: for how long nothing must have arrived.
+const QUIET_NS: u64 = SECOND_NS / 2;
 const AUDIT_WITHIN_NS: u64 = 120 * SECOND_NS;
+/// From one try of the audit to the next.
+const AUDIT_AGAIN: Duration = Duration::from_millis(500);
 
-impl Trial<'_> {
+impl Trial<'_, '_> {
     /// Runs the cell to its end. An error means that no load was offered; whatever happens later is in the output.
     pub fn run(mut self, driver: &dyn Driver) -> Result<CellOutput, TrialError> {
         driver.prepare()?;
@@ -112,12 +126,23 @@ impl Trial<'_> {
             let release = Release(&control);
             let (producers, start_ns) = self.start_producers(scope, driver, &control, &harvest_to)?;
             drop(harvest_to);
-            let error = self.watch_load(&control, &producers, start_ns, &mut watch);
+            let (news_to, news) = channel();
+            let ordeal = self.start_ordeal(scope, driver, &control, news_to);
+            let error = self.watch_load(&control, &producers, start_ns, &news, &mut watch);
+            // A load that ended before its time takes its faults along.
+            let now = self.clock.now_ns();
+            if control.window().is_none_or(|(_, end)| now < end) {
+                control.abandon(now);
+            }
             let produced = join_all(producers)?;
+            // Everything is healed, and as whole as it gets, before anybody waits for messages or reads them back.
+            let endured = ordeal.map_or_else(|| Ok(Endured::default()), |thread| thread.join());
+            let endured = endured.map_err(|_| TrialError::Thread)?;
+            news.try_iter().for_each(|text| self.observer.happened(&text));
             self.await_consumers(&control, driver.acknowledges(), &produced, &mut watch);
             drop(release);
             let consumed = join_all(consumers)?;
-            Ok(Outcome { start_ns, error, produced, consumed })
+            Ok(Outcome { start_ns, error, produced, consumed, endured })
         })?;
         watch.collector.absorb();
         let audit = if load.audit && !self.interrupted.load(Relaxed) && outcome.error.is_none() {
@@ -128,6 +153,32 @@ impl Trial<'_> {
         Ok(self.output(driver, description, &control, outcome, audit, watch))
     }
 
+    /// Begins the faults of the cell, which wait for its window.
+    fn start_ordeal<'scope>(
+        &self,
+        scope: &'scope thread::Scope<'scope, '_>,
+        driver: &'scope dyn Driver,
+        control: &'scope Control,
+        news: Sender<String>,
+    ) -> Option<ScopedJoinHandle<'scope, Endured>>
+    where
+        Self: 'scope,
+    {
+        let broker = self.broker.filter(|_| !self.cell.faults.is_empty())?;
+        let Self { cell, block, run, clock, interrupted, .. } = *self;
+        let ordeal = Ordeal { cell, block, run, clock, control, driver, broker, interrupted, news };
+        Some(scope.spawn(move || ordeal.run()))
+    }
+
+    /// The broker's processes now: faults end some and start others.
+    fn pids(&mut self) -> &[u32] {
+        // Whoever injects may have it for seconds; nobody waits for a look.
+        if let Some(Ok(broker)) = self.broker.map(|shared| shared.try_lock()) {
+            self.broker_pids = broker.pids();
+        }
+        &self.broker_pids
+    }
+
     /// From the first message to the last answer: opens the window once steady, watches broker and user.
     /// Returns why the load ended early, if it did.
     fn watch_load(
@@ -135,6 +186,7 @@ impl Trial<'_> {
         control: &Control,
         producers: &[ScopedJoinHandle<'_, ProducerReport>],
         start_ns: u64,
+        news: &Receiver<String>,
         watch: &mut Watch,
     ) -> Option<String> {
         let load = &self.cell.load;
@@ -149,8 +201,9 @@ impl Trial<'_> {
             thread::sleep(LOOK);
             let now = self.clock.now_ns();
             watch.collector.absorb();
+            news.try_iter().for_each(|text| self.observer.happened(&text));
             if looks % SAMPLE_EVERY == 0 {
-                watch.health.sample(now, &self.broker_pids);
+                watch.health.sample(now, self.pids());
                 if let Err(why) = (self.broker_alive)() {
                     watch.event("broker", &why);
                     error = Some(why);
@@ -169,7 +222,7 @@ impl Trial<'_> {
                 self.open_window_when_steady(control, start_ns, now, watch);
             }
         }
-        watch.health.sample(self.clock.now_ns(), &self.broker_pids);
+        watch.health.sample(self.clock.now_ns(), self.pids());
         error
     }
 
@@ -230,12 +283,20 @@ impl Trial<'_> {
         produced: &[ProducerReport],
         watch: &mut Watch,
     ) {
-        let lanes = produced.iter().flat_map(|report| report.lanes.values());
-        let expected: u64 = lanes.map(|lane| if acknowledges { lane.acked.len() } else { lane.sent }).sum();
+        let lanes = || produced.iter().flat_map(|report| report.lanes.values());
+        let sent: u64 = lanes().map(|lane| lane.sent).sum();
+        let expected: u64 = lanes().map(|lane| if acknowledges { lane.acked.len() } else { lane.sent }).sum();
+        // What was never answered may arrive as well, and must not stand for what is still missing.
+        let mut last = (0, self.clock.now_ns());
         let deadline = self.clock.now_ns() + self.cell.load.drain.nanos();
         let mut done = false;
         while self.clock.now_ns() < deadline && !self.interrupted.load(Relaxed) {
-            done = control.consumed.iter().all(|consumed| consumed.load(Relaxed) >= expected);
+            let consumed = || control.consumed.iter().map(|consumed| consumed.load(Relaxed));
+            if consumed().sum::<u64>() != last.0 {
+                last = (consumed().sum(), self.clock.now_ns());
+            }
+            let quiet = self.clock.now_ns() - last.1 >= QUIET_NS;
+            done = consumed().all(|count| count >= sent || (count >= expected && quiet));
             if done || (self.broker_alive)().is_err() {
                 break;
             }
@@ -245,21 +306,22 @@ impl Trial<'_> {
         if done {
             thread::sleep(LISTEN_ON);
         }
-        watch.health.sample(self.clock.now_ns(), &self.broker_pids);
+        watch.health.sample(self.clock.now_ns(), self.pids());
     }
 
+    /// Reads back what the broker holds. After faults a first try may come too early: then it begins anew.
     fn audit(&mut self, driver: &dyn Driver, watch: &mut Watch) -> Option<AuditBook> {
         watch.event("phase", "audit");
-        let size = self.cell.message.size.0 as usize;
-        let mut seen = Consumed::default();
         let deadline = self.clock.now_ns() + AUDIT_WITHIN_NS;
-        let kind = driver.audit(deadline, &mut |message| match read(message, self.run, size) {
-            Reading::Ours(envelope) => {
-                seen.note((envelope.producer, envelope.lane), envelope.sequence);
-            }
-            Reading::Corrupt => seen.corrupt += 1,
-            Reading::Foreign => seen.foreign += 1,
-        });
+        let patient = !self.cell.faults.is_empty();
+        let (mut kind, mut seen) = self.read_back(driver, deadline);
+        while kind.is_err() && patient && self.clock.now_ns() < deadline && !self.interrupted.load(Relaxed) {
+            thread::sleep(AUDIT_AGAIN);
+            (kind, seen) = self.read_back(driver, deadline);
+        }
+        for words in driver.unreadable() {
+            watch.event("warning", &format!("not read back: {words}"));
+        }
         match kind {
             Ok(Audit::Retains { trimmed }) => Some(AuditBook { seen, retains: true, trimmed }),
             Ok(Audit::Remainder) => Some(AuditBook { seen, retains: false, trimmed: false }),
@@ -270,6 +332,20 @@ impl Trial<'_> {
             }
         }
     }
+
+    fn read_back(&self, driver: &dyn Driver, deadline: u64) -> (Result<Audit, DriverError>, Consumed) {
+        let size = self.cell.message.size.0 as usize;
+        let mut seen = Consumed::default();
+        let kind = driver.audit(deadline, &mut |message| match read(message, self.run, size) {
+            Reading::Ours(envelope) if envelope.producer == PROBER => {}
+            Reading::Ours(envelope) => {
+                seen.note((envelope.producer, envelope.lane), envelope.sequence);
+            }
+            Reading::Corrupt => seen.corrupt += 1,
+            Reading::Foreign => seen.foreign += 1,
+        });
+        (kind, seen)
+    }
 }
 
 /// What the load left behind.
@@ -278,6 +354,7 @@ pub(super) struct Outcome {
     pub error: Option<String>,
     pub produced: Vec<ProducerReport>,
     pub consumed: Vec<ConsumerReport>,
+    pub endured: Endured,
 }
 
 /// Releases the consumers however the scope is left.

@@ -17,9 +17,12 @@ pub use external::{External, Login, Secret};
 pub use janitor::{End, Janitor, Launch, Signal, State, helper_process};
 pub use native::Native;
 pub use pool::Pool;
-pub use process::{MachineTimes, Usage, machine, memory_available, own_usage, reset_peak, usage};
+pub use process::{MachineTimes, Usage, is_stopped, machine, memory_available, own_usage, reset_peak, usage};
 pub use program::cache_dir;
 
+use crate::driver::Paths;
+use crate::fault::disk::{DiskFault, Lost, Model, Seen};
+use crate::fault::proxy::Proxy;
 use crate::scenario::{Software, SystemConfig};
 use std::path::PathBuf;
 
@@ -52,6 +55,44 @@ fn indented(log_tail: &str) -> String {
     format!("\nthe last lines of its log:{lines}")
 }
 
+/// What a node is to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Takes messages: every Kafka node; Redis's primary and its replicas, which change places at a failover.
+    Data,
+    /// Watches and promotes.
+    Sentinel,
+}
+
+/// One process of a broker, as fault injection sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeInfo {
+    /// Such as `node 2` or `sentinel 1`.
+    pub name: String,
+    pub role: Role,
+    /// Where it listens itself, behind any proxy.
+    pub address: String,
+    /// What clients are told; differs from `address` where a fault proxy stands before it.
+    pub advertised: String,
+    /// 0 while it is down.
+    pub pid: u32,
+}
+
+/// What can be done to one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// SIGKILL, gone on return.
+    Kill,
+    /// SIGTERM, gone on return; killed after 20 s.
+    Stop,
+    /// SIGSTOP: every thread is stopped on return.
+    Pause,
+    /// SIGCONT.
+    Resume,
+    /// Started again on its data, same address and settings; accepting clients on return.
+    Start,
+}
+
 /// A running broker (one or more nodes), however it came to be.
 pub trait Broker: Send {
     fn software(&self) -> Software;
@@ -59,8 +100,12 @@ pub trait Broker: Send {
     fn version(&self) -> Option<String> {
         None
     }
-    /// `host:port` of each node.
+    /// `host:port` of each node that takes messages, as clients are to reach it.
     fn addresses(&self) -> Vec<String>;
+    /// How to find its nodes besides by [`Broker::addresses`].
+    fn paths(&self) -> Paths {
+        Paths::default()
+    }
     /// Process ids on this machine; empty for brokers that we did not start.
     fn pids(&self) -> Vec<u32>;
     /// An error as soon as a node is gone that nobody took away.
@@ -90,6 +135,36 @@ pub trait Broker: Send {
     /// What still runs is asked to end first (SIGTERM).
     fn restart(&mut self) -> Result<(), EnvironmentError> {
         Err(not_ours("restarted"))
+    }
+    /// Its processes, in a fixed order; empty for brokers that we did not start.
+    fn nodes(&self) -> Vec<NodeInfo> {
+        Vec::new()
+    }
+    /// Does `deed` to node `index` of [`Broker::nodes`] and sees that it is done. A node that was taken down or paused on
+    /// purpose is no death to [`Broker::check`].
+    fn act(&mut self, _index: usize, _deed: Deed) -> Result<(), EnvironmentError> {
+        Err(not_ours("touched"))
+    }
+    /// The fault proxy between clients and a node; `None` where they reach it straight.
+    fn proxy(&self, _index: usize) -> Option<&Proxy> {
+        None
+    }
+    /// Every fault proxy between a node and the others, whoever connects; empty where they cannot be cut off.
+    fn links(&self, _index: usize) -> Vec<&Proxy> {
+        Vec::new()
+    }
+    /// The power of these nodes fails at once: killed as by [`Broker::crash`], and what was not on disk is cut off their
+    /// data. They stay down until [`Broker::restart`].
+    fn lose_power(&mut self, _nodes: &[usize], _model: Model) -> Result<Lost, EnvironmentError> {
+        Err(not_ours("cut off from power"))
+    }
+    /// Switches a fault of one node's disk on, in place of any other; [`Broker::disk`] tells when it is felt.
+    fn set_disk(&mut self, _node: usize, _fault: DiskFault) -> Result<(), EnvironmentError> {
+        Err(not_ours("slowed down"))
+    }
+    /// What one node has felt of the faults of its disk.
+    fn disk(&self, _node: usize) -> Result<Seen, EnvironmentError> {
+        Err(not_ours("watched"))
     }
     /// Stops it and deletes its data. Bounded by a few seconds.
     fn stop(&mut self) -> Result<(), EnvironmentError>;

@@ -4,7 +4,8 @@
 //! Redis is ready at once and starts fresh each time. A comparison that gives verdicts on speed uses no pool, since its
 //! brokers must be fresh.
 
-use super::{Broker, Environment, EnvironmentError, Login};
+use super::{Broker, Deed, Environment, EnvironmentError, Login, NodeInfo};
+use crate::driver::Paths;
 use crate::scenario::{Software, SystemConfig};
 use crate::units::Bytes;
 use std::collections::BTreeMap;
@@ -58,6 +59,10 @@ impl Environment for Pool {
         if config.system.software() != Software::Kafka {
             return self.inner.start(config);
         }
+        // What faults are prepared for is fresh each time.
+        if config.proxied || config.preloaded {
+            return self.inner.start(config);
+        }
         let terms = Terms { nodes: config.nodes, settings: config.broker.clone(), heap: config.heap };
         let Parked { terms, broker, warm } = match self.take(&terms) {
             Some(parked) => parked,
@@ -98,6 +103,9 @@ impl Broker for Lent {
     fn addresses(&self) -> Vec<String> {
         self.get().map(Broker::addresses).unwrap_or_default()
     }
+    fn paths(&self) -> Paths {
+        self.get().map(Broker::paths).unwrap_or_default()
+    }
     fn pids(&self) -> Vec<u32> {
         self.get().map(Broker::pids).unwrap_or_default()
     }
@@ -131,6 +139,13 @@ impl Broker for Lent {
     fn restart(&mut self) -> Result<(), EnvironmentError> {
         (self.warm, self.spoilt) = (false, true);
         self.broker.as_mut().map_or(Ok(()), |broker| broker.restart())
+    }
+    fn nodes(&self) -> Vec<NodeInfo> {
+        self.get().map(Broker::nodes).unwrap_or_default()
+    }
+    fn act(&mut self, index: usize, deed: Deed) -> Result<(), EnvironmentError> {
+        (self.warm, self.spoilt) = (false, true);
+        self.broker.as_mut().map_or(Ok(()), |broker| broker.act(index, deed))
     }
     fn stop(&mut self) -> Result<(), EnvironmentError> {
         let Some(mut broker) = self.broker.take() else { return Ok(()) };

@@ -48,6 +48,18 @@ pub fn memory_available() -> Option<u64> {
     Some(value.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
+/// Whether every thread of a process is stopped (by SIGSTOP, say).
+pub fn is_stopped(pid: u32) -> std::io::Result<bool> {
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let stat = fs::read_to_string(thread?.path().join("stat"))?;
+        // As in `parse_usage`: what follows the last bracket is the state.
+        if !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't'])) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 pub fn machine() -> Option<MachineTimes> {
     parse_machine(&fs::read_to_string("/proc/stat").ok()?, ns_per_tick())
 }
@@ -108,10 +120,12 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_peak_starts_anew() {
-        drop(std::hint::black_box(vec![1u8; 300 << 20]));
-        assert!(own_usage().unwrap().peak_rss_bytes > 300 << 20);
+        // More than all other tests of this process hold together.
+        const MUCH: usize = 1 << 30;
+        drop(std::hint::black_box(vec![1u8; MUCH]));
+        assert!(own_usage().unwrap().peak_rss_bytes > MUCH as u64);
         assert!(reset_peak(std::process::id()) && !reset_peak(u32::MAX));
-        assert!(own_usage().unwrap().peak_rss_bytes < 300 << 20);
+        assert!(own_usage().unwrap().peak_rss_bytes < MUCH as u64);
         assert!(memory_available().unwrap() > 1 << 20);
     }
 

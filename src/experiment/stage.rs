@@ -50,6 +50,7 @@ impl Stage<'_> {
             clock: self.target.clock,
             broker_pids: pids,
             broker_alive: &mut || broker.check().map_err(|error| error.to_string()),
+            broker: None,
             interrupted: self.interrupted,
             observer: &mut *self.observer,
             disturb: None,

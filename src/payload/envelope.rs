@@ -10,6 +10,14 @@ pub const FULL: usize = 44;
 /// Bytes of the compact envelope; the smallest message there is.
 pub const COMPACT: usize = 12;
 
+/// The first bytes of every full envelope: how a message of ours is found in a stream of protocol bytes.
+pub const MARK: [u8; 6] = {
+    let magic = MAGIC.to_le_bytes();
+    [magic[0], magic[1], magic[2], magic[3], VERSION, 0]
+};
+/// Where the full envelope has the length of the whole message, u32.
+pub const LENGTH_AT: usize = 12;
+
 const MAGIC: u32 = 0x3145_4242;
 const VERSION: u8 = 1;
 const CRC_AT: usize = 40;
@@ -59,7 +67,7 @@ impl Envelope {
         head[6..8].copy_from_slice(&self.producer.to_le_bytes());
         head[8..10].copy_from_slice(&self.lane.to_le_bytes());
         head[10..12].copy_from_slice(&[0, 0]);
-        head[12..16].copy_from_slice(&length.to_le_bytes());
+        head[LENGTH_AT..16].copy_from_slice(&length.to_le_bytes());
         head[16..24].copy_from_slice(&self.run.to_le_bytes());
         head[24..32].copy_from_slice(&self.sequence.to_le_bytes());
         head[32..40].copy_from_slice(&self.planned_ns.to_le_bytes());
@@ -78,7 +86,7 @@ pub fn read(message: &[u8], run: u64, size: usize) -> Reading {
         return Reading::Foreign;
     }
     let (head, body) = message.split_at(FULL);
-    let whole = head[4] == VERSION && message.len() == size && u32_at(head, 12) as usize == size;
+    let whole = head[4] == VERSION && message.len() == size && u32_at(head, LENGTH_AT) as usize == size;
     if !whole || checksum(head, body) != u32_at(head, CRC_AT) {
         return Reading::Corrupt;
     }

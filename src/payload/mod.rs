@@ -5,5 +5,5 @@ mod envelope;
 mod large;
 
 pub use body::{Bodies, Body, BodyError, BodyKind};
-pub use envelope::{COMPACT, Envelope, FULL, Reading, read};
+pub use envelope::{COMPACT, Envelope, FULL, LENGTH_AT, MARK, Reading, read};
 pub use large::large;

@@ -32,7 +32,21 @@ struct ConsumedLane {
     seen: SeqSet,
     highest: Option<u64>,
     duplicate: u64,
+    /// The first few of them.
+    duplicates: Vec<u64>,
     reordered: u64,
+}
+
+/// How many messages of each kind of harm are named.
+const EXAMPLES: usize = 5;
+
+/// A message that came to harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Harmed {
+    /// As its column is called: `broker_lost`, `lost`, `passed_over`, `phantom`, `duplicate`, `log_duplicate`.
+    pub harm: &'static str,
+    pub lane: LaneKey,
+    pub sequence: u64,
 }
 
 /// All books of one cell.
@@ -70,7 +84,11 @@ pub struct Counted {
     pub undelivered: u64,
     pub lost: u64,
     pub broker_lost: Option<u64>,
+    /// Of the undelivered: a later message of the same lane was delivered.
+    pub passed_over: u64,
     pub duplicate: u64,
+    /// Found more than once by the audit of a log.
+    pub log_duplicate: Option<u64>,
     pub phantom: u64,
     pub corrupt: u64,
     pub reordered: u64,
@@ -83,7 +101,7 @@ impl Consumed {
     pub fn note(&mut self, lane: LaneKey, sequence: u64) -> bool {
         let lane = self.lanes.entry(lane).or_default();
         if !lane.seen.insert(sequence) {
-            lane.duplicate += 1;
+            lane.repeat(sequence);
             return false;
         }
         match lane.highest {
@@ -105,6 +123,11 @@ impl Consumed {
         self.foreign += other.foreign;
         for (key, theirs) in other.lanes {
             let mine = self.lanes.entry(key).or_default();
+            let end = mine.highest.max(theirs.highest).map_or(0, |highest| highest + 1);
+            let room = EXAMPLES.saturating_sub(mine.duplicates.len());
+            let both = SeqSet::matching(end, [&mine.seen, &theirs.seen], |[a, b]| a & b);
+            let more: Vec<u64> = theirs.duplicates.iter().copied().chain(both).take(room).collect();
+            mine.duplicates.extend(more);
             mine.duplicate += theirs.duplicate + mine.seen.merge(&theirs.seen);
             mine.reordered += theirs.reordered;
             mine.highest = mine.highest.max(theirs.highest);
@@ -113,6 +136,33 @@ impl Consumed {
 
     fn seen(&self, key: LaneKey) -> Option<&SeqSet> {
         self.lanes.get(&key).map(|lane| &lane.seen)
+    }
+
+    /// One above the highest number seen of a lane.
+    fn end(&self, key: LaneKey) -> u64 {
+        self.lanes.get(&key).and_then(|lane| lane.highest).map_or(0, |highest| highest + 1)
+    }
+
+    fn duplicate(&self) -> u64 {
+        self.lanes.values().map(|lane| lane.duplicate).sum()
+    }
+
+    fn duplicates(&self, harm: &'static str) -> impl Iterator<Item = Harmed> {
+        let of = move |(lane, seen): (&LaneKey, &ConsumedLane)| {
+            let lane = *lane;
+            seen.duplicates.clone().into_iter().map(move |sequence| Harmed { harm, lane, sequence })
+        };
+        self.lanes.iter().flat_map(of).take(EXAMPLES)
+    }
+}
+
+impl ConsumedLane {
+    #[cold]
+    fn repeat(&mut self, sequence: u64) {
+        self.duplicate += 1;
+        if self.duplicates.len() < EXAMPLES {
+            self.duplicates.push(sequence);
+        }
     }
 }
 
@@ -139,20 +189,16 @@ impl Books {
             let owed = |bits: u64| if self.acknowledges { bits } else { u64::MAX };
             total.delivered += SeqSet::count(end, [acked, seen], |[a, s]| owed(a) & s);
             total.undelivered += SeqSet::count(end, [acked, seen, held], |[a, s, h]| owed(a) & !s & h);
+            let passed = consumed.end(*key).min(end);
+            total.passed_over += SeqSet::count(passed, [acked, seen, held], |[a, s, h]| owed(a) & !s & h);
             total.lost += SeqSet::count(end, [acked, seen, held], |[a, s, h]| owed(a) & !s & !h);
             total.phantom += SeqSet::count(end, [failed, seen, held], |[f, s, h]| f & (s | h));
-            if let Some(audit) = &self.audit {
-                let first = if audit.trimmed { held.first().unwrap_or(end) } else { 0 };
-                let all =
-                    SeqSet::count(end, [acked, seen, held], |[a, s, h]| a & !h & if audit.retains { !0 } else { !s });
-                let trimmed = SeqSet::count(first.min(end), [acked, seen, held], |[a, s, h]| {
-                    a & !h & if audit.retains { !0 } else { !s }
-                });
-                broker_lost += all - trimmed;
-            }
+            broker_lost += self.broker_lost_of(*key, produced, consumed).count() as u64;
         }
         total.broker_lost = self.audit.as_ref().map(|_| broker_lost);
-        total.duplicate = consumed.lanes.values().map(|lane| lane.duplicate).sum();
+        let log = self.audit.as_ref().filter(|audit| audit.retains);
+        total.log_duplicate = log.map(|audit| audit.seen.duplicate());
+        total.duplicate = consumed.duplicate();
         total.reordered = consumed.lanes.values().map(|lane| lane.reordered).sum();
         total.corrupt = consumed.corrupt;
         // A lane or number that nobody sent is as foreign as another run's message.
@@ -168,16 +214,75 @@ impl Books {
         total
     }
 
+    /// The messages of a lane that the broker acknowledged, should still hold and does not; none without an audit.
+    fn broker_lost_of<'a>(
+        &'a self,
+        key: LaneKey,
+        produced: &'a Produced,
+        consumed: &'a Consumed,
+    ) -> impl Iterator<Item = u64> + 'a {
+        // Neither borrows from this call: an empty set stands for a lane that nobody saw.
+        static NOTHING: SeqSet = SeqSet::new();
+        let seen = consumed.seen(key).unwrap_or(&NOTHING);
+        let held = self.audit.as_ref().and_then(|audit| audit.seen.seen(key)).unwrap_or(&NOTHING);
+        let end = if self.audit.is_some() { produced.sent } else { 0 };
+        let retains = self.audit.as_ref().is_some_and(|audit| audit.retains);
+        // A limit of the scenario's own dropped what was before the first that is left.
+        let trimmed = self.audit.as_ref().is_some_and(|audit| audit.trimmed);
+        let first = if trimmed { held.first().unwrap_or(end) } else { 0 };
+        let rule = move |[a, s, h]: [u64; 3]| a & !h & if retains { !0 } else { !s };
+        SeqSet::matching(end, [&produced.acked, seen, held], rule).filter(move |number| *number >= first)
+    }
+
+    /// Every message that the broker acknowledged, should still hold and does not, in order within its lane.
+    pub fn broker_lost(&self) -> impl Iterator<Item = (LaneKey, u64)> {
+        static NOBODY: Consumed = Consumed { lanes: BTreeMap::new(), corrupt: 0, foreign: 0 };
+        let consumed = self.consumed.first().unwrap_or(&NOBODY);
+        self.produced.iter().flat_map(move |(key, produced)| {
+            self.broker_lost_of(*key, produced, consumed).map(|sequence| (*key, sequence))
+        })
+    }
+
+    /// The first few messages of each kind of harm, so that a reader can look for them.
+    pub fn examples(&self) -> Vec<Harmed> {
+        let nothing = SeqSet::new();
+        let named = |harm: &'static str| move |(lane, sequence): (LaneKey, u64)| Harmed { harm, lane, sequence };
+        let mut all: Vec<Harmed> = self.broker_lost().take(EXAMPLES).map(named("broker_lost")).collect();
+        let mut add = |harm, consumed: &Consumed, rule: fn([u64; 4]) -> u64, delivered_only: bool| {
+            let of_lane = |(key, produced): (&LaneKey, &Produced)| {
+                let held = self.audit.as_ref().and_then(|audit| audit.seen.seen(*key)).unwrap_or(&nothing);
+                let seen = consumed.seen(*key).unwrap_or(&nothing);
+                // Where a reply promises nothing, every message that was sent is owed: none counts as unacknowledged.
+                let end = if delivered_only { consumed.end(*key).min(produced.sent) } else { produced.sent };
+                let promised = if self.acknowledges { 0 } else { u64::MAX };
+                let rule = move |[a, f, s, h]: [u64; 4]| rule([a | promised, f, s, h]);
+                let found = SeqSet::matching(end, [&produced.acked, &produced.failed, seen, held], rule);
+                found.take(EXAMPLES).map(|sequence| (*key, sequence)).collect::<Vec<_>>()
+            };
+            all.extend(self.produced.iter().flat_map(of_lane).take(EXAMPLES).map(named(harm)));
+        };
+        for consumed in &self.consumed {
+            add("lost", consumed, |[a, _, s, h]| a & !s & !h, false);
+            add("passed_over", consumed, |[a, _, s, h]| a & !s & h, true);
+            add("phantom", consumed, |[_, f, s, h]| f & (s | h), false);
+        }
+        all.extend(self.consumed.iter().flat_map(|consumed| consumed.duplicates("duplicate")).take(EXAMPLES));
+        let log = self.audit.iter().filter(|audit| audit.retains);
+        all.extend(log.flat_map(|audit| audit.seen.duplicates("log_duplicate")));
+        all
+    }
+
     /// The balance over all subscriptions: the producers' side once, the consumers' side summed.
     pub fn total(&self) -> Counted {
         let mut balances = (0..self.consumed.len()).map(|index| self.balance(index));
         let Some(mut total) = balances.next() else {
             // Nobody subscribed: nothing was owed to anybody. What producers and audit say still counts.
-            return Counted { undelivered: 0, lost: 0, ..self.balance_of(&Consumed::default()) };
+            return Counted { undelivered: 0, passed_over: 0, lost: 0, ..self.balance_of(&Consumed::default()) };
         };
         for next in balances {
             total.delivered += next.delivered;
             total.undelivered += next.undelivered;
+            total.passed_over += next.passed_over;
             total.lost += next.lost;
             total.duplicate += next.duplicate;
             total.corrupt += next.corrupt;
@@ -234,7 +339,9 @@ mod tests {
                 undelivered: 1,
                 lost: 1,
                 broker_lost: Some(1),
+                passed_over: 1,
                 duplicate: 1,
+                log_duplicate: Some(0),
                 phantom: 1,
                 corrupt: 0,
                 reordered: 1,
@@ -242,6 +349,27 @@ mod tests {
             }
         );
         assert_eq!(found.acked, found.delivered + found.undelivered + found.lost);
+        let named: Vec<_> = books.examples().into_iter().map(|found| (found.harm, found.sequence)).collect();
+        let truth = [("broker_lost", 4), ("lost", 4), ("passed_over", 3), ("phantom", 2), ("duplicate", 1)];
+        assert_eq!(named, truth);
+        assert_eq!(books.broker_lost().collect::<Vec<_>>(), [(LANE, 4)]);
+    }
+
+    #[test]
+    fn a_message_stored_twice_is_a_duplicate_of_the_log_and_few_of_many_are_named() {
+        let mut books = books(0..10, 10);
+        let mut held = Consumed::default();
+        (0..10).chain(0..8).for_each(|n| {
+            held.note(LANE, n);
+            books.consumed[0].note(LANE, n);
+        });
+        books.audit = Some(AuditBook { seen: held, retains: true, trimmed: false });
+        let found = books.total();
+        assert_eq!((found.duplicate, found.log_duplicate, found.broker_lost), (8, Some(8), Some(0)));
+        let examples = books.examples();
+        assert_eq!(examples.len(), 2 * EXAMPLES, "five of each: {examples:?}");
+        books.audit.as_mut().unwrap().retains = false;
+        assert_eq!(books.total().log_duplicate, None, "what is left of a list is no log");
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub struct SeqSet {
 const LIMIT: u64 = 1 << 40;
 
 impl SeqSet {
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { chunks: Vec::new(), len: 0 }
     }
 
     pub fn len(&self) -> u64 {
@@ -115,6 +115,24 @@ impl SeqSet {
         total
     }
 
+    /// The numbers in `0..end` for which `rule` holds, in order; see [`SeqSet::count`].
+    pub fn matching<const N: usize>(
+        end: u64,
+        sets: [&Self; N],
+        rule: impl Fn([u64; N]) -> u64,
+    ) -> impl Iterator<Item = u64> {
+        (0..end).step_by(64).flat_map(move |base| {
+            let words = sets.map(|set| set.word(base / CHUNK_BITS, (base % CHUNK_BITS / 64) as usize));
+            let valid = if end - base >= 64 { u64::MAX } else { (1 << (end - base)) - 1 };
+            let mut bits = rule(words) & valid;
+            std::iter::from_fn(move || {
+                let number = (bits != 0).then(|| base + u64::from(bits.trailing_zeros()));
+                bits &= bits.wrapping_sub(1);
+                number
+            })
+        })
+    }
+
     /// Heap bytes in use.
     pub fn bytes(&self) -> usize {
         let bitmaps = self.chunks.iter().filter(|chunk| matches!(chunk, Chunk::Some(..))).count();
@@ -168,6 +186,9 @@ mod tests {
             prop_assert_eq!(SeqSet::count(200_000, [&set, &other], |[a, b]| a & b), both);
             prop_assert_eq!(SeqSet::count(1_000, [&set, &other], |[a, b]| a & !b),
                 truth.difference(&other_truth).filter(|n| **n < 1_000).count() as u64);
+            let listed: Vec<u64> = SeqSet::matching(100_000, [&set, &other], |[a, b]| a & !b).collect();
+            let named: Vec<u64> = truth.difference(&other_truth).copied().filter(|n| *n < 100_000).collect();
+            prop_assert_eq!(listed, named);
             prop_assert_eq!(set.merge(&other), both);
             prop_assert_eq!(set.len(), truth.union(&other_truth).count() as u64);
         }

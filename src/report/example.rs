@@ -402,6 +402,19 @@ fn fault_tolerance() -> Vec<ComparedCell> {
         row.value(label, "", "survivors", 1.0 - lost / 20_000.0, "share");
     }
     row.add("redis-pubsub", "", "rpo", None, "msg", "a channel keeps no message that a restart could bring back");
+    for (label, point, lost, back) in [
+        ("kafka-3-stock", "fault=kill,target=leader,copies=1,for=never", 66_123.0, None),
+        ("kafka-3", "fault=kill,target=leader,copies=3,for=never", 0.0, Some(8.91e9)),
+        ("redis-streams-3", "fault=kill,target=leader,copies=3,for=never", 1_234.0, Some(10.4e9)),
+        ("kafka-flush", "fault=power-loss,target=node,copies=1", 0.0, Some(11.1e9)),
+        ("redis-streams-aof-everysec", "fault=power-loss,target=node,copies=1", 4_902.0, Some(1.3e9)),
+    ] {
+        row.value(label, point, "fault.rpo", lost, "msg");
+        row.value(label, point, "fault.rpo_time", lost * 2e5, "ns");
+        row.value(label, point, "fault.acked", 200_123.0, "msg");
+        row.add(label, point, "fault.rto_publish", back, "ns", "stream 0: no acknowledgement any more until the end");
+        row.value(label, point, "fault.scripted", 1e9, "ns");
+    }
     row.cells
 }
 

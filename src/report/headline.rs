@@ -53,7 +53,7 @@ fn of_label(claim: &str, cells: &Cells<'_>, label: &str) -> Vec<String> {
         "latency" => plain(cells, label, &["end_to_end.p50", "end_to_end.p99"]),
         "realtime-stream" | "urgent-messages" => plain(cells, label, &["end_to_end.p99"]),
         "session-cache" => plain(cells, label, &["get.p99"]),
-        "fault-tolerance" => survived(cells, label).into_iter().collect(),
+        "fault-tolerance" => node_lost(cells, label).into_iter().chain(survived(cells, label)).collect(),
         _ => plain(cells, label, &[cells.all.first().map_or("", |cell| cell.metric.as_str())]),
     }
 }
@@ -186,4 +186,20 @@ fn survived(cells: &Cells<'_>, label: &str) -> Option<String> {
         cells.value(label, "acked", &[]).map_or_else(String::new, |acked| format!(" of {}", quantity::plain(acked)));
     let back = cells.value(label, "rto_publish", &[]).map_or_else(String::new, |ns| format!(", back in {}", time(ns)));
     Some(format!("{}{of} lost{back}", quantity::plain(lost)))
+}
+
+/// `a node lost for good: 0 of 60,000 lost, taken again after 9.10 s`.
+fn node_lost(cells: &Cells<'_>, label: &str) -> Option<String> {
+    let lost = cells.find(label, "fault.rpo", &[("for", "never")])?;
+    let value = |metric: &str| {
+        let same = |cell: &&ComparedCell| cell.cell == lost.cell;
+        cells.of_label(label, metric).into_iter().find(same).and_then(|cell| cell.value)
+    };
+    let Some(messages) = lost.value else { return Some(format!("a node lost for good: {}", brief(lost))) };
+    let of = value("fault.acked").map_or_else(String::new, |acked| format!(" of {}", quantity::plain(acked)));
+    let back = match value("fault.rto_publish") {
+        Some(ns) => format!(", back in {}", time(ns)),
+        None => ", not all back".to_owned(),
+    };
+    Some(format!("a node lost for good: {}{of} lost{back}", quantity::plain(messages)))
 }

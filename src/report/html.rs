@@ -2,9 +2,9 @@
 
 use super::chart::canvas::{DataTable, Figure};
 use super::group::groups;
-use super::observed;
 use super::state;
 use super::table::{Table, claim_title, details, overview, uses};
+use super::{faults, observed};
 use crate::result::words::{TimeUnit, grouped, significant, survival, time};
 use crate::result::{CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary};
 use minijinja::syntax::SyntaxConfig;
@@ -72,6 +72,7 @@ pub fn run(
         "duration_unit": latency_unit(summary).name(),
         "cells": table(&["Label", "Matrix point", "Block", "Valid", "Outcome", "Guarantee", "Offered/s", "Sent/s", "Acked/s", "Consumed/s", "Goodput/s", "What an acknowledgement promises"], summary.cells.iter().map(rate_row).collect()),
         "latencies": latencies,
+        "faults": faults::table(cells, summary, &manifest.scenario.guarantee),
         "observations": table(&observed::HEAD, observed::gather(&groups(summary)).iter().map(observed::Seen::row).collect()),
         "counts": table(&COUNTS, summary.cells.iter().map(count_row).collect()),
         "resources": table(&["Label", "Matrix point", "Block", "Client CPU, µs/message", "Client peak RSS, MiB", "Broker CPU, µs/message", "Broker peak RSS, MiB", "Ran out"], summary.cells.iter().map(resource_row).collect()),
@@ -170,6 +171,7 @@ fn rate_row(cell: &CellSummary) -> Vec<String> {
         if reasons.is_empty() { word.to_owned() } else { format!("{word}: {}", reasons.join("; ")) }
     };
     let judged = cell.judged.map_or_else(|| "–".to_owned(), |judged| format!("{judged:?}").to_lowercase());
+    let judged = with(&judged, &cell.judged_because);
     let rates = &cell.rates;
     let mut row = place(cell);
     row.push(if cell.valid { "valid".to_owned() } else { with("invalid", &cell.invalid_because) });

@@ -5,6 +5,7 @@
 mod cells;
 mod chart;
 mod escape;
+mod faults;
 mod group;
 mod headline;
 mod html;
@@ -16,6 +17,7 @@ mod quantity;
 mod scaling;
 mod table;
 mod text;
+mod toll;
 
 pub use index::write_index;
 pub use observed_text::observations;
@@ -72,11 +74,12 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
     let ladder = chart::sweep::ladder(&observed::gather(&groups));
     figures.extend(ladder.map(|figure| ("size-ladder".to_owned(), figure)));
     figures.extend(chart::sweep::scaling(&groups).into_iter().map(|(name, figure)| (name.to_owned(), figure)));
+    figures.extend(chart::fault_matrix::draw(&toll::tolls(&groups)).map(|figure| ("fault-matrix".to_owned(), figure)));
     for (at, point) in group::points(&groups).into_iter().enumerate() {
         // The number keeps names apart that differ only in characters that a file name cannot hold.
         let name = |chart: &str| format!("{chart}-{}-{}", at + 1, slug(point));
         let here: Vec<&group::Group<'_>> = groups.iter().filter(|group| group.point == point).collect();
-        let (mut lines, mut panels, mut absent) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut lines, mut panels, mut faulted, mut absent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for group in here {
             let stored =
                 || cells.iter().filter(|cell| cell.record.label == group.label && cell.record.cell == group.point);
@@ -84,11 +87,15 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
                 |cell: &&StoredCell| group.blocks.iter().any(|block| block.block == cell.record.block && block.valid);
             if let Some(cell) = stored().find(sound).or_else(|| stored().next()) {
                 let windows = cell.windows()?;
-                panels.push(chart::rates::Panel {
-                    label: group.label.to_owned(),
-                    system: group.system.to_owned(),
-                    windows,
-                });
+                if cell.record.faults.is_empty() {
+                    panels.push(chart::rates::Panel {
+                        label: group.label.to_owned(),
+                        system: group.system.to_owned(),
+                        windows,
+                    });
+                } else {
+                    faulted.push(chart::faults::Panel { record: &cell.record, windows });
+                }
             }
             match group.absent() {
                 Some(reason) => absent.push(reason),
@@ -105,6 +112,7 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
         }
         figures.extend(chart::spectrum::draw(point, &lines, &absent).map(|figure| (name("spectrum"), figure)));
         figures.extend(chart::rates::draw(point, &panels).map(|figure| (name("rates"), figure)));
+        figures.extend(chart::faults::draw(point, &faulted).map(|figure| (name("faults"), figure)));
     }
     Ok(figures)
 }

@@ -1,5 +1,6 @@
 //! The comparison in all its forms. Runs and hostile names have files of their own.
 
+mod faults;
 mod hostile;
 mod run;
 

@@ -5,6 +5,7 @@ mod error;
 pub mod files;
 mod folder;
 pub mod hlog;
+mod judge;
 mod manifest;
 mod names;
 mod observation;
@@ -19,12 +20,13 @@ pub mod words;
 pub use comparison::{BlockValue, Claim, ComparedCell, Comparison, Kind, RunInfo};
 pub use error::ResultError;
 pub use folder::{RunFolder, StoredCell};
+pub use judge::judge;
 pub use manifest::{Carried, ColdStart, Host, Manifest, Origin, RateFound, ScenarioInfo};
 pub use names::{compare_points, slug};
 pub use observation::Observation;
-pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Gate, Interval, Metric, WindowRow};
+pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Example, Gate, Interval, Metric, WindowRow};
 pub use summarize::{invalid_because, quantiles, rates, summarize};
 pub use summary::{
-    CellSummary, Counts, Fault, Judged, Latencies, Outcome, Quantiles, Rates, Resources, SCHEMA, Status, Summary,
-    Survives,
+    CellSummary, Counts, Fault, Judged, Latencies, Outcome, Quantiles, Rates, Resources, SCHEMA, Status,
+    StreamRecovery, Summary, Survives, Unavailable,
 };

@@ -6,7 +6,7 @@
 
 use super::comparison::Kind;
 use super::observation::Observation;
-use super::summary::{Counts, Outcome, Resources, SCHEMA, Survives};
+use super::summary::{Counts, Fault, Outcome, Resources, SCHEMA, Survives};
 use crate::scenario::Cell;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,6 +39,10 @@ pub struct CellRecord {
     pub subscriptions_counts: Vec<Counts>,
     /// Reasons of failed and indeterminate messages.
     pub failures: BTreeMap<String, u64>,
+    /// What producers and consumers tried again, by its reason (`publish: …`, `consume: …`). What was tried again and
+    /// succeeded is no failure, and may be the cause of a duplicate.
+    #[serde(default)]
+    pub retries: BTreeMap<String, u64>,
     pub resources: Resources,
     /// Every gate with its value and whether it held. A failed gate of the harness makes the cell invalid.
     pub gates: Vec<Gate>,
@@ -61,6 +65,15 @@ pub struct CellRecord {
     /// What it observed.
     #[serde(default)]
     pub observations: Vec<Observation>,
+    /// Faults that were injected, and the recovery from each.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
+    /// Why the system cannot promise the scenario's guarantee at these settings; `None` where it can.
+    #[serde(default)]
+    pub unpromised: Option<String>,
+    /// The first few messages of each kind of harm.
+    #[serde(default)]
+    pub examples: Vec<Example>,
     /// Effective settings read back from broker and client.
     pub description: Description,
     /// Ended early by the user.
@@ -92,6 +105,7 @@ impl CellRecord {
             counts: Counts::default(),
             subscriptions_counts: Vec::new(),
             failures: BTreeMap::new(),
+            retries: BTreeMap::new(),
             resources: Resources::default(),
             gates: Vec::new(),
             floor: BTreeMap::new(),
@@ -103,6 +117,9 @@ impl CellRecord {
             window_planned: None,
             experiment: None,
             observations: Vec::new(),
+            faults: Vec::new(),
+            unpromised: None,
+            examples: Vec::new(),
             description: Description::default(),
             interrupted: false,
             error: None,
@@ -138,6 +155,16 @@ impl CellRecord {
             _ => None,
         }
     }
+}
+
+/// A message that came to harm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Example {
+    /// The column of [`Counts`] that counts it.
+    pub harm: String,
+    pub producer: u16,
+    pub lane: u16,
+    pub sequence: u64,
 }
 
 /// A check on the measurement.

@@ -4,9 +4,9 @@
 
 use super::error::ResultError;
 use super::folder::{RunFolder, StoredCell};
+use super::judge::judge;
 use super::raw::{Blame, CellRecord, Metric};
-use super::summary::{CellSummary, Judged, Latencies, Quantiles, Rates, SCHEMA, Summary};
-use crate::scenario::System;
+use super::summary::{CellSummary, Latencies, Quantiles, Rates, SCHEMA, Summary};
 use hdrhistogram::Histogram;
 
 /// A quantile is printed with at least this many samples beyond it.
@@ -35,6 +35,7 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
     let histograms = cell.histograms()?;
     let record = cell.record;
     let invalid_because = invalid_because(&record);
+    let (judged, judged_because) = judge(&record, guarantee, invalid_because.is_empty());
     // In the closed model nothing is planned, so nothing can be late against a plan.
     let latency = |metric: Metric| {
         let planned = record.open_loop || metric == Metric::Service;
@@ -42,7 +43,8 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
     };
     Ok(CellSummary {
         valid: invalid_because.is_empty(),
-        judged: judge(&record, guarantee, invalid_because.is_empty()),
+        judged,
+        judged_because,
         invalid_because,
         latency: Latencies {
             publish: latency(Metric::Publish).filter(|_| record.counts.acked.is_some()),
@@ -61,9 +63,10 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
         outcome_because: record.outcome_because,
         survives: record.survives,
         counts: record.counts,
+        retries: record.retries,
         floor: record.floor,
         resources: record.resources,
-        faults: Vec::new(),
+        faults: record.faults.clone(),
         experiment: record.experiment,
         observations: record.observations,
         files: cell.files,
@@ -136,34 +139,11 @@ pub fn rates(record: &CellRecord) -> Rates {
     }
 }
 
-/// Whether the scenario's guarantee held. It only judges: `cannot` where the system promises no such thing.
-fn judge(record: &CellRecord, guarantee: &str, valid: bool) -> Option<Judged> {
-    let counts = &record.counts;
-    let promises = counts.acked.is_some() && record.survives.process_kill;
-    let keeps_a_log = matches!(System::from_name(&record.system), Some(System::Kafka | System::RedisStreams));
-    let (possible, violations) = match guarantee {
-        "at-most-once" => (true, counts.duplicate),
-        "at-least-once" => (promises, counts.lost),
-        "exactly-once-in-log" => (
-            promises && keeps_a_log,
-            counts.lost.zip(counts.duplicate).map(|(lost, duplicate)| lost.saturating_add(duplicate)),
-        ),
-        _ => return None,
-    };
-    Some(match violations {
-        _ if !possible || record.cannot().is_some() => Judged::Cannot,
-        _ if !valid => Judged::Inconclusive,
-        Some(0) => Judged::Pass,
-        Some(_) => Judged::Fail,
-        None => Judged::Inconclusive,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::synthetic::{self, cell, manifest};
     use super::*;
-    use crate::result::{Gate, Outcome};
+    use crate::result::{Gate, Judged, Outcome};
 
     #[test]
     fn a_quantile_needs_ten_samples_beyond_it() {
@@ -251,24 +231,6 @@ mod tests {
         let rates = rates(&record);
         assert_eq!(rates.consumed_per_s, Some(3_600.0));
         assert_eq!(rates.goodput_per_s, Some(900.0));
-    }
-
-    #[test]
-    fn guarantees_judge_and_never_ask_for_what_cannot_be() {
-        let mut record = cell("kafka", "base", 1).record;
-        assert_eq!(judge(&record, "none", true), None);
-        assert_eq!(judge(&record, "at-least-once", true), Some(Judged::Pass));
-        assert_eq!(judge(&record, "at-least-once", false), Some(Judged::Inconclusive));
-        record.counts.lost = Some(1);
-        assert_eq!(judge(&record, "at-least-once", true), Some(Judged::Fail));
-        assert_eq!(judge(&record, "exactly-once-in-log", true), Some(Judged::Fail));
-        assert_eq!(judge(&record, "at-most-once", true), Some(Judged::Pass));
-        record.counts.lost = None;
-        assert_eq!(judge(&record, "at-least-once", true), Some(Judged::Inconclusive));
-        record.counts.acked = None;
-        assert_eq!(judge(&record, "at-least-once", true), Some(Judged::Cannot), "a reply that promises nothing");
-        let lists = cell("redis-lists", "base", 1).record;
-        assert_eq!(judge(&lists, "exactly-once-in-log", true), Some(Judged::Cannot), "a list is no log");
     }
 
     #[test]

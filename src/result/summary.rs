@@ -56,7 +56,13 @@ pub struct CellSummary {
     pub survives: Survives,
     /// Whether the scenario's guarantee held; `null` for `guarantee: none`.
     pub judged: Option<Judged>,
+    /// What speaks for that verdict, and what surprises, in words; broker loss and delivery loss told apart.
+    #[serde(default)]
+    pub judged_because: Vec<String>,
     pub counts: Counts,
+    /// What clients tried again, by reason: it is in no count above and may be the cause of a duplicate.
+    #[serde(default)]
+    pub retries: BTreeMap<String, u64>,
     pub latency: Latencies,
     /// What the path costs without a broker: metric name → quantile name (`p50`, …) → ns. A quantile carries a verdict
     /// only where this is at most a quarter of it.
@@ -127,7 +133,14 @@ pub struct Counts {
     pub lost: Option<u64>,
     /// Acknowledged and absent from the audit though it should be there; `null` without an audit.
     pub broker_lost: Option<u64>,
+    /// Of the undelivered: a later message of the same producer and lane was delivered.
+    #[serde(default)]
+    pub passed_over: Option<u64>,
+    /// Deliveries too many.
     pub duplicate: Option<u64>,
+    /// Found more than once by the audit; `null` where no log could be read back.
+    #[serde(default)]
+    pub log_duplicate: Option<u64>,
     /// Failed, yet seen.
     pub phantom: Option<u64>,
     pub corrupt: Option<u64>,
@@ -192,13 +205,67 @@ pub struct Resources {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 pub struct Fault {
     pub kind: String,
+    /// As the scenario says it.
     pub target: String,
+    /// Which node or nodes that was when it was injected.
+    pub node: String,
+    /// Why it could not be injected, or took no effect; then nothing below is known.
+    pub not_applied: Option<String>,
     pub planned_at_ns: Option<u64>,
     pub took_effect_at_ns: Option<u64>,
     pub healed_at_ns: Option<u64>,
+    /// Why it could not be taken back.
+    #[serde(default)]
+    pub not_healed: Option<String>,
     pub rto_publish_ns: Option<u64>,
     pub rto_deliver_ns: Option<u64>,
     pub rto_90_ns: Option<u64>,
     pub rpo_messages: Option<u64>,
     pub rpo_ns: Option<u64>,
+    /// Of a simulated power loss, which takes the most that can be lost: the least, where the kernel had written back by
+    /// itself what was older than 30 s (`vm.dirty_expire_centisecs` as Linux comes). `null` for any other fault.
+    #[serde(default)]
+    pub rpo_least_messages: Option<u64>,
+    /// How long the target was down because the scenario says so: part of every time above.
+    pub scripted_ns: Option<u64>,
+    /// From taking effect until every partition or stream had all its copies in sync again.
+    pub redundancy_ns: Option<u64>,
+    /// From taking effect to the first message that a client with fresh connections got acknowledged.
+    pub probe_rto_ns: Option<u64>,
+    /// Longest times without an acknowledgement, of each partition or stream: from, to.
+    pub unavailable: Vec<Unavailable>,
+    /// Recovery of each partition or stream; the slowest of them are the times above.
+    #[serde(default)]
+    pub streams: Vec<StreamRecovery>,
+    /// Words on what was done and seen: bytes cut, connections hit.
+    pub text: String,
+}
+
+impl Fault {
+    /// Not applied, or not taken back.
+    pub fn failed(&self) -> bool {
+        self.not_applied.is_some() || self.not_healed.is_some()
+    }
+
+    /// A time since the fault took effect without the part that the scenario prescribes.
+    pub fn unscripted(&self, since_effect_ns: Option<u64>) -> Option<u64> {
+        since_effect_ns.map(|ns| ns.saturating_sub(self.scripted_ns.unwrap_or(0)))
+    }
+}
+
+/// How one partition or stream recovered from a fault. A time of 100 ms says: never interrupted for longer than that.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct StreamRecovery {
+    pub stream: u16,
+    pub rto_publish_ns: Option<u64>,
+    /// Of the slowest subscription.
+    pub rto_deliver_ns: Option<u64>,
+}
+
+/// A time without acknowledgements on one partition or stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+pub struct Unavailable {
+    pub stream: u16,
+    pub from_ns: u64,
+    pub to_ns: Option<u64>,
 }

@@ -3,6 +3,7 @@
 //! A cell is pure data. It holds no defaults of its own that a reader could not see in `explain`.
 
 use super::experiment::Experiment;
+use super::fault::FaultPlan;
 use super::system::SystemConfig;
 use crate::units::{Bytes, Rate, Span};
 use schemars::JsonSchema;
@@ -21,6 +22,8 @@ pub struct Cell {
     pub message: Message,
     /// In place of plain load.
     pub experiment: Option<Experiment>,
+    /// Injected while the load goes on; empty in plain load.
+    pub faults: Vec<FaultPlan>,
     pub guarantee: Guarantee,
     /// The metric that carries the verdict, such as `end_to_end.p99`.
     pub primary: String,
@@ -62,6 +65,9 @@ pub struct Load {
     pub backlog: Bytes,
     /// How long to wait after the last send for what is still on its way.
     pub drain: Span,
+    /// For how long a client tries again to have one message taken, counted from its sending, on every side alike: over
+    /// lost connections and fail-overs, until it is acknowledged or refused. `None`: each client library as it comes.
+    pub deadline: Option<Span>,
     /// Whether to read back what the broker still holds after the run.
     pub audit: bool,
     /// Whether to measure first, against a stand-in, what the path costs without a broker.

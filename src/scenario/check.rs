@@ -3,7 +3,7 @@
 //! Every refusal names the key and a remedy; where the key stands is found by the caller. Nothing is changed here.
 
 use super::cell::{Codec, Guarantee, Load, Message, Model, PayloadKind};
-use super::error::Problem;
+use super::error::{Problem, suggest};
 use super::experiment::Experiment;
 use super::file::File;
 use super::resolve::Scenario;
@@ -90,6 +90,16 @@ pub(super) fn load(load: &Load) -> Check {
         if span > LONGEST {
             return refuse(key, format_args!("longer than {LONGEST}"), "shorten it");
         }
+    }
+    if load.deadline == Some(Span(0)) {
+        return refuse(
+            "load.deadline",
+            "no time to be answered in",
+            "write a duration such as `30s`, or remove the key",
+        );
+    }
+    if load.deadline.is_some_and(|deadline| deadline > LONGEST) {
+        return refuse("load.deadline", format_args!("longer than {LONGEST}"), "shorten it");
     }
     if load.warm_up_limit < load.warm_up {
         let what = format!("it is below `load.warm-up` ({})", load.warm_up);
@@ -191,16 +201,13 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load, message: &Me
         }
     }
     let nodes = config.nodes;
-    if nodes > 1 && config.system.software() == Software::Redis {
-        let what = "more than one node of Redis cannot be started: replicas and Sentinel come with failure injection";
-        return refuse(&key("nodes"), what, "write `nodes: 1`");
-    }
+    sentinel(label, config)?;
     if config.heap < SMALLEST_HEAP {
         let what = format!("Kafka does not start in less than {SMALLEST_HEAP}");
         return refuse(&key("heap"), what, "write a size such as `1GiB`");
     }
     if !matches!(nodes, 1 | 3) {
-        let what = "Kafka runs here with 1 node or with 3: a quorum of another size needs more machines";
+        let what = "brokers run here with 1 node or with 3: a quorum of another size needs more machines";
         return refuse(&key("nodes"), what, "write `nodes: 1` or `nodes: 3`");
     }
     if config.topic.replicas > nodes {
@@ -211,6 +218,31 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load, message: &Me
     if lanes > u32::from(u16::MAX) {
         let what = format!("{} connections × {} streams are more lanes than 65535", load.connections, config.streams());
         return refuse("load.connections", what, "lower the connections, or the partitions or keys");
+    }
+    Ok(())
+}
+
+/// What a scenario may set on the Sentinels: milliseconds, or a count. The rest is the environment's.
+const SENTINEL: [&str; 4] = ["down-after-milliseconds", "failover-timeout", "parallel-syncs", "quorum"];
+/// As many as there are.
+const MOST_QUORUM: u32 = 3;
+
+fn sentinel(label: &str, config: &SystemConfig) -> Check {
+    let key = format!("systems.{label}.sentinel");
+    if config.nodes == 1 && !config.sentinel.is_empty() {
+        let what = "one node has no replica that a Sentinel could promote";
+        return refuse(&key, what, "add `nodes: 3`, or remove it");
+    }
+    for (name, value) in &config.sentinel {
+        let key = format!("{key}.{name}");
+        if !SENTINEL.contains(&name.as_str()) {
+            return refuse(&key, "not a setting of Sentinel that can be set here", &suggest(name, SENTINEL));
+        }
+        let most = if name == "quorum" { MOST_QUORUM } else { i32::MAX as u32 };
+        if !value.parse().is_ok_and(|number: u32| (1..=most).contains(&number)) {
+            let what = format!("it is a number from 1 to {most}");
+            return refuse(&key, what, "write milliseconds or a count, without a unit");
+        }
     }
     Ok(())
 }
@@ -268,6 +300,7 @@ pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'s
             _ => None,
         },
         Guarantee::ExactlyOnceInLog => match config.system {
+            System::Fake => None,
             System::Kafka if idempotent && !kafka_unacked => None,
             System::Kafka => Some("it needs `client: {enable.idempotence: true}`"),
             _ => Some("a repeated write after a time-out is not recognised"),

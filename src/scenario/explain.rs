@@ -3,8 +3,10 @@
 use super::cell::{Cell, Guarantee, Model};
 use super::check::cannot_promise;
 use super::experiment::Experiment;
+use super::fault::Heal;
 use super::resolve::Scenario;
 use super::system::{Software, System, SystemConfig};
+use super::timeline::timeline;
 use crate::result::{Origin, ScenarioInfo};
 use crate::stats::compare::LEAST_BLOCKS;
 use crate::units::{Bytes, Span};
@@ -22,6 +24,8 @@ pub struct Estimate {
 
 /// Connecting, draining, auditing and deleting around each cell, as seen on a laptop.
 const AROUND_A_CELL: Span = Span::from_secs(4);
+/// With faults each cell has a broker of its own, which is to be whole again before it is read.
+const AROUND_A_FAULT: Span = Span::from_secs(15);
 /// Connecting and deleting around an experiment, and its share of the broker's start and stop.
 const AROUND_AN_EXPERIMENT: Span = Span::from_secs(2);
 /// Samples beyond a quantile that a verdict on it needs.
@@ -199,6 +203,7 @@ impl Scenario {
         for cell in &self.cells {
             writeln!(out, "  {:label$}  {}", cell.label, cell.point)?;
         }
+        self.write_timeline(out)?;
         let probes = self.probes().count();
         if probes > 0 {
             writeln!(
@@ -218,6 +223,26 @@ impl Scenario {
         writeln!(out, "\nestimate: {amount}about {:.1} minutes", duration.secs_f64() / 60.0)?;
         for warning in self.warnings() {
             writeln!(out, "warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Scenario {
+    /// When which fault is injected in the first block. All cells have the same.
+    fn write_timeline(&self, out: &mut String) -> std::fmt::Result {
+        let Some(cell) = self.cells.first().filter(|cell| !cell.faults.is_empty()) else { return Ok(()) };
+        writeln!(out, "\nfaults in block 1, after the start of the measured window of {}:", cell.load.duration)?;
+        for injection in timeline(&cell.faults, cell.seed, 1) {
+            let Some(plan) = cell.faults.get(injection.plan) else { continue };
+            let of = if plan.kind.is_ours() { String::new() } else { format!(" of {}", plan.target.name()) };
+            let healed = match injection.heal {
+                Heal::After(Span(0)) => "taken back at once".to_owned(),
+                Heal::After(span) => format!("taken back after {span}"),
+                Heal::AtEnd => "taken back at the end of the window".to_owned(),
+                Heal::Never => "for good".to_owned(),
+            };
+            writeln!(out, "  {:9.3} s  {}{of}, {healed}", injection.at.secs_f64(), plan.kind.name())?;
         }
         Ok(())
     }
@@ -254,7 +279,8 @@ fn time_of(cell: &Cell) -> Span {
         (Some(messages), Some(rate)) => Span((messages as f64 / rate.per_s() * 1e9) as u64),
         _ => Span(load.warm_up.nanos().saturating_add(load.duration.nanos())),
     };
-    Span(loaded.nanos().saturating_add(AROUND_A_CELL.nanos()))
+    let around = if cell.faults.is_empty() { AROUND_A_CELL } else { AROUND_A_FAULT };
+    Span(loaded.nanos().saturating_add(around.nanos()))
 }
 
 impl Guarantee {

@@ -43,7 +43,7 @@ const QUANTILES: [(&str, Option<u32>); 6] = [
     ("p99_99", Some(100)),
     ("max", None),
 ];
-const COUNTS: [&str; 15] = [
+const COUNTS: [&str; 17] = [
     "planned",
     "sent",
     "acked",
@@ -53,7 +53,9 @@ const COUNTS: [&str; 15] = [
     "undelivered",
     "lost",
     "broker_lost",
+    "passed_over",
     "duplicate",
+    "log_duplicate",
     "phantom",
     "corrupt",
     "reordered",
@@ -123,7 +125,7 @@ impl Figure {
     /// Why no run of this system under this load can measure it.
     pub fn never_measured(self, config: &SystemConfig, load: &Load) -> Option<&'static str> {
         let planned = ["end_to_end.", "publish.", "schedule_lag.", "counts.planned", "rates.offered_per_s"];
-        let acked = ["counts.acked", "counts.broker_lost", "rates.acked_per_s"];
+        let acked = ["counts.acked", "counts.broker_lost", "counts.log_duplicate", "rates.acked_per_s"];
         let name = self.name();
         if load.model == Model::Closed && planned.iter().any(|prefix| name.starts_with(prefix)) {
             return Some("the closed model plans no send times");
@@ -137,7 +139,7 @@ impl Figure {
         if config.reply == Reply::Off && acked.contains(&name) {
             return Some("nothing is acknowledged with `reply: off`");
         }
-        (!load.audit && name == "counts.broker_lost").then_some("`load.audit` is off")
+        (!load.audit && matches!(name, "counts.broker_lost" | "counts.log_duplicate")).then_some("`load.audit` is off")
     }
 }
 
@@ -243,6 +245,8 @@ mod tests {
             floor: Default::default(),
             survives: Survives::default(),
             judged: None,
+            judged_because: Vec::new(),
+            retries: Default::default(),
             counts: serde_json::from_value(counts).unwrap(),
             latency: Latencies { publish: q(), end_to_end: q(), service: q(), schedule_lag: q() },
             rates: serde_json::from_value(rates).unwrap(),

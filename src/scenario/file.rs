@@ -5,6 +5,7 @@
 
 use super::cell::{Arrivals, Codec, Guarantee, Model, PayloadKind};
 use super::experiment::Experiment;
+use super::fault::FaultPlan;
 use super::figure::Figure;
 use super::half::RateKey;
 use super::system::{ListMode, Reply, System};
@@ -55,6 +56,9 @@ pub(super) struct File {
     pub _experiment: Option<IgnoredAny>,
     #[serde(default)]
     pub message: MessageKeys,
+    /// What goes wrong while the load goes on, such as `{kind: kill, target: leader, at: 5s, for: 2s}`.
+    #[serde(default)]
+    pub faults: Vec<FaultPlan>,
     /// Dotted keys under `load` or `message`, each with the values to run: one cell per combination and label.
     #[serde(default, rename = "matrix")]
     #[schemars(with = "BTreeMap<String, Vec<Scalar>>")]
@@ -117,12 +121,16 @@ impl Claim {
 pub(super) struct Settings {
     /// The system behind this label; not needed where the label is its name.
     pub system: Option<System>,
-    /// Brokers of the cluster.
+    /// Brokers of the cluster: 1 or 3. Three of Redis are a primary and two replicas, with three Sentinels beside them.
     #[schemars(range(min = 1))]
     pub nodes: Option<u16>,
     /// Raw broker settings: `server.properties` keys for Kafka, `redis.conf` directives for Redis.
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub broker: BTreeMap<String, String>,
+    /// Redis with more than one node only: settings of the Sentinels, such as `{down-after-milliseconds: 1000}`; what is
+    /// not set is stock.
+    #[schemars(with = "BTreeMap<String, Scalar>")]
+    pub sentinel: BTreeMap<String, String>,
     /// Kafka only.
     pub topic: Option<TopicKeys>,
     /// Kafka only: raw librdkafka settings of every client.
@@ -212,14 +220,19 @@ pub(super) struct LoadKeys {
     /// How long to wait after the last send for what is still on its way.
     #[serde(default)]
     pub drain: Option<Span>,
+    /// For how long a client tries again to have one message taken: over lost connections and fail-overs, until it is
+    /// acknowledged or refused. The same on every side; without it each client library does as it comes. 30s with faults.
+    #[serde(default)]
+    pub deadline: Option<Span>,
     /// Whether to read back what the broker still holds after the run.
     #[serde(default)]
     pub audit: Option<bool>,
     /// Whether to measure first, about 3 s a cell, what the path costs without a broker: a verdict on a latency needs it.
+    /// Not with faults.
     #[serde(default)]
     pub floor: Option<bool>,
     /// How long a fresh Kafka is loaded before its first cell, Redis a thirtieth of it. 30s, below which Kafka's compiler is
-    /// still at work; 0s for not at all.
+    /// still at work; 0s for not at all, as with faults.
     #[serde(default)]
     pub broker_warm_up: Option<Span>,
 }
@@ -244,6 +257,7 @@ impl LoadKeys {
             batch: None,
             backlog: None,
             drain: None,
+            deadline: None,
             audit: None,
             floor: None,
             broker_warm_up: None,

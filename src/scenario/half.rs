@@ -82,6 +82,7 @@ impl Cell {
         load.messages = None;
         // Of a probe only its speed is asked.
         load.audit = false;
+        probe.faults.clear();
         Some(probe)
     }
 }

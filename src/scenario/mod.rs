@@ -3,8 +3,8 @@
 //! The way of a file: [`source`] finds it, [`tree`] reads it with the place of every value, [`layers`] lays profile
 //! and flags over it, [`decode`] turns it into the types of [`file`], [`resolve`] fills in defaults and unfolds the
 //! matrix, [`settings`] and [`check`] refuse what cannot be run, [`explain`] says what will. [`cannot`] tells what a system
-//! has no way to do, [`half`] stands for a rate that a run finds. [`rule`] and [`figure`] are the grammar of thresholds
-//! and verdicts. Nothing here talks to a broker.
+//! has no way to do, [`half`] stands for a rate that a run finds, [`fault`] is what may go wrong and [`timeline`] when it
+//! does. [`rule`] and [`figure`] are the grammar of thresholds and verdicts. Nothing here talks to a broker.
 
 mod cannot;
 mod cell;
@@ -13,6 +13,8 @@ mod decode;
 mod error;
 mod experiment;
 mod explain;
+mod fault;
+mod fault_check;
 mod figure;
 mod file;
 mod flat;
@@ -25,13 +27,15 @@ mod schema;
 mod settings;
 mod source;
 mod system;
+mod timeline;
 mod tree;
 
 pub use cell::{Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind};
 pub use check::cannot_promise;
 pub use error::ScenarioError;
-pub use experiment::{Cache, Capacity, Crash, Delivery, Experiment, Poison, Retention, SizeLadder};
+pub use experiment::{Cache, Capacity, Crash, CrashFault, Delivery, Experiment, Poison, Retention, SizeLadder};
 pub use explain::Estimate;
+pub use fault::{FaultKind, FaultPlan, Heal, Lasts, Never, Target};
 pub use figure::{Figure, Unit};
 pub use file::Claim;
 pub use half::half_of;
@@ -41,3 +45,4 @@ pub use rule::{Finding, Op, Rule, RuleError, Subject, Verdict};
 pub use schema::schema;
 pub use source::names;
 pub use system::{Consume, ListMode, Reply, Software, System, SystemConfig, Topic};
+pub use timeline::{Injection, timeline};

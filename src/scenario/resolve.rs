@@ -4,7 +4,9 @@ use super::cell::{Arrivals, Cell, Codec, Guarantee, Load, Message, Model, Payloa
 use super::check;
 use super::decode::decode;
 use super::error::{HIDDEN, Problem, ScenarioError, is_secret, suggest};
-use super::experiment::experiment_of;
+use super::experiment::{Experiment, experiment_of};
+use super::fault::{FaultKind, FaultPlan};
+use super::fault_check;
 use super::figure::Figure;
 use super::file::{Claim, File, LoadKeys, MessageKeys, SCHEMA, Settings};
 use super::flat::{flat, load_keys};
@@ -96,12 +98,6 @@ fn refuse_foreign(tree: &Node) -> Result<(), Problem> {
         }
         Some(_) => {}
     }
-    if let Some(entry) = tree.entries().iter().find(|entry| entry.key == "faults") {
-        let what = "`faults` does not exist yet: this version injects none";
-        let mut problem = Problem::new(["faults"], what, "remove the key");
-        problem.place = Some(entry.key_place.clone());
-        return Err(problem);
-    }
     Ok(())
 }
 
@@ -117,9 +113,10 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
         let mut checked = (|| {
             let base = head(source, point, &file, overrides)?;
             let experiment = experiment_of(point)?;
+            let faults: Vec<FaultPlan> = file.faults.iter().cloned().map(FaultPlan::resolved).collect();
             let load = match (&file.load, &experiment) {
-                (Some(keys), _) => load_of(keys),
-                (None, Some(_)) => load_of(&LoadKeys::for_experiments()),
+                (Some(keys), _) => load_of(keys, !faults.is_empty()),
+                (None, Some(_)) => load_of(&LoadKeys::for_experiments(), false),
                 (None, None) => {
                     return Err(Problem::new(["load"], "this key is missing", "add `load: {model: open, rate: 1k/s}`"));
                 }
@@ -128,8 +125,10 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
             check::load(&load)?;
             check::half_capacity(&load, experiment.as_ref())?;
             check::message(&message, &load)?;
+            fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
             for (label, config) in &base.systems {
                 check::cell(label, config, &load, &message)?;
+                fault_check::system(label, config, &faults)?;
             }
             check::figures(&base, &load)?;
             let name = point_name(&axes, &load, &message);
@@ -144,6 +143,7 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
                 load: load.clone(),
                 message: message.clone(),
                 experiment: experiment.clone(),
+                faults: faults.clone(),
                 guarantee: base.guarantee,
                 primary: base.primary.name().to_owned(),
                 seed: base.seed,
@@ -158,6 +158,15 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
     let mut scenario =
         scenario.ok_or_else(|| Problem::new(["matrix"], "the matrix has no point", "give each key a value"))?;
     scenario.cells = cells;
+    // One broker serves all cells of a block.
+    let kinds = || scenario.cells.iter().flat_map(|cell| &cell.faults).map(|fault| fault.kind);
+    let experiments = scenario.cells.iter().filter_map(|cell| cell.experiment.as_ref());
+    let preloaded = experiments.into_iter().any(Experiment::needs_preload) || kinds().any(FaultKind::on_the_disk);
+    let proxied = kinds().any(|kind| kind.on_the_wire() || kind == FaultKind::NetPartition);
+    let configs = scenario.systems.iter_mut().map(|(_, config)| config);
+    for config in configs.chain(scenario.cells.iter_mut().map(|cell| &mut cell.config)) {
+        (config.preloaded, config.proxied) = (preloaded, proxied);
+    }
     if scenario.cells.len() * scenario.blocks as usize > 10 * MAX_CELLS {
         let what = format!("{} cells × {} blocks are too many", scenario.cells.len(), scenario.blocks);
         return Err(Problem::new(["blocks"], what, "at most 10000 together: shorten the matrix or lower `blocks`"));
@@ -247,6 +256,7 @@ fn config_of(system: System, settings: &Settings) -> SystemConfig {
     let mut config = SystemConfig::defaults(system);
     config.nodes = settings.nodes.unwrap_or(config.nodes);
     config.broker = settings.broker.clone();
+    config.sentinel = settings.sentinel.clone();
     config.client = settings.client.clone();
     // Three nodes of one machine share what one would have.
     let heap = if config.nodes > 1 { Bytes(config.heap.0 / 2) } else { config.heap };
@@ -276,7 +286,7 @@ fn config_of(system: System, settings: &Settings) -> SystemConfig {
     config
 }
 
-fn load_of(keys: &LoadKeys) -> Load {
+fn load_of(keys: &LoadKeys, faults: bool) -> Load {
     let warm_up = keys.warm_up.unwrap_or(Span::from_secs(5));
     Load {
         model: keys.model,
@@ -296,9 +306,12 @@ fn load_of(keys: &LoadKeys) -> Load {
         batch: keys.batch.unwrap_or(1000),
         backlog: keys.backlog.unwrap_or(Bytes(16 << 20)),
         drain: keys.drain.unwrap_or(Span::from_secs(10)),
+        // The same patience on every side, or the clients' own would be compared.
+        deadline: keys.deadline.or(faults.then_some(Span::from_secs(30))),
         audit: keys.audit.unwrap_or(true),
-        floor: keys.floor.unwrap_or(true),
-        broker_warm_up: keys.broker_warm_up.unwrap_or(Span::from_secs(30)),
+        // What a fault does takes seconds: neither the path's microseconds nor a compiler's matter to it.
+        floor: keys.floor.unwrap_or(!faults),
+        broker_warm_up: keys.broker_warm_up.unwrap_or(if faults { Span(0) } else { Span::from_secs(30) }),
     }
 }
 
@@ -331,6 +344,8 @@ fn resolved(scenario: &Scenario, tree: &Node, axes: &[Axis<'_>]) -> Vec<Origin> 
         let shown = |key: &str| counts(&key["load.".len()..]) || tree.get(&segments(key)).is_some();
         rows.extend(load_keys(&cell.load).into_iter().filter(|(key, _)| shown(key)));
         rows.extend(flat("message", &cell.message));
+        let faults = cell.faults.iter().enumerate();
+        rows.extend(faults.map(|(index, fault)| (format!("faults.{index}"), fault.to_string())));
     }
     rows.retain(|(key, _)| !axes.iter().any(|axis| axis.key == key));
     for axis in axes {

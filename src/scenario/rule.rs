@@ -297,6 +297,8 @@ mod tests {
             floor: Default::default(),
             survives: Survives::default(),
             judged: None,
+            judged_because: Vec::new(),
+            retries: Default::default(),
             counts: Counts { lost: Some(0), ..Counts::default() },
             latency: Latencies { end_to_end: Some(latency), ..Latencies::default() },
             rates: Rates { goodput_per_s: Some(goodput), ..Rates::default() },

@@ -13,6 +13,9 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
     match path {
         ["topic", ..] if !kafka => Err("`topic` belongs to Kafka; for Redis, `keys` spreads the load"),
         ["client", ..] if !kafka => Err("`client` holds settings of librdkafka, Kafka's client"),
+        ["sentinel", ..] if kafka => {
+            Err("`sentinel` belongs to Redis; Kafka's nodes watch each other by settings of `broker`")
+        }
         ["heap"] if !kafka => Err("`heap` is that of Kafka's JVM"),
         ["keys"] if kafka => Err("`keys` belongs to Redis; for Kafka, `topic.partitions` spreads the load"),
         ["reply"] if kafka => Err("`reply` belongs to Redis; for Kafka, `client: {acks: 0}` asks for no answer"),
@@ -102,6 +105,8 @@ const NOT_FOR_REDIS: &[&str] = &[
     "enable-*",
     "replicaof",
     "slaveof",
+    "replica-announce*",
+    "slave-announce*",
     "cluster-*",
     "crash-*",
     "proc-title*",

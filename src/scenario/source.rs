@@ -6,11 +6,20 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The scenarios inside the binary, so that it works in any folder.
-const BUILT_IN: [(&str, &str); 18] = [
+const BUILT_IN: [(&str, &str); 27] = [
     ("capacity", include_str!("../../scenarios/capacity.yaml")),
     ("delivery", include_str!("../../scenarios/delivery.yaml")),
     ("error-handling", include_str!("../../scenarios/error-handling.yaml")),
     ("fault-tolerance", include_str!("../../scenarios/fault-tolerance.yaml")),
+    ("faults/bitflip", include_str!("../../scenarios/faults/bitflip.yaml")),
+    ("faults/kill-leader", include_str!("../../scenarios/faults/kill-leader.yaml")),
+    ("faults/kill-one-node", include_str!("../../scenarios/faults/kill-one-node.yaml")),
+    ("faults/mem-full", include_str!("../../scenarios/faults/mem-full.yaml")),
+    ("faults/node-lost-for-good", include_str!("../../scenarios/faults/node-lost-for-good.yaml")),
+    ("faults/partition-primary", include_str!("../../scenarios/faults/partition-primary.yaml")),
+    ("faults/pause-primary", include_str!("../../scenarios/faults/pause-primary.yaml")),
+    ("faults/power-loss", include_str!("../../scenarios/faults/power-loss.yaml")),
+    ("faults/pubsub-disconnect", include_str!("../../scenarios/faults/pubsub-disconnect.yaml")),
     ("latency", include_str!("../../scenarios/latency.yaml")),
     ("latency-copies", include_str!("../../scenarios/latency-copies.yaml")),
     ("log-aggregation", include_str!("../../scenarios/log-aggregation.yaml")),
@@ -27,6 +36,8 @@ const BUILT_IN: [(&str, &str); 18] = [
     ("urgent-messages", include_str!("../../scenarios/urgent-messages.yaml")),
 ];
 const FOLDER: &str = "scenarios";
+/// In it, the scenarios of failure injection; their names begin with it too.
+const FAULTS: &str = "faults";
 
 /// A scenario's text and the name under which errors and results show it.
 #[derive(Debug)]
@@ -38,16 +49,20 @@ pub(super) struct Source {
 /// Every scenario that can be run by its name: the built-in ones and those in `./scenarios`, sorted.
 pub fn names() -> Vec<String> {
     let mut names: Vec<String> = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
-    let files = std::fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|entry| entry.path());
-    names.extend(
-        files
-            .filter(|path| path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml"))
-            .filter_map(|path| path.file_stem()?.to_str().map(str::to_owned))
-            .filter(|name| is_name(name)),
-    );
+    names.extend(files(Path::new(FOLDER)));
+    names.extend(files(&Path::new(FOLDER).join(FAULTS)).map(|name| format!("{FAULTS}/{name}")));
     names.sort();
     names.dedup();
     names
+}
+
+/// Names of the scenarios that lie in a folder.
+fn files(folder: &Path) -> impl Iterator<Item = String> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    files
+        .filter(|path| path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml"))
+        .filter_map(|path| path.file_stem()?.to_str().map(str::to_owned))
+        .filter(|name| is_name(name))
 }
 
 /// Lower-case letters, digits and dashes: safe in paths, topics and keys.
@@ -61,10 +76,11 @@ pub(super) fn is_name(text: &str) -> bool {
 /// Finds a scenario by path (it has a separator or an ending) or by name.
 pub(super) fn find(path_or_name: &str) -> Result<Source, ScenarioError> {
     let ending = Path::new(path_or_name).extension().and_then(|ext| ext.to_str());
-    if path_or_name.contains(['/', '\\']) || matches!(ending, Some("yaml" | "yml" | "json")) {
+    let named = path_or_name.strip_prefix(FAULTS).and_then(|rest| rest.strip_prefix('/')).unwrap_or(path_or_name);
+    if !is_name(named) && (path_or_name.contains(['/', '\\']) || matches!(ending, Some("yaml" | "yml" | "json"))) {
         return read(Path::new(path_or_name));
     }
-    if is_name(path_or_name) {
+    if is_name(named) {
         for ending in ["yaml", "yml"] {
             let path: PathBuf = [FOLDER, &format!("{path_or_name}.{ending}")].iter().collect();
             if path.is_file() {
@@ -120,7 +136,7 @@ mod tests {
     fn every_built_in_scenario_is_whole() {
         for (name, text) in BUILT_IN {
             let scenario = crate::scenario::from_text(name, text, &Default::default()).unwrap();
-            assert_eq!(scenario.name, name);
+            assert_eq!(scenario.name, name.trim_start_matches("faults/"));
             // Under each of its profiles too.
             crate::scenario::validate(name).unwrap();
         }

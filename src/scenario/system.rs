@@ -70,8 +70,17 @@ pub struct SystemConfig {
     pub system: System,
     /// Brokers of the cluster; 1 unless the scenario says otherwise.
     pub nodes: u16,
+    /// Clients reach every node, and the nodes each other, through fault proxies. Follows from the scenario's faults; no
+    /// key of its own.
+    #[serde(skip)]
+    pub proxied: bool,
+    /// The nodes run with the library that sees what they sync. Follows from what is done to them; no key of its own.
+    #[serde(skip)]
+    pub preloaded: bool,
     /// Raw broker settings: `server.properties` keys for Kafka, `redis.conf` directives for Redis.
     pub broker: BTreeMap<String, String>,
+    /// Redis with more than one node only: settings of the Sentinels; what is not set is stock.
+    pub sentinel: BTreeMap<String, String>,
     /// Kafka only.
     pub topic: Topic,
     /// Raw librdkafka settings for every client of this system; Kafka only.
@@ -146,7 +155,10 @@ impl SystemConfig {
         Self {
             system,
             nodes: 1,
+            proxied: false,
+            preloaded: false,
             broker: BTreeMap::new(),
+            sentinel: BTreeMap::new(),
             topic: Topic::default(),
             client: BTreeMap::new(),
             // As Kafka's own start script has it.

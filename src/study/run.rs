@@ -5,6 +5,7 @@
 
 mod first;
 mod half;
+mod proxied;
 
 use super::order::order;
 use super::settle::settle;
@@ -14,12 +15,14 @@ use crate::driver::{self, Driver, DriverError, Target};
 use crate::engine::{Floor, Observer, Trial, TrialError, floor};
 use crate::environment::{Broker, Environment, EnvironmentError};
 use crate::experiment::{self, Stage};
+use crate::fault::inject::Shared;
 use crate::random::SplitMix64;
 use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder, Status};
 use crate::scenario::{Cell, Scenario, Software, SystemConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, TryLockError};
 
 /// Why a run has no result at all.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +77,7 @@ struct Running<'a, 'b> {
 
 /// Runs a scenario. The manifest's status is set, its exit code is left to the caller, who knows the rules.
 pub fn run(study: Study<'_>, observer: &mut dyn StudyObserver) -> Result<Finished, StudyError> {
+    refuse_faults_of_others(&study)?;
     let folder = RunFolder::create(study.results_dir, &study.scenario.name)?;
     let clock = Clock::start();
     let manifest = first::manifest(&study, &folder);
@@ -91,6 +95,9 @@ pub fn run(study: Study<'_>, observer: &mut dyn StudyObserver) -> Result<Finishe
 impl Running<'_, '_> {
     fn blocks(&mut self) -> Result<(), StudyError> {
         let systems = self.study.scenario.systems.clone();
+        if let Some(cost) = proxied::cost_in_words(self.study.scenario) {
+            self.warn(cost);
+        }
         self.find_rates()?;
         if self.interrupted() {
             return Ok(());
@@ -107,16 +114,34 @@ impl Running<'_, '_> {
         Ok(())
     }
 
-    /// All cells of one label in one block, on one fresh and warmed broker.
+    /// All cells of one label in one block. A broker that went through faults serves no other cell.
     fn system(&mut self, label: &str, config: &SystemConfig, block: u32) -> Result<(), StudyError> {
         let cells = self.study.scenario.cells().into_iter().filter(|cell| cell.label == label);
         let cells: Vec<Cell> = cells.map(|cell| self.with_rate(cell)).collect();
+        let together = if cells.iter().all(|cell| cell.faults.is_empty()) { cells.len().max(1) } else { 1 };
+        for cells in cells.chunks(together) {
+            if self.interrupted() || self.broker_died {
+                break;
+            }
+            self.on_one_broker(label, config, cells, block)?;
+        }
+        Ok(())
+    }
+
+    /// These cells on one fresh and warmed broker.
+    fn on_one_broker(
+        &mut self,
+        label: &str,
+        config: &SystemConfig,
+        cells: &[Cell],
+        block: u32,
+    ) -> Result<(), StudyError> {
         let Some(able) = cells.iter().rfind(|cell| self.not_run(cell, block).is_none()) else {
             let records: Vec<_> = cells.iter().filter_map(|cell| self.not_run(cell, block)).collect();
             return records.into_iter().try_for_each(|record| self.skip(record));
         };
         let mut broker = self.ready_broker(label, config, able, &block.to_string())?;
-        for cell in &cells {
+        for cell in cells {
             if self.interrupted() || self.broker_died {
                 break;
             }
@@ -219,9 +244,16 @@ impl Running<'_, '_> {
         if let Some(version) = broker.version() {
             output.record.description.broker_version = version;
         }
+        for fault in &output.record.faults {
+            let why = [("not applied", &fault.not_applied), ("not healed", &fault.not_healed)];
+            for (what, why) in why.into_iter().filter_map(|(what, why)| Some((what, why.as_ref()?))) {
+                self.warn(format!("{name}: {} {what}: {why}", fault.kind));
+            }
+        }
         self.keep(&output).map_err(CellError::Result)?;
         self.broker_died = output.record.error.is_some();
-        if let Some(driver) = used.filter(|_| !self.broker_died)
+        // What went through faults is thrown away whole.
+        if let Some(driver) = used.filter(|_| !self.broker_died && cell.faults.is_empty())
             && let Err(error) = driver.clean_up()
         {
             self.warn(format!("{name}: what the cell made could not be deleted: {error}"));
@@ -250,13 +282,21 @@ impl Running<'_, '_> {
         }
         self.step(name);
         let driver = driver::open(cell, target).map_err(TrialError::from)?;
+        let broker_pids = broker.pids();
+        let shared: Shared<'_> = Mutex::new(broker);
         let trial = Trial {
             cell,
             block,
             run,
             clock: self.clock,
-            broker_pids: broker.pids(),
-            broker_alive: &mut || broker.check().map_err(|error| error.to_string()),
+            broker_pids,
+            broker_alive: &mut || match shared.try_lock() {
+                Ok(mut broker) => broker.check().map_err(|error| error.to_string()),
+                // Somebody does something to it on purpose.
+                Err(TryLockError::WouldBlock) => Ok(()),
+                Err(TryLockError::Poisoned(_)) => Err("whoever injected a fault ended unexpectedly".into()),
+            },
+            broker: Some(&shared),
             interrupted: self.study.interrupted,
             observer: self.observer,
             disturb: None,
@@ -319,7 +359,7 @@ impl Running<'_, '_> {
             Some(login) => broker.addresses().iter().map(|address| login.reveal_url(address)).collect(),
             None => broker.addresses(),
         };
-        Target { addresses, name: format!("bb-{tail}-{name}"), clock: self.clock }
+        Target { addresses, paths: broker.paths(), name: format!("bb-{tail}-{name}"), clock: self.clock }
     }
 
     /// Names a cell in every envelope of it; no two runs share one.
@@ -373,6 +413,19 @@ enum CellError {
 impl From<TrialError> for CellError {
     fn from(error: TrialError) -> Self {
         Self::Trial(error)
+    }
+}
+
+/// Nothing is broken that we did not start.
+fn refuse_faults_of_others(study: &Study<'_>) -> Result<(), EnvironmentError> {
+    let cells = study.scenario.cells();
+    let mut kinds = cells.iter().flat_map(|cell| &cell.faults).map(|fault| fault.kind);
+    match kinds.find(|kind| !kind.is_ours()) {
+        Some(kind) if study.environment.name() == "external" => Err(EnvironmentError::Refused(format!(
+            "`{}` is not done to brokers that brokerbench did not start: use `--env native`",
+            kind.name()
+        ))),
+        _ => Ok(()),
     }
 }
 

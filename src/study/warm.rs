@@ -43,6 +43,7 @@ pub fn warm(
     warming.load.duration = length;
     warming.load.messages = None;
     warming.load.audit = false;
+    warming.faults.clear();
     // One reader warms the paths that many will take; many at a rate would only pile up.
     warming.load.subscriptions = 1;
     warming.load.consumers = 1;
@@ -61,6 +62,7 @@ pub fn warm(
         clock,
         broker_pids: pids,
         broker_alive: &mut || broker.check().map_err(|error| error.to_string()),
+        broker: None,
         interrupted,
         observer,
         disturb: None,

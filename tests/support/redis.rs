@@ -2,7 +2,7 @@
 #![allow(dead_code)] // Each user needs a part of it.
 
 use brokerbench::clock::Clock;
-use brokerbench::driver::{Driver, Target, open};
+use brokerbench::driver::{Driver, Paths, Target, open};
 use brokerbench::scenario::{
     Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind, System, SystemConfig,
 };
@@ -47,7 +47,7 @@ impl RedisServer {
 
     pub fn driver(&self, cell: &Cell, clock: Clock) -> Box<dyn Driver> {
         let addresses = vec![format!("127.0.0.1:{}", self.port)];
-        open(cell, Target { addresses, name: "bench".into(), clock }).unwrap()
+        open(cell, Target { addresses, paths: Paths::default(), name: "bench".into(), clock }).unwrap()
     }
 }
 
@@ -78,6 +78,7 @@ pub fn cell(system: System, connections: u16, depth: u32) -> Cell {
         batch: depth,
         backlog: Bytes(64 << 20),
         drain: Span::from_secs(5),
+        deadline: None,
         audit: true,
         floor: false,
         broker_warm_up: Span(0),
@@ -89,6 +90,7 @@ pub fn cell(system: System, connections: u16, depth: u32) -> Cell {
         load,
         message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
         experiment: None,
+        faults: Vec::new(),
         guarantee: Guarantee::None,
         primary: "end_to_end.p99".into(),
         seed: 1,

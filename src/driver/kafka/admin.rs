@@ -24,10 +24,13 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// Broker settings that decide speed or survival: reported even at their defaults.
 const DECISIVE: &[&str] = &[
     "auto.create.topics.enable",
+    "broker.heartbeat.interval.ms",
     "broker.session.timeout.ms",
     "compression.type",
     "default.replication.factor",
     "group.initial.rebalance.delay.ms",
+    "controller.quorum.election.timeout.ms",
+    "controller.quorum.fetch.timeout.ms",
     "log.flush.interval.messages",
     "log.flush.interval.ms",
     "log.retention.ms",
@@ -58,7 +61,7 @@ const DECISIVE_OF_TOPIC: &[&str] = &[
 const PLACES: &[&str] =
     &["listeners", "controller.quorum", "controller.listener", "log.dir", "node.id", "broker.id", "host"];
 
-type Entries = BTreeMap<String, String>;
+pub type Entries = BTreeMap<String, String>;
 
 pub struct Admin {
     client: AdminClient<Quiet>,

@@ -20,6 +20,11 @@ const BATCH: usize = 1000;
 /// Longest sleep of one read, ms, so that the deadline is looked at.
 const NAP: i32 = 100;
 
+/// How long partitions may be without a leader before they are given up, where that is waited for at all.
+const LEADERLESS: Duration = Duration::from_secs(30);
+/// Pause before a question is asked again.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// What is read, and with which clients.
 pub struct Source<'a> {
     pub settings: &'a Settings,
@@ -35,6 +40,17 @@ pub fn read(
     deadline_ns: u64,
     sink: &mut dyn FnMut(&[u8]),
 ) -> Result<Audit, DriverError> {
+    read_led(source, from, deadline_ns, sink).map(|(audit, _)| audit)
+}
+
+/// The same; also tells which partitions nobody leads, so that nobody can read them. Under `load.deadline` these are
+/// waited for and then left out, and whatever may pass is asked again until the deadline.
+pub fn read_led(
+    source: &Source<'_>,
+    from: From,
+    deadline_ns: u64,
+    sink: &mut dyn FnMut(&[u8]),
+) -> Result<(Audit, Vec<u16>), DriverError> {
     let Source { settings, topic, partitions, journal, clock } = *source;
     let started_ns = clock.now_ns();
     let late = || timed_out("the audit", Duration::from_nanos(clock.now_ns() - started_ns));
@@ -44,16 +60,23 @@ pub fn read(
         .map_err(|error| refused("make a consumer", error))?;
     let inlet = Arc::new(Inlet::new(Arc::new(consumer)).ok_or_else(|| refused("make a consumer", "no queue"))?);
     let consumer = inlet.consumer();
+    let patient = settings.patient;
+    let lost_to_all = if patient { leaderless(consumer, source, deadline_ns)? } else { Vec::new() };
 
     let mut trimmed = false;
     // The end of each partition that is still to be read; `None` when it has been.
     let mut ends = vec![None; usize::from(partitions)];
     let mut assignment = TopicPartitionList::new();
-    for partition in 0..partitions {
+    for partition in (0..partitions).filter(|partition| !lost_to_all.contains(partition)) {
         let left = clock.until(deadline_ns);
         let patience = left.min(Duration::from_secs(30));
         let failed = |error| if left.is_zero() { late() } else { lost(settings, journal.explain(error)) };
-        let (low, high) = consumer.fetch_watermarks(topic, partition.into(), patience).map_err(failed)?;
+        let (low, high) = loop {
+            match consumer.fetch_watermarks(topic, partition.into(), patience) {
+                Err(_) if patient && !clock.until(deadline_ns).is_zero() => std::thread::sleep(PAUSE),
+                found => break found.map_err(failed)?,
+            }
+        };
         trimmed |= low > 0;
         let first = match from {
             From::Beginning => Some(low),
@@ -92,6 +115,7 @@ pub fn read(
                 // What was written after the audit began is not part of it, and the last offsets before that may
                 // hold no record, as after compaction.
                 None | Some(RDKafkaErrorCode::PartitionEOF) => left -= usize::from(end.take().is_some()),
+                Some(code) if patient && code != RDKafkaErrorCode::Fatal => journal.add(&format!("audit: {code}")),
                 Some(code) => error = Some(code),
             }
         });
@@ -99,7 +123,31 @@ pub fn read(
             return Err(refused("audit", journal.explain(code)));
         }
     }
-    Ok(Audit::Retains { trimmed })
+    Ok((Audit::Retains { trimmed }, lost_to_all))
+}
+
+/// The partitions that nobody leads, once all are led or the patience with them is at its end.
+fn leaderless(consumer: &BaseConsumer<Quiet>, source: &Source<'_>, deadline_ns: u64) -> Result<Vec<u16>, DriverError> {
+    let Source { settings, topic, partitions, journal, clock } = *source;
+    let until_ns = deadline_ns.min(clock.now_ns() + LEADERLESS.as_nanos() as u64);
+    loop {
+        let patience = clock.until(until_ns).clamp(PAUSE, Duration::from_secs(5));
+        let found = consumer.fetch_metadata(Some(topic), patience);
+        let led = |partition: &u16| {
+            let topics = found.as_ref().map(|metadata| metadata.topics()).unwrap_or_default();
+            let mut all = topics.iter().flat_map(|topic| topic.partitions());
+            all.any(|known| known.id() == i32::from(*partition) && known.leader() >= 0)
+        };
+        let missing: Vec<u16> = (0..partitions).filter(|partition| !led(partition)).collect();
+        if missing.is_empty() || (clock.until(until_ns).is_zero() && missing.len() < usize::from(partitions)) {
+            return Ok(missing);
+        }
+        if clock.until(until_ns).is_zero() {
+            let cause = found.err().map_or("no partition has a leader".to_owned(), |error| error.to_string());
+            return Err(lost(settings, journal.explain(cause)));
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// The first record stored at or after `ms`; `None` when there is none.

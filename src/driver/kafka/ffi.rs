@@ -51,12 +51,34 @@ unsafe extern "C" fn ring(_: *mut sys::rd_kafka_t, bell: *mut c_void) {
     unsafe { &*bell.cast::<Bell>() }.ring();
 }
 
+/// Whether the broker holds a message, as far as the library knows: it follows each attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    No,
+    Perhaps,
+    Yes,
+}
+
+impl From<sys::rd_kafka_msg_status_t> for Kept {
+    fn from(status: sys::rd_kafka_msg_status_t) -> Self {
+        match status {
+            sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED => Self::No,
+            sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED => Self::Perhaps,
+            sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_PERSISTED => Self::Yes,
+        }
+    }
+}
+
 /// What the library reports beside messages.
 pub enum Report<'a> {
-    /// The end of one message: its slot and, unless acknowledged, why.
-    Delivery { slot: u32, error: Option<RDKafkaErrorCode> },
-    /// A log line or an error of the client as a whole.
+    /// The end of one message: its slot and, unless acknowledged, why and whether it may be stored all the same.
+    Delivery { slot: u32, error: Option<(RDKafkaErrorCode, Kept)> },
+    /// The client's counters, as JSON.
+    Statistics(&'a CStr),
+    /// A log line.
     Notice(&'a CStr),
+    /// An error of the client as a whole.
+    Trouble(RDKafkaErrorCode, &'a CStr),
 }
 
 /// One producer bound to one topic.
@@ -131,8 +153,8 @@ impl<C: ProducerContext> Outlet<C> {
                 match sys::rd_kafka_event_type(event) {
                     sys::RD_KAFKA_EVENT_DR => {
                         while let Some(message) = sys::rd_kafka_event_message_next(event).as_ref() {
-                            let error =
-                                (message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| message.err.into());
+                            let error = (message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)
+                                .then(|| (message.err.into(), sys::rd_kafka_message_status(message).into()));
                             visit(Report::Delivery { slot: message._private.addr() as u32, error });
                         }
                     }
@@ -144,10 +166,17 @@ impl<C: ProducerContext> Outlet<C> {
                             visit(Report::Notice(CStr::from_ptr(text)));
                         }
                     }
+                    sys::RD_KAFKA_EVENT_STATS => {
+                        let text = sys::rd_kafka_event_stats(event);
+                        if !text.is_null() {
+                            visit(Report::Statistics(CStr::from_ptr(text)));
+                        }
+                    }
                     sys::RD_KAFKA_EVENT_ERROR => {
                         let text = sys::rd_kafka_event_error_string(event);
                         if !text.is_null() {
-                            visit(Report::Notice(CStr::from_ptr(text)));
+                            let code = sys::rd_kafka_event_error(event);
+                            visit(Report::Trouble(code.into(), CStr::from_ptr(text)));
                         }
                     }
                     _ => {}

@@ -131,8 +131,9 @@ impl KafkaLarge {
         loop {
             if self.outlet.bell().heard() {
                 let visit = |report: Report<'_>| match report {
-                    Report::Delivery { error, .. } => end = Some(error),
-                    Report::Notice(line) => self.journal.add(&line.to_string_lossy()),
+                    Report::Delivery { error, .. } => end = Some(error.map(|(code, _)| code)),
+                    Report::Statistics(_) => {}
+                    Report::Notice(line) | Report::Trouble(_, line) => self.journal.add(&line.to_string_lossy()),
                 };
                 self.outlet.drain(|| (), visit);
             }

@@ -6,6 +6,7 @@
 
 mod admin;
 mod audit;
+mod cluster;
 mod ffi;
 mod journal;
 mod large;
@@ -27,6 +28,7 @@ use self::journal::Journal;
 use self::publisher::KafkaPublisher;
 use self::settings::{Acks, Settings};
 use self::subscriber::{KafkaSubscriber, Members};
+use super::cluster::Cluster;
 use super::replay::{From, Replay};
 use super::requests::Counted;
 use super::stall::Stalled;
@@ -37,10 +39,14 @@ use crate::result::{Description, Survives};
 use crate::scenario::{Cell, System, Topic};
 use crate::units::Span;
 use std::fmt::Display;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How long the first message may take, produced and consumed; a fresh broker takes some seconds.
 const PROBE: Duration = Duration::from_secs(30);
+
+/// How long settings are asked for, where clients outlive what is broken.
+const PATIENT: Duration = Duration::from_secs(30);
 
 /// What the broker reflects instead of a version.
 const MOCK: &str = "librdkafka's mock cluster";
@@ -51,12 +57,15 @@ struct KafkaDriver {
     settings: Settings,
     journal: Journal,
     members: Members,
+    /// What the last audit could not read.
+    unreadable: Mutex<Vec<u16>>,
 }
 
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
     let settings = Settings::new(cell, &target.addresses)?;
     let (journal, members) = (Journal::default(), Members::default());
-    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, settings, journal, members }))
+    let unreadable = Mutex::default();
+    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, settings, journal, members, unreadable }))
 }
 
 pub fn reflector() -> Result<Box<dyn Reflector>, DriverError> {
@@ -66,6 +75,18 @@ pub fn reflector() -> Result<Box<dyn Reflector>, DriverError> {
 impl KafkaDriver {
     fn group(&self, subscription: u16) -> String {
         format!("{}-s{subscription}", self.target.name)
+    }
+
+    /// Settings of broker and topic. Where clients outlive what is broken, they are asked for as long as a message is.
+    fn read_settings(&self) -> Result<(admin::Entries, admin::Entries), DriverError> {
+        let limit = self.cell.load.deadline.map_or(Duration::ZERO, |span| Duration::from_nanos(span.nanos()));
+        let deadline = Instant::now() + limit.min(PATIENT);
+        loop {
+            match self.admin()?.describe(&self.target.name) {
+                Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(100)),
+                ended => return ended,
+            }
+        }
     }
 
     fn admin(&self) -> Result<Admin, DriverError> {
@@ -152,7 +173,14 @@ impl Driver for KafkaDriver {
     }
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
-        audit::read(&self.source(), From::Beginning, deadline_ns, sink)
+        let (audit, unreadable) = audit::read_led(&self.source(), From::Beginning, deadline_ns, sink)?;
+        *self.unreadable.lock().unwrap_or_else(PoisonError::into_inner) = unreadable;
+        Ok(audit)
+    }
+
+    fn unreadable(&self) -> Vec<String> {
+        let partitions = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        partitions.iter().map(|partition| format!("partition {partition} has no leader")).collect()
     }
 
     fn large(&self, client: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
@@ -189,7 +217,7 @@ impl Driver for KafkaDriver {
             ..Description::default()
         };
         if !reflector::is_one(&self.target.addresses) {
-            (description.broker_config, description.topic_config) = self.admin()?.describe(&self.target.name)?;
+            (description.broker_config, description.topic_config) = self.read_settings()?;
             // The protocol tells features, not releases; who started the broker knows better.
             description.broker_version = "Apache Kafka (version not told by the broker)".into();
         }
@@ -220,6 +248,12 @@ impl Driver for KafkaDriver {
 
     fn work(&self, pause: Span) -> Result<Box<dyn super::work::Work + '_>, DriverError> {
         Ok(Box::new(work::KafkaWork::new(self, pause)?))
+    }
+
+    fn cluster(&self) -> Result<Box<dyn Cluster>, DriverError> {
+        let partitions = self.cell.config.topic.partitions;
+        let Target { addresses, paths, name, .. } = &self.target;
+        Ok(Box::new(cluster::KafkaCluster::new(addresses, paths, name, partitions)))
     }
 
     fn cache(&self) -> Result<Box<dyn super::cache::Cache>, DriverError> {

@@ -5,9 +5,10 @@
 //! polling would take a core from the broker and pass every report through one more queue. `acked` is read when the
 //! library yields a batch of reports, once per batch: all of it was acknowledged by one response.
 //!
-//! Nothing is retried here; librdkafka retries as its settings say, which [`Settings::effective`] shows.
+//! Nothing is retried here; librdkafka retries as its settings say, which [`Settings::effective`] shows: under
+//! `load.deadline` until `message.timeout.ms`, and then it tells once a second how often it has.
 
-use super::ffi::{Outlet, Report};
+use super::ffi::{Kept, Outlet, Report};
 use super::journal::{Journal, Quiet};
 use super::settings::Settings;
 use super::{lost, refused};
@@ -15,6 +16,7 @@ use crate::clock::Clock;
 use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, Producer};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -27,6 +29,13 @@ pub struct KafkaPublisher {
     /// Messages that ended inside `submit`, to be reported by the next `wait`.
     ended: Vec<Completion>,
     failures: BTreeMap<String, u64>,
+    /// What each client last told of itself, as JSON: read when somebody asks, not on the pacing thread.
+    told: Vec<String>,
+    /// Errors of the clients as a whole: connections lost, brokers that refuse.
+    troubles: BTreeMap<String, u64>,
+    /// Whether a topic that is not there for a moment is waited for.
+    patient: bool,
+    idempotent: bool,
     journal: Journal,
     clock: Clock,
 }
@@ -39,7 +48,7 @@ impl KafkaPublisher {
         journal: &Journal,
         clock: Clock,
     ) -> Result<Self, DriverError> {
-        let outlets = (0..connections.max(1))
+        let outlets: Vec<_> = (0..connections.max(1))
             .map(|_| {
                 let producer: BaseProducer<Quiet> = settings
                     .producer()
@@ -52,26 +61,37 @@ impl KafkaPublisher {
                 Ok(outlet)
             })
             .collect::<Result<_, DriverError>>()?;
-        Ok(Self { outlets, ended: Vec::new(), failures: BTreeMap::new(), journal: journal.clone(), clock })
+        let told = vec![String::new(); outlets.len()];
+        let (patient, idempotent) = (settings.patient, settings.idempotent());
+        let (ended, failures, journal) = (Vec::new(), BTreeMap::new(), journal.clone());
+        Ok(Self { outlets, ended, failures, told, troubles: BTreeMap::new(), patient, idempotent, journal, clock })
     }
 
     /// Takes every report that is there.
     fn collect(&mut self, completions: &mut Vec<Completion>) {
-        let Self { outlets, ended, failures, journal, clock } = self;
+        let Self { outlets, ended, failures, told, troubles, idempotent, journal, clock, .. } = self;
         completions.append(ended);
-        for outlet in outlets.iter().filter(|outlet| outlet.bell().heard()) {
+        for (outlet, told) in outlets.iter().zip(told).filter(|(outlet, _)| outlet.bell().heard()) {
             let at_ns = std::cell::Cell::new(0);
             outlet.drain(
                 || at_ns.set(clock.now_ns()),
                 |report| match report {
                     Report::Delivery { slot, error } => {
-                        let outcome = error.map_or(Outcome::Acked, |code| {
+                        let outcome = error.map_or(Outcome::Acked, |(code, kept)| {
                             count(failures, code);
-                            outcome(code)
+                            outcome(code, kept, *idempotent)
                         });
                         completions.push(Completion { slot, outcome, at_ns: at_ns.get() });
                     }
+                    Report::Statistics(text) => {
+                        told.clear();
+                        told.push_str(&text.to_string_lossy());
+                    }
                     Report::Notice(line) => journal.add(&line.to_string_lossy()),
+                    Report::Trouble(code, line) => {
+                        count(troubles, code);
+                        journal.add(&line.to_string_lossy());
+                    }
                 },
             );
         }
@@ -87,6 +107,10 @@ impl Publisher for KafkaPublisher {
         match outlet.send(message.stream, message.payload, message.slot) {
             Ok(()) => Ok(Submitted::Taken),
             Err(RDKafkaErrorCode::QueueFull) => Ok(Submitted::Full),
+            // A broker that has just come back may not know its topics yet.
+            Err(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition) if self.patient => {
+                Ok(Submitted::Full)
+            }
             // A whole topic or client that is gone ends the run; a single message that is refused is an outcome.
             Err(
                 code @ (RDKafkaErrorCode::UnknownTopic
@@ -130,51 +154,130 @@ impl Publisher for KafkaPublisher {
     fn failures(&self) -> BTreeMap<String, u64> {
         self.failures.clone()
     }
+
+    fn retries(&self) -> BTreeMap<String, u64> {
+        let mut retries = self.troubles.clone();
+        self.told.iter().for_each(|told| add_retries(told, &mut retries));
+        retries
+    }
+}
+
+/// Adds up what one client told last of its brokers and partitions. Only these numbers are read: that another one cannot
+/// be, as happens with those of a broker that was away, must not hide them. Counters of a broker that left the cluster
+/// and came back begin anew, so these are at least so many.
+fn add_retries(told: &str, retries: &mut BTreeMap<String, u64>) {
+    if told.is_empty() {
+        return;
+    }
+    let mut add = |what: &str, count: u64| {
+        if count > 0 {
+            *retries.entry(what.to_owned()).or_default() += count;
+        }
+    };
+    let Ok(told) = serde_json::from_str::<Value>(told) else {
+        add("statistics of the client that could not be read", 1);
+        return;
+    };
+    for broker in members(&told["brokers"]) {
+        for (what, field) in
+            [("requests sent again", "txretries"), ("requests without an answer in time", "req_timeouts")]
+        {
+            add(what, broker[field].as_u64().unwrap_or(0));
+        }
+    }
+    // A batch that is refused goes back to its partition's queue, which no counter of requests shows.
+    for partition in members(&told["topics"]).flat_map(|topic| members(&topic["partitions"])) {
+        let of = |field: &str| partition[field].as_u64().unwrap_or(0);
+        add("messages sent again", of("txmsgs").saturating_sub(of("msgs")));
+    }
+}
+
+fn members(object: &Value) -> impl Iterator<Item = &Value> {
+    object.as_object().into_iter().flat_map(|members| members.values())
 }
 
 fn count(failures: &mut BTreeMap<String, u64>, code: RDKafkaErrorCode) {
     *failures.entry(format!("{code:?}")).or_default() += 1;
 }
 
-/// Only a refusal by which the broker (or the library, before sending) says that it does not hold the message is a
-/// failure. Everything else may have been stored before the reply was lost.
-fn outcome(code: RDKafkaErrorCode) -> Outcome {
-    use RDKafkaErrorCode as Code;
-    match code {
-        Code::MessageSizeTooLarge
-        | Code::InvalidMessageSize
-        | Code::InvalidMessage
-        | Code::InvalidRecord
-        | Code::InvalidTopic
-        | Code::InvalidRequiredAcks
-        | Code::UnsupportedCompressionType
-        | Code::UnsupportedForMessageFormat
-        | Code::TopicAuthorizationFailed
-        | Code::ClusterAuthorizationFailed
-        | Code::PolicyViolation
-        | Code::UnknownTopic
-        | Code::UnknownPartition => Outcome::Failed,
+/// A message has failed where the library knows of every attempt that it is not stored. Everything else may have been
+/// stored before the reply was lost.
+///
+/// An idempotent producer takes an attempt in doubt for "not stored" and counts on the broker to know the second one for
+/// a duplicate; if it ends before that, only a refusal for the message's own sake is certain.
+fn outcome(code: RDKafkaErrorCode, kept: Kept, idempotent: bool) -> Outcome {
+    match kept {
+        // The broker's word for not knowing itself; the library reads it as a refusal.
+        Kept::No if code == RDKafkaErrorCode::Unknown => Outcome::Indeterminate,
+        Kept::No if !idempotent || is_definite(code) => Outcome::Failed,
         _ => Outcome::Indeterminate,
     }
+}
+
+/// Whether a message is refused for what it is.
+fn is_definite(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::MessageSizeTooLarge
+            | Code::InvalidMessageSize
+            | Code::InvalidMessage
+            | Code::InvalidRecord
+            | Code::InvalidTopic
+            | Code::InvalidRequiredAcks
+            | Code::UnsupportedCompressionType
+            | Code::UnsupportedForMessageFormat
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::PolicyViolation
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use RDKafkaErrorCode as Code;
 
     #[test]
-    fn only_a_definite_refusal_is_a_failure() {
-        assert_eq!(outcome(RDKafkaErrorCode::MessageSizeTooLarge), Outcome::Failed);
-        for code in [
-            RDKafkaErrorCode::MessageTimedOut,
-            RDKafkaErrorCode::OperationTimedOut,
-            RDKafkaErrorCode::RequestTimedOut,
-            RDKafkaErrorCode::PurgeInflight,
-            RDKafkaErrorCode::PurgeQueue,
-            RDKafkaErrorCode::NotEnoughReplicasAfterAppend,
-            RDKafkaErrorCode::BrokerTransportFailure,
+    fn what_the_brokers_cost_in_retries_is_added_up() {
+        let mut retries = BTreeMap::new();
+        for told in [
+            r#"{"brokers": {"a": {"txretries": 2, "odd": -1e99}, "b": {"txretries": 3}}}"#,
+            r#"{"brokers": {"a": {"req_timeouts": 4, "txretries": 0}}}"#,
+            r#"{"topics": {"t": {"partitions": {"0": {"msgs": 5, "txmsgs": 7}, "1": {"msgs": 5, "txmsgs": 4}}}}}"#,
+            "",
+            "{",
         ] {
-            assert_eq!(outcome(code), Outcome::Indeterminate, "{code:?}");
+            add_retries(told, &mut retries);
+        }
+        let expected = [
+            ("requests sent again", 5),
+            ("requests without an answer in time", 4),
+            ("messages sent again", 2),
+            ("statistics of the client that could not be read", 1),
+        ];
+        assert_eq!(retries, expected.map(|(what, count)| (what.to_owned(), count)).into());
+    }
+
+    #[test]
+    fn a_failure_is_what_is_certainly_not_stored() {
+        for (code, kept, idempotent, expected) in [
+            (Code::MessageSizeTooLarge, Kept::No, false, Outcome::Failed),
+            (Code::MessageSizeTooLarge, Kept::No, true, Outcome::Failed),
+            // Never sent, or refused each time.
+            (Code::MessageTimedOut, Kept::No, false, Outcome::Failed),
+            (Code::NotEnoughReplicas, Kept::No, false, Outcome::Failed),
+            // In doubt once, and the library does not tell.
+            (Code::MessageTimedOut, Kept::No, true, Outcome::Indeterminate),
+            (Code::MessageTimedOut, Kept::Perhaps, false, Outcome::Indeterminate),
+            (Code::NotEnoughReplicasAfterAppend, Kept::Perhaps, false, Outcome::Indeterminate),
+            (Code::BrokerTransportFailure, Kept::Perhaps, false, Outcome::Indeterminate),
+            (Code::Unknown, Kept::No, false, Outcome::Indeterminate),
+            (Code::PurgeInflight, Kept::Yes, false, Outcome::Indeterminate),
+        ] {
+            assert_eq!(outcome(code, kept, idempotent), expected, "{code:?} {kept:?} {idempotent}");
         }
     }
 }

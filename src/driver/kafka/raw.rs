@@ -106,6 +106,8 @@ impl Subscriber for RawConsumer {
     }
 
     /// Nothing to acknowledge: no group knows of this consumer.
+    fn abandon(self: Box<Self>) {}
+
     fn close(&mut self) -> Result<(), DriverError> {
         Ok(())
     }

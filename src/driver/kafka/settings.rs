@@ -60,6 +60,9 @@ const CONSUMER: &[&str] = &[
     "socket.nagle.disable",
 ];
 
+/// How often a producer tells what it had to send again, where it is asked to.
+const TELL_EVERY_MS: &str = "1000";
+
 /// What the broker is asked to confirm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acks {
@@ -76,6 +79,8 @@ pub struct Settings {
     /// The scenario's own keys, to be read back too.
     asked: Vec<String>,
     pub acks: Acks,
+    /// Whether clients outlive what is broken: under `load.deadline`.
+    pub patient: bool,
 }
 
 impl Settings {
@@ -104,14 +109,20 @@ impl Settings {
             .set("queue.buffering.max.messages", (2 * in_flight).clamp(100_000, 10_000_000).to_string())
             .set("queue.buffering.max.kbytes", kbytes.to_string())
             .set("message.max.bytes", (size + 65_536).clamp(1_000_000, 1_000_000_000).to_string());
+        let patience = load.deadline.map(|deadline| (deadline.nanos() / 1_000_000).max(1).to_string());
         // Each has a second name: setting both would leave it to chance which one counts.
         for (key, alias, value) in [
-            ("acks", "request.required.acks", "all"),
-            ("compression.type", "compression.codec", cell.message.codec.name()),
+            ("acks", "request.required.acks", Some("all")),
+            ("compression.type", "compression.codec", Some(cell.message.codec.name())),
+            // For how long a message is tried; how often is not limited by default.
+            ("message.timeout.ms", "delivery.timeout.ms", patience.as_deref()),
         ] {
-            if !client.contains_key(alias) {
+            if let Some(value) = value.filter(|_| !client.contains_key(alias)) {
                 producer.set(key, value);
             }
+        }
+        if patience.is_some() {
+            producer.set("statistics.interval.ms", TELL_EVERY_MS);
         }
 
         let mut consumer = common;
@@ -137,7 +148,8 @@ impl Settings {
             "-1" | "all" => Acks::All,
             _ => Acks::Leader,
         };
-        Ok(Self { producer, consumer, asked: client.keys().cloned().collect(), acks })
+        let (asked, patient) = (client.keys().cloned().collect(), patience.is_some());
+        Ok(Self { producer, consumer, asked, acks, patient })
     }
 
     pub fn producer(&self) -> ClientConfig {
@@ -184,6 +196,10 @@ impl Settings {
     /// How often stored offsets are committed, ms.
     pub fn commit_interval_ms(&self) -> String {
         read(&self.consumer, "auto.commit.interval.ms")
+    }
+
+    pub fn idempotent(&self) -> bool {
+        read(&self.producer, "enable.idempotence") == "true"
     }
 
     pub fn commits(&self) -> bool {
@@ -255,6 +271,24 @@ mod tests {
         assert_eq!(effective["producer.linger.ms"], "0");
         assert_eq!(effective["consumer.fetch.queue.backoff.ms"], "50");
         assert_eq!(settings(&[("request.required.acks", "0")]).unwrap().acks, Acks::None);
+    }
+
+    #[test]
+    fn a_deadline_is_the_time_of_a_message_unless_the_scenario_says_otherwise() {
+        let with = |client: &[(&str, &str)]| {
+            let mut cell = cell();
+            cell.load.deadline = Some(crate::units::Span::from_secs(30));
+            cell.config.client = client.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            Settings::new(&cell, &["127.0.0.1:9092".into()]).unwrap()
+        };
+        let stock = settings(&[]).unwrap();
+        assert_eq!((stock.patient, stock.effective()["producer.message.timeout.ms"].as_str()), (false, "300000"));
+        let patient = with(&[]);
+        assert_eq!((patient.patient, patient.effective()["producer.message.timeout.ms"].as_str()), (true, "30000"));
+        assert!(!patient.idempotent() && with(&[("enable.idempotence", "true")]).idempotent());
+        for key in ["message.timeout.ms", "delivery.timeout.ms"] {
+            assert_eq!(with(&[(key, "7000")]).effective()["producer.message.timeout.ms"], "7000", "{key}");
+        }
     }
 
     #[test]

@@ -11,8 +11,9 @@ use super::{refused, timed_out};
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::time::Duration;
@@ -97,6 +98,9 @@ pub struct KafkaSubscriber {
     moved: bool,
     /// When the main queue is due again.
     due_ns: u64,
+    /// Whether an error in the place of a record is the library's to mend, and counted.
+    patient: bool,
+    retries: BTreeMap<String, u64>,
     topic: String,
     clock: Clock,
 }
@@ -114,7 +118,9 @@ impl KafkaSubscriber {
     ) -> Result<Self, DriverError> {
         let inlet = member(settings, topic, group, JOIN, members, journal, clock)?;
         let reader = Some(Reader::new(inlet, batch.max(1) as usize));
-        Ok(Self { reader, positions: Vec::new(), moved: false, due_ns: 0, topic: topic.to_owned(), clock })
+        let (positions, topic, retries) = (Vec::new(), topic.to_owned(), BTreeMap::new());
+        let patient = settings.patient;
+        Ok(Self { reader, positions, moved: false, due_ns: 0, patient, retries, topic, clock })
     }
 
     /// `None` once closed.
@@ -172,7 +178,7 @@ impl Subscriber for KafkaSubscriber {
         }
         // All of a batch is in our hands at this moment, before any of it is decoded.
         let received_ns = self.clock.now_ns();
-        let Self { reader: Some(reader), positions, .. } = self else { return Ok(()) };
+        let Self { reader: Some(reader), positions, patient, retries, .. } = self else { return Ok(()) };
         let mut error = None;
         reader.each(|record| match record.error {
             None => {
@@ -183,12 +189,30 @@ impl Subscriber for KafkaSubscriber {
                 positions[partition] = record.offset + 1;
                 sink(Incoming { payload: record.payload, received_ns });
             }
+            // The library fetches on by itself, from the new leader or after a look for one.
+            Some(code) if *patient && code != RDKafkaErrorCode::Fatal => {
+                *retries.entry(format!("{code:?}")).or_default() += 1;
+            }
             Some(code) => error = Some(code),
         });
         self.moved = true;
         match error {
             None => Ok(()),
             Some(code) => Err(refused("consume", reader.inlet().consumer().context().journal.explain(code))),
+        }
+    }
+
+    fn retries(&self) -> BTreeMap<String, u64> {
+        self.retries.clone()
+    }
+
+    fn abandon(mut self: Box<Self>) {
+        let Some(reader) = self.reader.take() else { return };
+        let inlet = Arc::clone(reader.inlet());
+        // The reader's own handle goes first, with the records it holds.
+        drop(reader);
+        if let Some(inlet) = Arc::into_inner(inlet) {
+            Inlet::abandon(inlet);
         }
     }
 

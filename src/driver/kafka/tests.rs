@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::driver::{Completion, Incoming, Submitted};
+use crate::driver::{Completion, Incoming, Paths, Submitted};
 use crate::scenario::{Arrivals, Codec, Guarantee, Load, Message, Model, PayloadKind, SystemConfig};
 use crate::units::{Bytes, Span};
 
@@ -32,12 +32,14 @@ pub fn cell() -> Cell {
             batch: 1000,
             backlog: Bytes(1 << 26),
             drain: Span::from_secs(5),
+            deadline: None,
             audit: true,
             floor: false,
             broker_warm_up: Span(0),
         },
         message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
         experiment: None,
+        faults: Vec::new(),
         guarantee: Guarantee::None,
         primary: "goodput".into(),
         seed: 1,
@@ -53,7 +55,7 @@ struct Bench {
 fn bench(name: &str, cell: &Cell) -> Bench {
     let reflector = reflector().unwrap();
     let clock = Clock::start();
-    let target = Target { addresses: reflector.addresses(), name: name.into(), clock };
+    let target = Target { addresses: reflector.addresses(), paths: Paths::default(), name: name.into(), clock };
     let driver = open(cell, target).unwrap();
     driver.prepare().unwrap();
     Bench { _reflector: reflector, driver, clock }
@@ -205,7 +207,12 @@ fn nobody_listening_is_an_error_in_time() {
     let mut cell = cell();
     cell.config.client.insert("socket.connection.setup.timeout.ms".into(), "1000".into());
     let driver = |address: &str| {
-        let target = Target { addresses: vec![address.into()], name: "t-nobody".into(), clock: Clock::start() };
+        let target = Target {
+            addresses: vec![address.into()],
+            paths: Paths::default(),
+            name: "t-nobody".into(),
+            clock: Clock::start(),
+        };
         open(&cell, target).unwrap()
     };
     let error = driver("127.0.0.1:1").clean_up().unwrap_err().to_string();
@@ -245,4 +252,60 @@ fn a_dead_broker_does_not_hold_anybody() {
     let _ = subscriber.close();
     drop(subscriber);
     assert!(clock.now_ns() - begun < 9_000_000_000, "took {} ms", (clock.now_ns() - begun) / 1_000_000);
+}
+
+/// Under a deadline nothing ends but messages: what could not be sent by then has failed, and all goes on afterwards.
+#[test]
+fn an_outage_ends_messages_at_their_deadline_and_nobody_else() {
+    let mock = rdkafka::mocking::MockCluster::new(1).unwrap();
+    mock.create_topic("t-outage", 2, 1).unwrap();
+    let mut cell = cell();
+    cell.load.deadline = Some(Span(1_500_000_000));
+    for (key, value) in [("reconnect.backoff.max.ms", "200"), ("linger.ms", "0")] {
+        cell.config.client.insert(key.into(), value.into());
+    }
+    let (addresses, clock) = (vec![mock.bootstrap_servers()], Clock::start());
+    let target = Target { addresses, paths: Paths::default(), name: "t-outage".into(), clock };
+    let driver = open(&cell, target).unwrap();
+    let mut publisher = driver.publisher(0).unwrap();
+    let mut subscriber = driver.subscriber(0, 0).unwrap();
+    let mut send = |range: std::ops::Range<u64>| {
+        for number in range.clone() {
+            let (slot, stream) = (number as u32, (number % 2) as u16);
+            let message = Outgoing { slot, connection: 0, stream, payload: &number.to_be_bytes() };
+            assert_eq!(publisher.submit(message).unwrap(), Submitted::Taken);
+        }
+        let (mut all, limit) = (Vec::new(), after(clock, 10));
+        while (all.len() as u64) < range.end - range.start && clock.now_ns() < limit {
+            publisher.wait(after(clock, 1), &mut all).unwrap();
+        }
+        let outcomes: Vec<Outcome> = all.into_iter().map(|completion| completion.outcome).collect();
+        assert_eq!(outcomes.len() as u64, range.end - range.start);
+        (outcomes, publisher.failures(), publisher.retries())
+    };
+    assert_eq!(send(0..10).0, [Outcome::Acked; 10]);
+    mock.broker_down(1).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let begun = clock.now_ns();
+    let (outcomes, failures, retries) = send(10..20);
+    let took = clock.now_ns() - begun;
+    assert_eq!(outcomes, [Outcome::Failed; 10], "{failures:?}");
+    assert_eq!(failures, [("MessageTimedOut".to_owned(), 10)].into());
+    assert!(retries["BrokerTransportFailure"] >= 1, "{retries:?}");
+    assert!((1_400_000_000..3_500_000_000).contains(&took), "{took}");
+    let mut seen = Vec::new();
+    let mut receive = |seen: &mut Vec<u64>| {
+        let mut sink = |message: Incoming<'_>| seen.push(u64::from_be_bytes(message.payload.try_into().unwrap()));
+        subscriber.receive(clock.now_ns() + 50_000_000, &mut sink).unwrap();
+    };
+    receive(&mut seen);
+    mock.broker_up(1).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(send(20..30).0, [Outcome::Acked; 10]);
+    let limit = after(clock, 20);
+    while seen.len() < 20 && clock.now_ns() < limit {
+        receive(&mut seen);
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..10).chain(20..30).collect::<Vec<_>>());
 }

@@ -66,7 +66,7 @@ impl<'a> KafkaWork<'a> {
 
 impl Work for KafkaWork<'_> {
     fn worker(&self, _: u16) -> Result<Box<dyn Worker>, DriverError> {
-        let KafkaDriver { cell, target, settings, journal, members } = self.driver;
+        let KafkaDriver { cell, target, settings, journal, members, .. } = self.driver;
         let inlet = member(settings, &target.name, &self.group, JOIN, members, journal, target.clock)?;
         Ok(Box::new(KafkaWorker {
             reader: Reader::new(inlet, cell.config.consume.batch.max(1) as usize),

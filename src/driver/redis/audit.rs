@@ -4,19 +4,27 @@
 
 use super::connection::Connection;
 use super::endpoint::Endpoint;
+use super::primary::Primary;
+use super::resilient::patiently;
 use super::resp::{self, Malformed, Token};
 use super::streams::entry_payload;
 use crate::clock::Clock;
 use crate::driver::DriverError;
 use crate::units::Bytes;
-use std::time::Instant;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 /// Most elements of a page, and about most bytes.
 const PAGE: u64 = 1000;
 const PAGE_BYTES: u64 = 16 << 20;
 
+/// How long one page may take before it is asked for again, where that is done.
+const STEP: Duration = Duration::from_secs(10);
+
 pub struct Reader {
     connection: Connection,
+    /// Whom to connect to anew after a lost connection.
+    again: Option<Primary>,
     deadline: Instant,
     page: u64,
 }
@@ -24,8 +32,35 @@ pub struct Reader {
 impl Reader {
     pub fn connect(endpoint: &Endpoint, clock: Clock, deadline_ns: u64, message: Bytes) -> Result<Self, DriverError> {
         let deadline = Instant::now() + clock.until(deadline_ns);
-        let page = (PAGE_BYTES / message.0.max(1)).clamp(1, PAGE);
-        Ok(Self { connection: Connection::open(endpoint)?, deadline, page })
+        Ok(Self { connection: Connection::open(endpoint)?, again: None, deadline, page: page(message) })
+    }
+
+    /// Reads whoever is the primary, page by page anew over as many connections as it takes until the deadline.
+    pub fn connect_patiently(
+        primary: &Primary,
+        clock: Clock,
+        deadline_ns: u64,
+        message: Bytes,
+    ) -> Result<Self, DriverError> {
+        let left = clock.until(deadline_ns);
+        let connection = patiently(left, || primary.connect())?;
+        Ok(Self { connection, again: Some(primary.clone()), deadline: Instant::now() + left, page: page(message) })
+    }
+
+    /// The reply to one command, as a place in the connection's input.
+    fn reply(&mut self, words: &[&[u8]], action: &str) -> Result<Range<usize>, DriverError> {
+        loop {
+            resp::command(&mut self.connection.output.bytes, words);
+            let Some(primary) = &self.again else { return self.connection.reply(self.deadline, action) };
+            let replied = self.connection.reply(self.deadline.min(Instant::now() + STEP), action);
+            match replied {
+                Err(error) if passing(&error) && Instant::now() < self.deadline => {
+                    let left = self.deadline.saturating_duration_since(Instant::now());
+                    self.connection = patiently(left, || primary.connect())?;
+                }
+                ended => return ended,
+            }
+        }
     }
 
     /// Sends one command and lets `read` walk its reply.
@@ -35,8 +70,7 @@ impl Reader {
         action: &str,
         read: impl FnOnce(resp::Reader<'_>) -> Result<T, Malformed>,
     ) -> Result<T, DriverError> {
-        resp::command(&mut self.connection.output.bytes, words);
-        let reply = self.connection.reply(self.deadline, action)?;
+        let reply = self.reply(words, action)?;
         let value = read(resp::Reader::new(&self.connection.input.filled()[reply.clone()]));
         self.connection.input.consume(reply.len());
         value.map_err(|cause| self.connection.endpoint.malformed(cause))
@@ -108,4 +142,17 @@ impl Reader {
             from += found;
         }
     }
+}
+
+/// Whether the same question may be answered by the next connection.
+fn passing(error: &DriverError) -> bool {
+    match error {
+        DriverError::Disconnected { .. } | DriverError::TimedOut { .. } => true,
+        DriverError::Refused { cause, .. } => cause.starts_with("LOADING") || cause.starts_with("MASTERDOWN"),
+        _ => false,
+    }
+}
+
+fn page(message: Bytes) -> u64 {
+    (PAGE_BYTES / message.0.max(1)).clamp(1, PAGE)
 }

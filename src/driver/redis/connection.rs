@@ -123,13 +123,18 @@ pub struct Connection {
 impl Connection {
     /// Connects, logs in, selects the database.
     pub fn open(endpoint: &Endpoint) -> Result<Self, DriverError> {
-        let stream = endpoint.connect()?;
+        Self::open_within(endpoint, SET_UP)
+    }
+
+    /// The same, each of its steps within `limit`.
+    pub fn open_within(endpoint: &Endpoint, limit: Duration) -> Result<Self, DriverError> {
+        let stream = endpoint.connect(limit)?;
         stream.set_nonblocking(true).map_err(|cause| endpoint.lost(cause.to_string()))?;
         let (input, output) = (Input::default(), Output::default());
         let mut connection = Self { endpoint: endpoint.clone(), stream, input, output, scanner: Scanner::default() };
         for (name, command) in endpoint.greeting() {
             connection.output.bytes.extend_from_slice(&command);
-            let reply = connection.reply(Instant::now() + SET_UP, name)?;
+            let reply = connection.reply(Instant::now() + limit, name)?;
             connection.input.consume(reply.len());
         }
         Ok(connection)

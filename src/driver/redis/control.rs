@@ -3,6 +3,7 @@
 //! Settings are read back from the server and shown by an allow-list, so that no secret can slip into a result.
 
 use super::endpoint::{Endpoint, SET_UP};
+use super::resilient::patience;
 use super::resp::words;
 use crate::driver::DriverError;
 use crate::result::{Description, Survives};
@@ -30,11 +31,13 @@ const DECISIVE: &[&str] = &[
     "maxclients",
     "maxmemory",
     "maxmemory-policy",
+    "min-replicas-max-lag",
     "min-replicas-to-write",
     "no-appendfsync-on-rewrite",
     "proto-max-bulk-len",
     "repl-backlog-size",
     "repl-diskless-sync",
+    "repl-diskless-sync-delay",
     "save",
     "stream-node-max-bytes",
     "stream-node-max-entries",
@@ -165,7 +168,7 @@ fn output_buffer(clients: &str, address: &str) -> Option<u64> {
     Some(field(line, "omem").unwrap_or(0) + field(line, "obl").unwrap_or(0))
 }
 
-fn explain(endpoint: &Endpoint, action: &str, error: &RedisError) -> DriverError {
+pub fn explain(endpoint: &Endpoint, action: &str, error: &RedisError) -> DriverError {
     if error.is_timeout() {
         endpoint.timed_out(action, SET_UP)
     } else if error.is_io_error() || error.is_connection_dropped() {
@@ -198,7 +201,11 @@ pub fn survives(cell: &Cell, settings: &BTreeMap<String, String>) -> Survives {
         ("yes", fsync) => (true, false, format!("appendonly yes, appendfsync {fsync}: in the kernel, synced later")),
         _ => (false, false, "appendonly no: in memory only, snapshots aside".to_owned()),
     };
-    let because = format!("{persistence}; acknowledged by the primary alone; {consumer}");
+    // With replicas, a primary that was killed is replaced by one that may not have what only it confirmed.
+    let alone = cell.config.nodes == 1;
+    let (process_kill, power_loss) = (process_kill && alone, power_loss && alone);
+    let copies = if alone { "" } else { ", which its replicas follow later" };
+    let because = format!("{persistence}; acknowledged by the primary alone{copies}; {consumer}");
     Survives { process_kill, power_loss, node_loss: false, copies: 1, because }
 }
 
@@ -239,8 +246,23 @@ pub fn describe(cell: &Cell, server: &Server) -> Description {
             ("publish", publish),
             ("reply", if config.reply == Reply::Off { "off: CLIENT REPLY OFF" } else { "on" }.into()),
             ("consume", consume),
+            ("retry", retry(cell)),
         ]),
     }
+}
+
+/// What clients try again, and for how long.
+fn retry(cell: &Cell) -> String {
+    let Some(deadline) = cell.load.deadline else { return "nothing: a lost connection ends the load".into() };
+    let silence = patience(deadline) as f64 / 1e9;
+    let what = match cell.config.system {
+        System::RedisPubsub => "a PUBLISH that was refused or never written, no other",
+        _ => "every message without an answer, which may so be stored twice",
+    };
+    format!(
+        "{what}, until {deadline} after its sending; connections made anew at once, then after 10 to 500 ms; a server \
+         counts as gone after {silence} s without an answer that it owes"
+    )
 }
 
 #[cfg(test)]

@@ -49,12 +49,19 @@ impl Endpoint {
         self.info.clone()
     }
 
+    /// Another server, with the login and the database of this one.
+    pub fn at(&self, address: &str) -> Result<Self, DriverError> {
+        let other = Self::parse(self.system, address)?;
+        let info = self.info.clone().set_addr(ConnectionAddr::Tcp(other.host.clone(), other.port));
+        Ok(Self { info, ..other })
+    }
+
     /// A connected blocking socket with `TCP_NODELAY`.
-    pub fn connect(&self) -> Result<TcpStream, DriverError> {
+    pub fn connect(&self, limit: Duration) -> Result<TcpStream, DriverError> {
         let lost = |cause: std::io::Error| self.lost(cause.to_string());
         let mut last = std::io::Error::other("the host name has no address");
         for address in (self.host.as_str(), self.port).to_socket_addrs().map_err(lost)? {
-            match TcpStream::connect_timeout(&address, SET_UP) {
+            match TcpStream::connect_timeout(&address, limit) {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(lost)?;
                     return Ok(stream);
@@ -125,9 +132,17 @@ mod tests {
     }
 
     #[test]
+    fn another_server_is_asked_with_the_same_login() {
+        let url = Endpoint::parse(System::RedisLists, "redis://:hunter2@127.0.0.1:1/3").unwrap();
+        let other = url.at("127.0.0.1:2").unwrap();
+        assert_eq!((other.address(), other.greeting()), ("127.0.0.1:2".to_owned(), url.greeting()));
+        assert!(!format!("{other:?}").contains("hunter2"));
+    }
+
+    #[test]
     fn a_password_shows_nowhere() {
         let url = Endpoint::parse(System::RedisLists, "redis://:hunter2@127.0.0.1:1").unwrap();
-        let closed = url.connect().unwrap_err();
+        let closed = url.connect(SET_UP).unwrap_err();
         for text in [format!("{url:?}"), url.address(), closed.to_string(), format!("{closed:?}")] {
             assert!(!text.contains("hunter2"), "{text}");
         }

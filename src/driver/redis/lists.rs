@@ -6,8 +6,9 @@
 
 use super::connection::Connection;
 use super::endpoint::Endpoint;
+use super::resilient::Resume;
 use super::resp::{self, Malformed, Reader, Token};
-use super::{CLOSE, GRACE_NS};
+use super::{CLOSE, GRACE_NS, ON_TIME_NS};
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use std::collections::VecDeque;
@@ -27,11 +28,21 @@ pub struct PopSubscriber {
     /// The list that the next request names first: BLMPOP serves the first list that has anything.
     turn: usize,
     asked: bool,
+    grace_ns: u64,
 }
 
 impl PopSubscriber {
     pub fn connect(endpoint: &Endpoint, clock: Clock, keys: Vec<String>, batch: u32) -> Result<Self, DriverError> {
-        Ok(Self { connection: Connection::open(endpoint)?, clock, keys, batch, turn: 0, asked: false })
+        Ok(Self::new(Connection::open(endpoint)?, clock, keys, batch))
+    }
+
+    pub fn new(connection: Connection, clock: Clock, keys: Vec<String>, batch: u32) -> Self {
+        Self { connection, clock, keys, batch, turn: 0, asked: false, grace_ns: GRACE_NS }
+    }
+
+    /// Comes back on time, whatever the server does; a late answer is taken up by the next call.
+    pub fn on_time(self) -> Self {
+        Self { grace_ns: ON_TIME_NS, ..self }
     }
 
     fn ask(&mut self, until_ns: u64) {
@@ -80,7 +91,7 @@ impl Subscriber for PopSubscriber {
         if !self.asked {
             self.ask(until_ns);
         }
-        let patience = until_ns.max(self.clock.now_ns()).saturating_add(GRACE_NS);
+        let patience = until_ns.max(self.clock.now_ns()).saturating_add(self.grace_ns);
         loop {
             if let Some(reply) = self.connection.next_reply()? {
                 self.asked = false;
@@ -96,8 +107,21 @@ impl Subscriber for PopSubscriber {
     }
 
     /// Nothing to acknowledge. What a late answer still brings is lost, as it is when any consumer of this mode leaves.
+    fn abandon(self: Box<Self>) {}
+
     fn close(&mut self) -> Result<(), DriverError> {
         Ok(())
+    }
+}
+
+/// What was taken and not received is gone, as the mode has it.
+impl Resume for PopSubscriber {
+    fn resume(&mut self, connection: Connection) {
+        (self.connection, self.asked) = (connection, false);
+    }
+
+    fn is_owed(&self) -> bool {
+        self.asked
     }
 }
 
@@ -106,6 +130,8 @@ impl Subscriber for PopSubscriber {
 enum Due {
     Deletion,
     Move,
+    /// The whole processing list.
+    List,
 }
 
 /// Moves elements to a processing list, which only this consumer touches, and deletes it when they are processed.
@@ -119,7 +145,13 @@ pub struct ReliableSubscriber {
     moves: u32,
     /// Whether the processing list holds elements that were handed out.
     unacknowledged: bool,
+    /// How many were, since the last deletion that was answered; `None` while one is under way, which may or may not be
+    /// done when the connection breaks.
+    handed_out: Option<u64>,
+    /// After a lost connection: how many elements of the processing list, from its old end, are known already.
+    known: Option<u64>,
     due: VecDeque<Due>,
+    grace_ns: u64,
 }
 
 impl ReliableSubscriber {
@@ -130,15 +162,40 @@ impl ReliableSubscriber {
         processing: String,
         batch: u32,
     ) -> Result<Self, DriverError> {
-        let connection = Connection::open(endpoint)?;
-        let due = VecDeque::new();
-        Ok(Self { connection, clock, key, processing, batch, moves: 1, unacknowledged: false, due })
+        Ok(Self::new(Connection::open(endpoint)?, clock, key, processing, batch))
+    }
+
+    pub fn new(connection: Connection, clock: Clock, key: String, processing: String, batch: u32) -> Self {
+        Self {
+            connection,
+            clock,
+            key,
+            processing,
+            batch,
+            moves: 1,
+            unacknowledged: false,
+            handed_out: Some(0),
+            known: None,
+            due: VecDeque::new(),
+            grace_ns: GRACE_NS,
+        }
+    }
+
+    /// Comes back on time, whatever the server does; a late answer is taken up by the next call.
+    pub fn on_time(self) -> Self {
+        Self { grace_ns: ON_TIME_NS, ..self }
+    }
+
+    /// First takes up what whoever had its place before left unacknowledged.
+    pub fn taking_over(self) -> Self {
+        Self { known: Some(0), ..self }
     }
 
     fn delete_processed(&mut self) {
         if std::mem::take(&mut self.unacknowledged) {
             resp::command(&mut self.connection.output.bytes, &[b"DEL", self.processing.as_bytes()]);
             self.due.push_back(Due::Deletion);
+            self.handed_out = None;
         }
     }
 
@@ -174,8 +231,10 @@ impl ReliableSubscriber {
                 (Due::Move, Token::Bulk(payload)) => {
                     sink(Incoming { payload, received_ns: self.clock.now_ns() });
                     (found, self.unacknowledged) = (found + 1, true);
+                    self.handed_out = self.handed_out.map(|count| count + 1);
                 }
-                (Due::Move, Token::Null) | (Due::Deletion, Token::Integer(_)) => {}
+                (Due::Move, Token::Null) => {}
+                (Due::Deletion, Token::Integer(_)) => self.handed_out = Some(0),
                 (due, other) => {
                     let cause = resp::unexpected(&format!("the answer to a {due:?}").to_lowercase(), other);
                     return Err(self.connection.endpoint.malformed(cause));
@@ -188,9 +247,60 @@ impl ReliableSubscriber {
     }
 }
 
+impl ReliableSubscriber {
+    /// Hands out what was moved to the processing list and never arrived: its newest end, to the left. The rest was
+    /// handed out before, unless nobody knows; then all of it is, a second time perhaps.
+    fn take_up_again(&mut self, patience_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        if self.due.is_empty() {
+            resp::command(&mut self.connection.output.bytes, &[b"LRANGE", self.processing.as_bytes(), b"0", b"-1"]);
+            self.due.push_back(Due::List);
+        }
+        let reply = loop {
+            match self.connection.next_reply()? {
+                Some(reply) => break reply,
+                None if self.connection.read_until(&self.clock, patience_ns)? => {}
+                None => return Ok(()),
+            }
+        };
+        let known = self.known.take().unwrap_or(0) as usize;
+        let elements = elements(&self.connection.input.filled()[reply.clone()]);
+        let elements = elements.map_err(|cause| self.connection.endpoint.malformed(cause))?;
+        for payload in elements.iter().rev().skip(known) {
+            sink(Incoming { payload, received_ns: self.clock.now_ns() });
+        }
+        self.unacknowledged = !elements.is_empty();
+        self.handed_out = Some(elements.len() as u64);
+        self.connection.input.consume(reply.len());
+        self.due.clear();
+        Ok(())
+    }
+}
+
+/// The elements of a list, from the left.
+fn elements(reply: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
+    let mut reader = Reader::new(reply);
+    (0..reader.array()?).map(|_| reader.bulk()).collect()
+}
+
+impl Resume for ReliableSubscriber {
+    fn resume(&mut self, connection: Connection) {
+        self.connection = connection;
+        self.due.clear();
+        // A re-read that was itself cut off is begun again, with what it knew.
+        self.known = Some(self.known.unwrap_or(self.handed_out.unwrap_or(0)));
+    }
+
+    fn is_owed(&self) -> bool {
+        !self.due.is_empty()
+    }
+}
+
 impl Subscriber for ReliableSubscriber {
     fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
-        let patience = until_ns.max(self.clock.now_ns()).saturating_add(GRACE_NS);
+        let patience = until_ns.max(self.clock.now_ns()).saturating_add(self.grace_ns);
+        if self.known.is_some() {
+            return self.take_up_again(patience, sink);
+        }
         if self.due.is_empty() {
             self.delete_processed();
             self.ask_for_what_is_there();
@@ -209,6 +319,8 @@ impl Subscriber for ReliableSubscriber {
         }
         Ok(())
     }
+
+    fn abandon(self: Box<Self>) {}
 
     fn close(&mut self) -> Result<(), DriverError> {
         let deadline = self.clock.now_ns() + CLOSE.as_nanos() as u64;

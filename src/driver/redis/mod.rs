@@ -6,22 +6,27 @@
 
 mod audit;
 mod cache;
+mod cluster;
 mod connection;
 mod control;
 mod endpoint;
 mod large;
 mod lists;
+mod primary;
 mod publisher;
 mod pubsub;
 mod readiness;
+mod redial;
 mod reflector;
 mod replay;
 mod requests;
+mod resilient;
 mod resp;
 mod stall;
 mod streams;
 mod work;
 
+use super::cluster::Cluster;
 use super::replay::Replay;
 use super::requests::Counted;
 use super::stall::Stalled;
@@ -32,9 +37,12 @@ use super::{
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ListMode, Reply, System};
 use crate::units::Span;
+use cluster::RedisCluster;
 use control::{Control, Server};
 use endpoint::Endpoint;
+use primary::Primary;
 use publisher::RedisPublisher;
+use resilient::{ResilientPublisher, patiently};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -42,6 +50,10 @@ use std::time::Duration;
 const CLOSE: Duration = Duration::from_secs(3);
 /// How long a consumer waits beyond its time for the answer to a request that the server should have ended by then.
 const GRACE_NS: u64 = 1_000_000_000;
+/// The same for one that must come back whatever the server does.
+const ON_TIME_NS: u64 = 10_000_000;
+/// How long the control path goes on trying, where clients outlive their connections.
+const PATIENT: Duration = Duration::from_secs(30);
 /// How long the probe message of `prepare` may take.
 const PROBE: Duration = Duration::from_secs(5);
 
@@ -66,7 +78,8 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
         _ => {}
     }
     let keys = (0..cell.config.keys.max(1)).map(|index| format!("{}-{index}", target.name)).collect();
-    Ok(Box::new(RedisDriver { cell: cell.clone(), target, endpoint, keys, server: OnceLock::new() }))
+    let primary = Primary::new(endpoint.clone(), target.paths.clone())?;
+    Ok(Box::new(RedisDriver { cell: cell.clone(), target, endpoint, primary, keys, server: OnceLock::new() }))
 }
 
 pub fn reflector() -> Result<Box<dyn Reflector>, DriverError> {
@@ -76,7 +89,9 @@ pub fn reflector() -> Result<Box<dyn Reflector>, DriverError> {
 struct RedisDriver {
     cell: Cell,
     target: Target,
+    /// Where it all begins; where the primary is now, `primary` tells.
     endpoint: Endpoint,
+    primary: Primary,
     /// Names of the channels, streams or lists.
     keys: Vec<String>,
     /// Read once, by the first who asks while the server answers: a later fault must not change what was measured.
@@ -134,6 +149,10 @@ impl RedisDriver {
         self.system() == System::RedisLists && self.cell.config.consume.mode == ListMode::Reliable
     }
 
+    fn outside(&self) -> RedisCluster {
+        RedisCluster::new(self.system(), &self.target.addresses[0], &self.target.paths, self.cell.config.nodes)
+    }
+
     fn server(&self, control: &mut Control) -> Result<&Server, DriverError> {
         if self.server.get().is_none() {
             let _ = self.server.set(control.server(&self.cell.config.broker)?);
@@ -143,7 +162,14 @@ impl RedisDriver {
 
     fn connect(&self, connections: u16) -> Result<RedisPublisher, DriverError> {
         let (batch, reply) = (self.cell.load.batch, self.cell.config.reply);
-        RedisPublisher::connect(&self.endpoint, self.target.clock, connections, batch, self.commands(), reply)
+        let endpoint = self.primary.find()?;
+        RedisPublisher::connect(&endpoint, self.target.clock, connections, batch, self.commands(), reply)
+    }
+
+    /// A way to ask the primary. Where clients outlive their connections, it is tried for as long as they would.
+    fn control(&self, limit: Duration) -> Result<Control, DriverError> {
+        let deadline = self.cell.load.deadline.map_or(Duration::ZERO, |span| Duration::from_nanos(span.nanos()));
+        patiently(deadline.min(limit), || Control::connect(&self.primary.find()?))
     }
 
     /// One message through every stream, from a producer to a consumer.
@@ -176,7 +202,7 @@ impl RedisDriver {
 
 impl Driver for RedisDriver {
     fn prepare(&self) -> Result<(), DriverError> {
-        let mut control = Control::connect(&self.endpoint)?;
+        let mut control = self.control(PATIENT)?;
         self.server(&mut control)?.check(&self.endpoint)?;
         control.delete(&self.every_key())?;
         let probed = self.probe();
@@ -186,11 +212,18 @@ impl Driver for RedisDriver {
     }
 
     fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
-        Ok(Box::new(self.connect(self.cell.load.connections)?))
+        let (load, clock, reply) = (&self.cell.load, self.target.clock, self.cell.config.reply);
+        let Some(deadline) = load.deadline else { return Ok(Box::new(self.connect(load.connections)?)) };
+        let (batch, commands) = (load.batch, self.commands());
+        let (primary, connections) = (&self.primary, load.connections);
+        Ok(Box::new(ResilientPublisher::connect(primary, clock, connections, batch, commands, reply, deadline)?))
     }
 
     fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError> {
-        let (endpoint, clock, keys) = (&self.endpoint, self.target.clock, self.keys.clone());
+        if let Some(deadline) = self.cell.load.deadline {
+            return self.resilient_subscriber(subscription, consumer, deadline);
+        }
+        let (endpoint, clock, keys) = (&self.primary.find()?, self.target.clock, self.keys.clone());
         let batch = self.cell.config.consume.batch.max(1);
         Ok(match self.system() {
             System::RedisPubsub => Box::new(pubsub::PubSubSubscriber::connect(endpoint, clock, &keys)?),
@@ -206,7 +239,11 @@ impl Driver for RedisDriver {
     }
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
-        let mut audit = audit::Reader::connect(&self.endpoint, self.target.clock, deadline_ns, self.cell.message.size)?;
+        let (clock, size) = (self.target.clock, self.cell.message.size);
+        let mut audit = match self.cell.load.deadline {
+            None => audit::Reader::connect(&self.primary.find()?, clock, deadline_ns, size)?,
+            Some(_) => audit::Reader::connect_patiently(&self.primary, clock, deadline_ns, size)?,
+        };
         match self.system() {
             System::RedisStreams => {
                 let mut trimmed = false;
@@ -239,7 +276,7 @@ impl Driver for RedisDriver {
     }
 
     fn survives(&self) -> Survives {
-        let read = || Control::connect(&self.endpoint).ok().and_then(|mut control| self.server(&mut control).ok());
+        let read = || self.control(Duration::ZERO).ok().and_then(|mut control| self.server(&mut control).ok());
         let settings = self.server.get().or_else(read).map_or(&self.cell.config.broker, |server| &server.settings);
         control::survives(&self.cell, settings)
     }
@@ -249,12 +286,14 @@ impl Driver for RedisDriver {
     }
 
     fn describe(&self) -> Result<Description, DriverError> {
-        let mut control = Control::connect(&self.endpoint)?;
-        Ok(control::describe(&self.cell, self.server(&mut control)?))
+        let mut control = self.control(PATIENT)?;
+        let mut description = control::describe(&self.cell, self.server(&mut control)?);
+        description.broker_config.extend(self.outside().settings()?);
+        Ok(description)
     }
 
     fn clean_up(&self) -> Result<(), DriverError> {
-        Control::connect(&self.endpoint)?.delete(&self.every_key())
+        self.control(CLOSE)?.delete(&self.every_key())
     }
 
     fn counted(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Counted>, DriverError> {
@@ -271,6 +310,10 @@ impl Driver for RedisDriver {
 
     fn work(&self, pause: Span) -> Result<Box<dyn super::work::Work + '_>, DriverError> {
         Ok(Box::new(work::RedisWork::new(self, pause)?))
+    }
+
+    fn cluster(&self) -> Result<Box<dyn Cluster>, DriverError> {
+        Ok(Box::new(self.outside()))
     }
 
     fn cache(&self) -> Result<Box<dyn super::cache::Cache>, DriverError> {

@@ -110,7 +110,7 @@ impl RedisPublisher {
 }
 
 /// Proves that the server answers, then asks it not to. What follows has no answer, this request included.
-fn silence(connection: &mut Connection) -> Result<(), DriverError> {
+pub fn silence(connection: &mut Connection) -> Result<(), DriverError> {
     resp::command(&mut connection.output.bytes, &[b"PING"]);
     let reply = connection.reply(Instant::now() + SET_UP, "PING")?;
     connection.input.consume(reply.len());

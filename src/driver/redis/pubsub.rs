@@ -5,6 +5,7 @@
 
 use super::connection::Connection;
 use super::endpoint::{Endpoint, SET_UP};
+use super::resilient::Resume;
 use super::resp::{self, Malformed, Reader, Token};
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
@@ -12,25 +13,38 @@ use std::time::Instant;
 
 pub struct PubSubSubscriber {
     connection: Connection,
+    /// Whether a PING waits for its answer.
+    pinged: bool,
     clock: Clock,
 }
 
+/// Returns once Redis has confirmed every channel: what is published from then on arrives.
+pub fn subscribe(connection: &mut Connection, channels: &[String]) -> Result<(), DriverError> {
+    let words: Vec<&[u8]> = [&b"SUBSCRIBE"[..]].into_iter().chain(channels.iter().map(String::as_bytes)).collect();
+    resp::command(&mut connection.output.bytes, &words);
+    let deadline = Instant::now() + SET_UP;
+    let mut confirmed = 0;
+    while confirmed < channels.len() {
+        let reply = connection.reply(deadline, "SUBSCRIBE")?;
+        // A message on a channel confirmed earlier may come in between; it belongs to nobody yet.
+        let kind = push_kind(&connection.input.filled()[reply.clone()]);
+        confirmed += usize::from(kind.map_err(|cause| connection.endpoint.malformed(cause))? == b"subscribe");
+        connection.input.consume(reply.len());
+    }
+    Ok(())
+}
+
 impl PubSubSubscriber {
-    /// Returns once Redis has confirmed every channel: what is published from then on arrives.
+    /// Takes a connection that has subscribed.
+    pub fn new(connection: Connection, clock: Clock) -> Self {
+        Self { connection, pinged: false, clock }
+    }
+
+    /// Connects and subscribes.
     pub fn connect(endpoint: &Endpoint, clock: Clock, channels: &[String]) -> Result<Self, DriverError> {
         let mut connection = Connection::open(endpoint)?;
-        let words: Vec<&[u8]> = [&b"SUBSCRIBE"[..]].into_iter().chain(channels.iter().map(String::as_bytes)).collect();
-        resp::command(&mut connection.output.bytes, &words);
-        let deadline = Instant::now() + SET_UP;
-        let mut confirmed = 0;
-        while confirmed < channels.len() {
-            let reply = connection.reply(deadline, "SUBSCRIBE")?;
-            // A message on a channel confirmed earlier may come in between; it belongs to nobody yet.
-            let kind = push_kind(&connection.input.filled()[reply.clone()]);
-            confirmed += usize::from(kind.map_err(|cause| endpoint.malformed(cause))? == b"subscribe");
-            connection.input.consume(reply.len());
-        }
-        Ok(Self { connection, clock })
+        subscribe(&mut connection, channels)?;
+        Ok(Self::new(connection, clock))
     }
 
     /// Our end of the connection, by which the server's list of clients names it.
@@ -52,14 +66,14 @@ type Push<'a> = (Option<&'a [u8]>, usize);
 /// The first push in `input`; `None` while it is not complete.
 #[inline]
 fn push(input: &[u8]) -> Result<Option<Push<'_>>, Malformed> {
-    let mut at = 0;
     let mut parts = [&b""[..]; 3];
-    match resp::token(input)? {
+    let (count, mut at) = match resp::token(input)? {
         None => return Ok(None),
-        Some((Token::Array(3), length)) => at += length,
+        // Two parts: the answer to a PING.
+        Some((Token::Array(count @ 2..=3), length)) => (count, length),
         Some((other, _)) => return Err(resp::unexpected("a pushed message", other)),
-    }
-    for part in &mut parts {
+    };
+    for part in &mut parts[..count] {
         match resp::token(&input[at..])? {
             None => return Ok(None),
             Some((Token::Bulk(bytes), length)) => (*part, at) = (bytes, at + length),
@@ -86,6 +100,8 @@ impl Subscriber for PubSubSubscriber {
                 }
             }
             input.consume(used);
+            // Whatever came is a sign of life.
+            self.pinged &= used == 0;
             if delivered || !self.connection.read_until(&self.clock, until_ns)? {
                 return Ok(());
             }
@@ -93,8 +109,28 @@ impl Subscriber for PubSubSubscriber {
     }
 
     /// Nothing to acknowledge; the socket closes when this is dropped.
+    fn abandon(self: Box<Self>) {}
+
     fn close(&mut self) -> Result<(), DriverError> {
         Ok(())
+    }
+}
+
+/// What was published while there was no connection is gone.
+impl Resume for PubSubSubscriber {
+    fn resume(&mut self, connection: Connection) {
+        (self.connection, self.pinged) = (connection, false);
+    }
+
+    fn is_owed(&self) -> bool {
+        self.pinged
+    }
+
+    /// Nobody but the server ever speaks here: without a question, one that is gone looks like one with nothing to say.
+    fn nudge(&mut self) -> Result<(), DriverError> {
+        resp::command(&mut self.connection.output.bytes, &[b"PING"]);
+        self.pinged = true;
+        self.connection.write().map(drop)
     }
 }
 
@@ -111,6 +147,8 @@ mod tests {
         }
         let confirmation = b"*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n";
         assert_eq!(push(confirmation), Ok(Some((None, confirmation.len()))));
+        let pong = b"*2\r\n$4\r\npong\r\n$0\r\n\r\n";
+        assert_eq!(push(pong), Ok(Some((None, pong.len()))));
         assert!(push(b":1\r\n").is_err());
     }
 }

@@ -24,6 +24,8 @@ impl Subscriber for CountedSubscriber {
         self.subscriber.receive(until_ns, sink)
     }
 
+    fn abandon(self: Box<Self>) {}
+
     fn close(&mut self) -> Result<(), DriverError> {
         self.subscriber.close()
     }

@@ -5,8 +5,9 @@
 
 use super::connection::Connection;
 use super::endpoint::{Endpoint, SET_UP};
+use super::resilient::Resume;
 use super::resp::{self, Malformed, Reader, Token};
-use super::{CLOSE, GRACE_NS};
+use super::{CLOSE, GRACE_NS, ON_TIME_NS};
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use std::time::Instant;
@@ -18,6 +19,13 @@ struct Unacknowledged {
     count: usize,
 }
 
+impl Unacknowledged {
+    fn clear(&mut self) {
+        self.ids.clear();
+        self.count = 0;
+    }
+}
+
 pub struct StreamSubscriber {
     connection: Connection,
     clock: Clock,
@@ -26,10 +34,35 @@ pub struct StreamSubscriber {
     consumer: String,
     batch: u32,
     unacknowledged: Vec<Unacknowledged>,
+    /// Those whose XACK is under way.
+    acknowledging: Vec<Unacknowledged>,
     /// Answers to XACK that come before the next batch.
     acks_due: usize,
     /// Whether an XREADGROUP is under way.
     reading: bool,
+    /// After a lost connection, until nothing is left: read what the group has given us and nobody saw.
+    catching_up: bool,
+    grace_ns: u64,
+}
+
+/// Makes the group on every stream, from the entry `from` on, where there is none.
+pub fn make_groups(connection: &mut Connection, keys: &[String], group: &str, from: &str) -> Result<(), DriverError> {
+    for key in keys {
+        let words: [&[u8]; 6] = [b"XGROUP", b"CREATE", key.as_bytes(), group.as_bytes(), from.as_bytes(), b"MKSTREAM"];
+        resp::command(&mut connection.output.bytes, &words);
+        match connection.reply(Instant::now() + SET_UP, "XGROUP CREATE") {
+            Ok(reply) => connection.input.consume(reply.len()),
+            // Another consumer of this subscription was here first.
+            Err(DriverError::Refused { cause, .. }) if cause.starts_with("BUSYGROUP") => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// What the group of a subscription is called.
+pub fn group(subscription: u16) -> String {
+    format!("g{subscription}")
 }
 
 impl StreamSubscriber {
@@ -43,31 +76,59 @@ impl StreamSubscriber {
         batch: u32,
     ) -> Result<Self, DriverError> {
         let mut connection = Connection::open(endpoint)?;
-        let group = format!("g{subscription}");
-        for key in &keys {
-            let words: [&[u8]; 6] = [b"XGROUP", b"CREATE", key.as_bytes(), group.as_bytes(), b"$", b"MKSTREAM"];
-            resp::command(&mut connection.output.bytes, &words);
-            match connection.reply(Instant::now() + SET_UP, "XGROUP CREATE") {
-                Ok(reply) => connection.input.consume(reply.len()),
-                // Another consumer of this subscription was here first.
-                Err(DriverError::Refused { cause, .. }) if cause.starts_with("BUSYGROUP") => {}
-                Err(error) => return Err(error),
-            }
+        make_groups(&mut connection, &keys, &group(subscription), "$")?;
+        Ok(Self::new(connection, clock, keys, subscription, consumer, batch))
+    }
+
+    /// Takes a connection to a server where the groups are made.
+    pub fn new(
+        connection: Connection,
+        clock: Clock,
+        keys: Vec<String>,
+        subscription: u16,
+        consumer: u16,
+        batch: u32,
+    ) -> Self {
+        let none = || keys.iter().map(|_| Unacknowledged::default()).collect();
+        let (unacknowledged, acknowledging) = (none(), none());
+        Self {
+            connection,
+            clock,
+            keys,
+            group: group(subscription),
+            consumer: format!("c{consumer}"),
+            batch,
+            unacknowledged,
+            acknowledging,
+            acks_due: 0,
+            reading: false,
+            catching_up: false,
+            grace_ns: GRACE_NS,
         }
-        let unacknowledged = keys.iter().map(|_| Unacknowledged::default()).collect();
-        let consumer = format!("c{consumer}");
-        Ok(Self { connection, clock, keys, group, consumer, batch, unacknowledged, acks_due: 0, reading: false })
+    }
+
+    /// Comes back on time, whatever the server does; a late answer is taken up by the next call.
+    pub fn on_time(self) -> Self {
+        Self { grace_ns: ON_TIME_NS, ..self }
+    }
+
+    /// First takes up what whoever had its place before left unacknowledged.
+    pub fn taking_over(self) -> Self {
+        Self { catching_up: true, ..self }
     }
 
     fn collect_acks(&mut self) {
         let out = &mut self.connection.output.bytes;
-        for (key, waiting) in self.keys.iter().zip(&mut self.unacknowledged) {
+        let books = self.unacknowledged.iter_mut().zip(&mut self.acknowledging);
+        for (key, (waiting, under_way)) in self.keys.iter().zip(books) {
             if waiting.count > 0 {
                 resp::array_header(out, 3 + waiting.count);
                 [b"XACK", key.as_bytes(), self.group.as_bytes()].iter().for_each(|word| resp::bulk_string(out, word));
                 out.extend_from_slice(&waiting.ids);
-                (waiting.count, self.acks_due) = (0, self.acks_due + 1);
-                waiting.ids.clear();
+                self.acks_due += 1;
+                // All acknowledgements before are answered: the batch in between came after them.
+                under_way.clear();
+                std::mem::swap(waiting, under_way);
             }
         }
     }
@@ -83,7 +144,8 @@ impl StreamSubscriber {
         }
         words.push(b"STREAMS");
         words.extend(self.keys.iter().map(|key| key.as_bytes()));
-        words.extend(self.keys.iter().map(|_| &b">"[..]));
+        let from: &[u8] = if self.catching_up { b"0" } else { b">" };
+        words.extend(self.keys.iter().map(|_| from));
         resp::command(&mut self.connection.output.bytes, &words);
         self.reading = true;
     }
@@ -104,7 +166,10 @@ impl StreamSubscriber {
                 Reader::new(bytes).integer().map(|_| false)
             } else {
                 self.reading = false;
-                hand_out(bytes, keys, unacknowledged, &self.clock, sink).map(|()| true)
+                hand_out(bytes, keys, unacknowledged, &self.clock, sink).map(|entries| {
+                    self.catching_up &= entries > 0;
+                    true
+                })
             };
             let taken = taken.map_err(|cause| self.connection.endpoint.malformed(cause))?;
             self.connection.input.consume(reply.len());
@@ -116,17 +181,18 @@ impl StreamSubscriber {
     }
 }
 
-/// Walks `[[key, [[id, [field, payload]]…]]…]`, hands each payload over and keeps its id.
+/// Walks `[[key, [[id, [field, payload]]…]]…]`, hands each payload over and keeps its id; how many entries there were.
 fn hand_out(
     reply: &[u8],
     keys: &[String],
     unacknowledged: &mut [Unacknowledged],
     clock: &Clock,
     sink: &mut dyn FnMut(Incoming<'_>),
-) -> Result<(), Malformed> {
+) -> Result<usize, Malformed> {
     let mut reader = Reader::new(reply);
+    let mut entries = 0;
     let streams = match reader.next()? {
-        Token::Null => return Ok(()),
+        Token::Null => return Ok(0),
         Token::Array(streams) => streams,
         other => return Err(resp::unexpected("streams", other)),
     };
@@ -136,7 +202,9 @@ fn hand_out(
         let index = keys.iter().position(|known| known.as_bytes() == key);
         let index = index.ok_or_else(|| Malformed("entries of a stream that was not asked for".into()))?;
         let waiting = &mut unacknowledged[index];
-        for _ in 0..reader.array()? {
+        let here = reader.array()?;
+        entries += here;
+        for _ in 0..here {
             reader.array()?;
             let (_, id) = reader.next_range()?;
             waiting.ids.extend_from_slice(&reply[id]);
@@ -146,7 +214,7 @@ fn hand_out(
             }
         }
     }
-    Ok(())
+    Ok(entries)
 }
 
 /// The value of an entry's first field, which is all there is of our messages; dead letters say more behind it. `None`
@@ -172,7 +240,7 @@ impl Subscriber for StreamSubscriber {
             self.collect_acks();
             self.ask(until_ns);
         }
-        let patience = until_ns.max(self.clock.now_ns()).saturating_add(GRACE_NS);
+        let patience = until_ns.max(self.clock.now_ns()).saturating_add(self.grace_ns);
         while !self.take(sink)? {
             if !self.connection.read_until(&self.clock, patience)? {
                 return Ok(());
@@ -182,6 +250,8 @@ impl Subscriber for StreamSubscriber {
     }
 
     /// Acknowledges what was handed out. What a late answer still brings stays pending in the group: nobody saw it.
+    fn abandon(self: Box<Self>) {}
+
     fn close(&mut self) -> Result<(), DriverError> {
         let deadline = self.clock.now_ns() + CLOSE.as_nanos() as u64;
         self.collect_acks();
@@ -202,6 +272,24 @@ impl Subscriber for StreamSubscriber {
     }
 }
 
+/// Acknowledges again what may not have been (XACK a second time does nothing), then reads what the group had given us
+/// while the connection broke, then goes on.
+impl Resume for StreamSubscriber {
+    fn resume(&mut self, connection: Connection) {
+        self.connection = connection;
+        for (waiting, under_way) in self.unacknowledged.iter_mut().zip(&mut self.acknowledging) {
+            waiting.ids.extend_from_slice(&under_way.ids);
+            waiting.count += under_way.count;
+            under_way.clear();
+        }
+        (self.acks_due, self.reading, self.catching_up) = (0, false, true);
+    }
+
+    fn is_owed(&self) -> bool {
+        self.reading
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,7 +300,7 @@ mod tests {
             b"*1\r\n*2\r\n$1\r\nk\r\n*2\r\n*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nd\r\n$2\r\nhi\r\n*2\r\n$3\r\n1-1\r\n*-1\r\n";
         let (keys, mut waiting, mut seen) = (vec!["k".to_owned()], [Unacknowledged::default()], vec![]);
         let mut sink = |incoming: Incoming<'_>| seen.push(incoming.payload.to_vec());
-        hand_out(reply, &keys, &mut waiting, &Clock::start(), &mut sink).unwrap();
+        assert_eq!(hand_out(reply, &keys, &mut waiting, &Clock::start(), &mut sink), Ok(2));
         assert_eq!(seen, [b"hi".to_vec()]);
         assert_eq!((waiting[0].count, waiting[0].ids.as_slice()), (2, &b"$3\r\n1-0\r\n$3\r\n1-1\r\n"[..]));
         let mut nobody = |_: Incoming<'_>| ();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::driver::{Completion, Outcome, Submitted};
+use crate::driver::{Completion, Outcome, Paths, Submitted};
 use crate::scenario::{Arrivals, Codec, Guarantee, Load, Message, Model, PayloadKind, Reply, SystemConfig};
 use crate::units::{Bytes, Span};
 use std::io::{Read, Write};
@@ -10,7 +10,7 @@ use std::net::TcpListener;
 
 const SECOND: u64 = 1_000_000_000;
 
-fn cell(system: System) -> Cell {
+pub fn cell(system: System) -> Cell {
     let load = Load {
         model: Model::Closed,
         rate: None,
@@ -29,6 +29,7 @@ fn cell(system: System) -> Cell {
         batch: 16,
         backlog: Bytes(1 << 20),
         drain: Span::from_secs(1),
+        deadline: None,
         audit: true,
         floor: false,
         broker_warm_up: Span(0),
@@ -40,14 +41,15 @@ fn cell(system: System) -> Cell {
         load,
         message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
         experiment: None,
+        faults: Vec::new(),
         guarantee: Guarantee::None,
         primary: "end_to_end.p99".into(),
         seed: 1,
     }
 }
 
-fn target(addresses: Vec<String>) -> Target {
-    Target { addresses, name: "test".into(), clock: Clock::start() }
+pub fn target(addresses: Vec<String>) -> Target {
+    Target { addresses, paths: Paths::default(), name: "test".into(), clock: Clock::start() }
 }
 
 /// Keeps `in_flight` slots busy until `messages` are acknowledged; message n goes to stream n mod 2 over connection
@@ -372,4 +374,10 @@ fn survival_follows_from_the_settings() {
     assert_eq!(with(streams, &[("appendonly", "yes"), ("appendfsync", "no")]), (true, false, false));
     assert_eq!(with(streams, &[("appendonly", "yes"), ("appendfsync", "always")]), (true, true, false));
     assert_eq!(with(pubsub, &[("appendonly", "yes"), ("appendfsync", "always")]), (false, false, false));
+    // Whoever takes over may not have it.
+    let mut set = cell(streams);
+    set.config.nodes = 3;
+    set.config.broker = [("appendonly", "yes"), ("appendfsync", "always")].map(|(k, v)| (k.into(), v.into())).into();
+    let survives = control::survives(&set, &set.config.broker);
+    assert!(!survives.process_kill && !survives.power_loss && survives.because.contains("replicas"), "{survives:?}");
 }

@@ -4,9 +4,12 @@
 //! It runs in the forked child, where the janitor may already have died unnoticed; hence the look at the parent *after*
 //! the request.
 
+use crate::fault::disk::SHIM;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+
+const PRELOAD: &str = "LD_PRELOAD";
 
 /// `__exec <pid of the janitor> <program> <arguments…>`; returns only when it failed, with a line on stderr (the log).
 pub fn run(mut args: impl Iterator<Item = OsString>) -> u8 {
@@ -20,7 +23,16 @@ pub fn run(mut args: impl Iterator<Item = OsString>) -> u8 {
     if rustix::process::getppid().map(|parent| parent.as_raw_nonzero().get()) != janitor {
         return 126;
     }
-    let error = Command::new(&program).args(args).exec();
+    let mut command = Command::new(&program);
+    if let Some(mut libraries) = std::env::var_os(SHIM) {
+        // Only now: loaded into this process, the library would say that it was loaded into the broker.
+        if let Some(others) = std::env::var_os(PRELOAD) {
+            libraries.push(":");
+            libraries.push(others);
+        }
+        command.env(PRELOAD, libraries).env_remove(SHIM);
+    }
+    let error = command.args(args).exec();
     eprintln!("brokerbench: cannot run {}: {error}", program.display());
     127
 }

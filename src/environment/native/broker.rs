@@ -1,44 +1,35 @@
-//! A broker that the janitor holds: started until it answers, watched, crashed and started again, taken away.
+//! A broker that the janitor holds: its nodes started until they answer, watched, taken down and started again one by
+//! one or together, taken away.
 
-use crate::environment::probe::Probe;
-use crate::environment::{Broker, EnvironmentError, Janitor, Launch, Signal, State};
+use super::files::{make_folder, tail};
+use super::node::{LOG_LINES, Node, Plan};
+use crate::driver::Paths;
+use crate::environment::{Broker, Deed, EnvironmentError, Janitor, NodeInfo, Role, Signal, State};
+use crate::fault::disk::{DiskFault, Lost, Model, Preload, Seen};
+use crate::fault::proxy::Proxy;
 use crate::scenario::Software;
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
-use std::net::SocketAddr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Another program may take a port between our look and the broker's start.
 const ATTEMPTS: u32 = 3;
-pub const LOG_LINES: usize = 20;
 /// How long an orderly end may take before it is made a disorderly one.
 const TERM: Duration = Duration::from_secs(20);
 
 /// What is the same for every node of the broker.
 pub struct Job<'a> {
     pub janitor: &'a Arc<Janitor>,
+    /// Whether its disks can be faulted.
+    pub preloaded: bool,
     pub software: Software,
     /// With its version, such as `Kafka 4.4.0`.
     pub what: String,
     /// Everything of this broker lies here; made anew at each attempt.
     pub home: PathBuf,
-    pub probe: Probe,
     /// From process start to the first answer.
     pub limit: Duration,
-}
-
-/// One node that is about to be started.
-pub struct Plan {
-    pub launch: Launch,
-    pub address: SocketAddr,
-}
-
-struct Node {
-    pid: u32,
-    address: SocketAddr,
-    launch: Launch,
 }
 
 pub struct NativeBroker {
@@ -46,12 +37,10 @@ pub struct NativeBroker {
     software: Software,
     what: String,
     home: PathBuf,
+    /// Those that take messages first.
     nodes: Vec<Node>,
-    probe: Probe,
     limit: Duration,
     started_in_ns: Option<u64>,
-    /// Killed on purpose, and not started again yet.
-    crashed: bool,
 }
 
 impl NativeBroker {
@@ -84,51 +73,83 @@ impl NativeBroker {
             what: job.what.clone(),
             home: job.home.clone(),
             nodes: Vec::new(),
-            probe: job.probe.clone(),
             limit: job.limit,
             started_in_ns: None,
-            crashed: false,
         };
-        for Plan { launch, address } in plans {
-            let pid = broker.janitor.spawn(launch.clone())?;
-            broker.nodes.push(Node { pid, address, launch });
+        // Sentinels look at what they watch every ten seconds: so they are to see it whole at their first look.
+        let (data, watchers): (Vec<Plan>, Vec<Plan>) = plans.into_iter().partition(|plan| plan.role == Role::Data);
+        for stage in [data, watchers] {
+            let first = broker.nodes.len();
+            for plan in stage {
+                broker.nodes.push(Node::start(plan, job.preloaded, &broker.janitor)?);
+            }
+            for index in first..broker.nodes.len() {
+                let whole = broker.nodes[index].plan.whole.clone();
+                let node = &broker.nodes[index];
+                node.await_answer(&broker.janitor, &whole, begun + broker.limit, || broker.name(index))?;
+                node.preload.as_ref().map_or(Ok(()), |preload| preload.verify(&broker.name(index)))?;
+            }
         }
-        broker.await_answers(begun)?;
         broker.started_in_ns = u64::try_from(begun.elapsed().as_nanos()).ok();
         Ok(broker)
     }
 
     /// Such as `Kafka 4.4.0, node 2 (127.0.0.1:9092)`.
-    fn name(&self, node: &Node) -> String {
-        match self.nodes.iter().position(|known| known.address == node.address) {
-            Some(index) if self.nodes.len() > 1 => format!("{}, node {} ({})", self.what, index + 1, node.address),
-            _ => format!("{} on {}", self.what, node.address),
+    fn name(&self, index: usize) -> String {
+        let plan = &self.nodes[index].plan;
+        if self.nodes.len() == 1 {
+            return format!("{} on {}", self.what, plan.address);
         }
+        format!("{}, {} ({})", self.what, plan.name, plan.address)
     }
 
-    fn await_answers(&self, begun: Instant) -> Result<(), EnvironmentError> {
-        self.nodes.iter().try_for_each(|node| self.await_answer(node, begun + self.limit))
+    fn preload(&self, index: usize) -> Result<&Preload, EnvironmentError> {
+        let preload = self.nodes.get(index).and_then(|node| node.preload.as_ref());
+        preload.ok_or_else(|| {
+            let what = format!("node {} of {} runs without the library that faults disks", index + 1, self.what);
+            EnvironmentError::Refused(what)
+        })
     }
 
-    fn await_answer(&self, node: &Node, deadline: Instant) -> Result<(), EnvironmentError> {
-        let failed = |cause: String| EnvironmentError::DidNotStart {
-            what: self.name(node),
-            cause,
-            log_tail: tail(&node.launch.log, LOG_LINES),
-        };
-        loop {
-            // The process first: on a port that it lost, somebody else may answer.
-            if let State::Ended(end) = self.janitor.status(node.pid)? {
-                return Err(failed(format!("its process ended ({}) before it answered on {}", end.how, node.address)));
-            }
-            match (self.probe)(node.address) {
-                Ok(()) => return Ok(()),
-                Err(error) if Instant::now() >= deadline => {
-                    return Err(failed(format!("no answer on {} in time: {error}", node.address)));
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+    fn everyone(&self) -> Vec<usize> {
+        (0..self.nodes.len()).collect()
+    }
+
+    fn data(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| node.plan.role == Role::Data)
+    }
+
+    /// Kills these nodes at once and sees them gone.
+    fn kill(&mut self, indices: &[usize]) -> Result<(), EnvironmentError> {
+        indices.iter().for_each(|&index| self.nodes[index].mark_down());
+        // All first, then each until it is gone: one that ends alone could still tell the others.
+        indices.iter().try_for_each(|&index| self.janitor.signal(self.nodes[index].pid, Signal::Kill))?;
+        indices.iter().try_for_each(|&index| self.janitor.kill(self.nodes[index].pid))
+    }
+
+    /// Asks these nodes to end, and kills those that do not.
+    fn end(&mut self, indices: &[usize]) -> Result<(), EnvironmentError> {
+        indices.iter().try_for_each(|&index| self.nodes[index].ask_to_end(&self.janitor))?;
+        let deadline = Instant::now() + TERM;
+        for &index in indices {
+            let pid = self.nodes[index].pid;
+            if self.janitor.wait(pid, deadline)?.is_none() {
+                self.janitor.kill(pid)?;
             }
         }
+        Ok(())
+    }
+
+    /// Starts these nodes on their data and waits until each accepts clients.
+    fn start_again(&mut self, indices: &[usize]) -> Result<(), EnvironmentError> {
+        let deadline = Instant::now() + self.limit;
+        indices.iter().try_for_each(|&index| self.nodes[index].start_again(&self.janitor))?;
+        for &index in indices {
+            let node = &self.nodes[index];
+            node.await_answer(&self.janitor, &node.plan.alive, deadline, || self.name(index))?;
+            self.nodes[index].mark_up();
+        }
+        Ok(())
     }
 }
 
@@ -142,35 +163,48 @@ impl Broker for NativeBroker {
     }
 
     fn addresses(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| node.address.to_string()).collect()
+        self.data().map(Node::advertised).collect()
+    }
+
+    fn paths(&self) -> Paths {
+        let mut paths = Paths::default();
+        for node in &self.nodes {
+            let (address, advertised) = (node.plan.address.to_string(), node.advertised());
+            if node.plan.role == Role::Sentinel {
+                paths.sentinels.push(address);
+                continue;
+            }
+            if let Some(peers) = &node.plan.proxies.peers {
+                paths.told.insert(peers.address().to_string(), advertised.clone());
+            }
+            if advertised != address {
+                paths.direct.insert(advertised, address);
+            }
+        }
+        paths
     }
 
     fn pids(&self) -> Vec<u32> {
-        if self.crashed {
-            return Vec::new();
-        }
-        self.nodes.iter().map(|node| node.pid).collect()
+        self.nodes.iter().filter(|node| !node.is_down()).map(|node| node.pid).collect()
     }
 
     fn check(&mut self) -> Result<(), EnvironmentError> {
-        if self.crashed {
-            return Ok(());
-        }
-        for node in &self.nodes {
+        for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.is_down()) {
             if let State::Ended(end) = self.janitor.status(node.pid)? {
-                let log_tail = tail(&node.launch.log, LOG_LINES);
-                return Err(EnvironmentError::Died { what: self.name(node), cause: end.how, log_tail });
+                let log_tail = tail(&node.plan.launch.log, LOG_LINES);
+                return Err(EnvironmentError::Died { what: self.name(index), cause: end.how, log_tail });
             }
         }
         Ok(())
     }
 
     fn log_tail(&self, lines: usize) -> String {
+        let of = |node: &Node| tail(&node.plan.launch.log, lines);
         let [node] = self.nodes.as_slice() else {
-            let each = self.nodes.iter().map(|node| format!("{}\n{}", self.name(node), tail(&node.launch.log, lines)));
+            let each = self.nodes.iter().enumerate().map(|(index, node)| format!("{}\n{}", self.name(index), of(node)));
             return each.collect::<Vec<_>>().join("\n");
         };
-        tail(&node.launch.log, lines)
+        of(node)
     }
 
     fn data_dir(&self) -> Option<PathBuf> {
@@ -182,26 +216,66 @@ impl Broker for NativeBroker {
     }
 
     fn crash(&mut self) -> Result<(), EnvironmentError> {
-        self.crashed = true;
-        // All first, then each until it is gone: one that ends alone could still tell the others.
-        self.nodes.iter().try_for_each(|node| self.janitor.signal(node.pid, Signal::Kill))?;
-        self.nodes.iter().try_for_each(|node| self.janitor.kill(node.pid))
+        self.kill(&self.everyone())
+    }
+
+    fn lose_power(&mut self, nodes: &[usize], model: Model) -> Result<Lost, EnvironmentError> {
+        // Before anything is killed for nothing.
+        nodes.iter().try_for_each(|&index| self.preload(index).map(drop))?;
+        self.kill(nodes)?;
+        let mut all = Lost { model, files: Vec::new() };
+        for &index in nodes {
+            if let Some(preload) = &mut self.nodes[index].preload {
+                all.files.extend(preload.lose(model)?.files);
+            }
+        }
+        // As the reader knows the files: node and topic, not where this run lay.
+        let home = fs::canonicalize(&self.home).unwrap_or_else(|_| self.home.clone());
+        for cut in &mut all.files {
+            if let Ok(inner) = cut.path.strip_prefix(&home) {
+                cut.path = inner.to_owned();
+            }
+        }
+        Ok(all)
+    }
+
+    fn set_disk(&mut self, node: usize, fault: DiskFault) -> Result<(), EnvironmentError> {
+        Ok(self.preload(node)?.set(fault)?)
+    }
+
+    fn disk(&self, node: usize) -> Result<Seen, EnvironmentError> {
+        Ok(self.preload(node)?.seen()?)
     }
 
     fn restart(&mut self) -> Result<(), EnvironmentError> {
-        self.nodes.iter().try_for_each(|node| self.janitor.signal(node.pid, Signal::Term))?;
-        let deadline = Instant::now() + TERM;
-        for node in &self.nodes {
-            if self.janitor.wait(node.pid, deadline)?.is_none() {
-                self.janitor.kill(node.pid)?;
-            }
+        self.end(&self.everyone())?;
+        self.start_again(&self.everyone())
+    }
+
+    fn nodes(&self) -> Vec<NodeInfo> {
+        self.nodes.iter().map(Node::info).collect()
+    }
+
+    fn act(&mut self, index: usize, deed: Deed) -> Result<(), EnvironmentError> {
+        if index >= self.nodes.len() {
+            let there = self.nodes.len();
+            return Err(EnvironmentError::Refused(format!("{} has no node {}, only {there}", self.what, index + 1)));
         }
-        let begun = Instant::now();
-        for node in &mut self.nodes {
-            node.pid = self.janitor.spawn(node.launch.clone())?;
+        match deed {
+            Deed::Kill => self.kill(&[index]),
+            Deed::Stop => self.end(&[index]),
+            Deed::Pause => self.nodes[index].pause(&self.janitor),
+            Deed::Resume => self.nodes[index].resume(&self.janitor),
+            Deed::Start => self.start_again(&[index]),
         }
-        self.crashed = false;
-        self.await_answers(begun)
+    }
+
+    fn proxy(&self, index: usize) -> Option<&Proxy> {
+        self.nodes.get(index)?.plan.proxies.clients.as_ref()
+    }
+
+    fn links(&self, index: usize) -> Vec<&Proxy> {
+        self.nodes.get(index).and_then(|node| node.plan.proxies.peers.as_ref()).into_iter().collect()
     }
 
     /// Kills it: its data is deleted next, so there is nothing that a slow, orderly end would save.
@@ -220,50 +294,5 @@ impl Drop for NativeBroker {
     fn drop(&mut self) {
         // Where this fails, the janitor is gone, and has taken the broker with it.
         let _ = self.stop();
-    }
-}
-
-pub fn make_folder(path: &Path) -> Result<(), EnvironmentError> {
-    fs::create_dir_all(path).map_err(|error| cannot_write(path, &error))
-}
-
-pub fn write_file(path: &Path, text: &str) -> Result<(), EnvironmentError> {
-    fs::write(path, text).map_err(|error| cannot_write(path, &error))
-}
-
-pub fn cannot_write(path: &Path, error: &std::io::Error) -> EnvironmentError {
-    EnvironmentError::Refused(format!("cannot write {}: {error}", path.display()))
-}
-
-/// The last lines of a log, without Java's stack frames: they would push the reason out of sight.
-pub fn tail(log: &Path, lines: usize) -> String {
-    const MOST: u64 = 256 * 1024;
-    let read = || {
-        let mut file = File::open(log)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
-        let mut bytes = Vec::new();
-        file.take(MOST).read_to_end(&mut bytes)?;
-        Ok::<_, std::io::Error>(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let telling = |line: &&str| !line.trim().is_empty() && !line.starts_with("\tat ");
-    let text = read().unwrap_or_default();
-    let mut last: Vec<&str> = text.lines().rev().filter(telling).take(lines).collect();
-    last.reverse();
-    last.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tail_keeps_the_reason_of_a_long_stack_trace() {
-        let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("log");
-        let frames = "\tat org.apache.kafka.Some.method(Some.java:1)\n".repeat(40);
-        fs::write(&log, format!("one\ntwo\nthe reason\n{frames}")).unwrap();
-        assert_eq!(tail(&log, 2), "two\nthe reason");
-        assert_eq!(tail(&folder.path().join("none"), 2), "");
     }
 }

@@ -4,11 +4,15 @@
 //! here: as many copies of the internal topics as there are nodes, fewer partitions of them, no wait for the first
 //! consumer of a group, no topics by accident; and half the heap for each of several nodes, which share a machine.
 
-use super::broker::{Job, LOG_LINES, NativeBroker, Plan, make_folder, tail, write_file};
+use super::MOST_NODES;
+use super::broker::{Job, NativeBroker};
+use super::files::{make_folder, tail, write_file};
 use super::java::Java;
 use super::kafka_jars::Jars;
+use super::node::{LOG_LINES, Plan, Proxies};
 use super::port;
-use crate::environment::{EnvironmentError, Janitor, Launch, probe};
+use crate::environment::probe::{self, Probe};
+use crate::environment::{EnvironmentError, Janitor, Launch, Role};
 use crate::scenario::{Software, SystemConfig};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,9 +30,6 @@ const FORMAT: Duration = Duration::from_secs(60);
 
 /// From process start to three nodes that know each other, on machines with fewer cores than that.
 const START_CLUSTER: Duration = Duration::from_secs(120);
-/// A quorum of one or of three: two would stand still with either gone.
-pub const CLUSTERS: [u16; 2] = [1, 3];
-const MOST_NODES: usize = 3;
 
 /// From Kafka's `kafka-server-start.sh` and `kafka-run-class.sh`, its log of collector pauses included.
 const JVM: &[&str] = &[
@@ -65,27 +66,30 @@ pub fn start(
     let alone = nodes == 1;
     let job = Job {
         janitor,
+        preloaded: config.preloaded,
         software: Software::Kafka,
         what: format!("Kafka {}", jars.version),
         home: janitor.folder().join(format!("kafka-{number}")),
-        probe: if alone { Arc::new(probe::kafka) } else { Arc::new(move |at| probe::kafka_cluster(at, nodes)) },
         limit: if alone { START } else { START_CLUSTER },
     };
     NativeBroker::start(&job, |home| {
-        let ports = port::free::<{ 2 * MOST_NODES }>()?;
+        let ports = port::free::<{ 3 * MOST_NODES }>()?;
         let pinned = port::pinned(PORT)?;
-        let plans: Vec<NodePlan> = (1..=nodes)
-            .zip(ports.chunks(2))
-            .map(|(id, ports)| NodePlan {
-                id,
-                home: if alone { home.to_owned() } else { home.join(format!("node-{id}")) },
-                client: pinned.filter(|_| id == 1).unwrap_or(ports[0]),
-                controller: ports[1],
-            })
-            .collect();
+        let mut plans = Vec::new();
+        for (id, ports) in (1..=nodes).zip(ports.chunks(3)) {
+            let pinned = pinned.filter(|_| id == 1);
+            let home = if alone { home.to_owned() } else { home.join(format!("node-{id}")) };
+            let (client, proxies) = if config.proxied {
+                (ports[0], Proxies::for_clients(pinned, ports[0])?)
+            } else {
+                (pinned.unwrap_or(ports[0]), Proxies::default())
+            };
+            plans.push(NodePlan { id, home, client, controller: ports[1], peers: ports[2], proxies });
+        }
         let voters: Vec<String> =
             plans.iter().map(|node| format!("{}@127.0.0.1:{}", node.id, node.controller)).collect();
-        plans.iter().map(|node| node.prepare(janitor, java, jars, &voters.join(","), config)).collect()
+        let all: Vec<String> = plans.iter().map(NodePlan::advertised).collect();
+        plans.into_iter().map(|node| node.prepare(janitor, java, jars, &voters.join(","), &all, config)).collect()
     })
 }
 
@@ -95,16 +99,28 @@ struct NodePlan {
     home: PathBuf,
     client: u16,
     controller: u16,
+    /// Where the other nodes reach it when clients come through a proxy.
+    peers: u16,
+    proxies: Proxies,
 }
 
 impl NodePlan {
+    /// The address that it sends clients to.
+    fn advertised(&self) -> String {
+        match &self.proxies.clients {
+            Some(proxy) => proxy.address().to_string(),
+            None => format!("127.0.0.1:{}", self.client),
+        }
+    }
+
     /// Writes its files and formats its data folder.
     fn prepare(
-        &self,
+        self,
         janitor: &Janitor,
         java: &Java,
         jars: &Jars,
         voters: &str,
+        all: &[String],
         config: &SystemConfig,
     ) -> Result<Plan, EnvironmentError> {
         let data = self.home.join("data");
@@ -131,16 +147,27 @@ impl NodePlan {
         };
         let format = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", "server.properties"];
         run(janitor, launch(command(FORMAT_JVM, &format), "format.log"), "formatting its data folder", FORMAT)?;
+        let (itself, all) = (self.advertised(), all.to_owned());
+        // One that listens nowhere else needs no look at where it sends its clients.
+        let alone = all.len() == 1 && self.proxies.clients.is_none();
+        let alive: Probe =
+            if alone { Arc::new(probe::kafka) } else { Arc::new(move |at| probe::kafka_tells_itself(at, &itself)) };
+        let whole: Probe = if alone { alive.clone() } else { Arc::new(move |at| probe::kafka_tells(at, &all)) };
         Ok(Plan {
+            name: format!("node {}", self.id),
+            role: Role::Data,
             launch: launch(command(&jvm, &["kafka.Kafka", "server.properties"]), "broker.log"),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, self.client)),
+            alive,
+            whole,
+            proxies: self.proxies,
         })
     }
 
     fn settings(&self, voters: &str, data: &Path, config: &SystemConfig) -> BTreeMap<String, String> {
         let copies = config.nodes.min(3).to_string();
         let in_sync = config.nodes.min(3).saturating_sub(1).max(1).to_string();
-        let (client, controller) = (self.client, self.controller);
+        let (client, controller, peers) = (self.client, self.controller, self.peers);
         let ours = [
             ("process.roles", "broker,controller".to_owned()),
             ("node.id", self.id.to_string()),
@@ -163,6 +190,23 @@ impl NodePlan {
         ];
         let mut settings: BTreeMap<String, String> =
             ours.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        if self.proxies.clients.is_some() {
+            let ours = [
+                (
+                    "listeners",
+                    format!(
+                        "CLIENT://127.0.0.1:{client},PLAINTEXT://127.0.0.1:{peers},CONTROLLER://127.0.0.1:{controller}"
+                    ),
+                ),
+                ("advertised.listeners", format!("CLIENT://{},PLAINTEXT://127.0.0.1:{peers}", self.advertised())),
+                ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
+                (
+                    "listener.security.protocol.map",
+                    "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned(),
+                ),
+            ];
+            settings.extend(ours.map(|(key, value)| (key.to_owned(), value)));
+        }
         settings.extend(config.broker.clone());
         settings
     }
@@ -215,7 +259,14 @@ mod tests {
         let mut config = SystemConfig::defaults(System::Kafka);
         config.broker.insert("auto.create.topics.enable".into(), "true".into());
         config.broker.insert("some.path".into(), "a\\b".into());
-        let node = NodePlan { id: 1, home: PathBuf::new(), client: 1000, controller: 1001 };
+        let node = NodePlan {
+            id: 1,
+            home: PathBuf::new(),
+            client: 1000,
+            controller: 1001,
+            peers: 1002,
+            proxies: Proxies::default(),
+        };
         let text = print(&node.settings("1@127.0.0.1:1001", Path::new("/d"), &config));
         assert!(text.contains("auto.create.topics.enable=true\n"), "{text}");
         assert!(text.contains("some.path=a\\\\b\n"), "{text}");
@@ -224,9 +275,29 @@ mod tests {
     }
 
     #[test]
+    fn behind_a_proxy_clients_are_sent_through_it_and_nodes_are_not() {
+        let proxies = Proxies::for_clients(None, 1000).unwrap();
+        let proxy = proxies.clients.as_ref().unwrap().address();
+        let node = NodePlan { id: 1, home: PathBuf::new(), client: 1000, controller: 1001, peers: 1002, proxies };
+        let settings = node.settings("1@127.0.0.1:1001", Path::new("/d"), &SystemConfig::defaults(System::Kafka));
+        let listeners = "CLIENT://127.0.0.1:1000,PLAINTEXT://127.0.0.1:1002,CONTROLLER://127.0.0.1:1001";
+        assert_eq!(settings["listeners"], listeners);
+        assert_eq!(settings["advertised.listeners"], format!("CLIENT://{proxy},PLAINTEXT://127.0.0.1:1002"));
+        assert_eq!(settings["inter.broker.listener.name"], "PLAINTEXT");
+        assert_eq!(node.advertised(), proxy.to_string());
+    }
+
+    #[test]
     fn three_nodes_keep_their_own_books_three_times() {
         let config = SystemConfig { nodes: 3, ..SystemConfig::defaults(System::Kafka) };
-        let node = NodePlan { id: 2, home: PathBuf::new(), client: 1000, controller: 1001 };
+        let node = NodePlan {
+            id: 2,
+            home: PathBuf::new(),
+            client: 1000,
+            controller: 1001,
+            peers: 1002,
+            proxies: Proxies::default(),
+        };
         let settings = node.settings("1@127.0.0.1:1,2@127.0.0.1:1001,3@127.0.0.1:3", Path::new("/d"), &config);
         for key in ["offsets.topic", "transaction.state.log", "share.coordinator.state.topic"] {
             assert_eq!(settings[&format!("{key}.replication.factor")], "3");

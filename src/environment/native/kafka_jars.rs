@@ -2,7 +2,7 @@
 //!
 //! Invariant: the cached folder is complete whenever it exists, since it only ever appears by renaming a complete one.
 
-use super::broker::{cannot_write, make_folder, write_file};
+use super::files::{cannot_write, make_folder, write_file};
 use super::kafka::run;
 use crate::environment::{EnvironmentError, Janitor, Launch, program};
 use std::collections::BTreeMap;

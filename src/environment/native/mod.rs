@@ -5,11 +5,14 @@
 //! jars, and dropping [`Native`] (or the end of this process) takes everything away.
 
 mod broker;
+mod files;
 mod java;
 mod kafka;
 mod kafka_jars;
+mod node;
 mod port;
 mod redis;
+mod sentinel;
 mod settings;
 
 pub(super) use self::kafka::PORT as KAFKA_PORT;
@@ -23,6 +26,10 @@ use super::{Broker, Environment, EnvironmentError, Janitor};
 use crate::scenario::{Software, SystemConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// How many nodes a broker may have: a quorum of one or of three; two would stand still with either gone.
+const SIZES: [u16; 2] = [1, 3];
+const MOST_NODES: usize = 3;
 
 /// The native environment. The janitor is started with the first broker.
 pub struct Native {
@@ -66,10 +73,9 @@ impl Environment for Native {
     }
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
-        let known = config.system.software() == Software::Kafka && kafka::CLUSTERS.contains(&config.nodes);
-        if config.nodes != 1 && !known {
+        if !SIZES.contains(&config.nodes) {
             return Err(EnvironmentError::Refused(format!(
-                "nodes: {} of {} cannot be started: Kafka runs with 1 or 3 nodes, Redis with 1",
+                "nodes: {} of {} cannot be started: it runs with 1 or 3 nodes",
                 config.nodes, config.system
             )));
         }

@@ -2,9 +2,12 @@
 //!
 //! What differs from its stock settings: no snapshots and no append-only file unless the scenario asks for them.
 
-use super::broker::{Job, NativeBroker, Plan, make_folder, write_file};
-use super::port;
-use crate::environment::{EnvironmentError, Janitor, Launch, probe, program};
+use super::broker::{Job, NativeBroker};
+use super::files::{make_folder, write_file};
+use super::node::{Plan, Proxies};
+use super::{port, sentinel};
+use crate::environment::probe::{self, Probe};
+use crate::environment::{EnvironmentError, Janitor, Launch, Role, program};
 use crate::scenario::{Software, SystemConfig};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,6 +21,8 @@ pub const PORT: &str = "BROKERBENCH_REDIS_PORT";
 /// Major version that is current today; an older one is named as such in the results.
 const CURRENT: u32 = 8;
 const START: Duration = Duration::from_secs(30);
+/// Until replicas follow, which begins five seconds late, and Sentinels know all of them.
+const START_SET: Duration = Duration::from_secs(90);
 const INSTALL: &str =
     "install it (Debian, Ubuntu: `apt-get install redis-server`), or set REDIS_SERVER to the path of a redis-server";
 
@@ -84,40 +89,94 @@ pub fn start(
 ) -> Result<NativeBroker, EnvironmentError> {
     let job = Job {
         janitor,
+        preloaded: config.preloaded,
         software: Software::Redis,
         what: format!("{} {}", server.product, server.version),
         home: janitor.folder().join(format!("redis-{number}")),
-        probe: Arc::new(probe::redis),
-        limit: START,
+        limit: if config.nodes == 1 { START } else { START_SET },
     };
     NativeBroker::start(&job, |home| {
+        let pinned = port::pinned(PORT)?;
+        if config.nodes > 1 {
+            return sentinel::plan(server, home, pinned, config);
+        }
         let [free] = port::free()?;
-        let port = port::pinned(PORT)?.unwrap_or(free);
-        let data = home.join("data");
-        make_folder(&data)?;
-        let file = home.join("redis.conf");
-        write_file(&file, &print(&settings(port, &data, config)))?;
-        let argv = vec![server.program.display().to_string(), file.display().to_string()];
-        let launch = Launch { argv, env: BTreeMap::new(), cwd: home.to_owned(), log: home.join("broker.log") };
-        Ok(vec![Plan { launch, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }])
+        let (port, proxies) = if config.proxied {
+            (free, Proxies::for_clients(pinned, free)?)
+        } else {
+            (pinned.unwrap_or(free), Proxies::default())
+        };
+        let place = Place { home: home.to_owned(), port, proxies, copies: None };
+        Ok(vec![place.plan(server, 1, config, Arc::new(probe::redis))?])
     })
 }
 
-fn settings(port: u16, data: &Path, config: &SystemConfig) -> BTreeMap<String, String> {
-    let ours = [
-        ("port", port.to_string()),
-        ("bind", "127.0.0.1".to_owned()),
-        ("protected-mode", "yes".to_owned()),
-        ("daemonize", "no".to_owned()),
-        ("dir", format!("\"{}\"", data.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))),
-        // To standard output, where its last words before a configuration is read go too.
-        ("logfile", String::new()),
-        ("save", String::new()),
-        ("appendonly", "no".to_owned()),
-    ];
-    let mut settings: BTreeMap<String, String> = ours.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    settings.extend(config.broker.clone());
-    settings
+/// Where one server lies and listens, and whom it follows.
+pub struct Place {
+    pub home: PathBuf,
+    pub port: u16,
+    pub proxies: Proxies,
+    /// The port at which it reaches its primary.
+    pub copies: Option<u16>,
+}
+
+impl Place {
+    /// Writes its configuration. `whole` as in [`Plan`].
+    pub fn plan(
+        self,
+        server: &Server,
+        number: usize,
+        config: &SystemConfig,
+        whole: Probe,
+    ) -> Result<Plan, EnvironmentError> {
+        let data = self.home.join("data");
+        make_folder(&data)?;
+        let file = self.home.join("redis.conf");
+        write_file(&file, &print(&self.settings(&data, config)))?;
+        Ok(Plan {
+            name: format!("node {number}"),
+            role: Role::Data,
+            launch: launch(server, &self.home, &file, &[]),
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
+            alive: Arc::new(probe::redis),
+            whole,
+            proxies: self.proxies,
+        })
+    }
+
+    fn settings(&self, data: &Path, config: &SystemConfig) -> BTreeMap<String, String> {
+        let ours = [
+            ("port", self.port.to_string()),
+            ("bind", "127.0.0.1".to_owned()),
+            ("protected-mode", "yes".to_owned()),
+            ("daemonize", "no".to_owned()),
+            ("dir", quoted(data)),
+            // To standard output, where its last words before a configuration is read go too.
+            ("logfile", String::new()),
+            ("save", String::new()),
+            ("appendonly", "no".to_owned()),
+        ];
+        let mut settings: BTreeMap<String, String> =
+            ours.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        if let Some(peers) = &self.proxies.peers {
+            settings.insert("replica-announce-ip".into(), peers.address().ip().to_string());
+            settings.insert("replica-announce-port".into(), peers.address().port().to_string());
+        }
+        settings.extend(self.copies.map(|primary| ("replicaof".to_owned(), format!("127.0.0.1 {primary}"))));
+        settings.extend(config.broker.clone());
+        settings
+    }
+}
+
+pub fn launch(server: &Server, home: &Path, file: &Path, more: &[&str]) -> Launch {
+    let mut argv = vec![server.program.display().to_string(), file.display().to_string()];
+    argv.extend(more.iter().map(|&arg| arg.to_owned()));
+    Launch { argv, env: BTreeMap::new(), cwd: home.to_owned(), log: home.join("broker.log") }
+}
+
+/// A path as `redis.conf` takes it.
+pub fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// As `redis.conf`, where a value may be several words, quoted as the user sees fit.
@@ -157,7 +216,9 @@ mod tests {
         let mut config = SystemConfig::defaults(System::RedisLists);
         config.broker.insert("appendonly".into(), "yes".into());
         config.broker.insert("client-output-buffer-limit".into(), "pubsub 0 0 0".into());
-        let text = print(&settings(1000, Path::new("/a \"b"), &config));
+        let place = Place { home: PathBuf::new(), port: 1000, proxies: Proxies::default(), copies: None };
+        let text = print(&place.settings(Path::new("/a \"b"), &config));
+        assert!(!text.contains("replicaof"), "{text}");
         for line in [
             "appendonly yes",
             "save \"\"",

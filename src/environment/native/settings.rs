@@ -31,7 +31,13 @@ const REDIS: &[&str] = &[
     "pidfile",
     "port",
     "protected-mode",
+    "replica-announce-ip",
+    "replica-announce-port",
+    "replicaof",
     "requirepass",
+    "slave-announce-ip",
+    "slave-announce-port",
+    "slaveof",
     "supervised",
     "unixsocket",
 ];
@@ -43,6 +49,11 @@ pub fn check(config: &SystemConfig) -> Result<(), EnvironmentError> {
         Software::Redis => REDIS,
         Software::Fake => &[],
     };
+    // Checked in the scenario; here it only must not smuggle in anything.
+    let number = |value: &str| !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+    if let Some((key, _)) = config.sentinel.iter().find(|(key, value)| !plain_name(key) || !number(value)) {
+        return Err(EnvironmentError::Refused(format!("sentinel: `{}` is a number", key.escape_debug())));
+    }
     for (key, value) in &config.broker {
         let refused = |why: &str| {
             Err(EnvironmentError::Refused(format!(
@@ -51,8 +62,7 @@ pub fn check(config: &SystemConfig) -> Result<(), EnvironmentError> {
                 config.system
             )))
         };
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
-        if key.is_empty() || !key.bytes().all(plain) {
+        if !plain_name(key) {
             return refused("a setting's name is made of a-z, 0-9, `.`, `_` and `-`");
         }
         if value.chars().any(char::is_control) {
@@ -65,10 +75,26 @@ pub fn check(config: &SystemConfig) -> Result<(), EnvironmentError> {
     Ok(())
 }
 
+fn plain_name(key: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+    !key.is_empty() && key.bytes().all(plain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::scenario::System;
+
+    #[test]
+    fn nothing_is_smuggled_in_beside_the_sentinels_settings() {
+        let with = |key: &str, value: &str| {
+            let mut config = SystemConfig { nodes: 3, ..SystemConfig::defaults(System::RedisLists) };
+            config.sentinel.insert(key.into(), value.into());
+            check(&config)
+        };
+        assert!(with("down-after-milliseconds", "1000").is_ok());
+        assert!(with("quorum", "2\nport 1").is_err() && with("a b", "1").is_err() && with("quorum", "").is_err());
+    }
 
     fn with(system: System, key: &str, value: &str) -> Result<(), EnvironmentError> {
         let mut config = SystemConfig::defaults(system);

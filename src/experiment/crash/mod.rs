@@ -1,8 +1,8 @@
 //! `crash`: the broker is killed under load and started again on its data. What was acknowledged and is gone, and how
 //! long until somebody new gets an acknowledgement.
 //!
-//! SIGKILL leaves what the kernel holds: it tests what the broker hands over before it answers, not its disks. Every
-//! kill has a topic, stream or list of its own, an unbiased moment, and fresh connections afterwards. A broker that does
+//! SIGKILL leaves what the kernel holds: it tests what the broker hands over before it answers, not its disks. A loss of
+//! power, which is simulated, leaves what was synced. Every kill has a topic, stream or list of its own, an unbiased moment, and fresh connections afterwards. A broker that does
 //! not come back is a finding, not an error.
 
 mod load;
@@ -14,11 +14,12 @@ use super::Stage;
 use crate::clock::Clock;
 use crate::driver::{Audit, Driver, Outcome, Outgoing};
 use crate::engine::{TrialError, body_kind};
+use crate::fault::disk::{Lost, Model};
 use crate::payload::{Bodies, Envelope, Reading, read};
 use crate::random::SplitMix64;
 use crate::record::SeqSet;
 use crate::result::CellOutput;
-use crate::scenario::{Cell, Crash};
+use crate::scenario::{Cell, Crash, CrashFault};
 use crate::schedule::Schedule;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -80,7 +81,10 @@ fn kill(stage: &mut Stage<'_>, keys: &Crash, number: u16) -> Result<Option<Fault
             let book = loading.join().map_err(|_| TrialError::Thread)?;
             return book.error.map_or(Ok(None), |error| Err(error.into()));
         }
-        stage.broker.crash()?;
+        let cut = match keys.fault {
+            CrashFault::Kill => stage.broker.crash().map(|()| None)?,
+            CrashFault::PowerLoss => Some(lose_power(stage)?),
+        };
         let killed_ns = clock.now_ns();
         stop.store(true, Relaxed);
         while clock.now_ns() < killed_ns + keys.down.nanos() && !stage.interrupted() {
@@ -109,8 +113,14 @@ fn kill(stage: &mut Stage<'_>, keys: &Crash, number: u16) -> Result<Option<Fault
             let _ = fresh.clean_up();
         }
         let rto_publish_ns = answered.map(|at_ns| at_ns.saturating_sub(killed_ns));
-        Ok(Some(Fault { number, killed_ns, down_ns, rto_publish_ns, loss }))
+        Ok(Some(Fault { number, killed_ns, down_ns, rto_publish_ns, loss, cut }))
     })
+}
+
+/// All nodes at once.
+fn lose_power(stage: &mut Stage<'_>) -> Result<Lost, TrialError> {
+    let nodes: Vec<usize> = (0..stage.cell.config.nodes.into()).collect();
+    Ok(stage.broker.lose_power(&nodes, Model::NothingButSync)?)
 }
 
 struct Stop<'a>(&'a AtomicBool);

@@ -1,10 +1,12 @@
 //! What the kills of one cell showed, as observations: over all kills at the empty point, and each for itself.
 
 use super::load::Loss;
+use crate::fault::disk::Lost;
 use crate::result::Observation;
 
 const NO_PROMISE: &str = "the reply promises nothing: there is no acknowledged message that could be lost";
 const PAGE_CACHE: &str = "SIGKILL leaves what the kernel holds; a loss of power does not";
+const SIMULATED: &str = "simulated power loss: of each file what was synced is left, and nothing else";
 
 /// One kill and the recovery from it. Errors say why a figure is not known.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub struct Fault {
     /// From then to the first acknowledgement on a fresh connection.
     pub rto_publish_ns: Result<u64, String>,
     pub loss: Result<Loss, String>,
+    /// What the simulated loss of power took from the files; `None` for a mere kill.
+    pub cut: Option<Lost>,
 }
 
 impl Fault {
@@ -50,6 +54,16 @@ fn of(faults: &[Fault], point: &str, acknowledges: bool) -> Vec<Observation> {
             median(faults.iter().filter_map(|fault| fault.rto_publish_ns.as_ref().ok().copied()), "rto_publish", point)
         }
     });
+    let cut: Vec<&Lost> = faults.iter().filter_map(|fault| fault.cut.as_ref()).collect();
+    if !cut.is_empty() {
+        let (bytes, files) =
+            (cut.iter().map(|lost| lost.bytes()).sum::<u64>(), cut.iter().map(|lost| lost.files.len()));
+        let text = match files.sum::<usize>() {
+            1 => format!("from 1 file; {SIMULATED}"),
+            files => format!("from {files} files; {SIMULATED}"),
+        };
+        all.push(Observation::measured("cut_off", point, bytes as f64, "B", kills).with_text(text));
+    }
     if !acknowledges {
         let metrics = [("acked", "msg"), ("rpo", "msg"), ("rpo_time", "ns"), ("survivors", "share")];
         all.extend(metrics.map(|(metric, unit)| Observation::cannot(metric, point, unit, NO_PROMISE)));
@@ -57,6 +71,7 @@ fn of(faults: &[Fault], point: &str, acknowledges: bool) -> Vec<Observation> {
     }
     let known: Vec<(&Fault, &Loss)> =
         faults.iter().filter_map(|fault| Some((fault, fault.loss.as_ref().ok()?))).collect();
+    let words = if faults.iter().any(|fault| fault.cut.is_some()) { SIMULATED } else { PAGE_CACHE };
     let sum = |count: fn(&Loss) -> u64| known.iter().map(|(_, loss)| count(loss)).sum::<u64>();
     let (acked, lost) = (sum(|loss| loss.acked), sum(|loss| loss.lost));
     if known.len() < faults.len() || acked == 0 {
@@ -76,7 +91,7 @@ fn of(faults: &[Fault], point: &str, acknowledges: bool) -> Vec<Observation> {
     let share = (acked - lost) as f64 / acked as f64;
     all.extend([
         Observation::measured("acked", point, acked as f64, "msg", acked).with_text(answered),
-        Observation::measured("rpo", point, lost as f64, "msg", kills).with_text(caveat(lost, &known)),
+        Observation::measured("rpo", point, lost as f64, "msg", kills).with_text(caveat(lost, &known, words)),
         Observation::measured("rpo_time", point, reach as f64, "ns", kills),
         Observation::measured("survivors", point, share, "share", acked),
     ]);
@@ -84,16 +99,16 @@ fn of(faults: &[Fault], point: &str, acknowledges: bool) -> Vec<Observation> {
 }
 
 /// What the number of lost messages can and cannot say.
-fn caveat(lost: u64, known: &[(&Fault, &Loss)]) -> String {
+fn caveat(lost: u64, known: &[(&Fault, &Loss)], words: &str) -> String {
     let kills = known.len();
     if lost > 0 {
         let hit = known.iter().filter(|(_, loss)| loss.lost > 0).count();
-        return format!("lost in {hit} of {kills} kills; {PAGE_CACHE}");
+        return format!("lost in {hit} of {kills} kills; {words}");
     }
     // Losses cluster: the fault is what is repeated, not the message.
     let bound = 1.0 - 0.05_f64.powf(1.0 / kills as f64);
     let kills = if kills == 1 { "1 kill".to_owned() } else { format!("{kills} kills") };
-    format!("none in {kills}: a kill loses with a chance below {:.0} % (95 % confidence); {PAGE_CACHE}", bound * 100.0)
+    format!("none in {kills}: a kill loses with a chance below {:.0} % (95 % confidence); {words}", bound * 100.0)
 }
 
 fn median(values: impl Iterator<Item = u64>, metric: &str, point: &str) -> Observation {
@@ -114,13 +129,14 @@ fn median(values: impl Iterator<Item = u64>, metric: &str, point: &str) -> Obser
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::disk::{Cut, Model};
     use crate::result::Kind;
 
     fn fault(number: u16, lost: u64, rto_ms: u64) -> Fault {
         let first_lost_ns = (lost > 0).then_some(4_000_000_000);
         let loss = Loss { sent: 110, acked: 100, lost, first_lost_ns, unanswered: 10, unanswered_kept: 4 };
         let rto_publish_ns = Ok(rto_ms * 1_000_000);
-        Fault { number, killed_ns: 5_000_000_000, down_ns: 0, rto_publish_ns, loss: Ok(loss) }
+        Fault { number, killed_ns: 5_000_000_000, down_ns: 0, rto_publish_ns, loss: Ok(loss), cut: None }
     }
 
     fn value(all: &[Observation], metric: &str, point: &str) -> Option<f64> {
@@ -143,6 +159,17 @@ mod tests {
             one.iter().any(|found| found.text.contains("none in 1 kill: a kill loses with a chance below 95 %")),
             "{one:#?}"
         );
+    }
+
+    #[test]
+    fn a_loss_of_power_says_that_it_is_simulated_and_what_it_took() {
+        let files = vec![Cut { path: "data/a.log".into(), from: 500, to: 200 }];
+        let cut = Some(Lost { model: Model::NothingButSync, files });
+        let all = observations(&[Fault { cut, ..fault(1, 25, 10) }], true);
+        assert_eq!(value(&all, "cut_off", ""), Some(300.0));
+        let text = |metric: &str| all.iter().find(|found| found.metric == metric).unwrap().text.clone();
+        assert!(text("rpo").contains("simulated") && text("cut_off").contains("1 file; simulated"), "{all:#?}");
+        assert!(observations(&[fault(1, 25, 10)], true).iter().all(|found| !found.text.contains("simulated")));
     }
 
     #[test]

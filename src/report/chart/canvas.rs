@@ -22,6 +22,11 @@ pub const GRID: Color = Color(0xD8, 0xDE, 0xE4);
 /// Behind what lies outside the measured window.
 pub const SHADE: Color = Color(0xF3, 0xF5, 0xF7);
 pub const PAPER: Color = Color(0xFF, 0xFF, 0xFF);
+/// Behind the time for which a fault lasts.
+pub const BAND: Color = Color(0xFB, 0xE4, 0xE1);
+/// A fault took effect; it was taken back.
+pub const BAD: Color = Color(0xA4, 0x0E, 0x26);
+pub const GOOD: Color = Color(0x0B, 0x6E, 0x4F);
 
 /// How a backend has to be asked for letters of a size, centred on a point: each has its own idea of both.
 #[derive(Clone, Copy)]
@@ -179,7 +184,17 @@ impl Figure {
     /// The SVG for a page: colours of paper and ink follow the page's own, so that it can be dark.
     pub fn inline_svg(&self) -> Result<String, ResultError> {
         let mut svg = self.svg()?;
-        for (color, name) in [(INK, "ink"), (MUTED, "muted"), (GRID, "grid"), (SHADE, "soft"), (PAPER, "paper")] {
+        let of_the_page = [
+            (INK, "ink"),
+            (MUTED, "muted"),
+            (GRID, "grid"),
+            (SHADE, "soft"),
+            (PAPER, "paper"),
+            (BAND, "band"),
+            (BAD, "bad"),
+            (GOOD, "good"),
+        ];
+        for (color, name) in of_the_page {
             svg = svg.replace(&format!("\"{}\"", hex(color)), &format!("\"var(--{name})\""));
         }
         Ok(svg)

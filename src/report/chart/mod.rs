@@ -3,6 +3,8 @@
 mod axis;
 pub mod canvas;
 pub mod comparison;
+pub mod fault_matrix;
+pub mod faults;
 mod letters;
 pub mod lines;
 mod palette;

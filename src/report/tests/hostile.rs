@@ -5,7 +5,7 @@ use crate::result::Observation;
 use crate::result::synthetic::{cell as raw_cell, manifest, throughput_run};
 
 /// What someone could name a system to break a page, a table or a spreadsheet.
-const HOSTILE: &str = "=<script>alert('x')</script>|\"a\"\n[l](javascript:1) {{ 1337*7331 }}";
+pub const HOSTILE: &str = "=<script>alert('x')</script>|\"a\"\n[l](javascript:1) {{ 1337*7331 }}";
 
 #[test]
 fn hostile_names_stay_text_in_every_format() {

@@ -4,10 +4,23 @@ use crate::units::{Rate, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// What ends the broker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CrashFault {
+    /// SIGKILL: what the kernel holds survives.
+    #[default]
+    Kill,
+    /// SIGKILL of all its processes, and what it had not synced to disk is cut off its files. A simulation: nothing but
+    /// a sync counts, so it shows the most that can be lost.
+    PowerLoss,
+}
+
 /// Kills the broker under load, starts it again on its data, and reads back what it still holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Crash {
+    pub fault: CrashFault,
     /// Messages a second of one publisher, kept until the kill.
     pub rate: Rate,
     /// Load before the kill, at least.
@@ -26,6 +39,7 @@ pub struct Crash {
 impl Default for Crash {
     fn default() -> Self {
         Self {
+            fault: CrashFault::Kill,
             rate: Rate::per_second(2000),
             before: Span::from_secs(5),
             spread: Span::from_secs(1),

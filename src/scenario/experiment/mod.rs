@@ -13,7 +13,7 @@ mod size_ladder;
 
 pub use cache::Cache;
 pub use capacity::Capacity;
-pub use crash::Crash;
+pub use crash::{Crash, CrashFault};
 pub use delivery::Delivery;
 pub use poison::Poison;
 pub use retention::Retention;
@@ -71,6 +71,11 @@ impl Experiment {
     /// Whether plain load is a part of it, so that every key of `load` counts.
     pub const fn loads(&self) -> bool {
         matches!(self, Self::Capacity(_))
+    }
+
+    /// Whether the brokers must run with the library that sees what they sync.
+    pub(super) const fn needs_preload(&self) -> bool {
+        matches!(self, Self::Crash(Crash { fault: CrashFault::PowerLoss, .. }))
     }
 
     /// Whether this key of `load` changes anything. Some are the clients' own, whoever uses them.

@@ -129,6 +129,11 @@ impl Server {
                         peer.silent = word(2) == b"OFF";
                     }
                 }
+                b"PING" if channels.values().any(|subscribers| subscribers.contains(&index)) => {
+                    if let Some(peer) = &mut peers[index] {
+                        peer.output.bytes.extend_from_slice(b"*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+                    }
+                }
                 b"PUBLISH" => publish(channels, peers, index, word(1), word(2)),
                 b"SUBSCRIBE" => {
                     for (count, at) in (1..words.len()).enumerate() {

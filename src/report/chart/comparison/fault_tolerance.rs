@@ -1,52 +1,132 @@
-//! Configuration × what a killed broker cost: messages acknowledged and gone, and how long nothing could be published.
+//! Fault × system × configuration: acknowledged messages that are gone (RPO), and how long nothing was taken (RTO).
+//!
+//! Each fault of the fault scenarios has a part of its own, what loses a node for good first; what the crash of the only
+//! node cost follows.
 
-use super::super::canvas::{Figure, MUTED};
+use super::super::canvas::{Figure, INK, MUTED};
 use super::matrix::{self, Entry, Line};
 use super::{MARGIN, SMALL, absences};
 use crate::report::cells::Cells;
 use crate::report::{point, quantity};
+use crate::result::{ComparedCell, Kind};
 
-const COLUMNS: [(&str, &str); 5] = [
+const CRASH: [(&str, &str); 5] = [
     ("acknowledged and lost (RPO)", "rpo"),
     ("lost over the last", "rpo_time"),
     ("readable afterwards", "survivors"),
     ("kill to next ack (RTO)", "rto_publish"),
     ("of it down by plan", "down_time"),
 ];
+const FAULTS: [(&str, &str); 6] = [
+    ("acknowledged and lost (RPO)", "fault.rpo"),
+    ("lost over the last", "fault.rpo_time"),
+    ("taken again after (RTO)", "fault.rto_publish"),
+    ("90 % of the rate after", "fault.rto_90"),
+    ("of it by the script", "fault.scripted"),
+    ("all copies after", "fault.redundancy"),
+];
+/// Conditions that name a fault; the others are the matrix'.
+const FAULT: [&str; 4] = ["fault", "target", "copies", "for"];
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
-    let shown: Vec<_> = COLUMNS.iter().filter(|(_, metric)| !cells.metric(metric).is_empty()).collect();
-    let mut lines = Vec::new();
-    for (label, system) in cells.labels() {
-        let mut points: Vec<&str> =
-            shown.iter().flat_map(|(_, metric)| cells.of_label(label, metric)).map(|cell| cell.cell.as_str()).collect();
-        points.sort_unstable();
-        points.dedup();
-        for at in points {
-            let of = |metric: &str| cells.of_label(label, metric).into_iter().find(|cell| cell.cell == at);
-            let entry = |metric: &str| match (
-                metric,
-                of(metric).and_then(|cell| cell.value),
-                of("acked").and_then(|c| c.value),
-            ) {
-                ("rpo", Some(lost), Some(acked)) => Entry {
-                    text: format!("{} of {}", quantity::plain(lost), quantity::plain(acked)),
-                    share: None,
-                    known: true,
-                },
-                _ => matrix::entry(of(metric)),
-            };
-            let short = point::short(at);
-            lines.push(Line {
-                label: if short.is_empty() { label.to_owned() } else { format!("{label}, {short}") },
-                system: system.to_owned(),
-                entries: shown.iter().map(|(_, metric)| entry(metric)).collect(),
-            });
+    let room = figure.width - 2.0 * MARGIN;
+    let mut y = top;
+    let mut faults: Vec<String> = Vec::new();
+    for cell in cells.metric("fault.rpo") {
+        let name = fault(&cell.cell);
+        if !faults.contains(&name) {
+            faults.push(name);
         }
     }
-    let head: Vec<String> = shown.iter().map(|(name, _)| (*name).to_owned()).collect();
-    let y = matrix::draw(figure, &head, &lines, top + 4.0);
-    let text = "One broker, killed under load and started again; messages, and time from the kill.";
-    let y = figure.wrapped((MARGIN, y + 4.0), text, SMALL, MUTED, figure.width - 2.0 * MARGIN, false);
+    faults.sort_by_key(|name| !name.ends_with("for good"));
+    for name in &faults {
+        let of_fault = |cell: &&ComparedCell| fault(&cell.cell) == *name;
+        let here: Vec<&ComparedCell> = cells.metric("fault.rpo").into_iter().filter(of_fault).collect();
+        y = figure.wrapped((MARGIN, y + 8.0), name, 11.5, INK, room, true) - 4.0;
+        y = part(figure, cells, &FAULTS, &here, "fault.acked", y);
+    }
+    if !faults.is_empty() {
+        let text = "From the moment a fault took effect, of the slowest partition or stream; copies: of each message.";
+        y = figure.wrapped((MARGIN, y + 4.0), text, SMALL, MUTED, room, false);
+    }
+    // Single kills stand in the table beside; here only what they come to.
+    let mut crashed = cells.metric("rpo");
+    let whole = |cell: &ComparedCell| point::short(&cell.cell).is_empty();
+    let summed: Vec<&str> = crashed.iter().filter(|cell| whole(cell)).map(|cell| cell.label.as_str()).collect();
+    crashed.retain(|cell| whole(cell) || !summed.contains(&cell.label.as_str()));
+    if !crashed.is_empty() {
+        y = part(figure, cells, &CRASH, &crashed, "acked", y + 4.0);
+        let text = "One broker, killed under load and started again; messages, and time from the kill.";
+        y = figure.wrapped((MARGIN, y + 4.0), text, SMALL, MUTED, room, false);
+    }
     absences(figure, cells, y)
+}
+
+/// One matrix: a line for each of the cells of its first column.
+fn part(
+    figure: &mut Figure,
+    cells: &Cells<'_>,
+    columns: &[(&str, &str)],
+    first: &[&ComparedCell],
+    acked: &str,
+    top: f64,
+) -> f64 {
+    let of = |cell: &ComparedCell, metric: &str| {
+        cells.of_label(&cell.label, metric).into_iter().find(|other| other.cell == cell.cell && other.run == cell.run)
+    };
+    let any = |metric: &str| first.iter().any(|cell| of(cell, metric).is_some_and(|cell| cell.value.is_some()));
+    let shown: Vec<_> = columns.iter().zip(0..).filter(|((_, metric), at)| *at == 0 || any(metric)).collect();
+    let entry =
+        |cell: &ComparedCell, metric: &str, at: usize| match (at, cell.value, of(cell, acked).and_then(|c| c.value)) {
+            (0, Some(lost), Some(acked)) => Entry {
+                text: format!("{} of {}", quantity::plain(lost), quantity::plain(acked)),
+                share: None,
+                known: true,
+            },
+            _ => words(of(cell, metric)),
+        };
+    // In the order of the table's columns, defaults first.
+    let order: Vec<&str> = cells.labels().into_iter().map(|(label, _)| label).collect();
+    let mut first: Vec<&ComparedCell> = first.to_vec();
+    first.sort_by_key(|cell| order.iter().position(|label| *label == cell.label));
+    let lines: Vec<Line> = (first.iter())
+        .map(|cell| {
+            let condition = point::without(&cell.cell, &FAULT);
+            Line {
+                label: if condition.is_empty() { cell.label.clone() } else { format!("{}, {condition}", cell.label) },
+                system: cell.system.clone(),
+                entries: shown.iter().map(|((_, metric), at)| entry(cell, metric, *at)).collect(),
+            }
+        })
+        .collect();
+    let head: Vec<String> = shown.iter().map(|((name, _), _)| (*name).to_owned()).collect();
+    matrix::draw(figure, &head, &lines, top)
+}
+
+/// A value, or in a word why there is none.
+fn words(cell: Option<&ComparedCell>) -> Entry {
+    let without = |text: &str| Entry { text: text.to_owned(), ..Entry::default() };
+    match cell {
+        Some(cell) if cell.value.is_none() && cell.metric.starts_with("fault.") => match cell.kind {
+            Kind::Cannot => without("nothing promised"),
+            _ if cell.text.contains("not applied") => without("not applied"),
+            _ if cell.text.contains("invalid") => without("invalid"),
+            _ => without("not seen"),
+        },
+        cell => matrix::entry(cell),
+    }
+}
+
+/// `kill of the leader, 1 copy, for good`.
+fn fault(at: &str) -> String {
+    let get = |key: &str| point::get(at, key).unwrap_or_default();
+    let whom = match get("target") {
+        "all" => "every node".to_owned(),
+        "node" => "a node".to_owned(),
+        other => format!("the {other}"),
+    };
+    let kind = if get("fault") == "power-loss" { "power-loss (simulated)" } else { get("fault") };
+    let copies = if get("copies") == "1" { "1 copy".to_owned() } else { format!("{} copies", get("copies")) };
+    let for_good = if get("for") == "never" { ", for good" } else { "" };
+    format!("{kind} of {whom}, {copies}{for_good}")
 }

@@ -6,7 +6,7 @@ mod delivery;
 mod error_handling;
 mod fault_tolerance;
 mod latency;
-mod matrix;
+pub mod matrix;
 mod message_size;
 mod parallelism;
 mod retention;

@@ -1,0 +1,317 @@
+//! The cells of faulted load: what the faults of a run cost, one cell per label, kind of fault and figure.
+//!
+//! Within a block messages are summed over the injections, times are the median, what reaches back is the most. What one
+//! injection does not tell, the block does not: a recovery that was never seen is no time at all.
+
+use super::cells::{cell_of, joined, recompute};
+use crate::result::words::grouped;
+use crate::result::{BlockValue, CellSummary, ComparedCell, Fault, Kind, Manifest, Outcome, Summary};
+
+const NO_PROMISE: &str = "the reply promises nothing: there is no acknowledged message that could be lost";
+/// Settings by which the others decide that a node is gone, in milliseconds.
+const DETECTION: [&str; 2] = ["broker.session.timeout.ms", "down-after-milliseconds"];
+
+/// What becomes of several injections in one block.
+#[derive(Clone, Copy)]
+enum Over {
+    Sum,
+    Median,
+    Most,
+}
+
+struct Figure {
+    metric: &'static str,
+    unit: &'static str,
+    over: Over,
+    /// Has no meaning where nothing is acknowledged.
+    acknowledged: bool,
+    of: fn(&Fault) -> Option<u64>,
+}
+
+const FIGURES: [Figure; 8] = {
+    const fn time(metric: &'static str, acknowledged: bool, of: fn(&Fault) -> Option<u64>) -> Figure {
+        Figure { metric, unit: "ns", over: Over::Median, acknowledged, of }
+    }
+    [
+        Figure { metric: "fault.rpo", unit: "msg", over: Over::Sum, acknowledged: true, of: |f| f.rpo_messages },
+        Figure { metric: "fault.rpo_time", unit: "ns", over: Over::Most, acknowledged: true, of: |f| f.rpo_ns },
+        time("fault.rto_publish", true, |f| f.rto_publish_ns),
+        time("fault.rto_deliver", false, |f| f.rto_deliver_ns),
+        time("fault.rto_90", true, |f| f.rto_90_ns),
+        time("fault.scripted", false, |f| f.scripted_ns),
+        time("fault.redundancy", false, |f| f.redundancy_ns),
+        time("fault.probe", false, |f| f.probe_rto_ns),
+    ]
+};
+
+/// Counts of the whole cell that belong beside its faults.
+type Count = (&'static str, bool, fn(&CellSummary) -> Option<u64>);
+const COUNTS: [Count; 3] = [
+    ("fault.acked", true, |cell| cell.counts.acked),
+    ("fault.lost", false, |cell| cell.counts.lost),
+    ("fault.duplicate", false, |cell| cell.counts.duplicate),
+];
+
+/// The cells of one label at one matrix point; none without faults.
+pub fn of_group(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
+    let mut points: Vec<String> = Vec::new();
+    for point in group.iter().flat_map(|cell| cell.faults.iter().map(|fault| point(cell, fault))) {
+        if !points.contains(&point) {
+            points.push(point);
+        }
+    }
+    let mut cells = Vec::new();
+    for point in &points {
+        for figure in &FIGURES {
+            let block = |cell: &&CellSummary| block_of(cell, point, figure);
+            cells.push(of_blocks(group, point, figure.metric, figure.unit, figure.acknowledged, block, run));
+        }
+        for (metric, acknowledged, of) in COUNTS {
+            let block = |cell: &&CellSummary| count_of(cell, point, of);
+            cells.push(of_blocks(group, point, metric, "msg", acknowledged, block, run));
+        }
+    }
+    cells
+}
+
+/// `fault=kill,target=leader,copies=3,for=never`, after the matrix point. Kafka's copies are those of a partition; of a
+/// Redis server each further node has one.
+fn point(cell: &CellSummary, fault: &Fault) -> String {
+    let copies = if cell.system == "kafka" { cell.survives.copies } else { cell.nodes };
+    let for_good = fault.took_effect_at_ns.is_some() && fault.healed_at_ns.is_none() && fault.not_healed.is_none();
+    let lasts = if for_good { ",for=never" } else { "" };
+    joined(&cell.cell, &format!("fault={},target={},copies={copies}{lasts}", fault.kind, fault.target))
+}
+
+fn of_blocks(
+    group: &[&CellSummary],
+    point: &str,
+    metric: &str,
+    unit: &str,
+    acknowledged: bool,
+    block: impl Fn(&&CellSummary) -> BlockValue,
+    run: &str,
+) -> ComparedCell {
+    let per_block: Vec<BlockValue> = group.iter().map(block).collect();
+    let empty = per_block.iter().all(|block| block.value.is_none());
+    let unable = acknowledged && empty && group.iter().any(|cell| cell.valid && cell.counts.acked.is_none());
+    let kind = if unable { Kind::Cannot } else { Kind::Measured };
+    let because = |mut block: BlockValue| {
+        if unable && block.valid {
+            block.because = NO_PROMISE.to_owned();
+        }
+        block
+    };
+    recompute(ComparedCell {
+        cell: point.to_owned(),
+        kind,
+        per_block: per_block.into_iter().map(because).collect(),
+        ..cell_of(group[0], metric, unit, run)
+    })
+}
+
+/// The injections that a cell's point stands for.
+fn injected<'a>(cell: &'a CellSummary, at: &str) -> Vec<&'a Fault> {
+    cell.faults.iter().filter(|fault| point(cell, fault) == at).collect()
+}
+
+fn block_of(cell: &CellSummary, point: &str, figure: &Figure) -> BlockValue {
+    let faults = injected(cell, point);
+    let struck = || faults.iter().filter(|fault| fault.took_effect_at_ns.is_some());
+    let values: Option<Vec<u64>> = struck().map(|fault| (figure.of)(fault)).collect();
+    let value = values.filter(|values| cell.valid && !values.is_empty()).map(|values| over(figure.over, values));
+    let mut because = what_happened(cell, &faults);
+    if because.is_empty() && value.is_none() {
+        because = struck().map(|fault| fault.text.as_str()).find(|text| !text.is_empty()).unwrap_or("not known").into();
+    } else if let (Some(lost), "fault.rpo", true) = (value, figure.metric, because.is_empty()) {
+        because = caveat(lost, &struck().copied().collect::<Vec<_>>());
+    }
+    block(cell, value, struck().count() as u64, because)
+}
+
+fn count_of(cell: &CellSummary, point: &str, of: fn(&CellSummary) -> Option<u64>) -> BlockValue {
+    let faults = injected(cell, point);
+    let value = of(cell).filter(|_| cell.valid).map(|count| count as f64);
+    block(cell, value, faults.len() as u64, what_happened(cell, &faults))
+}
+
+fn block(cell: &CellSummary, value: Option<f64>, n: u64, because: String) -> BlockValue {
+    BlockValue { block: cell.block, value, floor: None, n, valid: cell.valid, outcome: cell.outcome, because }
+}
+
+/// Why a block says nothing of its faults; empty where it does.
+fn what_happened(cell: &CellSummary, faults: &[&Fault]) -> String {
+    if !cell.valid {
+        return format!("invalid: {}", cell.invalid_because.join("; "));
+    }
+    let told = |fault: &&Fault| Some(format!("not applied: {}", fault.not_applied.as_ref()?));
+    faults.iter().find_map(told).unwrap_or_default()
+}
+
+fn over(over: Over, mut values: Vec<u64>) -> f64 {
+    values.sort_unstable();
+    let middle = values.len() / 2;
+    match over {
+        Over::Sum => values.iter().sum::<u64>() as f64,
+        Over::Most => values.last().copied().unwrap_or(0) as f64,
+        Over::Median if values.len() % 2 == 1 => values[middle] as f64,
+        Over::Median => values[middle - 1].midpoint(values[middle]) as f64,
+    }
+}
+
+/// What a number of lost messages can and cannot say: losses come in clusters, so faults are what is counted.
+fn caveat(lost: f64, struck: &[&Fault]) -> String {
+    let count = struck.len();
+    let faults = if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") };
+    let simulated = if struck.iter().any(|fault| fault.kind == "power-loss") { "; simulated power loss" } else { "" };
+    if lost > 0.0 {
+        let hit = struck.iter().filter(|fault| fault.rpo_messages.is_some_and(|lost| lost > 0)).count();
+        let least = struck.iter().map(|fault| fault.rpo_least_messages).sum::<Option<u64>>();
+        let least = least.map_or_else(String::new, |least| {
+            format!(", {} of them where the kernel had written back what was older than 30 s", grouped(least))
+        });
+        return format!("lost in {hit} of {faults}{simulated}{least}");
+    }
+    format!("none in {faults}{simulated}")
+}
+
+/// After how long a node counts as gone, as read back from the brokers of each label with several nodes.
+pub fn detection(manifest: &Manifest, summary: &Summary) -> Vec<ComparedCell> {
+    let mut labels: Vec<&CellSummary> = Vec::new();
+    for cell in summary.cells.iter().filter(|cell| cell.nodes > 1 && !cell.faults.is_empty()) {
+        if !labels.iter().any(|known| known.label == cell.label) {
+            labels.push(cell);
+        }
+    }
+    let setting = |cell: &CellSummary| {
+        let config = &manifest.systems.get(&cell.label)?.broker_config;
+        let (name, value) = DETECTION.iter().find_map(|name| Some((*name, config.get(*name)?)))?;
+        Some((name, value.trim().parse::<f64>().ok()?))
+    };
+    let told = |cell: &&CellSummary| {
+        let (name, ms) = setting(cell)?;
+        let because = format!("{name}, as read back");
+        let value = BlockValue {
+            block: cell.block,
+            value: Some(ms),
+            floor: None,
+            n: 0,
+            valid: true,
+            outcome: Outcome::Ok,
+            because,
+        };
+        Some(recompute(ComparedCell {
+            cell: "base".to_owned(),
+            kind: Kind::Measured,
+            per_block: vec![value],
+            ..cell_of(cell, "fault.detection", "ms", &summary.run)
+        }))
+    };
+    labels.iter().filter_map(told).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::summarize;
+    use crate::result::synthetic::throughput_run;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn fault(lost: u64, rto_s: Option<u64>) -> Fault {
+        Fault {
+            kind: "kill".into(),
+            target: "leader".into(),
+            took_effect_at_ns: Some(5 * SECOND),
+            healed_at_ns: Some(6 * SECOND),
+            rpo_messages: Some(lost),
+            rpo_ns: Some(lost * 1000),
+            rto_publish_ns: rto_s.map(|s| s * SECOND),
+            ..Fault::default()
+        }
+    }
+
+    /// One block of kafka with these faults.
+    fn cells(faults: &[Fault], change: impl Fn(&mut CellSummary)) -> Vec<ComparedCell> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut cell = summarize(&throughput_run(dir.path(), 1)).unwrap().cells.remove(0);
+        (cell.cell, cell.faults) = ("base".into(), faults.to_vec());
+        change(&mut cell);
+        of_group(&[&cell], "run")
+    }
+
+    fn found<'a>(cells: &'a [ComparedCell], metric: &str) -> &'a ComparedCell {
+        cells.iter().find(|cell| cell.metric == metric).unwrap()
+    }
+
+    #[test]
+    fn injections_are_gathered_by_kind_and_target() {
+        let all = [
+            fault(0, Some(3)),
+            fault(7, Some(9)),
+            fault(1, Some(4)),
+            Fault { kind: "pause".into(), ..fault(50, None) },
+        ];
+        let all = cells(&all, |_| {});
+        let rpo = found(&all, "fault.rpo");
+        assert_eq!((rpo.cell.as_str(), rpo.value, rpo.n), ("fault=kill,target=leader,copies=1", Some(8.0), 3));
+        assert_eq!(rpo.text, "lost in 2 of 3 faults");
+        let near =
+            |metric: &str, expected: f64| (found(&all, metric).value.unwrap() - expected).abs() < 1e-6 * expected;
+        assert!(near("fault.rpo_time", 7000.0) && near("fault.rto_publish", 4e9), "{all:?}");
+        assert_eq!(found(&all, "fault.acked").unit, "msg");
+        let pauses: Vec<_> = all.iter().filter(|cell| cell.cell.contains("fault=pause")).collect();
+        assert_eq!((pauses.len(), pauses[0].value), (11, Some(50.0)));
+    }
+
+    #[test]
+    fn what_is_lost_for_good_and_what_was_not_applied_say_so() {
+        let gone = Fault {
+            healed_at_ns: None,
+            text: "stream 0: no acknowledgement any more until the end".into(),
+            ..fault(9, None)
+        };
+        let all = cells(&[gone], |cell| cell.nodes = 3);
+        assert!(found(&all, "fault.rpo").cell.ends_with("copies=1,for=never"), "copies of a partition, not nodes");
+        let rto = found(&all, "fault.rto_publish");
+        assert_eq!((rto.value, rto.kind), (None, Kind::Measured));
+        assert!(rto.text.contains("no acknowledgement any more"), "{}", rto.text);
+        let missed = Fault { not_applied: Some("no such privilege".into()), ..Fault::default() };
+        let all = cells(&[missed], |_| {});
+        assert!(all.iter().filter(|cell| cell.metric.starts_with("fault.r")).all(|cell| cell.value.is_none()));
+        assert!(found(&all, "fault.rpo").text.contains("not applied: no such privilege"));
+        let simulated = cells(&[Fault { kind: "power-loss".into(), ..fault(0, Some(1)) }], |_| {});
+        assert!(found(&simulated, "fault.rpo").text.contains("none in 1 fault; simulated power loss"));
+    }
+
+    #[test]
+    fn without_acknowledgements_nothing_acknowledged_is_lost_and_invalid_blocks_say_nothing() {
+        let unpromised = Fault { rpo_messages: None, rpo_ns: None, ..fault(0, Some(1)) };
+        let all = cells(&[unpromised], |cell| cell.counts.acked = None);
+        let rpo = found(&all, "fault.rpo");
+        assert_eq!((rpo.kind, rpo.value, rpo.text.as_str()), (Kind::Cannot, None, NO_PROMISE));
+        assert!(found(&all, "fault.lost").value.is_some());
+        let all = cells(&[fault(3, Some(1))], |cell| {
+            cell.valid = false;
+            cell.invalid_because = vec!["late".into()];
+        });
+        assert!(all.iter().all(|cell| cell.value.is_none() && cell.text.contains("invalid: late")));
+        assert_eq!(cells(&[], |_| {}).len(), 0);
+    }
+
+    #[test]
+    fn detection_is_what_the_brokers_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = throughput_run(dir.path(), 1);
+        let (mut manifest, mut summary) = (folder.read_manifest().unwrap(), summarize(&folder).unwrap());
+        assert!(detection(&manifest, &summary).is_empty(), "nothing was injected");
+        for cell in summary.cells.iter_mut().filter(|cell| cell.label == "kafka") {
+            (cell.nodes, cell.faults) = (3, vec![fault(0, None)]);
+        }
+        let config = &mut manifest.systems.get_mut("kafka").unwrap().broker_config;
+        config.insert("broker.session.timeout.ms".into(), "9000".into());
+        let [told] = &detection(&manifest, &summary)[..] else { panic!("one label") };
+        assert_eq!((told.value, told.unit.as_str()), (Some(9000.0), "ms"));
+        assert_eq!(told.text, "broker.session.timeout.ms, as read back");
+    }
+}

@@ -1,0 +1,111 @@
+//! Finds the server that takes the writes now and connects to it: the one address of a single node, or whom the
+//! Sentinels name.
+//!
+//! Asked anew for every connection, as the documentation of Sentinel demands of clients and as most of them do. Nobody
+//! here listens to `+switch-master`: a client whose connection to a deposed primary still works stays with it until
+//! that one closes it. Every step is bounded by [`STEP`]; nothing here is tried twice.
+
+use super::connection::Connection;
+use super::endpoint::Endpoint;
+use super::resp::{self, Malformed, Reader, Token};
+use crate::driver::{DriverError, Paths};
+use std::time::{Duration, Instant};
+
+/// How long one step of connecting may take: on the machine or the network of a benchmark it takes milliseconds, and
+/// what takes longer is stalled.
+const STEP: Duration = Duration::from_secs(1);
+/// How long one Sentinel may take to answer; there are others.
+const SENTINEL: Duration = Duration::from_millis(300);
+
+#[derive(Clone)]
+pub struct Primary {
+    /// The server of the beginning. Whichever follows is asked with the same login.
+    endpoint: Endpoint,
+    sentinels: Vec<Endpoint>,
+    paths: Paths,
+}
+
+impl Primary {
+    pub fn new(endpoint: Endpoint, paths: Paths) -> Result<Self, DriverError> {
+        let system = endpoint.system;
+        let sentinels = paths.sentinels.iter().map(|address| Endpoint::parse(system, address));
+        Ok(Self { sentinels: sentinels.collect::<Result<_, _>>()?, endpoint, paths })
+    }
+
+    /// Who takes the writes, as far as anybody says.
+    pub fn find(&self) -> Result<Endpoint, DriverError> {
+        if self.sentinels.is_empty() {
+            return Ok(self.endpoint.clone());
+        }
+        let mut failed = None;
+        for sentinel in &self.sentinels {
+            match self.ask(sentinel) {
+                Ok(address) => return self.endpoint.at(&self.paths.client(&address)),
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.unwrap_or_else(|| self.endpoint.refused("asking the Sentinels", "there is none")))
+    }
+
+    fn ask(&self, sentinel: &Endpoint) -> Result<String, DriverError> {
+        let mut connection = Connection::open_within(sentinel, SENTINEL)?;
+        let words: [&[u8]; 3] = [b"SENTINEL", b"get-master-addr-by-name", Paths::PRIMARY.as_bytes()];
+        command(&mut connection, SENTINEL, "asking a Sentinel", &words, |mut reply| match reply.next()? {
+            Token::Array(2) => {
+                let host = String::from_utf8_lossy(reply.bulk()?).into_owned();
+                let port = String::from_utf8_lossy(reply.bulk()?).into_owned();
+                Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+            }
+            other => Err(resp::unexpected("the address of a primary", other)),
+        })
+    }
+
+    /// A connection to the server that takes the writes, once it answers: one that loads its data refuses.
+    pub fn connect(&self) -> Result<Connection, DriverError> {
+        let endpoint = self.find()?;
+        let mut connection = Connection::open_within(&endpoint, STEP)?;
+        command(&mut connection, STEP, "PING", &[b"PING"], |_| Ok(()))?;
+        if !self.sentinels.is_empty() {
+            // A Sentinel may not know yet that the server it names was deposed.
+            let primary = command(&mut connection, STEP, "ROLE", &[b"ROLE"], |mut reply| {
+                reply.array()?;
+                Ok(reply.bulk()? == b"master")
+            })?;
+            if !primary {
+                return Err(endpoint.lost("the server that the Sentinels name is a replica"));
+            }
+        }
+        Ok(connection)
+    }
+
+    /// Where `connect` begins, for errors.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+/// One command and its reply, walked by `read`; an error reply is an error.
+pub fn command<T>(
+    connection: &mut Connection,
+    limit: Duration,
+    action: &str,
+    words: &[&[u8]],
+    read: impl FnOnce(Reader<'_>) -> Result<T, Malformed>,
+) -> Result<T, DriverError> {
+    resp::command(&mut connection.output.bytes, words);
+    let reply = connection.reply(Instant::now() + limit, action)?;
+    let value = read(Reader::new(&connection.input.filled()[reply.clone()]));
+    connection.input.consume(reply.len());
+    value.map_err(|cause| connection.endpoint.malformed(cause))
+}
+
+/// Why something must be tried again, in words that are the same each time: without the address, which is known.
+pub fn reason(error: &DriverError) -> String {
+    match error {
+        DriverError::Disconnected { cause, .. } => cause.clone(),
+        DriverError::Refused { action, cause, .. } => format!("{action} refused: {cause}"),
+        DriverError::TimedOut { action, .. } => format!("{action} got no answer"),
+        DriverError::Protocol { cause, .. } => format!("unreadable reply: {cause}"),
+        DriverError::Cannot { because, .. } => because.clone(),
+    }
+}

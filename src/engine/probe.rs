@@ -1,0 +1,96 @@
+//! A stranger beside the load's clients: every tenth of a second a publisher with connections of its own, one message,
+//! until one is acknowledged. What the load's clients make of a fault depends on their libraries; this does not.
+
+use super::crew::body_kind;
+use crate::clock::Clock;
+use crate::driver::{Driver, DriverError, Outcome, Outgoing};
+use crate::payload::{Bodies, Envelope};
+use crate::scenario::Cell;
+use std::time::Duration;
+
+/// Who publishes for the probe. The books know no such producer: consumers and audit pass its messages over.
+pub const PROBER: u16 = u16::MAX;
+
+/// From one try to the next.
+const EVERY_NS: u64 = 100_000_000;
+/// How long a try may take: what hangs is given up, as a new client would not have hung there.
+const TRY_NS: u64 = 2_000_000_000;
+
+/// When somebody new gets a first acknowledgement; `None` when `stop` comes before. `lane` tells probes apart.
+pub fn first_acknowledgement(
+    driver: &dyn Driver,
+    cell: &Cell,
+    run: u64,
+    lane: usize,
+    clock: Clock,
+    stop: &dyn Fn() -> bool,
+) -> Option<u64> {
+    let mut bodies = Bodies::generate(body_kind(cell), cell.message.size.0 as usize, cell.seed).ok()?;
+    let mut sequence = 0;
+    while !stop() {
+        let began_ns = clock.now_ns();
+        let lane = (lane % usize::from(u16::MAX)) as u16;
+        let envelope = Envelope { run, producer: PROBER, lane, sequence, planned_ns: began_ns };
+        if let Ok(Some(at_ns)) = publish(driver, bodies.stamped(&envelope), clock, stop) {
+            return Some(at_ns);
+        }
+        sequence += 1;
+        std::thread::sleep(clock.until(began_ns + EVERY_NS));
+    }
+    None
+}
+
+fn publish(
+    driver: &dyn Driver,
+    payload: &[u8],
+    clock: Clock,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<u64>, DriverError> {
+    let mut publisher = driver.publisher(PROBER)?;
+    publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload })?;
+    publisher.flush()?;
+    let deadline_ns = clock.now_ns() + TRY_NS;
+    let mut completions = Vec::new();
+    while completions.is_empty() && clock.now_ns() < deadline_ns && !stop() {
+        publisher.wait(deadline_ns.min(clock.now_ns() + EVERY_NS), &mut completions)?;
+        if completions.is_empty() {
+            // What waits without blocking must not be asked without a pause.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    let acked = completions.iter().find(|completion| completion.outcome == Outcome::Acked);
+    Ok(acked.map(|completion| completion.at_ns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::fake::{Behaviour, Fake};
+    use crate::scenario::{Overrides, from_text};
+
+    fn cell() -> Cell {
+        let text = "schema: 1\nname: t\nquestion: Q?\nsystems: [kafka]\nload: {model: open, rate: 1k/s}\nmessage: {size: 100B}\n";
+        from_text("t.yaml", text, &Overrides::default()).unwrap().cells().remove(0)
+    }
+
+    #[test]
+    fn it_tries_until_it_is_acknowledged() {
+        let clock = Clock::start();
+        // The first two are refused.
+        let behaviour = Behaviour { refuse: vec![0, 1], delay_ns: 1_000_000, ..Behaviour::default() };
+        let fake = Fake::new(behaviour, 0, clock);
+        let began_ns = clock.now_ns();
+        let at_ns = first_acknowledgement(&fake, &cell(), 7, 0, clock, &|| false).unwrap();
+        assert!(at_ns >= began_ns + 2 * EVERY_NS, "one try in a tenth of a second: {}", at_ns - began_ns);
+        assert!(at_ns < began_ns + 10 * EVERY_NS);
+    }
+
+    #[test]
+    fn it_ends_when_told_to() {
+        let clock = Clock::start();
+        let fake = Fake::new(Behaviour { delay_ns: u64::MAX / 4, ..Behaviour::default() }, 0, clock);
+        let until_ns = clock.now_ns() + 2 * EVERY_NS;
+        assert_eq!(first_acknowledgement(&fake, &cell(), 7, 0, clock, &|| clock.now_ns() > until_ns), None);
+        assert!(clock.now_ns() < until_ns + 10 * EVERY_NS);
+    }
+}

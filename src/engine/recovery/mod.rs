@@ -1,0 +1,412 @@
+//! From what was seen of the load to the recovery from each fault: pure functions, no clock, no broker.
+//!
+//! Every time counts from the moment the fault took effect; the part that the scenario prescribes stands beside it as
+//! `scripted_ns`. The silence that a fault causes begins before it, with it or within [`ONSET_NS`] after it; where
+//! several do, the last one counts. What was silent no longer than [`SILENCE_NS`] has that as its time: at most.
+//! What cannot be known is `None`, with the reason in the fault's words.
+
+mod losses;
+
+use super::consume::ConsumerReport;
+use super::publish::ProducerReport;
+use crate::record::{
+    AckTimes, Books, Gaps, LaneKey, NEVER, SECOND_NS, SILENCE_NS, Silence, TENTH_NS, Tenths, Trace, common,
+};
+use crate::result::{Fault, StreamRecovery, Unavailable};
+use losses::Losses;
+use std::collections::BTreeMap;
+
+/// How long after a fault the silence that it causes may begin.
+const ONSET_NS: u64 = SECOND_NS;
+/// Share of the offered rate that counts as recovered, and for how many tenths of a second it must last.
+const RECOVERED: f64 = 0.9;
+const LASTING_TENTHS: usize = 10;
+/// Where nothing is offered by a plan: the rate before the fault over at most so many tenths.
+const BASE_TENTHS: usize = 50;
+/// Silences that are named of each stream and fault: the longest.
+const NAMED: usize = 3;
+
+/// What the threads of a cell with faults saw.
+#[derive(Default)]
+pub struct Seen {
+    /// By (producer, lane).
+    traces: BTreeMap<LaneKey, Trace>,
+    acks: Tenths,
+    /// By subscription, of each of its consumers, by stream.
+    deliveries: Vec<Vec<Vec<Gaps>>>,
+}
+
+impl Seen {
+    /// Takes over what a producer saw; leaves its counts alone.
+    pub fn add_producer(&mut self, producer: u16, report: &mut ProducerReport) {
+        self.acks.merge(&report.tenths);
+        let traces = std::mem::take(&mut report.traces).into_iter().enumerate();
+        self.traces.extend(traces.map(|(lane, trace)| ((producer, lane as u16), trace)));
+    }
+
+    pub fn add_consumer(&mut self, subscription: u16, report: &mut ConsumerReport) {
+        let subscription = usize::from(subscription);
+        if subscription >= self.deliveries.len() {
+            self.deliveries.resize_with(subscription + 1, Vec::new);
+        }
+        self.deliveries[subscription].push(std::mem::take(&mut report.gaps));
+    }
+
+    /// Fills in what each fault cost. `load_end_ns` is when the last message was due; `streams` is how many partitions,
+    /// channels, streams or lists a lane's number stands for.
+    pub fn judge(self, faults: &mut [Fault], books: &Books, rate_per_s: Option<f64>, load_end_ns: u64, streams: u16) {
+        if faults.is_empty() {
+            return;
+        }
+        let stream_of = |lane: u16| lane % streams.max(1);
+        let publish = (0..streams).map(|stream| {
+            let of = self.traces.iter().filter(|((_, lane), _)| stream_of(*lane) == stream);
+            Listened::to(of.map(|(_, trace)| trace.gaps()), load_end_ns)
+        });
+        let deliver = self.deliveries.iter().map(|consumers| {
+            let stream = |stream: u16| consumers.iter().filter_map(move |gaps| gaps.get(usize::from(stream)));
+            (0..streams).map(|number| Listened::to(stream(number), load_end_ns)).collect()
+        });
+        let evidence = Evidence {
+            publish: publish.collect(),
+            deliver: deliver.collect(),
+            acks: self.acks,
+            rate_per_s,
+            load_end_ns,
+        };
+        recover(faults, &evidence);
+        // Without acknowledgements nothing was promised, without an audit nothing is known to be gone.
+        if books.acknowledges && books.audit.is_some() {
+            let times: BTreeMap<LaneKey, AckTimes> =
+                self.traces.into_iter().map(|(key, trace)| (key, trace.into_times())).collect();
+            let mut losses = Losses::new(faults);
+            for (key, sequence) in books.broker_lost() {
+                losses.add(times.get(&key).and_then(|times| times.of(sequence)));
+            }
+            losses.attribute(faults);
+        }
+    }
+}
+
+/// What all of the lanes or consumers of one stream heard together.
+#[derive(Clone, Debug, Default)]
+struct Listened {
+    silences: Vec<Silence>,
+    heard: bool,
+    complete: bool,
+}
+
+impl Listened {
+    fn to<'a>(gaps: impl Iterator<Item = &'a Gaps>, end_ns: u64) -> Self {
+        let mut all = Self { complete: true, ..Self::default() };
+        // Who never heard anything has no share in the stream.
+        for gaps in gaps.filter(|gaps| gaps.heard()) {
+            let silences = gaps.until(end_ns);
+            all.silences = if all.heard { common(&all.silences, &silences) } else { silences };
+            all.heard = true;
+            all.complete &= gaps.complete();
+        }
+        all
+    }
+}
+
+struct Evidence {
+    /// By stream.
+    publish: Vec<Listened>,
+    /// By subscription and stream.
+    deliver: Vec<Vec<Listened>>,
+    acks: Tenths,
+    /// Offered over all streams; `None` in the closed model.
+    rate_per_s: Option<f64>,
+    load_end_ns: u64,
+}
+
+/// Fills in the times of recovery and the unavailability of every fault that took effect.
+fn recover(faults: &mut [Fault], seen: &Evidence) {
+    let effects: Vec<u64> = faults.iter().filter_map(|fault| fault.took_effect_at_ns).collect();
+    for fault in faults {
+        let Some(effect) = fault.took_effect_at_ns else { continue };
+        let next = effects.iter().copied().filter(|other| *other > effect).min();
+        let span = Span { effect, next, load_end: seen.load_end_ns };
+        let mut words = Vec::new();
+        let publish = span.rto_of_all(&seen.publish, "acknowledgement", &mut words);
+        let mut deliver = vec![None; seen.publish.len()];
+        for (index, subscription) in seen.deliver.iter().enumerate() {
+            let found = span.rto_of_all(subscription, "delivery", &mut words);
+            deliver =
+                if index == 0 { found } else { deliver.into_iter().zip(found).map(|(a, b)| later(a, b)).collect() };
+        }
+        fault.rto_publish_ns = slowest(&publish);
+        fault.rto_deliver_ns = slowest(&deliver);
+        fault.rto_90_ns = span.rto_90(&seen.acks, seen.rate_per_s).map(|ns| ns.max(fault.rto_publish_ns.unwrap_or(0)));
+        if fault.rto_90_ns.is_none() {
+            words.push("no second at 90 % of the rate before the next fault or the end of the load".into());
+        }
+        let streams = publish.iter().zip(&deliver).zip(0..);
+        fault.streams = streams
+            .filter(|((publish, deliver), _)| publish.is_some() || deliver.is_some())
+            .map(|((publish, deliver), stream)| StreamRecovery {
+                stream,
+                rto_publish_ns: publish.and_then(Rto::known),
+                rto_deliver_ns: deliver.and_then(Rto::known),
+            })
+            .collect();
+        fault.unavailable = span.unavailable(&seen.publish);
+        say(&mut fault.text, words);
+    }
+}
+
+/// Adds to what is said of a fault already.
+fn say(text: &mut String, words: Vec<String>) {
+    let said = (!text.is_empty()).then(|| std::mem::take(text));
+    *text = said.into_iter().chain(words).collect::<Vec<_>>().join("; ");
+}
+
+/// When a stream came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rto {
+    Known(u64),
+    Unknown,
+}
+
+impl Rto {
+    fn known(self) -> Option<u64> {
+        match self {
+            Self::Known(ns) => Some(ns),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// The later of two, of which one may not exist.
+fn later(a: Option<Rto>, b: Option<Rto>) -> Option<Rto> {
+    a.max(b)
+}
+
+/// That of the slowest stream; `None` where there is none, or one is unknown.
+fn slowest(streams: &[Option<Rto>]) -> Option<u64> {
+    streams.iter().copied().fold(None, later).and_then(Rto::known)
+}
+
+/// The time that belongs to one fault: until the next one.
+struct Span {
+    effect: u64,
+    next: Option<u64>,
+    load_end: u64,
+}
+
+impl Span {
+    fn end(&self) -> u64 {
+        self.next.unwrap_or(self.load_end)
+    }
+
+    /// Of each stream; `None` for one on which nothing ever happened.
+    fn rto_of_all(&self, streams: &[Listened], what: &str, words: &mut Vec<String>) -> Vec<Option<Rto>> {
+        let mut quiet = 0;
+        let all: Vec<Option<Rto>> = streams
+            .iter()
+            .zip(0..)
+            .map(|(stream, number)| {
+                let found = stream.heard.then(|| self.rto(stream));
+                if let Some(Err(why)) = found {
+                    words.push(format!("stream {number}: {why}").replace("{what}", what));
+                }
+                quiet += u64::from(found == Some(Ok(SILENCE_NS)));
+                found.map(|rto| rto.map_or(Rto::Unknown, Rto::Known))
+            })
+            .collect();
+        if quiet > 0 {
+            words.push(format!("{quiet} of {} streams never without {what} for over 100 ms", all.len()));
+        }
+        all
+    }
+
+    fn rto(&self, stream: &Listened) -> Result<u64, &'static str> {
+        if !stream.complete {
+            return Err("more silences without {what} than are kept");
+        }
+        let begins_in_time = |silence: &&Silence| silence.from_ns <= self.effect.saturating_add(ONSET_NS);
+        let lasts_into_it = |silence: &&Silence| silence.to_ns > self.effect;
+        match stream.silences.iter().filter(begins_in_time).rfind(lasts_into_it).map(|silence| silence.to_ns) {
+            None => Ok(SILENCE_NS),
+            Some(NEVER) => Err("no {what} any more until the end"),
+            Some(to) if self.next.is_some_and(|next| to > next) => Err("no {what} before the next fault"),
+            Some(to) => Ok(to - self.effect),
+        }
+    }
+
+    /// From the fault to the first tenth of a second that has 90 % of the offered rate, and so have the ten from it on.
+    /// What comes late does not make up for what did not come: a tenth counts at most as the whole of its own rate.
+    fn rto_90(&self, acks: &Tenths, rate_per_s: Option<f64>) -> Option<u64> {
+        let slot_of = |at: u64| (at.saturating_sub(acks.start_ns()) / TENTH_NS) as usize;
+        let first = slot_of(self.effect);
+        let offered = match rate_per_s {
+            Some(rate) => rate * TENTH_NS as f64 / 1e9,
+            None => {
+                let base = first.saturating_sub(BASE_TENTHS)..first;
+                let count = base.len();
+                base.map(|slot| acks.get(slot)).sum::<u64>() as f64 / count.max(LASTING_TENTHS) as f64
+            }
+        };
+        if offered <= 0.0 {
+            return None;
+        }
+        let carried = |slot: usize| (acks.get(slot) as f64).min(offered);
+        let lasting = |slot: &usize| {
+            let second: f64 = (*slot..*slot + LASTING_TENTHS).map(carried).sum();
+            carried(*slot) >= RECOVERED * offered && second >= RECOVERED * offered * LASTING_TENTHS as f64
+        };
+        let last = slot_of(self.end()).checked_sub(LASTING_TENTHS)?;
+        let slot = (first..=last).find(lasting)?;
+        Some((acks.start_ns() + slot as u64 * TENTH_NS).saturating_sub(self.effect))
+    }
+
+    fn unavailable(&self, streams: &[Listened]) -> Vec<Unavailable> {
+        let mut all = Vec::new();
+        for (listened, stream) in streams.iter().zip(0..) {
+            let within = |silence: &&Silence| silence.to_ns > self.effect && silence.from_ns < self.end();
+            let mut silences: Vec<Silence> = listened.silences.iter().filter(within).copied().collect();
+            silences.sort_by_key(|silence| std::cmp::Reverse(silence.to_ns - silence.from_ns));
+            silences.truncate(NAMED);
+            silences.sort_by_key(|silence| silence.from_ns);
+            all.extend(silences.iter().filter(|_| listened.heard).map(|silence| Unavailable {
+                stream,
+                from_ns: silence.from_ns,
+                to_ns: (silence.to_ns != NEVER).then_some(silence.to_ns),
+            }));
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn silence(from_ms: u64, to_ms: u64) -> Silence {
+        Silence { from_ns: from_ms * MS, to_ns: if to_ms == 0 { NEVER } else { to_ms * MS } }
+    }
+
+    fn stream(silences: &[(u64, u64)]) -> Listened {
+        let silences = silences.iter().map(|(from, to)| silence(*from, *to)).collect();
+        Listened { silences, heard: true, complete: true }
+    }
+
+    /// A load of 1000/s from 0 to 30 s, with nothing acknowledged in the given times; in the tenth after each, all of it.
+    fn acks(outages_ms: &[(u64, u64)]) -> Tenths {
+        let mut tenths = Tenths::new(0);
+        for ms in 0..30_000 {
+            let held = outages_ms.iter().find(|(from, to)| (*from..*to).contains(&ms));
+            tenths.add(held.map_or(ms, |(_, to)| *to) * MS);
+        }
+        tenths
+    }
+
+    fn evidence(publish: Vec<Listened>, outages_ms: &[(u64, u64)]) -> Evidence {
+        let deliver = vec![publish.clone()];
+        Evidence { publish, deliver, acks: acks(outages_ms), rate_per_s: Some(1000.0), load_end_ns: 30_000 * MS }
+    }
+
+    fn at(effect_ms: u64) -> Fault {
+        Fault { took_effect_at_ns: Some(effect_ms * MS), scripted_ns: Some(500 * MS), ..Fault::default() }
+    }
+
+    fn recovered(effects_ms: &[u64], seen: &Evidence) -> Vec<Fault> {
+        let mut faults: Vec<Fault> = effects_ms.iter().map(|ms| at(*ms)).collect();
+        recover(&mut faults, seen);
+        faults
+    }
+
+    #[test]
+    fn the_slowest_stream_decides_and_each_has_its_own_time() {
+        let streams = vec![stream(&[(9_990, 12_000)]), stream(&[]), stream(&[(2_000, 2_200), (10_200, 13_000)])];
+        let mut seen = evidence(streams, &[(10_000, 13_000)]);
+        seen.deliver[0][1] = stream(&[(10_000, 10_900)]);
+        let fault = recovered(&[10_000], &seen).remove(0);
+        assert_eq!((fault.rto_publish_ns, fault.rto_deliver_ns), (Some(3_000 * MS), Some(3_000 * MS)));
+        assert_eq!(fault.rto_90_ns, Some(3_000 * MS));
+        assert_eq!(fault.unscripted(fault.rto_publish_ns), Some(2_500 * MS));
+        let found: Vec<_> = fault.streams.iter().map(|s| (s.rto_publish_ns, s.rto_deliver_ns)).collect();
+        let ms = |ms: u64| Some(ms * MS);
+        assert_eq!(found, [(ms(2_000), ms(2_000)), (ms(100), ms(900)), (ms(3_000), ms(3_000))]);
+        let named: Vec<_> = fault.unavailable.iter().map(|u| (u.stream, u.from_ns / MS)).collect();
+        assert_eq!(named, [(0, 9_990), (2, 10_200)], "what was over before is not this fault's");
+        assert!(fault.text.contains("1 of 3 streams never without acknowledgement"), "{}", fault.text);
+    }
+
+    #[test]
+    fn what_never_came_back_is_unknown_with_its_reason() {
+        let streams = vec![stream(&[(10_000, 11_000)]), stream(&[(10_000, 0)])];
+        let fault = recovered(&[10_000], &evidence(streams, &[(10_000, 30_000)])).remove(0);
+        assert_eq!((fault.rto_publish_ns, fault.rto_90_ns), (None, None));
+        assert_eq!(fault.streams[0].rto_publish_ns, Some(1_000 * MS));
+        assert!(fault.text.contains("stream 1: no acknowledgement any more until the end"), "{}", fault.text);
+        assert_eq!(fault.unavailable[1].to_ns, None);
+        let unkept = Listened { complete: false, ..stream(&[]) };
+        let fault = recovered(&[10_000], &evidence(vec![unkept], &[])).remove(0);
+        assert!(fault.rto_publish_ns.is_none() && fault.text.contains("than are kept"), "{}", fault.text);
+    }
+
+    #[test]
+    fn a_recovery_belongs_to_its_own_fault() {
+        let streams = vec![stream(&[(10_000, 12_000), (20_100, 21_000)])];
+        let seen = evidence(streams, &[(10_000, 12_000), (20_100, 21_000)]);
+        let faults = recovered(&[10_000, 20_000], &seen);
+        let found: Vec<_> = faults.iter().map(|fault| fault.rto_publish_ns.unwrap() / MS).collect();
+        assert_eq!(found, [2_000, 1_000]);
+        assert_eq!(faults.iter().map(|fault| fault.unavailable.len()).collect::<Vec<_>>(), [1, 1]);
+        let faults = recovered(&[10_000, 11_000], &seen);
+        assert_eq!(faults[0].rto_publish_ns, None);
+        assert!(faults[0].text.contains("before the next fault"), "{}", faults[0].text);
+        assert_eq!(faults[1].rto_publish_ns, Some(1_000 * MS));
+    }
+
+    #[test]
+    fn a_hiccup_before_the_outage_is_not_the_recovery_and_a_later_one_is_not_the_fault() {
+        let streams = vec![stream(&[(9_950, 10_070), (10_090, 14_000), (18_000, 19_000)])];
+        let fault = recovered(&[10_000], &evidence(streams, &[(10_090, 14_000), (18_000, 19_000)])).remove(0);
+        assert_eq!(fault.rto_publish_ns, Some(4_000 * MS));
+        assert_eq!(fault.rto_90_ns, Some(4_000 * MS));
+        assert_eq!(fault.unavailable.len(), 3);
+    }
+
+    #[test]
+    fn ninety_per_cent_must_last_and_a_burst_does_not_stand_for_it() {
+        // Back at 12 s for half a second with everything that had waited, gone again until 15 s.
+        let flapping = [(10_000, 12_000), (12_500, 15_000)];
+        let streams = vec![stream(&flapping)];
+        let fault = recovered(&[10_000], &evidence(streams.clone(), &flapping)).remove(0);
+        assert_eq!((fault.rto_publish_ns, fault.rto_90_ns), (Some(2_000 * MS), Some(5_000 * MS)));
+        let closed = Evidence { rate_per_s: None, ..evidence(streams, &flapping) };
+        assert_eq!(recovered(&[10_000], &closed)[0].rto_90_ns, Some(5_000 * MS), "measured before the fault");
+        let untouched = recovered(&[10_000], &evidence(vec![stream(&[])], &[])).remove(0);
+        assert_eq!((untouched.rto_publish_ns, untouched.rto_90_ns), (Some(SILENCE_NS), Some(SILENCE_NS)));
+    }
+
+    #[test]
+    fn what_was_not_applied_is_left_alone() {
+        let mut faults = [Fault { not_applied: Some("no such node".into()), ..Fault::default() }];
+        recover(&mut faults, &evidence(vec![stream(&[])], &[]));
+        assert_eq!(faults[0], Fault { not_applied: Some("no such node".into()), ..Fault::default() });
+    }
+
+    #[test]
+    fn lanes_of_a_stream_are_heard_together() {
+        let mut one = Gaps::new(0);
+        let mut other = Gaps::new(0);
+        (0..100).for_each(|n| {
+            one.note(n * 50 * MS);
+        });
+        (0..300).filter(|n| !(60..90).contains(n)).for_each(|n| {
+            other.note(n * 50 * MS);
+        });
+        let silent = Gaps::new(0);
+        let heard = Listened::to([&one, &other, &silent].into_iter(), 15_000 * MS);
+        assert!(heard.heard && heard.silences.is_empty(), "the one speaks while the other is silent: {heard:?}");
+        let heard = Listened::to([&other, &silent].into_iter(), 15_000 * MS);
+        assert_eq!(heard.silences, [silence(59 * 50, 90 * 50)]);
+        assert!(!Listened::to([&silent].into_iter(), 15_000 * MS).heard);
+    }
+}

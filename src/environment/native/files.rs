@@ -1,0 +1,51 @@
+//! The few things that are done to files of a broker: folders made, settings written, the end of a log read.
+
+use crate::environment::EnvironmentError;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+pub fn make_folder(path: &Path) -> Result<(), EnvironmentError> {
+    fs::create_dir_all(path).map_err(|error| cannot_write(path, &error))
+}
+
+pub fn write_file(path: &Path, text: &str) -> Result<(), EnvironmentError> {
+    fs::write(path, text).map_err(|error| cannot_write(path, &error))
+}
+
+pub fn cannot_write(path: &Path, error: &std::io::Error) -> EnvironmentError {
+    EnvironmentError::Refused(format!("cannot write {}: {error}", path.display()))
+}
+
+/// The last lines of a log, without Java's stack frames: they would push the reason out of sight.
+pub fn tail(log: &Path, lines: usize) -> String {
+    const MOST: u64 = 256 * 1024;
+    let read = || {
+        let mut file = File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
+        let mut bytes = Vec::new();
+        file.take(MOST).read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let telling = |line: &&str| !line.trim().is_empty() && !line.starts_with("\tat ");
+    let text = read().unwrap_or_default();
+    let mut last: Vec<&str> = text.lines().rev().filter(telling).take(lines).collect();
+    last.reverse();
+    last.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_keeps_the_reason_of_a_long_stack_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let frames = "\tat org.apache.kafka.Some.method(Some.java:1)\n".repeat(40);
+        fs::write(&log, format!("one\ntwo\nthe reason\n{frames}")).unwrap();
+        assert_eq!(tail(&log, 2), "two\nthe reason");
+        assert_eq!(tail(&folder.path().join("none"), 2), "");
+    }
+}

@@ -1,0 +1,59 @@
+//! Whether a broker answers on a port, asked in its own protocol with the smallest request that it knows.
+//!
+//! This proves that the broker serves requests, not that a topic works: the driver's `prepare` proves that.
+
+mod kafka;
+mod redis;
+
+pub use kafka::{kafka, kafka_tells, kafka_tells_itself};
+pub use redis::{redis, redis_linked, sentinel};
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Asks one address; an error says what came instead of an answer.
+pub type Probe = Arc<dyn Fn(SocketAddr) -> io::Result<()> + Send + Sync>;
+
+const PATIENCE: Duration = Duration::from_secs(2);
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// It answers, and may yet come to answer as it should.
+fn not_yet(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::WouldBlock, what)
+}
+
+fn foreign(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// What stands where the broker must tell an address of ours: clients would go past the fault proxy, or to a stranger.
+fn bypass(told: &str, expected: &[String]) -> io::Error {
+    not_yet(format!("it sends clients to {told}, which is none of {}", expected.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+
+    /// A server that reads something, answers with `reply` and hangs up.
+    pub fn answering(reply: &'static [u8]) -> SocketAddr {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 256]);
+            let _ = stream.write_all(reply);
+            let _ = stream.read(&mut [0; 256]);
+        });
+        address
+    }
+}

@@ -1,0 +1,120 @@
+//! What of a data folder a loss of power takes: from each file, what came after the length that is sure to be on disk.
+
+use super::ledger::FileId;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What else than a sync brings bytes to disk. The truth lies between the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// Nothing: the most that can be lost.
+    NothingButSync,
+    /// The kernel has written out what is older than this (its default is 30 s), 60 s at most.
+    WriteBack { after: Duration },
+}
+
+impl Model {
+    /// Linux as it comes (`vm.dirty_expire_centisecs`).
+    pub const WRITE_BACK: Self = Self::WriteBack { after: Duration::from_secs(30) };
+}
+
+/// What was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    pub model: Model,
+    /// Only files that lost something.
+    pub files: Vec<Cut>,
+}
+
+/// One file that lost its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub path: PathBuf,
+    pub from: u64,
+    pub to: u64,
+}
+
+impl Lost {
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|cut| cut.from - cut.to).sum()
+    }
+}
+
+/// One file as it is now.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub path: PathBuf,
+    pub id: FileId,
+    pub length: u64,
+}
+
+/// Every file below `folder`. What disappears meanwhile is left out: its broker may be alive.
+pub fn files(folder: &Path) -> io::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let (kind, path) = (entry.file_type()?, entry.path());
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_file() {
+                match look(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    looked => {
+                        let (id, length) = looked?;
+                        found.push(Found { path, id, length });
+                    }
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A file's name, as the library has it, and its length.
+#[cfg(target_os = "linux")]
+fn look(path: &Path) -> io::Result<(FileId, u64)> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+    let wanted = StatxFlags::INO | StatxFlags::SIZE | StatxFlags::BTIME;
+    let status = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, wanted)?;
+    let (born, known) = (status.stx_btime, status.stx_mask & StatxFlags::BTIME.bits() != 0);
+    let born_ns = u64::try_from(born.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::from(born.tv_nsec);
+    Ok((FileId { inode: status.stx_ino, born_ns: if known { born_ns } else { 0 } }, status.stx_size))
+}
+
+/// Where no library is that could name it otherwise.
+#[cfg(not(target_os = "linux"))]
+fn look(path: &Path) -> io::Result<(FileId, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let status = fs::symlink_metadata(path)?;
+    Ok((FileId { inode: status.ino(), born_ns: 0 }, status.len()))
+}
+
+/// What to cut where `survives` tells how much of a file is on disk.
+pub fn plan(model: Model, files: &[Found], survives: impl Fn(&FileId) -> u64) -> Lost {
+    let cut = |file: &Found| {
+        let to = survives(&file.id);
+        (to < file.length && !is_rebuilt(&file.path)).then(|| Cut { path: file.path.clone(), from: file.length, to })
+    };
+    let mut files: Vec<Cut> = files.iter().filter_map(cut).collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Lost { model, files }
+}
+
+pub fn cut(cut: &Cut) -> io::Result<()> {
+    OpenOptions::new().write(true).open(&cut.path)?.set_len(cut.to)
+}
+
+/// Not appended to but written through memory at its full length, and made anew from the log after an unclean end:
+/// Kafka's indexes. Nor is the state of producers, which Kafka reads from the log where its file is no good.
+fn is_rebuilt(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("index" | "timeindex" | "txnindex" | "snapshot"))
+}

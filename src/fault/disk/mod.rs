@@ -1,0 +1,178 @@
+//! The disk under a broker: what a loss of power takes from it, and a disk that is slow or full.
+//!
+//! A small library of ours is loaded into the broker (`preload/shim.c`): it notes how long each file was when it was
+//! synced, and delays or refuses writes as the control page says. Invariant: a file is cut only while no process of its
+//! broker lives, and never below a length that a successful sync had seen.
+//!
+//! It is a *simulated* power loss. Only what was appended is cut: no write is torn, reordered or corrupted, names of
+//! files are taken as kept from the moment they were given, and what a file held that was overwritten in place is not
+//! brought back. Nothing here starts or kills a process.
+
+mod control;
+mod ledger;
+mod loss;
+mod watch;
+
+pub use control::{DiskFault, Seen};
+pub use loss::{Cut, Lost, Model};
+
+use control::Control;
+use ledger::{FileId, Tally};
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use watch::Watcher;
+
+/// Names the library to the trampoline that becomes the broker, which is not to be preloaded itself.
+pub const SHIM: &str = "BROKERBENCH_DISK_SHIM";
+const LEDGER: &str = "BROKERBENCH_DISK_LEDGER";
+const CONTROL: &str = "BROKERBENCH_DISK_CONTROL";
+const DATA: &str = "BROKERBENCH_DISK_DATA";
+
+#[cfg(target_os = "linux")]
+const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/shim.so"));
+#[cfg(not(target_os = "linux"))]
+const LIBRARY: &[u8] = &[];
+
+/// Why a disk cannot be faulted.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    #[error("faults of the disk need Linux: not available on this system")]
+    NotHere,
+    #[error(
+        "the library that faults the disk was not loaded into {0}: the fault cannot be applied. A statically linked \
+         program, one with extra privileges, or a TMPDIR with a blank or colon in its path does not take LD_PRELOAD"
+    )]
+    NotLoaded(String),
+    #[error("cannot {action} {}: {error}", .path.display())]
+    Io { action: &'static str, path: PathBuf, error: io::Error },
+}
+
+impl DiskError {
+    fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Io { action, path: path.to_owned(), error }
+    }
+}
+
+/// One broker process's disk: the library made ready for it, what it has synced, and the switches of its faults.
+/// Outlives restarts of that process.
+pub struct Preload {
+    data: PathBuf,
+    library: PathBuf,
+    ledger: PathBuf,
+    control: Control,
+    watcher: Watcher,
+    /// What was on disk at the last settling, and where in the ledger to go on from there.
+    settled: BTreeMap<FileId, u64>,
+    settled_at: u64,
+}
+
+impl Preload {
+    /// Puts library, ledger and control page into `folder`, which it makes. What `data` holds by now counts as on disk.
+    pub fn prepare(folder: &Path, data: &Path) -> Result<Self, DiskError> {
+        if LIBRARY.is_empty() {
+            return Err(DiskError::NotHere);
+        }
+        DirBuilder::new().mode(0o700).recursive(true).create(folder).map_err(DiskError::at("make", folder))?;
+        // As the library finds them by the kernel's names.
+        let folder = fs::canonicalize(folder).map_err(DiskError::at("find", folder))?;
+        let data = fs::canonicalize(data).map_err(DiskError::at("find", data))?;
+        let (library, ledger) = (folder.join("shim.so"), folder.join("ledger"));
+        create(&library, 0o500, LIBRARY)?;
+        create(&ledger, 0o600, &[])?;
+        let control = Control::create(&folder.join("control"))?;
+        let watcher = Watcher::start(data.clone());
+        let mut preload = Self { data, library, ledger, control, watcher, settled: BTreeMap::new(), settled_at: 0 };
+        preload.settle()?;
+        Ok(preload)
+    }
+
+    /// For the process that becomes the broker.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let pairs = [(SHIM, &self.library), (LEDGER, &self.ledger), (CONTROL, self.control.path()), (DATA, &self.data)];
+        pairs.map(|(name, path)| (name.to_owned(), path.display().to_string())).into()
+    }
+
+    /// An error unless the library was loaded into `what`: to be asked once that broker answers.
+    pub fn verify(&self, what: &str) -> Result<(), DiskError> {
+        match self.tally()?.1.loads {
+            0 => Err(DiskError::NotLoaded(what.to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Successful syncs since the last settling (the start, or the last loss of power).
+    pub fn syncs(&self) -> Result<u64, DiskError> {
+        Ok(self.tally()?.1.syncs)
+    }
+
+    /// Every file of the data folder and how much of it is synced.
+    pub fn synced(&self) -> Result<BTreeMap<PathBuf, u64>, DiskError> {
+        let synced = self.tally()?.0;
+        let files = self.files()?.into_iter();
+        Ok(files.map(|file| (file.path, synced.get(&file.id).map_or(0, |&length| length.min(file.length)))).collect())
+    }
+
+    /// What a loss of power would take at this moment.
+    pub fn at_risk(&self, model: Model) -> Result<Lost, DiskError> {
+        let (synced, now) = (self.tally()?.0, Instant::now());
+        let survives = |id: &FileId| {
+            let synced = synced.get(id).copied().unwrap_or(0);
+            match model {
+                Model::NothingButSync => synced,
+                Model::WriteBack { after } => synced.max(self.watcher.length_before(id, now, after)),
+            }
+        };
+        Ok(loss::plan(model, &self.files()?, survives))
+    }
+
+    /// Takes from the dead broker's data what a loss of power would have taken. What is left counts as on disk.
+    pub fn lose(&mut self, model: Model) -> Result<Lost, DiskError> {
+        let lost = self.at_risk(model)?;
+        for cut in &lost.files {
+            loss::cut(cut).map_err(DiskError::at("cut", &cut.path))?;
+        }
+        self.settle()?;
+        Ok(lost)
+    }
+
+    /// Switches a fault on, in place of any other; [`Preload::seen`] tells when the broker has felt it.
+    pub fn set(&self, fault: DiskFault) -> Result<(), DiskError> {
+        self.control.set(fault).map_err(DiskError::at("write", self.control.path()))
+    }
+
+    pub fn seen(&self) -> Result<Seen, DiskError> {
+        self.control.seen().map_err(DiskError::at("read", self.control.path()))
+    }
+
+    fn settle(&mut self) -> Result<(), DiskError> {
+        self.settled = self.files()?.into_iter().map(|file| (file.id, file.length)).collect();
+        self.settled_at = fs::metadata(&self.ledger).map_err(DiskError::at("read", &self.ledger))?.len();
+        Ok(())
+    }
+
+    fn files(&self) -> Result<Vec<loss::Found>, DiskError> {
+        loss::files(&self.data).map_err(DiskError::at("look through", &self.data))
+    }
+
+    /// Synced lengths, and what the ledger holds in all.
+    fn tally(&self) -> Result<(BTreeMap<FileId, u64>, Tally), DiskError> {
+        let bytes = fs::read(&self.ledger).map_err(DiskError::at("read", &self.ledger))?;
+        let (old, new) = bytes.split_at(bytes.len().min(usize::try_from(self.settled_at).unwrap_or(usize::MAX)));
+        let mut synced = self.settled.clone();
+        let mut tally = ledger::apply(new, &mut synced);
+        tally.loads += ledger::apply(old, &mut BTreeMap::new()).loads;
+        Ok((synced, tally))
+    }
+}
+
+fn create(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), DiskError> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    file.and_then(|mut file| file.write_all(bytes)).map_err(DiskError::at("write", path))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

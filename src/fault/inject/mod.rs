@@ -1,0 +1,244 @@
+//! Injects faults, proves that each took effect, and takes them back.
+//!
+//! Invariant: how a fault is taken back is written down before it is injected, and whatever is written down is done: at
+//! its time, at the end of the load, or when the injector is dropped on any other way out. (A harness that is killed
+//! takes its brokers along, paused ones too: the janitor sees to that.) A fault that cannot be proven is taken back and
+//! told as not applied, never counted.
+
+mod consumers;
+mod process;
+mod strike;
+mod target;
+
+pub use consumers::Consumers;
+
+use crate::clock::Clock;
+use crate::driver::cluster::Cluster;
+use crate::environment::{Broker, Deed, EnvironmentError, NodeInfo};
+use crate::fault::disk::DiskFault;
+use crate::scenario::{FaultKind, FaultPlan, Software, Target};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A broker that several threads reach, one at a time: whoever injects, and whoever looks whether it lives.
+pub type Shared<'b> = Mutex<&'b mut (dyn Broker + 'b)>;
+
+/// How long an effect may take until it can be seen.
+const SEEN: Duration = Duration::from_secs(10);
+/// How long a consumer may take to come back.
+const BACK: Duration = Duration::from_secs(60);
+const NAP: Duration = Duration::from_millis(2);
+
+/// A fault that took effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Struck {
+    /// Names of the nodes that it hit.
+    pub node: String,
+    pub at_ns: u64,
+    /// What was done and seen, in words.
+    pub text: String,
+}
+
+/// A fault that did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    pub node: String,
+    pub why: String,
+}
+
+/// How one part of a fault is taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Remedy {
+    Start(usize),
+    /// All nodes together: none of them would be ready without the others.
+    Restart,
+    Resume(usize),
+    /// Clients are let through to this node.
+    Open(usize),
+    /// This node and the others are let through to each other.
+    Join(usize),
+    Disk(usize),
+    /// A setting of the broker.
+    Set(&'static str, String),
+    Pace,
+    /// The consumer of this kill is to be back.
+    Consumer(u32),
+}
+
+pub struct Injector<'a, 'b> {
+    broker: &'a Shared<'b>,
+    cluster: Option<Box<dyn Cluster>>,
+    consumers: &'a Consumers,
+    clock: Clock,
+    /// Of jitter and flipped bits.
+    seed: u64,
+    interrupted: &'a AtomicBool,
+    /// What is still to be taken back, by the fault's number.
+    owed: Vec<(usize, Remedy)>,
+}
+
+impl<'a, 'b> Injector<'a, 'b> {
+    /// Without a `cluster`, only a lone node can be told to lead.
+    pub fn new(
+        broker: &'a Shared<'b>,
+        cluster: Option<Box<dyn Cluster>>,
+        consumers: &'a Consumers,
+        clock: Clock,
+        seed: u64,
+        interrupted: &'a AtomicBool,
+    ) -> Self {
+        Self { broker, cluster, consumers, clock, seed, interrupted, owed: Vec::new() }
+    }
+
+    /// Injects fault `number` and returns once its effect is proven.
+    pub fn inject(&mut self, number: usize, plan: &FaultPlan) -> Result<Struck, Missed> {
+        let missed = |node: &str, why: String| Missed { node: node.to_owned(), why };
+        let nodes = self.broker().nodes();
+        let hit = match plan.kind {
+            kind if kind.is_ours() => Vec::new(),
+            _ => target::resolve(plan.target, &nodes, self.cluster.as_deref_mut()).map_err(|why| missed("", why))?,
+        };
+        let node = if plan.kind.is_ours() { "our consumer".to_owned() } else { names(&hit, &nodes) };
+        self.owed.extend(self.remedies(plan, &hit).into_iter().map(|remedy| (number, remedy)));
+        match self.strike(number, plan, &hit, &nodes) {
+            Ok((at_ns, text)) => Ok(Struck { node, at_ns, text }),
+            Err(why) => {
+                let back = self.heal(number).err().map(|why| format!("; and it was not taken back: {why}"));
+                Err(missed(&node, why + &back.unwrap_or_default()))
+            }
+        }
+    }
+
+    /// What undoes it, known before it is done.
+    fn remedies(&self, plan: &FaultPlan, hit: &[usize]) -> Vec<Remedy> {
+        let each = |remedy: fn(usize) -> Remedy| -> Vec<Remedy> { hit.iter().copied().map(remedy).collect() };
+        match plan.kind {
+            kind if kind.takes_down() => {
+                // A Kafka node alone waits for a quorum of its controllers.
+                let together = plan.target == Target::All && self.broker().software() == Software::Kafka;
+                if together { vec![Remedy::Restart] } else { each(Remedy::Start) }
+            }
+            FaultKind::Pause => each(Remedy::Resume),
+            FaultKind::NetPartition => each(Remedy::Join),
+            kind if kind.on_the_wire() => each(Remedy::Open),
+            kind if kind.on_the_disk() => each(Remedy::Disk),
+            FaultKind::MemFull => vec![Remedy::Set(strike::MEMORY, "0".into())],
+            FaultKind::SlowConsumer => vec![Remedy::Pace],
+            // Its number is not known before it is killed, and the consumer comes back by itself.
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes fault `number` back and returns when that was done, with words on what it did. What fails stays owed.
+    pub fn heal(&mut self, number: usize) -> Result<(u64, String), String> {
+        let (mine, others): (Vec<_>, Vec<_>) = self.owed.drain(..).partition(|(owner, _)| *owner == number);
+        self.owed = others;
+        let (mut why, mut texts) = (None, Vec::new());
+        for (owner, remedy) in mine {
+            match self.undo(&remedy) {
+                Ok(text) => texts.extend(text),
+                Err(error) => {
+                    why.get_or_insert(error);
+                    self.owed.push((owner, remedy));
+                }
+            }
+        }
+        why.map_or_else(|| Ok((self.clock.now_ns(), texts.join("; "))), Err)
+    }
+
+    /// Fault `number` is for good: it is not taken back when this is dropped.
+    pub fn leave(&mut self, number: usize) {
+        self.owed.retain(|(owner, _)| *owner != number);
+    }
+
+    fn undo(&mut self, remedy: &Remedy) -> Result<Option<String>, String> {
+        match remedy {
+            Remedy::Start(index) => {
+                self.broker().act(*index, Deed::Start).map_err(words)?;
+                let pid = self.broker().nodes().get(*index).map_or(0, |node| node.pid);
+                self.wait_for("the process runs", SEEN, || Ok(process::runs(pid)))?;
+            }
+            Remedy::Restart => self.broker().restart().map_err(words)?,
+            Remedy::Resume(index) => {
+                self.broker().act(*index, Deed::Resume).map_err(words)?;
+                let pid = self.broker().nodes().get(*index).map_or(0, |node| node.pid);
+                // Whoever was killed meanwhile needs no resuming.
+                if pid != 0 {
+                    self.wait_for("the process goes on", SEEN, || {
+                        Ok(!process::is_stopped(pid) || process::is_gone(pid))
+                    })?;
+                }
+            }
+            Remedy::Open(index) => {
+                let broker = self.broker();
+                let Some(proxy) = broker.proxy(*index) else { return Ok(None) };
+                proxy.heal().map_err(|error| error.to_string())?;
+                let counters = proxy.counters();
+                let flipped = (counters.flipped > 0).then(|| format!("{} messages damaged", counters.flipped));
+                let resets = (counters.resets > 0).then(|| format!("{} connections reset", counters.resets));
+                let seen: Vec<String> = flipped.into_iter().chain(resets).collect();
+                return Ok((!seen.is_empty()).then(|| format!("{} so far", seen.join(", "))));
+            }
+            Remedy::Join(index) => {
+                let broker = self.broker();
+                broker.links(*index).iter().try_for_each(|link| link.heal().map(drop)).map_err(|e| e.to_string())?;
+            }
+            Remedy::Disk(index) => {
+                let seen = self.broker().disk(*index).map_err(words)?;
+                self.broker().set_disk(*index, DiskFault::None).map_err(words)?;
+                return Ok(Some(format!("{} syncs delayed, {} writes refused so far", seen.delayed, seen.refused)));
+            }
+            Remedy::Set(name, value) => {
+                let cluster = self.cluster.as_mut().ok_or("the system cannot be asked")?;
+                cluster.set(name, value).map_err(|error| error.to_string())?;
+            }
+            Remedy::Pace => self.consumers.slow_down(0),
+            Remedy::Consumer(kill) => {
+                let consumers = self.consumers;
+                self.wait_for("the consumer comes back", BACK, || Ok(consumers.back_at(*kill).is_some()))?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn broker(&self) -> MutexGuard<'a, &'b mut (dyn Broker + 'b)> {
+        self.broker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until something is so; an error says what is not.
+    fn wait_for(&self, what: &str, limit: Duration, so: impl Fn() -> Result<bool, String>) -> Result<(), String> {
+        let begun = Instant::now();
+        while !so()? {
+            if begun.elapsed() > limit {
+                return Err(format!("not seen within {} s: {what}", limit.as_secs()));
+            }
+            if self.interrupted.load(Relaxed) {
+                return Err(format!("interrupted before it was seen that {what}"));
+            }
+            std::thread::sleep(NAP);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Injector<'_, '_> {
+    fn drop(&mut self) {
+        for (_, remedy) in std::mem::take(&mut self.owed) {
+            // Nobody is left to tell. Where it fails, the broker's end is what takes it back.
+            let _ = self.undo(&remedy);
+        }
+    }
+}
+
+fn names(hit: &[usize], nodes: &[NodeInfo]) -> String {
+    let names: Vec<&str> = hit.iter().filter_map(|index| nodes.get(*index)).map(|node| node.name.as_str()).collect();
+    names.join(", ")
+}
+
+fn words(error: EnvironmentError) -> String {
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests;

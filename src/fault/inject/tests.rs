@@ -1,0 +1,210 @@
+//! The injector on processes of no importance: it must prove what it does, and leave nothing undone.
+
+use super::*;
+use crate::scenario::Lasts;
+use crate::units::Span;
+use std::process::{Child, Command, Stdio};
+
+/// Two nodes that are `sleep`, and what was done to them.
+struct Sleepers {
+    children: Vec<Option<Child>>,
+    deeds: Vec<(usize, Deed)>,
+    /// Says that it did, and does nothing.
+    lies: bool,
+    fails_to_start: bool,
+}
+
+impl Sleepers {
+    fn new() -> Self {
+        Self { children: vec![Some(sleep()), Some(sleep())], deeds: Vec::new(), lies: false, fails_to_start: false }
+    }
+
+    fn pid(&self, index: usize) -> u32 {
+        self.children[index].as_ref().map_or(0, Child::id)
+    }
+}
+
+fn sleep() -> Child {
+    Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap()
+}
+
+impl Drop for Sleepers {
+    fn drop(&mut self) {
+        for child in self.children.iter_mut().flatten() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Broker for Sleepers {
+    fn software(&self) -> Software {
+        Software::Redis
+    }
+    fn addresses(&self) -> Vec<String> {
+        Vec::new()
+    }
+    fn pids(&self) -> Vec<u32> {
+        (0..2).map(|index| self.pid(index)).collect()
+    }
+    fn check(&mut self) -> Result<(), EnvironmentError> {
+        Ok(())
+    }
+    fn log_tail(&self, _: usize) -> String {
+        String::new()
+    }
+    fn data_dir(&self) -> Option<std::path::PathBuf> {
+        None
+    }
+    fn started_in_ns(&self) -> Option<u64> {
+        None
+    }
+    fn stop(&mut self) -> Result<(), EnvironmentError> {
+        Ok(())
+    }
+    fn nodes(&self) -> Vec<NodeInfo> {
+        let node = |index: usize| NodeInfo {
+            name: format!("node {}", index + 1),
+            role: crate::environment::Role::Data,
+            address: format!("127.0.0.1:{index}"),
+            advertised: format!("127.0.0.1:{index}"),
+            pid: self.pid(index),
+        };
+        (0..2).map(node).collect()
+    }
+    fn act(&mut self, index: usize, deed: Deed) -> Result<(), EnvironmentError> {
+        self.deeds.push((index, deed));
+        if self.lies {
+            return Ok(());
+        }
+        let signal = |signal| {
+            let pid = rustix::process::Pid::from_raw(self.pid(index) as i32).unwrap();
+            rustix::process::kill_process(pid, signal).unwrap();
+        };
+        match deed {
+            Deed::Pause => signal(rustix::process::Signal::STOP),
+            Deed::Resume => signal(rustix::process::Signal::CONT),
+            Deed::Start if self.fails_to_start => {
+                self.fails_to_start = false;
+                return Err(EnvironmentError::Refused("no room".into()));
+            }
+            Deed::Start => self.children[index] = Some(sleep()),
+            Deed::Kill | Deed::Stop => {
+                let mut child = self.children[index].take().unwrap();
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn plan(kind: FaultKind, target: Target) -> FaultPlan {
+    FaultPlan {
+        kind,
+        target,
+        at: Span(0),
+        lasts: Some(Lasts::For(Span::from_secs(1))),
+        every: None,
+        times: None,
+        delay: None,
+        jitter: None,
+        bandwidth: None,
+        room: None,
+        one_in: None,
+        rate: None,
+    }
+}
+
+static ON: AtomicBool = AtomicBool::new(false);
+
+#[test]
+fn a_kill_is_proven_by_the_process_and_taken_back_by_a_start() {
+    let (mut sleepers, clock) = (Sleepers::new(), Clock::start());
+    let pids = sleepers.pids();
+    {
+        let shared: Shared<'_> = Mutex::new(&mut sleepers);
+        let consumers = Consumers::default();
+        let mut injector = Injector::new(&shared, None, &consumers, clock, 1, &ON);
+        let struck = injector.inject(0, &plan(FaultKind::Kill, Target::All)).unwrap();
+        assert_eq!(struck.node, "node 1, node 2");
+        assert!(pids.iter().all(|pid| process::is_gone(*pid)) && struck.at_ns <= clock.now_ns());
+        let (healed_ns, _) = injector.heal(0).unwrap();
+        assert!(healed_ns >= struck.at_ns);
+    }
+    assert!(sleepers.pids().iter().all(|pid| process::runs(*pid) && !pids.contains(pid)));
+    assert_eq!(sleepers.deeds.iter().filter(|(_, deed)| *deed == Deed::Start).count(), 2, "healed once");
+}
+
+#[test]
+fn what_was_not_healed_is_healed_when_the_injector_goes() {
+    let mut sleepers = Sleepers::new();
+    let pid = sleepers.pid(0);
+    let shared: Shared<'_> = Mutex::new(&mut sleepers);
+    let consumers = Consumers::default();
+    {
+        let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
+        injector.inject(0, &plan(FaultKind::Pause, Target::Node)).unwrap();
+        assert!(process::is_stopped(pid));
+    }
+    assert!(process::runs(pid));
+}
+
+#[test]
+fn a_start_that_fails_is_told_and_tried_again_at_the_end() {
+    let mut sleepers = Sleepers::new();
+    sleepers.fails_to_start = true;
+    {
+        let shared: Shared<'_> = Mutex::new(&mut sleepers);
+        let consumers = Consumers::default();
+        let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
+        injector.inject(0, &plan(FaultKind::Kill, Target::Node)).unwrap();
+        assert!(injector.heal(0).unwrap_err().contains("no room"));
+    }
+    assert!(process::runs(sleepers.pid(0)));
+}
+
+#[test]
+fn what_cannot_be_proven_was_not_applied_and_is_taken_back() {
+    let mut sleepers = Sleepers::new();
+    sleepers.lies = true;
+    let interrupted = AtomicBool::new(true);
+    {
+        let shared: Shared<'_> = Mutex::new(&mut sleepers);
+        let consumers = Consumers::default();
+        // Interrupted, so that the test need not wait for the proof that never comes.
+        let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &interrupted);
+        let missed = injector.inject(0, &plan(FaultKind::Pause, Target::Node)).unwrap_err();
+        assert!(missed.why.contains("every thread of the process is stopped"), "{missed:?}");
+        assert_eq!(missed.node, "node 1");
+        // Nothing stands between these nodes and their clients.
+        let missed = injector.inject(1, &plan(FaultKind::NetReset, Target::Node)).unwrap_err();
+        assert!(missed.why.contains("straight"), "{missed:?}");
+        // Two nodes, and nobody to tell who leads.
+        let missed = injector.inject(2, &plan(FaultKind::Kill, Target::Leader)).unwrap_err();
+        assert!(missed.why.contains("does not tell who leads"), "{missed:?}");
+    }
+    assert_eq!(sleepers.deeds.last(), Some(&(0, Deed::Resume)));
+}
+
+#[test]
+fn our_own_consumers_are_slowed_and_let_go() {
+    let mut sleepers = Sleepers::new();
+    let shared: Shared<'_> = Mutex::new(&mut sleepers);
+    let consumers = Consumers::default();
+    let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
+    let slow =
+        FaultPlan { rate: Some(crate::units::Rate::per_second(100)), ..plan(FaultKind::SlowConsumer, Target::Node) };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while consumers.pace_ns() == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            consumers.note_felt();
+        });
+        injector.inject(0, &slow).unwrap();
+    });
+    assert_eq!(consumers.pace_ns(), 10_000_000);
+    injector.heal(0).unwrap();
+    assert_eq!(consumers.pace_ns(), 0);
+}

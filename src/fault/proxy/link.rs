@@ -1,0 +1,167 @@
+//! One connection: two sockets, two lanes, and the state that they are under.
+//!
+//! A connection lets go of a state only when it has acted on the next one; so "nobody holds the old state" means "the
+//! new one is in effect everywhere". No byte moves between the change and that.
+
+use super::Side;
+use super::lane::{Allowance, Cut, Lane, Way};
+use super::rules::{Fate, State};
+use super::tally::Tally;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// For connecting to the upstream.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For news of a connection that the upstream has accepted already: on loopback it is there.
+const HEARD: Duration = Duration::from_millis(20);
+
+pub(super) type States = watch::Receiver<Arc<State>>;
+
+/// What a connection is born with.
+pub(super) struct Newcomer {
+    pub client: TcpStream,
+    pub upstream: SocketAddr,
+    /// Which connection of the proxy it is.
+    pub number: u64,
+    pub states: States,
+    pub tally: Arc<Tally>,
+}
+
+/// Counts the connection as open while it lives.
+struct Open(Arc<Tally>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.take(1);
+    }
+}
+
+/// Carries the connection to its end.
+pub(super) async fn run(newcomer: Newcomer) {
+    let Newcomer { client, upstream, number, mut states, tally } = newcomer;
+    tally.connections.add(1);
+    tally.open.add(1);
+    let _open = Open(Arc::clone(&tally));
+    let state = latest(&mut states);
+    if state.fate(true) != Fate::Carried {
+        return suffer([Some(client), None], None, state, &mut states, &tally).await;
+    }
+    let mut connecting = std::pin::pin!(connect(upstream));
+    let mut under = state;
+    let upstream = loop {
+        tokio::select! {
+            biased;
+            changed = states.changed() => if changed.is_err() { return reset(client) },
+            upstream = &mut connecting => break upstream,
+        }
+        let next = latest(&mut states);
+        if next.fate(false) != Fate::Carried {
+            // The upstream may have accepted already, without our having heard of it.
+            let upstream = timeout(HEARD, connecting).await.ok().flatten();
+            return suffer([Some(client), upstream], Some(under), next, &mut states, &tally).await;
+        }
+        under = next;
+    };
+    match upstream {
+        Some(upstream) => Link { client, upstream, number, states, tally }.carry(under).await,
+        None => {
+            tally.unreachable.add(1);
+            reset(client);
+        }
+    }
+}
+
+/// A connection with both its ends.
+struct Link {
+    client: TcpStream,
+    upstream: TcpStream,
+    number: u64,
+    states: States,
+    tally: Arc<Tally>,
+}
+
+impl Link {
+    async fn carry(self, mut state: Arc<State>) {
+        let Self { client, upstream, number, mut states, tally } = self;
+        let mut to_upstream = Lane::new(Side::Upstream, &tally);
+        let mut to_client = Lane::new(Side::Client, &tally);
+        loop {
+            let (up, down) = (state.rules(Side::Upstream), state.rules(Side::Client));
+            to_upstream.enter(up, 2 * number);
+            to_client.enter(down, 2 * number + 1);
+            let allowance = &Allowance::new(state.allowance());
+            let up = to_upstream.carry(Way { from: &client, to: &upstream, rules: up, allowance });
+            let down = to_client.carry(Way { from: &upstream, to: &client, rules: down, allowance });
+            let end = tokio::select! {
+                biased;
+                changed = states.changed() => changed.map_err(|_| Cut::Passed).err(),
+                end = async { tokio::try_join!(up, down) } => match end {
+                    // Both ends have closed, and each has been told so.
+                    Ok(_) => return,
+                    Err(cut) => Some(cut),
+                },
+            };
+            match end {
+                Some(Cut::Spent) => return cut([client, upstream], &tally),
+                Some(Cut::Passed) => return [client, upstream].into_iter().for_each(reset),
+                None => {}
+            }
+            let next = latest(&mut states);
+            if next.fate(false) != Fate::Carried {
+                // What was held back is lost with the connection; nothing will ever follow it.
+                drop((to_upstream, to_client));
+                return suffer([Some(client), Some(upstream)], Some(state), next, &mut states, &tally).await;
+            }
+            state = next;
+        }
+    }
+}
+
+/// The end of a connection under a condition that does not carry it; an end that there is not yet is none.
+async fn suffer(
+    [client, upstream]: [Option<TcpStream>; 2],
+    before: Option<Arc<State>>,
+    under: Arc<State>,
+    states: &mut States,
+    tally: &Tally,
+) {
+    let Fate::Halved { lost } = under.fate(before.is_none()) else {
+        return cut([client, upstream].into_iter().flatten(), tally);
+    };
+    let (gone, left) = if lost == Side::Client { (client, upstream) } else { (upstream, client) };
+    cut(gone, tally);
+    drop(before);
+    // Silence until the next condition, then what a host that has come back answers to a connection of before.
+    // An error is the end of the proxy: the same end here.
+    let _ = states.changed().await;
+    left.into_iter().for_each(reset);
+    drop(under);
+}
+
+fn latest(states: &mut States) -> Arc<State> {
+    states.borrow_and_update().clone()
+}
+
+async fn connect(upstream: SocketAddr) -> Option<TcpStream> {
+    let stream = timeout(PATIENCE, TcpStream::connect(upstream)).await.ok()?.ok()?;
+    stream.set_nodelay(true).ok()?;
+    Some(stream)
+}
+
+/// Resets what there is of one connection, and counts it: first, so that whoever sees the reset sees the count.
+fn cut(sockets: impl IntoIterator<Item = TcpStream>, tally: &Tally) {
+    tally.resets.add(1);
+    sockets.into_iter().for_each(reset);
+}
+
+/// Closes with a TCP reset: what the kernel has not sent yet is dropped, and the peer learns that it is no orderly end.
+fn reset(socket: TcpStream) {
+    // Fails only on a socket that is closed already.
+    let _ = socket.set_zero_linger();
+    drop(socket);
+}

@@ -1,0 +1,134 @@
+//! A TCP proxy inside this process that lets a link suffer: one listener, one upstream, one thread of its own.
+//!
+//! A condition holds for open and new connections alike, from one moment on, and healing it loses no byte that was
+//! held back. Callers are plain synchronous code; every call has a deadline.
+//!
+//! # What it cannot do
+//! The kernel speaks TCP on both sides of it. So connecting succeeds at once under every condition but
+//! [`Condition::Refuse`], no packet is lost or sent again, and healing is faster than that of a real cut, where both
+//! ends wait out their retransmission timers. The kernel's buffers (some MiB on either side) take bytes before a
+//! sender feels a stall or a slow line. Delays are kept to a millisecond, the resolution of the timers; what the proxy
+//! adds by itself is measured with [`cost()`].
+
+mod condition;
+mod cost;
+mod flip;
+mod lane;
+mod link;
+mod rules;
+mod server;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+pub use condition::{Applied, Condition, Direction, Side};
+pub use cost::{Cost, Leg, cost};
+pub use tally::Counters;
+
+use server::{Command, LIMIT, Server};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tally::Tally;
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+/// The server's own two deadlines, and the machine's other business.
+const PATIENCE: Duration = Duration::from_secs(3 * LIMIT.as_secs());
+
+/// Why the proxy could not do what was asked, with a remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    #[error("the fault proxy listens on loopback only, not on {0}: give 127.0.0.1:PORT, or nothing for a free port")]
+    NotLoopback(SocketAddr),
+    #[error("the fault proxy cannot listen on {address}: {source}; free that port, or give none for a free one")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("the fault proxy's thread did not start: {0}; the machine may be out of threads or file descriptors")]
+    Start(io::Error),
+    #[error("{condition}: `{key}` is {found}: {remedy}")]
+    Invalid { condition: &'static str, key: &'static str, found: String, remedy: &'static str },
+    #[error("{condition} was not in effect within {limit:?}: the machine is overloaded; the measurement is void")]
+    Late { condition: &'static str, limit: Duration },
+    #[error("the fault proxy has ended, so {condition} cannot be applied")]
+    Ended { condition: &'static str },
+}
+
+/// A running proxy. Dropping it closes the listener and resets every connection.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    tally: Arc<Tally>,
+    commands: Option<UnboundedSender<Command>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Proxy {
+    /// Listens on a loopback address, by default on any free port of 127.0.0.1; the upstream need not be there yet.
+    pub fn start(listen: Option<SocketAddr>, upstream: SocketAddr) -> Result<Self, ProxyError> {
+        let listen = listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
+        if !listen.ip().is_loopback() {
+            return Err(ProxyError::NotLoopback(listen));
+        }
+        let tally = Arc::new(Tally::default());
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(ProxyError::Start)?;
+        let server = {
+            let _inside = runtime.enter();
+            Server::bind(listen, upstream, Arc::clone(&tally))
+        };
+        let server = server.map_err(|source| ProxyError::Listen { address: listen, source })?;
+        let address = server.address();
+        let (commands, received) = unbounded_channel();
+        let thread = std::thread::Builder::new()
+            .name("fault-proxy".to_owned())
+            .spawn(move || runtime.block_on(server.run(received)))
+            .map_err(ProxyError::Start)?;
+        Ok(Self { address, tally, commands: Some(commands), thread: Some(thread) })
+    }
+
+    /// What clients connect to; the same for the proxy's whole life.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Puts every connection under `condition` in the place of the previous one; returns when that is in effect.
+    pub fn apply(&self, condition: Condition) -> Result<Applied, ProxyError> {
+        let condition = condition.checked()?;
+        let name = condition.name();
+        let (reply, replied) = mpsc::channel();
+        let command = Command { condition, requested: Instant::now(), reply };
+        let ended = ProxyError::Ended { condition: name };
+        let sent = self.commands.as_ref().map(|commands| commands.send(command));
+        let Some(Ok(())) = sent else { return Err(ended) };
+        match replied.recv_timeout(PATIENCE) {
+            Ok(applied) => applied,
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(ProxyError::Late { condition: name, limit: PATIENCE }),
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(ended),
+        }
+    }
+
+    /// Takes the condition back: what was held back leaves at once, in its order.
+    pub fn heal(&self) -> Result<Applied, ProxyError> {
+        self.apply(Condition::None)
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.tally.read()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.commands.take();
+        let Some(thread) = self.thread.take() else { return };
+        let started = Instant::now();
+        while !thread.is_finished() && started.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if thread.is_finished() {
+            // It has nothing to say.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What a condition means for connections and for streams of bytes.
+//!
+//! All time is a rule that gives each chunk, when it is read, the moment at which it may leave. Nothing sleeps for a
+//! chunk, so a delay does not limit throughput and a late wake-up is not added to the next chunk's time.
+
+use super::flip::Flips;
+use super::{Condition, Direction, Side};
+use crate::random::SplitMix64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// What one read takes at most.
+pub(super) const CHUNK: usize = 64 << 10;
+/// Held back at most in one direction of one connection under latency: 100 ms of 640 MB/s.
+pub(super) const LONGEST_QUEUE: usize = 64 << 20;
+/// How far ahead of a paced line chunks are taken in: a wake-up may be so late without loss of rate.
+const AHEAD: u64 = 50;
+
+/// A condition in force. It ends, and its `left` with it, when the last connection has gone over to the next one.
+#[derive(Debug)]
+pub(super) struct State {
+    condition: Condition,
+    to_client: Rules,
+    to_upstream: Rules,
+    _left: oneshot::Sender<()>,
+}
+
+/// What becomes of a connection when it comes under a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Carried,
+    Cut,
+    Halved { lost: Side },
+}
+
+impl State {
+    /// The receiver resolves when no connection is under this state any more, after another has replaced it.
+    pub fn new(condition: Condition) -> (Arc<Self>, oneshot::Receiver<()>) {
+        let (_left, left) = oneshot::channel();
+        let rules = |side| Rules::new(&condition, side);
+        let (to_client, to_upstream) = (rules(Side::Client), rules(Side::Upstream));
+        (Arc::new(Self { condition, to_client, to_upstream, _left }), left)
+    }
+
+    pub fn fate(&self, newcomer: bool) -> Fate {
+        match self.condition {
+            Condition::Reset { after_bytes: None | Some(0) } | Condition::Refuse => Fate::Cut,
+            Condition::HalfOpen { lost: Side::Client } if newcomer => Fate::Carried,
+            Condition::HalfOpen { lost } => Fate::Halved { lost },
+            _ => Fate::Carried,
+        }
+    }
+
+    /// The bytes that a connection may still carry under this state.
+    pub fn allowance(&self) -> u64 {
+        match self.condition {
+            Condition::Reset { after_bytes } => after_bytes.unwrap_or(0),
+            _ => u64::MAX,
+        }
+    }
+
+    pub fn rules(&self, toward: Side) -> &Rules {
+        match toward {
+            Side::Client => &self.to_client,
+            Side::Upstream => &self.to_upstream,
+        }
+    }
+}
+
+/// What holds for the bytes on their way to one side.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub stalled: bool,
+    pub timing: Timing,
+    pub flips: Option<Flips>,
+    /// One read takes at most so much: at most a millisecond of a paced line.
+    pub chunk: usize,
+    /// So much is held back at most.
+    pub capacity: usize,
+}
+
+impl Rules {
+    fn new(condition: &Condition, side: Side) -> Self {
+        let open = Self { stalled: false, timing: Timing::AtOnce, flips: None, chunk: CHUNK, capacity: CHUNK };
+        let concerned = |direction: Direction| direction.reaches(side);
+        match *condition {
+            Condition::Latency { delay, jitter, direction, seed } if concerned(direction) => {
+                Self { timing: Timing::Delayed { delay, jitter, seed }, capacity: LONGEST_QUEUE, ..open }
+            }
+            Condition::Bandwidth { bytes_per_s, direction } if concerned(direction) => {
+                let chunk = (bytes_per_s / 1000).clamp(1, CHUNK as u64) as usize;
+                let capacity = (bytes_per_s / AHEAD).clamp(2 * chunk as u64, LONGEST_QUEUE as u64) as usize;
+                Self { timing: Timing::Paced(Line::new(bytes_per_s)), chunk, capacity, ..open }
+            }
+            Condition::Stall { direction } if concerned(direction) => Self { stalled: true, ..open },
+            Condition::BitFlip { every, seed, direction } if concerned(direction) => {
+                Self { flips: Some(Flips::new(every, seed)), ..open }
+            }
+            _ => open,
+        }
+    }
+}
+
+/// When a chunk may leave.
+#[derive(Debug)]
+pub(super) enum Timing {
+    AtOnce,
+    Delayed { delay: Duration, jitter: Duration, seed: u64 },
+    Paced(Line),
+}
+
+impl Timing {
+    /// For `length` bytes that came at `arrived`, seen at `now` (later, when they were held under another condition).
+    pub fn release(&self, arrived: Instant, now: Instant, length: usize, random: &mut SplitMix64) -> Instant {
+        match self {
+            Self::AtOnce => arrived,
+            Self::Delayed { delay, jitter, .. } => arrived + jittered(*delay, *jitter, random),
+            Self::Paced(line) => line.send(now, length),
+        }
+    }
+
+    /// Whether holding bytes back is its purpose, and a full queue therefore news.
+    pub fn delays(&self) -> bool {
+        matches!(self, Self::Delayed { .. })
+    }
+
+    /// The randomness of one stream.
+    pub fn random(&self, stream: u64) -> SplitMix64 {
+        match self {
+            Self::Delayed { seed, .. } => SplitMix64::stream(*seed, stream),
+            Self::AtOnce | Self::Paced(_) => SplitMix64::new(stream),
+        }
+    }
+}
+
+/// `delay` − `jitter` to `delay` + `jitter`, uniformly, but never less than nothing.
+fn jittered(delay: Duration, jitter: Duration, random: &mut SplitMix64) -> Duration {
+    if jitter.is_zero() {
+        return delay;
+    }
+    let spread = 2 * jitter.as_nanos() as u64 + 1;
+    (delay + Duration::from_nanos(random.next_u64() % spread)).saturating_sub(jitter)
+}
+
+/// A line of a fixed rate, shared by all connections: a token bucket kept as the moment until which it is busy.
+#[derive(Debug)]
+pub(super) struct Line {
+    bytes_per_s: u64,
+    busy_until: Mutex<Option<Instant>>,
+}
+
+impl Line {
+    fn new(bytes_per_s: u64) -> Self {
+        Self { bytes_per_s: bytes_per_s.max(1), busy_until: Mutex::new(None) }
+    }
+
+    /// Puts `length` bytes behind what is on the line already; the moment at which the last of them is over.
+    fn send(&self, now: Instant, length: usize) -> Instant {
+        let takes = (length as u128 * 1_000_000_000).div_ceil(u128::from(self.bytes_per_s));
+        let mut busy_until = self.busy_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let begins = busy_until.map_or(now, |busy| busy.max(now));
+        let ends = begins + Duration::from_nanos(takes as u64);
+        *busy_until = Some(ends);
+        ends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_line_has_its_rate_and_no_burst_after_a_pause() {
+        let (line, start) = (Line::new(1_000_000), Instant::now());
+        for n in 1..=10u32 {
+            assert_eq!(line.send(start, 1000), start + n * MS);
+        }
+        assert_eq!(line.send(start + 50 * MS, 1000), start + 51 * MS);
+        assert_eq!(line.send(start + 50 * MS, 1), start + 51 * MS + Duration::from_micros(1));
+    }
+
+    #[test]
+    fn jitter_stays_in_its_range_and_never_goes_below_nothing() {
+        let mut random = SplitMix64::new(3);
+        let drawn: Vec<_> = (0..10_000).map(|_| jittered(10 * MS, 4 * MS, &mut random)).collect();
+        assert!(drawn.iter().all(|delay| (6 * MS..=14 * MS).contains(delay)));
+        assert!(drawn.iter().any(|delay| *delay < 7 * MS) && drawn.iter().any(|delay| *delay > 13 * MS));
+        assert!((0..10_000).any(|_| jittered(MS, 5 * MS, &mut random).is_zero()));
+    }
+
+    #[test]
+    fn a_chunk_of_a_paced_line_is_at_most_a_millisecond() {
+        for bytes_per_s in [1, 999, 10_000, 5_000_000, 1 << 40] {
+            let rules = Rules::new(&Condition::Bandwidth { bytes_per_s, direction: Direction::Both }, Side::Client);
+            assert!(rules.chunk as u64 <= (bytes_per_s / 1000).max(1), "{bytes_per_s}");
+            assert!(rules.capacity >= 2 * rules.chunk && rules.capacity <= LONGEST_QUEUE);
+        }
+    }
+
+    #[test]
+    fn a_direction_leaves_the_other_alone() {
+        let (state, _left) = State::new(Condition::Stall { direction: Direction::ToClient });
+        assert!(state.rules(Side::Client).stalled && !state.rules(Side::Upstream).stalled);
+    }
+}

@@ -1,0 +1,410 @@
+//! What faults did to the load over time: rates above, latencies below, one panel per label.
+//!
+//! A band lasts from when a fault took effect until it was taken back; marks say when which part of the service was there
+//! again. Panels share their axes. Shows one block: seconds of different blocks have nothing to do with each other.
+
+use super::axis::Scale;
+use super::canvas::{Align, BAD, BAND, Color, Dash, Figure, GOOD, GRID, INK, MUTED, SHADE, Shape};
+use super::{letters, palette};
+use crate::report::toll::{for_good, name};
+use crate::result::words::{TimeUnit, compact, grouped, significant, time};
+use crate::result::{CellRecord, Fault, WindowRow};
+
+/// The cell of one label.
+pub struct Panel<'a> {
+    pub record: &'a CellRecord,
+    pub windows: Vec<WindowRow>,
+}
+
+const WIDTH: f64 = 900.0;
+const LEFT: f64 = 66.0;
+const GAP: f64 = 62.0;
+const RATES: f64 = 110.0;
+const LATENCY: f64 = 80.0;
+const SMALL: f64 = 11.0;
+/// Height of a mark's own lane.
+const LANE: f64 = 8.0;
+
+struct Series {
+    name: &'static str,
+    /// The system's own where there is none.
+    color: Option<Color>,
+    width: f64,
+    dash: Dash,
+}
+
+/// The value of one second; none where nothing was measured.
+type Of = fn(&WindowRow) -> Option<u64>;
+
+/// The widest are drawn first so that none hides another.
+const RATE_SERIES: [(Series, Of); 3] = [
+    (Series { name: "offered", color: Some(Color(0xC2, 0xC9, 0xD1)), width: 5.0, dash: &[] }, |row| {
+        row.offered_messages
+    }),
+    (Series { name: "acknowledged", color: Some(INK), width: 1.4, dash: &[5.0, 3.0] }, |row| Some(row.acked_messages)),
+    (Series { name: "consumed", color: None, width: 1.8, dash: &[] }, |row| Some(row.consumed_messages)),
+];
+const TIME_SERIES: [(Series, Of); 2] = [
+    (Series { name: "publish p99", color: Some(INK), width: 1.4, dash: &[5.0, 3.0] }, |row| row.publish_p99_ns),
+    (Series { name: "end-to-end p99", color: None, width: 1.8, dash: &[] }, |row| row.end_to_end_p99_ns),
+];
+
+/// When a part of the service was there again, counted from the fault.
+struct Mark {
+    name: &'static str,
+    shape: Shape,
+    of: fn(&Fault) -> Option<u64>,
+}
+
+const MARKS: [Mark; 5] = [
+    Mark { name: "taken again (RTO-publish)", shape: Shape::Triangle, of: |fault| fault.rto_publish_ns },
+    Mark { name: "delivered again (RTO-deliver)", shape: Shape::Diamond, of: |fault| fault.rto_deliver_ns },
+    Mark { name: "90 % of the rate", shape: Shape::Square, of: |fault| fault.rto_90_ns },
+    Mark { name: "new client", shape: Shape::Cross, of: |fault| fault.probe_rto_ns },
+    Mark { name: "all copies", shape: Shape::Circle, of: |fault| fault.redundancy_ns },
+];
+
+/// `None` where nothing was injected, or no second of the load is known.
+pub fn draw(point: &str, panels: &[Panel<'_>]) -> Option<Figure> {
+    let panels: Vec<&Panel<'_>> = panels.iter().filter(|panel| panel.windows.len() > 1).collect();
+    let block = panels.first()?.record.block;
+    let caption = format!(
+        "Block {block}, each second. Red band: from the moment the fault took effect, verified, until it was taken back; \
+         dashed: when it was planned. Marks end a line that begins with the fault. Grey: outside the measured window."
+    );
+    let mut figure = Figure::new(WIDTH, title(point, &panels), caption);
+    let below = figure.wrapped((16.0, 24.0), &figure.title.clone(), 15.0, INK, WIDTH - 32.0, true);
+    let top = legend(&mut figure, palette::of(&panels[0].record.system).color, below + 4.0);
+    let axes = Axes::of(&panels);
+    let columns = if panels.len() == 1 { 1 } else { 2 };
+    let wide = (WIDTH - LEFT - 24.0 - GAP * (columns as f64 - 1.0)) / columns as f64;
+    let mut y = top;
+    for row in panels.chunks(columns) {
+        let mut end = y;
+        for (column, panel) in row.iter().enumerate() {
+            let left = LEFT + (wide + GAP) * column as f64;
+            end = end.max(panel_at(&mut figure, panel, &axes, (left, left + wide), y));
+        }
+        y = end + 14.0;
+    }
+    figure.height = figure.wrapped((16.0, y), &figure.caption.clone(), SMALL, MUTED, WIDTH - 32.0, false) + 4.0;
+    figure.data = super::canvas::DataTable { head: HEAD.map(str::to_owned).into(), rows: rows(&panels) };
+    Some(figure)
+}
+
+/// Names of lines and marks; returns where the panels begin.
+fn legend(figure: &mut Figure, own: Color, top: f64) -> f64 {
+    let (mut x, mut y) = (16.0, top);
+    let mut place = |wide: f64| {
+        if x > 16.0 && x + wide > WIDTH - 16.0 {
+            (x, y) = (16.0, y + 17.0);
+        }
+        let at = (x, y);
+        x += wide + 16.0;
+        at
+    };
+    let series = RATE_SERIES.iter().map(|(series, _)| series).chain(TIME_SERIES.iter().map(|(series, _)| series));
+    for series in series {
+        let name =
+            if series.color.is_none() { format!("{} (the system's colour)", series.name) } else { series.name.into() };
+        let (x, y) = place(32.0 + letters::width(&name, SMALL, false));
+        figure.line(vec![(x, y), (x + 26.0, y)], series.color.unwrap_or(own), series.width, series.dash);
+        figure.text((x + 32.0, y), name, SMALL, MUTED, Align::Left);
+    }
+    for mark in &MARKS {
+        let (x, y) = place(14.0 + letters::width(mark.name, SMALL, false));
+        figure.marker((x + 4.0, y), mark.shape, 3.4, INK, true);
+        figure.text((x + 14.0, y), mark.name, SMALL, MUTED, Align::Left);
+    }
+    y + 30.0
+}
+
+/// What the panels share.
+struct Axes {
+    seconds: f64,
+    most: f64,
+    times: Vec<f64>,
+    unit: TimeUnit,
+}
+
+impl Axes {
+    fn of(panels: &[&Panel<'_>]) -> Self {
+        let all = || panels.iter().flat_map(|panel| &panel.windows);
+        let most = all().flat_map(|row| RATE_SERIES.iter().filter_map(|(_, of)| of(row))).max().unwrap_or(1);
+        let times: Vec<f64> =
+            all().flat_map(|row| TIME_SERIES.iter().filter_map(|(_, of)| of(row))).map(|ns| ns as f64).collect();
+        Self {
+            seconds: all().map(|row| f64::from(row.second + 1)).fold(1.0, f64::max),
+            most: most as f64,
+            unit: TimeUnit::for_column(times.iter().copied()),
+            times,
+        }
+    }
+}
+
+/// Draws one panel and returns where it ends.
+fn panel_at(figure: &mut Figure, panel: &Panel<'_>, axes: &Axes, (left, right): (f64, f64), top: f64) -> f64 {
+    let Panel { record, windows } = panel;
+    let x = Scale::linear(axes.seconds / 1.08, left, right);
+    let epoch = windows.first().map_or(0, |row| row.start_ns);
+    let at = |ns: u64| x.at((ns as f64 - epoch as f64) / 1e9);
+    let look = palette::of(&record.system);
+    let label = letters::fit(&record.label, 12.0, true, right - left);
+    figure.bold((left, top), label, 12.0, look.color, Align::Left);
+    let lanes = top + 14.0;
+    let rates = (lanes + LANE * MARKS.len() as f64 + 20.0, lanes + LANE * MARKS.len() as f64 + 20.0 + RATES);
+    let times = (!axes.times.is_empty()).then_some((rates.1 + 24.0, rates.1 + 24.0 + LATENCY));
+    let bottom = times.map_or(rates.1, |(_, bottom)| bottom);
+    for (from, to) in [Some(rates), times].into_iter().flatten() {
+        // Shading as wide pale lines: canvas knows no rectangles.
+        for row in windows.iter().filter(|row| row.phase != "measure") {
+            let middle = x.at(f64::from(row.second) + 0.5);
+            figure.line(vec![(middle, from), (middle, to)], SHADE, x.at(1.0) - x.at(0.0) + 0.3, &[]);
+        }
+        for (begins, ends) in record.faults.iter().filter_map(|fault| band(fault, &at, right)) {
+            let middle = f64::midpoint(begins, ends);
+            figure.line(vec![(middle, from), (middle, to)], BAND, (ends - begins).max(1.5), &[]);
+        }
+    }
+    let y = Scale::linear(axes.most, rates.1, rates.0);
+    y.draw_left(figure, left, right, compact);
+    figure.text((left, rates.0 - 9.0), "messages/s", SMALL, MUTED, Align::Left);
+    lines(figure, windows, &RATE_SERIES, look.color, |row| x.at(f64::from(row.second) + 0.5), |value| y.at(value));
+    if let Some((from, to)) = times {
+        let y = Scale::log(axes.times.iter().copied(), to, from);
+        y.draw_left(figure, left, right, |ns| axes.unit.of(ns));
+        let text = format!("p99 of each second, {} (log)", axes.unit.name());
+        figure.text((left, from - 9.0), text, SMALL, MUTED, Align::Left);
+        lines(figure, windows, &TIME_SERIES, look.color, |row| x.at(f64::from(row.second) + 0.5), |value| y.at(value));
+    }
+    for fault in &record.faults {
+        moments(figure, fault, &at, (rates.0, rates.1), right);
+        if let Some((from, to)) = times {
+            moments(figure, fault, &at, (from, to), right);
+        }
+        recovery(figure, fault, &at, lanes, right);
+    }
+    figure.line(vec![(left, bottom), (right, bottom)], GRID, 1.5, &[]);
+    x.draw_labels(
+        figure,
+        bottom,
+        |second| if second.fract() == 0.0 { format!("{second:.0}") } else { significant(second) },
+    );
+    figure.text((right, bottom + 26.0), "s since the start of the load", SMALL, MUTED, Align::Right);
+    let mut end = bottom + 44.0;
+    for note in notes(record) {
+        for line in letters::wrap_to(&note, SMALL, false, right - left, 3) {
+            figure.text((left, end), line, SMALL, INK, Align::Left);
+            end += SMALL * 1.35;
+        }
+    }
+    end
+}
+
+/// From where to where a fault lasted.
+fn band(fault: &Fault, at: &impl Fn(u64) -> f64, right: f64) -> Option<(f64, f64)> {
+    let begins = at(fault.took_effect_at_ns?);
+    Some((begins, fault.healed_at_ns.map_or(right, at).max(begins)))
+}
+
+/// Series as lines, broken where a second has no value.
+fn lines(
+    figure: &mut Figure,
+    windows: &[WindowRow],
+    series: &[(Series, Of)],
+    own: Color,
+    x: impl Fn(&WindowRow) -> f64,
+    y: impl Fn(f64) -> f64,
+) {
+    for (series, of) in series {
+        let points: Vec<Option<(f64, f64)>> =
+            windows.iter().map(|row| of(row).map(|value| (x(row), y(value as f64)))).collect();
+        for part in points.split(Option::is_none) {
+            let color = series.color.unwrap_or(own);
+            figure.line(part.iter().flatten().copied().collect(), color, series.width, series.dash);
+        }
+    }
+}
+
+/// Planned, took effect, taken back, as upright lines.
+fn moments(figure: &mut Figure, fault: &Fault, at: &impl Fn(u64) -> f64, (top, bottom): (f64, f64), right: f64) {
+    let mut upright = |ns: Option<u64>, color: Color, dash: Dash| {
+        if let Some(x) = ns.map(at).filter(|x| *x <= right) {
+            figure.line(vec![(x, top), (x, bottom)], color, 1.2, dash);
+        }
+    };
+    upright(fault.planned_at_ns, MUTED, &[3.0, 3.0]);
+    upright(fault.took_effect_at_ns, BAD, &[]);
+    upright(fault.healed_at_ns, GOOD, &[6.0, 2.0]);
+}
+
+/// A line for each part of the service, from the fault to when it was there again; one that does not end has no mark.
+fn recovery(figure: &mut Figure, fault: &Fault, at: &impl Fn(u64) -> f64, top: f64, right: f64) {
+    let Some(effect) = fault.took_effect_at_ns else { return };
+    for (lane, mark) in MARKS.iter().enumerate() {
+        let Some(back) = (mark.of)(fault) else { continue };
+        let y = top + LANE * (lane as f64 + 0.5);
+        let end = at(effect.saturating_add(back)).min(right);
+        figure.line(vec![(at(effect), y), (end, y)], MUTED, 1.0, &[]);
+        figure.marker((end, y), mark.shape, 3.2, INK, true);
+    }
+}
+
+/// What the books say, and what went wrong with the faults themselves.
+fn notes(record: &CellRecord) -> Vec<String> {
+    let counts = &record.counts;
+    let count = |count: Option<u64>| count.map_or_else(|| "not known".to_owned(), grouped);
+    let lost = match counts.acked {
+        Some(_) => format!("acknowledged and gone: {}", count(counts.broker_lost)),
+        None => "its replies promise nothing".to_owned(),
+    };
+    let mut notes = vec![format!(
+        "{lost} · never delivered: {} · delivered twice: {} · refused or unanswered: {}",
+        count(counts.lost),
+        count(counts.duplicate),
+        count(counts.failed.zip(counts.indeterminate).map(|(failed, unknown)| failed + unknown)),
+    )];
+    let each: Vec<String> = record.faults.iter().filter_map(|fault| fault.rpo_messages).map(grouped).collect();
+    if each.len() > 1 && counts.broker_lost.is_some_and(|lost| lost > 0) {
+        notes.push(format!("gone with each fault: {}", each.join(" · ")));
+    }
+    for fault in &record.faults {
+        let failed = [("not applied", &fault.not_applied), ("not taken back", &fault.not_healed)];
+        let told =
+            failed.into_iter().filter_map(|(what, why)| Some(format!("{} {what}: {}", name(fault), why.as_ref()?)));
+        notes.extend(told);
+    }
+    notes.dedup();
+    notes
+}
+
+const HEAD: [&str; 13] = [
+    "label",
+    "fault",
+    "node",
+    "took effect, s",
+    "healed, s",
+    "RTO-publish, s",
+    "RTO-deliver, s",
+    "RTO-90 %, s",
+    "new client, s",
+    "all copies, s",
+    "scripted, s",
+    "acknowledged and gone",
+    "not applied",
+];
+
+/// One line per injection; moments since the start of the load, as in the picture.
+fn rows(panels: &[&Panel<'_>]) -> Vec<Vec<String>> {
+    let none = || "–".to_owned();
+    let row = |panel: &Panel<'_>, fault: &Fault| {
+        let epoch = panel.windows.first().map_or(0, |row| row.start_ns);
+        let at = |ns: Option<u64>| ns.map_or_else(none, |ns| significant((ns as f64 - epoch as f64) / 1e9));
+        let long = |ns: Option<u64>| ns.map_or_else(none, |ns| significant(ns as f64 / 1e9));
+        let healed = if for_good(fault) { "never".to_owned() } else { at(fault.healed_at_ns) };
+        let mut row =
+            vec![panel.record.label.clone(), name(fault), fault.node.clone(), at(fault.took_effect_at_ns), healed];
+        row.extend(MARKS.iter().map(|mark| long((mark.of)(fault))));
+        row.push(long(fault.scripted_ns));
+        row.push(fault.rpo_messages.map_or_else(none, grouped));
+        row.push(fault.not_applied.clone().unwrap_or_else(none));
+        row
+    };
+    panels.iter().flat_map(|panel| panel.record.faults.iter().map(|fault| row(panel, fault))).collect()
+}
+
+/// The finding: who took longest to take messages again, and what of the acknowledged ones is gone.
+fn title(point: &str, panels: &[&Panel<'_>]) -> String {
+    let at = if point == "base" { String::new() } else { format!(", at {point}") };
+    let struck = |panel: &Panel<'_>| panel.record.faults.iter().any(|fault| fault.took_effect_at_ns.is_some());
+    let hit: Vec<&Panel<'_>> = panels.iter().copied().filter(|panel| struck(panel)).collect();
+    let Some(slowest) = hit.iter().copied().max_by_key(|panel| recovered(panel.record)) else {
+        return format!("No fault was applied to {}{at}", named(panels));
+    };
+    format!("{}; {}{at}", recovery_in_words(slowest.record), loss_in_words(&hit))
+}
+
+/// How long until messages were taken again after every fault, in an order where never is longest.
+fn recovered(record: &CellRecord) -> (bool, u64) {
+    let times = || record.faults.iter().filter(|fault| fault.took_effect_at_ns.is_some());
+    let never = record.counts.acked.is_some() && times().any(|fault| fault.rto_publish_ns.is_none());
+    (never, times().filter_map(|fault| fault.rto_publish_ns).max().unwrap_or(0))
+}
+
+/// `kafka took messages again 8.91 s after its leader was killed`.
+fn recovery_in_words(record: &CellRecord) -> String {
+    const QUIET_NS: u64 = 100_000_000;
+    let struck: Vec<&Fault> = record.faults.iter().filter(|fault| fault.took_effect_at_ns.is_some()).collect();
+    let Some(first) = struck.first() else { return String::new() };
+    let label = &record.label;
+    let done = done_to(first);
+    let (never, longest) = recovered(record);
+    let (at_most, each) = match struck.len() {
+        1 => ("", String::new()),
+        count => ("at most ", format!(" (the longest of {count} times)")),
+    };
+    match (never, record.counts.acked) {
+        (true, _) => format!("{label} was not seen to take messages on every partition or stream again after {done}"),
+        (false, None) if longest == 0 => format!("{label} went on after {done}"),
+        (false, _) if longest <= QUIET_NS => {
+            format!("{label} was never without an acknowledgement for more than 0.1 s when {done}{each}")
+        }
+        (false, _) => format!("{label} took messages again {at_most}{} after {done}{each}", time(longest as f64)),
+    }
+}
+
+/// `its leader was killed`.
+fn done_to(fault: &Fault) -> String {
+    let whom = match fault.target.as_str() {
+        "node" => "a node of it",
+        "replica" => "a replica",
+        "all" => "every node",
+        "controller" => "its controller",
+        "primary" => "its primary",
+        _ => "its leader",
+    };
+    let done = match fault.kind.as_str() {
+        "kill" if for_good(fault) => "was lost for good",
+        "kill" => "was killed",
+        "stop" => "was stopped",
+        "pause" => "was paused",
+        "power-loss" => "lost its power (simulated)",
+        "net-latency" => "was put behind a slow network",
+        "net-bandwidth" => "was put behind a narrow network",
+        "net-stall" => "was cut off without a word",
+        "net-reset" => "lost its connections",
+        "net-refuse" => "refused connections",
+        "net-bitflip" => "was sent damaged messages",
+        "net-partition" => "was cut off from the other nodes",
+        "disk-slow" => "got a slow disk",
+        "disk-full" => "ran out of disk",
+        "mem-full" => "ran out of memory",
+        "slow-consumer" => return "its consumers slowed down".to_owned(),
+        "consumer-kill" => return "a consumer was cut off".to_owned(),
+        other => return format!("{other} of {whom}"),
+    };
+    format!("{whom} {done}")
+}
+
+/// `nothing acknowledged was lost`, or who lost most.
+fn loss_in_words(hit: &[&Panel<'_>]) -> String {
+    let several = if hit.len() > 1 { format!(", the most of {} labels", hit.len()) } else { String::new() };
+    let lost = |panel: &Panel<'_>| panel.record.counts.broker_lost.filter(|_| panel.record.counts.acked.is_some());
+    let most = hit.iter().filter_map(|panel| Some((lost(panel)?, panel))).max_by_key(|(lost, _)| *lost);
+    let unknown = hit.iter().filter(|panel| lost(panel).is_none()).count();
+    match most {
+        Some((count, panel)) if count > 0 => {
+            format!("{} lost {} acknowledged messages{several}", panel.record.label, grouped(count))
+        }
+        Some(_) if unknown > 0 => format!("nothing acknowledged was lost where that is known ({unknown} not)"),
+        Some(_) => "nothing acknowledged was lost".to_owned(),
+        None => match hit.iter().filter_map(|panel| Some((panel.record.counts.lost?, panel))).max_by_key(|(n, _)| *n) {
+            Some((count, panel)) => format!("{} messages sent by {} never arrived", grouped(count), panel.record.label),
+            None => "what was lost is not known".to_owned(),
+        },
+    }
+}
+
+fn named(panels: &[&Panel<'_>]) -> String {
+    panels.iter().map(|panel| panel.record.label.as_str()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,219 @@
+//! What a scenario may ask of faults: kinds that the system and its nodes have, keys that belong to the kind, and a
+//! window that holds every injection with its healing and a recovery.
+//!
+//! Every refusal names the key and a remedy. Nothing is changed here.
+
+use super::cell::{Codec, Load, Message, Model};
+use super::error::Problem;
+use super::experiment::Experiment;
+use super::fault::{FaultKind, FaultPlan, Heal, Lasts, Target};
+use super::system::{Software, SystemConfig};
+use super::timeline::PHASE;
+use crate::units::Span;
+
+/// After the last healing, the window must go on for at least this.
+const RECOVERY: Span = Span::from_secs(5);
+const MOST_TIMES: u16 = 1000;
+
+type Check = Result<(), Problem>;
+
+fn refuse(index: usize, key: &str, what: impl std::fmt::Display, remedy: &str) -> Check {
+    Err(Problem::new(["faults", &index.to_string(), key], what, remedy))
+}
+
+/// What concerns the plans and the load that they interrupt.
+pub(super) fn plans(plans: &[FaultPlan], load: &Load, message: &Message, experiment: Option<&Experiment>) -> Check {
+    if plans.is_empty() {
+        return Ok(());
+    }
+    let whole = |what: String, remedy: &str| Err(Problem::new(["faults"], what, remedy));
+    if let Some(experiment) = experiment {
+        let what = format!("faults come into plain load; the experiment `{}` has its own procedure", experiment.kind());
+        return whole(what, "remove `experiment`, or `faults`");
+    }
+    if load.model == Model::Closed || load.messages.is_some() {
+        let what = "faults need a load that goes on whatever the broker does, for a time fixed beforehand".to_owned();
+        return whole(what, "write `load: {model: open, rate: …, duration: …}` without `messages`");
+    }
+    for (index, plan) in plans.iter().enumerate() {
+        keys(index, plan)?;
+        times(index, plan, load)?;
+        if plan.kind == FaultKind::NetBitflip && message.codec != Codec::None {
+            let what = "a compressed message is not found among the bytes that pass";
+            return refuse(index, "kind", what, "write `message: {codec: none}`");
+        }
+    }
+    Ok(())
+}
+
+/// Keys that a kind does not know, and those that it cannot do without.
+fn keys(index: usize, plan: &FaultPlan) -> Check {
+    use FaultKind::{DiskFull, DiskSlow, MemFull, NetBandwidth, NetBitflip, NetLatency, SlowConsumer};
+    let known: [(&str, bool, &[FaultKind]); 6] = [
+        ("delay", plan.delay.is_some(), &[NetLatency, DiskSlow]),
+        ("jitter", plan.jitter.is_some(), &[NetLatency]),
+        ("bandwidth", plan.bandwidth.is_some(), &[NetBandwidth]),
+        ("room", plan.room.is_some(), &[DiskFull, MemFull]),
+        ("one-in", plan.one_in.is_some(), &[NetBitflip]),
+        ("rate", plan.rate.is_some(), &[SlowConsumer]),
+    ];
+    for (key, there, kinds) in known {
+        if there && !kinds.contains(&plan.kind) {
+            let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            let what = format!("it belongs to {}; {} has none", names.join(" and "), plan.kind.name());
+            return refuse(index, key, what, "remove the key");
+        }
+    }
+    let missing = match plan.kind {
+        NetBandwidth if plan.bandwidth.is_none() => Some(("bandwidth", "bytes that pass in a second", "1MiB")),
+        DiskFull if plan.room.is_none() => Some(("room", "the bytes that still fit on the disk", "16MiB")),
+        MemFull if plan.room.is_none() => Some(("room", "Redis' `maxmemory`", "16MiB")),
+        _ => None,
+    };
+    if let Some((key, meaning, example)) = missing {
+        let what = format!("{} needs this key: {meaning}", plan.kind.name());
+        return refuse(index, key, what, &format!("add `{key}: {example}`"));
+    }
+    let zero = |key: &str, what: &str| refuse(index, key, what, "write a value above zero");
+    match plan.kind {
+        NetLatency | DiskSlow if plan.delay == Some(Span(0)) => zero("delay", "no delay at all"),
+        NetBandwidth if plan.bandwidth.is_some_and(|bytes| bytes.0 == 0) => {
+            refuse(index, "bandwidth", "nothing would pass", "write a size such as `1MiB`, or use `net-stall`")
+        }
+        MemFull if plan.room.is_some_and(|bytes| bytes.0 == 0) => {
+            refuse(index, "room", "for Redis, 0 is no limit at all", "write a size such as `16MiB`")
+        }
+        NetBitflip if plan.one_in == Some(0) => zero("one-in", "no message at all"),
+        SlowConsumer if plan.rate.is_some_and(|rate| rate.micro_per_s() == 0) => {
+            zero("rate", "a consumer that takes nothing is another experiment (`delivery`)")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Everything that is injected is healed and recovered from inside the window, and no fault meets itself.
+fn times(index: usize, plan: &FaultPlan, load: &Load) -> Check {
+    match (plan.every, plan.times) {
+        (None, Some(_)) => return refuse(index, "times", "repeated, but at which distance?", "add `every: 30s`"),
+        (Some(_), None) => return refuse(index, "every", "repeated, but how often?", "add `times: 10`"),
+        (_, Some(0 | MOST_TIMES..)) => {
+            let what = format!("out of range, it is 1 to {}", MOST_TIMES - 1);
+            return refuse(index, "times", what, "write `times: 10`");
+        }
+        _ => {}
+    }
+    let lasts = match plan.heal() {
+        Heal::After(span) => span,
+        Heal::AtEnd if plan.every.is_some() => {
+            let what = format!("{} would last to the end of the window, and cannot come again", plan.kind.name());
+            return refuse(index, "every", what, "add `for: 5s`");
+        }
+        Heal::Never if plan.every.is_some() => {
+            return refuse(index, "for", "what is lost for good cannot be lost again", "remove `every` and `times`");
+        }
+        Heal::Never if !may_be_for_good(plan.kind) => {
+            let what = format!("{} is always taken back: what came of it could not be read", plan.kind.name());
+            return refuse(index, "for", what, "write a duration such as `5s`");
+        }
+        Heal::AtEnd | Heal::Never => Span(0),
+    };
+    if plan.kind == FaultKind::ConsumerKill && plan.lasts.is_some() {
+        return refuse(index, "for", "the consumer comes back at once", "remove the key");
+    }
+    if let (FaultKind::NetReset, Some(Lasts::For(Span(0)))) = (plan.kind, plan.lasts) {
+        return refuse(index, "for", "that is what it does without this key", "remove the key");
+    }
+    let every = plan.every.unwrap_or(Span(0)).nanos();
+    let needed = lasts.nanos().saturating_add(every / PHASE).saturating_add(RECOVERY.nanos());
+    if plan.every.is_some() && every < needed {
+        let least = Span((lasts.nanos() + RECOVERY.nanos()).div_ceil(PHASE - 1).saturating_mul(PHASE));
+        let what = format!("too short for a fault of {lasts}, its phase (a tenth) and {RECOVERY} of recovery");
+        return refuse(index, "every", what, &format!("write at least `{}`", whole_seconds(least)));
+    }
+    let again = every.saturating_mul(u64::from(plan.times.unwrap_or(1) - 1));
+    let end = plan.at.nanos().saturating_add(again).saturating_add(needed);
+    if end > load.duration.nanos() {
+        let what = format!(
+            "the window of {} does not hold this fault with its healing and {RECOVERY} of recovery",
+            load.duration
+        );
+        let remedy = format!("write `load.duration` of at least `{}`", whole_seconds(Span(end)));
+        return refuse(index, "at", what, &remedy);
+    }
+    Ok(())
+}
+
+/// Whether a system that is never healed of it can still be read.
+const fn may_be_for_good(kind: FaultKind) -> bool {
+    kind.takes_down() || matches!(kind, FaultKind::Pause)
+}
+
+fn whole_seconds(span: Span) -> Span {
+    Span::from_secs(span.nanos().div_ceil(1_000_000_000))
+}
+
+/// What concerns a system and its nodes.
+pub(super) fn system(label: &str, config: &SystemConfig, plans: &[FaultPlan]) -> Check {
+    let kafka = config.system.software() == Software::Kafka;
+    let alone = config.nodes == 1;
+    for (index, plan) in plans.iter().enumerate() {
+        let (kind, target) = (plan.kind, plan.target);
+        let without = |what: String, remedy: &str| refuse(index, "target", what, remedy);
+        if kind.is_ours() {
+            if target != Target::Node {
+                let what = format!("{} befalls our own consumers, not a node", kind.name());
+                return without(what, "remove the key");
+            }
+            continue;
+        }
+        match target {
+            Target::Controller if !kafka => {
+                return without(format!("{label} is Redis, which has no controller"), "write `target: leader`");
+            }
+            Target::Primary if kafka => {
+                return without(format!("{label} is Kafka, which has no primary"), "write `target: leader`");
+            }
+            Target::Replica if alone => {
+                return without(format!("{label} has one node, and no replica"), "write `target: node`, or `nodes: 3`");
+            }
+            _ => {}
+        }
+        if plan.heal() == Heal::Never && (alone || target == Target::All) {
+            let what = format!("{label} would have no node left to read from");
+            return refuse(
+                index,
+                "for",
+                what,
+                "write a duration such as `5s`, or `nodes: 3` and one of them as target",
+            );
+        }
+        match kind {
+            FaultKind::NetPartition if alone => {
+                let what = format!("{label} has one node: there is nobody to cut it off from");
+                return refuse(index, "kind", what, "write `nodes: 3`, or `kind: net-refuse`");
+            }
+            FaultKind::NetPartition if kafka => {
+                let what = format!(
+                    "{label} is Kafka: its nodes reach each other both ways, and what stands before one of them cuts \
+                     only the ways that lead to it"
+                );
+                return refuse(index, "kind", what, "write `kind: pause`, or leave the label out");
+            }
+            // A replica goes on to its primary by itself.
+            FaultKind::NetPartition if !matches!(target, Target::Leader | Target::Primary) => {
+                let what = "only the primary can be cut off whole: the others come to it".to_owned();
+                return without(what, "write `target: primary`");
+            }
+            FaultKind::MemFull if kafka => {
+                let what = format!("{label} is Kafka, which keeps its messages on disk");
+                return refuse(index, "kind", what, "write `kind: disk-full`, or leave the label out");
+            }
+            FaultKind::MemFull if matches!(target, Target::Replica | Target::All) => {
+                let what = "the limit is set where the writes are taken".to_owned();
+                return without(what, "write `target: primary`");
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

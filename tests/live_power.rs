@@ -1,0 +1,263 @@
+//! Brokers whose power fails (simulated), and whose disks are slow or full: real redis-server and Kafka with the library
+//! of `preload/shim.c` loaded.
+//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live_power -- --ignored --test-threads 1`
+
+#[path = "harness/mod.rs"]
+mod harness;
+#[path = "support/run.rs"]
+mod support;
+
+use brokerbench::clock::Clock;
+use brokerbench::driver::{self, Driver, DriverError, Outcome, Outgoing, Publisher, Target};
+use brokerbench::environment::{Broker, Environment, EnvironmentError, Native};
+use brokerbench::fault::disk::{DiskFault, Lost, Model};
+use brokerbench::result::{Observation, Status};
+use brokerbench::scenario::{self, Cell, Overrides};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use support::run;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// What was observed over all losses of power, by label and metric.
+fn observed(systems: &str, times: u16) -> BTreeMap<(String, String), Observation> {
+    let text = format!(
+        "schema: 1\nname: live\nquestion: What is gone when the power fails?\nprimary: counts.broker_lost\n\
+         systems: {systems}\n\
+         experiment: {{kind: crash, fault: power-loss, rate: 5k/s, before: 2s, spread: 1s, kills: {times}}}\n\
+         message: {{size: 200B}}\n"
+    );
+    let summary = run(&text, &[], &[]).with(0, &[]).summary();
+    assert_eq!(summary.status, Status::Complete);
+    let mut found = BTreeMap::new();
+    for cell in summary.cells {
+        for observation in cell.observations.into_iter().filter(|observation| observation.point.is_empty()) {
+            eprintln!("{}: {} {:?} {}", cell.label, observation.metric, observation.value, observation.text);
+            found.insert((cell.label.clone(), observation.metric.clone()), observation);
+        }
+    }
+    found
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn redis_keeps_what_it_synced() {
+    let found = observed(
+        "{redis-streams: {broker: {appendonly: yes, appendfsync: always}}, \
+          redis-lists: {broker: {appendonly: yes, appendfsync: always}}, \
+          everysec: {system: redis-streams, broker: {appendonly: yes, appendfsync: everysec}}, \
+          no: {system: redis-streams, broker: {appendonly: yes, appendfsync: \"no\"}}, \
+          none: {system: redis-streams}}",
+        2,
+    );
+    let of = |label: &str, metric: &str| found[&(label.to_owned(), metric.to_owned())].value.unwrap();
+    for label in ["redis-streams", "redis-lists"] {
+        assert!(of(label, "acked") > 500.0, "{label}");
+        assert_eq!((of(label, "rpo"), of(label, "survivors")), (0.0, 1.0), "{label}");
+    }
+    assert!(of("everysec", "acked") > 15_000.0);
+    assert!(of("everysec", "rpo") > 0.0 && of("everysec", "survivors") > 0.2);
+    assert!(of("everysec", "rpo_time") <= 3e9, "{}", of("everysec", "rpo_time"));
+    for label in ["no", "none"] {
+        assert!(of(label, "acked") > 15_000.0, "{label}");
+        assert!(of(label, "survivors") < 0.05, "{label}: {}", of(label, "survivors"));
+    }
+    assert_eq!(of("none", "cut_off"), 0.0);
+    assert!(found[&("no".to_owned(), "rpo".to_owned())].text.contains("simulated"));
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn kafka_keeps_nothing_unless_it_is_told_to_sync() {
+    let found = observed(
+        "{kafka: {client: {acks: all}}, \
+          flushed: {system: kafka, topic: {config: {flush.messages: \"1\"}}, client: {acks: all}}}",
+        1,
+    );
+    let of = |label: &str, metric: &str| found[&(label.to_owned(), metric.to_owned())].value.unwrap();
+    assert!(of("kafka", "acked") > 5_000.0);
+    assert_eq!(of("kafka", "survivors"), 0.0);
+    assert!(of("flushed", "acked") > 500.0);
+    assert_eq!((of("flushed", "rpo"), of("flushed", "survivors")), (0.0, 1.0));
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn three_copies_are_lost_when_the_power_of_all_three_nodes_fails() {
+    let found = observed("{kafka-3: {system: kafka, nodes: 3, topic: {replicas: 3}, client: {acks: all}}}", 1);
+    let of = |metric: &str| found[&("kafka-3".to_owned(), metric.to_owned())].value.unwrap();
+    assert!(of("acked") > 1_000.0);
+    assert!(of("survivors") < 1.0 && of("cut_off") > 0.0);
+}
+
+/// A broker with the library loaded, and a driver of it.
+struct Bench {
+    clock: Clock,
+    driver: Box<dyn Driver>,
+    broker: Box<dyn Broker>,
+    _native: Native,
+}
+
+fn cell(systems: &str) -> Cell {
+    let text = format!(
+        "schema: 1\nname: t\nquestion: Q?\nsystems: {systems}\nload: {{model: open, rate: 1k/s, in-flight: 1}}\n\
+         message: {{size: 1KiB}}\n"
+    );
+    let scenario = scenario::from_text("t", &text, &Overrides::default()).unwrap();
+    let mut cell = scenario.cells().remove(0);
+    cell.config.preloaded = true;
+    cell
+}
+
+impl Bench {
+    fn start(systems: &str) -> Self {
+        let (cell, clock) = (cell(systems), Clock::start());
+        let mut native = Native::new(harness::exe());
+        let broker = native.start(&cell.config).unwrap();
+        let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: "live-disk".into(), clock };
+        let driver = driver::open(&cell, target).unwrap();
+        driver.prepare().unwrap();
+        Self { clock, driver, broker, _native: native }
+    }
+
+    /// One message after the other: how each ended and how long it took.
+    fn publish(&self, publisher: &mut dyn Publisher, count: u32) -> Result<Vec<(Outcome, Duration)>, DriverError> {
+        let (mut ended, mut completions) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let (begun, until_ns) = (self.clock.now_ns(), self.clock.now_ns() + 10 * SECOND);
+            publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: &[b'.'; 1024] })?;
+            publisher.flush()?;
+            while completions.is_empty() && self.clock.now_ns() < until_ns {
+                publisher.wait(until_ns, &mut completions)?;
+            }
+            let completion = completions.pop().expect("an answer within 10 s");
+            ended.push((completion.outcome, Duration::from_nanos(completion.at_ns - begun)));
+        }
+        Ok(ended)
+    }
+
+    fn median(&self, publisher: &mut dyn Publisher) -> Duration {
+        let mut ended = self.publish(publisher, 20).unwrap();
+        assert!(ended.iter().all(|(outcome, _)| *outcome == Outcome::Acked), "{ended:?}");
+        ended.sort_by_key(|(_, took)| *took);
+        ended[10].1
+    }
+}
+
+const EVERYSEC: &str = "{redis-streams: {broker: {appendonly: yes, appendfsync: everysec}}}";
+const NEVER: &str = "{redis-streams: {broker: {appendonly: yes, appendfsync: \"no\"}}}";
+const ALWAYS: &str = "{redis-streams: {broker: {appendonly: yes, appendfsync: always}}}";
+
+#[test]
+#[ignore = "needs real brokers"]
+fn a_full_disk_makes_redis_refuse_until_there_is_room() {
+    let mut bench = Bench::start(EVERYSEC);
+    let mut publisher = bench.driver.publisher(0).unwrap();
+    let acked = |ended: &[(Outcome, Duration)]| ended.iter().filter(|(how, _)| *how == Outcome::Acked).count();
+    assert_eq!(acked(&bench.publish(publisher.as_mut(), 20).unwrap()), 20);
+    bench.broker.set_disk(0, DiskFault::Full { room: 50 * 1024 }).unwrap();
+    let ended = bench.publish(publisher.as_mut(), 200).unwrap();
+    let fit = acked(&ended);
+    eprintln!("{fit} of 200 fit; {:?}; {:?}", publisher.failures(), bench.broker.disk(0).unwrap());
+    assert!((30..60).contains(&fit), "{fit}");
+    assert!(publisher.failures().keys().any(|why| why.contains("MISCONF")), "{:?}", publisher.failures());
+    let seen = bench.broker.disk(0).unwrap();
+    assert!(seen.arrived && seen.refused > 0, "{seen:?}");
+    bench.broker.check().unwrap();
+
+    bench.broker.set_disk(0, DiskFault::None).unwrap();
+    let begun = Instant::now();
+    while acked(&bench.publish(publisher.as_mut(), 1).unwrap()) == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "it never recovers");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    eprintln!("takes messages again {:.2?} after there is room", begun.elapsed());
+}
+
+/// Redis writes its snapshots by another way than its append-only file, and in a child.
+#[test]
+#[ignore = "needs real brokers"]
+fn a_full_disk_fails_the_snapshots_of_redis() {
+    let mut bench = Bench::start("{redis-streams: {broker: {save: 1 1, appendonly: \"no\"}}}");
+    let mut publisher = bench.driver.publisher(0).unwrap();
+    bench.publish(publisher.as_mut(), 20).unwrap();
+    bench.broker.set_disk(0, DiskFault::Full { room: 0 }).unwrap();
+    let begun = Instant::now();
+    while !publisher.failures().keys().any(|why| why.contains("MISCONF")) {
+        bench.publish(publisher.as_mut(), 1).unwrap();
+        let told = || format!("{:?} {}", bench.broker.disk(0), bench.broker.log_tail(5));
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", told());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(bench.broker.disk(0).unwrap().refused > 0);
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn a_full_disk_ends_kafka() {
+    let mut bench = Bench::start("{kafka: {client: {acks: all, message.timeout.ms: 3000}}}");
+    let mut publisher = bench.driver.publisher(0).unwrap();
+    bench.publish(publisher.as_mut(), 20).unwrap();
+    bench.broker.set_disk(0, DiskFault::Full { room: 50 * 1024 }).unwrap();
+    let begun = Instant::now();
+    let died = loop {
+        let _ = bench.publish(publisher.as_mut(), 1);
+        match bench.broker.check() {
+            Err(error @ EnvironmentError::Died { .. }) => break error.to_string(),
+            _ => assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", bench.broker.disk(0)),
+        }
+    };
+    eprintln!("gone after {:.2?}: {died}", begun.elapsed());
+    assert!(bench.broker.disk(0).unwrap().refused > 0);
+    // Half a batch lies at the end of its log.
+    bench.broker.set_disk(0, DiskFault::None).unwrap();
+    bench.broker.restart().unwrap();
+    bench.broker.check().unwrap();
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn a_slow_disk_is_felt_where_each_write_is_synced() {
+    let slow = DiskFault::Slow { sync: Duration::from_millis(50), write: Duration::ZERO };
+    let mut bench = Bench::start(ALWAYS);
+    let mut publisher = bench.driver.publisher(0).unwrap();
+    let before = bench.median(publisher.as_mut());
+    bench.broker.set_disk(0, slow).unwrap();
+    let during = bench.median(publisher.as_mut());
+    let seen = bench.broker.disk(0).unwrap();
+    bench.broker.set_disk(0, DiskFault::None).unwrap();
+    let after = bench.median(publisher.as_mut());
+    eprintln!("always: {before:.2?}, slow {during:.2?}, healed {after:.2?}; {seen:?}");
+    assert!(seen.arrived && seen.delayed >= 20, "{seen:?}");
+    assert!(during >= Duration::from_millis(50) && before < during && after < during);
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn what_a_loss_of_power_cuts_is_told_file_by_file() {
+    let mut bench = Bench::start(NEVER);
+    let mut publisher = bench.driver.publisher(0).unwrap();
+    bench.publish(publisher.as_mut(), 50).unwrap();
+    let Lost { model, files } = bench.broker.lose_power(&[0], Model::WRITE_BACK).unwrap();
+    eprintln!("{files:#?}");
+    assert_eq!(model, Model::WRITE_BACK);
+    let [cut] = files.as_slice() else { panic!("{files:?}") };
+    assert!(cut.path.starts_with("data/appendonlydir") && cut.to < cut.from, "{cut:?}");
+    assert!(bench.broker.pids().is_empty());
+    bench.broker.check().unwrap();
+    bench.broker.restart().unwrap();
+    bench.driver.publisher(0).unwrap();
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn a_broker_without_the_library_says_so_before_it_is_killed() {
+    let mut native = Native::new(harness::exe());
+    let mut config = cell(EVERYSEC).config;
+    config.preloaded = false;
+    let mut broker = native.start(&config).unwrap();
+    let error = broker.lose_power(&[0], Model::NothingButSync).unwrap_err().to_string();
+    assert!(error.contains("without the library"), "{error}");
+    assert_eq!(broker.pids().len(), 1);
+    broker.check().unwrap();
+}
