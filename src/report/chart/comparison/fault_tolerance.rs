@@ -62,6 +62,12 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     absences(figure, cells, y)
 }
 
+/// A time of the plan that is none fills no column: the script went on at once.
+fn says_something(cell: &ComparedCell) -> bool {
+    let planned = matches!(cell.metric.as_str(), "down_time" | "fault.scripted");
+    cell.value.is_some_and(|ns| !planned || ns >= 1e6)
+}
+
 /// One matrix: a line for each of the cells of its first column.
 fn part(
     figure: &mut Figure,
@@ -74,7 +80,7 @@ fn part(
     let of = |cell: &ComparedCell, metric: &str| {
         cells.of_label(&cell.label, metric).into_iter().find(|other| other.cell == cell.cell && other.run == cell.run)
     };
-    let any = |metric: &str| first.iter().any(|cell| of(cell, metric).is_some_and(|cell| cell.value.is_some()));
+    let any = |metric: &str| first.iter().any(|cell| of(cell, metric).is_some_and(says_something));
     let shown: Vec<_> = columns.iter().zip(0..).filter(|((_, metric), at)| *at == 0 || any(metric)).collect();
     let entry =
         |cell: &ComparedCell, metric: &str, at: usize| match (at, cell.value, of(cell, acked).and_then(|c| c.value)) {
