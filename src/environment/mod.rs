@@ -3,6 +3,7 @@
 //! [`Native`] starts real brokers as processes of this machine, held by a janitor process; [`External`] takes addresses
 //! from the user. Nothing here prints, and nothing here sends a message: whether a topic works is the driver's to prove.
 
+pub mod docker;
 mod doctor;
 mod external;
 mod janitor;

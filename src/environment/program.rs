@@ -35,6 +35,27 @@ pub fn cache_dir() -> Option<PathBuf> {
 /// What a short-lived program prints, both streams together; killed when it takes longer than `limit`.
 /// For a few lines only: more than a pipe holds would block it until then.
 pub fn output(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Result<String, EnvironmentError> {
+    let answer = ask(program, args, limit)?;
+    Ok(answer.out + &answer.err)
+}
+
+/// How a short-lived program ended and what it printed.
+pub struct Answer {
+    pub success: bool,
+    pub out: String,
+    pub err: String,
+}
+
+impl Answer {
+    /// What it complained about, in one line.
+    pub fn complaint(&self) -> &str {
+        let mut lines = self.out.lines().chain(self.err.lines()).map(str::trim);
+        lines.rfind(|line| !line.is_empty()).unwrap_or("it does not say why")
+    }
+}
+
+/// As [`output`], with the two streams and the success apart.
+pub fn ask(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Result<Answer, EnvironmentError> {
     let failed = |cause: String| EnvironmentError::DidNotStart {
         what: program.display().to_string(),
         cause,
@@ -48,22 +69,26 @@ pub fn output(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Re
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
     let deadline = Instant::now() + limit;
-    while matches!(child.try_wait(), Ok(None)) {
-        if Instant::now() >= deadline {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(failed(format!("no answer within {} s", limit.as_secs())));
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+            Ok(None) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(failed(format!("no answer within {} s", limit.as_secs())));
+            }
+            Err(error) => return Err(failed(error.to_string())),
         }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    let mut text = String::new();
+    };
+    let mut answer = Answer { success: status.success(), out: String::new(), err: String::new() };
     if let Some(mut out) = child.stdout.take() {
-        let _ = out.read_to_string(&mut text);
+        let _ = out.read_to_string(&mut answer.out);
     }
     if let Some(mut err) = child.stderr.take() {
-        let _ = err.read_to_string(&mut text);
+        let _ = err.read_to_string(&mut answer.err);
     }
-    Ok(text)
+    Ok(answer)
 }
 
 #[cfg(test)]
