@@ -1,9 +1,8 @@
-//! Commands that only look: list, explain, validate, schema, doctor, completions.
+//! Commands that only look: list, explain, validate, schema, completions.
 
 use super::args::{Cli, ExplainArgs, OverrideArgs, ResultsArgs, SchemaOf};
 use super::exit::{Code, Failure};
 use super::{Outcome, out};
-use crate::environment::{Level, checks};
 use crate::result::{Comparison, Summary};
 use crate::scenario::{self, Overrides};
 use clap::CommandFactory;
@@ -79,23 +78,6 @@ pub fn schema(of: SchemaOf) -> Outcome {
         SchemaOf::Comparison => print(schemars::schema_for!(Comparison))?,
     });
     Ok(Code::Fine)
-}
-
-pub fn doctor() -> Outcome {
-    let checks = checks();
-    for check in &checks {
-        let mark = match check.level {
-            Level::Ok => "ok  ",
-            Level::Warn => "warn",
-            Level::Fail => "FAIL",
-        };
-        out(&format!("{mark} {:<16} {}", check.name, check.found));
-        if let Some(remedy) = &check.remedy {
-            out(&format!("     {:<16} → {remedy}", ""));
-        }
-    }
-    let failed = checks.iter().any(|check| check.level == Level::Fail);
-    Ok(if failed { Code::Environment } else { Code::Fine })
 }
 
 pub fn completions(shell: clap_complete::Shell) -> Outcome {

@@ -4,6 +4,7 @@
 
 mod args;
 mod compare;
+mod doctor;
 mod exit;
 mod inspect;
 mod progress;
@@ -34,7 +35,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => inspect::explain(args),
         Command::Validate { scenarios } => inspect::validate(scenarios),
         Command::Schema { of } => inspect::schema(*of),
-        Command::Doctor => inspect::doctor(),
+        Command::Doctor(args) => doctor::doctor(args),
         Command::Selfcheck => selfcheck::selfcheck(&interrupt),
         Command::Completions { shell } => inspect::completions(*shell),
     };

@@ -72,6 +72,14 @@ impl External {
         })
     }
 
+    pub fn has_kafka(&self) -> bool {
+        !self.kafka.is_empty()
+    }
+
+    pub fn has_redis(&self) -> bool {
+        self.redis.is_some()
+    }
+
     /// Refuses an address that is not on this machine, unless remote ones are allowed. Also for addresses that a broker
     /// hands out itself, such as those in Kafka's metadata.
     pub fn permit(&self, address: &str) -> Result<Vec<SocketAddr>, EnvironmentError> {

@@ -3,9 +3,11 @@
 //! [`Native`] starts real brokers as processes of this machine, held by a janitor process; [`External`] takes addresses
 //! from the user. Nothing here prints, and nothing here sends a message: whether a topic works is the driver's to prove.
 
+mod choose;
 pub mod docker;
 mod doctor;
 mod external;
+mod install;
 mod janitor;
 mod native;
 mod pool;
@@ -13,7 +15,8 @@ mod probe;
 mod process;
 mod program;
 
-pub use doctor::{Check, Level, checks};
+pub use choose::{Choice, choose};
+pub use doctor::{Check, Level, Part, Wanted, can_run, checks};
 pub use external::{External, Login, Secret};
 pub use janitor::{End, Janitor, Launch, Signal, State, helper_process};
 pub use native::Native;
@@ -25,6 +28,7 @@ use crate::driver::Paths;
 use crate::fault::disk::{DiskFault, Lost, Model, Seen};
 use crate::fault::proxy::Proxy;
 use crate::scenario::{Software, SystemConfig};
+use std::fmt;
 use std::path::PathBuf;
 
 /// Why a broker is not available, in words for the user with a remedy. Exit code 3.
@@ -37,6 +41,7 @@ pub enum EnvironmentError {
     DidNotStart { what: String, cause: String, log_tail: String },
     #[error("{what} died: {cause}{}", indented(.log_tail))]
     Died { what: String, cause: String, log_tail: String },
+    /// What is wrong; what to do about it.
     #[error("{0}")]
     Refused(String),
 }
@@ -44,6 +49,23 @@ pub enum EnvironmentError {
 impl EnvironmentError {
     pub(crate) fn missing(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Missing { what: what.into(), remedy: remedy.into() }
+    }
+
+    /// Such as `port 9092 is taken; stop what listens there`.
+    pub(crate) fn refused(what: impl fmt::Display, remedy: impl fmt::Display) -> Self {
+        Self::Refused(format!("{what}; {remedy}"))
+    }
+
+    /// What is wrong, and what to do about it where that stands apart.
+    pub(crate) fn parts(&self) -> (String, Option<String>) {
+        match self {
+            Self::Missing { what, remedy } => (format!("{what} not found"), Some(remedy.clone())),
+            Self::Refused(text) => match text.rsplit_once("; ") {
+                Some((what, remedy)) => (what.to_owned(), Some(remedy.to_owned())),
+                None => (text.clone(), None),
+            },
+            other => (other.to_string(), None),
+        }
     }
 }
 

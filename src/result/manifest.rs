@@ -21,6 +21,9 @@ pub struct Manifest {
     pub scenario: ScenarioInfo,
     pub profile: Option<String>,
     pub environment: String,
+    /// Why that one, such as `asked for`; empty where an older version did not say.
+    #[serde(default)]
+    pub environment_because: String,
     /// Such as `loopback`.
     pub network_path: String,
     pub seed: u64,

@@ -212,6 +212,7 @@ pub fn manifest(folder: &RunFolder, claim: &str, blocks: u32) -> Manifest {
         },
         profile: Some("standard".into()),
         environment: "native".into(),
+        environment_because: String::new(),
         network_path: "loopback".into(),
         seed: 1,
         order: vec![],

@@ -49,6 +49,8 @@ pub trait StudyObserver: Observer {
 pub struct Study<'a> {
     pub scenario: &'a Scenario,
     pub environment: &'a mut dyn Environment,
+    /// Why this one, in words.
+    pub environment_because: String,
     pub results_dir: &'a Path,
     pub command_line: Vec<String>,
     /// `passed`, `failed: …` or `not run`.

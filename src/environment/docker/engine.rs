@@ -3,6 +3,7 @@
 //!
 //! Questions only: nothing here starts, pulls or removes anything. Each has a deadline.
 
+use crate::environment::install::{Tool, install};
 use crate::environment::{EnvironmentError, program};
 use crate::scenario::Software;
 use serde::Deserialize;
@@ -15,7 +16,6 @@ const REDIS: (&str, &str) = ("REDIS_IMAGE", "redis:8.10.2");
 /// `host` or `published`, in place of what suits the engine.
 pub const NETWORK: &str = "BROKERBENCH_DOCKER_NETWORK";
 
-const INSTALL: &str = "install one (Debian, Ubuntu: `apt-get install docker.io docker-compose`), or use `--env native`";
 /// An engine that is loaded takes a second to answer.
 const ANSWER: Duration = Duration::from_secs(15);
 /// A registry is asked over the network.
@@ -90,20 +90,24 @@ struct Info {
 /// The engine, or what is missing and what to do about it.
 pub fn find() -> Result<Engine, EnvironmentError> {
     let docker = program::find("docker")
-        .ok_or_else(|| EnvironmentError::missing("docker, which drives containers,", INSTALL))?;
+        .ok_or_else(|| EnvironmentError::missing("docker, which drives containers,", remedy(Tool::Engine)))?;
     let info = info(&docker)?;
     let here = is_here(&info);
     let network = network(program::variable(NETWORK).as_deref(), here)?;
     Ok(Engine { compose: compose(&docker)?, version: info.server_version, docker, here, network })
 }
 
+fn remedy(tool: Tool) -> String {
+    format!("{}, or use `--env native`", install(tool))
+}
+
 fn info(docker: &std::path::Path) -> Result<Info, EnvironmentError> {
-    let no_engine = |why: &str| EnvironmentError::Missing {
-        what: "a container engine that answers".into(),
-        remedy: format!(
+    let no_engine = |why: &str| {
+        EnvironmentError::refused(
+            format!("no container engine answers ({why})"),
             "start it (`systemctl start docker`, or `dockerd` as root), see that you may use it (group `docker`, or \
-                 DOCKER_HOST), or use `--env native` [{why}]"
-        ),
+             DOCKER_HOST), or use `--env native`",
+        )
     };
     let answer = program::ask(docker, &["info", "--format", "{{json .}}"], ANSWER)?;
     let info: Info = serde_json::from_str(&answer.out).map_err(|_| no_engine(answer.complaint()))?;
@@ -147,7 +151,7 @@ fn compose(docker: &std::path::Path) -> Result<Compose, EnvironmentError> {
     if let Some(version) = version(&plugin) {
         return Ok(Compose::Plugin(version));
     }
-    let missing = |what: &str| EnvironmentError::missing(what, INSTALL);
+    let missing = |what: &str| EnvironmentError::missing(what, remedy(Tool::Compose));
     let program = program::find("docker-compose").ok_or_else(|| missing("docker compose"))?;
     let found = version(&program::ask(&program, &["version", "--short"], ANSWER)?);
     match found {

@@ -18,7 +18,7 @@ mod settings;
 pub(super) use self::kafka::PORT as KAFKA_PORT;
 pub(super) use self::redis::PORT as REDIS_PORT;
 pub(super) use java::find as find_java;
-pub(super) use kafka_jars::installed as installed_kafka;
+pub(super) use kafka_jars::{installed as installed_kafka, maven};
 pub(super) use port::{free as free_ports, pinned as pinned_port};
 pub(super) use redis::find as find_redis;
 
@@ -26,10 +26,14 @@ use super::{Broker, Environment, EnvironmentError, Janitor};
 use crate::scenario::{Software, SystemConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How many nodes a broker may have: a quorum of one or of three; two would stand still with either gone.
 const SIZES: [u16; 2] = [1, 3];
 const MOST_NODES: usize = 3;
+
+/// For a program to say its version, on a loaded machine.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// The native environment. The janitor is started with the first broker.
 pub struct Native {
@@ -84,14 +88,14 @@ impl Environment for Native {
         let number = self.started;
         let broker = match config.system.software() {
             Software::Kafka => {
-                let java = java::find()?;
+                let java = java::find(ANSWER)?;
                 let janitor = self.janitor()?;
                 let jars = kafka_jars::obtain(&janitor)?;
                 self.warn(jars.warning());
                 kafka::start(&janitor, &java, &jars, config, number)?
             }
             Software::Redis => {
-                let server = redis::find()?;
+                let server = redis::find(ANSWER)?;
                 self.warn(server.warning());
                 redis::start(&self.janitor()?, &server, config, number)?
             }

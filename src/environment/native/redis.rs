@@ -6,6 +6,7 @@ use super::broker::{Job, NativeBroker};
 use super::files::{make_folder, write_file};
 use super::node::{Plan, Proxies};
 use super::{port, sentinel};
+use crate::environment::install::{Tool, install};
 use crate::environment::probe::{self, Probe};
 use crate::environment::{EnvironmentError, Janitor, Launch, Role, program};
 use crate::scenario::{Software, SystemConfig};
@@ -23,8 +24,10 @@ const CURRENT: u32 = 8;
 const START: Duration = Duration::from_secs(30);
 /// Until replicas follow, which begins five seconds late, and Sentinels know all of them.
 const START_SET: Duration = Duration::from_secs(90);
-const INSTALL: &str =
-    "install it (Debian, Ubuntu: `apt-get install redis-server`), or set REDIS_SERVER to the path of a redis-server";
+
+fn remedy() -> String {
+    format!("{}, or set REDIS_SERVER to the path of a redis-server", install(Tool::Redis))
+}
 
 #[derive(Debug)]
 pub struct Server {
@@ -50,7 +53,8 @@ impl Server {
     }
 }
 
-pub fn find() -> Result<Server, EnvironmentError> {
+/// `limit` is for its answer to `--version`.
+pub fn find(limit: Duration) -> Result<Server, EnvironmentError> {
     let program = match program::variable("REDIS_SERVER") {
         Some(set) => {
             let file = if set.contains('/') { Some(PathBuf::from(&set)) } else { program::find(&set) };
@@ -61,15 +65,15 @@ pub fn find() -> Result<Server, EnvironmentError> {
         }
         None => program::find("redis-server")
             .or_else(|| program::find("valkey-server"))
-            .ok_or_else(|| EnvironmentError::missing("redis-server", INSTALL))?,
+            .ok_or_else(|| EnvironmentError::missing("redis-server", remedy()))?,
     };
     // The broker gets its own working directory.
     let program = std::path::absolute(&program).unwrap_or(program);
-    let answer = program::output(&program, &["--version"], Duration::from_secs(10))?;
+    let answer = program::output(&program, &["--version"], limit)?;
     let (product, version) = version(&answer).ok_or_else(|| {
         let first = answer.lines().next().unwrap_or("nothing");
         let shown = program.display();
-        EnvironmentError::Refused(format!("{shown} does not say that it is a Redis server (`{first}`): {INSTALL}"))
+        EnvironmentError::refused(format!("{shown} does not say that it is a Redis server (`{first}`)"), remedy())
     })?;
     Ok(Server { product, version, program })
 }

@@ -1,6 +1,6 @@
 //! Kafka's two questions: whether it answers at all, and which nodes it sends clients to.
 
-use super::{bypass, connect, foreign, not_yet};
+use super::{bypass, connect, foreign, not_yet, silence};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 
@@ -35,7 +35,7 @@ pub fn kafka_tells_itself(address: SocketAddr, itself: &str) -> io::Result<()> {
 }
 
 /// The addresses that it sends clients to. (Metadata, version 1, no topic.)
-fn told(address: SocketAddr) -> io::Result<Vec<String>> {
+pub fn told(address: SocketAddr) -> io::Result<Vec<String>> {
     let answer = ask(address, METADATA, &0u32.to_be_bytes())?;
     brokers(&answer).ok_or_else(no_kafka)
 }
@@ -74,13 +74,13 @@ fn ask(address: SocketAddr, (key, version): (u16, u16), body: &[u8]) -> io::Resu
     stream.write_all(&(request.len() as u32).to_be_bytes())?;
     stream.write_all(&request)?;
     let mut head = [0; 8];
-    stream.read_exact(&mut head)?;
+    stream.read_exact(&mut head).map_err(silence)?;
     let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
     if head[4..] != CORRELATION.to_be_bytes() || !(4..LONGEST).contains(&length) {
         return Err(no_kafka());
     }
     let mut answer = vec![0; length - 4];
-    stream.read_exact(&mut answer)?;
+    stream.read_exact(&mut answer).map_err(silence)?;
     Ok(answer)
 }
 

@@ -5,7 +5,7 @@
 mod kafka;
 mod redis;
 
-pub use kafka::{kafka, kafka_tells, kafka_tells_itself};
+pub use kafka::{kafka, kafka_tells, kafka_tells_itself, told as kafka_told};
 pub use redis::{redis, redis_linked, sentinel};
 
 use std::io;
@@ -23,6 +23,16 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     Ok(stream)
+}
+
+/// The kernel's word for a read that took too long helps nobody.
+fn silence(error: io::Error) -> io::Error {
+    let timed_out = error.raw_os_error().is_some() && error.kind() == io::ErrorKind::WouldBlock;
+    if timed_out {
+        not_yet(format!("it takes connections and says nothing for {} s", PATIENCE.as_secs()))
+    } else {
+        error
+    }
 }
 
 /// It answers, and may yet come to answer as it should.

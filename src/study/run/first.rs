@@ -20,6 +20,7 @@ pub fn manifest(study: &Study<'_>, folder: &RunFolder) -> Manifest {
         scenario: scenario.info(),
         profile: scenario.profile.clone(),
         environment: study.environment.name().to_owned(),
+        environment_because: study.environment_because.clone(),
         network_path: study.environment.network_path().to_owned(),
         seed: scenario.seed,
         order: Vec::new(),
