@@ -8,7 +8,7 @@ use super::exit::{Code, Failure, worst};
 use super::run::{Chosen, environment, measure};
 use super::signals::Interrupt;
 use super::suite::Suite;
-use super::{Outcome, out, selfcheck, width};
+use super::{Outcome, out, say, selfcheck, width};
 use crate::claims::{self, ClaimError, Material, Planned};
 use crate::environment::Pool;
 use crate::report;
@@ -80,7 +80,7 @@ fn read(plan: Vec<Planned>, profile: &str) -> Result<Read, Failure> {
         match scenario::load(&planned.scenario, &overrides) {
             Ok(scenario) => scenarios.push((planned, scenario)),
             Err(error) => {
-                eprintln!("{}: {error}", planned.scenario);
+                say(&format!("{}: {error}", planned.scenario));
                 unread.push((planned, Failure::from(error)));
             }
         }
@@ -129,7 +129,7 @@ impl Running<'_> {
         if let Some((folder, manifest, summary)) =
             self.suite.finished(scenario, chosen.environment.name()).filter(|_| self.args.resume)
         {
-            eprintln!("{}: kept, {}", scenario.name, folder.join("report.html").display());
+            say(&format!("{}: kept, {}", scenario.name, folder.join("report.html").display()));
             done.codes.push(Code::from_number(manifest.exit_code));
             done.runs.push((manifest, summary));
             done.elapsed.push((scenario.name.clone(), None));
@@ -142,13 +142,13 @@ impl Running<'_> {
         match measured {
             Ok(measured) => {
                 self.suite.note(&measured.manifest)?;
-                eprintln!("{}: {}", scenario.name, measured.folder.join("report.html").display());
+                say(&format!("{}: {}", scenario.name, measured.folder.join("report.html").display()));
                 done.codes.push(measured.code);
                 done.runs.push((measured.manifest, measured.summary));
             }
             Err(failure) if failure.code == Code::Results => return Err(failure),
             Err(failure) => {
-                eprintln!("{}: {}", scenario.name, failure.message);
+                say(&format!("{}: {}", scenario.name, failure.message));
                 // Whom the user stopped could have run.
                 if failure.code != Code::Interrupted {
                     done.failed.push((planned.clone(), failure));
@@ -164,10 +164,10 @@ impl Done {
     fn print_elapsed(&self) {
         for (name, elapsed) in &self.elapsed {
             let text = elapsed.map_or("kept".to_owned(), |elapsed| format!("{:.0} s", elapsed.as_secs_f64()));
-            eprintln!("elapsed: {name} {text}");
+            say(&format!("elapsed: {name} {text}"));
         }
         let total: Duration = self.elapsed.iter().filter_map(|(_, elapsed)| *elapsed).sum();
-        eprintln!("elapsed: {:.0} s in all", total.as_secs_f64());
+        say(&format!("elapsed: {:.0} s in all", total.as_secs_f64()));
     }
 
     /// Why there is nothing to make a table of.

@@ -1,9 +1,9 @@
 //! `doctor`: what this machine offers, what is missing and what to do about it.
 
 use super::args::{DoctorArgs, EnvironmentKind};
-use super::exit::{Code, Failure};
+use super::exit::Code;
 use super::run::external;
-use super::{Outcome, out};
+use super::{Outcome, out, out_json};
 use crate::environment::{Check, Level, Part, Wanted, can_run, checks};
 use serde::Serialize;
 
@@ -43,7 +43,7 @@ pub fn doctor(args: &DoctorArgs) -> Outcome {
     let code = if environment.is_some() { Code::Fine } else { Code::Environment };
     if args.json {
         let report = Report { schema: 1, exit_code: code as u8, environment, environments, checks: &checks };
-        out(&serde_json::to_string(&report).map_err(|error| Failure::new(Code::Internal, error))?);
+        out_json(&report)?;
     } else {
         out(&text(&checks, &environments, environment, kind == EnvironmentKind::Auto && !alone));
     }

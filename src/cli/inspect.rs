@@ -2,8 +2,8 @@
 
 use super::args::{Cli, ExplainArgs, OverrideArgs, ResultsArgs, SchemaOf};
 use super::exit::{Code, Failure};
-use super::{Outcome, out};
-use crate::result::{Comparison, Summary};
+use super::{Outcome, out, say};
+use crate::result::{Comparison, Summary, plain};
 use crate::scenario::{self, Overrides};
 use clap::CommandFactory;
 
@@ -22,7 +22,7 @@ pub fn list(args: &ResultsArgs) -> Outcome {
     let mut text = String::from("Scenarios\n");
     for name in scenario::names() {
         match scenario::load(&name, &Overrides::default()) {
-            Ok(found) => text += &format!("  {name:<14} {}\n", found.question.trim()),
+            Ok(found) => text += &format!("  {name:<14} {}\n", plain::line(found.question.trim())),
             Err(_) => text += &format!("  {name:<14} (invalid: see `brokerbench validate {name}`)\n"),
         }
     }
@@ -40,7 +40,7 @@ pub fn list(args: &ResultsArgs) -> Outcome {
         text += "  none yet: brokerbench run latency\n";
     }
     for name in names {
-        text += &format!("  {name}\n");
+        text += &format!("  {}\n", plain::line(&name));
     }
     out(&text);
     Ok(Code::Fine)
@@ -59,7 +59,7 @@ pub fn validate(scenarios: &[String]) -> Outcome {
             Ok(found) => {
                 out(&format!("{name}: valid ({} cells)", found.cells().len()));
                 for warning in found.warnings() {
-                    eprintln!("warning: {name}: {warning}");
+                    say(&format!("warning: {name}: {warning}"));
                 }
             }
             Err(error) => failures.push(error.to_string()),

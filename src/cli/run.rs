@@ -4,11 +4,11 @@ use super::args::{EnvironmentArgs, EnvironmentKind, RunArgs};
 use super::exit::{Code, Failure, of_run, worst};
 use super::progress::Display;
 use super::signals::Interrupt;
-use super::{Outcome, out, results, selfcheck};
+use super::{Outcome, out, out_json, results, say, selfcheck};
 use crate::environment::docker::Engine;
 use crate::environment::{self, Choice, Environment, External, Native, choose};
 use crate::report;
-use crate::result::{Manifest, Summary};
+use crate::result::{Manifest, Summary, plain};
 use crate::scenario::{self, Overrides, Rule, Scenario};
 use crate::study::{self, Study};
 use std::path::{Path, PathBuf};
@@ -26,10 +26,10 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
         let done = measure(&scenario, &mut chosen, &args.results.results, None, interrupt)?;
         codes.push(done.code);
         if args.json {
-            out(&serde_json::to_string(&done.summary).map_err(|error| Failure::new(Code::Internal, error))?);
+            out_json(&done.summary)?;
         } else {
             out(&results::run_text(&done.manifest, &done.summary, &done.folder));
-            done.findings.iter().for_each(|line| out(line));
+            done.findings.iter().for_each(|line| out(&plain::line(line)));
         }
         if interrupt.flag.load(Relaxed) {
             break;
@@ -122,7 +122,7 @@ pub fn environment(args: &EnvironmentArgs) -> Result<Chosen, Failure> {
         }
         (None, _) => asked(native()?),
     };
-    eprintln!("environment: {} ({})", chosen.environment.name(), chosen.because);
+    say(&format!("environment: {} ({})", chosen.environment.name(), chosen.because));
     Ok(chosen)
 }
 

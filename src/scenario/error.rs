@@ -4,6 +4,7 @@
 //! like a secret is ever shown.
 
 use super::tree::{Layer, Node, Place};
+use crate::result::plain;
 use serde::de;
 use std::fmt;
 
@@ -200,34 +201,29 @@ impl fmt::Display for ScenarioError {
         let Inner { source, place, line, key, value, what, remedy } = &*self.0;
         match place {
             Some(Place { layer: layer @ (Layer::Set | Layer::Sweep), .. }) => write!(f, "{layer}")?,
-            Some(place) => write!(f, "{}:{}:{}", printable(source), place.line, place.column)?,
-            None => f.write_str(&printable(source))?,
+            Some(place) => write!(f, "{}:{}:{}", plain::line(source), place.line, place.column)?,
+            None => f.write_str(&plain::line(source))?,
         }
         if !key.is_empty() {
-            write!(f, ": `{}`", printable(key))?;
+            write!(f, ": `{}`", plain::line(key))?;
         }
         if let Some(value) = value {
-            write!(f, " = `{}`", printable(value))?;
+            write!(f, " = `{}`", plain::line(value))?;
         }
         if let Some(Place { layer: layer @ Layer::Profile(_), .. }) = place {
             write!(f, " ({layer})")?;
         }
-        write!(f, ": {}", printable(what))?;
+        write!(f, ": {}", plain::line(what))?;
         if let (Some(line), Some(place)) = (line, place) {
-            let line: String = printable(line).chars().take(160).collect();
+            let line: String = plain::line(line).chars().take(160).collect();
             let (number, width) = (place.line, place.line.to_string().len());
             write!(f, "\n {number} | {line}\n {:width$} | {:>2$}", "", "^", place.column.clamp(1, 161) as usize)?;
         }
         if !remedy.is_empty() {
-            write!(f, "\n {}", printable(remedy))?;
+            write!(f, "\n {}", plain::line(remedy))?;
         }
         Ok(())
     }
-}
-
-/// Text of a file as it may go to a terminal: no control characters.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
