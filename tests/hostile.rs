@@ -289,9 +289,11 @@ fn errors_of_brokers() {
             std::thread::spawn(move || {
                 let mut request = [0; 4096];
                 while let Ok(read @ 1..) = stream.read(&mut request) {
-                    let ping = request[..read].windows(4).any(|word| word == b"PING");
+                    let request = &request[..read];
+                    let ping = request.windows(4).any(|word| word == b"PING");
                     let answer = if ping { "+PONG\r\n" } else { "-ERR \u{1b}[2J\u{202e}owned\u{9b}31m\u{7}\r\n" };
-                    if stream.write_all(answer.as_bytes()).is_err() {
+                    let commands = request.iter().filter(|byte| **byte == b'*').count();
+                    if stream.write_all(answer.repeat(commands).as_bytes()).is_err() {
                         return;
                     }
                 }

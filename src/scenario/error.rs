@@ -201,29 +201,34 @@ impl fmt::Display for ScenarioError {
         let Inner { source, place, line, key, value, what, remedy } = &*self.0;
         match place {
             Some(Place { layer: layer @ (Layer::Set | Layer::Sweep), .. }) => write!(f, "{layer}")?,
-            Some(place) => write!(f, "{}:{}:{}", plain::line(source), place.line, place.column)?,
-            None => f.write_str(&plain::line(source))?,
+            Some(place) => write!(f, "{}:{}:{}", printable(source), place.line, place.column)?,
+            None => f.write_str(&printable(source))?,
         }
         if !key.is_empty() {
-            write!(f, ": `{}`", plain::line(key))?;
+            write!(f, ": `{}`", printable(key))?;
         }
         if let Some(value) = value {
-            write!(f, " = `{}`", plain::line(value))?;
+            write!(f, " = `{}`", printable(value))?;
         }
         if let Some(Place { layer: layer @ Layer::Profile(_), .. }) = place {
             write!(f, " ({layer})")?;
         }
-        write!(f, ": {}", plain::line(what))?;
+        write!(f, ": {}", printable(what))?;
         if let (Some(line), Some(place)) = (line, place) {
-            let line: String = plain::line(line).chars().take(160).collect();
+            let line: String = printable(line).chars().take(160).collect();
             let (number, width) = (place.line, place.line.to_string().len());
             write!(f, "\n {number} | {line}\n {:width$} | {:>2$}", "", "^", place.column.clamp(1, 161) as usize)?;
         }
         if !remedy.is_empty() {
-            write!(f, "\n {}", plain::line(remedy))?;
+            write!(f, "\n {}", printable(remedy))?;
         }
         Ok(())
     }
+}
+
+/// Text of a file as it may go to a terminal. A line break is what may be wrong with it, so it is seen.
+fn printable(text: &str) -> String {
+    plain::line(&text.replace('\n', "\u{fffd}"))
 }
 
 #[cfg(test)]

@@ -289,8 +289,6 @@ fn style(color: Color, width: f64, scale: f64) -> ShapeStyle {
     RGBColor(color.0, color.1, color.2).stroke_width((width * scale).round() as u32)
 }
 
-/// Text without control characters, which XML cannot hold.
-
 fn outline((x, y): (f64, f64), shape: Shape, r: f64) -> Vec<(f64, f64)> {
     match shape {
         Shape::Circle => (0..24)
