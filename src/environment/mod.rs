@@ -8,6 +8,7 @@ mod doctor;
 mod external;
 mod janitor;
 mod native;
+mod nodes;
 mod pool;
 mod probe;
 mod process;
