@@ -78,6 +78,8 @@ pub enum EnvironmentKind {
     Auto,
     /// Real Kafka and redis-server as child processes on loopback
     Native,
+    /// Real Kafka and Redis in containers, through docker compose
+    Docker,
     /// Brokers that run already
     External,
 }

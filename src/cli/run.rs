@@ -5,7 +5,7 @@ use super::exit::{Code, Failure, of_run, worst};
 use super::progress::Display;
 use super::signals::Interrupt;
 use super::{Outcome, out, results, selfcheck};
-use crate::environment::{Environment, External, Native};
+use crate::environment::{Docker, Environment, External, Native};
 use crate::report;
 use crate::result::{Manifest, Summary};
 use crate::scenario::{self, Overrides, Rule, Scenario};
@@ -103,12 +103,12 @@ pub fn measure(
 pub fn environment(args: &EnvironmentArgs) -> Result<Box<dyn Environment>, Failure> {
     let addresses = args.kafka.is_some() || args.redis.is_some();
     let external = match args.kind {
-        EnvironmentKind::Native if addresses => {
-            let message =
-                "--kafka and --redis name brokers that run already, --env native starts its own: leave one out";
+        EnvironmentKind::Native | EnvironmentKind::Docker if addresses => {
+            let message = "--kafka and --redis name brokers that run already, --env native and --env docker start their \
+                           own: leave one out";
             return Err(Failure::new(Code::Usage, message));
         }
-        EnvironmentKind::Native => false,
+        EnvironmentKind::Native | EnvironmentKind::Docker => false,
         EnvironmentKind::External => true,
         EnvironmentKind::Auto => addresses,
     };
@@ -119,6 +119,11 @@ pub fn environment(args: &EnvironmentArgs) -> Result<Box<dyn Environment>, Failu
     }
     let exe = std::env::current_exe()
         .map_err(|error| Failure::new(Code::Environment, format!("own executable not found: {error}")))?;
+    if args.kind == EnvironmentKind::Docker {
+        let docker = Docker::new(exe)?;
+        eprintln!("environment: docker ({})", docker.network_path());
+        return Ok(Box::new(docker));
+    }
     eprintln!("environment: native (brokers started on loopback)");
     Ok(Box::new(Native::new(exe)))
 }

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The first executable file of that name in the folders of `PATH`.
@@ -33,7 +34,6 @@ pub fn cache_dir() -> Option<PathBuf> {
 }
 
 /// What a short-lived program prints, both streams together; killed when it takes longer than `limit`.
-/// For a few lines only: more than a pipe holds would block it until then.
 pub fn output(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Result<String, EnvironmentError> {
     let answer = ask(program, args, limit)?;
     Ok(answer.out + &answer.err)
@@ -68,6 +68,7 @@ pub fn ask(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Resul
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
+    let (out, err) = (drain(child.stdout.take()), drain(child.stderr.take()));
     let deadline = Instant::now() + limit;
     let status = loop {
         match child.try_wait() {
@@ -81,14 +82,19 @@ pub fn ask(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Resul
             Err(error) => return Err(failed(error.to_string())),
         }
     };
-    let mut answer = Answer { success: status.success(), out: String::new(), err: String::new() };
-    if let Some(mut out) = child.stdout.take() {
-        let _ = out.read_to_string(&mut answer.out);
-    }
-    if let Some(mut err) = child.stderr.take() {
-        let _ = err.read_to_string(&mut answer.err);
-    }
-    Ok(answer)
+    let read = |stream: JoinHandle<String>| stream.join().unwrap_or_default();
+    Ok(Answer { success: status.success(), out: read(out), err: read(err) })
+}
+
+/// Reads a pipe to its end, so that nobody waits for room in it.
+fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 #[cfg(test)]

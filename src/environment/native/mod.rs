@@ -59,8 +59,8 @@ impl Environment for Native {
         "native"
     }
 
-    fn network_path(&self) -> &'static str {
-        "loopback"
+    fn network_path(&self) -> String {
+        "loopback".to_owned()
     }
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {

@@ -14,7 +14,7 @@ pub mod sentinel;
 mod settings;
 pub mod step;
 
-pub use broker::{Job, Keeper, Layout, NodesBroker};
+pub use broker::{Job, Keeper, NodesBroker};
 pub use node::{LOG_LINES, Node, Plan, Runner};
 
 use super::EnvironmentError;
