@@ -76,10 +76,10 @@ pub enum SchemaOf {
 pub enum EnvironmentKind {
     /// External if addresses are given; docker if an engine answers and its images can be had; else native
     Auto,
-    /// Real Kafka and Redis in containers
-    Docker,
     /// Real Kafka and redis-server as child processes on loopback
     Native,
+    /// Real Kafka and Redis in containers, through docker compose
+    Docker,
     /// Brokers that run already
     External,
 }

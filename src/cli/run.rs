@@ -5,8 +5,7 @@ use super::exit::{Code, Failure, of_run, worst};
 use super::progress::Display;
 use super::signals::Interrupt;
 use super::{Outcome, out, out_json, results, say, selfcheck};
-use crate::environment::docker::Engine;
-use crate::environment::{self, Choice, Environment, External, Native, choose};
+use crate::environment::{Choice, Docker, Environment, External, Native, choose};
 use crate::report;
 use crate::result::{Manifest, Summary, plain};
 use crate::scenario::{self, Overrides, Rule, Scenario};
@@ -115,10 +114,10 @@ pub fn environment(args: &EnvironmentArgs) -> Result<Chosen, Failure> {
             Chosen { environment: Box::new(external), because: "addresses are given".into() }
         }
         (Some(external), _) => asked(Box::new(external)),
-        (None, EnvironmentKind::Docker) => asked(docker(environment::docker::find_engine()?)?),
+        (None, EnvironmentKind::Docker) => asked(docker()?),
         (None, EnvironmentKind::Auto) => {
-            let Choice { docker: engine, because } = choose();
-            Chosen { environment: engine.map_or_else(native, docker)?, because }
+            let Choice { docker: containers, because } = choose();
+            Chosen { environment: if containers { docker()? } else { native()? }, because }
         }
         (None, _) => asked(native()?),
     };
@@ -146,13 +145,17 @@ pub fn external(args: &EnvironmentArgs) -> Result<Option<External>, Failure> {
 }
 
 fn native() -> Result<Box<dyn Environment>, Failure> {
-    let exe = std::env::current_exe()
-        .map_err(|error| Failure::new(Code::Environment, format!("own executable not found: {error}")))?;
-    Ok(Box::new(Native::new(exe)))
+    Ok(Box::new(Native::new(exe()?)))
 }
 
-fn docker(_engine: Engine) -> Result<Box<dyn Environment>, Failure> {
-    native()
+fn docker() -> Result<Box<dyn Environment>, Failure> {
+    Ok(Box::new(Docker::new(exe()?)?))
+}
+
+/// This program: the janitor is another process of it.
+fn exe() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::new(Code::Environment, format!("own executable not found: {error}")))
 }
 
 /// An argument with everything between `://` and `@` hidden: a password does not belong into results.

@@ -7,20 +7,20 @@ use crate::scenario::Software;
 /// What was taken, and why: for the user's eyes and for the results.
 #[derive(Clone, Debug)]
 pub struct Choice {
-    /// The engine that answered; `None`: native.
-    pub docker: Option<Engine>,
+    /// Else native.
+    pub docker: bool,
     pub because: String,
 }
 
 /// Asks the engine, with a deadline for each question. Starts and pulls nothing.
 pub fn choose() -> Choice {
     match find_engine().and_then(images) {
-        Ok((engine, because)) => Choice { docker: Some(engine), because },
-        Err(error) => Choice { docker: None, because: format!("no containers: {}", first_line(&error)) },
+        Ok(because) => Choice { docker: true, because },
+        Err(error) => Choice { docker: false, because: format!("no containers: {}", first_line(&error)) },
     }
 }
 
-fn images(engine: Engine) -> Result<(Engine, String), EnvironmentError> {
+fn images(engine: Engine) -> Result<String, EnvironmentError> {
     let mut absent = Vec::new();
     for software in [Software::Kafka, Software::Redis] {
         let name = image_name(software)?;
@@ -34,11 +34,10 @@ fn images(engine: Engine) -> Result<(Engine, String), EnvironmentError> {
         absent.push(name);
     }
     let answers = format!("engine {} answers", engine.version);
-    let because = match absent.is_empty() {
+    Ok(match absent.is_empty() {
         true => format!("{answers}, and the images are here"),
         false => format!("{answers}, and {} can be pulled", absent.join(", ")),
-    };
-    Ok((engine, because))
+    })
 }
 
 fn first_line(error: &EnvironmentError) -> String {

@@ -101,8 +101,8 @@ impl Environment for External {
         "external"
     }
 
-    fn network_path(&self) -> &'static str {
-        if self.allow_remote { "external (may leave this machine)" } else { "loopback" }
+    fn network_path(&self) -> String {
+        if self.allow_remote { "external (may leave this machine)" } else { "loopback" }.to_owned()
     }
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {

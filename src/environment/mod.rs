@@ -1,7 +1,7 @@
 //! Provides brokers and takes them away again: nothing that was started here outlives the run.
 //!
-//! [`Native`] starts real brokers as processes of this machine, held by a janitor process; [`External`] takes addresses
-//! from the user. Nothing here prints, and nothing here sends a message: whether a topic works is the driver's to prove.
+//! [`Native`] starts real brokers as processes of this machine, held by a janitor process; [`Docker`] starts them as
+//! containers, which the janitor takes away; [`External`] takes addresses from the user. Nothing here prints, and nothing here sends a message: whether a topic works is the driver's to prove.
 
 mod choose;
 pub mod docker;
@@ -10,14 +10,17 @@ mod external;
 mod install;
 mod janitor;
 mod native;
+mod nodes;
 mod pool;
 mod probe;
 mod process;
 mod program;
 
 pub use choose::{Choice, choose};
+pub use docker::Docker;
 pub use doctor::{Check, Level, Part, Wanted, can_run, checks};
 pub use external::{External, Login, Secret};
+use janitor::is_stale;
 pub use janitor::{End, Janitor, Launch, Signal, State, helper_process};
 pub use native::Native;
 pub use pool::Pool;
@@ -28,6 +31,7 @@ use crate::driver::Paths;
 use crate::fault::disk::{DiskFault, Lost, Model, Seen};
 use crate::fault::proxy::Proxy;
 use crate::scenario::{Software, SystemConfig};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -203,12 +207,16 @@ fn not_ours(done: &str) -> EnvironmentError {
 pub trait Environment {
     /// `native`, `external`, …: goes into the results.
     fn name(&self) -> &'static str;
-    /// Network path between harness and broker, in words.
-    fn network_path(&self) -> &'static str;
+    /// Network path between harness and broker, in words; with what it costs, once a broker has been started.
+    fn network_path(&self) -> String;
     /// A broker for this configuration, accepting clients on return. A started one is fresh: no data, no history.
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError>;
     /// What a reader of the results must know about the brokers started so far, such as an old version.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// What else belongs into the results, such as the digests of images; complete once every broker was started.
+    fn facts(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
     }
 }

@@ -43,6 +43,9 @@ pub struct Manifest {
     #[serde(default)]
     pub rates_found: BTreeMap<String, RateFound>,
     pub warnings: Vec<String>,
+    /// What the environment was made of: engine, compose, digests of images, limits.
+    #[serde(default)]
+    pub provided: BTreeMap<String, String>,
 }
 
 /// The rate of a matrix point that was found by probes.

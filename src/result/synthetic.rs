@@ -230,6 +230,7 @@ pub fn manifest(folder: &RunFolder, claim: &str, blocks: u32) -> Manifest {
             },
         )]),
         rates_found: BTreeMap::new(),
+        provided: BTreeMap::new(),
         warnings: vec!["redis-server is older than the current major".into()],
     }
 }

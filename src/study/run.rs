@@ -341,6 +341,8 @@ impl Running<'_, '_> {
         for warning in self.study.environment.warnings() {
             self.warn(warning);
         }
+        self.manifest.network_path = self.study.environment.network_path();
+        self.manifest.provided = self.study.environment.facts();
         self.manifest.status = match () {
             () if interrupted => Status::Interrupted,
             () if self.broker_died => Status::Invalid,

@@ -2,9 +2,9 @@
 //!
 //! Invariant: the cached folder is complete whenever it exists, since it only ever appears by renaming a complete one.
 
-use super::files::{cannot_write, make_folder, write_file};
-use super::kafka::run;
 use crate::environment::install::{Tool, install};
+use crate::environment::nodes::files::{cannot_write, make_folder, write_file};
+use crate::environment::nodes::step::run;
 use crate::environment::{EnvironmentError, Janitor, Launch, program};
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -133,7 +133,7 @@ fn fetch(janitor: &Janitor, cache: &Path) -> Result<(), EnvironmentError> {
         ["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=lib"].map(Into::into),
     );
     let launch = Launch { argv, env: BTreeMap::new(), cwd: work.clone(), log: work.join("maven.log") };
-    run(janitor, launch, "fetching its jars with Maven", FETCH)?;
+    run(janitor, launch, "Kafka", "fetching its jars with Maven", FETCH)?;
 
     let (partial, complete) = (cache.join("lib.partial"), cache.join("lib"));
     let place = || {

@@ -1,8 +1,9 @@
 //! Redis's and Sentinel's questions: whether it answers, whether its copies follow, whether the set is known.
 
-use super::{bypass, connect, foreign, not_yet, silence};
+use super::{bypass, connect, foreign, median, not_yet, silence};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 /// Answers beyond this are none of ours.
 const LONGEST: usize = 1 << 20;
@@ -18,6 +19,15 @@ pub fn redis(address: SocketAddr) -> io::Result<()> {
         b"-LOAD" => Err(not_yet("it is still loading its data".into())),
         _ => Err(no_redis()),
     }
+}
+
+/// The median of so many PINGs, one after the other on one connection.
+pub fn redis_ping_pong(address: SocketAddr, times: usize) -> io::Result<Duration> {
+    let mut stream = connect(address)?;
+    median(times, || {
+        stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
+        stream.read_exact(&mut [0; 7])
+    })
 }
 
 /// It is a primary whose copies (so many) all follow, or a copy that follows.
