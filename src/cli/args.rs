@@ -53,8 +53,8 @@ pub enum Command {
         #[arg(value_enum, default_value_t = SchemaOf::Scenario)]
         of: SchemaOf,
     },
-    /// Check what this machine offers and what is missing
-    Doctor,
+    /// Check what this machine offers, what is missing and what to do about it; starts and changes nothing
+    Doctor(DoctorArgs),
     /// Prove the instrument against a fake broker whose truth is known
     Selfcheck,
     /// Print a completion script for a shell
@@ -74,10 +74,12 @@ pub enum SchemaOf {
 /// Where brokers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EnvironmentKind {
-    /// External if addresses are given, else native
+    /// External if addresses are given; docker if an engine answers and its images can be had; else native
     Auto,
     /// Real Kafka and redis-server as child processes on loopback
     Native,
+    /// Real Kafka and Redis in containers, through docker compose
+    Docker,
     /// Brokers that run already
     External,
 }
@@ -97,6 +99,15 @@ pub struct EnvironmentArgs {
     /// Load brokers that are not on this machine: only ones that you own
     #[arg(long)]
     pub allow_remote: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub environment: EnvironmentArgs,
 }
 
 #[derive(Debug, Args)]

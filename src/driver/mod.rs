@@ -256,6 +256,11 @@ impl Paths {
     }
 }
 
+/// What speaks to the systems, with its versions.
+pub fn client_versions() -> [String; 2] {
+    [kafka::client_version(), redis::client_version()]
+}
+
 /// Opens the driver for a cell.
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
     match cell.config.system.software() {

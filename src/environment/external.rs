@@ -72,6 +72,14 @@ impl External {
         })
     }
 
+    pub fn has_kafka(&self) -> bool {
+        !self.kafka.is_empty()
+    }
+
+    pub fn has_redis(&self) -> bool {
+        self.redis.is_some()
+    }
+
     /// Refuses an address that is not on this machine, unless remote ones are allowed. Also for addresses that a broker
     /// hands out itself, such as those in Kafka's metadata.
     pub fn permit(&self, address: &str) -> Result<Vec<SocketAddr>, EnvironmentError> {
@@ -93,8 +101,8 @@ impl Environment for External {
         "external"
     }
 
-    fn network_path(&self) -> &'static str {
-        if self.allow_remote { "external (may leave this machine)" } else { "loopback" }
+    fn network_path(&self) -> String {
+        if self.allow_remote { "external (may leave this machine)" } else { "loopback" }.to_owned()
     }
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {

@@ -51,7 +51,7 @@ impl Environment for Pool {
         self.inner.name()
     }
 
-    fn network_path(&self) -> &'static str {
+    fn network_path(&self) -> String {
         self.inner.network_path()
     }
 
@@ -73,6 +73,10 @@ impl Environment for Pool {
 
     fn warnings(&self) -> Vec<String> {
         self.inner.warnings()
+    }
+
+    fn facts(&self) -> BTreeMap<String, String> {
+        self.inner.facts()
     }
 }
 
@@ -198,8 +202,8 @@ mod tests {
         fn name(&self) -> &'static str {
             "counting"
         }
-        fn network_path(&self) -> &'static str {
-            "none"
+        fn network_path(&self) -> String {
+            "none".to_owned()
         }
         fn start(&mut self, _: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
             self.0.fetch_add(1, Relaxed);

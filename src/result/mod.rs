@@ -10,6 +10,7 @@ mod manifest;
 mod names;
 mod observation;
 pub mod outline;
+pub mod plain;
 mod raw;
 mod summarize;
 mod summary;

@@ -212,6 +212,7 @@ pub fn manifest(folder: &RunFolder, claim: &str, blocks: u32) -> Manifest {
         },
         profile: Some("standard".into()),
         environment: "native".into(),
+        environment_because: String::new(),
         network_path: "loopback".into(),
         seed: 1,
         order: vec![],
@@ -229,6 +230,7 @@ pub fn manifest(folder: &RunFolder, claim: &str, blocks: u32) -> Manifest {
             },
         )]),
         rates_found: BTreeMap::new(),
+        provided: BTreeMap::new(),
         warnings: vec!["redis-server is older than the current major".into()],
     }
 }

@@ -49,6 +49,8 @@ pub trait StudyObserver: Observer {
 pub struct Study<'a> {
     pub scenario: &'a Scenario,
     pub environment: &'a mut dyn Environment,
+    /// Why this one, in words.
+    pub environment_because: String,
     pub results_dir: &'a Path,
     pub command_line: Vec<String>,
     /// `passed`, `failed: …` or `not run`.
@@ -339,6 +341,8 @@ impl Running<'_, '_> {
         for warning in self.study.environment.warnings() {
             self.warn(warning);
         }
+        self.manifest.network_path = self.study.environment.network_path();
+        self.manifest.provided = self.study.environment.facts();
         self.manifest.status = match () {
             () if interrupted => Status::Interrupted,
             () if self.broker_died => Status::Invalid,

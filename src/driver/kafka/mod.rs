@@ -61,6 +61,11 @@ struct KafkaDriver {
     unreadable: Mutex<Vec<u16>>,
 }
 
+/// What speaks to Kafka, with its version.
+pub fn client_version() -> String {
+    format!("librdkafka {} (rdkafka 0.39)", rdkafka::util::get_rdkafka_version().1)
+}
+
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
     let settings = Settings::new(cell, &target.addresses)?;
     let (journal, members) = (Journal::default(), Members::default());
@@ -212,7 +217,7 @@ impl Driver for KafkaDriver {
     fn describe(&self) -> Result<Description, DriverError> {
         let mut description = Description {
             broker_version: MOCK.into(),
-            client_version: format!("librdkafka {} (rdkafka 0.39)", rdkafka::util::get_rdkafka_version().1),
+            client_version: client_version(),
             client_config: self.settings.effective(),
             ..Description::default()
         };

@@ -209,6 +209,11 @@ pub fn survives(cell: &Cell, settings: &BTreeMap<String, String>) -> Survives {
     Survives { process_kill, power_loss, node_loss: false, copies: 1, because }
 }
 
+/// What speaks to Redis, with its version.
+pub fn client_version() -> String {
+    format!("brokerbench {} RESP (own); redis crate {CRATE} for control", env!("CARGO_PKG_VERSION"))
+}
+
 pub fn describe(cell: &Cell, server: &Server) -> Description {
     let (config, load) = (&cell.config, &cell.load);
     let text = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
@@ -233,10 +238,7 @@ pub fn describe(cell: &Cell, server: &Server) -> Description {
             ("keys", config.keys.to_string()),
             ("maxlen", config.maxlen.map_or("none".into(), |entries| format!("~ {entries}"))),
         ]),
-        client_version: format!(
-            "brokerbench {} RESP (own); redis crate {CRATE} for control",
-            env!("CARGO_PKG_VERSION")
-        ),
+        client_version: client_version(),
         client_config: text(&[
             ("protocol", "RESP2".into()),
             ("tcp-nodelay", "yes".into()),

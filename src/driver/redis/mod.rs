@@ -38,6 +38,7 @@ use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ListMode, Reply, System};
 use crate::units::Span;
 use cluster::RedisCluster;
+pub use control::client_version;
 use control::{Control, Server};
 use endpoint::Endpoint;
 use primary::Primary;

@@ -1,8 +1,9 @@
 //! Redis's and Sentinel's questions: whether it answers, whether its copies follow, whether the set is known.
 
-use super::{bypass, connect, foreign, not_yet};
+use super::{bypass, connect, foreign, median, not_yet, silence};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 /// Answers beyond this are none of ours.
 const LONGEST: usize = 1 << 20;
@@ -12,12 +13,21 @@ pub fn redis(address: SocketAddr) -> io::Result<()> {
     let mut stream = connect(address)?;
     stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
     let mut reply = [0; 5];
-    stream.read_exact(&mut reply)?;
+    stream.read_exact(&mut reply).map_err(silence)?;
     match &reply {
         b"+PONG" | b"-NOAU" => Ok(()),
         b"-LOAD" => Err(not_yet("it is still loading its data".into())),
         _ => Err(no_redis()),
     }
+}
+
+/// The median of so many PINGs, one after the other on one connection.
+pub fn redis_ping_pong(address: SocketAddr, times: usize) -> io::Result<Duration> {
+    let mut stream = connect(address)?;
+    median(times, || {
+        stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
+        stream.read_exact(&mut [0; 7])
+    })
 }
 
 /// It is a primary whose copies (so many) all follow, or a copy that follows.
@@ -84,7 +94,7 @@ fn ask(stream: &mut TcpStream, words: &[&str]) -> io::Result<Reply> {
         if let Some(reply) = parse(&mut input.as_slice())? {
             return Ok(reply);
         }
-        match stream.read(&mut chunk)? {
+        match stream.read(&mut chunk).map_err(silence)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             _ if input.len() > LONGEST => return Err(no_redis()),
             read => input.extend_from_slice(&chunk[..read]),

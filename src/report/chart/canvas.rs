@@ -5,7 +5,7 @@
 //! The same figure gives the same bytes.
 
 use super::letters;
-use crate::result::ResultError;
+use crate::result::{ResultError, plain};
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color as _, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
@@ -98,11 +98,11 @@ impl Figure {
     }
 
     pub fn text(&mut self, at: (f64, f64), text: impl Into<String>, size: f64, color: Color, align: Align) {
-        self.items.push(Item::Text { at, text: printable(&text.into()), size, color, align, bold: false });
+        self.items.push(Item::Text { at, text: plain::line(&text.into()), size, color, align, bold: false });
     }
 
     pub fn bold(&mut self, at: (f64, f64), text: impl Into<String>, size: f64, color: Color, align: Align) {
-        self.items.push(Item::Text { at, text: printable(&text.into()), size, color, align, bold: true });
+        self.items.push(Item::Text { at, text: plain::line(&text.into()), size, color, align, bold: true });
     }
 
     pub fn marker(&mut self, at: (f64, f64), shape: Shape, radius: f64, color: Color, filled: bool) {
@@ -287,11 +287,6 @@ fn hex(color: Color) -> String {
 
 fn style(color: Color, width: f64, scale: f64) -> ShapeStyle {
     RGBColor(color.0, color.1, color.2).stroke_width((width * scale).round() as u32)
-}
-
-/// Text without control characters, which XML cannot hold.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn outline((x, y): (f64, f64), shape: Shape, r: f64) -> Vec<(f64, f64)> {
