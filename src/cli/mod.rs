@@ -37,6 +37,7 @@ pub fn main() -> ExitCode {
         Command::Doctor => inspect::doctor(),
         Command::Selfcheck => selfcheck::selfcheck(&interrupt),
         Command::Completions { shell } => inspect::completions(*shell),
+        Command::Man { command } => inspect::man(command.as_deref()),
     };
     let code = result.unwrap_or_else(|Failure { code, message }| {
         eprintln!("error: {message}");

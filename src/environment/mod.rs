@@ -12,6 +12,9 @@ mod probe;
 mod process;
 mod program;
 
+#[cfg(any(test, fuzzing))]
+pub use probe::fuzz;
+
 pub use doctor::{Check, Level, checks};
 pub use external::{External, Login, Secret};
 pub use janitor::{End, Janitor, Launch, Signal, State, helper_process};

@@ -60,6 +60,11 @@ fn brokers(mut answer: &[u8]) -> Option<Vec<String>> {
     Some(found)
 }
 
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(answer: &[u8]) {
+    let _ = brokers(answer);
+}
+
 /// Sends one request and returns the reply's body.
 fn ask(address: SocketAddr, (key, version): (u16, u16), body: &[u8]) -> io::Result<Vec<u8>> {
     let client = b"brokerbench";

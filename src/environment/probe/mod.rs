@@ -2,6 +2,8 @@
 //!
 //! This proves that the broker serves requests, not that a topic works: the driver's `prepare` proves that.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod kafka;
 mod redis;
 
