@@ -243,3 +243,26 @@ fn subfolders(dir: &Path) -> Result<Vec<PathBuf>, ResultError> {
     found.sort();
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::synthetic;
+    use super::*;
+
+    /// A record that came from a stranger: charts and exports are written to the place that it names.
+    #[test]
+    fn a_label_that_leads_elsewhere_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(dir.path(), "latency").unwrap();
+        let manifest = synthetic::manifest(&folder, "latency", 1);
+        let output = synthetic::capacity_cell("kafka", "base", 1, 1000);
+        let paths = folder.write_cell(&output).unwrap();
+        assert_eq!(folder.read_cells(&manifest).unwrap().len(), 1);
+        for label in ["../../../../elsewhere", "/etc", "..", "redis-lists", ""] {
+            let record = CellRecord { label: label.into(), ..output.record.clone() };
+            files::write_json(&folder.path().join(&paths["accounting"]), &record).unwrap();
+            let error = folder.read_cells(&manifest).unwrap_err().to_string();
+            assert!(error.contains("accounting.json") && error.contains("lies in cells/kafka/base/block-1"), "{error}");
+        }
+    }
+}
