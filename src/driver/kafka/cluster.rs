@@ -15,16 +15,16 @@ use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{ApiKey, DescribeQuorumRequest, MetadataRequest, RequestHeader, TopicName};
 use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The first version of Metadata that tells a leader's epoch.
 const METADATA: i16 = 7;
 const QUORUM: i16 = 0;
 const QUORUM_TOPIC: &str = "__cluster_metadata";
 const CORRELATION: i32 = 1;
-/// How long a node may take for each step of an answer.
+/// How long a node may take to be connected to, and then for its whole answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Answers beyond this are none to our questions.
 const LONGEST: usize = 16 << 20;
@@ -228,21 +228,39 @@ fn exchange<Q: Encodable + HeaderVersion>(
     let frame = frame(key, version, request)?;
     let resolved = address.to_socket_addrs().map_err(words)?.next().ok_or("the host name has no address")?;
     let mut stream = TcpStream::connect_timeout(&resolved, PATIENCE).map_err(words)?;
-    stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE))).map_err(words)?;
-    stream.write_all(&frame).map_err(words)?;
+    stream.set_write_timeout(Some(PATIENCE)).and_then(|()| stream.write_all(&frame)).map_err(words)?;
+    let deadline = Instant::now() + PATIENCE;
     let mut length = [0; 4];
-    stream.read_exact(&mut length).map_err(words)?;
+    read(&mut stream, &mut length, deadline).map_err(words)?;
     let length = u32::from_be_bytes(length) as usize;
     if length > LONGEST {
         return Err(format!("an answer of {length} B, more than the {LONGEST} B that one can have"));
     }
     let mut answer = vec![0; length];
-    stream.read_exact(&mut answer).map_err(words)?;
+    read(&mut stream, &mut answer, deadline).map_err(words)?;
     if !answer.starts_with(&CORRELATION.to_be_bytes()) {
         return Err("an answer to another request".into());
     }
     answer.drain(..4);
     Ok(answer)
+}
+
+/// All of `into` by the deadline, however few bytes come at a time.
+fn read(stream: &mut TcpStream, mut into: &mut [u8], deadline: Instant) -> std::io::Result<()> {
+    while !into.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(into) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(read) => into = &mut into[read..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn frame<Q: Encodable + HeaderVersion>(key: ApiKey, version: i16, request: &Q) -> Result<Vec<u8>, String> {
@@ -353,6 +371,24 @@ mod tests {
         let bytes = frame(ApiKey::Metadata, METADATA, &MetadataRequest::default()).unwrap();
         assert_eq!(u32::from_be_bytes(bytes[..4].try_into().unwrap()) as usize, bytes.len() - 4);
         assert_eq!(bytes[4..8], [0, 3, 0, 7]);
+    }
+
+    #[test]
+    fn a_node_that_answers_byte_by_byte_is_given_up() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let dripping = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // A length of a thousand, and then less than anyone waits for.
+            let _ = stream.write_all(&1000u32.to_be_bytes());
+            while stream.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let started = Instant::now();
+        assert!(exchange(&address, ApiKey::Metadata, METADATA, &MetadataRequest::default()).is_err());
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+        dripping.join().unwrap();
     }
 
     #[test]

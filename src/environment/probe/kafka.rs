@@ -1,8 +1,9 @@
 //! Kafka's two questions: whether it answers at all, and which nodes it sends clients to.
 
-use super::{bypass, connect, foreign, not_yet};
-use std::io::{self, Read, Write};
+use super::{PATIENCE, bypass, connect, foreign, not_yet, read};
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::time::Instant;
 
 const CORRELATION: u32 = 0x6262_6d6b;
 const API_VERSIONS: (u16, u16) = (18, 0);
@@ -78,14 +79,15 @@ fn ask(address: SocketAddr, (key, version): (u16, u16), body: &[u8]) -> io::Resu
     let mut stream = connect(address)?;
     stream.write_all(&(request.len() as u32).to_be_bytes())?;
     stream.write_all(&request)?;
+    let deadline = Instant::now() + PATIENCE;
     let mut head = [0; 8];
-    stream.read_exact(&mut head)?;
+    read(&mut stream, &mut head, deadline)?;
     let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
     if head[4..] != CORRELATION.to_be_bytes() || !(4..LONGEST).contains(&length) {
         return Err(no_kafka());
     }
     let mut answer = vec![0; length - 4];
-    stream.read_exact(&mut answer)?;
+    read(&mut stream, &mut answer, deadline)?;
     Ok(answer)
 }
 

@@ -10,10 +10,10 @@ mod redis;
 pub use kafka::{kafka, kafka_tells, kafka_tells_itself};
 pub use redis::{redis, redis_linked, sentinel};
 
-use std::io;
+use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Asks one address; an error says what came instead of an answer.
 pub type Probe = Arc<dyn Fn(SocketAddr) -> io::Result<()> + Send + Sync>;
@@ -25,6 +25,22 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     Ok(stream)
+}
+
+/// All of `into` by the deadline, however few bytes come at a time: the socket's own time-out counts from each of them.
+fn read(stream: &mut TcpStream, mut into: &mut [u8], deadline: Instant) -> io::Result<()> {
+    while !into.is_empty() {
+        if Instant::now() > deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match stream.read(into) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => into = &mut into[read..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// It answers, and may yet come to answer as it should.
