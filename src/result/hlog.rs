@@ -79,8 +79,11 @@ pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Metric, Histogram<u64>
     if whole { Ok(merged) } else { Err(ResultError::corrupt(path, "its last line is cut off")) }
 }
 
-/// Tag and encoded histogram of a line; `None` for a comment and for the head of the table.
-fn interval(line: &[u8]) -> Result<Option<(&[u8], &[u8])>, &'static str> {
+/// Tag and encoded histogram of a line.
+type Line<'a> = (&'a [u8], &'a [u8]);
+
+/// `None` for a comment and for the head of the table.
+fn interval(line: &[u8]) -> Result<Option<Line<'_>>, &'static str> {
     if line.starts_with(b"#") || line.starts_with(b"\"StartTimestamp\"") {
         return Ok(None);
     }
