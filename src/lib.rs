@@ -16,6 +16,8 @@
 //! | [`claims`] | the eight claims as data and their verdict rules |
 //! | [`cli`] | arguments, progress, messages, exit codes |
 //!
+//! `fuzz` (tests only) hands any bytes to everything that reads what others wrote.
+//!
 //! Beside that line, [`export`] and [`report`] read [`result`] (with `units` and `stats`) only: they need no broker.
 #![deny(unsafe_code)]
 
@@ -28,6 +30,8 @@ pub mod environment;
 pub mod experiment;
 pub mod export;
 pub mod fault;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod payload;
 pub mod random;
 pub mod record;

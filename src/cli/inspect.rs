@@ -1,4 +1,4 @@
-//! Commands that only look: list, explain, validate, schema, completions.
+//! Commands that only look: list, explain, validate, schema, completions, man.
 
 use super::args::{Cli, ExplainArgs, OverrideArgs, ResultsArgs, SchemaOf};
 use super::exit::{Code, Failure};
@@ -83,6 +83,29 @@ pub fn schema(of: SchemaOf) -> Outcome {
 pub fn completions(shell: clap_complete::Shell) -> Outcome {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "brokerbench", &mut text);
+    out(&String::from_utf8_lossy(&text));
+    Ok(Code::Fine)
+}
+
+/// In roff: `brokerbench man | man -l -`.
+pub fn man(command: Option<&str>) -> Outcome {
+    let mut root = Cli::command();
+    root.build();
+    let known: Vec<String> = root.get_subcommands().map(|known| known.get_name().to_owned()).collect();
+    let page = match command {
+        None => Some(root),
+        Some(name) => root.find_subcommand(name).cloned(),
+    };
+    let unknown = || {
+        Failure::new(
+            Code::Usage,
+            format!("there is no command `{}`; known: {}", command.unwrap_or_default(), known.join(", ")),
+        )
+    };
+    let mut text = Vec::new();
+    clap_mangen::Man::new(page.ok_or_else(unknown)?)
+        .render(&mut text)
+        .map_err(|error| Failure::new(Code::Internal, error))?;
     out(&String::from_utf8_lossy(&text));
     Ok(Code::Fine)
 }

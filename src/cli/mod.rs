@@ -41,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::doctor(args),
         Command::Selfcheck => selfcheck::selfcheck(&interrupt),
         Command::Completions { shell } => inspect::completions(*shell),
+        Command::Man { command } => inspect::man(command.as_deref()),
     };
     let code = result.unwrap_or_else(|Failure { code, message }| {
         say(&format!("error: {message}"));

@@ -8,6 +8,8 @@ pub mod cache;
 pub mod cluster;
 pub mod codec;
 pub mod fake;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod kafka;
 mod large;
 mod redis;

@@ -16,6 +16,9 @@ mod probe;
 mod process;
 mod program;
 
+#[cfg(any(test, fuzzing))]
+pub use probe::fuzz;
+
 pub use choose::{Choice, choose};
 pub use docker::Docker;
 pub use doctor::{Check, Level, Part, Wanted, can_run, checks};

@@ -20,10 +20,10 @@ pub mod words;
 
 pub use comparison::{BlockValue, Claim, ComparedCell, Comparison, Kind, RunInfo};
 pub use error::ResultError;
-pub use folder::{RunFolder, StoredCell};
+pub use folder::{RunFolder, StoredCell, parse_events, parse_windows};
 pub use judge::judge;
 pub use manifest::{Carried, ColdStart, Host, Manifest, Origin, RateFound, ScenarioInfo};
-pub use names::{compare_points, slug};
+pub use names::{SYSTEMS, compare_points, slug};
 pub use observation::Observation;
 pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Example, Gate, Interval, Metric, WindowRow};
 pub use summarize::{invalid_because, quantiles, rates, summarize};

@@ -8,7 +8,8 @@ use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub const SYSTEMS: [&str; 4] = ["kafka", "redis-pubsub", "redis-streams", "redis-lists"];
+pub use super::names::SYSTEMS;
+
 const SECOND: u64 = 1_000_000_000;
 
 /// End-to-end p50 of each system at 1k/s, ns.

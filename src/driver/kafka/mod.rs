@@ -8,6 +8,9 @@ mod admin;
 mod audit;
 mod cluster;
 mod ffi;
+mod fields;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod journal;
 mod large;
 mod publisher;

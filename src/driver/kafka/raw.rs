@@ -3,6 +3,7 @@
 //! It exists because librdkafka reads ahead in threads of its own. It belongs to no group, commits nothing, speaks to
 //! one broker in the clear and does not decompress; it is for experiments on flow, never for the load.
 
+use super::fields::{Fields, Walked};
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::scenario::System;
@@ -157,53 +158,6 @@ fn fetch(correlation: i32, topic: &str, positions: &[i64], wait: Duration) -> Ve
     out
 }
 
-/// Walks big-endian fields; what is missing is an error of the answer.
-struct Fields<'a>(&'a [u8]);
-
-type Walked<T> = Result<T, &'static str>;
-
-impl<'a> Fields<'a> {
-    fn take(&mut self, length: usize) -> Walked<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or("an answer ends too early")?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Walked<[u8; N]> {
-        self.take(N)?.try_into().map_err(|_| "an answer ends too early")
-    }
-
-    fn i16(&mut self) -> Walked<i16> {
-        self.array().map(i16::from_be_bytes)
-    }
-
-    fn i32(&mut self) -> Walked<i32> {
-        self.array().map(i32::from_be_bytes)
-    }
-
-    fn i64(&mut self) -> Walked<i64> {
-        self.array().map(i64::from_be_bytes)
-    }
-
-    /// A length or count; null (-1) is none.
-    fn count(&mut self) -> Walked<usize> {
-        self.i32().map(|count| usize::try_from(count).unwrap_or(0))
-    }
-
-    /// A zigzag number of variable length.
-    fn varint(&mut self) -> Walked<i64> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let [byte] = self.array()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
-            }
-        }
-        Err("a number of variable length does not end")
-    }
-}
-
 /// Hands out every record from its partition's position on, and moves the positions.
 fn walk(answer: &[u8], correlation: i32, positions: &mut [i64], sink: &mut dyn FnMut(&[u8])) -> Walked<()> {
     let mut fields = Fields(answer);
@@ -221,7 +175,7 @@ fn walk(answer: &[u8], correlation: i32, positions: &mut [i64], sink: &mut dyn F
             }
             fields.take(16)?; // High watermark, last stable offset.
             let aborted = fields.count()?;
-            fields.take(aborted * 16)?;
+            fields.take(aborted.saturating_mul(16))?;
             let length = fields.count()?;
             let records = fields.take(length)?;
             let position = usize::try_from(partition).ok().and_then(|index| positions.get_mut(index));
@@ -242,14 +196,14 @@ fn batches(records: &[u8], position: &mut i64, sink: &mut dyn FnMut(&[u8])) -> W
         if batch.i16()? & 7 != 0 {
             return Err("compressed records");
         }
-        let last = base + i64::from(batch.i32()?);
+        let last = base.saturating_add(batch.i32()?.into());
         batch.take(30)?; // Times, producer, its sequence.
         for _ in 0..batch.count()? {
             let length = usize::try_from(batch.varint()?).unwrap_or(usize::MAX);
             let mut record = Fields(batch.take(length)?);
             record.take(1)?;
             record.varint()?; // Time.
-            let offset = base + record.varint()?;
+            let offset = base.saturating_add(record.varint()?);
             let key = record.varint()?;
             record.take(usize::try_from(key).unwrap_or(0))?;
             let value = usize::try_from(record.varint()?).unwrap_or(0);
@@ -258,8 +212,18 @@ fn batches(records: &[u8], position: &mut i64, sink: &mut dyn FnMut(&[u8])) -> W
                 sink(payload);
             }
         }
-        *position = (*position).max(last + 1);
+        *position = (*position).max(last.saturating_add(1));
     }
+}
+
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(answer: &[u8]) -> bool {
+    let correlation = answer.first_chunk().map_or(0, |first| i32::from_be_bytes(*first));
+    let (mut positions, mut bytes, before) = ([11, 0], 0, [11, 0]);
+    let walked = walk(answer, correlation, &mut positions, &mut |payload| bytes += payload.len());
+    assert!(positions[0] >= before[0] && positions[1] >= before[1], "positions never go back");
+    assert!(bytes <= answer.len(), "nothing is handed out that did not come");
+    walked.is_ok() && bytes > 0
 }
 
 #[cfg(test)]

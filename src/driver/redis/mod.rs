@@ -10,6 +10,8 @@ mod cluster;
 mod connection;
 mod control;
 mod endpoint;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod large;
 mod lists;
 mod primary;

@@ -2,13 +2,15 @@
 //!
 //! This proves that the broker serves requests, not that a topic works: the driver's `prepare` proves that.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod kafka;
 mod redis;
 
 pub use kafka::{kafka, kafka_ping_pong, kafka_tells, kafka_tells_itself, told as kafka_told};
 pub use redis::{redis, redis_linked, redis_ping_pong, sentinel};
 
-use std::io;
+use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,6 +48,22 @@ fn median(times: usize, mut round_trip: impl FnMut() -> io::Result<()>) -> io::R
     }
     took.sort_unstable();
     Ok(took[took.len() / 2])
+}
+
+/// All of `into` by the deadline, however few bytes come at a time: the socket's own time-out counts from each of them.
+fn read(stream: &mut TcpStream, mut into: &mut [u8], deadline: Instant) -> io::Result<()> {
+    while !into.is_empty() {
+        if Instant::now() > deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match stream.read(into) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => into = &mut into[read..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(silence(error)),
+        }
+    }
+    Ok(())
 }
 
 /// It answers, and may yet come to answer as it should.

@@ -12,6 +12,8 @@ use plotters::style::{Color as _, FontDesc, FontFamily, FontStyle, RGBColor, Sha
 
 /// Resolution of the drawing, per CSS pixel.
 const FINE: f64 = 4.0;
+/// Of a PNG while it is drawn: three bytes each. The figure of the whole comparison takes a fifth.
+const MOST_PIXELS: u64 = 200_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Color(pub u8, pub u8, pub u8);
@@ -203,6 +205,9 @@ impl Figure {
     /// A PNG at twice the size in pixels.
     pub fn png(&self) -> Result<Vec<u8>, ResultError> {
         let (wide, high) = self.size(FINE);
+        if u64::from(wide) * u64::from(high) > MOST_PIXELS {
+            return Err(self.failed(format!("a picture of {wide} × {high} pixels, more than {MOST_PIXELS} in all")));
+        }
         let mut fine = vec![0u8; wide as usize * high as usize * 3];
         {
             let mut backend = BitMapBackend::with_buffer(&mut fine, (wide, high));

@@ -4,6 +4,9 @@
 mod lists;
 mod streams;
 
+#[cfg(any(test, fuzzing))]
+pub use streams::fuzz;
+
 use super::audit::Reader;
 use super::connection::Connection;
 use super::control::Control;
