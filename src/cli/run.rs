@@ -8,7 +8,7 @@ use super::{Outcome, out, results, selfcheck};
 use crate::environment::{Environment, External, Native};
 use crate::report;
 use crate::result::{Manifest, Summary};
-use crate::scenario::{self, Overrides, Rule, Scenario};
+use crate::scenario::{self, Around, Overrides, Rule, Scenario, load_targets, targets_from_flags};
 use crate::study::{self, Study};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
@@ -101,11 +101,11 @@ pub fn measure(
 
 /// The environment that the flags ask for.
 pub fn environment(args: &EnvironmentArgs) -> Result<Box<dyn Environment>, Failure> {
-    let addresses = args.kafka.is_some() || args.redis.is_some();
+    let addresses = args.kafka.is_some() || args.redis.is_some() || args.targets.is_some();
     let external = match args.kind {
         EnvironmentKind::Native if addresses => {
             let message =
-                "--kafka and --redis name brokers that run already, --env native starts its own: leave one out";
+                "--kafka, --redis and --targets name brokers that run already, --env native starts its own: leave one out";
             return Err(Failure::new(Code::Usage, message));
         }
         EnvironmentKind::Native => false,
@@ -113,9 +113,14 @@ pub fn environment(args: &EnvironmentArgs) -> Result<Box<dyn Environment>, Failu
         EnvironmentKind::Auto => addresses,
     };
     if external {
-        let external = External::new(args.kafka.as_deref(), args.redis.as_deref(), args.allow_remote)?;
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let around = Around { remote: args.allow_remote, variable: &variable };
+        let targets = match &args.targets {
+            Some(file) => load_targets(file, &around)?,
+            None => targets_from_flags(args.kafka.as_deref(), args.redis.as_deref(), &around)?,
+        };
         eprintln!("environment: external");
-        return Ok(Box::new(external));
+        return Ok(Box::new(External::new(targets)));
     }
     let exe = std::env::current_exe()
         .map_err(|error| Failure::new(Code::Environment, format!("own executable not found: {error}")))?;

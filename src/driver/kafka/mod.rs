@@ -2,7 +2,7 @@
 //!
 //! [`settings`] turns a cell into client settings, [`publisher`] and [`subscriber`] are the data path over [`ffi`],
 //! [`audit`] reads back, [`admin`] makes and deletes topics, [`survival`] states the promise, [`reflector`] is the
-//! stand-in for a broker. What librdkafka logs goes to [`journal`], never to the terminal.
+//! stand-in for a broker. [`link`] is for those that speak the protocol themselves. What librdkafka logs goes to [`journal`], never to the terminal.
 
 mod admin;
 mod audit;
@@ -10,11 +10,13 @@ mod cluster;
 mod ffi;
 mod journal;
 mod large;
+mod link;
 mod publisher;
 mod raw;
 mod reflector;
 mod replay;
 mod requests;
+mod sasl;
 mod second;
 mod settings;
 mod stall;
@@ -22,6 +24,8 @@ mod subscriber;
 mod survival;
 mod wire;
 mod work;
+
+pub use self::link::knock;
 
 use self::admin::Admin;
 use self::journal::Journal;
@@ -62,7 +66,7 @@ struct KafkaDriver {
 }
 
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
-    let settings = Settings::new(cell, &target.addresses)?;
+    let settings = Settings::new(cell, &target.addresses, &target.paths.access)?;
     let (journal, members) = (Journal::default(), Members::default());
     let unreadable = Mutex::default();
     Ok(Box::new(KafkaDriver { cell: cell.clone(), target, settings, journal, members, unreadable }))
@@ -90,7 +94,7 @@ impl KafkaDriver {
     }
 
     fn admin(&self) -> Result<Admin, DriverError> {
-        Admin::connect(&self.settings, &self.journal)
+        Admin::connect(&self.settings, &self.target.name, &self.journal)
     }
 
     /// The topic of this cell, to be read without a group.
