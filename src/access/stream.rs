@@ -10,9 +10,9 @@
 use super::dial::AccessError;
 use super::tls::Tls;
 use super::words;
+use rustix::fd::{AsFd, BorrowedFd};
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
-use rustix::fd::{AsFd, BorrowedFd};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -239,3 +239,7 @@ fn handshake(error: &io::Error) -> String {
         _ => format!("TLS failed: {error}"),
     }
 }
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

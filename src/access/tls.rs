@@ -3,6 +3,8 @@
 //! There is no way to switch verification off. A private key stays in a [`SecretString`].
 
 use super::SecretString;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -27,12 +29,9 @@ pub struct Tls {
     pem: Arc<Pem>,
 }
 
-/// The texts as they were given.
-#[derive(Default)]
 struct Pem {
-    ca: Option<String>,
-    certificate: Option<String>,
-    key: Option<SecretString>,
+    ca: String,
+    identity: Option<(String, SecretString)>,
 }
 
 impl fmt::Debug for Tls {
@@ -48,16 +47,16 @@ impl Tls {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let failed = |error: rustls::Error| TlsError::Ca(error.to_string());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let builder = builder.map_err(failed)?.with_root_certificates(roots(ca.as_deref())?);
-        let mut pem = Pem { ca, ..Pem::default() };
-        let config = match identity {
+        // One and the same for both libraries, each of which looks for authorities of this machine in its own places.
+        let ca = ca.map_or_else(of_this_machine, Ok)?;
+        let builder = builder.map_err(failed)?.with_root_certificates(roots(&ca)?);
+        let config = match &identity {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let chain = certificates(&certificate).map_err(TlsError::Certificate)?;
+                let chain = certificates(certificate).map_err(TlsError::Certificate)?;
                 let private = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes());
                 // The reader's words could quote what it read.
                 let private = private.map_err(|_| TlsError::Key(no_key(key.expose_secret()).into()))?;
-                (pem.certificate, pem.key) = (Some(certificate), Some(key));
                 let mismatch = |error| match error {
                     rustls::Error::InconsistentKeys(_) => TlsError::Key("not the key of this certificate".into()),
                     other => TlsError::Certificate(other.to_string()),
@@ -65,36 +64,45 @@ impl Tls {
                 builder.with_client_auth_cert(chain, private).map_err(mismatch)?
             }
         };
-        Ok(Self { config: Arc::new(config), pem: Arc::new(pem) })
+        Ok(Self { config: Arc::new(config), pem: Arc::new(Pem { ca, identity }) })
     }
 
-    /// Whom to trust, in PEM; `None`: whom this machine trusts.
-    pub fn ca(&self) -> Option<&str> {
-        self.pem.ca.as_deref()
+    /// Whom to trust, in PEM.
+    pub fn ca(&self) -> &str {
+        &self.pem.ca
     }
 
     /// Our certificate and its key, in PEM.
     pub fn identity(&self) -> Option<(&str, &SecretString)> {
-        self.pem.certificate.as_deref().zip(self.pem.key.as_ref())
+        self.pem.identity.as_ref().map(|(certificate, key)| (certificate.as_str(), key))
     }
 }
 
-fn roots(ca: Option<&str>) -> Result<RootCertStore, TlsError> {
+/// The authorities that this machine trusts, in PEM.
+fn of_this_machine() -> Result<String, TlsError> {
+    let mut text = String::new();
+    for certificate in rustls_native_certs::load_native_certs().certs {
+        // One that cannot be read must not keep out all others.
+        if RootCertStore::empty().add(certificate.clone()).is_ok() {
+            text += "-----BEGIN CERTIFICATE-----\n";
+            for line in BASE64.encode(&certificate).as_bytes().chunks(64) {
+                text.push_str(&String::from_utf8_lossy(line));
+                text.push('\n');
+            }
+            text += "-----END CERTIFICATE-----\n";
+        }
+    }
+    if text.is_empty() {
+        let words = "this machine trusts no certificate authority: name yours as `ca`, in a file for --targets";
+        return Err(TlsError::Ca(words.into()));
+    }
+    Ok(text)
+}
+
+fn roots(ca: &str) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    match ca {
-        Some(text) => {
-            for certificate in certificates(text).map_err(TlsError::Ca)? {
-                roots.add(certificate).map_err(|error| TlsError::Ca(format!("no usable certificate: {error}")))?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                return Err(TlsError::Ca(
-                    "this machine has no certificate authorities of its own: name yours as `ca`".into(),
-                ));
-            }
-        }
+    for certificate in certificates(ca).map_err(TlsError::Ca)? {
+        roots.add(certificate).map_err(|error| TlsError::Ca(format!("no usable certificate: {error}")))?;
     }
     Ok(roots)
 }

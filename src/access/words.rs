@@ -21,9 +21,11 @@ pub const NO_TLS: &str = "what answers there does not speak TLS: name its TLS po
 fn certificate(cause: &CertificateError, host: &str) -> String {
     use CertificateError as C;
     match cause {
-        C::UnknownIssuer => "it is signed by an authority that is not known here; name that authority's certificate as \
+        C::UnknownIssuer => {
+            "it is signed by an authority that is not known here; name that authority's certificate as \
                              `tls.ca` in the targets file, if you trust it"
-            .into(),
+                .into()
+        }
         C::Expired => "it has expired; renew it, or set the clock of this machine right".into(),
         C::ExpiredContext { not_after, .. } => {
             format!("it expired on {}; renew it, or set the clock of this machine right", day(not_after.as_secs()))
@@ -49,7 +51,8 @@ fn certificate(cause: &CertificateError, host: &str) -> String {
         }
         // webpki's own errors are told by their names only.
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
-            "it is the certificate of an authority (CA:TRUE), not of a server; make one with CA:FALSE, signed by it".into()
+            "it is the certificate of an authority (CA:TRUE), not of a server; make one with CA:FALSE, signed by it"
+                .into()
         }
         other => format!("{other}; renew it"),
     }

@@ -104,8 +104,7 @@ pub fn environment(args: &EnvironmentArgs) -> Result<Box<dyn Environment>, Failu
     let addresses = args.kafka.is_some() || args.redis.is_some() || args.targets.is_some();
     let external = match args.kind {
         EnvironmentKind::Native if addresses => {
-            let message =
-                "--kafka, --redis and --targets name brokers that run already, --env native starts its own: leave one out";
+            let message = "--kafka, --redis and --targets name brokers that run already, --env native starts its own: leave one out";
             return Err(Failure::new(Code::Usage, message));
         }
         EnvironmentKind::Native => false,

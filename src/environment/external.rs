@@ -89,7 +89,10 @@ impl ExternalBroker {
     fn knock(&self, address: &str, by: Option<&str>) -> Result<Vec<String>, EnvironmentError> {
         driver::knock(self.software, address, &self.reach.access).map_err(|cause| {
             let by = by.map(|by| format!(" (where {by} sends its clients)")).unwrap_or_default();
-            EnvironmentError::Refused(format!("{:?} at {address}{by} cannot be used: {cause}", self.software))
+            // The system's own words know no remedy.
+            let remedy = if cause.contains("os error") { "; start it, or correct the address" } else { "" };
+            let software = self.software;
+            EnvironmentError::Refused(format!("{software:?} at {address}{by} cannot be used: {cause}{remedy}"))
         })
     }
 
@@ -202,7 +205,9 @@ mod tests {
         let near = listener.local_addr().unwrap().to_string();
         std::thread::spawn(move || {
             // Metadata 7: throttled, one broker in no rack, no cluster, controller 1, no topic.
-            let mut answer = b"\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\x01\0\x09192.0.2.1\0\0\x23\x84\xff\xff\xff\xff\0\0\0\x01\0\0\0\0".to_vec();
+            let mut answer =
+                b"\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\x01\0\x09192.0.2.1\0\0\x23\x84\xff\xff\xff\xff\0\0\0\x01\0\0\0\0"
+                    .to_vec();
             let length = (answer.len() as u32).to_be_bytes();
             answer.splice(0..0, length);
             let (mut stream, _) = listener.accept().unwrap();
@@ -211,6 +216,9 @@ mod tests {
             let _ = stream.read(&mut [0; 256]);
         });
         let far = refused(external(Some(&near), None, false), System::Kafka);
-        assert!(far.contains(&format!("192.0.2.1:9092 (where {near} sends")) && far.contains("--allow-remote"), "{far}");
+        assert!(
+            far.contains(&format!("192.0.2.1:9092 (where {near} sends")) && far.contains("--allow-remote"),
+            "{far}"
+        );
     }
 }

@@ -194,7 +194,8 @@ pub fn targets_from_text(
 /// Values are quoted where they are no secret by their nature, and nowhere else: the key may be a slip of the pen.
 fn shown(mut problem: Problem, source: &str, text: &str) -> ScenarioError {
     let key = problem.key();
-    let harmless = ["schema", "kafka.brokers", "kafka.sasl.mechanism", "kafka.client", "redis.address", "redis.database"];
+    let harmless =
+        ["schema", "kafka.brokers", "kafka.sasl.mechanism", "kafka.client", "redis.address", "redis.database"];
     let named = |plain: &str| key == plain || key.strip_prefix(plain).is_some_and(|rest| rest.starts_with(['[', '.']));
     let quoted = problem.value.as_deref().is_none_or(|value| !value.contains('@'));
     if harmless.iter().any(|plain| named(plain)) && quoted {
@@ -218,7 +219,8 @@ fn kafka_of(keys: KafkaKeys, tree: &Node, folder: &Path, around: &Around<'_>) ->
     if let Some(node) = tree.get(&["kafka", "client"]) {
         raw_settings(&["kafka", "client"], node, NOT_FOR_CLIENT).map_err(|mut problem| {
             if problem.what.contains("scenario") {
-                problem.what = "this setting is not for `client`: it has keys of its own here, or is the harness's".into();
+                problem.what =
+                    "this setting is not for `client`: it has keys of its own here, or is the harness's".into();
                 problem.remedy = "remove it (TLS, login and addresses are `tls`, `sasl` and `brokers`)".into();
             }
             problem
@@ -248,7 +250,8 @@ fn kafka_of(keys: KafkaKeys, tree: &Node, folder: &Path, around: &Around<'_>) ->
 }
 
 fn redis_of(keys: RedisKeys, folder: &Path, around: &Around<'_>) -> Result<Reach, Problem> {
-    let wrong = || Problem::new(["redis", "address"], "not an address", "write host:port; TLS and login have their own keys");
+    let wrong =
+        || Problem::new(["redis", "address"], "not an address", "write host:port; TLS and login have their own keys");
     let address = host_and_port(&keys.address, Some(6379)).ok_or_else(wrong)?;
     let login = match (keys.user, keys.password) {
         (None, None) => None,
@@ -349,9 +352,11 @@ fn redis_url(url: &str, around: &Around<'_>) -> Result<Reach, ScenarioError> {
         None => None,
         Some(userinfo) => {
             let (user, reference) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-            let reference = Reference::of(reference)
-                .ok_or_else(|| refuse(&format!("the password is missing or no reference: {NO_REFERENCE}; {REFERENCE}")))?;
-            let password = reference.resolve(around).map_err(|what| ScenarioError::of_source("--redis", what, SET_IT))?;
+            let reference = Reference::of(reference).ok_or_else(|| {
+                refuse(&format!("the password is missing or no reference: {NO_REFERENCE}; {REFERENCE}"))
+            })?;
+            let password =
+                reference.resolve(around).map_err(|what| ScenarioError::of_source("--redis", what, SET_IT))?;
             let user = (!user.is_empty()).then(|| user.to_owned());
             Some(Login { user, password, mechanism: Mechanism::Plain })
         }

@@ -6,7 +6,9 @@ use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Paths, Target};
 use brokerbench::environment::{Environment, Native, cache_dir};
 use brokerbench::scenario::{Overrides, System, SystemConfig, from_text};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::collections::BTreeMap;
@@ -22,6 +24,14 @@ use std::time::{Duration, Instant};
 pub const USER: &str = "bench";
 /// Planted: it must turn up nowhere.
 pub const PASSWORD: &str = "s3ntinel-Zq7wXk41";
+const LOGGING: &str = "\
+rootLogger.level = info
+rootLogger.appenderRef.console.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %p %m%n
+";
 const START: Duration = Duration::from_secs(60);
 
 pub struct Certificates(tempfile::TempDir);
@@ -42,7 +52,9 @@ impl Certificates {
         let (pem, issuer) = authority("brokerbench test authority");
         file("ca.pem", &pem);
         file("stranger.pem", &authority("a stranger").0);
-        for (name, host) in [("good", "localhost"), ("expired", "localhost"), ("named", "other.example"), ("client", "bench")] {
+        for (name, host) in
+            [("good", "localhost"), ("expired", "localhost"), ("named", "other.example"), ("client", "bench")]
+        {
             let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
             params.distinguished_name.push(DnType::CommonName, host);
             params.extended_key_usages = vec![match name {
@@ -180,9 +192,12 @@ impl Kafka {
         }
         let text: String = settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
         std::fs::write(folder.path().join("server.properties"), text).unwrap();
+        std::fs::write(folder.path().join("log4j2.properties"), LOGGING).unwrap();
         let java = |arguments: &[&str]| {
             let mut command = Command::new("java");
-            command.args(["-Xmx512m", "-cp", &class_path()]).args(arguments);
+            command
+                .args(["-Xmx512m", "-Dlog4j2.configurationFile=log4j2.properties", "-cp", &class_path()])
+                .args(arguments);
             command
         };
         let format = ["kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", "server.properties"];

@@ -214,3 +214,23 @@ fn block_on<F: Future>(future: F) -> F::Output {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::cell;
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_others_is_not_deleted() {
+        let settings = Settings::new(&cell(), &["127.0.0.1:1".into()], &Default::default()).unwrap();
+        let (journal, clock) = (Journal::default(), Clock::start());
+        let admin = Admin::connect(&settings, "bb-abc-kafka", &journal).unwrap();
+        for foreign in ["orders", "bb-abd-kafka", "", "bb-abc"] {
+            let error = admin.delete_topics(&["bb-abc-kafka-probe", foreign]).unwrap_err().to_string();
+            assert!(error.contains("does not belong to this run"), "{error}");
+        }
+        admin.delete_groups(&["orders-group"]);
+        assert!(journal.explain("").contains("does not belong to this run"));
+        assert!(clock.now_ns() < 4_000_000_000, "nobody was asked");
+    }
+}

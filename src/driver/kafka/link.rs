@@ -86,11 +86,12 @@ impl Link {
     {
         self.stream.write_all(&frame(key, version, request)?).map_err(|error| broken(&error))?;
         let mut head = [0; 8];
-        self.stream.read_exact(&mut head).map_err(|error| broken(&error))?;
-        // An alert of TLS, in whatever version.
+        // An alert of TLS, in whatever version, is shorter than any answer.
+        self.stream.read_exact(&mut head[..2]).map_err(|error| broken(&error))?;
         if head[..2] == [0x15, 3] {
             return Err("it speaks TLS there: add `tls` to the target, or name its plain port".into());
         }
+        self.stream.read_exact(&mut head[2..]).map_err(|error| broken(&error))?;
         let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
         if !(4..=LONGEST).contains(&length) || head[4..] != CORRELATION.to_be_bytes() {
             return Err("what answers there is no Kafka broker".into());
@@ -111,7 +112,8 @@ pub fn knock(address: &str, access: &Access) -> Result<Vec<String>, String> {
     // No topic: the nodes alone.
     let request = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
     let answer: MetadataResponse = link.ask(ApiKey::Metadata, METADATA, &request)?;
-    let place = |host: &str, port: i32| if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let place =
+        |host: &str, port: i32| if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     Ok(answer.brokers.iter().map(|broker| place(&shown(broker.host.as_str()), broker.port)).collect())
 }
 
@@ -159,7 +161,6 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.read(&mut [0; 256]);
             let _ = stream.write_all(reply);
-            let _ = stream.read(&mut [0; 256]);
         });
         address.to_string()
     }
@@ -175,7 +176,7 @@ mod tests {
     fn whoever_is_no_broker_in_the_clear_is_told_apart() {
         for (reply, words) in [
             (&b"HTTP/1.1 400 Bad Request\r\n"[..], "no Kafka broker"),
-            (b"\x15\x03\x03\0\x02\x02\x50\0", "speaks TLS"),
+            (b"\x15\x03\x03\0\x02\x02\x50", "speaks TLS"),
             (b"", "may demand TLS or a login"),
         ] {
             let error = knock(&answering(reply), &Access::default()).unwrap_err();

@@ -155,9 +155,8 @@ impl Settings {
             _ => Acks::Leader,
         };
         let mut asked: Vec<String> = client.into_keys().cloned().collect();
-        if access.tls().is_some() || access.login().is_some() {
-            asked.extend(["security.protocol".into(), "sasl.mechanism".into()]);
-        }
+        let secured = [("security.protocol", access.tls().is_some()), ("sasl.mechanism", access.login().is_some())];
+        asked.extend(secured.iter().filter(|(_, is)| *is).map(|(key, _)| (*key).to_owned()));
         let (access, patient) = (access.clone(), patience.is_some());
         Ok(Self { producer, consumer, asked, access, acks, patient })
     }
@@ -236,11 +235,7 @@ fn secure(config: &mut ClientConfig, access: &Access) {
     };
     config.set("security.protocol", protocol);
     if let Some(tls) = access.tls() {
-        match tls.ca() {
-            Some(ca) => config.set("ssl.ca.pem", ca),
-            // Where this machine keeps its own: an OpenSSL that came with us does not know.
-            None => config.set("ssl.ca.location", "probe"),
-        };
+        config.set("ssl.ca.pem", tls.ca());
         if let Some((certificate, key)) = tls.identity() {
             config.set("ssl.certificate.pem", certificate).set("ssl.key.pem", key.expose_secret());
         }

@@ -61,7 +61,13 @@ pub fn start(driver: &KafkaDriver) -> Result<Box<dyn Stalled>, DriverError> {
     let names = (target.name.clone(), cell.config.topic.partitions, driver.settings.clone(), driver.journal.clone());
     let mut log = Log { client, driver: names, begin: Vec::new(), message_bytes: cell.message.size.0 };
     log.begin = log.ends()?;
-    let mut consumer = RawConsumer::connect(&target.addresses[0], &target.paths.access, &target.name, log.begin.clone(), target.clock)?;
+    let mut consumer = RawConsumer::connect(
+        &target.addresses[0],
+        &target.paths.access,
+        &target.name,
+        log.begin.clone(),
+        target.clock,
+    )?;
     consumer.request(Duration::from_secs(600))?;
     Ok(Box::new(KafkaStalled { consumer, log }))
 }

@@ -197,8 +197,11 @@ pub fn knock(address: &str, access: &Access) -> Result<(), String> {
             _ => Err(cause),
         },
         Err(DriverError::Protocol { cause, .. }) if !over_tls && cause.contains("0x15") => Err(TLS_THERE.into()),
-        Err(DriverError::Disconnected { cause, .. }) if !over_tls && cause.contains("closed the connection") => {
-            Err(format!("{cause}: perhaps {TLS_THERE}"))
+        // What it cannot read as TLS it ends without a word.
+        Err(DriverError::Disconnected { cause, .. })
+            if !over_tls && ["closed", "reset", "Broken pipe"].iter().any(|end| cause.contains(end)) =>
+        {
+            Err(format!("it closed the connection: perhaps {TLS_THERE}"))
         }
         Err(DriverError::Disconnected { cause, .. }) => Err(cause),
         Err(DriverError::Protocol { .. }) => Err("what answers there is no Redis server".into()),
@@ -317,6 +320,19 @@ fn retry(cell: &Cell) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A server that takes connections and never answers: whatever needs an answer fails otherwise.
+    #[test]
+    fn what_belongs_to_others_is_not_deleted() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let endpoint = Endpoint::parse(System::RedisLists, &listener.local_addr().unwrap().to_string()).unwrap();
+        let mut control = Control::connect(&endpoint).unwrap();
+        for (name, foreign) in [("bb-abc-lists", "session:1"), ("bb-abc-lists", "bb-abd-lists-0"), ("", "x")] {
+            let keys = [format!("{name}-0"), foreign.to_owned()];
+            let error = control.delete(name, &keys).unwrap_err().to_string();
+            assert!(error.contains("does not belong to this run"), "{error}");
+        }
+    }
 
     #[test]
     fn the_output_buffer_of_one_client_is_found() {
