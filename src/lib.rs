@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`units`], [`clock`], [`random`] | quantities with units; the one monotonic epoch of a run; seeded randomness |
 //! | [`schedule`], [`payload`], [`stats`], [`record`] | the measuring core: when to send, what to send, what to conclude, what happened |
+//! | [`access`] | how brokers may be reached: addresses judged, TLS verified, secrets kept |
 //! | [`scenario`], [`result`] | what the user asks for; what a run leaves on disk |
 //! | [`driver`] | speaks to one system; returns stamps and outcomes, records nothing |
 //! | [`environment`], [`fault`] | provides brokers and takes them away again; what is done to them and to their links |
@@ -21,6 +22,7 @@
 //! Beside that line, [`export`] and [`report`] read [`result`] (with `units` and `stats`) only: they need no broker.
 #![deny(unsafe_code)]
 
+pub mod access;
 pub mod claims;
 pub mod cli;
 pub mod clock;

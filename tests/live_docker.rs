@@ -12,6 +12,7 @@ use brokerbench::fault::proxy::Condition;
 use brokerbench::result::{Manifest, Status};
 use brokerbench::scenario::{System, SystemConfig};
 use harness::{Harness, PART, exe};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -131,14 +132,14 @@ fn the_power_of_containers_fails_as_that_of_processes() {
     let mut broker = environment.start(&kept).unwrap();
     let mut connection = redis(&broker.addresses()[0]);
     for n in 0..1000 {
-        let _: () = ::redis::cmd("RPUSH").arg("list").arg(n).query(&mut connection).unwrap();
+        ask(&mut connection, &format!("RPUSH list {n}"));
     }
     std::thread::sleep(Duration::from_secs(2));
     let lost = broker.lose_power(&[0], Model::NothingButSync).unwrap();
     assert!(lost.bytes() > 10_000 && lost.files.iter().all(|cut| cut.path.is_relative()), "{lost:?}");
     broker.restart().unwrap();
     let mut connection = redis(&broker.addresses()[0]);
-    let length: u64 = ::redis::cmd("LLEN").arg("list").query(&mut connection).unwrap();
+    let length = ask(&mut connection, "LLEN list");
     assert!(length < 1000, "{length}");
     broker.stop().unwrap();
 
@@ -154,8 +155,17 @@ fn the_power_of_containers_fails_as_that_of_processes() {
     assert!(refused.contains("without the library"), "{refused}");
 }
 
-fn redis(address: &str) -> ::redis::Connection {
-    ::redis::Client::open(format!("redis://{address}")).unwrap().get_connection().unwrap()
+fn redis(address: &str) -> BufReader<TcpStream> {
+    BufReader::new(TcpStream::connect(address).unwrap())
+}
+
+/// The number that Redis answers.
+fn ask(connection: &mut BufReader<TcpStream>, command: &str) -> u64 {
+    connection.get_mut().write_all(format!("{command}\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_line(&mut answer).unwrap();
+    let number = answer.trim_end().strip_prefix(':').unwrap_or_else(|| panic!("{command}: {answer}"));
+    number.parse().unwrap()
 }
 
 fn scenario(messages: u64) -> String {

@@ -80,7 +80,7 @@ pub enum SchemaOf {
 /// Where brokers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EnvironmentKind {
-    /// External if addresses are given; docker if an engine answers and its images can be had; else native
+    /// External if addresses or targets are given; docker if an engine answers and its images can be had; else native
     Auto,
     /// Real Kafka and redis-server as child processes on loopback
     Native,
@@ -99,9 +99,12 @@ pub struct EnvironmentArgs {
     /// Kafka that runs already
     #[arg(long, value_name = "HOST:PORT[,…]")]
     pub kafka: Option<String>,
-    /// Redis that runs already; a password as ${env:NAME}
+    /// Redis that runs already; rediss:// for TLS, a password as ${env:NAME}
     #[arg(long, value_name = "URL")]
     pub redis: Option<String>,
+    /// Brokers that run already, with TLS, login and client settings: see docs/secured-brokers.md
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kafka", "redis"])]
+    pub targets: Option<PathBuf>,
     /// Load brokers that are not on this machine: only ones that you own
     #[arg(long)]
     pub allow_remote: bool,

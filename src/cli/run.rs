@@ -8,7 +8,7 @@ use super::{Outcome, out, out_json, results, say, selfcheck};
 use crate::environment::{Choice, Docker, Environment, External, Native, choose};
 use crate::report;
 use crate::result::{Manifest, Summary, plain};
-use crate::scenario::{self, Overrides, Rule, Scenario};
+use crate::scenario::{self, Around, Overrides, Rule, Scenario, load_targets, targets_from_flags};
 use crate::study::{self, Study};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
@@ -127,18 +127,25 @@ pub fn environment(args: &EnvironmentArgs) -> Result<Chosen, Failure> {
 
 /// Brokers that run already, where the flags name them.
 pub fn external(args: &EnvironmentArgs) -> Result<Option<External>, Failure> {
-    let addresses = args.kafka.is_some() || args.redis.is_some();
+    let addresses = args.kafka.is_some() || args.redis.is_some() || args.targets.is_some();
     let own = match args.kind {
         EnvironmentKind::Native => "native",
         EnvironmentKind::Docker => "docker",
         EnvironmentKind::Auto if !addresses => return Ok(None),
         EnvironmentKind::Auto | EnvironmentKind::External => {
-            return Ok(Some(External::new(args.kafka.as_deref(), args.redis.as_deref(), args.allow_remote)?));
+            let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+            let around = Around { remote: args.allow_remote, variable: &variable };
+            let targets = match &args.targets {
+                Some(file) => load_targets(file, &around)?,
+                None => targets_from_flags(args.kafka.as_deref(), args.redis.as_deref(), &around)?,
+            };
+            return Ok(Some(External::new(targets)));
         }
     };
     if addresses {
-        let message =
-            format!("--kafka and --redis name brokers that run already, --env {own} starts its own: leave one out");
+        let message = format!(
+            "--kafka, --redis and --targets name brokers that run already, --env {own} starts its own: leave one out"
+        );
         return Err(Failure::new(Code::Usage, message));
     }
     Ok(None)

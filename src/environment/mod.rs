@@ -22,7 +22,7 @@ pub use probe::fuzz;
 pub use choose::{Choice, choose};
 pub use docker::Docker;
 pub use doctor::{Check, Level, Part, Wanted, can_run, checks};
-pub use external::{External, Login, Secret};
+pub use external::External;
 use janitor::is_stale;
 pub use janitor::{End, Janitor, Launch, Signal, State, helper_process};
 pub use native::Native;
@@ -132,7 +132,7 @@ pub trait Broker: Send {
     }
     /// `host:port` of each node that takes messages, as clients are to reach it.
     fn addresses(&self) -> Vec<String>;
-    /// How to find its nodes besides by [`Broker::addresses`].
+    /// How to find and to reach its nodes besides by [`Broker::addresses`].
     fn paths(&self) -> Paths {
         Paths::default()
     }
@@ -146,10 +146,6 @@ pub trait Broker: Send {
     fn data_dir(&self) -> Option<PathBuf>;
     /// From process start to accepting clients, ns; `None` when it ran before.
     fn started_in_ns(&self) -> Option<u64>;
-    /// How to log in, where the user's address says so.
-    fn login(&self) -> Option<&Login> {
-        None
-    }
     /// Whether an earlier scenario has warmed it.
     fn is_warm(&self) -> bool {
         false

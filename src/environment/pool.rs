@@ -4,7 +4,7 @@
 //! Redis is ready at once and starts fresh each time. A comparison that gives verdicts on speed uses no pool, since its
 //! brokers must be fresh.
 
-use super::{Broker, Deed, Environment, EnvironmentError, Login, NodeInfo};
+use super::{Broker, Deed, Environment, EnvironmentError, NodeInfo};
 use crate::driver::Paths;
 use crate::scenario::{Software, SystemConfig};
 use crate::units::Bytes;
@@ -126,9 +126,6 @@ impl Broker for Lent {
     }
     fn started_in_ns(&self) -> Option<u64> {
         self.get()?.started_in_ns()
-    }
-    fn login(&self) -> Option<&Login> {
-        self.get()?.login()
     }
     fn is_warm(&self) -> bool {
         self.warm

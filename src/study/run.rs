@@ -355,11 +355,8 @@ impl Running<'_, '_> {
 
     fn target(&self, broker: &dyn Broker, name: &str) -> Target {
         let tail: String = self.folder.name().chars().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect();
-        let addresses = match broker.login() {
-            Some(login) => broker.addresses().iter().map(|address| login.reveal_url(address)).collect(),
-            None => broker.addresses(),
-        };
-        Target { addresses, paths: broker.paths(), name: format!("bb-{tail}-{name}"), clock: self.clock }
+        let (addresses, paths) = (broker.addresses(), broker.paths());
+        Target { addresses, paths, name: format!("bb-{tail}-{name}"), clock: self.clock }
     }
 
     /// Names a cell in every envelope of it; no two runs share one.

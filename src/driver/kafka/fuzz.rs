@@ -1,6 +1,6 @@
 //! For fuzzing: every answer of Kafka that is read here and not by librdkafka.
 
-use super::{cluster, raw, wire};
+use super::{answers, raw, wire};
 
 /// Whether `answer` is one to anything that is asked.
 pub fn any(answer: &[u8]) -> bool {
@@ -9,5 +9,5 @@ pub fn any(answer: &[u8]) -> bool {
         let _ = (head.check(), head.size(), head.checksum(), head.begin());
     }
     let produced = wire::produced(answer).is_ok();
-    cluster::fuzz(answer) | raw::fuzz(answer) | produced
+    answers::fuzz(answer) | raw::fuzz(answer) | produced
 }

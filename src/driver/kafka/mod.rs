@@ -2,9 +2,11 @@
 //!
 //! [`settings`] turns a cell into client settings, [`publisher`] and [`subscriber`] are the data path over [`ffi`],
 //! [`audit`] reads back, [`admin`] makes and deletes topics, [`survival`] states the promise, [`reflector`] is the
-//! stand-in for a broker. What librdkafka logs goes to [`journal`], never to the terminal.
+//! stand-in for a broker. [`link`] is for those that speak the protocol themselves, and [`answers`] what they
+//! are told. What librdkafka logs goes to [`journal`], never to the terminal.
 
 mod admin;
+mod answers;
 mod audit;
 mod cluster;
 mod ffi;
@@ -13,11 +15,13 @@ mod fields;
 pub mod fuzz;
 mod journal;
 mod large;
+mod link;
 mod publisher;
 mod raw;
 mod reflector;
 mod replay;
 mod requests;
+mod sasl;
 mod second;
 mod settings;
 mod stall;
@@ -25,6 +29,8 @@ mod subscriber;
 mod survival;
 mod wire;
 mod work;
+
+pub use self::link::knock;
 
 use self::admin::Admin;
 use self::journal::Journal;
@@ -70,7 +76,7 @@ pub fn client_version() -> String {
 }
 
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
-    let settings = Settings::new(cell, &target.addresses)?;
+    let settings = Settings::new(cell, &target.addresses, &target.paths.access)?;
     let (journal, members) = (Journal::default(), Members::default());
     let unreadable = Mutex::default();
     Ok(Box::new(KafkaDriver { cell: cell.clone(), target, settings, journal, members, unreadable }))
@@ -98,7 +104,7 @@ impl KafkaDriver {
     }
 
     fn admin(&self) -> Result<Admin, DriverError> {
-        Admin::connect(&self.settings, &self.journal)
+        Admin::connect(&self.settings, &self.target.name, &self.journal)
     }
 
     /// The topic of this cell, to be read without a group.

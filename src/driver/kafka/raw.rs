@@ -1,15 +1,16 @@
 //! A consumer on a bare socket, which reads only when it is told to: Fetch version 4 and record batches, by hand.
 //!
 //! It exists because librdkafka reads ahead in threads of its own. It belongs to no group, commits nothing, speaks to
-//! one broker in the clear and does not decompress; it is for experiments on flow, never for the load.
+//! one broker and does not decompress; it is for experiments on flow, never for the load.
 
 use super::fields::{Fields, Walked};
+use super::link::Link;
+use crate::access::{Access, Stream};
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::scenario::System;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::io::{ErrorKind, Write};
+use std::time::{Duration, Instant};
 
 const FETCH: i16 = 1;
 /// The oldest version that Kafka 4 knows, and the simplest: no sessions, no compact fields.
@@ -23,7 +24,7 @@ const GRACE_NS: u64 = 1_000_000_000;
 const LONGEST: usize = 256 << 20;
 
 pub struct RawConsumer {
-    stream: TcpStream,
+    stream: Stream,
     address: String,
     topic: String,
     /// Next offset of each partition.
@@ -38,17 +39,14 @@ pub struct RawConsumer {
 
 impl RawConsumer {
     /// Connects to the leader of every partition of `topic`; asks for nothing yet.
-    pub fn connect(address: &str, topic: &str, positions: Vec<i64>, clock: Clock) -> Result<Self, DriverError> {
-        let lost = |cause: std::io::Error| lost(address, cause.to_string());
-        let mut found = Err(std::io::Error::other("the host name has no address"));
-        for address in address.to_socket_addrs().map_err(lost)? {
-            found = TcpStream::connect_timeout(&address, CONNECT);
-            if found.is_ok() {
-                break;
-            }
-        }
-        let stream = found.map_err(lost)?;
-        stream.set_nodelay(true).and_then(|()| stream.set_write_timeout(Some(CONNECT))).map_err(lost)?;
+    pub fn connect(
+        address: &str,
+        access: &Access,
+        topic: &str,
+        positions: Vec<i64>,
+        clock: Clock,
+    ) -> Result<Self, DriverError> {
+        let stream = Link::open(address, access, CONNECT).map_err(|cause| lost(address, cause))?.stream;
         let (address, topic, input) = (address.to_owned(), topic.to_owned(), Vec::new());
         Ok(Self { stream, address, topic, positions, correlation: 0, asked: false, input, clock })
     }
@@ -78,9 +76,7 @@ impl RawConsumer {
             if left.is_zero() {
                 return Ok(false);
             }
-            // A time-out of zero would mean none.
-            let _ = self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))));
-            match self.stream.read(&mut chunk) {
+            match self.stream.read_by(&mut chunk, Instant::now() + left) {
                 Ok(0) => return Err(lost(&self.address, "the broker closed the connection".into())),
                 Ok(read) => self.input.extend_from_slice(&chunk[..read]),
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}

@@ -1,15 +1,15 @@
-//! One socket to Redis: non-blocking, with a buffer on each side.
+//! One socket to Redis, plain or behind TLS: non-blocking, with a buffer on each side.
 //!
 //! Reading is one system call for as much as is there, writing is one for all that is collected; neither ever waits.
 //! Waiting is [`Connection::wait_readable`] alone, which the kernel ends to the nanosecond it is told.
 
 use super::endpoint::{Endpoint, SET_UP};
 use super::resp::{self, Reader, Scanner, Token};
+use crate::access::Stream;
 use crate::clock::Clock;
 use crate::driver::DriverError;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -121,7 +121,7 @@ impl Output {
 
 pub struct Connection {
     pub endpoint: Endpoint,
-    pub stream: TcpStream,
+    pub stream: Stream,
     pub input: Input,
     pub output: Output,
     scanner: Scanner,
@@ -135,8 +135,8 @@ impl Connection {
 
     /// The same, each of its steps within `limit`.
     pub fn open_within(endpoint: &Endpoint, limit: Duration) -> Result<Self, DriverError> {
-        let stream = endpoint.connect(limit)?;
-        stream.set_nonblocking(true).map_err(|cause| endpoint.lost(cause.to_string()))?;
+        let mut stream = endpoint.connect(limit)?;
+        stream.set_nonblocking().map_err(|cause| endpoint.lost(cause.to_string()))?;
         let (input, output) = (Input::default(), Output::default());
         let mut connection = Self { endpoint: endpoint.clone(), stream, input, output, scanner: Scanner::default() };
         for (name, command) in endpoint.greeting() {

@@ -149,10 +149,13 @@ pub fn can_run(checks: &[Check], part: Part) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::{Around, targets_from_flags};
 
     #[test]
     fn what_is_wrong_comes_with_a_remedy_and_what_is_right_without() {
-        let external = External::new(Some("127.0.0.1:1"), Some("redis://127.0.0.1:1"), false).unwrap();
+        let around = Around { remote: false, variable: &|_| None };
+        let targets = targets_from_flags(Some("127.0.0.1:1"), Some("redis://127.0.0.1:1"), &around).unwrap();
+        let external = External::new(targets);
         let checks = checks(Wanted { docker: true, native: true, external: Some(external) });
         assert!(checks.iter().any(|check| check.part == Part::External && check.level == Level::Fail));
         for check in checks {

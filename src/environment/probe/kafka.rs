@@ -36,7 +36,7 @@ pub fn kafka_tells_itself(address: SocketAddr, itself: &str) -> io::Result<()> {
 }
 
 /// The addresses that it sends clients to. (Metadata, version 1, no topic.)
-pub fn told(address: SocketAddr) -> io::Result<Vec<String>> {
+fn told(address: SocketAddr) -> io::Result<Vec<String>> {
     let answer = ask(address, METADATA, &0u32.to_be_bytes())?;
     brokers(&answer).ok_or_else(no_kafka)
 }

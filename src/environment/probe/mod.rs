@@ -7,7 +7,7 @@ pub mod fuzz;
 mod kafka;
 mod redis;
 
-pub use kafka::{kafka, kafka_ping_pong, kafka_tells, kafka_tells_itself, told as kafka_told};
+pub use kafka::{kafka, kafka_ping_pong, kafka_tells, kafka_tells_itself};
 pub use redis::{redis, redis_linked, redis_ping_pong, sentinel};
 
 use std::io::{self, Read};

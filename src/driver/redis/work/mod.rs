@@ -136,6 +136,6 @@ impl Work for RedisWork<'_> {
     fn clean_up(&self) -> Result<(), DriverError> {
         let mut keys: Vec<String> = (0..self.consumers.get()).map(|consumer| self.processing(consumer)).collect();
         keys.push(self.dead.clone());
-        Control::connect(&self.driver.endpoint)?.delete(&keys)
+        Control::connect(&self.driver.endpoint)?.delete(&self.driver.target.name, &keys)
     }
 }
