@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`units`], [`clock`], [`random`] | quantities with units; the one monotonic epoch of a run; seeded randomness |
 //! | [`schedule`], [`payload`], [`stats`], [`record`] | the measuring core: when to send, what to send, what to conclude, what happened |
+//! | [`access`] | how brokers may be reached: addresses judged, TLS verified, secrets kept |
 //! | [`scenario`], [`result`] | what the user asks for; what a run leaves on disk |
 //! | [`driver`] | speaks to one system; returns stamps and outcomes, records nothing |
 //! | [`environment`], [`fault`] | provides brokers and takes them away again; what is done to them and to their links |
@@ -16,9 +17,12 @@
 //! | [`claims`] | the eight claims as data and their verdict rules |
 //! | [`cli`] | arguments, progress, messages, exit codes |
 //!
+//! `fuzz` (tests only) hands any bytes to everything that reads what others wrote.
+//!
 //! Beside that line, [`export`] and [`report`] read [`result`] (with `units` and `stats`) only: they need no broker.
 #![deny(unsafe_code)]
 
+pub mod access;
 pub mod claims;
 pub mod cli;
 pub mod clock;
@@ -28,6 +32,8 @@ pub mod environment;
 pub mod experiment;
 pub mod export;
 pub mod fault;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod payload;
 pub mod random;
 pub mod record;

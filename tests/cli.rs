@@ -41,6 +41,26 @@ fn help_names_every_command_and_every_exit_code() {
     assert_names(&ends_with(0, &["--version"]), &[env!("CARGO_PKG_VERSION")]);
 }
 
+/// Each shell that is installed reads its script without a complaint.
+#[test]
+fn completions_are_scripts_of_their_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = brokerbench(&["completions", shell]).output().unwrap().stdout;
+        assert_names(&String::from_utf8_lossy(&script), &["brokerbench", "selfcheck"]);
+        match Command::new(shell).arg("-n").write_stdin(script).output() {
+            Ok(checked) => assert!(checked.status.success() && checked.stderr.is_empty(), "{shell}: {checked:?}"),
+            Err(error) => assert!(error.kind() == std::io::ErrorKind::NotFound && shell != "bash", "{shell}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    assert_names(&ends_with(0, &["man"]), &[".TH brokerbench 1", "brokerbench\\-run(1)", "Exit codes"]);
+    assert_names(&ends_with(0, &["man", "run"]), &[".TH brokerbench-run 1", "threshold"]);
+    assert_names(&ends_with(2, &["man", "walk"]), &["`walk`", "known: compare, run"]);
+}
+
 #[test]
 fn what_was_typed_wrong_is_usage() {
     for (args, parts) in [

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const ROWS: &[&[&str]] = &[
     &["units", "clock", "random"],
     &["schedule", "payload", "stats", "record"],
+    &["access"],
     &["scenario", "result"],
     &["driver"],
     &["environment", "fault"],
@@ -14,10 +15,13 @@ const ROWS: &[&[&str]] = &[
     &["experiment"],
     &["study"],
     &["claims"],
-    &["cli"],
+    CALLERS,
 ];
 
-/// Beside the rows: they run offline, on results alone. Only the command line calls them.
+/// `cli` is what is typed; `fuzz`, in tests only, hands any bytes to what reads them.
+const CALLERS: &[&str] = &["cli", "fuzz"];
+
+/// Beside the rows: they run offline, on results alone. Only the last row calls them.
 const OFFLINE: &[&str] = &["export", "report"];
 const OFFLINE_MAY: &[&str] = &["units", "stats", "result"];
 
@@ -29,7 +33,7 @@ fn may_import(group: &str, other: &str) -> bool {
     match (OFFLINE.contains(&group), OFFLINE.contains(&other)) {
         _ if group == other => true,
         (true, _) => OFFLINE_MAY.contains(&other),
-        (false, true) => group == "cli",
+        (false, true) => CALLERS.contains(&group),
         (false, false) => row(other) <= row(group),
     }
 }
@@ -117,9 +121,33 @@ fn client_libraries_are_named_in_their_drivers_only() {
         let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or("").trim_start()).collect();
         let rdkafka = code.iter().any(|line| line.contains("rdkafka::"));
         assert!(!rdkafka || path.starts_with("driver/kafka/"), "{path} names rdkafka");
-        // Only imports: `redis::` alone is also a module of the driver and of the native environment.
-        let redis = code.iter().any(|line| line.starts_with("use redis::") || line.contains(" ::redis::"));
-        assert!(!redis || path.starts_with("driver/redis/"), "{path} names the redis crate");
+    }
+}
+
+/// One way to connect and one that knows what a secret is: whoever opens a socket to a broker goes through `access`.
+#[test]
+fn sockets_to_brokers_are_opened_in_one_place() {
+    // The probe asks brokers that we started; the proxy and the tests' servers stand on our side.
+    let others = ["access/", "environment/probe/", "environment/native/", "environment/janitor/", "fault/"];
+    for (_, path, text) in grouped() {
+        let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let connects = shipped.contains("TcpStream::connect");
+        let test = path.contains("test");
+        assert!(
+            !connects || test || others.iter().any(|other| path.starts_with(other)),
+            "{path} opens a socket itself"
+        );
+    }
+}
+
+/// What is deleted is named one by one (`Admin::delete_topics` and `Control::delete` refuse what is not the run's).
+#[test]
+fn nothing_wipes_a_server() {
+    for (_, path, text) in grouped() {
+        let code: String = text.lines().map(|line| line.split("//").next().unwrap_or("").to_owned() + "\n").collect();
+        for wipe in ["FLUSHALL", "FLUSHDB", "SWAPDB", "\"KEYS\""] {
+            assert!(!code.contains(wipe), "{path} says {wipe}");
+        }
     }
 }
 

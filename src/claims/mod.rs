@@ -10,7 +10,7 @@ mod finding;
 mod rules;
 mod tries;
 
-use crate::result::{Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, Status, Summary};
+use crate::result::{Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, SYSTEMS, Status, Summary};
 use data::{ClaimText, Claims, Listed, Role, empty_cell};
 use rules::Inputs;
 use std::collections::BTreeMap;
@@ -178,7 +178,7 @@ fn judge(text: &ClaimText, profile: &str, measured: Vec<ComparedCell>, runs: &[R
     if cells.is_empty() {
         let why = if missing.is_empty() { "not measured".to_owned() } else { missing.join("; ") };
         let not_measured = |system| ComparedCell { text: why.clone(), ..empty_cell(system, system, &text.metric) };
-        cells.extend(["kafka", "redis-pubsub", "redis-streams", "redis-lists"].map(not_measured));
+        cells.extend(SYSTEMS.map(not_measured));
     }
     cells.extend(text.documented_cells());
     Claim {

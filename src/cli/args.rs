@@ -53,14 +53,20 @@ pub enum Command {
         #[arg(value_enum, default_value_t = SchemaOf::Scenario)]
         of: SchemaOf,
     },
-    /// Check what this machine offers and what is missing
-    Doctor,
+    /// Check what this machine offers, what is missing and what to do about it; starts and changes nothing
+    Doctor(DoctorArgs),
     /// Prove the instrument against a fake broker whose truth is known
     Selfcheck,
     /// Print a completion script for a shell
     Completions {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
+    },
+    /// Print the manual page of the program, or of one of its commands
+    Man {
+        /// Such as `run`
+        #[arg(value_name = "COMMAND")]
+        command: Option<String>,
     },
 }
 
@@ -74,10 +80,12 @@ pub enum SchemaOf {
 /// Where brokers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EnvironmentKind {
-    /// External if addresses are given, else native
+    /// External if addresses or targets are given; docker if an engine answers and its images can be had; else native
     Auto,
     /// Real Kafka and redis-server as child processes on loopback
     Native,
+    /// Real Kafka and Redis in containers, through docker compose
+    Docker,
     /// Brokers that run already
     External,
 }
@@ -91,12 +99,24 @@ pub struct EnvironmentArgs {
     /// Kafka that runs already
     #[arg(long, value_name = "HOST:PORT[,…]")]
     pub kafka: Option<String>,
-    /// Redis that runs already; a password as ${env:NAME}
+    /// Redis that runs already; rediss:// for TLS, a password as ${env:NAME}
     #[arg(long, value_name = "URL")]
     pub redis: Option<String>,
+    /// Brokers that run already, with TLS, login and client settings: see docs/secured-brokers.md
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kafka", "redis"])]
+    pub targets: Option<PathBuf>,
     /// Load brokers that are not on this machine: only ones that you own
     #[arg(long)]
     pub allow_remote: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub environment: EnvironmentArgs,
 }
 
 #[derive(Debug, Args)]

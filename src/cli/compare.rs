@@ -5,12 +5,12 @@
 
 use super::args::CompareArgs;
 use super::exit::{Code, Failure, worst};
-use super::run::{environment, measure};
+use super::run::{Chosen, environment, measure};
 use super::signals::Interrupt;
 use super::suite::Suite;
-use super::{Outcome, out, selfcheck, width};
+use super::{Outcome, out, say, selfcheck, width};
 use crate::claims::{self, ClaimError, Material, Planned};
-use crate::environment::{Environment, Pool};
+use crate::environment::Pool;
 use crate::report;
 use crate::result::{Comparison, Manifest, Summary};
 use crate::scenario::{self, Overrides, Scenario};
@@ -27,21 +27,21 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     let before = older_table(&dir, args)?;
     // A part of the table leaves the other parts' runs noted as they are.
     let suite = Suite::open(results, &args.profile, args.resume || !args.only.is_empty())?;
-    let mut environment = environment(&args.environment)?;
+    let mut chosen = environment(&args.environment)?;
     if scenarios.iter().all(|(_, scenario)| scenario.blocks < LEAST_BLOCKS as u32) {
         // Nothing here gives a verdict on speed, so one warm Kafka may serve all of it.
-        environment = Box::new(Pool::over(environment));
+        chosen.environment = Box::new(Pool::over(chosen.environment));
     }
     let selfcheck = selfcheck::remembered_or_run(interrupt)?;
     let mut run = Running { args, suite, selfcheck, interrupt, done: Done { failed: unread, ..Done::default() } };
     for (planned, scenario) in &scenarios {
-        run.scenario(planned, scenario, environment.as_mut())?;
+        run.scenario(planned, scenario, &mut chosen)?;
         if interrupt.flag.load(Relaxed) {
             break;
         }
     }
     // Brokers go before the table is drawn: nothing of it needs them.
-    drop(environment);
+    drop(chosen);
     let Running { selfcheck, done, .. } = run;
     done.print_elapsed();
     if done.runs.is_empty() {
@@ -80,7 +80,7 @@ fn read(plan: Vec<Planned>, profile: &str) -> Result<Read, Failure> {
         match scenario::load(&planned.scenario, &overrides) {
             Ok(scenario) => scenarios.push((planned, scenario)),
             Err(error) => {
-                eprintln!("{}: {error}", planned.scenario);
+                say(&format!("{}: {error}", planned.scenario));
                 unread.push((planned, Failure::from(error)));
             }
         }
@@ -124,17 +124,12 @@ struct Running<'a> {
 
 impl Running<'_> {
     /// Measures one scenario, or takes its finished run. An error stops the suite: results cannot be written.
-    fn scenario(
-        &mut self,
-        planned: &Planned,
-        scenario: &Scenario,
-        environment: &mut dyn Environment,
-    ) -> Result<(), Failure> {
+    fn scenario(&mut self, planned: &Planned, scenario: &Scenario, chosen: &mut Chosen) -> Result<(), Failure> {
         let done = &mut self.done;
         if let Some((folder, manifest, summary)) =
-            self.suite.finished(scenario, environment.name()).filter(|_| self.args.resume)
+            self.suite.finished(scenario, chosen.environment.name()).filter(|_| self.args.resume)
         {
-            eprintln!("{}: kept, {}", scenario.name, folder.join("report.html").display());
+            say(&format!("{}: kept, {}", scenario.name, folder.join("report.html").display()));
             done.codes.push(Code::from_number(manifest.exit_code));
             done.runs.push((manifest, summary));
             done.elapsed.push((scenario.name.clone(), None));
@@ -142,18 +137,18 @@ impl Running<'_> {
         }
         let start = Instant::now();
         let results = &self.args.results.results;
-        let measured = measure(scenario, environment, results, Some(self.selfcheck.clone()), self.interrupt);
+        let measured = measure(scenario, chosen, results, Some(self.selfcheck.clone()), self.interrupt);
         done.elapsed.push((scenario.name.clone(), Some(start.elapsed())));
         match measured {
             Ok(measured) => {
                 self.suite.note(&measured.manifest)?;
-                eprintln!("{}: {}", scenario.name, measured.folder.join("report.html").display());
+                say(&format!("{}: {}", scenario.name, measured.folder.join("report.html").display()));
                 done.codes.push(measured.code);
                 done.runs.push((measured.manifest, measured.summary));
             }
             Err(failure) if failure.code == Code::Results => return Err(failure),
             Err(failure) => {
-                eprintln!("{}: {}", scenario.name, failure.message);
+                say(&format!("{}: {}", scenario.name, failure.message));
                 // Whom the user stopped could have run.
                 if failure.code != Code::Interrupted {
                     done.failed.push((planned.clone(), failure));
@@ -169,10 +164,10 @@ impl Done {
     fn print_elapsed(&self) {
         for (name, elapsed) in &self.elapsed {
             let text = elapsed.map_or("kept".to_owned(), |elapsed| format!("{:.0} s", elapsed.as_secs_f64()));
-            eprintln!("elapsed: {name} {text}");
+            say(&format!("elapsed: {name} {text}"));
         }
         let total: Duration = self.elapsed.iter().filter_map(|(_, elapsed)| *elapsed).sum();
-        eprintln!("elapsed: {:.0} s in all", total.as_secs_f64());
+        say(&format!("elapsed: {:.0} s in all", total.as_secs_f64()));
     }
 
     /// Why there is nothing to make a table of.

@@ -1,10 +1,9 @@
-//! Commands that only look: list, explain, validate, schema, doctor, completions.
+//! Commands that only look: list, explain, validate, schema, completions, man.
 
 use super::args::{Cli, ExplainArgs, OverrideArgs, ResultsArgs, SchemaOf};
 use super::exit::{Code, Failure};
-use super::{Outcome, out};
-use crate::environment::{Level, checks};
-use crate::result::{Comparison, Summary};
+use super::{Outcome, out, say};
+use crate::result::{Comparison, Summary, plain};
 use crate::scenario::{self, Overrides};
 use clap::CommandFactory;
 
@@ -23,7 +22,7 @@ pub fn list(args: &ResultsArgs) -> Outcome {
     let mut text = String::from("Scenarios\n");
     for name in scenario::names() {
         match scenario::load(&name, &Overrides::default()) {
-            Ok(found) => text += &format!("  {name:<14} {}\n", found.question.trim()),
+            Ok(found) => text += &format!("  {name:<14} {}\n", plain::line(found.question.trim())),
             Err(_) => text += &format!("  {name:<14} (invalid: see `brokerbench validate {name}`)\n"),
         }
     }
@@ -41,7 +40,7 @@ pub fn list(args: &ResultsArgs) -> Outcome {
         text += "  none yet: brokerbench run latency\n";
     }
     for name in names {
-        text += &format!("  {name}\n");
+        text += &format!("  {}\n", plain::line(&name));
     }
     out(&text);
     Ok(Code::Fine)
@@ -60,7 +59,7 @@ pub fn validate(scenarios: &[String]) -> Outcome {
             Ok(found) => {
                 out(&format!("{name}: valid ({} cells)", found.cells().len()));
                 for warning in found.warnings() {
-                    eprintln!("warning: {name}: {warning}");
+                    say(&format!("warning: {name}: {warning}"));
                 }
             }
             Err(error) => failures.push(error.to_string()),
@@ -81,26 +80,32 @@ pub fn schema(of: SchemaOf) -> Outcome {
     Ok(Code::Fine)
 }
 
-pub fn doctor() -> Outcome {
-    let checks = checks();
-    for check in &checks {
-        let mark = match check.level {
-            Level::Ok => "ok  ",
-            Level::Warn => "warn",
-            Level::Fail => "FAIL",
-        };
-        out(&format!("{mark} {:<16} {}", check.name, check.found));
-        if let Some(remedy) = &check.remedy {
-            out(&format!("     {:<16} → {remedy}", ""));
-        }
-    }
-    let failed = checks.iter().any(|check| check.level == Level::Fail);
-    Ok(if failed { Code::Environment } else { Code::Fine })
-}
-
 pub fn completions(shell: clap_complete::Shell) -> Outcome {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "brokerbench", &mut text);
+    out(&String::from_utf8_lossy(&text));
+    Ok(Code::Fine)
+}
+
+/// In roff: `brokerbench man | man -l -`.
+pub fn man(command: Option<&str>) -> Outcome {
+    let mut root = Cli::command();
+    root.build();
+    let known: Vec<String> = root.get_subcommands().map(|known| known.get_name().to_owned()).collect();
+    let page = match command {
+        None => Some(root),
+        Some(name) => root.find_subcommand(name).cloned(),
+    };
+    let unknown = || {
+        Failure::new(
+            Code::Usage,
+            format!("there is no command `{}`; known: {}", command.unwrap_or_default(), known.join(", ")),
+        )
+    };
+    let mut text = Vec::new();
+    clap_mangen::Man::new(page.ok_or_else(unknown)?)
+        .render(&mut text)
+        .map_err(|error| Failure::new(Code::Internal, error))?;
     out(&String::from_utf8_lossy(&text));
     Ok(Code::Fine)
 }

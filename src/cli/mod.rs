@@ -1,9 +1,11 @@
 //! The command line: arguments, progress, messages and exit codes. The only group that prints.
 //!
-//! Results go to stdout, progress, warnings and errors to stderr.
+//! Results go to stdout, progress, warnings and errors to stderr; both through one place, which lets no text of others
+//! act on the terminal.
 
 mod args;
 mod compare;
+mod doctor;
 mod exit;
 mod inspect;
 mod progress;
@@ -14,15 +16,17 @@ mod signals;
 mod suite;
 mod verdict;
 
+use crate::result::plain;
 use args::{Cli, Command};
 use clap::Parser;
 use exit::{Code, Failure};
 use signals::Interrupt;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Runs the command that was typed.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = typed();
     let interrupt = Interrupt::listen();
     let result = match &cli.command {
         Command::Compare(args) => compare::compare(args, &interrupt),
@@ -34,23 +38,51 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => inspect::explain(args),
         Command::Validate { scenarios } => inspect::validate(scenarios),
         Command::Schema { of } => inspect::schema(*of),
-        Command::Doctor => inspect::doctor(),
+        Command::Doctor(args) => doctor::doctor(args),
         Command::Selfcheck => selfcheck::selfcheck(&interrupt),
         Command::Completions { shell } => inspect::completions(*shell),
+        Command::Man { command } => inspect::man(command.as_deref()),
     };
     let code = result.unwrap_or_else(|Failure { code, message }| {
-        eprintln!("error: {message}");
+        say(&format!("error: {message}"));
         code
     });
     ExitCode::from(code as u8)
 }
 
-/// Prints a result. A reader that has gone away (`| head`) is no error.
+/// Prints a result, whatever names and texts of others it holds. A reader that has gone away (`| head`) is no error.
 fn out(text: &str) {
-    use std::io::Write;
-    let mut stdout = std::io::stdout().lock();
+    print(&mut std::io::stdout().lock(), &plain::lines(text));
+}
+
+/// The same for JSON, which keeps its meaning.
+fn out_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::new(Code::Internal, error))?;
+    print(&mut std::io::stdout().lock(), &plain::json(&text));
+    Ok(())
+}
+
+/// Prints what is no result: progress, warnings, errors.
+fn say(text: &str) {
+    print(&mut std::io::stderr().lock(), &plain::lines(text));
+}
+
+fn print(stream: &mut impl Write, text: &str) {
     let newline = if text.ends_with('\n') { "" } else { "\n" };
-    let _ = write!(stdout, "{text}{newline}").and_then(|()| stdout.flush());
+    let _ = write!(stream, "{text}{newline}").and_then(|()| stream.flush());
+}
+
+/// What was typed. The parser's messages repeat it, in colours of their own: where they could not be told from colours
+/// that were typed, there are none.
+fn typed() -> Cli {
+    Cli::try_parse().unwrap_or_else(|error| {
+        let hostile = std::env::args_os().any(|arg| arg.to_str().is_none_or(|arg| plain::line(arg) != arg));
+        if !hostile || !error.use_stderr() {
+            error.exit();
+        }
+        say(&error.render().to_string());
+        std::process::exit(error.exit_code())
+    })
 }
 
 /// Columns of the terminal; as many as a table likes where there is none.

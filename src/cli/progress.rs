@@ -1,7 +1,9 @@
 //! Progress on stderr: a bar on a terminal, one plain line every ten seconds elsewhere.
 
+use super::say;
 use super::signals::Interrupt;
 use crate::engine::{Observer, Phase, Progress};
+use crate::result::plain;
 use crate::study::StudyObserver;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -41,7 +43,7 @@ impl Display {
 
     fn plain(&mut self, text: &str) {
         self.last_plain = Instant::now();
-        eprintln!("{} {text}", self.place);
+        say(&format!("{} {text}", self.place));
     }
 }
 
@@ -67,7 +69,7 @@ impl Observer for Display {
 impl StudyObserver for Display {
     fn step(&mut self, text: &str, done: usize, all: usize) {
         self.interrupt.measuring.store(done > 0 || !text.contains("starting"), Relaxed);
-        self.step = text.to_owned();
+        self.step = plain::line(text);
         self.place = format!("[{done}/{all}]");
         match &self.bar {
             Some(bar) => {
@@ -75,14 +77,14 @@ impl StudyObserver for Display {
                 bar.set_position(done as u64);
                 bar.set_message(self.step.clone());
             }
-            None => self.plain(text),
+            None => self.plain(&plain::line(text)),
         }
     }
 
     fn warning(&mut self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("warning: {text}")),
-            None => eprintln!("warning: {text}"),
+            Some(bar) => bar.suspend(|| say(&format!("warning: {text}"))),
+            None => say(&format!("warning: {text}")),
         }
     }
 }

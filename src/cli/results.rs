@@ -3,7 +3,7 @@
 use super::args::{ExportArgs, ExportFormat, ReportArgs, TableArgs};
 use super::exit::{Code, Failure};
 use super::{Outcome, out, verdict, width};
-use crate::result::{CellSummary, Kind, Manifest, Outcome as CellOutcome, RunFolder, Summary, files, words};
+use crate::result::{CellSummary, Kind, Manifest, Outcome as CellOutcome, RunFolder, Summary, files, plain, words};
 use crate::{claims, export as formats, report as rendering};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use std::path::Path;
@@ -103,36 +103,43 @@ pub fn export(args: &ExportArgs) -> Outcome {
 
 /// What a run came to: its figures, what to know about them, and where the rest is.
 pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String {
-    let mut text = format!("{}: {}\n", summary.scenario, manifest.scenario.question.trim());
+    let mut text = one_line(format!("{}: {}", summary.scenario, manifest.scenario.question.trim()));
     text += &plain_table(summary);
     text += &rendering::observations(summary, width());
     for cell in &summary.cells {
         let name = format!("{} {} block {}", cell.label, cell.cell, cell.block);
         if let Some(reason) = cannot(cell) {
-            text += &format!("cannot: {name}: {reason}\n");
+            text += &one_line(format!("cannot: {name}: {reason}"));
         }
         for reason in &cell.invalid_because {
-            text += &format!("invalid: {name}: {reason}\n");
+            text += &one_line(format!("invalid: {name}: {reason}"));
         }
-        cell.faults.iter().for_each(|fault| text += &format!("fault: {name}: {}\n", verdict::fault(fault)));
-        text += &verdict::of(cell, &name);
+        for fault in &cell.faults {
+            text += &one_line(format!("fault: {name}: {}", verdict::fault(fault)));
+        }
+        text += &verdict::of(cell, &name).map_or_else(String::new, one_line);
     }
     for (point, found) in &manifest.rates_found {
         let rate = found.rate.map_or_else(String::new, |rate| format!("{rate}, "));
-        text += &format!("{point}: {rate}{}\n", found.because);
+        text += &one_line(format!("{point}: {rate}{}", found.because));
     }
     for (label, cold) in &manifest.cold_start {
         let publish = |ns: Option<u64>| ns.map_or("not measured".into(), |ns| words::time(ns as f64));
-        text += &format!(
-            "cold start: {label} answered after {}; publish p50 {} and p99 {} in its first 5 s; warmed {} before measuring\n",
+        text += &one_line(format!(
+            "cold start: {label} answered after {}; publish p50 {} and p99 {} in its first 5 s; warmed {} before measuring",
             words::time(cold.ready_ns as f64),
             publish(cold.publish_p50_ns),
             publish(cold.publish_p99_ns),
             words::time(cold.warmed_ns as f64),
-        );
+        ));
     }
-    text += &format!("status {:?}, selfcheck {}\n", summary.status, manifest.selfcheck).to_lowercase();
+    text += &one_line(format!("status {:?}, selfcheck {}", summary.status, manifest.selfcheck).to_lowercase());
     text + &format!("page and charts: {}", folder.join("report.html").display())
+}
+
+/// A name or a reason that holds a line break must not look like a line of ours.
+fn one_line(text: String) -> String {
+    plain::line(&text) + "\n"
 }
 
 /// The cells of plain load; empty where there are none.
@@ -158,7 +165,7 @@ fn plain_table(summary: &Summary) -> String {
         "CPU/msg",
     ]);
     for cell in summary.cells.iter().filter(|cell| cell.experiment.is_none()) {
-        table.add_row(row(cell));
+        table.add_row(row(cell).iter().map(|text| plain::line(text)));
     }
     if table.row_count() == 0 {
         return String::new();

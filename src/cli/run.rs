@@ -4,11 +4,11 @@ use super::args::{EnvironmentArgs, EnvironmentKind, RunArgs};
 use super::exit::{Code, Failure, of_run, worst};
 use super::progress::Display;
 use super::signals::Interrupt;
-use super::{Outcome, out, results, selfcheck};
-use crate::environment::{Environment, External, Native};
+use super::{Outcome, out, out_json, results, say, selfcheck};
+use crate::environment::{Choice, Docker, Environment, External, Native, choose};
 use crate::report;
-use crate::result::{Manifest, Summary};
-use crate::scenario::{self, Overrides, Rule, Scenario};
+use crate::result::{Manifest, Summary, plain};
+use crate::scenario::{self, Around, Overrides, Rule, Scenario, load_targets, targets_from_flags};
 use crate::study::{self, Study};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,16 +19,16 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
     let mut scenarios =
         args.scenarios.iter().map(|name| scenario::load(name, &overrides)).collect::<Result<Vec<_>, _>>()?;
     scenarios.iter_mut().try_for_each(|scenario| add_thresholds(scenario, &args.threshold))?;
-    let mut environment = environment(&args.environment)?;
+    let mut chosen = environment(&args.environment)?;
     let mut codes = Vec::new();
     for scenario in scenarios {
-        let done = measure(&scenario, environment.as_mut(), &args.results.results, None, interrupt)?;
+        let done = measure(&scenario, &mut chosen, &args.results.results, None, interrupt)?;
         codes.push(done.code);
         if args.json {
-            out(&serde_json::to_string(&done.summary).map_err(|error| Failure::new(Code::Internal, error))?);
+            out_json(&done.summary)?;
         } else {
             out(&results::run_text(&done.manifest, &done.summary, &done.folder));
-            done.findings.iter().for_each(|line| out(line));
+            done.findings.iter().for_each(|line| out(&plain::line(line)));
         }
         if interrupt.flag.load(Relaxed) {
             break;
@@ -62,7 +62,7 @@ pub struct Done {
 /// Runs one scenario and renders everything that belongs to it.
 pub fn measure(
     scenario: &Scenario,
-    environment: &mut dyn Environment,
+    chosen: &mut Chosen,
     results_dir: &Path,
     selfcheck: Option<String>,
     interrupt: &Interrupt,
@@ -70,7 +70,8 @@ pub fn measure(
     let mut display = Display::new(interrupt.clone());
     let study = Study {
         scenario,
-        environment,
+        environment: chosen.environment.as_mut(),
+        environment_because: chosen.because.clone(),
         results_dir,
         // Not where the binary lies on this machine: what a reader would type.
         command_line: std::iter::once("brokerbench".to_owned())
@@ -99,28 +100,69 @@ pub fn measure(
     Ok(Done { folder: finished.folder.path().to_owned(), manifest: finished.manifest, summary, findings, code })
 }
 
-/// The environment that the flags ask for.
-pub fn environment(args: &EnvironmentArgs) -> Result<Box<dyn Environment>, Failure> {
-    let addresses = args.kafka.is_some() || args.redis.is_some();
-    let external = match args.kind {
-        EnvironmentKind::Native if addresses => {
-            let message =
-                "--kafka and --redis name brokers that run already, --env native starts its own: leave one out";
-            return Err(Failure::new(Code::Usage, message));
+/// Where brokers come from, and why from there.
+pub struct Chosen {
+    pub environment: Box<dyn Environment>,
+    pub because: String,
+}
+
+/// The environment that the flags ask for. What was chosen is printed.
+pub fn environment(args: &EnvironmentArgs) -> Result<Chosen, Failure> {
+    let asked = |environment| Chosen { environment, because: "asked for".into() };
+    let chosen = match (external(args)?, args.kind) {
+        (Some(external), EnvironmentKind::Auto) => {
+            Chosen { environment: Box::new(external), because: "addresses are given".into() }
         }
-        EnvironmentKind::Native => false,
-        EnvironmentKind::External => true,
-        EnvironmentKind::Auto => addresses,
+        (Some(external), _) => asked(Box::new(external)),
+        (None, EnvironmentKind::Docker) => asked(docker()?),
+        (None, EnvironmentKind::Auto) => {
+            let Choice { docker: containers, because } = choose();
+            Chosen { environment: if containers { docker()? } else { native()? }, because }
+        }
+        (None, _) => asked(native()?),
     };
-    if external {
-        let external = External::new(args.kafka.as_deref(), args.redis.as_deref(), args.allow_remote)?;
-        eprintln!("environment: external");
-        return Ok(Box::new(external));
+    say(&format!("environment: {} ({})", chosen.environment.name(), chosen.because));
+    Ok(chosen)
+}
+
+/// Brokers that run already, where the flags name them.
+pub fn external(args: &EnvironmentArgs) -> Result<Option<External>, Failure> {
+    let addresses = args.kafka.is_some() || args.redis.is_some() || args.targets.is_some();
+    let own = match args.kind {
+        EnvironmentKind::Native => "native",
+        EnvironmentKind::Docker => "docker",
+        EnvironmentKind::Auto if !addresses => return Ok(None),
+        EnvironmentKind::Auto | EnvironmentKind::External => {
+            let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+            let around = Around { remote: args.allow_remote, variable: &variable };
+            let targets = match &args.targets {
+                Some(file) => load_targets(file, &around)?,
+                None => targets_from_flags(args.kafka.as_deref(), args.redis.as_deref(), &around)?,
+            };
+            return Ok(Some(External::new(targets)));
+        }
+    };
+    if addresses {
+        let message = format!(
+            "--kafka, --redis and --targets name brokers that run already, --env {own} starts its own: leave one out"
+        );
+        return Err(Failure::new(Code::Usage, message));
     }
-    let exe = std::env::current_exe()
-        .map_err(|error| Failure::new(Code::Environment, format!("own executable not found: {error}")))?;
-    eprintln!("environment: native (brokers started on loopback)");
-    Ok(Box::new(Native::new(exe)))
+    Ok(None)
+}
+
+fn native() -> Result<Box<dyn Environment>, Failure> {
+    Ok(Box::new(Native::new(exe()?)))
+}
+
+fn docker() -> Result<Box<dyn Environment>, Failure> {
+    Ok(Box::new(Docker::new(exe()?)?))
+}
+
+/// This program: the janitor is another process of it.
+fn exe() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::new(Code::Environment, format!("own executable not found: {error}")))
 }
 
 /// An argument with everything between `://` and `@` hidden: a password does not belong into results.

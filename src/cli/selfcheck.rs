@@ -2,7 +2,7 @@
 
 use super::exit::{Code, Failure};
 use super::signals::Interrupt;
-use super::{Outcome, out};
+use super::{Outcome, out, say};
 use crate::study::selfcheck::{Oracle, run};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
@@ -27,13 +27,13 @@ pub fn remembered_or_run(interrupt: &Interrupt) -> Result<String, Failure> {
         // A failure may have been the machine's at that time: it gets another chance.
         Some(verdict) if verdict == "passed" => Ok(verdict),
         _ => {
-            eprintln!("selfcheck: proving the instrument once for this binary (about 18 s)");
+            say("selfcheck: proving the instrument once for this binary (about 18 s)");
             check(interrupt, &mut |oracle| {
                 if !oracle.passed {
-                    eprintln!(
+                    say(&format!(
                         "selfcheck: {} failed: expected {}, found {}",
                         oracle.name, oracle.expected, oracle.found
-                    );
+                    ));
                 }
             })
         }

@@ -5,6 +5,7 @@
 //! or a broker spoilt is: measuring again until it pleases would be choosing.
 
 use super::exit::Failure;
+use super::say;
 use crate::result::{Manifest, ResultError, RunFolder, SCHEMA, ScenarioInfo, Status, Summary, files};
 use crate::scenario::Scenario;
 use serde::{Deserialize, Serialize};
@@ -42,10 +43,10 @@ impl Suite {
             false => fresh,
         };
         if resume && content.brokerbench_version != version {
-            eprintln!(
+            say(&format!(
                 "resume: the suite was begun by brokerbench {}, this is {version}: everything is measured again",
                 content.brokerbench_version
-            );
+            ));
         }
         Ok(Self { path, runs: results.join("runs"), content })
     }

@@ -4,19 +4,19 @@ use super::results::cannot;
 use crate::result::{CellSummary, Fault, Judged, words};
 
 /// How a cell was judged, where there is something to say about it.
-pub fn of(cell: &CellSummary, name: &str) -> String {
+pub fn of(cell: &CellSummary, name: &str) -> Option<String> {
     let because = cell.judged_because.join("; ");
     let word = match cell.judged {
-        None | Some(Judged::Pass) if because.is_empty() => return String::new(),
+        None | Some(Judged::Pass) if because.is_empty() => return None,
         // Said already.
-        Some(Judged::Cannot) if cannot(cell).is_some() => return String::new(),
+        Some(Judged::Cannot) if cannot(cell).is_some() => return None,
         None => "found",
         Some(Judged::Pass) => "pass",
         Some(Judged::Fail) => "FAIL",
         Some(Judged::Inconclusive) => "inconclusive",
         Some(Judged::Cannot) => "cannot",
     };
-    format!("{word}: {name}: {because}\n")
+    Some(format!("{word}: {name}: {because}"))
 }
 
 /// A fault and the recovery from it.

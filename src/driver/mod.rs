@@ -8,6 +8,8 @@ pub mod cache;
 pub mod cluster;
 pub mod codec;
 pub mod fake;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod kafka;
 mod large;
 mod redis;
@@ -18,6 +20,7 @@ pub mod work;
 
 pub use large::{Comparison, LargeClient, LargeMessages, Refusal, Times, Trip, Who};
 
+use crate::access::Access;
 use crate::clock::Clock;
 use crate::result::{Description, Fault, Survives};
 use crate::scenario::{Cell, Software, System};
@@ -227,8 +230,8 @@ pub struct Target {
     pub clock: Clock,
 }
 
-/// How to find the nodes of a broker besides by the addresses that clients start from. Empty for a broker of one node
-/// without a fault proxy.
+/// How to find and to reach the nodes of a broker besides by the addresses that clients start from. Empty for one node of
+/// our own without a fault proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paths {
     /// `host:port` of each Sentinel; they know the primary by the name [`Paths::PRIMARY`].
@@ -239,6 +242,8 @@ pub struct Paths {
     /// From the address that clients connect to, to where the node itself listens, where a fault proxy stands between:
     /// for questions that must be answered while the clients are cut off. Never for the load.
     pub direct: BTreeMap<String, String>,
+    /// Whom clients may connect to, and with which TLS and login.
+    pub access: Access,
 }
 
 impl Paths {
@@ -256,16 +261,37 @@ impl Paths {
     }
 }
 
+/// What speaks to the systems, with its versions.
+pub fn client_versions() -> [String; 2] {
+    [kafka::client_version(), redis::client_version()]
+}
+
 /// Opens the driver for a cell.
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
+    let mut cell = cell.clone();
+    if !target.paths.access.is_ours() {
+        // Nobody gave these settings to a broker that ran before: nothing may be concluded from them.
+        cell.config.broker.clear();
+    }
     match cell.config.system.software() {
-        Software::Kafka => kafka::open(cell, target),
-        Software::Redis => redis::open(cell, target),
+        Software::Kafka => kafka::open(&cell, target),
+        Software::Redis => redis::open(&cell, target),
         Software::Fake => Err(DriverError::Refused {
             system: System::Fake,
             action: "open".into(),
             cause: "the fake broker serves the self-check only".into(),
         }),
+    }
+}
+
+/// Whether a broker answers at `address` (`host:port`), behind TLS and logged in to where `access` says so, and to which
+/// addresses it sends clients: to be judged before anything else connects there. The error is a cause and a remedy in
+/// words, without the address.
+pub fn knock(software: Software, address: &str, access: &Access) -> Result<Vec<String>, String> {
+    match software {
+        Software::Kafka => kafka::knock(address, access),
+        Software::Redis => redis::knock(address, access).map(|()| Vec::new()),
+        Software::Fake => Err("the fake broker has no address".into()),
     }
 }
 

@@ -163,9 +163,10 @@ impl Trial<'_, '_> {
             resources: Resources {
                 client_cpu_ns_per_message: spent.map(|spent| spent.client_cpu_ns as f64 / messages),
                 client_peak_rss_bytes: spent.map(|spent| spent.client_peak_rss_bytes),
+                // Of a broker whose processes cannot be seen there is no figure, and none is not 0.
                 broker_cpu_ns_per_message: spent
-                    .filter(|_| self.broker.is_some() || !self.broker_pids.is_empty())
-                    .map(|s| s.broker_cpu_ns as f64 / messages),
+                    .filter(|spent| spent.broker_peak_rss_bytes > 0)
+                    .map(|spent| spent.broker_cpu_ns as f64 / messages),
                 broker_peak_rss_bytes: spent.map(|spent| spent.broker_peak_rss_bytes).filter(|bytes| *bytes > 0),
                 saturated,
             },

@@ -1,90 +1,54 @@
 //! Brokers that run already, at addresses that the user gives: nothing is started here, and nothing taken away.
 //!
-//! Invariants: without leave, every address that a name stands for is on this machine; a password comes from the
-//! environment, never from the command line, and is never shown.
+//! Before any client of the load connects, every address is asked once by a connection of ours, with the TLS and the login
+//! of its target: those of the user, and those that the brokers themselves send clients to. What is wrong with an address,
+//! a certificate or a password so ends in words and at once, not in a client library's retries. [`Access`] judges each
+//! address and keeps the secrets.
 
-use super::{Broker, Environment, EnvironmentError, probe, program};
-use crate::scenario::{Software, SystemConfig};
-use std::fmt;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use super::{Broker, Environment, EnvironmentError};
+use crate::access::Access;
+use crate::driver::{self, Paths};
+use crate::scenario::{Reach, Software, SystemConfig, Targets};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-const RESOLVE: Duration = Duration::from_secs(5);
+/// How often brokers are asked again while they are loaded: a handshake and a login cost them something.
+const AGAIN: Duration = Duration::from_secs(5);
 
-/// A value that no output may show.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The value itself: for the wire only.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// What a Redis address says beside host and port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Login {
-    pub user: Option<String>,
-    pub password: Option<Secret>,
-    pub database: u32,
-}
-
-impl Login {
-    /// The address as a driver takes it, the password in plain: for `driver::Target` only, never for an output.
-    pub fn reveal_url(&self, address: &str) -> String {
-        let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
-        let userinfo = match (&self.user, &self.password) {
-            (None, None) => String::new(),
-            (user, password) => {
-                let user = user.as_deref().map(encode).unwrap_or_default();
-                format!("{user}:{}@", password.as_ref().map(|secret| encode(secret.reveal())).unwrap_or_default())
-            }
-        };
-        format!("redis://{userinfo}{address}/{}", self.database)
-    }
-}
-
-/// Addresses from the command line.
 #[derive(Clone, Debug)]
 pub struct External {
-    kafka: Vec<String>,
-    redis: Option<(String, Login)>,
-    allow_remote: bool,
+    targets: Targets,
+    /// Settings that a scenario asks for and that nobody here can give.
+    unset: BTreeSet<String>,
 }
 
 impl External {
-    /// `kafka` as `HOST:PORT[,HOST:PORT…]`, `redis` as `redis://[user[:${env:NAME}]@]host[:port][/db]`.
-    pub fn new(kafka: Option<&str>, redis: Option<&str>, allow_remote: bool) -> Result<Self, EnvironmentError> {
-        Ok(Self {
-            kafka: kafka.map(kafka_addresses).transpose()?.unwrap_or_default(),
-            redis: redis.map(|url| redis_address(url, program::variable)).transpose()?,
-            allow_remote,
-        })
+    pub fn new(targets: Targets) -> Self {
+        Self { targets, unset: BTreeSet::new() }
     }
 
-    /// Refuses an address that is not on this machine, unless remote ones are allowed. Also for addresses that a broker
-    /// hands out itself, such as those in Kafka's metadata.
-    pub fn permit(&self, address: &str) -> Result<Vec<SocketAddr>, EnvironmentError> {
-        let resolved = resolve(address)?;
-        let remote = resolved.iter().find(|address| !is_loopback(address.ip()));
-        match remote {
-            Some(remote) if !self.allow_remote => Err(EnvironmentError::Refused(format!(
-                "{address} is not on this machine (it is {}): a load test can bring down what others rely on; \
-                 add --allow-remote if you own it",
-                remote.ip()
-            ))),
-            _ => Ok(resolved),
-        }
+    pub fn has(&self, software: Software) -> bool {
+        self.reach(software).is_ok()
+    }
+
+    /// Asks every broker whether it answers and lets us in.
+    pub fn ask(&self, software: Software) -> Result<Answered, EnvironmentError> {
+        ExternalBroker { software, reach: self.reach(software)?, answered: Instant::now() }.ask_all()
+    }
+
+    fn reach(&self, software: Software) -> Result<Reach, EnvironmentError> {
+        let (reach, what, remedy) = match software {
+            Software::Kafka => (&self.targets.kafka, "the address of Kafka", "add --kafka HOST:PORT"),
+            Software::Redis => (&self.targets.redis, "the address of Redis", "add --redis redis://HOST:PORT"),
+            Software::Fake => return Err(EnvironmentError::Refused("the fake broker is never external".into())),
+        };
+        let missing = || EnvironmentError::missing(what, format!("{remedy}, or describe it in a file for --targets"));
+        reach.clone().ok_or_else(missing)
+    }
+
+    fn any(&self, is: impl Fn(&Access) -> bool) -> bool {
+        [&self.targets.kafka, &self.targets.redis].into_iter().flatten().any(|reach| is(&reach.access))
     }
 }
 
@@ -93,46 +57,86 @@ impl Environment for External {
         "external"
     }
 
-    fn network_path(&self) -> &'static str {
-        if self.allow_remote { "external (may leave this machine)" } else { "loopback" }
+    fn network_path(&self) -> String {
+        if self.any(Access::remote) { "external (may leave this machine)" } else { "loopback" }.to_owned()
     }
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
-        if let Some(key) = config.broker.keys().next() {
-            return Err(EnvironmentError::Refused(format!(
-                "broker: `{key}` of {} cannot be set: the broker runs already; remove it, or use --env native",
-                config.system
-            )));
-        }
         let software = config.system.software();
-        let (addresses, login, probe): (_, _, probe::Probe) = match (software, &self.redis) {
-            (Software::Kafka, _) if !self.kafka.is_empty() => (self.kafka.clone(), None, Arc::new(probe::kafka)),
-            (Software::Redis, Some((address, login))) => {
-                (vec![address.clone()], Some(login.clone()), Arc::new(probe::redis))
-            }
-            (Software::Kafka, _) => {
-                return Err(EnvironmentError::missing("the address of Kafka", "add --kafka HOST:PORT"));
-            }
-            (Software::Redis, None) => {
-                return Err(EnvironmentError::missing("the address of Redis", "add --redis redis://HOST:PORT"));
-            }
-            (Software::Fake, _) => return Err(EnvironmentError::Refused("the fake broker is never external".into())),
-        };
-        let mut resolved = Vec::new();
-        for address in &addresses {
-            resolved.push((address.clone(), self.permit(address)?));
-        }
-        let mut broker = ExternalBroker { software, login, probe, resolved };
-        broker.check()?;
+        let broker = ExternalBroker { software, reach: self.reach(software)?, answered: Instant::now() };
+        broker.ask_all()?;
+        let system = config.system;
+        self.unset.extend(config.broker.iter().map(|(key, value)| format!("{key}={value} for {system}")));
         Ok(Box::new(broker))
     }
+
+    fn warnings(&self) -> Vec<String> {
+        let floor = "brokers are reached over TLS: the instrument floor was measured without, so it leaves out what our \
+                     side of the encryption costs";
+        let mut warnings = Vec::new();
+        if self.any(|access| access.tls().is_some()) {
+            warnings.push(floor.into());
+        }
+        if !self.unset.is_empty() {
+            let unset = self.unset.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            warnings.push(format!(
+                "the brokers ran already and were measured at their own settings; what the scenario asks for was not \
+                 set: {unset} (what they tell of theirs stands in the results)"
+            ));
+        }
+        warnings
+    }
+}
+
+/// Brokers that answered.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// `host:port` of each, as the user names them.
+    pub addresses: Vec<String>,
+    /// How many addresses they send clients to, all of which answered too; 0 where they send them nowhere.
+    pub nodes: usize,
 }
 
 struct ExternalBroker {
     software: Software,
-    login: Option<Login>,
-    probe: probe::Probe,
-    resolved: Vec<(String, Vec<SocketAddr>)>,
+    reach: Reach,
+    answered: Instant,
+}
+
+impl ExternalBroker {
+    /// The addresses that the one at `address` sends clients to.
+    fn knock(&self, address: &str) -> Result<Vec<String>, EnvironmentError> {
+        driver::knock(self.software, address, &self.reach.access).map_err(|cause| {
+            // The system's own words know no remedy.
+            let bare = cause.contains("os error") || cause.contains("timed out");
+            let remedy = if bare { "; start it, or correct the address" } else { "" };
+            EnvironmentError::Refused(format!("{:?} at {address} cannot be used: {cause}{remedy}", self.software))
+        })
+    }
+
+    /// Every address of the user's answers and lets us in, and so does every one that clients are sent to from there.
+    fn ask_all(&self) -> Result<Answered, EnvironmentError> {
+        let mut nodes = BTreeSet::new();
+        for address in &self.reach.addresses {
+            for told in self.knock(address)? {
+                if !nodes.contains(&told) && !self.reach.addresses.contains(&told) {
+                    driver::knock(self.software, &told, &self.reach.access).map_err(|cause| {
+                        EnvironmentError::refused(
+                            format!(
+                                "{:?} at {address} answers, but sends clients to {told}, which cannot be used from \
+                                 here: {cause}",
+                                self.software
+                            ),
+                            "set its `advertised.listeners` to an address that this machine reaches, or make that \
+                             name known here",
+                        )
+                    })?;
+                }
+                nodes.insert(told);
+            }
+        }
+        Ok(Answered { addresses: self.reach.addresses.clone(), nodes: nodes.len() })
+    }
 }
 
 impl Broker for ExternalBroker {
@@ -141,7 +145,11 @@ impl Broker for ExternalBroker {
     }
 
     fn addresses(&self) -> Vec<String> {
-        self.resolved.iter().map(|(address, _)| address.clone()).collect()
+        self.reach.addresses.clone()
+    }
+
+    fn paths(&self) -> Paths {
+        Paths { access: self.reach.access.clone(), ..Paths::default() }
     }
 
     fn pids(&self) -> Vec<u32> {
@@ -149,17 +157,11 @@ impl Broker for ExternalBroker {
     }
 
     fn check(&mut self) -> Result<(), EnvironmentError> {
-        for (address, resolved) in &self.resolved {
-            let mut last = None;
-            let answers =
-                resolved.iter().any(|address| (self.probe)(*address).map_err(|error| last = Some(error)).is_ok());
-            if !answers {
-                let cause = last.map_or_else(|| "it has no address".to_owned(), |error| error.to_string());
-                return Err(EnvironmentError::Refused(format!(
-                    "{:?} at {address} does not answer: {cause}; start it, or correct the address",
-                    self.software
-                )));
+        if self.answered.elapsed() >= AGAIN {
+            for address in &self.reach.addresses {
+                self.knock(address)?;
             }
+            self.answered = Instant::now();
         }
         Ok(())
     }
@@ -176,175 +178,74 @@ impl Broker for ExternalBroker {
         None
     }
 
-    fn login(&self) -> Option<&Login> {
-        self.login.as_ref()
-    }
-
     /// Leaves it running: it is not ours.
     fn stop(&mut self) -> Result<(), EnvironmentError> {
         Ok(())
     }
 }
 
-fn kafka_addresses(list: &str) -> Result<Vec<String>, EnvironmentError> {
-    let refuse = |part: &str| {
-        EnvironmentError::Refused(format!("--kafka: `{part}` is not an address: write HOST:PORT, several with commas"))
-    };
-    list.split(',').map(str::trim).map(|part| host_and_port(part, None).ok_or_else(|| refuse(part))).collect()
-}
-
-/// Messages about this text show nothing before its `@`: a password may stand there.
-fn redis_address(url: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<(String, Login), EnvironmentError> {
-    let shown = url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, rest)| format!("redis://***@{rest}"));
-    let refuse = |why: &str| {
-        EnvironmentError::Refused(format!(
-            "--redis: `{shown}`: {why}; write redis://[user:${{env:NAME}}@]host:port[/db]"
-        ))
-    };
-    if url.starts_with("rediss:") {
-        return Err(refuse("TLS is not supported yet"));
-    }
-    let rest = url.strip_prefix("redis://").ok_or_else(|| refuse("it does not start with redis://"))?;
-    let (userinfo, rest) = rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
-    let (host, database) = rest.split_once('/').unwrap_or((rest, ""));
-    let database = if database.is_empty() { Ok(0) } else { database.parse() };
-    let database = database.map_err(|_| refuse("what follows the `/` is not the number of a database"))?;
-    let address = host_and_port(host, Some(6379)).ok_or_else(|| refuse("host or port is missing or wrong"))?;
-    let (user, password) = match userinfo {
-        None => ("", None),
-        Some(userinfo) => {
-            let (user, reference) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-            (user, (!reference.is_empty()).then_some(reference))
-        }
-    };
-    let password = password
-        .map(|reference| {
-            let name = reference.strip_prefix("${env:").and_then(|name| name.strip_suffix('}'));
-            let name = name.ok_or_else(|| {
-                refuse("a password on the command line is seen by every user of the machine: put it into a variable")
-            })?;
-            let missing =
-                || EnvironmentError::missing(format!("the variable {name} of --redis"), "set it to the password");
-            lookup(name).map(Secret).ok_or_else(missing)
-        })
-        .transpose()?;
-    Ok((address, Login { user: (!user.is_empty()).then(|| user.to_owned()), password, database }))
-}
-
-/// `host:port` in its plain form; IPv6 in brackets.
-fn host_and_port(text: &str, default: Option<u16>) -> Option<String> {
-    let in_brackets = text.starts_with('[') && text.ends_with(']');
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !in_brackets => (host, Some(port.parse().ok()?)),
-        _ => (text, default),
-    };
-    let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c) || (name.is_some() && ":%".contains(c));
-    let plain = !name.unwrap_or(host).is_empty() && name.unwrap_or(host).chars().all(allowed);
-    let port = port.filter(|port| *port > 0)?;
-    plain.then(|| format!("{host}:{port}"))
-}
-
-/// Every address that a name stands for. The system's resolver knows no deadline: it gets a thread to be late on.
-fn resolve(address: &str) -> Result<Vec<SocketAddr>, EnvironmentError> {
-    let (sender, receiver) = mpsc::channel();
-    let name = address.to_owned();
-    std::thread::spawn(move || sender.send(name.to_socket_addrs().map(Iterator::collect::<Vec<_>>)));
-    let refuse =
-        |why: String| EnvironmentError::Refused(format!("{address} cannot be resolved: {why}; correct the address"));
-    match receiver.recv_timeout(RESOLVE) {
-        Ok(Ok(resolved)) if !resolved.is_empty() => Ok(resolved),
-        Ok(Ok(_)) => Err(refuse("the name has no address".into())),
-        Ok(Err(error)) => Err(refuse(error.to_string())),
-        Err(_) => Err(refuse(format!("no answer within {} s", RESOLVE.as_secs()))),
-    }
-}
-
-fn is_loopback(ip: IpAddr) -> bool {
-    ip.to_canonical().is_loopback()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::System;
+    use crate::scenario::{Around, System, targets_from_flags};
 
-    const SENTINEL: &str = "s3cret-sentinel";
-
-    fn parse(url: &str) -> Result<(String, Login), EnvironmentError> {
-        redis_address(url, |name| (name == "PASSWORD").then(|| SENTINEL.to_owned()))
+    fn external(kafka: Option<&str>, redis: Option<&str>, remote: bool) -> External {
+        let around = Around { remote, variable: &|_| Some("s3cret-sentinel".into()) };
+        External::new(targets_from_flags(kafka, redis, &around).unwrap())
     }
 
-    #[test]
-    fn redis_urls() {
-        let plain = Login { user: None, password: None, database: 0 };
-        assert_eq!(parse("redis://localhost").unwrap(), ("localhost:6379".into(), plain.clone()));
-        assert_eq!(parse("redis://[::1]:7000/").unwrap(), ("[::1]:7000".into(), plain));
-        let (address, login) = parse("redis://me:${env:PASSWORD}@127.0.0.1:7000/3").unwrap();
-        assert_eq!((address.as_str(), login.user.as_deref(), login.database), ("127.0.0.1:7000", Some("me"), 3));
-        assert_eq!(login.password.as_ref().map(Secret::reveal), Some(SENTINEL));
-        assert!(parse("redis://:${env:PASSWORD}@localhost").unwrap().1.user.is_none());
-        assert!(parse("redis://:${env:ABSENT}@localhost").unwrap_err().to_string().contains("ABSENT"));
-        for wrong in ["localhost:6379", "redis://", "redis://host:x", "redis://host/x", "rediss://host", "redis://a b"]
-        {
-            assert!(parse(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_secret_shows_nowhere() {
-        let external = External {
-            kafka: Vec::new(),
-            redis: Some(parse("redis://me:${env:PASSWORD}@127.0.0.1:1").unwrap()),
-            allow_remote: false,
-        };
-        assert!(!format!("{external:?}").contains(SENTINEL));
-        let mut external = external;
-        let error = external.start(&SystemConfig::defaults(System::RedisLists)).err().unwrap();
-        assert!(!format!("{error} {error:?}").contains(SENTINEL));
-        for url in [
-            "redis://me:s3cret-sentinel@localhost",
-            "junk://me:s3cret-sentinel@localhost",
-            "redis://a:s3cret-sentinel@h:x",
-        ] {
-            let error = parse(url).unwrap_err();
-            assert!(!format!("{error} {error:?}").contains(SENTINEL), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_driver_gets_a_url_that_no_password_can_break() {
-        let login = Login { user: None, password: Some(Secret("a@/".into())), database: 3 };
-        assert_eq!(login.reveal_url("h:1"), "redis://:%61%40%2F@h:1/3");
-        let plain = Login { user: None, password: None, database: 0 };
-        assert_eq!(plain.reveal_url("h:1"), "redis://h:1/0");
-    }
-
-    #[test]
-    fn kafka_lists() {
-        assert_eq!(kafka_addresses("a:1, b.c:2").unwrap(), ["a:1", "b.c:2"]);
-        for wrong in ["", "a", "a:", "a:0", "a:1,", "PLAINTEXT://a:1", "a:99999"] {
-            assert!(kafka_addresses(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn only_this_machine_without_leave() {
-        let strict = External::new(None, None, false).unwrap();
-        assert!(strict.permit("127.0.0.1:1").is_ok() && strict.permit("[::ffff:127.0.0.1]:1").is_ok());
-        let error = strict.permit("192.0.2.1:9092").unwrap_err().to_string();
-        assert!(error.contains("--allow-remote") && error.contains("192.0.2.1"), "{error}");
-        assert!(strict.permit("0.0.0.0:1").is_err());
-        assert!(External::new(None, None, true).unwrap().permit("192.0.2.1:9092").is_ok());
+    fn refused(mut external: External, system: System) -> String {
+        let error = external.start(&SystemConfig::defaults(system)).err().unwrap();
+        let shown = format!("{error} {error:?} {external:?}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+        error.to_string()
     }
 
     #[test]
     fn what_is_not_given_or_does_not_answer_is_said() {
-        let mut none = External::new(None, None, false).unwrap();
-        let error = none.start(&SystemConfig::defaults(System::Kafka)).err().unwrap().to_string();
-        assert!(error.contains("--kafka"), "{error}");
-        let mut dead = External::new(Some("127.0.0.1:1"), None, false).unwrap();
-        let error = dead.start(&SystemConfig::defaults(System::Kafka)).err().unwrap().to_string();
-        assert!(error.contains("Kafka at 127.0.0.1:1 does not answer"), "{error}");
+        let none = refused(external(None, None, false), System::Kafka);
+        assert!(none.contains("--kafka") && none.contains("--targets"), "{none}");
+        let dead = refused(external(Some("127.0.0.1:1"), None, false), System::Kafka);
+        assert!(dead.contains("Kafka at 127.0.0.1:1 cannot be used"), "{dead}");
+        let dead = refused(external(None, Some("redis://me:${env:X}@127.0.0.1:1"), false), System::RedisLists);
+        assert!(dead.contains("Redis at 127.0.0.1:1 cannot be used"), "{dead}");
+    }
+
+    #[test]
+    fn strangers_are_not_even_asked() {
+        for (kafka, redis, system) in [
+            (Some("192.0.2.1:9092"), None, System::Kafka),
+            (None, Some("redis://192.0.2.1"), System::RedisLists),
+            (None, Some("redis://0.0.0.0:1"), System::RedisLists),
+        ] {
+            let far = refused(external(kafka, redis, false), system);
+            assert!(far.contains("--allow-remote") && far.contains("not on this machine"), "{far}");
+        }
+        let clear = refused(external(None, Some("redis://:${env:X}@192.0.2.1"), true), System::RedisLists);
+        assert!(clear.contains("in the clear"), "{clear}");
+    }
+
+    /// The first broker is near and answers; the one that it names is not near.
+    #[test]
+    fn where_a_broker_sends_its_clients_is_judged_too() {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let near = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            // Metadata 7: throttled, one broker in no rack, no cluster, controller 1, no topic.
+            let mut answer =
+                b"\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\x01\0\x09192.0.2.1\0\0\x23\x84\xff\xff\xff\xff\0\0\0\x01\0\0\0\0"
+                    .to_vec();
+            let length = (answer.len() as u32).to_be_bytes();
+            answer.splice(0..0, length);
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 256]);
+            let _ = stream.write_all(&answer);
+            let _ = stream.read(&mut [0; 256]);
+        });
+        let far = refused(external(Some(&near), None, false), System::Kafka);
+        for words in [&format!("{near} answers, but sends clients to 192.0.2.1:9092"), "--allow-remote", "advertised"] {
+            assert!(far.contains(words), "{far}");
+        }
     }
 }

@@ -1,19 +1,29 @@
 //! Provides brokers and takes them away again: nothing that was started here outlives the run.
 //!
-//! [`Native`] starts real brokers as processes of this machine, held by a janitor process; [`External`] takes addresses
-//! from the user. Nothing here prints, and nothing here sends a message: whether a topic works is the driver's to prove.
+//! [`Native`] starts real brokers as processes of this machine, held by a janitor process; [`Docker`] starts them as
+//! containers, which the janitor takes away; [`External`] takes addresses from the user. Nothing here prints, and nothing here sends a message: whether a topic works is the driver's to prove.
 
+mod choose;
+pub mod docker;
 mod doctor;
 mod external;
+mod install;
 mod janitor;
 mod native;
+mod nodes;
 mod pool;
 mod probe;
 mod process;
 mod program;
 
-pub use doctor::{Check, Level, checks};
-pub use external::{External, Login, Secret};
+#[cfg(any(test, fuzzing))]
+pub use probe::fuzz;
+
+pub use choose::{Choice, choose};
+pub use docker::Docker;
+pub use doctor::{Check, Level, Part, Wanted, can_run, checks};
+pub use external::External;
+use janitor::is_stale;
 pub use janitor::{End, Janitor, Launch, Signal, State, helper_process};
 pub use native::Native;
 pub use pool::Pool;
@@ -24,6 +34,8 @@ use crate::driver::Paths;
 use crate::fault::disk::{DiskFault, Lost, Model, Seen};
 use crate::fault::proxy::Proxy;
 use crate::scenario::{Software, SystemConfig};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 /// Why a broker is not available, in words for the user with a remedy. Exit code 3.
@@ -36,6 +48,7 @@ pub enum EnvironmentError {
     DidNotStart { what: String, cause: String, log_tail: String },
     #[error("{what} died: {cause}{}", indented(.log_tail))]
     Died { what: String, cause: String, log_tail: String },
+    /// What is wrong; what to do about it.
     #[error("{0}")]
     Refused(String),
 }
@@ -43,6 +56,23 @@ pub enum EnvironmentError {
 impl EnvironmentError {
     pub(crate) fn missing(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Missing { what: what.into(), remedy: remedy.into() }
+    }
+
+    /// Such as `port 9092 is taken; stop what listens there`.
+    pub(crate) fn refused(what: impl fmt::Display, remedy: impl fmt::Display) -> Self {
+        Self::Refused(format!("{what}; {remedy}"))
+    }
+
+    /// What is wrong, and what to do about it where that stands apart.
+    pub(crate) fn parts(&self) -> (String, Option<String>) {
+        match self {
+            Self::Missing { what, remedy } => (format!("{what} not found"), Some(remedy.clone())),
+            Self::Refused(text) => match text.rsplit_once("; ") {
+                Some((what, remedy)) => (what.to_owned(), Some(remedy.to_owned())),
+                None => (text.clone(), None),
+            },
+            other => (other.to_string(), None),
+        }
     }
 }
 
@@ -102,7 +132,7 @@ pub trait Broker: Send {
     }
     /// `host:port` of each node that takes messages, as clients are to reach it.
     fn addresses(&self) -> Vec<String>;
-    /// How to find its nodes besides by [`Broker::addresses`].
+    /// How to find and to reach its nodes besides by [`Broker::addresses`].
     fn paths(&self) -> Paths {
         Paths::default()
     }
@@ -116,10 +146,6 @@ pub trait Broker: Send {
     fn data_dir(&self) -> Option<PathBuf>;
     /// From process start to accepting clients, ns; `None` when it ran before.
     fn started_in_ns(&self) -> Option<u64>;
-    /// How to log in, where the user's address says so.
-    fn login(&self) -> Option<&Login> {
-        None
-    }
     /// Whether an earlier scenario has warmed it.
     fn is_warm(&self) -> bool {
         false
@@ -180,12 +206,16 @@ fn not_ours(done: &str) -> EnvironmentError {
 pub trait Environment {
     /// `native`, `external`, …: goes into the results.
     fn name(&self) -> &'static str;
-    /// Network path between harness and broker, in words.
-    fn network_path(&self) -> &'static str;
+    /// Network path between harness and broker, in words; with what it costs, once a broker has been started.
+    fn network_path(&self) -> String;
     /// A broker for this configuration, accepting clients on return. A started one is fresh: no data, no history.
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError>;
     /// What a reader of the results must know about the brokers started so far, such as an old version.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// What else belongs into the results, such as the digests of images; complete once every broker was started.
+    fn facts(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
     }
 }

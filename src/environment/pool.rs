@@ -4,7 +4,7 @@
 //! Redis is ready at once and starts fresh each time. A comparison that gives verdicts on speed uses no pool, since its
 //! brokers must be fresh.
 
-use super::{Broker, Deed, Environment, EnvironmentError, Login, NodeInfo};
+use super::{Broker, Deed, Environment, EnvironmentError, NodeInfo};
 use crate::driver::Paths;
 use crate::scenario::{Software, SystemConfig};
 use crate::units::Bytes;
@@ -51,7 +51,7 @@ impl Environment for Pool {
         self.inner.name()
     }
 
-    fn network_path(&self) -> &'static str {
+    fn network_path(&self) -> String {
         self.inner.network_path()
     }
 
@@ -73,6 +73,10 @@ impl Environment for Pool {
 
     fn warnings(&self) -> Vec<String> {
         self.inner.warnings()
+    }
+
+    fn facts(&self) -> BTreeMap<String, String> {
+        self.inner.facts()
     }
 }
 
@@ -122,9 +126,6 @@ impl Broker for Lent {
     }
     fn started_in_ns(&self) -> Option<u64> {
         self.get()?.started_in_ns()
-    }
-    fn login(&self) -> Option<&Login> {
-        self.get()?.login()
     }
     fn is_warm(&self) -> bool {
         self.warm
@@ -198,8 +199,8 @@ mod tests {
         fn name(&self) -> &'static str {
             "counting"
         }
-        fn network_path(&self) -> &'static str {
-            "none"
+        fn network_path(&self) -> String {
+            "none".to_owned()
         }
         fn start(&mut self, _: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
             self.0.fetch_add(1, Relaxed);

@@ -48,6 +48,12 @@ pub fn memory_available() -> Option<u64> {
     Some(value.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
+/// When a process started, in clock ticks since boot: with its id, the name of a process that is never reused.
+pub fn start_time(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+}
+
 /// Whether every thread of a process is stopped (by SIGSTOP, say).
 pub fn is_stopped(pid: u32) -> std::io::Result<bool> {
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {

@@ -1,12 +1,20 @@
 //! Programs of this machine: where they are, and what they print when asked for their version.
 
 use super::EnvironmentError;
+use rustix::process::{Pid, Signal};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
+
+/// Far more than any answer that is asked for here.
+const MOST: u64 = 64 << 20;
+/// For the last words of a program that has ended; they are in the pipe already.
+const AFTERWARDS: Duration = Duration::from_millis(500);
 
 /// The first executable file of that name in the folders of `PATH`.
 pub fn find(name: &str) -> Option<PathBuf> {
@@ -32,9 +40,35 @@ pub fn cache_dir() -> Option<PathBuf> {
     Some(root.join("brokerbench"))
 }
 
-/// What a short-lived program prints, both streams together; killed when it takes longer than `limit`.
-/// For a few lines only: more than a pipe holds would block it until then.
+/// A small file of the system; `None` where it cannot be read.
+pub fn read(path: impl AsRef<Path>) -> Option<String> {
+    std::fs::read_to_string(path).ok()
+}
+
+/// What a short-lived program prints, both streams together; see [`ask`].
 pub fn output(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Result<String, EnvironmentError> {
+    let answer = ask(program, args, limit)?;
+    Ok(answer.out + &answer.err)
+}
+
+/// How a short-lived program ended and what it printed.
+pub struct Answer {
+    pub success: bool,
+    pub out: String,
+    pub err: String,
+}
+
+impl Answer {
+    /// What it complained about, in one line.
+    pub fn complaint(&self) -> &str {
+        let mut lines = self.out.lines().chain(self.err.lines()).map(str::trim);
+        lines.rfind(|line| !line.is_empty()).unwrap_or("it does not say why")
+    }
+}
+
+/// Runs a short-lived program; killed with everything that it started when it takes longer than `limit`. What it leaves
+/// running when it ends is not waited for, and of each stream no more than [`MOST`] is read.
+pub fn ask(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Result<Answer, EnvironmentError> {
     let failed = |cause: String| EnvironmentError::DidNotStart {
         what: program.display().to_string(),
         cause,
@@ -45,25 +79,49 @@ pub fn output(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Re
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
+    let (out, err) = (child.stdout.take().map(listen), child.stderr.take().map(listen));
     let deadline = Instant::now() + limit;
-    while matches!(child.try_wait(), Ok(None)) {
-        if Instant::now() >= deadline {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(failed(format!("no answer within {} s", limit.as_secs())));
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+            Ok(None) => {
+                // A script's own children would live on without it.
+                let _ = rustix::process::kill_process_group(Pid::from_child(&child), Signal::KILL);
+                let _ = child.wait();
+                return Err(failed(format!("no answer within {} s", limit.as_secs_f64())));
+            }
+            Err(error) => return Err(failed(error.to_string())),
         }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    let mut text = String::new();
-    if let Some(mut out) = child.stdout.take() {
-        let _ = out.read_to_string(&mut text);
-    }
-    if let Some(mut err) = child.stderr.take() {
-        let _ = err.read_to_string(&mut text);
-    }
-    Ok(text)
+    };
+    let end = Instant::now() + AFTERWARDS;
+    let text = |stream: Option<Receiver<Vec<u8>>>| {
+        let mut bytes = Vec::new();
+        while let Some(chunk) =
+            stream.as_ref().and_then(|stream| stream.recv_timeout(end.saturating_duration_since(Instant::now())).ok())
+        {
+            bytes.extend(chunk);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    Ok(Answer { success: status.success(), out: text(out), err: text(err) })
+}
+
+/// What comes out of a stream, piece by piece.
+fn listen(stream: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, heard) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut stream, mut chunk) = (stream.take(MOST), [0; 16384]);
+        while let Ok(read @ 1..) = stream.read(&mut chunk) {
+            if sender.send(chunk[..read].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    heard
 }
 
 #[cfg(test)]
@@ -82,5 +140,20 @@ mod tests {
         let error = output(&sleep, &["60"], Duration::from_millis(50)).unwrap_err();
         assert!(error.to_string().contains("no answer"), "{error}");
         assert_eq!(output(&find("echo").unwrap_or_default(), &["hi"], Duration::from_secs(5)).unwrap(), "hi\n");
+    }
+
+    #[test]
+    fn what_a_program_leaves_running_holds_nobody_up() {
+        let (sh, began) = (find("sh").unwrap_or_default(), Instant::now());
+        assert_eq!(output(&sh, &["-c", "sleep 40 & echo hi"], Duration::from_secs(30)).unwrap(), "hi\n");
+        assert!(output(&sh, &["-c", "sleep 40; true"], Duration::from_millis(50)).is_err());
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_program_that_talks_without_end_is_cut_off() {
+        let head = find("head").unwrap_or_default();
+        let long = output(&head, &["-c", "70000000", "/dev/zero"], Duration::from_secs(30));
+        assert_eq!(long.unwrap().len() as u64, MOST);
     }
 }

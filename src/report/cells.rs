@@ -2,11 +2,8 @@
 
 use super::point;
 use super::table::is_ratio;
-use crate::result::{Claim, ComparedCell, Kind, RunInfo};
+use crate::result::{Claim, ComparedCell, Kind, RunInfo, SYSTEMS};
 use crate::units::Rate;
-
-/// The systems in the order of the table's columns.
-pub const SYSTEMS: [&str; 4] = ["kafka", "redis-pubsub", "redis-streams", "redis-lists"];
 
 /// The cells of one claim without ratios.
 pub struct Cells<'a> {

@@ -1,5 +1,7 @@
 //! Names and reasons come from files that anyone may have written: they must stay text wherever they are put.
-//! HTML pages escape through their templates; these are the other formats.
+//! HTML pages escape through their templates; these are the other formats. All of them show [`plain`] text.
+
+use crate::result::plain;
 
 /// For XML text and attributes.
 pub fn xml(text: &str) -> String {
@@ -11,8 +13,7 @@ pub fn xml(text: &str) -> String {
             '&' => out.push_str("&amp;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
+            c => out.push(plain::shown(c)),
         }
     }
     out
@@ -30,8 +31,7 @@ pub fn markdown(text: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
+            c => out.push(plain::shown(c)),
         }
     }
     out
@@ -50,12 +50,10 @@ pub fn markdown_address(text: &str) -> String {
 
 /// For a text cell of CSV, besides quoting: a spreadsheet must not take it for a formula.
 pub fn csv(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
-}
-
-/// For a terminal: no escape sequences.
-pub fn terminal(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
+    let text = plain::line(text);
+    // Some look past blanks, and some take the wide forms for the same.
+    let formula = text.trim_start().starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']);
+    if formula { format!("'{text}") } else { text }
 }
 
 #[cfg(test)]
@@ -64,7 +62,7 @@ mod tests {
 
     #[test]
     fn hostile_names_stay_text() {
-        assert_eq!(xml("<a href='x'>&\u{1b}"), "&lt;a href=&#39;x&#39;&gt;&amp; ");
+        assert_eq!(xml("<a href='x'>&\u{1b}"), "&lt;a href=&#39;x&#39;&gt;&amp;\u{fffd}");
         assert_eq!(
             markdown("a|b\n[x](y) <img> end_to_end `c` *d*"),
             "a\\|b \\[x\\](y) &lt;img&gt; end\\_to\\_end \\`c\\` \\*d\\*"
@@ -80,6 +78,6 @@ mod tests {
         assert_eq!(csv("@SUM(1)"), "'@SUM(1)");
         assert_eq!(csv("-1+2"), "'-1+2");
         assert_eq!(csv("kafka"), "kafka");
-        assert_eq!(terminal("\u{1b}[31mred\u{7}"), " [31mred ");
+        assert_eq!(csv("\t\u{ff1d}1\u{1b}"), "' \u{ff1d}1\u{fffd}");
     }
 }

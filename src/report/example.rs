@@ -1,9 +1,9 @@
 //! Tests only: a comparison with all eight rows, of made-up numbers as large, as many and as wordy as real ones.
 
-use crate::result::{BlockValue, Claim, ComparedCell, Comparison, Kind, Outcome, RunInfo, SCHEMA, Status, Survives};
+use crate::result::{
+    BlockValue, Claim, ComparedCell, Comparison, Kind, Outcome, RunInfo, SCHEMA, SYSTEMS, Status, Survives,
+};
 use std::collections::BTreeMap;
-
-const SYSTEMS: [&str; 4] = ["kafka", "redis-pubsub", "redis-streams", "redis-lists"];
 
 /// Cells of one run, collected.
 struct Row {

@@ -6,10 +6,10 @@ use super::state;
 use super::table::{Table, claim_title, details, overview, uses};
 use super::{faults, observed};
 use crate::result::words::{TimeUnit, grouped, significant, survival, time};
-use crate::result::{CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary};
+use crate::result::{CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary, plain};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, escape_formatter};
 use serde::Serialize;
 use serde_json::json;
 
@@ -148,6 +148,10 @@ fn render(name: &'static str, source: &'static str, page: serde_json::Value) -> 
     let failed = |error: minijinja::Error| ResultError::Draw { what: name.to_owned(), cause: format!("{error:#}") };
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_formatter(|out, state, value| match value.as_str().filter(|_| !value.is_safe()) {
+        Some(text) => escape_formatter(out, state, &plain::line(text).into()),
+        None => escape_formatter(out, state, value),
+    });
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_test("address", |text: &str| super::escape::is_address(text));
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(failed)?;

@@ -136,7 +136,12 @@ fn state(manifest: &Manifest, summary: &Summary) -> String {
         .to_lowercase()
 }
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 #[cfg(test)]
 mod example;
+#[cfg(test)]
+pub use example::comparison as example_comparison;
 #[cfg(test)]
 mod tests;

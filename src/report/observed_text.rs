@@ -2,10 +2,9 @@
 //!
 //! Values read as in the page of the run. A note gives way to the terminal's width; figures do not.
 
-use super::escape;
 use super::group::{Group, blocks, groups};
 use super::observed::{Seen, gather};
-use crate::result::Summary;
+use crate::result::{Summary, plain};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, presets};
 
 /// Empty where no cell is an experiment.
@@ -25,9 +24,10 @@ pub fn observations(summary: &Summary, width: u16) -> String {
 fn of_label(label: &str, groups: &[Group<'_>], seen: &[Seen<'_>], width: u16) -> String {
     let count = groups.iter().filter(|group| group.label == label).map(|group| group.blocks.len()).max().unwrap_or(0);
     let mean = if count > 1 { format!(", mean of {}", blocks(count)) } else { String::new() };
+    let shown = plain::line(label);
     let mut rows = seen.iter().filter(|seen| seen.label == label).peekable();
     if rows.peek().is_none() {
-        return format!("{label}: nothing was observed\n");
+        return format!("{shown}: nothing was observed\n");
     }
     let mut table = Table::new();
     table
@@ -46,14 +46,14 @@ fn of_label(label: &str, groups: &[Group<'_>], seen: &[Seen<'_>], width: u16) ->
     for column in table.column_iter_mut().skip(2).take(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    format!("{label}{mean}\n{table}\n")
+    format!("{shown}{mean}\n{table}\n")
 }
 
 fn line(seen: &Seen<'_>) -> [String; 5] {
     let place: Vec<&str> = [seen.cell, seen.point].into_iter().filter(|part| !matches!(*part, "" | "base")).collect();
     let n = if seen.value().is_some() { seen.n().to_string() } else { "–".to_owned() };
-    [seen.metric.to_owned(), place.join(","), seen.value_in_words(), n, seen.text().replace('\n', " ")]
-        .map(|text| escape::terminal(&text))
+    [seen.metric.to_owned(), place.join(","), seen.value_in_words(), n, seen.text().to_owned()]
+        .map(|text| plain::line(&text))
 }
 
 #[cfg(test)]
@@ -98,7 +98,7 @@ mod tests {
             line.split(['│', '┆']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>()
         };
         assert_eq!(line("wake_up.p50"), ["wake_up.p50", "rate=1k/s", "1.63 ms", "12000"]);
-        assert_eq!(line("largest_intact"), ["largest_intact", "256 MiB", "3", "first second [31m"]);
+        assert_eq!(line("largest_intact"), ["largest_intact", "256 MiB", "3", "first second\u{fffd}[31m"]);
         assert_eq!(line("share.seek"), ["share.seek", "cannot", "–", "nothing is kept"]);
         assert_eq!(line("live.rate"), ["live.rate", "not measured", "–", "no message came"]);
     }

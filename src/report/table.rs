@@ -1,11 +1,12 @@
 //! The comparison table, independent of how it is written: lines of text per cell, nothing escaped yet.
 
-use super::cells::{Cells, SYSTEMS};
+use super::cells::Cells;
 use super::{headline, quantity};
 use crate::result::words::{TimeUnit, grouped, significant};
-use crate::result::{Claim, ComparedCell, Comparison, Kind};
+use crate::result::{Claim, ComparedCell, Comparison, Kind, SYSTEMS};
 
-pub const HEAD: [&str; 6] = ["Claim", "Kafka", "Redis Pub/Sub", "Redis Streams", "Redis Lists", "Verdict"];
+pub const HEAD: [&str; SYSTEMS.len() + 2] =
+    ["Claim", "Kafka", "Redis Pub/Sub", "Redis Streams", "Redis Lists", "Verdict"];
 
 /// One table with a name; a cell holds one or more lines.
 #[derive(Debug, serde::Serialize)]

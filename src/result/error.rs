@@ -1,6 +1,7 @@
 //! Why results cannot be written or read. Every message names the path, the cause and a remedy. Exit code 4.
 
 use super::summary::SCHEMA;
+use crate::units::Bytes;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,8 @@ pub enum ResultError {
     /// The file is there, but it is not what it should be.
     #[error("{}: {cause}; the file is damaged or not one of brokerbench's", path.display())]
     Corrupt { path: PathBuf, cause: String },
+    #[error("{}: larger than {}; no file of brokerbench's is, so it is damaged or another's", path.display(), Bytes(*limit))]
+    TooLarge { path: PathBuf, limit: u64 },
     #[error("{}: written in schema {found}, this brokerbench reads up to {SCHEMA}; use a newer brokerbench", path.display())]
     NewerSchema { path: PathBuf, found: u64 },
     #[error("{}: no run found here; run a scenario first, or name the folder with --results", path.display())]

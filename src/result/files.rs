@@ -7,7 +7,7 @@ use super::summary::SCHEMA;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File, Permissions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 /// Writes `content` as `path`, making its directory when needed.
@@ -43,23 +43,55 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), ResultErro
     write_atomic(path, &to_json(path, value)?)
 }
 
+/// A `.json`, `.csv` or `.ndjson`: the largest that brokerbench has written are below 2 MB, and a parsed one takes several
+/// times its size.
+pub const LARGEST: u64 = 64 << 20;
+/// A `latency.hlog`: a few kB for each second and metric, so a day of load.
+pub const LARGEST_LOG: u64 = 1 << 30;
+
+/// Reads a whole file, unless it is larger than [`LARGEST`].
 pub fn read(path: &Path) -> Result<Vec<u8>, ResultError> {
-    fs::read(path).map_err(ResultError::io(path, "read"))
+    read_within(path, LARGEST)
+}
+
+/// Reads a whole file of at most `limit` bytes. Results may come from anywhere: neither a large file, nor one that never
+/// ends, nor a pipe that nobody writes into, may take all memory or all time.
+pub fn read_within(path: &Path, limit: u64) -> Result<Vec<u8>, ResultError> {
+    // Before it is opened: opening a pipe waits for its other end.
+    let meta = fs::metadata(path).map_err(ResultError::io(path, "read"))?;
+    if !meta.is_file() {
+        return Err(ResultError::corrupt(path, "not a file"));
+    }
+    let mut content = Vec::new();
+    let file = File::open(path).map_err(ResultError::io(path, "read"))?;
+    file.take(limit + 1).read_to_end(&mut content).map_err(ResultError::io(path, "read"))?;
+    if content.len() as u64 > limit {
+        return Err(ResultError::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(content)
 }
 
 /// Reads a JSON file that carries `schema`, refusing one from a newer brokerbench before looking at the rest.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ResultError> {
-    let text = read(path)?;
-    let value: serde_json::Value = serde_json::from_slice(&text).map_err(|error| ResultError::corrupt(path, error))?;
-    match value.get("schema").and_then(serde_json::Value::as_u64) {
+    parse_json(&read(path)?, path)
+}
+
+/// The text of such a file; `path` is for messages.
+pub fn parse_json<T: DeserializeOwned>(text: &[u8], path: &Path) -> Result<T, ResultError> {
+    /// Reads over everything else without keeping it.
+    #[derive(serde::Deserialize)]
+    struct Head {
+        schema: Option<u64>,
+    }
+    let head: Head = serde_json::from_slice(text).map_err(|error| ResultError::corrupt(path, error))?;
+    match head.schema {
         None => return Err(ResultError::corrupt(path, "the key `schema` is missing")),
         Some(found) if found > u64::from(SCHEMA) => {
             return Err(ResultError::NewerSchema { path: path.to_owned(), found });
         }
         Some(_) => {}
     }
-    // From the text again, not from the value: only then the error has line and column.
-    serde_json::from_slice(&text).map_err(|error| ResultError::corrupt(path, error))
+    serde_json::from_slice(text).map_err(|error| ResultError::corrupt(path, error))
 }
 
 #[cfg(test)]
@@ -97,5 +129,26 @@ mod tests {
         assert!(read("{}").contains("`schema` is missing"));
         assert!(read(r#"{"schema": 1}"#).contains("missing field"));
         assert!(read("not json").contains("line 1"));
+    }
+
+    #[test]
+    fn what_is_too_large_or_no_file_is_named_with_the_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.json");
+        fs::write(&path, b"12345678").unwrap();
+        assert_eq!(read_within(&path, 8).unwrap(), b"12345678");
+        let error = read_within(&path, 7).unwrap_err().to_string();
+        assert!(error.contains("x.json: larger than 7B"), "{error}");
+        assert!(read(dir.path()).unwrap_err().to_string().contains("not a file"));
+        // It never ends.
+        #[cfg(unix)]
+        assert!(read(Path::new("/dev/zero")).unwrap_err().to_string().contains("not a file"));
+    }
+
+    #[test]
+    fn nested_brackets_end_in_an_error_and_not_the_stack() {
+        let bomb = format!(r#"{{"schema": 1, "x": {}"#, "[".repeat(100_000));
+        let error = parse_json::<super::super::Summary>(bomb.as_bytes(), Path::new("x.json")).unwrap_err();
+        assert!(error.to_string().contains("EOF while parsing"), "{error}");
     }
 }

@@ -147,8 +147,15 @@ impl RunFolder {
             for point in subfolders(&label)? {
                 for dir in subfolders(&point)? {
                     if dir.join("accounting.json").is_file() {
-                        let record: CellRecord = files::read_json(&dir.join("accounting.json"))?;
+                        let accounting = dir.join("accounting.json");
+                        let record: CellRecord = files::read_json(&accounting)?;
                         let relative = dir.strip_prefix(&self.path).unwrap_or(&dir).to_string_lossy().into_owned();
+                        // Charts and exports are written where the record says that it belongs: a label with `..` or
+                        // slashes in it would lead them out of the run.
+                        if relative != format!("cells/{}", place(&record)) {
+                            let what = format!("it says that it is {}, and lies in {relative}", place(&record));
+                            return Err(ResultError::corrupt(&accounting, what));
+                        }
                         cells.push(StoredCell { record, files: file_map(&relative), dir });
                     }
                 }
@@ -176,30 +183,36 @@ impl StoredCell {
 
     pub fn windows(&self) -> Result<Vec<WindowRow>, ResultError> {
         let path = self.dir.join("windows.csv");
-        let text = files::read(&path)?;
-        csv::Reader::from_reader(text.as_slice())
-            .deserialize()
-            .collect::<Result<_, _>>()
-            .map_err(|error| ResultError::corrupt(&path, error))
+        parse_windows(&files::read(&path)?, &path)
     }
 
     pub fn events(&self) -> Result<Vec<Event>, ResultError> {
         let path = self.dir.join("events.ndjson");
-        let text = files::read(&path)?;
-        let lines = text.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
-        lines
-            .map(|(at, line)| {
-                serde_json::from_slice(line)
-                    .map_err(|error| ResultError::corrupt(&path, format!("line {}: {error}", at + 1)))
-            })
-            .collect()
+        parse_events(&files::read(&path)?, &path)
     }
 
     /// Histograms of the measured window, merged per metric.
     pub fn histograms(&self) -> Result<BTreeMap<Metric, Histogram<u64>>, ResultError> {
         let path = self.dir.join("latency.hlog");
-        hlog::merged(&files::read(&path)?, &path)
+        hlog::merged(&files::read_within(&path, files::LARGEST_LOG)?, &path)
     }
+}
+
+/// The rows of a `windows.csv`.
+pub fn parse_windows(text: &[u8], path: &Path) -> Result<Vec<WindowRow>, ResultError> {
+    let rows = csv::Reader::from_reader(text).into_deserialize().collect::<Result<_, _>>();
+    rows.map_err(|error| ResultError::corrupt(path, error))
+}
+
+/// The lines of an `events.ndjson`.
+pub fn parse_events(text: &[u8], path: &Path) -> Result<Vec<Event>, ResultError> {
+    let lines = text.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
+    lines
+        .map(|(at, line)| {
+            serde_json::from_slice(line)
+                .map_err(|error| ResultError::corrupt(path, format!("line {}: {error}", at + 1)))
+        })
+        .collect()
 }
 
 fn place(record: &CellRecord) -> String {
@@ -229,4 +242,27 @@ fn subfolders(dir: &Path) -> Result<Vec<PathBuf>, ResultError> {
         entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.is_dir()).collect();
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::synthetic;
+    use super::*;
+
+    /// A record that came from a stranger: charts and exports are written to the place that it names.
+    #[test]
+    fn a_label_that_leads_elsewhere_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(dir.path(), "latency").unwrap();
+        let manifest = synthetic::manifest(&folder, "latency", 1);
+        let output = synthetic::capacity_cell("kafka", "base", 1, 1000);
+        let paths = folder.write_cell(&output).unwrap();
+        assert_eq!(folder.read_cells(&manifest).unwrap().len(), 1);
+        for label in ["../../../../elsewhere", "/etc", "..", "redis-lists", ""] {
+            let record = CellRecord { label: label.into(), ..output.record.clone() };
+            files::write_json(&folder.path().join(&paths["accounting"]), &record).unwrap();
+            let error = folder.read_cells(&manifest).unwrap_err().to_string();
+            assert!(error.contains("accounting.json") && error.contains("lies in cells/kafka/base/block-1"), "{error}");
+        }
+    }
 }

@@ -8,11 +8,13 @@
 use super::error::ResultError;
 use super::raw::{Interval, Metric};
 use base64::Engine as _;
+use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::interval_log::{IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, Tag};
+use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::collections::btree_map::Entry;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -49,35 +51,94 @@ pub fn encode(intervals: &[Interval], epoch: jiff::Timestamp, path: &Path) -> Re
 }
 
 /// The histograms of the measured window, merged per metric. Lines of other tags are ignored.
+///
+/// The log may come from anywhere, so this is not the library's reader of logs, which looks through the whole rest of
+/// the file for each line: here a line costs its length, and a histogram what [`decode`] allows.
 pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Metric, Histogram<u64>>, ResultError> {
-    let mut merged = BTreeMap::new();
-    let mut deserializer = Deserializer::new();
-    for entry in IntervalLogIterator::new(log) {
-        let entry = entry.map_err(|error| ResultError::corrupt(path, format!("not an interval log: {error:?}")))?;
-        let LogEntry::Interval(interval) = entry else { continue };
-        let name = interval.tag().map(|tag| tag.as_str().to_owned());
-        let Some(metric) = Metric::ALL.into_iter().find(|metric| name.as_deref() == Some(metric.name())) else {
-            continue;
-        };
-        let at = || format!("interval of {} at {:?}", metric.name(), interval.start_timestamp());
-        let bytes = base64::engine::general_purpose::STANDARD
-            .decode(interval.encoded_histogram())
-            .map_err(|error| ResultError::corrupt(path, format!("{}: {error}", at())))?;
-        let histogram: Histogram<u64> = deserializer
-            .deserialize(&mut bytes.as_slice())
-            .map_err(|error| ResultError::corrupt(path, format!("{}: {error:?}", at())))?;
-        match merged.entry(metric) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(histogram);
-            }
-            std::collections::btree_map::Entry::Occupied(mut entry) => {
-                let total: &mut Histogram<u64> = entry.get_mut();
+    let mut merged: BTreeMap<Metric, Histogram<u64>> = BTreeMap::new();
+    let mut lines: Vec<&[u8]> = log.split(|byte| *byte == b'\n').collect();
+    let whole = lines.pop().is_none_or(<[u8]>::is_empty);
+    for (at, line) in lines.into_iter().enumerate() {
+        let corrupt = |cause: String| ResultError::corrupt(path, format!("line {}: {cause}", at + 1));
+        let Some((tag, encoded)) = interval(line).map_err(|cause| corrupt(cause.into()))? else { continue };
+        let Some(metric) = Metric::ALL.into_iter().find(|metric| tag == metric.name().as_bytes()) else { continue };
+        let histogram = decode(encoded).map_err(corrupt)?;
+        let total = match merged.entry(metric) {
+            Entry::Vacant(entry) => entry.insert(histogram),
+            Entry::Occupied(entry) => {
+                let total = entry.into_mut();
                 total.auto(true);
-                total.add(&histogram).map_err(|error| ResultError::corrupt(path, format!("{}: {error}", at())))?;
+                total.add(&histogram).map_err(|error| corrupt(error.to_string()))?;
+                total
             }
+        };
+        if total.len() > MOST_SAMPLES {
+            return Err(corrupt(format!("more than {MOST_SAMPLES} samples of {}", metric.name())));
         }
     }
-    Ok(merged)
+    if whole { Ok(merged) } else { Err(ResultError::corrupt(path, "its last line is cut off")) }
+}
+
+/// Tag and encoded histogram of a line.
+type Line<'a> = (&'a [u8], &'a [u8]);
+
+/// `None` for a comment and for the head of the table.
+fn interval(line: &[u8]) -> Result<Option<Line<'_>>, &'static str> {
+    if line.starts_with(b"#") || line.starts_with(b"\"StartTimestamp\"") {
+        return Ok(None);
+    }
+    let mut fields = line.trim_ascii_end().split(|byte| *byte == b',');
+    let mut next = || fields.next().ok_or("not a line of an interval log");
+    let first = next()?;
+    let (tag, start) = match first.strip_prefix(b"Tag=") {
+        Some(tag) => (tag, next()?),
+        None => (&b""[..], first),
+    };
+    for number in [start, next()?, next()?] {
+        let number = str::from_utf8(number).ok().and_then(|text| text.parse::<f64>().ok());
+        number.filter(|number| number.is_finite()).ok_or("a time that is no number")?;
+    }
+    let encoded = next()?;
+    if fields.next().is_some() { Err("too many fields") } else { Ok(Some((tag, encoded))) }
+}
+
+/// Of a whole metric; far beyond what anyone can send, and far from where sums of counts would overflow.
+const MOST_SAMPLES: u64 = 1 << 56;
+/// Inflated. One with three digits over the whole range, no bucket empty, is half of that.
+const LARGEST_HISTOGRAM: u64 = 1 << 20;
+/// Cookie, length, offset, digits, lowest and highest value, ratio.
+const HEAD: usize = 40;
+const COOKIE: [u8; 4] = 0x1c84_9313u32.to_be_bytes();
+const DEFLATED: [u8; 4] = 0x1c84_9314u32.to_be_bytes();
+/// What is recorded with; more of them would take more memory.
+const DIGITS: u32 = 3;
+/// A count of so many bytes is above ten thousand millions in one bucket of one second.
+const LONGEST_COUNT: usize = 6;
+
+/// One histogram, checked before the library reserves room for what its head announces.
+fn decode(encoded: &[u8]) -> Result<Histogram<u64>, String> {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).map_err(|error| error.to_string())?;
+    let deflated = bytes.strip_prefix(&DEFLATED).and_then(|rest| rest.get(4..));
+    let mut plain = Vec::new();
+    ZlibDecoder::new(deflated.ok_or("not a deflated histogram")?)
+        .take(LARGEST_HISTOGRAM + 1)
+        .read_to_end(&mut plain)
+        .map_err(|error| format!("not a deflated histogram: {error}"))?;
+    if plain.len() as u64 > LARGEST_HISTOGRAM {
+        return Err(format!("a histogram of more than {LARGEST_HISTOGRAM} B"));
+    }
+    let (head, counts) = plain.split_at_checked(HEAD).ok_or("a histogram that is cut off")?;
+    let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    if !head.starts_with(&COOKIE) || word(4) as usize != counts.len() {
+        return Err("a histogram whose length is not what it says".into());
+    }
+    if word(12) > DIGITS {
+        return Err(format!("a histogram of {} digits, more than {DIGITS}", word(12)));
+    }
+    if counts.windows(LONGEST_COUNT).any(|count| count.iter().all(|byte| byte & 0x80 != 0)) {
+        return Err("a histogram with an impossible count".into());
+    }
+    Deserializer::new().deserialize(&mut plain.as_slice()).map_err(|error| format!("{error:?}"))
 }
 
 #[cfg(test)]
@@ -138,5 +199,37 @@ mod tests {
         }
         let cut = &log()[..log().len() - 30];
         assert!(merged(cut, Path::new("x")).is_err(), "a truncated last line");
+    }
+
+    /// A line with this inflated histogram.
+    fn line(plain: &[u8]) -> Vec<u8> {
+        let mut deflated = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        deflated.write_all(plain).unwrap();
+        let deflated = deflated.finish().unwrap();
+        let bytes = [&DEFLATED[..], &(deflated.len() as u32).to_be_bytes(), &deflated].concat();
+        format!("Tag=publish,0.000,1.000,1.000,{}\n", base64::engine::general_purpose::STANDARD.encode(bytes)).into()
+    }
+
+    fn plain(length: u32, digits: u32, high: u64, counts: &[u8]) -> Vec<u8> {
+        let (zero, one) = (0u32.to_be_bytes(), 1f64.to_be_bytes());
+        let low_high = [1u64.to_be_bytes(), high.to_be_bytes()].concat();
+        [&COOKIE[..], &length.to_be_bytes(), &zero, &digits.to_be_bytes(), &low_high, &one, counts].concat()
+    }
+
+    #[test]
+    fn bombs_are_refused_before_room_is_made_for_them() {
+        let read = |plain: &[u8]| merged(&line(plain), Path::new("x.hlog")).map_err(|error| error.to_string());
+        assert_eq!(read(&plain(1, 3, 1000, &[2])).unwrap()[&Metric::Publish].len(), 1);
+        let refused = |plain: &[u8], words: &str| {
+            let error = read(plain).unwrap_err();
+            assert!(error.contains(words) && error.contains("x.hlog: line 1"), "{error}");
+        };
+        refused(&plain(u32::MAX, 3, 1000, &[2]), "not what it says");
+        refused(&plain(1, 5, u64::MAX, &[2]), "5 digits");
+        refused(&plain(9, 3, 1000, &[0xff; 9]), "impossible count");
+        refused(&[plain(2 << 20, 3, 1000, &[]), vec![0; 2 << 20]].concat(), "more than 1048576 B");
+        refused(&plain(1, 3, 1000, &[2])[..30], "cut off");
+        // A million comments are read in their own time, not in its square.
+        assert!(merged(&b"#\n".repeat(1_000_000), Path::new("x")).unwrap().is_empty());
     }
 }

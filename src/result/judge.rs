@@ -7,7 +7,7 @@
 use super::raw::CellRecord;
 use super::summary::{Fault, Judged, Survives};
 use super::words::grouped;
-use crate::scenario::FaultKind;
+use crate::scenario::{FaultKind, System};
 
 /// The verdict, `None` for `guarantee: none`, and what there is to say about it.
 pub fn judge(record: &CellRecord, guarantee: &str, valid: bool) -> (Option<Judged>, Vec<String>) {
@@ -68,7 +68,7 @@ fn cannot(record: &CellRecord, guarantee: &str) -> Option<String> {
 }
 
 fn keeps_a_log(record: &CellRecord) -> bool {
-    matches!(record.system.as_str(), "kafka" | "redis-streams" | "fake")
+    record.system == System::Fake.name() || System::from_name(&record.system).is_some_and(System::keeps_a_log)
 }
 
 fn at_least_once(record: &CellRecord) -> Finding {

@@ -21,6 +21,9 @@ pub struct Manifest {
     pub scenario: ScenarioInfo,
     pub profile: Option<String>,
     pub environment: String,
+    /// Why that one, such as `asked for`; empty where an older version did not say.
+    #[serde(default)]
+    pub environment_because: String,
     /// Such as `loopback`.
     pub network_path: String,
     pub seed: u64,
@@ -40,6 +43,9 @@ pub struct Manifest {
     #[serde(default)]
     pub rates_found: BTreeMap<String, RateFound>,
     pub warnings: Vec<String>,
+    /// What the environment was made of: engine, compose, digests of images, limits.
+    #[serde(default)]
+    pub provided: BTreeMap<String, String>,
 }
 
 /// The rate of a matrix point that was found by probes.

@@ -8,7 +8,8 @@ use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub const SYSTEMS: [&str; 4] = ["kafka", "redis-pubsub", "redis-streams", "redis-lists"];
+pub use super::names::SYSTEMS;
+
 const SECOND: u64 = 1_000_000_000;
 
 /// End-to-end p50 of each system at 1k/s, ns.
@@ -212,6 +213,7 @@ pub fn manifest(folder: &RunFolder, claim: &str, blocks: u32) -> Manifest {
         },
         profile: Some("standard".into()),
         environment: "native".into(),
+        environment_because: String::new(),
         network_path: "loopback".into(),
         seed: 1,
         order: vec![],
@@ -229,6 +231,7 @@ pub fn manifest(folder: &RunFolder, claim: &str, blocks: u32) -> Manifest {
             },
         )]),
         rates_found: BTreeMap::new(),
+        provided: BTreeMap::new(),
         warnings: vec!["redis-server is older than the current major".into()],
     }
 }

@@ -4,6 +4,7 @@
 //! like a secret is ever shown.
 
 use super::tree::{Layer, Node, Place};
+use crate::result::plain;
 use serde::de;
 use std::fmt;
 
@@ -225,9 +226,9 @@ impl fmt::Display for ScenarioError {
     }
 }
 
-/// Text of a file as it may go to a terminal: no control characters.
+/// Text of a file as it may go to a terminal. A line break is what may be wrong with it, so it is seen.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    plain::line(&text.replace('\n', "\u{fffd}"))
 }
 
 #[cfg(test)]

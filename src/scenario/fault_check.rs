@@ -126,7 +126,7 @@ fn times(index: usize, plan: &FaultPlan, load: &Load) -> Check {
     let every = plan.every.unwrap_or(Span(0)).nanos();
     let needed = lasts.nanos().saturating_add(every / PHASE).saturating_add(RECOVERY.nanos());
     if plan.every.is_some() && every < needed {
-        let least = Span((lasts.nanos() + RECOVERY.nanos()).div_ceil(PHASE - 1).saturating_mul(PHASE));
+        let least = Span((lasts.nanos().saturating_add(RECOVERY.nanos())).div_ceil(PHASE - 1).saturating_mul(PHASE));
         let what = format!("too short for a fault of {lasts}, its phase (a tenth) and {RECOVERY} of recovery");
         return refuse(index, "every", what, &format!("write at least `{}`", whole_seconds(least)));
     }
@@ -149,7 +149,7 @@ const fn may_be_for_good(kind: FaultKind) -> bool {
 }
 
 fn whole_seconds(span: Span) -> Span {
-    Span::from_secs(span.nanos().div_ceil(1_000_000_000))
+    Span(span.nanos().div_ceil(1_000_000_000).saturating_mul(1_000_000_000))
 }
 
 /// What concerns a system and its nodes.

@@ -4,7 +4,8 @@
 //! and flags over it, [`decode`] turns it into the types of [`file`], [`resolve`] fills in defaults and unfolds the
 //! matrix, [`settings`] and [`check`] refuse what cannot be run, [`explain`] says what will. [`cannot`] tells what a system
 //! has no way to do, [`half`] stands for a rate that a run finds, [`fault`] is what may go wrong and [`timeline`] when it
-//! does. [`rule`] and [`figure`] are the grammar of thresholds and verdicts. Nothing here talks to a broker.
+//! does. [`rule`] and [`figure`] are the grammar of thresholds and verdicts. [`targets`] tells of
+//! brokers that run already. Nothing here talks to a broker.
 
 mod cannot;
 mod cell;
@@ -27,6 +28,7 @@ mod schema;
 mod settings;
 mod source;
 mod system;
+mod targets;
 mod timeline;
 mod tree;
 
@@ -45,4 +47,5 @@ pub use rule::{Finding, Op, Rule, RuleError, Subject, Verdict};
 pub use schema::schema;
 pub use source::names;
 pub use system::{Consume, ListMode, Reply, Software, System, SystemConfig, Topic};
+pub use targets::{Around, Reach, Targets, load_targets, targets_from_flags, targets_from_text};
 pub use timeline::{Injection, timeline};

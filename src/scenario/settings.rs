@@ -30,8 +30,8 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
 
 // Raw settings that are not for a scenario. `*` stands for any start or end.
 
-/// Who the brokers are and how to log in, code and commands to run, and what the harness sets itself.
-const NOT_FOR_CLIENT: &[&str] = &[
+/// Who the brokers are, whether they are verified and how to log in, code and commands to run, and what the harness sets itself.
+pub(super) const NOT_FOR_CLIENT: &[&str] = &[
     "bootstrap.*",
     "metadata.broker.list",
     "group.*",
@@ -40,6 +40,7 @@ const NOT_FOR_CLIENT: &[&str] = &[
     "sasl.*",
     "ssl.*",
     "ssl_*",
+    "enable.ssl*",
     "https.*",
     "oauthbearer*",
     "enable.sasl*",
@@ -144,7 +145,7 @@ pub(super) fn understood(label: &str, system: System, node: &Node) -> Result<(),
     Ok(())
 }
 
-fn raw_settings(path: &[&str], map: &Node, refused: &[&str]) -> Result<(), Problem> {
+pub(super) fn raw_settings(path: &[&str], map: &Node, refused: &[&str]) -> Result<(), Problem> {
     for entry in map.entries() {
         let fail = |what: &str, remedy: &str| {
             let mut problem = Problem::new(path.iter().copied().chain([entry.key.as_str()]), what, remedy);

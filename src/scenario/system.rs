@@ -34,6 +34,17 @@ impl System {
     /// Every system that a scenario may name, in the order of tables and legends.
     pub const ALL: [Self; 4] = [Self::Kafka, Self::RedisPubsub, Self::RedisStreams, Self::RedisLists];
 
+    /// Their names, for those that have only names: results, tables, charts.
+    pub const NAMES: [&str; Self::ALL.len()] = {
+        let mut names = [""; Self::ALL.len()];
+        let mut at = 0;
+        while at < names.len() {
+            names[at] = Self::ALL[at].name();
+            at += 1;
+        }
+        names
+    };
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kafka => "kafka",
@@ -53,6 +64,14 @@ impl System {
             Self::Kafka => Software::Kafka,
             Self::RedisPubsub | Self::RedisStreams | Self::RedisLists => Software::Redis,
             Self::Fake => Software::Fake,
+        }
+    }
+
+    /// Whether it keeps messages in their order, read or not, so that what was written can be read back.
+    pub const fn keeps_a_log(self) -> bool {
+        match self {
+            Self::Kafka | Self::RedisStreams | Self::Fake => true,
+            Self::RedisPubsub | Self::RedisLists => false,
         }
     }
 }

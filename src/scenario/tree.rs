@@ -122,7 +122,11 @@ pub(super) struct Unreadable {
 
 impl From<serde_saphyr::Error> for Unreadable {
     fn from(error: serde_saphyr::Error) -> Self {
-        let what = serde_saphyr::UserMessageFormatter.format_message(&error).into_owned();
+        let mut what = serde_saphyr::UserMessageFormatter.format_message(&error).into_owned();
+        if what.contains("limit") {
+            // The library names what was exceeded, and not always how much there may be.
+            what = format!("{what} (a scenario has at most {MAX_DEPTH} levels and {MAX_NODES} values)");
+        }
         Self { what, place: error.location().map(Place::of) }
     }
 }
@@ -368,10 +372,12 @@ mod tests {
 
     #[test]
     fn bombs_are_refused() {
-        assert!(Node::parse(&"[".repeat(500)).is_err());
+        let deep = Node::parse(&"[".repeat(500)).unwrap_err();
+        assert!(deep.what.contains("at most 16 levels"), "{}", deep.what);
         let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
                     d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n";
-        assert!(Node::parse(bomb).is_err());
+        let large = Node::parse(bomb).unwrap_err();
+        assert!(large.what.contains("20000 values"), "{}", large.what);
         assert!(Node::parse("a: 1\na: 2\n").is_err(), "a key that stands twice");
     }
 }

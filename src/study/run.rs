@@ -50,6 +50,8 @@ pub trait StudyObserver: Observer {
 pub struct Study<'a> {
     pub scenario: &'a Scenario,
     pub environment: &'a mut dyn Environment,
+    /// Why this one, in words.
+    pub environment_because: String,
     pub results_dir: &'a Path,
     pub command_line: Vec<String>,
     /// `passed`, `failed: …` or `not run`.
@@ -343,6 +345,8 @@ impl Running<'_, '_> {
         for warning in self.study.environment.warnings() {
             self.warn(warning);
         }
+        self.manifest.network_path = self.study.environment.network_path();
+        self.manifest.provided = self.study.environment.facts();
         self.manifest.status = match () {
             () if interrupted => Status::Interrupted,
             () if self.broker_died => Status::Invalid,
@@ -355,11 +359,8 @@ impl Running<'_, '_> {
 
     fn target(&self, broker: &dyn Broker, name: &str) -> Target {
         let tail: String = self.folder.name().chars().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect();
-        let addresses = match broker.login() {
-            Some(login) => broker.addresses().iter().map(|address| login.reveal_url(address)).collect(),
-            None => broker.addresses(),
-        };
-        Target { addresses, paths: broker.paths(), name: format!("bb-{tail}-{name}"), clock: self.clock }
+        let (addresses, paths) = (broker.addresses(), broker.paths());
+        Target { addresses, paths, name: format!("bb-{tail}-{name}"), clock: self.clock }
     }
 
     /// Names a cell in every envelope of it; no two runs share one.

@@ -53,6 +53,10 @@ pub fn start_into(
     std::fs::write(&file, scenario).unwrap();
     let mut command = Command::new(exe());
     command.arg("run").arg(&file).args(args).arg("--results").arg(path);
+    // Where containers can be had too, these tests are still about processes of this machine.
+    if !args.iter().any(|arg| ["--env", "--kafka", "--redis", "--targets"].iter().any(|flag| arg.starts_with(flag))) {
+        command.args(["--env", "native"]);
+    }
     command.env("TMPDIR", temporary.path()).env_remove("BROKERBENCH_KAFKA_PORT").env_remove("BROKERBENCH_REDIS_PORT");
     for (key, value) in environment {
         match value {

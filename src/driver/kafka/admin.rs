@@ -64,18 +64,21 @@ const PLACES: &[&str] =
 pub type Entries = BTreeMap<String, String>;
 
 pub struct Admin {
+    /// What every topic and group begins with that may be deleted.
+    name: String,
     client: AdminClient<Quiet>,
     settings: Settings,
     journal: Journal,
 }
 
 impl Admin {
-    pub fn connect(settings: &Settings, journal: &Journal) -> Result<Self, DriverError> {
+    /// `name` is that of the cell: what does not begin with it is never deleted.
+    pub fn connect(settings: &Settings, name: &str, journal: &Journal) -> Result<Self, DriverError> {
         let client = settings
             .admin()
             .create_with_context(Quiet(journal.clone()))
             .map_err(|error| refused("make an admin client", error))?;
-        Ok(Self { client, settings: settings.clone(), journal: journal.clone() })
+        Ok(Self { name: name.to_owned(), client, settings: settings.clone(), journal: journal.clone() })
     }
 
     /// Makes `name` and returns when every partition has a leader and all its copies.
@@ -101,6 +104,12 @@ impl Admin {
             let ready = match self.client.inner().fetch_metadata(Some(name), ANSWER) {
                 Err(error) => Err(error.to_string()),
                 Ok(metadata) => {
+                    // Where brokers send clients may change after the first look.
+                    for broker in metadata.brokers() {
+                        let address = format!("{}:{}", broker.host(), broker.port());
+                        let permitted = self.settings.access.permit(&address);
+                        permitted.map_err(|why| refused(format!("being sent to {address}"), why))?;
+                    }
                     let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
                     let led = partitions.iter().filter(|p| p.leader() >= 0 && p.isr().len() >= copies).count();
                     if partitions.len() == usize::from(topic.partitions) && led == partitions.len() {
@@ -122,6 +131,7 @@ impl Admin {
 
     /// Deletes topics; one that is not there is no error.
     pub fn delete_topics(&self, names: &[&str]) -> Result<(), DriverError> {
+        self.only_ours(names)?;
         let results = block_on(self.client.delete_topics(names, &options()))
             .map_err(|error| lost(&self.settings, self.journal.explain(error)))?;
         let missing = |code| matches!(code, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic);
@@ -131,8 +141,19 @@ impl Admin {
         }
     }
 
+    fn only_ours(&self, names: &[&str]) -> Result<(), DriverError> {
+        match names.iter().find(|name| !name.starts_with(&self.name)) {
+            Some(foreign) => Err(refused(format!("delete {foreign}"), "it does not belong to this run")),
+            None => Ok(()),
+        }
+    }
+
     /// Deletes groups as far as they can be: one whose member died without leaving stays until its session ends.
     pub fn delete_groups(&self, names: &[&str]) {
+        if let Err(foreign) = self.only_ours(names) {
+            self.journal.add(&foreign.to_string());
+            return;
+        }
         match block_on(self.client.delete_groups(names, &options())) {
             Ok(results) => {
                 for (group, code) in results.into_iter().filter_map(Result::err) {
@@ -191,5 +212,25 @@ fn block_on<F: Future>(future: F) -> F::Output {
             Poll::Ready(output) => return output,
             Poll::Pending => std::thread::park(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::cell;
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_others_is_not_deleted() {
+        let settings = Settings::new(&cell(), &["127.0.0.1:1".into()], &Default::default()).unwrap();
+        let (journal, clock) = (Journal::default(), Clock::start());
+        let admin = Admin::connect(&settings, "bb-abc-kafka", &journal).unwrap();
+        for foreign in ["orders", "bb-abd-kafka", "", "bb-abc"] {
+            let error = admin.delete_topics(&["bb-abc-kafka-probe", foreign]).unwrap_err().to_string();
+            assert!(error.contains("does not belong to this run"), "{error}");
+        }
+        admin.delete_groups(&["orders-group"]);
+        assert!(journal.explain("").contains("does not belong to this run"));
+        assert!(clock.now_ns() < 4_000_000_000, "nobody was asked");
     }
 }

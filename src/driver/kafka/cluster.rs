@@ -5,36 +5,28 @@
 //! whichever of them is alive. Nodes may disagree, one that was away the most: the latest epoch names a leader, and a
 //! copy counts when all who answer count it.
 
+use super::answers::{METADATA, QUORUM, Quorum, View, accepted, unreadable};
+use super::fields::Fields;
+use super::link::Link;
 use super::refused;
+use crate::access::Access;
 use crate::driver::cluster::Cluster;
 use crate::driver::{DriverError, Paths};
 use crate::scenario::System;
-use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
-use kafka_protocol::messages::{
-    ApiKey, BrokerId, DescribeQuorumRequest, DescribeQuorumResponse, MetadataRequest, MetadataResponse, RequestHeader,
-    ResponseHeader, TopicName,
-};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use kafka_protocol::messages::{ApiKey, DescribeQuorumRequest, MetadataRequest, TopicName};
+use kafka_protocol::protocol::StrBytes;
 use std::time::Duration;
 
-/// The first version of Metadata that tells a leader's epoch.
-const METADATA: i16 = 7;
-const QUORUM: i16 = 0;
 const QUORUM_TOPIC: &str = "__cluster_metadata";
-const CORRELATION: i32 = 1;
-/// How long a node may take for each step of an answer.
+/// How long a node may take to be connected to, and then for each whole answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Answers beyond this are none to our questions.
-const LONGEST: usize = 16 << 20;
 
 pub struct KafkaCluster {
     /// Where each node listens itself.
     nodes: Vec<String>,
+    access: Access,
     topic: String,
     partitions: usize,
 }
@@ -42,7 +34,7 @@ pub struct KafkaCluster {
 impl KafkaCluster {
     pub fn new(addresses: &[String], paths: &Paths, topic: &str, partitions: u16) -> Self {
         let nodes = addresses.iter().map(|address| paths.direct(address)).collect();
-        Self { nodes, topic: topic.to_owned(), partitions: partitions.into() }
+        Self { nodes, access: paths.access.clone(), topic: topic.to_owned(), partitions: partitions.into() }
     }
 
     /// What each node that answers tells of the topic; at least one does.
@@ -50,10 +42,14 @@ impl KafkaCluster {
         let topic = MetadataRequestTopic::default().with_name(Some(name(&self.topic)));
         let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
         let answer = |node: &String| {
-            let answer = exchange::<_, MetadataResponse>(node, ApiKey::Metadata, METADATA, &request)?;
-            View::of(answer, self.partitions)
+            let answer = self.link(node)?.ask(ApiKey::Metadata, METADATA, &request)?;
+            View::of(Fields(&answer), self.partitions)
         };
         self.each(answer, "asking for metadata")
+    }
+
+    fn link(&self, node: &str) -> Result<Link, String> {
+        Link::open(node, &self.access, PATIENCE)
     }
 
     /// The answers of all nodes, without those that failed; an error when all did.
@@ -72,8 +68,8 @@ impl KafkaCluster {
 impl Cluster for KafkaCluster {
     fn leader(&mut self, stream: u16) -> Result<String, DriverError> {
         let views = self.views()?;
-        let latest = views.iter().max_by_key(|view| view.partition(stream).map(|found| found.leader_epoch));
-        let leader = latest.and_then(|view| view.address(view.partition(stream)?.leader_id));
+        let latest = views.iter().max_by_key(|view| view.partition(stream).map(|found| found.epoch));
+        let leader = latest.and_then(|view| view.address(view.partition(stream)?.leader));
         leader.ok_or_else(|| refused("find the leader", format!("partition {stream} has none")))
     }
 
@@ -82,12 +78,10 @@ impl Cluster for KafkaCluster {
         let topic = TopicData::default().with_topic_name(name(QUORUM_TOPIC)).with_partitions(vec![partition]);
         let request = DescribeQuorumRequest::default().with_topics(vec![topic]);
         let ask = |node: &String| {
-            let answer = exchange::<_, DescribeQuorumResponse>(node, ApiKey::DescribeQuorum, QUORUM, &request)?;
-            accepted(answer.error_code)?;
-            let partition = answer.topics.first().and_then(|topic| topic.partitions.first());
-            let partition = partition.ok_or("an empty answer")?;
-            accepted(partition.error_code)?;
-            Ok((partition.leader_epoch, partition.leader_id))
+            let answer = self.link(node)?.ask(ApiKey::DescribeQuorum, QUORUM, &request)?;
+            let quorum = Quorum::read(Fields(&answer)).map_err(unreadable)?;
+            accepted(quorum.error)?;
+            Ok((quorum.epoch, quorum.leader))
         };
         let leaders = self.each(ask, "asking for the controller")?;
         let leader = leaders.into_iter().max_by_key(|(epoch, _)| *epoch).map(|(_, leader)| leader);
@@ -112,133 +106,13 @@ impl Cluster for KafkaCluster {
     }
 }
 
-/// The topic as one node tells it.
-struct View(MetadataResponse);
-
-impl View {
-    fn of(answer: MetadataResponse, partitions: usize) -> Result<Self, String> {
-        let topic = answer.topics.first().ok_or("an empty answer")?;
-        accepted(topic.error_code)?;
-        if topic.partitions.len() != partitions {
-            return Err(format!("it knows {} of {partitions} partitions", topic.partitions.len()));
-        }
-        Ok(Self(answer))
-    }
-
-    fn partitions(&self) -> &[MetadataResponsePartition] {
-        self.0.topics.first().map_or(&[], |topic| &topic.partitions)
-    }
-
-    fn partition(&self, index: u16) -> Option<&MetadataResponsePartition> {
-        self.partitions().iter().find(|partition| partition.partition_index == i32::from(index))
-    }
-
-    /// Where clients find a broker that is registered and let in.
-    fn address(&self, id: BrokerId) -> Option<String> {
-        let broker = self.0.brokers.iter().find(|broker| broker.node_id == id)?;
-        Some(format!("{}:{}", broker.host.as_str(), broker.port))
-    }
-
-    /// Copies in sync on brokers that are there, and copies wanted.
-    fn copies(&self) -> (u32, u32) {
-        let there = |id: &&BrokerId| self.address(**id).is_some();
-        let in_sync = self.partitions().iter().map(|partition| partition.isr_nodes.iter().filter(there).count());
-        let wanted = self.partitions().iter().map(|partition| partition.replica_nodes.len());
-        (in_sync.sum::<usize>() as u32, wanted.sum::<usize>() as u32)
-    }
-}
-
 fn name(topic: &str) -> TopicName {
     TopicName(StrBytes::from_string(topic.to_owned()))
-}
-
-fn accepted(code: i16) -> Result<(), String> {
-    ResponseError::try_from_code(code).map_or(Ok(()), |error| Err(format!("{error:?} ({code})")))
-}
-
-/// One request and its answer, on a connection of its own.
-fn exchange<Q, A>(address: &str, key: ApiKey, version: i16, request: &Q) -> Result<A, String>
-where
-    Q: Encodable + HeaderVersion,
-    A: Decodable + HeaderVersion,
-{
-    let words = |error: std::io::Error| error.to_string();
-    let frame = frame(key, version, request)?;
-    let resolved = address.to_socket_addrs().map_err(words)?.next().ok_or("the host name has no address")?;
-    let mut stream = TcpStream::connect_timeout(&resolved, PATIENCE).map_err(words)?;
-    stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE))).map_err(words)?;
-    stream.write_all(&frame).map_err(words)?;
-    let mut length = [0; 4];
-    stream.read_exact(&mut length).map_err(words)?;
-    let length = u32::from_be_bytes(length) as usize;
-    if length > LONGEST {
-        return Err("an answer of impossible length".into());
-    }
-    let mut answer = vec![0; length];
-    stream.read_exact(&mut answer).map_err(words)?;
-    let mut rest = answer.as_slice();
-    let unreadable = |error| format!("an unreadable answer: {error}");
-    let header = ResponseHeader::decode(&mut rest, A::header_version(version)).map_err(unreadable)?;
-    if header.correlation_id != CORRELATION {
-        return Err("an answer to another request".into());
-    }
-    A::decode(&mut rest, version).map_err(unreadable)
-}
-
-fn frame<Q: Encodable + HeaderVersion>(key: ApiKey, version: i16, request: &Q) -> Result<Vec<u8>, String> {
-    let header = RequestHeader::default()
-        .with_request_api_key(key as i16)
-        .with_request_api_version(version)
-        .with_correlation_id(CORRELATION)
-        .with_client_id(Some(StrBytes::from_static_str("brokerbench-cluster")));
-    let mut bytes = vec![0; 4];
-    let encoded = header.encode(&mut bytes, Q::header_version(version));
-    encoded.and_then(|()| request.encode(&mut bytes, version)).map_err(|error| error.to_string())?;
-    let size = (bytes.len() - 4) as u32;
-    bytes[..4].copy_from_slice(&size.to_be_bytes());
-    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponseTopic};
-
-    /// A topic of one partition with these copies in sync, of two wanted; brokers 1 and 2 are there.
-    fn answer(in_sync: &[i32], error: i16) -> MetadataResponse {
-        let broker = |id: i32| {
-            let host = StrBytes::from_static_str("h");
-            MetadataResponseBroker::default().with_node_id(BrokerId(id)).with_host(host).with_port(9000 + id)
-        };
-        let partition = MetadataResponsePartition::default()
-            .with_leader_id(BrokerId(2))
-            .with_replica_nodes(vec![BrokerId(2), BrokerId(3)])
-            .with_isr_nodes(in_sync.iter().copied().map(BrokerId).collect());
-        let topic = MetadataResponseTopic::default().with_error_code(error).with_partitions(vec![partition]);
-        MetadataResponse::default().with_brokers(vec![broker(1), broker(2)]).with_topics(vec![topic])
-    }
-
-    #[test]
-    fn a_copy_on_a_broker_that_is_gone_is_none() {
-        let view = View::of(answer(&[2, 3], 0), 1).unwrap();
-        assert_eq!(view.copies(), (1, 2));
-        assert_eq!(view.address(view.partition(0).unwrap().leader_id).as_deref(), Some("h:9002"));
-        assert!(view.partition(1).is_none());
-    }
-
-    #[test]
-    fn a_topic_that_is_not_known_whole_has_no_redundancy() {
-        assert!(View::of(answer(&[2], 3), 1).err().unwrap().contains("UnknownTopicOrPartition"));
-        assert!(View::of(answer(&[2], 0), 2).err().unwrap().contains("1 of 2"));
-        assert!(View::of(MetadataResponse::default(), 1).is_err());
-    }
-
-    #[test]
-    fn requests_carry_their_length() {
-        let bytes = frame(ApiKey::Metadata, METADATA, &MetadataRequest::default()).unwrap();
-        assert_eq!(u32::from_be_bytes(bytes[..4].try_into().unwrap()) as usize, bytes.len() - 4);
-        assert_eq!(bytes[4..8], [0, 3, 0, 7]);
-    }
 
     #[test]
     fn nobody_there_is_an_error_that_names_them() {

@@ -2,19 +2,26 @@
 //!
 //! [`settings`] turns a cell into client settings, [`publisher`] and [`subscriber`] are the data path over [`ffi`],
 //! [`audit`] reads back, [`admin`] makes and deletes topics, [`survival`] states the promise, [`reflector`] is the
-//! stand-in for a broker. What librdkafka logs goes to [`journal`], never to the terminal.
+//! stand-in for a broker. [`link`] is for those that speak the protocol themselves, and [`answers`] what they
+//! are told. What librdkafka logs goes to [`journal`], never to the terminal.
 
 mod admin;
+mod answers;
 mod audit;
 mod cluster;
 mod ffi;
+mod fields;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod journal;
 mod large;
+mod link;
 mod publisher;
 mod raw;
 mod reflector;
 mod replay;
 mod requests;
+mod sasl;
 mod second;
 mod settings;
 mod stall;
@@ -22,6 +29,8 @@ mod subscriber;
 mod survival;
 mod wire;
 mod work;
+
+pub use self::link::knock;
 
 use self::admin::Admin;
 use self::journal::Journal;
@@ -61,8 +70,13 @@ struct KafkaDriver {
     unreadable: Mutex<Vec<u16>>,
 }
 
+/// What speaks to Kafka, with its version.
+pub fn client_version() -> String {
+    format!("librdkafka {} (rdkafka 0.39)", rdkafka::util::get_rdkafka_version().1)
+}
+
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
-    let settings = Settings::new(cell, &target.addresses)?;
+    let settings = Settings::new(cell, &target.addresses, &target.paths.access)?;
     let (journal, members) = (Journal::default(), Members::default());
     let unreadable = Mutex::default();
     Ok(Box::new(KafkaDriver { cell: cell.clone(), target, settings, journal, members, unreadable }))
@@ -90,7 +104,7 @@ impl KafkaDriver {
     }
 
     fn admin(&self) -> Result<Admin, DriverError> {
-        Admin::connect(&self.settings, &self.journal)
+        Admin::connect(&self.settings, &self.target.name, &self.journal)
     }
 
     /// The topic of this cell, to be read without a group.
@@ -212,7 +226,7 @@ impl Driver for KafkaDriver {
     fn describe(&self) -> Result<Description, DriverError> {
         let mut description = Description {
             broker_version: MOCK.into(),
-            client_version: format!("librdkafka {} (rdkafka 0.39)", rdkafka::util::get_rdkafka_version().1),
+            client_version: client_version(),
             client_config: self.settings.effective(),
             ..Description::default()
         };

@@ -1,14 +1,16 @@
 //! A consumer on a bare socket, which reads only when it is told to: Fetch version 4 and record batches, by hand.
 //!
 //! It exists because librdkafka reads ahead in threads of its own. It belongs to no group, commits nothing, speaks to
-//! one broker in the clear and does not decompress; it is for experiments on flow, never for the load.
+//! one broker and does not decompress; it is for experiments on flow, never for the load.
 
+use super::fields::{Fields, Walked};
+use super::link::Link;
+use crate::access::{Access, Stream};
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::scenario::System;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::io::{ErrorKind, Write};
+use std::time::{Duration, Instant};
 
 const FETCH: i16 = 1;
 /// The oldest version that Kafka 4 knows, and the simplest: no sessions, no compact fields.
@@ -22,7 +24,7 @@ const GRACE_NS: u64 = 1_000_000_000;
 const LONGEST: usize = 256 << 20;
 
 pub struct RawConsumer {
-    stream: TcpStream,
+    stream: Stream,
     address: String,
     topic: String,
     /// Next offset of each partition.
@@ -37,17 +39,14 @@ pub struct RawConsumer {
 
 impl RawConsumer {
     /// Connects to the leader of every partition of `topic`; asks for nothing yet.
-    pub fn connect(address: &str, topic: &str, positions: Vec<i64>, clock: Clock) -> Result<Self, DriverError> {
-        let lost = |cause: std::io::Error| lost(address, cause.to_string());
-        let mut found = Err(std::io::Error::other("the host name has no address"));
-        for address in address.to_socket_addrs().map_err(lost)? {
-            found = TcpStream::connect_timeout(&address, CONNECT);
-            if found.is_ok() {
-                break;
-            }
-        }
-        let stream = found.map_err(lost)?;
-        stream.set_nodelay(true).and_then(|()| stream.set_write_timeout(Some(CONNECT))).map_err(lost)?;
+    pub fn connect(
+        address: &str,
+        access: &Access,
+        topic: &str,
+        positions: Vec<i64>,
+        clock: Clock,
+    ) -> Result<Self, DriverError> {
+        let stream = Link::open(address, access, CONNECT).map_err(|cause| lost(address, cause))?.stream;
         let (address, topic, input) = (address.to_owned(), topic.to_owned(), Vec::new());
         Ok(Self { stream, address, topic, positions, correlation: 0, asked: false, input, clock })
     }
@@ -77,9 +76,7 @@ impl RawConsumer {
             if left.is_zero() {
                 return Ok(false);
             }
-            // A time-out of zero would mean none.
-            let _ = self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))));
-            match self.stream.read(&mut chunk) {
+            match self.stream.read_by(&mut chunk, Instant::now() + left) {
                 Ok(0) => return Err(lost(&self.address, "the broker closed the connection".into())),
                 Ok(read) => self.input.extend_from_slice(&chunk[..read]),
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
@@ -157,53 +154,6 @@ fn fetch(correlation: i32, topic: &str, positions: &[i64], wait: Duration) -> Ve
     out
 }
 
-/// Walks big-endian fields; what is missing is an error of the answer.
-struct Fields<'a>(&'a [u8]);
-
-type Walked<T> = Result<T, &'static str>;
-
-impl<'a> Fields<'a> {
-    fn take(&mut self, length: usize) -> Walked<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or("an answer ends too early")?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Walked<[u8; N]> {
-        self.take(N)?.try_into().map_err(|_| "an answer ends too early")
-    }
-
-    fn i16(&mut self) -> Walked<i16> {
-        self.array().map(i16::from_be_bytes)
-    }
-
-    fn i32(&mut self) -> Walked<i32> {
-        self.array().map(i32::from_be_bytes)
-    }
-
-    fn i64(&mut self) -> Walked<i64> {
-        self.array().map(i64::from_be_bytes)
-    }
-
-    /// A length or count; null (-1) is none.
-    fn count(&mut self) -> Walked<usize> {
-        self.i32().map(|count| usize::try_from(count).unwrap_or(0))
-    }
-
-    /// A zigzag number of variable length.
-    fn varint(&mut self) -> Walked<i64> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let [byte] = self.array()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
-            }
-        }
-        Err("a number of variable length does not end")
-    }
-}
-
 /// Hands out every record from its partition's position on, and moves the positions.
 fn walk(answer: &[u8], correlation: i32, positions: &mut [i64], sink: &mut dyn FnMut(&[u8])) -> Walked<()> {
     let mut fields = Fields(answer);
@@ -221,7 +171,7 @@ fn walk(answer: &[u8], correlation: i32, positions: &mut [i64], sink: &mut dyn F
             }
             fields.take(16)?; // High watermark, last stable offset.
             let aborted = fields.count()?;
-            fields.take(aborted * 16)?;
+            fields.take(aborted.saturating_mul(16))?;
             let length = fields.count()?;
             let records = fields.take(length)?;
             let position = usize::try_from(partition).ok().and_then(|index| positions.get_mut(index));
@@ -242,14 +192,14 @@ fn batches(records: &[u8], position: &mut i64, sink: &mut dyn FnMut(&[u8])) -> W
         if batch.i16()? & 7 != 0 {
             return Err("compressed records");
         }
-        let last = base + i64::from(batch.i32()?);
+        let last = base.saturating_add(batch.i32()?.into());
         batch.take(30)?; // Times, producer, its sequence.
         for _ in 0..batch.count()? {
             let length = usize::try_from(batch.varint()?).unwrap_or(usize::MAX);
             let mut record = Fields(batch.take(length)?);
             record.take(1)?;
             record.varint()?; // Time.
-            let offset = base + record.varint()?;
+            let offset = base.saturating_add(record.varint()?);
             let key = record.varint()?;
             record.take(usize::try_from(key).unwrap_or(0))?;
             let value = usize::try_from(record.varint()?).unwrap_or(0);
@@ -258,8 +208,18 @@ fn batches(records: &[u8], position: &mut i64, sink: &mut dyn FnMut(&[u8])) -> W
                 sink(payload);
             }
         }
-        *position = (*position).max(last + 1);
+        *position = (*position).max(last.saturating_add(1));
     }
+}
+
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(answer: &[u8]) -> bool {
+    let correlation = answer.first_chunk().map_or(0, |first| i32::from_be_bytes(*first));
+    let (mut positions, mut bytes, before) = ([11, 0], 0, [11, 0]);
+    let walked = walk(answer, correlation, &mut positions, &mut |payload| bytes += payload.len());
+    assert!(positions[0] >= before[0] && positions[1] >= before[1], "positions never go back");
+    assert!(bytes <= answer.len(), "nothing is handed out that did not come");
+    walked.is_ok() && bytes > 0
 }
 
 #[cfg(test)]

@@ -1,17 +1,18 @@
-//! The second client: one raw Produce and one raw Fetch over a plain socket.
+//! The second client: one raw Produce and one raw Fetch over a socket of its own.
 //!
 //! It shares no code with librdkafka and has no limits but those of the protocol, so it tells the usual client's limits
 //! from the broker's. The record's value goes from the caller's slice to the socket and comes back through one small
-//! buffer. It speaks to one node, without TLS or login.
+//! buffer. It speaks to one node.
 
+use super::link::Link;
 use super::lost;
 use super::settings::Settings;
 use super::wire::{self, BATCH_HEAD, BatchHead, RECORD_TAIL};
+use crate::access::Stream;
 use crate::clock::Clock;
 use crate::driver::{Comparison, DriverError, LargeMessages, Refusal, Times, Trip, Who};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::io::{ErrorKind, Write};
+use std::time::{Duration, Instant};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const PIECE: usize = 1 << 20;
@@ -21,7 +22,7 @@ const LARGEST_ANSWER: usize = 1 << 20;
 pub struct SecondClient {
     clock: Clock,
     topic: String,
-    stream: TcpStream,
+    stream: Stream,
     correlation: i32,
     /// Bytes of the answer being read that are still to come.
     left: usize,
@@ -31,11 +32,8 @@ impl SecondClient {
     pub fn connect(settings: &Settings, clock: Clock, topic: &str) -> Result<Self, DriverError> {
         let addresses = settings.addresses();
         let first = addresses.split(',').next().unwrap_or_default();
-        let mut resolved = first.to_socket_addrs().map_err(|cause| lost(settings, cause))?;
-        let address = resolved.next().ok_or_else(|| lost(settings, "the host name has no address"))?;
-        let stream = TcpStream::connect_timeout(&address, CONNECT).map_err(|cause| lost(settings, cause))?;
-        stream.set_nodelay(true).map_err(|cause| lost(settings, cause))?;
-        Ok(Self { clock, topic: topic.to_owned(), stream, correlation: 0, left: 0 })
+        let link = Link::open(first, &settings.access, CONNECT).map_err(|cause| lost(settings, cause))?;
+        Ok(Self { clock, topic: topic.to_owned(), stream: link.stream, correlation: 0, left: 0 })
     }
 
     /// How large the batch at `offset` is, as the broker stores it. The connection is of no use afterwards: the rest
@@ -156,9 +154,8 @@ impl SecondClient {
         }
         let mut at = 0;
         while at < into.len() {
-            let limit = self.limit(deadline_ns)?;
-            let _ = self.stream.set_read_timeout(Some(limit));
-            match self.stream.read(&mut into[at..]) {
+            let deadline = Instant::now() + self.limit(deadline_ns)?;
+            match self.stream.read_by(&mut into[at..], deadline) {
                 Ok(0) => return Err(Refusal::new(Who::Broker, "closed the connection instead of an answer")),
                 Ok(read) => at += read,
                 Err(error) if again(&error) => {}
@@ -173,7 +170,7 @@ impl SecondClient {
         let mut at = 0;
         while at < bytes.len() {
             let limit = self.limit(deadline_ns)?;
-            let _ = self.stream.set_write_timeout(Some(limit));
+            let _ = self.stream.set_write_timeout(limit);
             match self.stream.write(&bytes[at..]) {
                 Ok(written) => {
                     at += written;

@@ -3,6 +3,7 @@
 //! What is not set here keeps the library's default; [`Settings::effective`] reads back what is in force. A setting
 //! that the library does not know is an error before anything is connected.
 
+use crate::access::{Access, ExposeSecret};
 use crate::driver::DriverError;
 use crate::scenario::{Cell, System};
 use rdkafka::ClientConfig;
@@ -76,16 +77,20 @@ pub enum Acks {
 pub struct Settings {
     producer: ClientConfig,
     consumer: ClientConfig,
-    /// The scenario's own keys, to be read back too.
+    /// The target's and the scenario's own keys, to be read back too.
     asked: Vec<String>,
+    /// For connections that are not librdkafka's.
+    pub access: Access,
     pub acks: Acks,
     /// Whether clients outlive what is broken: under `load.deadline`.
     pub patient: bool,
 }
 
 impl Settings {
-    pub fn new(cell: &Cell, addresses: &[String]) -> Result<Self, DriverError> {
-        let (load, size, client) = (&cell.load, cell.message.size.0, &cell.config.client);
+    pub fn new(cell: &Cell, addresses: &[String], access: &Access) -> Result<Self, DriverError> {
+        let (load, size) = (&cell.load, cell.message.size.0);
+        // The scenario's word is the last.
+        let client: BTreeMap<_, _> = access.client().chain(&cell.config.client).collect();
         if let Some(key) = client.keys().find(|key| RESERVED.contains(&key.as_str())) {
             return Err(refused(key, "brokerbench sets this one itself; remove it from `client`"));
         }
@@ -96,6 +101,7 @@ impl Settings {
             .set("client.id", "brokerbench")
             .set("socket.nagle.disable", "true")
             .set_log_level(RDKafkaLogLevel::Warning);
+        secure(&mut common, access);
 
         // Room for everything in flight twice over, so that the in-flight limit is the one that binds.
         let in_flight = u64::from(load.in_flight);
@@ -117,7 +123,7 @@ impl Settings {
             // For how long a message is tried; how often is not limited by default.
             ("message.timeout.ms", "delivery.timeout.ms", patience.as_deref()),
         ] {
-            if let Some(value) = value.filter(|_| !client.contains_key(alias)) {
+            if let Some(value) = value.filter(|_| !client.keys().any(|key| *key == alias)) {
                 producer.set(key, value);
             }
         }
@@ -137,19 +143,22 @@ impl Settings {
             .set("fetch.queue.backoff.ms", "5")
             .set("receive.message.max.bytes", (2 * size).clamp(100_000_000, i32::MAX as u64).to_string());
 
-        for (key, value) in client {
-            producer.set(key, value);
-            consumer.set(key, value);
+        for (key, value) in &client {
+            producer.set(*key, *value);
+            consumer.set(*key, *value);
             // One key at a time, so that the error names the culprit.
-            ClientConfig::new().set(key, value).create_native_config().map_err(|error| unfit(key, error))?;
+            ClientConfig::new().set(*key, *value).create_native_config().map_err(|error| unfit(key, error))?;
         }
         let acks = match read(&producer, "acks").as_str() {
             "0" => Acks::None,
             "-1" | "all" => Acks::All,
             _ => Acks::Leader,
         };
-        let (asked, patient) = (client.keys().cloned().collect(), patience.is_some());
-        Ok(Self { producer, consumer, asked, acks, patient })
+        let mut asked: Vec<String> = client.into_keys().cloned().collect();
+        let secured = [("security.protocol", access.tls().is_some()), ("sasl.mechanism", access.login().is_some())];
+        asked.extend(secured.iter().filter(|(_, is)| *is).map(|(key, _)| (*key).to_owned()));
+        let (access, patient) = (access.clone(), patience.is_some());
+        Ok(Self { producer, consumer, asked, access, acks, patient })
     }
 
     pub fn producer(&self) -> ClientConfig {
@@ -183,11 +192,6 @@ impl Settings {
         telling
     }
 
-    /// Whether clients speak to the broker in the clear and without a login.
-    pub fn plain(&self) -> bool {
-        matches!(read(&self.consumer, "security.protocol").as_str(), "plaintext" | "unknown")
-    }
-
     /// Where the brokers are, for errors.
     pub fn addresses(&self) -> String {
         self.producer.get("bootstrap.servers").unwrap_or_default().to_owned()
@@ -217,6 +221,30 @@ impl Settings {
             }
         }
         settings
+    }
+}
+
+/// TLS and login, as our own connections have them. librdkafka verifies certificates and host names by default, and
+/// nothing here or in a scenario can switch that off.
+fn secure(config: &mut ClientConfig, access: &Access) {
+    let protocol = match (access.tls(), access.login()) {
+        (None, None) => return,
+        (Some(_), None) => "ssl",
+        (None, Some(_)) => "sasl_plaintext",
+        (Some(_), Some(_)) => "sasl_ssl",
+    };
+    config.set("security.protocol", protocol);
+    if let Some(tls) = access.tls() {
+        config.set("ssl.ca.pem", tls.ca());
+        if let Some((certificate, key)) = tls.identity() {
+            config.set("ssl.certificate.pem", certificate).set("ssl.key.pem", key.expose_secret());
+        }
+    }
+    if let Some(login) = access.login() {
+        config
+            .set("sasl.mechanism", login.mechanism.name())
+            .set("sasl.username", login.user.as_deref().unwrap_or_default())
+            .set("sasl.password", login.password.expose_secret());
     }
 }
 
@@ -252,7 +280,7 @@ mod tests {
     fn settings(client: &[(&str, &str)]) -> Result<Settings, DriverError> {
         let mut cell = cell();
         cell.config.client = client.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        Settings::new(&cell, &["127.0.0.1:9092".into()])
+        Settings::new(&cell, &["127.0.0.1:9092".into()], &Access::default())
     }
 
     #[test]
@@ -279,7 +307,7 @@ mod tests {
             let mut cell = cell();
             cell.load.deadline = Some(crate::units::Span::from_secs(30));
             cell.config.client = client.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-            Settings::new(&cell, &["127.0.0.1:9092".into()]).unwrap()
+            Settings::new(&cell, &["127.0.0.1:9092".into()], &Access::default()).unwrap()
         };
         let stock = settings(&[]).unwrap();
         assert_eq!((stock.patient, stock.effective()["producer.message.timeout.ms"].as_str()), (false, "300000"));

@@ -53,9 +53,6 @@ pub fn start(driver: &KafkaDriver) -> Result<Box<dyn Stalled>, DriverError> {
     if cell.message.codec != Codec::None {
         return Err(cannot("the bare consumer does not decompress; set message.codec: none"));
     }
-    if !driver.settings.plain() {
-        return Err(cannot("the bare consumer knows neither TLS nor SASL"));
-    }
     let client = driver
         .settings
         .reader(&format!("{}-ends", target.name))
@@ -64,7 +61,13 @@ pub fn start(driver: &KafkaDriver) -> Result<Box<dyn Stalled>, DriverError> {
     let names = (target.name.clone(), cell.config.topic.partitions, driver.settings.clone(), driver.journal.clone());
     let mut log = Log { client, driver: names, begin: Vec::new(), message_bytes: cell.message.size.0 };
     log.begin = log.ends()?;
-    let mut consumer = RawConsumer::connect(&target.addresses[0], &target.name, log.begin.clone(), target.clock)?;
+    let mut consumer = RawConsumer::connect(
+        &target.addresses[0],
+        &target.paths.access,
+        &target.name,
+        log.begin.clone(),
+        target.clock,
+    )?;
     consumer.request(Duration::from_secs(600))?;
     Ok(Box::new(KafkaStalled { consumer, log }))
 }

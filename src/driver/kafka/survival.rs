@@ -53,7 +53,7 @@ mod tests {
         cell.config.client = owned(client);
         cell.config.topic.replicas = replicas;
         cell.config.topic.config = owned(topic);
-        let settings = Settings::new(&cell, &["127.0.0.1:9092".into()]).unwrap();
+        let settings = Settings::new(&cell, &["127.0.0.1:9092".into()], &Default::default()).unwrap();
         let Survives { process_kill, power_loss, node_loss, .. } = survives(&cell.config, &settings);
         (process_kill, power_loss, node_loss)
     }

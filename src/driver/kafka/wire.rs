@@ -4,14 +4,13 @@
 //! Requests are of the last versions before the compact encodings, whose lengths have a place of fixed width that can
 //! be written before the record is there. Every Kafka since 0.11 takes them.
 
+use super::fields::{Fields, Walked};
 use crate::driver::{Refusal, Who};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{
-    ApiKey, BrokerId, FetchRequest, ProduceRequest, ProduceResponse, RequestHeader, TopicName,
-};
-use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, ProduceRequest, RequestHeader, TopicName};
+use kafka_protocol::protocol::{Encodable, StrBytes};
 
 const PRODUCE: i16 = 8;
 const FETCH: i16 = 4;
@@ -60,13 +59,34 @@ pub fn produce(topic: &str, correlation: i32, value: &[u8]) -> Result<Vec<u8>, R
 }
 
 /// The offset that a Produce response tells; `response` follows the correlation id.
-pub fn produced(mut response: &[u8]) -> Result<i64, Refusal> {
-    let unreadable = |error| Refusal::new(Who::Broker, format!("an unreadable answer to Produce: {error}"));
-    let answer = ProduceResponse::decode(&mut response, PRODUCE).map_err(unreadable)?;
-    let partition = answer.responses.first().and_then(|topic| topic.partition_responses.first());
-    let Some(partition) = partition else { return Err(Refusal::new(Who::Broker, "an empty answer to Produce")) };
-    accepted(partition.error_code, partition.error_message.as_deref().unwrap_or_default())?;
-    Ok(partition.base_offset)
+pub fn produced(response: &[u8]) -> Result<i64, Refusal> {
+    let unreadable = |cause| Refusal::new(Who::Broker, format!("an unreadable answer to Produce: {cause}"));
+    let first = first_partition(response).map_err(unreadable)?;
+    let Some((code, offset, message)) = first else {
+        return Err(Refusal::new(Who::Broker, "an empty answer to Produce"));
+    };
+    accepted(code, &message)?;
+    Ok(offset)
+}
+
+/// Error code, offset and the broker's words on the first partition of a Produce response.
+fn first_partition(response: &[u8]) -> Walked<Option<(i16, i64, String)>> {
+    let mut fields = Fields(response);
+    if fields.count()? == 0 {
+        return Ok(None);
+    }
+    fields.text()?; // The topic.
+    if fields.count()? == 0 {
+        return Ok(None);
+    }
+    fields.i32()?; // The partition.
+    let (code, offset) = (fields.i16()?, fields.i64()?);
+    fields.take(16)?; // Time, first offset.
+    for _ in 0..fields.count()? {
+        fields.i32()?; // What is wrong with single records.
+        fields.text()?;
+    }
+    Ok(Some((code, offset, fields.text()?)))
 }
 
 /// A Fetch request for what stands at `offset`, whatever its size.

@@ -3,12 +3,11 @@
 //! Every question goes over a connection of its own, past the clients' fault proxy. A server that does not answer is an
 //! error, never a guess: it neither leads nor copies as far as anybody can tell.
 
-use super::control::explain;
+use super::control::Control;
 use super::endpoint::Endpoint;
 use crate::driver::cluster::Cluster;
 use crate::driver::{DriverError, Paths};
 use crate::scenario::System;
-use redis::{Connection, FromRedisValue, RedisError, cmd};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -39,7 +38,7 @@ impl RedisCluster {
         let mut failed = None;
         for address in &self.paths.sentinels {
             let endpoint = Endpoint::parse(self.system, address)?;
-            match ask::<BTreeMap<String, String>>(&endpoint, &["SENTINEL", "MASTER", Paths::PRIMARY]) {
+            match control(&endpoint).and_then(|mut asked| asked.map(&["SENTINEL", "MASTER", Paths::PRIMARY])) {
                 Ok(fields) => {
                     let epoch = fields.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
                     if best.as_ref().is_none_or(|(known, _)| epoch > *known) {
@@ -79,14 +78,13 @@ impl RedisCluster {
 
     /// The primary itself.
     fn endpoint(&self) -> Result<Endpoint, DriverError> {
-        Endpoint::parse(self.system, &self.paths.direct(&self.primary()?))
+        Ok(Endpoint::parse(self.system, &self.paths.direct(&self.primary()?))?.through(&self.paths.access))
     }
 }
 
 impl Cluster for RedisCluster {
     fn leader(&mut self, _: u16) -> Result<String, DriverError> {
-        // What the user gave may be a URL with a password.
-        Ok(Endpoint::parse(self.system, &self.primary()?)?.address())
+        self.primary()
     }
 
     fn controller(&mut self) -> Result<String, DriverError> {
@@ -99,7 +97,7 @@ impl Cluster for RedisCluster {
 
     fn redundancy(&mut self) -> Result<(u32, u32), DriverError> {
         let endpoint = self.endpoint()?;
-        let info: String = ask(&endpoint, &["INFO", "replication"])?;
+        let info = control(&endpoint)?.info("replication")?;
         if !info.lines().any(|line| line.trim() == "role:master") {
             return Err(endpoint.refused("counting its copies", "it is a replica now"));
         }
@@ -108,9 +106,10 @@ impl Cluster for RedisCluster {
 
     fn set(&mut self, name: &str, value: &str) -> Result<String, DriverError> {
         let endpoint = self.endpoint()?;
-        let mut before: BTreeMap<String, String> = ask(&endpoint, &["CONFIG", "GET", name])?;
+        let mut control = control(&endpoint)?;
+        let mut before = control.map(&["CONFIG", "GET", name])?;
         let before = before.remove(name).ok_or_else(|| endpoint.refused("CONFIG GET", format!("no setting {name}")))?;
-        ask::<String>(&endpoint, &["CONFIG", "SET", name, value])?;
+        control.text(&["CONFIG", "SET", name, value])?;
         Ok(before)
     }
 }
@@ -125,20 +124,8 @@ fn in_sync(info: &str) -> u32 {
     info.lines().filter(|line| line.starts_with("slave")).filter(follows).count() as u32
 }
 
-fn ask<T: FromRedisValue>(endpoint: &Endpoint, words: &[&str]) -> Result<T, DriverError> {
-    let failed = |error: RedisError| match error.is_timeout() {
-        true => endpoint.timed_out(words[0], PATIENCE),
-        false => explain(endpoint, words[0], &error),
-    };
-    let client = redis::Client::open(endpoint.info()).map_err(failed)?;
-    let mut connection: Connection = client.get_connection_with_timeout(PATIENCE).map_err(failed)?;
-    connection.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-    connection.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
-    let mut command = cmd(words[0]);
-    for word in &words[1..] {
-        command.arg(*word);
-    }
-    command.query(&mut connection).map_err(failed)
+fn control(endpoint: &Endpoint) -> Result<Control, DriverError> {
+    Control::connect_within(endpoint, PATIENCE)
 }
 
 #[cfg(test)]
@@ -158,9 +145,8 @@ mod tests {
     }
 
     #[test]
-    fn the_leader_of_one_server_is_that_server_without_its_password() {
-        let mut cluster =
-            RedisCluster::new(System::RedisLists, "redis://:hunter2@127.0.0.1:7001/3", &Paths::default(), 1);
+    fn the_leader_of_one_server_is_that_server() {
+        let mut cluster = RedisCluster::new(System::RedisLists, "127.0.0.1:7001", &Paths::default(), 1);
         assert_eq!(cluster.leader(0).unwrap(), "127.0.0.1:7001");
         assert!(matches!(cluster.controller(), Err(DriverError::Cannot { .. })));
     }

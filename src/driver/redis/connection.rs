@@ -1,20 +1,23 @@
-//! One socket to Redis: non-blocking, with a buffer on each side.
+//! One socket to Redis, plain or behind TLS: non-blocking, with a buffer on each side.
 //!
 //! Reading is one system call for as much as is there, writing is one for all that is collected; neither ever waits.
 //! Waiting is [`Connection::wait_readable`] alone, which the kernel ends to the nanosecond it is told.
 
 use super::endpoint::{Endpoint, SET_UP};
 use super::resp::{self, Reader, Scanner, Token};
+use crate::access::Stream;
 use crate::clock::Clock;
 use crate::driver::DriverError;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Room that a read is offered: much more than arrives at once on a busy connection.
 const READ: usize = 64 * 1024;
+
+/// Most that is kept of one reply: more than a page of an audit or a batch of consumers can be.
+const LARGEST_INPUT: usize = 4_000_000_000;
 
 /// Received bytes, `start..end` of them not yet used.
 #[derive(Debug)]
@@ -46,7 +49,7 @@ impl Input {
 
     /// One read. Returns how many bytes came (`None`: nothing there) and whether there may be more.
     pub fn read_from(&mut self, source: &mut impl Read) -> io::Result<Option<(usize, bool)>> {
-        self.make_room();
+        self.make_room()?;
         let room = self.bytes.len() - self.end;
         loop {
             match source.read(&mut self.bytes[self.end..]) {
@@ -63,16 +66,20 @@ impl Input {
     }
 
     /// At least half of [`READ`] bytes free behind what is filled: moved to the front when that is cheap, else grown.
-    fn make_room(&mut self) {
+    fn make_room(&mut self) -> io::Result<()> {
         if self.bytes.len() - self.end >= READ / 2 {
-            return;
+            return Ok(());
         }
         if self.start > self.bytes.len() / 2 {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
+        } else if self.end - self.start > LARGEST_INPUT {
+            let what = format!("a reply of more than {LARGEST_INPUT} B");
+            return Err(io::Error::new(ErrorKind::InvalidData, what));
         } else {
             self.bytes.resize(self.bytes.len() * 2, 0);
         }
+        Ok(())
     }
 }
 
@@ -114,7 +121,7 @@ impl Output {
 
 pub struct Connection {
     pub endpoint: Endpoint,
-    pub stream: TcpStream,
+    pub stream: Stream,
     pub input: Input,
     pub output: Output,
     scanner: Scanner,
@@ -128,8 +135,8 @@ impl Connection {
 
     /// The same, each of its steps within `limit`.
     pub fn open_within(endpoint: &Endpoint, limit: Duration) -> Result<Self, DriverError> {
-        let stream = endpoint.connect(limit)?;
-        stream.set_nonblocking(true).map_err(|cause| endpoint.lost(cause.to_string()))?;
+        let mut stream = endpoint.connect(limit)?;
+        stream.set_nonblocking().map_err(|cause| endpoint.lost(cause.to_string()))?;
         let (input, output) = (Input::default(), Output::default());
         let mut connection = Self { endpoint: endpoint.clone(), stream, input, output, scanner: Scanner::default() };
         for (name, command) in endpoint.greeting() {

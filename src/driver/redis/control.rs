@@ -1,15 +1,19 @@
-//! The control path, over the redis crate: versions, settings, deletion; and what follows from the settings.
+//! The control path: versions, settings, deletion; and what follows from the settings.
 //!
+//! It goes over a [`Connection`] as the load does, so that there is one way to connect: one check of the address, one TLS.
 //! Settings are read back from the server and shown by an allow-list, so that no secret can slip into a result.
 
+use super::connection::Connection;
 use super::endpoint::{Endpoint, SET_UP};
+use super::primary::command;
 use super::resilient::patience;
-use super::resp::words;
+use super::resp::{Malformed, Reader, Token, unexpected};
+use crate::access::Access;
 use crate::driver::DriverError;
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ListMode, Reply, System};
-use redis::{Connection, RedisError, cmd};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Settings that decide what a message survives, how fast it is written or who is cut off.
 const DECISIVE: &[&str] = &[
@@ -44,9 +48,6 @@ const DECISIVE: &[&str] = &[
     "tcp-backlog",
     "tcp-keepalive",
 ];
-
-/// Version of the redis crate in `Cargo.lock`; it does not tell it itself.
-const CRATE: &str = "1.8.1";
 
 /// The oldest major version that knows BLMPOP and the `entries-added` of XINFO STREAM.
 const OLDEST: u32 = 7;
@@ -95,66 +96,130 @@ impl Server {
 }
 
 pub struct Control {
-    endpoint: Endpoint,
     connection: Connection,
+    /// How long one answer may take.
+    limit: Duration,
 }
 
 impl Control {
     pub fn connect(endpoint: &Endpoint) -> Result<Self, DriverError> {
-        let failed = |error: RedisError| explain(endpoint, "connecting", &error);
-        let client = redis::Client::open(endpoint.info()).map_err(failed)?;
-        let connection = client.get_connection_with_timeout(SET_UP).map_err(failed)?;
-        connection.set_read_timeout(Some(SET_UP)).map_err(failed)?;
-        connection.set_write_timeout(Some(SET_UP)).map_err(failed)?;
-        Ok(Self { endpoint: endpoint.clone(), connection })
+        Self::connect_within(endpoint, SET_UP)
+    }
+
+    /// The same, each step and each answer within `limit`.
+    pub fn connect_within(endpoint: &Endpoint, limit: Duration) -> Result<Self, DriverError> {
+        Ok(Self { connection: Connection::open_within(endpoint, limit)?, limit })
+    }
+
+    fn ask<T>(
+        &mut self,
+        words: &[&str],
+        read: impl FnOnce(Reader<'_>) -> Result<T, Malformed>,
+    ) -> Result<T, DriverError> {
+        let bytes: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        command(&mut self.connection, self.limit, words.first().copied().unwrap_or_default(), &bytes, read)
+    }
+
+    /// A text, or whatever else says that it was done.
+    pub fn text(&mut self, words: &[&str]) -> Result<String, DriverError> {
+        self.ask(words, |mut reply| text(&mut reply))
+    }
+
+    /// Names and values.
+    pub fn map(&mut self, words: &[&str]) -> Result<BTreeMap<String, String>, DriverError> {
+        self.ask(words, |mut reply| {
+            let pairs = reply.array()? / 2;
+            (0..pairs).map(|_| Ok((text(&mut reply)?, text(&mut reply)?))).collect()
+        })
     }
 
     /// Version and settings; `wanted` stands in for the settings where CONFIG is refused, as managed services do.
     pub fn server(&mut self, wanted: &BTreeMap<String, String>) -> Result<Server, DriverError> {
-        let info = cmd("INFO").arg("server").query::<String>(&mut self.connection);
-        let info = info.map_err(|error| explain(&self.endpoint, "INFO", &error))?;
-        let all = cmd("CONFIG").arg("GET").arg("*").query::<BTreeMap<String, String>>(&mut self.connection);
+        let info = self.info("server")?;
         let shown = |settings: &BTreeMap<String, String>| -> BTreeMap<String, String> {
             let decisive = settings.iter().filter(|(name, _)| DECISIVE.contains(&name.as_str()));
             decisive.map(|(name, value)| (name.clone(), value.clone())).collect()
         };
-        let settings = match all {
+        let settings = match self.map(&["CONFIG", "GET", "*"]) {
             Ok(all) => shown(&all),
-            Err(error) if error.is_io_error() => return Err(explain(&self.endpoint, "CONFIG GET", &error)),
-            Err(_) => shown(wanted),
+            Err(DriverError::Refused { .. }) => shown(wanted),
+            Err(error) => return Err(error),
         };
         Ok(Server::parse(&info, settings))
     }
 
     /// One section of INFO.
     pub fn info(&mut self, section: &str) -> Result<String, DriverError> {
-        let info = cmd("INFO").arg(section).query::<String>(&mut self.connection);
-        info.map_err(|error| explain(&self.endpoint, "INFO", &error))
+        self.text(&["INFO", section])
     }
 
     /// How many elements `command` (XLEN, LLEN) finds under `key`.
     pub fn length(&mut self, command: &str, key: &str) -> Result<u64, DriverError> {
-        let length = cmd(command).arg(key).query::<u64>(&mut self.connection);
-        length.map_err(|error| explain(&self.endpoint, command, &error))
+        self.ask(&[command, key], |mut reply| reply.integer()).map(|length| length.max(0) as u64)
     }
 
     /// The server's output buffer for the client at `address`, bytes; `None` once it is not connected any more.
     pub fn output_buffer(&mut self, address: &str) -> Result<Option<u64>, DriverError> {
-        let clients = cmd("CLIENT").arg("LIST").query::<String>(&mut self.connection);
-        let clients = clients.map_err(|error| explain(&self.endpoint, "CLIENT LIST", &error))?;
-        Ok(output_buffer(&clients, address))
+        Ok(output_buffer(&self.text(&["CLIENT", "LIST"])?, address))
     }
 
     /// Makes a group at the oldest entry of the stream (`XGROUP CREATE`), or moves one back there (`XGROUP SETID`).
     pub fn group_from_the_oldest(&mut self, action: &str, key: &str, group: &str) -> Result<(), DriverError> {
-        let done = cmd("XGROUP").arg(action).arg(key).arg(group).arg("0").query::<()>(&mut self.connection);
-        done.map_err(|error| explain(&self.endpoint, "XGROUP", &error))
+        self.text(&["XGROUP", action, key, group, "0"]).map(|_| ())
     }
 
-    /// Deletes keys in the background of the server, so that millions of messages do not stall it.
-    pub fn delete(&mut self, keys: &[String]) -> Result<(), DriverError> {
-        let deleted = cmd("UNLINK").arg(keys).query::<()>(&mut self.connection);
-        deleted.map_err(|error| explain(&self.endpoint, "UNLINK", &error))
+    /// Deletes keys in the background of the server, so that millions of messages do not stall it. Only keys that begin
+    /// with `name`, which is the cell's own and no other's: what belongs to somebody else is refused.
+    pub fn delete(&mut self, name: &str, keys: &[String]) -> Result<(), DriverError> {
+        if let Some(foreign) = keys.iter().find(|key| name.is_empty() || !key.starts_with(name)) {
+            let endpoint = &self.connection.endpoint;
+            return Err(endpoint.refused(format!("deleting {foreign}"), "it does not belong to this run"));
+        }
+        let words: Vec<&str> = std::iter::once("UNLINK").chain(keys.iter().map(String::as_str)).collect();
+        self.ask(&words, |mut reply| reply.integer()).map(|_| ())
+    }
+}
+
+/// Whether a server answers, and lets us in.
+pub fn knock(address: &str, access: &Access) -> Result<(), String> {
+    // Whichever of its systems is asked for: it only names them.
+    let endpoint = Endpoint::parse(System::RedisStreams, address).map_err(|error| error.to_string())?.through(access);
+    let answered = Control::connect(&endpoint).and_then(|mut control| control.text(&["PING"]));
+    let over_tls = access.tls().is_some();
+    match answered {
+        Ok(_) => Ok(()),
+        Err(DriverError::Refused { cause, .. }) => match cause.split(' ').next().unwrap_or_default() {
+            // It knows us; what we may do shows later.
+            "NOPERM" => Ok(()),
+            "NOAUTH" => Err(format!("it demands a login ({cause}); give `user` and `password`, as `${{env:NAME}}`")),
+            "WRONGPASS" => Err(format!("the login was refused ({cause}); correct the user or the password")),
+            _ if cause.contains("AUTH") => Err(format!("the login was refused ({cause}); leave user and password out")),
+            _ => Err(cause),
+        },
+        Err(DriverError::Protocol { cause, .. }) if !over_tls && cause.contains("0x15") => Err(TLS_THERE.into()),
+        // What it cannot read as TLS it ends without a word.
+        Err(DriverError::Disconnected { cause, .. })
+            if !over_tls && ["closed", "reset", "Broken pipe"].iter().any(|end| cause.contains(end)) =>
+        {
+            Err(format!("it closed the connection: perhaps {TLS_THERE}"))
+        }
+        Err(DriverError::Disconnected { cause, .. }) => Err(cause),
+        Err(DriverError::Protocol { .. }) => Err("what answers there is no Redis server".into()),
+        Err(DriverError::TimedOut { seconds, .. }) => {
+            Err(format!("it takes connections and gives no answer within {seconds} s"))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+const TLS_THERE: &str = "it speaks TLS there; write rediss://, or name its plain port";
+
+fn text(reply: &mut Reader<'_>) -> Result<String, Malformed> {
+    match reply.next()? {
+        Token::Bulk(text) | Token::Simple(text) => Ok(String::from_utf8_lossy(text).into_owned()),
+        Token::Integer(number) => Ok(number.to_string()),
+        Token::Null => Ok(String::new()),
+        other => Err(unexpected("a text", other)),
     }
 }
 
@@ -166,16 +231,6 @@ fn output_buffer(clients: &str, address: &str) -> Option<u64> {
     let ours = format!("addr={address}");
     let line = clients.lines().find(|line| line.split(' ').any(|field| field == ours))?;
     Some(field(line, "omem").unwrap_or(0) + field(line, "obl").unwrap_or(0))
-}
-
-pub fn explain(endpoint: &Endpoint, action: &str, error: &RedisError) -> DriverError {
-    if error.is_timeout() {
-        endpoint.timed_out(action, SET_UP)
-    } else if error.is_io_error() || error.is_connection_dropped() {
-        endpoint.lost(words(error.to_string().as_bytes()))
-    } else {
-        endpoint.refused(action, words(error.to_string().as_bytes()))
-    }
 }
 
 /// Survival class by Redis's documentation on persistence. Snapshots (`save`) do not count: what was acknowledged
@@ -209,9 +264,15 @@ pub fn survives(cell: &Cell, settings: &BTreeMap<String, String>) -> Survives {
     Survives { process_kill, power_loss, node_loss: false, copies: 1, because }
 }
 
-pub fn describe(cell: &Cell, server: &Server) -> Description {
+/// What speaks to Redis, with its version.
+pub fn client_version() -> String {
+    format!("brokerbench {} RESP (own)", env!("CARGO_PKG_VERSION"))
+}
+
+pub fn describe(cell: &Cell, access: &Access, server: &Server) -> Description {
     let (config, load) = (&cell.config, &cell.load);
-    let text = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
+    let tls = if access.tls().is_some() { "yes, verified" } else { "no" };
+    let pairs = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
     };
     let batch = config.consume.batch;
@@ -229,16 +290,14 @@ pub fn describe(cell: &Cell, server: &Server) -> Description {
     Description {
         broker_version: format!("{} {}", server.name, server.version),
         broker_config: server.settings.clone(),
-        topic_config: text(&[
+        topic_config: pairs(&[
             ("keys", config.keys.to_string()),
             ("maxlen", config.maxlen.map_or("none".into(), |entries| format!("~ {entries}"))),
         ]),
-        client_version: format!(
-            "brokerbench {} RESP (own); redis crate {CRATE} for control",
-            env!("CARGO_PKG_VERSION")
-        ),
-        client_config: text(&[
+        client_version: client_version(),
+        client_config: pairs(&[
             ("protocol", "RESP2".into()),
+            ("tls", tls.into()),
             ("tcp-nodelay", "yes".into()),
             ("connections", load.connections.to_string()),
             ("in-flight", load.in_flight.to_string()),
@@ -269,10 +328,17 @@ fn retry(cell: &Cell) -> String {
 mod tests {
     use super::*;
 
+    /// A server that takes connections and never answers: whatever needs an answer fails otherwise.
     #[test]
-    fn the_version_of_the_crate_is_the_locked_one() {
-        let lock = include_str!("../../../Cargo.lock");
-        assert!(lock.contains(&format!("name = \"redis\"\nversion = \"{CRATE}\"")));
+    fn what_belongs_to_others_is_not_deleted() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let endpoint = Endpoint::parse(System::RedisLists, &listener.local_addr().unwrap().to_string()).unwrap();
+        let mut control = Control::connect(&endpoint).unwrap();
+        for (name, foreign) in [("bb-abc-lists", "session:1"), ("bb-abc-lists", "bb-abd-lists-0"), ("", "x")] {
+            let keys = [format!("{name}-0"), foreign.to_owned()];
+            let error = control.delete(name, &keys).unwrap_err().to_string();
+            assert!(error.contains("does not belong to this run"), "{error}");
+        }
     }
 
     #[test]

@@ -1,13 +1,12 @@
-//! Where a Redis server is and how to log in: `host:port` or a `redis://user:password@host:port/db` URL.
+//! Where a Redis server is and how to reach it: `host:port`, with the TLS, the login and the database of its target.
 //!
 //! The password leaves this module only towards the server: it is in no `Debug`, no error and no address.
 
 use super::resp;
+use crate::access::{Access, ExposeSecret, Stream};
 use crate::driver::DriverError;
 use crate::scenario::System;
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use std::fmt;
-use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 /// How long a connection may take to be made, and a set-up command to be answered.
@@ -16,77 +15,56 @@ pub const SET_UP: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Endpoint {
     pub system: System,
-    host: String,
-    port: u16,
-    info: ConnectionInfo,
+    address: String,
+    access: Access,
 }
 
 impl Endpoint {
+    /// A server that is reached in the clear and without a login, unless [`Endpoint::through`] says otherwise.
     pub fn parse(system: System, address: &str) -> Result<Self, DriverError> {
-        let refuse = |cause: String| DriverError::Refused { system, action: "reading the Redis address".into(), cause };
-        let url = if address.contains("://") { address.to_owned() } else { format!("redis://{address}") };
-        if url.starts_with("rediss://") || url.starts_with("valkeys://") {
-            return Err(refuse("TLS is not supported; give a redis:// URL or host:port".into()));
+        let parts = address.rsplit_once(':');
+        let whole = parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        // What is refused is not shown: it may be a URL with a password.
+        if !whole || address.contains(['/', '@']) {
+            let (action, cause) = ("reading the Redis address".into(), "not of the form host:port".into());
+            return Err(DriverError::Refused { system, action, cause });
         }
-        // The crate's errors do not quote the URL, but `Redis URL did not parse` helps nobody.
-        let info = url.into_connection_info().map_err(|cause| {
-            refuse(format!("not of the form host:port or redis://user:password@host:port/db ({})", cause.category()))
-        })?;
-        match info.addr() {
-            ConnectionAddr::Tcp(host, port) => Ok(Self { system, host: host.clone(), port: *port, info }),
-            _ => Err(refuse("only TCP addresses are supported".into())),
-        }
+        Ok(Self { system, address: address.to_owned(), access: Access::default() })
+    }
+
+    pub fn through(self, access: &Access) -> Self {
+        Self { access: access.clone(), ..self }
     }
 
     /// `host:port`, fit for errors and reports.
     pub fn address(&self) -> String {
-        let bracket = self.host.contains(':');
-        if bracket { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+        self.address.clone()
     }
 
-    /// For the redis crate, which serves the control path.
-    pub fn info(&self) -> ConnectionInfo {
-        self.info.clone()
-    }
-
-    /// Another server, with the login and the database of this one.
+    /// Another server, reached as this one is.
     pub fn at(&self, address: &str) -> Result<Self, DriverError> {
-        let other = Self::parse(self.system, address)?;
-        let info = self.info.clone().set_addr(ConnectionAddr::Tcp(other.host.clone(), other.port));
-        Ok(Self { info, ..other })
+        Ok(Self::parse(self.system, address)?.through(&self.access))
     }
 
-    /// A connected blocking socket with `TCP_NODELAY`.
-    pub fn connect(&self, limit: Duration) -> Result<TcpStream, DriverError> {
-        let lost = |cause: std::io::Error| self.lost(cause.to_string());
-        let mut last = std::io::Error::other("the host name has no address");
-        for address in (self.host.as_str(), self.port).to_socket_addrs().map_err(lost)? {
-            match TcpStream::connect_timeout(&address, limit) {
-                Ok(stream) => {
-                    stream.set_nodelay(true).map_err(lost)?;
-                    return Ok(stream);
-                }
-                Err(cause) => last = cause,
-            }
-        }
-        Err(lost(last))
+    /// A connected blocking socket.
+    pub fn connect(&self, limit: Duration) -> Result<Stream, DriverError> {
+        self.access.connect(&self.address, limit).map_err(|cause| self.lost(cause.to_string()))
     }
 
     /// The commands that must come first on each connection, with what each is for.
     pub fn greeting(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let settings = self.info.redis_settings();
         let mut greeting = vec![];
-        if let Some(password) = settings.password() {
-            let mut command = vec![];
-            match settings.username() {
-                Some(user) => resp::command(&mut command, &[b"AUTH", user.as_bytes(), password.as_bytes()]),
-                None => resp::command(&mut command, &[b"AUTH", password.as_bytes()]),
+        if let Some(login) = self.access.login() {
+            let (mut command, password) = (vec![], login.password.expose_secret().as_bytes());
+            match &login.user {
+                Some(user) => resp::command(&mut command, &[b"AUTH", user.as_bytes(), password]),
+                None => resp::command(&mut command, &[b"AUTH", password]),
             }
             greeting.push(("AUTH", command));
         }
-        if settings.db() != 0 {
+        if self.access.database() != 0 {
             let mut command = vec![];
-            resp::command(&mut command, &[b"SELECT", settings.db().to_string().as_bytes()]);
+            resp::command(&mut command, &[b"SELECT", self.access.database().to_string().as_bytes()]);
             greeting.push(("SELECT", command));
         }
         greeting
@@ -111,42 +89,44 @@ impl Endpoint {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Endpoint").field(&self.address()).finish()
+        f.debug_tuple("Endpoint").field(&self.address).finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::{Login, Mechanism, SecretString, Terms};
 
-    #[test]
-    fn plain_and_url_addresses_are_read() {
-        let plain = Endpoint::parse(System::RedisLists, "127.0.0.1:7001").unwrap();
-        assert_eq!(plain.address(), "127.0.0.1:7001");
-        assert!(plain.greeting().is_empty());
-        let url = Endpoint::parse(System::RedisLists, "redis://me:s%40crt@[::1]:7002/3").unwrap();
-        assert_eq!(url.address(), "[::1]:7002");
-        let greeting = url.greeting();
-        assert_eq!(greeting[0].1, b"*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$5\r\ns@crt\r\n");
-        assert_eq!(greeting[1].1, b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n");
+    fn secured(user: Option<&str>, database: u32) -> Access {
+        let (user, password) = (user.map(str::to_owned), SecretString::from("hunter2"));
+        let login = Some(Login { user, password, mechanism: Mechanism::Plain });
+        Terms { login, database, ..Terms::default() }.into()
     }
 
     #[test]
-    fn another_server_is_asked_with_the_same_login() {
-        let url = Endpoint::parse(System::RedisLists, "redis://:hunter2@127.0.0.1:1/3").unwrap();
-        let other = url.at("127.0.0.1:2").unwrap();
-        assert_eq!((other.address(), other.greeting()), ("127.0.0.1:2".to_owned(), url.greeting()));
-        assert!(!format!("{other:?}").contains("hunter2"));
+    fn addresses_are_read_and_greeted_as_their_target_says() {
+        let plain = Endpoint::parse(System::RedisLists, "127.0.0.1:7001").unwrap();
+        assert_eq!(plain.address(), "127.0.0.1:7001");
+        assert!(plain.greeting().is_empty());
+        let full = Endpoint::parse(System::RedisLists, "[::1]:7002").unwrap().through(&secured(Some("me"), 3));
+        let greeting = full.greeting();
+        assert_eq!(greeting[0].1, b"*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$7\r\nhunter2\r\n");
+        assert_eq!(greeting[1].1, b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n");
+        let nameless = plain.clone().through(&secured(None, 0)).greeting();
+        assert_eq!(nameless[0].1, b"*2\r\n$4\r\nAUTH\r\n$7\r\nhunter2\r\n");
+        let other = full.at("127.0.0.1:2").unwrap();
+        assert_eq!((other.address(), other.greeting()), ("127.0.0.1:2".to_owned(), greeting));
     }
 
     #[test]
     fn a_password_shows_nowhere() {
-        let url = Endpoint::parse(System::RedisLists, "redis://:hunter2@127.0.0.1:1").unwrap();
-        let closed = url.connect(SET_UP).unwrap_err();
-        for text in [format!("{url:?}"), url.address(), closed.to_string(), format!("{closed:?}")] {
+        let endpoint = Endpoint::parse(System::RedisLists, "127.0.0.1:1").unwrap().through(&secured(None, 0));
+        let closed = endpoint.connect(SET_UP).err().unwrap();
+        for text in [format!("{endpoint:?}"), endpoint.address(), closed.to_string(), format!("{closed:?}")] {
             assert!(!text.contains("hunter2"), "{text}");
         }
-        for bad in ["redis://:hunter2@", "rediss://:hunter2@host:1", "redis://:hunter2@host:1/x", "hunter2@:x:y"] {
+        for bad in ["redis://:hunter2@host:1", ":hunter2@host:1", "hunter2@:x:y", "hunter2", ":1"] {
             let text = Endpoint::parse(System::RedisLists, bad).unwrap_err().to_string();
             assert!(!text.contains("hunter2"), "{text}");
         }

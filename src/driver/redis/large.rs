@@ -101,8 +101,8 @@ fn send(connection: &mut Connection, clock: &Clock, parts: [&[u8]; 3], deadline_
                 }
                 let mut watched = [PollFd::new(&connection.stream, PollFlags::IN | PollFlags::OUT)];
                 let _ = poll(&mut watched, Some(&timespec(left)));
-                // Nothing is due before the whole value is there: whatever comes is a refusal.
-                if watched[0].revents().contains(PollFlags::IN) {
+                // Nothing is due before the whole value is there: whatever comes is a refusal, unless it is TLS's own.
+                if watched[0].revents().contains(PollFlags::IN) && !matches!(connection.read(), Ok(false)) {
                     return Err(last_words(connection, sent, "it answered before the value was whole"));
                 }
             }

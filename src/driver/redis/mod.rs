@@ -1,8 +1,8 @@
 //! Redis behind the driver's traits: Pub/Sub, Streams and Lists, which promise different things.
 //!
 //! What carries the load speaks RESP itself over plain sockets ([`publisher`], [`pubsub`], [`streams`], [`lists`]), so
-//! that the harness costs no more than `redis-benchmark` does. The redis crate reads addresses and serves the control
-//! path ([`control`]) and nothing else. No other module of the project may name it.
+//! that the harness costs no more than `redis-benchmark` does; so does the control path ([`control`]). No client library
+//! is used: none connects to an address that was checked after it was looked up.
 
 mod audit;
 mod cache;
@@ -10,6 +10,8 @@ mod cluster;
 mod connection;
 mod control;
 mod endpoint;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod large;
 mod lists;
 mod primary;
@@ -39,6 +41,7 @@ use crate::scenario::{Cell, ListMode, Reply, System};
 use crate::units::Span;
 use cluster::RedisCluster;
 use control::{Control, Server};
+pub use control::{client_version, knock};
 use endpoint::Endpoint;
 use primary::Primary;
 use publisher::RedisPublisher;
@@ -61,7 +64,7 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
     let system = cell.config.system;
     let refuse = |cause: &str| DriverError::Refused { system, action: "open".into(), cause: cause.into() };
     let address = target.addresses.first().ok_or_else(|| refuse("no address of a Redis server is given"))?;
-    let endpoint = Endpoint::parse(system, address)?;
+    let endpoint = Endpoint::parse(system, address)?.through(&target.paths.access);
     let load = &cell.load;
     match system {
         System::RedisPubsub if load.consumers > 1 => {
@@ -204,10 +207,10 @@ impl Driver for RedisDriver {
     fn prepare(&self) -> Result<(), DriverError> {
         let mut control = self.control(PATIENT)?;
         self.server(&mut control)?.check(&self.endpoint)?;
-        control.delete(&self.every_key())?;
+        control.delete(&self.target.name, &self.every_key())?;
         let probed = self.probe();
         // The probe must not be counted, nor its consumer group be joined.
-        control.delete(&self.every_key())?;
+        control.delete(&self.target.name, &self.every_key())?;
         probed
     }
 
@@ -287,13 +290,13 @@ impl Driver for RedisDriver {
 
     fn describe(&self) -> Result<Description, DriverError> {
         let mut control = self.control(PATIENT)?;
-        let mut description = control::describe(&self.cell, self.server(&mut control)?);
+        let mut description = control::describe(&self.cell, &self.target.paths.access, self.server(&mut control)?);
         description.broker_config.extend(self.outside().settings()?);
         Ok(description)
     }
 
     fn clean_up(&self) -> Result<(), DriverError> {
-        self.control(CLOSE)?.delete(&self.every_key())
+        self.control(CLOSE)?.delete(&self.target.name, &self.every_key())
     }
 
     fn counted(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Counted>, DriverError> {

@@ -27,8 +27,8 @@ pub struct Primary {
 
 impl Primary {
     pub fn new(endpoint: Endpoint, paths: Paths) -> Result<Self, DriverError> {
-        let system = endpoint.system;
-        let sentinels = paths.sentinels.iter().map(|address| Endpoint::parse(system, address));
+        // Sentinels have logins of their own; those that we start have none. Whomever they name is judged like any other.
+        let sentinels = paths.sentinels.iter().map(|address| Endpoint::parse(endpoint.system, address));
         Ok(Self { sentinels: sentinels.collect::<Result<_, _>>()?, endpoint, paths })
     }
 

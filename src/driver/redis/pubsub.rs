@@ -85,6 +85,16 @@ fn push(input: &[u8]) -> Result<Option<Push<'_>>, Malformed> {
     Ok(Some(((parts[0] == b"message").then_some(parts[2]), at)))
 }
 
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(input: &[u8]) {
+    let _ = push_kind(input);
+    let mut used = 0;
+    while let Ok(Some((_, length))) = push(&input[used..]) {
+        assert!(length > 0 && used + length <= input.len());
+        used += length;
+    }
+}
+
 impl Subscriber for PubSubSubscriber {
     fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
         loop {

@@ -26,6 +26,10 @@ pub struct Malformed(pub String);
 /// Longest line before `\r\n` that is taken for one: error replies are far shorter, lengths have 20 digits.
 const LONGEST_LINE: usize = 64 * 1024;
 
+/// Longest bulk string, four times what Redis can be set to take (`proto-max-bulk-len` of 1 GB in the size ladder): a
+/// server that announces more is not waited for.
+const LONGEST_BULK: usize = 4_000_000_000;
+
 /// The first token of `input` and how many bytes it takes; `None` while it is not complete.
 #[inline]
 pub fn token(input: &[u8]) -> Result<Option<(Token<'_>, usize)>, Malformed> {
@@ -64,8 +68,11 @@ pub fn token(input: &[u8]) -> Result<Option<(Token<'_>, usize)>, Malformed> {
 /// A bulk string whose header, `header` bytes long, announced `length` bytes.
 #[inline]
 fn bulk(input: &[u8], header: usize, length: usize) -> Result<Option<(Token<'_>, usize)>, Malformed> {
-    let end = header.checked_add(length).ok_or_else(|| Malformed(format!("bulk string of {length} bytes")))?;
-    match input.get(end..end.saturating_add(2)) {
+    if length > LONGEST_BULK {
+        return Err(Malformed(format!("a bulk string of {length} bytes, more than {LONGEST_BULK}")));
+    }
+    let end = header + length;
+    match input.get(end..end + 2) {
         None => Ok(None),
         Some(b"\r\n") => Ok(Some((Token::Bulk(&input[header..end]), end + 2))),
         Some(_) => Err(Malformed(format!("a bulk string of {length} bytes does not end where it said"))),
@@ -316,9 +323,16 @@ mod tests {
         assert_eq!(token(b"$3\r\nabc\r"), Ok(None));
         assert_eq!(token(b"*-1\r\n"), Ok(Some((Token::Null, 5))));
         assert_eq!(token(b"-ERR no\r\n"), Ok(Some((Token::Error(b"ERR no"), 9))));
-        for bad in
-            [&b"$3\r\nabcd\r\n"[..], b"$-2\r\n", b":\r\n", b":1x\r\n", b"!\r\n", b"+a\rb", b":99999999999999999999\r\n"]
-        {
+        for bad in [
+            &b"$3\r\nabcd\r\n"[..],
+            b"$-2\r\n",
+            b":\r\n",
+            b":1x\r\n",
+            b"!\r\n",
+            b"+a\rb",
+            b":99999999999999999999\r\n",
+            b"$4000000001\r\n",
+        ] {
             assert!(token(bad).is_err(), "{}", bad.escape_ascii());
         }
     }

@@ -217,6 +217,14 @@ fn hand_out(
     Ok(entries)
 }
 
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(reply: &[u8], bytes: &mut usize) -> Result<usize, Malformed> {
+    let mut unacknowledged = [Unacknowledged::default()];
+    hand_out(reply, &["k".to_owned()], &mut unacknowledged, &Clock::start(), &mut |message| {
+        *bytes += message.payload.len();
+    })
+}
+
 /// The value of an entry's first field, which is all there is of our messages; dead letters say more behind it. `None`
 /// for an entry that was trimmed away.
 pub fn entry_payload<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Malformed> {

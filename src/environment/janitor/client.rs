@@ -12,8 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The longest that a reply may take: removing the data of a large run.
-const REPLY: Duration = Duration::from_secs(30);
+/// The longest that a reply may take: removing the data of a large run, or containers from a loaded engine.
+const REPLY: Duration = Duration::from_secs(45);
 /// The longest that a killed process may take to be gone.
 const KILLED: Duration = Duration::from_secs(5);
 
@@ -115,6 +115,22 @@ impl Janitor {
     /// Removes a folder inside the run folder.
     pub fn remove(&self, path: &Path) -> Result<(), EnvironmentError> {
         match self.ask(&Request::Remove { path: path.to_owned() })? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Has this compose project taken away at our end at the latest. To be called before its first container.
+    pub fn hold(&self, docker: &Path, project: &str) -> Result<(), EnvironmentError> {
+        match self.ask(&Request::Hold { docker: docker.to_owned(), project: project.to_owned() })? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Takes a compose project away now.
+    pub fn release(&self, project: &str) -> Result<(), EnvironmentError> {
+        match self.ask(&Request::Release { project: project.to_owned() })? {
             Reply::Done => Ok(()),
             other => Err(unexpected(&other)),
         }

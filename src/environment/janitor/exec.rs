@@ -4,12 +4,10 @@
 //! It runs in the forked child, where the janitor may already have died unnoticed; hence the look at the parent *after*
 //! the request.
 
-use crate::fault::disk::SHIM;
+use crate::fault::disk::{PRELOAD, SHIM};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-
-const PRELOAD: &str = "LD_PRELOAD";
 
 /// `__exec <pid of the janitor> <program> <arguments…>`; returns only when it failed, with a line on stderr (the log).
 pub fn run(mut args: impl Iterator<Item = OsString>) -> u8 {

@@ -4,6 +4,7 @@
 //! lock can be taken is stale. The lock is made under another name and renamed once it is held, and removed last.
 //! Only folders of our own user and of our exact naming are ever swept.
 
+use crate::environment::process::start_time;
 use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -108,6 +109,11 @@ pub fn sweep(directory: &Path) {
     }
 }
 
+/// Whether the janitor of a run folder is gone. (Nobody who uses a folder sees it without its lock.)
+pub fn is_stale(folder: &Path) -> bool {
+    File::open(folder.join(LOCK)).map_or(true, |lock| lock.try_lock().is_ok())
+}
+
 fn sweep_one(folder: &Path) {
     let Ok(lock) = File::open(folder.join(LOCK)) else {
         let age = fs::metadata(folder).and_then(|meta| meta.modified()).map(|at| SystemTime::now().duration_since(at));
@@ -143,12 +149,6 @@ fn is_run_folder(name: &str) -> bool {
         let digits = !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit());
         digits && !random.is_empty() && random.bytes().all(|b| b.is_ascii_alphanumeric())
     })
-}
-
-/// When a process started, in clock ticks since boot: with its id, the name of a process that is never reused.
-fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
 }
 
 #[cfg(test)]

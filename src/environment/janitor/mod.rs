@@ -7,11 +7,13 @@
 //!    SIGKILL; the janitor then kills and reaps every process group, and removes the run folder, which it made itself.
 //! 2. The brokers ask the kernel to die with the janitor (`PDEATHSIG`, set by a trampoline before the broker's own
 //!    program is loaded).
+//!    Containers are children of nobody here: the janitor is told of each compose project before it begins, and takes it
+//!    down with its volumes and networks.
 //! 3. What a janitor that was itself killed left on disk is swept by the next one (a lock held by the living tells the
-//!    two apart).
+//!    two apart), and what it left in a container engine by the next run on containers.
 //!
 //! The janitor runs on one thread (`PDEATHSIG` fires when the parent *thread* ends), never prints, and never waits for
-//! anything but the next request.
+//! anything but the next request and the end of what it takes away.
 
 mod client;
 mod exec;
@@ -19,6 +21,7 @@ mod folder;
 mod server;
 
 pub use client::Janitor;
+pub use folder::is_stale;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -89,6 +92,15 @@ enum Request {
     /// Removes a folder inside the run folder.
     Remove {
         path: PathBuf,
+    },
+    /// From here on, containers of this compose project may exist, and must not outlive us.
+    Hold {
+        docker: PathBuf,
+        project: String,
+    },
+    /// Removes them, with their volumes and networks.
+    Release {
+        project: String,
     },
     Quit,
 }

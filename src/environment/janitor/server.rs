@@ -5,6 +5,7 @@
 
 use super::folder::{RunFolder, sweep};
 use super::{EXEC, End, Launch, Reply, Request, Signal, State};
+use crate::environment::docker::containers;
 use rustix::process::{Pid, WaitId, WaitIdOptions, getppid, kill_process_group, waitid};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -41,7 +42,7 @@ fn serve() -> io::Result<()> {
             return send(&mut socket, &Reply::Failed { why });
         }
     };
-    let mut janitor = Server { folder, children: BTreeMap::new() };
+    let mut janitor = Server { folder, children: BTreeMap::new(), projects: BTreeMap::new() };
     let asked_to_quit = janitor.talk(&mut socket);
     janitor.clean_up()?;
     if asked_to_quit.is_ok() {
@@ -68,6 +69,8 @@ fn send(socket: &mut UnixStream, reply: &Reply) -> io::Result<()> {
 struct Server {
     folder: RunFolder,
     children: BTreeMap<u32, Process>,
+    /// Compose projects that may have containers, each with the program that removes them.
+    projects: BTreeMap<String, PathBuf>,
 }
 
 enum Process {
@@ -108,6 +111,18 @@ impl Server {
             },
             Request::Remove { path } => {
                 self.folder.remove_inside(&path)?;
+                Reply::Done
+            }
+            Request::Hold { docker, project } => {
+                self.projects.insert(project, docker);
+                Reply::Done
+            }
+            Request::Release { project } => {
+                if let Some(docker) = self.projects.get(&project) {
+                    // Whoever asks has seen it all begun; what fails stays held.
+                    containers::remove(docker, &project, containers::Look::Once).map_err(io::Error::other)?;
+                    self.projects.remove(&project);
+                }
                 Reply::Done
             }
             Request::Quit => Reply::Done,
@@ -165,6 +180,10 @@ impl Server {
         let deadline = Instant::now() + REAP;
         while pids.iter().any(|pid| matches!(self.state(*pid), Ok(State::Running))) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
+        }
+        for (project, docker) in &self.projects {
+            // The engine may still be busy with what a killed compose had asked of it.
+            let _ = containers::remove(docker, project, containers::Look::UntilQuiet);
         }
         self.folder.remove()
     }

@@ -1,11 +1,15 @@
 //! The Java that runs Kafka: `JAVA_HOME` if set, else the first in `PATH`; 17 or newer.
 
+use crate::environment::install::{Tool, install};
 use crate::environment::{EnvironmentError, program};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const NEEDED: u32 = 17;
-const INSTALL: &str = "install it (Debian, Ubuntu: `apt-get install openjdk-17-jre-headless`) or point JAVA_HOME to it";
+
+fn remedy() -> String {
+    format!("{} or point JAVA_HOME to it", install(Tool::Java))
+}
 
 #[derive(Debug)]
 pub struct Java {
@@ -14,7 +18,8 @@ pub struct Java {
     pub version: String,
 }
 
-pub fn find() -> Result<Java, EnvironmentError> {
+/// `limit` is for its answer to `-version`, which takes 0.1 s on an idle machine.
+pub fn find(limit: Duration) -> Result<Java, EnvironmentError> {
     let program = match program::variable("JAVA_HOME") {
         Some(home) => {
             let java = Path::new(&home).join("bin/java");
@@ -28,12 +33,11 @@ pub fn find() -> Result<Java, EnvironmentError> {
             java
         }
         None => program::find("java")
-            .ok_or_else(|| EnvironmentError::missing(format!("Java {NEEDED} or newer, which runs Kafka,"), INSTALL))?,
+            .ok_or_else(|| EnvironmentError::missing(format!("Java {NEEDED} or newer, which runs Kafka,"), remedy()))?,
     };
     // The broker gets its own working directory.
     let program = std::path::absolute(&program).unwrap_or(program);
-    // It takes 0.1 s on an idle machine; this is for a loaded one.
-    let answer = program::output(&program, &["-version"], Duration::from_secs(20))?;
+    let answer = program::output(&program, &["-version"], limit)?;
     judge(program, &answer)
 }
 
@@ -41,14 +45,16 @@ fn judge(program: PathBuf, answer: &str) -> Result<Java, EnvironmentError> {
     let shown = program.display();
     let Some((version, major)) = version(answer) else {
         let first = answer.lines().next().unwrap_or("nothing");
-        return Err(EnvironmentError::Refused(format!(
-            "{shown} does not say which Java it is (`{first}`); Java {NEEDED} or newer is needed: {INSTALL}"
-        )));
+        return Err(EnvironmentError::refused(
+            format!("{shown} does not say which Java it is (`{first}`)"),
+            format!("Java {NEEDED} or newer is needed: {}", remedy()),
+        ));
     };
     if major < NEEDED {
-        return Err(EnvironmentError::Refused(format!(
-            "{shown} is Java {version}, too old for Kafka, which needs {NEEDED} or newer: {INSTALL}"
-        )));
+        return Err(EnvironmentError::refused(
+            format!("{shown} is Java {version}, too old for Kafka, which needs {NEEDED} or newer"),
+            remedy(),
+        ));
     }
     Ok(Java { version: version.to_owned(), program })
 }

@@ -2,8 +2,9 @@
 //!
 //! Invariant: the cached folder is complete whenever it exists, since it only ever appears by renaming a complete one.
 
-use super::files::{cannot_write, make_folder, write_file};
-use super::kafka::run;
+use crate::environment::install::{Tool, install};
+use crate::environment::nodes::files::{cannot_write, make_folder, write_file};
+use crate::environment::nodes::step::run;
 use crate::environment::{EnvironmentError, Janitor, Launch, program};
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -15,8 +16,10 @@ const VERSION: &str = "4.4.0";
 const POM: &str = include_str!("../../../scripts/kafka/pom.xml");
 /// 43 MB from a repository that may be far away.
 const FETCH: Duration = Duration::from_secs(600);
-const INSTALL_MAVEN: &str =
-    "install it (Debian, Ubuntu: `apt-get install maven`), or set KAFKA_HOME to an unpacked Kafka";
+
+fn remedy() -> String {
+    format!("{}, or set KAFKA_HOME to an unpacked Kafka", install(Tool::Maven))
+}
 
 #[derive(Debug)]
 pub struct Jars {
@@ -60,7 +63,7 @@ pub fn obtain(janitor: &Janitor) -> Result<Jars, EnvironmentError> {
         fetch(janitor, &cache)?;
     }
     installed()?.ok_or_else(|| {
-        EnvironmentError::missing(format!("kafka_2.13-{VERSION}.jar among what Maven fetched"), INSTALL_MAVEN)
+        EnvironmentError::missing(format!("kafka_2.13-{VERSION}.jar among what Maven fetched"), remedy())
     })
 }
 
@@ -112,11 +115,16 @@ fn lock(path: &Path) -> Result<File, EnvironmentError> {
     }
 }
 
+/// What would fetch them.
+pub fn maven() -> Result<PathBuf, EnvironmentError> {
+    program::find("mvn")
+        .ok_or_else(|| EnvironmentError::missing("Maven (`mvn`), which fetches Kafka's jars,", remedy()))
+}
+
 /// Maven works in the run folder, which the janitor removes whatever happens; the result is copied beside its place in
 /// the cache and renamed.
 fn fetch(janitor: &Janitor, cache: &Path) -> Result<(), EnvironmentError> {
-    let maven = program::find("mvn")
-        .ok_or_else(|| EnvironmentError::missing("Maven (`mvn`), which fetches Kafka's jars,", INSTALL_MAVEN))?;
+    let maven = maven()?;
     let work = janitor.folder().join("fetch");
     make_folder(&work)?;
     write_file(&work.join("pom.xml"), POM)?;
@@ -125,7 +133,7 @@ fn fetch(janitor: &Janitor, cache: &Path) -> Result<(), EnvironmentError> {
         ["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=lib"].map(Into::into),
     );
     let launch = Launch { argv, env: BTreeMap::new(), cwd: work.clone(), log: work.join("maven.log") };
-    run(janitor, launch, "fetching its jars with Maven", FETCH)?;
+    run(janitor, launch, "Kafka", "fetching its jars with Maven", FETCH)?;
 
     let (partial, complete) = (cache.join("lib.partial"), cache.join("lib"));
     let place = || {

@@ -4,32 +4,27 @@
 //! Invariant: nothing listens on any other address, nothing is written outside the run folder and the cache of Kafka's
 //! jars, and dropping [`Native`] (or the end of this process) takes everything away.
 
-mod broker;
-mod files;
 mod java;
 mod kafka;
 mod kafka_jars;
-mod node;
-mod port;
+mod processes;
 mod redis;
-mod sentinel;
-mod settings;
 
-pub(super) use self::kafka::PORT as KAFKA_PORT;
-pub(super) use self::redis::PORT as REDIS_PORT;
+pub(super) use super::nodes::kafka::PORT as KAFKA_PORT;
+pub(super) use super::nodes::port::{free as free_ports, pinned as pinned_port};
+pub(super) use super::nodes::redis::PORT as REDIS_PORT;
 pub(super) use java::find as find_java;
-pub(super) use kafka_jars::installed as installed_kafka;
-pub(super) use port::{free as free_ports, pinned as pinned_port};
+pub(super) use kafka_jars::{installed as installed_kafka, maven};
 pub(super) use redis::find as find_redis;
 
-use super::{Broker, Environment, EnvironmentError, Janitor};
+use super::{Broker, Environment, EnvironmentError, Janitor, nodes};
 use crate::scenario::{Software, SystemConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// How many nodes a broker may have: a quorum of one or of three; two would stand still with either gone.
-const SIZES: [u16; 2] = [1, 3];
-const MOST_NODES: usize = 3;
+/// For a program to say its version, on a loaded machine.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// The native environment. The janitor is started with the first broker.
 pub struct Native {
@@ -68,30 +63,24 @@ impl Environment for Native {
         "native"
     }
 
-    fn network_path(&self) -> &'static str {
-        "loopback"
+    fn network_path(&self) -> String {
+        "loopback".to_owned()
     }
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
-        if !SIZES.contains(&config.nodes) {
-            return Err(EnvironmentError::Refused(format!(
-                "nodes: {} of {} cannot be started: it runs with 1 or 3 nodes",
-                config.nodes, config.system
-            )));
-        }
-        settings::check(config)?;
+        nodes::check(config)?;
         self.started += 1;
         let number = self.started;
         let broker = match config.system.software() {
             Software::Kafka => {
-                let java = java::find()?;
+                let java = java::find(ANSWER)?;
                 let janitor = self.janitor()?;
                 let jars = kafka_jars::obtain(&janitor)?;
                 self.warn(jars.warning());
                 kafka::start(&janitor, &java, &jars, config, number)?
             }
             Software::Redis => {
-                let server = redis::find()?;
+                let server = redis::find(ANSWER)?;
                 self.warn(server.warning());
                 redis::start(&self.janitor()?, &server, config, number)?
             }

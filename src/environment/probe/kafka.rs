@@ -1,8 +1,9 @@
 //! Kafka's two questions: whether it answers at all, and which nodes it sends clients to.
 
-use super::{bypass, connect, foreign, not_yet};
-use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use super::{PATIENCE, bypass, connect, foreign, median, not_yet, read};
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 const CORRELATION: u32 = 0x6262_6d6b;
 const API_VERSIONS: (u16, u16) = (18, 0);
@@ -60,8 +61,23 @@ fn brokers(mut answer: &[u8]) -> Option<Vec<String>> {
     Some(found)
 }
 
-/// Sends one request and returns the reply's body.
-fn ask(address: SocketAddr, (key, version): (u16, u16), body: &[u8]) -> io::Result<Vec<u8>> {
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(answer: &[u8]) {
+    let _ = brokers(answer);
+}
+
+/// The median of so many ApiVersions requests, one after the other on one connection.
+pub fn kafka_ping_pong(address: SocketAddr, times: usize) -> io::Result<Duration> {
+    let mut stream = connect(address)?;
+    median(times, || exchange(&mut stream, API_VERSIONS, &[]).map(drop))
+}
+
+/// Sends one request on a connection of its own and returns the reply's body.
+fn ask(address: SocketAddr, api: (u16, u16), body: &[u8]) -> io::Result<Vec<u8>> {
+    exchange(&mut connect(address)?, api, body)
+}
+
+fn exchange(stream: &mut TcpStream, (key, version): (u16, u16), body: &[u8]) -> io::Result<Vec<u8>> {
     let client = b"brokerbench";
     let mut request = Vec::new();
     request.extend_from_slice(&key.to_be_bytes());
@@ -70,17 +86,17 @@ fn ask(address: SocketAddr, (key, version): (u16, u16), body: &[u8]) -> io::Resu
     request.extend_from_slice(&(client.len() as u16).to_be_bytes());
     request.extend_from_slice(client);
     request.extend_from_slice(body);
-    let mut stream = connect(address)?;
-    stream.write_all(&(request.len() as u32).to_be_bytes())?;
+    request.splice(0..0, (request.len() as u32).to_be_bytes());
     stream.write_all(&request)?;
+    let deadline = Instant::now() + PATIENCE;
     let mut head = [0; 8];
-    stream.read_exact(&mut head)?;
+    read(stream, &mut head, deadline)?;
     let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
     if head[4..] != CORRELATION.to_be_bytes() || !(4..LONGEST).contains(&length) {
         return Err(no_kafka());
     }
     let mut answer = vec![0; length - 4];
-    stream.read_exact(&mut answer)?;
+    read(stream, &mut answer, deadline)?;
     Ok(answer)
 }
 

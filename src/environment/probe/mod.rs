@@ -2,16 +2,18 @@
 //!
 //! This proves that the broker serves requests, not that a topic works: the driver's `prepare` proves that.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod kafka;
 mod redis;
 
-pub use kafka::{kafka, kafka_tells, kafka_tells_itself};
-pub use redis::{redis, redis_linked, sentinel};
+pub use kafka::{kafka, kafka_ping_pong, kafka_tells, kafka_tells_itself};
+pub use redis::{redis, redis_linked, redis_ping_pong, sentinel};
 
-use std::io;
+use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Asks one address; an error says what came instead of an answer.
 pub type Probe = Arc<dyn Fn(SocketAddr) -> io::Result<()> + Send + Sync>;
@@ -22,7 +24,46 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// The kernel's word for a read that took too long helps nobody.
+fn silence(error: io::Error) -> io::Error {
+    let timed_out = error.raw_os_error().is_some() && error.kind() == io::ErrorKind::WouldBlock;
+    if timed_out {
+        not_yet(format!("it takes connections and says nothing for {} s", PATIENCE.as_secs()))
+    } else {
+        error
+    }
+}
+
+/// How long a round trip takes in the middle of so many.
+fn median(times: usize, mut round_trip: impl FnMut() -> io::Result<()>) -> io::Result<Duration> {
+    let mut took = Vec::new();
+    for _ in 0..times.max(1) {
+        let begun = Instant::now();
+        round_trip()?;
+        took.push(begun.elapsed());
+    }
+    took.sort_unstable();
+    Ok(took[took.len() / 2])
+}
+
+/// All of `into` by the deadline, however few bytes come at a time: the socket's own time-out counts from each of them.
+fn read(stream: &mut TcpStream, mut into: &mut [u8], deadline: Instant) -> io::Result<()> {
+    while !into.is_empty() {
+        if Instant::now() > deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match stream.read(into) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => into = &mut into[read..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(silence(error)),
+        }
+    }
+    Ok(())
 }
 
 /// It answers, and may yet come to answer as it should.

@@ -1,23 +1,35 @@
 //! Redis's and Sentinel's questions: whether it answers, whether its copies follow, whether the set is known.
 
-use super::{bypass, connect, foreign, not_yet};
+use super::{PATIENCE, bypass, connect, foreign, median, not_yet, silence};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 /// Answers beyond this are none of ours.
 const LONGEST: usize = 1 << 20;
+/// What we ask for is a list of lists of words.
+const DEEPEST: usize = 4;
 
 /// PING. A demand to log in is an answer too.
 pub fn redis(address: SocketAddr) -> io::Result<()> {
     let mut stream = connect(address)?;
     stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
     let mut reply = [0; 5];
-    stream.read_exact(&mut reply)?;
+    stream.read_exact(&mut reply).map_err(silence)?;
     match &reply {
         b"+PONG" | b"-NOAU" => Ok(()),
         b"-LOAD" => Err(not_yet("it is still loading its data".into())),
         _ => Err(no_redis()),
     }
+}
+
+/// The median of so many PINGs, one after the other on one connection.
+pub fn redis_ping_pong(address: SocketAddr, times: usize) -> io::Result<Duration> {
+    let mut stream = connect(address)?;
+    median(times, || {
+        stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
+        stream.read_exact(&mut [0; 7])
+    })
 }
 
 /// It is a primary whose copies (so many) all follow, or a copy that follows.
@@ -80,20 +92,23 @@ fn ask(stream: &mut TcpStream, words: &[&str]) -> io::Result<Reply> {
     let strings: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
     stream.write_all(format!("*{}\r\n{strings}", words.len()).as_bytes())?;
     let (mut input, mut chunk) = (Vec::new(), [0; 4096]);
+    let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(reply) = parse(&mut input.as_slice())? {
+        if let Some(reply) = parse(&mut input.as_slice(), DEEPEST)? {
             return Ok(reply);
         }
-        match stream.read(&mut chunk)? {
+        match stream.read(&mut chunk).map_err(silence)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            // A byte now and then would keep a time-out of the socket from ever ending it.
+            _ if Instant::now() > deadline => return Err(io::ErrorKind::TimedOut.into()),
             _ if input.len() > LONGEST => return Err(no_redis()),
             read => input.extend_from_slice(&chunk[..read]),
         }
     }
 }
 
-/// One reply; `None` while it is not whole. A refusal is an error that may pass.
-fn parse(input: &mut &[u8]) -> io::Result<Option<Reply>> {
+/// One reply, its lists nested at most that deep; `None` while it is not whole. A refusal is an error that may pass.
+fn parse(input: &mut &[u8], deep: usize) -> io::Result<Option<Reply>> {
     let Some(end) = input.windows(2).position(|two| two == b"\r\n") else { return Ok(None) };
     let line = String::from_utf8_lossy(&input[..end]).into_owned();
     *input = &input[end + 2..];
@@ -111,14 +126,23 @@ fn parse(input: &mut &[u8]) -> io::Result<Option<Reply>> {
             Ok(Some(Reply::Text(String::from_utf8_lossy(text).into_owned())))
         }
         "*" => {
+            // Each level is a call, and a level costs four bytes: the stack would end before the answer does.
+            let deep = deep.checked_sub(1).ok_or_else(no_redis)?;
             let mut items = Vec::new();
             for _ in 0..length() {
-                let Some(item) = parse(input)? else { return Ok(None) };
+                let Some(item) = parse(input, deep)? else { return Ok(None) };
                 items.push(item);
             }
             Ok(Some(Reply::List(items)))
         }
         _ => Err(no_redis()),
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(mut answer: &[u8]) {
+    while let Ok(Some(reply)) = parse(&mut answer, DEEPEST) {
+        let _ = reply.field("ip");
     }
 }
 
@@ -143,12 +167,20 @@ mod tests {
     fn replies_are_read_when_they_are_whole() {
         let whole = b"*2\r\n*4\r\n$2\r\nip\r\n$1\r\na\r\n$4\r\nport\r\n:7\r\n$0\r\n\r\n";
         for cut in 0..whole.len() {
-            assert_eq!(parse(&mut &whole[..cut]).unwrap(), None, "{cut}");
+            assert_eq!(parse(&mut &whole[..cut], DEEPEST).unwrap(), None, "{cut}");
         }
-        let Some(Reply::List(items)) = parse(&mut &whole[..]).unwrap() else { panic!() };
+        let Some(Reply::List(items)) = parse(&mut &whole[..], DEEPEST).unwrap() else { panic!() };
         assert_eq!((items[0].field("ip"), items[0].field("port"), items[0].field("none")), ("a", "7", ""));
         assert_eq!(items[1], Reply::Text(String::new()));
-        assert!(parse(&mut &b"-ERR No such master\r\n"[..]).unwrap_err().to_string().contains("No such master"));
+        assert!(
+            parse(&mut &b"-ERR No such master\r\n"[..], DEEPEST).unwrap_err().to_string().contains("No such master")
+        );
+    }
+
+    #[test]
+    fn an_answer_of_brackets_only_is_refused_and_does_not_end_the_stack() {
+        let error = parse(&mut b"*1\r\n".repeat(200_000).as_slice(), DEEPEST).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

@@ -21,13 +21,15 @@ use ledger::{FileId, Tally};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use watch::Watcher;
 
 /// Names the library to the trampoline that becomes the broker, which is not to be preloaded itself.
 pub const SHIM: &str = "BROKERBENCH_DISK_SHIM";
+/// By which the C library loads it.
+pub const PRELOAD: &str = "LD_PRELOAD";
 const LEDGER: &str = "BROKERBENCH_DISK_LEDGER";
 const CONTROL: &str = "BROKERBENCH_DISK_CONTROL";
 const DATA: &str = "BROKERBENCH_DISK_DATA";
@@ -94,6 +96,26 @@ impl Preload {
     pub fn environment(&self) -> BTreeMap<String, String> {
         let pairs = [(SHIM, &self.library), (LEDGER, &self.ledger), (CONTROL, self.control.path()), (DATA, &self.data)];
         pairs.map(|(name, path)| (name.to_owned(), path.display().to_string())).into()
+    }
+
+    /// For a container, which finds this folder at `folder` and the data at `data`, and whose user is another: what
+    /// guards the files from strangers is the folder around them.
+    pub fn environment_inside(&self, folder: &str, data: &str) -> Result<BTreeMap<String, String>, DiskError> {
+        let files = [(&self.library, 0o555), (&self.ledger, 0o666), (self.control.path(), 0o666), (&self.data, 0o777)];
+        let home = self.ledger.parent().map(|home| (home.to_owned(), 0o755));
+        for (path, mode) in files.map(|(path, mode)| (path.clone(), mode)).into_iter().chain(home) {
+            let opened = fs::set_permissions(&path, fs::Permissions::from_mode(mode));
+            opened.map_err(DiskError::at("open to the container", &path))?;
+        }
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let at = |path: &Path| format!("{folder}/{}", name(path));
+        let pairs = [
+            (PRELOAD, at(&self.library)),
+            (LEDGER, at(&self.ledger)),
+            (CONTROL, at(self.control.path())),
+            (DATA, data.to_owned()),
+        ];
+        Ok(pairs.map(|(key, value)| (key.to_owned(), value)).into())
     }
 
     /// An error unless the library was loaded into `what`: to be asked once that broker answers.

@@ -6,6 +6,9 @@ use super::letters;
 /// Size of the letters at ticks.
 const TICK: f64 = 11.0;
 
+/// There are at most about eight, unless the numbers are so small that their distance is none.
+const MOST_TICKS: u8 = 20;
+
 /// Maps values onto pixels.
 #[derive(Clone, Debug)]
 pub struct Scale {
@@ -88,7 +91,8 @@ impl Scale {
                 let step =
                     [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= rough);
                 let step = step.unwrap_or(rough);
-                (0..).map(|n| f64::from(n) * step).take_while(|tick| *tick <= self.high * 1.000_001).collect()
+                let at = (0..MOST_TICKS).map(|n| f64::from(n) * step);
+                at.take_while(|tick| *tick <= self.high * 1.000_001).collect()
             }
             Kind::Log => {
                 let factors: &[f64] = if self.high - self.low < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
@@ -194,6 +198,14 @@ mod tests {
             [("1.00k", "1k"), ("0.500", "0.5"), ("100", "100"), ("10.0", "10"), ("p99.9", "p99.9"), ("0", "0")]
         {
             assert_eq!(short(label), text);
+        }
+    }
+
+    #[test]
+    fn values_of_no_size_end() {
+        for value in [f64::MIN_POSITIVE, 5e-324, f64::MAX, f64::INFINITY, f64::NAN] {
+            assert!(Scale::linear(value, 0.0, 1.0).ticks().len() <= 20, "{value}");
+            assert!(Scale::log([value], 0.0, 1.0).ticks().len() <= 20, "{value}");
         }
     }
 

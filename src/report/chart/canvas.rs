@@ -5,13 +5,15 @@
 //! The same figure gives the same bytes.
 
 use super::letters;
-use crate::result::ResultError;
+use crate::result::{ResultError, plain};
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color as _, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
 
 /// Resolution of the drawing, per CSS pixel.
 const FINE: f64 = 4.0;
+/// Of a PNG while it is drawn: three bytes each. The figure of the whole comparison takes a fifth.
+const MOST_PIXELS: u64 = 200_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Color(pub u8, pub u8, pub u8);
@@ -98,11 +100,11 @@ impl Figure {
     }
 
     pub fn text(&mut self, at: (f64, f64), text: impl Into<String>, size: f64, color: Color, align: Align) {
-        self.items.push(Item::Text { at, text: printable(&text.into()), size, color, align, bold: false });
+        self.items.push(Item::Text { at, text: plain::line(&text.into()), size, color, align, bold: false });
     }
 
     pub fn bold(&mut self, at: (f64, f64), text: impl Into<String>, size: f64, color: Color, align: Align) {
-        self.items.push(Item::Text { at, text: printable(&text.into()), size, color, align, bold: true });
+        self.items.push(Item::Text { at, text: plain::line(&text.into()), size, color, align, bold: true });
     }
 
     pub fn marker(&mut self, at: (f64, f64), shape: Shape, radius: f64, color: Color, filled: bool) {
@@ -203,6 +205,9 @@ impl Figure {
     /// A PNG at twice the size in pixels.
     pub fn png(&self) -> Result<Vec<u8>, ResultError> {
         let (wide, high) = self.size(FINE);
+        if u64::from(wide) * u64::from(high) > MOST_PIXELS {
+            return Err(self.failed(format!("a picture of {wide} × {high} pixels, more than {MOST_PIXELS} in all")));
+        }
         let mut fine = vec![0u8; wide as usize * high as usize * 3];
         {
             let mut backend = BitMapBackend::with_buffer(&mut fine, (wide, high));
@@ -287,11 +292,6 @@ fn hex(color: Color) -> String {
 
 fn style(color: Color, width: f64, scale: f64) -> ShapeStyle {
     RGBColor(color.0, color.1, color.2).stroke_width((width * scale).round() as u32)
-}
-
-/// Text without control characters, which XML cannot hold.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn outline((x, y): (f64, f64), shape: Shape, r: f64) -> Vec<(f64, f64)> {

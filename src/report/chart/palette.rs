@@ -24,3 +24,18 @@ pub fn of(system: &str) -> Look {
 pub fn filled(label: &str, system: &str) -> bool {
     label == system
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::SYSTEMS;
+
+    #[test]
+    fn every_system_has_a_look_of_its_own() {
+        let look = |system: &str| (of(system).color, of(system).shape);
+        for (at, system) in SYSTEMS.into_iter().enumerate() {
+            let others = SYSTEMS[..at].iter().copied().chain(["another"]);
+            assert!(others.into_iter().all(|other| look(other) != look(system)), "{system}");
+        }
+    }
+}

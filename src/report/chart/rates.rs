@@ -70,7 +70,7 @@ pub fn draw(point: &str, panels: &[Panel]) -> Option<Figure> {
     }
     let all = || panels.iter().flat_map(|panel| &panel.windows);
     let most = all().flat_map(|row| SERIES.iter().filter_map(|series| (series.of)(row))).max().unwrap_or(1);
-    let seconds = all().map(|row| row.second + 1).max().unwrap_or(1);
+    let seconds = all().map(|row| row.second.saturating_add(1)).max().unwrap_or(1);
     let top = below + 40.0;
     let columns = 2;
     let wide = (WIDTH - 66.0 - 24.0 - 56.0) / f64::from(columns);
@@ -144,7 +144,7 @@ fn significant_second(second: f64) -> String {
 fn title(point: &str, panels: &[&Panel]) -> String {
     let at = if point == "base" { String::new() } else { format!(" at {point}") };
     let measured = |panel: &Panel, of: fn(&WindowRow) -> u64| {
-        panel.windows.iter().filter(|row| row.phase == "measure").map(of).sum::<u64>() as f64
+        panel.windows.iter().filter(|row| row.phase == "measure").map(|row| of(row) as f64).sum::<f64>()
     };
     let seconds = |panel: &Panel| panel.windows.iter().filter(|row| row.phase == "measure").count().max(1) as f64;
     let share = |panel: &&&Panel| {

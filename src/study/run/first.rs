@@ -20,7 +20,8 @@ pub fn manifest(study: &Study<'_>, folder: &RunFolder) -> Manifest {
         scenario: scenario.info(),
         profile: scenario.profile.clone(),
         environment: study.environment.name().to_owned(),
-        network_path: study.environment.network_path().to_owned(),
+        environment_because: study.environment_because.clone(),
+        network_path: study.environment.network_path(),
         seed: scenario.seed,
         order: Vec::new(),
         blocks: scenario.blocks,
@@ -30,6 +31,7 @@ pub fn manifest(study: &Study<'_>, folder: &RunFolder) -> Manifest {
         cold_start: BTreeMap::new(),
         rates_found: BTreeMap::new(),
         warnings: scenario.warnings(),
+        provided: BTreeMap::new(),
     }
 }
 

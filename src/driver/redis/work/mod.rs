@@ -4,6 +4,9 @@
 mod lists;
 mod streams;
 
+#[cfg(any(test, fuzzing))]
+pub use streams::fuzz;
+
 use super::audit::Reader;
 use super::connection::Connection;
 use super::control::Control;
@@ -133,6 +136,6 @@ impl Work for RedisWork<'_> {
     fn clean_up(&self) -> Result<(), DriverError> {
         let mut keys: Vec<String> = (0..self.consumers.get()).map(|consumer| self.processing(consumer)).collect();
         keys.push(self.dead.clone());
-        Control::connect(&self.driver.endpoint)?.delete(&keys)
+        Control::connect(&self.driver.endpoint)?.delete(&self.driver.target.name, &keys)
     }
 }

@@ -217,6 +217,11 @@ fn entries(reader: &mut Reader<'_>) -> Result<Vec<Entry>, Malformed> {
     Ok(entries)
 }
 
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(reply: &[u8]) -> bool {
+    entries(&mut Reader::new(reply)).is_ok()
+}
+
 impl Worker for StreamWorker {
     fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError> {
         let patience_ns = until_ns.max(self.clock.now_ns()).saturating_add(GRACE_NS);

@@ -13,12 +13,12 @@ mod retention;
 mod throughput;
 
 use super::canvas::{Align, Figure, GRID, INK, MUTED};
-use crate::report::cells::{Cells, SYSTEMS};
+use crate::report::cells::Cells;
 use crate::report::group::blocks;
 use crate::report::headline::lines;
 use crate::report::table::claim_title;
 use crate::result::words::grouped;
-use crate::result::{Claim, Comparison, RunInfo};
+use crate::result::{Claim, Comparison, RunInfo, SYSTEMS};
 
 /// Of a panel; the figure has two columns of them.
 const WIDTH: f64 = 600.0;

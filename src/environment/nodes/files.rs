@@ -28,8 +28,12 @@ pub fn tail(log: &Path, lines: usize) -> String {
         file.take(MOST).read_to_end(&mut bytes)?;
         Ok::<_, std::io::Error>(String::from_utf8_lossy(&bytes).into_owned())
     };
+    last_lines(&read().unwrap_or_default(), lines)
+}
+
+/// The last lines that tell anything.
+pub fn last_lines(text: &str, lines: usize) -> String {
     let telling = |line: &&str| !line.trim().is_empty() && !line.starts_with("\tat ");
-    let text = read().unwrap_or_default();
     let mut last: Vec<&str> = text.lines().rev().filter(telling).take(lines).collect();
     last.reverse();
     last.join("\n")

@@ -1,16 +1,14 @@
-//! A broker that the janitor holds: its nodes started until they answer, watched, taken down and started again one by
-//! one or together, taken away.
+//! A broker that was started here: its nodes started until they answer, watched, taken down and started again one by one
+//! or together, taken away. What its nodes are, processes or containers, is their [`Keeper`]'s.
 
-use super::files::{make_folder, tail};
 use super::node::{LOG_LINES, Node, Plan};
 use crate::driver::Paths;
-use crate::environment::{Broker, Deed, EnvironmentError, Janitor, NodeInfo, Role, Signal, State};
+use crate::environment::{Broker, Deed, EnvironmentError, NodeInfo, Role, Signal, State};
 use crate::fault::disk::{DiskFault, Lost, Model, Preload, Seen};
 use crate::fault::proxy::Proxy;
 use crate::scenario::Software;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Another program may take a port between our look and the broker's start.
@@ -18,22 +16,32 @@ const ATTEMPTS: u32 = 3;
 /// How long an orderly end may take before it is made a disorderly one.
 const TERM: Duration = Duration::from_secs(20);
 
-/// What is the same for every node of the broker.
-pub struct Job<'a> {
-    pub janitor: &'a Arc<Janitor>,
-    /// Whether its disks can be faulted.
-    pub preloaded: bool,
+/// What runs the nodes of one broker.
+pub trait Keeper: Send {
+    /// How a node is started, beside its [`Plan`].
+    type Start;
+    /// Begins these nodes together. Whether they answer is asked afterwards.
+    fn start(&mut self, stage: Vec<(Plan, Self::Start)>) -> Result<Vec<Node>, EnvironmentError>;
+    /// Takes away all that was begun, in whatever state, and its data. Done more than once without harm.
+    fn dispose(&mut self, nodes: Vec<Node>) -> Result<(), EnvironmentError>;
+}
+
+/// What is the same for every node of the broker, and every attempt to start it.
+pub struct Job {
     pub software: Software,
     /// With its version, such as `Kafka 4.4.0`.
     pub what: String,
-    /// Everything of this broker lies here; made anew at each attempt.
+    /// Everything of this broker lies here.
     pub home: PathBuf,
     /// From process start to the first answer.
     pub limit: Duration,
 }
 
-pub struct NativeBroker {
-    janitor: Arc<Janitor>,
+/// One way to start the nodes: who keeps them, and each with how it is started, those that take messages first.
+pub type Layout<K> = (K, Vec<(Plan, <K as Keeper>::Start)>);
+
+pub struct NodesBroker<K: Keeper> {
+    keeper: K,
     software: Software,
     what: String,
     home: PathBuf,
@@ -43,18 +51,15 @@ pub struct NativeBroker {
     started_in_ns: Option<u64>,
 }
 
-impl NativeBroker {
+impl<K: Keeper> NodesBroker<K> {
     /// Starts the nodes that `plan` lays out (with fresh ports at each call) and waits until all of them answer.
     pub fn start(
-        job: &Job<'_>,
-        mut plan: impl FnMut(&Path) -> Result<Vec<Plan>, EnvironmentError>,
+        job: &Job,
+        mut plan: impl FnMut() -> Result<Layout<K>, EnvironmentError>,
     ) -> Result<Self, EnvironmentError> {
         let mut attempt = 1;
         loop {
-            job.janitor.remove(&job.home)?;
-            make_folder(&job.home)?;
-            let plans = plan(&job.home)?;
-            match Self::attempt(job, plans) {
+            match Self::attempt(job, plan()?) {
                 Err(EnvironmentError::DidNotStart { log_tail, .. })
                     if attempt < ATTEMPTS && log_tail.contains("ddress already in use") =>
                 {
@@ -65,10 +70,10 @@ impl NativeBroker {
         }
     }
 
-    fn attempt(job: &Job<'_>, plans: Vec<Plan>) -> Result<Self, EnvironmentError> {
+    fn attempt(job: &Job, (keeper, plans): Layout<K>) -> Result<Self, EnvironmentError> {
         let begun = Instant::now();
         let mut broker = Self {
-            janitor: Arc::clone(job.janitor),
+            keeper,
             software: job.software,
             what: job.what.clone(),
             home: job.home.clone(),
@@ -77,21 +82,33 @@ impl NativeBroker {
             started_in_ns: None,
         };
         // Sentinels look at what they watch every ten seconds: so they are to see it whole at their first look.
-        let (data, watchers): (Vec<Plan>, Vec<Plan>) = plans.into_iter().partition(|plan| plan.role == Role::Data);
-        for stage in [data, watchers] {
+        let (data, watchers): (Vec<_>, Vec<_>) = plans.into_iter().partition(|(plan, _)| plan.role == Role::Data);
+        for stage in [data, watchers].into_iter().filter(|stage| !stage.is_empty()) {
             let first = broker.nodes.len();
-            for plan in stage {
-                broker.nodes.push(Node::start(plan, job.preloaded, &broker.janitor)?);
-            }
+            let started = broker.keeper.start(stage)?;
+            broker.nodes.extend(started);
             for index in first..broker.nodes.len() {
-                let whole = broker.nodes[index].plan.whole.clone();
                 let node = &broker.nodes[index];
-                node.await_answer(&broker.janitor, &whole, begun + broker.limit, || broker.name(index))?;
-                node.preload.as_ref().map_or(Ok(()), |preload| preload.verify(&broker.name(index)))?;
+                node.await_answer(&node.plan.whole, begun + broker.limit, || broker.name(index))?;
+                // A broker without it serves as well, only its disk cannot be faulted.
+                let loaded = node.preload.as_ref().map_or(Ok(()), |preload| preload.verify(&broker.name(index)));
+                if let Err(why) = loaded {
+                    broker.nodes[index].preload = Err(why.to_string());
+                }
             }
         }
         broker.started_in_ns = u64::try_from(begun.elapsed().as_nanos()).ok();
         Ok(broker)
+    }
+
+    /// Names it once it has said itself which version it is.
+    pub fn rename(&mut self, what: String) {
+        self.what = what;
+    }
+
+    /// What the first node wrote when it started.
+    pub fn first_log(&self, lines: usize) -> String {
+        self.nodes.first().map(|node| node.runner.log_tail(lines)).unwrap_or_default()
     }
 
     /// Such as `Kafka 4.4.0, node 2 (127.0.0.1:9092)`.
@@ -104,11 +121,12 @@ impl NativeBroker {
     }
 
     fn preload(&self, index: usize) -> Result<&Preload, EnvironmentError> {
-        let preload = self.nodes.get(index).and_then(|node| node.preload.as_ref());
-        preload.ok_or_else(|| {
+        let refused = |why: &str| {
             let what = format!("node {} of {} runs without the library that faults disks", index + 1, self.what);
-            EnvironmentError::Refused(what)
-        })
+            EnvironmentError::Refused(if why.is_empty() { what } else { format!("{what}: {why}") })
+        };
+        let node = self.nodes.get(index).ok_or_else(|| refused("there is no such node"))?;
+        node.preload.as_ref().map_err(|why| refused(why))
     }
 
     fn everyone(&self) -> Vec<usize> {
@@ -123,18 +141,18 @@ impl NativeBroker {
     fn kill(&mut self, indices: &[usize]) -> Result<(), EnvironmentError> {
         indices.iter().for_each(|&index| self.nodes[index].mark_down());
         // All first, then each until it is gone: one that ends alone could still tell the others.
-        indices.iter().try_for_each(|&index| self.janitor.signal(self.nodes[index].pid, Signal::Kill))?;
-        indices.iter().try_for_each(|&index| self.janitor.kill(self.nodes[index].pid))
+        indices.iter().try_for_each(|&index| self.nodes[index].runner.signal(Signal::Kill))?;
+        indices.iter().try_for_each(|&index| self.nodes[index].runner.kill())
     }
 
     /// Asks these nodes to end, and kills those that do not.
     fn end(&mut self, indices: &[usize]) -> Result<(), EnvironmentError> {
-        indices.iter().try_for_each(|&index| self.nodes[index].ask_to_end(&self.janitor))?;
+        indices.iter().try_for_each(|&index| self.nodes[index].ask_to_end())?;
         let deadline = Instant::now() + TERM;
         for &index in indices {
-            let pid = self.nodes[index].pid;
-            if self.janitor.wait(pid, deadline)?.is_none() {
-                self.janitor.kill(pid)?;
+            let runner = &self.nodes[index].runner;
+            if runner.wait(deadline)?.is_none() {
+                runner.kill()?;
             }
         }
         Ok(())
@@ -143,17 +161,17 @@ impl NativeBroker {
     /// Starts these nodes on their data and waits until each accepts clients.
     fn start_again(&mut self, indices: &[usize]) -> Result<(), EnvironmentError> {
         let deadline = Instant::now() + self.limit;
-        indices.iter().try_for_each(|&index| self.nodes[index].start_again(&self.janitor))?;
+        indices.iter().try_for_each(|&index| self.nodes[index].start_again())?;
         for &index in indices {
             let node = &self.nodes[index];
-            node.await_answer(&self.janitor, &node.plan.alive, deadline, || self.name(index))?;
+            node.await_answer(&node.plan.alive, deadline, || self.name(index))?;
             self.nodes[index].mark_up();
         }
         Ok(())
     }
 }
 
-impl Broker for NativeBroker {
+impl<K: Keeper> Broker for NodesBroker<K> {
     fn software(&self) -> Software {
         self.software
     }
@@ -176,6 +194,8 @@ impl Broker for NativeBroker {
             }
             if let Some(peers) = &node.plan.proxies.peers {
                 paths.told.insert(peers.address().to_string(), advertised.clone());
+            } else if advertised != address {
+                paths.told.insert(address.clone(), advertised.clone());
             }
             if advertised != address {
                 paths.direct.insert(advertised, address);
@@ -185,13 +205,13 @@ impl Broker for NativeBroker {
     }
 
     fn pids(&self) -> Vec<u32> {
-        self.nodes.iter().filter(|node| !node.is_down()).map(|node| node.pid).collect()
+        self.nodes.iter().map(Node::pid).filter(|pid| *pid != 0).collect()
     }
 
     fn check(&mut self) -> Result<(), EnvironmentError> {
         for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.is_down()) {
-            if let State::Ended(end) = self.janitor.status(node.pid)? {
-                let log_tail = tail(&node.plan.launch.log, LOG_LINES);
+            if let State::Ended(end) = node.runner.status()? {
+                let log_tail = node.runner.log_tail(LOG_LINES);
                 return Err(EnvironmentError::Died { what: self.name(index), cause: end.how, log_tail });
             }
         }
@@ -199,7 +219,7 @@ impl Broker for NativeBroker {
     }
 
     fn log_tail(&self, lines: usize) -> String {
-        let of = |node: &Node| tail(&node.plan.launch.log, lines);
+        let of = |node: &Node| node.runner.log_tail(lines);
         let [node] = self.nodes.as_slice() else {
             let each = self.nodes.iter().enumerate().map(|(index, node)| format!("{}\n{}", self.name(index), of(node)));
             return each.collect::<Vec<_>>().join("\n");
@@ -225,7 +245,7 @@ impl Broker for NativeBroker {
         self.kill(nodes)?;
         let mut all = Lost { model, files: Vec::new() };
         for &index in nodes {
-            if let Some(preload) = &mut self.nodes[index].preload {
+            if let Ok(preload) = &mut self.nodes[index].preload {
                 all.files.extend(preload.lose(model)?.files);
             }
         }
@@ -264,8 +284,8 @@ impl Broker for NativeBroker {
         match deed {
             Deed::Kill => self.kill(&[index]),
             Deed::Stop => self.end(&[index]),
-            Deed::Pause => self.nodes[index].pause(&self.janitor),
-            Deed::Resume => self.nodes[index].resume(&self.janitor),
+            Deed::Pause => self.nodes[index].pause(),
+            Deed::Resume => self.nodes[index].resume(),
             Deed::Start => self.start_again(&[index]),
         }
     }
@@ -280,17 +300,11 @@ impl Broker for NativeBroker {
 
     /// Kills it: its data is deleted next, so there is nothing that a slow, orderly end would save.
     fn stop(&mut self) -> Result<(), EnvironmentError> {
-        if self.nodes.is_empty() {
-            return Ok(());
-        }
-        for node in std::mem::take(&mut self.nodes) {
-            self.janitor.kill(node.pid)?;
-        }
-        self.janitor.remove(&self.home)
+        self.keeper.dispose(std::mem::take(&mut self.nodes))
     }
 }
 
-impl Drop for NativeBroker {
+impl<K: Keeper> Drop for NodesBroker<K> {
     fn drop(&mut self) {
         // Where this fails, the janitor is gone, and has taken the broker with it.
         let _ = self.stop();

@@ -1,12 +1,11 @@
-//! One process of a broker: where it listens, and whether it is up, paused or down on purpose.
+//! One node of a broker: where it is reached, and whether it is up, paused or down on purpose.
 //!
-//! Invariant: what the janitor is told to do to a process is seen to be done before it is written down here; a death
-//! that is meant is written down before it is caused.
+//! Invariant: what is done to its process is seen to be done before it is written down here; a death that is meant is
+//! written down before it is caused.
 
-use super::files::tail;
 use crate::environment::probe::Probe;
 use crate::environment::process::is_stopped;
-use crate::environment::{EnvironmentError, Janitor, Launch, NodeInfo, Role, Signal, State};
+use crate::environment::{End, EnvironmentError, NodeInfo, Role, Signal, State};
 use crate::fault::disk::{DiskError, Preload};
 use crate::fault::proxy::Proxy;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,18 +15,33 @@ pub const LOG_LINES: usize = 20;
 /// How long a stopped or resumed process may take until every thread of it is.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// One node that is about to be started.
+/// One node that is about to be started, by whatever runs it.
 pub struct Plan {
     /// Such as `node 2`.
     pub name: String,
     pub role: Role,
-    pub launch: Launch,
     pub address: SocketAddr,
     /// Whether it accepts clients, asked after it was started alone.
     pub alive: Probe,
     /// Whether it knows all the others too, asked after all were started.
     pub whole: Probe,
     pub proxies: Proxies,
+}
+
+/// What runs a node, once it was started: a process of the janitor's, or a container.
+pub trait Runner: Send {
+    /// 0 where it is no process that this machine shows.
+    fn pid(&self) -> u32;
+    /// Starts it again on its data; it has ended.
+    fn start(&mut self) -> Result<(), EnvironmentError>;
+    fn signal(&self, signal: Signal) -> Result<(), EnvironmentError>;
+    fn status(&self) -> Result<State, EnvironmentError>;
+    /// Waits for it to end by itself; `None` when `deadline` comes first.
+    fn wait(&self, deadline: Instant) -> Result<Option<End>, EnvironmentError>;
+    /// SIGKILL, gone on return.
+    fn kill(&self) -> Result<(), EnvironmentError>;
+    /// The last lines of what it wrote.
+    fn log_tail(&self, lines: usize) -> String;
 }
 
 /// The fault proxies before one node.
@@ -66,18 +80,20 @@ enum Standing {
 
 pub struct Node {
     pub plan: Plan,
-    pub pid: u32,
-    /// Where its disk can be faulted.
-    pub preload: Option<Preload>,
+    pub runner: Box<dyn Runner>,
+    /// Where its disk can be faulted; else why not.
+    pub preload: Result<Preload, String>,
     standing: Standing,
 }
 
 impl Node {
-    pub fn start(mut plan: Plan, preloaded: bool, janitor: &Janitor) -> Result<Self, EnvironmentError> {
-        let faulted = preloaded && plan.role == Role::Data;
-        let preload = if faulted { Some(preload(&mut plan.launch)?) } else { None };
-        let pid = janitor.spawn(plan.launch.clone())?;
-        Ok(Self { plan, pid, preload, standing: Standing::Up })
+    /// One that was just started.
+    pub fn new(plan: Plan, runner: Box<dyn Runner>, preload: Result<Preload, String>) -> Self {
+        Self { plan, runner, preload, standing: Standing::Up }
+    }
+
+    pub fn pid(&self) -> u32 {
+        if self.is_down() { 0 } else { self.runner.pid() }
     }
 
     pub fn is_down(&self) -> bool {
@@ -90,7 +106,7 @@ impl Node {
             role: self.plan.role,
             address: self.plan.address.to_string(),
             advertised: self.advertised(),
-            pid: if self.is_down() { 0 } else { self.pid },
+            pid: self.pid(),
         }
     }
 
@@ -105,30 +121,34 @@ impl Node {
     }
 
     /// Asks it to end, also if it is paused.
-    pub fn ask_to_end(&mut self, janitor: &Janitor) -> Result<(), EnvironmentError> {
+    pub fn ask_to_end(&mut self) -> Result<(), EnvironmentError> {
         self.mark_down();
-        janitor.signal(self.pid, Signal::Term)?;
+        self.runner.signal(Signal::Term)?;
         // A stopped process hears of nothing but SIGKILL.
-        janitor.signal(self.pid, Signal::Cont)
+        self.runner.signal(Signal::Cont)
     }
 
     /// Stops every thread of it.
-    pub fn pause(&mut self, janitor: &Janitor) -> Result<(), EnvironmentError> {
+    pub fn pause(&mut self) -> Result<(), EnvironmentError> {
         if self.is_down() {
             return Err(EnvironmentError::Refused(format!("{} is down and cannot be paused", self.plan.name)));
         }
-        janitor.signal(self.pid, Signal::Stop)?;
+        if self.runner.pid() == 0 {
+            let why = "is no process of this machine: that it stops could not be proven";
+            return Err(EnvironmentError::Refused(format!("{} {why}", self.plan.name)));
+        }
+        self.runner.signal(Signal::Stop)?;
         self.await_threads(true)?;
         self.standing = Standing::Paused;
         Ok(())
     }
 
     /// Lets a paused process go on; nothing to do for any other.
-    pub fn resume(&mut self, janitor: &Janitor) -> Result<(), EnvironmentError> {
-        if self.is_down() {
+    pub fn resume(&mut self) -> Result<(), EnvironmentError> {
+        if self.pid() == 0 {
             return Ok(());
         }
-        janitor.signal(self.pid, Signal::Cont)?;
+        self.runner.signal(Signal::Cont)?;
         self.await_threads(false)?;
         self.standing = Standing::Up;
         Ok(())
@@ -137,7 +157,7 @@ impl Node {
     fn await_threads(&self, stopped: bool) -> Result<(), EnvironmentError> {
         let deadline = Instant::now() + PAUSE;
         loop {
-            let found = is_stopped(self.pid);
+            let found = is_stopped(self.runner.pid());
             let why = match found {
                 Ok(found) if found == stopped => return Ok(()),
                 Ok(_) => "not all of its threads do".to_owned(),
@@ -155,19 +175,17 @@ impl Node {
     }
 
     /// Starts it again on its data, unless it runs. A start that fails leaves it down.
-    pub fn start_again(&mut self, janitor: &Janitor) -> Result<(), EnvironmentError> {
-        if janitor.status(self.pid)? == State::Running {
-            return self.resume(janitor);
+    pub fn start_again(&mut self) -> Result<(), EnvironmentError> {
+        if self.runner.status()? == State::Running {
+            return self.resume();
         }
         self.mark_down();
-        self.pid = janitor.spawn(self.plan.launch.clone())?;
-        Ok(())
+        self.runner.start()
     }
 
     /// Waits until `probe` is content. `name` is that of the error.
     pub fn await_answer(
         &self,
-        janitor: &Janitor,
         probe: &Probe,
         deadline: Instant,
         name: impl Fn() -> String,
@@ -176,11 +194,11 @@ impl Node {
         let failed = |cause: String| EnvironmentError::DidNotStart {
             what: name(),
             cause,
-            log_tail: tail(&self.plan.launch.log, LOG_LINES),
+            log_tail: self.runner.log_tail(LOG_LINES),
         };
         loop {
             // The process first: on a port that it lost, somebody else may answer.
-            if let State::Ended(end) = janitor.status(self.pid)? {
+            if let State::Ended(end) = self.runner.status()? {
                 return Err(failed(format!("its process ended ({}) before it answered on {address}", end.how)));
             }
             match probe(address) {
@@ -197,13 +215,6 @@ impl Node {
     pub fn mark_up(&mut self) {
         self.standing = Standing::Up;
     }
-}
-
-/// Makes the library ready for a node, whose data lies in `data` beside its other files.
-fn preload(launch: &mut Launch) -> Result<Preload, EnvironmentError> {
-    let preload = Preload::prepare(&launch.cwd.join("preload"), &launch.cwd.join("data"))?;
-    launch.env.extend(preload.environment());
-    Ok(preload)
 }
 
 impl From<DiskError> for EnvironmentError {

@@ -6,7 +6,12 @@ use std::net::TcpListener;
 
 /// So many different free ports. They are free when this returns; whoever uses them must be ready to try again.
 pub fn free<const N: usize>() -> Result<[u16; N], EnvironmentError> {
-    let failed = |error: io::Error| EnvironmentError::Refused(format!("no free port on 127.0.0.1: {error}"));
+    let failed = |error: io::Error| {
+        EnvironmentError::refused(
+            format!("no free port on 127.0.0.1 ({error})"),
+            "bring the loopback interface up (`ip link set lo up`), and end what holds thousands of connections",
+        )
+    };
     let mut listeners = Vec::new();
     let mut ports = [0; N];
     for port in &mut ports {
@@ -25,14 +30,18 @@ pub fn pinned(variable: &str) -> Result<Option<u16>, EnvironmentError> {
 fn check(variable: &str, value: &str) -> Result<u16, EnvironmentError> {
     let port = value.parse::<u16>().ok().filter(|port| *port > 0);
     let port = port.ok_or_else(|| {
-        EnvironmentError::Refused(format!("{variable}=`{value}` is not a port: write a number from 1 to 65535"))
+        EnvironmentError::refused(format!("{variable}=`{value}` is not a port"), "write a number from 1 to 65535")
     })?;
     match TcpListener::bind(("127.0.0.1", port)) {
         Ok(_) => Ok(port),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(EnvironmentError::Refused(format!(
-            "port {port} (from {variable}) is taken: stop what listens there, or unset {variable} for a free port"
-        ))),
-        Err(error) => Err(EnvironmentError::Refused(format!("port {port} (from {variable}) cannot be used: {error}"))),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(EnvironmentError::refused(
+            format!("port {port} (from {variable}) is taken"),
+            format!("stop what listens there, or unset {variable} for a free port"),
+        )),
+        Err(error) => Err(EnvironmentError::refused(
+            format!("port {port} (from {variable}) cannot be used ({error})"),
+            format!("unset {variable} for a free port"),
+        )),
     }
 }
 

@@ -1,0 +1,6 @@
+//! `comparison.json`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    brokerbench::fuzz::comparison(bytes);
+});

@@ -1,0 +1,6 @@
+//! `latency.hlog`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    brokerbench::fuzz::hlog(bytes);
+});

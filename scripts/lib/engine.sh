@@ -1,0 +1,67 @@
+# shellcheck shell=bash
+# To be sourced after prepare.sh: a container engine for tests, with images that need no registry.
+#
+# `need_engine` finds the engine that answers, or installs and starts one of its own (root, or sudo without a password):
+# its socket and data are apart from any other's, and `stop_engine` ends it. It fails, with the reason in `no_engine`,
+# where no engine can run; whoever calls must say so loudly.
+
+no_engine=""
+engine_pid=""
+engine_home=""
+
+need_engine() {
+    if ! docker info >/dev/null 2>&1; then
+        start_engine || return 1
+    fi
+    if ! docker compose version >/dev/null 2>&1 && ! command -v docker-compose >/dev/null; then
+        (install_packages docker-compose) || { no_engine="no docker compose"; return 1; }
+    fi
+    local images
+    images="$(scripts/local-images)" || { no_engine="scripts/local-images failed"; return 1; }
+    local line
+    while IFS= read -r line; do export "${line?}"; done <<<"$images"
+}
+
+start_engine() {
+    if ! command -v docker >/dev/null || ! command -v dockerd >/dev/null; then
+        (install_packages docker.io) || { no_engine="docker.io could not be installed"; return 1; }
+    fi
+    local -a as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+    engine_home="$(mktemp -d)"
+    # In a group of its own: Ctrl-C is for the tests, and the engine is stopped after them.
+    setsid "${as_root[@]}" dockerd --host "unix://$engine_home/docker.sock" --group "$(id -gn)" \
+        --data-root "$engine_home/data" --exec-root "$engine_home/exec" --pidfile "$engine_home/pid" \
+        >"$engine_home/log" 2>&1 </dev/null &
+    local waited
+    for waited in $(seq 60); do
+        if DOCKER_HOST="unix://$engine_home/docker.sock" docker info >/dev/null 2>&1; then
+            engine_pid="$(cat "$engine_home/pid")"
+            export DOCKER_HOST="unix://$engine_home/docker.sock"
+            say "started a container engine for the tests (after $((waited / 2)) s)"
+            return 0
+        fi
+        sleep 0.5
+    done
+    no_engine="dockerd does not start: $(grep -v 'level=info' "$engine_home/log" | tail -n 1)"
+    [ ! -s "$engine_home/pid" ] || engine_pid="$(cat "$engine_home/pid")"
+    stop_engine
+    return 1
+}
+
+# Ends the engine that was started here, and removes what it kept. Nothing to do for any other.
+stop_engine() {
+    local -a as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+    if [ -n "$engine_pid" ]; then
+        "${as_root[@]}" kill "$engine_pid" 2>/dev/null || true
+        local _
+        for _ in $(seq 100); do
+            [ -e "/proc/$engine_pid" ] || break
+            sleep 0.2
+        done
+    fi
+    [ -z "$engine_home" ] || "${as_root[@]}" rm -rf "$engine_home" || true
+    engine_pid="" engine_home=""
+    unset DOCKER_HOST
+}

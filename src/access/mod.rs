@@ -1,0 +1,111 @@
+//! How brokers may be reached: by which addresses, over TLS or not, with which login.
+//!
+//! Every connection that brokerbench makes itself goes through [`Access::connect`], and librdkafka is given the same
+//! settings. Invariants: without leave, no address beyond this machine is connected to, whoever named it (the user, a
+//! Sentinel, a broker's metadata): what a name stands for is looked up once, checked, and that very address is connected
+//! to. TLS is always verified. A password is a [`SecretString`], which has no `Display` and no `Serialize` and whose
+//! `Debug` shows nothing; it leaves that type only on its way to a broker.
+
+mod dial;
+mod stream;
+mod tls;
+mod words;
+
+pub use dial::AccessError;
+pub use secrecy::{ExposeSecret, SecretString};
+pub use stream::Stream;
+pub use tls::{Tls, TlsError};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The way to the brokers of one target. The default is that of brokers that we start: this machine, in the clear.
+#[derive(Clone, Debug, Default)]
+pub struct Access(Option<Arc<Terms>>);
+
+/// What a target's owner says of it.
+#[derive(Debug, Default)]
+pub struct Terms {
+    /// Whether addresses beyond this machine may be connected to.
+    pub remote: bool,
+    pub tls: Option<Tls>,
+    pub login: Option<Login>,
+    /// Of Redis; 0 elsewhere.
+    pub database: u32,
+    /// Settings of librdkafka for this target.
+    pub client: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Login {
+    pub user: Option<String>,
+    pub password: SecretString,
+    pub mechanism: Mechanism,
+}
+
+/// How the password is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// By saying it: SASL PLAIN, and Redis's AUTH.
+    Plain,
+    ScramSha256,
+    ScramSha512,
+}
+
+impl Mechanism {
+    pub const ALL: [Self; 3] = [Self::Plain, Self::ScramSha256, Self::ScramSha512];
+
+    /// As SASL calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+impl From<Terms> for Access {
+    fn from(terms: Terms) -> Self {
+        Self(Some(Arc::new(terms)))
+    }
+}
+
+/// One way is only the same as itself: passwords are not compared.
+impl PartialEq for Access {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+impl Eq for Access {}
+
+impl Access {
+    /// Whether it leads to brokers that we started ourselves.
+    pub fn is_ours(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub fn remote(&self) -> bool {
+        self.0.as_ref().is_some_and(|terms| terms.remote)
+    }
+
+    pub fn tls(&self) -> Option<&Tls> {
+        self.0.as_ref()?.tls.as_ref()
+    }
+
+    pub fn login(&self) -> Option<&Login> {
+        self.0.as_ref()?.login.as_ref()
+    }
+
+    pub fn database(&self) -> u32 {
+        self.0.as_ref().map_or(0, |terms| terms.database)
+    }
+
+    pub fn client(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter().flat_map(|terms| &terms.client)
+    }
+}

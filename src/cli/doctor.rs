@@ -1,0 +1,100 @@
+//! `doctor`: what this machine offers, what is missing and what to do about it.
+
+use super::args::{DoctorArgs, EnvironmentKind};
+use super::exit::Code;
+use super::run::external;
+use super::{Outcome, out, out_json};
+use crate::environment::{Check, Level, Part, Wanted, can_run, checks};
+use serde::Serialize;
+
+/// Public: `doctor --json`.
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: u32,
+    exit_code: u8,
+    /// What a run with the same flags would take; `null` where it would find nothing to run on.
+    environment: Option<Part>,
+    environments: Vec<Verdict>,
+    checks: &'a [Check],
+}
+
+#[derive(Serialize)]
+struct Verdict {
+    name: Part,
+    can_run: bool,
+}
+
+pub fn doctor(args: &DoctorArgs) -> Outcome {
+    let external = external(&args.environment)?;
+    let kind = args.environment.kind;
+    let alone = external.is_some();
+    let wanted = Wanted {
+        docker: !alone && matches!(kind, EnvironmentKind::Auto | EnvironmentKind::Docker),
+        native: !alone && matches!(kind, EnvironmentKind::Auto | EnvironmentKind::Native),
+        external,
+    };
+    let checks = checks(wanted);
+    let environments: Vec<Verdict> = [Part::Docker, Part::Native, Part::External]
+        .into_iter()
+        .filter(|part| checks.iter().any(|check| check.part == *part))
+        .map(|name| Verdict { name, can_run: can_run(&checks, name) })
+        .collect();
+    let environment = environments.iter().find(|verdict| verdict.can_run).map(|verdict| verdict.name);
+    let code = if environment.is_some() { Code::Fine } else { Code::Environment };
+    if args.json {
+        let report = Report { schema: 1, exit_code: code as u8, environment, environments, checks: &checks };
+        out_json(&report)?;
+    } else {
+        out(&text(&checks, &environments, environment, kind == EnvironmentKind::Auto && !alone));
+    }
+    Ok(code)
+}
+
+fn text(checks: &[Check], environments: &[Verdict], taken: Option<Part>, auto: bool) -> String {
+    let mut text = String::new();
+    for part in [Part::Docker, Part::Native, Part::External, Part::Machine] {
+        let of_part = checks.iter().filter(|check| check.part == part);
+        for (at, check) in of_part.enumerate() {
+            if at == 0 {
+                text += &format!("{}\n", heading(part));
+            }
+            let mark = match check.level {
+                Level::Ok => "ok  ",
+                Level::Warn => "warn",
+                Level::Fail => "FAIL",
+            };
+            text += &format!("  {mark} {:<15} {}\n", check.name, check.found);
+            if let Some(remedy) = &check.remedy {
+                text += &format!("       {:<15} → {remedy}\n", "");
+            }
+        }
+    }
+    text.push('\n');
+    for verdict in environments {
+        let how = match (verdict.can_run, auto && taken == Some(verdict.name)) {
+            (true, true) => "can run; `--env auto` takes it",
+            (true, false) => "can run",
+            (false, _) => "cannot run: see FAIL above",
+        };
+        text += &format!("{:<8} {how}\n", name(verdict.name));
+    }
+    text
+}
+
+fn name(part: Part) -> &'static str {
+    match part {
+        Part::Docker => "docker",
+        Part::Native => "native",
+        Part::External => "external",
+        Part::Machine => "machine",
+    }
+}
+
+fn heading(part: Part) -> &'static str {
+    match part {
+        Part::Docker => "docker: brokers in containers",
+        Part::Native => "native: brokers as processes of this machine",
+        Part::External => "external: brokers that run already",
+        Part::Machine => "this machine",
+    }
+}

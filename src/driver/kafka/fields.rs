@@ -1,0 +1,97 @@
+//! Reads the fields of Kafka's answers, one after the other.
+//!
+//! An answer is not trusted: what is missing is an error, and a count allocates nothing. The elements that it announces
+//! are read one by one, and each takes bytes, so that memory follows the bytes that came and not the numbers in them.
+//! (Decoders that reserve room for an announced count can be made to reserve hundreds of gigabytes by thirty bytes.)
+
+/// What is left to read.
+pub struct Fields<'a>(pub &'a [u8]);
+
+pub type Walked<T> = Result<T, &'static str>;
+
+const SHORT: &str = "an answer ends too early";
+
+impl<'a> Fields<'a> {
+    pub fn take(&mut self, length: usize) -> Walked<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(SHORT)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    pub fn array<const N: usize>(&mut self) -> Walked<[u8; N]> {
+        self.take(N)?.try_into().map_err(|_| SHORT)
+    }
+
+    pub fn i16(&mut self) -> Walked<i16> {
+        self.array().map(i16::from_be_bytes)
+    }
+
+    pub fn i32(&mut self) -> Walked<i32> {
+        self.array().map(i32::from_be_bytes)
+    }
+
+    pub fn i64(&mut self) -> Walked<i64> {
+        self.array().map(i64::from_be_bytes)
+    }
+
+    /// A length or count; null (-1) is none.
+    pub fn count(&mut self) -> Walked<usize> {
+        self.i32().map(|count| usize::try_from(count).unwrap_or(0))
+    }
+
+    /// The length or count of a compact field, which is written as one more.
+    pub fn compact(&mut self) -> Walked<usize> {
+        self.unsigned().map(|count| usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX))
+    }
+
+    /// A text that may be null, which is empty then.
+    pub fn text(&mut self) -> Walked<String> {
+        let length = usize::try_from(self.i16()?).unwrap_or(0);
+        Ok(String::from_utf8_lossy(self.take(length)?).into_owned())
+    }
+
+    /// Numbers behind their count.
+    pub fn numbers(&mut self) -> Walked<Vec<i32>> {
+        (0..self.count()?).map(|_| self.i32()).collect()
+    }
+
+    /// A zigzag number of variable length.
+    pub fn varint(&mut self) -> Walked<i64> {
+        self.unsigned().map(|value| (value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+
+    fn unsigned(&mut self) -> Walked<u64> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let [byte] = self.array()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err("a number of variable length does not end")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_fields() {
+        let mut fields = Fields(b"\0\x02hi\xff\xff\0\0\0\x02\0\0\0\x01\xff\xff\xff\xff\x03\x01\x80\x01rest");
+        assert_eq!(fields.text().as_deref(), Ok("hi"));
+        assert_eq!(fields.text().as_deref(), Ok(""), "null");
+        assert_eq!(fields.numbers(), Ok(vec![1, -1]));
+        assert_eq!((fields.compact(), fields.varint(), fields.varint()), (Ok(2), Ok(-1), Ok(64)));
+        assert_eq!(fields.0, b"rest");
+    }
+
+    #[test]
+    fn a_count_without_its_elements_costs_nothing() {
+        assert_eq!(Fields(&i32::MAX.to_be_bytes()).numbers(), Err(SHORT));
+        assert_eq!(Fields(&(-1i32).to_be_bytes()).numbers(), Ok(vec![]), "null");
+        assert!(Fields(&[0xff; 20]).varint().is_err());
+        assert_eq!(Fields(&[0]).compact(), Ok(0), "null");
+    }
+}

@@ -1,0 +1,217 @@
+//! A connection of our own to one Kafka node, behind TLS and logged in where that is said: what every part of this driver
+//! uses that speaks the protocol itself.
+//!
+//! Every answer is bounded in time, as a whole, and in length; what it says is not trusted ([`super::answers`]).
+
+use super::answers::{Authenticated, Handshake, METADATA, SASL_AUTHENTICATE, SASL_HANDSHAKE, View, unreadable};
+use super::fields::Fields;
+use super::sasl::{self, Scram};
+use crate::access::{Access, Login, Mechanism, Stream};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::{ApiKey, MetadataRequest, RequestHeader, SaslAuthenticateRequest, SaslHandshakeRequest};
+use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
+use std::io::{ErrorKind, Write};
+use std::time::{Duration, Instant};
+
+const CORRELATION: i32 = 1;
+/// Answers beyond this are none to our questions.
+const LONGEST: usize = 16 << 20;
+/// How long a step of [`knock`] may take.
+const KNOCK: Duration = Duration::from_secs(5);
+
+pub struct Link {
+    pub stream: Stream,
+    /// For each answer.
+    limit: Duration,
+}
+
+impl Link {
+    /// Connects and logs in, each step within `limit`, and so each answer afterwards. The error does not name the address.
+    pub fn open(address: &str, access: &Access, limit: Duration) -> Result<Self, String> {
+        let stream = access.connect(address, limit).map_err(|error| error.to_string())?;
+        stream.set_write_timeout(limit).map_err(|error| error.to_string())?;
+        let mut link = Self { stream, limit };
+        if let Some(login) = access.login() {
+            link.log_in(login)?;
+        }
+        Ok(link)
+    }
+
+    fn log_in(&mut self, login: &Login) -> Result<(), String> {
+        let mechanism = login.mechanism.name();
+        let request = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
+        let answer = self.ask(ApiKey::SaslHandshake, SASL_HANDSHAKE, &request)?;
+        let answer = Handshake::read(Fields(&answer)).map_err(unreadable)?;
+        match ResponseError::try_from_code(answer.error) {
+            None => {}
+            Some(ResponseError::UnsupportedSaslMechanism) => {
+                let known = shown(&answer.mechanisms.join(", "));
+                return Err(format!("it knows no login by {mechanism}, but by {known}; correct `sasl.mechanism`"));
+            }
+            Some(error) => {
+                return Err(format!("it takes no login there ({error:?}); leave `sasl` out, or name the other port"));
+            }
+        }
+        if login.mechanism == Mechanism::Plain {
+            return self.authenticate(sasl::plain(login)).map(|_| ());
+        }
+        let mut scram = Scram::new(login)?;
+        let challenge = self.authenticate(scram.first())?;
+        let last = self.authenticate(scram.proof(&challenge)?)?;
+        scram.verify(&last)
+    }
+
+    fn authenticate(&mut self, token: Vec<u8>) -> Result<Vec<u8>, String> {
+        let request = SaslAuthenticateRequest::default().with_auth_bytes(token.into());
+        let answer = self.ask(ApiKey::SaslAuthenticate, SASL_AUTHENTICATE, &request)?;
+        let answer = Authenticated::read(Fields(&answer)).map_err(unreadable)?;
+        match ResponseError::try_from_code(answer.error) {
+            None => Ok(answer.token),
+            Some(error) => {
+                let words = answer.message;
+                let words = if words.is_empty() { format!("{error:?}") } else { shown(&words) };
+                Err(format!("the login was refused: {words}; correct the user, the password or `sasl.mechanism`"))
+            }
+        }
+    }
+
+    /// One request, and what follows the correlation id in its answer.
+    pub fn ask<Q: Encodable + HeaderVersion>(
+        &mut self,
+        key: ApiKey,
+        version: i16,
+        request: &Q,
+    ) -> Result<Vec<u8>, String> {
+        let deadline = Instant::now() + self.limit;
+        self.stream.write_all(&frame(key, version, request)?).map_err(|error| self.broken(&error))?;
+        let mut head = [0; 8];
+        // An alert of TLS, in whatever version, is shorter than any answer.
+        self.read(&mut head[..2], deadline)?;
+        if head[..2] == [0x15, 3] {
+            return Err("it speaks TLS there; add `tls` to the target, or name its plain port".into());
+        }
+        self.read(&mut head[2..], deadline)?;
+        let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        if !(4..=LONGEST).contains(&length) || head[4..] != CORRELATION.to_be_bytes() {
+            return Err("what answers there is no Kafka broker".into());
+        }
+        let mut answer = vec![0; length - 4];
+        self.read(&mut answer, deadline)?;
+        Ok(answer)
+    }
+
+    /// All of `into` by the deadline, however few bytes come at a time.
+    fn read(&mut self, mut into: &mut [u8], deadline: Instant) -> Result<(), String> {
+        while !into.is_empty() {
+            match self.stream.read_by(into, deadline) {
+                Ok(0) => return Err(self.broken(&ErrorKind::UnexpectedEof.into())),
+                Ok(read) => into = &mut into[read..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.broken(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn broken(&self, error: &std::io::Error) -> String {
+        match error.kind() {
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                "it closed the connection instead of an answer; it may demand TLS or a login (`tls` and `sasl` of the \
+                 target), or be no Kafka broker"
+                    .into()
+            }
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                format!("it takes connections and gives no answer within {} s", self.limit.as_secs())
+            }
+            _ => error.to_string(),
+        }
+    }
+}
+
+/// Whether a broker answers there; the addresses that it sends clients to.
+pub fn knock(address: &str, access: &Access) -> Result<Vec<String>, String> {
+    let mut link = Link::open(address, access, KNOCK)?;
+    // No topic: the nodes alone.
+    let request = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
+    let answer = link.ask(ApiKey::Metadata, METADATA, &request)?;
+    let view = View::read(Fields(&answer)).map_err(unreadable)?;
+    Ok(view.brokers.iter().map(|(_, address)| shown(address)).collect())
+}
+
+fn frame<Q: Encodable + HeaderVersion>(key: ApiKey, version: i16, request: &Q) -> Result<Vec<u8>, String> {
+    let header = RequestHeader::default()
+        .with_request_api_key(key as i16)
+        .with_request_api_version(version)
+        .with_correlation_id(CORRELATION)
+        .with_client_id(Some(StrBytes::from_static_str("brokerbench")));
+    let mut bytes = vec![0; 4];
+    let encoded = header.encode(&mut bytes, Q::header_version(version));
+    encoded.and_then(|()| request.encode(&mut bytes, version)).map_err(|error| error.to_string())?;
+    let size = (bytes.len() - 4) as u32;
+    bytes[..4].copy_from_slice(&size.to_be_bytes());
+    Ok(bytes)
+}
+
+/// Words of a broker as they may go to a terminal.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    /// A server that reads something, answers with `reply` and hangs up.
+    fn answering(reply: &'static [u8]) -> String {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 256]);
+            let _ = stream.write_all(reply);
+        });
+        address.to_string()
+    }
+
+    #[test]
+    fn requests_carry_their_length() {
+        let bytes = frame(ApiKey::Metadata, METADATA, &MetadataRequest::default()).unwrap();
+        assert_eq!(u32::from_be_bytes(bytes[..4].try_into().unwrap()) as usize, bytes.len() - 4);
+        assert_eq!(bytes[4..8], [0, 3, 0, 7]);
+    }
+
+    #[test]
+    fn whoever_is_no_broker_in_the_clear_is_told_apart() {
+        for (reply, words) in [
+            (&b"HTTP/1.1 400 Bad Request\r\n"[..], "no Kafka broker"),
+            (b"\x15\x03\x03\0\x02\x02\x50", "speaks TLS"),
+            (b"", "may demand TLS or a login"),
+        ] {
+            let error = knock(&answering(reply), &Access::default()).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_answers_byte_by_byte_is_given_up() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let dripping = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // A length of a thousand, and then less than anyone waits for.
+            let _ = stream.write_all(&[1000u32.to_be_bytes(), CORRELATION.to_be_bytes()].concat());
+            while stream.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let started = Instant::now();
+        let mut link = Link::open(&address, &Access::default(), Duration::from_secs(1)).unwrap();
+        let error = link.ask(ApiKey::Metadata, METADATA, &MetadataRequest::default()).unwrap_err();
+        assert!(error.contains("no answer within 1 s"), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+        drop(link);
+        dripping.join().unwrap();
+    }
+}

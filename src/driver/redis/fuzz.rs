@@ -1,0 +1,38 @@
+//! For fuzzing: replies cut into pieces and whole, and everything that walks them.
+
+use super::resp::{Malformed, Reader, Scanner};
+use super::{lists, pubsub, streams, work};
+use crate::clock::Clock;
+
+/// Lengths of the replies in `input` when it comes in pieces of so many bytes.
+fn lengths(input: &[u8], piece: usize) -> Result<Vec<usize>, Malformed> {
+    let (mut scanner, mut start, mut found) = (Scanner::default(), 0, vec![]);
+    for end in (piece..input.len()).step_by(piece).chain([input.len()]) {
+        while start < end {
+            let Some(length) = scanner.end_of_reply(&input[start..end])? else { break };
+            found.push(length);
+            start += length;
+        }
+    }
+    Ok(found)
+}
+
+/// Whether `input` begins with a whole reply.
+pub fn any(input: &[u8]) -> bool {
+    let whole = lengths(input, input.len().max(1));
+    assert_eq!(whole, lengths(input, 7), "how it is cut changes nothing");
+    let mut start = 0;
+    for length in whole.iter().flatten() {
+        let reply = &input[start..start + length];
+        start += length;
+        let mut reader = Reader::new(reply);
+        assert!(reader.skip().is_ok() && reader.next().is_err(), "a whole reply is skipped whole");
+        let (clock, mut bytes) = (Clock::start(), 0);
+        let _ = lists::hand_out(reply, &clock, &mut |message| bytes += message.payload.len());
+        let _ = streams::fuzz(reply, &mut bytes);
+        let _ = work::fuzz(reply);
+        assert!(bytes <= 2 * reply.len(), "nothing is handed out that did not come");
+    }
+    pubsub::fuzz(input);
+    whole.is_ok_and(|whole| !whole.is_empty())
+}

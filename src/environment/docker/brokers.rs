@@ -1,0 +1,234 @@
+//! Kafka and Redis as containers: the nodes of [`nodes`](crate::environment::nodes), each told its settings by the
+//! contract of its official image.
+
+use super::compose::{Service, kafka_variable};
+use super::project::{Project, Terms, shared_file};
+use super::{Engine, Image, Network};
+use crate::environment::nodes::{Job, NodesBroker, kafka, port, redis, sentinel};
+use crate::environment::{EnvironmentError, Janitor, probe};
+use crate::scenario::{Software, SystemConfig};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+
+pub type DockerBroker = NodesBroker<Project>;
+
+const KAFKA_DATA: &str = "/var/lib/kafka/data";
+const REDIS_DATA: &str = "/data";
+/// Where a container of Redis finds its configuration.
+const CONFIG: &str = "/brokerbench";
+/// Until Kafka names its version it writes some hundred lines.
+const FIRST_LINES: usize = 2000;
+
+/// What every broker of this environment is made with.
+pub struct Making<'a> {
+    pub engine: &'a Arc<Engine>,
+    pub janitor: &'a Arc<Janitor>,
+    pub image: &'a Image,
+    pub config: &'a SystemConfig,
+    /// Of the broker in this run.
+    pub number: u32,
+    /// Whether and why not its disks can be faulted.
+    pub preload: Result<(), String>,
+}
+
+impl Making<'_> {
+    pub fn start(&self) -> Result<DockerBroker, EnvironmentError> {
+        let mut broker = match self.config.system.software() {
+            Software::Kafka => self.kafka()?,
+            _ => self.redis()?,
+        };
+        if let Some(version) = version(&broker.first_log(FIRST_LINES)) {
+            broker.rename(version);
+        }
+        Ok(broker)
+    }
+
+    fn job(&self, software: Software, name: &str, limit: std::time::Duration) -> Job {
+        Job {
+            software,
+            what: self.image.name.clone(),
+            home: self.janitor.folder().join(format!("{name}-{}", self.number)),
+            limit,
+        }
+    }
+
+    /// Where clients are let in: in a network of its own, a published port arrives from elsewhere than loopback.
+    fn bind(&self) -> Ipv4Addr {
+        if self.engine.network == Network::Host { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }
+    }
+
+    fn terms(&self, profile: [&'static str; 2], image: &str, ports: &[(&str, u16)], data: &'static str) -> Terms {
+        let mut variables: BTreeMap<String, String> =
+            ports.iter().map(|(name, port)| ((*name).to_owned(), port.to_string())).collect();
+        variables.insert(image.to_owned(), self.image.name.clone());
+        let profile = if self.config.nodes == 1 { profile[0] } else { profile[1] };
+        Terms { profile, variables, preload: self.preload.clone().map(|()| data) }
+    }
+
+    /// The name of a node's service in the compose file.
+    fn service(&self, name: &str, number: usize) -> String {
+        if self.config.nodes == 1 { name.to_owned() } else { format!("{name}-{number}") }
+    }
+
+    fn kafka(&self) -> Result<DockerBroker, EnvironmentError> {
+        let job = self.job(Software::Kafka, "kafka", kafka::limit(self.config));
+        DockerBroker::start(&job, || {
+            let cluster = kafka::lay_out(self.config)?;
+            // Those that no node needs are published nevertheless, and must be free too.
+            let mut free = port::free::<3>()?;
+            for (free, node) in free.iter_mut().zip(&cluster.nodes) {
+                *free = node.client;
+            }
+            let ports = [("KAFKA_PORT", free[0]), ("KAFKA_PORT_2", free[1]), ("KAFKA_PORT_3", free[2])];
+            let terms = self.terms(["kafka", "kafka-cluster"], "KAFKA_IMAGE", &ports, KAFKA_DATA);
+            let keeper = Project::fresh(self.engine, self.janitor, &job.home, terms)?;
+            let mut plans = Vec::new();
+            for (number, node) in (1..).zip(cluster.nodes) {
+                let settings = node.settings(&cluster.voters, KAFKA_DATA, self.bind(), self.config);
+                let environment = kafka_environment(&settings, self.config)?;
+                let service = Service { name: self.service("kafka", number), environment, ..Service::default() };
+                plans.push((node.plan(&cluster.advertised), service));
+            }
+            Ok((keeper, plans))
+        })
+    }
+
+    fn redis(&self) -> Result<DockerBroker, EnvironmentError> {
+        let job = self.job(Software::Redis, "redis", redis::limit(self.config));
+        DockerBroker::start(&job, || {
+            let (pinned, bind) = (port::pinned(redis::PORT)?, self.bind());
+            let (places, set) = if self.config.nodes == 1 {
+                (vec![redis::lone(self.config, pinned)?], None)
+            } else {
+                let mut set = sentinel::lay_out(self.config, pinned, self.engine.network == Network::Host)?;
+                let probes = (set.whole(), set.watched());
+                (std::mem::take(&mut set.places), Some((set.watchers, probes)))
+            };
+            let mut free = port::free::<6>()?;
+            free.iter_mut().zip(&places).for_each(|(free, place)| *free = place.port);
+            let watchers = set.iter().flat_map(|(watchers, _)| watchers);
+            free.iter_mut().skip(3).zip(watchers).for_each(|(free, watcher)| *free = watcher.port);
+            let names = ["REDIS_PORT", "REDIS_PORT_2", "REDIS_PORT_3", "SENTINEL_PORT", "SENTINEL_PORT_2"];
+            let ports: Vec<_> = names.into_iter().chain(["SENTINEL_PORT_3"]).zip(free).collect();
+            let terms = self.terms(["redis", "redis-sentinel"], "REDIS_IMAGE", &ports, REDIS_DATA);
+            let keeper = Project::fresh(self.engine, self.janitor, &job.home, terms)?;
+
+            let (data, mut plans) = (Path::new(REDIS_DATA), Vec::new());
+            for (number, place) in (1..).zip(places) {
+                let text = redis::print(&place.settings(data, bind, self.config));
+                let name = self.service("redis", number);
+                let service = server(&job.home, name, "redis.conf", &text, &[])?;
+                let whole = set.as_ref().map_or_else(|| Arc::new(probe::redis) as probe::Probe, |set| set.1.0.clone());
+                plans.push((place.plan(number, whole), service));
+            }
+            if let Some((watchers, (_, watched))) = &set {
+                for (number, watcher) in (1..).zip(watchers) {
+                    let text = watcher.print(data, bind, self.config);
+                    let service =
+                        server(&job.home, format!("sentinel-{number}"), "sentinel.conf", &text, &["--sentinel"])?;
+                    plans.push((watcher.plan(number, watched.clone()), service));
+                }
+            }
+            Ok((keeper, plans))
+        })
+    }
+}
+
+fn kafka_environment(
+    settings: &BTreeMap<String, String>,
+    config: &SystemConfig,
+) -> Result<BTreeMap<String, String>, EnvironmentError> {
+    // The image writes each into its server.properties as it stands.
+    let variable = |(key, value): (&String, &String)| Ok((kafka_variable(key)?, value.replace('\\', "\\\\")));
+    let mut environment = settings.iter().map(variable).collect::<Result<BTreeMap<_, _>, EnvironmentError>>()?;
+    environment.insert("KAFKA_HEAP_OPTS".into(), kafka::heap(config.heap.0).join(" "));
+    environment.insert("CLUSTER_ID".into(), kafka::CLUSTER_ID.into());
+    Ok(environment)
+}
+
+/// A server of Redis with its configuration in a folder that is its own.
+fn server(home: &Path, name: String, file: &str, text: &str, more: &[&str]) -> Result<Service, EnvironmentError> {
+    let folder = home.join(&name).join("config");
+    shared_file(&folder, file, text)?;
+    let mut command = vec![format!("{CONFIG}/{file}")];
+    command.extend(more.iter().map(|&word| word.to_owned()));
+    Ok(Service {
+        name,
+        environment: BTreeMap::new(),
+        entrypoint: vec!["redis-server".into()],
+        command,
+        mounts: vec![(folder.display().to_string(), CONFIG.to_owned())],
+    })
+}
+
+/// From the first words of a broker: `Kafka version: 4.4.0 (…)`, `Redis version=8.2.3, bits=64, …`.
+fn version(log: &str) -> Option<String> {
+    let number = |text: &str| -> Option<String> {
+        let number: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+        (!number.is_empty()).then_some(number)
+    };
+    log.lines().find_map(|line| {
+        if let Some((_, rest)) = line.split_once("Kafka version: ") {
+            return Some(format!("Kafka {}", number(rest)?));
+        }
+        let (before, rest) = line.split_once(" version=")?;
+        let product = before.rsplit([' ', '*']).next().filter(|product| !product.is_empty())?;
+        Some(format!("{product} {}", number(rest)?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::compose::FILE;
+    use super::*;
+    use crate::scenario::System;
+
+    #[test]
+    fn a_broker_names_its_version() {
+        let of = |line: &str| version(&format!("first\n{line}\n"));
+        let kafka = "[2026-11-23 04:54:30] INFO Kafka version: 4.4.0 (org.apache.kafka.common.utils.AppInfoParser)";
+        assert_eq!(of(kafka).as_deref(), Some("Kafka 4.4.0"));
+        let redis = "1:C 23 Nov 2026 04:53:51.594 * Redis version=8.2.3, bits=64, commit=00000000, modified=0, pid=1";
+        assert_eq!(of(redis).as_deref(), Some("Redis 8.2.3"));
+        assert_eq!(of("1:C 1 Jan 2026 * Valkey version=9.1.2, bits=64").as_deref(), Some("Valkey 9.1.2"));
+        assert_eq!(of("nothing"), None);
+    }
+
+    /// What the file says of a service that we do not, would hold in containers and not in processes.
+    #[test]
+    fn the_compose_file_sets_nothing_that_the_environment_does_not_set_too() {
+        let file: serde_json::Value = serde_saphyr::from_str(FILE).unwrap();
+        for nodes in [1, 3] {
+            let config = SystemConfig { nodes, ..SystemConfig::defaults(System::Kafka) };
+            let cluster = kafka::lay_out(&config).unwrap();
+            for node in &cluster.nodes {
+                let settings = node.settings(&cluster.voters, KAFKA_DATA, Ipv4Addr::LOCALHOST, &config);
+                let ours = kafka_environment(&settings, &config).unwrap();
+                let name = if nodes == 1 { "kafka".to_owned() } else { format!("kafka-{}", node.id) };
+                let theirs = file["services"][&name]["environment"].as_object().unwrap();
+                assert!(theirs.len() > 10, "{name}: {theirs:?}");
+                for (key, value) in theirs {
+                    let ours = ours.get(key).unwrap_or_else(|| panic!("{name}: {key}"));
+                    let place = ["LISTENERS", "VOTERS", "HEAP"].iter().any(|word| key.contains(word));
+                    assert!(place || value == ours.as_str(), "{name}: {key}: {value} {ours}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn settings_of_the_scenario_reach_the_container() {
+        let mut config = SystemConfig::defaults(System::Kafka);
+        config.broker.insert("num.io.threads".into(), "3".into());
+        config.broker.insert("some.path".into(), "a\\b".into());
+        let cluster = kafka::lay_out(&config).unwrap();
+        let settings = cluster.nodes[0].settings(&cluster.voters, KAFKA_DATA, Ipv4Addr::UNSPECIFIED, &config);
+        let environment = kafka_environment(&settings, &config).unwrap();
+        assert_eq!(environment["KAFKA_NUM_IO_THREADS"], "3");
+        assert_eq!(environment["KAFKA_SOME_PATH"], "a\\\\b");
+        assert!(environment["KAFKA_LISTENERS"].starts_with("PLAINTEXT://0.0.0.0:"));
+        assert!(environment["KAFKA_ADVERTISED_LISTENERS"].starts_with("PLAINTEXT://127.0.0.1:"));
+    }
+}

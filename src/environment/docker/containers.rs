@@ -1,0 +1,148 @@
+//! Takes containers away: of one compose project, or of runs that are dead. Needs neither compose nor its files.
+//!
+//! Invariant: only what carries a project's label goes, with the volumes and networks of that project; a project is
+//! stale only if this user made it on this host and the lock of its run folder is held by nobody.
+
+use super::Engine;
+use crate::environment::{EnvironmentError, is_stale, program};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Whose run a container, volume or network belongs to.
+pub const FOLDER: &str = "brokerbench.folder";
+pub const HOST: &str = "brokerbench.host";
+pub const USER: &str = "brokerbench.user";
+const PROJECT: &str = "com.docker.compose.project";
+
+/// Killing and removing takes a container half a second.
+const STEP: Duration = Duration::from_secs(20);
+const ALL: Duration = Duration::from_secs(40);
+const NAP: Duration = Duration::from_millis(300);
+
+/// How well it is looked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    Once,
+    /// Until two looks in a row find nothing: something may still be in the making.
+    UntilQuiet,
+}
+
+/// What a project is made of: how it is listed and how it is removed, containers before what they use.
+const KINDS: [(&[&str], &[&str]); 3] = [
+    (&["ps", "--all", "--quiet"], &["rm", "--force", "--volumes"]),
+    (&["volume", "ls", "--quiet"], &["volume", "rm", "--force"]),
+    (&["network", "ls", "--quiet"], &["network", "rm"]),
+];
+
+/// Removes every container of a project, whatever state it is in, and its volumes and networks.
+pub fn remove(docker: &Path, project: &str, look: Look) -> Result<(), EnvironmentError> {
+    let (deadline, label) = (Instant::now() + ALL, format!("label={PROJECT}={project}"));
+    let mut quiet = 0;
+    loop {
+        let (mut found, mut trouble) = (false, None);
+        for (list, remove) in KINDS {
+            let listed = program::ask(docker, &[list, &["--filter", &label]].concat(), STEP)?;
+            let names: Vec<&str> = listed.out.lines().filter(|_| listed.success).collect();
+            if !listed.success {
+                trouble = Some(listed.complaint().to_owned());
+            }
+            if !names.is_empty() {
+                found = true;
+                let removed = program::ask(docker, &[remove, &names].concat(), STEP)?;
+                trouble = (!removed.success).then(|| removed.complaint().to_owned()).or(trouble);
+            }
+        }
+        quiet = if found || trouble.is_some() { 0 } else { quiet + 1 };
+        match trouble {
+            None if look == Look::Once || quiet == 2 => return Ok(()),
+            Some(why) if Instant::now() >= deadline => {
+                return Err(EnvironmentError::Refused(format!("the containers of {project} were not removed: {why}")));
+            }
+            _ => std::thread::sleep(NAP),
+        }
+    }
+}
+
+/// The labels of whatever is made for the run in this folder.
+pub fn labels(folder: &Path) -> [(&'static str, String); 3] {
+    [(FOLDER, folder.display().to_string()), (HOST, host()), (USER, user())]
+}
+
+/// Removes what runs have left whose janitor was killed before it could.
+pub fn sweep(engine: &Engine) -> Result<(), EnvironmentError> {
+    let (own, format) = (format!("label={USER}={}", user()), format(&[PROJECT, HOST, FOLDER]));
+    let mut projects = BTreeSet::new();
+    for list in [&["ps", "--all"][..], &["volume", "ls"], &["network", "ls"]] {
+        let listed = program::ask(&engine.docker, &[list, &["--filter", &own, "--format", &format]].concat(), STEP)?;
+        projects.extend(listed.out.lines().filter_map(|line| stale(line, &host(), is_stale)).map(str::to_owned));
+    }
+    projects.iter().try_for_each(|project| remove(&engine.docker, project, Look::Once))
+}
+
+fn format(labels: &[&str]) -> String {
+    labels.iter().map(|label| format!("{{{{.Label \"{label}\"}}}}")).collect::<Vec<_>>().join("\t")
+}
+
+/// The project of a listed line, if it is of this host and its run is dead.
+fn stale<'a>(line: &'a str, this_host: &str, is_dead: impl Fn(&Path) -> bool) -> Option<&'a str> {
+    let mut parts = line.split('\t');
+    let (project, host, folder) = (parts.next()?, parts.next()?, parts.next()?);
+    let ours = !project.is_empty() && host == this_host && Path::new(folder).is_absolute();
+    (ours && is_dead(Path::new(folder))).then_some(project)
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn user() -> String {
+    rustix::process::geteuid().as_raw().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn only_dead_runs_of_this_host_are_stale() {
+        let dead = |_: &Path| true;
+        assert_eq!(stale("p\there\t/tmp/x", "here", dead), Some("p"));
+        assert_eq!(stale("p\there\t/tmp/x", "here", |_| false), None);
+        assert_eq!(stale("p\telsewhere\t/tmp/x", "here", dead), None);
+        assert_eq!(stale("\there\t/tmp/x", "here", dead), None);
+        assert_eq!(stale("p\there\t", "here", dead), None);
+        assert_eq!(stale("junk", "here", dead), None);
+    }
+
+    /// A `docker` that has one container, one volume and one network until they are removed, and notes what it is told.
+    fn engine(folder: &Path, stubborn: bool) -> std::path::PathBuf {
+        let (program, log) = (folder.join("docker"), folder.join("log"));
+        let keep = if stubborn { "true" } else { "false" };
+        let text = format!(
+            "#!/bin/sh\ncd '{0}'\necho \"$@\" >>'{1}'\n\
+             case \"$1 $2\" in\n\
+             'ps '*) [ -e c ] || echo c1 ;;\n'volume ls') [ -e v ] || echo v1 ;;\n'network ls') [ -e n ] || echo n1 ;;\n\
+             'rm '*) {keep} || touch c ;;\n'volume rm') touch v ;;\n'network rm') touch n ;;\nesac\n",
+            folder.display(),
+            log.display()
+        );
+        fs::write(&program, text).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        program
+    }
+
+    #[test]
+    fn everything_of_the_project_goes_and_it_is_looked_again() {
+        let folder = tempfile::tempdir().unwrap();
+        remove(&engine(folder.path(), false), "p", Look::UntilQuiet).unwrap();
+        let told = fs::read_to_string(folder.path().join("log")).unwrap();
+        for line in ["rm --force --volumes c1", "volume rm --force v1", "network rm n1"] {
+            assert_eq!(told.lines().filter(|told| *told == line).count(), 1, "{told}");
+        }
+        assert_eq!(told.lines().filter(|told| told.starts_with("ps ")).count(), 3, "{told}");
+        assert!(told.lines().all(|told| told.starts_with(['r', 'v', 'n']) || told.contains("project=p")), "{told}");
+    }
+}

@@ -1,0 +1,200 @@
+//! The containers of one broker: a compose project of its own, which the janitor knows of before it begins.
+
+use super::compose::{FILE, PUBLISHED, Service, container, run_file};
+use super::container::Container;
+use super::containers::{Look, remove};
+use super::{Compose, Engine, Network};
+use crate::environment::nodes::files::{cannot_write, make_folder, write_file};
+use crate::environment::nodes::step::run;
+use crate::environment::nodes::{Keeper, Node, Plan};
+use crate::environment::{EnvironmentError, Janitor, Launch, Role};
+use crate::fault::disk::Preload;
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Creating and starting a handful of containers from images that are here.
+const UP: Duration = Duration::from_secs(120);
+/// Where a container finds the library that faults disks.
+const INSIDE: &str = "/brokerbench-preload";
+
+pub struct Project {
+    engine: Arc<Engine>,
+    janitor: Arc<Janitor>,
+    home: PathBuf,
+    name: String,
+    profile: &'static str,
+    /// Images and ports, as the compose files ask for them.
+    variables: BTreeMap<String, String>,
+    /// Where a data node keeps its data, if its disk is to be faulted; else why it cannot be.
+    preload: Result<&'static str, String>,
+    /// All that were begun so far.
+    services: Vec<Service>,
+    disposed: bool,
+}
+
+/// What the containers of a broker have in common.
+pub struct Terms {
+    pub profile: &'static str,
+    pub variables: BTreeMap<String, String>,
+    pub preload: Result<&'static str, String>,
+}
+
+impl Project {
+    /// With an empty folder for what is written about it.
+    pub fn fresh(
+        engine: &Arc<Engine>,
+        janitor: &Arc<Janitor>,
+        home: &Path,
+        terms: Terms,
+    ) -> Result<Self, EnvironmentError> {
+        janitor.remove(home)?;
+        make_folder(home)?;
+        write_file(&home.join("docker-compose.yml"), FILE)?;
+        write_file(&home.join("docker-compose.published.yml"), PUBLISHED)?;
+        let name = name(janitor.folder(), home);
+        janitor.hold(&engine.docker, &name)?;
+        Ok(Self {
+            engine: Arc::clone(engine),
+            janitor: Arc::clone(janitor),
+            home: home.to_owned(),
+            name,
+            profile: terms.profile,
+            variables: terms.variables,
+            preload: terms.preload,
+            services: Vec::new(),
+            disposed: false,
+        })
+    }
+
+    /// The library, made ready for a data node.
+    fn preload(&self, role: Role, service: &mut Service) -> Result<Result<Preload, String>, EnvironmentError> {
+        let inside = match &self.preload {
+            Ok(inside) if role == Role::Data => inside,
+            Ok(_) => return Ok(Err(String::new())),
+            Err(why) => return Ok(Err(why.clone())),
+        };
+        let home = self.home.join(&service.name);
+        let (folder, data) = (home.join("preload"), home.join("data"));
+        make_folder(&data)?;
+        let preload = Preload::prepare(&folder, &data)?;
+        service.environment.extend(preload.environment_inside(INSIDE, inside)?);
+        let mount = |ours: &Path, theirs: &str| (ours.display().to_string(), theirs.to_owned());
+        service.mounts.extend([mount(&folder, INSIDE), mount(&data, inside)]);
+        Ok(Ok(preload))
+    }
+
+    fn up(&self, services: &[String]) -> Result<(), EnvironmentError> {
+        let published = self.engine.network == Network::Published;
+        let file = run_file(&self.name, self.janitor.folder(), &self.services, published);
+        write_file(&self.home.join("run.yml"), &file)?;
+        let launch = Launch {
+            argv: up(&self.engine, &self.name, self.profile, published, services),
+            env: self.variables.clone(),
+            cwd: self.home.clone(),
+            log: self.home.join("compose.log"),
+        };
+        run(&self.janitor, launch, self.profile, "starting its containers", UP)
+    }
+}
+
+/// Lower case and digits, as compose wants it; as much alone in the world as the run folder.
+fn name(run: &Path, home: &Path) -> String {
+    let part = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    format!("{}-{}", part(run), part(home))
+}
+
+fn up(engine: &Engine, project: &str, profile: &str, published: bool, services: &[String]) -> Vec<String> {
+    let mut argv = match &engine.compose {
+        Compose::Plugin(_) => vec![engine.docker.display().to_string(), "compose".to_owned()],
+        Compose::Program(program, _) => vec![program.display().to_string()],
+    };
+    let mut add = |words: &[&str]| argv.extend(words.iter().map(|&word| word.to_owned()));
+    add(&["--project-name", project, "--file", "docker-compose.yml"]);
+    if published {
+        add(&["--file", "docker-compose.published.yml"]);
+    }
+    add(&["--file", "run.yml", "--profile", profile, "up", "--detach"]);
+    argv.extend(services.iter().cloned());
+    argv
+}
+
+impl Keeper for Project {
+    type Start = Service;
+
+    fn start(&mut self, stage: Vec<(Plan, Service)>) -> Result<Vec<Node>, EnvironmentError> {
+        let mut begun = Vec::new();
+        for (plan, mut service) in stage {
+            let preload = self.preload(plan.role, &mut service)?;
+            self.services.push(service.clone());
+            begun.push((plan, service.name, preload));
+        }
+        let names: Vec<String> = begun.iter().map(|(_, name, _)| name.clone()).collect();
+        self.up(&names)?;
+        let node = |(plan, name, preload): (Plan, String, _)| {
+            let runner = Container::started(&self.engine, container(&self.name, &name))?;
+            Ok(Node::new(plan, Box::new(runner), preload))
+        };
+        begun.into_iter().map(node).collect()
+    }
+
+    fn dispose(&mut self, _: Vec<Node>) -> Result<(), EnvironmentError> {
+        if std::mem::replace(&mut self.disposed, true) {
+            return Ok(());
+        }
+        // Without a janitor, what it would have done: it is gone, and its folder with it.
+        if self.janitor.release(&self.name).is_err() {
+            return remove(&self.engine.docker, &self.name, Look::UntilQuiet);
+        }
+        self.janitor.remove(&self.home)
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        let _ = self.dispose(Vec::new());
+    }
+}
+
+/// A folder with one file in it, for a container whose user is another than ours and who goes on writing the file.
+pub fn shared_file(folder: &Path, name: &str, text: &str) -> Result<(), EnvironmentError> {
+    make_folder(folder)?;
+    let file = folder.join(name);
+    write_file(&file, text)?;
+    for (path, mode) in [(folder, 0o777), (file.as_path(), 0o666)] {
+        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| cannot_write(path, &error))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn engine(compose: Compose) -> Engine {
+        let network = Network::Host;
+        Engine { docker: "/bin/docker".into(), compose, version: "1".into(), here: true, network }
+    }
+
+    #[test]
+    fn both_kinds_of_compose_get_the_same_words() {
+        let services = ["redis".to_owned()];
+        let plugin = up(&engine(Compose::Plugin("2.0".into())), "p", "redis", true, &services);
+        let program = up(&engine(Compose::Program("/bin/dc".into(), "1.29".into())), "p", "redis", true, &services);
+        assert_eq!(plugin[..2], ["/bin/docker", "compose"]);
+        assert_eq!(program[0], "/bin/dc");
+        assert_eq!(plugin[2..], program[1..]);
+        assert_eq!(program.last().map(String::as_str), Some("redis"));
+        let host = up(&engine(Compose::Plugin("2.0".into())), "p", "redis", false, &services);
+        assert!(!host.iter().any(|word| word.contains("published")));
+    }
+
+    #[test]
+    fn a_project_is_named_as_compose_wants_it() {
+        let name = name(Path::new("/tmp/brokerbench-12-aBc9"), Path::new("/tmp/brokerbench-12-aBc9/kafka-1"));
+        assert_eq!(name, "brokerbench-12-abc9-kafka-1");
+    }
+}

@@ -1,0 +1,247 @@
+//! What the machine itself does to a measurement: room, clock, and who else has a say in its processors.
+//!
+//! Reads what the kernel tells; where it tells nothing (another system, a container) the finding says so and passes.
+
+use super::{Finding, Level, Part, Question, question};
+use crate::environment::install::{Tool, distribution, install};
+use crate::environment::program::{find, read};
+use crate::environment::{machine, memory_available};
+use crate::{clock, driver};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+const GIB: u64 = 1 << 30;
+/// A cell that lost more of its time to other guests is invalid (`engine::gates`).
+const STEAL_SHARE: f64 = 0.05;
+const STEAL_WINDOW: Duration = Duration::from_secs(1);
+/// Redis reserves as many for 10,000 clients, its default.
+const FILES: u64 = 10_032;
+
+pub fn questions() -> Vec<Question> {
+    vec![
+        question(Part::Machine, "versions", versions),
+        question(Part::Machine, "cores", cores),
+        question(Part::Machine, "memory", memory),
+        question(Part::Machine, "temporary space", temporary_space),
+        question(Part::Machine, "open files", open_files),
+        question(Part::Machine, "governor", || governor(Path::new("/sys/devices/system/cpu"))),
+        question(Part::Machine, "steal", steal),
+    ]
+}
+
+fn versions() -> Finding {
+    let uname = rustix::system::uname();
+    let [kafka, redis] = driver::client_versions();
+    Finding::ok(format!(
+        "brokerbench {}; {kafka}; {redis}; {} {} {}, {}",
+        env!("CARGO_PKG_VERSION"),
+        uname.sysname().to_string_lossy(),
+        uname.release().to_string_lossy(),
+        uname.machine().to_string_lossy(),
+        distribution()
+    ))
+}
+
+fn cores() -> Finding {
+    // Respects CPU sets and control-group quotas.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let level = if cores >= 2 { Level::Ok } else { Level::Warn };
+    Finding::new(
+        level,
+        format!("{cores} usable"),
+        "with one core, harness and broker take turns, and latencies say so: use a machine with two or more",
+    )
+}
+
+fn memory() -> Finding {
+    let (available, limit) = (memory_available(), control_group_limit());
+    let usable = match (available, limit) {
+        (Some(available), Some(limit)) => available.min(limit),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => return Finding::ok("not told by this system"),
+    };
+    let level = match usable {
+        enough if enough >= 3 * GIB => Level::Ok,
+        some if some >= 3 * GIB / 2 => Level::Warn,
+        _ => Level::Fail,
+    };
+    let bound = if limit.is_some() { ", bounded by a control group" } else { "" };
+    Finding::new(
+        level,
+        format!("{:.1} GiB available{bound}", usable as f64 / GIB as f64),
+        "Kafka takes 1 GiB of heap and as much again for itself and the page cache: free 3 GiB",
+    )
+}
+
+/// What is left below the tightest `memory.max` (version 2) of this process's control group and those around it; `None`
+/// where there is no limit.
+fn control_group_limit() -> Option<u64> {
+    let groups = read("/proc/self/cgroup")?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let number = |folder: &Path, file: &str| read(folder.join(file))?.trim().parse::<u64>().ok();
+    let left = |folder: &Path| {
+        let used = number(folder, "memory.current").unwrap_or(0);
+        Some(number(folder, "memory.max")?.saturating_sub(used))
+    };
+    let top = Path::new("/sys/fs/cgroup");
+    top.join(path).ancestors().take_while(|folder| folder.starts_with(top)).filter_map(left).min()
+}
+
+fn temporary_space() -> Finding {
+    const ELSEWHERE: &str = "point TMPDIR to a folder on a local disk";
+    let directory = std::env::temp_dir();
+    let shown = directory.display();
+    let stat = match rustix::fs::statvfs(&directory) {
+        Ok(stat) => stat,
+        Err(error) => return Finding::new(Level::Fail, format!("{shown} cannot be read ({error})"), ELSEWHERE),
+    };
+    if rustix::fs::access(&directory, rustix::fs::Access::WRITE_OK).is_err() {
+        return Finding::new(Level::Fail, format!("{shown} cannot be written to"), ELSEWHERE);
+    }
+    let free = stat.f_bavail * stat.f_frsize;
+    let found = format!("{:.0} GiB free in {shown}", free as f64 / GIB as f64);
+    if in_memory(&directory) {
+        return Finding::new(
+            Level::Warn,
+            format!("{found}, which is in memory"),
+            format!("brokers would write to memory instead of a disk: {ELSEWHERE}"),
+        );
+    }
+    let level = match free {
+        enough if enough >= 10 * GIB => Level::Ok,
+        some if some >= 2 * GIB => Level::Warn,
+        _ => Level::Fail,
+    };
+    Finding::new(level, found, "a fast run writes about 10 GiB: free some, or point TMPDIR to a larger local disk")
+}
+
+#[cfg(target_os = "linux")]
+fn in_memory(directory: &Path) -> bool {
+    // TMPFS_MAGIC of statfs(2).
+    rustix::fs::statfs(directory).is_ok_and(|stat| stat.f_type == 0x0102_1994)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn in_memory(_: &Path) -> bool {
+    false
+}
+
+fn open_files() -> Finding {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    files_of(limit.current, limit.maximum)
+}
+
+/// Brokers raise their own limit up to the hard one; we live with the soft one. `None`: unlimited.
+fn files_of(soft: Option<u64>, hard: Option<u64>) -> Finding {
+    let shown = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
+    let enough = |limit: Option<u64>, least: u64| limit.is_none_or(|limit| limit >= least);
+    let level = if enough(soft, 1024) && enough(hard, FILES) { Level::Ok } else { Level::Warn };
+    Finding::new(
+        level,
+        format!("{}, hard limit {}", shown(soft), shown(hard)),
+        "brokers may run out of connections and segments: `ulimit -n 65536` before the run, as root or by limits.conf(5)",
+    )
+}
+
+/// `folder` holds a folder per processor.
+fn governor(folder: &Path) -> Finding {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let found: BTreeSet<String> = entries
+        .filter_map(|entry| read(entry.path().join("cpufreq/scaling_governor")))
+        .map(|text| text.trim().to_owned())
+        .collect();
+    if found.is_empty() {
+        return Finding::ok("not told here: a virtual machine, whose host decides, or a fixed frequency");
+    }
+    let steady = found.iter().all(|name| name == "performance");
+    let names: Vec<_> = found.into_iter().collect();
+    let set = match find("cpupower") {
+        Some(_) => String::new(),
+        None => format!("; for cpupower, {}", install(Tool::Governor)),
+    };
+    Finding::new(
+        if steady { Level::Ok } else { Level::Warn },
+        names.join(", "),
+        format!(
+            "frequencies that follow the load make low rates look slow: `cpupower frequency-set -g performance` as root{set}"
+        ),
+    )
+}
+
+/// Over a second and since the machine's start.
+fn steal() -> Finding {
+    let Some(first) = machine() else { return Finding::ok("not told by this system") };
+    std::thread::sleep(STEAL_WINDOW);
+    let last = machine().unwrap_or(first);
+    let share = |stolen: u64, busy: u64, idle: u64| stolen as f64 / ((stolen + busy + idle) as f64).max(1.0);
+    let now = share(
+        last.steal_ns.saturating_sub(first.steal_ns),
+        last.busy_ns.saturating_sub(first.busy_ns),
+        last.idle_ns.saturating_sub(first.idle_ns),
+    );
+    stolen(now, share(last.steal_ns, last.busy_ns, last.idle_ns))
+}
+
+fn stolen(now: f64, ever: f64) -> Finding {
+    let level = if now.max(ever) <= STEAL_SHARE { Level::Ok } else { Level::Warn };
+    Finding::new(
+        level,
+        format!(
+            "{:.1} % of the processors' time now, {:.1} % since the start, taken by other guests",
+            now * 100.0,
+            ever * 100.0
+        ),
+        "other machines on this host take its processors, and cells that lose 5 % are invalid: use dedicated cores, or another hour",
+    )
+}
+
+pub fn clock_source() -> Finding {
+    let (source, cost) = (clock::source(), clock::cost_ns());
+    // A clock that has to enter the kernel costs hundreds of nanoseconds for each stamp.
+    let level = if cost <= 200 { Level::Ok } else { Level::Warn };
+    Finding::new(
+        level,
+        format!("{source}, {cost} ns a reading"),
+        "reading this clock is slow and adds to every stamp; a kernel with `tsc` or `kvm-clock` does better",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_governor_that_follows_the_load_is_warned_of() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(governor(folder.path()).level, Level::Ok);
+        assert_eq!(governor(&folder.path().join("absent")).level, Level::Ok);
+        for (cpu, name) in [("cpu0", "performance\n"), ("cpu1", "performance\n"), ("cpuidle", "")] {
+            fs::create_dir_all(folder.path().join(cpu).join("cpufreq")).unwrap();
+            if !name.is_empty() {
+                fs::write(folder.path().join(cpu).join("cpufreq/scaling_governor"), name).unwrap();
+            }
+        }
+        assert_eq!(governor(folder.path()).level, Level::Ok);
+        fs::write(folder.path().join("cpu1/cpufreq/scaling_governor"), "powersave\n").unwrap();
+        let found = governor(folder.path());
+        assert_eq!((found.level, found.found.as_str()), (Level::Warn, "performance, powersave"));
+        assert!(found.remedy.is_some_and(|remedy| remedy.contains("cpupower")));
+    }
+
+    #[test]
+    fn few_files_are_warned_of() {
+        assert_eq!(files_of(Some(1024), Some(1 << 20)).level, Level::Ok);
+        assert_eq!(files_of(None, None).level, Level::Ok);
+        assert_eq!(files_of(Some(256), Some(1 << 20)).level, Level::Warn);
+        assert_eq!(files_of(Some(1024), Some(4096)).level, Level::Warn);
+    }
+
+    #[test]
+    fn stolen_time_is_warned_of() {
+        assert_eq!(stolen(0.0, 0.05).level, Level::Ok);
+        assert_eq!(stolen(0.2, 0.01).level, Level::Warn);
+        assert_eq!(stolen(0.0, 0.06).level, Level::Warn);
+    }
+}

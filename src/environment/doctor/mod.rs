@@ -1,0 +1,192 @@
+//! What this machine lacks for measuring, and what to do about it. Pure data: printing is the command line's.
+//!
+//! Invariants: a check never installs, starts or changes anything; every check that is not well comes with a remedy; and
+//! whatever a program, a disk or a broker does not answer, the whole is over after [`DEADLINE`].
+
+mod containers;
+mod external;
+mod machine;
+mod native;
+
+use super::{EnvironmentError, External};
+use serde::Serialize;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// For all checks together; each program gets less ([`ANSWER`]), and is killed then.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// For a program to say its version: 0.1 s on an idle machine.
+const ANSWER: Duration = Duration::from_secs(8);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    Ok,
+    /// It works, at a price that the remedy names.
+    Warn,
+    /// What needs it cannot run.
+    Fail,
+}
+
+/// Who needs what was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    Docker,
+    Native,
+    External,
+    /// Whoever measures here.
+    Machine,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    pub part: Part,
+    pub name: &'static str,
+    pub level: Level,
+    pub found: String,
+    pub remedy: Option<String>,
+}
+
+/// A finding on its way to a [`Check`].
+struct Finding {
+    level: Level,
+    found: String,
+    remedy: Option<String>,
+}
+
+impl Finding {
+    fn ok(found: impl Into<String>) -> Self {
+        Self { level: Level::Ok, found: found.into(), remedy: None }
+    }
+
+    /// The remedy is left out where nothing is wrong.
+    fn new(level: Level, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { level, found: found.into(), remedy: (level != Level::Ok).then(|| remedy.into()) }
+    }
+
+    /// `otherwise` is the remedy of errors that hold none apart.
+    fn failed(error: &EnvironmentError, otherwise: &str) -> Self {
+        let (found, remedy) = error.parts();
+        let found = found.lines().next().unwrap_or_default();
+        Self::new(Level::Fail, found, remedy.unwrap_or_else(|| otherwise.to_owned()))
+    }
+}
+
+/// One thing to look at.
+struct Question {
+    part: Part,
+    name: &'static str,
+    /// `None` where another check says it all.
+    ask: Box<dyn FnOnce() -> Option<Finding> + Send>,
+}
+
+fn question(part: Part, name: &'static str, ask: impl FnOnce() -> Finding + Send + 'static) -> Question {
+    Question { part, name, ask: Box::new(|| Some(ask())) }
+}
+
+/// Whose needs are looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    pub docker: bool,
+    pub native: bool,
+    pub external: Option<External>,
+}
+
+/// Every check of what is wanted and of the machine, in the order in which a reader would fix them.
+pub fn checks(wanted: Wanted) -> Vec<Check> {
+    // Alone: the others would disturb it.
+    let clock = machine::clock_source();
+    let mut questions = Vec::new();
+    if wanted.docker {
+        questions.extend(containers::questions());
+    }
+    if wanted.native {
+        questions.extend(native::questions());
+    }
+    questions.extend(wanted.external.into_iter().flat_map(external::questions));
+    questions.extend(machine::questions());
+    questions.push(question(Part::Machine, "clock", || clock));
+    all(questions, DEADLINE)
+}
+
+/// Asks all at once, each in a thread of its own, and leaves behind those that do not come back.
+fn all(questions: Vec<Question>, limit: Duration) -> Vec<Check> {
+    let deadline = Instant::now() + limit;
+    let asked: Vec<_> = questions
+        .into_iter()
+        .map(|Question { part, name, ask }| {
+            let (sender, answer) = mpsc::channel();
+            std::thread::spawn(move || sender.send(ask()));
+            (part, name, answer)
+        })
+        .collect();
+    asked
+        .into_iter()
+        .filter_map(|(part, name, answer)| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let answered = answer.recv_timeout(left).unwrap_or_else(|_| {
+                Some(Finding::new(
+                    Level::Fail,
+                    format!("no answer within {} s", limit.as_secs()),
+                    "look for a disk, a network file system or a name server that does not answer",
+                ))
+            });
+            answered.map(|Finding { level, found, remedy }| Check { part, name, level, found, remedy })
+        })
+        .collect()
+}
+
+/// Whether brokers can be had in this way: nothing that they need is missing. A machine that is too small for brokers
+/// says nothing about those that run elsewhere.
+pub fn can_run(checks: &[Check], part: Part) -> bool {
+    let starts_brokers = part != Part::External;
+    let needed = |check: &&Check| check.part == part || (check.part == Part::Machine && starts_brokers);
+    checks.iter().any(|check| check.part == part)
+        && checks.iter().filter(needed).all(|check| check.level != Level::Fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Around, targets_from_flags};
+
+    #[test]
+    fn what_is_wrong_comes_with_a_remedy_and_what_is_right_without() {
+        let around = Around { remote: false, variable: &|_| None };
+        let targets = targets_from_flags(Some("127.0.0.1:1"), Some("redis://127.0.0.1:1"), &around).unwrap();
+        let external = External::new(targets);
+        let checks = checks(Wanted { docker: true, native: true, external: Some(external) });
+        assert!(checks.iter().any(|check| check.part == Part::External && check.level == Level::Fail));
+        for check in checks {
+            assert!(!check.found.is_empty() && !check.found.contains('\n'), "{check:?}");
+            assert_eq!(check.level == Level::Ok, check.remedy.is_none(), "{check:?}");
+        }
+    }
+
+    #[test]
+    fn what_never_answers_is_left_behind() {
+        let began = Instant::now();
+        let questions = vec![
+            question(Part::Machine, "stuck", || {
+                std::thread::sleep(Duration::from_secs(60));
+                Finding::ok("late")
+            }),
+            question(Part::Machine, "quick", || Finding::ok("here")),
+        ];
+        let checks = all(questions, Duration::from_secs(1));
+        assert!(began.elapsed() < Duration::from_secs(30));
+        assert_eq!((checks[0].level, checks[1].level), (Level::Fail, Level::Ok));
+        assert!(checks[0].found.contains("no answer within 1 s"), "{checks:?}");
+    }
+
+    #[test]
+    fn brokers_elsewhere_need_no_room_here() {
+        let check = |part, level| Check { part, name: "x", level, found: String::new(), remedy: None };
+        let small =
+            [check(Part::Native, Level::Warn), check(Part::External, Level::Ok), check(Part::Machine, Level::Fail)];
+        assert!(!can_run(&small, Part::Native) && can_run(&small, Part::External));
+        assert!(can_run(&small[..2], Part::Native) && !can_run(&small[..1], Part::External));
+        assert!(!can_run(&[check(Part::External, Level::Fail)], Part::External));
+    }
+}

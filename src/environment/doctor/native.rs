@@ -1,0 +1,68 @@
+//! What it takes to start real brokers as processes of this machine.
+
+use super::{ANSWER, Finding, Level, Part, Question, question};
+use crate::environment::native::{
+    KAFKA_PORT, REDIS_PORT, find_java, find_redis, free_ports, installed_kafka, maven, pinned_port,
+};
+
+const BY_HAND: &str = "run it by hand to see what holds it up, or point to another one";
+
+pub fn questions() -> Vec<Question> {
+    vec![
+        question(Part::Native, "java", java),
+        question(Part::Native, "kafka", kafka),
+        question(Part::Native, "redis-server", redis),
+        question(Part::Native, "ports", ports),
+    ]
+}
+
+fn java() -> Finding {
+    match find_java(ANSWER) {
+        Ok(java) => Finding::ok(format!("{} ({})", java.version, java.program.display())),
+        Err(error) => Finding::failed(&error, &format!("{BY_HAND} (JAVA_HOME)")),
+    }
+}
+
+fn kafka() -> Finding {
+    match installed_kafka() {
+        Err(error) => Finding::failed(&error, BY_HAND),
+        Ok(Some(jars)) => match jars.warning() {
+            None => Finding::ok(jars.version),
+            Some(warning) => Finding::new(Level::Warn, warning, "unset KAFKA_HOME to have Maven fetch the current one"),
+        },
+        Ok(None) => match maven() {
+            Ok(maven) => Finding::ok(format!("not yet here; {} will fetch it once (43 MB)", maven.display())),
+            Err(error) => Finding::failed(&error, BY_HAND),
+        },
+    }
+}
+
+fn redis() -> Finding {
+    match find_redis(ANSWER) {
+        Err(error) => Finding::failed(&error, &format!("{BY_HAND} (REDIS_SERVER)")),
+        Ok(server) => match server.warning() {
+            None => Finding::ok(format!("{} {} ({})", server.product, server.version, server.program.display())),
+            Some(warning) => Finding::new(
+                Level::Warn,
+                // What else to do stands in the remedy.
+                warning.split("; ").next().unwrap_or_default(),
+                "`scripts/lib/fetch-redis8.sh` fetches a current one; set REDIS_SERVER to the path that it prints",
+            ),
+        },
+    }
+}
+
+fn ports() -> Finding {
+    let pinned = [KAFKA_PORT, REDIS_PORT].map(pinned_port);
+    match pinned.into_iter().collect::<Result<Vec<_>, _>>() {
+        Err(error) => Finding::failed(&error, BY_HAND),
+        Ok(pinned) => match free_ports::<3>() {
+            Err(error) => Finding::failed(&error, BY_HAND),
+            Ok(_) if pinned.iter().all(Option::is_none) => Finding::ok("free ports on 127.0.0.1"),
+            Ok(_) => {
+                let pinned: Vec<_> = pinned.into_iter().flatten().map(|port| port.to_string()).collect();
+                Finding::ok(format!("free ports on 127.0.0.1, and those that are pinned: {}", pinned.join(", ")))
+            }
+        },
+    }
+}

@@ -1,0 +1,98 @@
+//! Nodes as processes, held by the janitor.
+
+use crate::environment::nodes::files::{make_folder, tail};
+use crate::environment::nodes::{Keeper, Node, NodesBroker, Plan, Runner};
+use crate::environment::{End, EnvironmentError, Janitor, Launch, Role, Signal, State};
+use crate::fault::disk::Preload;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub type NativeBroker = NodesBroker<Processes>;
+
+/// The processes of one broker.
+pub struct Processes {
+    janitor: Arc<Janitor>,
+    home: PathBuf,
+    preloaded: bool,
+    disposed: bool,
+}
+
+impl Processes {
+    /// With an empty folder, in which everything of the broker will lie.
+    pub fn fresh(janitor: &Arc<Janitor>, home: &Path, preloaded: bool) -> Result<Self, EnvironmentError> {
+        janitor.remove(home)?;
+        make_folder(home)?;
+        Ok(Self { janitor: Arc::clone(janitor), home: home.to_owned(), preloaded, disposed: false })
+    }
+
+    /// Makes the library ready for a node, whose data lies in `data` beside its other files.
+    fn preload(&self, role: Role, launch: &mut Launch) -> Result<Result<Preload, String>, EnvironmentError> {
+        if !self.preloaded || role != Role::Data {
+            return Ok(Err(String::new()));
+        }
+        let preload = Preload::prepare(&launch.cwd.join("preload"), &launch.cwd.join("data"))?;
+        launch.env.extend(preload.environment());
+        Ok(Ok(preload))
+    }
+}
+
+impl Keeper for Processes {
+    type Start = Launch;
+
+    fn start(&mut self, stage: Vec<(Plan, Launch)>) -> Result<Vec<Node>, EnvironmentError> {
+        let mut nodes = Vec::new();
+        for (plan, mut launch) in stage {
+            let preload = self.preload(plan.role, &mut launch)?;
+            let pid = self.janitor.spawn(launch.clone())?;
+            let runner = Process { janitor: Arc::clone(&self.janitor), launch, pid };
+            nodes.push(Node::new(plan, Box::new(runner), preload));
+        }
+        Ok(nodes)
+    }
+
+    fn dispose(&mut self, nodes: Vec<Node>) -> Result<(), EnvironmentError> {
+        if std::mem::replace(&mut self.disposed, true) {
+            return Ok(());
+        }
+        nodes.iter().try_for_each(|node| node.runner.kill())?;
+        self.janitor.remove(&self.home)
+    }
+}
+
+struct Process {
+    janitor: Arc<Janitor>,
+    launch: Launch,
+    pid: u32,
+}
+
+impl Runner for Process {
+    fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    fn start(&mut self) -> Result<(), EnvironmentError> {
+        self.pid = self.janitor.spawn(self.launch.clone())?;
+        Ok(())
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), EnvironmentError> {
+        self.janitor.signal(self.pid, signal)
+    }
+
+    fn status(&self) -> Result<State, EnvironmentError> {
+        self.janitor.status(self.pid)
+    }
+
+    fn wait(&self, deadline: Instant) -> Result<Option<End>, EnvironmentError> {
+        self.janitor.wait(self.pid, deadline)
+    }
+
+    fn kill(&self) -> Result<(), EnvironmentError> {
+        self.janitor.kill(self.pid)
+    }
+
+    fn log_tail(&self, lines: usize) -> String {
+        tail(&self.launch.log, lines)
+    }
+}

@@ -1,0 +1,110 @@
+//! Everything that reads what others wrote, as functions of any bytes: what the targets in `fuzz/` and the properties in
+//! [`tests`] call.
+//!
+//! Each returns whether the bytes were accepted, and must come back from any: with an answer or with an error, soon, and
+//! in memory of the order of the input. Compiled for tests and under `--cfg fuzzing` only. Nothing here opens a socket or a
+//! file, or checks what an error says: that is for the tests beside the parsers.
+
+use crate::result::{Manifest, Metric, Summary, WindowRow, files, hlog};
+use crate::scenario::{self, Overrides};
+use crate::{claims, driver, environment, export, payload, report};
+use std::path::Path;
+
+#[cfg(test)]
+mod tests;
+
+/// For messages: nothing is read from here.
+const NOWHERE: &str = "any-bytes";
+
+/// A scenario file; a valid one is also explained and put on a timeline.
+pub fn scenario(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Ok(scenario) = scenario::from_text(NOWHERE, text, &Overrides::default()) else { return false };
+    assert!(scenario.explain().contains(&scenario.name));
+    let _ = (scenario.warnings(), scenario.estimate(), scenario.info());
+    true
+}
+
+/// The files of a run: `summary.json` with the charts and verdicts that follow from it, and all others that are text.
+pub fn run(bytes: &[u8]) -> bool {
+    let path = Path::new(NOWHERE);
+    let mut accepted = files::parse_json::<Manifest>(bytes, path).is_ok();
+    accepted |= files::parse_json::<crate::result::CellRecord>(bytes, path).is_ok();
+    accepted |= crate::result::parse_events(bytes, path).is_ok_and(|events| !events.is_empty());
+    let rows: Vec<WindowRow> = crate::result::parse_windows(bytes, path).unwrap_or_default();
+    accepted |= !rows.is_empty();
+    report::fuzz::windows(rows);
+    if let Ok(summary) = files::parse_json::<Summary>(bytes, path) {
+        report::fuzz::summary(&summary);
+        let runs = [(manifest_of(&summary), summary)];
+        let material = claims::Material { profile: "quick", runs: &runs, ..claims::Material::default() };
+        if let Ok(comparison) = claims::build(&material) {
+            report::fuzz::comparison(&comparison);
+        }
+        accepted = true;
+    }
+    accepted
+}
+
+/// A manifest that makes the summary count for the row of its scenario.
+fn manifest_of(summary: &Summary) -> Manifest {
+    let mut manifest: Manifest = serde_json::from_str(MANIFEST).expect("the manifest below is one");
+    manifest.scenario.name.clone_from(&summary.scenario);
+    manifest.environment.clone_from(&summary.environment);
+    manifest
+}
+
+const MANIFEST: &str = r#"{"schema": 1, "run": "r", "status": "complete", "exit_code": 0, "started_at": "2026-11-22T19:00:00Z",
+    "finished_at": null, "command_line": [], "brokerbench_version": "0", "profile": "quick", "environment": "native",
+    "network_path": "loopback", "seed": 1, "order": [], "blocks": 1, "systems": {}, "selfcheck": "passed", "cold_start": {},
+    "warnings": [], "host": {"name": "h", "kernel": "k", "cpu": "c", "cores": 2, "memory_bytes": 1, "clock_source": "tsc",
+    "clock_cost_ns": 20}, "scenario": {"name": "s", "question": "q", "claim": null, "primary": "goodput",
+    "guarantee": "none", "cross_class": null, "systems": [], "thresholds": [], "resolved": [], "source": "s"}}"#;
+
+/// `comparison.json`, judged again, drawn and written in every form.
+pub fn comparison(bytes: &[u8]) -> bool {
+    let Ok(comparison) = files::parse_json(bytes, Path::new(NOWHERE)) else { return false };
+    let _ = claims::recheck(&comparison);
+    report::fuzz::comparison(&comparison);
+    if let Ok(again) = claims::again(&comparison) {
+        report::fuzz::comparison(&again);
+    }
+    true
+}
+
+/// `latency.hlog`, and what is read out of its histograms.
+pub fn hlog(bytes: &[u8]) -> bool {
+    let Ok(merged) = hlog::merged(bytes, Path::new(NOWHERE)) else { return false };
+    for histogram in merged.values() {
+        let _ = (crate::result::quantiles(histogram), export::hgrm::encode(histogram, 1e6));
+    }
+    merged.contains_key(&Metric::Publish)
+}
+
+/// A received message, of any size that a scenario may have asked for.
+pub fn envelope(bytes: &[u8]) -> bool {
+    let run = bytes.get(16..24).and_then(|run| run.try_into().ok()).map_or(0, u64::from_le_bytes);
+    let mut accepted = false;
+    for size in [0, payload::COMPACT, payload::FULL, bytes.len(), usize::MAX] {
+        if let payload::Reading::Ours(found) = payload::read(bytes, run, size) {
+            let mut again = bytes.to_vec();
+            found.write(&mut again);
+            // Two reserved fields are written as zero.
+            assert_eq!(payload::read(&again, run, size), payload::Reading::Ours(found));
+            accepted = true;
+        }
+    }
+    accepted
+}
+
+/// What a Redis server or a Sentinel answers.
+pub fn redis(bytes: &[u8]) -> bool {
+    environment::fuzz::redis(bytes);
+    driver::fuzz::redis(bytes)
+}
+
+/// What a Kafka broker answers, where librdkafka is not asked.
+pub fn kafka(bytes: &[u8]) -> bool {
+    environment::fuzz::kafka(bytes);
+    driver::fuzz::kafka(bytes)
+}

@@ -1,0 +1,33 @@
+//! For fuzzing: everything that is drawn or written from a result, without its files.
+//!
+//! What cannot be drawn may end in an error, never in a panic.
+
+use super::{chart, figures, group, html, observed_text, text, toll};
+use crate::result::{Comparison, Summary, WindowRow};
+use std::path::Path;
+
+pub fn summary(summary: &Summary) {
+    for (_, figure) in figures(summary, &[]).unwrap_or_default() {
+        let _ = figure.svg();
+    }
+    let _ = (observed_text::observations(summary, 80), toll::tolls(&group::groups(summary)));
+}
+
+pub fn windows(windows: Vec<WindowRow>) {
+    let record = crate::result::CellRecord::empty();
+    let faults = chart::faults::draw("base", &[chart::faults::Panel { record: &record, windows: windows.clone() }]);
+    let (label, system) = ("kafka".to_owned(), "kafka".to_owned());
+    let rates = chart::rates::draw("base", &[chart::rates::Panel { label, system, windows }]);
+    for figure in faults.into_iter().chain(rates) {
+        let _ = figure.svg();
+    }
+}
+
+pub fn comparison(comparison: &Comparison) {
+    let panels = chart::comparison::panels(comparison);
+    let figure = chart::comparison::draw(comparison, &panels);
+    let _ = figure.svg();
+    let _ = html::comparison(comparison, &figure, &panels);
+    let _ = text::csv(comparison, Path::new("comparison.csv"));
+    let _ = (text::markdown(comparison), text::terminal(comparison, 80));
+}

@@ -1,0 +1,385 @@
+//! Brokers that run already, as their owner describes them: a targets file, or addresses on the command line.
+//!
+//! Like a scenario file it is read strictly, and errors point at file, line and key; unlike one it is never shown: an
+//! error quotes a value only where none can be a secret. A secret is a reference, `${env:NAME}`, and nothing else.
+
+use super::decode::decode;
+use super::error::{Problem, ScenarioError};
+use super::settings::{NOT_FOR_CLIENT, raw_settings};
+use super::tree::{MAX_TEXT, Node};
+use crate::access::{Access, Login, Mechanism, SecretString, Terms, Tls, TlsError};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
+
+/// Where each software is and how it is reached.
+#[derive(Clone, Debug, Default)]
+pub struct Targets {
+    pub kafka: Option<Reach>,
+    pub redis: Option<Reach>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// `host:port` of each.
+    pub addresses: Vec<String>,
+    pub access: Access,
+}
+
+/// What a run may do and what it is told beside the file.
+pub struct Around<'a> {
+    /// `--allow-remote`.
+    pub remote: bool,
+    /// The environment variable of that name, unless it is unset or empty.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    #[serde(rename = "schema")]
+    _schema: u32,
+    #[serde(default, deserialize_with = "given")]
+    kafka: Option<KafkaKeys>,
+    #[serde(default, deserialize_with = "given")]
+    redis: Option<RedisKeys>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct KafkaKeys {
+    brokers: Vec<String>,
+    #[serde(default, deserialize_with = "given")]
+    tls: Option<TlsKeys>,
+    #[serde(default, deserialize_with = "given")]
+    sasl: Option<SaslKeys>,
+    #[serde(default)]
+    client: BTreeMap<String, String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct SaslKeys {
+    mechanism: MechanismKey,
+    user: String,
+    password: Reference,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RedisKeys {
+    address: String,
+    #[serde(default, deserialize_with = "given")]
+    tls: Option<TlsKeys>,
+    #[serde(default, deserialize_with = "given")]
+    user: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    password: Option<Reference>,
+    #[serde(default)]
+    database: u32,
+}
+
+/// `tls: true`, or a map of these.
+#[derive(Default)]
+struct TlsKeys(Option<TlsMap>);
+
+#[derive(serde::Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TlsMap {
+    #[serde(default, deserialize_with = "given")]
+    ca: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    certificate: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    key: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+enum MechanismKey {
+    #[serde(rename = "PLAIN")]
+    Plain,
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+}
+
+/// A key that is there must say something: `tls:` with nothing behind it must not come to mean "no TLS".
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl<'de> Deserialize<'de> for TlsKeys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = TlsKeys;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`true`, `false` or a map of `ca`, `certificate`, `key`")
+            }
+            fn visit_bool<E>(self, on: bool) -> Result<TlsKeys, E> {
+                Ok(TlsKeys(on.then(TlsMap::default)))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TlsKeys, A::Error> {
+                TlsMap::deserialize(de::value::MapAccessDeserializer::new(map)).map(|keys| TlsKeys(Some(keys)))
+            }
+        }
+        deserializer.deserialize_any(Keys)
+    }
+}
+
+/// The name of an environment variable, written `${env:NAME}`.
+struct Reference(String);
+
+const NO_REFERENCE: &str = "a secret does not stand in a file or on a command line, where others read it";
+const REFERENCE: &str = "put it into an environment variable and write ${env:NAME}";
+
+impl Reference {
+    fn of(text: &str) -> Option<Self> {
+        let name = text.strip_prefix("${env:")?.strip_suffix('}')?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        (!name.is_empty() && name.chars().all(plain)).then(|| Self(name.to_owned()))
+    }
+
+    fn resolve(&self, around: &Around<'_>) -> Result<SecretString, String> {
+        let value = (around.variable)(&self.0);
+        value.map(SecretString::from).ok_or_else(|| format!("the environment variable {} is not set", self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Reference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::of(&text).ok_or_else(|| de::Error::custom(format!("{NO_REFERENCE}: {REFERENCE}")))
+    }
+}
+
+/// Reads a targets file. Files that it names are looked for beside it.
+pub fn load_targets(path: &Path, around: &Around<'_>) -> Result<Targets, ScenarioError> {
+    let name = path.display().to_string();
+    let text = read(path).map_err(|what| ScenarioError::of_source(&name, what, "give the path of a targets file"))?;
+    targets_from_text(&name, &text, path.parent().unwrap_or(Path::new("")), around)
+}
+
+/// As [`load_targets`], from text; `source` is the name for errors, `folder` where named files lie.
+pub fn targets_from_text(
+    source: &str,
+    text: &str,
+    folder: &Path,
+    around: &Around<'_>,
+) -> Result<Targets, ScenarioError> {
+    let tree = Node::parse(text).map_err(|cause| {
+        let what = format!("not readable as YAML: {}", cause.what);
+        // Without the text: the line could be that of a secret.
+        Problem { place: cause.place, ..Problem::new::<String>([], what, "") }.into_error(source, "")
+    })?;
+    let file = || {
+        match tree.get(&["schema"]).and_then(Node::scalar).as_deref() {
+            Some("1") => {}
+            _ => return Err(Problem::new(["schema"], "a targets file is of version 1", "start it with `schema: 1`")),
+        }
+        let file: File = decode(&tree)?;
+        let kafka = file.kafka.map(|keys| kafka_of(keys, &tree, folder, around)).transpose()?;
+        let redis = file.redis.map(|keys| redis_of(keys, folder, around)).transpose()?;
+        if kafka.is_none() && redis.is_none() {
+            return Err(Problem::new::<String>([], "it names no broker", "add `kafka:` or `redis:`"));
+        }
+        Ok(Targets { kafka, redis })
+    };
+    file().map_err(|problem| shown(problem.located(&tree), source, text))
+}
+
+/// Values are quoted where they are no secret by their nature, and nowhere else: the key may be a slip of the pen.
+fn shown(mut problem: Problem, source: &str, text: &str) -> ScenarioError {
+    let key = problem.key();
+    let harmless =
+        ["schema", "kafka.brokers", "kafka.sasl.mechanism", "kafka.client", "redis.address", "redis.database"];
+    let named = |plain: &str| key == plain || key.strip_prefix(plain).is_some_and(|rest| rest.starts_with(['[', '.']));
+    let quoted = problem.value.as_deref().is_none_or(|value| !value.contains('@'));
+    if harmless.iter().any(|plain| named(plain)) && quoted {
+        return problem.into_error(source, text);
+    }
+    problem.value = None;
+    // What serde found instead is the value again.
+    problem.what = problem.what.split(", found").next().unwrap_or_default().to_owned();
+    problem.into_error(source, "")
+}
+
+fn kafka_of(keys: KafkaKeys, tree: &Node, folder: &Path, around: &Around<'_>) -> Result<Reach, Problem> {
+    if keys.brokers.is_empty() {
+        return Err(Problem::new(["kafka", "brokers"], "there is no address", "write `brokers: [host:port]`"));
+    }
+    let mut addresses = Vec::new();
+    for (index, broker) in keys.brokers.iter().enumerate() {
+        let wrong = || Problem::new(["kafka", "brokers", &index.to_string()], "not an address", "write host:port");
+        addresses.push(host_and_port(broker, None).ok_or_else(wrong)?);
+    }
+    if let Some(node) = tree.get(&["kafka", "client"]) {
+        raw_settings(&["kafka", "client"], node, NOT_FOR_CLIENT).map_err(|mut problem| {
+            if problem.what.contains("scenario") {
+                problem.what =
+                    "this setting is not for `client`: it has keys of its own here, or is the harness's".into();
+                problem.remedy = "remove it (TLS, login and addresses are `tls`, `sasl` and `brokers`)".into();
+            }
+            problem
+        })?;
+    }
+    let login = keys.sasl.map(|sasl| {
+        let password = sasl.password.resolve(around);
+        let password = password.map_err(|what| Problem::new(["kafka", "sasl", "password"], what, SET_IT))?;
+        let mechanism = match sasl.mechanism {
+            MechanismKey::Plain => Mechanism::Plain,
+            MechanismKey::ScramSha256 => Mechanism::ScramSha256,
+            MechanismKey::ScramSha512 => Mechanism::ScramSha512,
+        };
+        if sasl.user.is_empty() {
+            return Err(Problem::new(["kafka", "sasl", "user"], "it is empty", "write the name to log in with"));
+        }
+        Ok(Login { user: Some(sasl.user), password, mechanism })
+    });
+    let terms = Terms {
+        remote: around.remote,
+        tls: tls_of("kafka", keys.tls, folder)?,
+        login: login.transpose()?,
+        database: 0,
+        client: keys.client,
+    };
+    Ok(Reach { addresses, access: terms.into() })
+}
+
+fn redis_of(keys: RedisKeys, folder: &Path, around: &Around<'_>) -> Result<Reach, Problem> {
+    let wrong =
+        || Problem::new(["redis", "address"], "not an address", "write host:port; TLS and login have their own keys");
+    let address = host_and_port(&keys.address, Some(6379)).ok_or_else(wrong)?;
+    let login = match (keys.user, keys.password) {
+        (None, None) => None,
+        (Some(_), None) => return Err(Problem::new(["redis", "user"], "there is no `password` beside it", REFERENCE)),
+        (user, Some(reference)) => {
+            let password = reference.resolve(around);
+            let password = password.map_err(|what| Problem::new(["redis", "password"], what, SET_IT))?;
+            Some(Login { user, password, mechanism: Mechanism::Plain })
+        }
+    };
+    let terms = Terms {
+        remote: around.remote,
+        tls: tls_of("redis", keys.tls, folder)?,
+        login,
+        database: keys.database,
+        client: BTreeMap::new(),
+    };
+    Ok(Reach { addresses: vec![address], access: terms.into() })
+}
+
+const SET_IT: &str = "set it to the password in the environment of brokerbench";
+
+fn tls_of(target: &str, keys: Option<TlsKeys>, folder: &Path) -> Result<Option<Tls>, Problem> {
+    let Some(TlsKeys(Some(TlsMap { ca, certificate, key }))) = keys else { return Ok(None) };
+    let at = |key: &str, what: String| Problem::new([target, "tls", key], what, "");
+    let file = |name: &str, path: Option<String>| {
+        let read = |path: String| read(&folder.join(&path)).map_err(|what| at(name, format!("{path}: {what}")));
+        path.map(read).transpose()
+    };
+    let ca = file("ca", ca)?;
+    let identity = match (file("certificate", certificate)?, file("key", key)?) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some((certificate, SecretString::from(key))),
+        (Some(_), None) => return Err(at("certificate", "there is no `key` beside it: name its file".into())),
+        (None, Some(_)) => return Err(at("key", "there is no `certificate` beside it: name its file".into())),
+    };
+    let tls = Tls::new(ca, identity).map_err(|error| match error {
+        TlsError::Ca(what) => at("ca", what),
+        TlsError::Certificate(what) => at("certificate", what),
+        TlsError::Key(what) => at("key", what),
+    })?;
+    Ok(Some(tls))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let unreadable = |cause: std::io::Error| format!("cannot be read: {cause}");
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err("not a file".into());
+    }
+    file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > MAX_TEXT {
+        return Err("larger than 1 MiB: is this the right file?".into());
+    }
+    String::from_utf8(bytes).map_err(|_| "not UTF-8 text".into())
+}
+
+/// From the command line: `kafka` as `HOST:PORT[,HOST:PORT…]`, `redis` as
+/// `redis[s]://[user[:${env:NAME}]@]host[:port][/db]`.
+pub fn targets_from_flags(
+    kafka: Option<&str>,
+    redis: Option<&str>,
+    around: &Around<'_>,
+) -> Result<Targets, ScenarioError> {
+    let kafka = kafka.map(|list| kafka_list(list, around)).transpose()?;
+    Ok(Targets { kafka, redis: redis.map(|url| redis_url(url, around)).transpose()? })
+}
+
+fn kafka_list(list: &str, around: &Around<'_>) -> Result<Reach, ScenarioError> {
+    let refuse = |part: &str| {
+        let what = if part.contains('@') { "not an address".into() } else { format!("`{part}` is not an address") };
+        ScenarioError::of_source("--kafka", what, "write HOST:PORT, several with commas; TLS and login need --targets")
+    };
+    let parts = list.split(',').map(str::trim);
+    let addresses: Result<_, _> = parts.map(|part| host_and_port(part, None).ok_or_else(|| refuse(part))).collect();
+    Ok(Reach { addresses: addresses?, access: Terms { remote: around.remote, ..Terms::default() }.into() })
+}
+
+/// Messages about this text show nothing before its `@`: a password may stand there.
+fn redis_url(url: &str, around: &Around<'_>) -> Result<Reach, ScenarioError> {
+    let shown = url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, rest)| format!("***@{rest}"));
+    let refuse = |why: &str| {
+        let remedy = "write redis://[user:${env:NAME}@]host:port[/db], or rediss:// for TLS";
+        ScenarioError::of_source("--redis", format!("`{shown}`: {why}"), remedy)
+    };
+    let (tls, rest) = match (url.strip_prefix("redis://"), url.strip_prefix("rediss://")) {
+        (Some(rest), _) => (false, rest),
+        (None, Some(rest)) => (true, rest),
+        (None, None) => return Err(refuse("it begins with neither redis:// nor rediss://")),
+    };
+    let (userinfo, rest) = rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
+    let (host, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let database = if database.is_empty() { Ok(0) } else { database.parse() };
+    let database = database.map_err(|_| refuse("what follows the `/` is not the number of a database"))?;
+    let address = host_and_port(host, Some(6379)).ok_or_else(|| refuse("host or port is missing or wrong"))?;
+    let login = match userinfo {
+        None => None,
+        Some(userinfo) => {
+            let (user, reference) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+            let reference = Reference::of(reference).ok_or_else(|| {
+                refuse(&format!("the password is missing or no reference: {NO_REFERENCE}; {REFERENCE}"))
+            })?;
+            let password =
+                reference.resolve(around).map_err(|what| ScenarioError::of_source("--redis", what, SET_IT))?;
+            let user = (!user.is_empty()).then(|| user.to_owned());
+            Some(Login { user, password, mechanism: Mechanism::Plain })
+        }
+    };
+    let tls = tls.then(|| Tls::new(None, None)).transpose().map_err(|error| refuse(&error.to_string()))?;
+    let terms = Terms { remote: around.remote, tls, login, database, client: BTreeMap::new() };
+    Ok(Reach { addresses: vec![address], access: terms.into() })
+}
+
+/// `host:port` in its plain form; IPv6 in brackets.
+fn host_and_port(text: &str, default: Option<u16>) -> Option<String> {
+    let in_brackets = text.starts_with('[') && text.ends_with(']');
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !in_brackets => (host, Some(port.parse().ok()?)),
+        _ => (text, default),
+    };
+    let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c) || (name.is_some() && ":%".contains(c));
+    let plain = !name.unwrap_or(host).is_empty() && name.unwrap_or(host).chars().all(allowed);
+    let port = port.filter(|port| *port > 0)?;
+    plain.then(|| format!("{host}:{port}"))
+}
+
+#[cfg(test)]
+#[path = "targets_tests.rs"]
+mod tests;

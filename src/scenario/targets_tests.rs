@@ -1,0 +1,152 @@
+//! Targets files and addresses: what is read, what is refused, and that no error shows a secret.
+
+use super::*;
+use crate::access::ExposeSecret;
+
+const SENTINEL: &str = "s3cret-sentinel";
+
+fn variable(name: &str) -> Option<String> {
+    (name == "PASSWORD").then(|| SENTINEL.to_owned())
+}
+
+const AROUND: Around<'static> = Around { remote: false, variable: &variable };
+
+fn file(text: &str) -> Result<Targets, ScenarioError> {
+    targets_from_text("targets.yaml", text, Path::new("."), &AROUND)
+}
+
+fn url(url: &str) -> Result<Reach, ScenarioError> {
+    redis_url(url, &AROUND)
+}
+
+#[test]
+fn a_file_describes_both() {
+    let text = "schema: 1\nkafka:\n  brokers: [a:1, '[::1]:2']\n  sasl:\n    mechanism: SCRAM-SHA-512\n    user: me\n    \
+                password: ${env:PASSWORD}\n  client: {socket.keepalive.enable: true}\nredis:\n  address: h\n  \
+                password: ${env:PASSWORD}\n  database: 3\n";
+    let Targets { kafka: Some(kafka), redis: Some(redis) } = file(text).unwrap() else { panic!() };
+    assert_eq!(kafka.addresses, ["a:1", "[::1]:2"]);
+    let login = kafka.access.login().unwrap();
+    assert_eq!((login.user.as_deref(), login.mechanism), (Some("me"), Mechanism::ScramSha512));
+    assert_eq!(login.password.expose_secret(), SENTINEL);
+    assert_eq!(kafka.access.client().collect::<Vec<_>>(), [(&"socket.keepalive.enable".into(), &"true".into())]);
+    assert!(kafka.access.tls().is_none() && !kafka.access.remote());
+    assert_eq!((redis.addresses[0].as_str(), redis.access.database()), ("h:6379", 3));
+    assert!(redis.access.login().unwrap().user.is_none());
+    let shown = format!("{kafka:?} {redis:?}");
+    assert!(!shown.contains(SENTINEL), "{shown}");
+}
+
+#[test]
+fn the_example_of_the_documentation_is_read() {
+    let text = include_str!("../../docs/targets.example.yaml");
+    let variable = |name: &str| name.ends_with("PASSWORD").then(|| SENTINEL.to_owned());
+    let around = Around { remote: true, variable: &variable };
+    // Its certificates are examples: everything else is right when only these are missed.
+    let error = targets_from_text("example", text, Path::new("."), &around).unwrap_err();
+    assert_eq!((error.key(), error.to_string().contains("cannot be read")), ("kafka.tls.ca", true), "{error}");
+    let without: String = text.lines().filter(|line| !line.contains(".pem")).map(|line| format!("{line}\n")).collect();
+    let targets = targets_from_text("example", &without.replace("tls:", "tls: true"), Path::new("."), &around).unwrap();
+    assert!(targets.kafka.unwrap().access.tls().is_some() && targets.redis.unwrap().access.tls().is_some());
+}
+
+#[test]
+fn what_is_wrong_is_pointed_at() {
+    let kafka = |rest: &str| format!("schema: 1\nkafka:\n  brokers: [a:1]\n{rest}");
+    let redis = |rest: &str| format!("schema: 1\nredis:\n  address: h:1\n{rest}");
+    let sasl = |rest: &str| kafka(&format!("  sasl:\n    mechanism: PLAIN\n    user: me\n{rest}"));
+    for (text, key, line, words) in [
+        ("kafka: {brokers: [a:1]}\n".into(), "schema", None, "version 1"),
+        ("schema: 2\n".into(), "schema", Some(1), "version 1"),
+        ("schema: 1\n".into(), "", None, "names no broker"),
+        ("schema: 1\nkafka: {brokers: []}\n".into(), "kafka.brokers", Some(2), "no address"),
+        ("schema: 1\nkafka: {}\n".into(), "kafka.brokers", Some(2), "missing"),
+        ("schema: 1\nkafka:\n  brokers: [a:1, b]\n".into(), "kafka.brokers[1]", Some(3), "not an address"),
+        ("schema: 1\nkafak: {}\n".into(), "kafak", Some(2), "did you mean `kafka`?"),
+        (kafka("  tsl: true\n"), "kafka.tsl", Some(4), "did you mean `tls`?"),
+        (kafka("  tls:\n"), "kafka.tls", Some(4), "`true`, `false` or a map"),
+        (kafka("  tls: {verify: false}\n"), "kafka.tls.verify", Some(4), "known: ca, certificate, key"),
+        (kafka("  tls: {ca: no-such-file.pem}\n"), "kafka.tls.ca", Some(4), "cannot be read"),
+        (kafka("  tls: {ca: Cargo.toml}\n"), "kafka.tls.ca", Some(4), "must be PEM"),
+        (kafka("  tls: {certificate: Cargo.toml}\n"), "kafka.tls.certificate", Some(4), "no `key` beside it"),
+        (kafka("  sasl:\n"), "kafka.sasl.mechanism", Some(4), "missing"),
+        (kafka("  sasl: {mechanism: SCRAM-SHA-1}\n"), "kafka.sasl.mechanism", Some(4), "known: PLAIN, SCRAM-SHA-256"),
+        (sasl(""), "kafka.sasl.password", Some(4), "missing"),
+        (sasl("    password: ${env:ABSENT}\n"), "kafka.sasl.password", Some(7), "variable ABSENT is not set"),
+        (sasl("    password: ${PASSWORD}\n"), "kafka.sasl.password", Some(7), "${env:NAME}"),
+        (kafka("  client: {sasl.password: x}\n"), "kafka.client.sasl.password", Some(4), "keys of its own"),
+        (
+            kafka("  client: {enable.ssl.certificate.verification: false}\n"),
+            "kafka.client.enable.ssl.certificate.verification",
+            Some(4),
+            "keys of its own",
+        ),
+        (redis("  user: me\n"), "redis.user", Some(4), "no `password` beside it"),
+        (redis("  database: -1\n"), "redis.database", Some(4), "whole number"),
+        ("schema: 1\nredis: {address: 'redis://h'}\n".into(), "redis.address", Some(2), "not an address"),
+        ("schema: [\n".into(), "", Some(1), "not readable as YAML"),
+        ("schema: 1\nschema: 1\n".into(), "", Some(2), "not readable as YAML"),
+    ] {
+        let error = file(&text).unwrap_err();
+        let shown = error.to_string();
+        assert!(shown.contains(words) && shown.starts_with("targets.yaml"), "{text}{shown}");
+        assert_eq!((error.key(), error.line()), (key, line), "{shown}");
+    }
+}
+
+#[test]
+fn no_error_shows_what_may_be_a_secret() {
+    for text in [
+        "schema: 1\nkafka:\n  brokers: [a:1]\n  sasl: {mechanism: PLAIN, user: me, password: s3cret-sentinel}\n",
+        "schema: 1\nkafka:\n  brokers: [a:1]\n  sasl: {mechanism: PLAIN, user: me, passwd: s3cret-sentinel}\n",
+        "schema: 1\nkafka:\n  brokers: [a:1]\n  sasl: s3cret-sentinel\n",
+        "schema: 1\nkafka:\n  brokers: [a:1]\n  tls: s3cret-sentinel\n",
+        "schema: 1\nkafka: s3cret-sentinel\n",
+        "schema: 1\nredis: {address: 'redis://me:s3cret-sentinel@h'}\n",
+        "schema: 1\nredis:\n  address: h\n  password: s3cret-sentinel\n",
+        "schema: 1\nredis:\n  address: h\n  password: [s3cret-sentinel]\n",
+        "schema: 1\nredis:\n  address: h\n  database: s3cret-sentinel@\n",
+        "schema: 1\nredis:\n  password: s3cret-sentinel: x\n",
+        "password: s3cret-sentinel\n",
+        "s3cret-sentinel\n",
+    ] {
+        let error = file(text).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains(SENTINEL), "{error}");
+    }
+    for wrong in [
+        "redis://me:s3cret-sentinel@localhost",
+        "rediss://s3cret-sentinel@localhost",
+        "junk://me:s3cret-sentinel@localhost",
+        "redis://a:s3cret-sentinel@h:x",
+    ] {
+        let error = url(wrong).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains(SENTINEL), "{error}");
+    }
+    let error = kafka_list("me:s3cret-sentinel@h:1", &AROUND).unwrap_err();
+    assert!(!error.to_string().contains(SENTINEL), "{error}");
+}
+
+#[test]
+fn redis_urls() {
+    let plain = url("redis://localhost").unwrap();
+    assert_eq!(plain.addresses, ["localhost:6379"]);
+    assert!(plain.access.tls().is_none() && plain.access.login().is_none());
+    assert_eq!(url("redis://[::1]:7000/").unwrap().addresses, ["[::1]:7000"]);
+    let full = url("redis://me:${env:PASSWORD}@127.0.0.1:7000/3").unwrap();
+    let login = full.access.login().unwrap();
+    assert_eq!((full.addresses[0].as_str(), login.user.as_deref()), ("127.0.0.1:7000", Some("me")));
+    assert_eq!((login.password.expose_secret(), full.access.database()), (SENTINEL, 3));
+    assert!(url("redis://:${env:PASSWORD}@localhost").unwrap().access.login().unwrap().user.is_none());
+    assert!(url("redis://:${env:ABSENT}@localhost").unwrap_err().to_string().contains("ABSENT"));
+    for wrong in ["localhost:6379", "redis://", "redis://host:x", "redis://host/x", "redis://me@h", "redis://a b"] {
+        assert!(url(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn kafka_lists() {
+    assert_eq!(kafka_list("a:1, b.c:2", &AROUND).unwrap().addresses, ["a:1", "b.c:2"]);
+    for wrong in ["", "a", "a:", "a:0", "a:1,", "PLAINTEXT://a:1", "a:99999"] {
+        assert!(kafka_list(wrong, &AROUND).is_err(), "{wrong}");
+    }
+}
