@@ -172,7 +172,7 @@ fn results_of_others() {
                 };
             }
         }
-        fs::write(&file, value.to_string().replace("EVIL", &quoted(EVIL).trim_matches('"'))).unwrap();
+        fs::write(&file, value.to_string().replace("EVIL", quoted(EVIL).trim_matches('"'))).unwrap();
         let (code, _) = said(&mut brokerbench(&["report", "--results", results]));
         assert_eq!(code, 0);
         assert_harmless_files(dir.path());
