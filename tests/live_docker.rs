@@ -162,7 +162,7 @@ fn scenario(messages: u64) -> String {
     format!(
         "schema: 1\nname: live\nquestion: Is every message accounted for?\nguarantee: none\n\
          systems: [kafka, redis-pubsub, redis-streams, redis-lists]\n\
-         load: {{model: closed, messages: {messages}, in-flight: 1000, batch: 100}}\nmessage: {{size: 100B}}\n"
+         load: {{model: closed, messages: {messages}, in-flight: 1000, batch: 100, broker-warm-up: 2s}}\nmessage: {{size: 100B}}\n"
     )
 }
 
