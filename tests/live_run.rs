@@ -95,6 +95,7 @@ fn half_of_the_slowest_capacity_is_one_rate_for_all() {
     assert!(matches!(ended.code, Some(0 | 13)), "{}", ended.stderr);
     let (summary, manifest) = (ended.summary(), content(&ended.folder()));
     let manifest: serde_json::Value = serde_json::from_slice(&manifest[&ended.folder().join("manifest.json")]).unwrap();
+    assert_eq!((&manifest["environment"], &manifest["environment_because"]), (&"native".into(), &"asked for".into()));
     let found = &manifest["rates_found"]["base"];
     let carried = |label: &str| found["carried"][label]["goodput_per_s"].as_f64().unwrap();
     let slowest = carried("redis-pubsub").min(carried("redis-lists"));
@@ -262,20 +263,20 @@ fn what_is_missing_or_too_old_is_named_with_a_remedy() {
     let redis = |environment: &[(&str, Option<&str>)], words: &[&str]| {
         run(&short("redis-lists"), &[], environment).with(3, words);
     };
-    redis(&[("PATH", Some(only)), ("REDIS_SERVER", None)], &["redis-server", "apt-get install", "REDIS_SERVER"]);
+    redis(&[("PATH", Some(only)), ("REDIS_SERVER", None)], &["redis-server", "install it", "REDIS_SERVER"]);
     redis(&[("REDIS_SERVER", Some("/no/such/server"))], &["REDIS_SERVER=/no/such/server", "unset"]);
     redis(&[("REDIS_SERVER", Some("/bin/echo"))], &["/bin/echo", "Redis server"]);
-    kafka(&[("PATH", Some(only)), ("JAVA_HOME", None)], &["Java 17", "apt-get install", "JAVA_HOME"]);
+    kafka(&[("PATH", Some(only)), ("JAVA_HOME", None)], &["Java 17", "install it", "JAVA_HOME"]);
     kafka(&[("JAVA_HOME", Some(only))], &[&format!("JAVA_HOME={only}"), "unset"]);
     kafka(&[("KAFKA_HOME", Some(only))], &[&format!("KAFKA_HOME={only}"), "unset"]);
 
     let java = tools.path().join("java");
     fs::write(&java, "#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n").unwrap();
     fs::set_permissions(&java, fs::Permissions::from_mode(0o755)).unwrap();
-    kafka(&[("PATH", Some(only)), ("JAVA_HOME", None)], &["11.0.2", "too old", "17", "apt-get install"]);
+    kafka(&[("PATH", Some(only)), ("JAVA_HOME", None)], &["11.0.2", "too old", "17", "install it"]);
 
     // A good Java, no Maven, and nothing in the cache.
     fs::write(&java, "#!/bin/sh\necho 'openjdk version \"17.0.1\" 2021-10-19' >&2\n").unwrap();
     let bare = [("PATH", Some(only)), ("JAVA_HOME", None), ("KAFKA_HOME", None), ("BROKERBENCH_CACHE", Some(only))];
-    kafka(&bare, &["mvn", "apt-get install maven", "KAFKA_HOME"]);
+    kafka(&bare, &["mvn", "maven", "KAFKA_HOME"]);
 }
