@@ -150,7 +150,8 @@ fn results_that_cannot_be_written_or_found() {
     // Root may write anywhere, but not below a file.
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    let error = ends_with(4, &["run", "latency", "--system", "redis-lists", "--results", file.to_str().unwrap()]);
+    let run = ["run", "latency", "--system", "redis-lists", "--env", "native", "--results", file.to_str().unwrap()];
+    let error = ends_with(4, &run);
     assert_names(&error, &["file/runs", "--results"]);
 }
 
