@@ -43,6 +43,7 @@ start_engine() {
         fi
         sleep 0.5
     done
+    # shellcheck disable=SC2034 # for whoever sources this
     no_engine="dockerd does not start: $(grep -v 'level=info' "$engine_home/log" | tail -n 1)"
     [ ! -s "$engine_home/pid" ] || engine_pid="$(cat "$engine_home/pid")"
     stop_engine
