@@ -1,7 +1,7 @@
 # brokerbench as an image, for brokers that run elsewhere: it holds no Kafka, no Redis and no Java.
 #
 #   docker build -t brokerbench .
-#   docker run --rm --network host -v "$PWD/results:/work/results" --user "$(id -u):$(id -g)" \
+#   docker run --rm --network host -v "$PWD/results:/bench/results" --user "$(id -u):$(id -g)" \
 #       brokerbench run latency --kafka 127.0.0.1:9092 --redis redis://127.0.0.1:6379
 #
 # Host networking, because a bridge between load and broker would be measured too. Both base images can be replaced,
@@ -27,13 +27,13 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates zlib1g \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --user-group --no-create-home brokerbench \
-    && install --directory --owner brokerbench --group brokerbench /work /work/results
+    && install --directory --owner brokerbench --group brokerbench /bench /bench/results
 COPY --from=build /source/target/release/brokerbench /usr/local/bin/brokerbench
 COPY LICENSE-MIT LICENSE-APACHE assets/DejaVuSans.LICENSE.txt /usr/share/doc/brokerbench/
-WORKDIR /work
+WORKDIR /bench
 # Whoever `--user` says may write there; what is cached (the self-check's result) lives as long as the container.
 ENV BROKERBENCH_CACHE=/tmp
 USER 10001:10001
-VOLUME ["/work/results"]
+VOLUME ["/bench/results"]
 ENTRYPOINT ["brokerbench"]
 CMD ["--help"]
