@@ -9,7 +9,7 @@ use crate::result::{BlockValue, CellSummary, ComparedCell, Fault, Kind, Manifest
 
 const NO_PROMISE: &str = "the reply promises nothing: there is no acknowledged message that could be lost";
 /// Settings by which the others decide that a node is gone, in milliseconds.
-const DETECTION: [&str; 2] = ["broker.session.timeout.ms", "down-after-milliseconds"];
+const DETECTION: [&str; 2] = ["broker.session.timeout.ms", "sentinel.down-after-milliseconds"];
 
 /// What becomes of several injections in one block.
 #[derive(Clone, Copy)]
