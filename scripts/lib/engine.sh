@@ -5,6 +5,7 @@
 # its socket and data are apart from any other's, and `stop_engine` ends it. It fails, with the reason in `no_engine`,
 # where no engine can run; whoever calls must say so loudly.
 
+# shellcheck disable=SC2034 # Read by whoever calls.
 no_engine=""
 engine_pid=""
 engine_home=""
