@@ -5,6 +5,7 @@
 # its socket and data are apart from any other's, and `stop_engine` ends it. It fails, with the reason in `no_engine`,
 # where no engine can run; whoever calls must say so loudly.
 
+# shellcheck disable=SC2034 # Read by whoever calls.
 no_engine=""
 engine_pid=""
 engine_home=""
@@ -62,7 +63,11 @@ stop_engine() {
             sleep 0.2
         done
     fi
-    [ -z "$engine_home" ] || "${as_root[@]}" rm -rf "$engine_home" || true
+    if [ -n "$engine_home" ]; then
+        # It leaves the network of its host mounted there.
+        "${as_root[@]}" umount "$engine_home"/exec/netns/* 2>/dev/null || true
+        "${as_root[@]}" rm -rf "$engine_home" || say "could not remove $engine_home"
+    fi
     engine_pid="" engine_home=""
     unset DOCKER_HOST
 }
