@@ -145,8 +145,9 @@ fn network(wanted: Option<&str>, here: bool) -> Result<Network, EnvironmentError
 fn compose(docker: &std::path::Path) -> Result<Compose, EnvironmentError> {
     let version = |answer: &program::Answer| {
         let text = answer.out.trim().trim_start_matches('v').to_owned();
-        (answer.success && text.starts_with(|c: char| c.is_ascii_digit())).then_some(text)
+        (answer.success && !text.is_empty() && !text.contains(char::is_whitespace)).then_some(text)
     };
+    // Whatever a plug-in calls its version (`dev`, say), it is one of compose 2 or later.
     let plugin = program::ask(docker, &["compose", "version", "--short"], ANSWER)?;
     if let Some(version) = version(&plugin) {
         return Ok(Compose::Plugin(version));
