@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// How long a server may take for each step of an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// For a setting that is changed, or put back whatever comes: a server that waits for its disk answers late.
+const CHANGED: Duration = Duration::from_secs(10);
 /// A replica tells its primary once a second how far it is; one that has not for so many seconds is not in sync.
 const LATEST: u64 = 2;
 /// Of the Sentinels, what decides when they act: shown in results.
@@ -106,7 +108,7 @@ impl Cluster for RedisCluster {
 
     fn set(&mut self, name: &str, value: &str) -> Result<String, DriverError> {
         let endpoint = self.endpoint()?;
-        let mut control = control(&endpoint)?;
+        let mut control = Control::connect_within(&endpoint, CHANGED)?;
         let mut before = control.map(&["CONFIG", "GET", name])?;
         let before = before.remove(name).ok_or_else(|| endpoint.refused("CONFIG GET", format!("no setting {name}")))?;
         control.text(&["CONFIG", "SET", name, value])?;
