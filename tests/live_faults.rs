@@ -39,11 +39,12 @@ fn schedule_kept(cell: &CellSummary) {
 #[ignore = "needs real brokers"]
 fn a_kill_under_load_loses_nothing_that_was_synced_and_the_schedule_holds() {
     let text = scenario(ONE, "[{kind: kill, at: 3s, for: 1s}]");
-    let summary = run(&text, &[], &[]).counted().summary();
+    let summary = run(&text, &[], &[]).with(0, &[]).summary();
     let (cell, fault) = only(&summary);
     schedule_kept(cell);
     let counts = &cell.counts;
     assert_eq!((counts.lost, counts.broker_lost, counts.failed), (Some(0), Some(0), Some(0)), "{counts:#?}");
+    assert!(cell.valid, "{:#?}", cell.invalid_because);
     let (at, healed) = (fault.took_effect_at_ns.unwrap(), fault.healed_at_ns.unwrap());
     assert!(at >= fault.planned_at_ns.unwrap() && healed > at + 1_000_000_000, "{fault:#?}");
     assert!(fault.scripted_ns >= Some(1_000_000_000), "{fault:#?}");
@@ -57,7 +58,7 @@ fn a_kill_under_load_loses_nothing_that_was_synced_and_the_schedule_holds() {
 #[ignore = "needs real brokers"]
 fn a_pause_under_load_delays_and_loses_nothing() {
     let text = scenario("{redis-streams: {maxlen: none}}", "[{kind: pause, at: 3s, for: 2s}]");
-    let summary = run(&text, &[], &[]).counted().summary();
+    let summary = run(&text, &[], &[]).with(0, &[]).summary();
     let (cell, fault) = only(&summary);
     schedule_kept(cell);
     assert_eq!((cell.counts.lost, cell.counts.broker_lost), (Some(0), Some(0)), "{cell:#?}");
@@ -70,7 +71,7 @@ fn a_pause_under_load_delays_and_loses_nothing() {
 #[ignore = "needs real brokers"]
 fn a_fault_that_is_repeated_is_told_each_time() {
     let text = scenario(ONE, "[{kind: kill, at: 1s, for: 100ms, every: 6s, times: 2}]");
-    let summary = run(&text, &["--set", "load.duration=16s"], &[]).counted().summary();
+    let summary = run(&text, &["--set", "load.duration=16s"], &[]).with(0, &[]).summary();
     let faults = &summary.cells[0].faults;
     assert_eq!(faults.len(), 2);
     assert!(faults[1].took_effect_at_ns > faults[0].healed_at_ns, "{faults:#?}");
@@ -84,7 +85,7 @@ fn our_own_consumers_are_slowed_and_killed() {
         "{redis-streams: {maxlen: none}}",
         "[{kind: slow-consumer, at: 2s, for: 2s}, {kind: consumer-kill, at: 6s}]",
     );
-    let summary = run(&text, &[], &[]).counted().summary();
+    let summary = run(&text, &[], &[]).with(0, &[]).summary();
     let cell = &summary.cells[0];
     assert!(cell.faults.iter().all(|fault| fault.healed_at_ns.is_some()), "{:#?}", cell.faults);
     assert_eq!((cell.counts.lost, cell.counts.undelivered), (Some(0), Some(0)), "{cell:#?}");

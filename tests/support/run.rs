@@ -149,19 +149,6 @@ impl Ended {
         self
     }
 
-    /// As it should end; or spoilt by a machine too busy for measuring time, which takes nothing from what is counted.
-    pub fn counted(self) -> Self {
-        if self.code != Some(13) {
-            return self.with(0, &[]);
-        }
-        let ended = self.with(13, &[]);
-        for why in ended.summary().cells.iter().flat_map(|cell| &cell.invalid_because) {
-            let busy = ["schedule-lag", "generator-cpu", "steal-time"].iter().any(|gate| why.starts_with(gate));
-            assert!(busy, "{why}");
-        }
-        ended
-    }
-
     pub fn results(&self) -> &Path {
         self.results.path()
     }
