@@ -229,7 +229,7 @@ fn pubsub_goes_on_and_loses_what_nobody_was_there_for() {
 fn a_stopped_redis_is_waited_for() {
     let act = |deed| move |broker: &mut dyn Broker| broker.act(0, deed).unwrap();
     // Longer than a client waits for one answer, so that it gives the connection up and tries again.
-    let down = Duration::from_secs(7);
+    let down = Duration::from_secs(13);
     let (seen, delivered, kept) = through_a_kill("{system: redis-streams}", down, act(Deed::Pause), act(Deed::Resume));
     went_on_by_itself(&seen, Duration::from_secs(2), down + Duration::from_secs(2));
     nothing_acked_is_gone(&seen, &kept);

@@ -12,6 +12,7 @@ pub mod fake;
 pub mod fuzz;
 mod kafka;
 mod large;
+mod patience;
 mod redis;
 pub mod replay;
 pub mod requests;

@@ -5,7 +5,9 @@
 
 use crate::access::{Access, ExposeSecret};
 use crate::driver::DriverError;
+use crate::driver::patience::{Backoff, longest_silence};
 use crate::scenario::{Cell, System};
+use crate::units::Span;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
@@ -36,6 +38,9 @@ const PRODUCER: &[&str] = &[
     "queue.buffering.max.kbytes",
     "message.timeout.ms",
     "request.timeout.ms",
+    "socket.timeout.ms",
+    "reconnect.backoff.ms",
+    "reconnect.backoff.max.ms",
     "retries",
     "message.max.bytes",
     "socket.nagle.disable",
@@ -58,6 +63,9 @@ const CONSUMER: &[&str] = &[
     "queued.min.messages",
     "queued.max.messages.kbytes",
     "receive.message.max.bytes",
+    "socket.timeout.ms",
+    "reconnect.backoff.ms",
+    "reconnect.backoff.max.ms",
     "socket.nagle.disable",
 ];
 
@@ -100,7 +108,14 @@ impl Settings {
             .set("bootstrap.servers", addresses.join(","))
             .set("client.id", "brokerbench")
             .set("socket.nagle.disable", "true")
+            // A message's time-out is looked at only between two attempts, too: with the library's 10 s, a broker that
+            // is gone for a moment keeps messages far beyond it.
+            .set("reconnect.backoff.ms", ms(Span(Backoff::FIRST_NS)))
+            .set("reconnect.backoff.max.ms", ms(Span(Backoff::LONGEST_NS)))
             .set_log_level(RDKafkaLogLevel::Warning);
+        if let Some(deadline) = load.deadline {
+            common.set("socket.timeout.ms", ms(longest_silence(deadline)));
+        }
         secure(&mut common, access);
 
         // Room for everything in flight twice over, so that the in-flight limit is the one that binds.
@@ -115,7 +130,7 @@ impl Settings {
             .set("queue.buffering.max.messages", (2 * in_flight).clamp(100_000, 10_000_000).to_string())
             .set("queue.buffering.max.kbytes", kbytes.to_string())
             .set("message.max.bytes", (size + 65_536).clamp(1_000_000, 1_000_000_000).to_string());
-        let patience = load.deadline.map(|deadline| (deadline.nanos() / 1_000_000).max(1).to_string());
+        let patience = load.deadline.map(ms);
         // Each has a second name: setting both would leave it to chance which one counts.
         for (key, alias, value) in [
             ("acks", "request.required.acks", Some("all")),
@@ -255,6 +270,11 @@ pub fn secret(key: &str) -> bool {
         .any(|word| key.contains(word))
 }
 
+/// As the library writes spans: whole milliseconds, at least one.
+fn ms(span: Span) -> String {
+    (span.nanos() / 1_000_000).max(1).to_string()
+}
+
 fn read(config: &ClientConfig, key: &str) -> String {
     config.create_native_config().and_then(|native| native.get(key)).unwrap_or_else(|_| "unknown".into())
 }
@@ -305,7 +325,7 @@ mod tests {
     fn a_deadline_is_the_time_of_a_message_unless_the_scenario_says_otherwise() {
         let with = |client: &[(&str, &str)]| {
             let mut cell = cell();
-            cell.load.deadline = Some(crate::units::Span::from_secs(30));
+            cell.load.deadline = Some(Span::from_secs(30));
             cell.config.client = client.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
             Settings::new(&cell, &["127.0.0.1:9092".into()], &Access::default()).unwrap()
         };
@@ -313,6 +333,14 @@ mod tests {
         assert_eq!((stock.patient, stock.effective()["producer.message.timeout.ms"].as_str()), (false, "300000"));
         let patient = with(&[]);
         assert_eq!((patient.patient, patient.effective()["producer.message.timeout.ms"].as_str()), (true, "30000"));
+        for (settings, silence) in [(&stock, "60000"), (&patient, "10000")] {
+            let effective = settings.effective();
+            for side in ["producer", "consumer"] {
+                assert_eq!(effective[&format!("{side}.socket.timeout.ms")], silence);
+                assert_eq!(effective[&format!("{side}.reconnect.backoff.ms")], "10");
+                assert_eq!(effective[&format!("{side}.reconnect.backoff.max.ms")], "500");
+            }
+        }
         assert!(!patient.idempotent() && with(&[("enable.idempotence", "true")]).idempotent());
         for key in ["message.timeout.ms", "delivery.timeout.ms"] {
             assert_eq!(with(&[(key, "7000")]).effective()["producer.message.timeout.ms"], "7000", "{key}");

@@ -261,9 +261,7 @@ fn an_outage_ends_messages_at_their_deadline_and_nobody_else() {
     mock.create_topic("t-outage", 2, 1).unwrap();
     let mut cell = cell();
     cell.load.deadline = Some(Span(1_500_000_000));
-    for (key, value) in [("reconnect.backoff.max.ms", "200"), ("linger.ms", "0")] {
-        cell.config.client.insert(key.into(), value.into());
-    }
+    cell.config.client.insert("linger.ms".into(), "0".into());
     let (addresses, clock) = (vec![mock.bootstrap_servers()], Clock::start());
     let target = Target { addresses, paths: Paths::default(), name: "t-outage".into(), clock };
     let driver = open(&cell, target).unwrap();

@@ -6,12 +6,13 @@
 use super::connection::Connection;
 use super::endpoint::{Endpoint, SET_UP};
 use super::primary::command;
-use super::resilient::patience;
 use super::resp::{Malformed, Reader, Token, unexpected};
 use crate::access::Access;
 use crate::driver::DriverError;
+use crate::driver::patience::{Backoff, longest_silence};
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ListMode, Reply, System};
+use crate::units::Span;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -313,14 +314,14 @@ pub fn describe(cell: &Cell, access: &Access, server: &Server) -> Description {
 /// What clients try again, and for how long.
 fn retry(cell: &Cell) -> String {
     let Some(deadline) = cell.load.deadline else { return "nothing: a lost connection ends the load".into() };
-    let silence = patience(deadline) as f64 / 1e9;
+    let (silence, first, longest) = (longest_silence(deadline), Span(Backoff::FIRST_NS), Span(Backoff::LONGEST_NS));
     let what = match cell.config.system {
         System::RedisPubsub => "a PUBLISH that was refused or never written, no other",
         _ => "every message without an answer, which may so be stored twice",
     };
     format!(
-        "{what}, until {deadline} after its sending; connections made anew at once, then after 10 to 500 ms; a server \
-         counts as gone after {silence} s without an answer that it owes"
+        "{what}, until {deadline} after its sending; connections made anew at once, then after {first} to {longest}; a \
+         server counts as gone after {silence} without an answer that it owes"
     )
 }
 

@@ -1,39 +1,19 @@
 //! Makes a lost connection again without holding up whoever needs it: each attempt runs on a thread of its own, for
 //! looking up names, connecting and greeting may all block.
 //!
-//! The first attempt comes at once, each further one after a pause that doubles from 10 to 500 ms. The pause is forgotten
-//! when the new connection has proved itself ([`Redial::settled`]), not when it is there: a server that takes
+//! The first attempt comes at once, each further one after a pause ([`Backoff`]). The pause is forgotten when the new connection has proved itself ([`Redial::settled`]), not when it is there: a server that takes
 //! connections and refuses commands is not hammered.
 
 use super::primary::reason;
 use crate::clock::Clock;
 use crate::driver::DriverError;
+use crate::driver::patience::Backoff;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 
 /// How often something was tried again, by its reason.
 pub type Retries = BTreeMap<String, u64>;
-
-/// Pauses that double.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Backoff(u64);
-
-impl Backoff {
-    pub const FIRST_NS: u64 = 10_000_000;
-    const LONGEST_NS: u64 = 500_000_000;
-
-    /// How long to wait now, ns; zero the first time.
-    pub fn next(&mut self) -> u64 {
-        let pause = self.0;
-        self.0 = (self.0 * 2).clamp(Self::FIRST_NS, Self::LONGEST_NS);
-        pause
-    }
-
-    pub fn reset(&mut self) {
-        self.0 = 0;
-    }
-}
 
 type Attempt<T> = dyn Fn() -> Result<T, DriverError> + Send + Sync;
 
@@ -126,15 +106,6 @@ mod tests {
     use crate::scenario::System;
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
     use std::time::Duration;
-
-    #[test]
-    fn pauses_double_up_to_half_a_second_and_begin_at_none() {
-        let mut backoff = Backoff::default();
-        let pauses: Vec<u64> = (0..9).map(|_| backoff.next() / 1_000_000).collect();
-        assert_eq!(pauses, [0, 10, 20, 40, 80, 160, 320, 500, 500]);
-        backoff.reset();
-        assert_eq!(backoff.next(), 0);
-    }
 
     #[test]
     fn a_slow_attempt_holds_up_nobody_and_failures_are_counted() {

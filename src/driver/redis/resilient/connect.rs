@@ -7,7 +7,8 @@ use super::super::lists::{PopSubscriber, ReliableSubscriber};
 use super::super::pubsub::{self, PubSubSubscriber};
 use super::super::redial::Redial;
 use super::super::streams::{self, StreamSubscriber};
-use super::{ResilientSubscriber, Resume, patience, patiently};
+use super::{ResilientSubscriber, Resume, patiently};
+use crate::driver::patience::longest_silence;
 use crate::driver::{DriverError, Subscriber};
 use crate::scenario::System;
 use crate::units::Span;
@@ -70,6 +71,11 @@ impl RedisDriver {
         dial: impl Fn() -> Result<Connection, DriverError> + Send + Sync + 'static,
         deadline: Span,
     ) -> Box<dyn Subscriber> {
-        Box::new(ResilientSubscriber::new(inner, Redial::new(dial), patience(deadline), self.target.clock))
+        Box::new(ResilientSubscriber::new(
+            inner,
+            Redial::new(dial),
+            longest_silence(deadline).nanos(),
+            self.target.clock,
+        ))
     }
 }

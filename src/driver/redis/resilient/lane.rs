@@ -9,9 +9,10 @@
 
 use super::super::connection::Connection;
 use super::super::primary::reason;
-use super::super::redial::{Backoff, Redial, Retries};
+use super::super::redial::{Redial, Retries};
 use super::super::resp::{self, Token};
 use crate::clock::Clock;
+use crate::driver::patience::Backoff;
 use crate::driver::{Completion, DriverError, Outcome};
 use std::collections::{BTreeMap, VecDeque};
 

@@ -27,6 +27,7 @@ use super::readiness::{Readiness, Ready};
 use super::redial::Redial;
 use super::resp;
 use crate::clock::Clock;
+use crate::driver::patience::{Backoff, longest_silence};
 use crate::driver::{Completion, DriverError, Outgoing, Publisher, Submitted};
 use crate::scenario::{Reply, System};
 use crate::units::Span;
@@ -39,13 +40,6 @@ const LOOK_NS: u64 = 1_000_000;
 /// Longest sleep while a lane has no connection or rests, and otherwise: deadlines are seconds.
 const NAP_TROUBLED: Duration = Duration::from_millis(2);
 const NAP: Duration = Duration::from_millis(20);
-/// How long a server that owes an answer may keep silent before its connection counts as lost.
-const LONGEST_PATIENCE_NS: u64 = 5_000_000_000;
-
-/// Half the deadline at most, so that there is time for a second try.
-pub fn patience(deadline: Span) -> u64 {
-    LONGEST_PATIENCE_NS.min(deadline.nanos() / 2)
-}
 
 pub struct ResilientPublisher {
     lanes: Vec<Lane>,
@@ -81,7 +75,7 @@ impl ResilientPublisher {
             again: endpoint.system != System::RedisPubsub,
             answers: reply == Reply::On,
             batch: batch.max(1),
-            patience_ns: patience(deadline),
+            patience_ns: longest_silence(deadline).nanos(),
         };
         let readiness = Readiness::new().map_err(unavailable)?;
         let mut lanes = Vec::with_capacity(connections.into());
@@ -138,7 +132,7 @@ fn dial(primary: &Primary, reply: Reply) -> Result<Connection, DriverError> {
 /// Tries until `limit` is over: a fail-over may be under way. The last error is the answer.
 pub fn patiently<T>(limit: Duration, attempt: impl Fn() -> Result<T, DriverError>) -> Result<T, DriverError> {
     let deadline = Instant::now() + limit;
-    let mut backoff = super::redial::Backoff::default();
+    let mut backoff = Backoff::default();
     loop {
         match attempt() {
             Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_nanos(backoff.next())),

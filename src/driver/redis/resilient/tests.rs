@@ -300,9 +300,3 @@ fn the_sentinels_are_asked_for_the_primary_and_it_must_be_one() {
     let replica = "connecting: the server that the Sentinels name is a replica";
     assert!(retries.contains_key(replica) && retries.keys().any(|why| why.starts_with("READONLY")), "{retries:?}");
 }
-
-#[test]
-fn patience_leaves_time_for_a_second_try() {
-    assert_eq!(patience(Span::from_secs(30)), 5_000 * MS);
-    assert_eq!(patience(Span::from_secs(2)), 1_000 * MS);
-}

@@ -1,0 +1,57 @@
+//! How patient a client is with a broker in trouble: the same for every system, so that none recovers sooner than
+//! another by its client's settings.
+//!
+//! Redis's drivers count by this themselves, Kafka's tells it to librdkafka, whose own defaults (10 s between attempts
+//! to connect, 60 s for an answer) would make up most of what is measured as a recovery. Nothing here waits.
+
+use crate::units::Span;
+
+/// Pauses between attempts to connect: none before the first, then doubling.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Backoff(u64);
+
+impl Backoff {
+    pub const FIRST_NS: u64 = 10_000_000;
+    pub const LONGEST_NS: u64 = 500_000_000;
+
+    /// How long to wait now, ns; zero the first time.
+    pub fn next(&mut self) -> u64 {
+        let pause = self.0;
+        self.0 = (self.0 * 2).clamp(Self::FIRST_NS, Self::LONGEST_NS);
+        pause
+    }
+
+    pub fn reset(&mut self) {
+        self.0 = 0;
+    }
+}
+
+/// Above the 9 s after which Kafka takes a silent broker out of the in-sync replicas: until then its leaders hold back
+/// their answers to `acks=all`, and to send again what is only held back would store it twice.
+const LONGEST_SILENCE_NS: u64 = 10_000_000_000;
+
+/// For how long a server that owes an answer may keep silent before its connection counts as lost: half of
+/// `load.deadline` at most, so that there is time for a second try.
+pub fn longest_silence(deadline: Span) -> Span {
+    Span(LONGEST_SILENCE_NS.min(deadline.nanos() / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_half_a_second_and_begin_at_none() {
+        let mut backoff = Backoff::default();
+        let pauses: Vec<u64> = (0..9).map(|_| backoff.next() / 1_000_000).collect();
+        assert_eq!(pauses, [0, 10, 20, 40, 80, 160, 320, 500, 500]);
+        backoff.reset();
+        assert_eq!(backoff.next(), 0);
+    }
+
+    #[test]
+    fn silence_leaves_time_for_a_second_try() {
+        assert_eq!(longest_silence(Span::from_secs(60)), Span::from_secs(10));
+        assert_eq!(longest_silence(Span::from_secs(2)), Span::from_secs(1));
+    }
+}
