@@ -131,8 +131,10 @@ fn block_of(cell: &CellSummary, point: &str, figure: &Figure) -> BlockValue {
 
 fn count_of(cell: &CellSummary, point: &str, of: fn(&CellSummary) -> Option<u64>) -> BlockValue {
     let faults = injected(cell, point);
-    let value = of(cell).filter(|_| cell.valid).map(|count| count as f64);
-    block(cell, value, faults.len() as u64, what_happened(cell, &faults))
+    let struck = faults.iter().filter(|fault| fault.took_effect_at_ns.is_some()).count();
+    // Nothing lost where nothing struck says nothing.
+    let value = of(cell).filter(|_| cell.valid && struck > 0).map(|count| count as f64);
+    block(cell, value, struck as u64, what_happened(cell, &faults))
 }
 
 fn block(cell: &CellSummary, value: Option<f64>, n: u64, because: String) -> BlockValue {
@@ -144,7 +146,8 @@ fn what_happened(cell: &CellSummary, faults: &[&Fault]) -> String {
     if !cell.valid {
         return format!("invalid: {}", cell.invalid_because.join("; "));
     }
-    let told = |fault: &&Fault| Some(format!("not applied: {}", fault.not_applied.as_ref()?));
+    let told =
+        |fault: &&Fault| Some(format!("not measured: the fault was not applied: {}", fault.not_applied.as_ref()?));
     faults.iter().find_map(told).unwrap_or_default()
 }
 
@@ -278,8 +281,12 @@ mod tests {
         assert!(rto.text.contains("no acknowledgement any more"), "{}", rto.text);
         let missed = Fault { not_applied: Some("no such privilege".into()), ..Fault::default() };
         let all = cells(&[missed], |_| {});
-        assert!(all.iter().filter(|cell| cell.metric.starts_with("fault.r")).all(|cell| cell.value.is_none()));
-        assert!(found(&all, "fault.rpo").text.contains("not applied: no such privilege"));
+        assert!(
+            all.iter().all(|cell| cell.value.is_none()),
+            "nothing lost where nothing struck is no figure: {all:#?}"
+        );
+        let why = "not measured: the fault was not applied: no such privilege";
+        assert!(all.iter().all(|cell| cell.text.contains(why)), "{all:#?}");
         let simulated = cells(&[Fault { kind: "power-loss".into(), ..fault(0, Some(1)) }], |_| {});
         assert!(found(&simulated, "fault.rpo").text.contains("none in 1 fault; simulated power loss"));
     }

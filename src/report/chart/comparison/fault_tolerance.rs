@@ -115,7 +115,7 @@ fn words(cell: Option<&ComparedCell>) -> Entry {
     match cell {
         Some(cell) if cell.value.is_none() && cell.metric.starts_with("fault.") => match cell.kind {
             Kind::Cannot => without("nothing promised"),
-            _ if cell.text.contains("not applied") => without("not applied"),
+            _ if cell.text.contains("not measured") => without("not measured"),
             _ if cell.text.contains("invalid") => without("invalid"),
             _ => without("not seen"),
         },
