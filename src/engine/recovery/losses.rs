@@ -3,7 +3,7 @@
 //! A lost message belongs to the fault during which it was acknowledged, from taking effect until healed and every copy
 //! in sync again: that is what a cut-off primary does, which goes on acknowledging what it will have to forget.
 //! Acknowledged outside of any fault, it belongs to the next one, which found it not yet safe; after the last one, to
-//! that. RPO in time is the width of the acknowledged time that is gone: from the first lost acknowledgement to the
+//! that. Only faults that can take what is stored come into question, as long as there is one. RPO in time is the width of the acknowledged time that is gone: from the first lost acknowledgement to the
 //! fault, or to the last lost one where that came later.
 
 use crate::record::SECOND_NS;
@@ -33,10 +33,22 @@ struct Lost {
     last: u64,
 }
 
+/// Whether a fault takes nothing that a broker has stored: it is between the broker and its clients, or in front of a
+/// disk that is only slow.
+fn spares_what_is_stored(fault: &Fault) -> bool {
+    let kinds =
+        ["slow-consumer", "consumer-kill", "net-latency", "net-bandwidth", "net-stall", "net-reset", "net-refuse"];
+    kinds.contains(&fault.kind.as_str()) || fault.kind == "disk-slow"
+}
+
 impl Losses {
     pub fn new(faults: &[Fault]) -> Self {
+        let blamed = faults.iter().any(|fault| fault.took_effect_at_ns.is_some() && !spares_what_is_stored(fault));
         let span = |(index, fault): (usize, &Fault)| {
             let effect = fault.took_effect_at_ns?;
+            if blamed && spares_what_is_stored(fault) {
+                return None;
+            }
             let whole = fault.redundancy_ns.map_or(0, |ns| effect.saturating_add(ns));
             let over = fault.healed_at_ns.map_or(u64::MAX, |healed| healed.max(whole));
             Some(Lost { index, effect, over, messages: 0, recent: 0, first: u64::MAX, last: 0 })
@@ -65,6 +77,9 @@ impl Losses {
 
     /// Writes into each fault that took effect what it cost.
     pub fn attribute(self, faults: &mut [Fault]) {
+        for fault in faults.iter_mut().filter(|fault| fault.took_effect_at_ns.is_some()) {
+            (fault.rpo_messages, fault.rpo_ns) = if self.unplaced == 0 { (Some(0), Some(0)) } else { (None, None) };
+        }
         for span in &self.spans {
             let Some(fault) = faults.get_mut(span.index) else { continue };
             // What cannot be placed leaves every fault's share unknown.
@@ -114,6 +129,16 @@ mod tests {
         let failed = Fault { not_applied: Some("no".into()), ..Fault::default() };
         let found = attributed(vec![failed, fault(1000, None, None)], [900, 9000]);
         assert_eq!(found, [(None, None), (Some(2), Some(8100))]);
+    }
+
+    #[test]
+    fn who_cannot_take_what_is_stored_is_not_blamed_for_it() {
+        let slow = Fault { kind: "slow-consumer".into(), ..fault(1000, Some(3000), None) };
+        let kill = Fault { kind: "kill".into(), ..fault(5000, Some(5100), None) };
+        let found = attributed(vec![slow.clone(), kill], [900, 2000, 4900]);
+        assert_eq!(found, [(Some(0), Some(0)), (Some(3), Some(4100))]);
+        // Somebody lost them, and nobody else is there.
+        assert_eq!(attributed(vec![slow], [900]), [(Some(1), Some(100))]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! From what was seen of the load to the recovery from each fault: pure functions, no clock, no broker.
 //!
 //! Every time counts from the moment the fault took effect; the part that the scenario prescribes stands beside it as
-//! `scripted_ns`. The silence that a fault causes begins before it, with it or within [`ONSET_NS`] after it; where
-//! several do, the last one counts. What was silent no longer than [`SILENCE_NS`] has that as its time: at most.
+//! `scripted_ns`. The silence that a fault causes begins before it, with it or within [`ONSET_NS`] after it, or later,
+//! while it is in force, and then lasts longer than that; where several do, the last one counts. What was silent no
+//! longer than [`SILENCE_NS`] has that as its time: at most.
 //! What cannot be known is `None`, with the reason in the fault's words.
 
 mod losses;
@@ -16,8 +17,12 @@ use crate::result::{Fault, StreamRecovery, Unavailable};
 use losses::Losses;
 use std::collections::BTreeMap;
 
-/// How long after a fault the silence that it causes may begin.
+/// How long after a fault any silence counts as caused by it. One that begins later, in the time that the fault is in
+/// force, must itself be longer than this: a disk that fills up and a primary that misses its replicas stop service when
+/// they have noticed, and load makes short pauses by itself.
 const ONSET_NS: u64 = SECOND_NS;
+/// Messages a second of a stream below which [`SILENCE_NS`] between two of them is nothing unusual.
+const FEWEST_PER_S: f64 = 100.0;
 /// Share of the offered rate that counts as recovered, and for how many tenths of a second it must last.
 const RECOVERED: f64 = 0.9;
 const LASTING_TENTHS: usize = 10;
@@ -127,7 +132,11 @@ fn recover(faults: &mut [Fault], seen: &Evidence) {
     for fault in faults {
         let Some(effect) = fault.took_effect_at_ns else { continue };
         let next = effects.iter().copied().filter(|other| *other > effect).min();
-        let span = Span { effect, next, load_end: seen.load_end_ns };
+        // For good, until healed, or until every copy was in sync again.
+        let whole = fault.redundancy_ns.map_or(0, |ns| effect.saturating_add(ns));
+        let over = fault.healed_at_ns.map_or(u64::MAX, |healed| healed.max(whole));
+        let sparse = seen.rate_per_s.is_some_and(|rate| rate < FEWEST_PER_S * seen.publish.len() as f64);
+        let span = Span { effect, over, next, load_end: seen.load_end_ns, sparse };
         let mut words = Vec::new();
         let publish = span.rto_of_all(&seen.publish, "acknowledgement", &mut words);
         let mut deliver = vec![None; seen.publish.len()];
@@ -138,7 +147,11 @@ fn recover(faults: &mut [Fault], seen: &Evidence) {
         }
         fault.rto_publish_ns = slowest(&publish);
         fault.rto_deliver_ns = slowest(&deliver);
-        fault.rto_90_ns = span.rto_90(&seen.acks, seen.rate_per_s).map(|ns| ns.max(fault.rto_publish_ns.unwrap_or(0)));
+        // Nothing is at 90 % of its rate before every stream is back; without acknowledgements no stream has a time.
+        let came_back = publish.iter().all(|rto| *rto != Some(Rto::Unknown));
+        let from_ns = effect + fault.rto_publish_ns.filter(|ns| *ns > SILENCE_NS).unwrap_or(0);
+        let found = if came_back { span.rto_90(&seen.acks, seen.rate_per_s, from_ns) } else { None };
+        fault.rto_90_ns = found.map(|ns| ns.max(fault.rto_publish_ns.unwrap_or(0)));
         if fault.rto_90_ns.is_none() {
             words.push("no second at 90 % of the rate before the next fault or the end of the load".into());
         }
@@ -191,8 +204,12 @@ fn slowest(streams: &[Option<Rto>]) -> Option<u64> {
 /// The time that belongs to one fault: until the next one.
 struct Span {
     effect: u64,
+    /// Until when the fault was in force.
+    over: u64,
     next: Option<u64>,
     load_end: u64,
+    /// Whether a silence may be the ordinary time between two messages.
+    sparse: bool,
 }
 
 impl Span {
@@ -202,7 +219,7 @@ impl Span {
 
     /// Of each stream; `None` for one on which nothing ever happened.
     fn rto_of_all(&self, streams: &[Listened], what: &str, words: &mut Vec<String>) -> Vec<Option<Rto>> {
-        let mut quiet = 0;
+        let (mut quiet, mut pauses) = (0, Vec::new());
         let all: Vec<Option<Rto>> = streams
             .iter()
             .zip(0..)
@@ -211,21 +228,49 @@ impl Span {
                 if let Some(Err(why)) = found {
                     words.push(format!("stream {number}: {why}").replace("{what}", what));
                 }
-                quiet += u64::from(found == Some(Ok(SILENCE_NS)));
+                if found == Some(Ok(SILENCE_NS)) {
+                    match self.longest_pause(stream) {
+                        None => quiet += 1,
+                        Some(pause) => pauses.push(pause),
+                    }
+                }
                 found.map(|rto| rto.map_or(Rto::Unknown, Rto::Known))
             })
             .collect();
         if quiet > 0 {
             words.push(format!("{quiet} of {} streams never without {what} for over 100 ms", all.len()));
         }
+        if let Some(longest) = pauses.iter().max() {
+            let (count, longest) = (pauses.len(), longest.div_ceil(1_000_000));
+            words.push(format!("{count} of {} streams went on, without {what} for {longest} ms at most", all.len()));
+        }
         all
     }
 
+    /// Of a stream that went on, while the fault was in force.
+    fn longest_pause(&self, stream: &Listened) -> Option<u64> {
+        let until = self.over.min(self.end());
+        let during = stream.silences.iter().filter(|silence| silence.to_ns > self.effect && silence.from_ns < until);
+        during.map(|silence| self.lasted(silence)).max()
+    }
+
+    /// As far as the load can tell.
+    fn lasted(&self, silence: &Silence) -> u64 {
+        silence.to_ns.min(self.load_end).saturating_sub(silence.from_ns)
+    }
+
     fn rto(&self, stream: &Listened) -> Result<u64, &'static str> {
+        if self.sparse {
+            return Err("under 100 messages a second, too few to tell an outage from a pause");
+        }
         if !stream.complete {
             return Err("more silences without {what} than are kept");
         }
-        let begins_in_time = |silence: &&Silence| silence.from_ns <= self.effect.saturating_add(ONSET_NS);
+        let until = self.over.min(self.end());
+        let begins_in_time = |silence: &&Silence| {
+            let at_once = silence.from_ns <= self.effect.saturating_add(ONSET_NS);
+            at_once || silence.from_ns <= until && self.lasted(silence) > ONSET_NS
+        };
         let lasts_into_it = |silence: &&Silence| silence.to_ns > self.effect;
         match stream.silences.iter().filter(begins_in_time).rfind(lasts_into_it).map(|silence| silence.to_ns) {
             None => Ok(SILENCE_NS),
@@ -235,9 +280,9 @@ impl Span {
         }
     }
 
-    /// From the fault to the first tenth of a second that has 90 % of the offered rate, and so have the ten from it on.
-    /// What comes late does not make up for what did not come: a tenth counts at most as the whole of its own rate.
-    fn rto_90(&self, acks: &Tenths, rate_per_s: Option<f64>) -> Option<u64> {
+    /// From the fault to the first tenth of a second, at `from_ns` or later, that has 90 % of the offered rate, and so
+    /// have the ten from it on. What comes late does not make up for what did not come: a tenth counts at most as the whole of its own rate.
+    fn rto_90(&self, acks: &Tenths, rate_per_s: Option<f64>, from_ns: u64) -> Option<u64> {
         let slot_of = |at: u64| (at.saturating_sub(acks.start_ns()) / TENTH_NS) as usize;
         let first = slot_of(self.effect);
         let offered = match rate_per_s {
@@ -257,7 +302,7 @@ impl Span {
             carried(*slot) >= RECOVERED * offered && second >= RECOVERED * offered * LASTING_TENTHS as f64
         };
         let last = slot_of(self.end()).checked_sub(LASTING_TENTHS)?;
-        let slot = (first..=last).find(lasting)?;
+        let slot = (slot_of(from_ns)..=last).find(lasting)?;
         Some((acks.start_ns() + slot as u64 * TENTH_NS).saturating_sub(self.effect))
     }
 
@@ -310,7 +355,16 @@ mod tests {
     }
 
     fn at(effect_ms: u64) -> Fault {
-        Fault { took_effect_at_ns: Some(effect_ms * MS), scripted_ns: Some(500 * MS), ..Fault::default() }
+        lasting(effect_ms, 500)
+    }
+
+    fn lasting(effect_ms: u64, ms: u64) -> Fault {
+        Fault {
+            took_effect_at_ns: Some(effect_ms * MS),
+            healed_at_ns: Some((effect_ms + ms) * MS),
+            scripted_ns: Some(ms * MS),
+            ..Fault::default()
+        }
     }
 
     fn recovered(effects_ms: &[u64], seen: &Evidence) -> Vec<Fault> {
@@ -370,6 +424,40 @@ mod tests {
         assert_eq!(fault.rto_publish_ns, Some(4_000 * MS));
         assert_eq!(fault.rto_90_ns, Some(4_000 * MS));
         assert_eq!(fault.unavailable.len(), 3);
+    }
+
+    /// A disk that fills up, a primary that notices after a while that its replicas are gone.
+    #[test]
+    fn an_outage_that_begins_late_in_its_fault_is_its_own() {
+        let late = [(14_000, 22_000), (27_000, 29_000)];
+        let seen = evidence(vec![stream(&[(12_000, 12_300), late[0], late[1]]), stream(&[(15_000, 15_400)])], &late);
+        let mut faults = [lasting(10_000, 10_000)];
+        recover(&mut faults, &seen);
+        let [fault] = faults;
+        assert_eq!((fault.rto_publish_ns, fault.rto_deliver_ns), (Some(12_000 * MS), Some(12_000 * MS)));
+        assert_eq!(fault.rto_90_ns, Some(12_000 * MS), "the good seconds before it are no recovery");
+        assert_eq!(fault.streams[1].rto_publish_ns, Some(SILENCE_NS), "a short pause is the load's");
+        let words = "1 of 2 streams went on, without acknowledgement for 400 ms at most";
+        assert!(fault.text.contains(words) && !fault.text.contains("never without"), "{}", fault.text);
+        // Over when every copy is in sync again, not when the script ends.
+        let mut faults = [Fault { redundancy_ns: Some(17_500 * MS), ..lasting(10_000, 10_000) }];
+        recover(&mut faults, &seen);
+        assert_eq!(faults[0].rto_publish_ns, Some(19_000 * MS));
+    }
+
+    #[test]
+    fn streams_of_few_messages_tell_no_outage_from_a_pause() {
+        let slow = Evidence { rate_per_s: Some(199.0), ..evidence(vec![stream(&[]), stream(&[])], &[]) };
+        let fault = recovered(&[10_000], &slow).remove(0);
+        assert_eq!((fault.rto_publish_ns, fault.rto_90_ns), (None, None));
+        assert!(fault.text.contains("stream 1: under 100 messages a second"), "{}", fault.text);
+    }
+
+    #[test]
+    fn a_load_that_ends_a_little_early_is_no_outage() {
+        let mut faults = [Fault { healed_at_ns: None, ..at(10_000) }];
+        recover(&mut faults, &evidence(vec![stream(&[(10_000, 11_000), (29_700, 0)])], &[(10_000, 11_000)]));
+        assert_eq!(faults[0].rto_publish_ns, Some(1_000 * MS));
     }
 
     #[test]

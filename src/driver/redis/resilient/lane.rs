@@ -70,8 +70,9 @@ impl Refusal {
     /// By the first word of an error reply. All of the retriable ones are rejected before the command runs.
     fn of(error: &[u8]) -> Self {
         match error.split(|byte| *byte == b' ').next().unwrap_or_default() {
-            b"LOADING" | b"READONLY" | b"MASTERDOWN" => Self::Elsewhere,
-            b"NOREPLICAS" | b"OOM" | b"MISCONF" | b"TRYAGAIN" | b"CLUSTERDOWN" | b"BUSY" => Self::Later,
+            // A primary without its replicas may have been replaced while it could not hear of that.
+            b"LOADING" | b"READONLY" | b"MASTERDOWN" | b"NOREPLICAS" => Self::Elsewhere,
+            b"OOM" | b"MISCONF" | b"TRYAGAIN" | b"CLUSTERDOWN" | b"BUSY" => Self::Later,
             _ => Self::Never,
         }
     }
@@ -89,6 +90,9 @@ pub struct Lane {
     waiting: VecDeque<Message>,
     /// Whether one of the refused ones was refused because of the server.
     elsewhere: bool,
+    /// A message was refused for now, and no other has ended since: one at a time asks whether it goes on. All that waits would
+    /// keep busy a server that is in trouble.
+    wary: bool,
     /// Nothing is written before.
     rest_until_ns: u64,
     rests: Backoff,
@@ -110,6 +114,7 @@ impl Lane {
             written: VecDeque::new(),
             waiting: VecDeque::new(),
             elsewhere: false,
+            wary: false,
             rest_until_ns: 0,
             rests: Backoff::default(),
             collected_bytes: 0,
@@ -140,7 +145,11 @@ impl Lane {
         let held = !self.refused.is_empty() || self.rest_until_ns > 0;
         loop {
             let Some(connection) = &mut self.connection else { return };
-            let mut room = if held { 0 } else { self.rules.batch };
+            let mut room = match self.wary {
+                _ if held => 0,
+                true => u32::from(self.written.is_empty()),
+                false => self.rules.batch,
+            };
             while room > 0
                 && connection.output.unsent() < UNSENT
                 && let Some(mut message) = self.waiting.pop_front()
@@ -162,7 +171,7 @@ impl Lane {
                 self.complete_written(books);
             }
             match written {
-                Ok(true) if !held && !self.waiting.is_empty() => {}
+                Ok(true) if !held && !self.wary && !self.waiting.is_empty() => {}
                 Ok(_) => return,
                 Err(error) => return self.read_the_last(&error, books),
             }
@@ -196,6 +205,7 @@ impl Lane {
 
     /// Reads until the socket is empty (`to_the_end`: until it says that it has ended).
     pub fn read(&mut self, to_the_end: bool, books: &mut Books) {
+        let was_wary = self.wary;
         loop {
             let Some(connection) = &mut self.connection else { return };
             let more = match connection.input.read_from(&mut connection.stream) {
@@ -212,6 +222,9 @@ impl Lane {
             }
         }
         self.settle_refusals();
+        if was_wary && !self.wary {
+            self.write(books);
+        }
     }
 
     /// Takes up every whole reply that is here.
@@ -243,9 +256,11 @@ impl Lane {
                 None => {
                     self.redial.settled();
                     self.rests.reset();
+                    self.wary = false;
                     end(message, Outcome::Acked, at_ns, books);
                 }
                 Some((Refusal::Never, words)) => {
+                    self.wary = false;
                     let outcome = if message.doubtful { Outcome::Indeterminate } else { Outcome::Failed };
                     if message.slot.is_some() {
                         *books.failures.entry(words).or_default() += 1;
@@ -272,6 +287,7 @@ impl Lane {
         }
         let words = self.refused.back().and_then(|message| message.refusal.clone()).unwrap_or_default();
         self.put_back();
+        self.wary = true;
         if std::mem::take(&mut self.elsewhere) {
             self.hang_up(words);
         } else {

@@ -103,7 +103,11 @@ fn what_a_broken_connection_leaves_in_doubt_is_sent_again_and_nothing_is_lost() 
 
 #[test]
 fn a_refused_message_is_sent_again_in_order_and_never_twice() {
-    for (refusal, elsewhere) in [("-LOADING Redis is loading the dataset in memory", true), ("-OOM no room", false)] {
+    for (refusal, elsewhere) in [
+        ("-LOADING Redis is loading the dataset in memory", true),
+        ("-OOM no room", false),
+        ("-NOREPLICAS Not enough good replicas to write.", false),
+    ] {
         let begun = std::time::Instant::now();
         let server = Scripted::start(move |asked: &Asked| {
             let refused = begun.elapsed().as_millis() < 100 && (elsewhere || !asked.is("PING"));
@@ -124,7 +128,28 @@ fn a_refused_message_is_sent_again_in_order_and_never_twice() {
         let retries = publisher.retries();
         assert!(retries.keys().any(|why| why.starts_with(&refusal[1..4])), "{retries:?}");
         assert!(publisher.failures().is_empty());
+        assert_eq!(
+            retries.contains_key("connection made again"),
+            !refusal.contains("OOM"),
+            "asks who leads: {retries:?}"
+        );
     }
+}
+
+#[test]
+fn a_server_that_refuses_is_asked_with_one_message_not_with_all_that_waits() {
+    let begun = std::time::Instant::now();
+    let server = Scripted::start(move |_: &Asked| match begun.elapsed().as_millis() < 400 {
+        true => reply("-OOM no room\r\n"),
+        false => Act::Store,
+    });
+    let (driver, clock) = driver(System::RedisStreams, &server.address, 10_000);
+    let mut publisher = driver.publisher(0).unwrap();
+    all_acked(&publish(publisher.as_mut(), &clock, 300));
+    whole_and_in_order(&numbers(&server.stored()), 300);
+    let in_vain = server.log().iter().filter(|(_, text)| text.starts_with("XADD")).count() - 300;
+    // All that was in flight once; six or seven pauses fit into the time, on each of two connections.
+    assert!((32..=32 + 2 * 10).contains(&in_vain), "{in_vain}");
 }
 
 #[test]
