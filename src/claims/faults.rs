@@ -4,7 +4,7 @@
 //! injection does not tell, the block does not: a recovery that was never seen is no time at all.
 
 use super::cells::{cell_of, joined, recompute};
-use crate::result::words::grouped;
+use crate::result::words::{copies, grouped};
 use crate::result::{BlockValue, CellSummary, ComparedCell, Fault, Kind, Manifest, Outcome, Summary};
 
 const NO_PROMISE: &str = "the reply promises nothing: there is no acknowledged message that could be lost";
@@ -74,12 +74,10 @@ pub fn of_group(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
     cells
 }
 
-/// `fault=kill,target=leader,copies=3,for=never`, after the matrix point. Kafka's copies are those of a partition; of a
-/// Redis server each further node has one.
+/// `fault=kill,target=leader,copies=3,for=never`, after the matrix point.
 fn point(cell: &CellSummary, fault: &Fault) -> String {
-    let copies = if cell.system == "kafka" { cell.survives.copies } else { cell.nodes };
-    let for_good = fault.took_effect_at_ns.is_some() && fault.healed_at_ns.is_none() && fault.not_healed.is_none();
-    let lasts = if for_good { ",for=never" } else { "" };
+    let copies = copies(&cell.system, &cell.survives, cell.nodes);
+    let lasts = if fault.for_good() { ",for=never" } else { "" };
     joined(&cell.cell, &format!("fault={},target={},copies={copies}{lasts}", fault.kind, fault.target))
 }
 

@@ -290,7 +290,7 @@ proptest! {
             prop_assert!(near(fault.rto_publish_ns, outage.length_ns), "{}", told);
             prop_assert!(near(fault.rto_deliver_ns, outage.length_ns), "{}", told);
             prop_assert!(near(fault.rto_90_ns, outage.length_ns), "{}", told);
-            prop_assert!(fault.unscripted(fault.rto_publish_ns).is_some_and(|ns| ns <= SLACK), "{}", told);
+            prop_assert!(fault.unscripted(fault.rto_publish_ns, 1).is_some_and(|ns| ns <= SLACK), "{}", told);
             prop_assert_eq!(fault.rpo_messages, Some(outage.forgets as u64));
             prop_assert!(near(fault.rpo_ns, outage.forgets as u64 * 1_000 * MS / RATE), "{}", told);
             let silence = &fault.unavailable[0];

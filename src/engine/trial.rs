@@ -19,7 +19,7 @@ use crate::fault::inject::Shared;
 use crate::payload::{BodyError, Reading, read};
 use crate::record::{AuditBook, Consumed, SECOND_NS, Timer};
 use crate::result::CellOutput;
-use crate::scenario::{Cell, Model};
+use crate::scenario::{Cell, Heal, Model};
 use crate::stats::{level, settled};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -319,10 +319,14 @@ impl Trial<'_, '_> {
             thread::sleep(AUDIT_AGAIN);
             (kind, seen) = self.read_back(driver, deadline);
         }
-        for words in driver.unreadable() {
+        let unreadable = driver.unreadable();
+        for words in &unreadable {
             watch.event("warning", &format!("not read back: {words}"));
         }
+        // What cannot be read is gone where its node is gone for good. Elsewhere nobody knows.
+        let for_good = self.cell.faults.iter().any(|plan| plan.heal() == Heal::Never);
         match kind {
+            Ok(_) if !unreadable.is_empty() && !for_good => None,
             Ok(Audit::Retains { trimmed }) => Some(AuditBook { seen, retains: true, trimmed }),
             Ok(Audit::Remainder) => Some(AuditBook { seen, retains: false, trimmed: false }),
             Ok(Audit::Nothing) => None,

@@ -1,8 +1,8 @@
 //! The faults of a run as a table for its page: one line per injection, in every block, with what each cost.
 
 use super::chart::canvas::DataTable;
-use super::toll::{for_good, range};
-use crate::result::words::{grouped, significant};
+use super::toll::range;
+use crate::result::words::{copies, grouped, significant};
 use crate::result::{CellRecord, CellSummary, Fault, Judged, StoredCell, Summary};
 
 const HEAD: [&str; 26] = [
@@ -63,7 +63,7 @@ fn row(record: &CellRecord, fault: &Fault, verdict: &str, guarantee: &str) -> Ve
     let start = record.window_start_ns.unwrap_or(0);
     let at = |ns: Option<u64>| ns.map_or_else(none, |ns| significant((ns as f64 - start as f64) / 1e9));
     let long = |ns: Option<u64>| ns.map_or_else(none, |ns| significant(ns as f64 / 1e9));
-    let healed = if for_good(fault) { "never".to_owned() } else { at(fault.healed_at_ns) };
+    let healed = if fault.for_good() { "never".to_owned() } else { at(fault.healed_at_ns) };
     let rto = [fault.rto_publish_ns, fault.rto_deliver_ns, fault.rto_90_ns];
     let text = |text: &str| if text.is_empty() { none() } else { text.to_owned() };
     let mut row = vec![record.label.clone(), record.cell.clone(), record.block.to_string()];
@@ -71,7 +71,8 @@ fn row(record: &CellRecord, fault: &Fault, verdict: &str, guarantee: &str) -> Ve
     row.extend([at(fault.planned_at_ns), at(fault.took_effect_at_ns), healed]);
     row.extend(rto.map(long));
     row.push(long(fault.scripted_ns));
-    row.extend(rto.map(|ns| long(fault.unscripted(ns))));
+    let copies = copies(&record.system, &record.survives, record.nodes);
+    row.extend(rto.map(|ns| long(fault.unscripted(ns, copies))));
     row.push(unavailable(fault, start));
     row.push(fault.rpo_messages.map_or_else(none, |most| range(fault.rpo_least_messages.unwrap_or(most), most)));
     row.extend([fault.rpo_ns, fault.redundancy_ns, fault.probe_rto_ns].map(long));

@@ -136,14 +136,9 @@ pub fn name(fault: &Fault) -> String {
         other => format!("the {other}"),
     };
     let what = if fault.kind == "power-loss" { "power-loss (simulated)" } else { &fault.kind };
-    let for_good = if for_good(fault) { ", for good" } else { "" };
+    let for_good = if fault.for_good() { ", for good" } else { "" };
     match fault.kind.as_str() {
         "slow-consumer" | "consumer-kill" => format!("{what}{for_good}"),
         _ => format!("{what} of {whom}{for_good}"),
     }
-}
-
-/// Taken away and never brought back, as the scenario says.
-pub fn for_good(fault: &Fault) -> bool {
-    fault.took_effect_at_ns.is_some() && fault.healed_at_ns.is_none() && fault.not_healed.is_none()
 }

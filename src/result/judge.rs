@@ -34,8 +34,9 @@ fn verdict(record: &CellRecord, guarantee: &str, valid: bool) -> Option<Finding>
     if !valid {
         return with(Judged::Inconclusive, "the measurement is invalid");
     }
-    if let Some(fault) = record.faults.iter().find(|fault| fault.not_applied.is_some()) {
-        return with(Judged::Inconclusive, &format!("fault `{}` was not applied", fault.kind));
+    if let Some(fault) = record.faults.iter().find(|fault| fault.failed()) {
+        let what = if fault.not_applied.is_some() { "applied" } else { "taken back" };
+        return with(Judged::Inconclusive, &format!("fault `{}` was not {what}", fault.kind));
     }
     let counts = &record.counts;
     Some(match guarantee {
@@ -317,6 +318,8 @@ mod tests {
         assert_eq!(judged, Some(Judged::Pass));
         assert!(because[0].contains("10 faults") && because[0].contains("26 %"), "{because:?}");
         record.faults[3].not_applied = Some("no such node".into());
+        assert_eq!(judge(&record, "at-least-once", true).0, Some(Judged::Inconclusive));
+        record.faults[3] = Fault { not_healed: Some("no answer".into()), ..fault(FaultKind::Pause, 0) };
         assert_eq!(judge(&record, "at-least-once", true).0, Some(Judged::Inconclusive));
     }
 

@@ -247,9 +247,16 @@ impl Fault {
         self.not_applied.is_some() || self.not_healed.is_some()
     }
 
-    /// A time since the fault took effect without the part that the scenario prescribes.
-    pub fn unscripted(&self, since_effect_ns: Option<u64>) -> Option<u64> {
-        since_effect_ns.map(|ns| ns.saturating_sub(self.scripted_ns.unwrap_or(0)))
+    /// Taken away and never brought back, as the scenario says.
+    pub fn for_good(&self) -> bool {
+        self.took_effect_at_ns.is_some() && self.healed_at_ns.is_none() && self.not_healed.is_none()
+    }
+
+    /// A time since the fault took effect without the part that the scenario prescribes; `None` where it prescribes none
+    /// of it, because one of `copies` can take over from the one that was hit.
+    pub fn unscripted(&self, since_effect_ns: Option<u64>, copies: u16) -> Option<u64> {
+        let alone = copies <= 1 || self.target == "all";
+        since_effect_ns.filter(|_| alone).map(|ns| ns.saturating_sub(self.scripted_ns.unwrap_or(0)))
     }
 }
 

@@ -118,6 +118,11 @@ pub fn survival(survives: &Survives) -> String {
     format!("survives {}, {copies}", kept.join(" + "))
 }
 
+/// How often a message is stored. Kafka's copies are those of a partition; of a Redis server each further node has one.
+pub fn copies(system: &str, survives: &Survives, nodes: u16) -> u16 {
+    if system == "kafka" { survives.copies } else { nodes }
+}
+
 /// Whether two survival classes are equal: the same promises on as many copies, whatever settings lead to them.
 pub fn same_class(a: &Survives, b: &Survives) -> bool {
     let class = |s: &Survives| {

@@ -29,7 +29,7 @@ pub struct FaultPlan {
     /// `net-latency`: added in each direction. `disk-slow`: added to each sync.
     #[serde(default)]
     pub delay: Option<Span>,
-    /// `net-latency`: evenly drawn on top of `delay`.
+    /// `net-latency`: evenly drawn, added to `delay` or taken from it.
     #[serde(default)]
     pub jitter: Option<Span>,
     /// `net-bandwidth`: bytes a second in each direction.

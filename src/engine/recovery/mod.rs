@@ -381,7 +381,7 @@ mod tests {
         let fault = recovered(&[10_000], &seen).remove(0);
         assert_eq!((fault.rto_publish_ns, fault.rto_deliver_ns), (Some(3_000 * MS), Some(3_000 * MS)));
         assert_eq!(fault.rto_90_ns, Some(3_000 * MS));
-        assert_eq!(fault.unscripted(fault.rto_publish_ns), Some(2_500 * MS));
+        assert_eq!(fault.unscripted(fault.rto_publish_ns, 1), Some(2_500 * MS));
         let found: Vec<_> = fault.streams.iter().map(|s| (s.rto_publish_ns, s.rto_deliver_ns)).collect();
         let ms = |ms: u64| Some(ms * MS);
         assert_eq!(found, [(ms(2_000), ms(2_000)), (ms(100), ms(900)), (ms(3_000), ms(3_000))]);

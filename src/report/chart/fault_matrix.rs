@@ -86,9 +86,17 @@ fn title(tolls: &[Toll<'_>]) -> String {
         None => "What was lost is not known".to_owned(),
     };
     let back = tolls.iter().filter_map(|toll| Some((toll.time(|fault| fault.rto_publish_ns)?[2], toll)));
+    let unseen = |toll: &&Toll<'_>| !toll.struck.is_empty() && toll.time(|fault| fault.rto_publish_ns).is_none();
+    let away = match tolls.iter().filter(unseen).count() {
+        0 => String::new(),
+        count => format!("; {count} of {} not seen to come back", tolls.len()),
+    };
     match back.max_by_key(|(ns, _)| *ns) {
-        Some((ns, toll)) => format!("{loss}; back after at most {} ({})", time(ns as f64), toll.label),
-        None => loss,
+        Some((ns, toll)) => {
+            let others = if away.is_empty() { "" } else { "the others " };
+            format!("{loss}{away}; {others}back after at most {} ({})", time(ns as f64), toll.label)
+        }
+        None => loss + &away,
     }
 }
 

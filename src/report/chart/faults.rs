@@ -6,7 +6,7 @@
 use super::axis::Scale;
 use super::canvas::{Align, BAD, BAND, Color, Dash, Figure, GOOD, GRID, INK, MUTED, SHADE, Shape};
 use super::{letters, palette};
-use crate::report::toll::{for_good, name};
+use crate::report::toll::name;
 use crate::result::words::{TimeUnit, compact, grouped, significant, time};
 use crate::result::{CellRecord, Fault, WindowRow};
 
@@ -67,9 +67,12 @@ const MARKS: [Mark; 5] = [
 /// `None` where nothing was injected, or no second of the load is known.
 pub fn draw(point: &str, panels: &[Panel<'_>]) -> Option<Figure> {
     let panels: Vec<&Panel<'_>> = panels.iter().filter(|panel| panel.windows.len() > 1).collect();
-    let block = panels.first()?.record.block;
+    panels.first()?;
+    let (least, most) =
+        panels.iter().map(|panel| panel.record.block).fold((u32::MAX, 0), |(a, b), n| (a.min(n), b.max(n)));
+    let blocks = if least == most { format!("Block {most}") } else { format!("Blocks {least} to {most}") };
     let caption = format!(
-        "Block {block}, each second. Red band: from the moment the fault took effect, verified, until it was taken back; \
+        "{blocks}, each second. Red band: from the moment the fault took effect, verified, until it was taken back; \
          dashed: when it was planned. Marks end a line that begins with the fault. Grey: outside the measured window."
     );
     let mut figure = Figure::new(WIDTH, title(point, &panels), caption);
@@ -301,7 +304,7 @@ fn rows(panels: &[&Panel<'_>]) -> Vec<Vec<String>> {
         let epoch = panel.windows.first().map_or(0, |row| row.start_ns);
         let at = |ns: Option<u64>| ns.map_or_else(none, |ns| significant((ns as f64 - epoch as f64) / 1e9));
         let long = |ns: Option<u64>| ns.map_or_else(none, |ns| significant(ns as f64 / 1e9));
-        let healed = if for_good(fault) { "never".to_owned() } else { at(fault.healed_at_ns) };
+        let healed = if fault.for_good() { "never".to_owned() } else { at(fault.healed_at_ns) };
         let mut row =
             vec![panel.record.label.clone(), name(fault), fault.node.clone(), at(fault.took_effect_at_ns), healed];
         row.extend(MARKS.iter().map(|mark| long((mark.of)(fault))));
@@ -327,7 +330,7 @@ fn title(point: &str, panels: &[&Panel<'_>]) -> String {
 /// How long until messages were taken again after every fault, in an order where never is longest.
 fn recovered(record: &CellRecord) -> (bool, u64) {
     let times = || record.faults.iter().filter(|fault| fault.took_effect_at_ns.is_some());
-    let never = record.counts.acked.is_some() && times().any(|fault| fault.rto_publish_ns.is_none());
+    let never = times().any(|fault| fault.rto_publish_ns.is_none());
     (never, times().filter_map(|fault| fault.rto_publish_ns).max().unwrap_or(0))
 }
 
@@ -343,13 +346,12 @@ fn recovery_in_words(record: &CellRecord) -> String {
         1 => ("", String::new()),
         count => ("at most ", format!(" (the longest of {count} times)")),
     };
-    match (never, record.counts.acked) {
-        (true, _) => format!("{label} was not seen to take messages on every partition or stream again after {done}"),
-        (false, None) if longest == 0 => format!("{label} went on after {done}"),
-        (false, _) if longest <= QUIET_NS => {
+    match never {
+        true => format!("{label} was not seen to take messages on every partition or stream again after {done}"),
+        false if longest <= QUIET_NS => {
             format!("{label} was never without an acknowledgement for more than 0.1 s when {done}{each}")
         }
-        (false, _) => format!("{label} took messages again {at_most}{} after {done}{each}", time(longest as f64)),
+        false => format!("{label} took messages again {at_most}{} after {done}{each}", time(longest as f64)),
     }
 }
 
@@ -364,7 +366,7 @@ fn done_to(fault: &Fault) -> String {
         _ => "its leader",
     };
     let done = match fault.kind.as_str() {
-        "kill" if for_good(fault) => "was lost for good",
+        "kill" if fault.for_good() => "was lost for good",
         "kill" => "was killed",
         "stop" => "was stopped",
         "pause" => "was paused",
