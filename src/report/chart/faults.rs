@@ -4,10 +4,12 @@
 //! again. Panels share their axes. Shows one block: seconds of different blocks have nothing to do with each other.
 
 use super::axis::Scale;
-use super::canvas::{Align, BAD, BAND, Color, Dash, Figure, GOOD, GRID, INK, MUTED, SHADE, Shape};
+use super::canvas::{Align, BAD, BAND, Color, Dash, Figure, GOOD, GRID, INK, MUTED, Shape};
+use super::fault_title::title;
+use super::series::{self, Series};
 use super::{letters, palette};
 use crate::report::toll::name;
-use crate::result::words::{TimeUnit, compact, grouped, significant, time};
+use crate::result::words::{TimeUnit, compact, grouped, significant};
 use crate::result::{CellRecord, Fault, WindowRow};
 
 /// The cell of one label.
@@ -25,28 +27,20 @@ const SMALL: f64 = 11.0;
 /// Height of a mark's own lane.
 const LANE: f64 = 8.0;
 
-struct Series {
-    name: &'static str,
-    /// The system's own where there is none.
-    color: Option<Color>,
-    width: f64,
-    dash: Dash,
-}
-
-/// The value of one second; none where nothing was measured.
-type Of = fn(&WindowRow) -> Option<u64>;
-
-/// The widest are drawn first so that none hides another.
-const RATE_SERIES: [(Series, Of); 3] = [
-    (Series { name: "offered", color: Some(Color(0xC2, 0xC9, 0xD1)), width: 5.0, dash: &[] }, |row| {
-        row.offered_messages
-    }),
-    (Series { name: "acknowledged", color: Some(INK), width: 1.4, dash: &[5.0, 3.0] }, |row| Some(row.acked_messages)),
-    (Series { name: "consumed", color: None, width: 1.8, dash: &[] }, |row| Some(row.consumed_messages)),
+const RATE_SERIES: [Series; 3] = [
+    series::OFFERED,
+    Series {
+        name: "acknowledged",
+        color: Some(INK),
+        width: 1.4,
+        dash: &[5.0, 3.0],
+        of: |row| Some(row.acked_messages),
+    },
+    series::CONSUMED,
 ];
-const TIME_SERIES: [(Series, Of); 2] = [
-    (Series { name: "publish p99", color: Some(INK), width: 1.4, dash: &[5.0, 3.0] }, |row| row.publish_p99_ns),
-    (Series { name: "end-to-end p99", color: None, width: 1.8, dash: &[] }, |row| row.end_to_end_p99_ns),
+const TIME_SERIES: [Series; 2] = [
+    Series { name: "publish p99", color: Some(INK), width: 1.4, dash: &[5.0, 3.0], of: |row| row.publish_p99_ns },
+    Series { name: "end-to-end p99", color: None, width: 1.8, dash: &[], of: |row| row.end_to_end_p99_ns },
 ];
 
 /// When a part of the service was there again, counted from the fault.
@@ -106,13 +100,8 @@ fn legend(figure: &mut Figure, own: Color, top: f64) -> f64 {
         x += wide + 16.0;
         at
     };
-    let series = RATE_SERIES.iter().map(|(series, _)| series).chain(TIME_SERIES.iter().map(|(series, _)| series));
-    for series in series {
-        let name =
-            if series.color.is_none() { format!("{} (the system's colour)", series.name) } else { series.name.into() };
-        let (x, y) = place(32.0 + letters::width(&name, SMALL, false));
-        figure.line(vec![(x, y), (x + 26.0, y)], series.color.unwrap_or(own), series.width, series.dash);
-        figure.text((x + 32.0, y), name, SMALL, MUTED, Align::Left);
+    for series in RATE_SERIES.iter().chain(&TIME_SERIES) {
+        series.explain(figure, place(series.room()), own);
     }
     for mark in &MARKS {
         let (x, y) = place(14.0 + letters::width(mark.name, SMALL, false));
@@ -133,9 +122,11 @@ struct Axes {
 impl Axes {
     fn of(panels: &[&Panel<'_>]) -> Self {
         let all = || panels.iter().flat_map(|panel| &panel.windows);
-        let most = all().flat_map(|row| RATE_SERIES.iter().filter_map(|(_, of)| of(row))).max().unwrap_or(1);
-        let times: Vec<f64> =
-            all().flat_map(|row| TIME_SERIES.iter().filter_map(|(_, of)| of(row))).map(|ns| ns as f64).collect();
+        let most = all().flat_map(|row| RATE_SERIES.iter().filter_map(|series| (series.of)(row))).max().unwrap_or(1);
+        let times: Vec<f64> = all()
+            .flat_map(|row| TIME_SERIES.iter().filter_map(|series| (series.of)(row)))
+            .map(|ns| ns as f64)
+            .collect();
         Self {
             seconds: all().map(|row| f64::from(row.second + 1)).fold(1.0, f64::max),
             most: most as f64,
@@ -159,11 +150,7 @@ fn panel_at(figure: &mut Figure, panel: &Panel<'_>, axes: &Axes, (left, right): 
     let times = (!axes.times.is_empty()).then_some((rates.1 + 24.0, rates.1 + 24.0 + LATENCY));
     let bottom = times.map_or(rates.1, |(_, bottom)| bottom);
     for (from, to) in [Some(rates), times].into_iter().flatten() {
-        // Shading as wide pale lines: canvas knows no rectangles.
-        for row in windows.iter().filter(|row| row.phase != "measure") {
-            let middle = x.at(f64::from(row.second) + 0.5);
-            figure.line(vec![(middle, from), (middle, to)], SHADE, x.at(1.0) - x.at(0.0) + 0.3, &[]);
-        }
+        series::shade(figure, windows, &x, (from, to));
         for (begins, ends) in record.faults.iter().filter_map(|fault| band(fault, &at, right)) {
             let middle = f64::midpoint(begins, ends);
             figure.line(vec![(middle, from), (middle, to)], BAND, (ends - begins).max(1.5), &[]);
@@ -172,13 +159,13 @@ fn panel_at(figure: &mut Figure, panel: &Panel<'_>, axes: &Axes, (left, right): 
     let y = Scale::linear(axes.most, rates.1, rates.0);
     y.draw_left(figure, left, right, compact);
     figure.text((left, rates.0 - 9.0), "messages/s", SMALL, MUTED, Align::Left);
-    lines(figure, windows, &RATE_SERIES, look.color, |row| x.at(f64::from(row.second) + 0.5), |value| y.at(value));
+    series::lines(figure, windows, &RATE_SERIES, look.color, &x, &y);
     if let Some((from, to)) = times {
         let y = Scale::log(axes.times.iter().copied(), to, from);
         y.draw_left(figure, left, right, |ns| axes.unit.of(ns));
         let text = format!("p99 of each second, {} (log)", axes.unit.name());
         figure.text((left, from - 9.0), text, SMALL, MUTED, Align::Left);
-        lines(figure, windows, &TIME_SERIES, look.color, |row| x.at(f64::from(row.second) + 0.5), |value| y.at(value));
+        series::lines(figure, windows, &TIME_SERIES, look.color, &x, &y);
     }
     for fault in &record.faults {
         moments(figure, fault, &at, (rates.0, rates.1), right);
@@ -188,11 +175,7 @@ fn panel_at(figure: &mut Figure, panel: &Panel<'_>, axes: &Axes, (left, right): 
         recovery(figure, fault, &at, lanes, right);
     }
     figure.line(vec![(left, bottom), (right, bottom)], GRID, 1.5, &[]);
-    x.draw_labels(
-        figure,
-        bottom,
-        |second| if second.fract() == 0.0 { format!("{second:.0}") } else { significant(second) },
-    );
+    x.draw_labels(figure, bottom, series::second);
     figure.text((right, bottom + 26.0), "s since the start of the load", SMALL, MUTED, Align::Right);
     let mut end = bottom + 44.0;
     for note in notes(record) {
@@ -208,25 +191,6 @@ fn panel_at(figure: &mut Figure, panel: &Panel<'_>, axes: &Axes, (left, right): 
 fn band(fault: &Fault, at: &impl Fn(u64) -> f64, right: f64) -> Option<(f64, f64)> {
     let begins = at(fault.took_effect_at_ns?);
     Some((begins, fault.healed_at_ns.map_or(right, at).max(begins)))
-}
-
-/// Series as lines, broken where a second has no value.
-fn lines(
-    figure: &mut Figure,
-    windows: &[WindowRow],
-    series: &[(Series, Of)],
-    own: Color,
-    x: impl Fn(&WindowRow) -> f64,
-    y: impl Fn(f64) -> f64,
-) {
-    for (series, of) in series {
-        let points: Vec<Option<(f64, f64)>> =
-            windows.iter().map(|row| of(row).map(|value| (x(row), y(value as f64)))).collect();
-        for part in points.split(Option::is_none) {
-            let color = series.color.unwrap_or(own);
-            figure.line(part.iter().flatten().copied().collect(), color, series.width, series.dash);
-        }
-    }
 }
 
 /// Planned, took effect, taken back, as upright lines.
@@ -314,99 +278,4 @@ fn rows(panels: &[&Panel<'_>]) -> Vec<Vec<String>> {
         row
     };
     panels.iter().flat_map(|panel| panel.record.faults.iter().map(|fault| row(panel, fault))).collect()
-}
-
-/// The finding: who took longest to take messages again, and what of the acknowledged ones is gone.
-fn title(point: &str, panels: &[&Panel<'_>]) -> String {
-    let at = if point == "base" { String::new() } else { format!(", at {point}") };
-    let struck = |panel: &Panel<'_>| panel.record.faults.iter().any(|fault| fault.took_effect_at_ns.is_some());
-    let hit: Vec<&Panel<'_>> = panels.iter().copied().filter(|panel| struck(panel)).collect();
-    let Some(slowest) = hit.iter().copied().max_by_key(|panel| recovered(panel.record)) else {
-        return format!("No fault was applied to {}{at}", named(panels));
-    };
-    format!("{}; {}{at}", recovery_in_words(slowest.record), loss_in_words(&hit))
-}
-
-/// How long until messages were taken again after every fault, in an order where never is longest.
-fn recovered(record: &CellRecord) -> (bool, u64) {
-    let times = || record.faults.iter().filter(|fault| fault.took_effect_at_ns.is_some());
-    let never = times().any(|fault| fault.rto_publish_ns.is_none());
-    (never, times().filter_map(|fault| fault.rto_publish_ns).max().unwrap_or(0))
-}
-
-/// `kafka took messages again 8.91 s after its leader was killed`.
-fn recovery_in_words(record: &CellRecord) -> String {
-    const QUIET_NS: u64 = 100_000_000;
-    let struck: Vec<&Fault> = record.faults.iter().filter(|fault| fault.took_effect_at_ns.is_some()).collect();
-    let Some(first) = struck.first() else { return String::new() };
-    let label = &record.label;
-    let done = done_to(first);
-    let (never, longest) = recovered(record);
-    let (at_most, each) = match struck.len() {
-        1 => ("", String::new()),
-        count => ("at most ", format!(" (the longest of {count} times)")),
-    };
-    match never {
-        true => format!("{label} was not seen to take messages on every partition or stream again after {done}"),
-        false if longest <= QUIET_NS => {
-            format!("{label} was never without an acknowledgement for more than 0.1 s when {done}{each}")
-        }
-        false => format!("{label} took messages again {at_most}{} after {done}{each}", time(longest as f64)),
-    }
-}
-
-/// `its leader was killed`.
-fn done_to(fault: &Fault) -> String {
-    let whom = match fault.target.as_str() {
-        "node" => "a node of it",
-        "replica" => "a replica",
-        "all" => "every node",
-        "controller" => "its controller",
-        "primary" => "its primary",
-        _ => "its leader",
-    };
-    let done = match fault.kind.as_str() {
-        "kill" if fault.for_good() => "was lost for good",
-        "kill" => "was killed",
-        "stop" => "was stopped",
-        "pause" => "was paused",
-        "power-loss" => "lost its power (simulated)",
-        "net-latency" => "was put behind a slow network",
-        "net-bandwidth" => "was put behind a narrow network",
-        "net-stall" => "was cut off without a word",
-        "net-reset" => "lost its connections",
-        "net-refuse" => "refused connections",
-        "net-bitflip" => "was sent damaged messages",
-        "net-partition" => "was cut off from the other nodes",
-        "disk-slow" => "got a slow disk",
-        "disk-full" => "ran out of disk",
-        "mem-full" => "ran out of memory",
-        "slow-consumer" => return "its consumers slowed down".to_owned(),
-        "consumer-kill" => return "a consumer was cut off".to_owned(),
-        other => return format!("{other} of {whom}"),
-    };
-    format!("{whom} {done}")
-}
-
-/// `nothing acknowledged was lost`, or who lost most.
-fn loss_in_words(hit: &[&Panel<'_>]) -> String {
-    let several = if hit.len() > 1 { format!(", the most of {} labels", hit.len()) } else { String::new() };
-    let lost = |panel: &Panel<'_>| panel.record.counts.broker_lost.filter(|_| panel.record.counts.acked.is_some());
-    let most = hit.iter().filter_map(|panel| Some((lost(panel)?, panel))).max_by_key(|(lost, _)| *lost);
-    let unknown = hit.iter().filter(|panel| lost(panel).is_none()).count();
-    match most {
-        Some((count, panel)) if count > 0 => {
-            format!("{} lost {} acknowledged messages{several}", panel.record.label, grouped(count))
-        }
-        Some(_) if unknown > 0 => format!("nothing acknowledged was lost where that is known ({unknown} not)"),
-        Some(_) => "nothing acknowledged was lost".to_owned(),
-        None => match hit.iter().filter_map(|panel| Some((panel.record.counts.lost?, panel))).max_by_key(|(n, _)| *n) {
-            Some((count, panel)) => format!("{} messages sent by {} never arrived", grouped(count), panel.record.label),
-            None => "what was lost is not known".to_owned(),
-        },
-    }
-}
-
-fn named(panels: &[&Panel<'_>]) -> String {
-    panels.iter().map(|panel| panel.record.label.as_str()).collect::<Vec<_>>().join(", ")
 }

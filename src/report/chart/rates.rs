@@ -3,8 +3,9 @@
 //! Panels share both axes. Shows one block: seconds of different blocks have nothing to do with each other.
 
 use super::axis::Scale;
-use super::canvas::{Align, Color, Dash, Figure, GRID, INK, MUTED, SHADE};
+use super::canvas::{Align, Figure, GRID, INK, MUTED};
 use super::palette;
+use super::series::{self, Series};
 use crate::result::WindowRow;
 use crate::result::words::{compact, significant};
 
@@ -17,23 +18,8 @@ pub struct Panel {
 const WIDTH: f64 = 900.0;
 const PANEL: f64 = 150.0;
 
-/// Lines of the panels; the widest are drawn first so that none hides another.
-struct Series {
-    name: &'static str,
-    color: Option<Color>,
-    width: f64,
-    dash: Dash,
-    of: fn(&WindowRow) -> Option<u64>,
-}
-
 const SERIES: [Series; 4] = [
-    Series {
-        name: "offered",
-        color: Some(Color(0xC2, 0xC9, 0xD1)),
-        width: 6.0,
-        dash: &[],
-        of: |row| row.offered_messages,
-    },
+    series::OFFERED,
     Series { name: "sent", color: Some(MUTED), width: 2.5, dash: &[], of: |row| Some(row.sent_messages) },
     Series {
         name: "acknowledged",
@@ -42,7 +28,7 @@ const SERIES: [Series; 4] = [
         dash: &[5.0, 3.0],
         of: |row| Some(row.acked_messages),
     },
-    Series { name: "consumed", color: None, width: 1.8, dash: &[], of: |row| Some(row.consumed_messages) },
+    series::CONSUMED,
 ];
 
 pub fn draw(point: &str, panels: &[Panel]) -> Option<Figure> {
@@ -58,15 +44,8 @@ pub fn draw(point: &str, panels: &[Panel]) -> Option<Figure> {
     let below = figure.wrapped((16.0, 24.0), &figure.title.clone(), 15.0, INK, WIDTH - 32.0, true);
     let mut legend = 66.0;
     for series in &SERIES {
-        let color = series.color.unwrap_or(palette::of(&panels[0].system).color);
-        figure.line(vec![(legend, below + 4.0), (legend + 26.0, below + 4.0)], color, series.width, series.dash);
-        let name = if series.color.is_none() {
-            format!("{} (in the system's colour)", series.name)
-        } else {
-            series.name.to_owned()
-        };
-        figure.text((legend + 32.0, below + 4.0), &name, 11.0, MUTED, Align::Left);
-        legend += 58.0 + 6.4 * name.chars().count() as f64;
+        series.explain(&mut figure, (legend, below + 4.0), palette::of(&panels[0].system).color);
+        legend += series.room() + 26.0;
     }
     let all = || panels.iter().flat_map(|panel| &panel.windows);
     let most = all().flat_map(|row| SERIES.iter().filter_map(|series| (series.of)(row))).max().unwrap_or(1);
@@ -111,33 +90,17 @@ fn panel_at(
 ) {
     let x = Scale::linear(f64::from(seconds) / 1.08, left, right);
     let y = Scale::linear(most, bottom, top);
-    // Shading as wide pale lines: a window belongs to the measurement or it does not.
-    for row in panel.windows.iter().filter(|row| row.phase != "measure") {
-        let middle = x.at(f64::from(row.second) + 0.5);
-        let width = x.at(1.0) - x.at(0.0) + 0.3;
-        figure.line(vec![(middle, top), (middle, bottom)], SHADE, width, &[]);
-    }
+    series::shade(figure, &panel.windows, &x, (top, bottom));
     y.draw_left(figure, left, right, compact);
     for tick in x.ticks() {
-        figure.text((x.at(tick), bottom + 11.0), significant_second(tick), 11.0, MUTED, Align::Middle);
+        figure.text((x.at(tick), bottom + 11.0), series::second(tick), 11.0, MUTED, Align::Middle);
     }
     figure.line(vec![(left, bottom), (right, bottom)], GRID, 1.5, &[]);
     let look = palette::of(&panel.system);
     figure.bold((left, top - 12.0), &panel.label, 12.0, look.color, Align::Left);
     figure.text((right, top - 12.0), "messages/s", 11.0, MUTED, Align::Right);
     figure.text((right, bottom + 25.0), "s since the start of the load", 11.0, MUTED, Align::Right);
-    for series in &SERIES {
-        let path = panel
-            .windows
-            .iter()
-            .filter_map(|row| (series.of)(row).map(|count| (x.at(f64::from(row.second) + 0.5), y.at(count as f64))))
-            .collect();
-        figure.line(path, series.color.unwrap_or(look.color), series.width, series.dash);
-    }
-}
-
-fn significant_second(second: f64) -> String {
-    if second.fract() == 0.0 { format!("{second:.0}") } else { significant(second) }
+    series::lines(figure, &panel.windows, &SERIES, look.color, &x, &y);
 }
 
 /// The finding: who consumed least of what was offered, or how much was consumed where nothing was offered.
