@@ -8,6 +8,7 @@ use super::raw::CellRecord;
 use super::summary::{Fault, Judged, Survives};
 use super::words::grouped;
 use crate::scenario::{FaultKind, System};
+use crate::stats::chance_of_unseen;
 
 /// The verdict, `None` for `guarantee: none`, and what there is to say about it.
 pub fn judge(record: &CellRecord, guarantee: &str, valid: bool) -> (Option<Judged>, Vec<String>) {
@@ -98,11 +99,11 @@ fn at_least_once(record: &CellRecord) -> Finding {
     }
 }
 
-/// A pass, with how much it says: no event in F faults bounds the chance of one, since losses come in clusters.
+/// A pass, with how much it says.
 fn passed(record: &CellRecord) -> Finding {
     let faults = record.faults.iter().filter(|fault| fault.took_effect_at_ns.is_some()).count();
     let bound = (faults > 0).then(|| {
-        let chance = 100.0 * (1.0 - 0.05f64.powf(1.0 / faults as f64));
+        let chance = 100.0 * chance_of_unseen(faults as u64);
         format!("no violation in {faults} faults: at 95 % confidence fewer than {chance:.0} % of such faults cause one")
     });
     (Judged::Pass, bound.into_iter().collect())

@@ -9,6 +9,7 @@ use super::{Inputs, Judged};
 use crate::claims::finding::{Answer, Decision, Finding, PRIMITIVES};
 use crate::result::ComparedCell;
 use crate::result::words::{grouped, significant};
+use crate::stats::chance_of_unseen;
 use serde::{Deserialize, Serialize};
 
 /// Lost by a killed node that came back.
@@ -134,10 +135,9 @@ fn told_of(cell: &ComparedCell, inputs: &Inputs<'_>, acked: &str) -> String {
         (Fact::Range { .. }, Some(Fact::Range { most, .. })) => format!(" of {}", messages(most)),
         _ => String::new(),
     };
-    // Losses come in clusters: what is repeated is the fault, not the message.
     let bound = match fact {
         Fact::Range { most, .. } if most == 0.0 && cell.metric == LOST && cell.n > 0 => {
-            let chance = 100.0 * (1.0 - 0.05f64.powf(1.0 / cell.n as f64));
+            let chance = 100.0 * chance_of_unseen(cell.n);
             let faults = if cell.n == 1 { "1 fault".to_owned() } else { format!("{} faults", cell.n) };
             format!(" (none in {faults}: at 95 % confidence below {chance:.0} % cost any)")
         }

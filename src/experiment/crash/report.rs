@@ -3,6 +3,7 @@
 use super::load::Loss;
 use crate::fault::disk::Lost;
 use crate::result::Observation;
+use crate::stats::chance_of_unseen;
 
 const NO_PROMISE: &str = "the reply promises nothing: there is no acknowledged message that could be lost";
 const PAGE_CACHE: &str = "SIGKILL leaves what the kernel holds; a loss of power does not";
@@ -105,8 +106,7 @@ fn caveat(lost: u64, known: &[(&Fault, &Loss)], words: &str) -> String {
         let hit = known.iter().filter(|(_, loss)| loss.lost > 0).count();
         return format!("lost in {hit} of {kills} kills; {words}");
     }
-    // Losses cluster: the fault is what is repeated, not the message.
-    let bound = 1.0 - 0.05_f64.powf(1.0 / kills as f64);
+    let bound = chance_of_unseen(kills as u64);
     let kills = if kills == 1 { "1 kill".to_owned() } else { format!("{kills} kills") };
     format!("none in {kills}: a kill loses with a chance below {:.0} % (95 % confidence); {words}", bound * 100.0)
 }
