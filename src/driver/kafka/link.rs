@@ -135,7 +135,12 @@ pub fn knock(address: &str, access: &Access) -> Result<Vec<String>, String> {
     let request = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
     let answer = link.ask(ApiKey::Metadata, METADATA, &request)?;
     let view = View::read(Fields(&answer)).map_err(unreadable)?;
-    Ok(view.brokers.iter().map(|(_, address)| shown(address)).collect())
+    // To be judged and connected to, so never another than the one that other clients are told.
+    let plain = |address: String| match shown(&address) {
+        same if same == address => Ok(address),
+        other => Err(format!("it sends clients to what is no address (`{other}`); correct `advertised.listeners`")),
+    };
+    view.brokers.into_iter().map(|(_, address)| plain(address)).collect()
 }
 
 fn frame<Q: Encodable + HeaderVersion>(key: ApiKey, version: i16, request: &Q) -> Result<Vec<u8>, String> {
