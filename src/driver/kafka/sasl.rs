@@ -11,6 +11,9 @@ use ring::rand::SecureRandom;
 use ring::{digest, hmac, pbkdf2};
 use std::num::NonZeroU32;
 
+/// Fewer would make the password cheap to guess for whoever asks in the broker's place (RFC 7677, section 4). Kafka
+/// itself gives nobody fewer.
+const LEAST_ROUNDS: u32 = 4096;
 /// More rounds than this would be an attack on us; Kafka allows 16384 itself.
 const MOST_ROUNDS: u32 = 1_000_000;
 /// "No channel binding", encoded.
@@ -56,7 +59,8 @@ impl<'a> Scram<'a> {
         }
         let salt = BASE64.decode(field("s=")?).map_err(|_| UNREADABLE)?;
         let rounds: u32 = field("i=")?.parse().map_err(|_| UNREADABLE)?;
-        let rounds = NonZeroU32::new(rounds).filter(|rounds| rounds.get() <= MOST_ROUNDS).ok_or(UNREADABLE)?;
+        let rounds = NonZeroU32::new(rounds).filter(|rounds| (LEAST_ROUNDS..=MOST_ROUNDS).contains(&rounds.get()));
+        let rounds = rounds.ok_or("it wants the password proven in too few rounds or too many")?;
 
         let (hash, mac, kdf) = match self.login.mechanism {
             Mechanism::ScramSha512 => (&digest::SHA512, hmac::HMAC_SHA512, pbkdf2::PBKDF2_HMAC_SHA512),
@@ -121,7 +125,8 @@ mod tests {
             assert!(scram.proof(bad.as_bytes()).is_err(), "{bad}");
         }
         assert!(scram.proof(b"r=abc1,s=AAAA,i=4294967295").is_err(), "a day of work");
-        assert!(scram.proof(b"r=abc1,s=AAAA,i=1").unwrap().starts_with(b"c=biws,r=abc1,p="));
+        assert!(scram.proof(b"r=abc1,s=AAAA,i=4095").is_err(), "cheap to guess");
+        assert!(scram.proof(b"r=abc1,s=AAAA,i=4096").unwrap().starts_with(b"c=biws,r=abc1,p="));
         assert_ne!(Scram::new(&login).unwrap().nonce, Scram::new(&login).unwrap().nonce);
         let plain = plain(&login);
         assert_eq!(plain, b"\0user\0pencil");
