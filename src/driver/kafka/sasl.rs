@@ -51,17 +51,7 @@ impl<'a> Scram<'a> {
 
     /// Proves that we know the password.
     pub fn proof(&mut self, challenge: &[u8]) -> Result<Vec<u8>, String> {
-        let challenge = std::str::from_utf8(challenge).map_err(|_| UNREADABLE)?;
-        let field = |name: &str| challenge.split(',').find_map(|field| field.strip_prefix(name)).ok_or(UNREADABLE);
-        let nonce = field("r=")?;
-        if !nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len() {
-            return Err("its SCRAM challenge is not an answer to ours".into());
-        }
-        let salt = BASE64.decode(field("s=")?).map_err(|_| UNREADABLE)?;
-        let rounds: u32 = field("i=")?.parse().map_err(|_| UNREADABLE)?;
-        let rounds = NonZeroU32::new(rounds).filter(|rounds| (LEAST_ROUNDS..=MOST_ROUNDS).contains(&rounds.get()));
-        let rounds = rounds.ok_or("it wants the password proven in too few rounds or too many")?;
-
+        let Challenge { challenge, nonce, salt, rounds } = Challenge::read(challenge, &self.nonce)?;
         let (hash, mac, kdf) = match self.login.mechanism {
             Mechanism::ScramSha512 => (&digest::SHA512, hmac::HMAC_SHA512, pbkdf2::PBKDF2_HMAC_SHA512),
             _ => (&digest::SHA256, hmac::HMAC_SHA256, pbkdf2::PBKDF2_HMAC_SHA256),
@@ -91,6 +81,37 @@ impl<'a> Scram<'a> {
 }
 
 const UNREADABLE: &str = "its SCRAM challenge is unreadable";
+
+/// What the server answers to our first message.
+struct Challenge<'a> {
+    challenge: &'a str,
+    nonce: &'a str,
+    salt: Vec<u8>,
+    rounds: NonZeroU32,
+}
+
+impl<'a> Challenge<'a> {
+    /// `ours` is what its nonce must begin with.
+    fn read(challenge: &'a [u8], ours: &str) -> Result<Self, String> {
+        let challenge = std::str::from_utf8(challenge).map_err(|_| UNREADABLE)?;
+        let field = |name: &str| challenge.split(',').find_map(|field| field.strip_prefix(name)).ok_or(UNREADABLE);
+        let nonce = field("r=")?;
+        if !nonce.starts_with(ours) || nonce.len() == ours.len() {
+            return Err("its SCRAM challenge is not an answer to ours".into());
+        }
+        let salt = BASE64.decode(field("s=")?).map_err(|_| UNREADABLE)?;
+        let rounds: u32 = field("i=")?.parse().map_err(|_| UNREADABLE)?;
+        let rounds = NonZeroU32::new(rounds).filter(|rounds| (LEAST_ROUNDS..=MOST_ROUNDS).contains(&rounds.get()));
+        let rounds = rounds.ok_or("it wants the password proven in too few rounds or too many")?;
+        Ok(Self { challenge, nonce, salt, rounds })
+    }
+}
+
+/// Without the rounds themselves: they are work, and not ours to find faults in.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(challenge: &[u8]) {
+    let _ = Challenge::read(challenge, "");
+}
 
 #[cfg(test)]
 mod tests {
