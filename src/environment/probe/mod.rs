@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn whoever_answers_byte_by_byte_is_given_up_in_time_and_in_words() {
-        let probes: [(_, &'static [u8], fn(SocketAddr) -> io::Result<()>); 3] = [
+        type Asks = fn(SocketAddr) -> io::Result<()>;
+        let probes: [(_, &'static [u8], Asks); 3] = [
             ("kafka", b"\0", super::kafka),
             ("redis", b"+", super::redis),
             ("sentinel", b"$", |address| super::sentinel(address, "x", &[], 1)),
