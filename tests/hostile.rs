@@ -6,7 +6,7 @@ mod stored;
 
 use assert_cmd::Command;
 use brokerbench::result::plain;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -15,18 +15,11 @@ use std::path::{Path, PathBuf};
 
 /// Window title, clear screen, reversed writing, hidden letters, an eight-bit escape, a formula, a script, markup, and a
 /// line of our own.
-const EVIL: &str = "=1+1\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}live\u{2066}\u{200b}\u{9b}31m\r<script>alert(1)</script>\"'`|\nerror: forged";
-
-fn acts(c: char) -> bool {
-    (c.is_control() && c != '\n')
-        || ('\u{202a}'..='\u{202e}').contains(&c)
-        || ('\u{2066}'..='\u{2069}').contains(&c)
-        || ('\u{200b}'..='\u{200f}').contains(&c)
-}
+const EVIL: &str = "=1+1\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}live\u{2066}\u{200b}\u{2028}\u{feff}\u{e0041}\u{9b}31m\r<script>alert(1)</script>\"'`|\nerror: forged";
 
 fn assert_plain(what: &str, bytes: &[u8]) -> String {
     let text = String::from_utf8(bytes.to_vec()).unwrap_or_else(|error| panic!("{what}: {error}"));
-    assert!(!text.contains(acts), "{what}: {}", text.escape_debug());
+    assert!(plain::lines(&text) == text, "{what}: {}", text.escape_debug());
     text
 }
 
@@ -114,6 +107,20 @@ fn texts(value: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
+/// Every map in a value, likewise.
+fn maps(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, item)| maps(item, &format!("{path}/{at}"), found))
+        }
+        Value::Object(map) => {
+            found.push(path.to_owned());
+            map.iter().for_each(|(key, item)| maps(item, &format!("{path}/{}", key.replace('/', "~1")), found));
+        }
+        _ => {}
+    }
+}
+
 fn files(folder: &Path, extensions: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap().flatten() {
@@ -134,51 +141,68 @@ fn assert_harmless_files(folder: &Path) {
     }
 }
 
-/// Each text of a run's files is replaced by the worst one, one after the other: rendered harmlessly, or refused.
+/// Each text and each name of a run's files is replaced by the worst one, one after the other: rendered harmlessly, or
+/// refused.
 #[test]
 fn results_of_others() {
     let dir = tempfile::tempdir().unwrap();
     let run = stored::run(dir.path());
     let results = dir.path().to_str().unwrap();
+    let report = |file: &Path, value: &Value, what: &str| {
+        fs::write(file, value.to_string()).unwrap();
+        let (code, text) = said(&mut brokerbench(&["report", "--results", results]));
+        assert!(matches!(code, 0 | 4), "{what}: {code}, {text}");
+        assert!(!text.lines().any(|line| line == "error: forged"), "{what}: {text}");
+        assert_harmless_files(dir.path());
+        said(&mut brokerbench(&["export", "latest", "--results", results]));
+        u32::from(code == 0)
+    };
     let accounting = files(run.path(), &["json"]).into_iter().find(|path| path.ends_with("accounting.json")).unwrap();
-    let mut rendered = 0;
+    let (mut rendered, mut renamed) = (0, 0);
     for file in [run.path().join("manifest.json"), accounting] {
         let good = fs::read_to_string(&file).unwrap();
-        let value: Value = serde_json::from_str(&good).unwrap();
-        let mut paths = Vec::new();
-        texts(&value, "", &mut paths);
-        assert!(paths.len() > 5, "{paths:?}");
-        for path in paths {
+        let mut value: Value = serde_json::from_str(&good).unwrap();
+        let mut found = Vec::new();
+        texts(&value, "", &mut found);
+        assert!(found.len() > 5, "{found:?}");
+        for path in found {
             let mut value = value.clone();
             *value.pointer_mut(&path).unwrap() = EVIL.into();
-            fs::write(&file, value.to_string()).unwrap();
-            let (code, text) = said(&mut brokerbench(&["report", "--results", results]));
-            assert!(matches!(code, 0 | 4), "{path}: {code}, {text}");
-            assert!(!text.lines().any(|line| line == "error: forged"), "{path}: {text}");
-            rendered += u32::from(code == 0);
-            assert_harmless_files(dir.path());
-            said(&mut brokerbench(&["export", "latest", "--results", results]));
+            rendered += report(&file, &value, &path);
         }
-        // Names of labels and settings are keys.
-        let mut value = value;
-        for key in ["cold_start", "systems", "rates_found"] {
-            if let Some(map) = value.get_mut(key) {
-                let of = |text: &str| serde_json::from_str::<Value>(text).unwrap();
-                *map = match key {
-                    "cold_start" => {
-                        of(r#"{"EVIL": {"ready_ns": 1, "publish_p50_ns": 1, "publish_p99_ns": 1, "warmed_ns": 1}}"#)
-                    }
-                    _ => map.clone(),
-                };
+        // Names of labels, settings and causes are keys: one of each.
+        for (path, name, item) in [
+            (
+                "/cold_start",
+                "redis-lists",
+                json!({"ready_ns": 1, "publish_p50_ns": 1, "publish_p99_ns": 1, "warmed_ns": 1}),
+            ),
+            ("/failures", "no answer", json!(1)),
+            ("/description/broker_config", "maxmemory", json!("0")),
+            ("/description/topic_config", "retention.ms", json!("1")),
+            ("/description/client_config", "acks", json!("all")),
+        ] {
+            if let Some(map) = value.pointer_mut(path) {
+                map[name] = item;
             }
         }
-        fs::write(&file, value.to_string().replace("EVIL", quoted(EVIL).trim_matches('"'))).unwrap();
-        let (code, _) = said(&mut brokerbench(&["report", "--results", results]));
-        assert_eq!(code, 0);
-        assert_harmless_files(dir.path());
+        assert_eq!(report(&file, &value, "names"), 1);
+        let mut found = Vec::new();
+        maps(&value, "", &mut found);
+        for path in found {
+            let names: Vec<String> = value.pointer(&path).unwrap().as_object().unwrap().keys().cloned().collect();
+            for name in names {
+                let mut value = value.clone();
+                let map = value.pointer_mut(&path).unwrap().as_object_mut().unwrap();
+                let item = map.remove(&name).unwrap();
+                map.insert(EVIL.into(), item);
+                renamed += report(&file, &value, &format!("{path}/{name}"));
+            }
+        }
         fs::write(&file, good).unwrap();
     }
     assert!(rendered > 10, "most of it is free text: {rendered}");
+    assert!(renamed >= 5, "names in maps are free, too: {renamed}");
     // And a folder may have any name.
     fs::rename(run.path(), run.path().with_file_name(EVIL.replace('/', ""))).unwrap();
     let (code, text) = said(&mut brokerbench(&["list", "--results", results]));

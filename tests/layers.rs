@@ -151,6 +151,76 @@ fn nothing_wipes_a_server() {
     }
 }
 
+/// `folder/../name` without the detour.
+fn direct(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut direct, part| {
+        if part.as_os_str() == ".." {
+            direct.pop();
+        } else {
+            direct.push(part);
+        }
+        direct
+    })
+}
+
+/// What stands in quotes right behind each `mark`.
+fn quoted_behind<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
+    text.split(mark).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+/// Files outside `src` without which neither the program nor its image can be built.
+fn inputs_of_the_build() -> Vec<PathBuf> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    let mut inputs = ["Cargo.toml", "Cargo.lock", "build.rs"].map(PathBuf::from).to_vec();
+    for (_, path, text) in grouped().iter().filter(|(_, path, _)| !path.contains("test")) {
+        let folder = Path::new("src").join(path).parent().unwrap().to_owned();
+        let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for mark in ["include_str!(\"", "include_bytes!(\""] {
+            inputs.extend(quoted_behind(shipped, mark).into_iter().map(|name| direct(&folder.join(name))));
+        }
+    }
+    let script = read("build.rs");
+    inputs.extend(script.split('"').skip(1).step_by(2).map(PathBuf::from).filter(|path| path.is_file()));
+    let manifest = read("Cargo.toml");
+    for bench in manifest.split("[[bench]]").skip(1) {
+        let named = quoted_behind(bench.split("\n[").next().unwrap(), "\npath = \"");
+        let usual = || format!("benches/{}.rs", quoted_behind(bench, "name = \"")[0]);
+        inputs.push(named.first().map_or_else(usual, |path| (*path).to_owned()).into());
+    }
+    let image = read("Dockerfile");
+    let copied = image.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|line| !line.starts_with("--from"));
+    inputs.extend(copied.flat_map(|line| line.split(' ')).map(PathBuf::from).filter(|path| path.is_file()));
+    inputs.retain(|path| !path.starts_with("src"));
+    inputs
+}
+
+/// Whether a line of `.dockerignore` such as `!scenarios` or `!LICENSE-*` lets the file in.
+fn lets_in(line: &str, file: &Path) -> bool {
+    let Some(pattern) = line.strip_prefix('!') else { return false };
+    match pattern.split_once('*') {
+        None => file.starts_with(pattern),
+        Some((start, end)) => file
+            .to_str()
+            .and_then(|name| name.strip_prefix(start)?.strip_suffix(end))
+            .is_some_and(|between| !between.contains('/')),
+    }
+}
+
+#[test]
+fn the_image_is_given_all_that_its_build_reads() {
+    let text = std::fs::read_to_string(".dockerignore").unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    assert!(lines[0] == "*" && lines[1..].iter().all(|line| line.starts_with('!')), "{lines:#?}");
+    let inputs = inputs_of_the_build();
+    for known in
+        ["docker-compose.yml", "scenarios/latency.yaml", "preload/shim.c", "benches/peers/main.rs", "LICENSE-MIT"]
+    {
+        assert!(inputs.contains(&known.into()), "{known} is not seen: {inputs:#?}");
+    }
+    let missed: Vec<_> = inputs.iter().filter(|file| !lines.iter().any(|line| lets_in(line, file))).collect();
+    assert!(missed.is_empty(), "`docker build` would not find {missed:#?}");
+}
+
 #[test]
 fn a_wrong_import_is_caught() {
     let source = "use crate::units::Span;\nuse crate::{clock, cli::run::{self, x}, engine};\n// use crate::claims;\n";

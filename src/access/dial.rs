@@ -77,7 +77,8 @@ fn look_up(address: &str, limit: Duration) -> Result<Vec<SocketAddr>, AccessErro
     }
     let (sender, receiver) = mpsc::channel();
     let name = address.to_owned();
-    std::thread::spawn(move || sender.send(name.to_socket_addrs().map(Iterator::collect::<Vec<_>>)));
+    let find = move || sender.send(name.to_socket_addrs().map(Iterator::collect::<Vec<_>>));
+    std::thread::Builder::new().name("look-up".into()).spawn(find)?;
     match receiver.recv_timeout(limit) {
         Ok(Ok(found)) if !found.is_empty() => Ok(found),
         Ok(Ok(_)) => Err(AccessError::Unknown("it has no address".into())),

@@ -5,16 +5,20 @@
 //! a certificate or a password so ends in words and at once, not in a client library's retries. [`Access`] judges each
 //! address and keeps the secrets.
 
+use super::watch::{Alarm, Watch};
 use super::{Broker, Environment, EnvironmentError};
-use crate::access::Access;
+use crate::access::{Access, AccessError};
 use crate::driver::{self, Paths};
 use crate::scenario::{Reach, Software, SystemConfig, Targets};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often brokers are asked again while they are loaded: a handshake and a login cost them something.
 const AGAIN: Duration = Duration::from_secs(5);
+/// More nodes than this are none of a cluster that is loaded from one machine.
+const MOST_NODES: usize = 1000;
 
 #[derive(Clone, Debug)]
 pub struct External {
@@ -34,7 +38,7 @@ impl External {
 
     /// Asks every broker whether it answers and lets us in.
     pub fn ask(&self, software: Software) -> Result<Answered, EnvironmentError> {
-        ExternalBroker { software, reach: self.reach(software)?, answered: Instant::now() }.ask_all()
+        Asker { software, reach: self.reach(software)? }.ask_all()
     }
 
     fn reach(&self, software: Software) -> Result<Reach, EnvironmentError> {
@@ -63,11 +67,12 @@ impl Environment for External {
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
         let software = config.system.software();
-        let broker = ExternalBroker { software, reach: self.reach(software)?, answered: Instant::now() };
-        broker.ask_all()?;
+        let asker = Asker { software, reach: self.reach(software)? };
+        asker.ask_all()?;
         let system = config.system;
         self.unset.extend(config.broker.iter().map(|(key, value)| format!("{key}={value} for {system}")));
-        Ok(Box::new(broker))
+        let again = asker.clone();
+        Ok(Box::new(ExternalBroker { asker, watch: Watch::new(AGAIN, move || again.ask_again()) }))
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -97,21 +102,35 @@ pub struct Answered {
     pub nodes: usize,
 }
 
-struct ExternalBroker {
+#[derive(Clone)]
+struct Asker {
     software: Software,
     reach: Reach,
-    answered: Instant,
 }
 
-impl ExternalBroker {
+impl Asker {
     /// The addresses that the one at `address` sends clients to.
     fn knock(&self, address: &str) -> Result<Vec<String>, EnvironmentError> {
-        driver::knock(self.software, address, &self.reach.access).map_err(|cause| {
+        let told = driver::knock(self.software, address, &self.reach.access).and_then(|told| match told.len() {
+            ..=MOST_NODES => Ok(told),
+            many => Err(format!("it names {many} brokers; brokerbench loads at most {MOST_NODES}")),
+        });
+        told.map_err(|cause| {
             // The system's own words know no remedy.
             let bare = cause.contains("os error") || cause.contains("timed out");
             let remedy = if bare { "; start it, or correct the address" } else { "" };
             EnvironmentError::Refused(format!("{:?} at {address} cannot be used: {cause}{remedy}", self.software))
         })
+    }
+
+    fn sent_on(&self, address: &str, told: &str, cause: impl fmt::Display) -> EnvironmentError {
+        let software = self.software;
+        EnvironmentError::refused(
+            format!(
+                "{software:?} at {address} answers, but sends clients to {told}, which cannot be used from here: {cause}"
+            ),
+            "set its `advertised.listeners` to an address that this machine reaches, or make that name known here",
+        )
     }
 
     /// Every address of the user's answers and lets us in, and so does every one that clients are sent to from there.
@@ -120,36 +139,54 @@ impl ExternalBroker {
         for address in &self.reach.addresses {
             for told in self.knock(address)? {
                 if !nodes.contains(&told) && !self.reach.addresses.contains(&told) {
-                    driver::knock(self.software, &told, &self.reach.access).map_err(|cause| {
-                        EnvironmentError::refused(
-                            format!(
-                                "{:?} at {address} answers, but sends clients to {told}, which cannot be used from \
-                                 here: {cause}",
-                                self.software
-                            ),
-                            "set its `advertised.listeners` to an address that this machine reaches, or make that \
-                             name known here",
-                        )
-                    })?;
+                    driver::knock(self.software, &told, &self.reach.access)
+                        .map_err(|cause| self.sent_on(address, &told, cause))?;
                 }
                 nodes.insert(told);
             }
         }
         Ok(Answered { addresses: self.reach.addresses.clone(), nodes: nodes.len() })
     }
+
+    /// Under load: every address of the user's still answers, and where it sends clients to by now is where they may go.
+    /// librdkafka follows by itself, so this comes after the fact, and is then the end of the run.
+    fn ask_again(&self) -> Result<(), Alarm> {
+        let mut judged = BTreeSet::new();
+        for address in &self.reach.addresses {
+            for told in self.knock(address).map_err(Alarm::Silent)? {
+                if judged.contains(&told) {
+                    continue;
+                }
+                self.reach.access.permit(&told).map_err(|cause| {
+                    let error = self.sent_on(address, &told, &cause);
+                    match cause {
+                        AccessError::Remote(_) | AccessError::InTheClear(_) => Alarm::Forbidden(error),
+                        _ => Alarm::Silent(error),
+                    }
+                })?;
+                judged.insert(told);
+            }
+        }
+        Ok(())
+    }
+}
+
+struct ExternalBroker {
+    asker: Asker,
+    watch: Watch,
 }
 
 impl Broker for ExternalBroker {
     fn software(&self) -> Software {
-        self.software
+        self.asker.software
     }
 
     fn addresses(&self) -> Vec<String> {
-        self.reach.addresses.clone()
+        self.asker.reach.addresses.clone()
     }
 
     fn paths(&self) -> Paths {
-        Paths { access: self.reach.access.clone(), ..Paths::default() }
+        Paths { access: self.asker.reach.access.clone(), ..Paths::default() }
     }
 
     fn pids(&self) -> Vec<u32> {
@@ -157,13 +194,7 @@ impl Broker for ExternalBroker {
     }
 
     fn check(&mut self) -> Result<(), EnvironmentError> {
-        if self.answered.elapsed() >= AGAIN {
-            for address in &self.reach.addresses {
-                self.knock(address)?;
-            }
-            self.answered = Instant::now();
-        }
-        Ok(())
+        self.watch.look()
     }
 
     fn log_tail(&self, _lines: usize) -> String {
@@ -225,27 +256,62 @@ mod tests {
         assert!(clear.contains("in the clear"), "{clear}");
     }
 
+    /// A broker that answers every Metadata request with these nodes.
+    fn telling(nodes: &[&str]) -> String {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let near = listener.local_addr().unwrap();
+        // Metadata 7: throttled, brokers in no rack, no cluster, controller 1, no topic.
+        let mut answer = b"\0\0\0\x01\0\0\0\0".to_vec();
+        answer.extend((nodes.len() as u32).to_be_bytes());
+        for node in nodes {
+            let node = if node.is_empty() { "127.0.0.1" } else { *node };
+            answer.extend(b"\0\0\0\x01");
+            answer.extend((node.len() as u16).to_be_bytes());
+            answer.extend(node.as_bytes());
+            answer.extend(u32::from(near.port()).to_be_bytes());
+            answer.extend(b"\xff\xff");
+        }
+        answer.extend(b"\xff\xff\0\0\0\x01\0\0\0\0");
+        let length = (answer.len() as u32).to_be_bytes();
+        answer.splice(0..0, length);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.read(&mut [0; 256]);
+                let _ = stream.write_all(&answer);
+                let _ = stream.read(&mut [0; 256]);
+            }
+        });
+        near.to_string()
+    }
+
+    fn asker(address: &str) -> Asker {
+        let reach = external(Some(address), None, false).reach(Software::Kafka).unwrap();
+        Asker { software: Software::Kafka, reach }
+    }
+
     /// The first broker is near and answers; the one that it names is not near.
     #[test]
     fn where_a_broker_sends_its_clients_is_judged_too() {
-        use std::io::{Read, Write};
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let near = listener.local_addr().unwrap().to_string();
-        std::thread::spawn(move || {
-            // Metadata 7: throttled, one broker in no rack, no cluster, controller 1, no topic.
-            let mut answer =
-                b"\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\x01\0\x09192.0.2.1\0\0\x23\x84\xff\xff\xff\xff\0\0\0\x01\0\0\0\0"
-                    .to_vec();
-            let length = (answer.len() as u32).to_be_bytes();
-            answer.splice(0..0, length);
-            let (mut stream, _) = listener.accept().unwrap();
-            let _ = stream.read(&mut [0; 256]);
-            let _ = stream.write_all(&answer);
-            let _ = stream.read(&mut [0; 256]);
-        });
+        let near = telling(&["", "192.0.2.1"]);
         let far = refused(external(Some(&near), None, false), System::Kafka);
-        for words in [&format!("{near} answers, but sends clients to 192.0.2.1:9092"), "--allow-remote", "advertised"] {
+        let told = format!("{near} answers, but sends clients to 192.0.2.1:");
+        for words in [&told, "--allow-remote", "advertised"] {
             assert!(far.contains(words), "{far}");
         }
+        let again = asker(&near).ask_again();
+        assert!(matches!(&again, Err(Alarm::Forbidden(error)) if error.to_string().contains(&told)));
+        assert!(asker(&telling(&["", ""])).ask_again().is_ok());
+        assert!(matches!(asker("127.0.0.1:1").ask_again(), Err(Alarm::Silent(_))));
+        assert!(matches!(asker(&telling(&["no-such-host.invalid"])).ask_again(), Err(Alarm::Silent(_))));
+    }
+
+    #[test]
+    fn an_address_is_judged_as_it_is_told_and_so_are_only_so_many() {
+        let dirty = refused(external(Some(&telling(&["127.0.0.1\u{7}"])), None, false), System::Kafka);
+        assert!(dirty.contains("sends clients to what is no address"), "{dirty}");
+        let many = refused(external(Some(&telling(&[""; MOST_NODES + 1])), None, false), System::Kafka);
+        assert!(many.contains("names 1001 brokers"), "{many}");
+        assert!(asker(&telling(&[""; MOST_NODES])).ask_all().is_ok());
     }
 }

@@ -15,6 +15,7 @@ mod pool;
 mod probe;
 mod process;
 mod program;
+mod watch;
 
 #[cfg(any(test, fuzzing))]
 pub use probe::fuzz;

@@ -36,6 +36,8 @@ pub(super) const NOT_FOR_CLIENT: &[&str] = &[
     "metadata.broker.list",
     "group.*",
     "client.id",
+    // A name found by asking backwards would be the one that a certificate is verified for.
+    "client.dns.lookup",
     "security.*",
     "sasl.*",
     "ssl.*",
@@ -52,6 +54,12 @@ pub(super) const NOT_FOR_CLIENT: &[&str] = &[
     "log*",
     "debug",
 ];
+
+/// librdkafka takes a topic's setting with this before its name, too: refused under one name and taken under another, or
+/// set under both, of which chance picks one.
+const PREFIX: &str = "topic.";
+/// Settings that really begin so.
+const PREFIXED: &[&str] = &["topic.metadata.", "topic.blacklist"];
 
 /// Identity, addresses, folders, access and classes to load: all of them the environment's.
 const NOT_FOR_KAFKA: &[&str] = &[
@@ -160,6 +168,10 @@ pub(super) fn raw_settings(path: &[&str], map: &Node, refused: &[&str]) -> Resul
             return fail("a setting's value is one short line of text", "remove line breaks and control characters");
         }
         let lower = entry.key.to_ascii_lowercase();
+        let client = path.last() == Some(&"client");
+        if client && lower.starts_with(PREFIX) && !PREFIXED.iter().any(|real| lower.starts_with(real)) {
+            return fail("a topic's setting stands here under its bare name", "leave the prefix `topic.` out");
+        }
         let matches = |pattern: &&str| match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
             (Some(start), _) => lower.starts_with(start),
             (_, Some(end)) => lower.ends_with(end),

@@ -188,22 +188,22 @@ pub fn targets_from_text(
         }
         Ok(Targets { kafka, redis })
     };
-    file().map_err(|problem| shown(problem.located(&tree), source, text))
+    file().map_err(|problem| shown(problem.located(&tree), source))
 }
 
-/// Values are quoted where they are no secret by their nature, and nowhere else: the key may be a slip of the pen.
-fn shown(mut problem: Problem, source: &str, text: &str) -> ScenarioError {
+/// Values are quoted where they are no secret by their nature, and nowhere else: the key may be a slip of the pen. The
+/// line around one is never shown: what else stands in it may be a secret.
+fn shown(mut problem: Problem, source: &str) -> ScenarioError {
     let key = problem.key();
     let harmless =
         ["schema", "kafka.brokers", "kafka.sasl.mechanism", "kafka.client", "redis.address", "redis.database"];
     let named = |plain: &str| key == plain || key.strip_prefix(plain).is_some_and(|rest| rest.starts_with(['[', '.']));
     let quoted = problem.value.as_deref().is_none_or(|value| !value.contains('@'));
-    if harmless.iter().any(|plain| named(plain)) && quoted {
-        return problem.into_error(source, text);
+    if !(harmless.iter().any(|plain| named(plain)) && quoted) {
+        problem.value = None;
+        // What serde found instead is the value again.
+        problem.what = problem.what.split(", found").next().unwrap_or_default().to_owned();
     }
-    problem.value = None;
-    // What serde found instead is the value again.
-    problem.what = problem.what.split(", found").next().unwrap_or_default().to_owned();
     problem.into_error(source, "")
 }
 
@@ -298,11 +298,15 @@ fn tls_of(target: &str, keys: Option<TlsKeys>, folder: &Path) -> Result<Option<T
 
 fn read(path: &Path) -> Result<String, String> {
     let unreadable = |cause: std::io::Error| format!("cannot be read: {cause}");
+    let is_file = |metadata: std::io::Result<std::fs::Metadata>| match metadata.map_err(unreadable)?.is_file() {
+        true => Ok(()),
+        false => Err("not a file".to_owned()),
+    };
+    // To open a named pipe may take forever; after that it may be another file.
+    is_file(std::fs::metadata(path))?;
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err("not a file".into());
-    }
+    is_file(file.metadata())?;
     file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() > MAX_TEXT {
         return Err("larger than 1 MiB: is this the right file?".into());

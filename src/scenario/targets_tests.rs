@@ -22,14 +22,15 @@ fn url(url: &str) -> Result<Reach, ScenarioError> {
 #[test]
 fn a_file_describes_both() {
     let text = "schema: 1\nkafka:\n  brokers: [a:1, '[::1]:2']\n  sasl:\n    mechanism: SCRAM-SHA-512\n    user: me\n    \
-                password: ${env:PASSWORD}\n  client: {socket.keepalive.enable: true}\nredis:\n  address: h\n  \
+                password: ${env:PASSWORD}\n  client: {socket.keepalive.enable: true, topic.metadata.refresh.sparse: false}\nredis:\n  address: h\n  \
                 password: ${env:PASSWORD}\n  database: 3\n";
     let Targets { kafka: Some(kafka), redis: Some(redis) } = file(text).unwrap() else { panic!() };
     assert_eq!(kafka.addresses, ["a:1", "[::1]:2"]);
     let login = kafka.access.login().unwrap();
     assert_eq!((login.user.as_deref(), login.mechanism), (Some("me"), Mechanism::ScramSha512));
     assert_eq!(login.password.expose_secret(), SENTINEL);
-    assert_eq!(kafka.access.client().collect::<Vec<_>>(), [(&"socket.keepalive.enable".into(), &"true".into())]);
+    let client: Vec<_> = kafka.access.client().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(client, [("socket.keepalive.enable", "true"), ("topic.metadata.refresh.sparse", "false")]);
     assert!(kafka.access.tls().is_none() && !kafka.access.remote());
     assert_eq!((redis.addresses[0].as_str(), redis.access.database()), ("h:6379", 3));
     assert!(redis.access.login().unwrap().user.is_none());
@@ -81,6 +82,13 @@ fn what_is_wrong_is_pointed_at() {
             Some(4),
             "keys of its own",
         ),
+        (kafka("  client: {topic.acks: 0}\n"), "kafka.client.topic.acks", Some(4), "leave the prefix `topic.` out"),
+        (
+            kafka("  client: {client.dns.lookup: resolve_canonical_bootstrap_servers_only}\n"),
+            "kafka.client.client.dns.lookup",
+            Some(4),
+            "keys of its own",
+        ),
         (redis("  user: me\n"), "redis.user", Some(4), "no `password` beside it"),
         (redis("  database: -1\n"), "redis.database", Some(4), "whole number"),
         ("schema: 1\nredis: {address: 'redis://h'}\n".into(), "redis.address", Some(2), "not an address"),
@@ -109,6 +117,11 @@ fn no_error_shows_what_may_be_a_secret() {
         "schema: 1\nredis:\n  password: s3cret-sentinel: x\n",
         "password: s3cret-sentinel\n",
         "s3cret-sentinel\n",
+        // What is wrong is harmless, and what stands beside it is not.
+        "schema: 1\nkafka:\n  brokers: [a:1]\n  sasl: {mechanism: SCRAM-SHA512, user: me, password: s3cret-sentinel}\n",
+        "{\"schema\":2,\"redis\":{\"address\":\"h\",\"password\":\"s3cret-sentinel\"}}",
+        "schema: 1\nkafka:\n  brokers: [b, me:s3cret-sentinel@h:1]\n",
+        "schema: 1\nkafka:\n  brokers: [a:1]\n  client: {group.id: x, sasl.password: s3cret-sentinel}\n",
     ] {
         let error = file(text).unwrap_err();
         assert!(!format!("{error} {error:?}").contains(SENTINEL), "{error}");
@@ -124,6 +137,14 @@ fn no_error_shows_what_may_be_a_secret() {
     }
     let error = kafka_list("me:s3cret-sentinel@h:1", &AROUND).unwrap_err();
     assert!(!error.to_string().contains(SENTINEL), "{error}");
+}
+
+#[test]
+fn a_pipe_is_no_file_and_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(load_targets(&pipe, &AROUND).unwrap_err().to_string().contains("not a file"));
 }
 
 #[test]

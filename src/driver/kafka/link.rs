@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const CORRELATION: i32 = 1;
 /// Answers beyond this are none to our questions.
 const LONGEST: usize = 16 << 20;
+/// Likewise as long as nobody is logged in.
+const LONGEST_LOGIN: usize = 64 << 10;
 /// How long a step of [`knock`] may take.
 const KNOCK: Duration = Duration::from_secs(5);
 
@@ -40,7 +42,7 @@ impl Link {
     fn log_in(&mut self, login: &Login) -> Result<(), String> {
         let mechanism = login.mechanism.name();
         let request = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
-        let answer = self.ask(ApiKey::SaslHandshake, SASL_HANDSHAKE, &request)?;
+        let answer = self.exchange(LONGEST_LOGIN, ApiKey::SaslHandshake, SASL_HANDSHAKE, &request)?;
         let answer = Handshake::read(Fields(&answer)).map_err(unreadable)?;
         match ResponseError::try_from_code(answer.error) {
             None => {}
@@ -63,7 +65,7 @@ impl Link {
 
     fn authenticate(&mut self, token: Vec<u8>) -> Result<Vec<u8>, String> {
         let request = SaslAuthenticateRequest::default().with_auth_bytes(token.into());
-        let answer = self.ask(ApiKey::SaslAuthenticate, SASL_AUTHENTICATE, &request)?;
+        let answer = self.exchange(LONGEST_LOGIN, ApiKey::SaslAuthenticate, SASL_AUTHENTICATE, &request)?;
         let answer = Authenticated::read(Fields(&answer)).map_err(unreadable)?;
         match ResponseError::try_from_code(answer.error) {
             None => Ok(answer.token),
@@ -82,6 +84,16 @@ impl Link {
         version: i16,
         request: &Q,
     ) -> Result<Vec<u8>, String> {
+        self.exchange(LONGEST, key, version, request)
+    }
+
+    fn exchange<Q: Encodable + HeaderVersion>(
+        &mut self,
+        longest: usize,
+        key: ApiKey,
+        version: i16,
+        request: &Q,
+    ) -> Result<Vec<u8>, String> {
         let deadline = Instant::now() + self.limit;
         self.stream.write_all(&frame(key, version, request)?).map_err(|error| self.broken(&error))?;
         let mut head = [0; 8];
@@ -92,7 +104,7 @@ impl Link {
         }
         self.read(&mut head[2..], deadline)?;
         let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        if !(4..=LONGEST).contains(&length) || head[4..] != CORRELATION.to_be_bytes() {
+        if !(4..=longest).contains(&length) || head[4..] != CORRELATION.to_be_bytes() {
             return Err("what answers there is no Kafka broker".into());
         }
         let mut answer = vec![0; length - 4];
@@ -135,7 +147,12 @@ pub fn knock(address: &str, access: &Access) -> Result<Vec<String>, String> {
     let request = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
     let answer = link.ask(ApiKey::Metadata, METADATA, &request)?;
     let view = View::read(Fields(&answer)).map_err(unreadable)?;
-    Ok(view.brokers.iter().map(|(_, address)| shown(address)).collect())
+    // To be judged and connected to, so never another than the one that other clients are told.
+    let plain = |address: String| match shown(&address) {
+        same if same == address => Ok(address),
+        other => Err(format!("it sends clients to what is no address (`{other}`); correct `advertised.listeners`")),
+    };
+    view.brokers.into_iter().map(|(_, address)| plain(address)).collect()
 }
 
 fn frame<Q: Encodable + HeaderVersion>(key: ApiKey, version: i16, request: &Q) -> Result<Vec<u8>, String> {
@@ -192,6 +209,18 @@ mod tests {
             let error = knock(&answering(reply), &Access::default()).unwrap_err();
             assert!(error.contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn whoever_nobody_is_logged_in_to_is_read_less() {
+        // A hundred thousand bytes are announced, and the connection ends.
+        const LONG: &[u8] = b"\0\x01\x86\xa0\0\0\0\x01";
+        let login = Login { user: None, password: "s3cret".into(), mechanism: Mechanism::Plain };
+        let access = crate::access::Terms { login: Some(login), ..Default::default() }.into();
+        let error = knock(&answering(LONG), &access).unwrap_err();
+        assert!(error.contains("no Kafka broker"), "{error}");
+        let error = knock(&answering(LONG), &Access::default()).unwrap_err();
+        assert!(error.contains("closed the connection"), "{error}");
     }
 
     #[test]

@@ -11,6 +11,9 @@ use ring::rand::SecureRandom;
 use ring::{digest, hmac, pbkdf2};
 use std::num::NonZeroU32;
 
+/// Fewer would make the password cheap to guess for whoever asks in the broker's place (RFC 7677, section 4). Kafka
+/// itself gives nobody fewer.
+const LEAST_ROUNDS: u32 = 4096;
 /// More rounds than this would be an attack on us; Kafka allows 16384 itself.
 const MOST_ROUNDS: u32 = 1_000_000;
 /// "No channel binding", encoded.
@@ -48,16 +51,7 @@ impl<'a> Scram<'a> {
 
     /// Proves that we know the password.
     pub fn proof(&mut self, challenge: &[u8]) -> Result<Vec<u8>, String> {
-        let challenge = std::str::from_utf8(challenge).map_err(|_| UNREADABLE)?;
-        let field = |name: &str| challenge.split(',').find_map(|field| field.strip_prefix(name)).ok_or(UNREADABLE);
-        let nonce = field("r=")?;
-        if !nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len() {
-            return Err("its SCRAM challenge is not an answer to ours".into());
-        }
-        let salt = BASE64.decode(field("s=")?).map_err(|_| UNREADABLE)?;
-        let rounds: u32 = field("i=")?.parse().map_err(|_| UNREADABLE)?;
-        let rounds = NonZeroU32::new(rounds).filter(|rounds| rounds.get() <= MOST_ROUNDS).ok_or(UNREADABLE)?;
-
+        let Challenge { challenge, nonce, salt, rounds } = Challenge::read(challenge, &self.nonce)?;
         let (hash, mac, kdf) = match self.login.mechanism {
             Mechanism::ScramSha512 => (&digest::SHA512, hmac::HMAC_SHA512, pbkdf2::PBKDF2_HMAC_SHA512),
             _ => (&digest::SHA256, hmac::HMAC_SHA256, pbkdf2::PBKDF2_HMAC_SHA256),
@@ -87,6 +81,37 @@ impl<'a> Scram<'a> {
 }
 
 const UNREADABLE: &str = "its SCRAM challenge is unreadable";
+
+/// What the server answers to our first message.
+struct Challenge<'a> {
+    challenge: &'a str,
+    nonce: &'a str,
+    salt: Vec<u8>,
+    rounds: NonZeroU32,
+}
+
+impl<'a> Challenge<'a> {
+    /// `ours` is what its nonce must begin with.
+    fn read(challenge: &'a [u8], ours: &str) -> Result<Self, String> {
+        let challenge = std::str::from_utf8(challenge).map_err(|_| UNREADABLE)?;
+        let field = |name: &str| challenge.split(',').find_map(|field| field.strip_prefix(name)).ok_or(UNREADABLE);
+        let nonce = field("r=")?;
+        if !nonce.starts_with(ours) || nonce.len() == ours.len() {
+            return Err("its SCRAM challenge is not an answer to ours".into());
+        }
+        let salt = BASE64.decode(field("s=")?).map_err(|_| UNREADABLE)?;
+        let rounds: u32 = field("i=")?.parse().map_err(|_| UNREADABLE)?;
+        let rounds = NonZeroU32::new(rounds).filter(|rounds| (LEAST_ROUNDS..=MOST_ROUNDS).contains(&rounds.get()));
+        let rounds = rounds.ok_or("it wants the password proven in too few rounds or too many")?;
+        Ok(Self { challenge, nonce, salt, rounds })
+    }
+}
+
+/// Without the rounds themselves: they are work, and not ours to find faults in.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(challenge: &[u8]) {
+    let _ = Challenge::read(challenge, "");
+}
 
 #[cfg(test)]
 mod tests {
@@ -121,7 +146,8 @@ mod tests {
             assert!(scram.proof(bad.as_bytes()).is_err(), "{bad}");
         }
         assert!(scram.proof(b"r=abc1,s=AAAA,i=4294967295").is_err(), "a day of work");
-        assert!(scram.proof(b"r=abc1,s=AAAA,i=1").unwrap().starts_with(b"c=biws,r=abc1,p="));
+        assert!(scram.proof(b"r=abc1,s=AAAA,i=4095").is_err(), "cheap to guess");
+        assert!(scram.proof(b"r=abc1,s=AAAA,i=4096").unwrap().starts_with(b"c=biws,r=abc1,p="));
         assert_ne!(Scram::new(&login).unwrap().nonce, Scram::new(&login).unwrap().nonce);
         let plain = plain(&login);
         assert_eq!(plain, b"\0user\0pencil");

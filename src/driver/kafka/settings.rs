@@ -25,6 +25,17 @@ const RESERVED: &[&str] = &[
     "test.mock.num.brokers",
 ];
 
+/// What has two names. Whoever sets both leaves it to chance which one counts.
+const ALIASES: &[(&str, &str)] = &[
+    ("acks", "request.required.acks"),
+    ("compression.type", "compression.codec"),
+    ("message.timeout.ms", "delivery.timeout.ms"),
+    ("max.in.flight.requests.per.connection", "max.in.flight"),
+    ("linger.ms", "queue.buffering.max.ms"),
+    ("retries", "message.send.max.retries"),
+    ("fetch.message.max.bytes", "max.partition.fetch.bytes"),
+];
+
 /// Read back into the results, whoever set them.
 const PRODUCER: &[&str] = &[
     "acks",
@@ -102,6 +113,13 @@ impl Settings {
         if let Some(key) = client.keys().find(|key| RESERVED.contains(&key.as_str())) {
             return Err(refused(key, "brokerbench sets this one itself; remove it from `client`"));
         }
+        let given = |key: &str| client.keys().any(|given| *given == key);
+        if let Some((key, alias)) = ALIASES.iter().find(|(key, alias)| given(key) && given(alias)) {
+            return Err(refused(
+                alias,
+                &format!("it is another name of `{key}`, which is set too; remove one of them"),
+            ));
+        }
 
         let mut common = ClientConfig::new();
         common
@@ -123,22 +141,23 @@ impl Settings {
         let kbytes = (2 * in_flight * size / 1024).clamp(1_048_576, i32::MAX as u64);
         let mut producer = common.clone();
         producer
-            // Kafka's own producer has 5; librdkafka's million sends every message of an impatient (`linger.ms=0`)
-            // producer as a request of its own, so that nothing is ever batched while the broker is busy.
-            .set("max.in.flight.requests.per.connection", "5")
             .set("batch.num.messages", load.batch.clamp(1, 1_000_000).to_string())
             .set("queue.buffering.max.messages", (2 * in_flight).clamp(100_000, 10_000_000).to_string())
             .set("queue.buffering.max.kbytes", kbytes.to_string())
             .set("message.max.bytes", (size + 65_536).clamp(1_000_000, 1_000_000_000).to_string());
         let patience = load.deadline.map(ms);
-        // Each has a second name: setting both would leave it to chance which one counts.
-        for (key, alias, value) in [
-            ("acks", "request.required.acks", Some("all")),
-            ("compression.type", "compression.codec", Some(cell.message.codec.name())),
+        // Each has a second name.
+        for (key, value) in [
+            ("acks", Some("all")),
+            ("compression.type", Some(cell.message.codec.name())),
             // For how long a message is tried; how often is not limited by default.
-            ("message.timeout.ms", "delivery.timeout.ms", patience.as_deref()),
+            ("message.timeout.ms", patience.as_deref()),
+            // Kafka's own producer has 5; librdkafka's million sends every message of an impatient (`linger.ms=0`)
+            // producer as a request of its own, so that nothing is ever batched while the broker is busy.
+            ("max.in.flight.requests.per.connection", Some("5")),
         ] {
-            if let Some(value) = value.filter(|_| !client.keys().any(|key| *key == alias)) {
+            let renamed = ALIASES.iter().any(|(name, alias)| *name == key && given(alias));
+            if let Some(value) = value.filter(|_| !renamed) {
                 producer.set(key, value);
             }
         }
@@ -344,6 +363,23 @@ mod tests {
         assert!(!patient.idempotent() && with(&[("enable.idempotence", "true")]).idempotent());
         for key in ["message.timeout.ms", "delivery.timeout.ms"] {
             assert_eq!(with(&[(key, "7000")]).effective()["producer.message.timeout.ms"], "7000", "{key}");
+        }
+    }
+
+    /// What is set under both names is decided by the order of a hash map: often enough to see each.
+    #[test]
+    fn a_setting_counts_under_either_name() {
+        for (key, alias) in [
+            ("acks", "request.required.acks"),
+            ("message.timeout.ms", "delivery.timeout.ms"),
+            ("max.in.flight.requests.per.connection", "max.in.flight"),
+        ] {
+            for name in [key, alias].repeat(20) {
+                let effective = settings(&[(name, "1")]).unwrap().effective();
+                assert_eq!(effective[&format!("producer.{key}")], "1", "{name}");
+            }
+            let error = settings(&[(key, "1"), (alias, "1")]).err().unwrap().to_string();
+            assert!(error.contains(&format!("`{alias}`")) && error.contains(&format!("`{key}`")), "{error}");
         }
     }
 

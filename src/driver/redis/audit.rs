@@ -51,8 +51,8 @@ impl Reader {
     fn reply(&mut self, words: &[&[u8]], action: &str) -> Result<Range<usize>, DriverError> {
         loop {
             resp::command(&mut self.connection.output.bytes, words);
-            let Some(primary) = &self.again else { return self.connection.reply(self.deadline, action) };
-            let replied = self.connection.reply(self.deadline.min(Instant::now() + STEP), action);
+            let Some(primary) = &self.again else { return self.connection.page(self.deadline, action) };
+            let replied = self.connection.page(self.deadline.min(Instant::now() + STEP), action);
             match replied {
                 Err(error) if passing(&error) && Instant::now() < self.deadline => {
                     let left = self.deadline.saturating_duration_since(Instant::now());

@@ -18,6 +18,8 @@ const READ: usize = 64 * 1024;
 
 /// Most that is kept of one reply: more than a page of an audit or a batch of consumers can be.
 const LARGEST_INPUT: usize = 4_000_000_000;
+/// Likewise before the load: what asks for little, perhaps before any login, keeps little.
+const LARGEST_REPLY: usize = 64 << 20;
 
 /// Received bytes, `start..end` of them not yet used.
 #[derive(Debug)]
@@ -192,9 +194,19 @@ impl Connection {
         }
     }
 
-    /// Sends what is collected and waits for one reply, which is not an error. For set-up and audit, not for the load.
+    /// Sends what is collected and waits for one reply, which is not an error. For set-up, not for the load.
     pub fn reply(&mut self, deadline: Instant, action: &str) -> Result<Range<usize>, DriverError> {
+        self.reply_within(LARGEST_REPLY, deadline, action)
+    }
+
+    /// The same for an audit, which may ask for as much as a batch of the load.
+    pub fn page(&mut self, deadline: Instant, action: &str) -> Result<Range<usize>, DriverError> {
+        self.reply_within(LARGEST_INPUT, deadline, action)
+    }
+
+    fn reply_within(&mut self, most: usize, deadline: Instant, action: &str) -> Result<Range<usize>, DriverError> {
         let started = Instant::now();
+        let mut late = false;
         loop {
             let all_sent = self.write()?;
             if let Some(reply) = self.next_reply()? {
@@ -205,11 +217,16 @@ impl Connection {
                 self.input.consume(reply.len());
                 return Err(self.endpoint.refused(action, text));
             }
-            if !self.read()? {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Err(self.endpoint.timed_out(action, started.elapsed()));
-                }
+            if self.input.filled().len() > most {
+                return Err(self.endpoint.malformed(resp::Malformed(format!("a reply of more than {most} B"))));
+            }
+            // Looked at once more when the time is over, and not again however much keeps coming.
+            if late {
+                return Err(self.endpoint.timed_out(action, started.elapsed()));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            late = left.is_zero();
+            if !self.read()? && !late {
                 self.wait(left, all_sent)?;
             }
         }
@@ -238,6 +255,28 @@ mod tests {
             input.consume(take);
         }
         assert!(seen == sent);
+    }
+
+    /// Connected to a server that sends this, again and again.
+    fn flooded(with: &'static [u8]) -> Connection {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            while stream.write_all(with).is_ok() {}
+        });
+        Connection::open(&Endpoint::parse(crate::scenario::System::RedisLists, &address).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_reply_without_an_end_is_given_up_in_time_and_in_size() {
+        const ENDLESS: &[u8] = b"$2000000000\r\n";
+        let error = flooded(ENDLESS).reply(Instant::now(), "AUTH").unwrap_err();
+        assert!(matches!(error, DriverError::TimedOut { .. }), "{error}");
+        let mut connection = flooded(ENDLESS);
+        let error = connection.reply(Instant::now() + Duration::from_secs(60), "AUTH").unwrap_err();
+        assert!(matches!(error, DriverError::Protocol { .. }), "{error}");
+        assert!(connection.input.filled().len() < 2 * LARGEST_REPLY);
     }
 
     /// Takes ten bytes a call and then nothing.

@@ -1,7 +1,7 @@
 //! For fuzzing: replies cut into pieces and whole, and everything that walks them.
 
 use super::resp::{Malformed, Reader, Scanner};
-use super::{lists, pubsub, streams, work};
+use super::{large, lists, pubsub, streams, work};
 use crate::clock::Clock;
 
 /// Lengths of the replies in `input` when it comes in pieces of so many bytes.
@@ -34,5 +34,6 @@ pub fn any(input: &[u8]) -> bool {
         assert!(bytes <= 2 * reply.len(), "nothing is handed out that did not come");
     }
     pubsub::fuzz(input);
+    large::fuzz(input);
     whole.is_ok_and(|whole| !whole.is_empty())
 }

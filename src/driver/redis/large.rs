@@ -149,7 +149,7 @@ fn receive(connection: &mut Connection, clock: &Clock, payload: &[u8], deadline_
         missing -= 1;
         match header {
             Header::Other => {}
-            Header::Array(length) => missing += length,
+            Header::Array(length) => missing = missing.checked_add(length).ok_or_else(unreadable)?,
             Header::Bulk(length) => {
                 let is_value = missing == 0;
                 if is_value && length != payload.len() as u64 {
@@ -195,7 +195,8 @@ impl Header {
     /// With its length; `None` while its line is not whole.
     fn read(input: &[u8]) -> Result<Option<(Self, usize)>, Refusal> {
         let Some(end) = input.windows(2).position(|pair| pair == b"\r\n") else { return Ok(None) };
-        let (line, rest) = (&input[..end], &input[1..end]);
+        let line = &input[..end];
+        let rest = line.get(1..).unwrap_or_default();
         let number = || std::str::from_utf8(rest).ok().and_then(|text| text.parse::<i64>().ok());
         let header = match (line.first(), number()) {
             (Some(b'-'), _) => return Err(Refusal::new(Who::Broker, resp::words(rest))),
@@ -203,9 +204,20 @@ impl Header {
             (Some(b'*'), Some(length @ 0..)) => Self::Array(length as u64),
             (Some(b'$'), Some(length @ 0..)) => Self::Bulk(length as u64),
             (Some(b':' | b'+'), _) => Self::Other,
-            _ => return Err(Refusal::new(Who::Consumer, "an unreadable reply")),
+            _ => return Err(unreadable()),
         };
         Ok(Some((header, end + 2)))
+    }
+}
+
+fn unreadable() -> Refusal {
+    Refusal::new(Who::Consumer, "an unreadable reply")
+}
+
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(mut input: &[u8]) {
+    while let Ok(Some((_, length))) = Header::read(input) {
+        input = &input[length..];
     }
 }
 
@@ -260,6 +272,8 @@ mod tests {
             (&wrong, Who::Consumer, "at byte 999"),
             (b"$1000\r\n\x07\x07", Who::Broker, "closed"),
             (b":1\r\n", Who::Consumer, "without the value"),
+            (b"\r\n", Who::Consumer, "unreadable"),
+            (&b"*9223372036854775807\r\n".repeat(3), Who::Consumer, "unreadable"),
         ] {
             let clock = Clock::start();
             let refusal =

@@ -22,20 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
 /// The kernel's word for a read that took too long helps nobody.
-fn silence(error: io::Error) -> io::Error {
-    let timed_out = error.raw_os_error().is_some() && error.kind() == io::ErrorKind::WouldBlock;
-    if timed_out {
-        not_yet(format!("it takes connections and says nothing for {} s", PATIENCE.as_secs()))
-    } else {
-        error
-    }
+fn silence() -> io::Error {
+    not_yet(format!("it takes connections and says nothing for {} s", PATIENCE.as_secs()))
 }
 
 /// How long a round trip takes in the middle of so many.
@@ -50,20 +44,30 @@ fn median(times: usize, mut round_trip: impl FnMut() -> io::Result<()>) -> io::R
     Ok(took[took.len() / 2])
 }
 
-/// All of `into` by the deadline, however few bytes come at a time: the socket's own time-out counts from each of them.
+/// All of `into` by the deadline.
 fn read(stream: &mut TcpStream, mut into: &mut [u8], deadline: Instant) -> io::Result<()> {
     while !into.is_empty() {
-        if Instant::now() > deadline {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        match stream.read(into) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => into = &mut into[read..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(silence(error)),
-        }
+        let read = read_some(stream, into, deadline)?;
+        into = &mut into[read..];
     }
     Ok(())
+}
+
+/// What comes first, by the deadline however few bytes come at a time: the socket's own time-out counts from each of them.
+fn read_some(stream: &mut TcpStream, into: &mut [u8], deadline: Instant) -> io::Result<usize> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(silence());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(into) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => return Ok(read),
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// It answers, and may yet come to answer as it should.
@@ -82,8 +86,9 @@ fn bypass(told: &str, expected: &[String]) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
+    use std::io::{self, Read, Write};
     use std::net::{SocketAddr, TcpListener};
+    use std::time::{Duration, Instant};
 
     /// A server that reads something, answers with `reply` and hangs up.
     pub fn answering(reply: &'static [u8]) -> SocketAddr {
@@ -96,5 +101,39 @@ mod tests {
             let _ = stream.read(&mut [0; 256]);
         });
         address
+    }
+
+    /// A server that never comes to an end: `byte` after `byte`.
+    fn dripping(byte: &'static [u8]) -> SocketAddr {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            while stream.write_all(byte).is_ok() {
+                std::thread::sleep(Duration::from_millis(700));
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn whoever_answers_byte_by_byte_is_given_up_in_time_and_in_words() {
+        type Asks = fn(SocketAddr) -> io::Result<()>;
+        let probes: [(_, &'static [u8], Asks); 3] = [
+            ("kafka", b"\0", super::kafka),
+            ("redis", b"+", super::redis),
+            ("sentinel", b"$", |address| super::sentinel(address, "x", &[], 1)),
+        ];
+        std::thread::scope(|scope| {
+            for (name, byte, probe) in probes {
+                scope.spawn(move || {
+                    let started = Instant::now();
+                    let error = probe(dripping(byte)).unwrap_err();
+                    assert!(error.to_string().contains("says nothing for 2 s"), "{name}: {error}");
+                    // Not another wait as long after the last byte.
+                    assert!(started.elapsed() < super::PATIENCE + Duration::from_millis(600), "{name}");
+                });
+            }
+        });
     }
 }

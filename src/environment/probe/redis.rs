@@ -1,7 +1,7 @@
 //! Redis's and Sentinel's questions: whether it answers, whether its copies follow, whether the set is known.
 
-use super::{PATIENCE, bypass, connect, foreign, median, not_yet, silence};
-use std::io::{self, Read, Write};
+use super::{PATIENCE, bypass, connect, foreign, median, not_yet, read, read_some};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ pub fn redis(address: SocketAddr) -> io::Result<()> {
     let mut stream = connect(address)?;
     stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
     let mut reply = [0; 5];
-    stream.read_exact(&mut reply).map_err(silence)?;
+    read(&mut stream, &mut reply, Instant::now() + PATIENCE)?;
     match &reply {
         b"+PONG" | b"-NOAU" => Ok(()),
         b"-LOAD" => Err(not_yet("it is still loading its data".into())),
@@ -28,7 +28,7 @@ pub fn redis_ping_pong(address: SocketAddr, times: usize) -> io::Result<Duration
     let mut stream = connect(address)?;
     median(times, || {
         stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
-        stream.read_exact(&mut [0; 7])
+        read(&mut stream, &mut [0; 7], Instant::now() + PATIENCE)
     })
 }
 
@@ -97,10 +97,7 @@ fn ask(stream: &mut TcpStream, words: &[&str]) -> io::Result<Reply> {
         if let Some(reply) = parse(&mut input.as_slice(), DEEPEST)? {
             return Ok(reply);
         }
-        match stream.read(&mut chunk).map_err(silence)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            // A byte now and then would keep a time-out of the socket from ever ending it.
-            _ if Instant::now() > deadline => return Err(io::ErrorKind::TimedOut.into()),
+        match read_some(stream, &mut chunk, deadline)? {
             _ if input.len() > LONGEST => return Err(no_redis()),
             read => input.extend_from_slice(&chunk[..read]),
         }
