@@ -50,12 +50,18 @@ impl RunFolder {
         writeln!(self.lock, "{pid} {}", start_time(pid).unwrap_or_default())
     }
 
-    /// Removes a folder below this one; any other path is refused.
-    pub fn remove_inside(&self, path: &Path) -> io::Result<()> {
+    /// Refuses any path that is not below this folder.
+    pub fn must_hold(&self, path: &Path) -> io::Result<()> {
         let plain = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
         if !plain || !path.starts_with(&self.path) || path == self.path {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is not inside the run folder"));
         }
+        Ok(())
+    }
+
+    /// Removes a folder below this one; any other path is refused.
+    pub fn remove_inside(&self, path: &Path) -> io::Result<()> {
+        self.must_hold(path)?;
         match fs::remove_dir_all(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),

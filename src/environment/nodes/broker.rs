@@ -23,7 +23,7 @@ pub trait Keeper: Send {
     /// Begins these nodes together. Whether they answer is asked afterwards.
     fn start(&mut self, stage: Vec<(Plan, Self::Start)>) -> Result<Vec<Node>, EnvironmentError>;
     /// Takes away all that was begun, in whatever state, and its data. Done more than once without harm.
-    fn dispose(&mut self, nodes: Vec<Node>) -> Result<(), EnvironmentError>;
+    fn dispose(&mut self) -> Result<(), EnvironmentError>;
 }
 
 /// What is the same for every node of the broker, and every attempt to start it.
@@ -140,9 +140,12 @@ impl<K: Keeper> NodesBroker<K> {
     /// Kills these nodes at once and sees them gone.
     fn kill(&mut self, indices: &[usize]) -> Result<(), EnvironmentError> {
         indices.iter().for_each(|&index| self.nodes[index].mark_down());
-        // All first, then each until it is gone: one that ends alone could still tell the others.
-        indices.iter().try_for_each(|&index| self.nodes[index].runner.signal(Signal::Kill))?;
-        indices.iter().try_for_each(|&index| self.nodes[index].runner.kill())
+        // All first, then each until it is gone: one that ends alone could still tell the others. Whatever becomes of one,
+        // the others are killed too; the first error is told.
+        let all = |deed: &dyn Fn(&Node) -> Result<(), EnvironmentError>| {
+            indices.iter().map(|&index| deed(&self.nodes[index])).fold(Ok(()), Result::and)
+        };
+        all(&|node| node.runner.signal(Signal::Kill)).and(all(&|node| node.runner.kill()))
     }
 
     /// Asks these nodes to end, and kills those that do not.
@@ -300,7 +303,10 @@ impl<K: Keeper> Broker for NodesBroker<K> {
 
     /// Kills it: its data is deleted next, so there is nothing that a slow, orderly end would save.
     fn stop(&mut self) -> Result<(), EnvironmentError> {
-        self.keeper.dispose(std::mem::take(&mut self.nodes))
+        // Where this fails, it can be tried again.
+        self.keeper.dispose()?;
+        self.nodes.clear();
+        Ok(())
     }
 }
 
