@@ -54,14 +54,16 @@ impl Docker {
         })
     }
 
-    /// The janitor; with a new one, what dead runs have left is taken away first.
+    /// The janitor; with a new one, what dead runs have left is taken away first, if it can be.
     fn janitor(&mut self) -> Result<Arc<Janitor>, EnvironmentError> {
         if let Some(janitor) = self.janitor.as_ref().filter(|janitor| janitor.is_alive()) {
             return Ok(Arc::clone(janitor));
         }
         let janitor = Arc::new(Janitor::start(&self.exe)?);
         self.janitor = Some(Arc::clone(&janitor));
-        containers::sweep(&self.engine)?;
+        if let Err(error) = containers::sweep(&self.engine) {
+            self.warn(Some(format!("what earlier runs have left is still there: {error}")));
+        }
         Ok(janitor)
     }
 

@@ -80,8 +80,9 @@ enum Process {
 impl Server {
     /// Answers requests; `Ok` when asked to quit, an error when the harness is gone.
     fn talk(&mut self, socket: &mut UnixStream) -> io::Result<()> {
-        send(socket, &Reply::Ready { folder: self.folder.path().to_owned() })?;
+        // First: whoever hears that we are ready begins to measure, and looks for what dead runs have left elsewhere.
         sweep(&std::env::temp_dir());
+        send(socket, &Reply::Ready { folder: self.folder.path().to_owned() })?;
         let requests = BufReader::new(socket.try_clone()?);
         for line in requests.lines() {
             let reply = match serde_json::from_str(&line?) {
