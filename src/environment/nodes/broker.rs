@@ -3,6 +3,7 @@
 
 use super::node::{LOG_LINES, Node, Plan};
 use crate::driver::Paths;
+use crate::environment::process::age;
 use crate::environment::{Broker, Deed, EnvironmentError, NodeInfo, Role, Signal, State};
 use crate::fault::disk::{DiskFault, Lost, Model, Preload, Seen};
 use crate::fault::proxy::Proxy;
@@ -71,7 +72,6 @@ impl<K: Keeper> NodesBroker<K> {
     }
 
     fn attempt(job: &Job, (keeper, plans): Layout<K>) -> Result<Self, EnvironmentError> {
-        let begun = Instant::now();
         let mut broker = Self {
             keeper,
             software: job.software,
@@ -83,10 +83,14 @@ impl<K: Keeper> NodesBroker<K> {
         };
         // Sentinels look at what they watch every ten seconds: so they are to see it whole at their first look.
         let (data, watchers): (Vec<_>, Vec<_>) = plans.into_iter().partition(|(plan, _)| plan.role == Role::Data);
+        let mut took = Duration::ZERO;
         for stage in [data, watchers].into_iter().filter(|stage| !stage.is_empty()) {
-            let first = broker.nodes.len();
+            let (first, asked) = (broker.nodes.len(), Instant::now());
             let started = broker.keeper.start(stage)?;
             broker.nodes.extend(started);
+            // What an engine needs to make containers is not the broker's time.
+            let oldest = broker.nodes[first..].iter().filter_map(|node| age(node.runner.pid())).max();
+            let begun = Instant::now().checked_sub(oldest.unwrap_or_default()).map_or(asked, |begun| begun.max(asked));
             for index in first..broker.nodes.len() {
                 let node = &broker.nodes[index];
                 node.await_answer(&node.plan.whole, begun + broker.limit, || broker.name(index))?;
@@ -96,8 +100,9 @@ impl<K: Keeper> NodesBroker<K> {
                     broker.nodes[index].preload = Err(why.to_string());
                 }
             }
+            took += begun.elapsed();
         }
-        broker.started_in_ns = u64::try_from(begun.elapsed().as_nanos()).ok();
+        broker.started_in_ns = u64::try_from(took.as_nanos()).ok();
         Ok(broker)
     }
 
