@@ -13,7 +13,7 @@ mod project;
 
 pub use engine::{Compose, Engine, Image, NETWORK, Network, find as find_engine, image_name};
 
-use super::nodes::step;
+use super::nodes::{age, step};
 use super::{Broker, Environment, EnvironmentError, Janitor, Launch, nodes, probe, program};
 use crate::scenario::{Software, SystemConfig};
 use brokers::Making;
@@ -171,7 +171,8 @@ impl Environment for Docker {
             }
             started => started?,
         };
-        self.warn(broker.version().and_then(|version| stands_in(&version)));
+        let remedy = "set KAFKA_IMAGE and REDIS_IMAGE to newer images, or unset them";
+        self.warn(broker.version().and_then(|version| age::warning(&version, remedy)));
         self.measure(software, &broker);
         Ok(Box::new(broker))
     }
@@ -190,13 +191,6 @@ impl Environment for Docker {
         }
         facts
     }
-}
-
-/// Says so where the image holds something else than the system of its name.
-fn stands_in(version: &str) -> Option<String> {
-    let known = ["Kafka ", "Redis "].iter().any(|product| version.starts_with(product));
-    (version.starts_with("Valkey ") && !known)
-        .then(|| format!("{version} stands in for Redis: figures hold for Valkey"))
 }
 
 impl Drop for Docker {
