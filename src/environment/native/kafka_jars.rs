@@ -125,8 +125,9 @@ fn fetch(janitor: &Janitor, cache: &Path) -> Result<(), EnvironmentError> {
     make_folder(&work)?;
     write_file(&work.join("pom.xml"), POM)?;
     let mut argv = vec![maven.display().to_string()];
+    // -C: what does not have its checksum is not taken.
     argv.extend(
-        ["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=lib"].map(Into::into),
+        ["-q", "-B", "-C", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=lib"].map(Into::into),
     );
     let launch = Launch { argv, env: BTreeMap::new(), cwd: work.clone(), log: work.join("maven.log") };
     run(janitor, launch, "Kafka", "fetching its jars with Maven", FETCH)?;
