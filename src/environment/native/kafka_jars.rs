@@ -127,7 +127,8 @@ fn fetch(janitor: &Janitor, cache: &Path) -> Result<(), EnvironmentError> {
     let mut argv = vec![maven.display().to_string()];
     // -C: what does not have its checksum is not taken.
     argv.extend(
-        ["-q", "-B", "-C", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=lib"].map(Into::into),
+        ["-q", "-B", "-C", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=lib"]
+            .map(Into::into),
     );
     let launch = Launch { argv, env: BTreeMap::new(), cwd: work.clone(), log: work.join("maven.log") };
     run(janitor, launch, "Kafka", "fetching its jars with Maven", FETCH)?;
