@@ -6,12 +6,16 @@ mod harness;
 use brokerbench::environment::{Janitor, Launch, Signal, State};
 use harness::{Harness, PART, exe};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn launch(janitor: &Janitor, argv: &[&str]) -> u32 {
-    let folder = janitor.folder();
+    launch_in(janitor, janitor.folder(), argv)
+}
+
+fn launch_in(janitor: &Janitor, folder: &Path, argv: &[&str]) -> u32 {
     let argv = argv.iter().map(|&arg| arg.to_owned()).collect();
     janitor.spawn(Launch { argv, env: BTreeMap::new(), cwd: folder.into(), log: folder.join("log") }).unwrap()
 }
@@ -161,4 +165,20 @@ fn a_broker_that_ends_takes_its_own_children_along() {
     let log = std::fs::read_to_string(janitor.folder().join("log")).unwrap();
     let grandchild: u32 = log.trim().parse().unwrap();
     eventually("the child of the ended process is gone", || !exists(grandchild));
+}
+
+/// As a broker's start that fails half way leaves them: nobody knows their ids.
+#[test]
+fn what_was_started_in_a_folder_goes_with_it() {
+    let janitor = Janitor::start(&exe()).unwrap();
+    let (home, node) = (janitor.folder().join("broker"), janitor.folder().join("broker/node"));
+    std::fs::create_dir_all(&node).unwrap();
+    let inside = [launch_in(&janitor, &home, &["sleep", "1000"]), launch_in(&janitor, &node, &["sleep", "1000"])];
+    janitor.signal(inside[1], Signal::Stop).unwrap();
+    let elsewhere = launch(&janitor, &["sleep", "1000"]);
+    assert!(janitor.remove(janitor.folder()).is_err() && inside.iter().all(|pid| exists(*pid)));
+    janitor.remove(&home).unwrap();
+    assert!(!home.exists() && !inside.iter().any(|pid| exists(*pid)));
+    assert_eq!(janitor.status(elsewhere).unwrap(), State::Running);
+    janitor.remove(&home).unwrap();
 }

@@ -87,7 +87,9 @@ fn one_node_of_each_is_killed_stopped_paused_and_started() {
         }
         // A death that nobody meant is told.
         let name = docker(&["ps", "--filter", "label=brokerbench.folder", "--format", "{{.ID}} {{.Names}}"]);
-        let (id, _) = name.lines().find(|line| line.contains("brokerbench-")).unwrap().split_once(' ').unwrap();
+        // Of this process alone: other runs may have theirs.
+        let own = format!(" brokerbench-{}-", std::process::id());
+        let (id, _) = name.lines().find(|line| line.contains(&own)).unwrap().split_once(' ').unwrap();
         docker(&["kill", id]);
         let died = broker.check().unwrap_err().to_string();
         assert!(died.contains("died") && died.contains("137"), "{died}");

@@ -20,6 +20,20 @@ fn kill(pid: u32) {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
+/// Until the kernel has ended every thread of it, which takes a loaded machine a while for those of a JVM.
+fn await_end(pid: u32) {
+    let begun = Instant::now();
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        if threads == 0 || threads == 1 && stat.contains(") Z ") {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{stat}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Not a test of its own: the part of the harness that is about to die.
 #[test]
 #[ignore = "played in another process"]
@@ -89,8 +103,9 @@ fn both_brokers_start_answer_and_go() {
 fn the_death_of_a_broker_is_noticed_with_its_last_words() {
     let mut native = Native::new(exe());
     let mut broker = start(&mut native, System::RedisLists).unwrap();
-    kill(broker.pids()[0]);
-    std::thread::sleep(Duration::from_millis(50));
+    let pid = broker.pids()[0];
+    kill(pid);
+    await_end(pid);
     let error = broker.check().unwrap_err();
     assert!(matches!(error, EnvironmentError::Died { .. }), "{error}");
     assert!(error.to_string().contains("Ready to accept connections"), "{error}");
@@ -115,8 +130,9 @@ fn a_broker_comes_back_after_a_crash_and_after_an_orderly_end() {
         eprintln!("{system}: ended and answers again after {:.2?}", begun.elapsed());
         assert_eq!(broker.addresses(), addresses);
         broker.check().unwrap();
-        kill(broker.pids()[0]);
-        std::thread::sleep(Duration::from_millis(50));
+        let pid = broker.pids()[0];
+        kill(pid);
+        await_end(pid);
         assert!(broker.check().is_err(), "a death that nobody asked for is still one");
     }
 }

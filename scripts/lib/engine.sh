@@ -10,8 +10,11 @@ no_engine=""
 engine_pid=""
 engine_home=""
 
+# One that hangs does not.
+engine_answers() { timeout 20 docker info >/dev/null 2>&1; }
+
 need_engine() {
-    if ! docker info >/dev/null 2>&1; then
+    if ! engine_answers; then
         start_engine || return 1
     fi
     if ! docker compose version >/dev/null 2>&1 && ! command -v docker-compose >/dev/null; then
@@ -26,6 +29,15 @@ need_engine() {
 start_engine() {
     if ! command -v docker >/dev/null || ! command -v dockerd >/dev/null; then
         (install_packages docker.io) || { no_engine="docker.io could not be installed"; return 1; }
+        # Where there is no systemd, the package may have started one.
+        if engine_answers; then return 0; fi
+    fi
+    # Two engines would change the same network rules.
+    local said status=0
+    said="$(timeout 20 docker info 2>&1 >/dev/null)" || status=$?
+    if [ -e /var/run/docker.sock ] && { [ "$status" -eq 124 ] || [[ "$said" = *"permission denied"* ]]; }; then
+        no_engine="an engine is there (/var/run/docker.sock) and does not let us in or does not answer: see \`docker info\`"
+        return 1
     fi
     local -a as_root=()
     [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
@@ -34,19 +46,19 @@ start_engine() {
     setsid "${as_root[@]}" dockerd --host "unix://$engine_home/docker.sock" --group "$(id -gn)" \
         --data-root "$engine_home/data" --exec-root "$engine_home/exec" --pidfile "$engine_home/pid" \
         >"$engine_home/log" 2>&1 </dev/null &
-    local waited
-    for waited in $(seq 60); do
-        if DOCKER_HOST="unix://$engine_home/docker.sock" docker info >/dev/null 2>&1; then
-            engine_pid="$(cat "$engine_home/pid")"
+    # Its own, or that of the sudo that hands signals on to it: known from here, since Ctrl-C may come while it starts.
+    engine_pid=$!
+    local begun=$SECONDS
+    while ((SECONDS < begun + 30)); do
+        if DOCKER_HOST="unix://$engine_home/docker.sock" engine_answers; then
             export DOCKER_HOST="unix://$engine_home/docker.sock"
-            say "started a container engine for the tests (after $((waited / 2)) s)"
+            say "started a container engine for the tests (after $((SECONDS - begun)) s)"
             return 0
         fi
         sleep 0.5
     done
     # shellcheck disable=SC2034 # for whoever sources this
     no_engine="dockerd does not start: $(grep -v 'level=info' "$engine_home/log" | tail -n 1)"
-    [ ! -s "$engine_home/pid" ] || engine_pid="$(cat "$engine_home/pid")"
     stop_engine
     return 1
 }
@@ -62,10 +74,15 @@ stop_engine() {
             [ -e "/proc/$engine_pid" ] || break
             sleep 0.2
         done
+        if [ -e "/proc/$engine_pid" ]; then
+            say "the container engine does not end (process $engine_pid); its data stay in $engine_home"
+            engine_home=""
+        fi
     fi
     if [ -n "$engine_home" ]; then
-        # It leaves the network of its host mounted there.
-        "${as_root[@]}" umount "$engine_home"/exec/netns/* 2>/dev/null || true
+        # It leaves the network of its host mounted there, where only root may look.
+        # shellcheck disable=SC2016 # So that root expands it.
+        "${as_root[@]}" sh -c 'umount "$1"/exec/netns/* 2>/dev/null' _ "$engine_home" || true
         "${as_root[@]}" rm -rf "$engine_home" || say "could not remove $engine_home"
     fi
     engine_pid="" engine_home=""

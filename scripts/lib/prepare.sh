@@ -33,7 +33,15 @@ need_rust() {
     found="$(cargo --version 2>/dev/null | cut -d ' ' -f 2)" || true
     if [ -z "$found" ] || [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)" != "$wanted" ]; then
         give_up "cargo ${found:-was not found}, Rust $wanted or newer is needed: install it from https://rustup.rs" \
-            "(\`rustup toolchain install stable --profile minimal\`), with cargo in PATH"
+            "(\`rustup toolchain install stable --profile minimal\`; scripts/test needs \`--component rustfmt,clippy\` too)," \
+            "with cargo in PATH"
+    fi
+}
+
+# Only for testing, and parts of the toolchain: cargo may be there without them.
+need_lints() {
+    if ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then
+        give_up "cargo fmt and cargo clippy are needed: rustup component add rustfmt clippy"
     fi
 }
 
@@ -66,8 +74,8 @@ jre_package() {
 }
 
 install_packages() {
-    local log
-    local -a as_root
+    local log package
+    local -a as_root new=()
     if ! command -v apt-get >/dev/null; then
         give_up "missing on this machine, by their names in Debian and Ubuntu: $*"
     elif [ "$(id -u)" -eq 0 ]; then
@@ -77,16 +85,34 @@ install_packages() {
     else
         give_up "these packages are missing, and installing them needs root: sudo apt-get install $*"
     fi
+    for package in "$@"; do is_installed "$package" || new+=("$package"); done
     say "installing $*"
-    as_root+=(DEBIAN_FRONTEND=noninteractive apt-get --quiet)
+    local -a apt=("${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get --quiet)
     # Hundreds of lines that nobody needs unless it fails.
     log="$(mktemp)"
-    if ! { "${as_root[@]}" update && "${as_root[@]}" install --yes --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null; then
+    if ! { "${apt[@]}" update && "${apt[@]}" install --yes --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null; then
         tail -n 20 "$log" >&2
         rm -f "$log"
         give_up "apt-get could not install $*; its last words are above"
     fi
     rm -f "$log"
+    for package in ${new[@]+"${new[@]}"}; do end_services "$package"; done
+}
+
+is_installed() { dpkg-query --show --showformat='${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
+
+# With systemd, some packages start a service, now and at each boot, that would run beside whatever is measured: `as_root`
+# ends those of a package that was not there before.
+end_services() {
+    local -a services=()
+    [ -d /run/systemd/system ] && command -v systemctl >/dev/null || return 0
+    case "$1" in
+        redis-server) services=(redis-server.service) ;;
+        docker.io) services=(docker.socket docker.service) ;;
+        *) return 0 ;;
+    esac
+    say "not left running: ${services[*]} (\`systemctl enable --now\` brings it back)"
+    "${as_root[@]}" systemctl --quiet disable --now "${services[@]}" || say "could not stop ${services[*]}"
 }
 
 # REDIS_SERVER if it is set; else a current one, fetched once; else the one of this machine, with a warning.

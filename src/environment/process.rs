@@ -50,16 +50,43 @@ pub fn memory_available() -> Option<u64> {
 
 /// When a process started, in clock ticks since boot: with its id, the name of a process that is never reused.
 pub fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+    began(after_name(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?)
+}
+
+/// For how long a process has been there, to a tick; what it began in is counted as whole.
+#[cfg(target_os = "linux")]
+pub fn age(pid: u32) -> Option<std::time::Duration> {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let now = u64::try_from(now.tv_sec).ok()? * 1_000_000_000 + u64::try_from(now.tv_nsec).ok()?;
+    Some(std::time::Duration::from_nanos(now.saturating_sub(start_time(pid)? * ns_per_tick())))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn age(_: u32) -> Option<std::time::Duration> {
+    None
+}
+
+/// Whether the process of that id that started then is there, and does not only wait to be reaped.
+pub fn lives(pid: u32, started: u64) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    after_name(&stat).is_some_and(|rest| !rest.starts_with(['Z', 'X']) && began(rest) == Some(started))
+}
+
+/// The fields of proc_pid_stat(5) from the third on, which is the state. The second is the program's name, which may hold
+/// spaces and brackets: what follows its last bracket.
+fn after_name(stat: &str) -> Option<&str> {
+    Some(stat.rsplit_once(") ")?.1)
+}
+
+fn began(after_name: &str) -> Option<u64> {
+    after_name.split(' ').nth(19)?.parse().ok()
 }
 
 /// Whether every thread of a process is stopped (by SIGSTOP, say).
 pub fn is_stopped(pid: u32) -> std::io::Result<bool> {
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let stat = fs::read_to_string(thread?.path().join("stat"))?;
-        // As in `parse_usage`: what follows the last bracket is the state.
-        if !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't'])) {
+        if !after_name(&stat).is_some_and(|rest| rest.starts_with(['T', 't'])) {
             return Ok(false);
         }
     }
@@ -75,8 +102,7 @@ fn ns_per_tick() -> u64 {
 }
 
 fn parse_usage(stat: &str, status: &str, ns_per_tick: u64) -> Option<Usage> {
-    // The second field is the program's name, which may hold spaces and brackets: count from its last bracket.
-    let fields = stat.rsplit_once(") ")?.1.split(' ');
+    let fields = after_name(stat)?.split(' ');
     // utime, stime, cutime, cstime: fields 14 to 17 of proc_pid_stat(5).
     let ticks = fields.skip(11).take(4).map(str::parse::<u64>).sum::<Result<u64, _>>().ok()?;
     let kib = |key: &str| {
@@ -121,6 +147,24 @@ mod tests {
         let stat = "cpu  10 1 5 100 7 2 3 4 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
         assert_eq!(parse_machine(stat, 1), Some(MachineTimes { busy_ns: 21, idle_ns: 107, steal_ns: 4 }));
         assert_eq!(parse_machine("intr 5", 1), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn one_that_waits_to_be_reaped_does_not_live() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let (pid, started) = (child.id(), start_time(child.id()).unwrap());
+        assert!(lives(pid, started) && !lives(pid, started + 1));
+        assert!(age(pid).unwrap() < std::time::Duration::from_secs(30) && age(u32::MAX).is_none());
+        child.kill().unwrap();
+        let begun = std::time::Instant::now();
+        while lives(pid, started) {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert_eq!(start_time(pid), Some(started), "it is not reaped yet");
+        child.wait().unwrap();
+        assert!(!lives(pid, started));
     }
 
     #[cfg(target_os = "linux")]

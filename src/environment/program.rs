@@ -31,13 +31,18 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Where brokerbench keeps what outlives a run: Kafka's jars, the self-check's result.
+/// Where brokerbench keeps what outlives a run: Kafka's jars, the self-check's result. Absolute: brokers get a working
+/// directory of their own.
 pub fn cache_dir() -> Option<PathBuf> {
     let root = variable("BROKERBENCH_CACHE")
         .or_else(|| variable("XDG_CACHE_HOME"))
         .map(PathBuf::from)
         .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")))?;
-    Some(root.join("brokerbench"))
+    cache_in(&root)
+}
+
+fn cache_in(root: &Path) -> Option<PathBuf> {
+    std::path::absolute(root.join("brokerbench")).ok()
 }
 
 /// A small file of the system; `None` where it cannot be read.
@@ -132,6 +137,13 @@ mod tests {
     fn finds_what_is_in_the_path_and_nothing_else() {
         assert!(find("sh").is_some_and(|sh| sh.is_absolute()));
         assert_eq!(find("no-such-program-anywhere"), None);
+    }
+
+    #[test]
+    fn a_cache_named_from_here_is_found_from_elsewhere() {
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(cache_in(Path::new("some/cache")), Some(here.join("some/cache/brokerbench")));
+        assert_eq!(cache_in(Path::new("/cache")), Some(PathBuf::from("/cache/brokerbench")));
     }
 
     #[test]

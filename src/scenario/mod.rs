@@ -45,6 +45,7 @@ pub use layers::Overrides;
 pub use resolve::{Scenario, from_text, load, validate};
 pub use rule::{Finding, Op, Rule, RuleError, Subject, Verdict};
 pub use schema::schema;
+pub use settings::is_not_for_broker;
 pub use source::names;
 pub use system::{Consume, ListMode, Reply, Software, System, SystemConfig, Topic};
 pub use targets::{Around, Reach, Targets, load_targets, targets_from_flags, targets_from_text};

@@ -61,7 +61,8 @@ const PREFIX: &str = "topic.";
 /// Settings that really begin so.
 const PREFIXED: &[&str] = &["topic.metadata.", "topic.blacklist"];
 
-/// Identity, addresses, folders, access and classes to load: all of them the environment's.
+/// Identity, addresses, folders, access and classes to load: all of them the environment's. Those at the end are no
+/// settings of Kafka at all: an image that takes settings as variables would hand them to what starts the JVM.
 const NOT_FOR_KAFKA: &[&str] = &[
     "node.id",
     "broker.id*",
@@ -80,9 +81,19 @@ const NOT_FOR_KAFKA: &[&str] = &[
     "*.classes",
     "*.class.name",
     "*.reporters",
+    "*.assignors",
     "remote.log.*",
     "config.providers*",
     "password.*",
+    "opts",
+    "*.opts",
+    "jmx.*",
+    "log4j.*",
+    "tools.log4j.*",
+    "debug",
+    "mode",
+    "home",
+    "version",
 ];
 
 /// Likewise for `redis.conf`.
@@ -125,6 +136,29 @@ const NOT_FOR_REDIS: &[&str] = &[
     "ignore-warnings",
 ];
 
+fn not_for_broker(software: Software) -> &'static [&'static str] {
+    match software {
+        Software::Kafka => NOT_FOR_KAFKA,
+        Software::Redis => NOT_FOR_REDIS,
+        Software::Fake => &[],
+    }
+}
+
+/// Whether a scenario must not set this on a broker: asked again by whoever is about to start one.
+pub fn is_not_for_broker(software: Software, key: &str) -> bool {
+    refuses(not_for_broker(software), key)
+}
+
+/// Whether one of these patterns is that of the key, in whatever case it is written.
+fn refuses(patterns: &[&str], key: &str) -> bool {
+    let lower = key.to_ascii_lowercase();
+    patterns.iter().any(|pattern| match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
+        (Some(start), _) => lower.starts_with(start),
+        (_, Some(end)) => lower.ends_with(end),
+        _ => lower == *pattern,
+    })
+}
+
 /// Refuses keys under a label that its system does not understand, and raw settings that are not for a scenario.
 pub(super) fn understood(label: &str, system: System, node: &Node) -> Result<(), Problem> {
     for entry in node.entries() {
@@ -139,8 +173,7 @@ pub(super) fn understood(label: &str, system: System, node: &Node) -> Result<(),
         }
         let raw = match entry.key.as_str() {
             "client" => Some(NOT_FOR_CLIENT),
-            "broker" if system.software() == Software::Kafka => Some(NOT_FOR_KAFKA),
-            "broker" => Some(NOT_FOR_REDIS),
+            "broker" => Some(not_for_broker(system.software())),
             _ => None,
         };
         if let Some(refused) = raw {
@@ -172,12 +205,7 @@ pub(super) fn raw_settings(path: &[&str], map: &Node, refused: &[&str]) -> Resul
         if client && lower.starts_with(PREFIX) && !PREFIXED.iter().any(|real| lower.starts_with(real)) {
             return fail("a topic's setting stands here under its bare name", "leave the prefix `topic.` out");
         }
-        let matches = |pattern: &&str| match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
-            (Some(start), _) => lower.starts_with(start),
-            (_, Some(end)) => lower.ends_with(end),
-            _ => lower == *pattern,
-        };
-        if refused.iter().any(matches) {
+        if refuses(refused, &entry.key) {
             return fail(
                 "this setting is not for a scenario: the environment or the harness sets it",
                 "remove it (`message.codec` sets compression; addresses and secrets are given on the command line)",

@@ -20,7 +20,8 @@ const LIMIT: Duration = Duration::from_secs(180);
 pub struct Run {
     child: Child,
     temporary: tempfile::TempDir,
-    results: tempfile::TempDir,
+    /// Until they are handed on with its end.
+    results: Option<tempfile::TempDir>,
     told: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<String>>,
 }
@@ -69,7 +70,7 @@ pub fn start_into(
     let told = Arc::new(Mutex::new(String::new()));
     let readers =
         vec![read(child.stdout.take().unwrap(), Arc::default()), read(child.stderr.take().unwrap(), Arc::clone(&told))];
-    Run { child, temporary, results, told, readers }
+    Run { child, temporary, results: Some(results), told, readers }
 }
 
 /// To its end, with nothing done to it.
@@ -119,10 +120,7 @@ impl Run {
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
                 None if begun.elapsed() < LIMIT => std::thread::sleep(Duration::from_millis(10)),
-                None => {
-                    let _ = self.child.kill();
-                    panic!("not at its end within {LIMIT:?}: {}", self.told.lock().unwrap());
-                }
+                None => panic!("not at its end within {LIMIT:?}: {}", self.told.lock().unwrap()),
             }
         };
         let took = clean_within(self.temporary.path(), CLEAN);
@@ -130,7 +128,19 @@ impl Run {
         let mut texts = self.readers.drain(..).map(|reader| reader.join().unwrap());
         let (stdout, stderr) = (texts.next().unwrap(), texts.next().unwrap());
         drop(texts);
-        Ended { code: status.code(), stdout, stderr, results: self.results }
+        Ended { code: status.code(), stdout, stderr, results: self.results.take().unwrap() }
+    }
+}
+
+impl Drop for Run {
+    /// A test that failed leaves nothing running either: what comes next would be measured beside it.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let begun = Instant::now();
+        while !processes(self.temporary.path()).is_empty() && begun.elapsed() < CLEAN {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

@@ -84,6 +84,13 @@ fn text(value: &str) -> Value {
     Value::String(value.replace('$', "$$"))
 }
 
+/// Variables that the image does not make a setting of: they are for what starts the JVM, and can make it load code.
+fn is_the_launchers(variable: &str) -> bool {
+    let starts = ["KAFKA_JMX_", "KAFKA_LOG4J_", "KAFKA_TOOLS_LOG4J_"];
+    let whole = ["KAFKA_DEBUG", "KAFKA_HOME", "KAFKA_MODE", "KAFKA_VERSION"];
+    variable.ends_with("_OPTS") || whole.contains(&variable) || starts.iter().any(|start| variable.starts_with(start))
+}
+
 /// The variable by which the image is told a setting of Kafka.
 pub fn kafka_variable(key: &str) -> Result<String, EnvironmentError> {
     let name: String = key
@@ -96,7 +103,7 @@ pub fn kafka_variable(key: &str) -> Result<String, EnvironmentError> {
         })
         .collect();
     let variable = format!("KAFKA_{name}");
-    if kafka_key(&variable) == key {
+    if kafka_key(&variable) == key && !is_the_launchers(&variable) {
         return Ok(variable);
     }
     Err(EnvironmentError::Refused(format!(
@@ -126,7 +133,9 @@ mod tests {
         for key in ["some_key.with-both", "node.id"] {
             assert_eq!(kafka_key(&kafka_variable(key).unwrap()), key);
         }
-        for key in ["my.kafka.setting", "a..b", "a.-b"] {
+        // Not settings, but options and ports of the JVM.
+        let others = ["opts", "jvm.performance.opts", "log4j.opts", "jmx.port", "debug"];
+        for key in ["my.kafka.setting", "a..b", "a.-b"].into_iter().chain(others) {
             let error = kafka_variable(key).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains("--env native"), "{error}");
         }

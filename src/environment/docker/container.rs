@@ -6,9 +6,8 @@
 use super::Engine;
 use crate::environment::nodes::Runner;
 use crate::environment::nodes::files::last_lines;
-use crate::environment::process::start_time;
+use crate::environment::process::{lives, start_time};
 use crate::environment::{End, EnvironmentError, Signal, State, program};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +17,9 @@ const ORDER: Duration = Duration::from_secs(30);
 const GONE: Duration = Duration::from_secs(20);
 /// Asking the engine costs some 30 ms of a core: where only it can tell, it is asked this often at most.
 const EVERY: Duration = Duration::from_secs(1);
+/// Between looks at what is about to end: at /proc, and at the engine where only it can tell.
+const SOON: Duration = Duration::from_millis(10);
+const UNSEEN: Duration = Duration::from_millis(200);
 
 pub struct Container {
     engine: Arc<Engine>,
@@ -51,16 +53,25 @@ impl Container {
         EnvironmentError::Refused(format!("container {} {what}: {why}", self.name))
     }
 
-    /// Until the engine itself says that it has ended: one that it holds for running is not started again.
+    /// Whether /proc shows it; `None` where it does not show this engine's processes.
+    fn is_seen(&self) -> Option<bool> {
+        self.process.map(|(pid, began)| lives(pid, began))
+    }
+
+    /// Until the engine itself says that it has ended: one that it holds for running is not started again. As long as its
+    /// process is seen, the engine, which costs the brokers processor time, is not asked.
     fn await_end(&self, deadline: Instant) -> Result<Option<End>, EnvironmentError> {
         loop {
-            if let State::Ended(end) = self.look()?.state() {
+            let seen = self.is_seen();
+            if seen != Some(true)
+                && let State::Ended(end) = self.look()?.state()
+            {
                 return Ok(Some(end));
             }
             if Instant::now() >= deadline {
                 return Ok(None);
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(if seen.is_some() { SOON } else { UNSEEN });
         }
     }
 }
@@ -95,8 +106,8 @@ impl Runner for Container {
     }
 
     fn status(&self) -> Result<State, EnvironmentError> {
-        if let Some((pid, began)) = self.process {
-            if start_time(pid) == Some(began) && Path::new(&format!("/proc/{pid}/exe")).symlink_metadata().is_ok() {
+        if let Some(seen) = self.is_seen() {
+            if seen {
                 return Ok(State::Running);
             }
         } else {

@@ -17,12 +17,16 @@ const PROJECT: &str = "com.docker.compose.project";
 
 /// Killing and removing takes a container half a second.
 const STEP: Duration = Duration::from_secs(20);
-const ALL: Duration = Duration::from_secs(40);
+/// An order is given this long at least, however late it is.
+const LEAST: Duration = Duration::from_secs(1);
+/// With the last orders of it, less than a reply of the janitor's may take.
+const ALL: Duration = Duration::from_secs(38);
 const NAP: Duration = Duration::from_millis(300);
 
 /// How well it is looked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Look {
+    /// Until a look finds nothing.
     Once,
     /// Until two looks in a row find nothing: something may still be in the making.
     UntilQuiet,
@@ -35,33 +39,51 @@ const KINDS: [(&[&str], &[&str]); 3] = [
     (&["network", "ls", "--quiet"], &["network", "rm"]),
 ];
 
-/// Removes every container of a project, whatever state it is in, and its volumes and networks.
+/// Removes every container of a project, whatever state it is in, and its volumes and networks. What fails or takes too
+/// long is tried again.
 pub fn remove(docker: &Path, project: &str, look: Look) -> Result<(), EnvironmentError> {
-    let (deadline, label) = (Instant::now() + ALL, format!("label={PROJECT}={project}"));
+    remove_within(ALL, docker, project, look)
+}
+
+fn remove_within(limit: Duration, docker: &Path, project: &str, look: Look) -> Result<(), EnvironmentError> {
+    let deadline = Instant::now() + limit;
+    let wanted = if look == Look::Once { 1 } else { 2 };
     let mut quiet = 0;
     loop {
-        let (mut found, mut trouble) = (false, None);
-        for (list, remove) in KINDS {
-            let listed = program::ask(docker, &[list, &["--filter", &label]].concat(), STEP)?;
-            let names: Vec<&str> = listed.out.lines().filter(|_| listed.success).collect();
-            if !listed.success {
-                trouble = Some(listed.complaint().to_owned());
-            }
-            if !names.is_empty() {
-                found = true;
-                let removed = program::ask(docker, &[remove, &names].concat(), STEP)?;
-                trouble = (!removed.success).then(|| removed.complaint().to_owned()).or(trouble);
-            }
-        }
-        quiet = if found || trouble.is_some() { 0 } else { quiet + 1 };
-        match trouble {
-            None if look == Look::Once || quiet == 2 => return Ok(()),
-            Some(why) if Instant::now() >= deadline => {
+        match sweep_kinds(docker, project, deadline) {
+            Ok(()) => quiet += 1,
+            Err(why) if Instant::now() >= deadline => {
                 return Err(EnvironmentError::Refused(format!("the containers of {project} were not removed: {why}")));
             }
-            _ => std::thread::sleep(NAP),
+            Err(_) => quiet = 0,
         }
+        if quiet == wanted {
+            return Ok(());
+        }
+        std::thread::sleep(NAP);
     }
+}
+
+/// Looks for things of every kind and removes what it finds. `Ok` where there was nothing; else what is to be said should
+/// it be the last look.
+fn sweep_kinds(docker: &Path, project: &str, deadline: Instant) -> Result<(), String> {
+    let label = format!("label={PROJECT}={project}");
+    let ask = |words: &[&str]| {
+        let limit = deadline.saturating_duration_since(Instant::now()).clamp(LEAST, STEP);
+        let answer = program::ask(docker, words, limit).map_err(|error| error.to_string())?;
+        if answer.success { Ok(answer.out) } else { Err(answer.complaint().to_owned()) }
+    };
+    let one = |(list, remove): (&[&str], &[&str])| {
+        let listed = ask(&[list, &["--filter", &label]].concat())?;
+        let names: Vec<&str> = listed.lines().collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        ask(&[remove, &names].concat())?;
+        Err(format!("{} was still there", names.join(", ")))
+    };
+    // All of them, whatever becomes of the first.
+    KINDS.into_iter().map(one).fold(Ok(()), Result::and)
 }
 
 /// The labels of whatever is made for the run in this folder.
@@ -144,5 +166,34 @@ mod tests {
         }
         assert_eq!(told.lines().filter(|told| told.starts_with("ps ")).count(), 3, "{told}");
         assert!(told.lines().all(|told| told.starts_with(['r', 'v', 'n']) || told.contains("project=p")), "{told}");
+    }
+
+    #[test]
+    fn what_does_not_go_is_told_in_the_end() {
+        for look in [Look::Once, Look::UntilQuiet] {
+            let folder = tempfile::tempdir().unwrap();
+            let error = remove_within(NAP, &engine(folder.path(), true), "p", look).unwrap_err().to_string();
+            assert!(error.contains("c1 was still there"), "{error}");
+            let told = fs::read_to_string(folder.path().join("log")).unwrap();
+            assert!(told.contains("network rm n1") && told.matches("rm --force --volumes c1").count() > 1, "{told}");
+        }
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_at_first_is_asked_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = engine(folder.path(), false);
+        let away = folder.path().join("away");
+        fs::rename(&program, &away).unwrap();
+        let back = std::thread::spawn({
+            let program = program.clone();
+            move || {
+                std::thread::sleep(NAP / 2);
+                fs::rename(away, program).unwrap();
+            }
+        });
+        remove(&program, "p", Look::Once).unwrap();
+        back.join().unwrap();
+        assert!(folder.path().join("c").exists());
     }
 }

@@ -202,18 +202,6 @@ impl Engine {
     pub fn can_pull(&self, name: &str) -> bool {
         program::ask(&self.docker, &["manifest", "inspect", name], REGISTRY).is_ok_and(|answer| answer.success)
     }
-
-    /// The images of all systems that are neither here nor to be had, for `auto` and `doctor`.
-    pub fn missing_images(&self) -> Result<Vec<String>, EnvironmentError> {
-        let mut missing = Vec::new();
-        for software in [Software::Kafka, Software::Redis] {
-            let name = image_name(software)?;
-            if self.image(&name)?.is_none() && !self.can_pull(&name) {
-                missing.push(name);
-            }
-        }
-        Ok(missing)
-    }
 }
 
 /// From `["redis@sha256:…"] sha256:…`.

@@ -13,7 +13,7 @@ mod project;
 
 pub use engine::{Compose, Engine, Image, NETWORK, Network, find as find_engine, image_name};
 
-use super::nodes::step;
+use super::nodes::{age, step};
 use super::{Broker, Environment, EnvironmentError, Janitor, Launch, nodes, probe, program};
 use crate::scenario::{Software, SystemConfig};
 use brokers::Making;
@@ -54,14 +54,16 @@ impl Docker {
         })
     }
 
-    /// The janitor; with a new one, what dead runs have left is taken away first.
+    /// The janitor; with a new one, what dead runs have left is taken away first, if it can be.
     fn janitor(&mut self) -> Result<Arc<Janitor>, EnvironmentError> {
         if let Some(janitor) = self.janitor.as_ref().filter(|janitor| janitor.is_alive()) {
             return Ok(Arc::clone(janitor));
         }
         let janitor = Arc::new(Janitor::start(&self.exe)?);
         self.janitor = Some(Arc::clone(&janitor));
-        containers::sweep(&self.engine)?;
+        if let Err(error) = containers::sweep(&self.engine) {
+            self.warn(Some(format!("what earlier runs have left is still there: {error}")));
+        }
         Ok(janitor)
     }
 
@@ -169,7 +171,8 @@ impl Environment for Docker {
             }
             started => started?,
         };
-        self.warn(broker.version().and_then(|version| stands_in(&version)));
+        let remedy = "set KAFKA_IMAGE and REDIS_IMAGE to newer images, or unset them";
+        self.warn(broker.version().and_then(|version| age::warning(&version, remedy)));
         self.measure(software, &broker);
         Ok(Box::new(broker))
     }
@@ -188,13 +191,6 @@ impl Environment for Docker {
         }
         facts
     }
-}
-
-/// Says so where the image holds something else than the system of its name.
-fn stands_in(version: &str) -> Option<String> {
-    let known = ["Kafka ", "Redis "].iter().any(|product| version.starts_with(product));
-    (version.starts_with("Valkey ") && !known)
-        .then(|| format!("{version} stands in for Redis: figures hold for Valkey"))
 }
 
 impl Drop for Docker {

@@ -141,21 +141,23 @@ impl Keeper for Project {
         begun.into_iter().map(node).collect()
     }
 
-    fn dispose(&mut self, _: Vec<Node>) -> Result<(), EnvironmentError> {
-        if std::mem::replace(&mut self.disposed, true) {
+    fn dispose(&mut self) -> Result<(), EnvironmentError> {
+        if self.disposed {
             return Ok(());
         }
         // Without a janitor, what it would have done: it is gone, and its folder with it.
-        if self.janitor.release(&self.name).is_err() {
-            return remove(&self.engine.docker, &self.name, Look::UntilQuiet);
+        match self.janitor.release(&self.name) {
+            Ok(()) => self.janitor.remove(&self.home)?,
+            Err(_) => remove(&self.engine.docker, &self.name, Look::UntilQuiet)?,
         }
-        self.janitor.remove(&self.home)
+        self.disposed = true;
+        Ok(())
     }
 }
 
 impl Drop for Project {
     fn drop(&mut self) {
-        let _ = self.dispose(Vec::new());
+        let _ = self.dispose();
     }
 }
 

@@ -79,12 +79,22 @@ fn memory() -> Finding {
 fn control_group_limit() -> Option<u64> {
     let groups = read("/proc/self/cgroup")?;
     let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    left_below(Path::new("/sys/fs/cgroup"), path)
+}
+
+fn left_below(top: &Path, path: &str) -> Option<u64> {
     let number = |folder: &Path, file: &str| read(folder.join(file))?.trim().parse::<u64>().ok();
+    // The page cache counts as used, and is given up for whoever asks for memory.
+    let cache = |folder: &Path| -> u64 {
+        let stat = read(folder.join("memory.stat")).unwrap_or_default();
+        let fields = stat.lines().filter_map(|line| line.split_once(' '));
+        let files = fields.filter(|(name, _)| matches!(*name, "active_file" | "inactive_file"));
+        files.filter_map(|(_, bytes)| bytes.parse::<u64>().ok()).sum()
+    };
     let left = |folder: &Path| {
-        let used = number(folder, "memory.current").unwrap_or(0);
+        let used = number(folder, "memory.current").unwrap_or(0).saturating_sub(cache(folder));
         Some(number(folder, "memory.max")?.saturating_sub(used))
     };
-    let top = Path::new("/sys/fs/cgroup");
     top.join(path).ancestors().take_while(|folder| folder.starts_with(top)).filter_map(left).min()
 }
 
@@ -228,6 +238,25 @@ mod tests {
         let found = governor(folder.path());
         assert_eq!((found.level, found.found.as_str()), (Level::Warn, "performance, powersave"));
         assert!(found.remedy.is_some_and(|remedy| remedy.contains("cpupower")));
+    }
+
+    #[test]
+    fn the_page_cache_of_a_control_group_is_free_memory() {
+        let top = tempfile::tempdir().unwrap();
+        let group = top.path().join("a/b");
+        fs::create_dir_all(&group).unwrap();
+        let write = |folder: &Path, file: &str, text: &str| fs::write(folder.join(file), text).unwrap();
+        assert_eq!(left_below(top.path(), "a/b"), None);
+        write(&group, "memory.max", "1000\n");
+        write(&group, "memory.current", "900\n");
+        assert_eq!(left_below(top.path(), "a/b"), Some(100));
+        write(&group, "memory.stat", "anon 200\nfile 700\ninactive_file 400\nactive_file 100\nshmem 200\n");
+        assert_eq!(left_below(top.path(), "a/b"), Some(600));
+        // The tightest of those around it counts.
+        write(&top.path().join("a"), "memory.max", "max\n");
+        assert_eq!(left_below(top.path(), "a/b"), Some(600));
+        write(&top.path().join("a"), "memory.max", "50\n");
+        assert_eq!(left_below(top.path(), "a/b"), Some(50));
     }
 
     #[test]

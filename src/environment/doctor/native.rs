@@ -28,7 +28,7 @@ fn kafka() -> Finding {
         Err(error) => Finding::failed(&error, BY_HAND),
         Ok(Some(jars)) => match jars.warning() {
             None => Finding::ok(jars.version),
-            Some(warning) => Finding::new(Level::Warn, warning, "unset KAFKA_HOME to have Maven fetch the current one"),
+            Some(warning) => dated(&warning, "unset KAFKA_HOME to have Maven fetch the current one"),
         },
         Ok(None) => match maven() {
             Ok(maven) => Finding::ok(format!("not yet here; {} will fetch it once (43 MB)", maven.display())),
@@ -41,15 +41,18 @@ fn redis() -> Finding {
     match find_redis(ANSWER) {
         Err(error) => Finding::failed(&error, &format!("{BY_HAND} (REDIS_SERVER)")),
         Ok(server) => match server.warning() {
-            None => Finding::ok(format!("{} {} ({})", server.product, server.version, server.program.display())),
-            Some(warning) => Finding::new(
-                Level::Warn,
-                // What else to do stands in the remedy.
-                warning.split("; ").next().unwrap_or_default(),
+            None => Finding::ok(format!("{} ({})", server.name(), server.program.display())),
+            Some(warning) => dated(
+                &warning,
                 "`scripts/lib/fetch-redis8.sh` fetches a current one; set REDIS_SERVER to the path that it prints",
             ),
         },
     }
+}
+
+/// What to do stands in the remedy, not in what was found.
+fn dated(warning: &str, remedy: &str) -> Finding {
+    Finding::new(Level::Warn, warning.split("; ").next().unwrap_or_default(), remedy)
 }
 
 fn ports() -> Finding {

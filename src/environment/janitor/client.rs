@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 /// The longest that a reply may take: removing the data of a large run, or containers from a loaded engine.
 const REPLY: Duration = Duration::from_secs(45);
-/// The longest that a killed process may take to be gone.
-const KILLED: Duration = Duration::from_secs(5);
+/// The longest that a killed process may take to be gone: one that waits for a slow disk is gone once that has answered.
+pub const KILLED: Duration = Duration::from_secs(20);
 
 /// A running janitor. Dropping it, or the end of this process in whatever way, ends everything that it started.
 pub struct Janitor {
@@ -112,7 +112,7 @@ impl Janitor {
         }
     }
 
-    /// Removes a folder inside the run folder.
+    /// Removes a folder inside the run folder, after it has killed what was started there.
     pub fn remove(&self, path: &Path) -> Result<(), EnvironmentError> {
         match self.ask(&Request::Remove { path: path.to_owned() })? {
             Reply::Done => Ok(()),

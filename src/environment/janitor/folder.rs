@@ -50,12 +50,18 @@ impl RunFolder {
         writeln!(self.lock, "{pid} {}", start_time(pid).unwrap_or_default())
     }
 
-    /// Removes a folder below this one; any other path is refused.
-    pub fn remove_inside(&self, path: &Path) -> io::Result<()> {
+    /// Refuses any path that is not below this folder.
+    pub fn must_hold(&self, path: &Path) -> io::Result<()> {
         let plain = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
         if !plain || !path.starts_with(&self.path) || path == self.path {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is not inside the run folder"));
         }
+        Ok(())
+    }
+
+    /// Removes a folder below this one; any other path is refused.
+    pub fn remove_inside(&self, path: &Path) -> io::Result<()> {
+        self.must_hold(path)?;
         match fs::remove_dir_all(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -109,9 +115,13 @@ pub fn sweep(directory: &Path) {
     }
 }
 
-/// Whether the janitor of a run folder is gone. (Nobody who uses a folder sees it without its lock.)
+/// Whether the janitor of a run folder is gone. (Nobody who uses a folder sees it without its lock.) One that we cannot
+/// look at lives, as far as we know.
 pub fn is_stale(folder: &Path) -> bool {
-    File::open(folder.join(LOCK)).map_or(true, |lock| lock.try_lock().is_ok())
+    match File::open(folder.join(LOCK)) {
+        Ok(lock) => lock.try_lock().is_ok(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
 }
 
 fn sweep_one(folder: &Path) {
@@ -177,6 +187,9 @@ mod tests {
         let foreign = directory.path().join("brokerbench-1-foreign");
         fs::create_dir(&foreign)?;
         fs::write(foreign.join("precious"), "x")?;
+        assert!(is_stale(&stale) && !is_stale(living.path()) && is_stale(&directory.path().join("absent")));
+        // What is no folder has no lock that could be opened, and none that is absent either.
+        assert!(!is_stale(&stale.join("data")));
         sweep(directory.path());
         assert!(!stale.exists());
         assert!(living.path().join("data").exists());

@@ -89,7 +89,7 @@ enum Request {
     Status {
         pid: u32,
     },
-    /// Removes a folder inside the run folder.
+    /// Removes a folder inside the run folder, after it has killed what was started there.
     Remove {
         path: PathBuf,
     },

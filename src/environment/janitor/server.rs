@@ -3,6 +3,7 @@
 //! A process id is in use here only until it is reaped, and it is reaped only after its whole group was killed: so no
 //! signal can reach a process that merely inherited the number.
 
+use super::client::KILLED;
 use super::folder::{RunFolder, sweep};
 use super::{EXEC, End, Launch, Reply, Request, Signal, State};
 use crate::environment::docker::containers;
@@ -13,14 +14,11 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-
-/// How long a killed process may take to be gone. One that is stuck in the kernel must not keep the folder alive.
-const REAP: Duration = Duration::from_secs(5);
 
 /// Serves the harness on the socket that is this process's standard input, until it is gone; then cleans up.
 pub fn run() -> u8 {
@@ -74,15 +72,17 @@ struct Server {
 }
 
 enum Process {
-    Ours(Child),
+    /// With the folder that it was started in.
+    Ours(Child, PathBuf),
     Ended(End),
 }
 
 impl Server {
     /// Answers requests; `Ok` when asked to quit, an error when the harness is gone.
     fn talk(&mut self, socket: &mut UnixStream) -> io::Result<()> {
-        send(socket, &Reply::Ready { folder: self.folder.path().to_owned() })?;
+        // First: whoever hears that we are ready begins to measure, and looks for what dead runs have left elsewhere.
         sweep(&std::env::temp_dir());
+        send(socket, &Reply::Ready { folder: self.folder.path().to_owned() })?;
         let requests = BufReader::new(socket.try_clone()?);
         for line in requests.lines() {
             let reply = match serde_json::from_str(&line?) {
@@ -110,6 +110,11 @@ impl Server {
                 State::Ended(end) => Reply::Ended(end),
             },
             Request::Remove { path } => {
+                self.folder.must_hold(&path)?;
+                let left = self.kill(self.inside(&path));
+                if !left.is_empty() {
+                    return Err(io::Error::other(format!("processes {left:?} do not end though they were killed")));
+                }
                 self.folder.remove_inside(&path)?;
                 Reply::Done
             }
@@ -143,8 +148,10 @@ impl Server {
             .process_group(0)
             .spawn()?;
         let pid = child.id();
-        self.children.insert(pid, Process::Ours(child));
-        self.folder.note(pid)?;
+        self.children.insert(pid, Process::Ours(child, launch.cwd.clone()));
+        // It runs: whoever asked must hear its id. The note is for sweeps, should this janitor be killed, and a process
+        // dies with its janitor anyhow.
+        let _ = self.folder.note(pid);
         Ok(pid)
     }
 
@@ -153,7 +160,7 @@ impl Server {
         let process = process.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such process"))?;
         match process {
             Process::Ended(end) => Ok(State::Ended(end.clone())),
-            Process::Ours(child) => {
+            Process::Ours(child, _) => {
                 let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
                 if waitid(WaitId::Pid(raw(pid)?), look)?.is_none() {
                     return Ok(State::Running);
@@ -168,19 +175,36 @@ impl Server {
         }
     }
 
-    /// Ends everything that was started here, whatever state it is in, and removes the run folder.
-    fn clean_up(mut self) -> io::Result<()> {
-        let pids: Vec<u32> = self.children.keys().copied().collect();
+    /// What was started in this folder or below.
+    fn inside(&self, folder: &Path) -> Vec<u32> {
+        let inside = |(pid, process): (&u32, &Process)| match process {
+            Process::Ours(_, cwd) if cwd.starts_with(folder) => Some(*pid),
+            _ => None,
+        };
+        self.children.iter().filter_map(inside).collect()
+    }
+
+    /// Kills these, whatever state they are in, and tells what is not gone in time. One that is stuck in the kernel must
+    /// not keep the others alive, nor the folder.
+    fn kill(&mut self, mut pids: Vec<u32>) -> Vec<u32> {
+        pids.retain(|pid| matches!(self.state(*pid), Ok(State::Running)));
         for pid in &pids {
-            if matches!(self.state(*pid), Ok(State::Running)) {
-                let _ = signal_group(*pid, Signal::Kill);
-                let _ = signal_group(*pid, Signal::Cont);
-            }
+            let _ = signal_group(*pid, Signal::Kill);
+            let _ = signal_group(*pid, Signal::Cont);
         }
-        let deadline = Instant::now() + REAP;
-        while pids.iter().any(|pid| matches!(self.state(*pid), Ok(State::Running))) && Instant::now() < deadline {
+        let deadline = Instant::now() + KILLED;
+        loop {
+            pids.retain(|pid| matches!(self.state(*pid), Ok(State::Running)));
+            if pids.is_empty() || Instant::now() >= deadline {
+                return pids;
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Ends everything that was started here and removes the run folder.
+    fn clean_up(mut self) -> io::Result<()> {
+        self.kill(self.children.keys().copied().collect());
         for (project, docker) in &self.projects {
             // The engine may still be busy with what a killed compose had asked of it.
             let _ = containers::remove(docker, project, containers::Look::UntilQuiet);

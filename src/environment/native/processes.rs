@@ -51,12 +51,15 @@ impl Keeper for Processes {
         Ok(nodes)
     }
 
-    fn dispose(&mut self, nodes: Vec<Node>) -> Result<(), EnvironmentError> {
-        if std::mem::replace(&mut self.disposed, true) {
+    fn dispose(&mut self) -> Result<(), EnvironmentError> {
+        if self.disposed {
             return Ok(());
         }
-        nodes.iter().try_for_each(|node| node.runner.kill())?;
-        self.janitor.remove(&self.home)
+        // The janitor kills all that it has started there first: also what no node of ours stands for, because a start
+        // failed half way.
+        self.janitor.remove(&self.home)?;
+        self.disposed = true;
+        Ok(())
     }
 }
 

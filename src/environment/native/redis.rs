@@ -5,7 +5,7 @@ use super::processes::{NativeBroker, Processes};
 use crate::environment::install::{Tool, install};
 use crate::environment::nodes::files::{make_folder, write_file};
 use crate::environment::nodes::redis::{PORT, limit, lone, print};
-use crate::environment::nodes::{Job, port, sentinel};
+use crate::environment::nodes::{Job, age, port, sentinel};
 use crate::environment::{EnvironmentError, Janitor, Launch, probe, program};
 use crate::scenario::{Software, SystemConfig};
 use std::collections::BTreeMap;
@@ -13,9 +13,6 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Major version that is current today; an older one is named as such in the results.
-const CURRENT: u32 = 8;
 
 fn remedy() -> String {
     format!("{}, or set REDIS_SERVER to the path of a redis-server", install(Tool::Redis))
@@ -30,18 +27,13 @@ pub struct Server {
 }
 
 impl Server {
+    /// Such as `Redis 8.2.3`.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.product, self.version)
+    }
+
     pub fn warning(&self) -> Option<String> {
-        let Self { product, version, .. } = self;
-        if product != "Redis" {
-            return Some(format!("{product} {version} stands in for Redis: figures hold for {product}"));
-        }
-        let major = version.split('.').next()?.parse::<u32>().ok()?;
-        (major < CURRENT).then(|| {
-            format!(
-                "Redis {version} is older than the current {CURRENT}.x: figures hold for that version; \
-                 set REDIS_SERVER to a newer redis-server"
-            )
-        })
+        age::warning(&self.name(), "set REDIS_SERVER to a newer redis-server")
     }
 }
 
@@ -85,7 +77,7 @@ pub fn start(
 ) -> Result<NativeBroker, EnvironmentError> {
     let job = Job {
         software: Software::Redis,
-        what: format!("{} {}", server.product, server.version),
+        what: server.name(),
         home: janitor.folder().join(format!("redis-{number}")),
         limit: limit(config),
     };
@@ -139,18 +131,5 @@ mod tests {
         assert_eq!(of("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc"), Some("Redis 7.0.15".into()));
         assert_eq!(of("Valkey server v=9.1.2 sha=0 malloc=libc"), Some("Valkey 9.1.2".into()));
         assert_eq!(of("bash: no such option"), None);
-    }
-
-    #[test]
-    fn age_and_stand_ins_are_named() {
-        let server = |product: &str, version: &str| Server {
-            program: PathBuf::new(),
-            product: product.into(),
-            version: version.into(),
-        };
-        assert!(server("Redis", "7.0.15").warning().is_some_and(|warning| warning.contains("7.0.15")));
-        assert_eq!(server("Redis", "8.2.3").warning(), None);
-        assert_eq!(server("Redis", "10.0.0").warning(), None);
-        assert!(server("Valkey", "9.1.2").warning().is_some());
     }
 }

@@ -3,6 +3,7 @@
 
 use super::node::{LOG_LINES, Node, Plan};
 use crate::driver::Paths;
+use crate::environment::process::age;
 use crate::environment::{Broker, Deed, EnvironmentError, NodeInfo, Role, Signal, State};
 use crate::fault::disk::{DiskFault, Lost, Model, Preload, Seen};
 use crate::fault::proxy::Proxy;
@@ -23,7 +24,7 @@ pub trait Keeper: Send {
     /// Begins these nodes together. Whether they answer is asked afterwards.
     fn start(&mut self, stage: Vec<(Plan, Self::Start)>) -> Result<Vec<Node>, EnvironmentError>;
     /// Takes away all that was begun, in whatever state, and its data. Done more than once without harm.
-    fn dispose(&mut self, nodes: Vec<Node>) -> Result<(), EnvironmentError>;
+    fn dispose(&mut self) -> Result<(), EnvironmentError>;
 }
 
 /// What is the same for every node of the broker, and every attempt to start it.
@@ -71,7 +72,6 @@ impl<K: Keeper> NodesBroker<K> {
     }
 
     fn attempt(job: &Job, (keeper, plans): Layout<K>) -> Result<Self, EnvironmentError> {
-        let begun = Instant::now();
         let mut broker = Self {
             keeper,
             software: job.software,
@@ -83,10 +83,14 @@ impl<K: Keeper> NodesBroker<K> {
         };
         // Sentinels look at what they watch every ten seconds: so they are to see it whole at their first look.
         let (data, watchers): (Vec<_>, Vec<_>) = plans.into_iter().partition(|(plan, _)| plan.role == Role::Data);
+        let mut took = Duration::ZERO;
         for stage in [data, watchers].into_iter().filter(|stage| !stage.is_empty()) {
-            let first = broker.nodes.len();
+            let (first, asked) = (broker.nodes.len(), Instant::now());
             let started = broker.keeper.start(stage)?;
             broker.nodes.extend(started);
+            // What an engine needs to make containers is not the broker's time.
+            let oldest = broker.nodes[first..].iter().filter_map(|node| age(node.runner.pid())).max();
+            let begun = Instant::now().checked_sub(oldest.unwrap_or_default()).map_or(asked, |begun| begun.max(asked));
             for index in first..broker.nodes.len() {
                 let node = &broker.nodes[index];
                 node.await_answer(&node.plan.whole, begun + broker.limit, || broker.name(index))?;
@@ -96,8 +100,9 @@ impl<K: Keeper> NodesBroker<K> {
                     broker.nodes[index].preload = Err(why.to_string());
                 }
             }
+            took += begun.elapsed();
         }
-        broker.started_in_ns = u64::try_from(begun.elapsed().as_nanos()).ok();
+        broker.started_in_ns = u64::try_from(took.as_nanos()).ok();
         Ok(broker)
     }
 
@@ -140,9 +145,12 @@ impl<K: Keeper> NodesBroker<K> {
     /// Kills these nodes at once and sees them gone.
     fn kill(&mut self, indices: &[usize]) -> Result<(), EnvironmentError> {
         indices.iter().for_each(|&index| self.nodes[index].mark_down());
-        // All first, then each until it is gone: one that ends alone could still tell the others.
-        indices.iter().try_for_each(|&index| self.nodes[index].runner.signal(Signal::Kill))?;
-        indices.iter().try_for_each(|&index| self.nodes[index].runner.kill())
+        // All first, then each until it is gone: one that ends alone could still tell the others. Whatever becomes of one,
+        // the others are killed too; the first error is told.
+        let all = |deed: &dyn Fn(&Node) -> Result<(), EnvironmentError>| {
+            indices.iter().map(|&index| deed(&self.nodes[index])).fold(Ok(()), Result::and)
+        };
+        all(&|node| node.runner.signal(Signal::Kill)).and(all(&|node| node.runner.kill()))
     }
 
     /// Asks these nodes to end, and kills those that do not.
@@ -300,7 +308,10 @@ impl<K: Keeper> Broker for NodesBroker<K> {
 
     /// Kills it: its data is deleted next, so there is nothing that a slow, orderly end would save.
     fn stop(&mut self) -> Result<(), EnvironmentError> {
-        self.keeper.dispose(std::mem::take(&mut self.nodes))
+        // Where this fails, it can be tried again.
+        self.keeper.dispose()?;
+        self.nodes.clear();
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 //! Invariant: processes and containers are laid out and configured by the same lines, so that what differs between the
 //! two environments is only what runs the nodes.
 
+pub mod age;
 mod broker;
 pub mod files;
 pub mod kafka;

@@ -1,54 +1,11 @@
-//! What a scenario may set on a broker: anything but what keeps the broker on loopback and inside the run folder.
+//! What a scenario may set on a broker: anything but what keeps the broker on loopback and inside the run folder, and
+//! what would load code. The list is the scenario's; here it is asked again, whoever made the configuration.
 
 use crate::environment::EnvironmentError;
-use crate::scenario::{Software, SystemConfig};
-
-/// Settings of Kafka that belong to the environment.
-const KAFKA: &[&str] = &[
-    "advertised.listeners",
-    "controller.listener.names",
-    "controller.quorum.bootstrap.servers",
-    "controller.quorum.voters",
-    "inter.broker.listener.name",
-    "listener.security.protocol.map",
-    "listeners",
-    "log.dir",
-    "log.dirs",
-    "metadata.log.dir",
-    "node.id",
-    "process.roles",
-];
-
-/// Directives of Redis that belong to the environment, and those that would load foreign code or files.
-const REDIS: &[&str] = &[
-    "aclfile",
-    "bind",
-    "daemonize",
-    "dir",
-    "include",
-    "loadmodule",
-    "logfile",
-    "pidfile",
-    "port",
-    "protected-mode",
-    "replica-announce-ip",
-    "replica-announce-port",
-    "replicaof",
-    "requirepass",
-    "slave-announce-ip",
-    "slave-announce-port",
-    "slaveof",
-    "supervised",
-    "unixsocket",
-];
+use crate::scenario::{SystemConfig, is_not_for_broker};
 
 /// Refuses a `broker:` map that cannot be written to the broker's configuration as it stands.
 pub fn check(config: &SystemConfig) -> Result<(), EnvironmentError> {
-    let owned = match config.system.software() {
-        Software::Kafka => KAFKA,
-        Software::Redis => REDIS,
-        Software::Fake => &[],
-    };
     // Checked in the scenario; here it only must not smuggle in anything.
     let number = |value: &str| !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
     if let Some((key, _)) = config.sentinel.iter().find(|(key, value)| !plain_name(key) || !number(value)) {
@@ -68,7 +25,7 @@ pub fn check(config: &SystemConfig) -> Result<(), EnvironmentError> {
         if value.chars().any(char::is_control) {
             return refused("a value is one line without control characters");
         }
-        if owned.contains(&key.as_str()) {
+        if is_not_for_broker(config.system.software(), key) {
             return refused("this is set by the environment and cannot be changed; remove it");
         }
     }
@@ -116,7 +73,10 @@ mod tests {
             (System::Kafka, "a=b", "c"),
             (System::Kafka, "", "c"),
             (System::Kafka, "listeners", "PLAINTEXT://0.0.0.0:9092"),
+            (System::Kafka, "opts", "-agentlib:jdwp=transport=dt_socket,server=y,address=*:5005"),
+            (System::Kafka, "metric.reporters", "x.Y"),
             (System::RedisLists, "bind", "0.0.0.0"),
+            (System::RedisLists, "rename-command", "GET X"),
             (System::RedisLists, "dir", "/"),
             (System::RedisLists, "save \"\"", "x"),
         ] {
