@@ -90,7 +90,8 @@ impl Ordeal<'_, '_> {
                     let struck = self.inject(number, plan, planned_ns, &mut injector, &mut endured);
                     let Some(struck_ns) = struck else { continue };
                     let heal_ns = match injection.heal {
-                        Heal::After(span) => struck_ns + span.nanos(),
+                        // It lasts from when it was seen: a broker that takes long to stop is down for as long.
+                        Heal::After(span) => self.clock.now_ns() + span.nanos(),
                         Heal::AtEnd => end_ns,
                         Heal::Never => NOT_YET,
                     };

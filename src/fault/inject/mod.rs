@@ -35,6 +35,7 @@ const NAP: Duration = Duration::from_millis(2);
 pub struct Struck {
     /// Names of the nodes that it hit.
     pub node: String,
+    /// When it was done; that it took effect was seen later.
     pub at_ns: u64,
     /// What was done and seen, in words.
     pub text: String,

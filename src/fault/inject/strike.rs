@@ -1,5 +1,9 @@
 //! How each kind of fault is done, and by what its effect is proven: the state of the process, the proxy's word and
 //! counters, the word of the library under the disk, the setting read back, the consumer that felt it.
+//!
+//! Invariant: a fault counts from the moment before its deed, not from that of its proof. Clients feel a process go long
+//! before it is gone: the connections of a killed JVM end first, and one that is asked to stop hands over its work. Only
+//! what lies in wait (a faulted disk, a bit to be flipped) counts from when somebody met it.
 
 use super::{Injector, Remedy, SEEN, process, words};
 use crate::environment::{Broker, Deed, NodeInfo};
@@ -13,7 +17,7 @@ pub const MEMORY: &str = "maxmemory";
 pub const STRAIGHT: &str = "clients reach this node straight, without a fault proxy between";
 const LINKED: &str = "the nodes reach each other straight, without a fault proxy between";
 
-/// When it took effect, ns since the run's epoch, and words on what was done.
+/// When it was done, ns since the run's epoch, and words on what was done.
 type Effect = Result<(u64, String), String>;
 
 impl Injector<'_, '_> {
@@ -23,10 +27,10 @@ impl Injector<'_, '_> {
             FaultKind::Kill => self.end(Deed::Kill, hit, &pids),
             FaultKind::Stop => self.end(Deed::Stop, hit, &pids),
             FaultKind::Pause => {
-                self.each(hit, Deed::Pause)?;
+                let at_ns = self.each(hit, Deed::Pause)?;
                 let stopped = || Ok(pids.iter().all(|pid| process::is_stopped(*pid)));
                 self.wait_for("every thread of the process is stopped", SEEN, stopped)?;
-                Ok((self.clock.now_ns(), String::new()))
+                Ok((at_ns, String::new()))
             }
             FaultKind::PowerLoss => self.lose_power(hit, &pids),
             FaultKind::NetLatency
@@ -44,9 +48,10 @@ impl Injector<'_, '_> {
             FaultKind::MemFull => self.limit_memory(number, plan),
             FaultKind::SlowConsumer => {
                 let rate = plan.rate.map_or(1.0, |rate| rate.per_s()).max(1e-3);
+                let at_ns = self.clock.now_ns();
                 self.consumers.slow_down((1e9 / rate) as u64);
                 self.wait_for("a consumer takes its time", SEEN, || Ok(self.consumers.felt()))?;
-                Ok((self.clock.now_ns(), format!("{rate} messages a second and consumer")))
+                Ok((at_ns, format!("{rate} messages a second and consumer")))
             }
             FaultKind::ConsumerKill => {
                 let kill = self.consumers.kill();
@@ -58,15 +63,19 @@ impl Injector<'_, '_> {
         }
     }
 
-    fn each(&self, hit: &[usize], deed: Deed) -> Result<(), String> {
+    /// When the first of them was about to feel it.
+    fn each(&self, hit: &[usize], deed: Deed) -> Result<u64, String> {
+        // Whoever else has the broker is waited for before the clock is read.
         let mut broker = self.broker();
-        hit.iter().try_for_each(|index| broker.act(*index, deed)).map_err(words)
+        let at_ns = self.clock.now_ns();
+        hit.iter().try_for_each(|index| broker.act(*index, deed)).map_err(words)?;
+        Ok(at_ns)
     }
 
     fn end(&self, deed: Deed, hit: &[usize], pids: &[u32]) -> Effect {
-        self.each(hit, deed)?;
+        let at_ns = self.each(hit, deed)?;
         self.gone(pids)?;
-        Ok((self.clock.now_ns(), String::new()))
+        Ok((at_ns, String::new()))
     }
 
     fn gone(&self, pids: &[u32]) -> Result<(), String> {
@@ -74,11 +83,14 @@ impl Injector<'_, '_> {
     }
 
     fn lose_power(&self, hit: &[usize], pids: &[u32]) -> Effect {
-        let lost = self.broker().lose_power(hit, Model::NothingButSync).map_err(words)?;
+        let (at_ns, lost) = {
+            let mut broker = self.broker();
+            (self.clock.now_ns(), broker.lose_power(hit, Model::NothingButSync).map_err(words)?)
+        };
         self.gone(pids)?;
         let (bytes, files) = (lost.bytes(), lost.files.len());
         let text = format!("simulated power loss: {bytes} bytes that no sync had covered cut off {files} files");
-        Ok((self.clock.now_ns(), text))
+        Ok((at_ns, text))
     }
 
     fn on_the_wire(&self, plan: &FaultPlan, hit: &[usize], seed: u64) -> Effect {
@@ -137,6 +149,7 @@ impl Injector<'_, '_> {
             let seen = hit.iter().map(|index| broker.disk(*index).map(|seen| seen.arrived));
             seen.collect::<Result<Vec<_>, _>>().map(|all| all.iter().all(|arrived| *arrived)).map_err(words)
         };
+        // Told by the first call that meets it, before that one is held up.
         self.wait_for("the broker writes to its disk", SEEN, arrived)?;
         Ok((self.clock.now_ns(), String::new()))
     }
@@ -144,6 +157,7 @@ impl Injector<'_, '_> {
     fn limit_memory(&mut self, number: usize, plan: &FaultPlan) -> Effect {
         let cluster = self.cluster.as_mut().ok_or("the system cannot be asked")?;
         let room = plan.room.map_or(0, |room| room.0).to_string();
+        let at_ns = self.clock.now_ns();
         let before = cluster.set(MEMORY, &room).map_err(|error| error.to_string())?;
         for (owner, remedy) in &mut self.owed {
             if let Remedy::Set(MEMORY, value) = remedy
@@ -157,7 +171,7 @@ impl Injector<'_, '_> {
         if stands != room {
             return Err(format!("{MEMORY} was set to {room} and reads {stands}"));
         }
-        Ok((self.clock.now_ns(), format!("{MEMORY} {before} before, {room} bytes now; the policy as it was")))
+        Ok((at_ns, format!("{MEMORY} {before} before, {room} bytes now; the policy as it was")))
     }
 }
 

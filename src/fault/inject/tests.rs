@@ -1,6 +1,7 @@
 //! The injector on processes of no importance: it must prove what it does, and leave nothing undone.
 
 use super::*;
+use crate::fault::disk::{Lost, Model};
 use crate::scenario::Lasts;
 use crate::units::Span;
 use std::process::{Child, Command, Stdio};
@@ -12,11 +13,14 @@ struct Sleepers {
     /// Says that it did, and does nothing.
     lies: bool,
     fails_to_start: bool,
+    /// How long a process takes from the deed that ends it until it is gone.
+    lingers: Duration,
 }
 
 impl Sleepers {
     fn new() -> Self {
-        Self { children: vec![Some(sleep()), Some(sleep())], deeds: Vec::new(), lies: false, fails_to_start: false }
+        let children = vec![Some(sleep()), Some(sleep())];
+        Self { children, deeds: Vec::new(), lies: false, fails_to_start: false, lingers: Duration::ZERO }
     }
 
     fn pid(&self, index: usize) -> u32 {
@@ -90,12 +94,17 @@ impl Broker for Sleepers {
             }
             Deed::Start => self.children[index] = Some(sleep()),
             Deed::Kill | Deed::Stop => {
+                std::thread::sleep(self.lingers);
                 let mut child = self.children[index].take().unwrap();
                 child.kill().unwrap();
                 child.wait().unwrap();
             }
         }
         Ok(())
+    }
+    fn lose_power(&mut self, nodes: &[usize], model: Model) -> Result<Lost, EnvironmentError> {
+        nodes.iter().try_for_each(|index| self.act(*index, Deed::Kill))?;
+        Ok(Lost { model, files: Vec::new() })
     }
 }
 
@@ -134,6 +143,19 @@ fn a_kill_is_proven_by_the_process_and_taken_back_by_a_start() {
     }
     assert!(sleepers.pids().iter().all(|pid| process::runs(*pid) && !pids.contains(pid)));
     assert_eq!(sleepers.deeds.iter().filter(|(_, deed)| *deed == Deed::Start).count(), 2, "healed once");
+}
+
+#[test]
+fn it_counts_from_the_deed_and_not_from_its_proof() {
+    for kind in [FaultKind::Kill, FaultKind::Stop, FaultKind::PowerLoss] {
+        let mut sleepers = Sleepers::new();
+        sleepers.lingers = Duration::from_millis(300);
+        let shared: Shared<'_> = Mutex::new(&mut sleepers);
+        let (consumers, clock) = (Consumers::default(), Clock::start());
+        let mut injector = Injector::new(&shared, None, &consumers, clock, 1, &ON);
+        let struck = injector.inject(0, &plan(kind, Target::Node)).unwrap();
+        assert!(struck.at_ns + 300_000_000 <= clock.now_ns(), "{}: {struck:?}", kind.name());
+    }
 }
 
 #[test]
