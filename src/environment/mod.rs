@@ -104,8 +104,10 @@ pub struct NodeInfo {
     pub address: String,
     /// What clients are told; differs from `address` where a fault proxy stands before it.
     pub advertised: String,
-    /// 0 while it is down.
+    /// 0 while it is down, and where it is no process that this machine shows.
     pub pid: u32,
+    /// Taken down by a fault, or ended by one, and not started again.
+    pub down: bool,
 }
 
 /// What can be done to one process.

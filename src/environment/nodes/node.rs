@@ -107,6 +107,7 @@ impl Node {
             address: self.plan.address.to_string(),
             advertised: self.advertised(),
             pid: self.pid(),
+            down: self.is_down(),
         }
     }
 

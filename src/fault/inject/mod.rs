@@ -101,7 +101,15 @@ impl<'a, 'b> Injector<'a, 'b> {
             _ => target::resolve(plan.target, &nodes, self.cluster.as_deref_mut()).map_err(|why| missed("", why))?,
         };
         let node = if plan.kind.is_ours() { "our consumer".to_owned() } else { names(&hit, &nodes) };
-        self.owed.extend(self.remedies(plan, &hit).into_iter().map(|remedy| (number, remedy)));
+        let on_processes = plan.kind.takes_down() || plan.kind == FaultKind::Pause;
+        if let Some(down) = hit.iter().filter_map(|index| nodes.get(*index)).find(|node| on_processes && node.down) {
+            return Err(missed(&node, format!("{} is down already", down.name)));
+        }
+        let remedies = self.remedies(plan, &hit);
+        if self.owed.iter().any(|(_, owed)| remedies.contains(owed)) {
+            return Err(missed(&node, "what was done to it before is not taken back yet".into()));
+        }
+        self.owed.extend(remedies.into_iter().map(|remedy| (number, remedy)));
         match self.strike(number, plan, &hit, &nodes) {
             Ok((at_ns, text)) => Ok(Struck { node, at_ns, text }),
             Err(why) => {

@@ -73,6 +73,7 @@ impl Broker for Sleepers {
             address: format!("127.0.0.1:{index}"),
             advertised: format!("127.0.0.1:{index}"),
             pid: self.pid(index),
+            down: self.children[index].is_none(),
         };
         (0..2).map(node).collect()
     }
@@ -156,6 +157,28 @@ fn it_counts_from_the_deed_and_not_from_its_proof() {
         let struck = injector.inject(0, &plan(kind, Target::Node)).unwrap();
         assert!(struck.at_ns + 300_000_000 <= clock.now_ns(), "{}: {struck:?}", kind.name());
     }
+}
+
+#[test]
+fn what_is_down_or_held_already_is_not_hit_again() {
+    let mut sleepers = Sleepers::new();
+    {
+        let shared: Shared<'_> = Mutex::new(&mut sleepers);
+        let consumers = Consumers::default();
+        let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
+        injector.inject(0, &plan(FaultKind::Pause, Target::Node)).unwrap();
+        let missed = injector.inject(1, &plan(FaultKind::Pause, Target::All)).unwrap_err();
+        assert!(missed.why.contains("not taken back yet"), "{missed:?}");
+        injector.heal(0).unwrap();
+        injector.inject(2, &plan(FaultKind::Kill, Target::Node)).unwrap();
+        for kind in [FaultKind::Kill, FaultKind::Stop, FaultKind::Pause, FaultKind::PowerLoss] {
+            let missed = injector.inject(3, &plan(kind, Target::Node)).unwrap_err();
+            assert_eq!((missed.node.as_str(), missed.why.as_str()), ("node 1", "node 1 is down already"));
+        }
+        injector.heal(2).unwrap();
+    }
+    let deeds: Vec<Deed> = sleepers.deeds.iter().map(|(_, deed)| *deed).collect();
+    assert_eq!(deeds, [Deed::Pause, Deed::Resume, Deed::Kill, Deed::Start]);
 }
 
 #[test]
