@@ -190,6 +190,9 @@ pub trait Broker: Send {
     fn set_disk(&mut self, _node: usize, _fault: DiskFault) -> Result<(), EnvironmentError> {
         Err(not_ours("slowed down"))
     }
+    /// Whether a fault that is on this node may end it, as a full disk ends some: then its end is no death to
+    /// [`Broker::check`], which finds it [`NodeInfo::down`].
+    fn may_end(&mut self, _node: usize, _may: bool) {}
     /// What one node has felt of the faults of its disk.
     fn disk(&self, _node: usize) -> Result<Seen, EnvironmentError> {
         Err(not_ours("watched"))

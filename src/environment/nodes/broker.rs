@@ -209,8 +209,16 @@ impl<K: Keeper> Broker for NodesBroker<K> {
     }
 
     fn check(&mut self) -> Result<(), EnvironmentError> {
-        for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.is_down()) {
+        for index in 0..self.nodes.len() {
+            let node = &mut self.nodes[index];
+            if node.is_down() {
+                continue;
+            }
             if let State::Ended(end) = node.runner.status()? {
+                if node.may_end {
+                    node.mark_down();
+                    continue;
+                }
                 let log_tail = node.runner.log_tail(LOG_LINES);
                 return Err(EnvironmentError::Died { what: self.name(index), cause: end.how, log_tail });
             }
@@ -261,6 +269,12 @@ impl<K: Keeper> Broker for NodesBroker<K> {
 
     fn set_disk(&mut self, node: usize, fault: DiskFault) -> Result<(), EnvironmentError> {
         Ok(self.preload(node)?.set(fault)?)
+    }
+
+    fn may_end(&mut self, node: usize, may: bool) {
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.may_end = may;
+        }
     }
 
     fn disk(&self, node: usize) -> Result<Seen, EnvironmentError> {

@@ -142,7 +142,11 @@ impl Injector<'_, '_> {
     fn fault_disk(&self, hit: &[usize], fault: DiskFault) -> Effect {
         {
             let mut broker = self.broker();
-            hit.iter().try_for_each(|index| broker.set_disk(*index, fault)).map_err(words)?;
+            for index in hit {
+                // Kafka ends when its last folder takes no more, and so does a Redis that is to sync each write.
+                broker.may_end(*index, matches!(fault, DiskFault::Full { .. }));
+                broker.set_disk(*index, fault).map_err(words)?;
+            }
         }
         let arrived = || {
             let broker = self.broker();

@@ -1,7 +1,7 @@
 //! The injector on processes of no importance: it must prove what it does, and leave nothing undone.
 
 use super::*;
-use crate::fault::disk::{Lost, Model};
+use crate::fault::disk::{Lost, Model, Seen};
 use crate::scenario::Lasts;
 use crate::units::Span;
 use std::process::{Child, Command, Stdio};
@@ -15,12 +15,21 @@ struct Sleepers {
     fails_to_start: bool,
     /// How long a process takes from the deed that ends it until it is gone.
     lingers: Duration,
+    /// Whose end is no death.
+    may_end: Vec<usize>,
 }
 
 impl Sleepers {
     fn new() -> Self {
         let children = vec![Some(sleep()), Some(sleep())];
-        Self { children, deeds: Vec::new(), lies: false, fails_to_start: false, lingers: Duration::ZERO }
+        Self {
+            children,
+            deeds: Vec::new(),
+            lies: false,
+            fails_to_start: false,
+            lingers: Duration::ZERO,
+            may_end: Vec::new(),
+        }
     }
 
     fn pid(&self, index: usize) -> u32 {
@@ -52,7 +61,29 @@ impl Broker for Sleepers {
         (0..2).map(|index| self.pid(index)).collect()
     }
     fn check(&mut self) -> Result<(), EnvironmentError> {
+        for (index, child) in self.children.iter_mut().enumerate() {
+            let ended = child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some());
+            if ended && !self.may_end.contains(&index) {
+                let what = format!("node {}", index + 1);
+                return Err(EnvironmentError::Died { what, cause: String::new(), log_tail: String::new() });
+            }
+            child.take_if(|_| ended);
+        }
         Ok(())
+    }
+    fn may_end(&mut self, node: usize, may: bool) {
+        self.may_end.retain(|index| *index != node);
+        self.may_end.extend(may.then_some(node));
+    }
+    /// These end of a full disk.
+    fn set_disk(&mut self, node: usize, fault: DiskFault) -> Result<(), EnvironmentError> {
+        if let (DiskFault::Full { .. }, Some(child)) = (fault, &mut self.children[node]) {
+            child.kill().unwrap();
+        }
+        Ok(())
+    }
+    fn disk(&self, _: usize) -> Result<Seen, EnvironmentError> {
+        Ok(Seen { arrived: true, refused: 1, ..Seen::default() })
     }
     fn log_tail(&self, _: usize) -> String {
         String::new()
@@ -179,6 +210,28 @@ fn what_is_down_or_held_already_is_not_hit_again() {
     }
     let deeds: Vec<Deed> = sleepers.deeds.iter().map(|(_, deed)| *deed).collect();
     assert_eq!(deeds, [Deed::Pause, Deed::Resume, Deed::Kill, Deed::Start]);
+}
+
+#[test]
+fn who_ends_of_a_full_disk_is_no_death_and_is_started_again() {
+    let mut sleepers = Sleepers::new();
+    {
+        let shared: Shared<'_> = Mutex::new(&mut sleepers);
+        let consumers = Consumers::default();
+        let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
+        let full = FaultPlan { room: Some(crate::units::Bytes(1)), ..plan(FaultKind::DiskFull, Target::Node) };
+        injector.inject(0, &full).unwrap();
+        let (_, text) = injector.heal(0).unwrap();
+        assert!(text.ends_with("the broker ended by itself on node 1 and was started again"), "{text}");
+        assert_eq!(shared.lock().unwrap().check().err().map(words), None);
+        // Without a fault on it, it is one.
+        shared.lock().unwrap().set_disk(0, DiskFault::Full { room: 0 }).unwrap();
+        let begun = Instant::now();
+        while shared.lock().unwrap().check().is_ok() {
+            assert!(begun.elapsed() < Duration::from_secs(5));
+        }
+    }
+    assert_eq!(sleepers.deeds, [(0, Deed::Start)]);
 }
 
 #[test]
