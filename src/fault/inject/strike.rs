@@ -55,7 +55,15 @@ impl Injector<'_, '_> {
             }
             FaultKind::ConsumerKill => {
                 let kill = self.consumers.kill();
-                self.wait_for("the consumer is gone", SEEN, || Ok(self.consumers.lost_at(kill).is_some()))?;
+                let gone =
+                    || self.wait_for("the consumer is gone", SEEN, || Ok(self.consumers.lost_at(kill).is_some()));
+                if let Err(why) = gone() {
+                    // Else it would go some time, and nobody would know why.
+                    if self.consumers.withdraw(kill) {
+                        return Err(why);
+                    }
+                    gone()?;
+                }
                 self.owed.push((number, Remedy::Consumer(kill)));
                 let at_ns = self.consumers.lost_at(kill).unwrap_or_else(|| self.clock.now_ns());
                 Ok((at_ns, "its connection closed with messages unacknowledged".into()))

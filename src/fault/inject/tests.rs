@@ -286,6 +286,16 @@ fn what_cannot_be_proven_was_not_applied_and_is_taken_back() {
 }
 
 #[test]
+fn a_consumer_that_does_not_go_is_not_killed_later() {
+    let mut sleepers = Sleepers::new();
+    let shared: Shared<'_> = Mutex::new(&mut sleepers);
+    let (consumers, interrupted) = (Consumers::default(), AtomicBool::new(true));
+    let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &interrupted);
+    assert!(injector.inject(0, &plan(FaultKind::ConsumerKill, Target::Node)).is_err());
+    assert!(!consumers.must_go());
+}
+
+#[test]
 fn our_own_consumers_are_slowed_and_let_go() {
     let mut sleepers = Sleepers::new();
     let shared: Shared<'_> = Mutex::new(&mut sleepers);
