@@ -31,7 +31,7 @@ pub use process::{MachineTimes, Usage, is_stopped, machine, memory_available, ow
 pub use program::cache_dir;
 
 use crate::driver::Paths;
-use crate::fault::disk::{DiskFault, Lost, Model, Seen};
+use crate::fault::disk::{DiskFault, Lost, Seen};
 use crate::fault::proxy::Proxy;
 use crate::scenario::{Software, SystemConfig};
 use std::collections::BTreeMap;
@@ -183,7 +183,7 @@ pub trait Broker: Send {
     }
     /// The power of these nodes fails at once: killed as by [`Broker::crash`], and what was not on disk is cut off their
     /// data. They stay down until [`Broker::restart`].
-    fn lose_power(&mut self, _nodes: &[usize], _model: Model) -> Result<Lost, EnvironmentError> {
+    fn lose_power(&mut self, _nodes: &[usize]) -> Result<Lost, EnvironmentError> {
         Err(not_ours("cut off from power"))
     }
     /// Switches a fault of one node's disk on, in place of any other; [`Broker::disk`] tells when it is felt.

@@ -4,7 +4,7 @@
 use super::node::{LOG_LINES, Node, Plan};
 use crate::driver::Paths;
 use crate::environment::{Broker, Deed, EnvironmentError, NodeInfo, Role, Signal, State};
-use crate::fault::disk::{DiskFault, Lost, Model, Preload, Seen};
+use crate::fault::disk::{DiskFault, Lost, Preload, Seen};
 use crate::fault::proxy::Proxy;
 use crate::scenario::Software;
 use std::fs;
@@ -247,14 +247,14 @@ impl<K: Keeper> Broker for NodesBroker<K> {
         self.kill(&self.everyone())
     }
 
-    fn lose_power(&mut self, nodes: &[usize], model: Model) -> Result<Lost, EnvironmentError> {
+    fn lose_power(&mut self, nodes: &[usize]) -> Result<Lost, EnvironmentError> {
         // Before anything is killed for nothing.
         nodes.iter().try_for_each(|&index| self.preload(index).map(drop))?;
         self.kill(nodes)?;
-        let mut all = Lost { model, files: Vec::new() };
+        let mut all = Lost { files: Vec::new() };
         for &index in nodes {
             if let Ok(preload) = &mut self.nodes[index].preload {
-                all.files.extend(preload.lose(model)?.files);
+                all.files.extend(preload.lose()?.files);
             }
         }
         // As the reader knows the files: node and topic, not where this run lay.

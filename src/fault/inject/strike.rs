@@ -7,7 +7,7 @@
 
 use super::{Injector, Remedy, SEEN, process, words};
 use crate::environment::{Broker, Deed, NodeInfo};
-use crate::fault::disk::{DiskFault, Model};
+use crate::fault::disk::DiskFault;
 use crate::fault::proxy::{Condition, Direction, Proxy};
 use crate::scenario::{FaultKind, FaultPlan};
 use crate::units::Span;
@@ -93,7 +93,7 @@ impl Injector<'_, '_> {
     fn lose_power(&self, hit: &[usize], pids: &[u32]) -> Effect {
         let (at_ns, lost) = {
             let mut broker = self.broker();
-            (self.clock.now_ns(), broker.lose_power(hit, Model::NothingButSync).map_err(words)?)
+            (self.clock.now_ns(), broker.lose_power(hit).map_err(words)?)
         };
         self.gone(pids)?;
         let (bytes, files) = (lost.bytes(), lost.files.len());

@@ -1,7 +1,7 @@
 //! The injector on processes of no importance: it must prove what it does, and leave nothing undone.
 
 use super::*;
-use crate::fault::disk::{Lost, Model, Seen};
+use crate::fault::disk::{Lost, Seen};
 use crate::scenario::Lasts;
 use crate::units::Span;
 use std::process::{Child, Command, Stdio};
@@ -134,9 +134,9 @@ impl Broker for Sleepers {
         }
         Ok(())
     }
-    fn lose_power(&mut self, nodes: &[usize], model: Model) -> Result<Lost, EnvironmentError> {
+    fn lose_power(&mut self, nodes: &[usize]) -> Result<Lost, EnvironmentError> {
         nodes.iter().try_for_each(|index| self.act(*index, Deed::Kill))?;
-        Ok(Lost { model, files: Vec::new() })
+        Ok(Lost { files: Vec::new() })
     }
 }
 
