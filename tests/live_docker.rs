@@ -7,7 +7,6 @@ mod harness;
 mod support;
 
 use brokerbench::environment::{Broker, Deed, Docker, Environment, Role, usage};
-use brokerbench::fault::disk::Model;
 use brokerbench::fault::proxy::Condition;
 use brokerbench::result::{Manifest, Status};
 use brokerbench::scenario::{System, SystemConfig};
@@ -137,7 +136,7 @@ fn the_power_of_containers_fails_as_that_of_processes() {
         ask(&mut connection, &format!("RPUSH list {n}"));
     }
     std::thread::sleep(Duration::from_secs(2));
-    let lost = broker.lose_power(&[0], Model::NothingButSync).unwrap();
+    let lost = broker.lose_power(&[0]).unwrap();
     assert!(lost.bytes() > 10_000 && lost.files.iter().all(|cut| cut.path.is_relative()), "{lost:?}");
     broker.restart().unwrap();
     let mut connection = redis(&broker.addresses()[0]);
@@ -147,13 +146,13 @@ fn the_power_of_containers_fails_as_that_of_processes() {
 
     let mut broker = environment.start(&SystemConfig { preloaded: true, ..config(System::Kafka, 1) }).unwrap();
     assert!(broker.disk(0).unwrap().syncs > 0);
-    broker.lose_power(&[0], Model::NothingButSync).unwrap();
+    broker.lose_power(&[0]).unwrap();
     broker.restart().unwrap();
     broker.stop().unwrap();
 
     // Without the library there is nothing to do it with, and it is said.
     let mut broker = environment.start(&config(System::RedisLists, 1)).unwrap();
-    let refused = broker.lose_power(&[0], Model::NothingButSync).unwrap_err().to_string();
+    let refused = broker.lose_power(&[0]).unwrap_err().to_string();
     assert!(refused.contains("without the library"), "{refused}");
 }
 

@@ -104,6 +104,20 @@ fn a_fault_that_cannot_be_proven_ends_in_15() {
     assert_eq!(summary.exit_code, 15);
 }
 
+#[test]
+#[ignore = "needs Kafka"]
+fn a_broker_that_ends_of_its_full_disk_is_started_again_and_the_load_goes_on() {
+    let text = scenario("{kafka: {client: {acks: all}}}", "[{kind: disk-full, at: 3s, for: 6s, room: 64KiB}]");
+    let ended = run(&text, &["--set", "load.rate=1k/s", "--set", "load.duration=40s"], &[]);
+    assert_ne!(ended.code, Some(13), "{}", ended.stderr);
+    let summary = ended.summary();
+    let (cell, fault) = only(&summary);
+    assert!(fault.took_effect_at_ns.is_some() && fault.healed_at_ns.is_some() && !fault.failed(), "{fault:#?}");
+    assert!(fault.text.contains("the broker ended by itself and was started again"), "{fault:#?}");
+    assert!(fault.probe_rto_ns.is_some(), "{fault:#?}");
+    assert_eq!(cell.counts.planned, cell.counts.sent, "the load went on to its end: {:#?}", cell.counts);
+}
+
 /// Every kind, with what it needs, and what it is done to.
 const EVERY: [(&str, &str); 16] = [
     ("kind: stop", ONE),

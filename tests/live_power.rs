@@ -10,7 +10,7 @@ mod support;
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Driver, DriverError, Outcome, Outgoing, Publisher, Target};
 use brokerbench::environment::{Broker, Environment, EnvironmentError, Native};
-use brokerbench::fault::disk::{DiskFault, Lost, Model};
+use brokerbench::fault::disk::{DiskFault, Lost};
 use brokerbench::result::{Observation, Status};
 use brokerbench::scenario::{self, Cell, Overrides};
 use std::collections::BTreeMap;
@@ -238,9 +238,8 @@ fn what_a_loss_of_power_cuts_is_told_file_by_file() {
     let mut bench = Bench::start(NEVER);
     let mut publisher = bench.driver.publisher(0).unwrap();
     bench.publish(publisher.as_mut(), 50).unwrap();
-    let Lost { model, files } = bench.broker.lose_power(&[0], Model::WRITE_BACK).unwrap();
+    let Lost { files } = bench.broker.lose_power(&[0]).unwrap();
     eprintln!("{files:#?}");
-    assert_eq!(model, Model::WRITE_BACK);
     let [cut] = files.as_slice() else { panic!("{files:?}") };
     assert!(cut.path.starts_with("data/appendonlydir") && cut.to < cut.from, "{cut:?}");
     assert!(bench.broker.pids().is_empty());
@@ -256,7 +255,7 @@ fn a_broker_without_the_library_says_so_before_it_is_killed() {
     let mut config = cell(EVERYSEC).config;
     config.preloaded = false;
     let mut broker = native.start(&config).unwrap();
-    let error = broker.lose_power(&[0], Model::NothingButSync).unwrap_err().to_string();
+    let error = broker.lose_power(&[0]).unwrap_err().to_string();
     assert!(error.contains("without the library"), "{error}");
     assert_eq!(broker.pids().len(), 1);
     broker.check().unwrap();

@@ -30,6 +30,7 @@ use replay::Replay;
 use requests::Counted;
 use stall::Stalled;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A broker's fault or a refusal, in words for the user.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -162,6 +163,11 @@ pub trait Driver: Send + Sync {
     fn prepare(&self) -> Result<(), DriverError>;
     /// Connects producer `producer`. Ready to send on return.
     fn publisher(&self, producer: u16) -> Result<Box<dyn Publisher>, DriverError>;
+    /// Connects somebody who is none of the load's producers, by one fresh connection and one attempt: it takes little
+    /// longer than `limit`, whatever the system does.
+    fn stranger(&self, _limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
+        self.publisher(u16::MAX)
+    }
     /// Connects consumer `consumer` of subscription `subscription`. It receives everything published after this
     /// returns (for a shared subscription: once all its consumers have returned).
     fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError>;

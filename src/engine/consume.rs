@@ -82,10 +82,18 @@ impl Work {
 /// Makes another connection for the same consumer.
 pub type Reconnect<'a> = &'a dyn Fn() -> Result<Box<dyn Subscriber>, DriverError>;
 
-/// The connection of a consumer was closed by a fault, with messages unacknowledged: it comes back with a new one, as an
+/// The connection of a consumer is closed by a fault, with messages unacknowledged: it comes back with a new one, as an
 /// application that was started again would. `None` when it is told to stop before.
-fn come_back(reconnect: Reconnect<'_>, clock: &Clock, control: &Control) -> Option<Box<dyn Subscriber>> {
-    control.consumers.note_lost(clock.now_ns());
+fn die_and_come_back(
+    subscriber: Box<dyn Subscriber>,
+    reconnect: Reconnect<'_>,
+    clock: &Clock,
+    control: &Control,
+) -> Option<Box<dyn Subscriber>> {
+    // From here on it takes nothing; how long its library needs to end is no part of what it does to the messages.
+    let lost_ns = clock.now_ns();
+    subscriber.abandon();
+    control.consumers.note_lost(lost_ns);
     while !control.consuming_stopped() {
         if let Ok(subscriber) = reconnect() {
             control.consumers.note_back(clock.now_ns());
@@ -120,8 +128,7 @@ pub fn consume(
     }
     while !control.consuming_stopped() {
         if (expect.subscription, expect.consumer) == (0, 0) && control.consumers.must_go() {
-            subscriber.abandon();
-            match come_back(reconnect, &clock, control) {
+            match die_and_come_back(subscriber, reconnect, &clock, control) {
                 Some(back) => subscriber = back,
                 None => {
                     recorder.harvest();

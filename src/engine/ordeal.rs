@@ -22,6 +22,9 @@ const WHOLE_WITHIN_NS: u64 = 60 * SECOND_NS;
 const NAP_NS: u64 = 5_000_000;
 /// How often the copies are counted.
 const COUNT_EVERY: Duration = Duration::from_millis(200);
+/// Faults are injected and taken back one at a time, and a broker that starts again may take long: from so much on it is
+/// told that the next one had to wait.
+const LATE_NS: u64 = SECOND_NS / 5;
 /// Not yet.
 const NOT_YET: u64 = u64::MAX;
 
@@ -73,6 +76,8 @@ impl Ordeal<'_, '_> {
         let healed: Vec<AtomicU64> = injections.iter().map(|_| AtomicU64::new(NOT_YET)).collect();
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
+            // However this is left, the watchers must end, or the scope would wait for ever.
+            let ended = Over(&over);
             let consumers = &self.control.consumers;
             let cluster = self.driver.cluster().ok();
             let seed = self.cell.seed ^ u64::from(self.block) << 32;
@@ -84,13 +89,16 @@ impl Ordeal<'_, '_> {
                 let due = |injection: &Injection| start_ns + injection.at.nanos();
                 if let Some(fault) = ongoing.iter_mut().find(|fault| !fault.done && fault.heal_ns <= now) {
                     self.heal(fault, &mut injector, &healed, &mut endured);
-                } else if let Some((number, injection)) = waiting.next_if(|(_, injection)| due(injection) <= now) {
+                } else if let Some((number, injection)) =
+                    waiting.next_if(|(_, injection)| due(injection) <= now && now < end_ns)
+                {
                     let planned_ns = due(injection);
                     let Some(plan) = self.cell.faults.get(injection.plan) else { continue };
                     let struck = self.inject(number, plan, planned_ns, &mut injector, &mut endured);
                     let Some(struck_ns) = struck else { continue };
                     let heal_ns = match injection.heal {
-                        Heal::After(span) => struck_ns + span.nanos(),
+                        // It lasts from when it was seen: a broker that takes long to stop is down for as long.
+                        Heal::After(span) => self.clock.now_ns() + span.nanos(),
                         Heal::AtEnd => end_ns,
                         Heal::Never => NOT_YET,
                     };
@@ -121,7 +129,7 @@ impl Ordeal<'_, '_> {
             }
             endured.faults.extend(waiting.map(|(_, injection)| self.missed(injection)));
             self.await_whole(&ongoing, end_ns);
-            over.store(true, Relaxed);
+            drop(ended);
             for fault in ongoing {
                 let found = |handle: Option<ScopedJoinHandle<'_, Option<u64>>>| handle?.join().ok().flatten();
                 let (stranger_ns, whole_ns) = (found(fault.stranger), found(fault.whole));
@@ -180,13 +188,14 @@ impl Ordeal<'_, '_> {
             planned_at_ns: Some(planned_ns),
             ..Fault::default()
         };
+        let late = late("injected", planned_ns, self.clock.now_ns());
         let struck_ns = match injector.inject(number, plan) {
             Ok(struck) => {
-                let node = &struck.node;
-                let comma = if struck.text.is_empty() { "" } else { ": " };
-                let text = format!("{} took effect on {node}{comma}{}", plan.kind.name(), struck.text);
-                self.tell(endured, struck.at_ns, "fault", text);
                 (record.node, record.text) = (struck.node, struck.text);
+                add(&mut record.text, late.as_deref());
+                let comma = if record.text.is_empty() { "" } else { ": " };
+                let text = format!("{} took effect on {}{comma}{}", plan.kind.name(), record.node, record.text);
+                self.tell(endured, struck.at_ns, "fault", text);
                 record.took_effect_at_ns = Some(struck.at_ns);
                 Some(struck.at_ns)
             }
@@ -216,10 +225,8 @@ impl Ordeal<'_, '_> {
         let (at_ns, kind, text) = match result {
             Ok((at_ns, text)) => {
                 record.healed_at_ns = Some(at_ns);
-                if !text.is_empty() {
-                    let comma = if record.text.is_empty() { "" } else { "; " };
-                    record.text += &format!("{comma}{text}");
-                }
+                add(&mut record.text, Some(&text));
+                add(&mut record.text, late("taken back", fault.heal_ns, begun_ns).as_deref());
                 if let Some(healed) = healed.get(fault.number) {
                     healed.store(at_ns, Relaxed);
                 }
@@ -280,6 +287,29 @@ impl Ordeal<'_, '_> {
     }
 }
 
+/// Ends the watchers however the scope is left.
+struct Over<'a>(&'a AtomicBool);
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// By how much something missed its time, where that is worth a word.
+fn late(what: &str, due_ns: u64, begun_ns: u64) -> Option<String> {
+    let by_ns = begun_ns.saturating_sub(due_ns);
+    (by_ns >= LATE_NS).then(|| format!("{what} {:.1} s late", by_ns as f64 / SECOND_NS as f64))
+}
+
+/// Adds to what is said of a fault already.
+fn add(text: &mut String, more: Option<&str>) {
+    let Some(more) = more.filter(|more| !more.is_empty()) else { return };
+    if !text.is_empty() {
+        text.push_str("; ");
+    }
+    text.push_str(more);
+}
+
 fn target(plan: &FaultPlan) -> &'static str {
     if plan.kind.is_ours() { "consumer" } else { plan.target.name() }
 }
@@ -287,3 +317,6 @@ fn target(plan: &FaultPlan) -> &'static str {
 fn event(at_ns: u64, kind: &str, text: String) -> Event {
     Event { at_ns, kind: kind.into(), text }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! A stranger beside the load's clients: every tenth of a second a publisher with connections of its own, one message,
+//! A stranger beside the load's clients: every tenth of a second a publisher with a connection of its own, one message,
 //! until one is acknowledged. What the load's clients make of a fault depends on their libraries; this does not.
 
 use super::crew::body_kind;
@@ -13,7 +13,7 @@ pub const PROBER: u16 = u16::MAX;
 
 /// From one try to the next.
 const EVERY_NS: u64 = 100_000_000;
-/// How long a try may take: what hangs is given up, as a new client would not have hung there.
+/// How long connecting may take, and then the answer: what hangs is given up, as a new client would not have hung there.
 const TRY_NS: u64 = 2_000_000_000;
 
 /// When somebody new gets a first acknowledgement; `None` when `stop` comes before. `lane` tells probes apart.
@@ -46,7 +46,7 @@ fn publish(
     clock: Clock,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<u64>, DriverError> {
-    let mut publisher = driver.publisher(PROBER)?;
+    let mut publisher = driver.stranger(Duration::from_nanos(TRY_NS))?;
     publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload })?;
     publisher.flush()?;
     let deadline_ns = clock.now_ns() + TRY_NS;

@@ -32,7 +32,7 @@ pub use process::{MachineTimes, Usage, is_stopped, machine, memory_available, ow
 pub use program::cache_dir;
 
 use crate::driver::Paths;
-use crate::fault::disk::{DiskFault, Lost, Model, Seen};
+use crate::fault::disk::{DiskFault, Lost, Seen};
 use crate::fault::proxy::Proxy;
 use crate::scenario::{Software, SystemConfig};
 use std::collections::BTreeMap;
@@ -105,8 +105,10 @@ pub struct NodeInfo {
     pub address: String,
     /// What clients are told; differs from `address` where a fault proxy stands before it.
     pub advertised: String,
-    /// 0 while it is down.
+    /// 0 while it is down, and where it is no process that this machine shows.
     pub pid: u32,
+    /// Taken down by a fault, or ended by one, and not started again.
+    pub down: bool,
 }
 
 /// What can be done to one process.
@@ -182,13 +184,16 @@ pub trait Broker: Send {
     }
     /// The power of these nodes fails at once: killed as by [`Broker::crash`], and what was not on disk is cut off their
     /// data. They stay down until [`Broker::restart`].
-    fn lose_power(&mut self, _nodes: &[usize], _model: Model) -> Result<Lost, EnvironmentError> {
+    fn lose_power(&mut self, _nodes: &[usize]) -> Result<Lost, EnvironmentError> {
         Err(not_ours("cut off from power"))
     }
     /// Switches a fault of one node's disk on, in place of any other; [`Broker::disk`] tells when it is felt.
     fn set_disk(&mut self, _node: usize, _fault: DiskFault) -> Result<(), EnvironmentError> {
         Err(not_ours("slowed down"))
     }
+    /// Whether a fault that is on this node may end it, as a full disk ends some: then its end is no death to
+    /// [`Broker::check`], which finds it [`NodeInfo::down`].
+    fn may_end(&mut self, _node: usize, _may: bool) {}
     /// What one node has felt of the faults of its disk.
     fn disk(&self, _node: usize) -> Result<Seen, EnvironmentError> {
         Err(not_ours("watched"))

@@ -255,6 +255,23 @@ impl FaultKind {
         matches!(self, Self::Stop | Self::Kill | Self::PowerLoss)
     }
 
+    /// What it takes hold of. Of two faults that hold the same, the one that is taken back first takes the other back too.
+    pub const fn holds(self) -> &'static str {
+        match self {
+            Self::Stop | Self::Kill | Self::Pause | Self::PowerLoss => "the processes",
+            Self::NetLatency
+            | Self::NetBandwidth
+            | Self::NetStall
+            | Self::NetReset
+            | Self::NetRefuse
+            | Self::NetBitflip => "the connections of clients",
+            Self::NetPartition => "the connections between nodes",
+            Self::DiskSlow | Self::DiskFull => "the disk",
+            Self::MemFull => "the memory",
+            Self::SlowConsumer | Self::ConsumerKill => "our consumers",
+        }
+    }
+
     /// Whether it is over as soon as it is done, unless a scenario says how long it lasts.
     pub const fn is_brief(self) -> bool {
         self.takes_down() || matches!(self, Self::NetReset | Self::ConsumerKill)

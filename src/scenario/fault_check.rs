@@ -1,5 +1,5 @@
 //! What a scenario may ask of faults: kinds that the system and its nodes have, keys that belong to the kind, and a
-//! window that holds every injection with its healing and a recovery.
+//! window that holds every injection with its healing and a recovery, and no two of them that would undo one another.
 //!
 //! Every refusal names the key and a remedy. Nothing is changed here.
 
@@ -43,7 +43,7 @@ pub(super) fn plans(plans: &[FaultPlan], load: &Load, message: &Message, experim
             return refuse(index, "kind", what, "write `message: {codec: none}`");
         }
     }
-    Ok(())
+    apart(plans)
 }
 
 /// Keys that a kind does not know, and those that it cannot do without.
@@ -139,6 +139,64 @@ fn times(index: usize, plan: &FaultPlan, load: &Load) -> Check {
         );
         let remedy = format!("write `load.duration` of at least `{}`", whole_seconds(Span(end)));
         return refuse(index, "at", what, &remedy);
+    }
+    Ok(())
+}
+
+/// From when to when one injection of a plan may last, as planned.
+struct Held<'a> {
+    from: Span,
+    to: Span,
+    index: usize,
+    plan: &'a FaultPlan,
+}
+
+impl<'a> Held<'a> {
+    fn all(index: usize, plan: &'a FaultPlan) -> impl Iterator<Item = Self> {
+        let every = plan.every.unwrap_or(Span(0)).nanos();
+        (0..u64::from(plan.times.unwrap_or(1))).map(move |number| {
+            let from = plan.at.nanos().saturating_add(every.saturating_mul(number));
+            let lasts = match plan.heal() {
+                Heal::After(span) => span.nanos().saturating_add(every / PHASE),
+                // Nobody takes it back, and nothing can be done to it any more.
+                Heal::Never if plan.kind.takes_down() => 0,
+                Heal::AtEnd | Heal::Never => u64::MAX,
+            };
+            Self { from: Span(from), to: Span(from.saturating_add(lasts)), index, plan }
+        })
+    }
+}
+
+/// No two plans have hold of the same at the same time. Whom they hit is known when they do it, not before: `leader` and
+/// `node` may be one.
+fn apart(plans: &[FaultPlan]) -> Check {
+    let mut all: Vec<Held<'_>> = plans.iter().enumerate().flat_map(|(index, plan)| Held::all(index, plan)).collect();
+    all.sort_by_key(|held| (held.plan.kind.holds(), held.from, held.index));
+    let mut last: Option<&Held<'_>> = None;
+    for held in &all {
+        let Some(before) = last.filter(|last| last.plan.kind.holds() == held.plan.kind.holds()) else {
+            last = Some(held);
+            continue;
+        };
+        if held.from <= before.to && held.index != before.index {
+            let what = format!(
+                "`{}` comes while `faults[{}]`, `{}`, may still last: both have hold of {}, and the one that is taken \
+                 back first would take the other back too",
+                held.plan.kind.name(),
+                before.index,
+                before.plan,
+                held.plan.kind.holds()
+            );
+            let remedy = if before.to == Span(u64::MAX) {
+                format!("write a `for` in `faults[{}]` that ends before, or remove one of them", before.index)
+            } else {
+                format!("let it come after `{}`, or `faults[{}]` end before", before.to, before.index)
+            };
+            return refuse(held.index, "at", what, &remedy);
+        }
+        if held.to > before.to {
+            last = Some(held);
+        }
     }
     Ok(())
 }

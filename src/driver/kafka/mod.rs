@@ -182,6 +182,11 @@ impl Driver for KafkaDriver {
         Ok(Box::new(KafkaPublisher::connect(&self.settings, topic, connections, &self.journal, clock)?))
     }
 
+    fn stranger(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
+        let (topic, clock) = (&self.target.name, self.target.clock);
+        Ok(Box::new(KafkaPublisher::stranger(limit, &self.settings, topic, &self.journal, clock)?))
+    }
+
     fn subscriber(&self, subscription: u16, _: u16) -> Result<Box<dyn Subscriber>, DriverError> {
         Ok(Box::new(self.join(&self.settings, subscription)?))
     }

@@ -14,6 +14,7 @@ use super::settings::Settings;
 use super::{lost, refused};
 use crate::clock::Clock;
 use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
+use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, Producer};
 use serde_json::Value;
@@ -22,6 +23,8 @@ use std::time::Duration;
 
 /// How long a new producer may take to learn who leads the topic's partitions.
 const CONNECT: Duration = Duration::from_secs(30);
+/// A stranger looks this often whether anybody listens; the load's clients wait longer each time.
+const KNOCK_MS: &str = "100";
 
 pub struct KafkaPublisher {
     /// One per connection: each is a client of its own, with its own sockets.
@@ -48,15 +51,39 @@ impl KafkaPublisher {
         journal: &Journal,
         clock: Clock,
     ) -> Result<Self, DriverError> {
+        Self::connect_within(CONNECT, settings, &settings.producer(), topic, connections, journal, clock)
+    }
+
+    /// One connection that is there within `limit`, or not at all.
+    pub fn stranger(
+        limit: Duration,
+        settings: &Settings,
+        topic: &str,
+        journal: &Journal,
+        clock: Clock,
+    ) -> Result<Self, DriverError> {
+        let mut config = settings.producer();
+        config.set("reconnect.backoff.ms", KNOCK_MS).set("reconnect.backoff.max.ms", KNOCK_MS);
+        Self::connect_within(limit, settings, &config, topic, 1, journal, clock)
+    }
+
+    fn connect_within(
+        limit: Duration,
+        settings: &Settings,
+        config: &ClientConfig,
+        topic: &str,
+        connections: u16,
+        journal: &Journal,
+        clock: Clock,
+    ) -> Result<Self, DriverError> {
         let outlets: Vec<_> = (0..connections.max(1))
             .map(|_| {
-                let producer: BaseProducer<Quiet> = settings
-                    .producer()
+                let producer: BaseProducer<Quiet> = config
                     .create_with_context(Quiet(journal.clone()))
                     .map_err(|error| refused("make a producer", error))?;
                 let outlet = Outlet::new(producer, topic).ok_or_else(|| refused("open the topic", topic))?;
                 // Brings the partitions' leaders into the topic's handle, so that the first message does not wait.
-                let metadata = outlet.producer().client().fetch_metadata(Some(topic), CONNECT);
+                let metadata = outlet.producer().client().fetch_metadata(Some(topic), limit);
                 metadata.map_err(|error| lost(settings, journal.explain(error)))?;
                 Ok(outlet)
             })

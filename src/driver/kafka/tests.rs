@@ -65,6 +65,30 @@ fn after(clock: Clock, seconds: u64) -> u64 {
     clock.now_ns() + seconds * 1_000_000_000
 }
 
+#[test]
+fn a_stranger_gives_a_silent_broker_up() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addresses = vec![listener.local_addr().unwrap().to_string()];
+    let target = Target { addresses, paths: Paths::default(), name: "silent".into(), clock: Clock::start() };
+    let mut patient = cell();
+    patient.load.connections = 3;
+    patient.load.deadline = Some(Span::from_secs(60));
+    let driver = open(&patient, target).unwrap();
+    let begun = Instant::now();
+    assert!(driver.stranger(Duration::from_millis(200)).is_err());
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_stranger_is_answered() {
+    let bench = bench("stranger", &cell());
+    let mut stranger = bench.driver.stranger(Duration::from_secs(5)).unwrap();
+    stranger.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: b"from nobody" }).unwrap();
+    let mut completions = Vec::new();
+    stranger.wait(after(bench.clock, 10), &mut completions).unwrap();
+    assert_eq!(completions.first().map(|end| end.outcome), Some(Outcome::Acked));
+}
+
 /// Publishes `count` numbered messages, spread over streams and connections, and waits for their ends.
 fn publish(bench: &Bench, cell: &Cell, count: u64) -> Vec<Completion> {
     let mut publisher = bench.driver.publisher(0).unwrap();

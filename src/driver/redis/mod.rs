@@ -222,6 +222,13 @@ impl Driver for RedisDriver {
         Ok(Box::new(ResilientPublisher::connect(primary, clock, connections, batch, commands, reply, deadline)?))
     }
 
+    /// It asks for a reply whatever the load does: that the kernel takes its bytes says nothing of the server.
+    fn stranger(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
+        let connection = self.primary.connect_within(limit)?;
+        let (endpoint, clock) = (connection.endpoint.clone(), self.target.clock);
+        Ok(Box::new(RedisPublisher::over(&endpoint, vec![connection], clock, 1, self.commands(), Reply::On)?))
+    }
+
     fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError> {
         if let Some(deadline) = self.cell.load.deadline {
             return self.resilient_subscriber(subscription, consumer, deadline);

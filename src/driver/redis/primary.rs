@@ -62,12 +62,18 @@ impl Primary {
 
     /// A connection to the server that takes the writes, once it answers: one that loads its data refuses.
     pub fn connect(&self) -> Result<Connection, DriverError> {
+        self.connect_within(STEP)
+    }
+
+    /// The same, each of its steps within `limit`.
+    pub fn connect_within(&self, limit: Duration) -> Result<Connection, DriverError> {
+        let step = limit.min(STEP);
         let endpoint = self.find()?;
-        let mut connection = Connection::open_within(&endpoint, STEP)?;
-        command(&mut connection, STEP, "PING", &[b"PING"], |_| Ok(()))?;
+        let mut connection = Connection::open_within(&endpoint, step)?;
+        command(&mut connection, step, "PING", &[b"PING"], |_| Ok(()))?;
         if !self.sentinels.is_empty() {
             // A Sentinel may not know yet that the server it names was deposed.
-            let primary = command(&mut connection, STEP, "ROLE", &[b"ROLE"], |mut reply| {
+            let primary = command(&mut connection, step, "ROLE", &[b"ROLE"], |mut reply| {
                 reply.array()?;
                 Ok(reply.bulk()? == b"master")
             })?;

@@ -59,15 +59,31 @@ impl RedisPublisher {
         commands: Vec<Vec<u8>>,
         reply: Reply,
     ) -> Result<Self, DriverError> {
-        let unavailable = |cause: std::io::Error| endpoint.refused("waiting on sockets (epoll)", cause.to_string());
-        let readiness = Readiness::new().map_err(unavailable)?;
-        let mut lanes = Vec::with_capacity(connections.into());
-        for token in 0..connections.max(1) {
+        let open = |_| {
             let mut connection = Connection::open(endpoint)?;
             if reply == Reply::Off {
                 silence(&mut connection)?;
             }
-            readiness.add(&connection.stream, token.into()).map_err(unavailable)?;
+            Ok(connection)
+        };
+        let connections = (0..connections.max(1)).map(open).collect::<Result<_, _>>()?;
+        Self::over(endpoint, connections, clock, batch, commands, reply)
+    }
+
+    /// Over sockets that are connected, and silenced under `CLIENT REPLY OFF`.
+    pub fn over(
+        endpoint: &Endpoint,
+        connections: Vec<Connection>,
+        clock: Clock,
+        batch: u32,
+        commands: Vec<Vec<u8>>,
+        reply: Reply,
+    ) -> Result<Self, DriverError> {
+        let unavailable = |cause: std::io::Error| endpoint.refused("waiting on sockets (epoll)", cause.to_string());
+        let readiness = Readiness::new().map_err(unavailable)?;
+        let mut lanes = Vec::with_capacity(connections.len());
+        for (token, connection) in (0u64..).zip(connections) {
+            readiness.add(&connection.stream, token).map_err(unavailable)?;
             lanes.push(Lane { connection, slots: VecDeque::new(), collected_bytes: 0, collected: 0, lost: false });
         }
         let (dirty, ready, failures) = (vec![], vec![], BTreeMap::new());

@@ -5,7 +5,7 @@ use super::node::{LOG_LINES, Node, Plan};
 use crate::driver::Paths;
 use crate::environment::process::age;
 use crate::environment::{Broker, Deed, EnvironmentError, NodeInfo, Role, Signal, State};
-use crate::fault::disk::{DiskFault, Lost, Model, Preload, Seen};
+use crate::fault::disk::{DiskFault, Lost, Preload, Seen};
 use crate::fault::proxy::Proxy;
 use crate::scenario::Software;
 use std::fs;
@@ -217,8 +217,16 @@ impl<K: Keeper> Broker for NodesBroker<K> {
     }
 
     fn check(&mut self) -> Result<(), EnvironmentError> {
-        for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.is_down()) {
+        for index in 0..self.nodes.len() {
+            let node = &mut self.nodes[index];
+            if node.is_down() {
+                continue;
+            }
             if let State::Ended(end) = node.runner.status()? {
+                if node.may_end {
+                    node.mark_down();
+                    continue;
+                }
                 let log_tail = node.runner.log_tail(LOG_LINES);
                 return Err(EnvironmentError::Died { what: self.name(index), cause: end.how, log_tail });
             }
@@ -247,14 +255,14 @@ impl<K: Keeper> Broker for NodesBroker<K> {
         self.kill(&self.everyone())
     }
 
-    fn lose_power(&mut self, nodes: &[usize], model: Model) -> Result<Lost, EnvironmentError> {
+    fn lose_power(&mut self, nodes: &[usize]) -> Result<Lost, EnvironmentError> {
         // Before anything is killed for nothing.
         nodes.iter().try_for_each(|&index| self.preload(index).map(drop))?;
         self.kill(nodes)?;
-        let mut all = Lost { model, files: Vec::new() };
+        let mut all = Lost { files: Vec::new() };
         for &index in nodes {
             if let Ok(preload) = &mut self.nodes[index].preload {
-                all.files.extend(preload.lose(model)?.files);
+                all.files.extend(preload.lose()?.files);
             }
         }
         // As the reader knows the files: node and topic, not where this run lay.
@@ -269,6 +277,12 @@ impl<K: Keeper> Broker for NodesBroker<K> {
 
     fn set_disk(&mut self, node: usize, fault: DiskFault) -> Result<(), EnvironmentError> {
         Ok(self.preload(node)?.set(fault)?)
+    }
+
+    fn may_end(&mut self, node: usize, may: bool) {
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.may_end = may;
+        }
     }
 
     fn disk(&self, node: usize) -> Result<Seen, EnvironmentError> {

@@ -74,7 +74,7 @@ fn proxy(listen: Option<u16>, port: u16) -> Result<Proxy, EnvironmentError> {
 enum Standing {
     Up,
     Paused,
-    /// Taken down on purpose.
+    /// Taken down on purpose, or by a fault that may do that.
     Down,
 }
 
@@ -83,13 +83,15 @@ pub struct Node {
     pub runner: Box<dyn Runner>,
     /// Where its disk can be faulted; else why not.
     pub preload: Result<Preload, String>,
+    /// Of a fault that is on it; nobody takes that for a death.
+    pub may_end: bool,
     standing: Standing,
 }
 
 impl Node {
     /// One that was just started.
     pub fn new(plan: Plan, runner: Box<dyn Runner>, preload: Result<Preload, String>) -> Self {
-        Self { plan, runner, preload, standing: Standing::Up }
+        Self { plan, runner, preload, may_end: false, standing: Standing::Up }
     }
 
     pub fn pid(&self) -> u32 {
@@ -107,6 +109,7 @@ impl Node {
             address: self.plan.address.to_string(),
             advertised: self.advertised(),
             pid: self.pid(),
+            down: self.is_down(),
         }
     }
 
@@ -115,7 +118,7 @@ impl Node {
         self.plan.proxies.clients.as_ref().map_or(self.plan.address, Proxy::address).to_string()
     }
 
-    /// That it ends from here on is meant.
+    /// That it ends from here on is meant, or that it has.
     pub fn mark_down(&mut self) {
         self.standing = Standing::Down;
     }

@@ -14,7 +14,7 @@ use super::Stage;
 use crate::clock::Clock;
 use crate::driver::{Audit, Driver, Outcome, Outgoing};
 use crate::engine::{TrialError, body_kind};
-use crate::fault::disk::{Lost, Model};
+use crate::fault::disk::Lost;
 use crate::payload::{Bodies, Envelope, Reading, read};
 use crate::random::SplitMix64;
 use crate::record::SeqSet;
@@ -120,7 +120,7 @@ fn kill(stage: &mut Stage<'_>, keys: &Crash, number: u16) -> Result<Option<Fault
 /// All nodes at once.
 fn lose_power(stage: &mut Stage<'_>) -> Result<Lost, TrialError> {
     let nodes: Vec<usize> = (0..stage.cell.config.nodes.into()).collect();
-    Ok(stage.broker.lose_power(&nodes, Model::NothingButSync)?)
+    Ok(stage.broker.lose_power(&nodes)?)
 }
 
 struct Stop<'a>(&'a AtomicBool);

@@ -129,7 +129,7 @@ fn median(values: impl Iterator<Item = u64>, metric: &str, point: &str) -> Obser
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::disk::{Cut, Model};
+    use crate::fault::disk::Cut;
     use crate::result::Kind;
 
     fn fault(number: u16, lost: u64, rto_ms: u64) -> Fault {
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_loss_of_power_says_that_it_is_simulated_and_what_it_took() {
         let files = vec![Cut { path: "data/a.log".into(), from: 500, to: 200 }];
-        let cut = Some(Lost { model: Model::NothingButSync, files });
+        let cut = Some(Lost { files });
         let all = observations(&[Fault { cut, ..fault(1, 25, 10) }], true);
         assert_eq!(value(&all, "cut_off", ""), Some(300.0));
         let text = |metric: &str| all.iter().find(|found| found.metric == metric).unwrap().text.clone();

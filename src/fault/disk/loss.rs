@@ -4,26 +4,10 @@ use super::ledger::FileId;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// What else than a sync brings bytes to disk. The truth lies between the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Model {
-    /// Nothing: the most that can be lost.
-    NothingButSync,
-    /// The kernel has written out what is older than this (its default is 30 s), 60 s at most.
-    WriteBack { after: Duration },
-}
-
-impl Model {
-    /// Linux as it comes (`vm.dirty_expire_centisecs`).
-    pub const WRITE_BACK: Self = Self::WriteBack { after: Duration::from_secs(30) };
-}
 
 /// What was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
-    pub model: Model,
     /// Only files that lost something.
     pub files: Vec<Cut>,
 }
@@ -98,14 +82,14 @@ fn look(path: &Path) -> io::Result<(FileId, u64)> {
 }
 
 /// What to cut where `survives` tells how much of a file is on disk.
-pub fn plan(model: Model, files: &[Found], survives: impl Fn(&FileId) -> u64) -> Lost {
+pub fn plan(files: &[Found], survives: impl Fn(&FileId) -> u64) -> Lost {
     let cut = |file: &Found| {
         let to = survives(&file.id);
         (to < file.length && !is_rebuilt(&file.path)).then(|| Cut { path: file.path.clone(), from: file.length, to })
     };
     let mut files: Vec<Cut> = files.iter().filter_map(cut).collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    Lost { model, files }
+    Lost { files }
 }
 
 pub fn cut(cut: &Cut) -> io::Result<()> {

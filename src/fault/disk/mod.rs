@@ -11,10 +11,9 @@
 mod control;
 mod ledger;
 mod loss;
-mod watch;
 
 pub use control::{DiskFault, Seen};
-pub use loss::{Cut, Lost, Model};
+pub use loss::{Cut, Lost};
 
 use control::Control;
 use ledger::{FileId, Tally};
@@ -23,8 +22,6 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
-use watch::Watcher;
 
 /// Names the library to the trampoline that becomes the broker, which is not to be preloaded itself.
 pub const SHIM: &str = "BROKERBENCH_DISK_SHIM";
@@ -66,7 +63,6 @@ pub struct Preload {
     library: PathBuf,
     ledger: PathBuf,
     control: Control,
-    watcher: Watcher,
     /// What was on disk at the last settling, and where in the ledger to go on from there.
     settled: BTreeMap<FileId, u64>,
     settled_at: u64,
@@ -86,8 +82,7 @@ impl Preload {
         create(&library, 0o500, LIBRARY)?;
         create(&ledger, 0o600, &[])?;
         let control = Control::create(&folder.join("control"))?;
-        let watcher = Watcher::start(data.clone());
-        let mut preload = Self { data, library, ledger, control, watcher, settled: BTreeMap::new(), settled_at: 0 };
+        let mut preload = Self { data, library, ledger, control, settled: BTreeMap::new(), settled_at: 0 };
         preload.settle()?;
         Ok(preload)
     }
@@ -138,22 +133,16 @@ impl Preload {
         Ok(files.map(|file| (file.path, synced.get(&file.id).map_or(0, |&length| length.min(file.length)))).collect())
     }
 
-    /// What a loss of power would take at this moment.
-    pub fn at_risk(&self, model: Model) -> Result<Lost, DiskError> {
-        let (synced, now) = (self.tally()?.0, Instant::now());
-        let survives = |id: &FileId| {
-            let synced = synced.get(id).copied().unwrap_or(0);
-            match model {
-                Model::NothingButSync => synced,
-                Model::WriteBack { after } => synced.max(self.watcher.length_before(id, now, after)),
-            }
-        };
-        Ok(loss::plan(model, &self.files()?, survives))
+    /// What a loss of power would take at this moment, where nothing but a sync brings bytes to disk: the most that can be
+    /// lost.
+    pub fn at_risk(&self) -> Result<Lost, DiskError> {
+        let synced = self.tally()?.0;
+        Ok(loss::plan(&self.files()?, |id| synced.get(id).copied().unwrap_or(0)))
     }
 
     /// Takes from the dead broker's data what a loss of power would have taken. What is left counts as on disk.
-    pub fn lose(&mut self, model: Model) -> Result<Lost, DiskError> {
-        let lost = self.at_risk(model)?;
+    pub fn lose(&mut self) -> Result<Lost, DiskError> {
+        let lost = self.at_risk()?;
         for cut in &lost.files {
             loss::cut(cut).map_err(DiskError::at("cut", &cut.path))?;
         }

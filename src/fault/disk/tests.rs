@@ -2,7 +2,7 @@
 
 use super::*;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 struct Disk {
     folder: tempfile::TempDir,
@@ -56,7 +56,7 @@ fn what_was_not_synced_is_lost_and_nothing_else() {
     let synced: Vec<u64> = disk.preload.synced().unwrap().into_values().collect();
     assert_eq!(synced, [0, 3000, 0, 100, 3000], "0.timeindex, log, never, settled, synced");
 
-    let lost = disk.preload.lose(Model::NothingButSync).unwrap();
+    let lost = disk.preload.lose().unwrap();
     let cuts = lost.files.iter().map(|cut| (cut.path.file_name().unwrap().to_str().unwrap(), cut.from, cut.to));
     let expected = [("log", 5000, 3000), ("never", 4000, 0), ("settled", 1100, 100)];
     assert_eq!(cuts.collect::<Vec<_>>(), expected);
@@ -65,19 +65,7 @@ fn what_was_not_synced_is_lost_and_nothing_else() {
         assert_eq!(disk.length(file), length, "{file}");
     }
     // What is left is on disk.
-    assert!(disk.preload.lose(Model::NothingButSync).unwrap().files.is_empty());
-}
-
-#[test]
-fn what_the_kernel_wrote_out_survives_in_the_other_model() {
-    let disk = Disk::new();
-    assert!(disk.dd("log", 3, &[]));
-    std::thread::sleep(Duration::from_millis(1300));
-    assert!(disk.dd("log", 2, &APPEND));
-    let lost = |model| disk.preload.at_risk(model).unwrap().bytes();
-    assert_eq!(lost(Model::NothingButSync), 5000);
-    assert_eq!(lost(Model::WRITE_BACK), 5000);
-    assert_eq!(lost(Model::WriteBack { after: Duration::from_millis(100) }), 2000);
+    assert!(disk.preload.lose().unwrap().files.is_empty());
 }
 
 #[test]
@@ -90,13 +78,13 @@ fn a_file_that_was_replaced_or_cut_short_keeps_no_credit() {
         // Births are as fine as the kernel's tick.
         std::thread::sleep(Duration::from_millis(20));
         assert!(disk.dd("log", 2, &[]));
-        assert_eq!(disk.preload.at_risk(Model::NothingButSync).unwrap().bytes(), 2000);
+        assert_eq!(disk.preload.at_risk().unwrap().bytes(), 2000);
         fs::remove_file(&path).unwrap();
     }
     assert!(disk.dd("log", 3, &[SYNC]));
     // Cuts at 1000 and writes on.
     assert!(disk.dd("log", 2, &["seek=1"]));
-    assert_eq!(disk.preload.at_risk(Model::NothingButSync).unwrap().bytes(), 2000);
+    assert_eq!(disk.preload.at_risk().unwrap().bytes(), 2000);
 }
 
 #[test]

@@ -9,12 +9,16 @@ pub struct Consumers {
     pace_ns: AtomicU64,
     /// A consumer has felt the pace since it was set.
     felt: AtomicBool,
-    /// How often the first consumer is to lose its connection.
+    /// How many kills there were.
     kills: AtomicU32,
-    /// How often it has.
+    /// The kill that the first consumer has not heard of yet; 0 is none.
+    pending: AtomicU32,
+    /// The last one that it heard of.
+    heard: AtomicU32,
+    /// The last one by which it has lost its connection.
     lost: AtomicU32,
     lost_ns: AtomicU64,
-    /// How often it has come back.
+    /// The last one from which it has come back.
     back: AtomicU32,
     back_ns: AtomicU64,
 }
@@ -43,23 +47,37 @@ impl Consumers {
 
     /// Returns the number of this kill.
     pub fn kill(&self) -> u32 {
-        self.kills.fetch_add(1, Relaxed) + 1
+        let number = self.kills.fetch_add(1, Relaxed) + 1;
+        self.pending.store(number, Relaxed);
+        number
     }
 
-    /// Whether the first consumer is to lose its connection now; asked by its own thread only.
+    /// Takes a kill back that the consumer has not heard of; false where it has, and will do as it was told.
+    pub fn withdraw(&self, number: u32) -> bool {
+        self.pending.compare_exchange(number, 0, Relaxed, Relaxed).is_ok()
+    }
+
+    /// Whether the first consumer is to lose its connection now: told once for each kill, to its own thread only.
     #[inline]
     pub fn must_go(&self) -> bool {
-        self.kills.load(Relaxed) > self.lost.load(Relaxed)
+        if self.pending.load(Relaxed) == 0 {
+            return false;
+        }
+        let number = self.pending.swap(0, Relaxed);
+        if number > 0 {
+            self.heard.store(number, Relaxed);
+        }
+        number > 0
     }
 
     pub fn note_lost(&self, at_ns: u64) {
         self.lost_ns.store(at_ns, Relaxed);
-        self.lost.fetch_add(1, Relaxed);
+        self.lost.store(self.heard.load(Relaxed), Relaxed);
     }
 
     pub fn note_back(&self, at_ns: u64) {
         self.back_ns.store(at_ns, Relaxed);
-        self.back.fetch_add(1, Relaxed);
+        self.back.store(self.heard.load(Relaxed), Relaxed);
     }
 
     /// When the kill of this number took effect.
@@ -90,5 +108,15 @@ mod tests {
         assert_eq!(consumers.back_at(number), Some(9));
         assert_eq!(consumers.kill(), 2);
         assert!(consumers.must_go());
+    }
+
+    #[test]
+    fn a_kill_that_was_withdrawn_is_not_done_later() {
+        let consumers = Consumers::default();
+        assert!(consumers.withdraw(consumers.kill()) && !consumers.must_go());
+        let second = consumers.kill();
+        assert!(consumers.must_go() && !consumers.withdraw(second), "whoever was told goes");
+        consumers.note_lost(5);
+        assert_eq!((consumers.lost_at(second), consumers.back_at(second)), (Some(5), None));
     }
 }

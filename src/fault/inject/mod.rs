@@ -26,6 +26,8 @@ pub type Shared<'b> = Mutex<&'b mut (dyn Broker + 'b)>;
 
 /// How long an effect may take until it can be seen.
 const SEEN: Duration = Duration::from_secs(10);
+/// How long after its last refused write a broker may still be about to end of it.
+const ENDS: Duration = Duration::from_millis(500);
 /// How long a consumer may take to come back.
 const BACK: Duration = Duration::from_secs(60);
 const NAP: Duration = Duration::from_millis(2);
@@ -35,6 +37,7 @@ const NAP: Duration = Duration::from_millis(2);
 pub struct Struck {
     /// Names of the nodes that it hit.
     pub node: String,
+    /// When it was done; that it took effect was seen later.
     pub at_ns: u64,
     /// What was done and seen, in words.
     pub text: String,
@@ -59,6 +62,8 @@ enum Remedy {
     /// This node and the others are let through to each other.
     Join(usize),
     Disk(usize),
+    /// Those of these nodes that ended of their full disk are started again, once all of their disks have room.
+    Revive(Vec<usize>),
     /// A setting of the broker.
     Set(&'static str, String),
     Pace,
@@ -100,7 +105,15 @@ impl<'a, 'b> Injector<'a, 'b> {
             _ => target::resolve(plan.target, &nodes, self.cluster.as_deref_mut()).map_err(|why| missed("", why))?,
         };
         let node = if plan.kind.is_ours() { "our consumer".to_owned() } else { names(&hit, &nodes) };
-        self.owed.extend(self.remedies(plan, &hit).into_iter().map(|remedy| (number, remedy)));
+        let on_processes = plan.kind.takes_down() || plan.kind == FaultKind::Pause;
+        if let Some(down) = hit.iter().filter_map(|index| nodes.get(*index)).find(|node| on_processes && node.down) {
+            return Err(missed(&node, format!("{} is down already", down.name)));
+        }
+        let remedies = self.remedies(plan, &hit);
+        if self.owed.iter().any(|(_, owed)| remedies.contains(owed)) {
+            return Err(missed(&node, "what was done to it before is not taken back yet".into()));
+        }
+        self.owed.extend(remedies.into_iter().map(|remedy| (number, remedy)));
         match self.strike(number, plan, &hit, &nodes) {
             Ok((at_ns, text)) => Ok(Struck { node, at_ns, text }),
             Err(why) => {
@@ -122,6 +135,7 @@ impl<'a, 'b> Injector<'a, 'b> {
             FaultKind::Pause => each(Remedy::Resume),
             FaultKind::NetPartition => each(Remedy::Join),
             kind if kind.on_the_wire() => each(Remedy::Open),
+            FaultKind::DiskFull => [each(Remedy::Disk), vec![Remedy::Revive(hit.to_vec())]].concat(),
             kind if kind.on_the_disk() => each(Remedy::Disk),
             FaultKind::MemFull => vec![Remedy::Set(strike::MEMORY, "0".into())],
             FaultKind::SlowConsumer => vec![Remedy::Pace],
@@ -154,11 +168,7 @@ impl<'a, 'b> Injector<'a, 'b> {
 
     fn undo(&mut self, remedy: &Remedy) -> Result<Option<String>, String> {
         match remedy {
-            Remedy::Start(index) => {
-                self.broker().act(*index, Deed::Start).map_err(words)?;
-                let pid = self.broker().nodes().get(*index).map_or(0, |node| node.pid);
-                self.wait_for("the process runs", SEEN, || Ok(process::runs(pid)))?;
-            }
+            Remedy::Start(index) => self.start(*index)?,
             Remedy::Restart => self.broker().restart().map_err(words)?,
             Remedy::Resume(index) => {
                 self.broker().act(*index, Deed::Resume).map_err(words)?;
@@ -189,6 +199,7 @@ impl<'a, 'b> Injector<'a, 'b> {
                 self.broker().set_disk(*index, DiskFault::None).map_err(words)?;
                 return Ok(Some(format!("{} syncs delayed, {} writes refused so far", seen.delayed, seen.refused)));
             }
+            Remedy::Revive(indices) => return self.revive(indices),
             Remedy::Set(name, value) => {
                 let cluster = self.cluster.as_mut().ok_or("the system cannot be asked")?;
                 cluster.set(name, value).map_err(|error| error.to_string())?;
@@ -200,6 +211,43 @@ impl<'a, 'b> Injector<'a, 'b> {
             }
         }
         Ok(None)
+    }
+
+    fn start(&self, index: usize) -> Result<(), String> {
+        self.broker().act(index, Deed::Start).map_err(words)?;
+        let pid = self.broker().nodes().get(index).map_or(0, |node| node.pid);
+        self.wait_for("the process runs", SEEN, || Ok(process::runs(pid)))
+    }
+
+    fn revive(&self, indices: &[usize]) -> Result<Option<String>, String> {
+        let down = || {
+            let mut broker = self.broker();
+            broker.check().map_err(words)?;
+            let nodes = broker.nodes();
+            let is_down = |index: &usize| nodes.get(*index).is_some_and(|node| node.down);
+            Ok::<_, String>(indices.iter().copied().filter(is_down).collect::<Vec<_>>())
+        };
+        let refused = |index: &usize| self.broker().disk(*index).is_ok_and(|seen| seen.refused > 0);
+        let some_refused = indices.iter().any(refused);
+        let begun = Instant::now();
+        while some_refused && begun.elapsed() < ENDS && !self.interrupted.load(Relaxed) && down()?.len() < indices.len()
+        {
+            std::thread::sleep(NAP);
+        }
+        let down = down()?;
+        indices.iter().for_each(|index| self.broker().may_end(*index, false));
+        if down.is_empty() {
+            return Ok(None);
+        }
+        let nodes = self.broker().nodes();
+        // As after any other end of all: a Kafka node alone waits for a quorum of its controllers.
+        if down.len() > 1 && nodes.iter().all(|node| node.down) && self.broker().software() == Software::Kafka {
+            self.broker().restart().map_err(words)?;
+        } else {
+            down.iter().try_for_each(|index| self.start(*index))?;
+        }
+        let whom = if nodes.len() == 1 { String::new() } else { format!(" on {}", names(&down, &nodes)) };
+        Ok(Some(format!("the broker ended by itself{whom} and was started again")))
     }
 
     fn broker(&self) -> MutexGuard<'a, &'b mut (dyn Broker + 'b)> {

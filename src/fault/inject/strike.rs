@@ -1,9 +1,13 @@
 //! How each kind of fault is done, and by what its effect is proven: the state of the process, the proxy's word and
 //! counters, the word of the library under the disk, the setting read back, the consumer that felt it.
+//!
+//! Invariant: a fault counts from the moment before its deed, not from that of its proof. Clients feel a process go long
+//! before it is gone: the connections of a killed JVM end first, and one that is asked to stop hands over its work. Only
+//! what lies in wait (a faulted disk, a bit to be flipped) counts from when somebody met it.
 
 use super::{Injector, Remedy, SEEN, process, words};
 use crate::environment::{Broker, Deed, NodeInfo};
-use crate::fault::disk::{DiskFault, Model};
+use crate::fault::disk::DiskFault;
 use crate::fault::proxy::{Condition, Direction, Proxy};
 use crate::scenario::{FaultKind, FaultPlan};
 use crate::units::Span;
@@ -13,7 +17,7 @@ pub const MEMORY: &str = "maxmemory";
 pub const STRAIGHT: &str = "clients reach this node straight, without a fault proxy between";
 const LINKED: &str = "the nodes reach each other straight, without a fault proxy between";
 
-/// When it took effect, ns since the run's epoch, and words on what was done.
+/// When it was done, ns since the run's epoch, and words on what was done.
 type Effect = Result<(u64, String), String>;
 
 impl Injector<'_, '_> {
@@ -23,10 +27,10 @@ impl Injector<'_, '_> {
             FaultKind::Kill => self.end(Deed::Kill, hit, &pids),
             FaultKind::Stop => self.end(Deed::Stop, hit, &pids),
             FaultKind::Pause => {
-                self.each(hit, Deed::Pause)?;
+                let at_ns = self.each(hit, Deed::Pause)?;
                 let stopped = || Ok(pids.iter().all(|pid| process::is_stopped(*pid)));
                 self.wait_for("every thread of the process is stopped", SEEN, stopped)?;
-                Ok((self.clock.now_ns(), String::new()))
+                Ok((at_ns, String::new()))
             }
             FaultKind::PowerLoss => self.lose_power(hit, &pids),
             FaultKind::NetLatency
@@ -44,13 +48,22 @@ impl Injector<'_, '_> {
             FaultKind::MemFull => self.limit_memory(number, plan),
             FaultKind::SlowConsumer => {
                 let rate = plan.rate.map_or(1.0, |rate| rate.per_s()).max(1e-3);
+                let at_ns = self.clock.now_ns();
                 self.consumers.slow_down((1e9 / rate) as u64);
                 self.wait_for("a consumer takes its time", SEEN, || Ok(self.consumers.felt()))?;
-                Ok((self.clock.now_ns(), format!("{rate} messages a second and consumer")))
+                Ok((at_ns, format!("{rate} messages a second and consumer")))
             }
             FaultKind::ConsumerKill => {
                 let kill = self.consumers.kill();
-                self.wait_for("the consumer is gone", SEEN, || Ok(self.consumers.lost_at(kill).is_some()))?;
+                let gone =
+                    || self.wait_for("the consumer is gone", SEEN, || Ok(self.consumers.lost_at(kill).is_some()));
+                if let Err(why) = gone() {
+                    // Else it would go some time, and nobody would know why.
+                    if self.consumers.withdraw(kill) {
+                        return Err(why);
+                    }
+                    gone()?;
+                }
                 self.owed.push((number, Remedy::Consumer(kill)));
                 let at_ns = self.consumers.lost_at(kill).unwrap_or_else(|| self.clock.now_ns());
                 Ok((at_ns, "its connection closed with messages unacknowledged".into()))
@@ -58,15 +71,19 @@ impl Injector<'_, '_> {
         }
     }
 
-    fn each(&self, hit: &[usize], deed: Deed) -> Result<(), String> {
+    /// When the first of them was about to feel it.
+    fn each(&self, hit: &[usize], deed: Deed) -> Result<u64, String> {
+        // Whoever else has the broker is waited for before the clock is read.
         let mut broker = self.broker();
-        hit.iter().try_for_each(|index| broker.act(*index, deed)).map_err(words)
+        let at_ns = self.clock.now_ns();
+        hit.iter().try_for_each(|index| broker.act(*index, deed)).map_err(words)?;
+        Ok(at_ns)
     }
 
     fn end(&self, deed: Deed, hit: &[usize], pids: &[u32]) -> Effect {
-        self.each(hit, deed)?;
+        let at_ns = self.each(hit, deed)?;
         self.gone(pids)?;
-        Ok((self.clock.now_ns(), String::new()))
+        Ok((at_ns, String::new()))
     }
 
     fn gone(&self, pids: &[u32]) -> Result<(), String> {
@@ -74,11 +91,14 @@ impl Injector<'_, '_> {
     }
 
     fn lose_power(&self, hit: &[usize], pids: &[u32]) -> Effect {
-        let lost = self.broker().lose_power(hit, Model::NothingButSync).map_err(words)?;
+        let (at_ns, lost) = {
+            let mut broker = self.broker();
+            (self.clock.now_ns(), broker.lose_power(hit).map_err(words)?)
+        };
         self.gone(pids)?;
         let (bytes, files) = (lost.bytes(), lost.files.len());
         let text = format!("simulated power loss: {bytes} bytes that no sync had covered cut off {files} files");
-        Ok((self.clock.now_ns(), text))
+        Ok((at_ns, text))
     }
 
     fn on_the_wire(&self, plan: &FaultPlan, hit: &[usize], seed: u64) -> Effect {
@@ -130,13 +150,18 @@ impl Injector<'_, '_> {
     fn fault_disk(&self, hit: &[usize], fault: DiskFault) -> Effect {
         {
             let mut broker = self.broker();
-            hit.iter().try_for_each(|index| broker.set_disk(*index, fault)).map_err(words)?;
+            for index in hit {
+                // Kafka ends when its last folder takes no more, and so does a Redis that is to sync each write.
+                broker.may_end(*index, matches!(fault, DiskFault::Full { .. }));
+                broker.set_disk(*index, fault).map_err(words)?;
+            }
         }
         let arrived = || {
             let broker = self.broker();
             let seen = hit.iter().map(|index| broker.disk(*index).map(|seen| seen.arrived));
             seen.collect::<Result<Vec<_>, _>>().map(|all| all.iter().all(|arrived| *arrived)).map_err(words)
         };
+        // Told by the first call that meets it, before that one is held up.
         self.wait_for("the broker writes to its disk", SEEN, arrived)?;
         Ok((self.clock.now_ns(), String::new()))
     }
@@ -144,6 +169,7 @@ impl Injector<'_, '_> {
     fn limit_memory(&mut self, number: usize, plan: &FaultPlan) -> Effect {
         let cluster = self.cluster.as_mut().ok_or("the system cannot be asked")?;
         let room = plan.room.map_or(0, |room| room.0).to_string();
+        let at_ns = self.clock.now_ns();
         let before = cluster.set(MEMORY, &room).map_err(|error| error.to_string())?;
         for (owner, remedy) in &mut self.owed {
             if let Remedy::Set(MEMORY, value) = remedy
@@ -157,7 +183,7 @@ impl Injector<'_, '_> {
         if stands != room {
             return Err(format!("{MEMORY} was set to {room} and reads {stands}"));
         }
-        Ok((self.clock.now_ns(), format!("{MEMORY} {before} before, {room} bytes now; the policy as it was")))
+        Ok((at_ns, format!("{MEMORY} {before} before, {room} bytes now; the policy as it was")))
     }
 }
 

@@ -25,8 +25,8 @@ pub fn resolve(
         Target::Leader | Target::Primary => leader().map(|index| vec![index]),
         Target::Replica => {
             let leader = leader()?;
-            let replica = data.iter().find(|index| **index != leader);
-            replica.map(|index| vec![*index]).ok_or_else(|| "there is no node besides the leader".into())
+            let replica = data.iter().find(|index| **index != leader && !nodes[**index].down);
+            replica.map(|index| vec![*index]).ok_or_else(|| "no node besides the leader is up".into())
         }
         Target::Controller if data.len() == 1 => Ok(vec![first]),
         Target::Controller => {
@@ -69,6 +69,7 @@ mod tests {
             address: format!("127.0.0.1:{number}"),
             advertised: format!("127.0.0.1:{}", 1000 + number),
             pid: 1,
+            down: false,
         }
     }
 
@@ -84,6 +85,15 @@ mod tests {
         assert_eq!(of(Target::Controller), Ok(vec![1]), "by where it listens");
         assert_eq!(of(Target::Replica), Ok(vec![0]));
         assert_eq!(of(Target::All), Ok(vec![0, 1, 2]), "watchers are no targets");
+    }
+
+    #[test]
+    fn a_node_that_is_down_replicates_nothing() {
+        let mut nodes: Vec<NodeInfo> = (1..=3).map(|number| node(number, Role::Data)).collect();
+        nodes[0].down = true;
+        assert_eq!(resolve(Target::Replica, &nodes, Some(&mut Third)), Ok(vec![1]));
+        nodes[1].down = true;
+        assert!(resolve(Target::Replica, &nodes, Some(&mut Third)).unwrap_err().contains("besides the leader"));
     }
 
     #[test]

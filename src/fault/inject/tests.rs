@@ -1,6 +1,7 @@
 //! The injector on processes of no importance: it must prove what it does, and leave nothing undone.
 
 use super::*;
+use crate::fault::disk::{Lost, Seen};
 use crate::scenario::Lasts;
 use crate::units::Span;
 use std::process::{Child, Command, Stdio};
@@ -12,11 +13,23 @@ struct Sleepers {
     /// Says that it did, and does nothing.
     lies: bool,
     fails_to_start: bool,
+    /// How long a process takes from the deed that ends it until it is gone.
+    lingers: Duration,
+    /// Whose end is no death.
+    may_end: Vec<usize>,
 }
 
 impl Sleepers {
     fn new() -> Self {
-        Self { children: vec![Some(sleep()), Some(sleep())], deeds: Vec::new(), lies: false, fails_to_start: false }
+        let children = vec![Some(sleep()), Some(sleep())];
+        Self {
+            children,
+            deeds: Vec::new(),
+            lies: false,
+            fails_to_start: false,
+            lingers: Duration::ZERO,
+            may_end: Vec::new(),
+        }
     }
 
     fn pid(&self, index: usize) -> u32 {
@@ -48,7 +61,29 @@ impl Broker for Sleepers {
         (0..2).map(|index| self.pid(index)).collect()
     }
     fn check(&mut self) -> Result<(), EnvironmentError> {
+        for (index, child) in self.children.iter_mut().enumerate() {
+            let ended = child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some());
+            if ended && !self.may_end.contains(&index) {
+                let what = format!("node {}", index + 1);
+                return Err(EnvironmentError::Died { what, cause: String::new(), log_tail: String::new() });
+            }
+            child.take_if(|_| ended);
+        }
         Ok(())
+    }
+    fn may_end(&mut self, node: usize, may: bool) {
+        self.may_end.retain(|index| *index != node);
+        self.may_end.extend(may.then_some(node));
+    }
+    /// These end of a full disk.
+    fn set_disk(&mut self, node: usize, fault: DiskFault) -> Result<(), EnvironmentError> {
+        if let (DiskFault::Full { .. }, Some(child)) = (fault, &mut self.children[node]) {
+            child.kill().unwrap();
+        }
+        Ok(())
+    }
+    fn disk(&self, _: usize) -> Result<Seen, EnvironmentError> {
+        Ok(Seen { arrived: true, refused: 1, ..Seen::default() })
     }
     fn log_tail(&self, _: usize) -> String {
         String::new()
@@ -69,6 +104,7 @@ impl Broker for Sleepers {
             address: format!("127.0.0.1:{index}"),
             advertised: format!("127.0.0.1:{index}"),
             pid: self.pid(index),
+            down: self.children[index].is_none(),
         };
         (0..2).map(node).collect()
     }
@@ -90,12 +126,17 @@ impl Broker for Sleepers {
             }
             Deed::Start => self.children[index] = Some(sleep()),
             Deed::Kill | Deed::Stop => {
+                std::thread::sleep(self.lingers);
                 let mut child = self.children[index].take().unwrap();
                 child.kill().unwrap();
                 child.wait().unwrap();
             }
         }
         Ok(())
+    }
+    fn lose_power(&mut self, nodes: &[usize]) -> Result<Lost, EnvironmentError> {
+        nodes.iter().try_for_each(|index| self.act(*index, Deed::Kill))?;
+        Ok(Lost { files: Vec::new() })
     }
 }
 
@@ -134,6 +175,63 @@ fn a_kill_is_proven_by_the_process_and_taken_back_by_a_start() {
     }
     assert!(sleepers.pids().iter().all(|pid| process::runs(*pid) && !pids.contains(pid)));
     assert_eq!(sleepers.deeds.iter().filter(|(_, deed)| *deed == Deed::Start).count(), 2, "healed once");
+}
+
+#[test]
+fn it_counts_from_the_deed_and_not_from_its_proof() {
+    for kind in [FaultKind::Kill, FaultKind::Stop, FaultKind::PowerLoss] {
+        let mut sleepers = Sleepers::new();
+        sleepers.lingers = Duration::from_millis(300);
+        let shared: Shared<'_> = Mutex::new(&mut sleepers);
+        let (consumers, clock) = (Consumers::default(), Clock::start());
+        let mut injector = Injector::new(&shared, None, &consumers, clock, 1, &ON);
+        let struck = injector.inject(0, &plan(kind, Target::Node)).unwrap();
+        assert!(struck.at_ns + 300_000_000 <= clock.now_ns(), "{}: {struck:?}", kind.name());
+    }
+}
+
+#[test]
+fn what_is_down_or_held_already_is_not_hit_again() {
+    let mut sleepers = Sleepers::new();
+    {
+        let shared: Shared<'_> = Mutex::new(&mut sleepers);
+        let consumers = Consumers::default();
+        let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
+        injector.inject(0, &plan(FaultKind::Pause, Target::Node)).unwrap();
+        let missed = injector.inject(1, &plan(FaultKind::Pause, Target::All)).unwrap_err();
+        assert!(missed.why.contains("not taken back yet"), "{missed:?}");
+        injector.heal(0).unwrap();
+        injector.inject(2, &plan(FaultKind::Kill, Target::Node)).unwrap();
+        for kind in [FaultKind::Kill, FaultKind::Stop, FaultKind::Pause, FaultKind::PowerLoss] {
+            let missed = injector.inject(3, &plan(kind, Target::Node)).unwrap_err();
+            assert_eq!((missed.node.as_str(), missed.why.as_str()), ("node 1", "node 1 is down already"));
+        }
+        injector.heal(2).unwrap();
+    }
+    let deeds: Vec<Deed> = sleepers.deeds.iter().map(|(_, deed)| *deed).collect();
+    assert_eq!(deeds, [Deed::Pause, Deed::Resume, Deed::Kill, Deed::Start]);
+}
+
+#[test]
+fn who_ends_of_a_full_disk_is_no_death_and_is_started_again() {
+    let mut sleepers = Sleepers::new();
+    {
+        let shared: Shared<'_> = Mutex::new(&mut sleepers);
+        let consumers = Consumers::default();
+        let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
+        let full = FaultPlan { room: Some(crate::units::Bytes(1)), ..plan(FaultKind::DiskFull, Target::Node) };
+        injector.inject(0, &full).unwrap();
+        let (_, text) = injector.heal(0).unwrap();
+        assert!(text.ends_with("the broker ended by itself on node 1 and was started again"), "{text}");
+        assert_eq!(shared.lock().unwrap().check().err().map(words), None);
+        // Without a fault on it, it is one.
+        shared.lock().unwrap().set_disk(0, DiskFault::Full { room: 0 }).unwrap();
+        let begun = Instant::now();
+        while shared.lock().unwrap().check().is_ok() {
+            assert!(begun.elapsed() < Duration::from_secs(5));
+        }
+    }
+    assert_eq!(sleepers.deeds, [(0, Deed::Start)]);
 }
 
 #[test]
@@ -185,6 +283,16 @@ fn what_cannot_be_proven_was_not_applied_and_is_taken_back() {
         assert!(missed.why.contains("does not tell who leads"), "{missed:?}");
     }
     assert_eq!(sleepers.deeds.last(), Some(&(0, Deed::Resume)));
+}
+
+#[test]
+fn a_consumer_that_does_not_go_is_not_killed_later() {
+    let mut sleepers = Sleepers::new();
+    let shared: Shared<'_> = Mutex::new(&mut sleepers);
+    let (consumers, interrupted) = (Consumers::default(), AtomicBool::new(true));
+    let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &interrupted);
+    assert!(injector.inject(0, &plan(FaultKind::ConsumerKill, Target::Node)).is_err());
+    assert!(!consumers.must_go());
 }
 
 #[test]

@@ -1,0 +1,126 @@
+//! The timeline on faults of our own consumers, which need no broker: what comes too late, and what must end whatever
+//! happens.
+
+use super::*;
+use crate::driver::fake::{Behaviour, Fake};
+use crate::environment::{Broker, EnvironmentError, NodeInfo};
+use crate::scenario::{Overrides, Software, from_text};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::time::Instant;
+
+const MS: u64 = 1_000_000;
+
+/// A broker without nodes.
+#[derive(Default)]
+struct Nobody {
+    asked: AtomicU64,
+    /// The how-manieth question for its nodes ends the thread that asks; 0 is none.
+    panics_at: u64,
+}
+
+impl Broker for Nobody {
+    fn software(&self) -> Software {
+        Software::Redis
+    }
+    fn addresses(&self) -> Vec<String> {
+        Vec::new()
+    }
+    fn pids(&self) -> Vec<u32> {
+        Vec::new()
+    }
+    fn check(&mut self) -> Result<(), EnvironmentError> {
+        Ok(())
+    }
+    fn log_tail(&self, _: usize) -> String {
+        String::new()
+    }
+    fn data_dir(&self) -> Option<std::path::PathBuf> {
+        None
+    }
+    fn started_in_ns(&self) -> Option<u64> {
+        None
+    }
+    fn stop(&mut self) -> Result<(), EnvironmentError> {
+        Ok(())
+    }
+    fn nodes(&self) -> Vec<NodeInfo> {
+        assert_ne!(self.asked.fetch_add(1, Relaxed) + 1, self.panics_at, "as the test wants it");
+        Vec::new()
+    }
+}
+
+/// Runs faults in a window of so many milliseconds, with a consumer that takes so many to come back from a kill.
+/// `None` where the timeline ended in a panic.
+fn endured(faults: &str, window_ms: u64, away_ms: u64, behaviour: Behaviour, broker: Nobody) -> Option<Endured> {
+    let text = format!(
+        "schema: 1\nname: t\nquestion: Q?\nsystems: [redis-streams]\nmessage: {{size: 100B}}\n\
+         load: {{model: open, rate: 1k/s, duration: 5m}}\nfaults: {faults}\n"
+    );
+    let cell = from_text("t.yaml", &text, &Overrides::default()).unwrap().cells().remove(0);
+    let (clock, control) = (Clock::start(), Control::new(1));
+    let fake = Fake::new(behaviour, 1, clock);
+    let mut broker = broker;
+    let shared: Shared<'_> = Mutex::new(&mut broker);
+    let (interrupted, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let now = clock.now_ns();
+    control.open_window(now, now + window_ms * MS);
+    let ordeal = Ordeal {
+        cell: &cell,
+        block: 1,
+        run: 7,
+        clock,
+        control: &control,
+        driver: &fake,
+        broker: &shared,
+        interrupted: &interrupted,
+        news: channel().0,
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Relaxed) {
+                if control.consumers.must_go() {
+                    control.consumers.note_lost(clock.now_ns());
+                    thread::sleep(Duration::from_millis(away_ms));
+                    control.consumers.note_back(clock.now_ns());
+                }
+                control.consumers.note_felt();
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let endured = scope.spawn(|| ordeal.run()).join().ok();
+        over.store(true, Relaxed);
+        endured
+    })
+}
+
+const BOTH: &str = "[{kind: consumer-kill, at: 0s}, {kind: slow-consumer, at: 200ms, for: 100ms}]";
+
+#[test]
+fn what_is_due_once_the_load_is_over_is_missed_and_not_injected() {
+    let found = endured(BOTH, 400, 700, Behaviour::default(), Nobody::default()).unwrap();
+    let [kill, slow] = found.faults.as_slice() else { panic!("{found:?}", found = found.faults) };
+    assert!(kill.healed_at_ns.is_some(), "{kill:?}");
+    assert_eq!(slow.not_applied.as_deref(), Some("the load ended before"), "{slow:?}");
+    assert!(slow.took_effect_at_ns.is_none());
+}
+
+#[test]
+fn what_had_to_wait_for_another_fault_says_so() {
+    let found = endured(BOTH, 3000, 700, Behaviour::default(), Nobody::default()).unwrap();
+    let [kill, slow] = found.faults.as_slice() else { panic!("{found:?}", found = found.faults) };
+    assert!(!kill.text.contains("late"), "{kill:?}");
+    assert!(slow.text.contains("injected 0.") && slow.text.ends_with("s late"), "{slow:?}");
+    assert!(slow.healed_at_ns.is_some());
+}
+
+#[test]
+fn a_panic_is_no_end_without_end() {
+    // Nobody is ever answered: the watcher of the first fault goes on until it is told that all is over.
+    let behaviour = Behaviour { delay_ns: u64::MAX / 4, ..Behaviour::default() };
+    let begun = Instant::now();
+    let faults = "[{kind: slow-consumer, at: 0s, for: 100ms}, {kind: slow-consumer, at: 200ms, for: 100ms}]";
+    let broker = Nobody { panics_at: 2, ..Nobody::default() };
+    assert!(endured(faults, 400, 0, behaviour, broker).is_none());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
