@@ -5,7 +5,7 @@
 //! for what a scenario loses for good. It judges nothing: it says when each thing was.
 
 use super::control::Control;
-use super::probe::first_acknowledgement;
+use super::probe::acknowledged_since;
 use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::fault::inject::{Injector, Shared};
@@ -112,7 +112,7 @@ impl Ordeal<'_, '_> {
                         heal_ns,
                         heal: injection.heal,
                         done: false,
-                        stranger: Some(scope.spawn(move || self.stranger(number, struck_ns, over))),
+                        stranger: Some(scope.spawn(move || self.stranger(number, struck_ns, (healed, end_ns), over))),
                         whole: Some(scope.spawn(move || self.whole(struck_ns, healed, over))),
                     });
                 } else if now >= end_ns {
@@ -248,10 +248,18 @@ impl Ordeal<'_, '_> {
         endured.events.push(event(at_ns, kind, text));
     }
 
-    /// When a client with fresh connections got a first acknowledgement.
-    fn stranger(&self, number: usize, struck_ns: u64, over: &AtomicBool) -> Option<u64> {
+    /// Since when clients with fresh connections are acknowledged. The fault is in force until healed, or the end.
+    fn stranger(
+        &self,
+        number: usize,
+        struck_ns: u64,
+        (healed, end_ns): (&AtomicU64, u64),
+        over: &AtomicBool,
+    ) -> Option<u64> {
         let stop = || over.load(Relaxed) || self.given_up();
-        first_acknowledgement(self.driver, self.cell, self.run, number, self.clock, &stop).map(|at| at.max(struck_ns))
+        let in_force = || healed.load(Relaxed) == NOT_YET && self.clock.now_ns() < end_ns;
+        acknowledged_since(self.driver, self.cell, self.run, number, self.clock, &in_force, &stop)
+            .map(|at| at.max(struck_ns))
     }
 
     /// When every copy was in sync again; `None` where the system does not tell or it did not come to that.

@@ -1,5 +1,5 @@
 //! A stranger beside the load's clients: every tenth of a second a publisher with a connection of its own, one message,
-//! until one is acknowledged. What the load's clients make of a fault depends on their libraries; this does not.
+//! until one is acknowledged; then once a second as long as the fault is in force, which may not be felt at once. What the load's clients make of a fault depends on their libraries; this does not.
 
 use super::crew::body_kind;
 use crate::clock::Clock;
@@ -13,31 +13,46 @@ pub const PROBER: u16 = u16::MAX;
 
 /// From one try to the next.
 const EVERY_NS: u64 = 100_000_000;
+/// From one try to the next while all is well: a new client each time costs the broker something.
+const AGAIN_NS: u64 = 1_000_000_000;
 /// How long connecting may take, and then the answer: what hangs is given up, as a new client would not have hung there.
 const TRY_NS: u64 = 2_000_000_000;
 
-/// When somebody new gets a first acknowledgement; `None` when `stop` comes before. `lane` tells probes apart.
-pub fn first_acknowledgement(
+/// Since when somebody new is acknowledged each time; `None` when `stop` comes before. `lane` tells probes apart.
+pub fn acknowledged_since(
     driver: &dyn Driver,
     cell: &Cell,
     run: u64,
     lane: usize,
     clock: Clock,
+    in_force: &dyn Fn() -> bool,
     stop: &dyn Fn() -> bool,
 ) -> Option<u64> {
     let mut bodies = Bodies::generate(body_kind(cell), cell.message.size.0 as usize, cell.seed).ok()?;
-    let mut sequence = 0;
+    let (mut sequence, mut since) = (0, None);
     while !stop() {
         let began_ns = clock.now_ns();
         let lane = (lane % usize::from(u16::MAX)) as u16;
         let envelope = Envelope { run, producer: PROBER, lane, sequence, planned_ns: began_ns };
-        if let Ok(Some(at_ns)) = publish(driver, bodies.stamped(&envelope), clock, stop) {
-            return Some(at_ns);
+        let lasting = in_force();
+        match publish(driver, bodies.stamped(&envelope), clock, stop) {
+            Ok(Some(at_ns)) => {
+                since.get_or_insert(at_ns);
+                if !lasting {
+                    break;
+                }
+            }
+            // Cut short says nothing.
+            _ if stop() => break,
+            _ => since = None,
         }
         sequence += 1;
-        std::thread::sleep(clock.until(began_ns + EVERY_NS));
+        let due_ns = began_ns + if since.is_some() { AGAIN_NS } else { EVERY_NS };
+        while clock.now_ns() < due_ns && (since.is_none() || in_force()) && !stop() {
+            std::thread::sleep(clock.until(due_ns.min(clock.now_ns() + EVERY_NS)));
+        }
     }
-    None
+    since
 }
 
 fn publish(
@@ -80,9 +95,22 @@ mod tests {
         let behaviour = Behaviour { refuse: vec![0, 1], delay_ns: 1_000_000, ..Behaviour::default() };
         let fake = Fake::new(behaviour, 0, clock);
         let began_ns = clock.now_ns();
-        let at_ns = first_acknowledgement(&fake, &cell(), 7, 0, clock, &|| false).unwrap();
+        let at_ns = acknowledged_since(&fake, &cell(), 7, 0, clock, &|| false, &|| false).unwrap();
         assert!(at_ns >= began_ns + 2 * EVERY_NS, "one try in a tenth of a second: {}", at_ns - began_ns);
         assert!(at_ns < began_ns + 10 * EVERY_NS);
+    }
+
+    /// A primary that is cut off takes messages until it notices.
+    #[test]
+    fn an_outage_that_comes_later_counts_while_the_fault_is_in_force() {
+        let clock = Clock::start();
+        let behaviour = Behaviour { refuse: vec![2, 3], delay_ns: 1_000_000, ..Behaviour::default() };
+        let fake = Fake::new(behaviour, 0, clock);
+        let began_ns = clock.now_ns();
+        let in_force = || clock.now_ns() < began_ns + 3 * AGAIN_NS;
+        let at_ns = acknowledged_since(&fake, &cell(), 7, 0, clock, &in_force, &|| false).unwrap();
+        let least = began_ns + 2 * AGAIN_NS + 2 * EVERY_NS;
+        assert!((least..least + 10 * EVERY_NS).contains(&at_ns), "after two that were refused: {}", at_ns - began_ns);
     }
 
     #[test]
@@ -90,7 +118,7 @@ mod tests {
         let clock = Clock::start();
         let fake = Fake::new(Behaviour { delay_ns: u64::MAX / 4, ..Behaviour::default() }, 0, clock);
         let until_ns = clock.now_ns() + 2 * EVERY_NS;
-        assert_eq!(first_acknowledgement(&fake, &cell(), 7, 0, clock, &|| clock.now_ns() > until_ns), None);
+        assert_eq!(acknowledged_since(&fake, &cell(), 7, 0, clock, &|| true, &|| clock.now_ns() > until_ns), None);
         assert!(clock.now_ns() < until_ns + 10 * EVERY_NS);
     }
 }
