@@ -38,7 +38,7 @@ pub struct FaultPlan {
     /// `disk-full`: bytes that still fit. `mem-full`: `maxmemory`.
     #[serde(default)]
     pub room: Option<Bytes>,
-    /// `net-bitflip`: one damaged message in so many. `slow-consumer`: none.
+    /// `net-bitflip`: one damaged message in so many.
     #[serde(default)]
     pub one_in: Option<u32>,
     /// `slow-consumer`: messages a second that it still takes.
