@@ -117,8 +117,16 @@ impl<'a, 'b> Injector<'a, 'b> {
         match self.strike(number, plan, &hit, &nodes) {
             Ok((at_ns, text)) => Ok(Struck { node, at_ns, text }),
             Err(why) => {
-                let back = self.heal(number).err().map(|why| format!("; and it was not taken back: {why}"));
-                Err(missed(&node, why + &back.unwrap_or_default()))
+                let back = match self.heal(number) {
+                    // Who cannot do it cannot undo it either, and has nothing to undo.
+                    Err(same) if same == why => {
+                        self.leave(number);
+                        String::new()
+                    }
+                    Err(back) => format!("; and it was not taken back: {back}"),
+                    Ok(_) => String::new(),
+                };
+                Err(missed(&node, why + &back))
             }
         }
     }

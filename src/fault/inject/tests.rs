@@ -17,6 +17,8 @@ struct Sleepers {
     lingers: Duration,
     /// Whose end is no death.
     may_end: Vec<usize>,
+    /// Nobody may touch their disks.
+    no_disk: bool,
 }
 
 impl Sleepers {
@@ -29,6 +31,7 @@ impl Sleepers {
             fails_to_start: false,
             lingers: Duration::ZERO,
             may_end: Vec::new(),
+            no_disk: false,
         }
     }
 
@@ -77,12 +80,16 @@ impl Broker for Sleepers {
     }
     /// These end of a full disk.
     fn set_disk(&mut self, node: usize, fault: DiskFault) -> Result<(), EnvironmentError> {
+        self.disk(node)?;
         if let (DiskFault::Full { .. }, Some(child)) = (fault, &mut self.children[node]) {
             child.kill().unwrap();
         }
         Ok(())
     }
     fn disk(&self, _: usize) -> Result<Seen, EnvironmentError> {
+        if self.no_disk {
+            return Err(EnvironmentError::refused("its files belong to somebody else", "be root"));
+        }
         Ok(Seen { arrived: true, refused: 1, ..Seen::default() })
     }
     fn log_tail(&self, _: usize) -> String {
@@ -232,6 +239,19 @@ fn who_ends_of_a_full_disk_is_no_death_and_is_started_again() {
         }
     }
     assert_eq!(sleepers.deeds, [(0, Deed::Start)]);
+}
+
+#[test]
+fn who_may_not_do_it_is_told_once_and_each_time() {
+    let mut sleepers = Sleepers::new();
+    sleepers.no_disk = true;
+    let shared: Shared<'_> = Mutex::new(&mut sleepers);
+    let consumers = Consumers::default();
+    let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
+    for (number, kind) in [FaultKind::DiskSlow, FaultKind::DiskFull, FaultKind::DiskFull].into_iter().enumerate() {
+        let missed = injector.inject(number, &plan(kind, Target::Node)).unwrap_err();
+        assert!(missed.why.contains("somebody else") && !missed.why.contains("not taken back"), "{missed:?}");
+    }
 }
 
 #[test]
