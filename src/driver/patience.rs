@@ -27,7 +27,8 @@ impl Backoff {
 }
 
 /// Above the 9 s after which Kafka takes a silent broker out of the in-sync replicas: until then its leaders hold back
-/// their answers to `acks=all`, and to send again what is only held back would store it twice.
+/// their answers to `acks=all`, and to send again what is only held back may store it twice. Where the controller went
+/// with the broker it takes 12 s: then some is sent again, which an idempotent producer does not store twice.
 const LONGEST_SILENCE_NS: u64 = 10_000_000_000;
 
 /// For how long a server that owes an answer may keep silent before its connection counts as lost: half of
