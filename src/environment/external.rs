@@ -12,7 +12,6 @@ use crate::driver::{self, Paths};
 use crate::scenario::{Reach, Software, SystemConfig, Targets};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// How often brokers are asked again while they are loaded: a handshake and a login cost them something.
@@ -189,24 +188,8 @@ impl Broker for ExternalBroker {
         Paths { access: self.asker.reach.access.clone(), ..Paths::default() }
     }
 
-    fn pids(&self) -> Vec<u32> {
-        Vec::new()
-    }
-
     fn check(&mut self) -> Result<(), EnvironmentError> {
         self.watch.look()
-    }
-
-    fn log_tail(&self, _lines: usize) -> String {
-        String::new()
-    }
-
-    fn data_dir(&self) -> Option<PathBuf> {
-        None
-    }
-
-    fn started_in_ns(&self) -> Option<u64> {
-        None
     }
 
     /// Leaves it running: it is not ours.

@@ -28,7 +28,7 @@ use janitor::is_stale;
 pub use janitor::{End, Janitor, Launch, Signal, State, helper_process};
 pub use native::Native;
 pub use pool::Pool;
-pub use process::{MachineTimes, Usage, is_stopped, machine, memory_available, own_usage, reset_peak, usage};
+pub use process::{MachineTimes, Usage, is_stopped, machine, memory_available, own_usage, reset_peak, state, usage};
 pub use program::cache_dir;
 
 use crate::driver::Paths;
@@ -140,15 +140,23 @@ pub trait Broker: Send {
         Paths::default()
     }
     /// Process ids on this machine; empty for brokers that we did not start.
-    fn pids(&self) -> Vec<u32>;
+    fn pids(&self) -> Vec<u32> {
+        Vec::new()
+    }
     /// An error as soon as a node is gone that nobody took away.
     fn check(&mut self) -> Result<(), EnvironmentError>;
-    /// Last `lines` lines of the broker's log.
-    fn log_tail(&self, lines: usize) -> String;
+    /// Last `lines` lines of the broker's log; empty where there is none that we could read.
+    fn log_tail(&self, _lines: usize) -> String {
+        String::new()
+    }
     /// Where its data lies, if here.
-    fn data_dir(&self) -> Option<PathBuf>;
+    fn data_dir(&self) -> Option<PathBuf> {
+        None
+    }
     /// From process start to accepting clients, ns; `None` when it ran before.
-    fn started_in_ns(&self) -> Option<u64>;
+    fn started_in_ns(&self) -> Option<u64> {
+        None
+    }
     /// Whether an earlier scenario has warmed it.
     fn is_warm(&self) -> bool {
         false

@@ -175,20 +175,8 @@ mod tests {
         fn addresses(&self) -> Vec<String> {
             Vec::new()
         }
-        fn pids(&self) -> Vec<u32> {
-            Vec::new()
-        }
         fn check(&mut self) -> Result<(), EnvironmentError> {
             Ok(())
-        }
-        fn log_tail(&self, _: usize) -> String {
-            String::new()
-        }
-        fn data_dir(&self) -> Option<PathBuf> {
-            None
-        }
-        fn started_in_ns(&self) -> Option<u64> {
-            None
         }
         fn stop(&mut self) -> Result<(), EnvironmentError> {
             Ok(())

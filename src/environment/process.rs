@@ -72,6 +72,11 @@ pub fn lives(pid: u32, started: u64) -> bool {
     after_name(&stat).is_some_and(|rest| !rest.starts_with(['Z', 'X']) && began(rest) == Some(started))
 }
 
+/// What a process is doing: the letter of proc_pid_stat(5), such as `T` of a stopped one; `None` where there is none.
+pub fn state(pid: u32) -> Option<char> {
+    after_name(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?.chars().next()
+}
+
 /// The fields of proc_pid_stat(5) from the third on, which is the state. The second is the program's name, which may hold
 /// spaces and brackets: what follows its last bracket.
 fn after_name(stat: &str) -> Option<&str> {
@@ -140,6 +145,8 @@ mod tests {
         let expected = Usage { cpu_ns: 1_060_000_000, rss_bytes: 1 << 20, peak_rss_bytes: 2 << 20 };
         assert_eq!(parse_usage(stat, status, 10_000_000), Some(expected));
         assert_eq!(parse_usage("", status, 10_000_000), None);
+        assert_eq!(after_name("42 (a) b (c) T 1 42"), Some("T 1 42"));
+        assert_eq!(after_name(""), None);
     }
 
     #[test]

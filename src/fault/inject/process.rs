@@ -1,7 +1,6 @@
 //! What a process is doing, as the kernel tells it: the proof that a signal did what it should.
 
-use crate::environment;
-use std::fs;
+use crate::environment::{self, state};
 
 /// Whether it is gone: no such process, or one that only waits to be reaped.
 pub fn is_gone(pid: u32) -> bool {
@@ -18,26 +17,11 @@ pub fn runs(pid: u32) -> bool {
     !is_gone(pid) && !matches!(state(pid), Some('T' | 't'))
 }
 
-fn state(pid: u32) -> Option<char> {
-    letter(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-}
-
-/// The third field of proc_pid_stat(5); the second is a name that may hold brackets and spaces.
-fn letter(stat: &str) -> Option<char> {
-    stat.rsplit_once(") ")?.1.chars().next()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
-
-    #[test]
-    fn a_name_with_brackets_hides_no_state() {
-        assert_eq!(letter("42 (a) b (c) T 1 42"), Some('T'));
-        assert_eq!(letter(""), None);
-    }
 
     #[cfg(target_os = "linux")]
     #[test]

@@ -19,6 +19,8 @@ struct Sleepers {
     may_end: Vec<usize>,
     /// Nobody may touch their disks.
     no_disk: bool,
+    /// As those of an engine of another kernel.
+    unseen: bool,
 }
 
 impl Sleepers {
@@ -32,6 +34,7 @@ impl Sleepers {
             lingers: Duration::ZERO,
             may_end: Vec::new(),
             no_disk: false,
+            unseen: false,
         }
     }
 
@@ -92,15 +95,6 @@ impl Broker for Sleepers {
         }
         Ok(Seen { arrived: true, refused: 1, ..Seen::default() })
     }
-    fn log_tail(&self, _: usize) -> String {
-        String::new()
-    }
-    fn data_dir(&self) -> Option<std::path::PathBuf> {
-        None
-    }
-    fn started_in_ns(&self) -> Option<u64> {
-        None
-    }
     fn stop(&mut self) -> Result<(), EnvironmentError> {
         Ok(())
     }
@@ -110,7 +104,7 @@ impl Broker for Sleepers {
             role: crate::environment::Role::Data,
             address: format!("127.0.0.1:{index}"),
             advertised: format!("127.0.0.1:{index}"),
-            pid: self.pid(index),
+            pid: if self.unseen { 0 } else { self.pid(index) },
             down: self.children[index].is_none(),
         };
         (0..2).map(node).collect()
@@ -239,6 +233,20 @@ fn who_ends_of_a_full_disk_is_no_death_and_is_started_again() {
         }
     }
     assert_eq!(sleepers.deeds, [(0, Deed::Start)]);
+}
+
+#[test]
+fn a_node_whose_process_is_not_shown_is_started_again() {
+    let mut sleepers = Sleepers::new();
+    sleepers.unseen = true;
+    {
+        let shared: Shared<'_> = Mutex::new(&mut sleepers);
+        let consumers = Consumers::default();
+        let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
+        injector.inject(0, &plan(FaultKind::Kill, Target::Node)).unwrap();
+        injector.heal(0).unwrap();
+    }
+    assert_eq!(sleepers.deeds, [(0, Deed::Kill), (0, Deed::Start)]);
 }
 
 #[test]
