@@ -88,12 +88,15 @@ mod tests {
         from_text("t.yaml", text, &Overrides::default()).unwrap().cells().remove(0)
     }
 
+    /// Refuses these, and answers all others at once.
+    fn refusing(numbers: &[u64], clock: Clock) -> Fake {
+        Fake::new(Behaviour { refuse: numbers.to_vec(), delay_ns: 1_000_000, ..Behaviour::default() }, 0, clock)
+    }
+
     #[test]
     fn it_tries_until_it_is_acknowledged() {
         let clock = Clock::start();
-        // The first two are refused.
-        let behaviour = Behaviour { refuse: vec![0, 1], delay_ns: 1_000_000, ..Behaviour::default() };
-        let fake = Fake::new(behaviour, 0, clock);
+        let fake = refusing(&[0, 1], clock);
         let began_ns = clock.now_ns();
         let at_ns = acknowledged_since(&fake, &cell(), 7, 0, clock, &|| false, &|| false).unwrap();
         assert!(at_ns >= began_ns + 2 * EVERY_NS, "one try in a tenth of a second: {}", at_ns - began_ns);
@@ -104,8 +107,7 @@ mod tests {
     #[test]
     fn an_outage_that_comes_later_counts_while_the_fault_is_in_force() {
         let clock = Clock::start();
-        let behaviour = Behaviour { refuse: vec![2, 3], delay_ns: 1_000_000, ..Behaviour::default() };
-        let fake = Fake::new(behaviour, 0, clock);
+        let fake = refusing(&[2, 3], clock);
         let began_ns = clock.now_ns();
         let in_force = || clock.now_ns() < began_ns + 3 * AGAIN_NS;
         let at_ns = acknowledged_since(&fake, &cell(), 7, 0, clock, &in_force, &|| false).unwrap();

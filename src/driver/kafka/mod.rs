@@ -14,6 +14,7 @@ mod fields;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod journal;
+mod keys;
 mod large;
 mod link;
 mod publisher;

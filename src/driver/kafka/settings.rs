@@ -3,6 +3,7 @@
 //! What is not set here keeps the library's default; [`Settings::effective`] reads back what is in force. A setting
 //! that the library does not know is an error before anything is connected.
 
+use super::keys::{ALIASES, CONSUMER, PRODUCER, RESERVED};
 use crate::access::{Access, ExposeSecret};
 use crate::driver::DriverError;
 use crate::driver::patience::{Backoff, longest_silence};
@@ -12,73 +13,6 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
-
-/// What the driver's own accounting depends on.
-const RESERVED: &[&str] = &[
-    "bootstrap.servers",
-    "metadata.broker.list",
-    "group.id",
-    "auto.offset.reset",
-    "enable.auto.offset.store",
-    "enable.partition.eof",
-    "transactional.id",
-    "test.mock.num.brokers",
-];
-
-/// What has two names. Whoever sets both leaves it to chance which one counts.
-const ALIASES: &[(&str, &str)] = &[
-    ("acks", "request.required.acks"),
-    ("compression.type", "compression.codec"),
-    ("message.timeout.ms", "delivery.timeout.ms"),
-    ("max.in.flight.requests.per.connection", "max.in.flight"),
-    ("linger.ms", "queue.buffering.max.ms"),
-    ("retries", "message.send.max.retries"),
-    ("fetch.message.max.bytes", "max.partition.fetch.bytes"),
-];
-
-/// Read back into the results, whoever set them.
-const PRODUCER: &[&str] = &[
-    "acks",
-    "linger.ms",
-    "batch.num.messages",
-    "batch.size",
-    "compression.type",
-    "enable.idempotence",
-    "max.in.flight.requests.per.connection",
-    "queue.buffering.max.messages",
-    "queue.buffering.max.kbytes",
-    "message.timeout.ms",
-    "request.timeout.ms",
-    "socket.timeout.ms",
-    "reconnect.backoff.ms",
-    "reconnect.backoff.max.ms",
-    "retries",
-    "message.max.bytes",
-    "socket.nagle.disable",
-];
-const CONSUMER: &[&str] = &[
-    "group.protocol",
-    "session.timeout.ms",
-    "partition.assignment.strategy",
-    "auto.offset.reset",
-    "enable.auto.commit",
-    "auto.commit.interval.ms",
-    "enable.auto.offset.store",
-    "isolation.level",
-    "check.crcs",
-    "fetch.min.bytes",
-    "fetch.wait.max.ms",
-    "fetch.max.bytes",
-    "fetch.message.max.bytes",
-    "fetch.queue.backoff.ms",
-    "queued.min.messages",
-    "queued.max.messages.kbytes",
-    "receive.message.max.bytes",
-    "socket.timeout.ms",
-    "reconnect.backoff.ms",
-    "reconnect.backoff.max.ms",
-    "socket.nagle.disable",
-];
 
 /// How often a producer tells what it had to send again, where it is asked to.
 const TELL_EVERY_MS: &str = "1000";

@@ -27,17 +27,7 @@ const SMALL: f64 = 11.0;
 /// Height of a mark's own lane.
 const LANE: f64 = 8.0;
 
-const RATE_SERIES: [Series; 3] = [
-    series::OFFERED,
-    Series {
-        name: "acknowledged",
-        color: Some(INK),
-        width: 1.4,
-        dash: &[5.0, 3.0],
-        of: |row| Some(row.acked_messages),
-    },
-    series::CONSUMED,
-];
+const RATE_SERIES: [Series; 3] = [series::OFFERED, series::ACKNOWLEDGED, series::CONSUMED];
 const TIME_SERIES: [Series; 2] = [
     Series { name: "publish p99", color: Some(INK), width: 1.4, dash: &[5.0, 3.0], of: |row| row.publish_p99_ns },
     Series { name: "end-to-end p99", color: None, width: 1.8, dash: &[], of: |row| row.end_to_end_p99_ns },

@@ -21,13 +21,7 @@ const PANEL: f64 = 150.0;
 const SERIES: [Series; 4] = [
     series::OFFERED,
     Series { name: "sent", color: Some(MUTED), width: 2.5, dash: &[], of: |row| Some(row.sent_messages) },
-    Series {
-        name: "acknowledged",
-        color: Some(INK),
-        width: 1.2,
-        dash: &[5.0, 3.0],
-        of: |row| Some(row.acked_messages),
-    },
+    series::ACKNOWLEDGED,
     series::CONSUMED,
 ];
 

@@ -2,7 +2,7 @@
 //! and named. A line is broken where a second has no value.
 
 use super::axis::Scale;
-use super::canvas::{Align, Color, Dash, Figure, MUTED, SHADE};
+use super::canvas::{Align, Color, Dash, Figure, INK, MUTED, SHADE};
 use super::letters;
 use crate::result::WindowRow;
 use crate::result::words::significant;
@@ -24,6 +24,13 @@ pub const OFFERED: Series = Series {
     width: 5.0,
     dash: &[],
     of: |row| row.offered_messages,
+};
+pub const ACKNOWLEDGED: Series = Series {
+    name: "acknowledged",
+    color: Some(INK),
+    width: 1.4,
+    dash: &[5.0, 3.0],
+    of: |row| Some(row.acked_messages),
 };
 pub const CONSUMED: Series =
     Series { name: "consumed", color: None, width: 1.8, dash: &[], of: |row| Some(row.consumed_messages) };
