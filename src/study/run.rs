@@ -3,15 +3,18 @@
 //!
 //! Results are written before anything is torn down, cell by cell: a run that is killed leaves what it had.
 
+mod error;
 mod first;
 mod half;
 mod proxied;
+
+pub use error::{StudyError, is_refusal};
 
 use super::order::order;
 use super::settle::settle;
 use super::warm::warm;
 use crate::clock::Clock;
-use crate::driver::{self, Driver, DriverError, Target};
+use crate::driver::{self, Driver, Target};
 use crate::engine::{Floor, Observer, Trial, TrialError, floor};
 use crate::environment::{Broker, Environment, EnvironmentError};
 use crate::experiment::{self, Stage};
@@ -19,25 +22,11 @@ use crate::fault::inject::Shared;
 use crate::random::SplitMix64;
 use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder, Status};
 use crate::scenario::{Cell, Scenario, Software, SystemConfig};
+use error::CellError;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, TryLockError};
-
-/// Why a run has no result at all.
-#[derive(Debug, thiserror::Error)]
-pub enum StudyError {
-    #[error(transparent)]
-    Environment(#[from] EnvironmentError),
-    #[error(transparent)]
-    Result(#[from] ResultError),
-    #[error("{label}: {cause}")]
-    Trial { label: String, cause: TrialError },
-    #[error("{label}: the probe of its capacity failed: {cause}")]
-    Probe { label: String, cause: String },
-    #[error("interrupted before anything was measured")]
-    Interrupted,
-}
 
 /// What the user is told while it runs.
 pub trait StudyObserver: Observer {
@@ -407,16 +396,6 @@ fn death(error: String, broker: &mut dyn Broker) -> String {
     }
 }
 
-enum CellError {
-    Trial(TrialError),
-    Result(ResultError),
-}
-impl From<TrialError> for CellError {
-    fn from(error: TrialError) -> Self {
-        Self::Trial(error)
-    }
-}
-
 /// Nothing is broken that we did not start.
 fn refuse_faults_of_others(study: &Study<'_>) -> Result<(), EnvironmentError> {
     let cells = study.scenario.cells();
@@ -428,9 +407,4 @@ fn refuse_faults_of_others(study: &Study<'_>) -> Result<(), EnvironmentError> {
         ))),
         _ => Ok(()),
     }
-}
-
-/// Whether an error says that the scenario, not the broker, must change.
-pub fn is_refusal(error: &StudyError) -> bool {
-    matches!(error, StudyError::Trial { cause: TrialError::Driver(DriverError::Refused { action, .. }), .. } if action.starts_with("client setting"))
 }
