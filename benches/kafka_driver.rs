@@ -6,9 +6,8 @@
 
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Driver, Outgoing, Paths, Submitted, Target};
-use brokerbench::scenario::{
-    Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind, System, SystemConfig,
-};
+use brokerbench::model::{Codec, Guarantee, System};
+use brokerbench::scenario::{Arrivals, Cell, Load, Message, Model, PayloadKind, SystemConfig};
 use brokerbench::units::{Bytes, Span};
 use std::error::Error;
 

@@ -9,7 +9,8 @@ mod support;
 
 use brokerbench::clock::Clock;
 use brokerbench::driver::{Driver, Outcome, Outgoing, Paths, Reflector, Submitted, Target, open, reflector};
-use brokerbench::scenario::{Cell, System};
+use brokerbench::model::System;
+use brokerbench::scenario::Cell;
 use hdrhistogram::Histogram;
 use std::process::Command;
 use support::{RedisServer, cell};

@@ -5,12 +5,15 @@
 //!
 //! | group | what lives there |
 //! |---|---|
-//! | [`units`], [`clock`], [`random`] | quantities with units; the one monotonic epoch of a run; seeded randomness |
+//! | [`units`], [`clock`], [`random`], [`sanitize`] | quantities with units; the one monotonic epoch of a run; seeded randomness; text of others made harmless |
+//! | [`model`] | the shared vocabulary: systems, faults, guarantees, codecs |
 //! | [`schedule`], [`payload`], [`stats`], [`record`] | the measuring core: when to send, what to send, what to conclude, what happened |
+//! | [`result`] | what a run leaves on disk |
+//! | [`yaml`] | files of users as a tree in which every value knows its place |
+//! | [`scenario`] | what the user asks for |
 //! | [`access`] | how brokers may be reached: addresses judged, TLS verified, secrets kept |
-//! | [`scenario`], [`result`] | what the user asks for; what a run leaves on disk |
 //! | [`driver`] | speaks to one system; returns stamps and outcomes, records nothing |
-//! | [`environment`], [`fault`] | provides brokers and takes them away again; what is done to them and to their links |
+//! | [`fault`], [`environment`] | what goes wrong on links and disks; brokers provided and taken away again |
 //! | [`engine`] | runs one cell: pace, warm up, measure, drain, audit, judge its own instrument |
 //! | [`experiment`] | procedures that plain load cannot express, one file each |
 //! | [`study`] | cells, blocks and their order; the instrument's self-check |
@@ -34,13 +37,16 @@ pub mod export;
 pub mod fault;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod model;
 pub mod payload;
 pub mod random;
 pub mod record;
 pub mod report;
 pub mod result;
+pub mod sanitize;
 pub mod scenario;
 pub mod schedule;
 pub mod stats;
 pub mod study;
 pub mod units;
+pub mod yaml;

@@ -5,7 +5,7 @@
 mod stored;
 
 use assert_cmd::Command;
-use brokerbench::result::plain;
+use brokerbench::sanitize;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
@@ -19,7 +19,7 @@ const EVIL: &str = "=1+1\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}live\u{2066}\u{200b}
 
 fn assert_plain(what: &str, bytes: &[u8]) -> String {
     let text = String::from_utf8(bytes.to_vec()).unwrap_or_else(|error| panic!("{what}: {error}"));
-    assert!(plain::lines(&text) == text, "{what}: {}", text.escape_debug());
+    assert!(sanitize::lines(&text) == text, "{what}: {}", text.escape_debug());
     text
 }
 
@@ -41,7 +41,7 @@ fn brokerbench(args: &[&str]) -> Command {
 
 /// As JSON, and so as YAML.
 fn quoted(text: &str) -> String {
-    plain::json(&serde_json::to_string(text).unwrap())
+    sanitize::json(&serde_json::to_string(text).unwrap())
 }
 
 #[test]

@@ -3,14 +3,21 @@
 
 use std::path::{Path, PathBuf};
 
-/// From the foundation up. A file may import its own row and those above it.
+/// From the foundation up, one row a line. A file may import its own group and those of the rows
+/// above its own; groups of one row know nothing of each other.
 const ROWS: &[&[&str]] = &[
-    &["units", "clock", "random"],
+    &["units", "clock", "random", "sanitize"],
+    &["model"],
     &["schedule", "payload", "stats", "record"],
+    &["result"],
+    &["yaml"],
+    &["scenario"],
     &["access"],
-    &["scenario", "result"],
+    &["wire"],
     &["driver"],
-    &["environment", "fault"],
+    &["fault"],
+    &["environment"],
+    &["inject"],
     &["engine"],
     &["experiment"],
     &["study"],
@@ -23,10 +30,11 @@ const CALLERS: &[&str] = &["cli", "fuzz"];
 
 /// Beside the rows: they run offline, on results alone. Only the last row calls them.
 const OFFLINE: &[&str] = &["export", "report"];
-const OFFLINE_MAY: &[&str] = &["units", "stats", "result"];
+const OFFLINE_MAY: &[&str] = &["units", "sanitize", "model", "stats", "result"];
 
 fn row(group: &str) -> usize {
-    ROWS.iter().position(|row| row.contains(&group)).unwrap_or_else(|| panic!("`{group}` has no place in ROWS"))
+    let found = ROWS.iter().position(|row| row.contains(&group));
+    found.unwrap_or_else(|| panic!("`{group}` has no place in ROWS"))
 }
 
 fn may_import(group: &str, other: &str) -> bool {
@@ -34,7 +42,9 @@ fn may_import(group: &str, other: &str) -> bool {
         _ if group == other => true,
         (true, _) => OFFLINE_MAY.contains(&other),
         (false, true) => CALLERS.contains(&group),
-        (false, false) => row(other) <= row(group),
+        // Until `fault::inject` and `CellRecord::of` have moved.
+        (false, false) if matches!((group, other), ("fault", "environment") | ("result", "scenario")) => true,
+        (false, false) => row(other) < row(group),
     }
 }
 

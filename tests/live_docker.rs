@@ -8,8 +8,9 @@ mod support;
 
 use brokerbench::environment::{Broker, Deed, Docker, Environment, Role, usage};
 use brokerbench::fault::proxy::Condition;
+use brokerbench::model::System;
 use brokerbench::result::{Manifest, Status};
-use brokerbench::scenario::{System, SystemConfig};
+use brokerbench::scenario::SystemConfig;
 use harness::{Harness, PART, exe};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;

@@ -4,8 +4,10 @@
 #[path = "harness/mod.rs"]
 mod harness;
 
+use brokerbench::access::{Around, targets_from_flags};
 use brokerbench::environment::{Broker, Environment, EnvironmentError, External, Native, Wanted, checks, usage};
-use brokerbench::scenario::{Around, System, SystemConfig, targets_from_flags};
+use brokerbench::model::System;
+use brokerbench::scenario::SystemConfig;
 use harness::{Harness, PART, exe};
 use std::time::{Duration, Instant};
 

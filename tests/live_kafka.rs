@@ -4,9 +4,8 @@
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Audit, Driver, Incoming, Outcome, Outgoing, Submitted, Target};
 use brokerbench::environment::{Broker, Environment, Native};
-use brokerbench::scenario::{
-    Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind, System, SystemConfig,
-};
+use brokerbench::model::{Codec, Guarantee, System};
+use brokerbench::scenario::{Arrivals, Cell, Load, Message, Model, PayloadKind, SystemConfig};
 use brokerbench::units::{Bytes, Span};
 
 const MESSAGES: u64 = 1_000_000;

@@ -8,7 +8,8 @@ mod support;
 use brokerbench::access::{Login, Mechanism, SecretString, Terms};
 use brokerbench::clock::Clock;
 use brokerbench::driver::{Audit, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber};
-use brokerbench::scenario::{Cell, ListMode, System};
+use brokerbench::model::System;
+use brokerbench::scenario::{Cell, ListMode};
 use support::{RedisServer, cell};
 
 const MESSAGES: u32 = 1_000_000;

@@ -9,10 +9,11 @@ mod run_support;
 #[path = "support/secured.rs"]
 mod secured;
 
+use brokerbench::access::{Around, Reach, Targets, targets_from_text};
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, DriverError, LargeClient, Outcome, Outgoing, Paths, Target};
 use brokerbench::environment::{Environment, External};
-use brokerbench::scenario::{Around, Cell, Overrides, Reach, Targets, from_text, targets_from_text};
+use brokerbench::scenario::{Cell, Overrides, from_text};
 use run_support::{Ended, run, start};
 use secured::{Certificates, Kafka, PASSWORD, Redis, USER};
 use std::path::Path;

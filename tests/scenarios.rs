@@ -3,7 +3,8 @@
 //! `tests/scenarios_bad/*.yaml` each have one fault; the whole error text stands in the `.txt` beside it.
 //! After a deliberate change: `UPDATE_EXPECTED=1 cargo test --test scenarios`, then read the difference.
 
-use brokerbench::scenario::{self, Model, Overrides, Scenario, System};
+use brokerbench::model::System;
+use brokerbench::scenario::{self, Model, Overrides, Scenario};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 

@@ -11,7 +11,8 @@ mod table;
 mod theirs;
 
 use brokerbench::environment::{Broker, Environment, Native};
-use brokerbench::scenario::{Cell, System};
+use brokerbench::model::System;
+use brokerbench::scenario::Cell;
 use brokerbench::units::Bytes;
 use ours::{Measured, cell, open_loop, topic};
 use quiet::{FOREIGN, Quiet};

@@ -5,11 +5,10 @@ use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Audit, Driver, DriverError, Publisher, Subscriber, Target};
 use brokerbench::engine::{Trial, Unobserved};
 use brokerbench::environment::{Broker, own_usage};
+use brokerbench::model::{Codec, Guarantee, System};
 use brokerbench::record::new_histogram;
 use brokerbench::result::{Blame, CellOutput, Description, Metric, Survives};
-use brokerbench::scenario::{
-    Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind, System, SystemConfig,
-};
+use brokerbench::scenario::{Arrivals, Cell, Load, Message, Model, PayloadKind, SystemConfig};
 use brokerbench::units::{Bytes, Rate, Span};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 

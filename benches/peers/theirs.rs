@@ -2,7 +2,7 @@
 
 use crate::Fallible;
 use brokerbench::environment::usage;
-use brokerbench::scenario::System;
+use brokerbench::model::System;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use std::io::{Read, Seek};
 use std::path::Path;

@@ -11,12 +11,14 @@
 
 mod dial;
 mod stream;
+mod targets;
 mod tls;
 mod words;
 
 pub use dial::AccessError;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use stream::Stream;
+pub use targets::{Around, Reach, Targets, load_targets, targets_from_flags, targets_from_text};
 pub use tls::{Tls, TlsError};
 
 use std::collections::BTreeMap;

@@ -174,6 +174,7 @@ pub fn values_in_words(rule: &impl serde::Serialize) -> BTreeMap<String, String>
 mod tests {
     use super::*;
     use crate::claims::cells;
+    use crate::model::System;
     use crate::scenario;
 
     #[test]
@@ -200,7 +201,7 @@ mod tests {
             assert!(row.figures.iter().all(|name| cells::figure(name).is_some()), "{id}: {:?}", row.figures);
             for fact in &row.documented {
                 assert!(fact.source.starts_with("https://") && fact.date == "2026-11-22", "{id}: {}", fact.label);
-                assert!(scenario::System::from_name(&fact.system).is_some(), "{id}: {}", fact.system);
+                assert!(System::from_name(&fact.system).is_some(), "{id}: {}", fact.system);
             }
         }
         // All eight rows are filled in every profile.

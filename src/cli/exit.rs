@@ -4,8 +4,8 @@
 
 use crate::environment::EnvironmentError;
 use crate::result::{Fault, Judged, ResultError, Status, Summary};
-use crate::scenario::ScenarioError;
 use crate::study::{StudyError, is_refusal};
+use crate::yaml::ScenarioError;
 use std::fmt;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use super::args::{Cli, ExplainArgs, OverrideArgs, ResultsArgs, SchemaOf};
 use super::exit::{Code, Failure};
 use super::{Outcome, out, say};
-use crate::result::{Comparison, Summary, plain};
+use crate::result::{Comparison, Summary};
+use crate::sanitize;
 use crate::scenario::{self, Overrides};
 use clap::CommandFactory;
 
@@ -22,7 +23,7 @@ pub fn list(args: &ResultsArgs) -> Outcome {
     let mut text = String::from("Scenarios\n");
     for name in scenario::names() {
         match scenario::load(&name, &Overrides::default()) {
-            Ok(found) => text += &format!("  {name:<14} {}\n", plain::line(found.question.trim())),
+            Ok(found) => text += &format!("  {name:<14} {}\n", sanitize::line(found.question.trim())),
             Err(_) => text += &format!("  {name:<14} (invalid: see `brokerbench validate {name}`)\n"),
         }
     }
@@ -40,7 +41,7 @@ pub fn list(args: &ResultsArgs) -> Outcome {
         text += "  none yet: brokerbench run latency\n";
     }
     for name in names {
-        text += &format!("  {}\n", plain::line(&name));
+        text += &format!("  {}\n", sanitize::line(&name));
     }
     out(&text);
     Ok(Code::Fine)

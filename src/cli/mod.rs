@@ -16,7 +16,7 @@ mod signals;
 mod suite;
 mod verdict;
 
-use crate::result::plain;
+use crate::sanitize;
 use args::{Cli, Command};
 use clap::Parser;
 use exit::{Code, Failure};
@@ -52,19 +52,19 @@ pub fn main() -> ExitCode {
 
 /// Prints a result, whatever names and texts of others it holds. A reader that has gone away (`| head`) is no error.
 fn out(text: &str) {
-    print(&mut std::io::stdout().lock(), &plain::lines(text));
+    print(&mut std::io::stdout().lock(), &sanitize::lines(text));
 }
 
 /// The same for JSON, which keeps its meaning.
 fn out_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(|error| Failure::new(Code::Internal, error))?;
-    print(&mut std::io::stdout().lock(), &plain::json(&text));
+    print(&mut std::io::stdout().lock(), &sanitize::json(&text));
     Ok(())
 }
 
 /// Prints what is no result: progress, warnings, errors.
 fn say(text: &str) {
-    print(&mut std::io::stderr().lock(), &plain::lines(text));
+    print(&mut std::io::stderr().lock(), &sanitize::lines(text));
 }
 
 fn print(stream: &mut impl Write, text: &str) {
@@ -76,7 +76,7 @@ fn print(stream: &mut impl Write, text: &str) {
 /// that were typed, there are none.
 fn typed() -> Cli {
     Cli::try_parse().unwrap_or_else(|error| {
-        let hostile = std::env::args_os().any(|arg| arg.to_str().is_none_or(|arg| plain::line(arg) != arg));
+        let hostile = std::env::args_os().any(|arg| arg.to_str().is_none_or(|arg| sanitize::line(arg) != arg));
         if !hostile || !error.use_stderr() {
             error.exit();
         }

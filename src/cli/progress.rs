@@ -3,7 +3,7 @@
 use super::say;
 use super::signals::Interrupt;
 use crate::engine::{Observer, Phase, Progress};
-use crate::result::plain;
+use crate::sanitize;
 use crate::study::StudyObserver;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -69,7 +69,7 @@ impl Observer for Display {
 impl StudyObserver for Display {
     fn step(&mut self, text: &str, done: usize, all: usize) {
         self.interrupt.measuring.store(done > 0 || !text.contains("starting"), Relaxed);
-        self.step = plain::line(text);
+        self.step = sanitize::line(text);
         self.place = format!("[{done}/{all}]");
         match &self.bar {
             Some(bar) => {
@@ -77,7 +77,7 @@ impl StudyObserver for Display {
                 bar.set_position(done as u64);
                 bar.set_message(self.step.clone());
             }
-            None => self.plain(&plain::line(text)),
+            None => self.plain(&sanitize::line(text)),
         }
     }
 

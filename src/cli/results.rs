@@ -3,7 +3,8 @@
 use super::args::{ExportArgs, ExportFormat, ReportArgs, TableArgs};
 use super::exit::{Code, Failure};
 use super::{Outcome, out, verdict, width};
-use crate::result::{CellSummary, Kind, Manifest, Outcome as CellOutcome, RunFolder, Summary, files, plain, words};
+use crate::result::{CellSummary, Kind, Manifest, Outcome as CellOutcome, RunFolder, Summary, files, words};
+use crate::sanitize;
 use crate::{claims, export as formats, report as rendering};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use std::path::Path;
@@ -139,7 +140,7 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
 
 /// A name or a reason that holds a line break must not look like a line of ours.
 fn one_line(text: String) -> String {
-    plain::line(&text) + "\n"
+    sanitize::line(&text) + "\n"
 }
 
 /// The cells of plain load; empty where there are none.
@@ -165,7 +166,7 @@ fn plain_table(summary: &Summary) -> String {
         "CPU/msg",
     ]);
     for cell in summary.cells.iter().filter(|cell| cell.experiment.is_none()) {
-        table.add_row(row(cell).iter().map(|text| plain::line(text)));
+        table.add_row(row(cell).iter().map(|text| sanitize::line(text)));
     }
     if table.row_count() == 0 {
         return String::new();

@@ -5,10 +5,12 @@ use super::exit::{Code, Failure, of_run, worst};
 use super::progress::Display;
 use super::signals::Interrupt;
 use super::{Outcome, out, out_json, results, say, selfcheck};
+use crate::access::{Around, load_targets, targets_from_flags};
 use crate::environment::{Choice, Docker, Environment, External, Native, choose};
 use crate::report;
-use crate::result::{Manifest, Summary, plain};
-use crate::scenario::{self, Around, Overrides, Rule, Scenario, load_targets, targets_from_flags};
+use crate::result::{Manifest, Summary};
+use crate::sanitize;
+use crate::scenario::{self, Overrides, Rule, Scenario};
 use crate::study::{self, Study};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,7 +30,7 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
             out_json(&done.summary)?;
         } else {
             out(&results::run_text(&done.manifest, &done.summary, &done.folder));
-            done.findings.iter().for_each(|line| out(&plain::line(line)));
+            done.findings.iter().for_each(|line| out(&sanitize::line(line)));
         }
         if interrupt.flag.load(Relaxed) {
             break;

@@ -4,7 +4,7 @@
 //! unpacks.
 
 use super::large::{Comparison, Refusal, Who};
-use crate::scenario::Codec;
+use crate::model::Codec;
 use lz4_flex::frame::{FrameDecoder, FrameEncoder};
 use std::io::{self, Read, Write};
 

@@ -23,8 +23,9 @@ pub use large::{Comparison, LargeClient, LargeMessages, Refusal, Times, Trip, Wh
 
 use crate::access::Access;
 use crate::clock::Clock;
+use crate::model::{Software, System};
 use crate::result::{Description, Fault, Survives};
-use crate::scenario::{Cell, Software, System};
+use crate::scenario::Cell;
 use crate::units::Span;
 use replay::Replay;
 use requests::Counted;

@@ -3,8 +3,9 @@
 use super::trial::{Trial, TrialError, Unobserved};
 use crate::clock::Clock;
 use crate::driver::{self, Paths, Target};
+use crate::model::System;
 use crate::result::Metric;
-use crate::scenario::{Cell, Model, System};
+use crate::scenario::{Cell, Model};
 use crate::stats::Quantile;
 use crate::units::{Rate, Span};
 use std::collections::BTreeMap;

@@ -4,12 +4,10 @@
 use super::trial::{Trial, Unobserved};
 use crate::clock::Clock;
 use crate::driver::fake::{Behaviour, Fake, Outage};
+use crate::model::{Codec, FaultKind, Guarantee, System, Target};
 use crate::record::SILENCE_NS;
 use crate::result::{CellOutput, CellRecord, Counts, Fault, Judged, judge};
-use crate::scenario::{
-    Arrivals, Cell, Codec, FaultKind, FaultPlan, Guarantee, Load, Message, Model, PayloadKind, System, SystemConfig,
-    Target,
-};
+use crate::scenario::{Arrivals, Cell, FaultPlan, Load, Message, Model, PayloadKind, SystemConfig};
 use crate::units::{Bytes, Rate, Span};
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use super::EnvironmentError;
 use super::docker::{Engine, find_engine, image_name};
-use crate::scenario::Software;
+use crate::model::Software;
 
 /// What was taken, and why: for the user's eyes and for the results.
 #[derive(Clone, Debug)]

@@ -7,9 +7,10 @@
 
 use super::watch::{Alarm, Watch};
 use super::{Broker, Environment, EnvironmentError};
-use crate::access::{Access, AccessError};
+use crate::access::{Access, AccessError, Reach, Targets};
 use crate::driver::{self, Paths};
-use crate::scenario::{Reach, Software, SystemConfig, Targets};
+use crate::model::Software;
+use crate::scenario::SystemConfig;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -201,7 +202,8 @@ impl Broker for ExternalBroker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Around, System, targets_from_flags};
+    use crate::access::{Around, targets_from_flags};
+    use crate::model::System;
 
     fn external(kafka: Option<&str>, redis: Option<&str>, remote: bool) -> External {
         let around = Around { remote, variable: &|_| Some("s3cret-sentinel".into()) };

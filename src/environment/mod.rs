@@ -20,6 +20,7 @@ mod watch;
 #[cfg(any(test, fuzzing))]
 pub use probe::fuzz;
 
+use crate::model::Software;
 pub use choose::{Choice, choose};
 pub use docker::Docker;
 pub use doctor::{Check, Level, Part, Wanted, can_run, checks};
@@ -34,7 +35,7 @@ pub use program::cache_dir;
 use crate::driver::Paths;
 use crate::fault::disk::{DiskFault, Lost, Seen};
 use crate::fault::proxy::Proxy;
-use crate::scenario::{Software, SystemConfig};
+use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;

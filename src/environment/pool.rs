@@ -6,7 +6,8 @@
 
 use super::{Broker, Deed, Environment, EnvironmentError, NodeInfo};
 use crate::driver::Paths;
-use crate::scenario::{Software, SystemConfig};
+use crate::model::Software;
+use crate::scenario::SystemConfig;
 use crate::units::Bytes;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -162,7 +163,7 @@ impl Broker for Lent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::System;
+    use crate::model::System;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     struct Counting(Arc<AtomicUsize>);

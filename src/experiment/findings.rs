@@ -32,8 +32,8 @@ pub fn quantile(metric: &str, point: &str, of: Quantile, samples: &mut [u64]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::System;
     use crate::result::Kind;
-    use crate::scenario::System;
 
     #[test]
     fn quantiles_need_ten_samples_beyond_them() {

@@ -1,7 +1,7 @@
 //! Names and reasons come from files that anyone may have written: they must stay text wherever they are put.
 //! HTML pages escape through their templates; these are the other formats. All of them show [`plain`] text.
 
-use crate::result::plain;
+use crate::sanitize;
 
 /// For XML text and attributes.
 pub fn xml(text: &str) -> String {
@@ -13,7 +13,7 @@ pub fn xml(text: &str) -> String {
             '&' => out.push_str("&amp;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            c => out.push(plain::shown(c)),
+            c => out.push(sanitize::shown(c)),
         }
     }
     out
@@ -31,7 +31,7 @@ pub fn markdown(text: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
-            c => out.push(plain::shown(c)),
+            c => out.push(sanitize::shown(c)),
         }
     }
     out
@@ -50,7 +50,7 @@ pub fn markdown_address(text: &str) -> String {
 
 /// For a text cell of CSV, besides quoting: a spreadsheet must not take it for a formula.
 pub fn csv(text: &str) -> String {
-    let text = plain::line(text);
+    let text = sanitize::line(text);
     // Some look past blanks, and some take the wide forms for the same.
     let formula = text.trim_start().starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']);
     if formula { format!("'{text}") } else { text }

@@ -6,7 +6,8 @@ use super::state;
 use super::table::{Table, claim_title, details, overview, uses};
 use super::{faults, observed};
 use crate::result::words::{TimeUnit, grouped, significant, survival, time};
-use crate::result::{CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary, plain};
+use crate::result::{CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary};
+use crate::sanitize;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, escape_formatter};
@@ -149,7 +150,7 @@ fn render(name: &'static str, source: &'static str, page: serde_json::Value) -> 
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_formatter(|out, state, value| match value.as_str().filter(|_| !value.is_safe()) {
-        Some(text) => escape_formatter(out, state, &plain::line(text).into()),
+        Some(text) => escape_formatter(out, state, &sanitize::line(text).into()),
         None => escape_formatter(out, state, value),
     });
     environment.set_undefined_behavior(UndefinedBehavior::Strict);

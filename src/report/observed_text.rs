@@ -4,7 +4,8 @@
 
 use super::group::{Group, blocks, groups};
 use super::observed::{Seen, gather};
-use crate::result::{Summary, plain};
+use crate::result::Summary;
+use crate::sanitize;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, presets};
 
 /// Empty where no cell is an experiment.
@@ -24,7 +25,7 @@ pub fn observations(summary: &Summary, width: u16) -> String {
 fn of_label(label: &str, groups: &[Group<'_>], seen: &[Seen<'_>], width: u16) -> String {
     let count = groups.iter().filter(|group| group.label == label).map(|group| group.blocks.len()).max().unwrap_or(0);
     let mean = if count > 1 { format!(", mean of {}", blocks(count)) } else { String::new() };
-    let shown = plain::line(label);
+    let shown = sanitize::line(label);
     let mut rows = seen.iter().filter(|seen| seen.label == label).peekable();
     if rows.peek().is_none() {
         return format!("{shown}: nothing was observed\n");
@@ -53,7 +54,7 @@ fn line(seen: &Seen<'_>) -> [String; 5] {
     let place: Vec<&str> = [seen.cell, seen.point].into_iter().filter(|part| !matches!(*part, "" | "base")).collect();
     let n = if seen.value().is_some() { seen.n().to_string() } else { "–".to_owned() };
     [seen.metric.to_owned(), place.join(","), seen.value_in_words(), n, seen.text().to_owned()]
-        .map(|text| plain::line(&text))
+        .map(|text| sanitize::line(&text))
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use super::escape;
 use super::table::{Table, claim_title, details, overview, sources, uses};
-use crate::result::{Comparison, ResultError, plain};
+use crate::result::{Comparison, ResultError};
+use crate::sanitize;
 use comfy_table::{ContentArrangement, Table as Grid, presets};
 use std::path::Path;
 
@@ -129,7 +130,9 @@ pub fn terminal(comparison: &Comparison, width: u16) -> String {
     grid.set_header(table.head);
     for mut row in table.rows {
         row[0].truncate(1);
-        grid.add_row(row.iter().map(|lines| lines.iter().map(|line| plain::line(line)).collect::<Vec<_>>().join("\n")));
+        grid.add_row(
+            row.iter().map(|lines| lines.iter().map(|line| sanitize::line(line)).collect::<Vec<_>>().join("\n")),
+        );
     }
     grid.trim_fmt() + "\n"
 }

@@ -7,7 +7,7 @@
 use super::raw::CellRecord;
 use super::summary::{Fault, Judged, Survives};
 use super::words::grouped;
-use crate::scenario::{FaultKind, System};
+use crate::model::{FaultKind, System};
 use crate::stats::chance_of_unseen;
 
 /// The verdict, `None` for `guarantee: none`, and what there is to say about it.

@@ -10,7 +10,6 @@ mod manifest;
 mod names;
 mod observation;
 pub mod outline;
-pub mod plain;
 mod raw;
 mod summarize;
 mod summary;

@@ -1,7 +1,7 @@
 //! Names of folders: labels are checked, matrix points are written so that no two share a folder. And their order.
 
 use super::error::ResultError;
-use crate::scenario::System;
+use crate::model::System;
 use crate::units::{Bytes, Rate, Span};
 use std::cmp::Ordering;
 

@@ -5,7 +5,8 @@
 //! producer that writes one list per reader) are not the system's doing and are not measured as if they were.
 
 use super::cell::{Cell, Load};
-use super::system::{System, SystemConfig};
+use super::system::SystemConfig;
+use crate::model::System;
 
 impl Cell {
     /// Why this system cannot run this cell; `None` when it can. Experiments answer for themselves.

@@ -5,6 +5,7 @@
 use super::experiment::Experiment;
 use super::fault::FaultPlan;
 use super::system::SystemConfig;
+use crate::model::{Codec, Guarantee};
 use crate::units::{Bytes, Rate, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -115,38 +116,6 @@ pub enum PayloadKind {
     Random,
     /// Random and repeated bytes mixed to reach `message.compressibility`.
     Mixed,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Codec {
-    None,
-    Lz4,
-    Zstd,
-    Snappy,
-    Gzip,
-}
-
-impl Codec {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Lz4 => "lz4",
-            Self::Zstd => "zstd",
-            Self::Snappy => "snappy",
-            Self::Gzip => "gzip",
-        }
-    }
-}
-
-/// What the scenario demands of delivery. It only judges; it sets nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Guarantee {
-    None,
-    AtMostOnce,
-    AtLeastOnce,
-    ExactlyOnceInLog,
 }
 
 impl Cell {

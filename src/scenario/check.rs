@@ -2,15 +2,16 @@
 //!
 //! Every refusal names the key and a remedy; where the key stands is found by the caller. Nothing is changed here.
 
-use super::cell::{Codec, Guarantee, Load, Message, Model, PayloadKind};
-use super::error::{Problem, suggest};
+use super::cell::{Load, Message, Model, PayloadKind};
 use super::experiment::Experiment;
 use super::file::File;
 use super::resolve::Scenario;
 use super::rule::Subject;
 use super::source::is_name;
-use super::system::{ListMode, Reply, Software, System, SystemConfig};
+use super::system::{ListMode, Reply, SystemConfig};
+use crate::model::{Codec, Guarantee, Software, System};
 use crate::units::{Bytes, Rate, Span};
+use crate::yaml::{Problem, suggest};
 
 /// The whole envelope, and the one without the planned time: no smaller message can be accounted for.
 const ENVELOPE: u64 = 44;

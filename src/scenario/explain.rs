@@ -1,12 +1,13 @@
 //! What a scenario will do, in words: every value with its origin, the cells, the cost, and what to be wary of.
 
-use super::cell::{Cell, Guarantee, Model};
+use super::cell::{Cell, Model};
 use super::check::cannot_promise;
 use super::experiment::Experiment;
 use super::fault::Heal;
 use super::resolve::Scenario;
-use super::system::{Software, System, SystemConfig};
+use super::system::SystemConfig;
 use super::timeline::timeline;
+use crate::model::{Guarantee, Software, System};
 use crate::result::{Origin, ScenarioInfo};
 use crate::stats::compare::LEAST_BLOCKS;
 use crate::units::{Bytes, Span};

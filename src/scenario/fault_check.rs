@@ -3,13 +3,14 @@
 //!
 //! Every refusal names the key and a remedy. Nothing is changed here.
 
-use super::cell::{Codec, Load, Message, Model};
-use super::error::Problem;
+use super::cell::{Load, Message, Model};
 use super::experiment::Experiment;
-use super::fault::{FaultKind, FaultPlan, Heal, Lasts, Target};
-use super::system::{Software, SystemConfig};
+use super::fault::{FaultPlan, Heal, Lasts};
+use super::system::SystemConfig;
 use super::timeline::PHASE;
+use crate::model::{Codec, FaultKind, Software, Target};
 use crate::units::Span;
+use crate::yaml::Problem;
 
 /// After the last healing, the window must go on for at least this.
 const RECOVERY: Span = Span::from_secs(5);

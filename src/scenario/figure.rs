@@ -4,7 +4,8 @@
 //! was not measured is `None`, never 0.
 
 use super::cell::{Load, Model};
-use super::system::{Reply, System, SystemConfig};
+use super::system::{Reply, SystemConfig};
+use crate::model::System;
 use crate::result::CellSummary;
 use crate::units::{Bytes, Rate, Span};
 use serde::Serialize;

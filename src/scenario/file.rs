@@ -3,12 +3,13 @@
 //! An absent key is `None`, so that `explain` can tell a default from a value that happens to equal it. The JSON
 //! Schema for editors is generated from these types; their comments are its descriptions.
 
-use super::cell::{Arrivals, Codec, Guarantee, Model, PayloadKind};
+use super::cell::{Arrivals, Model, PayloadKind};
 use super::experiment::Experiment;
 use super::fault::FaultPlan;
 use super::figure::Figure;
 use super::half::RateKey;
-use super::system::{ListMode, Reply, System};
+use super::system::{ListMode, Reply};
+use crate::model::{Codec, Guarantee, System};
 use crate::units::{Bytes, Rate, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, IgnoredAny};

@@ -3,9 +3,8 @@
 //! Each override is written into the tree with its own origin, so a wrong one is blamed by name. An override of a key
 //! that the matrix varies ends that axis: what was asked for last is what runs.
 
-use super::error::{Problem, suggest};
 use super::source::is_name;
-use super::tree::{Entry, Layer, Node, Place, Value, holds_raw_keys, segments};
+use crate::yaml::{Entry, Layer, Node, Place, Problem, Value, holds_raw_keys, segments, suggest};
 
 /// What the command line asks for on top of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,9 +1,8 @@
 //! The matrix of a scenario: its axes, the tree of each point, and the name of a point.
 
 use super::cell::{Load, Message};
-use super::error::Problem;
 use super::flat::{flat, load_keys};
-use super::tree::{Node, Value, segments};
+use crate::yaml::{Node, Problem, Value, segments};
 
 /// One axis of the matrix.
 pub struct Axis<'a> {

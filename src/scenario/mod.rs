@@ -1,17 +1,15 @@
 //! What the user asks for: scenario files, read, checked, overridden and unfolded into cells.
 //!
-//! The way of a file: [`source`] finds it, [`tree`] reads it with the place of every value, [`layers`] lays profile
-//! and flags over it, [`decode`] turns it into the types of [`file`], [`resolve`] fills in defaults and unfolds the
-//! matrix, [`settings`] and [`check`] refuse what cannot be run, [`explain`] says what will. [`cannot`] tells what a system
-//! has no way to do, [`half`] stands for a rate that a run finds, [`fault`] is what may go wrong and [`timeline`] when it
-//! does. [`rule`] and [`figure`] are the grammar of thresholds and verdicts. [`targets`] tells of
-//! brokers that run already. Nothing here talks to a broker.
+//! The way of a file: [`source`] finds it, [`crate::yaml`] reads it with the place of every value,
+//! [`layers`] lays profile and flags over it, [`resolve`] turns it into the types of [`file`], fills
+//! in defaults and unfolds the matrix, [`settings`] and [`check`] refuse what cannot be run,
+//! [`explain`] says what will. [`cannot`] tells what a system has no way to do, [`half`] stands for a
+//! rate that a run finds, [`fault`] is what may go wrong and [`timeline`] when it does. [`rule`] and
+//! [`figure`] are the grammar of thresholds and verdicts. Nothing here talks to a broker.
 
 mod cannot;
 mod cell;
 mod check;
-mod decode;
-mod error;
 mod experiment;
 mod explain;
 mod fault;
@@ -28,16 +26,13 @@ mod schema;
 mod settings;
 mod source;
 mod system;
-mod targets;
 mod timeline;
-mod tree;
 
-pub use cell::{Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind};
+pub use cell::{Arrivals, Cell, Load, Message, Model, PayloadKind};
 pub use check::cannot_promise;
-pub use error::ScenarioError;
 pub use experiment::{Cache, Capacity, Crash, CrashFault, Delivery, Experiment, Poison, Retention, SizeLadder};
 pub use explain::Estimate;
-pub use fault::{FaultKind, FaultPlan, Heal, Lasts, Never, Target};
+pub use fault::{FaultPlan, Heal, Lasts, Never};
 pub use figure::{Figure, Unit};
 pub use file::Claim;
 pub use half::half_of;
@@ -46,7 +41,7 @@ pub use resolve::{Scenario, from_text, load, validate};
 pub use rule::{Finding, Op, Rule, RuleError, Subject, Verdict};
 pub use schema::schema;
 pub use settings::is_not_for_broker;
+pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
 pub use source::names;
-pub use system::{Consume, ListMode, Reply, Software, System, SystemConfig, Topic};
-pub use targets::{Around, Reach, Targets, load_targets, targets_from_flags, targets_from_text};
+pub use system::{Consume, ListMode, Reply, SystemConfig, Topic};
 pub use timeline::{Injection, timeline};

@@ -1,11 +1,9 @@
 //! Turns a layered tree into a [`Scenario`]: defaults filled in, matrix unfolded into cells, every value checked.
 
-use super::cell::{Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind};
+use super::cell::{Arrivals, Cell, Load, Message, Model, PayloadKind};
 use super::check;
-use super::decode::decode;
-use super::error::{HIDDEN, Problem, ScenarioError, is_secret, suggest};
 use super::experiment::{Experiment, experiment_of};
-use super::fault::{FaultKind, FaultPlan};
+use super::fault::FaultPlan;
 use super::fault_check;
 use super::figure::Figure;
 use super::file::{Claim, File, LoadKeys, MessageKeys, SCHEMA, Settings};
@@ -16,10 +14,11 @@ use super::matrix::{Axis, MAX_CELLS, axes, point_name, points};
 use super::rule::Rule;
 use super::settings;
 use super::source;
-use super::system::{Consume, System, SystemConfig, Topic};
-use super::tree::{Node, Value, segments};
+use super::system::{Consume, SystemConfig, Topic};
+use crate::model::{Codec, FaultKind, Guarantee, System};
 use crate::result::Origin;
 use crate::units::{Bytes, Span};
+use crate::yaml::{HIDDEN, Node, Problem, ScenarioError, Value, decode, is_secret, segments, suggest};
 
 /// A scenario, ready to run: nothing is left to default.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,9 +7,9 @@
 //! A rule holds when it holds in every cell that it concerns. What was not measured does not hold. A rule that no
 //! measurement could satisfy is refused when it is read.
 
-use super::error::suggest;
 use super::figure::{Figure, three_digits};
 use crate::result::CellSummary;
+use crate::yaml::suggest;
 use serde::Serialize;
 use std::fmt;
 

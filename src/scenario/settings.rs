@@ -2,10 +2,8 @@
 //!
 //! A scenario file may come from a stranger: it names no address, no folder, no secret, no command and no code to load.
 //! Raw settings beyond that are passed on as they are; their owner judges them.
-
-use super::error::Problem;
-use super::system::{Software, System};
-use super::tree::Node;
+use crate::model::{Software, System};
+use crate::yaml::{Node, Problem};
 
 /// Whether `system` understands the key at `path` (below its label). The error says what it is for.
 pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static str> {
@@ -31,7 +29,7 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
 // Raw settings that are not for a scenario. `*` stands for any start or end.
 
 /// Who the brokers are, whether they are verified and how to log in, code and commands to run, and what the harness sets itself.
-pub(super) const NOT_FOR_CLIENT: &[&str] = &[
+pub(crate) const NOT_FOR_CLIENT: &[&str] = &[
     "bootstrap.*",
     "metadata.broker.list",
     "group.*",
@@ -186,7 +184,7 @@ pub(super) fn understood(label: &str, system: System, node: &Node) -> Result<(),
     Ok(())
 }
 
-pub(super) fn raw_settings(path: &[&str], map: &Node, refused: &[&str]) -> Result<(), Problem> {
+pub(crate) fn raw_settings(path: &[&str], map: &Node, refused: &[&str]) -> Result<(), Problem> {
     for entry in map.entries() {
         let fail = |what: &str, remedy: &str| {
             let mut problem = Problem::new(path.iter().copied().chain([entry.key.as_str()]), what, remedy);

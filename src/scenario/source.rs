@@ -1,7 +1,6 @@
 //! Where scenario files are found: a path, `./scenarios/NAME.yaml`, or a built-in one inside the binary.
 
-use super::error::{ScenarioError, suggest};
-use super::tree::MAX_TEXT;
+use crate::yaml::{MAX_TEXT, ScenarioError, suggest};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 

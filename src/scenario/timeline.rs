@@ -41,7 +41,8 @@ pub fn timeline(plans: &[FaultPlan], seed: u64, block: u32) -> Vec<Injection> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{FaultKind, Lasts, Target};
+    use crate::model::{FaultKind, Target};
+    use crate::scenario::Lasts;
 
     fn plan(kind: FaultKind, at_s: u64) -> FaultPlan {
         FaultPlan {

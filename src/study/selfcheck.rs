@@ -6,13 +6,11 @@
 use crate::clock::Clock;
 use crate::driver::fake::{Behaviour, Fake, Outage};
 use crate::engine::{Trial, TrialError, Unobserved};
+use crate::model::{Codec, FaultKind, Guarantee, System, Target};
 use crate::random::SplitMix64;
 use crate::record::new_histogram;
 use crate::result::{Blame, CellOutput, Metric};
-use crate::scenario::{
-    Arrivals, Cell, Codec, FaultKind, FaultPlan, Guarantee, Load, Message, Model, PayloadKind, System, SystemConfig,
-    Target,
-};
+use crate::scenario::{Arrivals, Cell, FaultPlan, Load, Message, Model, PayloadKind, SystemConfig};
 use crate::schedule::Schedule;
 use crate::stats::compare::{GeometricMean, Word, words};
 use crate::units::{Bytes, Rate, Span};

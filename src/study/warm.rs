@@ -7,9 +7,10 @@ use crate::clock::Clock;
 use crate::driver::{self, Target};
 use crate::engine::{Observer, Trial, TrialError};
 use crate::environment::Broker;
+use crate::model::Software;
 use crate::record::new_histogram;
 use crate::result::{ColdStart, Interval, Metric};
-use crate::scenario::{Cell, Model, Software};
+use crate::scenario::{Cell, Model};
 use crate::units::{Bytes, Rate, Span};
 use std::sync::atomic::AtomicBool;
 

@@ -3,9 +3,8 @@
 
 use brokerbench::clock::Clock;
 use brokerbench::driver::{Driver, Paths, Target, open};
-use brokerbench::scenario::{
-    Arrivals, Cell, Codec, Guarantee, Load, Message, Model, PayloadKind, System, SystemConfig,
-};
+use brokerbench::model::{Codec, Guarantee, System};
+use brokerbench::scenario::{Arrivals, Cell, Load, Message, Model, PayloadKind, SystemConfig};
 use brokerbench::units::{Bytes, Span};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};

@@ -5,7 +5,8 @@ use brokerbench::access::{Access, Stream, Terms, Tls};
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Paths, Target};
 use brokerbench::environment::{Environment, Native, cache_dir};
-use brokerbench::scenario::{Overrides, System, SystemConfig, from_text};
+use brokerbench::model::System;
+use brokerbench::scenario::{Overrides, SystemConfig, from_text};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };

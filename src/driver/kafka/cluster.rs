@@ -12,7 +12,7 @@ use super::refused;
 use crate::access::Access;
 use crate::driver::cluster::Cluster;
 use crate::driver::{DriverError, Paths};
-use crate::scenario::System;
+use crate::model::System;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{ApiKey, DescribeQuorumRequest, MetadataRequest, TopicName};

@@ -11,7 +11,7 @@ use super::settings::Settings;
 use super::{lost, refused};
 use crate::clock::Clock;
 use crate::driver::{Comparison, DriverError, LargeMessages, Refusal, Times, Trip, Who, codec};
-use crate::scenario::Codec;
+use crate::model::Codec;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};

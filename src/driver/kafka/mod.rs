@@ -45,8 +45,9 @@ use super::stall::Stalled;
 use super::{
     Audit, Driver, DriverError, LargeClient, LargeMessages, Outcome, Outgoing, Publisher, Reflector, Subscriber, Target,
 };
+use crate::model::System;
 use crate::result::{Description, Survives};
-use crate::scenario::{Cell, System, Topic};
+use crate::scenario::{Cell, Topic};
 use crate::units::Span;
 use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};

@@ -8,7 +8,7 @@ use super::link::Link;
 use crate::access::{Access, Stream};
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
-use crate::scenario::System;
+use crate::model::System;
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 

@@ -8,7 +8,7 @@ use super::raw::RawConsumer;
 use super::{KafkaDriver, lost, refused};
 use crate::driver::stall::{Held, Stalled};
 use crate::driver::{DriverError, Subscriber};
-use crate::scenario::{Codec, System};
+use crate::model::{Codec, System};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::time::Duration;
 

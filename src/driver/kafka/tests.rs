@@ -3,7 +3,8 @@
 use super::*;
 use crate::clock::Clock;
 use crate::driver::{Completion, Incoming, Paths, Submitted};
-use crate::scenario::{Arrivals, Codec, Guarantee, Load, Message, Model, PayloadKind, SystemConfig};
+use crate::model::{Codec, Guarantee};
+use crate::scenario::{Arrivals, Load, Message, Model, PayloadKind, SystemConfig};
 use crate::units::{Bytes, Span};
 
 /// A closed loop of small messages over two partitions.

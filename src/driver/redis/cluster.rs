@@ -7,7 +7,7 @@ use super::control::Control;
 use super::endpoint::Endpoint;
 use crate::driver::cluster::Cluster;
 use crate::driver::{DriverError, Paths};
-use crate::scenario::System;
+use crate::model::System;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

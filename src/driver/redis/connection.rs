@@ -265,7 +265,7 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             while stream.write_all(with).is_ok() {}
         });
-        Connection::open(&Endpoint::parse(crate::scenario::System::RedisLists, &address).unwrap()).unwrap()
+        Connection::open(&Endpoint::parse(crate::model::System::RedisLists, &address).unwrap()).unwrap()
     }
 
     #[test]

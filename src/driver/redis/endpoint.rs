@@ -5,7 +5,7 @@
 use super::resp;
 use crate::access::{Access, ExposeSecret, Stream};
 use crate::driver::DriverError;
-use crate::scenario::System;
+use crate::model::System;
 use std::fmt;
 use std::time::Duration;
 

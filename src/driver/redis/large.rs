@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use super::resp;
 use crate::clock::Clock;
 use crate::driver::{Comparison, DriverError, LargeMessages, Refusal, Times, Trip, Who};
-use crate::scenario::System;
+use crate::model::System;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io::{ErrorKind, IoSlice, Write};
 use std::time::{Duration, Instant};

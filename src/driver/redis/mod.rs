@@ -36,8 +36,9 @@ use super::{
     Audit, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outgoing, Publisher, Reflector, Subscriber,
     Target,
 };
+use crate::model::System;
 use crate::result::{Description, Survives};
-use crate::scenario::{Cell, ListMode, Reply, System};
+use crate::scenario::{Cell, ListMode, Reply};
 use crate::units::Span;
 use cluster::RedisCluster;
 use control::{Control, Server};

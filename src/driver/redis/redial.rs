@@ -103,7 +103,7 @@ impl<T: Send + 'static> Redial<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::System;
+    use crate::model::System;
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
     use std::time::Duration;
 

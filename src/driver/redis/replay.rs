@@ -5,7 +5,7 @@ use super::audit::Reader;
 use super::control::Control;
 use crate::driver::replay::{From, Replay};
 use crate::driver::{Driver, DriverError, Subscriber};
-use crate::scenario::System;
+use crate::model::System;
 
 const NOTHING_KEPT: &str = "Pub/Sub hands a message to those who are subscribed at that moment and keeps nothing";
 

@@ -10,7 +10,7 @@ use super::pubsub::PubSubSubscriber;
 use super::streams::StreamSubscriber;
 use crate::driver::stall::{Held, Stalled};
 use crate::driver::{DriverError, Subscriber};
-use crate::scenario::System;
+use crate::model::System;
 
 /// How long the request under way may block in the server: longer than any stall of an experiment.
 const BLOCK_NS: u64 = 600 * 1_000_000_000;

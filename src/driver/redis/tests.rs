@@ -3,7 +3,8 @@
 use super::*;
 use crate::clock::Clock;
 use crate::driver::{Completion, Outcome, Paths, Submitted};
-use crate::scenario::{Arrivals, Codec, Guarantee, Load, Message, Model, PayloadKind, Reply, SystemConfig};
+use crate::model::{Codec, Guarantee};
+use crate::scenario::{Arrivals, Load, Message, Model, PayloadKind, Reply, SystemConfig};
 use crate::units::{Bytes, Span};
 use std::io::{Read, Write};
 use std::net::TcpListener;

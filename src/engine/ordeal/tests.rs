@@ -4,7 +4,8 @@
 use super::*;
 use crate::driver::fake::{Behaviour, Fake};
 use crate::environment::{Broker, EnvironmentError, NodeInfo};
-use crate::scenario::{Overrides, Software, from_text};
+use crate::model::Software;
+use crate::scenario::{Overrides, from_text};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::Instant;

@@ -6,7 +6,8 @@ use super::project::{Project, Terms, shared_file};
 use super::{Engine, Image, Network};
 use crate::environment::nodes::{Job, NodesBroker, kafka, port, redis, sentinel};
 use crate::environment::{EnvironmentError, Janitor, probe};
-use crate::scenario::{Software, SystemConfig};
+use crate::model::Software;
+use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -183,7 +184,7 @@ fn version(log: &str) -> Option<String> {
 mod tests {
     use super::super::compose::FILE;
     use super::*;
-    use crate::scenario::System;
+    use crate::model::System;
 
     #[test]
     fn a_broker_names_its_version() {

@@ -5,7 +5,7 @@
 
 use crate::environment::install::{Tool, install};
 use crate::environment::{EnvironmentError, program};
-use crate::scenario::Software;
+use crate::model::Software;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -15,7 +15,8 @@ pub use engine::{Compose, Engine, Image, NETWORK, Network, find as find_engine, 
 
 use super::nodes::{age, step};
 use super::{Broker, Environment, EnvironmentError, Janitor, Launch, nodes, probe, program};
-use crate::scenario::{Software, SystemConfig};
+use crate::model::Software;
+use crate::scenario::SystemConfig;
 use brokers::Making;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

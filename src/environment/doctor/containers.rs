@@ -3,7 +3,7 @@
 use super::{Finding, Level, Part, Question, question};
 use crate::environment::EnvironmentError;
 use crate::environment::docker::{Engine, Network, find_engine, image_name};
-use crate::scenario::Software;
+use crate::model::Software;
 use std::sync::{Arc, OnceLock};
 
 const BY_HAND: &str = "see what `docker info` says; until then use `--env native`";

@@ -6,7 +6,7 @@
 
 use super::{Finding, Part, Question, question};
 use crate::environment::External;
-use crate::scenario::Software;
+use crate::model::Software;
 use std::time::Instant;
 
 const LOOK: &str = "start it, or correct the address; `nc -z HOST PORT` tells whether the port is open";

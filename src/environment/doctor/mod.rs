@@ -149,7 +149,7 @@ pub fn can_run(checks: &[Check], part: Part) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Around, targets_from_flags};
+    use crate::access::{Around, targets_from_flags};
 
     #[test]
     fn what_is_wrong_comes_with_a_remedy_and_what_is_right_without() {

@@ -18,7 +18,8 @@ pub(super) use kafka_jars::{installed as installed_kafka, maven};
 pub(super) use redis::find as find_redis;
 
 use super::{Broker, Environment, EnvironmentError, Janitor, nodes};
-use crate::scenario::{Software, SystemConfig};
+use crate::model::Software;
+use crate::scenario::SystemConfig;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,7 +7,7 @@ use crate::environment::process::age;
 use crate::environment::{Broker, Deed, EnvironmentError, NodeInfo, Role, Signal, State};
 use crate::fault::disk::{DiskFault, Lost, Preload, Seen};
 use crate::fault::proxy::Proxy;
-use crate::scenario::Software;
+use crate::model::Software;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

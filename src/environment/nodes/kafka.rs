@@ -159,7 +159,7 @@ pub fn print(settings: &BTreeMap<String, String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::System;
+    use crate::model::System;
 
     #[test]
     fn the_heap_is_that_of_the_start_script_unless_the_scenario_says_otherwise() {

@@ -100,7 +100,7 @@ pub fn print(settings: &BTreeMap<String, String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::System;
+    use crate::model::System;
 
     #[test]
     fn the_scenario_has_the_last_word_and_nothing_is_kept_unasked() {

@@ -106,7 +106,7 @@ impl Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::System;
+    use crate::model::System;
 
     #[test]
     fn a_sentinel_is_stock_but_for_what_the_scenario_sets() {

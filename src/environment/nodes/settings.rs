@@ -40,7 +40,7 @@ fn plain_name(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::System;
+    use crate::model::System;
 
     #[test]
     fn nothing_is_smuggled_in_beside_the_sentinels_settings() {

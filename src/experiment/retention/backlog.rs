@@ -6,8 +6,9 @@ use crate::engine::TrialError;
 use crate::experiment::Stage;
 use crate::experiment::findings::failed;
 use crate::experiment::flow::{Producer, Progress, Tally};
+use crate::model::System;
 use crate::result::Observation;
-use crate::scenario::{Retention, System};
+use crate::scenario::Retention;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 

@@ -7,9 +7,10 @@ use crate::engine::TrialError;
 use crate::experiment::Stage;
 use crate::experiment::findings::failed;
 use crate::experiment::flow::{Producer, Progress, Tally};
+use crate::model::System;
 use crate::record::SECOND_NS;
 use crate::result::Observation;
-use crate::scenario::{Cell, Retention, System};
+use crate::scenario::{Cell, Retention};
 use std::thread;
 use std::time::Duration;
 

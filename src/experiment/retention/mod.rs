@@ -216,8 +216,8 @@ impl WithMore for Observation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::System;
     use crate::result::Kind;
-    use crate::scenario::System;
 
     #[test]
     fn a_share_is_of_all_and_a_reason_stays_alone() {

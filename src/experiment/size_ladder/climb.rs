@@ -9,8 +9,9 @@ use super::preflight;
 use crate::driver::{Driver, DriverError, LargeClient, LargeMessages, Refusal, Times, Trip, Who, codec};
 use crate::engine::{Phase, Progress, TrialError};
 use crate::environment::{memory_available, reset_peak, usage};
+use crate::model::{Codec, Software};
 use crate::payload::{BodyKind, large};
-use crate::scenario::{Codec, PayloadKind, SizeLadder, Software};
+use crate::scenario::{PayloadKind, SizeLadder};
 use crate::units::Bytes;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,8 @@
 //! What is tried on each rung, in which order, and what need not be tried any more. Pure.
 
 use crate::driver::{LargeClient, Refusal};
-use crate::scenario::{Codec, PayloadKind, SizeLadder, Software};
+use crate::model::{Codec, Software};
+use crate::scenario::{PayloadKind, SizeLadder};
 use crate::units::Bytes;
 use std::fmt;
 

@@ -4,7 +4,8 @@
 
 use super::plan::Kind;
 use crate::driver::LargeClient;
-use crate::scenario::{Codec, PayloadKind, Software};
+use crate::model::{Codec, Software};
+use crate::scenario::PayloadKind;
 
 /// Text becomes smaller than this share of itself by any codec.
 const PACKED: f64 = 0.25;

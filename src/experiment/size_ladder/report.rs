@@ -4,8 +4,9 @@ use super::bystander::Sample;
 use super::climb::{Attempt, Outcome, Tried};
 use super::plan::Kind;
 use crate::driver::LargeClient;
+use crate::model::Codec;
 use crate::result::Observation;
-use crate::scenario::{Codec, PayloadKind, SizeLadder};
+use crate::scenario::{PayloadKind, SizeLadder};
 use crate::units::Bytes;
 use std::time::Duration;
 

@@ -9,7 +9,8 @@ use super::{Injector, Remedy, SEEN, process, words};
 use crate::environment::{Broker, Deed, NodeInfo};
 use crate::fault::disk::DiskFault;
 use crate::fault::proxy::{Condition, Direction, Proxy};
-use crate::scenario::{FaultKind, FaultPlan};
+use crate::model::FaultKind;
+use crate::scenario::FaultPlan;
 use crate::units::Span;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use crate::driver::cluster::Cluster;
 use crate::environment::{NodeInfo, Role};
-use crate::scenario::Target;
+use crate::model::Target;
 
 /// Indices of the nodes that `target` means now, or why nobody can be told.
 pub fn resolve(

@@ -5,7 +5,8 @@
 //! The same figure gives the same bytes.
 
 use super::letters;
-use crate::result::{ResultError, plain};
+use crate::result::ResultError;
+use crate::sanitize;
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color as _, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
@@ -100,11 +101,11 @@ impl Figure {
     }
 
     pub fn text(&mut self, at: (f64, f64), text: impl Into<String>, size: f64, color: Color, align: Align) {
-        self.items.push(Item::Text { at, text: plain::line(&text.into()), size, color, align, bold: false });
+        self.items.push(Item::Text { at, text: sanitize::line(&text.into()), size, color, align, bold: false });
     }
 
     pub fn bold(&mut self, at: (f64, f64), text: impl Into<String>, size: f64, color: Color, align: Align) {
-        self.items.push(Item::Text { at, text: plain::line(&text.into()), size, color, align, bold: true });
+        self.items.push(Item::Text { at, text: sanitize::line(&text.into()), size, color, align, bold: true });
     }
 
     pub fn marker(&mut self, at: (f64, f64), shape: Shape, radius: f64, color: Color, filled: bool) {

@@ -20,11 +20,9 @@ pub use retention::Retention;
 pub use size_ladder::SizeLadder;
 
 use super::cell::Cell;
-use super::decode::decode;
-use super::error::{Problem, suggest};
-use super::system::Software;
-use super::tree::Node;
+use crate::model::Software;
 use crate::units::Span;
+use crate::yaml::{Node, Problem, decode, suggest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,9 @@
 //! Keys of the experiment `size-ladder`.
 
-use crate::scenario::cell::{Codec, PayloadKind};
-use crate::scenario::error::Problem;
+use crate::model::Codec;
+use crate::scenario::cell::PayloadKind;
 use crate::units::{Bytes, Span};
+use crate::yaml::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -7,7 +7,7 @@ mod server;
 mod store;
 
 use crate::driver::{DriverError, Reflector};
-use crate::scenario::System;
+use crate::model::System;
 use server::Server;
 use std::net::TcpListener;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use super::super::streams::{self, StreamSubscriber};
 use super::{ResilientSubscriber, Resume, patiently};
 use crate::driver::patience::longest_silence;
 use crate::driver::{DriverError, Subscriber};
-use crate::scenario::System;
+use crate::model::System;
 use crate::units::Span;
 
 impl RedisDriver {

@@ -6,7 +6,8 @@ use super::tests::{MS, driver, driver_of};
 use crate::clock::Clock;
 use crate::driver::redis::tests::{cell, target};
 use crate::driver::{Incoming, Paths, Subscriber, open};
-use crate::scenario::{ListMode, System};
+use crate::model::System;
+use crate::scenario::ListMode;
 use crate::units::Span;
 use std::collections::BTreeSet;
 

@@ -14,7 +14,7 @@ use super::endpoint::SET_UP;
 use super::{RedisDriver, resp};
 use crate::driver::DriverError;
 use crate::driver::work::{Duties, Work, Worker};
-use crate::scenario::System;
+use crate::model::System;
 use crate::units::Span;
 use std::cell::Cell;
 use std::time::Instant;

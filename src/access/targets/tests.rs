@@ -40,7 +40,7 @@ fn a_file_describes_both() {
 
 #[test]
 fn the_example_of_the_documentation_is_read() {
-    let text = include_str!("../../docs/targets.example.yaml");
+    let text = include_str!("../../../docs/targets.example.yaml");
     let variable = |name: &str| name.ends_with("PASSWORD").then(|| SENTINEL.to_owned());
     let around = Around { remote: true, variable: &variable };
     // Its certificates are examples: everything else is right when only these are missed.

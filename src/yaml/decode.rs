@@ -1,4 +1,4 @@
-//! Decodes the tree into the types of [`super::file`], with errors that know their key and place.
+//! Decodes the tree into any type that serde reads, with errors that know their key and place.
 //!
 //! Scalars are lenient only where nothing can be misread: a setting that is text may be written as a bare number.
 
@@ -11,7 +11,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-pub(super) fn decode<T: DeserializeOwned>(tree: &Node) -> Result<T, Problem> {
+pub fn decode<T: DeserializeOwned>(tree: &Node) -> Result<T, Problem> {
     T::deserialize(tree).map_err(|problem| problem.located(tree))
 }
 

@@ -3,11 +3,9 @@
 //! Like a scenario file it is read strictly, and errors point at file, line and key; unlike one it is never shown: an
 //! error quotes a value only where none can be a secret. A secret is a reference, `${env:NAME}`, and nothing else.
 
-use super::decode::decode;
-use super::error::{Problem, ScenarioError};
-use super::settings::{NOT_FOR_CLIENT, raw_settings};
-use super::tree::{MAX_TEXT, Node};
-use crate::access::{Access, Login, Mechanism, SecretString, Terms, Tls, TlsError};
+use super::{Access, Login, Mechanism, SecretString, Terms, Tls, TlsError};
+use crate::scenario::{NOT_FOR_CLIENT, raw_settings};
+use crate::yaml::{MAX_TEXT, Node, Problem, ScenarioError, decode};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -385,5 +383,4 @@ fn host_and_port(text: &str, default: Option<u16>) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "targets_tests.rs"]
 mod tests;

@@ -4,13 +4,13 @@
 //! like a secret is ever shown.
 
 use super::tree::{Layer, Node, Place};
-use crate::result::plain;
+use crate::sanitize;
 use serde::de;
 use std::fmt;
 
 /// What is wrong with one key.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Problem {
+pub struct Problem {
     /// From the root to the key.
     pub path: Vec<String>,
     pub place: Option<Place>,
@@ -128,7 +128,7 @@ fn in_words(expected: &str) -> String {
 }
 
 /// `did you mean` for what is nearly right, else the whole list.
-pub(super) fn suggest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub fn suggest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let score = |name: &str| strsim::damerau_levenshtein(&found.to_lowercase().replace('_', "-"), name);
     let best = known.iter().map(|name| (score(name), *name)).min();
@@ -139,10 +139,10 @@ pub(super) fn suggest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>)
     }
 }
 
-pub(super) const HIDDEN: &str = "(hidden)";
+pub const HIDDEN: &str = "(hidden)";
 
 /// Whether the value of this key must not appear in logs, results and errors.
-pub(super) fn is_secret(key: &str) -> bool {
+pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let words = [
         "password",
@@ -176,7 +176,7 @@ struct Inner {
 
 impl ScenarioError {
     /// An error about the file as a whole.
-    pub(super) fn of_source(source: &str, what: impl fmt::Display, remedy: &str) -> Self {
+    pub fn of_source(source: &str, what: impl fmt::Display, remedy: &str) -> Self {
         Problem::new::<String>([], what, remedy).into_error(source, "")
     }
 
@@ -228,7 +228,7 @@ impl fmt::Display for ScenarioError {
 
 /// Text of a file as it may go to a terminal. A line break is what may be wrong with it, so it is seen.
 fn printable(text: &str) -> String {
-    plain::line(&text.replace('\n', "\u{fffd}"))
+    sanitize::line(&text.replace('\n', "\u{fffd}"))
 }
 
 #[cfg(test)]

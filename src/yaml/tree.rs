@@ -9,7 +9,7 @@ use std::fmt;
 
 /// Which layer a value was written by. Its text form is the origin shown by `explain`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Layer {
+pub enum Layer {
     File,
     Profile(String),
     Set,
@@ -35,7 +35,7 @@ impl fmt::Display for Layer {
 
 /// Where a value stands. Line and column count from 1; 0 where there is no file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub struct Place {
     pub layer: Layer,
     pub line: u32,
     pub column: u32,
@@ -53,13 +53,13 @@ impl Place {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
+pub struct Node {
     pub value: Value,
     pub place: Place,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub enum Value {
     Null,
     Bool(bool),
     Number(serde_json::Number),
@@ -69,7 +69,7 @@ pub(super) enum Value {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
+pub struct Entry {
     pub key: String,
     pub key_place: Place,
     pub node: Node,
@@ -83,12 +83,12 @@ impl Entry {
 }
 
 /// The largest file that is read, and the deepest nesting: far above any real scenario.
-pub(super) const MAX_TEXT: usize = 1 << 20;
+pub const MAX_TEXT: usize = 1 << 20;
 const MAX_DEPTH: usize = 16;
 const MAX_NODES: usize = 20_000;
 
 /// Splits a dotted key. Below some keys the rest is one raw key with dots of its own (`client.linger.ms`).
-pub(super) fn segments(dotted: &str) -> Vec<&str> {
+pub fn segments(dotted: &str) -> Vec<&str> {
     let mut path = Vec::new();
     let mut rest = dotted;
     loop {
@@ -106,7 +106,7 @@ pub(super) fn segments(dotted: &str) -> Vec<&str> {
 }
 
 /// Whether the keys below `path` are raw: names of someone else's settings, or dotted keys.
-pub(super) fn holds_raw_keys(path: &[&str]) -> bool {
+pub fn holds_raw_keys(path: &[&str]) -> bool {
     matches!(
         path,
         ["matrix"] | ["profiles", _] | ["systems", _, "broker" | "client"] | ["systems", _, "topic", "config"]
@@ -115,7 +115,7 @@ pub(super) fn holds_raw_keys(path: &[&str]) -> bool {
 
 /// Why a text is no YAML, in words, and where.
 #[derive(Debug)]
-pub(super) struct Unreadable {
+pub struct Unreadable {
     pub what: String,
     pub place: Option<Place>,
 }

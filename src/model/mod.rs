@@ -1,0 +1,11 @@
+//! The vocabulary that every group shares: systems, faults, guarantees and codecs by their names.
+
+mod codec;
+mod fault_kind;
+mod guarantee;
+mod system;
+
+pub use codec::Codec;
+pub use fault_kind::{FaultKind, Target};
+pub use guarantee::Guarantee;
+pub use system::{Software, System};
