@@ -6,7 +6,7 @@
 //! | group | what lives there |
 //! |---|---|
 //! | [`units`], [`clock`], [`random`], [`sanitize`] | quantities with units; the one monotonic epoch of a run; seeded randomness; text of others made harmless |
-//! | [`model`] | the shared vocabulary: systems, faults, guarantees, codecs |
+//! | [`model`] | the shared vocabulary: systems, faults, guarantees, codecs, metrics |
 //! | [`schedule`], [`payload`], [`stats`], [`record`] | the measuring core: when to send, what to send, what to conclude, what happened |
 //! | [`result`] | what a run leaves on disk |
 //! | [`yaml`] | files of users as a tree in which every value knows its place |
@@ -22,7 +22,7 @@
 //!
 //! `fuzz` (tests only) hands any bytes to everything that reads what others wrote.
 //!
-//! Beside that line, [`export`] and [`report`] read [`result`] (with `units` and `stats`) only: they need no broker.
+//! Beside that line, [`export`] and [`report`] read [`result`] (with `units`, `model` and `stats`) only: they need no broker.
 #![deny(unsafe_code)]
 
 pub mod access;

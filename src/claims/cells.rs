@@ -17,23 +17,16 @@ use crate::stats::compare::{GeometricMean, LEAST_BLOCKS};
 pub struct Figure {
     pub metric: &'static str,
     pub unit: &'static str,
-    /// Share of samples beyond the quantile; 1 for what is no quantile.
-    pub beyond: f64,
     value: fn(&CellSummary) -> Option<f64>,
 }
 
 const FIGURES: &[Figure] = &[
-    Figure {
-        metric: "goodput",
-        unit: "msg/s",
-        beyond: 1.0,
-        value: |c| c.rates.goodput_per_s.filter(|rate| *rate > 0.0),
-    },
-    Figure { metric: "complete", unit: "share", beyond: 1.0, value: complete },
-    Figure { metric: "reordered", unit: "msg", beyond: 1.0, value: |c| c.counts.reordered.map(|count| count as f64) },
-    Figure { metric: "end_to_end.p50", unit: "ns", beyond: 0.5, value: |c| end_to_end(c, |q| q.p50_ns) },
-    Figure { metric: "end_to_end.p99", unit: "ns", beyond: 0.01, value: |c| end_to_end(c, |q| q.p99_ns) },
-    Figure { metric: "end_to_end.p99_9", unit: "ns", beyond: 0.001, value: |c| end_to_end(c, |q| q.p99_9_ns) },
+    Figure { metric: "goodput", unit: "msg/s", value: |c| c.rates.goodput_per_s.filter(|rate| *rate > 0.0) },
+    Figure { metric: "complete", unit: "share", value: complete },
+    Figure { metric: "reordered", unit: "msg", value: |c| c.counts.reordered.map(|count| count as f64) },
+    Figure { metric: "end_to_end.p50", unit: "ns", value: |c| end_to_end(c, |q| q.p50_ns) },
+    Figure { metric: "end_to_end.p99", unit: "ns", value: |c| end_to_end(c, |q| q.p99_ns) },
+    Figure { metric: "end_to_end.p99_9", unit: "ns", value: |c| end_to_end(c, |q| q.p99_9_ns) },
 ];
 
 /// The figure of this name.

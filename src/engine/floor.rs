@@ -3,10 +3,9 @@
 use super::trial::{Trial, TrialError, Unobserved};
 use crate::clock::Clock;
 use crate::driver::{self, Paths, Target};
-use crate::model::System;
+use crate::model::{Quantile, System};
 use crate::result::Metric;
 use crate::scenario::{Cell, Model};
-use crate::stats::Quantile;
 use crate::units::{Rate, Span};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -68,8 +67,8 @@ pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floo
         }
         let values = Quantile::REPORTED
             .into_iter()
-            .filter(|quantile| quantile.printable(all.len()))
-            .map(|quantile| (quantile.name(), all.value_at_quantile(quantile.0)))
+            .filter(|quantile| quantile.shown(all.len()))
+            .map(|quantile| (quantile.to_string(), all.value_at_quantile(quantile.share())))
             .collect();
         floor.insert(metric.name().to_owned(), values);
     }

@@ -9,10 +9,10 @@ use super::totals::Totals;
 use super::trial::{Outcome, Trial};
 use super::watch::Watch;
 use crate::driver::Driver;
+use crate::model::Quantile;
 use crate::record::{AuditBook, Books, Consumed, Counted, Harmed, SECOND_NS, Tally};
 use crate::result::{CellOutput, CellRecord, Counts, Description, Example, Metric, Observation, Resources, SCHEMA};
 use crate::scenario::{Model, cannot_promise};
-use crate::stats::Quantile;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -90,7 +90,8 @@ impl Trial<'_, '_> {
         let reported = watch.collector.measured(self.timer());
         let quantile = crate::stats::highest_quantile(&self.cell.primary, totals.own_lag.len());
         let lag = (open && !reported.is_empty()).then(|| {
-            (quantile.name(), totals.own_lag.value_at_quantile(quantile.0), reported.value_at_quantile(quantile.0))
+            let value = |histogram: &hdrhistogram::Histogram<u64>| histogram.value_at_quantile(quantile.share());
+            (quantile.to_string(), value(&totals.own_lag), value(&reported))
         });
         let in_window = |tally: &Tally| (first..last).map(|second| tally.get(second as usize)).sum::<u64>();
         let rows = totals.rows(&watch, start_ns, window, open, self.cell.message.size.0, u64::from(load.subscriptions));
@@ -224,8 +225,8 @@ fn example(found: Harmed) -> Example {
 fn own_floor(own_lag: &hdrhistogram::Histogram<u64>) -> Floor {
     let quantiles: BTreeMap<String, u64> = Quantile::REPORTED
         .into_iter()
-        .filter(|quantile| quantile.printable(own_lag.len()))
-        .map(|quantile| (quantile.name(), own_lag.value_at_quantile(quantile.0)))
+        .filter(|quantile| quantile.shown(own_lag.len()))
+        .map(|quantile| (quantile.to_string(), own_lag.value_at_quantile(quantile.share())))
         .collect();
     let metrics = [Metric::Publish, Metric::EndToEnd];
     if quantiles.is_empty() {

@@ -11,10 +11,10 @@ use crate::driver::requests::{Counted, Requests};
 use crate::driver::stall::Held;
 use crate::driver::{Driver, DriverError};
 use crate::engine::TrialError;
+use crate::model::Quantile;
 use crate::record::SECOND_NS;
 use crate::result::{CellOutput, Observation};
 use crate::scenario::{Cell, Delivery};
-use crate::stats::Quantile;
 use crate::units::Rate;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -113,8 +113,8 @@ fn of_rate(rate: Rate, keys: &Delivery, sent: Requests, mut tally: Tally) -> Vec
         ratio("requests_per_batch", sent.fetch, batches),
         ratio("requests_per_message", sent.fetch, messages),
         ratio("acknowledgements_per_batch", sent.acknowledge, batches),
-        quantile("wake_up", &point, Quantile(0.5), &mut tally.wake_ups),
-        quantile("wake_up", &point, Quantile(0.99), &mut tally.wake_ups),
+        quantile("wake_up", &point, Quantile::P50, &mut tally.wake_ups),
+        quantile("wake_up", &point, Quantile::P99, &mut tally.wake_ups),
     ]
 }
 

@@ -2,8 +2,8 @@
 //! this time.
 
 use crate::driver::DriverError;
+use crate::model::Quantile;
 use crate::result::Observation;
-use crate::stats::Quantile;
 
 /// `cannot` where the system has no such thing by its nature, `not-measured` for any other error.
 pub fn failed(metric: &str, point: &str, unit: &str, error: &DriverError) -> Observation {
@@ -18,13 +18,13 @@ pub fn failed(metric: &str, point: &str, unit: &str, error: &DriverError) -> Obs
 /// A quantile of `samples`, which are sorted here; not measured where too few lie beyond it.
 pub fn quantile(metric: &str, point: &str, of: Quantile, samples: &mut [u64]) -> Observation {
     let n = samples.len() as u64;
-    let name = format!("{metric}.{}", of.name());
-    if !of.printable(n) {
+    let name = format!("{metric}.{}", of);
+    if !of.shown(n) {
         return Observation::not_measured(&name, point, "ns", format!("{n} messages are too few for it"));
     }
     samples.sort_unstable();
     // The least value that at least this share of the samples does not exceed.
-    let rank = (of.0 * n as f64).ceil().max(1.0) as usize;
+    let rank = (of.share() * n as f64).ceil().max(1.0) as usize;
     let value = samples.get(rank - 1).copied().unwrap_or_default();
     Observation::measured(&name, point, value as f64, "ns", n)
 }
@@ -38,11 +38,11 @@ mod tests {
     #[test]
     fn quantiles_need_ten_samples_beyond_them() {
         let mut few: Vec<u64> = (0..19).collect();
-        assert_eq!(quantile("wake_up", "", Quantile(0.5), &mut few).value, None);
+        assert_eq!(quantile("wake_up", "", Quantile::P50, &mut few).value, None);
         let mut enough: Vec<u64> = (1..=1000).rev().collect();
-        let found = quantile("wake_up", "", Quantile(0.99), &mut enough);
+        let found = quantile("wake_up", "", Quantile::P99, &mut enough);
         assert_eq!((found.metric.as_str(), found.value, found.n), ("wake_up.p99", Some(990.0), 1000));
-        assert_eq!(quantile("wake_up", "", Quantile(0.5), &mut enough).value, Some(500.0));
+        assert_eq!(quantile("wake_up", "", Quantile::P50, &mut enough).value, Some(500.0));
     }
 
     #[test]

@@ -3,9 +3,11 @@
 mod codec;
 mod fault_kind;
 mod guarantee;
+mod quantile;
 mod system;
 
 pub use codec::Codec;
 pub use fault_kind::{FaultKind, Target};
 pub use guarantee::Guarantee;
+pub use quantile::Quantile;
 pub use system::{Software, System};

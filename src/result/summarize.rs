@@ -7,10 +7,8 @@ use super::folder::{RunFolder, StoredCell};
 use super::judge::judge;
 use super::raw::{Blame, CellRecord, Metric};
 use super::summary::{CellSummary, Latencies, Quantiles, Rates, SCHEMA, Summary};
+use crate::model::Quantile;
 use hdrhistogram::Histogram;
-
-/// A quantile is printed with at least this many samples beyond it.
-const BEYOND: u64 = 10;
 
 /// Computes `summary.json` from the manifest and the raw files of every finished cell.
 pub fn summarize(folder: &RunFolder) -> Result<Summary, ResultError> {
@@ -76,18 +74,14 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
 /// Quantiles of one merged histogram; `None` with fewer than 10 samples beyond.
 pub fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
     let count = histogram.len();
-    // The share beyond as a fraction of 10,000, so that the limit is exact.
-    let at = |quantile: f64, beyond: u64| {
-        (u128::from(count) * u128::from(beyond) >= u128::from(BEYOND) * 10_000)
-            .then(|| histogram.value_at_quantile(quantile))
-    };
+    let at = |quantile: Quantile| quantile.shown(count).then(|| histogram.value_at_quantile(quantile.share()));
     Quantiles {
         count,
-        p50_ns: at(0.5, 5_000),
-        p90_ns: at(0.9, 1_000),
-        p99_ns: at(0.99, 100),
-        p99_9_ns: at(0.999, 10),
-        p99_99_ns: at(0.9999, 1),
+        p50_ns: at(Quantile::P50),
+        p90_ns: at(Quantile::P90),
+        p99_ns: at(Quantile::P99),
+        p99_9_ns: at(Quantile::P99_9),
+        p99_99_ns: at(Quantile::P99_99),
         max_ns: (count > 0).then(|| histogram.max()),
     }
 }

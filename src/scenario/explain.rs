@@ -29,8 +29,6 @@ const AROUND_A_CELL: Span = Span::from_secs(4);
 const AROUND_A_FAULT: Span = Span::from_secs(15);
 /// Connecting and deleting around an experiment, and its share of the broker's start and stop.
 const AROUND_AN_EXPERIMENT: Span = Span::from_secs(2);
-/// Samples beyond a quantile that a verdict on it needs.
-const SAMPLES_BEYOND: f64 = 100.0;
 /// Kafka's `message.max.bytes` unless set.
 const KAFKA_DEFAULT_LARGEST: Bytes = Bytes(1_048_588);
 /// Of a stream in Redis: more than a laptop may have to spare.
@@ -110,9 +108,10 @@ impl Scenario {
             // Below that, no verdict on speed is given anyway.
             if cell.experiment.is_none()
                 && self.blocks as usize >= LEAST_BLOCKS
-                && let (Some(beyond), Some(rate), None) = (self.primary.beyond(), cell.load.rate, cell.load.messages)
+                && let (Some(quantile), Some(rate), None) =
+                    (self.primary.quantile(), cell.load.rate, cell.load.messages)
             {
-                let seconds = SAMPLES_BEYOND / beyond / rate.per_s();
+                let seconds = quantile.samples_to_decide() as f64 / rate.per_s();
                 if cell.load.duration.secs_f64() < seconds * 0.999 {
                     warn(format!(
                         "{} at {rate} needs `load.duration` of at least {}s for a verdict (100 samples beyond the \

@@ -5,7 +5,7 @@
 
 use super::cell::{Load, Model};
 use super::system::{Reply, SystemConfig};
-use crate::model::System;
+use crate::model::{Quantile, System};
 use crate::result::CellSummary;
 use crate::units::{Bytes, Rate, Span};
 use serde::Serialize;
@@ -31,19 +31,11 @@ struct Known {
     /// Where it stands in a serialised [`CellSummary`].
     pointer: String,
     unit: Unit,
-    /// Share of samples beyond the quantile, in millionths; only for quantiles.
-    beyond_ppm: Option<u32>,
+    quantile: Option<Quantile>,
 }
 
 const LATENCIES: [&str; 4] = ["end_to_end", "publish", "service", "schedule_lag"];
-const QUANTILES: [(&str, Option<u32>); 6] = [
-    ("p50", Some(500_000)),
-    ("p90", Some(100_000)),
-    ("p99", Some(10_000)),
-    ("p99_9", Some(1_000)),
-    ("p99_99", Some(100)),
-    ("max", None),
-];
+const POINTS: [&str; 6] = ["p50", "p90", "p99", "p99_9", "p99_99", "max"];
 const COUNTS: [&str; 17] = [
     "planned",
     "sent",
@@ -66,12 +58,13 @@ const COUNTS: [&str; 17] = [
 const RATES: [&str; 4] = ["offered_per_s", "sent_per_s", "acked_per_s", "consumed_per_s"];
 
 static KNOWN: LazyLock<Vec<Known>> = LazyLock::new(|| {
-    let figure = |name: String, pointer: String, unit| Known { name, pointer, unit, beyond_ppm: None };
+    let figure = |name: String, pointer: String, unit| Known { name, pointer, unit, quantile: None };
     let mut all = vec![figure("goodput".into(), "/rates/goodput_per_s".into(), Unit::Rate)];
     for latency in LATENCIES {
-        for (quantile, beyond_ppm) in QUANTILES {
-            let pointer = format!("/latency/{latency}/{quantile}_ns");
-            all.push(Known { beyond_ppm, ..figure(format!("{latency}.{quantile}"), pointer, Unit::Time) });
+        for point in POINTS {
+            let pointer = format!("/latency/{latency}/{point}_ns");
+            let figure = figure(format!("{latency}.{point}"), pointer, Unit::Time);
+            all.push(Known { quantile: point.parse().ok(), ..figure });
         }
         all.push(figure(format!("{latency}.count"), format!("/latency/{latency}/count"), Unit::Count));
     }
@@ -113,9 +106,8 @@ impl Figure {
         self.0.unit
     }
 
-    /// The share of samples beyond it, for a quantile.
-    pub fn beyond(self) -> Option<f64> {
-        self.0.beyond_ppm.map(|ppm| f64::from(ppm) / 1e6)
+    pub fn quantile(self) -> Option<Quantile> {
+        self.0.quantile
     }
 
     /// Its value, in ns, messages, messages/s, bytes or bytes/s; `None` when it was not measured.

@@ -9,6 +9,7 @@
 
 use super::figure::{Figure, three_digits};
 use crate::result::CellSummary;
+use crate::stats::compare::{GeometricMean, Side, decide};
 use crate::yaml::suggest;
 use serde::Serialize;
 use std::fmt;
@@ -29,7 +30,7 @@ pub enum Subject {
         /// Only cells of this label; `None` concerns every label.
         label: Option<String>,
     },
-    /// `over` ÷ `under`, at the same matrix point and block.
+    /// `over` ÷ `under`, at the same matrix point, over their blocks of the same number.
     Ratio { figure: Figure, over: String, under: String },
 }
 
@@ -84,6 +85,14 @@ impl Op {
     /// Longest first, so that `<=` is not read as `<`.
     const ALL: [(&'static str, Self); 5] =
         [("<=", Self::AtMost), (">=", Self::AtLeast), ("==", Self::Equal), ("<", Self::Less), (">", Self::More)];
+
+    /// The side of the limit on which a ratio must lie.
+    fn side(self) -> Side {
+        match self {
+            Self::Less | Self::AtMost => Side::Below,
+            Self::More | Self::AtLeast | Self::Equal => Side::Above,
+        }
+    }
 
     pub fn holds(self, found: f64, limit: f64) -> bool {
         match self {
@@ -158,6 +167,9 @@ impl Rule {
             if over == under {
                 return Err(fail("it compares a label with itself", "name two different labels"));
             }
+            if op == Op::Equal {
+                return Err(fail("a ratio of two measurements never equals a number", "write `<` or `>`"));
+            }
             let limit = right.parse::<f64>().ok().filter(|limit| limit.is_finite());
             let limit = limit.ok_or_else(|| fail("a ratio is compared with a plain number", GRAMMAR))?;
             (subject, limit)
@@ -198,7 +210,15 @@ impl Rule {
 
     /// Judges every cell that the rule concerns: all labels (or its own), matrix points and blocks.
     pub fn evaluate(&self, cells: &[CellSummary]) -> Finding {
-        let samples = self.samples(cells);
+        let (figure, label) = match &self.subject {
+            Subject::Figure { figure, label } => (*figure, label),
+            Subject::Ratio { figure, over, under } => return self.evaluate_ratio(cells, *figure, over, under),
+        };
+        let samples: Vec<(String, Result<f64, String>)> = cells
+            .iter()
+            .filter(|cell| label.as_ref().is_none_or(|label| *label == cell.label))
+            .map(|cell| (place(cell), measured(figure, cell)))
+            .collect();
         let finding = |verdict, found, words| Finding { rule: self.text.clone(), verdict, found, words };
         if samples.is_empty() {
             return finding(Verdict::Unmeasured, None, "no cell that it concerns was run".into());
@@ -216,7 +236,7 @@ impl Rule {
             return finding(Verdict::Unmeasured, None, "nothing was measured".into());
         };
         let held = self.op.holds(value, self.limit);
-        let (shown, limit) = (self.show(value), self.show(self.limit));
+        let (shown, limit) = (figure.unit().show(value), figure.unit().show(self.limit));
         let words = match (held, samples.len()) {
             (true, 1) => format!("{shown} in {place}"),
             (true, n) => format!("at worst {shown}, in {place} (of {n} cells)"),
@@ -225,40 +245,69 @@ impl Rule {
         finding(if held { Verdict::Held } else { Verdict::Failed }, Some(value), words)
     }
 
-    fn show(&self, value: f64) -> String {
-        match self.subject {
-            Subject::Figure { figure, .. } => figure.unit().show(value),
-            Subject::Ratio { .. } => three_digits(value),
+    /// Decides the ratio at every matrix point by the rule of every verdict on speed. It is held when it is shown at all
+    /// of them, and failed when the opposite is shown at any.
+    fn evaluate_ratio(&self, cells: &[CellSummary], figure: Figure, over: &str, under: &str) -> Finding {
+        let finding = |verdict, found, words| Finding { rule: self.text.clone(), verdict, found, words };
+        let unmeasured = |words| finding(Verdict::Unmeasured, None, words);
+        let mut points: Vec<&str> = Vec::new();
+        for cell in cells.iter().filter(|cell| cell.label == over) {
+            if !points.contains(&cell.cell.as_str()) {
+                points.push(&cell.cell);
+            }
+        }
+        let mut open = None;
+        let mut decides: Option<(GeometricMean, &str)> = None;
+        for point in &points {
+            let mean = match ratio(cells, figure, over, under, point) {
+                Ok(mean) => mean,
+                Err(why) => return unmeasured(format!("not measured in {over} {point}: {why}")),
+            };
+            match decide(&[Some(mean)], self.op.side(), self.limit)[0] {
+                Ok(false) => {
+                    let words =
+                        format!("{} in {over} {point}, not {} {}", shown(&mean), self.op, three_digits(self.limit));
+                    return finding(Verdict::Failed, Some(mean.value()), words);
+                }
+                Ok(true) => {}
+                Err(why) => open = open.or(Some(format!("{} in {over} {point}: {why}", shown(&mean)))),
+            }
+            if decides.is_none_or(|(worst, _)| self.op.worse(mean.value(), worst.value())) {
+                decides = Some((mean, point));
+            }
+        }
+        match (open, decides) {
+            (Some(why), _) => unmeasured(format!("not decided: {why}")),
+            (None, None) => unmeasured("no cell that it concerns was run".to_owned()),
+            (None, Some((mean, point))) => {
+                let words = match points.len() {
+                    1 => format!("{} in {over} {point}", shown(&mean)),
+                    n => format!("at worst {}, in {over} {point} (of {n} points)", shown(&mean)),
+                };
+                finding(Verdict::Held, Some(mean.value()), words)
+            }
         }
     }
+}
 
-    /// Every value to judge, or why it is missing, with the cell it comes from.
-    fn samples(&self, cells: &[CellSummary]) -> Vec<(String, Result<f64, String>)> {
-        match &self.subject {
-            Subject::Figure { figure, label } => cells
-                .iter()
-                .filter(|cell| label.as_ref().is_none_or(|label| *label == cell.label))
-                .map(|cell| (place(cell), measured(*figure, cell)))
-                .collect(),
-            Subject::Ratio { figure, over, under } => cells
-                .iter()
-                .filter(|cell| cell.label == *over)
-                .map(|cell| {
-                    let partner = |other: &&CellSummary| {
-                        other.label == *under && other.cell == cell.cell && other.block == cell.block
-                    };
-                    let value = match cells.iter().find(partner) {
-                        None => Err(format!("{under} was not run beside it")),
-                        Some(other) => measured(*figure, cell).and_then(|over| match measured(*figure, other)? {
-                            0.0 => Err(format!("{figure} of {under} is 0")),
-                            under => Ok(over / under),
-                        }),
-                    };
-                    (place(cell), value)
-                })
-                .collect(),
-        }
-    }
+/// `over` ÷ `under` at a matrix point, over all its blocks.
+fn ratio(cells: &[CellSummary], figure: Figure, over: &str, under: &str, point: &str) -> Result<GeometricMean, String> {
+    let of = |label| cells.iter().filter(move |cell| cell.label == label && cell.cell == point);
+    let ratios = of(over).map(|cell| {
+        let other = of(under).find(|other| other.block == cell.block);
+        let other = other.ok_or_else(|| format!("{under} was not run beside it"))?;
+        let (above, below) = (measured(figure, cell)?, measured(figure, other)?);
+        if below == 0.0 { Err(format!("{figure} of {under} is 0")) } else { Ok(above / below) }
+    });
+    let ratios = ratios.collect::<Result<Vec<f64>, String>>()?;
+    GeometricMean::of(&ratios).ok_or_else(|| format!("{figure} of {over} is 0"))
+}
+
+/// `1.31 [1.20, 1.43]`.
+fn shown(ratio: &GeometricMean) -> String {
+    let interval = ratio.interval().map(|ends| ends.map(three_digits));
+    let interval = interval.map_or_else(String::new, |[low, high]| format!(" [{low}, {high}]"));
+    format!("{}{interval}", three_digits(ratio.value()))
 }
 
 fn place(cell: &CellSummary) -> String {
@@ -327,11 +376,29 @@ mod tests {
         assert!(judge("counts.lost == 0", &cells).held());
     }
 
+    /// Three blocks of goodput on each side.
+    fn blocks(kafka: [f64; 3], streams: [f64; 3]) -> Vec<CellSummary> {
+        let of = |label, values: [f64; 3]| {
+            values.into_iter().zip(1..).map(move |(value, block)| cell(label, block, 1, value))
+        };
+        of("kafka", kafka).chain(of("redis-streams", streams)).collect()
+    }
+
     #[test]
-    fn ratios_pair_cells_of_one_point_and_block() {
-        let cells = [cell("kafka", 1, 1, 110.0), cell("redis-streams", 1, 1, 100.0)];
-        assert!(judge("ratio(goodput, kafka, redis-streams) > 1.05", &cells).held());
+    fn ratios_are_decided_as_verdicts_are() {
+        // Both drift by a factor of three between blocks; the ratio does not.
+        let cells = blocks([220.0, 663.0, 441.0], [200.0, 600.0, 400.0]);
+        let above = judge("ratio(goodput, kafka, redis-streams) > 1.05", &cells);
+        assert!(above.held() && above.words.starts_with("1.10 [1.10, 1.11] in kafka base"), "{}", above.words);
         assert_eq!(judge("ratio(goodput, redis-streams, kafka) > 1.05", &cells).verdict, Verdict::Failed);
+        assert!(judge("ratio(goodput, redis-streams, kafka) < 0.95", &cells).held());
+        let noisy = blocks([220.0, 600.0, 480.0], [200.0, 600.0, 400.0]);
+        let open = judge("ratio(goodput, kafka, redis-streams) > 1.05", &noisy);
+        assert_eq!(open.verdict, Verdict::Unmeasured, "every block's mean above the limit is not enough");
+        assert!(open.words.contains("the interval includes the limit"), "{}", open.words);
+        let few = [cells[0].clone(), cells[3].clone()];
+        let few = judge("ratio(goodput, kafka, redis-streams) > 1.05", &few);
+        assert!(few.verdict == Verdict::Unmeasured && few.words.contains("exploratory"), "{}", few.words);
         let alone = judge("ratio(goodput, kafka, redis-streams) > 1.05", &cells[..1]);
         assert_eq!(alone.verdict, Verdict::Unmeasured);
         assert!(alone.words.contains("was not run beside it"), "{}", alone.words);
@@ -358,7 +425,8 @@ mod tests {
             ("end_to_end.p99 < 5", "unit is missing"),
             ("counts.lost < 0", "can never hold"),
             ("end_to_end.p99 < 0ms", "can never hold"),
-            ("ratio(goodput, kafka, redis-streams) == -1", "can never hold"),
+            ("ratio(goodput, kafka, redis-streams) < 0", "can never hold"),
+            ("ratio(goodput, kafka, redis-streams) == 1", "never equals a number"),
             ("counts.lost == 0.5", "not a number of messages"),
             ("counts.lost != 0", "exactly one comparison"),
             ("1 < counts.lost < 3", "exactly one comparison"),

@@ -1,17 +1,16 @@
-//! Comparison of two systems over paired blocks: a ratio with its interval, and the words it allows.
+//! Comparison of two systems over paired blocks: a ratio with its interval, and the one rule by which it decides.
 //!
 //! A block runs every system once, so drift of the machine cancels within it. The effect is the geometric mean of the
 //! per-block ratios with a 95 % t-interval on their logarithms. One block supports no verdict however many messages it
 //! has, and neither do two: spread between blocks cannot be seen from inside one. Nothing is ever left out as an outlier.
 
+use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// Differences within 5 % do not matter to anyone's choice.
-pub const MARGIN: f64 = 1.05;
 /// Fewer blocks support no verdict.
 pub const LEAST_BLOCKS: usize = 3;
 /// Error rate of every family of verdicts, and of the intervals.
-pub const ALPHA: f64 = 0.05;
+const ALPHA: f64 = 0.05;
 /// Below this spread of the logarithms blocks count as identical: no measurement repeats to a millionth.
 const LEAST_ERROR: f64 = 1e-6;
 
@@ -23,33 +22,36 @@ pub struct GeometricMean {
     blocks: usize,
 }
 
-/// What a ratio `a ÷ b` of something that is better when larger allows to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
-    /// The interval lies wholly above the margin: `a` is faster.
-    Faster,
-    /// The interval lies wholly below the margin: `b` is faster.
-    Slower,
-    /// The interval lies wholly inside the margin.
-    Equivalent,
-    /// It excludes 1 but reaches into the margin.
-    Different,
-    Inconclusive,
-    /// Fewer than [`LEAST_BLOCKS`] blocks.
-    Exploratory,
+/// On which side of its limit a ratio is claimed to lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    Above,
+    Below,
 }
 
-impl Word {
-    pub const fn text(self) -> &'static str {
+impl Side {
+    pub fn holds(self, ratio: f64, limit: f64) -> bool {
         match self {
-            Self::Faster => "faster",
-            Self::Slower => "slower",
-            Self::Equivalent => "equivalent",
-            Self::Different => "different, not shown to exceed the margin",
-            Self::Inconclusive => "inconclusive",
-            Self::Exploratory => "inconclusive (exploratory)",
+            Self::Above => ratio > limit,
+            Self::Below => ratio < limit,
         }
     }
+}
+
+/// Why blocks do not decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undecided {
+    #[error("no block is valid on both sides")]
+    NoPair,
+    /// Fewer than [`LEAST_BLOCKS`] blocks.
+    #[error("exploratory")]
+    Exploratory,
+    #[error("the interval includes the limit")]
+    IncludesLimit,
+    /// Its own interval would decide; among so many ratios it does not.
+    #[error("not shown as one of {0} (Holm)")]
+    OneOfMany(usize),
 }
 
 impl GeometricMean {
@@ -64,14 +66,6 @@ impl GeometricMean {
         let squares = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>();
         let error = if logs.len() > 1 { (squares / (count - 1.0) / count).sqrt() } else { 0.0 };
         Some(Self { log_mean: mean, log_error: error.max(LEAST_ERROR), blocks: logs.len() })
-    }
-
-    /// Of the per-block ratios `a ÷ b`; both slices hold the same blocks in the same order.
-    pub fn of_ratios(a: &[f64], b: &[f64]) -> Option<Self> {
-        if a.len() != b.len() {
-            return None;
-        }
-        Self::of(&a.iter().zip(b).map(|(a, b)| a / b).collect::<Vec<_>>())
     }
 
     pub fn value(&self) -> f64 {
@@ -89,13 +83,13 @@ impl GeometricMean {
     }
 
     /// Two-sided p-value for "not above `limit`": below [`ALPHA`] exactly when the interval lies above it.
-    pub fn p_above(&self, limit: f64) -> Option<f64> {
+    fn p_above(&self, limit: f64) -> Option<f64> {
         let t = (self.log_mean - limit.ln()) / self.log_error;
         Some((2.0 * self.student()?.sf(t)).min(1.0))
     }
 
     /// Two-sided p-value for "not below `limit`": below [`ALPHA`] exactly when the interval lies below it.
-    pub fn p_below(&self, limit: f64) -> Option<f64> {
+    fn p_below(&self, limit: f64) -> Option<f64> {
         let t = (self.log_mean - limit.ln()) / self.log_error;
         Some((2.0 * self.student()?.cdf(t)).min(1.0))
     }
@@ -109,7 +103,7 @@ impl GeometricMean {
 }
 
 /// Holm's step-down adjustment: an adjusted p-value below α rejects with family-wise error at most α.
-pub fn holm(p_values: &[f64]) -> Vec<f64> {
+fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
     let mut adjusted = vec![1.0; p_values.len()];
@@ -121,33 +115,39 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// A word for each ratio of one family, Holm-adjusted within each kind of statement.
-pub fn words(family: &[GeometricMean]) -> Vec<Word> {
-    let adjusted = |p: &dyn Fn(&GeometricMean) -> Option<f64>| {
-        holm(&family.iter().map(|ratio| p(ratio).unwrap_or(1.0)).collect::<Vec<_>>())
+/// Whether each ratio of one family lies on this side of the limit: shown, refuted (shown on the other side) or open.
+/// Every verdict, every threshold on a ratio and the self-check's equal systems are decided here. Holm's adjustment
+/// covers the whole family: one that has no ratio counts as well, else the data would choose how strictly it is judged.
+pub fn decide(family: &[Option<GeometricMean>], side: Side, limit: f64) -> Vec<Result<bool, Undecided>> {
+    let adjusted = |p: fn(&GeometricMean, f64) -> Option<f64>| {
+        holm(&family.iter().map(|ratio| ratio.and_then(|ratio| p(&ratio, limit)).unwrap_or(1.0)).collect::<Vec<_>>())
     };
-    let above = adjusted(&|ratio| ratio.p_above(MARGIN));
-    let below = adjusted(&|ratio| ratio.p_below(1.0 / MARGIN));
-    let inside = adjusted(&|ratio| Some(ratio.p_below(MARGIN)?.max(ratio.p_above(1.0 / MARGIN)?)));
-    let apart = adjusted(&|ratio| Some(ratio.p_above(1.0)?.min(ratio.p_below(1.0)?)));
-    (0..family.len())
-        .map(|at| match () {
-            () if family[at].blocks < LEAST_BLOCKS => Word::Exploratory,
-            () if above[at] < ALPHA => Word::Faster,
-            () if below[at] < ALPHA => Word::Slower,
-            () if inside[at] < ALPHA => Word::Equivalent,
-            () if apart[at] < ALPHA => Word::Different,
-            () => Word::Inconclusive,
-        })
-        .collect()
+    let (above, below) = (adjusted(GeometricMean::p_above), adjusted(GeometricMean::p_below));
+    let (shown, refuted) = match side {
+        Side::Above => (above, below),
+        Side::Below => (below, above),
+    };
+    let decide = |at: usize, ratio: &Option<GeometricMean>| {
+        let ratio = ratio.ok_or(Undecided::NoPair)?;
+        let [low, high] = ratio.interval().ok_or(Undecided::Exploratory)?;
+        match () {
+            () if shown[at] < ALPHA => Ok(true),
+            () if refuted[at] < ALPHA => Ok(false),
+            () if low <= limit && limit <= high => Err(Undecided::IncludesLimit),
+            () => Err(Undecided::OneOfMany(family.len())),
+        }
+    };
+    family.iter().enumerate().map(|(at, ratio)| decide(at, ratio)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn word(ratios: &[f64]) -> Word {
-        words(&[GeometricMean::of(ratios).unwrap()])[0]
+    const LIMIT: f64 = 1.05;
+
+    fn above(ratios: &[f64]) -> Result<bool, Undecided> {
+        decide(&[GeometricMean::of(ratios)], Side::Above, LIMIT)[0]
     }
 
     #[test]
@@ -166,30 +166,36 @@ mod tests {
         for scale in [0.8, 0.94, 1.0, 1.04, 1.2, 1.5] {
             let mean = GeometricMean::of(&[scale, scale * 1.03, scale * 0.98, scale * 1.01]).unwrap();
             let [low, high] = mean.interval().unwrap();
-            assert_eq!(mean.p_above(MARGIN).unwrap() < ALPHA, low > MARGIN, "{scale}");
+            assert_eq!(mean.p_above(LIMIT).unwrap() < ALPHA, low > LIMIT, "{scale}");
             assert_eq!(mean.p_below(0.95).unwrap() < ALPHA, high < 0.95, "{scale}");
         }
     }
 
     #[test]
-    fn every_word() {
-        assert_eq!(word(&[2.0, 2.1, 1.9]), Word::Faster);
-        assert_eq!(word(&[0.5, 0.52, 0.48]), Word::Slower);
-        assert_eq!(word(&[1.0, 1.005, 0.995]), Word::Equivalent);
-        assert_eq!(word(&[1.04, 1.05, 1.045, 1.055]), Word::Different);
-        assert_eq!(word(&[0.8, 1.3, 1.1]), Word::Inconclusive);
-        assert_eq!(word(&[5.0, 5.0]), Word::Exploratory);
+    fn every_decision() {
+        assert_eq!(above(&[2.0, 2.1, 1.9]), Ok(true));
+        assert_eq!(above(&[0.5, 0.52, 0.48]), Ok(false));
+        assert_eq!(above(&[1.0, 1.005, 0.995]), Ok(false), "refuted is not the same as slower");
+        assert_eq!(above(&[1.04, 1.05, 1.045, 1.055]), Err(Undecided::IncludesLimit));
+        assert_eq!(above(&[5.0, 5.0]), Err(Undecided::Exploratory));
+        assert_eq!(above(&[]), Err(Undecided::NoPair));
+        let fast = GeometricMean::of(&[2.0, 2.1, 1.9]);
+        assert_eq!(decide(&[fast], Side::Below, LIMIT), [Ok(false)]);
+        assert_eq!(decide(&[fast], Side::Below, 3.0), [Ok(true)]);
+    }
+
+    /// One that has no ratio stays in the family: the others are judged as strictly as if it had one.
+    #[test]
+    fn a_family_is_judged_more_strictly_than_one() {
+        let near = GeometricMean::of(&[1.12, 1.15, 1.18]);
+        assert_eq!(decide(&[near], Side::Above, LIMIT), [Ok(true)]);
+        let many = [vec![near], vec![None; 5]].concat();
+        assert_eq!(decide(&many, Side::Above, LIMIT)[0], Err(Undecided::OneOfMany(6)));
     }
 
     #[test]
-    fn ratios_are_paired_by_block() {
-        // Both systems drift by a factor of 3 between blocks; the ratio does not.
-        let ratio = GeometricMean::of_ratios(&[2.0, 6.0, 4.0], &[1.0, 3.0, 2.0]).unwrap();
-        assert_eq!(words(&[ratio]), [Word::Faster]);
-        assert!((ratio.value() - 2.0).abs() < 1e-9);
-        assert_eq!(GeometricMean::of_ratios(&[1.0], &[1.0, 2.0]), None);
-        assert_eq!(GeometricMean::of_ratios(&[1.0], &[0.0]), None);
-        assert_eq!(GeometricMean::of(&[]), None);
+    fn what_has_no_logarithm_has_no_mean() {
+        assert!([&[][..], &[1.0, 0.0], &[f64::INFINITY]].iter().all(|values| GeometricMean::of(values).is_none()));
     }
 
     #[test]
@@ -217,13 +223,18 @@ mod tests {
     /// Blocks of a comparison whose true ratio is `truth`: 5 % drift between blocks, which pairing removes, and 3 %
     /// spread from run to run, which it cannot.
     fn simulate(noise: &mut Noise, blocks: usize, truth: f64) -> GeometricMean {
-        let (mut a, mut b) = (Vec::new(), Vec::new());
-        for _ in 0..blocks {
+        let ratios = (0..blocks).map(|_| {
             let drift = 0.05 * noise.normal();
-            a.push(truth * (drift + 0.03 * noise.normal()).exp());
-            b.push((drift + 0.03 * noise.normal()).exp());
-        }
-        GeometricMean::of_ratios(&a, &b).unwrap()
+            let a = truth * (drift + 0.03 * noise.normal()).exp();
+            a / (drift + 0.03 * noise.normal()).exp()
+        });
+        GeometricMean::of(&ratios.collect::<Vec<_>>()).unwrap()
+    }
+
+    /// Whether a difference in either direction is claimed of any of the family, with no margin at all.
+    fn claimed(family: &[GeometricMean]) -> bool {
+        let family: Vec<_> = family.iter().copied().map(Some).collect();
+        [Side::Above, Side::Below].iter().any(|side| decide(&family, *side, 1.0).contains(&Ok(true)))
     }
 
     #[test]
@@ -236,8 +247,7 @@ mod tests {
                 let ratio = simulate(&mut noise, blocks, 1.0);
                 let [low, high] = ratio.interval().unwrap();
                 covered += usize::from(low <= 1.0 && 1.0 <= high);
-                let word = words(&[ratio])[0];
-                wrong += usize::from(matches!(word, Word::Faster | Word::Slower | Word::Different));
+                wrong += usize::from(claimed(&[ratio]));
             }
             assert!(wrong * 1000 <= TRIALS * 65, "{wrong} false verdicts in {TRIALS} at {blocks} blocks");
             assert!(covered * 1000 >= TRIALS * 935, "{covered} of {TRIALS} covered at {blocks} blocks");
@@ -251,7 +261,7 @@ mod tests {
         let wrong = (0..TRIALS)
             .filter(|_| {
                 let family: Vec<_> = (0..6).map(|_| simulate(&mut noise, 3, 1.0)).collect();
-                words(&family).iter().any(|w| matches!(w, Word::Faster | Word::Slower | Word::Different))
+                claimed(&family)
             })
             .count();
         assert!(wrong * 1000 <= TRIALS * 65, "{wrong} families of {TRIALS} with a false verdict");
@@ -260,7 +270,9 @@ mod tests {
     #[test]
     fn a_real_difference_is_found() {
         let mut noise = Noise(7);
-        let found = (0..200).filter(|_| words(&[simulate(&mut noise, 5, 1.5)])[0] == Word::Faster).count();
+        let found = (0..200)
+            .filter(|_| decide(&[Some(simulate(&mut noise, 5, 1.5))], Side::Above, LIMIT) == [Ok(true)])
+            .count();
         assert!(found > 190, "{found} of 200");
     }
 }

@@ -4,7 +4,7 @@ pub mod compare;
 mod quantile;
 mod steady;
 
-pub use quantile::{Quantile, highest_quantile};
+pub use quantile::{DECISIVE_BEYOND, highest_quantile};
 pub use steady::{Second, halves, level, settled, steady_halves};
 
 /// The chance of an event that was not seen in any of `trials`, at most, at 95 % confidence: 1 − 0.05^(1/n). For events

@@ -12,7 +12,7 @@ use crate::record::new_histogram;
 use crate::result::{Blame, CellOutput, Metric};
 use crate::scenario::{Arrivals, Cell, FaultPlan, Load, Message, Model, PayloadKind, SystemConfig};
 use crate::schedule::Schedule;
-use crate::stats::compare::{GeometricMean, Word, words};
+use crate::stats::compare::{GeometricMean, Side, decide};
 use crate::units::{Bytes, Rate, Span};
 use hdrhistogram::Histogram;
 use std::sync::atomic::AtomicBool;
@@ -233,6 +233,8 @@ fn generator_stall(interrupted: &AtomicBool) -> Result<Oracle, TrialError> {
 fn equal_pairs(_: &AtomicBool) -> Result<Oracle, TrialError> {
     const STUDIES: usize = 400;
     const BLOCKS: usize = 5;
+    /// Those that the claims on speed are held to.
+    const LIMITS: [(Side, f64); 2] = [(Side::Above, 1.05), (Side::Below, 0.95)];
     let mut rng = SplitMix64::new(SEED);
     let mut log_normal = |spread: f64| {
         let (radius, angle) = ((-2.0 * rng.unit().ln()).sqrt(), std::f64::consts::TAU * rng.unit());
@@ -247,8 +249,9 @@ fn equal_pairs(_: &AtomicBool) -> Result<Oracle, TrialError> {
                 a / b
             })
             .collect();
-        let words = GeometricMean::of(&ratios).map(|mean| words(&[mean])).unwrap_or_default();
-        claimed += usize::from(words.iter().any(|word| matches!(word, Word::Faster | Word::Slower)));
+        let ratio = [GeometricMean::of(&ratios)];
+        let shown = |(side, limit)| decide(&ratio, side, limit)[0] == Ok(true);
+        claimed += usize::from(LIMITS.into_iter().any(shown));
     }
     Ok(Oracle {
         name: "equal systems (A/A)",

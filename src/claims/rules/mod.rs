@@ -17,7 +17,8 @@ pub mod testing;
 
 use super::data::{Documented, values_in_words};
 use super::finding::{Finding, verdict};
-use crate::result::{ComparedCell, RunInfo};
+use crate::result::{BlockValue, ComparedCell, RunInfo};
+use crate::stats::compare::GeometricMean;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -54,6 +55,21 @@ pub fn crowded(cell: &ComparedCell, runs: &[RunInfo]) -> bool {
     let run = runs.iter().find(|run| Some(&run.run) == cell.run.as_ref()).filter(|run| run.environment != "external");
     let cores = run.and_then(|run| run.cores);
     cores.zip(cell.nodes).is_some_and(|(cores, nodes)| u32::from(nodes) > cores)
+}
+
+/// Both cells' blocks of the same number.
+fn paired_blocks<'a>(
+    over: &'a ComparedCell,
+    under: &'a ComparedCell,
+) -> impl Iterator<Item = (&'a BlockValue, &'a BlockValue)> {
+    let partner = |block: &BlockValue| under.per_block.iter().find(|other| other.block == block.block);
+    over.per_block.iter().filter_map(move |block| Some((block, partner(block)?)))
+}
+
+/// `over` ÷ `under` over the blocks in which both have a value.
+fn ratio(over: &ComparedCell, under: &ComparedCell) -> Option<GeometricMean> {
+    let ratios = paired_blocks(over, under).filter_map(|(over, under)| Some(over.value? / under.value?));
+    GeometricMean::of(&ratios.collect::<Vec<_>>())
 }
 
 /// What a rule comes to.

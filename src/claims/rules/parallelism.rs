@@ -4,12 +4,12 @@
 //! speed-up is a speed, and so needs three blocks.
 
 use super::fact::{Fact, of, short};
-use super::{CROWDED, Inputs, Judged, crowded};
+use super::{CROWDED, Inputs, Judged, crowded, ratio};
 use crate::claims::data::empty_cell;
 use crate::claims::finding::{Answer, Decision, Finding, PRIMITIVES};
 use crate::result::words::significant;
 use crate::result::{ComparedCell, Kind};
-use crate::stats::compare::{ALPHA, GeometricMean, LEAST_BLOCKS};
+use crate::stats::compare::{Side, decide};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,30 +105,13 @@ fn sharing(limits: &Limits, inputs: &Inputs<'_>, system: &str) -> Support {
         let what = format!("no speed-up of {system} at {} consumers", limits.consumers);
         return Support { answer: Err(what), words: "not measured".to_owned() };
     };
-    let below = |p: Option<f64>| p.is_some_and(|p| p < ALPHA);
-    let limit = limits.speed_up_at_least;
-    let answer = match () {
-        () if find("goodput", limits.consumers.into()).is_some_and(|cell| crowded(cell, inputs.runs)) => {
-            Err(CROWDED.to_owned())
-        }
-        () if ratio.blocks() < LEAST_BLOCKS => Err("exploratory".to_owned()),
-        () if below(ratio.p_above(limit)) => Ok(true),
-        () if below(ratio.p_below(limit)) => Ok(false),
-        () => Err("the interval includes the limit".to_owned()),
+    let answer = match find("goodput", limits.consumers.into()).filter(|cell| crowded(cell, inputs.runs)) {
+        Some(_) => Err(CROWDED.to_owned()),
+        None => decide(&[Some(ratio)], Side::Above, limits.speed_up_at_least)[0].map_err(|why| why.to_string()),
     };
     let interval = ratio.interval().map(|[low, high]| format!(" [{}, {}]", significant(low), significant(high)));
     let words = format!("{}×{}", significant(ratio.value()), interval.unwrap_or_else(|| " (exploratory)".to_owned()));
     Support { answer, words }
-}
-
-/// What more consumers carry over what one does, block by block.
-fn ratio(more: &ComparedCell, one: &ComparedCell) -> Option<GeometricMean> {
-    let pairs = more.per_block.iter().filter_map(|block| {
-        let other = one.per_block.iter().find(|other| other.block == block.block)?;
-        Some((block.value?, other.value?))
-    });
-    let (more, one): (Vec<f64>, Vec<f64>) = pairs.unzip();
-    GeometricMean::of_ratios(&more, &one)
 }
 
 /// `speed_up` of every cell with more than one consumer against the one with a single consumer and the same work.

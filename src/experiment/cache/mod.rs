@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::driver::DriverError;
 use crate::driver::cache::{Answer, Cache, Request};
 use crate::engine::{TrialError, body_kind};
+use crate::model::Quantile;
 use crate::payload::{Bodies, Envelope, Reading, read};
 use crate::record::new_histogram;
 use crate::result::{CellOutput, Observation};
@@ -27,8 +28,6 @@ const TICK_NS: u64 = 20_000_000;
 const DRAIN_NS: u64 = 10_000_000_000;
 /// Beyond the time to live before the keys are looked for.
 const MARGIN: Duration = Duration::from_millis(50);
-/// Samples that a 99th percentile needs: ten beyond it.
-const LEAST_TIMED: u64 = 1000;
 const METRICS: [(&str, &str); 5] =
     [("get.p99", "ns"), ("set.p99", "ns"), ("operations", "ops/s"), ("hit_rate", "share"), ("expired", "share")];
 
@@ -118,10 +117,10 @@ impl Tally {
     fn observations(&self, keys: &scenario::Cache, late: &Self) -> Vec<Observation> {
         let mut seen = Vec::new();
         for (metric, timer) in [("get.p99", &self.gets), ("set.p99", &self.sets)] {
-            seen.push(if timer.len() >= LEAST_TIMED {
+            seen.push(if Quantile::P99.shown(timer.len()) {
                 Observation::measured(metric, "", timer.value_at_quantile(0.99) as f64, "ns", timer.len())
             } else {
-                let why = format!("{} requests timed, {LEAST_TIMED} needed", timer.len());
+                let why = format!("{} requests timed, {} needed", timer.len(), Quantile::P99.samples_to_show());
                 Observation::not_measured(metric, "", "ns", why)
             });
         }

@@ -13,6 +13,7 @@ use self::flow::{Flow, sequences};
 use self::shift::{Book, Task};
 use super::Stage;
 use crate::engine::TrialError;
+use crate::model::Quantile;
 use crate::record::SeqSet;
 use crate::result::{CellOutput, Observation};
 use crate::scenario::Poison;
@@ -20,8 +21,6 @@ use crate::units::Span;
 
 /// How long reading back may take, ns.
 const READ_BACK_NS: u64 = 30_000_000_000;
-/// Samples that a 99th percentile needs: ten beyond it.
-const LEAST_TIMED: u64 = 1000;
 /// Messages that the consumer has in hand when it is killed; it has worked on half of them.
 const IN_HAND: usize = 64;
 
@@ -68,10 +67,10 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialErr
         measured("healthy.goodput", book.in_window as f64 / seconds, "msg/s", book.in_window).with_text(fed.failures),
     ];
     let timed = book.latency.len();
-    seen.push(if timed >= LEAST_TIMED {
+    seen.push(if Quantile::P99.shown(timed) {
         measured("healthy.p99", book.latency.value_at_quantile(0.99) as f64, "ns", timed)
     } else {
-        let why = format!("{timed} healthy messages timed, {LEAST_TIMED} needed");
+        let why = format!("{timed} healthy messages timed, {} needed", Quantile::P99.samples_to_show());
         Observation::not_measured("healthy.p99", &*point, "ns", why)
     });
     match &place {

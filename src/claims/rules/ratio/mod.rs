@@ -13,10 +13,8 @@ use crate::claims::data::empty_cell;
 use crate::claims::finding::{Decision, Finding, PRIMITIVES};
 use crate::claims::rules::fact::short;
 use crate::result::{ComparedCell, Kind};
-use crate::stats::compare::{ALPHA, GeometricMean, LEAST_BLOCKS, holm};
+use crate::stats::compare::{Side, decide};
 use serde::{Deserialize, Serialize};
-
-const EXPLORATORY: &str = "exploratory";
 
 /// `above` claims that Kafka is the better one, `below` that the primitive is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,13 +34,6 @@ enum Of {
     PrimitiveToKafka,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Side {
-    Above,
-    Below,
-}
-
 impl Limits {
     /// Kafka's and the primitive's in the order of the ratio.
     fn order<T>(&self, kafka: T, primitive: T) -> (T, T) {
@@ -53,16 +44,13 @@ impl Limits {
     }
 
     fn kept(&self, ratio: f64) -> bool {
-        match self.must_be {
-            Side::Above => ratio > self.limit,
-            Side::Below => ratio < self.limit,
-        }
+        self.must_be.holds(ratio, self.limit)
     }
 }
 
 pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
     let mut pairs = pair::pairs(limits, &inputs.judged, inputs.runs);
-    decide(&mut pairs, limits);
+    decide_all(&mut pairs, limits);
     let mut findings: Vec<Finding> =
         pairs.iter().map(|pair| Finding::new(&pair.primitive.system, condition(pair), pair.decision.clone())).collect();
     let mut sentences = ratios_in_words(&pairs, limits);
@@ -87,37 +75,17 @@ pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
     Judged { findings, verdict: None, sentences, derived }
 }
 
-/// Decides every pair that may be decided. The family of Holm's adjustment is all that the row declares: one that bars
-/// itself counts as well, else the data would choose how strictly they are judged.
-fn decide(pairs: &mut [Pair<'_>], limits: &Limits) {
-    let testable = |pair: &Pair<'_>| pair.ratio.filter(|ratio| pair.barred.is_none() && ratio.blocks() >= LEAST_BLOCKS);
-    let (shown, refuted): (Vec<f64>, Vec<f64>) = pairs
-        .iter()
-        .map(|pair| match (testable(pair), limits.must_be) {
-            (Some(ratio), Side::Above) => (ratio.p_above(limits.limit), ratio.p_below(limits.limit)),
-            (Some(ratio), Side::Below) => (ratio.p_below(limits.limit), ratio.p_above(limits.limit)),
-            (None, _) => (None, None),
-        })
-        .map(|(shown, refuted)| (shown.unwrap_or(1.0), refuted.unwrap_or(1.0)))
-        .unzip();
-    let family = pairs.len();
-    let adjusted = holm(&shown).into_iter().zip(holm(&refuted));
-    for (pair, adjusted) in pairs.iter_mut().zip(adjusted) {
-        pair.decision = match (testable(pair).map(|_| adjusted), &pair.barred, &pair.ratio) {
-            (Some((shown, _)), ..) if shown < ALPHA => Decision::Shown,
-            (Some((_, refuted)), ..) if refuted < ALPHA => Decision::Refuted,
-            (Some(_), _, Some(ratio)) => Decision::Undecided(undecided(ratio, limits, family)),
-            (None, Some(reason), _) => Decision::Undecided(reason.clone()),
-            (None, None, Some(_)) => Decision::Undecided(EXPLORATORY.to_owned()),
-            (_, _, None) => Decision::Undecided("no block is valid on both sides".to_owned()),
+/// Decides every pair. The family is all that the row declares: one that bars itself counts as well.
+fn decide_all(pairs: &mut [Pair<'_>], limits: &Limits) {
+    let family: Vec<_> = pairs.iter().map(|pair| pair.ratio.filter(|_| pair.barred.is_none())).collect();
+    for (pair, decided) in pairs.iter_mut().zip(decide(&family, limits.must_be, limits.limit)) {
+        pair.decision = match (decided, &pair.barred) {
+            (_, Some(reason)) => Decision::Undecided(reason.clone()),
+            (Ok(true), None) => Decision::Shown,
+            (Ok(false), None) => Decision::Refuted,
+            (Err(why), None) => Decision::Undecided(why.to_string()),
         };
     }
-}
-
-/// Why the blocks do not decide: the interval itself, or that it is one of many.
-fn undecided(ratio: &GeometricMean, limits: &Limits, family: usize) -> String {
-    let includes = ratio.interval().is_none_or(|[low, high]| low <= limits.limit && limits.limit <= high);
-    if includes { "the interval includes the limit".to_owned() } else { format!("not shown as one of {family} (Holm)") }
 }
 
 /// The matrix point of a pair, with the labels where they are not the plain ones.

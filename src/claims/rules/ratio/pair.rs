@@ -1,15 +1,14 @@
 //! Which cell stands against which, and what bars a pair from a verdict whatever its ratio.
 
 use super::Limits;
-use crate::claims::cells::figure;
 use crate::claims::finding::{Decision, PRIMITIVES};
-use crate::claims::rules::{CROWDED, crowded};
+use crate::claims::rules::{CROWDED, crowded, paired_blocks, ratio};
+use crate::model::Quantile;
 use crate::result::words::same_class;
-use crate::result::{BlockValue, ComparedCell, Outcome, RunInfo};
+use crate::result::{ComparedCell, Outcome, RunInfo};
+use crate::stats::DECISIVE_BEYOND;
 use crate::stats::compare::GeometricMean;
 
-/// A quantile carries a verdict with this many samples beyond it in every block.
-const BEYOND: f64 = 100.0;
 /// A latency carries a verdict while the instrument's floor is at most this share of the smaller side, or while the ratio
 /// stays on its side of the limit wherever between nothing and its floor each side's own path cost lies. (A responder
 /// that does nothing is hardly faster than Redis: the share alone would forbid every verdict on it.)
@@ -34,8 +33,8 @@ pub struct Pair<'a> {
 /// some, else all of them, which carries a verdict only with the scenario's reason.
 pub fn pairs<'a>(limits: &Limits, cells: &[&'a ComparedCell], runs: &'a [RunInfo]) -> Vec<Pair<'a>> {
     let mut pairs = Vec::new();
-    let beyond = |metric: &str| figure(metric).map_or(1.0, |figure| figure.beyond);
     for metric in &limits.metrics {
+        let quantile = Quantile::of_metric(metric);
         let cells = || cells.iter().filter(|cell| cell.metric == *metric && !cell.per_block.is_empty());
         for primitive in cells().filter(|cell| PRIMITIVES.contains(&cell.system.as_str())) {
             let beside: Vec<&&ComparedCell> = cells()
@@ -53,11 +52,11 @@ pub fn pairs<'a>(limits: &Limits, cells: &[&'a ComparedCell], runs: &'a [RunInfo
             for kafka in beside.into_iter().filter(|kafka| !some_equal || equal(kafka)) {
                 let cross_class = if some_equal { None } else { reason };
                 let (ratio, n) = paired(kafka, primitive, limits);
-                let floor = floor_rule(kafka, primitive, limits, beyond(metric) < 1.0);
+                let floor = floor_rule(kafka, primitive, limits, quantile.is_some());
                 let barred = (crowded(kafka, runs) || crowded(primitive, runs))
                     .then(|| CROWDED.to_owned())
                     .or_else(|| (!some_equal && cross_class.is_none()).then(|| CLASSES.to_owned()))
-                    .or_else(|| barred(kafka, primitive, beyond(metric)))
+                    .or_else(|| barred(kafka, primitive, quantile))
                     .or_else(|| (floor == FloorRule::Barred).then(|| BELOW_FLOOR.to_owned()));
                 let decision = Decision::Refuted;
                 pairs.push(Pair { kafka, primitive, ratio, n, cross_class, floor, barred, decision });
@@ -67,41 +66,22 @@ pub fn pairs<'a>(limits: &Limits, cells: &[&'a ComparedCell], runs: &'a [RunInfo
     pairs
 }
 
-/// Both sides' blocks of the same number.
-fn blocks<'a>(
-    kafka: &'a ComparedCell,
-    primitive: &'a ComparedCell,
-) -> impl Iterator<Item = (&'a BlockValue, &'a BlockValue)> {
-    kafka
-        .per_block
-        .iter()
-        .filter_map(|block| Some((block, primitive.per_block.iter().find(|other| other.block == block.block)?)))
-}
-
 /// The ratio over the blocks in which both sides have a value, and the messages behind it.
 fn paired(kafka: &ComparedCell, primitive: &ComparedCell, limits: &Limits) -> (Option<GeometricMean>, u64) {
-    let (mut above, mut below, mut n) = (Vec::new(), Vec::new(), 0);
-    for (kafka, primitive) in blocks(kafka, primitive) {
-        if let (Some(a), Some(b)) = (kafka.value, primitive.value) {
-            let (a, b) = limits.order(a, b);
-            above.push(a);
-            below.push(b);
-            n += kafka.n + primitive.n;
-        }
-    }
-    (GeometricMean::of_ratios(&above, &below), n)
+    let (over, under) = limits.order(kafka, primitive);
+    let both = paired_blocks(over, under).filter(|(over, under)| over.value.is_some() && under.value.is_some());
+    (ratio(over, under), both.map(|(over, under)| over.n + under.n).sum())
 }
 
 /// Why a pair carries no verdict: overload, or too few samples.
-fn barred(kafka: &ComparedCell, primitive: &ComparedCell, beyond: f64) -> Option<String> {
+fn barred(kafka: &ComparedCell, primitive: &ComparedCell, quantile: Option<Quantile>) -> Option<String> {
+    let needed = quantile.map_or(DECISIVE_BEYOND, Quantile::samples_to_decide);
     for side in [kafka, primitive] {
-        if beyond < 1.0 && side.per_block.iter().any(|block| block.valid && block.outcome == Outcome::Overloaded) {
+        if quantile.is_some() && side.per_block.iter().any(|block| block.valid && block.outcome == Outcome::Overloaded)
+        {
             return Some(format!("{} is overloaded at {}", side.label, side.cell));
         }
-        if let Some(block) =
-            side.per_block.iter().find(|block| (block.n as f64) * beyond < BEYOND && block.value.is_some())
-        {
-            let needed = (BEYOND / beyond).round();
+        if let Some(block) = side.per_block.iter().find(|block| block.n < needed && block.value.is_some()) {
             return Some(format!("{} has {} samples a block, {needed} needed", side.label, block.n));
         }
     }
@@ -129,7 +109,7 @@ fn floor_rule(kafka: &ComparedCell, primitive: &ComparedCell, limits: &Limits, l
     if floor <= FLOOR_SHARE * smaller {
         return FloorRule::Small;
     }
-    let decides = blocks(kafka, primitive).any(|(kafka, primitive)| {
+    let decides = paired_blocks(kafka, primitive).any(|(kafka, primitive)| {
         let (above, below) = limits.order(kafka, primitive);
         let (Some(a), Some(b)) = (above.value, below.value) else { return false };
         let (least_a, least_b) = (a - above.floor.unwrap_or(0.0), b - below.floor.unwrap_or(0.0));
