@@ -1,5 +1,4 @@
 //! A small finished run on disk, made without any broker.
-#![allow(dead_code)] // Each user needs a part of it.
 
 use brokerbench::result::{CellOutput, CellRecord, Event, Interval, Manifest, Metric, RunFolder, WindowRow};
 use hdrhistogram::Histogram;

@@ -1,18 +1,13 @@
 //! The experiments `delivery` and `retention` with the real binary on real brokers: who pulls and who is pushed to, what
 //! a consumer that does not read loses, and what is left of messages that were read.
-//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live_flow -- --ignored --test-threads 1`
-
-#[path = "harness/mod.rs"]
-mod harness;
-#[path = "support/run.rs"]
-mod support;
+//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live flow:: -- --ignored --test-threads 1`
 
 use brokerbench::result::{CellSummary, Kind, Observation, Summary};
 use brokerbench::scenario::{self, Overrides};
-use support::run;
+use crate::support::program::run;
 
-const DELIVERY: &str = include_str!("../scenarios/delivery.yaml");
-const RETENTION: &str = include_str!("../scenarios/retention.yaml");
+const DELIVERY: &str = include_str!("../../scenarios/delivery.yaml");
+const RETENTION: &str = include_str!("../../scenarios/retention.yaml");
 
 fn cell<'a>(summary: &'a Summary, label: &str) -> &'a CellSummary {
     summary.cells.iter().find(|cell| cell.label == label).unwrap_or_else(|| panic!("no cell of {label}"))

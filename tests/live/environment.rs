@@ -1,14 +1,11 @@
 //! The native environment with real brokers; needs Java, Maven (or `KAFKA_HOME`) and redis-server.
-//! `cargo test --test live_environment -- --ignored --test-threads 1 --nocapture`
-
-#[path = "harness/mod.rs"]
-mod harness;
+//! `cargo test --test live environment:: -- --ignored --test-threads 1`
 
 use brokerbench::access::{Around, targets_from_flags};
 use brokerbench::environment::{Broker, Environment, EnvironmentError, External, Native, Wanted, checks, usage};
 use brokerbench::model::System;
 use brokerbench::scenario::SystemConfig;
-use harness::{Harness, PART, exe};
+use crate::support::harness::{Harness, PART, exe};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -56,12 +53,12 @@ fn nothing_is_left_of_a_harness_killed_at_any_moment() {
     // Moments from a sequence that fills the start (some four seconds) evenly, whatever their number.
     for n in 1..=12 {
         let moment = Duration::from_secs_f64((f64::from(n) * 0.618_034).fract() * 5.0);
-        let mut harness = Harness::start("the_part_of_the_harness");
+        let mut harness = Harness::start(module_path!());
         std::thread::sleep(moment);
         harness.kill();
         eprintln!("killed after {moment:.2?}: clean after {:.2?}", harness.clean_within(LIMIT));
     }
-    let mut harness = Harness::start("the_part_of_the_harness");
+    let mut harness = Harness::start(module_path!());
     harness.await_line("ready ");
     harness.kill();
     eprintln!("killed when all was running: clean after {:.2?}", harness.clean_within(LIMIT));

@@ -1,9 +1,7 @@
 //! Names and texts of others that try to act on the reader's terminal, page or spreadsheet, through the real binary:
 //! from scenario files, results, brokers, programs, the environment and the command line.
 
-#[path = "support/stored.rs"]
-mod stored;
-
+use crate::support::stored;
 use assert_cmd::Command;
 use brokerbench::sanitize;
 use serde_json::{Value, json};

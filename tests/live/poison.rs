@@ -1,13 +1,8 @@
 //! Failing messages, dying consumers and sessions, by the real binary on real brokers.
-//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live_poison -- --ignored --test-threads 1`
-
-#[path = "harness/mod.rs"]
-mod harness;
-#[path = "support/run.rs"]
-mod support;
+//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live poison:: -- --ignored --test-threads 1`
 
 use brokerbench::result::{CellSummary, Kind, Observation, Status};
-use support::run;
+use crate::support::program::run;
 
 /// Runs a scenario on `systems` and returns its cells.
 fn cells(systems: &str, experiment: &str) -> Vec<CellSummary> {

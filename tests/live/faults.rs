@@ -1,15 +1,10 @@
 //! Faults under load on real brokers: what is promised is kept, the load keeps its schedule, and whatever becomes of the
 //! harness leaves nothing behind, paused or running.
-//! Needs redis-server: `cargo test --test live_faults -- --ignored --test-threads 1`
-
-#[path = "harness/mod.rs"]
-mod harness;
-#[path = "support/run.rs"]
-mod support;
+//! Needs redis-server: `cargo test --test live faults:: -- --ignored --test-threads 1`
 
 use brokerbench::result::{CellSummary, Fault, Summary};
 use rustix::process::Signal;
-use support::{run, start};
+use crate::support::program::{run, start};
 
 const RATE: u64 = 5_000;
 const SECONDS: u64 = 15;

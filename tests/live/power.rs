@@ -1,11 +1,6 @@
 //! Brokers whose power fails (simulated), and whose disks are slow or full: real redis-server and Kafka with the library
 //! of `preload/shim.c` loaded.
-//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live_power -- --ignored --test-threads 1`
-
-#[path = "harness/mod.rs"]
-mod harness;
-#[path = "support/run.rs"]
-mod support;
+//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live power:: -- --ignored --test-threads 1`
 
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Driver, DriverError, Outcome, Outgoing, Publisher, Target};
@@ -15,7 +10,8 @@ use brokerbench::result::{Observation, Status};
 use brokerbench::scenario::{self, Cell, Overrides};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use support::run;
+use crate::support::harness::exe;
+use crate::support::program::run;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -112,7 +108,7 @@ fn cell(systems: &str) -> Cell {
 impl Bench {
     fn start(systems: &str) -> Self {
         let (cell, clock) = (cell(systems), Clock::start());
-        let mut native = Native::new(harness::exe());
+        let mut native = Native::new(exe());
         let broker = native.start(&cell.config).unwrap();
         let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: "live-disk".into(), clock };
         let driver = driver::open(&cell, target).unwrap();
@@ -251,7 +247,7 @@ fn what_a_loss_of_power_cuts_is_told_file_by_file() {
 #[test]
 #[ignore = "needs real brokers"]
 fn a_broker_without_the_library_says_so_before_it_is_killed() {
-    let mut native = Native::new(harness::exe());
+    let mut native = Native::new(exe());
     let mut config = cell(EVERYSEC).config;
     config.preloaded = false;
     let mut broker = native.start(&config).unwrap();

@@ -1,10 +1,5 @@
 //! The real binary against real brokers: every message accounted for, good days and bad ones.
-//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live_run -- --ignored --test-threads 1`
-
-#[path = "harness/mod.rs"]
-mod harness;
-#[path = "support/run.rs"]
-mod support;
+//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live run:: -- --ignored --test-threads 1`
 
 use brokerbench::result::Status;
 use rustix::process::Signal;
@@ -15,7 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::{run, send, start, start_into};
+use crate::support::harness::exe;
+use crate::support::program::{run, send, start, start_into};
 
 const MESSAGES: u64 = 200_000;
 
@@ -62,7 +58,7 @@ fn every_message_of_every_system_is_accounted_for() {
 /// Tables and charts are functions of the raw files: rendered again, they are the same bytes.
 fn assert_rendered_again(results: &Path, folder: &Path) {
     let before = content(folder);
-    let output = Command::new(harness::exe()).args(["report", "latest", "--results"]).arg(results).output().unwrap();
+    let output = Command::new(exe()).args(["report", "latest", "--results"]).arg(results).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let after = content(folder);
     assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());

@@ -1,10 +1,7 @@
 //! The janitor without brokers: whoever dies, however it dies, nothing is left.
 
-#[path = "harness/mod.rs"]
-mod harness;
-
 use brokerbench::environment::{Janitor, Launch, Signal, State};
-use harness::{Harness, PART, exe};
+use crate::support::harness::{Harness, PART, exe};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -63,7 +60,7 @@ fn the_part_of_the_harness() {
 
 #[test]
 fn nothing_is_left_of_a_killed_harness() {
-    let mut harness = Harness::start("the_part_of_the_harness");
+    let mut harness = Harness::start(module_path!());
     harness.await_line("ready ");
     harness.kill();
     harness.clean_within(LIMIT);
@@ -72,7 +69,7 @@ fn nothing_is_left_of_a_killed_harness() {
 #[test]
 fn nothing_is_left_of_a_harness_killed_at_any_moment_of_its_start() {
     for moment in 0..20 {
-        let mut harness = Harness::start("the_part_of_the_harness");
+        let mut harness = Harness::start(module_path!());
         std::thread::sleep(Duration::from_millis(moment * 2));
         harness.kill();
         harness.clean_within(LIMIT);
@@ -81,7 +78,7 @@ fn nothing_is_left_of_a_harness_killed_at_any_moment_of_its_start() {
 
 #[test]
 fn what_a_janitor_leaves_that_was_killed_with_its_harness_is_swept_by_the_next() {
-    let mut harness = Harness::start("the_part_of_the_harness");
+    let mut harness = Harness::start(module_path!());
     let running: u32 = harness.await_line("ready ").parse().unwrap();
     // The janitor first, so that it has no chance to clean up.
     kill(parent(running), rustix::process::Signal::KILL);

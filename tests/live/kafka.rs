@@ -1,5 +1,5 @@
 //! The Kafka driver on a real broker that each test starts for itself; needs Java, and Maven or `KAFKA_HOME`.
-//! `cargo test --test live_kafka -- --ignored --test-threads 1`
+//! `cargo test --test live kafka:: -- --ignored --test-threads 1`
 
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Audit, Driver, Incoming, Outcome, Outgoing, Submitted, Target};

@@ -1,17 +1,12 @@
 //! The size ladder with the real binary on real brokers: what arrives, byte for byte, and who refuses the rest.
 //! Needs Java, Maven (or `KAFKA_HOME`), redis-server and about 10 GB of free memory:
-//! `cargo test --test live_size -- --ignored --test-threads 1`
-
-#[path = "harness/mod.rs"]
-mod harness;
-#[path = "support/run.rs"]
-mod support;
+//! `cargo test --test live size:: -- --ignored --test-threads 1`
 
 use brokerbench::result::{CellSummary, Kind, Observation};
 use brokerbench::scenario::{self, Overrides};
-use support::run;
+use crate::support::program::run;
 
-const SCENARIO: &str = include_str!("../scenarios/message-size.yaml");
+const SCENARIO: &str = include_str!("../../scenarios/message-size.yaml");
 const GIGABYTE: f64 = 1e9;
 
 #[test]

@@ -1,16 +1,13 @@
 //! The Redis drivers against a real redis-server: a million messages each, all delivered once and in order.
 //!
-//! Run with `cargo test --test live_redis -- --ignored`; needs `redis-server` 7 or newer.
-
-#[path = "support/redis.rs"]
-mod support;
+//! Run with `cargo test --test live redis:: -- --ignored`; needs `redis-server` 7 or newer.
 
 use brokerbench::access::{Login, Mechanism, SecretString, Terms};
 use brokerbench::clock::Clock;
 use brokerbench::driver::{Audit, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber};
 use brokerbench::model::System;
 use brokerbench::scenario::{Cell, ListMode};
-use support::{RedisServer, cell};
+use crate::support::redis::{RedisServer, cell};
 
 const MESSAGES: u32 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;

@@ -1,10 +1,8 @@
 //! Real brokers killed under load and started again: the clients go on by themselves, and every message that was
 //! acknowledged is there. Needs redis-server, Java and Maven (or `KAFKA_HOME`):
-//! `cargo test --test live_failover -- --ignored --test-threads 1`
+//! `cargo test --test live failover:: -- --ignored --test-threads 1`
 
-#[path = "harness/mod.rs"]
-mod harness;
-
+use crate::support::harness::exe;
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Driver, Incoming, Outcome, Outgoing, Submitted, Target};
 use brokerbench::environment::{Broker, Deed, Environment, Native};
@@ -102,7 +100,7 @@ fn through_a_kill(
     start: impl Fn(&mut dyn Broker),
 ) -> (Seen, BTreeMap<u32, u32>, BTreeMap<u32, u32>) {
     let cell = cell(systems);
-    let mut native = Native::new(harness::exe());
+    let mut native = Native::new(exe());
     let mut broker = native.start(&cell.config).unwrap();
     let clock = Clock::start();
     let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: "live-failover".into(), clock };

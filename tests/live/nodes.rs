@@ -1,10 +1,5 @@
 //! Kafka of three nodes, and brokers that are killed under load and started again on their data.
-//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live_nodes -- --ignored --test-threads 1`
-
-#[path = "harness/mod.rs"]
-mod harness;
-#[path = "support/run.rs"]
-mod support;
+//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live nodes:: -- --ignored --test-threads 1`
 
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Target};
@@ -16,7 +11,8 @@ use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use support::{run, send, start};
+use crate::support::harness::exe;
+use crate::support::program::{run, send, start};
 
 const MESSAGES: u64 = 10_000;
 
@@ -30,7 +26,7 @@ fn three_nodes_take_and_return_every_message_and_a_dead_one_is_named() {
     );
     let scenario = scenario::from_text("t", &text, &Overrides::default()).unwrap();
     let cell = scenario.cells().remove(0);
-    let mut native = Native::new(harness::exe());
+    let mut native = Native::new(exe());
     let mut broker = native.start(&cell.config).unwrap();
     let (pids, clock) = (broker.pids(), Clock::start());
     eprintln!("three nodes answer after {:.1} s", broker.started_in_ns().unwrap() as f64 / 1e9);

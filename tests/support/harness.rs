@@ -2,7 +2,6 @@
 //!
 //! It gets a temporary directory of its own. Whatever it leaves is found there, or among the processes that inherited
 //! the name of that directory.
-#![allow(dead_code)] // Each user needs a part of it.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -22,12 +21,14 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// Runs the test `name` of this binary in another process, where [`PART`] is set.
-    pub fn start(name: &str) -> Self {
+    /// Runs `the_part_of_the_harness` of a test module (`module_path!()`) in another process, where [`PART`] is set.
+    pub fn start(module: &str) -> Self {
         let temporary = tempfile::tempdir().unwrap();
+        let (_program, module) = module.split_once("::").unwrap();
+        let name = format!("{module}::the_part_of_the_harness");
         let process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", name, "--ignored", "--nocapture", "--test-threads", "1"])
-            .env(PART, name)
+            .args(["--exact", &name, "--ignored", "--nocapture", "--test-threads", "1"])
+            .env(PART, &name)
             .env("TMPDIR", temporary.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -1,25 +1,18 @@
 //! The binary against a real Kafka with SASL_SSL and a real Redis with TLS and an ACL: it measures, it says what is wrong,
 //! and it keeps a secret. Needs Java, Maven (or `KAFKA_HOME`) and a redis-server with TLS, such as Debian's.
-//! `cargo test --test live_secure -- --ignored --test-threads 1 --nocapture`
-
-#[path = "harness/mod.rs"]
-mod harness;
-#[path = "support/run.rs"]
-mod run_support;
-#[path = "support/secured.rs"]
-mod secured;
+//! `cargo test --test live secure:: -- --ignored --test-threads 1`
 
 use brokerbench::access::{Around, Reach, Targets, targets_from_text};
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, DriverError, LargeClient, Outcome, Outgoing, Paths, Target};
 use brokerbench::environment::{Environment, External};
 use brokerbench::scenario::{Cell, Overrides, from_text};
-use run_support::{Ended, run, start};
-use secured::{Certificates, Kafka, PASSWORD, Redis, USER};
+use crate::support::program::{Ended, run, start};
+use crate::secured::{Certificates, Kafka, PASSWORD, Redis, USER};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const LATENCY: &str = include_str!("../scenarios/latency.yaml");
+const LATENCY: &str = include_str!("../../scenarios/latency.yaml");
 /// Seconds instead of minutes.
 const SHORT: &[&str] = &[
     "--profile",
@@ -98,7 +91,7 @@ fn a_secured_kafka_and_a_secured_redis_are_measured_and_the_password_shows_nowhe
 
     let args = [&["--targets", file.to_str().unwrap(), "--json"], SHORT].concat();
     let running = start(LATENCY, &args, &[("BENCH_PASSWORD", Some(PASSWORD))]);
-    let watched = secured::watch_command_lines(holds);
+    let watched = crate::secured::watch_command_lines(holds);
     let ended = running.end();
     // A debug build, watched: the schedule may lag behind, and then the measurement is called invalid.
     let code = if ended.code == Some(13) { 13 } else { 0 };

@@ -2,17 +2,13 @@
 //!
 //! What runs are the scenarios of the table, shortened; needs what `brokerbench run` needs.
 
-#[path = "harness/mod.rs"]
-mod harness;
-#[path = "support/run.rs"]
-mod run;
-
+use crate::support::program::run;
 use brokerbench::result::{CellSummary, Kind, Summary};
 
 fn quick(scenario: &str, more: &[&str]) -> Summary {
     let args: Vec<&str> = [&["--profile", "quick"], more].concat();
     let text = std::fs::read_to_string(format!("scenarios/{scenario}.yaml")).unwrap();
-    let summary = run::run(&text, &args, &[]).with(0, &[]).summary();
+    let summary = run(&text, &args, &[]).with(0, &[]).summary();
     for cell in &summary.cells {
         // Whether this machine is left alone is not what is tested.
         let ours: Vec<_> = cell.invalid_because.iter().filter(|why| !why.starts_with("steal-time")).collect();

@@ -1,9 +1,6 @@
 //! Brokers of several nodes that are taken down, paused, cut off and started again one by one.
 //! Needs Java, Maven (or `KAFKA_HOME`) and redis-server:
-//! `cargo test --test live_topologies -- --ignored --test-threads 1 --nocapture`
-
-#[path = "harness/mod.rs"]
-mod harness;
+//! `cargo test --test live topologies:: -- --ignored --test-threads 1`
 
 use brokerbench::clock::Clock;
 use brokerbench::driver::cluster::Cluster;
@@ -11,7 +8,7 @@ use brokerbench::driver::{self, Driver, Target};
 use brokerbench::environment::{Broker, Deed, Environment, Native, Role, usage};
 use brokerbench::fault::proxy::{Condition, Direction};
 use brokerbench::scenario::{self, Cell, Overrides};
-use harness::{Harness, PART, exe};
+use crate::support::harness::{Harness, PART, exe};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -271,7 +268,7 @@ fn the_part_of_the_harness() {
 #[test]
 #[ignore = "needs real brokers"]
 fn nothing_paused_is_left_of_a_killed_harness() {
-    let mut harness = Harness::start("the_part_of_the_harness");
+    let mut harness = Harness::start(module_path!());
     harness.await_line("ready ");
     harness.kill();
     eprintln!("clean after {:.2?}", harness.clean_within(Duration::from_secs(10)));

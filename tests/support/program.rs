@@ -1,8 +1,7 @@
 //! The real binary at work: started with a temporary directory of its own, watched through its standard error, and held
 //! to leaving nothing behind.
-#![allow(dead_code)] // Each user needs a part of it.
 
-use crate::harness::{clean_within, exe, processes};
+use crate::support::harness::{clean_within, exe, processes};
 use brokerbench::result::Summary;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::Read;

@@ -314,7 +314,7 @@ fn secrets_never_show() {
     assert!(scenario.cells().iter().all(|cell| cell.load.model == Model::Closed));
 }
 
-const LATENCY: &str = include_str!("../scenarios/latency.yaml");
+const LATENCY: &str = include_str!("../../scenarios/latency.yaml");
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]

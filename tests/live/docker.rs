@@ -1,23 +1,18 @@
 //! Brokers in containers. Needs a container engine, a compose, and images (`export $(scripts/local-images)` makes some):
-//! `cargo test --test live_docker -- --ignored --test-threads 1`
-
-#[path = "harness/mod.rs"]
-mod harness;
-#[path = "support/run.rs"]
-mod support;
+//! `cargo test --test live docker:: -- --ignored --test-threads 1`
 
 use brokerbench::environment::{Broker, Deed, Docker, Environment, Role, usage};
 use brokerbench::fault::proxy::Condition;
 use brokerbench::model::System;
 use brokerbench::result::{Manifest, Status};
 use brokerbench::scenario::SystemConfig;
-use harness::{Harness, PART, exe};
+use crate::support::harness::{Harness, PART, exe, processes};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::{run, start};
+use crate::support::program::{run, send, start};
 
 /// After the harness was killed: three looks at a loaded engine, and what it removes.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -224,14 +219,14 @@ fn the_part_of_the_harness() {
 fn nothing_is_left_of_a_harness_killed_at_any_moment() {
     for n in 1..=5 {
         let moment = Duration::from_secs_f64((f64::from(n) * 0.618_034).fract() * 6.0);
-        let mut harness = Harness::start("the_part_of_the_harness");
+        let mut harness = Harness::start(module_path!());
         std::thread::sleep(moment);
         harness.kill();
         let clean = harness.clean_within(LIMIT);
         gone_within(harness.temporary.path(), Duration::ZERO);
         eprintln!("killed after {moment:.2?}: clean after {clean:.2?}");
     }
-    let mut harness = Harness::start("the_part_of_the_harness");
+    let mut harness = Harness::start(module_path!());
     harness.await_line("ready ");
     assert!(left(harness.temporary.path()).iter().any(|line| line.contains("kafka")));
     harness.kill();
@@ -242,10 +237,10 @@ fn nothing_is_left_of_a_harness_killed_at_any_moment() {
 #[test]
 #[ignore = "needs a container engine"]
 fn what_a_killed_janitor_leaves_is_swept_by_the_next_run() {
-    let mut harness = Harness::start("the_part_of_the_harness");
+    let mut harness = Harness::start(module_path!());
     harness.await_line("ready ");
-    let janitor = harness::processes(harness.temporary.path()).into_iter().find(|(_, line)| line.contains("__janitor"));
-    support::send(janitor.unwrap().0, rustix::process::Signal::KILL);
+    let janitor = processes(harness.temporary.path()).into_iter().find(|(_, line)| line.contains("__janitor"));
+    send(janitor.unwrap().0, rustix::process::Signal::KILL);
     harness.kill();
     assert!(!left(harness.temporary.path()).is_empty(), "nobody was left to take them away");
     let mut environment = Docker::new(exe()).unwrap();

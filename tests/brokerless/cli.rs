@@ -1,8 +1,6 @@
 //! The command line without brokers: help, messages, exit codes, and damaged results.
 
-#[path = "support/stored.rs"]
-mod stored;
-
+use crate::support::stored;
 use assert_cmd::Command;
 use brokerbench::{report, result::RunFolder};
 use proptest::prelude::*;

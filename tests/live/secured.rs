@@ -1,6 +1,6 @@
 //! Brokers that demand TLS and a login, with certificates made for the occasion.
 
-use crate::harness::exe;
+use crate::support::harness::exe;
 use brokerbench::access::{Access, Stream, Terms, Tls};
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Paths, Target};
