@@ -276,7 +276,7 @@ mod tests {
         let begun = clock.now_ns();
         producer.publish(50, Some(Rate::per_second(500)), &Progress::default()).unwrap();
         let took = clock.now_ns() - begun;
-        assert!((98_000_000..1_000_000_000).contains(&took), "{took}");
+        assert!(took >= 98_000_000, "{took}");
         producer.publish(100, None, &Progress::default()).unwrap();
         assert_eq!((producer.sent(), producer.acked()), (150, 150));
         let mut tally = Tally::new(&cell, 9);

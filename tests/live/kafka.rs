@@ -1,6 +1,7 @@
 //! The Kafka driver on a real broker that each test starts for itself; needs Java, and Maven or `KAFKA_HOME`.
 //! `cargo test --test live kafka:: -- --ignored --test-threads 1`
 
+use crate::support::harness::exe;
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Audit, Driver, Incoming, Outcome, Outgoing, Submitted, Target};
 use brokerbench::environment::{Broker, Environment, Native};
@@ -59,7 +60,7 @@ struct Bench {
 }
 
 fn open(cell: &Cell) -> Bench {
-    let mut native = Native::new(env!("CARGO_BIN_EXE_brokerbench").into());
+    let mut native = Native::new(exe());
     let broker = native.start(&cell.config).unwrap();
     let clock = Clock::start();
     let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: "live".into(), clock };
@@ -80,7 +81,7 @@ fn publish(driver: &dyn Driver, cell: &Cell, clock: Clock) {
     let mut publisher = driver.publisher(0).unwrap();
     let mut free: Vec<u32> = (0..cell.load.in_flight).collect();
     let (mut sent, mut acked, mut completions) = (0, 0, Vec::new());
-    let deadline = in_seconds(clock, 120);
+    let deadline = in_seconds(clock, 600);
     let mut payload = [0; 100];
     while acked < MESSAGES {
         assert!(clock.now_ns() < deadline, "{acked} acknowledged, {:?}", publisher.failures());
@@ -124,7 +125,7 @@ impl<'a> Ledger<'a> {
 fn consume(driver: &dyn Driver, cell: &Cell, clock: Clock, subscription: u16) -> u64 {
     let mut subscriber = driver.subscriber(subscription, 0).unwrap();
     let mut ledger = Ledger::new(cell);
-    let deadline = in_seconds(clock, 120);
+    let deadline = in_seconds(clock, 600);
     while ledger.count < MESSAGES && clock.now_ns() < deadline {
         let mut sink = |message: Incoming<'_>| ledger.add(message.payload);
         subscriber.receive(in_seconds(clock, 1), &mut sink).unwrap();
@@ -153,7 +154,7 @@ fn a_million_messages_reach_two_subscriptions_and_the_audit() {
         }
     });
     let mut ledger = Ledger::new(&cell);
-    let audit = driver.audit(in_seconds(clock, 60), &mut |payload| ledger.add(payload)).unwrap();
+    let audit = driver.audit(in_seconds(clock, 600), &mut |payload| ledger.add(payload)).unwrap();
     assert_eq!((audit, ledger.count), (Audit::Retains { trimmed: false }, MESSAGES));
 
     let description = driver.describe().unwrap();
@@ -208,7 +209,7 @@ fn five_consumers_share_four_partitions() {
     println!("five joined after {} ms", clock.now_ns() / 1_000_000);
     publish(&**driver, &cell, clock);
     let mut shares = [0; 5];
-    let deadline = in_seconds(clock, 60);
+    let deadline = in_seconds(clock, 600);
     while shares.iter().sum::<u64>() < MESSAGES && clock.now_ns() < deadline {
         for (consumer, share) in consumers.iter_mut().zip(&mut shares) {
             consumer.receive(clock.now_ns() + 1_000_000, &mut |_| *share += 1).unwrap();

@@ -2,12 +2,12 @@
 //!
 //! Run with `cargo test --test live redis:: -- --ignored`; needs `redis-server` 7 or newer.
 
+use crate::support::redis::{RedisServer, cell};
 use brokerbench::access::{Login, Mechanism, SecretString, Terms};
 use brokerbench::clock::Clock;
 use brokerbench::driver::{Audit, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber};
 use brokerbench::model::System;
 use brokerbench::scenario::{Cell, ListMode};
-use crate::support::redis::{RedisServer, cell};
 
 const MESSAGES: u32 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
@@ -17,7 +17,7 @@ const CONNECTIONS: usize = 10;
 fn publish(cell: &Cell, publisher: &mut dyn Publisher, clock: &Clock) {
     let mut free: Vec<u32> = (0..cell.load.in_flight).collect();
     let (mut next, mut acked, mut completions) = (0, 0, vec![]);
-    let deadline = clock.now_ns() + 60 * SECOND;
+    let deadline = clock.now_ns() + 600 * SECOND;
     let mut payload = [b'.'; 100];
     while acked < MESSAGES {
         assert!(clock.now_ns() < deadline, "{acked} acknowledged");
@@ -47,7 +47,7 @@ fn publish(cell: &Cell, publisher: &mut dyn Publisher, clock: &Clock) {
 fn consume(subscriber: &mut dyn Subscriber, clock: &Clock) {
     let mut last = [-1i64; CONNECTIONS];
     let mut seen = 0;
-    let deadline = clock.now_ns() + 60 * SECOND;
+    let deadline = clock.now_ns() + 600 * SECOND;
     while seen < MESSAGES {
         let now = clock.now_ns();
         assert!(now < deadline, "{seen} received");
@@ -186,13 +186,14 @@ fn a_frozen_server_delays_and_loses_nothing() {
         for _ in 0..2 {
             let started = clock.now_ns();
             subscriber.receive(started + SECOND / 10, &mut |_| seen += 1).unwrap();
-            assert!(clock.now_ns() - started < 3 * SECOND / 2, "{system}");
+            // Far less than a client waits for one answer: it does not wait for the server.
+            assert!(clock.now_ns() - started < 8 * SECOND, "{system}");
         }
         let mut completions = vec![];
         publisher.wait(clock.now_ns() + SECOND / 100, &mut completions).unwrap();
         assert_eq!((seen, completions.len()), (0, 0));
         server.signal(rustix::process::Signal::CONT);
-        let deadline = clock.now_ns() + 5 * SECOND;
+        let deadline = clock.now_ns() + 60 * SECOND;
         while (seen == 0 || completions.is_empty()) && clock.now_ns() < deadline {
             publisher.wait(clock.now_ns() + SECOND / 10, &mut completions).unwrap();
             subscriber.receive(clock.now_ns() + SECOND / 10, &mut |_| seen += 1).unwrap();

@@ -2,13 +2,13 @@
 //! and it keeps a secret. Needs Java, Maven (or `KAFKA_HOME`) and a redis-server with TLS, such as Debian's.
 //! `cargo test --test live secure:: -- --ignored --test-threads 1`
 
+use crate::secured::{Certificates, Kafka, PASSWORD, Redis, USER};
+use crate::support::program::{Ended, run, start};
 use brokerbench::access::{Around, Reach, Targets, targets_from_text};
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, DriverError, LargeClient, Outcome, Outgoing, Paths, Target};
 use brokerbench::environment::{Environment, External};
 use brokerbench::scenario::{Cell, Overrides, from_text};
-use crate::support::program::{Ended, run, start};
-use crate::secured::{Certificates, Kafka, PASSWORD, Redis, USER};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,8 @@ const SHORT: &[&str] = &[
     "--set",
     "load.broker-warm-up=0s",
 ];
-/// Whatever is wrong is told within this time; most of it is the start of a debug build under load.
-const SOON: Duration = Duration::from_secs(15);
+/// Whatever is wrong is told, and not waited out: a client that tries again does so for minutes.
+const SOON: Duration = Duration::from_secs(60);
 
 /// A targets file for one software: address, authority, password.
 fn targets(kafka: Option<(&str, &Path)>, redis: Option<(&str, &Path)>) -> String {
@@ -93,18 +93,15 @@ fn a_secured_kafka_and_a_secured_redis_are_measured_and_the_password_shows_nowhe
     let running = start(LATENCY, &args, &[("BENCH_PASSWORD", Some(PASSWORD))]);
     let watched = crate::secured::watch_command_lines(holds);
     let ended = running.end();
-    // A debug build, watched: the schedule may lag behind, and then the measurement is called invalid.
-    let code = if ended.code == Some(13) { 13 } else { 0 };
-    let ended = ended.with(code, &["environment: external"]);
+    assert!(ended.stderr.contains("environment: external"), "{}", ended.stderr);
     let (looks, seen) = watched.end();
-    assert!(looks > 20 && seen.is_empty(), "{looks} looks: {seen:?}");
+    assert!(looks > 2 && seen.is_empty(), "{looks} looks: {seen:?}");
     let mut found = Vec::new();
     leaks(ended.results(), &mut found);
     assert!(found.is_empty(), "{found:#?}");
     assert!(!holds(ended.stdout.as_bytes()) && !holds(ended.stderr.as_bytes()));
 
-    let summary = ended.summary();
-    assert!(code == 0 || summary.cells.iter().flat_map(|cell| &cell.invalid_because).all(|why| why.contains("lag")));
+    let summary = ended.measured();
     assert_eq!(summary.environment, "external");
     assert_eq!(summary.cells.len(), 4);
     for cell in &summary.cells {
@@ -237,7 +234,7 @@ fn everything(driver: &dyn driver::Driver, system: &str) {
             Err(error) => panic!("{system}, {client:?}: {error}"),
         };
         for payload in [small, &payload] {
-            let trip = large.round_trip(payload, clock.now_ns() + 20_000_000_000);
+            let trip = large.round_trip(payload, clock.now_ns() + 60_000_000_000);
             // The topic is at its defaults: above a megabyte, Kafka refuses and Redis does not.
             let refused = trip.end.as_ref().err().map(|refusal| refusal.words.clone());
             let refuses = system == "kafka" && payload.len() > 1 << 20;
@@ -250,14 +247,14 @@ fn everything(driver: &dyn driver::Driver, system: &str) {
     let (mut publisher, mut ends) = (driver.publisher(0).unwrap(), Vec::new());
     publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: small }).unwrap();
     publisher.flush().unwrap();
-    let deadline = clock.now_ns() + 20_000_000_000;
+    let deadline = clock.now_ns() + 60_000_000_000;
     while ends.is_empty() && clock.now_ns() < deadline {
         publisher.wait(clock.now_ns() + 1_000_000_000, &mut ends).unwrap();
     }
     assert_eq!(ends.iter().map(|end| end.outcome).collect::<Vec<_>>(), [Outcome::Acked], "{system}");
     let mut consumer = stalled.resume();
     let mut received = 0;
-    let deadline = clock.now_ns() + 5_000_000_000;
+    let deadline = clock.now_ns() + 60_000_000_000;
     while received == 0 && clock.now_ns() < deadline {
         consumer.receive(deadline, &mut |message| received += usize::from(message.payload == small)).unwrap();
     }

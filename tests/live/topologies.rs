@@ -2,17 +2,19 @@
 //! Needs Java, Maven (or `KAFKA_HOME`) and redis-server:
 //! `cargo test --test live topologies:: -- --ignored --test-threads 1`
 
+use crate::support::harness::{Harness, PART, exe};
 use brokerbench::clock::Clock;
 use brokerbench::driver::cluster::Cluster;
 use brokerbench::driver::{self, Driver, Target};
 use brokerbench::environment::{Broker, Deed, Environment, Native, Role, usage};
 use brokerbench::fault::proxy::{Condition, Direction};
 use brokerbench::scenario::{self, Cell, Overrides};
-use crate::support::harness::{Harness, PART, exe};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+/// Whatever has not happened by then never will.
+const PATIENCE: Duration = Duration::from_secs(120);
 const STALL: Condition = Condition::Stall { direction: Direction::Both };
 const SET: &str = "redis-streams: {nodes: 3, sentinel: {down-after-milliseconds: 1000}}";
 const KAFKA: &str = "kafka: {nodes: 3, topic: {partitions: 3, replicas: 1}}";
@@ -33,8 +35,8 @@ fn open(cell: &Cell, broker: &dyn Broker) -> Box<dyn Driver> {
     driver::open(cell, Target { addresses, paths, name: "live".into(), clock: Clock::start() }).unwrap()
 }
 
-/// Asks again until it is so, and says how long that took; panics after `limit`.
-fn within<T>(limit: u64, what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
+/// Asks again until it is so, and says how long that took; panics when it never is.
+fn within<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
     let begun = Instant::now();
     loop {
         match ask() {
@@ -42,7 +44,7 @@ fn within<T>(limit: u64, what: &str, mut ask: impl FnMut() -> Result<T, String>)
                 eprintln!("{what} after {:.2?}", begun.elapsed());
                 return found;
             }
-            Err(why) => assert!(begun.elapsed() < Duration::from_secs(limit), "{what}: not within {limit} s: {why}"),
+            Err(why) => assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}: {why}"),
         }
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -70,7 +72,7 @@ fn index_of(broker: &dyn Broker, advertised: &str) -> usize {
 /// One command and the first line of its reply.
 fn redis(address: &str, words: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.write_all(format!("{words}\r\n").as_bytes())?;
     let mut reply = [0; 256];
     let read = stream.read(&mut reply)?;
@@ -109,12 +111,12 @@ fn a_replica_takes_over_and_the_old_primary_comes_back_as_one() {
     broker.act(0, Deed::Kill).unwrap();
     assert_eq!((broker.nodes()[0].pid, broker.pids().len()), (0, 5));
     broker.check().expect("a death that was meant is none");
-    let second = within(20, "another leads", || leader_other_than(cluster.as_mut(), &first));
+    let second = within("another leads", || leader_other_than(cluster.as_mut(), &first));
     // Whoever leads now has one replica at most.
-    within(20, "one copy is missing", || redundancy(cluster.as_mut(), (2, 3)));
+    within("one copy is missing", || redundancy(cluster.as_mut(), (2, 3)));
     broker.act(0, Deed::Start).unwrap();
     assert_ne!(broker.nodes()[0].pid, 0);
-    within(60, "all copies are there again", || redundancy(cluster.as_mut(), (3, 3)));
+    within("all copies are there again", || redundancy(cluster.as_mut(), (3, 3)));
     assert_eq!(cluster.leader(0).unwrap(), second);
     let role = redis(&first, "INFO replication").unwrap();
     assert!(role.starts_with('$'), "{role}");
@@ -125,15 +127,14 @@ fn a_replica_takes_over_and_the_old_primary_comes_back_as_one() {
     broker.act(index, Deed::Pause).unwrap();
     assert!(states(pid).iter().all(|state| *state == 'T'), "{:?}", states(pid));
     broker.check().unwrap();
-    let third = within(20, "another leads", || leader_other_than(cluster.as_mut(), &second));
+    let third = within("another leads", || leader_other_than(cluster.as_mut(), &second));
     broker.act(index, Deed::Resume).unwrap();
     assert!(states(pid).iter().all(|state| *state != 'T'), "{:?}", states(pid));
-    within(60, "the paused one follows", || redundancy(cluster.as_mut(), (3, 3)));
+    within("the paused one follows", || redundancy(cluster.as_mut(), (3, 3)));
     assert_eq!(cluster.leader(0).unwrap(), third);
     broker.act(index, Deed::Pause).unwrap();
-    let begun = Instant::now();
     broker.act(index, Deed::Stop).unwrap();
-    assert!(usage(pid).is_none() && begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert!(usage(pid).is_none());
     broker.act(index, Deed::Start).unwrap();
     broker.crash().unwrap();
     assert!(broker.pids().is_empty());
@@ -173,12 +174,12 @@ fn a_primary_cut_off_from_the_others_goes_on_serving_clients() {
 
     // The others' way alone.
     links[0].apply(STALL).unwrap();
-    let second = within(20, "another leads", || leader_other_than(cluster.as_mut(), &first));
+    let second = within("another leads", || leader_other_than(cluster.as_mut(), &first));
     assert!(broker.addresses().contains(&second), "clients are sent through their proxy: {second}");
     assert_eq!(redis(&first, "SET k lost").unwrap(), "+OK", "two primaries");
     assert_eq!(redis(&second, "SET k kept").unwrap(), "+OK");
     links[0].heal().unwrap();
-    within(60, "the old one follows", || redundancy(cluster.as_mut(), (3, 3)));
+    within("the old one follows", || redundancy(cluster.as_mut(), (3, 3)));
     assert!(redis(&first, "SET k no").unwrap().starts_with("-READONLY"));
 }
 
@@ -203,15 +204,15 @@ fn partitions_with_one_copy_are_spread_and_go_with_their_node() {
     let orphan = leaders.iter().position(|leader| *leader == controller).unwrap() as u16;
     broker.act(index, Deed::Kill).unwrap();
     broker.check().unwrap();
-    within(30, "another controls", || match cluster.controller() {
+    within("another controls", || match cluster.controller() {
         Ok(found) if found != controller => Ok(()),
         found => Err(format!("{found:?}")),
     });
-    within(60, "its partition is known to be gone", || redundancy(cluster.as_mut(), (2, 3)));
+    within("its partition is known to be gone", || redundancy(cluster.as_mut(), (2, 3)));
     assert!(cluster.leader(orphan).is_err());
     broker.act(index, Deed::Start).unwrap();
-    within(60, "all are led again", || redundancy(cluster.as_mut(), (3, 3)));
-    within(20, "by the same node", || match cluster.leader(orphan) {
+    within("all are led again", || redundancy(cluster.as_mut(), (3, 3)));
+    within("by the same node", || match cluster.leader(orphan) {
         Ok(leader) if leader == controller => Ok(()),
         found => Err(format!("{found:?}")),
     });
@@ -247,7 +248,7 @@ fn clients_of_kafka_pass_through_the_proxies_and_its_nodes_do_not() {
     for index in 0..3 {
         broker.proxy(index).unwrap().heal().unwrap();
     }
-    within(20, "clients are back", || driver.describe().map(drop).map_err(|error| error.to_string()));
+    within("clients are back", || driver.describe().map(drop).map_err(|error| error.to_string()));
 }
 
 /// Not a test of its own: the part of the harness that is about to die.
@@ -271,5 +272,5 @@ fn nothing_paused_is_left_of_a_killed_harness() {
     let mut harness = Harness::start(module_path!());
     harness.await_line("ready ");
     harness.kill();
-    eprintln!("clean after {:.2?}", harness.clean_within(Duration::from_secs(10)));
+    eprintln!("clean after {:.2?}", harness.clean_within(PATIENCE));
 }

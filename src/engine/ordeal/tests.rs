@@ -99,7 +99,7 @@ fn what_had_to_wait_for_another_fault_says_so() {
     let found = endured(BOTH, 3000, 700, Behaviour::default(), Nobody::default()).unwrap();
     let [kill, slow] = found.faults.as_slice() else { panic!("{found:?}", found = found.faults) };
     assert!(!kill.text.contains("late"), "{kill:?}");
-    assert!(slow.text.contains("injected 0.") && slow.text.ends_with("s late"), "{slow:?}");
+    assert!(slow.text.contains("injected ") && slow.text.ends_with("s late"), "{slow:?}");
     assert!(slow.healed_at_ns.is_some());
 }
 
@@ -111,5 +111,5 @@ fn a_panic_is_no_end_without_end() {
     let faults = "[{kind: slow-consumer, at: 0s, for: 100ms}, {kind: slow-consumer, at: 200ms, for: 100ms}]";
     let broker = Nobody { panics_at: 2, ..Nobody::default() };
     assert!(endured(faults, 400, 0, behaviour, broker).is_none());
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", begun.elapsed());
 }
