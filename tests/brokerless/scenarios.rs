@@ -1,7 +1,7 @@
 //! Scenario files, good and bad, through the public interface.
 //!
-//! `tests/scenarios_bad/*.yaml` each have one fault; the whole error text stands in the `.txt` beside it.
-//! After a deliberate change: `UPDATE_EXPECTED=1 cargo test --test scenarios`, then read the difference.
+//! `tests/scenarios_bad/*.yaml` each have one fault; the whole error text stands in the comments they begin with.
+//! After a deliberate change: `UPDATE_EXPECTED=1 cargo test --test brokerless scenarios::`, then read the difference.
 
 use brokerbench::model::System;
 use brokerbench::scenario::{self, Model, Overrides, Scenario};
@@ -16,8 +16,12 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
+fn updating() -> bool {
+    std::env::var_os("UPDATE_EXPECTED").is_some()
+}
+
 fn expect(path: &Path, found: &str) {
-    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+    if updating() {
         std::fs::write(path, found).unwrap();
     }
     let expected = std::fs::read_to_string(path).unwrap_or_default();
@@ -37,10 +41,27 @@ fn latency(profile: Option<&str>, sets: &[&str], sweeps: &[&str], systems: &[&st
 fn every_bad_file_is_refused_with_file_key_value_and_remedy() {
     for path in files("tests/scenarios_bad") {
         let name = path.to_str().unwrap();
-        let error = scenario::validate(name).err().unwrap_or_else(|| panic!("{name} was accepted"));
-        assert_eq!(error.source_name(), name);
-        expect(&path.with_extension("txt"), &format!("{error}\n"));
+        let refused = || scenario::validate(name).err().unwrap_or_else(|| panic!("{name} was accepted"));
+        assert_eq!(refused().source_name(), name);
+        // Twice, since what it is told moves the lines that are named.
+        for _ in 0..if updating() { 2 } else { 0 } {
+            tell(&path, &refused().to_string());
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let expected: Vec<&str> = text.lines().map_while(|line| line.strip_prefix(TOLD)).collect();
+        assert_eq!(refused().to_string(), expected.join("\n"), "{name}");
     }
+}
+
+/// Before each line of the error that a bad file is refused with.
+const TOLD: &str = "# expect: ";
+
+/// Puts the error before what the file says.
+fn tell(path: &Path, error: &str) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let rest = text.split_inclusive('\n').skip_while(|line| line.starts_with(TOLD));
+    let told = error.lines().map(|line| format!("{TOLD}{line}\n"));
+    std::fs::write(path, told.chain(rest.map(str::to_owned)).collect::<String>()).unwrap();
 }
 
 #[test]
@@ -312,6 +333,31 @@ fn secrets_never_show() {
     let scenario = scenario::from_text("t.yaml", text, &Overrides::default()).unwrap();
     assert!(!scenario.explain().contains("hunter2"));
     assert!(scenario.cells().iter().all(|cell| cell.load.model == Model::Closed));
+}
+
+#[test]
+fn the_scenarios_of_delivery_and_retention_hold_under_every_profile() {
+    for name in ["delivery", "retention"] {
+        for profile in ["quick", "standard", "full"] {
+            let scenario = scenario::load(name, &overrides(Some(profile), &[], &[], &[])).unwrap();
+            assert!(scenario.explain().contains(name));
+            assert!(scenario.cells().iter().all(|cell| cell.experiment.as_ref().is_some_and(|e| e.kind() == name)));
+        }
+    }
+}
+
+#[test]
+fn the_size_ladder_holds_under_every_profile() {
+    scenario::validate("scenarios/message-size.yaml").unwrap_or_else(|error| panic!("{error}"));
+    for profile in ["quick", "standard", "full"] {
+        let scenario = scenario::load("message-size", &overrides(Some(profile), &[], &[], &[])).unwrap();
+        let labels: Vec<&str> = scenario.systems.iter().map(|(label, _)| label.as_str()).collect();
+        assert_eq!(labels.len(), 8);
+        assert!(
+            labels.iter().filter(|label| label.ends_with("-tuned")).count() == 4 && labels.contains(&"redis-lists")
+        );
+        assert_eq!(scenario.warnings(), Vec::<String>::new());
+    }
 }
 
 const LATENCY: &str = include_str!("../../scenarios/latency.yaml");
