@@ -1,7 +1,7 @@
 //! brokerbench: measures messaging on Apache Kafka and Redis and accounts for every message.
 //!
 //! # Layout
-//! Each group imports only from groups above it; `tests/layers.rs` checks that.
+//! Each group imports only from groups above it; `tests/brokerless/layers.rs` checks that.
 //!
 //! | group | what lives there |
 //! |---|---|

@@ -2,13 +2,15 @@
 //! a consumer that does not read loses, and what is left of messages that were read.
 //! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live flow:: -- --ignored --test-threads 1`
 
-use crate::support::program::run;
+use crate::support::program::{BRIEFLY_WARMED, run};
 use brokerbench::result::{CellSummary, Kind, Observation, Summary};
 
-/// A broker is warmed for a figure that others compare with, and not for these.
-const QUICK: [&str; 4] = ["--profile", "quick", "--set", "load.broker-warm-up=1s"];
 const DELIVERY: &str = include_str!("../../scenarios/delivery.yaml");
 const RETENTION: &str = include_str!("../../scenarios/retention.yaml");
+
+fn quick() -> Vec<&'static str> {
+    [&["--profile", "quick"], &BRIEFLY_WARMED[..]].concat()
+}
 
 fn cell<'a>(summary: &'a Summary, label: &str) -> &'a CellSummary {
     summary.cells.iter().find(|cell| cell.label == label).unwrap_or_else(|| panic!("no cell of {label}"))
@@ -29,7 +31,7 @@ fn value(cell: &CellSummary, metric: &str) -> f64 {
 #[test]
 #[ignore = "needs real brokers"]
 fn pulled_or_pushed_and_what_a_stalled_consumer_loses() {
-    let summary = run(DELIVERY, &QUICK, &[]).measured();
+    let summary = run(DELIVERY, &quick(), &[]).measured();
     for label in ["kafka", "redis-streams", "redis-lists"] {
         let cell = cell(&summary, label);
         for observation in all(cell, "requests_per_batch") {
@@ -57,7 +59,7 @@ fn pulled_or_pushed_and_what_a_stalled_consumer_loses() {
 #[test]
 #[ignore = "needs real brokers"]
 fn what_is_left_of_messages_that_were_read() {
-    let summary = run(RETENTION, &QUICK, &[]).measured();
+    let summary = run(RETENTION, &quick(), &[]).measured();
     let again = ["readable_after_ack", "share.late_joiner", "share.second_reader", "share.reread"];
     for (label, kept, after_restart) in
         [("kafka", 1.0, 1.0), ("redis-streams", 1.0, 1.0), ("redis-streams-none", 1.0, 0.0), ("redis-lists", 0.0, 0.0)]

@@ -2,7 +2,7 @@
 //! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live nodes:: -- --ignored --test-threads 1`
 
 use crate::support::harness::exe;
-use crate::support::program::{run, send, start};
+use crate::support::program::{BRIEFLY_WARMED, run, send, start};
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Target};
 use brokerbench::engine::{Trial, Unobserved};
@@ -80,7 +80,7 @@ fn crash(systems: &str, keys: &str) -> String {
 
 /// What was observed over all kills, by label and metric.
 fn observed(systems: &str, keys: &str) -> BTreeMap<(String, String), Observation> {
-    let summary = run(&crash(systems, keys), &["--set", "load.broker-warm-up=1s"], &[]).measured();
+    let summary = run(&crash(systems, keys), &BRIEFLY_WARMED, &[]).measured();
     assert_eq!(summary.status, Status::Complete);
     let mut found = BTreeMap::new();
     for cell in summary.cells {

@@ -1,7 +1,7 @@
 //! Failing messages, dying consumers and sessions, by the real binary on real brokers.
 //! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live poison:: -- --ignored --test-threads 1`
 
-use crate::support::program::run;
+use crate::support::program::{BRIEFLY_WARMED, run};
 use brokerbench::result::{CellSummary, Kind, Observation};
 
 /// Runs a scenario on `systems` and returns its cells.
@@ -10,7 +10,7 @@ fn cells(systems: &str, experiment: &str) -> Vec<CellSummary> {
         "schema: 1\nname: live\nquestion: Is every message accounted for?\nguarantee: none\n\
          systems: {{{systems}}}\nexperiment: {{{experiment}}}\n"
     );
-    let summary = run(&scenario, &["--set", "load.broker-warm-up=1s"], &[]).measured();
+    let summary = run(&scenario, &BRIEFLY_WARMED, &[]).measured();
     summary.cells
 }
 

@@ -3,7 +3,7 @@
 //! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live power:: -- --ignored --test-threads 1`
 
 use crate::support::harness::exe;
-use crate::support::program::run;
+use crate::support::program::{BRIEFLY_WARMED, run};
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Driver, DriverError, Outcome, Outgoing, Publisher, Target};
 use brokerbench::environment::{Broker, Environment, EnvironmentError, Native};
@@ -24,7 +24,7 @@ fn observed(systems: &str, times: u16) -> BTreeMap<(String, String), Observation
          experiment: {{kind: crash, fault: power-loss, rate: 5k/s, before: 2s, spread: 1s, kills: {times}}}\n\
          message: {{size: 200B}}\n"
     );
-    let summary = run(&text, &["--set", "load.broker-warm-up=1s"], &[]).measured();
+    let summary = run(&text, &BRIEFLY_WARMED, &[]).measured();
     assert_eq!(summary.status, Status::Complete);
     let mut found = BTreeMap::new();
     for cell in summary.cells {

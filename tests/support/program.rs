@@ -18,6 +18,11 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// What a busy machine may fail; what becomes of messages is none of these.
 const MACHINE: [&str; 3] = ["schedule-lag", "generator-cpu", "steal-time"];
 
+/// For experiments of which no figure is compared: their broker is warmed for a second only. A load says so, and it is
+/// never offered.
+pub const BRIEFLY_WARMED: [&str; 6] =
+    ["--set", "load.broker-warm-up=1s", "--set", "load.model=open", "--set", "load.rate=1k/s"];
+
 pub struct Run {
     child: Child,
     temporary: tempfile::TempDir,

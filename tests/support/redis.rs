@@ -1,4 +1,5 @@
 //! A real redis-server of this test's or benchmark's own, and the cells to load it with. Stops when dropped.
+#![allow(dead_code)] // Each user needs a part of it.
 
 use brokerbench::clock::Clock;
 use brokerbench::driver::{Driver, Paths, Target, open};
