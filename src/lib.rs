@@ -12,6 +12,7 @@
 //! | [`yaml`] | files of users as a tree in which every value knows its place |
 //! | [`scenario`] | what the user asks for |
 //! | [`access`] | how brokers may be reached: addresses judged, TLS verified, secrets kept |
+//! | [`wire`] | protocols of brokers: bytes into tokens, requests into bytes |
 //! | [`driver`] | speaks to one system; returns stamps and outcomes, records nothing |
 //! | [`fault`], [`environment`] | what goes wrong on links and disks; brokers provided and taken away again |
 //! | [`engine`] | runs one cell: pace, warm up, measure, drain, audit, judge its own instrument |
@@ -49,4 +50,5 @@ pub mod schedule;
 pub mod stats;
 pub mod study;
 pub mod units;
+pub mod wire;
 pub mod yaml;

@@ -3,17 +3,18 @@
 //! It goes over a [`Connection`] as the load does, so that there is one way to connect: one check of the address, one TLS.
 //! Settings are read back from the server and shown by an allow-list, so that no secret can slip into a result.
 
-use super::connection::Connection;
-use super::endpoint::{Endpoint, SET_UP};
+use super::endpoint::Endpoint;
+use super::limits::SET_UP;
 use super::primary::command;
-use super::resp::{Malformed, Reader, Token, unexpected};
 use crate::access::Access;
 use crate::driver::DriverError;
 use crate::driver::patience::{Backoff, longest_silence};
+use crate::driver::redis::load::connection::Connection;
 use crate::model::System;
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ListMode, Reply};
 use crate::units::Span;
+use crate::wire::redis::{Malformed, ReplyReader, Token, unexpected};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ const OLDEST: u32 = 7;
 
 /// A server as it describes itself.
 #[derive(Clone, Debug, Default)]
-pub struct Server {
+pub struct ServerInfo {
     /// `Redis` or `Valkey`.
     pub name: String,
     pub version: String,
@@ -66,7 +67,7 @@ pub struct Server {
     pub settings: BTreeMap<String, String>,
 }
 
-impl Server {
+impl ServerInfo {
     fn parse(info: &str, settings: BTreeMap<String, String>) -> Self {
         let field = |name: &str| {
             let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -97,13 +98,13 @@ impl Server {
     }
 }
 
-pub struct Control {
+pub struct ControlConnection {
     connection: Connection,
     /// How long one answer may take.
     limit: Duration,
 }
 
-impl Control {
+impl ControlConnection {
     pub fn connect(endpoint: &Endpoint) -> Result<Self, DriverError> {
         Self::connect_within(endpoint, SET_UP)
     }
@@ -116,7 +117,7 @@ impl Control {
     fn ask<T>(
         &mut self,
         words: &[&str],
-        read: impl FnOnce(Reader<'_>) -> Result<T, Malformed>,
+        read: impl FnOnce(ReplyReader<'_>) -> Result<T, Malformed>,
     ) -> Result<T, DriverError> {
         let bytes: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
         command(&mut self.connection, self.limit, words.first().copied().unwrap_or_default(), &bytes, read)
@@ -136,7 +137,7 @@ impl Control {
     }
 
     /// Version and settings; `wanted` stands in for the settings where CONFIG is refused, as managed services do.
-    pub fn server(&mut self, wanted: &BTreeMap<String, String>) -> Result<Server, DriverError> {
+    pub fn server(&mut self, wanted: &BTreeMap<String, String>) -> Result<ServerInfo, DriverError> {
         let info = self.info("server")?;
         let shown = |settings: &BTreeMap<String, String>| -> BTreeMap<String, String> {
             let decisive = settings.iter().filter(|(name, _)| DECISIVE.contains(&name.as_str()));
@@ -147,7 +148,7 @@ impl Control {
             Err(DriverError::Refused { .. }) => shown(wanted),
             Err(error) => return Err(error),
         };
-        Ok(Server::parse(&info, settings))
+        Ok(ServerInfo::parse(&info, settings))
     }
 
     /// One section of INFO.
@@ -186,7 +187,7 @@ impl Control {
 pub fn knock(address: &str, access: &Access) -> Result<(), String> {
     // Whichever of its systems is asked for: it only names them.
     let endpoint = Endpoint::parse(System::RedisStreams, address).map_err(|error| error.to_string())?.through(access);
-    let answered = Control::connect(&endpoint).and_then(|mut control| control.text(&["PING"]));
+    let answered = ControlConnection::connect(&endpoint).and_then(|mut control| control.text(&["PING"]));
     let over_tls = access.tls().is_some();
     match answered {
         Ok(_) => Ok(()),
@@ -216,7 +217,7 @@ pub fn knock(address: &str, access: &Access) -> Result<(), String> {
 
 const TLS_THERE: &str = "it speaks TLS there; write rediss://, or name its plain port";
 
-fn text(reply: &mut Reader<'_>) -> Result<String, Malformed> {
+fn text(reply: &mut ReplyReader<'_>) -> Result<String, Malformed> {
     match reply.next()? {
         Token::Bulk(text) | Token::Simple(text) => Ok(String::from_utf8_lossy(text).into_owned()),
         Token::Integer(number) => Ok(number.to_string()),
@@ -271,7 +272,7 @@ pub fn client_version() -> String {
     format!("brokerbench {} RESP (own)", env!("CARGO_PKG_VERSION"))
 }
 
-pub fn describe(cell: &Cell, access: &Access, server: &Server) -> Description {
+pub fn describe(cell: &Cell, access: &Access, server: &ServerInfo) -> Description {
     let (config, load) = (&cell.config, &cell.load);
     let tls = if access.tls().is_some() { "yes, verified" } else { "no" };
     let pairs = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
@@ -335,7 +336,7 @@ mod tests {
     fn what_belongs_to_others_is_not_deleted() {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let endpoint = Endpoint::parse(System::RedisLists, &listener.local_addr().unwrap().to_string()).unwrap();
-        let mut control = Control::connect(&endpoint).unwrap();
+        let mut control = ControlConnection::connect(&endpoint).unwrap();
         for (name, foreign) in [("bb-abc-lists", "session:1"), ("bb-abc-lists", "bb-abd-lists-0"), ("", "x")] {
             let keys = [format!("{name}-0"), foreign.to_owned()];
             let error = control.delete(name, &keys).unwrap_err().to_string();
@@ -354,14 +355,14 @@ mod tests {
 
     #[test]
     fn servers_are_told_apart() {
-        let redis = Server::parse("# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n", BTreeMap::new());
+        let redis = ServerInfo::parse("# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n", BTreeMap::new());
         assert_eq!((redis.name.as_str(), redis.version.as_str()), ("Redis", "7.0.15"));
         let valkey =
-            Server::parse("redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n", BTreeMap::new());
+            ServerInfo::parse("redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n", BTreeMap::new());
         assert_eq!((valkey.name.as_str(), valkey.version.as_str()), ("Valkey", "9.1.2"));
         let endpoint = Endpoint::parse(System::RedisLists, "127.0.0.1:1").unwrap();
         assert!(redis.check(&endpoint).is_ok() && valkey.check(&endpoint).is_ok());
-        let old = Server::parse("redis_version:6.2.14\r\n", BTreeMap::new());
+        let old = ServerInfo::parse("redis_version:6.2.14\r\n", BTreeMap::new());
         let refused = old.check(&endpoint).unwrap_err().to_string();
         assert!(refused.contains("6.2.14") && refused.contains("7.0 or newer"), "{refused}");
     }

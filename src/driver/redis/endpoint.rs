@@ -2,15 +2,12 @@
 //!
 //! The password leaves this module only towards the server: it is in no `Debug`, no error and no address.
 
-use super::resp;
 use crate::access::{Access, ExposeSecret, Stream};
 use crate::driver::DriverError;
 use crate::model::System;
+use crate::wire::redis as resp;
 use std::fmt;
 use std::time::Duration;
-
-/// How long a connection may take to be made, and a set-up command to be answered.
-pub const SET_UP: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub struct Endpoint {
@@ -69,22 +66,6 @@ impl Endpoint {
         }
         greeting
     }
-
-    pub fn lost(&self, cause: impl Into<String>) -> DriverError {
-        DriverError::Disconnected { system: self.system, address: self.address(), cause: cause.into() }
-    }
-
-    pub fn refused(&self, action: impl Into<String>, cause: impl Into<String>) -> DriverError {
-        DriverError::Refused { system: self.system, action: action.into(), cause: cause.into() }
-    }
-
-    pub fn timed_out(&self, action: impl Into<String>, limit: Duration) -> DriverError {
-        DriverError::TimedOut { system: self.system, action: action.into(), seconds: limit.as_secs() }
-    }
-
-    pub fn malformed(&self, cause: resp::Malformed) -> DriverError {
-        DriverError::Protocol { system: self.system, cause: cause.0 }
-    }
 }
 
 impl fmt::Debug for Endpoint {
@@ -95,6 +76,7 @@ impl fmt::Debug for Endpoint {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::SET_UP;
     use super::*;
     use crate::access::{Login, Mechanism, SecretString, Terms};
 

@@ -1,8 +1,9 @@
 //! For fuzzing: replies cut into pieces and whole, and everything that walks them.
 
-use super::resp::{Malformed, Reader, Scanner};
-use super::{large, lists, pubsub, streams, work};
+use super::capability::{large, work};
+use super::load::{lists, pubsub, streams};
 use crate::clock::Clock;
+use crate::wire::redis::{Malformed, ReplyReader, Scanner};
 
 /// Lengths of the replies in `input` when it comes in pieces of so many bytes.
 fn lengths(input: &[u8], piece: usize) -> Result<Vec<usize>, Malformed> {
@@ -25,7 +26,7 @@ pub fn any(input: &[u8]) -> bool {
     for length in whole.iter().flatten() {
         let reply = &input[start..start + length];
         start += length;
-        let mut reader = Reader::new(reply);
+        let mut reader = ReplyReader::new(reply);
         assert!(reader.skip().is_ok() && reader.next().is_err(), "a whole reply is skipped whole");
         let (clock, mut bytes) = (Clock::start(), 0);
         let _ = lists::hand_out(reply, &clock, &mut |message| bytes += message.payload.len());

@@ -5,10 +5,10 @@
 //! here listens to `+switch-master`: a client whose connection to a deposed primary still works stays with it until
 //! that one closes it. Every step is bounded by [`STEP`]; nothing here is tried twice.
 
-use super::connection::Connection;
 use super::endpoint::Endpoint;
-use super::resp::{self, Malformed, Reader, Token};
+use crate::driver::redis::load::connection::Connection;
 use crate::driver::{DriverError, Paths};
+use crate::wire::redis::{self as resp, Malformed, ReplyReader, Token};
 use std::time::{Duration, Instant};
 
 /// How long one step of connecting may take: on the machine or the network of a benchmark it takes milliseconds, and
@@ -96,22 +96,11 @@ pub fn command<T>(
     limit: Duration,
     action: &str,
     words: &[&[u8]],
-    read: impl FnOnce(Reader<'_>) -> Result<T, Malformed>,
+    read: impl FnOnce(ReplyReader<'_>) -> Result<T, Malformed>,
 ) -> Result<T, DriverError> {
     resp::command(&mut connection.output.bytes, words);
     let reply = connection.reply(Instant::now() + limit, action)?;
-    let value = read(Reader::new(&connection.input.filled()[reply.clone()]));
+    let value = read(ReplyReader::new(&connection.input.filled()[reply.clone()]));
     connection.input.consume(reply.len());
     value.map_err(|cause| connection.endpoint.malformed(cause))
-}
-
-/// Why something must be tried again, in words that are the same each time: without the address, which is known.
-pub fn reason(error: &DriverError) -> String {
-    match error {
-        DriverError::Disconnected { cause, .. } => cause.clone(),
-        DriverError::Refused { action, cause, .. } => format!("{action} refused: {cause}"),
-        DriverError::TimedOut { action, .. } => format!("{action} got no answer"),
-        DriverError::Protocol { cause, .. } => format!("unreadable reply: {cause}"),
-        DriverError::Cannot { because, .. } => because.clone(),
-    }
 }

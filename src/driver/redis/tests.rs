@@ -2,12 +2,16 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::driver::{Completion, Outcome, Paths, Submitted};
-use crate::model::{Codec, Guarantee};
-use crate::scenario::{Arrivals, Load, Message, Model, PayloadKind, Reply, SystemConfig};
+use crate::driver::{
+    Audit, Completion, Driver, DriverError, Incoming, Outcome, Outgoing, Paths, Publisher, Reflector, Submitted,
+    Subscriber, Target,
+};
+use crate::model::{Codec, Guarantee, System};
+use crate::scenario::{Arrivals, Cell, ListMode, Load, Message, Model, PayloadKind, Reply, SystemConfig};
 use crate::units::{Bytes, Span};
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::time::Duration;
 
 const SECOND: u64 = 1_000_000_000;
 

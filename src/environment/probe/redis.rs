@@ -1,25 +1,28 @@
-//! Redis's and Sentinel's questions: whether it answers, whether its copies follow, whether the set is known.
+//! Redis's and Sentinel's questions: whether it answers, whether its copies follow, whether the set
+//! is known.
 
 use super::{PATIENCE, bypass, connect, foreign, median, not_yet, read, read_some};
+use crate::wire::redis::{self as resp, Malformed, ReplyReader, Scanner, Token};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Answers beyond this are none of ours.
 const LONGEST: usize = 1 << 20;
-/// What we ask for is a list of lists of words.
-const DEEPEST: usize = 4;
+
+const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
 /// PING. A demand to log in is an answer too.
 pub fn redis(address: SocketAddr) -> io::Result<()> {
     let mut stream = connect(address)?;
-    stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
+    stream.write_all(PING)?;
     let mut reply = [0; 5];
     read(&mut stream, &mut reply, Instant::now() + PATIENCE)?;
     match &reply {
         b"+PONG" | b"-NOAU" => Ok(()),
         b"-LOAD" => Err(not_yet("it is still loading its data".into())),
-        _ => Err(no_redis()),
+        _ => Err(foreign(NO_REDIS)),
     }
 }
 
@@ -27,7 +30,7 @@ pub fn redis(address: SocketAddr) -> io::Result<()> {
 pub fn redis_ping_pong(address: SocketAddr, times: usize) -> io::Result<Duration> {
     let mut stream = connect(address)?;
     median(times, || {
-        stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
+        stream.write_all(PING)?;
         read(&mut stream, &mut [0; 7], Instant::now() + PATIENCE)
     })
 }
@@ -35,7 +38,8 @@ pub fn redis_ping_pong(address: SocketAddr, times: usize) -> io::Result<Duration
 /// It is a primary whose copies (so many) all follow, or a copy that follows.
 pub fn redis_linked(address: SocketAddr, copies: usize) -> io::Result<()> {
     let mut stream = connect(address)?;
-    let Reply::Text(info) = ask(&mut stream, &["INFO", "replication"])? else { return Err(no_redis()) };
+    let reply = ask(&mut stream, &["INFO", "replication"])?;
+    let info = ReplyReader::new(&reply).bulk().map(String::from_utf8_lossy).map_err(no_redis)?;
     if info.lines().any(|line| line == "role:master") {
         let online = info.lines().filter(|line| line.starts_with("slave") && line.contains("state=online")).count();
         return if online == copies {
@@ -52,17 +56,19 @@ pub fn redis_linked(address: SocketAddr, copies: usize) -> io::Result<()> {
 /// others, and finds nothing wrong with any.
 pub fn sentinel(address: SocketAddr, name: &str, nodes: &[String], sentinels: usize) -> io::Result<()> {
     let mut stream = connect(address)?;
-    let primary = ask(&mut stream, &["SENTINEL", "MASTER", name])?;
-    let Reply::List(replicas) = ask(&mut stream, &["SENTINEL", "REPLICAS", name])? else { return Err(no_redis()) };
+    let reply = ask(&mut stream, &["SENTINEL", "MASTER", name])?;
+    let primary = Fields::read(&mut ReplyReader::new(&reply)).map_err(no_redis)?;
+    let reply = ask(&mut stream, &["SENTINEL", "REPLICAS", name])?;
+    let replicas = Fields::list(&reply).map_err(no_redis)?;
     for node in replicas.iter().chain([&primary]) {
-        let told = format!("{}:{}", node.field("ip"), node.field("port"));
+        let told = format!("{}:{}", node.get("ip"), node.get("port"));
         if !nodes.contains(&told) {
             return Err(bypass(&told, nodes));
         }
     }
-    let well = primary.field("flags") == "master"
-        && replicas.iter().all(|node| node.field("flags") == "slave" && node.field("master-link-status") == "ok");
-    let others = primary.field("num-other-sentinels");
+    let well = primary.get("flags") == "master"
+        && replicas.iter().all(|node| node.get("flags") == "slave" && node.get("master-link-status") == "ok");
+    let others = primary.get("num-other-sentinels");
     if well && replicas.len() + 1 == nodes.len() && others == (sentinels - 1).to_string() {
         return Ok(());
     }
@@ -70,81 +76,68 @@ pub fn sentinel(address: SocketAddr, name: &str, nodes: &[String], sentinels: us
     Err(not_yet(format!("it knows {found} replicas and {others} other Sentinels, and not all of them to be well")))
 }
 
-#[derive(Debug, PartialEq)]
-enum Reply {
-    Text(String),
-    List(Vec<Self>),
-}
+/// Names and values as a Sentinel lists them of a node.
+struct Fields(BTreeMap<String, String>);
 
-impl Reply {
-    /// The value behind a name in a list of names and values; empty where there is none.
-    fn field(&self, name: &str) -> &str {
-        let Self::List(items) = self else { return "" };
-        let value = items.chunks(2).find_map(|pair| match pair {
-            [Self::Text(key), Self::Text(value)] if key == name => Some(value.as_str()),
-            _ => None,
-        });
-        value.unwrap_or_default()
+impl Fields {
+    fn read(reader: &mut ReplyReader<'_>) -> Result<Self, Malformed> {
+        let pairs = reader.array()? / 2;
+        let mut text = || match reader.next()? {
+            Token::Bulk(text) | Token::Simple(text) => Ok(String::from_utf8_lossy(text).into_owned()),
+            Token::Integer(number) => Ok(number.to_string()),
+            other => Err(resp::unexpected("a name or a value", other)),
+        };
+        (0..pairs).map(|_| Ok((text()?, text()?))).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn list(reply: &[u8]) -> Result<Vec<Self>, Malformed> {
+        let mut reader = ReplyReader::new(reply);
+        (0..reader.array()?).map(|_| Self::read(&mut reader)).collect()
+    }
+
+    /// Empty where there is none of this name.
+    fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
     }
 }
 
-fn ask(stream: &mut TcpStream, words: &[&str]) -> io::Result<Reply> {
-    let strings: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
-    stream.write_all(format!("*{}\r\n{strings}", words.len()).as_bytes())?;
-    let (mut input, mut chunk) = (Vec::new(), [0; 4096]);
+/// The whole reply. A refusal is an error that may pass.
+fn ask(stream: &mut TcpStream, words: &[&str]) -> io::Result<Vec<u8>> {
+    let (mut request, words) = (vec![], words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>());
+    resp::command(&mut request, &words);
+    stream.write_all(&request)?;
+    let (mut reply, mut chunk, mut scanner) = (Vec::new(), [0; 4096], Scanner::default());
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(reply) = parse(&mut input.as_slice(), DEEPEST)? {
-            return Ok(reply);
+        if let Some(length) = scanner.end_of_reply(&reply).map_err(no_redis)? {
+            reply.truncate(length);
+            return match ReplyReader::new(&reply).next() {
+                Ok(Token::Error(text)) => Err(not_yet(String::from_utf8_lossy(text).into_owned())),
+                _ => Ok(reply),
+            };
         }
         match read_some(stream, &mut chunk, deadline)? {
-            _ if input.len() > LONGEST => return Err(no_redis()),
-            read => input.extend_from_slice(&chunk[..read]),
+            _ if reply.len() > LONGEST => return Err(foreign(NO_REDIS)),
+            read => reply.extend_from_slice(&chunk[..read]),
         }
-    }
-}
-
-/// One reply, its lists nested at most that deep; `None` while it is not whole. A refusal is an error that may pass.
-fn parse(input: &mut &[u8], deep: usize) -> io::Result<Option<Reply>> {
-    let Some(end) = input.windows(2).position(|two| two == b"\r\n") else { return Ok(None) };
-    let line = String::from_utf8_lossy(&input[..end]).into_owned();
-    *input = &input[end + 2..];
-    let (kind, rest) = line.split_at_checked(1).ok_or_else(no_redis)?;
-    let length = || usize::try_from(rest.parse::<i64>().unwrap_or(-1)).unwrap_or(0);
-    match kind {
-        "+" | ":" => Ok(Some(Reply::Text(rest.to_owned()))),
-        "-" => Err(not_yet(rest.to_owned())),
-        "$" => {
-            let Some((text, after)) = input.split_at_checked(length()) else { return Ok(None) };
-            let Some(after) = after.strip_prefix(b"\r\n") else {
-                return if after.len() < 2 { Ok(None) } else { Err(no_redis()) };
-            };
-            *input = after;
-            Ok(Some(Reply::Text(String::from_utf8_lossy(text).into_owned())))
-        }
-        "*" => {
-            // Each level is a call, and a level costs four bytes: the stack would end before the answer does.
-            let deep = deep.checked_sub(1).ok_or_else(no_redis)?;
-            let mut items = Vec::new();
-            for _ in 0..length() {
-                let Some(item) = parse(input, deep)? else { return Ok(None) };
-                items.push(item);
-            }
-            Ok(Some(Reply::List(items)))
-        }
-        _ => Err(no_redis()),
     }
 }
 
 #[cfg(any(test, fuzzing))]
-pub fn fuzz(mut answer: &[u8]) {
-    while let Ok(Some(reply)) = parse(&mut answer, DEEPEST) {
-        let _ = reply.field("ip");
+pub fn fuzz(answer: &[u8]) {
+    let (mut start, mut scanner) = (0, Scanner::default());
+    while let Ok(Some(length)) = scanner.end_of_reply(&answer[start..]) {
+        let reply = &answer[start..start + length];
+        start += length;
+        let _ = Fields::read(&mut ReplyReader::new(reply)).map(|fields| fields.get("ip").len());
+        let _ = Fields::list(reply);
     }
 }
 
-fn no_redis() -> io::Error {
-    foreign("what answers there is no Redis server")
+const NO_REDIS: &str = "what answers there is no Redis server";
+
+fn no_redis(_: Malformed) -> io::Error {
+    foreign(NO_REDIS)
 }
 
 #[cfg(test)]
@@ -161,23 +154,18 @@ mod tests {
     }
 
     #[test]
-    fn replies_are_read_when_they_are_whole() {
-        let whole = b"*2\r\n*4\r\n$2\r\nip\r\n$1\r\na\r\n$4\r\nport\r\n:7\r\n$0\r\n\r\n";
-        for cut in 0..whole.len() {
-            assert_eq!(parse(&mut &whole[..cut], DEEPEST).unwrap(), None, "{cut}");
-        }
-        let Some(Reply::List(items)) = parse(&mut &whole[..], DEEPEST).unwrap() else { panic!() };
-        assert_eq!((items[0].field("ip"), items[0].field("port"), items[0].field("none")), ("a", "7", ""));
-        assert_eq!(items[1], Reply::Text(String::new()));
-        assert!(
-            parse(&mut &b"-ERR No such master\r\n"[..], DEEPEST).unwrap_err().to_string().contains("No such master")
-        );
+    fn fields_of_nodes_are_read_and_a_refusal_is_shown() {
+        let whole = b"*2\r\n*4\r\n$2\r\nip\r\n$1\r\na\r\n$4\r\nport\r\n:7\r\n*0\r\n";
+        let nodes = Fields::list(whole).unwrap();
+        assert_eq!((nodes[0].get("ip"), nodes[0].get("port"), nodes[1].get("ip")), ("a", "7", ""));
+        let refused = sentinel(answering(b"-ERR No such master\r\n"), "x", &[], 1).unwrap_err();
+        assert!(refused.to_string().contains("No such master"), "{refused}");
     }
 
     #[test]
     fn an_answer_of_brackets_only_is_refused_and_does_not_end_the_stack() {
-        let error = parse(&mut b"*1\r\n".repeat(200_000).as_slice(), DEEPEST).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(Fields::list(&b"*1\r\n".repeat(200_000)).is_err());
+        fuzz(&b"*1\r\n".repeat(200_000));
     }
 
     #[test]

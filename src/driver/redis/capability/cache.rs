@@ -1,0 +1,81 @@
+//! Values by key: SET with PX and GET on one pipelined connection. The same for every Redis system: it belongs to none
+//! of the three messaging primitives.
+
+use crate::clock::Clock;
+use crate::driver::DriverError;
+use crate::driver::cache::{Answer, Cache, Request};
+use crate::driver::redis::endpoint::Endpoint;
+use crate::driver::redis::load::connection::Connection;
+use crate::wire::redis::{self as resp, Token};
+
+/// Unsent bytes from which on the user is told to wait.
+const UNSENT: usize = 1 << 20;
+
+pub struct RedisCache {
+    connection: Connection,
+    clock: Clock,
+    /// Put before every key, so that no other cell's values are touched.
+    prefix: String,
+    key: String,
+}
+
+impl RedisCache {
+    pub fn connect(endpoint: &Endpoint, clock: Clock, prefix: &str) -> Result<Self, DriverError> {
+        let connection = Connection::open(endpoint)?;
+        Ok(Self { connection, clock, prefix: format!("{prefix}-"), key: String::new() })
+    }
+}
+
+impl Cache for RedisCache {
+    fn submit(&mut self, request: Request<'_>) -> Result<bool, DriverError> {
+        let output = &mut self.connection.output;
+        if output.unsent() > UNSENT {
+            return Ok(false);
+        }
+        let (Request::Set { key, .. } | Request::Get { key }) = request;
+        self.key.clear();
+        self.key.push_str(&self.prefix);
+        self.key.push_str(key);
+        let name = self.key.as_bytes();
+        match request {
+            Request::Set { value, ttl, .. } => {
+                let ttl = (ttl.nanos() / 1_000_000).max(1).to_string();
+                resp::command(&mut output.bytes, &[b"SET", name, value, b"PX", ttl.as_bytes()]);
+            }
+            Request::Get { .. } => resp::command(&mut output.bytes, &[b"GET", name]),
+        }
+        Ok(true)
+    }
+
+    fn flush(&mut self) -> Result<(), DriverError> {
+        self.connection.write().map(|_| ())
+    }
+
+    fn wait(&mut self, until_ns: u64, sink: &mut dyn FnMut(Answer<'_>, u64)) -> Result<(), DriverError> {
+        loop {
+            if !self.connection.read_until(&self.clock, until_ns)? {
+                return Ok(());
+            }
+            // One stamp for all answers of one read: they were all there when it returned.
+            let at_ns = self.clock.now_ns();
+            let (endpoint, input) = (&self.connection.endpoint, &mut self.connection.input);
+            let mut used = 0;
+            while let Some((token, length)) =
+                resp::token(&input.filled()[used..]).map_err(|cause| endpoint.malformed(cause))?
+            {
+                match token {
+                    Token::Simple(_) => sink(Answer::Stored, at_ns),
+                    Token::Bulk(value) => sink(Answer::Found(value), at_ns),
+                    Token::Null => sink(Answer::Missing, at_ns),
+                    Token::Error(text) => sink(Answer::Refused(&resp::words(text)), at_ns),
+                    other => return Err(endpoint.malformed(resp::unexpected("an answer to SET or GET", other))),
+                }
+                used += length;
+            }
+            input.consume(used);
+            if used > 0 {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What Redis can do beyond carrying messages: one file for each capability trait of the drivers.
+
+pub mod audit;
+pub mod cache;
+pub mod cluster;
+pub mod large;
+pub mod reflector;
+mod replay;
+pub mod requests;
+pub mod stall;
+pub mod work;

@@ -1,0 +1,72 @@
+//! Requests of a consumer as the Redis server counts them: `INFO commandstats`.
+//!
+//! The server counts a command when it is done; a blocking one that times out counts too, and each once (checked on
+//! 7.0.15 and 8.2.3). The counts are those of the whole server, hence: one consumer at a time.
+
+use crate::driver::redis::control::ControlConnection;
+use crate::driver::redis::endpoint::Endpoint;
+use crate::driver::requests::{Counted, Requests};
+use crate::driver::{DriverError, Incoming, Subscriber};
+
+pub struct CountedSubscriber {
+    subscriber: Box<dyn Subscriber>,
+    control: ControlConnection,
+}
+
+impl CountedSubscriber {
+    pub fn new(subscriber: Box<dyn Subscriber>, endpoint: &Endpoint) -> Result<Self, DriverError> {
+        Ok(Self { subscriber, control: ControlConnection::connect(endpoint)? })
+    }
+}
+
+impl Subscriber for CountedSubscriber {
+    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        self.subscriber.receive(until_ns, sink)
+    }
+
+    fn abandon(self: Box<Self>) {}
+
+    fn close(&mut self) -> Result<(), DriverError> {
+        self.subscriber.close()
+    }
+}
+
+impl Counted for CountedSubscriber {
+    fn requests(&mut self) -> Result<Requests, DriverError> {
+        Ok(sort(&self.control.info("commandstats")?))
+    }
+}
+
+/// Commands that consumers send, by what they are for. Publishing, set-up and INFO itself belong to others.
+fn sort(info: &str) -> Requests {
+    let mut requests = Requests::default();
+    for line in info.lines() {
+        let Some((command, rest)) = line.strip_prefix("cmdstat_").and_then(|line| line.split_once(":calls=")) else {
+            continue;
+        };
+        let calls = rest.split(',').next().and_then(|calls| calls.trim().parse::<u64>().ok()).unwrap_or(0);
+        match command {
+            "xreadgroup" | "xread" | "blmpop" | "lmpop" | "blmove" | "lmove" => requests.fetch += calls,
+            // DEL takes the processing list away, which is how a reliable list consumer acknowledges.
+            "xack" | "del" => requests.acknowledge += calls,
+            "ping" => requests.keep_alive += calls,
+            "subscribe" | "ssubscribe" => requests.other += calls,
+            _ => {}
+        }
+    }
+    requests
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_sorted_by_purpose() {
+        let info = "# Commandstats\r\ncmdstat_xreadgroup:calls=7,usec=1,usec_per_call=0.1\r\n\
+                    cmdstat_xack:calls=3,usec=1\r\ncmdstat_xadd:calls=100,usec=1\r\ncmdstat_ping:calls=1,usec=1\r\n\
+                    cmdstat_client|list:calls=4,usec=1\r\n";
+        assert_eq!(sort(info), Requests { fetch: 7, acknowledge: 3, keep_alive: 1, other: 0 });
+        assert_eq!(sort(""), Requests::default());
+    }
+}

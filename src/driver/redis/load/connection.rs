@@ -1,0 +1,312 @@
+//! One socket to Redis, plain or behind TLS: non-blocking, with a buffer on each side.
+//!
+//! Reading is one system call for as much as is there, writing is one for all that is collected; neither ever waits.
+//! Waiting is [`Connection::wait_readable`] alone, which the kernel ends to the nanosecond it is told.
+
+use crate::access::Stream;
+use crate::clock::Clock;
+use crate::driver::DriverError;
+use crate::driver::redis::endpoint::Endpoint;
+use crate::driver::redis::limits::SET_UP;
+use crate::wire::redis::{self as resp, ReplyReader, Scanner, Token};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io::{self, ErrorKind, Read, Write};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// Room that a read is offered: much more than arrives at once on a busy connection.
+const READ: usize = 64 * 1024;
+
+/// Most that is kept of one reply: more than a page of an audit or a batch of consumers can be.
+const LARGEST_INPUT: usize = 4_000_000_000;
+/// Likewise before the load: what asks for little, perhaps before any login, keeps little.
+const LARGEST_REPLY: usize = 64 << 20;
+
+/// Received bytes, `start..end` of them not yet used.
+#[derive(Debug)]
+pub struct Input {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self { bytes: vec![0; READ], start: 0, end: 0 }
+    }
+}
+
+impl Input {
+    #[inline]
+    pub fn filled(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    #[inline]
+    pub fn consume(&mut self, length: usize) {
+        self.start = (self.start + length).min(self.end);
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// One read. Returns how many bytes came (`None`: nothing there) and whether there may be more.
+    pub fn read_from(&mut self, source: &mut impl Read) -> io::Result<Option<(usize, bool)>> {
+        self.make_room()?;
+        let room = self.bytes.len() - self.end;
+        loop {
+            match source.read(&mut self.bytes[self.end..]) {
+                Ok(0) => return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection")),
+                Ok(read) => {
+                    self.end += read;
+                    return Ok(Some((read, read == room)));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// At least half of [`READ`] bytes free behind what is filled: moved to the front when that is cheap, else grown.
+    fn make_room(&mut self) -> io::Result<()> {
+        if self.bytes.len() - self.end >= READ / 2 {
+            return Ok(());
+        }
+        if self.start > self.bytes.len() / 2 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        } else if self.end - self.start > LARGEST_INPUT {
+            let what = format!("a reply of more than {LARGEST_INPUT} B");
+            return Err(io::Error::new(ErrorKind::InvalidData, what));
+        } else {
+            self.bytes.resize(self.bytes.len() * 2, 0);
+        }
+        Ok(())
+    }
+}
+
+/// Bytes to be sent, the first `sent` of them gone.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Output {
+    #[inline]
+    pub fn unsent(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Writes what the socket takes. True when everything is gone.
+    pub fn write_to(&mut self, sink: &mut impl Write) -> io::Result<bool> {
+        while self.sent < self.bytes.len() {
+            match sink.write(&self.bytes[self.sent..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => self.sent += written,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if self.sent > self.bytes.len() / 2 {
+                        self.bytes.drain(..self.sent);
+                        self.sent = 0;
+                    }
+                    return Ok(false);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.bytes.clear();
+        self.sent = 0;
+        Ok(true)
+    }
+}
+
+pub struct Connection {
+    pub endpoint: Endpoint,
+    pub stream: Stream,
+    pub input: Input,
+    pub output: Output,
+    scanner: Scanner,
+}
+
+impl Connection {
+    /// Connects, logs in, selects the database.
+    pub fn open(endpoint: &Endpoint) -> Result<Self, DriverError> {
+        Self::open_within(endpoint, SET_UP)
+    }
+
+    /// The same, each of its steps within `limit`.
+    pub fn open_within(endpoint: &Endpoint, limit: Duration) -> Result<Self, DriverError> {
+        let mut stream = endpoint.connect(limit)?;
+        stream.set_nonblocking().map_err(|cause| endpoint.lost(cause.to_string()))?;
+        let (input, output) = (Input::default(), Output::default());
+        let mut connection = Self { endpoint: endpoint.clone(), stream, input, output, scanner: Scanner::default() };
+        for (name, command) in endpoint.greeting() {
+            connection.output.bytes.extend_from_slice(&command);
+            let reply = connection.reply(Instant::now() + limit, name)?;
+            connection.input.consume(reply.len());
+        }
+        Ok(connection)
+    }
+
+    /// Sends what is collected; what the socket does not take stays.
+    #[inline]
+    pub fn write(&mut self) -> Result<bool, DriverError> {
+        self.output.write_to(&mut self.stream).map_err(|cause| self.endpoint.lost(cause.to_string()))
+    }
+
+    /// Reads once. False when nothing was there.
+    #[inline]
+    pub fn read(&mut self) -> Result<bool, DriverError> {
+        let read = self.input.read_from(&mut self.stream).map_err(|cause| self.endpoint.lost(cause.to_string()))?;
+        Ok(read.is_some())
+    }
+
+    /// Where the next whole reply lies in `input.filled()`, if it is there. To be consumed by the caller.
+    #[inline]
+    pub fn next_reply(&mut self) -> Result<Option<Range<usize>>, DriverError> {
+        let end = self.scanner.end_of_reply(self.input.filled()).map_err(|cause| self.endpoint.malformed(cause))?;
+        Ok(end.map(|end| 0..end))
+    }
+
+    /// Reads once, waiting until `until_ns` for something to come; sends what is still unsent meanwhile. False when
+    /// nothing came in time.
+    pub fn read_until(&mut self, clock: &Clock, until_ns: u64) -> Result<bool, DriverError> {
+        loop {
+            let all_sent = self.output.unsent() == 0 || self.write()?;
+            if self.read()? {
+                return Ok(true);
+            }
+            let left = clock.until(until_ns);
+            if left.is_zero() {
+                return Ok(false);
+            }
+            self.wait(left, all_sent)?;
+        }
+    }
+
+    /// Waits until there is something to read or, with something unsent, room to write; at most `limit`.
+    fn wait(&self, limit: Duration, all_sent: bool) -> Result<(), DriverError> {
+        let interest = if all_sent { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
+        match poll(&mut [PollFd::new(&self.stream, interest)], Some(&timespec(limit))) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(cause) => Err(self.endpoint.lost(cause.to_string())),
+        }
+    }
+
+    /// Sends what is collected and waits for one reply, which is not an error. For set-up, not for the load.
+    pub fn reply(&mut self, deadline: Instant, action: &str) -> Result<Range<usize>, DriverError> {
+        self.reply_within(LARGEST_REPLY, deadline, action)
+    }
+
+    /// The same for an audit, which may ask for as much as a batch of the load.
+    pub fn page(&mut self, deadline: Instant, action: &str) -> Result<Range<usize>, DriverError> {
+        self.reply_within(LARGEST_INPUT, deadline, action)
+    }
+
+    fn reply_within(&mut self, most: usize, deadline: Instant, action: &str) -> Result<Range<usize>, DriverError> {
+        let started = Instant::now();
+        let mut late = false;
+        loop {
+            let all_sent = self.write()?;
+            if let Some(reply) = self.next_reply()? {
+                let text = match ReplyReader::new(&self.input.filled()[reply.clone()]).next() {
+                    Ok(Token::Error(text)) => resp::words(text),
+                    _ => return Ok(reply),
+                };
+                self.input.consume(reply.len());
+                return Err(self.endpoint.refused(action, text));
+            }
+            if self.input.filled().len() > most {
+                return Err(self.endpoint.malformed(resp::Malformed(format!("a reply of more than {most} B"))));
+            }
+            // Looked at once more when the time is over, and not again however much keeps coming.
+            if late {
+                return Err(self.endpoint.timed_out(action, started.elapsed()));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            late = left.is_zero();
+            if !self.read()? && !late {
+                self.wait(left, all_sent)?;
+            }
+        }
+    }
+}
+
+/// For a wait in the kernel; cut at about 23 days, which it counts in an `int` of milliseconds. Every caller waits again.
+pub fn timespec(duration: Duration) -> Timespec {
+    Timespec { tv_sec: duration.as_secs().min(2_000_000) as i64, tv_nsec: duration.subsec_nanos().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn input_keeps_its_bytes_while_it_grows_and_moves() {
+        let sent: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
+        let (mut source, mut input, mut seen) = (&sent[..], Input::default(), vec![]);
+        while seen.len() < sent.len() {
+            if !source.is_empty() {
+                input.read_from(&mut source).unwrap();
+            }
+            let take = (input.filled().len() / 3).max(1);
+            seen.extend_from_slice(&input.filled()[..take]);
+            input.consume(take);
+        }
+        assert!(seen == sent);
+    }
+
+    /// Connected to a server that sends this, again and again.
+    fn flooded(with: &'static [u8]) -> Connection {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            while stream.write_all(with).is_ok() {}
+        });
+        Connection::open(&Endpoint::parse(crate::model::System::RedisLists, &address).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_reply_without_an_end_is_given_up_in_time_and_in_size() {
+        const ENDLESS: &[u8] = b"$2000000000\r\n";
+        let error = flooded(ENDLESS).reply(Instant::now(), "AUTH").unwrap_err();
+        assert!(matches!(error, DriverError::TimedOut { .. }), "{error}");
+        let mut connection = flooded(ENDLESS);
+        let error = connection.reply(Instant::now() + Duration::from_secs(60), "AUTH").unwrap_err();
+        assert!(matches!(error, DriverError::Protocol { .. }), "{error}");
+        assert!(connection.input.filled().len() < 2 * LARGEST_REPLY);
+    }
+
+    /// Takes ten bytes a call and then nothing.
+    struct Narrow(Vec<u8>, bool);
+    impl Write for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if !self.1 {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            let taken = bytes.len().min(10);
+            self.0.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn output_goes_out_whole_and_in_order_through_a_narrow_socket() {
+        let (mut output, mut narrow, mut expected) = (Output::default(), Narrow(vec![], false), vec![]);
+        for n in 0..100u8 {
+            output.bytes.extend_from_slice(&[n; 7]);
+            expected.extend_from_slice(&[n; 7]);
+            output.write_to(&mut narrow).unwrap();
+        }
+        while !output.write_to(&mut narrow).unwrap() {}
+        assert_eq!(output.unsent(), 0);
+        assert!(narrow.0 == expected);
+    }
+}

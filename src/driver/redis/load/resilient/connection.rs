@@ -1,0 +1,391 @@
+//! One connection of a publisher that outlives it: what waits, what is written, what was refused, in the order in which
+//! it was sent.
+//!
+//! Every message keeps its encoded command until its end, which is one of three: the server answered; its deadline
+//! passed; or, where a second sending is not allowed, its connection broke. A message that was ever in doubt (a byte of
+//! it went to a socket that gave no answer) can only be acknowledged or end as indeterminate; one that was always
+//! refused, or never written, ends as failed. Nothing is sent past a refused message until everything before it is
+//! answered, so that only messages of the same pipeline can overtake one another.
+
+use super::super::connection::Connection;
+use super::super::reconnect::{Reconnect, Retries};
+use crate::clock::Clock;
+use crate::driver::patience::Backoff;
+use crate::driver::redis::error::reason;
+use crate::driver::{Completion, DriverError, Outcome};
+use crate::wire::redis::{self as resp, Token};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Unsent bytes of a connection from which on nothing more goes into its buffer.
+const UNSENT: usize = 1 << 20;
+
+/// What all connections of a publisher write into.
+#[derive(Default)]
+pub struct DeliveryBooks {
+    pub ended: Vec<Completion>,
+    pub failures: BTreeMap<String, u64>,
+    pub retries: Retries,
+    /// Buffers of messages that have ended.
+    pub spare: Vec<Vec<u8>>,
+}
+
+/// How a publisher treats its messages.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryRules {
+    /// Whether what may have been received is sent again. Not for PUBLISH, which promises at most once.
+    pub again: bool,
+    /// Whether the server answers (`CLIENT REPLY`).
+    pub answers: bool,
+    /// Most commands in one write.
+    pub batch: u32,
+    /// How long a server may keep silent that owes an answer.
+    pub patience_ns: u64,
+}
+
+struct PendingMessage {
+    /// `None` once it has ended while its answer is still to come.
+    slot: Option<u32>,
+    command: Vec<u8>,
+    deadline_ns: u64,
+    /// It may have been received by a server that did not say so.
+    doubtful: bool,
+    /// What the last server said that refused it.
+    refusal: Option<String>,
+    /// Where it begins and ends, counted from the first byte of its connection.
+    place: (u64, u64),
+}
+
+/// What an error reply means for its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RefusalKind {
+    /// It was not executed, and will not be at this server for now: another may be the primary by now.
+    Elsewhere,
+    /// It was not executed for want of something that may come back.
+    Later,
+    /// It never will be.
+    Never,
+}
+
+impl RefusalKind {
+    /// By the first word of an error reply. All of the retriable ones are rejected before the command runs.
+    fn of(error: &[u8]) -> Self {
+        match error.split(|byte| *byte == b' ').next().unwrap_or_default() {
+            // A primary without its replicas may have been replaced while it could not hear of that.
+            b"LOADING" | b"READONLY" | b"MASTERDOWN" | b"NOREPLICAS" => Self::Elsewhere,
+            b"OOM" | b"MISCONF" | b"TRYAGAIN" | b"CLUSTERDOWN" | b"BUSY" => Self::Later,
+            _ => Self::Never,
+        }
+    }
+}
+
+pub struct ResilientConnection {
+    rules: RetryRules,
+    clock: Clock,
+    connection: Option<Connection>,
+    reconnect: Reconnect<Connection>,
+    /// Refused ones, all of them older than everything in `written`.
+    refused: VecDeque<PendingMessage>,
+    /// Handed to the connection, in the order in which it will answer.
+    written: VecDeque<PendingMessage>,
+    waiting: VecDeque<PendingMessage>,
+    /// Whether one of the refused ones was refused because of the server.
+    elsewhere: bool,
+    /// A message was refused for now, and no other has ended since: one at a time asks whether it goes on. All that waits would
+    /// keep busy a server that is in trouble.
+    wary: bool,
+    /// Nothing is written before.
+    rest_until_ns: u64,
+    rests: Backoff,
+    collected_bytes: u64,
+    /// Messages since the last write.
+    collected: u32,
+    /// When the server last answered, or was first asked.
+    heard_ns: u64,
+}
+
+impl ResilientConnection {
+    pub fn new(rules: RetryRules, clock: Clock, connection: Connection, reconnect: Reconnect<Connection>) -> Self {
+        Self {
+            rules,
+            clock,
+            connection: Some(connection),
+            reconnect,
+            refused: VecDeque::new(),
+            written: VecDeque::new(),
+            waiting: VecDeque::new(),
+            elsewhere: false,
+            wary: false,
+            rest_until_ns: 0,
+            rests: Backoff::default(),
+            collected_bytes: 0,
+            collected: 0,
+            heard_ns: 0,
+        }
+    }
+
+    /// Takes a message in. True when so many have come together that they are worth a write.
+    pub fn take(&mut self, slot: u32, command: Vec<u8>, deadline_ns: u64) -> bool {
+        let place = (0, 0);
+        self.waiting.push_back(PendingMessage {
+            slot: Some(slot),
+            command,
+            deadline_ns,
+            doubtful: false,
+            refusal: None,
+            place,
+        });
+        self.collected += 1;
+        self.collected >= self.rules.batch
+    }
+
+    /// Writes what waits, as far as it may go and the socket takes it.
+    pub fn write(&mut self, books: &mut DeliveryBooks) {
+        self.collected = 0;
+        // Until the last answer before a refused message is here, and the rest after it is over.
+        let held = !self.refused.is_empty() || self.rest_until_ns > 0;
+        loop {
+            let Some(connection) = &mut self.connection else { return };
+            let mut room = match self.wary {
+                _ if held => 0,
+                true => u32::from(self.written.is_empty()),
+                false => self.rules.batch,
+            };
+            while room > 0
+                && connection.output.unsent() < UNSENT
+                && let Some(mut message) = self.waiting.pop_front()
+            {
+                if self.written.is_empty() {
+                    self.heard_ns = self.clock.now_ns();
+                }
+                connection.output.bytes.extend_from_slice(&message.command);
+                let end = self.collected_bytes + message.command.len() as u64;
+                message.place = (std::mem::replace(&mut self.collected_bytes, end), end);
+                self.written.push_back(message);
+                room -= 1;
+            }
+            if connection.output.unsent() == 0 {
+                return;
+            }
+            let written = connection.write();
+            if !self.rules.answers {
+                self.complete_written(books);
+            }
+            match written {
+                Ok(true) if !held && !self.wary && !self.waiting.is_empty() => {}
+                Ok(_) => return,
+                Err(error) => return self.read_the_last(&error, books),
+            }
+        }
+    }
+
+    /// Without answers a message is done once the kernel has its last byte.
+    fn complete_written(&mut self, books: &mut DeliveryBooks) {
+        let written = self.bytes_written();
+        let at_ns = self.clock.now_ns();
+        while let Some(message) = self.written.pop_front_if(|message| message.place.1 <= written) {
+            self.heard_ns = at_ns;
+            self.reconnect.settled();
+            end(message, Outcome::Acked, at_ns, books);
+        }
+    }
+
+    /// Bytes of this connection that the kernel has taken.
+    fn bytes_written(&self) -> u64 {
+        let unsent = self.connection.as_ref().map_or(0, |connection| connection.output.unsent());
+        self.collected_bytes - unsent as u64
+    }
+
+    /// After a failed write: the server may have said why before it closed, and has answered what it took.
+    fn read_the_last(&mut self, error: &DriverError, books: &mut DeliveryBooks) {
+        self.read(true, books);
+        if self.connection.is_some() {
+            self.lose(reason(error), books);
+        }
+    }
+
+    /// Reads until the socket is empty (`to_the_end`: until it says that it has ended).
+    pub fn read(&mut self, to_the_end: bool, books: &mut DeliveryBooks) {
+        let was_wary = self.wary;
+        loop {
+            let Some(connection) = &mut self.connection else { return };
+            let more = match connection.input.read_from(&mut connection.stream) {
+                Ok(Some((_, more))) => more,
+                Ok(None) => break,
+                Err(cause) => return self.lose(cause.to_string(), books),
+            };
+            // One stamp for all replies of one read: they were all there when it returned.
+            if let Err(cause) = self.answers(self.clock.now_ns(), books) {
+                return self.lose(cause, books);
+            }
+            if !more && !to_the_end {
+                break;
+            }
+        }
+        self.settle_refusals();
+        if was_wary && !self.wary {
+            self.write(books);
+        }
+    }
+
+    /// Takes up every whole reply that is here.
+    fn answers(&mut self, at_ns: u64, books: &mut DeliveryBooks) -> Result<(), String> {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let mut used = 0;
+        let result = loop {
+            let (token, length) = match resp::token(&connection.input.filled()[used..]) {
+                Ok(Some(found)) => found,
+                Ok(None) => break Ok(()),
+                Err(cause) => break Err(format!("unreadable reply: {cause}")),
+            };
+            let error = match token {
+                Token::Integer(_) | Token::Bulk(_) | Token::Simple(_) => None,
+                Token::Error(text) => Some((RefusalKind::of(text), resp::words(text))),
+                other => break Err(format!("unreadable reply: {}", resp::unexpected("a reply to a publish", other))),
+            };
+            used += length;
+            let owed = if self.rules.answers { self.written.pop_front() } else { None };
+            let Some(mut message) = owed else {
+                // The server's farewell, such as "max number of clients reached"; the end of the stream follows it.
+                if let Some((_, words)) = error {
+                    *books.retries.entry(words).or_default() += 1;
+                }
+                continue;
+            };
+            self.heard_ns = at_ns;
+            match error {
+                None => {
+                    self.reconnect.settled();
+                    self.rests.reset();
+                    self.wary = false;
+                    end(message, Outcome::Acked, at_ns, books);
+                }
+                Some((RefusalKind::Never, words)) => {
+                    self.wary = false;
+                    let outcome = if message.doubtful { Outcome::Indeterminate } else { Outcome::Failed };
+                    if message.slot.is_some() {
+                        *books.failures.entry(words).or_default() += 1;
+                    }
+                    end(message, outcome, at_ns, books);
+                }
+                Some((refusal, words)) => {
+                    self.elsewhere |= refusal == RefusalKind::Elsewhere;
+                    *books.retries.entry(words.clone()).or_default() += 1;
+                    message.refusal = Some(words);
+                    self.refused.push_back(message);
+                }
+            }
+        };
+        connection.input.consume(used);
+        result
+    }
+
+    /// Once everything is answered: puts refused messages back to the front, to be sent again after a rest or to another
+    /// server.
+    fn settle_refusals(&mut self) {
+        if self.refused.is_empty() || !self.written.is_empty() {
+            return;
+        }
+        let words = self.refused.back().and_then(|message| message.refusal.clone()).unwrap_or_default();
+        self.put_back();
+        self.wary = true;
+        if std::mem::take(&mut self.elsewhere) {
+            self.hang_up(words);
+        } else {
+            // Never at once: the reply has just said that it would be in vain.
+            self.rest_until_ns = self.clock.now_ns() + self.rests.next().max(Backoff::FIRST_NS);
+        }
+    }
+
+    fn put_back(&mut self) {
+        for from in [&mut self.written, &mut self.refused] {
+            while let Some(message) = from.pop_back() {
+                if message.slot.is_some() {
+                    self.waiting.push_front(message);
+                }
+            }
+        }
+    }
+
+    fn hang_up(&mut self, why: String) {
+        self.connection = None;
+        (self.collected_bytes, self.rest_until_ns, self.elsewhere) = (0, 0, false);
+        self.reconnect.begin(self.clock.now_ns(), why);
+    }
+
+    /// The connection is gone: what it owed an answer is in doubt, and waits again where that is allowed.
+    fn lose(&mut self, why: String, books: &mut DeliveryBooks) {
+        let (written, at_ns) = (self.bytes_written(), self.clock.now_ns());
+        let (mut kept, mut again) = (VecDeque::with_capacity(self.written.len()), 0);
+        for mut message in std::mem::take(&mut self.written) {
+            let touched = message.place.0 < written;
+            if touched && !self.rules.again && message.slot.is_some() {
+                *books.failures.entry(why.clone()).or_default() += 1;
+                end(message, Outcome::Indeterminate, at_ns, books);
+                continue;
+            }
+            again += u64::from(touched && message.slot.is_some());
+            message.doubtful |= touched;
+            kept.push_back(message);
+        }
+        self.written = kept;
+        if again > 0 {
+            *books.retries.entry(why.clone()).or_default() += again;
+        }
+        self.put_back();
+        self.hang_up(why);
+    }
+
+    /// Whatever is due by the clock: deadlines, a silent server, the end of a rest, a new connection, which is returned
+    /// to be watched. To be called every few milliseconds.
+    pub fn look(&mut self, books: &mut DeliveryBooks) -> Option<&Connection> {
+        let now_ns = self.clock.now_ns();
+        self.expire(now_ns, books);
+        if self.connection.is_none() {
+            self.connection = Some(self.reconnect.poll(&self.clock, 0, &mut books.retries)?);
+            self.heard_ns = self.clock.now_ns();
+            return self.connection.as_ref();
+        }
+        if !self.written.is_empty() && now_ns > self.heard_ns.saturating_add(self.rules.patience_ns) {
+            self.lose(format!("no answer for {:.1} s", self.rules.patience_ns as f64 / 1e9), books);
+        } else if self.rest_until_ns > 0 && now_ns >= self.rest_until_ns {
+            self.rest_until_ns = 0;
+            self.write(books);
+        } else {
+            self.settle_refusals();
+        }
+        None
+    }
+
+    /// Whether something happens soon that no socket tells.
+    pub fn troubled(&self) -> bool {
+        self.connection.is_none() || self.rest_until_ns > 0 || !self.refused.is_empty()
+    }
+
+    fn expire(&mut self, now_ns: u64, books: &mut DeliveryBooks) {
+        let due = |message: &mut PendingMessage| message.deadline_ns <= now_ns;
+        while let Some(message) = self.refused.pop_front_if(due).or_else(|| self.waiting.pop_front_if(due)) {
+            let (outcome, how) = match (&message.refusal, message.doubtful) {
+                (_, true) => (Outcome::Indeterminate, format!("no answer by its deadline: {}", self.reconnect.why())),
+                (Some(words), false) => (Outcome::Failed, format!("refused until its deadline: {words}")),
+                (None, false) => (Outcome::Failed, format!("not sent by its deadline: {}", self.reconnect.why())),
+            };
+            *books.failures.entry(how).or_default() += 1;
+            end(message, outcome, now_ns, books);
+        }
+        for message in self.written.iter_mut().take_while(|message| message.deadline_ns <= now_ns) {
+            // Its answer may still come, and stays bound to it.
+            if let Some(slot) = message.slot.take() {
+                *books.failures.entry("no answer by its deadline".into()).or_default() += 1;
+                books.ended.push(Completion { slot, outcome: Outcome::Indeterminate, at_ns: now_ns });
+            }
+        }
+    }
+}
+
+/// Ends a message, unless its deadline did.
+fn end(message: PendingMessage, outcome: Outcome, at_ns: u64, books: &mut DeliveryBooks) {
+    if let Some(slot) = message.slot {
+        books.ended.push(Completion { slot, outcome, at_ns });
+    }
+    books.spare.push(message.command);
+}

@@ -1,0 +1,194 @@
+//! Clients that outlive their connections, for runs that break them: only where the scenario sets `load.deadline`.
+//!
+//! [`ResilientPublisher`] tries again to have each message taken until `load.deadline` after its sending, over lost
+//! connections and fail-overs, as librdkafka does by itself. What was in doubt is sent again and may so be stored twice:
+//! at least once, which the books show as duplicates. [`ResilientSubscriber`] goes on over a new connection. Nothing here
+//! blocks the pacing thread: connecting is [`super::reconnect`]'s, on threads of its own.
+//!
+//! Plain load does not come this way; it keeps the path without a copy ([`super::publisher`]).
+
+mod connect;
+mod connection;
+mod subscriber;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use subscriber::{ResilientSubscriber, Resume};
+
+use super::connection::Connection;
+use super::epoll::{Epoll, Ready};
+use super::publisher::silence;
+use super::reconnect::Reconnect;
+use crate::clock::Clock;
+use crate::driver::patience::{Backoff, longest_silence};
+use crate::driver::redis::limits::SET_UP;
+use crate::driver::redis::primary::Primary;
+use crate::driver::{Completion, DriverError, Outgoing, Publisher, Submitted};
+use crate::model::System;
+use crate::scenario::Reply;
+use crate::units::Span;
+use crate::wire::redis as resp;
+use connection::{DeliveryBooks, ResilientConnection, RetryRules};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How often connections are looked at for what only the clock tells.
+const LOOK_NS: u64 = 1_000_000;
+/// Longest sleep while one of them is lost or rests, and otherwise: deadlines are seconds.
+const NAP_TROUBLED: Duration = Duration::from_millis(2);
+const NAP: Duration = Duration::from_millis(20);
+
+pub struct ResilientPublisher {
+    connections: Vec<ResilientConnection>,
+    /// Connections that have collected something since the last flush.
+    dirty: Vec<u16>,
+    /// For each stream, the command up to its last argument, the payload.
+    commands: Vec<Vec<u8>>,
+    deadline_ns: u64,
+    books: DeliveryBooks,
+    epoll: Epoll,
+    ready: Vec<Ready>,
+    /// When the connections are to be looked at again.
+    look_ns: u64,
+    primary: Primary,
+    clock: Clock,
+}
+
+impl ResilientPublisher {
+    /// Connects `connections` sockets, which must succeed now. `commands` are encoded up to the header of their last
+    /// argument.
+    pub fn connect(
+        primary: &Primary,
+        clock: Clock,
+        connections: u16,
+        batch: u32,
+        commands: Vec<Vec<u8>>,
+        reply: Reply,
+        deadline: Span,
+    ) -> Result<Self, DriverError> {
+        let endpoint = primary.endpoint();
+        let unavailable = |cause: std::io::Error| endpoint.refused("waiting on sockets (epoll)", cause.to_string());
+        let rules = RetryRules {
+            again: endpoint.system != System::RedisPubsub,
+            answers: reply == Reply::On,
+            batch: batch.max(1),
+            patience_ns: longest_silence(deadline).nanos(),
+        };
+        let epoll = Epoll::new().map_err(unavailable)?;
+        let count = connections.max(1);
+        let mut connections = Vec::with_capacity(count.into());
+        for token in 0..count {
+            let whom = primary.clone();
+            let attempt = move || dial(&whom, reply);
+            let connection = patiently(SET_UP, &attempt)?;
+            epoll.add(&connection.stream, token.into()).map_err(unavailable)?;
+            connections.push(ResilientConnection::new(rules, clock, connection, Reconnect::new(attempt)));
+        }
+        let (dirty, ready, books, primary) = (vec![], vec![], DeliveryBooks::default(), primary.clone());
+        let deadline_ns = deadline.nanos();
+        Ok(Self { connections, dirty, commands, deadline_ns, books, epoll, ready, look_ns: 0, primary, clock })
+    }
+
+    /// Looks after what only the clock tells; whether that is to be done again soon.
+    fn look(&mut self) -> Result<bool, DriverError> {
+        let now_ns = self.clock.now_ns();
+        if now_ns >= self.look_ns {
+            self.look_ns = now_ns + LOOK_NS;
+            for (token, connection) in (0u64..).zip(&mut self.connections) {
+                if let Some(made) = connection.look(&mut self.books) {
+                    let watched = self.epoll.add(&made.stream, token);
+                    watched.map_err(|cause| self.primary.endpoint().lost(cause.to_string()))?;
+                    connection.write(&mut self.books);
+                }
+            }
+        }
+        Ok(self.connections.iter().any(ResilientConnection::troubled))
+    }
+
+    /// Deals with what the last wait reported. A report of a socket that was replaced meanwhile finds nothing to read.
+    fn serve(&mut self) {
+        for ready in &self.ready {
+            let Some(connection) = self.connections.get_mut(ready.token as usize) else { continue };
+            if ready.readable {
+                connection.read(ready.ended, &mut self.books);
+            }
+            if ready.writable {
+                connection.write(&mut self.books);
+            }
+        }
+    }
+}
+
+fn dial(primary: &Primary, reply: Reply) -> Result<Connection, DriverError> {
+    let mut connection = primary.connect()?;
+    if reply == Reply::Off {
+        silence(&mut connection)?;
+    }
+    Ok(connection)
+}
+
+/// Tries until `limit` is over: a fail-over may be under way. The last error is the answer.
+pub fn patiently<T>(limit: Duration, attempt: impl Fn() -> Result<T, DriverError>) -> Result<T, DriverError> {
+    let deadline = Instant::now() + limit;
+    let mut backoff = Backoff::default();
+    loop {
+        match attempt() {
+            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_nanos(backoff.next())),
+            ended => return ended,
+        }
+    }
+}
+
+impl Publisher for ResilientPublisher {
+    /// Takes every message, with or without a connection: how many are on their way is the caller's to limit.
+    fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
+        let (index, stream) = (message.connection as usize, message.stream as usize);
+        let (Some(connection), Some(head)) = (self.connections.get_mut(index), self.commands.get(stream)) else {
+            let cause = format!("no connection {index} or no stream {stream}");
+            return Err(self.primary.endpoint().refused("submit", cause));
+        };
+        let mut command = self.books.spare.pop().unwrap_or_default();
+        command.clear();
+        command.extend_from_slice(head);
+        resp::bulk_string(&mut command, message.payload);
+        if connection.take(message.slot, command, self.clock.now_ns() + self.deadline_ns) {
+            connection.write(&mut self.books);
+        } else if !self.dirty.contains(&message.connection) {
+            self.dirty.push(message.connection);
+        }
+        Ok(Submitted::Taken)
+    }
+
+    fn flush(&mut self) -> Result<(), DriverError> {
+        for index in self.dirty.drain(..) {
+            self.connections[index as usize].write(&mut self.books);
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError> {
+        let before = completions.len();
+        loop {
+            let nap = if self.look()? { NAP_TROUBLED } else { NAP };
+            completions.append(&mut self.books.ended);
+            let left = if completions.len() > before { Duration::ZERO } else { self.clock.until(until_ns).min(nap) };
+            let waited = self.epoll.wait(Some(left), &mut self.ready);
+            waited.map_err(|cause| self.primary.endpoint().lost(cause.to_string()))?;
+            self.serve();
+            completions.append(&mut self.books.ended);
+            if completions.len() > before || self.clock.now_ns() >= until_ns {
+                return Ok(());
+            }
+        }
+    }
+
+    fn failures(&self) -> BTreeMap<String, u64> {
+        self.books.failures.clone()
+    }
+
+    fn retries(&self) -> BTreeMap<String, u64> {
+        self.books.retries.clone()
+    }
+}
