@@ -4,11 +4,11 @@
 use super::trial::{Trial, Unobserved};
 use crate::clock::Clock;
 use crate::driver::fake::{Behaviour, Fake, Outage};
-use crate::model::{Codec, FaultKind, Guarantee, System, Target};
+use crate::model::{FaultKind, System, Target};
 use crate::record::SILENCE_NS;
 use crate::result::{CellOutput, CellRecord, Counts, Fault, Judged, judge};
-use crate::scenario::{Arrivals, Cell, FaultPlan, Load, Message, Model, PayloadKind, SystemConfig};
-use crate::units::{Bytes, Rate, Span};
+use crate::scenario::{Cell, FaultPlan, Load, Message, SystemConfig};
+use crate::units::{Rate, Span};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -18,39 +18,14 @@ const MS: u64 = 1_000_000;
 const RATE: u64 = 5000;
 
 fn cell(messages: u64, streams: u16, faults: Vec<FaultPlan>) -> Cell {
+    let load = Load { messages: Some(messages), in_flight: 20_000, ..Load::open(Rate::per_second(RATE)) };
     Cell {
-        label: "fake".into(),
         config: SystemConfig { keys: streams, ..SystemConfig::defaults(System::Fake) },
-        point: "base".into(),
-        load: Load {
-            model: Model::Open,
-            rate: Some(Rate::per_second(RATE)),
-            half_capacity: false,
-            arrivals: Arrivals::Constant,
-            warm_up: Span(0),
-            warm_up_limit: Span(0),
-            duration: Span::from_secs(1),
-            messages: Some(messages),
-            producers: 1,
-            subscriptions: 1,
-            consumers: 1,
-            work: Span(0),
-            connections: 1,
-            in_flight: 20_000,
-            batch: 1000,
-            backlog: Bytes(16 << 20),
-            drain: Span::from_secs(1),
-            deadline: None,
-            audit: true,
-            floor: false,
-            broker_warm_up: Span(0),
-        },
-        message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
-        experiment: None,
+        message: Message::random(100),
         faults,
-        guarantee: Guarantee::None,
         primary: "publish.p99".into(),
         seed: 7,
+        ..Cell::plain(System::Fake, Load { drain: Span::from_secs(1), ..load.brief(Span::from_secs(1)) })
     }
 }
 

@@ -4,7 +4,8 @@
 //! Only what no setting of ours would change stands here. Workarounds in which the application does the work (a
 //! producer that writes one list per reader) are not the system's doing and are not measured as if they were.
 
-use super::cell::{Cell, Load};
+use super::cell::Cell;
+use super::load::Load;
 use super::system::SystemConfig;
 use crate::model::System;
 

@@ -4,15 +4,28 @@
 
 use super::experiment::Experiment;
 use super::fault::FaultPlan;
+use super::load::{Load, Model};
 use super::system::SystemConfig;
-use crate::model::{Codec, Guarantee};
-use crate::units::{Bytes, Rate, Span};
+use crate::model::{Codec, Guarantee, System};
+use crate::units::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The matrix point where there is no matrix.
+pub(super) const BASE: &str = "base";
+/// Of arrivals, payloads and order.
+pub(super) const DEFAULT_SEED: u64 = 42;
+
+/// The metric that carries the verdict unless the scenario names one.
+pub(super) const fn default_primary(model: Model) -> &'static str {
+    match model {
+        Model::Open => "end_to_end.p99",
+        Model::Closed => "goodput",
+    }
+}
+
 /// A labelled system at one matrix point.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
     /// The key under `systems:`; usually the system's name.
     pub label: String,
@@ -29,69 +42,6 @@ pub struct Cell {
     /// The metric that carries the verdict, such as `end_to_end.p99`.
     pub primary: String,
     pub seed: u64,
-}
-
-/// How messages are offered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Load {
-    pub model: Model,
-    /// Messages a second over all producers; open model only.
-    pub rate: Option<Rate>,
-    /// The rate is half of what the slowest label carries; `rate` is `None` until a run has found it.
-    #[serde(skip)]
-    pub half_capacity: bool,
-    pub arrivals: Arrivals,
-    /// The least warm-up; it goes on until steady, at most [`Load::warm_up_limit`].
-    pub warm_up: Span,
-    pub warm_up_limit: Span,
-    pub duration: Span,
-    /// A fixed number of messages over all producers, counted from the first; replaces warm-up and duration when set.
-    pub messages: Option<u64>,
-    pub producers: u16,
-    /// Each subscription receives everything. 0 publishes only: for benchmarks of that path, never in a scenario.
-    pub subscriptions: u16,
-    /// Consumers share the work inside one subscription.
-    pub consumers: u16,
-    /// How long a consumer works on each message: slept, not burnt. A message counts as consumed once that is over.
-    pub work: Span,
-    /// Client connections of one producer.
-    pub connections: u16,
-    /// Most unacknowledged messages of one producer, over all its connections.
-    pub in_flight: u32,
-    /// Most messages that one producer hands to the network in one write.
-    pub batch: u32,
-    /// Closed model only: publishers pause while this much is published but not yet consumed, so that the rate found
-    /// is one that the consumers carry too.
-    pub backlog: Bytes,
-    /// How long to wait after the last send for what is still on its way.
-    pub drain: Span,
-    /// For how long a client tries again to have one message taken, counted from its sending, on every side alike: over
-    /// lost connections and fail-overs, until it is acknowledged or refused. `None`: each client library as it comes.
-    pub deadline: Option<Span>,
-    /// Whether to read back what the broker still holds after the run.
-    pub audit: bool,
-    /// Whether to measure first, against a stand-in, what the path costs without a broker.
-    pub floor: bool,
-    /// How long a fresh Kafka is loaded before its first cell; Redis, which has no compiler, a thirtieth of it.
-    pub broker_warm_up: Span,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Model {
-    /// A fixed rate, kept whatever the broker does. For every claim on latency.
-    Open,
-    /// As fast as `in-flight` allows. For capacity only.
-    Closed,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Arrivals {
-    Constant,
-    /// Exponential gaps from the scenario's seed.
-    Poisson,
 }
 
 /// What a message is made of.
@@ -118,7 +68,37 @@ pub enum PayloadKind {
     Mixed,
 }
 
+impl Default for Message {
+    fn default() -> Self {
+        Self { size: Bytes(1024), payload: PayloadKind::Text, compressibility: None, codec: Codec::None }
+    }
+}
+
+impl Message {
+    /// Random bytes, as they are.
+    pub const fn random(size: u64) -> Self {
+        let payload = PayloadKind::Random;
+        Self { size: Bytes(size), payload, compressibility: None, codec: Codec::None }
+    }
+}
+
 impl Cell {
+    /// One plain system without a matrix: what a scenario of `load` alone would run.
+    pub fn plain(system: System, load: Load) -> Self {
+        Self {
+            label: system.name().into(),
+            config: SystemConfig::defaults(system),
+            point: BASE.into(),
+            primary: default_primary(load.model).into(),
+            load,
+            message: Message::default(),
+            experiment: None,
+            faults: Vec::new(),
+            guarantee: Guarantee::None,
+            seed: DEFAULT_SEED,
+        }
+    }
+
     /// What tells this label from the plain system; `None` for the latter.
     pub fn variant(&self) -> Option<String> {
         (self.label != self.config.system.name()).then(|| self.label.clone())

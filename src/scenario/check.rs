@@ -2,9 +2,10 @@
 //!
 //! Every refusal names the key and a remedy; where the key stands is found by the caller. Nothing is changed here.
 
-use super::cell::{Load, Message, Model, PayloadKind};
+use super::cell::{Message, PayloadKind};
 use super::experiment::Experiment;
 use super::file::File;
+use super::load::{Load, Model};
 use super::resolve::Scenario;
 use super::rule::Subject;
 use super::source::is_name;

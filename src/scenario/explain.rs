@@ -1,9 +1,10 @@
 //! What a scenario will do, in words: every value with its origin, the cells, the cost, and what to be wary of.
 
-use super::cell::{Cell, Model};
+use super::cell::Cell;
 use super::check::cannot_promise;
 use super::experiment::Experiment;
 use super::fault::Heal;
+use super::load::Model;
 use super::resolve::Scenario;
 use super::system::SystemConfig;
 use super::timeline::timeline;

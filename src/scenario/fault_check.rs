@@ -3,9 +3,10 @@
 //!
 //! Every refusal names the key and a remedy. Nothing is changed here.
 
-use super::cell::{Load, Message, Model};
+use super::cell::Message;
 use super::experiment::Experiment;
 use super::fault::{FaultPlan, Heal, Lasts};
+use super::load::{Load, Model};
 use super::system::SystemConfig;
 use super::timeline::PHASE;
 use crate::model::{Codec, FaultKind, Software, Target};

@@ -3,7 +3,7 @@
 //! A figure is a path into `summary.json` with a unit: no figure exists here that is not a field there. One that
 //! was not measured is `None`, never 0.
 
-use super::cell::{Load, Model};
+use super::load::{Load, Model};
 use super::system::{Reply, SystemConfig};
 use crate::model::{Quantile, System};
 use crate::result::CellSummary;

@@ -3,14 +3,14 @@
 //! An absent key is `None`, so that `explain` can tell a default from a value that happens to equal it. The JSON
 //! Schema for editors is generated from these types; their comments are its descriptions.
 
-use super::cell::{Arrivals, Model, PayloadKind};
+use super::cell::PayloadKind;
 use super::experiment::Experiment;
 use super::fault::FaultPlan;
 use super::figure::Figure;
-use super::half::RateKey;
+use super::load::LoadKeys;
 use super::system::{ListMode, Reply};
 use crate::model::{Codec, Guarantee, System};
-use crate::units::{Bytes, Rate, Span};
+use crate::units::Bytes;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -170,100 +170,6 @@ pub(super) struct ConsumeKeys {
     pub batch: Option<u32>,
     /// Redis Lists only: `pop` loses what a dying consumer held, `reliable` keeps it in a processing list.
     pub mode: Option<ListMode>,
-}
-
-/// How messages are offered.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct LoadKeys {
-    pub model: Model,
-    /// Messages a second over all producers; open model only. `half-capacity` is found when the scenario runs: half of what
-    /// the slowest system carries as fast as it goes, the same for all; plain load only.
-    #[serde(default)]
-    pub rate: Option<RateKey>,
-    #[serde(default)]
-    pub arrivals: Option<Arrivals>,
-    /// The least warm-up; it goes on until the latencies are steady.
-    #[serde(default)]
-    pub warm_up: Option<Span>,
-    /// The longest warm-up.
-    #[serde(default)]
-    pub warm_up_limit: Option<Span>,
-    /// The measured window.
-    #[serde(default)]
-    pub duration: Option<Span>,
-    /// A fixed number of messages over all producers, counted from the first; replaces warm-up and duration.
-    #[serde(default)]
-    pub messages: Option<u64>,
-    #[serde(default)]
-    pub producers: Option<u16>,
-    /// Each subscription receives everything.
-    #[serde(default)]
-    pub subscriptions: Option<u16>,
-    /// Consumers share the work inside one subscription.
-    #[serde(default)]
-    pub consumers: Option<u16>,
-    /// How long a consumer works on each message, slept: with it, consumers that share work can be told from one.
-    #[serde(default)]
-    pub work: Option<Span>,
-    /// Client connections of one producer.
-    #[serde(default)]
-    pub connections: Option<u16>,
-    /// Most unacknowledged messages of one producer, over all its connections.
-    #[serde(default)]
-    pub in_flight: Option<u32>,
-    /// Most messages that one producer hands to the network in one write.
-    #[serde(default)]
-    pub batch: Option<u32>,
-    /// Closed model only: publishers pause while this much is published and not yet consumed.
-    #[serde(default)]
-    pub backlog: Option<Bytes>,
-    /// How long to wait after the last send for what is still on its way.
-    #[serde(default)]
-    pub drain: Option<Span>,
-    /// For how long a client tries again to have one message taken: over lost connections and fail-overs, until it is
-    /// acknowledged or refused. The same on every side; without it each client library does as it comes. 30s with faults.
-    #[serde(default)]
-    pub deadline: Option<Span>,
-    /// Whether to read back what the broker still holds after the run.
-    #[serde(default)]
-    pub audit: Option<bool>,
-    /// Whether to measure first, about 3 s a cell, what the path costs without a broker: a verdict on a latency needs it.
-    /// Not with faults.
-    #[serde(default)]
-    pub floor: Option<bool>,
-    /// How long a fresh Kafka is loaded before its first cell, Redis a thirtieth of it. 30s, below which Kafka's compiler is
-    /// still at work; 0s for not at all, as with faults.
-    #[serde(default)]
-    pub broker_warm_up: Option<Span>,
-}
-
-impl LoadKeys {
-    /// What an experiment stands on that names no load.
-    pub fn for_experiments() -> Self {
-        Self {
-            model: Model::Open,
-            rate: Some(RateKey::Fixed(Rate::per_second(1000))),
-            arrivals: None,
-            warm_up: None,
-            warm_up_limit: None,
-            duration: None,
-            messages: None,
-            producers: None,
-            subscriptions: None,
-            consumers: None,
-            work: None,
-            connections: None,
-            in_flight: None,
-            batch: None,
-            backlog: None,
-            drain: None,
-            deadline: None,
-            audit: None,
-            floor: None,
-            broker_warm_up: None,
-        }
-    }
 }
 
 /// What a message is made of.

@@ -1,7 +1,7 @@
 //! Resolved types as a reader would write them: dotted keys, each with its value in its normal form.
 
-use super::cell::Load;
 use super::half::HALF_CAPACITY;
+use super::load::Load;
 
 /// The keys of a load as a reader would write them: a rate that a run finds has no number here.
 pub fn load_keys(load: &Load) -> Vec<(String, String)> {

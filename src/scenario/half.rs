@@ -3,7 +3,8 @@
 //! Until it is found such a cell has no rate; then it has one as if it had been written, and keeps the point by which
 //! labels, blocks and runs are paired. Nothing here measures: the probe of a cell is a cell like any other.
 
-use super::cell::{Cell, Model};
+use super::cell::Cell;
+use super::load::Model;
 use crate::units::{Rate, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error};

@@ -1,7 +1,8 @@
 //! The matrix of a scenario: its axes, the tree of each point, and the name of a point.
 
-use super::cell::{Load, Message};
+use super::cell::{BASE, Message};
 use super::flat::{flat, load_keys};
+use super::load::Load;
 use crate::yaml::{Node, Problem, Value, segments};
 
 /// One axis of the matrix.
@@ -67,5 +68,5 @@ pub fn point_name(axes: &[Axis<'_>], load: &Load, message: &Message) -> String {
     let values = load_keys(load).into_iter().chain(flat("message", message)).collect::<Vec<_>>();
     let value = |key: &str| values.iter().find(|(known, _)| known == key).map_or("none", |(_, value)| value.as_str());
     let parts: Vec<String> = axes.iter().map(|axis| format!("{}={}", axis.key, value(axis.key))).collect();
-    if parts.is_empty() { "base".to_owned() } else { parts.join(",") }
+    if parts.is_empty() { BASE.to_owned() } else { parts.join(",") }
 }

@@ -1,11 +1,11 @@
 //! What the user asks for: scenario files, read, checked, overridden and unfolded into cells.
 //!
 //! The way of a file: [`source`] finds it, [`crate::yaml`] reads it with the place of every value,
-//! [`layers`] lays profile and flags over it, [`resolve`] turns it into the types of [`file`], fills
-//! in defaults and unfolds the matrix, [`settings`] and [`check`] refuse what cannot be run,
-//! [`explain`] says what will. [`cannot`] tells what a system has no way to do, [`half`] stands for a
-//! rate that a run finds, [`fault`] is what may go wrong and [`timeline`] when it does. [`rule`] and
-//! [`figure`] are the grammar of thresholds and verdicts. Nothing here talks to a broker.
+//! [`layers`] lays profile and flags over it, [`resolve`] turns it into the types of [`file`] and
+//! [`mod@load`], fills in defaults and unfolds the matrix, [`settings`] and [`check`] refuse what
+//! cannot be run, [`explain`] says what will. [`cannot`] tells what a system has no way to do, [`half`]
+//! stands for a rate that a run finds, [`fault`] is what may go wrong and [`timeline`] when it does.
+//! [`rule`] and [`figure`] are the grammar of thresholds and verdicts. Nothing here talks to a broker.
 
 mod cannot;
 mod cell;
@@ -19,6 +19,7 @@ mod file;
 mod flat;
 mod half;
 mod layers;
+mod load;
 mod matrix;
 mod resolve;
 mod rule;
@@ -28,7 +29,7 @@ mod source;
 mod system;
 mod timeline;
 
-pub use cell::{Arrivals, Cell, Load, Message, Model, PayloadKind};
+pub use cell::{Cell, Message, PayloadKind};
 pub use check::cannot_promise;
 pub use experiment::{Cache, Capacity, Crash, CrashFault, Delivery, Experiment, Poison, Retention, SizeLadder};
 pub use explain::Estimate;
@@ -37,6 +38,7 @@ pub use figure::{Figure, Unit};
 pub use file::Claim;
 pub use half::half_of;
 pub use layers::Overrides;
+pub use load::{Arrivals, Load, Model};
 pub use resolve::{Scenario, from_text, load, validate};
 pub use rule::{Finding, Op, Rule, RuleError, Subject, Verdict};
 pub use schema::schema;

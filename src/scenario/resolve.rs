@@ -1,23 +1,23 @@
 //! Turns a layered tree into a [`Scenario`]: defaults filled in, matrix unfolded into cells, every value checked.
 
-use super::cell::{Arrivals, Cell, Load, Message, Model, PayloadKind};
+use super::cell::{Cell, DEFAULT_SEED, Message, default_primary};
 use super::check;
 use super::experiment::{Experiment, experiment_of};
 use super::fault::FaultPlan;
 use super::fault_check;
 use super::figure::Figure;
-use super::file::{Claim, File, LoadKeys, MessageKeys, SCHEMA, Settings};
+use super::file::{Claim, File, MessageKeys, SCHEMA, Settings};
 use super::flat::{flat, load_keys};
-use super::half::RateKey;
 use super::layers::{Overrides, lay, profiles};
+use super::load::{LoadKeys, Model};
 use super::matrix::{Axis, MAX_CELLS, axes, point_name, points};
 use super::rule::Rule;
 use super::settings;
 use super::source;
 use super::system::{Consume, SystemConfig, Topic};
-use crate::model::{Codec, FaultKind, Guarantee, System};
+use crate::model::{FaultKind, Guarantee, System};
 use crate::result::Origin;
-use crate::units::{Bytes, Span};
+use crate::units::Bytes;
 use crate::yaml::{HIDDEN, Node, Problem, ScenarioError, Value, decode, is_secret, segments, suggest};
 
 /// A scenario, ready to run: nothing is left to default.
@@ -114,8 +114,8 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
             let experiment = experiment_of(point)?;
             let faults: Vec<FaultPlan> = file.faults.iter().cloned().map(FaultPlan::resolved).collect();
             let load = match (&file.load, &experiment) {
-                (Some(keys), _) => load_of(keys, !faults.is_empty()),
-                (None, Some(_)) => load_of(&LoadKeys::for_experiments(), false),
+                (Some(keys), _) => keys.resolved(!faults.is_empty()),
+                (None, Some(_)) => LoadKeys::for_experiments().resolved(false),
                 (None, None) => {
                     return Err(Problem::new(["load"], "this key is missing", "add `load: {model: open, rate: 1k/s}`"));
                 }
@@ -206,9 +206,8 @@ fn head(source: &str, tree: &Node, file: &File, overrides: &Overrides) -> Result
     let runs = |label: &str| systems.iter().any(|(known, _)| known == label);
     let (thresholds, dropped): (Vec<Rule>, Vec<Rule>) =
         thresholds.into_iter().partition(|rule| rule.labels().into_iter().all(runs));
-    let open = file.load.as_ref().is_none_or(|load| load.model == Model::Open);
-    let default_primary = if open { "end_to_end.p99" } else { "goodput" };
-    let primary = file.primary.as_deref().unwrap_or(default_primary);
+    let model = file.load.as_ref().map_or(Model::Open, |load| load.model);
+    let primary = file.primary.as_deref().unwrap_or(default_primary(model));
     let primary = Figure::from_name(primary).ok_or_else(|| {
         Problem::new(["primary"], "unknown figure", &suggest(primary, Figure::all().map(Figure::name)))
     })?;
@@ -224,7 +223,7 @@ fn head(source: &str, tree: &Node, file: &File, overrides: &Overrides) -> Result
         systems,
         thresholds,
         blocks,
-        seed: file.seed.unwrap_or(42),
+        seed: file.seed.unwrap_or(DEFAULT_SEED),
         profile: overrides.profile.clone(),
         source: source.to_owned(),
         axes: Vec::new(),
@@ -285,41 +284,13 @@ fn config_of(system: System, settings: &Settings) -> SystemConfig {
     config
 }
 
-fn load_of(keys: &LoadKeys, faults: bool) -> Load {
-    let warm_up = keys.warm_up.unwrap_or(Span::from_secs(5));
-    Load {
-        model: keys.model,
-        rate: keys.rate.and_then(RateKey::fixed),
-        half_capacity: keys.rate == Some(RateKey::HalfCapacity),
-        arrivals: keys.arrivals.unwrap_or(Arrivals::Constant),
-        warm_up,
-        warm_up_limit: keys.warm_up_limit.unwrap_or(Span::from_secs(60).max(warm_up)),
-        duration: keys.duration.unwrap_or(Span::from_secs(20)),
-        messages: keys.messages,
-        producers: keys.producers.unwrap_or(1),
-        subscriptions: keys.subscriptions.unwrap_or(1),
-        consumers: keys.consumers.unwrap_or(1),
-        work: keys.work.unwrap_or(Span(0)),
-        connections: keys.connections.unwrap_or(1),
-        in_flight: keys.in_flight.unwrap_or(1024),
-        batch: keys.batch.unwrap_or(1000),
-        backlog: keys.backlog.unwrap_or(Bytes(16 << 20)),
-        drain: keys.drain.unwrap_or(Span::from_secs(10)),
-        // The same patience on every side, or the clients' own would be compared.
-        deadline: keys.deadline.or(faults.then_some(Span::from_secs(30))),
-        audit: keys.audit.unwrap_or(true),
-        // What a fault does takes seconds: neither the path's microseconds nor a compiler's matter to it.
-        floor: keys.floor.unwrap_or(!faults),
-        broker_warm_up: keys.broker_warm_up.unwrap_or(if faults { Span(0) } else { Span::from_secs(30) }),
-    }
-}
-
 fn message_of(keys: &MessageKeys) -> Message {
+    let defaults = Message::default();
     Message {
-        size: keys.size.unwrap_or(Bytes(1024)),
-        payload: keys.payload.unwrap_or(PayloadKind::Text),
+        size: keys.size.unwrap_or(defaults.size),
+        payload: keys.payload.unwrap_or(defaults.payload),
         compressibility: keys.compressibility,
-        codec: keys.codec.unwrap_or(Codec::None),
+        codec: keys.codec.unwrap_or(defaults.codec),
     }
 }
 

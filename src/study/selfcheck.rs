@@ -6,14 +6,14 @@
 use crate::clock::Clock;
 use crate::driver::fake::{Behaviour, Fake, Outage};
 use crate::engine::{Trial, TrialError, Unobserved};
-use crate::model::{Codec, FaultKind, Guarantee, System, Target};
+use crate::model::{FaultKind, System, Target};
 use crate::random::SplitMix64;
 use crate::record::new_histogram;
 use crate::result::{Blame, CellOutput, Metric};
-use crate::scenario::{Arrivals, Cell, FaultPlan, Load, Message, Model, PayloadKind, SystemConfig};
+use crate::scenario::{Arrivals, Cell, FaultPlan, Load, Message};
 use crate::schedule::Schedule;
 use crate::stats::compare::{GeometricMean, Side, decide};
-use crate::units::{Bytes, Rate, Span};
+use crate::units::{Rate, Span};
 use hdrhistogram::Histogram;
 use std::sync::atomic::AtomicBool;
 
@@ -287,40 +287,22 @@ fn trial(
         one_in: None,
         rate: None,
     };
+    let load = Load {
+        arrivals,
+        warm_up: Span::from_millis(600),
+        warm_up_limit: Span::from_millis(600),
+        duration: Span::from_secs(seconds),
+        in_flight: 100_000,
+        drain: Span::from_secs(2),
+        ..Load::open(Rate::per_second(rate))
+    };
     let cell = Cell {
-        label: "fake".into(),
-        config: SystemConfig::defaults(System::Fake),
-        point: "base".into(),
-        load: Load {
-            model: Model::Open,
-            rate: Some(Rate::per_second(rate)),
-            half_capacity: false,
-            arrivals,
-            warm_up: Span::from_millis(600),
-            warm_up_limit: Span::from_millis(600),
-            duration: Span::from_secs(seconds),
-            messages: None,
-            producers: 1,
-            subscriptions: 1,
-            consumers: 1,
-            work: Span(0),
-            connections: 1,
-            in_flight: 100_000,
-            batch: 1000,
-            backlog: Bytes(16 << 20),
-            drain: Span::from_secs(2),
-            deadline: None,
-            audit: true,
-            floor: false,
-            broker_warm_up: Span(0),
-        },
-        message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
-        experiment: None,
+        message: Message::random(100),
         // The fake broker plays its outages itself; the plan only says that recovery is to be judged.
         faults: behaviour.outages.iter().map(played).collect(),
-        guarantee: Guarantee::None,
         primary: "publish.p99".into(),
         seed: SEED,
+        ..Cell::plain(System::Fake, load)
     };
     let fake = Fake::new(behaviour, 1, clock);
     let trial = Trial {

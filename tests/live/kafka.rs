@@ -5,50 +5,26 @@ use crate::support::harness::exe;
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Audit, Driver, Incoming, Outcome, Outgoing, Submitted, Target};
 use brokerbench::environment::{Broker, Environment, Native};
-use brokerbench::model::{Codec, Guarantee, System};
-use brokerbench::scenario::{Arrivals, Cell, Load, Message, Model, PayloadKind, SystemConfig};
+use brokerbench::model::System;
+use brokerbench::scenario::{Cell, Load, Message};
 use brokerbench::units::{Bytes, Span};
 
 const MESSAGES: u64 = 1_000_000;
 const PARTITIONS: u16 = 4;
 
 fn cell(subscriptions: u16) -> Cell {
-    let mut config = SystemConfig::defaults(System::Kafka);
-    config.topic.partitions = PARTITIONS;
-    Cell {
-        label: "kafka".into(),
-        config,
-        point: "base".into(),
-        load: Load {
-            model: Model::Closed,
-            rate: None,
-            half_capacity: false,
-            arrivals: Arrivals::Constant,
-            warm_up: Span(0),
-            warm_up_limit: Span(0),
-            duration: Span::from_secs(1),
-            messages: Some(MESSAGES),
-            producers: 1,
-            subscriptions,
-            consumers: 1,
-            work: Span(0),
-            connections: 2,
-            in_flight: 10_000,
-            batch: 10_000,
-            backlog: Bytes(1 << 30),
-            drain: Span::from_secs(5),
-            deadline: None,
-            audit: true,
-            floor: false,
-            broker_warm_up: Span(0),
-        },
-        message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
-        experiment: None,
-        faults: Vec::new(),
-        guarantee: Guarantee::None,
-        primary: "goodput".into(),
-        seed: 1,
-    }
+    let load = Load {
+        messages: Some(MESSAGES),
+        subscriptions,
+        connections: 2,
+        batch: 10_000,
+        backlog: Bytes(1 << 30),
+        ..Load::closed(10_000)
+    };
+    let mut cell = Cell::plain(System::Kafka, load.brief(Span::from_secs(1)));
+    cell.config.topic.partitions = PARTITIONS;
+    cell.message = Message::random(100);
+    cell
 }
 
 /// A driver and its broker, which goes when this is dropped.

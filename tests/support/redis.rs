@@ -3,8 +3,8 @@
 
 use brokerbench::clock::Clock;
 use brokerbench::driver::{Driver, Paths, Target, open};
-use brokerbench::model::{Codec, Guarantee, System};
-use brokerbench::scenario::{Arrivals, Cell, Load, Message, Model, PayloadKind, SystemConfig};
+use brokerbench::model::System;
+use brokerbench::scenario::{Cell, Load, Message, SystemConfig};
 use brokerbench::units::{Bytes, Span};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -59,39 +59,11 @@ impl Drop for RedisServer {
 
 /// A closed loop of 100 B messages over one key: `connections` × `depth` in flight.
 pub fn cell(system: System, connections: u16, depth: u32) -> Cell {
-    let load = Load {
-        model: Model::Closed,
-        rate: None,
-        half_capacity: false,
-        arrivals: Arrivals::Constant,
-        warm_up: Span::default(),
-        warm_up_limit: Span::default(),
-        duration: Span::from_secs(1),
-        messages: None,
-        producers: 1,
-        subscriptions: 1,
-        consumers: 1,
-        work: Span(0),
-        connections,
-        in_flight: u32::from(connections) * depth,
-        batch: depth,
-        backlog: Bytes(64 << 20),
-        drain: Span::from_secs(5),
-        deadline: None,
-        audit: true,
-        floor: false,
-        broker_warm_up: Span(0),
-    };
+    let in_flight = u32::from(connections) * depth;
+    let load = Load { connections, batch: depth, backlog: Bytes(64 << 20), ..Load::closed(in_flight) };
     Cell {
-        label: system.name().into(),
         config: SystemConfig { maxlen: None, ..SystemConfig::defaults(system) },
-        point: "base".into(),
-        load,
-        message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
-        experiment: None,
-        faults: Vec::new(),
-        guarantee: Guarantee::None,
-        primary: "end_to_end.p99".into(),
-        seed: 1,
+        message: Message::random(100),
+        ..Cell::plain(system, load.brief(Span::from_secs(1)))
     }
 }

@@ -3,48 +3,16 @@
 use super::*;
 use crate::clock::Clock;
 use crate::driver::{Completion, Incoming, Paths, Submitted};
-use crate::model::{Codec, Guarantee};
-use crate::scenario::{Arrivals, Load, Message, Model, PayloadKind, SystemConfig};
+use crate::scenario::{Load, Message};
 use crate::units::{Bytes, Span};
 
 /// A closed loop of small messages over two partitions.
 pub fn cell() -> Cell {
-    let mut config = SystemConfig::defaults(System::Kafka);
-    config.topic.partitions = 2;
-    Cell {
-        label: "kafka".into(),
-        config,
-        point: "base".into(),
-        load: Load {
-            model: Model::Closed,
-            rate: None,
-            half_capacity: false,
-            arrivals: Arrivals::Constant,
-            warm_up: Span(0),
-            warm_up_limit: Span(0),
-            duration: Span::from_secs(1),
-            messages: Some(10_000),
-            producers: 1,
-            subscriptions: 1,
-            consumers: 1,
-            work: Span(0),
-            connections: 1,
-            in_flight: 1024,
-            batch: 1000,
-            backlog: Bytes(1 << 26),
-            drain: Span::from_secs(5),
-            deadline: None,
-            audit: true,
-            floor: false,
-            broker_warm_up: Span(0),
-        },
-        message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
-        experiment: None,
-        faults: Vec::new(),
-        guarantee: Guarantee::None,
-        primary: "goodput".into(),
-        seed: 1,
-    }
+    let load = Load { messages: Some(10_000), backlog: Bytes(1 << 26), ..Load::closed(1024) };
+    let mut cell = Cell::plain(System::Kafka, load.brief(Span::from_secs(1)));
+    cell.config.topic.partitions = 2;
+    cell.message = Message::random(100);
+    cell
 }
 
 struct Bench {

@@ -6,8 +6,8 @@ use crate::driver::{
     Audit, Completion, Driver, DriverError, Incoming, Outcome, Outgoing, Paths, Publisher, Reflector, Submitted,
     Subscriber, Target,
 };
-use crate::model::{Codec, Guarantee, System};
-use crate::scenario::{Arrivals, Cell, ListMode, Load, Message, Model, PayloadKind, Reply, SystemConfig};
+use crate::model::System;
+use crate::scenario::{Cell, ListMode, Load, Message, Reply, SystemConfig};
 use crate::units::{Bytes, Span};
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -16,40 +16,11 @@ use std::time::Duration;
 const SECOND: u64 = 1_000_000_000;
 
 pub fn cell(system: System) -> Cell {
-    let load = Load {
-        model: Model::Closed,
-        rate: None,
-        half_capacity: false,
-        arrivals: Arrivals::Constant,
-        warm_up: Span::default(),
-        warm_up_limit: Span::default(),
-        duration: Span::from_secs(1),
-        messages: None,
-        producers: 1,
-        subscriptions: 1,
-        consumers: 1,
-        work: Span(0),
-        connections: 3,
-        in_flight: 48,
-        batch: 16,
-        backlog: Bytes(1 << 20),
-        drain: Span::from_secs(1),
-        deadline: None,
-        audit: true,
-        floor: false,
-        broker_warm_up: Span(0),
-    };
+    let load = Load { connections: 3, batch: 16, backlog: Bytes(1 << 20), ..Load::closed(48) };
     Cell {
-        label: system.name().into(),
         config: SystemConfig { keys: 2, ..SystemConfig::defaults(system) },
-        point: "base".into(),
-        load,
-        message: Message { size: Bytes(100), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
-        experiment: None,
-        faults: Vec::new(),
-        guarantee: Guarantee::None,
-        primary: "end_to_end.p99".into(),
-        seed: 1,
+        message: Message::random(100),
+        ..Cell::plain(system, load.brief(Span::from_secs(1)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Keys of the experiment `capacity`.
 
-use crate::scenario::cell::Load;
+use crate::scenario::load::Load;
 use crate::units::{Rate, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
