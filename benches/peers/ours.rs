@@ -3,14 +3,16 @@
 use crate::Fallible;
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Audit, Driver, DriverError, Publisher, Subscriber, Target};
-use brokerbench::engine::{Trial, Unobserved};
+use brokerbench::engine::CellRun;
 use brokerbench::environment::{Broker, own_usage};
-use brokerbench::model::{Codec, Guarantee, System};
+use brokerbench::fault::inject::Shared;
+use brokerbench::model::System;
 use brokerbench::record::new_histogram;
 use brokerbench::result::{Blame, CellOutput, Description, Metric, Survives};
-use brokerbench::scenario::{Arrivals, Cell, Load, Message, Model, PayloadKind, SystemConfig};
-use brokerbench::units::{Bytes, Rate, Span};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use brokerbench::scenario::{Cell, Load, Message, Model, SystemConfig};
+use brokerbench::units::{Rate, Span};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What one run of ours showed.
 pub struct Measured {
@@ -39,41 +41,14 @@ pub fn cell(system: System, size: u64) -> Cell {
         // Above what `backlog` lets stand unread.
         config.maxlen = (system == System::RedisStreams).then_some(200_000);
     }
-    Cell {
-        label: system.name().into(),
-        config,
-        point: "base".into(),
-        load: Load {
-            model: Model::Closed,
-            rate: None,
-            half_capacity: false,
-            arrivals: Arrivals::Constant,
-            warm_up: Span(0),
-            warm_up_limit: Span(0),
-            duration: Span::from_secs(5),
-            messages: None,
-            producers: 1,
-            subscriptions: 1,
-            consumers: 1,
-            work: Span(0),
-            connections: 1,
-            // Not above what the Java producer's `buffer.memory` of 32 MiB holds. For Redis as in `throughput.yaml`.
-            in_flight: if system == System::Kafka { ((32 << 20) / size).min(50_000) as u32 } else { 10_000 },
-            batch: if system == System::Kafka { 10_000 } else { 1000 },
-            backlog: Bytes(16 << 20),
-            drain: Span::from_secs(20),
-            deadline: None,
-            audit: true,
-            floor: false,
-            broker_warm_up: Span(0),
-        },
-        message: Message { size: Bytes(size), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
-        experiment: None,
-        faults: Vec::new(),
-        guarantee: Guarantee::None,
-        primary: "goodput".into(),
-        seed: 1,
-    }
+    let kafka = system == System::Kafka;
+    let load = Load {
+        batch: if kafka { 10_000 } else { 1000 },
+        drain: Span::from_secs(20),
+        // Not above what the Java producer's `buffer.memory` of 32 MiB holds. For Redis as in `throughput.yaml`.
+        ..Load::closed(if kafka { ((32 << 20) / size).min(50_000) as u32 } else { 10_000 })
+    };
+    Cell { config, message: Message::random(size), seed: 1, ..Cell::plain(system, load.brief(Span::from_secs(5))) }
 }
 
 /// The same load at a fixed rate, published and consumed.
@@ -102,19 +77,9 @@ pub fn run(cell: &Cell, broker: &mut dyn Broker, name: &str) -> Fallible<Measure
     let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: name.to_owned(), clock };
     let driver = Metered { inner: driver::open(cell, target)?, audit_began_ns: AtomicU64::new(0) };
     let began_ns = cpu_ns();
-    let trial = Trial {
-        cell,
-        block: 1,
-        run: u64::from(std::process::id()) << 32 | clock.now_ns() & 0xFFFF_FFFF,
-        clock,
-        broker_pids: broker.pids(),
-        broker_alive: &mut || broker.check().map_err(|error| error.to_string()),
-        broker: None,
-        interrupted: &AtomicBool::new(false),
-        observer: &mut Unobserved,
-        disturb: None,
-    };
-    let output = trial.run(&driver)?;
+    let run = u64::from(std::process::id()) << 32 | clock.now_ns() & 0xFFFF_FFFF;
+    let shared: Shared<'_> = Mutex::new(broker);
+    let output = CellRun::new(cell, clock).named(1, run).on(&shared).run(&driver)?;
     driver.clean_up()?;
     prove(cell, &output)?;
     Ok(measured(cell, &output, driver.audit_began_ns.load(Relaxed).saturating_sub(began_ns)))

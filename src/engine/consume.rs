@@ -4,8 +4,7 @@
 //! next call. A message counts as consumed when its work is over; its latency ends when it was received.
 
 use super::control::Control;
-use super::fanout::FanOut;
-use super::order::Order;
+use super::deliveries::Deliveries;
 use super::probe::PROBER;
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
@@ -13,7 +12,7 @@ use crate::payload::{FULL, Reading, read};
 use crate::record::{Consumed, Gaps, LatencyRecorder, Tally, Timer};
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What one consumer is to expect.
 #[derive(Clone, Copy)]
@@ -104,25 +103,48 @@ fn die_and_come_back(
     None
 }
 
+/// One consumer while it runs.
+struct Consumer<'a> {
+    expect: Expectation,
+    clock: Clock,
+    control: &'a Control,
+    deliveries: &'a Deliveries,
+    /// How many messages its subscription has consumed.
+    progress: Option<&'a AtomicU64>,
+    /// Latencies are taken: not of messages too small for a full envelope, which have no planned time to count from.
+    timed: bool,
+    work: Work,
+    /// First deliveries of this batch that are not in `progress` yet.
+    first: u64,
+    recorder: LatencyRecorder,
+    report: ConsumerReport,
+}
+
 /// Runs a consumer until it is told to stop.
-#[allow(clippy::too_many_arguments, reason = "each is one thing that a consumer has")]
 pub fn consume(
     expect: Expectation,
     clock: Clock,
     control: &Control,
-    fan_out: &FanOut,
-    order: &Order,
+    deliveries: &Deliveries,
     mut subscriber: Box<dyn Subscriber>,
     reconnect: Reconnect<'_>,
-    mut recorder: LatencyRecorder,
+    recorder: LatencyRecorder,
 ) -> ConsumerReport {
     let mut report = ConsumerReport::default();
     report.gaps.resize_with(usize::from(expect.watched_streams), || Gaps::new(clock.now_ns()));
-    // Too small for a full envelope: no planned time to count from.
-    let timed = expect.open && expect.message_bytes >= FULL;
-    let progress = control.consumed.get(usize::from(expect.subscription));
-    let mut work = Work { each_ns: expect.work_ns, done_ns: None };
-    if work.each_ns > 0 {
+    let mut consumer = Consumer {
+        expect,
+        clock,
+        control,
+        deliveries,
+        progress: control.consumed.get(usize::from(expect.subscription)),
+        timed: expect.open && expect.message_bytes >= FULL,
+        work: Work { each_ns: expect.work_ns, done_ns: None },
+        first: 0,
+        recorder,
+        report,
+    };
+    if expect.work_ns > 0 {
         // As for the producers: the kernel may otherwise add 50 µs to each sleep.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     }
@@ -131,72 +153,84 @@ pub fn consume(
             match die_and_come_back(subscriber, reconnect, &clock, control) {
                 Some(back) => subscriber = back,
                 None => {
-                    recorder.harvest();
-                    return report;
+                    consumer.recorder.harvest();
+                    return consumer.report;
                 }
             }
         }
-        let now = clock.now_ns();
-        recorder.tick(now);
-        let mut first = 0;
-        work.done_ns = None;
-        let received = subscriber.receive(now + WAIT_NS, &mut |message: Incoming<'_>| {
-            let envelope = match read(message.payload, expect.run, expect.message_bytes) {
-                // A stranger's, sent to see whether it gets through.
-                Reading::Ours(envelope) if envelope.producer == PROBER => return,
-                Reading::Ours(envelope) => envelope,
-                Reading::Corrupt => {
-                    report.seen.corrupt += 1;
-                    return;
-                }
-                Reading::Foreign => {
-                    report.seen.foreign += 1;
-                    return;
-                }
-            };
-            // Also on a duplicate: an application does not know it for one.
-            let done_ns = work.on_one(message.received_ns, &clock, control);
-            if !report.seen.note((envelope.producer, envelope.lane), envelope.sequence) {
-                return;
-            }
-            report.overtaken +=
-                u64::from(order.overtaken(expect.subscription, envelope.producer, envelope.lane, envelope.sequence));
-            first += 1;
-            if expect.watched_streams > 0
-                && let Some(gaps) = report.gaps.get_mut(usize::from(envelope.lane % expect.watched_streams))
-            {
-                gaps.note(message.received_ns);
-            }
-            if let Some(progress) = progress.filter(|_| expect.work_ns > 0) {
-                progress.fetch_add(std::mem::take(&mut first), Relaxed);
-            }
-            report.consumed.add(done_ns, 1);
-            report.last_received_ns = report.last_received_ns.max(done_ns);
-            if timed {
-                let warm_up = control.is_warm_up(envelope.planned_ns);
-                // With several subscriptions a message has arrived once the last of them has it.
-                if fan_out.is_last(envelope.producer, envelope.lane, envelope.sequence) {
-                    let latency = message.received_ns.saturating_sub(envelope.planned_ns);
-                    recorder.record(Timer::EndToEnd, warm_up, latency);
-                }
-                report.window_consumed += u64::from(control.in_window(envelope.planned_ns));
-            } else {
-                report.window_consumed += u64::from(control.in_window(done_ns));
-            }
-        });
-        if let Some(progress) = progress {
-            progress.fetch_add(first, Relaxed);
-        }
-        if let Err(error) = received {
-            report.error = Some(error);
+        if let Err(error) = consumer.batch(subscriber.as_mut()) {
+            consumer.report.error = Some(error);
             break;
         }
     }
     // Leaving politely matters to the broker, not to the books: an error here changes no count.
     let _ = subscriber.close();
-    report.retries = subscriber.retries();
-    recorder.harvest();
-    report
+    consumer.report.retries = subscriber.retries();
+    consumer.recorder.harvest();
+    consumer.report
+}
+
+impl Consumer<'_> {
+    /// Takes what one call to the driver brings.
+    fn batch(&mut self, subscriber: &mut dyn Subscriber) -> Result<(), DriverError> {
+        let now = self.clock.now_ns();
+        self.recorder.tick(now);
+        self.first = 0;
+        self.work.done_ns = None;
+        let received = subscriber.receive(now + WAIT_NS, &mut |message| self.take(&message));
+        if let Some(progress) = self.progress {
+            progress.fetch_add(self.first, Relaxed);
+        }
+        received
+    }
+
+    /// Works on one message and books it.
+    #[inline]
+    fn take(&mut self, message: &Incoming<'_>) {
+        let (expect, control, report) = (&self.expect, self.control, &mut self.report);
+        let envelope = match read(message.payload, expect.run, expect.message_bytes) {
+            // A stranger's, sent to see whether it gets through.
+            Reading::Ours(envelope) if envelope.producer == PROBER => return,
+            Reading::Ours(envelope) => envelope,
+            Reading::Corrupt => {
+                report.seen.corrupt += 1;
+                return;
+            }
+            Reading::Foreign => {
+                report.seen.foreign += 1;
+                return;
+            }
+        };
+        // Also on a duplicate: an application does not know it for one.
+        let done_ns = self.work.on_one(message.received_ns, &self.clock, control);
+        let (producer, lane, sequence) = (envelope.producer, envelope.lane, envelope.sequence);
+        if !report.seen.note((producer, lane), sequence) {
+            return;
+        }
+        report.overtaken += u64::from(self.deliveries.order.overtaken(expect.subscription, producer, lane, sequence));
+        self.first += 1;
+        if expect.watched_streams > 0
+            && let Some(gaps) = report.gaps.get_mut(usize::from(lane % expect.watched_streams))
+        {
+            gaps.note(message.received_ns);
+        }
+        if let Some(progress) = self.progress.filter(|_| expect.work_ns > 0) {
+            progress.fetch_add(std::mem::take(&mut self.first), Relaxed);
+        }
+        report.consumed.add(done_ns, 1);
+        report.last_received_ns = report.last_received_ns.max(done_ns);
+        if self.timed {
+            let warm_up = control.is_warm_up(envelope.planned_ns);
+            // With several subscriptions a message has arrived once the last of them has it.
+            if self.deliveries.fan_out.is_last(producer, lane, sequence) {
+                let latency = message.received_ns.saturating_sub(envelope.planned_ns);
+                self.recorder.record(Timer::EndToEnd, warm_up, latency);
+            }
+            report.window_consumed += u64::from(control.in_window(envelope.planned_ns));
+        } else {
+            report.window_consumed += u64::from(control.in_window(done_ns));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -211,8 +245,7 @@ mod tests {
 
     /// Consumes 20 messages of one producer that all wait already, told to stop `stop_after_ns` later.
     fn worked(work_ns: u64, stop_after_ns: u64) -> (ConsumerReport, u64) {
-        let (clock, control, fan_out, order) =
-            (Clock::start(), Control::new(1), FanOut::new(1, 1, 1), Order::new(1, 1, 1, 1));
+        let (clock, control, deliveries) = (Clock::start(), Control::new(1), Deliveries::new(1, 1, 1, 1));
         let began = clock.now_ns();
         let fake = Fake::new(Behaviour::default(), 1, clock);
         let mut publisher = fake.publisher(0).unwrap();
@@ -237,10 +270,10 @@ mod tests {
             let fake = &fake;
             let subscriber = fake.subscriber(0, 0).unwrap();
             let recorder = LatencyRecorder::new(channel().0);
-            let (control, fan_out, order) = (&control, &fan_out, &order);
+            let (control, deliveries) = (&control, &deliveries);
             let again = || fake.subscriber(0, 0);
             let consumer =
-                scope.spawn(move || consume(expect, clock, control, fan_out, order, subscriber, &again, recorder));
+                scope.spawn(move || consume(expect, clock, control, deliveries, subscriber, &again, recorder));
             let deadline = clock.now_ns() + stop_after_ns;
             while control.least_consumed() < 20 && clock.now_ns() < deadline {
                 std::thread::sleep(std::time::Duration::from_millis(1));

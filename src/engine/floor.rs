@@ -1,6 +1,6 @@
 //! Instrument floor: the same load against a loopback reflector shows what the path costs without a broker.
 
-use super::trial::{Trial, TrialError, Unobserved};
+use super::cell_run::{CellRun, TrialError};
 use crate::clock::Clock;
 use crate::driver::{self, Paths, Target};
 use crate::model::{Quantile, System};
@@ -41,30 +41,13 @@ pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floo
         clock,
     };
     let driver = driver::open(&short, target)?;
-    let trial = Trial {
-        cell: &short,
-        block: 0,
-        run: 0xF100,
-        clock,
-        broker_pids: Vec::new(),
-        broker_alive: &mut || Ok(()),
-        broker: None,
-        interrupted,
-        observer: &mut Unobserved,
-        disturb: None,
-    };
-    let output = trial.run(driver.as_ref())?;
+    let output = CellRun::new(&short, clock).named(0, 0xF100).until(interrupted).run(driver.as_ref())?;
     let mut floor = Floor::new();
     // librdkafka's mock cluster answers a fetch only when its longest wait is over, so it tells nothing of consuming:
     // what publishing costs is the least that a message's whole way costs too.
     let mock = cell.config.system == System::Kafka;
     for metric in [Metric::Publish, Metric::EndToEnd] {
-        let mut all = crate::record::new_histogram();
-        let source = if mock { Metric::Publish } else { metric };
-        for interval in output.intervals.iter().filter(|interval| interval.metric == source && !interval.warm_up) {
-            // Bounds of ten minutes hold everything that a second of load can have recorded.
-            let _ = all.add(&interval.histogram);
-        }
+        let all = output.merged(if mock { Metric::Publish } else { metric });
         let values = Quantile::REPORTED
             .into_iter()
             .filter(|quantile| quantile.shown(all.len()))

@@ -1,7 +1,7 @@
 //! Tests only: the checker held against a broker that lies on a known schedule. What it finds is what was done, no more
 //! and no less: every count, the verdict under every guarantee, the named examples, RTO and RPO.
 
-use super::trial::{Trial, Unobserved};
+use super::cell_run::CellRun;
 use crate::clock::Clock;
 use crate::driver::fake::{Behaviour, Fake, Outage};
 use crate::model::{FaultKind, System, Target};
@@ -11,7 +11,6 @@ use crate::scenario::{Cell, FaultPlan, Load, Message, SystemConfig};
 use crate::units::{Rate, Span};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 
 const MS: u64 = 1_000_000;
@@ -51,19 +50,7 @@ fn run(behaviour: Behaviour, messages: u64, streams: u16) -> CellOutput {
     let faults = if behaviour.outages.is_empty() { Vec::new() } else { vec![plan()] };
     let cell = cell(messages, streams, faults);
     let fake = Fake::new(Behaviour { keep: true, ..behaviour }, 1, clock);
-    let trial = Trial {
-        cell: &cell,
-        block: 1,
-        run: 0xBAD,
-        clock,
-        broker_pids: Vec::new(),
-        broker_alive: &mut || Ok(()),
-        broker: None,
-        interrupted: &AtomicBool::new(false),
-        observer: &mut Unobserved,
-        disturb: None,
-    };
-    trial.run(&fake).unwrap()
+    CellRun::new(&cell, clock).named(1, 0xBAD).run(&fake).unwrap()
 }
 
 /// Several at once: they sleep most of the time.

@@ -3,7 +3,7 @@
 use super::consume::ConsumerReport;
 use super::health::Spent;
 use super::publish::ProducerReport;
-use super::watch::Watch;
+use super::telemetry::Telemetry;
 use crate::record::{SECOND_NS, Tally, Timer, new_histogram};
 use crate::result::WindowRow;
 
@@ -83,7 +83,7 @@ impl Totals {
 
     pub fn rows(
         &self,
-        watch: &Watch,
+        telemetry: &Telemetry,
         start_ns: u64,
         window: Option<(u64, u64)>,
         open: bool,
@@ -98,12 +98,12 @@ impl Totals {
                 let at = second as u64 * SECOND_NS;
                 answered += self.acked.get(second);
                 consumed += self.consumed.get(second);
-                let spent = watch.health.between(at, at + SECOND_NS);
+                let spent = telemetry.health.between(at, at + SECOND_NS);
                 let cpu = |pick: fn(&Spent) -> u64| {
                     spent.as_ref().map(|spent| pick(spent) as f64 * 100.0 / spent.length_ns as f64)
                 };
-                let publish = watch.collector.second(Timer::Publish, second as u64);
-                let end_to_end = watch.collector.second(Timer::EndToEnd, second as u64);
+                let publish = telemetry.collector.second(Timer::Publish, second as u64);
+                let end_to_end = telemetry.collector.second(Timer::EndToEnd, second as u64);
                 WindowRow {
                     second: (second - first) as u32,
                     phase: phase(at, window).into(),
@@ -121,10 +121,13 @@ impl Totals {
                     publish_p99_ns: publish.map(|s| s.p99_ns),
                     end_to_end_p50_ns: end_to_end.map(|s| s.p50_ns),
                     end_to_end_p99_ns: end_to_end.map(|s| s.p99_ns),
-                    schedule_lag_p99_ns: watch.collector.second(Timer::ScheduleLag, second as u64).map(|s| s.p99_ns),
+                    schedule_lag_p99_ns: telemetry
+                        .collector
+                        .second(Timer::ScheduleLag, second as u64)
+                        .map(|s| s.p99_ns),
                     client_cpu_percent: cpu(|spent| spent.client_cpu_ns),
                     broker_cpu_percent: cpu(|spent| spent.broker_cpu_ns),
-                    broker_rss_bytes: watch.health.broker_rss_at(at),
+                    broker_rss_bytes: telemetry.health.broker_rss_at(at),
                 }
             })
             .collect()

@@ -2,10 +2,12 @@
 
 use crate::clock::Clock;
 use crate::driver::{self, Driver, DriverError, Target};
-use crate::engine::{Observer, Trial, TrialError};
+use crate::engine::{CellRun, Observer, TrialError};
 use crate::environment::Broker;
-use crate::result::{CellOutput, CellRecord, Description, Observation, Outcome, Survives};
+use crate::fault::inject::Shared;
+use crate::result::{CellOutput, CellRecord, Description, Observation, Survives};
 use crate::scenario::Cell;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// One cell of an experiment on a running broker.
@@ -41,53 +43,31 @@ impl Stage<'_> {
 
     /// Plain load as a part of the experiment: the engine's whole cell, on `driver`.
     pub fn load(&mut self, cell: &Cell, driver: &dyn Driver, part: u64) -> Result<CellOutput, TrialError> {
-        let pids = self.broker.pids();
-        let broker = &mut *self.broker;
-        let trial = Trial {
-            cell,
-            block: self.block,
-            run: self.run.wrapping_add(part),
-            clock: self.target.clock,
-            broker_pids: pids,
-            broker_alive: &mut || broker.check().map_err(|error| error.to_string()),
-            broker: None,
-            interrupted: self.interrupted,
-            observer: &mut *self.observer,
-            disturb: None,
-        };
-        trial.run(driver)
+        let shared: Shared<'_> = Mutex::new(&mut *self.broker);
+        CellRun::new(cell, self.target.clock)
+            .named(self.block, self.run.wrapping_add(part))
+            .on(&shared)
+            .until(self.interrupted)
+            .watched_by(&mut *self.observer)
+            .run(driver)
     }
 
     /// The cell's raw result. `observations` may be few when the user interrupted.
     pub fn output(&self, observations: Vec<Observation>) -> Result<CellOutput, TrialError> {
         let driver = self.driver(self.cell, "about")?;
-        Ok(CellOutput {
-            record: self.record(driver.survives(), driver.describe().unwrap_or_default(), observations),
-            windows: Vec::new(),
-            events: Vec::new(),
-            intervals: Vec::new(),
-            broker_log: String::new(),
-        })
+        let record = self.record(driver.survives(), driver.describe().unwrap_or_default(), observations);
+        Ok(CellOutput::of_record(record))
     }
 
     fn record(&self, survives: Survives, description: Description, observations: Vec<Observation>) -> CellRecord {
         let cell = self.cell;
         CellRecord {
-            label: cell.label.clone(),
-            system: cell.config.system.name().to_owned(),
-            variant: cell.variant(),
-            nodes: cell.config.nodes,
-            cell: cell.point.clone(),
-            block: self.block,
-            subscriptions: cell.load.subscriptions,
-            message_bytes: cell.message.size.0,
-            outcome: Outcome::Ok,
             survives,
             experiment: cell.experiment.as_ref().map(|experiment| experiment.kind().to_owned()),
             observations,
             description,
             interrupted: self.interrupted(),
-            ..CellRecord::empty()
+            ..CellRecord::of(cell, self.block)
         }
     }
 }

@@ -281,3 +281,21 @@ pub struct CellOutput {
     /// Tail of the broker's log.
     pub broker_log: String,
 }
+
+impl CellOutput {
+    /// A record alone: nothing was measured second by second.
+    pub fn of_record(record: CellRecord) -> Self {
+        let (windows, events, intervals) = (Vec::new(), Vec::new(), Vec::new());
+        Self { record, windows, events, intervals, broker_log: String::new() }
+    }
+
+    /// The values of one latency over the measured window.
+    pub fn merged(&self, metric: Metric) -> hdrhistogram::Histogram<u64> {
+        let mut all = crate::record::new_histogram();
+        for interval in self.intervals.iter().filter(|interval| interval.metric == metric && !interval.warm_up) {
+            // Of the bounds that every recorder has: adding cannot fail.
+            let _ = all.add(&interval.histogram);
+        }
+        all
+    }
+}

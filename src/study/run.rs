@@ -10,12 +10,10 @@ mod proxied;
 
 pub use error::{StudyError, is_refusal};
 
-use super::order::order;
-use super::settle::settle;
-use super::warm::warm;
+use super::broker::{order, settle, warm};
 use crate::clock::Clock;
 use crate::driver::{self, Driver, Target};
-use crate::engine::{Floor, Observer, Trial, TrialError, floor};
+use crate::engine::{CellRun, Floor, Observer, TrialError, floor};
 use crate::environment::{Broker, Environment, EnvironmentError};
 use crate::experiment::{self, Stage};
 use crate::fault::inject::Shared;
@@ -26,8 +24,8 @@ use crate::scenario::{Cell, Scenario, SystemConfig};
 use error::CellError;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, TryLockError};
 
 /// What the user is told while it runs.
 pub trait StudyObserver: Observer {
@@ -197,14 +195,7 @@ impl Running<'_, '_> {
 
     /// A cell that is not run: kept with the reason, so that the table shows it.
     fn skip(&mut self, record: CellRecord) -> Result<(), StudyError> {
-        let output = CellOutput {
-            record,
-            windows: Vec::new(),
-            events: Vec::new(),
-            intervals: Vec::new(),
-            broker_log: String::new(),
-        };
-        self.store(&output)?;
+        self.store(&CellOutput::of_record(record))?;
         Ok(())
     }
 
@@ -274,26 +265,9 @@ impl Running<'_, '_> {
         }
         self.step(name);
         let driver = driver::open(cell, target).map_err(TrialError::from)?;
-        let broker_pids = broker.pids();
         let shared: Shared<'_> = Mutex::new(broker);
-        let trial = Trial {
-            cell,
-            block,
-            run,
-            clock: self.clock,
-            broker_pids,
-            broker_alive: &mut || match shared.try_lock() {
-                Ok(mut broker) => broker.check().map_err(|error| error.to_string()),
-                // Somebody does something to it on purpose.
-                Err(TryLockError::WouldBlock) => Ok(()),
-                Err(TryLockError::Poisoned(_)) => Err("whoever injected a fault ended unexpectedly".into()),
-            },
-            broker: Some(&shared),
-            interrupted: self.study.interrupted,
-            observer: self.observer,
-            disturb: None,
-        };
-        let mut output = trial.run(driver.as_ref())?;
+        let of_cell = CellRun::new(cell, self.clock).named(block, run).on(&shared);
+        let mut output = of_cell.until(self.study.interrupted).watched_by(self.observer).run(driver.as_ref())?;
         if let Some(reflected) = self.floors.get(&key) {
             raise(&mut output.record.floor, reflected);
         }

@@ -5,16 +5,14 @@
 
 use crate::clock::Clock;
 use crate::driver::fake::{Behaviour, Fake, Outage};
-use crate::engine::{Trial, TrialError, Unobserved};
+use crate::engine::{CellRun, TrialError};
 use crate::model::{FaultKind, System, Target};
 use crate::random::SplitMix64;
-use crate::record::new_histogram;
 use crate::result::{Blame, CellOutput, Metric};
 use crate::scenario::{Arrivals, Cell, FaultPlan, Load, Message};
 use crate::schedule::Schedule;
 use crate::stats::compare::{GeometricMean, Side, decide};
 use crate::units::{Rate, Span};
-use hdrhistogram::Histogram;
 use std::sync::atomic::AtomicBool;
 
 /// One oracle's finding.
@@ -46,10 +44,16 @@ const MS: u64 = 1_000_000;
 /// Every message takes 5 ms, so every quantile of every latency is 5 ms.
 fn fixed_delay(interrupted: &AtomicBool) -> Result<Oracle, TrialError> {
     let delay = 5 * MS;
-    let output =
-        trial(Behaviour { delay_ns: delay, ..Behaviour::default() }, 1000, 2, Arrivals::Constant, None, interrupted)?;
+    let output = one_cell(
+        Behaviour { delay_ns: delay, ..Behaviour::default() },
+        1000,
+        2,
+        Arrivals::Constant,
+        None,
+        interrupted,
+    )?;
     let (publish, service, arrived) =
-        (merged(&output, Metric::Publish), merged(&output, Metric::Service), merged(&output, Metric::EndToEnd));
+        (output.merged(Metric::Publish), output.merged(Metric::Service), output.merged(Metric::EndToEnd));
     let (p50, e50, s99) =
         (publish.value_at_quantile(0.5), arrived.value_at_quantile(0.5), service.value_at_quantile(0.99));
     let sent_all = output.record.counts.planned == output.record.counts.sent;
@@ -73,10 +77,10 @@ fn fixed_delay(interrupted: &AtomicBool) -> Result<Oracle, TrialError> {
 fn stall(interrupted: &AtomicBool) -> Result<Oracle, TrialError> {
     let (stall, window) = (400 * MS, 4_000 * MS);
     let behaviour = Behaviour { stall: Some((2_500 * MS, stall)), ..Behaviour::default() };
-    let output = trial(behaviour, 1000, 4, Arrivals::Constant, None, interrupted)?;
+    let output = one_cell(behaviour, 1000, 4, Arrivals::Constant, None, interrupted)?;
     let expect = |q: f64| stall - ((1.0 - q) * window as f64) as u64;
     let found = |metric| {
-        let all = merged(&output, metric);
+        let all = output.merged(metric);
         [0.95, 0.99].map(|q| all.value_at_quantile(q))
     };
     let (publish, arrived) = (found(Metric::Publish), found(Metric::EndToEnd));
@@ -96,8 +100,8 @@ fn queue(interrupted: &AtomicBool) -> Result<Oracle, TrialError> {
     // Long enough that what a busy machine adds to each message stays far below the tolerance.
     let (service, rate) = (4 * MS, 125);
     let behaviour = Behaviour { service_ns: service, ..Behaviour::default() };
-    let output = trial(behaviour, rate, 3, Arrivals::Poisson, None, interrupted)?;
-    let all = merged(&output, Metric::Publish);
+    let output = one_cell(behaviour, rate, 3, Arrivals::Poisson, None, interrupted)?;
+    let all = output.merged(Metric::Publish);
     let window = (output.record.window_start_ns.unwrap_or(0), output.record.window_end_ns.unwrap_or(0));
     // The load's start is the epoch of the plan; warm-up tells where the window begins in it.
     let from = output.record.warm_up_ns;
@@ -155,7 +159,7 @@ fn books(interrupted: &AtomicBool) -> Result<Oracle, TrialError> {
         keep: true,
         ..Behaviour::default()
     };
-    let output = trial(behaviour, 2000, 1, Arrivals::Constant, None, interrupted)?;
+    let output = one_cell(behaviour, 2000, 1, Arrivals::Constant, None, interrupted)?;
     let c = &output.record.counts;
     // Corrupt arrives, but not as itself: of the messages that are owed it is undelivered, for the broker still has it.
     let found = [
@@ -198,7 +202,7 @@ fn outage(interrupted: &AtomicBool) -> Result<Oracle, TrialError> {
     let (length, forgets) = (400 * MS, 123);
     let outage = Outage { from_ns: 300 * MS, length_ns: length, forgets, ..Outage::default() };
     let behaviour = Behaviour { delay_ns: MS, outages: vec![outage], keep: true, ..Behaviour::default() };
-    let output = trial(behaviour, 2000, 1, Arrivals::Constant, None, interrupted)?;
+    let output = one_cell(behaviour, 2000, 1, Arrivals::Constant, None, interrupted)?;
     let fault = output.record.faults.first().cloned().unwrap_or_default();
     let show_ms = |ns: Option<u64>| ns.map_or("unknown".into(), ms);
     let timed = [fault.rto_publish_ns, fault.rto_deliver_ns, fault.rto_90_ns];
@@ -215,7 +219,7 @@ fn outage(interrupted: &AtomicBool) -> Result<Oracle, TrialError> {
 fn generator_stall(interrupted: &AtomicBool) -> Result<Oracle, TrialError> {
     let behaviour = Behaviour { delay_ns: MS, ..Behaviour::default() };
     let disturb = Some((2_000 * MS, 300 * MS));
-    let output = trial(behaviour, 1000, 3, Arrivals::Constant, disturb, interrupted)?;
+    let output = one_cell(behaviour, 1000, 3, Arrivals::Constant, disturb, interrupted)?;
     let gate = output.record.gates.iter().find(|gate| gate.name == "schedule-lag");
     let refused = gate.is_some_and(|gate| !gate.held && gate.blames == Blame::Harness);
     Ok(Oracle {
@@ -263,8 +267,8 @@ fn equal_pairs(_: &AtomicBool) -> Result<Oracle, TrialError> {
 
 const SEED: u64 = 42;
 
-/// One open-loop trial on a fake broker: window of `seconds`, warm-up of at least one.
-fn trial(
+/// One open-loop cell on a fake broker: window of `seconds`, warm-up of at least one.
+fn one_cell(
     behaviour: Behaviour,
     rate: u64,
     seconds: u64,
@@ -305,29 +309,7 @@ fn trial(
         ..Cell::plain(System::Fake, load)
     };
     let fake = Fake::new(behaviour, 1, clock);
-    let trial = Trial {
-        cell: &cell,
-        block: 1,
-        run: 0xFA4E,
-        clock,
-        broker_pids: Vec::new(),
-        broker_alive: &mut || Ok(()),
-        broker: None,
-        interrupted,
-        observer: &mut Unobserved,
-        disturb,
-    };
-    trial.run(&fake)
-}
-
-/// The measured window's values of one metric.
-fn merged(output: &CellOutput, metric: Metric) -> Histogram<u64> {
-    let mut all = new_histogram();
-    for interval in output.intervals.iter().filter(|interval| interval.metric == metric && !interval.warm_up) {
-        // Bounds of ten minutes hold all that these seconds can have recorded.
-        let _ = all.add(&interval.histogram);
-    }
-    all
+    CellRun::new(&cell, clock).named(1, 0xFA4E).until(interrupted).disturbed(disturb).run(&fake)
 }
 
 fn near(found: u64, truth: u64, tolerance: f64) -> bool {

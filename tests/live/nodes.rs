@@ -5,13 +5,14 @@ use crate::support::harness::exe;
 use crate::support::program::{BRIEFLY_WARMED, run, send, start};
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Target};
-use brokerbench::engine::{Trial, Unobserved};
+use brokerbench::engine::CellRun;
 use brokerbench::environment::{Environment, Native, usage};
+use brokerbench::fault::inject::Shared;
 use brokerbench::result::{Kind, Observation, Status};
 use brokerbench::scenario::{self, Overrides};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::Mutex;
 use std::time::Duration;
 
 const MESSAGES: u64 = 10_000;
@@ -41,19 +42,8 @@ fn three_nodes_take_and_return_every_message_and_a_dead_one_is_named() {
     .unwrap();
     let survives = driver.survives();
     assert!(survives.node_loss && survives.copies == 3, "{survives:?}");
-    let trial = Trial {
-        cell: &cell,
-        block: 1,
-        run: 7,
-        clock,
-        broker_pids: pids.clone(),
-        broker_alive: &mut || broker.check().map_err(|error| error.to_string()),
-        broker: None,
-        interrupted: &AtomicBool::new(false),
-        observer: &mut Unobserved,
-        disturb: None,
-    };
-    let record = trial.run(driver.as_ref()).unwrap().record;
+    let shared: Shared<'_> = Mutex::new(broker.as_mut());
+    let record = CellRun::new(&cell, clock).named(1, 7).on(&shared).run(driver.as_ref()).unwrap().record;
     let counts = &record.counts;
     assert_eq!((counts.acked, counts.delivered), (Some(MESSAGES), Some(MESSAGES)), "{record:#?}");
     assert_eq!((counts.lost, counts.broker_lost, counts.duplicate), (Some(0), Some(0), Some(0)));

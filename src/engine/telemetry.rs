@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::result::Event;
 
 /// What the coordinator gathers while the load runs.
-pub struct Watch {
+pub struct Telemetry {
     pub collector: Collector,
     pub health: Health,
     pub events: Vec<Event>,
@@ -14,7 +14,7 @@ pub struct Watch {
     pub clock: Clock,
 }
 
-impl Watch {
+impl Telemetry {
     pub fn new(collector: Collector, clock: Clock) -> Self {
         Self { collector, health: Health::default(), events: Vec::new(), settled: false, clock }
     }

@@ -1,18 +1,23 @@
-//! Warms a fresh broker once before its first measured cell, and reports the cold start as its own figure.
+//! What a run does around the cells of a broker: which system comes when, warming before, quiet after.
 //!
 //! A fresh JVM broker compiles its hot paths under load: its first seconds are hundreds of times slower than its
-//! normal state and no cell may show them. Redis has no compiler and is warmed for a moment only.
+//! normal state and no cell may show them. It is warmed once before its first measured cell, and the cold start is
+//! reported as its own figure. Redis has no compiler and is warmed for a moment only. What a broker left unwritten
+//! must not be paid for by the next one.
 
 use crate::clock::Clock;
 use crate::driver::{self, Target};
-use crate::engine::{Observer, Trial, TrialError};
+use crate::engine::{CellRun, Observer, TrialError};
 use crate::environment::Broker;
+use crate::fault::inject::Shared;
 use crate::model::Software;
 use crate::record::new_histogram;
 use crate::result::{ColdStart, Interval, Metric};
 use crate::scenario::{Cell, Model};
 use crate::units::{Bytes, Rate, Span};
-use std::sync::atomic::AtomicBool;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 /// Redis has no compiler, and each cell warms its own clients: it needs this part of what Kafka gets.
 const REDIS_SHARE: u64 = 30;
@@ -54,21 +59,10 @@ pub fn warm(
     warming.load.batch = cell.load.batch.max(1000);
     warming.message.size = cell.message.size.min(Bytes(10 * 1024));
     let driver = driver::open(&warming, target)?;
-    let pids = broker.pids();
     let began = clock.now_ns();
-    let trial = Trial {
-        cell: &warming,
-        block: 0,
-        run: 0xC01D,
-        clock,
-        broker_pids: pids,
-        broker_alive: &mut || broker.check().map_err(|error| error.to_string()),
-        broker: None,
-        interrupted,
-        observer,
-        disturb: None,
-    };
-    let output = trial.run(driver.as_ref())?;
+    let shared: Shared<'_> = Mutex::new(broker);
+    let run = CellRun::new(&warming, clock).named(0, 0xC01D).on(&shared).until(interrupted).watched_by(observer);
+    let output = run.run(driver.as_ref())?;
     driver.clean_up()?;
     let mut first = new_histogram();
     let load_began = output.windows.first().map_or(0, |row| row.start_ns);
@@ -85,4 +79,59 @@ pub fn warm(
         publish_p99_ns: quantile(0.99),
         warmed_ns: clock.now_ns() - began,
     })
+}
+
+/// The order of `count` systems in block `block` (from 1): each block starts one further. Over `count` blocks every
+/// system stands once in every place.
+pub fn order(count: usize, block: u32) -> Vec<usize> {
+    (0..count).map(|place| (place + block as usize - 1) % count).collect()
+}
+
+/// Unwritten pages below this do not disturb, KiB.
+const QUIET_KIB: u64 = 32 * 1024;
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// Asks the kernel to write everything out and waits until it nearly has, 20 s at most. True if it became quiet.
+pub fn settle(interrupted: &AtomicBool) -> bool {
+    // A thread of its own: sync can take long on a slow disk, and nobody may hang on it.
+    let writing = std::thread::spawn(rustix::fs::sync);
+    let deadline = Instant::now() + LONGEST;
+    while Instant::now() < deadline && !interrupted.load(Relaxed) {
+        if writing.is_finished() && dirty_kib().is_none_or(|dirty| dirty < QUIET_KIB) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+/// `Dirty` and `Writeback` of /proc/meminfo; `None` where there is no such file.
+fn dirty_kib() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let field = |name: &str| -> Option<u64> {
+        text.lines().find_map(|line| line.strip_prefix(name))?.trim().trim_end_matches(" kB").parse().ok()
+    };
+    Some(field("Dirty:")? + field("Writeback:")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_system_stands_once_in_every_place() {
+        for place in 0..4 {
+            let mut seen: Vec<usize> = (1..=4).map(|block| order(4, block)[place]).collect();
+            seen.sort_unstable();
+            assert_eq!(seen, [0, 1, 2, 3]);
+        }
+        assert_eq!(order(4, 5), order(4, 1));
+    }
+
+    #[test]
+    fn it_ends_when_the_user_wants_it_to() {
+        let start = Instant::now();
+        settle(&AtomicBool::new(true));
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
 }

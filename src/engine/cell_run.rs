@@ -3,24 +3,26 @@
 //! The schedule never restarts between warm-up and window. A broker that dies, or the user's Ctrl-C, ends the load
 //! early and keeps what there is.
 
+use super::audit::read_back;
 use super::collect::{Collector, seconds};
 use super::consume::ConsumerReport;
 use super::control::{Control, next_second};
-use super::fanout::FanOut;
+use super::deliveries::Deliveries;
 use super::ordeal::{Endured, Ordeal};
-use super::order::Order;
-use super::probe::PROBER;
+use super::output::{Finished, output};
 use super::publish::ProducerReport;
-use super::watch::Watch;
+use super::spawn::{Context, start_consumers, start_producers};
+use super::telemetry::Telemetry;
 use crate::clock::Clock;
-use crate::driver::{Audit, Driver, DriverError};
+use crate::driver::{Driver, DriverError};
 use crate::environment::EnvironmentError;
 use crate::fault::inject::Shared;
-use crate::payload::{BodyError, Reading, read};
-use crate::record::{AuditBook, Consumed, SECOND_NS, Timer};
+use crate::payload::BodyError;
+use crate::record::{SECOND_NS, Timer};
 use crate::result::CellOutput;
-use crate::scenario::{Cell, Heal, Model};
+use crate::scenario::{Cell, Model};
 use crate::stats::{level, settled};
+use std::sync::TryLockError;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, ScopedJoinHandle};
@@ -71,30 +73,22 @@ pub trait Observer {
     }
 }
 
-/// Watches nothing.
-pub struct Unobserved;
-impl Observer for Unobserved {
-    fn progress(&mut self, _: &Progress) {}
+/// One run of a cell: everything that it needs besides its driver.
+pub struct CellRun<'a, 'b> {
+    cell: &'a Cell,
+    block: u32,
+    run: u64,
+    clock: Clock,
+    broker: Option<&'a Shared<'b>>,
+    /// The broker's processes when it was asked last.
+    pids: Vec<u32>,
+    interrupted: &'a AtomicBool,
+    observer: Option<&'a mut dyn Observer>,
+    disturb: Option<(u64, u64)>,
 }
 
-/// Everything that one cell needs besides its driver.
-pub struct Trial<'a, 'b> {
-    pub cell: &'a Cell,
-    pub block: u32,
-    /// Names this cell in every envelope.
-    pub run: u64,
-    pub clock: Clock,
-    pub broker_pids: Vec<u32>,
-    /// An error once the broker is gone. Asked a few times a second.
-    pub broker_alive: &'a mut dyn FnMut() -> Result<(), String>,
-    /// The broker itself, for the faults of the cell: without it none is injected.
-    pub broker: Option<&'a Shared<'b>>,
-    /// Set by the first Ctrl-C.
-    pub interrupted: &'a AtomicBool,
-    pub observer: &'a mut dyn Observer,
-    /// For the self-check only: (ns after the start of the load, for how long) the pacer sleeps once.
-    pub disturb: Option<(u64, u64)>,
-}
+/// For who is never interrupted.
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// How often the coordinator looks around.
 const LOOK: Duration = Duration::from_millis(50);
@@ -104,31 +98,63 @@ const SAMPLE_EVERY: u32 = 4;
 const LISTEN_ON: Duration = Duration::from_millis(100);
 /// Where some messages were never answered: for how long nothing must have arrived.
 const QUIET_NS: u64 = SECOND_NS / 2;
-const AUDIT_WITHIN_NS: u64 = 120 * SECOND_NS;
-/// From one try of the audit to the next.
-const AUDIT_AGAIN: Duration = Duration::from_millis(500);
 
-impl Trial<'_, '_> {
+impl<'a, 'b> CellRun<'a, 'b> {
+    /// On a broker that is not ours to look after, watched and interrupted by nobody.
+    pub fn new(cell: &'a Cell, clock: Clock) -> Self {
+        let (broker, observer, disturb) = (None, None, None);
+        Self { cell, block: 1, run: 0, clock, broker, pids: Vec::new(), interrupted: &NEVER, observer, disturb }
+    }
+
+    /// Its block, and the number that names it in every envelope.
+    #[must_use]
+    pub fn named(self, block: u32, run: u64) -> Self {
+        Self { block, run, ..self }
+    }
+
+    /// The broker that is measured, and into which the faults of the cell are injected: without it none is.
+    #[must_use]
+    pub fn on(self, broker: &'a Shared<'b>) -> Self {
+        Self { broker: Some(broker), ..self }
+    }
+
+    /// Set by the first Ctrl-C.
+    #[must_use]
+    pub fn until(self, interrupted: &'a AtomicBool) -> Self {
+        Self { interrupted, ..self }
+    }
+
+    #[must_use]
+    pub fn watched_by(self, observer: &'a mut dyn Observer) -> Self {
+        Self { observer: Some(observer), ..self }
+    }
+
+    /// For the self-check only: (ns after the start of the load, for how long) the pacer sleeps once.
+    #[must_use]
+    pub fn disturbed(self, disturb: Option<(u64, u64)>) -> Self {
+        Self { disturb, ..self }
+    }
+
     /// Runs the cell to its end. An error means that no load was offered; whatever happens later is in the output.
     pub fn run(mut self, driver: &dyn Driver) -> Result<CellOutput, TrialError> {
         driver.prepare()?;
         let description = driver.describe()?;
         let load = &self.cell.load;
         let control = Control::new(load.subscriptions);
-        let fan_out = FanOut::new(load.subscriptions, load.producers, self.cell.lanes());
-        let order = Order::new(load.subscriptions, load.consumers, load.producers, self.cell.lanes());
+        let deliveries = Deliveries::new(load.subscriptions, load.consumers, load.producers, self.cell.lanes());
+        let context = Context { cell: self.cell, run: self.run, clock: self.clock, driver, control: &control };
         let (harvest_to, harvests) = channel();
-        let mut watch = Watch::new(Collector::new(harvests), self.clock);
-        watch.event("phase", "connect");
-        let outcome = thread::scope(|scope| -> Result<Outcome, TrialError> {
-            let consumers = self.start_consumers(scope, driver, &control, &fan_out, &order, &harvest_to)?;
+        let mut telemetry = Telemetry::new(Collector::new(harvests), self.clock);
+        telemetry.event("phase", "connect");
+        let reports = thread::scope(|scope| -> Result<Reports, TrialError> {
+            let consumers = start_consumers(scope, context, &deliveries, &harvest_to)?;
             // Whatever goes wrong from here on must release the consumers, or the scope would wait for ever.
             let release = Release(&control);
-            let (producers, start_ns) = self.start_producers(scope, driver, &control, &harvest_to)?;
+            let (producers, start_ns) = start_producers(scope, context, self.disturb, &harvest_to)?;
             drop(harvest_to);
             let (news_to, news) = channel();
             let ordeal = self.start_ordeal(scope, driver, &control, news_to);
-            let error = self.watch_load(&control, &producers, start_ns, &news, &mut watch);
+            let error = self.watch_load(&control, &producers, start_ns, &news, &mut telemetry);
             // A load that ended before its time takes its faults along.
             let now = self.clock.now_ns();
             if control.window().is_none_or(|(_, end)| now < end) {
@@ -138,19 +164,34 @@ impl Trial<'_, '_> {
             // Everything is healed, and as whole as it gets, before anybody waits for messages or reads them back.
             let endured = ordeal.map_or_else(|| Ok(Endured::default()), |thread| thread.join());
             let endured = endured.map_err(|_| TrialError::Thread)?;
-            news.try_iter().for_each(|text| self.observer.happened(&text));
-            self.await_consumers(&control, driver.acknowledges(), &produced, &mut watch);
+            self.tell(&news);
+            self.await_consumers(&control, driver.acknowledges(), &produced, &mut telemetry);
             drop(release);
             let consumed = join_all(consumers)?;
-            Ok(Outcome { start_ns, error, produced, consumed, endured })
+            Ok(Reports { start_ns, error, produced, consumed, endured })
         })?;
-        watch.collector.absorb();
-        let audit = if load.audit && !self.interrupted.load(Relaxed) && outcome.error.is_none() {
-            self.audit(driver, &mut watch)
+        telemetry.collector.absorb();
+        let interrupted = self.interrupted.load(Relaxed);
+        let audit = if load.audit && !interrupted && reports.error.is_none() {
+            read_back(context, self.interrupted, &mut telemetry)
         } else {
             None
         };
-        Ok(self.output(driver, description, &control, outcome, audit, watch))
+        let (cell, block, now_ns) = (self.cell, self.block, self.clock.now_ns());
+        let interrupted = self.interrupted.load(Relaxed);
+        let control = &control;
+        Ok(output(Finished {
+            cell,
+            block,
+            now_ns,
+            interrupted,
+            driver,
+            description,
+            control,
+            reports,
+            audit,
+            telemetry,
+        }))
     }
 
     /// Begins the faults of the cell, which wait for its window.
@@ -174,9 +215,28 @@ impl Trial<'_, '_> {
     fn pids(&mut self) -> &[u32] {
         // Whoever injects may have it for seconds; nobody waits for a look.
         if let Some(Ok(broker)) = self.broker.map(|shared| shared.try_lock()) {
-            self.broker_pids = broker.pids();
+            self.pids = broker.pids();
         }
-        &self.broker_pids
+        &self.pids
+    }
+
+    /// An error once the broker is gone. Asked a few times a second.
+    fn alive(&self) -> Result<(), String> {
+        match self.broker.map(|shared| shared.try_lock()) {
+            Some(Ok(mut broker)) => broker.check().map_err(|error| error.to_string()),
+            // Somebody does something to it on purpose.
+            None | Some(Err(TryLockError::WouldBlock)) => Ok(()),
+            Some(Err(TryLockError::Poisoned(_))) => Err("whoever injected a fault ended unexpectedly".into()),
+        }
+    }
+
+    /// Passes on what the faults have to say.
+    fn tell(&mut self, news: &Receiver<String>) {
+        for text in news.try_iter() {
+            if let Some(observer) = &mut self.observer {
+                observer.happened(&text);
+            }
+        }
     }
 
     /// From the first message to the last answer: opens the window once steady, watches broker and user.
@@ -187,71 +247,70 @@ impl Trial<'_, '_> {
         producers: &[ScopedJoinHandle<'_, ProducerReport>],
         start_ns: u64,
         news: &Receiver<String>,
-        watch: &mut Watch,
+        telemetry: &mut Telemetry,
     ) -> Option<String> {
         let load = &self.cell.load;
         if load.messages.is_some() {
             control.open_window(start_ns, u64::MAX);
-            watch.settled = true;
+            telemetry.settled = true;
         }
-        watch.event("phase", "warm-up");
+        telemetry.event("phase", "warm-up");
         let mut looks = 0;
         let mut error = None;
         while !producers.iter().all(ScopedJoinHandle::is_finished) {
             thread::sleep(LOOK);
             let now = self.clock.now_ns();
-            watch.collector.absorb();
-            news.try_iter().for_each(|text| self.observer.happened(&text));
+            telemetry.collector.absorb();
+            self.tell(news);
             if looks % SAMPLE_EVERY == 0 {
-                watch.health.sample(now, self.pids());
-                if let Err(why) = (self.broker_alive)() {
-                    watch.event("broker", &why);
+                telemetry.health.sample(now, self.pids());
+                if let Err(why) = self.alive() {
+                    telemetry.event("broker", &why);
                     error = Some(why);
                 }
-                self.observer.progress(&self.look(control, start_ns, watch));
+                let progress = self.look(control, start_ns, telemetry);
+                if let Some(observer) = &mut self.observer {
+                    observer.progress(&progress);
+                }
             }
             looks += 1;
             if (error.is_some() || self.interrupted.load(Relaxed)) && !control.abandoned() {
-                watch.event(
+                telemetry.event(
                     "interrupt",
                     if error.is_some() { "broker gone: load ended" } else { "load ended by the user" },
                 );
                 control.abandon(now);
             }
             if control.window().is_none() {
-                self.open_window_when_steady(control, start_ns, now, watch);
+                self.open_window_when_steady(control, start_ns, now, telemetry);
             }
         }
-        watch.health.sample(self.clock.now_ns(), self.pids());
+        telemetry.health.sample(self.clock.now_ns(), self.pids());
         error
     }
 
-    fn open_window_when_steady(&self, control: &Control, start_ns: u64, now: u64, watch: &mut Watch) {
+    fn open_window_when_steady(&self, control: &Control, start_ns: u64, now: u64, telemetry: &mut Telemetry) {
         let load = &self.cell.load;
         let warmed = now.saturating_sub(start_ns);
         if warmed < load.warm_up.nanos() {
             return;
         }
-        let timer = self.timer();
+        let timer = settling_timer(self.cell);
         // The last second may not be complete yet, and the first began in the middle.
         let (from, to) = (start_ns / SECOND_NS + 1, (now.saturating_sub(SECOND_NS / 5)) / SECOND_NS);
-        watch.settled =
-            settled(&seconds(&watch.collector, timer, from, to)) && level(&watch.health.broker_cpu(from, to));
-        if watch.settled || warmed >= load.warm_up_limit.nanos() {
+        telemetry.settled =
+            settled(&seconds(&telemetry.collector, timer, from, to)) && level(&telemetry.health.broker_cpu(from, to));
+        if telemetry.settled || warmed >= load.warm_up_limit.nanos() {
             let start = next_second(now, SECOND_NS / 5);
             control.open_window(start, start + load.duration.nanos());
-            watch.event("steady", if watch.settled { "settled" } else { "not settled within the warm-up limit" });
-            watch.event_at(start, "phase", "measure");
-            watch.event_at(start + load.duration.nanos(), "phase", "drain");
+            telemetry
+                .event("steady", if telemetry.settled { "settled" } else { "not settled within the warm-up limit" });
+            telemetry.event_at(start, "phase", "measure");
+            telemetry.event_at(start + load.duration.nanos(), "phase", "drain");
         }
     }
 
-    /// The latency that says whether the system has settled.
-    pub(super) fn timer(&self) -> Timer {
-        if self.cell.load.model == Model::Open { Timer::Publish } else { Timer::Service }
-    }
-
-    fn look(&self, control: &Control, start_ns: u64, watch: &Watch) -> Progress {
+    fn look(&self, control: &Control, start_ns: u64, telemetry: &Telemetry) -> Progress {
         let now = self.clock.now_ns();
         let phase = match control.window() {
             Some((start, end)) if now >= start => {
@@ -263,7 +322,7 @@ impl Trial<'_, '_> {
             }
             _ => Phase::WarmUp,
         };
-        let last = watch.collector.second(self.timer(), (now / SECOND_NS).saturating_sub(1));
+        let last = telemetry.collector.second(settling_timer(self.cell), (now / SECOND_NS).saturating_sub(1));
         Progress {
             phase,
             elapsed_ns: now.saturating_sub(start_ns),
@@ -281,7 +340,7 @@ impl Trial<'_, '_> {
         control: &Control,
         acknowledges: bool,
         produced: &[ProducerReport],
-        watch: &mut Watch,
+        telemetry: &mut Telemetry,
     ) {
         let lanes = || produced.iter().flat_map(|report| report.lanes.values());
         let sent: u64 = lanes().map(|lane| lane.sent).sum();
@@ -297,63 +356,26 @@ impl Trial<'_, '_> {
             }
             let quiet = self.clock.now_ns() - last.1 >= QUIET_NS;
             done = consumed().all(|count| count >= sent || (count >= expected && quiet));
-            if done || (self.broker_alive)().is_err() {
+            if done || self.alive().is_err() {
                 break;
             }
-            watch.collector.absorb();
+            telemetry.collector.absorb();
             thread::sleep(LOOK / 5);
         }
         if done {
             thread::sleep(LISTEN_ON);
         }
-        watch.health.sample(self.clock.now_ns(), self.pids());
-    }
-
-    /// Reads back what the broker holds. After faults a first try may come too early: then it begins anew.
-    fn audit(&mut self, driver: &dyn Driver, watch: &mut Watch) -> Option<AuditBook> {
-        watch.event("phase", "audit");
-        let deadline = self.clock.now_ns() + AUDIT_WITHIN_NS;
-        let patient = !self.cell.faults.is_empty();
-        let (mut kind, mut seen) = self.read_back(driver, deadline);
-        while kind.is_err() && patient && self.clock.now_ns() < deadline && !self.interrupted.load(Relaxed) {
-            thread::sleep(AUDIT_AGAIN);
-            (kind, seen) = self.read_back(driver, deadline);
-        }
-        let unreadable = driver.unreadable();
-        for words in &unreadable {
-            watch.event("warning", &format!("not read back: {words}"));
-        }
-        // What cannot be read is gone where its node is gone for good. Elsewhere nobody knows.
-        let for_good = self.cell.faults.iter().any(|plan| plan.heal() == Heal::Never);
-        match kind {
-            Ok(_) if !unreadable.is_empty() && !for_good => None,
-            Ok(Audit::Retains { trimmed }) => Some(AuditBook { seen, retains: true, trimmed }),
-            Ok(Audit::Remainder) => Some(AuditBook { seen, retains: false, trimmed: false }),
-            Ok(Audit::Nothing) => None,
-            Err(error) => {
-                watch.event("warning", &format!("no audit: {error}"));
-                None
-            }
-        }
-    }
-
-    fn read_back(&self, driver: &dyn Driver, deadline: u64) -> (Result<Audit, DriverError>, Consumed) {
-        let size = self.cell.message.size.0 as usize;
-        let mut seen = Consumed::default();
-        let kind = driver.audit(deadline, &mut |message| match read(message, self.run, size) {
-            Reading::Ours(envelope) if envelope.producer == PROBER => {}
-            Reading::Ours(envelope) => {
-                seen.note((envelope.producer, envelope.lane), envelope.sequence);
-            }
-            Reading::Corrupt => seen.corrupt += 1,
-            Reading::Foreign => seen.foreign += 1,
-        });
-        (kind, seen)
+        telemetry.health.sample(self.clock.now_ns(), self.pids());
     }
 }
 
-/// What the load left behind.
-pub(super) struct Outcome {
+/// The latency that says whether the system has settled.
+pub(super) fn settling_timer(cell: &Cell) -> Timer {
+    if cell.load.model == Model::Open { Timer::Publish } else { Timer::Service }
+}
+
+/// What the threads of the load reported.
+pub(super) struct Reports {
     pub start_ns: u64,
     pub error: Option<String>,
     pub produced: Vec<ProducerReport>,

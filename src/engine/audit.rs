@@ -1,0 +1,59 @@
+//! The audit of a cell: what the broker still holds after the load is drained, read back by the driver.
+
+use super::probe::PROBER;
+use super::spawn::Context;
+use super::telemetry::Telemetry;
+use crate::driver::{Audit, DriverError};
+use crate::payload::{Reading, read};
+use crate::record::{AuditBook, Consumed, SECOND_NS};
+use crate::scenario::Heal;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+const WITHIN_NS: u64 = 120 * SECOND_NS;
+/// From one try to the next.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Reads back what the broker holds. After faults a first try may come too early: then it begins anew.
+pub(super) fn read_back(of: Context<'_>, interrupted: &AtomicBool, telemetry: &mut Telemetry) -> Option<AuditBook> {
+    telemetry.event("phase", "audit");
+    let Context { cell, clock, driver, .. } = of;
+    let deadline = clock.now_ns() + WITHIN_NS;
+    let patient = !cell.faults.is_empty();
+    let (mut kind, mut seen) = attempt(of, deadline);
+    while kind.is_err() && patient && clock.now_ns() < deadline && !interrupted.load(Relaxed) {
+        thread::sleep(AGAIN);
+        (kind, seen) = attempt(of, deadline);
+    }
+    let unreadable = driver.unreadable();
+    for words in &unreadable {
+        telemetry.event("warning", &format!("not read back: {words}"));
+    }
+    // What cannot be read is gone where its node is gone for good. Elsewhere nobody knows.
+    let for_good = cell.faults.iter().any(|plan| plan.heal() == Heal::Never);
+    match kind {
+        Ok(_) if !unreadable.is_empty() && !for_good => None,
+        Ok(Audit::Retains { trimmed }) => Some(AuditBook { seen, retains: true, trimmed }),
+        Ok(Audit::Remainder) => Some(AuditBook { seen, retains: false, trimmed: false }),
+        Ok(Audit::Nothing) => None,
+        Err(error) => {
+            telemetry.event("warning", &format!("no audit: {error}"));
+            None
+        }
+    }
+}
+
+fn attempt(of: Context<'_>, deadline: u64) -> (Result<Audit, DriverError>, Consumed) {
+    let size = of.cell.message.size.0 as usize;
+    let mut seen = Consumed::default();
+    let kind = of.driver.audit(deadline, &mut |message| match read(message, of.run, size) {
+        Reading::Ours(envelope) if envelope.producer == PROBER => {}
+        Reading::Ours(envelope) => {
+            seen.note((envelope.producer, envelope.lane), envelope.sequence);
+        }
+        Reading::Corrupt => seen.corrupt += 1,
+        Reading::Foreign => seen.foreign += 1,
+    });
+    (kind, seen)
+}
