@@ -166,7 +166,7 @@ impl Ordeal<'_, '_> {
     fn missed(&self, injection: &Injection) -> Fault {
         let plan = self.cell.faults.get(injection.plan);
         Fault {
-            kind: plan.map_or("", |plan| plan.kind.name()).into(),
+            kind: plan.map_or("", |plan| plan.kind().name()).into(),
             target: plan.map_or("", target).into(),
             not_applied: Some("the load ended before".into()),
             ..Fault::default()
@@ -183,7 +183,7 @@ impl Ordeal<'_, '_> {
         endured: &mut Endured,
     ) -> Option<u64> {
         let mut record = Fault {
-            kind: plan.kind.name().into(),
+            kind: plan.kind().name().into(),
             target: target(plan).into(),
             planned_at_ns: Some(planned_ns),
             ..Fault::default()
@@ -194,13 +194,13 @@ impl Ordeal<'_, '_> {
                 (record.node, record.text) = (struck.node, struck.text);
                 add(&mut record.text, late.as_deref());
                 let comma = if record.text.is_empty() { "" } else { ": " };
-                let text = format!("{} took effect on {}{comma}{}", plan.kind.name(), record.node, record.text);
+                let text = format!("{} took effect on {}{comma}{}", plan.kind().name(), record.node, record.text);
                 self.tell(endured, struck.at_ns, "fault", text);
                 record.took_effect_at_ns = Some(struck.at_ns);
                 Some(struck.at_ns)
             }
             Err(missed) => {
-                let text = format!("{} was not applied: {}", plan.kind.name(), missed.why);
+                let text = format!("{} was not applied: {}", plan.kind().name(), missed.why);
                 self.tell(endured, self.clock.now_ns(), "warning", text);
                 (record.node, record.not_applied) = (missed.node, Some(missed.why));
                 None
@@ -319,7 +319,7 @@ fn add(text: &mut String, more: Option<&str>) {
 }
 
 fn target(plan: &FaultPlan) -> &'static str {
-    if plan.kind.is_ours() { "consumer" } else { plan.target.name() }
+    if plan.kind().is_ours() { "consumer" } else { plan.target.name() }
 }
 
 fn event(at_ns: u64, kind: &str, text: String) -> Event {

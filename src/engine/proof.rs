@@ -4,10 +4,10 @@
 use super::cell_run::CellRun;
 use crate::clock::Clock;
 use crate::driver::fake::{Behaviour, Fake, Outage};
-use crate::model::{FaultKind, System, Target};
+use crate::model::System;
 use crate::record::SILENCE_NS;
 use crate::result::{CellOutput, CellRecord, Counts, Fault, Judged, judge};
-use crate::scenario::{Cell, FaultPlan, Load, Message, SystemConfig};
+use crate::scenario::{Cell, FaultAction, FaultPlan, Load, Message, SystemConfig};
 use crate::units::{Rate, Span};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -29,20 +29,7 @@ fn cell(messages: u64, streams: u16, faults: Vec<FaultPlan>) -> Cell {
 }
 
 fn plan() -> FaultPlan {
-    FaultPlan {
-        kind: FaultKind::Pause,
-        target: Target::Node,
-        at: Span(0),
-        lasts: None,
-        every: None,
-        times: None,
-        delay: None,
-        jitter: None,
-        bandwidth: None,
-        room: None,
-        one_in: None,
-        rate: None,
-    }
+    FaultPlan::new(FaultAction::Pause, Span(0))
 }
 
 fn run(behaviour: Behaviour, messages: u64, streams: u16) -> CellOutput {

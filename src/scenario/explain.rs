@@ -236,14 +236,14 @@ impl Scenario {
         writeln!(out, "\nfaults in block 1, after the start of the measured window of {}:", cell.load.duration)?;
         for injection in timeline(&cell.faults, cell.seed, 1) {
             let Some(plan) = cell.faults.get(injection.plan) else { continue };
-            let of = if plan.kind.is_ours() { String::new() } else { format!(" of {}", plan.target.name()) };
+            let of = if plan.kind().is_ours() { String::new() } else { format!(" of {}", plan.target.name()) };
             let healed = match injection.heal {
                 Heal::After(Span(0)) => "taken back at once".to_owned(),
                 Heal::After(span) => format!("taken back after {span}"),
                 Heal::AtEnd => "taken back at the end of the window".to_owned(),
                 Heal::Never => "for good".to_owned(),
             };
-            writeln!(out, "  {:9.3} s  {}{of}, {healed}", injection.at.secs_f64(), plan.kind.name())?;
+            writeln!(out, "  {:9.3} s  {}{of}, {healed}", injection.at.secs_f64(), plan.kind().name())?;
         }
         Ok(())
     }

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// One fault of the timeline, injected once or again and again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct FaultPlan {
+#[schemars(rename = "FaultPlan")]
+pub(super) struct FaultKeys {
     pub kind: FaultKind,
     #[serde(default)]
     pub target: Target,
@@ -83,31 +84,153 @@ pub enum Heal {
     Never,
 }
 
-impl FaultPlan {
-    const DELAY: Span = Span::from_millis(100);
-    const ONE_IN: u32 = 1000;
-    const RATE: Rate = Rate::per_second(100);
+/// One fault of the timeline, every value resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultPlan {
+    pub action: FaultAction,
+    pub target: Target,
+    /// After the start of the measured window.
+    pub at: Span,
+    pub lasts: Option<Lasts>,
+    pub every: Option<Span>,
+    pub times: Option<u16>,
+}
 
-    /// With what its kind needs and the file leaves out.
-    pub(super) fn resolved(mut self) -> Self {
-        match self.kind {
-            FaultKind::NetLatency => {
-                self.delay.get_or_insert(Self::DELAY);
-                self.jitter.get_or_insert(Span(0));
+/// What a fault does, with what its kind needs and no other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FaultAction {
+    Stop,
+    Kill,
+    Pause,
+    PowerLoss,
+    NetLatency { delay: Span, jitter: Span },
+    NetBandwidth { bandwidth: Bytes },
+    NetStall,
+    NetReset,
+    NetRefuse,
+    NetBitflip { one_in: u32 },
+    NetPartition,
+    DiskSlow { delay: Span },
+    DiskFull { room: Bytes },
+    MemFull { room: Bytes },
+    SlowConsumer { rate: Rate },
+    ConsumerKill,
+}
+
+const DELAY: Span = Span::from_millis(100);
+const ONE_IN: u32 = 1000;
+const RATE: Rate = Rate::per_second(100);
+
+/// A key that a kind cannot do without: its name, its meaning, and a value as an example.
+pub(super) type Missing = (&'static str, &'static str, &'static str);
+
+impl FaultKeys {
+    /// What `kind` takes of the keys, which are then gone from them.
+    pub fn take(&mut self, kind: FaultKind) -> Result<FaultAction, Missing> {
+        use FaultAction as Action;
+        Ok(match kind {
+            FaultKind::Stop => Action::Stop,
+            FaultKind::Kill => Action::Kill,
+            FaultKind::Pause => Action::Pause,
+            FaultKind::PowerLoss => Action::PowerLoss,
+            FaultKind::NetLatency => Action::NetLatency {
+                delay: self.delay.take().unwrap_or(DELAY),
+                jitter: self.jitter.take().unwrap_or(Span(0)),
+            },
+            FaultKind::NetBandwidth => {
+                let needed = ("bandwidth", "bytes that pass in a second", "1MiB");
+                Action::NetBandwidth { bandwidth: self.bandwidth.take().ok_or(needed)? }
             }
-            FaultKind::DiskSlow => drop(self.delay.get_or_insert(Self::DELAY)),
-            FaultKind::NetBitflip => drop(self.one_in.get_or_insert(Self::ONE_IN)),
-            FaultKind::SlowConsumer => drop(self.rate.get_or_insert(Self::RATE)),
-            _ => {}
+            FaultKind::NetStall => Action::NetStall,
+            FaultKind::NetReset => Action::NetReset,
+            FaultKind::NetRefuse => Action::NetRefuse,
+            FaultKind::NetBitflip => Action::NetBitflip { one_in: self.one_in.take().unwrap_or(ONE_IN) },
+            FaultKind::NetPartition => Action::NetPartition,
+            FaultKind::DiskSlow => Action::DiskSlow { delay: self.delay.take().unwrap_or(DELAY) },
+            FaultKind::DiskFull => {
+                let needed = ("room", "the bytes that still fit on the disk", "16MiB");
+                Action::DiskFull { room: self.room.take().ok_or(needed)? }
+            }
+            FaultKind::MemFull => {
+                let needed = ("room", "Redis' `maxmemory`", "16MiB");
+                Action::MemFull { room: self.room.take().ok_or(needed)? }
+            }
+            FaultKind::SlowConsumer => Action::SlowConsumer { rate: self.rate.take().unwrap_or(RATE) },
+            FaultKind::ConsumerKill => Action::ConsumerKill,
+        })
+    }
+
+    /// The first key of some kind that is still there.
+    pub fn left(&self) -> Option<&'static str> {
+        let there = [
+            ("delay", self.delay.is_some()),
+            ("jitter", self.jitter.is_some()),
+            ("bandwidth", self.bandwidth.is_some()),
+            ("room", self.room.is_some()),
+            ("one-in", self.one_in.is_some()),
+            ("rate", self.rate.is_some()),
+        ];
+        there.into_iter().find(|(_, there)| *there).map(|(key, _)| key)
+    }
+
+    pub fn plan(&self, action: FaultAction) -> FaultPlan {
+        let Self { target, at, lasts, every, times, .. } = *self;
+        FaultPlan { action, target, at, lasts, every, times }
+    }
+}
+
+impl FaultAction {
+    pub const fn kind(self) -> FaultKind {
+        match self {
+            Self::Stop => FaultKind::Stop,
+            Self::Kill => FaultKind::Kill,
+            Self::Pause => FaultKind::Pause,
+            Self::PowerLoss => FaultKind::PowerLoss,
+            Self::NetLatency { .. } => FaultKind::NetLatency,
+            Self::NetBandwidth { .. } => FaultKind::NetBandwidth,
+            Self::NetStall => FaultKind::NetStall,
+            Self::NetReset => FaultKind::NetReset,
+            Self::NetRefuse => FaultKind::NetRefuse,
+            Self::NetBitflip { .. } => FaultKind::NetBitflip,
+            Self::NetPartition => FaultKind::NetPartition,
+            Self::DiskSlow { .. } => FaultKind::DiskSlow,
+            Self::DiskFull { .. } => FaultKind::DiskFull,
+            Self::MemFull { .. } => FaultKind::MemFull,
+            Self::SlowConsumer { .. } => FaultKind::SlowConsumer,
+            Self::ConsumerKill => FaultKind::ConsumerKill,
         }
-        self
+    }
+}
+
+impl fmt::Display for FaultAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NetLatency { delay, jitter: Span(0) } | Self::DiskSlow { delay } => write!(f, ", delay {delay}"),
+            Self::NetLatency { delay, jitter } => write!(f, ", delay {delay}, jitter {jitter}"),
+            Self::NetBandwidth { bandwidth } => write!(f, ", bandwidth {bandwidth}/s"),
+            Self::DiskFull { room } | Self::MemFull { room } => write!(f, ", room {room}"),
+            Self::NetBitflip { one_in } => write!(f, ", one in {one_in}"),
+            Self::SlowConsumer { rate } => write!(f, ", rate {rate}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl FaultPlan {
+    /// Once, on the first node, for as long as its kind lasts by itself.
+    pub fn new(action: FaultAction, at: Span) -> Self {
+        Self { action, target: Target::Node, at, lasts: None, every: None, times: None }
+    }
+
+    pub const fn kind(&self) -> FaultKind {
+        self.action.kind()
     }
 
     pub fn heal(&self) -> Heal {
         match self.lasts {
             Some(Lasts::For(span)) => Heal::After(span),
             Some(Lasts::Never(_)) => Heal::Never,
-            None if self.kind.is_brief() => Heal::After(Span(0)),
+            None if self.kind().is_brief() => Heal::After(Span(0)),
             None => Heal::AtEnd,
         }
     }
@@ -115,8 +238,8 @@ impl FaultPlan {
 
 impl fmt::Display for FaultPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.kind.name())?;
-        if !self.kind.is_ours() {
+        write!(f, "{}", self.kind().name())?;
+        if !self.kind().is_ours() {
             write!(f, " of {}", self.target.name())?;
         }
         write!(f, " at {}", self.at)?;
@@ -128,14 +251,6 @@ impl fmt::Display for FaultPlan {
         if let (Some(every), Some(times)) = (self.every, self.times) {
             write!(f, ", {times} times, every {every}")?;
         }
-        let texts = [
-            ("delay", self.delay.map(|value| value.to_string())),
-            ("jitter", self.jitter.filter(|span| span.0 > 0).map(|value| value.to_string())),
-            ("bandwidth", self.bandwidth.map(|value| format!("{value}/s"))),
-            ("room", self.room.map(|value| value.to_string())),
-            ("one in", self.one_in.map(|value| value.to_string())),
-            ("rate", self.rate.map(|value| value.to_string())),
-        ];
-        texts.iter().try_for_each(|(name, text)| text.as_ref().map_or(Ok(()), |text| write!(f, ", {name} {text}")))
+        write!(f, "{}", self.action)
     }
 }

@@ -5,12 +5,12 @@
 
 use super::cell::Message;
 use super::experiment::Experiment;
-use super::fault::{FaultPlan, Heal, Lasts};
+use super::fault::{FaultAction, FaultKeys, FaultPlan, Heal, Lasts};
 use super::load::{Load, Model};
 use super::system::SystemConfig;
 use super::timeline::PHASE;
 use crate::model::{Codec, FaultKind, Software, Target};
-use crate::units::Span;
+use crate::units::{Bytes, Span};
 use crate::yaml::Problem;
 
 /// After the last healing, the window must go on for at least this.
@@ -19,8 +19,12 @@ const MOST_TIMES: u16 = 1000;
 
 type Check = Result<(), Problem>;
 
+fn problem(index: usize, key: &str, what: impl std::fmt::Display, remedy: &str) -> Problem {
+    Problem::new(["faults", &index.to_string(), key], what, remedy)
+}
+
 fn refuse(index: usize, key: &str, what: impl std::fmt::Display, remedy: &str) -> Check {
-    Err(Problem::new(["faults", &index.to_string(), key], what, remedy))
+    Err(problem(index, key, what, remedy))
 }
 
 /// What concerns the plans and the load that they interrupt.
@@ -38,9 +42,9 @@ pub(super) fn plans(plans: &[FaultPlan], load: &Load, message: &Message, experim
         return whole(what, "write `load: {model: open, rate: …, duration: …}` without `messages`");
     }
     for (index, plan) in plans.iter().enumerate() {
-        keys(index, plan)?;
+        values(index, plan.action)?;
         times(index, plan, load)?;
-        if plan.kind == FaultKind::NetBitflip && message.codec != Codec::None {
+        if plan.kind() == FaultKind::NetBitflip && message.codec != Codec::None {
             let what = "a compressed message is not found among the bytes that pass";
             return refuse(index, "kind", what, "write `message: {codec: none}`");
         }
@@ -48,45 +52,47 @@ pub(super) fn plans(plans: &[FaultPlan], load: &Load, message: &Message, experim
     apart(plans)
 }
 
-/// Keys that a kind does not know, and those that it cannot do without.
-fn keys(index: usize, plan: &FaultPlan) -> Check {
-    use FaultKind::{DiskFull, DiskSlow, MemFull, NetBandwidth, NetBitflip, NetLatency, SlowConsumer};
-    let known: [(&str, bool, &[FaultKind]); 6] = [
-        ("delay", plan.delay.is_some(), &[NetLatency, DiskSlow]),
-        ("jitter", plan.jitter.is_some(), &[NetLatency]),
-        ("bandwidth", plan.bandwidth.is_some(), &[NetBandwidth]),
-        ("room", plan.room.is_some(), &[DiskFull, MemFull]),
-        ("one-in", plan.one_in.is_some(), &[NetBitflip]),
-        ("rate", plan.rate.is_some(), &[SlowConsumer]),
-    ];
-    for (key, there, kinds) in known {
-        if there && !kinds.contains(&plan.kind) {
-            let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
-            let what = format!("it belongs to {}; {} has none", names.join(" and "), plan.kind.name());
-            return refuse(index, key, what, "remove the key");
-        }
+/// The plans of a file: no key that a kind does not know, and all that it cannot do without.
+pub(super) fn resolved(faults: &[FaultKeys]) -> Result<Vec<FaultPlan>, Problem> {
+    faults.iter().enumerate().map(|(index, keys)| resolved_one(index, keys)).collect()
+}
+
+fn resolved_one(index: usize, written: &FaultKeys) -> Result<FaultPlan, Problem> {
+    let kind = written.kind;
+    let mut keys = written.clone();
+    let action = keys.take(kind);
+    if let Some(key) = keys.left() {
+        let takes = |kind: &FaultKind| {
+            let mut keys = keys.clone();
+            // Whether it has all that it needs is not asked here.
+            let _ = keys.take(*kind);
+            keys.left() != Some(key)
+        };
+        let names: Vec<&str> = FaultKind::ALL.into_iter().filter(takes).map(FaultKind::name).collect();
+        let what = format!("it belongs to {}; {} has none", names.join(" and "), kind.name());
+        return Err(problem(index, key, what, "remove the key"));
     }
-    let missing = match plan.kind {
-        NetBandwidth if plan.bandwidth.is_none() => Some(("bandwidth", "bytes that pass in a second", "1MiB")),
-        DiskFull if plan.room.is_none() => Some(("room", "the bytes that still fit on the disk", "16MiB")),
-        MemFull if plan.room.is_none() => Some(("room", "Redis' `maxmemory`", "16MiB")),
-        _ => None,
-    };
-    if let Some((key, meaning, example)) = missing {
-        let what = format!("{} needs this key: {meaning}", plan.kind.name());
-        return refuse(index, key, what, &format!("add `{key}: {example}`"));
-    }
+    action.map(|action| written.plan(action)).map_err(|(key, meaning, example)| {
+        let what = format!("{} needs this key: {meaning}", kind.name());
+        problem(index, key, what, &format!("add `{key}: {example}`"))
+    })
+}
+
+/// Values that would do nothing, or something else.
+fn values(index: usize, action: FaultAction) -> Check {
     let zero = |key: &str, what: &str| refuse(index, key, what, "write a value above zero");
-    match plan.kind {
-        NetLatency | DiskSlow if plan.delay == Some(Span(0)) => zero("delay", "no delay at all"),
-        NetBandwidth if plan.bandwidth.is_some_and(|bytes| bytes.0 == 0) => {
+    match action {
+        FaultAction::NetLatency { delay: Span(0), .. } | FaultAction::DiskSlow { delay: Span(0) } => {
+            zero("delay", "no delay at all")
+        }
+        FaultAction::NetBandwidth { bandwidth: Bytes(0) } => {
             refuse(index, "bandwidth", "nothing would pass", "write a size such as `1MiB`, or use `net-stall`")
         }
-        MemFull if plan.room.is_some_and(|bytes| bytes.0 == 0) => {
+        FaultAction::MemFull { room: Bytes(0) } => {
             refuse(index, "room", "for Redis, 0 is no limit at all", "write a size such as `16MiB`")
         }
-        NetBitflip if plan.one_in == Some(0) => zero("one-in", "no message at all"),
-        SlowConsumer if plan.rate.is_some_and(|rate| rate.micro_per_s() == 0) => {
+        FaultAction::NetBitflip { one_in: 0 } => zero("one-in", "no message at all"),
+        FaultAction::SlowConsumer { rate } if rate.micro_per_s() == 0 => {
             zero("rate", "a consumer that takes nothing is another experiment (`delivery`)")
         }
         _ => Ok(()),
@@ -107,22 +113,22 @@ fn times(index: usize, plan: &FaultPlan, load: &Load) -> Check {
     let lasts = match plan.heal() {
         Heal::After(span) => span,
         Heal::AtEnd if plan.every.is_some() => {
-            let what = format!("{} would last to the end of the window, and cannot come again", plan.kind.name());
+            let what = format!("{} would last to the end of the window, and cannot come again", plan.kind().name());
             return refuse(index, "every", what, "add `for: 5s`");
         }
         Heal::Never if plan.every.is_some() => {
             return refuse(index, "for", "what is lost for good cannot be lost again", "remove `every` and `times`");
         }
-        Heal::Never if !may_be_for_good(plan.kind) => {
-            let what = format!("{} is always taken back: what came of it could not be read", plan.kind.name());
+        Heal::Never if !may_be_for_good(plan.kind()) => {
+            let what = format!("{} is always taken back: what came of it could not be read", plan.kind().name());
             return refuse(index, "for", what, "write a duration such as `5s`");
         }
         Heal::AtEnd | Heal::Never => Span(0),
     };
-    if plan.kind == FaultKind::ConsumerKill && plan.lasts.is_some() {
+    if plan.kind() == FaultKind::ConsumerKill && plan.lasts.is_some() {
         return refuse(index, "for", "the consumer comes back at once", "remove the key");
     }
-    if let (FaultKind::NetReset, Some(Lasts::For(Span(0)))) = (plan.kind, plan.lasts) {
+    if let (FaultKind::NetReset, Some(Lasts::For(Span(0)))) = (plan.kind(), plan.lasts) {
         return refuse(index, "for", "that is what it does without this key", "remove the key");
     }
     let every = plan.every.unwrap_or(Span(0)).nanos();
@@ -161,7 +167,7 @@ impl<'a> Held<'a> {
             let lasts = match plan.heal() {
                 Heal::After(span) => span.nanos().saturating_add(every / PHASE),
                 // Nobody takes it back, and nothing can be done to it any more.
-                Heal::Never if plan.kind.takes_down() => 0,
+                Heal::Never if plan.kind().takes_down() => 0,
                 Heal::AtEnd | Heal::Never => u64::MAX,
             };
             Self { from: Span(from), to: Span(from.saturating_add(lasts)), index, plan }
@@ -173,10 +179,10 @@ impl<'a> Held<'a> {
 /// `node` may be one.
 fn apart(plans: &[FaultPlan]) -> Check {
     let mut all: Vec<Held<'_>> = plans.iter().enumerate().flat_map(|(index, plan)| Held::all(index, plan)).collect();
-    all.sort_by_key(|held| (held.plan.kind.holds(), held.from, held.index));
+    all.sort_by_key(|held| (held.plan.kind().holds(), held.from, held.index));
     let mut last: Option<&Held<'_>> = None;
     for held in &all {
-        let Some(before) = last.filter(|last| last.plan.kind.holds() == held.plan.kind.holds()) else {
+        let Some(before) = last.filter(|last| last.plan.kind().holds() == held.plan.kind().holds()) else {
             last = Some(held);
             continue;
         };
@@ -184,10 +190,10 @@ fn apart(plans: &[FaultPlan]) -> Check {
             let what = format!(
                 "`{}` comes while `faults[{}]`, `{}`, may still last: both have hold of {}, and the one that is taken \
                  back first would take the other back too",
-                held.plan.kind.name(),
+                held.plan.kind().name(),
                 before.index,
                 before.plan,
-                held.plan.kind.holds()
+                held.plan.kind().holds()
             );
             let remedy = if before.to == Span(u64::MAX) {
                 format!("write a `for` in `faults[{}]` that ends before, or remove one of them", before.index)
@@ -217,7 +223,7 @@ pub(super) fn system(label: &str, config: &SystemConfig, plans: &[FaultPlan]) ->
     let kafka = config.system.software() == Software::Kafka;
     let alone = config.nodes == 1;
     for (index, plan) in plans.iter().enumerate() {
-        let (kind, target) = (plan.kind, plan.target);
+        let (kind, target) = (plan.kind(), plan.target);
         let without = |what: String, remedy: &str| refuse(index, "target", what, remedy);
         if kind.is_ours() {
             if target != Target::Node {

@@ -5,7 +5,7 @@
 
 use super::cell::PayloadKind;
 use super::experiment::Experiment;
-use super::fault::FaultPlan;
+use super::fault::FaultKeys;
 use super::figure::Figure;
 use super::load::LoadKeys;
 use super::system::{ListMode, Reply};
@@ -59,7 +59,7 @@ pub(super) struct File {
     pub message: MessageKeys,
     /// What goes wrong while the load goes on, such as `{kind: kill, target: leader, at: 5s, for: 2s}`.
     #[serde(default)]
-    pub faults: Vec<FaultPlan>,
+    pub faults: Vec<FaultKeys>,
     /// Dotted keys under `load` or `message`, each with the values to run: one cell per combination and label.
     #[serde(default, rename = "matrix")]
     #[schemars(with = "BTreeMap<String, Vec<Scalar>>")]

@@ -33,7 +33,7 @@ pub use cell::{Cell, Message, PayloadKind};
 pub use check::cannot_promise;
 pub use experiment::{Cache, Capacity, Crash, CrashFault, Delivery, Experiment, Poison, Retention, SizeLadder};
 pub use explain::Estimate;
-pub use fault::{FaultPlan, Heal, Lasts, Never};
+pub use fault::{FaultAction, FaultPlan, Heal, Lasts, Never};
 pub use figure::{Figure, Unit};
 pub use file::Claim;
 pub use half::half_of;

@@ -108,48 +108,16 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
     let mut cells: Vec<Cell> = Vec::new();
     let mut scenario = None;
     for point in &points {
-        let file: File = decode(point)?;
-        let mut checked = (|| {
-            let base = head(source, point, &file, overrides)?;
-            let experiment = experiment_of(point)?;
-            let faults: Vec<FaultPlan> = file.faults.iter().cloned().map(FaultPlan::resolved).collect();
-            let load = match (&file.load, &experiment) {
-                (Some(keys), _) => keys.resolved(!faults.is_empty()),
-                (None, Some(_)) => LoadKeys::for_experiments().resolved(false),
-                (None, None) => {
-                    return Err(Problem::new(["load"], "this key is missing", "add `load: {model: open, rate: 1k/s}`"));
-                }
-            };
-            let message = message_of(&file.message);
-            check::load(&load)?;
-            check::half_capacity(&load, experiment.as_ref())?;
-            check::message(&message, &load)?;
-            fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
-            for (label, config) in &base.systems {
-                check::cell(label, config, &load, &message)?;
-                fault_check::system(label, config, &faults)?;
-            }
-            check::figures(&base, &load)?;
-            let name = point_name(&axes, &load, &message);
-            if cells.iter().any(|cell| cell.point == name) {
-                let what = format!("the point `{name}` stands twice");
-                return Err(Problem::new(["matrix"], what, "remove the value that is there twice"));
-            }
-            cells.extend(base.systems.iter().map(|(label, config)| Cell {
-                label: label.clone(),
-                config: config.clone(),
-                point: name.clone(),
-                load: load.clone(),
-                message: message.clone(),
-                experiment: experiment.clone(),
-                faults: faults.clone(),
-                guarantee: base.guarantee,
-                primary: base.primary.name().to_owned(),
-                seed: base.seed,
-            }));
-            Ok(base)
-        })()
-        .map_err(|problem: Problem| problem.located(point))?;
+        let (mut checked, at_point) =
+            cells_at(source, point, &axes, overrides).map_err(|problem| problem.located(point))?;
+        if let Some(name) = at_point.first().map(|cell| &cell.point)
+            && cells.iter().any(|cell| cell.point == *name)
+        {
+            let what = format!("the point `{name}` stands twice");
+            let twice = Problem::new(["matrix"], what, "remove the value that is there twice");
+            return Err(twice.located(point));
+        }
+        cells.extend(at_point);
         checked.axes = axes.iter().map(|axis| axis.key.to_owned()).collect();
         scenario.get_or_insert(checked);
     }
@@ -158,7 +126,7 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
         scenario.ok_or_else(|| Problem::new(["matrix"], "the matrix has no point", "give each key a value"))?;
     scenario.cells = cells;
     // One broker serves all cells of a block.
-    let kinds = || scenario.cells.iter().flat_map(|cell| &cell.faults).map(|fault| fault.kind);
+    let kinds = || scenario.cells.iter().flat_map(|cell| &cell.faults).map(FaultPlan::kind);
     let experiments = scenario.cells.iter().filter_map(|cell| cell.experiment.as_ref());
     let preloaded = experiments.into_iter().any(Experiment::needs_preload) || kinds().any(FaultKind::on_the_disk);
     let proxied = kinds().any(|kind| kind.on_the_wire() || kind == FaultKind::NetPartition);
@@ -172,6 +140,51 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
     }
     scenario.resolved = resolved(&scenario, tree, &axes);
     Ok(scenario)
+}
+
+/// One point of the matrix: everything but the cells, and one cell a label.
+fn cells_at(
+    source: &str,
+    point: &Node,
+    axes: &[Axis<'_>],
+    overrides: &Overrides,
+) -> Result<(Scenario, Vec<Cell>), Problem> {
+    let file: File = decode(point)?;
+    let base = head(source, point, &file, overrides)?;
+    let experiment = experiment_of(point)?;
+    let faults = fault_check::resolved(&file.faults)?;
+    let load = match (&file.load, &experiment) {
+        (Some(keys), _) => keys.resolved(!faults.is_empty()),
+        (None, Some(_)) => LoadKeys::for_experiments().resolved(false),
+        (None, None) => {
+            return Err(Problem::new(["load"], "this key is missing", "add `load: {model: open, rate: 1k/s}`"));
+        }
+    };
+    let message = message_of(&file.message);
+    check::load(&load)?;
+    check::half_capacity(&load, experiment.as_ref())?;
+    check::message(&message, &load)?;
+    fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
+    for (label, config) in &base.systems {
+        check::cell(label, config, &load, &message)?;
+        fault_check::system(label, config, &faults)?;
+    }
+    check::figures(&base, &load)?;
+    let name = point_name(axes, &load, &message);
+    let cell = |(label, config): &(String, SystemConfig)| Cell {
+        label: label.clone(),
+        config: config.clone(),
+        point: name.clone(),
+        load: load.clone(),
+        message: message.clone(),
+        experiment: experiment.clone(),
+        faults: faults.clone(),
+        guarantee: base.guarantee,
+        primary: base.primary.name().to_owned(),
+        seed: base.seed,
+    };
+    let cells = base.systems.iter().map(cell).collect();
+    Ok((base, cells))
 }
 
 /// Everything but the cells.

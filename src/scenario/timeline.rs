@@ -41,29 +41,15 @@ pub fn timeline(plans: &[FaultPlan], seed: u64, block: u32) -> Vec<Injection> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FaultKind, Target};
-    use crate::scenario::Lasts;
+    use crate::scenario::{FaultAction, Lasts};
 
-    fn plan(kind: FaultKind, at_s: u64) -> FaultPlan {
-        FaultPlan {
-            kind,
-            target: Target::Node,
-            at: Span::from_secs(at_s),
-            lasts: None,
-            every: None,
-            times: None,
-            delay: None,
-            jitter: None,
-            bandwidth: None,
-            room: None,
-            one_in: None,
-            rate: None,
-        }
+    fn plan(action: FaultAction, at_s: u64) -> FaultPlan {
+        FaultPlan::new(action, Span::from_secs(at_s))
     }
 
     #[test]
     fn a_fault_that_comes_once_comes_when_it_says() {
-        let plans = [plan(FaultKind::Pause, 9), plan(FaultKind::Kill, 5)];
+        let plans = [plan(FaultAction::Pause, 9), plan(FaultAction::Kill, 5)];
         let found = timeline(&plans, 42, 1);
         let expected = [
             Injection { plan: 1, at: Span::from_secs(5), heal: Heal::After(Span(0)) },
@@ -78,7 +64,7 @@ mod tests {
             every: Some(Span::from_secs(20)),
             times: Some(200),
             lasts: Some(Lasts::For(Span::from_secs(2))),
-            ..plan(FaultKind::Kill, 5)
+            ..plan(FaultAction::Kill, 5)
         };
         let found = timeline(std::slice::from_ref(&repeated), 7, 1);
         assert_eq!(found.len(), 200);

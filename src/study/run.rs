@@ -20,7 +20,7 @@ use crate::fault::inject::Shared;
 use crate::model::Software;
 use crate::random::SplitMix64;
 use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder, Status};
-use crate::scenario::{Cell, Scenario, SystemConfig};
+use crate::scenario::{Cell, FaultPlan, Scenario, SystemConfig};
 use error::CellError;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -374,7 +374,7 @@ fn death(error: String, broker: &mut dyn Broker) -> String {
 /// Nothing is broken that we did not start.
 fn refuse_faults_of_others(study: &Study<'_>) -> Result<(), EnvironmentError> {
     let cells = study.scenario.cells();
-    let mut kinds = cells.iter().flat_map(|cell| &cell.faults).map(|fault| fault.kind);
+    let mut kinds = cells.iter().flat_map(|cell| &cell.faults).map(FaultPlan::kind);
     match kinds.find(|kind| !kind.is_ours()) {
         Some(kind) if study.environment.name() == "external" => Err(EnvironmentError::Refused(format!(
             "`{}` is not done to brokers that brokerbench did not start: use `--env native`",

@@ -6,10 +6,10 @@
 use crate::clock::Clock;
 use crate::driver::fake::{Behaviour, Fake, Outage};
 use crate::engine::{CellRun, TrialError};
-use crate::model::{FaultKind, System, Target};
+use crate::model::System;
 use crate::random::SplitMix64;
 use crate::result::{Blame, CellOutput, Metric};
-use crate::scenario::{Arrivals, Cell, FaultPlan, Load, Message};
+use crate::scenario::{Arrivals, Cell, FaultAction, FaultPlan, Load, Message};
 use crate::schedule::Schedule;
 use crate::stats::compare::{GeometricMean, Side, decide};
 use crate::units::{Rate, Span};
@@ -277,20 +277,7 @@ fn one_cell(
     interrupted: &AtomicBool,
 ) -> Result<CellOutput, TrialError> {
     let clock = Clock::start();
-    let played = |_: &Outage| FaultPlan {
-        kind: FaultKind::Pause,
-        target: Target::Node,
-        at: Span(0),
-        lasts: None,
-        every: None,
-        times: None,
-        delay: None,
-        jitter: None,
-        bandwidth: None,
-        room: None,
-        one_in: None,
-        rate: None,
-    };
+    let played = |_: &Outage| FaultPlan::new(FaultAction::Pause, Span(0));
     let load = Load {
         arrivals,
         warm_up: Span::from_millis(600),

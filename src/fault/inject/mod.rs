@@ -101,12 +101,12 @@ impl<'a, 'b> Injector<'a, 'b> {
     pub fn inject(&mut self, number: usize, plan: &FaultPlan) -> Result<Struck, Missed> {
         let missed = |node: &str, why: String| Missed { node: node.to_owned(), why };
         let nodes = self.broker().nodes();
-        let hit = match plan.kind {
+        let hit = match plan.kind() {
             kind if kind.is_ours() => Vec::new(),
             _ => target::resolve(plan.target, &nodes, self.cluster.as_deref_mut()).map_err(|why| missed("", why))?,
         };
-        let node = if plan.kind.is_ours() { "our consumer".to_owned() } else { names(&hit, &nodes) };
-        let on_processes = plan.kind.takes_down() || plan.kind == FaultKind::Pause;
+        let node = if plan.kind().is_ours() { "our consumer".to_owned() } else { names(&hit, &nodes) };
+        let on_processes = plan.kind().takes_down() || plan.kind() == FaultKind::Pause;
         if let Some(down) = hit.iter().filter_map(|index| nodes.get(*index)).find(|node| on_processes && node.down) {
             return Err(missed(&node, format!("{} is down already", down.name)));
         }
@@ -135,7 +135,7 @@ impl<'a, 'b> Injector<'a, 'b> {
     /// What undoes it, known before it is done.
     fn remedies(&self, plan: &FaultPlan, hit: &[usize]) -> Vec<Remedy> {
         let each = |remedy: fn(usize) -> Remedy| -> Vec<Remedy> { hit.iter().copied().map(remedy).collect() };
-        match plan.kind {
+        match plan.kind() {
             kind if kind.takes_down() => {
                 // A Kafka node alone waits for a quorum of its controllers.
                 let together = plan.target == Target::All && self.broker().software() == Software::Kafka;

@@ -9,8 +9,7 @@ use super::{Injector, Remedy, SEEN, process, words};
 use crate::environment::{Broker, Deed, NodeInfo};
 use crate::fault::disk::DiskFault;
 use crate::fault::proxy::{Condition, Direction, Proxy};
-use crate::model::FaultKind;
-use crate::scenario::FaultPlan;
+use crate::scenario::{FaultAction, FaultPlan};
 use crate::units::Span;
 use std::time::Duration;
 
@@ -24,37 +23,37 @@ type Effect = Result<(u64, String), String>;
 impl Injector<'_, '_> {
     pub(super) fn strike(&mut self, number: usize, plan: &FaultPlan, hit: &[usize], nodes: &[NodeInfo]) -> Effect {
         let pids: Vec<u32> = hit.iter().filter_map(|index| nodes.get(*index)).map(|node| node.pid).collect();
-        match plan.kind {
-            FaultKind::Kill => self.end(Deed::Kill, hit, &pids),
-            FaultKind::Stop => self.end(Deed::Stop, hit, &pids),
-            FaultKind::Pause => {
+        match plan.action {
+            FaultAction::Kill => self.end(Deed::Kill, hit, &pids),
+            FaultAction::Stop => self.end(Deed::Stop, hit, &pids),
+            FaultAction::Pause => {
                 let at_ns = self.each(hit, Deed::Pause)?;
                 let stopped = || Ok(pids.iter().all(|pid| process::is_stopped(*pid)));
                 self.wait_for("every thread of the process is stopped", SEEN, stopped)?;
                 Ok((at_ns, String::new()))
             }
-            FaultKind::PowerLoss => self.lose_power(hit, &pids),
-            FaultKind::NetLatency
-            | FaultKind::NetBandwidth
-            | FaultKind::NetStall
-            | FaultKind::NetReset
-            | FaultKind::NetRefuse
-            | FaultKind::NetBitflip => self.on_the_wire(plan, hit, self.seed ^ number as u64),
-            FaultKind::NetPartition => self.partition(hit),
-            FaultKind::DiskSlow => {
-                let sync = Duration::from_nanos(plan.delay.unwrap_or(Span(0)).nanos());
+            FaultAction::PowerLoss => self.lose_power(hit, &pids),
+            FaultAction::NetLatency { .. }
+            | FaultAction::NetBandwidth { .. }
+            | FaultAction::NetStall
+            | FaultAction::NetReset
+            | FaultAction::NetRefuse
+            | FaultAction::NetBitflip { .. } => self.on_the_wire(plan.action, hit, self.seed ^ number as u64),
+            FaultAction::NetPartition => self.partition(hit),
+            FaultAction::DiskSlow { delay } => {
+                let sync = Duration::from_nanos(delay.nanos());
                 self.fault_disk(hit, DiskFault::Slow { sync, write: Duration::ZERO })
             }
-            FaultKind::DiskFull => self.fault_disk(hit, DiskFault::Full { room: plan.room.map_or(0, |room| room.0) }),
-            FaultKind::MemFull => self.limit_memory(number, plan),
-            FaultKind::SlowConsumer => {
-                let rate = plan.rate.map_or(1.0, |rate| rate.per_s()).max(1e-3);
+            FaultAction::DiskFull { room } => self.fault_disk(hit, DiskFault::Full { room: room.0 }),
+            FaultAction::MemFull { room } => self.limit_memory(number, &room.0.to_string()),
+            FaultAction::SlowConsumer { rate } => {
+                let rate = rate.per_s().max(1e-3);
                 let at_ns = self.clock.now_ns();
                 self.consumers.slow_down((1e9 / rate) as u64);
                 self.wait_for("a consumer takes its time", SEEN, || Ok(self.consumers.felt()))?;
                 Ok((at_ns, format!("{rate} messages a second and consumer")))
             }
-            FaultKind::ConsumerKill => {
+            FaultAction::ConsumerKill => {
                 let kill = self.consumers.kill();
                 let gone =
                     || self.wait_for("the consumer is gone", SEEN, || Ok(self.consumers.lost_at(kill).is_some()));
@@ -102,8 +101,8 @@ impl Injector<'_, '_> {
         Ok((at_ns, text))
     }
 
-    fn on_the_wire(&self, plan: &FaultPlan, hit: &[usize], seed: u64) -> Effect {
-        let condition = condition(plan, seed)?;
+    fn on_the_wire(&self, action: FaultAction, hit: &[usize], seed: u64) -> Effect {
+        let condition = condition(action, seed)?;
         let flipped = |broker: &dyn Broker| -> u64 {
             hit.iter().filter_map(|index| broker.proxy(*index)).map(|proxy| proxy.counters().flipped).sum()
         };
@@ -113,9 +112,9 @@ impl Injector<'_, '_> {
             let proxies = hit.iter().map(|index| broker.proxy(*index).ok_or(STRAIGHT));
             self.apply(&proxies.collect::<Result<Vec<_>, _>>()?, condition)?
         };
-        match plan.kind {
-            FaultKind::NetReset if connections == 0 => Err("no connection was there to be reset".into()),
-            FaultKind::NetBitflip => {
+        match action {
+            FaultAction::NetReset if connections == 0 => Err("no connection was there to be reset".into()),
+            FaultAction::NetBitflip { .. } => {
                 self.wait_for("a message is damaged", SEEN, || Ok(flipped(&**self.broker()) > before))?;
                 Ok((self.clock.now_ns(), format!("{connections} connections")))
             }
@@ -167,11 +166,10 @@ impl Injector<'_, '_> {
         Ok((self.clock.now_ns(), String::new()))
     }
 
-    fn limit_memory(&mut self, number: usize, plan: &FaultPlan) -> Effect {
+    fn limit_memory(&mut self, number: usize, room: &str) -> Effect {
         let cluster = self.cluster.as_mut().ok_or("the system cannot be asked")?;
-        let room = plan.room.map_or(0, |room| room.0).to_string();
         let at_ns = self.clock.now_ns();
-        let before = cluster.set(MEMORY, &room).map_err(|error| error.to_string())?;
+        let before = cluster.set(MEMORY, room).map_err(|error| error.to_string())?;
         for (owner, remedy) in &mut self.owed {
             if let Remedy::Set(MEMORY, value) = remedy
                 && *owner == number
@@ -180,7 +178,7 @@ impl Injector<'_, '_> {
             }
         }
         // Set to what it is: what stood there before is what took effect.
-        let stands = cluster.set(MEMORY, &room).map_err(|error| error.to_string())?;
+        let stands = cluster.set(MEMORY, room).map_err(|error| error.to_string())?;
         if stands != room {
             return Err(format!("{MEMORY} was set to {room} and reads {stands}"));
         }
@@ -188,23 +186,20 @@ impl Injector<'_, '_> {
     }
 }
 
-fn condition(plan: &FaultPlan, seed: u64) -> Result<Condition, String> {
+fn condition(action: FaultAction, seed: u64) -> Result<Condition, String> {
     let direction = Direction::Both;
-    let span = |span: Option<Span>| Duration::from_nanos(span.unwrap_or(Span(0)).nanos());
-    Ok(match plan.kind {
-        FaultKind::NetLatency => {
-            Condition::Latency { delay: span(plan.delay), jitter: span(plan.jitter), direction, seed }
+    let span = |span: Span| Duration::from_nanos(span.nanos());
+    Ok(match action {
+        FaultAction::NetLatency { delay, jitter } => {
+            Condition::Latency { delay: span(delay), jitter: span(jitter), direction, seed }
         }
-        FaultKind::NetBandwidth => {
-            Condition::Bandwidth { bytes_per_s: plan.bandwidth.map_or(0, |bytes| bytes.0), direction }
+        FaultAction::NetBandwidth { bandwidth } => Condition::Bandwidth { bytes_per_s: bandwidth.0, direction },
+        FaultAction::NetStall => Condition::Stall { direction },
+        FaultAction::NetReset => Condition::Reset { after_bytes: None },
+        FaultAction::NetRefuse => Condition::Refuse,
+        FaultAction::NetBitflip { one_in } => {
+            Condition::BitFlip { every: u64::from(one_in), seed, direction: Direction::ToUpstream }
         }
-        FaultKind::NetStall => Condition::Stall { direction },
-        FaultKind::NetReset => Condition::Reset { after_bytes: None },
-        FaultKind::NetRefuse => Condition::Refuse,
-        FaultKind::NetBitflip => {
-            let every = u64::from(plan.one_in.unwrap_or(1));
-            Condition::BitFlip { every, seed, direction: Direction::ToUpstream }
-        }
-        other => return Err(format!("{} is nothing that happens on the wire", other.name())),
+        other => return Err(format!("{} is nothing that happens on the wire", other.kind().name())),
     })
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::fault::disk::{Lost, Seen};
-use crate::scenario::Lasts;
-use crate::units::Span;
+use crate::scenario::{FaultAction, Lasts};
+use crate::units::{Bytes, Rate, Span};
 use std::process::{Child, Command, Stdio};
 
 /// Two nodes that are `sleep`, and what was done to them.
@@ -141,21 +141,10 @@ impl Broker for Sleepers {
     }
 }
 
-fn plan(kind: FaultKind, target: Target) -> FaultPlan {
-    FaultPlan {
-        kind,
-        target,
-        at: Span(0),
-        lasts: Some(Lasts::For(Span::from_secs(1))),
-        every: None,
-        times: None,
-        delay: None,
-        jitter: None,
-        bandwidth: None,
-        room: None,
-        one_in: None,
-        rate: None,
-    }
+const FULL: FaultAction = FaultAction::DiskFull { room: Bytes(1) };
+
+fn plan(action: FaultAction, target: Target) -> FaultPlan {
+    FaultPlan { target, lasts: Some(Lasts::For(Span::from_secs(1))), ..FaultPlan::new(action, Span(0)) }
 }
 
 static ON: AtomicBool = AtomicBool::new(false);
@@ -168,7 +157,7 @@ fn a_kill_is_proven_by_the_process_and_taken_back_by_a_start() {
         let shared: Shared<'_> = Mutex::new(&mut sleepers);
         let consumers = Consumers::default();
         let mut injector = Injector::new(&shared, None, &consumers, clock, 1, &ON);
-        let struck = injector.inject(0, &plan(FaultKind::Kill, Target::All)).unwrap();
+        let struck = injector.inject(0, &plan(FaultAction::Kill, Target::All)).unwrap();
         assert_eq!(struck.node, "node 1, node 2");
         assert!(pids.iter().all(|pid| process::is_gone(*pid)) && struck.at_ns <= clock.now_ns());
         let (healed_ns, _) = injector.heal(0).unwrap();
@@ -180,14 +169,14 @@ fn a_kill_is_proven_by_the_process_and_taken_back_by_a_start() {
 
 #[test]
 fn it_counts_from_the_deed_and_not_from_its_proof() {
-    for kind in [FaultKind::Kill, FaultKind::Stop, FaultKind::PowerLoss] {
+    for kind in [FaultAction::Kill, FaultAction::Stop, FaultAction::PowerLoss] {
         let mut sleepers = Sleepers::new();
         sleepers.lingers = Duration::from_millis(300);
         let shared: Shared<'_> = Mutex::new(&mut sleepers);
         let (consumers, clock) = (Consumers::default(), Clock::start());
         let mut injector = Injector::new(&shared, None, &consumers, clock, 1, &ON);
         let struck = injector.inject(0, &plan(kind, Target::Node)).unwrap();
-        assert!(struck.at_ns + 300_000_000 <= clock.now_ns(), "{}: {struck:?}", kind.name());
+        assert!(struck.at_ns + 300_000_000 <= clock.now_ns(), "{}: {struck:?}", kind.kind().name());
     }
 }
 
@@ -198,12 +187,12 @@ fn what_is_down_or_held_already_is_not_hit_again() {
         let shared: Shared<'_> = Mutex::new(&mut sleepers);
         let consumers = Consumers::default();
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
-        injector.inject(0, &plan(FaultKind::Pause, Target::Node)).unwrap();
-        let missed = injector.inject(1, &plan(FaultKind::Pause, Target::All)).unwrap_err();
+        injector.inject(0, &plan(FaultAction::Pause, Target::Node)).unwrap();
+        let missed = injector.inject(1, &plan(FaultAction::Pause, Target::All)).unwrap_err();
         assert!(missed.why.contains("not taken back yet"), "{missed:?}");
         injector.heal(0).unwrap();
-        injector.inject(2, &plan(FaultKind::Kill, Target::Node)).unwrap();
-        for kind in [FaultKind::Kill, FaultKind::Stop, FaultKind::Pause, FaultKind::PowerLoss] {
+        injector.inject(2, &plan(FaultAction::Kill, Target::Node)).unwrap();
+        for kind in [FaultAction::Kill, FaultAction::Stop, FaultAction::Pause, FaultAction::PowerLoss] {
             let missed = injector.inject(3, &plan(kind, Target::Node)).unwrap_err();
             assert_eq!((missed.node.as_str(), missed.why.as_str()), ("node 1", "node 1 is down already"));
         }
@@ -220,7 +209,7 @@ fn who_ends_of_a_full_disk_is_no_death_and_is_started_again() {
         let shared: Shared<'_> = Mutex::new(&mut sleepers);
         let consumers = Consumers::default();
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
-        let full = FaultPlan { room: Some(crate::units::Bytes(1)), ..plan(FaultKind::DiskFull, Target::Node) };
+        let full = plan(FULL, Target::Node);
         injector.inject(0, &full).unwrap();
         let (_, text) = injector.heal(0).unwrap();
         assert!(text.ends_with("the broker ended by itself on node 1 and was started again"), "{text}");
@@ -243,7 +232,7 @@ fn a_node_whose_process_is_not_shown_is_started_again() {
         let shared: Shared<'_> = Mutex::new(&mut sleepers);
         let consumers = Consumers::default();
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
-        injector.inject(0, &plan(FaultKind::Kill, Target::Node)).unwrap();
+        injector.inject(0, &plan(FaultAction::Kill, Target::Node)).unwrap();
         injector.heal(0).unwrap();
     }
     assert_eq!(sleepers.deeds, [(0, Deed::Kill), (0, Deed::Start)]);
@@ -256,7 +245,7 @@ fn who_may_not_do_it_is_told_once_and_each_time() {
     let shared: Shared<'_> = Mutex::new(&mut sleepers);
     let consumers = Consumers::default();
     let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
-    for (number, kind) in [FaultKind::DiskSlow, FaultKind::DiskFull, FaultKind::DiskFull].into_iter().enumerate() {
+    for (number, kind) in [FaultAction::DiskSlow { delay: Span(0) }, FULL, FULL].into_iter().enumerate() {
         let missed = injector.inject(number, &plan(kind, Target::Node)).unwrap_err();
         assert!(missed.why.contains("somebody else") && !missed.why.contains("not taken back"), "{missed:?}");
     }
@@ -270,7 +259,7 @@ fn what_was_not_healed_is_healed_when_the_injector_goes() {
     let consumers = Consumers::default();
     {
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
-        injector.inject(0, &plan(FaultKind::Pause, Target::Node)).unwrap();
+        injector.inject(0, &plan(FaultAction::Pause, Target::Node)).unwrap();
         assert!(process::is_stopped(pid));
     }
     assert!(process::runs(pid));
@@ -284,7 +273,7 @@ fn a_start_that_fails_is_told_and_tried_again_at_the_end() {
         let shared: Shared<'_> = Mutex::new(&mut sleepers);
         let consumers = Consumers::default();
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
-        injector.inject(0, &plan(FaultKind::Kill, Target::Node)).unwrap();
+        injector.inject(0, &plan(FaultAction::Kill, Target::Node)).unwrap();
         assert!(injector.heal(0).unwrap_err().contains("no room"));
     }
     assert!(process::runs(sleepers.pid(0)));
@@ -300,14 +289,14 @@ fn what_cannot_be_proven_was_not_applied_and_is_taken_back() {
         let consumers = Consumers::default();
         // Interrupted, so that the test need not wait for the proof that never comes.
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &interrupted);
-        let missed = injector.inject(0, &plan(FaultKind::Pause, Target::Node)).unwrap_err();
+        let missed = injector.inject(0, &plan(FaultAction::Pause, Target::Node)).unwrap_err();
         assert!(missed.why.contains("every thread of the process is stopped"), "{missed:?}");
         assert_eq!(missed.node, "node 1");
         // Nothing stands between these nodes and their clients.
-        let missed = injector.inject(1, &plan(FaultKind::NetReset, Target::Node)).unwrap_err();
+        let missed = injector.inject(1, &plan(FaultAction::NetReset, Target::Node)).unwrap_err();
         assert!(missed.why.contains("straight"), "{missed:?}");
         // Two nodes, and nobody to tell who leads.
-        let missed = injector.inject(2, &plan(FaultKind::Kill, Target::Leader)).unwrap_err();
+        let missed = injector.inject(2, &plan(FaultAction::Kill, Target::Leader)).unwrap_err();
         assert!(missed.why.contains("does not tell who leads"), "{missed:?}");
     }
     assert_eq!(sleepers.deeds.last(), Some(&(0, Deed::Resume)));
@@ -319,7 +308,7 @@ fn a_consumer_that_does_not_go_is_not_killed_later() {
     let shared: Shared<'_> = Mutex::new(&mut sleepers);
     let (consumers, interrupted) = (Consumers::default(), AtomicBool::new(true));
     let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &interrupted);
-    assert!(injector.inject(0, &plan(FaultKind::ConsumerKill, Target::Node)).is_err());
+    assert!(injector.inject(0, &plan(FaultAction::ConsumerKill, Target::Node)).is_err());
     assert!(!consumers.must_go());
 }
 
@@ -329,8 +318,7 @@ fn our_own_consumers_are_slowed_and_let_go() {
     let shared: Shared<'_> = Mutex::new(&mut sleepers);
     let consumers = Consumers::default();
     let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
-    let slow =
-        FaultPlan { rate: Some(crate::units::Rate::per_second(100)), ..plan(FaultKind::SlowConsumer, Target::Node) };
+    let slow = plan(FaultAction::SlowConsumer { rate: Rate::per_second(100) }, Target::Node);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while consumers.pace_ns() == 0 {
