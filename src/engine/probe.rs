@@ -1,7 +1,7 @@
 //! A stranger beside the load's clients: every tenth of a second a publisher with a connection of its own, one message,
 //! until one is acknowledged; then once a second as long as the fault is in force, which may not be felt at once. What the load's clients make of a fault depends on their libraries; this does not.
 
-use super::crew::body_kind;
+use super::spawn::body_kind;
 use crate::clock::Clock;
 use crate::driver::{Driver, DriverError, Outcome, Outgoing};
 use crate::payload::{Bodies, Envelope};

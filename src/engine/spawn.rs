@@ -5,6 +5,7 @@ use super::consume::{ConsumerReport, Expectation, consume};
 use super::control::Control;
 use super::deliveries::Deliveries;
 use super::publish::{Assignment, ProducerReport, produce};
+use crate::clock::Clock;
 use crate::driver::{Driver, DriverError};
 use crate::payload::{Bodies, BodyKind};
 use crate::record::{Harvest, LatencyRecorder, SECOND_NS};

@@ -1,7 +1,7 @@
 //! The matrix of a scenario: its axes, the tree of each point, and the name of a point.
 
 use super::cell::{BASE, Message};
-use super::flat::{flat, load_keys};
+use super::explain::{flat, load_keys};
 use super::load::Load;
 use crate::yaml::{Node, Problem, Value, segments};
 

@@ -3,11 +3,10 @@
 //! The way of a file: [`source`] finds it, [`crate::yaml`] reads it with the place of every value,
 //! [`layers`] lays profile and flags over it, [`resolve`] turns it into the types of [`file`] and
 //! [`mod@load`], fills in defaults and unfolds the matrix, [`settings`] and [`check`] refuse what
-//! cannot be run, [`explain`] says what will. [`cannot`] tells what a system has no way to do, [`half`]
-//! stands for a rate that a run finds, [`fault`] is what may go wrong and [`timeline`] when it does.
+//! cannot be run and tell what a system has no way to do, [`explain`] says what will. [`half`] stands
+//! for a rate that a run finds, [`fault`] is what may go wrong and [`timeline`] when it does.
 //! [`rule`] and [`figure`] are the grammar of thresholds and verdicts. Nothing here talks to a broker.
 
-mod cannot;
 mod cell;
 mod check;
 mod experiment;
@@ -16,7 +15,6 @@ mod fault;
 mod fault_check;
 mod figure;
 mod file;
-mod flat;
 mod half;
 mod layers;
 mod load;

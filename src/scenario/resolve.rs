@@ -3,11 +3,11 @@
 use super::cell::{Cell, DEFAULT_SEED, Message, default_primary};
 use super::check;
 use super::experiment::{Experiment, experiment_of};
+use super::explain::{flat, load_keys};
 use super::fault::FaultPlan;
 use super::fault_check;
 use super::figure::Figure;
 use super::file::{Claim, File, MessageKeys, SCHEMA, Settings};
-use super::flat::{flat, load_keys};
 use super::layers::{Overrides, lay, profiles};
 use super::load::{LoadKeys, Model};
 use super::matrix::{Axis, MAX_CELLS, axes, point_name, points};

@@ -15,35 +15,14 @@ pub struct Line {
 }
 
 const WIDTH: f64 = 900.0;
+/// Where a line has a marker and the table a number.
+const QUANTILES: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 0.9999];
 const PLOT: (f64, f64, f64, f64) = (66.0, 760.0, 66.0, 386.0);
 
 /// `None` when no line has enough samples. `absent`: labels without a line, with the reason.
 pub fn draw(point: &str, lines: &[Line], absent: &[String]) -> Option<Figure> {
     let lines: Vec<&Line> = lines.iter().filter(|line| highest(&line.histogram) > 0.5).collect();
-    let p99 = |line: &Line| line.histogram.value_at_quantile(0.99f64.min(highest(&line.histogram))) as f64;
-    let best = lines.iter().min_by(|a, b| p99(a).total_cmp(&p99(b)))?;
-    let worst = lines.iter().max_by(|a, b| p99(a).total_cmp(&p99(b)))?;
-    let at = if point == "base" { String::new() } else { format!(" at {point}") };
-    let title = if lines.len() == 1 {
-        format!("End-to-end p99{at}: {} ({})", time(p99(best)), best.label)
-    } else {
-        format!(
-            "End-to-end p99{at}: from {} ({}) to {} ({})",
-            time(p99(best)),
-            best.label,
-            time(p99(worst)),
-            worst.label
-        )
-    };
-    let least = lines.iter().map(|line| line.histogram.len()).min().unwrap_or(0);
-    let mut caption = format!(
-        "Received − planned send time; all blocks merged; n ≥ {} per line; a line stops where fewer than 10 samples lie beyond.",
-        grouped(least)
-    );
-    for reason in absent {
-        caption.push_str(&format!(" No line: {reason}."));
-    }
-    let mut figure = Figure::new(WIDTH, title, caption);
+    let mut figure = Figure::new(WIDTH, title(point, &lines)?, caption(&lines, absent));
     figure.wrapped((16.0, 24.0), &figure.title.clone(), 15.0, INK, WIDTH - 32.0, true);
     let (left, right, top, bottom) = PLOT;
     let end = lines.iter().map(|line| highest(&line.histogram)).fold(0.9, f64::max);
@@ -67,28 +46,62 @@ pub fn draw(point: &str, lines: &[Line], absent: &[String]) -> Option<Figure> {
     let ends: Vec<f64> = curves.iter().map(|curve| curve.last().map_or(bottom, |(_, value)| y.at(*value))).collect();
     let places = spread(&ends, 15.0, top, bottom);
     for (((line, curve), end), place) in lines.iter().zip(&curves).zip(ends).zip(places) {
-        let look = palette::of(&line.system);
-        let path: Vec<(f64, f64)> = curve.iter().map(|(q, value)| (x.at(*q), y.at(*value))).collect();
-        let last = path.last().copied().unwrap_or((right, end));
-        figure.line(path, look.color, 2.0, look.dash);
-        let filled = palette::filled(&line.label, &line.system);
-        for quantile in [0.5, 0.9, 0.99, 0.999, 0.9999] {
-            if quantile <= highest(&line.histogram) {
-                let value = line.histogram.value_at_quantile(quantile) as f64;
-                figure.marker((x.at(quantile), y.at(value)), look.shape, 4.0, look.color, filled);
-            }
-        }
+        let last = (curve.last().map_or(right, |(q, _)| x.at(*q)), end);
+        draw_line(&mut figure, line, curve, (&x, &y));
         figure.line(vec![(last.0 + 3.0, last.1), (right + 8.0, place)], GRID, 1.0, &[]);
-        figure.text(
-            (right + 12.0, place),
-            letters::fit(&line.label, 12.0, false, WIDTH - right - 20.0),
-            12.0,
-            look.color,
-            Align::Left,
-        );
+        let label = letters::fit(&line.label, 12.0, false, WIDTH - right - 20.0);
+        figure.text((right + 12.0, place), label, 12.0, palette::of(&line.system).color, Align::Left);
     }
     let foot = figure.wrapped((16.0, bottom + 52.0), &figure.caption.clone(), 11.0, MUTED, WIDTH - 32.0, false);
     figure.height = foot + 4.0;
+    tabulate(&mut figure, &lines, unit);
+    Some(figure)
+}
+
+/// The finding: which label is best at p99, and which is worst.
+fn title(point: &str, lines: &[&Line]) -> Option<String> {
+    let p99 = |line: &Line| line.histogram.value_at_quantile(0.99f64.min(highest(&line.histogram))) as f64;
+    let best = lines.iter().min_by(|a, b| p99(a).total_cmp(&p99(b)))?;
+    let worst = lines.iter().max_by(|a, b| p99(a).total_cmp(&p99(b)))?;
+    let at = if point == "base" { String::new() } else { format!(" at {point}") };
+    Some(if lines.len() == 1 {
+        format!("End-to-end p99{at}: {} ({})", time(p99(best)), best.label)
+    } else {
+        format!(
+            "End-to-end p99{at}: from {} ({}) to {} ({})",
+            time(p99(best)),
+            best.label,
+            time(p99(worst)),
+            worst.label
+        )
+    })
+}
+
+fn caption(lines: &[&Line], absent: &[String]) -> String {
+    let least = lines.iter().map(|line| line.histogram.len()).min().unwrap_or(0);
+    let mut caption = format!(
+        "Received − planned send time; all blocks merged; n ≥ {} per line; a line stops where fewer than 10 samples lie beyond.",
+        grouped(least)
+    );
+    for reason in absent {
+        caption.push_str(&format!(" No line: {reason}."));
+    }
+    caption
+}
+
+/// One label's curve, with a marker at each quantile that it reaches.
+fn draw_line(figure: &mut Figure, line: &Line, curve: &[(f64, f64)], (x, y): (&Scale, &Scale)) {
+    let look = palette::of(&line.system);
+    figure.line(curve.iter().map(|(q, value)| (x.at(*q), y.at(*value))).collect(), look.color, 2.0, look.dash);
+    let filled = palette::filled(&line.label, &line.system);
+    for quantile in QUANTILES.into_iter().filter(|quantile| *quantile <= highest(&line.histogram)) {
+        let value = line.histogram.value_at_quantile(quantile) as f64;
+        figure.marker((x.at(quantile), y.at(value)), look.shape, 4.0, look.color, filled);
+    }
+}
+
+/// The numbers beside the drawing.
+fn tabulate(figure: &mut Figure, lines: &[&Line], unit: TimeUnit) {
     let unit_head = |name: &str| format!("{name}, {}", unit.name());
     figure.data.head = ["label", "n"]
         .map(str::to_owned)
@@ -104,11 +117,10 @@ pub fn draw(point: &str, lines: &[Line], absent: &[String]) -> Option<Figure> {
                     "–".into()
                 }
             };
-            let numbers = [0.5, 0.9, 0.99, 0.999, 0.9999].map(of);
+            let numbers = QUANTILES.map(of);
             [line.label.clone(), grouped(line.histogram.len())].into_iter().chain(numbers).collect()
         })
         .collect();
-    Some(figure)
 }
 
 /// The highest quantile with 10 samples beyond it.
