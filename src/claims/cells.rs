@@ -7,6 +7,7 @@
 use super::data::empty_cell;
 use super::faults;
 use super::tries;
+use crate::result::fault_figures::pool_of;
 use crate::result::words::survival;
 use crate::result::{
     BlockValue, CellSummary, ComparedCell, Kind, Observation, Outcome, Quantiles, Summary, Survives, compare_points,
@@ -178,13 +179,16 @@ pub(super) fn joined(matrix: &str, own: &str) -> String {
 /// Fills in what follows from the blocks of a cell: value, interval, counts and text.
 ///
 /// The value is the geometric mean of what is positive by nature (speeds, times), which has an interval; the worst of the
-/// blocks for what is yes or no and for sizes that passed; the largest of peaks; else the arithmetic mean.
+/// blocks for what is yes or no and for sizes that passed; the largest of peaks; what faults cost as
+/// [`pool_of`] says; else the arithmetic mean.
 pub fn recompute(mut cell: ComparedCell) -> ComparedCell {
     let values: Vec<f64> = cell.per_block.iter().filter_map(|block| block.value).collect();
-    let geometric = matches!(cell.unit.as_str(), "ns" | "msg/s" | "B/s" | "ops/s" | "×");
+    let pool = pool_of(&cell.metric);
+    let geometric = pool.is_none() && matches!(cell.unit.as_str(), "ns" | "msg/s" | "B/s" | "ops/s" | "×");
     let mean = geometric.then(|| GeometricMean::of(&values)).flatten();
     cell.value = match cell.unit.as_str() {
         _ if values.is_empty() => None,
+        _ if pool.is_some() => pool.and_then(|pool| pool.of(&values)),
         _ if mean.is_some() => mean.map(|mean| mean.value()),
         "B" if cell.metric.ends_with("_peak") => values.iter().copied().reduce(f64::max),
         "yes" | "B" => values.iter().copied().reduce(f64::min),

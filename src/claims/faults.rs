@@ -1,48 +1,15 @@
 //! The cells of faulted load: what the faults of a run cost, one cell per label, kind of fault and figure.
 //!
-//! Within a block messages are summed over the injections, times are the median, what reaches back is the most. What one
-//! injection does not tell, the block does not: a recovery that was never seen is no time at all.
+//! How injections and blocks are put together is said by [`crate::result::fault_figures`].
 
 use super::cells::{cell_of, joined, recompute};
-use crate::result::words::{copies, grouped};
+use crate::result::fault_figures::{FAULT_FIGURES, FaultFigure, caveat};
+use crate::result::words::copies;
 use crate::result::{BlockValue, CellSummary, ComparedCell, Fault, Kind, Manifest, Outcome, Summary};
 
 const NO_PROMISE: &str = "the reply promises nothing: there is no acknowledged message that could be lost";
 /// Settings by which the others decide that a node is gone, in milliseconds.
 const DETECTION: [&str; 2] = ["broker.session.timeout.ms", "sentinel.down-after-milliseconds"];
-
-/// What becomes of several injections in one block.
-#[derive(Clone, Copy)]
-enum Over {
-    Sum,
-    Median,
-    Most,
-}
-
-struct Figure {
-    metric: &'static str,
-    unit: &'static str,
-    over: Over,
-    /// Has no meaning where nothing is acknowledged.
-    acknowledged: bool,
-    of: fn(&Fault) -> Option<u64>,
-}
-
-const FIGURES: [Figure; 8] = {
-    const fn time(metric: &'static str, acknowledged: bool, of: fn(&Fault) -> Option<u64>) -> Figure {
-        Figure { metric, unit: "ns", over: Over::Median, acknowledged, of }
-    }
-    [
-        Figure { metric: "fault.rpo", unit: "msg", over: Over::Sum, acknowledged: true, of: |f| f.rpo_messages },
-        Figure { metric: "fault.rpo_time", unit: "ns", over: Over::Most, acknowledged: true, of: |f| f.rpo_ns },
-        time("fault.rto_publish", true, |f| f.rto_publish_ns),
-        time("fault.rto_deliver", false, |f| f.rto_deliver_ns),
-        time("fault.rto_90", true, |f| f.rto_90_ns),
-        time("fault.scripted", false, |f| f.scripted_ns),
-        time("fault.redundancy", false, |f| f.redundancy_ns),
-        time("fault.probe", false, |f| f.probe_rto_ns),
-    ]
-};
 
 /// Counts of the whole cell that belong beside its faults.
 type Count = (&'static str, bool, fn(&CellSummary) -> Option<u64>);
@@ -62,7 +29,7 @@ pub fn of_group(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
     }
     let mut cells = Vec::new();
     for point in &points {
-        for figure in &FIGURES {
+        for figure in &FAULT_FIGURES {
             let block = |cell: &&CellSummary| block_of(cell, point, figure);
             cells.push(of_blocks(group, point, figure.metric, figure.unit, figure.acknowledged, block, run));
         }
@@ -113,18 +80,18 @@ fn injected<'a>(cell: &'a CellSummary, at: &str) -> Vec<&'a Fault> {
     cell.faults.iter().filter(|fault| point(cell, fault) == at).collect()
 }
 
-fn block_of(cell: &CellSummary, point: &str, figure: &Figure) -> BlockValue {
+fn block_of(cell: &CellSummary, point: &str, figure: &FaultFigure) -> BlockValue {
     let faults = injected(cell, point);
-    let struck = || faults.iter().filter(|fault| fault.took_effect_at_ns.is_some());
-    let values: Option<Vec<u64>> = struck().map(|fault| (figure.of)(fault)).collect();
-    let value = values.filter(|values| cell.valid && !values.is_empty()).map(|values| over(figure.over, values));
+    let struck: Vec<&Fault> = faults.iter().copied().filter(|fault| fault.took_effect_at_ns.is_some()).collect();
+    let value = figure.of_block(&struck).filter(|_| cell.valid);
     let mut because = what_happened(cell, &faults);
     if because.is_empty() && value.is_none() {
-        because = struck().map(|fault| fault.text.as_str()).find(|text| !text.is_empty()).unwrap_or("not known").into();
-    } else if let (Some(lost), "fault.rpo", true) = (value, figure.metric, because.is_empty()) {
-        because = caveat(lost, &struck().copied().collect::<Vec<_>>());
+        let told = struck.iter().map(|fault| fault.text.as_str()).find(|text| !text.is_empty());
+        because = told.unwrap_or("not known").into();
+    } else if because.is_empty() && figure.metric == "fault.rpo" {
+        because = caveat(&struck);
     }
-    block(cell, value, struck().count() as u64, because)
+    block(cell, value, struck.len() as u64, because)
 }
 
 fn count_of(cell: &CellSummary, point: &str, of: fn(&CellSummary) -> Option<u64>) -> BlockValue {
@@ -147,33 +114,6 @@ fn what_happened(cell: &CellSummary, faults: &[&Fault]) -> String {
     let told =
         |fault: &&Fault| Some(format!("not measured: the fault was not applied: {}", fault.not_applied.as_ref()?));
     faults.iter().find_map(told).unwrap_or_default()
-}
-
-fn over(over: Over, mut values: Vec<u64>) -> f64 {
-    values.sort_unstable();
-    let middle = values.len() / 2;
-    match over {
-        Over::Sum => values.iter().map(|value| *value as f64).sum(),
-        Over::Most => values.last().copied().unwrap_or(0) as f64,
-        Over::Median if values.len() % 2 == 1 => values[middle] as f64,
-        Over::Median => values[middle - 1].midpoint(values[middle]) as f64,
-    }
-}
-
-/// What a number of lost messages can and cannot say: losses come in clusters, so faults are what is counted.
-fn caveat(lost: f64, struck: &[&Fault]) -> String {
-    let count = struck.len();
-    let faults = if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") };
-    let simulated = if struck.iter().any(|fault| fault.kind == "power-loss") { "; simulated power loss" } else { "" };
-    if lost > 0.0 {
-        let hit = struck.iter().filter(|fault| fault.rpo_messages.is_some_and(|lost| lost > 0)).count();
-        let least = struck.iter().map(|fault| fault.rpo_least_messages).sum::<Option<u64>>();
-        let least = least.map_or_else(String::new, |least| {
-            format!(", {} of them where the kernel had written back what was older than 30 s", grouped(least))
-        });
-        return format!("lost in {hit} of {faults}{simulated}{least}");
-    }
-    format!("none in {faults}{simulated}")
 }
 
 /// After how long a node counts as gone, as read back from the brokers of each label with several nodes.

@@ -2,7 +2,7 @@
 //!
 //! The size ladder tries every size with every payload and codec; the table needs how far each way came, how each rung went
 //! and who refused there, and what the ladder says of a size or of a label as a whole. The search for a capacity probes a
-//! dozen rates; the table needs its bracket. What each single kill cost is summed over all kills beside it. Pure; done twice it is as if done once.
+//! dozen rates; the table needs its bracket. Pure; done twice it is as if done once.
 
 use super::cells::recompute;
 use crate::result::{BlockValue, ComparedCell, Kind};
@@ -10,8 +10,6 @@ use crate::result::{BlockValue, ComparedCell, Kind};
 const INTACT: &str = "intact";
 /// Begins the name of what is told of a single probe.
 const PROBE: &str = "probe.";
-/// Begins the point of a single kill.
-const KILL: &str = "kill=";
 /// What is told of a single way or try of the ladder, and not kept.
 const DROPPED: [&str; 4] = ["wire_bytes", "client_peak", "broker_peak", "first_refused"];
 
@@ -20,7 +18,7 @@ pub fn condensed(cells: Vec<ComparedCell>) -> Vec<ComparedCell> {
     let mut groups: Vec<(Option<String>, Vec<ComparedCell>)> = Vec::new();
     for cell in cells {
         let rung = match split(&cell.cell) {
-            _ if cell.metric.starts_with(PROBE) || cell.cell.starts_with(KILL) => continue,
+            _ if cell.metric.starts_with(PROBE) => continue,
             Some(_) if DROPPED.contains(&cell.metric.as_str()) => continue,
             Some((_, rung)) if cell.metric == INTACT => Some(rung),
             _ => None,

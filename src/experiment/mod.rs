@@ -7,7 +7,6 @@
 
 mod cache;
 mod capacity;
-mod crash;
 mod delivery;
 mod findings;
 mod flow;
@@ -29,7 +28,6 @@ pub fn run(stage: &mut Stage<'_>, experiment: &Experiment) -> Result<CellOutput,
         Experiment::Delivery(keys) => delivery::run(stage, keys),
         Experiment::Retention(keys) => retention::run(stage, keys),
         Experiment::Poison(keys) => poison::run(stage, keys),
-        Experiment::Crash(keys) => crash::run(stage, keys),
         Experiment::Capacity(keys) => capacity::run(stage, keys),
         Experiment::Cache(keys) => cache::run(stage, keys),
     }

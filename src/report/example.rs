@@ -382,6 +382,7 @@ fn latency() -> Vec<ComparedCell> {
 }
 
 fn fault_tolerance() -> Vec<ComparedCell> {
+    const KILLED: &str = "fault=kill,target=node,copies=1";
     let mut row = Row::new("fault-tolerance");
     for (label, lost, back) in [
         ("kafka", 0.0, 4.1e9),
@@ -394,14 +395,13 @@ fn fault_tolerance() -> Vec<ComparedCell> {
         ("redis-lists", 10_398.0, 1.2e9),
         ("redis-lists-aof-always", 0.0, 1.2e9),
     ] {
-        row.value(label, "", "acked", 20_000.0, "msg");
-        row.value(label, "", "rpo", lost, "msg");
-        row.value(label, "", "rpo_time", lost * 1e5, "ns");
-        row.value(label, "", "rto_publish", back, "ns");
-        row.value(label, "", "down_time", 1e9, "ns");
-        row.value(label, "", "survivors", 1.0 - lost / 20_000.0, "share");
+        row.value(label, KILLED, "fault.acked", 20_000.0, "msg");
+        row.value(label, KILLED, "fault.rpo", lost, "msg");
+        row.value(label, KILLED, "fault.rpo_time", lost * 1e5, "ns");
+        row.value(label, KILLED, "fault.rto_publish", back, "ns");
+        row.value(label, KILLED, "fault.scripted", 1e9, "ns");
     }
-    row.add("redis-pubsub", "", "rpo", None, "msg", "a channel keeps no message that a restart could bring back");
+    row.add("redis-pubsub", KILLED, "fault.rpo", None, "msg", "a channel keeps no message that a restart could bring back");
     for (label, point, lost, back) in [
         ("kafka-3-stock", "fault=kill,target=leader,copies=1,for=never", 66_123.0, None),
         ("kafka-3", "fault=kill,target=leader,copies=3,for=never", 0.0, Some(8.91e9)),

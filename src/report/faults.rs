@@ -1,7 +1,7 @@
 //! The faults of a run as a table for its page: one line per injection, in every block, with what each cost.
 
 use super::chart::canvas::DataTable;
-use super::toll::range;
+use super::fault_cost::range;
 use crate::result::words::{copies, grouped, significant};
 use crate::result::{CellRecord, CellSummary, Fault, Judged, StoredCell, Summary};
 

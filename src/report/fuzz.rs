@@ -2,7 +2,7 @@
 //!
 //! What cannot be drawn may end in an error, never in a panic.
 
-use super::{chart, figures, group, html, observed_text, text, toll};
+use super::{chart, fault_cost, figures, group, html, observed_text, text};
 use crate::result::{Comparison, Summary, WindowRow};
 use std::path::Path;
 
@@ -10,7 +10,7 @@ pub fn summary(summary: &Summary) {
     for (_, figure) in figures(summary, &[]).unwrap_or_default() {
         let _ = figure.svg();
     }
-    let _ = (observed_text::observations(summary, 80), toll::tolls(&group::groups(summary)));
+    let _ = (observed_text::observations(summary, 80), fault_cost::fault_costs(&group::groups(summary)));
 }
 
 pub fn windows(windows: Vec<WindowRow>) {

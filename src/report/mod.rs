@@ -5,6 +5,7 @@
 mod cells;
 mod chart;
 mod escape;
+mod fault_cost;
 mod faults;
 mod group;
 mod headline;
@@ -17,7 +18,6 @@ mod quantity;
 mod scaling;
 mod table;
 mod text;
-mod toll;
 
 pub use index::write_index;
 pub use observed_text::observations;
@@ -74,7 +74,7 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
     let ladder = chart::sweep::ladder(&observed::gather(&groups));
     figures.extend(ladder.map(|figure| ("size-ladder".to_owned(), figure)));
     figures.extend(chart::sweep::scaling(&groups).into_iter().map(|(name, figure)| (name.to_owned(), figure)));
-    figures.extend(chart::fault_matrix::draw(&toll::tolls(&groups)).map(|figure| ("fault-matrix".to_owned(), figure)));
+    figures.extend(chart::fault_matrix::draw(&fault_cost::fault_costs(&groups)).map(|figure| ("fault-matrix".to_owned(), figure)));
     for (at, point) in group::points(&groups).into_iter().enumerate() {
         // The number keeps names apart that differ only in characters that a file name cannot hold.
         let name = |chart: &str| format!("{chart}-{}-{}", at + 1, slug(point));

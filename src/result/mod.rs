@@ -2,6 +2,7 @@
 
 mod comparison;
 mod error;
+pub mod fault_figures;
 pub mod files;
 mod folder;
 pub mod hlog;

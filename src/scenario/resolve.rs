@@ -2,7 +2,7 @@
 
 use super::cell::{Cell, DEFAULT_SEED, Message, default_primary};
 use super::check;
-use super::experiment::{Experiment, experiment_of};
+use super::experiment::experiment_of;
 use super::explain::{flat, load_keys};
 use super::fault::FaultPlan;
 use super::fault_check;
@@ -127,8 +127,7 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
     scenario.cells = cells;
     // One broker serves all cells of a block.
     let kinds = || scenario.cells.iter().flat_map(|cell| &cell.faults).map(FaultPlan::kind);
-    let experiments = scenario.cells.iter().filter_map(|cell| cell.experiment.as_ref());
-    let preloaded = experiments.into_iter().any(Experiment::needs_preload) || kinds().any(FaultKind::on_the_disk);
+    let preloaded = kinds().any(FaultKind::on_the_disk);
     let proxied = kinds().any(|kind| kind.on_the_wire() || kind == FaultKind::NetPartition);
     let configs = scenario.systems.iter_mut().map(|(_, config)| config);
     for config in configs.chain(scenario.cells.iter_mut().map(|cell| &mut cell.config)) {

@@ -8,7 +8,7 @@ use brokerbench::driver::{self, Target};
 use brokerbench::engine::CellRun;
 use brokerbench::environment::{Environment, Native, usage};
 use brokerbench::fault::inject::Shared;
-use brokerbench::result::{Kind, Observation, Status};
+use brokerbench::result::{CellSummary, Status};
 use brokerbench::scenario::{self, Overrides};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
@@ -60,70 +60,57 @@ fn three_nodes_take_and_return_every_message_and_a_dead_one_is_named() {
     assert!(pids.iter().all(|pid| usage(*pid).is_none()));
 }
 
-fn crash(systems: &str, keys: &str) -> String {
+/// A load whose only node is killed, as `faults` says.
+fn scenario(systems: &str, seconds: u32, faults: &str) -> String {
     format!(
-        "schema: 1\nname: live\nquestion: What is gone after a kill?\nprimary: counts.broker_lost\n\
-         systems: {systems}\nexperiment: {{kind: crash, rate: 2k/s, before: 1s, spread: 1s{keys}}}\n\
-         message: {{size: 200B}}\n"
+        "schema: 1\nname: live\nquestion: What is gone after a kill?\nprimary: counts.broker_lost\nguarantee: none\n\
+         systems: {systems}\nmessage: {{size: 200B}}\nfaults: [{{kind: kill, target: node, at: 1s, {faults}}}]\n\
+         load: {{model: open, rate: 2k/s, warm-up: 1s, warm-up-limit: 3s, in-flight: 262144, deadline: 30s, \
+         drain: 15s, duration: {seconds}s}}\n"
     )
 }
 
-/// What was observed over all kills, by label and metric.
-fn observed(systems: &str, keys: &str) -> BTreeMap<(String, String), Observation> {
-    let summary = run(&crash(systems, keys), &BRIEFLY_WARMED, &[]).measured();
-    assert_eq!(summary.status, Status::Complete);
-    let mut found = BTreeMap::new();
-    for cell in summary.cells {
-        for observation in cell.observations.into_iter().filter(|observation| observation.point.is_empty()) {
-            eprintln!("{}: {} {:?} {}", cell.label, observation.metric, observation.value, observation.text);
-            found.insert((cell.label.clone(), observation.metric.clone()), observation);
-        }
-    }
-    found
+/// The cell of each label.
+fn killed(systems: &str, seconds: u32, faults: &str) -> BTreeMap<String, CellSummary> {
+    run(&scenario(systems, seconds, faults), &[], &[]).measured().cells.into_iter().map(|cell| (cell.label.clone(), cell)).collect()
 }
 
 #[test]
 #[ignore = "needs real brokers"]
 fn redis_keeps_after_a_kill_what_its_settings_promise() {
-    let found = observed(
-        "{redis-streams: {broker: {appendonly: yes, appendfsync: always}}, \
-          none: {system: redis-streams}, redis-lists: {broker: {appendonly: yes, appendfsync: \"no\"}}, \
-          everysec: {system: redis-lists, broker: {appendonly: yes}}, redis-pubsub: {}}",
-        ", kills: 2",
+    let found = killed(
+        "{redis-streams: {broker: {appendonly: yes, appendfsync: always}, maxlen: none}, \
+          none: {system: redis-streams, maxlen: none}, \
+          redis-lists: {broker: {appendonly: yes, appendfsync: \"no\"}, consume: {mode: reliable}}, redis-pubsub: {}}",
+        17,
+        "for: 0s, every: 7s, times: 2",
     );
-    let of = |label: &str, metric: &str| &found[&(label.to_owned(), metric.to_owned())];
-    for (label, share) in [("redis-streams", 1.0), ("none", 0.0), ("redis-lists", 1.0)] {
-        let acked = of(label, "acked").value.unwrap();
-        assert!(acked > 0.0, "two loads of a second or more");
-        assert_eq!(of(label, "survivors").value, Some(share), "{label}");
-        assert_eq!(of(label, "rpo").value, Some(acked * (1.0 - share)), "{label}");
-        let reach = of(label, "rpo_time").value.unwrap();
-        assert!(if share == 1.0 { reach == 0.0 } else { reach > 0.0 }, "{label}: {reach}");
-        assert!(of(label, "rto_publish").value.unwrap() > 0.0);
-    }
-    // `everysec` does not promise as much: while its once-a-second sync is under way on a slow disk, Redis puts the
-    // write itself off (for 2 s at most) and answers all the same, so a kill at that moment loses what it acknowledged.
-    assert!(of("everysec", "survivors").value.unwrap() > 0.0);
-    for metric in ["acked", "rpo", "survivors"] {
-        assert_eq!(of("redis-pubsub", metric).kind, Kind::Cannot);
+    for (label, cell) in &found {
+        assert_eq!(cell.faults.len(), 2, "{label}");
+        assert!(cell.faults.iter().all(|fault| fault.rto_publish_ns.is_some()), "{label}: {:#?}", cell.faults);
+        for fault in &cell.faults {
+            match label.as_str() {
+                "none" => assert!(fault.rpo_messages > Some(0) && fault.rpo_ns > Some(0), "{fault:#?}"),
+                "redis-pubsub" => assert_eq!(fault.rpo_messages, None, "its replies promise nothing"),
+                _ => assert_eq!((fault.rpo_messages, fault.rpo_ns), (Some(0), Some(0)), "{label}"),
+            }
+        }
     }
 }
 
 #[test]
 #[ignore = "needs real brokers"]
 fn kafka_keeps_every_acknowledged_message_after_a_kill() {
-    let found = observed("{kafka: {topic: {partitions: 2}}}", ", kills: 1");
-    let of = |metric: &str| found[&("kafka".to_owned(), metric.to_owned())].value.unwrap();
-    assert!(of("acked") > 0.0);
-    assert_eq!((of("rpo"), of("survivors")), (0.0, 1.0));
-    // Not before the broker's old session has run out, 9 s.
-    assert!(of("rto_publish") > 2e9, "{}", of("rto_publish"));
+    let found = killed("{kafka: {topic: {partitions: 2}}}", 40, "for: 0s");
+    let (cell, fault) = (&found["kafka"], &found["kafka"].faults[0]);
+    assert!(cell.counts.acked > Some(0) && fault.rto_publish_ns.is_some(), "{fault:#?}");
+    assert_eq!((fault.rpo_messages, cell.counts.broker_lost), (Some(0), Some(0)));
 }
 
 #[test]
 #[ignore = "needs real brokers"]
 fn ctrl_c_between_kill_and_restart_leaves_nothing() {
-    let mut running = start(&crash("[redis-lists]", ", down: 60s"), &[], &[]);
+    let mut running = start(&scenario("[redis-lists]", 70, "for: 60s"), &[], &[]);
     running.await_words("redis-lists base block 1\n");
     let broker = running.broker("redis-server");
     let begun = std::time::Instant::now();

@@ -8,7 +8,7 @@ use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Driver, DriverError, Outcome, Outgoing, Publisher, Target};
 use brokerbench::environment::{Broker, Environment, EnvironmentError, Native};
 use brokerbench::fault::disk::{DiskFault, Lost};
-use brokerbench::result::{Observation, Status};
+use brokerbench::result::CellSummary;
 use brokerbench::scenario::{self, Cell, Overrides};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,74 +16,58 @@ use std::time::{Duration, Instant};
 /// Whatever has not come by then never will.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What was observed over all losses of power, by label and metric.
-fn observed(systems: &str, times: u16) -> BTreeMap<(String, String), Observation> {
+/// The cell of each label, after its nodes have lost power so often.
+fn powerless(systems: &str, seconds: u32, faults: &str) -> BTreeMap<String, CellSummary> {
     let text = format!(
         "schema: 1\nname: live\nquestion: What is gone when the power fails?\nprimary: counts.broker_lost\n\
-         systems: {systems}\n\
-         experiment: {{kind: crash, fault: power-loss, rate: 5k/s, before: 2s, spread: 1s, kills: {times}}}\n\
-         message: {{size: 200B}}\n"
+         guarantee: none\ncross-class: Each says what it keeps.\nsystems: {systems}\nmessage: {{size: 200B}}\n\
+         faults: [{{kind: power-loss, target: all, at: 2s, for: 0s{faults}}}]\n\
+         load: {{model: open, rate: 5k/s, warm-up: 1s, warm-up-limit: 3s, in-flight: 262144, deadline: 30s, \
+         drain: 15s, duration: {seconds}s}}\n"
     );
-    let summary = run(&text, &BRIEFLY_WARMED, &[]).measured();
-    assert_eq!(summary.status, Status::Complete);
-    let mut found = BTreeMap::new();
-    for cell in summary.cells {
-        for observation in cell.observations.into_iter().filter(|observation| observation.point.is_empty()) {
-            eprintln!("{}: {} {:?} {}", cell.label, observation.metric, observation.value, observation.text);
-            found.insert((cell.label.clone(), observation.metric.clone()), observation);
-        }
-    }
-    found
+    run(&text, &[], &[]).measured().cells.into_iter().map(|cell| (cell.label.clone(), cell)).collect()
 }
 
 #[test]
 #[ignore = "needs real brokers"]
 fn redis_keeps_what_it_synced() {
-    let found = observed(
-        "{redis-streams: {broker: {appendonly: yes, appendfsync: always}}, \
-          redis-lists: {broker: {appendonly: yes, appendfsync: always}}, \
-          everysec: {system: redis-streams, broker: {appendonly: yes, appendfsync: everysec}}, \
-          no: {system: redis-streams, broker: {appendonly: yes, appendfsync: \"no\"}}, \
-          none: {system: redis-streams}}",
-        2,
+    let found = powerless(
+        "{redis-streams: {broker: {appendonly: yes, appendfsync: always}, maxlen: none}, \
+          everysec: {system: redis-streams, broker: {appendonly: yes, appendfsync: everysec}, maxlen: none}, \
+          no: {system: redis-streams, broker: {appendonly: yes, appendfsync: \"no\"}, maxlen: none}, \
+          none: {system: redis-streams, maxlen: none}}",
+        18,
+        ", every: 7s, times: 2",
     );
-    let of = |label: &str, metric: &str| found[&(label.to_owned(), metric.to_owned())].value.unwrap();
-    for label in ["redis-streams", "redis-lists"] {
-        assert!(of(label, "acked") > 0.0, "{label}");
-        assert_eq!((of(label, "rpo"), of(label, "survivors")), (0.0, 1.0), "{label}");
+    for (label, cell) in &found {
+        for fault in &cell.faults {
+            let lost = fault.rpo_messages.unwrap();
+            match label.as_str() {
+                "redis-streams" => assert_eq!(lost, 0, "{fault:#?}"),
+                // Once a second, as far as the disk lets it.
+                "everysec" => {}
+                _ => assert!(lost > 0, "{label}: all since the last loss: {fault:#?}"),
+            }
+        }
+        assert_eq!(cell.faults.len(), 2, "{label}");
     }
-    // Once a second, as far as the disk lets it: something is kept, and not all.
-    assert!(of("everysec", "rpo") > 0.0 && of("everysec", "survivors") > 0.0);
-    for label in ["no", "none"] {
-        assert!(of(label, "acked") > 0.0, "{label}");
-        assert!(of(label, "survivors") < of("everysec", "survivors"), "{label}: {}", of(label, "survivors"));
-    }
-    assert_eq!(of("none", "cut_off"), 0.0);
-    assert!(found[&("no".to_owned(), "rpo".to_owned())].text.contains("simulated"));
+    assert!(found["everysec"].counts.broker_lost > Some(0));
 }
 
 #[test]
 #[ignore = "needs real brokers"]
 fn kafka_keeps_nothing_unless_it_is_told_to_sync() {
-    let found = observed(
+    let found = powerless(
         "{kafka: {client: {acks: all}}, \
-          flushed: {system: kafka, topic: {config: {flush.messages: \"1\"}}, client: {acks: all}}}",
-        1,
+          flushed: {system: kafka, topic: {config: {flush.messages: \"1\"}}, client: {acks: all}}, \
+          kafka-3: {system: kafka, nodes: 3, topic: {replicas: 3}, client: {acks: all}}}",
+        60,
+        "",
     );
-    let of = |label: &str, metric: &str| found[&(label.to_owned(), metric.to_owned())].value.unwrap();
-    assert!(of("kafka", "acked") > 0.0);
-    assert_eq!(of("kafka", "survivors"), 0.0);
-    assert!(of("flushed", "acked") > 0.0);
-    assert_eq!((of("flushed", "rpo"), of("flushed", "survivors")), (0.0, 1.0));
-}
-
-#[test]
-#[ignore = "needs real brokers"]
-fn three_copies_are_lost_when_the_power_of_all_three_nodes_fails() {
-    let found = observed("{kafka-3: {system: kafka, nodes: 3, topic: {replicas: 3}, client: {acks: all}}}", 1);
-    let of = |metric: &str| found[&("kafka-3".to_owned(), metric.to_owned())].value.unwrap();
-    assert!(of("acked") > 0.0);
-    assert!(of("survivors") < 1.0 && of("cut_off") > 0.0);
+    let lost = |label: &str| found[label].faults[0].rpo_messages.unwrap();
+    assert!(lost("kafka") > 0);
+    assert_eq!(lost("flushed"), 0);
+    assert!(lost("kafka-3") > 0, "three copies are lost when the power of all three nodes fails");
 }
 
 /// A broker with the library loaded, and a driver of it.

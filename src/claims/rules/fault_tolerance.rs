@@ -12,9 +12,8 @@ use crate::result::words::{grouped, significant};
 use crate::stats::chance_of_unseen;
 use serde::{Deserialize, Serialize};
 
-/// Lost by a killed node that came back.
-const CRASHED: &str = "rpo";
 const LOST: &str = "fault.rpo";
+const ACKED: &str = "fault.acked";
 const DETECTION: &str = "fault.detection";
 /// Documented.
 const WITH_ITS_NODE: &str = "lost_with_its_node";
@@ -35,11 +34,9 @@ pub struct Limits {
 
 pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
     let mut judged = Judged::default();
-    let of_metric =
-        |metric: &str| inputs.judged.iter().copied().filter(|cell| cell.metric == metric).collect::<Vec<_>>();
-    let (crashed, mut gone) = (of_metric(CRASHED), of_metric(LOST));
-    gone.retain(|cell| takes_a_node_for_good(&cell.cell));
-    if crashed.is_empty() && gone.is_empty() {
+    let lost = inputs.judged.iter().copied().filter(|cell| cell.metric == LOST);
+    let (gone, back): (Vec<&ComparedCell>, Vec<_>) = lost.partition(|cell| takes_a_node_for_good(&cell.cell));
+    if gone.is_empty() && back.is_empty() {
         return judged;
     }
     for (copied, condition) in CONDITIONS {
@@ -68,21 +65,21 @@ pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
                     .filter(|_| !measured)
                     .map(|says| format!("{name} {says} (documented)"))
             });
-            let words: Vec<String> = here.iter().map(|cell| told_of(cell, inputs, "fault.acked")).chain(told).collect();
+            let words: Vec<String> = here.iter().map(|cell| told_of(cell, inputs)).chain(told).collect();
             judged.sentences.push(format!("acknowledged and gone with a node, {condition}: {}", words.join(", ")));
         }
     }
-    let told: Vec<String> = crashed.iter().map(|cell| told_of(cell, inputs, "acked")).collect();
-    let crash = (!told.is_empty())
-        .then(|| format!("acknowledged and gone after the broker was killed and started again: {}", told.join(", ")));
+    let told: Vec<String> = back.iter().map(|cell| told_of(cell, inputs)).collect();
+    let back = (!told.is_empty())
+        .then(|| format!("acknowledged and gone after a node was killed and started again: {}", told.join(", ")));
     if gone.is_empty() {
         let why = &limits.undecided;
-        judged.sentences.extend(crash);
+        judged.sentences.extend(back);
         judged.sentences.push(format!("no verdict ({why}): copies on other nodes were not put to the test"));
         judged.sentences.extend(detection(inputs));
     } else {
         judged.sentences.extend(detection(inputs));
-        judged.sentences.extend(crash);
+        judged.sentences.extend(back);
     }
     judged
 }
@@ -124,19 +121,19 @@ fn any_above(cells: &[&ComparedCell], limit: f64) -> Answer {
 }
 
 /// `kafka-3 0 of 198,000 (none in 3 faults: below 63 % of such faults cost any)`.
-fn told_of(cell: &ComparedCell, inputs: &Inputs<'_>, acked: &str) -> String {
+fn told_of(cell: &ComparedCell, inputs: &Inputs<'_>) -> String {
     let messages = |value: f64| if value.fract() == 0.0 { grouped(value as u64) } else { significant(value) };
     let fact = of(cell);
     let beside = inputs
         .judged
         .iter()
-        .find(|other| other.metric == acked && other.label == cell.label && other.cell == cell.cell);
+        .find(|other| other.metric == ACKED && other.label == cell.label && other.cell == cell.cell);
     let of_all = match (&fact, beside.map(|cell| of(cell))) {
         (Fact::Range { .. }, Some(Fact::Range { most, .. })) => format!(" of {}", messages(most)),
         _ => String::new(),
     };
     let bound = match fact {
-        Fact::Range { most, .. } if most == 0.0 && cell.metric == LOST && cell.n > 0 => {
+        Fact::Range { most, .. } if most == 0.0 && cell.n > 0 => {
             let chance = 100.0 * chance_of_unseen(cell.n);
             let faults = if cell.n == 1 { "1 fault".to_owned() } else { format!("{} faults", cell.n) };
             format!(" (none in {faults}: at 95 % confidence below {chance:.0} % cost any)")
@@ -166,14 +163,15 @@ mod tests {
     use crate::claims::data::{Documented, load};
     use crate::claims::rules::testing::{cannot, judge_with, measured, rule, rule_with};
 
-    /// Of the crash of an only node.
-    fn crashes(lost: [f64; 3]) -> Vec<ComparedCell> {
-        let mut cells = vec![cannot("redis-pubsub", CRASHED, "base", "a reply is no acknowledgement")];
+    /// Of an only node that is killed and comes back.
+    fn killed(lost: [f64; 3]) -> Vec<ComparedCell> {
+        const KILLED: &str = "fault=kill,target=node,copies=1";
+        let mut cells = vec![cannot("redis-pubsub", LOST, KILLED, "a reply is no acknowledgement")];
         for (label, lost) in ["kafka", "redis-streams", "redis-lists"].into_iter().zip(lost) {
-            cells.push(measured(label, CRASHED, "base", &[lost]));
-            cells.push(measured(label, "acked", "base", &[50_000.0]));
+            cells.push(measured(label, LOST, KILLED, &[lost]));
+            cells.push(measured(label, ACKED, KILLED, &[50_000.0]));
         }
-        cells.push(measured("redis-streams-aof-always", CRASHED, "base", &[0.0]));
+        cells.push(measured("redis-streams-aof-always", LOST, KILLED, &[0.0]));
         cells
     }
 
@@ -199,7 +197,7 @@ mod tests {
 
     #[test]
     fn with_one_node_the_facts_stand_and_nothing_is_judged() {
-        let judged = judge(&rule("fault-tolerance"), &crashes([0.0, 12_345.0, 7.0]));
+        let judged = judge(&rule("fault-tolerance"), &killed([0.0, 12_345.0, 7.0]));
         assert_eq!(judged.verdict(), "inconclusive (one node)");
         let because = judged.because();
         for said in [
@@ -221,7 +219,7 @@ mod tests {
             "fault=kill,target=all,copies=3,for=never",
             "fault=pause,target=leader,copies=3,for=never",
         ] {
-            let mut cells = crashes([0.0, 9.0, 7.0]);
+            let mut cells = killed([0.0, 9.0, 7.0]);
             cells
                 .extend(gone(3, "kafka-3", &[5.0]).into_iter().map(|cell| ComparedCell { cell: point.into(), ..cell }));
             assert_eq!(verdict(&cells), "inconclusive (one node)", "{point}");
@@ -232,7 +230,7 @@ mod tests {
     fn stock_settings_and_copies_are_judged_apart() {
         let cells = |stock: f64, copied: f64, streams: &[f64]| {
             let cells = [gone(1, "kafka-3-stock", &[stock, 0.0, stock]), gone(3, "kafka-3", &[copied, 0.0, 0.0])];
-            [cells.concat(), gone(3, "redis-streams-3", streams), crashes([0.0, 9.0, 7.0])].concat()
+            [cells.concat(), gone(3, "redis-streams-3", streams), killed([0.0, 9.0, 7.0])].concat()
         };
         // As Kafka comes it loses its partitions; with copies it loses nothing, where Redis does.
         assert_eq!(
@@ -268,7 +266,7 @@ mod tests {
         assert_eq!(with(1, 0), "holds only for redis-pubsub with copies, redis-streams with copies");
         assert_eq!(with(1, 30), "holds only for redis-pubsub with copies");
         let word = rule_with("fault-tolerance", "undecided: one node", "undecided: nobody died");
-        assert_eq!(judge(&word, &crashes([0.0, 9.0, 7.0])).verdict(), "inconclusive (nobody died)");
+        assert_eq!(judge(&word, &killed([0.0, 9.0, 7.0])).verdict(), "inconclusive (nobody died)");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::canvas::{Align, BAD, BAND, Color, Dash, Figure, GOOD, GRID, INK, MUTE
 use super::fault_title::title;
 use super::series::{self, Series};
 use super::{letters, palette};
-use crate::report::toll::name;
+use crate::report::fault_cost::name;
 use crate::result::words::{TimeUnit, compact, grouped, significant};
 use crate::result::{CellRecord, Fault, WindowRow};
 

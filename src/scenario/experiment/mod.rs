@@ -5,7 +5,6 @@
 
 mod cache;
 mod capacity;
-mod crash;
 mod delivery;
 mod poison;
 mod retention;
@@ -13,7 +12,6 @@ mod size_ladder;
 
 pub use cache::Cache;
 pub use capacity::Capacity;
-pub use crash::{Crash, CrashFault};
 pub use delivery::Delivery;
 pub use poison::Poison;
 pub use retention::Retention;
@@ -38,8 +36,6 @@ pub enum Experiment {
     Retention(Retention),
     /// A share of messages fails at every try: retries, dead letters, a consumer that dies mid-batch.
     Poison(Poison),
-    /// Kills the broker under load, starts it again on its data, and reads back what it still holds.
-    Crash(Crash),
     /// Searches the highest fixed rate that keeps the tail below a limit.
     Capacity(Capacity),
     /// Values set and read by key, with a time to live.
@@ -47,7 +43,7 @@ pub enum Experiment {
 }
 
 impl Experiment {
-    pub const KINDS: [&str; 7] = ["size-ladder", "delivery", "retention", "poison", "crash", "capacity", "cache"];
+    pub const KINDS: [&str; 6] = ["size-ladder", "delivery", "retention", "poison", "capacity", "cache"];
 
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -55,7 +51,6 @@ impl Experiment {
             Self::Delivery(_) => "delivery",
             Self::Retention(_) => "retention",
             Self::Poison(_) => "poison",
-            Self::Crash(_) => "crash",
             Self::Capacity(_) => "capacity",
             Self::Cache(_) => "cache",
         }
@@ -69,11 +64,6 @@ impl Experiment {
     /// Whether plain load is a part of it, so that every key of `load` counts.
     pub const fn loads(&self) -> bool {
         matches!(self, Self::Capacity(_))
-    }
-
-    /// Whether the brokers must run with the library that sees what they sync.
-    pub(super) const fn needs_preload(&self) -> bool {
-        matches!(self, Self::Crash(Crash { fault: CrashFault::PowerLoss, .. }))
     }
 
     /// Whether this key of `load` changes anything. Some are the clients' own, whoever uses them.
@@ -93,7 +83,6 @@ impl Experiment {
             Self::Delivery(keys) => keys.estimate(),
             Self::Retention(keys) => keys.estimate(kafka),
             Self::Poison(keys) => keys.estimate(kafka),
-            Self::Crash(keys) => keys.estimate(kafka),
             Self::Capacity(keys) => keys.estimate(&cell.load),
             Self::Cache(keys) => keys.estimate(kafka),
         };
@@ -117,7 +106,6 @@ pub(super) fn experiment_of(tree: &Node) -> Result<Option<Experiment>, Problem> 
         "delivery" => decode(&keys).map(Experiment::Delivery),
         "retention" => decode(&keys).map(Experiment::Retention),
         "poison" => decode(&keys).and_then(Poison::checked).map(Experiment::Poison),
-        "crash" => decode(&keys).map(Experiment::Crash),
         "capacity" => decode(&keys).map(Experiment::Capacity),
         "cache" => decode(&keys).and_then(Cache::checked).map(Experiment::Cache),
         _ => {

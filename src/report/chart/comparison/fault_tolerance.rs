@@ -1,7 +1,6 @@
 //! Fault × system × configuration: acknowledged messages that are gone (RPO), and how long nothing was taken (RTO).
 //!
-//! Each fault of the fault scenarios has a part of its own, what loses a node for good first; what the crash of the only
-//! node cost follows.
+//! Each fault has a part of its own, what loses a node for good first.
 
 use super::super::canvas::{Figure, INK, MUTED};
 use super::matrix::{self, Entry, Line};
@@ -10,13 +9,6 @@ use crate::report::cells::Cells;
 use crate::report::{point, quantity};
 use crate::result::{ComparedCell, Kind};
 
-const CRASH: [(&str, &str); 5] = [
-    ("acknowledged and lost (RPO)", "rpo"),
-    ("lost over the last", "rpo_time"),
-    ("readable afterwards", "survivors"),
-    ("kill to next ack (RTO)", "rto_publish"),
-    ("of it down by plan", "down_time"),
-];
 const FAULTS: [(&str, &str); 6] = [
     ("acknowledged and lost (RPO)", "fault.rpo"),
     ("lost over the last", "fault.rpo_time"),
@@ -43,20 +35,10 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
         let of_fault = |cell: &&ComparedCell| fault(&cell.cell) == *name;
         let here: Vec<&ComparedCell> = cells.metric("fault.rpo").into_iter().filter(of_fault).collect();
         y = figure.wrapped((MARGIN, y + 8.0), name, 11.5, INK, room, true) - 4.0;
-        y = part(figure, cells, &FAULTS, &here, "fault.acked", y);
+        y = part(figure, cells, &here, y);
     }
     if !faults.is_empty() {
         let text = "From the moment a fault took effect, of the slowest partition or stream; copies: of each message.";
-        y = figure.wrapped((MARGIN, y + 4.0), text, SMALL, MUTED, room, false);
-    }
-    // Single kills stand in the table beside; here only what they come to.
-    let mut crashed = cells.metric("rpo");
-    let whole = |cell: &ComparedCell| point::short(&cell.cell).is_empty();
-    let summed: Vec<&str> = crashed.iter().filter(|cell| whole(cell)).map(|cell| cell.label.as_str()).collect();
-    crashed.retain(|cell| whole(cell) || !summed.contains(&cell.label.as_str()));
-    if !crashed.is_empty() {
-        y = part(figure, cells, &CRASH, &crashed, "acked", y + 4.0);
-        let text = "One broker, killed under load and started again; messages, and time from the kill.";
         y = figure.wrapped((MARGIN, y + 4.0), text, SMALL, MUTED, room, false);
     }
     absences(figure, cells, y)
@@ -64,26 +46,18 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
 
 /// A time of the plan that is none fills no column: the script went on at once.
 fn says_something(cell: &ComparedCell) -> bool {
-    let planned = matches!(cell.metric.as_str(), "down_time" | "fault.scripted");
-    cell.value.is_some_and(|ns| !planned || ns >= 1e6)
+    cell.value.is_some_and(|ns| cell.metric != "fault.scripted" || ns >= 1e6)
 }
 
 /// One matrix: a line for each of the cells of its first column.
-fn part(
-    figure: &mut Figure,
-    cells: &Cells<'_>,
-    columns: &[(&str, &str)],
-    first: &[&ComparedCell],
-    acked: &str,
-    top: f64,
-) -> f64 {
+fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f64) -> f64 {
     let of = |cell: &ComparedCell, metric: &str| {
         cells.of_label(&cell.label, metric).into_iter().find(|other| other.cell == cell.cell && other.run == cell.run)
     };
     let any = |metric: &str| first.iter().any(|cell| of(cell, metric).is_some_and(says_something));
-    let shown: Vec<_> = columns.iter().zip(0..).filter(|((_, metric), at)| *at == 0 || any(metric)).collect();
+    let shown: Vec<_> = FAULTS.iter().zip(0..).filter(|((_, metric), at)| *at == 0 || any(metric)).collect();
     let entry =
-        |cell: &ComparedCell, metric: &str, at: usize| match (at, cell.value, of(cell, acked).and_then(|c| c.value)) {
+        |cell: &ComparedCell, metric: &str, at: usize| match (at, cell.value, of(cell, "fault.acked").and_then(|c| c.value)) {
             (0, Some(lost), Some(acked)) => Entry {
                 text: format!("{} of {}", quantity::plain(lost), quantity::plain(acked)),
                 share: None,

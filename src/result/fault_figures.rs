@@ -1,0 +1,125 @@
+//! The figures of faults, and the one way in which they are put together: over the injections of a block, and then by
+//! the same rule over the blocks. Losses are summed, times are the median, what reaches back is the most.
+//!
+//! What one injection of a block does not tell, the block does not: a recovery that was never seen is no time at all.
+
+use super::Fault;
+use super::words::grouped;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    Sum,
+    Median,
+    Most,
+}
+
+impl Pool {
+    /// `None` of nothing.
+    pub fn of(self, values: &[f64]) -> Option<f64> {
+        let mut values = values.to_vec();
+        values.sort_by(f64::total_cmp);
+        let (middle, most) = (values.len() / 2, *values.last()?);
+        Some(match self {
+            Self::Sum => values.iter().sum(),
+            Self::Most => most,
+            Self::Median if values.len() % 2 == 1 => values[middle],
+            Self::Median => f64::midpoint(values[middle - 1], values[middle]),
+        })
+    }
+}
+
+pub struct FaultFigure {
+    pub metric: &'static str,
+    pub unit: &'static str,
+    pub pool: Pool,
+    /// Has no meaning where nothing is acknowledged.
+    pub acknowledged: bool,
+    pub of: fn(&Fault) -> Option<u64>,
+}
+
+const fn time(metric: &'static str, acknowledged: bool, of: fn(&Fault) -> Option<u64>) -> FaultFigure {
+    FaultFigure { metric, unit: "ns", pool: Pool::Median, acknowledged, of }
+}
+
+pub const RPO: FaultFigure =
+    FaultFigure { metric: "fault.rpo", unit: "msg", pool: Pool::Sum, acknowledged: true, of: |f| f.rpo_messages };
+pub const RPO_TIME: FaultFigure =
+    FaultFigure { metric: "fault.rpo_time", unit: "ns", pool: Pool::Most, acknowledged: true, of: |f| f.rpo_ns };
+pub const RTO_PUBLISH: FaultFigure = time("fault.rto_publish", true, |f| f.rto_publish_ns);
+pub const RTO_DELIVER: FaultFigure = time("fault.rto_deliver", false, |f| f.rto_deliver_ns);
+pub const RTO_90: FaultFigure = time("fault.rto_90", true, |f| f.rto_90_ns);
+pub const SCRIPTED: FaultFigure = time("fault.scripted", false, |f| f.scripted_ns);
+pub const REDUNDANCY: FaultFigure = time("fault.redundancy", false, |f| f.redundancy_ns);
+pub const PROBE: FaultFigure = time("fault.probe", false, |f| f.probe_rto_ns);
+
+pub const FAULT_FIGURES: [FaultFigure; 8] =
+    [RPO, RPO_TIME, RTO_PUBLISH, RTO_DELIVER, RTO_90, SCRIPTED, REDUNDANCY, PROBE];
+
+/// How the values of blocks are put together; `None` for what is no figure of faults.
+pub fn pool_of(metric: &str) -> Option<Pool> {
+    let counts = ["fault.acked", "fault.lost", "fault.duplicate"];
+    let own = FAULT_FIGURES.iter().find(|figure| figure.metric == metric).map(|figure| figure.pool);
+    own.or(counts.contains(&metric).then_some(Pool::Sum))
+}
+
+impl FaultFigure {
+    /// Of the injections of one block that took effect.
+    pub fn of_block(&self, struck: &[&Fault]) -> Option<f64> {
+        let values: Option<Vec<f64>> = struck.iter().map(|fault| (self.of)(fault).map(|value| value as f64)).collect();
+        self.pool.of(&values?)
+    }
+
+    /// Of some blocks that had any; `None` where one of them does not tell.
+    pub fn over_blocks(&self, blocks: &[Vec<&Fault>]) -> Option<f64> {
+        let values: Option<Vec<f64>> = blocks.iter().map(|struck| self.of_block(struck)).collect();
+        self.pool.of(&values?)
+    }
+}
+
+/// What a number of lost messages can and cannot say: losses come in clusters, so faults are what is counted.
+pub fn caveat(struck: &[&Fault]) -> String {
+    let faults = if struck.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", struck.len()) };
+    let simulated = if struck.iter().any(|fault| fault.kind == "power-loss") { "; simulated power loss" } else { "" };
+    let hit = struck.iter().filter(|fault| fault.rpo_messages.is_some_and(|lost| lost > 0)).count();
+    if hit == 0 {
+        return format!("none in {faults}{simulated}");
+    }
+    let least = struck.iter().map(|fault| fault.rpo_least_messages).sum::<Option<u64>>();
+    let least = least.map_or_else(String::new, |least| {
+        format!(", {} of them where the kernel had written back what was older than 30 s", grouped(least))
+    });
+    format!("lost in {hit} of {faults}{simulated}{least}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(lost: u64, rto_ns: Option<u64>) -> Fault {
+        let rpo_ns = Some(lost * 1000);
+        Fault { rpo_messages: Some(lost), rpo_ns, rto_publish_ns: rto_ns, ..Fault::default() }
+    }
+
+    #[test]
+    fn losses_are_summed_times_are_the_median_and_the_furthest_reach_counts() {
+        let all = [fault(7, Some(30)), fault(0, Some(10)), fault(5, Some(20)), fault(0, Some(80))];
+        let blocks = [vec![&all[0], &all[1], &all[2]], vec![&all[3]]];
+        assert_eq!([RPO, RPO_TIME, RTO_PUBLISH].map(|figure| figure.over_blocks(&blocks)), [12.0, 7000.0, 50.0].map(Some));
+        assert_eq!(caveat(&blocks.concat()), "lost in 2 of 4 faults");
+    }
+
+    #[test]
+    fn what_one_does_not_tell_all_do_not() {
+        let all = [fault(0, Some(30)), fault(0, None)];
+        let blocks = [vec![&all[0]], vec![&all[1]]];
+        assert_eq!((RTO_PUBLISH.over_blocks(&blocks), RPO.over_blocks(&blocks)), (None, Some(0.0)));
+        assert_eq!((RPO.over_blocks(&[]), RPO.of_block(&[])), (None, None));
+        assert_eq!(caveat(&[&all[0]]), "none in 1 fault");
+    }
+
+    #[test]
+    fn every_figure_of_faults_is_known_by_its_name() {
+        assert_eq!(pool_of("fault.rpo_time"), Some(Pool::Most));
+        assert_eq!((pool_of("fault.acked"), pool_of("goodput")), (Some(Pool::Sum), None));
+    }
+}
