@@ -37,7 +37,15 @@ const NS_TIMES_MICRO: u64 = 1_000_000_000_000_000;
 impl Schedule {
     /// Equal spacing over `producers` producers, of which this is number `producer`. `rate` is of all together.
     pub fn constant(rate: Rate, producer: u16, producers: u16) -> Self {
-        let micro_per_s = rate.micro_per_s().max(1);
+        Self::spaced(rate.micro_per_s().max(1), producer, producers)
+    }
+
+    /// Each message in the middle of its share of time: as the second of two producers at twice the rate.
+    pub fn centred(rate: Rate) -> Self {
+        Self::spaced(rate.micro_per_s().max(1).saturating_mul(2), 1, 2)
+    }
+
+    fn spaced(micro_per_s: u64, producer: u16, producers: u16) -> Self {
         let scaled = |i: u16| {
             let total = u128::from(i) * u128::from(NS_TIMES_MICRO);
             ((total / u128::from(micro_per_s)) as u64, (total % u128::from(micro_per_s)) as u64)

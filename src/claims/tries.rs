@@ -130,7 +130,6 @@ mod tests {
             measured("kafka", "first_refused", "base", &[1048576.0]),
             measured("kafka", "largest_intact", "payload=text,codec=lz4", &[1048576.0]),
             measured("kafka", "probe.p99", "probe=1,rate=8000/s,went=passed", &[3e6]),
-            measured("kafka", "rpo", "kill=2", &[0.0]),
         ]
     }
 

@@ -166,7 +166,7 @@ pub trait Driver: Send + Sync {
     fn publisher(&self, producer: u16) -> Result<Box<dyn Publisher>, DriverError>;
     /// Connects somebody who is none of the load's producers, by one fresh connection and one attempt: it takes little
     /// longer than `limit`, whatever the system does.
-    fn stranger(&self, _limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
+    fn probe_publisher(&self, _limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
         self.publisher(u16::MAX)
     }
     /// Connects consumer `consumer` of subscription `subscription`. It receives everything published after this

@@ -13,10 +13,10 @@ use std::ops::RangeBounds;
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// A message to be worked on, for the `attempt`-th time, counted from 1. `id` is the worker's own number for it,
-    /// good until `done`, `retry` or `bury`.
+    /// good until `done`, `retry` or `dead_letter`.
     Task { id: u64, attempt: u32, payload: &'a [u8], at_ns: u64 },
-    /// A message given to `bury` now lies among the dead letters, and its original is no longer pending.
-    Buried { id: u64, at_ns: u64 },
+    /// A message given to `dead_letter` now lies among the dead letters, and its original is no longer pending.
+    DeadLettered { id: u64, at_ns: u64 },
 }
 
 /// One consumer of work. Used by exactly one thread.
@@ -29,7 +29,7 @@ pub trait Worker: Send {
     /// Processing failed: the message is to come again, not earlier than the pause given to [`super::Driver::work`].
     fn retry(&mut self, id: u64);
     /// The message is to be set aside for good.
-    fn bury(&mut self, id: u64);
+    fn dead_letter(&mut self, id: u64);
     /// Acknowledges what is done and leaves. Bounded by a few seconds.
     fn close(self: Box<Self>) -> Result<(), DriverError>;
     /// Vanishes as a killed process does: connections cut, nothing acknowledged any more, no good-bye.
@@ -143,7 +143,7 @@ mod tests {
                 assert_eq!(payload, [id as u8]);
                 out.push((id, attempt));
             }
-            Event::Buried { .. } => panic!("nothing was buried"),
+            Event::DeadLettered { .. } => panic!("nothing was dead_lettered"),
         });
         out
     }

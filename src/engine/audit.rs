@@ -1,6 +1,6 @@
 //! The audit of a cell: what the broker still holds after the load is drained, read back by the driver.
 
-use super::probe::PROBER;
+use super::probe::RECOVERY_PROBE;
 use super::spawn::Context;
 use super::telemetry::Telemetry;
 use crate::driver::{Audit, DriverError};
@@ -48,7 +48,7 @@ fn attempt(of: Context<'_>, deadline: u64) -> (Result<Audit, DriverError>, Consu
     let size = of.cell.message.size.0 as usize;
     let mut seen = Consumed::default();
     let kind = of.driver.audit(deadline, &mut |message| match read(message, of.run, size) {
-        Reading::Ours(envelope) if envelope.producer == PROBER => {}
+        Reading::Ours(envelope) if envelope.producer == RECOVERY_PROBE => {}
         Reading::Ours(envelope) => {
             seen.note((envelope.producer, envelope.lane), envelope.sequence);
         }

@@ -8,7 +8,7 @@ use super::collect::{Collector, seconds};
 use super::consume::ConsumerReport;
 use super::control::{Control, next_second};
 use super::deliveries::Deliveries;
-use super::ordeal::{Endured, Ordeal};
+use super::fault_timeline::{FaultLog, FaultTimeline};
 use super::output::{Finished, output};
 use super::publish::ProducerReport;
 use super::spawn::{Context, start_consumers, start_producers};
@@ -153,7 +153,7 @@ impl<'a, 'b> CellRun<'a, 'b> {
             let (producers, start_ns) = start_producers(scope, context, self.disturb, &harvest_to)?;
             drop(harvest_to);
             let (news_to, news) = channel();
-            let ordeal = self.start_ordeal(scope, driver, &control, news_to);
+            let fault_timeline = self.start_fault_timeline(scope, driver, &control, news_to);
             let error = self.watch_load(&control, &producers, start_ns, &news, &mut telemetry);
             // A load that ended before its time takes its faults along.
             let now = self.clock.now_ns();
@@ -162,13 +162,13 @@ impl<'a, 'b> CellRun<'a, 'b> {
             }
             let produced = join_all(producers)?;
             // Everything is healed, and as whole as it gets, before anybody waits for messages or reads them back.
-            let endured = ordeal.map_or_else(|| Ok(Endured::default()), |thread| thread.join());
-            let endured = endured.map_err(|_| TrialError::Thread)?;
+            let log = fault_timeline.map_or_else(|| Ok(FaultLog::default()), |thread| thread.join());
+            let log = log.map_err(|_| TrialError::Thread)?;
             self.tell(&news);
             self.await_consumers(&control, driver.acknowledges(), &produced, &mut telemetry);
             drop(release);
             let consumed = join_all(consumers)?;
-            Ok(Reports { start_ns, error, produced, consumed, endured })
+            Ok(Reports { start_ns, error, produced, consumed, log })
         })?;
         telemetry.collector.absorb();
         let interrupted = self.interrupted.load(Relaxed);
@@ -195,20 +195,20 @@ impl<'a, 'b> CellRun<'a, 'b> {
     }
 
     /// Begins the faults of the cell, which wait for its window.
-    fn start_ordeal<'scope>(
+    fn start_fault_timeline<'scope>(
         &self,
         scope: &'scope thread::Scope<'scope, '_>,
         driver: &'scope dyn Driver,
         control: &'scope Control,
         news: Sender<String>,
-    ) -> Option<ScopedJoinHandle<'scope, Endured>>
+    ) -> Option<ScopedJoinHandle<'scope, FaultLog>>
     where
         Self: 'scope,
     {
         let broker = self.broker.filter(|_| !self.cell.faults.is_empty())?;
         let Self { cell, block, run, clock, interrupted, .. } = *self;
-        let ordeal = Ordeal { cell, block, run, clock, control, driver, broker, interrupted, news };
-        Some(scope.spawn(move || ordeal.run()))
+        let fault_timeline = FaultTimeline { cell, block, run, clock, control, driver, broker, interrupted, news };
+        Some(scope.spawn(move || fault_timeline.run()))
     }
 
     /// The broker's processes now: faults end some and start others.
@@ -380,7 +380,7 @@ pub(super) struct Reports {
     pub error: Option<String>,
     pub produced: Vec<ProducerReport>,
     pub consumed: Vec<ConsumerReport>,
-    pub endured: Endured,
+    pub log: FaultLog,
 }
 
 /// Releases the consumers however the scope is left.

@@ -5,7 +5,7 @@
 
 use super::control::Control;
 use super::deliveries::Deliveries;
-use super::probe::PROBER;
+use super::probe::RECOVERY_PROBE;
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::payload::{FULL, Reading, read};
@@ -189,8 +189,8 @@ impl Consumer<'_> {
     fn take(&mut self, message: &Incoming<'_>) {
         let (expect, control, report) = (&self.expect, self.control, &mut self.report);
         let envelope = match read(message.payload, expect.run, expect.message_bytes) {
-            // A stranger's, sent to see whether it gets through.
-            Reading::Ours(envelope) if envelope.producer == PROBER => return,
+            // The recovery probe's, sent to see whether it gets through.
+            Reading::Ours(envelope) if envelope.producer == RECOVERY_PROBE => return,
             Reading::Ours(envelope) => envelope,
             Reading::Corrupt => {
                 report.seen.corrupt += 1;

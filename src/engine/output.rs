@@ -40,8 +40,8 @@ type Window = Option<(u64, u64)>;
 /// The raw result of a cell.
 pub(super) fn output(of: Finished<'_>) -> CellOutput {
     let Finished { cell, driver, control, now_ns, reports, mut telemetry, .. } = of;
-    let Reports { start_ns, error, produced, consumed, endured } = reports;
-    telemetry.events.extend(endured.events);
+    let Reports { start_ns, error, produced, consumed, log } = reports;
+    telemetry.events.extend(log.events);
     telemetry.events.sort_by_key(|event| event.at_ns);
     let load = &cell.load;
     let open = load.model == Model::Open;
@@ -56,7 +56,7 @@ pub(super) fn output(of: Finished<'_>) -> CellOutput {
     let Collected { books, totals, .. } = &collected;
     let window = measured_window(load, control, totals.last_ns, now_ns);
     let counted = books.total();
-    let mut faults = endured.faults;
+    let mut faults = log.faults;
     faults.extend(driver.played());
     let load_end_ns = load_end(load, start_ns, window, now_ns).min(control.stop_sending_at());
     seen.judge(&mut faults, books, load.rate.map(|rate| rate.per_s()), load_end_ns, cell.config.streams());

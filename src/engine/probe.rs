@@ -1,5 +1,6 @@
-//! A stranger beside the load's clients: every tenth of a second a publisher with a connection of its own, one message,
-//! until one is acknowledged; then once a second as long as the fault is in force, which may not be felt at once. What the load's clients make of a fault depends on their libraries; this does not.
+//! The recovery probe, a new client beside the load's: every tenth of a second a publisher with a connection of its own
+//! sends one message, until one is acknowledged; then once a second as long as the fault is in force, which may not be
+//! felt at once. What the load's clients make of a fault depends on their libraries; this does not.
 
 use super::spawn::body_kind;
 use crate::clock::Clock;
@@ -9,7 +10,7 @@ use crate::scenario::Cell;
 use std::time::Duration;
 
 /// Who publishes for the probe. The books know no such producer: consumers and audit pass its messages over.
-pub const PROBER: u16 = u16::MAX;
+pub const RECOVERY_PROBE: u16 = u16::MAX;
 
 /// From one try to the next.
 const EVERY_NS: u64 = 100_000_000;
@@ -33,7 +34,7 @@ pub fn acknowledged_since(
     while !stop() {
         let began_ns = clock.now_ns();
         let lane = (lane % usize::from(u16::MAX)) as u16;
-        let envelope = Envelope { run, producer: PROBER, lane, sequence, planned_ns: began_ns };
+        let envelope = Envelope { run, producer: RECOVERY_PROBE, lane, sequence, planned_ns: began_ns };
         let lasting = in_force();
         match publish(driver, bodies.stamped(&envelope), clock, stop) {
             Ok(Some(at_ns)) => {
@@ -61,7 +62,7 @@ fn publish(
     clock: Clock,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<u64>, DriverError> {
-    let mut publisher = driver.stranger(Duration::from_nanos(TRY_NS))?;
+    let mut publisher = driver.probe_publisher(Duration::from_nanos(TRY_NS))?;
     publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload })?;
     publisher.flush()?;
     let deadline_ns = clock.now_ns() + TRY_NS;

@@ -5,6 +5,7 @@ use super::consume::{ConsumerReport, Expectation, consume};
 use super::control::Control;
 use super::deliveries::Deliveries;
 use super::publish::{Assignment, ProducerReport, produce};
+use super::sender::Identity;
 use crate::clock::Clock;
 use crate::driver::{Driver, DriverError};
 use crate::payload::{Bodies, BodyKind};
@@ -130,15 +131,17 @@ fn assignment(cell: &Cell, run: u64, producer: u16, start_ns: u64) -> Assignment
         each + u64::from(u64::from(producer) < rest)
     };
     Assignment {
-        producer,
-        run,
+        identity: Identity {
+            run,
+            producer,
+            connections: load.connections,
+            streams,
+            run_length,
+            in_flight: load.in_flight,
+        },
         schedule,
         start_ns,
         messages: load.messages.map(share),
-        in_flight: load.in_flight,
-        connections: load.connections,
-        streams,
-        run_length,
         batch: load.batch,
         backlog,
         drain_ns: load.drain.nanos(),

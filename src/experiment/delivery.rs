@@ -4,9 +4,10 @@
 //! Requests are counted at the broker or at the socket, in windows of fixed length: what a consumer sends while nothing
 //! comes belongs to what its next delivery costs.
 
-use super::Stage;
+use super::ExperimentContext;
 use super::findings::{failed, quantile};
-use super::flow::{Producer, Progress, Tally};
+use super::receiver::Received;
+use super::sender::{ExperimentSender, SendProgress};
 use crate::driver::requests::{Counted, Requests};
 use crate::driver::stall::Held;
 use crate::driver::{Driver, DriverError};
@@ -27,31 +28,31 @@ const LOOKS: u64 = 64;
 const QUIET: u64 = 2 * SECOND_NS;
 const RESUME_WITHIN: u64 = 60 * SECOND_NS;
 
-pub fn run(stage: &mut Stage<'_>, keys: &Delivery) -> Result<CellOutput, TrialError> {
+pub fn run(context: &mut ExperimentContext<'_>, keys: &Delivery) -> Result<CellOutput, TrialError> {
     let mut found = Vec::new();
-    requests(stage, keys, &mut found)?;
-    if !stage.interrupted() {
-        stalled(stage, keys, &mut found)?;
+    requests(context, keys, &mut found)?;
+    if !context.interrupted() {
+        stalled(context, keys, &mut found)?;
     }
-    stage.output(found)
+    context.output(found)
 }
 
 /// The consumer idle and at each rate.
-fn requests(stage: &Stage<'_>, keys: &Delivery, found: &mut Vec<Observation>) -> Result<(), TrialError> {
-    let (clock, cell, run) = (stage.clock(), stage.cell, stage.run);
-    let driver = stage.driver(cell, "rates")?;
+fn requests(context: &ExperimentContext<'_>, keys: &Delivery, found: &mut Vec<Observation>) -> Result<(), TrialError> {
+    let (clock, cell, run) = (context.clock(), context.cell, context.run);
+    let driver = context.driver(cell, "rates")?;
     driver.prepare()?;
     let mut consumer = driver.counted(0, 0)?;
-    let mut producer = Producer::new(driver.as_ref(), cell, run, clock)?;
-    producer.publish(SETTLE.0, Some(SETTLE.1), &Progress::default())?;
-    let mut first = Tally::new(cell, run);
+    let mut producer = ExperimentSender::new(driver.as_ref(), cell, run, clock)?;
+    producer.publish(SETTLE.0, Some(SETTLE.1), &SendProgress::default())?;
+    let mut first = Received::new(cell, run);
     let deadline = clock.now_ns() + 10 * SECOND_NS;
     first.receive_while(&mut *consumer, clock, 2 * SECOND_NS, deadline, |tally| tally.seen.len() == SETTLE.0)?;
 
     let before = consumer.requests()?;
     let begun = clock.now_ns();
     let end_ns = begun + keys.idle.nanos();
-    first.receive_until(&mut *consumer, clock, keys.wait.nanos(), end_ns, stage.interrupted)?;
+    first.receive_until(&mut *consumer, clock, keys.wait.nanos(), end_ns, context.interrupted)?;
     let idle = consumer.requests()? - before;
     let seconds = (clock.now_ns() - begun) as f64 / 1e9;
     found.push(
@@ -59,11 +60,11 @@ fn requests(stage: &Stage<'_>, keys: &Delivery, found: &mut Vec<Observation>) ->
             .with_text(words(idle, seconds)),
     );
     for rate in &keys.rates {
-        if stage.interrupted() {
+        if context.interrupted() {
             break;
         }
-        let mut tally = Tally::new(cell, run);
-        let sent = at_rate(stage, keys, *rate, &mut *consumer, &mut producer, &mut tally)?;
+        let mut tally = Received::new(cell, run);
+        let sent = at_rate(context, keys, *rate, &mut *consumer, &mut producer, &mut tally)?;
         found.extend(of_rate(*rate, keys, sent, tally));
     }
     consumer.close()?;
@@ -72,22 +73,22 @@ fn requests(stage: &Stage<'_>, keys: &Delivery, found: &mut Vec<Observation>) ->
 
 /// One window of load; the requests in it.
 fn at_rate(
-    stage: &Stage<'_>,
+    context: &ExperimentContext<'_>,
     keys: &Delivery,
     rate: Rate,
     consumer: &mut dyn Counted,
-    producer: &mut Producer,
-    tally: &mut Tally,
+    producer: &mut ExperimentSender,
+    tally: &mut Received,
 ) -> Result<Requests, TrialError> {
-    let clock = stage.clock();
+    let clock = context.clock();
     let count = (rate.per_s() * keys.duration.secs_f64()).round() as u64;
     let before = consumer.requests()?;
-    let progress = Progress::default();
+    let progress = SendProgress::default();
     thread::scope(|scope| -> Result<(), TrialError> {
         let publishing = scope.spawn(|| producer.publish(count, Some(rate), &progress));
         let end_ns = clock.now_ns() + keys.duration.nanos();
-        let received = tally.receive_until(consumer, clock, keys.wait.nanos(), end_ns, stage.interrupted);
-        if stage.interrupted() || received.is_err() {
+        let received = tally.receive_until(consumer, clock, keys.wait.nanos(), end_ns, context.interrupted);
+        if context.interrupted() || received.is_err() {
             progress.stop.store(true, Relaxed);
         }
         publishing.join().map_err(|_| TrialError::Thread)??;
@@ -95,13 +96,13 @@ fn at_rate(
     })?;
     let sent = consumer.requests()? - before;
     // What came too late for the window must not be counted as delivered in the next one.
-    let mut rest = Tally::new(stage.cell, stage.run);
+    let mut rest = Received::new(context.cell, context.run);
     let deadline = clock.now_ns() + SECOND_NS;
     rest.receive_while(consumer, clock, SECOND_NS / 5, deadline, |_| false)?;
     Ok(sent)
 }
 
-fn of_rate(rate: Rate, keys: &Delivery, sent: Requests, mut tally: Tally) -> Vec<Observation> {
+fn of_rate(rate: Rate, keys: &Delivery, sent: Requests, mut tally: Received) -> Vec<Observation> {
     let point = format!("rate={rate}");
     let (batches, messages) = (tally.batches, tally.seen.len());
     let text = format!("{}; {messages} messages in {batches} batches", words(sent, keys.duration.secs_f64()));
@@ -132,13 +133,13 @@ const STALLED: [(&str, &str); 5] = [
 ];
 
 /// A consumer that does not read its socket while `keys.stalled` is published, and then does.
-fn stalled(stage: &Stage<'_>, keys: &Delivery, found: &mut Vec<Observation>) -> Result<(), TrialError> {
-    let mut cell = stage.cell.clone();
+fn stalled(context: &ExperimentContext<'_>, keys: &Delivery, found: &mut Vec<Observation>) -> Result<(), TrialError> {
+    let mut cell = context.cell.clone();
     cell.message.size = keys.stalled_message;
-    let run = stage.run.wrapping_add(1);
-    let driver = stage.driver(&cell, "stall")?;
+    let run = context.run.wrapping_add(1);
+    let driver = context.driver(&cell, "stall")?;
     driver.prepare()?;
-    match stall(stage, keys, &cell, run, driver.as_ref()) {
+    match stall(context, keys, &cell, run, driver.as_ref()) {
         Ok(stall) => found.extend(of_stall(&stall)),
         Err(TrialError::Driver(error)) => {
             found.extend(STALLED.map(|(metric, unit)| failed(metric, "", unit, &error)));
@@ -157,28 +158,35 @@ struct Stall {
     most: Held,
 }
 
-fn stall(stage: &Stage<'_>, keys: &Delivery, cell: &Cell, run: u64, driver: &dyn Driver) -> Result<Stall, TrialError> {
-    let clock = stage.clock();
+fn stall(
+    context: &ExperimentContext<'_>,
+    keys: &Delivery,
+    cell: &Cell,
+    run: u64,
+    driver: &dyn Driver,
+) -> Result<Stall, TrialError> {
+    let clock = context.clock();
     let mut stalled = driver.stalled(0)?;
-    let mut producer = Producer::new(driver, cell, run, clock)?;
+    let mut producer = ExperimentSender::new(driver, cell, run, clock)?;
     let messages = keys.stalled.0.div_ceil(keys.stalled_message.0.max(1));
     let mut most = stalled.held()?;
     for look in 0..LOOKS {
         let upto = messages * (look + 1) / LOOKS;
-        producer.publish(upto - producer.sent(), None, &Progress::default())?;
+        producer.publish(upto - producer.sent(), None, &SendProgress::default())?;
         let held = stalled.held()?;
         if held.bytes > most.bytes {
             most = held;
         }
-        if stage.interrupted() {
+        if context.interrupted() {
             break;
         }
     }
-    let sent = if driver.acknowledges() { producer.acked() } else { producer.sent() };
-    let (mut tally, mut consumer) = (Tally::new(cell, run), stalled.resume());
+    let sent = if driver.acknowledges() { producer.acked().len() } else { producer.sent() };
+    let (mut tally, mut consumer) = (Received::new(cell, run), stalled.resume());
     let deadline = clock.now_ns() + RESUME_WITHIN;
-    let read = tally
-        .receive_while(&mut *consumer, clock, QUIET, deadline, |tally| tally.seen.len() >= sent || stage.interrupted());
+    let read = tally.receive_while(&mut *consumer, clock, QUIET, deadline, |tally| {
+        tally.seen.len() >= sent || context.interrupted()
+    });
     let cut_off = match read {
         Ok(()) => None,
         Err(DriverError::Disconnected { cause, .. }) => Some(cause),
@@ -228,7 +236,7 @@ mod tests {
     fn requests_are_divided_by_what_they_brought() {
         let requests = Requests { fetch: 30, acknowledge: 10, keep_alive: 1, other: 0 };
         let cell = crate::scenario::load("latency", &Default::default()).unwrap().cells().remove(0);
-        let mut tally = Tally::new(&cell, 1);
+        let mut tally = Received::new(&cell, 1);
         tally.batches = 20;
         (0..40).for_each(|n| {
             tally.seen.insert(n);
@@ -246,7 +254,7 @@ mod tests {
             ]
         );
         assert!(found.iter().all(|o| o.point == "rate=10k/s"));
-        let nothing = of_rate(Rate::per_second(1), &Delivery::default(), requests, Tally::new(&cell, 1));
+        let nothing = of_rate(Rate::per_second(1), &Delivery::default(), requests, Received::new(&cell, 1));
         assert!(nothing.iter().all(|o| o.kind == Kind::NotMeasured));
     }
 }

@@ -1,5 +1,5 @@
-//! Procedures that plain load cannot express: one file each, every one a function from a [`Stage`] to a cell's raw
-//! result.
+//! Procedures that plain load cannot express: one file each, every one a function from an
+//! [`ExperimentContext`] to a cell's raw result.
 //!
 //! An experiment observes and never judges: it returns [`Observation`]s, and says `cannot` with a reason where a system
 //! has no such thing by its nature. It speaks to systems through [`crate::driver`] only, and to their processes through
@@ -7,28 +7,29 @@
 
 mod cache;
 mod capacity;
+mod context;
 mod delivery;
 mod findings;
-mod flow;
 mod poison;
+mod receiver;
 mod retention;
+mod sender;
 mod size_ladder;
-mod stage;
 
-pub use stage::Stage;
+pub use context::ExperimentContext;
 
 use crate::engine::TrialError;
 use crate::result::CellOutput;
 use crate::scenario::Experiment;
 
-/// Runs the experiment of `stage.cell`.
-pub fn run(stage: &mut Stage<'_>, experiment: &Experiment) -> Result<CellOutput, TrialError> {
+/// Runs the experiment of `context.cell`.
+pub fn run(context: &mut ExperimentContext<'_>, experiment: &Experiment) -> Result<CellOutput, TrialError> {
     match experiment {
-        Experiment::SizeLadder(keys) => size_ladder::run(stage, keys),
-        Experiment::Delivery(keys) => delivery::run(stage, keys),
-        Experiment::Retention(keys) => retention::run(stage, keys),
-        Experiment::Poison(keys) => poison::run(stage, keys),
-        Experiment::Capacity(keys) => capacity::run(stage, keys),
-        Experiment::Cache(keys) => cache::run(stage, keys),
+        Experiment::SizeLadder(keys) => size_ladder::run(context, keys),
+        Experiment::Delivery(keys) => delivery::run(context, keys),
+        Experiment::Retention(keys) => retention::run(context, keys),
+        Experiment::Poison(keys) => poison::run(context, keys),
+        Experiment::Capacity(keys) => capacity::run(context, keys),
+        Experiment::Cache(keys) => cache::run(context, keys),
     }
 }

@@ -401,7 +401,14 @@ fn fault_tolerance() -> Vec<ComparedCell> {
         row.value(label, KILLED, "fault.rto_publish", back, "ns");
         row.value(label, KILLED, "fault.scripted", 1e9, "ns");
     }
-    row.add("redis-pubsub", KILLED, "fault.rpo", None, "msg", "a channel keeps no message that a restart could bring back");
+    row.add(
+        "redis-pubsub",
+        KILLED,
+        "fault.rpo",
+        None,
+        "msg",
+        "a channel keeps no message that a restart could bring back",
+    );
     for (label, point, lost, back) in [
         ("kafka-3-stock", "fault=kill,target=leader,copies=1,for=never", 66_123.0, None),
         ("kafka-3", "fault=kill,target=leader,copies=3,for=never", 0.0, Some(8.91e9)),

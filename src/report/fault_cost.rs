@@ -43,7 +43,9 @@ pub fn fault_costs<'a>(groups: &[Group<'a>]) -> Vec<FaultCost<'a>> {
                 };
                 match (&fault.not_applied, block.valid) {
                     (Some(why), _) => all[at].missed.push(why),
-                    (None, true) if here.contains(&at) => all[at].blocks.last_mut().into_iter().for_each(|block| block.push(fault)),
+                    (None, true) if here.contains(&at) => {
+                        all[at].blocks.last_mut().into_iter().for_each(|block| block.push(fault))
+                    }
                     (None, true) => {
                         here.push(at);
                         all[at].blocks.push(vec![fault]);

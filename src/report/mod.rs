@@ -74,7 +74,9 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
     let ladder = chart::sweep::ladder(&observed::gather(&groups));
     figures.extend(ladder.map(|figure| ("size-ladder".to_owned(), figure)));
     figures.extend(chart::sweep::scaling(&groups).into_iter().map(|(name, figure)| (name.to_owned(), figure)));
-    figures.extend(chart::fault_matrix::draw(&fault_cost::fault_costs(&groups)).map(|figure| ("fault-matrix".to_owned(), figure)));
+    figures.extend(
+        chart::fault_matrix::draw(&fault_cost::fault_costs(&groups)).map(|figure| ("fault-matrix".to_owned(), figure)),
+    );
     for (at, point) in group::points(&groups).into_iter().enumerate() {
         // The number keeps names apart that differ only in characters that a file name cannot hold.
         let name = |chart: &str| format!("{chart}-{}-{}", at + 1, slug(point));

@@ -104,7 +104,10 @@ mod tests {
     fn losses_are_summed_times_are_the_median_and_the_furthest_reach_counts() {
         let all = [fault(7, Some(30)), fault(0, Some(10)), fault(5, Some(20)), fault(0, Some(80))];
         let blocks = [vec![&all[0], &all[1], &all[2]], vec![&all[3]]];
-        assert_eq!([RPO, RPO_TIME, RTO_PUBLISH].map(|figure| figure.over_blocks(&blocks)), [12.0, 7000.0, 50.0].map(Some));
+        assert_eq!(
+            [RPO, RPO_TIME, RTO_PUBLISH].map(|figure| figure.over_blocks(&blocks)),
+            [12.0, 7000.0, 50.0].map(Some)
+        );
         assert_eq!(caveat(&blocks.concat()), "lost in 2 of 4 faults");
     }
 

@@ -29,7 +29,7 @@ mod timeline;
 
 pub use cell::{Cell, Message, PayloadKind};
 pub use check::cannot_promise;
-pub use experiment::{Cache, Capacity, Delivery, Experiment, Poison, Retention, SizeLadder};
+pub use experiment::*;
 pub use explain::Estimate;
 pub use fault::{FaultAction, FaultPlan, Heal, Lasts, Never};
 pub use figure::{Figure, Unit};

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::driver::{self, Driver, Target};
 use crate::engine::{CellRun, Floor, Observer, TrialError, floor};
 use crate::environment::{Broker, Environment, EnvironmentError};
-use crate::experiment::{self, Stage};
+use crate::experiment::{self, ExperimentContext};
 use crate::fault::inject::Shared;
 use crate::model::Software;
 use crate::random::SplitMix64;
@@ -208,7 +208,7 @@ impl Running<'_, '_> {
             None => self.plain(cell, &name, block, run, target, broker)?,
             Some(experiment) => {
                 self.step(&name);
-                let mut stage = Stage {
+                let mut stage = ExperimentContext {
                     cell,
                     block,
                     run,

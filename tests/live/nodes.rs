@@ -2,7 +2,7 @@
 //! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live nodes:: -- --ignored --test-threads 1`
 
 use crate::support::harness::exe;
-use crate::support::program::{BRIEFLY_WARMED, run, send, start};
+use crate::support::program::{run, send, start};
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Target};
 use brokerbench::engine::CellRun;
@@ -72,7 +72,12 @@ fn scenario(systems: &str, seconds: u32, faults: &str) -> String {
 
 /// The cell of each label.
 fn killed(systems: &str, seconds: u32, faults: &str) -> BTreeMap<String, CellSummary> {
-    run(&scenario(systems, seconds, faults), &[], &[]).measured().cells.into_iter().map(|cell| (cell.label.clone(), cell)).collect()
+    run(&scenario(systems, seconds, faults), &[], &[])
+        .measured()
+        .cells
+        .into_iter()
+        .map(|cell| (cell.label.clone(), cell))
+        .collect()
 }
 
 #[test]

@@ -59,8 +59,8 @@ fn poison_is_set_aside_exactly_and_nothing_else_is_lost() {
         assert_eq!(value(cell, "dead_lettered", "poison=1%"), POISONED, "{}", cell.label);
         assert_eq!(value(cell, "lost", "poison=1%"), 0.0, "{}", cell.label);
         // Three tries lie two pauses of 100 ms apart; what comes on top is the machine's.
-        let buried = value(cell, "dead_letter.time_p50", "poison=1%");
-        assert!(buried >= 200e6, "{} buried after {buried} ns", cell.label);
+        let set_aside = value(cell, "dead_letter.time_p50", "poison=1%");
+        assert!(set_aside >= 200e6, "{} set aside after {set_aside} ns", cell.label);
         if cell.label == "redis-lists-pop" {
             assert!(value(cell, "crash.lost", "") >= 30.0, "what was in hand is gone");
             assert_eq!(at(cell, "crash.takeover", "").kind, Kind::Cannot);

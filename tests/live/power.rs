@@ -3,7 +3,7 @@
 //! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live power:: -- --ignored --test-threads 1`
 
 use crate::support::harness::exe;
-use crate::support::program::{BRIEFLY_WARMED, run};
+use crate::support::program::run;
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Driver, DriverError, Outcome, Outgoing, Publisher, Target};
 use brokerbench::environment::{Broker, Environment, EnvironmentError, Native};

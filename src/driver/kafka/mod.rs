@@ -184,9 +184,9 @@ impl Driver for KafkaDriver {
         Ok(Box::new(KafkaPublisher::connect(&self.settings, topic, connections, &self.journal, clock)?))
     }
 
-    fn stranger(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
+    fn probe_publisher(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
         let (topic, clock) = (&self.target.name, self.target.clock);
-        Ok(Box::new(KafkaPublisher::stranger(limit, &self.settings, topic, &self.journal, clock)?))
+        Ok(Box::new(KafkaPublisher::probe_publisher(limit, &self.settings, topic, &self.journal, clock)?))
     }
 
     fn subscriber(&self, subscription: u16, _: u16) -> Result<Box<dyn Subscriber>, DriverError> {

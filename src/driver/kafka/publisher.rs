@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// How long a new producer may take to learn who leads the topic's partitions.
 const CONNECT: Duration = Duration::from_secs(30);
-/// A stranger looks this often whether anybody listens; the load's clients wait longer each time.
+/// A recovery probe looks this often whether anybody listens; the load's clients wait longer each time.
 const KNOCK_MS: &str = "100";
 
 pub struct KafkaPublisher {
@@ -55,7 +55,7 @@ impl KafkaPublisher {
     }
 
     /// One connection that is there within `limit`, or not at all.
-    pub fn stranger(
+    pub fn probe_publisher(
         limit: Duration,
         settings: &Settings,
         topic: &str,

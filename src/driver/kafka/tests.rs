@@ -35,7 +35,7 @@ fn after(clock: Clock, seconds: u64) -> u64 {
 }
 
 #[test]
-fn a_stranger_gives_a_silent_broker_up() {
+fn a_probe_gives_a_silent_broker_up() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addresses = vec![listener.local_addr().unwrap().to_string()];
     let target = Target { addresses, paths: Paths::default(), name: "silent".into(), clock: Clock::start() };
@@ -44,17 +44,17 @@ fn a_stranger_gives_a_silent_broker_up() {
     patient.load.deadline = Some(Span::from_secs(60));
     let driver = open(&patient, target).unwrap();
     let begun = Instant::now();
-    assert!(driver.stranger(Duration::from_millis(200)).is_err());
+    assert!(driver.probe_publisher(Duration::from_millis(200)).is_err());
     assert!(begun.elapsed() < Duration::from_secs(50), "not the deadline of the load: {:?}", begun.elapsed());
 }
 
 #[test]
-fn a_stranger_is_answered() {
-    let bench = bench("stranger", &cell());
-    let mut stranger = bench.driver.stranger(Duration::from_secs(5)).unwrap();
-    stranger.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: b"from nobody" }).unwrap();
+fn a_probe_is_answered() {
+    let bench = bench("probe", &cell());
+    let mut probe = bench.driver.probe_publisher(Duration::from_secs(5)).unwrap();
+    probe.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: b"from nobody" }).unwrap();
     let mut completions = Vec::new();
-    stranger.wait(after(bench.clock, 10), &mut completions).unwrap();
+    probe.wait(after(bench.clock, 10), &mut completions).unwrap();
     assert_eq!(completions.first().map(|end| end.outcome), Some(Outcome::Acked));
 }
 

@@ -2,7 +2,7 @@
 //! letter topic.
 //!
 //! A partition has one position, not an acknowledgement for each message. So a message that failed is kept aside in
-//! memory while later ones are worked on, and the position never passes the oldest one that is neither done nor buried:
+//! memory while later ones are worked on, and the position never passes the oldest one that is neither done nor dead_lettered:
 //! what a crash repeats is everything behind that. Dead letters are acknowledged by the broker before the position may
 //! pass their originals. New messages are not taken while [`MOST_HELD`] lie aside.
 
@@ -71,9 +71,9 @@ impl Work for KafkaWork<'_> {
         Ok(Box::new(KafkaWorker {
             reader: Reader::new(inlet, cell.config.consume.batch.max(1) as usize),
             letters: KafkaPublisher::connect(settings, &self.dead, 1, journal, target.clock)?,
-            burials: HashMap::new(),
+            dead_lettering: HashMap::new(),
             slots: 0,
-            to_bury: VecDeque::new(),
+            to_dead_letter: VecDeque::new(),
             desk: Desk::default(),
             positions: Vec::new(),
             topic: target.name.clone(),
@@ -107,10 +107,10 @@ struct KafkaWorker {
     reader: Reader<Member>,
     letters: KafkaPublisher,
     /// Dead letters under way, by their slot.
-    burials: HashMap<u32, u64>,
+    dead_lettering: HashMap<u32, u64>,
     slots: u32,
     /// Dead letters that are still to be handed over, or to be tried again.
-    to_bury: VecDeque<u64>,
+    to_dead_letter: VecDeque<u64>,
     desk: Desk,
     /// Next offset of each partition, as far as it was handed out; -1 where none.
     positions: Vec<i64>,
@@ -160,31 +160,31 @@ impl KafkaWorker {
     }
 
     /// Hands over dead letters and takes up what the broker said to earlier ones.
-    fn bury_more(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError> {
-        while let Some(&id) = self.to_bury.front() {
+    fn dead_letter_more(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError> {
+        while let Some(&id) = self.to_dead_letter.front() {
             let Some(payload) = self.desk.payload(id) else {
-                self.to_bury.pop_front();
+                self.to_dead_letter.pop_front();
                 continue;
             };
             let message = Outgoing { slot: self.slots, connection: 0, stream: 0, payload };
             if self.letters.submit(message)? == Submitted::Full {
                 break;
             }
-            self.burials.insert(self.slots, id);
+            self.dead_lettering.insert(self.slots, id);
             self.slots = self.slots.wrapping_add(1);
-            self.to_bury.pop_front();
+            self.to_dead_letter.pop_front();
         }
         self.letters.flush()?;
         let mut completions = Vec::new();
         self.letters.wait(0, &mut completions)?;
         for completion in completions {
-            let Some(id) = self.burials.remove(&completion.slot) else { continue };
+            let Some(id) = self.dead_lettering.remove(&completion.slot) else { continue };
             if completion.outcome == Outcome::Acked {
                 self.desk.clear(id);
-                sink(Event::Buried { id, at_ns: completion.at_ns });
+                sink(Event::DeadLettered { id, at_ns: completion.at_ns });
             } else {
                 // Twice among the dead letters is better than never.
-                self.to_bury.push_back(id);
+                self.to_dead_letter.push_back(id);
             }
         }
         Ok(())
@@ -194,7 +194,7 @@ impl KafkaWorker {
 impl Worker for KafkaWorker {
     fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError> {
         loop {
-            self.bury_more(sink)?;
+            self.dead_letter_more(sink)?;
             let now_ns = self.clock.now_ns();
             if now_ns >= self.due_ns {
                 self.keep_house()?;
@@ -207,7 +207,7 @@ impl Worker for KafkaWorker {
                 return Ok(());
             }
             // A dead letter under way is to be noticed soon; beyond that, wake for housekeeping.
-            let nap_ns = if self.burials.is_empty() { HOUSEKEEPING } else { 2_000_000 };
+            let nap_ns = if self.dead_lettering.is_empty() { HOUSEKEEPING } else { 2_000_000 };
             let taken = self.reader.take_at_most(left_ns.min(nap_ns).div_ceil(1_000_000) as i32, max as usize);
             if taken > 0 || again || left_ns <= nap_ns {
                 break;
@@ -243,17 +243,17 @@ impl Worker for KafkaWorker {
         self.desk.retry(id, self.clock.now_ns() + self.pause.nanos());
     }
 
-    fn bury(&mut self, id: u64) {
-        self.to_bury.push_back(id);
+    fn dead_letter(&mut self, id: u64) {
+        self.to_dead_letter.push_back(id);
     }
 
     fn close(mut self: Box<Self>) -> Result<(), DriverError> {
         let deadline_ns = self.clock.now_ns() + LEAVE.as_nanos() as u64;
-        while !(self.to_bury.is_empty() && self.burials.is_empty()) {
+        while !(self.to_dead_letter.is_empty() && self.dead_lettering.is_empty()) {
             if self.clock.now_ns() > deadline_ns {
                 return Err(timed_out("writing dead letters", LEAVE));
             }
-            self.bury_more(&mut |_| ())?;
+            self.dead_letter_more(&mut |_| ())?;
             std::thread::sleep(Duration::from_millis(1));
         }
         self.store();

@@ -183,7 +183,7 @@ impl Driver for RedisDriver {
     }
 
     /// It asks for a reply whatever the load does: that the kernel takes its bytes says nothing of the server.
-    fn stranger(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
+    fn probe_publisher(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
         let connection = self.primary.connect_within(limit)?;
         let (endpoint, clock) = (connection.endpoint.clone(), self.target.clock);
         Ok(Box::new(RedisPublisher::over(&endpoint, vec![connection], clock, 1, self.commands(), Reply::On)?))

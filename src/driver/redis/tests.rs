@@ -323,13 +323,13 @@ fn a_socket_that_takes_nothing_is_back_pressure() {
 }
 
 #[test]
-fn a_stranger_gives_a_silent_server_up_and_is_answered_by_any_other() {
+fn a_probe_gives_a_silent_server_up_and_is_answered_by_any_other() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut patient = cell(System::RedisStreams);
     patient.load.deadline = Some(Span::from_secs(60));
     let driver = open(&patient, target(vec![listener.local_addr().unwrap().to_string()])).unwrap();
     let begun = std::time::Instant::now();
-    assert!(driver.stranger(Duration::from_millis(100)).is_err());
+    assert!(driver.probe_publisher(Duration::from_millis(100)).is_err());
     assert!(begun.elapsed() < Duration::from_secs(50), "not the deadline of the load: {:?}", begun.elapsed());
 
     for reply in [Reply::On, Reply::Off] {
@@ -339,12 +339,12 @@ fn a_stranger_gives_a_silent_server_up_and_is_answered_by_any_other() {
         let target = target(reflector.addresses());
         let clock = target.clock;
         let driver = open(&cell, target).unwrap();
-        let mut stranger = driver.stranger(Duration::from_secs(2)).unwrap();
-        stranger.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: &0u32.to_le_bytes() }).unwrap();
-        stranger.flush().unwrap();
+        let mut probe = driver.probe_publisher(Duration::from_secs(2)).unwrap();
+        probe.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: &0u32.to_le_bytes() }).unwrap();
+        probe.flush().unwrap();
         let mut completions = vec![];
         while completions.is_empty() && begun.elapsed() < Duration::from_secs(120) {
-            stranger.wait(clock.now_ns() + SECOND, &mut completions).unwrap();
+            probe.wait(clock.now_ns() + SECOND, &mut completions).unwrap();
         }
         assert_eq!(completions.iter().map(|end| end.outcome).collect::<Vec<_>>(), [Outcome::Acked]);
     }

@@ -3,8 +3,9 @@
 //! A lost message belongs to the fault during which it was acknowledged, from taking effect until healed and every copy
 //! in sync again: that is what a cut-off primary does, which goes on acknowledging what it will have to forget.
 //! Acknowledged outside of any fault, it belongs to the next one, which found it not yet safe; after the last one, to
-//! that. Only faults that can take what is stored come into question, as long as there is one. RPO in time is the width of the acknowledged time that is gone: from the first lost acknowledgement to the
-//! fault, or to the last lost one where that came later.
+//! that. Only faults that can take what is stored come into question, as long as there is one. RPO in time is
+//! the width of the acknowledged time that is gone: from the first lost acknowledgement to the fault, or to the last lost
+//! one where that came later.
 
 use crate::record::SECOND_NS;
 use crate::result::Fault;

@@ -6,7 +6,7 @@
 mod draw;
 
 use self::draw::Draw;
-use super::Stage;
+use super::ExperimentContext;
 use crate::clock::Clock;
 use crate::driver::DriverError;
 use crate::driver::cache::{Answer, Cache, Request};
@@ -31,23 +31,23 @@ const MARGIN: Duration = Duration::from_millis(50);
 const METRICS: [(&str, &str); 5] =
     [("get.p99", "ns"), ("set.p99", "ns"), ("operations", "ops/s"), ("hit_rate", "share"), ("expired", "share")];
 
-pub fn run(stage: &mut Stage<'_>, keys: &scenario::Cache) -> Result<CellOutput, TrialError> {
-    let client = match stage.driver(stage.cell, "cache")?.cache() {
+pub fn run(context: &mut ExperimentContext<'_>, keys: &scenario::Cache) -> Result<CellOutput, TrialError> {
+    let client = match context.driver(context.cell, "cache")?.cache() {
         Ok(client) => client,
         Err(cannot @ DriverError::Cannot { .. }) => {
             let why = cannot.to_string();
             let seen = METRICS.map(|(metric, unit)| Observation::cannot(metric, "", unit, why.as_str()));
-            return stage.output(seen.into());
+            return context.output(seen.into());
         }
         Err(error) => return Err(error.into()),
     };
-    let (cell, clock) = (stage.cell, stage.clock());
+    let (cell, clock) = (context.cell, context.clock());
     let bodies = Bodies::generate(body_kind(cell), cell.message.size.0 as usize, cell.seed)?;
     let mut user = User {
         client,
         clock,
         bodies,
-        run: stage.run,
+        run: context.run,
         bytes: cell.message.size.0 as usize,
         ttl: keys.ttl,
         in_flight: cell.load.in_flight as usize,
@@ -56,13 +56,13 @@ pub fn run(stage: &mut Stage<'_>, keys: &scenario::Cache) -> Result<CellOutput, 
     };
     user.all_keys(keys.sessions, false)?;
     let draw = Draw::new(keys.sessions, keys.skew, keys.reads, cell.seed);
-    let tally = user.load(keys, draw, || stage.interrupted())?;
-    if stage.interrupted() {
-        return stage.output(Vec::new());
+    let tally = user.load(keys, draw, || context.interrupted())?;
+    if context.interrupted() {
+        return context.output(Vec::new());
     }
     std::thread::sleep(keys.ttl.std() + MARGIN);
     user.all_keys(keys.sessions, true)?;
-    stage.output(tally.observations(keys, &user.tally))
+    context.output(tally.observations(keys, &user.tally))
 }
 
 /// A request under way.

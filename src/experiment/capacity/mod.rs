@@ -8,7 +8,7 @@
 mod search;
 
 use self::search::{Bracket, search};
-use super::Stage;
+use super::ExperimentContext;
 use crate::engine::TrialError;
 use crate::record::new_histogram;
 use crate::result::{Blame, CellOutput, Metric, Observation, Outcome, quantiles};
@@ -25,20 +25,20 @@ const REST: Duration = Duration::from_secs(1);
 const PROBES: u32 = 40;
 const UNIT: &str = "msg/s";
 
-pub fn run(stage: &mut Stage<'_>, keys: &Capacity) -> Result<CellOutput, TrialError> {
-    let start = stage.cell.load.rate.map_or(1000, whole);
+pub fn run(context: &mut ExperimentContext<'_>, keys: &Capacity) -> Result<CellOutput, TrialError> {
+    let start = context.cell.load.rate.map_or(1000, whole);
     let (mut probes, mut died) = (Vec::<Probe>::new(), None);
     let bracket = search::<TrialError>(start, whole(keys.most), keys.within.clamp(0.01, 1.0), PROBES, &mut |rate| {
-        if stage.interrupted() {
+        if context.interrupted() {
             return Ok(None);
         }
-        let cell = at_rate(stage.cell, rate);
-        let driver = stage.driver(&cell, &format!("p{}", probes.len()))?;
-        let output = stage.load(&cell, driver.as_ref(), probes.len() as u64)?;
-        if stage.interrupted() {
+        let cell = at_rate(context.cell, rate);
+        let driver = context.driver(&cell, &format!("p{}", probes.len()))?;
+        let output = context.load(&cell, driver.as_ref(), probes.len() as u64)?;
+        if context.interrupted() {
             return Ok(None);
         }
-        if let Err(error) = stage.broker.check() {
+        if let Err(error) = context.broker.check() {
             died = Some(error.to_string());
             return Ok(None);
         }
@@ -52,7 +52,7 @@ pub fn run(stage: &mut Stage<'_>, keys: &Capacity) -> Result<CellOutput, TrialEr
         }
         Ok(Some(passed))
     })?;
-    let mut output = stage.output(observations(&bracket, &probes, keys))?;
+    let mut output = context.output(observations(&bracket, &probes, keys))?;
     output.record.error = died;
     Ok(output)
 }

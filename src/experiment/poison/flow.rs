@@ -1,14 +1,15 @@
 //! One flow: messages at a fixed rate into a place of their own, and the consumers that work on them.
 
-use super::feed::{Fed, Gauge, Plan, feed};
-use super::shift::{Book, Fleeting, Rules, Task};
+use super::processing::{PoisonRules, ProcessingLog, Task, UnacknowledgedWorker};
 use crate::clock::Clock;
 use crate::driver::work::{Work, Worker};
 use crate::driver::{Driver, DriverError};
-use crate::engine::{TrialError, body_kind};
-use crate::experiment::Stage;
-use crate::payload::{Bodies, Reading, read};
+use crate::engine::{SendPlan, TrialError};
+use crate::experiment::ExperimentContext;
+use crate::experiment::sender::{ExperimentSender, SendProgress};
+use crate::payload::{Reading, read};
 use crate::scenario::{Cell, Poison};
+use crate::schedule::Schedule;
 use crate::units::Span;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -44,16 +45,16 @@ pub fn sequences(flow: &Flow<'_>, payload: &[u8]) -> Option<u64> {
 
 impl<'a> Flow<'a> {
     pub fn open(
-        stage: &'a Stage<'_>,
+        context: &'a ExperimentContext<'_>,
         keys: &'a Poison,
         part: &str,
         number: u64,
         every: Option<u64>,
     ) -> Result<Self, TrialError> {
-        let (driver, cell, interrupted) = (stage.driver(stage.cell, part)?, stage.cell, stage.interrupted);
+        let (driver, cell, interrupted) = (context.driver(context.cell, part)?, context.cell, context.interrupted);
         driver.prepare()?;
-        let run = stage.run.wrapping_add(number);
-        Ok(Self { driver, clock: stage.clock(), every, cell, keys, run, interrupted })
+        let run = context.run.wrapping_add(number);
+        Ok(Self { driver, clock: context.clock(), every, cell, keys, run, interrupted })
     }
 
     pub fn interrupted(&self) -> bool {
@@ -71,7 +72,7 @@ impl<'a> Flow<'a> {
     pub fn worker(&self, place: &Place<'_>, consumer: u16) -> Result<Box<dyn Worker>, DriverError> {
         match place {
             Ok(work) => work.worker(consumer),
-            Err(_) => Ok(Box::new(Fleeting { subscriber: self.driver.subscriber(0, consumer)? })),
+            Err(_) => Ok(Box::new(UnacknowledgedWorker { subscriber: self.driver.subscriber(0, consumer)? })),
         }
     }
 
@@ -81,63 +82,70 @@ impl<'a> Flow<'a> {
         let _ = self.driver.clean_up();
     }
 
-    /// Sends for `length` at the fixed rate while `consume` runs; it is given a new book and the start of the load.
+    /// Sends for `length` at the fixed rate while `consume` runs; it is given a new log and the start of the load.
     pub fn under_load(
         &self,
         length: Span,
         place: &Place<'_>,
-        consume: impl FnOnce(&mut Book, &Gauge, u64) -> Result<(), DriverError>,
-    ) -> Result<(Fed, Book), TrialError> {
-        let (cell, keys, message_bytes) = (self.cell, self.keys, self.cell.message.size.0 as usize);
-        let mut bodies = Bodies::generate(body_kind(cell), message_bytes, cell.seed)?;
-        let mut publisher = self.driver.publisher(0)?;
+        consume: impl FnOnce(&mut ProcessingLog, &SendProgress, u64) -> Result<(), DriverError>,
+    ) -> Result<(ExperimentSender, ProcessingLog), TrialError> {
+        let keys = self.keys;
+        let mut sender = ExperimentSender::new(self.driver.as_ref(), self.cell, self.run, self.clock)?;
         let start_ns = self.clock.now_ns() + LEAD_NS;
         let end_ns = start_ns + length.nanos();
-        let plan = Plan {
-            run: self.run,
-            rate: keys.rate,
-            messages: (keys.rate.per_s() * length.secs_f64()).ceil() as u64,
-            streams: cell.config.streams(),
-            in_flight: cell.load.in_flight,
+        let plan = SendPlan {
+            schedule: Some(Schedule::constant(keys.rate, 0, 1)),
             start_ns,
-            deadline_ns: end_ns + keys.drain.nanos(),
+            messages: (keys.rate.per_s() * length.secs_f64()).ceil() as u64,
+            send_until_ns: end_ns + keys.drain.nanos(),
+            answers_ns: keys.drain.nanos(),
         };
-        let mut book = Book::new(Rules {
+        let mut log = ProcessingLog::new(PoisonRules {
             run: self.run,
-            message_bytes,
+            message_bytes: self.cell.message.size.0 as usize,
             every: self.every,
             tries: place.is_ok().then_some(keys.retries),
             window: (start_ns + keys.warm_up.nanos(), end_ns),
         });
-        let gauge = Gauge::default();
-        let fed = thread::scope(|scope| {
-            let feeding = scope.spawn(|| feed(&plan, self.clock, publisher.as_mut(), &mut bodies, &gauge));
-            let consumed = consume(&mut book, &gauge, start_ns);
+        let progress = SendProgress::default();
+        thread::scope(|scope| -> Result<(), TrialError> {
+            let sending = scope.spawn(|| sender.run(plan, &progress));
+            let consumed = consume(&mut log, &progress, start_ns);
             if consumed.is_err() {
-                gauge.stop.store(true, Relaxed);
+                progress.stop.store(true, Relaxed);
             }
-            let fed = feeding.join().map_err(|_| TrialError::Thread)??;
-            consumed.map(|()| fed).map_err(TrialError::from)
+            sending.join().map_err(|_| TrialError::Thread)??;
+            Ok(consumed?)
         })?;
-        Ok((fed, book))
+        Ok((sender, log))
     }
 
-    fn fetch(&self, book: &mut Book, worker: &mut dyn Worker, gauge: &Gauge) -> Result<Vec<Task>, DriverError> {
+    fn fetch(
+        &self,
+        log: &mut ProcessingLog,
+        worker: &mut dyn Worker,
+        progress: &SendProgress,
+    ) -> Result<Vec<Task>, DriverError> {
         if self.interrupted() {
-            gauge.stop.store(true, Relaxed);
+            progress.stop.store(true, Relaxed);
         }
-        book.fetch(worker, self.cell.config.consume.batch, self.clock.now_ns() + WAIT_NS)
+        log.fetch(worker, self.cell.config.consume.batch, self.clock.now_ns() + WAIT_NS)
     }
 
     /// Works until every message has come to its end, or none has for the drain time.
-    pub fn work_off(&self, book: &mut Book, worker: &mut dyn Worker, gauge: &Gauge) -> Result<(), DriverError> {
-        let (mut settled, mut moved_ns) = (book.settled(), self.clock.now_ns());
-        while !gauge.all_settled(settled) {
-            let tasks = self.fetch(book, worker, gauge)?;
-            book.work(worker, &tasks);
+    pub fn work_off(
+        &self,
+        log: &mut ProcessingLog,
+        worker: &mut dyn Worker,
+        progress: &SendProgress,
+    ) -> Result<(), DriverError> {
+        let (mut settled, mut moved_ns) = (log.settled(), self.clock.now_ns());
+        while !progress.all_settled(settled) {
+            let tasks = self.fetch(log, worker, progress)?;
+            log.work(worker, &tasks);
             let now_ns = self.clock.now_ns();
-            if book.settled() > settled {
-                (settled, moved_ns) = (book.settled(), now_ns);
+            if log.settled() > settled {
+                (settled, moved_ns) = (log.settled(), now_ns);
             } else if now_ns > moved_ns + self.keys.drain.nanos() {
                 break;
             }
@@ -148,14 +156,14 @@ impl<'a> Flow<'a> {
     /// Works until `until_ns`.
     pub fn work_until(
         &self,
-        book: &mut Book,
+        log: &mut ProcessingLog,
         worker: &mut dyn Worker,
-        gauge: &Gauge,
+        progress: &SendProgress,
         until_ns: u64,
     ) -> Result<(), DriverError> {
-        while self.clock.now_ns() < until_ns && !gauge.all_settled(book.settled()) {
-            let tasks = self.fetch(book, worker, gauge)?;
-            book.work(worker, &tasks);
+        while self.clock.now_ns() < until_ns && !progress.all_settled(log.settled()) {
+            let tasks = self.fetch(log, worker, progress)?;
+            log.work(worker, &tasks);
         }
         Ok(())
     }
@@ -163,14 +171,14 @@ impl<'a> Flow<'a> {
     /// Takes messages without working on them until there are `many`, or no more come in time.
     pub fn fill_hands(
         &self,
-        book: &mut Book,
+        log: &mut ProcessingLog,
         worker: &mut dyn Worker,
-        gauge: &Gauge,
+        progress: &SendProgress,
         many: usize,
     ) -> Result<Vec<Task>, DriverError> {
         let (mut tasks, deadline_ns) = (Vec::new(), self.clock.now_ns() + FILL_NS);
         while tasks.len() < many && self.clock.now_ns() < deadline_ns {
-            tasks.extend(self.fetch(book, worker, gauge)?);
+            tasks.extend(self.fetch(log, worker, progress)?);
         }
         Ok(tasks)
     }

@@ -4,14 +4,13 @@
 //! with a consumer killed halfway through a batch, whose place another one takes. Every acknowledged message is followed
 //! to its end; dead letters are counted by reading them back, not by what the worker said.
 
-mod feed;
 mod flow;
-mod shift;
+mod processing;
 
-use self::feed::Fed;
 use self::flow::{Flow, sequences};
-use self::shift::{Book, Task};
-use super::Stage;
+use self::processing::{ProcessingLog, Task};
+use super::ExperimentContext;
+use super::sender::ExperimentSender;
 use crate::engine::TrialError;
 use crate::model::Quantile;
 use crate::record::SeqSet;
@@ -24,19 +23,19 @@ const READ_BACK_NS: u64 = 30_000_000_000;
 /// Messages that the consumer has in hand when it is killed; it has worked on half of them.
 const IN_HAND: usize = 64;
 
-pub fn run(stage: &mut Stage<'_>, keys: &Poison) -> Result<CellOutput, TrialError> {
+pub fn run(context: &mut ExperimentContext<'_>, keys: &Poison) -> Result<CellOutput, TrialError> {
     let mut seen = Vec::new();
     let every = (1.0 / keys.share).round() as u64;
     for (number, part, every) in [(0, "healthy", None), (1, "poison", Some(every))] {
-        if !stage.interrupted() {
-            let flow = Flow::open(stage, keys, part, number, every)?;
+        if !context.interrupted() {
+            let flow = Flow::open(context, keys, part, number, every)?;
             seen.extend(poisoned(&flow, keys)?);
         }
     }
-    if !stage.interrupted() {
-        seen.extend(crashed(&Flow::open(stage, keys, "crash", 2, None)?, keys)?);
+    if !context.interrupted() {
+        seen.extend(crashed(&Flow::open(context, keys, "crash", 2, None)?, keys)?);
     }
-    stage.output(seen)
+    context.output(seen)
 }
 
 /// The flow that shows what failing messages do to the others.
@@ -44,7 +43,7 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialErr
     let place = flow.place()?;
     let mut worker = flow.worker(&place, 0)?;
     let length = Span(keys.warm_up.nanos() + keys.duration.nanos());
-    let (fed, book) = flow.under_load(length, &place, |book, gauge, _| flow.work_off(book, worker.as_mut(), gauge))?;
+    let (sender, log) = flow.under_load(length, &place, |log, gauge, _| flow.work_off(log, worker.as_mut(), gauge))?;
     worker.close()?;
     if flow.interrupted() {
         flow.clean_up(&place);
@@ -56,19 +55,20 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialErr
             dead_again += u64::from(sequences(flow, payload).is_some_and(|sequence| !dead.insert(sequence)));
         })?;
     }
-    let missing = Missing::find(flow, &fed, &book, &dead)?;
+    let missing = Missing::find(flow, &sender, &log, &dead)?;
     flow.clean_up(&place);
     let share = flow.every.map_or(0.0, |_| keys.share);
     let point = format!("poison={}%", (share * 1e6).round() / 1e4);
-    let (acked, seconds) = (fed.acked.len(), keys.duration.secs_f64());
+    let (acked, seconds) = (sender.acked().len(), keys.duration.secs_f64());
     let measured = |metric, value, unit, n| Observation::measured(metric, &*point, value, unit, n);
     let count = |metric, value: u64| measured(metric, value as f64, "msg", acked);
     let mut seen = vec![
-        measured("healthy.goodput", book.in_window as f64 / seconds, "msg/s", book.in_window).with_text(fed.failures),
+        measured("healthy.goodput", log.in_window as f64 / seconds, "msg/s", log.in_window)
+            .with_text(sender.failures()),
     ];
-    let timed = book.latency.len();
+    let timed = log.latency.len();
     seen.push(if Quantile::P99.shown(timed) {
-        measured("healthy.p99", book.latency.value_at_quantile(0.99) as f64, "ns", timed)
+        measured("healthy.p99", log.latency.value_at_quantile(0.99) as f64, "ns", timed)
     } else {
         let why = format!("{timed} healthy messages timed, {} needed", Quantile::P99.samples_to_show());
         Observation::not_measured("healthy.p99", &*point, "ns", why)
@@ -79,16 +79,16 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialErr
             seen.extend([cannot("dead_letter.time_p50", "ns"), cannot("dead_lettered", "msg")]);
         }
         Ok(work) => {
-            if !book.burial.is_empty() {
-                let (p50, n) = (book.burial.value_at_quantile(0.5), book.burial.len());
+            if !log.dead_letter_times.is_empty() {
+                let (p50, n) = (log.dead_letter_times.value_at_quantile(0.5), log.dead_letter_times.len());
                 seen.push(measured("dead_letter.time_p50", p50 as f64, "ns", n));
             }
             seen.push(count("dead_lettered", dead.len()).with_text(work.duties().to_string()));
         }
     }
-    let unreadable = if book.unreadable > 0 { format!("; {} unreadable", book.unreadable) } else { String::new() };
+    let unreadable = if log.unreadable > 0 { format!("; {} unreadable", log.unreadable) } else { String::new() };
     seen.push(count("lost", missing.lost).with_text(missing.to_string() + &unreadable));
-    seen.push(count("duplicated", book.again + dead_again));
+    seen.push(count("duplicated", log.again + dead_again));
     seen.push(count("blocked", missing.blocked));
     Ok(seen)
 }
@@ -98,29 +98,29 @@ fn crashed(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialErro
     let place = flow.place()?;
     let mut victim = flow.worker(&place, 0)?;
     let (mut died_ns, mut in_hand) = (0, 0);
-    let (fed, book) = flow.under_load(keys.crash, &place, |book, gauge, start_ns| {
+    let (sender, log) = flow.under_load(keys.crash, &place, |log, gauge, start_ns| {
         let kill_ns = start_ns + keys.crash.nanos() / 2;
-        flow.work_until(book, victim.as_mut(), gauge, kill_ns)?;
-        let mut tasks = flow.fill_hands(book, victim.as_mut(), gauge, IN_HAND)?;
-        let orphans = tasks.split_off(tasks.len() / 2);
-        book.work(victim.as_mut(), &tasks);
-        in_hand = orphans.len() as u64;
-        book.orphans = orphans.iter().map(Task::sequence).collect();
+        flow.work_until(log, victim.as_mut(), gauge, kill_ns)?;
+        let mut tasks = flow.fill_hands(log, victim.as_mut(), gauge, IN_HAND)?;
+        let unacked = tasks.split_off(tasks.len() / 2);
+        log.work(victim.as_mut(), &tasks);
+        in_hand = unacked.len() as u64;
+        log.unacked = unacked.iter().map(Task::sequence).collect();
         victim.kill();
         died_ns = flow.clock.now_ns();
-        book.first_ns = None;
+        log.first_ns = None;
         if let Ok(work) = &place {
             work.take_over(0)?;
         }
         let mut successor = flow.worker(&place, 1)?;
-        let over = flow.work_off(book, successor.as_mut(), gauge);
+        let over = flow.work_off(log, successor.as_mut(), gauge);
         over.and(successor.close())
     })?;
     flow.clean_up(&place);
     if flow.interrupted() {
         return Ok(Vec::new());
     }
-    let (acked, lost) = (fed.acked.len(), fed.acked.len().saturating_sub(book.processed.len()));
+    let (acked, lost) = (sender.acked().len(), sender.acked().len().saturating_sub(log.processed.len()));
     let (taken, again) = match &place {
         Ok(work) => (work.duties().takes_over, work.duties().comes_again),
         Err(_) => ("nobody: what is published while nobody subscribes, or lies with the dead, is gone", "nothing"),
@@ -128,15 +128,15 @@ fn crashed(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialErro
     let measured = |metric, value, unit, n| Observation::measured(metric, "", value, unit, n);
     let mut seen = vec![
         measured("crash.lost", lost as f64, "msg", acked).with_text(format!("taken over by {taken}")),
-        measured("crash.duplicated", book.again as f64, "msg", acked).with_text(format!("comes again: {again}")),
+        measured("crash.duplicated", log.again as f64, "msg", acked).with_text(format!("comes again: {again}")),
     ];
     let since = |ns: u64| ns.saturating_sub(died_ns) as f64;
-    if let Some(first_ns) = book.first_ns {
+    if let Some(first_ns) = log.first_ns {
         let text = "until the consumer that is started at once in the dead one's place gets its first message";
         seen.push(measured("crash.gap", since(first_ns), "ns", 1).with_text(text));
     }
-    seen.push(match book.adopted_ns {
-        Some(adopted_ns) => measured("crash.takeover", since(adopted_ns), "ns", in_hand)
+    seen.push(match log.redelivered_ns {
+        Some(redelivered_ns) => measured("crash.takeover", since(redelivered_ns), "ns", in_hand)
             .with_text("until every message that the dead one had in hand has come to another"),
         None => Observation::cannot("crash.takeover", "", "ns", format!("taken over by {taken}")),
     });
@@ -151,13 +151,18 @@ struct Missing {
     /// Healthy, and still held by the broker.
     blocked: u64,
     /// Poison that is still held by the broker.
-    unburied: u64,
+    not_set_aside: u64,
 }
 
 impl Missing {
-    fn find(flow: &Flow<'_>, fed: &Fed, book: &Book, dead: &SeqSet) -> Result<Self, TrialError> {
-        let missing: Vec<u64> = (0..fed.sent)
-            .filter(|n| fed.acked.contains(*n) && !book.processed.contains(*n) && !dead.contains(*n))
+    fn find(
+        flow: &Flow<'_>,
+        sender: &ExperimentSender,
+        log: &ProcessingLog,
+        dead: &SeqSet,
+    ) -> Result<Self, TrialError> {
+        let missing: Vec<u64> = (0..sender.sent())
+            .filter(|n| sender.acked().contains(*n) && !log.processed.contains(*n) && !dead.contains(*n))
             .collect();
         let mut held = SeqSet::new();
         if !missing.is_empty() {
@@ -166,7 +171,7 @@ impl Missing {
                 sequences(flow, payload).map(|sequence| held.insert(sequence));
             })?;
         }
-        Ok(Self::count(&missing, &held, |sequence| book.rules.is_poison(sequence)))
+        Ok(Self::count(&missing, &held, |sequence| log.rules.is_poison(sequence)))
     }
 
     fn count(missing: &[u64], held: &SeqSet, is_poison: impl Fn(u64) -> bool) -> Self {
@@ -175,7 +180,7 @@ impl Missing {
             let place = match (held.contains(*sequence), is_poison(*sequence)) {
                 (false, _) => &mut found.lost,
                 (true, false) => &mut found.blocked,
-                (true, true) => &mut found.unburied,
+                (true, true) => &mut found.not_set_aside,
             };
             *place += 1;
         }
@@ -185,9 +190,11 @@ impl Missing {
 
 impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.unburied {
+        match self.not_set_aside {
             0 => Ok(()),
-            unburied => write!(f, "{unburied} poison messages not set aside by the deadline, still held by the broker"),
+            not_set_aside => {
+                write!(f, "{not_set_aside} poison messages not set aside by the deadline, still held by the broker")
+            }
         }
     }
 }
@@ -201,7 +208,7 @@ mod tests {
         let mut held = SeqSet::new();
         [3, 9, 19].into_iter().for_each(|sequence| assert!(held.insert(sequence)));
         let found = Missing::count(&[1, 3, 9, 29], &held, |sequence| sequence % 10 == 9);
-        assert_eq!(found, Missing { lost: 2, blocked: 1, unburied: 1 });
+        assert_eq!(found, Missing { lost: 2, blocked: 1, not_set_aside: 1 });
         assert!(found.to_string().starts_with("1 poison message"));
         assert_eq!(Missing::count(&[], &held, |_| true).to_string(), "");
     }

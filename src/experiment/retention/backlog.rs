@@ -3,9 +3,10 @@
 use super::{READ_WITHIN, SECOND_NS};
 use crate::driver::{Driver, DriverError};
 use crate::engine::TrialError;
-use crate::experiment::Stage;
+use crate::experiment::ExperimentContext;
 use crate::experiment::findings::failed;
-use crate::experiment::flow::{Producer, Progress, Tally};
+use crate::experiment::receiver::Received;
+use crate::experiment::sender::{ExperimentSender, SendProgress};
 use crate::model::System;
 use crate::result::Observation;
 use crate::scenario::Retention;
@@ -15,28 +16,28 @@ use std::thread;
 const METRIC: &str = "drain.time";
 
 /// From the moment at which the consumer comes back, joining included, until it has everything published so far.
-pub fn drained(stage: &Stage<'_>, keys: &Retention) -> Result<Observation, TrialError> {
-    let cell = stage.cell;
+pub fn drained(context: &ExperimentContext<'_>, keys: &Retention) -> Result<Observation, TrialError> {
+    let cell = context.cell;
     if cell.config.system == System::RedisPubsub {
         let (system, action) = (cell.config.system, "have a backlog".to_owned());
         let because = "what is published while nobody is subscribed is gone".to_owned();
         return Ok(failed(METRIC, "", "ns", &DriverError::Cannot { system, action, because }));
     }
-    let driver = stage.driver(cell, "backlog")?;
+    let driver = context.driver(cell, "backlog")?;
     driver.prepare()?;
     // Known to the broker, and gone again.
     driver.subscriber(0, 0)?.close()?;
-    let drained = drain(stage, keys, driver.as_ref())?;
+    let drained = drain(context, keys, driver.as_ref())?;
     driver.clean_up()?;
     Ok(drained)
 }
 
-fn drain(stage: &Stage<'_>, keys: &Retention, driver: &dyn Driver) -> Result<Observation, TrialError> {
-    let (clock, run) = (stage.clock(), stage.run.wrapping_add(2));
-    let mut producer = Producer::new(driver, stage.cell, run, clock)?;
-    let progress = Progress::default();
+fn drain(context: &ExperimentContext<'_>, keys: &Retention, driver: &dyn Driver) -> Result<Observation, TrialError> {
+    let (clock, run) = (context.clock(), context.run.wrapping_add(2));
+    let mut producer = ExperimentSender::new(driver, context.cell, run, clock)?;
+    let progress = SendProgress::default();
     producer.publish(keys.messages, None, &progress)?;
-    let mut tally = Tally::new(stage.cell, run);
+    let mut tally = Received::new(context.cell, run);
     let caught_up_ns = thread::scope(|scope| -> Result<Option<u64>, TrialError> {
         let publishing = scope.spawn(|| producer.publish(u64::MAX, Some(keys.drain_rate), &progress));
         let begun = clock.now_ns();
@@ -48,7 +49,7 @@ fn drain(stage: &Stage<'_>, keys: &Retention, driver: &dyn Driver) -> Result<Obs
                 if tally.seen.len() + 1 >= progress.sent.load(Relaxed) && tally.seen.len() >= keys.messages {
                     caught_up = Some(clock.now_ns() - begun);
                 }
-                caught_up.is_some() || stage.interrupted()
+                caught_up.is_some() || context.interrupted()
             })?;
             consumer.close()
         });

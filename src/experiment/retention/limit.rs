@@ -4,9 +4,10 @@ use super::{READ_WITHIN, share};
 use crate::driver::replay::From;
 use crate::driver::{Driver, DriverError};
 use crate::engine::TrialError;
-use crate::experiment::Stage;
+use crate::experiment::ExperimentContext;
 use crate::experiment::findings::failed;
-use crate::experiment::flow::{Producer, Progress, Tally};
+use crate::experiment::receiver::Received;
+use crate::experiment::sender::{ExperimentSender, SendProgress};
 use crate::model::System;
 use crate::record::SECOND_NS;
 use crate::result::Observation;
@@ -51,20 +52,20 @@ fn limited(cell: &Cell, keys: &Retention) -> Result<(Cell, String), DriverError>
 }
 
 /// Publishes to a topic or stream with a limit, and reads what is left once the broker has given up the rest.
-pub fn reached(stage: &Stage<'_>, keys: &Retention) -> Result<Observation, TrialError> {
-    let (cell, words) = match limited(stage.cell, keys) {
+pub fn reached(context: &ExperimentContext<'_>, keys: &Retention) -> Result<Observation, TrialError> {
+    let (cell, words) = match limited(context.cell, keys) {
         Ok(limited) => limited,
         Err(error) => return Ok(failed(METRIC, "", "share", &error)),
     };
-    let (clock, run) = (stage.clock(), stage.run.wrapping_add(1));
-    let driver = stage.driver(&cell, "limit")?;
+    let (clock, run) = (context.clock(), context.run.wrapping_add(1));
+    let driver = context.driver(&cell, "limit")?;
     driver.prepare()?;
-    let mut producer = Producer::new(driver.as_ref(), &cell, run, clock)?;
-    producer.publish(keys.messages, None, &Progress::default())?;
+    let mut producer = ExperimentSender::new(driver.as_ref(), &cell, run, clock)?;
+    producer.publish(keys.messages, None, &SendProgress::default())?;
     let begun = clock.now_ns();
     let (mut last, mut same) = (keys.messages, 0);
-    while same < SAME_LOOKS && !stage.interrupted() {
-        let left = left(stage, &cell, run, driver.as_ref())?;
+    while same < SAME_LOOKS && !context.interrupted() {
+        let left = left(context, &cell, run, driver.as_ref())?;
         // Nothing given up yet is no rest.
         let rest = left == last && left < keys.messages;
         (last, same) = (left, if rest { same + 1 } else { 0 });
@@ -80,9 +81,9 @@ pub fn reached(stage: &Stage<'_>, keys: &Retention) -> Result<Observation, Trial
     Ok(observation.with_text(text))
 }
 
-fn left(stage: &Stage<'_>, cell: &Cell, run: u64, driver: &dyn Driver) -> Result<u64, DriverError> {
-    let mut tally = Tally::new(cell, run);
-    let deadline = stage.clock().now_ns() + READ_WITHIN;
+fn left(context: &ExperimentContext<'_>, cell: &Cell, run: u64, driver: &dyn Driver) -> Result<u64, DriverError> {
+    let mut tally = Received::new(cell, run);
+    let deadline = context.clock().now_ns() + READ_WITHIN;
     driver.replay()?.read_from(From::Beginning, deadline, &mut |payload| {
         tally.note(payload);
     })?;

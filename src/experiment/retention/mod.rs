@@ -7,9 +7,10 @@
 mod backlog;
 mod limit;
 
-use super::Stage;
+use super::ExperimentContext;
 use super::findings::failed;
-use super::flow::{Producer, Progress, Tally};
+use super::receiver::Received;
+use super::sender::{ExperimentSender, SendProgress};
 use crate::driver::replay::{From, Replay};
 use crate::driver::{Driver, DriverError, Subscriber};
 use crate::engine::TrialError;
@@ -27,23 +28,23 @@ const READ_WITHIN: u64 = 120 * SECOND_NS;
 /// Around the moment that is sought: more than brokers' clocks, which tell milliseconds, can confuse.
 const PAUSE: Duration = Duration::from_millis(50);
 
-pub fn run(stage: &mut Stage<'_>, keys: &Retention) -> Result<CellOutput, TrialError> {
+pub fn run(context: &mut ExperimentContext<'_>, keys: &Retention) -> Result<CellOutput, TrialError> {
     let mut found = Vec::new();
-    let driver = stage.driver(stage.cell, "kept")?;
+    let driver = context.driver(context.cell, "kept")?;
     driver.prepare()?;
-    let moment = publish_and_read(stage, keys, driver.as_ref(), &mut found)?;
-    read_again(stage, keys, driver.as_ref(), moment, &mut found)?;
-    if !stage.interrupted() {
-        found.push(limit::reached(stage, keys)?);
+    let moment = publish_and_read(context, keys, driver.as_ref(), &mut found)?;
+    read_again(context, keys, driver.as_ref(), moment, &mut found)?;
+    if !context.interrupted() {
+        found.push(limit::reached(context, keys)?);
     }
-    if !stage.interrupted() {
-        found.push(backlog::drained(stage, keys)?);
+    if !context.interrupted() {
+        found.push(backlog::drained(context, keys)?);
     }
-    if !stage.interrupted() {
-        found.push(restarted(stage, keys, driver.as_ref()));
+    if !context.interrupted() {
+        found.push(restarted(context, keys, driver.as_ref()));
     }
     driver.clean_up()?;
-    stage.output(found)
+    context.output(found)
 }
 
 /// The second half begins after this, ms since 1970; and it has this number first.
@@ -54,22 +55,22 @@ struct Moment {
 
 /// Publishes in two halves with a moment between them, while one subscription reads and acknowledges everything.
 fn publish_and_read(
-    stage: &Stage<'_>,
+    context: &ExperimentContext<'_>,
     keys: &Retention,
     driver: &dyn Driver,
     found: &mut Vec<Observation>,
 ) -> Result<Moment, TrialError> {
-    let (clock, cell, run) = (stage.clock(), stage.cell, stage.run);
+    let (clock, cell, run) = (context.clock(), context.cell, context.run);
     let mut consumer = driver.subscriber(0, 0)?;
-    let mut producer = Producer::new(driver, cell, run, clock)?;
+    let mut producer = ExperimentSender::new(driver, cell, run, clock)?;
     let half = keys.messages / 2;
-    through(stage, &mut producer, consumer.as_mut(), half, &mut Tally::new(cell, run))?;
+    through(context, &mut producer, consumer.as_mut(), half, &mut Received::new(cell, run))?;
     thread::sleep(PAUSE);
     let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     thread::sleep(PAUSE);
-    let mut second = Tally::new(cell, run);
+    let mut second = Received::new(cell, run);
     let begun = clock.now_ns();
-    through(stage, &mut producer, consumer.as_mut(), keys.messages - half, &mut second)?;
+    through(context, &mut producer, consumer.as_mut(), keys.messages - half, &mut second)?;
     consumer.close()?;
     let seconds = second.last_ns.saturating_sub(begun) as f64 / 1e9;
     let n = second.seen.len();
@@ -83,20 +84,20 @@ fn publish_and_read(
 
 /// `count` messages from the producer to the consumer, both at work at once.
 fn through(
-    stage: &Stage<'_>,
-    producer: &mut Producer,
+    context: &ExperimentContext<'_>,
+    producer: &mut ExperimentSender,
     consumer: &mut dyn Subscriber,
     count: u64,
-    tally: &mut Tally,
+    tally: &mut Received,
 ) -> Result<(), TrialError> {
-    let (clock, progress) = (stage.clock(), Progress::default());
+    let (clock, progress) = (context.clock(), SendProgress::default());
     thread::scope(|scope| -> Result<(), TrialError> {
         let publishing = scope.spawn(|| producer.publish(count, None, &progress));
         let deadline = clock.now_ns() + READ_WITHIN;
         let quiet = 5 * SECOND_NS;
-        let enough = |tally: &Tally| tally.seen.len() >= count || stage.interrupted();
+        let enough = |tally: &Received| tally.seen.len() >= count || context.interrupted();
         let received = tally.receive_while(consumer, clock, quiet, deadline, enough);
-        if received.is_err() || stage.interrupted() {
+        if received.is_err() || context.interrupted() {
             progress.stop.store(true, Relaxed);
         }
         publishing.join().map_err(|_| TrialError::Thread)??;
@@ -106,24 +107,24 @@ fn through(
 
 /// Everything that reads what was read before.
 fn read_again(
-    stage: &Stage<'_>,
+    context: &ExperimentContext<'_>,
     keys: &Retention,
     driver: &dyn Driver,
     moment: Moment,
     found: &mut Vec<Observation>,
 ) -> Result<(), TrialError> {
     let replay = driver.replay()?;
-    let second = still_there(stage, replay, From::Beginning);
+    let second = still_there(context, replay, From::Beginning);
     for metric in ["readable_after_ack", "share.second_reader"] {
         found.push(share(metric, keys.messages, second.as_ref().map(|tally| tally.seen.len())));
     }
-    let late = replay.join_late(1).and_then(|consumer| to_the_end(stage, keys, consumer));
+    let late = replay.join_late(1).and_then(|consumer| to_the_end(context, keys, consumer));
     found.push(share("share.late_joiner", keys.messages, late.as_ref().map(|tally| tally.seen.len())));
     found.push(replay_rate(&late));
     let again = replay.rewind(0).and_then(|()| driver.subscriber(0, 0));
-    let again = again.and_then(|consumer| to_the_end(stage, keys, consumer));
+    let again = again.and_then(|consumer| to_the_end(context, keys, consumer));
     found.push(share("share.reread", keys.messages, again.as_ref().map(|tally| tally.seen.len())));
-    let sought = still_there(stage, replay, From::Time(moment.ms));
+    let sought = still_there(context, replay, From::Time(moment.ms));
     let (since, before) = match &sought {
         Ok(tally) => {
             let since = (moment.first..keys.messages).filter(|number| tally.seen.contains(*number)).count() as u64;
@@ -137,25 +138,29 @@ fn read_again(
 }
 
 /// What a reader without a subscription finds.
-fn still_there(stage: &Stage<'_>, replay: &dyn Replay, from: From) -> Result<Tally, DriverError> {
-    let mut tally = Tally::new(stage.cell, stage.run);
-    replay.read_from(from, stage.clock().now_ns() + READ_WITHIN, &mut |payload| {
+fn still_there(context: &ExperimentContext<'_>, replay: &dyn Replay, from: From) -> Result<Received, DriverError> {
+    let mut tally = Received::new(context.cell, context.run);
+    replay.read_from(from, context.clock().now_ns() + READ_WITHIN, &mut |payload| {
         tally.note(payload);
     })?;
     Ok(tally)
 }
 
 /// What a consumer gets until nothing more comes.
-fn to_the_end(stage: &Stage<'_>, keys: &Retention, mut consumer: Box<dyn Subscriber>) -> Result<Tally, DriverError> {
-    let mut tally = Tally::new(stage.cell, stage.run);
-    let deadline = stage.clock().now_ns() + READ_WITHIN;
-    let enough = |tally: &Tally| tally.seen.len() >= keys.messages;
-    tally.receive_while(consumer.as_mut(), stage.clock(), QUIET, deadline, enough)?;
+fn to_the_end(
+    context: &ExperimentContext<'_>,
+    keys: &Retention,
+    mut consumer: Box<dyn Subscriber>,
+) -> Result<Received, DriverError> {
+    let mut tally = Received::new(context.cell, context.run);
+    let deadline = context.clock().now_ns() + READ_WITHIN;
+    let enough = |tally: &Received| tally.seen.len() >= keys.messages;
+    tally.receive_while(consumer.as_mut(), context.clock(), QUIET, deadline, enough)?;
     consumer.close()?;
     Ok(tally)
 }
 
-fn replay_rate(late: &Result<Tally, DriverError>) -> Observation {
+fn replay_rate(late: &Result<Received, DriverError>) -> Observation {
     match late {
         Err(error) => failed("replay.rate", "", "msg/s", error),
         Ok(tally) => match tally.rate() {
@@ -167,26 +172,26 @@ fn replay_rate(late: &Result<Tally, DriverError>) -> Observation {
 }
 
 /// A clean restart on the same data.
-fn restarted(stage: &mut Stage<'_>, keys: &Retention, driver: &dyn Driver) -> Observation {
+fn restarted(context: &mut ExperimentContext<'_>, keys: &Retention, driver: &dyn Driver) -> Observation {
     const METRIC: &str = "share.restart";
     let replay = match driver.replay() {
         // A system that cannot be read again at all needs no restart to show it.
-        Ok(replay) => match still_there(stage, replay, From::Beginning) {
+        Ok(replay) => match still_there(context, replay, From::Beginning) {
             Err(error @ DriverError::Cannot { .. }) => return failed(METRIC, "", "share", &error),
             _ => replay,
         },
         Err(error) => return failed(METRIC, "", "share", &error),
     };
-    let begun = stage.clock().now_ns();
-    if let Err(error) = stage.broker.restart() {
+    let begun = context.clock().now_ns();
+    if let Err(error) = context.broker.restart() {
         let why = match error {
             EnvironmentError::DidNotStart { cause, .. } => format!("the broker did not start again: {cause}"),
             other => other.to_string(),
         };
         return Observation::not_measured(METRIC, "", "share", why);
     }
-    let seconds = (stage.clock().now_ns() - begun) as f64 / 1e9;
-    let left = still_there(stage, replay, From::Beginning);
+    let seconds = (context.clock().now_ns() - begun) as f64 / 1e9;
+    let left = still_there(context, replay, From::Beginning);
     let text = format!("ended by SIGTERM, answering again after {seconds:.1} s");
     share(METRIC, keys.messages, left.as_ref().map(|tally| tally.seen.len())).with_more(&text)
 }

@@ -3,22 +3,26 @@
 //! Open loop: each message is planned, and late is late, whoever is to blame. A message that never arrives counts as
 //! having taken until the end.
 
-use super::super::Stage;
 use crate::clock::Clock;
-use crate::driver::{Driver, DriverError, Outgoing, Publisher, Submitted, Subscriber};
+use crate::driver::{Completion, Driver, Subscriber};
+use crate::engine::{Pending, SendBook, SendPlan, Sender, TrialError};
+use crate::experiment::ExperimentContext;
+use crate::experiment::sender::numbered;
+use crate::payload::{Reading, read};
+use crate::schedule::Schedule;
+use crate::units::{Bytes, Rate};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 
-/// 200 messages a second.
-const GAP_NS: u64 = 5_000_000;
-const SIZE: usize = 1024;
+const RATE: Rate = Rate::per_second(200);
+const SIZE: Bytes = Bytes(1024);
 /// How long a receiver waits before it looks whether it is to stop.
 const LOOK_NS: u64 = 50_000_000;
 /// How long after the last message was sent one may still arrive.
 const DRAIN_NS: u64 = 2_000_000_000;
-/// Slots are numbers that come back; far more than can be unanswered.
-const SLOTS: u64 = 1 << 20;
+/// Far more than can be unanswered: late is late, and never held back.
+const IN_FLIGHT: u32 = 1 << 16;
 
 /// One message: when it was due, and how long it took from then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,15 +42,18 @@ pub struct Bystander {
 }
 
 impl Bystander {
-    pub fn start(stage: &Stage<'_>) -> Result<Self, DriverError> {
-        let driver = stage.driver(stage.cell, "beside")?;
+    pub fn start(context: &ExperimentContext<'_>) -> Result<Self, TrialError> {
+        let driver = context.driver(context.cell, "beside")?;
         driver.prepare()?;
         let subscriber = driver.subscriber(0, 0)?;
-        let publisher = driver.publisher(0)?;
-        let (clock, stop) = (stage.clock(), Arc::new(AtomicBool::new(false)));
-        let (sender, receiver) = (Arc::clone(&stop), Arc::clone(&stop));
-        let sending = thread::spawn(move || send(publisher, clock, &sender));
-        let receiving = thread::spawn(move || receive(subscriber, clock, &receiver));
+        let mut cell = context.cell.clone();
+        (cell.message.size, cell.load.in_flight) = (SIZE, IN_FLIGHT);
+        let (clock, stop) = (context.clock(), Arc::new(AtomicBool::new(false)));
+        let sender = numbered(driver.as_ref(), &cell, context.run, clock)?;
+        let (of_sender, of_receiver) = (Arc::clone(&stop), Arc::clone(&stop));
+        let sending = thread::spawn(move || send(sender, clock, of_sender));
+        let run = context.run;
+        let receiving = thread::spawn(move || receive(subscriber, run, clock, &of_receiver));
         Ok(Self { driver, clock, stop, sending, receiving })
     }
 
@@ -77,48 +84,54 @@ fn match_up(planned: &[u64], received: &[(u64, u64)], now_ns: u64) -> Vec<Sample
     planned.iter().zip(arrivals).map(sample).collect()
 }
 
-/// Sends by the clock until told to stop; returns when each message was due.
-fn send(mut publisher: Box<dyn Publisher>, clock: Clock, stop: &AtomicBool) -> Vec<u64> {
-    let (mut planned, mut completions) = (Vec::new(), Vec::new());
-    let mut payload = vec![b'.'; SIZE];
-    let mut due = clock.now_ns() + GAP_NS;
-    let mut unsent = 0u64;
-    while !stop.load(Relaxed) {
-        while due <= clock.now_ns() {
-            planned.push(due);
-            due += GAP_NS;
-        }
-        // What the client does not take now stays due.
-        while unsent < planned.len() as u64 {
-            payload[..8].copy_from_slice(&unsent.to_le_bytes());
-            let slot = (unsent % SLOTS) as u32;
-            match publisher.submit(Outgoing { slot, connection: 0, stream: 0, payload: &payload }) {
-                Ok(Submitted::Taken) => unsent += 1,
-                Ok(Submitted::Full) => break,
-                Err(_) => return planned,
-            }
-        }
-        completions.clear();
-        if publisher.flush().is_err() || publisher.wait(due, &mut completions).is_err() {
-            return planned;
+/// When each message was due, by number, and whether to end.
+struct Planned {
+    planned: Vec<u64>,
+    stop: Arc<AtomicBool>,
+}
+
+impl SendBook for Planned {
+    fn sent(&mut self, message: &Pending) {
+        self.planned.push(message.planned_ns);
+    }
+    fn answered(&mut self, _: &Pending, _: Completion) {}
+    fn stop(&mut self, _: u64) -> bool {
+        self.stop.load(Relaxed)
+    }
+}
+
+/// Sends by the clock until told to stop; returns when each message was due. Where the connection broke off, that is
+/// everything that was due until then.
+fn send(mut sender: Sender<true>, clock: Clock, stop: Arc<AtomicBool>) -> Vec<u64> {
+    let mut book = Planned { planned: Vec::new(), stop };
+    let (start_ns, mut schedule) = (clock.now_ns(), Schedule::centred(RATE));
+    let plan = SendPlan {
+        schedule: Some(schedule.clone()),
+        start_ns,
+        messages: u64::MAX,
+        send_until_ns: u64::MAX,
+        answers_ns: DRAIN_NS / 10,
+    };
+    if sender.run(plan, &mut book).is_err() && !book.stop.load(Relaxed) {
+        let now_ns = clock.now_ns();
+        (0..book.planned.len()).for_each(|_| schedule.advance());
+        while start_ns + schedule.due_ns() <= now_ns {
+            book.planned.push(start_ns + schedule.due_ns());
+            schedule.advance();
         }
     }
-    // What was not even handed over is not on its way.
-    planned.truncate(unsent as usize);
-    let until = clock.now_ns() + DRAIN_NS / 10;
-    while clock.now_ns() < until && publisher.wait(until, &mut completions).is_ok() {}
-    planned
+    book.planned
 }
 
 /// Receives until told to stop, and a little longer; returns which message came when.
-fn receive(mut subscriber: Box<dyn Subscriber>, clock: Clock, stop: &AtomicBool) -> Vec<(u64, u64)> {
+fn receive(mut subscriber: Box<dyn Subscriber>, run: u64, clock: Clock, stop: &AtomicBool) -> Vec<(u64, u64)> {
     let mut received = Vec::new();
     let mut quiet_since = None;
     loop {
         let (now, before) = (clock.now_ns(), received.len());
         let mut sink = |message: crate::driver::Incoming<'_>| {
-            if let Some(number) = message.payload.first_chunk::<8>() {
-                received.push((u64::from_le_bytes(*number), message.received_ns));
+            if let Reading::Ours(envelope) = read(message.payload, run, SIZE.0 as usize) {
+                received.push((envelope.sequence, message.received_ns));
             }
         };
         if subscriber.receive(now + LOOK_NS, &mut sink).is_err() {

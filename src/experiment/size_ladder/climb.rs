@@ -3,7 +3,7 @@
 //! A limit that was met ends its way; what nobody answered does not, since a larger message may pass by other means
 //! (a codec's ratio decides what some consumers can unpack).
 
-use super::super::Stage;
+use super::super::ExperimentContext;
 use super::plan::{Kind, Limit, kinds, sent};
 use super::preflight;
 use crate::driver::{Driver, DriverError, LargeClient, LargeMessages, Refusal, Times, Trip, Who, codec};
@@ -64,7 +64,7 @@ struct Lane {
 }
 
 pub struct Climb<'a, 'b> {
-    stage: &'a mut Stage<'b>,
+    context: &'a mut ExperimentContext<'b>,
     keys: &'a SizeLadder,
     software: Software,
     lanes: Vec<Lane>,
@@ -76,10 +76,10 @@ pub struct Climb<'a, 'b> {
 }
 
 impl<'a, 'b> Climb<'a, 'b> {
-    pub fn new(stage: &'a mut Stage<'b>, keys: &'a SizeLadder) -> Self {
-        let software = stage.cell.config.system.software();
+    pub fn new(context: &'a mut ExperimentContext<'b>, keys: &'a SizeLadder) -> Self {
+        let software = context.cell.config.system.software();
         let (lanes, limits, attempts) = (Vec::new(), Vec::new(), Vec::new());
-        Self { stage, keys, software, lanes, opened: 0, limits, attempts, broken: None }
+        Self { context, keys, software, lanes, opened: 0, limits, attempts, broken: None }
     }
 
     /// Tries every rung from the smallest up.
@@ -93,7 +93,7 @@ impl<'a, 'b> Climb<'a, 'b> {
                 let mut content = Vec::new();
                 let kinds = kinds(self.keys, self.software, size).into_iter();
                 for kind in kinds.filter(|kind| kind.payload == payload) {
-                    if self.stage.interrupted() {
+                    if self.context.interrupted() {
                         return Ok(());
                     }
                     self.tell();
@@ -125,7 +125,7 @@ impl<'a, 'b> Climb<'a, 'b> {
 
     fn content(&self, payload: PayloadKind, bytes: usize) -> Vec<u8> {
         let kind = if payload == PayloadKind::Text { BodyKind::Text } else { BodyKind::Random };
-        large(kind, bytes, self.stage.cell.seed)
+        large(kind, bytes, self.context.cell.seed)
     }
 
     fn why_not(&self, kind: Kind, bytes: usize) -> Option<String> {
@@ -136,15 +136,15 @@ impl<'a, 'b> Climb<'a, 'b> {
             return Some(format!("{size} ({kind}) was refused already by {}", refusal.who));
         }
         let available = memory_available()?;
-        let held = self.stage.broker.pids().into_iter().filter_map(usage).map(|usage| usage.rss_bytes).sum();
+        let held = self.context.broker.pids().into_iter().filter_map(usage).map(|usage| usage.rss_bytes).sum();
         preflight::refuse(preflight::needs(self.software, kind, bytes as u64), held, available, self.keys.headroom.0)
     }
 
     /// Sends `content` once, or several times where it is over soon.
     fn attempt(&mut self, kind: Kind, size: Bytes, content: &[u8]) -> Result<Tried, TrialError> {
-        let clock = self.stage.clock();
-        let log_before = self.stage.broker.log_tail(LOG_LINES);
-        let mut pids = self.stage.broker.pids();
+        let clock = self.context.clock();
+        let log_before = self.context.broker.log_tail(LOG_LINES);
+        let mut pids = self.context.broker.pids();
         let own = std::process::id();
         // Its own peak first, so that the rest of the list is the broker's.
         pids.insert(0, own);
@@ -170,7 +170,7 @@ impl<'a, 'b> Climb<'a, 'b> {
                 Err(words) => refusal = Some(words),
             }
             let over = clock.now_ns() >= repeat_until_ns || times.len() >= MOST_TRIPS;
-            if refusal.is_some() || over || self.stage.interrupted() {
+            if refusal.is_some() || over || self.context.interrupted() {
                 break;
             }
         }
@@ -208,13 +208,13 @@ impl<'a, 'b> Climb<'a, 'b> {
     /// Adds what the broker wrote in its log, and what became of it.
     fn explain(&mut self, refusal: &mut Refusal, log_before: &str) {
         std::thread::sleep(LOG);
-        if let Err(died) = self.stage.broker.check() {
+        if let Err(died) = self.context.broker.check() {
             // A process that a size has killed died of want of memory, as far as anyone can see from here.
             let died = died.to_string();
             let first = died.lines().next().unwrap_or_default();
             *refusal = Refusal::new(Who::Memory, format!("{first} ({refusal})"));
             self.broken = Some(format!("the broker is gone: {first}"));
-        } else if let Some(line) = telling(log_before, &self.stage.broker.log_tail(LOG_LINES)) {
+        } else if let Some(line) = telling(log_before, &self.context.broker.log_tail(LOG_LINES)) {
             if line.contains("OutOfMemoryError") {
                 refusal.who = Who::Memory;
             }
@@ -230,10 +230,10 @@ impl<'a, 'b> Climb<'a, 'b> {
         if let Some(index) = self.lanes.iter().position(known) {
             return Ok(index);
         }
-        let mut cell = self.stage.cell.clone();
+        let mut cell = self.context.cell.clone();
         cell.message.codec = codec;
         self.opened += 1;
-        let driver = self.stage.driver(&cell, &format!("large{}", self.opened))?;
+        let driver = self.context.driver(&cell, &format!("large{}", self.opened))?;
         driver.prepare()?;
         let messages = driver.large(kind.client)?;
         self.lanes.push(Lane { codec, client: kind.client, messages, driver });
@@ -241,13 +241,13 @@ impl<'a, 'b> Climb<'a, 'b> {
     }
 
     fn odd(&self, action: &str, error: std::io::Error) -> DriverError {
-        let system = self.stage.cell.config.system;
+        let system = self.context.cell.config.system;
         DriverError::Refused { system, action: action.into(), cause: error.to_string() }
     }
 
     fn tell(&mut self) {
         let tried = self.attempts.len() as u64;
-        self.stage.observer.progress(&Progress {
+        self.context.observer.progress(&Progress {
             phase: Phase::Measure,
             elapsed_ns: 0,
             sent: tried + 1,

@@ -12,18 +12,18 @@ mod report;
 
 use self::bystander::Bystander;
 use self::climb::Climb;
-use super::Stage;
+use super::ExperimentContext;
 use crate::engine::TrialError;
 use crate::result::CellOutput;
 use crate::scenario::SizeLadder;
 
-pub fn run(stage: &mut Stage<'_>, keys: &SizeLadder) -> Result<CellOutput, TrialError> {
+pub fn run(context: &mut ExperimentContext<'_>, keys: &SizeLadder) -> Result<CellOutput, TrialError> {
     let beside = keys.sizes.iter().any(|size| *size >= keys.bystander_from);
-    let bystander = if beside { Some(Bystander::start(stage)?) } else { None };
-    let mut climb = Climb::new(stage, keys);
+    let bystander = if beside { Some(Bystander::start(context)?) } else { None };
+    let mut climb = Climb::new(context, keys);
     let climbed = climb.up();
     let attempts = climb.end();
     let samples = bystander.map(Bystander::stop).unwrap_or_default();
     climbed?;
-    stage.output(report::observations(keys, &attempts, &samples))
+    context.output(report::observations(keys, &attempts, &samples))
 }

@@ -67,7 +67,8 @@ fn line(cost: &FaultCost<'_>, shown: &[&Time]) -> Line {
 }
 
 fn row(cost: &FaultCost<'_>, shown: &[&Time]) -> Vec<String> {
-    let mut row = vec![cost.fault.clone(), cost.label.to_owned(), cost.point.to_owned(), cost.struck().count().to_string()];
+    let mut row =
+        vec![cost.fault.clone(), cost.label.to_owned(), cost.point.to_owned(), cost.struck().count().to_string()];
     row.push(cost.lost_in_words());
     row.extend(shown.iter().map(|(_, of)| cost.time_in_words(of)));
     row

@@ -1,6 +1,7 @@
 //! Keys of the experiment `cache`.
 
-use super::Problem;
+use super::{ExperimentKeys, Problem, is_kafka};
+use crate::scenario::cell::Cell;
 use crate::units::{Rate, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,18 +43,18 @@ impl Default for Cache {
 /// Bounds the table of the distribution.
 const MOST_SESSIONS: u32 = 10_000_000;
 
-impl Cache {
+impl ExperimentKeys for Cache {
     /// Seconds, roughly: filled, read and written, expired. Kafka has no such thing.
-    pub(super) fn estimate(&self, kafka: bool) -> f64 {
+    fn estimate(&self, cell: &Cell) -> f64 {
         const FILLED_PER_SECOND: f64 = 100_000.0;
-        if kafka {
+        if is_kafka(cell) {
             return 0.0;
         }
         let spans = [self.warm_up, self.duration, self.ttl];
         2.0 + 2.0 * f64::from(self.sessions) / FILLED_PER_SECOND + spans.map(Span::secs_f64).iter().sum::<f64>()
     }
 
-    pub(super) fn checked(self) -> Result<Self, Problem> {
+    fn checked(self) -> Result<Self, Problem> {
         let refuse = |key: &str, what: &str, remedy: &str| Err(Problem::new([key], what, remedy));
         if !(1..=MOST_SESSIONS).contains(&self.sessions) {
             return refuse("sessions", "out of range, it is 1 to 10000000", "write a number such as `1000`");

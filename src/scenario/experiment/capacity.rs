@@ -1,6 +1,7 @@
 //! Keys of the experiment `capacity`.
 
-use crate::scenario::load::Load;
+use super::ExperimentKeys;
+use crate::scenario::cell::Cell;
 use crate::units::{Rate, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,16 +26,19 @@ impl Default for Capacity {
     }
 }
 
-impl Capacity {
+impl ExperimentKeys for Capacity {
+    const WARM: bool = true;
+    const LOADS: bool = true;
+
     /// Seconds, roughly: doublings until a probe fails, bisections until both ends are near, and their confirmation.
-    pub(super) fn estimate(&self, load: &Load) -> f64 {
+    fn estimate(&self, cell: &Cell) -> f64 {
         const DOUBLINGS: f64 = 6.0;
         const CONFIRMATIONS: f64 = 3.0;
         /// Connecting, draining, and the rest after a probe that failed.
         const AROUND_A_PROBE: f64 = 2.0;
         let within = self.within.clamp(0.01, 1.0);
         let bisections = (1.0 / (1.0 + within).log2()).log2().ceil().max(0.0);
-        let probe = load.warm_up.secs_f64() + load.duration.secs_f64() + AROUND_A_PROBE;
+        let probe = cell.load.warm_up.secs_f64() + cell.load.duration.secs_f64() + AROUND_A_PROBE;
         (DOUBLINGS + bisections + CONFIRMATIONS) * probe
     }
 }

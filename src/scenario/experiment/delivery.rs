@@ -1,5 +1,7 @@
 //! Keys of the experiment `delivery`.
 
+use super::ExperimentKeys;
+use crate::scenario::cell::Cell;
 use crate::units::{Bytes, Rate, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,9 +38,11 @@ impl Default for Delivery {
     }
 }
 
-impl Delivery {
+impl ExperimentKeys for Delivery {
+    const WARM: bool = true;
+
     /// Seconds, roughly: idle, each rate, and what is published while nobody reads.
-    pub(super) fn estimate(&self) -> f64 {
+    fn estimate(&self, _: &Cell) -> f64 {
         const STALLED_BYTES_PER_SECOND: f64 = 30e6;
         /// Until the last of a rate has come, and until a stalled consumer is believed to get nothing more.
         const AFTER_A_RATE: f64 = 0.5;

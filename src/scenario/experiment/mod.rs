@@ -10,13 +10,6 @@ mod poison;
 mod retention;
 mod size_ladder;
 
-pub use cache::Cache;
-pub use capacity::Capacity;
-pub use delivery::Delivery;
-pub use poison::Poison;
-pub use retention::Retention;
-pub use size_ladder::SizeLadder;
-
 use super::cell::Cell;
 use crate::model::Software;
 use crate::units::Span;
@@ -24,48 +17,87 @@ use crate::yaml::{Node, Problem, decode, suggest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A procedure in place of plain load.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Experiment {
+/// The keys of one kind, and what follows from them.
+trait ExperimentKeys: Sized {
+    /// Whether its figures need a broker that is warm, as every latency does.
+    const WARM: bool = false;
+    /// Whether plain load is a part of it, so that every key of `load` counts.
+    const LOADS: bool = false;
+
+    /// Seconds that it takes on one broker that runs and is warm, roughly and rather too long than too short.
+    fn estimate(&self, cell: &Cell) -> f64;
+
+    fn checked(self) -> Result<Self, Problem> {
+        Ok(self)
+    }
+}
+
+/// The experiments: each with its name and its keys. There is no other list of them.
+macro_rules! experiments {
+    ($($(#[$doc:meta])* $kind:literal => $module:ident::$keys:ident,)*) => {
+        $(pub use $module::$keys;)*
+
+        /// A procedure in place of plain load.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(tag = "kind", rename_all = "kebab-case")]
+        pub enum Experiment {
+            $($(#[$doc])* $keys($keys),)*
+        }
+
+        impl Experiment {
+            pub const KINDS: &[&str] = &[$($kind),*];
+
+            pub const fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$keys(_) => $kind,)*
+                }
+            }
+
+            pub const fn needs_warm_broker(&self) -> bool {
+                match self {
+                    $(Self::$keys(_) => <$keys as ExperimentKeys>::WARM,)*
+                }
+            }
+
+            pub const fn loads(&self) -> bool {
+                match self {
+                    $(Self::$keys(_) => <$keys as ExperimentKeys>::LOADS,)*
+                }
+            }
+
+            fn seconds(&self, cell: &Cell) -> f64 {
+                match self {
+                    $(Self::$keys(keys) => keys.estimate(cell),)*
+                }
+            }
+
+            /// `None` where no experiment has this name.
+            fn decoded(kind: &str, keys: &Node) -> Option<Result<Self, Problem>> {
+                match kind {
+                    $($kind => Some(decode(keys).and_then($keys::checked).map(Self::$keys)),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+experiments! {
     /// Climbs a ladder of message sizes: what arrives intact, who refuses what, at which cost.
-    SizeLadder(SizeLadder),
+    "size-ladder" => size_ladder::SizeLadder,
     /// Counts the requests between deliveries, and lets one consumer stop reading.
-    Delivery(Delivery),
+    "delivery" => delivery::Delivery,
     /// What can still be read: late, twice, by time, after a restart, past a limit.
-    Retention(Retention),
+    "retention" => retention::Retention,
     /// A share of messages fails at every try: retries, dead letters, a consumer that dies mid-batch.
-    Poison(Poison),
+    "poison" => poison::Poison,
     /// Searches the highest fixed rate that keeps the tail below a limit.
-    Capacity(Capacity),
+    "capacity" => capacity::Capacity,
     /// Values set and read by key, with a time to live.
-    Cache(Cache),
+    "cache" => cache::Cache,
 }
 
 impl Experiment {
-    pub const KINDS: [&str; 6] = ["size-ladder", "delivery", "retention", "poison", "capacity", "cache"];
-
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::SizeLadder(_) => "size-ladder",
-            Self::Delivery(_) => "delivery",
-            Self::Retention(_) => "retention",
-            Self::Poison(_) => "poison",
-            Self::Capacity(_) => "capacity",
-            Self::Cache(_) => "cache",
-        }
-    }
-
-    /// Whether its figures need a broker that is warm, as every latency does.
-    pub const fn needs_warm_broker(&self) -> bool {
-        matches!(self, Self::Poison(_) | Self::Capacity(_) | Self::Delivery(_))
-    }
-
-    /// Whether plain load is a part of it, so that every key of `load` counts.
-    pub const fn loads(&self) -> bool {
-        matches!(self, Self::Capacity(_))
-    }
-
     /// Whether this key of `load` changes anything. Some are the clients' own, whoever uses them.
     pub(super) fn reads_load(&self, key: &str) -> bool {
         match key {
@@ -75,20 +107,15 @@ impl Experiment {
         }
     }
 
-    /// How long it takes on one broker that runs and is warm, roughly and rather too long than too short.
+    /// How long it takes, see [`ExperimentKeys::estimate`].
     pub(super) fn estimate(&self, cell: &Cell) -> Span {
-        let kafka = cell.config.system.software() == Software::Kafka;
-        let seconds = match self {
-            Self::SizeLadder(keys) => keys.estimate(kafka),
-            Self::Delivery(keys) => keys.estimate(),
-            Self::Retention(keys) => keys.estimate(kafka),
-            Self::Poison(keys) => keys.estimate(kafka),
-            Self::Capacity(keys) => keys.estimate(&cell.load),
-            Self::Cache(keys) => keys.estimate(kafka),
-        };
         // Saturates.
-        Span((seconds * 1e9) as u64)
+        Span((self.seconds(cell) * 1e9) as u64)
     }
+}
+
+fn is_kafka(cell: &Cell) -> bool {
+    cell.config.system.software() == Software::Kafka
 }
 
 /// The experiment of a scenario, where it has one.
@@ -101,20 +128,9 @@ pub(super) fn experiment_of(tree: &Node) -> Result<Option<Experiment>, Problem> 
     };
     let mut keys = node.clone();
     keys.remove(&["kind"]);
-    let experiment = match kind.as_str() {
-        "size-ladder" => decode(&keys).and_then(SizeLadder::checked).map(Experiment::SizeLadder),
-        "delivery" => decode(&keys).map(Experiment::Delivery),
-        "retention" => decode(&keys).map(Experiment::Retention),
-        "poison" => decode(&keys).and_then(Poison::checked).map(Experiment::Poison),
-        "capacity" => decode(&keys).map(Experiment::Capacity),
-        "cache" => decode(&keys).and_then(Cache::checked).map(Experiment::Cache),
-        _ => {
-            return Err(Problem::new(
-                ["experiment", "kind"],
-                "no experiment has this name",
-                &suggest(&kind, Experiment::KINDS),
-            ));
-        }
+    let Some(experiment) = Experiment::decoded(&kind, &keys) else {
+        let remedy = suggest(&kind, Experiment::KINDS.iter().copied());
+        return Err(Problem::new(["experiment", "kind"], "no experiment has this name", &remedy));
     };
     experiment.map(Some).map_err(|problem| problem.inside("experiment", node, &node.place))
 }

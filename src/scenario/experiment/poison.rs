@@ -1,6 +1,7 @@
 //! Keys of the experiment `poison`.
 
-use super::Problem;
+use super::{ExperimentKeys, Problem, is_kafka};
+use crate::scenario::cell::Cell;
 use crate::units::{Rate, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,18 +44,20 @@ impl Default for Poison {
     }
 }
 
-impl Poison {
+impl ExperimentKeys for Poison {
+    const WARM: bool = true;
+
     /// Seconds, roughly: three flows and their ends; Kafka misses a dead member only after its session's time.
-    pub(super) fn estimate(&self, kafka: bool) -> f64 {
+    fn estimate(&self, cell: &Cell) -> f64 {
         const AFTER_A_FLOW: f64 = 0.5;
         const SESSION: f64 = 6.0;
         let flow = self.warm_up.secs_f64() + self.duration.secs_f64();
         let tries = f64::from(self.retries) * self.pause.secs_f64();
-        let takeover = if kafka { SESSION } else { self.pause.secs_f64() };
+        let takeover = if is_kafka(cell) { SESSION } else { self.pause.secs_f64() };
         2.0 * flow + tries + self.crash.secs_f64() + takeover + 3.0 * AFTER_A_FLOW
     }
 
-    pub(super) fn checked(self) -> Result<Self, Problem> {
+    fn checked(self) -> Result<Self, Problem> {
         let refuse = |key: &str, what: &str, remedy: &str| Err(Problem::new([key], what, remedy));
         if !(self.share > 0.0 && self.share <= 0.5) {
             return refuse("share", "out of range, it is above 0 and at most 0.5", "write a share such as `0.01`");

@@ -1,5 +1,7 @@
 //! Keys of the experiment `retention`.
 
+use super::{ExperimentKeys, is_kafka};
+use crate::scenario::cell::Cell;
 use crate::units::Rate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,11 +24,11 @@ impl Default for Retention {
     }
 }
 
-impl Retention {
+impl ExperimentKeys for Retention {
     /// Seconds, roughly: the messages pass eight times; then the limit and a restart, which Kafka takes longer for.
-    pub(super) fn estimate(&self, kafka: bool) -> f64 {
+    fn estimate(&self, cell: &Cell) -> f64 {
         const PASSES: f64 = 8.0;
         const PER_SECOND: f64 = 50_000.0;
-        self.messages as f64 * PASSES / PER_SECOND + if kafka { 12.0 } else { 2.0 }
+        self.messages as f64 * PASSES / PER_SECOND + if is_kafka(cell) { 12.0 } else { 2.0 }
     }
 }

@@ -1,7 +1,8 @@
 //! Keys of the experiment `size-ladder`.
 
+use super::{ExperimentKeys, is_kafka};
 use crate::model::Codec;
-use crate::scenario::cell::PayloadKind;
+use crate::scenario::cell::{Cell, PayloadKind};
 use crate::units::{Bytes, Span};
 use crate::yaml::Problem;
 use schemars::JsonSchema;
@@ -51,14 +52,14 @@ impl Default for SizeLadder {
     }
 }
 
-impl SizeLadder {
+impl ExperimentKeys for SizeLadder {
     /// Seconds, roughly: every kind of message on every rung, as if none were refused.
-    pub(super) fn estimate(&self, kafka: bool) -> f64 {
+    fn estimate(&self, cell: &Cell) -> f64 {
         const BYTES_PER_SECOND: f64 = 500e6;
         const AROUND_A_RUNG: f64 = 0.1;
         // With `random-from`, each rung has one payload for each codec.
         let payloads = if self.random_from.is_some() { 1 } else { self.payloads.len() };
-        let second = kafka && self.second_client && self.codecs.contains(&Codec::None);
+        let second = is_kafka(cell) && self.second_client && self.codecs.contains(&Codec::None);
         let kinds = payloads * (self.codecs.len() + usize::from(second));
         let rung = |size: &Bytes| self.repeat.secs_f64() + AROUND_A_RUNG + size.0 as f64 / BYTES_PER_SECOND;
         let rungs = self.sizes.iter().map(|size| rung(size).min(self.deadline.secs_f64()));
@@ -66,7 +67,7 @@ impl SizeLadder {
     }
 
     /// Refuses what cannot be climbed.
-    pub(super) fn checked(self) -> Result<Self, Problem> {
+    fn checked(self) -> Result<Self, Problem> {
         let refuse = |key: &str, what: &str, remedy: &str| Err(Problem::new([key], what, remedy));
         if self.sizes.is_empty() || self.sizes.iter().any(|size| size.0 == 0) {
             return refuse("sizes", "a ladder has rungs, and no message is empty", "write like `[1KiB, 1MiB]`");

@@ -6,7 +6,7 @@
 
 use super::{Running, StudyError, death};
 use crate::engine::TrialError;
-use crate::experiment::Stage;
+use crate::experiment::ExperimentContext;
 use crate::result::{
     Blame, Carried, CellOutput, CellRecord, Gate, Observation, Outcome, RateFound, invalid_because, rates,
 };
@@ -30,7 +30,7 @@ impl Running<'_, '_> {
             let mut broker = self.ready_broker(&label, &config, first, "probe")?;
             for (number, cell) in probes.iter().enumerate() {
                 self.step(&format!("{label} {}: capacity probe", cell.point));
-                let mut stage = Stage {
+                let mut stage = ExperimentContext {
                     cell,
                     block: 0,
                     run: self.run_number(number as u64),
@@ -94,7 +94,7 @@ impl Running<'_, '_> {
 }
 
 /// Loads the broker as fast as it goes; again where the harness was at fault.
-fn probe(stage: &mut Stage<'_>, label: &str) -> Result<Result<Carried, String>, StudyError> {
+fn probe(stage: &mut ExperimentContext<'_>, label: &str) -> Result<Result<Carried, String>, StudyError> {
     let failed = |cause: TrialError| StudyError::Trial { label: format!("{label}, capacity probe"), cause };
     let cell = stage.cell;
     let mut found = Err(String::new());

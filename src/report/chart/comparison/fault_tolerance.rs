@@ -56,15 +56,16 @@ fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f6
     };
     let any = |metric: &str| first.iter().any(|cell| of(cell, metric).is_some_and(says_something));
     let shown: Vec<_> = FAULTS.iter().zip(0..).filter(|((_, metric), at)| *at == 0 || any(metric)).collect();
-    let entry =
-        |cell: &ComparedCell, metric: &str, at: usize| match (at, cell.value, of(cell, "fault.acked").and_then(|c| c.value)) {
-            (0, Some(lost), Some(acked)) => Entry {
-                text: format!("{} of {}", quantity::plain(lost), quantity::plain(acked)),
-                share: None,
-                known: true,
-            },
-            _ => words(of(cell, metric)),
-        };
+    let entry = |cell: &ComparedCell, metric: &str, at: usize| match (
+        at,
+        cell.value,
+        of(cell, "fault.acked").and_then(|c| c.value),
+    ) {
+        (0, Some(lost), Some(acked)) => {
+            Entry { text: format!("{} of {}", quantity::plain(lost), quantity::plain(acked)), share: None, known: true }
+        }
+        _ => words(of(cell, metric)),
+    };
     // In the order of the table's columns, defaults first.
     let order: Vec<&str> = cells.labels().into_iter().map(|(label, _)| label).collect();
     let mut first: Vec<&ComparedCell> = first.to_vec();

@@ -1,5 +1,5 @@
 //! A worker on a list. Reliable: each element is moved to a processing list of this worker's own and removed from there
-//! when it is done or buried. Popped: it is gone from the broker once taken.
+//! when it is done or dead_lettered. Popped: it is gone from the broker once taken.
 //!
 //! Redis neither counts tries nor knows how long an element has been worked on: both live in this worker's memory and
 //! die with it. An element is removed by its value, so two equal ones would be taken for one another; the envelope
@@ -127,7 +127,7 @@ impl ListWorker {
                 ListWorkReply::Removal => ReplyReader::new(bytes).integer().map(|_| ()),
                 ListWorkReply::Burial(id) => ReplyReader::new(bytes).integer().map(|_| {
                     desk.clear(id);
-                    sink(Event::Buried { id, at_ns: clock.now_ns() });
+                    sink(Event::DeadLettered { id, at_ns: clock.now_ns() });
                 }),
             };
             taken.map_err(|cause| connection.endpoint.malformed(cause))?;
@@ -171,7 +171,7 @@ impl Worker for ListWorker {
         self.desk.retry(id, self.clock.now_ns() + self.pause.nanos());
     }
 
-    fn bury(&mut self, id: u64) {
+    fn dead_letter(&mut self, id: u64) {
         let Some(payload) = self.desk.payload(id) else { return };
         let (out, dead) = (&mut self.connection.output.bytes, self.dead.as_bytes());
         match &self.processing {

@@ -154,7 +154,7 @@ impl StreamWorker {
             StreamWorkReply::Acknowledgement => reader.integer().map(|_| 0),
             StreamWorkReply::Burial(id) => {
                 reader.integer()?;
-                sink(Event::Buried { id, at_ns });
+                sink(Event::DeadLettered { id, at_ns });
                 Ok(0)
             }
             StreamWorkReply::Claim => {
@@ -252,7 +252,7 @@ impl Worker for StreamWorker {
         self.working.remove(&id);
     }
 
-    fn bury(&mut self, id: u64) {
+    fn dead_letter(&mut self, id: u64) {
         if let Some(entry) = self.working.remove(&id) {
             let (key, dead) = (self.key.clone(), self.dead.clone());
             let words: [&[u8]; 7] =

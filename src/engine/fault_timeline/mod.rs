@@ -1,5 +1,5 @@
-//! The faults of one cell, beside its load: each injected when it is due, taken back when that is due, and watched until
-//! a stranger gets through and every copy is whole again.
+//! The faults of one cell on its timeline, beside its load: each injected when it is due, taken back when that is due, and
+//! watched until a new client gets through and every copy is whole again.
 //!
 //! Invariant: nothing here slows the load or touches its clients; whatever was done is taken back before this ends, but
 //! for what a scenario loses for good. It judges nothing: it says when each thing was.
@@ -29,7 +29,7 @@ const LATE_NS: u64 = SECOND_NS / 5;
 const NOT_YET: u64 = u64::MAX;
 
 /// What the faults of a cell need.
-pub struct Ordeal<'a, 'b> {
+pub struct FaultTimeline<'a, 'b> {
     pub cell: &'a Cell,
     pub block: u32,
     pub run: u64,
@@ -44,14 +44,14 @@ pub struct Ordeal<'a, 'b> {
 
 /// What came of them.
 #[derive(Default)]
-pub struct Endured {
+pub struct FaultLog {
     /// In order of injection; times that only the books know are left open.
     pub faults: Vec<Fault>,
     pub events: Vec<Event>,
 }
 
 /// One injection and what follows from it.
-struct Ongoing<'scope> {
+struct ActiveFault<'scope> {
     /// Number of the injection.
     number: usize,
     struck_ns: u64,
@@ -59,18 +59,18 @@ struct Ongoing<'scope> {
     heal_ns: u64,
     heal: Heal,
     done: bool,
-    stranger: Option<ScopedJoinHandle<'scope, Option<u64>>>,
+    probe: Option<ScopedJoinHandle<'scope, Option<u64>>>,
     whole: Option<ScopedJoinHandle<'scope, Option<u64>>>,
 }
 
-impl Ordeal<'_, '_> {
+impl FaultTimeline<'_, '_> {
     /// Runs the timeline of the measured window; returns when everything is whole again, at the latest a minute after it.
-    pub fn run(&self) -> Endured {
-        let mut endured = Endured::default();
+    pub fn run(&self) -> FaultLog {
+        let mut log = FaultLog::default();
         let injections = timeline(&self.cell.faults, self.cell.seed, self.block);
         let Some((start_ns, end_ns)) = self.await_window() else {
-            endured.faults = injections.iter().map(|injection| self.missed(injection)).collect();
-            return endured;
+            log.faults = injections.iter().map(|injection| self.missed(injection)).collect();
+            return log;
         };
         // Only healed nodes can be whole: before that, a cluster may not have noticed yet.
         let healed: Vec<AtomicU64> = injections.iter().map(|_| AtomicU64::new(NOT_YET)).collect();
@@ -82,19 +82,19 @@ impl Ordeal<'_, '_> {
             let cluster = self.driver.cluster().ok();
             let seed = self.cell.seed ^ u64::from(self.block) << 32;
             let mut injector = Injector::new(self.broker, cluster, consumers, self.clock, seed, self.interrupted);
-            let mut ongoing: Vec<Ongoing<'_>> = Vec::new();
+            let mut active: Vec<ActiveFault<'_>> = Vec::new();
             let mut waiting = injections.iter().enumerate().peekable();
             while !self.given_up() {
                 let now = self.clock.now_ns();
                 let due = |injection: &Injection| start_ns + injection.at.nanos();
-                if let Some(fault) = ongoing.iter_mut().find(|fault| !fault.done && fault.heal_ns <= now) {
-                    self.heal(fault, &mut injector, &healed, &mut endured);
+                if let Some(fault) = active.iter_mut().find(|fault| !fault.done && fault.heal_ns <= now) {
+                    self.heal(fault, &mut injector, &healed, &mut log);
                 } else if let Some((number, injection)) =
                     waiting.next_if(|(_, injection)| due(injection) <= now && now < end_ns)
                 {
                     let planned_ns = due(injection);
                     let Some(plan) = self.cell.faults.get(injection.plan) else { continue };
-                    let struck = self.inject(number, plan, planned_ns, &mut injector, &mut endured);
+                    let struck = self.inject(number, plan, planned_ns, &mut injector, &mut log);
                     let Some(struck_ns) = struck else { continue };
                     let heal_ns = match injection.heal {
                         // It lasts from when it was seen: a broker that takes long to stop is down for as long.
@@ -106,45 +106,45 @@ impl Ordeal<'_, '_> {
                         injector.leave(number);
                     }
                     let (over, healed) = (&over, &healed[number]);
-                    ongoing.push(Ongoing {
+                    active.push(ActiveFault {
                         number,
                         struck_ns,
                         heal_ns,
                         heal: injection.heal,
                         done: false,
-                        stranger: Some(scope.spawn(move || self.stranger(number, struck_ns, (healed, end_ns), over))),
+                        probe: Some(scope.spawn(move || self.probe(number, struck_ns, (healed, end_ns), over))),
                         whole: Some(scope.spawn(move || self.whole(struck_ns, healed, over))),
                     });
                 } else if now >= end_ns {
                     break;
                 } else {
-                    let next_heal = ongoing.iter().filter(|fault| !fault.done).map(|fault| fault.heal_ns).min();
+                    let next_heal = active.iter().filter(|fault| !fault.done).map(|fault| fault.heal_ns).min();
                     let next_due = waiting.peek().map(|(_, injection)| due(injection));
                     let next = next_heal.into_iter().chain(next_due).fold(end_ns.min(now + NAP_NS), u64::min);
                     thread::sleep(self.clock.until(next));
                 }
             }
-            for fault in ongoing.iter_mut().filter(|fault| !fault.done && fault.heal != Heal::Never) {
-                self.heal(fault, &mut injector, &healed, &mut endured);
+            for fault in active.iter_mut().filter(|fault| !fault.done && fault.heal != Heal::Never) {
+                self.heal(fault, &mut injector, &healed, &mut log);
             }
-            endured.faults.extend(waiting.map(|(_, injection)| self.missed(injection)));
-            self.await_whole(&ongoing, end_ns);
+            log.faults.extend(waiting.map(|(_, injection)| self.missed(injection)));
+            self.await_whole(&active, end_ns);
             drop(ended);
-            for fault in ongoing {
+            for fault in active {
                 let found = |handle: Option<ScopedJoinHandle<'_, Option<u64>>>| handle?.join().ok().flatten();
-                let (stranger_ns, whole_ns) = (found(fault.stranger), found(fault.whole));
-                if let Some(record) = endured.faults.get_mut(fault.number) {
-                    record.probe_rto_ns = stranger_ns.map(|at_ns| at_ns.saturating_sub(fault.struck_ns));
+                let (probe_ns, whole_ns) = (found(fault.probe), found(fault.whole));
+                if let Some(record) = log.faults.get_mut(fault.number) {
+                    record.probe_rto_ns = probe_ns.map(|at_ns| at_ns.saturating_sub(fault.struck_ns));
                     record.redundancy_ns = whole_ns.map(|at_ns| at_ns.saturating_sub(fault.struck_ns));
                 }
-                let told = [(stranger_ns, "a new client is acknowledged"), (whole_ns, "every copy is in sync again")];
+                let told = [(probe_ns, "a new client is acknowledged"), (whole_ns, "every copy is in sync again")];
                 for (at_ns, text) in told.into_iter().filter_map(|(at_ns, text)| Some((at_ns?, text))) {
-                    endured.events.push(event(at_ns, "recovery", text.to_owned()));
+                    log.events.push(event(at_ns, "recovery", text.to_owned()));
                 }
             }
         });
-        endured.events.sort_by_key(|event| event.at_ns);
-        endured
+        log.events.sort_by_key(|event| event.at_ns);
+        log
     }
 
     /// Waits for the measured window; `None` where it never opens.
@@ -180,7 +180,7 @@ impl Ordeal<'_, '_> {
         plan: &FaultPlan,
         planned_ns: u64,
         injector: &mut Injector<'_, '_>,
-        endured: &mut Endured,
+        log: &mut FaultLog,
     ) -> Option<u64> {
         let mut record = Fault {
             kind: plan.kind().name().into(),
@@ -195,32 +195,32 @@ impl Ordeal<'_, '_> {
                 add(&mut record.text, late.as_deref());
                 let comma = if record.text.is_empty() { "" } else { ": " };
                 let text = format!("{} took effect on {}{comma}{}", plan.kind().name(), record.node, record.text);
-                self.tell(endured, struck.at_ns, "fault", text);
+                self.tell(log, struck.at_ns, "fault", text);
                 record.took_effect_at_ns = Some(struck.at_ns);
                 Some(struck.at_ns)
             }
             Err(missed) => {
                 let text = format!("{} was not applied: {}", plan.kind().name(), missed.why);
-                self.tell(endured, self.clock.now_ns(), "warning", text);
+                self.tell(log, self.clock.now_ns(), "warning", text);
                 (record.node, record.not_applied) = (missed.node, Some(missed.why));
                 None
             }
         };
-        endured.faults.push(record);
+        log.faults.push(record);
         struck_ns
     }
 
     fn heal(
         &self,
-        fault: &mut Ongoing<'_>,
+        fault: &mut ActiveFault<'_>,
         injector: &mut Injector<'_, '_>,
         healed: &[AtomicU64],
-        endured: &mut Endured,
+        log: &mut FaultLog,
     ) {
         fault.done = true;
         let begun_ns = self.clock.now_ns();
         let result = injector.heal(fault.number);
-        let Some(record) = endured.faults.get_mut(fault.number) else { return };
+        let Some(record) = log.faults.get_mut(fault.number) else { return };
         record.scripted_ns = Some(begun_ns.saturating_sub(fault.struck_ns));
         let (at_ns, kind, text) = match result {
             Ok((at_ns, text)) => {
@@ -238,18 +238,18 @@ impl Ordeal<'_, '_> {
                 (self.clock.now_ns(), "warning", text)
             }
         };
-        self.tell(endured, at_ns, kind, text);
+        self.tell(log, at_ns, kind, text);
     }
 
     /// For the record, and for whoever watches.
-    fn tell(&self, endured: &mut Endured, at_ns: u64, kind: &str, text: String) {
+    fn tell(&self, log: &mut FaultLog, at_ns: u64, kind: &str, text: String) {
         // Nobody may be watching any more.
         let _ = self.news.send(text.clone());
-        endured.events.push(event(at_ns, kind, text));
+        log.events.push(event(at_ns, kind, text));
     }
 
     /// Since when clients with fresh connections are acknowledged. The fault is in force until healed, or the end.
-    fn stranger(
+    fn probe(
         &self,
         number: usize,
         struck_ns: u64,
@@ -283,11 +283,11 @@ impl Ordeal<'_, '_> {
     }
 
     /// Waits for the watchers of what was healed. What is lost for good cannot be whole: then nobody is waited for.
-    fn await_whole(&self, ongoing: &[Ongoing<'_>], end_ns: u64) {
-        if ongoing.iter().any(|fault| fault.heal == Heal::Never) {
+    fn await_whole(&self, active: &[ActiveFault<'_>], end_ns: u64) {
+        if active.iter().any(|fault| fault.heal == Heal::Never) {
             return;
         }
-        let watchers = || ongoing.iter().flat_map(|fault| [&fault.stranger, &fault.whole]).flatten();
+        let watchers = || active.iter().flat_map(|fault| [&fault.probe, &fault.whole]).flatten();
         let deadline = self.clock.now_ns().max(end_ns) + WHOLE_WITHIN_NS;
         while !self.given_up() && self.clock.now_ns() < deadline && !watchers().all(ScopedJoinHandle::is_finished) {
             thread::sleep(Duration::from_nanos(NAP_NS));

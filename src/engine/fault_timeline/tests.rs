@@ -41,7 +41,7 @@ impl Broker for Nobody {
 
 /// Runs faults in a window of so many milliseconds, with a consumer that takes so many to come back from a kill.
 /// `None` where the timeline ended in a panic.
-fn endured(faults: &str, window_ms: u64, away_ms: u64, behaviour: Behaviour, broker: Nobody) -> Option<Endured> {
+fn log(faults: &str, window_ms: u64, away_ms: u64, behaviour: Behaviour, broker: Nobody) -> Option<FaultLog> {
     let text = format!(
         "schema: 1\nname: t\nquestion: Q?\nsystems: [redis-streams]\nmessage: {{size: 100B}}\n\
          load: {{model: open, rate: 1k/s, duration: 5m}}\nfaults: {faults}\n"
@@ -54,7 +54,7 @@ fn endured(faults: &str, window_ms: u64, away_ms: u64, behaviour: Behaviour, bro
     let (interrupted, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let now = clock.now_ns();
     control.open_window(now, now + window_ms * MS);
-    let ordeal = Ordeal {
+    let fault_timeline = FaultTimeline {
         cell: &cell,
         block: 1,
         run: 7,
@@ -77,9 +77,9 @@ fn endured(faults: &str, window_ms: u64, away_ms: u64, behaviour: Behaviour, bro
                 thread::sleep(Duration::from_millis(1));
             }
         });
-        let endured = scope.spawn(|| ordeal.run()).join().ok();
+        let log = scope.spawn(|| fault_timeline.run()).join().ok();
         over.store(true, Relaxed);
-        endured
+        log
     })
 }
 
@@ -87,7 +87,7 @@ const BOTH: &str = "[{kind: consumer-kill, at: 0s}, {kind: slow-consumer, at: 20
 
 #[test]
 fn what_is_due_once_the_load_is_over_is_missed_and_not_injected() {
-    let found = endured(BOTH, 400, 700, Behaviour::default(), Nobody::default()).unwrap();
+    let found = log(BOTH, 400, 700, Behaviour::default(), Nobody::default()).unwrap();
     let [kill, slow] = found.faults.as_slice() else { panic!("{found:?}", found = found.faults) };
     assert!(kill.healed_at_ns.is_some(), "{kill:?}");
     assert_eq!(slow.not_applied.as_deref(), Some("the load ended before"), "{slow:?}");
@@ -96,7 +96,7 @@ fn what_is_due_once_the_load_is_over_is_missed_and_not_injected() {
 
 #[test]
 fn what_had_to_wait_for_another_fault_says_so() {
-    let found = endured(BOTH, 3000, 700, Behaviour::default(), Nobody::default()).unwrap();
+    let found = log(BOTH, 3000, 700, Behaviour::default(), Nobody::default()).unwrap();
     let [kill, slow] = found.faults.as_slice() else { panic!("{found:?}", found = found.faults) };
     assert!(!kill.text.contains("late"), "{kill:?}");
     assert!(slow.text.contains("injected ") && slow.text.ends_with("s late"), "{slow:?}");
@@ -110,6 +110,6 @@ fn a_panic_is_no_end_without_end() {
     let begun = Instant::now();
     let faults = "[{kind: slow-consumer, at: 0s, for: 100ms}, {kind: slow-consumer, at: 200ms, for: 100ms}]";
     let broker = Nobody { panics_at: 2, ..Nobody::default() };
-    assert!(endured(faults, 400, 0, behaviour, broker).is_none());
+    assert!(log(faults, 400, 0, behaviour, broker).is_none());
     assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", begun.elapsed());
 }

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// One cell of an experiment on a running broker.
-pub struct Stage<'a> {
+pub struct ExperimentContext<'a> {
     pub cell: &'a Cell,
     pub block: u32,
     /// Names this cell in every envelope.
@@ -24,7 +24,7 @@ pub struct Stage<'a> {
     pub observer: &'a mut dyn Observer,
 }
 
-impl Stage<'_> {
+impl ExperimentContext<'_> {
     pub fn clock(&self) -> Clock {
         self.target.clock
     }

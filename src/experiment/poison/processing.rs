@@ -1,4 +1,4 @@
-//! The consuming side: works on what a worker hands out and books how it ended. One book may outlive its worker.
+//! The consuming side: works on what a worker hands out and books how it ended. One log may outlive its worker.
 //!
 //! Poison is told by its number, which both sides know: it fails at every try. Everything else succeeds at once.
 
@@ -11,18 +11,18 @@ use std::collections::{HashMap, HashSet};
 
 /// What every message is judged by.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
+pub struct PoisonRules {
     pub run: u64,
     pub message_bytes: usize,
     /// Every n-th message is poison; `None`: there is none.
     pub every: Option<u64>,
-    /// Tries until a message is buried; `None`: a message that fails is gone.
+    /// Tries until a message is dead_lettered; `None`: a message that fails is gone.
     pub tries: Option<u32>,
     /// Messages planned in here are timed, those received in here are counted, ns.
     pub window: (u64, u64),
 }
 
-impl Rules {
+impl PoisonRules {
     pub fn is_poison(&self, sequence: u64) -> bool {
         self.every.is_some_and(|every| sequence % every == every - 1)
     }
@@ -48,8 +48,8 @@ impl Task {
 }
 
 /// How every message ended.
-pub struct Book {
-    pub rules: Rules,
+pub struct ProcessingLog {
+    pub rules: PoisonRules,
     /// Healthy messages that were processed.
     pub processed: SeqSet,
     /// Processed again.
@@ -60,25 +60,25 @@ pub struct Book {
     pub latency: Histogram<u64>,
     /// Poison that failed for good where nothing can be set aside.
     pub gone: SeqSet,
-    /// Poison that the worker reported buried.
-    pub buried: SeqSet,
-    /// First delivery → buried, ns.
-    pub burial: Histogram<u64>,
+    /// Poison that the worker reported dead_lettered.
+    pub dead_lettered: SeqSet,
+    /// First delivery → dead_lettered, ns.
+    pub dead_letter_times: Histogram<u64>,
     /// Damaged, or not ours.
     pub unreadable: u64,
     /// When the first message came; cleared to see when the next worker gets its first.
     pub first_ns: Option<u64>,
     /// Messages that a dead worker had in hand and that nobody has processed since.
-    pub orphans: HashSet<u64>,
+    pub unacked: HashSet<u64>,
     /// When the last of them was processed.
-    pub adopted_ns: Option<u64>,
+    pub redelivered_ns: Option<u64>,
     first_tries: HashMap<u64, u64>,
-    /// Sequences of what is being buried, by the worker's numbers.
-    burying: HashMap<u64, u64>,
+    /// Sequences of what is being dead_lettered, by the worker's numbers.
+    dead_lettering: HashMap<u64, u64>,
 }
 
-impl Book {
-    pub fn new(rules: Rules) -> Self {
+impl ProcessingLog {
+    pub fn new(rules: PoisonRules) -> Self {
         Self {
             rules,
             processed: SeqSet::new(),
@@ -86,20 +86,20 @@ impl Book {
             in_window: 0,
             latency: new_histogram(),
             gone: SeqSet::new(),
-            buried: SeqSet::new(),
-            burial: new_histogram(),
+            dead_lettered: SeqSet::new(),
+            dead_letter_times: new_histogram(),
             unreadable: 0,
             first_ns: None,
-            orphans: HashSet::new(),
-            adopted_ns: None,
+            unacked: HashSet::new(),
+            redelivered_ns: None,
             first_tries: HashMap::new(),
-            burying: HashMap::new(),
+            dead_lettering: HashMap::new(),
         }
     }
 
     /// Messages that have come to their end.
     pub fn settled(&self) -> u64 {
-        self.processed.len() + self.gone.len() + self.buried.len()
+        self.processed.len() + self.gone.len() + self.dead_lettered.len()
     }
 
     /// Takes one batch, without working on it yet.
@@ -113,12 +113,12 @@ impl Book {
                     Reading::Corrupt | Reading::Foreign => unreadable.push(id),
                 }
             }
-            Event::Buried { id, at_ns } => {
-                let Some(sequence) = self.burying.remove(&id) else { return };
-                if self.buried.insert(sequence)
+            Event::DeadLettered { id, at_ns } => {
+                let Some(sequence) = self.dead_lettering.remove(&id) else { return };
+                if self.dead_lettered.insert(sequence)
                     && let Some(first_ns) = self.first_tries.get(&sequence)
                 {
-                    self.burial.saturating_record(at_ns.saturating_sub(*first_ns));
+                    self.dead_letter_times.saturating_record(at_ns.saturating_sub(*first_ns));
                 }
             }
         })?;
@@ -139,14 +139,14 @@ impl Book {
                     }
                     Some(tries) if attempt < tries => worker.retry(id),
                     Some(_) => {
-                        self.burying.insert(id, sequence);
-                        worker.bury(id);
+                        self.dead_lettering.insert(id, sequence);
+                        worker.dead_letter(id);
                     }
                 }
                 continue;
             }
-            if self.orphans.remove(&sequence) && self.orphans.is_empty() {
-                self.adopted_ns = Some(at_ns);
+            if self.unacked.remove(&sequence) && self.unacked.is_empty() {
+                self.redelivered_ns = Some(at_ns);
             }
             if self.processed.insert(sequence) {
                 self.in_window += u64::from(self.rules.in_window(at_ns));
@@ -162,11 +162,11 @@ impl Book {
 }
 
 /// A plain subscriber in a worker's place, for a system that cannot hand a message out again: what fails is gone.
-pub struct Fleeting {
+pub struct UnacknowledgedWorker {
     pub subscriber: Box<dyn Subscriber>,
 }
 
-impl Worker for Fleeting {
+impl Worker for UnacknowledgedWorker {
     fn take(&mut self, _: u32, until_ns: u64, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError> {
         self.subscriber.receive(until_ns, &mut |incoming: Incoming<'_>| {
             sink(Event::Task { id: 0, attempt: 1, payload: incoming.payload, at_ns: incoming.received_ns });
@@ -174,7 +174,7 @@ impl Worker for Fleeting {
     }
     fn done(&mut self, _: u64) {}
     fn retry(&mut self, _: u64) {}
-    fn bury(&mut self, _: u64) {}
+    fn dead_letter(&mut self, _: u64) {}
     fn close(mut self: Box<Self>) -> Result<(), DriverError> {
         self.subscriber.close()
     }
@@ -191,7 +191,7 @@ mod tests {
     struct Table {
         desk: Desk,
         new: Vec<u64>,
-        buried: Vec<u64>,
+        dead_lettered: Vec<u64>,
     }
 
     impl Worker for Table {
@@ -203,8 +203,8 @@ mod tests {
                 self.desk.hold(sequence, &message);
                 sink(Event::Task { id: sequence, attempt: 1, payload: &message, at_ns: 1000 * sequence + 5 });
             }
-            for id in &self.buried {
-                sink(Event::Buried { id: *id, at_ns: 1000 * id + 305 });
+            for id in &self.dead_lettered {
+                sink(Event::DeadLettered { id: *id, at_ns: 1000 * id + 305 });
             }
             Ok(())
         }
@@ -214,8 +214,8 @@ mod tests {
         fn retry(&mut self, id: u64) {
             self.desk.retry(id, 0);
         }
-        fn bury(&mut self, id: u64) {
-            self.buried.push(id);
+        fn dead_letter(&mut self, id: u64) {
+            self.dead_lettered.push(id);
         }
         fn close(self: Box<Self>) -> Result<(), DriverError> {
             Ok(())
@@ -223,35 +223,35 @@ mod tests {
         fn kill(self: Box<Self>) {}
     }
 
-    fn rules() -> Rules {
-        Rules { run: 7, message_bytes: 100, every: Some(10), tries: Some(3), window: (0, 20_000) }
+    fn rules() -> PoisonRules {
+        PoisonRules { run: 7, message_bytes: 100, every: Some(10), tries: Some(3), window: (0, 20_000) }
     }
 
     #[test]
     fn poison_is_tried_as_often_as_told_and_then_buried_once() {
-        let (mut table, mut book) = (Table { new: (0..30).collect(), ..Table::default() }, Book::new(rules()));
+        let (mut table, mut log) = (Table { new: (0..30).collect(), ..Table::default() }, ProcessingLog::new(rules()));
         for round in 1..=5 {
-            let tasks = book.fetch(&mut table, 100, 0).unwrap();
+            let tasks = log.fetch(&mut table, 100, 0).unwrap();
             assert_eq!(tasks.len(), [30, 3, 3, 0, 0][round - 1], "round {round}");
-            book.work(&mut table, &tasks);
+            log.work(&mut table, &tasks);
         }
-        assert_eq!(table.buried, [9, 19, 29]);
-        assert_eq!((book.processed.len(), book.buried.len(), book.again, book.settled()), (27, 3, 0, 30));
-        assert_eq!((book.burial.len(), book.burial.max()), (3, 300));
+        assert_eq!(table.dead_lettered, [9, 19, 29]);
+        assert_eq!((log.processed.len(), log.dead_lettered.len(), log.again, log.settled()), (27, 3, 0, 30));
+        assert_eq!((log.dead_letter_times.len(), log.dead_letter_times.max()), (3, 300));
         // Received in the first 20 µs, of which two were poison; all of those are timed.
-        assert_eq!((book.in_window, book.latency.len(), book.latency.max()), (18, 18, 5));
+        assert_eq!((log.in_window, log.latency.len(), log.latency.max()), (18, 18, 5));
     }
 
     #[test]
     fn what_comes_twice_is_counted_and_what_cannot_be_retried_is_gone() {
-        let rules = Rules { tries: None, ..rules() };
-        let (mut table, mut book) = (Table { new: vec![8, 9, 8], ..Table::default() }, Book::new(rules));
-        let tasks = book.fetch(&mut table, 100, 0).unwrap();
-        book.work(&mut table, &tasks);
-        assert_eq!((book.processed.len(), book.again, book.gone.len(), table.buried.len()), (1, 1, 1, 0));
-        let strange = Rules { run: 8, ..rules };
-        let (mut table, mut book) = (Table { new: vec![1], ..Table::default() }, Book::new(strange));
-        assert!(book.fetch(&mut table, 100, 0).unwrap().is_empty());
-        assert_eq!((book.unreadable, table.desk.count()), (1, 0));
+        let rules = PoisonRules { tries: None, ..rules() };
+        let (mut table, mut log) = (Table { new: vec![8, 9, 8], ..Table::default() }, ProcessingLog::new(rules));
+        let tasks = log.fetch(&mut table, 100, 0).unwrap();
+        log.work(&mut table, &tasks);
+        assert_eq!((log.processed.len(), log.again, log.gone.len(), table.dead_lettered.len()), (1, 1, 1, 0));
+        let strange = PoisonRules { run: 8, ..rules };
+        let (mut table, mut log) = (Table { new: vec![1], ..Table::default() }, ProcessingLog::new(strange));
+        assert!(log.fetch(&mut table, 100, 0).unwrap().is_empty());
+        assert_eq!((log.unreadable, table.desk.count()), (1, 0));
     }
 }

@@ -1,0 +1,194 @@
+//! The sender of one producer: writes a message's envelope, hands it to the client library, and finds for every answer
+//! the message that it answers. The engine's pacing thread and all experiments send through it.
+//!
+//! `planned_ns` is always the plan's, however late a message goes out; without a plan it is the moment of sending. One
+//! thread owns all of it: no lock, and no allocation per message. What is noted of a message is the [`SendBook`]'s.
+
+use super::inflight::{InFlight, Pending};
+use crate::clock::Clock;
+use crate::driver::{Completion, DriverError, Outgoing, Publisher, Submitted};
+use crate::payload::{Bodies, Envelope};
+use crate::schedule::Schedule;
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+
+/// How long a wait may last when nothing is due: signals to stop are seen within this.
+pub const TICK_NS: u64 = 20_000_000;
+
+/// Whose messages, and how they are spread over connections and streams.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    pub run: u64,
+    pub producer: u16,
+    pub connections: u16,
+    pub streams: u16,
+    /// Messages in a row to the same stream of a connection.
+    pub run_length: u32,
+    pub in_flight: u32,
+}
+
+/// Notes what became of messages. Implementations are known at compile time: a call costs what it does.
+pub trait SendBook {
+    /// It has gone out; its answer may come already before this.
+    fn sent(&mut self, message: &Pending);
+    fn answered(&mut self, message: &Pending, completion: Completion);
+    /// Asked between two waits; true ends what is under way.
+    fn stop(&mut self, now_ns: u64) -> bool;
+}
+
+/// `ONE_SERIES`: all messages are numbered through, on lane 0; else every lane has numbers of its own.
+pub struct Sender<const ONE_SERIES: bool> {
+    clock: Clock,
+    identity: Identity,
+    publisher: Box<dyn Publisher>,
+    bodies: Bodies,
+    in_flight: InFlight,
+    /// Per connection: current stream and messages left in its run.
+    turns: Vec<(u16, u32)>,
+    /// Messages sent, by lane.
+    sent: Vec<u64>,
+    completions: Vec<Completion>,
+}
+
+impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
+    pub fn new(identity: Identity, clock: Clock, publisher: Box<dyn Publisher>, bodies: Bodies) -> Self {
+        let lanes = usize::from(identity.connections) * usize::from(identity.streams);
+        Self {
+            in_flight: InFlight::new(identity.in_flight, identity.connections),
+            turns: vec![(0, identity.run_length); usize::from(identity.connections)],
+            sent: vec![0; lanes],
+            completions: Vec::with_capacity(identity.in_flight as usize),
+            clock,
+            identity,
+            publisher,
+            bodies,
+        }
+    }
+
+    /// Sends one message; `due` is its planned time, or 0 for "now". False if there is no free slot, or the client's
+    /// queue is full.
+    #[inline]
+    pub fn send(&mut self, due: u64, book: &mut impl SendBook) -> Result<bool, DriverError> {
+        let open = due != 0;
+        let Some(slot) = self.in_flight.take() else { return Ok(false) };
+        let connection = self.in_flight.connection(slot);
+        let (stream, left) = self.turns[usize::from(connection)];
+        let lane = if ONE_SERIES { 0 } else { connection * self.identity.streams + stream };
+        let sequence = self.sent[usize::from(lane)];
+        let planned_ns = if open { due } else { self.clock.now_ns() };
+        let Identity { run, producer, .. } = self.identity;
+        let payload = self.bodies.stamped(&Envelope { run, producer, lane, sequence, planned_ns });
+        let sent_ns = if open { self.clock.now_ns() } else { planned_ns };
+        let pending = Pending { planned_ns, sent_ns, sequence, lane, busy: true };
+        // Booked before the hand-over: the answer may come before the call returns.
+        self.in_flight.fill(slot, pending);
+        if self.publisher.submit(Outgoing { slot, connection, stream, payload })? == Submitted::Full {
+            self.in_flight.untake(slot);
+            return Ok(false);
+        }
+        self.sent[usize::from(lane)] += 1;
+        self.turns[usize::from(connection)] = if left > 1 {
+            (stream, left - 1)
+        } else {
+            ((stream + 1) % self.identity.streams, self.identity.run_length)
+        };
+        book.sent(&pending);
+        Ok(true)
+    }
+
+    pub fn flush(&mut self) -> Result<(), DriverError> {
+        self.publisher.flush()
+    }
+
+    /// Waits for answers until `until_ns` and books them.
+    #[inline]
+    pub fn collect(&mut self, until_ns: u64, book: &mut impl SendBook) -> Result<(), DriverError> {
+        let result = self.publisher.wait(until_ns, &mut self.completions);
+        for completion in self.completions.drain(..) {
+            if let Some(pending) = self.in_flight.finish(completion.slot) {
+                book.answered(&pending, completion);
+            }
+        }
+        result
+    }
+
+    /// Collects until everything is answered, until `deadline_ns` or until the book says stop.
+    pub fn drain(&mut self, deadline_ns: u64, book: &mut impl SendBook) -> Result<(), DriverError> {
+        while self.in_flight.busy() > 0 {
+            let now_ns = self.clock.now_ns();
+            if book.stop(now_ns) || now_ns >= deadline_ns {
+                break;
+            }
+            self.collect((now_ns + TICK_NS).min(deadline_ns), book)?;
+        }
+        Ok(())
+    }
+
+    /// Messages sent, by lane.
+    pub fn sent(&self) -> &[u64] {
+        &self.sent
+    }
+
+    /// What never got an answer.
+    pub fn unanswered(&self) -> impl Iterator<Item = &Pending> {
+        self.in_flight.unanswered()
+    }
+
+    pub fn failures(&self) -> BTreeMap<String, u64> {
+        self.publisher.failures()
+    }
+
+    pub fn retries(&self) -> BTreeMap<String, u64> {
+        self.publisher.retries()
+    }
+}
+
+/// What to send in an open loop.
+pub struct SendPlan {
+    /// `None`: as fast as it goes.
+    pub schedule: Option<Schedule>,
+    /// Due times count from here.
+    pub start_ns: u64,
+    pub messages: u64,
+    /// Nothing is sent after it.
+    pub send_until_ns: u64,
+    /// How long to wait for answers after the last message.
+    pub answers_ns: u64,
+}
+
+impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
+    /// Sends what the plan says, however late, and waits for the answers.
+    pub fn run(&mut self, plan: SendPlan, book: &mut impl SendBook) -> Result<(), DriverError> {
+        sharpen_timer();
+        let SendPlan { mut schedule, start_ns, messages, send_until_ns, answers_ns } = plan;
+        let mut sent = 0;
+        loop {
+            let now_ns = self.clock.now_ns();
+            if sent == messages || now_ns > send_until_ns || book.stop(now_ns) {
+                break;
+            }
+            let due = |schedule: &Option<Schedule>| schedule.as_ref().map_or(0, |plan| start_ns + plan.due_ns());
+            let mut blocked = false;
+            while !blocked && sent < messages && due(&schedule) <= now_ns {
+                blocked = !self.send(due(&schedule), book)?;
+                if !blocked {
+                    sent += 1;
+                    if let Some(plan) = &mut schedule {
+                        plan.advance();
+                    }
+                }
+            }
+            self.flush()?;
+            // Everything due has gone out, or back-pressure holds it: wait for the next due time or for answers.
+            let until_ns = if blocked { u64::MAX } else { due(&schedule) };
+            self.collect(if sent == messages { 0 } else { until_ns.min(now_ns + TICK_NS) }, book)?;
+        }
+        let deadline_ns = self.clock.now_ns().saturating_add(answers_ns);
+        self.drain(deadline_ns, book)
+    }
+}
+
+/// The kernel may otherwise delay each wake of this thread by 50 µs. Where it refuses, the schedule lag shows it.
+pub fn sharpen_timer() {
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+}
