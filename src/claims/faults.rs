@@ -212,7 +212,7 @@ mod tests {
             text: "stream 0: no acknowledgement any more until the end".into(),
             ..fault(9, None)
         };
-        let all = cells(&[gone], |cell| cell.nodes = 3);
+        let all = cells(&[gone], |cell| cell.id.nodes = 3);
         assert!(found(&all, "fault.rpo").cell.ends_with("copies=1,for=never"), "copies of a partition, not nodes");
         let rto = found(&all, "fault.rto_publish");
         assert_eq!((rto.value, rto.kind), (None, Kind::Measured));

@@ -2,7 +2,7 @@ mod observed;
 
 use super::*;
 use crate::result::synthetic::{latency_run, throughput_run};
-use crate::result::{CellSummary, Observation, Outcome, RunFolder, Survives, summarize};
+use crate::result::{CellId, CellSummary, Observation, Outcome, RunFolder, Survives, summarize};
 
 fn read(folder: &RunFolder) -> (Manifest, Summary) {
     (folder.read_manifest().unwrap(), summarize(folder).unwrap())
@@ -177,7 +177,7 @@ fn invented_numbers_are_refused() {
     run.0.environment = "fake".into();
     assert!(build("quick", &[run]).unwrap_err().to_string().contains("fake"));
     let mut run = throughput(3);
-    run.1.cells[0].system = "fake".into();
+    run.1.cells[0].id.system = "fake".into();
     assert!(build("quick", &[run]).is_err());
     let mut comparison = build("quick", &[throughput(3)]).unwrap();
     comparison.runs[0].environment = "fake".into();
@@ -226,9 +226,12 @@ fn observed(scenario: &str, of: &[(&str, Vec<Observation>)]) -> (Manifest, Summa
     run.1.cells = of
         .iter()
         .map(|(label, observations)| CellSummary {
-            label: (*label).into(),
-            system: (*label).trim_end_matches("-tuned").into(),
-            cell: "base".into(),
+            id: CellId {
+                label: (*label).into(),
+                system: (*label).trim_end_matches("-tuned").into(),
+                cell: "base".into(),
+                ..template.id.clone()
+            },
             experiment: Some("x".into()),
             observations: observations.clone(),
             ..template.clone()
@@ -365,8 +368,8 @@ fn a_node_lost_for_good_decides_and_others_stand_beside() {
     use crate::result::Fault;
     let lost = |label: &str, copies: u16, rpo: u64| {
         let mut cell = throughput(1).1.cells.remove(0);
-        (cell.label, cell.cell, cell.nodes) = (label.into(), "base".into(), 3);
-        cell.system = if label.starts_with("kafka") { "kafka" } else { "redis-streams" }.into();
+        (cell.id.label, cell.id.cell, cell.id.nodes) = (label.into(), "base".into(), 3);
+        cell.id.system = if label.starts_with("kafka") { "kafka" } else { "redis-streams" }.into();
         cell.survives.copies = copies;
         let effect = Some(1_000_000_000);
         let (kind, target) = ("kill".into(), "leader".into());

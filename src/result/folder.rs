@@ -259,7 +259,8 @@ mod tests {
         let paths = folder.write_cell(&output).unwrap();
         assert_eq!(folder.read_cells(&manifest).unwrap().len(), 1);
         for label in ["../../../../elsewhere", "/etc", "..", "redis-lists", ""] {
-            let record = CellRecord { label: label.into(), ..output.record.clone() };
+            let mut record = output.record.clone();
+            record.id.label = label.into();
             files::write_json(&folder.path().join(&paths["accounting"]), &record).unwrap();
             let error = folder.read_cells(&manifest).unwrap_err().to_string();
             assert!(error.contains("accounting.json") && error.contains("lies in cells/kafka/base/block-1"), "{error}");

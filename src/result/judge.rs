@@ -281,14 +281,14 @@ mod tests {
         let (judged, because) = with(|r| r.counts.undelivered = Some(5));
         assert!(judged == Judged::Inconclusive && because.contains("5 messages were still in the broker"), "{because}");
         let (judged, _) = with(|r| {
-            r.system = "redis-streams".into();
+            r.id.system = "redis-streams".into();
             (r.counts.undelivered, r.counts.passed_over) = (Some(5), Some(3));
         });
         assert_eq!(judged, Judged::Inconclusive, "another consumer may still take a pending entry over");
         let (judged, because) = with(|r| (r.counts.broker_lost, r.counts.lost) = (None, Some(1)));
         assert!(judged == Judged::Inconclusive && because.contains("no audit"), "{because}");
         let (judged, because) = with(|r| {
-            r.system = "redis-lists".into();
+            r.id.system = "redis-lists".into();
             (r.counts.broker_lost, r.counts.lost) = (Some(4), Some(4));
         });
         assert!(judged == Judged::Fail && !because.contains("broker loss"), "popped and lost by whom? {because}");
@@ -341,6 +341,6 @@ mod tests {
         };
         assert!(told(FaultKind::PowerLoss, 9, copies).contains("should survive"), "one node of three");
         assert_eq!(told(FaultKind::MemFull, 9, |_| ()), "");
-        assert_eq!(told(FaultKind::Pause, 9, |r| r.nodes = 3), "", "no promise either way");
+        assert_eq!(told(FaultKind::Pause, 9, |r| r.id.nodes = 3), "", "no promise either way");
     }
 }

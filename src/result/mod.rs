@@ -28,6 +28,6 @@ pub use observation::Observation;
 pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Example, Gate, Interval, Metric, WindowRow};
 pub use summarize::{invalid_because, quantiles, rates, summarize};
 pub use summary::{
-    CellSummary, Counts, Fault, Judged, Latencies, Outcome, Quantiles, Rates, Resources, SCHEMA, Status,
+    CellId, CellSummary, Counts, Fault, Judged, Latencies, Outcome, Quantiles, Rates, Resources, SCHEMA, Status,
     StreamRecovery, Summary, Survives, Unavailable,
 };

@@ -6,22 +6,18 @@
 
 use super::comparison::Kind;
 use super::observation::Observation;
-use super::summary::{Counts, Fault, Outcome, Resources, SCHEMA, Survives};
+use super::summary::{CellId, Counts, Fault, Outcome, Resources, SCHEMA, Survives};
 use crate::scenario::Cell;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 /// `accounting.json`: identity, books, resources and gates of one cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellRecord {
     pub schema: u32,
-    pub label: String,
-    pub system: String,
-    pub variant: Option<String>,
-    pub nodes: u16,
-    /// The matrix point.
-    pub cell: String,
-    pub block: u32,
+    #[serde(flatten)]
+    pub id: CellId,
     pub open_loop: bool,
     pub subscriptions: u16,
     pub message_bytes: u64,
@@ -82,17 +78,20 @@ pub struct CellRecord {
     pub error: Option<String>,
 }
 
+/// As in the JSON: `record.label` is `record.id.label`.
+impl Deref for CellRecord {
+    type Target = CellId;
+    fn deref(&self) -> &CellId {
+        &self.id
+    }
+}
+
 impl CellRecord {
     /// A record of nothing, to be filled in.
     pub fn empty() -> Self {
         Self {
             schema: SCHEMA,
-            label: String::new(),
-            system: String::new(),
-            variant: None,
-            nodes: 1,
-            cell: String::new(),
-            block: 0,
+            id: CellId { nodes: 1, ..CellId::default() },
             open_loop: false,
             subscriptions: 0,
             message_bytes: 0,
@@ -131,12 +130,14 @@ impl CellRecord {
     /// A cell of plain load of which nothing is known yet but its name.
     pub fn of(cell: &Cell, block: u32) -> Self {
         Self {
-            label: cell.label.clone(),
-            system: cell.config.system.name().to_owned(),
-            variant: cell.variant(),
-            nodes: cell.config.nodes,
-            cell: cell.point.clone(),
-            block,
+            id: CellId {
+                label: cell.label.clone(),
+                system: cell.config.system.name().to_owned(),
+                variant: cell.variant(),
+                nodes: cell.config.nodes,
+                cell: cell.point.clone(),
+                block,
+            },
             subscriptions: cell.load.subscriptions,
             message_bytes: cell.message.size.0,
             ..Self::empty()

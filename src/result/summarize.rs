@@ -51,12 +51,7 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
             schedule_lag: latency(Metric::ScheduleLag),
         },
         rates: rates(&record),
-        label: record.label,
-        system: record.system,
-        variant: record.variant,
-        nodes: record.nodes,
-        cell: record.cell,
-        block: record.block,
+        id: record.id,
         outcome: record.outcome,
         outcome_because: record.outcome_because,
         survives: record.survives,
@@ -276,7 +271,7 @@ mod tests {
         assert_eq!(cells[0].windows().unwrap(), output.windows);
         assert_eq!(cells[0].events().unwrap(), output.events);
         let mut bad = output;
-        bad.record.label = "../up".into();
+        bad.record.id.label = "../up".into();
         assert!(folder.write_cell(&bad).unwrap_err().to_string().contains("../up"));
     }
 }

@@ -6,6 +6,7 @@ use super::observation::Observation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 /// Version of `summary.json`, `manifest.json` and the files of a cell.
 pub const SCHEMA: u32 = 1;
@@ -37,8 +38,9 @@ pub enum Status {
     Failed,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct CellSummary {
+/// Which cell of a run, and which of its repeats. It stands in the JSON of a cell as fields of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CellId {
     pub label: String,
     pub system: String,
     /// What distinguishes this label from the system's defaults, such as `nodes=3`; `null` at defaults.
@@ -48,6 +50,12 @@ pub struct CellSummary {
     pub cell: String,
     /// Counted from 1.
     pub block: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CellSummary {
+    #[serde(flatten)]
+    pub id: CellId,
     pub valid: bool,
     pub invalid_because: Vec<String>,
     pub outcome: Outcome,
@@ -78,6 +86,40 @@ pub struct CellSummary {
     pub observations: Vec<Observation>,
     /// Paths relative to the run folder, by kind: `latency`, `windows`, `events`, `accounting`, `broker_log`.
     pub files: BTreeMap<String, String>,
+}
+
+/// As in the JSON: `cell.label` is `cell.id.label`.
+impl Deref for CellSummary {
+    type Target = CellId;
+    fn deref(&self) -> &CellId {
+        &self.id
+    }
+}
+
+impl CellSummary {
+    /// A valid cell of which nothing else is known.
+    pub fn empty(id: CellId) -> Self {
+        Self {
+            id,
+            valid: true,
+            invalid_because: Vec::new(),
+            outcome: Outcome::Ok,
+            outcome_because: Vec::new(),
+            survives: Survives::default(),
+            judged: None,
+            judged_because: Vec::new(),
+            counts: Counts::default(),
+            retries: BTreeMap::new(),
+            latency: Latencies::default(),
+            floor: BTreeMap::new(),
+            rates: Rates::default(),
+            resources: Resources::default(),
+            faults: Vec::new(),
+            experiment: None,
+            observations: Vec::new(),
+            files: BTreeMap::new(),
+        }
+    }
 }
 
 /// What the broker did; a result, whatever it is.

@@ -1,7 +1,7 @@
 //! Tests only: run folders whose raw files, and so whose every number, are known.
 
 use super::raw::{CellOutput, CellRecord, Event, Interval, Metric, WindowRow};
-use super::summary::{Counts, Outcome, Resources, Status, Survives};
+use super::summary::{CellId, Counts, Outcome, Resources, Status, Survives};
 use super::{ColdStart, Description, Gate, Host, Manifest, RunFolder, SCHEMA, ScenarioInfo};
 use crate::result::Blame;
 use hdrhistogram::Histogram;
@@ -96,12 +96,14 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
     CellOutput {
         record: CellRecord {
             schema: SCHEMA,
-            label: label.into(),
-            system: system.into(),
-            variant: (label != system).then(|| "nodes=3".into()),
-            nodes: 1,
-            cell: point.into(),
-            block,
+            id: CellId {
+                label: label.into(),
+                system: system.into(),
+                variant: (label != system).then(|| "nodes=3".into()),
+                nodes: 1,
+                cell: point.into(),
+                block,
+            },
             open_loop: true,
             subscriptions: 1,
             message_bytes: 1024,

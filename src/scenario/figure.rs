@@ -202,8 +202,7 @@ pub(super) fn three_digits(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::{Counts, Latencies, Outcome, Quantiles, Rates, Resources, Survives};
-    use std::collections::BTreeMap;
+    use crate::result::{CellId, Counts, Latencies, Quantiles, Rates, Resources};
 
     /// A cell in which every figure has the value 7.
     fn sevens() -> CellSummary {
@@ -224,22 +223,15 @@ mod tests {
         for object in [&mut counts, &mut rates] {
             object.as_object_mut().unwrap().values_mut().for_each(|value| *value = 7.into());
         }
-        CellSummary {
+        let id = CellId {
             label: "kafka".into(),
             system: "kafka".into(),
-            variant: None,
             nodes: 1,
             cell: "base".into(),
             block: 1,
-            valid: true,
-            invalid_because: vec![],
-            outcome: Outcome::Ok,
-            outcome_because: Vec::new(),
-            floor: Default::default(),
-            survives: Survives::default(),
-            judged: None,
-            judged_because: Vec::new(),
-            retries: Default::default(),
+            ..CellId::default()
+        };
+        CellSummary {
             counts: serde_json::from_value(counts).unwrap(),
             latency: Latencies { publish: q(), end_to_end: q(), service: q(), schedule_lag: q() },
             rates: serde_json::from_value(rates).unwrap(),
@@ -250,10 +242,7 @@ mod tests {
                 broker_peak_rss_bytes: Some(7),
                 saturated: None,
             },
-            faults: vec![],
-            experiment: None,
-            observations: vec![],
-            files: BTreeMap::new(),
+            ..CellSummary::empty(id)
         }
     }
 

@@ -324,38 +324,26 @@ fn measured(figure: Figure, cell: &CellSummary) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::{Counts, Latencies, Outcome, Quantiles, Rates, Resources, Survives};
+    use crate::result::{CellId, Counts, Latencies, Quantiles, Rates};
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
 
     const LABELS: [&str; 2] = ["kafka", "redis-streams"];
 
     fn cell(label: &str, block: u32, p99_ms: u64, goodput: f64) -> CellSummary {
         let latency = Quantiles { count: 1000, p99_ns: Some(p99_ms * 1_000_000), ..Quantiles::default() };
-        CellSummary {
+        let id = CellId {
             label: label.into(),
             system: label.into(),
-            variant: None,
             nodes: 1,
             cell: "base".into(),
             block,
-            valid: true,
-            invalid_because: vec![],
-            outcome: Outcome::Ok,
-            outcome_because: Vec::new(),
-            floor: Default::default(),
-            survives: Survives::default(),
-            judged: None,
-            judged_because: Vec::new(),
-            retries: Default::default(),
+            ..CellId::default()
+        };
+        CellSummary {
             counts: Counts { lost: Some(0), ..Counts::default() },
             latency: Latencies { end_to_end: Some(latency), ..Latencies::default() },
             rates: Rates { goodput_per_s: Some(goodput), ..Rates::default() },
-            resources: Resources::default(),
-            faults: vec![],
-            experiment: None,
-            observations: vec![],
-            files: BTreeMap::new(),
+            ..CellSummary::empty(id)
         }
     }
 

@@ -62,7 +62,7 @@ fn tries_become_rungs() {
 fn completeness_comes_from_the_books() {
     let mut run = renamed(throughput(1), "parallelism-fanout");
     for cell in &mut run.1.cells {
-        cell.cell = "load.subscriptions=2".into();
+        cell.id.cell = "load.subscriptions=2".into();
         cell.counts.delivered = Some(if cell.label == "kafka" { 200 } else { 150 });
         cell.counts.undelivered = Some(0);
         cell.counts.lost = Some(if cell.label == "kafka" { 0 } else { 50 });
