@@ -6,8 +6,8 @@
 
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Driver, Outgoing, Paths, Submitted, Target};
-use brokerbench::model::{Codec, Guarantee, System};
-use brokerbench::scenario::{Arrivals, Cell, Load, Message, Model, PayloadKind, SystemConfig};
+use brokerbench::model::System;
+use brokerbench::scenario::{Cell, Load, Message};
 use brokerbench::units::{Bytes, Span};
 use std::error::Error;
 
@@ -168,40 +168,9 @@ fn cpu_ns() -> u64 {
 }
 
 fn cell(size: u64) -> Cell {
-    let mut config = SystemConfig::defaults(System::Kafka);
-    config.topic.partitions = 4;
-    Cell {
-        label: "kafka".into(),
-        config,
-        point: "base".into(),
-        load: Load {
-            model: Model::Closed,
-            rate: None,
-            half_capacity: false,
-            arrivals: Arrivals::Constant,
-            warm_up: Span(0),
-            warm_up_limit: Span(0),
-            duration: Span::from_secs(1),
-            messages: None,
-            producers: 1,
-            subscriptions: 1,
-            consumers: 1,
-            work: Span(0),
-            connections: 1,
-            in_flight: 50_000,
-            batch: 10_000,
-            backlog: Bytes(1 << 30),
-            drain: Span::from_secs(5),
-            deadline: None,
-            audit: true,
-            floor: false,
-            broker_warm_up: Span(0),
-        },
-        message: Message { size: Bytes(size), payload: PayloadKind::Random, compressibility: None, codec: Codec::None },
-        experiment: None,
-        faults: Vec::new(),
-        guarantee: Guarantee::None,
-        primary: "goodput".into(),
-        seed: 1,
-    }
+    let load = Load { batch: 10_000, backlog: Bytes(1 << 30), ..Load::closed(50_000) };
+    let mut cell = Cell::plain(System::Kafka, load.brief(Span::from_secs(1)));
+    cell.config.topic.partitions = 4;
+    cell.message = Message::random(size);
+    cell
 }
