@@ -176,7 +176,7 @@ mod tests {
     fn cells(faults: &[Fault], change: impl Fn(&mut CellSummary)) -> Vec<ComparedCell> {
         let dir = tempfile::tempdir().unwrap();
         let mut cell = summarize(&throughput_run(dir.path(), 1)).unwrap().cells.remove(0);
-        (cell.cell, cell.faults) = ("base".into(), faults.to_vec());
+        (cell.id.cell, cell.faults) = ("base".into(), faults.to_vec());
         change(&mut cell);
         of_group(&[&cell], "run")
     }
@@ -251,7 +251,7 @@ mod tests {
         let (mut manifest, mut summary) = (folder.read_manifest().unwrap(), summarize(&folder).unwrap());
         assert!(detection(&manifest, &summary).is_empty(), "nothing was injected");
         for cell in summary.cells.iter_mut().filter(|cell| cell.label == "kafka") {
-            (cell.nodes, cell.faults) = (3, vec![fault(0, None)]);
+            (cell.id.nodes, cell.faults) = (3, vec![fault(0, None)]);
         }
         let config = &mut manifest.systems.get_mut("kafka").unwrap().broker_config;
         config.insert("broker.session.timeout.ms".into(), "9000".into());

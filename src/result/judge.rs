@@ -337,7 +337,7 @@ mod tests {
         assert!(told(FaultKind::PowerLoss, 0, |_| ()).contains("may have been too weak"));
         assert_eq!(told(FaultKind::PowerLoss, 9, |_| ()), "", "documented");
         let copies = |record: &mut CellRecord| {
-            (record.nodes, record.survives.node_loss, record.survives.copies) = (3, true, 3);
+            (record.id.nodes, record.survives.node_loss, record.survives.copies) = (3, true, 3);
         };
         assert!(told(FaultKind::PowerLoss, 9, copies).contains("should survive"), "one node of three");
         assert_eq!(told(FaultKind::MemFull, 9, |_| ()), "");

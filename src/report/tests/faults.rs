@@ -73,8 +73,8 @@ fn faulted(label: &str, system: &str, faults: Vec<Fault>) -> CellOutput {
         })
         .collect();
     let record = &mut output.record;
-    (record.label, record.system) = (label.into(), system.into());
-    (record.nodes, record.variant) = (3, Some("nodes=3".into()));
+    (record.id.label, record.id.system) = (label.into(), system.into());
+    (record.id.nodes, record.id.variant) = (3, Some("nodes=3".into()));
     record.window_start_ns = Some(EPOCH + u64::from(WINDOW) * SECOND);
     record.window_end_ns = Some(EPOCH + u64::from(WINDOW + 40) * SECOND);
     record.counts.acked = record.counts.acked.map(|_| 250_000);
