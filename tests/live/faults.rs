@@ -161,8 +161,11 @@ fn ends_clean(fault: &str, systems: &str, signal: Signal, code: Option<i32>) {
     assert_eq!(ended.code, code, "{fault}, {signal:?}: {}", ended.stderr);
     if code.is_some() {
         let events = events(&ended.folder());
-        assert!(events.contains("took effect") && events.contains("taken back"), "{fault}, {signal:?}: {events}");
-        assert!(!events.contains("not healed"), "{fault}, {signal:?}: {events}");
+        // Of one that is over at once there is nothing to take back, and its end may not have been seen yet.
+        let unseen = brief && events.contains("not healed: interrupted before it was seen");
+        assert!(events.contains("took effect"), "{fault}, {signal:?}: {events}");
+        assert!(events.contains("taken back") || unseen, "{fault}, {signal:?}: {events}");
+        assert!(!events.contains("not healed") || unseen, "{fault}, {signal:?}: {events}");
     }
 }
 
