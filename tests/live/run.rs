@@ -2,7 +2,7 @@
 //! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live run:: -- --ignored --test-threads 1`
 
 use crate::support::harness::exe;
-use crate::support::program::{run, send, start, start_into};
+use crate::support::program::{MACHINE, run, send, start, start_into};
 use brokerbench::result::{Status, parse_windows};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
@@ -104,9 +104,15 @@ fn half_of_the_slowest_capacity_is_one_rate_for_all() {
     let manifest: serde_json::Value = serde_json::from_slice(&manifest[&ended.folder().join("manifest.json")]).unwrap();
     assert_eq!((&manifest["environment"], &manifest["environment_because"]), (&"native".into(), &"asked for".into()));
     let found = &manifest["rates_found"]["base"];
+    let Some(rate) = found["rate"].as_str() else {
+        let because = found["because"].as_str().unwrap();
+        assert!(MACHINE.iter().any(|gate| because.contains(&format!("was spoilt: {gate}"))), "{found:#}");
+        eprintln!("NOT TESTED: {because}");
+        return;
+    };
     let carried = |label: &str| found["carried"][label]["goodput_per_s"].as_f64().unwrap();
     let slowest = carried("redis-pubsub").min(carried("redis-lists"));
-    let rate = found["rate"].as_str().unwrap().parse::<brokerbench::units::Rate>().unwrap().per_s();
+    let rate = rate.parse::<brokerbench::units::Rate>().unwrap().per_s();
     assert!((0.45..=0.5).contains(&(rate / slowest)), "{found:#}");
     assert_eq!(summary.cells.len(), 4);
     for cell in &summary.cells {

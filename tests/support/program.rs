@@ -16,7 +16,7 @@ const CLEAN: Duration = Duration::from_secs(60);
 /// Whatever has said or done nothing by then never will.
 const LIMIT: Duration = Duration::from_secs(600);
 /// What a busy machine may fail; what becomes of messages is none of these.
-const MACHINE: [&str; 3] = ["schedule-lag", "generator-cpu", "steal-time"];
+pub const MACHINE: [&str; 3] = ["schedule-lag", "generator-cpu", "steal-time"];
 
 /// For experiments of which no figure is compared: their broker is warmed for a second only. A load says so, and it is
 /// never offered.
