@@ -7,7 +7,7 @@ use brokerbench::clock::Clock;
 use brokerbench::engine::{InFlight, Pending};
 use brokerbench::environment::own_usage;
 use brokerbench::payload::{Bodies, BodyKind, Envelope, Reading, read};
-use brokerbench::record::{Books, Consumed, LatencyRecorder, Produced, Tally, Timer};
+use brokerbench::record::{Books, Consumed, LatencyRecorder, PerSecond, Produced, Timer};
 use std::hint::black_box;
 use std::sync::mpsc::channel;
 
@@ -122,7 +122,7 @@ fn latencies() {
 }
 
 fn tallies() {
-    let mut tallies: [Tally; 4] = Default::default();
+    let mut tallies: [PerSecond; 4] = Default::default();
     for i in 0..MESSAGES {
         tallies.iter_mut().for_each(|tally| tally.add(black_box(i * 1000), 1));
     }
@@ -141,7 +141,7 @@ fn memory() {
     let (base, clock) = (rss(), Clock::start());
     let mut books = Books { acknowledges: true, ..Books::default() };
     let mut produced = vec![Produced::default(); LANES.into()];
-    let (mut consumed, mut tally, mut most) = (Consumed::default(), Tally::default(), base);
+    let (mut consumed, mut tally, mut most) = (Consumed::default(), PerSecond::default(), base);
     for (i, (lane, number)) in arrivals(MANY).enumerate() {
         let lane_book = &mut produced[usize::from(lane)];
         lane_book.sent += 1;

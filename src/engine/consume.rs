@@ -9,7 +9,7 @@ use super::probe::RECOVERY_PROBE;
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::payload::{FULL, Reading, read};
-use crate::record::{Consumed, Gaps, LatencyRecorder, Tally, Timer};
+use crate::record::{Consumed, LatencyRecorder, PerSecond, Silences, Timer};
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -34,7 +34,7 @@ pub struct Expectation {
 #[derive(Default)]
 pub struct ConsumerReport {
     pub seen: Consumed,
-    pub consumed: Tally,
+    pub consumed: PerSecond,
     /// First deliveries. Open: of messages planned inside the window. Closed: made inside the window.
     pub window_consumed: u64,
     /// When the last message was received and worked on.
@@ -43,7 +43,7 @@ pub struct ConsumerReport {
     pub overtaken: u64,
     pub retries: BTreeMap<String, u64>,
     /// When each stream brought nothing new; empty unless watched.
-    pub gaps: Vec<Gaps>,
+    pub gaps: Vec<Silences>,
     pub error: Option<DriverError>,
 }
 
@@ -131,7 +131,7 @@ pub fn consume(
     recorder: LatencyRecorder,
 ) -> ConsumerReport {
     let mut report = ConsumerReport::default();
-    report.gaps.resize_with(usize::from(expect.watched_streams), || Gaps::new(clock.now_ns()));
+    report.gaps.resize_with(usize::from(expect.watched_streams), || Silences::new(clock.now_ns()));
     let mut consumer = Consumer {
         expect,
         clock,

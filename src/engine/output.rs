@@ -13,7 +13,7 @@ use super::telemetry::Telemetry;
 use super::totals::Totals;
 use crate::driver::{Driver, DriverError};
 use crate::model::Quantile;
-use crate::record::{AuditBook, Books, Consumed, Counted, Harmed, SECOND_NS, Tally};
+use crate::record::{AuditBook, Books, Consumed, Counted, Harmed, PerSecond, SECOND_NS};
 use crate::result::{CellOutput, CellRecord, Counts, Description, Example, Metric, Observation, Resources, WindowRow};
 use crate::scenario::{Cell, Load, Model, cannot_promise};
 use crate::stats::Second;
@@ -192,7 +192,7 @@ fn evidence<'a>(
 ) -> Evidence<'a> {
     let (Collected { books, totals, .. }, open) = (collected, cell.load.model == Model::Open);
     let (first, last) = whole_seconds(window);
-    let in_window = |tally: &Tally| (first..last).map(|second| tally.get(second as usize)).sum::<u64>();
+    let in_window = |tally: &PerSecond| (first..last).map(|second| tally.get(second as usize)).sum::<u64>();
     let backlog_at =
         |second: u64| rows.iter().rfind(|row| row.start_ns / SECOND_NS < second).map_or(0, |row| row.backlog_messages);
     let reported = telemetry.collector.measured(settling_timer(cell));

@@ -10,7 +10,9 @@ use super::sender::{Identity, SendBook, Sender, TICK_NS, sharpen_timer};
 use crate::clock::Clock;
 use crate::driver::{Completion, DriverError, Outcome, Publisher};
 use crate::payload::Bodies;
-use crate::record::{LaneKey, LatencyRecorder, Produced, SECOND_NS, Tally, Tenths, Timer, Trace, new_histogram};
+use crate::record::{
+    AckTrace, LatencyRecorder, PerSecond, PerTenth, Produced, SECOND_NS, SequenceKey, Timer, new_histogram,
+};
 use crate::schedule::Schedule;
 use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
@@ -39,12 +41,12 @@ pub struct Assignment {
 
 /// What one producer did.
 pub struct ProducerReport {
-    pub lanes: BTreeMap<LaneKey, Produced>,
+    pub lanes: BTreeMap<SequenceKey, Produced>,
     /// Due by the schedule; `None` in the closed model.
     pub planned: Option<u64>,
-    pub offered: Tally,
-    pub sent: Tally,
-    pub acked: Tally,
+    pub offered: PerSecond,
+    pub sent: PerSecond,
+    pub acked: PerSecond,
     pub backpressured: u64,
     /// sent − planned of those messages that no back-pressure delayed: the generator's own lateness, in the window.
     pub own_lag: Histogram<u64>,
@@ -58,12 +60,12 @@ pub struct ProducerReport {
     pub failures: BTreeMap<String, u64>,
     pub retries: BTreeMap<String, u64>,
     /// CPU time of this thread by second, ns.
-    pub cpu: Tally,
+    pub cpu: PerSecond,
     pub first_sent_ns: Option<u64>,
     pub last_acked_ns: u64,
     /// By lane, and over all of them; empty unless watched.
-    pub traces: Vec<Trace>,
-    pub tenths: Tenths,
+    pub traces: Vec<AckTrace>,
+    pub tenths: PerTenth,
     pub error: Option<DriverError>,
 }
 
@@ -247,9 +249,9 @@ impl<'a> Notes<'a> {
         let report = ProducerReport {
             lanes: BTreeMap::new(),
             planned: job.schedule.as_ref().map(|_| 0),
-            offered: Tally::default(),
-            sent: Tally::default(),
-            acked: Tally::default(),
+            offered: PerSecond::default(),
+            sent: PerSecond::default(),
+            acked: PerSecond::default(),
             backpressured: 0,
             own_lag: new_histogram(),
             window_planned: 0,
@@ -258,11 +260,11 @@ impl<'a> Notes<'a> {
             unanswered: 0,
             failures: BTreeMap::new(),
             retries: BTreeMap::new(),
-            cpu: Tally::default(),
+            cpu: PerSecond::default(),
             first_sent_ns: None,
             last_acked_ns: 0,
-            traces: (0..lanes).filter(|_| job.watched).map(|_| Trace::new(job.start_ns)).collect(),
-            tenths: if job.watched { Tenths::new(job.start_ns) } else { Tenths::default() },
+            traces: (0..lanes).filter(|_| job.watched).map(|_| AckTrace::new(job.start_ns)).collect(),
+            tenths: if job.watched { PerTenth::new(job.start_ns) } else { PerTenth::default() },
             error: None,
         };
         Self {

@@ -4,16 +4,16 @@ use super::consume::ConsumerReport;
 use super::health::Spent;
 use super::publish::ProducerReport;
 use super::telemetry::Telemetry;
-use crate::record::{SECOND_NS, Tally, Timer, new_histogram};
+use crate::record::{PerSecond, SECOND_NS, Timer, new_histogram};
 use crate::result::WindowRow;
 
 /// Sums over all producers and consumers.
 pub struct Totals {
     pub planned: Option<u64>,
-    pub offered: Tally,
-    pub sent: Tally,
-    pub acked: Tally,
-    pub consumed: Tally,
+    pub offered: PerSecond,
+    pub sent: PerSecond,
+    pub acked: PerSecond,
+    pub consumed: PerSecond,
     pub backpressured: u64,
     pub unanswered: u64,
     pub window_planned: u64,
@@ -23,17 +23,17 @@ pub struct Totals {
     pub overtaken: u64,
     pub last_ns: u64,
     pub own_lag: hdrhistogram::Histogram<u64>,
-    pub cpu: Vec<Tally>,
+    pub cpu: Vec<PerSecond>,
 }
 
 impl Default for Totals {
     fn default() -> Self {
         Self {
             planned: None,
-            offered: Tally::default(),
-            sent: Tally::default(),
-            acked: Tally::default(),
-            consumed: Tally::default(),
+            offered: PerSecond::default(),
+            sent: PerSecond::default(),
+            acked: PerSecond::default(),
+            consumed: PerSecond::default(),
             backpressured: 0,
             unanswered: 0,
             window_planned: 0,
@@ -77,7 +77,7 @@ impl Totals {
     /// Share of the seconds `first..last` that the busiest pacing thread ran.
     pub fn busiest(&self, first: u64, last: u64) -> f64 {
         let window_ns = (last.saturating_sub(first) * SECOND_NS).max(1) as f64;
-        let cpu = |tally: &Tally| (first..last).map(|second| tally.get(second as usize)).sum::<u64>() as f64;
+        let cpu = |tally: &PerSecond| (first..last).map(|second| tally.get(second as usize)).sum::<u64>() as f64;
         self.cpu.iter().map(cpu).fold(0.0, f64::max) / window_ns
     }
 

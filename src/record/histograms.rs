@@ -2,7 +2,7 @@
 //!
 //! Three significant digits, nanoseconds, up to [`HIGHEST_NS`]; a longer latency is kept at that end and counted.
 
-use super::tally::SECOND_NS;
+use super::per_second::SECOND_NS;
 use hdrhistogram::Histogram;
 use std::sync::mpsc::{Receiver, Sender, channel};
 

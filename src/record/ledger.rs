@@ -8,7 +8,7 @@ use super::seqset::SeqSet;
 use std::collections::BTreeMap;
 
 /// One sequence of numbers: (producer, lane).
-pub type LaneKey = (u16, u16);
+pub type SequenceKey = (u16, u16);
 
 /// A producer's side of one lane.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,7 @@ pub struct Produced {
 /// What one consumer saw. Consumers of one subscription are merged before balancing.
 #[derive(Clone, Debug, Default)]
 pub struct Consumed {
-    lanes: BTreeMap<LaneKey, ConsumedLane>,
+    lanes: BTreeMap<SequenceKey, ConsumedLane>,
     pub corrupt: u64,
     pub foreign: u64,
 }
@@ -45,14 +45,14 @@ const EXAMPLES: usize = 5;
 pub struct Harmed {
     /// As its column is called: `broker_lost`, `lost`, `passed_over`, `phantom`, `duplicate`, `log_duplicate`.
     pub harm: &'static str,
-    pub lane: LaneKey,
+    pub lane: SequenceKey,
     pub sequence: u64,
 }
 
 /// All books of one cell.
 #[derive(Debug, Default)]
 pub struct Books {
-    pub produced: BTreeMap<LaneKey, Produced>,
+    pub produced: BTreeMap<SequenceKey, Produced>,
     /// One per subscription.
     pub consumed: Vec<Consumed>,
     /// What the audit read found; `None` where there was none.
@@ -98,7 +98,7 @@ pub struct Counted {
 impl Consumed {
     /// Notes a message; true if it is the first delivery.
     #[inline]
-    pub fn note(&mut self, lane: LaneKey, sequence: u64) -> bool {
+    pub fn note(&mut self, lane: SequenceKey, sequence: u64) -> bool {
         let lane = self.lanes.entry(lane).or_default();
         if !lane.seen.insert(sequence) {
             lane.repeat(sequence);
@@ -134,12 +134,12 @@ impl Consumed {
         }
     }
 
-    fn seen(&self, key: LaneKey) -> Option<&SeqSet> {
+    fn seen(&self, key: SequenceKey) -> Option<&SeqSet> {
         self.lanes.get(&key).map(|lane| &lane.seen)
     }
 
     /// One above the highest number seen of a lane.
-    fn end(&self, key: LaneKey) -> u64 {
+    fn end(&self, key: SequenceKey) -> u64 {
         self.lanes.get(&key).and_then(|lane| lane.highest).map_or(0, |highest| highest + 1)
     }
 
@@ -148,7 +148,7 @@ impl Consumed {
     }
 
     fn duplicates(&self, harm: &'static str) -> impl Iterator<Item = Harmed> {
-        let of = move |(lane, seen): (&LaneKey, &ConsumedLane)| {
+        let of = move |(lane, seen): (&SequenceKey, &ConsumedLane)| {
             let lane = *lane;
             seen.duplicates.clone().into_iter().map(move |sequence| Harmed { harm, lane, sequence })
         };
@@ -217,7 +217,7 @@ impl Books {
     /// The messages of a lane that the broker acknowledged, should still hold and does not; none without an audit.
     fn broker_lost_of<'a>(
         &'a self,
-        key: LaneKey,
+        key: SequenceKey,
         produced: &'a Produced,
         consumed: &'a Consumed,
     ) -> impl Iterator<Item = u64> + 'a {
@@ -235,7 +235,7 @@ impl Books {
     }
 
     /// Every message that the broker acknowledged, should still hold and does not, in order within its lane.
-    pub fn broker_lost(&self) -> impl Iterator<Item = (LaneKey, u64)> {
+    pub fn broker_lost(&self) -> impl Iterator<Item = (SequenceKey, u64)> {
         static NOBODY: Consumed = Consumed { lanes: BTreeMap::new(), corrupt: 0, foreign: 0 };
         let consumed = self.consumed.first().unwrap_or(&NOBODY);
         self.produced.iter().flat_map(move |(key, produced)| {
@@ -246,10 +246,10 @@ impl Books {
     /// The first few messages of each kind of harm, so that a reader can look for them.
     pub fn examples(&self) -> Vec<Harmed> {
         let nothing = SeqSet::new();
-        let named = |harm: &'static str| move |(lane, sequence): (LaneKey, u64)| Harmed { harm, lane, sequence };
+        let named = |harm: &'static str| move |(lane, sequence): (SequenceKey, u64)| Harmed { harm, lane, sequence };
         let mut all: Vec<Harmed> = self.broker_lost().take(EXAMPLES).map(named("broker_lost")).collect();
         let mut add = |harm, consumed: &Consumed, rule: fn([u64; 4]) -> u64, delivered_only: bool| {
-            let of_lane = |(key, produced): (&LaneKey, &Produced)| {
+            let of_lane = |(key, produced): (&SequenceKey, &Produced)| {
                 let held = self.audit.as_ref().and_then(|audit| audit.seen.seen(*key)).unwrap_or(&nothing);
                 let seen = consumed.seen(*key).unwrap_or(&nothing);
                 // Where a reply promises nothing, every message that was sent is owed: none counts as unacknowledged.
@@ -298,7 +298,7 @@ impl Books {
 mod tests {
     use super::*;
 
-    const LANE: LaneKey = (0, 0);
+    const LANE: SequenceKey = (0, 0);
 
     fn books(acked: impl IntoIterator<Item = u64>, sent: u64) -> Books {
         let mut produced = Produced { sent, ..Produced::default() };

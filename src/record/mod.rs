@@ -2,14 +2,14 @@
 //!
 //! Every recorder here belongs to one thread; threads hand their recorders over when they end. Nothing locks.
 
-mod gaps;
 mod histograms;
 mod ledger;
+mod per_second;
 mod seqset;
-mod tally;
+mod silences;
 
-pub use gaps::{AckTimes, Gaps, NEVER, SILENCE_NS, Silence, TENTH_NS, Tenths, Trace, common};
 pub use histograms::{Harvest, LatencyRecorder, TIMERS, Timer, new_histogram};
-pub use ledger::{AuditBook, Books, Consumed, Counted, Harmed, LaneKey, Produced};
+pub use ledger::{AuditBook, Books, Consumed, Counted, Harmed, Produced, SequenceKey};
+pub use per_second::{PerSecond, SECOND_NS};
 pub use seqset::SeqSet;
-pub use tally::{SECOND_NS, Tally};
+pub use silences::{AckTimes, AckTrace, NEVER, PerTenth, SILENCE_NS, Silence, Silences, TENTH_NS, common};

@@ -11,7 +11,7 @@ mod span;
 
 use super::consume::ConsumerReport;
 use super::publish::ProducerReport;
-use crate::record::{AckTimes, Books, Gaps, LaneKey, SILENCE_NS, Silence, Tenths, Trace, common};
+use crate::record::{AckTimes, AckTrace, Books, PerTenth, SILENCE_NS, SequenceKey, Silence, Silences, common};
 use crate::result::{Fault, StreamRecovery};
 use losses::Losses;
 use span::{Rto, Span, later, slowest};
@@ -24,10 +24,10 @@ const FEWEST_PER_S: f64 = 100.0;
 #[derive(Default)]
 pub struct Seen {
     /// By (producer, lane).
-    traces: BTreeMap<LaneKey, Trace>,
-    acks: Tenths,
+    traces: BTreeMap<SequenceKey, AckTrace>,
+    acks: PerTenth,
     /// By subscription, of each of its consumers, by stream.
-    deliveries: Vec<Vec<Vec<Gaps>>>,
+    deliveries: Vec<Vec<Vec<Silences>>>,
 }
 
 impl Seen {
@@ -71,7 +71,7 @@ impl Seen {
         recover(faults, &evidence);
         // Without acknowledgements nothing was promised, without an audit nothing is known to be gone.
         if books.acknowledges && books.audit.is_some() {
-            let times: BTreeMap<LaneKey, AckTimes> =
+            let times: BTreeMap<SequenceKey, AckTimes> =
                 self.traces.into_iter().map(|(key, trace)| (key, trace.into_times())).collect();
             let mut losses = Losses::new(faults);
             for (key, sequence) in books.broker_lost() {
@@ -91,7 +91,7 @@ struct Listened {
 }
 
 impl Listened {
-    fn to<'a>(gaps: impl Iterator<Item = &'a Gaps>, end_ns: u64) -> Self {
+    fn to<'a>(gaps: impl Iterator<Item = &'a Silences>, end_ns: u64) -> Self {
         let mut all = Self { complete: true, ..Self::default() };
         // Who never heard anything has no share in the stream.
         for gaps in gaps.filter(|gaps| gaps.heard()) {
@@ -109,7 +109,7 @@ struct Evidence {
     publish: Vec<Listened>,
     /// By subscription and stream.
     deliver: Vec<Vec<Listened>>,
-    acks: Tenths,
+    acks: PerTenth,
     /// Offered over all streams; `None` in the closed model.
     rate_per_s: Option<f64>,
     load_end_ns: u64,
@@ -181,8 +181,8 @@ mod tests {
     }
 
     /// A load of 1000/s from 0 to 30 s, with nothing acknowledged in the given times; in the tenth after each, all of it.
-    fn acks(outages_ms: &[(u64, u64)]) -> Tenths {
-        let mut tenths = Tenths::new(0);
+    fn acks(outages_ms: &[(u64, u64)]) -> PerTenth {
+        let mut tenths = PerTenth::new(0);
         for ms in 0..30_000 {
             let held = outages_ms.iter().find(|(from, to)| (*from..*to).contains(&ms));
             tenths.add(held.map_or(ms, |(_, to)| *to) * MS);
@@ -323,15 +323,15 @@ mod tests {
 
     #[test]
     fn lanes_of_a_stream_are_heard_together() {
-        let mut one = Gaps::new(0);
-        let mut other = Gaps::new(0);
+        let mut one = Silences::new(0);
+        let mut other = Silences::new(0);
         (0..100).for_each(|n| {
             one.note(n * 50 * MS);
         });
         (0..300).filter(|n| !(60..90).contains(n)).for_each(|n| {
             other.note(n * 50 * MS);
         });
-        let silent = Gaps::new(0);
+        let silent = Silences::new(0);
         let heard = Listened::to([&one, &other, &silent].into_iter(), 15_000 * MS);
         assert!(heard.heard && heard.silences.is_empty(), "the one speaks while the other is silent: {heard:?}");
         let heard = Listened::to([&other, &silent].into_iter(), 15_000 * MS);

@@ -1,7 +1,7 @@
 //! The time that belongs to one fault, and what of the silences in it counts as its outage.
 
 use super::Listened;
-use crate::record::{NEVER, SECOND_NS, SILENCE_NS, Silence, TENTH_NS, Tenths};
+use crate::record::{NEVER, PerTenth, SECOND_NS, SILENCE_NS, Silence, TENTH_NS};
 use crate::result::Unavailable;
 
 /// How long after a fault any silence counts as caused by it. One that begins later, in the time that the fault is in
@@ -123,7 +123,7 @@ impl Span {
 
     /// From the fault to the first tenth of a second, at `from_ns` or later, that has 90 % of the offered rate, and so
     /// have the ten from it on. What comes late does not make up for what did not come: a tenth counts at most as the whole of its own rate.
-    pub fn rto_90(&self, acks: &Tenths, rate_per_s: Option<f64>, from_ns: u64) -> Option<u64> {
+    pub fn rto_90(&self, acks: &PerTenth, rate_per_s: Option<f64>, from_ns: u64) -> Option<u64> {
         let slot_of = |at: u64| (at.saturating_sub(acks.start_ns()) / TENTH_NS) as usize;
         let first = slot_of(self.effect);
         let offered = match rate_per_s {

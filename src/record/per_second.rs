@@ -5,12 +5,12 @@ pub const SECOND_NS: u64 = 1_000_000_000;
 
 /// How many events fell into each second after the run's epoch.
 #[derive(Clone, Debug, Default)]
-pub struct Tally(Vec<u64>);
+pub struct PerSecond(Vec<u64>);
 
 /// A day; later stamps are put into the last second rather than eat memory.
 const MOST_SECONDS: u64 = 86_400;
 
-impl Tally {
+impl PerSecond {
     #[inline]
     pub fn add(&mut self, at_ns: u64, events: u64) {
         let second = (at_ns / SECOND_NS).min(MOST_SECONDS) as usize;
@@ -51,11 +51,11 @@ mod tests {
 
     #[test]
     fn every_event_is_in_its_second() {
-        let mut tally = Tally::default();
+        let mut tally = PerSecond::default();
         tally.add(0, 1);
         tally.add(999_999_999, 2);
         tally.add(3_000_000_000, 4);
-        let mut other = Tally::default();
+        let mut other = PerSecond::default();
         other.add(3_500_000_000, 8);
         tally.merge(&other);
         assert_eq!((tally.get(0), tally.get(1), tally.get(3), tally.total()), (3, 0, 12, 15));

@@ -6,7 +6,7 @@
 
 /// The shortest time without an event that is kept. A recovery that is quicker cannot be told from none.
 pub const SILENCE_NS: u64 = 100_000_000;
-/// The width of a slot of [`Tenths`].
+/// The width of a slot of [`PerTenth`].
 pub const TENTH_NS: u64 = 100_000_000;
 /// The end of a silence that nothing ended.
 pub const NEVER: u64 = u64::MAX;
@@ -30,14 +30,14 @@ pub struct Silence {
 
 /// The silences of one sequence of events.
 #[derive(Clone, Debug)]
-pub struct Gaps {
+pub struct Silences {
     last_ns: u64,
     heard: bool,
     silences: Vec<Silence>,
     unkept: u64,
 }
 
-impl Gaps {
+impl Silences {
     /// Listens from `start_ns` on.
     pub fn new(start_ns: u64) -> Self {
         Self { last_ns: start_ns, heard: false, silences: Vec::new(), unkept: 0 }
@@ -107,8 +107,8 @@ pub fn common(a: &[Silence], b: &[Silence]) -> Vec<Silence> {
 
 /// What is known of the acknowledgements of one lane.
 #[derive(Clone, Debug)]
-pub struct Trace {
-    gaps: Gaps,
+pub struct AckTrace {
+    gaps: Silences,
     /// (sequence, acked), in order of acknowledgement.
     stamps: Vec<(u64, u64)>,
     every: u64,
@@ -117,11 +117,11 @@ pub struct Trace {
     last_sequence: u64,
 }
 
-impl Trace {
+impl AckTrace {
     /// Listens from `start_ns` on.
     pub fn new(start_ns: u64) -> Self {
         Self {
-            gaps: Gaps::new(start_ns),
+            gaps: Silences::new(start_ns),
             stamps: Vec::with_capacity(256),
             every: STAMP_EVERY,
             edges: Vec::new(),
@@ -157,7 +157,7 @@ impl Trace {
         self.stamps.push((sequence, at_ns));
     }
 
-    pub fn gaps(&self) -> &Gaps {
+    pub fn gaps(&self) -> &Silences {
         &self.gaps
     }
 
@@ -195,12 +195,12 @@ impl AckTimes {
 
 /// Events in each tenth of a second after a start.
 #[derive(Clone, Debug, Default)]
-pub struct Tenths {
+pub struct PerTenth {
     start_ns: u64,
     counts: Vec<u32>,
 }
 
-impl Tenths {
+impl PerTenth {
     pub fn new(start_ns: u64) -> Self {
         // Ten minutes without growing.
         Self { start_ns, counts: Vec::with_capacity(6000) }
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn only_what_is_longer_than_the_threshold_is_a_silence() {
-        let mut gaps = Gaps::new(0);
+        let mut gaps = Silences::new(0);
         let ended: Vec<bool> = [50, 150, 251, 240, 300].into_iter().map(|ms| gaps.note(ms * MS)).collect();
         assert_eq!(ended, [false, false, true, false, false], "100 ms sharp is none, and a late stamp ends none");
         assert_eq!(gaps.until(400 * MS), [silence(150, 251)]);
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_what_did_not_fit_is_said() {
-        let mut gaps = Gaps::new(0);
+        let mut gaps = Silences::new(0);
         (1..=2000).for_each(|n| {
             gaps.note(n * 200 * MS);
         });
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_message_is_placed_within_a_few_dozen_others_and_never_inside_a_silence() {
-        let mut trace = Trace::new(0);
+        let mut trace = AckTrace::new(0);
         // 1000 messages, one a millisecond, then two seconds of nothing, then 1000 more.
         let truth = |n: u64| (n + if n < 1000 { 0 } else { 2000 }) * MS;
         (0..2000).for_each(|n| trace.acked(n, truth(n)));
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn many_messages_are_stamped_more_thinly() {
-        let mut trace = Trace::new(0);
+        let mut trace = AckTrace::new(0);
         let messages = 5 * STAMP_EVERY * MOST_STAMPS as u64;
         (0..messages).for_each(|n| trace.acked(n, n * 1000));
         assert!(trace.stamps.len() <= MOST_STAMPS, "{}", trace.stamps.len());
@@ -303,9 +303,9 @@ mod tests {
 
     #[test]
     fn every_event_is_in_its_tenth() {
-        let mut tenths = Tenths::new(1_000 * MS);
+        let mut tenths = PerTenth::new(1_000 * MS);
         [1_000, 1_099, 1_100, 2_050, 5].into_iter().for_each(|ms| tenths.add(ms * MS));
-        let mut all = Tenths::default();
+        let mut all = PerTenth::default();
         all.merge(&tenths);
         all.merge(&tenths);
         assert_eq!((all.get(0), all.get(1), all.get(10), all.get(99)), (6, 2, 2, 0));
