@@ -7,13 +7,13 @@ use super::Fault;
 use super::words::grouped;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pool {
+pub enum Pooling {
     Sum,
     Median,
     Most,
 }
 
-impl Pool {
+impl Pooling {
     /// `None` of nothing.
     pub fn of(self, values: &[f64]) -> Option<f64> {
         let mut values = values.to_vec();
@@ -31,20 +31,20 @@ impl Pool {
 pub struct FaultFigure {
     pub metric: &'static str,
     pub unit: &'static str,
-    pub pool: Pool,
+    pub pool: Pooling,
     /// Has no meaning where nothing is acknowledged.
     pub acknowledged: bool,
     pub of: fn(&Fault) -> Option<u64>,
 }
 
 const fn time(metric: &'static str, acknowledged: bool, of: fn(&Fault) -> Option<u64>) -> FaultFigure {
-    FaultFigure { metric, unit: "ns", pool: Pool::Median, acknowledged, of }
+    FaultFigure { metric, unit: "ns", pool: Pooling::Median, acknowledged, of }
 }
 
 pub const RPO: FaultFigure =
-    FaultFigure { metric: "fault.rpo", unit: "msg", pool: Pool::Sum, acknowledged: true, of: |f| f.rpo_messages };
+    FaultFigure { metric: "fault.rpo", unit: "msg", pool: Pooling::Sum, acknowledged: true, of: |f| f.rpo_messages };
 pub const RPO_TIME: FaultFigure =
-    FaultFigure { metric: "fault.rpo_time", unit: "ns", pool: Pool::Most, acknowledged: true, of: |f| f.rpo_ns };
+    FaultFigure { metric: "fault.rpo_time", unit: "ns", pool: Pooling::Most, acknowledged: true, of: |f| f.rpo_ns };
 pub const RTO_PUBLISH: FaultFigure = time("fault.rto_publish", true, |f| f.rto_publish_ns);
 pub const RTO_DELIVER: FaultFigure = time("fault.rto_deliver", false, |f| f.rto_deliver_ns);
 pub const RTO_90: FaultFigure = time("fault.rto_90", true, |f| f.rto_90_ns);
@@ -56,10 +56,10 @@ pub const FAULT_FIGURES: [FaultFigure; 8] =
     [RPO, RPO_TIME, RTO_PUBLISH, RTO_DELIVER, RTO_90, SCRIPTED, REDUNDANCY, PROBE];
 
 /// How the values of blocks are put together; `None` for what is no figure of faults.
-pub fn pool_of(metric: &str) -> Option<Pool> {
+pub fn pool_of(metric: &str) -> Option<Pooling> {
     let counts = ["fault.acked", "fault.lost", "fault.duplicate"];
     let own = FAULT_FIGURES.iter().find(|figure| figure.metric == metric).map(|figure| figure.pool);
-    own.or(counts.contains(&metric).then_some(Pool::Sum))
+    own.or(counts.contains(&metric).then_some(Pooling::Sum))
 }
 
 impl FaultFigure {
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn every_figure_of_faults_is_known_by_its_name() {
-        assert_eq!(pool_of("fault.rpo_time"), Some(Pool::Most));
-        assert_eq!((pool_of("fault.acked"), pool_of("goodput")), (Some(Pool::Sum), None));
+        assert_eq!(pool_of("fault.rpo_time"), Some(Pooling::Most));
+        assert_eq!((pool_of("fault.acked"), pool_of("goodput")), (Some(Pooling::Sum), None));
     }
 }

@@ -63,6 +63,22 @@ struct ActiveFault<'scope> {
     whole: Option<ScopedJoinHandle<'scope, Option<u64>>>,
 }
 
+impl ActiveFault<'_> {
+    /// Joins the watchers, whose end must be told to them before, and notes when each saw what it waits for.
+    fn note_recovery(self, log: &mut FaultLog) {
+        let found = |handle: Option<ScopedJoinHandle<'_, Option<u64>>>| handle?.join().ok().flatten();
+        let (probe_ns, whole_ns) = (found(self.probe), found(self.whole));
+        if let Some(record) = log.faults.get_mut(self.number) {
+            record.probe_rto_ns = probe_ns.map(|at_ns| at_ns.saturating_sub(self.struck_ns));
+            record.redundancy_ns = whole_ns.map(|at_ns| at_ns.saturating_sub(self.struck_ns));
+        }
+        let told = [(probe_ns, "a new client is acknowledged"), (whole_ns, "every copy is in sync again")];
+        for (at_ns, text) in told.into_iter().filter_map(|(at_ns, text)| Some((at_ns?, text))) {
+            log.events.push(event(at_ns, "recovery", text.to_owned()));
+        }
+    }
+}
+
 impl FaultTimeline<'_, '_> {
     /// Runs the timeline of the measured window; returns when everything is whole again, at the latest a minute after it.
     pub fn run(&self) -> FaultLog {
@@ -130,18 +146,7 @@ impl FaultTimeline<'_, '_> {
             log.faults.extend(waiting.map(|(_, injection)| self.missed(injection)));
             self.await_whole(&active, end_ns);
             drop(ended);
-            for fault in active {
-                let found = |handle: Option<ScopedJoinHandle<'_, Option<u64>>>| handle?.join().ok().flatten();
-                let (probe_ns, whole_ns) = (found(fault.probe), found(fault.whole));
-                if let Some(record) = log.faults.get_mut(fault.number) {
-                    record.probe_rto_ns = probe_ns.map(|at_ns| at_ns.saturating_sub(fault.struck_ns));
-                    record.redundancy_ns = whole_ns.map(|at_ns| at_ns.saturating_sub(fault.struck_ns));
-                }
-                let told = [(probe_ns, "a new client is acknowledged"), (whole_ns, "every copy is in sync again")];
-                for (at_ns, text) in told.into_iter().filter_map(|(at_ns, text)| Some((at_ns?, text))) {
-                    log.events.push(event(at_ns, "recovery", text.to_owned()));
-                }
-            }
+            active.into_iter().for_each(|fault| fault.note_recovery(&mut log));
         });
         log.events.sort_by_key(|event| event.at_ns);
         log

@@ -85,12 +85,12 @@ fn match_up(planned: &[u64], received: &[(u64, u64)], now_ns: u64) -> Vec<Sample
 }
 
 /// When each message was due, by number, and whether to end.
-struct Planned {
+struct PlannedTimes {
     planned: Vec<u64>,
     stop: Arc<AtomicBool>,
 }
 
-impl SendBook for Planned {
+impl SendBook for PlannedTimes {
     fn sent(&mut self, message: &Pending) {
         self.planned.push(message.planned_ns);
     }
@@ -103,7 +103,7 @@ impl SendBook for Planned {
 /// Sends by the clock until told to stop; returns when each message was due. Where the connection broke off, that is
 /// everything that was due until then.
 fn send(mut sender: Sender<true>, clock: Clock, stop: Arc<AtomicBool>) -> Vec<u64> {
-    let mut book = Planned { planned: Vec::new(), stop };
+    let mut book = PlannedTimes { planned: Vec::new(), stop };
     let (start_ns, mut schedule) = (clock.now_ns(), Schedule::centred(RATE));
     let plan = SendPlan {
         schedule: Some(schedule.clone()),
