@@ -4,8 +4,9 @@
 //! `BROKERBENCH_BENCH_KAFKA=host:port cargo bench --bench kafka_driver [-- MESSAGES [SIZE [KEY=VALUE...]]]`; without
 //! the address it does nothing. The values are client settings.
 
+use brokerbench::access::Access;
 use brokerbench::clock::Clock;
-use brokerbench::driver::{self, Driver, Outgoing, Paths, Submitted, Target};
+use brokerbench::driver::{self, Driver, Outgoing, Routes, Submitted, Target};
 use brokerbench::model::System;
 use brokerbench::scenario::{Cell, Load, Message};
 use brokerbench::units::{Bytes, Span};
@@ -31,7 +32,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     for round in 1..=3 {
         let clock = Clock::start();
         let name = format!("bench-{}-{round}", std::process::id());
-        let target = Target { addresses: vec![address.clone()], paths: Paths::default(), name, clock };
+        let target = Target {
+            addresses: vec![address.clone()],
+            routes: Routes::default(),
+            access: Access::default(),
+            name,
+            clock,
+        };
         let driver = driver::open(&cell, target)?;
         driver.prepare()?;
         measure("publish", messages, size, || publish(&*driver, &cell, clock, messages))?;
@@ -45,7 +52,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
         let target = Target {
             addresses: vec![address.clone()],
-            paths: Paths::default(),
+            routes: Routes::default(),
+            access: Access::default(),
             name: format!("both-{}-{round}", std::process::id()),
             clock,
         };
@@ -70,7 +78,10 @@ fn paced(address: &str, cell: &Cell, round: u32) -> Result<(), Box<dyn Error>> {
     let mut cell = cell.clone();
     cell.config.client.insert("linger.ms".into(), "0".into());
     let name = format!("paced-{}-{round}", std::process::id());
-    let driver = driver::open(&cell, Target { addresses: vec![address.into()], paths: Paths::default(), name, clock })?;
+    let driver = driver::open(
+        &cell,
+        Target { addresses: vec![address.into()], routes: Routes::default(), access: Access::default(), name, clock },
+    )?;
     driver.prepare()?;
     let payload = vec![b'x'; cell.message.size.0 as usize];
     let mut publisher = driver.publisher(0)?;

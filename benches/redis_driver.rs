@@ -7,8 +7,9 @@
 #[path = "../tests/support/redis.rs"]
 mod support;
 
+use brokerbench::access::Access;
 use brokerbench::clock::Clock;
-use brokerbench::driver::{Driver, Outcome, Outgoing, Paths, Reflector, Submitted, Target, open, reflector};
+use brokerbench::driver::{Driver, Outcome, Outgoing, Reflector, Routes, Submitted, Target, open, reflector};
 use brokerbench::model::System;
 use brokerbench::scenario::Cell;
 use hdrhistogram::Histogram;
@@ -48,7 +49,13 @@ fn main() {
 
 fn on_reflector(cell: &Cell, floor: &dyn Reflector, messages: u64) -> f64 {
     let clock = Clock::start();
-    let target = Target { addresses: floor.addresses(), paths: Paths::default(), name: "bench".into(), clock };
+    let target = Target {
+        addresses: floor.addresses(),
+        routes: Routes::default(),
+        access: Access::default(),
+        name: "bench".into(),
+        clock,
+    };
     closed_loop(cell, open(cell, target).unwrap(), clock, messages)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::Fallible;
 use brokerbench::clock::Clock;
-use brokerbench::driver::{self, Audit, Driver, DriverError, Publisher, Subscriber, Target};
+use brokerbench::driver::{self, Audit, Driver, DriverError, Publisher, Subscriber};
 use brokerbench::engine::CellRun;
 use brokerbench::environment::{Broker, own_usage};
 use brokerbench::fault::inject::Shared;
@@ -65,8 +65,7 @@ pub fn open_loop(load: &Load, per_second: u64) -> Load {
 
 /// Makes the topic of `cell` for somebody else to use; `clean_up` deletes it.
 pub fn topic(cell: &Cell, broker: &dyn Broker, name: &str) -> Fallible<Box<dyn Driver>> {
-    let target =
-        Target { addresses: broker.addresses(), paths: broker.paths(), name: name.to_owned(), clock: Clock::start() };
+    let target = broker.target(name, Clock::start());
     let driver = driver::open(cell, target)?;
     driver.prepare()?;
     Ok(driver)
@@ -74,7 +73,7 @@ pub fn topic(cell: &Cell, broker: &dyn Broker, name: &str) -> Fallible<Box<dyn D
 
 pub fn run(cell: &Cell, broker: &mut dyn Broker, name: &str) -> Fallible<Measured> {
     let clock = Clock::start();
-    let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: name.to_owned(), clock };
+    let target = broker.target(name, clock);
     let driver = Metered { inner: driver::open(cell, target)?, audit_began_ns: AtomicU64::new(0) };
     let began_ns = cpu_ns();
     let run = u64::from(std::process::id()) << 32 | clock.now_ns() & 0xFFFF_FFFF;
@@ -138,6 +137,9 @@ struct Metered {
 }
 
 impl Driver for Metered {
+    fn system(&self) -> brokerbench::model::System {
+        self.inner.system()
+    }
     fn prepare(&self) -> Result<(), DriverError> {
         self.inner.prepare()
     }

@@ -3,7 +3,7 @@
 //! Frame formats of LZ4 and Zstandard, levels as librdkafka has them by default. Unpacking never stores what it
 //! unpacks.
 
-use super::large::{Comparison, Refusal, Who};
+use super::large::{LargeRefusal, PayloadComparison, Who};
 use crate::model::Codec;
 use lz4_flex::frame::{FrameDecoder, FrameEncoder};
 use std::io::{self, Read, Write};
@@ -59,18 +59,18 @@ fn write(codec: Codec, payload: &[u8], sink: &mut impl Write) -> io::Result<()> 
 }
 
 /// Unpacks what arrived and compares it with `payload`.
-pub fn unpack_and_compare(codec: Codec, packed: &[u8], payload: &[u8]) -> Result<(), Refusal> {
-    let failed = |error: io::Error| Refusal::new(Who::Consumer, format!("unpacking {}: {error}", codec.name()));
+pub fn unpack_and_compare(codec: Codec, packed: &[u8], payload: &[u8]) -> Result<(), LargeRefusal> {
+    let failed = |error: io::Error| LargeRefusal::new(Who::Consumer, format!("unpacking {}: {error}", codec.name()));
     let mut source: Box<dyn Read + '_> = match codec {
         Codec::Lz4 => Box::new(FrameDecoder::new(packed)),
         Codec::Zstd => Box::new(zstd::stream::read::Decoder::new(packed).map_err(failed)?),
         _ => Box::new(packed),
     };
-    let (mut comparison, mut piece) = (Comparison::new(payload), vec![0; PIECE]);
+    let (mut comparison, mut piece) = (PayloadComparison::new(payload), vec![0; PIECE]);
     loop {
         match source.read(&mut piece).map_err(failed)? {
             0 if comparison.left() == 0 => return Ok(()),
-            0 => return Err(Refusal::new(Who::Consumer, format!("{} bytes are missing", comparison.left()))),
+            0 => return Err(LargeRefusal::new(Who::Consumer, format!("{} bytes are missing", comparison.left()))),
             read => comparison.take(&piece[..read])?,
         }
     }

@@ -7,6 +7,7 @@
 
 use super::{Audit, Completion, Driver, DriverError, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber};
 use crate::clock::Clock;
+use crate::model::System;
 use crate::result::{Description, Fault, Survives};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -216,6 +217,10 @@ fn lock(server: &Mutex<Server>) -> MutexGuard<'_, Server> {
 }
 
 impl Driver for Fake {
+    fn system(&self) -> System {
+        System::Fake
+    }
+
     fn prepare(&self) -> Result<(), DriverError> {
         Ok(())
     }
@@ -239,7 +244,7 @@ impl Driver for Fake {
             return Ok(Audit::Nothing);
         }
         lock(&self.shared).kept.iter().for_each(|message| sink(message));
-        Ok(Audit::Retains { trimmed: false })
+        Ok(Audit::Retains { trimmed: false, unreadable: Vec::new() })
     }
 
     fn survives(&self) -> Survives {

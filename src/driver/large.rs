@@ -27,7 +27,7 @@ pub trait LargeMessages {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trip {
     /// `Ok` when what arrived was byte for byte what was sent.
-    pub end: Result<Times, Refusal>,
+    pub end: Result<Times, LargeRefusal>,
     /// What the message takes on the wire to the broker, framing of its own included; `None` where nobody tells.
     pub wire_bytes: Option<u64>,
 }
@@ -42,7 +42,7 @@ pub struct Times {
 
 /// Who did not take or hand out the message, and in which words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct LargeRefusal {
     pub who: Who,
     pub words: String,
 }
@@ -82,7 +82,7 @@ impl fmt::Display for Who {
     }
 }
 
-impl Refusal {
+impl LargeRefusal {
     pub fn new(who: Who, words: impl Into<String>) -> Self {
         Self { who, words: words.into() }
     }
@@ -98,7 +98,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for LargeRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.who, self.words)
     }
@@ -106,24 +106,24 @@ impl fmt::Display for Refusal {
 
 /// Compares what arrives in pieces with what was sent, without storing it.
 #[derive(Debug)]
-pub struct Comparison<'a> {
+pub struct PayloadComparison<'a> {
     expected: &'a [u8],
     at: usize,
 }
 
-impl<'a> Comparison<'a> {
+impl<'a> PayloadComparison<'a> {
     pub fn new(expected: &'a [u8]) -> Self {
         Self { expected, at: 0 }
     }
 
     /// The next piece. An error names the first difference.
-    pub fn take(&mut self, piece: &[u8]) -> Result<(), Refusal> {
+    pub fn take(&mut self, piece: &[u8]) -> Result<(), LargeRefusal> {
         let end = self.at + piece.len();
         if self.expected.get(self.at..end) != Some(piece) {
             let rest = self.expected.get(self.at..).unwrap_or_default();
             let same = rest.iter().zip(piece).take_while(|(sent, came)| sent == came).count();
             let words = format!("what arrived differs from what was sent at byte {}", self.at + same);
-            return Err(Refusal::new(Who::Consumer, words));
+            return Err(LargeRefusal::new(Who::Consumer, words));
         }
         self.at = end;
         Ok(())
@@ -141,14 +141,14 @@ mod tests {
     #[test]
     fn pieces_are_compared_to_the_last_byte() {
         let sent: Vec<u8> = (0..=255).cycle().take(1000).collect();
-        let mut comparison = Comparison::new(&sent);
+        let mut comparison = PayloadComparison::new(&sent);
         for piece in sent.chunks(77) {
             comparison.take(piece).unwrap();
         }
         assert_eq!(comparison.left(), 0);
         assert!(comparison.take(b"x").unwrap_err().words.ends_with("at byte 1000"));
 
-        let mut comparison = Comparison::new(&sent);
+        let mut comparison = PayloadComparison::new(&sent);
         comparison.take(&sent[..10]).unwrap();
         let mut wrong = sent[10..20].to_vec();
         wrong[7] ^= 1;

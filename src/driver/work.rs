@@ -1,7 +1,7 @@
 //! Capability: messages taken as work that can fail, be tried again, and be set aside as dead letters.
 //!
 //! What a system does by itself and what is left to the application differs most here, so every implementation says it
-//! in its [`Duties`]. A worker never decides that a message has failed often enough: it counts tries, its user decides.
+//! in its [`Responsibilities`]. A worker never decides that a message has failed often enough: it counts tries, its user decides.
 //! A dead letter is stored before, or in one step with, the end of the original: a worker may be killed at any moment
 //! without a message vanishing between the two.
 
@@ -11,7 +11,7 @@ use std::ops::RangeBounds;
 
 /// What happened to work.
 #[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
+pub enum WorkEvent<'a> {
     /// A message to be worked on, for the `attempt`-th time, counted from 1. `id` is the worker's own number for it,
     /// good until `done`, `retry` or `dead_letter`.
     Task { id: u64, attempt: u32, payload: &'a [u8], at_ns: u64 },
@@ -23,7 +23,7 @@ pub enum Event<'a> {
 pub trait Worker: Send {
     /// Hands out what is due: failed messages whose time has come again, and at most `max` new ones. Waits until
     /// `until_ns` for the first. Acknowledges meanwhile what was done before.
-    fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError>;
+    fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError>;
     /// The message is processed.
     fn done(&mut self, id: u64);
     /// Processing failed: the message is to come again, not earlier than the pause given to [`super::Driver::work`].
@@ -37,7 +37,7 @@ pub trait Worker: Send {
 }
 
 /// How one system hands out work.
-pub trait Work {
+pub trait WorkQueue {
     /// Connects consumer `consumer`; all of them share the work.
     fn worker(&self, consumer: u16) -> Result<Box<dyn Worker>, DriverError>;
     /// What the application must do before the messages that died with consumer `dead` come to another one. Nothing
@@ -45,14 +45,14 @@ pub trait Work {
     fn take_over(&self, dead: u16) -> Result<(), DriverError>;
     /// Reads every dead letter back.
     fn dead_letters(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError>;
-    fn duties(&self) -> Duties;
+    fn responsibilities(&self) -> Responsibilities;
     /// Deletes what this made. Bounded by a few seconds.
     fn clean_up(&self) -> Result<(), DriverError>;
 }
 
 /// Who does what: the broker, the client library or the application, in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Duties {
+pub struct Responsibilities {
     pub counts_tries: &'static str,
     pub repeats: &'static str,
     pub sets_aside: &'static str,
@@ -62,7 +62,7 @@ pub struct Duties {
     pub comes_again: &'static str,
 }
 
-impl std::fmt::Display for Duties {
+impl std::fmt::Display for Responsibilities {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { counts_tries, repeats, sets_aside, takes_over, .. } = self;
         write!(f, "tries counted by {counts_tries}; repeated by {repeats}; set aside by {sets_aside}; ")?;
@@ -72,23 +72,23 @@ impl std::fmt::Display for Duties {
 
 /// A message on the application's desk.
 #[derive(Debug)]
-struct Held {
+struct RetryEntry {
     payload: Vec<u8>,
     tries: u32,
 }
 
 /// The memory of an application that has to count tries and to wait for the next one itself.
 #[derive(Debug, Default)]
-pub struct Desk {
-    held: BTreeMap<u64, Held>,
+pub struct RetryQueue {
+    held: BTreeMap<u64, RetryEntry>,
     /// (due, id), in order of both: every pause has the same length.
     failing: VecDeque<(u64, u64)>,
 }
 
-impl Desk {
+impl RetryQueue {
     /// Puts a new message on the desk.
     pub fn hold(&mut self, id: u64, payload: &[u8]) {
-        self.held.insert(id, Held { payload: payload.to_vec(), tries: 1 });
+        self.held.insert(id, RetryEntry { payload: payload.to_vec(), tries: 1 });
     }
 
     pub fn payload(&self, id: u64) -> Option<&[u8]> {
@@ -109,12 +109,12 @@ impl Desk {
     }
 
     /// Hands out every failed message whose time has come; true if there was one.
-    pub fn hand_out(&mut self, now_ns: u64, sink: &mut dyn FnMut(Event<'_>)) -> bool {
+    pub fn hand_out(&mut self, now_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> bool {
         let mut any = false;
         while let Some((_, id)) = self.failing.pop_front_if(|(due_ns, _)| *due_ns <= now_ns) {
             if let Some(held) = self.held.get_mut(&id) {
                 held.tries += 1;
-                sink(Event::Task { id, attempt: held.tries, payload: &held.payload, at_ns: now_ns });
+                sink(WorkEvent::Task { id, attempt: held.tries, payload: &held.payload, at_ns: now_ns });
                 any = true;
             }
         }
@@ -136,21 +136,21 @@ impl Desk {
 mod tests {
     use super::*;
 
-    fn due(desk: &mut Desk, now_ns: u64) -> Vec<(u64, u32)> {
+    fn due(desk: &mut RetryQueue, now_ns: u64) -> Vec<(u64, u32)> {
         let mut out = vec![];
         desk.hand_out(now_ns, &mut |event| match event {
-            Event::Task { id, attempt, payload, .. } => {
+            WorkEvent::Task { id, attempt, payload, .. } => {
                 assert_eq!(payload, [id as u8]);
                 out.push((id, attempt));
             }
-            Event::DeadLettered { .. } => panic!("nothing was dead_lettered"),
+            WorkEvent::DeadLettered { .. } => panic!("nothing was dead_lettered"),
         });
         out
     }
 
     #[test]
     fn a_failed_message_comes_again_when_its_time_has_come_and_counts_its_tries() {
-        let mut desk = Desk::default();
+        let mut desk = RetryQueue::default();
         (1..=3).for_each(|id| desk.hold(id, &[id as u8]));
         desk.retry(2, 100);
         desk.retry(1, 150);
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_cleared_does_not_come_again_and_holds_nothing_back() {
-        let mut desk = Desk::default();
+        let mut desk = RetryQueue::default();
         (4..=6).for_each(|id| desk.hold(id, &[id as u8]));
         desk.retry(4, 1);
         assert_eq!(desk.lowest(..), Some(4));

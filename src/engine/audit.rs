@@ -18,7 +18,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Reads back what the broker holds. After faults a first try may come too early: then it begins anew.
 pub(super) fn read_back(of: Context<'_>, interrupted: &AtomicBool, telemetry: &mut Telemetry) -> Option<AuditBook> {
     telemetry.event("phase", "audit");
-    let Context { cell, clock, driver, .. } = of;
+    let Context { cell, clock, .. } = of;
     let deadline = clock.now_ns() + WITHIN_NS;
     let patient = !cell.faults.is_empty();
     let (mut kind, mut seen) = attempt(of, deadline);
@@ -26,7 +26,10 @@ pub(super) fn read_back(of: Context<'_>, interrupted: &AtomicBool, telemetry: &m
         thread::sleep(AGAIN);
         (kind, seen) = attempt(of, deadline);
     }
-    let unreadable = driver.unreadable();
+    let unreadable = match &mut kind {
+        Ok(Audit::Retains { unreadable, .. }) => std::mem::take(unreadable),
+        _ => Vec::new(),
+    };
     for words in &unreadable {
         telemetry.event("warning", &format!("not read back: {words}"));
     }
@@ -34,7 +37,7 @@ pub(super) fn read_back(of: Context<'_>, interrupted: &AtomicBool, telemetry: &m
     let for_good = cell.faults.iter().any(|plan| plan.heal() == Heal::Never);
     match kind {
         Ok(_) if !unreadable.is_empty() && !for_good => None,
-        Ok(Audit::Retains { trimmed }) => Some(AuditBook { seen, retains: true, trimmed }),
+        Ok(Audit::Retains { trimmed, .. }) => Some(AuditBook { seen, retains: true, trimmed }),
         Ok(Audit::Remainder) => Some(AuditBook { seen, retains: false, trimmed: false }),
         Ok(Audit::Nothing) => None,
         Err(error) => {

@@ -1,8 +1,9 @@
 //! Instrument floor: the same load against a loopback reflector shows what the path costs without a broker.
 
 use super::cell_run::{CellRun, TrialError};
+use crate::access::Access;
 use crate::clock::Clock;
-use crate::driver::{self, Paths, Target};
+use crate::driver::{self, Routes, Target};
 use crate::model::{Quantile, System};
 use crate::result::Metric;
 use crate::scenario::{Cell, Model};
@@ -36,7 +37,8 @@ pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floo
     short.load.rate = cell.load.rate.map(|rate| rate.max(ENOUGH));
     let target = Target {
         addresses: reflector.addresses(),
-        paths: Paths::default(),
+        routes: Routes::default(),
+        access: Access::default(),
         name: format!("floor-{}", cell.label),
         clock,
     };

@@ -8,7 +8,7 @@
 use super::watch::{Alarm, Watch};
 use super::{Broker, Environment, EnvironmentError};
 use crate::access::{Access, AccessError, Reach, Targets};
-use crate::driver::{self, Paths};
+use crate::driver;
 use crate::model::Software;
 use crate::scenario::SystemConfig;
 use std::collections::BTreeSet;
@@ -110,8 +110,8 @@ struct Asker {
 
 impl Asker {
     /// The addresses that the one at `address` sends clients to.
-    fn knock(&self, address: &str) -> Result<Vec<String>, EnvironmentError> {
-        let told = driver::knock(self.software, address, &self.reach.access).and_then(|told| match told.len() {
+    fn ping(&self, address: &str) -> Result<Vec<String>, EnvironmentError> {
+        let told = driver::ping(self.software, address, &self.reach.access).and_then(|told| match told.len() {
             ..=MOST_NODES => Ok(told),
             many => Err(format!("it names {many} brokers; brokerbench loads at most {MOST_NODES}")),
         });
@@ -137,9 +137,9 @@ impl Asker {
     fn ask_all(&self) -> Result<Answered, EnvironmentError> {
         let mut nodes = BTreeSet::new();
         for address in &self.reach.addresses {
-            for told in self.knock(address)? {
+            for told in self.ping(address)? {
                 if !nodes.contains(&told) && !self.reach.addresses.contains(&told) {
-                    driver::knock(self.software, &told, &self.reach.access)
+                    driver::ping(self.software, &told, &self.reach.access)
                         .map_err(|cause| self.sent_on(address, &told, cause))?;
                 }
                 nodes.insert(told);
@@ -153,7 +153,7 @@ impl Asker {
     fn ask_again(&self) -> Result<(), Alarm> {
         let mut judged = BTreeSet::new();
         for address in &self.reach.addresses {
-            for told in self.knock(address).map_err(Alarm::Silent)? {
+            for told in self.ping(address).map_err(Alarm::Silent)? {
                 if judged.contains(&told) {
                     continue;
                 }
@@ -185,8 +185,8 @@ impl Broker for ExternalBroker {
         self.asker.reach.addresses.clone()
     }
 
-    fn paths(&self) -> Paths {
-        Paths { access: self.asker.reach.access.clone(), ..Paths::default() }
+    fn access(&self) -> Access {
+        self.asker.reach.access.clone()
     }
 
     fn check(&mut self) -> Result<(), EnvironmentError> {

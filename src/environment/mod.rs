@@ -32,7 +32,9 @@ pub use pool::Pool;
 pub use process::{MachineTimes, Usage, is_stopped, machine, memory_available, own_usage, reset_peak, state, usage};
 pub use program::cache_dir;
 
-use crate::driver::Paths;
+use crate::access::Access;
+use crate::clock::Clock;
+use crate::driver::{Routes, Target};
 use crate::fault::disk::{DiskFault, Lost, Seen};
 use crate::fault::proxy::Proxy;
 use crate::scenario::SystemConfig;
@@ -137,8 +139,17 @@ pub trait Broker: Send {
     /// `host:port` of each node that takes messages, as clients are to reach it.
     fn addresses(&self) -> Vec<String>;
     /// How to find and to reach its nodes besides by [`Broker::addresses`].
-    fn paths(&self) -> Paths {
-        Paths::default()
+    fn routes(&self) -> Routes {
+        Routes::default()
+    }
+    /// Whom its clients may connect to, and with which TLS and login.
+    fn access(&self) -> Access {
+        Access::default()
+    }
+    /// It as a driver is given it.
+    fn target(&self, name: &str, clock: Clock) -> Target {
+        let (addresses, routes, access) = (self.addresses(), self.routes(), self.access());
+        Target { addresses, routes, access, name: name.to_owned(), clock }
     }
     /// Process ids on this machine; empty for brokers that we did not start.
     fn pids(&self) -> Vec<u32> {

@@ -5,7 +5,7 @@
 //! brokers must be fresh.
 
 use super::{Broker, Deed, Environment, EnvironmentError, NodeInfo};
-use crate::driver::Paths;
+use crate::driver::Routes;
 use crate::model::Software;
 use crate::scenario::SystemConfig;
 use crate::units::Bytes;
@@ -108,8 +108,8 @@ impl Broker for Lent {
     fn addresses(&self) -> Vec<String> {
         self.get().map(Broker::addresses).unwrap_or_default()
     }
-    fn paths(&self) -> Paths {
-        self.get().map(Broker::paths).unwrap_or_default()
+    fn routes(&self) -> Routes {
+        self.get().map(Broker::routes).unwrap_or_default()
     }
     fn pids(&self) -> Vec<u32> {
         self.get().map(Broker::pids).unwrap_or_default()

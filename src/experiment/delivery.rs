@@ -8,8 +8,8 @@ use super::ExperimentContext;
 use super::findings::{failed, quantile};
 use super::receiver::Received;
 use super::sender::{ExperimentSender, SendProgress};
-use crate::driver::requests::{Counted, Requests};
-use crate::driver::stall::Held;
+use crate::driver::capability::HeldForConsumer;
+use crate::driver::capability::{CountedSubscriber, Requests};
 use crate::driver::{Driver, DriverError};
 use crate::engine::TrialError;
 use crate::model::Quantile;
@@ -76,7 +76,7 @@ fn at_rate(
     context: &ExperimentContext<'_>,
     keys: &Delivery,
     rate: Rate,
-    consumer: &mut dyn Counted,
+    consumer: &mut dyn CountedSubscriber,
     producer: &mut ExperimentSender,
     tally: &mut Received,
 ) -> Result<Requests, TrialError> {
@@ -155,7 +155,7 @@ struct Stall {
     /// How the broker ended the connection.
     cut_off: Option<String>,
     /// The most that the broker held.
-    most: Held,
+    most: HeldForConsumer,
 }
 
 fn stall(
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn sent_is_received_and_lost() {
-        let most = Held { bytes: 33_000_000, place: "somewhere" };
+        let most = HeldForConsumer { bytes: 33_000_000, place: "somewhere" };
         let stall = Stall { sent: 60_000, received: 36_000, cut_off: Some("closed".into()), most };
         let found = of_stall(&stall);
         let expected = [60_000.0, 36_000.0, 24_000.0, 1.0, 33_000_000.0];

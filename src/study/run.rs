@@ -323,8 +323,7 @@ impl Running<'_, '_> {
 
     fn target(&self, broker: &dyn Broker, name: &str) -> Target {
         let tail: String = self.folder.name().chars().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect();
-        let (addresses, paths) = (broker.addresses(), broker.paths());
-        Target { addresses, paths, name: format!("bb-{tail}-{name}"), clock: self.clock }
+        broker.target(&format!("bb-{tail}-{name}"), self.clock)
     }
 
     /// Names a cell in every envelope of it; no two runs share one.

@@ -4,7 +4,7 @@
 
 use crate::support::harness::exe;
 use brokerbench::clock::Clock;
-use brokerbench::driver::{self, Driver, Incoming, Outcome, Outgoing, Submitted, Target};
+use brokerbench::driver::{self, Driver, Incoming, Outcome, Outgoing, Submitted};
 use brokerbench::environment::{Broker, Deed, Environment, Native};
 use brokerbench::scenario::{self, Cell, Overrides};
 use std::collections::BTreeMap;
@@ -128,7 +128,7 @@ fn through_a_kill(
     let mut native = Native::new(exe());
     let mut broker = native.start(&cell.config).unwrap();
     let clock = Clock::start();
-    let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: "live-failover".into(), clock };
+    let target = broker.target("live-failover", clock);
     let driver = driver::open(&cell, target).unwrap();
     driver.prepare().unwrap();
     let (told, stop_consuming, last_delivered) = (Told::default(), AtomicBool::new(false), AtomicU32::new(0));

@@ -3,7 +3,7 @@
 
 use crate::support::harness::exe;
 use brokerbench::clock::Clock;
-use brokerbench::driver::{self, Audit, Driver, Incoming, Outcome, Outgoing, Submitted, Target};
+use brokerbench::driver::{self, Audit, Driver, Incoming, Outcome, Outgoing, Submitted};
 use brokerbench::environment::{Broker, Environment, Native};
 use brokerbench::model::System;
 use brokerbench::scenario::{Cell, Load, Message};
@@ -39,7 +39,7 @@ fn open(cell: &Cell) -> Bench {
     let mut native = Native::new(exe());
     let broker = native.start(&cell.config).unwrap();
     let clock = Clock::start();
-    let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: "live".into(), clock };
+    let target = broker.target("live", clock);
     Bench { driver: driver::open(cell, target).unwrap(), clock, _broker: broker, _native: native }
 }
 
@@ -131,7 +131,7 @@ fn a_million_messages_reach_two_subscriptions_and_the_audit() {
     });
     let mut ledger = Ledger::new(&cell);
     let audit = driver.audit(in_seconds(clock, 600), &mut |payload| ledger.add(payload)).unwrap();
-    assert_eq!((audit, ledger.count), (Audit::Retains { trimmed: false }, MESSAGES));
+    assert_eq!((audit, ledger.count), (Audit::Retains { trimmed: false, unreadable: Vec::new() }, MESSAGES));
 
     let description = driver.describe().unwrap();
     println!("{description:#?}\n{:#?}", driver.survives());

@@ -4,7 +4,7 @@
 use crate::support::harness::exe;
 use crate::support::program::{run, send, start};
 use brokerbench::clock::Clock;
-use brokerbench::driver::{self, Target};
+use brokerbench::driver;
 use brokerbench::engine::CellRun;
 use brokerbench::environment::{Environment, Native, usage};
 use brokerbench::fault::inject::Shared;
@@ -35,11 +35,7 @@ fn three_nodes_take_and_return_every_message_and_a_dead_one_is_named() {
     for pid in &pids {
         eprintln!("resident: {} MB", usage(*pid).unwrap().rss_bytes / 1_000_000);
     }
-    let driver = driver::open(
-        &cell,
-        Target { addresses: broker.addresses(), paths: broker.paths(), name: "live-three".into(), clock },
-    )
-    .unwrap();
+    let driver = driver::open(&cell, broker.target("live-three", clock)).unwrap();
     let survives = driver.survives();
     assert!(survives.node_loss && survives.copies == 3, "{survives:?}");
     let shared: Shared<'_> = Mutex::new(broker.as_mut());

@@ -5,7 +5,7 @@
 use crate::support::harness::exe;
 use crate::support::program::run;
 use brokerbench::clock::Clock;
-use brokerbench::driver::{self, Driver, DriverError, Outcome, Outgoing, Publisher, Target};
+use brokerbench::driver::{self, Driver, DriverError, Outcome, Outgoing, Publisher};
 use brokerbench::environment::{Broker, Environment, EnvironmentError, Native};
 use brokerbench::fault::disk::{DiskFault, Lost};
 use brokerbench::result::CellSummary;
@@ -94,7 +94,7 @@ impl Bench {
         let (cell, clock) = (cell(systems), Clock::start());
         let mut native = Native::new(exe());
         let broker = native.start(&cell.config).unwrap();
-        let target = Target { addresses: broker.addresses(), paths: broker.paths(), name: "live-disk".into(), clock };
+        let target = broker.target("live-disk", clock);
         let driver = driver::open(&cell, target).unwrap();
         driver.prepare().unwrap();
         Self { clock, driver, broker, _native: native }

@@ -6,7 +6,7 @@ use crate::secured::{Certificates, Kafka, PASSWORD, Redis, USER};
 use crate::support::program::{Ended, run, start};
 use brokerbench::access::{Around, Reach, Targets, targets_from_text};
 use brokerbench::clock::Clock;
-use brokerbench::driver::{self, DriverError, LargeClient, Outcome, Outgoing, Paths, Target};
+use brokerbench::driver::{self, DriverError, LargeClient, Outcome, Outgoing, Routes, Target};
 use brokerbench::environment::{Environment, External};
 use brokerbench::scenario::{Cell, Overrides, from_text};
 use std::path::Path;
@@ -177,9 +177,9 @@ fn cell(system: &str) -> Cell {
 }
 
 fn open(system: &str, Reach { addresses, access }: Reach) -> Box<dyn driver::Driver> {
-    let paths = Paths { access, ..Paths::default() };
-    driver::open(&cell(system), Target { addresses, paths, name: format!("bb-live-{system}"), clock: Clock::start() })
-        .unwrap()
+    let (name, routes) = (format!("bb-live-{system}"), Routes::default());
+    let target = Target { addresses, routes, access, name, clock: Clock::start() };
+    driver::open(&cell(system), target).unwrap()
 }
 
 /// The other ways in: each by librdkafka and by our own connections.

@@ -3,7 +3,7 @@
 use crate::support::harness::exe;
 use brokerbench::access::{Access, Stream, Terms, Tls};
 use brokerbench::clock::Clock;
-use brokerbench::driver::{self, Paths, Target};
+use brokerbench::driver::{self, Routes, Target};
 use brokerbench::environment::{Environment, Native, cache_dir};
 use brokerbench::model::System;
 use brokerbench::scenario::{Overrides, SystemConfig, from_text};
@@ -223,7 +223,8 @@ impl Kafka {
         let text = "schema: 1\nname: x\nquestion: x?\nguarantee: none\nsystems: [kafka]\nload: {model: closed, messages: 10}\n";
         let cell = from_text("x", text, &Overrides::default()).unwrap().cells()[0].clone();
         let (addresses, clock) = (vec![self.address("plain")], Clock::start());
-        let target = Target { addresses, paths: Paths::default(), name: name.into(), clock };
+        let target =
+            Target { addresses, routes: Routes::default(), access: Access::default(), name: name.into(), clock };
         driver::open(&cell, target).unwrap().prepare().unwrap();
     }
 

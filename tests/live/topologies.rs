@@ -4,8 +4,8 @@
 
 use crate::support::harness::{Harness, PART, exe};
 use brokerbench::clock::Clock;
-use brokerbench::driver::cluster::Cluster;
-use brokerbench::driver::{self, Driver, Target};
+use brokerbench::driver::capability::ClusterView;
+use brokerbench::driver::{self, Driver};
 use brokerbench::environment::{Broker, Deed, Environment, Native, Role, usage};
 use brokerbench::fault::proxy::{Condition, Direction};
 use brokerbench::scenario::{self, Cell, Overrides};
@@ -31,8 +31,7 @@ fn cell(systems: &str, proxied: bool) -> Cell {
 }
 
 fn open(cell: &Cell, broker: &dyn Broker) -> Box<dyn Driver> {
-    let (addresses, paths) = (broker.addresses(), broker.paths());
-    driver::open(cell, Target { addresses, paths, name: "live".into(), clock: Clock::start() }).unwrap()
+    driver::open(cell, broker.target("live", Clock::start())).unwrap()
 }
 
 /// Asks again until it is so, and says how long that took; panics when it never is.
@@ -50,7 +49,7 @@ fn within<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
     }
 }
 
-fn leader_other_than(cluster: &mut dyn Cluster, old: &str) -> Result<String, String> {
+fn leader_other_than(cluster: &mut dyn ClusterView, old: &str) -> Result<String, String> {
     match cluster.leader(0) {
         Ok(leader) if leader != old => Ok(leader),
         Ok(leader) => Err(format!("{leader} still leads")),
@@ -58,7 +57,7 @@ fn leader_other_than(cluster: &mut dyn Cluster, old: &str) -> Result<String, Str
     }
 }
 
-fn redundancy(cluster: &mut dyn Cluster, wanted: (u32, u32)) -> Result<(), String> {
+fn redundancy(cluster: &mut dyn ClusterView, wanted: (u32, u32)) -> Result<(), String> {
     match cluster.redundancy() {
         Ok(found) if found == wanted => Ok(()),
         found => Err(format!("{found:?}")),
@@ -95,7 +94,7 @@ fn a_replica_takes_over_and_the_old_primary_comes_back_as_one() {
     eprintln!("the set is whole after {:.1} s", broker.started_in_ns().unwrap() as f64 / 1e9);
     let nodes = broker.nodes();
     assert_eq!(nodes.iter().filter(|node| node.role == Role::Sentinel).count(), 3, "{nodes:#?}");
-    assert_eq!((broker.addresses().len(), broker.paths().sentinels.len(), broker.pids().len()), (3, 3, 6));
+    assert_eq!((broker.addresses().len(), broker.routes().sentinels.len(), broker.pids().len()), (3, 3, 6));
     let driver = open(&cell, broker.as_ref());
     driver.prepare().unwrap();
     let mut cluster = driver.cluster().unwrap();

@@ -1,8 +1,9 @@
 //! A real redis-server of this test's or benchmark's own, and the cells to load it with. Stops when dropped.
 #![allow(dead_code)] // Each user needs a part of it.
 
+use brokerbench::access::Access;
 use brokerbench::clock::Clock;
-use brokerbench::driver::{Driver, Paths, Target, open};
+use brokerbench::driver::{Driver, Routes, Target, open};
 use brokerbench::model::System;
 use brokerbench::scenario::{Cell, Load, Message, SystemConfig};
 use brokerbench::units::{Bytes, Span};
@@ -46,7 +47,11 @@ impl RedisServer {
 
     pub fn driver(&self, cell: &Cell, clock: Clock) -> Box<dyn Driver> {
         let addresses = vec![format!("127.0.0.1:{}", self.port)];
-        open(cell, Target { addresses, paths: Paths::default(), name: "bench".into(), clock }).unwrap()
+        open(
+            cell,
+            Target { addresses, routes: Routes::default(), access: Access::default(), name: "bench".into(), clock },
+        )
+        .unwrap()
     }
 }
 

@@ -8,7 +8,7 @@ use super::journal::{Journal, Quiet};
 use super::settings::Settings;
 use super::{lost, refused, timed_out};
 use crate::clock::Clock;
-use crate::driver::replay::From;
+use crate::driver::capability::ReplayFrom;
 use crate::driver::{Audit, DriverError};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -34,23 +34,14 @@ pub struct Source<'a> {
     pub clock: Clock,
 }
 
+/// Reads to the end. Under `load.deadline`, partitions that nobody leads are waited for and then left
+/// out, and whatever may pass is asked again until the deadline.
 pub fn read(
     source: &Source<'_>,
-    from: From,
+    from: ReplayFrom,
     deadline_ns: u64,
     sink: &mut dyn FnMut(&[u8]),
 ) -> Result<Audit, DriverError> {
-    read_led(source, from, deadline_ns, sink).map(|(audit, _)| audit)
-}
-
-/// The same; also tells which partitions nobody leads, so that nobody can read them. Under `load.deadline` these are
-/// waited for and then left out, and whatever may pass is asked again until the deadline.
-pub fn read_led(
-    source: &Source<'_>,
-    from: From,
-    deadline_ns: u64,
-    sink: &mut dyn FnMut(&[u8]),
-) -> Result<(Audit, Vec<u16>), DriverError> {
     let Source { settings, topic, partitions, journal, clock } = *source;
     let started_ns = clock.now_ns();
     let late = || timed_out("the audit", Duration::from_nanos(clock.now_ns() - started_ns));
@@ -79,8 +70,8 @@ pub fn read_led(
         };
         trimmed |= low > 0;
         let first = match from {
-            From::Beginning => Some(low),
-            From::Time(ms) => offset_at(consumer, topic, partition, ms, patience).map_err(failed)?,
+            ReplayFrom::Beginning => Some(low),
+            ReplayFrom::Time(ms) => offset_at(consumer, topic, partition, ms, patience).map_err(failed)?,
         };
         if let Some(first) = first.filter(|first| *first < high) {
             ends[usize::from(partition)] = Some(high);
@@ -123,7 +114,8 @@ pub fn read_led(
             return Err(refused("audit", journal.explain(code)));
         }
     }
-    Ok((Audit::Retains { trimmed }, lost_to_all))
+    let words = |partition| format!("partition {partition} has no leader");
+    Ok(Audit::Retains { trimmed, unreadable: lost_to_all.into_iter().map(words).collect() })
 }
 
 /// The partitions that nobody leads, once all are led or the patience with them is at its end.

@@ -10,8 +10,8 @@ use super::fields::Fields;
 use super::link::Link;
 use super::refused;
 use crate::access::Access;
-use crate::driver::cluster::Cluster;
-use crate::driver::{DriverError, Paths};
+use crate::driver::capability::ClusterView;
+use crate::driver::{DriverError, Target};
 use crate::model::System;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -32,9 +32,13 @@ pub struct KafkaCluster {
 }
 
 impl KafkaCluster {
-    pub fn new(addresses: &[String], paths: &Paths, topic: &str, partitions: u16) -> Self {
-        let nodes = addresses.iter().map(|address| paths.direct(address)).collect();
-        Self { nodes, access: paths.access.clone(), topic: topic.to_owned(), partitions: partitions.into() }
+    pub fn new(target: &Target, partitions: u16) -> Self {
+        Self {
+            nodes: target.addresses.iter().map(|address| target.routes.direct(address)).collect(),
+            access: target.access.clone(),
+            topic: target.name.clone(),
+            partitions: partitions.into(),
+        }
     }
 
     /// What each node that answers tells of the topic; at least one does.
@@ -65,7 +69,7 @@ impl KafkaCluster {
     }
 }
 
-impl Cluster for KafkaCluster {
+impl ClusterView for KafkaCluster {
     fn leader(&mut self, stream: u16) -> Result<String, DriverError> {
         let views = self.views()?;
         let latest = views.iter().max_by_key(|view| view.partition(stream).map(|found| found.epoch));
@@ -113,10 +117,15 @@ fn name(topic: &str) -> TopicName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::driver::Routes;
 
     #[test]
     fn nobody_there_is_an_error_that_names_them() {
-        let mut cluster = KafkaCluster::new(&["127.0.0.1:1".into()], &Paths::default(), "t", 1);
+        let (routes, access) = (Routes::default(), Access::default());
+        let addresses = vec!["127.0.0.1:1".into()];
+        let target = Target { addresses, routes, access, name: "t".into(), clock: Clock::start() };
+        let mut cluster = KafkaCluster::new(&target, 1);
         assert!(cluster.leader(0).unwrap_err().to_string().contains("127.0.0.1:1"));
         assert!(cluster.redundancy().is_err() && cluster.controller().is_err());
     }

@@ -10,7 +10,7 @@ use super::second::SecondClient;
 use super::settings::Settings;
 use super::{lost, refused};
 use crate::clock::Clock;
-use crate::driver::{Comparison, DriverError, LargeMessages, Refusal, Times, Trip, Who, codec};
+use crate::driver::{DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who, codec};
 use crate::model::Codec;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -82,24 +82,24 @@ impl KafkaLarge {
     }
 
     /// Where the next message will stand.
-    fn end(&self) -> Result<i64, Refusal> {
+    fn end(&self) -> Result<i64, LargeRefusal> {
         if let Some(next) = self.next {
             return Ok(next);
         }
         let marks = self.inlet.consumer().fetch_watermarks(&self.topic, 0, CONNECT);
-        marks.map(|(_, high)| high).map_err(|error| Refusal::new(Who::Broker, self.journal.explain(error)))
+        marks.map(|(_, high)| high).map_err(|error| LargeRefusal::new(Who::Broker, self.journal.explain(error)))
     }
 
-    fn trip(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<Times, Refusal> {
+    fn trip(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<Times, LargeRefusal> {
         let large = payload.len() >= LARGE;
         if !large {
             self.wait_at(offset)?;
         }
         let started_ns = self.clock.now_ns();
         let since = |now_ns: u64| Duration::from_nanos(now_ns - started_ns);
-        self.outlet
-            .send(0, payload, 0)
-            .map_err(|code| Refusal::new(Who::ClientCheck, format!("{code:?} (librdkafka's message.max.bytes)")))?;
+        self.outlet.send(0, payload, 0).map_err(|code| {
+            LargeRefusal::new(Who::ClientCheck, format!("{code:?} (librdkafka's message.max.bytes)"))
+        })?;
         self.await_report(payload, deadline_ns)?;
         let acked = since(self.clock.now_ns());
         self.wait_at(offset)?;
@@ -114,7 +114,7 @@ impl KafkaLarge {
     }
 
     /// Lets the consumer fetch from `offset` on; it goes on by itself.
-    fn wait_at(&mut self, offset: i64) -> Result<(), Refusal> {
+    fn wait_at(&mut self, offset: i64) -> Result<(), LargeRefusal> {
         if !self.waiting {
             let mut assignment = TopicPartitionList::new();
             assignment.add_partition_offset(&self.topic, 0, Offset::Offset(offset)).map_err(failed)?;
@@ -125,7 +125,7 @@ impl KafkaLarge {
         Ok(())
     }
 
-    fn await_report(&self, payload: &[u8], deadline_ns: u64) -> Result<(), Refusal> {
+    fn await_report(&self, payload: &[u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
         self.outlet.bell().listen();
         let mut end = None;
         loop {
@@ -141,7 +141,7 @@ impl KafkaLarge {
             match end {
                 Some(None) => return Ok(()),
                 Some(Some(code)) if !timed_out(code) => {
-                    return Err(Refusal::new(Who::Broker, self.journal.explain(format!("{code:?}"))));
+                    return Err(LargeRefusal::new(Who::Broker, self.journal.explain(format!("{code:?}"))));
                 }
                 Some(Some(_)) => return Err(self.unanswered(payload)),
                 None if left.is_zero() => return Err(self.unanswered(payload)),
@@ -151,26 +151,29 @@ impl KafkaLarge {
     }
 
     /// Nobody answered: because nobody could read it, if it was as large on the wire as librdkafka cannot write.
-    fn unanswered(&self, payload: &[u8]) -> Refusal {
+    fn unanswered(&self, payload: &[u8]) -> LargeRefusal {
         match codec::packed_len(self.codec, payload) {
-            Ok(packed) if packed + FRAMING >= ENCODER_LIMIT => Refusal::new(
+            Ok(packed) if packed + FRAMING >= ENCODER_LIMIT => LargeRefusal::new(
                 Who::ClientEncoder,
                 format!(
                     "about {packed} B on the wire: librdkafka leaves out the length of a batch of 2^28 B and more, and the broker cannot read it"
                 ),
             ),
-            _ => Refusal::new(Who::TimeOut, self.journal.explain("not acknowledged within the time for one message")),
+            _ => LargeRefusal::new(
+                Who::TimeOut,
+                self.journal.explain("not acknowledged within the time for one message"),
+            ),
         }
     }
 
-    fn receive(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<(), Refusal> {
+    fn receive(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
         let Self { inlet, reader, journal, clock, .. } = self;
         let consumer = inlet.consumer();
         let mut end = None;
         while end.is_none() {
             if clock.until(deadline_ns).is_zero() {
                 let words = journal.explain("acknowledged, but not received within the time for one message");
-                return Err(Refusal::new(Who::TimeOut, words));
+                return Err(LargeRefusal::new(Who::TimeOut, words));
             }
             if reader.take(NAP.as_millis() as i32) == 0 {
                 while consumer.poll(Duration::ZERO).is_some() {}
@@ -179,7 +182,7 @@ impl KafkaLarge {
                 None if record.offset == offset => end = Some(compare(payload, record.payload)),
                 None | Some(RDKafkaErrorCode::PartitionEOF) => {}
                 Some(code) => {
-                    end = Some(Err(Refusal::new(Who::Consumer, journal.explain(format!("{code:?}")))));
+                    end = Some(Err(LargeRefusal::new(Who::Consumer, journal.explain(format!("{code:?}")))));
                 }
             });
         }
@@ -200,16 +203,16 @@ impl KafkaLarge {
     }
 }
 
-fn failed(error: KafkaError) -> Refusal {
-    Refusal::new(Who::Consumer, error.to_string())
+fn failed(error: KafkaError) -> LargeRefusal {
+    LargeRefusal::new(Who::Consumer, error.to_string())
 }
 
-fn compare(sent: &[u8], came: &[u8]) -> Result<(), Refusal> {
-    let mut comparison = Comparison::new(sent);
+fn compare(sent: &[u8], came: &[u8]) -> Result<(), LargeRefusal> {
+    let mut comparison = PayloadComparison::new(sent);
     comparison.take(came)?;
     match comparison.left() {
         0 => Ok(()),
-        left => Err(Refusal::new(Who::Consumer, format!("{left} bytes are missing"))),
+        left => Err(LargeRefusal::new(Who::Consumer, format!("{left} bytes are missing"))),
     }
 }
 

@@ -18,8 +18,8 @@ const CORRELATION: i32 = 1;
 const LONGEST: usize = 16 << 20;
 /// Likewise as long as nobody is logged in.
 const LONGEST_LOGIN: usize = 64 << 10;
-/// How long a step of [`knock`] may take.
-const KNOCK: Duration = Duration::from_secs(5);
+/// How long a step of [`ping`] may take.
+const PING: Duration = Duration::from_secs(5);
 
 pub struct Link {
     pub stream: Stream,
@@ -141,8 +141,8 @@ impl Link {
 }
 
 /// Whether a broker answers there; the addresses that it sends clients to.
-pub fn knock(address: &str, access: &Access) -> Result<Vec<String>, String> {
-    let mut link = Link::open(address, access, KNOCK)?;
+pub fn ping(address: &str, access: &Access) -> Result<Vec<String>, String> {
+    let mut link = Link::open(address, access, PING)?;
     // No topic: the nodes alone.
     let request = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
     let answer = link.ask(ApiKey::Metadata, METADATA, &request)?;
@@ -206,7 +206,7 @@ mod tests {
             (b"\x15\x03\x03\0\x02\x02\x50", "speaks TLS"),
             (b"", "may demand TLS or a login"),
         ] {
-            let error = knock(&answering(reply), &Access::default()).unwrap_err();
+            let error = ping(&answering(reply), &Access::default()).unwrap_err();
             assert!(error.contains(words), "{error}");
         }
     }
@@ -217,9 +217,9 @@ mod tests {
         const LONG: &[u8] = b"\0\x01\x86\xa0\0\0\0\x01";
         let login = Login { user: None, password: "s3cret".into(), mechanism: Mechanism::Plain };
         let access = crate::access::Terms { login: Some(login), ..Default::default() }.into();
-        let error = knock(&answering(LONG), &access).unwrap_err();
+        let error = ping(&answering(LONG), &access).unwrap_err();
         assert!(error.contains("no Kafka broker"), "{error}");
-        let error = knock(&answering(LONG), &Access::default()).unwrap_err();
+        let error = ping(&answering(LONG), &Access::default()).unwrap_err();
         assert!(error.contains("closed the connection"), "{error}");
     }
 

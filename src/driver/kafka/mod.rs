@@ -31,17 +31,18 @@ mod survival;
 mod wire;
 mod work;
 
-pub use self::link::knock;
+pub use self::link::ping;
 
 use self::admin::Admin;
 use self::journal::Journal;
 use self::publisher::KafkaPublisher;
 use self::settings::{Acks, Settings};
 use self::subscriber::{KafkaSubscriber, Members};
-use super::cluster::Cluster;
-use super::replay::{From, Replay};
-use super::requests::Counted;
-use super::stall::Stalled;
+use super::capability::CountedSubscriber;
+use super::capability::StalledSubscriber;
+use super::capability::{CacheClient, ClusterView};
+use super::capability::{Replay, ReplayFrom};
+use super::work::WorkQueue;
 use super::{
     Audit, Driver, DriverError, LargeClient, LargeMessages, Outcome, Outgoing, Publisher, Reflector, Subscriber, Target,
 };
@@ -50,7 +51,6 @@ use crate::result::{Description, Survives};
 use crate::scenario::{Cell, Topic};
 use crate::units::Span;
 use std::fmt::Display;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long the first message may take, produced and consumed; a fresh broker takes some seconds.
@@ -68,8 +68,6 @@ struct KafkaDriver {
     settings: Settings,
     journal: Journal,
     members: Members,
-    /// What the last audit could not read.
-    unreadable: Mutex<Vec<u16>>,
 }
 
 /// What speaks to Kafka, with its version.
@@ -78,10 +76,9 @@ pub fn client_version() -> String {
 }
 
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
-    let settings = Settings::new(cell, &target.addresses, &target.paths.access)?;
+    let settings = Settings::new(cell, &target.addresses, &target.access)?;
     let (journal, members) = (Journal::default(), Members::default());
-    let unreadable = Mutex::default();
-    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, settings, journal, members, unreadable }))
+    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, settings, journal, members }))
 }
 
 pub fn reflector() -> Result<Box<dyn Reflector>, DriverError> {
@@ -152,7 +149,7 @@ impl KafkaDriver {
         while !seen {
             let mut sink = |payload: &[u8]| seen |= payload == PROOF;
             let source = audit::Source { topic, partitions: 1, ..self.source() };
-            audit::read(&source, From::Beginning, deadline_ns, &mut sink)?;
+            audit::read(&source, ReplayFrom::Beginning, deadline_ns, &mut sink)?;
             if clock.now_ns() > deadline_ns {
                 return Err(timed_out(&self.journal.explain("reading back the first message"), PROBE));
             }
@@ -162,6 +159,10 @@ impl KafkaDriver {
 }
 
 impl Driver for KafkaDriver {
+    fn system(&self) -> System {
+        System::Kafka
+    }
+
     fn prepare(&self) -> Result<(), DriverError> {
         let (name, topic) = (self.target.name.as_str(), &self.cell.config.topic);
         // The probe has a topic of its own, so that the cell's counts stay clean.
@@ -194,14 +195,7 @@ impl Driver for KafkaDriver {
     }
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
-        let (audit, unreadable) = audit::read_led(&self.source(), From::Beginning, deadline_ns, sink)?;
-        *self.unreadable.lock().unwrap_or_else(PoisonError::into_inner) = unreadable;
-        Ok(audit)
-    }
-
-    fn unreadable(&self) -> Vec<String> {
-        let partitions = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
-        partitions.iter().map(|partition| format!("partition {partition} has no leader")).collect()
+        audit::read(&self.source(), ReplayFrom::Beginning, deadline_ns, sink)
     }
 
     fn large(&self, client: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
@@ -255,11 +249,11 @@ impl Driver for KafkaDriver {
         admin.delete_topics(&[&self.target.name, &format!("{}-probe", self.target.name)])
     }
 
-    fn counted(&self, subscription: u16, _: u16) -> Result<Box<dyn Counted>, DriverError> {
+    fn counted(&self, subscription: u16, _: u16) -> Result<Box<dyn CountedSubscriber>, DriverError> {
         Ok(Box::new(self.join(&self.settings.telling(), subscription)?))
     }
 
-    fn stalled(&self, _: u16) -> Result<Box<dyn Stalled>, DriverError> {
+    fn stalled(&self, _: u16) -> Result<Box<dyn StalledSubscriber>, DriverError> {
         stall::start(self)
     }
 
@@ -267,17 +261,16 @@ impl Driver for KafkaDriver {
         Ok(self)
     }
 
-    fn work(&self, pause: Span) -> Result<Box<dyn super::work::Work + '_>, DriverError> {
+    fn work(&self, pause: Span) -> Result<Box<dyn WorkQueue + '_>, DriverError> {
         Ok(Box::new(work::KafkaWork::new(self, pause)?))
     }
 
-    fn cluster(&self) -> Result<Box<dyn Cluster>, DriverError> {
+    fn cluster(&self) -> Result<Box<dyn ClusterView>, DriverError> {
         let partitions = self.cell.config.topic.partitions;
-        let Target { addresses, paths, name, .. } = &self.target;
-        Ok(Box::new(cluster::KafkaCluster::new(addresses, paths, name, partitions)))
+        Ok(Box::new(cluster::KafkaCluster::new(&self.target, partitions)))
     }
 
-    fn cache(&self) -> Result<Box<dyn super::cache::Cache>, DriverError> {
+    fn cache(&self) -> Result<Box<dyn CacheClient>, DriverError> {
         Err(DriverError::Cannot {
             system: System::Kafka,
             action: "look a value up by its key".into(),

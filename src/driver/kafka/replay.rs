@@ -2,7 +2,7 @@
 
 use super::journal::Quiet;
 use super::{KafkaDriver, audit, lost, refused};
-use crate::driver::replay::{From, Replay};
+use crate::driver::capability::{Replay, ReplayFrom};
 use crate::driver::{Driver, DriverError, Subscriber};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -35,7 +35,7 @@ impl Replay for KafkaDriver {
         consumer.commit(&oldest, CommitMode::Sync).map_err(failed)
     }
 
-    fn read_from(&self, from: From, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
+    fn read_from(&self, from: ReplayFrom, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
         audit::read(&self.source(), from, deadline_ns, sink).map(drop)
     }
 }

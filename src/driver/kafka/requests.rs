@@ -6,7 +6,7 @@
 use super::subscriber::KafkaSubscriber;
 use super::timed_out;
 use crate::driver::DriverError;
-use crate::driver::requests::{Counted, Requests};
+use crate::driver::capability::{CountedSubscriber, Requests};
 use rdkafka::Statistics;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ impl Told {
     }
 }
 
-impl Counted for KafkaSubscriber {
+impl CountedSubscriber for KafkaSubscriber {
     fn requests(&mut self) -> Result<Requests, DriverError> {
         let deadline = Instant::now() + PATIENCE;
         // One look at the main queue serves one event, and older tellings may wait in it: look until none came.

@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::wire::{self, BATCH_HEAD, BatchHead, RECORD_TAIL};
 use crate::access::Stream;
 use crate::clock::Clock;
-use crate::driver::{Comparison, DriverError, LargeMessages, Refusal, Times, Trip, Who};
+use crate::driver::{DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who};
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
@@ -38,11 +38,11 @@ impl SecondClient {
 
     /// How large the batch at `offset` is, as the broker stores it. The connection is of no use afterwards: the rest
     /// of the batch is on its way.
-    pub fn stored_bytes(mut self, offset: i64, deadline_ns: u64) -> Result<u64, Refusal> {
+    pub fn stored_bytes(mut self, offset: i64, deadline_ns: u64) -> Result<u64, LargeRefusal> {
         self.fetch(offset, deadline_ns).map(|head| head.size())
     }
 
-    fn trip(&mut self, head: &[u8], payload: &[u8], deadline_ns: u64) -> Result<Times, Refusal> {
+    fn trip(&mut self, head: &[u8], payload: &[u8], deadline_ns: u64) -> Result<Times, LargeRefusal> {
         let started_ns = self.clock.now_ns();
         let since = |now_ns: u64| Duration::from_nanos(now_ns - started_ns);
         let mut sent = 0;
@@ -51,7 +51,7 @@ impl SecondClient {
         }
         let size = self.answer(deadline_ns)?;
         if size > LARGEST_ANSWER {
-            return Err(Refusal::new(Who::Broker, format!("an answer of {size} B to Produce")));
+            return Err(LargeRefusal::new(Who::Broker, format!("an answer of {size} B to Produce")));
         }
         let mut response = vec![0; size];
         self.read(&mut response, deadline_ns)?;
@@ -61,21 +61,21 @@ impl SecondClient {
         Ok(Times { acked, received: since(self.clock.now_ns()) })
     }
 
-    fn receive(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<(), Refusal> {
+    fn receive(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
         let head = self.fetch(offset, deadline_ns)?;
         head.check()?;
         let expected = wire::record_head(payload.len());
         let size = (BATCH_HEAD + expected.len() + payload.len() + RECORD_TAIL.len()) as u64;
         if head.size() != size {
-            return Err(Refusal::new(Who::Consumer, format!("a batch of {} B instead of {size} B", head.size())));
+            return Err(LargeRefusal::new(Who::Consumer, format!("a batch of {} B instead of {size} B", head.size())));
         }
         let mut found = vec![0; expected.len()];
         self.read(&mut found, deadline_ns)?;
         if found != expected {
-            return Err(Refusal::new(Who::Consumer, "the head of the record differs from what was sent"));
+            return Err(LargeRefusal::new(Who::Consumer, "the head of the record differs from what was sent"));
         }
         let mut checksum = wire::checksum(head.begin(), &found);
-        let (mut comparison, mut piece) = (Comparison::new(payload), vec![0; PIECE]);
+        let (mut comparison, mut piece) = (PayloadComparison::new(payload), vec![0; PIECE]);
         while comparison.left() > 0 {
             let room = comparison.left().min(PIECE);
             self.read(&mut piece[..room], deadline_ns)?;
@@ -86,13 +86,13 @@ impl SecondClient {
         self.read(&mut tail, deadline_ns)?;
         checksum = wire::checksum(checksum, &tail);
         if checksum != head.checksum() {
-            return Err(Refusal::new(Who::Consumer, "the checksum of the batch does not match"));
+            return Err(LargeRefusal::new(Who::Consumer, "the checksum of the batch does not match"));
         }
         Ok(())
     }
 
     /// Asks for `offset` until it is there, and reads as far as the head of its batch.
-    fn fetch(&mut self, offset: i64, deadline_ns: u64) -> Result<BatchHead, Refusal> {
+    fn fetch(&mut self, offset: i64, deadline_ns: u64) -> Result<BatchHead, LargeRefusal> {
         loop {
             self.correlation += 1;
             let request = wire::fetch(&self.topic, self.correlation, offset)?;
@@ -118,26 +118,26 @@ impl SecondClient {
     }
 
     /// The length of the next answer's body.
-    fn answer(&mut self, deadline_ns: u64) -> Result<usize, Refusal> {
+    fn answer(&mut self, deadline_ns: u64) -> Result<usize, LargeRefusal> {
         self.left = 8;
         let size = self.number::<4>(deadline_ns)?;
         let correlation = self.number::<4>(deadline_ns)?;
         if size < 4 || correlation != i64::from(self.correlation) {
-            return Err(Refusal::new(Who::Broker, format!("an answer of {size} B to request {correlation}")));
+            return Err(LargeRefusal::new(Who::Broker, format!("an answer of {size} B to request {correlation}")));
         }
         self.left = size as usize - 4;
         Ok(self.left)
     }
 
     /// A signed number of `N` bytes.
-    fn number<const N: usize>(&mut self, deadline_ns: u64) -> Result<i64, Refusal> {
+    fn number<const N: usize>(&mut self, deadline_ns: u64) -> Result<i64, LargeRefusal> {
         let mut bytes = [0; N];
         self.read(&mut bytes, deadline_ns)?;
         let negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
         Ok(bytes.iter().fold(if negative { -1 } else { 0 }, |value: i64, byte| value << 8 | i64::from(*byte)))
     }
 
-    fn skip(&mut self, bytes: usize, deadline_ns: u64) -> Result<(), Refusal> {
+    fn skip(&mut self, bytes: usize, deadline_ns: u64) -> Result<(), LargeRefusal> {
         let mut left = bytes;
         let mut piece = [0; 512];
         while left > 0 {
@@ -148,25 +148,25 @@ impl SecondClient {
         Ok(())
     }
 
-    fn read(&mut self, into: &mut [u8], deadline_ns: u64) -> Result<(), Refusal> {
+    fn read(&mut self, into: &mut [u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
         if into.len() > self.left {
-            return Err(Refusal::new(Who::Broker, "an answer ends too early"));
+            return Err(LargeRefusal::new(Who::Broker, "an answer ends too early"));
         }
         let mut at = 0;
         while at < into.len() {
             let deadline = Instant::now() + self.limit(deadline_ns)?;
             match self.stream.read_by(&mut into[at..], deadline) {
-                Ok(0) => return Err(Refusal::new(Who::Broker, "closed the connection instead of an answer")),
+                Ok(0) => return Err(LargeRefusal::new(Who::Broker, "closed the connection instead of an answer")),
                 Ok(read) => at += read,
                 Err(error) if again(&error) => {}
-                Err(error) => return Err(Refusal::new(Who::Broker, format!("no answer: {error}"))),
+                Err(error) => return Err(LargeRefusal::new(Who::Broker, format!("no answer: {error}"))),
             }
         }
         self.left -= into.len();
         Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8], sent: &mut usize, deadline_ns: u64) -> Result<(), Refusal> {
+    fn write(&mut self, bytes: &[u8], sent: &mut usize, deadline_ns: u64) -> Result<(), LargeRefusal> {
         let mut at = 0;
         while at < bytes.len() {
             let limit = self.limit(deadline_ns)?;
@@ -179,7 +179,7 @@ impl SecondClient {
                 Err(error) if again(&error) => {}
                 Err(error) => {
                     let words = format!("closed the connection when {sent} B were sent ({error})");
-                    return Err(Refusal::new(Who::Broker, words));
+                    return Err(LargeRefusal::new(Who::Broker, words));
                 }
             }
         }
@@ -187,10 +187,10 @@ impl SecondClient {
     }
 
     /// The time left, never nothing.
-    fn limit(&self, deadline_ns: u64) -> Result<Duration, Refusal> {
+    fn limit(&self, deadline_ns: u64) -> Result<Duration, LargeRefusal> {
         let left = self.clock.until(deadline_ns);
         if left.is_zero() {
-            return Err(Refusal::new(Who::TimeOut, "no answer within the time for one message"));
+            return Err(LargeRefusal::new(Who::TimeOut, "no answer within the time for one message"));
         }
         Ok(left.max(Duration::from_millis(1)))
     }

@@ -6,7 +6,7 @@
 use super::keys::{ALIASES, CONSUMER, PRODUCER, RESERVED};
 use crate::access::{Access, ExposeSecret};
 use crate::driver::DriverError;
-use crate::driver::patience::{Backoff, longest_silence};
+use crate::driver::timeouts::{Backoff, request_timeout};
 use crate::model::System;
 use crate::scenario::Cell;
 use crate::units::Span;
@@ -67,7 +67,7 @@ impl Settings {
             .set("reconnect.backoff.max.ms", ms(Span(Backoff::LONGEST_NS)))
             .set_log_level(RDKafkaLogLevel::Warning);
         if let Some(deadline) = load.deadline {
-            common.set("socket.timeout.ms", ms(longest_silence(deadline)));
+            common.set("socket.timeout.ms", ms(request_timeout(deadline)));
         }
         secure(&mut common, access);
 

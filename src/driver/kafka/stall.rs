@@ -6,7 +6,7 @@
 use super::journal::Quiet;
 use super::raw::RawConsumer;
 use super::{KafkaDriver, lost, refused};
-use crate::driver::stall::{Held, Stalled};
+use crate::driver::capability::{HeldForConsumer, StalledSubscriber};
 use crate::driver::{DriverError, Subscriber};
 use crate::model::{Codec, System};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -40,7 +40,7 @@ impl Log {
     }
 }
 
-pub fn start(driver: &KafkaDriver) -> Result<Box<dyn Stalled>, DriverError> {
+pub fn start(driver: &KafkaDriver) -> Result<Box<dyn StalledSubscriber>, DriverError> {
     let (cell, target) = (&driver.cell, &driver.target);
     let cannot = |because: &str| DriverError::Cannot {
         system: System::Kafka,
@@ -61,22 +61,17 @@ pub fn start(driver: &KafkaDriver) -> Result<Box<dyn Stalled>, DriverError> {
     let names = (target.name.clone(), cell.config.topic.partitions, driver.settings.clone(), driver.journal.clone());
     let mut log = Log { client, driver: names, begin: Vec::new(), message_bytes: cell.message.size.0 };
     log.begin = log.ends()?;
-    let mut consumer = RawConsumer::connect(
-        &target.addresses[0],
-        &target.paths.access,
-        &target.name,
-        log.begin.clone(),
-        target.clock,
-    )?;
+    let mut consumer =
+        RawConsumer::connect(&target.addresses[0], &target.access, &target.name, log.begin.clone(), target.clock)?;
     consumer.request(Duration::from_secs(600))?;
     Ok(Box::new(KafkaStalled { consumer, log }))
 }
 
-impl Stalled for KafkaStalled {
-    fn held(&mut self) -> Result<Held, DriverError> {
+impl StalledSubscriber for KafkaStalled {
+    fn held(&mut self) -> Result<HeldForConsumer, DriverError> {
         let ends = self.log.ends()?;
         let records: i64 = ends.iter().zip(&self.log.begin).map(|(end, begin)| end - begin).sum();
-        Ok(Held { bytes: records.max(0) as u64 * self.log.message_bytes, place: "the topic's log" })
+        Ok(HeldForConsumer { bytes: records.max(0) as u64 * self.log.message_bytes, place: "the topic's log" })
     }
 
     fn resume(self: Box<Self>) -> Box<dyn Subscriber> {

@@ -1,8 +1,9 @@
 //! The driver against librdkafka's mock cluster: real clients, real TCP, no broker.
 
 use super::*;
+use crate::access::Access;
 use crate::clock::Clock;
-use crate::driver::{Completion, Incoming, Paths, Submitted};
+use crate::driver::{Completion, Incoming, Routes, Submitted};
 use crate::scenario::{Load, Message};
 use crate::units::{Bytes, Span};
 
@@ -24,7 +25,13 @@ struct Bench {
 fn bench(name: &str, cell: &Cell) -> Bench {
     let reflector = reflector().unwrap();
     let clock = Clock::start();
-    let target = Target { addresses: reflector.addresses(), paths: Paths::default(), name: name.into(), clock };
+    let target = Target {
+        addresses: reflector.addresses(),
+        routes: Routes::default(),
+        access: Access::default(),
+        name: name.into(),
+        clock,
+    };
     let driver = open(cell, target).unwrap();
     driver.prepare().unwrap();
     Bench { _reflector: reflector, driver, clock }
@@ -38,7 +45,13 @@ fn after(clock: Clock, seconds: u64) -> u64 {
 fn a_probe_gives_a_silent_broker_up() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addresses = vec![listener.local_addr().unwrap().to_string()];
-    let target = Target { addresses, paths: Paths::default(), name: "silent".into(), clock: Clock::start() };
+    let target = Target {
+        addresses,
+        routes: Routes::default(),
+        access: Access::default(),
+        name: "silent".into(),
+        clock: Clock::start(),
+    };
     let mut patient = cell();
     patient.load.connections = 3;
     patient.load.deadline = Some(Span::from_secs(60));
@@ -126,7 +139,7 @@ fn everything_published_is_acked_delivered_to_each_subscription_and_audited() {
     let mut audited = Vec::new();
     let mut sink = |payload: &[u8]| audited.push(u64::from_be_bytes(payload.try_into().unwrap()));
     let audit = bench.driver.audit(after(bench.clock, 20), &mut sink).unwrap();
-    assert_eq!(audit, Audit::Retains { trimmed: false });
+    assert_eq!(audit, Audit::Retains { trimmed: false, unreadable: Vec::new() });
     whole_and_in_order(&audited, 10_000, 2);
 }
 
@@ -203,7 +216,8 @@ fn nobody_listening_is_an_error_in_time() {
     let driver = |address: &str| {
         let target = Target {
             addresses: vec![address.into()],
-            paths: Paths::default(),
+            routes: Routes::default(),
+            access: Access::default(),
             name: "t-nobody".into(),
             clock: Clock::start(),
         };
@@ -255,7 +269,8 @@ fn an_outage_ends_messages_at_their_deadline_and_nobody_else() {
     cell.load.deadline = Some(Span(1_500_000_000));
     cell.config.client.insert("linger.ms".into(), "0".into());
     let (addresses, clock) = (vec![mock.bootstrap_servers()], Clock::start());
-    let target = Target { addresses, paths: Paths::default(), name: "t-outage".into(), clock };
+    let target =
+        Target { addresses, routes: Routes::default(), access: Access::default(), name: "t-outage".into(), clock };
     let driver = open(&cell, target).unwrap();
     let mut publisher = driver.publisher(0).unwrap();
     let mut subscriber = driver.subscriber(0, 0).unwrap();

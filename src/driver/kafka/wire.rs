@@ -5,7 +5,7 @@
 //! be written before the record is there. Every Kafka since 0.11 takes them.
 
 use super::fields::{Fields, Walked};
-use crate::driver::{Refusal, Who};
+use crate::driver::{LargeRefusal, Who};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -24,7 +24,7 @@ pub const RECORD_TAIL: [u8; 1] = [0];
 const ACK_WITHIN_MS: i32 = 300_000;
 
 /// A Produce request around one record: what stands before its value. [`RECORD_TAIL`] stands behind it.
-pub fn produce(topic: &str, correlation: i32, value: &[u8]) -> Result<Vec<u8>, Refusal> {
+pub fn produce(topic: &str, correlation: i32, value: &[u8]) -> Result<Vec<u8>, LargeRefusal> {
     let record = record_head(value.len());
     let records = BATCH_HEAD + record.len() + value.len() + RECORD_TAIL.len();
     let mut batch = Vec::with_capacity(BATCH_HEAD + record.len());
@@ -59,11 +59,11 @@ pub fn produce(topic: &str, correlation: i32, value: &[u8]) -> Result<Vec<u8>, R
 }
 
 /// The offset that a Produce response tells; `response` follows the correlation id.
-pub fn produced(response: &[u8]) -> Result<i64, Refusal> {
-    let unreadable = |cause| Refusal::new(Who::Broker, format!("an unreadable answer to Produce: {cause}"));
+pub fn produced(response: &[u8]) -> Result<i64, LargeRefusal> {
+    let unreadable = |cause| LargeRefusal::new(Who::Broker, format!("an unreadable answer to Produce: {cause}"));
     let first = first_partition(response).map_err(unreadable)?;
     let Some((code, offset, message)) = first else {
-        return Err(Refusal::new(Who::Broker, "an empty answer to Produce"));
+        return Err(LargeRefusal::new(Who::Broker, "an empty answer to Produce"));
     };
     accepted(code, &message)?;
     Ok(offset)
@@ -90,7 +90,7 @@ fn first_partition(response: &[u8]) -> Walked<Option<(i16, i64, String)>> {
 }
 
 /// A Fetch request for what stands at `offset`, whatever its size.
-pub fn fetch(topic: &str, correlation: i32, offset: i64) -> Result<Vec<u8>, Refusal> {
+pub fn fetch(topic: &str, correlation: i32, offset: i64) -> Result<Vec<u8>, LargeRefusal> {
     let partition =
         FetchPartition::default().with_partition(0).with_fetch_offset(offset).with_partition_max_bytes(i32::MAX);
     let request = FetchRequest::default()
@@ -103,11 +103,11 @@ pub fn fetch(topic: &str, correlation: i32, offset: i64) -> Result<Vec<u8>, Refu
 }
 
 /// Refuses what carries an error code.
-pub fn accepted(code: i16, message: &str) -> Result<(), Refusal> {
+pub fn accepted(code: i16, message: &str) -> Result<(), LargeRefusal> {
     match ResponseError::try_from_code(code) {
         None => Ok(()),
-        Some(error) if message.is_empty() => Err(Refusal::new(Who::Broker, format!("{error:?} ({code})"))),
-        Some(error) => Err(Refusal::new(Who::Broker, format!("{error:?} ({code}): {message}"))),
+        Some(error) if message.is_empty() => Err(LargeRefusal::new(Who::Broker, format!("{error:?} ({code})"))),
+        Some(error) => Err(LargeRefusal::new(Who::Broker, format!("{error:?} ({code}): {message}"))),
     }
 }
 
@@ -125,13 +125,13 @@ impl BatchHead {
     }
 
     /// Refuses what no one record of ours can be.
-    pub fn check(&self) -> Result<(), Refusal> {
+    pub fn check(&self) -> Result<(), LargeRefusal> {
         let (magic, attributes, records) = (self.0[16], [self.0[21], self.0[22]], self.word(57));
         if magic == 2 && attributes[1] & 7 == 0 && records == 1 {
             return Ok(());
         }
         let words = format!("a batch of magic {magic}, attributes {attributes:?}, {records} records");
-        Err(Refusal::new(Who::Consumer, words))
+        Err(LargeRefusal::new(Who::Consumer, words))
     }
 
     pub fn checksum(&self) -> u32 {
@@ -178,12 +178,12 @@ fn name(topic: &str) -> TopicName {
     TopicName(StrBytes::from_string(topic.to_owned()))
 }
 
-fn too_long(records: usize) -> Refusal {
-    Refusal::new(Who::ClientEncoder, format!("{records} B do not fit the 31 bits of a request's length"))
+fn too_long(records: usize) -> LargeRefusal {
+    LargeRefusal::new(Who::ClientEncoder, format!("{records} B do not fit the 31 bits of a request's length"))
 }
 
 /// A whole request with its length in front.
-fn frame(key: i16, version: i16, correlation: i32, request: &impl Encodable) -> Result<Vec<u8>, Refusal> {
+fn frame(key: i16, version: i16, correlation: i32, request: &impl Encodable) -> Result<Vec<u8>, LargeRefusal> {
     let header = RequestHeader::default()
         .with_request_api_key(key)
         .with_request_api_version(version)
@@ -191,7 +191,7 @@ fn frame(key: i16, version: i16, correlation: i32, request: &impl Encodable) -> 
         .with_client_id(Some(StrBytes::from_static_str("brokerbench-second")));
     let mut bytes = vec![0; 4];
     let encoded = header.encode(&mut bytes, 1).and_then(|()| request.encode(&mut bytes, version));
-    encoded.map_err(|error| Refusal::new(Who::ClientEncoder, error.to_string()))?;
+    encoded.map_err(|error| LargeRefusal::new(Who::ClientEncoder, error.to_string()))?;
     let size = (bytes.len() - 4) as i32;
     bytes[..4].copy_from_slice(&size.to_be_bytes());
     Ok(bytes)

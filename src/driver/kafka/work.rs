@@ -1,4 +1,4 @@
-//! Work that may fail, on Kafka: a classic consumer group whose application counts tries, waits, and writes a dead
+//! WorkQueue that may fail, on Kafka: a classic consumer group whose application counts tries, waits, and writes a dead
 //! letter topic.
 //!
 //! A partition has one position, not an acknowledgement for each message. So a message that failed is kept aside in
@@ -13,8 +13,8 @@ use super::publisher::KafkaPublisher;
 use super::subscriber::{member, serve};
 use super::{KafkaDriver, audit, refused, timed_out};
 use crate::clock::Clock;
-use crate::driver::replay::From;
-use crate::driver::work::{Desk, Duties, Event, Work, Worker};
+use crate::driver::capability::ReplayFrom;
+use crate::driver::work::{Responsibilities, RetryQueue, WorkEvent, WorkQueue, Worker};
 use crate::driver::{DriverError, Outcome, Outgoing, Publisher, Submitted};
 use crate::scenario::Topic;
 use crate::units::Span;
@@ -36,7 +36,7 @@ const LEAVE: Duration = Duration::from_secs(5);
 const OFFSET_BITS: u32 = 48;
 const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
 
-const DUTIES: Duties = Duties {
+const DUTIES: Responsibilities = Responsibilities {
     counts_tries: "the application, in its memory",
     repeats: "the application, from its memory",
     sets_aside: "the application (a record acknowledged in the dead letter topic, then the offset)",
@@ -64,7 +64,7 @@ impl<'a> KafkaWork<'a> {
     }
 }
 
-impl Work for KafkaWork<'_> {
+impl WorkQueue for KafkaWork<'_> {
     fn worker(&self, _: u16) -> Result<Box<dyn Worker>, DriverError> {
         let KafkaDriver { cell, target, settings, journal, members, .. } = self.driver;
         let inlet = member(settings, &target.name, &self.group, JOIN, members, journal, target.clock)?;
@@ -74,7 +74,7 @@ impl Work for KafkaWork<'_> {
             dead_lettering: HashMap::new(),
             slots: 0,
             to_dead_letter: VecDeque::new(),
-            desk: Desk::default(),
+            desk: RetryQueue::default(),
             positions: Vec::new(),
             topic: target.name.clone(),
             pause: self.pause,
@@ -90,10 +90,10 @@ impl Work for KafkaWork<'_> {
     fn dead_letters(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
         let KafkaDriver { target, settings, journal, .. } = self.driver;
         let source = audit::Source { settings, topic: &self.dead, partitions: 1, journal, clock: target.clock };
-        audit::read(&source, From::Beginning, deadline_ns, sink).map(|_| ())
+        audit::read(&source, ReplayFrom::Beginning, deadline_ns, sink).map(drop)
     }
 
-    fn duties(&self) -> Duties {
+    fn responsibilities(&self) -> Responsibilities {
         DUTIES
     }
 
@@ -111,7 +111,7 @@ struct KafkaWorker {
     slots: u32,
     /// Dead letters that are still to be handed over, or to be tried again.
     to_dead_letter: VecDeque<u64>,
-    desk: Desk,
+    desk: RetryQueue,
     /// Next offset of each partition, as far as it was handed out; -1 where none.
     positions: Vec<i64>,
     topic: String,
@@ -127,7 +127,7 @@ fn id_of(partition: i32, offset: i64) -> u64 {
 
 /// The offset from which a new owner of `partition` must read on: behind everything handed out, but not past the
 /// oldest message still on the desk.
-fn safe_position(desk: &Desk, partition: usize, next: i64) -> i64 {
+fn safe_position(desk: &RetryQueue, partition: usize, next: i64) -> i64 {
     let first = id_of(partition as i32, 0);
     desk.lowest(first..=first | OFFSET_MASK).map_or(next, |id| (id & OFFSET_MASK) as i64)
 }
@@ -160,7 +160,7 @@ impl KafkaWorker {
     }
 
     /// Hands over dead letters and takes up what the broker said to earlier ones.
-    fn dead_letter_more(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError> {
+    fn dead_letter_more(&mut self, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError> {
         while let Some(&id) = self.to_dead_letter.front() {
             let Some(payload) = self.desk.payload(id) else {
                 self.to_dead_letter.pop_front();
@@ -181,7 +181,7 @@ impl KafkaWorker {
             let Some(id) = self.dead_lettering.remove(&completion.slot) else { continue };
             if completion.outcome == Outcome::Acked {
                 self.desk.clear(id);
-                sink(Event::DeadLettered { id, at_ns: completion.at_ns });
+                sink(WorkEvent::DeadLettered { id, at_ns: completion.at_ns });
             } else {
                 // Twice among the dead letters is better than never.
                 self.to_dead_letter.push_back(id);
@@ -192,7 +192,7 @@ impl KafkaWorker {
 }
 
 impl Worker for KafkaWorker {
-    fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError> {
+    fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError> {
         loop {
             self.dead_letter_more(sink)?;
             let now_ns = self.clock.now_ns();
@@ -225,7 +225,7 @@ impl Worker for KafkaWorker {
                 positions[partition] = record.offset + 1;
                 let id = id_of(record.partition, record.offset);
                 desk.hold(id, record.payload);
-                sink(Event::Task { id, attempt: 1, payload: record.payload, at_ns });
+                sink(WorkEvent::Task { id, attempt: 1, payload: record.payload, at_ns });
             }
             Some(code) => error = Some(code),
         });
@@ -287,11 +287,12 @@ mod tests {
 
     #[test]
     fn the_position_never_passes_what_is_still_on_the_desk() {
-        let mut desk = Desk::default();
+        let mut desk = RetryQueue::default();
         for (partition, offset) in [(0, 7), (1, 3), (1, 5)] {
             desk.hold(id_of(partition, offset), b"x");
         }
-        let positions = |desk: &Desk| [safe_position(desk, 0, 9), safe_position(desk, 1, 9), safe_position(desk, 2, 9)];
+        let positions =
+            |desk: &RetryQueue| [safe_position(desk, 0, 9), safe_position(desk, 1, 9), safe_position(desk, 2, 9)];
         assert_eq!(positions(&desk), [7, 3, 9]);
         desk.clear(id_of(1, 3));
         assert_eq!(positions(&desk), [7, 5, 9]);

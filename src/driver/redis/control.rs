@@ -8,8 +8,8 @@ use super::limits::SET_UP;
 use super::primary::command;
 use crate::access::Access;
 use crate::driver::DriverError;
-use crate::driver::patience::{Backoff, longest_silence};
 use crate::driver::redis::load::connection::Connection;
+use crate::driver::timeouts::{Backoff, request_timeout};
 use crate::model::System;
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ListMode, Reply};
@@ -184,7 +184,7 @@ impl ControlConnection {
 }
 
 /// Whether a server answers, and lets us in.
-pub fn knock(address: &str, access: &Access) -> Result<(), String> {
+pub fn ping(address: &str, access: &Access) -> Result<(), String> {
     // Whichever of its systems is asked for: it only names them.
     let endpoint = Endpoint::parse(System::RedisStreams, address).map_err(|error| error.to_string())?.through(access);
     let answered = ControlConnection::connect(&endpoint).and_then(|mut control| control.text(&["PING"]));
@@ -316,7 +316,7 @@ pub fn describe(cell: &Cell, access: &Access, server: &ServerInfo) -> Descriptio
 /// What clients try again, and for how long.
 fn retry(cell: &Cell) -> String {
     let Some(deadline) = cell.load.deadline else { return "nothing: a lost connection ends the load".into() };
-    let (silence, first, longest) = (longest_silence(deadline), Span(Backoff::FIRST_NS), Span(Backoff::LONGEST_NS));
+    let (silence, first, longest) = (request_timeout(deadline), Span(Backoff::FIRST_NS), Span(Backoff::LONGEST_NS));
     let what = match cell.config.system {
         System::RedisPubsub => "a PUBLISH that was refused or never written, no other",
         _ => "every message without an answer, which may so be stored twice",

@@ -9,10 +9,8 @@ use super::load::publisher::RedisPublisher;
 use super::load::resilient::{ResilientPublisher, patiently};
 use super::load::{lists, pubsub, streams};
 use super::primary::Primary;
-use crate::driver::cluster::Cluster;
-use crate::driver::replay::Replay;
-use crate::driver::requests::Counted;
-use crate::driver::stall::Stalled;
+use crate::driver::capability::{CacheClient, ClusterView, CountedSubscriber, Replay, StalledSubscriber};
+use crate::driver::work::WorkQueue;
 use crate::driver::{
     Audit, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outgoing, Publisher, Subscriber, Target,
 };
@@ -28,7 +26,7 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
     let system = cell.config.system;
     let refuse = |cause: &str| DriverError::Refused { system, action: "open".into(), cause: cause.into() };
     let address = target.addresses.first().ok_or_else(|| refuse("no address of a Redis server is given"))?;
-    let endpoint = Endpoint::parse(system, address)?.through(&target.paths.access);
+    let endpoint = Endpoint::parse(system, address)?.through(&target.access);
     let load = &cell.load;
     match system {
         System::RedisPubsub if load.consumers > 1 => {
@@ -45,7 +43,7 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
         _ => {}
     }
     let keys = (0..cell.config.keys.max(1)).map(|index| format!("{}-{index}", target.name)).collect();
-    let primary = Primary::new(endpoint.clone(), target.paths.clone())?;
+    let primary = Primary::new(endpoint.clone(), target.routes.clone())?;
     Ok(Box::new(RedisDriver { cell: cell.clone(), target, endpoint, primary, keys, server: OnceLock::new() }))
 }
 
@@ -62,10 +60,6 @@ pub struct RedisDriver {
 }
 
 impl RedisDriver {
-    pub(super) fn system(&self) -> System {
-        self.cell.config.system
-    }
-
     /// The publishing command of each stream, up to its last argument, the payload.
     pub(super) fn commands(&self) -> Vec<Vec<u8>> {
         let maxlen = self.cell.config.maxlen.map(|entries| entries.to_string());
@@ -113,7 +107,7 @@ impl RedisDriver {
     }
 
     pub(super) fn outside(&self) -> RedisCluster {
-        RedisCluster::new(self.system(), &self.target.addresses[0], &self.target.paths, self.cell.config.nodes)
+        RedisCluster::new(self.system(), &self.target, self.cell.config.nodes)
     }
 
     pub(super) fn server(&self, control: &mut ControlConnection) -> Result<&ServerInfo, DriverError> {
@@ -164,6 +158,10 @@ impl RedisDriver {
 }
 
 impl Driver for RedisDriver {
+    fn system(&self) -> System {
+        self.cell.config.system
+    }
+
     fn prepare(&self) -> Result<(), DriverError> {
         let mut control = self.control(RETRY)?;
         self.server(&mut control)?.check(&self.endpoint)?;
@@ -221,7 +219,7 @@ impl Driver for RedisDriver {
                     audit.stream(key, "-", sink)?;
                     trimmed |= self.cell.config.maxlen.is_some() && audit.trimmed(key)?;
                 }
-                Ok(Audit::Retains { trimmed })
+                Ok(Audit::Retains { trimmed, unreadable: Vec::new() })
             }
             System::RedisLists => {
                 for key in self.every_key() {
@@ -257,7 +255,7 @@ impl Driver for RedisDriver {
 
     fn describe(&self) -> Result<Description, DriverError> {
         let mut control = self.control(RETRY)?;
-        let mut description = control::describe(&self.cell, &self.target.paths.access, self.server(&mut control)?);
+        let mut description = control::describe(&self.cell, &self.target.access, self.server(&mut control)?);
         description.broker_config.extend(self.outside().settings()?);
         Ok(description)
     }
@@ -266,11 +264,11 @@ impl Driver for RedisDriver {
         self.control(CLOSE)?.delete(&self.target.name, &self.every_key())
     }
 
-    fn counted(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Counted>, DriverError> {
-        Ok(Box::new(requests::CountedSubscriber::new(self.subscriber(subscription, consumer)?, &self.endpoint)?))
+    fn counted(&self, subscription: u16, consumer: u16) -> Result<Box<dyn CountedSubscriber>, DriverError> {
+        Ok(Box::new(requests::RedisCounted::new(self.subscriber(subscription, consumer)?, &self.endpoint)?))
     }
 
-    fn stalled(&self, subscription: u16) -> Result<Box<dyn Stalled>, DriverError> {
+    fn stalled(&self, subscription: u16) -> Result<Box<dyn StalledSubscriber>, DriverError> {
         stall::start(self, subscription)
     }
 
@@ -278,15 +276,15 @@ impl Driver for RedisDriver {
         Ok(self)
     }
 
-    fn work(&self, pause: Span) -> Result<Box<dyn crate::driver::work::Work + '_>, DriverError> {
+    fn work(&self, pause: Span) -> Result<Box<dyn WorkQueue + '_>, DriverError> {
         Ok(Box::new(work::RedisWork::new(self, pause)?))
     }
 
-    fn cluster(&self) -> Result<Box<dyn Cluster>, DriverError> {
+    fn cluster(&self) -> Result<Box<dyn ClusterView>, DriverError> {
         Ok(Box::new(self.outside()))
     }
 
-    fn cache(&self) -> Result<Box<dyn crate::driver::cache::Cache>, DriverError> {
+    fn cache(&self) -> Result<Box<dyn CacheClient>, DriverError> {
         Ok(Box::new(cache::RedisCache::connect(&self.endpoint, self.target.clock, &self.target.name)?))
     }
 }

@@ -17,5 +17,5 @@ mod primary;
 mod tests;
 
 pub use capability::reflector::start as reflector;
-pub use control::{client_version, knock};
+pub use control::{client_version, ping};
 pub use driver::open;

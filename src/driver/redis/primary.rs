@@ -7,7 +7,7 @@
 
 use super::endpoint::Endpoint;
 use crate::driver::redis::load::connection::Connection;
-use crate::driver::{DriverError, Paths};
+use crate::driver::{DriverError, Routes};
 use crate::wire::redis::{self as resp, Malformed, ReplyReader, Token};
 use std::time::{Duration, Instant};
 
@@ -22,14 +22,14 @@ pub struct Primary {
     /// The server of the beginning. Whichever follows is asked with the same login.
     endpoint: Endpoint,
     sentinels: Vec<Endpoint>,
-    paths: Paths,
+    routes: Routes,
 }
 
 impl Primary {
-    pub fn new(endpoint: Endpoint, paths: Paths) -> Result<Self, DriverError> {
+    pub fn new(endpoint: Endpoint, routes: Routes) -> Result<Self, DriverError> {
         // Sentinels have logins of their own; those that we start have none. Whomever they name is judged like any other.
-        let sentinels = paths.sentinels.iter().map(|address| Endpoint::parse(endpoint.system, address));
-        Ok(Self { sentinels: sentinels.collect::<Result<_, _>>()?, endpoint, paths })
+        let sentinels = routes.sentinels.iter().map(|address| Endpoint::parse(endpoint.system, address));
+        Ok(Self { sentinels: sentinels.collect::<Result<_, _>>()?, endpoint, routes })
     }
 
     /// Who takes the writes, as far as anybody says.
@@ -40,7 +40,7 @@ impl Primary {
         let mut failed = None;
         for sentinel in &self.sentinels {
             match self.ask(sentinel) {
-                Ok(address) => return self.endpoint.at(&self.paths.client(&address)),
+                Ok(address) => return self.endpoint.at(&self.routes.client(&address)),
                 Err(error) => failed = Some(error),
             }
         }
@@ -49,7 +49,7 @@ impl Primary {
 
     fn ask(&self, sentinel: &Endpoint) -> Result<String, DriverError> {
         let mut connection = Connection::open_within(sentinel, SENTINEL)?;
-        let words: [&[u8]; 3] = [b"SENTINEL", b"get-master-addr-by-name", Paths::PRIMARY.as_bytes()];
+        let words: [&[u8]; 3] = [b"SENTINEL", b"get-master-addr-by-name", Routes::PRIMARY.as_bytes()];
         command(&mut connection, SENTINEL, "asking a Sentinel", &words, |mut reply| match reply.next()? {
             Token::Array(2) => {
                 let host = String::from_utf8_lossy(reply.bulk()?).into_owned();

@@ -1,9 +1,10 @@
 //! The drivers against the loopback reflector: every message once, in order, on every system and mode.
 
 use super::*;
+use crate::access::Access;
 use crate::clock::Clock;
 use crate::driver::{
-    Audit, Completion, Driver, DriverError, Incoming, Outcome, Outgoing, Paths, Publisher, Reflector, Submitted,
+    Audit, Completion, Driver, DriverError, Incoming, Outcome, Outgoing, Publisher, Reflector, Routes, Submitted,
     Subscriber, Target,
 };
 use crate::model::System;
@@ -25,7 +26,13 @@ pub fn cell(system: System) -> Cell {
 }
 
 pub fn target(addresses: Vec<String>) -> Target {
-    Target { addresses, paths: Paths::default(), name: "test".into(), clock: Clock::start() }
+    Target {
+        addresses,
+        routes: Routes::default(),
+        access: Access::default(),
+        name: "test".into(),
+        clock: Clock::start(),
+    }
 }
 
 /// Keeps `in_flight` slots busy until `messages` are acknowledged; message n goes to stream n mod 2 over connection
@@ -123,9 +130,9 @@ fn pubsub_delivers_once_and_keeps_nothing() {
 #[test]
 fn streams_deliver_once_and_keep_everything_but_the_probe() {
     let (_reflector, driver) = once_and_in_order(&cell(System::RedisStreams), 20_000);
-    assert_eq!(audited(driver.as_ref()), (Audit::Retains { trimmed: false }, 20_000));
+    assert_eq!(audited(driver.as_ref()), (Audit::Retains { trimmed: false, unreadable: Vec::new() }, 20_000));
     driver.clean_up().unwrap();
-    assert_eq!(audited(driver.as_ref()), (Audit::Retains { trimmed: false }, 0));
+    assert_eq!(audited(driver.as_ref()), (Audit::Retains { trimmed: false, unreadable: Vec::new() }, 0));
 }
 
 #[test]
@@ -138,7 +145,7 @@ fn a_trimmed_stream_says_so() {
     let driver = open(&cell, target).unwrap();
     let mut publisher = driver.publisher(0).unwrap();
     assert_eq!(publish(&cell, publisher.as_mut(), &clock, 5000), 5000);
-    assert_eq!(audited(driver.as_ref()), (Audit::Retains { trimmed: true }, 2000));
+    assert_eq!(audited(driver.as_ref()), (Audit::Retains { trimmed: true, unreadable: Vec::new() }, 2000));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! or together, taken away. What its nodes are, processes or containers, is their [`Keeper`]'s.
 
 use super::node::{LOG_LINES, Node, Plan};
-use crate::driver::Paths;
+use crate::driver::Routes;
 use crate::environment::process::age;
 use crate::environment::{Broker, Deed, EnvironmentError, NodeInfo, Role, Signal, State};
 use crate::fault::disk::{DiskFault, Lost, Preload, Seen};
@@ -192,24 +192,24 @@ impl<K: Keeper> Broker for NodesBroker<K> {
         self.data().map(Node::advertised).collect()
     }
 
-    fn paths(&self) -> Paths {
-        let mut paths = Paths::default();
+    fn routes(&self) -> Routes {
+        let mut routes = Routes::default();
         for node in &self.nodes {
             let (address, advertised) = (node.plan.address.to_string(), node.advertised());
             if node.plan.role == Role::Sentinel {
-                paths.sentinels.push(address);
+                routes.sentinels.push(address);
                 continue;
             }
             if let Some(peers) = &node.plan.proxies.peers {
-                paths.told.insert(peers.address().to_string(), advertised.clone());
+                routes.told.insert(peers.address().to_string(), advertised.clone());
             } else if advertised != address {
-                paths.told.insert(address.clone(), advertised.clone());
+                routes.told.insert(address.clone(), advertised.clone());
             }
             if advertised != address {
-                paths.direct.insert(advertised, address);
+                routes.direct.insert(advertised, address);
             }
         }
-        paths
+        routes
     }
 
     fn pids(&self) -> Vec<u32> {

@@ -10,7 +10,7 @@
 use super::node::{Plan, Proxies};
 use super::redis::{Place, protected, quoted};
 use super::{MOST_NODES, port};
-use crate::driver::Paths;
+use crate::driver::Routes;
 use crate::environment::probe::{self, Probe};
 use crate::environment::{EnvironmentError, Role};
 use crate::scenario::SystemConfig;
@@ -64,7 +64,7 @@ impl Set {
     /// Whether a Sentinel knows all of them.
     pub fn watched(&self) -> Probe {
         let nodes: Vec<String> = self.reached.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        Arc::new(move |at| probe::sentinel(at, Paths::PRIMARY, &nodes, MOST_NODES))
+        Arc::new(move |at| probe::sentinel(at, Routes::PRIMARY, &nodes, MOST_NODES))
     }
 }
 
@@ -89,7 +89,7 @@ impl Watcher {
     /// Its configuration, which it goes on writing itself. In this order: a primary must be known before it is spoken of.
     pub fn print(&self, home: &Path, bind: Ipv4Addr, config: &SystemConfig) -> String {
         let Self { port, primary } = self;
-        let (name, dir, protected) = (Paths::PRIMARY, quoted(home), protected(bind));
+        let (name, dir, protected) = (Routes::PRIMARY, quoted(home), protected(bind));
         let quorum = config.sentinel.get("quorum").map_or(QUORUM, String::as_str);
         let mut text = format!(
             "port {port}\nbind {bind}\nprotected-mode {protected}\ndaemonize no\nlogfile \"\"\ndir {dir}\n\

@@ -1,6 +1,6 @@
 //! `cache`: sessions set and read by key, with a time to live, at a fixed rate.
 //!
-//! Request i is due at i ÷ rate and timed from then, so a server that stalls shows it. Each value names its key and has
+//! CacheRequest i is due at i ÷ rate and timed from then, so a server that stalls shows it. Each value names its key and has
 //! a checksum: a hit is counted only for the right value. At the end every key must be gone once its time is over.
 
 mod draw;
@@ -9,7 +9,7 @@ use self::draw::Draw;
 use super::ExperimentContext;
 use crate::clock::Clock;
 use crate::driver::DriverError;
-use crate::driver::cache::{Answer, Cache, Request};
+use crate::driver::capability::{CacheAnswer, CacheClient, CacheRequest};
 use crate::engine::{TrialError, body_kind};
 use crate::model::Quantile;
 use crate::payload::{Bodies, Envelope, Reading, read};
@@ -93,10 +93,10 @@ impl Tally {
         Self { window, gets, sets, answered: 0, found: 0, missing: 0, wrong: 0, refused: BTreeMap::new() }
     }
 
-    fn add(&mut self, pending: Pending, answer: Answer<'_>, at_ns: u64, is_right: impl Fn(&[u8]) -> bool) {
+    fn add(&mut self, pending: Pending, answer: CacheAnswer<'_>, at_ns: u64, is_right: impl Fn(&[u8]) -> bool) {
         let within = |ns: u64| (self.window.0..self.window.1).contains(&ns);
         self.answered += u64::from(within(at_ns));
-        if let Answer::Refused(why) = answer {
+        if let CacheAnswer::Refused(why) = answer {
             *self.refused.entry(why.to_owned()).or_default() += 1;
             return;
         }
@@ -106,10 +106,10 @@ impl Tally {
         let timer = if pending.get { &mut self.gets } else { &mut self.sets };
         timer.saturating_record(at_ns.saturating_sub(pending.planned_ns));
         match answer {
-            Answer::Found(value) if is_right(value) => self.found += 1,
-            Answer::Found(_) => self.wrong += 1,
-            Answer::Missing => self.missing += 1,
-            Answer::Stored | Answer::Refused(_) => {}
+            CacheAnswer::Found(value) if is_right(value) => self.found += 1,
+            CacheAnswer::Found(_) => self.wrong += 1,
+            CacheAnswer::Missing => self.missing += 1,
+            CacheAnswer::Stored | CacheAnswer::Refused(_) => {}
         }
     }
 
@@ -150,7 +150,7 @@ impl Tally {
 }
 
 struct User {
-    client: Box<dyn Cache>,
+    client: Box<dyn CacheClient>,
     clock: Clock,
     bodies: Bodies,
     run: u64,
@@ -171,10 +171,10 @@ impl User {
         }
         let name = format!("session-{key}");
         let request = if get {
-            Request::Get { key: &name }
+            CacheRequest::Get { key: &name }
         } else {
             let envelope = Envelope { run: self.run, producer: 0, lane: 0, sequence: key.into(), planned_ns };
-            Request::Set { key: &name, value: self.bodies.stamped(&envelope), ttl: self.ttl }
+            CacheRequest::Set { key: &name, value: self.bodies.stamped(&envelope), ttl: self.ttl }
         };
         let taken = self.client.submit(request)?;
         if taken {
@@ -260,11 +260,16 @@ mod tests {
     fn only_the_window_counts_and_a_wrong_value_is_no_hit() {
         let mut tally = Tally::new((100, 200));
         let right = |value: &[u8]| value == b"right";
-        tally.add(pending(true, 99), Answer::Found(b"right"), 100, right);
-        for answer in [Answer::Found(b"right"), Answer::Found(b"wrong"), Answer::Missing, Answer::Refused("OOM")] {
+        tally.add(pending(true, 99), CacheAnswer::Found(b"right"), 100, right);
+        for answer in [
+            CacheAnswer::Found(b"right"),
+            CacheAnswer::Found(b"wrong"),
+            CacheAnswer::Missing,
+            CacheAnswer::Refused("OOM"),
+        ] {
             tally.add(pending(true, 150), answer, 190, right);
         }
-        tally.add(pending(false, 199), Answer::Stored, 250, right);
+        tally.add(pending(false, 199), CacheAnswer::Stored, 250, right);
         assert_eq!((tally.found, tally.wrong, tally.missing, tally.answered), (1, 1, 1, 5));
         assert_eq!((tally.gets.len(), tally.gets.max(), tally.sets.len(), tally.sets.max()), (3, 40, 1, 51));
         assert_eq!(tally.refused, BTreeMap::from([("OOM".to_owned(), 1)]));

@@ -2,7 +2,7 @@
 
 use super::processing::{PoisonRules, ProcessingLog, Task, UnacknowledgedWorker};
 use crate::clock::Clock;
-use crate::driver::work::{Work, Worker};
+use crate::driver::work::{WorkQueue, Worker};
 use crate::driver::{Driver, DriverError};
 use crate::engine::{SendPlan, TrialError};
 use crate::experiment::ExperimentContext;
@@ -22,7 +22,7 @@ const LEAD_NS: u64 = 50_000_000;
 const FILL_NS: u64 = 1_000_000_000;
 
 /// The system's way to hand out work, or why it has none.
-pub type Place<'a> = Result<Box<dyn Work + 'a>, String>;
+pub type Place<'a> = Result<Box<dyn WorkQueue + 'a>, String>;
 
 pub struct Flow<'a> {
     pub driver: Box<dyn Driver>,

@@ -83,7 +83,7 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialErr
                 let (p50, n) = (log.dead_letter_times.value_at_quantile(0.5), log.dead_letter_times.len());
                 seen.push(measured("dead_letter.time_p50", p50 as f64, "ns", n));
             }
-            seen.push(count("dead_lettered", dead.len()).with_text(work.duties().to_string()));
+            seen.push(count("dead_lettered", dead.len()).with_text(work.responsibilities().to_string()));
         }
     }
     let unreadable = if log.unreadable > 0 { format!("; {} unreadable", log.unreadable) } else { String::new() };
@@ -122,7 +122,7 @@ fn crashed(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialErro
     }
     let (acked, lost) = (sender.acked().len(), sender.acked().len().saturating_sub(log.processed.len()));
     let (taken, again) = match &place {
-        Ok(work) => (work.duties().takes_over, work.duties().comes_again),
+        Ok(work) => (work.responsibilities().takes_over, work.responsibilities().comes_again),
         Err(_) => ("nobody: what is published while nobody subscribes, or lies with the dead, is gone", "nothing"),
     };
     let measured = |metric, value, unit, n| Observation::measured(metric, "", value, unit, n);

@@ -2,7 +2,7 @@
 //!
 //! Poison is told by its number, which both sides know: it fails at every try. Everything else succeeds at once.
 
-use crate::driver::work::{Event, Worker};
+use crate::driver::work::{WorkEvent, Worker};
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::payload::{Envelope, Reading, read};
 use crate::record::{SeqSet, new_histogram};
@@ -107,13 +107,13 @@ impl ProcessingLog {
         let mut tasks = Vec::new();
         let mut unreadable = Vec::new();
         worker.take(max, until_ns, &mut |event| match event {
-            Event::Task { id, attempt, payload, at_ns } => {
+            WorkEvent::Task { id, attempt, payload, at_ns } => {
                 match read(payload, self.rules.run, self.rules.message_bytes) {
                     Reading::Ours(envelope) => tasks.push(Task { id, attempt, envelope, at_ns }),
                     Reading::Corrupt | Reading::Foreign => unreadable.push(id),
                 }
             }
-            Event::DeadLettered { id, at_ns } => {
+            WorkEvent::DeadLettered { id, at_ns } => {
                 let Some(sequence) = self.dead_lettering.remove(&id) else { return };
                 if self.dead_lettered.insert(sequence)
                     && let Some(first_ns) = self.first_tries.get(&sequence)
@@ -167,9 +167,9 @@ pub struct UnacknowledgedWorker {
 }
 
 impl Worker for UnacknowledgedWorker {
-    fn take(&mut self, _: u32, until_ns: u64, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError> {
+    fn take(&mut self, _: u32, until_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError> {
         self.subscriber.receive(until_ns, &mut |incoming: Incoming<'_>| {
-            sink(Event::Task { id: 0, attempt: 1, payload: incoming.payload, at_ns: incoming.received_ns });
+            sink(WorkEvent::Task { id: 0, attempt: 1, payload: incoming.payload, at_ns: incoming.received_ns });
         })
     }
     fn done(&mut self, _: u64) {}
@@ -184,27 +184,27 @@ impl Worker for UnacknowledgedWorker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::work::Desk;
+    use crate::driver::work::RetryQueue;
 
     /// A system with one message of each number, that retries at once and buries at once.
     #[derive(Default)]
     struct Table {
-        desk: Desk,
+        desk: RetryQueue,
         new: Vec<u64>,
         dead_lettered: Vec<u64>,
     }
 
     impl Worker for Table {
-        fn take(&mut self, _: u32, _: u64, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError> {
+        fn take(&mut self, _: u32, _: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError> {
             self.desk.hand_out(u64::MAX, sink);
             for sequence in std::mem::take(&mut self.new) {
                 let mut message = [0; 100];
                 Envelope { run: 7, producer: 0, lane: 0, sequence, planned_ns: 1000 * sequence }.write(&mut message);
                 self.desk.hold(sequence, &message);
-                sink(Event::Task { id: sequence, attempt: 1, payload: &message, at_ns: 1000 * sequence + 5 });
+                sink(WorkEvent::Task { id: sequence, attempt: 1, payload: &message, at_ns: 1000 * sequence + 5 });
             }
             for id in &self.dead_lettered {
-                sink(Event::DeadLettered { id: *id, at_ns: 1000 * id + 305 });
+                sink(WorkEvent::DeadLettered { id: *id, at_ns: 1000 * id + 305 });
             }
             Ok(())
         }

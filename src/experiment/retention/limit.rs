@@ -1,7 +1,7 @@
 //! What is left once more was published than the system was told to keep: retention is a promise with an end.
 
 use super::{READ_WITHIN, share};
-use crate::driver::replay::From;
+use crate::driver::capability::ReplayFrom;
 use crate::driver::{Driver, DriverError};
 use crate::engine::TrialError;
 use crate::experiment::ExperimentContext;
@@ -84,7 +84,7 @@ pub fn reached(context: &ExperimentContext<'_>, keys: &Retention) -> Result<Obse
 fn left(context: &ExperimentContext<'_>, cell: &Cell, run: u64, driver: &dyn Driver) -> Result<u64, DriverError> {
     let mut tally = Received::new(cell, run);
     let deadline = context.clock().now_ns() + READ_WITHIN;
-    driver.replay()?.read_from(From::Beginning, deadline, &mut |payload| {
+    driver.replay()?.read_from(ReplayFrom::Beginning, deadline, &mut |payload| {
         tally.note(payload);
     })?;
     Ok(tally.seen.len())

@@ -11,7 +11,7 @@ use super::ExperimentContext;
 use super::findings::failed;
 use super::receiver::Received;
 use super::sender::{ExperimentSender, SendProgress};
-use crate::driver::replay::{From, Replay};
+use crate::driver::capability::{Replay, ReplayFrom};
 use crate::driver::{Driver, DriverError, Subscriber};
 use crate::engine::TrialError;
 use crate::environment::EnvironmentError;
@@ -114,7 +114,7 @@ fn read_again(
     found: &mut Vec<Observation>,
 ) -> Result<(), TrialError> {
     let replay = driver.replay()?;
-    let second = still_there(context, replay, From::Beginning);
+    let second = still_there(context, replay, ReplayFrom::Beginning);
     for metric in ["readable_after_ack", "share.second_reader"] {
         found.push(share(metric, keys.messages, second.as_ref().map(|tally| tally.seen.len())));
     }
@@ -124,7 +124,7 @@ fn read_again(
     let again = replay.rewind(0).and_then(|()| driver.subscriber(0, 0));
     let again = again.and_then(|consumer| to_the_end(context, keys, consumer));
     found.push(share("share.reread", keys.messages, again.as_ref().map(|tally| tally.seen.len())));
-    let sought = still_there(context, replay, From::Time(moment.ms));
+    let sought = still_there(context, replay, ReplayFrom::Time(moment.ms));
     let (since, before) = match &sought {
         Ok(tally) => {
             let since = (moment.first..keys.messages).filter(|number| tally.seen.contains(*number)).count() as u64;
@@ -138,7 +138,11 @@ fn read_again(
 }
 
 /// What a reader without a subscription finds.
-fn still_there(context: &ExperimentContext<'_>, replay: &dyn Replay, from: From) -> Result<Received, DriverError> {
+fn still_there(
+    context: &ExperimentContext<'_>,
+    replay: &dyn Replay,
+    from: ReplayFrom,
+) -> Result<Received, DriverError> {
     let mut tally = Received::new(context.cell, context.run);
     replay.read_from(from, context.clock().now_ns() + READ_WITHIN, &mut |payload| {
         tally.note(payload);
@@ -176,7 +180,7 @@ fn restarted(context: &mut ExperimentContext<'_>, keys: &Retention, driver: &dyn
     const METRIC: &str = "share.restart";
     let replay = match driver.replay() {
         // A system that cannot be read again at all needs no restart to show it.
-        Ok(replay) => match still_there(context, replay, From::Beginning) {
+        Ok(replay) => match still_there(context, replay, ReplayFrom::Beginning) {
             Err(error @ DriverError::Cannot { .. }) => return failed(METRIC, "", "share", &error),
             _ => replay,
         },
@@ -191,7 +195,7 @@ fn restarted(context: &mut ExperimentContext<'_>, keys: &Retention, driver: &dyn
         return Observation::not_measured(METRIC, "", "share", why);
     }
     let seconds = (context.clock().now_ns() - begun) as f64 / 1e9;
-    let left = still_there(context, replay, From::Beginning);
+    let left = still_there(context, replay, ReplayFrom::Beginning);
     let text = format!("ended by SIGTERM, answering again after {seconds:.1} s");
     share(METRIC, keys.messages, left.as_ref().map(|tally| tally.seen.len())).with_more(&text)
 }

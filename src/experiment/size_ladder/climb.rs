@@ -6,7 +6,7 @@
 use super::super::ExperimentContext;
 use super::plan::{Kind, Limit, kinds, sent};
 use super::preflight;
-use crate::driver::{Driver, DriverError, LargeClient, LargeMessages, Refusal, Times, Trip, Who, codec};
+use crate::driver::{Driver, DriverError, LargeClient, LargeMessages, LargeRefusal, Times, Trip, Who, codec};
 use crate::engine::{Phase, Progress, TrialError};
 use crate::environment::{memory_available, reset_peak, usage};
 use crate::model::{Codec, Software};
@@ -42,7 +42,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tried {
     /// The median trip, or the refusal that ended the first or a later one.
-    pub end: Result<Times, Refusal>,
+    pub end: Result<Times, LargeRefusal>,
     pub trips: u64,
     /// Compressing and decompressing around the client, where the client does not.
     pub pack: Duration,
@@ -199,20 +199,20 @@ impl<'a, 'b> Climb<'a, 'b> {
         let median = times.get(times.len() / 2).copied();
         let end = match (refusal, median) {
             (None, Some(times)) => Ok(times),
-            (refusal, _) => Err(refusal.unwrap_or_else(|| Refusal::new(Who::TimeOut, "interrupted"))),
+            (refusal, _) => Err(refusal.unwrap_or_else(|| LargeRefusal::new(Who::TimeOut, "interrupted"))),
         };
         let client_peak = peaks.first().copied().flatten();
         Ok(Tried { end, trips, pack, unpack, wire_bytes, client_peak, broker_peak, window_ns: (begin_ns, end_ns) })
     }
 
     /// Adds what the broker wrote in its log, and what became of it.
-    fn explain(&mut self, refusal: &mut Refusal, log_before: &str) {
+    fn explain(&mut self, refusal: &mut LargeRefusal, log_before: &str) {
         std::thread::sleep(LOG);
         if let Err(died) = self.context.broker.check() {
             // A process that a size has killed died of want of memory, as far as anyone can see from here.
             let died = died.to_string();
             let first = died.lines().next().unwrap_or_default();
-            *refusal = Refusal::new(Who::Memory, format!("{first} ({refusal})"));
+            *refusal = LargeRefusal::new(Who::Memory, format!("{first} ({refusal})"));
             self.broken = Some(format!("the broker is gone: {first}"));
         } else if let Some(line) = telling(log_before, &self.context.broker.log_tail(LOG_LINES)) {
             if line.contains("OutOfMemoryError") {

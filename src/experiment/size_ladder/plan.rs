@@ -1,6 +1,6 @@
 //! What is tried on each rung, in which order, and what need not be tried any more. Pure.
 
-use crate::driver::{LargeClient, Refusal};
+use crate::driver::{LargeClient, LargeRefusal};
 use crate::model::{Codec, Software};
 use crate::scenario::{PayloadKind, SizeLadder};
 use crate::units::Bytes;
@@ -63,7 +63,7 @@ pub fn sent(software: Software, nominal: Bytes) -> usize {
 pub struct Limit {
     pub kind: Kind,
     pub size: Bytes,
-    pub refusal: Refusal,
+    pub refusal: LargeRefusal,
 }
 
 impl Limit {
@@ -119,7 +119,7 @@ mod tests {
         let kind = |payload, codec, client| Kind { payload, codec, client };
         let (text, random) = (PayloadKind::Text, PayloadKind::Random);
         let (usual, second) = (LargeClient::Usual, LargeClient::Second);
-        let limit = |kind| Limit { kind, size: Bytes(1), refusal: Refusal::new(Who::Broker, "") };
+        let limit = |kind| Limit { kind, size: Bytes(1), refusal: LargeRefusal::new(Who::Broker, "") };
         let plain = limit(kind(text, Codec::None, usual));
         assert!(plain.holds_for(kind(random, Codec::None, usual)));
         assert!(!plain.holds_for(kind(text, Codec::None, second)) && !plain.holds_for(kind(text, Codec::Lz4, usual)));

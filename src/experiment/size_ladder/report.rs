@@ -190,7 +190,7 @@ fn beside(size: Bytes, attempts: &[&Attempt], samples: &[Sample]) -> Option<Obse
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::{Refusal, Times, Who};
+    use crate::driver::{LargeRefusal, Times, Who};
     use crate::result::Kind as Measured;
 
     const MIB: u64 = 1 << 20;
@@ -198,7 +198,7 @@ mod tests {
     fn attempt(size: u64, codec: Codec, client: LargeClient, end: Result<u64, Who>) -> Attempt {
         let end = end
             .map(|millis| Times { acked: Duration::from_millis(millis / 2), received: Duration::from_millis(millis) })
-            .map_err(|who| Refusal::new(who, "no"));
+            .map_err(|who| LargeRefusal::new(who, "no"));
         let tried = Tried {
             end,
             trips: 3,

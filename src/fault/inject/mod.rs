@@ -13,7 +13,7 @@ mod target;
 pub use consumers::Consumers;
 
 use crate::clock::Clock;
-use crate::driver::cluster::Cluster;
+use crate::driver::capability::ClusterView;
 use crate::environment::{Broker, Deed, EnvironmentError, NodeInfo};
 use crate::fault::disk::DiskFault;
 use crate::model::{FaultKind, Software, Target};
@@ -74,7 +74,7 @@ enum Remedy {
 
 pub struct Injector<'a, 'b> {
     broker: &'a Shared<'b>,
-    cluster: Option<Box<dyn Cluster>>,
+    cluster: Option<Box<dyn ClusterView>>,
     consumers: &'a Consumers,
     clock: Clock,
     /// Of jitter and flipped bits.
@@ -88,7 +88,7 @@ impl<'a, 'b> Injector<'a, 'b> {
     /// Without a `cluster`, only a lone node can be told to lead.
     pub fn new(
         broker: &'a Shared<'b>,
-        cluster: Option<Box<dyn Cluster>>,
+        cluster: Option<Box<dyn ClusterView>>,
         consumers: &'a Consumers,
         clock: Clock,
         seed: u64,

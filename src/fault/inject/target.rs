@@ -1,6 +1,6 @@
 //! Whom a fault hits: asked when it is injected, since who leads may have changed since the last one.
 
-use crate::driver::cluster::Cluster;
+use crate::driver::capability::ClusterView;
 use crate::environment::{NodeInfo, Role};
 use crate::model::Target;
 
@@ -8,7 +8,7 @@ use crate::model::Target;
 pub fn resolve(
     target: Target,
     nodes: &[NodeInfo],
-    cluster: Option<&mut (dyn Cluster + 'static)>,
+    cluster: Option<&mut (dyn ClusterView + 'static)>,
 ) -> Result<Vec<usize>, String> {
     let data: Vec<usize> = (0..nodes.len()).filter(|index| nodes[*index].role == Role::Data).collect();
     let Some(&first) = data.first() else {
@@ -47,7 +47,7 @@ mod tests {
     use crate::driver::DriverError;
 
     struct Third;
-    impl Cluster for Third {
+    impl ClusterView for Third {
         fn leader(&mut self, _: u16) -> Result<String, DriverError> {
             Ok("127.0.0.1:1003".into())
         }

@@ -3,7 +3,7 @@
 
 use crate::clock::Clock;
 use crate::driver::DriverError;
-use crate::driver::cache::{Answer, Cache, Request};
+use crate::driver::capability::{CacheAnswer, CacheClient, CacheRequest};
 use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::load::connection::Connection;
 use crate::wire::redis::{self as resp, Token};
@@ -26,23 +26,23 @@ impl RedisCache {
     }
 }
 
-impl Cache for RedisCache {
-    fn submit(&mut self, request: Request<'_>) -> Result<bool, DriverError> {
+impl CacheClient for RedisCache {
+    fn submit(&mut self, request: CacheRequest<'_>) -> Result<bool, DriverError> {
         let output = &mut self.connection.output;
         if output.unsent() > UNSENT {
             return Ok(false);
         }
-        let (Request::Set { key, .. } | Request::Get { key }) = request;
+        let (CacheRequest::Set { key, .. } | CacheRequest::Get { key }) = request;
         self.key.clear();
         self.key.push_str(&self.prefix);
         self.key.push_str(key);
         let name = self.key.as_bytes();
         match request {
-            Request::Set { value, ttl, .. } => {
+            CacheRequest::Set { value, ttl, .. } => {
                 let ttl = (ttl.nanos() / 1_000_000).max(1).to_string();
                 resp::command(&mut output.bytes, &[b"SET", name, value, b"PX", ttl.as_bytes()]);
             }
-            Request::Get { .. } => resp::command(&mut output.bytes, &[b"GET", name]),
+            CacheRequest::Get { .. } => resp::command(&mut output.bytes, &[b"GET", name]),
         }
         Ok(true)
     }
@@ -51,7 +51,7 @@ impl Cache for RedisCache {
         self.connection.write().map(|_| ())
     }
 
-    fn wait(&mut self, until_ns: u64, sink: &mut dyn FnMut(Answer<'_>, u64)) -> Result<(), DriverError> {
+    fn wait(&mut self, until_ns: u64, sink: &mut dyn FnMut(CacheAnswer<'_>, u64)) -> Result<(), DriverError> {
         loop {
             if !self.connection.read_until(&self.clock, until_ns)? {
                 return Ok(());
@@ -64,10 +64,10 @@ impl Cache for RedisCache {
                 resp::token(&input.filled()[used..]).map_err(|cause| endpoint.malformed(cause))?
             {
                 match token {
-                    Token::Simple(_) => sink(Answer::Stored, at_ns),
-                    Token::Bulk(value) => sink(Answer::Found(value), at_ns),
-                    Token::Null => sink(Answer::Missing, at_ns),
-                    Token::Error(text) => sink(Answer::Refused(&resp::words(text)), at_ns),
+                    Token::Simple(_) => sink(CacheAnswer::Stored, at_ns),
+                    Token::Bulk(value) => sink(CacheAnswer::Found(value), at_ns),
+                    Token::Null => sink(CacheAnswer::Missing, at_ns),
+                    Token::Error(text) => sink(CacheAnswer::Refused(&resp::words(text)), at_ns),
                     other => return Err(endpoint.malformed(resp::unexpected("an answer to SET or GET", other))),
                 }
                 used += length;

@@ -3,10 +3,11 @@
 //! Every question goes over a connection of its own, past the clients' fault proxy. A server that does not answer is an
 //! error, never a guess: it neither leads nor copies as far as anybody can tell.
 
-use crate::driver::cluster::Cluster;
+use crate::access::Access;
+use crate::driver::capability::ClusterView;
 use crate::driver::redis::control::ControlConnection;
 use crate::driver::redis::endpoint::Endpoint;
-use crate::driver::{DriverError, Paths};
+use crate::driver::{DriverError, Routes, Target};
 use crate::model::System;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,23 +25,26 @@ pub struct RedisCluster {
     system: System,
     /// The server of the beginning, as clients reach it.
     first: String,
-    paths: Paths,
+    routes: Routes,
+    access: Access,
     /// Servers that take messages: the primary and its replicas.
     wanted: u32,
 }
 
 impl RedisCluster {
-    pub fn new(system: System, first: &str, paths: &Paths, nodes: u16) -> Self {
-        Self { system, first: first.to_owned(), paths: paths.clone(), wanted: nodes.into() }
+    /// The first of the target's addresses is that of the beginning.
+    pub fn new(system: System, target: &Target, nodes: u16) -> Self {
+        let (routes, access) = (target.routes.clone(), target.access.clone());
+        Self { system, first: target.addresses[0].clone(), routes, access, wanted: nodes.into() }
     }
 
     /// What the Sentinel that was told last says of the primary: one that missed a failover knows an older epoch.
     fn sentinels_say(&self) -> Result<BTreeMap<String, String>, DriverError> {
         let mut best: Option<(u64, BTreeMap<String, String>)> = None;
         let mut failed = None;
-        for address in &self.paths.sentinels {
+        for address in &self.routes.sentinels {
             let endpoint = Endpoint::parse(self.system, address)?;
-            match control(&endpoint).and_then(|mut asked| asked.map(&["SENTINEL", "MASTER", Paths::PRIMARY])) {
+            match control(&endpoint).and_then(|mut asked| asked.map(&["SENTINEL", "MASTER", Routes::PRIMARY])) {
                 Ok(fields) => {
                     let epoch = fields.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
                     if best.as_ref().is_none_or(|(known, _)| epoch > *known) {
@@ -60,7 +64,7 @@ impl RedisCluster {
 
     /// Settings of the Sentinels, read back; empty where there is none.
     pub fn settings(&self) -> Result<BTreeMap<String, String>, DriverError> {
-        if self.paths.sentinels.is_empty() {
+        if self.routes.sentinels.is_empty() {
             return Ok(BTreeMap::new());
         }
         let mut all = self.sentinels_say()?;
@@ -70,21 +74,21 @@ impl RedisCluster {
 
     /// Where clients find the primary.
     fn primary(&self) -> Result<String, DriverError> {
-        if self.paths.sentinels.is_empty() {
+        if self.routes.sentinels.is_empty() {
             return Ok(self.first.clone());
         }
         let fields = self.sentinels_say()?;
         let field = |name: &str| fields.get(name).map_or("", String::as_str);
-        Ok(self.paths.client(&format!("{}:{}", field("ip"), field("port"))))
+        Ok(self.routes.client(&format!("{}:{}", field("ip"), field("port"))))
     }
 
     /// The primary itself.
     fn endpoint(&self) -> Result<Endpoint, DriverError> {
-        Ok(Endpoint::parse(self.system, &self.paths.direct(&self.primary()?))?.through(&self.paths.access))
+        Ok(Endpoint::parse(self.system, &self.routes.direct(&self.primary()?))?.through(&self.access))
     }
 }
 
-impl Cluster for RedisCluster {
+impl ClusterView for RedisCluster {
     fn leader(&mut self, _: u16) -> Result<String, DriverError> {
         self.primary()
     }
@@ -133,6 +137,7 @@ fn control(endpoint: &Endpoint) -> Result<ControlConnection, DriverError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
 
     #[test]
     fn only_replicas_that_follow_count() {
@@ -146,17 +151,23 @@ mod tests {
         assert_eq!(in_sync("role:master\r\nconnected_slaves:0\r\n"), 0);
     }
 
+    fn cluster(first: &str, routes: Routes, nodes: u16) -> RedisCluster {
+        let (addresses, access) = (vec![first.to_owned()], Access::default());
+        let target = Target { addresses, routes, access, name: "t".into(), clock: Clock::start() };
+        RedisCluster::new(System::RedisLists, &target, nodes)
+    }
+
     #[test]
     fn the_leader_of_one_server_is_that_server() {
-        let mut cluster = RedisCluster::new(System::RedisLists, "127.0.0.1:7001", &Paths::default(), 1);
+        let mut cluster = cluster("127.0.0.1:7001", Routes::default(), 1);
         assert_eq!(cluster.leader(0).unwrap(), "127.0.0.1:7001");
         assert!(matches!(cluster.controller(), Err(DriverError::Cannot { .. })));
     }
 
     #[test]
     fn who_is_not_there_does_not_lead() {
-        let paths = Paths { sentinels: vec!["127.0.0.1:1".into()], ..Paths::default() };
-        let mut cluster = RedisCluster::new(System::RedisLists, "127.0.0.1:2", &paths, 3);
+        let routes = Routes { sentinels: vec!["127.0.0.1:1".into()], ..Routes::default() };
+        let mut cluster = cluster("127.0.0.1:2", routes, 3);
         assert!(matches!(cluster.leader(0), Err(DriverError::Disconnected { .. })));
         assert!(cluster.redundancy().is_err());
     }

@@ -6,7 +6,7 @@
 use crate::clock::Clock;
 use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::load::connection::{Connection, timespec};
-use crate::driver::{Comparison, DriverError, LargeMessages, Refusal, Times, Trip, Who};
+use crate::driver::{DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who};
 use crate::model::System;
 use crate::wire::redis as resp;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -50,12 +50,12 @@ impl RedisLarge {
         Ok(Self { clock, command, ask, clear, publisher: Connection::open(endpoint)?, consumer })
     }
 
-    fn trip(&mut self, head: &[u8], payload: &[u8], deadline_ns: u64) -> Result<Times, Refusal> {
+    fn trip(&mut self, head: &[u8], payload: &[u8], deadline_ns: u64) -> Result<Times, LargeRefusal> {
         let started_ns = self.clock.now_ns();
         let since = |now_ns: u64| Duration::from_nanos(now_ns - started_ns);
         send(&mut self.publisher, &self.clock, [head, payload, b"\r\n"], deadline_ns)?;
         let deadline = Instant::now() + self.clock.until(deadline_ns);
-        let reply = self.publisher.reply(deadline, "publishing").map_err(|error| Refusal::by(&error))?;
+        let reply = self.publisher.reply(deadline, "publishing").map_err(|error| LargeRefusal::by(&error))?;
         self.publisher.input.consume(reply.len());
         let acked = since(self.clock.now_ns());
         self.consumer.output.bytes.extend_from_slice(&self.ask);
@@ -64,7 +64,7 @@ impl RedisLarge {
         if !self.clear.is_empty() {
             self.consumer.output.bytes.extend_from_slice(&self.clear);
             let reply = self.consumer.reply(Instant::now() + SET_UP, "UNLINK");
-            let reply = reply.map_err(|error| Refusal::by(&error))?;
+            let reply = reply.map_err(|error| LargeRefusal::by(&error))?;
             self.consumer.input.consume(reply.len());
         }
         Ok(Times { acked, received })
@@ -81,7 +81,7 @@ impl LargeMessages for RedisLarge {
 }
 
 /// Writes all of `parts` by as few copies as there can be: none of ours.
-fn send(connection: &mut Connection, clock: &Clock, parts: [&[u8]; 3], deadline_ns: u64) -> Result<(), Refusal> {
+fn send(connection: &mut Connection, clock: &Clock, parts: [&[u8]; 3], deadline_ns: u64) -> Result<(), LargeRefusal> {
     let started_ns = clock.now_ns();
     let mut slices = parts.map(IoSlice::new);
     let mut rest = &mut slices[..];
@@ -97,7 +97,7 @@ fn send(connection: &mut Connection, clock: &Clock, parts: [&[u8]; 3], deadline_
                 let left = clock.until(deadline_ns);
                 if left.is_zero() {
                     let limit = Duration::from_nanos(clock.now_ns() - started_ns);
-                    return Err(Refusal::by(&connection.endpoint.timed_out("writing the value", limit)));
+                    return Err(LargeRefusal::by(&connection.endpoint.timed_out("writing the value", limit)));
                 }
                 let mut watched = [PollFd::new(&connection.stream, PollFlags::IN | PollFlags::OUT)];
                 let _ = poll(&mut watched, Some(&timespec(left)));
@@ -113,29 +113,29 @@ fn send(connection: &mut Connection, clock: &Clock, parts: [&[u8]; 3], deadline_
 }
 
 /// What the server said before it closed, if it said something.
-fn last_words(connection: &mut Connection, sent: usize, cause: &str) -> Refusal {
+fn last_words(connection: &mut Connection, sent: usize, cause: &str) -> LargeRefusal {
     match connection.reply(Instant::now() + LAST_WORDS, "publishing") {
-        Err(DriverError::Refused { cause, .. }) => Refusal::new(Who::Broker, cause),
-        _ => Refusal::new(Who::Broker, format!("closed the connection when {sent} B were sent ({cause})")),
+        Err(DriverError::Refused { cause, .. }) => LargeRefusal::new(Who::Broker, cause),
+        _ => LargeRefusal::new(Who::Broker, format!("closed the connection when {sent} B were sent ({cause})")),
     }
 }
 
 /// Takes one reply whose last bulk string is to be `payload`.
-fn receive(connection: &mut Connection, clock: &Clock, payload: &[u8], deadline_ns: u64) -> Result<(), Refusal> {
+fn receive(connection: &mut Connection, clock: &Clock, payload: &[u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
     let started_ns = clock.now_ns();
     let more = |connection: &mut Connection| match connection.read_until(clock, deadline_ns) {
         Ok(true) => Ok(()),
         Ok(false) => {
             let limit = Duration::from_nanos(clock.now_ns() - started_ns);
-            Err(Refusal::by(&connection.endpoint.timed_out("receiving the value", limit)))
+            Err(LargeRefusal::by(&connection.endpoint.timed_out("receiving the value", limit)))
         }
         Err(DriverError::Disconnected { cause, .. }) => {
-            Err(Refusal::new(Who::Broker, format!("while the value was received: {cause}")))
+            Err(LargeRefusal::new(Who::Broker, format!("while the value was received: {cause}")))
         }
-        Err(error) => Err(Refusal::by(&error)),
+        Err(error) => Err(LargeRefusal::by(&error)),
     };
     let mut missing = 1u64;
-    let mut comparison = Comparison::new(payload);
+    let mut comparison = PayloadComparison::new(payload);
     while missing > 0 {
         let header = loop {
             match Header::read(connection.input.filled())? {
@@ -154,7 +154,7 @@ fn receive(connection: &mut Connection, clock: &Clock, payload: &[u8], deadline_
                 let is_value = missing == 0;
                 if is_value && length != payload.len() as u64 {
                     let words = format!("{length} B arrived instead of {} B", payload.len());
-                    return Err(Refusal::new(Who::Consumer, words));
+                    return Err(LargeRefusal::new(Who::Consumer, words));
                 }
                 let mut left = length;
                 while left > 0 {
@@ -178,7 +178,7 @@ fn receive(connection: &mut Connection, clock: &Clock, payload: &[u8], deadline_
         }
     }
     if comparison.left() > 0 {
-        return Err(Refusal::new(Who::Consumer, "an answer without the value"));
+        return Err(LargeRefusal::new(Who::Consumer, "an answer without the value"));
     }
     Ok(())
 }
@@ -193,14 +193,14 @@ enum Header {
 
 impl Header {
     /// With its length; `None` while its line is not whole.
-    fn read(input: &[u8]) -> Result<Option<(Self, usize)>, Refusal> {
+    fn read(input: &[u8]) -> Result<Option<(Self, usize)>, LargeRefusal> {
         let Some(end) = input.windows(2).position(|pair| pair == b"\r\n") else { return Ok(None) };
         let line = &input[..end];
         let rest = line.get(1..).unwrap_or_default();
         let number = || std::str::from_utf8(rest).ok().and_then(|text| text.parse::<i64>().ok());
         let header = match (line.first(), number()) {
-            (Some(b'-'), _) => return Err(Refusal::new(Who::Broker, resp::words(rest))),
-            (Some(b'*' | b'$'), Some(-1)) => return Err(Refusal::new(Who::Broker, "the value is not there")),
+            (Some(b'-'), _) => return Err(LargeRefusal::new(Who::Broker, resp::words(rest))),
+            (Some(b'*' | b'$'), Some(-1)) => return Err(LargeRefusal::new(Who::Broker, "the value is not there")),
             (Some(b'*'), Some(length @ 0..)) => Self::Array(length as u64),
             (Some(b'$'), Some(length @ 0..)) => Self::Bulk(length as u64),
             (Some(b':' | b'+'), _) => Self::Other,
@@ -210,8 +210,8 @@ impl Header {
     }
 }
 
-fn unreadable() -> Refusal {
-    Refusal::new(Who::Consumer, "an unreadable reply")
+fn unreadable() -> LargeRefusal {
+    LargeRefusal::new(Who::Consumer, "an unreadable reply")
 }
 
 #[cfg(any(test, fuzzing))]

@@ -1,9 +1,9 @@
 //! Reading again on Redis: Streams keep, Lists keep until taken, Pub/Sub keeps nothing.
 
 use super::audit::AuditReader;
+use crate::driver::capability::{Replay, ReplayFrom};
 use crate::driver::redis::control::ControlConnection;
 use crate::driver::redis::driver::RedisDriver;
-use crate::driver::replay::{From, Replay};
 use crate::driver::{Driver, DriverError, Subscriber};
 use crate::model::System;
 
@@ -29,21 +29,21 @@ impl Replay for RedisDriver {
         }
     }
 
-    fn read_from(&self, from: From, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
+    fn read_from(&self, from: ReplayFrom, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
         let reader = || AuditReader::connect(&self.endpoint, self.target.clock, deadline_ns, self.cell.message.size);
         match (self.system(), from) {
             (System::RedisPubsub, _) => Err(self.cannot("read what was published", NOTHING_KEPT)),
             (System::RedisStreams, from) => {
                 let first = match from {
-                    From::Beginning => "-".to_owned(),
+                    ReplayFrom::Beginning => "-".to_owned(),
                     // An entry's id begins with the server's time.
-                    From::Time(ms) => ms.to_string(),
+                    ReplayFrom::Time(ms) => ms.to_string(),
                 };
                 let mut reader = reader()?;
                 self.keys.iter().try_for_each(|key| reader.stream(key, &first, sink))
             }
-            (_, From::Time(_)) => Err(self.cannot("read from a moment on", "elements of a list carry no time")),
-            (_, From::Beginning) => {
+            (_, ReplayFrom::Time(_)) => Err(self.cannot("read from a moment on", "elements of a list carry no time")),
+            (_, ReplayFrom::Beginning) => {
                 let mut reader = reader()?;
                 self.every_key().iter().try_for_each(|key| reader.list(key, sink))
             }

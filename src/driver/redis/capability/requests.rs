@@ -3,23 +3,23 @@
 //! The server counts a command when it is done; a blocking one that times out counts too, and each once (checked on
 //! 7.0.15 and 8.2.3). The counts are those of the whole server, hence: one consumer at a time.
 
+use crate::driver::capability::{CountedSubscriber, Requests};
 use crate::driver::redis::control::ControlConnection;
 use crate::driver::redis::endpoint::Endpoint;
-use crate::driver::requests::{Counted, Requests};
 use crate::driver::{DriverError, Incoming, Subscriber};
 
-pub struct CountedSubscriber {
+pub struct RedisCounted {
     subscriber: Box<dyn Subscriber>,
     control: ControlConnection,
 }
 
-impl CountedSubscriber {
+impl RedisCounted {
     pub fn new(subscriber: Box<dyn Subscriber>, endpoint: &Endpoint) -> Result<Self, DriverError> {
         Ok(Self { subscriber, control: ControlConnection::connect(endpoint)? })
     }
 }
 
-impl Subscriber for CountedSubscriber {
+impl Subscriber for RedisCounted {
     fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
         self.subscriber.receive(until_ns, sink)
     }
@@ -31,7 +31,7 @@ impl Subscriber for CountedSubscriber {
     }
 }
 
-impl Counted for CountedSubscriber {
+impl CountedSubscriber for RedisCounted {
     fn requests(&mut self) -> Result<Requests, DriverError> {
         Ok(sort(&self.control.info("commandstats")?))
     }

@@ -3,13 +3,13 @@
 //! The subscribers read inside `receive` and nowhere else, so not calling it *is* not reading. Those that pull have sent
 //! their next request before they stall, so that an answer is on its way to nobody.
 
+use crate::driver::capability::{HeldForConsumer, StalledSubscriber};
 use crate::driver::redis::control::ControlConnection;
 use crate::driver::redis::driver::RedisDriver;
 use crate::driver::redis::load::lists::{PopSubscriber, ReliableSubscriber};
 use crate::driver::redis::load::pubsub::PubSubSubscriber;
 use crate::driver::redis::load::streams::StreamSubscriber;
-use crate::driver::stall::{Held, Stalled};
-use crate::driver::{DriverError, Subscriber};
+use crate::driver::{Driver, DriverError, Subscriber};
 use crate::model::System;
 
 /// How long the request under way may block in the server: longer than any stall of an experiment.
@@ -29,7 +29,7 @@ struct RedisStalled {
     holder: Holder,
 }
 
-pub fn start(driver: &RedisDriver, subscription: u16) -> Result<Box<dyn Stalled>, DriverError> {
+pub fn start(driver: &RedisDriver, subscription: u16) -> Result<Box<dyn StalledSubscriber>, DriverError> {
     let (endpoint, clock, keys) = (&driver.endpoint, driver.target.clock, driver.keys.clone());
     let (batch, until_ns) = (driver.cell.config.consume.batch.max(1), clock.now_ns() + BLOCK_NS);
     let of_keys = |command| Holder::Keys { command, keys: keys.clone(), bytes: driver.cell.message.size.0 };
@@ -58,12 +58,12 @@ pub fn start(driver: &RedisDriver, subscription: u16) -> Result<Box<dyn Stalled>
     Ok(Box::new(RedisStalled { subscriber, control: ControlConnection::connect(endpoint)?, holder }))
 }
 
-impl Stalled for RedisStalled {
-    fn held(&mut self) -> Result<Held, DriverError> {
+impl StalledSubscriber for RedisStalled {
+    fn held(&mut self) -> Result<HeldForConsumer, DriverError> {
         match &self.holder {
             Holder::Output(address) => {
                 let bytes = self.control.output_buffer(address)?.unwrap_or(0);
-                Ok(Held { bytes, place: "the server's output buffer of its connection" })
+                Ok(HeldForConsumer { bytes, place: "the server's output buffer of its connection" })
             }
             Holder::Keys { command, keys, bytes } => {
                 let mut messages = 0;
@@ -71,7 +71,7 @@ impl Stalled for RedisStalled {
                     messages += self.control.length(command, key)?;
                 }
                 let place = if *command == "XLEN" { "the stream itself" } else { "the list itself" };
-                Ok(Held { bytes: messages * bytes, place })
+                Ok(HeldForConsumer { bytes: messages * bytes, place })
             }
         }
     }

@@ -6,8 +6,8 @@
 
 use crate::clock::Clock;
 use crate::driver::DriverError;
-use crate::driver::patience::Backoff;
 use crate::driver::redis::error::reason;
+use crate::driver::timeouts::Backoff;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};

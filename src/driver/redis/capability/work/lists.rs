@@ -10,7 +10,7 @@ use crate::driver::DriverError;
 use crate::driver::redis::limits::{CLOSE, GRACE_NS};
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::redis::load::lists::{hand_out, seconds};
-use crate::driver::work::{Desk, Event, Worker};
+use crate::driver::work::{RetryQueue, WorkEvent, Worker};
 use crate::units::Span;
 use crate::wire::redis::{self as resp, Malformed, ReplyReader, Token};
 use std::collections::VecDeque;
@@ -39,7 +39,7 @@ pub struct ListWorker {
     processing: Option<String>,
     dead: String,
     pause: Span,
-    desk: Desk,
+    desk: RetryQueue,
     due: VecDeque<ListWorkReply>,
     numbers: u64,
     /// Moves to ask for at once: follows what was there last time, since each vain one costs the server a command.
@@ -55,7 +55,7 @@ impl ListWorker {
         processing: Option<String>,
         pause: Span,
     ) -> Self {
-        let (desk, due) = (Desk::default(), VecDeque::new());
+        let (desk, due) = (RetryQueue::default(), VecDeque::new());
         Self { connection, clock, key, processing, dead, pause, desk, due, numbers: 0, moves: 1 }
     }
 
@@ -94,7 +94,7 @@ impl ListWorker {
     }
 
     /// Takes up every answer that is due, as far as they come until `patience_ns`; how many elements they brought.
-    fn settle(&mut self, patience_ns: u64, sink: &mut dyn FnMut(Event<'_>)) -> Result<u32, DriverError> {
+    fn settle(&mut self, patience_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<u32, DriverError> {
         let mut found = 0;
         while let Some(&due) = self.due.front() {
             let Some(reply) = self.connection.next_reply()? else {
@@ -108,7 +108,7 @@ impl ListWorker {
             let mut hold = |payload: &[u8], at_ns| {
                 (*numbers, found) = (*numbers + 1, found + 1);
                 desk.hold(*numbers, payload);
-                sink(Event::Task { id: *numbers, attempt: 1, payload, at_ns });
+                sink(WorkEvent::Task { id: *numbers, attempt: 1, payload, at_ns });
             };
             let bytes = &connection.input.filled()[reply.clone()];
             let taken: Result<(), Malformed> = match due {
@@ -127,7 +127,7 @@ impl ListWorker {
                 ListWorkReply::Removal => ReplyReader::new(bytes).integer().map(|_| ()),
                 ListWorkReply::Burial(id) => ReplyReader::new(bytes).integer().map(|_| {
                     desk.clear(id);
-                    sink(Event::DeadLettered { id, at_ns: clock.now_ns() });
+                    sink(WorkEvent::DeadLettered { id, at_ns: clock.now_ns() });
                 }),
             };
             taken.map_err(|cause| connection.endpoint.malformed(cause))?;
@@ -138,7 +138,7 @@ impl ListWorker {
 }
 
 impl Worker for ListWorker {
-    fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError> {
+    fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError> {
         let patience_ns = until_ns.max(self.clock.now_ns()).saturating_add(GRACE_NS);
         let again = self.desk.hand_out(self.clock.now_ns(), sink);
         if !self.taking() {

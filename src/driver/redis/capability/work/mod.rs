@@ -1,4 +1,4 @@
-//! Work that may fail, on Redis: Streams count tries and keep what is pending, Lists leave that to the application,
+//! WorkQueue that may fail, on Redis: Streams count tries and keep what is pending, Lists leave that to the application,
 //! Pub/Sub has nothing of the kind.
 
 mod lists;
@@ -8,33 +8,33 @@ mod streams;
 pub use streams::fuzz;
 
 use super::audit::AuditReader;
-use crate::driver::DriverError;
 use crate::driver::redis::control::ControlConnection;
 use crate::driver::redis::driver::RedisDriver;
 use crate::driver::redis::limits::SET_UP;
 use crate::driver::redis::load::connection::Connection;
-use crate::driver::work::{Duties, Work, Worker};
+use crate::driver::work::{Responsibilities, WorkQueue, Worker};
+use crate::driver::{Driver, DriverError};
 use crate::model::System;
 use crate::units::Span;
 use crate::wire::redis as resp;
 use std::cell::Cell;
 use std::time::Instant;
 
-const STREAMS: Duties = Duties {
+const STREAMS: Responsibilities = Responsibilities {
     counts_tries: "the broker (delivery count of XPENDING)",
     repeats: "the application, from what the broker keeps pending (XAUTOCLAIM)",
     sets_aside: "the application (one EVAL: XADD to the dead letter stream, XACK)",
     takes_over: "the application, asking for what is idle (XAUTOCLAIM)",
     comes_again: "what was not yet acknowledged (XACK)",
 };
-const RELIABLE_LISTS: Duties = Duties {
+const RELIABLE_LISTS: Responsibilities = Responsibilities {
     counts_tries: "the application, in its memory",
     repeats: "the application, from its memory",
     sets_aside: "the application (one EVAL: LREM from its processing list, LPUSH to the dead letter list)",
     takes_over: "the application, once it knows who died (LMOVE back from that processing list)",
     comes_again: "what was not yet removed from the processing list (LREM)",
 };
-const POPPED_LISTS: Duties = Duties {
+const POPPED_LISTS: Responsibilities = Responsibilities {
     counts_tries: "the application, in its memory",
     repeats: "the application, from its memory",
     sets_aside: "the application (LPUSH to the dead letter list)",
@@ -93,7 +93,7 @@ impl<'a> RedisWork<'a> {
     }
 }
 
-impl Work for RedisWork<'_> {
+impl WorkQueue for RedisWork<'_> {
     fn worker(&self, consumer: u16) -> Result<Box<dyn Worker>, DriverError> {
         self.consumers.set(self.consumers.get().max(consumer + 1));
         let (connection, clock) = (Connection::open(&self.driver.endpoint)?, self.driver.target.clock);
@@ -126,7 +126,7 @@ impl Work for RedisWork<'_> {
         }
     }
 
-    fn duties(&self) -> Duties {
+    fn responsibilities(&self) -> Responsibilities {
         match self.driver.system() {
             System::RedisStreams => STREAMS,
             _ if self.driver.reliable() => RELIABLE_LISTS,

@@ -10,7 +10,7 @@ use crate::driver::DriverError;
 use crate::driver::redis::limits::{CLOSE, GRACE_NS};
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::redis::load::streams::entry_payload;
-use crate::driver::work::{Event, Worker};
+use crate::driver::work::{WorkEvent, Worker};
 use crate::units::Span;
 use crate::wire::redis::{self as resp, Malformed, ReplyReader, Token};
 use std::collections::{HashMap, VecDeque};
@@ -124,7 +124,7 @@ impl StreamWorker {
     }
 
     /// Takes up every answer that is due, as far as they come until `patience_ns`; how many messages they brought.
-    fn settle(&mut self, patience_ns: u64, sink: &mut dyn FnMut(Event<'_>)) -> Result<usize, DriverError> {
+    fn settle(&mut self, patience_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<usize, DriverError> {
         let mut found = 0;
         while let Some(&due) = self.due.front() {
             let Some(reply) = self.connection.next_reply()? else {
@@ -146,7 +146,7 @@ impl StreamWorker {
         &mut self,
         due: StreamWorkReply,
         reply: &[u8],
-        sink: &mut dyn FnMut(Event<'_>),
+        sink: &mut dyn FnMut(WorkEvent<'_>),
     ) -> Result<usize, Malformed> {
         let mut reader = ReplyReader::new(reply);
         let at_ns = self.clock.now_ns();
@@ -154,7 +154,7 @@ impl StreamWorker {
             StreamWorkReply::Acknowledgement => reader.integer().map(|_| 0),
             StreamWorkReply::Burial(id) => {
                 reader.integer()?;
-                sink(Event::DeadLettered { id, at_ns });
+                sink(WorkEvent::DeadLettered { id, at_ns });
                 Ok(0)
             }
             StreamWorkReply::Claim => {
@@ -197,10 +197,17 @@ impl StreamWorker {
         }
     }
 
-    fn hand_out(&mut self, entry: &[u8], attempt: u32, payload: &[u8], at_ns: u64, sink: &mut dyn FnMut(Event<'_>)) {
+    fn hand_out(
+        &mut self,
+        entry: &[u8],
+        attempt: u32,
+        payload: &[u8],
+        at_ns: u64,
+        sink: &mut dyn FnMut(WorkEvent<'_>),
+    ) {
         self.numbers += 1;
         self.working.insert(self.numbers, entry.to_vec());
-        sink(Event::Task { id: self.numbers, attempt, payload, at_ns });
+        sink(WorkEvent::Task { id: self.numbers, attempt, payload, at_ns });
     }
 }
 
@@ -228,7 +235,7 @@ pub fn fuzz(reply: &[u8]) -> bool {
 }
 
 impl Worker for StreamWorker {
-    fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), DriverError> {
+    fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError> {
         let patience_ns = until_ns.max(self.clock.now_ns()).saturating_add(GRACE_NS);
         if !self.due.contains(&StreamWorkReply::Batch) {
             self.acknowledge();

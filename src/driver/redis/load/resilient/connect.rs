@@ -6,10 +6,10 @@ use super::super::pubsub::{self, PubSubSubscriber};
 use super::super::reconnect::Reconnect;
 use super::super::streams::{self, StreamSubscriber};
 use super::{ResilientSubscriber, Resume, patiently};
-use crate::driver::patience::longest_silence;
 use crate::driver::redis::driver::RedisDriver;
 use crate::driver::redis::limits::SET_UP;
-use crate::driver::{DriverError, Subscriber};
+use crate::driver::timeouts::request_timeout;
+use crate::driver::{Driver, DriverError, Subscriber};
 use crate::model::System;
 use crate::units::Span;
 
@@ -74,7 +74,7 @@ impl RedisDriver {
         Box::new(ResilientSubscriber::new(
             inner,
             Reconnect::new(dial),
-            longest_silence(deadline).nanos(),
+            request_timeout(deadline).nanos(),
             self.target.clock,
         ))
     }

@@ -10,8 +10,8 @@
 use super::super::connection::Connection;
 use super::super::reconnect::{Reconnect, Retries};
 use crate::clock::Clock;
-use crate::driver::patience::Backoff;
 use crate::driver::redis::error::reason;
+use crate::driver::timeouts::Backoff;
 use crate::driver::{Completion, DriverError, Outcome};
 use crate::wire::redis::{self as resp, Token};
 use std::collections::{BTreeMap, VecDeque};

@@ -22,9 +22,9 @@ use super::epoll::{Epoll, Ready};
 use super::publisher::silence;
 use super::reconnect::Reconnect;
 use crate::clock::Clock;
-use crate::driver::patience::{Backoff, longest_silence};
 use crate::driver::redis::limits::SET_UP;
 use crate::driver::redis::primary::Primary;
+use crate::driver::timeouts::{Backoff, request_timeout};
 use crate::driver::{Completion, DriverError, Outgoing, Publisher, Submitted};
 use crate::model::System;
 use crate::scenario::Reply;
@@ -74,7 +74,7 @@ impl ResilientPublisher {
             again: endpoint.system != System::RedisPubsub,
             answers: reply == Reply::On,
             batch: batch.max(1),
-            patience_ns: longest_silence(deadline).nanos(),
+            patience_ns: request_timeout(deadline).nanos(),
         };
         let epoll = Epoll::new().map_err(unavailable)?;
         let count = connections.max(1);

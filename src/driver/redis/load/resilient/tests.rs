@@ -4,7 +4,7 @@
 use super::testing::{Act, Asked, Scripted, reply};
 use super::*;
 use crate::driver::redis::tests::{cell, target};
-use crate::driver::{Completion, Driver, Outcome, Paths, Target, open};
+use crate::driver::{Completion, Driver, Outcome, Routes, Target, open};
 use crate::scenario::ListMode;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 pub const MS: u64 = 1_000_000;
 
 pub fn driver(system: System, address: &str, deadline_ms: u64) -> (Box<dyn Driver>, Clock) {
-    driver_of(system, vec![address.to_owned()], Paths::default(), deadline_ms, ListMode::Pop)
+    driver_of(system, vec![address.to_owned()], Routes::default(), deadline_ms, ListMode::Pop)
 }
 
 pub fn driver_of(
     system: System,
     addresses: Vec<String>,
-    paths: Paths,
+    routes: Routes,
     deadline_ms: u64,
     mode: ListMode,
 ) -> (Box<dyn Driver>, Clock) {
@@ -27,7 +27,7 @@ pub fn driver_of(
     cell.load.deadline = Some(Span(deadline_ms * MS));
     (cell.load.connections, cell.load.in_flight) = (2, 32);
     (cell.config.keys, cell.config.consume.mode) = (1, mode);
-    let target = Target { paths, ..target(addresses) };
+    let target = Target { routes, ..target(addresses) };
     let clock = target.clock;
     (open(&cell, target).unwrap(), clock)
 }
@@ -306,13 +306,13 @@ fn the_sentinels_are_asked_for_the_primary_and_it_must_be_one() {
         let late = TURN.load(Relaxed) > 0 && asked.fetch_add(1, Relaxed) < 3;
         reply(&told[if late { 0 } else { TURN.load(Relaxed) % 2 }])
     });
-    let paths = Paths {
+    let routes = Routes {
         sentinels: vec!["127.0.0.1:1".into(), sentinel.address.clone()],
         told: (0..2).map(|at| (format!("127.0.0.1:{}", at + 1), servers[at].address.clone())).collect(),
-        ..Paths::default()
+        ..Routes::default()
     };
     let addresses = servers.iter().map(|server| server.address.clone()).collect();
-    let (driver, clock) = driver_of(System::RedisLists, addresses, paths, 10_000, ListMode::Pop);
+    let (driver, clock) = driver_of(System::RedisLists, addresses, routes, 10_000, ListMode::Pop);
     let mut publisher = driver.publisher(0).unwrap();
     all_acked(&publish(publisher.as_mut(), &clock, 50));
     TURN.store(1, Relaxed);

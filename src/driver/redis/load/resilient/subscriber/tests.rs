@@ -5,7 +5,7 @@ use super::super::testing::{Act, Asked, Scripted, reply};
 use super::super::tests::{MS, driver, driver_of};
 use crate::clock::Clock;
 use crate::driver::redis::tests::{cell, target};
-use crate::driver::{Incoming, Paths, Subscriber, open};
+use crate::driver::{Incoming, Routes, Subscriber, open};
 use crate::model::System;
 use crate::scenario::ListMode;
 use crate::units::Span;
@@ -120,7 +120,7 @@ fn a_reliable_consumer_takes_up_what_it_had_moved() {
         _ => reply("$-1\r\n"),
     });
     let (addresses, mode) = (vec![server.address.clone()], ListMode::Reliable);
-    let (driver, clock) = driver_of(System::RedisLists, addresses, Paths::default(), 10_000, mode);
+    let (driver, clock) = driver_of(System::RedisLists, addresses, Routes::default(), 10_000, mode);
     let mut subscriber = driver.subscriber(0, 0).unwrap();
     let seen = receive(subscriber.as_mut(), &clock, 200);
     // The first time `b` is known.

@@ -33,7 +33,7 @@ const LONGEST_SILENCE_NS: u64 = 10_000_000_000;
 
 /// For how long a server that owes an answer may keep silent before its connection counts as lost: half of
 /// `load.deadline` at most, so that there is time for a second try.
-pub fn longest_silence(deadline: Span) -> Span {
+pub fn request_timeout(deadline: Span) -> Span {
     Span(LONGEST_SILENCE_NS.min(deadline.nanos() / 2))
 }
 
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn silence_leaves_time_for_a_second_try() {
-        assert_eq!(longest_silence(Span::from_secs(60)), Span::from_secs(10));
-        assert_eq!(longest_silence(Span::from_secs(2)), Span::from_secs(1));
+        assert_eq!(request_timeout(Span::from_secs(60)), Span::from_secs(10));
+        assert_eq!(request_timeout(Span::from_secs(2)), Span::from_secs(1));
     }
 }

@@ -1,0 +1,143 @@
+//! What a driver may offer beside the load, for experiments and fault injection: replay, counted
+//! requests, stalled consumers, values by key, the cluster seen from outside, reflectors.
+//!
+//! Whoever lacks one answers [`Driver`](super::Driver) with [`DriverError::Cannot`]. Large messages
+//! and work have files of their own.
+
+use super::{DriverError, Subscriber};
+use crate::units::Span;
+use std::ops::Sub;
+
+/// Where a read begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayFrom {
+    /// The oldest message there is.
+    Beginning,
+    /// The first message stored at or after this moment, in ms since 1970.
+    Time(u64),
+}
+
+/// A system that can be asked for what was published before, whether or not it still has it.
+pub trait Replay {
+    /// A consumer of a new subscription, which begins at the oldest message there is.
+    fn join_late(&self, subscription: u16) -> Result<Box<dyn Subscriber>, DriverError>;
+    /// Moves a subscription back to the oldest message there is. All its consumers must have left.
+    fn rewind(&self, subscription: u16) -> Result<(), DriverError>;
+    /// Reads to the end that there is at the beginning of the call, without any subscription and without a trace.
+    fn read_from(&self, from: ReplayFrom, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError>;
+}
+
+/// Requests by what they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// For messages.
+    pub fetch: u64,
+    /// To say what was processed.
+    pub acknowledge: u64,
+    /// To say that the consumer lives.
+    pub keep_alive: u64,
+    /// Where the topic is, who leads it, and the like.
+    pub other: u64,
+}
+
+impl Requests {
+    pub fn all(&self) -> u64 {
+        self.fetch + self.acknowledge + self.keep_alive + self.other
+    }
+}
+
+impl Sub for Requests {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            fetch: self.fetch.saturating_sub(before.fetch),
+            acknowledge: self.acknowledge.saturating_sub(before.acknowledge),
+            keep_alive: self.keep_alive.saturating_sub(before.keep_alive),
+            other: self.other.saturating_sub(before.other),
+        }
+    }
+}
+
+/// A consumer whose requests are counted.
+pub trait CountedSubscriber: Subscriber {
+    /// Sent up to now, from a zero of the driver's own: only differences mean something. Bounded by a few seconds.
+    fn requests(&mut self) -> Result<Requests, DriverError>;
+}
+
+/// What a broker holds for one consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldForConsumer {
+    pub bytes: u64,
+    /// Where: such as the output buffer of its connection, or the log.
+    pub place: &'static str,
+}
+
+/// A consumer that is subscribed, may have one request under way, and does not read its socket.
+pub trait StalledSubscriber: Send {
+    /// What the broker holds for it now. Asked over another connection.
+    fn held(&mut self) -> Result<HeldForConsumer, DriverError>;
+    /// Reads again, on the same connection. That the broker has cut it off shows as [`DriverError::Disconnected`], once
+    /// everything that still came before has been handed out.
+    fn resume(self: Box<Self>) -> Box<dyn Subscriber>;
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug)]
+pub enum CacheRequest<'a> {
+    Set { key: &'a str, value: &'a [u8], ttl: Span },
+    Get { key: &'a str },
+}
+
+/// What one request brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheAnswer<'a> {
+    Stored,
+    Found(&'a [u8]),
+    Missing,
+    /// The server's words.
+    Refused(&'a str),
+}
+
+/// One client of a store of keys. Used by exactly one thread.
+pub trait CacheClient: Send {
+    /// Collects one request. False when the socket is full: submit it again after `wait`.
+    fn submit(&mut self, request: CacheRequest<'_>) -> Result<bool, DriverError>;
+    /// Writes out what `submit` has collected.
+    fn flush(&mut self) -> Result<(), DriverError>;
+    /// Hands over every answer that is there, oldest first, with the time it was read, waiting until `until_ns` for
+    /// the first.
+    fn wait(&mut self, until_ns: u64, sink: &mut dyn FnMut(CacheAnswer<'_>, u64)) -> Result<(), DriverError>;
+}
+
+/// A running system seen from outside. Every call is bounded by a few seconds.
+pub trait ClusterView: Send {
+    /// `host:port` of the node that takes the writes of `stream` (a partition; any stream of Redis), as clients are told.
+    fn leader(&mut self, stream: u16) -> Result<String, DriverError>;
+    /// `host:port` of Kafka's active controller, as far as it is also a broker.
+    fn controller(&mut self) -> Result<String, DriverError>;
+    /// (copies in sync, copies wanted), summed over the cell's streams: full redundancy is restored once they are equal.
+    fn redundancy(&mut self) -> Result<(u32, u32), DriverError>;
+    /// Sets a broker setting at run time (`maxmemory`), on the leader; returns the value that stood there before.
+    fn set(&mut self, name: &str, value: &str) -> Result<String, DriverError>;
+}
+
+/// A stand-in for a broker on loopback that answers at once: shows what the driver's own path costs (instrument
+/// floor). Stops when dropped.
+pub trait Reflector: Send {
+    fn addresses(&self) -> Vec<String>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_go_by_kind() {
+        let before = Requests { fetch: 2, acknowledge: 1, keep_alive: 0, other: 5 };
+        let after = Requests { fetch: 12, acknowledge: 3, keep_alive: 1, other: 5 };
+        let between = after - before;
+        assert_eq!(between, Requests { fetch: 10, acknowledge: 2, keep_alive: 1, other: 0 });
+        assert_eq!(between.all(), 13);
+    }
+}

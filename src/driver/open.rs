@@ -1,0 +1,53 @@
+//! The one place where systems are matched to their drivers: open, ping, reflect, name the client.
+
+use super::{Driver, DriverError, Reflector, Target, kafka, redis};
+use crate::access::Access;
+use crate::model::{Software, System};
+use crate::scenario::Cell;
+
+/// What speaks to the systems, with its versions.
+pub fn client_versions() -> [String; 2] {
+    [kafka::client_version(), redis::client_version()]
+}
+
+/// Opens the driver for a cell.
+pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
+    let mut cell = cell.clone();
+    if !target.access.is_ours() {
+        // Nobody gave these settings to a broker that ran before: nothing may be concluded from them.
+        cell.config.broker.clear();
+    }
+    match cell.config.system.software() {
+        Software::Kafka => kafka::open(&cell, target),
+        Software::Redis => redis::open(&cell, target),
+        Software::Fake => Err(DriverError::Refused {
+            system: System::Fake,
+            action: "open".into(),
+            cause: "the fake broker serves the self-check only".into(),
+        }),
+    }
+}
+
+/// Whether a broker answers at `address` (`host:port`), behind TLS and logged in to where `access` says so, and to which
+/// addresses it sends clients: to be judged before anything else connects there. The error is a cause and a remedy in
+/// words, without the address.
+pub fn ping(software: Software, address: &str, access: &Access) -> Result<Vec<String>, String> {
+    match software {
+        Software::Kafka => kafka::ping(address, access),
+        Software::Redis => redis::ping(address, access).map(|()| Vec::new()),
+        Software::Fake => Err("the fake broker has no address".into()),
+    }
+}
+
+/// Starts the reflector for a system.
+pub fn reflector(system: System) -> Result<Box<dyn Reflector>, DriverError> {
+    match system.software() {
+        Software::Kafka => kafka::reflector(),
+        Software::Redis => redis::reflector(),
+        Software::Fake => Err(DriverError::Refused {
+            system,
+            action: "reflect".into(),
+            cause: "the fake broker needs no reflector".into(),
+        }),
+    }
+}

@@ -1,0 +1,49 @@
+//! Where a cell's brokers are and how they may be reached: addresses, routes past proxies, access.
+
+use crate::access::Access;
+use crate::clock::Clock;
+use std::collections::BTreeMap;
+
+/// Where a cell's brokers listen, and how its topic is to be named.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// `host:port` of each broker that takes messages, as clients are to reach it; for Redis the first is the primary,
+    /// unless there are sentinels to ask.
+    pub addresses: Vec<String>,
+    /// Who tells where the primary is, and ways beside the clients' own.
+    pub routes: Routes,
+    /// Whom clients may connect to, and with which TLS and login.
+    pub access: Access,
+    /// Unique per cell and block, `[a-z0-9-]`: names the topic, channel, stream or list.
+    pub name: String,
+    pub clock: Clock,
+}
+
+/// How to find and to reach the nodes of a broker besides by the addresses that clients start from. Empty for one node of
+/// our own without a fault proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routes {
+    /// `host:port` of each Sentinel; they know the primary by the name [`Routes::PRIMARY`].
+    pub sentinels: Vec<String>,
+    /// From the address that a Sentinel tells to the one that clients are to connect to, where the two differ: nodes
+    /// reach each other past the clients' fault proxy.
+    pub told: BTreeMap<String, String>,
+    /// From the address that clients connect to, to where the node itself listens, where a fault proxy stands between:
+    /// for questions that must be answered while the clients are cut off. Never for the load.
+    pub direct: BTreeMap<String, String>,
+}
+
+impl Routes {
+    /// What the Sentinels that we start call the set of nodes that they watch.
+    pub const PRIMARY: &str = "brokerbench";
+
+    /// Where clients are to connect, when a Sentinel told this address.
+    pub fn client(&self, told: &str) -> String {
+        self.told.get(told).map_or(told, String::as_str).to_owned()
+    }
+
+    /// Where the node behind an address of clients listens itself.
+    pub fn direct(&self, client: &str) -> String {
+        self.direct.get(client).map_or(client, String::as_str).to_owned()
+    }
+}
