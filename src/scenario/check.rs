@@ -9,7 +9,7 @@ use super::load::{Load, Model};
 use super::resolve::Scenario;
 use super::rule::Subject;
 use super::source::is_name;
-use super::system::{ListMode, Reply, SystemConfig};
+use super::system::{ClientLibrary, ListMode, Reply, SystemConfig};
 use crate::model::{Codec, Guarantee, Software, System};
 use crate::units::{Bytes, Rate, Span};
 use crate::yaml::{Problem, suggest};
@@ -136,6 +136,25 @@ pub(super) fn load(load: &Load) -> Check {
         return refuse("load.backlog", "nothing could ever be sent", "write a size such as `16MiB`");
     }
     Ok(())
+}
+
+/// The crate carries plain load: whatever asks for more is done by our own client.
+pub(super) fn library(label: &str, config: &SystemConfig, load: &Load, experiment: Option<&Experiment>) -> Check {
+    let Some(name) = config.client.get(ClientLibrary::KEY) else { return Ok(()) };
+    let key = format!("systems.{label}.client.{}", ClientLibrary::KEY);
+    let known = ClientLibrary::ALL.map(ClientLibrary::name);
+    if !known.contains(&name.as_str()) {
+        return refuse(&key, "no client library has this name", &suggest(name, known.into_iter()));
+    }
+    let because = match config.library() {
+        ClientLibrary::Direct => return Ok(()),
+        ClientLibrary::RedisRs if experiment.is_some() => "an experiment asks for more than it is used for here",
+        ClientLibrary::RedisRs if load.deadline.is_some() => "what it tries again is not accounted for",
+        ClientLibrary::RedisRs if config.reply == Reply::Off => "it awaits each reply",
+        ClientLibrary::RedisRs => return Ok(()),
+    };
+    let what = format!("it carries plain load, without faults, `load.deadline` or `reply: off`: {because}");
+    refuse(&key, what, "write `direct`, or remove the key")
 }
 
 /// A rate that a run must find first is for plain load: experiments make loads of their own.

@@ -134,7 +134,8 @@ pub(super) struct Settings {
     pub sentinel: BTreeMap<String, String>,
     /// Kafka only.
     pub topic: Option<TopicKeys>,
-    /// Kafka only: raw librdkafka settings of every client.
+    /// Kafka: raw librdkafka settings of every client. Redis: `library`, which is `direct` (RESP of the harness, the
+    /// default) or `redis-rs` (the crate that applications use, for plain load).
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub client: BTreeMap<String, String>,
     /// Kafka only: the largest heap of each broker's JVM, and the most that it may hold outside of it.

@@ -43,5 +43,5 @@ pub use schema::schema;
 pub use settings::is_not_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
 pub use source::names;
-pub use system::{Consume, ListMode, Reply, SystemConfig, Topic};
+pub use system::{ClientLibrary, Consume, ListMode, Reply, SystemConfig, Topic};
 pub use timeline::{Injection, timeline};

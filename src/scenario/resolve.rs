@@ -166,6 +166,7 @@ fn cells_at(
     fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
     for (label, config) in &base.systems {
         check::cell(label, config, &load, &message)?;
+        check::library(label, config, &load, experiment.as_ref())?;
         fault_check::system(label, config, &faults)?;
     }
     check::figures(&base, &load)?;
@@ -267,7 +268,7 @@ fn config_of(system: System, settings: &Settings) -> SystemConfig {
     config.nodes = settings.nodes.unwrap_or(config.nodes);
     config.broker = settings.broker.clone();
     config.sentinel = settings.sentinel.clone();
-    config.client = settings.client.clone();
+    config.client.extend(settings.client.clone());
     // Three nodes of one machine share what one would have.
     let heap = if config.nodes > 1 { Bytes(config.heap.0 / 2) } else { config.heap };
     config.heap = settings.heap.unwrap_or(heap);

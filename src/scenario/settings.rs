@@ -10,7 +10,10 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
     let kafka = system.software() == Software::Kafka;
     match path {
         ["topic", ..] if !kafka => Err("`topic` belongs to Kafka; for Redis, `keys` spreads the load"),
-        ["client", ..] if !kafka => Err("`client` holds settings of librdkafka, Kafka's client"),
+        ["client", "library"] if kafka => Err("Kafka's client is librdkafka; `library` chooses that of Redis"),
+        ["client", key] if !kafka && *key != "library" => {
+            Err("`client` holds settings of librdkafka, Kafka's client; for Redis, `library` alone")
+        }
         ["sentinel", ..] if kafka => {
             Err("`sentinel` belongs to Redis; Kafka's nodes watch each other by settings of `broker`")
         }

@@ -2,7 +2,7 @@
 //!
 //! These are plain types: drivers and environments consume them, nothing here talks to a broker.
 
-use crate::model::System;
+use crate::model::{Software, System};
 use crate::units::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ pub struct SystemConfig {
     pub sentinel: BTreeMap<String, String>,
     /// Kafka only.
     pub topic: Topic,
-    /// Raw librdkafka settings for every client of this system; Kafka only.
+    /// Kafka: raw librdkafka settings for every client of this system. Redis: `library` alone.
     pub client: BTreeMap<String, String>,
     /// Kafka only: the largest heap of each broker's JVM, and the most that it may hold outside of it.
     pub heap: Bytes,
@@ -39,6 +39,28 @@ pub struct SystemConfig {
     /// Redis only.
     pub reply: Reply,
     pub consume: Consume,
+}
+
+/// What speaks to Redis for the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientLibrary {
+    /// RESP of our own over plain sockets, which costs as little as `redis-benchmark`.
+    Direct,
+    /// The `redis` crate's pipelined connection on tokio, as applications use it.
+    RedisRs,
+}
+
+impl ClientLibrary {
+    pub const ALL: [Self; 2] = [Self::Direct, Self::RedisRs];
+    /// Its key below `client`.
+    pub const KEY: &str = "library";
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::RedisRs => "redis-rs",
+        }
+    }
 }
 
 /// Kafka's topic.
@@ -105,7 +127,10 @@ impl SystemConfig {
             broker: BTreeMap::new(),
             sentinel: BTreeMap::new(),
             topic: Topic::default(),
-            client: BTreeMap::new(),
+            client: match system.software() {
+                Software::Redis => [(ClientLibrary::KEY.to_owned(), ClientLibrary::Direct.name().to_owned())].into(),
+                _ => BTreeMap::new(),
+            },
             // As Kafka's own start script has it.
             heap: Bytes(1 << 30),
             keys: 1,
@@ -113,6 +138,13 @@ impl SystemConfig {
             reply: Reply::On,
             consume: Consume::default(),
         }
+    }
+
+    /// Redis only; checked before anything runs.
+    pub fn library(&self) -> ClientLibrary {
+        let name = self.client.get(ClientLibrary::KEY).map(String::as_str);
+        let named = ClientLibrary::ALL.into_iter().find(|library| Some(library.name()) == name);
+        named.unwrap_or(ClientLibrary::Direct)
     }
 
     /// Kafka's `acks` as the scenario sets it, under either of its names; `None` for Redis and at librdkafka's default.

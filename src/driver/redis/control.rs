@@ -6,13 +6,14 @@
 use super::endpoint::Endpoint;
 use super::limits::SET_UP;
 use super::primary::command;
+use super::redis_rs;
 use crate::access::Access;
 use crate::driver::DriverError;
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::timeouts::{Backoff, request_timeout};
 use crate::model::System;
 use crate::result::{Description, Survives};
-use crate::scenario::{Cell, ListMode, Reply};
+use crate::scenario::{Cell, ClientLibrary, ListMode, Reply};
 use crate::units::Span;
 use crate::wire::redis::{Malformed, ReplyReader, Token, unexpected};
 use std::collections::BTreeMap;
@@ -290,6 +291,10 @@ pub fn describe(cell: &Cell, access: &Access, server: &ServerInfo) -> Descriptio
             ("LPUSH".to_owned(), format!("LMOVE, {batch} at most in one pipeline, BLMOVE when empty, DEL afterwards"))
         }
     };
+    let batched = match config.library() {
+        ClientLibrary::Direct => load.batch.to_string(),
+        ClientLibrary::RedisRs => "as redis-rs has it: what has gathered goes in one write".into(),
+    };
     Description {
         broker_version: format!("{} {}", server.name, server.version),
         broker_config: server.settings.clone(),
@@ -297,14 +302,17 @@ pub fn describe(cell: &Cell, access: &Access, server: &ServerInfo) -> Descriptio
             ("keys", config.keys.to_string()),
             ("maxlen", config.maxlen.map_or("none".into(), |entries| format!("~ {entries}"))),
         ]),
-        client_version: client_version(),
+        client_version: match config.library() {
+            ClientLibrary::Direct => client_version(),
+            ClientLibrary::RedisRs => format!("redis-rs {} on tokio", redis_rs::VERSION),
+        },
         client_config: pairs(&[
             ("protocol", "RESP2".into()),
             ("tls", tls.into()),
             ("tcp-nodelay", "yes".into()),
             ("connections", load.connections.to_string()),
             ("in-flight", load.in_flight.to_string()),
-            ("batch", load.batch.to_string()),
+            ("batch", batched),
             ("publish", publish),
             ("reply", if config.reply == Reply::Off { "off: CLIENT REPLY OFF" } else { "on" }.into()),
             ("consume", consume),

@@ -9,6 +9,7 @@ use super::load::publisher::RedisPublisher;
 use super::load::resilient::{ResilientPublisher, patiently};
 use super::load::{lists, pubsub, streams};
 use super::primary::Primary;
+use super::redis_rs::{LibraryList, LibraryPubSub, LibraryReliableList, LibraryStream, RedisRsPublisher};
 use crate::driver::capability::{CacheClient, ClusterView, CountedSubscriber, Replay, StalledSubscriber};
 use crate::driver::work::WorkQueue;
 use crate::driver::{
@@ -16,7 +17,7 @@ use crate::driver::{
 };
 use crate::model::System;
 use crate::result::{Description, Survives};
-use crate::scenario::{Cell, ListMode, Reply};
+use crate::scenario::{Cell, ClientLibrary, ListMode, Reply};
 use crate::units::Span;
 use crate::wire::redis as resp;
 use std::sync::OnceLock;
@@ -60,27 +61,33 @@ pub struct RedisDriver {
 }
 
 impl RedisDriver {
-    /// The publishing command of each stream, up to its last argument, the payload.
-    pub(super) fn commands(&self) -> Vec<Vec<u8>> {
+    /// The publishing command of each stream in words, up to its last argument, the payload.
+    fn publishing(&self) -> Vec<Vec<String>> {
         let maxlen = self.cell.config.maxlen.map(|entries| entries.to_string());
-        let command = |key: &String| {
-            let mut words: Vec<&[u8]> = match self.system() {
-                System::RedisPubsub => vec![b"PUBLISH", key.as_bytes()],
-                System::RedisStreams => vec![b"XADD", key.as_bytes()],
-                _ => vec![b"LPUSH", key.as_bytes()],
-            };
-            if self.system() == System::RedisStreams {
-                if let Some(maxlen) = &maxlen {
-                    words.extend([&b"MAXLEN"[..], b"~", maxlen.as_bytes()]);
+        let words = |key: &String| -> Vec<String> {
+            let key = key.as_str();
+            let words = match (self.system(), &maxlen) {
+                (System::RedisPubsub, _) => vec!["PUBLISH", key],
+                (System::RedisStreams, None) => vec!["XADD", key, "*", "d"],
+                (System::RedisStreams, Some(entries)) => {
+                    vec!["XADD", key, "MAXLEN", "~", entries, "*", "d"]
                 }
-                words.extend([&b"*"[..], b"d"]);
-            }
+                _ => vec!["LPUSH", key],
+            };
+            words.into_iter().map(str::to_owned).collect()
+        };
+        self.keys.iter().map(words).collect()
+    }
+
+    /// The same, encoded.
+    pub(super) fn commands(&self) -> Vec<Vec<u8>> {
+        let encode = |words: Vec<String>| {
             let mut command = vec![];
             resp::array_header(&mut command, words.len() + 1);
-            words.iter().for_each(|word| resp::bulk_string(&mut command, word));
+            words.iter().for_each(|word| resp::bulk_string(&mut command, word.as_bytes()));
             command
         };
-        self.keys.iter().map(command).collect()
+        self.publishing().into_iter().map(encode).collect()
     }
 
     /// The list into which one consumer moves what it is working on.
@@ -117,10 +124,37 @@ impl RedisDriver {
         self.server.get().ok_or_else(|| self.endpoint.refused("INFO", "no answer was kept"))
     }
 
-    pub(super) fn connect(&self, connections: u16) -> Result<RedisPublisher, DriverError> {
+    /// A producer that ends with its connections, through the library that the cell names.
+    fn plain_publisher(&self, connections: u16) -> Result<Box<dyn Publisher>, DriverError> {
+        let (endpoint, clock) = (self.primary.find()?, self.target.clock);
+        if self.cell.config.library() == ClientLibrary::RedisRs {
+            let command = |words: Vec<String>| {
+                let mut command = redis::Cmd::new();
+                command.arg(words);
+                command
+            };
+            let commands = self.publishing().into_iter().map(command).collect();
+            return Ok(Box::new(RedisRsPublisher::connect(&endpoint, clock, connections, commands)?));
+        }
         let (batch, reply) = (self.cell.load.batch, self.cell.config.reply);
-        let endpoint = self.primary.find()?;
-        RedisPublisher::connect(&endpoint, self.target.clock, connections, batch, self.commands(), reply)
+        let commands = self.commands();
+        Ok(Box::new(RedisPublisher::connect(&endpoint, clock, connections, batch, commands, reply)?))
+    }
+
+    fn library_subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError> {
+        let (endpoint, clock, keys) = (&self.primary.find()?, self.target.clock, self.keys.clone());
+        let batch = self.cell.config.consume.batch.max(1);
+        Ok(match self.system() {
+            System::RedisPubsub => Box::new(LibraryPubSub::connect(endpoint, clock, &keys)?),
+            System::RedisStreams => {
+                Box::new(LibraryStream::connect(endpoint, clock, keys, subscription, consumer, batch)?)
+            }
+            _ if self.reliable() => {
+                let (key, processing) = (keys[0].clone(), self.processing_list(&keys[0], consumer));
+                Box::new(LibraryReliableList::connect(endpoint, clock, key, processing, batch)?)
+            }
+            _ => Box::new(LibraryList::connect(endpoint, clock, keys, batch)?),
+        })
     }
 
     /// A way to ask the primary. Where clients outlive their connections, it is tried for as long as they would.
@@ -133,7 +167,7 @@ impl RedisDriver {
     pub(super) fn probe(&self) -> Result<(), DriverError> {
         let clock = self.target.clock;
         let mut subscriber = self.subscriber(0, 0)?;
-        let mut publisher = self.connect(1)?;
+        let mut publisher = self.plain_publisher(1)?;
         for stream in 0..self.keys.len() as u16 {
             publisher.submit(Outgoing { slot: stream.into(), connection: 0, stream, payload: b"brokerbench probe" })?;
         }
@@ -174,7 +208,7 @@ impl Driver for RedisDriver {
 
     fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
         let (load, clock, reply) = (&self.cell.load, self.target.clock, self.cell.config.reply);
-        let Some(deadline) = load.deadline else { return Ok(Box::new(self.connect(load.connections)?)) };
+        let Some(deadline) = load.deadline else { return self.plain_publisher(load.connections) };
         let (batch, commands) = (load.batch, self.commands());
         let (primary, connections) = (&self.primary, load.connections);
         Ok(Box::new(ResilientPublisher::connect(primary, clock, connections, batch, commands, reply, deadline)?))
@@ -190,6 +224,9 @@ impl Driver for RedisDriver {
     fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError> {
         if let Some(deadline) = self.cell.load.deadline {
             return self.resilient_subscriber(subscription, consumer, deadline);
+        }
+        if self.cell.config.library() == ClientLibrary::RedisRs {
+            return self.library_subscriber(subscription, consumer);
         }
         let (endpoint, clock, keys) = (&self.primary.find()?, self.target.clock, self.keys.clone());
         let batch = self.cell.config.consume.batch.max(1);

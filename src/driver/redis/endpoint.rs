@@ -38,6 +38,10 @@ impl Endpoint {
         self.address.clone()
     }
 
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// Another server, reached as this one is.
     pub fn at(&self, address: &str) -> Result<Self, DriverError> {
         Ok(Self::parse(self.system, address)?.through(&self.access))

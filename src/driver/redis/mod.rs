@@ -1,7 +1,8 @@
 //! Redis behind the driver's traits: Pub/Sub, Streams and Lists, which promise different things.
 //!
 //! [`load`] is the hot path: our own RESP over plain sockets, so that the harness costs no more
-//! than `redis-benchmark` does. [`capability`] is what experiments and faults ask beyond messages.
+//! than `redis-benchmark` does. [`redis_rs`] is the same by the library that applications use, where
+//! a scenario asks for it. [`capability`] is what experiments and faults ask beyond messages.
 
 mod capability;
 mod control;
@@ -13,6 +14,7 @@ pub mod fuzz;
 mod limits;
 mod load;
 mod primary;
+mod redis_rs;
 #[cfg(test)]
 mod tests;
 

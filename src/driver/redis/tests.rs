@@ -94,7 +94,7 @@ fn receive(subscriber: &mut dyn Subscriber, clock: &Clock, messages: usize) -> V
 }
 
 /// Publishes and consumes at once; the reflector lives as long as what is returned.
-fn once_and_in_order(cell: &Cell, messages: u32) -> (Box<dyn Reflector>, Box<dyn Driver>) {
+pub fn once_and_in_order(cell: &Cell, messages: u32) -> (Box<dyn Reflector>, Box<dyn Driver>) {
     let reflector = reflector().unwrap();
     let target = target(reflector.addresses());
     let clock = target.clock;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const READ: usize = 64 * 1024;
 
 /// Most that is kept of one reply: more than a page of an audit or a batch of consumers can be.
-const LARGEST_INPUT: usize = 4_000_000_000;
+pub const LARGEST_INPUT: usize = 4_000_000_000;
 /// Likewise before the load: what asks for little, perhaps before any login, keeps little.
 const LARGEST_REPLY: usize = 64 << 20;
 

@@ -1,0 +1,200 @@
+//! A producer through redis-rs: each message is a request of its own that somebody awaits, as in an
+//! application; the crate writes what has gathered and matches the replies.
+//!
+//! The crate's runtime has a thread of its own: tokio's timers know milliseconds, and the pacing
+//! thread must wake to the microsecond. Order is kept: requests begin in the order of their sending.
+
+use super::stream::Unanswered;
+use super::{connect, describe, failed, runtime};
+use crate::clock::Clock;
+use crate::driver::redis::endpoint::Endpoint;
+use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, RedisError, Value};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+struct LibraryRequest {
+    slot: u32,
+    connection: u16,
+    command: Cmd,
+}
+
+/// What has ended since the pacing thread last looked.
+#[derive(Default)]
+struct Ended {
+    completions: Vec<Completion>,
+    failures: BTreeMap<String, u64>,
+    lost: Option<DriverError>,
+}
+
+#[derive(Default)]
+struct Mailbox {
+    ended: Mutex<Ended>,
+    filled: Condvar,
+}
+
+impl Mailbox {
+    fn end(&self, completion: Completion, failure: Option<String>, lost: Option<DriverError>) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.completions.push(completion);
+        if let Some(failure) = failure {
+            *ended.failures.entry(failure).or_default() += 1;
+        }
+        ended.lost = ended.lost.take().or(lost);
+        if ended.completions.len() == 1 {
+            self.filled.notify_one();
+        }
+    }
+
+    /// What has ended, waited for until there is something or `limit` is over.
+    fn take(&self, limit: Duration, completions: &mut Vec<Completion>) -> Option<DriverError> {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let nothing = |ended: &mut Ended| ended.completions.is_empty() && ended.lost.is_none();
+        let waited = self.filled.wait_timeout_while(ended, limit, nothing);
+        let (mut ended, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        completions.append(&mut ended.completions);
+        ended.lost.clone()
+    }
+}
+
+pub struct RedisRsPublisher {
+    endpoint: Endpoint,
+    /// For each stream, the command up to its last argument, the payload.
+    commands: Vec<Cmd>,
+    connections: u16,
+    collected: Vec<LibraryRequest>,
+    /// `None` once the end has begun.
+    requests: Option<UnboundedSender<Vec<LibraryRequest>>>,
+    mailbox: Arc<Mailbox>,
+    thread: Option<JoinHandle<()>>,
+    lost: Option<DriverError>,
+    clock: Clock,
+}
+
+impl RedisRsPublisher {
+    pub fn connect(
+        endpoint: &Endpoint,
+        clock: Clock,
+        connections: u16,
+        commands: Vec<Cmd>,
+    ) -> Result<Self, DriverError> {
+        let runtime = runtime(endpoint)?;
+        let count = connections.max(1);
+        let made: Vec<_> = (0..count).map(|_| connect(&runtime, endpoint)).collect::<Result<_, _>>()?;
+        let (requests, received) = unbounded_channel();
+        let mailbox = Arc::new(Mailbox::default());
+        let carrier = Carrier { made, endpoint: endpoint.clone(), clock, mailbox: mailbox.clone() };
+        let run = move || runtime.block_on(carrier.run(received));
+        let thread = std::thread::Builder::new().name("redis-rs".into()).spawn(run);
+        let thread = thread.map_err(|cause| endpoint.refused("starting a thread", cause.to_string()))?;
+        Ok(Self {
+            endpoint: endpoint.clone(),
+            commands,
+            connections: count,
+            collected: vec![],
+            requests: Some(requests),
+            mailbox,
+            thread: Some(thread),
+            lost: None,
+            clock,
+        })
+    }
+
+    fn check(&self) -> Result<(), DriverError> {
+        self.lost.clone().map_or(Ok(()), Err)
+    }
+}
+
+/// What lives on the runtime's thread.
+struct Carrier {
+    made: Vec<(MultiplexedConnection, Unanswered)>,
+    endpoint: Endpoint,
+    clock: Clock,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Carrier {
+    /// Ends with the sender of the requests, and everything under way with it.
+    async fn run(self, mut requests: UnboundedReceiver<Vec<LibraryRequest>>) {
+        let this = Arc::new(self);
+        while let Some(batch) = requests.recv().await {
+            for request in batch {
+                let Some((connection, _)) = this.made.get(request.connection as usize) else { continue };
+                let (carrier, mut connection) = (Arc::clone(&this), connection.clone());
+                tokio::spawn(async move {
+                    let answer = connection.send_packed_command(&request.command).await;
+                    carrier.end(&request, answer);
+                });
+            }
+        }
+    }
+
+    fn end(&self, request: &LibraryRequest, answer: Result<Value, RedisError>) {
+        let at_ns = self.clock.now_ns();
+        self.made[request.connection as usize].1.clear();
+        let (outcome, failure, lost) = match answer.and_then(Value::extract_error) {
+            Ok(_) => (Outcome::Acked, None, None),
+            Err(error) if error.is_unrecoverable_error() => {
+                let lost = failed(&self.endpoint, "publishing", &error);
+                (Outcome::Indeterminate, Some(lost.to_string()), Some(lost))
+            }
+            Err(error) => (Outcome::Failed, Some(describe(&error)), None),
+        };
+        self.mailbox.end(Completion { slot: request.slot, outcome, at_ns }, failure, lost);
+    }
+}
+
+impl Publisher for RedisRsPublisher {
+    /// Takes every message: how many are on their way is the caller's to limit.
+    fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
+        self.check()?;
+        let (connection, stream) = (message.connection, message.stream);
+        let command = self.commands.get(stream as usize).filter(|_| connection < self.connections);
+        let Some(command) = command else {
+            let cause = format!("no connection {connection} or no stream {stream}");
+            return Err(self.endpoint.refused("submit", cause));
+        };
+        let mut command = command.clone();
+        command.arg(message.payload);
+        self.collected.push(LibraryRequest { slot: message.slot, connection, command });
+        Ok(Submitted::Taken)
+    }
+
+    fn flush(&mut self) -> Result<(), DriverError> {
+        self.check()?;
+        if !self.collected.is_empty() {
+            let batch = std::mem::take(&mut self.collected);
+            let sent = self.requests.as_ref().map(|requests| requests.send(batch));
+            if !matches!(sent, Some(Ok(()))) {
+                return Err(self.endpoint.lost("the thread of redis-rs has ended"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Loses nothing that has come: completions are handed over first, the error comes with the
+    /// next call.
+    fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError> {
+        let before = completions.len();
+        let lost = self.mailbox.take(self.clock.until(until_ns), completions);
+        self.lost = self.lost.take().or(lost);
+        if completions.len() > before { Ok(()) } else { self.check() }
+    }
+
+    fn failures(&self) -> BTreeMap<String, u64> {
+        self.mailbox.ended.lock().unwrap_or_else(PoisonError::into_inner).failures.clone()
+    }
+}
+
+impl Drop for RedisRsPublisher {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
