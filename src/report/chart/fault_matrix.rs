@@ -89,7 +89,7 @@ fn title(costs: &[FaultCost<'_>]) -> String {
         None => "What was lost is not known".to_owned(),
     };
     let back = costs.iter().filter_map(|cost| Some((cost.time(&RTO_PUBLISH)?[2], cost)));
-    let unseen = |cost: &&FaultCost<'_>| !cost.struck().next().is_none() && cost.time(&RTO_PUBLISH).is_none();
+    let unseen = |cost: &&FaultCost<'_>| cost.struck().next().is_some() && cost.time(&RTO_PUBLISH).is_none();
     let away = match costs.iter().filter(unseen).count() {
         0 => String::new(),
         count => format!("; {count} of {} not seen to come back", costs.len()),
