@@ -11,6 +11,7 @@ use super::manifest::Manifest;
 use super::raw::{CellOutput, CellRecord, Event, Metric, WindowRow};
 use super::summary::Summary;
 use super::{files, hlog, names};
+use crate::random::SplitMix64;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::fs;
@@ -49,8 +50,7 @@ impl RunFolder {
         let epoch = jiff::Timestamp::now();
         // Milliseconds, so that names sort in the order of creation.
         let time = epoch.strftime("%Y-%m-%dT%H%M%S.%3fZ");
-        let id = ulid::Ulid::generate().to_string().to_ascii_lowercase();
-        let name = format!("{time}-{}-{}", names::slug(scenario), &id[id.len() - 6..]);
+        let name = format!("{time}-{}-{}", names::slug(scenario), id(epoch.as_nanosecond() as u64));
         let path = results_dir.join("runs").join(&name);
         fs::create_dir_all(&path).map_err(ResultError::io(&path, "create the folder"))?;
         Ok(Self { path, name, epoch })
@@ -196,6 +196,13 @@ impl StoredCell {
         let path = self.dir.join("latency.hlog");
         hlog::merged(&files::read_within(&path, files::LARGEST_LOG)?, &path)
     }
+}
+
+/// Six letters that tell two runs of the same millisecond apart.
+fn id(now_ns: u64) -> String {
+    let mut random = SplitMix64::new(now_ns ^ u64::from(std::process::id()) << 32);
+    let letters = b"0123456789abcdefghjkmnpqrstvwxyz";
+    (0..6).map(|_| char::from(letters[(random.next_u64() % 32) as usize])).collect()
 }
 
 /// The rows of a `windows.csv`.
