@@ -11,6 +11,9 @@ pub enum DriverError {
     /// The broker or the client library refused what was asked.
     #[error("{system}: {action} refused: {cause}")]
     Refused { system: System, action: String, cause: String },
+    /// The client library refused a setting: the scenario, not the broker, must change.
+    #[error("{system}: client setting `{key}` refused: {cause}")]
+    Setting { system: System, key: String, cause: String },
     /// Nothing came in time.
     #[error("{system}: {action} got no answer within {seconds} s")]
     TimedOut { system: System, action: String, seconds: u64 },

@@ -234,7 +234,7 @@ fn read(config: &ClientConfig, key: &str) -> String {
 }
 
 fn refused(key: &str, cause: &str) -> DriverError {
-    DriverError::Refused { system: System::Kafka, action: format!("client setting `{key}`"), cause: cause.into() }
+    DriverError::Setting { system: System::Kafka, key: key.to_owned(), cause: cause.into() }
 }
 
 fn unfit(key: &str, error: KafkaError) -> DriverError {

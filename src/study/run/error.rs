@@ -33,5 +33,5 @@ impl From<TrialError> for CellError {
 
 /// Whether an error says that the scenario, not the broker, must change.
 pub fn is_refusal(error: &StudyError) -> bool {
-    matches!(error, StudyError::Trial { cause: TrialError::Driver(DriverError::Refused { action, .. }), .. } if action.starts_with("client setting"))
+    matches!(error, StudyError::Trial { cause: TrialError::Driver(DriverError::Setting { .. }), .. })
 }
