@@ -1,18 +1,41 @@
-//! Compiles the library that is loaded into brokers to fault their disks; the program carries it (`src/fault/disk`).
-//!
-//! On Linux only. It is linked to no C library, so that one file serves brokers of any.
+//! Lists the scenarios that the program carries, and compiles the library that is loaded into brokers to fault their
+//! disks (`src/fault/disk`).
 
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+const SCENARIOS: &str = "scenarios";
 const SOURCE: &str = "preload/shim.c";
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    println!("cargo::rerun-if-changed={SCENARIOS}");
+    let mut scenarios = Vec::new();
+    list(&Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join(SCENARIOS), "", &mut scenarios)?;
+    scenarios.sort();
+    let entries: String =
+        scenarios.iter().map(|(name, path)| format!("({name:?}, include_str!({path:?})),\n")).collect();
+    std::fs::write(out.join("scenarios.rs"), format!("&[{entries}]"))?;
     println!("cargo::rerun-if-changed={SOURCE}");
-    if std::env::var("CARGO_CFG_TARGET_OS")? != "linux" {
-        return Ok(());
+    if std::env::var("CARGO_CFG_TARGET_OS")? == "linux" { shim(&out.join("shim.so")) } else { Ok(()) }
+}
+
+/// Every scenario below a folder with its name, such as `faults/bitflip`.
+fn list(folder: &Path, prefix: &str, found: &mut Vec<(String, PathBuf)>) -> Result<(), Box<dyn Error>> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            list(&path, &format!("{prefix}{stem}/"), found)?;
+        } else if path.extension().is_some_and(|ending| ending == "yaml") {
+            found.push((format!("{prefix}{stem}"), path));
+        }
     }
-    let shim = Path::new(&std::env::var("OUT_DIR")?).join("shim.so");
+    Ok(())
+}
+
+/// Linked to no C library, so that one file serves brokers of any.
+fn shim(shim: &Path) -> Result<(), Box<dyn Error>> {
     let status = cc::Build::new()
         .warnings(true)
         .extra_warnings(true)
@@ -24,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .to_command()
         .args(["-shared", "-nostdlib", "-std=gnu11", "-fvisibility=default", "-U_FORTIFY_SOURCE", "-fno-builtin"])
         .args(["-fno-stack-protector", SOURCE, "-o"])
-        .arg(&shim)
+        .arg(shim)
         .status()?;
     if status.success() { Ok(()) } else { Err(format!("the C compiler could not build {SOURCE}: {status}").into()) }
 }

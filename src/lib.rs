@@ -18,12 +18,13 @@
 //! | [`engine`] | runs one cell: pace, warm up, measure, drain, audit, judge its own instrument |
 //! | [`experiment`] | procedures that plain load cannot express, one file each |
 //! | [`study`] | cells, blocks and their order; the instrument's self-check |
-//! | [`claims`] | the eight claims as data and their verdict rules |
+//! | [`claims`] | the claims as data and their verdict rules |
 //! | [`cli`] | arguments, progress, messages, exit codes |
 //!
 //! `fuzz` (tests only) hands any bytes to everything that reads what others wrote.
 //!
-//! Beside that line, [`export`] and [`report`] read [`result`] (with `units`, `model` and `stats`) only: they need no broker.
+//! Beside that line, [`export`] and [`report`] read [`result`] (with `units`, `model`, `stats` and
+//! the texts of `claims`) only: they need no broker.
 #![deny(unsafe_code)]
 
 pub mod access;

@@ -8,7 +8,7 @@ use super::data::empty_cell;
 use super::faults;
 use super::tries;
 use crate::result::fault_figures::pool_of;
-use crate::result::words::survival;
+use crate::result::words::{name, survival};
 use crate::result::{
     BlockValue, CellSummary, ComparedCell, Kind, Observation, Outcome, Quantiles, Summary, Survives, compare_points,
 };
@@ -116,7 +116,7 @@ fn what_happened(cell: &CellSummary) -> String {
     if cell.outcome == Outcome::Ok {
         return String::new();
     }
-    let outcome = format!("{:?}", cell.outcome).to_lowercase();
+    let outcome = name(&cell.outcome);
     let reasons = cell.outcome_because.join("; ");
     if reasons.is_empty() { outcome } else { format!("{outcome}: {reasons}") }
 }

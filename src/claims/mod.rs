@@ -1,4 +1,4 @@
-//! The eight claims as data, and the rules that turn measurements into verdicts.
+//! The claims as data, and the rules that turn measurements into verdicts.
 //!
 //! Verdicts are computed, never typed: [`build`] makes the table from the summaries of runs, [`recheck`] computes every
 //! verdict again from `comparison.json` alone. Both are pure.
@@ -8,7 +8,10 @@ mod data;
 mod faults;
 mod finding;
 mod rules;
+mod shown;
 mod tries;
+
+pub use shown::{Drawing, Headline, Worded};
 
 use crate::result::{Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, SYSTEMS, Status, Summary};
 use data::{ClaimText, Claims, Listed, Role, empty_cell};
@@ -24,8 +27,8 @@ pub enum ClaimError {
     Data(String),
     #[error("there is no claim `{name}`; known: {known}")]
     NoSuchClaim { name: String, known: String },
-    #[error("no claim is measured in profile `{profile}`; known: quick, standard, full")]
-    NoSuchProfile { profile: String },
+    #[error("no claim is measured in profile `{profile}`; known: {known}")]
+    NoSuchProfile { profile: String, known: String },
 }
 
 /// A scenario that a profile asks for, and the row that it serves.
@@ -53,9 +56,30 @@ pub fn plan(profile: &str, only: &[String]) -> Result<Vec<Planned>, ClaimError> 
     let (judged, shown): (Vec<_>, Vec<_>) = rows.flat_map(listed).partition(|(role, _)| *role == Role::Judged);
     let plan: Vec<Planned> = judged.into_iter().chain(shown).map(|(_, planned)| planned).collect();
     if plan.is_empty() && only.is_empty() {
-        return Err(ClaimError::NoSuchProfile { profile: profile.to_owned() });
+        let known = texts.profile_names().join(", ");
+        return Err(ClaimError::NoSuchProfile { profile: profile.to_owned(), known });
     }
     Ok(plan)
+}
+
+/// The profiles with what they are, for a help text: `quick: one block · …`.
+pub fn profiles_in_words() -> String {
+    let profiles = data::load().map_or(&[][..], |texts| &texts.profiles);
+    profiles.iter().map(|profile| format!("{}: {}", profile.name, profile.what)).collect::<Vec<_>>().join(" · ")
+}
+
+/// What the headline of a row says; nothing of a row that this program does not know.
+pub fn headline(id: &str) -> &'static [Headline] {
+    row(id).map_or(&[], |row| &row.headline)
+}
+
+/// How the page draws a row.
+pub fn drawing(id: &str) -> Option<&'static Drawing> {
+    row(id)?.panel.as_ref()
+}
+
+fn row(id: &str) -> Option<&'static ClaimText> {
+    data::load().ok()?.rows().find(|row| row.id == id)
 }
 
 /// What a table is made from.
@@ -71,7 +95,7 @@ pub struct Material<'a> {
 
 /// The comparison table from runs. A run counts for the row that lists its scenario.
 pub fn build(material: &Material<'_>) -> Result<Comparison, ClaimError> {
-    build_by(&data::load()?, material)
+    build_by(data::load()?, material)
 }
 
 /// The same table from its own cells: verdicts and texts as rules and claims stand now, nothing measured anew.
@@ -129,13 +153,13 @@ fn inputs(row: &Claim) -> impl Iterator<Item = ComparedCell> + '_ {
 /// Computes every verdict again from the file alone; the differences, in words.
 pub fn recheck(comparison: &Comparison) -> Result<(), Vec<String>> {
     match data::load() {
-        Ok(texts) => recheck_by(&texts, comparison),
+        Ok(texts) => recheck_by(texts, comparison),
         Err(error) => Err(vec![error.to_string()]),
     }
 }
 
 fn recheck_by(texts: &Claims, comparison: &Comparison) -> Result<(), Vec<String>> {
-    let Claims { claims, uses } = texts;
+    let Claims { claims, uses, .. } = texts;
     let mut wrong = Vec::new();
     for run in comparison.runs.iter().filter(|run| run.environment == "fake") {
         wrong.push(ClaimError::Fake { run: run.run.clone() }.to_string());

@@ -1,5 +1,7 @@
 //! What can be typed. Types only; nothing here does anything.
 
+use super::exit::Code;
+use crate::claims::profiles_in_words;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -12,15 +14,16 @@ Examples:
   brokerbench run my-scenario.yaml --set load.duration=60s --json
   brokerbench report latest                      tables and charts again, from raw data
   brokerbench table --rewrite                    the comparison again, from comparison.json alone
-  brokerbench explain throughput --profile full  every setting and where it comes from
+  brokerbench explain throughput --profile full  every setting and where it comes from";
 
-Exit codes:
-  0 fine · 1 internal · 2 usage or scenario invalid · 3 environment not available · 4 results unreadable or unwritable
-  10 threshold failed · 12 generated table out of date · 13 measurement invalid, or a broker died
-  14 declared guarantee violated · 130 interrupted (partial results are kept)";
+/// Examples, and every exit code.
+fn after_help() -> String {
+    let codes = Code::list().into_iter().map(|(code, meaning)| format!("\n  {code:<3} {meaning}")).collect::<String>();
+    format!("{EXAMPLES}\n\nExit codes (from 10 on there is a result to read):{codes}")
+}
 
 #[derive(Debug, Parser)]
-#[command(name = "brokerbench", version, about = "Compares messaging on Apache Kafka and on Redis, on real brokers, with every message accounted for.", after_help = EXAMPLES)]
+#[command(name = "brokerbench", version, about = "Compares messaging on Apache Kafka and on Redis, on real brokers, with every message accounted for.", after_help = after_help())]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -128,8 +131,7 @@ pub struct ResultsArgs {
 
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// quick: one block, exploratory · standard: three blocks · full: five blocks, long windows
-    #[arg(long, default_value = "quick", value_name = "NAME")]
+    #[arg(long, default_value = "quick", value_name = "NAME", help = profiles_in_words())]
     pub profile: String,
     /// Only this claim, merged into the table that is there; repeatable
     #[arg(long, value_name = "CLAIM")]

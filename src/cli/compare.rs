@@ -102,7 +102,7 @@ fn older_table(dir: &Path, args: &CompareArgs) -> Result<Option<Comparison>, Fai
     if args.only.is_empty() || !dir.join("comparison.json").is_file() {
         return Ok(None);
     }
-    Ok(Some(report::read_comparison(dir)?))
+    Ok(Some(Comparison::read(dir)?))
 }
 
 /// What has come of the scenarios so far.

@@ -5,6 +5,7 @@ use super::exit::Code;
 use super::run::external;
 use super::{Outcome, out, out_json};
 use crate::environment::{Check, Level, Part, Wanted, can_run, checks};
+use crate::result::words::name;
 use serde::Serialize;
 
 /// Public: `doctor --json`.
@@ -76,18 +77,9 @@ fn text(checks: &[Check], environments: &[Verdict], taken: Option<Part>, auto: b
             (true, false) => "can run",
             (false, _) => "cannot run: see FAIL above",
         };
-        text += &format!("{:<8} {how}\n", name(verdict.name));
+        text += &format!("{:<8} {how}\n", name(&verdict.name));
     }
     text
-}
-
-fn name(part: Part) -> &'static str {
-    match part {
-        Part::Docker => "docker",
-        Part::Native => "native",
-        Part::External => "external",
-        Part::Machine => "machine",
-    }
 }
 
 fn heading(part: Part) -> &'static str {

@@ -1,46 +1,55 @@
 //! The one place that decides exit codes, and the only one that turns errors into words on stderr.
 //!
-//! Below 10 there is nothing to read; from 10 on there is a result. Where several apply: 130, 15, 13, 14, 11, 10.
+//! Below 10 there is nothing to read; from 10 on there is a result. Where several apply, the first of [`Code`] counts.
 
 use crate::environment::EnvironmentError;
 use crate::result::{Fault, Judged, ResultError, Status, Summary};
 use crate::study::{StudyError, is_refusal};
 use crate::yaml::ScenarioError;
+use clap::ValueEnum;
 use std::fmt;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The gravest first; what each means is what `--help` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[repr(u8)]
 pub enum Code {
-    Fine = 0,
-    Internal = 1,
-    Usage = 2,
-    Environment = 3,
-    Results = 4,
-    Threshold = 10,
-    TableStale = 12,
-    Invalid = 13,
-    Guarantee = 14,
-    /// A fault was not applied, or not taken back.
-    Fault = 15,
+    /// interrupted; partial results are kept
     Interrupted = 130,
+    /// a fault was not applied, or not taken back
+    Fault = 15,
+    /// measurement invalid, or a broker died
+    Invalid = 13,
+    /// the declared guarantee was violated
+    Guarantee = 14,
+    /// the generated table is out of date
+    TableStale = 12,
+    /// a threshold failed
+    Threshold = 10,
+    /// results cannot be read or written
+    Results = 4,
+    /// no environment: something is missing, or a broker did not start (`doctor` says what)
+    Environment = 3,
+    /// usage, or a scenario that is not valid
+    Usage = 2,
+    /// internal error
+    Internal = 1,
+    /// fine; an inconclusive verdict is fine too
+    Fine = 0,
 }
 
 impl Code {
     /// The code that an earlier command ended with; what we never end with is an internal error.
     pub fn from_number(number: u8) -> Self {
-        let known = [
-            Self::Fine,
-            Self::Usage,
-            Self::Environment,
-            Self::Results,
-            Self::Threshold,
-            Self::TableStale,
-            Self::Invalid,
-            Self::Guarantee,
-            Self::Fault,
-            Self::Interrupted,
-        ];
-        known.into_iter().find(|code| *code as u8 == number).unwrap_or(Self::Internal)
+        Self::value_variants().iter().copied().find(|code| *code as u8 == number).unwrap_or(Self::Internal)
+    }
+
+    /// Every code by number, with what it means.
+    pub fn list() -> Vec<(u8, String)> {
+        let meaning = |code: &Self| code.to_possible_value()?.get_help().map(ToString::to_string);
+        let mut list: Vec<_> =
+            Self::value_variants().iter().filter_map(|code| Some((*code as u8, meaning(code)?))).collect();
+        list.sort();
+        list
     }
 }
 
@@ -99,20 +108,8 @@ pub fn of_run(status: Status, summary: &Summary, thresholds_held: bool) -> Code 
 
 /// The one that counts where several commands of one call end differently.
 pub fn worst(codes: impl IntoIterator<Item = Code>) -> Code {
-    let order = [
-        Code::Interrupted,
-        Code::Fault,
-        Code::Invalid,
-        Code::Guarantee,
-        Code::TableStale,
-        Code::Threshold,
-        Code::Results,
-        Code::Environment,
-        Code::Usage,
-        Code::Internal,
-    ];
     let codes: Vec<Code> = codes.into_iter().collect();
-    order.into_iter().find(|code| codes.contains(code)).unwrap_or(Code::Fine)
+    Code::value_variants().iter().copied().find(|code| codes.contains(code)).unwrap_or(Code::Fine)
 }
 
 #[cfg(test)]
@@ -127,5 +124,13 @@ mod tests {
         assert_eq!(worst([]), Code::Fine);
         assert_eq!(Code::from_number(Code::Guarantee as u8), Code::Guarantee);
         assert_eq!(Code::from_number(99), Code::Internal);
+    }
+
+    #[test]
+    fn the_readme_has_every_code_as_the_help_has() {
+        let readme = include_str!("../../README.md");
+        let table = readme.split("| exit code | meaning |\n|---|---|\n").nth(1).unwrap().split("\n\n").next().unwrap();
+        let rows: Vec<String> = Code::list().iter().map(|(code, meaning)| format!("| {code} | {meaning} |")).collect();
+        assert_eq!(table.lines().collect::<Vec<_>>(), rows);
     }
 }

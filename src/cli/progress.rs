@@ -60,8 +60,8 @@ impl Observer for Display {
     fn happened(&mut self, text: &str) {
         let text = format!("{} {}: {text}", self.place, self.step);
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| say(&text)),
+            None => say(&text),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::args::{ExportArgs, ExportFormat, ReportArgs, TableArgs};
 use super::exit::{Code, Failure};
 use super::{Outcome, out, verdict, width};
-use crate::result::{CellSummary, Kind, Manifest, Outcome as CellOutcome, RunFolder, Summary, files, words};
+use crate::result::{CellSummary, Comparison, Kind, Manifest, RunFolder, Summary, files, words};
 use crate::sanitize;
 use crate::{claims, export as formats, report as rendering};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
@@ -32,7 +32,7 @@ const END: &str = "<!-- brokerbench:end -->";
 
 pub fn table(args: &TableArgs) -> Outcome {
     let dir = args.results.results.join(&args.profile);
-    let mut comparison = rendering::read_comparison(&dir)?;
+    let mut comparison = Comparison::read(&dir)?;
     if args.rewrite {
         comparison = claims::again(&comparison).map_err(|error| Failure::new(Code::Internal, error))?;
     }
@@ -134,7 +134,7 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
             words::time(cold.warmed_ns as f64),
         ));
     }
-    text += &one_line(format!("status {:?}, selfcheck {}", summary.status, manifest.selfcheck).to_lowercase());
+    text += &one_line(format!("status {}, selfcheck {}", words::name(&summary.status), manifest.selfcheck));
     text + &format!("page and charts: {}", folder.join("report.html").display())
 }
 
@@ -195,19 +195,16 @@ fn row(cell: &CellSummary) -> Vec<String> {
     let of = |quantiles: &Option<crate::result::Quantiles>, pick: fn(&crate::result::Quantiles) -> Option<u64>| {
         time(quantiles.as_ref().and_then(pick))
     };
-    let outcome = match (cell.valid, cell.outcome) {
-        _ if cannot(cell).is_some() => "cannot",
-        (false, _) => "invalid",
-        (true, CellOutcome::Ok) => "ok",
-        (true, CellOutcome::Overloaded) => "overloaded",
-        (true, CellOutcome::Unsteady) => "unsteady",
-        (true, CellOutcome::Violated) => "violated",
+    let outcome = match cell.valid {
+        _ if cannot(cell).is_some() => "cannot".to_owned(),
+        false => "invalid".to_owned(),
+        true => words::name(&cell.outcome),
     };
     vec![
         cell.label.clone(),
         cell.cell.clone(),
         cell.block.to_string(),
-        outcome.into(),
+        outcome,
         cell.rates.goodput_per_s.map_or("-".into(), |rate| words::grouped(rate as u64)),
         of(&cell.latency.publish, |q| q.p50_ns),
         of(&cell.latency.publish, |q| q.p99_ns),

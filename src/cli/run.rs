@@ -8,7 +8,7 @@ use super::{Outcome, out, out_json, results, say, selfcheck};
 use crate::access::{Around, load_targets, targets_from_flags};
 use crate::environment::{Choice, Docker, Environment, External, Native, choose};
 use crate::report;
-use crate::result::{Manifest, Summary};
+use crate::result::{Manifest, Status, Summary, summarize};
 use crate::sanitize;
 use crate::scenario::{self, Overrides, Rule, Scenario};
 use crate::study::{self, Study};
@@ -85,12 +85,12 @@ pub fn measure(
     let finished = study::run(study, &mut display);
     display.clear();
     let mut finished = finished?;
-    let summary = report::report(&finished.folder)?;
+    let summary = summarize(&finished.folder)?;
     let findings: Vec<_> = scenario.thresholds.iter().map(|rule| rule.evaluate(&summary.cells)).collect();
     let code = of_run(finished.manifest.status, &summary, findings.iter().all(|finding| finding.held()));
     finished.manifest.exit_code = code as u8;
     if matches!(code, Code::Invalid | Code::Fault) {
-        finished.manifest.status = crate::result::Status::Invalid;
+        finished.manifest.status = Status::Invalid;
     }
     finished.folder.write_manifest(&finished.manifest)?;
     let summary = report::report(&finished.folder)?;

@@ -2,6 +2,7 @@
 //!
 //! Brokers never depend on this: the janitor takes them away however this process ends.
 
+use super::say;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::sync::Arc;
@@ -25,10 +26,10 @@ impl Interrupt {
                 for _ in signals.forever() {
                     let first = !seen.flag.swap(true, Relaxed);
                     if !first || !seen.measuring.load(Relaxed) {
-                        eprintln!("\ninterrupted: brokers are being taken away");
+                        say("\ninterrupted: brokers are being taken away");
                         std::process::exit(130);
                     }
-                    eprintln!("\ninterrupted: stopping the load and keeping partial results; again to stop at once");
+                    say("\ninterrupted: stopping the load and keeping partial results; again to stop at once");
                 }
             });
         }

@@ -9,7 +9,7 @@ use crate::units::Rate;
 pub struct Cells<'a> {
     pub all: Vec<&'a ComparedCell>,
     runs: &'a [RunInfo],
-    claim: &'a str,
+    pub claim: &'a str,
 }
 
 impl<'a> Cells<'a> {

@@ -1,4 +1,4 @@
-//! Tests only: a comparison with all eight rows, of made-up numbers as large, as many and as wordy as real ones.
+//! Tests only: a comparison with rows of every form, of made-up numbers as large, as many and as wordy as real ones.
 
 use crate::result::{
     BlockValue, Claim, ComparedCell, Comparison, Kind, Outcome, RunInfo, SCHEMA, SYSTEMS, Status, Survives,
@@ -64,7 +64,7 @@ impl Row {
     }
 }
 
-/// All eight rows and the four uses.
+/// All claims and two of the uses.
 pub fn comparison() -> Comparison {
     let runs = [
         "message-size",

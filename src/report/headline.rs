@@ -1,8 +1,9 @@
-//! The few figures of a row that answer its claim, in words: what a table for a README has room for.
+//! The headline of a claim in words, as `claims.yaml` asks for it: what a table for a README has room for.
 
 use super::cells::{Cells, brief, reason, variant};
 use super::scaling::{FAN_OUT, Family, families};
 use super::{point, quantity};
+use crate::claims::{self, Headline, Worded};
 use crate::result::words::{TimeUnit, grouped, significant, time};
 use crate::result::{ComparedCell, Kind, compare_points};
 
@@ -12,12 +13,13 @@ const MOST: usize = 7;
 const CONSUMERS: f64 = 4.0;
 
 /// What one system did.
-pub fn lines(claim: &str, cells: &Cells<'_>, system: &str) -> Vec<String> {
+pub fn lines(cells: &Cells<'_>, system: &str) -> Vec<String> {
+    let parts = claims::headline(cells.claim);
     let labels: Vec<&str> =
         cells.labels().into_iter().filter(|(_, of)| *of == system).map(|(label, _)| label).collect();
     // A system that cannot says so once: its variants cannot either.
     let each: Vec<(&str, Vec<String>)> = (labels.into_iter())
-        .map(|label| (label, of_label(claim, cells, label)))
+        .map(|label| (label, of_label(parts, cells, label)))
         .filter(|(_, lines)| !lines.is_empty())
         .collect();
     let many = each.len() > 1;
@@ -42,71 +44,65 @@ pub fn lines(claim: &str, cells: &Cells<'_>, system: &str) -> Vec<String> {
     told
 }
 
-fn of_label(claim: &str, cells: &Cells<'_>, label: &str) -> Vec<String> {
-    match claim {
-        "message-size" => largest(cells, label).into_iter().collect(),
-        "delivery" => requests(cells, label),
-        "retention" => kept(cells, label).into_iter().collect(),
-        "error-handling" => accidents(cells, label).into_iter().collect(),
-        "parallelism" => parallel(cells, label),
-        "throughput" | "log-aggregation" => plain(cells, label, &["goodput"]),
-        "latency" => plain(cells, label, &["end_to_end.p50", "end_to_end.p99"]),
-        "realtime-stream" | "urgent-messages" => plain(cells, label, &["end_to_end.p99"]),
-        "session-cache" => plain(cells, label, &["get.p99"]),
-        "fault-tolerance" => faults(cells, label),
-        _ => plain(cells, label, &[cells.all.first().map_or("", |cell| cell.metric.as_str())]),
+fn of_label(parts: &[Headline], cells: &Cells<'_>, label: &str) -> Vec<String> {
+    if parts.is_empty() {
+        return values(cells, label, &cells.all.first().map_or(vec![], |cell| vec![cell.metric.clone()]));
     }
+    let of_part = |part: &Headline| match part {
+        Headline::Values { of } => values(cells, label, of),
+        Headline::ByPoint { of } => by_point(cells, label, of),
+        Headline::Largest { of } => largest(cells, label, of).into_iter().collect(),
+        Headline::Share { of, words } => share(cells, label, of, words).into_iter().collect(),
+        Headline::Counts { of, above } => counts(cells, label, of, above).into_iter().collect(),
+        Headline::SpeedUp => speed_up(cells, label),
+        Headline::Faults => faults(cells, label),
+    };
+    parts.iter().flat_map(of_part).collect()
 }
 
-fn largest(cells: &Cells<'_>, label: &str) -> Option<String> {
+fn largest(cells: &Cells<'_>, label: &str, metric: &str) -> Option<String> {
     let best = |cell: &ComparedCell| point::short(&cell.cell).is_empty();
-    let cell = cells.of_label(label, "largest_intact").into_iter().find(|cell| best(cell))?;
+    let cell = cells.of_label(label, metric).into_iter().find(|cell| best(cell))?;
     Some(cell.value.map_or_else(|| brief(cell), |size| format!("up to {}", quantity::bytes(size))))
 }
 
-/// `1/s · 10k/s: 1.00 · 0.920 requests a batch`.
-fn requests(cells: &Cells<'_>, label: &str) -> Vec<String> {
-    let series = |metric: &str, print: &dyn Fn(f64) -> String| {
-        let mut cells = cells.of_label(label, metric);
-        cells.retain(|cell| cell.value.is_some());
-        cells.sort_by(|a, b| compare_points(&a.cell, &b.cell));
-        let points: Vec<String> = cells.iter().map(|cell| point::short(&cell.cell)).collect();
-        let values: Vec<String> = cells.iter().filter_map(|cell| cell.value).map(print).collect();
-        (!values.is_empty()).then(|| (points.join(" · "), values.join(" · ")))
+/// `1/s · 10k/s: 1.00 · 0.920 requests a batch`; the points stand before the first line, a time has its unit behind it.
+fn by_point(cells: &Cells<'_>, label: &str, of: &[Worded]) -> Vec<String> {
+    let line = |(at, Worded { metric, words }): (usize, &Worded)| {
+        let mut own = cells.of_label(label, metric);
+        own.retain(|cell| cell.value.is_some());
+        own.sort_by(|a, b| compare_points(&a.cell, &b.cell));
+        let first = own.first()?;
+        let values = || own.iter().filter_map(|cell| cell.value);
+        let joined = |texts: Vec<String>| texts.join(" · ");
+        let text = if first.unit == "ns" {
+            let unit = TimeUnit::for_column(cells.metric(metric).iter().filter_map(|cell| cell.value));
+            format!("{words} {} {}", joined(values().map(|ns| unit.of(ns)).collect()), unit.name())
+        } else {
+            format!("{} {words}", joined(values().map(significant).collect()))
+        };
+        let points = joined(own.iter().map(|cell| point::short(&cell.cell)).collect());
+        Some(if at > 0 || points.is_empty() { text } else { format!("{points}: {text}") })
     };
-    let asked = series("requests_per_batch", &|value| significant(value));
-    let unit = TimeUnit::for_column(cells.metric("wake_up.p99").iter().filter_map(|cell| cell.value));
-    let woken = series("wake_up.p99", &|ns| unit.of(ns));
-    let line = |found: Option<(String, String)>, what: &str| {
-        found.map(|(points, values)| match points.as_str() {
-            "" => format!("{values} {what}"),
-            points => format!("{points}: {values} {what}"),
-        })
-    };
-    let woken = woken.map(|(_, values)| format!("wake-up p99 {values} {}", unit.name()));
-    line(asked, "requests a batch").into_iter().chain(woken).collect()
+    of.iter().enumerate().filter_map(line).collect()
 }
 
-fn kept(cells: &Cells<'_>, label: &str) -> Option<String> {
-    let cell = cells.find(label, "readable_after_ack", &[])?;
-    Some(
-        cell.value
-            .map_or_else(|| brief(cell), |share| format!("{} readable after acknowledgement", quantity::share(share))),
-    )
+fn share(cells: &Cells<'_>, label: &str, metric: &str, words: &str) -> Option<String> {
+    let cell = cells.find(label, metric, &[])?;
+    Some(cell.value.map_or_else(|| brief(cell), |share| format!("{} {words}", quantity::share(share))))
 }
 
-fn accidents(cells: &Cells<'_>, label: &str) -> Option<String> {
-    let count = |metric: &str, word: &str| {
-        let with = |cell: &&ComparedCell| point::number(&cell.cell, "poison").is_none_or(|share| share > 0.0);
+fn counts(cells: &Cells<'_>, label: &str, of: &[Worded], above: &str) -> Option<String> {
+    let count = |Worded { metric, words }: &Worded| {
+        let with = |cell: &&ComparedCell| point::number(&cell.cell, above).is_none_or(|share| share > 0.0);
         let cell = cells.of_label(label, metric).into_iter().filter(|cell| cell.value.is_some()).find(with)?;
-        cell.value.map(|value| format!("{} {word}", quantity::plain(value)))
+        cell.value.map(|value| format!("{} {words}", quantity::plain(value)))
     };
-    let counts = [count("lost", "lost"), count("duplicated", "twice"), count("blocked", "held up")];
-    let counts: Vec<String> = counts.into_iter().flatten().collect();
+    let counts: Vec<String> = of.iter().filter_map(count).collect();
     (!counts.is_empty()).then(|| counts.join(" · "))
 }
 
-fn parallel(cells: &Cells<'_>, label: &str) -> Vec<String> {
+fn speed_up(cells: &Cells<'_>, label: &str) -> Vec<String> {
     let own = |family: &Family| family.curves.iter().find(|curve| curve.label == label).cloned();
     let mut lines = Vec::new();
     let mut told = [false, false];
@@ -141,7 +137,7 @@ fn parallel(cells: &Cells<'_>, label: &str) -> Vec<String> {
 }
 
 /// Values of some metrics at each point of the claim's plain scenario.
-fn plain(cells: &Cells<'_>, label: &str, metrics: &[&str]) -> Vec<String> {
+fn values(cells: &Cells<'_>, label: &str, metrics: &[String]) -> Vec<String> {
     let own = |metric: &str| {
         let mut own = cells.of_label(label, metric);
         own.retain(|cell| cells.condition(cell).is_empty());
@@ -150,7 +146,7 @@ fn plain(cells: &Cells<'_>, label: &str, metrics: &[&str]) -> Vec<String> {
     let all = || metrics.iter().flat_map(|metric| cells.metric(metric));
     let unit = TimeUnit::for_column(all().filter_map(|cell| cell.value));
     let mut lines = Vec::new();
-    for first in own(metrics[0]) {
+    for first in metrics.first().map(|metric| own(metric)).unwrap_or_default() {
         let place = cells.place(first);
         let here = metrics.iter().flat_map(|metric| own(metric)).filter(|cell| cell.cell == first.cell);
         let mut values: Vec<String> = Vec::new();

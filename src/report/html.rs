@@ -5,7 +5,7 @@ use super::group::groups;
 use super::state;
 use super::table::{Table, claim_title, details, overview, uses};
 use super::{faults, observed};
-use crate::result::words::{TimeUnit, grouped, significant, survival, time};
+use crate::result::words::{TimeUnit, grouped, in_words, name, significant, survival, time};
 use crate::result::{CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary};
 use crate::sanitize;
 use minijinja::syntax::SyntaxConfig;
@@ -36,7 +36,6 @@ pub fn run(
         .flat_map(|cell| cell.record.gates.iter().map(move |gate| (&cell.record, gate)))
         .filter(|(_, gate)| !gate.held)
         .map(|(record, gate)| {
-            let blame = format!("{:?}", gate.blames).to_lowercase();
             vec![
                 record.label.clone(),
                 record.cell.clone(),
@@ -44,7 +43,7 @@ pub fn run(
                 gate.name.clone(),
                 gate.found.clone(),
                 gate.limit.clone(),
-                blame,
+                name(&gate.blames),
             ]
         })
         .collect();
@@ -119,6 +118,7 @@ pub fn comparison<'a>(
         comparison.runs.iter().map(|run| json!({ "page": super::index::page(&run.run), "info": run })).collect();
     let page = json!({
         "profile": comparison.profile,
+        "counted": in_words(comparison.claims.len()),
         "measured": comparison.claims.iter().filter(|claim| !details(claim).is_empty()).count(),
         "overview": overview(comparison),
         "ids": ids(&comparison.claims),
@@ -175,12 +175,12 @@ fn rate_row(cell: &CellSummary) -> Vec<String> {
     let with = |word: &str, reasons: &[String]| {
         if reasons.is_empty() { word.to_owned() } else { format!("{word}: {}", reasons.join("; ")) }
     };
-    let judged = cell.judged.map_or_else(|| "–".to_owned(), |judged| format!("{judged:?}").to_lowercase());
+    let judged = cell.judged.map_or_else(|| "–".to_owned(), |judged| name(&judged));
     let judged = with(&judged, &cell.judged_because);
     let rates = &cell.rates;
     let mut row = place(cell);
     row.push(if cell.valid { "valid".to_owned() } else { with("invalid", &cell.invalid_because) });
-    row.push(with(&format!("{:?}", cell.outcome).to_lowercase(), &cell.outcome_because));
+    row.push(with(&name(&cell.outcome), &cell.outcome_because));
     row.push(judged);
     row.extend(
         [rates.offered_per_s, rates.sent_per_s, rates.acked_per_s, rates.consumed_per_s, rates.goodput_per_s].map(rate),

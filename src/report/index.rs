@@ -1,6 +1,7 @@
 //! `results/index.html`: every run and every comparison under a results folder, with links. Reads manifests only.
 
 use super::html;
+use crate::result::words::name;
 use crate::result::{Comparison, Manifest, ResultError, files};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -64,7 +65,7 @@ fn entry(dir: &Path) -> Option<Entry> {
                 scenario: manifest.scenario.name,
                 question: manifest.scenario.question,
                 started_at: to_seconds(&manifest.started_at),
-                status: format!("{:?}", manifest.status).to_lowercase(),
+                status: name(&manifest.status),
                 profile: manifest.profile.unwrap_or_else(missing),
                 environment: manifest.environment,
                 versions: versions.join(", "),
@@ -91,7 +92,7 @@ fn entry(dir: &Path) -> Option<Entry> {
 
 fn suite(dir: &Path) -> Option<Suite> {
     let name = dir.file_name()?.to_string_lossy().into_owned();
-    let comparison: Comparison = files::read_json(&dir.join("comparison.json")).ok()?;
+    let comparison: Comparison = Comparison::read(dir).ok()?;
     let judged = comparison.claims.iter().filter(|claim| claim.verdict != "not measured").count();
     let page = dir.join("comparison.html").is_file().then(|| format!("{}/comparison.html", url(&name)));
     Some(Suite {

@@ -1,4 +1,4 @@
-//! Tables and charts from a run folder. Reads results only; needs no broker.
+//! Tables and charts from a run folder. Reads results, and what `claims` says of their form; needs no broker.
 //!
 //! Everything here is a pure function of the raw files: rendered twice, it gives the same bytes.
 
@@ -23,9 +23,8 @@ pub use index::write_index;
 pub use observed_text::observations;
 pub use text::{markdown, markdown_table, terminal};
 
-use crate::result::{
-    Comparison, Manifest, ResultError, RunFolder, StoredCell, Summary, files, outline, slug, summarize,
-};
+use crate::result::words::name;
+use crate::result::{Comparison, Manifest, ResultError, RunFolder, StoredCell, Summary, files, slug, summarize};
 use chart::canvas::Figure;
 use std::path::Path;
 
@@ -43,25 +42,17 @@ pub fn report(folder: &RunFolder) -> Result<Summary, ResultError> {
     Ok(summary)
 }
 
-/// In `comparison.json`: a claim and its fields have lines of their own, a cell has one.
-const LEVELS: usize = 4;
-
 /// Writes `comparison.{md,csv,json,html,svg,png}` into `dir`.
 pub fn write_comparison(dir: &Path, comparison: &Comparison) -> Result<(), ResultError> {
     let panels = chart::comparison::panels(comparison);
     let figure = chart::comparison::draw(comparison, &panels);
     let path = |extension: &str| dir.join(format!("comparison.{extension}"));
-    outline::write(&path("json"), comparison, LEVELS)?;
+    comparison.write(dir)?;
     files::write_atomic(&path("md"), markdown(comparison).as_bytes())?;
     files::write_atomic(&path("csv"), &text::csv(comparison, &path("csv"))?)?;
     files::write_atomic(&path("svg"), figure.svg()?.as_bytes())?;
     files::write_atomic(&path("png"), &figure.png()?)?;
     files::write_atomic(&path("html"), html::comparison(comparison, &figure, &panels)?.as_bytes())
-}
-
-/// Reads `comparison.json` from `dir`.
-pub fn read_comparison(dir: &Path) -> Result<Comparison, ResultError> {
-    files::read_json(&dir.join("comparison.json"))
 }
 
 /// Every chart of a run with its file name.
@@ -134,8 +125,8 @@ fn merged<'a>(cells: impl Iterator<Item = &'a StoredCell>) -> Result<hdrhistogra
 /// `1 block valid of 3`, or why a run is not complete, for a page's head.
 fn state(manifest: &Manifest, summary: &Summary) -> String {
     let valid = summary.cells.iter().filter(|cell| cell.valid).count();
-    format!("{:?}, exit code {}: {valid} of {} cells valid", manifest.status, manifest.exit_code, summary.cells.len())
-        .to_lowercase()
+    let (status, cells) = (name(&manifest.status), summary.cells.len());
+    format!("{status}, exit code {}: {valid} of {cells} cells valid", manifest.exit_code)
 }
 
 #[cfg(any(test, fuzzing))]

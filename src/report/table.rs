@@ -29,7 +29,7 @@ pub fn is_ratio(cell: &ComparedCell) -> bool {
     cell.metric.starts_with("ratio(")
 }
 
-/// The eight rows, headline figures only.
+/// The claims, headline figures only.
 pub fn overview(comparison: &Comparison) -> Table {
     rows(&comparison.claims, comparison)
 }
@@ -43,7 +43,7 @@ fn rows(claims: &[Claim], comparison: &Comparison) -> Table {
     let rows = claims.iter().map(|claim| {
         let cells = Cells::of(claim, &comparison.runs);
         let mut row = vec![vec![claim_title(&claim.id), format!("{} / {}", claim.kafka_claim, claim.redis_claim)]];
-        row.extend(SYSTEMS.map(|system| headline::lines(&claim.id, &cells, system)));
+        row.extend(SYSTEMS.map(|system| headline::lines(&cells, system)));
         row.push(vec![claim.verdict.clone()]);
         row
     });

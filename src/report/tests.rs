@@ -159,7 +159,7 @@ fn all_six_files_are_written_and_read_back() {
         names,
         ["comparison.csv", "comparison.html", "comparison.json", "comparison.md", "comparison.png", "comparison.svg"]
     );
-    assert_eq!(read_comparison(dir.path()).unwrap(), comparison);
+    assert_eq!(Comparison::read(dir.path()).unwrap(), comparison);
     write_comparison(dir.path(), &comparison).unwrap();
     assert!(first == snapshot(dir.path()), "writing again changed a byte");
     write_comparison(dir.path(), &example::comparison()).unwrap();

@@ -60,7 +60,7 @@ pub fn markdown(comparison: &Comparison) -> String {
     out
 }
 
-/// The table of eight rows alone, for a README.
+/// The table of claims alone, for a README.
 pub fn markdown_table(comparison: &Comparison) -> String {
     titled(overview(comparison))
 }

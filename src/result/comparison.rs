@@ -1,10 +1,13 @@
 //! `comparison.json`: the second public interface. The table of claims, with every input of every verdict, so that the
 //! verdicts can be computed again from this file alone.
 
+use super::error::ResultError;
 use super::summary::{Outcome, Status, Survives};
+use super::{files, outline};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The comparison table of one profile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,10 +18,24 @@ pub struct Comparison {
     /// The runs that the cells come from; a scenario that could not run stands here too, with status `failed` and the reason
     /// as its warning.
     pub runs: Vec<RunInfo>,
-    /// The eight claims, in the order of the table.
+    /// In the order of the table.
     pub claims: Vec<Claim>,
     /// What each system is recommended for, judged likewise.
     pub uses: Vec<Claim>,
+}
+
+const FILE: &str = "comparison.json";
+/// A claim and its fields have lines of their own, a cell has one.
+const LEVELS: usize = 4;
+
+impl Comparison {
+    pub fn write(&self, dir: &Path) -> Result<(), ResultError> {
+        outline::write(&dir.join(FILE), self, LEVELS)
+    }
+
+    pub fn read(dir: &Path) -> Result<Self, ResultError> {
+        files::read_json(&dir.join(FILE))
+    }
 }
 
 /// Where numbers come from.

@@ -10,7 +10,7 @@ mod judge;
 mod manifest;
 mod names;
 mod observation;
-pub mod outline;
+mod outline;
 mod raw;
 mod summarize;
 mod summary;

@@ -4,6 +4,20 @@
 
 use super::summary::Survives;
 
+/// The word that stands for a variant in our JSON files.
+pub fn name(variant: &impl serde::Serialize) -> String {
+    match serde_json::to_value(variant) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    }
+}
+
+/// A small number as a word.
+pub fn in_words(count: usize) -> String {
+    let words = "no one two three four five six seven eight nine ten eleven twelve";
+    words.split(' ').nth(count).map_or_else(|| count.to_string(), str::to_owned)
+}
+
 /// Three significant digits, thousands kept whole: `0.0123`, `1.23`, `12.3`, `123`, `12300`.
 pub fn significant(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {

@@ -4,6 +4,7 @@
 //! Schema for editors is generated from these types; their comments are its descriptions.
 
 use super::cell::PayloadKind;
+use super::claim::ClaimId;
 use super::experiment::Experiment;
 use super::fault::FaultKeys;
 use super::figure::Figure;
@@ -12,8 +13,8 @@ use super::system::{ListMode, Reply};
 use crate::model::{Codec, Guarantee, System};
 use crate::units::Bytes;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The only version of the format so far.
@@ -34,7 +35,7 @@ pub(super) struct File {
     pub question: String,
     /// The row of the comparison table that it serves.
     #[serde(default)]
-    pub claim: Option<Claim>,
+    pub claim: Option<ClaimId>,
     /// The figure that carries the verdict.
     #[serde(default)]
     #[schemars(schema_with = "figures")]
@@ -77,43 +78,6 @@ pub(super) struct File {
     /// Seed of arrivals, payloads and order.
     #[serde(default)]
     pub seed: Option<u64>,
-}
-
-/// The rows of the comparison table: eight claims and four uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Claim {
-    MessageSize,
-    Delivery,
-    Retention,
-    ErrorHandling,
-    Parallelism,
-    Throughput,
-    Latency,
-    FaultTolerance,
-    LogAggregation,
-    RealtimeStream,
-    SessionCache,
-    UrgentMessages,
-}
-
-impl Claim {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::MessageSize => "message-size",
-            Self::Delivery => "delivery",
-            Self::Retention => "retention",
-            Self::ErrorHandling => "error-handling",
-            Self::Parallelism => "parallelism",
-            Self::Throughput => "throughput",
-            Self::Latency => "latency",
-            Self::FaultTolerance => "fault-tolerance",
-            Self::LogAggregation => "log-aggregation",
-            Self::RealtimeStream => "realtime-stream",
-            Self::SessionCache => "session-cache",
-            Self::UrgentMessages => "urgent-messages",
-        }
-    }
 }
 
 /// Settings of one labelled system.

@@ -9,6 +9,7 @@
 
 mod cell;
 mod check;
+mod claim;
 mod experiment;
 mod explain;
 mod fault;
@@ -29,11 +30,11 @@ mod timeline;
 
 pub use cell::{Cell, Message, PayloadKind};
 pub use check::cannot_promise;
+pub use claim::{ClaimId, claim_ids};
 pub use experiment::*;
 pub use explain::Estimate;
 pub use fault::{FaultAction, FaultPlan, Heal, Lasts, Never};
 pub use figure::{Figure, Unit};
-pub use file::Claim;
 pub use half::half_of;
 pub use layers::Overrides;
 pub use load::{Arrivals, Load, Model};

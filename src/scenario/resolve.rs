@@ -2,12 +2,13 @@
 
 use super::cell::{Cell, DEFAULT_SEED, Message, default_primary};
 use super::check;
+use super::claim::ClaimId;
 use super::experiment::experiment_of;
 use super::explain::{flat, load_keys};
 use super::fault::FaultPlan;
 use super::fault_check;
 use super::figure::Figure;
-use super::file::{Claim, File, MessageKeys, SCHEMA, Settings};
+use super::file::{File, MessageKeys, SCHEMA, Settings};
 use super::layers::{Overrides, lay, profiles};
 use super::load::{LoadKeys, Model};
 use super::matrix::{Axis, MAX_CELLS, axes, point_name, points};
@@ -25,7 +26,7 @@ use crate::yaml::{HIDDEN, Node, Problem, ScenarioError, Value, decode, is_secret
 pub struct Scenario {
     pub name: String,
     pub question: String,
-    pub claim: Option<Claim>,
+    pub claim: Option<ClaimId>,
     pub primary: Figure,
     pub guarantee: Guarantee,
     /// Why different survival classes may be compared here.

@@ -4,36 +4,8 @@ use crate::yaml::{MAX_TEXT, ScenarioError, suggest};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// The scenarios inside the binary, so that it works in any folder.
-const BUILT_IN: [(&str, &str); 27] = [
-    ("capacity", include_str!("../../scenarios/capacity.yaml")),
-    ("delivery", include_str!("../../scenarios/delivery.yaml")),
-    ("error-handling", include_str!("../../scenarios/error-handling.yaml")),
-    ("fault-tolerance", include_str!("../../scenarios/fault-tolerance.yaml")),
-    ("faults/bitflip", include_str!("../../scenarios/faults/bitflip.yaml")),
-    ("faults/kill-durability", include_str!("../../scenarios/faults/kill-durability.yaml")),
-    ("faults/kill-leader", include_str!("../../scenarios/faults/kill-leader.yaml")),
-    ("faults/mem-full", include_str!("../../scenarios/faults/mem-full.yaml")),
-    ("faults/node-lost-for-good", include_str!("../../scenarios/faults/node-lost-for-good.yaml")),
-    ("faults/partition-primary", include_str!("../../scenarios/faults/partition-primary.yaml")),
-    ("faults/pause-primary", include_str!("../../scenarios/faults/pause-primary.yaml")),
-    ("faults/power-loss", include_str!("../../scenarios/faults/power-loss.yaml")),
-    ("faults/pubsub-disconnect", include_str!("../../scenarios/faults/pubsub-disconnect.yaml")),
-    ("latency", include_str!("../../scenarios/latency.yaml")),
-    ("latency-copies", include_str!("../../scenarios/latency-copies.yaml")),
-    ("log-aggregation", include_str!("../../scenarios/log-aggregation.yaml")),
-    ("message-size", include_str!("../../scenarios/message-size.yaml")),
-    ("parallelism-fanout", include_str!("../../scenarios/parallelism-fanout.yaml")),
-    ("parallelism-sharing", include_str!("../../scenarios/parallelism-sharing.yaml")),
-    ("realtime-stream", include_str!("../../scenarios/realtime-stream.yaml")),
-    ("retention", include_str!("../../scenarios/retention.yaml")),
-    ("session-cache", include_str!("../../scenarios/session-cache.yaml")),
-    ("throughput", include_str!("../../scenarios/throughput.yaml")),
-    ("throughput-durable", include_str!("../../scenarios/throughput-durable.yaml")),
-    ("throughput-noreply", include_str!("../../scenarios/throughput-noreply.yaml")),
-    ("throughput-waiting", include_str!("../../scenarios/throughput-waiting.yaml")),
-    ("urgent-messages", include_str!("../../scenarios/urgent-messages.yaml")),
-];
+/// The scenarios inside the binary, so that it works in any folder: all of `scenarios/`, listed by `build.rs`.
+const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/scenarios.rs"));
 const FOLDER: &str = "scenarios";
 /// In it, the scenarios of failure injection; their names begin with it too.
 const FAULTS: &str = "faults";

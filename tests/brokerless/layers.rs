@@ -30,7 +30,7 @@ const CALLERS: &[&str] = &["cli", "fuzz"];
 
 /// Beside the rows: they run offline, on results alone. Only the last row calls them.
 const OFFLINE: &[&str] = &["export", "report"];
-const OFFLINE_MAY: &[&str] = &["units", "sanitize", "model", "stats", "result"];
+const OFFLINE_MAY: &[&str] = &["units", "sanitize", "model", "stats", "result", "claims"];
 
 fn row(group: &str) -> usize {
     let found = ROWS.iter().position(|row| row.contains(&group));
@@ -89,17 +89,13 @@ fn violations(group: &str, source: &str) -> Vec<String> {
         .collect()
 }
 
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
 fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files
+    files(folder).into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
 /// Every file of a group with its path below `src` and its text.
@@ -150,6 +146,21 @@ fn sockets_to_brokers_are_opened_in_one_place() {
     }
 }
 
+/// What is printed goes through `cli`'s one place, which lets no text of others act on the terminal.
+#[test]
+fn nobody_prints_past_the_one_place() {
+    // It has become a broker by then: what it says is the broker's log.
+    let others = ["environment/janitor/exec.rs"];
+    for (_, path, text) in grouped().iter().filter(|(_, path, _)| !others.contains(&path.as_str())) {
+        let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code: String =
+            shipped.lines().map(|line| line.split("//").next().unwrap_or("").to_owned() + "\n").collect();
+        for print in ["print!(", "println!(", "dbg!("] {
+            assert!(!code.contains(print), "{path} says {print}");
+        }
+    }
+}
+
 /// What is deleted is named one by one (`Admin::delete_topics` and `Control::delete` refuse what is not the run's).
 #[test]
 fn nothing_wipes_a_server() {
@@ -190,7 +201,12 @@ fn inputs_of_the_build() -> Vec<PathBuf> {
         }
     }
     let script = read("build.rs");
-    inputs.extend(script.split('"').skip(1).step_by(2).map(PathBuf::from).filter(|path| path.is_file()));
+    for path in script.split('"').skip(1).step_by(2).map(PathBuf::from) {
+        match path.is_dir() {
+            true => inputs.extend(files(&path)),
+            false => inputs.extend(Some(path).filter(|path| path.is_file())),
+        }
+    }
     let manifest = read("Cargo.toml");
     for bench in manifest.split("[[bench]]").skip(1) {
         let named = quoted_behind(bench.split("\n[").next().unwrap(), "\npath = \"");

@@ -87,7 +87,7 @@ mod tests {
     }
 
     fn documented() -> Vec<Documented> {
-        data::load().unwrap().claims.into_iter().find(|row| row.id == "error-handling").unwrap().documented
+        data::load().unwrap().rows().find(|row| row.id == "error-handling").unwrap().documented.clone()
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use super::{Running, StudyError, death};
 use crate::engine::TrialError;
 use crate::experiment::ExperimentContext;
+use crate::result::words::name;
 use crate::result::{
     Blame, Carried, CellOutput, CellRecord, Gate, Observation, Outcome, RateFound, invalid_because, rates,
 };
@@ -139,7 +140,7 @@ fn conclude(probed: Vec<Probed>) -> RateFound {
         (Some((label, slowest)), None) => {
             let words = |(label, found): &(String, Carried)| {
                 let steady = matches!(found.outcome, Outcome::Ok);
-                let outcome = if steady { String::new() } else { format!(" ({:?})", found.outcome).to_lowercase() };
+                let outcome = if steady { String::new() } else { format!(" ({})", name(&found.outcome)) };
                 format!("{label} {}{outcome}", Unit::Rate.show(found.goodput_per_s))
             };
             let all: Vec<String> = carried.iter().map(words).collect();
@@ -160,9 +161,7 @@ fn observations(found: &RateFound, label: &str) -> Vec<Observation> {
     let own = found.carried.get(label).map(|own| {
         let text = match own.outcome {
             Outcome::Ok => "the closed loop, once before the first block".to_owned(),
-            outcome => {
-                format!("the closed loop, once before the first block; {}", format!("{outcome:?}").to_lowercase())
-            }
+            outcome => format!("the closed loop, once before the first block; {}", name(&outcome)),
         };
         Observation::measured("capacity.probe", "", own.goodput_per_s, UNIT, own.messages).with_text(text)
     });

@@ -2,17 +2,18 @@
 //!
 //! Panels are figures of their own: a page shows each beside its numbers, the picture shows them all.
 
-mod delivery;
-mod error_handling;
-mod fault_tolerance;
-mod latency;
+mod columns;
+mod curves;
+mod dots;
+mod dumbbells;
+mod faults;
 pub mod matrix;
-mod message_size;
-mod parallelism;
-mod retention;
-mod throughput;
+mod quantiles;
+mod requests;
+mod sizes;
 
 use super::canvas::{Align, Figure, GRID, INK, MUTED};
+use crate::claims::{self, Drawing};
 use crate::report::cells::Cells;
 use crate::report::group::blocks;
 use crate::report::headline::lines;
@@ -80,16 +81,7 @@ fn panel(claim: &Claim, runs: &[RunInfo]) -> Figure {
     let mut y = figure.wrapped((MARGIN, 40.0), &claimed, SMALL, MUTED, room, false);
     y = figure.wrapped((MARGIN, y + 3.0), &format!("Verdict: {}", claim.verdict), 12.5, INK, room, true);
     if cells.any() {
-        y = match claim.id.as_str() {
-            "message-size" => message_size::draw(&mut figure, &cells, y),
-            "delivery" => delivery::draw(&mut figure, &cells, y),
-            "retention" => retention::draw(&mut figure, &cells, y),
-            "error-handling" => error_handling::draw(&mut figure, &cells, y),
-            "parallelism" => parallelism::draw(&mut figure, &cells, y),
-            "latency" => latency::draw(&mut figure, &cells, y),
-            "fault-tolerance" => fault_tolerance::draw(&mut figure, &cells, y),
-            _ => throughput::draw(&mut figure, &cells, y),
-        };
+        y = claims::drawing(&claim.id).map_or(y, |drawing| draw_as(drawing, &mut figure, &cells, y));
         y = figure.wrapped((MARGIN, y + 6.0), &figure.caption.clone(), SMALL, MUTED, room, false);
     } else if claim.verdict != "not measured" {
         figure.text((MARGIN, y + 6.0), "not measured", 12.5, MUTED, Align::Left);
@@ -97,9 +89,22 @@ fn panel(claim: &Claim, runs: &[RunInfo]) -> Figure {
     }
     figure.height = y + 2.0;
     figure.data.head = ["system", "figures"].map(str::to_owned).into();
-    figure.data.rows =
-        SYSTEMS.map(|system| vec![system.to_owned(), lines(&claim.id, &cells, system).join("; ")]).into();
+    figure.data.rows = SYSTEMS.map(|system| vec![system.to_owned(), lines(&cells, system).join("; ")]).into();
     figure
+}
+
+/// Draws the cells in the form that the claim's data ask for; returns where it ends.
+fn draw_as(drawing: &Drawing, figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
+    match drawing {
+        Drawing::Dots { of, axis, bracket } => dots::draw(figure, cells, (of, axis, bracket.as_ref()), top),
+        Drawing::Quantiles { of } => quantiles::draw(figure, cells, of, top),
+        Drawing::Columns { of, note } => columns::draw(figure, cells, (of, note), top),
+        Drawing::Sizes => sizes::draw(figure, cells, top),
+        Drawing::Requests => requests::draw(figure, cells, top),
+        Drawing::Dumbbells => dumbbells::draw(figure, cells, top),
+        Drawing::Curves => curves::draw(figure, cells, top),
+        Drawing::Faults => faults::draw(figure, cells, top),
+    }
 }
 
 /// How much lies behind the figures of a row.

@@ -1,4 +1,4 @@
-//! Goodput as dots with intervals on a log axis, grouped by condition, size and survival class.
+//! A rate, such as goodput, as dots with intervals on a log axis, grouped by condition, size and survival class.
 //!
 //! The conditions beside the plain one (waiting, no reply, synced writes) are shown at one size each: the table has all.
 
@@ -12,8 +12,13 @@ use crate::result::{ComparedCell, Kind};
 /// The size that stands for a condition.
 const SIZE: &str = "1KiB";
 
-pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
-    let all = cells.metric("goodput");
+pub fn draw(
+    figure: &mut Figure,
+    cells: &Cells<'_>,
+    (metric, axis, bracket): (&str, &str, Option<&[String; 2]>),
+    top: f64,
+) -> f64 {
+    let all = cells.metric(metric);
     let mut blocks: Vec<Block> = Vec::new();
     for cell in &all {
         let condition = cells.condition(cell);
@@ -26,9 +31,10 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
         let header = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ");
         push(&mut blocks, header, cell, dot(cell));
     }
-    for low in cells.metric("capacity.low") {
+    for (low, high) in bracket.iter().flat_map(|[low, high]| cells.metric(low).into_iter().map(move |low| (low, high)))
+    {
         let same = |high: &&ComparedCell| (&high.label, &high.run, &high.cell) == (&low.label, &low.run, &low.cell);
-        let high = cells.metric("capacity.high").into_iter().find(same);
+        let high = cells.metric(high).into_iter().find(same);
         let bracket = low.value.zip(high.and_then(|cell| cell.value));
         let text = bracket.map_or_else(
             || low.value.map_or_else(|| reason(low), |value| format!("from {} msg/s", compact(value))),
@@ -41,7 +47,7 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
             Marks { bar: bracket, text, ..Marks::default() },
         );
     }
-    let name = "goodput, messages a second (log); line: 95 % interval".to_owned();
+    let name = format!("{axis}; line: 95 % interval");
     rows::draw(figure, &blocks, &[Axis { name, log: true, tick: &compact }], top)
 }
 

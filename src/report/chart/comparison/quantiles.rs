@@ -7,19 +7,17 @@ use crate::report::cells::{Cells, reason};
 use crate::result::ComparedCell;
 use crate::result::words::TimeUnit;
 
-const QUANTILES: [&str; 3] = ["end_to_end.p50", "end_to_end.p99", "end_to_end.p99_9"];
-
-pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
-    let shown = || QUANTILES.iter().flat_map(|metric| cells.metric(metric));
+pub fn draw(figure: &mut Figure, cells: &Cells<'_>, of: &[String; 3], top: f64) -> f64 {
+    let shown = || of.iter().flat_map(|metric| cells.metric(metric));
     let unit = TimeUnit::for_column(shown().filter_map(|cell| cell.value));
     let mut blocks: Vec<Block> = Vec::new();
-    for cell in cells.metric(QUANTILES[1]) {
-        let of = |metric: &str| {
+    for cell in cells.metric(&of[1]) {
+        let value = |metric: &String| {
             let same =
                 |other: &&ComparedCell| (&other.run, &other.label, &other.cell) == (&cell.run, &cell.label, &cell.cell);
             cells.metric(metric).into_iter().find(same).and_then(|other| other.value)
         };
-        let values = QUANTILES.map(of);
+        let values = of.each_ref().map(value);
         let known: Vec<f64> = values.into_iter().flatten().collect();
         let marks = Marks {
             value: values[1],
