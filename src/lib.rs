@@ -15,6 +15,7 @@
 //! | [`wire`] | protocols of brokers: bytes into tokens, requests into bytes |
 //! | [`driver`] | speaks to one system; returns stamps and outcomes, records nothing |
 //! | [`fault`], [`environment`] | what goes wrong on links and disks; brokers provided and taken away again |
+//! | [`inject`] | faults done to brokers and consumers, proven, and reverted |
 //! | [`engine`] | runs one cell: pace, warm up, measure, drain, audit, judge its own instrument |
 //! | [`experiment`] | procedures that plain load cannot express, one file each |
 //! | [`study`] | cells, blocks and their order; the instrument's self-check |
@@ -39,6 +40,7 @@ pub mod export;
 pub mod fault;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod inject;
 pub mod model;
 pub mod payload;
 pub mod random;

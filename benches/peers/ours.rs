@@ -5,7 +5,7 @@ use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Audit, Driver, DriverError, Publisher, Subscriber};
 use brokerbench::engine::CellRun;
 use brokerbench::environment::{Broker, own_usage};
-use brokerbench::fault::inject::Shared;
+use brokerbench::inject::Shared;
 use brokerbench::model::System;
 use brokerbench::record::new_histogram;
 use brokerbench::result::{Blame, CellOutput, Description, Metric, Survives};

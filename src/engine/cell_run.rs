@@ -16,7 +16,7 @@ use super::telemetry::Telemetry;
 use crate::clock::Clock;
 use crate::driver::{Driver, DriverError};
 use crate::environment::EnvironmentError;
-use crate::fault::inject::Shared;
+use crate::inject::Shared;
 use crate::payload::BodyError;
 use crate::record::{SECOND_NS, Timer};
 use crate::result::CellOutput;

@@ -1,6 +1,6 @@
 //! What the threads of one cell share: the window, the signals to stop, and running counts. Atomics only, no locks.
 
-use crate::fault::inject::Consumers;
+use crate::inject::Consumers;
 use crate::record::SECOND_NS;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 

@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::driver::{self, Driver, DriverError, Target};
 use crate::engine::{CellRun, Observer, TrialError};
 use crate::environment::Broker;
-use crate::fault::inject::Shared;
+use crate::inject::Shared;
 use crate::result::{CellOutput, CellRecord, Description, Observation, Survives};
 use crate::scenario::Cell;
 use std::sync::Mutex;

@@ -1,8 +1,7 @@
-//! What goes wrong on purpose: done to brokers that we started, to their links, their disks and our own consumers;
-//! verified to have taken effect, and taken back.
+//! Faults of links and disks: a TCP proxy and a library under the disk, each proven to have taken
+//! effect and reverted.
 //!
 //! Nothing here decides when a fault comes, or judges what it led to.
 
 pub mod disk;
-pub mod inject;
 pub mod proxy;

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::driver::{self, Target};
 use crate::engine::{CellRun, Observer, TrialError};
 use crate::environment::Broker;
-use crate::fault::inject::Shared;
+use crate::inject::Shared;
 use crate::model::Software;
 use crate::record::new_histogram;
 use crate::result::{ColdStart, Interval, Metric};

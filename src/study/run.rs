@@ -16,7 +16,7 @@ use crate::driver::{self, Driver, Target};
 use crate::engine::{CellRun, Floor, Observer, TrialError, floor};
 use crate::environment::{Broker, Environment, EnvironmentError};
 use crate::experiment::{self, ExperimentContext};
-use crate::fault::inject::Shared;
+use crate::inject::Shared;
 use crate::model::Software;
 use crate::random::SplitMix64;
 use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder, Status};

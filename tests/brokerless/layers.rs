@@ -42,8 +42,8 @@ fn may_import(group: &str, other: &str) -> bool {
         _ if group == other => true,
         (true, _) => OFFLINE_MAY.contains(&other),
         (false, true) => CALLERS.contains(&group),
-        // Until `fault::inject` and `CellRecord::of` have moved.
-        (false, false) if matches!((group, other), ("fault", "environment") | ("result", "scenario")) => true,
+        // Until `CellRecord::of` has moved.
+        (false, false) if (group, other) == ("result", "scenario") => true,
         (false, false) => row(other) < row(group),
     }
 }

@@ -7,7 +7,7 @@ use brokerbench::clock::Clock;
 use brokerbench::driver;
 use brokerbench::engine::CellRun;
 use brokerbench::environment::{Environment, Native, usage};
-use brokerbench::fault::inject::Shared;
+use brokerbench::inject::Shared;
 use brokerbench::result::{CellSummary, Status};
 use brokerbench::scenario::{self, Overrides};
 use rustix::process::Signal;

@@ -168,7 +168,7 @@ fn a_primary_cut_off_from_the_others_goes_on_serving_clients() {
     assert_eq!(cluster.redundancy().unwrap(), (3, 3));
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(cluster.leader(0).unwrap(), first);
-    clients.heal().unwrap();
+    clients.revert().unwrap();
     assert_eq!(redis(&first, "PING").unwrap(), "+PONG");
 
     // The others' way alone.
@@ -177,7 +177,7 @@ fn a_primary_cut_off_from_the_others_goes_on_serving_clients() {
     assert!(broker.addresses().contains(&second), "clients are sent through their proxy: {second}");
     assert_eq!(redis(&first, "SET k lost").unwrap(), "+OK", "two primaries");
     assert_eq!(redis(&second, "SET k kept").unwrap(), "+OK");
-    links[0].heal().unwrap();
+    links[0].revert().unwrap();
     within("the old one follows", || redundancy(cluster.as_mut(), (3, 3)));
     assert!(redis(&first, "SET k no").unwrap().starts_with("-READONLY"));
 }
@@ -245,7 +245,7 @@ fn clients_of_kafka_pass_through_the_proxies_and_its_nodes_do_not() {
     std::thread::sleep(Duration::from_secs(12));
     assert_eq!(cluster.redundancy().unwrap(), (9, 9), "nobody was fenced");
     for index in 0..3 {
-        broker.proxy(index).unwrap().heal().unwrap();
+        broker.proxy(index).unwrap().revert().unwrap();
     }
     within("clients are back", || driver.describe().map(drop).map_err(|error| error.to_string()));
 }

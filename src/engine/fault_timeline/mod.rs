@@ -8,7 +8,7 @@ use super::control::Control;
 use super::probe::acknowledged_since;
 use crate::clock::Clock;
 use crate::driver::Driver;
-use crate::fault::inject::{Injector, Shared};
+use crate::inject::{Injector, Shared};
 use crate::record::SECOND_NS;
 use crate::result::{Event, Fault};
 use crate::scenario::{Cell, FaultPlan, Heal, Injection, timeline};
@@ -224,7 +224,7 @@ impl FaultTimeline<'_, '_> {
     ) {
         fault.done = true;
         let begun_ns = self.clock.now_ns();
-        let result = injector.heal(fault.number);
+        let result = injector.revert(fault.number);
         let Some(record) = log.faults.get_mut(fault.number) else { return };
         record.scripted_ns = Some(begun_ns.saturating_sub(fault.struck_ns));
         let (at_ns, kind, text) = match result {

@@ -96,7 +96,7 @@ impl Condition {
 
 /// When a condition came into effect, and what it met.
 #[derive(Clone, Copy, Debug)]
-pub struct Applied {
+pub struct ConditionChange {
     pub requested: Instant,
     /// From here on no byte passes under the previous condition. What the kernel already held may still arrive.
     pub effective: Instant,

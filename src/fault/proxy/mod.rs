@@ -21,7 +21,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use condition::{Applied, Condition, Direction, Side};
+pub use condition::{Condition, ConditionChange, Direction, Side};
 pub use cost::{Cost, Leg, cost};
 pub use tally::Counters;
 
@@ -93,7 +93,7 @@ impl Proxy {
     }
 
     /// Puts every connection under `condition` in the place of the previous one; returns when that is in effect.
-    pub fn apply(&self, condition: Condition) -> Result<Applied, ProxyError> {
+    pub fn apply(&self, condition: Condition) -> Result<ConditionChange, ProxyError> {
         let condition = condition.checked()?;
         let name = condition.name();
         let (reply, replied) = mpsc::channel();
@@ -109,7 +109,7 @@ impl Proxy {
     }
 
     /// Takes the condition back: what was held back leaves at once, in its order.
-    pub fn heal(&self) -> Result<Applied, ProxyError> {
+    pub fn revert(&self) -> Result<ConditionChange, ProxyError> {
         self.apply(Condition::None)
     }
 

@@ -5,7 +5,7 @@
 use super::link::{self, Newcomer};
 use super::rules::State;
 use super::tally::Tally;
-use super::{Applied, Condition, ProxyError};
+use super::{Condition, ConditionChange, ProxyError};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
@@ -23,7 +23,7 @@ const BACKLOG: u32 = 1024;
 pub(super) struct Command {
     pub condition: Condition,
     pub requested: Instant,
-    pub reply: mpsc::Sender<Result<Applied, ProxyError>>,
+    pub reply: mpsc::Sender<Result<ConditionChange, ProxyError>>,
 }
 
 pub(super) struct Server {
@@ -89,7 +89,7 @@ impl Server {
         let _ = timeout(LIMIT, all).await;
     }
 
-    async fn apply(&mut self, condition: Condition, requested: Instant) -> Result<Applied, ProxyError> {
+    async fn apply(&mut self, condition: Condition, requested: Instant) -> Result<ConditionChange, ProxyError> {
         while self.links.try_join_next().is_some() {}
         let connections = self.links.len() as u64;
         if condition == Condition::Refuse {
@@ -105,7 +105,7 @@ impl Server {
         if condition != Condition::Refuse {
             self.open().await?;
         }
-        Ok(Applied { requested, effective: Instant::now(), connections, bytes_held: self.tally.read().held })
+        Ok(ConditionChange { requested, effective: Instant::now(), connections, bytes_held: self.tally.read().held })
     }
 
     fn shut(&mut self) {

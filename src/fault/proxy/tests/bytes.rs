@@ -84,7 +84,7 @@ fn nothing_is_lost_however_conditions_follow_on_each_other_amid_traffic() {
             proxy.apply(condition).unwrap();
             std::thread::sleep(millis(random.next_u64() % 15));
         }
-        proxy.heal().unwrap();
+        proxy.revert().unwrap();
         for run in runs {
             run.join().unwrap();
         }
@@ -119,7 +119,7 @@ fn bit_flips_hit_the_bodies_of_every_nth_message_only() {
         assert_eq!(hit, (1..=20).map(|k| k * 100 - 1).collect::<Vec<_>>());
     }
     assert_eq!(proxy.counters().flipped, 40);
-    proxy.heal().unwrap();
+    proxy.revert().unwrap();
     assert!(exchange(&connect(&proxy), &messages) == messages);
 }
 

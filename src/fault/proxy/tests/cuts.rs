@@ -15,7 +15,7 @@ fn a_reset_is_seen_by_both_ends_and_by_newcomers_until_healed() {
     assert!(read_until_reset(&connect(&proxy)).1);
     eventually("it is counted", || proxy.counters().resets == 2);
 
-    proxy.heal().unwrap();
+    proxy.revert().unwrap();
     let client = connect(&proxy);
     listener.accept().unwrap().0.write_all(b"again").unwrap();
     (&client).read_exact(&mut [0; 5]).unwrap();
@@ -75,7 +75,7 @@ fn refusing_gives_connection_refused_and_healing_brings_the_same_port_back() {
         }
         assert!(TcpListener::bind(proxy.address()).is_err(), "the port is anybody's");
         proxy.apply(Condition::Refuse).unwrap();
-        proxy.heal().unwrap();
+        proxy.revert().unwrap();
         ping(&connect(&proxy));
         // The connection just made ends before the next turn counts.
         eventually("it is over", || proxy.counters().open == 0);
@@ -99,7 +99,7 @@ fn with_the_upstream_lost_the_client_hears_nothing_until_healed() {
     let newcomer = connect(&proxy);
     assert!(silent(&client) && silent(&newcomer));
     eventually("both are open", || proxy.counters().open == 2);
-    assert_eq!(proxy.heal().unwrap().connections, 2);
+    assert_eq!(proxy.revert().unwrap().connections, 2);
     assert!(read_until_reset(&client).1 && read_until_reset(&newcomer).1);
     assert_eq!(proxy.counters().open, 0);
 }
@@ -114,7 +114,7 @@ fn with_the_client_lost_the_upstream_hears_nothing_and_the_client_may_come_back(
     listener.accept().unwrap().0.write_all(b"hello").unwrap();
     (&back).read_exact(&mut [0; 5]).unwrap();
     served.write_all(b"are you there?").unwrap();
-    proxy.heal().unwrap();
+    proxy.revert().unwrap();
     assert!(read_until_reset(&served).1);
 }
 

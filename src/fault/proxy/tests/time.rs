@@ -20,7 +20,7 @@ fn latency_holds_for_open_and_new_connections_until_healed() {
             assert!(took >= least && took < least + 2000 * MS, "{direction:?}: {took:?}");
         }
     }
-    proxy.heal().unwrap();
+    proxy.revert().unwrap();
     let best = (0..5).map(|_| ping(&open)).min().unwrap();
     assert!(best < 100 * MS, "{best:?}");
 }
@@ -32,7 +32,7 @@ fn healing_lets_go_of_what_was_delayed() {
     proxy.apply(latency(60_000 * MS, BOTH)).unwrap();
     client.write_all(&random(100_000, 1)).unwrap();
     eventually("it is held", || proxy.counters().held == 100_000);
-    let healed = proxy.heal().unwrap();
+    let healed = proxy.revert().unwrap();
     assert_eq!(healed.connections, 1);
     assert!(healed.requested <= healed.effective && healed.bytes_held <= 100_000);
     let mut back = vec![0; 100_000];
@@ -86,7 +86,7 @@ fn a_full_delay_queue_is_reported_and_slows_the_sender_without_loss() {
         let held = proxy.counters().held as usize;
         let limit = rules::LONGEST_QUEUE + rules::CHUNK;
         assert!(held > rules::LONGEST_QUEUE * 9 / 10 && held <= limit, "{held}");
-        proxy.heal().unwrap();
+        proxy.revert().unwrap();
         assert_eq!(run.join().unwrap(), receipt(&data));
     });
 }
@@ -133,7 +133,7 @@ fn a_stall_keeps_every_byte_of_megabytes_in_flight_both_ways() {
             let stalled = proxy.counters();
             std::thread::sleep(60 * MS);
             assert_eq!(proxy.counters(), stalled, "something passed");
-            proxy.heal().unwrap();
+            proxy.revert().unwrap();
         }
         assert!(run.join().unwrap() == data);
     });
@@ -147,7 +147,7 @@ fn a_stall_of_one_direction_lets_the_other_pass() {
     served.read_exact(&mut [0; 7]).unwrap();
     served.write_all(b"answer").unwrap();
     assert!(silent(&client));
-    proxy.heal().unwrap();
+    proxy.revert().unwrap();
     let mut answer = [0; 6];
     client.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"answer");
@@ -160,6 +160,6 @@ fn a_new_connection_is_stalled_too() {
     let mut client = connect(&proxy);
     client.write_all(b"x").unwrap();
     assert!(silent(&client));
-    proxy.heal().unwrap();
+    proxy.revert().unwrap();
     client.read_exact(&mut [0]).unwrap();
 }

@@ -157,11 +157,11 @@ fn a_kill_is_proven_by_the_process_and_taken_back_by_a_start() {
         let shared: Shared<'_> = Mutex::new(&mut sleepers);
         let consumers = Consumers::default();
         let mut injector = Injector::new(&shared, None, &consumers, clock, 1, &ON);
-        let struck = injector.inject(0, &plan(FaultAction::Kill, Target::All)).unwrap();
-        assert_eq!(struck.node, "node 1, node 2");
-        assert!(pids.iter().all(|pid| process::is_gone(*pid)) && struck.at_ns <= clock.now_ns());
-        let (healed_ns, _) = injector.heal(0).unwrap();
-        assert!(healed_ns >= struck.at_ns);
+        let applied = injector.inject(0, &plan(FaultAction::Kill, Target::All)).unwrap();
+        assert_eq!(applied.node, "node 1, node 2");
+        assert!(pids.iter().all(|pid| process::is_gone(*pid)) && applied.at_ns <= clock.now_ns());
+        let (healed_ns, _) = injector.revert(0).unwrap();
+        assert!(healed_ns >= applied.at_ns);
     }
     assert!(sleepers.pids().iter().all(|pid| process::runs(*pid) && !pids.contains(pid)));
     assert_eq!(sleepers.deeds.iter().filter(|(_, deed)| *deed == Deed::Start).count(), 2, "healed once");
@@ -175,8 +175,8 @@ fn it_counts_from_the_deed_and_not_from_its_proof() {
         let shared: Shared<'_> = Mutex::new(&mut sleepers);
         let (consumers, clock) = (Consumers::default(), Clock::start());
         let mut injector = Injector::new(&shared, None, &consumers, clock, 1, &ON);
-        let struck = injector.inject(0, &plan(kind, Target::Node)).unwrap();
-        assert!(struck.at_ns + 300_000_000 <= clock.now_ns(), "{}: {struck:?}", kind.kind().name());
+        let applied = injector.inject(0, &plan(kind, Target::Node)).unwrap();
+        assert!(applied.at_ns + 300_000_000 <= clock.now_ns(), "{}: {applied:?}", kind.kind().name());
     }
 }
 
@@ -188,15 +188,15 @@ fn what_is_down_or_held_already_is_not_hit_again() {
         let consumers = Consumers::default();
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
         injector.inject(0, &plan(FaultAction::Pause, Target::Node)).unwrap();
-        let missed = injector.inject(1, &plan(FaultAction::Pause, Target::All)).unwrap_err();
-        assert!(missed.why.contains("not taken back yet"), "{missed:?}");
-        injector.heal(0).unwrap();
+        let refused = injector.inject(1, &plan(FaultAction::Pause, Target::All)).unwrap_err();
+        assert!(refused.why.contains("not taken back yet"), "{refused:?}");
+        injector.revert(0).unwrap();
         injector.inject(2, &plan(FaultAction::Kill, Target::Node)).unwrap();
         for kind in [FaultAction::Kill, FaultAction::Stop, FaultAction::Pause, FaultAction::PowerLoss] {
-            let missed = injector.inject(3, &plan(kind, Target::Node)).unwrap_err();
-            assert_eq!((missed.node.as_str(), missed.why.as_str()), ("node 1", "node 1 is down already"));
+            let refused = injector.inject(3, &plan(kind, Target::Node)).unwrap_err();
+            assert_eq!((refused.node.as_str(), refused.why.as_str()), ("node 1", "node 1 is down already"));
         }
-        injector.heal(2).unwrap();
+        injector.revert(2).unwrap();
     }
     let deeds: Vec<Deed> = sleepers.deeds.iter().map(|(_, deed)| *deed).collect();
     assert_eq!(deeds, [Deed::Pause, Deed::Resume, Deed::Kill, Deed::Start]);
@@ -211,7 +211,7 @@ fn who_ends_of_a_full_disk_is_no_death_and_is_started_again() {
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
         let full = plan(FULL, Target::Node);
         injector.inject(0, &full).unwrap();
-        let (_, text) = injector.heal(0).unwrap();
+        let (_, text) = injector.revert(0).unwrap();
         assert!(text.ends_with("the broker ended by itself on node 1 and was started again"), "{text}");
         assert_eq!(shared.lock().unwrap().check().err().map(words), None);
         // Without a fault on it, it is one.
@@ -233,7 +233,7 @@ fn a_node_whose_process_is_not_shown_is_started_again() {
         let consumers = Consumers::default();
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
         injector.inject(0, &plan(FaultAction::Kill, Target::Node)).unwrap();
-        injector.heal(0).unwrap();
+        injector.revert(0).unwrap();
     }
     assert_eq!(sleepers.deeds, [(0, Deed::Kill), (0, Deed::Start)]);
 }
@@ -246,8 +246,8 @@ fn who_may_not_do_it_is_told_once_and_each_time() {
     let consumers = Consumers::default();
     let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
     for (number, kind) in [FaultAction::DiskSlow { delay: Span(0) }, FULL, FULL].into_iter().enumerate() {
-        let missed = injector.inject(number, &plan(kind, Target::Node)).unwrap_err();
-        assert!(missed.why.contains("somebody else") && !missed.why.contains("not taken back"), "{missed:?}");
+        let refused = injector.inject(number, &plan(kind, Target::Node)).unwrap_err();
+        assert!(refused.why.contains("somebody else") && !refused.why.contains("not taken back"), "{refused:?}");
     }
 }
 
@@ -274,7 +274,7 @@ fn a_start_that_fails_is_told_and_tried_again_at_the_end() {
         let consumers = Consumers::default();
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
         injector.inject(0, &plan(FaultAction::Kill, Target::Node)).unwrap();
-        assert!(injector.heal(0).unwrap_err().contains("no room"));
+        assert!(injector.revert(0).unwrap_err().contains("no room"));
     }
     assert!(process::runs(sleepers.pid(0)));
 }
@@ -289,15 +289,15 @@ fn what_cannot_be_proven_was_not_applied_and_is_taken_back() {
         let consumers = Consumers::default();
         // Interrupted, so that the test need not wait for the proof that never comes.
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &interrupted);
-        let missed = injector.inject(0, &plan(FaultAction::Pause, Target::Node)).unwrap_err();
-        assert!(missed.why.contains("every thread of the process is stopped"), "{missed:?}");
-        assert_eq!(missed.node, "node 1");
+        let refused = injector.inject(0, &plan(FaultAction::Pause, Target::Node)).unwrap_err();
+        assert!(refused.why.contains("every thread of the process is stopped"), "{refused:?}");
+        assert_eq!(refused.node, "node 1");
         // Nothing stands between these nodes and their clients.
-        let missed = injector.inject(1, &plan(FaultAction::NetReset, Target::Node)).unwrap_err();
-        assert!(missed.why.contains("straight"), "{missed:?}");
+        let refused = injector.inject(1, &plan(FaultAction::NetReset, Target::Node)).unwrap_err();
+        assert!(refused.why.contains("straight"), "{refused:?}");
         // Two nodes, and nobody to tell who leads.
-        let missed = injector.inject(2, &plan(FaultAction::Kill, Target::Leader)).unwrap_err();
-        assert!(missed.why.contains("does not tell who leads"), "{missed:?}");
+        let refused = injector.inject(2, &plan(FaultAction::Kill, Target::Leader)).unwrap_err();
+        assert!(refused.why.contains("does not tell who leads"), "{refused:?}");
     }
     assert_eq!(sleepers.deeds.last(), Some(&(0, Deed::Resume)));
 }
@@ -329,6 +329,6 @@ fn our_own_consumers_are_slowed_and_let_go() {
         injector.inject(0, &slow).unwrap();
     });
     assert_eq!(consumers.pace_ns(), 10_000_000);
-    injector.heal(0).unwrap();
+    injector.revert(0).unwrap();
     assert_eq!(consumers.pace_ns(), 0);
 }

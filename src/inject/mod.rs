@@ -5,9 +5,9 @@
 //! takes its brokers along, paused ones too: the janitor sees to that.) A fault that cannot be proven is taken back and
 //! told as not applied, never counted.
 
+mod apply;
 mod consumers;
 mod process;
-mod strike;
 mod target;
 
 pub use consumers::Consumers;
@@ -35,7 +35,7 @@ const NAP: Duration = Duration::from_millis(2);
 
 /// A fault that took effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Struck {
+pub struct Applied {
     /// Names of the nodes that it hit.
     pub node: String,
     /// When it was done; that it took effect was seen later.
@@ -46,14 +46,14 @@ pub struct Struck {
 
 /// A fault that did not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missed {
+pub struct NotApplied {
     pub node: String,
     pub why: String,
 }
 
 /// How one part of a fault is taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Remedy {
+enum Undo {
     Start(usize),
     /// All nodes together: none of them would be ready without the others.
     Restart,
@@ -81,7 +81,7 @@ pub struct Injector<'a, 'b> {
     seed: u64,
     interrupted: &'a AtomicBool,
     /// What is still to be taken back, by the fault's number.
-    owed: Vec<(usize, Remedy)>,
+    pending: Vec<(usize, Undo)>,
 }
 
 impl<'a, 'b> Injector<'a, 'b> {
@@ -94,31 +94,33 @@ impl<'a, 'b> Injector<'a, 'b> {
         seed: u64,
         interrupted: &'a AtomicBool,
     ) -> Self {
-        Self { broker, cluster, consumers, clock, seed, interrupted, owed: Vec::new() }
+        Self { broker, cluster, consumers, clock, seed, interrupted, pending: Vec::new() }
     }
 
     /// Injects fault `number` and returns once its effect is proven.
-    pub fn inject(&mut self, number: usize, plan: &FaultPlan) -> Result<Struck, Missed> {
-        let missed = |node: &str, why: String| Missed { node: node.to_owned(), why };
+    pub fn inject(&mut self, number: usize, plan: &FaultPlan) -> Result<Applied, NotApplied> {
+        let not_applied = |node: &str, why: String| NotApplied { node: node.to_owned(), why };
         let nodes = self.broker().nodes();
         let hit = match plan.kind() {
             kind if kind.is_ours() => Vec::new(),
-            _ => target::resolve(plan.target, &nodes, self.cluster.as_deref_mut()).map_err(|why| missed("", why))?,
+            _ => {
+                target::resolve(plan.target, &nodes, self.cluster.as_deref_mut()).map_err(|why| not_applied("", why))?
+            }
         };
         let node = if plan.kind().is_ours() { "our consumer".to_owned() } else { names(&hit, &nodes) };
         let on_processes = plan.kind().takes_down() || plan.kind() == FaultKind::Pause;
         if let Some(down) = hit.iter().filter_map(|index| nodes.get(*index)).find(|node| on_processes && node.down) {
-            return Err(missed(&node, format!("{} is down already", down.name)));
+            return Err(not_applied(&node, format!("{} is down already", down.name)));
         }
-        let remedies = self.remedies(plan, &hit);
-        if self.owed.iter().any(|(_, owed)| remedies.contains(owed)) {
-            return Err(missed(&node, "what was done to it before is not taken back yet".into()));
+        let undos = self.undos(plan, &hit);
+        if self.pending.iter().any(|(_, pending)| undos.contains(pending)) {
+            return Err(not_applied(&node, "what was done to it before is not taken back yet".into()));
         }
-        self.owed.extend(remedies.into_iter().map(|remedy| (number, remedy)));
-        match self.strike(number, plan, &hit, &nodes) {
-            Ok((at_ns, text)) => Ok(Struck { node, at_ns, text }),
+        self.pending.extend(undos.into_iter().map(|undo| (number, undo)));
+        match self.apply(number, plan, &hit, &nodes) {
+            Ok((at_ns, text)) => Ok(Applied { node, at_ns, text }),
             Err(why) => {
-                let back = match self.heal(number) {
+                let back = match self.revert(number) {
                     // Who cannot do it cannot undo it either, and has nothing to undo.
                     Err(same) if same == why => {
                         self.leave(number);
@@ -127,43 +129,43 @@ impl<'a, 'b> Injector<'a, 'b> {
                     Err(back) => format!("; and it was not taken back: {back}"),
                     Ok(_) => String::new(),
                 };
-                Err(missed(&node, why + &back))
+                Err(not_applied(&node, why + &back))
             }
         }
     }
 
     /// What undoes it, known before it is done.
-    fn remedies(&self, plan: &FaultPlan, hit: &[usize]) -> Vec<Remedy> {
-        let each = |remedy: fn(usize) -> Remedy| -> Vec<Remedy> { hit.iter().copied().map(remedy).collect() };
+    fn undos(&self, plan: &FaultPlan, hit: &[usize]) -> Vec<Undo> {
+        let each = |undo: fn(usize) -> Undo| -> Vec<Undo> { hit.iter().copied().map(undo).collect() };
         match plan.kind() {
             kind if kind.takes_down() => {
                 // A Kafka node alone waits for a quorum of its controllers.
                 let together = plan.target == Target::All && self.broker().software() == Software::Kafka;
-                if together { vec![Remedy::Restart] } else { each(Remedy::Start) }
+                if together { vec![Undo::Restart] } else { each(Undo::Start) }
             }
-            FaultKind::Pause => each(Remedy::Resume),
-            FaultKind::NetPartition => each(Remedy::Join),
-            kind if kind.on_the_wire() => each(Remedy::Open),
-            FaultKind::DiskFull => [each(Remedy::Disk), vec![Remedy::Revive(hit.to_vec())]].concat(),
-            kind if kind.on_the_disk() => each(Remedy::Disk),
-            FaultKind::MemFull => vec![Remedy::Set(strike::MEMORY, "0".into())],
-            FaultKind::SlowConsumer => vec![Remedy::Pace],
+            FaultKind::Pause => each(Undo::Resume),
+            FaultKind::NetPartition => each(Undo::Join),
+            kind if kind.on_the_wire() => each(Undo::Open),
+            FaultKind::DiskFull => [each(Undo::Disk), vec![Undo::Revive(hit.to_vec())]].concat(),
+            kind if kind.on_the_disk() => each(Undo::Disk),
+            FaultKind::MemFull => vec![Undo::Set(apply::MEMORY, "0".into())],
+            FaultKind::SlowConsumer => vec![Undo::Pace],
             // Its number is not known before it is killed, and the consumer comes back by itself.
             _ => Vec::new(),
         }
     }
 
-    /// Takes fault `number` back and returns when that was done, with words on what it did. What fails stays owed.
-    pub fn heal(&mut self, number: usize) -> Result<(u64, String), String> {
-        let (mine, others): (Vec<_>, Vec<_>) = self.owed.drain(..).partition(|(owner, _)| *owner == number);
-        self.owed = others;
+    /// Takes fault `number` back and returns when that was done, with words on what it did. What fails stays pending.
+    pub fn revert(&mut self, number: usize) -> Result<(u64, String), String> {
+        let (mine, others): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|(owner, _)| *owner == number);
+        self.pending = others;
         let (mut why, mut texts) = (None, Vec::new());
-        for (owner, remedy) in mine {
-            match self.undo(&remedy) {
+        for (owner, undo) in mine {
+            match self.revert_one(&undo) {
                 Ok(text) => texts.extend(text),
                 Err(error) => {
                     why.get_or_insert(error);
-                    self.owed.push((owner, remedy));
+                    self.pending.push((owner, undo));
                 }
             }
         }
@@ -172,14 +174,14 @@ impl<'a, 'b> Injector<'a, 'b> {
 
     /// Fault `number` is for good: it is not taken back when this is dropped.
     pub fn leave(&mut self, number: usize) {
-        self.owed.retain(|(owner, _)| *owner != number);
+        self.pending.retain(|(owner, _)| *owner != number);
     }
 
-    fn undo(&mut self, remedy: &Remedy) -> Result<Option<String>, String> {
-        match remedy {
-            Remedy::Start(index) => self.start(*index)?,
-            Remedy::Restart => self.broker().restart().map_err(words)?,
-            Remedy::Resume(index) => {
+    fn revert_one(&mut self, undo: &Undo) -> Result<Option<String>, String> {
+        match undo {
+            Undo::Start(index) => self.start(*index)?,
+            Undo::Restart => self.broker().restart().map_err(words)?,
+            Undo::Resume(index) => {
                 self.broker().act(*index, Deed::Resume).map_err(words)?;
                 let pid = self.broker().nodes().get(*index).map_or(0, |node| node.pid);
                 // Whoever was killed meanwhile needs no resuming.
@@ -189,32 +191,32 @@ impl<'a, 'b> Injector<'a, 'b> {
                     })?;
                 }
             }
-            Remedy::Open(index) => {
+            Undo::Open(index) => {
                 let broker = self.broker();
                 let Some(proxy) = broker.proxy(*index) else { return Ok(None) };
-                proxy.heal().map_err(|error| error.to_string())?;
+                proxy.revert().map_err(|error| error.to_string())?;
                 let counters = proxy.counters();
                 let flipped = (counters.flipped > 0).then(|| format!("{} messages damaged", counters.flipped));
                 let resets = (counters.resets > 0).then(|| format!("{} connections reset", counters.resets));
                 let seen: Vec<String> = flipped.into_iter().chain(resets).collect();
                 return Ok((!seen.is_empty()).then(|| format!("{} so far", seen.join(", "))));
             }
-            Remedy::Join(index) => {
+            Undo::Join(index) => {
                 let broker = self.broker();
-                broker.links(*index).iter().try_for_each(|link| link.heal().map(drop)).map_err(|e| e.to_string())?;
+                broker.links(*index).iter().try_for_each(|link| link.revert().map(drop)).map_err(|e| e.to_string())?;
             }
-            Remedy::Disk(index) => {
+            Undo::Disk(index) => {
                 let seen = self.broker().disk(*index).map_err(words)?;
                 self.broker().set_disk(*index, DiskFault::None).map_err(words)?;
                 return Ok(Some(format!("{} syncs delayed, {} writes refused so far", seen.delayed, seen.refused)));
             }
-            Remedy::Revive(indices) => return self.revive(indices),
-            Remedy::Set(name, value) => {
+            Undo::Revive(indices) => return self.revive(indices),
+            Undo::Set(name, value) => {
                 let cluster = self.cluster.as_mut().ok_or("the system cannot be asked")?;
                 cluster.set(name, value).map_err(|error| error.to_string())?;
             }
-            Remedy::Pace => self.consumers.slow_down(0),
-            Remedy::Consumer(kill) => {
+            Undo::Pace => self.consumers.slow_down(0),
+            Undo::Consumer(kill) => {
                 let consumers = self.consumers;
                 self.wait_for("the consumer comes back", BACK, || Ok(consumers.back_at(*kill).is_some()))?;
             }
@@ -284,9 +286,9 @@ impl<'a, 'b> Injector<'a, 'b> {
 
 impl Drop for Injector<'_, '_> {
     fn drop(&mut self) {
-        for (_, remedy) in std::mem::take(&mut self.owed) {
+        for (_, undo) in std::mem::take(&mut self.pending) {
             // Nobody is left to tell. Where it fails, the broker's end is what takes it back.
-            let _ = self.undo(&remedy);
+            let _ = self.revert_one(&undo);
         }
     }
 }

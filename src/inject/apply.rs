@@ -5,7 +5,7 @@
 //! before it is gone: the connections of a killed JVM end first, and one that is asked to stop hands over its work. Only
 //! what lies in wait (a faulted disk, a bit to be flipped) counts from when somebody met it.
 
-use super::{Injector, Remedy, SEEN, process, words};
+use super::{Injector, SEEN, Undo, process, words};
 use crate::environment::{Broker, Deed, NodeInfo};
 use crate::fault::disk::DiskFault;
 use crate::fault::proxy::{Condition, Direction, Proxy};
@@ -21,7 +21,7 @@ const LINKED: &str = "the nodes reach each other straight, without a fault proxy
 type Effect = Result<(u64, String), String>;
 
 impl Injector<'_, '_> {
-    pub(super) fn strike(&mut self, number: usize, plan: &FaultPlan, hit: &[usize], nodes: &[NodeInfo]) -> Effect {
+    pub(super) fn apply(&mut self, number: usize, plan: &FaultPlan, hit: &[usize], nodes: &[NodeInfo]) -> Effect {
         let pids: Vec<u32> = hit.iter().filter_map(|index| nodes.get(*index)).map(|node| node.pid).collect();
         match plan.action {
             FaultAction::Kill => self.end(Deed::Kill, hit, &pids),
@@ -64,7 +64,7 @@ impl Injector<'_, '_> {
                     }
                     gone()?;
                 }
-                self.owed.push((number, Remedy::Consumer(kill)));
+                self.pending.push((number, Undo::Consumer(kill)));
                 let at_ns = self.consumers.lost_at(kill).unwrap_or_else(|| self.clock.now_ns());
                 Ok((at_ns, "its connection closed with messages unacknowledged".into()))
             }
@@ -110,7 +110,7 @@ impl Injector<'_, '_> {
         let (at_ns, connections) = {
             let broker = self.broker();
             let proxies = hit.iter().map(|index| broker.proxy(*index).ok_or(STRAIGHT));
-            self.apply(&proxies.collect::<Result<Vec<_>, _>>()?, condition)?
+            self.set_condition(&proxies.collect::<Result<Vec<_>, _>>()?, condition)?
         };
         match action {
             FaultAction::NetReset if connections == 0 => Err("no connection was there to be reset".into()),
@@ -129,7 +129,7 @@ impl Injector<'_, '_> {
             return Err(LINKED.into());
         }
         // Silence, as behind a cut cable: nobody is told.
-        let (at_ns, connections) = self.apply(&links, Condition::Stall { direction: Direction::Both })?;
+        let (at_ns, connections) = self.set_condition(&links, Condition::Stall { direction: Direction::Both })?;
         if connections == 0 {
             return Err("the nodes had no connection through the links that were cut".into());
         }
@@ -137,7 +137,7 @@ impl Injector<'_, '_> {
     }
 
     /// When all of them were under the condition, and how many connections that met.
-    fn apply(&self, proxies: &[&Proxy], condition: Condition) -> Result<(u64, u64), String> {
+    fn set_condition(&self, proxies: &[&Proxy], condition: Condition) -> Result<(u64, u64), String> {
         let (mut at_ns, mut connections) = (0, 0);
         for proxy in proxies {
             let applied = proxy.apply(condition).map_err(|error| error.to_string())?;
@@ -170,8 +170,8 @@ impl Injector<'_, '_> {
         let cluster = self.cluster.as_mut().ok_or("the system cannot be asked")?;
         let at_ns = self.clock.now_ns();
         let before = cluster.set(MEMORY, room).map_err(|error| error.to_string())?;
-        for (owner, remedy) in &mut self.owed {
-            if let Remedy::Set(MEMORY, value) = remedy
+        for (owner, undo) in &mut self.pending {
+            if let Undo::Set(MEMORY, value) = undo
                 && *owner == number
             {
                 *value = before.clone();
