@@ -125,8 +125,10 @@ impl Bench {
             format!("{command} 100 B pipeline {depth}")
         };
         let both = |system: System| format!("{system} publish+consume 100 B");
+        // What an application gets that uses the `redis` crate.
+        let by_library = |system: System| format!("{} by redis-rs", both(system));
         for system in REDIS {
-            let wanted = [produce(system, 1), produce(system, 16), both(system), format!("{system} paced")];
+            let wanted = [produce(system, 1), produce(system, 16), by_library(system), format!("{system} paced")];
             if !wanted.iter().any(|name| self.wants(name)) {
                 continue;
             }
@@ -152,6 +154,12 @@ impl Bench {
                 let mut cell = cell(system, 100);
                 cell.load = counted(&cell, 3_000_000, 1);
                 self.alone(&both(system), &cell, broker, None)?;
+            }
+            if self.wants(&by_library(system)) {
+                let mut cell = cell(system, 100);
+                cell.load = counted(&cell, 1_000_000, 1);
+                cell.config.client.insert("library".into(), "redis-rs".into());
+                self.alone(&by_library(system), &cell, broker, None)?;
             }
             self.paced(system, broker)?;
             broker.stop()?;

@@ -127,6 +127,9 @@ fn client_libraries_are_named_in_their_drivers_only() {
         let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or("").trim_start()).collect();
         let rdkafka = code.iter().any(|line| line.contains("rdkafka::"));
         assert!(!rdkafka || path.starts_with("driver/kafka/"), "{path} names rdkafka");
+        // Our own `wire::redis` and `probe::redis` have a path before them.
+        let crate_redis = code.iter().any(|line| line.starts_with("use redis::") || line.contains(" redis::Cmd"));
+        assert!(!crate_redis || path.starts_with("driver/redis/"), "{path} names redis");
     }
 }
 

@@ -130,6 +130,21 @@ fn reliable_lists() {
     assert_eq!(audited(driver.as_ref()), (Audit::Remainder, 0));
 }
 
+/// By the library that applications use: the same books.
+#[test]
+#[ignore = "needs redis-server"]
+fn redis_rs() {
+    for system in [System::RedisPubsub, System::RedisStreams, System::RedisLists] {
+        let mut cell = cell(system, 10, 16);
+        cell.config.client.insert("library".into(), "redis-rs".into());
+        let (_server, driver) = a_million(&cell);
+        let left = if system == System::RedisStreams { MESSAGES } else { 0 };
+        assert_eq!(audited(driver.as_ref()).1, left, "{system}");
+        let client = driver.describe().unwrap().client_version;
+        assert!(client.starts_with("redis-rs 1."), "{client}");
+    }
+}
+
 #[test]
 #[ignore = "needs redis-server"]
 fn settings_are_read_back_and_secrets_are_not() {
