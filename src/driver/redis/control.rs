@@ -1,11 +1,12 @@
 //! The control path: versions, settings, deletion; and what follows from the settings.
 //!
-//! It goes over a [`Connection`] as the load does, so that there is one way to connect: one check of the address, one TLS.
+//! Asked and typed by the `redis` crate, over a [`Connection`] as the load has it: one way to connect,
+//! one check of the address, one TLS, and a bound to every answer ([`query`]).
 //! Settings are read back from the server and shown by an allow-list, so that no secret can slip into a result.
 
 use super::endpoint::Endpoint;
 use super::limits::SET_UP;
-use super::primary::command;
+use super::primary::query;
 use super::redis_rs;
 use crate::access::Access;
 use crate::driver::DriverError;
@@ -15,7 +16,7 @@ use crate::model::System;
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ClientLibrary, ListMode, Reply};
 use crate::units::Span;
-use crate::wire::redis::{Malformed, ReplyReader, Token, unexpected};
+use redis::{Cmd, FromRedisValue, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -115,26 +116,22 @@ impl ControlConnection {
         Ok(Self { connection: Connection::open_within(endpoint, limit)?, limit })
     }
 
-    fn ask<T>(
-        &mut self,
-        words: &[&str],
-        read: impl FnOnce(ReplyReader<'_>) -> Result<T, Malformed>,
-    ) -> Result<T, DriverError> {
-        let bytes: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-        command(&mut self.connection, self.limit, words.first().copied().unwrap_or_default(), &bytes, read)
+    fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> Result<T, DriverError> {
+        let name = words.first().copied().unwrap_or_default();
+        let mut command = Cmd::new();
+        command.arg(words);
+        query(&mut self.connection, self.limit, name, &command)
     }
 
     /// A text, or whatever else says that it was done.
     pub fn text(&mut self, words: &[&str]) -> Result<String, DriverError> {
-        self.ask(words, |mut reply| text(&mut reply))
+        Ok(text(self.ask(words)?))
     }
 
     /// Names and values.
     pub fn map(&mut self, words: &[&str]) -> Result<BTreeMap<String, String>, DriverError> {
-        self.ask(words, |mut reply| {
-            let pairs = reply.array()? / 2;
-            (0..pairs).map(|_| Ok((text(&mut reply)?, text(&mut reply)?))).collect()
-        })
+        let pairs: Vec<(Value, Value)> = self.ask(words)?;
+        Ok(pairs.into_iter().map(|(name, value)| (text(name), text(value))).collect())
     }
 
     /// Version and settings; `wanted` stands in for the settings where CONFIG is refused, as managed services do.
@@ -159,7 +156,7 @@ impl ControlConnection {
 
     /// How many elements `command` (XLEN, LLEN) finds under `key`.
     pub fn length(&mut self, command: &str, key: &str) -> Result<u64, DriverError> {
-        self.ask(&[command, key], |mut reply| reply.integer()).map(|length| length.max(0) as u64)
+        self.ask(&[command, key])
     }
 
     /// The server's output buffer for the client at `address`, bytes; `None` once it is not connected any more.
@@ -180,7 +177,7 @@ impl ControlConnection {
             return Err(endpoint.refused(format!("deleting {foreign}"), "it does not belong to this run"));
         }
         let words: Vec<&str> = std::iter::once("UNLINK").chain(keys.iter().map(String::as_str)).collect();
-        self.ask(&words, |mut reply| reply.integer()).map(|_| ())
+        self.ask::<u64>(&words).map(drop)
     }
 }
 
@@ -218,12 +215,12 @@ pub fn ping(address: &str, access: &Access) -> Result<(), String> {
 
 const TLS_THERE: &str = "it speaks TLS there; write rediss://, or name its plain port";
 
-fn text(reply: &mut ReplyReader<'_>) -> Result<String, Malformed> {
-    match reply.next()? {
-        Token::Bulk(text) | Token::Simple(text) => Ok(String::from_utf8_lossy(text).into_owned()),
-        Token::Integer(number) => Ok(number.to_string()),
-        Token::Null => Ok(String::new()),
-        other => Err(unexpected("a text", other)),
+/// Whatever bytes a server keeps in a setting: shown, not judged.
+fn text(value: Value) -> String {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Value::Nil => String::new(),
+        other => String::from_redis_value(other).unwrap_or_default(),
     }
 }
 

@@ -5,7 +5,6 @@
 use crate::access::{Access, ExposeSecret, Stream};
 use crate::driver::DriverError;
 use crate::model::System;
-use crate::wire::redis as resp;
 use std::fmt;
 use std::time::Duration;
 
@@ -56,17 +55,12 @@ impl Endpoint {
     pub fn greeting(&self) -> Vec<(&'static str, Vec<u8>)> {
         let mut greeting = vec![];
         if let Some(login) = self.access.login() {
-            let (mut command, password) = (vec![], login.password.expose_secret().as_bytes());
-            match &login.user {
-                Some(user) => resp::command(&mut command, &[b"AUTH", user.as_bytes(), password]),
-                None => resp::command(&mut command, &[b"AUTH", password]),
-            }
-            greeting.push(("AUTH", command));
+            let (user, password) = (login.user.as_deref(), login.password.expose_secret());
+            greeting.push(("AUTH", redis::cmd("AUTH").arg(user).arg(password).get_packed_command()));
         }
-        if self.access.database() != 0 {
-            let mut command = vec![];
-            resp::command(&mut command, &[b"SELECT", self.access.database().to_string().as_bytes()]);
-            greeting.push(("SELECT", command));
+        let database = self.access.database();
+        if database != 0 {
+            greeting.push(("SELECT", redis::cmd("SELECT").arg(database).get_packed_command()));
         }
         greeting
     }

@@ -8,7 +8,8 @@
 use super::endpoint::Endpoint;
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::{DriverError, Routes};
-use crate::wire::redis::{self as resp, Malformed, ReplyReader, Token};
+use crate::wire::redis::{self as resp, Malformed};
+use redis::{Cmd, FromRedisValue, Value};
 use std::time::{Duration, Instant};
 
 /// How long one step of connecting may take: on the machine or the network of a benchmark it takes milliseconds, and
@@ -49,15 +50,10 @@ impl Primary {
 
     fn ask(&self, sentinel: &Endpoint) -> Result<String, DriverError> {
         let mut connection = Connection::open_within(sentinel, SENTINEL)?;
-        let words: [&[u8]; 3] = [b"SENTINEL", b"get-master-addr-by-name", Routes::PRIMARY.as_bytes()];
-        command(&mut connection, SENTINEL, "asking a Sentinel", &words, |mut reply| match reply.next()? {
-            Token::Array(2) => {
-                let host = String::from_utf8_lossy(reply.bulk()?).into_owned();
-                let port = String::from_utf8_lossy(reply.bulk()?).into_owned();
-                Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
-            }
-            other => Err(resp::unexpected("the address of a primary", other)),
-        })
+        let mut question = redis::cmd("SENTINEL");
+        question.arg("get-master-addr-by-name").arg(Routes::PRIMARY);
+        let (host, port): (String, String) = query(&mut connection, SENTINEL, "asking a Sentinel", &question)?;
+        Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
     }
 
     /// A connection to the server that takes the writes, once it answers: one that loads its data refuses.
@@ -70,14 +66,11 @@ impl Primary {
         let step = limit.min(STEP);
         let endpoint = self.find()?;
         let mut connection = Connection::open_within(&endpoint, step)?;
-        command(&mut connection, step, "PING", &[b"PING"], |_| Ok(()))?;
+        query::<Value>(&mut connection, step, "PING", &redis::cmd("PING"))?;
         if !self.sentinels.is_empty() {
             // A Sentinel may not know yet that the server it names was deposed.
-            let primary = command(&mut connection, step, "ROLE", &[b"ROLE"], |mut reply| {
-                reply.array()?;
-                Ok(reply.bulk()? == b"master")
-            })?;
-            if !primary {
+            let role = query::<Vec<Value>>(&mut connection, step, "ROLE", &redis::cmd("ROLE"))?;
+            if role.first() != Some(&Value::BulkString(b"master".to_vec())) {
                 return Err(endpoint.lost("the server that the Sentinels name is a replica"));
             }
         }
@@ -90,17 +83,21 @@ impl Primary {
     }
 }
 
-/// One command and its reply, walked by `read`; an error reply is an error.
-pub fn command<T>(
+/// A command of the crate and its typed reply; an error reply is an error. The reply is whole,
+/// bounded and in time before the crate sees it: by itself it would wait for whatever is announced.
+pub fn query<T: FromRedisValue>(
     connection: &mut Connection,
     limit: Duration,
     action: &str,
-    words: &[&[u8]],
-    read: impl FnOnce(ReplyReader<'_>) -> Result<T, Malformed>,
+    command: &Cmd,
 ) -> Result<T, DriverError> {
-    resp::command(&mut connection.output.bytes, words);
+    connection.output.bytes.extend_from_slice(&command.get_packed_command());
     let reply = connection.reply(Instant::now() + limit, action)?;
-    let value = read(ReplyReader::new(&connection.input.filled()[reply.clone()]));
+    let value = redis::parse_redis_value(&connection.input.filled()[reply.clone()]);
     connection.input.consume(reply.len());
-    value.map_err(|cause| connection.endpoint.malformed(cause))
+    let typed = value.and_then(|value| Ok(T::from_redis_value(value)?));
+    typed.map_err(|error| {
+        let cause = resp::words(error.to_string().as_bytes());
+        connection.endpoint.malformed(Malformed(cause))
+    })
 }

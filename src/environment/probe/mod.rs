@@ -122,7 +122,7 @@ mod tests {
         let probes: [(_, &'static [u8], Asks); 3] = [
             ("kafka", b"\0", super::kafka),
             ("redis", b"+", super::redis),
-            ("sentinel", b"$", |address| super::sentinel(address, "x", &[], 1)),
+            ("sentinel", b"+", |address| super::sentinel(address, "x", &[], 1)),
         ];
         std::thread::scope(|scope| {
             for (name, byte, probe) in probes {

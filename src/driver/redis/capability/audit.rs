@@ -1,6 +1,8 @@
 //! Reads back what Redis still holds, page by page, without taking it away.
 //!
-//! Pages are bounded in elements and in bytes, so that neither side has to hold a whole stream in a buffer.
+//! Pages are bounded in elements and in bytes, so that neither side has to hold a whole stream in a
+//! buffer. RESP of our own, since payloads are looked at where they lie: the `redis` crate would copy
+//! every message of the load twice more.
 
 use crate::clock::Clock;
 use crate::driver::DriverError;

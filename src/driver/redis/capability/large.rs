@@ -1,6 +1,6 @@
 //! One value of any size through Redis: written from the caller's slice, compared as it comes back.
 //!
-//! Neither side gathers the value: the client holds the slice that it was given and one read buffer. Redis refuses in
+//! RESP of our own: the `redis` crate copies a value several times, and 1 GB must fit. Neither side gathers the value: the client holds the slice that it was given and one read buffer. Redis refuses in
 //! the midst of a write and closes, so replies are looked for while writing.
 
 use crate::clock::Clock;

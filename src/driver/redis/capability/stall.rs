@@ -1,6 +1,6 @@
 //! A Redis consumer that does not read its socket: the driver's own subscriber, left alone.
 //!
-//! The subscribers read inside `receive` and nowhere else, so not calling it *is* not reading. Those that pull have sent
+//! RESP of our own: the `redis` crate reads ahead into a queue without a bound. The subscribers read inside `receive` and nowhere else, so not calling it *is* not reading. Those that pull have sent
 //! their next request before they stall, so that an answer is on its way to nobody.
 
 use crate::driver::capability::{HeldForConsumer, StalledSubscriber};
