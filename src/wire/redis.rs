@@ -149,6 +149,7 @@ impl<'a> ReplyReader<'a> {
         Self { input: reply, at: 0 }
     }
 
+    #[expect(clippy::should_implement_trait, reason = "a reply ends in an error, not in `None`")]
     pub fn next(&mut self) -> Result<Token<'a>, Malformed> {
         self.next_range().map(|(token, _)| token)
     }

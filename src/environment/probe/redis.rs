@@ -81,13 +81,16 @@ struct Fields(BTreeMap<String, String>);
 
 impl Fields {
     fn read(reader: &mut ReplyReader<'_>) -> Result<Self, Malformed> {
-        let pairs = reader.array()? / 2;
+        let length = reader.array()?;
+        if length % 2 == 1 {
+            return Err(Malformed("a name without a value".into()));
+        }
         let mut text = || match reader.next()? {
             Token::Bulk(text) | Token::Simple(text) => Ok(String::from_utf8_lossy(text).into_owned()),
             Token::Integer(number) => Ok(number.to_string()),
             other => Err(resp::unexpected("a name or a value", other)),
         };
-        (0..pairs).map(|_| Ok((text()?, text()?))).collect::<Result<_, _>>().map(Self)
+        (0..length / 2).map(|_| Ok((text()?, text()?))).collect::<Result<_, _>>().map(Self)
     }
 
     fn list(reply: &[u8]) -> Result<Vec<Self>, Malformed> {
