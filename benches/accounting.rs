@@ -6,8 +6,9 @@
 use brokerbench::clock::Clock;
 use brokerbench::engine::{InFlight, Pending};
 use brokerbench::environment::own_usage;
+use brokerbench::model::Latency;
 use brokerbench::payload::{Bodies, BodyKind, Envelope, Reading, read};
-use brokerbench::record::{Books, Consumed, LatencyRecorder, PerSecond, Produced, Timer};
+use brokerbench::record::{Books, Consumed, LatencyRecorder, PerSecond, Produced};
 use std::hint::black_box;
 use std::sync::mpsc::channel;
 
@@ -115,7 +116,7 @@ fn latencies() {
     let mut recorder = LatencyRecorder::new(out);
     for i in 0..MESSAGES {
         let latency = 100_000 + (i * 7919) % 900_000;
-        for timer in [Timer::Publish, Timer::Service, Timer::ScheduleLag, Timer::EndToEnd] {
+        for timer in [Latency::Publish, Latency::Service, Latency::ScheduleLag, Latency::EndToEnd] {
             recorder.record(timer, false, black_box(latency));
         }
     }

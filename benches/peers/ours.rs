@@ -6,9 +6,9 @@ use brokerbench::driver::{self, Audit, Driver, DriverError, Publisher, Subscribe
 use brokerbench::engine::CellRun;
 use brokerbench::environment::{Broker, own_usage};
 use brokerbench::inject::Shared;
-use brokerbench::model::System;
+use brokerbench::model::{Latency, System};
 use brokerbench::record::new_histogram;
-use brokerbench::result::{Blame, CellOutput, Description, Metric, Survives};
+use brokerbench::result::{Blame, CellOutput, Description, Survives};
 use brokerbench::scenario::{Cell, Load, Message, Model, SystemConfig};
 use brokerbench::units::{Rate, Span};
 use std::sync::Mutex;
@@ -92,7 +92,7 @@ fn measured(cell: &Cell, output: &CellOutput, cpu_ns: u64) -> Measured {
         _ => record.window_acked.min(record.window_consumed),
     };
     let mut lag = new_histogram();
-    for interval in output.intervals.iter().filter(|i| i.metric == Metric::ScheduleLag && !i.warm_up) {
+    for interval in output.intervals.iter().filter(|i| i.metric == Latency::ScheduleLag && !i.warm_up) {
         // Equal bounds: adding cannot fail.
         let _ = lag.add(&interval.histogram);
     }

@@ -7,45 +7,11 @@
 use super::data::empty_cell;
 use super::faults;
 use super::tries;
-use crate::result::fault_figures::pool_of;
+use crate::model::{Aggregate, Measure, Point, Unit};
 use crate::result::words::{name, survival};
-use crate::result::{
-    BlockValue, CellSummary, ComparedCell, Kind, Observation, Outcome, Quantiles, Summary, Survives, compare_points,
-};
-use crate::stats::compare::{GeometricMean, LEAST_BLOCKS};
-
-/// A figure of plain load.
-pub struct Figure {
-    pub metric: &'static str,
-    pub unit: &'static str,
-    value: fn(&CellSummary) -> Option<f64>,
-}
-
-const FIGURES: &[Figure] = &[
-    Figure { metric: "goodput", unit: "msg/s", value: |c| c.rates.goodput_per_s.filter(|rate| *rate > 0.0) },
-    Figure { metric: "complete", unit: "share", value: complete },
-    Figure { metric: "reordered", unit: "msg", value: |c| c.counts.reordered.map(|count| count as f64) },
-    Figure { metric: "end_to_end.p50", unit: "ns", value: |c| end_to_end(c, |q| q.p50_ns) },
-    Figure { metric: "end_to_end.p99", unit: "ns", value: |c| end_to_end(c, |q| q.p99_ns) },
-    Figure { metric: "end_to_end.p99_9", unit: "ns", value: |c| end_to_end(c, |q| q.p99_9_ns) },
-];
-
-/// The figure of this name.
-pub fn figure(metric: &str) -> Option<&'static Figure> {
-    FIGURES.iter().find(|figure| figure.metric == metric)
-}
-
-/// Delivered of all that was due, over all subscriptions: 1 only when every one of them is complete.
-fn complete(cell: &CellSummary) -> Option<f64> {
-    let counts = &cell.counts;
-    let (delivered, undelivered, lost) = (counts.delivered?, counts.undelivered?, counts.lost?);
-    let due = delivered as f64 + undelivered as f64 + lost as f64;
-    (due > 0.0).then(|| delivered as f64 / due)
-}
-
-fn end_to_end(cell: &CellSummary, quantile: fn(&Quantiles) -> Option<u64>) -> Option<f64> {
-    cell.latency.end_to_end.as_ref().and_then(quantile).map(|ns| ns as f64).filter(|ns| *ns > 0.0)
-}
+use crate::result::{BlockValue, CellSummary, ComparedCell, Kind, Observation, Outcome, Summary, Survives, measured};
+use crate::stats::compare::LEAST_BLOCKS;
+use crate::stats::over_blocks;
 
 /// The cells of one run, ordered by matrix point, then as the summary orders its labels, then by metric.
 pub fn of_run(figures: &[String], summary: &Summary) -> Vec<ComparedCell> {
@@ -56,14 +22,14 @@ pub fn of_run(figures: &[String], summary: &Summary) -> Vec<ComparedCell> {
             None => groups.push(vec![cell]),
         }
     }
-    groups.sort_by(|a, b| compare_points(&a[0].cell, &b[0].cell)); // stable: labels keep their order
+    groups.sort_by(|a, b| Point::read(&a[0].cell).cmp(&Point::read(&b[0].cell))); // stable: labels keep their order
     let mut cells = Vec::new();
     for group in groups {
         // Load that a system cannot carry by its nature has no figures, only the reason.
         let unable = |cell: &&CellSummary| cell.observations.iter().any(|seen| seen.kind == Kind::Cannot);
         if !group.iter().any(|cell| cell.experiment.is_some() || unable(cell)) {
-            let wanted = figures.iter().filter_map(|name| figure(name));
-            cells.extend(wanted.map(|figure| plain_cell(&group, figure, &summary.run)));
+            let wanted = figures.iter().filter_map(|name| name.parse().ok());
+            cells.extend(wanted.map(|measure| plain_cell(&group, measure, &summary.run)));
         }
         cells.extend(tries::condensed(observed_cells(&group, &summary.run)));
         cells.extend(faults::of_group(&group, &summary.run));
@@ -71,27 +37,30 @@ pub fn of_run(figures: &[String], summary: &Summary) -> Vec<ComparedCell> {
     cells
 }
 
-pub(super) fn cell_of(first: &CellSummary, metric: &str, unit: &str, run: &str) -> ComparedCell {
+pub(super) fn cell_of(first: &CellSummary, metric: &str, unit: Unit, run: &str) -> ComparedCell {
     ComparedCell {
         variant: first.variant.clone(),
         nodes: Some(first.nodes),
         cell: first.cell.clone(),
-        unit: unit.to_owned(),
+        unit: unit.name().to_owned(),
         run: Some(run.to_owned()),
         survives: Some(Survives { because: String::new(), ..first.survives }),
         ..empty_cell(&first.label, &first.system, metric)
     }
 }
 
-fn plain_cell(group: &[&CellSummary], figure: &Figure, run: &str) -> ComparedCell {
-    let per_block = group.iter().map(|cell| block_value(cell, figure)).collect();
-    recompute(ComparedCell { kind: Kind::Measured, per_block, ..cell_of(group[0], figure.metric, figure.unit, run) })
+fn plain_cell(group: &[&CellSummary], measure: Measure, run: &str) -> ComparedCell {
+    let per_block = group.iter().map(|cell| block_value(cell, measure)).collect();
+    let cell = cell_of(group[0], &measure.to_string(), measure.unit(), run);
+    recompute(ComparedCell { kind: Kind::Measured, per_block, ..cell })
 }
 
-fn block_value(cell: &CellSummary, figure: &Figure) -> BlockValue {
-    let latency = figure.metric.strip_prefix("end_to_end.");
+fn block_value(cell: &CellSummary, measure: Measure) -> BlockValue {
+    let latency = measure.latency();
     let saturated = latency.is_some() && cell.outcome == Outcome::Overloaded;
-    let value = (figure.value)(cell).filter(|_| cell.valid && !saturated);
+    // Neither a rate nor a latency is ever zero: nothing went through.
+    let nothing = |value: &f64| measure.metric.over_blocks == Aggregate::Geometric && *value <= 0.0;
+    let value = measured(measure, cell).filter(|value| cell.valid && !saturated && !nothing(value));
     let mut because = what_happened(cell);
     if because.is_empty() && value.is_none() {
         because = match latency {
@@ -100,12 +69,15 @@ fn block_value(cell: &CellSummary, figure: &Figure) -> BlockValue {
         }
         .to_owned();
     }
-    let floor = latency.and_then(|quantile| Some(*cell.floor.get("end_to_end")?.get(quantile)? as f64));
+    let floor = || {
+        let quantile = measure.to_string().rsplit_once('.')?.1.to_owned();
+        Some(*cell.floor.get(latency?.name())?.get(&quantile)? as f64)
+    };
     let n = match latency {
-        Some(_) => cell.latency.end_to_end.as_ref().map_or(0, |quantiles| quantiles.count),
+        Some(latency) => cell.latency.get(latency).map_or(0, |quantiles| quantiles.count),
         None => cell.counts.delivered.unwrap_or(0),
     };
-    BlockValue { block: cell.block, value, floor, n, valid: cell.valid, outcome: cell.outcome, because }
+    BlockValue { block: cell.block, value, floor: floor(), n, valid: cell.valid, outcome: cell.outcome, because }
 }
 
 /// Why a block is invalid or its outcome not `ok`; empty otherwise.
@@ -149,7 +121,8 @@ fn observed_cells(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
                     cell: point,
                     kind: observation.kind,
                     per_block: vec![value],
-                    ..cell_of(block, &observation.metric, &observation.unit, run)
+                    unit: observation.unit.clone(),
+                    ..cell_of(block, &observation.metric, Unit::Messages, run)
                 }),
             }
         }
@@ -169,31 +142,17 @@ fn stronger(kind: Kind, observation: &Observation) -> Kind {
 
 /// The matrix point and the experiment's own, as one.
 pub(super) fn joined(matrix: &str, own: &str) -> String {
-    match (matrix, own) {
-        (matrix, "") => matrix.to_owned(),
-        ("" | "base", own) => own.to_owned(),
-        (matrix, own) => format!("{matrix},{own}"),
-    }
+    Point::read(matrix).and(&Point::read(own)).to_string()
 }
 
 /// Fills in what follows from the blocks of a cell: value, interval, counts and text.
 ///
-/// The value is the geometric mean of what is positive by nature (speeds, times), which has an interval; the worst of the
-/// blocks for what is yes or no and for sizes that passed; the largest of peaks; what faults cost as
-/// [`pool_of`] says; else the arithmetic mean.
+/// The value is what the registry makes of the blocks.
 pub fn recompute(mut cell: ComparedCell) -> ComparedCell {
     let values: Vec<f64> = cell.per_block.iter().filter_map(|block| block.value).collect();
-    let pool = pool_of(&cell.metric);
-    let geometric = pool.is_none() && matches!(cell.unit.as_str(), "ns" | "msg/s" | "B/s" | "ops/s" | "×");
-    let mean = geometric.then(|| GeometricMean::of(&values)).flatten();
-    cell.value = match cell.unit.as_str() {
-        _ if values.is_empty() => None,
-        _ if pool.is_some() => pool.and_then(|pool| pool.of(&values)),
-        _ if mean.is_some() => mean.map(|mean| mean.value()),
-        "B" if cell.metric.ends_with("_peak") => values.iter().copied().reduce(f64::max),
-        "yes" | "B" => values.iter().copied().reduce(f64::min),
-        _ => Some(values.iter().sum::<f64>() / values.len() as f64),
-    };
+    let over = over_blocks(&cell.metric, &cell.unit, &values);
+    let mean = over.and_then(|over| over.mean);
+    cell.value = over.map(|over| over.value);
     cell.interval = mean.and_then(|mean| mean.interval());
     cell.blocks = values.len() as u32;
     let counted = cell.per_block.iter().filter(|block| block.value.is_some());
@@ -203,7 +162,7 @@ pub fn recompute(mut cell: ComparedCell) -> ComparedCell {
         _ if cell.per_block.iter().any(|block| block.valid) => Kind::Measured,
         _ => Kind::NotMeasured,
     };
-    let plain = figure(&cell.metric).is_some() && cell.kind != Kind::Cannot;
+    let plain = cell.metric.parse::<Measure>().is_ok() && cell.kind != Kind::Cannot;
     let mut text: Vec<String> = cell.survives.iter().filter(|_| plain).map(survival).collect();
     if mean.is_some() && cell.interval.is_none() {
         let blocks = if values.len() == 1 { "1 block".to_owned() } else { format!("{} blocks", values.len()) };

@@ -3,6 +3,7 @@
 //! How injections and blocks are put together is said by [`crate::result::fault_figures`].
 
 use super::cells::{cell_of, joined, recompute};
+use crate::model::{BASE, Metric, metric};
 use crate::result::fault_figures::{FAULT_FIGURES, FaultFigure, caveat};
 use crate::result::words::copies;
 use crate::result::{BlockValue, CellSummary, ComparedCell, Fault, Kind, Manifest, Outcome, Summary};
@@ -12,11 +13,11 @@ const NO_PROMISE: &str = "the reply promises nothing: there is no acknowledged m
 const DETECTION: [&str; 2] = ["broker.session.timeout.ms", "sentinel.down-after-milliseconds"];
 
 /// Counts of the whole cell that belong beside its faults.
-type Count = (&'static str, bool, fn(&CellSummary) -> Option<u64>);
+type Count = (&'static Metric, bool, fn(&CellSummary) -> Option<u64>);
 const COUNTS: [Count; 3] = [
-    ("fault.acked", true, |cell| cell.counts.acked),
-    ("fault.lost", false, |cell| cell.counts.lost),
-    ("fault.duplicate", false, |cell| cell.counts.duplicate),
+    (metric::FAULT_ACKED, true, |cell| cell.counts.acked),
+    (metric::FAULT_LOST, false, |cell| cell.counts.lost),
+    (metric::FAULT_DUPLICATE, false, |cell| cell.counts.duplicate),
 ];
 
 /// The cells of one label at one matrix point; none without faults.
@@ -31,11 +32,11 @@ pub fn of_group(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
     for point in &points {
         for figure in &FAULT_FIGURES {
             let block = |cell: &&CellSummary| block_of(cell, point, figure);
-            cells.push(of_blocks(group, point, figure.metric, figure.unit, figure.acknowledged, block, run));
+            cells.push(of_blocks(group, point, figure.metric, figure.acknowledged, block, run));
         }
         for (metric, acknowledged, of) in COUNTS {
             let block = |cell: &&CellSummary| count_of(cell, point, of);
-            cells.push(of_blocks(group, point, metric, "msg", acknowledged, block, run));
+            cells.push(of_blocks(group, point, metric, acknowledged, block, run));
         }
     }
     cells
@@ -51,8 +52,7 @@ fn point(cell: &CellSummary, fault: &Fault) -> String {
 fn of_blocks(
     group: &[&CellSummary],
     point: &str,
-    metric: &str,
-    unit: &str,
+    metric: &Metric,
     acknowledged: bool,
     block: impl Fn(&&CellSummary) -> BlockValue,
     run: &str,
@@ -71,7 +71,7 @@ fn of_blocks(
         cell: point.to_owned(),
         kind,
         per_block: per_block.into_iter().map(because).collect(),
-        ..cell_of(group[0], metric, unit, run)
+        ..cell_of(group[0], metric.name, metric.unit, run)
     })
 }
 
@@ -88,7 +88,7 @@ fn block_of(cell: &CellSummary, point: &str, figure: &FaultFigure) -> BlockValue
     if because.is_empty() && value.is_none() {
         let told = struck.iter().map(|fault| fault.text.as_str()).find(|text| !text.is_empty());
         because = told.unwrap_or("not known").into();
-    } else if because.is_empty() && figure.metric == "fault.rpo" {
+    } else if because.is_empty() && figure.metric == metric::FAULT_RPO {
         because = caveat(&struck);
     }
     block(cell, value, struck.len() as u64, because)
@@ -142,10 +142,10 @@ pub fn detection(manifest: &Manifest, summary: &Summary) -> Vec<ComparedCell> {
             because,
         };
         Some(recompute(ComparedCell {
-            cell: "base".to_owned(),
+            cell: BASE.to_owned(),
             kind: Kind::Measured,
             per_block: vec![value],
-            ..cell_of(cell, "fault.detection", "ms", &summary.run)
+            ..cell_of(cell, metric::FAULT_DETECTION.name, metric::FAULT_DETECTION.unit, &summary.run)
         }))
     };
     labels.iter().filter_map(told).collect()

@@ -193,9 +193,10 @@ fn judge(text: &ClaimText, profile: &str, measured: Vec<ComparedCell>, runs: &[R
     let missing = missing(text, profile, runs);
     let verdict = judged.verdict();
     // What is missing weighs most where nothing was measured, least where the rest decides.
-    let sentences: Vec<String> = match verdict.as_str() {
-        "not measured" => missing.iter().chain(&judged.sentences).cloned().collect(),
-        _ => judged.sentences.iter().chain(&missing).cloned().collect(),
+    let sentences: Vec<String> = if judged.found_nothing() {
+        missing.iter().chain(&judged.sentences).cloned().collect()
+    } else {
+        judged.sentences.iter().chain(&missing).cloned().collect()
     };
     let mut cells = measured.clone();
     cells.extend(judged.derived);

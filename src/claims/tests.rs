@@ -1,6 +1,7 @@
 mod observed;
 
 use super::*;
+use crate::model::metric;
 use crate::result::synthetic::{latency_run, throughput_run};
 use crate::result::{CellId, CellSummary, Observation, Outcome, RunFolder, Survives, summarize};
 
@@ -241,14 +242,13 @@ fn observed(scenario: &str, of: &[(&str, Vec<Observation>)]) -> (Manifest, Summa
 }
 
 fn retention() -> (Manifest, Summary) {
-    let share =
-        |value| vec![Observation::measured("readable_after_ack", "", value, "share", 100).with_text("read back")];
-    let seek = Observation::cannot("share.seek", "by=time", "share", "a list has no time");
+    let share = |value| vec![Observation::measured(metric::READABLE_AFTER_ACK, "", value, 100).with_text("read back")];
+    let seek = Observation::cannot(metric::SHARE_SEEK, "by=time", "a list has no time");
     observed(
         "retention",
         &[
             ("kafka", share(1.0)),
-            ("redis-pubsub", vec![Observation::cannot("readable_after_ack", "", "share", "keeps nothing")]),
+            ("redis-pubsub", vec![Observation::cannot(metric::READABLE_AFTER_ACK, "", "keeps nothing")]),
             ("redis-streams", share(1.0)),
             ("redis-lists", [share(0.0), vec![seek]].concat()),
         ],

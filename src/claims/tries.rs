@@ -5,8 +5,11 @@
 //! dozen rates; the table needs its bracket. Pure; done twice it is as if done once.
 
 use super::cells::recompute;
+use crate::model::{Point, Unit};
 use crate::result::{BlockValue, ComparedCell, Kind};
 
+/// How a message is sent.
+const WAY: [&str; 2] = ["payload", "codec"];
 const INTACT: &str = "intact";
 /// Begins the name of what is told of a single probe.
 const PROBE: &str = "probe.";
@@ -40,9 +43,9 @@ pub fn condensed(cells: Vec<ComparedCell>) -> Vec<ComparedCell> {
 
 /// The way that a message was sent and the rung it was sent at, from the point of a try; of other points nothing.
 fn split(point: &str) -> Option<(String, String)> {
-    let of_way = |part: &&str| part.starts_with("payload=") || part.starts_with("codec=");
-    let (way, rung): (Vec<&str>, Vec<&str>) = point.split(',').partition(of_way);
-    (!way.is_empty()).then(|| (way.join(","), rung.join(",")))
+    let point = Point::read(point);
+    let way = point.only(&WAY);
+    (!way.is_base()).then(|| (way.to_string(), point.without(&WAY).to_string()))
 }
 
 /// The share of the ways tried that arrived.
@@ -53,7 +56,7 @@ fn of_rung(point: String, tries: &[ComparedCell]) -> ComparedCell {
     let measured = tries.iter().any(|cell| cell.kind == Kind::Measured);
     recompute(ComparedCell {
         cell: point,
-        unit: "share".to_owned(),
+        unit: Unit::Share.name().to_owned(),
         kind: if measured { Kind::Measured } else { tries[0].kind },
         per_block: numbers.into_iter().filter_map(|number| of_block(tries, number)).collect(),
         ..tries[0].clone()

@@ -41,8 +41,8 @@ pub enum Command {
     Table(TableArgs),
     /// Write a run's histograms in another format
     Export(ExportArgs),
-    /// List the scenarios that can be run by name, and the runs there are
-    List(ResultsArgs),
+    /// List the scenarios that can be run by name and the runs there are, or the metrics
+    List(ListArgs),
     /// Show every setting of a scenario with its origin, its cells, and what they cost
     Explain(ExplainArgs),
     /// Check scenario files, under each of their profiles
@@ -127,6 +127,15 @@ pub struct ResultsArgs {
     /// Folder of all results
     #[arg(long, default_value = "results", value_name = "DIR")]
     pub results: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub results: ResultsArgs,
+    /// The metrics instead: their units, how blocks are put together, which direction is better
+    #[arg(long)]
+    pub metrics: bool,
 }
 
 #[derive(Debug, Args)]

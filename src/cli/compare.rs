@@ -204,4 +204,36 @@ mod tests {
         let failure = Done { failed, ..Done::default() }.nothing(&Interrupt::default());
         assert_eq!((failure.code, failure.message.as_str()), (Code::Environment, "no Java"));
     }
+
+    /// Losses of 10 and 1000 once read 100 on the page and 505 in the table.
+    #[test]
+    fn page_terminal_and_table_put_blocks_together_alike() {
+        use crate::claims::{Material, build};
+        use crate::model::metric;
+        use crate::result::{Observation, RunFolder, synthetic};
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(dir.path(), "error-handling").unwrap();
+        let manifest = synthetic::manifest(&folder, "error-handling", 2);
+        folder.write_manifest(&manifest).unwrap();
+        let seen = [metric::CRASH_LOST, metric::LARGEST_INTACT, metric::CLIENT_PEAK, metric::STALLED_CUT_OFF];
+        for (block, value) in [(1, 10.0), (2, 1000.0)] {
+            let mut output = synthetic::capacity_cell("kafka", "base", block, 1000);
+            output.record.experiment = Some("poison".into());
+            output.record.observations = seen.map(|metric| Observation::measured(metric, "", value, 1)).into();
+            folder.write_cell(&output).unwrap();
+        }
+        let summary = crate::report::report(&folder).unwrap();
+        let terminal = crate::report::observations(&summary, 200);
+        let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+        let runs = [(manifest, summary)];
+        let table = build(&Material { profile: "quick", runs: &runs, ..Material::default() }).unwrap();
+        let row = table.claims.iter().find(|claim| claim.id == "error-handling").unwrap();
+        let expected = [(505.0, "505 msg"), (10.0, "10 B"), (1000.0, "1 kB"), (10.0, "yes")];
+        for (metric, (value, shown)) in seen.into_iter().zip(expected) {
+            let cell = row.cells.iter().find(|cell| cell.metric == metric.name && cell.value.is_some()).unwrap();
+            assert_eq!(cell.value, Some(value), "{metric}");
+            let line = terminal.lines().find(|line| line.contains(metric.name)).unwrap();
+            assert!(line.contains(shown) && page.contains(shown), "{metric} {shown}: {line}");
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! Commands that only look: list, explain, validate, schema, completions, man.
 
-use super::args::{Cli, ExplainArgs, OverrideArgs, ResultsArgs, SchemaOf};
+use super::args::{Cli, ExplainArgs, ListArgs, OverrideArgs, SchemaOf};
 use super::exit::{Code, Failure};
 use super::{Outcome, out, say};
+use crate::model::metric;
 use crate::result::{Comparison, Summary};
 use crate::sanitize;
 use crate::scenario::{self, Overrides};
@@ -19,7 +20,11 @@ impl From<&OverrideArgs> for Overrides {
     }
 }
 
-pub fn list(args: &ResultsArgs) -> Outcome {
+pub fn list(args: &ListArgs) -> Outcome {
+    if args.metrics {
+        out(&metric::table());
+        return Ok(Code::Fine);
+    }
     let mut text = String::from("Scenarios\n");
     for name in scenario::names() {
         match scenario::load(&name, &Overrides::default()) {
@@ -27,7 +32,7 @@ pub fn list(args: &ResultsArgs) -> Outcome {
             Err(_) => text += &format!("  {name:<14} (invalid: see `brokerbench validate {name}`)\n"),
         }
     }
-    let runs = args.results.join("runs");
+    let runs = args.results.results.join("runs");
     let mut names: Vec<String> = std::fs::read_dir(&runs)
         .into_iter()
         .flatten()

@@ -17,8 +17,9 @@ use crate::clock::Clock;
 use crate::driver::{Driver, DriverError};
 use crate::environment::EnvironmentError;
 use crate::inject::Shared;
+use crate::model::Latency;
 use crate::payload::BodyError;
-use crate::record::{SECOND_NS, Timer};
+use crate::record::SECOND_NS;
 use crate::result::CellOutput;
 use crate::scenario::{Cell, Model};
 use crate::stats::{level, settled};
@@ -370,8 +371,8 @@ impl<'a, 'b> CellRun<'a, 'b> {
 }
 
 /// The latency that says whether the system has settled.
-pub(super) fn settling_timer(cell: &Cell) -> Timer {
-    if cell.load.model == Model::Open { Timer::Publish } else { Timer::Service }
+pub(super) fn settling_timer(cell: &Cell) -> Latency {
+    if cell.load.model == Model::Open { Latency::Publish } else { Latency::Service }
 }
 
 /// What the threads of the load reported.

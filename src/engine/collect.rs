@@ -1,7 +1,8 @@
 //! Merges what the threads hand over once a second into one histogram per second and timer.
 
-use crate::record::{Harvest, SECOND_NS, Timer};
-use crate::result::{Interval, Metric};
+use crate::model::Latency;
+use crate::record::{Harvest, SECOND_NS};
+use crate::result::Interval;
 use crate::stats::Second;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::sync::mpsc::Receiver;
 /// Merged histograms by (second, timer, warm-up).
 pub struct Collector {
     harvests: Receiver<Harvest>,
-    merged: BTreeMap<(u64, Timer, bool), Histogram<u64>>,
+    merged: BTreeMap<(u64, Latency, bool), Histogram<u64>>,
     saturated: u64,
 }
 
@@ -37,12 +38,12 @@ impl Collector {
     }
 
     /// The measured values of one timer, over all seconds.
-    pub fn measured(&self, timer: Timer) -> Histogram<u64> {
+    pub fn measured(&self, timer: Latency) -> Histogram<u64> {
         self.merge(|key| key.1 == timer && !key.2)
     }
 
     /// One second of a timer, warm-up or not.
-    pub fn second(&self, timer: Timer, second: u64) -> Option<Second> {
+    pub fn second(&self, timer: Latency, second: u64) -> Option<Second> {
         let merged = self.merge(|key| key.0 == second && key.1 == timer);
         (!merged.is_empty()).then(|| Second {
             count: merged.len(),
@@ -61,7 +62,7 @@ impl Collector {
         self.merged
             .into_iter()
             .map(|((second, timer, warm_up), histogram)| Interval {
-                metric: metric(timer),
+                metric: timer,
                 warm_up,
                 start_ns: second * SECOND_NS,
                 length_ns: SECOND_NS,
@@ -70,7 +71,7 @@ impl Collector {
             .collect()
     }
 
-    fn merge(&self, wanted: impl Fn(&(u64, Timer, bool)) -> bool) -> Histogram<u64> {
+    fn merge(&self, wanted: impl Fn(&(u64, Latency, bool)) -> bool) -> Histogram<u64> {
         let mut all = compact(2);
         for (_, histogram) in self.merged.iter().filter(|(key, _)| wanted(key)) {
             let _ = all.add(histogram);
@@ -87,18 +88,8 @@ fn compact(highest: u64) -> Histogram<u64> {
     histogram
 }
 
-/// The metric that a timer feeds.
-pub fn metric(timer: Timer) -> Metric {
-    match timer {
-        Timer::Publish => Metric::Publish,
-        Timer::EndToEnd => Metric::EndToEnd,
-        Timer::Service => Metric::Service,
-        Timer::ScheduleLag => Metric::ScheduleLag,
-    }
-}
-
 /// The seconds of one timer, in order; empty ones where nothing ended.
-pub fn seconds(collector: &Collector, timer: Timer, from: u64, to: u64) -> Vec<Second> {
+pub fn seconds(collector: &Collector, timer: Latency, from: u64, to: u64) -> Vec<Second> {
     (from..to)
         .map(|second| collector.second(timer, second).unwrap_or(Second { count: 0, p50_ns: 0, p99_ns: 0 }))
         .collect()
@@ -107,7 +98,7 @@ pub fn seconds(collector: &Collector, timer: Timer, from: u64, to: u64) -> Vec<S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{LatencyRecorder, TIMERS};
+    use crate::record::LatencyRecorder;
     use std::sync::mpsc::channel;
 
     #[test]
@@ -117,20 +108,14 @@ mod tests {
         for base in [1_000, 2_000] {
             let mut recorder = LatencyRecorder::new(out.clone());
             recorder.tick(3 * SECOND_NS);
-            (0..100).for_each(|i| recorder.record(Timer::Publish, false, base + i));
-            recorder.record(Timer::Publish, true, 9_000_000);
+            (0..100).for_each(|i| recorder.record(Latency::Publish, false, base + i));
+            recorder.record(Latency::Publish, true, 9_000_000);
             recorder.harvest();
         }
         collector.absorb();
-        let measured = collector.measured(Timer::Publish);
+        let measured = collector.measured(Latency::Publish);
         assert_eq!((measured.len(), measured.max() / 1000), (200, 2));
-        assert_eq!(collector.second(Timer::Publish, 3).map(|s| s.count), Some(202));
+        assert_eq!(collector.second(Latency::Publish, 3).map(|s| s.count), Some(202));
         assert_eq!(collector.into_intervals().len(), 2);
-    }
-
-    #[test]
-    fn every_timer_has_its_own_metric() {
-        let metrics: Vec<_> = TIMERS.into_iter().map(metric).collect();
-        assert_eq!(metrics, Metric::ALL);
     }
 }

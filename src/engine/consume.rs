@@ -8,8 +8,9 @@ use super::deliveries::Deliveries;
 use super::probe::RECOVERY_PROBE;
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
+use crate::model::Latency;
 use crate::payload::{FULL, Reading, read};
-use crate::record::{Consumed, LatencyRecorder, PerSecond, Silences, Timer};
+use crate::record::{Consumed, LatencyRecorder, PerSecond, Silences};
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -224,7 +225,7 @@ impl Consumer<'_> {
             // With several subscriptions a message has arrived once the last of them has it.
             if self.deliveries.fan_out.is_last(producer, lane, sequence) {
                 let latency = message.received_ns.saturating_sub(envelope.planned_ns);
-                self.recorder.record(Timer::EndToEnd, warm_up, latency);
+                self.recorder.record(Latency::EndToEnd, warm_up, latency);
             }
             report.window_consumed += u64::from(control.in_window(envelope.planned_ns));
         } else {

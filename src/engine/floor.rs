@@ -4,8 +4,7 @@ use super::cell_run::{CellRun, TrialError};
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::driver::{self, Routes, Target};
-use crate::model::{Quantile, System};
-use crate::result::Metric;
+use crate::model::{Latency, Quantile, System};
 use crate::scenario::{Cell, Model};
 use crate::units::{Rate, Span};
 use std::collections::BTreeMap;
@@ -48,8 +47,8 @@ pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floo
     // librdkafka's mock cluster answers a fetch only when its longest wait is over, so it tells nothing of consuming:
     // what publishing costs is the least that a message's whole way costs too.
     let mock = cell.config.system == System::Kafka;
-    for metric in [Metric::Publish, Metric::EndToEnd] {
-        let all = output.merged(if mock { Metric::Publish } else { metric });
+    for metric in [Latency::Publish, Latency::EndToEnd] {
+        let all = output.merged(if mock { Latency::Publish } else { metric });
         let values = Quantile::REPORTED
             .into_iter()
             .filter(|quantile| quantile.shown(all.len()))

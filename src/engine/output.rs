@@ -12,9 +12,9 @@ use super::recovery::Seen;
 use super::telemetry::Telemetry;
 use super::totals::Totals;
 use crate::driver::{Driver, DriverError};
-use crate::model::Quantile;
+use crate::model::{Latency, Quantile, metric};
 use crate::record::{AuditBook, Books, Consumed, Counted, Harmed, PerSecond, SECOND_NS};
-use crate::result::{CellOutput, CellRecord, Counts, Description, Example, Metric, Observation, Resources, WindowRow};
+use crate::result::{CellOutput, CellRecord, Counts, Description, Example, Observation, Resources, WindowRow};
 use crate::scenario::{Cell, Load, Model, cannot_promise};
 use crate::stats::Second;
 use std::collections::BTreeMap;
@@ -65,6 +65,7 @@ pub(super) fn output(of: Finished<'_>) -> CellOutput {
     let measured = measured_seconds(cell, &telemetry, window);
     let evidence = evidence(cell, &collected, &counted, window, &windows, spent.as_ref(), &measured, &telemetry);
     let (gates, outcome, outcome_because) = judge(&evidence);
+    let counts = |counted: &Counted| Counts::of(counted, totals.planned, totals.backpressured, books.acknowledges);
     let record = CellRecord {
         open_loop: open,
         window_start_ns: window.map(|(start, _)| start),
@@ -73,10 +74,8 @@ pub(super) fn output(of: Finished<'_>) -> CellOutput {
         outcome,
         outcome_because,
         survives: driver.survives(),
-        counts: counts(&counted, totals, books.acknowledges),
-        subscriptions_counts: (0..books.consumed.len())
-            .map(|index| counts(&books.balance(index), totals, books.acknowledges))
-            .collect(),
+        counts: counts(&counted),
+        subscriptions_counts: (0..books.consumed.len()).map(|index| counts(&books.balance(index))).collect(),
         resources: resources(spent.as_ref(), totals, whole_seconds(window)),
         gates,
         floor: own_floor(&totals.own_lag),
@@ -251,32 +250,9 @@ fn saturated(spent: &Spent, pacer_busy_share: f64) -> Option<&'static str> {
 /// Order within each consumer is in the books; whether consumers that share keep it together is seen here.
 fn overtaken(load: &Load, totals: &Totals, counted: &Counted) -> Option<Observation> {
     (load.consumers > 1).then(|| {
-        Observation::measured("overtaken", "", totals.overtaken as f64, "msg", counted.delivered)
+        Observation::measured(metric::OVERTAKEN, "", totals.overtaken as f64, counted.delivered)
             .with_text("done after a later message of the same producer and partition, stream or list")
     })
-}
-
-fn counts(counted: &Counted, totals: &Totals, acknowledges: bool) -> Counts {
-    Counts {
-        planned: totals.planned,
-        sent: Some(counted.sent),
-        acked: acknowledges.then_some(counted.acked),
-        failed: Some(counted.failed),
-        indeterminate: Some(counted.indeterminate),
-        delivered: Some(counted.delivered),
-        undelivered: Some(counted.undelivered),
-        lost: Some(counted.lost),
-        broker_lost: counted.broker_lost,
-        passed_over: Some(counted.passed_over),
-        duplicate: Some(counted.duplicate),
-        log_duplicate: counted.log_duplicate,
-        phantom: Some(counted.phantom),
-        corrupt: Some(counted.corrupt),
-        reordered: Some(counted.reordered),
-        foreign: Some(counted.foreign),
-        // The closed model waits for answers by design; only a plan can be held up.
-        backpressured: totals.planned.map(|_| totals.backpressured),
-    }
 }
 
 fn example(found: Harmed) -> Example {
@@ -291,7 +267,7 @@ fn own_floor(own_lag: &hdrhistogram::Histogram<u64>) -> Floor {
         .filter(|quantile| quantile.shown(own_lag.len()))
         .map(|quantile| (quantile.to_string(), own_lag.value_at_quantile(quantile.share())))
         .collect();
-    let metrics = [Metric::Publish, Metric::EndToEnd];
+    let metrics = [Latency::Publish, Latency::EndToEnd];
     if quantiles.is_empty() {
         return Floor::new();
     }

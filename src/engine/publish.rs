@@ -9,10 +9,9 @@ use super::inflight::Pending;
 use super::sender::{Identity, SendBook, Sender, TICK_NS, sharpen_timer};
 use crate::clock::Clock;
 use crate::driver::{Completion, DriverError, Outcome, Publisher};
+use crate::model::Latency;
 use crate::payload::Bodies;
-use crate::record::{
-    AckTrace, LatencyRecorder, PerSecond, PerTenth, Produced, SECOND_NS, SequenceKey, Timer, new_histogram,
-};
+use crate::record::{AckTrace, LatencyRecorder, PerSecond, PerTenth, Produced, SECOND_NS, SequenceKey, new_histogram};
 use crate::schedule::Schedule;
 use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
@@ -282,9 +281,9 @@ impl<'a> Notes<'a> {
     #[inline]
     fn time(&mut self, pending: &Pending, at_ns: u64) {
         let warm_up = self.control.is_warm_up(pending.planned_ns);
-        self.recorder.record(Timer::Service, warm_up, at_ns.saturating_sub(pending.sent_ns));
+        self.recorder.record(Latency::Service, warm_up, at_ns.saturating_sub(pending.sent_ns));
         if self.report.planned.is_some() {
-            self.recorder.record(Timer::Publish, warm_up, at_ns.saturating_sub(pending.planned_ns));
+            self.recorder.record(Latency::Publish, warm_up, at_ns.saturating_sub(pending.planned_ns));
         }
     }
 
@@ -316,7 +315,7 @@ impl SendBook for Notes<'_> {
             self.report.offered.add(planned_ns, 1);
             self.report.window_planned += u64::from(in_window);
             let lag = sent_ns.saturating_sub(planned_ns);
-            self.recorder.record(Timer::ScheduleLag, self.control.is_warm_up(planned_ns), lag);
+            self.recorder.record(Latency::ScheduleLag, self.control.is_warm_up(planned_ns), lag);
             if planned_ns <= self.blocked_until_ns {
                 self.report.backpressured += 1;
                 self.control.backpressured.fetch_add(1, Relaxed);

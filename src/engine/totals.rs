@@ -4,7 +4,8 @@ use super::consume::ConsumerReport;
 use super::health::Spent;
 use super::publish::ProducerReport;
 use super::telemetry::Telemetry;
-use crate::record::{PerSecond, SECOND_NS, Timer, new_histogram};
+use crate::model::Latency;
+use crate::record::{PerSecond, SECOND_NS, new_histogram};
 use crate::result::WindowRow;
 
 /// Sums over all producers and consumers.
@@ -102,8 +103,8 @@ impl Totals {
                 let cpu = |pick: fn(&Spent) -> u64| {
                     spent.as_ref().map(|spent| pick(spent) as f64 * 100.0 / spent.length_ns as f64)
                 };
-                let publish = telemetry.collector.second(Timer::Publish, second as u64);
-                let end_to_end = telemetry.collector.second(Timer::EndToEnd, second as u64);
+                let publish = telemetry.collector.second(Latency::Publish, second as u64);
+                let end_to_end = telemetry.collector.second(Latency::EndToEnd, second as u64);
                 WindowRow {
                     second: (second - first) as u32,
                     phase: phase(at, window).into(),
@@ -123,7 +124,7 @@ impl Totals {
                     end_to_end_p99_ns: end_to_end.map(|s| s.p99_ns),
                     schedule_lag_p99_ns: telemetry
                         .collector
-                        .second(Timer::ScheduleLag, second as u64)
+                        .second(Latency::ScheduleLag, second as u64)
                         .map(|s| s.p99_ns),
                     client_cpu_percent: cpu(|spent| spent.client_cpu_ns),
                     broker_cpu_percent: cpu(|spent| spent.broker_cpu_ns),

@@ -12,7 +12,7 @@ use crate::driver::capability::HeldForConsumer;
 use crate::driver::capability::{CountedSubscriber, Requests};
 use crate::driver::{Driver, DriverError};
 use crate::engine::TrialError;
-use crate::model::Quantile;
+use crate::model::{Metric, metric};
 use crate::record::SECOND_NS;
 use crate::result::{CellOutput, Observation};
 use crate::scenario::{Cell, Delivery};
@@ -56,7 +56,7 @@ fn requests(context: &ExperimentContext<'_>, keys: &Delivery, found: &mut Vec<Ob
     let idle = consumer.requests()? - before;
     let seconds = (clock.now_ns() - begun) as f64 / 1e9;
     found.push(
-        Observation::measured("idle_requests", "rate=0", idle.all() as f64 / seconds, "requests/s", idle.all())
+        Observation::measured(metric::IDLE_REQUESTS, "rate=0", idle.all() as f64 / seconds, idle.all())
             .with_text(words(idle, seconds)),
     );
     for rate in &keys.rates {
@@ -106,16 +106,16 @@ fn of_rate(rate: Rate, keys: &Delivery, sent: Requests, mut tally: Received) -> 
     let point = format!("rate={rate}");
     let (batches, messages) = (tally.batches, tally.seen.len());
     let text = format!("{}; {messages} messages in {batches} batches", words(sent, keys.duration.secs_f64()));
-    let ratio = |metric: &str, of: u64, to: u64| match to {
-        0 => Observation::not_measured(metric, &point, "requests", "no message came"),
-        to => Observation::measured(metric, &point, of as f64 / to as f64, "requests", to).with_text(&text),
+    let ratio = |metric: &Metric, of: u64, to: u64| match to {
+        0 => Observation::not_measured(metric, &point, "no message came"),
+        to => Observation::measured(metric, &point, of as f64 / to as f64, to).with_text(&text),
     };
     vec![
-        ratio("requests_per_batch", sent.fetch, batches),
-        ratio("requests_per_message", sent.fetch, messages),
-        ratio("acknowledgements_per_batch", sent.acknowledge, batches),
-        quantile("wake_up", &point, Quantile::P50, &mut tally.wake_ups),
-        quantile("wake_up", &point, Quantile::P99, &mut tally.wake_ups),
+        ratio(metric::REQUESTS_PER_BATCH, sent.fetch, batches),
+        ratio(metric::REQUESTS_PER_MESSAGE, sent.fetch, messages),
+        ratio(metric::ACKNOWLEDGEMENTS_PER_BATCH, sent.acknowledge, batches),
+        quantile(metric::WAKE_UP_P50, &point, &mut tally.wake_ups),
+        quantile(metric::WAKE_UP_P99, &point, &mut tally.wake_ups),
     ]
 }
 
@@ -124,12 +124,12 @@ fn words(requests: Requests, seconds: f64) -> String {
     format!("in {seconds:.1} s: {fetch} fetch, {acknowledge} acknowledge, {keep_alive} keep-alive, {other} other")
 }
 
-const STALLED: [(&str, &str); 5] = [
-    ("stalled.sent", "msg"),
-    ("stalled.received", "msg"),
-    ("stalled.lost", "msg"),
-    ("stalled.cut_off", "yes"),
-    ("stalled.buffered", "B"),
+const STALLED: [&Metric; 5] = [
+    metric::STALLED_SENT,
+    metric::STALLED_RECEIVED,
+    metric::STALLED_LOST,
+    metric::STALLED_CUT_OFF,
+    metric::STALLED_BUFFERED,
 ];
 
 /// A consumer that does not read its socket while `keys.stalled` is published, and then does.
@@ -142,7 +142,7 @@ fn stalled(context: &ExperimentContext<'_>, keys: &Delivery, found: &mut Vec<Obs
     match stall(context, keys, &cell, run, driver.as_ref()) {
         Ok(stall) => found.extend(of_stall(&stall)),
         Err(TrialError::Driver(error)) => {
-            found.extend(STALLED.map(|(metric, unit)| failed(metric, "", unit, &error)));
+            found.extend(STALLED.map(|metric| failed(metric, "", &error)));
         }
         Err(error) => return Err(error),
     }
@@ -201,8 +201,7 @@ fn of_stall(stall: &Stall) -> [Observation; 5] {
     let Stall { sent, received, cut_off, most } = stall;
     let (sent, received) = (*sent, *received);
     let [first, second, third, fourth, fifth] = STALLED;
-    let measured =
-        |(metric, unit): (&str, &str), value: u64| Observation::measured(metric, "", value as f64, unit, sent);
+    let measured = |metric: &Metric, value: u64| Observation::measured(metric, "", value as f64, sent);
     [
         measured(first, sent),
         measured(second, received),

@@ -2,56 +2,56 @@
 //! this time.
 
 use crate::driver::DriverError;
-use crate::model::Quantile;
+use crate::model::{Metric, Quantile};
 use crate::result::Observation;
 
 /// `cannot` where the system has no such thing by its nature, `not-measured` for any other error.
-pub fn failed(metric: &str, point: &str, unit: &str, error: &DriverError) -> Observation {
+pub fn failed(metric: &Metric, point: &str, error: &DriverError) -> Observation {
     match error {
         DriverError::Cannot { action, because, .. } => {
-            Observation::cannot(metric, point, unit, format!("cannot {action}: {because}"))
+            Observation::cannot(metric, point, format!("cannot {action}: {because}"))
         }
-        other => Observation::not_measured(metric, point, unit, other.to_string()),
+        other => Observation::not_measured(metric, point, other.to_string()),
     }
 }
 
-/// A quantile of `samples`, which are sorted here; not measured where too few lie beyond it.
-pub fn quantile(metric: &str, point: &str, of: Quantile, samples: &mut [u64]) -> Observation {
+/// The quantile that the metric names, of `samples`, which are sorted here; not measured where too few lie beyond it.
+pub fn quantile(metric: &Metric, point: &str, samples: &mut [u64]) -> Observation {
     let n = samples.len() as u64;
-    let name = format!("{metric}.{}", of);
+    let of = Quantile::of_metric(metric.name).unwrap_or(Quantile::P50);
     if !of.shown(n) {
-        return Observation::not_measured(&name, point, "ns", format!("{n} messages are too few for it"));
+        return Observation::not_measured(metric, point, format!("{n} messages are too few for it"));
     }
     samples.sort_unstable();
     // The least value that at least this share of the samples does not exceed.
     let rank = (of.share() * n as f64).ceil().max(1.0) as usize;
     let value = samples.get(rank - 1).copied().unwrap_or_default();
-    Observation::measured(&name, point, value as f64, "ns", n)
+    Observation::measured(metric, point, value as f64, n)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::System;
+    use crate::model::{System, metric};
     use crate::result::Kind;
 
     #[test]
     fn quantiles_need_ten_samples_beyond_them() {
         let mut few: Vec<u64> = (0..19).collect();
-        assert_eq!(quantile("wake_up", "", Quantile::P50, &mut few).value, None);
+        assert_eq!(quantile(metric::WAKE_UP_P50, "", &mut few).value, None);
         let mut enough: Vec<u64> = (1..=1000).rev().collect();
-        let found = quantile("wake_up", "", Quantile::P99, &mut enough);
+        let found = quantile(metric::WAKE_UP_P99, "", &mut enough);
         assert_eq!((found.metric.as_str(), found.value, found.n), ("wake_up.p99", Some(990.0), 1000));
-        assert_eq!(quantile("wake_up", "", Quantile::P50, &mut enough).value, Some(500.0));
+        assert_eq!(quantile(metric::WAKE_UP_P50, "", &mut enough).value, Some(500.0));
     }
 
     #[test]
     fn what_cannot_be_is_told_apart_from_what_failed() {
         let system = System::RedisPubsub;
         let cannot = DriverError::Cannot { system, action: "go back".into(), because: "nothing is kept".into() };
-        let cannot = failed("share.reread", "", "share", &cannot);
+        let cannot = failed(metric::SHARE_REREAD, "", &cannot);
         assert_eq!((cannot.kind, cannot.text.as_str()), (Kind::Cannot, "cannot go back: nothing is kept"));
         let late = DriverError::TimedOut { system, action: "PING".into(), seconds: 1 };
-        assert_eq!(failed("share.reread", "", "share", &late).kind, Kind::NotMeasured);
+        assert_eq!(failed(metric::SHARE_REREAD, "", &late).kind, Kind::NotMeasured);
     }
 }

@@ -5,7 +5,8 @@
 //! in memory of the order of the input. Compiled for tests and under `--cfg fuzzing` only. Nothing here opens a socket or a
 //! file, or checks what an error says: that is for the tests beside the parsers.
 
-use crate::result::{Manifest, Metric, Summary, WindowRow, files, hlog};
+use crate::model::Latency;
+use crate::result::{Manifest, Summary, WindowRow, files, hlog};
 use crate::scenario::{self, Overrides};
 use crate::{claims, driver, environment, export, payload, report};
 use std::path::Path;
@@ -78,7 +79,7 @@ pub fn hlog(bytes: &[u8]) -> bool {
     for histogram in merged.values() {
         let _ = (crate::result::quantiles(histogram), export::hgrm::encode(histogram, 1e6));
     }
-    merged.contains_key(&Metric::Publish)
+    merged.contains_key(&Latency::Publish)
 }
 
 /// A received message, of any size that a scenario may have asked for.

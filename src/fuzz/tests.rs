@@ -196,7 +196,7 @@ fn writes_seeds() {
     for label in ["kafka", "redis-lists"] {
         let mut output = synthetic::cell(label, "load.rate=1k/s", 1);
         // Three lines of the log are enough, and a file that a fuzzer reads in no time.
-        output.intervals.retain(|interval| interval.metric == Metric::Publish && label == "kafka");
+        output.intervals.retain(|interval| interval.metric == Latency::Publish && label == "kafka");
         folder.write_cell(&output).unwrap();
     }
     report::report(&folder).unwrap();

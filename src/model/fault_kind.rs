@@ -96,6 +96,10 @@ impl FaultKind {
         }
     }
 
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Whether clients must reach the brokers through the fault proxy for it.
     pub const fn on_the_wire(self) -> bool {
         matches!(

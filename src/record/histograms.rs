@@ -3,22 +3,12 @@
 //! Three significant digits, nanoseconds, up to [`HIGHEST_NS`]; a longer latency is kept at that end and counted.
 
 use super::per_second::SECOND_NS;
+use crate::model::Latency;
 use hdrhistogram::Histogram;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Ten minutes. No wait in the harness is longer.
 const HIGHEST_NS: u64 = 600 * SECOND_NS;
-
-/// What is timed. The names of results are given elsewhere; here they are only places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Timer {
-    Publish,
-    EndToEnd,
-    Service,
-    ScheduleLag,
-}
-
-pub const TIMERS: [Timer; 4] = [Timer::Publish, Timer::EndToEnd, Timer::Service, Timer::ScheduleLag];
 
 /// An empty histogram of the bounds that all of them share.
 pub fn new_histogram() -> Histogram<u64> {
@@ -29,7 +19,7 @@ pub fn new_histogram() -> Histogram<u64> {
 /// One second's latencies of one thread.
 #[derive(Debug)]
 pub struct Harvest {
-    pub timer: Timer,
+    pub timer: Latency,
     pub warm_up: bool,
     /// The second, counted from the run's epoch, in which these ended.
     pub second: u64,
@@ -48,7 +38,7 @@ struct Slot {
 /// The recorder of one thread.
 pub struct LatencyRecorder {
     /// By timer and by warm-up or not; made when first needed.
-    slots: [[Slot; 2]; 4],
+    slots: [[Slot; 2]; Latency::ALL.len()],
     second: u64,
     out: Sender<Harvest>,
     spare: (Sender<Histogram<u64>>, Receiver<Histogram<u64>>),
@@ -63,7 +53,7 @@ impl LatencyRecorder {
 
     /// Records a latency in ns.
     #[inline]
-    pub fn record(&mut self, timer: Timer, warm_up: bool, latency_ns: u64) {
+    pub fn record(&mut self, timer: Latency, warm_up: bool, latency_ns: u64) {
         let slot = &mut self.slots[timer as usize][usize::from(warm_up)];
         if slot.histogram.is_none() {
             slot.histogram = Some(self.spare.1.try_recv().unwrap_or_else(|_| new_histogram()));
@@ -88,7 +78,7 @@ impl LatencyRecorder {
 
     /// Hands over everything recorded since the last time.
     pub fn harvest(&mut self) {
-        for timer in TIMERS {
+        for timer in Latency::ALL {
             for warm_up in [false, true] {
                 let slot = &mut self.slots[timer as usize][usize::from(warm_up)];
                 if let Some(histogram) = slot.histogram.take() {
@@ -112,10 +102,10 @@ mod tests {
         let (out, harvests) = channel();
         let mut recorder = LatencyRecorder::new(out);
         recorder.tick(SECOND_NS);
-        recorder.record(Timer::Publish, false, 1000);
-        recorder.record(Timer::Publish, true, 5);
+        recorder.record(Latency::Publish, false, 1000);
+        recorder.record(Latency::Publish, true, 5);
         recorder.tick(2 * SECOND_NS);
-        recorder.record(Timer::Publish, false, u64::MAX);
+        recorder.record(Latency::Publish, false, u64::MAX);
         recorder.harvest();
         let found: Vec<_> = harvests
             .try_iter()

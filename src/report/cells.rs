@@ -1,7 +1,7 @@
 //! The cells of one row of the table, asked for by label, metric and condition.
 
-use super::point;
 use super::table::is_ratio;
+use crate::model::Point;
 use crate::result::{Claim, ComparedCell, Kind, RunInfo, SYSTEMS};
 use crate::units::Rate;
 
@@ -48,8 +48,9 @@ impl<'a> Cells<'a> {
     /// The first cell of a label and metric whose condition has all these values; a value is the first in preference
     /// to a cell without.
     pub fn find(&self, label: &str, metric: &str, condition: &[(&str, &str)]) -> Option<&'a ComparedCell> {
-        let fits =
-            |cell: &&&ComparedCell| condition.iter().all(|(key, value)| point::get(&cell.cell, key) == Some(value));
+        let fits = |cell: &&&ComparedCell| {
+            condition.iter().all(|(key, value)| Point::read(&cell.cell).get(key) == Some(value))
+        };
         let cells = self.of_label(label, metric);
         cells.iter().filter(fits).find(|cell| cell.value.is_some()).or_else(|| cells.iter().find(fits)).copied()
     }
@@ -72,7 +73,7 @@ impl<'a> Cells<'a> {
         let here = |half: &&ComparedCell| (&half.run, &half.cell) == (&cell.run, &cell.cell);
         let found = self.metric("capacity.half").into_iter().filter(here).find_map(|half| half.value);
         let rate = found.map_or_else(String::new, |rate| format!(" ({})", Rate::from_f64(rate)));
-        point::short(&cell.cell) + &rate
+        Point::read(&cell.cell).values() + &rate
     }
 
     /// The scenario behind a cell; the claim's own name where the run is not listed.

@@ -142,7 +142,11 @@ pub fn name(fault: &Fault) -> String {
         "" => "nobody".to_owned(),
         other => format!("the {other}"),
     };
-    let what = if fault.kind == "power-loss" { "power-loss (simulated)" } else { &fault.kind };
+    let what = if fault.fault_kind() == Some(crate::model::FaultKind::PowerLoss) {
+        "power-loss (simulated)"
+    } else {
+        &fault.kind
+    };
     let for_good = if fault.for_good() { ", for good" } else { "" };
     match fault.kind.as_str() {
         "slow-consumer" | "consumer-kill" => format!("{what}{for_good}"),

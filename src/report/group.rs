@@ -1,6 +1,7 @@
 //! The blocks of one label at one matrix point, gathered: what a line of a chart or table shows.
 
-use crate::result::{CellSummary, Outcome, Summary, compare_points};
+use crate::model::Point;
+use crate::result::{CellSummary, Outcome, Summary};
 use crate::stats::compare::GeometricMean;
 
 pub struct Group<'a> {
@@ -21,7 +22,7 @@ pub fn groups(summary: &Summary) -> Vec<Group<'_>> {
             }
         }
     }
-    groups.sort_by(|a, b| compare_points(a.point, b.point));
+    groups.sort_by(|a, b| Point::read(a.point).cmp(&Point::read(b.point)));
     groups
 }
 

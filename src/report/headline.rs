@@ -1,11 +1,12 @@
 //! The headline of a claim in words, as `claims.yaml` asks for it: what a table for a README has room for.
 
 use super::cells::{Cells, brief, reason, variant};
+use super::quantity;
 use super::scaling::{FAN_OUT, Family, families};
-use super::{point, quantity};
 use crate::claims::{self, Headline, Worded};
+use crate::model::{Point, Unit};
 use crate::result::words::{TimeUnit, grouped, significant, time};
-use crate::result::{ComparedCell, Kind, compare_points};
+use crate::result::{ComparedCell, Kind};
 
 /// Lines of one cell of the table.
 const MOST: usize = 7;
@@ -61,7 +62,7 @@ fn of_label(parts: &[Headline], cells: &Cells<'_>, label: &str) -> Vec<String> {
 }
 
 fn largest(cells: &Cells<'_>, label: &str, metric: &str) -> Option<String> {
-    let best = |cell: &ComparedCell| point::short(&cell.cell).is_empty();
+    let best = |cell: &ComparedCell| Point::read(&cell.cell).is_base();
     let cell = cells.of_label(label, metric).into_iter().find(|cell| best(cell))?;
     Some(cell.value.map_or_else(|| brief(cell), |size| format!("up to {}", quantity::bytes(size))))
 }
@@ -71,17 +72,17 @@ fn by_point(cells: &Cells<'_>, label: &str, of: &[Worded]) -> Vec<String> {
     let line = |(at, Worded { metric, words }): (usize, &Worded)| {
         let mut own = cells.of_label(label, metric);
         own.retain(|cell| cell.value.is_some());
-        own.sort_by(|a, b| compare_points(&a.cell, &b.cell));
+        own.sort_by(|a, b| Point::read(&a.cell).cmp(&Point::read(&b.cell)));
         let first = own.first()?;
         let values = || own.iter().filter_map(|cell| cell.value);
         let joined = |texts: Vec<String>| texts.join(" · ");
-        let text = if first.unit == "ns" {
+        let text = if Unit::from_name(&first.unit) == Some(Unit::Nanoseconds) {
             let unit = TimeUnit::for_column(cells.metric(metric).iter().filter_map(|cell| cell.value));
             format!("{words} {} {}", joined(values().map(|ns| unit.of(ns)).collect()), unit.name())
         } else {
             format!("{} {words}", joined(values().map(significant).collect()))
         };
-        let points = joined(own.iter().map(|cell| point::short(&cell.cell)).collect());
+        let points = joined(own.iter().map(|cell| Point::read(&cell.cell).values()).collect());
         Some(if at > 0 || points.is_empty() { text } else { format!("{points}: {text}") })
     };
     of.iter().enumerate().filter_map(line).collect()
@@ -94,7 +95,7 @@ fn share(cells: &Cells<'_>, label: &str, metric: &str, words: &str) -> Option<St
 
 fn counts(cells: &Cells<'_>, label: &str, of: &[Worded], above: &str) -> Option<String> {
     let count = |Worded { metric, words }: &Worded| {
-        let with = |cell: &&ComparedCell| point::number(&cell.cell, above).is_none_or(|share| share > 0.0);
+        let with = |cell: &&ComparedCell| Point::read(&cell.cell).number(above).is_none_or(|share| share > 0.0);
         let cell = cells.of_label(label, metric).into_iter().filter(|cell| cell.value.is_some()).find(with)?;
         cell.value.map(|value| format!("{} {words}", quantity::plain(value)))
     };
@@ -127,7 +128,9 @@ fn speed_up(cells: &Cells<'_>, label: &str) -> Vec<String> {
     }
     for (what, told, fan_out) in [("fan-out", told[0], true), ("sharing", told[1], false)] {
         let unable = |cell: &&&ComparedCell| {
-            cell.label == label && cell.kind == Kind::Cannot && point::get(&cell.cell, FAN_OUT).is_some() == fan_out
+            cell.label == label
+                && cell.kind == Kind::Cannot
+                && Point::read(&cell.cell).get(FAN_OUT).is_some() == fan_out
         };
         if let Some(cell) = cells.all.iter().find(unable).filter(|_| !told) {
             lines.push(format!("{what} {}", reason(cell)));
@@ -152,9 +155,9 @@ fn values(cells: &Cells<'_>, label: &str, metrics: &[String]) -> Vec<String> {
         let mut values: Vec<String> = Vec::new();
         let mut name = "";
         for cell in here {
-            values.push(match (cell.value, cell.unit.as_str()) {
+            values.push(match (cell.value, Unit::from_name(&cell.unit)) {
                 (None, _) => reason(cell),
-                (Some(value), "ns") => {
+                (Some(value), Some(Unit::Nanoseconds)) => {
                     name = unit.name();
                     format!(
                         "{} {}",
@@ -162,8 +165,8 @@ fn values(cells: &Cells<'_>, label: &str, metrics: &[String]) -> Vec<String> {
                         unit.of(value)
                     )
                 }
-                (Some(value), unit) => {
-                    name = unit;
+                (Some(value), _) => {
+                    name = &cell.unit;
                     super::table::number(value)
                 }
             });
@@ -181,7 +184,7 @@ fn faults(cells: &Cells<'_>, label: &str) -> Vec<String> {
     let of = |conditions: &[(&str, &str)]| cells.find(label, "fault.rpo", conditions);
     let gone = of(&[("for", "never")]).map(|cell| format!("a node lost for good: {}", cost(cells, cell)));
     let killed = of(&[("fault", "kill"), ("target", "node"), ("copies", "1")])
-        .filter(|cell| point::get(&cell.cell, "for").is_none() && cell.value.is_some())
+        .filter(|cell| Point::read(&cell.cell).get("for").is_none() && cell.value.is_some())
         .map(|cell| cost(cells, cell));
     gone.into_iter().chain(killed).collect()
 }

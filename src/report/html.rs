@@ -5,8 +5,9 @@ use super::group::groups;
 use super::state;
 use super::table::{Table, claim_title, details, overview, uses};
 use super::{faults, observed};
+use crate::model::{Latency, Measure};
 use crate::result::words::{TimeUnit, grouped, in_words, name, significant, survival, time};
-use crate::result::{CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary};
+use crate::result::{CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary, measured};
 use crate::sanitize;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -74,7 +75,7 @@ pub fn run(
         "latencies": latencies,
         "faults": faults::table(cells, summary, &manifest.scenario.guarantee),
         "observations": table(&observed::HEAD, observed::gather(&groups(summary)).iter().map(observed::Seen::row).collect()),
-        "counts": table(&COUNTS, summary.cells.iter().map(count_row).collect()),
+        "counts": count_table(summary),
         "resources": table(&["Label", "Matrix point", "Block", "Client CPU, µs/message", "Client peak RSS, MiB", "Broker CPU, µs/message", "Broker peak RSS, MiB", "Ran out"], summary.cells.iter().map(resource_row).collect()),
         "gates": table(&["Label", "Matrix point", "Block", "Gate", "Found", "Limit", "Blames"], gates),
         "cold": table(&["Label", "Ready after", "Publish p50, first 5 s", "Publish p99, first 5 s", "Warmed for"], cold),
@@ -166,6 +167,9 @@ fn table(head: &[&str], rows: Vec<Vec<String>>) -> DataTable {
     DataTable { head: head.iter().map(|text| (*text).to_owned()).collect(), rows }
 }
 
+/// The head of the columns that say which cell it is.
+const PLACE: [&str; 3] = ["Label", "Matrix point", "Block"];
+
 fn place(cell: &CellSummary) -> Vec<String> {
     vec![cell.label.clone(), cell.cell.clone(), cell.block.to_string()]
 }
@@ -198,18 +202,11 @@ fn latency_rows(summary: &Summary) -> Vec<Vec<String>> {
     let unit = latency_unit(summary);
     let mut rows = Vec::new();
     for cell in &summary.cells {
-        let latency = &cell.latency;
-        let named = [
-            ("end-to-end", &latency.end_to_end),
-            ("publish", &latency.publish),
-            ("service", &latency.service),
-            ("schedule lag", &latency.schedule_lag),
-        ];
-        for (name, quantiles) in named.into_iter().filter_map(|(name, quantiles)| Some((name, quantiles.as_ref()?))) {
+        for latency in Latency::ALL {
+            let Some(q) = cell.latency.get(latency) else { continue };
             let of = |ns: Option<u64>| ns.map_or_else(|| "–".to_owned(), |ns| unit.of(ns as f64));
-            let q = quantiles;
             let mut row = place(cell);
-            row.extend([name.to_owned(), grouped(q.count)]);
+            row.extend([latency.name().replace('_', " "), grouped(q.count)]);
             row.extend([q.p50_ns, q.p90_ns, q.p99_ns, q.p99_9_ns, q.p99_99_ns, q.max_ns].map(of));
             rows.push(row);
         }
@@ -217,49 +214,24 @@ fn latency_rows(summary: &Summary) -> Vec<Vec<String>> {
     rows
 }
 
-const COUNTS: [&str; 18] = [
-    "Label",
-    "Matrix point",
-    "Block",
-    "Planned",
-    "Sent",
-    "Acked",
-    "Failed",
-    "Indeterminate",
-    "Delivered",
-    "Undelivered",
-    "Lost",
-    "Broker lost",
-    "Duplicate",
-    "Phantom",
-    "Corrupt",
-    "Reordered",
-    "Foreign",
-    "Back-pressured",
-];
-
-fn count_row(cell: &CellSummary) -> Vec<String> {
-    let c = &cell.counts;
-    let counts = [
-        c.planned,
-        c.sent,
-        c.acked,
-        c.failed,
-        c.indeterminate,
-        c.delivered,
-        c.undelivered,
-        c.lost,
-        c.broker_lost,
-        c.duplicate,
-        c.phantom,
-        c.corrupt,
-        c.reordered,
-        c.foreign,
-        c.backpressured,
-    ];
-    let mut row = place(cell);
-    row.extend(counts.map(|count| count.map_or_else(|| "–".to_owned(), grouped)));
-    row
+/// Every count of the registry, a column each.
+fn count_table(summary: &Summary) -> DataTable {
+    let counts: Vec<(Measure, &str)> =
+        Measure::usual().filter_map(|measure| Some((measure, measure.metric.name.strip_prefix("counts.")?))).collect();
+    let head = counts.iter().map(|(_, name)| {
+        let (first, rest) = name.split_at(1);
+        first.to_uppercase() + &rest.replace('_', " ")
+    });
+    let row = |cell: &CellSummary| {
+        let count = |(measure, _): &(Measure, &str)| {
+            measured(*measure, cell).map_or_else(|| "–".to_owned(), |count| grouped(count as u64))
+        };
+        place(cell).into_iter().chain(counts.iter().map(count)).collect()
+    };
+    DataTable {
+        head: PLACE.map(str::to_owned).into_iter().chain(head).collect(),
+        rows: summary.cells.iter().map(row).collect(),
+    }
 }
 
 fn resource_row(cell: &CellSummary) -> Vec<String> {

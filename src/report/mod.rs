@@ -13,7 +13,6 @@ mod html;
 mod index;
 mod observed;
 mod observed_text;
-mod point;
 mod quantity;
 mod scaling;
 mod table;
@@ -115,7 +114,7 @@ fn merged<'a>(cells: impl Iterator<Item = &'a StoredCell>) -> Result<hdrhistogra
     let failed = |cause: String| ResultError::Draw { what: "the percentile spectrum".to_owned(), cause };
     let mut total = hdrhistogram::Histogram::new(3).map_err(|error| failed(error.to_string()))?;
     for cell in cells {
-        if let Some(histogram) = cell.histograms()?.get(&crate::result::Metric::EndToEnd) {
+        if let Some(histogram) = cell.histograms()?.get(&crate::model::Latency::EndToEnd) {
             total.add(histogram).map_err(|error| failed(error.to_string()))?;
         }
     }

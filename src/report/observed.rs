@@ -3,7 +3,7 @@
 use super::group::Group;
 use super::quantity;
 use crate::result::{Kind, Observation};
-use crate::stats::compare::GeometricMean;
+use crate::stats::over_blocks;
 
 /// One figure over the valid blocks.
 pub struct Seen<'a> {
@@ -22,16 +22,9 @@ pub struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    /// Geometric mean where that exists, else the plain one.
+    /// Over the blocks, as in the table.
     pub fn value(&self) -> Option<f64> {
-        let first = *self.values.first()?;
-        // The mean of logarithms would make 7.00 of 7, and 268 MB of 256 MiB.
-        if self.values.iter().all(|value| *value == first) {
-            return Some(first);
-        }
-        let plain = self.values.iter().sum::<f64>() / self.values.len() as f64;
-        let positive = self.values.iter().all(|value| *value > 0.0);
-        Some(GeometricMean::of(&self.values).filter(|_| positive).map_or(plain, |mean| mean.value()))
+        over_blocks(self.metric, self.unit, &self.values).map(|over| over.value)
     }
 
     /// `1.63 ms`, `cannot` or `not measured`.

@@ -4,6 +4,7 @@
 
 use super::group::{Group, blocks, groups};
 use super::observed::{Seen, gather};
+use crate::model::Point;
 use crate::result::Summary;
 use crate::sanitize;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, presets};
@@ -51,16 +52,17 @@ fn of_label(label: &str, groups: &[Group<'_>], seen: &[Seen<'_>], width: u16) ->
 }
 
 fn line(seen: &Seen<'_>) -> [String; 5] {
-    let place: Vec<&str> = [seen.cell, seen.point].into_iter().filter(|part| !matches!(*part, "" | "base")).collect();
+    let place = Point::read(seen.cell).and(&Point::read(seen.point));
+    let place = if place.is_base() { String::new() } else { place.to_string() };
     let n = if seen.value().is_some() { seen.n().to_string() } else { "–".to_owned() };
-    [seen.metric.to_owned(), place.join(","), seen.value_in_words(), n, seen.text().to_owned()]
-        .map(|text| sanitize::line(&text))
+    [seen.metric.to_owned(), place, seen.value_in_words(), n, seen.text().to_owned()].map(|text| sanitize::line(&text))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::report;
     use super::*;
+    use crate::model::metric;
     use crate::result::synthetic::{capacity_cell, manifest};
     use crate::result::{Observation, RunFolder};
 
@@ -87,10 +89,10 @@ mod tests {
             120,
             1,
             &[
-                Observation::measured("wake_up.p50", "rate=1k/s", 1_630_000.0, "ns", 12_000),
-                Observation::measured("largest_intact", "", 268_435_456.0, "B", 3).with_text("first\nsecond\x1b[31m"),
-                Observation::cannot("share.seek", "", "share", "nothing is kept"),
-                Observation::not_measured("live.rate", "", "msg/s", "no message came"),
+                Observation::measured(metric::WAKE_UP_P50, "rate=1k/s", 1_630_000.0, 12_000),
+                Observation::measured(metric::LARGEST_INTACT, "", 268_435_456.0, 3).with_text("first\nsecond\x1b[31m"),
+                Observation::cannot(metric::SHARE_SEEK, "", "nothing is kept"),
+                Observation::not_measured(metric::LIVE_RATE, "", "no message came"),
             ],
         );
         assert!(found.starts_with("redis-pubsub\n"), "{found}");
@@ -106,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_note_gives_way_to_the_terminal_and_figures_do_not() {
-        let long = Observation::measured("crash.lost", "", 7.0, "msg", 10).with_text("word ".repeat(100));
+        let long = Observation::measured(metric::CRASH_LOST, "", 7.0, 10).with_text("word ".repeat(100));
         let found = text(80, 3, &[long]);
         assert!(found.starts_with("redis-pubsub, mean of 3 blocks\n"), "{found}");
         assert_eq!(found.lines().filter(|line| line.contains("word")).count(), 1, "{found}");

@@ -1,20 +1,21 @@
 //! A value with its unit as a reader wants it: `1.63 ms`, `256 MiB`, `all`, `12.3k msg/s`.
 
+use crate::model::Unit;
 use crate::result::words::{compact, count, grouped, significant, time};
 use crate::units::Bytes;
 
-/// On its own, unit included.
+/// On its own, unit included; also in a unit of another version.
 pub fn words(value: f64, unit: &str) -> String {
-    match unit {
-        "ns" | "B" if value == 0.0 => "0".to_owned(),
-        "ns" => time(value),
-        "B" => bytes(value),
-        "B/s" => format!("{}/s", decimal_bytes(value)),
-        "share" => share(value),
-        "yes" => if value > 0.5 { "yes" } else { "no" }.to_owned(),
-        "×" => format!("{}×", significant(value)),
-        "" => number(value),
-        "msg" => format!("{} msg", count(value)),
+    match Unit::from_name(unit) {
+        Some(Unit::Nanoseconds | Unit::Bytes) if value == 0.0 => "0".to_owned(),
+        Some(Unit::Nanoseconds) => time(value),
+        Some(Unit::Bytes) => bytes(value),
+        Some(Unit::BytesPerSecond) => format!("{}/s", decimal_bytes(value)),
+        Some(Unit::Share) => share(value),
+        Some(Unit::Yes) => if value > 0.5 { "yes" } else { "no" }.to_owned(),
+        Some(Unit::Times) => format!("{}×", significant(value)),
+        Some(Unit::Messages) => format!("{} msg", count(value)),
+        None if unit.is_empty() => number(value),
         _ => format!("{} {unit}", if value.abs() >= 1e4 { compact(value) } else { number(value) }),
     }
 }

@@ -3,7 +3,7 @@
 //! With fan-out, what counts is deliveries (messages × subscriptions): the ideal is the number itself, as for consumers.
 
 use super::cells::Cells;
-use super::point;
+use crate::model::Point;
 use crate::result::ComparedCell;
 
 /// The keys that count what works in parallel, in the order of the charts.
@@ -43,13 +43,18 @@ pub fn families(cells: &Cells<'_>) -> Vec<Family> {
         for (label, system) in cells.labels() {
             let own: Vec<&ComparedCell> = cells.of_label(label, "goodput");
             let varies =
-                |cell: &&ComparedCell| point::number(&cell.cell, key).is_some() && key_of(&cell.cell) == Some(key);
-            let mut conditions: Vec<String> =
-                own.iter().filter(|cell| varies(cell)).map(|cell| point::without(&cell.cell, &[key])).collect();
+                |cell: &&ComparedCell| Point::read(&cell.cell).number(key).is_some() && key_of(&cell.cell) == Some(key);
+            let mut conditions: Vec<String> = own
+                .iter()
+                .filter(|cell| varies(cell))
+                .map(|cell| Point::read(&cell.cell).without(&[key]).values())
+                .collect();
             conditions.dedup();
             for condition in conditions {
-                let here = own.iter().filter(|cell| varies(cell) && point::without(&cell.cell, &[key]) == condition);
-                let values = here.filter_map(|cell| Some((point::number(&cell.cell, key)?, cell.value?, *cell)));
+                let here = own
+                    .iter()
+                    .filter(|cell| varies(cell) && Point::read(&cell.cell).without(&[key]).values() == condition);
+                let values = here.filter_map(|cell| Some((Point::read(&cell.cell).number(key)?, cell.value?, *cell)));
                 let steps = speedup(key, values.map(|(n, value, cell)| (n, value, complete(cells, cell))).collect());
                 if steps.is_empty() {
                     continue;
@@ -80,7 +85,7 @@ pub fn speedup(key: &str, mut values: Vec<(f64, f64, bool)>) -> Vec<Step> {
 }
 
 fn key_of(cell: &str) -> Option<&'static str> {
-    [FAN_OUT, SHARING].into_iter().find(|key| point::get(cell, key).is_some())
+    [FAN_OUT, SHARING].into_iter().find(|key| Point::read(cell).get(key).is_some())
 }
 
 fn complete(cells: &Cells<'_>, cell: &ComparedCell) -> bool {

@@ -2,6 +2,7 @@
 
 use super::cells::Cells;
 use super::{headline, quantity};
+use crate::model::Unit;
 use crate::result::words::{TimeUnit, grouped, significant};
 use crate::result::{Claim, ComparedCell, Comparison, Kind, SYSTEMS};
 
@@ -113,17 +114,19 @@ fn name(cell: &ComparedCell) -> String {
 fn metric_table(metric: &str, cells: &[&ComparedCell]) -> Table {
     let time = TimeUnit::for_column(cells.iter().filter_map(|cell| cell.value));
     let unit = cells.iter().map(|cell| cell.unit.as_str()).find(|unit| !unit.is_empty()).unwrap_or_default();
-    let print = |value: f64| match unit {
-        "ns" => time.of(value),
-        "B" | "yes" | "share" => quantity::words(value, unit),
-        "msg" => quantity::plain(value),
+    let known = Unit::from_name(unit);
+    let print = |value: f64| match known {
+        Some(Unit::Nanoseconds) => time.of(value),
+        Some(Unit::Bytes | Unit::Yes | Unit::Share) => quantity::words(value, unit),
+        Some(Unit::Messages) => quantity::plain(value),
         _ => number(value),
     };
-    let shown = match unit {
-        "ns" => format!(", {}", time.name()),
+    let shown = match known {
+        Some(Unit::Nanoseconds) => format!(", {}", time.name()),
         // Bytes carry their unit, shares and yes or no are words.
-        "" | "B" | "yes" | "share" => String::new(),
-        other => format!(", {other}"),
+        Some(Unit::Bytes | Unit::Yes | Unit::Share) => String::new(),
+        _ if unit.is_empty() => String::new(),
+        _ => format!(", {unit}"),
     };
     let head = [
         "Label",

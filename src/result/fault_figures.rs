@@ -5,81 +5,54 @@
 
 use super::Fault;
 use super::words::grouped;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pooling {
-    Sum,
-    Median,
-    Most,
-}
-
-impl Pooling {
-    /// `None` of nothing.
-    pub fn of(self, values: &[f64]) -> Option<f64> {
-        let mut values = values.to_vec();
-        values.sort_by(f64::total_cmp);
-        let (middle, most) = (values.len() / 2, *values.last()?);
-        Some(match self {
-            Self::Sum => values.iter().sum(),
-            Self::Most => most,
-            Self::Median if values.len() % 2 == 1 => values[middle],
-            Self::Median => f64::midpoint(values[middle - 1], values[middle]),
-        })
-    }
-}
+use crate::model::{FaultKind, Metric, metric};
 
 pub struct FaultFigure {
-    pub metric: &'static str,
-    pub unit: &'static str,
-    pub pool: Pooling,
+    /// The registry says how its values are put together.
+    pub metric: &'static Metric,
     /// Has no meaning where nothing is acknowledged.
     pub acknowledged: bool,
     pub of: fn(&Fault) -> Option<u64>,
 }
 
-const fn time(metric: &'static str, acknowledged: bool, of: fn(&Fault) -> Option<u64>) -> FaultFigure {
-    FaultFigure { metric, unit: "ns", pool: Pooling::Median, acknowledged, of }
+const fn figure(metric: &'static Metric, acknowledged: bool, of: fn(&Fault) -> Option<u64>) -> FaultFigure {
+    FaultFigure { metric, acknowledged, of }
 }
 
-pub const RPO: FaultFigure =
-    FaultFigure { metric: "fault.rpo", unit: "msg", pool: Pooling::Sum, acknowledged: true, of: |f| f.rpo_messages };
-pub const RPO_TIME: FaultFigure =
-    FaultFigure { metric: "fault.rpo_time", unit: "ns", pool: Pooling::Most, acknowledged: true, of: |f| f.rpo_ns };
-pub const RTO_PUBLISH: FaultFigure = time("fault.rto_publish", true, |f| f.rto_publish_ns);
-pub const RTO_DELIVER: FaultFigure = time("fault.rto_deliver", false, |f| f.rto_deliver_ns);
-pub const RTO_90: FaultFigure = time("fault.rto_90", true, |f| f.rto_90_ns);
-pub const SCRIPTED: FaultFigure = time("fault.scripted", false, |f| f.scripted_ns);
-pub const REDUNDANCY: FaultFigure = time("fault.redundancy", false, |f| f.redundancy_ns);
-pub const PROBE: FaultFigure = time("fault.probe", false, |f| f.probe_rto_ns);
+pub const RPO: FaultFigure = figure(metric::FAULT_RPO, true, |f| f.rpo_messages);
+pub const RPO_TIME: FaultFigure = figure(metric::FAULT_RPO_TIME, true, |f| f.rpo_ns);
+pub const RTO_PUBLISH: FaultFigure = figure(metric::FAULT_RTO_PUBLISH, true, |f| f.rto_publish_ns);
+pub const RTO_DELIVER: FaultFigure = figure(metric::FAULT_RTO_DELIVER, false, |f| f.rto_deliver_ns);
+pub const RTO_90: FaultFigure = figure(metric::FAULT_RTO_90, true, |f| f.rto_90_ns);
+pub const SCRIPTED: FaultFigure = figure(metric::FAULT_SCRIPTED, false, |f| f.scripted_ns);
+pub const REDUNDANCY: FaultFigure = figure(metric::FAULT_REDUNDANCY, false, |f| f.redundancy_ns);
+pub const PROBE: FaultFigure = figure(metric::FAULT_PROBE, false, |f| f.probe_rto_ns);
 
 pub const FAULT_FIGURES: [FaultFigure; 8] =
     [RPO, RPO_TIME, RTO_PUBLISH, RTO_DELIVER, RTO_90, SCRIPTED, REDUNDANCY, PROBE];
-
-/// How the values of blocks are put together; `None` for what is no figure of faults.
-pub fn pool_of(metric: &str) -> Option<Pooling> {
-    let counts = ["fault.acked", "fault.lost", "fault.duplicate"];
-    let own = FAULT_FIGURES.iter().find(|figure| figure.metric == metric).map(|figure| figure.pool);
-    own.or(counts.contains(&metric).then_some(Pooling::Sum))
-}
 
 impl FaultFigure {
     /// Of the injections of one block that took effect.
     pub fn of_block(&self, struck: &[&Fault]) -> Option<f64> {
         let values: Option<Vec<f64>> = struck.iter().map(|fault| (self.of)(fault).map(|value| value as f64)).collect();
-        self.pool.of(&values?)
+        self.metric.over_blocks.of(&values?)
     }
 
     /// Of some blocks that had any; `None` where one of them does not tell.
     pub fn over_blocks(&self, blocks: &[Vec<&Fault>]) -> Option<f64> {
         let values: Option<Vec<f64>> = blocks.iter().map(|struck| self.of_block(struck)).collect();
-        self.pool.of(&values?)
+        self.metric.over_blocks.of(&values?)
     }
 }
 
 /// What a number of lost messages can and cannot say: losses come in clusters, so faults are what is counted.
 pub fn caveat(struck: &[&Fault]) -> String {
     let faults = if struck.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", struck.len()) };
-    let simulated = if struck.iter().any(|fault| fault.kind == "power-loss") { "; simulated power loss" } else { "" };
+    let simulated = if struck.iter().any(|fault| fault.fault_kind() == Some(FaultKind::PowerLoss)) {
+        "; simulated power loss"
+    } else {
+        ""
+    };
     let hit = struck.iter().filter(|fault| fault.rpo_messages.is_some_and(|lost| lost > 0)).count();
     if hit == 0 {
         return format!("none in {faults}{simulated}");
@@ -118,11 +91,5 @@ mod tests {
         assert_eq!((RTO_PUBLISH.over_blocks(&blocks), RPO.over_blocks(&blocks)), (None, Some(0.0)));
         assert_eq!((RPO.over_blocks(&[]), RPO.of_block(&[])), (None, None));
         assert_eq!(caveat(&[&all[0]]), "none in 1 fault");
-    }
-
-    #[test]
-    fn every_figure_of_faults_is_known_by_its_name() {
-        assert_eq!(pool_of("fault.rpo_time"), Some(Pooling::Most));
-        assert_eq!((pool_of("fault.acked"), pool_of("goodput")), (Some(Pooling::Sum), None));
     }
 }

@@ -8,9 +8,10 @@
 
 use super::error::ResultError;
 use super::manifest::Manifest;
-use super::raw::{CellOutput, CellRecord, Event, Metric, WindowRow};
+use super::raw::{CellOutput, CellRecord, Event, WindowRow};
 use super::summary::Summary;
 use super::{files, hlog, names};
+use crate::model::{Latency, Point};
 use crate::random::SplitMix64;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
@@ -168,7 +169,7 @@ impl RunFolder {
             let known = |label| position(label).unwrap_or(usize::MAX);
             (known(&a.label), &a.label)
                 .cmp(&(known(&b.label), &b.label))
-                .then_with(|| names::compare_points(&a.cell, &b.cell))
+                .then_with(|| Point::read(&a.cell).cmp(&Point::read(&b.cell)))
                 .then(a.block.cmp(&b.block))
         });
         Ok(cells)
@@ -192,7 +193,7 @@ impl StoredCell {
     }
 
     /// Histograms of the measured window, merged per metric.
-    pub fn histograms(&self) -> Result<BTreeMap<Metric, Histogram<u64>>, ResultError> {
+    pub fn histograms(&self) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {
         let path = self.dir.join("latency.hlog");
         hlog::merged(&files::read_within(&path, files::LARGEST_LOG)?, &path)
     }

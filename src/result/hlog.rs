@@ -6,7 +6,8 @@
 //! milliseconds: Java's writer divides by 1,000,000 by convention, and no reader uses it.
 
 use super::error::ResultError;
-use super::raw::{Interval, Metric};
+use super::raw::Interval;
+use crate::model::Latency;
 use base64::Engine as _;
 use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
@@ -54,14 +55,14 @@ pub fn encode(intervals: &[Interval], epoch: jiff::Timestamp, path: &Path) -> Re
 ///
 /// The log may come from anywhere, so this is not the library's reader of logs, which looks through the whole rest of
 /// the file for each line: here a line costs its length, and a histogram what [`decode`] allows.
-pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Metric, Histogram<u64>>, ResultError> {
-    let mut merged: BTreeMap<Metric, Histogram<u64>> = BTreeMap::new();
+pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {
+    let mut merged: BTreeMap<Latency, Histogram<u64>> = BTreeMap::new();
     let mut lines: Vec<&[u8]> = log.split(|byte| *byte == b'\n').collect();
     let whole = lines.pop().is_none_or(<[u8]>::is_empty);
     for (at, line) in lines.into_iter().enumerate() {
         let corrupt = |cause: String| ResultError::corrupt(path, format!("line {}: {cause}", at + 1));
         let Some((tag, encoded)) = interval(line).map_err(|cause| corrupt(cause.into()))? else { continue };
-        let Some(metric) = Metric::ALL.into_iter().find(|metric| tag == metric.name().as_bytes()) else { continue };
+        let Some(metric) = Latency::ALL.into_iter().find(|metric| tag == metric.name().as_bytes()) else { continue };
         let histogram = decode(encoded).map_err(corrupt)?;
         let total = match merged.entry(metric) {
             Entry::Vacant(entry) => entry.insert(histogram),
@@ -145,7 +146,7 @@ fn decode(encoded: &[u8]) -> Result<Histogram<u64>, String> {
 mod tests {
     use super::*;
 
-    fn interval(metric: Metric, warm_up: bool, second: u64, values: impl IntoIterator<Item = u64>) -> Interval {
+    fn interval(metric: Latency, warm_up: bool, second: u64, values: impl IntoIterator<Item = u64>) -> Interval {
         let mut histogram = Histogram::new_with_bounds(1, 120_000_000_000, 3).unwrap();
         for value in values {
             histogram.record(value).unwrap();
@@ -155,10 +156,10 @@ mod tests {
 
     fn log() -> Vec<u8> {
         let intervals = [
-            interval(Metric::Publish, false, 2, 1_000..2_000),
-            interval(Metric::Publish, true, 0, [77_000_000]),
-            interval(Metric::Publish, false, 1, 2_000..3_000),
-            interval(Metric::EndToEnd, false, 1, [5_000_000]),
+            interval(Latency::Publish, false, 2, 1_000..2_000),
+            interval(Latency::Publish, true, 0, [77_000_000]),
+            interval(Latency::Publish, false, 1, 2_000..3_000),
+            interval(Latency::EndToEnd, false, 1, [5_000_000]),
         ];
         encode(&intervals, "2026-11-22T19:00:00Z".parse().unwrap(), Path::new("x.hlog")).unwrap()
     }
@@ -180,8 +181,8 @@ mod tests {
     #[test]
     fn the_window_is_merged_per_metric_and_warm_up_stays_out() {
         let merged = merged(&log(), Path::new("x.hlog")).unwrap();
-        assert_eq!(merged.keys().copied().collect::<Vec<_>>(), [Metric::Publish, Metric::EndToEnd]);
-        let publish = &merged[&Metric::Publish];
+        assert_eq!(merged.keys().copied().collect::<Vec<_>>(), [Latency::Publish, Latency::EndToEnd]);
+        let publish = &merged[&Latency::Publish];
         assert_eq!((publish.len(), publish.min()), (2_000, 1_000));
         assert_eq!(publish.value_at_quantile(0.5), 1_999);
         assert!(publish.max() < 3_010);
@@ -219,7 +220,7 @@ mod tests {
     #[test]
     fn bombs_are_refused_before_room_is_made_for_them() {
         let read = |plain: &[u8]| merged(&line(plain), Path::new("x.hlog")).map_err(|error| error.to_string());
-        assert_eq!(read(&plain(1, 3, 1000, &[2])).unwrap()[&Metric::Publish].len(), 1);
+        assert_eq!(read(&plain(1, 3, 1000, &[2])).unwrap()[&Latency::Publish].len(), 1);
         let refused = |plain: &[u8], words: &str| {
             let error = read(plain).unwrap_err();
             assert!(error.contains(words) && error.contains("x.hlog: line 1"), "{error}");

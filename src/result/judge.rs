@@ -79,7 +79,10 @@ fn at_least_once(record: &CellRecord) -> Finding {
         return (Judged::Inconclusive, vec!["nobody counted deliveries".into()]);
     };
     // A log's reader moves on and does not come back; elsewhere another consumer may still take the message over.
-    let skipped = counts.passed_over.filter(|_| keeps_a_log(record) && record.system != "redis-streams").unwrap_or(0);
+    let skipped = counts
+        .passed_over
+        .filter(|_| keeps_a_log(record) && System::from_name(&record.system) != Some(System::RedisStreams))
+        .unwrap_or(0);
     match counts.broker_lost {
         Some(broker_lost) if broker_lost > 0 || lost > 0 || skipped > 0 => (Judged::Fail, Vec::new()),
         Some(_) if undelivered > 0 => {
@@ -190,9 +193,9 @@ fn surprise(fault: &Fault, record: &CellRecord) -> Option<String> {
 
 /// Whether acknowledged messages should be lost to this fault; `None` where the survival class does not say.
 fn expects_loss(fault: &Fault, survives: &Survives, nodes: u16) -> Option<bool> {
-    let kind = FaultKind::ALL.into_iter().find(|kind| kind.name() == fault.kind)?;
+    let kind = fault.fault_kind()?;
     let for_good = fault.healed_at_ns.is_none();
-    let everywhere = nodes == 1 || fault.target == "all";
+    let everywhere = nodes == 1 || fault.everywhere();
     match kind {
         FaultKind::Stop | FaultKind::Kill | FaultKind::PowerLoss if !everywhere => survives.node_loss.then_some(false),
         // Nothing ever comes back: there is nothing left to lose from.

@@ -8,6 +8,7 @@ mod folder;
 pub mod hlog;
 mod judge;
 mod manifest;
+mod measure;
 mod names;
 mod observation;
 mod outline;
@@ -23,9 +24,10 @@ pub use error::ResultError;
 pub use folder::{RunFolder, StoredCell, parse_events, parse_windows};
 pub use judge::judge;
 pub use manifest::{Carried, ColdStart, Host, Manifest, Origin, RateFound, ScenarioInfo};
-pub use names::{SYSTEMS, compare_points, slug};
+pub use measure::measured;
+pub use names::{SYSTEMS, slug};
 pub use observation::Observation;
-pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Example, Gate, Interval, Metric, WindowRow};
+pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Example, Gate, Interval, WindowRow};
 pub use summarize::{invalid_because, quantiles, rates, summarize};
 pub use summary::{
     CellId, CellSummary, Counts, Fault, Judged, Latencies, Outcome, Quantiles, Rates, Resources, SCHEMA, Status,

@@ -1,9 +1,7 @@
-//! Names of folders: labels are checked, matrix points are written so that no two share a folder. And their order.
+//! Names of folders: labels are checked, matrix points are written so that no two share a folder.
 
 use super::error::ResultError;
 use crate::model::System;
-use crate::units::{Bytes, Rate, Span};
-use std::cmp::Ordering;
 
 /// The systems, in the order of tables and legends.
 pub const SYSTEMS: [&str; System::NAMES.len()] = System::NAMES;
@@ -49,41 +47,6 @@ pub fn slug(name: &str) -> String {
     if parts.is_empty() { "run".to_owned() } else { parts.join("-") }
 }
 
-/// Orders matrix points by the quantities in them: `load.rate=2k/s` before `load.rate=10k/s`, `100B` before `1KiB`.
-pub fn compare_points(a: &str, b: &str) -> Ordering {
-    let mut left = a.split(',');
-    let mut right = b.split(',');
-    loop {
-        let order = match (left.next(), right.next()) {
-            (None, None) => return a.cmp(b),
-            (Some(_), None) => Ordering::Greater,
-            (None, Some(_)) => Ordering::Less,
-            (Some(a), Some(b)) => compare_axis(a.trim(), b.trim()),
-        };
-        if order != Ordering::Equal {
-            return order;
-        }
-    }
-}
-
-fn compare_axis(a: &str, b: &str) -> Ordering {
-    match (a.split_once('='), b.split_once('=')) {
-        (Some((key_a, a)), Some((key_b, b))) if key_a == key_b => match (quantity(a), quantity(b)) {
-            (Some(a), Some(b)) => a.total_cmp(&b),
-            _ => a.cmp(b),
-        },
-        _ => a.cmp(b),
-    }
-}
-
-fn quantity(text: &str) -> Option<f64> {
-    let text = text.trim();
-    (text.parse::<f64>().ok())
-        .or_else(|| text.parse::<Rate>().ok().map(Rate::per_s))
-        .or_else(|| text.parse::<Bytes>().ok().map(|bytes| bytes.0 as f64))
-        .or_else(|| text.parse::<Span>().ok().map(|span| span.0 as f64))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,18 +85,5 @@ mod tests {
     fn scenario_names_become_slugs() {
         assert_eq!(slug("Fan-out, 16 wide!"), "fan-out-16-wide");
         assert_eq!(slug("../.."), "run");
-    }
-
-    #[test]
-    fn points_are_ordered_by_quantity() {
-        let mut points = ["load.rate=10k/s", "load.rate=500/s", "load.rate=2k/s"];
-        points.sort_by(|a, b| compare_points(a, b));
-        assert_eq!(points, ["load.rate=500/s", "load.rate=2k/s", "load.rate=10k/s"]);
-        let mut points = ["load.rate=half-capacity", "load.rate=10k/s", "load.rate=1k/s"];
-        points.sort_by(|a, b| compare_points(a, b));
-        assert_eq!(points, ["load.rate=1k/s", "load.rate=10k/s", "load.rate=half-capacity"], "words behind numbers");
-        assert_eq!(compare_points("message.size=100B", "message.size=1KiB"), Ordering::Less);
-        assert_eq!(compare_points("a=1,b=2", "a=1,b=10"), Ordering::Less);
-        assert_eq!(compare_points("base", "base"), Ordering::Equal);
     }
 }

@@ -1,9 +1,10 @@
 //! What an experiment observed, beyond the counts and latencies of plain load: one figure under one condition.
 //!
-//! Names and units of metrics are part of the public interface: README lists them. An observation states facts only;
-//! whether a claim holds is decided elsewhere.
+//! Made of a registered metric and stored by its name and unit, so that results of another version are read as well. An
+//! observation states facts only; whether a claim holds is decided elsewhere.
 
 use super::comparison::Kind;
+use crate::model::Metric;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,18 +28,18 @@ pub struct Observation {
 }
 
 impl Observation {
-    pub fn measured(metric: &str, point: impl Into<String>, value: f64, unit: &str, n: u64) -> Self {
-        Self { kind: Kind::Measured, value: Some(value), n, ..Self::without(metric, point, unit) }
+    pub fn measured(metric: &Metric, point: impl Into<String>, value: f64, n: u64) -> Self {
+        Self { kind: Kind::Measured, value: Some(value), n, ..Self::without(metric, point) }
     }
 
     /// The system cannot do it by its nature.
-    pub fn cannot(metric: &str, point: impl Into<String>, unit: &str, why: impl Into<String>) -> Self {
-        Self { kind: Kind::Cannot, text: why.into(), ..Self::without(metric, point, unit) }
+    pub fn cannot(metric: &Metric, point: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { kind: Kind::Cannot, text: why.into(), ..Self::without(metric, point) }
     }
 
     /// It could have been measured and was not, such as for want of memory.
-    pub fn not_measured(metric: &str, point: impl Into<String>, unit: &str, why: impl Into<String>) -> Self {
-        Self { text: why.into(), ..Self::without(metric, point, unit) }
+    pub fn not_measured(metric: &Metric, point: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { text: why.into(), ..Self::without(metric, point) }
     }
 
     #[must_use]
@@ -47,13 +48,13 @@ impl Observation {
         self
     }
 
-    fn without(metric: &str, point: impl Into<String>, unit: &str) -> Self {
+    fn without(metric: &Metric, point: impl Into<String>) -> Self {
         Self {
-            metric: metric.to_owned(),
+            metric: metric.name.to_owned(),
             point: point.into(),
             kind: Kind::NotMeasured,
             value: None,
-            unit: unit.to_owned(),
+            unit: metric.unit.name().to_owned(),
             n: 0,
             text: String::new(),
         }

@@ -1,12 +1,13 @@
 //! The raw files of one cell: what the engine leaves and every table and chart is computed from.
 //!
 //! `accounting.json` is a [`CellRecord`]; `windows.csv` has one [`WindowRow`] per second; `events.ndjson` one
-//! [`Event`] per line; `latency.hlog` one interval histogram per second and [`Metric`], see [`super::hlog`].
+//! [`Event`] per line; `latency.hlog` one interval histogram per second and [`Latency`], see [`super::hlog`].
 //! Nothing derived is stored here that could be computed from these files.
 
 use super::comparison::Kind;
 use super::observation::Observation;
 use super::summary::{CellId, Counts, Fault, Outcome, Resources, SCHEMA, Survives};
+use crate::model::{Latency, metric};
 use crate::scenario::Cell;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -146,7 +147,7 @@ impl CellRecord {
 
     /// A cell of plain load that its system cannot run by its nature: one observation that says why, and nothing else.
     pub fn unable(cell: &Cell, block: u32, why: &str) -> Self {
-        Self { observations: vec![Observation::cannot("complete", "", "yes", why)], ..Self::of(cell, block) }
+        Self { observations: vec![Observation::cannot(metric::COMPLETE, "", why)], ..Self::of(cell, block) }
     }
 
     /// Why the system cannot run this cell; `None` for a cell that was run, and for experiments.
@@ -237,33 +238,10 @@ pub struct Event {
     pub text: String,
 }
 
-/// The four latencies. Their names are the tags of `latency.hlog`; warm-up carries `warm-up.` in front.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    Publish,
-    EndToEnd,
-    Service,
-    ScheduleLag,
-}
-
-impl Metric {
-    pub const ALL: [Self; 4] = [Self::Publish, Self::EndToEnd, Self::Service, Self::ScheduleLag];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Publish => "publish",
-            Self::EndToEnd => "end_to_end",
-            Self::Service => "service",
-            Self::ScheduleLag => "schedule_lag",
-        }
-    }
-}
-
 /// One interval histogram, as it goes into `latency.hlog`.
 #[derive(Clone, Debug)]
 pub struct Interval {
-    pub metric: Metric,
+    pub metric: Latency,
     pub warm_up: bool,
     /// ns since the run's epoch.
     pub start_ns: u64,
@@ -291,7 +269,7 @@ impl CellOutput {
     }
 
     /// The values of one latency over the measured window.
-    pub fn merged(&self, metric: Metric) -> hdrhistogram::Histogram<u64> {
+    pub fn merged(&self, metric: Latency) -> hdrhistogram::Histogram<u64> {
         let mut all = crate::record::new_histogram();
         for interval in self.intervals.iter().filter(|interval| interval.metric == metric && !interval.warm_up) {
             // Of the bounds that every recorder has: adding cannot fail.

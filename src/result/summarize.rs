@@ -5,9 +5,10 @@
 use super::error::ResultError;
 use super::folder::{RunFolder, StoredCell};
 use super::judge::judge;
-use super::raw::{Blame, CellRecord, Metric};
+use super::measure::Distributions;
+use super::raw::{Blame, CellRecord};
 use super::summary::{CellSummary, Latencies, Quantiles, Rates, SCHEMA, Summary};
-use crate::model::Quantile;
+use crate::model::{Latency, Quantile};
 use hdrhistogram::Histogram;
 
 /// Computes `summary.json` from the manifest and the raw files of every finished cell.
@@ -35,21 +36,17 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
     let invalid_because = invalid_because(&record);
     let (judged, judged_because) = judge(&record, guarantee, invalid_because.is_empty());
     // In the closed model nothing is planned, so nothing can be late against a plan.
-    let latency = |metric: Metric| {
-        let planned = record.open_loop || metric == Metric::Service;
-        histograms.get(&metric).filter(|histogram| planned && !histogram.is_empty()).map(quantiles)
+    let has = |latency: Latency| {
+        (record.open_loop || !latency.planned()) && (record.counts.acked.is_some() || !latency.acknowledged())
     };
+    let of = |latency| histograms.get(&latency).filter(|histogram| has(latency) && !histogram.is_empty());
     Ok(CellSummary {
         valid: invalid_because.is_empty(),
         judged,
         judged_because,
         invalid_because,
-        latency: Latencies {
-            publish: latency(Metric::Publish).filter(|_| record.counts.acked.is_some()),
-            end_to_end: latency(Metric::EndToEnd),
-            service: latency(Metric::Service).filter(|_| record.counts.acked.is_some()),
-            schedule_lag: latency(Metric::ScheduleLag),
-        },
+        latency: Latencies::new(|latency| of(latency).map(quantiles)),
+        distributions: Distributions::of(&histograms),
         rates: rates(&record),
         id: record.id,
         outcome: record.outcome,

@@ -2,7 +2,10 @@
 //!
 //! Versioned by [`SCHEMA`]; a change of meaning or a removed field raises it.
 
+use super::measure::Distributions;
 use super::observation::Observation;
+use crate::model::{FaultKind, Latency, Target};
+use crate::record::Counted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -72,6 +75,9 @@ pub struct CellSummary {
     #[serde(default)]
     pub retries: BTreeMap<String, u64>,
     pub latency: Latencies,
+    /// For statistics that the file does not list.
+    #[serde(skip)]
+    pub distributions: Distributions,
     /// What the path costs without a broker: metric name → quantile name (`p50`, …) → ns. A quantile carries a verdict
     /// only where this is at most a quarter of it.
     pub floor: BTreeMap<String, BTreeMap<String, u64>>,
@@ -111,6 +117,7 @@ impl CellSummary {
             counts: Counts::default(),
             retries: BTreeMap::new(),
             latency: Latencies::default(),
+            distributions: Distributions::default(),
             floor: BTreeMap::new(),
             rates: Rates::default(),
             resources: Resources::default(),
@@ -194,6 +201,32 @@ pub struct Counts {
     pub backpressured: Option<u64>,
 }
 
+impl Counts {
+    /// From the books of a cell; `planned` is none in the closed model.
+    pub fn of(counted: &Counted, planned: Option<u64>, backpressured: u64, acknowledges: bool) -> Self {
+        Self {
+            planned,
+            sent: Some(counted.sent),
+            acked: acknowledges.then_some(counted.acked),
+            failed: Some(counted.failed),
+            indeterminate: Some(counted.indeterminate),
+            delivered: Some(counted.delivered),
+            undelivered: Some(counted.undelivered),
+            lost: Some(counted.lost),
+            broker_lost: counted.broker_lost,
+            passed_over: Some(counted.passed_over),
+            duplicate: Some(counted.duplicate),
+            log_duplicate: counted.log_duplicate,
+            phantom: Some(counted.phantom),
+            corrupt: Some(counted.corrupt),
+            reordered: Some(counted.reordered),
+            foreign: Some(counted.foreign),
+            // The closed model waits for answers by design; only a plan can be held up.
+            backpressured: planned.map(|_| backpressured),
+        }
+    }
+}
+
 /// `null` where the load model or the system has no such latency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 pub struct Latencies {
@@ -205,6 +238,26 @@ pub struct Latencies {
     pub service: Option<Quantiles>,
     /// sent − planned.
     pub schedule_lag: Option<Quantiles>,
+}
+
+impl Latencies {
+    pub fn new(of: impl Fn(Latency) -> Option<Quantiles>) -> Self {
+        Self {
+            publish: of(Latency::Publish),
+            end_to_end: of(Latency::EndToEnd),
+            service: of(Latency::Service),
+            schedule_lag: of(Latency::ScheduleLag),
+        }
+    }
+
+    pub fn get(&self, latency: Latency) -> Option<&Quantiles> {
+        match latency {
+            Latency::Publish => self.publish.as_ref(),
+            Latency::EndToEnd => self.end_to_end.as_ref(),
+            Latency::Service => self.service.as_ref(),
+            Latency::ScheduleLag => self.schedule_lag.as_ref(),
+        }
+    }
 }
 
 /// Of the measured window. A quantile is `null` with fewer than 10 samples beyond it.
@@ -289,6 +342,16 @@ impl Fault {
         self.not_applied.is_some() || self.not_healed.is_some()
     }
 
+    /// `None` of a kind of another version.
+    pub fn fault_kind(&self) -> Option<FaultKind> {
+        FaultKind::from_name(&self.kind)
+    }
+
+    /// It hit every node at once.
+    pub fn everywhere(&self) -> bool {
+        self.target == Target::All.name()
+    }
+
     /// Taken away and never brought back, as the scenario says.
     pub fn for_good(&self) -> bool {
         self.took_effect_at_ns.is_some() && self.healed_at_ns.is_none() && self.not_healed.is_none()
@@ -297,7 +360,7 @@ impl Fault {
     /// A time since the fault took effect without the part that the scenario prescribes; `None` where it prescribes none
     /// of it, because one of `copies` can take over from the one that was hit.
     pub fn unscripted(&self, since_effect_ns: Option<u64>, copies: u16) -> Option<u64> {
-        let alone = copies <= 1 || self.target == "all";
+        let alone = copies <= 1 || self.everywhere();
         since_effect_ns.filter(|_| alone).map(|ns| ns.saturating_sub(self.scripted_ns.unwrap_or(0)))
     }
 }

@@ -1,8 +1,9 @@
 //! Tests only: run folders whose raw files, and so whose every number, are known.
 
-use super::raw::{CellOutput, CellRecord, Event, Interval, Metric, WindowRow};
+use super::raw::{CellOutput, CellRecord, Event, Interval, WindowRow};
 use super::summary::{CellId, Counts, Outcome, Resources, Status, Survives};
 use super::{ColdStart, Description, Gate, Host, Manifest, RunFolder, SCHEMA, ScenarioInfo};
+use crate::model::Latency;
 use crate::result::Blame;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
@@ -43,16 +44,16 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
     let mut intervals = Vec::new();
     // Three lines of the log a metric are enough: warm-up, and the window in two halves.
     for (start, length) in [(0, 4), (4, 5), (9, 5)] {
-        for metric in Metric::ALL {
+        for metric in Latency::ALL {
             let mut histogram = Histogram::new_with_bounds(1, 120 * SECOND, 3).unwrap();
             for at in 0..rate * length {
                 let share = (at * 7919 % rate) as f64 / rate as f64;
                 let tail = if at % 500 == start { 8.0 } else { 1.0 };
                 let metric_scale = match metric {
-                    Metric::EndToEnd => 1.0,
-                    Metric::Publish => 0.8,
-                    Metric::Service => 0.75,
-                    Metric::ScheduleLag => 0.05,
+                    Latency::EndToEnd => 1.0,
+                    Latency::Publish => 0.8,
+                    Latency::Service => 0.75,
+                    Latency::ScheduleLag => 0.05,
                 };
                 let value = center as f64 * metric_scale * tail * (0.5 + 1.5 * share * share);
                 histogram.record(value as u64).unwrap();

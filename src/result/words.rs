@@ -3,6 +3,7 @@
 //! Every table, chart and verdict prints through these, so a value looks the same wherever it stands.
 
 use super::summary::Survives;
+use crate::model::System;
 
 /// The word that stands for a variant in our JSON files.
 pub fn name(variant: &impl serde::Serialize) -> String {
@@ -134,7 +135,7 @@ pub fn survival(survives: &Survives) -> String {
 
 /// How often a message is stored. Kafka's copies are those of a partition; of a Redis server each further node has one.
 pub fn copies(system: &str, survives: &Survives, nodes: u16) -> u16 {
-    if system == "kafka" { survives.copies } else { nodes }
+    if System::from_name(system) == Some(System::Kafka) { survives.copies } else { nodes }
 }
 
 /// Whether two survival classes are equal: the same promises on as many copies, whatever settings lead to them.

@@ -6,13 +6,11 @@ use super::experiment::Experiment;
 use super::fault::FaultPlan;
 use super::load::{Load, Model};
 use super::system::SystemConfig;
-use crate::model::{Codec, Guarantee, System};
+use crate::model::{BASE, Codec, Guarantee, System};
 use crate::units::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The matrix point where there is no matrix.
-pub(super) const BASE: &str = "base";
 /// Of arrivals, payloads and order.
 pub(super) const DEFAULT_SEED: u64 = 42;
 

@@ -4,6 +4,7 @@
 
 use super::cell::{Cell, Message, PayloadKind};
 use super::experiment::Experiment;
+use super::figure::never_measured;
 use super::file::File;
 use super::load::{Load, Model};
 use super::resolve::Scenario;
@@ -271,20 +272,20 @@ fn sentinel(label: &str, config: &SystemConfig) -> Check {
 /// Refuses figures that no cell of this scenario can have.
 pub(super) fn figures(scenario: &Scenario, load: &Load) -> Check {
     let reasons: Vec<_> =
-        scenario.systems.iter().map(|(_, config)| scenario.primary.never_measured(config, load)).collect();
+        scenario.systems.iter().map(|(_, config)| never_measured(scenario.primary, config, load)).collect();
     if let Some(because) = reasons.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.first().copied()) {
         let what = format!("it can never be measured here: {because}");
         return refuse("primary", what, "choose another figure, such as `goodput` in the closed model");
     }
     for (index, rule) in scenario.thresholds.iter().enumerate() {
-        let unscoped = matches!(rule.subject, Subject::Figure { label: None, .. });
+        let unscoped = matches!(rule.subject, Subject::Metric { label: None, .. });
         let named = rule.labels();
         for (label, config) in &scenario.systems {
             if (unscoped || named.contains(&label.as_str()))
-                && let Some(because) = rule.figure().never_measured(config, load)
+                && let Some(because) = never_measured(rule.measure(), config, load)
             {
                 let what =
-                    format!("it can never hold: {} of {label} is not measured, because {because}", rule.figure());
+                    format!("it can never hold: {} of {label} is not measured, because {because}", rule.measure());
                 let remedy = format!("choose another figure, or name the label that it is meant for: `kafka: {rule}`");
                 return refuse(
                     &format!("thresholds.{index}"),

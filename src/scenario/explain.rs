@@ -53,7 +53,7 @@ impl Scenario {
             name: self.name.clone(),
             question: self.question.clone(),
             claim: self.claim.map(|claim| claim.name().to_owned()),
-            primary: self.primary.name().to_owned(),
+            primary: self.primary.to_string(),
             guarantee: self.guarantee.name().to_owned(),
             cross_class: self.cross_class.clone(),
             systems: self.systems.iter().map(|(label, c)| (label.clone(), c.system.name().to_owned())).collect(),

@@ -7,10 +7,9 @@ use super::cell::PayloadKind;
 use super::claim::ClaimId;
 use super::experiment::Experiment;
 use super::fault::FaultKeys;
-use super::figure::Figure;
 use super::load::LoadKeys;
 use super::system::{ListMode, Reply};
-use crate::model::{Codec, Guarantee, System};
+use crate::model::{Codec, Guarantee, Latency, Measure, System};
 use crate::units::Bytes;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -192,8 +191,9 @@ fn version(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn figures(_: &mut SchemaGenerator) -> Schema {
-    let names: Vec<&str> = Figure::all().map(Figure::name).collect();
-    json_schema!({ "type": "string", "enum": names })
+    let names: Vec<String> = Measure::usual().map(|measure| measure.to_string()).collect();
+    let any = format!(r"^({})\.p\d{{1,2}}([._]\d{{1,4}})?$", Latency::ALL.map(Latency::name).join("|"));
+    json_schema!({ "type": "string", "anyOf": [{ "enum": names }, { "pattern": any }] })
 }
 
 fn systems(generator: &mut SchemaGenerator) -> Schema {

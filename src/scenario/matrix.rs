@@ -1,8 +1,9 @@
 //! The matrix of a scenario: its axes, the tree of each point, and the name of a point.
 
-use super::cell::{BASE, Message};
+use super::cell::Message;
 use super::explain::{flat, load_keys};
 use super::load::Load;
+use crate::model::Point;
 use crate::yaml::{Node, Problem, Value, segments};
 
 /// One axis of the matrix.
@@ -67,6 +68,5 @@ pub fn points(tree: &Node, axes: &[Axis<'_>]) -> Vec<Node> {
 pub fn point_name(axes: &[Axis<'_>], load: &Load, message: &Message) -> String {
     let values = load_keys(load).into_iter().chain(flat("message", message)).collect::<Vec<_>>();
     let value = |key: &str| values.iter().find(|(known, _)| known == key).map_or("none", |(_, value)| value.as_str());
-    let parts: Vec<String> = axes.iter().map(|axis| format!("{}={}", axis.key, value(axis.key))).collect();
-    if parts.is_empty() { BASE.to_owned() } else { parts.join(",") }
+    Point::of(axes.iter().map(|axis| (axis.key, value(axis.key))).collect()).to_string()
 }

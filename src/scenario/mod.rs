@@ -34,7 +34,6 @@ pub use claim::{ClaimId, claim_ids};
 pub use experiment::*;
 pub use explain::Estimate;
 pub use fault::{FaultAction, FaultPlan, Heal, Lasts, Never};
-pub use figure::{Figure, Unit};
 pub use half::half_of;
 pub use layers::Overrides;
 pub use load::{Arrivals, Load, Model};

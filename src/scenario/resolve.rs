@@ -7,7 +7,7 @@ use super::experiment::experiment_of;
 use super::explain::{flat, load_keys};
 use super::fault::FaultPlan;
 use super::fault_check;
-use super::figure::Figure;
+use super::figure::measure;
 use super::file::{File, MessageKeys, SCHEMA, Settings};
 use super::layers::{Overrides, lay, profiles};
 use super::load::{LoadKeys, Model};
@@ -16,7 +16,7 @@ use super::rule::Rule;
 use super::settings;
 use super::source;
 use super::system::{Consume, SystemConfig, Topic};
-use crate::model::{FaultKind, Guarantee, System};
+use crate::model::{FaultKind, Guarantee, Measure, System};
 use crate::result::Origin;
 use crate::units::Bytes;
 use crate::yaml::{HIDDEN, Node, Problem, ScenarioError, Value, decode, is_secret, segments, suggest};
@@ -27,7 +27,7 @@ pub struct Scenario {
     pub name: String,
     pub question: String,
     pub claim: Option<ClaimId>,
-    pub primary: Figure,
+    pub primary: Measure,
     pub guarantee: Guarantee,
     /// Why different survival classes may be compared here.
     pub cross_class: Option<String>,
@@ -181,7 +181,7 @@ fn cells_at(
         experiment: experiment.clone(),
         faults: faults.clone(),
         guarantee: base.guarantee,
-        primary: base.primary.name().to_owned(),
+        primary: base.primary.to_string(),
         seed: base.seed,
     };
     let cells = base.systems.iter().map(cell).collect();
@@ -222,9 +222,7 @@ fn head(source: &str, tree: &Node, file: &File, overrides: &Overrides) -> Result
         thresholds.into_iter().partition(|rule| rule.labels().into_iter().all(runs));
     let model = file.load.as_ref().map_or(Model::Open, |load| load.model);
     let primary = file.primary.as_deref().unwrap_or(default_primary(model));
-    let primary = Figure::from_name(primary).ok_or_else(|| {
-        Problem::new(["primary"], "unknown figure", &suggest(primary, Figure::all().map(Figure::name)))
-    })?;
+    let primary = measure(primary).map_err(|remedy| Problem::new(["primary"], "unknown figure", &remedy))?;
     let blocks = file.blocks.unwrap_or(1);
     check::blocks(blocks)?;
     Ok(Scenario {

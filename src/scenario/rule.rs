@@ -1,14 +1,15 @@
 //! The small grammar that thresholds and verdict rules share.
 //!
 //! ```text
-//! [label:] figure op limit            kafka: end_to_end.p99 < 50ms     counts.lost == 0     goodput > 100k/s
-//! ratio(figure, label, label) op x    ratio(goodput, kafka, redis-streams) > 1.05
+//! [label:] metric op limit            kafka: end_to_end.p99 < 50ms     counts.lost == 0     goodput > 100k/s
+//! ratio(metric, label, label) op x    ratio(goodput, kafka, redis-streams) > 1.05
 //! ```
 //! A rule holds when it holds in every cell that it concerns. What was not measured does not hold. A rule that no
 //! measurement could satisfy is refused when it is read.
 
-use super::figure::{Figure, three_digits};
-use crate::result::CellSummary;
+use super::figure::measure;
+use crate::model::{Measure, three_digits};
+use crate::result::{self, CellSummary};
 use crate::stats::compare::{GeometricMean, Side, decide};
 use crate::yaml::suggest;
 use serde::Serialize;
@@ -19,19 +20,19 @@ pub struct Rule {
     pub text: String,
     pub subject: Subject,
     pub op: Op,
-    /// In the figure's base unit (ns, messages, messages/s, bytes); plain for a ratio.
+    /// In the metric's unit (ns, messages, messages/s, bytes); plain for a ratio.
     pub limit: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    Figure {
-        figure: Figure,
+    Metric {
+        measure: Measure,
         /// Only cells of this label; `None` concerns every label.
         label: Option<String>,
     },
     /// `over` ÷ `under`, at the same matrix point, over their blocks of the same number.
-    Ratio { figure: Figure, over: String, under: String },
+    Ratio { measure: Measure, over: String, under: String },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,11 +148,7 @@ impl Rule {
         if right.contains(['<', '>', '=']) || left.ends_with('!') {
             return Err(fail(one, GRAMMAR));
         }
-        let figure = |name: &str| {
-            let names = || Figure::all().map(Figure::name);
-            Figure::from_name(name)
-                .ok_or_else(|| fail(&format!("unknown figure `{name}`"), &suggest(&name.replace('-', "_"), names())))
-        };
+        let measure = |name: &str| measure(name).map_err(|remedy| fail(&format!("unknown figure `{name}`"), &remedy));
         let label = |name: &str| match labels.contains(&name) {
             true => Ok(name.to_owned()),
             false => Err(fail(&format!("no label `{name}` under `systems`"), &suggest(name, labels.iter().copied()))),
@@ -163,7 +160,7 @@ impl Rule {
             let [name, over, under] = parts[..] else {
                 return Err(fail("a ratio takes a figure and two labels", GRAMMAR));
             };
-            let subject = Subject::Ratio { figure: figure(name)?, over: label(over)?, under: label(under)? };
+            let subject = Subject::Ratio { measure: measure(name)?, over: label(over)?, under: label(under)? };
             if over == under {
                 return Err(fail("it compares a label with itself", "name two different labels"));
             }
@@ -178,15 +175,15 @@ impl Rule {
                 Some((scope, name)) => (Some(label(scope.trim())?), name.trim()),
                 None => (None, left),
             };
-            let figure = figure(name)?;
-            let limit = figure.unit().parse(right).map_err(|problem| fail(&problem, ""))?;
-            (Subject::Figure { figure, label: scope }, limit)
+            let measure = measure(name)?;
+            let limit = measure.unit().parse(right).map_err(|problem| fail(&problem, ""))?;
+            (Subject::Metric { measure, label: scope }, limit)
         };
         // No figure is negative, and a ratio of two positive ones is above zero.
         let lowest_passes = match (&subject, op) {
             (_, Op::More | Op::AtLeast) => true,
-            (Subject::Figure { .. }, Op::AtMost | Op::Equal) => limit >= 0.0,
-            (Subject::Figure { .. } | Subject::Ratio { .. }, _) => limit > 0.0,
+            (Subject::Metric { .. }, Op::AtMost | Op::Equal) => limit >= 0.0,
+            (Subject::Metric { .. } | Subject::Ratio { .. }, _) => limit > 0.0,
         };
         if !lowest_passes {
             return Err(fail("it can never hold: the smallest possible value is 0", "raise the limit"));
@@ -194,30 +191,30 @@ impl Rule {
         Ok(Self { text: text.to_owned(), subject, op, limit })
     }
 
-    pub fn figure(&self) -> Figure {
+    pub fn measure(&self) -> Measure {
         match self.subject {
-            Subject::Figure { figure, .. } | Subject::Ratio { figure, .. } => figure,
+            Subject::Metric { measure, .. } | Subject::Ratio { measure, .. } => measure,
         }
     }
 
     /// The labels that it names.
     pub fn labels(&self) -> Vec<&str> {
         match &self.subject {
-            Subject::Figure { label, .. } => label.as_deref().into_iter().collect(),
+            Subject::Metric { label, .. } => label.as_deref().into_iter().collect(),
             Subject::Ratio { over, under, .. } => vec![over, under],
         }
     }
 
     /// Judges every cell that the rule concerns: all labels (or its own), matrix points and blocks.
     pub fn evaluate(&self, cells: &[CellSummary]) -> Finding {
-        let (figure, label) = match &self.subject {
-            Subject::Figure { figure, label } => (*figure, label),
-            Subject::Ratio { figure, over, under } => return self.evaluate_ratio(cells, *figure, over, under),
+        let (measure, label) = match &self.subject {
+            Subject::Metric { measure, label } => (*measure, label),
+            Subject::Ratio { measure, over, under } => return self.evaluate_ratio(cells, *measure, over, under),
         };
         let samples: Vec<(String, Result<f64, String>)> = cells
             .iter()
             .filter(|cell| label.as_ref().is_none_or(|label| *label == cell.label))
-            .map(|cell| (place(cell), measured(figure, cell)))
+            .map(|cell| (place(cell), measured(measure, cell)))
             .collect();
         let finding = |verdict, found, words| Finding { rule: self.text.clone(), verdict, found, words };
         if samples.is_empty() {
@@ -236,7 +233,7 @@ impl Rule {
             return finding(Verdict::Unmeasured, None, "nothing was measured".into());
         };
         let held = self.op.holds(value, self.limit);
-        let (shown, limit) = (figure.unit().show(value), figure.unit().show(self.limit));
+        let (shown, limit) = (measure.unit().show(value), measure.unit().show(self.limit));
         let words = match (held, samples.len()) {
             (true, 1) => format!("{shown} in {place}"),
             (true, n) => format!("at worst {shown}, in {place} (of {n} cells)"),
@@ -247,7 +244,7 @@ impl Rule {
 
     /// Decides the ratio at every matrix point by the rule of every verdict on speed. It is held when it is shown at all
     /// of them, and failed when the opposite is shown at any.
-    fn evaluate_ratio(&self, cells: &[CellSummary], figure: Figure, over: &str, under: &str) -> Finding {
+    fn evaluate_ratio(&self, cells: &[CellSummary], measure: Measure, over: &str, under: &str) -> Finding {
         let finding = |verdict, found, words| Finding { rule: self.text.clone(), verdict, found, words };
         let unmeasured = |words| finding(Verdict::Unmeasured, None, words);
         let mut points: Vec<&str> = Vec::new();
@@ -259,7 +256,7 @@ impl Rule {
         let mut open = None;
         let mut decides: Option<(GeometricMean, &str)> = None;
         for point in &points {
-            let mean = match ratio(cells, figure, over, under, point) {
+            let mean = match ratio(cells, measure, over, under, point) {
                 Ok(mean) => mean,
                 Err(why) => return unmeasured(format!("not measured in {over} {point}: {why}")),
             };
@@ -291,16 +288,22 @@ impl Rule {
 }
 
 /// `over` ÷ `under` at a matrix point, over all its blocks.
-fn ratio(cells: &[CellSummary], figure: Figure, over: &str, under: &str, point: &str) -> Result<GeometricMean, String> {
+fn ratio(
+    cells: &[CellSummary],
+    measure: Measure,
+    over: &str,
+    under: &str,
+    point: &str,
+) -> Result<GeometricMean, String> {
     let of = |label| cells.iter().filter(move |cell| cell.label == label && cell.cell == point);
     let ratios = of(over).map(|cell| {
         let other = of(under).find(|other| other.block == cell.block);
         let other = other.ok_or_else(|| format!("{under} was not run beside it"))?;
-        let (above, below) = (measured(figure, cell)?, measured(figure, other)?);
-        if below == 0.0 { Err(format!("{figure} of {under} is 0")) } else { Ok(above / below) }
+        let (above, below) = (measured(measure, cell)?, measured(measure, other)?);
+        if below == 0.0 { Err(format!("{measure} of {under} is 0")) } else { Ok(above / below) }
     });
     let ratios = ratios.collect::<Result<Vec<f64>, String>>()?;
-    GeometricMean::of(&ratios).ok_or_else(|| format!("{figure} of {over} is 0"))
+    GeometricMean::of(&ratios).ok_or_else(|| format!("{measure} of {over} is 0"))
 }
 
 /// `1.31 [1.20, 1.43]`.
@@ -314,11 +317,11 @@ fn place(cell: &CellSummary) -> String {
     format!("{} {} block {}", cell.label, cell.cell, cell.block)
 }
 
-fn measured(figure: Figure, cell: &CellSummary) -> Result<f64, String> {
+fn measured(measure: Measure, cell: &CellSummary) -> Result<f64, String> {
     if !cell.valid {
         return Err(format!("{} is invalid ({})", place(cell), cell.invalid_because.join("; ")));
     }
-    figure.of(cell).ok_or_else(|| format!("{figure} of {} is null", cell.label))
+    result::measured(measure, cell).ok_or_else(|| format!("{measure} of {} is null", cell.label))
 }
 
 #[cfg(test)]
@@ -409,7 +412,9 @@ mod tests {
         let refused = |text: &str| Rule::parse(text, &LABELS).unwrap_err().to_string();
         for (rule, words) in [
             ("end_to_end.p99", "exactly one comparison"),
-            ("end_to_end.p9 < 5ms", "unknown figure `end_to_end.p9`; did you mean `end_to_end.p90`?"),
+            ("end_to_end.p100 < 5ms", "unknown figure `end_to_end.p100`; a latency has any quantile such as `p99`"),
+            ("end_to_end < 5ms", "`mean`, `min`, `max` or `count`"),
+            ("gooodput > 5k/s", "did you mean `goodput`?"),
             ("end_to_end.p99 < 5", "unit is missing"),
             ("counts.lost < 0", "can never hold"),
             ("end_to_end.p99 < 0ms", "can never hold"),

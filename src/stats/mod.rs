@@ -1,9 +1,11 @@
 //! What a finished measurement allows to conclude. Knows nothing of brokers.
 
+mod blocks;
 pub mod compare;
 mod quantile;
 mod steady;
 
+pub use blocks::over_blocks;
 pub use quantile::{DECISIVE_BEYOND, highest_quantile};
 pub use steady::{Second, halves, level, settled, steady_halves};
 

@@ -10,9 +10,9 @@ use crate::driver::{self, Target};
 use crate::engine::{CellRun, Observer, TrialError};
 use crate::environment::Broker;
 use crate::inject::Shared;
-use crate::model::Software;
+use crate::model::{Latency, Software};
 use crate::record::new_histogram;
-use crate::result::{ColdStart, Interval, Metric};
+use crate::result::{ColdStart, Interval};
 use crate::scenario::{Cell, Model};
 use crate::units::{Bytes, Rate, Span};
 use std::sync::Mutex;
@@ -67,7 +67,7 @@ pub fn warm(
     let mut first = new_histogram();
     let load_began = output.windows.first().map_or(0, |row| row.start_ns);
     let publish =
-        |interval: &&Interval| interval.metric == Metric::Publish && interval.start_ns < load_began + FIRST_NS;
+        |interval: &&Interval| interval.metric == Latency::Publish && interval.start_ns < load_began + FIRST_NS;
     for interval in output.intervals.iter().filter(publish) {
         // Bounds of ten minutes hold everything that five seconds can have recorded.
         let _ = first.add(&interval.histogram);

@@ -6,9 +6,9 @@
 use crate::clock::Clock;
 use crate::driver::fake::{Behaviour, Fake, Outage};
 use crate::engine::{CellRun, TrialError};
-use crate::model::System;
+use crate::model::{Latency, System};
 use crate::random::SplitMix64;
-use crate::result::{Blame, CellOutput, Metric};
+use crate::result::{Blame, CellOutput};
 use crate::scenario::{Arrivals, Cell, FaultAction, FaultPlan, Load, Message};
 use crate::schedule::Schedule;
 use crate::stats::compare::{GeometricMean, Side, decide};
@@ -53,7 +53,7 @@ fn fixed_delay(interrupted: &AtomicBool) -> Result<Oracle, TrialError> {
         interrupted,
     )?;
     let (publish, service, arrived) =
-        (output.merged(Metric::Publish), output.merged(Metric::Service), output.merged(Metric::EndToEnd));
+        (output.merged(Latency::Publish), output.merged(Latency::Service), output.merged(Latency::EndToEnd));
     let (p50, e50, s99) =
         (publish.value_at_quantile(0.5), arrived.value_at_quantile(0.5), service.value_at_quantile(0.99));
     let sent_all = output.record.counts.planned == output.record.counts.sent;
@@ -83,7 +83,7 @@ fn stall(interrupted: &AtomicBool) -> Result<Oracle, TrialError> {
         let all = output.merged(metric);
         [0.95, 0.99].map(|q| all.value_at_quantile(q))
     };
-    let (publish, arrived) = (found(Metric::Publish), found(Metric::EndToEnd));
+    let (publish, arrived) = (found(Latency::Publish), found(Latency::EndToEnd));
     let truth = [0.95, 0.99].map(expect);
     let passed =
         publish.iter().chain(&arrived).zip(truth.iter().cycle()).all(|(found, truth)| near(*found, *truth, 0.02));
@@ -101,7 +101,7 @@ fn queue(interrupted: &AtomicBool) -> Result<Oracle, TrialError> {
     let (service, rate) = (4 * MS, 125);
     let behaviour = Behaviour { service_ns: service, ..Behaviour::default() };
     let output = one_cell(behaviour, rate, 3, Arrivals::Poisson, None, interrupted)?;
-    let all = output.merged(Metric::Publish);
+    let all = output.merged(Latency::Publish);
     let window = (output.record.window_start_ns.unwrap_or(0), output.record.window_end_ns.unwrap_or(0));
     // The load's start is the epoch of the plan; warm-up tells where the window begins in it.
     let from = output.record.warm_up_ns;

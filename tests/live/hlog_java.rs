@@ -4,7 +4,8 @@
 //! (`BROKERBENCH_RUN`) it checks a log that it makes itself.
 
 use brokerbench::export::hgrm;
-use brokerbench::result::{Interval, Metric, RunFolder, hlog, quantiles};
+use brokerbench::model::Latency;
+use brokerbench::result::{Interval, RunFolder, hlog, quantiles};
 use hdrhistogram::Histogram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,7 +46,7 @@ fn java_finds_our_percentiles() {
 }
 
 /// Runs Java's processor on one tag; returns its interval log and its percentile distribution.
-fn java(jars: &Path, log: &Path, metric: Metric, more: &[&str], ratio: &str) -> (String, String) {
+fn java(jars: &Path, log: &Path, metric: Latency, more: &[&str], ratio: &str) -> (String, String) {
     let out = jars.join("out");
     run(Command::new("java")
         .arg("-cp")
@@ -60,7 +61,7 @@ fn java(jars: &Path, log: &Path, metric: Metric, more: &[&str], ratio: &str) -> 
     (read(out.clone()), read(jars.join("out.hgrm")))
 }
 
-fn java_distribution(jars: &Path, log: &Path, metric: Metric) -> (String, String) {
+fn java_distribution(jars: &Path, log: &Path, metric: Latency) -> (String, String) {
     let (intervals, distribution) = java(jars, log, metric, &[], "1000000");
     // Java's processor puts a line of its own in front.
     let start = distribution.find("       Value").unwrap();
@@ -90,7 +91,7 @@ fn made_up(dir: &Path) -> PathBuf {
     };
     let mut intervals = Vec::new();
     for second in 0..10u64 {
-        for metric in [Metric::Publish, Metric::EndToEnd] {
+        for metric in [Latency::Publish, Latency::EndToEnd] {
             let mut histogram = Histogram::new_with_bounds(1, 120_000_000_000, 3).unwrap();
             for _ in 0..10_000 {
                 let exponent = (next() % 1_000) as f64 / 1_000.0;

@@ -1,6 +1,7 @@
 //! A small finished run on disk, made without any broker.
 
-use brokerbench::result::{CellOutput, CellRecord, Event, Interval, Manifest, Metric, RunFolder, WindowRow};
+use brokerbench::model::Latency;
+use brokerbench::result::{CellOutput, CellRecord, Event, Interval, Manifest, RunFolder, WindowRow};
 use hdrhistogram::Histogram;
 use serde_json::json;
 use std::path::Path;
@@ -56,7 +57,7 @@ fn cell() -> CellOutput {
         "interrupted": false, "error": null,
     }))
     .unwrap();
-    let intervals = Metric::ALL
+    let intervals = Latency::ALL
         .map(|metric| {
             let mut histogram = Histogram::new_with_bounds(1, 60 * SECOND, 3).unwrap();
             (1..=2000).for_each(|at| histogram.record(at * 1000).unwrap());

@@ -3,6 +3,7 @@
 //! `cannot` counts as nothing at all: no message kept, none delivered. What is missing decides nothing.
 
 use crate::claims::finding::Answer;
+use crate::model::Point;
 use crate::result::{ComparedCell, Kind};
 
 pub enum Fact<'a> {
@@ -17,10 +18,7 @@ pub enum Fact<'a> {
 /// The figure of a label at a point; `base` is the point of a scenario without a matrix.
 pub fn find<'a>(cells: &[&'a ComparedCell], label: &str, metric: &str, point: &str) -> Fact<'a> {
     let found = cells.iter().find(|cell| cell.label == label && cell.metric == metric && cell.cell == point);
-    let missing = || {
-        let at = if point == "base" { String::new() } else { format!(" at {point}") };
-        Fact::Missing(format!("no {metric} of {label}{at}"))
-    };
+    let missing = || Fact::Missing(format!("no {metric} of {label}{}", Point::read(point).at()));
     found.map_or_else(missing, |cell| of(cell))
 }
 

@@ -7,6 +7,7 @@
 use super::fact::{Fact, of};
 use super::{Inputs, Judged};
 use crate::claims::finding::{Answer, Decision, Finding, PRIMITIVES};
+use crate::model::Point;
 use crate::result::ComparedCell;
 use crate::result::words::{grouped, significant};
 use crate::stats::chance_of_unseen;
@@ -84,18 +85,14 @@ pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
     judged
 }
 
-/// The value of a key of a point.
-fn part<'a>(point: &'a str, key: &str) -> Option<&'a str> {
-    point.split(',').find_map(|part| part.strip_prefix(key)?.strip_prefix('='))
-}
-
 fn takes_a_node_for_good(point: &str) -> bool {
-    let taken = matches!(part(point, "fault"), Some("kill" | "stop" | "power-loss"));
-    taken && part(point, "for") == Some("never") && part(point, "target") != Some("all")
+    let point = Point::read(point);
+    let taken = matches!(point.get("fault"), Some("kill" | "stop" | "power-loss"));
+    taken && point.get("for") == Some("never") && point.get("target") != Some("all")
 }
 
 fn has_copies(point: &str) -> bool {
-    part(point, "copies").and_then(|copies| copies.parse::<u32>().ok()).is_some_and(|copies| copies > 1)
+    Point::read(point).number("copies").is_some_and(|copies| copies > 1.0)
 }
 
 /// What documents say of a system that loses a node, under this condition or under any.

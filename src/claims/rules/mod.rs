@@ -17,6 +17,7 @@ pub mod testing;
 
 use super::data::{Documented, values_in_words};
 use super::finding::{Finding, verdict};
+use crate::model::System;
 use crate::result::{BlockValue, ComparedCell, RunInfo};
 use crate::stats::compare::GeometricMean;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,11 @@ pub fn crowded(cell: &ComparedCell, runs: &[RunInfo]) -> bool {
     cores.zip(cell.nodes).is_some_and(|(cores, nodes)| u32::from(nodes) > cores)
 }
 
+/// Whether it is Kafka's side of a comparison.
+fn is_kafka(cell: &ComparedCell) -> bool {
+    System::from_name(&cell.system) == Some(System::Kafka)
+}
+
 /// Both cells' blocks of the same number.
 fn paired_blocks<'a>(
     over: &'a ComparedCell,
@@ -87,6 +93,11 @@ pub struct Judged {
 impl Judged {
     pub fn verdict(&self) -> String {
         self.verdict.clone().unwrap_or_else(|| verdict(&self.findings))
+    }
+
+    /// There was nothing to judge by.
+    pub fn found_nothing(&self) -> bool {
+        self.verdict.is_none() && self.findings.is_empty()
     }
 
     #[cfg(test)]

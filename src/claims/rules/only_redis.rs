@@ -1,7 +1,7 @@
 //! A use that Redis carries and Kafka cannot by its nature.
 
 use super::fact::{Fact, of};
-use super::{Inputs, Judged};
+use super::{Inputs, Judged, is_kafka};
 use crate::claims::finding::Decision;
 use crate::result::ComparedCell;
 use crate::result::words::compact;
@@ -19,7 +19,7 @@ pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
     if cells().next().is_none() {
         return Judged::default();
     }
-    let side = |kafka: bool| cells().filter(move |cell| (cell.system == "kafka") == kafka).collect::<Vec<_>>();
+    let side = |kafka: bool| cells().filter(move |cell| is_kafka(cell) == kafka).collect::<Vec<_>>();
     let (kafka, redis) = (side(true), side(false));
     let carried = redis.iter().map(|cell| of(cell).above(limits.above)).find(|answer| *answer == Ok(true));
     let carried = carried.unwrap_or_else(|| match redis.first() {

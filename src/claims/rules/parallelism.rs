@@ -7,6 +7,7 @@ use super::fact::{Fact, of, short};
 use super::{CROWDED, Inputs, Judged, crowded, ratio};
 use crate::claims::data::empty_cell;
 use crate::claims::finding::{Answer, Decision, Finding, PRIMITIVES};
+use crate::model::{Point, Unit};
 use crate::result::words::significant;
 use crate::result::{ComparedCell, Kind};
 use crate::stats::compare::{Side, decide};
@@ -131,7 +132,7 @@ fn speed_ups(inputs: &Inputs<'_>) -> Vec<ComparedCell> {
             cell: more.cell.clone(),
             kind: Kind::Measured,
             value: Some(ratio.value()),
-            unit: "×".to_owned(),
+            unit: Unit::Times.name().to_owned(),
             interval: ratio.interval(),
             n: more.n + one.n,
             blocks: ratio.blocks() as u32,
@@ -143,12 +144,8 @@ fn speed_ups(inputs: &Inputs<'_>) -> Vec<ComparedCell> {
     derived.collect()
 }
 
-/// The value of an axis of a cell's point, by the last part of its key: `consumers` of `load.consumers=4,load.work=1ms`.
 fn text<'a>(cell: &'a ComparedCell, axis: &str) -> Option<&'a str> {
-    cell.cell
-        .split(',')
-        .filter_map(|part| part.split_once('='))
-        .find_map(|(key, value)| (key.trim().rsplit('.').next() == Some(axis)).then_some(value.trim()))
+    Point::read(&cell.cell).get(axis)
 }
 
 fn axis(cell: &ComparedCell, name: &str) -> Option<f64> {

@@ -3,6 +3,7 @@
 use super::fact::{Fact, find};
 use super::{Inputs, Judged};
 use crate::claims::finding::{Decision, Finding, PRIMITIVES};
+use crate::model::BASE;
 use crate::result::words::{count, significant};
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +57,7 @@ pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
             format!("{} to {}", significant(least), significant(most))
         };
         judged.sentences.push(format!("{system}: {range} requests per batch: {kind}"));
-        if let fact @ Fact::Range { most, .. } = find(&inputs.judged, system, "stalled.lost", "base")
+        if let fact @ Fact::Range { most, .. } = find(&inputs.judged, system, "stalled.lost", BASE)
             && most > 0.0
         {
             judged.sentences.push(format!("{system}: a stalled consumer lost {} messages", fact.words(count)));

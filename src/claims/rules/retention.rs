@@ -3,6 +3,7 @@
 use super::fact::find;
 use super::{Inputs, Judged};
 use crate::claims::finding::{Decision, Finding, PRIMITIVES};
+use crate::model::BASE;
 use crate::result::words::significant;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
         return judged;
     }
     let percent = |share: f64| format!("{} %", significant(share * 100.0));
-    let of = |system: &str| find(&inputs.judged, system, METRIC, "base");
+    let of = |system: &str| find(&inputs.judged, system, METRIC, BASE);
     let keeps = of("kafka").above(limits.kafka_above);
     for primitive in PRIMITIVES {
         let forgets = of(primitive).at_most(limits.primitive_at_most);

@@ -5,6 +5,7 @@
 use super::fact::{Fact, find};
 use super::{Inputs, Judged};
 use crate::claims::finding::{Decision, Finding, PRIMITIVES};
+use crate::model::BASE;
 use crate::result::words::grouped;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
         return judged;
     }
     for (suffix, condition) in [("", "at defaults"), ("-tuned", "at tuned limits")] {
-        let of = |system: &str| find(&inputs.judged, &format!("{system}{suffix}"), METRIC, "base");
+        let of = |system: &str| find(&inputs.judged, &format!("{system}{suffix}"), METRIC, BASE);
         let kafka = of("kafka");
         let mut words = vec![format!("kafka {}", kafka.words(bytes))];
         for primitive in PRIMITIVES {

@@ -1,6 +1,7 @@
 //! What experiments observe and books count, as cells of the table.
 
 use super::*;
+use crate::model::metric;
 
 #[test]
 fn observations_become_cells_and_facts_need_one_block() {
@@ -42,11 +43,11 @@ fn a_cell_of_a_fact_edited_by_hand_is_found_out() {
 /// The size ladder's tries stay in its summary: the table has a line for each rung.
 #[test]
 fn tries_become_rungs() {
-    let intact = |point: &str, value| Observation::measured("intact", point, value, "yes", 1).with_text("no");
+    let intact = |point: &str, value| Observation::measured(metric::INTACT, point, value, 1).with_text("no");
     let observations = vec![
         intact("size=1MiB,payload=text,codec=none", 0.0),
         intact("size=1MiB,payload=text,codec=lz4", 1.0),
-        Observation::measured("largest_intact", "", 1048576.0, "B", 2),
+        Observation::measured(metric::LARGEST_INTACT, "", 1048576.0, 2),
     ];
     let comparison = build("quick", &[observed("message-size", &[("kafka", observations)])]).unwrap();
     recheck(&comparison).unwrap();

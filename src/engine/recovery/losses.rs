@@ -7,6 +7,7 @@
 //! the width of the acknowledged time that is gone: from the first lost acknowledgement to the fault, or to the last lost
 //! one where that came later.
 
+use crate::model::FaultKind;
 use crate::record::SECOND_NS;
 use crate::result::Fault;
 
@@ -85,7 +86,8 @@ impl Losses {
             let Some(fault) = faults.get_mut(span.index) else { continue };
             // What cannot be placed leaves every fault's share unknown.
             fault.rpo_messages = (self.unplaced == 0).then_some(span.messages);
-            fault.rpo_least_messages = fault.rpo_messages.filter(|_| fault.kind == "power-loss").map(|_| span.recent);
+            fault.rpo_least_messages =
+                fault.rpo_messages.filter(|_| fault.fault_kind() == Some(FaultKind::PowerLoss)).map(|_| span.recent);
             fault.rpo_ns = fault.rpo_messages.map(|lost| match lost {
                 0 => 0,
                 _ => span.last.max(span.effect) - span.first,

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::driver::DriverError;
 use crate::driver::capability::{CacheAnswer, CacheClient, CacheRequest};
 use crate::engine::{TrialError, body_kind};
-use crate::model::Quantile;
+use crate::model::{Metric, Quantile, metric};
 use crate::payload::{Bodies, Envelope, Reading, read};
 use crate::record::new_histogram;
 use crate::result::{CellOutput, Observation};
@@ -28,15 +28,14 @@ const TICK_NS: u64 = 20_000_000;
 const DRAIN_NS: u64 = 10_000_000_000;
 /// Beyond the time to live before the keys are looked for.
 const MARGIN: Duration = Duration::from_millis(50);
-const METRICS: [(&str, &str); 5] =
-    [("get.p99", "ns"), ("set.p99", "ns"), ("operations", "ops/s"), ("hit_rate", "share"), ("expired", "share")];
+const METRICS: [&Metric; 5] = [metric::GET_P99, metric::SET_P99, metric::OPERATIONS, metric::HIT_RATE, metric::EXPIRED];
 
 pub fn run(context: &mut ExperimentContext<'_>, keys: &scenario::Cache) -> Result<CellOutput, TrialError> {
     let client = match context.driver(context.cell, "cache")?.cache() {
         Ok(client) => client,
         Err(cannot @ DriverError::Cannot { .. }) => {
             let why = cannot.to_string();
-            let seen = METRICS.map(|(metric, unit)| Observation::cannot(metric, "", unit, why.as_str()));
+            let seen = METRICS.map(|metric| Observation::cannot(metric, "", why.as_str()));
             return context.output(seen.into());
         }
         Err(error) => return Err(error.into()),
@@ -116,31 +115,31 @@ impl Tally {
     /// `late` is what was found of the keys once their time was over.
     fn observations(&self, keys: &scenario::Cache, late: &Self) -> Vec<Observation> {
         let mut seen = Vec::new();
-        for (metric, timer) in [("get.p99", &self.gets), ("set.p99", &self.sets)] {
+        for (metric, timer) in [(metric::GET_P99, &self.gets), (metric::SET_P99, &self.sets)] {
             seen.push(if Quantile::P99.shown(timer.len()) {
-                Observation::measured(metric, "", timer.value_at_quantile(0.99) as f64, "ns", timer.len())
+                Observation::measured(metric, "", timer.value_at_quantile(0.99) as f64, timer.len())
             } else {
                 let why = format!("{} requests timed, {} needed", timer.len(), Quantile::P99.samples_to_show());
-                Observation::not_measured(metric, "", "ns", why)
+                Observation::not_measured(metric, "", why)
             });
         }
         let operations = self.answered as f64 / keys.duration.secs_f64();
         let refused: Vec<String> = self.refused.iter().map(|(why, count)| format!("{count} × {why}")).collect();
-        let done = Observation::measured("operations", "", operations, "ops/s", self.answered);
+        let done = Observation::measured(metric::OPERATIONS, "", operations, self.answered);
         seen.push(done.with_text(refused.join("; ")));
         let mut share = |metric, part: u64, all: u64, text: String| {
             seen.push(match all {
-                0 => Observation::not_measured(metric, "", "share", "nothing was read"),
-                _ => Observation::measured(metric, "", part as f64 / all as f64, "share", all).with_text(text),
+                0 => Observation::not_measured(metric, "", "nothing was read"),
+                _ => Observation::measured(metric, "", part as f64 / all as f64, all).with_text(text),
             });
         };
         let wrong = match self.wrong {
             0 => String::new(),
             wrong => format!("{wrong} values damaged or of another key"),
         };
-        share("hit_rate", self.found, self.found + self.missing + self.wrong, wrong);
+        share(metric::HIT_RATE, self.found, self.found + self.missing + self.wrong, wrong);
         share(
-            "expired",
+            metric::EXPIRED,
             late.missing,
             late.found + late.missing + late.wrong,
             format!("{} after the last write", keys.ttl),
@@ -278,6 +277,6 @@ mod tests {
         let hit_rate = seen.iter().find(|seen| seen.metric == "hit_rate").unwrap();
         assert_eq!((hit_rate.value, hit_rate.n), (Some(1.0 / 3.0), 3));
         assert!(hit_rate.text.contains("1 values damaged"), "{}", hit_rate.text);
-        assert_eq!(seen.iter().map(|seen| seen.metric.as_str()).collect::<Vec<_>>(), METRICS.map(|(metric, _)| metric));
+        assert_eq!(seen.iter().map(|seen| seen.metric.as_str()).collect::<Vec<_>>(), METRICS.map(|metric| metric.name));
     }
 }

@@ -10,8 +10,9 @@ mod search;
 use self::search::{Bracket, search};
 use super::ExperimentContext;
 use crate::engine::TrialError;
+use crate::model::{Latency, metric};
 use crate::record::new_histogram;
-use crate::result::{Blame, CellOutput, Metric, Observation, Outcome, quantiles};
+use crate::result::{Blame, CellOutput, Observation, Outcome, quantiles};
 use crate::scenario::{Capacity, Cell, Model};
 use crate::units::{Rate, Span};
 use std::fmt::Write;
@@ -23,7 +24,6 @@ const GOOD: f64 = 0.99;
 const REST: Duration = Duration::from_secs(1);
 /// Most probes of one search; a bracket needs about twelve.
 const PROBES: u32 = 40;
-const UNIT: &str = "msg/s";
 
 pub fn run(context: &mut ExperimentContext<'_>, keys: &Capacity) -> Result<CellOutput, TrialError> {
     let start = context.cell.load.rate.map_or(1000, whole);
@@ -94,7 +94,7 @@ enum Failure {
 impl Probe {
     fn of(rate: u64, output: &CellOutput, limit: Span) -> Self {
         let mut arrived = new_histogram();
-        for interval in output.intervals.iter().filter(|one| one.metric == Metric::EndToEnd && !one.warm_up) {
+        for interval in output.intervals.iter().filter(|one| one.metric == Latency::EndToEnd && !one.warm_up) {
             // Bounds of ten minutes hold everything that a probe can have recorded.
             let _ = arrived.add(&interval.histogram);
         }
@@ -134,11 +134,11 @@ impl Probe {
         };
         let point = format!("probe={number},rate={}/s,went={went}", self.rate);
         let carried =
-            self.carried.map(|rate| Observation::measured("probe.goodput", point.clone(), rate, UNIT, self.n));
+            self.carried.map(|rate| Observation::measured(metric::PROBE_GOODPUT, point.clone(), rate, self.n));
         all.extend(carried);
         all.push(match self.p99_ns {
-            Some(p99) => Observation::measured("probe.p99", point, p99 as f64, "ns", self.n).with_text(self.words()),
-            None => Observation::not_measured("probe.p99", point, "ns", self.words()),
+            Some(p99) => Observation::measured(metric::PROBE_P99, point, p99 as f64, self.n).with_text(self.words()),
+            None => Observation::not_measured(metric::PROBE_P99, point, self.words()),
         });
     }
 
@@ -162,8 +162,8 @@ fn observations(bracket: &Bracket, probes: &[Probe], keys: &Capacity) -> Vec<Obs
     let story = format!("probes under end-to-end p99 ≤ {}: {}", keys.limit, story.join("; "));
     let n = probes.len() as u64;
     let end = |metric, found: Option<u64>, without: &str| match found {
-        Some(rate) => Observation::measured(metric, "", rate as f64, UNIT, n).with_text(story.clone()),
-        None => Observation::not_measured(metric, "", UNIT, format!("{without}; {story}")),
+        Some(rate) => Observation::measured(metric, "", rate as f64, n).with_text(story.clone()),
+        None => Observation::not_measured(metric, "", format!("{without}; {story}")),
     };
     // An end needs the system's own failure twice.
     let by_harness = |rate: u64| {
@@ -177,7 +177,7 @@ fn observations(bracket: &Bracket, probes: &[Probe], keys: &Capacity) -> Vec<Obs
         None => (None, "the search ended before two of three probes agreed"),
     };
     let no_low = "no rate kept the limit in two of three probes before the search ended";
-    let mut all = vec![end("capacity.low", bracket.low, no_low), end("capacity.high", high, without)];
+    let mut all = vec![end(metric::CAPACITY_LOW, bracket.low, no_low), end(metric::CAPACITY_HIGH, high, without)];
     probes.iter().enumerate().for_each(|(at, probe)| probe.observations(at + 1, &mut all));
     all
 }
@@ -192,7 +192,7 @@ mod tests {
         let mut histogram = new_histogram();
         histogram.record_n(ms * 1_000_000, 1000).unwrap();
         let interval =
-            Interval { metric: Metric::EndToEnd, warm_up: false, start_ns: 0, length_ns: 1_000_000_000, histogram };
+            Interval { metric: Latency::EndToEnd, warm_up: false, start_ns: 0, length_ns: 1_000_000_000, histogram };
         let record = CellRecord {
             subscriptions: 1,
             window_start_ns: Some(1_000_000_000),

@@ -12,7 +12,7 @@ use self::processing::{ProcessingLog, Task};
 use super::ExperimentContext;
 use super::sender::ExperimentSender;
 use crate::engine::TrialError;
-use crate::model::Quantile;
+use crate::model::{Quantile, metric};
 use crate::record::SeqSet;
 use crate::result::{CellOutput, Observation};
 use crate::scenario::Poison;
@@ -60,36 +60,35 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialErr
     let share = flow.every.map_or(0.0, |_| keys.share);
     let point = format!("poison={}%", (share * 1e6).round() / 1e4);
     let (acked, seconds) = (sender.acked().len(), keys.duration.secs_f64());
-    let measured = |metric, value, unit, n| Observation::measured(metric, &*point, value, unit, n);
-    let count = |metric, value: u64| measured(metric, value as f64, "msg", acked);
+    let measured = |metric, value, n| Observation::measured(metric, &*point, value, n);
+    let count = |metric, value: u64| measured(metric, value as f64, acked);
     let mut seen = vec![
-        measured("healthy.goodput", log.in_window as f64 / seconds, "msg/s", log.in_window)
-            .with_text(sender.failures()),
+        measured(metric::HEALTHY_GOODPUT, log.in_window as f64 / seconds, log.in_window).with_text(sender.failures()),
     ];
     let timed = log.latency.len();
     seen.push(if Quantile::P99.shown(timed) {
-        measured("healthy.p99", log.latency.value_at_quantile(0.99) as f64, "ns", timed)
+        measured(metric::HEALTHY_P99, log.latency.value_at_quantile(0.99) as f64, timed)
     } else {
         let why = format!("{timed} healthy messages timed, {} needed", Quantile::P99.samples_to_show());
-        Observation::not_measured("healthy.p99", &*point, "ns", why)
+        Observation::not_measured(metric::HEALTHY_P99, &*point, why)
     });
     match &place {
         Err(cannot) => {
-            let cannot = |metric, unit| Observation::cannot(metric, &*point, unit, cannot.as_str());
-            seen.extend([cannot("dead_letter.time_p50", "ns"), cannot("dead_lettered", "msg")]);
+            let cannot = |metric| Observation::cannot(metric, &*point, cannot.as_str());
+            seen.extend([cannot(metric::DEAD_LETTER_TIME_P50), cannot(metric::DEAD_LETTERED)]);
         }
         Ok(work) => {
             if !log.dead_letter_times.is_empty() {
                 let (p50, n) = (log.dead_letter_times.value_at_quantile(0.5), log.dead_letter_times.len());
-                seen.push(measured("dead_letter.time_p50", p50 as f64, "ns", n));
+                seen.push(measured(metric::DEAD_LETTER_TIME_P50, p50 as f64, n));
             }
-            seen.push(count("dead_lettered", dead.len()).with_text(work.responsibilities().to_string()));
+            seen.push(count(metric::DEAD_LETTERED, dead.len()).with_text(work.responsibilities().to_string()));
         }
     }
     let unreadable = if log.unreadable > 0 { format!("; {} unreadable", log.unreadable) } else { String::new() };
-    seen.push(count("lost", missing.lost).with_text(missing.to_string() + &unreadable));
-    seen.push(count("duplicated", log.again + dead_again));
-    seen.push(count("blocked", missing.blocked));
+    seen.push(count(metric::HEALTHY_LOST, missing.lost).with_text(missing.to_string() + &unreadable));
+    seen.push(count(metric::DUPLICATED, log.again + dead_again));
+    seen.push(count(metric::BLOCKED, missing.blocked));
     Ok(seen)
 }
 
@@ -125,20 +124,20 @@ fn crashed(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialErro
         Ok(work) => (work.responsibilities().takes_over, work.responsibilities().comes_again),
         Err(_) => ("nobody: what is published while nobody subscribes, or lies with the dead, is gone", "nothing"),
     };
-    let measured = |metric, value, unit, n| Observation::measured(metric, "", value, unit, n);
+    let measured = |metric, value, n| Observation::measured(metric, "", value, n);
     let mut seen = vec![
-        measured("crash.lost", lost as f64, "msg", acked).with_text(format!("taken over by {taken}")),
-        measured("crash.duplicated", log.again as f64, "msg", acked).with_text(format!("comes again: {again}")),
+        measured(metric::CRASH_LOST, lost as f64, acked).with_text(format!("taken over by {taken}")),
+        measured(metric::CRASH_DUPLICATED, log.again as f64, acked).with_text(format!("comes again: {again}")),
     ];
     let since = |ns: u64| ns.saturating_sub(died_ns) as f64;
     if let Some(first_ns) = log.first_ns {
         let text = "until the consumer that is started at once in the dead one's place gets its first message";
-        seen.push(measured("crash.gap", since(first_ns), "ns", 1).with_text(text));
+        seen.push(measured(metric::CRASH_GAP, since(first_ns), 1).with_text(text));
     }
     seen.push(match log.redelivered_ns {
-        Some(redelivered_ns) => measured("crash.takeover", since(redelivered_ns), "ns", in_hand)
+        Some(redelivered_ns) => measured(metric::CRASH_TAKEOVER, since(redelivered_ns), in_hand)
             .with_text("until every message that the dead one had in hand has come to another"),
-        None => Observation::cannot("crash.takeover", "", "ns", format!("taken over by {taken}")),
+        None => Observation::cannot(metric::CRASH_TAKEOVER, "", format!("taken over by {taken}")),
     });
     Ok(seen)
 }

@@ -7,13 +7,13 @@ use crate::experiment::ExperimentContext;
 use crate::experiment::findings::failed;
 use crate::experiment::receiver::Received;
 use crate::experiment::sender::{ExperimentSender, SendProgress};
-use crate::model::System;
+use crate::model::{Metric, System, metric};
 use crate::result::Observation;
 use crate::scenario::Retention;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-const METRIC: &str = "drain.time";
+const METRIC: &Metric = metric::DRAIN_TIME;
 
 /// From the moment at which the consumer comes back, joining included, until it has everything published so far.
 pub fn drained(context: &ExperimentContext<'_>, keys: &Retention) -> Result<Observation, TrialError> {
@@ -21,7 +21,7 @@ pub fn drained(context: &ExperimentContext<'_>, keys: &Retention) -> Result<Obse
     if cell.config.system == System::RedisPubsub {
         let (system, action) = (cell.config.system, "have a backlog".to_owned());
         let because = "what is published while nobody is subscribed is gone".to_owned();
-        return Ok(failed(METRIC, "", "ns", &DriverError::Cannot { system, action, because }));
+        return Ok(failed(METRIC, "", &DriverError::Cannot { system, action, because }));
     }
     let driver = context.driver(cell, "backlog")?;
     driver.prepare()?;
@@ -60,11 +60,11 @@ fn drain(context: &ExperimentContext<'_>, keys: &Retention, driver: &dyn Driver)
     })?;
     let words = format!("backlog of {}, live load of {} beside it", keys.messages, keys.drain_rate);
     Ok(match caught_up_ns {
-        Some(ns) => Observation::measured(METRIC, "", ns as f64, "ns", tally.seen.len())
+        Some(ns) => Observation::measured(METRIC, "", ns as f64, tally.seen.len())
             .with_text(format!("{words}; joining included")),
         None => {
             let got = tally.seen.len();
-            Observation::not_measured(METRIC, "", "ns", format!("not caught up: {got} received; {words}"))
+            Observation::not_measured(METRIC, "", format!("not caught up: {got} received; {words}"))
         }
     })
 }

@@ -8,14 +8,14 @@ use crate::experiment::ExperimentContext;
 use crate::experiment::findings::failed;
 use crate::experiment::receiver::Received;
 use crate::experiment::sender::{ExperimentSender, SendProgress};
-use crate::model::System;
+use crate::model::{Metric, System, metric};
 use crate::record::SECOND_NS;
 use crate::result::Observation;
 use crate::scenario::{Cell, Retention};
 use std::thread;
 use std::time::Duration;
 
-const METRIC: &str = "share.limit";
+const METRIC: &Metric = metric::SHARE_LIMIT;
 /// The smallest segment that Kafka 4 allows: only closed segments are given up.
 const SEGMENT_BYTES: u64 = 1 << 20;
 /// A broker looks for what to give up every now and then; Kafka for the first time 30 s after its start.
@@ -55,7 +55,7 @@ fn limited(cell: &Cell, keys: &Retention) -> Result<(Cell, String), DriverError>
 pub fn reached(context: &ExperimentContext<'_>, keys: &Retention) -> Result<Observation, TrialError> {
     let (cell, words) = match limited(context.cell, keys) {
         Ok(limited) => limited,
-        Err(error) => return Ok(failed(METRIC, "", "share", &error)),
+        Err(error) => return Ok(failed(METRIC, "", &error)),
     };
     let (clock, run) = (context.clock(), context.run.wrapping_add(1));
     let driver = context.driver(&cell, "limit")?;

@@ -15,6 +15,7 @@ use crate::driver::capability::{Replay, ReplayFrom};
 use crate::driver::{Driver, DriverError, Subscriber};
 use crate::engine::TrialError;
 use crate::environment::EnvironmentError;
+use crate::model::{Metric, metric};
 use crate::record::SECOND_NS;
 use crate::result::{CellOutput, Observation};
 use crate::scenario::Retention;
@@ -75,8 +76,8 @@ fn publish_and_read(
     let seconds = second.last_ns.saturating_sub(begun) as f64 / 1e9;
     let n = second.seen.len();
     found.push(match n {
-        0 => Observation::not_measured("live.rate", "", "msg/s", "no message came"),
-        n => Observation::measured("live.rate", "", n as f64 / seconds, "msg/s", n)
+        0 => Observation::not_measured(metric::LIVE_RATE, "", "no message came"),
+        n => Observation::measured(metric::LIVE_RATE, "", n as f64 / seconds, n)
             .with_text("published as fast as acknowledged and read at the same time"),
     });
     Ok(Moment { ms, first: half })
@@ -115,15 +116,15 @@ fn read_again(
 ) -> Result<(), TrialError> {
     let replay = driver.replay()?;
     let second = still_there(context, replay, ReplayFrom::Beginning);
-    for metric in ["readable_after_ack", "share.second_reader"] {
+    for metric in [metric::READABLE_AFTER_ACK, metric::SHARE_SECOND_READER] {
         found.push(share(metric, keys.messages, second.as_ref().map(|tally| tally.seen.len())));
     }
     let late = replay.join_late(1).and_then(|consumer| to_the_end(context, keys, consumer));
-    found.push(share("share.late_joiner", keys.messages, late.as_ref().map(|tally| tally.seen.len())));
+    found.push(share(metric::SHARE_LATE_JOINER, keys.messages, late.as_ref().map(|tally| tally.seen.len())));
     found.push(replay_rate(&late));
     let again = replay.rewind(0).and_then(|()| driver.subscriber(0, 0));
     let again = again.and_then(|consumer| to_the_end(context, keys, consumer));
-    found.push(share("share.reread", keys.messages, again.as_ref().map(|tally| tally.seen.len())));
+    found.push(share(metric::SHARE_REREAD, keys.messages, again.as_ref().map(|tally| tally.seen.len())));
     let sought = still_there(context, replay, ReplayFrom::Time(moment.ms));
     let (since, before) = match &sought {
         Ok(tally) => {
@@ -133,7 +134,7 @@ fn read_again(
         Err(error) => (Err(error), 0),
     };
     let text = format!("of those published after the moment; {before} earlier ones came with them");
-    found.push(share("share.seek", keys.messages - moment.first, since).with_more(&text));
+    found.push(share(metric::SHARE_SEEK, keys.messages - moment.first, since).with_more(&text));
     Ok(())
 }
 
@@ -166,25 +167,25 @@ fn to_the_end(
 
 fn replay_rate(late: &Result<Received, DriverError>) -> Observation {
     match late {
-        Err(error) => failed("replay.rate", "", "msg/s", error),
+        Err(error) => failed(metric::REPLAY_RATE, "", error),
         Ok(tally) => match tally.rate() {
-            Some(rate) => Observation::measured("replay.rate", "", rate, "msg/s", tally.seen.len())
+            Some(rate) => Observation::measured(metric::REPLAY_RATE, "", rate, tally.seen.len())
                 .with_text("the late joiner, from its first message to its last"),
-            None => Observation::cannot("replay.rate", "", "msg/s", "there was nothing left to replay"),
+            None => Observation::cannot(metric::REPLAY_RATE, "", "there was nothing left to replay"),
         },
     }
 }
 
 /// A clean restart on the same data.
 fn restarted(context: &mut ExperimentContext<'_>, keys: &Retention, driver: &dyn Driver) -> Observation {
-    const METRIC: &str = "share.restart";
+    const METRIC: &Metric = metric::SHARE_RESTART;
     let replay = match driver.replay() {
         // A system that cannot be read again at all needs no restart to show it.
         Ok(replay) => match still_there(context, replay, ReplayFrom::Beginning) {
-            Err(error @ DriverError::Cannot { .. }) => return failed(METRIC, "", "share", &error),
+            Err(error @ DriverError::Cannot { .. }) => return failed(METRIC, "", &error),
             _ => replay,
         },
-        Err(error) => return failed(METRIC, "", "share", &error),
+        Err(error) => return failed(METRIC, "", &error),
     };
     let begun = context.clock().now_ns();
     if let Err(error) = context.broker.restart() {
@@ -192,7 +193,7 @@ fn restarted(context: &mut ExperimentContext<'_>, keys: &Retention, driver: &dyn
             EnvironmentError::DidNotStart { cause, .. } => format!("the broker did not start again: {cause}"),
             other => other.to_string(),
         };
-        return Observation::not_measured(METRIC, "", "share", why);
+        return Observation::not_measured(METRIC, "", why);
     }
     let seconds = (context.clock().now_ns() - begun) as f64 / 1e9;
     let left = still_there(context, replay, ReplayFrom::Beginning);
@@ -200,11 +201,12 @@ fn restarted(context: &mut ExperimentContext<'_>, keys: &Retention, driver: &dyn
     share(METRIC, keys.messages, left.as_ref().map(|tally| tally.seen.len())).with_more(&text)
 }
 
-fn share(metric: &str, of: u64, found: Result<u64, &DriverError>) -> Observation {
+fn share(metric: &Metric, of: u64, found: Result<u64, &DriverError>) -> Observation {
     match found {
-        Ok(found) => Observation::measured(metric, "", found as f64 / of.max(1) as f64, "share", of)
-            .with_text(format!("{found} of {of}")),
-        Err(error) => failed(metric, "", "share", error),
+        Ok(found) => {
+            Observation::measured(metric, "", found as f64 / of.max(1) as f64, of).with_text(format!("{found} of {of}"))
+        }
+        Err(error) => failed(metric, "", error),
     }
 }
 
@@ -230,13 +232,13 @@ mod tests {
 
     #[test]
     fn a_share_is_of_all_and_a_reason_stays_alone() {
-        let half = share("share.seek", 50, Ok(25)).with_more("more");
+        let half = share(metric::SHARE_SEEK, 50, Ok(25)).with_more("more");
         assert_eq!((half.value, half.n, half.text.as_str()), (Some(0.5), 50, "25 of 50, more"));
-        let nothing = share("share.reread", 50, Ok(0));
+        let nothing = share(metric::SHARE_REREAD, 50, Ok(0));
         assert_eq!((nothing.kind, nothing.value), (Kind::Measured, Some(0.0)));
         let (system, action) = (System::RedisPubsub, "go back".to_owned());
         let cannot = DriverError::Cannot { system, action, because: "nothing is kept".into() };
-        let cannot = share("share.reread", 50, Err(&cannot)).with_more("more");
+        let cannot = share(metric::SHARE_REREAD, 50, Err(&cannot)).with_more("more");
         assert_eq!((cannot.kind, cannot.text.as_str()), (Kind::Cannot, "cannot go back: nothing is kept"));
     }
 }

@@ -4,7 +4,7 @@ use super::bystander::Sample;
 use super::climb::{Attempt, Outcome, Tried};
 use super::plan::Kind;
 use crate::driver::LargeClient;
-use crate::model::Codec;
+use crate::model::{Codec, Metric, metric};
 use crate::result::Observation;
 use crate::scenario::{PayloadKind, SizeLadder};
 use crate::units::Bytes;
@@ -58,7 +58,7 @@ fn of_attempt(attempt: &Attempt, all: &mut Vec<Observation>) {
     let point = attempt.point();
     let tried = match &attempt.outcome {
         Outcome::NotTried(why) => {
-            all.push(Observation::not_measured("intact", point, "yes", why));
+            all.push(Observation::not_measured(metric::INTACT, point, why));
             return;
         }
         Outcome::Tried(tried) => tried,
@@ -68,12 +68,14 @@ fn of_attempt(attempt: &Attempt, all: &mut Vec<Observation>) {
         Err(refusal) => (0.0, refusal.to_string()),
     };
     let n = tried.trips + u64::from(tried.end.is_err());
-    all.push(Observation::measured("intact", point.clone(), value, "yes", n).with_text(text));
-    for (metric, bytes) in
-        [("wire_bytes", tried.wire_bytes), ("client_peak", tried.client_peak), ("broker_peak", tried.broker_peak)]
-    {
+    all.push(Observation::measured(metric::INTACT, point.clone(), value, n).with_text(text));
+    for (metric, bytes) in [
+        (metric::WIRE_BYTES, tried.wire_bytes),
+        (metric::CLIENT_PEAK, tried.client_peak),
+        (metric::BROKER_PEAK, tried.broker_peak),
+    ] {
         if let Some(bytes) = bytes {
-            all.push(Observation::measured(metric, point.clone(), bytes as f64, "B", 1));
+            all.push(Observation::measured(metric, point.clone(), bytes as f64, 1));
         }
     }
 }
@@ -96,8 +98,8 @@ fn ends(point: &str, attempts: &[Attempt], all: &mut Vec<Observation>) {
         attempts.iter().filter(|attempt| attempt.intact() && attempt.size == most).map(|a| a.kind.to_string()).collect()
     });
     let observation = match (most, tried) {
-        (None, 0) => Observation::not_measured("largest_intact", point, "B", "nothing was tried"),
-        _ => Observation::measured("largest_intact", point, most.map_or(0.0, |most| most.0 as f64), "B", tried),
+        (None, 0) => Observation::not_measured(metric::LARGEST_INTACT, point, "nothing was tried"),
+        _ => Observation::measured(metric::LARGEST_INTACT, point, most.map_or(0.0, |most| most.0 as f64), tried),
     };
     all.push(observation.with_text(if point.is_empty() { ways.join(" · ") } else { String::new() }));
 
@@ -108,7 +110,7 @@ fn ends(point: &str, attempts: &[Attempt], all: &mut Vec<Observation>) {
     all.push(match refused.iter().map(|(attempt, _)| attempt.size).min() {
         None => {
             let up_to = most.map_or("nothing was tried".to_owned(), |most| format!("nothing was refused up to {most}"));
-            Observation::not_measured("first_refused", point, "B", up_to)
+            Observation::not_measured(metric::FIRST_REFUSED, point, up_to)
         }
         Some(first) => {
             let here = refused.iter().filter(|(attempt, _)| attempt.size == first);
@@ -119,7 +121,7 @@ fn ends(point: &str, attempts: &[Attempt], all: &mut Vec<Observation>) {
                     },
                 )
                 .collect();
-            Observation::measured("first_refused", point, first.0 as f64, "B", tried).with_text(words.join(" · "))
+            Observation::measured(metric::FIRST_REFUSED, point, first.0 as f64, tried).with_text(words.join(" · "))
         }
     });
 }
@@ -137,23 +139,22 @@ fn goodput(size: Bytes, attempts: &[&Attempt], all: &mut Vec<Observation>) {
         let seconds = (times.received + tried.pack + tried.unpack).as_secs_f64();
         let rate = attempt.sent_bytes as f64 / seconds;
         let text = format!("{}, one message at a time, median", attempt.kind);
-        Some(Observation::measured("goodput_bytes", point.clone(), rate, "B/s", tried.trips).with_text(text))
+        Some(Observation::measured(metric::GOODPUT_BYTES, point.clone(), rate, tried.trips).with_text(text))
     });
-    let nothing =
-        || Observation::not_measured("goodput_bytes", point.clone(), "B/s", "no message of this size arrived");
+    let nothing = || Observation::not_measured(metric::GOODPUT_BYTES, point.clone(), "no message of this size arrived");
     all.push(found.unwrap_or_else(nothing));
 }
 
 fn peaks(size: Bytes, attempts: &[&Attempt], all: &mut Vec<Observation>) {
     type Peak = fn(&Tried) -> Option<u64>;
-    let metrics: [(&str, Peak); 2] =
-        [("client_peak", |tried| tried.client_peak), ("broker_peak", |tried| tried.broker_peak)];
+    let metrics: [(&Metric, Peak); 2] =
+        [(metric::CLIENT_PEAK, |tried| tried.client_peak), (metric::BROKER_PEAK, |tried| tried.broker_peak)];
     for (metric, peak) in metrics {
         let peaks = attempts.iter().filter_map(|attempt| Some((peak(attempt.tried()?)?, attempt.kind)));
         let n = peaks.clone().count() as u64;
         if let Some((bytes, kind)) = peaks.max_by_key(|(bytes, _)| *bytes) {
             let text = format!("the highest of this size: {kind}");
-            all.push(Observation::measured(metric, format!("size={size}"), bytes as f64, "B", n).with_text(text));
+            all.push(Observation::measured(metric, format!("size={size}"), bytes as f64, n).with_text(text));
         }
     }
 }
@@ -172,10 +173,10 @@ fn beside(size: Bytes, attempts: &[&Attempt], samples: &[Sample]) -> Option<Obse
         missing += u64::from(sample.missing);
     }
     latencies.sort_unstable();
-    let (metric, point, n) = ("bystander.p99", format!("size={size}"), latencies.len() as u64);
+    let (metric, point, n) = (metric::BYSTANDER_P99, format!("size={size}"), latencies.len() as u64);
     let rank = (latencies.len() * 99).div_ceil(100);
     let Some(p99) = rank.checked_sub(1).and_then(|rank| latencies.get(rank)) else {
-        return Some(Observation::not_measured(metric, point, "ns", "no small message was due in so short a time"));
+        return Some(Observation::not_measured(metric, point, "no small message was due in so short a time"));
     };
     let mut text = String::new();
     if n < 100 {
@@ -184,7 +185,7 @@ fn beside(size: Bytes, attempts: &[&Attempt], samples: &[Sample]) -> Option<Obse
     if missing > 0 {
         text += &format!("{}{missing} never arrived", if text.is_empty() { "" } else { "; " });
     }
-    Some(Observation::measured(metric, point, *p99 as f64, "ns", n).with_text(text))
+    Some(Observation::measured(metric, point, *p99 as f64, n).with_text(text))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use super::canvas::{DataTable, Figure, INK, MUTED};
 use super::comparison::matrix::{self, Entry, Line};
+use crate::model::Point;
 use crate::report::fault_cost::FaultCost;
 use crate::result::fault_figures::{
     FaultFigure, PROBE, REDUNDANCY, RPO_TIME, RTO_90, RTO_DELIVER, RTO_PUBLISH, SCRIPTED,
@@ -61,7 +62,7 @@ fn line(cost: &FaultCost<'_>, shown: &[&Time]) -> Line {
     let known = |text: String, known: bool| Entry { text, share: None, known };
     let mut entries = vec![known(cost.lost_in_words(), cost.lost().is_some())];
     entries.extend(shown.iter().map(|(_, of)| known(cost.time_in_words(of), cost.time(of).is_some())));
-    let point = crate::report::point::short(cost.point);
+    let point = Point::read(cost.point).values();
     let label = if point.is_empty() { cost.label.to_owned() } else { format!("{}, {point}", cost.label) };
     Line { label, system: cost.system.to_owned(), entries }
 }

@@ -1,12 +1,13 @@
 //! The finding of a figure of faults over time, in one sentence. Computed from the records, never typed.
 
 use super::faults::Panel;
+use crate::model::Point;
 use crate::result::words::{grouped, time};
 use crate::result::{CellRecord, Fault};
 
 /// The finding: who took longest to take messages again, and what of the acknowledged ones is gone.
 pub fn title(point: &str, panels: &[&Panel<'_>]) -> String {
-    let at = if point == "base" { String::new() } else { format!(", at {point}") };
+    let at = if Point::read(point).is_base() { String::new() } else { format!(", at {point}") };
     let struck = |panel: &Panel<'_>| panel.record.faults.iter().any(|fault| fault.took_effect_at_ns.is_some());
     let hit: Vec<&Panel<'_>> = panels.iter().copied().filter(|panel| struck(panel)).collect();
     let Some(slowest) = hit.iter().copied().max_by_key(|panel| recovered(panel.record)) else {

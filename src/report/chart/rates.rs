@@ -6,6 +6,7 @@ use super::axis::Scale;
 use super::canvas::{Align, Figure, GRID, INK, MUTED};
 use super::palette;
 use super::series::{self, Series};
+use crate::model::Point;
 use crate::result::WindowRow;
 use crate::result::words::{compact, significant};
 
@@ -99,7 +100,7 @@ fn panel_at(
 
 /// The finding: who consumed least of what was offered, or how much was consumed where nothing was offered.
 fn title(point: &str, panels: &[&Panel]) -> String {
-    let at = if point == "base" { String::new() } else { format!(" at {point}") };
+    let at = Point::read(point).at();
     let measured = |panel: &Panel, of: fn(&WindowRow) -> u64| {
         panel.windows.iter().filter(|row| row.phase == "measure").map(|row| of(row) as f64).sum::<f64>()
     };

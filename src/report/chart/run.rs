@@ -2,6 +2,7 @@
 
 use super::canvas::{Figure, INK, MUTED};
 use super::rows::{self, Axis, Block, Marks, Row};
+use crate::model::Point;
 use crate::report::group::{Group, blocks};
 use crate::result::words::{TimeUnit, compact, grouped, significant, survival, time};
 use crate::stats::compare::GeometricMean;
@@ -160,7 +161,11 @@ pub fn interval(mean: &GeometricMean, print: fn(f64) -> String) -> String {
 }
 
 fn named(group: &Group<'_>) -> String {
-    if group.point == "base" { group.label.to_owned() } else { format!("{}, {}", group.label, group.point) }
+    if Point::read(group.point).is_base() {
+        group.label.to_owned()
+    } else {
+        format!("{}, {}", group.label, group.point)
+    }
 }
 
 fn finish(title: String, caption: String, drawn: &[Block], axis: &str, label: impl Fn(f64) -> String) -> Figure {

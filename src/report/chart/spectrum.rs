@@ -5,6 +5,7 @@
 use super::axis::{Scale, spread};
 use super::canvas::{Align, Figure, GRID, INK, MUTED};
 use super::{letters, palette};
+use crate::model::Point;
 use crate::result::words::{TimeUnit, grouped, time};
 use hdrhistogram::Histogram;
 
@@ -63,7 +64,7 @@ fn title(point: &str, lines: &[&Line]) -> Option<String> {
     let p99 = |line: &Line| line.histogram.value_at_quantile(0.99f64.min(highest(&line.histogram))) as f64;
     let best = lines.iter().min_by(|a, b| p99(a).total_cmp(&p99(b)))?;
     let worst = lines.iter().max_by(|a, b| p99(a).total_cmp(&p99(b)))?;
-    let at = if point == "base" { String::new() } else { format!(" at {point}") };
+    let at = Point::read(point).at();
     Some(if lines.len() == 1 {
         format!("End-to-end p99{at}: {} ({})", time(p99(best)), best.label)
     } else {

@@ -2,10 +2,11 @@
 
 use super::canvas::{DataTable, Figure, INK, MUTED};
 use super::lines::{self, Curve, Plot};
+use crate::model::{Point, Unit};
 use crate::report::group::{Group, blocks};
 use crate::report::observed::Seen;
+use crate::report::quantity;
 use crate::report::scaling::{FAN_OUT, SHARING, speedup};
-use crate::report::{point, quantity};
 use crate::result::words::{compact, significant, time};
 
 const WIDTH: f64 = 900.0;
@@ -18,7 +19,7 @@ pub fn ladder(seen: &[Seen<'_>]) -> Option<Figure> {
     let curves = |metric: &str| {
         let mut curves: Vec<Curve> = Vec::new();
         for seen in seen.iter().filter(|seen| seen.metric == metric) {
-            let (Some(size), Some(value)) = (point::number(seen.point, "size"), seen.value()) else { continue };
+            let (Some(size), Some(value)) = (Point::read(seen.point).number("size"), seen.value()) else { continue };
             let filled = seen.label == seen.system;
             let at = curves.iter().position(|curve| curve.label == seen.label).unwrap_or_else(|| {
                 curves.push(Curve { label: seen.label.into(), system: seen.system.into(), points: Vec::new() });
@@ -39,7 +40,7 @@ pub fn ladder(seen: &[Seen<'_>]) -> Option<Figure> {
     let title = format!(
         "Most bytes a second: {} with {}, at messages of {}",
         curve.label,
-        quantity::words(*most, "B/s"),
+        quantity::words(*most, Unit::BytesPerSecond.name()),
         quantity::bytes(*size)
     );
     let caption =
@@ -78,7 +79,7 @@ pub fn ladder(seen: &[Seen<'_>]) -> Option<Figure> {
             figure.data.rows.push(vec![
                 curve.label.clone(),
                 quantity::bytes(*size),
-                quantity::words(*value, "B/s"),
+                quantity::words(*value, Unit::BytesPerSecond.name()),
                 beside.unwrap_or_else(|| "–".to_owned()),
             ]);
         }
@@ -98,8 +99,8 @@ fn scaling_of(key: &'static str, groups: &[Group<'_>]) -> Option<Figure> {
         head: ["condition", "label", key, "goodput, msg/s", "speed-up, ×", "complete"].map(str::to_owned).into(),
         rows: Vec::new(),
     };
-    for group in groups.iter().filter(|group| point::number(group.point, key).is_some()) {
-        let condition = point::without(group.point, &[key]);
+    for group in groups.iter().filter(|group| Point::read(group.point).number(key).is_some()) {
+        let condition = Point::read(group.point).without(&[key]).values();
         let known = families.iter().position(|(known, _)| *known == condition);
         let at = known.unwrap_or_else(|| {
             families.push((condition.clone(), Vec::new()));
@@ -109,11 +110,12 @@ fn scaling_of(key: &'static str, groups: &[Group<'_>]) -> Option<Figure> {
             continue;
         }
         let own = || {
-            let same =
-                |other: &&Group<'_>| other.label == group.label && point::without(other.point, &[key]) == condition;
+            let same = |other: &&Group<'_>| {
+                other.label == group.label && Point::read(other.point).without(&[key]).values() == condition
+            };
             groups.iter().filter(move |other| same(other)).filter_map(|other| {
                 let rate = other.mean(|cell| cell.rates.goodput_per_s)?.value();
-                Some((point::number(other.point, key)?, rate, complete(other)))
+                Some((Point::read(other.point).number(key)?, rate, complete(other)))
             })
         };
         let steps = speedup(key, own().collect());

@@ -7,8 +7,9 @@
 use super::canvas::Figure;
 use super::lines::{Curve, Plot};
 use super::sweep::compose;
+use crate::model::Point;
 use crate::report::group::{Group, blocks};
-use crate::report::{point, quantity};
+use crate::report::quantity;
 use crate::result::CellSummary;
 use crate::result::words::{TimeUnit, compact, grouped, significant, time};
 
@@ -39,20 +40,20 @@ pub fn draw(groups: &[Group<'_>]) -> Option<Figure> {
 fn of_rates(groups: &[Group<'_>]) -> Option<Figure> {
     let mut lines: Vec<Line<'_>> = Vec::new();
     let mut absent: Vec<String> = Vec::new();
-    let at_rates = || groups.iter().filter(|group| group.open_loop() && point::get(group.point, RATE).is_some());
+    let at_rates = || groups.iter().filter(|group| group.open_loop() && Point::read(group.point).get(RATE).is_some());
     for group in at_rates() {
         let mean = |of: fn(&CellSummary) -> Option<f64>| group.mean(of).map(|mean| mean.value());
         let carried = mean(|cell| cell.rates.goodput_per_s.or(cell.rates.consumed_per_s));
         let p99 = group.end_to_end(|quantiles| quantiles.p99_ns).map(|mean| mean.value());
         let (Some(carried), Some(p99)) = (carried, p99) else {
             let why = group.absent().unwrap_or_else(|| format!("{} has too few samples", group.label));
-            absent.push(format!("{why} at {}", point::short(group.point)));
+            absent.push(format!("{why} at {}", Point::read(group.point).values()));
             continue;
         };
         let counts = group.values(|cell| cell.latency.end_to_end.as_ref().map(|quantiles| quantiles.count as f64));
         let n = counts.into_iter().fold(f64::INFINITY, f64::min) as u64;
         let offered = mean(|cell| cell.rates.offered_per_s);
-        let line = line_of(&mut lines, point::without(group.point, &[RATE]), group);
+        let line = line_of(&mut lines, Point::read(group.point).without(&[RATE]).values(), group);
         line.steps.push(Step { offered, carried, p99, n, failed: false });
     }
     lines.iter_mut().for_each(|line| line.steps.sort_by(|a, b| a.carried.total_cmp(&b.carried)));
@@ -98,9 +99,9 @@ fn of_probes(groups: &[Group<'_>]) -> Option<Figure> {
             let mut steps = Vec::new();
             for probe in of("probe.p99") {
                 let carried = of("probe.goodput").find(|other| other.point == probe.point);
-                match (point::get(&probe.point, "went"), probe.value, carried.and_then(|carried| carried.value)) {
+                match (Point::read(&probe.point).get("went"), probe.value, carried.and_then(|carried| carried.value)) {
                     (Some(went @ ("passed" | "failed")), Some(p99), Some(carried)) if carried > 0.0 => {
-                        let (offered, failed) = (point::number(&probe.point, RATE), went == "failed");
+                        let (offered, failed) = (Point::read(&probe.point).number(RATE), went == "failed");
                         steps.push(Step { offered, carried, p99, n: probe.n, failed });
                     }
                     _ => spoilt += 1,
@@ -108,7 +109,7 @@ fn of_probes(groups: &[Group<'_>]) -> Option<Figure> {
             }
             if !steps.is_empty() {
                 counted += 1;
-                line_of(&mut lines, point::short(group.point), group).steps.append(&mut steps);
+                line_of(&mut lines, Point::read(group.point).values(), group).steps.append(&mut steps);
             }
         }
     }
@@ -205,6 +206,7 @@ fn figure(title: String, caption: String, lines: &[Line<'_>]) -> Figure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::metric;
     use crate::report::group::groups;
     use crate::result::synthetic::{capacity_cell, cell, manifest};
     use crate::result::{CellOutput, Observation, Outcome, RunFolder, Summary, summarize};
@@ -259,8 +261,8 @@ mod tests {
         for (at, (rate, went, p99)) in probes.iter().enumerate() {
             let point = format!("probe={},rate={rate}/s,went={went}", at + 1);
             output.record.observations.extend([
-                Observation::measured("probe.goodput", point.clone(), *rate as f64 * 0.999, "msg/s", 5000),
-                Observation::measured("probe.p99", point, *p99, "ns", 5000),
+                Observation::measured(metric::PROBE_GOODPUT, point.clone(), *rate as f64 * 0.999, 5000),
+                Observation::measured(metric::PROBE_P99, point, *p99, 5000),
             ]);
         }
         output

@@ -1,6 +1,7 @@
 //! Names that could break a page, a table, a picture or a spreadsheet.
 
 use super::*;
+use crate::model::metric;
 use crate::result::Observation;
 use crate::result::synthetic::{cell as raw_cell, manifest, throughput_run};
 
@@ -87,9 +88,10 @@ fn a_scenario_named_like_an_attack_does_no_harm() {
     folder.write_manifest(&about).unwrap();
     let mut output = raw_cell("kafka", NAME, 1);
     output.record.experiment = Some("size-ladder".into());
+    let hostile = |seen: Observation| Observation { metric: NAME.into(), unit: NAME.into(), ..seen };
     output.record.observations = vec![
-        Observation::measured(NAME, NAME, 1.0, NAME, 1).with_text(NAME),
-        Observation::cannot(NAME, "x", NAME, NAME),
+        hostile(Observation::measured(metric::INTACT, NAME, 1.0, 1).with_text(NAME)),
+        hostile(Observation::cannot(metric::INTACT, "x", NAME)),
     ];
     folder.write_cell(&output).unwrap();
     report(&folder).unwrap();

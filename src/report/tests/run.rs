@@ -1,6 +1,7 @@
 //! The page and the charts of a run, and the list of runs.
 
 use super::*;
+use crate::model::metric;
 use crate::result::Observation;
 use crate::result::synthetic::{SYSTEMS, capacity_cell, latency_run, manifest, throughput_run};
 
@@ -54,11 +55,11 @@ fn swept_run(results: &Path) -> RunFolder {
                     let point = format!("size={size}");
                     let (rate, ns) = (2e6 * (1.0 + at as f64) * 3f64.powi(step as i32), 3e5 * 4f64.powi(step as i32));
                     output.record.observations.extend([
-                        Observation::measured("goodput_bytes", point.clone(), rate, "B/s", 20),
-                        Observation::measured("bystander.p99", point, ns, "ns", 5_000),
+                        Observation::measured(metric::GOODPUT_BYTES, point.clone(), rate, 20),
+                        Observation::measured(metric::BYSTANDER_P99, point, ns, 5_000),
                     ]);
                 }
-                output.record.observations.push(Observation::cannot("share.seek", "", "share", "no positions in time"));
+                output.record.observations.push(Observation::cannot(metric::SHARE_SEEK, "", "no positions in time"));
             }
             folder.write_cell(&output).unwrap();
         }
@@ -96,8 +97,8 @@ fn searched_run(results: &Path) -> RunFolder {
             let p99 = 3e5 + 5e9 * (rate as f64 / most as f64).powi(8) / 100.0;
             let point = format!("probe={},rate={rate}/s,went={went}", at + 1);
             output.record.observations.extend([
-                Observation::measured("probe.goodput", point.clone(), rate.min(most) as f64, "msg/s", 5_000),
-                Observation::measured("probe.p99", point, p99, "ns", 5_000),
+                Observation::measured(metric::PROBE_GOODPUT, point.clone(), rate.min(most) as f64, 5_000),
+                Observation::measured(metric::PROBE_P99, point, p99, 5_000),
             ]);
         }
         folder.write_cell(&output).unwrap();

@@ -7,15 +7,15 @@
 use super::{Running, StudyError, death};
 use crate::engine::TrialError;
 use crate::experiment::ExperimentContext;
+use crate::model::{Unit, metric};
 use crate::result::words::name;
 use crate::result::{
     Blame, Carried, CellOutput, CellRecord, Gate, Observation, Outcome, RateFound, invalid_because, rates,
 };
-use crate::scenario::{Cell, Unit, half_of};
+use crate::scenario::{Cell, half_of};
 
 /// A probe that the harness spoilt is repeated once: the rate it would have found judges nothing.
 const TRIES: u32 = 2;
-const UNIT: &str = "msg/s";
 
 /// What the probe of a label found, or why it tells nothing.
 type Probed = (String, Result<Carried, String>);
@@ -141,7 +141,7 @@ fn conclude(probed: Vec<Probed>) -> RateFound {
             let words = |(label, found): &(String, Carried)| {
                 let steady = matches!(found.outcome, Outcome::Ok);
                 let outcome = if steady { String::new() } else { format!(" ({})", name(&found.outcome)) };
-                format!("{label} {}{outcome}", Unit::Rate.show(found.goodput_per_s))
+                format!("{label} {}{outcome}", Unit::MessagesPerSecond.show(found.goodput_per_s))
             };
             let all: Vec<String> = carried.iter().map(words).collect();
             let because = format!(
@@ -163,11 +163,11 @@ fn observations(found: &RateFound, label: &str) -> Vec<Observation> {
             Outcome::Ok => "the closed loop, once before the first block".to_owned(),
             outcome => format!("the closed loop, once before the first block; {}", name(&outcome)),
         };
-        Observation::measured("capacity.probe", "", own.goodput_per_s, UNIT, own.messages).with_text(text)
+        Observation::measured(metric::CAPACITY_PROBE, "", own.goodput_per_s, own.messages).with_text(text)
     });
     let messages = found.carried.values().map(|carried| carried.messages).sum();
     let half = found.rate.map(|rate| {
-        Observation::measured("capacity.half", "", rate.per_s(), UNIT, messages).with_text(found.because.clone())
+        Observation::measured(metric::CAPACITY_HALF, "", rate.per_s(), messages).with_text(found.because.clone())
     });
     half.into_iter().chain(own).collect()
 }

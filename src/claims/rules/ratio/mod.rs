@@ -8,10 +8,11 @@ mod words;
 
 use self::pair::{FloorRule, Pair};
 use self::words::{classes_in_words, floors_in_words, ratios_in_words};
-use super::{Inputs, Judged};
+use super::{Inputs, Judged, is_kafka};
 use crate::claims::data::empty_cell;
 use crate::claims::finding::{Decision, Finding, PRIMITIVES};
 use crate::claims::rules::fact::short;
+use crate::model::{Point, Unit};
 use crate::result::{ComparedCell, Kind};
 use crate::stats::compare::{Side, decide};
 use serde::{Deserialize, Serialize};
@@ -56,9 +57,9 @@ pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
     let mut sentences = ratios_in_words(&pairs, limits);
     for cell in inputs.judged.iter().filter(|cell| cell.kind == Kind::Cannot) {
         // Who cannot is not the better one.
-        let shown = (cell.system == "kafka") == (limits.must_be == Side::Below);
+        let shown = is_kafka(cell) == (limits.must_be == Side::Below);
         let decision = if shown { Decision::Shown } else { Decision::Refuted };
-        let concerned: Vec<&str> = if cell.system == "kafka" { PRIMITIVES.into() } else { vec![&cell.system] };
+        let concerned: Vec<&str> = if is_kafka(cell) { PRIMITIVES.into() } else { vec![&cell.system] };
         findings.extend(concerned.iter().map(|name| Finding::new(name, format!("at {}", cell.cell), decision.clone())));
         sentences.push(format!("{} cannot at {}: {}", cell.label, cell.cell, short(&cell.text)));
     }
@@ -90,10 +91,7 @@ fn decide_all(pairs: &mut [Pair<'_>], limits: &Limits) {
 
 /// The matrix point of a pair, with the labels where they are not the plain ones.
 fn condition(pair: &Pair<'_>) -> String {
-    let mut text = match pair.primitive.cell.as_str() {
-        "base" => String::new(),
-        point => format!("at {point}"),
-    };
+    let mut text = Point::read(&pair.primitive.cell).at().trim_start().to_owned();
     if pair.primitive.label != pair.primitive.system {
         text = format!("as {} {text}", pair.primitive.label);
     }
@@ -117,7 +115,7 @@ fn ratio_cell(pair: &Pair<'_>, limits: &Limits) -> ComparedCell {
         cell: pair.primitive.cell.clone(),
         kind: if pair.ratio.is_some() { Kind::Measured } else { Kind::NotMeasured },
         value: pair.ratio.map(|ratio| ratio.value()),
-        unit: "×".to_owned(),
+        unit: Unit::Times.name().to_owned(),
         interval: pair.ratio.and_then(|ratio| ratio.interval()),
         n: pair.n,
         blocks: pair.ratio.map_or(0, |ratio| ratio.blocks() as u32),

@@ -2,7 +2,7 @@
 
 use super::Limits;
 use crate::claims::finding::{Decision, PRIMITIVES};
-use crate::claims::rules::{CROWDED, crowded, paired_blocks, ratio};
+use crate::claims::rules::{CROWDED, crowded, is_kafka, paired_blocks, ratio};
 use crate::model::Quantile;
 use crate::result::words::same_class;
 use crate::result::{ComparedCell, Outcome, RunInfo};
@@ -38,7 +38,7 @@ pub fn pairs<'a>(limits: &Limits, cells: &[&'a ComparedCell], runs: &'a [RunInfo
         let cells = || cells.iter().filter(|cell| cell.metric == *metric && !cell.per_block.is_empty());
         for primitive in cells().filter(|cell| PRIMITIVES.contains(&cell.system.as_str())) {
             let beside: Vec<&&ComparedCell> = cells()
-                .filter(|kafka| kafka.system == "kafka" && kafka.run == primitive.run && kafka.cell == primitive.cell)
+                .filter(|kafka| is_kafka(kafka) && kafka.run == primitive.run && kafka.cell == primitive.cell)
                 .collect();
             let equal = |kafka: &ComparedCell| match (&kafka.survives, &primitive.survives) {
                 (Some(kafka), Some(primitive)) => same_class(kafka, primitive),

@@ -3,6 +3,7 @@
 use super::Limits;
 use super::pair::{FloorRule, Pair};
 use crate::claims::finding::Decision;
+use crate::model::Point;
 use crate::result::words::{significant, survival};
 use crate::stats::compare::{GeometricMean, LEAST_BLOCKS};
 
@@ -55,8 +56,7 @@ fn places(pairs: &[&Pair<'_>], limits: &Limits) -> String {
         }
     }
     let words = points.into_iter().map(|(point, metrics)| {
-        let values = point.split(',').map(|axis| axis.split_once('=').map_or(axis, |(_, value)| value));
-        let values = values.collect::<Vec<_>>().join(" ");
+        let values = Point::read(point).values().replace(", ", " ");
         if limits.metrics.len() == 1 { values } else { format!("{} at {values}", metrics.join("+")) }
     });
     words.collect::<Vec<_>>().join(", ")

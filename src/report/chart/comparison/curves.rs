@@ -3,8 +3,8 @@
 use super::super::canvas::{Figure, MUTED};
 use super::super::lines::{self, Curve, Plot};
 use super::{MARGIN, SMALL, absences};
+use crate::model::Point;
 use crate::report::cells::{Cells, reason};
-use crate::report::point;
 use crate::report::scaling::{FAN_OUT, Family, families};
 use crate::result::Kind;
 use crate::result::words::significant;
@@ -36,7 +36,7 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let mut unable: Vec<String> = (cells.all.iter())
         .filter(|cell| cell.kind == Kind::Cannot && drawn(&cell.label))
         .map(|cell| {
-            let what = if point::get(&cell.cell, FAN_OUT).is_some() { "fan-out" } else { "sharing" };
+            let what = if Point::read(&cell.cell).get(FAN_OUT).is_some() { "fan-out" } else { "sharing" };
             format!("{}, {what}: {}.", cell.label, reason(cell))
         })
         .collect();

@@ -4,8 +4,8 @@
 
 use super::super::canvas::Figure;
 use super::super::rows::{self, Axis, Block, Marks, Row};
+use crate::model::Point;
 use crate::report::cells::{Cells, reason};
-use crate::report::point;
 use crate::result::words::{compact, survival};
 use crate::result::{ComparedCell, Kind};
 
@@ -27,7 +27,7 @@ pub fn draw(
         }
         let class = cell.survives.as_ref().map(survival).unwrap_or_default();
         let class = if cell.kind == Kind::Cannot { "cannot".to_owned() } else { class };
-        let parts = [condition, point::short(&cell.cell), class];
+        let parts = [condition, Point::read(&cell.cell).values(), class];
         let header = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ");
         push(&mut blocks, header, cell, dot(cell));
     }
@@ -78,8 +78,8 @@ fn stands_for(cell: &ComparedCell, all: &[&ComparedCell], cells: &Cells<'_>) -> 
     let mut sizes = all
         .iter()
         .filter(|other| cells.scenario(other) == cells.scenario(cell))
-        .map(|other| point::get(&other.cell, "size"))
+        .map(|other| Point::read(&other.cell).get("size"))
         .collect::<Vec<_>>();
     sizes.sort_by_key(|size| *size != Some(SIZE));
-    sizes.first().is_none_or(|size| *size == point::get(&cell.cell, "size"))
+    sizes.first().is_none_or(|size| *size == Point::read(&cell.cell).get("size"))
 }

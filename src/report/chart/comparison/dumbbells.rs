@@ -3,8 +3,9 @@
 use super::super::canvas::{Figure, MUTED};
 use super::super::rows::{self, Axis, Block, Marks, Row};
 use super::{MARGIN, SMALL};
+use crate::model::Point;
 use crate::report::cells::{Cells, reason};
-use crate::report::{point, quantity};
+use crate::report::quantity;
 use crate::result::words::{TimeUnit, time};
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
@@ -12,7 +13,7 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let unit = TimeUnit::for_column(all.iter().filter_map(|cell| cell.value));
     let row = |(label, system): (&str, &str)| {
         let own = || all.iter().filter(|cell| cell.label == label);
-        let poisoned = |cell: &str| point::number(cell, "poison").is_some_and(|share| share > 0.0);
+        let poisoned = |cell: &str| Point::read(cell).number("poison").is_some_and(|share| share > 0.0);
         let clean = own().find(|cell| !poisoned(&cell.cell)).and_then(|cell| cell.value);
         let with = own().find(|cell| poisoned(&cell.cell)).and_then(|cell| cell.value);
         Row {
@@ -43,8 +44,9 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
 fn words(cells: &Cells<'_>, label: &str) -> String {
     // Of the load with poison in it, where that is told apart.
     let of = |metric: &str| {
-        let with =
-            |cell: &&crate::result::ComparedCell| point::number(&cell.cell, "poison").is_none_or(|share| share > 0.0);
+        let with = |cell: &&crate::result::ComparedCell| {
+            Point::read(&cell.cell).number("poison").is_none_or(|share| share > 0.0)
+        };
         cells.of_label(label, metric).into_iter().filter(|cell| cell.value.is_some()).find(with)
     };
     let count = |metric: &str, word: &str| {

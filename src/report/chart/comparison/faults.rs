@@ -5,8 +5,9 @@
 use super::super::canvas::{Figure, INK, MUTED};
 use super::matrix::{self, Entry, Line};
 use super::{MARGIN, SMALL, absences};
+use crate::model::Point;
 use crate::report::cells::Cells;
-use crate::report::{point, quantity};
+use crate::report::quantity;
 use crate::result::{ComparedCell, Kind};
 
 const FAULTS: [(&str, &str); 6] = [
@@ -72,7 +73,7 @@ fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f6
     first.sort_by_key(|cell| order.iter().position(|label| *label == cell.label));
     let lines: Vec<Line> = (first.iter())
         .map(|cell| {
-            let condition = point::without(&cell.cell, &FAULT);
+            let condition = Point::read(&cell.cell).without(&FAULT).values();
             Line {
                 label: if condition.is_empty() { cell.label.clone() } else { format!("{}, {condition}", cell.label) },
                 system: cell.system.clone(),
@@ -100,7 +101,7 @@ fn words(cell: Option<&ComparedCell>) -> Entry {
 
 /// `kill of the leader, 1 copy, for good`.
 fn fault(at: &str) -> String {
-    let get = |key: &str| point::get(at, key).unwrap_or_default();
+    let get = |key: &str| Point::read(at).get(key).unwrap_or_default();
     let whom = match get("target") {
         "all" => "every node".to_owned(),
         "node" => "a node".to_owned(),

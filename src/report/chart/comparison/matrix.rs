@@ -3,6 +3,7 @@
 use super::super::canvas::{Align, Figure, GRID, INK, MUTED};
 use super::super::{letters, palette};
 use super::{MARGIN, SMALL};
+use crate::model::Unit;
 
 #[derive(Clone, Default)]
 pub struct Entry {
@@ -108,7 +109,7 @@ pub fn entry(cell: Option<&crate::result::ComparedCell>) -> Entry {
     match cell.value {
         Some(value) => Entry {
             text: quantity::words(value, &cell.unit),
-            share: (cell.unit == "share").then_some(value),
+            share: (cell.unit == Unit::Share.name()).then_some(value),
             known: true,
         },
         None => Entry { text: cells::brief(cell), ..Entry::default() },

@@ -3,16 +3,16 @@
 use super::super::canvas::{Figure, MUTED};
 use super::super::rows::{self, Axis, Block, Marks, Row};
 use super::{MARGIN, SMALL, absences};
+use crate::model::Point;
 use crate::report::cells::{Cells, reason};
-use crate::report::{point, quantity};
-use crate::result::compare_points;
+use crate::report::quantity;
 use crate::result::words::{TimeUnit, significant};
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let requests = cells.metric("requests_per_batch");
     let mut points: Vec<&str> =
         requests.iter().filter(|cell| cell.value.is_some()).map(|cell| cell.cell.as_str()).collect();
-    points.sort_by(|a, b| compare_points(a, b));
+    points.sort_by(|a, b| Point::read(a).cmp(&Point::read(b)));
     points.dedup();
     let wake_ups = || ["wake_up.p50", "wake_up.p99"].into_iter().flat_map(|metric| cells.metric(metric));
     let unit = TimeUnit::for_column(wake_ups().filter_map(|cell| cell.value));
@@ -42,9 +42,9 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     };
     let blocks: Vec<Block> = (points.iter())
         .map(|at| Block {
-            header: match point::get(at, "rate") {
+            header: match Point::read(at).get("rate") {
                 Some(rate) => format!("at {rate}"),
-                None => point::short(at),
+                None => Point::read(at).values(),
             },
             rows: labels.iter().filter_map(|(label, system)| row(label, system, at)).collect(),
         })

@@ -4,8 +4,9 @@ use super::super::axis::Scale;
 use super::super::canvas::{Align, Figure, GRID, INK, MUTED};
 use super::super::{letters, palette};
 use super::{MARGIN, SMALL};
+use crate::model::Point;
 use crate::report::cells::{Cells, reason};
-use crate::report::{point, quantity};
+use crate::report::quantity;
 
 const LABEL: f64 = 11.5;
 /// The words behind a lane, and the room between lanes.
@@ -87,7 +88,7 @@ fn legend(figure: &mut Figure, y: f64) -> f64 {
 /// The lanes of one label: one for each client that tried.
 fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<Lane<'a>> {
     let tries = cells.of_label(label, "intact");
-    let mut clients: Vec<Option<&str>> = tries.iter().map(|cell| point::get(&cell.cell, "client")).collect();
+    let mut clients: Vec<Option<&str>> = tries.iter().map(|cell| Point::read(&cell.cell).get("client")).collect();
     clients.sort_unstable();
     clients.dedup();
     if clients.is_empty() {
@@ -95,8 +96,8 @@ fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<Lane
     }
     let lane = |client: Option<&'a str>| {
         let mut sizes: Vec<(f64, Went)> = Vec::new();
-        for cell in tries.iter().filter(|cell| point::get(&cell.cell, "client") == client) {
-            let (Some(size), Some(value)) = (point::number(&cell.cell, "size"), cell.value) else { continue };
+        for cell in tries.iter().filter(|cell| Point::read(&cell.cell).get("client") == client) {
+            let (Some(size), Some(value)) = (Point::read(&cell.cell).number("size"), cell.value) else { continue };
             let went = match value {
                 share if share >= 1.0 => Went::Intact,
                 share if share <= 0.0 => Went::Refused,
@@ -119,14 +120,14 @@ fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<Lane
 fn words(cells: &Cells<'_>, label: &str, client: Option<&str>, sizes: &[(f64, Went)]) -> String {
     let intact = sizes.iter().filter(|(_, went)| *went != Went::Refused).map(|(size, _)| *size).reduce(f64::max);
     let refused = (cells.of_label(label, "intact").into_iter())
-        .filter(|cell| point::get(&cell.cell, "client") == client && cell.value == Some(0.0))
-        .filter_map(|cell| Some((point::number(&cell.cell, "size")?, cell.text.as_str())))
+        .filter(|cell| Point::read(&cell.cell).get("client") == client && cell.value == Some(0.0))
+        .filter_map(|cell| Some((Point::read(&cell.cell).number("size")?, cell.text.as_str())))
         .filter(|(size, _)| intact.is_none_or(|intact| *size > intact))
         .min_by(|a, b| a.0.total_cmp(&b.0));
     // The row's own summary stands for the plain client only.
     let first = (client.is_none()).then(|| cells.find(label, "first_refused", &[])).flatten();
     let text =
-        first.filter(|cell| cell.value.is_some() && point::short(&cell.cell).is_empty()).map(|cell| cell.text.as_str());
+        first.filter(|cell| cell.value.is_some() && Point::read(&cell.cell).is_base()).map(|cell| cell.text.as_str());
     let refuser = text.filter(|text| !text.is_empty()).or(refused.map(|(_, text)| text));
     match (intact, refuser) {
         (Some(size), Some(refuser)) => format!("up to {}; {refuser}", quantity::bytes(size)),

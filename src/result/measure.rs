@@ -1,0 +1,153 @@
+//! The value of a metric of plain load in a cell: the one place that reads metrics out of a summary.
+
+use super::summary::{CellSummary, Quantiles};
+use crate::model::{Latency, Measure, Quantile, Statistic, metric};
+use hdrhistogram::Histogram;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The latencies of a cell as they were recorded: for statistics that `summary.json` does not list. Empty in a summary
+/// that was read back from its file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Distributions(BTreeMap<Latency, Vec<(u64, u64)>>);
+
+impl Distributions {
+    pub fn of(histograms: &BTreeMap<Latency, Histogram<u64>>) -> Self {
+        let counted = |histogram: &Histogram<u64>| {
+            histogram.iter_recorded().map(|one| (one.value_iterated_to(), one.count_at_value())).collect()
+        };
+        Self(histograms.iter().map(|(latency, histogram)| (*latency, counted(histogram))).collect())
+    }
+
+    fn statistic(&self, latency: Latency, statistic: Statistic) -> Option<f64> {
+        let counted = self.0.get(&latency)?;
+        let count: u64 = counted.iter().map(|(_, count)| count).sum();
+        match statistic {
+            Statistic::Quantile(quantile) => {
+                let beyond = u128::from(count) * u128::from(quantile.beyond_millionths()) / 1_000_000;
+                let rank = u128::from(count) - beyond;
+                let mut below = 0;
+                let reached = counted.iter().find(|(_, count)| {
+                    below += u128::from(*count);
+                    below >= rank
+                });
+                reached.filter(|_| quantile.shown(count)).map(|(value, _)| *value as f64)
+            }
+            Statistic::Mean => {
+                let sum: f64 = counted.iter().map(|(value, count)| *value as f64 * *count as f64).sum();
+                (count > 0).then(|| sum / count as f64)
+            }
+            Statistic::Min => counted.first().map(|(value, _)| *value as f64),
+            Statistic::Max => counted.last().map(|(value, _)| *value as f64),
+            Statistic::Count => Some(count as f64),
+        }
+    }
+}
+
+/// The value in a cell, in the metric's unit; `None` when it was not measured, never 0.
+pub fn measured(measure: Measure, cell: &CellSummary) -> Option<f64> {
+    if let (Some(latency), Some(statistic)) = (measure.latency(), measure.statistic) {
+        let quantiles = cell.latency.get(latency)?;
+        return reported(quantiles, statistic).unwrap_or_else(|| cell.distributions.statistic(latency, statistic));
+    }
+    let name = measure.metric.name;
+    match name.split_once('.') {
+        Some(("counts", name)) => field(&cell.counts, name),
+        Some(("rates", name)) => field(&cell.rates, name),
+        Some(("resources", name)) => field(&cell.resources, name)
+            .or_else(|| field(&cell.resources, &format!("{name}_bytes")))
+            .or_else(|| field(&cell.resources, &name.replace("cpu_per", "cpu_ns_per"))),
+        _ if name == metric::GOODPUT.name => cell.rates.goodput_per_s,
+        _ if name == metric::REORDERED.name => cell.counts.reordered.map(|count| count as f64),
+        _ => complete(cell),
+    }
+}
+
+/// What `summary.json` lists itself; `None` for any other statistic.
+fn reported(quantiles: &Quantiles, statistic: Statistic) -> Option<Option<f64>> {
+    let value = |ns: Option<u64>| Some(ns.map(|ns| ns as f64));
+    match statistic {
+        Statistic::Quantile(Quantile::P50) => value(quantiles.p50_ns),
+        Statistic::Quantile(Quantile::P90) => value(quantiles.p90_ns),
+        Statistic::Quantile(Quantile::P99) => value(quantiles.p99_ns),
+        Statistic::Quantile(Quantile::P99_9) => value(quantiles.p99_9_ns),
+        Statistic::Quantile(Quantile::P99_99) => value(quantiles.p99_99_ns),
+        Statistic::Max => value(quantiles.max_ns),
+        Statistic::Count => value(Some(quantiles.count)),
+        Statistic::Quantile(_) | Statistic::Mean | Statistic::Min => None,
+    }
+}
+
+/// A number by the name that it has in `summary.json`.
+fn field(of: &impl Serialize, name: &str) -> Option<f64> {
+    serde_json::to_value(of).ok()?.get(name)?.as_f64()
+}
+
+/// Delivered of all that was due, over all subscriptions: 1 only when every one of them is complete.
+fn complete(cell: &CellSummary) -> Option<f64> {
+    let counts = &cell.counts;
+    let (delivered, undelivered, lost) = (counts.delivered?, counts.undelivered?, counts.lost?);
+    let due = delivered as f64 + undelivered as f64 + lost as f64;
+    (due > 0.0).then(|| delivered as f64 / due)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::synthetic::throughput_run;
+    use super::super::{Counts, summarize};
+    use super::*;
+
+    #[test]
+    fn every_metric_of_plain_load_is_read_and_every_count_is_a_metric() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut cell = summarize(&throughput_run(dir.path(), 1)).unwrap().cells.remove(0);
+        let seven = |of: serde_json::Value| {
+            let keys = of.as_object().unwrap().keys().cloned();
+            serde_json::Value::Object(keys.map(|key| (key, 7.into())).collect())
+        };
+        cell.counts = serde_json::from_value(seven(serde_json::to_value(&cell.counts).unwrap())).unwrap();
+        cell.rates = serde_json::from_value(seven(serde_json::to_value(&cell.rates).unwrap())).unwrap();
+        cell.resources.client_cpu_ns_per_message = Some(7.0);
+        cell.resources.broker_cpu_ns_per_message = Some(7.0);
+        (cell.resources.client_peak_rss_bytes, cell.resources.broker_peak_rss_bytes) = (Some(7), Some(7));
+        let quantiles = Quantiles {
+            count: 7,
+            p50_ns: Some(7),
+            p90_ns: Some(7),
+            p99_ns: Some(7),
+            p99_9_ns: Some(7),
+            p99_99_ns: Some(7),
+            max_ns: Some(7),
+        };
+        cell.latency = crate::result::Latencies::new(|_| Some(quantiles.clone()));
+        cell.distributions = Distributions(Latency::ALL.map(|latency| (latency, vec![(7, 5)])).into());
+        for measure in Measure::usual().filter(|measure| measure.metric != metric::COMPLETE) {
+            assert_eq!(measured(measure, &cell), Some(7.0), "{measure}");
+        }
+        assert_eq!(measured("complete".parse().unwrap(), &cell), Some(1.0 / 3.0));
+        for name in serde_json::to_value(Counts::default()).unwrap().as_object().unwrap().keys() {
+            assert!(format!("counts.{name}").parse::<Measure>().is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn any_statistic_is_what_the_histogram_says() {
+        let mut histogram = crate::record::new_histogram();
+        for value in 1..=100_000u64 {
+            histogram.record(value * 1000).unwrap();
+        }
+        let found = Distributions::of(&[(Latency::Publish, histogram.clone())].into());
+        let value = |name: &str| {
+            let measure: Measure = format!("publish.{name}").parse().unwrap();
+            found.statistic(Latency::Publish, measure.statistic.unwrap())
+        };
+        for (name, share) in [("p50", 0.5), ("p95", 0.95), ("p99.95", 0.9995), ("p99_99", 0.9999)] {
+            assert_eq!(value(name), Some(histogram.value_at_quantile(share) as f64), "{name}");
+        }
+        assert_eq!(value("p99.995"), None, "five samples are beyond it");
+        assert!((value("mean").unwrap() / histogram.mean() - 1.0).abs() < 1e-3);
+        assert!((value("min").unwrap() / 1000.0 - 1.0).abs() < 1e-3, "{:?}", value("min"));
+        assert_eq!(value("max"), Some(histogram.max() as f64));
+        assert_eq!(found.statistic(Latency::Service, Statistic::Mean), None);
+    }
+}

@@ -1,0 +1,65 @@
+//! How the blocks of a run become one value of a metric: for page, terminal, table and charts alike.
+
+use super::compare::GeometricMean;
+use crate::model::{Aggregate, Unit, metric};
+
+/// One value for all blocks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OverBlocks {
+    pub value: f64,
+    /// Of a geometric mean.
+    pub mean: Option<GeometricMean>,
+}
+
+/// The values of a metric's blocks as the registry puts them together; `None` of none. What is not registered, or
+/// stands in another unit than its own, such as the share of several tries, is the plain mean.
+pub fn over_blocks(name: &str, unit: &str, values: &[f64]) -> Option<OverBlocks> {
+    let known = metric::find(name).filter(|metric| Some(metric.unit) == Unit::from_name(unit));
+    let over = known.map_or(Aggregate::Mean, |metric| metric.over_blocks);
+    let mean = GeometricMean::of(values).filter(|_| over == Aggregate::Geometric);
+    Some(OverBlocks { value: over.of(values)?, mean })
+}
+
+impl Aggregate {
+    /// One value of several; `None` of none.
+    pub fn of(self, values: &[f64]) -> Option<f64> {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (least, most, middle) = (*sorted.first()?, *sorted.last()?, sorted.len() / 2);
+        let mean = || values.iter().sum::<f64>() / values.len() as f64;
+        Some(match self {
+            Self::Sum => values.iter().sum(),
+            // The mean of logarithms would make 7.00 of 7, and 268 MB of 256 MiB.
+            _ if least == most => least,
+            Self::Geometric => GeometricMean::of(values).map_or_else(mean, |mean| mean.value()),
+            Self::Mean => mean(),
+            Self::Least => least,
+            Self::Most => most,
+            Self::Median if values.len() % 2 == 1 => sorted[middle],
+            Self::Median => f64::midpoint(sorted[middle - 1], sorted[middle]),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_put_together_as_the_registry_says() {
+        let value = |name, unit, values: &[f64]| over_blocks(name, unit, values).map(|over| over.value);
+        assert_eq!(value("crash.lost", "msg", &[10.0, 1000.0]), Some(505.0));
+        assert!((value("goodput", "msg/s", &[10.0, 1000.0]).unwrap() - 100.0).abs() < 1e-9);
+        assert!((value("end_to_end.p95", "ns", &[1.0, 4.0]).unwrap() - 2.0).abs() < 1e-9);
+        assert_eq!(value("goodput", "msg/s", &[0.0, 4.0]), Some(2.0), "zero has no logarithm");
+        assert_eq!(value("largest_intact", "B", &[4.0, 2.0]), Some(2.0));
+        assert_eq!(value("client_peak", "B", &[4.0, 2.0]), Some(4.0));
+        assert_eq!(value("fault.rpo", "msg", &[4.0, 4.0]), Some(8.0));
+        assert_eq!(value("fault.rto_publish", "ns", &[4.0, 2.0, 9.0, 3.0]), Some(3.5));
+        assert_eq!(value("intact", "yes", &[1.0, 0.0]), Some(0.0));
+        assert_eq!(value("intact", "share", &[1.0, 0.0]), Some(0.5), "of several tries");
+        assert_eq!(value("of another version", "msg", &[1.0, 2.0]), Some(1.5));
+        assert_eq!(value("goodput", "msg/s", &[7.0, 7.0]), Some(7.0));
+        assert_eq!(value("goodput", "msg/s", &[]), None);
+    }
+}
