@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::payload::{Envelope, FULL, Reading, read};
+use rustix::net;
 
 #[test]
 fn bytes_and_half_closes_pass_both_ways() {
@@ -125,13 +126,15 @@ fn bit_flips_hit_the_bodies_of_every_nth_message_only() {
 
 #[test]
 fn an_upstream_that_is_not_there_closes_the_client_and_may_come_later() {
-    let reserved = TcpListener::bind("127.0.0.1:0").unwrap();
-    let upstream = reserved.local_addr().unwrap();
-    drop(reserved);
+    // Bound and not listening: who connects is reset, and nobody else gets the port meanwhile.
+    let reserved = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None).unwrap();
+    net::bind(&reserved, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let upstream = SocketAddr::try_from(net::getsockname(&reserved).unwrap()).unwrap();
     let proxy = Proxy::start(None, upstream).unwrap();
     assert!(read_until_reset(&connect(&proxy)).1);
     eventually("it is counted", || proxy.counters().unreachable == 1 && proxy.counters().open == 0);
-    let listener = TcpListener::bind(upstream).unwrap();
+    net::listen(&reserved, 1).unwrap();
+    let listener = TcpListener::from(reserved);
     let client = connect(&proxy);
     listener.accept().unwrap().0.write_all(b"here").unwrap();
     (&client).read_exact(&mut [0; 4]).unwrap();
