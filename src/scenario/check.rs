@@ -145,7 +145,7 @@ pub(super) fn library(label: &str, config: &SystemConfig, load: &Load, experimen
     let key = format!("systems.{label}.client.{}", ClientLibrary::KEY);
     let known = ClientLibrary::ALL.map(ClientLibrary::name);
     if !known.contains(&name.as_str()) {
-        return refuse(&key, "no client library has this name", &suggest(name, known.into_iter()));
+        return refuse(&key, "no client library has this name", &suggest(name, known));
     }
     let because = match config.library() {
         ClientLibrary::Direct => return Ok(()),

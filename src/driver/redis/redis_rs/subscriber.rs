@@ -170,9 +170,12 @@ impl Subscriber for LibraryStream {
     }
 }
 
+/// A list and the elements that were taken from it.
+type Popped = (String, Vec<Vec<u8>>);
+
 /// A consumer that takes elements away in batches.
 pub struct LibraryList {
-    session: Session<(Option<(String, Vec<Vec<u8>>)>,)>,
+    session: Session<(Option<Popped>,)>,
     keys: Vec<String>,
     batch: u32,
 }
