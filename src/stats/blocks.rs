@@ -11,13 +11,27 @@ pub struct OverBlocks {
     pub mean: Option<GeometricMean>,
 }
 
-/// The values of a metric's blocks as the registry puts them together; `None` of none. What is not registered, or
-/// stands in another unit than its own, such as the share of several tries, is the plain mean.
+/// The values of a metric's blocks as the registry puts them together; `None` of none. What is not registered, as in
+/// results of another version, or stands in another unit than its own, such as the share of several tries, goes by its
+/// unit.
 pub fn over_blocks(name: &str, unit: &str, values: &[f64]) -> Option<OverBlocks> {
-    let known = metric::find(name).filter(|metric| Some(metric.unit) == Unit::from_name(unit));
-    let over = known.map_or(Aggregate::Mean, |metric| metric.over_blocks);
+    let unit = Unit::from_name(unit);
+    let known = metric::find(name).filter(|metric| Some(metric.unit) == unit).map(|metric| metric.over_blocks);
+    let over = known.or(unit.map(by_unit)).unwrap_or(Aggregate::Mean);
     let mean = GeometricMean::of(values).filter(|_| over == Aggregate::Geometric);
     Some(OverBlocks { value: over.of(values)?, mean })
+}
+
+fn by_unit(unit: Unit) -> Aggregate {
+    match unit {
+        Unit::Nanoseconds
+        | Unit::MessagesPerSecond
+        | Unit::OperationsPerSecond
+        | Unit::BytesPerSecond
+        | Unit::Times => Aggregate::Geometric,
+        Unit::Yes | Unit::Bytes => Aggregate::Least,
+        Unit::Messages | Unit::Requests | Unit::RequestsPerSecond | Unit::Share | Unit::Milliseconds => Aggregate::Mean,
+    }
 }
 
 impl Aggregate {
@@ -59,6 +73,8 @@ mod tests {
         assert_eq!(value("intact", "yes", &[1.0, 0.0]), Some(0.0));
         assert_eq!(value("intact", "share", &[1.0, 0.0]), Some(0.5), "of several tries");
         assert_eq!(value("of another version", "msg", &[1.0, 2.0]), Some(1.5));
+        assert_eq!(value("of another version", "B", &[1.0, 2.0]), Some(1.0));
+        assert!((value("of another version", "ns", &[1.0, 4.0]).unwrap() - 2.0).abs() < 1e-9);
         assert_eq!(value("goodput", "msg/s", &[7.0, 7.0]), Some(7.0));
         assert_eq!(value("goodput", "msg/s", &[]), None);
     }
