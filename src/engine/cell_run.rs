@@ -9,7 +9,7 @@ use super::consume::ConsumerReport;
 use super::control::{Control, next_second};
 use super::deliveries::Deliveries;
 use super::fault_timeline::{FaultLog, FaultTimeline};
-use super::output::{Finished, output};
+use super::output::{FinishedCell, output};
 use super::publish::ProducerReport;
 use super::spawn::{Context, start_consumers, start_producers};
 use super::telemetry::Telemetry;
@@ -181,7 +181,7 @@ impl<'a, 'b> CellRun<'a, 'b> {
         let (cell, block, now_ns) = (self.cell, self.block, self.clock.now_ns());
         let interrupted = self.interrupted.load(Relaxed);
         let control = &control;
-        Ok(output(Finished {
+        Ok(output(FinishedCell {
             cell,
             block,
             now_ns,

@@ -8,7 +8,7 @@ const NOTHING: Usage = Usage { cpu_ns: 0, rss_bytes: 0, peak_rss_bytes: 0 };
 
 /// One look.
 #[derive(Clone, Copy, Debug)]
-pub struct Sample {
+pub struct ResourceSample {
     pub at_ns: u64,
     pub client: Usage,
     /// Sum over the broker's processes; zero where they are not on this machine.
@@ -19,7 +19,7 @@ pub struct Sample {
 /// All samples of a cell, in order of time.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
-    samples: Vec<Sample>,
+    samples: Vec<ResourceSample>,
     /// CPU time of each of the broker's processes when it was last seen, ns: what ended stays counted.
     seen: BTreeMap<u32, u64>,
     /// Of all of them together, since the first sample.
@@ -50,7 +50,7 @@ impl Health {
         }
         broker.cpu_ns = self.broker_cpu_ns;
         let client = own_usage().unwrap_or(NOTHING);
-        self.samples.push(Sample {
+        self.samples.push(ResourceSample {
             at_ns,
             client,
             broker,

@@ -8,7 +8,7 @@ use super::floor::Floor;
 use super::gates::{Evidence, judge};
 use super::health::Spent;
 use super::publish::ProducerReport;
-use super::recovery::Seen;
+use super::recovery::FaultObservations;
 use super::telemetry::Telemetry;
 use super::totals::Totals;
 use crate::driver::{Driver, DriverError};
@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::thread;
 
 /// A cell whose threads have all ended.
-pub(super) struct Finished<'a> {
+pub(super) struct FinishedCell<'a> {
     pub cell: &'a Cell,
     pub block: u32,
     pub now_ns: u64,
@@ -38,8 +38,8 @@ pub(super) struct Finished<'a> {
 type Window = Option<(u64, u64)>;
 
 /// The raw result of a cell.
-pub(super) fn output(of: Finished<'_>) -> CellOutput {
-    let Finished { cell, driver, control, now_ns, reports, mut telemetry, .. } = of;
+pub(super) fn output(of: FinishedCell<'_>) -> CellOutput {
+    let FinishedCell { cell, driver, control, now_ns, reports, mut telemetry, .. } = of;
     let Reports { start_ns, error, produced, consumed, log } = reports;
     telemetry.events.extend(log.events);
     telemetry.events.sort_by_key(|event| event.at_ns);
@@ -105,7 +105,7 @@ pub(super) fn output(of: Finished<'_>) -> CellOutput {
 struct Collected {
     books: Books,
     totals: Totals,
-    seen: Seen,
+    seen: FaultObservations,
     failures: BTreeMap<String, u64>,
     retries: BTreeMap<String, u64>,
     error: Option<String>,

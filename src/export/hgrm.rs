@@ -41,7 +41,7 @@ fn half_up(value: f64, digits: usize) -> f64 {
     if value.is_finite() { (value * scale).round() / scale } else { value }
 }
 
-struct Row {
+struct HgrmRow {
     value: u64,
     percentile: f64,
     /// Samples up to and including the value.
@@ -50,13 +50,13 @@ struct Row {
 
 /// Steps through the percentiles as Java does, with the same floating-point arithmetic: `Histogram::iter_quantiles`
 /// rounds differently where a step falls exactly onto a count.
-fn rows(histogram: &Histogram<u64>) -> Vec<Row> {
+fn rows(histogram: &Histogram<u64>) -> Vec<HgrmRow> {
     let (mut rows, mut level, mut count) = (Vec::new(), 0.0f64, 0u64);
     for step in histogram.iter_recorded() {
         count += step.count_at_value();
         let value = histogram.highest_equivalent(step.value_iterated_to());
         while 100.0 * count as f64 / histogram.len() as f64 >= level {
-            rows.push(Row { value, percentile: level, count });
+            rows.push(HgrmRow { value, percentile: level, count });
             let halvings = ((100.0 / (100.0 - level)).ln() / 2f64.ln()).floor() + 1.0;
             level += 100.0 / (f64::from(TICKS) * 2f64.powf(halvings));
             if count == histogram.len() {
@@ -64,7 +64,7 @@ fn rows(histogram: &Histogram<u64>) -> Vec<Row> {
             }
         }
         if count == histogram.len() {
-            rows.push(Row { value, percentile: 100.0, count });
+            rows.push(HgrmRow { value, percentile: 100.0, count });
         }
     }
     rows

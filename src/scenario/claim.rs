@@ -20,11 +20,11 @@ impl ClaimId {
 pub fn claim_ids() -> &'static [&'static str] {
     #[derive(Deserialize)]
     struct Rows {
-        claims: Vec<Row>,
-        uses: Vec<Row>,
+        claims: Vec<ListedClaim>,
+        uses: Vec<ListedClaim>,
     }
     #[derive(Deserialize)]
-    struct Row {
+    struct ListedClaim {
         id: String,
     }
     static IDS: LazyLock<Vec<&str>> = LazyLock::new(|| {
@@ -37,14 +37,14 @@ pub fn claim_ids() -> &'static [&'static str] {
 
 impl<'de> Deserialize<'de> for ClaimId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_enum("Claim", claim_ids(), Word)
+        deserializer.deserialize_enum("Claim", claim_ids(), ClaimWord)
     }
 }
 
 /// One word that must be an id: read as the name of a variant, so that a wrong one gets the same answer.
-struct Word;
+struct ClaimWord;
 
-impl<'de> Visitor<'de> for Word {
+impl<'de> Visitor<'de> for ClaimWord {
     type Value = ClaimId;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

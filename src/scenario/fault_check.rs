@@ -152,14 +152,14 @@ fn times(index: usize, plan: &FaultPlan, load: &Load) -> Check {
 }
 
 /// From when to when one injection of a plan may last, as planned.
-struct Held<'a> {
+struct PlannedInjection<'a> {
     from: Span,
     to: Span,
     index: usize,
     plan: &'a FaultPlan,
 }
 
-impl<'a> Held<'a> {
+impl<'a> PlannedInjection<'a> {
     fn all(index: usize, plan: &'a FaultPlan) -> impl Iterator<Item = Self> {
         let every = plan.every.unwrap_or(Span(0)).nanos();
         (0..u64::from(plan.times.unwrap_or(1))).map(move |number| {
@@ -178,9 +178,10 @@ impl<'a> Held<'a> {
 /// No two plans have hold of the same at the same time. Whom they hit is known when they do it, not before: `leader` and
 /// `node` may be one.
 fn apart(plans: &[FaultPlan]) -> Check {
-    let mut all: Vec<Held<'_>> = plans.iter().enumerate().flat_map(|(index, plan)| Held::all(index, plan)).collect();
+    let mut all: Vec<PlannedInjection<'_>> =
+        plans.iter().enumerate().flat_map(|(index, plan)| PlannedInjection::all(index, plan)).collect();
     all.sort_by_key(|held| (held.plan.kind().holds(), held.from, held.index));
-    let mut last: Option<&Held<'_>> = None;
+    let mut last: Option<&PlannedInjection<'_>> = None;
     for held in &all {
         let Some(before) = last.filter(|last| last.plan.kind().holds() == held.plan.kind().holds()) else {
             last = Some(held);

@@ -7,7 +7,7 @@ use crate::model::Point;
 use crate::yaml::{Node, Problem, Value, segments};
 
 /// One axis of the matrix.
-pub struct Axis<'a> {
+pub struct MatrixAxis<'a> {
     pub key: &'a str,
     pub values: &'a [Node],
 }
@@ -15,7 +15,7 @@ pub struct Axis<'a> {
 /// Points of a matrix, and a tenth of what a scenario may run in all.
 pub const MAX_CELLS: usize = 1000;
 
-pub fn axes(tree: &Node) -> Result<Vec<Axis<'_>>, Problem> {
+pub fn axes(tree: &Node) -> Result<Vec<MatrixAxis<'_>>, Problem> {
     let Some(matrix) = tree.get(&["matrix"]) else { return Ok(Vec::new()) };
     if !matches!(matrix.value, Value::Map(_) | Value::Null) {
         let remedy = "write like `matrix: {load.rate: [1k/s, 10k/s]}`";
@@ -38,7 +38,7 @@ pub fn axes(tree: &Node) -> Result<Vec<Axis<'_>>, Problem> {
             Value::List(values) if values.iter().any(|value| value.scalar().is_none()) => {
                 return fail("each value of an axis is one plain value", "write like `[1k/s, 10k/s]`");
             }
-            Value::List(values) if !values.is_empty() => axes.push(Axis { key: &entry.key, values }),
+            Value::List(values) if !values.is_empty() => axes.push(MatrixAxis { key: &entry.key, values }),
             _ => return fail("expected a list of values", "write like `[1k/s, 10k/s]`"),
         }
     }
@@ -51,7 +51,7 @@ pub fn axes(tree: &Node) -> Result<Vec<Axis<'_>>, Problem> {
 }
 
 /// The trees of all matrix points; the last axis varies fastest.
-pub fn points(tree: &Node, axes: &[Axis<'_>]) -> Vec<Node> {
+pub fn points(tree: &Node, axes: &[MatrixAxis<'_>]) -> Vec<Node> {
     let mut base = tree.clone();
     base.remove(&["matrix"]);
     axes.iter().fold(vec![base], |trees, axis| {
@@ -65,7 +65,7 @@ pub fn points(tree: &Node, axes: &[Axis<'_>]) -> Vec<Node> {
 }
 
 /// `load.rate=1k/s,message.size=100B`, each value in its normal form.
-pub fn point_name(axes: &[Axis<'_>], load: &Load, message: &Message) -> String {
+pub fn point_name(axes: &[MatrixAxis<'_>], load: &Load, message: &Message) -> String {
     let values = load_keys(load).into_iter().chain(flat("message", message)).collect::<Vec<_>>();
     let value = |key: &str| values.iter().find(|(known, _)| known == key).map_or("none", |(_, value)| value.as_str());
     Point::of(axes.iter().map(|axis| (axis.key, value(axis.key))).collect()).to_string()

@@ -11,7 +11,7 @@ use super::figure::measure;
 use super::file::{File, MessageKeys, SCHEMA, Settings};
 use super::layers::{Overrides, lay, profiles};
 use super::load::{LoadKeys, Model};
-use super::matrix::{Axis, MAX_CELLS, axes, point_name, points};
+use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
 use super::rule::Rule;
 use super::settings;
 use super::source;
@@ -146,7 +146,7 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
 fn cells_at(
     source: &str,
     point: &Node,
-    axes: &[Axis<'_>],
+    axes: &[MatrixAxis<'_>],
     overrides: &Overrides,
 ) -> Result<(Scenario, Vec<Cell>), Problem> {
     let file: File = decode(point)?;
@@ -307,7 +307,7 @@ fn message_of(keys: &MessageKeys) -> Message {
 }
 
 /// Every key with its value and the layer that it comes from.
-fn resolved(scenario: &Scenario, tree: &Node, axes: &[Axis<'_>]) -> Vec<Origin> {
+fn resolved(scenario: &Scenario, tree: &Node, axes: &[MatrixAxis<'_>]) -> Vec<Origin> {
     let mut rows = vec![
         ("primary".into(), scenario.primary.to_string()),
         ("guarantee".into(), flat("", &scenario.guarantee).remove(0).1),

@@ -5,4 +5,4 @@ mod broker;
 mod run;
 pub mod selfcheck;
 
-pub use run::{Finished, Study, StudyError, StudyObserver, is_refusal, run};
+pub use run::{FinishedStudy, Study, StudyError, StudyObserver, is_refusal, run};

@@ -48,12 +48,12 @@ pub struct Study<'a> {
 }
 
 /// A finished run: where it lies and what it lacks.
-pub struct Finished {
+pub struct FinishedStudy {
     pub folder: RunFolder,
     pub manifest: Manifest,
 }
 
-struct Running<'a, 'b> {
+struct RunningStudy<'a, 'b> {
     study: Study<'a>,
     observer: &'b mut dyn StudyObserver,
     folder: RunFolder,
@@ -66,7 +66,7 @@ struct Running<'a, 'b> {
 }
 
 /// Runs a scenario. The manifest's status is set, its exit code is left to the caller, who knows the rules.
-pub fn run(study: Study<'_>, observer: &mut dyn StudyObserver) -> Result<Finished, StudyError> {
+pub fn run(study: Study<'_>, observer: &mut dyn StudyObserver) -> Result<FinishedStudy, StudyError> {
     refuse_faults_of_others(&study)?;
     let folder = RunFolder::create(study.results_dir, &study.scenario.name)?;
     let clock = Clock::start();
@@ -76,13 +76,22 @@ pub fn run(study: Study<'_>, observer: &mut dyn StudyObserver) -> Result<Finishe
         observer.warning(&warning);
     }
     let all = study.scenario.cells().len() * study.scenario.blocks as usize;
-    let mut running =
-        Running { study, observer, folder, manifest, clock, done: 0, all, floors: BTreeMap::new(), broker_died: false };
+    let mut running = RunningStudy {
+        study,
+        observer,
+        folder,
+        manifest,
+        clock,
+        done: 0,
+        all,
+        floors: BTreeMap::new(),
+        broker_died: false,
+    };
     let result = running.blocks();
     running.finish(result)
 }
 
-impl Running<'_, '_> {
+impl RunningStudy<'_, '_> {
     fn blocks(&mut self) -> Result<(), StudyError> {
         let systems = self.study.scenario.systems.clone();
         if let Some(cost) = proxied::cost_in_words(self.study.scenario) {
@@ -291,7 +300,7 @@ impl Running<'_, '_> {
         self.folder.write_manifest(&self.manifest)
     }
 
-    fn finish(mut self, result: Result<(), StudyError>) -> Result<Finished, StudyError> {
+    fn finish(mut self, result: Result<(), StudyError>) -> Result<FinishedStudy, StudyError> {
         let interrupted = self.interrupted();
         if self.done == 0 {
             if interrupted {
@@ -318,7 +327,7 @@ impl Running<'_, '_> {
         };
         self.manifest.finished_at = Some(jiff::Timestamp::now().to_string());
         self.folder.write_manifest(&self.manifest)?;
-        Ok(Finished { folder: self.folder, manifest: self.manifest })
+        Ok(FinishedStudy { folder: self.folder, manifest: self.manifest })
     }
 
     fn target(&self, broker: &dyn Broker, name: &str) -> Target {

@@ -15,15 +15,15 @@ use crate::result::Fault;
 /// power loss leaves that out, which is the most that can be lost; with it, the least.
 const WRITTEN_BACK_NS: u64 = 30 * SECOND_NS;
 
-/// Lost messages by fault. Bounded by the number of faults, however many are lost.
+/// LossWindow messages by fault. Bounded by the number of faults, however many are lost.
 pub struct Losses {
     /// In order of taking effect.
-    spans: Vec<Lost>,
-    /// Lost without any hint when they were acknowledged.
+    spans: Vec<LossWindow>,
+    /// LossWindow without any hint when they were acknowledged.
     unplaced: u64,
 }
 
-struct Lost {
+struct LossWindow {
     /// In the list of faults.
     index: usize,
     effect: u64,
@@ -53,9 +53,9 @@ impl Losses {
             }
             let whole = fault.redundancy_ns.map_or(0, |ns| effect.saturating_add(ns));
             let over = fault.healed_at_ns.map_or(u64::MAX, |healed| healed.max(whole));
-            Some(Lost { index, effect, over, messages: 0, recent: 0, first: u64::MAX, last: 0 })
+            Some(LossWindow { index, effect, over, messages: 0, recent: 0, first: u64::MAX, last: 0 })
         };
-        let mut spans: Vec<Lost> = faults.iter().enumerate().filter_map(span).collect();
+        let mut spans: Vec<LossWindow> = faults.iter().enumerate().filter_map(span).collect();
         spans.sort_by_key(|span| span.effect);
         Self { spans, unplaced: 0 }
     }

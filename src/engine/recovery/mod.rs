@@ -14,7 +14,7 @@ use super::publish::ProducerReport;
 use crate::record::{AckTimes, AckTrace, Books, PerTenth, SILENCE_NS, SequenceKey, Silence, Silences, common};
 use crate::result::{Fault, StreamRecovery};
 use losses::Losses;
-use span::{Rto, Span, later, slowest};
+use span::{FaultSpan, Rto, later, slowest};
 use std::collections::BTreeMap;
 
 /// Messages a second of a stream below which [`SILENCE_NS`] between two of them is nothing unusual.
@@ -22,7 +22,7 @@ const FEWEST_PER_S: f64 = 100.0;
 
 /// What the threads of a cell with faults saw.
 #[derive(Default)]
-pub struct Seen {
+pub struct FaultObservations {
     /// By (producer, lane).
     traces: BTreeMap<SequenceKey, AckTrace>,
     acks: PerTenth,
@@ -30,7 +30,7 @@ pub struct Seen {
     deliveries: Vec<Vec<Vec<Silences>>>,
 }
 
-impl Seen {
+impl FaultObservations {
     /// Takes over what a producer saw; leaves its counts alone.
     pub fn add_producer(&mut self, producer: u16, report: &mut ProducerReport) {
         self.acks.merge(&report.tenths);
@@ -61,7 +61,7 @@ impl Seen {
             let stream = |stream: u16| consumers.iter().filter_map(move |gaps| gaps.get(usize::from(stream)));
             (0..streams).map(|number| Listened::to(stream(number), load_end_ns)).collect()
         });
-        let evidence = Evidence {
+        let evidence = RecoveryEvidence {
             publish: publish.collect(),
             deliver: deliver.collect(),
             acks: self.acks,
@@ -104,7 +104,7 @@ impl Listened {
     }
 }
 
-struct Evidence {
+struct RecoveryEvidence {
     /// By stream.
     publish: Vec<Listened>,
     /// By subscription and stream.
@@ -116,7 +116,7 @@ struct Evidence {
 }
 
 /// Fills in the times of recovery and the unavailability of every fault that took effect.
-fn recover(faults: &mut [Fault], seen: &Evidence) {
+fn recover(faults: &mut [Fault], seen: &RecoveryEvidence) {
     let effects: Vec<u64> = faults.iter().filter_map(|fault| fault.took_effect_at_ns).collect();
     for fault in faults {
         let Some(effect) = fault.took_effect_at_ns else { continue };
@@ -125,7 +125,7 @@ fn recover(faults: &mut [Fault], seen: &Evidence) {
         let whole = fault.redundancy_ns.map_or(0, |ns| effect.saturating_add(ns));
         let over = fault.healed_at_ns.map_or(u64::MAX, |healed| healed.max(whole));
         let sparse = seen.rate_per_s.is_some_and(|rate| rate < FEWEST_PER_S * seen.publish.len() as f64);
-        let span = Span { effect, over, next, load_end: seen.load_end_ns, sparse };
+        let span = FaultSpan { effect, over, next, load_end: seen.load_end_ns, sparse };
         let mut words = Vec::new();
         let publish = span.rto_of_all(&seen.publish, "acknowledgement", &mut words);
         let mut deliver = vec![None; seen.publish.len()];
@@ -190,9 +190,15 @@ mod tests {
         tenths
     }
 
-    fn evidence(publish: Vec<Listened>, outages_ms: &[(u64, u64)]) -> Evidence {
+    fn evidence(publish: Vec<Listened>, outages_ms: &[(u64, u64)]) -> RecoveryEvidence {
         let deliver = vec![publish.clone()];
-        Evidence { publish, deliver, acks: acks(outages_ms), rate_per_s: Some(1000.0), load_end_ns: 30_000 * MS }
+        RecoveryEvidence {
+            publish,
+            deliver,
+            acks: acks(outages_ms),
+            rate_per_s: Some(1000.0),
+            load_end_ns: 30_000 * MS,
+        }
     }
 
     fn at(effect_ms: u64) -> Fault {
@@ -208,7 +214,7 @@ mod tests {
         }
     }
 
-    fn recovered(effects_ms: &[u64], seen: &Evidence) -> Vec<Fault> {
+    fn recovered(effects_ms: &[u64], seen: &RecoveryEvidence) -> Vec<Fault> {
         let mut faults: Vec<Fault> = effects_ms.iter().map(|ms| at(*ms)).collect();
         recover(&mut faults, seen);
         faults
@@ -288,7 +294,7 @@ mod tests {
 
     #[test]
     fn streams_of_few_messages_tell_no_outage_from_a_pause() {
-        let slow = Evidence { rate_per_s: Some(199.0), ..evidence(vec![stream(&[]), stream(&[])], &[]) };
+        let slow = RecoveryEvidence { rate_per_s: Some(199.0), ..evidence(vec![stream(&[]), stream(&[])], &[]) };
         let fault = recovered(&[10_000], &slow).remove(0);
         assert_eq!((fault.rto_publish_ns, fault.rto_90_ns), (None, None));
         assert!(fault.text.contains("stream 1: under 100 messages a second"), "{}", fault.text);
@@ -308,7 +314,7 @@ mod tests {
         let streams = vec![stream(&flapping)];
         let fault = recovered(&[10_000], &evidence(streams.clone(), &flapping)).remove(0);
         assert_eq!((fault.rto_publish_ns, fault.rto_90_ns), (Some(2_000 * MS), Some(5_000 * MS)));
-        let closed = Evidence { rate_per_s: None, ..evidence(streams, &flapping) };
+        let closed = RecoveryEvidence { rate_per_s: None, ..evidence(streams, &flapping) };
         assert_eq!(recovered(&[10_000], &closed)[0].rto_90_ns, Some(5_000 * MS), "measured before the fault");
         let untouched = recovered(&[10_000], &evidence(vec![stream(&[])], &[])).remove(0);
         assert_eq!((untouched.rto_publish_ns, untouched.rto_90_ns), (Some(SILENCE_NS), Some(SILENCE_NS)));

@@ -43,7 +43,7 @@ pub fn slowest(streams: &[Option<Rto>]) -> Option<u64> {
 }
 
 /// The time that belongs to one fault: until the next one.
-pub struct Span {
+pub struct FaultSpan {
     pub effect: u64,
     /// Until when the fault was in force.
     pub over: u64,
@@ -53,7 +53,7 @@ pub struct Span {
     pub sparse: bool,
 }
 
-impl Span {
+impl FaultSpan {
     fn end(&self) -> u64 {
         self.next.unwrap_or(self.load_end)
     }

@@ -51,7 +51,7 @@ pub fn run(context: &mut ExperimentContext<'_>, keys: &scenario::Cache) -> Resul
         ttl: keys.ttl,
         in_flight: cell.load.in_flight as usize,
         pending: VecDeque::new(),
-        tally: Tally::new((0, 0)),
+        tally: RequestTally::new((0, 0)),
     };
     user.all_keys(keys.sessions, false)?;
     let draw = Draw::new(keys.sessions, keys.skew, keys.reads, cell.seed);
@@ -66,14 +66,14 @@ pub fn run(context: &mut ExperimentContext<'_>, keys: &scenario::Cache) -> Resul
 
 /// A request under way.
 #[derive(Clone, Copy)]
-struct Pending {
+struct PendingRequest {
     key: u32,
     get: bool,
     planned_ns: u64,
 }
 
 /// What came of the requests.
-struct Tally {
+struct RequestTally {
     /// Requests planned in here are timed, answers in here are counted, ns.
     window: (u64, u64),
     gets: Histogram<u64>,
@@ -86,13 +86,13 @@ struct Tally {
     refused: BTreeMap<String, u64>,
 }
 
-impl Tally {
+impl RequestTally {
     fn new(window: (u64, u64)) -> Self {
         let (gets, sets) = (new_histogram(), new_histogram());
         Self { window, gets, sets, answered: 0, found: 0, missing: 0, wrong: 0, refused: BTreeMap::new() }
     }
 
-    fn add(&mut self, pending: Pending, answer: CacheAnswer<'_>, at_ns: u64, is_right: impl Fn(&[u8]) -> bool) {
+    fn add(&mut self, pending: PendingRequest, answer: CacheAnswer<'_>, at_ns: u64, is_right: impl Fn(&[u8]) -> bool) {
         let within = |ns: u64| (self.window.0..self.window.1).contains(&ns);
         self.answered += u64::from(within(at_ns));
         if let CacheAnswer::Refused(why) = answer {
@@ -157,14 +157,14 @@ struct User {
     ttl: crate::units::Span,
     in_flight: usize,
     /// Answers come in the order of the requests.
-    pending: VecDeque<Pending>,
-    tally: Tally,
+    pending: VecDeque<PendingRequest>,
+    tally: RequestTally,
 }
 
 impl User {
     /// False when the client takes no more for now.
-    fn submit(&mut self, pending: Pending) -> Result<bool, DriverError> {
-        let Pending { key, get, planned_ns } = pending;
+    fn submit(&mut self, pending: PendingRequest) -> Result<bool, DriverError> {
+        let PendingRequest { key, get, planned_ns } = pending;
         if self.pending.len() >= self.in_flight {
             return Ok(false);
         }
@@ -195,11 +195,11 @@ impl User {
     /// Sets or reads every key once, as fast as it goes; the tally begins anew.
     fn all_keys(&mut self, keys: u32, get: bool) -> Result<(), DriverError> {
         let deadline_ns = self.clock.now_ns() + DRAIN_NS + u64::from(keys) * 1_000_000;
-        self.tally = Tally::new((0, u64::MAX));
+        self.tally = RequestTally::new((0, u64::MAX));
         let mut next = 0;
         while (next < keys || !self.pending.is_empty()) && self.clock.now_ns() < deadline_ns {
             let planned_ns = self.clock.now_ns();
-            while next < keys && self.submit(Pending { key: next, get, planned_ns })? {
+            while next < keys && self.submit(PendingRequest { key: next, get, planned_ns })? {
                 next += 1;
             }
             self.client.flush()?;
@@ -214,14 +214,14 @@ impl User {
         keys: &scenario::Cache,
         mut draw: Draw,
         interrupted: impl Fn() -> bool,
-    ) -> Result<Tally, DriverError> {
+    ) -> Result<RequestTally, DriverError> {
         // The kernel may otherwise delay each wake by 50 µs. Where it refuses, latencies are longer by that.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         let mut schedule = Schedule::constant(keys.rate, 0, 1);
         let start_ns = self.clock.now_ns() + TICK_NS;
         let window_ns = start_ns + keys.warm_up.nanos();
         let end_ns = window_ns + keys.duration.nanos();
-        self.tally = Tally::new((window_ns, end_ns));
+        self.tally = RequestTally::new((window_ns, end_ns));
         let mut next = draw.next();
         loop {
             let now_ns = self.clock.now_ns();
@@ -233,7 +233,7 @@ impl User {
             let mut full = false;
             while !all_asked && due_ns <= now_ns && due_ns < end_ns && !full {
                 let (key, get) = next;
-                full = !self.submit(Pending { key, get, planned_ns: due_ns })?;
+                full = !self.submit(PendingRequest { key, get, planned_ns: due_ns })?;
                 if !full {
                     next = draw.next();
                     schedule.advance();
@@ -243,7 +243,7 @@ impl User {
             self.client.flush()?;
             self.collect(if all_asked || full { now_ns + TICK_NS } else { due_ns.min(now_ns + TICK_NS) })?;
         }
-        Ok(std::mem::replace(&mut self.tally, Tally::new((0, 0))))
+        Ok(std::mem::replace(&mut self.tally, RequestTally::new((0, 0))))
     }
 }
 
@@ -251,13 +251,13 @@ impl User {
 mod tests {
     use super::*;
 
-    fn pending(get: bool, planned_ns: u64) -> Pending {
-        Pending { key: 1, get, planned_ns }
+    fn pending(get: bool, planned_ns: u64) -> PendingRequest {
+        PendingRequest { key: 1, get, planned_ns }
     }
 
     #[test]
     fn only_the_window_counts_and_a_wrong_value_is_no_hit() {
-        let mut tally = Tally::new((100, 200));
+        let mut tally = RequestTally::new((100, 200));
         let right = |value: &[u8]| value == b"right";
         tally.add(pending(true, 99), CacheAnswer::Found(b"right"), 100, right);
         for answer in [

@@ -81,11 +81,11 @@ struct Probe {
     /// Messages behind it.
     n: u64,
     /// `None` when it passed.
-    failed_by: Option<Failure>,
+    failed_by: Option<ProbeFailure>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Failure {
+enum ProbeFailure {
     /// The harness gave out first: says nothing of the broker.
     Harness(String),
     Broker(String),
@@ -119,8 +119,8 @@ impl Probe {
         let failed_by = match (broken, spoilt) {
             // Latency counts from the plan, so a late generator makes it worse and never better: a pass stands.
             (None, Some(gate)) if gate.name != "books-balance" => None,
-            (_, Some(gate)) => Some(Failure::Harness(format!("{}: {}", gate.name, gate.found))),
-            (broken, None) => broken.map(Failure::Broker),
+            (_, Some(gate)) => Some(ProbeFailure::Harness(format!("{}: {}", gate.name, gate.found))),
+            (broken, None) => broken.map(ProbeFailure::Broker),
         };
         Self { rate, carried, p99_ns, n, failed_by }
     }
@@ -129,8 +129,8 @@ impl Probe {
     fn observations(&self, number: usize, all: &mut Vec<Observation>) {
         let went = match &self.failed_by {
             None => "passed",
-            Some(Failure::Harness(_)) => "spoilt",
-            Some(Failure::Broker(_)) => "failed",
+            Some(ProbeFailure::Harness(_)) => "spoilt",
+            Some(ProbeFailure::Broker(_)) => "failed",
         };
         let point = format!("probe={number},rate={}/s,went={went}", self.rate);
         let carried =
@@ -147,8 +147,8 @@ impl Probe {
         // Writing to a String cannot fail.
         let _ = match &self.failed_by {
             None => write!(words, "passed"),
-            Some(Failure::Harness(why)) => write!(words, "spoilt by the generator ({why})"),
-            Some(Failure::Broker(why)) => write!(words, "failed ({why})"),
+            Some(ProbeFailure::Harness(why)) => write!(words, "spoilt by the generator ({why})"),
+            Some(ProbeFailure::Broker(why)) => write!(words, "failed ({why})"),
         };
         if let Some(p99) = self.p99_ns {
             let _ = write!(words, ", p99 {:.2} ms", p99 as f64 / 1e6);
@@ -168,7 +168,7 @@ fn observations(bracket: &Bracket, probes: &[Probe], keys: &Capacity) -> Vec<Obs
     // An end needs the system's own failure twice.
     let by_harness = |rate: u64| {
         let failed = probes.iter().filter(|probe| probe.rate == rate).filter_map(|probe| probe.failed_by.as_ref());
-        failed.filter(|why| matches!(why, Failure::Broker(_))).count() < search::AGREE as usize
+        failed.filter(|why| matches!(why, ProbeFailure::Broker(_))).count() < search::AGREE as usize
     };
     let (high, without) = match bracket.high {
         Some(rate) if by_harness(rate) => (None, "the generator gave out before the system did"),
@@ -206,7 +206,7 @@ mod tests {
         CellOutput { record, windows, events, intervals: vec![interval], broker_log: String::new() }
     }
 
-    fn failed(change: impl FnOnce(&mut CellRecord), ms: u64) -> Option<Failure> {
+    fn failed(change: impl FnOnce(&mut CellRecord), ms: u64) -> Option<ProbeFailure> {
         let mut output = output(ms);
         change(&mut output.record);
         Probe::of(1000, &output, Span::from_millis(50)).failed_by
@@ -216,12 +216,12 @@ mod tests {
     fn a_probe_fails_by_tail_goodput_or_outcome() {
         assert_eq!(failed(|_| (), 10), None);
         assert_eq!(failed(|record| record.outcome = Outcome::Unsteady, 10), None);
-        assert_eq!(failed(|_| (), 60), Some(Failure::Broker("p99 above 50ms".into())));
+        assert_eq!(failed(|_| (), 60), Some(ProbeFailure::Broker("p99 above 50ms".into())));
         assert!(
-            matches!(failed(|record| record.window_consumed = 980, 10), Some(Failure::Broker(why)) if why.contains("98.0 %"))
+            matches!(failed(|record| record.window_consumed = 980, 10), Some(ProbeFailure::Broker(why)) if why.contains("98.0 %"))
         );
-        assert!(matches!(failed(|record| record.outcome = Outcome::Overloaded, 10), Some(Failure::Broker(_))));
-        assert!(matches!(failed(|record| record.error = Some("gone".into()), 10), Some(Failure::Broker(_))));
+        assert!(matches!(failed(|record| record.outcome = Outcome::Overloaded, 10), Some(ProbeFailure::Broker(_))));
+        assert!(matches!(failed(|record| record.error = Some("gone".into()), 10), Some(ProbeFailure::Broker(_))));
     }
 
     #[test]
@@ -236,7 +236,7 @@ mod tests {
         let late = |record: &mut CellRecord| record.gates = vec![lag.clone()];
         assert_eq!(failed(late, 10), None, "what kept the limit all the same has passed");
         let spoilt = failed(late, 60);
-        assert!(matches!(spoilt, Some(Failure::Harness(_))), "{spoilt:?}");
+        assert!(matches!(spoilt, Some(ProbeFailure::Harness(_))), "{spoilt:?}");
         let probes = [Probe { rate: 2000, carried: None, p99_ns: None, n: 0, failed_by: spoilt }];
         let found = observations(&Bracket { low: Some(1900), high: Some(2000) }, &probes, &Capacity::default());
         assert_eq!((found[0].value, found[1].value), (Some(1900.0), None));

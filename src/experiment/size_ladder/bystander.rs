@@ -26,7 +26,7 @@ const IN_FLIGHT: u32 = 1 << 16;
 
 /// One message: when it was due, and how long it took from then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sample {
+pub struct BystanderSample {
     pub planned_ns: u64,
     pub latency_ns: u64,
     /// It did not arrive: the latency is "at least".
@@ -58,7 +58,7 @@ impl Bystander {
     }
 
     /// Every message that was due since the start. A stream that broke off left its last ones missing.
-    pub fn stop(self) -> Vec<Sample> {
+    pub fn stop(self) -> Vec<BystanderSample> {
         self.stop.store(true, Relaxed);
         let planned = self.sending.join().unwrap_or_default();
         let received = self.receiving.join().unwrap_or_default();
@@ -69,14 +69,14 @@ impl Bystander {
     }
 }
 
-fn match_up(planned: &[u64], received: &[(u64, u64)], now_ns: u64) -> Vec<Sample> {
+fn match_up(planned: &[u64], received: &[(u64, u64)], now_ns: u64) -> Vec<BystanderSample> {
     let mut arrivals = vec![None; planned.len()];
     for &(number, at_ns) in received {
         if let Some(arrival) = arrivals.get_mut(number as usize) {
             arrival.get_or_insert(at_ns);
         }
     }
-    let sample = |(&planned_ns, arrival): (&u64, Option<u64>)| Sample {
+    let sample = |(&planned_ns, arrival): (&u64, Option<u64>)| BystanderSample {
         planned_ns,
         latency_ns: arrival.unwrap_or(now_ns).saturating_sub(planned_ns),
         missing: arrival.is_none(),
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn the_first_arrival_counts_and_what_never_came_took_until_now() {
         let samples = match_up(&[100, 200, 300], &[(2, 350), (0, 110), (0, 190), (9, 1)], 1000);
-        let sample = |planned_ns, latency_ns, missing| Sample { planned_ns, latency_ns, missing };
+        let sample = |planned_ns, latency_ns, missing| BystanderSample { planned_ns, latency_ns, missing };
         assert_eq!(samples, [sample(100, 10, false), sample(200, 800, true), sample(300, 50, false)]);
     }
 }

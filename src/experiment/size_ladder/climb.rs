@@ -4,7 +4,7 @@
 //! (a codec's ratio decides what some consumers can unpack).
 
 use super::super::ExperimentContext;
-use super::plan::{Kind, Limit, kinds, sent};
+use super::plan::{Limit, SendVariant, kinds, sent};
 use super::preflight;
 use crate::driver::{Driver, DriverError, LargeClient, LargeMessages, LargeRefusal, Times, Trip, Who, codec};
 use crate::engine::{Phase, Progress, TrialError};
@@ -26,15 +26,15 @@ const TELLING: &[&str] = &["ERROR", "Exception", "Error:", "overcoming of output
 /// What became of one way of one rung.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
-    pub kind: Kind,
+    pub kind: SendVariant,
     /// Nominal.
     pub size: Bytes,
     pub sent_bytes: usize,
-    pub outcome: Outcome,
+    pub outcome: RungOutcome,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub enum RungOutcome {
     NotTried(String),
     Tried(Tried),
 }
@@ -55,7 +55,7 @@ pub struct Tried {
 }
 
 /// Connections of one kind, kept from rung to rung.
-struct Lane {
+struct LadderConnection {
     codec: Codec,
     client: LargeClient,
     /// Before its driver, which it came from.
@@ -67,7 +67,7 @@ pub struct Climb<'a, 'b> {
     context: &'a mut ExperimentContext<'b>,
     keys: &'a SizeLadder,
     software: Software,
-    lanes: Vec<Lane>,
+    lanes: Vec<LadderConnection>,
     opened: u32,
     limits: Vec<Limit>,
     attempts: Vec<Attempt>,
@@ -99,12 +99,12 @@ impl<'a, 'b> Climb<'a, 'b> {
                     self.tell();
                     let sent_bytes = sent(self.software, size);
                     let outcome = match self.why_not(kind, sent_bytes) {
-                        Some(why) => Outcome::NotTried(why),
+                        Some(why) => RungOutcome::NotTried(why),
                         None => {
                             if content.len() != sent_bytes {
                                 content = self.content(payload, sent_bytes);
                             }
-                            Outcome::Tried(self.attempt(kind, size, &content)?)
+                            RungOutcome::Tried(self.attempt(kind, size, &content)?)
                         }
                     };
                     self.attempts.push(Attempt { kind, size, sent_bytes, outcome });
@@ -128,7 +128,7 @@ impl<'a, 'b> Climb<'a, 'b> {
         large(kind, bytes, self.context.cell.seed)
     }
 
-    fn why_not(&self, kind: Kind, bytes: usize) -> Option<String> {
+    fn why_not(&self, kind: SendVariant, bytes: usize) -> Option<String> {
         if let Some(why) = &self.broken {
             return Some(why.clone());
         }
@@ -141,7 +141,7 @@ impl<'a, 'b> Climb<'a, 'b> {
     }
 
     /// Sends `content` once, or several times where it is over soon.
-    fn attempt(&mut self, kind: Kind, size: Bytes, content: &[u8]) -> Result<Tried, TrialError> {
+    fn attempt(&mut self, kind: SendVariant, size: Bytes, content: &[u8]) -> Result<Tried, TrialError> {
         let clock = self.context.clock();
         let log_before = self.context.broker.log_tail(LOG_LINES);
         let mut pids = self.context.broker.pids();
@@ -223,10 +223,10 @@ impl<'a, 'b> Climb<'a, 'b> {
     }
 
     /// Where connections of this kind are kept.
-    fn lane(&mut self, kind: Kind) -> Result<usize, TrialError> {
+    fn lane(&mut self, kind: SendVariant) -> Result<usize, TrialError> {
         // Redis's client is the same whatever the bytes are.
         let codec = if self.software == Software::Kafka { kind.codec } else { Codec::None };
-        let known = |lane: &Lane| (lane.codec, lane.client) == (codec, kind.client);
+        let known = |lane: &LadderConnection| (lane.codec, lane.client) == (codec, kind.client);
         if let Some(index) = self.lanes.iter().position(known) {
             return Ok(index);
         }
@@ -236,7 +236,7 @@ impl<'a, 'b> Climb<'a, 'b> {
         let driver = self.context.driver(&cell, &format!("large{}", self.opened))?;
         driver.prepare()?;
         let messages = driver.large(kind.client)?;
-        self.lanes.push(Lane { codec, client: kind.client, messages, driver });
+        self.lanes.push(LadderConnection { codec, client: kind.client, messages, driver });
         Ok(self.lanes.len() - 1)
     }
 
@@ -259,8 +259,8 @@ impl<'a, 'b> Climb<'a, 'b> {
     }
 }
 
-fn close(lane: Lane, broken: bool) {
-    let Lane { messages, driver, .. } = lane;
+fn close(lane: LadderConnection, broken: bool) {
+    let LadderConnection { messages, driver, .. } = lane;
     drop(messages);
     if !broken {
         // What stays behind goes with the broker, which is ours and about to be stopped.

@@ -12,13 +12,13 @@ const LIBRDKAFKA_LARGEST: u64 = 1_000_000_000;
 
 /// One way to send a size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
+pub struct SendVariant {
     pub payload: PayloadKind,
     pub codec: Codec,
     pub client: LargeClient,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for SendVariant {
     /// As points of observations have it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let payload = if self.payload == PayloadKind::Text { "text" } else { "random" };
@@ -28,7 +28,7 @@ impl fmt::Display for Kind {
 }
 
 /// Every kind of the rung `size`.
-pub fn kinds(keys: &SizeLadder, software: Software, size: Bytes) -> Vec<Kind> {
+pub fn kinds(keys: &SizeLadder, software: Software, size: Bytes) -> Vec<SendVariant> {
     let mut kinds = Vec::new();
     for &payload in &keys.payloads {
         for &codec in &keys.codecs {
@@ -40,9 +40,9 @@ pub fn kinds(keys: &SizeLadder, software: Software, size: Bytes) -> Vec<Kind> {
             if !wanted {
                 continue;
             }
-            kinds.push(Kind { payload, codec, client: LargeClient::Usual });
+            kinds.push(SendVariant { payload, codec, client: LargeClient::Usual });
             if plain && keys.second_client && software == Software::Kafka {
-                kinds.push(Kind { payload, codec, client: LargeClient::Second });
+                kinds.push(SendVariant { payload, codec, client: LargeClient::Second });
             }
         }
     }
@@ -61,15 +61,15 @@ pub fn sent(software: Software, nominal: Bytes) -> usize {
 /// A limit that was met on the way up.
 #[derive(Clone, Debug)]
 pub struct Limit {
-    pub kind: Kind,
+    pub kind: SendVariant,
     pub size: Bytes,
     pub refusal: LargeRefusal,
 }
 
 impl Limit {
     /// Whether `kind` would meet it again: uncompressed, no limit asks which bytes it counts.
-    pub fn holds_for(&self, kind: Kind) -> bool {
-        let Kind { payload, codec, client } = self.kind;
+    pub fn holds_for(&self, kind: SendVariant) -> bool {
+        let SendVariant { payload, codec, client } = self.kind;
         (codec, client) == (kind.codec, kind.client) && (codec == Codec::None || payload == kind.payload)
     }
 }
@@ -80,7 +80,7 @@ mod tests {
     use crate::driver::Who;
 
     fn points(keys: &SizeLadder, software: Software, size: Bytes) -> Vec<String> {
-        kinds(keys, software, size).iter().map(Kind::to_string).collect()
+        kinds(keys, software, size).iter().map(SendVariant::to_string).collect()
     }
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_limit_holds_for_its_kind_and_for_all_uncompressed_bytes() {
-        let kind = |payload, codec, client| Kind { payload, codec, client };
+        let kind = |payload, codec, client| SendVariant { payload, codec, client };
         let (text, random) = (PayloadKind::Text, PayloadKind::Random);
         let (usual, second) = (LargeClient::Usual, LargeClient::Second);
         let limit = |kind| Limit { kind, size: Bytes(1), refusal: LargeRefusal::new(Who::Broker, "") };

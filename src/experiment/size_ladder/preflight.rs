@@ -2,7 +2,7 @@
 //!
 //! Factors are measured peaks, rounded up: of Redis 8.2 and Kafka 4.4 for one message in flight, of our own paths.
 
-use super::plan::Kind;
+use super::plan::SendVariant;
 use crate::driver::LargeClient;
 use crate::model::{Codec, Software};
 use crate::scenario::PayloadKind;
@@ -11,7 +11,7 @@ use crate::scenario::PayloadKind;
 const PACKED: f64 = 0.25;
 
 /// What one message of `size` bytes takes at most, in bytes: client, broker.
-pub fn needs(software: Software, kind: Kind, size: u64) -> (u64, u64) {
+pub fn needs(software: Software, kind: SendVariant, size: u64) -> (u64, u64) {
     let size = size as f64;
     let packs = kind.codec != Codec::None && kind.payload == PayloadKind::Text;
     let wire = if packs { size * PACKED } else { size };
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_gigabyte_fits_a_large_machine_and_is_refused_on_a_small_one() {
-        let kind = Kind { payload: PayloadKind::Random, codec: Codec::None, client: LargeClient::Second };
+        let kind = SendVariant { payload: PayloadKind::Random, codec: Codec::None, client: LargeClient::Second };
         let needed = needs(Software::Kafka, kind, GB);
         assert_eq!(needed, (1_100_000_000, 4_000_000_000));
         assert_eq!(refuse(needed, 0, 24 * GB, GB), None);
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn packed_text_needs_less_of_the_broker() {
-        let kind = |codec, payload| Kind { payload, codec, client: LargeClient::Usual };
+        let kind = |codec, payload| SendVariant { payload, codec, client: LargeClient::Usual };
         let (_, plain) = needs(Software::Redis, kind(Codec::None, PayloadKind::Text), GB);
         let (_, text) = needs(Software::Redis, kind(Codec::Lz4, PayloadKind::Text), GB);
         let (_, random) = needs(Software::Redis, kind(Codec::Lz4, PayloadKind::Random), GB);

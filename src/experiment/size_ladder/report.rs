@@ -1,8 +1,8 @@
 //! From attempts to observations: what arrived, what was refused by whom, and at which cost. Pure.
 
-use super::bystander::Sample;
-use super::climb::{Attempt, Outcome, Tried};
-use super::plan::Kind;
+use super::bystander::BystanderSample;
+use super::climb::{Attempt, RungOutcome, Tried};
+use super::plan::SendVariant;
 use crate::driver::LargeClient;
 use crate::model::{Codec, Metric, metric};
 use crate::result::Observation;
@@ -10,10 +10,10 @@ use crate::scenario::{PayloadKind, SizeLadder};
 use crate::units::Bytes;
 use std::time::Duration;
 
-pub fn observations(keys: &SizeLadder, attempts: &[Attempt], samples: &[Sample]) -> Vec<Observation> {
+pub fn observations(keys: &SizeLadder, attempts: &[Attempt], samples: &[BystanderSample]) -> Vec<Observation> {
     let mut all = Vec::new();
     attempts.iter().for_each(|attempt| of_attempt(attempt, &mut all));
-    let mut kinds: Vec<Kind> = Vec::new();
+    let mut kinds: Vec<SendVariant> = Vec::new();
     for attempt in attempts {
         if !kinds.contains(&attempt.kind) {
             kinds.push(attempt.kind);
@@ -40,8 +40,8 @@ pub fn observations(keys: &SizeLadder, attempts: &[Attempt], samples: &[Sample])
 impl Attempt {
     fn tried(&self) -> Option<&Tried> {
         match &self.outcome {
-            Outcome::Tried(tried) => Some(tried),
-            Outcome::NotTried(_) => None,
+            RungOutcome::Tried(tried) => Some(tried),
+            RungOutcome::NotTried(_) => None,
         }
     }
 
@@ -57,11 +57,11 @@ impl Attempt {
 fn of_attempt(attempt: &Attempt, all: &mut Vec<Observation>) {
     let point = attempt.point();
     let tried = match &attempt.outcome {
-        Outcome::NotTried(why) => {
+        RungOutcome::NotTried(why) => {
             all.push(Observation::not_measured(metric::INTACT, point, why));
             return;
         }
-        Outcome::Tried(tried) => tried,
+        RungOutcome::Tried(tried) => tried,
     };
     let (value, text) = match &tried.end {
         Ok(times) => (1.0, intact_words(attempt.sent_bytes, tried, times.acked, times.received)),
@@ -128,8 +128,9 @@ fn ends(point: &str, attempts: &[Attempt], all: &mut Vec<Observation>) {
 
 /// Of one size, by the way that all systems have in common as far as it arrived: text, uncompressed, usual client.
 fn goodput(size: Bytes, attempts: &[&Attempt], all: &mut Vec<Observation>) {
-    let strangeness =
-        |kind: &Kind| (kind.codec != Codec::None, kind.client != LargeClient::Usual, kind.payload != PayloadKind::Text);
+    let strangeness = |kind: &SendVariant| {
+        (kind.codec != Codec::None, kind.client != LargeClient::Usual, kind.payload != PayloadKind::Text)
+    };
     let intact = attempts.iter().filter(|attempt| attempt.intact());
     let best = intact.min_by_key(|attempt| strangeness(&attempt.kind));
     let point = format!("size={size}");
@@ -160,12 +161,12 @@ fn peaks(size: Bytes, attempts: &[&Attempt], all: &mut Vec<Observation>) {
 }
 
 /// The small messages that were due while messages of this size were on their way.
-fn beside(size: Bytes, attempts: &[&Attempt], samples: &[Sample]) -> Option<Observation> {
+fn beside(size: Bytes, attempts: &[&Attempt], samples: &[BystanderSample]) -> Option<Observation> {
     let windows: Vec<(u64, u64)> = attempts.iter().filter_map(|attempt| Some(attempt.tried()?.window_ns)).collect();
     if windows.is_empty() {
         return None;
     }
-    let inside = |sample: &&Sample| windows.iter().any(|(from, to)| (*from..*to).contains(&sample.planned_ns));
+    let inside = |sample: &&BystanderSample| windows.iter().any(|(from, to)| (*from..*to).contains(&sample.planned_ns));
     let mut latencies: Vec<u64> = Vec::new();
     let mut missing = 0u64;
     for sample in samples.iter().filter(inside) {
@@ -210,14 +211,14 @@ mod tests {
             broker_peak: None,
             window_ns: (size, size + 1000),
         };
-        let kind = Kind { payload: PayloadKind::Text, codec, client };
-        Attempt { kind, size: Bytes(size), sent_bytes: size as usize, outcome: Outcome::Tried(tried) }
+        let kind = SendVariant { payload: PayloadKind::Text, codec, client };
+        Attempt { kind, size: Bytes(size), sent_bytes: size as usize, outcome: RungOutcome::Tried(tried) }
     }
 
     fn ladder() -> Vec<Attempt> {
         use LargeClient::{Second, Usual};
         let mut skipped = attempt(64 * MIB, Codec::None, Usual, Ok(1));
-        skipped.outcome = Outcome::NotTried("refused before".into());
+        skipped.outcome = RungOutcome::NotTried("refused before".into());
         vec![
             attempt(1024, Codec::None, Usual, Ok(2)),
             attempt(1024, Codec::Lz4, Usual, Ok(2)),
@@ -275,8 +276,9 @@ mod tests {
     #[test]
     fn the_bystander_counts_what_was_due_meanwhile() {
         let size = 16 * MIB;
-        let samples: Vec<Sample> =
-            (0..200).map(|n| Sample { planned_ns: size - 500 + 10 * n, latency_ns: n, missing: n == 149 }).collect();
+        let samples: Vec<BystanderSample> = (0..200)
+            .map(|n| BystanderSample { planned_ns: size - 500 + 10 * n, latency_ns: n, missing: n == 149 })
+            .collect();
         let all = observations(&SizeLadder::default(), &ladder(), &samples);
         let found = find(&all, "bystander.p99", "size=16MiB");
         // Those due from `size` to `size + 1000`: numbers 50 to 149.

@@ -4,7 +4,7 @@
 //! The probe says at which rate latency is measured and nothing else; its goodput carries no verdict. A probe that the
 //! harness spoilt gives no rate, and the cells that needed it say so; one that the broker spoilt ends the run.
 
-use super::{Running, StudyError, death};
+use super::{RunningStudy, StudyError, death};
 use crate::engine::TrialError;
 use crate::experiment::ExperimentContext;
 use crate::model::{Unit, metric};
@@ -20,7 +20,7 @@ const TRIES: u32 = 2;
 /// What the probe of a label found, or why it tells nothing.
 type Probed = (String, Result<Carried, String>);
 
-impl Running<'_, '_> {
+impl RunningStudy<'_, '_> {
     /// Finds the rate of every matrix point that asks for one, into the manifest. Ends early when interrupted.
     pub(super) fn find_rates(&mut self) -> Result<(), StudyError> {
         let mut points: Vec<(String, Vec<Probed>)> = Vec::new();
