@@ -33,7 +33,13 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
         chosen.environment = Box::new(Pool::over(chosen.environment));
     }
     let selfcheck = selfcheck::remembered_or_run(interrupt)?;
-    let mut run = Running { args, suite, selfcheck, interrupt, done: Done { failed: unread, ..Done::default() } };
+    let mut run = RunningComparison {
+        args,
+        suite,
+        selfcheck,
+        interrupt,
+        done: ComparisonProgress { failed: unread, ..ComparisonProgress::default() },
+    };
     for (planned, scenario) in &scenarios {
         run.scenario(planned, scenario, &mut chosen)?;
         if interrupt.flag.load(Relaxed) {
@@ -42,7 +48,7 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     }
     // Brokers go before the table is drawn: nothing of it needs them.
     drop(chosen);
-    let Running { selfcheck, done, .. } = run;
+    let RunningComparison { selfcheck, done, .. } = run;
     done.print_elapsed();
     if done.runs.is_empty() {
         return Err(done.nothing(interrupt));
@@ -107,22 +113,22 @@ fn older_table(dir: &Path, args: &CompareArgs) -> Result<Option<Comparison>, Fai
 
 /// What has come of the scenarios so far.
 #[derive(Default)]
-struct Done {
+struct ComparisonProgress {
     runs: Vec<(Manifest, Summary)>,
     failed: Vec<(Planned, Failure)>,
     codes: Vec<Code>,
     elapsed: Vec<(String, Option<Duration>)>,
 }
 
-struct Running<'a> {
+struct RunningComparison<'a> {
     args: &'a CompareArgs,
     suite: Suite,
     selfcheck: String,
     interrupt: &'a Interrupt,
-    done: Done,
+    done: ComparisonProgress,
 }
 
-impl Running<'_> {
+impl RunningComparison<'_> {
     /// Measures one scenario, or takes its finished run. An error stops the suite: results cannot be written.
     fn scenario(&mut self, planned: &Planned, scenario: &Scenario, chosen: &mut Chosen) -> Result<(), Failure> {
         let done = &mut self.done;
@@ -159,7 +165,7 @@ impl Running<'_> {
     }
 }
 
-impl Done {
+impl ComparisonProgress {
     /// How long each scenario took, on stderr.
     fn print_elapsed(&self) {
         for (name, elapsed) in &self.elapsed {
@@ -201,7 +207,7 @@ mod tests {
     #[test]
     fn nothing_at_all_ends_with_the_first_reason() {
         let failed = vec![(planned("a", "a"), Failure::new(Code::Environment, "no Java"))];
-        let failure = Done { failed, ..Done::default() }.nothing(&Interrupt::default());
+        let failure = ComparisonProgress { failed, ..ComparisonProgress::default() }.nothing(&Interrupt::default());
         assert_eq!((failure.code, failure.message.as_str()), (Code::Environment, "no Java"));
     }
 

@@ -10,17 +10,17 @@ use serde::Serialize;
 
 /// Public: `doctor --json`.
 #[derive(Serialize)]
-struct Report<'a> {
+struct DoctorReport<'a> {
     schema: u32,
     exit_code: u8,
     /// What a run with the same flags would take; `null` where it would find nothing to run on.
     environment: Option<Part>,
-    environments: Vec<Verdict>,
+    environments: Vec<EnvironmentChoice>,
     checks: &'a [Check],
 }
 
 #[derive(Serialize)]
-struct Verdict {
+struct EnvironmentChoice {
     name: Part,
     can_run: bool,
 }
@@ -35,15 +35,15 @@ pub fn doctor(args: &DoctorArgs) -> Outcome {
         external,
     };
     let checks = checks(wanted);
-    let environments: Vec<Verdict> = [Part::Docker, Part::Native, Part::External]
+    let environments: Vec<EnvironmentChoice> = [Part::Docker, Part::Native, Part::External]
         .into_iter()
         .filter(|part| checks.iter().any(|check| check.part == *part))
-        .map(|name| Verdict { name, can_run: can_run(&checks, name) })
+        .map(|name| EnvironmentChoice { name, can_run: can_run(&checks, name) })
         .collect();
     let environment = environments.iter().find(|verdict| verdict.can_run).map(|verdict| verdict.name);
     let code = if environment.is_some() { Code::Fine } else { Code::Environment };
     if args.json {
-        let report = Report { schema: 1, exit_code: code as u8, environment, environments, checks: &checks };
+        let report = DoctorReport { schema: 1, exit_code: code as u8, environment, environments, checks: &checks };
         out_json(&report)?;
     } else {
         out(&text(&checks, &environments, environment, kind == EnvironmentKind::Auto && !alone));
@@ -51,7 +51,7 @@ pub fn doctor(args: &DoctorArgs) -> Outcome {
     Ok(code)
 }
 
-fn text(checks: &[Check], environments: &[Verdict], taken: Option<Part>, auto: bool) -> String {
+fn text(checks: &[Check], environments: &[EnvironmentChoice], taken: Option<Part>, auto: bool) -> String {
     let mut text = String::new();
     for part in [Part::Docker, Part::Native, Part::External, Part::Machine] {
         let of_part = checks.iter().filter(|check| check.part == part);

@@ -10,7 +10,7 @@ use crate::environment::{Choice, Docker, Environment, External, Native, choose};
 use crate::report;
 use crate::result::{Manifest, Status, Summary, summarize};
 use crate::sanitize;
-use crate::scenario::{self, Overrides, Rule, Scenario};
+use crate::scenario::{self, Overrides, Scenario, Threshold};
 use crate::study::{self, Study};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,7 +43,7 @@ fn add_thresholds(scenario: &mut Scenario, texts: &[String]) -> Result<(), Failu
     let labels: Vec<String> = scenario.systems.iter().map(|(label, _)| label.clone()).collect();
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
     for text in texts {
-        let rule = Rule::parse(text, &labels).map_err(|error| {
+        let rule = Threshold::parse(text, &labels).map_err(|error| {
             Failure::new(Code::Usage, format!("--threshold '{text}': {}; {}", error.problem, error.remedy))
         })?;
         scenario.thresholds.push(rule);
@@ -52,7 +52,7 @@ fn add_thresholds(scenario: &mut Scenario, texts: &[String]) -> Result<(), Failu
 }
 
 /// A scenario that was run, rendered and judged.
-pub struct Done {
+pub struct RenderedRun {
     pub folder: PathBuf,
     pub manifest: Manifest,
     pub summary: Summary,
@@ -68,7 +68,7 @@ pub fn measure(
     results_dir: &Path,
     selfcheck: Option<String>,
     interrupt: &Interrupt,
-) -> Result<Done, Failure> {
+) -> Result<RenderedRun, Failure> {
     let mut display = Display::new(interrupt.clone());
     let study = Study {
         scenario,
@@ -99,7 +99,7 @@ pub fn measure(
         .into_iter()
         .map(|finding| format!("{} {}: {}", if finding.held() { "✓" } else { "✗" }, finding.rule, finding.words))
         .collect();
-    Ok(Done { folder: finished.folder.path().to_owned(), manifest: finished.manifest, summary, findings, code })
+    Ok(RenderedRun { folder: finished.folder.path().to_owned(), manifest: finished.manifest, summary, findings, code })
 }
 
 /// Where brokers come from, and why from there.

@@ -64,12 +64,12 @@ pub struct Outage {
 
 /// One fake broker.
 pub struct Fake {
-    shared: Arc<Mutex<Server>>,
+    shared: Arc<Mutex<FakeServer>>,
     clock: Clock,
     keep: bool,
 }
 
-struct Server {
+struct FakeServer {
     behaviour: Behaviour,
     arrivals: u64,
     first_arrival_ns: u64,
@@ -85,7 +85,7 @@ struct Server {
 impl Fake {
     pub fn new(behaviour: Behaviour, subscriptions: u16, clock: Clock) -> Self {
         let keep = behaviour.keep;
-        let server = Server {
+        let server = FakeServer {
             behaviour,
             arrivals: 0,
             first_arrival_ns: 0,
@@ -99,7 +99,7 @@ impl Fake {
     }
 }
 
-impl Server {
+impl FakeServer {
     /// Takes one message in; returns when its answer is visible and what it is.
     fn serve(&mut self, arrival_ns: u64, stream: u16, payload: &[u8]) -> (u64, Outcome) {
         let number = self.arrivals;
@@ -212,7 +212,7 @@ fn insert<T>(queue: &mut VecDeque<T>, item: T, at_ns: impl Fn(&T) -> u64) {
     queue.insert(place, item);
 }
 
-fn lock(server: &Mutex<Server>) -> MutexGuard<'_, Server> {
+fn lock(server: &Mutex<FakeServer>) -> MutexGuard<'_, FakeServer> {
     server.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -283,7 +283,7 @@ impl Driver for Fake {
 }
 
 struct FakePublisher {
-    shared: Arc<Mutex<Server>>,
+    shared: Arc<Mutex<FakeServer>>,
     clock: Clock,
     /// In order of their time.
     answers: VecDeque<Completion>,
@@ -318,7 +318,7 @@ impl Publisher for FakePublisher {
 }
 
 struct FakeSubscriber {
-    shared: Arc<Mutex<Server>>,
+    shared: Arc<Mutex<FakeServer>>,
     clock: Clock,
     queue: usize,
 }

@@ -26,7 +26,7 @@ pub use docker::Docker;
 pub use doctor::{Check, Level, Part, Wanted, can_run, checks};
 pub use external::External;
 use janitor::is_stale;
-pub use janitor::{End, Janitor, Launch, Signal, State, helper_process};
+pub use janitor::{End, Janitor, Launch, ProcessState, Signal, helper_process};
 pub use native::Native;
 pub use pool::Pool;
 pub use process::{MachineTimes, Usage, is_stopped, machine, memory_available, own_usage, reset_peak, state, usage};
@@ -35,7 +35,7 @@ pub use program::cache_dir;
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::driver::{Routes, Target};
-use crate::fault::disk::{DiskFault, Lost, Seen};
+use crate::fault::disk::{DiskEffects, DiskFault, Lost};
 use crate::fault::proxy::Proxy;
 use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
@@ -91,7 +91,7 @@ fn indented(log_tail: &str) -> String {
 
 /// What a node is to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum NodeRole {
     /// Takes messages: every Kafka node; Redis's primary and its replicas, which change places at a failover.
     Data,
     /// Watches and promotes.
@@ -103,7 +103,7 @@ pub enum Role {
 pub struct NodeInfo {
     /// Such as `node 2` or `sentinel 1`.
     pub name: String,
-    pub role: Role,
+    pub role: NodeRole,
     /// Where it listens itself, behind any proxy.
     pub address: String,
     /// What clients are told; differs from `address` where a fault proxy stands before it.
@@ -215,7 +215,7 @@ pub trait Broker: Send {
     /// [`Broker::check`], which finds it [`NodeInfo::down`].
     fn may_end(&mut self, _node: usize, _may: bool) {}
     /// What one node has felt of the faults of its disk.
-    fn disk(&self, _node: usize) -> Result<Seen, EnvironmentError> {
+    fn disk(&self, _node: usize) -> Result<DiskEffects, EnvironmentError> {
         Err(not_ours("watched"))
     }
     /// Stops it and deletes its data. Bounded by a few seconds.

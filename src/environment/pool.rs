@@ -15,14 +15,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What must be equal for a broker to serve another scenario.
 #[derive(Clone, PartialEq)]
-struct Terms {
+struct ReuseTerms {
     nodes: u16,
     settings: BTreeMap<String, String>,
     heap: Bytes,
 }
 
 struct Parked {
-    terms: Terms,
+    terms: ReuseTerms,
     broker: Box<dyn Broker>,
     warm: bool,
 }
@@ -38,7 +38,7 @@ impl Pool {
         Self { inner, parked: Arc::default() }
     }
 
-    fn take(&self, terms: &Terms) -> Option<Parked> {
+    fn take(&self, terms: &ReuseTerms) -> Option<Parked> {
         let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
         let at = parked.iter().position(|parked| parked.terms == *terms)?;
         let mut found = parked.swap_remove(at);
@@ -64,7 +64,7 @@ impl Environment for Pool {
         if config.proxied || config.preloaded {
             return self.inner.start(config);
         }
-        let terms = Terms { nodes: config.nodes, settings: config.broker.clone(), heap: config.heap };
+        let terms = ReuseTerms { nodes: config.nodes, settings: config.broker.clone(), heap: config.heap };
         let Parked { terms, broker, warm } = match self.take(&terms) {
             Some(parked) => parked,
             None => Parked { broker: self.inner.start(config)?, terms, warm: false },
@@ -83,7 +83,7 @@ impl Environment for Pool {
 
 /// A broker on loan.
 struct Lent {
-    terms: Terms,
+    terms: ReuseTerms,
     /// Gone once it was given back.
     broker: Option<Box<dyn Broker>>,
     warm: bool,

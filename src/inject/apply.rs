@@ -8,7 +8,7 @@
 use super::{Injector, SEEN, Undo, process, words};
 use crate::environment::{Broker, Deed, NodeInfo};
 use crate::fault::disk::DiskFault;
-use crate::fault::proxy::{Condition, Direction, Proxy};
+use crate::fault::proxy::{Condition, LinkDirection, Proxy};
 use crate::scenario::{FaultAction, FaultPlan};
 use crate::units::Span;
 use std::time::Duration;
@@ -129,7 +129,7 @@ impl Injector<'_, '_> {
             return Err(LINKED.into());
         }
         // Silence, as behind a cut cable: nobody is told.
-        let (at_ns, connections) = self.set_condition(&links, Condition::Stall { direction: Direction::Both })?;
+        let (at_ns, connections) = self.set_condition(&links, Condition::Stall { direction: LinkDirection::Both })?;
         if connections == 0 {
             return Err("the nodes had no connection through the links that were cut".into());
         }
@@ -187,7 +187,7 @@ impl Injector<'_, '_> {
 }
 
 fn condition(action: FaultAction, seed: u64) -> Result<Condition, String> {
-    let direction = Direction::Both;
+    let direction = LinkDirection::Both;
     let span = |span: Span| Duration::from_nanos(span.nanos());
     Ok(match action {
         FaultAction::NetLatency { delay, jitter } => {
@@ -198,7 +198,7 @@ fn condition(action: FaultAction, seed: u64) -> Result<Condition, String> {
         FaultAction::NetReset => Condition::Reset { after_bytes: None },
         FaultAction::NetRefuse => Condition::Refuse,
         FaultAction::NetBitflip { one_in } => {
-            Condition::BitFlip { every: u64::from(one_in), seed, direction: Direction::ToUpstream }
+            Condition::BitFlip { every: u64::from(one_in), seed, direction: LinkDirection::ToUpstream }
         }
         other => return Err(format!("{} is nothing that happens on the wire", other.kind().name())),
     })

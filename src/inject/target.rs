@@ -1,7 +1,7 @@
 //! Whom a fault hits: asked when it is injected, since who leads may have changed since the last one.
 
 use crate::driver::capability::ClusterView;
-use crate::environment::{NodeInfo, Role};
+use crate::environment::{NodeInfo, NodeRole};
 use crate::model::Target;
 
 /// Indices of the nodes that `target` means now, or why nobody can be told.
@@ -10,7 +10,7 @@ pub fn resolve(
     nodes: &[NodeInfo],
     cluster: Option<&mut (dyn ClusterView + 'static)>,
 ) -> Result<Vec<usize>, String> {
-    let data: Vec<usize> = (0..nodes.len()).filter(|index| nodes[*index].role == Role::Data).collect();
+    let data: Vec<usize> = (0..nodes.len()).filter(|index| nodes[*index].role == NodeRole::Data).collect();
     let Some(&first) = data.first() else {
         return Err("this broker was not started by brokerbench: use `--env native`".into());
     };
@@ -37,7 +37,7 @@ pub fn resolve(
 }
 
 fn at(nodes: &[NodeInfo], told: &str) -> Result<usize, String> {
-    let of = |node: &NodeInfo| node.role == Role::Data && (node.advertised == told || node.address == told);
+    let of = |node: &NodeInfo| node.role == NodeRole::Data && (node.advertised == told || node.address == told);
     nodes.iter().position(of).ok_or_else(|| format!("{told}, which leads, is none of the nodes that were started"))
 }
 
@@ -62,7 +62,7 @@ mod tests {
         }
     }
 
-    fn node(number: u16, role: Role) -> NodeInfo {
+    fn node(number: u16, role: NodeRole) -> NodeInfo {
         NodeInfo {
             name: format!("node {number}"),
             role,
@@ -75,8 +75,8 @@ mod tests {
 
     #[test]
     fn who_is_meant_is_asked_of_the_cluster() {
-        let mut nodes: Vec<NodeInfo> = (1..=3).map(|number| node(number, Role::Data)).collect();
-        nodes.push(node(9, Role::Sentinel));
+        let mut nodes: Vec<NodeInfo> = (1..=3).map(|number| node(number, NodeRole::Data)).collect();
+        nodes.push(node(9, NodeRole::Sentinel));
         let mut third = Third;
         let mut of = |target| resolve(target, &nodes, Some(&mut third));
         assert_eq!(of(Target::Node), Ok(vec![0]));
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_node_that_is_down_replicates_nothing() {
-        let mut nodes: Vec<NodeInfo> = (1..=3).map(|number| node(number, Role::Data)).collect();
+        let mut nodes: Vec<NodeInfo> = (1..=3).map(|number| node(number, NodeRole::Data)).collect();
         nodes[0].down = true;
         assert_eq!(resolve(Target::Replica, &nodes, Some(&mut Third)), Ok(vec![1]));
         nodes[1].down = true;
@@ -98,12 +98,12 @@ mod tests {
 
     #[test]
     fn one_node_leads_without_being_asked_and_nobody_is_not_hit() {
-        let nodes = [node(1, Role::Data)];
+        let nodes = [node(1, NodeRole::Data)];
         assert_eq!(resolve(Target::Leader, &nodes, None), Ok(vec![0]));
         assert_eq!(resolve(Target::Controller, &nodes, None), Ok(vec![0]));
         assert!(resolve(Target::Replica, &nodes, None).is_err());
         assert!(resolve(Target::Node, &[], None).unwrap_err().contains("--env native"));
-        let three: Vec<NodeInfo> = (5..=7).map(|number| node(number, Role::Data)).collect();
+        let three: Vec<NodeInfo> = (5..=7).map(|number| node(number, NodeRole::Data)).collect();
         let strange = resolve(Target::Leader, &three, Some(&mut Third)).unwrap_err();
         assert!(strange.contains("127.0.0.1:1003"), "{strange}");
     }

@@ -1,7 +1,7 @@
 //! The injector on processes of no importance: it must prove what it does, and leave nothing undone.
 
 use super::*;
-use crate::fault::disk::{Lost, Seen};
+use crate::fault::disk::{DiskEffects, Lost};
 use crate::scenario::{FaultAction, Lasts};
 use crate::units::{Bytes, Rate, Span};
 use std::process::{Child, Command, Stdio};
@@ -89,11 +89,11 @@ impl Broker for Sleepers {
         }
         Ok(())
     }
-    fn disk(&self, _: usize) -> Result<Seen, EnvironmentError> {
+    fn disk(&self, _: usize) -> Result<DiskEffects, EnvironmentError> {
         if self.no_disk {
             return Err(EnvironmentError::refused("its files belong to somebody else", "be root"));
         }
-        Ok(Seen { arrived: true, refused: 1, ..Seen::default() })
+        Ok(DiskEffects { arrived: true, refused: 1, ..DiskEffects::default() })
     }
     fn stop(&mut self) -> Result<(), EnvironmentError> {
         Ok(())
@@ -101,7 +101,7 @@ impl Broker for Sleepers {
     fn nodes(&self) -> Vec<NodeInfo> {
         let node = |index: usize| NodeInfo {
             name: format!("node {}", index + 1),
-            role: crate::environment::Role::Data,
+            role: crate::environment::NodeRole::Data,
             address: format!("127.0.0.1:{index}"),
             advertised: format!("127.0.0.1:{index}"),
             pid: if self.unseen { 0 } else { self.pid(index) },

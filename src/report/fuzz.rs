@@ -15,9 +15,10 @@ pub fn summary(summary: &Summary) {
 
 pub fn windows(windows: Vec<WindowRow>) {
     let record = crate::result::CellRecord::empty();
-    let faults = chart::faults::draw("base", &[chart::faults::Panel { record: &record, windows: windows.clone() }]);
+    let faults =
+        chart::faults::draw("base", &[chart::faults::FaultPanel { record: &record, windows: windows.clone() }]);
     let (label, system) = ("kafka".to_owned(), "kafka".to_owned());
-    let rates = chart::rates::draw("base", &[chart::rates::Panel { label, system, windows }]);
+    let rates = chart::rates::draw("base", &[chart::rates::RatesPanel { label, system, windows }]);
     for figure in faults.into_iter().chain(rates) {
         let _ = figure.svg();
     }

@@ -2,7 +2,7 @@
 
 use super::cells::{Cells, brief, reason, variant};
 use super::quantity;
-use super::scaling::{FAN_OUT, Family, families};
+use super::scaling::{FAN_OUT, SpeedupGroup, families};
 use crate::claims::{self, Headline, Worded};
 use crate::model::{Point, Unit};
 use crate::result::words::{TimeUnit, grouped, significant, time};
@@ -104,7 +104,7 @@ fn counts(cells: &Cells<'_>, label: &str, of: &[Worded], above: &str) -> Option<
 }
 
 fn speed_up(cells: &Cells<'_>, label: &str) -> Vec<String> {
-    let own = |family: &Family| family.curves.iter().find(|curve| curve.label == label).cloned();
+    let own = |family: &SpeedupGroup| family.curves.iter().find(|curve| curve.label == label).cloned();
     let mut lines = Vec::new();
     let mut told = [false, false];
     for family in families(cells) {

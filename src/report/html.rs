@@ -74,7 +74,7 @@ pub fn run(
         "cells": table(&["Label", "Matrix point", "Block", "Valid", "Outcome", "Guarantee", "Offered/s", "Sent/s", "Acked/s", "Consumed/s", "Goodput/s", "What an acknowledgement promises"], summary.cells.iter().map(rate_row).collect()),
         "latencies": latencies,
         "faults": faults::table(cells, summary, &manifest.scenario.guarantee),
-        "observations": table(&observed::HEAD, observed::gather(&groups(summary)).iter().map(observed::Seen::row).collect()),
+        "observations": table(&observed::HEAD, observed::gather(&groups(summary)).iter().map(observed::ObservedMetric::row).collect()),
         "counts": count_table(summary),
         "resources": table(&["Label", "Matrix point", "Block", "Client CPU, µs/message", "Client peak RSS, MiB", "Broker CPU, µs/message", "Broker peak RSS, MiB", "Ran out"], summary.cells.iter().map(resource_row).collect()),
         "gates": table(&["Label", "Matrix point", "Block", "Gate", "Found", "Limit", "Blames"], gates),

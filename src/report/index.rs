@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// One run, or why it cannot be shown.
 #[derive(Serialize)]
-struct Entry {
+struct IndexedRun {
     run: String,
     scenario: String,
     question: String,
@@ -23,7 +23,7 @@ struct Entry {
 }
 
 #[derive(Serialize)]
-struct Suite {
+struct IndexedComparison {
     profile: String,
     verdicts: String,
     page: String,
@@ -31,9 +31,9 @@ struct Suite {
 
 /// Writes the index of everything under `results`.
 pub fn write_index(results: &Path) -> Result<(), ResultError> {
-    let mut runs: Vec<Entry> = folders(&results.join("runs")).into_iter().filter_map(|dir| entry(&dir)).collect();
+    let mut runs: Vec<IndexedRun> = folders(&results.join("runs")).into_iter().filter_map(|dir| entry(&dir)).collect();
     runs.sort_by(|a, b| b.run.cmp(&a.run)); // names begin with the time: newest first
-    let suites: Vec<Suite> = folders(results).into_iter().filter_map(|dir| suite(&dir)).collect();
+    let suites: Vec<IndexedComparison> = folders(results).into_iter().filter_map(|dir| suite(&dir)).collect();
     let page = html::index(&serde_json::json!({ "runs": runs, "suites": suites }))?;
     files::write_atomic(&results.join("index.html"), page.as_bytes())
 }
@@ -46,7 +46,7 @@ fn folders(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn entry(dir: &Path) -> Option<Entry> {
+fn entry(dir: &Path) -> Option<IndexedRun> {
     let run = dir.file_name()?.to_string_lossy().into_owned();
     let written = if dir.join("report.html").is_file() { page(&run) } else { String::new() };
     let path = dir.join("manifest.json");
@@ -60,7 +60,7 @@ fn entry(dir: &Path) -> Option<Entry> {
                 manifest.systems.values().map(|system| system.broker_version.clone()).collect();
             versions.sort();
             versions.dedup();
-            Entry {
+            IndexedRun {
                 run,
                 scenario: manifest.scenario.name,
                 question: manifest.scenario.question,
@@ -75,7 +75,7 @@ fn entry(dir: &Path) -> Option<Entry> {
         }
         // One damaged run does not hide the others.
         // Not the error itself: it names a path of this machine.
-        Err(_) => Entry {
+        Err(_) => IndexedRun {
             run,
             scenario: missing(),
             question: "Its manifest cannot be read: damaged, or of a newer brokerbench.".to_owned(),
@@ -90,12 +90,12 @@ fn entry(dir: &Path) -> Option<Entry> {
     })
 }
 
-fn suite(dir: &Path) -> Option<Suite> {
+fn suite(dir: &Path) -> Option<IndexedComparison> {
     let name = dir.file_name()?.to_string_lossy().into_owned();
     let comparison: Comparison = Comparison::read(dir).ok()?;
     let judged = comparison.claims.iter().filter(|claim| claim.verdict != "not measured").count();
     let page = dir.join("comparison.html").is_file().then(|| format!("{}/comparison.html", url(&name)));
-    Some(Suite {
+    Some(IndexedComparison {
         profile: comparison.profile,
         verdicts: format!("{judged} of {} claims measured", comparison.claims.len()),
         page: page.unwrap_or_default(),

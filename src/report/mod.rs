@@ -80,20 +80,20 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
             if let Some(cell) = stored().find(sound).or_else(|| stored().next()) {
                 let windows = cell.windows()?;
                 if cell.record.faults.is_empty() {
-                    panels.push(chart::rates::Panel {
+                    panels.push(chart::rates::RatesPanel {
                         label: group.label.to_owned(),
                         system: group.system.to_owned(),
                         windows,
                     });
                 } else {
-                    faulted.push(chart::faults::Panel { record: &cell.record, windows });
+                    faulted.push(chart::faults::FaultPanel { record: &cell.record, windows });
                 }
             }
             match group.absent() {
                 Some(reason) => absent.push(reason),
                 None if group.open_loop() => {
                     let histogram = merged(stored().filter(sound))?;
-                    lines.push(chart::spectrum::Line {
+                    lines.push(chart::spectrum::SpectrumCurve {
                         label: group.label.to_owned(),
                         system: group.system.to_owned(),
                         histogram,

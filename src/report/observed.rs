@@ -6,7 +6,7 @@ use crate::result::{Kind, Observation};
 use crate::stats::over_blocks;
 
 /// One figure over the valid blocks.
-pub struct Seen<'a> {
+pub struct ObservedMetric<'a> {
     pub label: &'a str,
     pub system: &'a str,
     /// Point of the matrix.
@@ -21,7 +21,7 @@ pub struct Seen<'a> {
     text: &'a str,
 }
 
-impl Seen<'_> {
+impl ObservedMetric<'_> {
     /// Over the blocks, as in the table.
     pub fn value(&self) -> Option<f64> {
         over_blocks(self.metric, self.unit, &self.values).map(|over| over.value)
@@ -57,8 +57,8 @@ impl Seen<'_> {
 pub const HEAD: [&str; 8] = ["Metric", "Label", "Matrix point", "Condition", "Value", "n", "Blocks", "Note"];
 
 /// All observations of a run, by metric and then in the order in which they were made.
-pub fn gather<'a>(groups: &[Group<'a>]) -> Vec<Seen<'a>> {
-    let mut all: Vec<Seen<'a>> = Vec::new();
+pub fn gather<'a>(groups: &[Group<'a>]) -> Vec<ObservedMetric<'a>> {
+    let mut all: Vec<ObservedMetric<'a>> = Vec::new();
     for group in groups {
         for block in group.blocks.iter().copied() {
             for observation in &block.observations {
@@ -76,15 +76,15 @@ pub fn gather<'a>(groups: &[Group<'a>]) -> Vec<Seen<'a>> {
     all
 }
 
-fn add<'a>(all: &mut Vec<Seen<'a>>, group: &Group<'a>, observation: &'a Observation, valid: bool) {
-    let same = |seen: &&mut Seen<'a>| {
+fn add<'a>(all: &mut Vec<ObservedMetric<'a>>, group: &Group<'a>, observation: &'a Observation, valid: bool) {
+    let same = |seen: &&mut ObservedMetric<'a>| {
         (seen.label, seen.cell, seen.metric, seen.point)
             == (group.label, group.point, observation.metric.as_str(), observation.point.as_str())
     };
     let at = match all.iter_mut().find(same) {
         Some(seen) => seen,
         None => {
-            all.push(Seen {
+            all.push(ObservedMetric {
                 label: group.label,
                 system: group.system,
                 cell: group.point,

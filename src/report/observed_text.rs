@@ -3,7 +3,7 @@
 //! Values read as in the page of the run. A note gives way to the terminal's width; figures do not.
 
 use super::group::{Group, blocks, groups};
-use super::observed::{Seen, gather};
+use super::observed::{ObservedMetric, gather};
 use crate::model::Point;
 use crate::result::Summary;
 use crate::sanitize;
@@ -23,7 +23,7 @@ pub fn observations(summary: &Summary, width: u16) -> String {
     labels.into_iter().map(|label| of_label(label, &groups, &seen, width)).collect()
 }
 
-fn of_label(label: &str, groups: &[Group<'_>], seen: &[Seen<'_>], width: u16) -> String {
+fn of_label(label: &str, groups: &[Group<'_>], seen: &[ObservedMetric<'_>], width: u16) -> String {
     let count = groups.iter().filter(|group| group.label == label).map(|group| group.blocks.len()).max().unwrap_or(0);
     let mean = if count > 1 { format!(", mean of {}", blocks(count)) } else { String::new() };
     let shown = sanitize::line(label);
@@ -51,7 +51,7 @@ fn of_label(label: &str, groups: &[Group<'_>], seen: &[Seen<'_>], width: u16) ->
     format!("{shown}{mean}\n{table}\n")
 }
 
-fn line(seen: &Seen<'_>) -> [String; 5] {
+fn line(seen: &ObservedMetric<'_>) -> [String; 5] {
     let place = Point::read(seen.cell).and(&Point::read(seen.point));
     let place = if place.is_base() { String::new() } else { place.to_string() };
     let n = if seen.value().is_some() { seen.n().to_string() } else { "–".to_owned() };

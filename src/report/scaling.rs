@@ -29,7 +29,7 @@ pub struct Step {
 
 /// The curves of one condition, such as 1 ms of work.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Family {
+pub struct SpeedupGroup {
     pub key: &'static str,
     /// Values of the other keys.
     pub condition: String,
@@ -37,8 +37,8 @@ pub struct Family {
 }
 
 /// All families of a row, fan-out first.
-pub fn families(cells: &Cells<'_>) -> Vec<Family> {
-    let mut families: Vec<Family> = Vec::new();
+pub fn families(cells: &Cells<'_>) -> Vec<SpeedupGroup> {
+    let mut families: Vec<SpeedupGroup> = Vec::new();
     for key in [FAN_OUT, SHARING] {
         for (label, system) in cells.labels() {
             let own: Vec<&ComparedCell> = cells.of_label(label, "goodput");
@@ -63,7 +63,7 @@ pub fn families(cells: &Cells<'_>) -> Vec<Family> {
                 match families.iter_mut().find(|family| family.key == key && family.condition == condition) {
                     Some(family) if family.curves.iter().any(|known| known.label == label) => {}
                     Some(family) => family.curves.push(curve),
-                    None => families.push(Family { key, condition, curves: vec![curve] }),
+                    None => families.push(SpeedupGroup { key, condition, curves: vec![curve] }),
                 }
             }
         }

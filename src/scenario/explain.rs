@@ -82,7 +82,7 @@ impl Scenario {
         }
     }
 
-    /// Finding rates before the first block: a probe for each label and point, on brokers that are thrown away.
+    /// ThresholdResult rates before the first block: a probe for each label and point, on brokers that are thrown away.
     fn probing(&self) -> Span {
         let of_label = |(label, config): &(String, SystemConfig)| {
             let probes: Vec<Cell> = self.probes().filter(|probe| probe.label == *label).collect();

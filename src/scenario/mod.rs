@@ -38,7 +38,7 @@ pub use half::half_of;
 pub use layers::Overrides;
 pub use load::{Arrivals, Load, Model};
 pub use resolve::{Scenario, from_text, load, validate};
-pub use rule::{Finding, Op, Rule, RuleError, Subject, Verdict};
+pub use rule::{Op, Subject, Threshold, ThresholdError, ThresholdResult, ThresholdVerdict};
 pub use schema::schema;
 pub use settings::is_not_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};

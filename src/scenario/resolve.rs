@@ -12,7 +12,7 @@ use super::file::{File, MessageKeys, SCHEMA, Settings};
 use super::layers::{Overrides, lay, profiles};
 use super::load::{LoadKeys, Model};
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
-use super::rule::Rule;
+use super::rule::Threshold;
 use super::settings;
 use super::source;
 use super::system::{Consume, SystemConfig, Topic};
@@ -33,7 +33,7 @@ pub struct Scenario {
     pub cross_class: Option<String>,
     /// Label and settings, in the file's order, after the filter on systems.
     pub systems: Vec<(String, SystemConfig)>,
-    pub thresholds: Vec<Rule>,
+    pub thresholds: Vec<Threshold>,
     pub blocks: u32,
     pub seed: u64,
     pub profile: Option<String>,
@@ -212,13 +212,13 @@ fn head(source: &str, tree: &Node, file: &File, overrides: &Overrides) -> Result
     }
     let mut thresholds = Vec::new();
     for (index, text) in file.thresholds.iter().enumerate() {
-        let rule = Rule::parse(text, &labels)
+        let rule = Threshold::parse(text, &labels)
             .map_err(|e| Problem::new(["thresholds".into(), index.to_string()], e.problem, &e.remedy))?;
         thresholds.push(rule);
     }
     systems.retain(|(label, config)| wanted(label, config.system));
     let runs = |label: &str| systems.iter().any(|(known, _)| known == label);
-    let (thresholds, dropped): (Vec<Rule>, Vec<Rule>) =
+    let (thresholds, dropped): (Vec<Threshold>, Vec<Threshold>) =
         thresholds.into_iter().partition(|rule| rule.labels().into_iter().all(runs));
     let model = file.load.as_ref().map_or(Model::Open, |load| load.model);
     let primary = file.primary.as_deref().unwrap_or(default_primary(model));

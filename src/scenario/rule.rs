@@ -16,7 +16,7 @@ use serde::Serialize;
 use std::fmt;
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rule {
+pub struct Threshold {
     pub text: String,
     pub subject: Subject,
     pub op: Op,
@@ -47,7 +47,7 @@ pub enum Op {
 /// Why a text is no rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{rule}` is no usable rule: {problem}{}{remedy}", if remedy.is_empty() { "" } else { "; " })]
-pub struct RuleError {
+pub struct ThresholdError {
     pub rule: String,
     pub problem: String,
     pub remedy: String,
@@ -55,7 +55,7 @@ pub struct RuleError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum ThresholdVerdict {
     Held,
     Failed,
     /// Nothing to judge by. Counts as failed.
@@ -64,18 +64,18 @@ pub enum Verdict {
 
 /// What became of a rule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Finding {
+pub struct ThresholdResult {
     pub rule: String,
-    pub verdict: Verdict,
+    pub verdict: ThresholdVerdict,
     /// The value that decided: of the first cell that fails, else the one nearest to failing.
     pub found: Option<f64>,
     /// One line for people: value, cell, and why.
     pub words: String,
 }
 
-impl Finding {
+impl ThresholdResult {
     pub fn held(&self) -> bool {
-        self.verdict == Verdict::Held
+        self.verdict == ThresholdVerdict::Held
     }
 }
 
@@ -121,7 +121,7 @@ impl fmt::Display for Op {
     }
 }
 
-impl fmt::Display for Rule {
+impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -134,11 +134,11 @@ fn split(text: &str) -> Option<(&str, Op, &str)> {
     Some((text[..at].trim(), op, text[at + sign.len()..].trim()))
 }
 
-impl Rule {
+impl Threshold {
     /// Reads a rule over cells with these labels.
-    pub fn parse(text: &str, labels: &[&str]) -> Result<Self, RuleError> {
+    pub fn parse(text: &str, labels: &[&str]) -> Result<Self, ThresholdError> {
         let text = text.trim();
-        let fail = |problem: &str, remedy: &str| RuleError {
+        let fail = |problem: &str, remedy: &str| ThresholdError {
             rule: text.to_owned(),
             problem: problem.to_owned(),
             remedy: remedy.to_owned(),
@@ -206,7 +206,7 @@ impl Rule {
     }
 
     /// Judges every cell that the rule concerns: all labels (or its own), matrix points and blocks.
-    pub fn evaluate(&self, cells: &[CellSummary]) -> Finding {
+    pub fn evaluate(&self, cells: &[CellSummary]) -> ThresholdResult {
         let (measure, label) = match &self.subject {
             Subject::Metric { measure, label } => (*measure, label),
             Subject::Ratio { measure, over, under } => return self.evaluate_ratio(cells, *measure, over, under),
@@ -216,12 +216,12 @@ impl Rule {
             .filter(|cell| label.as_ref().is_none_or(|label| *label == cell.label))
             .map(|cell| (place(cell), measured(measure, cell)))
             .collect();
-        let finding = |verdict, found, words| Finding { rule: self.text.clone(), verdict, found, words };
+        let finding = |verdict, found, words| ThresholdResult { rule: self.text.clone(), verdict, found, words };
         if samples.is_empty() {
-            return finding(Verdict::Unmeasured, None, "no cell that it concerns was run".into());
+            return finding(ThresholdVerdict::Unmeasured, None, "no cell that it concerns was run".into());
         }
         if let Some((place, why)) = samples.iter().find_map(|(place, value)| Some((place, value.as_ref().err()?))) {
-            return finding(Verdict::Unmeasured, None, format!("not measured in {place}: {why}"));
+            return finding(ThresholdVerdict::Unmeasured, None, format!("not measured in {place}: {why}"));
         }
         let values = samples.iter().filter_map(|(place, value)| Some((place, *value.as_ref().ok()?)));
         let decides = values.reduce(|worst, next| {
@@ -230,7 +230,7 @@ impl Rule {
             if worse { next } else { worst }
         });
         let Some((place, value)) = decides else {
-            return finding(Verdict::Unmeasured, None, "nothing was measured".into());
+            return finding(ThresholdVerdict::Unmeasured, None, "nothing was measured".into());
         };
         let held = self.op.holds(value, self.limit);
         let (shown, limit) = (measure.unit().show(value), measure.unit().show(self.limit));
@@ -239,14 +239,14 @@ impl Rule {
             (true, n) => format!("at worst {shown}, in {place} (of {n} cells)"),
             (false, _) => format!("{shown} in {place}, not {} {limit}", self.op),
         };
-        finding(if held { Verdict::Held } else { Verdict::Failed }, Some(value), words)
+        finding(if held { ThresholdVerdict::Held } else { ThresholdVerdict::Failed }, Some(value), words)
     }
 
     /// Decides the ratio at every matrix point by the rule of every verdict on speed. It is held when it is shown at all
     /// of them, and failed when the opposite is shown at any.
-    fn evaluate_ratio(&self, cells: &[CellSummary], measure: Measure, over: &str, under: &str) -> Finding {
-        let finding = |verdict, found, words| Finding { rule: self.text.clone(), verdict, found, words };
-        let unmeasured = |words| finding(Verdict::Unmeasured, None, words);
+    fn evaluate_ratio(&self, cells: &[CellSummary], measure: Measure, over: &str, under: &str) -> ThresholdResult {
+        let finding = |verdict, found, words| ThresholdResult { rule: self.text.clone(), verdict, found, words };
+        let unmeasured = |words| finding(ThresholdVerdict::Unmeasured, None, words);
         let mut points: Vec<&str> = Vec::new();
         for cell in cells.iter().filter(|cell| cell.label == over) {
             if !points.contains(&cell.cell.as_str()) {
@@ -264,7 +264,7 @@ impl Rule {
                 Ok(false) => {
                     let words =
                         format!("{} in {over} {point}, not {} {}", shown(&mean), self.op, three_digits(self.limit));
-                    return finding(Verdict::Failed, Some(mean.value()), words);
+                    return finding(ThresholdVerdict::Failed, Some(mean.value()), words);
                 }
                 Ok(true) => {}
                 Err(why) => open = open.or(Some(format!("{} in {over} {point}: {why}", shown(&mean)))),
@@ -281,7 +281,7 @@ impl Rule {
                     1 => format!("{} in {over} {point}", shown(&mean)),
                     n => format!("at worst {}, in {over} {point} (of {n} points)", shown(&mean)),
                 };
-                finding(Verdict::Held, Some(mean.value()), words)
+                finding(ThresholdVerdict::Held, Some(mean.value()), words)
             }
         }
     }
@@ -350,19 +350,19 @@ mod tests {
         }
     }
 
-    fn judge(rule: &str, cells: &[CellSummary]) -> Finding {
-        Rule::parse(rule, &LABELS).unwrap().evaluate(cells)
+    fn judge(rule: &str, cells: &[CellSummary]) -> ThresholdResult {
+        Threshold::parse(rule, &LABELS).unwrap().evaluate(cells)
     }
 
     #[test]
     fn a_rule_holds_when_it_holds_in_every_cell() {
         let cells = [cell("kafka", 1, 10, 100e3), cell("kafka", 2, 30, 90e3), cell("redis-streams", 1, 60, 200e3)];
-        assert_eq!(judge("end_to_end.p99 < 50ms", &cells).verdict, Verdict::Failed);
+        assert_eq!(judge("end_to_end.p99 < 50ms", &cells).verdict, ThresholdVerdict::Failed);
         let scoped = judge("kafka: end_to_end.p99 < 50ms", &cells);
-        assert_eq!((scoped.verdict, scoped.found), (Verdict::Held, Some(30e6)));
+        assert_eq!((scoped.verdict, scoped.found), (ThresholdVerdict::Held, Some(30e6)));
         assert_eq!(scoped.words, "at worst 30.0 ms, in kafka base block 2 (of 2 cells)");
         let failed = judge("goodput >= 100k/s", &cells);
-        assert_eq!((failed.verdict, failed.found), (Verdict::Failed, Some(90e3)));
+        assert_eq!((failed.verdict, failed.found), (ThresholdVerdict::Failed, Some(90e3)));
         assert_eq!(failed.words, "90.0k/s in kafka base block 2, not >= 100k/s");
         assert!(judge("counts.lost == 0", &cells).held());
     }
@@ -381,35 +381,35 @@ mod tests {
         let cells = blocks([220.0, 663.0, 441.0], [200.0, 600.0, 400.0]);
         let above = judge("ratio(goodput, kafka, redis-streams) > 1.05", &cells);
         assert!(above.held() && above.words.starts_with("1.10 [1.10, 1.11] in kafka base"), "{}", above.words);
-        assert_eq!(judge("ratio(goodput, redis-streams, kafka) > 1.05", &cells).verdict, Verdict::Failed);
+        assert_eq!(judge("ratio(goodput, redis-streams, kafka) > 1.05", &cells).verdict, ThresholdVerdict::Failed);
         assert!(judge("ratio(goodput, redis-streams, kafka) < 0.95", &cells).held());
         let noisy = blocks([220.0, 600.0, 480.0], [200.0, 600.0, 400.0]);
         let open = judge("ratio(goodput, kafka, redis-streams) > 1.05", &noisy);
-        assert_eq!(open.verdict, Verdict::Unmeasured, "every block's mean above the limit is not enough");
+        assert_eq!(open.verdict, ThresholdVerdict::Unmeasured, "every block's mean above the limit is not enough");
         assert!(open.words.contains("the interval includes the limit"), "{}", open.words);
         let few = [cells[0].clone(), cells[3].clone()];
         let few = judge("ratio(goodput, kafka, redis-streams) > 1.05", &few);
-        assert!(few.verdict == Verdict::Unmeasured && few.words.contains("exploratory"), "{}", few.words);
+        assert!(few.verdict == ThresholdVerdict::Unmeasured && few.words.contains("exploratory"), "{}", few.words);
         let alone = judge("ratio(goodput, kafka, redis-streams) > 1.05", &cells[..1]);
-        assert_eq!(alone.verdict, Verdict::Unmeasured);
+        assert_eq!(alone.verdict, ThresholdVerdict::Unmeasured);
         assert!(alone.words.contains("was not run beside it"), "{}", alone.words);
     }
 
     #[test]
     fn what_was_not_measured_does_not_hold() {
         let mut spoilt = cell("kafka", 1, 1, 1.0);
-        assert_eq!(judge("counts.broker_lost == 0", &[spoilt.clone()]).verdict, Verdict::Unmeasured);
-        assert_eq!(judge("redis-streams: counts.lost == 0", &[spoilt.clone()]).verdict, Verdict::Unmeasured);
+        assert_eq!(judge("counts.broker_lost == 0", &[spoilt.clone()]).verdict, ThresholdVerdict::Unmeasured);
+        assert_eq!(judge("redis-streams: counts.lost == 0", &[spoilt.clone()]).verdict, ThresholdVerdict::Unmeasured);
         spoilt.valid = false;
         spoilt.invalid_because = vec!["schedule lag".into()];
         let finding = judge("counts.lost == 0", &[spoilt]);
-        assert_eq!(finding.verdict, Verdict::Unmeasured);
+        assert_eq!(finding.verdict, ThresholdVerdict::Unmeasured);
         assert!(finding.words.contains("schedule lag"), "{}", finding.words);
     }
 
     #[test]
     fn refusals_say_what_is_wrong() {
-        let refused = |text: &str| Rule::parse(text, &LABELS).unwrap_err().to_string();
+        let refused = |text: &str| Threshold::parse(text, &LABELS).unwrap_err().to_string();
         for (rule, words) in [
             ("end_to_end.p99", "exactly one comparison"),
             ("end_to_end.p100 < 5ms", "unknown figure `end_to_end.p100`; a latency has any quantile such as `p99`"),
@@ -436,8 +436,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,60}", tail in "[a-z_.:<>=0-9(), ]{0,40}") {
-            let _ = Rule::parse(&text, &LABELS);
-            let _ = Rule::parse(&tail, &LABELS);
+            let _ = Threshold::parse(&text, &LABELS);
+            let _ = Threshold::parse(&tail, &LABELS);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The janitor without brokers: whoever dies, however it dies, nothing is left.
 
 use crate::support::harness::{Harness, PART, exe};
-use brokerbench::environment::{Janitor, Launch, Signal, State};
+use brokerbench::environment::{Janitor, Launch, ProcessState, Signal};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -122,7 +122,7 @@ fn the_signals_of_a_terminal_do_not_end_it() {
     }
     std::thread::sleep(Duration::from_millis(100));
     assert!(janitor.is_alive());
-    assert_eq!(janitor.status(pid).unwrap(), State::Running);
+    assert_eq!(janitor.status(pid).unwrap(), ProcessState::Running);
     // The broker itself has them at their defaults.
     janitor.signal(pid, Signal::Term).unwrap();
     let end = janitor.wait(pid, Instant::now() + LIMIT).unwrap().unwrap();
@@ -138,7 +138,7 @@ fn it_pauses_goes_on_and_tells_how_a_process_ended() {
     let pid = launch(&janitor, &["sleep", "1000"]);
     janitor.signal(pid, Signal::Stop).unwrap();
     eventually("it is paused", || state(pid).contains(") T "));
-    assert_eq!(janitor.status(pid).unwrap(), State::Running);
+    assert_eq!(janitor.status(pid).unwrap(), ProcessState::Running);
     janitor.signal(pid, Signal::Cont).unwrap();
     eventually("it goes on", || state(pid).contains(") S "));
     janitor.kill(pid).unwrap();
@@ -177,6 +177,6 @@ fn what_was_started_in_a_folder_goes_with_it() {
     assert!(janitor.remove(janitor.folder()).is_err() && inside.iter().all(|pid| exists(*pid)));
     janitor.remove(&home).unwrap();
     assert!(!home.exists() && !inside.iter().any(|pid| exists(*pid)));
-    assert_eq!(janitor.status(elsewhere).unwrap(), State::Running);
+    assert_eq!(janitor.status(elsewhere).unwrap(), ProcessState::Running);
     janitor.remove(&home).unwrap();
 }

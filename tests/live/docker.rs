@@ -3,7 +3,7 @@
 
 use crate::support::harness::{Harness, PART, exe, processes};
 use crate::support::program::{run, send, start};
-use brokerbench::environment::{Broker, Deed, Docker, Environment, Role, usage};
+use brokerbench::environment::{Broker, Deed, Docker, Environment, NodeRole, usage};
 use brokerbench::fault::proxy::Condition;
 use brokerbench::model::System;
 use brokerbench::result::{Manifest, Status};
@@ -106,8 +106,11 @@ fn three_nodes_stand_behind_their_proxies_and_lose_one() {
         let mut broker = environment.start(&SystemConfig { proxied: true, ..config(system, 3) }).unwrap();
         eprintln!("{system}: three nodes after {:.2?}", begun.elapsed());
         let nodes = broker.nodes();
-        assert_eq!(nodes.iter().filter(|node| node.role == Role::Data).count(), 3);
-        assert!(nodes.iter().all(|node| node.role == Role::Sentinel || node.advertised != node.address), "{nodes:?}");
+        assert_eq!(nodes.iter().filter(|node| node.role == NodeRole::Data).count(), 3);
+        assert!(
+            nodes.iter().all(|node| node.role == NodeRole::Sentinel || node.advertised != node.address),
+            "{nodes:?}"
+        );
         // Only Redis's nodes reach each other through proxies.
         assert_eq!(broker.links(1).len(), usize::from(system == System::RedisStreams));
         let refused = broker.proxy(1).unwrap().apply(Condition::Refuse);

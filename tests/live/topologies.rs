@@ -6,8 +6,8 @@ use crate::support::harness::{Harness, PART, exe};
 use brokerbench::clock::Clock;
 use brokerbench::driver::capability::ClusterView;
 use brokerbench::driver::{self, Driver};
-use brokerbench::environment::{Broker, Deed, Environment, Native, Role, usage};
-use brokerbench::fault::proxy::{Condition, Direction};
+use brokerbench::environment::{Broker, Deed, Environment, Native, NodeRole, usage};
+use brokerbench::fault::proxy::{Condition, LinkDirection};
 use brokerbench::scenario::{self, Cell, Overrides};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// Whatever has not happened by then never will.
 const PATIENCE: Duration = Duration::from_secs(120);
-const STALL: Condition = Condition::Stall { direction: Direction::Both };
+const STALL: Condition = Condition::Stall { direction: LinkDirection::Both };
 const SET: &str = "redis-streams: {nodes: 3, sentinel: {down-after-milliseconds: 1000}}";
 const KAFKA: &str = "kafka: {nodes: 3, topic: {partitions: 3, replicas: 1}}";
 
@@ -93,7 +93,7 @@ fn a_replica_takes_over_and_the_old_primary_comes_back_as_one() {
     let mut broker = native.start(&cell.config).unwrap();
     eprintln!("the set is whole after {:.1} s", broker.started_in_ns().unwrap() as f64 / 1e9);
     let nodes = broker.nodes();
-    assert_eq!(nodes.iter().filter(|node| node.role == Role::Sentinel).count(), 3, "{nodes:#?}");
+    assert_eq!(nodes.iter().filter(|node| node.role == NodeRole::Sentinel).count(), 3, "{nodes:#?}");
     assert_eq!((broker.addresses().len(), broker.routes().sentinels.len(), broker.pids().len()), (3, 3, 6));
     let driver = open(&cell, broker.as_ref());
     driver.prepare().unwrap();
@@ -152,7 +152,7 @@ fn a_primary_cut_off_from_the_others_goes_on_serving_clients() {
     let mut native = Native::new(exe());
     let broker = native.start(&cell.config).unwrap();
     let nodes = broker.nodes();
-    assert!(nodes.iter().all(|node| (node.role == Role::Data) == (node.address != node.advertised)), "{nodes:#?}");
+    assert!(nodes.iter().all(|node| (node.role == NodeRole::Data) == (node.address != node.advertised)), "{nodes:#?}");
     let driver = open(&cell, broker.as_ref());
     driver.prepare().unwrap();
     let mut cluster = driver.cluster().unwrap();

@@ -36,7 +36,7 @@ pub struct Around<'a> {
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct File {
+struct TargetsFile {
     #[serde(rename = "schema")]
     _schema: u32,
     #[serde(default, deserialize_with = "given")]
@@ -178,7 +178,7 @@ pub fn targets_from_text(
             Some("1") => {}
             _ => return Err(Problem::new(["schema"], "a targets file is of version 1", "start it with `schema: 1`")),
         }
-        let file: File = decode(&tree)?;
+        let file: TargetsFile = decode(&tree)?;
         let kafka = file.kafka.map(|keys| kafka_of(keys, &tree, folder, around)).transpose()?;
         let redis = file.redis.map(|keys| redis_of(keys, folder, around)).transpose()?;
         if kafka.is_none() && redis.is_none() {

@@ -4,7 +4,7 @@
 //! Kafka can be used in several ways that differ in who does the work: each is a condition of its own.
 
 use super::fact::{Fact, find};
-use super::{Inputs, Judged};
+use super::{Inputs, Judgement};
 use crate::claims::data::Documented;
 use crate::claims::finding::{Answer, Decision, Finding, PRIMITIVES};
 use crate::result::words::count;
@@ -14,7 +14,7 @@ const WORKER: &str = "worker";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Limits {
+pub struct ErrorHandlingLimits {
     /// Who may do the work for the claim to be true of Kafka, and of the primitive.
     kafka_by: Vec<String>,
     primitive_by: Vec<String>,
@@ -23,8 +23,8 @@ pub struct Limits {
     lost_at_most: f64,
 }
 
-pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
-    let mut judged = Judged::default();
+pub fn judge(limits: &ErrorHandlingLimits, inputs: &Inputs<'_>) -> Judgement {
+    let mut judged = Judgement::default();
     if inputs.judged.is_empty() {
         return judged;
     }

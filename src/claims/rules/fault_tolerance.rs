@@ -5,7 +5,7 @@
 //! about copies. Of what stands alone nobody is left to be read: there the documents speak.
 
 use super::fact::{Fact, of};
-use super::{Inputs, Judged};
+use super::{Inputs, Judgement};
 use crate::claims::finding::{Answer, Decision, Finding, PRIMITIVES};
 use crate::model::Point;
 use crate::result::ComparedCell;
@@ -25,7 +25,7 @@ const CONDITIONS: [(bool, &str); 2] = [(false, "at stock settings"), (true, "wit
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Limits {
+pub struct FaultToleranceLimits {
     /// Messages.
     kafka_lost_at_most: f64,
     primitive_lost_above: f64,
@@ -33,8 +33,8 @@ pub struct Limits {
     undecided: String,
 }
 
-pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
-    let mut judged = Judged::default();
+pub fn judge(limits: &FaultToleranceLimits, inputs: &Inputs<'_>) -> Judgement {
+    let mut judged = Judgement::default();
     let lost = inputs.judged.iter().copied().filter(|cell| cell.metric == LOST);
     let (gone, back): (Vec<&ComparedCell>, Vec<_>) = lost.partition(|cell| takes_a_node_for_good(&cell.cell));
     if gone.is_empty() && back.is_empty() {
@@ -184,7 +184,7 @@ mod tests {
         load().unwrap().rows().find(|row| row.id == "fault-tolerance").unwrap().documented.clone()
     }
 
-    fn judge(rule: &super::super::Rule, cells: &[ComparedCell]) -> Judged {
+    fn judge(rule: &super::super::Rule, cells: &[ComparedCell]) -> Judgement {
         judge_with(rule, cells, &documents())
     }
 

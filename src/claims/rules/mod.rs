@@ -27,14 +27,14 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Rule {
-    Ratio(ratio::Limits),
-    Size(size::Limits),
-    PullPush(pull_push::Limits),
-    Retention(retention::Limits),
-    ErrorHandling(error_handling::Limits),
-    Parallelism(parallelism::Limits),
-    FaultTolerance(fault_tolerance::Limits),
-    OnlyRedis(only_redis::Limits),
+    Ratio(ratio::RatioLimits),
+    Size(size::SizeLimits),
+    PullPush(pull_push::PullPushLimits),
+    Retention(retention::RetentionLimits),
+    ErrorHandling(error_handling::ErrorHandlingLimits),
+    Parallelism(parallelism::ParallelismLimits),
+    FaultTolerance(fault_tolerance::FaultToleranceLimits),
+    OnlyRedis(only_redis::OnlyRedisLimits),
 }
 
 /// What a rule may read.
@@ -80,7 +80,7 @@ fn ratio(over: &ComparedCell, under: &ComparedCell) -> Option<GeometricMean> {
 
 /// What a rule comes to.
 #[derive(Default)]
-pub struct Judged {
+pub struct Judgement {
     pub findings: Vec<Finding>,
     /// In place of the verdict over the findings.
     pub verdict: Option<String>,
@@ -90,7 +90,7 @@ pub struct Judged {
     pub derived: Vec<ComparedCell>,
 }
 
-impl Judged {
+impl Judgement {
     pub fn verdict(&self) -> String {
         self.verdict.clone().unwrap_or_else(|| verdict(&self.findings))
     }
@@ -107,7 +107,7 @@ impl Judged {
 }
 
 impl Rule {
-    pub fn judge(&self, inputs: &Inputs<'_>) -> Judged {
+    pub fn judge(&self, inputs: &Inputs<'_>) -> Judgement {
         match self {
             Self::Ratio(limits) => ratio::judge(limits, inputs),
             Self::Size(limits) => size::judge(limits, inputs),

@@ -1,7 +1,7 @@
 //! A use that Redis carries and Kafka cannot by its nature.
 
 use super::fact::{Fact, of};
-use super::{Inputs, Judged, is_kafka};
+use super::{Inputs, Judgement, is_kafka};
 use crate::claims::finding::Decision;
 use crate::result::ComparedCell;
 use crate::result::words::compact;
@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Limits {
+pub struct OnlyRedisLimits {
     metric: String,
     above: f64,
 }
 
-pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
+pub fn judge(limits: &OnlyRedisLimits, inputs: &Inputs<'_>) -> Judgement {
     let cells = || inputs.judged.iter().copied().filter(|cell| cell.metric == limits.metric);
     if cells().next().is_none() {
-        return Judged::default();
+        return Judgement::default();
     }
     let side = |kafka: bool| cells().filter(move |cell| is_kafka(cell) == kafka).collect::<Vec<_>>();
     let (kafka, redis) = (side(true), side(false));
@@ -38,10 +38,10 @@ pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
     };
     let words = |cell: &&ComparedCell| format!("{} {}", cell.label, of(cell).words(compact));
     let words: Vec<String> = kafka.iter().chain(&redis).map(words).collect();
-    Judged {
+    Judgement {
         verdict: Some(verdict),
         sentences: vec![format!("{}: {}", limits.metric, words.join(", "))],
-        ..Judged::default()
+        ..Judgement::default()
     }
 }
 

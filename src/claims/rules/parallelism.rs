@@ -4,7 +4,7 @@
 //! speed-up is a speed, and so needs three blocks.
 
 use super::fact::{Fact, of, short};
-use super::{CROWDED, Inputs, Judged, crowded, ratio};
+use super::{CROWDED, Inputs, Judgement, crowded, ratio};
 use crate::claims::data::empty_cell;
 use crate::claims::finding::{Answer, Decision, Finding, PRIMITIVES};
 use crate::model::{Point, Unit};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Limits {
+pub struct ParallelismLimits {
     subscriptions_at_least: f64,
     /// Share of what every subscription is due.
     complete_at_least: f64,
@@ -24,8 +24,8 @@ pub struct Limits {
     speed_up_at_least: f64,
 }
 
-pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
-    let mut judged = Judged::default();
+pub fn judge(limits: &ParallelismLimits, inputs: &Inputs<'_>) -> Judgement {
+    let mut judged = Judgement::default();
     if inputs.judged.is_empty() {
         return judged;
     }
@@ -51,7 +51,7 @@ struct Support {
     words: String,
 }
 
-fn fan_out(limits: &Limits, inputs: &Inputs<'_>, system: &str) -> Support {
+fn fan_out(limits: &ParallelismLimits, inputs: &Inputs<'_>, system: &str) -> Support {
     let cells: Vec<&ComparedCell> = inputs
         .judged
         .iter()
@@ -88,7 +88,7 @@ fn fan_out(limits: &Limits, inputs: &Inputs<'_>, system: &str) -> Support {
     Support { answer, words: worst.unwrap_or_else(|| "not measured".to_owned()) }
 }
 
-fn sharing(limits: &Limits, inputs: &Inputs<'_>, system: &str) -> Support {
+fn sharing(limits: &ParallelismLimits, inputs: &Inputs<'_>, system: &str) -> Support {
     let at = |cell: &&ComparedCell, consumers: f64| {
         cell.label == system && axis(cell, "consumers") == Some(consumers) && text(cell, "work") == Some(&limits.work)
     };

@@ -1,7 +1,7 @@
 //! Pull or push: whether a request of the consumer stands before each batch delivered.
 
 use super::fact::{Fact, find};
-use super::{Inputs, Judged};
+use super::{Inputs, Judgement};
 use crate::claims::finding::{Decision, Finding, PRIMITIVES};
 use crate::model::BASE;
 use crate::result::words::{count, significant};
@@ -11,15 +11,15 @@ const METRIC: &str = "requests_per_batch";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Limits {
+pub struct PullPushLimits {
     /// Requests per batch from which on a system pulls.
     pull_at_least: f64,
     /// Up to which it is pushed to.
     push_at_most: f64,
 }
 
-pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
-    let mut judged = Judged::default();
+pub fn judge(limits: &PullPushLimits, inputs: &Inputs<'_>) -> Judgement {
+    let mut judged = Judgement::default();
     let mut points: Vec<&str> = Vec::new();
     for cell in inputs.judged.iter().filter(|cell| cell.metric == METRIC) {
         if !points.contains(&cell.cell.as_str()) {

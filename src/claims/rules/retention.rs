@@ -1,7 +1,7 @@
 //! Retention: what is still readable after it was read and acknowledged.
 
 use super::fact::find;
-use super::{Inputs, Judged};
+use super::{Inputs, Judgement};
 use crate::claims::finding::{Decision, Finding, PRIMITIVES};
 use crate::model::BASE;
 use crate::result::words::significant;
@@ -11,14 +11,14 @@ const METRIC: &str = "readable_after_ack";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Limits {
+pub struct RetentionLimits {
     /// Shares, 0 to 1.
     kafka_above: f64,
     primitive_at_most: f64,
 }
 
-pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
-    let mut judged = Judged::default();
+pub fn judge(limits: &RetentionLimits, inputs: &Inputs<'_>) -> Judgement {
+    let mut judged = Judgement::default();
     if inputs.judged.is_empty() {
         return judged;
     }

@@ -3,7 +3,7 @@
 //! At defaults (labels as the systems' names) and tuned (`-tuned`), each on its own. Sizes are nominal.
 
 use super::fact::{Fact, find};
-use super::{Inputs, Judged};
+use super::{Inputs, Judgement};
 use crate::claims::finding::{Decision, Finding, PRIMITIVES};
 use crate::model::BASE;
 use crate::result::words::grouped;
@@ -13,13 +13,13 @@ const METRIC: &str = "largest_intact";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Limits {
+pub struct SizeLimits {
     /// Bytes.
     kafka_at_least: f64,
 }
 
-pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
-    let mut judged = Judged::default();
+pub fn judge(limits: &SizeLimits, inputs: &Inputs<'_>) -> Judgement {
+    let mut judged = Judgement::default();
     if inputs.judged.is_empty() {
         return judged;
     }

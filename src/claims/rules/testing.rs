@@ -1,6 +1,6 @@
 //! Tests only: cells and rows made by hand.
 
-use super::{Inputs, Judged, Rule};
+use super::{Inputs, Judgement, Rule};
 use crate::claims::cells::recompute;
 use crate::claims::data::{Documented, empty_cell, load};
 use crate::result::RunInfo;
@@ -70,7 +70,7 @@ pub fn rule_with(id: &str, from: &str, to: &str) -> Rule {
     claims.rows().find(|row| row.id == id).unwrap().judge.clone()
 }
 
-pub fn judge_with(rule: &Rule, cells: &[ComparedCell], documented: &[Documented]) -> Judged {
+pub fn judge_with(rule: &Rule, cells: &[ComparedCell], documented: &[Documented]) -> Judgement {
     let runs = [run_info("x")];
     let judged = rule.judge(&Inputs { judged: cells.iter().collect(), shown: Vec::new(), runs: &runs, documented });
     assert!(judged.because().chars().count() <= crate::claims::finding::LONGEST_BECAUSE);

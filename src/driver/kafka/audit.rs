@@ -26,7 +26,7 @@ const LEADERLESS: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What is read, and with which clients.
-pub struct Source<'a> {
+pub struct AuditSource<'a> {
     pub settings: &'a Settings,
     pub topic: &'a str,
     pub partitions: u16,
@@ -37,12 +37,12 @@ pub struct Source<'a> {
 /// Reads to the end. Under `load.deadline`, partitions that nobody leads are waited for and then left
 /// out, and whatever may pass is asked again until the deadline.
 pub fn read(
-    source: &Source<'_>,
+    source: &AuditSource<'_>,
     from: ReplayFrom,
     deadline_ns: u64,
     sink: &mut dyn FnMut(&[u8]),
 ) -> Result<Audit, DriverError> {
-    let Source { settings, topic, partitions, journal, clock } = *source;
+    let AuditSource { settings, topic, partitions, journal, clock } = *source;
     let started_ns = clock.now_ns();
     let late = || timed_out("the audit", Duration::from_nanos(clock.now_ns() - started_ns));
     let consumer: BaseConsumer<Quiet> = settings
@@ -119,8 +119,12 @@ pub fn read(
 }
 
 /// The partitions that nobody leads, once all are led or the patience with them is at its end.
-fn leaderless(consumer: &BaseConsumer<Quiet>, source: &Source<'_>, deadline_ns: u64) -> Result<Vec<u16>, DriverError> {
-    let Source { settings, topic, partitions, journal, clock } = *source;
+fn leaderless(
+    consumer: &BaseConsumer<Quiet>,
+    source: &AuditSource<'_>,
+    deadline_ns: u64,
+) -> Result<Vec<u16>, DriverError> {
+    let AuditSource { settings, topic, partitions, journal, clock } = *source;
     let until_ns = deadline_ns.min(clock.now_ns() + LEADERLESS.as_nanos() as u64);
     loop {
         let patience = clock.until(until_ns).clamp(PAUSE, Duration::from_secs(5));

@@ -107,8 +107,8 @@ impl KafkaDriver {
     }
 
     /// The topic of this cell, to be read without a group.
-    fn source(&self) -> audit::Source<'_> {
-        audit::Source {
+    fn source(&self) -> audit::AuditSource<'_> {
+        audit::AuditSource {
             settings: &self.settings,
             topic: &self.target.name,
             partitions: self.cell.config.topic.partitions,
@@ -148,7 +148,7 @@ impl KafkaDriver {
         // Without acknowledgement the message may still be on its way: look again.
         while !seen {
             let mut sink = |payload: &[u8]| seen |= payload == PROOF;
-            let source = audit::Source { topic, partitions: 1, ..self.source() };
+            let source = audit::AuditSource { topic, partitions: 1, ..self.source() };
             audit::read(&source, ReplayFrom::Beginning, deadline_ns, &mut sink)?;
             if clock.now_ns() > deadline_ns {
                 return Err(timed_out(&self.journal.explain("reading back the first message"), PROBE));

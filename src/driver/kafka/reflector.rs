@@ -12,14 +12,14 @@ use rdkafka::producer::{BaseProducer, Producer};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The client that the mock cluster lives in. Reached by [`RUNNING`] as long as its reflector lives.
-struct Host {
+struct MockHost {
     client: BaseProducer<Quiet>,
     address: String,
 }
 
-static RUNNING: Mutex<Vec<Weak<Host>>> = Mutex::new(Vec::new());
+static RUNNING: Mutex<Vec<Weak<MockHost>>> = Mutex::new(Vec::new());
 
-struct MockReflector(Arc<Host>);
+struct MockReflector(Arc<MockHost>);
 
 impl Reflector for MockReflector {
     fn addresses(&self) -> Vec<String> {
@@ -35,7 +35,7 @@ pub fn start() -> Result<Box<dyn Reflector>, DriverError> {
     ffi::hasten_mock_groups(client.client());
     let address = client.client().mock_cluster().map(|mock| mock.bootstrap_servers());
     let address = address.ok_or_else(|| refused("start the mock cluster", "librdkafka gave none"))?;
-    let host = Arc::new(Host { client, address });
+    let host = Arc::new(MockHost { client, address });
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     running.retain(|host| host.strong_count() > 0);
     running.push(Arc::downgrade(&host));
@@ -53,7 +53,7 @@ pub fn is_one(addresses: &[String]) -> bool {
     find(addresses).is_some()
 }
 
-fn find(addresses: &[String]) -> Option<Arc<Host>> {
+fn find(addresses: &[String]) -> Option<Arc<MockHost>> {
     let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     running.iter().filter_map(Weak::upgrade).find(|host| [host.address.as_str()] == *addresses)
 }

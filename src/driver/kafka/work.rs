@@ -89,7 +89,7 @@ impl WorkQueue for KafkaWork<'_> {
 
     fn dead_letters(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
         let KafkaDriver { target, settings, journal, .. } = self.driver;
-        let source = audit::Source { settings, topic: &self.dead, partitions: 1, journal, clock: target.clock };
+        let source = audit::AuditSource { settings, topic: &self.dead, partitions: 1, journal, clock: target.clock };
         audit::read(&source, ReplayFrom::Beginning, deadline_ns, sink).map(drop)
     }
 

@@ -2,7 +2,7 @@
 //! contract of its official image.
 
 use super::compose::{Service, kafka_variable};
-use super::project::{Project, Terms, shared_file};
+use super::project::{ContainerTerms, Project, shared_file};
 use super::{Engine, Image, Network};
 use crate::environment::nodes::{Job, NodesBroker, kafka, port, redis, sentinel};
 use crate::environment::{EnvironmentError, Janitor, probe};
@@ -60,12 +60,18 @@ impl Making<'_> {
         if self.engine.network == Network::Host { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }
     }
 
-    fn terms(&self, profile: [&'static str; 2], image: &str, ports: &[(&str, u16)], data: &'static str) -> Terms {
+    fn terms(
+        &self,
+        profile: [&'static str; 2],
+        image: &str,
+        ports: &[(&str, u16)],
+        data: &'static str,
+    ) -> ContainerTerms {
         let mut variables: BTreeMap<String, String> =
             ports.iter().map(|(name, port)| ((*name).to_owned(), port.to_string())).collect();
         variables.insert(image.to_owned(), self.image.name.clone());
         let profile = if self.config.nodes == 1 { profile[0] } else { profile[1] };
-        Terms { profile, variables, preload: self.preload.clone().map(|()| data) }
+        ContainerTerms { profile, variables, preload: self.preload.clone().map(|()| data) }
     }
 
     /// The name of a node's service in the compose file.

@@ -7,7 +7,7 @@ use super::Engine;
 use crate::environment::nodes::Runner;
 use crate::environment::nodes::files::last_lines;
 use crate::environment::process::{lives, start_time};
-use crate::environment::{End, EnvironmentError, Signal, State, program};
+use crate::environment::{End, EnvironmentError, ProcessState, Signal, program};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,10 +41,11 @@ impl Container {
         program::ask(&self.engine.docker, &[words, &[self.name.as_str()]].concat(), ORDER)
     }
 
-    fn look(&self) -> Result<Look, EnvironmentError> {
-        let format = "{{.State.Running}} {{.State.Pid}} {{.State.ExitCode}} {{.State.OOMKilled}}";
+    fn look(&self) -> Result<ContainerState, EnvironmentError> {
+        let format =
+            "{{.ProcessState.Running}} {{.ProcessState.Pid}} {{.ProcessState.ExitCode}} {{.ProcessState.OOMKilled}}";
         let answer = self.order(&["inspect", "--format", format])?;
-        Look::parse(&answer.out)
+        ContainerState::parse(&answer.out)
             .filter(|_| answer.success)
             .ok_or_else(|| self.refused("cannot be looked at", answer.complaint()))
     }
@@ -64,7 +65,7 @@ impl Container {
         loop {
             let seen = self.is_seen();
             if seen != Some(true)
-                && let State::Ended(end) = self.look()?.state()
+                && let ProcessState::Ended(end) = self.look()?.state()
             {
                 return Ok(Some(end));
             }
@@ -105,15 +106,15 @@ impl Runner for Container {
         Err(self.refused(&format!("was not sent SIG{name}"), answer.complaint()))
     }
 
-    fn status(&self) -> Result<State, EnvironmentError> {
+    fn status(&self) -> Result<ProcessState, EnvironmentError> {
         if let Some(seen) = self.is_seen() {
             if seen {
-                return Ok(State::Running);
+                return Ok(ProcessState::Running);
             }
         } else {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
             if asked.is_some_and(|at| at.elapsed() < EVERY) {
-                return Ok(State::Running);
+                return Ok(ProcessState::Running);
             }
             *asked = Some(Instant::now());
         }
@@ -141,14 +142,14 @@ impl Runner for Container {
 }
 
 /// What the engine says of a container.
-struct Look {
+struct ContainerState {
     running: bool,
     pid: u32,
     exit_code: i32,
     out_of_memory: bool,
 }
 
-impl Look {
+impl ContainerState {
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
         Some(Self {
@@ -163,12 +164,12 @@ impl Look {
         if here && self.running { Some((self.pid, start_time(self.pid)?)) } else { None }
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> ProcessState {
         if self.running {
-            return State::Running;
+            return ProcessState::Running;
         }
         let memory = if self.out_of_memory { ", out of the memory that it was given" } else { "" };
-        State::Ended(End { success: self.exit_code == 0, how: format!("exit code {}{memory}", self.exit_code) })
+        ProcessState::Ended(End { success: self.exit_code == 0, how: format!("exit code {}{memory}", self.exit_code) })
     }
 }
 
@@ -178,12 +179,12 @@ mod tests {
 
     #[test]
     fn how_it_ended_is_told() {
-        assert_eq!(Look::parse("true 7 0 false\n").unwrap().state(), State::Running);
-        let State::Ended(end) = Look::parse("false 0 137 true").unwrap().state() else { panic!() };
+        assert_eq!(ContainerState::parse("true 7 0 false\n").unwrap().state(), ProcessState::Running);
+        let ProcessState::Ended(end) = ContainerState::parse("false 0 137 true").unwrap().state() else { panic!() };
         assert!(!end.success && end.how.contains("137") && end.how.contains("memory"), "{}", end.how);
-        assert!(Look::parse("").is_none() && Look::parse("<no value>").is_none());
+        assert!(ContainerState::parse("").is_none() && ContainerState::parse("<no value>").is_none());
         let me = std::process::id();
-        let running = Look { running: true, pid: me, exit_code: 0, out_of_memory: false };
+        let running = ContainerState { running: true, pid: me, exit_code: 0, out_of_memory: false };
         assert_eq!(running.process(true).map(|(pid, _)| pid), Some(me));
         assert_eq!(running.process(false), None, "another kernel's process ids mean nothing here");
     }

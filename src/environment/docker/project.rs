@@ -7,7 +7,7 @@ use super::{Compose, Engine, Network};
 use crate::environment::nodes::files::{cannot_write, make_folder, write_file};
 use crate::environment::nodes::step::run;
 use crate::environment::nodes::{Keeper, Node, Plan};
-use crate::environment::{EnvironmentError, Janitor, Launch, Role};
+use crate::environment::{EnvironmentError, Janitor, Launch, NodeRole};
 use crate::fault::disk::Preload;
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -37,7 +37,7 @@ pub struct Project {
 }
 
 /// What the containers of a broker have in common.
-pub struct Terms {
+pub struct ContainerTerms {
     pub profile: &'static str,
     pub variables: BTreeMap<String, String>,
     pub preload: Result<&'static str, String>,
@@ -49,7 +49,7 @@ impl Project {
         engine: &Arc<Engine>,
         janitor: &Arc<Janitor>,
         home: &Path,
-        terms: Terms,
+        terms: ContainerTerms,
     ) -> Result<Self, EnvironmentError> {
         janitor.remove(home)?;
         make_folder(home)?;
@@ -71,9 +71,9 @@ impl Project {
     }
 
     /// The library, made ready for a data node.
-    fn preload(&self, role: Role, service: &mut Service) -> Result<Result<Preload, String>, EnvironmentError> {
+    fn preload(&self, role: NodeRole, service: &mut Service) -> Result<Result<Preload, String>, EnvironmentError> {
         let inside = match &self.preload {
-            Ok(inside) if role == Role::Data => inside,
+            Ok(inside) if role == NodeRole::Data => inside,
             Ok(_) => return Ok(Err(String::new())),
             Err(why) => return Ok(Err(why.clone())),
         };

@@ -1,6 +1,6 @@
 //! What it takes to run brokers in containers: an engine that answers, compose, and the images.
 
-use super::{Finding, Level, Part, Question, question};
+use super::{Diagnosis, Level, Part, Question, question};
 use crate::environment::EnvironmentError;
 use crate::environment::docker::{Engine, Network, find_engine, image_name};
 use crate::model::Software;
@@ -27,10 +27,10 @@ pub fn questions() -> Vec<Question> {
     ]
 }
 
-fn engine(found: &Result<Engine, EnvironmentError>) -> Finding {
+fn engine(found: &Result<Engine, EnvironmentError>) -> Diagnosis {
     match found {
-        Err(error) => Finding::failed(error, BY_HAND),
-        Ok(engine) => Finding::ok(format!("{}, {}, {}", engine.version, engine.compose.name(), path(engine.network))),
+        Err(error) => Diagnosis::failed(error, BY_HAND),
+        Ok(engine) => Diagnosis::ok(format!("{}, {}, {}", engine.version, engine.compose.name(), path(engine.network))),
     }
 }
 
@@ -41,16 +41,16 @@ fn path(network: Network) -> &'static str {
     }
 }
 
-fn image(engine: &Engine, software: Software) -> Finding {
+fn image(engine: &Engine, software: Software) -> Diagnosis {
     let name = match image_name(software) {
         Ok(name) => name,
-        Err(error) => return Finding::failed(&error, "unset the variable"),
+        Err(error) => return Diagnosis::failed(&error, "unset the variable"),
     };
     match engine.image(&name) {
-        Err(error) => Finding::failed(&error, BY_HAND),
-        Ok(Some(image)) => Finding::ok(format!("{name} ({})", image.digest)),
-        Ok(None) if engine.can_pull(&name) => Finding::ok(format!("{name}, not yet here; the first run pulls it")),
-        Ok(None) => Finding::new(
+        Err(error) => Diagnosis::failed(&error, BY_HAND),
+        Ok(Some(image)) => Diagnosis::ok(format!("{name} ({})", image.digest)),
+        Ok(None) if engine.can_pull(&name) => Diagnosis::ok(format!("{name}, not yet here; the first run pulls it")),
+        Ok(None) => Diagnosis::new(
             Level::Fail,
             format!("{name} is not here, and no registry offers it"),
             format!(

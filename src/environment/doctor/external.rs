@@ -4,7 +4,7 @@
 //! Kafka sends its clients on to the addresses that it advertises. One that cannot be reached from here is the usual
 //! reason why an address answers and no message ever arrives.
 
-use super::{Finding, Part, Question, question};
+use super::{Diagnosis, Part, Question, question};
 use crate::environment::External;
 use crate::model::Software;
 use std::time::Instant;
@@ -22,16 +22,16 @@ pub fn questions(external: External) -> Vec<Question> {
         .collect()
 }
 
-fn ask(external: &External, software: Software) -> Finding {
+fn ask(external: &External, software: Software) -> Diagnosis {
     let began = Instant::now();
     let answered = match external.ask(software) {
         Ok(answered) => answered,
-        Err(error) => return Finding::failed(&error, LOOK),
+        Err(error) => return Diagnosis::failed(&error, LOOK),
     };
     let took = began.elapsed().as_secs_f64() * 1e3;
     let nodes = match answered.nodes {
         0 => String::new(),
         nodes => format!("; {nodes} of its nodes reached"),
     };
-    Finding::ok(format!("{} answers ({took:.1} ms){nodes}", answered.addresses.join(", ")))
+    Diagnosis::ok(format!("{} answers ({took:.1} ms){nodes}", answered.addresses.join(", ")))
 }

@@ -2,7 +2,7 @@
 //!
 //! Reads what the kernel tells; where it tells nothing (another system, a container) the finding says so and passes.
 
-use super::{Finding, Level, Part, Question, question};
+use super::{Diagnosis, Level, Part, Question, question};
 use crate::environment::install::{Tool, distribution, install};
 use crate::environment::program::{find, read};
 use crate::environment::{machine, memory_available};
@@ -30,10 +30,10 @@ pub fn questions() -> Vec<Question> {
     ]
 }
 
-fn versions() -> Finding {
+fn versions() -> Diagnosis {
     let uname = rustix::system::uname();
     let [kafka, redis] = driver::client_versions();
-    Finding::ok(format!(
+    Diagnosis::ok(format!(
         "brokerbench {}; {kafka}; {redis}; {} {} {}, {}",
         env!("CARGO_PKG_VERSION"),
         uname.sysname().to_string_lossy(),
@@ -43,23 +43,23 @@ fn versions() -> Finding {
     ))
 }
 
-fn cores() -> Finding {
+fn cores() -> Diagnosis {
     // Respects CPU sets and control-group quotas.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let level = if cores >= 2 { Level::Ok } else { Level::Warn };
-    Finding::new(
+    Diagnosis::new(
         level,
         format!("{cores} usable"),
         "with one core, harness and broker take turns, and latencies say so: use a machine with two or more",
     )
 }
 
-fn memory() -> Finding {
+fn memory() -> Diagnosis {
     let (available, limit) = (memory_available(), control_group_limit());
     let usable = match (available, limit) {
         (Some(available), Some(limit)) => available.min(limit),
         (Some(one), None) | (None, Some(one)) => one,
-        (None, None) => return Finding::ok("not told by this system"),
+        (None, None) => return Diagnosis::ok("not told by this system"),
     };
     let level = match usable {
         enough if enough >= 3 * GIB => Level::Ok,
@@ -67,7 +67,7 @@ fn memory() -> Finding {
         _ => Level::Fail,
     };
     let bound = if limit.is_some() { ", bounded by a control group" } else { "" };
-    Finding::new(
+    Diagnosis::new(
         level,
         format!("{:.1} GiB available{bound}", usable as f64 / GIB as f64),
         "Kafka takes 1 GiB of heap and as much again for itself and the page cache: free 3 GiB",
@@ -98,21 +98,21 @@ fn left_below(top: &Path, path: &str) -> Option<u64> {
     top.join(path).ancestors().take_while(|folder| folder.starts_with(top)).filter_map(left).min()
 }
 
-fn temporary_space() -> Finding {
+fn temporary_space() -> Diagnosis {
     const ELSEWHERE: &str = "point TMPDIR to a folder on a local disk";
     let directory = std::env::temp_dir();
     let shown = directory.display();
     let stat = match rustix::fs::statvfs(&directory) {
         Ok(stat) => stat,
-        Err(error) => return Finding::new(Level::Fail, format!("{shown} cannot be read ({error})"), ELSEWHERE),
+        Err(error) => return Diagnosis::new(Level::Fail, format!("{shown} cannot be read ({error})"), ELSEWHERE),
     };
     if rustix::fs::access(&directory, rustix::fs::Access::WRITE_OK).is_err() {
-        return Finding::new(Level::Fail, format!("{shown} cannot be written to"), ELSEWHERE);
+        return Diagnosis::new(Level::Fail, format!("{shown} cannot be written to"), ELSEWHERE);
     }
     let free = stat.f_bavail * stat.f_frsize;
     let found = format!("{:.0} GiB free in {shown}", free as f64 / GIB as f64);
     if in_memory(&directory) {
-        return Finding::new(
+        return Diagnosis::new(
             Level::Warn,
             format!("{found}, which is in memory"),
             format!("brokers would write to memory instead of a disk: {ELSEWHERE}"),
@@ -123,7 +123,7 @@ fn temporary_space() -> Finding {
         some if some >= 2 * GIB => Level::Warn,
         _ => Level::Fail,
     };
-    Finding::new(level, found, "a fast run writes about 10 GiB: free some, or point TMPDIR to a larger local disk")
+    Diagnosis::new(level, found, "a fast run writes about 10 GiB: free some, or point TMPDIR to a larger local disk")
 }
 
 #[cfg(target_os = "linux")]
@@ -137,17 +137,17 @@ fn in_memory(_: &Path) -> bool {
     false
 }
 
-fn open_files() -> Finding {
+fn open_files() -> Diagnosis {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     files_of(limit.current, limit.maximum)
 }
 
 /// Brokers raise their own limit up to the hard one; we live with the soft one. `None`: unlimited.
-fn files_of(soft: Option<u64>, hard: Option<u64>) -> Finding {
+fn files_of(soft: Option<u64>, hard: Option<u64>) -> Diagnosis {
     let shown = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
     let enough = |limit: Option<u64>, least: u64| limit.is_none_or(|limit| limit >= least);
     let level = if enough(soft, 1024) && enough(hard, FILES) { Level::Ok } else { Level::Warn };
-    Finding::new(
+    Diagnosis::new(
         level,
         format!("{}, hard limit {}", shown(soft), shown(hard)),
         "brokers may run out of connections and segments: `ulimit -n 65536` before the run, as root or by limits.conf(5)",
@@ -155,14 +155,14 @@ fn files_of(soft: Option<u64>, hard: Option<u64>) -> Finding {
 }
 
 /// `folder` holds a folder per processor.
-fn governor(folder: &Path) -> Finding {
+fn governor(folder: &Path) -> Diagnosis {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let found: BTreeSet<String> = entries
         .filter_map(|entry| read(entry.path().join("cpufreq/scaling_governor")))
         .map(|text| text.trim().to_owned())
         .collect();
     if found.is_empty() {
-        return Finding::ok("not told here: a virtual machine, whose host decides, or a fixed frequency");
+        return Diagnosis::ok("not told here: a virtual machine, whose host decides, or a fixed frequency");
     }
     let steady = found.iter().all(|name| name == "performance");
     let names: Vec<_> = found.into_iter().collect();
@@ -170,7 +170,7 @@ fn governor(folder: &Path) -> Finding {
         Some(_) => String::new(),
         None => format!("; for cpupower, {}", install(Tool::Governor)),
     };
-    Finding::new(
+    Diagnosis::new(
         if steady { Level::Ok } else { Level::Warn },
         names.join(", "),
         format!(
@@ -180,8 +180,8 @@ fn governor(folder: &Path) -> Finding {
 }
 
 /// Over a second and since the machine's start.
-fn steal() -> Finding {
-    let Some(first) = machine() else { return Finding::ok("not told by this system") };
+fn steal() -> Diagnosis {
+    let Some(first) = machine() else { return Diagnosis::ok("not told by this system") };
     std::thread::sleep(STEAL_WINDOW);
     let last = machine().unwrap_or(first);
     let share = |stolen: u64, busy: u64, idle: u64| stolen as f64 / ((stolen + busy + idle) as f64).max(1.0);
@@ -193,9 +193,9 @@ fn steal() -> Finding {
     stolen(now, share(last.steal_ns, last.busy_ns, last.idle_ns))
 }
 
-fn stolen(now: f64, ever: f64) -> Finding {
+fn stolen(now: f64, ever: f64) -> Diagnosis {
     let level = if now.max(ever) <= STEAL_SHARE { Level::Ok } else { Level::Warn };
-    Finding::new(
+    Diagnosis::new(
         level,
         format!(
             "{:.1} % of the processors' time now, {:.1} % since the start, taken by other guests",
@@ -206,11 +206,11 @@ fn stolen(now: f64, ever: f64) -> Finding {
     )
 }
 
-pub fn clock_source() -> Finding {
+pub fn clock_source() -> Diagnosis {
     let (source, cost) = (clock::source(), clock::cost_ns());
     // A clock that has to enter the kernel costs hundreds of nanoseconds for each stamp.
     let level = if cost <= 200 { Level::Ok } else { Level::Warn };
-    Finding::new(
+    Diagnosis::new(
         level,
         format!("{source}, {cost} ns a reading"),
         "reading this clock is slow and adds to every stamp; a kernel with `tsc` or `kvm-clock` does better",

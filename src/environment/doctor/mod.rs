@@ -49,13 +49,13 @@ pub struct Check {
 }
 
 /// A finding on its way to a [`Check`].
-struct Finding {
+struct Diagnosis {
     level: Level,
     found: String,
     remedy: Option<String>,
 }
 
-impl Finding {
+impl Diagnosis {
     fn ok(found: impl Into<String>) -> Self {
         Self { level: Level::Ok, found: found.into(), remedy: None }
     }
@@ -78,10 +78,10 @@ struct Question {
     part: Part,
     name: &'static str,
     /// `None` where another check says it all.
-    ask: Box<dyn FnOnce() -> Option<Finding> + Send>,
+    ask: Box<dyn FnOnce() -> Option<Diagnosis> + Send>,
 }
 
-fn question(part: Part, name: &'static str, ask: impl FnOnce() -> Finding + Send + 'static) -> Question {
+fn question(part: Part, name: &'static str, ask: impl FnOnce() -> Diagnosis + Send + 'static) -> Question {
     Question { part, name, ask: Box::new(|| Some(ask())) }
 }
 
@@ -126,13 +126,13 @@ fn all(questions: Vec<Question>, limit: Duration) -> Vec<Check> {
         .filter_map(|(part, name, answer)| {
             let left = deadline.saturating_duration_since(Instant::now());
             let answered = answer.recv_timeout(left).unwrap_or_else(|_| {
-                Some(Finding::new(
+                Some(Diagnosis::new(
                     Level::Fail,
                     format!("no answer within {} s", limit.as_secs()),
                     "look for a disk, a network file system or a name server that does not answer",
                 ))
             });
-            answered.map(|Finding { level, found, remedy }| Check { part, name, level, found, remedy })
+            answered.map(|Diagnosis { level, found, remedy }| Check { part, name, level, found, remedy })
         })
         .collect()
 }
@@ -170,9 +170,9 @@ mod tests {
         let questions = vec![
             question(Part::Machine, "stuck", || {
                 std::thread::sleep(Duration::from_secs(60));
-                Finding::ok("late")
+                Diagnosis::ok("late")
             }),
-            question(Part::Machine, "quick", || Finding::ok("here")),
+            question(Part::Machine, "quick", || Diagnosis::ok("here")),
         ];
         let checks = all(questions, Duration::from_secs(1));
         assert!(began.elapsed() < Duration::from_secs(30));

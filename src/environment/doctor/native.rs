@@ -1,6 +1,6 @@
 //! What it takes to start real brokers as processes of this machine.
 
-use super::{ANSWER, Finding, Level, Part, Question, question};
+use super::{ANSWER, Diagnosis, Level, Part, Question, question};
 use crate::environment::native::{
     KAFKA_PORT, REDIS_PORT, find_java, find_redis, free_ports, installed_kafka, maven, pinned_port,
 };
@@ -16,32 +16,32 @@ pub fn questions() -> Vec<Question> {
     ]
 }
 
-fn java() -> Finding {
+fn java() -> Diagnosis {
     match find_java(ANSWER) {
-        Ok(java) => Finding::ok(format!("{} ({})", java.version, java.program.display())),
-        Err(error) => Finding::failed(&error, &format!("{BY_HAND} (JAVA_HOME)")),
+        Ok(java) => Diagnosis::ok(format!("{} ({})", java.version, java.program.display())),
+        Err(error) => Diagnosis::failed(&error, &format!("{BY_HAND} (JAVA_HOME)")),
     }
 }
 
-fn kafka() -> Finding {
+fn kafka() -> Diagnosis {
     match installed_kafka() {
-        Err(error) => Finding::failed(&error, BY_HAND),
+        Err(error) => Diagnosis::failed(&error, BY_HAND),
         Ok(Some(jars)) => match jars.warning() {
-            None => Finding::ok(jars.version),
+            None => Diagnosis::ok(jars.version),
             Some(warning) => dated(&warning, "unset KAFKA_HOME to have Maven fetch the current one"),
         },
         Ok(None) => match maven() {
-            Ok(maven) => Finding::ok(format!("not yet here; {} will fetch it once (43 MB)", maven.display())),
-            Err(error) => Finding::failed(&error, BY_HAND),
+            Ok(maven) => Diagnosis::ok(format!("not yet here; {} will fetch it once (43 MB)", maven.display())),
+            Err(error) => Diagnosis::failed(&error, BY_HAND),
         },
     }
 }
 
-fn redis() -> Finding {
+fn redis() -> Diagnosis {
     match find_redis(ANSWER) {
-        Err(error) => Finding::failed(&error, &format!("{BY_HAND} (REDIS_SERVER)")),
+        Err(error) => Diagnosis::failed(&error, &format!("{BY_HAND} (REDIS_SERVER)")),
         Ok(server) => match server.warning() {
-            None => Finding::ok(format!("{} ({})", server.name(), server.program.display())),
+            None => Diagnosis::ok(format!("{} ({})", server.name(), server.program.display())),
             Some(warning) => dated(
                 &warning,
                 "`scripts/lib/fetch-redis8.sh` fetches a current one; set REDIS_SERVER to the path that it prints",
@@ -51,20 +51,20 @@ fn redis() -> Finding {
 }
 
 /// What to do stands in the remedy, not in what was found.
-fn dated(warning: &str, remedy: &str) -> Finding {
-    Finding::new(Level::Warn, warning.split("; ").next().unwrap_or_default(), remedy)
+fn dated(warning: &str, remedy: &str) -> Diagnosis {
+    Diagnosis::new(Level::Warn, warning.split("; ").next().unwrap_or_default(), remedy)
 }
 
-fn ports() -> Finding {
+fn ports() -> Diagnosis {
     let pinned = [KAFKA_PORT, REDIS_PORT].map(pinned_port);
     match pinned.into_iter().collect::<Result<Vec<_>, _>>() {
-        Err(error) => Finding::failed(&error, BY_HAND),
+        Err(error) => Diagnosis::failed(&error, BY_HAND),
         Ok(pinned) => match free_ports::<3>() {
-            Err(error) => Finding::failed(&error, BY_HAND),
-            Ok(_) if pinned.iter().all(Option::is_none) => Finding::ok("free ports on 127.0.0.1"),
+            Err(error) => Diagnosis::failed(&error, BY_HAND),
+            Ok(_) if pinned.iter().all(Option::is_none) => Diagnosis::ok("free ports on 127.0.0.1"),
             Ok(_) => {
                 let pinned: Vec<_> = pinned.into_iter().flatten().map(|port| port.to_string()).collect();
-                Finding::ok(format!("free ports on 127.0.0.1, and those that are pinned: {}", pinned.join(", ")))
+                Diagnosis::ok(format!("free ports on 127.0.0.1, and those that are pinned: {}", pinned.join(", ")))
             }
         },
     }

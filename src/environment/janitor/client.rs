@@ -1,7 +1,7 @@
 //! The harness's side of the janitor: one request, one reply, each with a deadline.
 
 use super::folder;
-use super::{End, JANITOR, Launch, Reply, Request, Signal, State};
+use super::{End, JANITOR, JanitorReply, Launch, ProcessState, Request, Signal};
 use crate::environment::EnvironmentError;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
@@ -20,10 +20,10 @@ pub const KILLED: Duration = Duration::from_secs(20);
 /// A running janitor. Dropping it, or the end of this process in whatever way, ends everything that it started.
 pub struct Janitor {
     folder: PathBuf,
-    link: Mutex<Option<Link>>,
+    link: Mutex<Option<JanitorLink>>,
 }
 
-struct Link {
+struct JanitorLink {
     socket: BufReader<UnixStream>,
     process: Child,
 }
@@ -47,10 +47,10 @@ impl Janitor {
             .process_group(0)
             .spawn()
             .map_err(|error| failed(error.to_string()))?;
-        let mut link = Link { socket: BufReader::new(ours), process };
+        let mut link = JanitorLink { socket: BufReader::new(ours), process };
         match link.receive() {
-            Ok(Reply::Ready { folder }) => Ok(Self { folder, link: Mutex::new(Some(link)) }),
-            Ok(Reply::Failed { why }) => Err(failed(why)),
+            Ok(JanitorReply::Ready { folder }) => Ok(Self { folder, link: Mutex::new(Some(link)) }),
+            Ok(JanitorReply::Failed { why }) => Err(failed(why)),
             Ok(other) => Err(failed(format!("it answered {other:?}"))),
             Err(error) => Err(failed(error.to_string())),
         }
@@ -69,7 +69,7 @@ impl Janitor {
     /// Starts a process in its own process group. That the program could be run is not yet proven on return.
     pub fn spawn(&self, launch: Launch) -> Result<u32, EnvironmentError> {
         match self.ask(&Request::Spawn(launch))? {
-            Reply::Spawned { pid } => Ok(pid),
+            JanitorReply::Spawned { pid } => Ok(pid),
             other => Err(unexpected(&other)),
         }
     }
@@ -77,15 +77,15 @@ impl Janitor {
     /// Signals a process and all that it started; a process that has ended is no error.
     pub fn signal(&self, pid: u32, signal: Signal) -> Result<(), EnvironmentError> {
         match self.ask(&Request::Signal { pid, signal })? {
-            Reply::Done | Reply::Ended(_) => Ok(()),
+            JanitorReply::Done | JanitorReply::Ended(_) => Ok(()),
             other => Err(unexpected(&other)),
         }
     }
 
-    pub fn status(&self, pid: u32) -> Result<State, EnvironmentError> {
+    pub fn status(&self, pid: u32) -> Result<ProcessState, EnvironmentError> {
         match self.ask(&Request::Status { pid })? {
-            Reply::Running => Ok(State::Running),
-            Reply::Ended(end) => Ok(State::Ended(end)),
+            JanitorReply::Running => Ok(ProcessState::Running),
+            JanitorReply::Ended(end) => Ok(ProcessState::Ended(end)),
             other => Err(unexpected(&other)),
         }
     }
@@ -93,7 +93,7 @@ impl Janitor {
     /// Waits for a process to end by itself; `None` when `deadline` comes first.
     pub fn wait(&self, pid: u32, deadline: Instant) -> Result<Option<End>, EnvironmentError> {
         loop {
-            if let State::Ended(end) = self.status(pid)? {
+            if let ProcessState::Ended(end) = self.status(pid)? {
                 return Ok(Some(end));
             }
             if Instant::now() >= deadline {
@@ -115,7 +115,7 @@ impl Janitor {
     /// Removes a folder inside the run folder, after it has killed what was started there.
     pub fn remove(&self, path: &Path) -> Result<(), EnvironmentError> {
         match self.ask(&Request::Remove { path: path.to_owned() })? {
-            Reply::Done => Ok(()),
+            JanitorReply::Done => Ok(()),
             other => Err(unexpected(&other)),
         }
     }
@@ -123,7 +123,7 @@ impl Janitor {
     /// Has this compose project taken away at our end at the latest. To be called before its first container.
     pub fn hold(&self, docker: &Path, project: &str) -> Result<(), EnvironmentError> {
         match self.ask(&Request::Hold { docker: docker.to_owned(), project: project.to_owned() })? {
-            Reply::Done => Ok(()),
+            JanitorReply::Done => Ok(()),
             other => Err(unexpected(&other)),
         }
     }
@@ -131,7 +131,7 @@ impl Janitor {
     /// Takes a compose project away now.
     pub fn release(&self, project: &str) -> Result<(), EnvironmentError> {
         match self.ask(&Request::Release { project: project.to_owned() })? {
-            Reply::Done => Ok(()),
+            JanitorReply::Done => Ok(()),
             other => Err(unexpected(&other)),
         }
     }
@@ -148,7 +148,7 @@ impl Janitor {
         let _ = folder::remove(&self.folder);
     }
 
-    fn ask(&self, request: &Request) -> Result<Reply, EnvironmentError> {
+    fn ask(&self, request: &Request) -> Result<JanitorReply, EnvironmentError> {
         let mut guard = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         let gone = |cause: String| EnvironmentError::Died {
             what: "the janitor process, and every broker with it,".into(),
@@ -157,7 +157,7 @@ impl Janitor {
         };
         let link = guard.as_mut().ok_or_else(|| gone("it was shut down".into()))?;
         match link.send(request).and_then(|()| link.receive()) {
-            Ok(Reply::Failed { why }) => Err(EnvironmentError::Refused(format!("the janitor process: {why}"))),
+            Ok(JanitorReply::Failed { why }) => Err(EnvironmentError::Refused(format!("the janitor process: {why}"))),
             Ok(reply) => Ok(reply),
             Err(error) => {
                 // Out of step from here on: close the socket, and it cleans up.
@@ -174,14 +174,14 @@ impl Drop for Janitor {
     }
 }
 
-impl Link {
+impl JanitorLink {
     fn send(&mut self, request: &Request) -> io::Result<()> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         self.socket.get_mut().write_all(&line)
     }
 
-    fn receive(&mut self) -> io::Result<Reply> {
+    fn receive(&mut self) -> io::Result<JanitorReply> {
         let mut line = String::new();
         if self.socket.read_line(&mut line)? == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has ended"));
@@ -190,7 +190,7 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for JanitorLink {
     /// Closes the socket and reaps the janitor, which ends once it has cleaned up.
     fn drop(&mut self) {
         let _ = self.socket.get_ref().shutdown(std::net::Shutdown::Both);
@@ -201,6 +201,6 @@ impl Drop for Link {
     }
 }
 
-fn unexpected(reply: &Reply) -> EnvironmentError {
+fn unexpected(reply: &JanitorReply) -> EnvironmentError {
     EnvironmentError::Refused(format!("the janitor process answered {reply:?}"))
 }

@@ -16,13 +16,13 @@ const LOCK: &str = "lock";
 /// A folder without a lock is being made, or was being removed; after this long it is the latter.
 const HALF_MADE: Duration = Duration::from_secs(60);
 
-pub struct RunFolder {
+pub struct BrokerFolder {
     path: PathBuf,
     /// Locked as long as this lives; one line `pid start-time` per process started.
     lock: File,
 }
 
-impl RunFolder {
+impl BrokerFolder {
     /// Makes `brokerbench-<harness>-<random>` in the temporary directory, for nobody but this user.
     pub fn create(harness: i32) -> io::Result<Self> {
         let path = tempfile::Builder::new()
@@ -176,11 +176,11 @@ mod tests {
     #[test]
     fn a_stale_folder_goes_and_a_living_one_stays() -> io::Result<()> {
         let directory = tempfile::tempdir()?;
-        let make = |name: &str| -> io::Result<RunFolder> {
+        let make = |name: &str| -> io::Result<BrokerFolder> {
             let path = directory.path().join(name);
             fs::create_dir(&path)?;
             fs::write(path.join("data"), "x")?;
-            RunFolder::lock(&path)
+            BrokerFolder::lock(&path)
         };
         let living = make("brokerbench-1-living")?;
         let stale = make("brokerbench-1-stale")?.path;
@@ -214,7 +214,7 @@ mod tests {
         fs::create_dir(&outside)?;
         let path = directory.path().join("run");
         fs::create_dir_all(path.join("inner"))?;
-        let run = RunFolder::lock(&path)?;
+        let run = BrokerFolder::lock(&path)?;
         assert!(run.remove_inside(&outside).is_err());
         assert!(run.remove_inside(&path.join("../outside")).is_err());
         assert!(run.remove_inside(&path).is_err());

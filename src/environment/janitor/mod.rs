@@ -63,7 +63,7 @@ pub enum Signal {
 
 /// How a process is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ProcessState {
     Running,
     /// Gone and reaped.
     Ended(End),
@@ -108,7 +108,7 @@ enum Request {
 /// One line from janitor to harness: the first unasked, then one per request.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Reply {
+enum JanitorReply {
     Ready { folder: PathBuf },
     Spawned { pid: u32 },
     Running,

@@ -4,8 +4,8 @@
 //! signal can reach a process that merely inherited the number.
 
 use super::client::KILLED;
-use super::folder::{RunFolder, sweep};
-use super::{EXEC, End, Launch, Reply, Request, Signal, State};
+use super::folder::{BrokerFolder, sweep};
+use super::{EXEC, End, JanitorReply, Launch, ProcessState, Request, Signal};
 use crate::environment::docker::containers;
 use rustix::process::{Pid, WaitId, WaitIdOptions, getppid, kill_process_group, waitid};
 use std::collections::BTreeMap;
@@ -32,19 +32,19 @@ fn serve() -> io::Result<()> {
     outlive_the_terminal()?;
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let harness = getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
-    let folder = match RunFolder::create(harness) {
+    let folder = match BrokerFolder::create(harness) {
         Ok(folder) => folder,
         Err(error) => {
             let directory = std::env::temp_dir();
             let why = format!("cannot make a folder in {}: {error} (TMPDIR says where)", directory.display());
-            return send(&mut socket, &Reply::Failed { why });
+            return send(&mut socket, &JanitorReply::Failed { why });
         }
     };
-    let mut janitor = Server { folder, children: BTreeMap::new(), projects: BTreeMap::new() };
+    let mut janitor = JanitorServer { folder, children: BTreeMap::new(), projects: BTreeMap::new() };
     let asked_to_quit = janitor.talk(&mut socket);
     janitor.clean_up()?;
     if asked_to_quit.is_ok() {
-        let _ = send(&mut socket, &Reply::Done);
+        let _ = send(&mut socket, &JanitorReply::Done);
     }
     Ok(())
 }
@@ -58,56 +58,58 @@ fn outlive_the_terminal() -> io::Result<()> {
     std::env::set_current_dir("/")
 }
 
-fn send(socket: &mut UnixStream, reply: &Reply) -> io::Result<()> {
+fn send(socket: &mut UnixStream, reply: &JanitorReply) -> io::Result<()> {
     let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
     socket.write_all(&line)
 }
 
-struct Server {
-    folder: RunFolder,
-    children: BTreeMap<u32, Process>,
+struct JanitorServer {
+    folder: BrokerFolder,
+    children: BTreeMap<u32, ManagedProcess>,
     /// Compose projects that may have containers, each with the program that removes them.
     projects: BTreeMap<String, PathBuf>,
 }
 
-enum Process {
+enum ManagedProcess {
     /// With the folder that it was started in.
     Ours(Child, PathBuf),
     Ended(End),
 }
 
-impl Server {
+impl JanitorServer {
     /// Answers requests; `Ok` when asked to quit, an error when the harness is gone.
     fn talk(&mut self, socket: &mut UnixStream) -> io::Result<()> {
         // First: whoever hears that we are ready begins to measure, and looks for what dead runs have left elsewhere.
         sweep(&std::env::temp_dir());
-        send(socket, &Reply::Ready { folder: self.folder.path().to_owned() })?;
+        send(socket, &JanitorReply::Ready { folder: self.folder.path().to_owned() })?;
         let requests = BufReader::new(socket.try_clone()?);
         for line in requests.lines() {
             let reply = match serde_json::from_str(&line?) {
                 Ok(Request::Quit) => return Ok(()),
-                Ok(request) => self.answer(request).unwrap_or_else(|error| Reply::Failed { why: error.to_string() }),
-                Err(error) => Reply::Failed { why: error.to_string() },
+                Ok(request) => {
+                    self.answer(request).unwrap_or_else(|error| JanitorReply::Failed { why: error.to_string() })
+                }
+                Err(error) => JanitorReply::Failed { why: error.to_string() },
             };
             send(socket, &reply)?;
         }
         Err(io::ErrorKind::UnexpectedEof.into())
     }
 
-    fn answer(&mut self, request: Request) -> io::Result<Reply> {
+    fn answer(&mut self, request: Request) -> io::Result<JanitorReply> {
         Ok(match request {
-            Request::Spawn(launch) => Reply::Spawned { pid: self.spawn(&launch)? },
+            Request::Spawn(launch) => JanitorReply::Spawned { pid: self.spawn(&launch)? },
             Request::Signal { pid, signal } => {
-                if let State::Ended(end) = self.state(pid)? {
-                    return Ok(Reply::Ended(end));
+                if let ProcessState::Ended(end) = self.state(pid)? {
+                    return Ok(JanitorReply::Ended(end));
                 }
                 signal_group(pid, signal)?;
-                Reply::Done
+                JanitorReply::Done
             }
             Request::Status { pid } => match self.state(pid)? {
-                State::Running => Reply::Running,
-                State::Ended(end) => Reply::Ended(end),
+                ProcessState::Running => JanitorReply::Running,
+                ProcessState::Ended(end) => JanitorReply::Ended(end),
             },
             Request::Remove { path } => {
                 self.folder.must_hold(&path)?;
@@ -116,11 +118,11 @@ impl Server {
                     return Err(io::Error::other(format!("processes {left:?} do not end though they were killed")));
                 }
                 self.folder.remove_inside(&path)?;
-                Reply::Done
+                JanitorReply::Done
             }
             Request::Hold { docker, project } => {
                 self.projects.insert(project, docker);
-                Reply::Done
+                JanitorReply::Done
             }
             Request::Release { project } => {
                 if let Some(docker) = self.projects.get(&project) {
@@ -128,9 +130,9 @@ impl Server {
                     containers::remove(docker, &project, containers::Look::Once).map_err(io::Error::other)?;
                     self.projects.remove(&project);
                 }
-                Reply::Done
+                JanitorReply::Done
             }
-            Request::Quit => Reply::Done,
+            Request::Quit => JanitorReply::Done,
         })
     }
 
@@ -148,37 +150,37 @@ impl Server {
             .process_group(0)
             .spawn()?;
         let pid = child.id();
-        self.children.insert(pid, Process::Ours(child, launch.cwd.clone()));
+        self.children.insert(pid, ManagedProcess::Ours(child, launch.cwd.clone()));
         // It runs: whoever asked must hear its id. The note is for sweeps, should this janitor be killed, and a process
         // dies with its janitor anyhow.
         let _ = self.folder.note(pid);
         Ok(pid)
     }
 
-    fn state(&mut self, pid: u32) -> io::Result<State> {
+    fn state(&mut self, pid: u32) -> io::Result<ProcessState> {
         let process = self.children.get_mut(&pid);
         let process = process.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such process"))?;
         match process {
-            Process::Ended(end) => Ok(State::Ended(end.clone())),
-            Process::Ours(child, _) => {
+            ManagedProcess::Ended(end) => Ok(ProcessState::Ended(end.clone())),
+            ManagedProcess::Ours(child, _) => {
                 let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
                 if waitid(WaitId::Pid(raw(pid)?), look)?.is_none() {
-                    return Ok(State::Running);
+                    return Ok(ProcessState::Running);
                 }
                 // Its own children first, while its id still stands for the group.
                 let _ = signal_group(pid, Signal::Kill);
                 let status = child.wait()?;
                 let end = End { success: status.success(), how: status.to_string() };
-                *process = Process::Ended(end.clone());
-                Ok(State::Ended(end))
+                *process = ManagedProcess::Ended(end.clone());
+                Ok(ProcessState::Ended(end))
             }
         }
     }
 
     /// What was started in this folder or below.
     fn inside(&self, folder: &Path) -> Vec<u32> {
-        let inside = |(pid, process): (&u32, &Process)| match process {
-            Process::Ours(_, cwd) if cwd.starts_with(folder) => Some(*pid),
+        let inside = |(pid, process): (&u32, &ManagedProcess)| match process {
+            ManagedProcess::Ours(_, cwd) if cwd.starts_with(folder) => Some(*pid),
             _ => None,
         };
         self.children.iter().filter_map(inside).collect()
@@ -187,14 +189,14 @@ impl Server {
     /// Kills these, whatever state they are in, and tells what is not gone in time. One that is stuck in the kernel must
     /// not keep the others alive, nor the folder.
     fn kill(&mut self, mut pids: Vec<u32>) -> Vec<u32> {
-        pids.retain(|pid| matches!(self.state(*pid), Ok(State::Running)));
+        pids.retain(|pid| matches!(self.state(*pid), Ok(ProcessState::Running)));
         for pid in &pids {
             let _ = signal_group(*pid, Signal::Kill);
             let _ = signal_group(*pid, Signal::Cont);
         }
         let deadline = Instant::now() + KILLED;
         loop {
-            pids.retain(|pid| matches!(self.state(*pid), Ok(State::Running)));
+            pids.retain(|pid| matches!(self.state(*pid), Ok(ProcessState::Running)));
             if pids.is_empty() || Instant::now() >= deadline {
                 return pids;
             }

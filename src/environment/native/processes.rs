@@ -2,7 +2,7 @@
 
 use crate::environment::nodes::files::{make_folder, tail};
 use crate::environment::nodes::{Keeper, Node, NodesBroker, Plan, Runner};
-use crate::environment::{End, EnvironmentError, Janitor, Launch, Role, Signal, State};
+use crate::environment::{End, EnvironmentError, Janitor, Launch, NodeRole, ProcessState, Signal};
 use crate::fault::disk::Preload;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,8 +27,8 @@ impl Processes {
     }
 
     /// Makes the library ready for a node, whose data lies in `data` beside its other files.
-    fn preload(&self, role: Role, launch: &mut Launch) -> Result<Result<Preload, String>, EnvironmentError> {
-        if !self.preloaded || role != Role::Data {
+    fn preload(&self, role: NodeRole, launch: &mut Launch) -> Result<Result<Preload, String>, EnvironmentError> {
+        if !self.preloaded || role != NodeRole::Data {
             return Ok(Err(String::new()));
         }
         let preload = Preload::prepare(&launch.cwd.join("preload"), &launch.cwd.join("data"))?;
@@ -83,7 +83,7 @@ impl Runner for Process {
         self.janitor.signal(self.pid, signal)
     }
 
-    fn status(&self) -> Result<State, EnvironmentError> {
+    fn status(&self) -> Result<ProcessState, EnvironmentError> {
         self.janitor.status(self.pid)
     }
 

@@ -20,14 +20,14 @@ fn remedy() -> String {
 }
 
 #[derive(Debug)]
-pub struct Server {
+pub struct RedisProgram {
     pub program: PathBuf,
     /// `Redis` or `Valkey`.
     pub product: String,
     pub version: String,
 }
 
-impl Server {
+impl RedisProgram {
     /// Such as `Redis 8.2.3`.
     pub fn name(&self) -> String {
         format!("{} {}", self.product, self.version)
@@ -39,7 +39,7 @@ impl Server {
 }
 
 /// `limit` is for its answer to `--version`.
-pub fn find(limit: Duration) -> Result<Server, EnvironmentError> {
+pub fn find(limit: Duration) -> Result<RedisProgram, EnvironmentError> {
     let program = match program::variable("REDIS_SERVER") {
         Some(set) => {
             let file = if set.contains('/') { Some(PathBuf::from(&set)) } else { program::find(&set) };
@@ -60,7 +60,7 @@ pub fn find(limit: Duration) -> Result<Server, EnvironmentError> {
         let shown = program.display();
         EnvironmentError::refused(format!("{shown} does not say that it is a Redis server (`{first}`)"), remedy())
     })?;
-    Ok(Server { product, version, program })
+    Ok(RedisProgram { product, version, program })
 }
 
 /// From `Redis server v=7.0.15 sha=…` or `Valkey server v=9.1.2 sha=…`.
@@ -72,7 +72,7 @@ fn version(answer: &str) -> Option<(String, String)> {
 
 pub fn start(
     janitor: &Arc<Janitor>,
-    server: &Server,
+    server: &RedisProgram,
     config: &SystemConfig,
     number: u32,
 ) -> Result<NativeBroker, EnvironmentError> {
@@ -114,7 +114,13 @@ pub fn start(
 }
 
 /// Writes the configuration and tells how the server is started.
-fn launch(server: &Server, home: &Path, name: &str, text: &str, more: &[&str]) -> Result<Launch, EnvironmentError> {
+fn launch(
+    server: &RedisProgram,
+    home: &Path,
+    name: &str,
+    text: &str,
+    more: &[&str],
+) -> Result<Launch, EnvironmentError> {
     let file = home.join(name);
     write_file(&file, text)?;
     let mut argv = vec![server.program.display().to_string(), file.display().to_string()];

@@ -4,8 +4,8 @@
 use super::node::{LOG_LINES, Node, Plan};
 use crate::driver::Routes;
 use crate::environment::process::age;
-use crate::environment::{Broker, Deed, EnvironmentError, NodeInfo, Role, Signal, State};
-use crate::fault::disk::{DiskFault, Lost, Preload, Seen};
+use crate::environment::{Broker, Deed, EnvironmentError, NodeInfo, NodeRole, ProcessState, Signal};
+use crate::fault::disk::{DiskEffects, DiskFault, Lost, Preload};
 use crate::fault::proxy::Proxy;
 use crate::model::Software;
 use std::fs;
@@ -82,7 +82,7 @@ impl<K: Keeper> NodesBroker<K> {
             started_in_ns: None,
         };
         // Sentinels look at what they watch every ten seconds: so they are to see it whole at their first look.
-        let (data, watchers): (Vec<_>, Vec<_>) = plans.into_iter().partition(|(plan, _)| plan.role == Role::Data);
+        let (data, watchers): (Vec<_>, Vec<_>) = plans.into_iter().partition(|(plan, _)| plan.role == NodeRole::Data);
         let mut took = Duration::ZERO;
         for stage in [data, watchers].into_iter().filter(|stage| !stage.is_empty()) {
             let (first, asked) = (broker.nodes.len(), Instant::now());
@@ -139,7 +139,7 @@ impl<K: Keeper> NodesBroker<K> {
     }
 
     fn data(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.iter().filter(|node| node.plan.role == Role::Data)
+        self.nodes.iter().filter(|node| node.plan.role == NodeRole::Data)
     }
 
     /// Kills these nodes at once and sees them gone.
@@ -196,7 +196,7 @@ impl<K: Keeper> Broker for NodesBroker<K> {
         let mut routes = Routes::default();
         for node in &self.nodes {
             let (address, advertised) = (node.plan.address.to_string(), node.advertised());
-            if node.plan.role == Role::Sentinel {
+            if node.plan.role == NodeRole::Sentinel {
                 routes.sentinels.push(address);
                 continue;
             }
@@ -222,7 +222,7 @@ impl<K: Keeper> Broker for NodesBroker<K> {
             if node.is_down() {
                 continue;
             }
-            if let State::Ended(end) = node.runner.status()? {
+            if let ProcessState::Ended(end) = node.runner.status()? {
                 if node.may_end {
                     node.mark_down();
                     continue;
@@ -285,7 +285,7 @@ impl<K: Keeper> Broker for NodesBroker<K> {
         }
     }
 
-    fn disk(&self, node: usize) -> Result<Seen, EnvironmentError> {
+    fn disk(&self, node: usize) -> Result<DiskEffects, EnvironmentError> {
         Ok(self.preload(node)?.seen()?)
     }
 

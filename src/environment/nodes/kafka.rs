@@ -6,7 +6,7 @@
 use super::node::{Plan, Proxies};
 use super::{MOST_NODES, port};
 use crate::environment::probe::{self, Probe};
-use crate::environment::{EnvironmentError, Role};
+use crate::environment::{EnvironmentError, NodeRole};
 use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -83,7 +83,7 @@ impl KafkaNode {
         let whole: Probe = if alone { alive.clone() } else { Arc::new(move |at| probe::kafka_tells(at, &all)) };
         Plan {
             name: format!("node {}", self.id),
-            role: Role::Data,
+            role: NodeRole::Data,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, self.client)),
             alive,
             whole,

@@ -5,7 +5,7 @@
 
 use crate::environment::probe::Probe;
 use crate::environment::process::is_stopped;
-use crate::environment::{End, EnvironmentError, NodeInfo, Role, Signal, State};
+use crate::environment::{End, EnvironmentError, NodeInfo, NodeRole, ProcessState, Signal};
 use crate::fault::disk::{DiskError, Preload};
 use crate::fault::proxy::Proxy;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub struct Plan {
     /// Such as `node 2`.
     pub name: String,
-    pub role: Role,
+    pub role: NodeRole,
     pub address: SocketAddr,
     /// Whether it accepts clients, asked after it was started alone.
     pub alive: Probe,
@@ -35,7 +35,7 @@ pub trait Runner: Send {
     /// Starts it again on its data; it has ended.
     fn start(&mut self) -> Result<(), EnvironmentError>;
     fn signal(&self, signal: Signal) -> Result<(), EnvironmentError>;
-    fn status(&self) -> Result<State, EnvironmentError>;
+    fn status(&self) -> Result<ProcessState, EnvironmentError>;
     /// Waits for it to end by itself; `None` when `deadline` comes first.
     fn wait(&self, deadline: Instant) -> Result<Option<End>, EnvironmentError>;
     /// SIGKILL, gone on return.
@@ -179,7 +179,7 @@ impl Node {
 
     /// Starts it again on its data, unless it runs. A start that fails leaves it down.
     pub fn start_again(&mut self) -> Result<(), EnvironmentError> {
-        if self.runner.status()? == State::Running {
+        if self.runner.status()? == ProcessState::Running {
             return self.resume();
         }
         self.mark_down();
@@ -201,7 +201,7 @@ impl Node {
         };
         loop {
             // The process first: on a port that it lost, somebody else may answer.
-            if let State::Ended(end) = self.runner.status()? {
+            if let ProcessState::Ended(end) = self.runner.status()? {
                 return Err(failed(format!("its process ended ({}) before it answered on {address}", end.how)));
             }
             match probe(address) {

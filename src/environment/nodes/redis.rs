@@ -5,7 +5,7 @@
 use super::node::{Plan, Proxies};
 use super::port;
 use crate::environment::probe::{self, Probe};
-use crate::environment::{EnvironmentError, Role};
+use crate::environment::{EnvironmentError, NodeRole};
 use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,7 +25,7 @@ pub fn limit(config: &SystemConfig) -> Duration {
 }
 
 /// Where one server listens, and whom it follows.
-pub struct Place {
+pub struct RedisPlace {
     pub port: u16,
     pub proxies: Proxies,
     /// The port at which it reaches its primary.
@@ -33,22 +33,22 @@ pub struct Place {
 }
 
 /// The place of a server that is alone.
-pub fn lone(config: &SystemConfig, pinned: Option<u16>) -> Result<Place, EnvironmentError> {
+pub fn lone(config: &SystemConfig, pinned: Option<u16>) -> Result<RedisPlace, EnvironmentError> {
     let [free] = port::free()?;
     let (port, proxies) = if config.proxied {
         (free, Proxies::for_clients(pinned, free)?)
     } else {
         (pinned.unwrap_or(free), Proxies::default())
     };
-    Ok(Place { port, proxies, copies: None })
+    Ok(RedisPlace { port, proxies, copies: None })
 }
 
-impl Place {
+impl RedisPlace {
     /// How it is reached. `whole` as in [`Plan`].
     pub fn plan(self, number: usize, whole: Probe) -> Plan {
         Plan {
             name: format!("node {number}"),
-            role: Role::Data,
+            role: NodeRole::Data,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
             alive: Arc::new(probe::redis),
             whole,
@@ -107,7 +107,7 @@ mod tests {
         let mut config = SystemConfig::defaults(System::RedisLists);
         config.broker.insert("appendonly".into(), "yes".into());
         config.broker.insert("client-output-buffer-limit".into(), "pubsub 0 0 0".into());
-        let place = Place { port: 1000, proxies: Proxies::default(), copies: None };
+        let place = RedisPlace { port: 1000, proxies: Proxies::default(), copies: None };
         let text = print(&place.settings(Path::new("/a \"b"), Ipv4Addr::LOCALHOST, &config));
         assert!(!text.contains("replicaof"), "{text}");
         for line in [

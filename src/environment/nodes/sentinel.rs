@@ -8,11 +8,11 @@
 //! replica cannot: the way by which it follows its primary leads to that one's proxy.
 
 use super::node::{Plan, Proxies};
-use super::redis::{Place, protected, quoted};
+use super::redis::{RedisPlace, protected, quoted};
 use super::{MOST_NODES, port};
 use crate::driver::Routes;
 use crate::environment::probe::{self, Probe};
-use crate::environment::{EnvironmentError, Role};
+use crate::environment::{EnvironmentError, NodeRole};
 use crate::scenario::SystemConfig;
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,7 +24,7 @@ const QUORUM: &str = "2";
 
 pub struct Set {
     /// The primary before its replicas.
-    pub places: Vec<Place>,
+    pub places: Vec<RedisPlace>,
     pub watchers: Vec<Watcher>,
     /// Where the data nodes reach each other, and what Sentinels tell.
     reached: Vec<u16>,
@@ -48,7 +48,7 @@ pub fn lay_out(config: &SystemConfig, pinned: Option<u16>, linked: bool) -> Resu
     let reached = |(port, ways): (&u16, &Proxies)| ways.peers.as_ref().map_or(*port, |proxy| proxy.address().port());
     let reached: Vec<u16> = ports.iter().zip(&ways).map(reached).collect();
     let primary = reached[0];
-    let place = |(number, (&port, proxies))| Place { port, proxies, copies: (number > 1).then_some(primary) };
+    let place = |(number, (&port, proxies))| RedisPlace { port, proxies, copies: (number > 1).then_some(primary) };
     let places = (1..).zip(ports.iter().zip(ways)).map(place).collect();
     let watchers = watchers.iter().map(|&port| Watcher { port, primary }).collect();
     Ok(Set { places, watchers, reached })
@@ -78,7 +78,7 @@ impl Watcher {
     pub fn plan(&self, number: usize, watched: Probe) -> Plan {
         Plan {
             name: format!("sentinel {number}"),
-            role: Role::Sentinel,
+            role: NodeRole::Sentinel,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
             alive: Arc::new(probe::redis),
             whole: watched,

@@ -57,9 +57,9 @@ pub fn redis_linked(address: SocketAddr, copies: usize) -> io::Result<()> {
 pub fn sentinel(address: SocketAddr, name: &str, nodes: &[String], sentinels: usize) -> io::Result<()> {
     let mut stream = connect(address)?;
     let reply = ask(&mut stream, &["SENTINEL", "MASTER", name])?;
-    let primary = Fields::read(&mut ReplyReader::new(&reply)).map_err(no_redis)?;
+    let primary = SentinelFields::read(&mut ReplyReader::new(&reply)).map_err(no_redis)?;
     let reply = ask(&mut stream, &["SENTINEL", "REPLICAS", name])?;
-    let replicas = Fields::list(&reply).map_err(no_redis)?;
+    let replicas = SentinelFields::list(&reply).map_err(no_redis)?;
     for node in replicas.iter().chain([&primary]) {
         let told = format!("{}:{}", node.get("ip"), node.get("port"));
         if !nodes.contains(&told) {
@@ -77,9 +77,9 @@ pub fn sentinel(address: SocketAddr, name: &str, nodes: &[String], sentinels: us
 }
 
 /// Names and values as a Sentinel lists them of a node.
-struct Fields(BTreeMap<String, String>);
+struct SentinelFields(BTreeMap<String, String>);
 
-impl Fields {
+impl SentinelFields {
     fn read(reader: &mut ReplyReader<'_>) -> Result<Self, Malformed> {
         let length = reader.array()?;
         if length % 2 == 1 {
@@ -132,8 +132,8 @@ pub fn fuzz(answer: &[u8]) {
     while let Ok(Some(length)) = scanner.end_of_reply(&answer[start..]) {
         let reply = &answer[start..start + length];
         start += length;
-        let _ = Fields::read(&mut ReplyReader::new(reply)).map(|fields| fields.get("ip").len());
-        let _ = Fields::list(reply);
+        let _ = SentinelFields::read(&mut ReplyReader::new(reply)).map(|fields| fields.get("ip").len());
+        let _ = SentinelFields::list(reply);
     }
 }
 
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn fields_of_nodes_are_read_and_a_refusal_is_shown() {
         let whole = b"*2\r\n*4\r\n$2\r\nip\r\n$1\r\na\r\n$4\r\nport\r\n:7\r\n*0\r\n";
-        let nodes = Fields::list(whole).unwrap();
+        let nodes = SentinelFields::list(whole).unwrap();
         assert_eq!((nodes[0].get("ip"), nodes[0].get("port"), nodes[1].get("ip")), ("a", "7", ""));
         let refused = sentinel(answering(b"-ERR No such master\r\n"), "x", &[], 1).unwrap_err();
         assert!(refused.to_string().contains("No such master"), "{refused}");

@@ -38,7 +38,7 @@ pub enum DiskFault {
 
 /// What the broker has felt, counted from its first start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct DiskEffects {
     /// Whether a write or sync came since the last change, and so has met it.
     pub arrived: bool,
     pub syncs: u64,
@@ -47,12 +47,12 @@ pub struct Seen {
     pub refused: u64,
 }
 
-pub struct Control {
+pub struct DiskControl {
     path: PathBuf,
     file: File,
 }
 
-impl Control {
+impl DiskControl {
     pub fn create(path: &Path) -> Result<Self, DiskError> {
         create(path, 0o600, &[0; WORDS as usize * 8])?;
         let open = || {
@@ -87,8 +87,8 @@ impl Control {
         self.put(GENERATION, self.get(GENERATION)? + 1)
     }
 
-    pub fn seen(&self) -> io::Result<Seen> {
-        Ok(Seen {
+    pub fn seen(&self) -> io::Result<DiskEffects> {
+        Ok(DiskEffects {
             arrived: self.get(SEEN)? == self.get(GENERATION)?,
             syncs: self.get(SYNCS)?,
             delayed: self.get(DELAYED)?,

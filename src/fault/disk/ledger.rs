@@ -21,7 +21,7 @@ pub struct FileId {
 
 /// How many records of each kind there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct SyncTally {
     /// Processes that the library was loaded into.
     pub loads: u64,
     pub syncs: u64,
@@ -29,8 +29,8 @@ pub struct Tally {
 
 /// Goes through the records of `bytes` and brings `synced`, the length of each file that is on disk, up to date. A
 /// record that is not whole is left out: its sync had not returned to anybody.
-pub fn apply(bytes: &[u8], synced: &mut BTreeMap<FileId, u64>) -> Tally {
-    let mut tally = Tally::default();
+pub fn apply(bytes: &[u8], synced: &mut BTreeMap<FileId, u64>) -> SyncTally {
+    let mut tally = SyncTally::default();
     for record in bytes.chunks_exact(RECORD) {
         let word = |at: usize| {
             let word = record[at * WORD..].first_chunk::<WORD>();
@@ -68,10 +68,10 @@ mod tests {
         let file = FileId { inode: 1, born_ns: 10 };
         let mut synced = BTreeMap::new();
         let bytes = [record(LOADED, 0, 0, 0), record(SYNCED, 1, 10, 300), record(SYNCED, 1, 10, 200)].concat();
-        assert_eq!(apply(&bytes, &mut synced), Tally { loads: 1, syncs: 2 });
+        assert_eq!(apply(&bytes, &mut synced), SyncTally { loads: 1, syncs: 2 });
         assert_eq!(synced, BTreeMap::from([(file, 300)]));
         let bytes = [record(CUT, 1, 10, 100), record(CUT, 2, 10, 100)].concat();
-        assert_eq!(apply(&bytes, &mut synced), Tally::default());
+        assert_eq!(apply(&bytes, &mut synced), SyncTally::default());
         assert_eq!(synced, BTreeMap::from([(file, 100)]), "never synced stays never synced");
     }
 
@@ -87,7 +87,7 @@ mod tests {
         let mut synced = BTreeMap::new();
         let mut bytes = record(SYNCED, 1, 10, 300);
         bytes.pop();
-        assert_eq!(apply(&bytes, &mut synced), Tally::default());
+        assert_eq!(apply(&bytes, &mut synced), SyncTally::default());
         assert!(synced.is_empty());
     }
 }

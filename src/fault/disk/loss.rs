@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// Only files that lost something.
-    pub files: Vec<Cut>,
+    pub files: Vec<Truncation>,
 }
 
 /// One file that lost its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct Truncation {
     pub path: PathBuf,
     pub from: u64,
     pub to: u64,
@@ -85,14 +85,18 @@ fn look(path: &Path) -> io::Result<(FileId, u64)> {
 pub fn plan(files: &[Found], survives: impl Fn(&FileId) -> u64) -> Lost {
     let cut = |file: &Found| {
         let to = survives(&file.id);
-        (to < file.length && !is_rebuilt(&file.path)).then(|| Cut { path: file.path.clone(), from: file.length, to })
+        (to < file.length && !is_rebuilt(&file.path)).then(|| Truncation {
+            path: file.path.clone(),
+            from: file.length,
+            to,
+        })
     };
-    let mut files: Vec<Cut> = files.iter().filter_map(cut).collect();
+    let mut files: Vec<Truncation> = files.iter().filter_map(cut).collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Lost { files }
 }
 
-pub fn cut(cut: &Cut) -> io::Result<()> {
+pub fn cut(cut: &Truncation) -> io::Result<()> {
     OpenOptions::new().write(true).open(&cut.path)?.set_len(cut.to)
 }
 

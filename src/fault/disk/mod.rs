@@ -12,11 +12,11 @@ mod control;
 mod ledger;
 mod loss;
 
-pub use control::{DiskFault, Seen};
-pub use loss::{Cut, Lost};
+pub use control::{DiskEffects, DiskFault};
+pub use loss::{Lost, Truncation};
 
-use control::Control;
-use ledger::{FileId, Tally};
+use control::DiskControl;
+use ledger::{FileId, SyncTally};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -62,7 +62,7 @@ pub struct Preload {
     data: PathBuf,
     library: PathBuf,
     ledger: PathBuf,
-    control: Control,
+    control: DiskControl,
     /// What was on disk at the last settling, and where in the ledger to go on from there.
     settled: BTreeMap<FileId, u64>,
     settled_at: u64,
@@ -81,7 +81,7 @@ impl Preload {
         let (library, ledger) = (folder.join("shim.so"), folder.join("ledger"));
         create(&library, 0o500, LIBRARY)?;
         create(&ledger, 0o600, &[])?;
-        let control = Control::create(&folder.join("control"))?;
+        let control = DiskControl::create(&folder.join("control"))?;
         let mut preload = Self { data, library, ledger, control, settled: BTreeMap::new(), settled_at: 0 };
         preload.settle()?;
         Ok(preload)
@@ -155,7 +155,7 @@ impl Preload {
         self.control.set(fault).map_err(DiskError::at("write", self.control.path()))
     }
 
-    pub fn seen(&self) -> Result<Seen, DiskError> {
+    pub fn seen(&self) -> Result<DiskEffects, DiskError> {
         self.control.seen().map_err(DiskError::at("read", self.control.path()))
     }
 
@@ -170,7 +170,7 @@ impl Preload {
     }
 
     /// Synced lengths, and what the ledger holds in all.
-    fn tally(&self) -> Result<(BTreeMap<FileId, u64>, Tally), DiskError> {
+    fn tally(&self) -> Result<(BTreeMap<FileId, u64>, SyncTally), DiskError> {
         let bytes = fs::read(&self.ledger).map_err(DiskError::at("read", &self.ledger))?;
         let (old, new) = bytes.split_at(bytes.len().min(usize::try_from(self.settled_at).unwrap_or(usize::MAX)));
         let mut synced = self.settled.clone();

@@ -119,5 +119,5 @@ fn a_slow_disk_delays_syncs_and_writes() {
     let delayed = disk.preload.seen().unwrap().delayed;
     assert_eq!(delayed, 3);
     took(DiskFault::None);
-    assert_eq!(disk.preload.seen().unwrap(), Seen { arrived: true, delayed, syncs: 3, refused: 0 });
+    assert_eq!(disk.preload.seen().unwrap(), DiskEffects { arrived: true, delayed, syncs: 3, refused: 0 });
 }

@@ -10,23 +10,26 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// One of the two ends of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum LinkEnd {
     Client,
     Upstream,
 }
 
 /// The way of the bytes that a condition concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
+pub enum LinkDirection {
     ToClient,
     ToUpstream,
     Both,
 }
 
-impl Direction {
+impl LinkDirection {
     /// Whether bytes on their way to `side` are concerned.
-    pub fn reaches(self, side: Side) -> bool {
-        matches!((self, side), (Self::Both, _) | (Self::ToClient, Side::Client) | (Self::ToUpstream, Side::Upstream))
+    pub fn reaches(self, side: LinkEnd) -> bool {
+        matches!(
+            (self, side),
+            (Self::Both, _) | (Self::ToClient, LinkEnd::Client) | (Self::ToUpstream, LinkEnd::Upstream)
+        )
     }
 }
 
@@ -38,11 +41,11 @@ pub enum Condition {
     None,
     /// Every byte leaves `delay` after its arrival, give or take up to `jitter` drawn from `seed`. Order is kept, so a
     /// chunk that drew a short delay still waits for the one before it. Throughput is not limited.
-    Latency { delay: Duration, jitter: Duration, direction: Direction, seed: u64 },
+    Latency { delay: Duration, jitter: Duration, direction: LinkDirection, seed: u64 },
     /// One line of this rate in each concerned direction, which all connections share in order of arrival.
-    Bandwidth { bytes_per_s: u64, direction: Direction },
+    Bandwidth { bytes_per_s: u64, direction: LinkDirection },
     /// Nothing is read and nothing passes; every byte is kept. The senders' buffers fill and they are blocked.
-    Stall { direction: Direction },
+    Stall { direction: LinkDirection },
     /// Each connection is cut with a TCP reset to both sides: at once, or when so many more bytes (both directions
     /// together) have passed, amid a frame if it so happens. It lasts: connections made meanwhile are cut the same way.
     Reset { after_bytes: Option<u64> },
@@ -52,11 +55,11 @@ pub enum Condition {
     /// The `lost` end is reset and the other is told nothing: its connection stays open and silent. With the upstream
     /// lost, new connections are accepted and silent too; with the client lost, new ones pass, since a client that
     /// comes back is the case of interest. The next condition, whichever, resets what was left half open.
-    HalfOpen { lost: Side },
+    HalfOpen { lost: LinkEnd },
     /// One bit is flipped in every `every`-th message of ours, counted over all connections of a direction. It is found
     /// by its envelope's first bytes and flipped in its body, at a place drawn from `seed`; protocol bytes stay whole.
     /// Needs messages with the full envelope, neither compressed nor encrypted: [`super::Counters::flipped`] tells.
-    BitFlip { every: u64, seed: u64, direction: Direction },
+    BitFlip { every: u64, seed: u64, direction: LinkDirection },
 }
 
 impl Condition {
@@ -112,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_means_nothing_is_refused_with_a_remedy() {
-        let (direction, second) = (Direction::Both, Duration::from_secs(1));
+        let (direction, second) = (LinkDirection::Both, Duration::from_secs(1));
         for (condition, word) in [
             (Condition::Bandwidth { bytes_per_s: 0, direction }, "bytes_per_s"),
             (Condition::BitFlip { every: 0, seed: 1, direction }, "every"),
@@ -127,8 +130,12 @@ mod tests {
 
     #[test]
     fn a_direction_reaches_its_end() {
-        assert!(Direction::ToClient.reaches(Side::Client) && !Direction::ToClient.reaches(Side::Upstream));
-        assert!(Direction::ToUpstream.reaches(Side::Upstream) && !Direction::ToUpstream.reaches(Side::Client));
-        assert!(Direction::Both.reaches(Side::Client) && Direction::Both.reaches(Side::Upstream));
+        assert!(
+            LinkDirection::ToClient.reaches(LinkEnd::Client) && !LinkDirection::ToClient.reaches(LinkEnd::Upstream)
+        );
+        assert!(
+            LinkDirection::ToUpstream.reaches(LinkEnd::Upstream) && !LinkDirection::ToUpstream.reaches(LinkEnd::Client)
+        );
+        assert!(LinkDirection::Both.reaches(LinkEnd::Client) && LinkDirection::Both.reaches(LinkEnd::Upstream));
     }
 }

@@ -36,11 +36,11 @@ impl Flips {
 /// Where one stream of bytes stands: chunks end anywhere.
 #[derive(Debug, Default)]
 pub(super) struct Flipper {
-    at: Place,
+    at: FlipState,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum FlipState {
     /// Between messages, or in one that is left alone; the last bytes seen, newest highest.
     Seeking(u64),
     /// In the envelope of a message that is to be hit, so many bytes into it.
@@ -49,7 +49,7 @@ enum Place {
     Waiting { left: u64, bit: u8 },
 }
 
-impl Default for Place {
+impl Default for FlipState {
     fn default() -> Self {
         Self::Seeking(0)
     }
@@ -65,32 +65,32 @@ impl Flipper {
         while at < bytes.len() {
             let byte = bytes[at];
             self.at = match self.at {
-                Place::Seeking(window) => {
+                FlipState::Seeking(window) => {
                     at += 1;
                     let window = window >> 8 | u64::from(byte) << (8 * (MARK.len() - 1));
                     match (window == mark).then(|| flips.next()).flatten() {
-                        Some(random) => Place::Envelope { seen: MARK.len(), length: 0, random },
-                        None => Place::Seeking(window),
+                        Some(random) => FlipState::Envelope { seen: MARK.len(), length: 0, random },
+                        None => FlipState::Seeking(window),
                     }
                 }
-                Place::Envelope { seen, length, random } => {
+                FlipState::Envelope { seen, length, random } => {
                     at += 1;
                     let length = if seen < LENGTH_AT { 0 } else { length >> 8 | u32::from(byte) << 24 };
                     match seen + 1 {
                         KNOWN => target(length as usize, random),
-                        seen => Place::Envelope { seen, length, random },
+                        seen => FlipState::Envelope { seen, length, random },
                     }
                 }
-                Place::Waiting { left: 0, bit } => {
+                FlipState::Waiting { left: 0, bit } => {
                     bytes[at] ^= 1 << bit;
                     at += 1;
                     flipped += 1;
-                    Place::default()
+                    FlipState::default()
                 }
-                Place::Waiting { left, bit } => {
+                FlipState::Waiting { left, bit } => {
                     let step = left.min((bytes.len() - at) as u64);
                     at += step as usize;
-                    Place::Waiting { left: left - step, bit }
+                    FlipState::Waiting { left: left - step, bit }
                 }
             };
         }
@@ -99,10 +99,10 @@ impl Flipper {
 }
 
 /// The bit to hit in a message of `length` bytes, seen from the end of its length field.
-fn target(length: usize, random: u64) -> Place {
+fn target(length: usize, random: u64) -> FlipState {
     let body = if length > FULL { FULL..length } else { NO_BODY..FULL };
     let byte = body.start as u64 + (random >> 3) % body.len() as u64;
-    Place::Waiting { left: byte - KNOWN as u64, bit: (random & 7) as u8 }
+    FlipState::Waiting { left: byte - KNOWN as u64, bit: (random & 7) as u8 }
 }
 
 #[cfg(test)]

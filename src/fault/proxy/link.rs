@@ -3,8 +3,8 @@
 //! A connection lets go of a state only when it has acted on the next one; so "nobody holds the old state" means "the
 //! new one is in effect everywhere". No byte moves between the change and that.
 
-use super::Side;
-use super::lane::{Allowance, Cut, Lane, Way};
+use super::LinkEnd;
+use super::pipe::{Allowance, Cut, ProxyPipe, Way};
 use super::rules::{Fate, State};
 use super::tally::Tally;
 use std::net::SocketAddr;
@@ -68,7 +68,7 @@ pub(super) async fn run(newcomer: Newcomer) {
         under = next;
     };
     match upstream {
-        Some(upstream) => Link { client, upstream, number, states, tally }.carry(under).await,
+        Some(upstream) => ProxiedConnection { client, upstream, number, states, tally }.carry(under).await,
         None => {
             tally.unreachable.add(1);
             reset(client);
@@ -77,7 +77,7 @@ pub(super) async fn run(newcomer: Newcomer) {
 }
 
 /// A connection with both its ends.
-struct Link {
+struct ProxiedConnection {
     client: TcpStream,
     upstream: TcpStream,
     number: u64,
@@ -85,13 +85,13 @@ struct Link {
     tally: Arc<Tally>,
 }
 
-impl Link {
+impl ProxiedConnection {
     async fn carry(self, mut state: Arc<State>) {
         let Self { client, upstream, number, mut states, tally } = self;
-        let mut to_upstream = Lane::new(Side::Upstream, &tally);
-        let mut to_client = Lane::new(Side::Client, &tally);
+        let mut to_upstream = ProxyPipe::new(LinkEnd::Upstream, &tally);
+        let mut to_client = ProxyPipe::new(LinkEnd::Client, &tally);
         loop {
-            let (up, down) = (state.rules(Side::Upstream), state.rules(Side::Client));
+            let (up, down) = (state.rules(LinkEnd::Upstream), state.rules(LinkEnd::Client));
             to_upstream.enter(up, 2 * number);
             to_client.enter(down, 2 * number + 1);
             let allowance = &Allowance::new(state.allowance());
@@ -133,7 +133,7 @@ async fn suffer(
     let Fate::Halved { lost } = under.fate(before.is_none()) else {
         return cut([client, upstream].into_iter().flatten(), tally);
     };
-    let (gone, left) = if lost == Side::Client { (client, upstream) } else { (upstream, client) };
+    let (gone, left) = if lost == LinkEnd::Client { (client, upstream) } else { (upstream, client) };
     cut(gone, tally);
     drop(before);
     // Silence until the next condition, then what a host that has come back answers to a connection of before.

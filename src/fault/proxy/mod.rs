@@ -13,19 +13,19 @@
 mod condition;
 mod cost;
 mod flip;
-mod lane;
 mod link;
+mod pipe;
 mod rules;
 mod server;
 mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use condition::{Condition, ConditionChange, Direction, Side};
+pub use condition::{Condition, ConditionChange, LinkDirection, LinkEnd};
 pub use cost::{Cost, Leg, cost};
 pub use tally::Counters;
 
-use server::{Command, LIMIT, Server};
+use server::{LIMIT, ProxyCommand, Server};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, mpsc};
@@ -60,7 +60,7 @@ pub enum ProxyError {
 pub struct Proxy {
     address: SocketAddr,
     tally: Arc<Tally>,
-    commands: Option<UnboundedSender<Command>>,
+    commands: Option<UnboundedSender<ProxyCommand>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -97,7 +97,7 @@ impl Proxy {
         let condition = condition.checked()?;
         let name = condition.name();
         let (reply, replied) = mpsc::channel();
-        let command = Command { condition, requested: Instant::now(), reply };
+        let command = ProxyCommand { condition, requested: Instant::now(), reply };
         let ended = ProxyError::Ended { condition: name };
         let sent = self.commands.as_ref().map(|commands| commands.send(command));
         let Some(Ok(())) = sent else { return Err(ended) };

@@ -4,7 +4,7 @@
 //! chunk, so a delay does not limit throughput and a late wake-up is not added to the next chunk's time.
 
 use super::flip::Flips;
-use super::{Condition, Direction, Side};
+use super::{Condition, LinkDirection, LinkEnd};
 use crate::random::SplitMix64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ pub(super) struct State {
 pub(super) enum Fate {
     Carried,
     Cut,
-    Halved { lost: Side },
+    Halved { lost: LinkEnd },
 }
 
 impl State {
@@ -39,14 +39,14 @@ impl State {
     pub fn new(condition: Condition) -> (Arc<Self>, oneshot::Receiver<()>) {
         let (_left, left) = oneshot::channel();
         let rules = |side| Rules::new(&condition, side);
-        let (to_client, to_upstream) = (rules(Side::Client), rules(Side::Upstream));
+        let (to_client, to_upstream) = (rules(LinkEnd::Client), rules(LinkEnd::Upstream));
         (Arc::new(Self { condition, to_client, to_upstream, _left }), left)
     }
 
     pub fn fate(&self, newcomer: bool) -> Fate {
         match self.condition {
             Condition::Reset { after_bytes: None | Some(0) } | Condition::Refuse => Fate::Cut,
-            Condition::HalfOpen { lost: Side::Client } if newcomer => Fate::Carried,
+            Condition::HalfOpen { lost: LinkEnd::Client } if newcomer => Fate::Carried,
             Condition::HalfOpen { lost } => Fate::Halved { lost },
             _ => Fate::Carried,
         }
@@ -60,10 +60,10 @@ impl State {
         }
     }
 
-    pub fn rules(&self, toward: Side) -> &Rules {
+    pub fn rules(&self, toward: LinkEnd) -> &Rules {
         match toward {
-            Side::Client => &self.to_client,
-            Side::Upstream => &self.to_upstream,
+            LinkEnd::Client => &self.to_client,
+            LinkEnd::Upstream => &self.to_upstream,
         }
     }
 }
@@ -81,9 +81,9 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    fn new(condition: &Condition, side: Side) -> Self {
+    fn new(condition: &Condition, side: LinkEnd) -> Self {
         let open = Self { stalled: false, timing: Timing::AtOnce, flips: None, chunk: CHUNK, capacity: CHUNK };
-        let concerned = |direction: Direction| direction.reaches(side);
+        let concerned = |direction: LinkDirection| direction.reaches(side);
         match *condition {
             Condition::Latency { delay, jitter, direction, seed } if concerned(direction) => {
                 Self { timing: Timing::Delayed { delay, jitter, seed }, capacity: LONGEST_QUEUE, ..open }
@@ -194,7 +194,8 @@ mod tests {
     #[test]
     fn a_chunk_of_a_paced_line_is_at_most_a_millisecond() {
         for bytes_per_s in [1, 999, 10_000, 5_000_000, 1 << 40] {
-            let rules = Rules::new(&Condition::Bandwidth { bytes_per_s, direction: Direction::Both }, Side::Client);
+            let rules =
+                Rules::new(&Condition::Bandwidth { bytes_per_s, direction: LinkDirection::Both }, LinkEnd::Client);
             assert!(rules.chunk as u64 <= (bytes_per_s / 1000).max(1), "{bytes_per_s}");
             assert!(rules.capacity >= 2 * rules.chunk && rules.capacity <= LONGEST_QUEUE);
         }
@@ -202,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_direction_leaves_the_other_alone() {
-        let (state, _left) = State::new(Condition::Stall { direction: Direction::ToClient });
-        assert!(state.rules(Side::Client).stalled && !state.rules(Side::Upstream).stalled);
+        let (state, _left) = State::new(Condition::Stall { direction: LinkDirection::ToClient });
+        assert!(state.rules(LinkEnd::Client).stalled && !state.rules(LinkEnd::Upstream).stalled);
     }
 }

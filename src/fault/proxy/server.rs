@@ -20,7 +20,7 @@ pub(super) const LIMIT: Duration = Duration::from_secs(3);
 const BACKLOG: u32 = 1024;
 
 #[derive(Debug)]
-pub(super) struct Command {
+pub(super) struct ProxyCommand {
     pub condition: Condition,
     pub requested: Instant,
     pub reply: mpsc::Sender<Result<ConditionChange, ProxyError>>,
@@ -68,12 +68,12 @@ impl Server {
     }
 
     /// Until the sender of commands is gone; then every connection is reset.
-    pub async fn run(mut self, mut commands: UnboundedReceiver<Command>) {
+    pub async fn run(mut self, mut commands: UnboundedReceiver<ProxyCommand>) {
         loop {
             tokio::select! {
                 biased;
                 command = commands.recv() => {
-                    let Some(Command { condition, requested, reply }) = command else { break };
+                    let Some(ProxyCommand { condition, requested, reply }) = command else { break };
                     let applied = self.apply(condition, requested).await;
                     // Nobody waits for it any more: it holds all the same.
                     let _ = reply.send(applied);

@@ -1,6 +1,6 @@
 //! What the proxy counts while it carries: read by anyone at any time, written by its one thread.
 
-use super::Side;
+use super::LinkEnd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts of one proxy since its start.
@@ -58,10 +58,10 @@ pub(super) struct Tally {
 
 impl Tally {
     /// The bytes carried to `side`.
-    pub fn carried(&self, side: Side) -> &Gauge {
+    pub fn carried(&self, side: LinkEnd) -> &Gauge {
         match side {
-            Side::Upstream => &self.to_upstream,
-            Side::Client => &self.to_client,
+            LinkEnd::Upstream => &self.to_upstream,
+            LinkEnd::Client => &self.to_client,
         }
     }
 

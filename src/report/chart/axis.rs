@@ -12,7 +12,7 @@ const MOST_TICKS: u8 = 20;
 /// Maps values onto pixels.
 #[derive(Clone, Debug)]
 pub struct Scale {
-    kind: Kind,
+    kind: ScaleKind,
     /// Where ticks stand instead of the usual places.
     own_ticks: Option<Vec<f64>>,
     low: f64,
@@ -22,7 +22,7 @@ pub struct Scale {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+enum ScaleKind {
     Linear,
     Log,
     /// Quantiles: each further nine takes the same room.
@@ -33,7 +33,7 @@ impl Scale {
     /// Zero to a little above the largest value.
     pub fn linear(largest: f64, from: f64, to: f64) -> Self {
         let largest = if largest > 0.0 { largest } else { 1.0 };
-        Self { kind: Kind::Linear, own_ticks: None, low: 0.0, high: largest * 1.08, from, to }
+        Self { kind: ScaleKind::Linear, own_ticks: None, low: 0.0, high: largest * 1.08, from, to }
     }
 
     /// From below the smallest positive value to above the largest, at least one decade.
@@ -50,19 +50,19 @@ impl Scale {
             let middle = (low + high) / 2.0;
             (low, high) = (middle - 0.5, middle + 0.5);
         }
-        Self { kind: Kind::Log, own_ticks: None, low, high, from, to }
+        Self { kind: ScaleKind::Log, own_ticks: None, low, high, from, to }
     }
 
     /// Quantile 0 to the given one.
     pub fn nines(highest: f64, from: f64, to: f64) -> Self {
-        Self { kind: Kind::Nines, own_ticks: None, low: 0.0, high: nines(highest).max(1.0), from, to }
+        Self { kind: ScaleKind::Nines, own_ticks: None, low: 0.0, high: nines(highest).max(1.0), from, to }
     }
 
     pub fn at(&self, value: f64) -> f64 {
         let value = match self.kind {
-            Kind::Linear => value,
-            Kind::Log => value.log10(),
-            Kind::Nines => nines(value),
+            ScaleKind::Linear => value,
+            ScaleKind::Log => value.log10(),
+            ScaleKind::Nines => nines(value),
         };
         let share = ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
         self.from + (self.to - self.from) * share
@@ -76,7 +76,7 @@ impl Scale {
 
     /// Whether a value lies on the axis.
     pub fn holds(&self, value: f64) -> bool {
-        self.kind != Kind::Log || (value > 0.0 && (self.low..=self.high).contains(&value.log10()))
+        self.kind != ScaleKind::Log || (value > 0.0 && (self.low..=self.high).contains(&value.log10()))
     }
 
     /// Where ticks stand; at most about eight.
@@ -85,7 +85,7 @@ impl Scale {
             return ticks.iter().copied().filter(|tick| self.holds(*tick)).collect();
         }
         match self.kind {
-            Kind::Linear => {
+            ScaleKind::Linear => {
                 let rough = self.high / 4.0;
                 let power = 10f64.powf(rough.log10().floor());
                 let step =
@@ -94,7 +94,7 @@ impl Scale {
                 let at = (0..MOST_TICKS).map(|n| f64::from(n) * step);
                 at.take_while(|tick| *tick <= self.high * 1.000_001).collect()
             }
-            Kind::Log => {
+            ScaleKind::Log => {
                 let factors: &[f64] = if self.high - self.low < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
                 let decades = self.low.floor() as i32..=self.high.ceil() as i32;
                 decades
@@ -102,7 +102,7 @@ impl Scale {
                     .filter(|tick| (self.low..=self.high).contains(&tick.log10()))
                     .collect()
             }
-            Kind::Nines => [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.999_99, 0.999_999]
+            ScaleKind::Nines => [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.999_99, 0.999_999]
                 .into_iter()
                 .filter(|q| nines(*q) <= self.high + 1e-9)
                 .collect(),
@@ -119,7 +119,7 @@ impl Scale {
     /// Labels below, for a horizontal scale; round ones first, none that would touch another.
     pub fn draw_labels(&self, figure: &mut Figure, bottom: f64, label: impl Fn(f64) -> String) {
         let mut ticks = self.ticks();
-        let round = |tick: f64| self.kind != Kind::Log || (tick.log10() - tick.log10().round()).abs() < 1e-9;
+        let round = |tick: f64| self.kind != ScaleKind::Log || (tick.log10() - tick.log10().round()).abs() < 1e-9;
         ticks.sort_by_key(|tick| !round(*tick));
         let mut taken: Vec<(f64, f64)> = Vec::new();
         for tick in ticks {

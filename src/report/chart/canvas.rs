@@ -63,7 +63,7 @@ pub enum Align {
 }
 
 #[derive(Clone, Debug)]
-enum Item {
+enum CanvasItem {
     Line { points: Vec<(f64, f64)>, color: Color, width: f64, dash: Dash },
     Text { at: (f64, f64), text: String, size: f64, color: Color, align: Align, bold: bool },
     Marker { at: (f64, f64), shape: Shape, radius: f64, color: Color, filled: bool },
@@ -79,7 +79,7 @@ pub struct Figure {
     /// Sample size, what was left out, how to read it.
     pub caption: String,
     pub data: DataTable,
-    items: Vec<Item>,
+    items: Vec<CanvasItem>,
 }
 
 /// The numbers of a figure.
@@ -96,20 +96,20 @@ impl Figure {
 
     pub fn line(&mut self, points: Vec<(f64, f64)>, color: Color, width: f64, dash: Dash) {
         if points.len() > 1 {
-            self.items.push(Item::Line { points, color, width, dash });
+            self.items.push(CanvasItem::Line { points, color, width, dash });
         }
     }
 
     pub fn text(&mut self, at: (f64, f64), text: impl Into<String>, size: f64, color: Color, align: Align) {
-        self.items.push(Item::Text { at, text: sanitize::line(&text.into()), size, color, align, bold: false });
+        self.items.push(CanvasItem::Text { at, text: sanitize::line(&text.into()), size, color, align, bold: false });
     }
 
     pub fn bold(&mut self, at: (f64, f64), text: impl Into<String>, size: f64, color: Color, align: Align) {
-        self.items.push(Item::Text { at, text: sanitize::line(&text.into()), size, color, align, bold: true });
+        self.items.push(CanvasItem::Text { at, text: sanitize::line(&text.into()), size, color, align, bold: true });
     }
 
     pub fn marker(&mut self, at: (f64, f64), shape: Shape, radius: f64, color: Color, filled: bool) {
-        self.items.push(Item::Marker { at, shape, radius, color, filled });
+        self.items.push(CanvasItem::Marker { at, shape, radius, color, filled });
     }
 
     /// Text over several lines, none wider than `width`; returns where the next line would stand.
@@ -141,8 +141,8 @@ impl Figure {
         let moved = |(x, y): (f64, f64)| (x + at.0, y + at.1);
         self.items.extend(other.items.iter().cloned().map(|mut item| {
             match &mut item {
-                Item::Line { points, .. } => points.iter_mut().for_each(|point| *point = moved(*point)),
-                Item::Text { at, .. } | Item::Marker { at, .. } => *at = moved(*at),
+                CanvasItem::Line { points, .. } => points.iter_mut().for_each(|point| *point = moved(*point)),
+                CanvasItem::Text { at, .. } | CanvasItem::Marker { at, .. } => *at = moved(*at),
             }
             item
         }));
@@ -151,8 +151,8 @@ impl Figure {
     /// Every text with the box it fills: left, top, right, bottom.
     #[cfg(test)]
     pub fn texts(&self) -> Vec<(String, [f64; 4])> {
-        let boxed = |item: &Item| {
-            let Item::Text { at, text, size, align, bold, .. } = item else { return None };
+        let boxed = |item: &CanvasItem| {
+            let CanvasItem::Text { at, text, size, align, bold, .. } = item else { return None };
             let wide = letters::width(text, *size, *bold);
             let left = match align {
                 Align::Left => at.0,
@@ -252,12 +252,12 @@ impl Figure {
         let at = |(x, y): (f64, f64)| ((x * scale).round() as i32, (y * scale).round() as i32);
         for item in &self.items {
             match item {
-                Item::Line { points, color, width, dash } => {
+                CanvasItem::Line { points, color, width, dash } => {
                     for stroke in strokes(points, dash) {
                         backend.draw_path(stroke.into_iter().map(at), &style(*color, *width, scale)).map_err(failed)?;
                     }
                 }
-                Item::Text { at: point, text, size, color, align, bold } => {
+                CanvasItem::Text { at: point, text, size, color, align, bold } => {
                     let h_pos = match align {
                         Align::Left => HPos::Left,
                         Align::Middle => HPos::Center,
@@ -271,7 +271,7 @@ impl Figure {
                     let point = &(point.0, point.1 + size * letters.drop);
                     backend.draw_text(text, &style, at(*point)).map_err(failed)?;
                 }
-                Item::Marker { at: point, shape, radius, color, filled } => {
+                CanvasItem::Marker { at: point, shape, radius, color, filled } => {
                     let outline: Vec<_> = outline(*point, *shape, *radius).into_iter().map(at).collect();
                     if *filled {
                         backend.fill_polygon(outline, &style(*color, 0.0, scale)).map_err(failed)?;

@@ -3,7 +3,7 @@
 //! Blocks and injections are put together: losses summed, times as the median with their range.
 
 use super::canvas::{DataTable, Figure, INK, MUTED};
-use super::comparison::matrix::{self, Entry, Line};
+use super::comparison::matrix::{self, MatrixEntry, MatrixRow};
 use crate::model::Point;
 use crate::report::fault_cost::FaultCost;
 use crate::result::fault_figures::{
@@ -47,7 +47,7 @@ pub fn draw(costs: &[FaultCost<'_>]) -> Option<Figure> {
     for fault in &faults {
         let here: Vec<&FaultCost<'_>> = costs.iter().filter(|cost| cost.fault == *fault).collect();
         y = figure.wrapped((16.0, y + 6.0), fault, 12.5, INK, WIDTH - 32.0, true);
-        let lines: Vec<Line> = here.iter().map(|cost| line(cost, &shown)).collect();
+        let lines: Vec<MatrixRow> = here.iter().map(|cost| line(cost, &shown)).collect();
         y = matrix::draw(&mut figure, &head, &lines, y) + 4.0;
     }
     figure.height = figure.wrapped((16.0, y), &figure.caption.clone(), SMALL, MUTED, WIDTH - 32.0, false) + 4.0;
@@ -58,13 +58,13 @@ pub fn draw(costs: &[FaultCost<'_>]) -> Option<Figure> {
     Some(figure)
 }
 
-fn line(cost: &FaultCost<'_>, shown: &[&Time]) -> Line {
-    let known = |text: String, known: bool| Entry { text, share: None, known };
+fn line(cost: &FaultCost<'_>, shown: &[&Time]) -> MatrixRow {
+    let known = |text: String, known: bool| MatrixEntry { text, share: None, known };
     let mut entries = vec![known(cost.lost_in_words(), cost.lost().is_some())];
     entries.extend(shown.iter().map(|(_, of)| known(cost.time_in_words(of), cost.time(of).is_some())));
     let point = Point::read(cost.point).values();
     let label = if point.is_empty() { cost.label.to_owned() } else { format!("{}, {point}", cost.label) };
-    Line { label, system: cost.system.to_owned(), entries }
+    MatrixRow { label, system: cost.system.to_owned(), entries }
 }
 
 fn row(cost: &FaultCost<'_>, shown: &[&Time]) -> Vec<String> {

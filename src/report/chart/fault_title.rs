@@ -1,15 +1,15 @@
 //! The finding of a figure of faults over time, in one sentence. Computed from the records, never typed.
 
-use super::faults::Panel;
+use super::faults::FaultPanel;
 use crate::model::Point;
 use crate::result::words::{grouped, time};
 use crate::result::{CellRecord, Fault};
 
 /// The finding: who took longest to take messages again, and what of the acknowledged ones is gone.
-pub fn title(point: &str, panels: &[&Panel<'_>]) -> String {
+pub fn title(point: &str, panels: &[&FaultPanel<'_>]) -> String {
     let at = if Point::read(point).is_base() { String::new() } else { format!(", at {point}") };
-    let struck = |panel: &Panel<'_>| panel.record.faults.iter().any(|fault| fault.took_effect_at_ns.is_some());
-    let hit: Vec<&Panel<'_>> = panels.iter().copied().filter(|panel| struck(panel)).collect();
+    let struck = |panel: &FaultPanel<'_>| panel.record.faults.iter().any(|fault| fault.took_effect_at_ns.is_some());
+    let hit: Vec<&FaultPanel<'_>> = panels.iter().copied().filter(|panel| struck(panel)).collect();
     let Some(slowest) = hit.iter().copied().max_by_key(|panel| recovered(panel.record)) else {
         return format!("No fault was applied to {}{at}", named(panels));
     };
@@ -78,9 +78,9 @@ fn done_to(fault: &Fault) -> String {
 }
 
 /// `nothing acknowledged was lost`, or who lost most.
-fn loss_in_words(hit: &[&Panel<'_>]) -> String {
+fn loss_in_words(hit: &[&FaultPanel<'_>]) -> String {
     let several = if hit.len() > 1 { format!(", the most of {} labels", hit.len()) } else { String::new() };
-    let lost = |panel: &Panel<'_>| panel.record.counts.broker_lost.filter(|_| panel.record.counts.acked.is_some());
+    let lost = |panel: &FaultPanel<'_>| panel.record.counts.broker_lost.filter(|_| panel.record.counts.acked.is_some());
     let most = hit.iter().filter_map(|panel| Some((lost(panel)?, panel))).max_by_key(|(lost, _)| *lost);
     let unknown = hit.iter().filter(|panel| lost(panel).is_none()).count();
     match most {
@@ -96,6 +96,6 @@ fn loss_in_words(hit: &[&Panel<'_>]) -> String {
     }
 }
 
-fn named(panels: &[&Panel<'_>]) -> String {
+fn named(panels: &[&FaultPanel<'_>]) -> String {
     panels.iter().map(|panel| panel.record.label.as_str()).collect::<Vec<_>>().join(", ")
 }

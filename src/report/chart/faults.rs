@@ -13,7 +13,7 @@ use crate::result::words::{TimeUnit, compact, grouped, significant};
 use crate::result::{CellRecord, Fault, WindowRow};
 
 /// The cell of one label.
-pub struct Panel<'a> {
+pub struct FaultPanel<'a> {
     pub record: &'a CellRecord,
     pub windows: Vec<WindowRow>,
 }
@@ -49,8 +49,8 @@ const MARKS: [Mark; 5] = [
 ];
 
 /// `None` where nothing was injected, or no second of the load is known.
-pub fn draw(point: &str, panels: &[Panel<'_>]) -> Option<Figure> {
-    let panels: Vec<&Panel<'_>> = panels.iter().filter(|panel| panel.windows.len() > 1).collect();
+pub fn draw(point: &str, panels: &[FaultPanel<'_>]) -> Option<Figure> {
+    let panels: Vec<&FaultPanel<'_>> = panels.iter().filter(|panel| panel.windows.len() > 1).collect();
     panels.first()?;
     let (least, most) =
         panels.iter().map(|panel| panel.record.block).fold((u32::MAX, 0), |(a, b), n| (a.min(n), b.max(n)));
@@ -110,7 +110,7 @@ struct Axes {
 }
 
 impl Axes {
-    fn of(panels: &[&Panel<'_>]) -> Self {
+    fn of(panels: &[&FaultPanel<'_>]) -> Self {
         let all = || panels.iter().flat_map(|panel| &panel.windows);
         let most = all().flat_map(|row| RATE_SERIES.iter().filter_map(|series| (series.of)(row))).max().unwrap_or(1);
         let times: Vec<f64> = all()
@@ -127,8 +127,8 @@ impl Axes {
 }
 
 /// Draws one panel and returns where it ends.
-fn panel_at(figure: &mut Figure, panel: &Panel<'_>, axes: &Axes, (left, right): (f64, f64), top: f64) -> f64 {
-    let Panel { record, windows } = panel;
+fn panel_at(figure: &mut Figure, panel: &FaultPanel<'_>, axes: &Axes, (left, right): (f64, f64), top: f64) -> f64 {
+    let FaultPanel { record, windows } = panel;
     let x = Scale::linear(axes.seconds / 1.08, left, right);
     let epoch = windows.first().map_or(0, |row| row.start_ns);
     let at = |ns: u64| x.at((ns as f64 - epoch as f64) / 1e9);
@@ -252,9 +252,9 @@ const HEAD: [&str; 13] = [
 ];
 
 /// One line per injection; moments since the start of the load, as in the picture.
-fn rows(panels: &[&Panel<'_>]) -> Vec<Vec<String>> {
+fn rows(panels: &[&FaultPanel<'_>]) -> Vec<Vec<String>> {
     let none = || "–".to_owned();
-    let row = |panel: &Panel<'_>, fault: &Fault| {
+    let row = |panel: &FaultPanel<'_>, fault: &Fault| {
         let epoch = panel.windows.first().map_or(0, |row| row.start_ns);
         let at = |ns: Option<u64>| ns.map_or_else(none, |ns| significant((ns as f64 - epoch as f64) / 1e9));
         let long = |ns: Option<u64>| ns.map_or_else(none, |ns| significant(ns as f64 / 1e9));

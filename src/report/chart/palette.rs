@@ -3,13 +3,13 @@
 use super::canvas::{Color, Dash, Shape};
 
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub struct SystemStyle {
     pub color: Color,
     pub dash: Dash,
     pub shape: Shape,
 }
 
-pub fn of(system: &str) -> Look {
+pub fn of(system: &str) -> SystemStyle {
     let (color, dash, shape): (_, Dash, _) = match system {
         "kafka" => (Color(0x00, 0x72, 0xB2), &[], Shape::Circle),
         "redis-streams" => (Color(0xD5, 0x5E, 0x00), &[9.0, 3.0], Shape::Square),
@@ -17,7 +17,7 @@ pub fn of(system: &str) -> Look {
         "redis-lists" => (Color(0x00, 0x9E, 0x73), &[9.0, 3.0, 2.5, 3.0], Shape::Diamond),
         _ => (Color(0x6E, 0x77, 0x81), &[4.0, 4.0], Shape::Cross),
     };
-    Look { color, dash, shape }
+    SystemStyle { color, dash, shape }
 }
 
 /// Whether a label is drawn filled: the first of its system; variants are hollow.

@@ -10,7 +10,7 @@ use crate::model::Point;
 use crate::result::WindowRow;
 use crate::result::words::{compact, significant};
 
-pub struct Panel {
+pub struct RatesPanel {
     pub label: String,
     pub system: String,
     pub windows: Vec<WindowRow>,
@@ -26,8 +26,8 @@ const SERIES: [Series; 4] = [
     series::CONSUMED,
 ];
 
-pub fn draw(point: &str, panels: &[Panel]) -> Option<Figure> {
-    let panels: Vec<&Panel> = panels.iter().filter(|panel| panel.windows.len() > 1).collect();
+pub fn draw(point: &str, panels: &[RatesPanel]) -> Option<Figure> {
+    let panels: Vec<&RatesPanel> = panels.iter().filter(|panel| panel.windows.len() > 1).collect();
     if panels.is_empty() {
         return None;
     }
@@ -77,7 +77,7 @@ pub fn draw(point: &str, panels: &[Panel]) -> Option<Figure> {
 
 fn panel_at(
     figure: &mut Figure,
-    panel: &Panel,
+    panel: &RatesPanel,
     (left, right): (f64, f64),
     (top, bottom): (f64, f64),
     most: f64,
@@ -99,17 +99,17 @@ fn panel_at(
 }
 
 /// The finding: who consumed least of what was offered, or how much was consumed where nothing was offered.
-fn title(point: &str, panels: &[&Panel]) -> String {
+fn title(point: &str, panels: &[&RatesPanel]) -> String {
     let at = Point::read(point).at();
-    let measured = |panel: &Panel, of: fn(&WindowRow) -> u64| {
+    let measured = |panel: &RatesPanel, of: fn(&WindowRow) -> u64| {
         panel.windows.iter().filter(|row| row.phase == "measure").map(|row| of(row) as f64).sum::<f64>()
     };
-    let seconds = |panel: &Panel| panel.windows.iter().filter(|row| row.phase == "measure").count().max(1) as f64;
-    let share = |panel: &&&Panel| {
+    let seconds = |panel: &RatesPanel| panel.windows.iter().filter(|row| row.phase == "measure").count().max(1) as f64;
+    let share = |panel: &&&RatesPanel| {
         let offered = measured(panel, |row| row.offered_messages.unwrap_or(0));
         if offered > 0.0 { measured(panel, |row| row.consumed_messages) / offered } else { f64::INFINITY }
     };
-    let rate = |panel: &&&Panel| measured(panel, |row| row.consumed_messages) / seconds(panel);
+    let rate = |panel: &&&RatesPanel| measured(panel, |row| row.consumed_messages) / seconds(panel);
     let least = panels.iter().min_by(|a, b| share(a).total_cmp(&share(b)));
     match least {
         Some(least) if share(&least).is_finite() && share(&least) < 0.99 => {

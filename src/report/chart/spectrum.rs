@@ -9,7 +9,7 @@ use crate::model::Point;
 use crate::result::words::{TimeUnit, grouped, time};
 use hdrhistogram::Histogram;
 
-pub struct Line {
+pub struct SpectrumCurve {
     pub label: String,
     pub system: String,
     pub histogram: Histogram<u64>,
@@ -21,8 +21,8 @@ const QUANTILES: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 0.9999];
 const PLOT: (f64, f64, f64, f64) = (66.0, 760.0, 66.0, 386.0);
 
 /// `None` when no line has enough samples. `absent`: labels without a line, with the reason.
-pub fn draw(point: &str, lines: &[Line], absent: &[String]) -> Option<Figure> {
-    let lines: Vec<&Line> = lines.iter().filter(|line| highest(&line.histogram) > 0.5).collect();
+pub fn draw(point: &str, lines: &[SpectrumCurve], absent: &[String]) -> Option<Figure> {
+    let lines: Vec<&SpectrumCurve> = lines.iter().filter(|line| highest(&line.histogram) > 0.5).collect();
     let mut figure = Figure::new(WIDTH, title(point, &lines)?, caption(&lines, absent));
     figure.wrapped((16.0, 24.0), &figure.title.clone(), 15.0, INK, WIDTH - 32.0, true);
     let (left, right, top, bottom) = PLOT;
@@ -60,8 +60,8 @@ pub fn draw(point: &str, lines: &[Line], absent: &[String]) -> Option<Figure> {
 }
 
 /// The finding: which label is best at p99, and which is worst.
-fn title(point: &str, lines: &[&Line]) -> Option<String> {
-    let p99 = |line: &Line| line.histogram.value_at_quantile(0.99f64.min(highest(&line.histogram))) as f64;
+fn title(point: &str, lines: &[&SpectrumCurve]) -> Option<String> {
+    let p99 = |line: &SpectrumCurve| line.histogram.value_at_quantile(0.99f64.min(highest(&line.histogram))) as f64;
     let best = lines.iter().min_by(|a, b| p99(a).total_cmp(&p99(b)))?;
     let worst = lines.iter().max_by(|a, b| p99(a).total_cmp(&p99(b)))?;
     let at = Point::read(point).at();
@@ -78,7 +78,7 @@ fn title(point: &str, lines: &[&Line]) -> Option<String> {
     })
 }
 
-fn caption(lines: &[&Line], absent: &[String]) -> String {
+fn caption(lines: &[&SpectrumCurve], absent: &[String]) -> String {
     let least = lines.iter().map(|line| line.histogram.len()).min().unwrap_or(0);
     let mut caption = format!(
         "Received − planned send time; all blocks merged; n ≥ {} per line; a line stops where fewer than 10 samples lie beyond.",
@@ -91,7 +91,7 @@ fn caption(lines: &[&Line], absent: &[String]) -> String {
 }
 
 /// One label's curve, with a marker at each quantile that it reaches.
-fn draw_line(figure: &mut Figure, line: &Line, curve: &[(f64, f64)], (x, y): (&Scale, &Scale)) {
+fn draw_line(figure: &mut Figure, line: &SpectrumCurve, curve: &[(f64, f64)], (x, y): (&Scale, &Scale)) {
     let look = palette::of(&line.system);
     figure.line(curve.iter().map(|(q, value)| (x.at(*q), y.at(*value))).collect(), look.color, 2.0, look.dash);
     let filled = palette::filled(&line.label, &line.system);
@@ -102,7 +102,7 @@ fn draw_line(figure: &mut Figure, line: &Line, curve: &[(f64, f64)], (x, y): (&S
 }
 
 /// The numbers beside the drawing.
-fn tabulate(figure: &mut Figure, lines: &[&Line], unit: TimeUnit) {
+fn tabulate(figure: &mut Figure, lines: &[&SpectrumCurve], unit: TimeUnit) {
     let unit_head = |name: &str| format!("{name}, {}", unit.name());
     figure.data.head = ["label", "n"]
         .map(str::to_owned)

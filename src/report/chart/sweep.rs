@@ -4,7 +4,7 @@ use super::canvas::{DataTable, Figure, INK, MUTED};
 use super::lines::{self, Curve, Plot};
 use crate::model::{Point, Unit};
 use crate::report::group::{Group, blocks};
-use crate::report::observed::Seen;
+use crate::report::observed::ObservedMetric;
 use crate::report::quantity;
 use crate::report::scaling::{FAN_OUT, SHARING, speedup};
 use crate::result::words::{compact, significant, time};
@@ -15,7 +15,7 @@ const HIGH: f64 = 320.0;
 const GAP: f64 = 30.0;
 
 /// Goodput against message size, with the p99 of small messages beside it.
-pub fn ladder(seen: &[Seen<'_>]) -> Option<Figure> {
+pub fn ladder(seen: &[ObservedMetric<'_>]) -> Option<Figure> {
     let curves = |metric: &str| {
         let mut curves: Vec<Curve> = Vec::new();
         for seen in seen.iter().filter(|seen| seen.metric == metric) {

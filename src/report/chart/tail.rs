@@ -17,14 +17,14 @@ use crate::result::words::{TimeUnit, compact, grouped, significant, time};
 const RATE: &str = "rate";
 
 /// One label under one condition, at several rates.
-struct Line<'a> {
+struct RateCurve<'a> {
     condition: String,
     label: &'a str,
     system: &'a str,
-    steps: Vec<Step>,
+    steps: Vec<RatePoint>,
 }
 
-struct Step {
+struct RatePoint {
     offered: Option<f64>,
     carried: f64,
     p99: f64,
@@ -38,7 +38,7 @@ pub fn draw(groups: &[Group<'_>]) -> Option<Figure> {
 
 /// Plain load in the open model, where the matrix varies the rate.
 fn of_rates(groups: &[Group<'_>]) -> Option<Figure> {
-    let mut lines: Vec<Line<'_>> = Vec::new();
+    let mut lines: Vec<RateCurve<'_>> = Vec::new();
     let mut absent: Vec<String> = Vec::new();
     let at_rates = || groups.iter().filter(|group| group.open_loop() && Point::read(group.point).get(RATE).is_some());
     for group in at_rates() {
@@ -54,10 +54,10 @@ fn of_rates(groups: &[Group<'_>]) -> Option<Figure> {
         let n = counts.into_iter().fold(f64::INFINITY, f64::min) as u64;
         let offered = mean(|cell| cell.rates.offered_per_s);
         let line = line_of(&mut lines, Point::read(group.point).without(&[RATE]).values(), group);
-        line.steps.push(Step { offered, carried, p99, n, failed: false });
+        line.steps.push(RatePoint { offered, carried, p99, n, failed: false });
     }
     lines.iter_mut().for_each(|line| line.steps.sort_by(|a, b| a.carried.total_cmp(&b.carried)));
-    let growth = |line: &Line<'_>| match &line.steps[..] {
+    let growth = |line: &RateCurve<'_>| match &line.steps[..] {
         [first, .., last] => Some(last.p99 / first.p99),
         _ => None,
     };
@@ -91,7 +91,7 @@ fn of_rates(groups: &[Group<'_>]) -> Option<Figure> {
 
 /// The probes of a search, each of one rate, block after block.
 fn of_probes(groups: &[Group<'_>]) -> Option<Figure> {
-    let mut lines: Vec<Line<'_>> = Vec::new();
+    let mut lines: Vec<RateCurve<'_>> = Vec::new();
     let (mut spoilt, mut counted) = (0, 0);
     for group in groups {
         for block in group.blocks.iter().filter(|block| block.valid) {
@@ -102,7 +102,7 @@ fn of_probes(groups: &[Group<'_>]) -> Option<Figure> {
                 match (Point::read(&probe.point).get("went"), probe.value, carried.and_then(|carried| carried.value)) {
                     (Some(went @ ("passed" | "failed")), Some(p99), Some(carried)) if carried > 0.0 => {
                         let (offered, failed) = (Point::read(&probe.point).number(RATE), went == "failed");
-                        steps.push(Step { offered, carried, p99, n: probe.n, failed });
+                        steps.push(RatePoint { offered, carried, p99, n: probe.n, failed });
                     }
                     _ => spoilt += 1,
                 }
@@ -114,7 +114,7 @@ fn of_probes(groups: &[Group<'_>]) -> Option<Figure> {
         }
     }
     lines.iter_mut().for_each(|line| line.steps.sort_by(|a, b| a.carried.total_cmp(&b.carried)));
-    let best = |line: &Line<'_>| line.steps.iter().rfind(|step| !step.failed).map(|step| step.carried);
+    let best = |line: &RateCurve<'_>| line.steps.iter().rfind(|step| !step.failed).map(|step| step.carried);
     let mut ends: Vec<(String, f64)> = lines.iter().filter_map(|line| Some((line.name(), best(line)?))).collect();
     ends.sort_by(|a, b| a.1.total_cmp(&b.1));
     let words = |(name, rate): &(String, f64)| format!("{} msg/s ({name})", compact(*rate));
@@ -138,34 +138,34 @@ fn of_probes(groups: &[Group<'_>]) -> Option<Figure> {
 }
 
 /// The line of a label under a condition, begun where there is none.
-fn line_of<'l, 'a>(lines: &'l mut Vec<Line<'a>>, condition: String, group: &Group<'a>) -> &'l mut Line<'a> {
+fn line_of<'l, 'a>(lines: &'l mut Vec<RateCurve<'a>>, condition: String, group: &Group<'a>) -> &'l mut RateCurve<'a> {
     let known = lines.iter().position(|line| line.label == group.label && line.condition == condition);
     let at = known.unwrap_or_else(|| {
-        lines.push(Line { condition, label: group.label, system: group.system, steps: Vec::new() });
+        lines.push(RateCurve { condition, label: group.label, system: group.system, steps: Vec::new() });
         lines.len() - 1
     });
     &mut lines[at]
 }
 
-impl Line<'_> {
+impl RateCurve<'_> {
     fn name(&self) -> String {
         if self.condition.is_empty() { self.label.to_owned() } else { format!("{}, {}", self.label, self.condition) }
     }
 }
 
-fn fewest(lines: &[Line<'_>]) -> u64 {
+fn fewest(lines: &[RateCurve<'_>]) -> u64 {
     lines.iter().flat_map(|line| &line.steps).map(|step| step.n).min().unwrap_or(0)
 }
 
 /// A plot for each condition.
-fn figure(title: String, caption: String, lines: &[Line<'_>]) -> Figure {
+fn figure(title: String, caption: String, lines: &[RateCurve<'_>]) -> Figure {
     let mut families: Vec<(&str, Vec<Curve>)> = Vec::new();
     for line in lines {
         let at = families.iter().position(|(known, _)| *known == line.condition).unwrap_or_else(|| {
             families.push((&line.condition, Vec::new()));
             families.len() - 1
         });
-        let curve = |steps: &mut dyn Iterator<Item = &Step>| Curve {
+        let curve = |steps: &mut dyn Iterator<Item = &RatePoint>| Curve {
             label: line.label.to_owned(),
             system: line.system.to_owned(),
             points: steps.map(|step| (step.carried, step.p99, !step.failed)).collect(),

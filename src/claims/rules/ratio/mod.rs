@@ -8,7 +8,7 @@ mod words;
 
 use self::pair::{FloorRule, Pair};
 use self::words::{classes_in_words, floors_in_words, ratios_in_words};
-use super::{Inputs, Judged, is_kafka};
+use super::{Inputs, Judgement, is_kafka};
 use crate::claims::data::empty_cell;
 use crate::claims::finding::{Decision, Finding, PRIMITIVES};
 use crate::claims::rules::fact::short;
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 /// `above` claims that Kafka is the better one, `below` that the primitive is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Limits {
+pub struct RatioLimits {
     metrics: Vec<String>,
     of: Of,
     must_be: Side,
@@ -35,7 +35,7 @@ enum Of {
     PrimitiveToKafka,
 }
 
-impl Limits {
+impl RatioLimits {
     /// Kafka's and the primitive's in the order of the ratio.
     fn order<T>(&self, kafka: T, primitive: T) -> (T, T) {
         match self.of {
@@ -49,7 +49,7 @@ impl Limits {
     }
 }
 
-pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
+pub fn judge(limits: &RatioLimits, inputs: &Inputs<'_>) -> Judgement {
     let mut pairs = pair::pairs(limits, &inputs.judged, inputs.runs);
     decide_all(&mut pairs, limits);
     let mut findings: Vec<Finding> =
@@ -73,11 +73,11 @@ pub fn judge(limits: &Limits, inputs: &Inputs<'_>) -> Judged {
         .iter()
         .map(|pair| ComparedCell { text: "stands beside the verdict".to_owned(), ..ratio_cell(pair, limits) });
     let derived = pairs.iter().map(|pair| ratio_cell(pair, limits)).chain(shown_only).collect();
-    Judged { findings, verdict: None, sentences, derived }
+    Judgement { findings, verdict: None, sentences, derived }
 }
 
 /// Decides every pair. The family is all that the row declares: one that bars itself counts as well.
-fn decide_all(pairs: &mut [Pair<'_>], limits: &Limits) {
+fn decide_all(pairs: &mut [Pair<'_>], limits: &RatioLimits) {
     let family: Vec<_> = pairs.iter().map(|pair| pair.ratio.filter(|_| pair.barred.is_none())).collect();
     for (pair, decided) in pairs.iter_mut().zip(decide(&family, limits.must_be, limits.limit)) {
         pair.decision = match (decided, &pair.barred) {
@@ -101,7 +101,7 @@ fn condition(pair: &Pair<'_>) -> String {
     text.trim().to_owned()
 }
 
-fn ratio_cell(pair: &Pair<'_>, limits: &Limits) -> ComparedCell {
+fn ratio_cell(pair: &Pair<'_>, limits: &RatioLimits) -> ComparedCell {
     let (above, below) = limits.order(pair.kafka, pair.primitive);
     let metric = format!("ratio({}, {}, {})", pair.primitive.metric, above.label, below.label);
     let floor = match pair.floor {

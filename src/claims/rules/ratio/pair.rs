@@ -1,6 +1,6 @@
 //! Which cell stands against which, and what bars a pair from a verdict whatever its ratio.
 
-use super::Limits;
+use super::RatioLimits;
 use crate::claims::finding::{Decision, PRIMITIVES};
 use crate::claims::rules::{CROWDED, crowded, is_kafka, paired_blocks, ratio};
 use crate::model::Quantile;
@@ -31,7 +31,7 @@ pub struct Pair<'a> {
 
 /// Every primitive against the Kafka labels of its run and matrix point: those of equal survival class where there are
 /// some, else all of them, which carries a verdict only with the scenario's reason.
-pub fn pairs<'a>(limits: &Limits, cells: &[&'a ComparedCell], runs: &'a [RunInfo]) -> Vec<Pair<'a>> {
+pub fn pairs<'a>(limits: &RatioLimits, cells: &[&'a ComparedCell], runs: &'a [RunInfo]) -> Vec<Pair<'a>> {
     let mut pairs = Vec::new();
     for metric in &limits.metrics {
         let quantile = Quantile::of_metric(metric);
@@ -67,7 +67,7 @@ pub fn pairs<'a>(limits: &Limits, cells: &[&'a ComparedCell], runs: &'a [RunInfo
 }
 
 /// The ratio over the blocks in which both sides have a value, and the messages behind it.
-fn paired(kafka: &ComparedCell, primitive: &ComparedCell, limits: &Limits) -> (Option<GeometricMean>, u64) {
+fn paired(kafka: &ComparedCell, primitive: &ComparedCell, limits: &RatioLimits) -> (Option<GeometricMean>, u64) {
     let (over, under) = limits.order(kafka, primitive);
     let both = paired_blocks(over, under).filter(|(over, under)| over.value.is_some() && under.value.is_some());
     (ratio(over, under), both.map(|(over, under)| over.n + under.n).sum())
@@ -101,7 +101,7 @@ pub enum FloorRule {
 /// A measured latency is the system's own and something between nothing and the floor on top. So the ratio of what is the
 /// systems' own lies between its extremes: the floor off the upper side only, and off the lower side only. While both
 /// extremes lie on the same side of the limit as the ratio itself, in every block, the floor cannot have made the verdict.
-fn floor_rule(kafka: &ComparedCell, primitive: &ComparedCell, limits: &Limits, latency: bool) -> FloorRule {
+fn floor_rule(kafka: &ComparedCell, primitive: &ComparedCell, limits: &RatioLimits, latency: bool) -> FloorRule {
     let all = || kafka.per_block.iter().chain(&primitive.per_block).filter(|block| block.value.is_some());
     let smaller = all().filter_map(|block| block.value).reduce(f64::min);
     let floor = all().filter_map(|block| block.floor).reduce(f64::max);

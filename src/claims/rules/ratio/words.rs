@@ -1,6 +1,6 @@
 //! Ratios in sentences: as many as there are pairs of labels, however many points there are.
 
-use super::Limits;
+use super::RatioLimits;
 use super::pair::{FloorRule, Pair};
 use crate::claims::finding::Decision;
 use crate::model::Point;
@@ -8,7 +8,7 @@ use crate::result::words::{significant, survival};
 use crate::stats::compare::{GeometricMean, LEAST_BLOCKS};
 
 /// The ratios of each two labels in one sentence, decision by decision.
-pub fn ratios_in_words(pairs: &[Pair<'_>], limits: &Limits) -> Vec<String> {
+pub fn ratios_in_words(pairs: &[Pair<'_>], limits: &RatioLimits) -> Vec<String> {
     let name = |pair: &Pair<'_>| {
         let (above, below) = limits.order(&pair.kafka.label, &pair.primitive.label);
         format!("{above} ÷ {below}")
@@ -45,7 +45,7 @@ pub fn ratios_in_words(pairs: &[Pair<'_>], limits: &Limits) -> Vec<String> {
 }
 
 /// `p50 at 1k/s, p50+p99 at 10k/s`; without the metric where the rule has only one.
-fn places(pairs: &[&Pair<'_>], limits: &Limits) -> String {
+fn places(pairs: &[&Pair<'_>], limits: &RatioLimits) -> String {
     let mut points: Vec<(&str, Vec<String>)> = Vec::new();
     for pair in pairs {
         let point = pair.primitive.cell.as_str();

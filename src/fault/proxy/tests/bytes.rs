@@ -73,7 +73,8 @@ fn nothing_is_lost_however_conditions_follow_on_each_other_amid_traffic() {
             .collect();
         let mut random = SplitMix64::new(5);
         for turn in 0..60 {
-            let direction = [Direction::ToClient, Direction::ToUpstream, BOTH][(random.next_u64() % 3) as usize];
+            let direction =
+                [LinkDirection::ToClient, LinkDirection::ToUpstream, BOTH][(random.next_u64() % 3) as usize];
             let millis = |n| Duration::from_millis(n);
             let condition = match random.next_u64() % 5 {
                 0 => Condition::Latency { delay: millis(20), jitter: millis(0), direction, seed: 1 },
@@ -105,7 +106,7 @@ fn bit_flips_hit_the_bodies_of_every_nth_message_only() {
     let proxy = Proxy::start(None, echo()).unwrap();
     let open_before = connect(&proxy);
     ping(&open_before);
-    proxy.apply(Condition::BitFlip { every: 100, seed: 3, direction: Direction::ToUpstream }).unwrap();
+    proxy.apply(Condition::BitFlip { every: 100, seed: 3, direction: LinkDirection::ToUpstream }).unwrap();
     for client in [open_before, connect(&proxy)] {
         let back = exchange(&client, &messages);
         assert_eq!(back.len(), messages.len());

@@ -93,7 +93,7 @@ fn any_condition_after_refusing_listens_again() {
 #[test]
 fn with_the_upstream_lost_the_client_hears_nothing_until_healed() {
     let (proxy, _listener, mut client, served) = pair();
-    proxy.apply(Condition::HalfOpen { lost: Side::Upstream }).unwrap();
+    proxy.apply(Condition::HalfOpen { lost: LinkEnd::Upstream }).unwrap();
     assert_eq!(read_until_reset(&served), (0, true));
     client.write_all(b"anybody there?").unwrap();
     let newcomer = connect(&proxy);
@@ -107,7 +107,7 @@ fn with_the_upstream_lost_the_client_hears_nothing_until_healed() {
 #[test]
 fn with_the_client_lost_the_upstream_hears_nothing_and_the_client_may_come_back() {
     let (proxy, listener, client, mut served) = pair();
-    proxy.apply(Condition::HalfOpen { lost: Side::Client }).unwrap();
+    proxy.apply(Condition::HalfOpen { lost: LinkEnd::Client }).unwrap();
     assert_eq!(read_until_reset(&client), (0, true));
     assert!(silent(&served));
     let back = connect(&proxy);

@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
 const LONG: Duration = Duration::from_secs(30);
-const BOTH: Direction = Direction::Both;
+const BOTH: LinkDirection = LinkDirection::Both;
 
 /// Answers every byte with the same byte, and the end with the end.
 fn echo() -> SocketAddr {

@@ -4,7 +4,7 @@ use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-fn latency(delay: Duration, direction: Direction) -> Condition {
+fn latency(delay: Duration, direction: LinkDirection) -> Condition {
     Condition::Latency { delay, jitter: Duration::ZERO, direction, seed: 1 }
 }
 
@@ -13,7 +13,9 @@ fn latency_holds_for_open_and_new_connections_until_healed() {
     let proxy = Proxy::start(None, echo()).unwrap();
     let open = connect(&proxy);
     ping(&open);
-    for (direction, least) in [(Direction::ToUpstream, 300 * MS), (Direction::ToClient, 300 * MS), (BOTH, 600 * MS)] {
+    for (direction, least) in
+        [(LinkDirection::ToUpstream, 300 * MS), (LinkDirection::ToClient, 300 * MS), (BOTH, 600 * MS)]
+    {
         proxy.apply(latency(300 * MS, direction)).unwrap();
         for client in [&open, &connect(&proxy)] {
             let took = ping(client);
@@ -77,7 +79,7 @@ fn jitter_larger_than_the_delay_neither_reorders_nor_underflows() {
 #[test]
 fn a_full_delay_queue_is_reported_and_slows_the_sender_without_loss() {
     let proxy = Proxy::start(None, sink()).unwrap();
-    proxy.apply(latency(60_000 * MS, Direction::ToUpstream)).unwrap();
+    proxy.apply(latency(60_000 * MS, LinkDirection::ToUpstream)).unwrap();
     let data = random(96 << 20, 3);
     let client = connect(&proxy);
     std::thread::scope(|scope| {
@@ -95,7 +97,7 @@ fn a_full_delay_queue_is_reported_and_slows_the_sender_without_loss() {
 fn bandwidth_is_one_line_for_all_connections() {
     let proxy = Proxy::start(None, sink()).unwrap();
     let open = connect(&proxy);
-    proxy.apply(Condition::Bandwidth { bytes_per_s: 2_000_000, direction: Direction::ToUpstream }).unwrap();
+    proxy.apply(Condition::Bandwidth { bytes_per_s: 2_000_000, direction: LinkDirection::ToUpstream }).unwrap();
     let (data, start) = (random(1_000_000, 4), Instant::now());
     std::thread::scope(|scope| {
         for client in [open, connect(&proxy)] {
@@ -110,7 +112,7 @@ fn bandwidth_is_one_line_for_all_connections() {
 #[test]
 fn the_slow_direction_leaves_the_other_alone() {
     let (proxy, _listener, client, mut served) = pair();
-    proxy.apply(Condition::Bandwidth { bytes_per_s: 1000, direction: Direction::ToUpstream }).unwrap();
+    proxy.apply(Condition::Bandwidth { bytes_per_s: 1000, direction: LinkDirection::ToUpstream }).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| served.write_all(&random(1 << 20, 5)).unwrap());
         let (mut back, start) = (vec![0; 1 << 20], Instant::now());
@@ -142,7 +144,7 @@ fn a_stall_keeps_every_byte_of_megabytes_in_flight_both_ways() {
 #[test]
 fn a_stall_of_one_direction_lets_the_other_pass() {
     let (proxy, _listener, mut client, mut served) = pair();
-    proxy.apply(Condition::Stall { direction: Direction::ToClient }).unwrap();
+    proxy.apply(Condition::Stall { direction: LinkDirection::ToClient }).unwrap();
     client.write_all(b"request").unwrap();
     served.read_exact(&mut [0; 7]).unwrap();
     served.write_all(b"answer").unwrap();

@@ -1,7 +1,7 @@
 //! A table in the panel: a line for each system, a column for each metric; below it why a system cannot.
 
 use super::super::canvas::{Figure, MUTED};
-use super::matrix::{self, Line};
+use super::matrix::{self, MatrixRow};
 use super::{MARGIN, SMALL};
 use crate::claims::Worded;
 use crate::report::cells::Cells;
@@ -10,8 +10,8 @@ use crate::result::{ComparedCell, Kind};
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, (columns, note): (&[Worded], &str), top: f64) -> f64 {
     let shown: Vec<_> = columns.iter().filter(|column| !cells.metric(&column.metric).is_empty()).collect();
     let head: Vec<String> = shown.iter().map(|column| column.words.clone()).collect();
-    let lines: Vec<Line> = (cells.labels().into_iter())
-        .map(|(label, system)| Line {
+    let lines: Vec<MatrixRow> = (cells.labels().into_iter())
+        .map(|(label, system)| MatrixRow {
             label: label.to_owned(),
             system: system.to_owned(),
             entries: shown.iter().map(|column| matrix::entry(cells.find(label, &column.metric, &[]))).collect(),

@@ -5,7 +5,7 @@ use super::super::lines::{self, Curve, Plot};
 use super::{MARGIN, SMALL, absences};
 use crate::model::Point;
 use crate::report::cells::{Cells, reason};
-use crate::report::scaling::{FAN_OUT, Family, families};
+use crate::report::scaling::{FAN_OUT, SpeedupGroup, families};
 use crate::result::Kind;
 use crate::result::words::significant;
 
@@ -47,7 +47,7 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     absences(figure, cells, y)
 }
 
-fn plot(figure: &mut Figure, family: &Family, room: lines::Room) {
+fn plot(figure: &mut Figure, family: &SpeedupGroup, room: lines::Room) {
     let what = if family.key == FAN_OUT { "Every one reads all" } else { "They share the work" };
     let curves: Vec<Curve> = (family.curves.iter())
         .map(|curve| Curve {

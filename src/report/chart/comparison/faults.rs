@@ -3,7 +3,7 @@
 //! Each fault has a part of its own, what loses a node for good first.
 
 use super::super::canvas::{Figure, INK, MUTED};
-use super::matrix::{self, Entry, Line};
+use super::matrix::{self, MatrixEntry, MatrixRow};
 use super::{MARGIN, SMALL, absences};
 use crate::model::Point;
 use crate::report::cells::Cells;
@@ -62,19 +62,21 @@ fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f6
         cell.value,
         of(cell, "fault.acked").and_then(|c| c.value),
     ) {
-        (0, Some(lost), Some(acked)) => {
-            Entry { text: format!("{} of {}", quantity::plain(lost), quantity::plain(acked)), share: None, known: true }
-        }
+        (0, Some(lost), Some(acked)) => MatrixEntry {
+            text: format!("{} of {}", quantity::plain(lost), quantity::plain(acked)),
+            share: None,
+            known: true,
+        },
         _ => words(of(cell, metric)),
     };
     // In the order of the table's columns, defaults first.
     let order: Vec<&str> = cells.labels().into_iter().map(|(label, _)| label).collect();
     let mut first: Vec<&ComparedCell> = first.to_vec();
     first.sort_by_key(|cell| order.iter().position(|label| *label == cell.label));
-    let lines: Vec<Line> = (first.iter())
+    let lines: Vec<MatrixRow> = (first.iter())
         .map(|cell| {
             let condition = Point::read(&cell.cell).without(&FAULT).values();
-            Line {
+            MatrixRow {
                 label: if condition.is_empty() { cell.label.clone() } else { format!("{}, {condition}", cell.label) },
                 system: cell.system.clone(),
                 entries: shown.iter().map(|((_, metric), at)| entry(cell, metric, *at)).collect(),
@@ -86,8 +88,8 @@ fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f6
 }
 
 /// A value, or in a word why there is none.
-fn words(cell: Option<&ComparedCell>) -> Entry {
-    let without = |text: &str| Entry { text: text.to_owned(), ..Entry::default() };
+fn words(cell: Option<&ComparedCell>) -> MatrixEntry {
+    let without = |text: &str| MatrixEntry { text: text.to_owned(), ..MatrixEntry::default() };
     match cell {
         Some(cell) if cell.value.is_none() && cell.metric.starts_with("fault.") => match cell.kind {
             Kind::Cannot => without("nothing promised"),

@@ -6,7 +6,7 @@ use super::{MARGIN, SMALL};
 use crate::model::Unit;
 
 #[derive(Clone, Default)]
-pub struct Entry {
+pub struct MatrixEntry {
     pub text: String,
     /// From 0 to 1: drawn as a bar below the text.
     pub share: Option<f64>,
@@ -14,10 +14,10 @@ pub struct Entry {
     pub known: bool,
 }
 
-pub struct Line {
+pub struct MatrixRow {
     pub label: String,
     pub system: String,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<MatrixEntry>,
 }
 
 const LABEL: f64 = 11.5;
@@ -26,7 +26,7 @@ const STEP: f64 = 12.5;
 const GAP: f64 = 8.0;
 
 /// Draws the matrix and returns where it ends.
-pub fn draw(figure: &mut Figure, head: &[String], lines: &[Line], top: f64) -> f64 {
+pub fn draw(figure: &mut Figure, head: &[String], lines: &[MatrixRow], top: f64) -> f64 {
     let room = figure.width - 2.0 * MARGIN;
     let labels =
         lines.iter().map(|line| letters::width(&line.label, LABEL, false)).fold(0.0, f64::max).min(room * 0.32);
@@ -79,7 +79,7 @@ pub fn draw(figure: &mut Figure, head: &[String], lines: &[Line], top: f64) -> f
 }
 
 /// From where to where each column reaches: as wide as its longest word or text needs, and an equal part of the rest.
-fn columns(head: &[String], lines: &[Line], from: f64, to: f64) -> Vec<(f64, f64)> {
+fn columns(head: &[String], lines: &[MatrixRow], from: f64, to: f64) -> Vec<(f64, f64)> {
     let word = |text: &String| text.split(' ').map(|word| letters::width(word, SMALL, true)).fold(0.0, f64::max);
     let needs: Vec<f64> = (head.iter().enumerate())
         .map(|(at, text)| {
@@ -103,15 +103,15 @@ fn columns(head: &[String], lines: &[Line], from: f64, to: f64) -> Vec<(f64, f64
 }
 
 /// The entry of a cell: its value in words, or why there is none.
-pub fn entry(cell: Option<&crate::result::ComparedCell>) -> Entry {
+pub fn entry(cell: Option<&crate::result::ComparedCell>) -> MatrixEntry {
     use crate::report::{cells, quantity};
-    let Some(cell) = cell else { return Entry { text: "–".to_owned(), ..Entry::default() } };
+    let Some(cell) = cell else { return MatrixEntry { text: "–".to_owned(), ..MatrixEntry::default() } };
     match cell.value {
-        Some(value) => Entry {
+        Some(value) => MatrixEntry {
             text: quantity::words(value, &cell.unit),
             share: (cell.unit == Unit::Share.name()).then_some(value),
             known: true,
         },
-        None => Entry { text: cells::brief(cell), ..Entry::default() },
+        None => MatrixEntry { text: cells::brief(cell), ..MatrixEntry::default() },
     }
 }

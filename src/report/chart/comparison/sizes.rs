@@ -22,7 +22,7 @@ enum Went {
     Refused,
 }
 
-struct Lane<'a> {
+struct SizeLane<'a> {
     label: &'a str,
     system: &'a str,
     client: Option<&'a str>,
@@ -31,9 +31,9 @@ struct Lane<'a> {
 }
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
-    let lanes: Vec<Lane<'_>> = cells.labels().into_iter().flat_map(|label| lanes(cells, label)).collect();
+    let lanes: Vec<SizeLane<'_>> = cells.labels().into_iter().flat_map(|label| lanes(cells, label)).collect();
     let name =
-        |lane: &Lane<'_>| lane.client.map_or_else(|| lane.label.to_owned(), |client| format!("… {client} client"));
+        |lane: &SizeLane<'_>| lane.client.map_or_else(|| lane.label.to_owned(), |client| format!("… {client} client"));
     let widest = lanes.iter().map(|lane| letters::width(&name(lane), LABEL, false)).fold(0.0, f64::max).min(150.0);
     let (left, right) = (MARGIN + widest + 16.0, figure.width - MARGIN - WORDS_ROOM - 16.0);
     let scale = Scale::log(lanes.iter().flat_map(|lane| lane.sizes.iter().map(|(size, _)| *size)), left, right);
@@ -86,7 +86,7 @@ fn legend(figure: &mut Figure, y: f64) -> f64 {
 }
 
 /// The lanes of one label: one for each client that tried.
-fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<Lane<'a>> {
+fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<SizeLane<'a>> {
     let tries = cells.of_label(label, "intact");
     let mut clients: Vec<Option<&str>> = tries.iter().map(|cell| Point::read(&cell.cell).get("client")).collect();
     clients.sort_unstable();
@@ -111,7 +111,7 @@ fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<Lane
         }
         sizes.sort_by(|a, b| a.0.total_cmp(&b.0));
         let words = words(cells, label, client, &sizes);
-        Lane { label, system, client, sizes, words }
+        SizeLane { label, system, client, sizes, words }
     };
     clients.into_iter().map(lane).collect()
 }

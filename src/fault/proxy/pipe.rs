@@ -4,7 +4,7 @@
 //! take their place in the queue behind the bytes before them. It may be interrupted at any await: all that it knows
 //! is in the lane.
 
-use super::Side;
+use super::LinkEnd;
 use super::flip::Flipper;
 use super::rules::{CHUNK, Rules};
 use super::tally::Tally;
@@ -66,8 +66,8 @@ struct Held {
     release: Instant,
 }
 
-pub(super) struct Lane {
-    toward: Side,
+pub(super) struct ProxyPipe {
+    toward: LinkEnd,
     queue: VecDeque<Held>,
     /// Bytes in the queue.
     held: usize,
@@ -84,8 +84,8 @@ pub(super) struct Lane {
     tally: Arc<Tally>,
 }
 
-impl Lane {
-    pub fn new(toward: Side, tally: &Arc<Tally>) -> Self {
+impl ProxyPipe {
+    pub fn new(toward: LinkEnd, tally: &Arc<Tally>) -> Self {
         Self {
             toward,
             queue: VecDeque::new(),
@@ -232,7 +232,7 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for ProxyPipe {
     fn drop(&mut self) {
         self.tally.held.take(self.held as u64);
     }
