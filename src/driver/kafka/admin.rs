@@ -1,8 +1,8 @@
 //! Topics and settings of the broker: made, read back, deleted. Touches only what carries the cell's own name.
 
-use super::journal::{Journal, Quiet};
+use super::error::{lost, refused, timed_out};
+use super::load::journal::{Journal, Quiet};
 use super::settings::{Settings, secret};
-use super::{lost, refused, timed_out};
 use crate::clock::Clock;
 use crate::driver::DriverError;
 use crate::scenario::Topic;

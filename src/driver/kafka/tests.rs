@@ -1,11 +1,16 @@
 //! The driver against librdkafka's mock cluster: real clients, real TCP, no broker.
 
-use super::*;
+use super::driver::MOCK;
+use super::{open, reflector};
 use crate::access::Access;
 use crate::clock::Clock;
-use crate::driver::{Completion, Incoming, Routes, Submitted};
-use crate::scenario::{Load, Message};
+use crate::driver::{
+    Audit, Completion, Driver, Incoming, Outcome, Outgoing, Reflector, Routes, Submitted, Subscriber, Target,
+};
+use crate::model::System;
+use crate::scenario::{Cell, Load, Message};
 use crate::units::{Bytes, Span};
+use std::time::{Duration, Instant};
 
 /// A closed loop of small messages over two partitions.
 pub fn cell() -> Cell {

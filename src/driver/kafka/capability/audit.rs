@@ -3,12 +3,12 @@
 //!
 //! Takes no part in any group and commits nothing: the topic is the same afterwards.
 
-use super::ffi::{Inlet, Reader};
-use super::journal::{Journal, Quiet};
-use super::settings::Settings;
-use super::{lost, refused, timed_out};
 use crate::clock::Clock;
 use crate::driver::capability::ReplayFrom;
+use crate::driver::kafka::error::{lost, refused, timed_out};
+use crate::driver::kafka::load::ffi::{Inlet, Reader};
+use crate::driver::kafka::load::journal::{Journal, Quiet};
+use crate::driver::kafka::settings::Settings;
 use crate::driver::{Audit, DriverError};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

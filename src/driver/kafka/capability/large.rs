@@ -4,12 +4,12 @@
 //! consumer starts only when its producer has let go: at most two copies at a time, the caller's and the library's. For
 //! a small one it waits at the broker beforehand, as every consumer does.
 
-use super::ffi::{Inlet, Outlet, Reader, Report};
-use super::journal::{Journal, Quiet};
-use super::second::SecondClient;
-use super::settings::Settings;
-use super::{lost, refused};
+use super::large_socket::SecondClient;
 use crate::clock::Clock;
+use crate::driver::kafka::error::{lost, refused};
+use crate::driver::kafka::load::ffi::{Inlet, Outlet, Reader, Report};
+use crate::driver::kafka::load::journal::{Journal, Quiet};
+use crate::driver::kafka::settings::Settings;
 use crate::driver::{DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who, codec};
 use crate::model::Codec;
 use rdkafka::consumer::{BaseConsumer, Consumer};

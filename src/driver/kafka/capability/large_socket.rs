@@ -4,13 +4,13 @@
 //! from the broker's. The record's value goes from the caller's slice to the socket and comes back through one small
 //! buffer. It speaks to one node.
 
-use super::link::Link;
-use super::lost;
-use super::settings::Settings;
-use super::wire::{self, BATCH_HEAD, BatchHead, RECORD_TAIL};
+use super::record::{self, BATCH_HEAD, BatchHead, RECORD_TAIL};
 use crate::access::Stream;
 use crate::clock::Clock;
+use crate::driver::kafka::error::lost;
+use crate::driver::kafka::settings::Settings;
 use crate::driver::{DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who};
+use crate::wire::kafka::link::Link;
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ impl SecondClient {
         }
         let mut response = vec![0; size];
         self.read(&mut response, deadline_ns)?;
-        let offset = wire::produced(&response)?;
+        let offset = record::produced(&response)?;
         let acked = since(self.clock.now_ns());
         self.receive(offset, payload, deadline_ns)?;
         Ok(Times { acked, received: since(self.clock.now_ns()) })
@@ -64,7 +64,7 @@ impl SecondClient {
     fn receive(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
         let head = self.fetch(offset, deadline_ns)?;
         head.check()?;
-        let expected = wire::record_head(payload.len());
+        let expected = record::record_head(payload.len());
         let size = (BATCH_HEAD + expected.len() + payload.len() + RECORD_TAIL.len()) as u64;
         if head.size() != size {
             return Err(LargeRefusal::new(Who::Consumer, format!("a batch of {} B instead of {size} B", head.size())));
@@ -74,17 +74,17 @@ impl SecondClient {
         if found != expected {
             return Err(LargeRefusal::new(Who::Consumer, "the head of the record differs from what was sent"));
         }
-        let mut checksum = wire::checksum(head.begin(), &found);
+        let mut checksum = record::checksum(head.begin(), &found);
         let (mut comparison, mut piece) = (PayloadComparison::new(payload), vec![0; PIECE]);
         while comparison.left() > 0 {
             let room = comparison.left().min(PIECE);
             self.read(&mut piece[..room], deadline_ns)?;
             comparison.take(&piece[..room])?;
-            checksum = wire::checksum(checksum, &piece[..room]);
+            checksum = record::checksum(checksum, &piece[..room]);
         }
         let mut tail = [0; RECORD_TAIL.len()];
         self.read(&mut tail, deadline_ns)?;
-        checksum = wire::checksum(checksum, &tail);
+        checksum = record::checksum(checksum, &tail);
         if checksum != head.checksum() {
             return Err(LargeRefusal::new(Who::Consumer, "the checksum of the batch does not match"));
         }
@@ -95,7 +95,7 @@ impl SecondClient {
     fn fetch(&mut self, offset: i64, deadline_ns: u64) -> Result<BatchHead, LargeRefusal> {
         loop {
             self.correlation += 1;
-            let request = wire::fetch(&self.topic, self.correlation, offset)?;
+            let request = record::fetch(&self.topic, self.correlation, offset)?;
             self.write(&request, &mut 0, deadline_ns)?;
             self.answer(deadline_ns)?;
             // Throttle time, one topic, its name, one partition, its number.
@@ -103,7 +103,7 @@ impl SecondClient {
             let name = self.number::<2>(deadline_ns)?;
             self.skip(name.max(0) as usize + 8, deadline_ns)?;
             let code = self.number::<2>(deadline_ns)?;
-            wire::accepted(code as i16, "")?;
+            record::accepted(code as i16, "")?;
             // Two watermarks; aborted transactions of 16 B each.
             self.skip(16, deadline_ns)?;
             let aborted = self.number::<4>(deadline_ns)?;
@@ -203,7 +203,7 @@ fn again(error: &std::io::Error) -> bool {
 impl LargeMessages for SecondClient {
     fn round_trip(&mut self, payload: &[u8], deadline_ns: u64) -> Trip {
         self.correlation += 1;
-        let head = match wire::produce(&self.topic, self.correlation, payload) {
+        let head = match record::produce(&self.topic, self.correlation, payload) {
             Ok(head) => head,
             Err(refusal) => return Trip { end: Err(refusal), wire_bytes: None },
         };

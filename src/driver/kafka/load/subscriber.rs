@@ -6,9 +6,9 @@
 
 use super::ffi::{Inlet, Reader};
 use super::journal::{Journal, Member};
-use super::settings::Settings;
-use super::{refused, timed_out};
 use crate::clock::Clock;
+use crate::driver::kafka::error::{refused, timed_out};
+use crate::driver::kafka::settings::Settings;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

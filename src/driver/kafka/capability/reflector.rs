@@ -4,8 +4,9 @@
 //! delivers under full load is no measure of anything. It knows no admin requests: the driver makes its topics by
 //! [`make_topic`].
 
-use super::journal::Quiet;
-use super::{ffi, refused};
+use crate::driver::kafka::error::refused;
+use crate::driver::kafka::load::ffi;
+use crate::driver::kafka::load::journal::Quiet;
 use crate::driver::{DriverError, Reflector};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};

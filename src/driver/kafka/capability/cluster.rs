@@ -5,14 +5,14 @@
 //! whichever of them is alive. Nodes may disagree, one that was away the most: the latest epoch names a leader, and a
 //! copy counts when all who answer count it.
 
-use super::answers::{METADATA, QUORUM, Quorum, View, accepted, unreadable};
-use super::fields::Fields;
-use super::link::Link;
-use super::refused;
 use crate::access::Access;
 use crate::driver::capability::ClusterView;
+use crate::driver::kafka::error::refused;
 use crate::driver::{DriverError, Target};
 use crate::model::System;
+use crate::wire::kafka::answers::{METADATA, QUORUM, Quorum, View, accepted, unreadable};
+use crate::wire::kafka::fields::Fields;
+use crate::wire::kafka::link::Link;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{ApiKey, DescribeQuorumRequest, MetadataRequest, TopicName};

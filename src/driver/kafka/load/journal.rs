@@ -1,7 +1,7 @@
 //! What librdkafka says beside its answers: kept, bounded, and quoted in errors; never printed.
 
 use super::ffi::Inlet;
-use super::requests::Told;
+use crate::driver::kafka::capability::requests::Told;
 use rdkafka::ClientContext;
 use rdkafka::Statistics;
 use rdkafka::config::RDKafkaLogLevel;

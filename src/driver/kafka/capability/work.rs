@@ -6,14 +6,16 @@
 //! what a crash repeats is everything behind that. Dead letters are acknowledged by the broker before the position may
 //! pass their originals. New messages are not taken while [`MOST_HELD`] lie aside.
 
-use super::admin::Admin;
-use super::ffi::{Inlet, Reader};
-use super::journal::Member;
-use super::publisher::KafkaPublisher;
-use super::subscriber::{member, serve};
-use super::{KafkaDriver, audit, refused, timed_out};
+use super::audit;
 use crate::clock::Clock;
 use crate::driver::capability::ReplayFrom;
+use crate::driver::kafka::admin::Admin;
+use crate::driver::kafka::driver::KafkaDriver;
+use crate::driver::kafka::error::{refused, timed_out};
+use crate::driver::kafka::load::ffi::{Inlet, Reader};
+use crate::driver::kafka::load::journal::Member;
+use crate::driver::kafka::load::publisher::KafkaPublisher;
+use crate::driver::kafka::load::subscriber::{member, serve};
 use crate::driver::work::{Responsibilities, RetryQueue, WorkEvent, WorkQueue, Worker};
 use crate::driver::{DriverError, Outcome, Outgoing, Publisher, Submitted};
 use crate::scenario::Topic;

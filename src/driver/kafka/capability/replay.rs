@@ -1,8 +1,10 @@
 //! Reading again on Kafka: the log stays as it is, and a reader is a position in it.
 
-use super::journal::Quiet;
-use super::{KafkaDriver, audit, lost, refused};
+use super::audit;
 use crate::driver::capability::{Replay, ReplayFrom};
+use crate::driver::kafka::driver::KafkaDriver;
+use crate::driver::kafka::error::{lost, refused};
+use crate::driver::kafka::load::journal::Quiet;
 use crate::driver::{Driver, DriverError, Subscriber};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};

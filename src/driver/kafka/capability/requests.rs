@@ -3,10 +3,10 @@
 //! The library tells its counters every [`EVERY_MS`]. Whoever asks waits for the next telling, so that nothing sent
 //! before is missing.
 
-use super::subscriber::KafkaSubscriber;
-use super::timed_out;
 use crate::driver::DriverError;
 use crate::driver::capability::{CountedSubscriber, Requests};
+use crate::driver::kafka::error::timed_out;
+use crate::driver::kafka::load::subscriber::KafkaSubscriber;
 use rdkafka::Statistics;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

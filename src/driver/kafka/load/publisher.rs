@@ -10,9 +10,9 @@
 
 use super::ffi::{Kept, Outlet, Report};
 use super::journal::{Journal, Quiet};
-use super::settings::Settings;
-use super::{lost, refused};
 use crate::clock::Clock;
+use crate::driver::kafka::error::{lost, refused};
+use crate::driver::kafka::settings::Settings;
 use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
 use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;

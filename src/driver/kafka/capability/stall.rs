@@ -3,10 +3,12 @@
 //! librdkafka cannot play it: its threads read ahead, up to `queued.max.messages.kbytes`, whatever the application does.
 //! So a consumer on a bare socket ([`RawConsumer`]) asks once, at the end of the log, and leaves the answer lying.
 
-use super::journal::Quiet;
-use super::raw::RawConsumer;
-use super::{KafkaDriver, lost, refused};
+use super::socket_consumer::RawConsumer;
 use crate::driver::capability::{HeldForConsumer, StalledSubscriber};
+use crate::driver::kafka::driver::KafkaDriver;
+use crate::driver::kafka::error::{lost, refused};
+use crate::driver::kafka::load::journal::{Journal, Quiet};
+use crate::driver::kafka::settings::Settings;
 use crate::driver::{DriverError, Subscriber};
 use crate::model::{Codec, System};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -23,7 +25,7 @@ struct KafkaStalled {
 /// The topic, asked for its ends over another connection.
 struct Log {
     client: BaseConsumer<Quiet>,
-    driver: (String, u16, super::Settings, super::Journal),
+    driver: (String, u16, Settings, Journal),
     /// Where each partition ended when the consumer stalled.
     begin: Vec<i64>,
     message_bytes: u64,

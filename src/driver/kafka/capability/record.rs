@@ -4,8 +4,8 @@
 //! Requests are of the last versions before the compact encodings, whose lengths have a place of fixed width that can
 //! be written before the record is there. Every Kafka since 0.11 takes them.
 
-use super::fields::{Fields, Walked};
 use crate::driver::{LargeRefusal, Who};
+use crate::wire::kafka::fields::{Fields, Walked};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};

@@ -3,12 +3,12 @@
 //! It exists because librdkafka reads ahead in threads of its own. It belongs to no group, commits nothing, speaks to
 //! one broker and does not decompress; it is for experiments on flow, never for the load.
 
-use super::fields::{Fields, Walked};
-use super::link::Link;
 use crate::access::{Access, Stream};
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::model::System;
+use crate::wire::kafka::fields::{Fields, Walked};
+use crate::wire::kafka::link::Link;
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 

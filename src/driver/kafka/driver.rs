@@ -1,0 +1,237 @@
+//! A cell's Kafka: what [`Driver`] asks, handed to whoever does it.
+
+use super::admin::{Admin, Entries};
+use super::capability::{audit, cluster, large, large_socket, reflector, stall, work};
+use super::error::{refused, timed_out};
+use super::limits::{PATIENT, PROBE};
+use super::load::journal::Journal;
+use super::load::publisher::KafkaPublisher;
+use super::load::subscriber::{KafkaSubscriber, Members};
+use super::settings::{Acks, Settings};
+use super::survival;
+use crate::driver::capability::{CacheClient, ClusterView, CountedSubscriber, Replay, ReplayFrom, StalledSubscriber};
+use crate::driver::work::WorkQueue;
+use crate::driver::{
+    Audit, Driver, DriverError, LargeClient, LargeMessages, Outcome, Outgoing, Publisher, Subscriber, Target,
+};
+use crate::model::System;
+use crate::result::{Description, Survives};
+use crate::scenario::{Cell, Topic};
+use crate::units::Span;
+use std::time::{Duration, Instant};
+
+/// What the broker reflects instead of a version.
+pub(super) const MOCK: &str = "librdkafka's mock cluster";
+
+pub struct KafkaDriver {
+    pub(super) cell: Cell,
+    pub(super) target: Target,
+    pub(super) settings: Settings,
+    pub(super) journal: Journal,
+    pub(super) members: Members,
+}
+
+/// What speaks to Kafka, with its version.
+pub fn client_version() -> String {
+    format!("librdkafka {} (rdkafka 0.39)", rdkafka::util::get_rdkafka_version().1)
+}
+
+pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
+    let settings = Settings::new(cell, &target.addresses, &target.access)?;
+    let (journal, members) = (Journal::default(), Members::default());
+    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, settings, journal, members }))
+}
+
+impl KafkaDriver {
+    pub(super) fn group(&self, subscription: u16) -> String {
+        format!("{}-s{subscription}", self.target.name)
+    }
+
+    /// Settings of broker and topic. Where clients outlive what is broken, they are asked for as long as a message is.
+    fn read_settings(&self) -> Result<(Entries, Entries), DriverError> {
+        let limit = self.cell.load.deadline.map_or(Duration::ZERO, |span| Duration::from_nanos(span.nanos()));
+        let deadline = Instant::now() + limit.min(PATIENT);
+        loop {
+            match self.admin()?.describe(&self.target.name) {
+                Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(100)),
+                ended => return ended,
+            }
+        }
+    }
+
+    pub(super) fn admin(&self) -> Result<Admin, DriverError> {
+        Admin::connect(&self.settings, &self.target.name, &self.journal)
+    }
+
+    /// The topic of this cell, to be read without a group.
+    pub(super) fn source(&self) -> audit::AuditSource<'_> {
+        audit::AuditSource {
+            settings: &self.settings,
+            topic: &self.target.name,
+            partitions: self.cell.config.topic.partitions,
+            journal: &self.journal,
+            clock: self.target.clock,
+        }
+    }
+
+    /// Joins the group of `subscription` with these settings.
+    pub(super) fn join(&self, settings: &Settings, subscription: u16) -> Result<KafkaSubscriber, DriverError> {
+        KafkaSubscriber::join(
+            settings,
+            &self.target.name,
+            &self.group(subscription),
+            self.cell.config.consume.batch,
+            &self.members,
+            &self.journal,
+            self.target.clock,
+        )
+    }
+
+    /// One message produced to `topic` and read back from it.
+    fn probe(&self, topic: &str) -> Result<(), DriverError> {
+        const PROOF: &[u8] = b"brokerbench: one message, there and back";
+        let clock = self.target.clock;
+        let deadline_ns = clock.now_ns() + PROBE.as_nanos() as u64;
+        let mut publisher = KafkaPublisher::connect(&self.settings, topic, 1, &self.journal, clock)?;
+        publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: PROOF })?;
+        let mut completions = Vec::new();
+        publisher.wait(deadline_ns, &mut completions)?;
+        match completions.first().map(|completion| completion.outcome) {
+            Some(Outcome::Acked) => {}
+            Some(_) => return Err(refused("the first message", format!("{:?}", publisher.failures()))),
+            None => return Err(timed_out(&self.journal.explain("the first message"), PROBE)),
+        }
+        let mut seen = false;
+        // Without acknowledgement the message may still be on its way: look again.
+        while !seen {
+            let mut sink = |payload: &[u8]| seen |= payload == PROOF;
+            let source = audit::AuditSource { topic, partitions: 1, ..self.source() };
+            audit::read(&source, ReplayFrom::Beginning, deadline_ns, &mut sink)?;
+            if clock.now_ns() > deadline_ns {
+                return Err(timed_out(&self.journal.explain("reading back the first message"), PROBE));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Driver for KafkaDriver {
+    fn system(&self) -> System {
+        System::Kafka
+    }
+
+    fn prepare(&self) -> Result<(), DriverError> {
+        let (name, topic) = (self.target.name.as_str(), &self.cell.config.topic);
+        // The probe has a topic of its own, so that the cell's counts stay clean.
+        let probe = format!("{name}-probe");
+        let single = Topic { partitions: 1, ..topic.clone() };
+        let admin = self.admin()?;
+        for (name, topic) in [(probe.as_str(), &single), (name, topic)] {
+            match reflector::make_topic(&self.target.addresses, name, topic.partitions) {
+                Some(made) => made?,
+                None => admin.make_topic(name, topic, self.target.clock)?,
+            }
+        }
+        self.probe(&probe)?;
+        if reflector::is_one(&self.target.addresses) { Ok(()) } else { admin.delete_topics(&[&probe]) }
+    }
+
+    fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
+        let connections = self.cell.load.connections;
+        let (topic, clock) = (&self.target.name, self.target.clock);
+        Ok(Box::new(KafkaPublisher::connect(&self.settings, topic, connections, &self.journal, clock)?))
+    }
+
+    fn probe_publisher(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
+        let (topic, clock) = (&self.target.name, self.target.clock);
+        Ok(Box::new(KafkaPublisher::probe_publisher(limit, &self.settings, topic, &self.journal, clock)?))
+    }
+
+    fn subscriber(&self, subscription: u16, _: u16) -> Result<Box<dyn Subscriber>, DriverError> {
+        Ok(Box::new(self.join(&self.settings, subscription)?))
+    }
+
+    fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
+        audit::read(&self.source(), ReplayFrom::Beginning, deadline_ns, sink)
+    }
+
+    fn large(&self, client: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
+        let (settings, topic, clock) = (&self.settings, &self.target.name, self.target.clock);
+        Ok(match client {
+            LargeClient::Usual => {
+                let codec = self.cell.message.codec;
+                Box::new(large::KafkaLarge::connect(settings, codec, topic, &self.journal, clock)?)
+            }
+            LargeClient::Second if self.cell.config.nodes > 1 => {
+                return Err(DriverError::Cannot {
+                    system: System::Kafka,
+                    action: "be asked by the second client".into(),
+                    because: "it speaks to one node".into(),
+                });
+            }
+            LargeClient::Second => Box::new(large_socket::SecondClient::connect(settings, clock, topic)?),
+        })
+    }
+
+    fn survives(&self) -> Survives {
+        survival::survives(&self.cell.config, &self.settings)
+    }
+
+    fn acknowledges(&self) -> bool {
+        self.settings.acks != Acks::None
+    }
+
+    fn describe(&self) -> Result<Description, DriverError> {
+        let mut description = Description {
+            broker_version: MOCK.into(),
+            client_version: client_version(),
+            client_config: self.settings.effective(),
+            ..Description::default()
+        };
+        if !reflector::is_one(&self.target.addresses) {
+            (description.broker_config, description.topic_config) = self.read_settings()?;
+            // The protocol tells features, not releases; who started the broker knows better.
+            description.broker_version = "Apache Kafka (version not told by the broker)".into();
+        }
+        Ok(description)
+    }
+
+    fn clean_up(&self) -> Result<(), DriverError> {
+        if reflector::is_one(&self.target.addresses) {
+            return Ok(());
+        }
+        let admin = self.admin()?;
+        let groups: Vec<_> = (0..self.cell.load.subscriptions).map(|subscription| self.group(subscription)).collect();
+        admin.delete_groups(&groups.iter().map(String::as_str).collect::<Vec<_>>());
+        admin.delete_topics(&[&self.target.name, &format!("{}-probe", self.target.name)])
+    }
+
+    fn counted(&self, subscription: u16, _: u16) -> Result<Box<dyn CountedSubscriber>, DriverError> {
+        Ok(Box::new(self.join(&self.settings.telling(), subscription)?))
+    }
+
+    fn stalled(&self, _: u16) -> Result<Box<dyn StalledSubscriber>, DriverError> {
+        stall::start(self)
+    }
+
+    fn replay(&self) -> Result<&dyn Replay, DriverError> {
+        Ok(self)
+    }
+
+    fn work(&self, pause: Span) -> Result<Box<dyn WorkQueue + '_>, DriverError> {
+        Ok(Box::new(work::KafkaWork::new(self, pause)?))
+    }
+
+    fn cluster(&self) -> Result<Box<dyn ClusterView>, DriverError> {
+        let partitions = self.cell.config.topic.partitions;
+        Ok(Box::new(cluster::KafkaCluster::new(&self.target, partitions)))
+    }
+
+    fn cache(&self) -> Result<Box<dyn CacheClient>, DriverError> {
+        Err(DriverError::Cannot {
+            system: System::Kafka,
+            action: "look a value up by its key".into(),
+            because: "a topic is read in order; it takes a store beside it".into(),
+        })
+    }
+}

@@ -1,0 +1,6 @@
+//! The way of the load through Kafka: librdkafka's producers and consumers, with nothing in between.
+
+pub mod ffi;
+pub mod journal;
+pub mod publisher;
+pub mod subscriber;

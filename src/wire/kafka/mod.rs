@@ -1,0 +1,9 @@
+//! Kafka's protocol, as far as we speak it ourselves and not by librdkafka.
+//!
+//! [`link`] is a connection that is logged in, [`answers`] what a node tells on it, read by
+//! [`fields`], which trust nobody's counts.
+
+pub mod answers;
+pub mod fields;
+pub mod link;
+pub mod sasl;
