@@ -93,7 +93,7 @@ pub fn comparison<'a>(
     panels: &'a [Figure],
 ) -> Result<String, ResultError> {
     #[derive(Serialize)]
-    struct Row<'a> {
+    struct PageRow<'a> {
         title: String,
         claim: &'a Claim,
         sentences: Vec<&'a str>,
@@ -101,9 +101,9 @@ pub fn comparison<'a>(
         figures: usize,
         tables: Vec<Table>,
     }
-    let row = |claim: &'a Claim, panel: Option<&'a Figure>| -> Result<Row<'a>, ResultError> {
+    let row = |claim: &'a Claim, panel: Option<&'a Figure>| -> Result<PageRow<'a>, ResultError> {
         let tables = details(claim);
-        Ok(Row {
+        Ok(PageRow {
             title: claim_title(&claim.id),
             claim,
             sentences: claim.because.split("; ").collect(),
