@@ -91,7 +91,9 @@ fn a_secured_kafka_and_a_secured_redis_are_measured_and_the_password_shows_nowhe
 
     let args = [&["--targets", file.to_str().unwrap(), "--json"], SHORT].concat();
     let running = start(LATENCY, &args, &[("BENCH_PASSWORD", Some(PASSWORD))]);
-    let watched = crate::secured::watch_command_lines(holds);
+    // Another test may be making its Kafka, whose own tool takes passwords as arguments and in no other way.
+    let ours = |line: &[u8]| holds(line) && !line.windows(11).any(|window| window == b"StorageTool");
+    let watched = crate::secured::watch_command_lines(ours);
     let ended = running.end();
     assert!(ended.stderr.contains("environment: external"), "{}", ended.stderr);
     let (looks, seen) = watched.end();
