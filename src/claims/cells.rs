@@ -9,7 +9,9 @@ use super::faults;
 use super::tries;
 use crate::model::{Aggregate, Measure, Point, Unit};
 use crate::result::words::{name, survival};
-use crate::result::{BlockValue, CellSummary, ComparedCell, Kind, Observation, Outcome, Summary, Survives, measured};
+use crate::result::{
+    BlockValue, CellOutcome, CellSummary, ComparedCell, Kind, Observation, Summary, Survives, measured,
+};
 use crate::stats::compare::LEAST_BLOCKS;
 use crate::stats::over_blocks;
 
@@ -57,7 +59,7 @@ fn plain_cell(group: &[&CellSummary], measure: Measure, run: &str) -> ComparedCe
 
 fn block_value(cell: &CellSummary, measure: Measure) -> BlockValue {
     let latency = measure.latency();
-    let saturated = latency.is_some() && cell.outcome == Outcome::Overloaded;
+    let saturated = latency.is_some() && cell.outcome == CellOutcome::Overloaded;
     // Neither a rate nor a latency is ever zero: nothing went through.
     let nothing = |value: &f64| measure.metric.over_blocks == Aggregate::Geometric && *value <= 0.0;
     let value = measured(measure, cell).filter(|value| cell.valid && !saturated && !nothing(value));
@@ -85,7 +87,7 @@ fn what_happened(cell: &CellSummary) -> String {
     if !cell.valid {
         return format!("invalid: {}", cell.invalid_because.join("; "));
     }
-    if cell.outcome == Outcome::Ok {
+    if cell.outcome == CellOutcome::Ok {
         return String::new();
     }
     let outcome = name(&cell.outcome);

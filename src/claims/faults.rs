@@ -6,7 +6,7 @@ use super::cells::{cell_of, joined, recompute};
 use crate::model::{BASE, Metric, metric};
 use crate::result::fault_figures::{FAULT_FIGURES, FaultFigure, caveat};
 use crate::result::words::copies;
-use crate::result::{BlockValue, CellSummary, ComparedCell, Fault, Kind, Manifest, Outcome, Summary};
+use crate::result::{BlockValue, CellOutcome, CellSummary, ComparedCell, Fault, Kind, Manifest, Summary};
 
 const NO_PROMISE: &str = "the reply promises nothing: there is no acknowledged message that could be lost";
 /// Settings by which the others decide that a node is gone, in milliseconds.
@@ -138,7 +138,7 @@ pub fn detection(manifest: &Manifest, summary: &Summary) -> Vec<ComparedCell> {
             floor: None,
             n: 0,
             valid: true,
-            outcome: Outcome::Ok,
+            outcome: CellOutcome::Ok,
             because,
         };
         Some(recompute(ComparedCell {

@@ -3,7 +3,7 @@ mod observed;
 use super::*;
 use crate::model::metric;
 use crate::result::synthetic::{latency_run, throughput_run};
-use crate::result::{CellId, CellSummary, Observation, Outcome, RunFolder, Survives, summarize};
+use crate::result::{CellId, CellOutcome, CellSummary, Observation, RunFolder, Survives, summarize};
 
 fn read(folder: &RunFolder) -> (Manifest, Summary) {
     (folder.read_manifest().unwrap(), summarize(folder).unwrap())
@@ -124,7 +124,7 @@ fn latency_holds_at_every_rate_and_quantile() {
 
     let mut overloaded = run.clone();
     for cell in overloaded.1.cells.iter_mut().filter(|cell| cell.label == "kafka" && cell.cell.contains("10k")) {
-        cell.outcome = Outcome::Overloaded;
+        cell.outcome = CellOutcome::Overloaded;
         cell.outcome_because = vec!["8k/s of 10k/s reached".into()];
     }
     let comparison = build("standard", &[overloaded]).unwrap();

@@ -3,7 +3,7 @@
 //! Caused by the harness: the cell is invalid, kept and shown, without a verdict. Caused by the broker: a result.
 
 use crate::record::Counted;
-use crate::result::{Blame, Gate, Outcome};
+use crate::result::{Blame, CellOutcome, Gate};
 use crate::stats::{Second, halves, steady_halves};
 
 /// What the gates look at. All of the measured window unless said otherwise.
@@ -43,10 +43,10 @@ const PACER_SHARE: f64 = 0.95;
 const REACHED: f64 = 0.99;
 
 /// Every gate with its value, the outcome, and why it is not `ok`.
-pub fn judge(evidence: &Evidence<'_>) -> (Vec<Gate>, Outcome, Vec<String>) {
+pub fn judge(evidence: &Evidence<'_>) -> (Vec<Gate>, CellOutcome, Vec<String>) {
     let mut gates = harness_gates(evidence);
     let broker = broker_gates(evidence);
-    let outcome = broker.iter().find(|(gate, _)| !gate.held).map_or(Outcome::Ok, |(_, outcome)| *outcome);
+    let outcome = broker.iter().find(|(gate, _)| !gate.held).map_or(CellOutcome::Ok, |(_, outcome)| *outcome);
     let because = broker
         .iter()
         .filter(|(gate, _)| !gate.held)
@@ -97,7 +97,7 @@ fn harness_gates(e: &Evidence<'_>) -> Vec<Gate> {
     gates
 }
 
-fn broker_gates(e: &Evidence<'_>) -> Vec<(Gate, Outcome)> {
+fn broker_gates(e: &Evidence<'_>) -> Vec<(Gate, CellOutcome)> {
     let c = &e.counted;
     let broker = |name, held, found, limit: &str| gate(name, Blame::Broker, held, found, limit);
     let harm = c.lost + c.broker_lost.unwrap_or(0) + c.corrupt + c.reordered + c.foreign + c.phantom;
@@ -116,7 +116,7 @@ fn broker_gates(e: &Evidence<'_>) -> Vec<(Gate, Outcome)> {
             ),
             "0 of each",
         ),
-        Outcome::Violated,
+        CellOutcome::Violated,
     )];
     if e.faults {
         return gates;
@@ -125,7 +125,7 @@ fn broker_gates(e: &Evidence<'_>) -> Vec<(Gate, Outcome)> {
         let share = e.acked_in_time as f64 / (e.window_planned as f64).max(1.0);
         gates.push((
             broker("rate-reached", share >= REACHED, format!("{} of the offered load in time", percent(share)), "99 %"),
-            Outcome::Overloaded,
+            CellOutcome::Overloaded,
         ));
         let growth = e.backlog.1.saturating_sub(e.backlog.0);
         // Half a per cent of what was offered, and never less than what one fetch may hold back.
@@ -137,7 +137,7 @@ fn broker_gates(e: &Evidence<'_>) -> Vec<(Gate, Outcome)> {
                 format!("grew by {growth} messages"),
                 &format!("{limit} messages"),
             ),
-            Outcome::Overloaded,
+            CellOutcome::Overloaded,
         ));
     }
     gates.push((
@@ -147,7 +147,7 @@ fn broker_gates(e: &Evidence<'_>) -> Vec<(Gate, Outcome)> {
             format!("{} unanswered, {} undelivered", e.unanswered, c.undelivered),
             "0 of each by the deadline",
         ),
-        Outcome::Overloaded,
+        CellOutcome::Overloaded,
     ));
     gates.push((
         broker(
@@ -162,7 +162,7 @@ fn broker_gates(e: &Evidence<'_>) -> Vec<(Gate, Outcome)> {
             },
             "settled in warm-up, halves within 25 %",
         ),
-        Outcome::Unsteady,
+        CellOutcome::Unsteady,
     ));
     gates
 }
@@ -195,14 +195,14 @@ mod tests {
         }
     }
 
-    fn failed(evidence: &Evidence<'_>) -> (Vec<String>, Outcome) {
+    fn failed(evidence: &Evidence<'_>) -> (Vec<String>, CellOutcome) {
         let (gates, outcome, _) = judge(evidence);
         (gates.into_iter().filter(|gate| !gate.held).map(|gate| gate.name).collect(), outcome)
     }
 
     #[test]
     fn a_clean_cell_passes_all() {
-        assert_eq!(failed(&evidence()), (vec![], Outcome::Ok));
+        assert_eq!(failed(&evidence()), (vec![], CellOutcome::Ok));
     }
 
     #[test]
@@ -215,25 +215,25 @@ mod tests {
             faults: true,
             ..evidence()
         };
-        assert_eq!(failed(&down), (vec![], Outcome::Ok));
+        assert_eq!(failed(&down), (vec![], CellOutcome::Ok));
         let counted = Counted { delivered: 99, lost: 1, ..down.counted };
-        assert_eq!(failed(&Evidence { counted, ..down }).1, Outcome::Violated);
+        assert_eq!(failed(&Evidence { counted, ..down }).1, CellOutcome::Violated);
     }
 
     #[test]
     fn the_harness_is_blamed_for_its_own_faults_only() {
         let lagging = Evidence { lag: Some(("p99".into(), 3_000_000, 1_000_000)), ..evidence() };
-        assert_eq!(failed(&lagging), (vec!["schedule-lag".to_owned()], Outcome::Ok));
+        assert_eq!(failed(&lagging), (vec!["schedule-lag".to_owned()], CellOutcome::Ok));
         let unbalanced = Evidence { sent_by_counter: 101, ..evidence() };
-        assert_eq!(failed(&unbalanced), (vec!["books-balance".to_owned()], Outcome::Ok));
+        assert_eq!(failed(&unbalanced), (vec!["books-balance".to_owned()], CellOutcome::Ok));
     }
 
     #[test]
     fn the_brokers_faults_are_results() {
         let slow = Evidence { acked_in_time: 90, ..evidence() };
-        assert_eq!(failed(&slow), (vec!["rate-reached".to_owned()], Outcome::Overloaded));
+        assert_eq!(failed(&slow), (vec!["rate-reached".to_owned()], CellOutcome::Overloaded));
         let counted = Counted { delivered: 99, lost: 1, ..evidence().counted };
         let (names, outcome) = failed(&Evidence { counted, ..evidence() });
-        assert_eq!((names, outcome), (vec!["nothing-lost-or-disordered".to_owned()], Outcome::Violated));
+        assert_eq!((names, outcome), (vec!["nothing-lost-or-disordered".to_owned()], CellOutcome::Violated));
     }
 }

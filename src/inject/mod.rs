@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::driver::capability::ClusterView;
 use crate::environment::{Broker, Deed, EnvironmentError, NodeInfo};
 use crate::fault::disk::DiskFault;
-use crate::model::{FaultKind, Software, Target};
+use crate::model::{FaultTarget, Grip, Software, Threat};
 use crate::scenario::FaultPlan;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -108,7 +108,7 @@ impl<'a, 'b> Injector<'a, 'b> {
             }
         };
         let node = if plan.kind().is_ours() { "our consumer".to_owned() } else { names(&hit, &nodes) };
-        let on_processes = plan.kind().takes_down() || plan.kind() == FaultKind::Pause;
+        let on_processes = plan.kind().grip() == Grip::Processes;
         if let Some(down) = hit.iter().filter_map(|index| nodes.get(*index)).find(|node| on_processes && node.down) {
             return Err(not_applied(&node, format!("{} is down already", down.name)));
         }
@@ -137,21 +137,23 @@ impl<'a, 'b> Injector<'a, 'b> {
     /// What undoes it, known before it is done.
     fn undos(&self, plan: &FaultPlan, hit: &[usize]) -> Vec<Undo> {
         let each = |undo: fn(usize) -> Undo| -> Vec<Undo> { hit.iter().copied().map(undo).collect() };
-        match plan.kind() {
-            kind if kind.takes_down() => {
+        match plan.kind().grip() {
+            Grip::Processes if plan.kind().takes_down() => {
                 // A Kafka node alone waits for a quorum of its controllers.
-                let together = plan.target == Target::All && self.broker().software() == Software::Kafka;
+                let together = plan.target == FaultTarget::All && self.broker().software() == Software::Kafka;
                 if together { vec![Undo::Restart] } else { each(Undo::Start) }
             }
-            FaultKind::Pause => each(Undo::Resume),
-            FaultKind::NetPartition => each(Undo::Join),
-            kind if kind.on_the_wire() => each(Undo::Open),
-            FaultKind::DiskFull => [each(Undo::Disk), vec![Undo::Revive(hit.to_vec())]].concat(),
-            kind if kind.on_the_disk() => each(Undo::Disk),
-            FaultKind::MemFull => vec![Undo::Set(apply::MEMORY, "0".into())],
-            FaultKind::SlowConsumer => vec![Undo::Pace],
-            // Its number is not known before it is killed, and the consumer comes back by itself.
-            _ => Vec::new(),
+            Grip::Processes => each(Undo::Resume),
+            Grip::Links => each(Undo::Join),
+            Grip::Connections => each(Undo::Open),
+            Grip::Disk if plan.kind().threat() == Threat::Refusal => {
+                [each(Undo::Disk), vec![Undo::Revive(hit.to_vec())]].concat()
+            }
+            Grip::Disk => each(Undo::Disk),
+            Grip::Memory => vec![Undo::Set(apply::MEMORY, "0".into())],
+            // The number of one that was killed is not known before, and it comes back by itself.
+            Grip::Consumers if plan.kind().is_brief() => Vec::new(),
+            Grip::Consumers => vec![Undo::Pace],
         }
     }
 

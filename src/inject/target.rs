@@ -2,11 +2,11 @@
 
 use crate::driver::capability::ClusterView;
 use crate::environment::{NodeInfo, NodeRole};
-use crate::model::Target;
+use crate::model::FaultTarget;
 
 /// Indices of the nodes that `target` means now, or why nobody can be told.
 pub fn resolve(
-    target: Target,
+    target: FaultTarget,
     nodes: &[NodeInfo],
     cluster: Option<&mut (dyn ClusterView + 'static)>,
 ) -> Result<Vec<usize>, String> {
@@ -20,16 +20,16 @@ pub fn resolve(
         _ => at(nodes, &cluster.as_mut().map_err(|why| (*why).to_owned())?.leader(0).map_err(|e| e.to_string())?),
     };
     match target {
-        Target::Node => Ok(vec![first]),
-        Target::All => Ok(data.clone()),
-        Target::Leader | Target::Primary => leader().map(|index| vec![index]),
-        Target::Replica => {
+        FaultTarget::Node => Ok(vec![first]),
+        FaultTarget::All => Ok(data.clone()),
+        FaultTarget::Leader | FaultTarget::Primary => leader().map(|index| vec![index]),
+        FaultTarget::Replica => {
             let leader = leader()?;
             let replica = data.iter().find(|index| **index != leader && !nodes[**index].down);
             replica.map(|index| vec![*index]).ok_or_else(|| "no node besides the leader is up".into())
         }
-        Target::Controller if data.len() == 1 => Ok(vec![first]),
-        Target::Controller => {
+        FaultTarget::Controller if data.len() == 1 => Ok(vec![first]),
+        FaultTarget::Controller => {
             let told = cluster.as_mut().map_err(|why| (*why).to_owned())?.controller().map_err(|e| e.to_string())?;
             at(nodes, &told).map(|index| vec![index])
         }
@@ -79,32 +79,32 @@ mod tests {
         nodes.push(node(9, NodeRole::Sentinel));
         let mut third = Third;
         let mut of = |target| resolve(target, &nodes, Some(&mut third));
-        assert_eq!(of(Target::Node), Ok(vec![0]));
-        assert_eq!(of(Target::Leader), Ok(vec![2]), "by what clients are told");
-        assert_eq!(of(Target::Primary), Ok(vec![2]));
-        assert_eq!(of(Target::Controller), Ok(vec![1]), "by where it listens");
-        assert_eq!(of(Target::Replica), Ok(vec![0]));
-        assert_eq!(of(Target::All), Ok(vec![0, 1, 2]), "watchers are no targets");
+        assert_eq!(of(FaultTarget::Node), Ok(vec![0]));
+        assert_eq!(of(FaultTarget::Leader), Ok(vec![2]), "by what clients are told");
+        assert_eq!(of(FaultTarget::Primary), Ok(vec![2]));
+        assert_eq!(of(FaultTarget::Controller), Ok(vec![1]), "by where it listens");
+        assert_eq!(of(FaultTarget::Replica), Ok(vec![0]));
+        assert_eq!(of(FaultTarget::All), Ok(vec![0, 1, 2]), "watchers are no targets");
     }
 
     #[test]
     fn a_node_that_is_down_replicates_nothing() {
         let mut nodes: Vec<NodeInfo> = (1..=3).map(|number| node(number, NodeRole::Data)).collect();
         nodes[0].down = true;
-        assert_eq!(resolve(Target::Replica, &nodes, Some(&mut Third)), Ok(vec![1]));
+        assert_eq!(resolve(FaultTarget::Replica, &nodes, Some(&mut Third)), Ok(vec![1]));
         nodes[1].down = true;
-        assert!(resolve(Target::Replica, &nodes, Some(&mut Third)).unwrap_err().contains("besides the leader"));
+        assert!(resolve(FaultTarget::Replica, &nodes, Some(&mut Third)).unwrap_err().contains("besides the leader"));
     }
 
     #[test]
     fn one_node_leads_without_being_asked_and_nobody_is_not_hit() {
         let nodes = [node(1, NodeRole::Data)];
-        assert_eq!(resolve(Target::Leader, &nodes, None), Ok(vec![0]));
-        assert_eq!(resolve(Target::Controller, &nodes, None), Ok(vec![0]));
-        assert!(resolve(Target::Replica, &nodes, None).is_err());
-        assert!(resolve(Target::Node, &[], None).unwrap_err().contains("--env native"));
+        assert_eq!(resolve(FaultTarget::Leader, &nodes, None), Ok(vec![0]));
+        assert_eq!(resolve(FaultTarget::Controller, &nodes, None), Ok(vec![0]));
+        assert!(resolve(FaultTarget::Replica, &nodes, None).is_err());
+        assert!(resolve(FaultTarget::Node, &[], None).unwrap_err().contains("--env native"));
         let three: Vec<NodeInfo> = (5..=7).map(|number| node(number, NodeRole::Data)).collect();
-        let strange = resolve(Target::Leader, &three, Some(&mut Third)).unwrap_err();
+        let strange = resolve(FaultTarget::Leader, &three, Some(&mut Third)).unwrap_err();
         assert!(strange.contains("127.0.0.1:1003"), "{strange}");
     }
 }

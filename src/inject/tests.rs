@@ -143,7 +143,7 @@ impl Broker for Sleepers {
 
 const FULL: FaultAction = FaultAction::DiskFull { room: Bytes(1) };
 
-fn plan(action: FaultAction, target: Target) -> FaultPlan {
+fn plan(action: FaultAction, target: FaultTarget) -> FaultPlan {
     FaultPlan { target, lasts: Some(Lasts::For(Span::from_secs(1))), ..FaultPlan::new(action, Span(0)) }
 }
 
@@ -157,7 +157,7 @@ fn a_kill_is_proven_by_the_process_and_taken_back_by_a_start() {
         let shared: Shared<'_> = Mutex::new(&mut sleepers);
         let consumers = Consumers::default();
         let mut injector = Injector::new(&shared, None, &consumers, clock, 1, &ON);
-        let applied = injector.inject(0, &plan(FaultAction::Kill, Target::All)).unwrap();
+        let applied = injector.inject(0, &plan(FaultAction::Kill, FaultTarget::All)).unwrap();
         assert_eq!(applied.node, "node 1, node 2");
         assert!(pids.iter().all(|pid| process::is_gone(*pid)) && applied.at_ns <= clock.now_ns());
         let (healed_ns, _) = injector.revert(0).unwrap();
@@ -175,7 +175,7 @@ fn it_counts_from_the_deed_and_not_from_its_proof() {
         let shared: Shared<'_> = Mutex::new(&mut sleepers);
         let (consumers, clock) = (Consumers::default(), Clock::start());
         let mut injector = Injector::new(&shared, None, &consumers, clock, 1, &ON);
-        let applied = injector.inject(0, &plan(kind, Target::Node)).unwrap();
+        let applied = injector.inject(0, &plan(kind, FaultTarget::Node)).unwrap();
         assert!(applied.at_ns + 300_000_000 <= clock.now_ns(), "{}: {applied:?}", kind.kind().name());
     }
 }
@@ -187,13 +187,13 @@ fn what_is_down_or_held_already_is_not_hit_again() {
         let shared: Shared<'_> = Mutex::new(&mut sleepers);
         let consumers = Consumers::default();
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
-        injector.inject(0, &plan(FaultAction::Pause, Target::Node)).unwrap();
-        let refused = injector.inject(1, &plan(FaultAction::Pause, Target::All)).unwrap_err();
+        injector.inject(0, &plan(FaultAction::Pause, FaultTarget::Node)).unwrap();
+        let refused = injector.inject(1, &plan(FaultAction::Pause, FaultTarget::All)).unwrap_err();
         assert!(refused.why.contains("not taken back yet"), "{refused:?}");
         injector.revert(0).unwrap();
-        injector.inject(2, &plan(FaultAction::Kill, Target::Node)).unwrap();
+        injector.inject(2, &plan(FaultAction::Kill, FaultTarget::Node)).unwrap();
         for kind in [FaultAction::Kill, FaultAction::Stop, FaultAction::Pause, FaultAction::PowerLoss] {
-            let refused = injector.inject(3, &plan(kind, Target::Node)).unwrap_err();
+            let refused = injector.inject(3, &plan(kind, FaultTarget::Node)).unwrap_err();
             assert_eq!((refused.node.as_str(), refused.why.as_str()), ("node 1", "node 1 is down already"));
         }
         injector.revert(2).unwrap();
@@ -209,7 +209,7 @@ fn who_ends_of_a_full_disk_is_no_death_and_is_started_again() {
         let shared: Shared<'_> = Mutex::new(&mut sleepers);
         let consumers = Consumers::default();
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
-        let full = plan(FULL, Target::Node);
+        let full = plan(FULL, FaultTarget::Node);
         injector.inject(0, &full).unwrap();
         let (_, text) = injector.revert(0).unwrap();
         assert!(text.ends_with("the broker ended by itself on node 1 and was started again"), "{text}");
@@ -232,7 +232,7 @@ fn a_node_whose_process_is_not_shown_is_started_again() {
         let shared: Shared<'_> = Mutex::new(&mut sleepers);
         let consumers = Consumers::default();
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
-        injector.inject(0, &plan(FaultAction::Kill, Target::Node)).unwrap();
+        injector.inject(0, &plan(FaultAction::Kill, FaultTarget::Node)).unwrap();
         injector.revert(0).unwrap();
     }
     assert_eq!(sleepers.deeds, [(0, Deed::Kill), (0, Deed::Start)]);
@@ -246,7 +246,7 @@ fn who_may_not_do_it_is_told_once_and_each_time() {
     let consumers = Consumers::default();
     let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
     for (number, kind) in [FaultAction::DiskSlow { delay: Span(0) }, FULL, FULL].into_iter().enumerate() {
-        let refused = injector.inject(number, &plan(kind, Target::Node)).unwrap_err();
+        let refused = injector.inject(number, &plan(kind, FaultTarget::Node)).unwrap_err();
         assert!(refused.why.contains("somebody else") && !refused.why.contains("not taken back"), "{refused:?}");
     }
 }
@@ -259,7 +259,7 @@ fn what_was_not_healed_is_healed_when_the_injector_goes() {
     let consumers = Consumers::default();
     {
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
-        injector.inject(0, &plan(FaultAction::Pause, Target::Node)).unwrap();
+        injector.inject(0, &plan(FaultAction::Pause, FaultTarget::Node)).unwrap();
         assert!(process::is_stopped(pid));
     }
     assert!(process::runs(pid));
@@ -273,7 +273,7 @@ fn a_start_that_fails_is_told_and_tried_again_at_the_end() {
         let shared: Shared<'_> = Mutex::new(&mut sleepers);
         let consumers = Consumers::default();
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
-        injector.inject(0, &plan(FaultAction::Kill, Target::Node)).unwrap();
+        injector.inject(0, &plan(FaultAction::Kill, FaultTarget::Node)).unwrap();
         assert!(injector.revert(0).unwrap_err().contains("no room"));
     }
     assert!(process::runs(sleepers.pid(0)));
@@ -289,14 +289,14 @@ fn what_cannot_be_proven_was_not_applied_and_is_taken_back() {
         let consumers = Consumers::default();
         // Interrupted, so that the test need not wait for the proof that never comes.
         let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &interrupted);
-        let refused = injector.inject(0, &plan(FaultAction::Pause, Target::Node)).unwrap_err();
+        let refused = injector.inject(0, &plan(FaultAction::Pause, FaultTarget::Node)).unwrap_err();
         assert!(refused.why.contains("every thread of the process is stopped"), "{refused:?}");
         assert_eq!(refused.node, "node 1");
         // Nothing stands between these nodes and their clients.
-        let refused = injector.inject(1, &plan(FaultAction::NetReset, Target::Node)).unwrap_err();
+        let refused = injector.inject(1, &plan(FaultAction::NetReset, FaultTarget::Node)).unwrap_err();
         assert!(refused.why.contains("straight"), "{refused:?}");
         // Two nodes, and nobody to tell who leads.
-        let refused = injector.inject(2, &plan(FaultAction::Kill, Target::Leader)).unwrap_err();
+        let refused = injector.inject(2, &plan(FaultAction::Kill, FaultTarget::Leader)).unwrap_err();
         assert!(refused.why.contains("does not tell who leads"), "{refused:?}");
     }
     assert_eq!(sleepers.deeds.last(), Some(&(0, Deed::Resume)));
@@ -308,7 +308,7 @@ fn a_consumer_that_does_not_go_is_not_killed_later() {
     let shared: Shared<'_> = Mutex::new(&mut sleepers);
     let (consumers, interrupted) = (Consumers::default(), AtomicBool::new(true));
     let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &interrupted);
-    assert!(injector.inject(0, &plan(FaultAction::ConsumerKill, Target::Node)).is_err());
+    assert!(injector.inject(0, &plan(FaultAction::ConsumerKill, FaultTarget::Node)).is_err());
     assert!(!consumers.must_go());
 }
 
@@ -318,7 +318,7 @@ fn our_own_consumers_are_slowed_and_let_go() {
     let shared: Shared<'_> = Mutex::new(&mut sleepers);
     let consumers = Consumers::default();
     let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
-    let slow = plan(FaultAction::SlowConsumer { rate: Rate::per_second(100) }, Target::Node);
+    let slow = plan(FaultAction::SlowConsumer { rate: Rate::per_second(100) }, FaultTarget::Node);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while consumers.pace_ns() == 0 {

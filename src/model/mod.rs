@@ -12,7 +12,7 @@ mod system;
 mod unit;
 
 pub use codec::Codec;
-pub use fault_kind::{FaultKind, Target};
+pub use fault_kind::{FaultKind, FaultTarget, Grip, Threat};
 pub use guarantee::Guarantee;
 pub use latency::Latency;
 pub use measure::{Measure, Statistic};

@@ -1,7 +1,7 @@
 //! Tests only: a comparison with rows of every form, of made-up numbers as large, as many and as wordy as real ones.
 
 use crate::result::{
-    BlockValue, Claim, ComparedCell, Comparison, Kind, Outcome, RunInfo, SCHEMA, SYSTEMS, Status, Survives,
+    BlockValue, CellOutcome, Claim, ComparedCell, Comparison, Kind, RunInfo, SCHEMA, SYSTEMS, Status, Survives,
 };
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ impl Row {
             floor: None,
             n: 10_000,
             valid: true,
-            outcome: Outcome::Ok,
+            outcome: CellOutcome::Ok,
             because: String::new(),
         };
         let survives = Survives { process_kill: !label.contains("pubsub"), copies: 1, ..Survives::default() };
@@ -363,7 +363,7 @@ fn latency() -> Vec<ComparedCell> {
                     if overloaded {
                         (cell.value, cell.interval, cell.blocks, cell.n) = (None, None, 0, 0);
                         for block in &mut cell.per_block {
-                            (block.value, block.outcome) = (None, Outcome::Overloaded);
+                            (block.value, block.outcome) = (None, CellOutcome::Overloaded);
                             block.because = "overloaded: backlog grew by 12345 messages".into();
                         }
                     }

@@ -1,7 +1,7 @@
 //! The blocks of one label at one matrix point, gathered: what a line of a chart or table shows.
 
 use crate::model::Point;
-use crate::result::{CellSummary, Outcome, Summary};
+use crate::result::{CellOutcome, CellSummary, Summary};
 use crate::stats::compare::GeometricMean;
 
 pub struct Group<'a> {
@@ -57,7 +57,7 @@ impl Group<'_> {
     }
 
     pub fn overloaded(&self) -> bool {
-        self.blocks.iter().any(|cell| cell.valid && cell.outcome == Outcome::Overloaded)
+        self.blocks.iter().any(|cell| cell.valid && cell.outcome == CellOutcome::Overloaded)
     }
 
     /// Why there is nothing to draw, in words.

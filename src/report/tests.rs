@@ -6,7 +6,7 @@ mod run;
 
 use super::*;
 use crate::result::synthetic::{latency_run, manifest};
-use crate::result::{BlockValue, Claim, ComparedCell, Kind, Outcome, RunInfo, SCHEMA, Status, Survives};
+use crate::result::{BlockValue, CellOutcome, Claim, ComparedCell, Kind, RunInfo, SCHEMA, Status, Survives};
 use std::collections::BTreeMap;
 
 /// Every file under `dir` with its content.
@@ -36,7 +36,7 @@ fn cell(label: &str, system: &str, point: &str, metric: &str, unit: &str, value:
         floor: None,
         n: 10_000,
         valid: true,
-        outcome: if value.is_none() { Outcome::Overloaded } else { Outcome::Ok },
+        outcome: if value.is_none() { CellOutcome::Overloaded } else { CellOutcome::Ok },
         because: if value.is_none() { "overloaded: backlog grew".into() } else { String::new() },
     };
     ComparedCell {

@@ -2,7 +2,7 @@
 //! verdicts can be computed again from this file alone.
 
 use super::error::ResultError;
-use super::summary::{Outcome, Status, Survives};
+use super::summary::{CellOutcome, Status, Survives};
 use super::{files, outline};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -138,7 +138,7 @@ pub struct BlockValue {
     /// Samples behind a latency; behind a rate, messages delivered over the whole run.
     pub n: u64,
     pub valid: bool,
-    pub outcome: Outcome,
+    pub outcome: CellOutcome,
     /// Why the block is invalid or its outcome not `ok`, and what an experiment says beside its value; may be empty.
     pub because: String,
 }

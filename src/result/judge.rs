@@ -7,7 +7,7 @@
 use super::raw::CellRecord;
 use super::summary::{Fault, Judged, Survives};
 use super::words::grouped;
-use crate::model::{FaultKind, System};
+use crate::model::{System, Threat};
 use crate::stats::chance_of_unseen;
 
 /// The verdict, `None` for `guarantee: none`, and what there is to say about it.
@@ -196,26 +196,15 @@ fn expects_loss(fault: &Fault, survives: &Survives, nodes: u16) -> Option<bool> 
     let kind = fault.fault_kind()?;
     let for_good = fault.healed_at_ns.is_none();
     let everywhere = nodes == 1 || fault.everywhere();
-    match kind {
-        FaultKind::Stop | FaultKind::Kill | FaultKind::PowerLoss if !everywhere => survives.node_loss.then_some(false),
+    match kind.threat() {
+        _ if kind.takes_down() && !everywhere => survives.node_loss.then_some(false),
         // Nothing ever comes back: there is nothing left to lose from.
-        FaultKind::Stop | FaultKind::Kill | FaultKind::PowerLoss if for_good => None,
-        FaultKind::PowerLoss => Some(!survives.power_loss),
-        FaultKind::Kill => Some(!survives.process_kill),
-        FaultKind::Stop => survives.process_kill.then_some(false),
-        FaultKind::Pause
-        | FaultKind::NetPartition
-        | FaultKind::NetLatency
-        | FaultKind::NetBandwidth
-        | FaultKind::NetStall
-        | FaultKind::NetReset
-        | FaultKind::NetRefuse
-        | FaultKind::DiskSlow => (nodes == 1 || survives.node_loss).then_some(false),
-        FaultKind::NetBitflip
-        | FaultKind::DiskFull
-        | FaultKind::MemFull
-        | FaultKind::SlowConsumer
-        | FaultKind::ConsumerKill => None,
+        _ if kind.takes_down() && for_good => None,
+        Threat::PowerLoss => Some(!survives.power_loss),
+        Threat::Crash => Some(!survives.process_kill),
+        Threat::Shutdown => survives.process_kill.then_some(false),
+        Threat::Absence | Threat::Delay => (nodes == 1 || survives.node_loss).then_some(false),
+        Threat::Refusal | Threat::Consumption => None,
     }
 }
 
@@ -224,6 +213,7 @@ mod tests {
     use super::super::raw::Example;
     use super::super::synthetic::cell;
     use super::*;
+    use crate::model::FaultKind;
 
     fn judged(record: &CellRecord, guarantee: &str) -> Option<Judged> {
         judge(record, guarantee, true).0

@@ -1,6 +1,6 @@
 //! `manifest.json`: what was run, on what, with which settings. Written first, rewritten when the run ends.
 
-use super::summary::{Outcome, Status};
+use super::summary::{CellOutcome, Status};
 use crate::units::Rate;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -64,7 +64,7 @@ pub struct RateFound {
 pub struct Carried {
     pub goodput_per_s: f64,
     pub messages: u64,
-    pub outcome: Outcome,
+    pub outcome: CellOutcome,
 }
 
 /// The scenario as resolved.

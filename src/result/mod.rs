@@ -30,6 +30,6 @@ pub use observation::Observation;
 pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Example, Gate, Interval, WindowRow};
 pub use summarize::{invalid_because, quantiles, rates, summarize};
 pub use summary::{
-    CellId, CellSummary, Counts, Fault, Judged, Latencies, Outcome, Quantiles, Rates, Resources, SCHEMA, Status,
+    CellId, CellOutcome, CellSummary, Counts, Fault, Judged, Latencies, Quantiles, Rates, Resources, SCHEMA, Status,
     StreamRecovery, Summary, Survives, Unavailable,
 };

@@ -6,7 +6,7 @@
 
 use super::comparison::Kind;
 use super::observation::Observation;
-use super::summary::{CellId, Counts, Fault, Outcome, Resources, SCHEMA, Survives};
+use super::summary::{CellId, CellOutcome, Counts, Fault, Resources, SCHEMA, Survives};
 use crate::model::{Latency, metric};
 use crate::scenario::Cell;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub struct CellRecord {
     pub window_end_ns: Option<u64>,
     /// How long warm-up took until steady, ns.
     pub warm_up_ns: u64,
-    pub outcome: Outcome,
+    pub outcome: CellOutcome,
     /// Why the outcome is not `ok`, in words.
     pub outcome_because: Vec<String>,
     pub survives: Survives,
@@ -99,7 +99,7 @@ impl CellRecord {
             window_start_ns: None,
             window_end_ns: None,
             warm_up_ns: 0,
-            outcome: Outcome::Ok,
+            outcome: CellOutcome::Ok,
             outcome_because: Vec::new(),
             survives: Survives::default(),
             counts: Counts::default(),

@@ -129,7 +129,7 @@ pub fn rates(record: &CellRecord) -> Rates {
 mod tests {
     use super::super::synthetic::{self, cell, manifest};
     use super::*;
-    use crate::result::{Gate, Judged, Outcome};
+    use crate::result::{CellOutcome, Gate, Judged};
 
     #[test]
     fn a_quantile_needs_ten_samples_beyond_it() {
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn only_the_harness_makes_a_cell_invalid() {
         let mut output = cell("kafka", "base", 1);
-        output.record.outcome = Outcome::Overloaded;
+        output.record.outcome = CellOutcome::Overloaded;
         let gate =
             |blames| Gate { name: "rate".into(), held: false, blames, found: "8k/s".into(), limit: "10k/s".into() };
         output.record.gates = vec![gate(Blame::Broker)];

@@ -4,7 +4,7 @@
 
 use super::measure::Distributions;
 use super::observation::Observation;
-use crate::model::{FaultKind, Latency, Target};
+use crate::model::{FaultKind, FaultTarget, Latency};
 use crate::record::Counted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ pub struct CellSummary {
     pub id: CellId,
     pub valid: bool,
     pub invalid_because: Vec<String>,
-    pub outcome: Outcome,
+    pub outcome: CellOutcome,
     /// Why the outcome is not `ok`, in words.
     pub outcome_because: Vec<String>,
     pub survives: Survives,
@@ -109,7 +109,7 @@ impl CellSummary {
             id,
             valid: true,
             invalid_because: Vec::new(),
-            outcome: Outcome::Ok,
+            outcome: CellOutcome::Ok,
             outcome_because: Vec::new(),
             survives: Survives::default(),
             judged: None,
@@ -132,7 +132,7 @@ impl CellSummary {
 /// What the broker did; a result, whatever it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum CellOutcome {
     Ok,
     /// The offered rate was not reached or the backlog grew.
     Overloaded,
@@ -349,7 +349,7 @@ impl Fault {
 
     /// It hit every node at once.
     pub fn everywhere(&self) -> bool {
-        self.target == Target::All.name()
+        self.target == FaultTarget::All.name()
     }
 
     /// Taken away and never brought back, as the scenario says.

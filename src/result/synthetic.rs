@@ -1,7 +1,7 @@
 //! Tests only: run folders whose raw files, and so whose every number, are known.
 
 use super::raw::{CellOutput, CellRecord, Event, Interval, WindowRow};
-use super::summary::{CellId, Counts, Outcome, Resources, Status, Survives};
+use super::summary::{CellId, CellOutcome, Counts, Resources, Status, Survives};
 use super::{ColdStart, Description, Gate, Host, Manifest, RunFolder, SCHEMA, ScenarioInfo};
 use crate::model::Latency;
 use crate::result::Blame;
@@ -111,7 +111,7 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
             window_start_ns: Some(4 * SECOND),
             window_end_ns: Some(14 * SECOND),
             warm_up_ns: 4 * SECOND,
-            outcome: Outcome::Ok,
+            outcome: CellOutcome::Ok,
             outcome_because: vec![],
             survives: survives(system),
             counts: Counts {

@@ -1,6 +1,6 @@
 //! Faults on a timeline, as a scenario asks for them: what, to whom, when, for how long. Data only: `fault` injects.
 
-use crate::model::{FaultKind, Target};
+use crate::model::{FaultKind, FaultTarget};
 use crate::units::{Bytes, Rate, Span};
 use schemars::JsonSchema;
 use serde::de::{Deserializer, Error};
@@ -14,7 +14,7 @@ use std::fmt;
 pub(super) struct FaultKeys {
     pub kind: FaultKind,
     #[serde(default)]
-    pub target: Target,
+    pub target: FaultTarget,
     /// After the start of the measured window.
     pub at: Span,
     /// Until it is healed: resumed, started again, let through. Without it a kill is followed by a start at once and
@@ -88,7 +88,7 @@ pub enum Heal {
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultPlan {
     pub action: FaultAction,
-    pub target: Target,
+    pub target: FaultTarget,
     /// After the start of the measured window.
     pub at: Span,
     pub lasts: Option<Lasts>,
@@ -219,7 +219,7 @@ impl fmt::Display for FaultAction {
 impl FaultPlan {
     /// Once, on the first node, for as long as its kind lasts by itself.
     pub fn new(action: FaultAction, at: Span) -> Self {
-        Self { action, target: Target::Node, at, lasts: None, every: None, times: None }
+        Self { action, target: FaultTarget::Node, at, lasts: None, every: None, times: None }
     }
 
     pub const fn kind(&self) -> FaultKind {

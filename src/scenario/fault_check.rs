@@ -9,7 +9,7 @@ use super::fault::{FaultAction, FaultKeys, FaultPlan, Heal, Lasts};
 use super::load::{Load, Model};
 use super::system::SystemConfig;
 use super::timeline::PHASE;
-use crate::model::{Codec, FaultKind, Software, Target};
+use crate::model::{Codec, FaultKind, FaultTarget, Grip, Software};
 use crate::units::{Bytes, Span};
 use crate::yaml::Problem;
 
@@ -68,7 +68,7 @@ fn resolved_one(index: usize, written: &FaultKeys) -> Result<FaultPlan, Problem>
             let _ = keys.take(*kind);
             keys.left() != Some(key)
         };
-        let names: Vec<&str> = FaultKind::ALL.into_iter().filter(takes).map(FaultKind::name).collect();
+        let names: Vec<&str> = FaultKind::all().filter(takes).map(FaultKind::name).collect();
         let what = format!("it belongs to {}; {} has none", names.join(" and "), kind.name());
         return Err(problem(index, key, what, "remove the key"));
     }
@@ -119,7 +119,8 @@ fn times(index: usize, plan: &FaultPlan, load: &Load) -> Check {
         Heal::Never if plan.every.is_some() => {
             return refuse(index, "for", "what is lost for good cannot be lost again", "remove `every` and `times`");
         }
-        Heal::Never if !may_be_for_good(plan.kind()) => {
+        Heal::Never if plan.kind().grip() != Grip::Processes => {
+            // A system that lacks one process can still be read.
             let what = format!("{} is always taken back: what came of it could not be read", plan.kind().name());
             return refuse(index, "for", what, "write a duration such as `5s`");
         }
@@ -180,10 +181,10 @@ impl<'a> PlannedInjection<'a> {
 fn apart(plans: &[FaultPlan]) -> Check {
     let mut all: Vec<PlannedInjection<'_>> =
         plans.iter().enumerate().flat_map(|(index, plan)| PlannedInjection::all(index, plan)).collect();
-    all.sort_by_key(|held| (held.plan.kind().holds(), held.from, held.index));
+    all.sort_by_key(|held| (held.plan.kind().grip(), held.from, held.index));
     let mut last: Option<&PlannedInjection<'_>> = None;
     for held in &all {
-        let Some(before) = last.filter(|last| last.plan.kind().holds() == held.plan.kind().holds()) else {
+        let Some(before) = last.filter(|last| last.plan.kind().grip() == held.plan.kind().grip()) else {
             last = Some(held);
             continue;
         };
@@ -194,7 +195,7 @@ fn apart(plans: &[FaultPlan]) -> Check {
                 held.plan.kind().name(),
                 before.index,
                 before.plan,
-                held.plan.kind().holds()
+                held.plan.kind().grip().words()
             );
             let remedy = if before.to == Span(u64::MAX) {
                 format!("write a `for` in `faults[{}]` that ends before, or remove one of them", before.index)
@@ -210,11 +211,6 @@ fn apart(plans: &[FaultPlan]) -> Check {
     Ok(())
 }
 
-/// Whether a system that is never healed of it can still be read.
-const fn may_be_for_good(kind: FaultKind) -> bool {
-    kind.takes_down() || matches!(kind, FaultKind::Pause)
-}
-
 fn whole_seconds(span: Span) -> Span {
     Span(span.nanos().div_ceil(1_000_000_000).saturating_mul(1_000_000_000))
 }
@@ -227,25 +223,25 @@ pub(super) fn system(label: &str, config: &SystemConfig, plans: &[FaultPlan]) ->
         let (kind, target) = (plan.kind(), plan.target);
         let without = |what: String, remedy: &str| refuse(index, "target", what, remedy);
         if kind.is_ours() {
-            if target != Target::Node {
+            if target != FaultTarget::Node {
                 let what = format!("{} befalls our own consumers, not a node", kind.name());
                 return without(what, "remove the key");
             }
             continue;
         }
         match target {
-            Target::Controller if !kafka => {
+            FaultTarget::Controller if !kafka => {
                 return without(format!("{label} is Redis, which has no controller"), "write `target: leader`");
             }
-            Target::Primary if kafka => {
+            FaultTarget::Primary if kafka => {
                 return without(format!("{label} is Kafka, which has no primary"), "write `target: leader`");
             }
-            Target::Replica if alone => {
+            FaultTarget::Replica if alone => {
                 return without(format!("{label} has one node, and no replica"), "write `target: node`, or `nodes: 3`");
             }
             _ => {}
         }
-        if plan.heal() == Heal::Never && (alone || target == Target::All) {
+        if plan.heal() == Heal::Never && (alone || target == FaultTarget::All) {
             let what = format!("{label} would have no node left to read from");
             return refuse(
                 index,
@@ -267,7 +263,7 @@ pub(super) fn system(label: &str, config: &SystemConfig, plans: &[FaultPlan]) ->
                 return refuse(index, "kind", what, "write `kind: pause`, or leave the label out");
             }
             // A replica goes on to its primary by itself.
-            FaultKind::NetPartition if !matches!(target, Target::Leader | Target::Primary) => {
+            FaultKind::NetPartition if !matches!(target, FaultTarget::Leader | FaultTarget::Primary) => {
                 let what = "only the primary can be cut off whole: the others come to it".to_owned();
                 return without(what, "write `target: primary`");
             }
@@ -275,7 +271,7 @@ pub(super) fn system(label: &str, config: &SystemConfig, plans: &[FaultPlan]) ->
                 let what = format!("{label} is Kafka, which keeps its messages on disk");
                 return refuse(index, "kind", what, "write `kind: disk-full`, or leave the label out");
             }
-            FaultKind::MemFull if matches!(target, Target::Replica | Target::All) => {
+            FaultKind::MemFull if matches!(target, FaultTarget::Replica | FaultTarget::All) => {
                 let what = "the limit is set where the writes are taken".to_owned();
                 return without(what, "write `target: primary`");
             }

@@ -16,7 +16,7 @@ use super::rule::Threshold;
 use super::settings;
 use super::source;
 use super::system::{Consume, SystemConfig, Topic};
-use crate::model::{FaultKind, Guarantee, Measure, System};
+use crate::model::{FaultKind, Grip, Guarantee, Measure, System};
 use crate::result::Origin;
 use crate::units::Bytes;
 use crate::yaml::{HIDDEN, Node, Problem, ScenarioError, Value, decode, is_secret, segments, suggest};
@@ -129,7 +129,7 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
     // One broker serves all cells of a block.
     let kinds = || scenario.cells.iter().flat_map(|cell| &cell.faults).map(FaultPlan::kind);
     let preloaded = kinds().any(FaultKind::on_the_disk);
-    let proxied = kinds().any(|kind| kind.on_the_wire() || kind == FaultKind::NetPartition);
+    let proxied = kinds().any(|kind| matches!(kind.grip(), Grip::Connections | Grip::Links));
     let configs = scenario.systems.iter_mut().map(|(_, config)| config);
     for config in configs.chain(scenario.cells.iter_mut().map(|cell| &mut cell.config)) {
         (config.preloaded, config.proxied) = (preloaded, proxied);

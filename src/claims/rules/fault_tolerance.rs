@@ -7,7 +7,7 @@
 use super::fact::{Fact, of};
 use super::{Inputs, Judgement};
 use crate::claims::finding::{Answer, Decision, Finding, PRIMITIVES};
-use crate::model::Point;
+use crate::model::{FaultKind, Point};
 use crate::result::ComparedCell;
 use crate::result::words::{grouped, significant};
 use crate::stats::chance_of_unseen;
@@ -87,7 +87,7 @@ pub fn judge(limits: &FaultToleranceLimits, inputs: &Inputs<'_>) -> Judgement {
 
 fn takes_a_node_for_good(point: &str) -> bool {
     let point = Point::read(point);
-    let taken = matches!(point.get("fault"), Some("kill" | "stop" | "power-loss"));
+    let taken = point.get("fault").and_then(FaultKind::from_name).is_some_and(FaultKind::takes_down);
     taken && point.get("for") == Some("never") && point.get("target") != Some("all")
 }
 

@@ -4,7 +4,7 @@ use super::{Inputs, Judgement, Rule};
 use crate::claims::cells::recompute;
 use crate::claims::data::{Documented, empty_cell, load};
 use crate::result::RunInfo;
-use crate::result::{BlockValue, ComparedCell, Kind, Outcome, Status, Survives};
+use crate::result::{BlockValue, CellOutcome, ComparedCell, Kind, Status, Survives};
 
 /// One value per block.
 pub fn measured(label: &str, metric: &str, point: &str, values: &[f64]) -> ComparedCell {
@@ -14,7 +14,7 @@ pub fn measured(label: &str, metric: &str, point: &str, values: &[f64]) -> Compa
         floor: None,
         n: 100_000,
         valid: true,
-        outcome: Outcome::Ok,
+        outcome: CellOutcome::Ok,
         because: String::new(),
     };
     let system = crate::result::synthetic::SYSTEMS.into_iter().rfind(|system| label.starts_with(system));

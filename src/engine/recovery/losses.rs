@@ -35,12 +35,8 @@ struct LossWindow {
     last: u64,
 }
 
-/// Whether a fault takes nothing that a broker has stored: it is between the broker and its clients, or in front of a
-/// disk that is only slow.
 fn spares_what_is_stored(fault: &Fault) -> bool {
-    let kinds =
-        ["slow-consumer", "consumer-kill", "net-latency", "net-bandwidth", "net-stall", "net-reset", "net-refuse"];
-    kinds.contains(&fault.kind.as_str()) || fault.kind == "disk-slow"
+    fault.fault_kind().is_some_and(FaultKind::spares_what_is_stored)
 }
 
 impl Losses {

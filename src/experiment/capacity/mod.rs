@@ -12,7 +12,7 @@ use super::ExperimentContext;
 use crate::engine::TrialError;
 use crate::model::{Latency, metric};
 use crate::record::new_histogram;
-use crate::result::{Blame, CellOutput, Observation, Outcome, quantiles};
+use crate::result::{Blame, CellOutcome, CellOutput, Observation, quantiles};
 use crate::scenario::{Capacity, Cell, Model};
 use crate::units::{Rate, Span};
 use std::fmt::Write;
@@ -108,7 +108,7 @@ impl Probe {
         let carried = window.filter(|ns| *ns > 0).map(|ns| good * planned * 1e9 / ns as f64);
         let broken = match p99_ns {
             _ if record.error.is_some() => record.error.clone(),
-            _ if !matches!(record.outcome, Outcome::Ok | Outcome::Unsteady) => {
+            _ if !matches!(record.outcome, CellOutcome::Ok | CellOutcome::Unsteady) => {
                 Some(record.outcome_because.first().cloned().unwrap_or_default())
             }
             _ if good < GOOD => Some(format!("goodput {:.1} % of what was offered", good * 100.0)),
@@ -215,12 +215,12 @@ mod tests {
     #[test]
     fn a_probe_fails_by_tail_goodput_or_outcome() {
         assert_eq!(failed(|_| (), 10), None);
-        assert_eq!(failed(|record| record.outcome = Outcome::Unsteady, 10), None);
+        assert_eq!(failed(|record| record.outcome = CellOutcome::Unsteady, 10), None);
         assert_eq!(failed(|_| (), 60), Some(ProbeFailure::Broker("p99 above 50ms".into())));
         assert!(
             matches!(failed(|record| record.window_consumed = 980, 10), Some(ProbeFailure::Broker(why)) if why.contains("98.0 %"))
         );
-        assert!(matches!(failed(|record| record.outcome = Outcome::Overloaded, 10), Some(ProbeFailure::Broker(_))));
+        assert!(matches!(failed(|record| record.outcome = CellOutcome::Overloaded, 10), Some(ProbeFailure::Broker(_))));
         assert!(matches!(failed(|record| record.error = Some("gone".into()), 10), Some(ProbeFailure::Broker(_))));
     }
 

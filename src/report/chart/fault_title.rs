@@ -1,7 +1,7 @@
 //! The finding of a figure of faults over time, in one sentence. Computed from the records, never typed.
 
 use super::faults::FaultPanel;
-use crate::model::Point;
+use crate::model::{FaultKind, Point};
 use crate::result::words::{grouped, time};
 use crate::result::{CellRecord, Fault};
 
@@ -54,27 +54,12 @@ fn done_to(fault: &Fault) -> String {
         "primary" => "its primary",
         _ => "its leader",
     };
-    let done = match fault.kind.as_str() {
-        "kill" if fault.for_good() => "was lost for good",
-        "kill" => "was killed",
-        "stop" => "was stopped",
-        "pause" => "was paused",
-        "power-loss" => "lost its power (simulated)",
-        "net-latency" => "was put behind a slow network",
-        "net-bandwidth" => "was put behind a narrow network",
-        "net-stall" => "was cut off without a word",
-        "net-reset" => "lost its connections",
-        "net-refuse" => "refused connections",
-        "net-bitflip" => "was sent damaged messages",
-        "net-partition" => "was cut off from the other nodes",
-        "disk-slow" => "got a slow disk",
-        "disk-full" => "ran out of disk",
-        "mem-full" => "ran out of memory",
-        "slow-consumer" => return "its consumers slowed down".to_owned(),
-        "consumer-kill" => return "a consumer was cut off".to_owned(),
-        other => return format!("{other} of {whom}"),
-    };
-    format!("{whom} {done}")
+    match fault.fault_kind() {
+        Some(FaultKind::Kill) if fault.for_good() => format!("{whom} was lost for good"),
+        Some(kind) if kind.is_ours() => kind.done().to_owned(),
+        Some(kind) => format!("{whom} {}", kind.done()),
+        None => format!("{} of {whom}", fault.kind),
+    }
 }
 
 /// `nothing acknowledged was lost`, or who lost most.

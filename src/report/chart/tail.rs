@@ -209,7 +209,7 @@ mod tests {
     use crate::model::metric;
     use crate::report::group::groups;
     use crate::result::synthetic::{capacity_cell, cell, manifest};
-    use crate::result::{CellOutput, Observation, Outcome, RunFolder, Summary, summarize};
+    use crate::result::{CellOutcome, CellOutput, Observation, RunFolder, Summary, summarize};
 
     fn summary(cells: &[CellOutput]) -> Summary {
         let dir = tempfile::tempdir().unwrap();
@@ -233,7 +233,7 @@ mod tests {
         assert!(figure.title.starts_with("p99 grows most, 1.") && figure.title.contains(" at 1.00k msg/s, "));
         assert_eq!((figure.data.rows.len(), figure.data.rows[0][0].as_str()), (4, "kafka"));
         assert!(figure.caption.contains("1 block, n ≥ 10,000"), "{}", figure.caption);
-        cells[3].record.outcome = Outcome::Overloaded;
+        cells[3].record.outcome = CellOutcome::Overloaded;
         let figure = draw(&groups(&summary(&cells))).unwrap();
         assert!(figure.title.contains("-fold, for kafka: "), "{}", figure.title);
         assert!(figure.caption.contains("Not drawn: redis-streams is overloaded at 10k/s"), "{}", figure.caption);

@@ -10,7 +10,7 @@ use crate::experiment::ExperimentContext;
 use crate::model::{Unit, metric};
 use crate::result::words::name;
 use crate::result::{
-    Blame, Carried, CellOutput, CellRecord, Gate, Observation, Outcome, RateFound, invalid_because, rates,
+    Blame, Carried, CellOutcome, CellOutput, CellRecord, Gate, Observation, RateFound, invalid_because, rates,
 };
 use crate::scenario::{Cell, half_of};
 
@@ -139,7 +139,7 @@ fn conclude(probed: Vec<Probed>) -> RateFound {
     let (rate, because) = match (slowest, why_none) {
         (Some((label, slowest)), None) => {
             let words = |(label, found): &(String, Carried)| {
-                let steady = matches!(found.outcome, Outcome::Ok);
+                let steady = matches!(found.outcome, CellOutcome::Ok);
                 let outcome = if steady { String::new() } else { format!(" ({})", name(&found.outcome)) };
                 format!("{label} {}{outcome}", Unit::MessagesPerSecond.show(found.goodput_per_s))
             };
@@ -160,7 +160,7 @@ fn conclude(probed: Vec<Probed>) -> RateFound {
 fn observations(found: &RateFound, label: &str) -> Vec<Observation> {
     let own = found.carried.get(label).map(|own| {
         let text = match own.outcome {
-            Outcome::Ok => "the closed loop, once before the first block".to_owned(),
+            CellOutcome::Ok => "the closed loop, once before the first block".to_owned(),
             outcome => format!("the closed loop, once before the first block; {}", name(&outcome)),
         };
         Observation::measured(metric::CAPACITY_PROBE, "", own.goodput_per_s, own.messages).with_text(text)
@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn at(label: &str, per_s: f64) -> Probed {
-        (label.to_owned(), Ok(Carried { goodput_per_s: per_s, messages: 1000, outcome: Outcome::Ok }))
+        (label.to_owned(), Ok(Carried { goodput_per_s: per_s, messages: 1000, outcome: CellOutcome::Ok }))
     }
 
     #[test]

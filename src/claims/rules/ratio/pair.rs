@@ -5,7 +5,7 @@ use crate::claims::finding::{Decision, PRIMITIVES};
 use crate::claims::rules::{CROWDED, crowded, is_kafka, paired_blocks, ratio};
 use crate::model::Quantile;
 use crate::result::words::same_class;
-use crate::result::{ComparedCell, Outcome, RunInfo};
+use crate::result::{CellOutcome, ComparedCell, RunInfo};
 use crate::stats::DECISIVE_BEYOND;
 use crate::stats::compare::GeometricMean;
 
@@ -77,7 +77,8 @@ fn paired(kafka: &ComparedCell, primitive: &ComparedCell, limits: &RatioLimits) 
 fn barred(kafka: &ComparedCell, primitive: &ComparedCell, quantile: Option<Quantile>) -> Option<String> {
     let needed = quantile.map_or(DECISIVE_BEYOND, Quantile::samples_to_decide);
     for side in [kafka, primitive] {
-        if quantile.is_some() && side.per_block.iter().any(|block| block.valid && block.outcome == Outcome::Overloaded)
+        if quantile.is_some()
+            && side.per_block.iter().any(|block| block.valid && block.outcome == CellOutcome::Overloaded)
         {
             return Some(format!("{} is overloaded at {}", side.label, side.cell));
         }
