@@ -1,8 +1,8 @@
 //! Topics and settings of the broker: made, read back, deleted. Touches only what carries the cell's own name.
 
 use super::error::{lost, refused, timed_out};
-use super::load::journal::{Journal, Quiet};
-use super::settings::{Settings, secret};
+use super::load::client_log::{ClientLog, Quiet};
+use super::settings::{ClientSettings, secret};
 use crate::clock::Clock;
 use crate::driver::DriverError;
 use crate::scenario::Topic;
@@ -67,18 +67,18 @@ pub struct Admin {
     /// What every topic and group begins with that may be deleted.
     name: String,
     client: AdminClient<Quiet>,
-    settings: Settings,
-    journal: Journal,
+    settings: ClientSettings,
+    log: ClientLog,
 }
 
 impl Admin {
     /// `name` is that of the cell: what does not begin with it is never deleted.
-    pub fn connect(settings: &Settings, name: &str, journal: &Journal) -> Result<Self, DriverError> {
+    pub fn connect(settings: &ClientSettings, name: &str, log: &ClientLog) -> Result<Self, DriverError> {
         let client = settings
             .admin()
-            .create_with_context(Quiet(journal.clone()))
+            .create_with_context(Quiet(log.clone()))
             .map_err(|error| refused("make an admin client", error))?;
-        Ok(Self { name: name.to_owned(), client, settings: settings.clone(), journal: journal.clone() })
+        Ok(Self { name: name.to_owned(), client, settings: settings.clone(), log: log.clone() })
     }
 
     /// Makes `name` and returns when every partition has a leader and all its copies.
@@ -89,9 +89,9 @@ impl Admin {
         }
         let options = AdminOptions::new().request_timeout(Some(MAKE)).operation_timeout(Some(MAKE));
         let results = block_on(self.client.create_topics([&new], &options))
-            .map_err(|error| lost(&self.settings, self.journal.explain(error)))?;
+            .map_err(|error| lost(&self.settings, self.log.explain(error)))?;
         if let Some((topic, code)) = results.into_iter().find_map(Result::err) {
-            return Err(refused("make a topic", self.journal.explain(format!("{topic}: {code}"))));
+            return Err(refused("make a topic", self.log.explain(format!("{topic}: {code}"))));
         }
         self.await_leaders(name, topic, clock)
     }
@@ -122,7 +122,7 @@ impl Admin {
             match ready {
                 Ok(()) => return Ok(()),
                 Err(why) if clock.now_ns() > deadline_ns => {
-                    return Err(timed_out(&self.journal.explain(format!("making topic {name}: {why}")), MAKE));
+                    return Err(timed_out(&self.log.explain(format!("making topic {name}: {why}")), MAKE));
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
@@ -133,7 +133,7 @@ impl Admin {
     pub fn delete_topics(&self, names: &[&str]) -> Result<(), DriverError> {
         self.only_ours(names)?;
         let results = block_on(self.client.delete_topics(names, &options()))
-            .map_err(|error| lost(&self.settings, self.journal.explain(error)))?;
+            .map_err(|error| lost(&self.settings, self.log.explain(error)))?;
         let missing = |code| matches!(code, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic);
         match results.into_iter().filter_map(Result::err).find(|(_, code)| !missing(*code)) {
             Some((topic, code)) => Err(refused("delete a topic", format!("{topic}: {code}"))),
@@ -151,22 +151,22 @@ impl Admin {
     /// Deletes groups as far as they can be: one whose member died without leaving stays until its session ends.
     pub fn delete_groups(&self, names: &[&str]) {
         if let Err(foreign) = self.only_ours(names) {
-            self.journal.add(&foreign.to_string());
+            self.log.add(&foreign.to_string());
             return;
         }
         match block_on(self.client.delete_groups(names, &options())) {
             Ok(results) => {
                 for (group, code) in results.into_iter().filter_map(Result::err) {
-                    self.journal.add(&format!("group {group} not deleted: {code}"));
+                    self.log.add(&format!("group {group} not deleted: {code}"));
                 }
             }
-            Err(error) => self.journal.add(&format!("groups not deleted: {error}")),
+            Err(error) => self.log.add(&format!("groups not deleted: {error}")),
         }
     }
 
     /// Settings of the first broker and of `topic`, read back: what differs from the defaults, and what decides.
     pub fn describe(&self, topic: &str) -> Result<(Entries, Entries), DriverError> {
-        let fail = |error| lost(&self.settings, self.journal.explain(error));
+        let fail = |error| lost(&self.settings, self.log.explain(error));
         let metadata = self.client.inner().fetch_metadata(Some(topic), ANSWER).map_err(fail)?;
         let mut asked = vec![ResourceSpecifier::Topic(topic)];
         asked.extend(metadata.brokers().first().map(|broker| ResourceSpecifier::Broker(broker.id())));
@@ -222,15 +222,15 @@ mod tests {
 
     #[test]
     fn what_belongs_to_others_is_not_deleted() {
-        let settings = Settings::new(&cell(), &["127.0.0.1:1".into()], &Default::default()).unwrap();
-        let (journal, clock) = (Journal::default(), Clock::start());
-        let admin = Admin::connect(&settings, "bb-abc-kafka", &journal).unwrap();
+        let settings = ClientSettings::new(&cell(), &["127.0.0.1:1".into()], &Default::default()).unwrap();
+        let (log, clock) = (ClientLog::default(), Clock::start());
+        let admin = Admin::connect(&settings, "bb-abc-kafka", &log).unwrap();
         for foreign in ["orders", "bb-abd-kafka", "", "bb-abc"] {
             let error = admin.delete_topics(&["bb-abc-kafka-probe", foreign]).unwrap_err().to_string();
             assert!(error.contains("does not belong to this run"), "{error}");
         }
         admin.delete_groups(&["orders-group"]);
-        assert!(journal.explain("").contains("does not belong to this run"));
+        assert!(log.explain("").contains("does not belong to this run"));
         assert!(clock.now_ns() < 4_000_000_000, "nobody was asked");
     }
 }

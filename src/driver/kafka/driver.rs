@@ -4,10 +4,10 @@ use super::admin::{Admin, Entries};
 use super::capability::{audit, cluster, large, large_socket, reflector, stall, work};
 use super::error::{refused, timed_out};
 use super::limits::{PATIENT, PROBE};
-use super::load::journal::Journal;
+use super::load::client_log::ClientLog;
 use super::load::publisher::KafkaPublisher;
 use super::load::subscriber::{KafkaSubscriber, Members};
-use super::settings::{Acks, Settings};
+use super::settings::{Acks, ClientSettings};
 use super::survival;
 use crate::driver::capability::{CacheClient, ClusterView, CountedSubscriber, Replay, ReplayFrom, StalledSubscriber};
 use crate::driver::work::WorkQueue;
@@ -26,8 +26,8 @@ pub(super) const MOCK: &str = "librdkafka's mock cluster";
 pub struct KafkaDriver {
     pub(super) cell: Cell,
     pub(super) target: Target,
-    pub(super) settings: Settings,
-    pub(super) journal: Journal,
+    pub(super) settings: ClientSettings,
+    pub(super) log: ClientLog,
     pub(super) members: Members,
 }
 
@@ -37,9 +37,9 @@ pub fn client_version() -> String {
 }
 
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
-    let settings = Settings::new(cell, &target.addresses, &target.access)?;
-    let (journal, members) = (Journal::default(), Members::default());
-    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, settings, journal, members }))
+    let settings = ClientSettings::new(cell, &target.addresses, &target.access)?;
+    let (log, members) = (ClientLog::default(), Members::default());
+    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, settings, log, members }))
 }
 
 impl KafkaDriver {
@@ -60,7 +60,7 @@ impl KafkaDriver {
     }
 
     pub(super) fn admin(&self) -> Result<Admin, DriverError> {
-        Admin::connect(&self.settings, &self.target.name, &self.journal)
+        Admin::connect(&self.settings, &self.target.name, &self.log)
     }
 
     /// The topic of this cell, to be read without a group.
@@ -69,20 +69,20 @@ impl KafkaDriver {
             settings: &self.settings,
             topic: &self.target.name,
             partitions: self.cell.config.topic.partitions,
-            journal: &self.journal,
+            log: &self.log,
             clock: self.target.clock,
         }
     }
 
     /// Joins the group of `subscription` with these settings.
-    pub(super) fn join(&self, settings: &Settings, subscription: u16) -> Result<KafkaSubscriber, DriverError> {
+    pub(super) fn join(&self, settings: &ClientSettings, subscription: u16) -> Result<KafkaSubscriber, DriverError> {
         KafkaSubscriber::join(
             settings,
             &self.target.name,
             &self.group(subscription),
             self.cell.config.consume.batch,
             &self.members,
-            &self.journal,
+            &self.log,
             self.target.clock,
         )
     }
@@ -92,14 +92,14 @@ impl KafkaDriver {
         const PROOF: &[u8] = b"brokerbench: one message, there and back";
         let clock = self.target.clock;
         let deadline_ns = clock.now_ns() + PROBE.as_nanos() as u64;
-        let mut publisher = KafkaPublisher::connect(&self.settings, topic, 1, &self.journal, clock)?;
+        let mut publisher = KafkaPublisher::connect(&self.settings, topic, 1, &self.log, clock)?;
         publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: PROOF })?;
         let mut completions = Vec::new();
         publisher.wait(deadline_ns, &mut completions)?;
         match completions.first().map(|completion| completion.outcome) {
             Some(Outcome::Acked) => {}
             Some(_) => return Err(refused("the first message", format!("{:?}", publisher.failures()))),
-            None => return Err(timed_out(&self.journal.explain("the first message"), PROBE)),
+            None => return Err(timed_out(&self.log.explain("the first message"), PROBE)),
         }
         let mut seen = false;
         // Without acknowledgement the message may still be on its way: look again.
@@ -108,7 +108,7 @@ impl KafkaDriver {
             let source = audit::AuditSource { topic, partitions: 1, ..self.source() };
             audit::read(&source, ReplayFrom::Beginning, deadline_ns, &mut sink)?;
             if clock.now_ns() > deadline_ns {
-                return Err(timed_out(&self.journal.explain("reading back the first message"), PROBE));
+                return Err(timed_out(&self.log.explain("reading back the first message"), PROBE));
             }
         }
         Ok(())
@@ -139,12 +139,12 @@ impl Driver for KafkaDriver {
     fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
         let connections = self.cell.load.connections;
         let (topic, clock) = (&self.target.name, self.target.clock);
-        Ok(Box::new(KafkaPublisher::connect(&self.settings, topic, connections, &self.journal, clock)?))
+        Ok(Box::new(KafkaPublisher::connect(&self.settings, topic, connections, &self.log, clock)?))
     }
 
     fn probe_publisher(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
         let (topic, clock) = (&self.target.name, self.target.clock);
-        Ok(Box::new(KafkaPublisher::probe_publisher(limit, &self.settings, topic, &self.journal, clock)?))
+        Ok(Box::new(KafkaPublisher::probe_publisher(limit, &self.settings, topic, &self.log, clock)?))
     }
 
     fn subscriber(&self, subscription: u16, _: u16) -> Result<Box<dyn Subscriber>, DriverError> {
@@ -160,7 +160,7 @@ impl Driver for KafkaDriver {
         Ok(match client {
             LargeClient::Usual => {
                 let codec = self.cell.message.codec;
-                Box::new(large::KafkaLarge::connect(settings, codec, topic, &self.journal, clock)?)
+                Box::new(large::KafkaLarge::connect(settings, codec, topic, &self.log, clock)?)
             }
             LargeClient::Second if self.cell.config.nodes > 1 => {
                 return Err(DriverError::Cannot {
@@ -169,7 +169,7 @@ impl Driver for KafkaDriver {
                     because: "it speaks to one node".into(),
                 });
             }
-            LargeClient::Second => Box::new(large_socket::SecondClient::connect(settings, clock, topic)?),
+            LargeClient::Second => Box::new(large_socket::SocketLarge::connect(settings, clock, topic)?),
         })
     }
 

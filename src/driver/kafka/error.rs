@@ -1,6 +1,6 @@
 //! What goes wrong between us and a Kafka cluster, as [`DriverError`]s that name the cluster.
 
-use super::settings::Settings;
+use super::settings::ClientSettings;
 use crate::driver::DriverError;
 use crate::model::System;
 use std::fmt::Display;
@@ -14,6 +14,6 @@ pub fn timed_out(action: &str, after: Duration) -> DriverError {
     DriverError::TimedOut { system: System::Kafka, action: action.into(), seconds: after.as_secs() }
 }
 
-pub fn lost(settings: &Settings, cause: impl Display) -> DriverError {
+pub fn lost(settings: &ClientSettings, cause: impl Display) -> DriverError {
     DriverError::Disconnected { system: System::Kafka, address: settings.addresses(), cause: cause.to_string() }
 }

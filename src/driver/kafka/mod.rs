@@ -2,7 +2,7 @@
 //!
 //! [`load`] is the hot path: librdkafka by FFI, with one thread for the sender and its
 //! acknowledgements. [`capability`] is what experiments and faults ask beyond messages. What
-//! librdkafka logs goes to `load::journal`, never to the terminal.
+//! librdkafka logs goes to `load::log`, never to the terminal.
 
 mod admin;
 mod capability;

@@ -1,6 +1,6 @@
 //! librdkafka's settings for one cell: our defaults first, the scenario's `client` map last.
 //!
-//! What is not set here keeps the library's default; [`Settings::effective`] reads back what is in force. A setting
+//! What is not set here keeps the library's default; [`ClientSettings::effective`] reads back what is in force. A setting
 //! that the library does not know is an error before anything is connected.
 
 use super::keys::{ALIASES, CONSUMER, PRODUCER, RESERVED};
@@ -28,7 +28,7 @@ pub enum Acks {
 
 /// The settings of every client of one cell.
 #[derive(Clone)]
-pub struct Settings {
+pub struct ClientSettings {
     producer: ClientConfig,
     consumer: ClientConfig,
     /// The target's and the scenario's own keys, to be read back too.
@@ -40,7 +40,7 @@ pub struct Settings {
     pub patient: bool,
 }
 
-impl Settings {
+impl ClientSettings {
     pub fn new(cell: &Cell, addresses: &[String], access: &Access) -> Result<Self, DriverError> {
         let (load, size) = (&cell.load, cell.message.size.0);
         // The scenario's word is the last.
@@ -251,10 +251,10 @@ mod tests {
     use super::super::tests::cell;
     use super::*;
 
-    fn settings(client: &[(&str, &str)]) -> Result<Settings, DriverError> {
+    fn settings(client: &[(&str, &str)]) -> Result<ClientSettings, DriverError> {
         let mut cell = cell();
         cell.config.client = client.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        Settings::new(&cell, &["127.0.0.1:9092".into()], &Access::default())
+        ClientSettings::new(&cell, &["127.0.0.1:9092".into()], &Access::default())
     }
 
     #[test]
@@ -281,7 +281,7 @@ mod tests {
             let mut cell = cell();
             cell.load.deadline = Some(Span::from_secs(30));
             cell.config.client = client.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-            Settings::new(&cell, &["127.0.0.1:9092".into()], &Access::default()).unwrap()
+            ClientSettings::new(&cell, &["127.0.0.1:9092".into()], &Access::default()).unwrap()
         };
         let stock = settings(&[]).unwrap();
         assert_eq!((stock.patient, stock.effective()["producer.message.timeout.ms"].as_str()), (false, "300000"));

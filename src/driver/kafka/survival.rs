@@ -3,11 +3,11 @@
 //! Kafka does not sync per write unless told to: an acknowledgement means the page cache of whoever confirmed. A
 //! killed process loses nothing of that, a machine without power everything.
 
-use super::settings::{Acks, Settings};
+use super::settings::{Acks, ClientSettings};
 use crate::result::Survives;
 use crate::scenario::SystemConfig;
 
-pub fn survives(config: &SystemConfig, settings: &Settings) -> Survives {
+pub fn survives(config: &SystemConfig, settings: &ClientSettings) -> Survives {
     let setting = |topic: &str, broker: &str| {
         let value = config.topic.config.get(topic).or_else(|| config.broker.get(broker));
         value.and_then(|value| value.trim().parse::<u64>().ok())
@@ -53,7 +53,7 @@ mod tests {
         cell.config.client = owned(client);
         cell.config.topic.replicas = replicas;
         cell.config.topic.config = owned(topic);
-        let settings = Settings::new(&cell, &["127.0.0.1:9092".into()], &Default::default()).unwrap();
+        let settings = ClientSettings::new(&cell, &["127.0.0.1:9092".into()], &Default::default()).unwrap();
         let Survives { process_kill, power_loss, node_loss, .. } = survives(&cell.config, &settings);
         (process_kill, power_loss, node_loss)
     }

@@ -6,9 +6,9 @@
 use crate::clock::Clock;
 use crate::driver::capability::ReplayFrom;
 use crate::driver::kafka::error::{lost, refused, timed_out};
-use crate::driver::kafka::load::ffi::{Inlet, Reader};
-use crate::driver::kafka::load::journal::{Journal, Quiet};
-use crate::driver::kafka::settings::Settings;
+use crate::driver::kafka::load::client_log::{ClientLog, Quiet};
+use crate::driver::kafka::load::ffi::{ConsumerHandle, Reader};
+use crate::driver::kafka::settings::ClientSettings;
 use crate::driver::{Audit, DriverError};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -27,10 +27,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What is read, and with which clients.
 pub struct AuditSource<'a> {
-    pub settings: &'a Settings,
+    pub settings: &'a ClientSettings,
     pub topic: &'a str,
     pub partitions: u16,
-    pub journal: &'a Journal,
+    pub log: &'a ClientLog,
     pub clock: Clock,
 }
 
@@ -42,15 +42,16 @@ pub fn read(
     deadline_ns: u64,
     sink: &mut dyn FnMut(&[u8]),
 ) -> Result<Audit, DriverError> {
-    let AuditSource { settings, topic, partitions, journal, clock } = *source;
+    let AuditSource { settings, topic, partitions, log, clock } = *source;
     let started_ns = clock.now_ns();
     let late = || timed_out("the audit", Duration::from_nanos(clock.now_ns() - started_ns));
     let consumer: BaseConsumer<Quiet> = settings
         .reader(&format!("{topic}-audit"))
-        .create_with_context(Quiet(journal.clone()))
+        .create_with_context(Quiet(log.clone()))
         .map_err(|error| refused("make a consumer", error))?;
-    let inlet = Arc::new(Inlet::new(Arc::new(consumer)).ok_or_else(|| refused("make a consumer", "no queue"))?);
-    let consumer = inlet.consumer();
+    let handle =
+        Arc::new(ConsumerHandle::new(Arc::new(consumer)).ok_or_else(|| refused("make a consumer", "no queue"))?);
+    let consumer = handle.consumer();
     let patient = settings.patient;
     let lost_to_all = if patient { leaderless(consumer, source, deadline_ns)? } else { Vec::new() };
 
@@ -61,7 +62,7 @@ pub fn read(
     for partition in (0..partitions).filter(|partition| !lost_to_all.contains(partition)) {
         let left = clock.until(deadline_ns);
         let patience = left.min(Duration::from_secs(30));
-        let failed = |error| if left.is_zero() { late() } else { lost(settings, journal.explain(error)) };
+        let failed = |error| if left.is_zero() { late() } else { lost(settings, log.explain(error)) };
         let (low, high) = loop {
             match consumer.fetch_watermarks(topic, partition.into(), patience) {
                 Err(_) if patient && !clock.until(deadline_ns).is_zero() => std::thread::sleep(PAUSE),
@@ -75,7 +76,7 @@ pub fn read(
         };
         if let Some(first) = first.filter(|first| *first < high) {
             ends[usize::from(partition)] = Some(high);
-            inlet.pour(topic, partition.into());
+            handle.pour(topic, partition.into());
             assignment
                 .add_partition_offset(topic, partition.into(), Offset::Offset(first))
                 .map_err(|error| refused("audit", error))?;
@@ -84,7 +85,7 @@ pub fn read(
     consumer.assign(&assignment).map_err(|error| refused("audit", error))?;
 
     let mut left = assignment.count();
-    let mut reader = Reader::new(Arc::clone(&inlet), BATCH);
+    let mut reader = Reader::new(Arc::clone(&handle), BATCH);
     while left > 0 {
         if clock.now_ns() >= deadline_ns {
             return Err(late());
@@ -106,12 +107,12 @@ pub fn read(
                 // What was written after the audit began is not part of it, and the last offsets before that may
                 // hold no record, as after compaction.
                 None | Some(RDKafkaErrorCode::PartitionEOF) => left -= usize::from(end.take().is_some()),
-                Some(code) if patient && code != RDKafkaErrorCode::Fatal => journal.add(&format!("audit: {code}")),
+                Some(code) if patient && code != RDKafkaErrorCode::Fatal => log.add(&format!("audit: {code}")),
                 Some(code) => error = Some(code),
             }
         });
         if let Some(code) = error {
-            return Err(refused("audit", journal.explain(code)));
+            return Err(refused("audit", log.explain(code)));
         }
     }
     let words = |partition| format!("partition {partition} has no leader");
@@ -124,7 +125,7 @@ fn leaderless(
     source: &AuditSource<'_>,
     deadline_ns: u64,
 ) -> Result<Vec<u16>, DriverError> {
-    let AuditSource { settings, topic, partitions, journal, clock } = *source;
+    let AuditSource { settings, topic, partitions, log, clock } = *source;
     let until_ns = deadline_ns.min(clock.now_ns() + LEADERLESS.as_nanos() as u64);
     loop {
         let patience = clock.until(until_ns).clamp(PAUSE, Duration::from_secs(5));
@@ -140,7 +141,7 @@ fn leaderless(
         }
         if clock.until(until_ns).is_zero() {
             let cause = found.err().map_or("no partition has a leader".to_owned(), |error| error.to_string());
-            return Err(lost(settings, journal.explain(cause)));
+            return Err(lost(settings, log.explain(cause)));
         }
         std::thread::sleep(PAUSE);
     }

@@ -4,12 +4,12 @@
 //! consumer starts only when its producer has let go: at most two copies at a time, the caller's and the library's. For
 //! a small one it waits at the broker beforehand, as every consumer does.
 
-use super::large_socket::SecondClient;
+use super::large_socket::SocketLarge;
 use crate::clock::Clock;
 use crate::driver::kafka::error::{lost, refused};
-use crate::driver::kafka::load::ffi::{Inlet, Outlet, Reader, Report};
-use crate::driver::kafka::load::journal::{Journal, Quiet};
-use crate::driver::kafka::settings::Settings;
+use crate::driver::kafka::load::client_log::{ClientLog, Quiet};
+use crate::driver::kafka::load::ffi::{ConsumerHandle, ProducerHandle, Reader, Report};
+use crate::driver::kafka::settings::ClientSettings;
 use crate::driver::{DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who, codec};
 use crate::model::Codec;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -31,13 +31,13 @@ const ENCODER_LIMIT: u64 = (1 << 28) - 1;
 const FRAMING: u64 = 61 + 16;
 
 pub struct KafkaLarge {
-    settings: Settings,
-    journal: Journal,
+    settings: ClientSettings,
+    log: ClientLog,
     clock: Clock,
     topic: String,
     codec: Codec,
-    outlet: Outlet<Quiet>,
-    inlet: Arc<Inlet<Quiet>>,
+    producer_handle: ProducerHandle<Quiet>,
+    consumer_handle: Arc<ConsumerHandle<Quiet>>,
     reader: Reader<Quiet>,
     /// Where the next message will stand, as far as that is known.
     next: Option<i64>,
@@ -48,32 +48,33 @@ pub struct KafkaLarge {
 
 impl KafkaLarge {
     pub fn connect(
-        settings: &Settings,
+        settings: &ClientSettings,
         codec: Codec,
         topic: &str,
-        journal: &Journal,
+        log: &ClientLog,
         clock: Clock,
     ) -> Result<Self, DriverError> {
-        let context = || Quiet(journal.clone());
+        let context = || Quiet(log.clone());
         let producer: BaseProducer<Quiet> =
             settings.producer().create_with_context(context()).map_err(|error| refused("make a producer", error))?;
-        let outlet = Outlet::new(producer, topic).ok_or_else(|| refused("open the topic", topic))?;
-        let metadata = outlet.producer().client().fetch_metadata(Some(topic), CONNECT);
-        metadata.map_err(|error| lost(settings, journal.explain(error)))?;
+        let producer_handle = ProducerHandle::new(producer, topic).ok_or_else(|| refused("open the topic", topic))?;
+        let metadata = producer_handle.producer().client().fetch_metadata(Some(topic), CONNECT);
+        metadata.map_err(|error| lost(settings, log.explain(error)))?;
         let consumer: BaseConsumer<Quiet> = settings
             .reader(&format!("{topic}-large"))
             .create_with_context(context())
             .map_err(|error| refused("make a consumer", error))?;
-        let inlet = Arc::new(Inlet::new(Arc::new(consumer)).ok_or_else(|| refused("make a consumer", "no queue"))?);
-        let reader = Reader::new(Arc::clone(&inlet), 1);
+        let consumer_handle =
+            Arc::new(ConsumerHandle::new(Arc::new(consumer)).ok_or_else(|| refused("make a consumer", "no queue"))?);
+        let reader = Reader::new(Arc::clone(&consumer_handle), 1);
         Ok(Self {
             settings: settings.clone(),
-            journal: journal.clone(),
+            log: log.clone(),
             clock,
             topic: topic.to_owned(),
             codec,
-            outlet,
-            inlet,
+            producer_handle,
+            consumer_handle,
             reader,
             next: None,
             waiting: false,
@@ -86,8 +87,8 @@ impl KafkaLarge {
         if let Some(next) = self.next {
             return Ok(next);
         }
-        let marks = self.inlet.consumer().fetch_watermarks(&self.topic, 0, CONNECT);
-        marks.map(|(_, high)| high).map_err(|error| LargeRefusal::new(Who::Broker, self.journal.explain(error)))
+        let marks = self.consumer_handle.consumer().fetch_watermarks(&self.topic, 0, CONNECT);
+        marks.map(|(_, high)| high).map_err(|error| LargeRefusal::new(Who::Broker, self.log.explain(error)))
     }
 
     fn trip(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<Times, LargeRefusal> {
@@ -97,7 +98,7 @@ impl KafkaLarge {
         }
         let started_ns = self.clock.now_ns();
         let since = |now_ns: u64| Duration::from_nanos(now_ns - started_ns);
-        self.outlet.send(0, payload, 0).map_err(|code| {
+        self.producer_handle.send(0, payload, 0).map_err(|code| {
             LargeRefusal::new(Who::ClientCheck, format!("{code:?} (librdkafka's message.max.bytes)"))
         })?;
         self.await_report(payload, deadline_ns)?;
@@ -107,7 +108,7 @@ impl KafkaLarge {
         let received = since(self.clock.now_ns());
         if large {
             // Stops fetching, so that nothing is held while the next one is sent.
-            self.inlet.consumer().unassign().map_err(failed)?;
+            self.consumer_handle.consumer().unassign().map_err(failed)?;
             self.waiting = false;
         }
         Ok(Times { acked, received })
@@ -118,30 +119,30 @@ impl KafkaLarge {
         if !self.waiting {
             let mut assignment = TopicPartitionList::new();
             assignment.add_partition_offset(&self.topic, 0, Offset::Offset(offset)).map_err(failed)?;
-            self.inlet.pour(&self.topic, 0);
-            self.inlet.consumer().assign(&assignment).map_err(failed)?;
+            self.consumer_handle.pour(&self.topic, 0);
+            self.consumer_handle.consumer().assign(&assignment).map_err(failed)?;
             self.waiting = true;
         }
         Ok(())
     }
 
     fn await_report(&self, payload: &[u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
-        self.outlet.bell().listen();
+        self.producer_handle.waker().listen();
         let mut end = None;
         loop {
-            if self.outlet.bell().heard() {
+            if self.producer_handle.waker().heard() {
                 let visit = |report: Report<'_>| match report {
                     Report::Delivery { error, .. } => end = Some(error.map(|(code, _)| code)),
                     Report::Statistics(_) => {}
-                    Report::Notice(line) | Report::Trouble(_, line) => self.journal.add(&line.to_string_lossy()),
+                    Report::Notice(line) | Report::Trouble(_, line) => self.log.add(&line.to_string_lossy()),
                 };
-                self.outlet.drain(|| (), visit);
+                self.producer_handle.drain(|| (), visit);
             }
             let left = self.clock.until(deadline_ns);
             match end {
                 Some(None) => return Ok(()),
                 Some(Some(code)) if !timed_out(code) => {
-                    return Err(LargeRefusal::new(Who::Broker, self.journal.explain(format!("{code:?}"))));
+                    return Err(LargeRefusal::new(Who::Broker, self.log.explain(format!("{code:?}"))));
                 }
                 Some(Some(_)) => return Err(self.unanswered(payload)),
                 None if left.is_zero() => return Err(self.unanswered(payload)),
@@ -159,20 +160,17 @@ impl KafkaLarge {
                     "about {packed} B on the wire: librdkafka leaves out the length of a batch of 2^28 B and more, and the broker cannot read it"
                 ),
             ),
-            _ => LargeRefusal::new(
-                Who::TimeOut,
-                self.journal.explain("not acknowledged within the time for one message"),
-            ),
+            _ => LargeRefusal::new(Who::TimeOut, self.log.explain("not acknowledged within the time for one message")),
         }
     }
 
     fn receive(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
-        let Self { inlet, reader, journal, clock, .. } = self;
-        let consumer = inlet.consumer();
+        let Self { consumer_handle, reader, log, clock, .. } = self;
+        let consumer = consumer_handle.consumer();
         let mut end = None;
         while end.is_none() {
             if clock.until(deadline_ns).is_zero() {
-                let words = journal.explain("acknowledged, but not received within the time for one message");
+                let words = log.explain("acknowledged, but not received within the time for one message");
                 return Err(LargeRefusal::new(Who::TimeOut, words));
             }
             if reader.take(NAP.as_millis() as i32) == 0 {
@@ -182,7 +180,7 @@ impl KafkaLarge {
                 None if record.offset == offset => end = Some(compare(payload, record.payload)),
                 None | Some(RDKafkaErrorCode::PartitionEOF) => {}
                 Some(code) => {
-                    end = Some(Err(LargeRefusal::new(Who::Consumer, journal.explain(format!("{code:?}")))));
+                    end = Some(Err(LargeRefusal::new(Who::Consumer, log.explain(format!("{code:?}")))));
                 }
             });
         }
@@ -196,7 +194,7 @@ impl KafkaLarge {
         {
             return stored;
         }
-        let ask = SecondClient::connect(&self.settings, self.clock, &self.topic).ok();
+        let ask = SocketLarge::connect(&self.settings, self.clock, &self.topic).ok();
         let stored = ask.and_then(|client| client.stored_bytes(offset, self.clock.now_ns() + TELL_NS).ok());
         self.stored = Some((bytes, stored));
         stored

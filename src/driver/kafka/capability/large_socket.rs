@@ -8,7 +8,7 @@ use super::record::{self, BATCH_HEAD, BatchHead, RECORD_TAIL};
 use crate::access::Stream;
 use crate::clock::Clock;
 use crate::driver::kafka::error::lost;
-use crate::driver::kafka::settings::Settings;
+use crate::driver::kafka::settings::ClientSettings;
 use crate::driver::{DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who};
 use crate::wire::kafka::link::Link;
 use std::io::{ErrorKind, Write};
@@ -19,7 +19,7 @@ const PIECE: usize = 1 << 20;
 /// Larger answers than this hold no record of ours.
 const LARGEST_ANSWER: usize = 1 << 20;
 
-pub struct SecondClient {
+pub struct SocketLarge {
     clock: Clock,
     topic: String,
     stream: Stream,
@@ -28,8 +28,8 @@ pub struct SecondClient {
     left: usize,
 }
 
-impl SecondClient {
-    pub fn connect(settings: &Settings, clock: Clock, topic: &str) -> Result<Self, DriverError> {
+impl SocketLarge {
+    pub fn connect(settings: &ClientSettings, clock: Clock, topic: &str) -> Result<Self, DriverError> {
         let addresses = settings.addresses();
         let first = addresses.split(',').next().unwrap_or_default();
         let link = Link::open(first, &settings.access, CONNECT).map_err(|cause| lost(settings, cause))?;
@@ -200,7 +200,7 @@ fn again(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-impl LargeMessages for SecondClient {
+impl LargeMessages for SocketLarge {
     fn round_trip(&mut self, payload: &[u8], deadline_ns: u64) -> Trip {
         self.correlation += 1;
         let head = match record::produce(&self.topic, self.correlation, payload) {

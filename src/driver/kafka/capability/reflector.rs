@@ -5,8 +5,8 @@
 //! [`make_topic`].
 
 use crate::driver::kafka::error::refused;
+use crate::driver::kafka::load::client_log::Quiet;
 use crate::driver::kafka::load::ffi;
-use crate::driver::kafka::load::journal::Quiet;
 use crate::driver::{DriverError, Reflector};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};

@@ -4,7 +4,7 @@ use super::audit;
 use crate::driver::capability::{Replay, ReplayFrom};
 use crate::driver::kafka::driver::KafkaDriver;
 use crate::driver::kafka::error::{lost, refused};
-use crate::driver::kafka::load::journal::Quiet;
+use crate::driver::kafka::load::client_log::Quiet;
 use crate::driver::{Driver, DriverError, Subscriber};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -21,11 +21,11 @@ impl Replay for KafkaDriver {
 
     /// Commits the oldest offsets for a group that has no members.
     fn rewind(&self, subscription: u16) -> Result<(), DriverError> {
-        let failed = |error| lost(&self.settings, self.journal.explain(error));
+        let failed = |error| lost(&self.settings, self.log.explain(error));
         let consumer: BaseConsumer<Quiet> = self
             .settings
             .member(&self.group(subscription))
-            .create_with_context(Quiet(self.journal.clone()))
+            .create_with_context(Quiet(self.log.clone()))
             .map_err(|error| refused("make a consumer", error))?;
         let mut oldest = TopicPartitionList::new();
         for partition in 0..self.cell.config.topic.partitions {

@@ -19,9 +19,9 @@ const VAIN_LOOKS: u32 = 4;
 
 /// How often the library has told, and what it told last.
 #[derive(Default)]
-pub struct Told(Mutex<(u64, Requests)>);
+pub struct ClientStats(Mutex<(u64, Requests)>);
 
-impl Told {
+impl ClientStats {
     pub fn tell(&self, statistics: &Statistics) {
         let mut requests = Requests::default();
         for (name, count) in statistics.brokers.values().flat_map(|broker| &broker.req) {
@@ -86,7 +86,7 @@ mod tests {
         let brokers =
             [("a", broker(&[("Fetch", 5), ("Metadata", 2)])), ("b", broker(&[("Heartbeat", 3), ("Fetch", 1)]))];
         let brokers = brokers.into_iter().map(|(name, broker)| (name.to_owned(), broker)).collect();
-        let told = Told::default();
+        let told = ClientStats::default();
         told.tell(&Statistics { brokers, ..Default::default() });
         assert_eq!(told.last(), (1, Requests { fetch: 6, acknowledge: 0, keep_alive: 3, other: 2 }));
     }

@@ -23,7 +23,7 @@ const GRACE_NS: u64 = 1_000_000_000;
 /// Frames beyond this are no answers to our requests.
 const LONGEST: usize = 256 << 20;
 
-pub struct RawConsumer {
+pub struct SocketConsumer {
     stream: Stream,
     address: String,
     topic: String,
@@ -37,7 +37,7 @@ pub struct RawConsumer {
     clock: Clock,
 }
 
-impl RawConsumer {
+impl SocketConsumer {
     /// Connects to the leader of every partition of `topic`; asks for nothing yet.
     pub fn connect(
         address: &str,
@@ -87,7 +87,7 @@ impl RawConsumer {
     }
 }
 
-impl Subscriber for RawConsumer {
+impl Subscriber for SocketConsumer {
     fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
         if !self.asked {
             self.request(self.clock.until(until_ns))?;

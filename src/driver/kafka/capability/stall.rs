@@ -1,14 +1,14 @@
 //! A Kafka consumer that does not read its socket.
 //!
 //! librdkafka cannot play it: its threads read ahead, up to `queued.max.messages.kbytes`, whatever the application does.
-//! So a consumer on a bare socket ([`RawConsumer`]) asks once, at the end of the log, and leaves the answer lying.
+//! So a consumer on a bare socket ([`SocketConsumer`]) asks once, at the end of the log, and leaves the answer lying.
 
-use super::socket_consumer::RawConsumer;
+use super::socket_consumer::SocketConsumer;
 use crate::driver::capability::{HeldForConsumer, StalledSubscriber};
 use crate::driver::kafka::driver::KafkaDriver;
 use crate::driver::kafka::error::{lost, refused};
-use crate::driver::kafka::load::journal::{Journal, Quiet};
-use crate::driver::kafka::settings::Settings;
+use crate::driver::kafka::load::client_log::{ClientLog, Quiet};
+use crate::driver::kafka::settings::ClientSettings;
 use crate::driver::{DriverError, Subscriber};
 use crate::model::{Codec, System};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -18,14 +18,14 @@ use std::time::Duration;
 const ANSWER: Duration = Duration::from_secs(10);
 
 struct KafkaStalled {
-    consumer: RawConsumer,
+    consumer: SocketConsumer,
     log: Log,
 }
 
 /// The topic, asked for its ends over another connection.
 struct Log {
     client: BaseConsumer<Quiet>,
-    driver: (String, u16, Settings, Journal),
+    driver: (String, u16, ClientSettings, ClientLog),
     /// Where each partition ended when the consumer stalled.
     begin: Vec<i64>,
     message_bytes: u64,
@@ -33,10 +33,10 @@ struct Log {
 
 impl Log {
     fn ends(&self) -> Result<Vec<i64>, DriverError> {
-        let (topic, partitions, settings, journal) = &self.driver;
+        let (topic, partitions, settings, log) = &self.driver;
         let end = |partition: u16| {
             let marks = self.client.fetch_watermarks(topic, partition.into(), ANSWER);
-            marks.map(|(_, end)| end).map_err(|error| lost(settings, journal.explain(error)))
+            marks.map(|(_, end)| end).map_err(|error| lost(settings, log.explain(error)))
         };
         (0..*partitions).map(end).collect()
     }
@@ -58,13 +58,13 @@ pub fn start(driver: &KafkaDriver) -> Result<Box<dyn StalledSubscriber>, DriverE
     let client = driver
         .settings
         .reader(&format!("{}-ends", target.name))
-        .create_with_context(Quiet(driver.journal.clone()))
+        .create_with_context(Quiet(driver.log.clone()))
         .map_err(|error| refused("make a consumer", error))?;
-    let names = (target.name.clone(), cell.config.topic.partitions, driver.settings.clone(), driver.journal.clone());
+    let names = (target.name.clone(), cell.config.topic.partitions, driver.settings.clone(), driver.log.clone());
     let mut log = Log { client, driver: names, begin: Vec::new(), message_bytes: cell.message.size.0 };
     log.begin = log.ends()?;
     let mut consumer =
-        RawConsumer::connect(&target.addresses[0], &target.access, &target.name, log.begin.clone(), target.clock)?;
+        SocketConsumer::connect(&target.addresses[0], &target.access, &target.name, log.begin.clone(), target.clock)?;
     consumer.request(Duration::from_secs(600))?;
     Ok(Box::new(KafkaStalled { consumer, log }))
 }

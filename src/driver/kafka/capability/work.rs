@@ -12,8 +12,8 @@ use crate::driver::capability::ReplayFrom;
 use crate::driver::kafka::admin::Admin;
 use crate::driver::kafka::driver::KafkaDriver;
 use crate::driver::kafka::error::{refused, timed_out};
-use crate::driver::kafka::load::ffi::{Inlet, Reader};
-use crate::driver::kafka::load::journal::Member;
+use crate::driver::kafka::load::client_log::Member;
+use crate::driver::kafka::load::ffi::{ConsumerHandle, Reader};
 use crate::driver::kafka::load::publisher::KafkaPublisher;
 use crate::driver::kafka::load::subscriber::{member, serve};
 use crate::driver::work::{Responsibilities, RetryQueue, WorkEvent, WorkQueue, Worker};
@@ -68,11 +68,11 @@ impl<'a> KafkaWork<'a> {
 
 impl WorkQueue for KafkaWork<'_> {
     fn worker(&self, _: u16) -> Result<Box<dyn Worker>, DriverError> {
-        let KafkaDriver { cell, target, settings, journal, members, .. } = self.driver;
-        let inlet = member(settings, &target.name, &self.group, JOIN, members, journal, target.clock)?;
+        let KafkaDriver { cell, target, settings, log, members, .. } = self.driver;
+        let handle = member(settings, &target.name, &self.group, JOIN, members, log, target.clock)?;
         Ok(Box::new(KafkaWorker {
-            reader: Reader::new(inlet, cell.config.consume.batch.max(1) as usize),
-            letters: KafkaPublisher::connect(settings, &self.dead, 1, journal, target.clock)?,
+            reader: Reader::new(handle, cell.config.consume.batch.max(1) as usize),
+            letters: KafkaPublisher::connect(settings, &self.dead, 1, log, target.clock)?,
             dead_lettering: HashMap::new(),
             slots: 0,
             to_dead_letter: VecDeque::new(),
@@ -90,8 +90,8 @@ impl WorkQueue for KafkaWork<'_> {
     }
 
     fn dead_letters(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
-        let KafkaDriver { target, settings, journal, .. } = self.driver;
-        let source = audit::AuditSource { settings, topic: &self.dead, partitions: 1, journal, clock: target.clock };
+        let KafkaDriver { target, settings, log, .. } = self.driver;
+        let source = audit::AuditSource { settings, topic: &self.dead, partitions: 1, log, clock: target.clock };
         audit::read(&source, ReplayFrom::Beginning, deadline_ns, sink).map(drop)
     }
 
@@ -136,7 +136,7 @@ fn safe_position(desk: &RetryQueue, partition: usize, next: i64) -> i64 {
 
 impl KafkaWorker {
     fn keep_house(&mut self) -> Result<(), DriverError> {
-        let consumer = self.reader.inlet().consumer();
+        let consumer = self.reader.handle().consumer();
         serve(consumer)?;
         if consumer.context().revoked.swap(false, Ordering::Relaxed) {
             self.positions.fill(-1);
@@ -154,10 +154,10 @@ impl KafkaWorker {
             // Fails only for offsets that cannot be represented, which a broker does not give out.
             let _ = offsets.add_partition_offset(&self.topic, partition as i32, Offset::Offset(position));
         }
-        let consumer = self.reader.inlet().consumer();
+        let consumer = self.reader.handle().consumer();
         if let Err(error) = consumer.store_offsets(&offsets) {
             // A partition just taken away: its new owner reads on from the last commit.
-            consumer.context().journal.add(&error.to_string());
+            consumer.context().log.add(&error.to_string());
         }
     }
 
@@ -233,7 +233,7 @@ impl Worker for KafkaWorker {
         });
         match error {
             None => Ok(()),
-            Some(code) => Err(refused("consume", reader.inlet().consumer().context().journal.explain(code))),
+            Some(code) => Err(refused("consume", reader.handle().consumer().context().log.explain(code))),
         }
     }
 
@@ -274,11 +274,11 @@ impl Worker for KafkaWorker {
     }
 
     fn kill(self: Box<Self>) {
-        let inlet = Arc::clone(self.reader.inlet());
+        let handle = Arc::clone(self.reader.handle());
         // The reader's own handle goes first, with the records it holds.
         drop(self);
-        if let Some(inlet) = Arc::into_inner(inlet) {
-            Inlet::abandon(inlet);
+        if let Some(handle) = Arc::into_inner(handle) {
+            ConsumerHandle::abandon(handle);
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Why it pays: producing by a kept topic handle saves the name's allocation and lookup of every `send`; draining
 //! delivery reports ourselves lets the pacing thread serve them without a second thread; reading records by the
-//! batch halves the CPU of `BaseConsumer::poll`. Everything here is reached through three safe types: [`Outlet`]
-//! (send), [`Inlet`] (where partitions pour into) and [`Reader`] (take from it). Nothing else belongs here.
+//! batch halves the CPU of `BaseConsumer::poll`. Everything here is reached through three safe types: [`ProducerHandle`]
+//! (send), [`ConsumerHandle`] (where partitions pour into) and [`Reader`] (take from it). Nothing else belongs here.
 #![allow(unsafe_code)]
 
 use rdkafka::bindings as sys;
@@ -20,12 +20,12 @@ use std::thread::Thread;
 
 /// Wakes the pacing thread when reports came in. Rung by librdkafka's threads, heard by one thread.
 #[derive(Default)]
-pub struct Bell {
+pub struct Waker {
     rung: AtomicBool,
     sleeper: OnceLock<Thread>,
 }
 
-impl Bell {
+impl Waker {
     /// Names the thread to wake. The first one stays: a publisher is used by one thread.
     pub fn listen(&self) {
         self.sleeper.get_or_init(std::thread::current);
@@ -46,9 +46,9 @@ impl Bell {
 }
 
 /// Called by librdkafka, with the queue's lock held, when its queue turns from empty to not empty.
-unsafe extern "C" fn ring(_: *mut sys::rd_kafka_t, bell: *mut c_void) {
-    // SAFETY: `bell` is the pointee of `Outlet::bell`, which lives until the callback has been taken off in `drop`.
-    unsafe { &*bell.cast::<Bell>() }.ring();
+unsafe extern "C" fn ring(_: *mut sys::rd_kafka_t, waker: *mut c_void) {
+    // SAFETY: `waker` is the pointee of `ProducerHandle::waker`, which lives until the callback has been taken off in `drop`.
+    unsafe { &*waker.cast::<Waker>() }.ring();
 }
 
 /// Whether the broker holds a message, as far as the library knows: it follows each attempt.
@@ -82,25 +82,25 @@ pub enum Report<'a> {
 }
 
 /// One producer bound to one topic.
-pub struct Outlet<C: ProducerContext + 'static> {
+pub struct ProducerHandle<C: ProducerContext + 'static> {
     topic: NonNull<sys::rd_kafka_topic_t>,
     queue: NonNull<sys::rd_kafka_queue_t>,
-    bell: Arc<Bell>,
+    waker: Arc<Waker>,
     /// Last, so that it outlives the two handles made from it.
     producer: BaseProducer<C>,
 }
 
 // SAFETY: librdkafka's handles may be used from any thread; the raw pointers are owned by this value alone.
-unsafe impl<C: ProducerContext> Send for Outlet<C> {}
+unsafe impl<C: ProducerContext> Send for ProducerHandle<C> {}
 
-impl<C: ProducerContext> Outlet<C> {
+impl<C: ProducerContext> ProducerHandle<C> {
     /// `None` when the library cannot make the topic's handle: the name is not one.
     pub fn new(producer: BaseProducer<C>, topic: &str) -> Option<Self> {
         let name = CString::new(topic).ok()?;
         let client = producer.client().native_ptr();
-        let bell = Arc::new(Bell::default());
+        let waker = Arc::new(Waker::default());
         // It rings only when the queue turns from empty, and log lines may be in it already: look once unasked.
-        bell.ring();
+        waker.ring();
         // SAFETY: `client` is alive as long as `producer`, which moves into the result; a null configuration means
         // the client's defaults; the callback's argument outlives it (see `drop`).
         unsafe {
@@ -109,8 +109,8 @@ impl<C: ProducerContext> Outlet<C> {
                 sys::rd_kafka_topic_destroy(topic.as_ptr());
                 return None;
             };
-            sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(ring), Arc::as_ptr(&bell).cast_mut().cast());
-            Some(Self { topic, queue, bell, producer })
+            sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(ring), Arc::as_ptr(&waker).cast_mut().cast());
+            Some(Self { topic, queue, waker, producer })
         }
     }
 
@@ -118,8 +118,8 @@ impl<C: ProducerContext> Outlet<C> {
         &self.producer
     }
 
-    pub fn bell(&self) -> &Bell {
-        &self.bell
+    pub fn waker(&self) -> &Waker {
+        &self.waker
     }
 
     /// Copies `payload` into the library's queue for `partition`; never blocks.
@@ -187,7 +187,7 @@ impl<C: ProducerContext> Outlet<C> {
     }
 }
 
-impl<C: ProducerContext> Drop for Outlet<C> {
+impl<C: ProducerContext> Drop for ProducerHandle<C> {
     fn drop(&mut self) {
         // SAFETY: taking the callback off happens under the queue's lock, so no call of it is running afterwards and
         // the bell may go. Both handles are released exactly once, before the client (a later field).
@@ -203,18 +203,18 @@ impl<C: ProducerContext> Drop for Outlet<C> {
 ///
 /// The consumer's main queue stays with `BaseConsumer::poll`: with rdkafka's event interface a batch read of that
 /// queue would answer a rebalance by giving up the assignment.
-pub struct Inlet<C: ConsumerContext + 'static> {
+pub struct ConsumerHandle<C: ConsumerContext + 'static> {
     queue: NonNull<sys::rd_kafka_queue_t>,
     /// Last, so that it outlives the queue.
     consumer: Arc<BaseConsumer<C>>,
 }
 
 // SAFETY: librdkafka's queues may be used from any thread.
-unsafe impl<C: ConsumerContext> Send for Inlet<C> {}
+unsafe impl<C: ConsumerContext> Send for ConsumerHandle<C> {}
 // SAFETY: as above; `pour` and the reads behind `Reader` lock inside the library.
-unsafe impl<C: ConsumerContext> Sync for Inlet<C> {}
+unsafe impl<C: ConsumerContext> Sync for ConsumerHandle<C> {}
 
-impl<C: ConsumerContext> Inlet<C> {
+impl<C: ConsumerContext> ConsumerHandle<C> {
     pub fn new(consumer: Arc<BaseConsumer<C>>) -> Option<Self> {
         // SAFETY: the client is alive: `consumer` keeps it.
         let queue = unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) };
@@ -244,7 +244,7 @@ impl<C: ConsumerContext> Inlet<C> {
     }
 }
 
-impl<C: ConsumerContext> Inlet<C> {
+impl<C: ConsumerContext> ConsumerHandle<C> {
     /// Ends the consumer as a killed process does: its sockets close, it neither commits nor leaves its group.
     ///
     /// Without effect while others hold the consumer; then it ends as usual, with the last of them.
@@ -261,7 +261,7 @@ impl<C: ConsumerContext> Inlet<C> {
     }
 }
 
-impl<C: ConsumerContext> Drop for Inlet<C> {
+impl<C: ConsumerContext> Drop for ConsumerHandle<C> {
     fn drop(&mut self) {
         // SAFETY: released exactly once, before the client (a later field). Partitions that still forward here keep
         // the queue's memory, disabled, until they are gone.
@@ -277,24 +277,24 @@ pub struct Record<'a> {
     pub error: Option<RDKafkaErrorCode>,
 }
 
-/// Takes records from an [`Inlet`] by the batch.
+/// Takes records from an [`ConsumerHandle`] by the batch.
 pub struct Reader<C: ConsumerContext + 'static> {
     /// Records taken and not yet handed out; every pointer is owned.
     taken: Vec<NonNull<sys::rd_kafka_message_t>>,
     most: usize,
-    inlet: Arc<Inlet<C>>,
+    handle: Arc<ConsumerHandle<C>>,
 }
 
 // SAFETY: the pointers are owned by this value alone, and librdkafka's messages are not bound to a thread.
 unsafe impl<C: ConsumerContext> Send for Reader<C> {}
 
 impl<C: ConsumerContext> Reader<C> {
-    pub fn new(inlet: Arc<Inlet<C>>, most: usize) -> Self {
-        Self { taken: Vec::with_capacity(most), most, inlet }
+    pub fn new(handle: Arc<ConsumerHandle<C>>, most: usize) -> Self {
+        Self { taken: Vec::with_capacity(most), most, handle }
     }
 
-    pub fn inlet(&self) -> &Arc<Inlet<C>> {
-        &self.inlet
+    pub fn handle(&self) -> &Arc<ConsumerHandle<C>> {
+        &self.handle
     }
 
     /// Takes what is there, at most as many as this reader was made for; waits `wait_ms` for the first only.
@@ -322,7 +322,7 @@ impl<C: ConsumerContext> Reader<C> {
         // a null one, so they are valid `NonNull`s (same layout). They are ours to destroy.
         unsafe {
             let got =
-                sys::rd_kafka_consume_batch_queue(self.inlet.queue.as_ptr(), wait_ms, room.as_mut_ptr().cast(), most);
+                sys::rd_kafka_consume_batch_queue(self.handle.queue.as_ptr(), wait_ms, room.as_mut_ptr().cast(), most);
             let got = usize::try_from(got).unwrap_or(0);
             self.taken.set_len(self.taken.len() + got);
             got

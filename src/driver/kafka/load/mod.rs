@@ -1,6 +1,6 @@
 //! The way of the load through Kafka: librdkafka's producers and consumers, with nothing in between.
 
+pub mod client_log;
 pub mod ffi;
-pub mod journal;
 pub mod publisher;
 pub mod subscriber;

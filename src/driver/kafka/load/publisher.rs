@@ -1,18 +1,18 @@
 //! Kafka's producer side: hands messages to librdkafka and takes its delivery reports, on one thread.
 //!
-//! The pacing thread serves the reports itself: librdkafka rings a [`Bell`](super::ffi::Bell) when the first report
+//! The pacing thread serves the reports itself: librdkafka rings a [`Waker`](super::ffi::Bell) when the first report
 //! of a batch is there, which ends a sleep in [`Publisher::wait`] and otherwise costs one flag. A second thread for
 //! polling would take a core from the broker and pass every report through one more queue. `acked` is read when the
 //! library yields a batch of reports, once per batch: all of it was acknowledged by one response.
 //!
-//! Nothing is retried here; librdkafka retries as its settings say, which [`Settings::effective`] shows: under
+//! Nothing is retried here; librdkafka retries as its settings say, which [`ClientSettings::effective`] shows: under
 //! `load.deadline` until `message.timeout.ms`, and then it tells once a second how often it has.
 
-use super::ffi::{Kept, Outlet, Report};
-use super::journal::{Journal, Quiet};
+use super::client_log::{ClientLog, Quiet};
+use super::ffi::{Kept, ProducerHandle, Report};
 use crate::clock::Clock;
 use crate::driver::kafka::error::{lost, refused};
-use crate::driver::kafka::settings::Settings;
+use crate::driver::kafka::settings::ClientSettings;
 use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
 use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
@@ -28,7 +28,7 @@ const KNOCK_MS: &str = "100";
 
 pub struct KafkaPublisher {
     /// One per connection: each is a client of its own, with its own sockets.
-    outlets: Vec<Outlet<Quiet>>,
+    handles: Vec<ProducerHandle<Quiet>>,
     /// Messages that ended inside `submit`, to be reported by the next `wait`.
     ended: Vec<Completion>,
     failures: BTreeMap<String, u64>,
@@ -39,68 +39,68 @@ pub struct KafkaPublisher {
     /// Whether a topic that is not there for a moment is waited for.
     patient: bool,
     idempotent: bool,
-    journal: Journal,
+    log: ClientLog,
     clock: Clock,
 }
 
 impl KafkaPublisher {
     pub fn connect(
-        settings: &Settings,
+        settings: &ClientSettings,
         topic: &str,
         connections: u16,
-        journal: &Journal,
+        log: &ClientLog,
         clock: Clock,
     ) -> Result<Self, DriverError> {
-        Self::connect_within(CONNECT, settings, &settings.producer(), topic, connections, journal, clock)
+        Self::connect_within(CONNECT, settings, &settings.producer(), topic, connections, log, clock)
     }
 
     /// One connection that is there within `limit`, or not at all.
     pub fn probe_publisher(
         limit: Duration,
-        settings: &Settings,
+        settings: &ClientSettings,
         topic: &str,
-        journal: &Journal,
+        log: &ClientLog,
         clock: Clock,
     ) -> Result<Self, DriverError> {
         let mut config = settings.producer();
         config.set("reconnect.backoff.ms", KNOCK_MS).set("reconnect.backoff.max.ms", KNOCK_MS);
-        Self::connect_within(limit, settings, &config, topic, 1, journal, clock)
+        Self::connect_within(limit, settings, &config, topic, 1, log, clock)
     }
 
     fn connect_within(
         limit: Duration,
-        settings: &Settings,
+        settings: &ClientSettings,
         config: &ClientConfig,
         topic: &str,
         connections: u16,
-        journal: &Journal,
+        log: &ClientLog,
         clock: Clock,
     ) -> Result<Self, DriverError> {
-        let outlets: Vec<_> = (0..connections.max(1))
+        let handles: Vec<_> = (0..connections.max(1))
             .map(|_| {
                 let producer: BaseProducer<Quiet> = config
-                    .create_with_context(Quiet(journal.clone()))
+                    .create_with_context(Quiet(log.clone()))
                     .map_err(|error| refused("make a producer", error))?;
-                let outlet = Outlet::new(producer, topic).ok_or_else(|| refused("open the topic", topic))?;
+                let handle = ProducerHandle::new(producer, topic).ok_or_else(|| refused("open the topic", topic))?;
                 // Brings the partitions' leaders into the topic's handle, so that the first message does not wait.
-                let metadata = outlet.producer().client().fetch_metadata(Some(topic), limit);
-                metadata.map_err(|error| lost(settings, journal.explain(error)))?;
-                Ok(outlet)
+                let metadata = handle.producer().client().fetch_metadata(Some(topic), limit);
+                metadata.map_err(|error| lost(settings, log.explain(error)))?;
+                Ok(handle)
             })
             .collect::<Result<_, DriverError>>()?;
-        let told = vec![String::new(); outlets.len()];
+        let told = vec![String::new(); handles.len()];
         let (patient, idempotent) = (settings.patient, settings.idempotent());
-        let (ended, failures, journal) = (Vec::new(), BTreeMap::new(), journal.clone());
-        Ok(Self { outlets, ended, failures, told, troubles: BTreeMap::new(), patient, idempotent, journal, clock })
+        let (ended, failures, log) = (Vec::new(), BTreeMap::new(), log.clone());
+        Ok(Self { handles, ended, failures, told, troubles: BTreeMap::new(), patient, idempotent, log, clock })
     }
 
     /// Takes every report that is there.
     fn collect(&mut self, completions: &mut Vec<Completion>) {
-        let Self { outlets, ended, failures, told, troubles, idempotent, journal, clock, .. } = self;
+        let Self { handles, ended, failures, told, troubles, idempotent, log, clock, .. } = self;
         completions.append(ended);
-        for (outlet, told) in outlets.iter().zip(told).filter(|(outlet, _)| outlet.bell().heard()) {
+        for (handle, told) in handles.iter().zip(told).filter(|(handle, _)| handle.waker().heard()) {
             let at_ns = std::cell::Cell::new(0);
-            outlet.drain(
+            handle.drain(
                 || at_ns.set(clock.now_ns()),
                 |report| match report {
                     Report::Delivery { slot, error } => {
@@ -114,10 +114,10 @@ impl KafkaPublisher {
                         told.clear();
                         told.push_str(&text.to_string_lossy());
                     }
-                    Report::Notice(line) => journal.add(&line.to_string_lossy()),
+                    Report::Notice(line) => log.add(&line.to_string_lossy()),
                     Report::Trouble(code, line) => {
                         count(troubles, code);
-                        journal.add(&line.to_string_lossy());
+                        log.add(&line.to_string_lossy());
                     }
                 },
             );
@@ -127,11 +127,11 @@ impl KafkaPublisher {
 
 impl Publisher for KafkaPublisher {
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
-        let outlet = self
-            .outlets
+        let handle = self
+            .handles
             .get(usize::from(message.connection))
             .ok_or_else(|| refused("publish", format!("there is no connection {}", message.connection)))?;
-        match outlet.send(message.stream, message.payload, message.slot) {
+        match handle.send(message.stream, message.payload, message.slot) {
             Ok(()) => Ok(Submitted::Taken),
             Err(RDKafkaErrorCode::QueueFull) => Ok(Submitted::Full),
             // A broker that has just come back may not know its topics yet.
@@ -144,7 +144,7 @@ impl Publisher for KafkaPublisher {
                 | RDKafkaErrorCode::UnknownPartition
                 | RDKafkaErrorCode::UnknownTopicOrPartition
                 | RDKafkaErrorCode::Fatal),
-            ) => Err(refused("publish", self.journal.explain(code))),
+            ) => Err(refused("publish", self.log.explain(code))),
             Err(code) => {
                 count(&mut self.failures, code);
                 let at_ns = self.clock.now_ns();
@@ -168,7 +168,7 @@ impl Publisher for KafkaPublisher {
                 break;
             }
             // Cheap after the first time; a ring between `collect` and `park` makes `park` return at once.
-            self.outlets.iter().for_each(|outlet| outlet.bell().listen());
+            self.handles.iter().for_each(|handle| handle.waker().listen());
             self.collect(completions);
             if completions.len() == before {
                 std::thread::park_timeout(left);

@@ -1,14 +1,14 @@
 //! Kafka's consumer side: one member of one group, reading by the batch.
 //!
-//! Records come through the member's own queue ([`Inlet`]); its main queue carries rebalances and errors only and is
+//! Records come through the member's own queue ([`ConsumerHandle`]); its main queue carries rebalances and errors only and is
 //! polled at most every [`HOUSEKEEPING`]. Acknowledging = the offset of what *earlier* calls handed out is stored,
 //! and committed by librdkafka every `auto.commit.interval.ms`: a crash repeats messages, never skips one.
 
-use super::ffi::{Inlet, Reader};
-use super::journal::{Journal, Member};
+use super::client_log::{ClientLog, Member};
+use super::ffi::{ConsumerHandle, Reader};
 use crate::clock::Clock;
 use crate::driver::kafka::error::{refused, timed_out};
-use crate::driver::kafka::settings::Settings;
+use crate::driver::kafka::settings::ClientSettings;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -27,10 +27,10 @@ const LEAVE: Duration = Duration::from_secs(5);
 
 /// Members that have joined, by driver: while a later one joins, the earlier ones must answer the rebalance.
 #[derive(Default)]
-pub struct Members(Mutex<Vec<Weak<Inlet<Member>>>>);
+pub struct Members(Mutex<Vec<Weak<ConsumerHandle<Member>>>>);
 
 impl Members {
-    fn add(&self, member: &Arc<Inlet<Member>>) {
+    fn add(&self, member: &Arc<ConsumerHandle<Member>>) {
         let mut members = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         members.retain(|member| member.strong_count() > 0);
         members.push(Arc::downgrade(member));
@@ -49,9 +49,9 @@ pub fn serve(consumer: &BaseConsumer<Member>) -> Result<(), DriverError> {
         match event {
             Ok(_) => return Err(refused("consume", "a record came outside of the member's own queue")),
             Err(KafkaError::MessageConsumptionFatal(code)) => {
-                return Err(refused("consume", consumer.context().journal.explain(code)));
+                return Err(refused("consume", consumer.context().log.explain(code)));
             }
-            Err(error) => consumer.context().journal.add(&error.to_string()),
+            Err(error) => consumer.context().log.add(&error.to_string()),
         }
     }
     Ok(())
@@ -60,33 +60,33 @@ pub fn serve(consumer: &BaseConsumer<Member>) -> Result<(), DriverError> {
 /// Joins `group` and returns when the group has given the new member its share of the topic, which may be nothing when
 /// there are more members than partitions.
 pub fn member(
-    settings: &Settings,
+    settings: &ClientSettings,
     topic: &str,
     group: &str,
     limit: Duration,
     members: &Members,
-    journal: &Journal,
+    log: &ClientLog,
     clock: Clock,
-) -> Result<Arc<Inlet<Member>>, DriverError> {
-    let context = Member { journal: journal.clone(), ..Member::default() };
+) -> Result<Arc<ConsumerHandle<Member>>, DriverError> {
+    let context = Member { log: log.clone(), ..Member::default() };
     let consumer: BaseConsumer<Member> =
         settings.member(group).create_with_context(context).map_err(|error| refused("make a consumer", error))?;
-    let inlet = Inlet::new(Arc::new(consumer)).ok_or_else(|| refused("make a consumer", "no queue"))?;
-    let inlet = Arc::new(inlet);
-    let consumer = inlet.consumer();
-    consumer.context().inlet.get_or_init(|| Arc::downgrade(&inlet));
+    let handle = ConsumerHandle::new(Arc::new(consumer)).ok_or_else(|| refused("make a consumer", "no queue"))?;
+    let handle = Arc::new(handle);
+    let consumer = handle.consumer();
+    consumer.context().handle.get_or_init(|| Arc::downgrade(&handle));
     consumer.subscribe(&[topic]).map_err(|error| refused("subscribe", error))?;
-    members.add(&inlet);
+    members.add(&handle);
 
     let deadline_ns = clock.now_ns() + limit.as_nanos() as u64;
     while !consumer.context().assigned.load(Ordering::Acquire) {
         if clock.now_ns() > deadline_ns {
-            return Err(timed_out(&journal.explain(format!("joining group {group}")), limit));
+            return Err(timed_out(&log.explain(format!("joining group {group}")), limit));
         }
         members.serve()?;
         std::thread::sleep(Duration::from_millis(2));
     }
-    Ok(inlet)
+    Ok(handle)
 }
 
 pub struct KafkaSubscriber {
@@ -108,16 +108,16 @@ pub struct KafkaSubscriber {
 impl KafkaSubscriber {
     /// See [`member`].
     pub fn join(
-        settings: &Settings,
+        settings: &ClientSettings,
         topic: &str,
         group: &str,
         batch: u32,
         members: &Members,
-        journal: &Journal,
+        log: &ClientLog,
         clock: Clock,
     ) -> Result<Self, DriverError> {
-        let inlet = member(settings, topic, group, JOIN, members, journal, clock)?;
-        let reader = Some(Reader::new(inlet, batch.max(1) as usize));
+        let handle = member(settings, topic, group, JOIN, members, log, clock)?;
+        let reader = Some(Reader::new(handle, batch.max(1) as usize));
         let (positions, topic, retries) = (Vec::new(), topic.to_owned(), BTreeMap::new());
         let patient = settings.patient;
         Ok(Self { reader, positions, moved: false, due_ns: 0, patient, retries, topic, clock })
@@ -125,14 +125,14 @@ impl KafkaSubscriber {
 
     /// `None` once closed.
     pub fn member(&self) -> Option<&Member> {
-        self.reader.as_ref().map(|reader| reader.inlet().consumer().context().as_ref())
+        self.reader.as_ref().map(|reader| reader.handle().consumer().context().as_ref())
     }
 
     /// Serves the main queue and stores what has been processed.
     pub fn keep_house(&mut self) -> Result<(), DriverError> {
         self.store();
         if let Some(reader) = &self.reader {
-            let consumer = reader.inlet().consumer();
+            let consumer = reader.handle().consumer();
             serve(consumer)?;
             if consumer.context().revoked.swap(false, Ordering::Relaxed) {
                 self.positions.fill(-1);
@@ -150,10 +150,10 @@ impl KafkaSubscriber {
             // Fails only for offsets that cannot be represented, which a broker does not give out.
             let _ = offsets.add_partition_offset(&self.topic, partition as i32, Offset::Offset(*next));
         }
-        let consumer = reader.inlet().consumer();
+        let consumer = reader.handle().consumer();
         if let Err(error) = consumer.store_offsets(&offsets) {
             // A partition just taken away: its new owner reads on from the last commit.
-            consumer.context().journal.add(&error.to_string());
+            consumer.context().log.add(&error.to_string());
         }
     }
 }
@@ -198,7 +198,7 @@ impl Subscriber for KafkaSubscriber {
         self.moved = true;
         match error {
             None => Ok(()),
-            Some(code) => Err(refused("consume", reader.inlet().consumer().context().journal.explain(code))),
+            Some(code) => Err(refused("consume", reader.handle().consumer().context().log.explain(code))),
         }
     }
 
@@ -208,11 +208,11 @@ impl Subscriber for KafkaSubscriber {
 
     fn abandon(mut self: Box<Self>) {
         let Some(reader) = self.reader.take() else { return };
-        let inlet = Arc::clone(reader.inlet());
+        let handle = Arc::clone(reader.handle());
         // The reader's own handle goes first, with the records it holds.
         drop(reader);
-        if let Some(inlet) = Arc::into_inner(inlet) {
-            Inlet::abandon(inlet);
+        if let Some(handle) = Arc::into_inner(handle) {
+            ConsumerHandle::abandon(handle);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What librdkafka says beside its answers: kept, bounded, and quoted in errors; never printed.
 
-use super::ffi::Inlet;
-use crate::driver::kafka::capability::requests::Told;
+use super::ffi::ConsumerHandle;
+use crate::driver::kafka::capability::requests::ClientStats;
 use rdkafka::ClientContext;
 use rdkafka::Statistics;
 use rdkafka::config::RDKafkaLogLevel;
@@ -17,9 +17,9 @@ const LINES: usize = 50;
 
 /// The last lines of every client of one driver. Cloned freely; all clones share the lines.
 #[derive(Clone, Default)]
-pub struct Journal(Arc<Mutex<VecDeque<String>>>);
+pub struct ClientLog(Arc<Mutex<VecDeque<String>>>);
 
-impl Journal {
+impl ClientLog {
     pub fn add(&self, line: &str) {
         // Each client is given the settings of both sides; that one side ignores the other's is no news.
         if line.contains("property and will be ignored by") {
@@ -44,7 +44,7 @@ impl Journal {
 
 /// The context of every client that is no group member.
 #[derive(Clone, Default)]
-pub struct Quiet(pub Journal);
+pub struct Quiet(pub ClientLog);
 
 impl ClientContext for Quiet {
     fn log(&self, _: RDKafkaLogLevel, _: &str, message: &str) {
@@ -60,29 +60,29 @@ impl ConsumerContext for Quiet {}
 impl ProducerContext for Quiet {
     /// The slot: a number in the pointer's place, so that no message costs a box.
     type DeliveryOpaque = usize;
-    /// Reports are taken by [`super::ffi::Outlet::drain`]; here come only those purged while a producer is dropped.
+    /// Reports are taken by [`super::ffi::ProducerHandle::drain`]; here come only those purged while a producer is dropped.
     fn delivery(&self, _: &DeliveryResult<'_>, _: usize) {}
 }
 
-/// The context of a group member: leads each assigned partition to the member's [`Inlet`].
+/// The context of a group member: leads each assigned partition to the member's [`ConsumerHandle`].
 #[derive(Default)]
 pub struct Member {
-    pub journal: Journal,
+    pub log: ClientLog,
     /// Set once the group has given this member its share, which may be nothing.
     pub assigned: AtomicBool,
     /// Set when partitions were taken away: positions kept for them are no longer ours to commit.
     pub revoked: AtomicBool,
-    pub inlet: OnceLock<Weak<Inlet<Member>>>,
+    pub handle: OnceLock<Weak<ConsumerHandle<Member>>>,
     /// What the library last told about its requests, where it was asked to.
-    pub requests: Told,
+    pub requests: ClientStats,
 }
 
 impl ClientContext for Member {
     fn log(&self, _: RDKafkaLogLevel, _: &str, message: &str) {
-        self.journal.add(message);
+        self.log.add(message);
     }
     fn error(&self, error: KafkaError, reason: &str) {
-        self.journal.add(&format!("{error}: {reason}"));
+        self.log.add(&format!("{error}: {reason}"));
     }
     fn stats(&self, statistics: Statistics) {
         self.requests.tell(&statistics);
@@ -93,16 +93,16 @@ impl ConsumerContext for Member {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => {
-                if let Some(inlet) = self.inlet.get().and_then(Weak::upgrade) {
+                if let Some(handle) = self.handle.get().and_then(Weak::upgrade) {
                     for partition in partitions.elements() {
-                        if !inlet.pour(partition.topic(), partition.partition()) {
-                            self.journal.add(&format!("partition {} has no queue", partition.partition()));
+                        if !handle.pour(partition.topic(), partition.partition()) {
+                            self.log.add(&format!("partition {} has no queue", partition.partition()));
                         }
                     }
                 }
             }
             Rebalance::Revoke(_) => self.revoked.store(true, Ordering::Relaxed),
-            Rebalance::Error(error) => self.journal.add(&error.to_string()),
+            Rebalance::Error(error) => self.log.add(&error.to_string()),
         }
     }
 
@@ -119,13 +119,13 @@ mod tests {
 
     #[test]
     fn the_journal_is_bounded_and_quotes_its_last_line() {
-        let journal = Journal::default();
-        assert_eq!(journal.explain("no answer"), "no answer");
+        let log = ClientLog::default();
+        assert_eq!(log.explain("no answer"), "no answer");
         for line in 0..10 * LINES {
-            journal.add(&format!("line {line}"));
+            log.add(&format!("line {line}"));
         }
-        journal.add("Configuration property group.id is a consumer property and will be ignored by this producer");
-        assert_eq!(journal.0.lock().unwrap().len(), LINES);
-        assert_eq!(journal.explain("no answer"), format!("no answer (librdkafka: line {})", 10 * LINES - 1));
+        log.add("Configuration property group.id is a consumer property and will be ignored by this producer");
+        assert_eq!(log.0.lock().unwrap().len(), LINES);
+        assert_eq!(log.explain("no answer"), format!("no answer (librdkafka: line {})", 10 * LINES - 1));
     }
 }
