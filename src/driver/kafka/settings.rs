@@ -42,76 +42,12 @@ pub struct ClientSettings {
 
 impl ClientSettings {
     pub fn new(cell: &Cell, addresses: &[String], access: &Access) -> Result<Self, DriverError> {
-        let (load, size) = (&cell.load, cell.message.size.0);
         // The scenario's word is the last.
-        let client: BTreeMap<_, _> = access.client().chain(&cell.config.client).collect();
-        if let Some(key) = client.keys().find(|key| RESERVED.contains(&key.as_str())) {
-            return Err(refused(key, "brokerbench sets this one itself; remove it from `client`"));
-        }
-        let given = |key: &str| client.keys().any(|given| *given == key);
-        if let Some((key, alias)) = ALIASES.iter().find(|(key, alias)| given(key) && given(alias)) {
-            return Err(refused(
-                alias,
-                &format!("it is another name of `{key}`, which is set too; remove one of them"),
-            ));
-        }
-
-        let mut common = ClientConfig::new();
-        common
-            .set("bootstrap.servers", addresses.join(","))
-            .set("client.id", "brokerbench")
-            .set("socket.nagle.disable", "true")
-            // A message's time-out is looked at only between two attempts, too: with the library's 10 s, a broker that
-            // is gone for a moment keeps messages far beyond it.
-            .set("reconnect.backoff.ms", ms(Span(Backoff::FIRST_NS)))
-            .set("reconnect.backoff.max.ms", ms(Span(Backoff::LONGEST_NS)))
-            .set_log_level(RDKafkaLogLevel::Warning);
-        if let Some(deadline) = load.deadline {
-            common.set("socket.timeout.ms", ms(request_timeout(deadline)));
-        }
-        secure(&mut common, access);
-
-        // Room for everything in flight twice over, so that the in-flight limit is the one that binds.
-        let in_flight = u64::from(load.in_flight);
-        let kbytes = (2 * in_flight * size / 1024).clamp(1_048_576, i32::MAX as u64);
-        let mut producer = common.clone();
-        producer
-            .set("batch.num.messages", load.batch.clamp(1, 1_000_000).to_string())
-            .set("queue.buffering.max.messages", (2 * in_flight).clamp(100_000, 10_000_000).to_string())
-            .set("queue.buffering.max.kbytes", kbytes.to_string())
-            .set("message.max.bytes", (size + 65_536).clamp(1_000_000, 1_000_000_000).to_string());
-        let patience = load.deadline.map(ms);
-        // Each has a second name.
-        for (key, value) in [
-            ("acks", Some("all")),
-            ("compression.type", Some(cell.message.codec.name())),
-            // For how long a message is tried; how often is not limited by default.
-            ("message.timeout.ms", patience.as_deref()),
-            // Kafka's own producer has 5; librdkafka's million sends every message of an impatient (`linger.ms=0`)
-            // producer as a request of its own, so that nothing is ever batched while the broker is busy.
-            ("max.in.flight.requests.per.connection", Some("5")),
-        ] {
-            let renamed = ALIASES.iter().any(|(name, alias)| *name == key && given(alias));
-            if let Some(value) = value.filter(|_| !renamed) {
-                producer.set(key, value);
-            }
-        }
-        if patience.is_some() {
-            producer.set("statistics.interval.ms", TELL_EVERY_MS);
-        }
-
-        let mut consumer = common;
-        consumer
-            .set("auto.offset.reset", "earliest")
-            .set("enable.auto.commit", "true")
-            // Offsets are stored by the subscriber once the caller has processed the records, not when handed out.
-            .set("enable.auto.offset.store", "false")
-            .set("isolation.level", "read_uncommitted")
-            .set("fetch.min.bytes", "1")
-            // A full local queue would stall fetching for a second by default.
-            .set("fetch.queue.backoff.ms", "5")
-            .set("receive.message.max.bytes", (2 * size).clamp(100_000_000, i32::MAX as u64).to_string());
-
+        let client: ClientKeys<'_> = access.client().chain(&cell.config.client).collect();
+        check_keys(&client)?;
+        let common = common(addresses, cell.load.deadline, access);
+        let mut producer = producer(&common, cell, &client);
+        let mut consumer = consumer(common, cell.message.size.0);
         for (key, value) in &client {
             producer.set(*key, *value);
             consumer.set(*key, *value);
@@ -126,7 +62,7 @@ impl ClientSettings {
         let mut asked: Vec<String> = client.into_keys().cloned().collect();
         let secured = [("security.protocol", access.tls().is_some()), ("sasl.mechanism", access.login().is_some())];
         asked.extend(secured.iter().filter(|(_, is)| *is).map(|(key, _)| (*key).to_owned()));
-        let (access, patient) = (access.clone(), patience.is_some());
+        let (access, patient) = (access.clone(), cell.load.deadline.is_some());
         Ok(Self { producer, consumer, asked, access, acks, patient })
     }
 
@@ -191,6 +127,94 @@ impl ClientSettings {
         }
         settings
     }
+}
+
+/// Keys and values that target and scenario give.
+type ClientKeys<'a> = BTreeMap<&'a String, &'a String>;
+
+/// Whether the scenario or the target names `key`.
+fn given(client: &ClientKeys<'_>, key: &str) -> bool {
+    client.keys().any(|given| *given == key)
+}
+
+/// Refuses keys that are ours alone, and those that are set under both of their names.
+fn check_keys(client: &ClientKeys<'_>) -> Result<(), DriverError> {
+    if let Some(key) = client.keys().find(|key| RESERVED.contains(&key.as_str())) {
+        return Err(refused(key, "brokerbench sets this one itself; remove it from `client`"));
+    }
+    if let Some((key, alias)) = ALIASES.iter().find(|(key, alias)| given(client, key) && given(client, alias)) {
+        return Err(refused(alias, &format!("it is another name of `{key}`, which is set too; remove one of them")));
+    }
+    Ok(())
+}
+
+/// What every client has: where the brokers are, how to reach them, how long to wait for them.
+fn common(addresses: &[String], deadline: Option<Span>, access: &Access) -> ClientConfig {
+    let mut common = ClientConfig::new();
+    common
+        .set("bootstrap.servers", addresses.join(","))
+        .set("client.id", "brokerbench")
+        .set("socket.nagle.disable", "true")
+        // A message's time-out is looked at only between two attempts, too: with the library's 10 s, a broker that
+        // is gone for a moment keeps messages far beyond it.
+        .set("reconnect.backoff.ms", ms(Span(Backoff::FIRST_NS)))
+        .set("reconnect.backoff.max.ms", ms(Span(Backoff::LONGEST_NS)))
+        .set_log_level(RDKafkaLogLevel::Warning);
+    if let Some(deadline) = deadline {
+        common.set("socket.timeout.ms", ms(request_timeout(deadline)));
+    }
+    secure(&mut common, access);
+    common
+}
+
+/// Our defaults for producers.
+fn producer(common: &ClientConfig, cell: &Cell, client: &ClientKeys<'_>) -> ClientConfig {
+    let (load, size) = (&cell.load, cell.message.size.0);
+    // Room for everything in flight twice over, so that the in-flight limit is the one that binds.
+    let in_flight = u64::from(load.in_flight);
+    let kbytes = (2 * in_flight * size / 1024).clamp(1_048_576, i32::MAX as u64);
+    let mut producer = common.clone();
+    producer
+        .set("batch.num.messages", load.batch.clamp(1, 1_000_000).to_string())
+        .set("queue.buffering.max.messages", (2 * in_flight).clamp(100_000, 10_000_000).to_string())
+        .set("queue.buffering.max.kbytes", kbytes.to_string())
+        .set("message.max.bytes", (size + 65_536).clamp(1_000_000, 1_000_000_000).to_string());
+    let patience = load.deadline.map(ms);
+    // Each has a second name.
+    for (key, value) in [
+        ("acks", Some("all")),
+        ("compression.type", Some(cell.message.codec.name())),
+        // For how long a message is tried; how often is not limited by default.
+        ("message.timeout.ms", patience.as_deref()),
+        // Kafka's own producer has 5; librdkafka's million sends every message of an impatient (`linger.ms=0`)
+        // producer as a request of its own, so that nothing is ever batched while the broker is busy.
+        ("max.in.flight.requests.per.connection", Some("5")),
+    ] {
+        let renamed = ALIASES.iter().any(|(name, alias)| *name == key && given(client, alias));
+        if let Some(value) = value.filter(|_| !renamed) {
+            producer.set(key, value);
+        }
+    }
+    if patience.is_some() {
+        producer.set("statistics.interval.ms", TELL_EVERY_MS);
+    }
+    producer
+}
+
+/// Our defaults for consumers.
+fn consumer(common: ClientConfig, size: u64) -> ClientConfig {
+    let mut consumer = common;
+    consumer
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "true")
+        // Offsets are stored by the subscriber once the caller has processed the records, not when handed out.
+        .set("enable.auto.offset.store", "false")
+        .set("isolation.level", "read_uncommitted")
+        .set("fetch.min.bytes", "1")
+        // A full local queue would stall fetching for a second by default.
+        .set("fetch.queue.backoff.ms", "5")
+        .set("receive.message.max.bytes", (2 * size).clamp(100_000_000, i32::MAX as u64).to_string());
+    consumer
 }
 
 /// TLS and login, as our own connections have them. librdkafka verifies certificates and host names by default, and

@@ -84,8 +84,24 @@ pub fn read(
     }
     consumer.assign(&assignment).map_err(|error| refused("audit", error))?;
 
-    let mut left = assignment.count();
-    let mut reader = Reader::new(Arc::clone(&handle), BATCH);
+    read_to(&mut ends, &handle, source, deadline_ns, late, sink)?;
+    let words = |partition| format!("partition {partition} has no leader");
+    Ok(Audit::Retains { trimmed, unreadable: lost_to_all.into_iter().map(words).collect() })
+}
+
+/// Hands out every record up to the end of its partition.
+fn read_to(
+    ends: &mut [Option<i64>],
+    handle: &Arc<ConsumerHandle<Quiet>>,
+    source: &AuditSource<'_>,
+    deadline_ns: u64,
+    late: impl Fn() -> DriverError,
+    sink: &mut dyn FnMut(&[u8]),
+) -> Result<(), DriverError> {
+    let AuditSource { settings, log, clock, .. } = *source;
+    let consumer = handle.consumer();
+    let mut reader = Reader::new(Arc::clone(handle), BATCH);
+    let mut left = ends.iter().flatten().count();
     while left > 0 {
         if clock.now_ns() >= deadline_ns {
             return Err(late());
@@ -107,7 +123,7 @@ pub fn read(
                 // What was written after the audit began is not part of it, and the last offsets before that may
                 // hold no record, as after compaction.
                 None | Some(RDKafkaErrorCode::PartitionEOF) => left -= usize::from(end.take().is_some()),
-                Some(code) if patient && code != RDKafkaErrorCode::Fatal => log.add(&format!("audit: {code}")),
+                Some(code) if settings.patient && code != RDKafkaErrorCode::Fatal => log.add(&format!("audit: {code}")),
                 Some(code) => error = Some(code),
             }
         });
@@ -115,8 +131,7 @@ pub fn read(
             return Err(refused("audit", log.explain(code)));
         }
     }
-    let words = |partition| format!("partition {partition} has no leader");
-    Ok(Audit::Retains { trimmed, unreadable: lost_to_all.into_iter().map(words).collect() })
+    Ok(())
 }
 
 /// The partitions that nobody leads, once all are led or the patience with them is at its end.

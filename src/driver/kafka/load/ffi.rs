@@ -190,7 +190,7 @@ impl<C: ProducerContext> ProducerHandle<C> {
 impl<C: ProducerContext> Drop for ProducerHandle<C> {
     fn drop(&mut self) {
         // SAFETY: taking the callback off happens under the queue's lock, so no call of it is running afterwards and
-        // the bell may go. Both handles are released exactly once, before the client (a later field).
+        // the waker may go. Both handles are released exactly once, before the client (a later field).
         unsafe {
             sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
             sys::rd_kafka_queue_destroy(self.queue.as_ptr());

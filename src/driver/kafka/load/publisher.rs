@@ -1,6 +1,6 @@
 //! Kafka's producer side: hands messages to librdkafka and takes its delivery reports, on one thread.
 //!
-//! The pacing thread serves the reports itself: librdkafka rings a [`Waker`](super::ffi::Bell) when the first report
+//! The pacing thread serves the reports itself: librdkafka rings a [`Waker`](super::ffi::Waker) when the first report
 //! of a batch is there, which ends a sleep in [`Publisher::wait`] and otherwise costs one flag. A second thread for
 //! polling would take a core from the broker and pass every report through one more queue. `acked` is read when the
 //! library yields a batch of reports, once per batch: all of it was acknowledged by one response.
