@@ -85,8 +85,8 @@ impl Bench {
         if !wanted && !self.wants(both) && !self.wants("kafka paced") {
             return Ok(());
         }
-        let mut broker = environment.start(&cell(System::Kafka, 100).config)?;
-        let broker = broker.as_mut();
+        let mut started = environment.start(&cell(System::Kafka, 100).config)?;
+        let broker = started.as_mut();
         // A fresh broker's compiler is nobody's figure.
         let warm = Cell { load: counted(&cell(System::Kafka, 100), 3_000_000, 1), ..cell(System::Kafka, 100) };
         self.once(&warm, broker)?;
@@ -111,7 +111,7 @@ impl Bench {
             self.alone(both, &cell, broker, Some(2.2))?;
         }
         self.paced(System::Kafka, broker)?;
-        broker.stop()?;
+        started.stop()?;
         Ok(())
     }
 
@@ -132,8 +132,8 @@ impl Bench {
             if !wanted.iter().any(|name| self.wants(name)) {
                 continue;
             }
-            let mut broker = environment.start(&cell(system, 100).config)?;
-            let broker = broker.as_mut();
+            let mut started = environment.start(&cell(system, 100).config)?;
+            let broker = started.as_mut();
             for (depth, messages) in [(1, 500_000), (16, 3_000_000)] {
                 let name = produce(system, depth);
                 if !self.wants(&name) {
@@ -162,7 +162,7 @@ impl Bench {
                 self.alone(&by_library(system), &cell, broker, None)?;
             }
             self.paced(system, broker)?;
-            broker.stop()?;
+            started.stop()?;
         }
         Ok(())
     }

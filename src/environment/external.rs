@@ -194,7 +194,7 @@ impl Broker for ExternalBroker {
     }
 
     /// Leaves it running: it is not ours.
-    fn stop(&mut self) -> Result<(), EnvironmentError> {
+    fn stop(self: Box<Self>) -> Result<(), EnvironmentError> {
         Ok(())
     }
 }

@@ -175,57 +175,38 @@ pub trait Broker: Send {
     }
     /// Remembers that it is warm now.
     fn note_warm(&mut self) {}
-    /// Kills every process of it at once (SIGKILL) and sees them gone. Its data stay; until [`Broker::restart`],
-    /// [`Broker::check`] reports no death.
-    fn crash(&mut self) -> Result<(), EnvironmentError> {
-        Err(not_ours("killed"))
-    }
-    /// Starts it again on its data, at the same addresses and with the same settings; accepting clients on return.
-    /// What still runs is asked to end first (SIGTERM).
-    fn restart(&mut self) -> Result<(), EnvironmentError> {
-        Err(not_ours("restarted"))
-    }
-    /// Its processes, in a fixed order; empty for brokers that we did not start.
-    fn nodes(&self) -> Vec<NodeInfo> {
-        Vec::new()
-    }
-    /// Does `deed` to node `index` of [`Broker::nodes`] and sees that it is done. A node that was taken down or paused on
-    /// purpose is no death to [`Broker::check`].
-    fn act(&mut self, _index: usize, _deed: Deed) -> Result<(), EnvironmentError> {
-        Err(not_ours("touched"))
-    }
-    /// The fault proxy between clients and a node; `None` where they reach it straight.
-    fn proxy(&self, _index: usize) -> Option<&Proxy> {
+    /// What of it can be broken; `None` for brokers that we did not start.
+    fn faultable(&mut self) -> Option<&mut dyn FaultableBroker> {
         None
     }
-    /// Every fault proxy between a node and the others, whoever connects; empty where they cannot be cut off.
-    fn links(&self, _index: usize) -> Vec<&Proxy> {
-        Vec::new()
-    }
-    /// The power of these nodes fails at once: killed as by [`Broker::crash`], and what was not on disk is cut off their
-    /// data. They stay down until [`Broker::restart`].
-    fn lose_power(&mut self, _nodes: &[usize]) -> Result<Lost, EnvironmentError> {
-        Err(not_ours("cut off from power"))
-    }
-    /// Switches a fault of one node's disk on, in place of any other; [`Broker::disk`] tells when it is felt.
-    fn set_disk(&mut self, _node: usize, _fault: DiskFault) -> Result<(), EnvironmentError> {
-        Err(not_ours("slowed down"))
-    }
-    /// Whether a fault that is on this node may end it, as a full disk ends some: then its end is no death to
-    /// [`Broker::check`], which finds it [`NodeInfo::down`].
-    fn may_end(&mut self, _node: usize, _may: bool) {}
-    /// What one node has felt of the faults of its disk.
-    fn disk(&self, _node: usize) -> Result<DiskEffects, EnvironmentError> {
-        Err(not_ours("watched"))
-    }
     /// Stops it and deletes its data. Bounded by a few seconds.
-    fn stop(&mut self) -> Result<(), EnvironmentError>;
+    fn stop(self: Box<Self>) -> Result<(), EnvironmentError>;
 }
 
-fn not_ours(done: &str) -> EnvironmentError {
-    EnvironmentError::Refused(format!(
-        "this broker was not started by brokerbench and is not {done} by it: use `--env native`"
-    ))
+/// A broker whose processes, links and disks are ours to break.
+pub trait FaultableBroker {
+    /// Its processes, in a fixed order.
+    fn nodes(&self) -> Vec<NodeInfo>;
+    /// Does `deed` to node `index` of [`FaultableBroker::nodes`] and sees that it is done. A node that was taken down
+    /// or paused on purpose is no death to [`Broker::check`].
+    fn act(&mut self, index: usize, deed: Deed) -> Result<(), EnvironmentError>;
+    /// Starts it again on its data, at the same addresses and with the same settings; accepting clients on return.
+    /// What still runs is asked to end first (SIGTERM).
+    fn restart(&mut self) -> Result<(), EnvironmentError>;
+    /// The fault proxy between clients and a node; `None` where they reach it straight.
+    fn proxy(&self, index: usize) -> Option<&Proxy>;
+    /// Every fault proxy between a node and the others, whoever connects; empty where they cannot be cut off.
+    fn links(&self, index: usize) -> Vec<&Proxy>;
+    /// The power of these nodes fails at once: killed together (SIGKILL), and what was not on disk is cut off their
+    /// data. They stay down until [`FaultableBroker::restart`].
+    fn lose_power(&mut self, nodes: &[usize]) -> Result<Lost, EnvironmentError>;
+    /// Switches a fault of one node's disk on, in place of any other; [`FaultableBroker::disk`] tells when it is felt.
+    fn set_disk(&mut self, node: usize, fault: DiskFault) -> Result<(), EnvironmentError>;
+    /// Whether a fault that is on this node may end it, as a full disk ends some: then its end is no death to
+    /// [`Broker::check`], which finds it [`NodeInfo::down`].
+    fn may_end(&mut self, node: usize, may: bool);
+    /// What one node has felt of the faults of its disk.
+    fn disk(&self, node: usize) -> Result<DiskEffects, EnvironmentError>;
 }
 
 /// A way to have brokers.

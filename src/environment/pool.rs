@@ -4,7 +4,7 @@
 //! Redis is ready at once and starts fresh each time. A comparison that gives verdicts on speed uses no pool, since its
 //! brokers must be fresh.
 
-use super::{Broker, Deed, Environment, EnvironmentError, NodeInfo};
+use super::{Broker, Environment, EnvironmentError, FaultableBroker};
 use crate::driver::Routes;
 use crate::model::Software;
 use crate::scenario::SystemConfig;
@@ -65,11 +65,11 @@ impl Environment for Pool {
             return self.inner.start(config);
         }
         let terms = ReuseTerms { nodes: config.nodes, settings: config.broker.clone(), heap: config.heap };
-        let Parked { terms, broker, warm } = match self.take(&terms) {
+        let parked = match self.take(&terms) {
             Some(parked) => parked,
             None => Parked { broker: self.inner.start(config)?, terms, warm: false },
         };
-        Ok(Box::new(Lent { terms, broker: Some(broker), warm, spoilt: false, home: Arc::clone(&self.parked) }))
+        Ok(Box::new(Lent { parked, spoilt: false, home: Arc::clone(&self.parked) }))
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -83,79 +83,58 @@ impl Environment for Pool {
 
 /// A broker on loan.
 struct Lent {
-    terms: ReuseTerms,
-    /// Gone once it was given back.
-    broker: Option<Box<dyn Broker>>,
-    warm: bool,
+    parked: Parked,
     /// Something happened to it that the next scenario must not inherit.
     spoilt: bool,
     home: Arc<Mutex<Vec<Parked>>>,
 }
 
-impl Lent {
-    fn get(&self) -> Option<&dyn Broker> {
-        self.broker.as_deref()
-    }
-}
-
 impl Broker for Lent {
     fn software(&self) -> Software {
-        Software::Kafka
+        self.parked.broker.software()
     }
     fn version(&self) -> Option<String> {
-        self.get()?.version()
+        self.parked.broker.version()
     }
     fn addresses(&self) -> Vec<String> {
-        self.get().map(Broker::addresses).unwrap_or_default()
+        self.parked.broker.addresses()
     }
     fn routes(&self) -> Routes {
-        self.get().map(Broker::routes).unwrap_or_default()
+        self.parked.broker.routes()
     }
     fn pids(&self) -> Vec<u32> {
-        self.get().map(Broker::pids).unwrap_or_default()
+        self.parked.broker.pids()
     }
     fn check(&mut self) -> Result<(), EnvironmentError> {
-        let checked = self.broker.as_mut().map_or(Ok(()), |broker| broker.check());
+        let checked = self.parked.broker.check();
         self.spoilt |= checked.is_err();
         checked
     }
     fn log_tail(&self, lines: usize) -> String {
-        self.get().map(|broker| broker.log_tail(lines)).unwrap_or_default()
+        self.parked.broker.log_tail(lines)
     }
     fn data_dir(&self) -> Option<PathBuf> {
-        self.get()?.data_dir()
+        self.parked.broker.data_dir()
     }
     fn started_in_ns(&self) -> Option<u64> {
-        self.get()?.started_in_ns()
+        self.parked.broker.started_in_ns()
     }
     fn is_warm(&self) -> bool {
-        self.warm
+        self.parked.warm
     }
     fn note_warm(&mut self) {
-        self.warm = true;
+        self.parked.warm = true;
     }
-    fn crash(&mut self) -> Result<(), EnvironmentError> {
-        self.spoilt = true;
-        self.broker.as_mut().map_or(Ok(()), |broker| broker.crash())
+    /// Whoever has it to break it leaves it to nobody else.
+    fn faultable(&mut self) -> Option<&mut dyn FaultableBroker> {
+        (self.parked.warm, self.spoilt) = (false, true);
+        self.parked.broker.faultable()
     }
-    fn restart(&mut self) -> Result<(), EnvironmentError> {
-        (self.warm, self.spoilt) = (false, true);
-        self.broker.as_mut().map_or(Ok(()), |broker| broker.restart())
-    }
-    fn nodes(&self) -> Vec<NodeInfo> {
-        self.get().map(Broker::nodes).unwrap_or_default()
-    }
-    fn act(&mut self, index: usize, deed: Deed) -> Result<(), EnvironmentError> {
-        (self.warm, self.spoilt) = (false, true);
-        self.broker.as_mut().map_or(Ok(()), |broker| broker.act(index, deed))
-    }
-    fn stop(&mut self) -> Result<(), EnvironmentError> {
-        let Some(mut broker) = self.broker.take() else { return Ok(()) };
-        if self.spoilt || broker.check().is_err() {
-            return broker.stop();
+    fn stop(mut self: Box<Self>) -> Result<(), EnvironmentError> {
+        if self.spoilt || self.parked.broker.check().is_err() {
+            return self.parked.broker.stop();
         }
-        let parked = Parked { terms: self.terms.clone(), broker, warm: self.warm };
-        self.home.lock().unwrap_or_else(PoisonError::into_inner).push(parked);
+        self.home.lock().unwrap_or_else(PoisonError::into_inner).push(self.parked);
         Ok(())
     }
 }
@@ -179,7 +158,7 @@ mod tests {
         fn check(&mut self) -> Result<(), EnvironmentError> {
             Ok(())
         }
-        fn stop(&mut self) -> Result<(), EnvironmentError> {
+        fn stop(self: Box<Self>) -> Result<(), EnvironmentError> {
             Ok(())
         }
     }

@@ -5,8 +5,8 @@
 //! before it is gone: the connections of a killed JVM end first, and one that is asked to stop hands over its work. Only
 //! what lies in wait (a faulted disk, a bit to be flipped) counts from when somebody met it.
 
-use super::{Injector, SEEN, Undo, process, words};
-use crate::environment::{Broker, Deed, NodeInfo};
+use super::{Injector, SEEN, Undo, faultable, process};
+use crate::environment::{Deed, NodeInfo};
 use crate::fault::disk::DiskFault;
 use crate::fault::proxy::{Condition, LinkDirection, Proxy};
 use crate::scenario::{FaultAction, FaultPlan};
@@ -73,11 +73,11 @@ impl Injector<'_, '_> {
 
     /// When the first of them was about to feel it.
     fn each(&self, hit: &[usize], deed: Deed) -> Result<u64, String> {
-        // Whoever else has the broker is waited for before the clock is read.
-        let mut broker = self.broker();
-        let at_ns = self.clock.now_ns();
-        hit.iter().try_for_each(|index| broker.act(*index, deed)).map_err(words)?;
-        Ok(at_ns)
+        self.with_broker(|broker| {
+            // Whoever else had the broker was waited for before the clock is read.
+            let at_ns = self.clock.now_ns();
+            hit.iter().try_for_each(|index| broker.act(*index, deed)).map(|()| at_ns)
+        })
     }
 
     fn end(&self, deed: Deed, hit: &[usize], pids: &[u32]) -> Effect {
@@ -91,10 +91,7 @@ impl Injector<'_, '_> {
     }
 
     fn lose_power(&self, hit: &[usize], pids: &[u32]) -> Effect {
-        let (at_ns, lost) = {
-            let mut broker = self.broker();
-            (self.clock.now_ns(), broker.lose_power(hit).map_err(words)?)
-        };
+        let (at_ns, lost) = self.with_broker(|broker| Ok((self.clock.now_ns(), broker.lose_power(hit)?)))?;
         self.gone(pids)?;
         let (bytes, files) = (lost.bytes(), lost.files.len());
         let text = format!("simulated power loss: {bytes} bytes that no sync had covered cut off {files} files");
@@ -103,19 +100,23 @@ impl Injector<'_, '_> {
 
     fn on_the_wire(&self, action: FaultAction, hit: &[usize], seed: u64) -> Effect {
         let condition = condition(action, seed)?;
-        let flipped = |broker: &dyn Broker| -> u64 {
-            hit.iter().filter_map(|index| broker.proxy(*index)).map(|proxy| proxy.counters().flipped).sum()
+        let flipped = || {
+            self.with_broker(|broker| {
+                let proxies = hit.iter().filter_map(|index| broker.proxy(*index));
+                Ok(proxies.map(|proxy| proxy.counters().flipped).sum::<u64>())
+            })
         };
-        let before = flipped(&**self.broker());
+        let before = flipped()?;
         let (at_ns, connections) = {
-            let broker = self.broker();
+            let mut broker = self.broker();
+            let broker = faultable(&mut broker)?;
             let proxies = hit.iter().map(|index| broker.proxy(*index).ok_or(STRAIGHT));
             self.set_condition(&proxies.collect::<Result<Vec<_>, _>>()?, condition)?
         };
         match action {
             FaultAction::NetReset if connections == 0 => Err("no connection was there to be reset".into()),
             FaultAction::NetBitflip { .. } => {
-                self.wait_for("a message is damaged", SEEN, || Ok(flipped(&**self.broker()) > before))?;
+                self.wait_for("a message is damaged", SEEN, || Ok(flipped()? > before))?;
                 Ok((self.clock.now_ns(), format!("{connections} connections")))
             }
             _ => Ok((at_ns, format!("{connections} connections hit"))),
@@ -123,7 +124,8 @@ impl Injector<'_, '_> {
     }
 
     fn partition(&self, hit: &[usize]) -> Effect {
-        let broker = self.broker();
+        let mut broker = self.broker();
+        let broker = faultable(&mut broker)?;
         let links: Vec<&Proxy> = hit.iter().flat_map(|index| broker.links(*index)).collect();
         if links.is_empty() {
             return Err(LINKED.into());
@@ -148,18 +150,18 @@ impl Injector<'_, '_> {
     }
 
     fn fault_disk(&self, hit: &[usize], fault: DiskFault) -> Effect {
-        {
-            let mut broker = self.broker();
-            for index in hit {
+        self.with_broker(|broker| {
+            hit.iter().try_for_each(|index| {
                 // Kafka ends when its last folder takes no more, and so does a Redis that is to sync each write.
                 broker.may_end(*index, matches!(fault, DiskFault::Full { .. }));
-                broker.set_disk(*index, fault).map_err(words)?;
-            }
-        }
+                broker.set_disk(*index, fault)
+            })
+        })?;
         let arrived = || {
-            let broker = self.broker();
-            let seen = hit.iter().map(|index| broker.disk(*index).map(|seen| seen.arrived));
-            seen.collect::<Result<Vec<_>, _>>().map(|all| all.iter().all(|arrived| *arrived)).map_err(words)
+            self.with_broker(|broker| {
+                let seen = hit.iter().map(|index| broker.disk(*index).map(|seen| seen.arrived));
+                Ok(seen.collect::<Result<Vec<_>, _>>()?.iter().all(|arrived| *arrived))
+            })
         };
         // Told by the first call that meets it, before that one is held up.
         self.wait_for("the broker writes to its disk", SEEN, arrived)?;

@@ -14,7 +14,7 @@ pub use consumers::Consumers;
 
 use crate::clock::Clock;
 use crate::driver::capability::ClusterView;
-use crate::environment::{Broker, Deed, EnvironmentError, NodeInfo};
+use crate::environment::{Broker, Deed, EnvironmentError, FaultableBroker, NodeInfo};
 use crate::fault::disk::DiskFault;
 use crate::model::{FaultTarget, Grip, Software, Threat};
 use crate::scenario::FaultPlan;
@@ -100,14 +100,14 @@ impl<'a, 'b> Injector<'a, 'b> {
     /// Injects fault `number` and returns once its effect is proven.
     pub fn inject(&mut self, number: usize, plan: &FaultPlan) -> Result<Applied, NotApplied> {
         let not_applied = |node: &str, why: String| NotApplied { node: node.to_owned(), why };
-        let nodes = self.broker().nodes();
-        let hit = match plan.kind() {
-            kind if kind.is_ours() => Vec::new(),
-            _ => {
-                target::resolve(plan.target, &nodes, self.cluster.as_deref_mut()).map_err(|why| not_applied("", why))?
-            }
+        let (node, hit, nodes) = if plan.kind().is_ours() {
+            ("our consumer".to_owned(), Vec::new(), Vec::new())
+        } else {
+            let nodes = self.nodes().map_err(|why| not_applied("", why))?;
+            let hit = target::resolve(plan.target, &nodes, self.cluster.as_deref_mut());
+            let hit = hit.map_err(|why| not_applied("", why))?;
+            (names(&hit, &nodes), hit, nodes)
         };
-        let node = if plan.kind().is_ours() { "our consumer".to_owned() } else { names(&hit, &nodes) };
         let on_processes = plan.kind().grip() == Grip::Processes;
         if let Some(down) = hit.iter().filter_map(|index| nodes.get(*index)).find(|node| on_processes && node.down) {
             return Err(not_applied(&node, format!("{} is down already", down.name)));
@@ -182,10 +182,10 @@ impl<'a, 'b> Injector<'a, 'b> {
     fn revert_one(&mut self, undo: &Undo) -> Result<Option<String>, String> {
         match undo {
             Undo::Start(index) => self.start(*index)?,
-            Undo::Restart => self.broker().restart().map_err(words)?,
+            Undo::Restart => self.with_broker(|broker| broker.restart())?,
             Undo::Resume(index) => {
-                self.broker().act(*index, Deed::Resume).map_err(words)?;
-                let pid = self.broker().nodes().get(*index).map_or(0, |node| node.pid);
+                self.with_broker(|broker| broker.act(*index, Deed::Resume))?;
+                let pid = self.nodes()?.get(*index).map_or(0, |node| node.pid);
                 // Whoever was killed meanwhile needs no resuming.
                 if pid != 0 {
                     self.wait_for("the process goes on", SEEN, || {
@@ -194,8 +194,8 @@ impl<'a, 'b> Injector<'a, 'b> {
                 }
             }
             Undo::Open(index) => {
-                let broker = self.broker();
-                let Some(proxy) = broker.proxy(*index) else { return Ok(None) };
+                let mut broker = self.broker();
+                let Some(proxy) = faultable(&mut broker)?.proxy(*index) else { return Ok(None) };
                 proxy.revert().map_err(|error| error.to_string())?;
                 let counters = proxy.counters();
                 let flipped = (counters.flipped > 0).then(|| format!("{} messages damaged", counters.flipped));
@@ -204,12 +204,15 @@ impl<'a, 'b> Injector<'a, 'b> {
                 return Ok((!seen.is_empty()).then(|| format!("{} so far", seen.join(", "))));
             }
             Undo::Join(index) => {
-                let broker = self.broker();
-                broker.links(*index).iter().try_for_each(|link| link.revert().map(drop)).map_err(|e| e.to_string())?;
+                let mut broker = self.broker();
+                let links = faultable(&mut broker)?.links(*index);
+                links.iter().try_for_each(|link| link.revert().map(drop)).map_err(|e| e.to_string())?;
             }
             Undo::Disk(index) => {
-                let seen = self.broker().disk(*index).map_err(words)?;
-                self.broker().set_disk(*index, DiskFault::None).map_err(words)?;
+                let seen = self.with_broker(|broker| {
+                    let seen = broker.disk(*index)?;
+                    broker.set_disk(*index, DiskFault::None).map(|()| seen)
+                })?;
                 return Ok(Some(format!("{} syncs delayed, {} writes refused so far", seen.delayed, seen.refused)));
             }
             Undo::Revive(indices) => return self.revive(indices),
@@ -227,8 +230,8 @@ impl<'a, 'b> Injector<'a, 'b> {
     }
 
     fn start(&self, index: usize) -> Result<(), String> {
-        self.broker().act(index, Deed::Start).map_err(words)?;
-        match self.broker().nodes().get(index).map_or(0, |node| node.pid) {
+        self.with_broker(|broker| broker.act(index, Deed::Start))?;
+        match self.nodes()?.get(index).map_or(0, |node| node.pid) {
             // An engine of another kernel shows no process; that it takes clients again was seen by starting it.
             0 => Ok(()),
             pid => self.wait_for("the process runs", SEEN, || Ok(process::runs(pid))),
@@ -237,13 +240,12 @@ impl<'a, 'b> Injector<'a, 'b> {
 
     fn revive(&self, indices: &[usize]) -> Result<Option<String>, String> {
         let down = || {
-            let mut broker = self.broker();
-            broker.check().map_err(words)?;
-            let nodes = broker.nodes();
+            self.broker().check().map_err(words)?;
+            let nodes = self.nodes()?;
             let is_down = |index: &usize| nodes.get(*index).is_some_and(|node| node.down);
             Ok::<_, String>(indices.iter().copied().filter(is_down).collect::<Vec<_>>())
         };
-        let refused = |index: &usize| self.broker().disk(*index).is_ok_and(|seen| seen.refused > 0);
+        let refused = |index: &usize| self.with_broker(|broker| broker.disk(*index)).is_ok_and(|seen| seen.refused > 0);
         let some_refused = indices.iter().any(refused);
         let begun = Instant::now();
         while some_refused && begun.elapsed() < ENDS && !self.interrupted.load(Relaxed) && down()?.len() < indices.len()
@@ -251,14 +253,17 @@ impl<'a, 'b> Injector<'a, 'b> {
             std::thread::sleep(NAP);
         }
         let down = down()?;
-        indices.iter().for_each(|index| self.broker().may_end(*index, false));
+        self.with_broker(|broker| {
+            indices.iter().for_each(|index| broker.may_end(*index, false));
+            Ok(())
+        })?;
         if down.is_empty() {
             return Ok(None);
         }
-        let nodes = self.broker().nodes();
+        let nodes = self.nodes()?;
         // As after any other end of all: a Kafka node alone waits for a quorum of its controllers.
         if down.len() > 1 && nodes.iter().all(|node| node.down) && self.broker().software() == Software::Kafka {
-            self.broker().restart().map_err(words)?;
+            self.with_broker(|broker| broker.restart())?;
         } else {
             down.iter().try_for_each(|index| self.start(*index))?;
         }
@@ -268,6 +273,18 @@ impl<'a, 'b> Injector<'a, 'b> {
 
     fn broker(&self) -> MutexGuard<'a, &'b mut (dyn Broker + 'b)> {
         self.broker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something to the broker while nobody else has it.
+    fn with_broker<T>(
+        &self,
+        act: impl FnOnce(&mut dyn FaultableBroker) -> Result<T, EnvironmentError>,
+    ) -> Result<T, String> {
+        act(faultable(&mut self.broker())?).map_err(words)
+    }
+
+    fn nodes(&self) -> Result<Vec<NodeInfo>, String> {
+        self.with_broker(|broker| Ok(broker.nodes()))
     }
 
     /// Waits until something is so; an error says what is not.
@@ -293,6 +310,10 @@ impl Drop for Injector<'_, '_> {
             let _ = self.revert_one(&undo);
         }
     }
+}
+
+fn faultable<'b>(broker: &'b mut &mut (dyn Broker + '_)) -> Result<&'b mut dyn FaultableBroker, String> {
+    broker.faultable().ok_or_else(|| target::NOT_OURS.to_owned())
 }
 
 fn names(hit: &[usize], nodes: &[NodeInfo]) -> String {

@@ -4,6 +4,8 @@ use crate::driver::capability::ClusterView;
 use crate::environment::{NodeInfo, NodeRole};
 use crate::model::FaultTarget;
 
+pub const NOT_OURS: &str = "this broker was not started by brokerbench: use `--env native`";
+
 /// Indices of the nodes that `target` means now, or why nobody can be told.
 pub fn resolve(
     target: FaultTarget,
@@ -12,7 +14,7 @@ pub fn resolve(
 ) -> Result<Vec<usize>, String> {
     let data: Vec<usize> = (0..nodes.len()).filter(|index| nodes[*index].role == NodeRole::Data).collect();
     let Some(&first) = data.first() else {
-        return Err("this broker was not started by brokerbench: use `--env native`".into());
+        return Err(NOT_OURS.into());
     };
     let mut cluster = cluster.ok_or("this system does not tell who leads");
     let mut leader = || match data.len() {

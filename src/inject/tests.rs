@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fault::disk::{DiskEffects, Lost};
+use crate::fault::proxy::Proxy;
 use crate::scenario::{FaultAction, Lasts};
 use crate::units::{Bytes, Rate, Span};
 use std::process::{Child, Command, Stdio};
@@ -77,6 +78,15 @@ impl Broker for Sleepers {
         }
         Ok(())
     }
+    fn faultable(&mut self) -> Option<&mut dyn FaultableBroker> {
+        Some(self)
+    }
+    fn stop(self: Box<Self>) -> Result<(), EnvironmentError> {
+        Ok(())
+    }
+}
+
+impl FaultableBroker for Sleepers {
     fn may_end(&mut self, node: usize, may: bool) {
         self.may_end.retain(|index| *index != node);
         self.may_end.extend(may.then_some(node));
@@ -95,8 +105,15 @@ impl Broker for Sleepers {
         }
         Ok(DiskEffects { arrived: true, refused: 1, ..DiskEffects::default() })
     }
-    fn stop(&mut self) -> Result<(), EnvironmentError> {
-        Ok(())
+    fn restart(&mut self) -> Result<(), EnvironmentError> {
+        unreachable!("only Kafka's nodes are restarted together")
+    }
+    /// Nothing stands between these nodes and their clients, or each other.
+    fn proxy(&self, _: usize) -> Option<&Proxy> {
+        None
+    }
+    fn links(&self, _: usize) -> Vec<&Proxy> {
+        Vec::new()
     }
     fn nodes(&self) -> Vec<NodeInfo> {
         let node = |index: usize| NodeInfo {
@@ -215,7 +232,8 @@ fn who_ends_of_a_full_disk_is_no_death_and_is_started_again() {
         assert!(text.ends_with("the broker ended by itself on node 1 and was started again"), "{text}");
         assert_eq!(shared.lock().unwrap().check().err().map(words), None);
         // Without a fault on it, it is one.
-        shared.lock().unwrap().set_disk(0, DiskFault::Full { room: 0 }).unwrap();
+        let full = DiskFault::Full { room: 0 };
+        shared.lock().unwrap().faultable().unwrap().set_disk(0, full).unwrap();
         let begun = Instant::now();
         while shared.lock().unwrap().check().is_ok() {
             assert!(begun.elapsed() < Duration::from_secs(5));

@@ -187,7 +187,7 @@ impl RunningStudy<'_, '_> {
     }
 
     /// Takes the broker away and waits until the machine is quiet.
-    fn dismiss(&mut self, mut broker: Box<dyn Broker>, label: &str, when: &str) -> Result<(), StudyError> {
+    fn dismiss(&mut self, broker: Box<dyn Broker>, label: &str, when: &str) -> Result<(), StudyError> {
         self.step(&format!("{label}: stopping the broker"));
         broker.stop()?;
         if !self.interrupted() && !settle(self.study.interrupted) {

@@ -48,8 +48,8 @@ fn config(system: System, nodes: u16) -> SystemConfig {
     SystemConfig { nodes, ..SystemConfig::defaults(system) }
 }
 
-fn answers(broker: &dyn Broker, node: usize) -> bool {
-    TcpStream::connect(&broker.nodes()[node].address).is_ok()
+fn answers(broker: &mut dyn Broker, node: usize) -> bool {
+    TcpStream::connect(&broker.faultable().unwrap().nodes()[node].address).is_ok()
 }
 
 #[test]
@@ -66,19 +66,19 @@ fn one_node_of_each_is_killed_stopped_paused_and_started() {
         assert!(usage(pid).unwrap().rss_bytes > 1 << 20);
         assert!(!broker.log_tail(5).is_empty());
 
-        broker.act(0, Deed::Pause).unwrap();
+        broker.faultable().unwrap().act(0, Deed::Pause).unwrap();
         assert!(brokerbench::environment::is_stopped(pid).unwrap());
-        broker.act(0, Deed::Resume).unwrap();
+        broker.faultable().unwrap().act(0, Deed::Resume).unwrap();
         assert!(!brokerbench::environment::is_stopped(pid).unwrap());
         for deed in [Deed::Kill, Deed::Stop] {
             let begun = Instant::now();
-            broker.act(0, deed).unwrap();
+            broker.faultable().unwrap().act(0, deed).unwrap();
             let gone = begun.elapsed();
-            assert!(!answers(broker.as_ref(), 0) && broker.pids().is_empty());
+            assert!(!answers(broker.as_mut(), 0) && broker.pids().is_empty());
             broker.check().unwrap();
-            broker.act(0, Deed::Start).unwrap();
+            broker.faultable().unwrap().act(0, Deed::Start).unwrap();
             eprintln!("{deed:?}: gone after {gone:.2?}, back after {:.2?}", begun.elapsed());
-            assert!(answers(broker.as_ref(), 0) && broker.pids() != [pid]);
+            assert!(answers(broker.as_mut(), 0) && broker.pids() != [pid]);
         }
         // A death that nobody meant is told.
         let name = docker(&["ps", "--filter", "label=brokerbench.folder", "--format", "{{.ID}} {{.Names}}"]);
@@ -105,18 +105,18 @@ fn three_nodes_stand_behind_their_proxies_and_lose_one() {
         let begun = Instant::now();
         let mut broker = environment.start(&SystemConfig { proxied: true, ..config(system, 3) }).unwrap();
         eprintln!("{system}: three nodes after {:.2?}", begun.elapsed());
-        let nodes = broker.nodes();
+        let nodes = broker.faultable().unwrap().nodes();
         assert_eq!(nodes.iter().filter(|node| node.role == NodeRole::Data).count(), 3);
         assert!(
             nodes.iter().all(|node| node.role == NodeRole::Sentinel || node.advertised != node.address),
             "{nodes:?}"
         );
         // Only Redis's nodes reach each other through proxies.
-        assert_eq!(broker.links(1).len(), usize::from(system == System::RedisStreams));
-        let refused = broker.proxy(1).unwrap().apply(Condition::Refuse);
+        assert_eq!(broker.faultable().unwrap().links(1).len(), usize::from(system == System::RedisStreams));
+        let refused = broker.faultable().unwrap().proxy(1).unwrap().apply(Condition::Refuse);
         assert!(refused.is_ok());
-        broker.act(2, Deed::Kill).unwrap();
-        broker.act(2, Deed::Start).unwrap();
+        broker.faultable().unwrap().act(2, Deed::Kill).unwrap();
+        broker.faultable().unwrap().act(2, Deed::Start).unwrap();
         broker.check().unwrap();
         broker.stop().unwrap();
     }
@@ -135,23 +135,23 @@ fn the_power_of_containers_fails_as_that_of_processes() {
         ask(&mut connection, &format!("RPUSH list {n}"));
     }
     std::thread::sleep(Duration::from_secs(2));
-    let lost = broker.lose_power(&[0]).unwrap();
+    let lost = broker.faultable().unwrap().lose_power(&[0]).unwrap();
     assert!(lost.bytes() > 10_000 && lost.files.iter().all(|cut| cut.path.is_relative()), "{lost:?}");
-    broker.restart().unwrap();
+    broker.faultable().unwrap().restart().unwrap();
     let mut connection = redis(&broker.addresses()[0]);
     let length = ask(&mut connection, "LLEN list");
     assert!(length < 1000, "{length}");
     broker.stop().unwrap();
 
     let mut broker = environment.start(&SystemConfig { preloaded: true, ..config(System::Kafka, 1) }).unwrap();
-    assert!(broker.disk(0).unwrap().syncs > 0);
-    broker.lose_power(&[0]).unwrap();
-    broker.restart().unwrap();
+    assert!(broker.faultable().unwrap().disk(0).unwrap().syncs > 0);
+    broker.faultable().unwrap().lose_power(&[0]).unwrap();
+    broker.faultable().unwrap().restart().unwrap();
     broker.stop().unwrap();
 
     // Without the library there is nothing to do it with, and it is said.
     let mut broker = environment.start(&config(System::RedisLists, 1)).unwrap();
-    let refused = broker.lose_power(&[0]).unwrap_err().to_string();
+    let refused = broker.faultable().unwrap().lose_power(&[0]).unwrap_err().to_string();
     assert!(refused.contains("without the library"), "{refused}");
 }
 
@@ -247,9 +247,9 @@ fn what_a_killed_janitor_leaves_is_swept_by_the_next_run() {
     harness.kill();
     assert!(!left(harness.temporary.path()).is_empty(), "nobody was left to take them away");
     let mut environment = Docker::new(exe()).unwrap();
-    let living = environment.start(&config(System::RedisLists, 1)).unwrap();
+    let mut living = environment.start(&config(System::RedisLists, 1)).unwrap();
     gone_within(harness.temporary.path(), Duration::ZERO);
-    assert!(answers(living.as_ref(), 0));
+    assert!(answers(living.as_mut(), 0));
 }
 
 #[test]

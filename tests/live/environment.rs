@@ -3,7 +3,7 @@
 
 use crate::support::harness::{Harness, PART, exe};
 use brokerbench::access::{Around, targets_from_flags};
-use brokerbench::environment::{Broker, Environment, EnvironmentError, External, Native, Wanted, checks, usage};
+use brokerbench::environment::{Broker, Deed, Environment, EnvironmentError, External, Native, Wanted, checks, usage};
 use brokerbench::model::System;
 use brokerbench::scenario::SystemConfig;
 use std::time::{Duration, Instant};
@@ -85,7 +85,7 @@ fn both_brokers_start_answer_and_go() {
         let url = format!("redis://{address}");
         let around = Around { remote: false, variable: &|_| None };
         let mut external = External::new(targets_from_flags(Some(&address), Some(&url), &around).unwrap());
-        let mut foreign = external.start(&SystemConfig::defaults(system)).unwrap();
+        let foreign = external.start(&SystemConfig::defaults(system)).unwrap();
         foreign.stop().unwrap();
         broker.check().unwrap();
 
@@ -118,15 +118,15 @@ fn a_broker_comes_back_after_a_crash_and_after_an_orderly_end() {
     for system in [System::RedisLists, System::Kafka] {
         let mut broker = start(&mut native, system).unwrap();
         let (addresses, first) = (broker.addresses(), broker.pids());
-        broker.crash().unwrap();
+        broker.faultable().unwrap().act(0, Deed::Kill).unwrap();
         assert!(usage(first[0]).is_none(), "gone");
         broker.check().unwrap();
         let begun = Instant::now();
-        broker.restart().unwrap();
+        broker.faultable().unwrap().restart().unwrap();
         eprintln!("{system}: answers again after {:.2?}", begun.elapsed());
         assert_ne!(broker.pids(), first);
         let begun = Instant::now();
-        broker.restart().unwrap();
+        broker.faultable().unwrap().restart().unwrap();
         eprintln!("{system}: ended and answers again after {:.2?}", begun.elapsed());
         assert_eq!(broker.addresses(), addresses);
         broker.check().unwrap();

@@ -216,11 +216,11 @@ fn went_on_by_itself(seen: &Seen, at_least: Duration) {
 }
 
 fn crash(broker: &mut dyn Broker) {
-    broker.crash().unwrap();
+    broker.faultable().unwrap().act(0, Deed::Kill).unwrap();
 }
 
 fn restart(broker: &mut dyn Broker) {
-    broker.restart().unwrap();
+    broker.faultable().unwrap().restart().unwrap();
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn pubsub_goes_on_and_loses_what_nobody_was_there_for() {
 #[test]
 #[ignore = "needs a real redis-server"]
 fn a_stopped_redis_is_waited_for() {
-    let act = |deed| move |broker: &mut dyn Broker| broker.act(0, deed).unwrap();
+    let act = |deed| move |broker: &mut dyn Broker| broker.faultable().unwrap().act(0, deed).unwrap();
     // Longer than a client waits for one answer, so that it gives the connection up and tries again.
     let down = Duration::from_secs(13);
     let (seen, delivered, kept) = through_a_kill("{system: redis-streams}", down, act(Deed::Pause), act(Deed::Resume));
@@ -281,7 +281,7 @@ fn a_stopped_redis_is_waited_for() {
 #[test]
 #[ignore = "needs a real redis-server"]
 fn sentinels_lead_the_clients_to_the_new_primary() {
-    let act = |deed| move |broker: &mut dyn Broker| broker.act(0, deed).unwrap();
+    let act = |deed| move |broker: &mut dyn Broker| broker.faultable().unwrap().act(0, deed).unwrap();
     let (seen, delivered, kept) = through_a_kill(
         "{system: redis-streams, nodes: 3, sentinel: {down-after-milliseconds: 1000}}",
         Duration::from_secs(12),

@@ -135,17 +135,17 @@ fn a_full_disk_makes_redis_refuse_until_there_is_room() {
     let mut publisher = bench.driver.publisher(0).unwrap();
     let acked = |ended: &[(Outcome, Duration)]| ended.iter().filter(|(how, _)| *how == Outcome::Acked).count();
     assert_eq!(acked(&bench.publish(publisher.as_mut(), 20).unwrap()), 20);
-    bench.broker.set_disk(0, DiskFault::Full { room: 50 * 1024 }).unwrap();
+    bench.broker.faultable().unwrap().set_disk(0, DiskFault::Full { room: 50 * 1024 }).unwrap();
     let ended = bench.publish(publisher.as_mut(), 200).unwrap();
     let fit = acked(&ended);
-    eprintln!("{fit} of 200 fit; {:?}; {:?}", publisher.failures(), bench.broker.disk(0).unwrap());
+    eprintln!("{fit} of 200 fit; {:?}; {:?}", publisher.failures(), bench.broker.faultable().unwrap().disk(0).unwrap());
     assert!((30..60).contains(&fit), "{fit}");
     assert!(publisher.failures().keys().any(|why| why.contains("MISCONF")), "{:?}", publisher.failures());
-    let seen = bench.broker.disk(0).unwrap();
+    let seen = bench.broker.faultable().unwrap().disk(0).unwrap();
     assert!(seen.arrived && seen.refused > 0, "{seen:?}");
     bench.broker.check().unwrap();
 
-    bench.broker.set_disk(0, DiskFault::None).unwrap();
+    bench.broker.faultable().unwrap().set_disk(0, DiskFault::None).unwrap();
     let begun = Instant::now();
     while acked(&bench.publish(publisher.as_mut(), 1).unwrap()) == 0 {
         assert!(begun.elapsed() < PATIENCE, "it never recovers");
@@ -161,15 +161,15 @@ fn a_full_disk_fails_the_snapshots_of_redis() {
     let mut bench = Bench::start("{redis-streams: {broker: {save: 1 1, appendonly: \"no\"}}}");
     let mut publisher = bench.driver.publisher(0).unwrap();
     bench.publish(publisher.as_mut(), 20).unwrap();
-    bench.broker.set_disk(0, DiskFault::Full { room: 0 }).unwrap();
+    bench.broker.faultable().unwrap().set_disk(0, DiskFault::Full { room: 0 }).unwrap();
     let begun = Instant::now();
     while !publisher.failures().keys().any(|why| why.contains("MISCONF")) {
         bench.publish(publisher.as_mut(), 1).unwrap();
-        let told = || format!("{:?} {}", bench.broker.disk(0), bench.broker.log_tail(5));
+        let mut told = || format!("{:?} {}", bench.broker.faultable().unwrap().disk(0), bench.broker.log_tail(5));
         assert!(begun.elapsed() < PATIENCE, "{}", told());
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(bench.broker.disk(0).unwrap().refused > 0);
+    assert!(bench.broker.faultable().unwrap().disk(0).unwrap().refused > 0);
 }
 
 #[test]
@@ -178,20 +178,20 @@ fn a_full_disk_ends_kafka() {
     let mut bench = Bench::start("{kafka: {client: {acks: all, message.timeout.ms: 3000}}}");
     let mut publisher = bench.driver.publisher(0).unwrap();
     bench.publish(publisher.as_mut(), 20).unwrap();
-    bench.broker.set_disk(0, DiskFault::Full { room: 50 * 1024 }).unwrap();
+    bench.broker.faultable().unwrap().set_disk(0, DiskFault::Full { room: 50 * 1024 }).unwrap();
     let begun = Instant::now();
     let died = loop {
         let _ = bench.publish(publisher.as_mut(), 1);
         match bench.broker.check() {
             Err(error @ EnvironmentError::Died { .. }) => break error.to_string(),
-            _ => assert!(begun.elapsed() < PATIENCE, "{:?}", bench.broker.disk(0)),
+            _ => assert!(begun.elapsed() < PATIENCE, "{:?}", bench.broker.faultable().unwrap().disk(0)),
         }
     };
     eprintln!("gone after {:.2?}: {died}", begun.elapsed());
-    assert!(bench.broker.disk(0).unwrap().refused > 0);
+    assert!(bench.broker.faultable().unwrap().disk(0).unwrap().refused > 0);
     // Half a batch lies at the end of its log.
-    bench.broker.set_disk(0, DiskFault::None).unwrap();
-    bench.broker.restart().unwrap();
+    bench.broker.faultable().unwrap().set_disk(0, DiskFault::None).unwrap();
+    bench.broker.faultable().unwrap().restart().unwrap();
     bench.broker.check().unwrap();
 }
 
@@ -202,16 +202,20 @@ fn a_slow_disk_is_felt_where_each_write_is_synced() {
     let mut bench = Bench::start(ALWAYS);
     let mut publisher = bench.driver.publisher(0).unwrap();
     let before = bench.median(publisher.as_mut());
-    bench.broker.set_disk(0, slow).unwrap();
+    bench.broker.faultable().unwrap().set_disk(0, slow).unwrap();
     let during = bench.median(publisher.as_mut());
-    let seen = bench.broker.disk(0).unwrap();
-    bench.broker.set_disk(0, DiskFault::None).unwrap();
-    let healed = bench.broker.disk(0).unwrap();
+    let seen = bench.broker.faultable().unwrap().disk(0).unwrap();
+    bench.broker.faultable().unwrap().set_disk(0, DiskFault::None).unwrap();
+    let healed = bench.broker.faultable().unwrap().disk(0).unwrap();
     let after = bench.median(publisher.as_mut());
     eprintln!("always: {before:.2?}, slow {during:.2?}, healed {after:.2?}; {seen:?}");
     assert!(seen.arrived && seen.delayed >= 20, "{seen:?}");
     assert!(during >= Duration::from_millis(50));
-    assert_eq!(bench.broker.disk(0).unwrap().delayed, healed.delayed, "nothing is slowed any more");
+    assert_eq!(
+        bench.broker.faultable().unwrap().disk(0).unwrap().delayed,
+        healed.delayed,
+        "nothing is slowed any more"
+    );
 }
 
 #[test]
@@ -220,13 +224,13 @@ fn what_a_loss_of_power_cuts_is_told_file_by_file() {
     let mut bench = Bench::start(NEVER);
     let mut publisher = bench.driver.publisher(0).unwrap();
     bench.publish(publisher.as_mut(), 50).unwrap();
-    let Lost { files } = bench.broker.lose_power(&[0]).unwrap();
+    let Lost { files } = bench.broker.faultable().unwrap().lose_power(&[0]).unwrap();
     eprintln!("{files:#?}");
     let [cut] = files.as_slice() else { panic!("{files:?}") };
     assert!(cut.path.starts_with("data/appendonlydir") && cut.to < cut.from, "{cut:?}");
     assert!(bench.broker.pids().is_empty());
     bench.broker.check().unwrap();
-    bench.broker.restart().unwrap();
+    bench.broker.faultable().unwrap().restart().unwrap();
     bench.driver.publisher(0).unwrap();
 }
 
@@ -237,7 +241,7 @@ fn a_broker_without_the_library_says_so_before_it_is_killed() {
     let mut config = cell(EVERYSEC).config;
     config.preloaded = false;
     let mut broker = native.start(&config).unwrap();
-    let error = broker.lose_power(&[0]).unwrap_err().to_string();
+    let error = broker.faultable().unwrap().lose_power(&[0]).unwrap_err().to_string();
     assert!(error.contains("without the library"), "{error}");
     assert_eq!(broker.pids().len(), 1);
     broker.check().unwrap();

@@ -64,8 +64,8 @@ fn redundancy(cluster: &mut dyn ClusterView, wanted: (u32, u32)) -> Result<(), S
     }
 }
 
-fn index_of(broker: &dyn Broker, advertised: &str) -> usize {
-    broker.nodes().iter().position(|node| node.advertised == advertised).unwrap()
+fn index_of(broker: &mut dyn Broker, advertised: &str) -> usize {
+    broker.faultable().unwrap().nodes().iter().position(|node| node.advertised == advertised).unwrap()
 }
 
 /// One command and the first line of its reply.
@@ -92,7 +92,7 @@ fn a_replica_takes_over_and_the_old_primary_comes_back_as_one() {
     let mut native = Native::new(exe());
     let mut broker = native.start(&cell.config).unwrap();
     eprintln!("the set is whole after {:.1} s", broker.started_in_ns().unwrap() as f64 / 1e9);
-    let nodes = broker.nodes();
+    let nodes = broker.faultable().unwrap().nodes();
     assert_eq!(nodes.iter().filter(|node| node.role == NodeRole::Sentinel).count(), 3, "{nodes:#?}");
     assert_eq!((broker.addresses().len(), broker.routes().sentinels.len(), broker.pids().len()), (3, 3, 6));
     let driver = open(&cell, broker.as_ref());
@@ -107,39 +107,39 @@ fn a_replica_takes_over_and_the_old_primary_comes_back_as_one() {
     assert_eq!(cluster.set("maxmemory", "100mb").unwrap(), "0");
     assert_eq!(cluster.set("maxmemory", "0").unwrap(), "104857600");
 
-    broker.act(0, Deed::Kill).unwrap();
-    assert_eq!((broker.nodes()[0].pid, broker.pids().len()), (0, 5));
+    broker.faultable().unwrap().act(0, Deed::Kill).unwrap();
+    assert_eq!((broker.faultable().unwrap().nodes()[0].pid, broker.pids().len()), (0, 5));
     broker.check().expect("a death that was meant is none");
     let second = within("another leads", || leader_other_than(cluster.as_mut(), &first));
     // Whoever leads now has one replica at most.
     within("one copy is missing", || redundancy(cluster.as_mut(), (2, 3)));
-    broker.act(0, Deed::Start).unwrap();
-    assert_ne!(broker.nodes()[0].pid, 0);
+    broker.faultable().unwrap().act(0, Deed::Start).unwrap();
+    assert_ne!(broker.faultable().unwrap().nodes()[0].pid, 0);
     within("all copies are there again", || redundancy(cluster.as_mut(), (3, 3)));
     assert_eq!(cluster.leader(0).unwrap(), second);
     let role = redis(&first, "INFO replication").unwrap();
     assert!(role.starts_with('$'), "{role}");
 
     // Paused: every thread stands, it is no death, and an orderly end reaches it all the same.
-    let index = index_of(broker.as_ref(), &second);
-    let pid = broker.nodes()[index].pid;
-    broker.act(index, Deed::Pause).unwrap();
+    let index = index_of(broker.as_mut(), &second);
+    let pid = broker.faultable().unwrap().nodes()[index].pid;
+    broker.faultable().unwrap().act(index, Deed::Pause).unwrap();
     assert!(states(pid).iter().all(|state| *state == 'T'), "{:?}", states(pid));
     broker.check().unwrap();
     let third = within("another leads", || leader_other_than(cluster.as_mut(), &second));
-    broker.act(index, Deed::Resume).unwrap();
+    broker.faultable().unwrap().act(index, Deed::Resume).unwrap();
     assert!(states(pid).iter().all(|state| *state != 'T'), "{:?}", states(pid));
     within("the paused one follows", || redundancy(cluster.as_mut(), (3, 3)));
     assert_eq!(cluster.leader(0).unwrap(), third);
-    broker.act(index, Deed::Pause).unwrap();
-    broker.act(index, Deed::Stop).unwrap();
+    broker.faultable().unwrap().act(index, Deed::Pause).unwrap();
+    broker.faultable().unwrap().act(index, Deed::Stop).unwrap();
     assert!(usage(pid).is_none());
-    broker.act(index, Deed::Start).unwrap();
-    broker.crash().unwrap();
+    broker.faultable().unwrap().act(index, Deed::Start).unwrap();
+    (0..6).for_each(|index| broker.faultable().unwrap().act(index, Deed::Kill).unwrap());
     assert!(broker.pids().is_empty());
-    broker.restart().unwrap();
+    broker.faultable().unwrap().restart().unwrap();
     assert_eq!(broker.pids().len(), 6);
-    broker.act(1, Deed::Pause).unwrap();
+    broker.faultable().unwrap().act(1, Deed::Pause).unwrap();
     let pids = broker.pids();
     drop(broker);
     assert!(pids.iter().all(|pid| usage(*pid).is_none()), "a paused one goes with the others");
@@ -150,17 +150,19 @@ fn a_replica_takes_over_and_the_old_primary_comes_back_as_one() {
 fn a_primary_cut_off_from_the_others_goes_on_serving_clients() {
     let cell = cell(SET, true);
     let mut native = Native::new(exe());
-    let broker = native.start(&cell.config).unwrap();
-    let nodes = broker.nodes();
+    let mut broker = native.start(&cell.config).unwrap();
+    let nodes = broker.faultable().unwrap().nodes();
     assert!(nodes.iter().all(|node| (node.role == NodeRole::Data) == (node.address != node.advertised)), "{nodes:#?}");
     let driver = open(&cell, broker.as_ref());
     driver.prepare().unwrap();
     let mut cluster = driver.cluster().unwrap();
     let first = cluster.leader(0).unwrap();
-    assert_eq!((first.as_str(), index_of(broker.as_ref(), &first)), (broker.addresses()[0].as_str(), 0));
-    let (clients, links) = (broker.proxy(0).unwrap(), broker.links(0));
+    assert_eq!((first.as_str(), index_of(broker.as_mut(), &first)), (broker.addresses()[0].as_str(), 0));
+    let addresses = broker.addresses();
+    let faultable = broker.faultable().unwrap();
+    let (clients, links) = (faultable.proxy(0).unwrap(), faultable.links(0));
     assert!(clients.counters().to_upstream > 0, "{:?}", clients.counters());
-    assert!(broker.proxy(3).is_none() && broker.links(3).is_empty(), "nothing stands before a Sentinel");
+    assert!(faultable.proxy(3).is_none() && faultable.links(3).is_empty(), "nothing stands before a Sentinel");
 
     // The clients' way alone: nobody is promoted, and questions past it are answered.
     clients.apply(STALL).unwrap();
@@ -174,7 +176,7 @@ fn a_primary_cut_off_from_the_others_goes_on_serving_clients() {
     // The others' way alone.
     links[0].apply(STALL).unwrap();
     let second = within("another leads", || leader_other_than(cluster.as_mut(), &first));
-    assert!(broker.addresses().contains(&second), "clients are sent through their proxy: {second}");
+    assert!(addresses.contains(&second), "clients are sent through their proxy: {second}");
     assert_eq!(redis(&first, "SET k lost").unwrap(), "+OK", "two primaries");
     assert_eq!(redis(&second, "SET k kept").unwrap(), "+OK");
     links[0].revert().unwrap();
@@ -199,9 +201,9 @@ fn partitions_with_one_copy_are_spread_and_go_with_their_node() {
     assert_eq!(cluster.redundancy().unwrap(), (3, 3));
 
     let controller = cluster.controller().unwrap();
-    let index = index_of(broker.as_ref(), &controller);
+    let index = index_of(broker.as_mut(), &controller);
     let orphan = leaders.iter().position(|leader| *leader == controller).unwrap() as u16;
-    broker.act(index, Deed::Kill).unwrap();
+    broker.faultable().unwrap().act(index, Deed::Kill).unwrap();
     broker.check().unwrap();
     within("another controls", || match cluster.controller() {
         Ok(found) if found != controller => Ok(()),
@@ -209,14 +211,14 @@ fn partitions_with_one_copy_are_spread_and_go_with_their_node() {
     });
     within("its partition is known to be gone", || redundancy(cluster.as_mut(), (2, 3)));
     assert!(cluster.leader(orphan).is_err());
-    broker.act(index, Deed::Start).unwrap();
+    broker.faultable().unwrap().act(index, Deed::Start).unwrap();
     within("all are led again", || redundancy(cluster.as_mut(), (3, 3)));
     within("by the same node", || match cluster.leader(orphan) {
         Ok(leader) if leader == controller => Ok(()),
         found => Err(format!("{found:?}")),
     });
-    let pid = broker.nodes()[index].pid;
-    broker.act(index, Deed::Pause).unwrap();
+    let pid = broker.faultable().unwrap().nodes()[index].pid;
+    broker.faultable().unwrap().act(index, Deed::Pause).unwrap();
     assert!(states(pid).len() > 10 && states(pid).iter().all(|state| *state == 'T'), "{:?}", states(pid));
     broker.stop().unwrap();
     assert!(usage(pid).is_none());
@@ -228,24 +230,25 @@ fn clients_of_kafka_pass_through_the_proxies_and_its_nodes_do_not() {
     let keys = "kafka: {nodes: 3, topic: {partitions: 3, replicas: 3}}";
     let cell = cell(keys, true);
     let mut native = Native::new(exe());
-    let broker = native.start(&cell.config).unwrap();
+    let mut broker = native.start(&cell.config).unwrap();
     let driver = open(&cell, broker.as_ref());
     driver.prepare().unwrap();
     let mut cluster = driver.cluster().unwrap();
     let leader = cluster.leader(0).unwrap();
     assert!(broker.addresses().contains(&leader), "{leader}");
     for index in 0..3 {
-        assert!(broker.links(index).is_empty(), "its nodes cannot be cut off each other");
-        broker.proxy(index).unwrap().apply(STALL).unwrap();
+        assert!(broker.faultable().unwrap().links(index).is_empty(), "its nodes cannot be cut off each other");
+        broker.faultable().unwrap().proxy(index).unwrap().apply(STALL).unwrap();
     }
-    let passed = broker.proxy(index_of(broker.as_ref(), &leader)).unwrap().counters();
+    let leading = index_of(broker.as_mut(), &leader);
+    let passed = broker.faultable().unwrap().proxy(leading).unwrap().counters();
     assert!(passed.to_upstream > 0, "{passed:?}");
     assert_eq!(cluster.redundancy().unwrap(), (9, 9), "asked past the proxies");
     assert!(driver.describe().is_err(), "a client is cut off");
     std::thread::sleep(Duration::from_secs(12));
     assert_eq!(cluster.redundancy().unwrap(), (9, 9), "nobody was fenced");
     for index in 0..3 {
-        broker.proxy(index).unwrap().revert().unwrap();
+        broker.faultable().unwrap().proxy(index).unwrap().revert().unwrap();
     }
     within("clients are back", || driver.describe().map(drop).map_err(|error| error.to_string()));
 }
@@ -259,8 +262,8 @@ fn the_part_of_the_harness() {
     }
     let mut native = Native::new(exe());
     let mut broker = native.start(&cell(SET, true).config).unwrap();
-    broker.act(0, Deed::Pause).unwrap();
-    broker.act(4, Deed::Pause).unwrap();
+    broker.faultable().unwrap().act(0, Deed::Pause).unwrap();
+    broker.faultable().unwrap().act(4, Deed::Pause).unwrap();
     println!("\nready ");
     std::thread::sleep(Duration::from_secs(60));
 }

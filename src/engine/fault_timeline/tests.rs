@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::driver::fake::{Behaviour, Fake};
-use crate::environment::{Broker, EnvironmentError, NodeInfo};
+use crate::environment::{Broker, EnvironmentError, FaultableBroker};
 use crate::model::Software;
 use crate::scenario::{Overrides, from_text};
 use std::sync::Mutex;
@@ -15,9 +15,8 @@ const MS: u64 = 1_000_000;
 /// A broker without nodes.
 #[derive(Default)]
 struct Nobody {
-    asked: AtomicU64,
-    /// The how-manieth question for its nodes ends the thread that asks; 0 is none.
-    panics_at: u64,
+    /// Whoever would break it ends in a panic.
+    panics: bool,
 }
 
 impl Broker for Nobody {
@@ -30,12 +29,12 @@ impl Broker for Nobody {
     fn check(&mut self) -> Result<(), EnvironmentError> {
         Ok(())
     }
-    fn stop(&mut self) -> Result<(), EnvironmentError> {
-        Ok(())
+    fn faultable(&mut self) -> Option<&mut dyn FaultableBroker> {
+        assert!(!self.panics, "as the test wants it");
+        None
     }
-    fn nodes(&self) -> Vec<NodeInfo> {
-        assert_ne!(self.asked.fetch_add(1, Relaxed) + 1, self.panics_at, "as the test wants it");
-        Vec::new()
+    fn stop(self: Box<Self>) -> Result<(), EnvironmentError> {
+        Ok(())
     }
 }
 
@@ -108,8 +107,8 @@ fn a_panic_is_no_end_without_end() {
     // Nobody is ever answered: the watcher of the first fault goes on until it is told that all is over.
     let behaviour = Behaviour { delay_ns: u64::MAX / 4, ..Behaviour::default() };
     let begun = Instant::now();
-    let faults = "[{kind: slow-consumer, at: 0s, for: 100ms}, {kind: slow-consumer, at: 200ms, for: 100ms}]";
-    let broker = Nobody { panics_at: 2, ..Nobody::default() };
+    let faults = "[{kind: slow-consumer, at: 0s, for: 100ms}, {kind: pause, at: 200ms, for: 100ms}]";
+    let broker = Nobody { panics: true };
     assert!(log(faults, 400, 0, behaviour, broker).is_none());
     assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", begun.elapsed());
 }

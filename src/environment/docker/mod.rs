@@ -14,7 +14,7 @@ mod project;
 pub use engine::{Compose, Engine, Image, NETWORK, Network, find as find_engine, image_name};
 
 use super::nodes::{age, step};
-use super::{Broker, Environment, EnvironmentError, Janitor, Launch, nodes, probe, program};
+use super::{Broker, Environment, EnvironmentError, FaultableBroker, Janitor, Launch, nodes, probe, program};
 use crate::model::Software;
 use crate::scenario::SystemConfig;
 use brokers::Making;
@@ -111,7 +111,7 @@ impl Docker {
         Ok(())
     }
 
-    fn measure(&mut self, software: Software, broker: &dyn Broker) {
+    fn measure(&mut self, software: Software, broker: &dyn FaultableBroker) {
         let (name, what, ask): (_, _, fn(_, _) -> _) = match software {
             Software::Kafka => ("Kafka", "ApiVersions", probe::kafka_ping_pong),
             _ => ("Redis", "PING", probe::redis_ping_pong),

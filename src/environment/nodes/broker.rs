@@ -4,7 +4,7 @@
 use super::node::{LOG_LINES, Node, Plan};
 use crate::driver::Routes;
 use crate::environment::process::age;
-use crate::environment::{Broker, Deed, EnvironmentError, NodeInfo, NodeRole, ProcessState, Signal};
+use crate::environment::{Broker, Deed, EnvironmentError, FaultableBroker, NodeInfo, NodeRole, ProcessState, Signal};
 use crate::fault::disk::{DiskEffects, DiskFault, Lost, Preload};
 use crate::fault::proxy::Proxy;
 use crate::model::Software;
@@ -251,10 +251,18 @@ impl<K: Keeper> Broker for NodesBroker<K> {
         self.started_in_ns
     }
 
-    fn crash(&mut self) -> Result<(), EnvironmentError> {
-        self.kill(&self.everyone())
+    fn faultable(&mut self) -> Option<&mut dyn FaultableBroker> {
+        Some(self)
     }
 
+    /// Kills it: its data is deleted next, so there is nothing that a slow, orderly end would save.
+    fn stop(mut self: Box<Self>) -> Result<(), EnvironmentError> {
+        // Where this fails, dropping it tries again.
+        self.keeper.dispose()
+    }
+}
+
+impl<K: Keeper> FaultableBroker for NodesBroker<K> {
     fn lose_power(&mut self, nodes: &[usize]) -> Result<Lost, EnvironmentError> {
         // Before anything is killed for nothing.
         nodes.iter().try_for_each(|&index| self.preload(index).map(drop))?;
@@ -319,19 +327,11 @@ impl<K: Keeper> Broker for NodesBroker<K> {
     fn links(&self, index: usize) -> Vec<&Proxy> {
         self.nodes.get(index).and_then(|node| node.plan.proxies.peers.as_ref()).into_iter().collect()
     }
-
-    /// Kills it: its data is deleted next, so there is nothing that a slow, orderly end would save.
-    fn stop(&mut self) -> Result<(), EnvironmentError> {
-        // Where this fails, it can be tried again.
-        self.keeper.dispose()?;
-        self.nodes.clear();
-        Ok(())
-    }
 }
 
 impl<K: Keeper> Drop for NodesBroker<K> {
     fn drop(&mut self) {
         // Where this fails, the janitor is gone, and has taken the broker with it.
-        let _ = self.stop();
+        let _ = self.keeper.dispose();
     }
 }

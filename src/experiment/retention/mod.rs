@@ -188,7 +188,11 @@ fn restarted(context: &mut ExperimentContext<'_>, keys: &Retention, driver: &dyn
         Err(error) => return failed(METRIC, "", &error),
     };
     let begun = context.clock().now_ns();
-    if let Err(error) = context.broker.restart() {
+    let Some(broker) = context.broker.faultable() else {
+        let why = "this broker was not started by brokerbench and is not restarted by it: use `--env native`";
+        return Observation::not_measured(METRIC, "", why);
+    };
+    if let Err(error) = broker.restart() {
         let why = match error {
             EnvironmentError::DidNotStart { cause, .. } => format!("the broker did not start again: {cause}"),
             other => other.to_string(),
