@@ -2,8 +2,10 @@
 //!
 //! The words of verdicts are made here and nowhere else.
 
+use crate::model::System;
+
 /// The Redis primitives: systems of their own, judged one by one.
-pub const PRIMITIVES: [&str; 3] = ["redis-pubsub", "redis-streams", "redis-lists"];
+pub const PRIMITIVES: [&str; System::PRIMITIVES.len()] = System::PRIMITIVES;
 /// Reasons stay readable: what is longer stands in the cells.
 pub const LONGEST_BECAUSE: usize = 600;
 

@@ -19,5 +19,5 @@ pub use measure::{Measure, Statistic};
 pub use metric::{Aggregate, Metric};
 pub use point::{BASE, Point};
 pub use quantile::Quantile;
-pub use system::{Software, System};
+pub use system::{Marker, MessageStore, Software, System, SystemStyle};
 pub use unit::{Unit, three_digits};

@@ -26,54 +26,191 @@ pub enum Software {
     Fake,
 }
 
-impl System {
-    /// Every system that a scenario may name, in the order of tables and legends.
-    pub const ALL: [Self; 4] = [Self::Kafka, Self::RedisPubsub, Self::RedisStreams, Self::RedisLists];
+/// What becomes of a message that a system has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageStore {
+    /// It goes to whoever is subscribed at that moment, and is not acknowledged.
+    Nothing,
+    /// It is kept until somebody takes it.
+    Queue,
+    /// It is kept in its place, read or not. A reader that has moved on does not come back to it.
+    Log,
+    /// Likewise, and while it is not acknowledged, another consumer may take it over.
+    PendingLog,
+}
 
-    /// Their names, for those that have only names: results, tables, charts.
-    pub const NAMES: [&str; Self::ALL.len()] = {
-        let mut names = [""; Self::ALL.len()];
+/// The marker of a system's points in charts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marker {
+    Circle,
+    Square,
+    Triangle,
+    Diamond,
+    Cross,
+}
+
+/// How charts draw a system: chosen for colour blindness and 3:1 contrast.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemStyle {
+    /// Red, green, blue.
+    pub color: [u8; 3],
+    /// Lengths of strokes and gaps; none where the line is whole.
+    pub dash: &'static [f64],
+    pub marker: Marker,
+}
+
+/// All that is known of a system beside its driver.
+struct SystemSpec {
+    system: System,
+    name: &'static str,
+    /// In the heads of tables.
+    title: &'static str,
+    software: Software,
+    store: MessageStore,
+    /// Keys of a scenario that not every system of its software has.
+    keys: &'static [&'static str],
+    style: SystemStyle,
+}
+
+/// In the order of [`System`], which is that of tables and legends.
+const SPECS: &[SystemSpec] = &[
+    SystemSpec {
+        system: System::Kafka,
+        name: "kafka",
+        title: "Kafka",
+        software: Software::Kafka,
+        store: MessageStore::Log,
+        keys: &["consume.batch"],
+        style: SystemStyle { color: [0x00, 0x72, 0xB2], dash: &[], marker: Marker::Circle },
+    },
+    SystemSpec {
+        system: System::RedisPubsub,
+        name: "redis-pubsub",
+        title: "Redis Pub/Sub",
+        software: Software::Redis,
+        store: MessageStore::Nothing,
+        keys: &[],
+        style: SystemStyle { color: [0xCC, 0x79, 0xA7], dash: &[2.5, 2.5], marker: Marker::Triangle },
+    },
+    SystemSpec {
+        system: System::RedisStreams,
+        name: "redis-streams",
+        title: "Redis Streams",
+        software: Software::Redis,
+        store: MessageStore::PendingLog,
+        keys: &["maxlen", "consume.batch"],
+        style: SystemStyle { color: [0xD5, 0x5E, 0x00], dash: &[9.0, 3.0], marker: Marker::Square },
+    },
+    SystemSpec {
+        system: System::RedisLists,
+        name: "redis-lists",
+        title: "Redis Lists",
+        software: Software::Redis,
+        store: MessageStore::Queue,
+        keys: &["consume.mode", "consume.batch"],
+        style: SystemStyle { color: [0x00, 0x9E, 0x73], dash: &[9.0, 3.0, 2.5, 3.0], marker: Marker::Diamond },
+    },
+    SystemSpec {
+        system: System::Fake,
+        name: "fake",
+        title: "",
+        software: Software::Fake,
+        store: MessageStore::Log,
+        keys: &["consume.batch"],
+        style: SystemStyle::NEUTRAL,
+    },
+];
+
+/// Names in the order of the table, from the row `first` on.
+const fn names<const N: usize>(first: usize) -> [&'static str; N] {
+    let mut names = [""; N];
+    let mut at = 0;
+    while at < N {
+        names[at] = SPECS[first + at].name;
+        at += 1;
+    }
+    names
+}
+
+impl SystemStyle {
+    /// Of what is no system.
+    pub const NEUTRAL: Self = Self { color: [0x6E, 0x77, 0x81], dash: &[4.0, 4.0], marker: Marker::Cross };
+}
+
+impl System {
+    /// Every system that a scenario may name: all but the last, the fake.
+    const COUNT: usize = SPECS.len() - 1;
+    /// They, in the order of tables and legends.
+    pub const ALL: [Self; Self::COUNT] = {
+        let mut all = [Self::Fake; Self::COUNT];
         let mut at = 0;
-        while at < names.len() {
-            names[at] = Self::ALL[at].name();
+        while at < all.len() {
+            all[at] = SPECS[at].system;
             at += 1;
         }
-        names
+        all
     };
+    /// Their names, for those that have only names: results, tables, charts.
+    pub const NAMES: [&str; Self::COUNT] = names(0);
+    /// Those of what claims compare with Kafka, which is the first.
+    pub const PRIMITIVES: [&str; Self::COUNT - 1] = names(1);
+
+    const fn spec(self) -> &'static SystemSpec {
+        &SPECS[self as usize]
+    }
 
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Kafka => "kafka",
-            Self::RedisPubsub => "redis-pubsub",
-            Self::RedisStreams => "redis-streams",
-            Self::RedisLists => "redis-lists",
-            Self::Fake => "fake",
-        }
+        self.spec().name
     }
 
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|system| system.name() == name)
     }
 
+    pub const fn title(self) -> &'static str {
+        self.spec().title
+    }
+
     pub const fn software(self) -> Software {
-        match self {
-            Self::Kafka => Software::Kafka,
-            Self::RedisPubsub | Self::RedisStreams | Self::RedisLists => Software::Redis,
-            Self::Fake => Software::Fake,
-        }
+        self.spec().software
+    }
+
+    pub const fn store(self) -> MessageStore {
+        self.spec().store
+    }
+
+    pub const fn style(self) -> SystemStyle {
+        self.spec().style
     }
 
     /// Whether it keeps messages in their order, read or not, so that what was written can be read back.
     pub const fn keeps_a_log(self) -> bool {
-        match self {
-            Self::Kafka | Self::RedisStreams | Self::Fake => true,
-            Self::RedisPubsub | Self::RedisLists => false,
-        }
+        matches!(self.store(), MessageStore::Log | MessageStore::PendingLog)
+    }
+
+    /// Whether it has a key that not every system of its software has.
+    pub fn has_key(self, key: &str) -> bool {
+        self.spec().keys.contains(&key)
     }
 }
 
 impl fmt::Display for System {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_systems() {
+        for (at, spec) in SPECS.iter().enumerate() {
+            assert_eq!(spec.system as usize, at, "{}", spec.name);
+            let serde = serde_json::to_string(&spec.system).unwrap();
+            assert_eq!(serde, format!("\"{}\"", spec.name));
+        }
+        assert_eq!(SPECS.last().map(|spec| spec.system), Some(System::Fake));
     }
 }

@@ -2,12 +2,9 @@
 
 use super::cells::Cells;
 use super::{headline, quantity};
-use crate::model::Unit;
+use crate::model::{System, Unit};
 use crate::result::words::{TimeUnit, grouped, significant};
 use crate::result::{Claim, ComparedCell, Comparison, Kind, SYSTEMS};
-
-pub const HEAD: [&str; SYSTEMS.len() + 2] =
-    ["Claim", "Kafka", "Redis Pub/Sub", "Redis Streams", "Redis Lists", "Verdict"];
 
 /// One table with a name; a cell holds one or more lines.
 #[derive(Debug, serde::Serialize)]
@@ -48,7 +45,9 @@ fn rows(claims: &[Claim], comparison: &Comparison) -> Table {
         row.push(vec![claim.verdict.clone()]);
         row
     });
-    Table { title: String::new(), head: HEAD.map(str::to_owned).into(), rows: rows.collect(), link: None }
+    let head = ["Claim"].into_iter().chain(System::ALL.map(System::title)).chain(["Verdict"]);
+    let head = head.map(str::to_owned).collect();
+    Table { title: String::new(), head, rows: rows.collect(), link: None }
 }
 
 /// Where claims come from: each address once, with the names of its rows where there are several.

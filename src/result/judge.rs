@@ -7,7 +7,7 @@
 use super::raw::CellRecord;
 use super::summary::{Fault, Judged, Survives};
 use super::words::grouped;
-use crate::model::{System, Threat};
+use crate::model::{MessageStore, System, Threat};
 use crate::stats::chance_of_unseen;
 
 /// The verdict, `None` for `guarantee: none`, and what there is to say about it.
@@ -69,8 +69,13 @@ fn cannot(record: &CellRecord, guarantee: &str) -> Option<String> {
     }
 }
 
+/// The fake of the self-check as well.
+fn system(record: &CellRecord) -> Option<System> {
+    if record.system == System::Fake.name() { Some(System::Fake) } else { System::from_name(&record.system) }
+}
+
 fn keeps_a_log(record: &CellRecord) -> bool {
-    record.system == System::Fake.name() || System::from_name(&record.system).is_some_and(System::keeps_a_log)
+    system(record).is_some_and(System::keeps_a_log)
 }
 
 fn at_least_once(record: &CellRecord) -> Finding {
@@ -79,10 +84,8 @@ fn at_least_once(record: &CellRecord) -> Finding {
         return (Judged::Inconclusive, vec!["nobody counted deliveries".into()]);
     };
     // A log's reader moves on and does not come back; elsewhere another consumer may still take the message over.
-    let skipped = counts
-        .passed_over
-        .filter(|_| keeps_a_log(record) && System::from_name(&record.system) != Some(System::RedisStreams))
-        .unwrap_or(0);
+    let skipped =
+        counts.passed_over.filter(|_| system(record).map(System::store) == Some(MessageStore::Log)).unwrap_or(0);
     match counts.broker_lost {
         Some(broker_lost) if broker_lost > 0 || lost > 0 || skipped > 0 => (Judged::Fail, Vec::new()),
         Some(_) if undelivered > 0 => {

@@ -11,7 +11,7 @@ use super::resolve::Scenario;
 use super::rule::Subject;
 use super::source::is_name;
 use super::system::{ClientLibrary, ListMode, Reply, SystemConfig};
-use crate::model::{Codec, Guarantee, Software, System};
+use crate::model::{Codec, Guarantee, MessageStore, Software, System};
 use crate::units::{Bytes, Rate, Span};
 use crate::yaml::{Problem, suggest};
 
@@ -305,17 +305,18 @@ pub(super) fn figures(scenario: &Scenario, load: &Load) -> Check {
 /// Why a system with these settings cannot promise `guarantee`; `None` when it can.
 pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'static str> {
     let kafka_unacked = config.system == System::Kafka && config.acks() == Some("0");
-    let pop = config.system == System::RedisLists && config.consume.mode == ListMode::Pop;
+    let store = config.system.store();
+    let pop = store == MessageStore::Queue && config.consume.mode == ListMode::Pop;
     let idempotent = config.client.get("enable.idempotence").is_some_and(|on| on == "true");
     match guarantee {
         Guarantee::None => None,
-        Guarantee::AtMostOnce => match config.system {
-            System::RedisPubsub | System::Fake => None,
-            System::RedisLists if pop => None,
+        Guarantee::AtMostOnce => match store {
+            MessageStore::Nothing => None,
+            _ if pop || config.system == System::Fake => None,
             _ => Some("consumers acknowledge after processing, so a message may come twice"),
         },
-        Guarantee::AtLeastOnce => match config.system {
-            System::RedisPubsub => Some("Pub/Sub keeps nothing for a subscriber that is away"),
+        Guarantee::AtLeastOnce => match store {
+            MessageStore::Nothing => Some("Pub/Sub keeps nothing for a subscriber that is away"),
             _ if kafka_unacked => Some("nothing is acknowledged with `acks: 0`"),
             _ if config.reply == Reply::Off => Some("nothing is acknowledged with `reply: off`"),
             _ if pop => Some("with `consume.mode: pop` a message is gone once taken"),
@@ -341,14 +342,14 @@ impl Cell {
 /// producer that writes one list per reader) are not the system's doing and are not measured as if they were.
 fn cannot(config: &SystemConfig, load: &Load) -> Option<&'static str> {
     let synced = config.broker.get("appendonly").is_some_and(|value| value == "yes");
-    match config.system {
-        System::RedisLists if load.subscriptions > 1 => {
+    match config.system.store() {
+        MessageStore::Queue if load.subscriptions > 1 => {
             Some("a list element goes to one consumer; the producer would have to write one list per reader")
         }
-        System::RedisPubsub if load.consumers > 1 => {
+        MessageStore::Nothing if load.consumers > 1 => {
             Some("every subscriber receives everything; consumers that share would each do all of the work")
         }
-        System::RedisPubsub if synced => {
+        MessageStore::Nothing if synced => {
             Some("Pub/Sub keeps nothing that an append-only file could hold; no reply of it outlives the broker")
         }
         _ => None,

@@ -2,7 +2,7 @@
 
 use super::load::{Load, Model};
 use super::system::{Reply, SystemConfig};
-use crate::model::{Measure, System, measure::STATISTICS, metric};
+use crate::model::{Measure, MessageStore, measure::STATISTICS, metric};
 use crate::yaml::suggest;
 
 /// The metric of this name; the error says what is allowed.
@@ -28,7 +28,7 @@ pub fn never_measured(measure: Measure, config: &SystemConfig, load: &Load) -> O
     if load.model == Model::Closed && planned {
         return Some("the closed model plans no send times");
     }
-    if config.system == System::RedisPubsub && acked {
+    if config.system.store() == MessageStore::Nothing && acked {
         return Some("Pub/Sub acknowledges and keeps nothing");
     }
     if config.acks() == Some("0") && acked {

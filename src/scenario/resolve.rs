@@ -246,7 +246,7 @@ fn head(source: &str, tree: &Node, file: &File, overrides: &Overrides) -> Result
 }
 
 fn system_of(label: &str, settings: &Settings) -> Result<System, Problem> {
-    let known = || System::ALL.into_iter().map(System::name);
+    let known = || System::NAMES.into_iter();
     match settings.system.or_else(|| System::from_name(label)) {
         Some(System::Fake) => {
             Err(Problem::new(["systems", label, "system"], "unknown value", &suggest("fake", known())))

@@ -20,9 +20,11 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
         ["heap"] if !kafka => Err("`heap` is that of Kafka's JVM"),
         ["keys"] if kafka => Err("`keys` belongs to Redis; for Kafka, `topic.partitions` spreads the load"),
         ["reply"] if kafka => Err("`reply` belongs to Redis; for Kafka, `client: {acks: 0}` asks for no answer"),
-        ["maxlen"] if system != System::RedisStreams => Err("only Redis Streams trims by `maxlen`"),
-        ["consume", "mode"] if system != System::RedisLists => Err("only Redis Lists has a choice of `consume.mode`"),
-        ["consume", "batch"] if system == System::RedisPubsub => {
+        ["maxlen"] if !system.has_key("maxlen") => Err("only Redis Streams trims by `maxlen`"),
+        ["consume", "mode"] if !system.has_key("consume.mode") => {
+            Err("only Redis Lists has a choice of `consume.mode`")
+        }
+        ["consume", "batch"] if !system.has_key("consume.batch") => {
             Err("Pub/Sub pushes: there is no request whose size could be limited")
         }
         _ => Ok(()),

@@ -134,7 +134,7 @@ impl SystemConfig {
             // As Kafka's own start script has it.
             heap: Bytes(1 << 30),
             keys: 1,
-            maxlen: (system == System::RedisStreams).then_some(1_000_000),
+            maxlen: system.has_key("maxlen").then_some(1_000_000),
             reply: Reply::On,
             consume: Consume::default(),
         }

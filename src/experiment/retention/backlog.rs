@@ -7,7 +7,7 @@ use crate::experiment::ExperimentContext;
 use crate::experiment::findings::failed;
 use crate::experiment::receiver::Received;
 use crate::experiment::sender::{ExperimentSender, SendProgress};
-use crate::model::{Metric, System, metric};
+use crate::model::{MessageStore, Metric, metric};
 use crate::result::Observation;
 use crate::scenario::Retention;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,7 +18,7 @@ const METRIC: &Metric = metric::DRAIN_TIME;
 /// From the moment at which the consumer comes back, joining included, until it has everything published so far.
 pub fn drained(context: &ExperimentContext<'_>, keys: &Retention) -> Result<Observation, TrialError> {
     let cell = context.cell;
-    if cell.config.system == System::RedisPubsub {
+    if cell.config.system.store() == MessageStore::Nothing {
         let (system, action) = (cell.config.system, "have a backlog".to_owned());
         let because = "what is published while nobody is subscribed is gone".to_owned();
         return Ok(failed(METRIC, "", &DriverError::Cannot { system, action, because }));

@@ -5,6 +5,7 @@
 //! The same figure gives the same bytes.
 
 use super::letters;
+use crate::model::Marker;
 use crate::result::ResultError;
 use crate::sanitize;
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
@@ -47,15 +48,6 @@ const PNG_LETTERS: Letters = Letters { size: letters::LINE_HEIGHT, drop: 0.157 }
 pub type Dash = &'static [f64];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    Circle,
-    Square,
-    Triangle,
-    Diamond,
-    Cross,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
     Left,
     Middle,
@@ -66,7 +58,7 @@ pub enum Align {
 enum CanvasItem {
     Line { points: Vec<(f64, f64)>, color: Color, width: f64, dash: Dash },
     Text { at: (f64, f64), text: String, size: f64, color: Color, align: Align, bold: bool },
-    Marker { at: (f64, f64), shape: Shape, radius: f64, color: Color, filled: bool },
+    Marker { at: (f64, f64), shape: Marker, radius: f64, color: Color, filled: bool },
 }
 
 /// A drawing with its finding, its caption and the table of what it shows.
@@ -108,7 +100,7 @@ impl Figure {
         self.items.push(CanvasItem::Text { at, text: sanitize::line(&text.into()), size, color, align, bold: true });
     }
 
-    pub fn marker(&mut self, at: (f64, f64), shape: Shape, radius: f64, color: Color, filled: bool) {
+    pub fn marker(&mut self, at: (f64, f64), shape: Marker, radius: f64, color: Color, filled: bool) {
         self.items.push(CanvasItem::Marker { at, shape, radius, color, filled });
     }
 
@@ -295,16 +287,16 @@ fn style(color: Color, width: f64, scale: f64) -> ShapeStyle {
     RGBColor(color.0, color.1, color.2).stroke_width((width * scale).round() as u32)
 }
 
-fn outline((x, y): (f64, f64), shape: Shape, r: f64) -> Vec<(f64, f64)> {
+fn outline((x, y): (f64, f64), shape: Marker, r: f64) -> Vec<(f64, f64)> {
     match shape {
-        Shape::Circle => (0..24)
+        Marker::Circle => (0..24)
             .map(|step| (f64::from(step) / 24.0 * std::f64::consts::TAU).sin_cos())
             .map(|(sin, cos)| (x + r * cos, y + r * sin))
             .collect(),
-        Shape::Square => vec![(x - r, y - r), (x + r, y - r), (x + r, y + r), (x - r, y + r)],
-        Shape::Triangle => vec![(x, y - 1.2 * r), (x + 1.1 * r, y + 0.9 * r), (x - 1.1 * r, y + 0.9 * r)],
-        Shape::Diamond => vec![(x, y - 1.3 * r), (x + 1.3 * r, y), (x, y + 1.3 * r), (x - 1.3 * r, y)],
-        Shape::Cross => {
+        Marker::Square => vec![(x - r, y - r), (x + r, y - r), (x + r, y + r), (x - r, y + r)],
+        Marker::Triangle => vec![(x, y - 1.2 * r), (x + 1.1 * r, y + 0.9 * r), (x - 1.1 * r, y + 0.9 * r)],
+        Marker::Diamond => vec![(x, y - 1.3 * r), (x + 1.3 * r, y), (x, y + 1.3 * r), (x - 1.3 * r, y)],
+        Marker::Cross => {
             let (a, b) = (r, r / 3.0);
             let arms = [
                 (b, a),
@@ -367,7 +359,7 @@ mod tests {
         figure.line(vec![(10.0, 10.0), (200.0, 50.5)], INK, 2.0, &[6.0, 3.0]);
         figure.text((10.0, 80.0), "<script>alert(1)</script>\u{0}\u{7}", 12.0, INK, Align::Left);
         for (at, shape) in
-            [Shape::Circle, Shape::Square, Shape::Triangle, Shape::Diamond, Shape::Cross].into_iter().enumerate()
+            [Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond, Marker::Cross].into_iter().enumerate()
         {
             figure.marker((30.0 + 20.0 * at as f64, 60.0), shape, 5.0, MUTED, at % 2 == 0);
         }

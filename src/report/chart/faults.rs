@@ -4,10 +4,11 @@
 //! again. Panels share their axes. Shows one block: seconds of different blocks have nothing to do with each other.
 
 use super::axis::Scale;
-use super::canvas::{Align, BAD, BAND, Color, Dash, Figure, GOOD, GRID, INK, MUTED, Shape};
+use super::canvas::{Align, BAD, BAND, Color, Dash, Figure, GOOD, GRID, INK, MUTED};
 use super::fault_title::title;
 use super::series::{self, Series};
 use super::{letters, palette};
+use crate::model::Marker;
 use crate::report::fault_cost::name;
 use crate::result::words::{TimeUnit, compact, grouped, significant};
 use crate::result::{CellRecord, Fault, WindowRow};
@@ -36,16 +37,16 @@ const TIME_SERIES: [Series; 2] = [
 /// When a part of the service was there again, counted from the fault.
 struct Mark {
     name: &'static str,
-    shape: Shape,
+    shape: Marker,
     of: fn(&Fault) -> Option<u64>,
 }
 
 const MARKS: [Mark; 5] = [
-    Mark { name: "taken again (RTO-publish)", shape: Shape::Triangle, of: |fault| fault.rto_publish_ns },
-    Mark { name: "delivered again (RTO-deliver)", shape: Shape::Diamond, of: |fault| fault.rto_deliver_ns },
-    Mark { name: "90 % of the rate", shape: Shape::Square, of: |fault| fault.rto_90_ns },
-    Mark { name: "new client", shape: Shape::Cross, of: |fault| fault.probe_rto_ns },
-    Mark { name: "all copies", shape: Shape::Circle, of: |fault| fault.redundancy_ns },
+    Mark { name: "taken again (RTO-publish)", shape: Marker::Triangle, of: |fault| fault.rto_publish_ns },
+    Mark { name: "delivered again (RTO-deliver)", shape: Marker::Diamond, of: |fault| fault.rto_deliver_ns },
+    Mark { name: "90 % of the rate", shape: Marker::Square, of: |fault| fault.rto_90_ns },
+    Mark { name: "new client", shape: Marker::Cross, of: |fault| fault.probe_rto_ns },
+    Mark { name: "all copies", shape: Marker::Circle, of: |fault| fault.redundancy_ns },
 ];
 
 /// `None` where nothing was injected, or no second of the load is known.

@@ -1,23 +1,19 @@
-//! One colour, dash and marker per system, in every chart: chosen for colour blindness and 3:1 contrast.
+//! One colour, dash and marker per system, in every chart: those of the table of systems.
 
-use super::canvas::{Color, Dash, Shape};
+use super::canvas::{Color, Dash};
+use crate::model::{Marker, System, SystemStyle};
 
 #[derive(Clone, Copy, Debug)]
-pub struct SystemStyle {
+pub struct LineStyle {
     pub color: Color,
     pub dash: Dash,
-    pub shape: Shape,
+    pub shape: Marker,
 }
 
-pub fn of(system: &str) -> SystemStyle {
-    let (color, dash, shape): (_, Dash, _) = match system {
-        "kafka" => (Color(0x00, 0x72, 0xB2), &[], Shape::Circle),
-        "redis-streams" => (Color(0xD5, 0x5E, 0x00), &[9.0, 3.0], Shape::Square),
-        "redis-pubsub" => (Color(0xCC, 0x79, 0xA7), &[2.5, 2.5], Shape::Triangle),
-        "redis-lists" => (Color(0x00, 0x9E, 0x73), &[9.0, 3.0, 2.5, 3.0], Shape::Diamond),
-        _ => (Color(0x6E, 0x77, 0x81), &[4.0, 4.0], Shape::Cross),
-    };
-    SystemStyle { color, dash, shape }
+pub fn of(system: &str) -> LineStyle {
+    let style = System::from_name(system).map_or(SystemStyle::NEUTRAL, System::style);
+    let [red, green, blue] = style.color;
+    LineStyle { color: Color(red, green, blue), dash: style.dash, shape: style.marker }
 }
 
 /// Whether a label is drawn filled: the first of its system; variants are hollow.
