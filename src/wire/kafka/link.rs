@@ -5,10 +5,11 @@
 
 use super::answers::{Authenticated, Handshake, METADATA, SASL_AUTHENTICATE, SASL_HANDSHAKE, View, unreadable};
 use super::fields::Fields;
+use super::frame;
 use super::sasl::{self, Scram};
 use crate::access::{Access, Login, Mechanism, Stream};
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::{ApiKey, MetadataRequest, RequestHeader, SaslAuthenticateRequest, SaslHandshakeRequest};
+use kafka_protocol::messages::{ApiKey, MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest};
 use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
@@ -95,7 +96,8 @@ impl Link {
         request: &Q,
     ) -> Result<Vec<u8>, String> {
         let deadline = Instant::now() + self.limit;
-        self.stream.write_all(&frame(key, version, request)?).map_err(|error| self.broken(&error))?;
+        let request = frame::request("brokerbench", (key, version), CORRELATION, request)?;
+        self.stream.write_all(&request).map_err(|error| self.broken(&error))?;
         let mut head = [0; 8];
         // An alert of TLS, in whatever version, is shorter than any answer.
         self.read(&mut head[..2], deadline)?;
@@ -103,11 +105,8 @@ impl Link {
             return Err("it speaks TLS there; add `tls` to the target, or name its plain port".into());
         }
         self.read(&mut head[2..], deadline)?;
-        let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        if !(4..=longest).contains(&length) || head[4..] != CORRELATION.to_be_bytes() {
-            return Err("what answers there is no Kafka broker".into());
-        }
-        let mut answer = vec![0; length - 4];
+        let length = frame::body_length(head, CORRELATION, longest);
+        let mut answer = vec![0; length.ok_or("what answers there is no Kafka broker")?];
         self.read(&mut answer, deadline)?;
         Ok(answer)
     }
@@ -155,20 +154,6 @@ pub fn ping(address: &str, access: &Access) -> Result<Vec<String>, String> {
     view.brokers.into_iter().map(|(_, address)| plain(address)).collect()
 }
 
-fn frame<Q: Encodable + HeaderVersion>(key: ApiKey, version: i16, request: &Q) -> Result<Vec<u8>, String> {
-    let header = RequestHeader::default()
-        .with_request_api_key(key as i16)
-        .with_request_api_version(version)
-        .with_correlation_id(CORRELATION)
-        .with_client_id(Some(StrBytes::from_static_str("brokerbench")));
-    let mut bytes = vec![0; 4];
-    let encoded = header.encode(&mut bytes, Q::header_version(version));
-    encoded.and_then(|()| request.encode(&mut bytes, version)).map_err(|error| error.to_string())?;
-    let size = (bytes.len() - 4) as u32;
-    bytes[..4].copy_from_slice(&size.to_be_bytes());
-    Ok(bytes)
-}
-
 /// Words of a broker as they may go to a terminal.
 fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
@@ -190,13 +175,6 @@ mod tests {
             let _ = stream.write_all(reply);
         });
         address.to_string()
-    }
-
-    #[test]
-    fn requests_carry_their_length() {
-        let bytes = frame(ApiKey::Metadata, METADATA, &MetadataRequest::default()).unwrap();
-        assert_eq!(u32::from_be_bytes(bytes[..4].try_into().unwrap()) as usize, bytes.len() - 4);
-        assert_eq!(bytes[4..8], [0, 3, 0, 7]);
     }
 
     #[test]

@@ -12,11 +12,11 @@ use crate::driver::{DriverError, Target};
 use crate::model::System;
 use crate::wire::kafka::answers::{METADATA, QUORUM, Quorum, View, accepted, unreadable};
 use crate::wire::kafka::fields::Fields;
+use crate::wire::kafka::frame::name;
 use crate::wire::kafka::link::Link;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{ApiKey, DescribeQuorumRequest, MetadataRequest, TopicName};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::{ApiKey, DescribeQuorumRequest, MetadataRequest};
 use std::time::Duration;
 
 const QUORUM_TOPIC: &str = "__cluster_metadata";
@@ -108,10 +108,6 @@ impl ClusterView for KafkaCluster {
             because: "what it keeps is on its disk; its heap is set when it starts".into(),
         })
     }
-}
-
-fn name(topic: &str) -> TopicName {
-    TopicName(StrBytes::from_string(topic.to_owned()))
 }
 
 #[cfg(test)]

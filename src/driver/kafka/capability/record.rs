@@ -6,14 +6,13 @@
 
 use crate::driver::{LargeRefusal, Who};
 use crate::wire::kafka::fields::{Fields, Walked};
+use crate::wire::kafka::frame::{self, name};
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, ProduceRequest, RequestHeader, TopicName};
-use kafka_protocol::protocol::{Encodable, StrBytes};
+use kafka_protocol::messages::{ApiKey, ProduceRequest};
 
 const PRODUCE: i16 = 8;
-const FETCH: i16 = 4;
+const CLIENT: &str = "brokerbench-second";
 /// Of the record batch, up to its records.
 pub const BATCH_HEAD: usize = 61;
 /// Where the part of the batch begins that its checksum covers.
@@ -48,7 +47,8 @@ pub fn produce(topic: &str, correlation: i32, value: &[u8]) -> Result<Vec<u8>, L
     let partition = PartitionProduceData::default().with_index(0).with_records(Some(Default::default()));
     let data = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![partition]);
     let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(ACK_WITHIN_MS).with_topic_data(vec![data]);
-    let mut frame = frame(ApiKey::Produce as i16, PRODUCE, correlation, &request)?;
+    let frame = frame::request(CLIENT, (ApiKey::Produce, PRODUCE), correlation, &request);
+    let mut frame = frame.map_err(unwritable)?;
     // The empty records were encoded as their length, the last field: the real one takes its place.
     frame.truncate(frame.len() - 4);
     let size = i32::try_from(frame.len() + records).map_err(|_| too_long(records))?;
@@ -91,15 +91,7 @@ fn first_partition(response: &[u8]) -> Walked<Option<(i16, i64, String)>> {
 
 /// A Fetch request for what stands at `offset`, whatever its size.
 pub fn fetch(topic: &str, correlation: i32, offset: i64) -> Result<Vec<u8>, LargeRefusal> {
-    let partition =
-        FetchPartition::default().with_partition(0).with_fetch_offset(offset).with_partition_max_bytes(i32::MAX);
-    let request = FetchRequest::default()
-        .with_replica_id(BrokerId(-1))
-        .with_max_wait_ms(500)
-        .with_min_bytes(1)
-        .with_max_bytes(i32::MAX)
-        .with_topics(vec![FetchTopic::default().with_topic(name(topic)).with_partitions(vec![partition])]);
-    frame(ApiKey::Fetch as i16, FETCH, correlation, &request)
+    frame::fetch(CLIENT, correlation, topic, &[offset], (500, i32::MAX)).map_err(unwritable)
 }
 
 /// Refuses what carries an error code.
@@ -174,27 +166,12 @@ fn varint(out: &mut Vec<u8>, number: i64) {
     out.push(rest as u8);
 }
 
-fn name(topic: &str) -> TopicName {
-    TopicName(StrBytes::from_string(topic.to_owned()))
+fn unwritable(cause: String) -> LargeRefusal {
+    LargeRefusal::new(Who::ClientEncoder, cause)
 }
 
 fn too_long(records: usize) -> LargeRefusal {
     LargeRefusal::new(Who::ClientEncoder, format!("{records} B do not fit the 31 bits of a request's length"))
-}
-
-/// A whole request with its length in front.
-fn frame(key: i16, version: i16, correlation: i32, request: &impl Encodable) -> Result<Vec<u8>, LargeRefusal> {
-    let header = RequestHeader::default()
-        .with_request_api_key(key)
-        .with_request_api_version(version)
-        .with_correlation_id(correlation)
-        .with_client_id(Some(StrBytes::from_static_str("brokerbench-second")));
-    let mut bytes = vec![0; 4];
-    let encoded = header.encode(&mut bytes, 1).and_then(|()| request.encode(&mut bytes, version));
-    encoded.map_err(|error| LargeRefusal::new(Who::ClientEncoder, error.to_string()))?;
-    let size = (bytes.len() - 4) as i32;
-    bytes[..4].copy_from_slice(&size.to_be_bytes());
-    Ok(bytes)
 }
 
 #[cfg(test)]

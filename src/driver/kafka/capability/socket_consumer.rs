@@ -8,13 +8,11 @@ use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::model::System;
 use crate::wire::kafka::fields::{Fields, Walked};
+use crate::wire::kafka::frame;
 use crate::wire::kafka::link::Link;
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
-const FETCH: i16 = 1;
-/// The oldest version that Kafka 4 knows, and the simplest: no sessions, no compact fields.
-const VERSION: i16 = 4;
 const CONNECT: Duration = Duration::from_secs(5);
 /// Most bytes of one answer: what librdkafka asks for from one partition by default.
 const ANSWER_BYTES: i32 = 1 << 20;
@@ -54,7 +52,10 @@ impl SocketConsumer {
     /// Asks for what comes next, with leave to the broker to wait that long for the first byte; does not read.
     pub fn request(&mut self, wait: Duration) -> Result<(), DriverError> {
         self.correlation = self.correlation.wrapping_add(1);
-        let request = fetch(self.correlation, &self.topic, &self.positions, wait);
+        let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+        let limits = (wait_ms, ANSWER_BYTES);
+        let request = frame::fetch("brokerbench-raw", self.correlation, &self.topic, &self.positions, limits);
+        let request = request.map_err(|cause| protocol(&cause))?;
         self.stream.write_all(&request).map_err(|cause| lost(&self.address, cause.to_string()))?;
         self.asked = true;
         Ok(())
@@ -64,7 +65,7 @@ impl SocketConsumer {
     fn read_answer(&mut self, until_ns: u64) -> Result<bool, DriverError> {
         let mut chunk = vec![0; 256 << 10];
         loop {
-            if let Some(length) = frame(&self.input) {
+            if let Some(length) = announced(&self.input) {
                 if length > LONGEST {
                     return Err(protocol("an answer of impossible length"));
                 }
@@ -119,39 +120,9 @@ fn protocol(cause: &str) -> DriverError {
 }
 
 /// The length that a frame announces, once its header is there.
-fn frame(input: &[u8]) -> Option<usize> {
+fn announced(input: &[u8]) -> Option<usize> {
     let header = input.first_chunk()?;
     Some(usize::try_from(i32::from_be_bytes(*header)).unwrap_or(usize::MAX))
-}
-
-/// A whole Fetch request, length included.
-fn fetch(correlation: i32, topic: &str, positions: &[i64], wait: Duration) -> Vec<u8> {
-    let client = "brokerbench-raw";
-    let mut out = vec![0; 4];
-    let text = |out: &mut Vec<u8>, text: &str| {
-        out.extend((text.len() as i16).to_be_bytes());
-        out.extend(text.as_bytes());
-    };
-    out.extend(FETCH.to_be_bytes());
-    out.extend(VERSION.to_be_bytes());
-    out.extend(correlation.to_be_bytes());
-    text(&mut out, client);
-    out.extend((-1i32).to_be_bytes()); // No replica.
-    out.extend(i32::try_from(wait.as_millis()).unwrap_or(i32::MAX).to_be_bytes());
-    out.extend(1i32.to_be_bytes()); // Answer at the first byte.
-    out.extend(ANSWER_BYTES.to_be_bytes());
-    out.push(0); // Uncommitted records too.
-    out.extend(1i32.to_be_bytes());
-    text(&mut out, topic);
-    out.extend((positions.len() as i32).to_be_bytes());
-    for (partition, position) in positions.iter().enumerate() {
-        out.extend((partition as i32).to_be_bytes());
-        out.extend(position.to_be_bytes());
-        out.extend(ANSWER_BYTES.to_be_bytes());
-    }
-    let length = (out.len() - 4) as i32;
-    out[..4].copy_from_slice(&length.to_be_bytes());
-    out
 }
 
 /// Hands out every record from its partition's position on, and moves the positions.
@@ -305,12 +276,5 @@ mod tests {
         let mut compressed = batch(0, &[b"a"]);
         compressed[22] = 4;
         assert_eq!(walked(&answer(&compressed), &mut [0]), Err("compressed records"));
-    }
-
-    #[test]
-    fn a_request_says_its_length() {
-        let request = fetch(1, "topic", &[5, 6], Duration::from_secs(1));
-        assert_eq!(frame(&request), Some(request.len() - 4));
-        assert_eq!(frame(&request[..3]), None);
     }
 }
