@@ -5,7 +5,7 @@
 //! a certificate or a password so ends in words and at once, not in a client library's retries. [`Access`] judges each
 //! address and keeps the secrets.
 
-use super::watch::{Alarm, Watch};
+use super::watch::{Alarm, LivenessWatch};
 use super::{Broker, Environment, EnvironmentError};
 use crate::access::{Access, AccessError, Reach, Targets};
 use crate::driver;
@@ -72,7 +72,7 @@ impl Environment for External {
         let system = config.system;
         self.unset.extend(config.broker.iter().map(|(key, value)| format!("{key}={value} for {system}")));
         let again = asker.clone();
-        Ok(Box::new(ExternalBroker { asker, watch: Watch::new(AGAIN, move || again.ask_again()) }))
+        Ok(Box::new(ExternalBroker { asker, watch: LivenessWatch::new(AGAIN, move || again.ask_again()) }))
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -173,7 +173,7 @@ impl Asker {
 
 struct ExternalBroker {
     asker: Asker,
-    watch: Watch,
+    watch: LivenessWatch,
 }
 
 impl Broker for ExternalBroker {

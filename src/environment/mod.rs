@@ -3,6 +3,7 @@
 //! [`Native`] starts real brokers as processes of this machine, held by a janitor process; [`Docker`] starts them as
 //! containers, which the janitor takes away; [`External`] takes addresses from the user. Nothing here prints, and nothing here sends a message: whether a topic works is the driver's to prove.
 
+mod broker_cache;
 mod choose;
 pub mod docker;
 mod doctor;
@@ -11,7 +12,6 @@ mod install;
 mod janitor;
 mod native;
 mod nodes;
-mod pool;
 mod probe;
 mod process;
 mod program;
@@ -21,6 +21,7 @@ mod watch;
 pub use probe::fuzz;
 
 use crate::model::Software;
+pub use broker_cache::BrokerCache;
 pub use choose::{Choice, choose};
 pub use docker::Docker;
 pub use doctor::{Check, Level, Part, Wanted, can_run, checks};
@@ -28,7 +29,6 @@ pub use external::External;
 use janitor::is_stale;
 pub use janitor::{End, Janitor, Launch, ProcessState, Signal, helper_process};
 pub use native::Native;
-pub use pool::Pool;
 pub use process::{MachineTimes, Usage, is_stopped, machine, memory_available, own_usage, reset_peak, state, usage};
 pub use program::cache_dir;
 
@@ -116,7 +116,7 @@ pub struct NodeInfo {
 
 /// What can be done to one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum NodeAction {
     /// SIGKILL, gone on return.
     Kill,
     /// SIGTERM, gone on return; killed after 20 s.
@@ -187,9 +187,9 @@ pub trait Broker: Send {
 pub trait FaultableBroker {
     /// Its processes, in a fixed order.
     fn nodes(&self) -> Vec<NodeInfo>;
-    /// Does `deed` to node `index` of [`FaultableBroker::nodes`] and sees that it is done. A node that was taken down
+    /// Does `action` to node `index` of [`FaultableBroker::nodes`] and sees that it is done. A node that was taken down
     /// or paused on purpose is no death to [`Broker::check`].
-    fn act(&mut self, index: usize, deed: Deed) -> Result<(), EnvironmentError>;
+    fn act(&mut self, index: usize, action: NodeAction) -> Result<(), EnvironmentError>;
     /// Starts it again on its data, at the same addresses and with the same settings; accepting clients on return.
     /// What still runs is asked to end first (SIGTERM).
     fn restart(&mut self) -> Result<(), EnvironmentError>;

@@ -20,7 +20,7 @@ pub enum Alarm {
 
 type Asked = Result<(), Alarm>;
 
-pub struct Watch {
+pub struct LivenessWatch {
     ask: Arc<dyn Fn() -> Asked + Send + Sync>,
     /// From an answer to the next question.
     every: Duration,
@@ -31,7 +31,7 @@ pub struct Watch {
     standing: Result<(), EnvironmentError>,
 }
 
-impl Watch {
+impl LivenessWatch {
     pub fn new(every: Duration, ask: impl Fn() -> Asked + Send + Sync + 'static) -> Self {
         Self { ask: Arc::new(ask), every, last: Instant::now(), under_way: None, failures: 0, standing: Ok(()) }
     }
@@ -89,7 +89,7 @@ mod tests {
         let count = answers.len();
         let (ended, end) = mpsc::channel();
         let answers = Mutex::new(answers.into_iter());
-        let mut watch = Watch::new(Duration::ZERO, move || {
+        let mut watch = LivenessWatch::new(Duration::ZERO, move || {
             let _ = ended.send(());
             answers.lock().unwrap().next().unwrap()
         });
@@ -118,7 +118,7 @@ mod tests {
     fn whoever_looks_does_not_wait() {
         let (release, held) = mpsc::channel::<()>();
         let held = Mutex::new(held);
-        let mut watch = Watch::new(Duration::ZERO, move || {
+        let mut watch = LivenessWatch::new(Duration::ZERO, move || {
             let _ = held.lock().unwrap().recv();
             Err(Alarm::Forbidden(error()))
         });

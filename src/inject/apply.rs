@@ -6,7 +6,7 @@
 //! what lies in wait (a faulted disk, a bit to be flipped) counts from when somebody met it.
 
 use super::{Injector, SEEN, Undo, faultable, process};
-use crate::environment::{Deed, NodeInfo};
+use crate::environment::{NodeAction, NodeInfo};
 use crate::fault::disk::DiskFault;
 use crate::fault::proxy::{Condition, LinkDirection, Proxy};
 use crate::scenario::{FaultAction, FaultPlan};
@@ -24,10 +24,10 @@ impl Injector<'_, '_> {
     pub(super) fn apply(&mut self, number: usize, plan: &FaultPlan, hit: &[usize], nodes: &[NodeInfo]) -> Effect {
         let pids: Vec<u32> = hit.iter().filter_map(|index| nodes.get(*index)).map(|node| node.pid).collect();
         match plan.action {
-            FaultAction::Kill => self.end(Deed::Kill, hit, &pids),
-            FaultAction::Stop => self.end(Deed::Stop, hit, &pids),
+            FaultAction::Kill => self.end(NodeAction::Kill, hit, &pids),
+            FaultAction::Stop => self.end(NodeAction::Stop, hit, &pids),
             FaultAction::Pause => {
-                let at_ns = self.each(hit, Deed::Pause)?;
+                let at_ns = self.each(hit, NodeAction::Pause)?;
                 let stopped = || Ok(pids.iter().all(|pid| process::is_stopped(*pid)));
                 self.wait_for("every thread of the process is stopped", SEEN, stopped)?;
                 Ok((at_ns, String::new()))
@@ -72,16 +72,16 @@ impl Injector<'_, '_> {
     }
 
     /// When the first of them was about to feel it.
-    fn each(&self, hit: &[usize], deed: Deed) -> Result<u64, String> {
+    fn each(&self, hit: &[usize], action: NodeAction) -> Result<u64, String> {
         self.with_broker(|broker| {
             // Whoever else had the broker was waited for before the clock is read.
             let at_ns = self.clock.now_ns();
-            hit.iter().try_for_each(|index| broker.act(*index, deed)).map(|()| at_ns)
+            hit.iter().try_for_each(|index| broker.act(*index, action)).map(|()| at_ns)
         })
     }
 
-    fn end(&self, deed: Deed, hit: &[usize], pids: &[u32]) -> Effect {
-        let at_ns = self.each(hit, deed)?;
+    fn end(&self, action: NodeAction, hit: &[usize], pids: &[u32]) -> Effect {
+        let at_ns = self.each(hit, action)?;
         self.gone(pids)?;
         Ok((at_ns, String::new()))
     }

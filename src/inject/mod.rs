@@ -14,7 +14,7 @@ pub use consumers::Consumers;
 
 use crate::clock::Clock;
 use crate::driver::capability::ClusterView;
-use crate::environment::{Broker, Deed, EnvironmentError, FaultableBroker, NodeInfo};
+use crate::environment::{Broker, EnvironmentError, FaultableBroker, NodeAction, NodeInfo};
 use crate::fault::disk::DiskFault;
 use crate::model::{FaultTarget, Grip, Software, Threat};
 use crate::scenario::FaultPlan;
@@ -184,7 +184,7 @@ impl<'a, 'b> Injector<'a, 'b> {
             Undo::Start(index) => self.start(*index)?,
             Undo::Restart => self.with_broker(|broker| broker.restart())?,
             Undo::Resume(index) => {
-                self.with_broker(|broker| broker.act(*index, Deed::Resume))?;
+                self.with_broker(|broker| broker.act(*index, NodeAction::Resume))?;
                 let pid = self.nodes()?.get(*index).map_or(0, |node| node.pid);
                 // Whoever was killed meanwhile needs no resuming.
                 if pid != 0 {
@@ -230,7 +230,7 @@ impl<'a, 'b> Injector<'a, 'b> {
     }
 
     fn start(&self, index: usize) -> Result<(), String> {
-        self.with_broker(|broker| broker.act(index, Deed::Start))?;
+        self.with_broker(|broker| broker.act(index, NodeAction::Start))?;
         match self.nodes()?.get(index).map_or(0, |node| node.pid) {
             // An engine of another kernel shows no process; that it takes clients again was seen by starting it.
             0 => Ok(()),

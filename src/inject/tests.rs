@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 /// Two nodes that are `sleep`, and what was done to them.
 struct Sleepers {
     children: Vec<Option<Child>>,
-    deeds: Vec<(usize, Deed)>,
+    deeds: Vec<(usize, NodeAction)>,
     /// Says that it did, and does nothing.
     lies: bool,
     fails_to_start: bool,
@@ -126,7 +126,7 @@ impl FaultableBroker for Sleepers {
         };
         (0..2).map(node).collect()
     }
-    fn act(&mut self, index: usize, deed: Deed) -> Result<(), EnvironmentError> {
+    fn act(&mut self, index: usize, deed: NodeAction) -> Result<(), EnvironmentError> {
         self.deeds.push((index, deed));
         if self.lies {
             return Ok(());
@@ -136,14 +136,14 @@ impl FaultableBroker for Sleepers {
             rustix::process::kill_process(pid, signal).unwrap();
         };
         match deed {
-            Deed::Pause => signal(rustix::process::Signal::STOP),
-            Deed::Resume => signal(rustix::process::Signal::CONT),
-            Deed::Start if self.fails_to_start => {
+            NodeAction::Pause => signal(rustix::process::Signal::STOP),
+            NodeAction::Resume => signal(rustix::process::Signal::CONT),
+            NodeAction::Start if self.fails_to_start => {
                 self.fails_to_start = false;
                 return Err(EnvironmentError::Refused("no room".into()));
             }
-            Deed::Start => self.children[index] = Some(sleep()),
-            Deed::Kill | Deed::Stop => {
+            NodeAction::Start => self.children[index] = Some(sleep()),
+            NodeAction::Kill | NodeAction::Stop => {
                 std::thread::sleep(self.lingers);
                 let mut child = self.children[index].take().unwrap();
                 child.kill().unwrap();
@@ -153,7 +153,7 @@ impl FaultableBroker for Sleepers {
         Ok(())
     }
     fn lose_power(&mut self, nodes: &[usize]) -> Result<Lost, EnvironmentError> {
-        nodes.iter().try_for_each(|index| self.act(*index, Deed::Kill))?;
+        nodes.iter().try_for_each(|index| self.act(*index, NodeAction::Kill))?;
         Ok(Lost { files: Vec::new() })
     }
 }
@@ -181,7 +181,7 @@ fn a_kill_is_proven_by_the_process_and_taken_back_by_a_start() {
         assert!(healed_ns >= applied.at_ns);
     }
     assert!(sleepers.pids().iter().all(|pid| process::runs(*pid) && !pids.contains(pid)));
-    assert_eq!(sleepers.deeds.iter().filter(|(_, deed)| *deed == Deed::Start).count(), 2, "healed once");
+    assert_eq!(sleepers.deeds.iter().filter(|(_, deed)| *deed == NodeAction::Start).count(), 2, "healed once");
 }
 
 #[test]
@@ -215,8 +215,8 @@ fn what_is_down_or_held_already_is_not_hit_again() {
         }
         injector.revert(2).unwrap();
     }
-    let deeds: Vec<Deed> = sleepers.deeds.iter().map(|(_, deed)| *deed).collect();
-    assert_eq!(deeds, [Deed::Pause, Deed::Resume, Deed::Kill, Deed::Start]);
+    let deeds: Vec<NodeAction> = sleepers.deeds.iter().map(|(_, deed)| *deed).collect();
+    assert_eq!(deeds, [NodeAction::Pause, NodeAction::Resume, NodeAction::Kill, NodeAction::Start]);
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn who_ends_of_a_full_disk_is_no_death_and_is_started_again() {
             assert!(begun.elapsed() < Duration::from_secs(5));
         }
     }
-    assert_eq!(sleepers.deeds, [(0, Deed::Start)]);
+    assert_eq!(sleepers.deeds, [(0, NodeAction::Start)]);
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn a_node_whose_process_is_not_shown_is_started_again() {
         injector.inject(0, &plan(FaultAction::Kill, FaultTarget::Node)).unwrap();
         injector.revert(0).unwrap();
     }
-    assert_eq!(sleepers.deeds, [(0, Deed::Kill), (0, Deed::Start)]);
+    assert_eq!(sleepers.deeds, [(0, NodeAction::Kill), (0, NodeAction::Start)]);
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn what_cannot_be_proven_was_not_applied_and_is_taken_back() {
         let refused = injector.inject(2, &plan(FaultAction::Kill, FaultTarget::Leader)).unwrap_err();
         assert!(refused.why.contains("does not tell who leads"), "{refused:?}");
     }
-    assert_eq!(sleepers.deeds.last(), Some(&(0, Deed::Resume)));
+    assert_eq!(sleepers.deeds.last(), Some(&(0, NodeAction::Resume)));
 }
 
 #[test]

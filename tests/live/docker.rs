@@ -3,7 +3,7 @@
 
 use crate::support::harness::{Harness, PART, exe, processes};
 use crate::support::program::{run, send, start};
-use brokerbench::environment::{Broker, Deed, Docker, Environment, NodeRole, usage};
+use brokerbench::environment::{Broker, Docker, Environment, NodeAction, NodeRole, usage};
 use brokerbench::fault::proxy::Condition;
 use brokerbench::model::System;
 use brokerbench::result::{Manifest, Status};
@@ -66,17 +66,17 @@ fn one_node_of_each_is_killed_stopped_paused_and_started() {
         assert!(usage(pid).unwrap().rss_bytes > 1 << 20);
         assert!(!broker.log_tail(5).is_empty());
 
-        broker.faultable().unwrap().act(0, Deed::Pause).unwrap();
+        broker.faultable().unwrap().act(0, NodeAction::Pause).unwrap();
         assert!(brokerbench::environment::is_stopped(pid).unwrap());
-        broker.faultable().unwrap().act(0, Deed::Resume).unwrap();
+        broker.faultable().unwrap().act(0, NodeAction::Resume).unwrap();
         assert!(!brokerbench::environment::is_stopped(pid).unwrap());
-        for deed in [Deed::Kill, Deed::Stop] {
+        for deed in [NodeAction::Kill, NodeAction::Stop] {
             let begun = Instant::now();
             broker.faultable().unwrap().act(0, deed).unwrap();
             let gone = begun.elapsed();
             assert!(!answers(broker.as_mut(), 0) && broker.pids().is_empty());
             broker.check().unwrap();
-            broker.faultable().unwrap().act(0, Deed::Start).unwrap();
+            broker.faultable().unwrap().act(0, NodeAction::Start).unwrap();
             eprintln!("{deed:?}: gone after {gone:.2?}, back after {:.2?}", begun.elapsed());
             assert!(answers(broker.as_mut(), 0) && broker.pids() != [pid]);
         }
@@ -115,8 +115,8 @@ fn three_nodes_stand_behind_their_proxies_and_lose_one() {
         assert_eq!(broker.faultable().unwrap().links(1).len(), usize::from(system == System::RedisStreams));
         let refused = broker.faultable().unwrap().proxy(1).unwrap().apply(Condition::Refuse);
         assert!(refused.is_ok());
-        broker.faultable().unwrap().act(2, Deed::Kill).unwrap();
-        broker.faultable().unwrap().act(2, Deed::Start).unwrap();
+        broker.faultable().unwrap().act(2, NodeAction::Kill).unwrap();
+        broker.faultable().unwrap().act(2, NodeAction::Start).unwrap();
         broker.check().unwrap();
         broker.stop().unwrap();
     }

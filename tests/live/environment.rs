@@ -3,7 +3,9 @@
 
 use crate::support::harness::{Harness, PART, exe};
 use brokerbench::access::{Around, targets_from_flags};
-use brokerbench::environment::{Broker, Deed, Environment, EnvironmentError, External, Native, Wanted, checks, usage};
+use brokerbench::environment::{
+    Broker, Environment, EnvironmentError, External, Native, NodeAction, Wanted, checks, usage,
+};
 use brokerbench::model::System;
 use brokerbench::scenario::SystemConfig;
 use std::time::{Duration, Instant};
@@ -118,7 +120,7 @@ fn a_broker_comes_back_after_a_crash_and_after_an_orderly_end() {
     for system in [System::RedisLists, System::Kafka] {
         let mut broker = start(&mut native, system).unwrap();
         let (addresses, first) = (broker.addresses(), broker.pids());
-        broker.faultable().unwrap().act(0, Deed::Kill).unwrap();
+        broker.faultable().unwrap().act(0, NodeAction::Kill).unwrap();
         assert!(usage(first[0]).is_none(), "gone");
         broker.check().unwrap();
         let begun = Instant::now();

@@ -5,7 +5,7 @@
 use crate::support::harness::exe;
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Driver, Incoming, Outcome, Outgoing, Submitted};
-use brokerbench::environment::{Broker, Deed, Environment, Native};
+use brokerbench::environment::{Broker, Environment, Native, NodeAction};
 use brokerbench::scenario::{self, Cell, Overrides};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -216,7 +216,7 @@ fn went_on_by_itself(seen: &Seen, at_least: Duration) {
 }
 
 fn crash(broker: &mut dyn Broker) {
-    broker.faultable().unwrap().act(0, Deed::Kill).unwrap();
+    broker.faultable().unwrap().act(0, NodeAction::Kill).unwrap();
 }
 
 fn restart(broker: &mut dyn Broker) {
@@ -271,7 +271,8 @@ fn a_stopped_redis_is_waited_for() {
     let act = |deed| move |broker: &mut dyn Broker| broker.faultable().unwrap().act(0, deed).unwrap();
     // Longer than a client waits for one answer, so that it gives the connection up and tries again.
     let down = Duration::from_secs(13);
-    let (seen, delivered, kept) = through_a_kill("{system: redis-streams}", down, act(Deed::Pause), act(Deed::Resume));
+    let (seen, delivered, kept) =
+        through_a_kill("{system: redis-streams}", down, act(NodeAction::Pause), act(NodeAction::Resume));
     // It answers nobody while it is stopped; the second is for what was answered, and not yet read, just before.
     went_on_by_itself(&seen, down - Duration::from_secs(1));
     nothing_acked_is_gone(&seen, &kept);
@@ -285,8 +286,8 @@ fn sentinels_lead_the_clients_to_the_new_primary() {
     let (seen, delivered, kept) = through_a_kill(
         "{system: redis-streams, nodes: 3, sentinel: {down-after-milliseconds: 1000}}",
         Duration::from_secs(12),
-        act(Deed::Kill),
-        act(Deed::Start),
+        act(NodeAction::Kill),
+        act(NodeAction::Start),
     );
     // Whatever was not replicated yet is gone: asynchronous replication promises no more. The load goes on.
     went_on_by_itself(&seen, Duration::from_millis(200));

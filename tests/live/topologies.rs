@@ -6,7 +6,7 @@ use crate::support::harness::{Harness, PART, exe};
 use brokerbench::clock::Clock;
 use brokerbench::driver::capability::ClusterView;
 use brokerbench::driver::{self, Driver};
-use brokerbench::environment::{Broker, Deed, Environment, Native, NodeRole, usage};
+use brokerbench::environment::{Broker, Environment, Native, NodeAction, NodeRole, usage};
 use brokerbench::fault::proxy::{Condition, LinkDirection};
 use brokerbench::scenario::{self, Cell, Overrides};
 use std::io::{Read, Write};
@@ -107,13 +107,13 @@ fn a_replica_takes_over_and_the_old_primary_comes_back_as_one() {
     assert_eq!(cluster.set("maxmemory", "100mb").unwrap(), "0");
     assert_eq!(cluster.set("maxmemory", "0").unwrap(), "104857600");
 
-    broker.faultable().unwrap().act(0, Deed::Kill).unwrap();
+    broker.faultable().unwrap().act(0, NodeAction::Kill).unwrap();
     assert_eq!((broker.faultable().unwrap().nodes()[0].pid, broker.pids().len()), (0, 5));
     broker.check().expect("a death that was meant is none");
     let second = within("another leads", || leader_other_than(cluster.as_mut(), &first));
     // Whoever leads now has one replica at most.
     within("one copy is missing", || redundancy(cluster.as_mut(), (2, 3)));
-    broker.faultable().unwrap().act(0, Deed::Start).unwrap();
+    broker.faultable().unwrap().act(0, NodeAction::Start).unwrap();
     assert_ne!(broker.faultable().unwrap().nodes()[0].pid, 0);
     within("all copies are there again", || redundancy(cluster.as_mut(), (3, 3)));
     assert_eq!(cluster.leader(0).unwrap(), second);
@@ -123,23 +123,23 @@ fn a_replica_takes_over_and_the_old_primary_comes_back_as_one() {
     // Paused: every thread stands, it is no death, and an orderly end reaches it all the same.
     let index = index_of(broker.as_mut(), &second);
     let pid = broker.faultable().unwrap().nodes()[index].pid;
-    broker.faultable().unwrap().act(index, Deed::Pause).unwrap();
+    broker.faultable().unwrap().act(index, NodeAction::Pause).unwrap();
     assert!(states(pid).iter().all(|state| *state == 'T'), "{:?}", states(pid));
     broker.check().unwrap();
     let third = within("another leads", || leader_other_than(cluster.as_mut(), &second));
-    broker.faultable().unwrap().act(index, Deed::Resume).unwrap();
+    broker.faultable().unwrap().act(index, NodeAction::Resume).unwrap();
     assert!(states(pid).iter().all(|state| *state != 'T'), "{:?}", states(pid));
     within("the paused one follows", || redundancy(cluster.as_mut(), (3, 3)));
     assert_eq!(cluster.leader(0).unwrap(), third);
-    broker.faultable().unwrap().act(index, Deed::Pause).unwrap();
-    broker.faultable().unwrap().act(index, Deed::Stop).unwrap();
+    broker.faultable().unwrap().act(index, NodeAction::Pause).unwrap();
+    broker.faultable().unwrap().act(index, NodeAction::Stop).unwrap();
     assert!(usage(pid).is_none());
-    broker.faultable().unwrap().act(index, Deed::Start).unwrap();
-    (0..6).for_each(|index| broker.faultable().unwrap().act(index, Deed::Kill).unwrap());
+    broker.faultable().unwrap().act(index, NodeAction::Start).unwrap();
+    (0..6).for_each(|index| broker.faultable().unwrap().act(index, NodeAction::Kill).unwrap());
     assert!(broker.pids().is_empty());
     broker.faultable().unwrap().restart().unwrap();
     assert_eq!(broker.pids().len(), 6);
-    broker.faultable().unwrap().act(1, Deed::Pause).unwrap();
+    broker.faultable().unwrap().act(1, NodeAction::Pause).unwrap();
     let pids = broker.pids();
     drop(broker);
     assert!(pids.iter().all(|pid| usage(*pid).is_none()), "a paused one goes with the others");
@@ -203,7 +203,7 @@ fn partitions_with_one_copy_are_spread_and_go_with_their_node() {
     let controller = cluster.controller().unwrap();
     let index = index_of(broker.as_mut(), &controller);
     let orphan = leaders.iter().position(|leader| *leader == controller).unwrap() as u16;
-    broker.faultable().unwrap().act(index, Deed::Kill).unwrap();
+    broker.faultable().unwrap().act(index, NodeAction::Kill).unwrap();
     broker.check().unwrap();
     within("another controls", || match cluster.controller() {
         Ok(found) if found != controller => Ok(()),
@@ -211,14 +211,14 @@ fn partitions_with_one_copy_are_spread_and_go_with_their_node() {
     });
     within("its partition is known to be gone", || redundancy(cluster.as_mut(), (2, 3)));
     assert!(cluster.leader(orphan).is_err());
-    broker.faultable().unwrap().act(index, Deed::Start).unwrap();
+    broker.faultable().unwrap().act(index, NodeAction::Start).unwrap();
     within("all are led again", || redundancy(cluster.as_mut(), (3, 3)));
     within("by the same node", || match cluster.leader(orphan) {
         Ok(leader) if leader == controller => Ok(()),
         found => Err(format!("{found:?}")),
     });
     let pid = broker.faultable().unwrap().nodes()[index].pid;
-    broker.faultable().unwrap().act(index, Deed::Pause).unwrap();
+    broker.faultable().unwrap().act(index, NodeAction::Pause).unwrap();
     assert!(states(pid).len() > 10 && states(pid).iter().all(|state| *state == 'T'), "{:?}", states(pid));
     broker.stop().unwrap();
     assert!(usage(pid).is_none());
@@ -262,8 +262,8 @@ fn the_part_of_the_harness() {
     }
     let mut native = Native::new(exe());
     let mut broker = native.start(&cell(SET, true).config).unwrap();
-    broker.faultable().unwrap().act(0, Deed::Pause).unwrap();
-    broker.faultable().unwrap().act(4, Deed::Pause).unwrap();
+    broker.faultable().unwrap().act(0, NodeAction::Pause).unwrap();
+    broker.faultable().unwrap().act(4, NodeAction::Pause).unwrap();
     println!("\nready ");
     std::thread::sleep(Duration::from_secs(60));
 }

@@ -4,7 +4,7 @@
 use super::compose::{Service, kafka_variable};
 use super::project::{ContainerTerms, Project, shared_file};
 use super::{Engine, Image, Network};
-use crate::environment::nodes::{Job, NodesBroker, kafka, port, redis, sentinel};
+use crate::environment::nodes::{LaunchSpec, NodesBroker, kafka, port, redis, sentinel};
 use crate::environment::{EnvironmentError, Janitor, probe};
 use crate::model::Software;
 use crate::scenario::SystemConfig;
@@ -23,7 +23,7 @@ const CONFIG: &str = "/brokerbench";
 const FIRST_LINES: usize = 2000;
 
 /// What every broker of this environment is made with.
-pub struct Making<'a> {
+pub struct Launcher<'a> {
     pub engine: &'a Arc<Engine>,
     pub janitor: &'a Arc<Janitor>,
     pub image: &'a Image,
@@ -34,7 +34,7 @@ pub struct Making<'a> {
     pub preload: Result<(), String>,
 }
 
-impl Making<'_> {
+impl Launcher<'_> {
     pub fn start(&self) -> Result<DockerBroker, EnvironmentError> {
         let mut broker = match self.config.system.software() {
             Software::Kafka => self.kafka()?,
@@ -46,8 +46,8 @@ impl Making<'_> {
         Ok(broker)
     }
 
-    fn job(&self, software: Software, name: &str, limit: std::time::Duration) -> Job {
-        Job {
+    fn spec(&self, software: Software, name: &str, limit: std::time::Duration) -> LaunchSpec {
+        LaunchSpec {
             software,
             what: self.image.name.clone(),
             home: self.janitor.folder().join(format!("{name}-{}", self.number)),
@@ -80,8 +80,8 @@ impl Making<'_> {
     }
 
     fn kafka(&self) -> Result<DockerBroker, EnvironmentError> {
-        let job = self.job(Software::Kafka, "kafka", kafka::limit(self.config));
-        DockerBroker::start(&job, || {
+        let spec = self.spec(Software::Kafka, "kafka", kafka::limit(self.config));
+        DockerBroker::start(&spec, || {
             let cluster = kafka::lay_out(self.config)?;
             // Those that no node needs are published nevertheless, and must be free too.
             let mut free = port::free::<3>()?;
@@ -90,7 +90,7 @@ impl Making<'_> {
             }
             let ports = [("KAFKA_PORT", free[0]), ("KAFKA_PORT_2", free[1]), ("KAFKA_PORT_3", free[2])];
             let terms = self.terms(["kafka", "kafka-cluster"], "KAFKA_IMAGE", &ports, KAFKA_DATA);
-            let keeper = Project::fresh(self.engine, self.janitor, &job.home, terms)?;
+            let host = Project::fresh(self.engine, self.janitor, &spec.home, terms)?;
             let mut plans = Vec::new();
             for (number, node) in (1..).zip(cluster.nodes) {
                 let settings = node.settings(&cluster.voters, KAFKA_DATA, self.bind(), self.config);
@@ -98,13 +98,13 @@ impl Making<'_> {
                 let service = Service { name: self.service("kafka", number), environment, ..Service::default() };
                 plans.push((node.plan(&cluster.advertised), service));
             }
-            Ok((keeper, plans))
+            Ok((host, plans))
         })
     }
 
     fn redis(&self) -> Result<DockerBroker, EnvironmentError> {
-        let job = self.job(Software::Redis, "redis", redis::limit(self.config));
-        DockerBroker::start(&job, || {
+        let spec = self.spec(Software::Redis, "redis", redis::limit(self.config));
+        DockerBroker::start(&spec, || {
             let (pinned, bind) = (port::pinned(redis::PORT)?, self.bind());
             let (places, set) = if self.config.nodes == 1 {
                 (vec![redis::lone(self.config, pinned)?], None)
@@ -120,13 +120,13 @@ impl Making<'_> {
             let names = ["REDIS_PORT", "REDIS_PORT_2", "REDIS_PORT_3", "SENTINEL_PORT", "SENTINEL_PORT_2"];
             let ports: Vec<_> = names.into_iter().chain(["SENTINEL_PORT_3"]).zip(free).collect();
             let terms = self.terms(["redis", "redis-sentinel"], "REDIS_IMAGE", &ports, REDIS_DATA);
-            let keeper = Project::fresh(self.engine, self.janitor, &job.home, terms)?;
+            let host = Project::fresh(self.engine, self.janitor, &spec.home, terms)?;
 
             let (data, mut plans) = (Path::new(REDIS_DATA), Vec::new());
             for (number, place) in (1..).zip(places) {
                 let text = redis::print(&place.settings(data, bind, self.config));
                 let name = self.service("redis", number);
-                let service = server(&job.home, name, "redis.conf", &text, &[])?;
+                let service = server(&spec.home, name, "redis.conf", &text, &[])?;
                 let whole = set.as_ref().map_or_else(|| Arc::new(probe::redis) as probe::Probe, |set| set.1.0.clone());
                 plans.push((place.plan(number, whole), service));
             }
@@ -134,11 +134,11 @@ impl Making<'_> {
                 for (number, watcher) in (1..).zip(watchers) {
                     let text = watcher.print(data, bind, self.config);
                     let service =
-                        server(&job.home, format!("sentinel-{number}"), "sentinel.conf", &text, &["--sentinel"])?;
+                        server(&spec.home, format!("sentinel-{number}"), "sentinel.conf", &text, &["--sentinel"])?;
                     plans.push((watcher.plan(number, watched.clone()), service));
                 }
             }
-            Ok((keeper, plans))
+            Ok((host, plans))
         })
     }
 }

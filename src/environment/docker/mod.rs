@@ -17,7 +17,7 @@ use super::nodes::{age, step};
 use super::{Broker, Environment, EnvironmentError, FaultableBroker, Janitor, Launch, nodes, probe, program};
 use crate::model::Software;
 use crate::scenario::SystemConfig;
-use brokers::Making;
+use brokers::Launcher;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -154,7 +154,7 @@ impl Environment for Docker {
         let image = self.image(software, &janitor)?;
         self.started += 1;
         let engine = Arc::clone(&self.engine);
-        let mut making = Making {
+        let mut launcher = Launcher {
             engine: &engine,
             janitor: &janitor,
             image: &image,
@@ -162,13 +162,13 @@ impl Environment for Docker {
             number: self.started,
             preload: self.preload(config),
         };
-        let broker = match making.start() {
+        let broker = match launcher.start() {
             // A C library that cannot take ours ends the program instead of leaving it out.
             Err(EnvironmentError::DidNotStart { log_tail, .. })
-                if making.preload.is_ok() && log_tail.contains("Error relocating") =>
+                if launcher.preload.is_ok() && log_tail.contains("Error relocating") =>
             {
-                making.preload = Err(format!("the C library of {} does not take it", image.name));
-                making.start()?
+                launcher.preload = Err(format!("the C library of {} does not take it", image.name));
+                launcher.start()?
             }
             started => started?,
         };

@@ -6,7 +6,7 @@ use super::containers::{Look, remove};
 use super::{Compose, Engine, Network};
 use crate::environment::nodes::files::{cannot_write, make_folder, write_file};
 use crate::environment::nodes::step::run;
-use crate::environment::nodes::{Keeper, Node, Plan};
+use crate::environment::nodes::{Node, NodeHost, Plan};
 use crate::environment::{EnvironmentError, Janitor, Launch, NodeRole};
 use crate::fault::disk::Preload;
 use std::collections::BTreeMap;
@@ -122,7 +122,7 @@ fn up(engine: &Engine, project: &str, profile: &str, published: bool, services: 
     argv
 }
 
-impl Keeper for Project {
+impl NodeHost for Project {
     type Start = Service;
 
     fn start(&mut self, stage: Vec<(Plan, Service)>) -> Result<Vec<Node>, EnvironmentError> {

@@ -4,7 +4,7 @@
 use super::java::Java;
 use super::kafka_jars::Jars;
 use super::processes::{NativeBroker, Processes};
-use crate::environment::nodes::Job;
+use crate::environment::nodes::LaunchSpec;
 use crate::environment::nodes::files::{make_folder, write_file};
 use crate::environment::nodes::kafka::{CLUSTER_ID, heap, lay_out, limit, print};
 use crate::environment::nodes::step::run;
@@ -48,25 +48,25 @@ pub fn start(
     config: &SystemConfig,
     number: u32,
 ) -> Result<NativeBroker, EnvironmentError> {
-    let job = Job {
+    let spec = LaunchSpec {
         software: Software::Kafka,
         what: format!("Kafka {}", jars.version),
         home: janitor.folder().join(format!("kafka-{number}")),
         limit: limit(config),
     };
-    NativeBroker::start(&job, || {
-        let keeper = Processes::fresh(janitor, &job.home, config.preloaded)?;
+    NativeBroker::start(&spec, || {
+        let host = Processes::fresh(janitor, &spec.home, config.preloaded)?;
         let cluster = lay_out(config)?;
         let mut plans = Vec::new();
         for node in cluster.nodes {
-            let home = if config.nodes == 1 { job.home.clone() } else { job.home.join(format!("node-{}", node.id)) };
+            let home = if config.nodes == 1 { spec.home.clone() } else { spec.home.join(format!("node-{}", node.id)) };
             let data = home.join("data");
             make_folder(&data)?;
             let settings = node.settings(&cluster.voters, &data.display().to_string(), Ipv4Addr::LOCALHOST, config);
             write_file(&home.join("server.properties"), &print(&settings))?;
             plans.push((node.plan(&cluster.advertised), prepare(janitor, java, jars, &home, config)?));
         }
-        Ok((keeper, plans))
+        Ok((host, plans))
     })
 }
 

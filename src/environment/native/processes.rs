@@ -1,7 +1,7 @@
 //! Nodes as processes, held by the janitor.
 
 use crate::environment::nodes::files::{make_folder, tail};
-use crate::environment::nodes::{Keeper, Node, NodesBroker, Plan, Runner};
+use crate::environment::nodes::{Node, NodeHost, NodesBroker, Plan, Runner};
 use crate::environment::{End, EnvironmentError, Janitor, Launch, NodeRole, ProcessState, Signal};
 use crate::fault::disk::Preload;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ impl Processes {
     }
 }
 
-impl Keeper for Processes {
+impl NodeHost for Processes {
     type Start = Launch;
 
     fn start(&mut self, stage: Vec<(Plan, Launch)>) -> Result<Vec<Node>, EnvironmentError> {

@@ -5,7 +5,7 @@ use super::processes::{NativeBroker, Processes};
 use crate::environment::install::{Tool, install};
 use crate::environment::nodes::files::{make_folder, write_file};
 use crate::environment::nodes::redis::{PORT, limit, lone, print};
-use crate::environment::nodes::{Job, age, port, sentinel};
+use crate::environment::nodes::{LaunchSpec, age, port, sentinel};
 use crate::environment::{EnvironmentError, Janitor, Launch, probe, program};
 use crate::model::Software;
 use crate::scenario::SystemConfig;
@@ -76,40 +76,40 @@ pub fn start(
     config: &SystemConfig,
     number: u32,
 ) -> Result<NativeBroker, EnvironmentError> {
-    let job = Job {
+    let spec = LaunchSpec {
         software: Software::Redis,
         what: server.name(),
         home: janitor.folder().join(format!("redis-{number}")),
         limit: limit(config),
     };
-    NativeBroker::start(&job, || {
-        let keeper = Processes::fresh(janitor, &job.home, config.preloaded)?;
+    NativeBroker::start(&spec, || {
+        let host = Processes::fresh(janitor, &spec.home, config.preloaded)?;
         let (pinned, bind) = (port::pinned(PORT)?, Ipv4Addr::LOCALHOST);
         if config.nodes == 1 {
             let place = lone(config, pinned)?;
-            let data = job.home.join("data");
+            let data = spec.home.join("data");
             make_folder(&data)?;
-            let start = launch(server, &job.home, "redis.conf", &print(&place.settings(&data, bind, config)), &[])?;
-            return Ok((keeper, vec![(place.plan(1, Arc::new(probe::redis)), start)]));
+            let start = launch(server, &spec.home, "redis.conf", &print(&place.settings(&data, bind, config)), &[])?;
+            return Ok((host, vec![(place.plan(1, Arc::new(probe::redis)), start)]));
         }
         let set = sentinel::lay_out(config, pinned, true)?;
         let (whole, watched) = (set.whole(), set.watched());
         let mut plans = Vec::new();
         for (number, place) in (1..).zip(set.places) {
-            let home = job.home.join(format!("node-{number}"));
+            let home = spec.home.join(format!("node-{number}"));
             let data = home.join("data");
             make_folder(&data)?;
             let start = launch(server, &home, "redis.conf", &print(&place.settings(&data, bind, config)), &[])?;
             plans.push((place.plan(number, whole.clone()), start));
         }
         for (number, watcher) in (1..).zip(set.watchers) {
-            let home = job.home.join(format!("sentinel-{number}"));
+            let home = spec.home.join(format!("sentinel-{number}"));
             make_folder(&home)?;
             let text = watcher.print(&home, bind, config);
             let start = launch(server, &home, "sentinel.conf", &text, &["--sentinel"])?;
             plans.push((watcher.plan(number, watched.clone()), start));
         }
-        Ok((keeper, plans))
+        Ok((host, plans))
     })
 }
 

@@ -1,10 +1,12 @@
 //! A broker that was started here: its nodes started until they answer, watched, taken down and started again one by one
-//! or together, taken away. What its nodes are, processes or containers, is their [`Keeper`]'s.
+//! or together, taken away. What its nodes are, processes or containers, is their [`NodeHost`]'s.
 
 use super::node::{LOG_LINES, Node, Plan};
 use crate::driver::Routes;
 use crate::environment::process::age;
-use crate::environment::{Broker, Deed, EnvironmentError, FaultableBroker, NodeInfo, NodeRole, ProcessState, Signal};
+use crate::environment::{
+    Broker, EnvironmentError, FaultableBroker, NodeAction, NodeInfo, NodeRole, ProcessState, Signal,
+};
 use crate::fault::disk::{DiskEffects, DiskFault, Lost, Preload};
 use crate::fault::proxy::Proxy;
 use crate::model::Software;
@@ -18,7 +20,7 @@ const ATTEMPTS: u32 = 3;
 const TERM: Duration = Duration::from_secs(20);
 
 /// What runs the nodes of one broker.
-pub trait Keeper: Send {
+pub trait NodeHost: Send {
     /// How a node is started, beside its [`Plan`].
     type Start;
     /// Begins these nodes together. Whether they answer is asked afterwards.
@@ -28,7 +30,7 @@ pub trait Keeper: Send {
 }
 
 /// What is the same for every node of the broker, and every attempt to start it.
-pub struct Job {
+pub struct LaunchSpec {
     pub software: Software,
     /// With its version, such as `Kafka 4.4.0`.
     pub what: String,
@@ -39,10 +41,10 @@ pub struct Job {
 }
 
 /// One way to start the nodes: who keeps them, and each with how it is started, those that take messages first.
-pub type Layout<K> = (K, Vec<(Plan, <K as Keeper>::Start)>);
+pub type Layout<K> = (K, Vec<(Plan, <K as NodeHost>::Start)>);
 
-pub struct NodesBroker<K: Keeper> {
-    keeper: K,
+pub struct NodesBroker<K: NodeHost> {
+    host: K,
     software: Software,
     what: String,
     home: PathBuf,
@@ -52,15 +54,15 @@ pub struct NodesBroker<K: Keeper> {
     started_in_ns: Option<u64>,
 }
 
-impl<K: Keeper> NodesBroker<K> {
+impl<K: NodeHost> NodesBroker<K> {
     /// Starts the nodes that `plan` lays out (with fresh ports at each call) and waits until all of them answer.
     pub fn start(
-        job: &Job,
+        spec: &LaunchSpec,
         mut plan: impl FnMut() -> Result<Layout<K>, EnvironmentError>,
     ) -> Result<Self, EnvironmentError> {
         let mut attempt = 1;
         loop {
-            match Self::attempt(job, plan()?) {
+            match Self::attempt(spec, plan()?) {
                 Err(EnvironmentError::DidNotStart { log_tail, .. })
                     if attempt < ATTEMPTS && log_tail.contains("ddress already in use") =>
                 {
@@ -71,14 +73,14 @@ impl<K: Keeper> NodesBroker<K> {
         }
     }
 
-    fn attempt(job: &Job, (keeper, plans): Layout<K>) -> Result<Self, EnvironmentError> {
+    fn attempt(spec: &LaunchSpec, (host, plans): Layout<K>) -> Result<Self, EnvironmentError> {
         let mut broker = Self {
-            keeper,
-            software: job.software,
-            what: job.what.clone(),
-            home: job.home.clone(),
+            host,
+            software: spec.software,
+            what: spec.what.clone(),
+            home: spec.home.clone(),
             nodes: Vec::new(),
-            limit: job.limit,
+            limit: spec.limit,
             started_in_ns: None,
         };
         // Sentinels look at what they watch every ten seconds: so they are to see it whole at their first look.
@@ -86,7 +88,7 @@ impl<K: Keeper> NodesBroker<K> {
         let mut took = Duration::ZERO;
         for stage in [data, watchers].into_iter().filter(|stage| !stage.is_empty()) {
             let (first, asked) = (broker.nodes.len(), Instant::now());
-            let started = broker.keeper.start(stage)?;
+            let started = broker.host.start(stage)?;
             broker.nodes.extend(started);
             // What an engine needs to make containers is not the broker's time.
             let oldest = broker.nodes[first..].iter().filter_map(|node| age(node.runner.pid())).max();
@@ -179,7 +181,7 @@ impl<K: Keeper> NodesBroker<K> {
     }
 }
 
-impl<K: Keeper> Broker for NodesBroker<K> {
+impl<K: NodeHost> Broker for NodesBroker<K> {
     fn software(&self) -> Software {
         self.software
     }
@@ -258,11 +260,11 @@ impl<K: Keeper> Broker for NodesBroker<K> {
     /// Kills it: its data is deleted next, so there is nothing that a slow, orderly end would save.
     fn stop(mut self: Box<Self>) -> Result<(), EnvironmentError> {
         // Where this fails, dropping it tries again.
-        self.keeper.dispose()
+        self.host.dispose()
     }
 }
 
-impl<K: Keeper> FaultableBroker for NodesBroker<K> {
+impl<K: NodeHost> FaultableBroker for NodesBroker<K> {
     fn lose_power(&mut self, nodes: &[usize]) -> Result<Lost, EnvironmentError> {
         // Before anything is killed for nothing.
         nodes.iter().try_for_each(|&index| self.preload(index).map(drop))?;
@@ -306,17 +308,17 @@ impl<K: Keeper> FaultableBroker for NodesBroker<K> {
         self.nodes.iter().map(Node::info).collect()
     }
 
-    fn act(&mut self, index: usize, deed: Deed) -> Result<(), EnvironmentError> {
+    fn act(&mut self, index: usize, action: NodeAction) -> Result<(), EnvironmentError> {
         if index >= self.nodes.len() {
             let there = self.nodes.len();
             return Err(EnvironmentError::Refused(format!("{} has no node {}, only {there}", self.what, index + 1)));
         }
-        match deed {
-            Deed::Kill => self.kill(&[index]),
-            Deed::Stop => self.end(&[index]),
-            Deed::Pause => self.nodes[index].pause(),
-            Deed::Resume => self.nodes[index].resume(),
-            Deed::Start => self.start_again(&[index]),
+        match action {
+            NodeAction::Kill => self.kill(&[index]),
+            NodeAction::Stop => self.end(&[index]),
+            NodeAction::Pause => self.nodes[index].pause(),
+            NodeAction::Resume => self.nodes[index].resume(),
+            NodeAction::Start => self.start_again(&[index]),
         }
     }
 
@@ -329,9 +331,9 @@ impl<K: Keeper> FaultableBroker for NodesBroker<K> {
     }
 }
 
-impl<K: Keeper> Drop for NodesBroker<K> {
+impl<K: NodeHost> Drop for NodesBroker<K> {
     fn drop(&mut self) {
         // Where this fails, the janitor is gone, and has taken the broker with it.
-        let _ = self.keeper.dispose();
+        let _ = self.host.dispose();
     }
 }

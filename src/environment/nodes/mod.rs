@@ -15,7 +15,7 @@ pub mod sentinel;
 mod settings;
 pub mod step;
 
-pub use broker::{Job, Keeper, NodesBroker};
+pub use broker::{LaunchSpec, NodeHost, NodesBroker};
 pub use node::{LOG_LINES, Node, Plan, Runner};
 
 use super::EnvironmentError;

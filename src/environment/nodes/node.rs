@@ -71,7 +71,7 @@ fn proxy(listen: Option<u16>, port: u16) -> Result<Proxy, EnvironmentError> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum NodeState {
     Up,
     Paused,
     /// Taken down on purpose, or by a fault that may do that.
@@ -85,13 +85,13 @@ pub struct Node {
     pub preload: Result<Preload, String>,
     /// Of a fault that is on it; nobody takes that for a death.
     pub may_end: bool,
-    standing: Standing,
+    state: NodeState,
 }
 
 impl Node {
     /// One that was just started.
     pub fn new(plan: Plan, runner: Box<dyn Runner>, preload: Result<Preload, String>) -> Self {
-        Self { plan, runner, preload, may_end: false, standing: Standing::Up }
+        Self { plan, runner, preload, may_end: false, state: NodeState::Up }
     }
 
     pub fn pid(&self) -> u32 {
@@ -99,7 +99,7 @@ impl Node {
     }
 
     pub fn is_down(&self) -> bool {
-        self.standing == Standing::Down
+        self.state == NodeState::Down
     }
 
     pub fn info(&self) -> NodeInfo {
@@ -120,7 +120,7 @@ impl Node {
 
     /// That it ends from here on is meant, or that it has.
     pub fn mark_down(&mut self) {
-        self.standing = Standing::Down;
+        self.state = NodeState::Down;
     }
 
     /// Asks it to end, also if it is paused.
@@ -142,7 +142,7 @@ impl Node {
         }
         self.runner.signal(Signal::Stop)?;
         self.await_threads(true)?;
-        self.standing = Standing::Paused;
+        self.state = NodeState::Paused;
         Ok(())
     }
 
@@ -153,7 +153,7 @@ impl Node {
         }
         self.runner.signal(Signal::Cont)?;
         self.await_threads(false)?;
-        self.standing = Standing::Up;
+        self.state = NodeState::Up;
         Ok(())
     }
 
@@ -216,7 +216,7 @@ impl Node {
 
     /// It was started again and answers.
     pub fn mark_up(&mut self) {
-        self.standing = Standing::Up;
+        self.state = NodeState::Up;
     }
 }
 

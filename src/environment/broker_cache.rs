@@ -1,7 +1,7 @@
 //! Keeps a warmed Kafka between scenarios of one exploratory comparison, so that its compiler is paid for once.
 //!
 //! Only brokers with the very same settings are lent again, only while nothing has happened to them, and only Kafka's:
-//! Redis is ready at once and starts fresh each time. A comparison that gives verdicts on speed uses no pool, since its
+//! Redis is ready at once and starts fresh each time. A comparison that gives verdicts on speed uses no cache, since its
 //! brokers must be fresh.
 
 use super::{Broker, Environment, EnvironmentError, FaultableBroker};
@@ -21,33 +21,33 @@ struct ReuseTerms {
     heap: Bytes,
 }
 
-struct Parked {
+struct Idle {
     terms: ReuseTerms,
     broker: Box<dyn Broker>,
     warm: bool,
 }
 
 /// An environment whose Kafka brokers are given back instead of stopped. Dropping it stops them.
-pub struct Pool {
+pub struct BrokerCache {
     inner: Box<dyn Environment>,
-    parked: Arc<Mutex<Vec<Parked>>>,
+    idle: Arc<Mutex<Vec<Idle>>>,
 }
 
-impl Pool {
+impl BrokerCache {
     pub fn over(inner: Box<dyn Environment>) -> Self {
-        Self { inner, parked: Arc::default() }
+        Self { inner, idle: Arc::default() }
     }
 
-    fn take(&self, terms: &ReuseTerms) -> Option<Parked> {
-        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = parked.iter().position(|parked| parked.terms == *terms)?;
-        let mut found = parked.swap_remove(at);
+    fn take(&self, terms: &ReuseTerms) -> Option<Idle> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = idle.iter().position(|idle| idle.terms == *terms)?;
+        let mut found = idle.swap_remove(at);
         // One that died in the meantime is not lent; dropping it clears up.
         found.broker.check().is_ok().then_some(found)
     }
 }
 
-impl Environment for Pool {
+impl Environment for BrokerCache {
     fn name(&self) -> &'static str {
         self.inner.name()
     }
@@ -65,11 +65,11 @@ impl Environment for Pool {
             return self.inner.start(config);
         }
         let terms = ReuseTerms { nodes: config.nodes, settings: config.broker.clone(), heap: config.heap };
-        let parked = match self.take(&terms) {
-            Some(parked) => parked,
-            None => Parked { broker: self.inner.start(config)?, terms, warm: false },
+        let lent = match self.take(&terms) {
+            Some(idle) => idle,
+            None => Idle { broker: self.inner.start(config)?, terms, warm: false },
         };
-        Ok(Box::new(Lent { parked, spoilt: false, home: Arc::clone(&self.parked) }))
+        Ok(Box::new(Borrowed { lent, spoilt: false, home: Arc::clone(&self.idle) }))
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -82,59 +82,59 @@ impl Environment for Pool {
 }
 
 /// A broker on loan.
-struct Lent {
-    parked: Parked,
+struct Borrowed {
+    lent: Idle,
     /// Something happened to it that the next scenario must not inherit.
     spoilt: bool,
-    home: Arc<Mutex<Vec<Parked>>>,
+    home: Arc<Mutex<Vec<Idle>>>,
 }
 
-impl Broker for Lent {
+impl Broker for Borrowed {
     fn software(&self) -> Software {
-        self.parked.broker.software()
+        self.lent.broker.software()
     }
     fn version(&self) -> Option<String> {
-        self.parked.broker.version()
+        self.lent.broker.version()
     }
     fn addresses(&self) -> Vec<String> {
-        self.parked.broker.addresses()
+        self.lent.broker.addresses()
     }
     fn routes(&self) -> Routes {
-        self.parked.broker.routes()
+        self.lent.broker.routes()
     }
     fn pids(&self) -> Vec<u32> {
-        self.parked.broker.pids()
+        self.lent.broker.pids()
     }
     fn check(&mut self) -> Result<(), EnvironmentError> {
-        let checked = self.parked.broker.check();
+        let checked = self.lent.broker.check();
         self.spoilt |= checked.is_err();
         checked
     }
     fn log_tail(&self, lines: usize) -> String {
-        self.parked.broker.log_tail(lines)
+        self.lent.broker.log_tail(lines)
     }
     fn data_dir(&self) -> Option<PathBuf> {
-        self.parked.broker.data_dir()
+        self.lent.broker.data_dir()
     }
     fn started_in_ns(&self) -> Option<u64> {
-        self.parked.broker.started_in_ns()
+        self.lent.broker.started_in_ns()
     }
     fn is_warm(&self) -> bool {
-        self.parked.warm
+        self.lent.warm
     }
     fn note_warm(&mut self) {
-        self.parked.warm = true;
+        self.lent.warm = true;
     }
     /// Whoever has it to break it leaves it to nobody else.
     fn faultable(&mut self) -> Option<&mut dyn FaultableBroker> {
-        (self.parked.warm, self.spoilt) = (false, true);
-        self.parked.broker.faultable()
+        (self.lent.warm, self.spoilt) = (false, true);
+        self.lent.broker.faultable()
     }
     fn stop(mut self: Box<Self>) -> Result<(), EnvironmentError> {
-        if self.spoilt || self.parked.broker.check().is_err() {
-            return self.parked.broker.stop();
+        if self.spoilt || self.lent.broker.check().is_err() {
+            return self.lent.broker.stop();
         }
-        self.home.lock().unwrap_or_else(PoisonError::into_inner).push(self.parked);
+        self.home.lock().unwrap_or_else(PoisonError::into_inner).push(self.lent);
         Ok(())
     }
 }
@@ -179,21 +179,21 @@ mod tests {
     #[test]
     fn the_same_settings_find_the_warm_broker_and_others_a_new_one() {
         let started = Arc::new(AtomicUsize::new(0));
-        let mut pool = Pool::over(Box::new(Counting(Arc::clone(&started))));
+        let mut cache = BrokerCache::over(Box::new(Counting(Arc::clone(&started))));
         let config = SystemConfig::defaults(System::Kafka);
-        let mut first = pool.start(&config).unwrap();
+        let mut first = cache.start(&config).unwrap();
         assert!(!first.is_warm());
         first.note_warm();
         first.stop().unwrap();
-        let again = pool.start(&config).unwrap();
+        let again = cache.start(&config).unwrap();
         assert!(again.is_warm() && started.load(Relaxed) == 1);
         // On loan: a second one is another broker.
-        assert!(!pool.start(&config).unwrap().is_warm());
+        assert!(!cache.start(&config).unwrap().is_warm());
         let mut other = config.clone();
         other.broker.insert("num.io.threads".into(), "1".into());
-        pool.start(&other).unwrap();
-        pool.start(&SystemConfig::defaults(System::RedisLists)).unwrap().stop().unwrap();
-        pool.start(&SystemConfig::defaults(System::RedisLists)).unwrap();
+        cache.start(&other).unwrap();
+        cache.start(&SystemConfig::defaults(System::RedisLists)).unwrap().stop().unwrap();
+        cache.start(&SystemConfig::defaults(System::RedisLists)).unwrap();
         assert_eq!(started.load(Relaxed), 5);
     }
 }
