@@ -7,6 +7,7 @@
 use super::endpoint::Endpoint;
 use super::limits::SET_UP;
 use super::primary::query;
+use super::primitive::Primitive;
 use super::redis_rs;
 use crate::access::Access;
 use crate::driver::DriverError;
@@ -14,7 +15,7 @@ use crate::driver::redis::load::connection::Connection;
 use crate::driver::timeouts::{Backoff, request_timeout};
 use crate::model::System;
 use crate::result::{Description, Survives};
-use crate::scenario::{Cell, ClientLibrary, ListMode, Reply};
+use crate::scenario::{Cell, ClientLibrary, Reply};
 use crate::units::Span;
 use redis::{Cmd, FromRedisValue, Value};
 use std::collections::BTreeMap;
@@ -236,20 +237,15 @@ fn output_buffer(clients: &str, address: &str) -> Option<u64> {
 
 /// Survival class by Redis's documentation on persistence. Snapshots (`save`) do not count: what was acknowledged
 /// since the last one is gone.
-pub fn survives(cell: &Cell, settings: &BTreeMap<String, String>) -> Survives {
-    if cell.config.system == System::RedisPubsub {
-        let because = "Pub/Sub keeps nothing; the reply to PUBLISH promises nothing; no acknowledgement by consumers";
-        return Survives { because: because.into(), ..Survives::default() };
-    }
+pub fn survives(cell: &Cell, primitive: &dyn Primitive, settings: &BTreeMap<String, String>) -> Survives {
+    let consumer = match primitive.acknowledgement() {
+        Ok(consumer) => consumer,
+        Err(because) => return Survives { because: because.into(), ..Survives::default() },
+    };
     if cell.config.reply == Reply::Off {
         let because = "CLIENT REPLY OFF: nothing is acknowledged, and a refusal shows to nobody";
         return Survives { because: because.into(), ..Survives::default() };
     }
-    let consumer = match (cell.config.system, cell.config.consume.mode) {
-        (System::RedisStreams, _) => "consumers XACK after processing",
-        (_, ListMode::Pop) => "consumers take elements away before processing (BLMPOP)",
-        (_, ListMode::Reliable) => "consumers delete elements from a processing list after processing (LMOVE)",
-    };
     let setting = |name: &str, default: &str| settings.get(name).map_or(default.to_owned(), Clone::clone);
     let (appendonly, appendfsync) = (setting("appendonly", "no"), setting("appendfsync", "everysec"));
     let (process_kill, power_loss, persistence) = match (appendonly.as_str(), appendfsync.as_str()) {
@@ -270,24 +266,13 @@ pub fn client_version() -> String {
     format!("brokerbench {} RESP (own)", env!("CARGO_PKG_VERSION"))
 }
 
-pub fn describe(cell: &Cell, access: &Access, server: &ServerInfo) -> Description {
+pub fn describe(cell: &Cell, primitive: &dyn Primitive, access: &Access, server: &ServerInfo) -> Description {
     let (config, load) = (&cell.config, &cell.load);
     let tls = if access.tls().is_some() { "yes, verified" } else { "no" };
     let pairs = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
     };
-    let batch = config.consume.batch;
-    let (publish, consume) = match (config.system, config.consume.mode) {
-        (System::RedisPubsub, _) => ("PUBLISH".to_owned(), "SUBSCRIBE (pushed)".to_owned()),
-        (System::RedisStreams, _) => {
-            let trim = config.maxlen.map_or(String::new(), |entries| format!(" MAXLEN ~ {entries}"));
-            (format!("XADD{trim} *"), format!("XREADGROUP COUNT {batch} BLOCK, XACK with the next request"))
-        }
-        (_, ListMode::Pop) => ("LPUSH".to_owned(), format!("BLMPOP RIGHT COUNT {batch}")),
-        (_, ListMode::Reliable) => {
-            ("LPUSH".to_owned(), format!("LMOVE, {batch} at most in one pipeline, BLMOVE when empty, DEL afterwards"))
-        }
-    };
+    let (publish, consume) = primitive.describe(config);
     let batched = match config.library() {
         ClientLibrary::Direct => load.batch.to_string(),
         ClientLibrary::RedisRs => "as redis-rs has it: what has gathered goes in one write".into(),
@@ -313,19 +298,16 @@ pub fn describe(cell: &Cell, access: &Access, server: &ServerInfo) -> Descriptio
             ("publish", publish),
             ("reply", if config.reply == Reply::Off { "off: CLIENT REPLY OFF" } else { "on" }.into()),
             ("consume", consume),
-            ("retry", retry(cell)),
+            ("retry", retry(cell, primitive)),
         ]),
     }
 }
 
 /// What clients try again, and for how long.
-fn retry(cell: &Cell) -> String {
+fn retry(cell: &Cell, primitive: &dyn Primitive) -> String {
     let Some(deadline) = cell.load.deadline else { return "nothing: a lost connection ends the load".into() };
     let (silence, first, longest) = (request_timeout(deadline), Span(Backoff::FIRST_NS), Span(Backoff::LONGEST_NS));
-    let what = match cell.config.system {
-        System::RedisPubsub => "a PUBLISH that was refused or never written, no other",
-        _ => "every message without an answer, which may so be stored twice",
-    };
+    let what = primitive.retried();
     format!(
         "{what}, until {deadline} after its sending; connections made anew at once, then after {first} to {longest}; a \
          server counts as gone after {silence} without an answer that it owes"

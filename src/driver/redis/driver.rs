@@ -7,9 +7,9 @@ use super::endpoint::Endpoint;
 use super::limits::{CLOSE, PROBE, RETRY};
 use super::load::publisher::RedisPublisher;
 use super::load::resilient::{ResilientPublisher, patiently};
-use super::load::{lists, pubsub, streams};
 use super::primary::Primary;
-use super::redis_rs::{LibraryList, LibraryPubSub, LibraryReliableList, LibraryStream, RedisRsPublisher};
+use super::primitive::{self, Primitive};
+use super::redis_rs::RedisRsPublisher;
 use crate::driver::capability::{CacheClient, ClusterView, CountedSubscriber, Replay, StalledSubscriber};
 use crate::driver::work::WorkQueue;
 use crate::driver::{
@@ -17,7 +17,7 @@ use crate::driver::{
 };
 use crate::model::System;
 use crate::result::{Description, Survives};
-use crate::scenario::{Cell, ClientLibrary, ListMode, Reply};
+use crate::scenario::{Cell, ClientLibrary, Reply};
 use crate::units::Span;
 use crate::wire::redis as resp;
 use std::sync::OnceLock;
@@ -28,28 +28,26 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
     let refuse = |cause: &str| DriverError::Refused { system, action: "open".into(), cause: cause.into() };
     let address = target.addresses.first().ok_or_else(|| refuse("no address of a Redis server is given"))?;
     let endpoint = Endpoint::parse(system, address)?.through(&target.access);
-    let load = &cell.load;
-    match system {
-        System::RedisPubsub if load.consumers > 1 => {
-            return Err(refuse(
-                "Pub/Sub cannot share work: every subscriber receives everything; set load.consumers: 1",
-            ));
-        }
-        System::RedisLists if load.subscriptions > 1 => {
-            return Err(refuse("a list element goes to one consumer only; set load.subscriptions: 1"));
-        }
-        System::RedisLists if cell.config.consume.mode == ListMode::Reliable && cell.config.keys > 1 => {
-            return Err(refuse("BLMOVE waits on one list only; set keys: 1 or consume.mode: pop"));
-        }
-        _ => {}
+    let primitive = primitive::of(&cell.config).ok_or_else(|| refuse("it is no system on Redis"))?;
+    if let Some(why) = primitive.refuses(cell) {
+        return Err(refuse(why));
     }
     let keys = (0..cell.config.keys.max(1)).map(|index| format!("{}-{index}", target.name)).collect();
     let primary = Primary::new(endpoint.clone(), target.routes.clone())?;
-    Ok(Box::new(RedisDriver { cell: cell.clone(), target, endpoint, primary, keys, server: OnceLock::new() }))
+    Ok(Box::new(RedisDriver {
+        cell: cell.clone(),
+        primitive,
+        target,
+        endpoint,
+        primary,
+        keys,
+        server: OnceLock::new(),
+    }))
 }
 
 pub struct RedisDriver {
     pub(super) cell: Cell,
+    pub(super) primitive: &'static dyn Primitive,
     pub(super) target: Target,
     /// Where it all begins; where the primary is now, `primary` tells.
     pub(super) endpoint: Endpoint,
@@ -63,20 +61,7 @@ pub struct RedisDriver {
 impl RedisDriver {
     /// The publishing command of each stream in words, up to its last argument, the payload.
     fn publishing(&self) -> Vec<Vec<String>> {
-        let maxlen = self.cell.config.maxlen.map(|entries| entries.to_string());
-        let words = |key: &String| -> Vec<String> {
-            let key = key.as_str();
-            let words = match (self.system(), &maxlen) {
-                (System::RedisPubsub, _) => vec!["PUBLISH", key],
-                (System::RedisStreams, None) => vec!["XADD", key, "*", "d"],
-                (System::RedisStreams, Some(entries)) => {
-                    vec!["XADD", key, "MAXLEN", "~", entries, "*", "d"]
-                }
-                _ => vec!["LPUSH", key],
-            };
-            words.into_iter().map(str::to_owned).collect()
-        };
-        self.keys.iter().map(words).collect()
+        self.keys.iter().map(|key| self.primitive.publish(key, self.cell.config.maxlen)).collect()
     }
 
     /// The same, encoded.
@@ -110,7 +95,7 @@ impl RedisDriver {
     }
 
     pub(super) fn reliable(&self) -> bool {
-        self.system() == System::RedisLists && self.cell.config.consume.mode == ListMode::Reliable
+        self.primitive.has_processing_lists()
     }
 
     pub(super) fn outside(&self) -> RedisCluster {
@@ -141,20 +126,21 @@ impl RedisDriver {
         Ok(Box::new(RedisPublisher::connect(&endpoint, clock, connections, batch, commands, reply)?))
     }
 
-    fn library_subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError> {
-        let (endpoint, clock, keys) = (&self.primary.find()?, self.target.clock, self.keys.clone());
-        let batch = self.cell.config.consume.batch.max(1);
-        Ok(match self.system() {
-            System::RedisPubsub => Box::new(LibraryPubSub::connect(endpoint, clock, &keys)?),
-            System::RedisStreams => {
-                Box::new(LibraryStream::connect(endpoint, clock, keys, subscription, consumer, batch)?)
-            }
-            _ if self.reliable() => {
-                let (key, processing) = (keys[0].clone(), self.processing_list(&keys[0], consumer));
-                Box::new(LibraryReliableList::connect(endpoint, clock, key, processing, batch)?)
-            }
-            _ => Box::new(LibraryList::connect(endpoint, clock, keys, batch)?),
-        })
+    /// The most messages that one request may bring.
+    pub(super) fn batch(&self) -> u32 {
+        self.cell.config.consume.batch.max(1)
+    }
+
+    /// The only list, and that into which one consumer moves what it is working on.
+    pub(super) fn first_list(&self, consumer: u16) -> (String, String) {
+        let key = self.keys.first().cloned().unwrap_or_default();
+        let processing = self.processing_list(&key, consumer);
+        (key, processing)
+    }
+
+    /// A way to read back what is stored, without taking it.
+    pub(super) fn reader(&self, deadline_ns: u64) -> Result<audit::AuditReader, DriverError> {
+        audit::AuditReader::connect(&self.endpoint, self.target.clock, deadline_ns, self.cell.message.size)
     }
 
     /// A way to ask the primary. Where clients outlive their connections, it is tried for as long as they would.
@@ -223,24 +209,12 @@ impl Driver for RedisDriver {
 
     fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError> {
         if let Some(deadline) = self.cell.load.deadline {
-            return self.resilient_subscriber(subscription, consumer, deadline);
+            return self.primitive.resilient_subscriber(self, subscription, consumer, deadline);
         }
-        if self.cell.config.library() == ClientLibrary::RedisRs {
-            return self.library_subscriber(subscription, consumer);
+        match self.cell.config.library() {
+            ClientLibrary::RedisRs => self.primitive.library_subscriber(self, subscription, consumer),
+            ClientLibrary::Direct => self.primitive.subscriber(self, subscription, consumer),
         }
-        let (endpoint, clock, keys) = (&self.primary.find()?, self.target.clock, self.keys.clone());
-        let batch = self.cell.config.consume.batch.max(1);
-        Ok(match self.system() {
-            System::RedisPubsub => Box::new(pubsub::PubSubSubscriber::connect(endpoint, clock, &keys)?),
-            System::RedisStreams => {
-                Box::new(streams::StreamSubscriber::connect(endpoint, clock, keys, subscription, consumer, batch)?)
-            }
-            _ if self.reliable() => {
-                let (key, processing) = (keys[0].clone(), self.processing_list(&keys[0], consumer));
-                Box::new(lists::ReliableSubscriber::connect(endpoint, clock, key, processing, batch)?)
-            }
-            _ => Box::new(lists::PopSubscriber::connect(endpoint, clock, keys, batch)?),
-        })
     }
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
@@ -249,23 +223,7 @@ impl Driver for RedisDriver {
             None => audit::AuditReader::connect(&self.primary.find()?, clock, deadline_ns, size)?,
             Some(_) => audit::AuditReader::connect_patiently(&self.primary, clock, deadline_ns, size)?,
         };
-        match self.system() {
-            System::RedisStreams => {
-                let mut trimmed = false;
-                for key in &self.keys {
-                    audit.stream(key, "-", sink)?;
-                    trimmed |= self.cell.config.maxlen.is_some() && audit.trimmed(key)?;
-                }
-                Ok(Audit::Retains { trimmed, unreadable: Vec::new() })
-            }
-            System::RedisLists => {
-                for key in self.every_key() {
-                    audit.list(&key, sink)?;
-                }
-                Ok(Audit::Remainder)
-            }
-            _ => Ok(Audit::Nothing),
-        }
+        self.primitive.audit(self, &mut audit, sink)
     }
 
     fn large(&self, client: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
@@ -277,22 +235,28 @@ impl Driver for RedisDriver {
             });
         }
         let command = self.commands().swap_remove(0);
-        Ok(Box::new(large::RedisLarge::connect(&self.endpoint, self.target.clock, &self.keys[0], command)?))
+        Ok(Box::new(large::RedisLarge::connect(
+            &self.endpoint,
+            self.target.clock,
+            self.primitive.large(&self.keys[0]),
+            command,
+        )?))
     }
 
     fn survives(&self) -> Survives {
         let read = || self.control(Duration::ZERO).ok().and_then(|mut control| self.server(&mut control).ok());
         let settings = self.server.get().or_else(read).map_or(&self.cell.config.broker, |server| &server.settings);
-        control::survives(&self.cell, settings)
+        control::survives(&self.cell, self.primitive, settings)
     }
 
     fn acknowledges(&self) -> bool {
-        self.system() != System::RedisPubsub && self.cell.config.reply == Reply::On
+        self.primitive.acknowledgement().is_ok() && self.cell.config.reply == Reply::On
     }
 
     fn describe(&self) -> Result<Description, DriverError> {
         let mut control = self.control(RETRY)?;
-        let mut description = control::describe(&self.cell, &self.target.access, self.server(&mut control)?);
+        let mut description =
+            control::describe(&self.cell, self.primitive, &self.target.access, self.server(&mut control)?);
         description.broker_config.extend(self.outside().settings()?);
         Ok(description)
     }

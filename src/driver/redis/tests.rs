@@ -376,7 +376,7 @@ fn survival_follows_from_the_settings() {
     let with = |system, settings: &[(&str, &str)]| {
         let mut cell = cell(system);
         cell.config.broker = settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        let survives = control::survives(&cell, &cell.config.broker);
+        let survives = control::survives(&cell, primitive::of(&cell.config).unwrap(), &cell.config.broker);
         (survives.process_kill, survives.power_loss, survives.node_loss)
     };
     let (streams, pubsub) = (System::RedisStreams, System::RedisPubsub);
@@ -389,6 +389,6 @@ fn survival_follows_from_the_settings() {
     let mut set = cell(streams);
     set.config.nodes = 3;
     set.config.broker = [("appendonly", "yes"), ("appendfsync", "always")].map(|(k, v)| (k.into(), v.into())).into();
-    let survives = control::survives(&set, &set.config.broker);
+    let survives = control::survives(&set, primitive::of(&set.config).unwrap(), &set.config.broker);
     assert!(!survives.process_kill && !survives.power_loss && survives.because.contains("replicas"), "{survives:?}");
 }

@@ -6,8 +6,8 @@
 use crate::clock::Clock;
 use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::load::connection::{Connection, timespec};
+use crate::driver::redis::primitive::LargeCommands;
 use crate::driver::{DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who};
-use crate::model::System;
 use crate::wire::redis as resp;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io::{ErrorKind, IoSlice, Write};
@@ -31,21 +31,19 @@ pub struct RedisLarge {
 }
 
 impl RedisLarge {
-    /// `command` publishes to `key`, its last argument left out.
-    pub fn connect(endpoint: &Endpoint, clock: Clock, key: &str, command: Vec<u8>) -> Result<Self, DriverError> {
-        let (mut ask, mut clear) = (vec![], vec![]);
+    /// `command` publishes, its last argument left out.
+    pub fn connect(
+        endpoint: &Endpoint,
+        clock: Clock,
+        reading: LargeCommands,
+        command: Vec<u8>,
+    ) -> Result<Self, DriverError> {
+        let LargeCommands { subscribe, ask, clear } = reading;
         let mut consumer = Connection::open(endpoint)?;
-        match endpoint.system {
-            System::RedisPubsub => {
-                resp::command(&mut consumer.output.bytes, &[b"SUBSCRIBE", key.as_bytes()]);
-                let reply = consumer.reply(Instant::now() + SET_UP, "SUBSCRIBE")?;
-                consumer.input.consume(reply.len());
-            }
-            System::RedisStreams => {
-                resp::command(&mut ask, &[b"XREAD", b"COUNT", b"1", b"STREAMS", key.as_bytes(), b"0"]);
-                resp::command(&mut clear, &[b"UNLINK", key.as_bytes()]);
-            }
-            _ => resp::command(&mut ask, &[b"LPOP", key.as_bytes()]),
+        if !subscribe.is_empty() {
+            consumer.output.bytes.extend_from_slice(&subscribe);
+            let reply = consumer.reply(Instant::now() + SET_UP, "SUBSCRIBE")?;
+            consumer.input.consume(reply.len());
         }
         Ok(Self { clock, command, ask, clear, publisher: Connection::open(endpoint)?, consumer })
     }
@@ -224,6 +222,7 @@ pub fn fuzz(mut input: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::System;
     use std::io::Read;
     use std::net::TcpListener;
 

@@ -1,46 +1,23 @@
 //! WorkQueue that may fail, on Redis: Streams count tries and keep what is pending, Lists leave that to the application,
 //! Pub/Sub has nothing of the kind.
 
-mod lists;
-mod streams;
+pub mod lists;
+pub mod streams;
 
 #[cfg(any(test, fuzzing))]
 pub use streams::fuzz;
 
-use super::audit::AuditReader;
 use crate::driver::redis::control::ControlConnection;
 use crate::driver::redis::driver::RedisDriver;
 use crate::driver::redis::limits::SET_UP;
 use crate::driver::redis::load::connection::Connection;
+use crate::driver::redis::primitive::WorkerParts;
 use crate::driver::work::{Responsibilities, WorkQueue, Worker};
 use crate::driver::{Driver, DriverError};
-use crate::model::System;
 use crate::units::Span;
 use crate::wire::redis as resp;
 use std::cell::Cell;
 use std::time::Instant;
-
-const STREAMS: Responsibilities = Responsibilities {
-    counts_tries: "the broker (delivery count of XPENDING)",
-    repeats: "the application, from what the broker keeps pending (XAUTOCLAIM)",
-    sets_aside: "the application (one EVAL: XADD to the dead letter stream, XACK)",
-    takes_over: "the application, asking for what is idle (XAUTOCLAIM)",
-    comes_again: "what was not yet acknowledged (XACK)",
-};
-const RELIABLE_LISTS: Responsibilities = Responsibilities {
-    counts_tries: "the application, in its memory",
-    repeats: "the application, from its memory",
-    sets_aside: "the application (one EVAL: LREM from its processing list, LPUSH to the dead letter list)",
-    takes_over: "the application, once it knows who died (LMOVE back from that processing list)",
-    comes_again: "what was not yet removed from the processing list (LREM)",
-};
-const POPPED_LISTS: Responsibilities = Responsibilities {
-    counts_tries: "the application, in its memory",
-    repeats: "the application, from its memory",
-    sets_aside: "the application (LPUSH to the dead letter list)",
-    takes_over: "nobody: what was popped died with it",
-    comes_again: "nothing",
-};
 
 /// The group that shares the work on a stream.
 const GROUP: &str = "work";
@@ -53,6 +30,7 @@ return moved";
 
 pub struct RedisWork<'a> {
     driver: &'a RedisDriver,
+    responsibilities: Responsibilities,
     key: &'a str,
     dead: String,
     pause: Span,
@@ -62,21 +40,17 @@ pub struct RedisWork<'a> {
 
 impl<'a> RedisWork<'a> {
     pub fn new(driver: &'a RedisDriver, pause: Span) -> Result<Self, DriverError> {
-        if driver.system() == System::RedisPubsub {
-            let (action, because) = ("try a message again", "Pub/Sub keeps no message that could be set aside either");
-            return Err(DriverError::Cannot {
-                system: System::RedisPubsub,
-                action: action.into(),
-                because: because.into(),
-            });
-        }
+        let responsibilities = match driver.primitive.responsibilities() {
+            Ok(responsibilities) => responsibilities,
+            Err(because) => return Err(driver.cannot("try a message again", because)),
+        };
         let [key] = driver.keys.as_slice() else {
             return Err(driver.endpoint.refused("handing out work", "it comes from one stream or list; set keys: 1"));
         };
         let dead = format!("{}-dead", driver.target.name);
-        let work = Self { driver, key, dead, pause, consumers: Cell::new(0) };
-        if driver.system() == System::RedisStreams {
-            work.command(&[b"XGROUP", b"CREATE", key.as_bytes(), GROUP.as_bytes(), b"0", b"MKSTREAM"])?;
+        let work = Self { driver, responsibilities, key, dead, pause, consumers: Cell::new(0) };
+        if let Some(words) = driver.primitive.prepare_work(key, GROUP) {
+            work.command(&words)?;
         }
         Ok(work)
     }
@@ -96,17 +70,16 @@ impl<'a> RedisWork<'a> {
 impl WorkQueue for RedisWork<'_> {
     fn worker(&self, consumer: u16) -> Result<Box<dyn Worker>, DriverError> {
         self.consumers.set(self.consumers.get().max(consumer + 1));
-        let (connection, clock) = (Connection::open(&self.driver.endpoint)?, self.driver.target.clock);
-        let (key, dead) = (self.key.to_owned(), self.dead.clone());
-        Ok(match self.driver.system() {
-            System::RedisStreams => {
-                Box::new(streams::StreamWorker::new(connection, clock, key, dead, consumer, self.pause))
-            }
-            _ => {
-                let processing = self.driver.reliable().then(|| self.processing(consumer));
-                Box::new(lists::ListWorker::new(connection, clock, key, dead, processing, self.pause))
-            }
-        })
+        let parts = WorkerParts {
+            connection: Connection::open(&self.driver.endpoint)?,
+            clock: self.driver.target.clock,
+            key: self.key.to_owned(),
+            dead: self.dead.clone(),
+            consumer,
+            processing: self.processing(consumer),
+            pause: self.pause,
+        };
+        self.driver.primitive.worker(parts).ok_or_else(|| self.driver.without("hand out work"))
     }
 
     fn take_over(&self, dead: u16) -> Result<(), DriverError> {
@@ -117,21 +90,12 @@ impl WorkQueue for RedisWork<'_> {
     }
 
     fn dead_letters(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
-        let RedisDriver { endpoint, target, cell, .. } = self.driver;
-        let mut reader = AuditReader::connect(endpoint, target.clock, deadline_ns, cell.message.size)?;
-        if self.driver.system() == System::RedisStreams {
-            reader.stream(&self.dead, "-", sink)
-        } else {
-            reader.list(&self.dead, sink)
-        }
+        let mut reader = self.driver.reader(deadline_ns)?;
+        self.driver.primitive.dead_letters(&mut reader, &self.dead, sink)
     }
 
     fn responsibilities(&self) -> Responsibilities {
-        match self.driver.system() {
-            System::RedisStreams => STREAMS,
-            _ if self.driver.reliable() => RELIABLE_LISTS,
-            _ => POPPED_LISTS,
-        }
+        self.responsibilities
     }
 
     fn clean_up(&self) -> Result<(), DriverError> {
