@@ -4,7 +4,7 @@
 //! that the matrix varies ends that axis: what was asked for last is what runs.
 
 use super::source::is_name;
-use crate::yaml::{Entry, Layer, Node, Place, Problem, Value, holds_raw_keys, segments, suggest};
+use crate::yaml::{Entry, Layer, Place, Problem, Value, YamlNode, holds_raw_keys, segments, suggest};
 
 /// What the command line asks for on top of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub struct Overrides {
 }
 
 /// Names of the profiles of a file.
-pub(super) fn profiles(tree: &Node) -> Vec<&str> {
-    tree.get(&["profiles"]).map_or(&[][..], Node::entries).iter().map(|entry| entry.key.as_str()).collect()
+pub(super) fn profiles(tree: &YamlNode) -> Vec<&str> {
+    tree.get(&["profiles"]).map_or(&[][..], YamlNode::entries).iter().map(|entry| entry.key.as_str()).collect()
 }
 
-pub(super) fn lay(tree: &mut Node, overrides: &Overrides) -> Result<(), Problem> {
+pub(super) fn lay(tree: &mut YamlNode, overrides: &Overrides) -> Result<(), Problem> {
     normalise_systems(tree)?;
     if let Some(name) = &overrides.profile {
         let known = profiles(tree);
@@ -41,15 +41,15 @@ pub(super) fn lay(tree: &mut Node, overrides: &Overrides) -> Result<(), Problem>
         let path = segments(key);
         let raw = path.split_last().is_some_and(|(_, parents)| parents.len() > 2 && holds_raw_keys(parents));
         let node =
-            Node::from_flag(value, raw, &Layer::Set).map_err(|cause| flag_problem(key, &Layer::Set, cause.what))?;
+            YamlNode::from_flag(value, raw, &Layer::Set).map_err(|cause| flag_problem(key, &Layer::Set, cause.what))?;
         write(tree, key, node)?;
     }
     for text in &overrides.sweeps {
         let (key, values) = key_and_value(text, &Layer::Sweep)?;
-        let items: Result<Vec<Node>, _> =
-            values.split(',').map(|value| Node::from_flag(value.trim(), false, &Layer::Sweep)).collect();
+        let items: Result<Vec<YamlNode>, _> =
+            values.split(',').map(|value| YamlNode::from_flag(value.trim(), false, &Layer::Sweep)).collect();
         let value = Value::List(items.map_err(|cause| flag_problem(key, &Layer::Sweep, cause.what))?);
-        let node = Node { value, place: Place::flag(Layer::Sweep) };
+        let node = YamlNode { value, place: Place::flag(Layer::Sweep) };
         write(tree, &format!("matrix.{key}"), node)?;
     }
     Ok(())
@@ -70,7 +70,7 @@ fn flag_problem(key: &str, layer: &Layer, what: impl std::fmt::Display) -> Probl
     problem
 }
 
-fn write(tree: &mut Node, dotted: &str, node: Node) -> Result<(), Problem> {
+fn write(tree: &mut YamlNode, dotted: &str, node: YamlNode) -> Result<(), Problem> {
     let path = segments(dotted);
     let (place, value) = (node.place.clone(), node.scalar());
     let fail = |what: String, remedy: &str| {
@@ -88,7 +88,7 @@ fn write(tree: &mut Node, dotted: &str, node: Node) -> Result<(), Problem> {
     if let ["systems", label, _, ..] = path[..]
         && tree.get(&["systems", label]).is_none()
     {
-        let labels = tree.get(&["systems"]).map_or(&[][..], Node::entries).iter().map(|entry| entry.key.as_str());
+        let labels = tree.get(&["systems"]).map_or(&[][..], YamlNode::entries).iter().map(|entry| entry.key.as_str());
         return fail(format!("no label `{label}` under `systems`"), &suggest(label, labels));
     }
     if path[0] != "matrix" {
@@ -101,11 +101,11 @@ fn write(tree: &mut Node, dotted: &str, node: Node) -> Result<(), Problem> {
 }
 
 /// Makes a plain list of systems a map without settings, and checks the labels: they become paths and topics.
-fn normalise_systems(tree: &mut Node) -> Result<(), Problem> {
+fn normalise_systems(tree: &mut YamlNode) -> Result<(), Problem> {
     let Some(systems) = tree.get(&["systems"]) else { return Ok(()) };
     let mut systems = systems.clone();
     if let Value::List(items) = &systems.value
-        && let Some(names) = items.iter().map(Node::scalar).collect::<Option<Vec<_>>>()
+        && let Some(names) = items.iter().map(YamlNode::scalar).collect::<Option<Vec<_>>>()
     {
         let mut entries: Vec<Entry> = Vec::new();
         for (index, (name, item)) in names.into_iter().zip(items).enumerate() {
@@ -116,7 +116,7 @@ fn normalise_systems(tree: &mut Node) -> Result<(), Problem> {
                 problem.value = Some(name);
                 return Err(problem);
             }
-            let node = Node { value: Value::Null, place: item.place.clone() };
+            let node = YamlNode { value: Value::Null, place: item.place.clone() };
             entries.push(Entry { key: name, key_place: item.place.clone(), node });
         }
         systems.value = Value::Map(entries);

@@ -4,18 +4,18 @@ use super::cell::Message;
 use super::explain::{flat, load_keys};
 use super::load::Load;
 use crate::model::Point;
-use crate::yaml::{Node, Problem, Value, segments};
+use crate::yaml::{Problem, Value, YamlNode, segments};
 
 /// One axis of the matrix.
 pub struct MatrixAxis<'a> {
     pub key: &'a str,
-    pub values: &'a [Node],
+    pub values: &'a [YamlNode],
 }
 
 /// Points of a matrix, and a tenth of what a scenario may run in all.
 pub const MAX_CELLS: usize = 1000;
 
-pub fn axes(tree: &Node) -> Result<Vec<MatrixAxis<'_>>, Problem> {
+pub fn axes(tree: &YamlNode) -> Result<Vec<MatrixAxis<'_>>, Problem> {
     let Some(matrix) = tree.get(&["matrix"]) else { return Ok(Vec::new()) };
     if !matches!(matrix.value, Value::Map(_) | Value::Null) {
         let remedy = "write like `matrix: {load.rate: [1k/s, 10k/s]}`";
@@ -51,11 +51,11 @@ pub fn axes(tree: &Node) -> Result<Vec<MatrixAxis<'_>>, Problem> {
 }
 
 /// The trees of all matrix points; the last axis varies fastest.
-pub fn points(tree: &Node, axes: &[MatrixAxis<'_>]) -> Vec<Node> {
+pub fn points(tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Vec<YamlNode> {
     let mut base = tree.clone();
     base.remove(&["matrix"]);
     axes.iter().fold(vec![base], |trees, axis| {
-        let with = |tree: &Node, value: &Node| {
+        let with = |tree: &YamlNode, value: &YamlNode| {
             let mut tree = tree.clone();
             tree.set(&segments(axis.key), value.clone());
             tree

@@ -19,7 +19,7 @@ use super::system::{Consume, SystemConfig, Topic};
 use crate::model::{FaultKind, Grip, Guarantee, Measure, System};
 use crate::result::Origin;
 use crate::units::Bytes;
-use crate::yaml::{HIDDEN, Node, Problem, ScenarioError, Value, decode, is_secret, segments, suggest};
+use crate::yaml::{HIDDEN, Problem, ScenarioError, Value, YamlNode, decode, is_secret, segments, suggest};
 
 /// A scenario, ready to run: nothing is left to default.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,8 +74,8 @@ pub fn from_text(source: &str, text: &str, overrides: &Overrides) -> Result<Scen
         .map_err(|problem| problem.located(&tree).into_error(source, text))
 }
 
-fn parse(source: &str, text: &str) -> Result<Node, ScenarioError> {
-    let tree = Node::parse(text).map_err(|cause| {
+fn parse(source: &str, text: &str) -> Result<YamlNode, ScenarioError> {
+    let tree = YamlNode::parse(text).map_err(|cause| {
         let what = format!("not readable as YAML: {}", cause.what);
         Problem { place: cause.place, ..Problem::new::<String>([], what, "") }.into_error(source, text)
     })?;
@@ -86,8 +86,8 @@ fn parse(source: &str, text: &str) -> Result<Node, ScenarioError> {
 }
 
 /// Refuses what belongs to another version of the format, before any key is judged by this one.
-fn refuse_foreign(tree: &Node) -> Result<(), Problem> {
-    let version = tree.get(&["schema"]).map(Node::scalar);
+fn refuse_foreign(tree: &YamlNode) -> Result<(), Problem> {
+    let version = tree.get(&["schema"]).map(YamlNode::scalar);
     match version {
         None => return Err(Problem::new(["schema"], "this key is missing", "start the file with `schema: 1`")),
         Some(found) if found.as_deref() != Some("1") => {
@@ -101,7 +101,7 @@ fn refuse_foreign(tree: &Node) -> Result<(), Problem> {
     Ok(())
 }
 
-fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario, Problem> {
+fn resolve(source: &str, tree: &YamlNode, overrides: &Overrides) -> Result<Scenario, Problem> {
     // Also what every point of the matrix overrides must be right.
     decode::<File>(tree)?;
     let axes = axes(tree)?;
@@ -145,7 +145,7 @@ fn resolve(source: &str, tree: &Node, overrides: &Overrides) -> Result<Scenario,
 /// One point of the matrix: everything but the cells, and one cell a label.
 fn cells_at(
     source: &str,
-    point: &Node,
+    point: &YamlNode,
     axes: &[MatrixAxis<'_>],
     overrides: &Overrides,
 ) -> Result<(Scenario, Vec<Cell>), Problem> {
@@ -189,11 +189,11 @@ fn cells_at(
 }
 
 /// Everything but the cells.
-fn head(source: &str, tree: &Node, file: &File, overrides: &Overrides) -> Result<Scenario, Problem> {
+fn head(source: &str, tree: &YamlNode, file: &File, overrides: &Overrides) -> Result<Scenario, Problem> {
     check::name(&file.name)?;
     check::words(file)?;
     let mut systems = Vec::new();
-    for entry in tree.get(&["systems"]).map_or(&[][..], Node::entries) {
+    for entry in tree.get(&["systems"]).map_or(&[][..], YamlNode::entries) {
         let Some(settings) = file.systems.get(&entry.key) else { continue };
         let system = system_of(&entry.key, settings)?;
         settings::understood(&entry.key, system, &entry.node)?;
@@ -307,7 +307,7 @@ fn message_of(keys: &MessageKeys) -> Message {
 }
 
 /// Every key with its value and the layer that it comes from.
-fn resolved(scenario: &Scenario, tree: &Node, axes: &[MatrixAxis<'_>]) -> Vec<Origin> {
+fn resolved(scenario: &Scenario, tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Vec<Origin> {
     let mut rows = vec![
         ("primary".into(), scenario.primary.to_string()),
         ("guarantee".into(), flat("", &scenario.guarantee).remove(0).1),
@@ -331,7 +331,7 @@ fn resolved(scenario: &Scenario, tree: &Node, axes: &[MatrixAxis<'_>]) -> Vec<Or
     }
     rows.retain(|(key, _)| !axes.iter().any(|axis| axis.key == key));
     for axis in axes {
-        let values: Vec<String> = axis.values.iter().filter_map(Node::scalar).collect();
+        let values: Vec<String> = axis.values.iter().filter_map(YamlNode::scalar).collect();
         rows.push((format!("matrix.{}", axis.key), format!("[{}]", values.join(", "))));
     }
     let origin =

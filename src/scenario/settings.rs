@@ -3,7 +3,7 @@
 //! A scenario file may come from a stranger: it names no address, no folder, no secret, no command and no code to load.
 //! Raw settings beyond that are passed on as they are; their owner judges them.
 use crate::model::{Software, System};
-use crate::yaml::{Node, Problem};
+use crate::yaml::{Problem, YamlNode};
 
 /// Whether `system` understands the key at `path` (below its label). The error says what it is for.
 pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static str> {
@@ -163,7 +163,7 @@ fn refuses(patterns: &[&str], key: &str) -> bool {
 }
 
 /// Refuses keys under a label that its system does not understand, and raw settings that are not for a scenario.
-pub(super) fn understood(label: &str, system: System, node: &Node) -> Result<(), Problem> {
+pub(super) fn understood(label: &str, system: System, node: &YamlNode) -> Result<(), Problem> {
     for entry in node.entries() {
         let inner = entry.node.entries().iter().map(|inner| vec![entry.key.as_str(), inner.key.as_str()]);
         for path in std::iter::once(vec![entry.key.as_str()]).chain(inner) {
@@ -189,7 +189,7 @@ pub(super) fn understood(label: &str, system: System, node: &Node) -> Result<(),
     Ok(())
 }
 
-pub(crate) fn raw_settings(path: &[&str], map: &Node, refused: &[&str]) -> Result<(), Problem> {
+pub(crate) fn raw_settings(path: &[&str], map: &YamlNode, refused: &[&str]) -> Result<(), Problem> {
     for entry in map.entries() {
         let fail = |what: &str, remedy: &str| {
             let mut problem = Problem::new(path.iter().copied().chain([entry.key.as_str()]), what, remedy);

@@ -3,7 +3,7 @@
 //! Scalars are lenient only where nothing can be misread: a setting that is text may be written as a bare number.
 
 use super::error::Problem;
-use super::tree::{Entry, Node, Value};
+use super::tree::{Entry, Value, YamlNode};
 use serde::de::value::StrDeserializer;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess,
@@ -11,11 +11,11 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-pub fn decode<T: DeserializeOwned>(tree: &Node) -> Result<T, Problem> {
+pub fn decode<T: DeserializeOwned>(tree: &YamlNode) -> Result<T, Problem> {
     T::deserialize(tree).map_err(|problem| problem.located(tree))
 }
 
-impl<'de> Deserializer<'de> for &'de Node {
+impl<'de> Deserializer<'de> for &'de YamlNode {
     type Error = Problem;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
@@ -88,7 +88,7 @@ impl<'de> Deserializer<'de> for &'de Node {
 }
 
 struct List<'de> {
-    items: std::slice::Iter<'de, Node>,
+    items: std::slice::Iter<'de, YamlNode>,
     index: usize,
 }
 
@@ -177,16 +177,16 @@ mod tests {
     }
 
     fn refused(text: &str) -> Problem {
-        decode::<Sample>(&Node::parse(text).unwrap()).unwrap_err()
+        decode::<Sample>(&YamlNode::parse(text).unwrap()).unwrap_err()
     }
 
     #[test]
     fn settings_may_be_bare_numbers_and_empty_maps_may_be_left_out() {
-        let sample: Sample = decode(&Node::parse("wait: 5s\nraw: {linger.ms: 5, x: true}\n").unwrap()).unwrap();
+        let sample: Sample = decode(&YamlNode::parse("wait: 5s\nraw: {linger.ms: 5, x: true}\n").unwrap()).unwrap();
         assert_eq!(sample.wait, Some(Span::from_secs(5)));
         assert_eq!((sample.raw["linger.ms"].as_str(), sample.raw["x"].as_str()), ("5", "true"));
         let empty = Sample { wait: None, raw: BTreeMap::new(), count: 0 };
-        assert_eq!(decode::<Sample>(&Node::parse("raw:\n").unwrap()), Ok(empty));
+        assert_eq!(decode::<Sample>(&YamlNode::parse("raw:\n").unwrap()), Ok(empty));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A [`Problem`] knows the key; a [`ScenarioError`] also knows the place and the text around it. Nothing that looks
 //! like a secret is ever shown.
 
-use super::tree::{Layer, Node, Place};
+use super::tree::{Layer, Place, YamlNode};
 use crate::sanitize;
 use serde::de;
 use std::fmt;
@@ -26,7 +26,7 @@ impl Problem {
     }
 
     /// Adds the enclosing key on the way out of a nested value.
-    pub fn inside(mut self, key: &str, node: &Node, place: &Place) -> Self {
+    pub fn inside(mut self, key: &str, node: &YamlNode, place: &Place) -> Self {
         if self.path.is_empty() && self.value.is_none() {
             self.value = node.scalar();
         }
@@ -43,13 +43,13 @@ impl Problem {
     }
 
     /// Looks up where the key stands.
-    pub fn located(mut self, tree: &Node) -> Self {
+    pub fn located(mut self, tree: &YamlNode) -> Self {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         if self.place.is_none() {
             self.place = tree.nearest_place(&path).cloned();
         }
         if self.value.is_none() {
-            self.value = tree.get(&path).and_then(Node::scalar);
+            self.value = tree.get(&path).and_then(YamlNode::scalar);
         }
         self
     }

@@ -6,4 +6,4 @@ mod tree;
 
 pub use decode::decode;
 pub use error::{HIDDEN, Problem, ScenarioError, is_secret, suggest};
-pub use tree::{Entry, Layer, MAX_TEXT, Node, Place, Value, holds_raw_keys, segments};
+pub use tree::{Entry, Layer, MAX_TEXT, Place, Value, YamlNode, holds_raw_keys, segments};

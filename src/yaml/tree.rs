@@ -53,7 +53,7 @@ impl Place {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Node {
+pub struct YamlNode {
     pub value: Value,
     pub place: Place,
 }
@@ -64,7 +64,7 @@ pub enum Value {
     Bool(bool),
     Number(serde_json::Number),
     Text(String),
-    List(Vec<Node>),
+    List(Vec<YamlNode>),
     Map(Vec<Entry>),
 }
 
@@ -72,7 +72,7 @@ pub enum Value {
 pub struct Entry {
     pub key: String,
     pub key_place: Place,
-    pub node: Node,
+    pub node: YamlNode,
 }
 
 impl Entry {
@@ -131,7 +131,7 @@ impl From<serde_saphyr::Error> for Unreadable {
     }
 }
 
-impl Node {
+impl YamlNode {
     pub fn parse(text: &str) -> Result<Self, Unreadable> {
         let options = serde_saphyr::options! {
             with_snippet: false,
@@ -266,7 +266,7 @@ impl Node {
     }
 }
 
-impl From<Spanned<Value>> for Node {
+impl From<Spanned<Value>> for YamlNode {
     fn from(spanned: Spanned<Value>) -> Self {
         Self { value: spanned.value, place: Place::of(spanned.referenced) }
     }
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn every_value_and_key_knows_its_line() {
-        let tree = Node::parse("load:\n  rate: 1k/s\n  sizes: [1, 2]\n").unwrap();
+        let tree = YamlNode::parse("load:\n  rate: 1k/s\n  sizes: [1, 2]\n").unwrap();
         let rate = tree.get(&["load", "rate"]).unwrap();
         assert_eq!((rate.place.line, rate.place.column), (2, 9));
         assert_eq!(tree.get(&["load", "sizes", "1"]).unwrap().place.line, 3);
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn settings_that_look_like_yes_stay_text() {
-        let tree = Node::parse("a: yes\nb: 007\nc: 5\nd: '5'\n").unwrap();
+        let tree = YamlNode::parse("a: yes\nb: 007\nc: 5\nd: '5'\n").unwrap();
         let value = |key| tree.get(&[key]).unwrap().value.clone();
         assert_eq!(value("a"), Value::Text("yes".into()));
         assert_eq!(value("b"), Value::Text("007".into()));
@@ -360,8 +360,8 @@ mod tests {
 
     #[test]
     fn writing_makes_maps_and_never_replaces_a_scalar_by_one() {
-        let mut tree = Node::parse("a: {b: 1}\nc: ~\n").unwrap();
-        let flag = |text| Node::from_flag(text, false, &Layer::Set).unwrap();
+        let mut tree = YamlNode::parse("a: {b: 1}\nc: ~\n").unwrap();
+        let flag = |text| YamlNode::from_flag(text, false, &Layer::Set).unwrap();
         assert!(tree.set(&["a", "b"], flag("2")) && tree.set(&["c", "d"], flag("x")));
         assert!(!tree.set(&["a", "b", "deeper"], flag("2")));
         assert_eq!(tree.get(&["a", "b"]).unwrap().scalar().as_deref(), Some("2"));
@@ -372,12 +372,12 @@ mod tests {
 
     #[test]
     fn bombs_are_refused() {
-        let deep = Node::parse(&"[".repeat(500)).unwrap_err();
+        let deep = YamlNode::parse(&"[".repeat(500)).unwrap_err();
         assert!(deep.what.contains("at most 16 levels"), "{}", deep.what);
         let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
                     d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n";
-        let large = Node::parse(bomb).unwrap_err();
+        let large = YamlNode::parse(bomb).unwrap_err();
         assert!(large.what.contains("20000 values"), "{}", large.what);
-        assert!(Node::parse("a: 1\na: 2\n").is_err(), "a key that stands twice");
+        assert!(YamlNode::parse("a: 1\na: 2\n").is_err(), "a key that stands twice");
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{Access, Login, Mechanism, SecretString, Terms, Tls, TlsError};
 use crate::scenario::{NOT_FOR_CLIENT, raw_settings};
-use crate::yaml::{MAX_TEXT, Node, Problem, ScenarioError, decode};
+use crate::yaml::{MAX_TEXT, Problem, ScenarioError, YamlNode, decode};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -168,13 +168,13 @@ pub fn targets_from_text(
     folder: &Path,
     around: &Around<'_>,
 ) -> Result<Targets, ScenarioError> {
-    let tree = Node::parse(text).map_err(|cause| {
+    let tree = YamlNode::parse(text).map_err(|cause| {
         let what = format!("not readable as YAML: {}", cause.what);
         // Without the text: the line could be that of a secret.
         Problem { place: cause.place, ..Problem::new::<String>([], what, "") }.into_error(source, "")
     })?;
     let file = || {
-        match tree.get(&["schema"]).and_then(Node::scalar).as_deref() {
+        match tree.get(&["schema"]).and_then(YamlNode::scalar).as_deref() {
             Some("1") => {}
             _ => return Err(Problem::new(["schema"], "a targets file is of version 1", "start it with `schema: 1`")),
         }
@@ -205,7 +205,7 @@ fn shown(mut problem: Problem, source: &str) -> ScenarioError {
     problem.into_error(source, "")
 }
 
-fn kafka_of(keys: KafkaKeys, tree: &Node, folder: &Path, around: &Around<'_>) -> Result<Reach, Problem> {
+fn kafka_of(keys: KafkaKeys, tree: &YamlNode, folder: &Path, around: &Around<'_>) -> Result<Reach, Problem> {
     if keys.brokers.is_empty() {
         return Err(Problem::new(["kafka", "brokers"], "there is no address", "write `brokers: [host:port]`"));
     }

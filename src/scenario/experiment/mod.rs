@@ -13,7 +13,7 @@ mod size_ladder;
 use super::cell::Cell;
 use crate::model::Software;
 use crate::units::Span;
-use crate::yaml::{Node, Problem, decode, suggest};
+use crate::yaml::{Problem, YamlNode, decode, suggest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +72,7 @@ macro_rules! experiments {
             }
 
             /// `None` where no experiment has this name.
-            fn decoded(kind: &str, keys: &Node) -> Option<Result<Self, Problem>> {
+            fn decoded(kind: &str, keys: &YamlNode) -> Option<Result<Self, Problem>> {
                 match kind {
                     $($kind => Some(decode(keys).and_then($keys::checked).map(Self::$keys)),)*
                     _ => None,
@@ -119,9 +119,9 @@ fn is_kafka(cell: &Cell) -> bool {
 }
 
 /// The experiment of a scenario, where it has one.
-pub(super) fn experiment_of(tree: &Node) -> Result<Option<Experiment>, Problem> {
+pub(super) fn experiment_of(tree: &YamlNode) -> Result<Option<Experiment>, Problem> {
     let Some(node) = tree.get(&["experiment"]) else { return Ok(None) };
-    let kind = node.get(&["kind"]).and_then(Node::scalar);
+    let kind = node.get(&["kind"]).and_then(YamlNode::scalar);
     let Some(kind) = kind else {
         let remedy = format!("write like `experiment: {{kind: {}}}`", Experiment::KINDS[0]);
         return Err(Problem::new(["experiment", "kind"], "this key is missing", &remedy));
