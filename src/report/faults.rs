@@ -31,7 +31,7 @@ const HEAD: [&str; 26] = [
     "Not applied, not healed",
     "Verdict",
     "Guarantee",
-    "ObservedMetric",
+    "Seen",
 ];
 /// Silences that a line has room for.
 const NAMED: usize = 6;

@@ -42,8 +42,7 @@ impl Container {
     }
 
     fn look(&self) -> Result<ContainerState, EnvironmentError> {
-        let format =
-            "{{.ProcessState.Running}} {{.ProcessState.Pid}} {{.ProcessState.ExitCode}} {{.ProcessState.OOMKilled}}";
+        let format = "{{.State.Running}} {{.State.Pid}} {{.State.ExitCode}} {{.State.OOMKilled}}";
         let answer = self.order(&["inspect", "--format", format])?;
         ContainerState::parse(&answer.out)
             .filter(|_| answer.success)
