@@ -94,7 +94,7 @@ pub(super) fn output(of: FinishedCell<'_>) -> CellOutput {
         failures: collected.failures,
         retries: collected.retries,
         error: collected.error,
-        ..CellRecord::of(cell, of.block)
+        ..cell.record(of.block)
     };
     let Telemetry { collector, events, .. } = telemetry;
     CellOutput { record, windows, events, intervals: collector.into_intervals(), broker_log: String::new() }

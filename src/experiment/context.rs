@@ -67,7 +67,7 @@ impl ExperimentContext<'_> {
             observations,
             description,
             interrupted: self.interrupted(),
-            ..CellRecord::of(cell, self.block)
+            ..cell.record(self.block)
         }
     }
 }

@@ -8,7 +8,6 @@ use super::comparison::Kind;
 use super::observation::Observation;
 use super::summary::{CellId, CellOutcome, Counts, Fault, Resources, SCHEMA, Survives};
 use crate::model::{Latency, metric};
-use crate::scenario::Cell;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -128,26 +127,10 @@ impl CellRecord {
 }
 
 impl CellRecord {
-    /// A cell of plain load of which nothing is known yet but its name.
-    pub fn of(cell: &Cell, block: u32) -> Self {
-        Self {
-            id: CellId {
-                label: cell.label.clone(),
-                system: cell.config.system.name().to_owned(),
-                variant: cell.variant(),
-                nodes: cell.config.nodes,
-                cell: cell.point.clone(),
-                block,
-            },
-            subscriptions: cell.load.subscriptions,
-            message_bytes: cell.message.size.0,
-            ..Self::empty()
-        }
-    }
-
-    /// A cell of plain load that its system cannot run by its nature: one observation that says why, and nothing else.
-    pub fn unable(cell: &Cell, block: u32, why: &str) -> Self {
-        Self { observations: vec![Observation::cannot(metric::COMPLETE, "", why)], ..Self::of(cell, block) }
+    /// Of a cell of plain load that its system cannot run by its nature: one observation that says why.
+    #[must_use]
+    pub fn unable(self, why: &str) -> Self {
+        Self { observations: vec![Observation::cannot(metric::COMPLETE, "", why)], ..self }
     }
 
     /// Why the system cannot run this cell; `None` for a cell that was run, and for experiments.

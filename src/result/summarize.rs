@@ -184,11 +184,10 @@ mod tests {
 
     #[test]
     fn what_a_system_cannot_do_is_valid_and_has_no_figure() {
-        use crate::result::{Kind, Resources};
-        let text = "schema: 1\nname: latency\nquestion: Q?\nsystems: [redis-lists]\n\
-                    load: {model: open, rate: 1k/s, subscriptions: 2}\n";
-        let cells = crate::scenario::from_text("t.yaml", text, &Default::default()).unwrap().cells();
-        let record = CellRecord::unable(&cells[0], 1, cells[0].cannot().unwrap());
+        use crate::result::{CellId, Kind, Resources};
+        let name = || "redis-lists".to_owned();
+        let id = CellId { label: name(), system: name(), nodes: 1, cell: "base".into(), block: 1, variant: None };
+        let record = CellRecord { id, ..CellRecord::empty() }.unable("a list element goes to one consumer");
         let dir = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(dir.path(), "latency").unwrap();
         folder.write_manifest(&manifest(&folder, "latency", 1)).unwrap();
@@ -201,7 +200,7 @@ mod tests {
         assert_eq!((cell.resources, cell.judged), (Resources::default(), Some(Judged::Cannot)));
         let [why] = &cell.observations[..] else { panic!("{:?}", cell.observations) };
         assert_eq!((why.metric.as_str(), why.kind, why.value), ("complete", Kind::Cannot, None));
-        assert!(why.text.contains("one list per reader"));
+        assert!(why.text.contains("goes to one consumer"));
         let mut ran = synthetic::cell("kafka", "base", 1).record;
         ran.window_end_ns = None;
         assert!(ran.cannot().is_none() && !invalid_because(&ran).is_empty(), "no window is no excuse for the able");

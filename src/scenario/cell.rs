@@ -7,6 +7,7 @@ use super::fault::FaultPlan;
 use super::load::{Load, Model};
 use super::system::SystemConfig;
 use crate::model::{BASE, Codec, Guarantee, System};
+use crate::result::{CellId, CellRecord};
 use crate::units::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,23 @@ impl Cell {
             faults: Vec::new(),
             guarantee: Guarantee::None,
             seed: DEFAULT_SEED,
+        }
+    }
+
+    /// The record of this cell when nothing is known of it yet but its name.
+    pub fn record(&self, block: u32) -> CellRecord {
+        CellRecord {
+            id: CellId {
+                label: self.label.clone(),
+                system: self.config.system.name().to_owned(),
+                variant: self.variant(),
+                nodes: self.config.nodes,
+                cell: self.point.clone(),
+                block,
+            },
+            subscriptions: self.load.subscriptions,
+            message_bytes: self.message.size.0,
+            ..CellRecord::empty()
         }
     }
 

@@ -198,7 +198,7 @@ impl RunningStudy<'_, '_> {
 
     /// The record of a cell that is not run: its system cannot, or no rate was found for it.
     fn not_run(&self, cell: &Cell, block: u32) -> Option<CellRecord> {
-        let unable = cell.cannot().map(|why| CellRecord::unable(cell, block, why));
+        let unable = cell.cannot().map(|why| cell.record(block).unable(why));
         unable.or_else(|| self.without_rate(cell, block))
     }
 

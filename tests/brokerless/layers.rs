@@ -42,8 +42,6 @@ fn may_import(group: &str, other: &str) -> bool {
         _ if group == other => true,
         (true, _) => OFFLINE_MAY.contains(&other),
         (false, true) => CALLERS.contains(&group),
-        // Until `CellRecord::of` has moved.
-        (false, false) if (group, other) == ("result", "scenario") => true,
         (false, false) => row(other) < row(group),
     }
 }

@@ -83,7 +83,7 @@ impl RunningStudy<'_, '_> {
                 found: because,
                 limit: "a probe of every label".to_owned(),
             }],
-            ..CellRecord::of(cell, block)
+            ..cell.record(block)
         })
     }
 
