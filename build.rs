@@ -11,10 +11,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     println!("cargo::rerun-if-changed={SCENARIOS}");
     let mut scenarios = Vec::new();
-    list(&Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join(SCENARIOS), "", &mut scenarios)?;
+    list(Path::new(SCENARIOS), "", &mut scenarios)?;
     scenarios.sort();
-    let entries: String =
-        scenarios.iter().map(|(name, path)| format!("({name:?}, include_str!({path:?})),\n")).collect();
+    // Beside the manifest, wherever that lies when the program is compiled: the folder may be moved.
+    let beside = r#"concat!(env!("CARGO_MANIFEST_DIR"), "/", "#;
+    let entry = |(name, path): &(String, PathBuf)| format!("({name:?}, include_str!({beside}{path:?}))),\n");
+    let entries: String = scenarios.iter().map(entry).collect();
     std::fs::write(out.join("scenarios.rs"), format!("&[{entries}]"))?;
     println!("cargo::rerun-if-changed={SOURCE}");
     if std::env::var("CARGO_CFG_TARGET_OS")? == "linux" { shim(&out.join("shim.so")) } else { Ok(()) }

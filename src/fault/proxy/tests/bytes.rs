@@ -132,7 +132,7 @@ fn an_upstream_that_is_not_there_closes_the_client_and_may_come_later() {
     net::bind(&reserved, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let upstream = SocketAddr::try_from(net::getsockname(&reserved).unwrap()).unwrap();
     let proxy = Proxy::start(None, upstream).unwrap();
-    assert!(read_until_reset(&connect(&proxy)).1);
+    assert!(newcomer_is_reset(&proxy));
     eventually("it is counted", || proxy.counters().unreachable == 1 && proxy.counters().open == 0);
     net::listen(&reserved, 1).unwrap();
     let listener = TcpListener::from(reserved);

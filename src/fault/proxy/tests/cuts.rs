@@ -12,7 +12,7 @@ fn a_reset_is_seen_by_both_ends_and_by_newcomers_until_healed() {
     assert_eq!(proxy.counters().open, 0, "it was not over when `apply` returned");
     assert_eq!(read_until_reset(&client), (0, true));
     assert_eq!(read_until_reset(&served), (0, true));
-    assert!(read_until_reset(&connect(&proxy)).1);
+    assert!(newcomer_is_reset(&proxy));
     eventually("it is counted", || proxy.counters().resets == 2);
 
     proxy.revert().unwrap();

@@ -57,6 +57,17 @@ fn connect(proxy: &Proxy) -> TcpStream {
     stream
 }
 
+/// Who connects is reset. The reset may be there before `connect` itself returns.
+fn newcomer_is_reset(proxy: &Proxy) -> bool {
+    match TcpStream::connect_timeout(&proxy.address(), LONG) {
+        Ok(stream) => {
+            stream.set_read_timeout(Some(LONG)).unwrap();
+            read_until_reset(&stream) == (0, true)
+        }
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
+}
+
 /// A proxy before a listener of the test's own, and the two ends of one connection through it.
 fn pair() -> (Proxy, TcpListener, TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
