@@ -9,24 +9,22 @@ use super::faults;
 use super::tries;
 use crate::model::{Aggregate, Measure, Point, Unit};
 use crate::result::words::{name, survival};
-use crate::result::{
-    BlockValue, CellOutcome, CellSummary, ComparedCell, Kind, Observation, Summary, Survives, measured,
-};
+use crate::result::{BlockValue, CellOutcome, CellSummary, ComparedCell, Kind, Summary, Survives, measured};
 use crate::stats::compare::LEAST_BLOCKS;
 use crate::stats::over_blocks;
+use indexmap::IndexMap;
+use itertools::Itertools;
 
 /// The cells of one run, ordered by matrix point, then as the summary orders its labels, then by metric.
 pub fn of_run(figures: &[String], summary: &Summary) -> Vec<ComparedCell> {
-    let mut groups: Vec<Vec<&CellSummary>> = Vec::new();
+    let mut groups: IndexMap<(&str, &str), Vec<&CellSummary>> = IndexMap::new();
     for cell in &summary.cells {
-        match groups.iter_mut().find(|group| group[0].label == cell.label && group[0].cell == cell.cell) {
-            Some(group) => group.push(cell),
-            None => groups.push(vec![cell]),
-        }
+        groups.entry((&cell.cell, &cell.label)).or_default().push(cell);
     }
-    groups.sort_by(|a, b| Point::read(&a[0].cell).cmp(&Point::read(&b[0].cell))); // stable: labels keep their order
+    // Stable: labels keep their order.
+    groups.sort_by(|(a, _), _, (b, _), _| Point::read(a).cmp(&Point::read(b)));
     let mut cells = Vec::new();
-    for group in groups {
+    for group in groups.into_values() {
         // Load that a system cannot carry by its nature has no figures, only the reason.
         let unable = |cell: &&CellSummary| cell.observations.iter().any(|seen| seen.kind == Kind::Cannot);
         if !group.iter().any(|cell| cell.experiment.is_some() || unable(cell)) {
@@ -97,7 +95,7 @@ fn what_happened(cell: &CellSummary) -> String {
 
 /// What an experiment observed of one label at one matrix point: a cell for each metric and point of its own.
 fn observed_cells(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
-    let mut cells: Vec<ComparedCell> = Vec::new();
+    let mut cells: IndexMap<(String, &str), ComparedCell> = IndexMap::new();
     for block in group {
         for observation in &block.observations {
             let point = joined(&block.cell, &observation.point);
@@ -108,38 +106,28 @@ fn observed_cells(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
                 n: observation.n,
                 valid: block.valid,
                 outcome: block.outcome,
-                because: [what_happened(block), observation.text.clone()]
+                because: [&what_happened(block), &observation.text]
                     .into_iter()
                     .filter(|text| !text.is_empty())
-                    .collect::<Vec<_>>()
                     .join("; "),
             };
-            match cells.iter_mut().find(|cell| cell.metric == observation.metric && cell.cell == point) {
-                Some(cell) => {
-                    cell.kind = stronger(cell.kind, observation);
-                    cell.per_block.push(value);
-                }
-                None => cells.push(ComparedCell {
-                    cell: point,
-                    kind: observation.kind,
-                    per_block: vec![value],
-                    unit: observation.unit.clone(),
-                    ..cell_of(block, &observation.metric, Unit::Messages, run)
-                }),
-            }
+            let cell = cells.entry((point, &observation.metric)).or_insert_with_key(|(point, metric)| ComparedCell {
+                cell: point.clone(),
+                kind: observation.kind,
+                unit: observation.unit.clone(),
+                ..cell_of(block, metric, Unit::Messages, run)
+            });
+            cell.kind = stronger(cell.kind, observation.kind);
+            cell.per_block.push(value);
         }
     }
-    cells.into_iter().map(recompute).collect()
+    cells.into_values().map(recompute).collect()
 }
 
 /// What was measured in one block counts over what could not be in another.
-fn stronger(kind: Kind, observation: &Observation) -> Kind {
-    let rank = |kind: Kind| match kind {
-        Kind::Measured => 2,
-        Kind::Cannot => 1,
-        Kind::Documented | Kind::NotMeasured => 0,
-    };
-    if rank(observation.kind) > rank(kind) { observation.kind } else { kind }
+fn stronger(a: Kind, b: Kind) -> Kind {
+    let strongest = [Kind::Measured, Kind::Cannot].into_iter().find(|kind| [a, b].contains(kind));
+    strongest.unwrap_or(a)
 }
 
 /// The matrix point and the experiment's own, as one.
@@ -170,13 +158,7 @@ pub fn recompute(mut cell: ComparedCell) -> ComparedCell {
         let blocks = if values.len() == 1 { "1 block".to_owned() } else { format!("{} blocks", values.len()) };
         text.push(format!("no interval: {blocks}, {LEAST_BLOCKS} needed"));
     }
-    let mut notes: Vec<&str> = Vec::new();
-    for block in cell.per_block.iter().filter(|block| !block.because.is_empty()) {
-        if !notes.contains(&block.because.as_str()) {
-            notes.push(&block.because);
-        }
-    }
-    text.extend(notes.iter().map(|note| (*note).to_owned()));
+    text.extend(cell.per_block.iter().map(|block| block.because.clone()).filter(|note| !note.is_empty()).unique());
     cell.text = text.join("; ");
     cell
 }

@@ -4,8 +4,8 @@
 
 use super::ClaimError;
 use super::rules::Rule;
-use super::shown::{Drawing, Headline};
 use crate::result::{ComparedCell, Kind, words};
+use itertools::Itertools;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -27,7 +27,6 @@ pub struct Profile {
     pub what: String,
 }
 
-/// One row.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClaimText {
@@ -46,7 +45,6 @@ pub struct ClaimText {
     #[serde(default)]
     pub figures: Vec<String>,
     pub scenarios: Vec<Listed>,
-    /// The rule with its limits.
     pub judge: Rule,
     /// The rule in words, with `{key}` for the value of a key of `judge`.
     rule: String,
@@ -67,9 +65,7 @@ pub struct Listed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Decides the verdict.
     Judged,
-    /// Stands beside it.
     Shown,
 }
 
@@ -88,8 +84,57 @@ pub struct Documented {
     pub says: Option<String>,
     pub text: String,
     pub source: String,
-    /// When the source was read.
     pub date: String,
+}
+
+/// What a headline says of each label.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Headline {
+    /// Metrics at each point of the plain scenario: `1k/s: p50 0.31 · p99 0.92 ms`.
+    Values { of: Vec<String> },
+    /// Metrics over the points, one line each: `1/s · 10k/s: 1.00 · 0.920 requests a batch`.
+    ByPoint { of: Vec<Worded> },
+    /// The largest size: `up to 1 GiB`.
+    Largest { of: String },
+    /// A share: `100 % readable after acknowledgement`.
+    Share { of: String, words: String },
+    /// Counts where `above` is above zero: `0 lost · 12 twice`.
+    Counts { of: Vec<Worded>, above: String },
+    /// Fan-out and sharing of work: `4 consumers at 1ms: 3.9×`.
+    SpeedUp,
+    /// What losing a node for good cost, and killing the only one: `0 of 60,000 lost, back in 9.10 s`.
+    Faults,
+}
+
+/// A metric, and what it is called in a sentence or in the head of a column.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Worded {
+    pub metric: String,
+    pub words: String,
+}
+
+/// How a row is drawn.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Drawing {
+    /// Dots with intervals on a log axis; `bracket` is what was carried at most, from and to.
+    Dots { of: String, axis: String, bracket: Option<[String; 2]> },
+    /// Three quantiles of a latency on a log axis, the middle one large.
+    Quantiles { of: [String; 3] },
+    /// A table in the panel: a line for each label, a column for each metric.
+    Columns { of: Vec<Worded>, note: String },
+    /// A lane of sizes for each label: intact or refused.
+    Sizes,
+    /// Requests of consumers, with wake-up latency beside.
+    Requests,
+    /// p99 of healthy messages without and with poison among them.
+    Dumbbells,
+    /// Speed-up against subscriptions and consumers.
+    Curves,
+    /// What faults lost, and for how long nothing was taken.
+    Faults,
 }
 
 /// The list inside the binary, read once.
@@ -115,10 +160,7 @@ impl Claims {
 impl Listed {
     /// Whether a run is one of this scenario: what lies in a folder is run by its path, and known by its own name.
     pub fn is(&self, scenario: &str) -> bool {
-        fn own(name: &str) -> Option<&str> {
-            name.rsplit('/').next()
-        }
-        own(&self.name) == own(scenario)
+        self.name.rsplit('/').next() == scenario.rsplit('/').next()
     }
 }
 
@@ -129,10 +171,8 @@ impl ClaimText {
 
     /// The rule in words, with its limits as they stand.
     pub fn rule(&self) -> String {
-        self.judge
-            .values()
-            .into_iter()
-            .fold(self.rule.clone(), |text, (key, value)| text.replace(&format!("{{{key}}}"), &value))
+        let keys = self.judge.values().into_iter();
+        keys.fold(self.rule.clone(), |text, (key, value)| text.replace(&format!("{{{key}}}"), &value))
     }
 
     /// What documents say, as cells of the row.
@@ -152,25 +192,8 @@ impl ClaimText {
 
 /// A cell of which nothing is known yet.
 pub fn empty_cell(label: &str, system: &str, metric: &str) -> ComparedCell {
-    ComparedCell {
-        label: label.to_owned(),
-        system: system.to_owned(),
-        variant: None,
-        nodes: None,
-        cell: String::new(),
-        metric: metric.to_owned(),
-        kind: Kind::NotMeasured,
-        value: None,
-        unit: String::new(),
-        interval: None,
-        n: 0,
-        blocks: 0,
-        text: String::new(),
-        run: None,
-        source: None,
-        survives: None,
-        per_block: Vec::new(),
-    }
+    let [label, system, metric] = [label, system, metric].map(str::to_owned);
+    ComparedCell { label, system, metric, ..ComparedCell::default() }
 }
 
 /// The keys of a rule with their values in words: numbers grouped, lists joined.
@@ -178,7 +201,7 @@ pub fn values_in_words(rule: &impl serde::Serialize) -> BTreeMap<String, String>
     fn text(value: &serde_json::Value) -> String {
         match value {
             serde_json::Value::String(text) => text.clone(),
-            serde_json::Value::Array(list) => list.iter().map(text).collect::<Vec<_>>().join(" or "),
+            serde_json::Value::Array(list) => list.iter().map(text).join(" or "),
             serde_json::Value::Number(number) => match number.as_f64() {
                 Some(whole) if whole.fract() == 0.0 && (0.0..1e15).contains(&whole) => words::grouped(whole as u64),
                 _ => number.to_string(),
@@ -186,10 +209,9 @@ pub fn values_in_words(rule: &impl serde::Serialize) -> BTreeMap<String, String>
             other => other.to_string(),
         }
     }
-    match serde_json::to_value(rule) {
-        Ok(serde_json::Value::Object(keys)) => keys.iter().map(|(key, value)| (key.clone(), text(value))).collect(),
-        _ => BTreeMap::new(),
-    }
+    let keys = serde_json::to_value(rule).unwrap_or_default();
+    let keys = keys.as_object().into_iter().flatten();
+    keys.map(|(key, value)| (key.clone(), text(value))).collect()
 }
 
 #[cfg(test)]

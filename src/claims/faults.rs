@@ -7,6 +7,7 @@ use crate::model::{BASE, Metric, metric};
 use crate::result::fault_figures::{FAULT_FIGURES, FaultFigure, caveat};
 use crate::result::words::copies;
 use crate::result::{BlockValue, CellOutcome, CellSummary, ComparedCell, Fault, Kind, Manifest, Summary};
+use itertools::Itertools;
 
 const NO_PROMISE: &str = "the reply promises nothing: there is no acknowledged message that could be lost";
 /// Settings by which the others decide that a node is gone, in milliseconds.
@@ -22,14 +23,9 @@ const COUNTS: [Count; 3] = [
 
 /// The cells of one label at one matrix point; none without faults.
 pub fn of_group(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
-    let mut points: Vec<String> = Vec::new();
-    for point in group.iter().flat_map(|cell| cell.faults.iter().map(|fault| point(cell, fault))) {
-        if !points.contains(&point) {
-            points.push(point);
-        }
-    }
+    let points = group.iter().flat_map(|cell| cell.faults.iter().map(|fault| point(cell, fault)));
     let mut cells = Vec::new();
-    for point in &points {
+    for point in &points.unique().collect::<Vec<_>>() {
         for figure in &FAULT_FIGURES {
             let block = |cell: &&CellSummary| block_of(cell, point, figure);
             cells.push(of_blocks(group, point, figure.metric, figure.acknowledged, block, run));
@@ -57,20 +53,17 @@ fn of_blocks(
     block: impl Fn(&&CellSummary) -> BlockValue,
     run: &str,
 ) -> ComparedCell {
-    let per_block: Vec<BlockValue> = group.iter().map(block).collect();
+    let mut per_block: Vec<BlockValue> = group.iter().map(block).collect();
     let empty = per_block.iter().all(|block| block.value.is_none());
     let unable = acknowledged && empty && group.iter().any(|cell| cell.valid && cell.counts.acked.is_none());
     let kind = if unable { Kind::Cannot } else { Kind::Measured };
-    let because = |mut block: BlockValue| {
-        if unable && block.valid {
-            block.because = NO_PROMISE.to_owned();
-        }
-        block
-    };
+    for block in per_block.iter_mut().filter(|block| unable && block.valid) {
+        block.because = NO_PROMISE.to_owned();
+    }
     recompute(ComparedCell {
         cell: point.to_owned(),
         kind,
-        per_block: per_block.into_iter().map(because).collect(),
+        per_block,
         ..cell_of(group[0], metric.name, metric.unit, run)
     })
 }
@@ -118,29 +111,16 @@ fn what_happened(cell: &CellSummary, faults: &[&Fault]) -> String {
 
 /// After how long a node counts as gone, as read back from the brokers of each label with several nodes.
 pub fn detection(manifest: &Manifest, summary: &Summary) -> Vec<ComparedCell> {
-    let mut labels: Vec<&CellSummary> = Vec::new();
-    for cell in summary.cells.iter().filter(|cell| cell.nodes > 1 && !cell.faults.is_empty()) {
-        if !labels.iter().any(|known| known.label == cell.label) {
-            labels.push(cell);
-        }
-    }
+    let struck = summary.cells.iter().filter(|cell| cell.nodes > 1 && !cell.faults.is_empty());
     let setting = |cell: &CellSummary| {
         let config = &manifest.systems.get(&cell.label)?.broker_config;
         let (name, value) = DETECTION.iter().find_map(|name| Some((*name, config.get(*name)?)))?;
         Some((name, value.trim().parse::<f64>().ok()?))
     };
-    let told = |cell: &&CellSummary| {
+    let told = |cell: &CellSummary| {
         let (name, ms) = setting(cell)?;
-        let because = format!("{name}, as read back");
-        let value = BlockValue {
-            block: cell.block,
-            value: Some(ms),
-            floor: None,
-            n: 0,
-            valid: true,
-            outcome: CellOutcome::Ok,
-            because,
-        };
+        let value = block(cell, Some(ms), 0, format!("{name}, as read back"));
+        let value = BlockValue { valid: true, outcome: CellOutcome::Ok, ..value };
         Some(recompute(ComparedCell {
             cell: BASE.to_owned(),
             kind: Kind::Measured,
@@ -148,7 +128,7 @@ pub fn detection(manifest: &Manifest, summary: &Summary) -> Vec<ComparedCell> {
             ..cell_of(cell, metric::FAULT_DETECTION.name, metric::FAULT_DETECTION.unit, &summary.run)
         }))
     };
-    labels.iter().filter_map(told).collect()
+    struck.unique_by(|cell| &cell.label).filter_map(told).collect()
 }
 
 #[cfg(test)]

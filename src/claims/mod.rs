@@ -8,13 +8,16 @@ mod data;
 mod faults;
 mod finding;
 mod rules;
-mod shown;
 mod tries;
 
-pub use shown::{Drawing, Headline, Worded};
+pub use data::{Drawing, Headline, Worded};
 
-use crate::result::{Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, SYSTEMS, Status, Summary};
+use crate::result::{
+    Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, SYSTEMS, Status, Summary, words,
+};
 use data::{ClaimText, Claims, Listed, Role, empty_cell};
+use indexmap::IndexSet;
+use itertools::Itertools;
 use rules::Inputs;
 use std::collections::BTreeMap;
 
@@ -42,19 +45,17 @@ pub struct Planned {
 /// its verdicts. Of some claims only, where some are named.
 pub fn plan(profile: &str, only: &[String]) -> Result<Vec<Planned>, ClaimError> {
     let texts = data::load()?;
-    let known: Vec<&str> = texts.rows().map(|row| row.id.as_str()).collect();
-    if let Some(name) = only.iter().find(|name| !known.contains(&name.as_str())) {
-        return Err(ClaimError::NoSuchClaim { name: name.clone(), known: known.join(", ") });
+    if let Some(name) = only.iter().find(|name| row(name).is_none()) {
+        let known = texts.rows().map(|row| &row.id).join(", ");
+        return Err(ClaimError::NoSuchClaim { name: name.clone(), known });
     }
     let rows = texts.rows().filter(|row| only.is_empty() || only.contains(&row.id));
-    let listed = |row: &ClaimText| {
-        let claim = row.id.clone();
-        let asked = row.scenarios.iter().filter(|listed| listed.profiles.iter().any(|name| name == profile));
-        let planned = |listed: &Listed| Planned { claim: claim.clone(), scenario: listed.name.clone() };
-        asked.map(|listed| (listed.role, planned(listed))).collect::<Vec<_>>()
-    };
-    let (judged, shown): (Vec<_>, Vec<_>) = rows.flat_map(listed).partition(|(role, _)| *role == Role::Judged);
-    let plan: Vec<Planned> = judged.into_iter().chain(shown).map(|(_, planned)| planned).collect();
+    let listed = rows.flat_map(|row| row.scenarios.iter().map(move |listed| (row, listed)));
+    let asked = listed.filter(|(_, listed)| listed.profiles.iter().any(|name| name == profile));
+    let (judged, shown): (Vec<_>, Vec<_>) = asked.partition(|(_, listed)| listed.role == Role::Judged);
+    let planned =
+        |(row, listed): (&ClaimText, &Listed)| Planned { claim: row.id.clone(), scenario: listed.name.clone() };
+    let plan: Vec<Planned> = judged.into_iter().chain(shown).map(planned).collect();
     if plan.is_empty() && only.is_empty() {
         let known = texts.profile_names().join(", ");
         return Err(ClaimError::NoSuchProfile { profile: profile.to_owned(), known });
@@ -65,7 +66,7 @@ pub fn plan(profile: &str, only: &[String]) -> Result<Vec<Planned>, ClaimError> 
 /// The profiles with what they are, for a help text: `quick: one block · …`.
 pub fn profiles_in_words() -> String {
     let profiles = data::load().map_or(&[][..], |texts| &texts.profiles);
-    profiles.iter().map(|profile| format!("{}: {}", profile.name, profile.what)).collect::<Vec<_>>().join(" · ")
+    profiles.iter().map(|profile| format!("{}: {}", profile.name, profile.what)).join(" · ")
 }
 
 /// What the headline of a row says; nothing of a row that this program does not know.
@@ -193,10 +194,9 @@ fn judge(text: &ClaimText, profile: &str, measured: Vec<ComparedCell>, runs: &[R
     let missing = missing(text, profile, runs);
     let verdict = judged.verdict();
     // What is missing weighs most where nothing was measured, least where the rest decides.
-    let sentences: Vec<String> = if judged.found_nothing() {
-        missing.iter().chain(&judged.sentences).cloned().collect()
-    } else {
-        judged.sentences.iter().chain(&missing).cloned().collect()
+    let sentences = match judged.found_nothing() {
+        true => [&missing[..], &judged.sentences].concat(),
+        false => [&judged.sentences[..], &missing].concat(),
     };
     let mut cells = measured.clone();
     cells.extend(judged.derived);
@@ -220,22 +220,18 @@ fn judge(text: &ClaimText, profile: &str, measured: Vec<ComparedCell>, runs: &[R
 
 /// The scenarios of a row that left nothing, and why.
 fn missing(text: &ClaimText, profile: &str, runs: &[RunInfo]) -> Vec<String> {
-    let mut missing = Vec::new();
-    for listed in &text.scenarios {
-        let name = &listed.name;
+    let missing = |listed: &Listed| {
         let asked = listed.profiles.iter().any(|known| known == profile);
-        match runs.iter().find(|run| listed.is(&run.scenario)) {
-            Some(run) if run.status == Status::Failed => {
-                missing.push(format!("scenario {name} could not run: {}", run.warnings.join(", ")));
-            }
-            Some(run) if run.status == Status::Interrupted => missing.push(format!("scenario {name} was interrupted")),
-            Some(_) => {}
-            None if asked => missing.push(format!("scenario {name} was not run")),
-            None if listed.role == Role::Judged => missing.push(format!("scenario {name} is not in profile {profile}")),
-            None => {}
-        }
-    }
-    missing
+        let why = match runs.iter().find(|run| listed.is(&run.scenario)) {
+            Some(run) if run.status == Status::Failed => format!("could not run: {}", run.warnings.join(", ")),
+            Some(run) if run.status == Status::Interrupted => "was interrupted".to_owned(),
+            None if asked => "was not run".to_owned(),
+            None if listed.role == Role::Judged => format!("is not in profile {profile}"),
+            Some(_) | None => return None,
+        };
+        Some(format!("scenario {} {why}", listed.name))
+    };
+    text.scenarios.iter().filter_map(missing).collect()
 }
 
 /// A scenario that could not run, among the runs.
@@ -264,12 +260,9 @@ fn run_info(manifest: &Manifest, summary: &Summary) -> RunInfo {
         .map(|(label, system)| (label.clone(), format!("{}; {}", system.broker_version, system.client_version)))
         .collect();
     // Where the points of a matrix differ in it, all of them.
-    let mut promises: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut promises: BTreeMap<String, IndexSet<&str>> = BTreeMap::new();
     for cell in &summary.cells {
-        let words = promises.entry(cell.label.clone()).or_default();
-        if !words.contains(&cell.survives.because.as_str()) {
-            words.push(&cell.survives.because);
-        }
+        promises.entry(cell.label.clone()).or_default().insert(&cell.survives.because);
     }
     let host = &manifest.host;
     RunInfo {
@@ -283,7 +276,7 @@ fn run_info(manifest: &Manifest, summary: &Summary) -> RunInfo {
         blocks: manifest.blocks,
         cross_class: manifest.scenario.cross_class.clone(),
         versions,
-        promises: promises.into_iter().map(|(label, words)| (label, words.join(" · "))).collect(),
+        promises: promises.into_iter().map(|(label, words)| (label, words.iter().join(" · "))).collect(),
         host: format!("{}, {} cores, {}", host.cpu, host.cores, host.kernel),
         cores: Some(host.cores),
         selfcheck: manifest.selfcheck.clone(),
@@ -308,8 +301,9 @@ fn compare(found: &Claim, computed: &Claim, wrong: &mut Vec<String>) {
     differ("number of cells", &found.cells.len().to_string(), &computed.cells.len().to_string());
     for (found, computed) in found.cells.iter().zip(&computed.cells) {
         let name = |cell: &ComparedCell| format!("{} {} {}", cell.label, cell.cell, cell.metric);
+        let kind = |kind: Kind| words::name(&kind).replace('-', " ");
         differ("cell", &name(found), &name(computed));
-        differ(&format!("kind of {}", name(computed)), kind(found.kind), kind(computed.kind));
+        differ(&format!("kind of {}", name(computed)), &kind(found.kind), &kind(computed.kind));
         let numbers = |cell: &ComparedCell| [cell.value, cell.interval.map(|i| i[0]), cell.interval.map(|i| i[1])];
         // A number read back from JSON may differ in its last bit.
         let close = |(a, b): (Option<f64>, Option<f64>)| match (a, b) {
@@ -322,15 +316,6 @@ fn compare(found: &Claim, computed: &Claim, wrong: &mut Vec<String>) {
         differ(&format!("text of {}", name(computed)), &found.text, &computed.text);
         let source = |cell: &ComparedCell| cell.source.clone().unwrap_or_default();
         differ(&format!("source of {}", name(computed)), &source(found), &source(computed));
-    }
-}
-
-fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Measured => "measured",
-        Kind::Documented => "documented",
-        Kind::Cannot => "cannot",
-        Kind::NotMeasured => "not measured",
     }
 }
 

@@ -7,6 +7,8 @@
 use super::cells::recompute;
 use crate::model::{Point, Unit};
 use crate::result::{BlockValue, ComparedCell, Kind};
+use indexmap::IndexMap;
+use std::collections::BTreeSet;
 
 /// How a message is sent.
 const WAY: [&str; 2] = ["payload", "codec"];
@@ -18,25 +20,19 @@ const DROPPED: [&str; 4] = ["wire_bytes", "client_peak", "broker_peak", "first_r
 
 pub fn condensed(cells: Vec<ComparedCell>) -> Vec<ComparedCell> {
     // The tries of a rung together, every other cell alone, all in the order of their first.
-    let mut groups: Vec<(Option<String>, Vec<ComparedCell>)> = Vec::new();
-    for cell in cells {
-        let rung = match split(&cell.cell) {
+    let mut groups: IndexMap<_, Vec<ComparedCell>> = IndexMap::new();
+    for (at, cell) in cells.into_iter().enumerate() {
+        let group = match split(&cell.cell) {
             _ if cell.metric.starts_with(PROBE) => continue,
             Some(_) if DROPPED.contains(&cell.metric.as_str()) => continue,
-            Some((_, rung)) if cell.metric == INTACT => Some(rung),
-            _ => None,
+            Some((_, rung)) if cell.metric == INTACT => Ok((rung, cell.run.clone(), cell.label.clone())),
+            _ => Err(at),
         };
-        let same = groups.iter_mut().find(|(other, group)| {
-            rung.is_some() && *other == rung && (&group[0].run, &group[0].label) == (&cell.run, &cell.label)
-        });
-        match same {
-            Some((_, group)) => group.push(cell),
-            None => groups.push((rung, vec![cell])),
-        }
+        groups.entry(group).or_default().push(cell);
     }
-    let as_one = |(rung, mut group): (Option<String>, Vec<ComparedCell>)| match rung {
-        Some(point) => Some(of_rung(point, &group)),
-        None => group.pop(),
+    let as_one = |(group, mut cells): (Result<(String, _, _), usize>, Vec<ComparedCell>)| match group {
+        Ok((rung, ..)) => Some(of_rung(rung, &cells)),
+        Err(_) => cells.pop(),
     };
     groups.into_iter().filter_map(as_one).collect()
 }
@@ -50,9 +46,7 @@ fn split(point: &str) -> Option<(String, String)> {
 
 /// The share of the ways tried that arrived.
 fn of_rung(point: String, tries: &[ComparedCell]) -> ComparedCell {
-    let mut numbers: Vec<u32> = tries.iter().flat_map(|cell| &cell.per_block).map(|block| block.block).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
+    let numbers: BTreeSet<u32> = tries.iter().flat_map(|cell| &cell.per_block).map(|block| block.block).collect();
     let measured = tries.iter().any(|cell| cell.kind == Kind::Measured);
     recompute(ComparedCell {
         cell: point,

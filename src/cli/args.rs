@@ -36,15 +36,40 @@ pub enum Command {
     /// Run scenarios and write a run folder for each
     Run(RunArgs),
     /// Render a run's summary, page and charts again from its raw data; needs no broker
-    Report(ReportArgs),
+    Report {
+        /// A run folder, its name, or `latest`
+        #[arg(default_value = "latest")]
+        run: String,
+        #[command(flatten)]
+        results: ResultsArgs,
+    },
     /// Print the comparison table, put it into a file, or check that it is up to date
     Table(TableArgs),
     /// Write a run's histograms in another format
-    Export(ExportArgs),
+    Export {
+        /// A run folder, its name, or `latest`
+        run: String,
+        #[arg(long, value_enum, default_value_t = ExportFormat::Hgrm)]
+        format: ExportFormat,
+        #[command(flatten)]
+        results: ResultsArgs,
+    },
     /// List the scenarios that can be run by name and the runs there are, or the metrics
-    List(ListArgs),
+    List {
+        #[command(flatten)]
+        results: ResultsArgs,
+        /// The metrics instead: their units, how blocks are put together, which direction is better
+        #[arg(long)]
+        metrics: bool,
+    },
     /// Show every setting of a scenario with its origin, its cells, and what they cost
-    Explain(ExplainArgs),
+    Explain {
+        /// Scenario name or path
+        #[arg(value_name = "SCENARIO")]
+        scenario: String,
+        #[command(flatten)]
+        overrides: OverrideArgs,
+    },
     /// Check scenario files, under each of their profiles
     Validate {
         /// Scenario names or paths
@@ -57,7 +82,13 @@ pub enum Command {
         of: SchemaOf,
     },
     /// Check what this machine offers, what is missing and what to do about it; starts and changes nothing
-    Doctor(DoctorArgs),
+    Doctor {
+        /// Print one JSON object on stdout
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        environment: EnvironmentArgs,
+    },
     /// Prove the instrument against a fake broker whose truth is known
     Selfcheck,
     /// Print a completion script for a shell
@@ -114,28 +145,10 @@ pub struct EnvironmentArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct DoctorArgs {
-    /// Print one JSON object on stdout
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub environment: EnvironmentArgs,
-}
-
-#[derive(Debug, Args)]
 pub struct ResultsArgs {
     /// Folder of all results
     #[arg(long, default_value = "results", value_name = "DIR")]
     pub results: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    #[command(flatten)]
-    pub results: ResultsArgs,
-    /// The metrics instead: their units, how blocks are put together, which direction is better
-    #[arg(long)]
-    pub metrics: bool,
 }
 
 #[derive(Debug, Args)]
@@ -191,15 +204,6 @@ pub struct OverrideArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ReportArgs {
-    /// A run folder, its name, or `latest`
-    #[arg(default_value = "latest")]
-    pub run: String,
-    #[command(flatten)]
-    pub results: ResultsArgs,
-}
-
-#[derive(Debug, Args)]
 pub struct TableArgs {
     /// Whose table
     #[arg(long, default_value = "standard", value_name = "NAME")]
@@ -217,27 +221,8 @@ pub struct TableArgs {
     pub results: ResultsArgs,
 }
 
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    /// A run folder, its name, or `latest`
-    pub run: String,
-    #[arg(long, value_enum, default_value_t = ExportFormat::Hgrm)]
-    pub format: ExportFormat,
-    #[command(flatten)]
-    pub results: ResultsArgs,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
     /// HdrHistogram percentile distribution, one file per cell and metric
     Hgrm,
-}
-
-#[derive(Debug, Args)]
-pub struct ExplainArgs {
-    /// Scenario name or path
-    #[arg(value_name = "SCENARIO")]
-    pub scenario: String,
-    #[command(flatten)]
-    pub overrides: OverrideArgs,
 }

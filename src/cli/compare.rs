@@ -33,35 +33,28 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
         chosen.environment = Box::new(BrokerCache::over(chosen.environment));
     }
     let selfcheck = selfcheck::remembered_or_run(interrupt)?;
-    let mut run = RunningComparison {
-        args,
-        suite,
-        selfcheck,
-        interrupt,
-        done: ComparisonProgress { failed: unread, ..ComparisonProgress::default() },
-    };
+    let (runs, codes, elapsed) = Default::default();
+    let mut comparing = Comparing { args, suite, selfcheck, interrupt, runs, failed: unread, codes, elapsed };
     for (planned, scenario) in &scenarios {
-        run.scenario(planned, scenario, &mut chosen)?;
+        comparing.scenario(planned, scenario, &mut chosen)?;
         if interrupt.flag.load(Relaxed) {
             break;
         }
     }
     // Brokers go before the table is drawn: nothing of it needs them.
     drop(chosen);
-    let RunningComparison { selfcheck, done, .. } = run;
-    done.print_elapsed();
-    if done.runs.is_empty() {
-        return Err(done.nothing(interrupt));
+    comparing.print_elapsed();
+    let Comparing { selfcheck, runs, failed, mut codes, .. } = comparing;
+    if runs.is_empty() {
+        return Err(nothing(failed, interrupt));
     }
-    let failed: Vec<(Planned, String)> =
-        done.failed.iter().map(|(planned, failure)| (planned.clone(), failure.message.clone())).collect();
-    let material = Material { profile: &args.profile, runs: &done.runs, failed: &failed, before: before.as_ref() };
+    let failed: Vec<_> = failed.into_iter().map(|(planned, failure)| (planned, failure.message)).collect();
+    let material = Material { profile: &args.profile, runs: &runs, failed: &failed, before: before.as_ref() };
     let comparison = claims::build(&material).map_err(|error| Failure::new(Code::Internal, error))?;
     report::write_comparison(&dir, &comparison)?;
     report::write_index(results)?;
     out(&report::terminal(&comparison, width()));
     out(&format!("table and charts: {}", dir.join("comparison.html").display()));
-    let mut codes = done.codes;
     // There is a table to read; what could not run is missing from it.
     codes.extend((!failed.is_empty() || selfcheck != "passed").then_some(Code::Invalid));
     codes.extend(interrupt.flag.load(Relaxed).then_some(Code::Interrupted));
@@ -111,61 +104,53 @@ fn older_table(dir: &Path, args: &CompareArgs) -> Result<Option<Comparison>, Fai
     Ok(Some(Comparison::read(dir)?))
 }
 
-/// What has come of the scenarios so far.
-#[derive(Default)]
-struct ComparisonProgress {
+/// A comparison that runs, and what has come of its scenarios so far.
+struct Comparing<'a> {
+    args: &'a CompareArgs,
+    suite: Suite,
+    selfcheck: String,
+    interrupt: &'a Interrupt,
     runs: Vec<(Manifest, Summary)>,
     failed: Vec<(Planned, Failure)>,
     codes: Vec<Code>,
     elapsed: Vec<(String, Option<Duration>)>,
 }
 
-struct RunningComparison<'a> {
-    args: &'a CompareArgs,
-    suite: Suite,
-    selfcheck: String,
-    interrupt: &'a Interrupt,
-    done: ComparisonProgress,
-}
-
-impl RunningComparison<'_> {
+impl Comparing<'_> {
     /// Measures one scenario, or takes its finished run. An error stops the suite: results cannot be written.
     fn scenario(&mut self, planned: &Planned, scenario: &Scenario, chosen: &mut Chosen) -> Result<(), Failure> {
-        let done = &mut self.done;
         if let Some((folder, manifest, summary)) =
             self.suite.finished(scenario, chosen.environment.name()).filter(|_| self.args.resume)
         {
             say(&format!("{}: kept, {}", scenario.name, folder.join("report.html").display()));
-            done.codes.push(Code::from_number(manifest.exit_code));
-            done.runs.push((manifest, summary));
-            done.elapsed.push((scenario.name.clone(), None));
+            self.codes.push(Code::from_number(manifest.exit_code));
+            self.runs.push((manifest, summary));
+            self.elapsed.push((scenario.name.clone(), None));
             return Ok(());
         }
         let start = Instant::now();
         let results = &self.args.results.results;
         let measured = measure(scenario, chosen, results, Some(self.selfcheck.clone()), self.interrupt);
-        done.elapsed.push((scenario.name.clone(), Some(start.elapsed())));
+        self.elapsed.push((scenario.name.clone(), Some(start.elapsed())));
         match measured {
             Ok(measured) => {
                 self.suite.note(&measured.manifest)?;
                 say(&format!("{}: {}", scenario.name, measured.folder.join("report.html").display()));
-                done.codes.push(measured.code);
-                done.runs.push((measured.manifest, measured.summary));
+                self.codes.push(measured.code);
+                self.runs.push((measured.manifest, measured.summary));
             }
             Err(failure) if failure.code == Code::Results => return Err(failure),
             Err(failure) => {
                 say(&format!("{}: {}", scenario.name, failure.message));
                 // Whom the user stopped could have run.
                 if failure.code != Code::Interrupted {
-                    done.failed.push((planned.clone(), failure));
+                    self.failed.push((planned.clone(), failure));
                 }
             }
         }
         Ok(())
     }
-}
 
-impl ComparisonProgress {
     /// How long each scenario took, on stderr.
     fn print_elapsed(&self) {
         for (name, elapsed) in &self.elapsed {
@@ -175,15 +160,15 @@ impl ComparisonProgress {
         let total: Duration = self.elapsed.iter().filter_map(|(_, elapsed)| *elapsed).sum();
         say(&format!("elapsed: {:.0} s in all", total.as_secs_f64()));
     }
+}
 
-    /// Why there is nothing to make a table of.
-    fn nothing(self, interrupt: &Interrupt) -> Failure {
-        if interrupt.flag.load(Relaxed) {
-            return Failure::new(Code::Interrupted, "interrupted before any scenario had finished");
-        }
-        let first = self.failed.into_iter().next().map(|(_, failure)| failure);
-        first.unwrap_or_else(|| Failure::new(Code::Internal, "no scenario was run"))
+/// Why there is nothing to make a table of.
+fn nothing(failed: Vec<(Planned, Failure)>, interrupt: &Interrupt) -> Failure {
+    if interrupt.flag.load(Relaxed) {
+        return Failure::new(Code::Interrupted, "interrupted before any scenario had finished");
     }
+    let first = failed.into_iter().next().map(|(_, failure)| failure);
+    first.unwrap_or_else(|| Failure::new(Code::Internal, "no scenario was run"))
 }
 
 #[cfg(test)]
@@ -207,7 +192,7 @@ mod tests {
     #[test]
     fn nothing_at_all_ends_with_the_first_reason() {
         let failed = vec![(planned("a", "a"), Failure::new(Code::Environment, "no Java"))];
-        let failure = ComparisonProgress { failed, ..ComparisonProgress::default() }.nothing(&Interrupt::default());
+        let failure = nothing(failed, &Interrupt::default());
         assert_eq!((failure.code, failure.message.as_str()), (Code::Environment, "no Java"));
     }
 

@@ -1,6 +1,6 @@
 //! `doctor`: what this machine offers, what is missing and what to do about it.
 
-use super::args::{DoctorArgs, EnvironmentKind};
+use super::args::{EnvironmentArgs, EnvironmentKind};
 use super::exit::Code;
 use super::run::external;
 use super::{Outcome, out, out_json};
@@ -25,13 +25,12 @@ struct EnvironmentChoice {
     can_run: bool,
 }
 
-pub fn doctor(args: &DoctorArgs) -> Outcome {
-    let external = external(&args.environment)?;
-    let kind = args.environment.kind;
-    let alone = external.is_some();
+pub fn doctor(json: bool, args: &EnvironmentArgs) -> Outcome {
+    let external = external(args)?;
+    let auto = args.kind == EnvironmentKind::Auto && external.is_none();
     let wanted = Wanted {
-        docker: !alone && matches!(kind, EnvironmentKind::Auto | EnvironmentKind::Docker),
-        native: !alone && matches!(kind, EnvironmentKind::Auto | EnvironmentKind::Native),
+        docker: auto || args.kind == EnvironmentKind::Docker,
+        native: auto || args.kind == EnvironmentKind::Native,
         external,
     };
     let checks = checks(wanted);
@@ -42,11 +41,11 @@ pub fn doctor(args: &DoctorArgs) -> Outcome {
         .collect();
     let environment = environments.iter().find(|verdict| verdict.can_run).map(|verdict| verdict.name);
     let code = if environment.is_some() { Code::Fine } else { Code::Environment };
-    if args.json {
+    if json {
         let report = DoctorReport { schema: 1, exit_code: code as u8, environment, environments, checks: &checks };
         out_json(&report)?;
     } else {
-        out(&text(&checks, &environments, environment, kind == EnvironmentKind::Auto && !alone));
+        out(&text(&checks, &environments, environment, auto));
     }
     Ok(code)
 }

@@ -1,6 +1,6 @@
 //! Commands that only look: list, explain, validate, schema, completions, man.
 
-use super::args::{Cli, ExplainArgs, ListArgs, OverrideArgs, SchemaOf};
+use super::args::{Cli, OverrideArgs, SchemaOf};
 use super::exit::{Code, Failure};
 use super::{Outcome, out, say};
 use crate::model::metric;
@@ -8,6 +8,7 @@ use crate::result::{Comparison, Summary};
 use crate::sanitize;
 use crate::scenario::{self, Overrides};
 use clap::CommandFactory;
+use std::path::Path;
 
 impl From<&OverrideArgs> for Overrides {
     fn from(args: &OverrideArgs) -> Self {
@@ -20,11 +21,12 @@ impl From<&OverrideArgs> for Overrides {
     }
 }
 
-pub fn list(args: &ListArgs) -> Outcome {
-    if args.metrics {
-        out(&metric::table());
-        return Ok(Code::Fine);
-    }
+pub fn metrics() -> Outcome {
+    out(&metric::table());
+    Ok(Code::Fine)
+}
+
+pub fn list(results: &Path) -> Outcome {
     let mut text = String::from("Scenarios\n");
     for name in scenario::names() {
         match scenario::load(&name, &Overrides::default()) {
@@ -32,28 +34,22 @@ pub fn list(args: &ListArgs) -> Outcome {
             Err(_) => text += &format!("  {name:<14} (invalid: see `brokerbench validate {name}`)\n"),
         }
     }
-    let runs = args.results.results.join("runs");
-    let mut names: Vec<String> = std::fs::read_dir(&runs)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().join("manifest.json").is_file())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
+    let runs = results.join("runs");
+    let entries = std::fs::read_dir(&runs).into_iter().flatten().flatten();
+    let complete = entries.filter(|entry| entry.path().join("manifest.json").is_file());
+    let mut names: Vec<_> = complete.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     text += &format!("Runs in {}\n", runs.display());
     if names.is_empty() {
         text += "  none yet: brokerbench run latency\n";
     }
-    for name in names {
-        text += &format!("  {}\n", sanitize::line(&name));
-    }
+    text.extend(names.iter().map(|name| format!("  {}\n", sanitize::line(name))));
     out(&text);
     Ok(Code::Fine)
 }
 
-pub fn explain(args: &ExplainArgs) -> Outcome {
-    let scenario = scenario::load(&args.scenario, &Overrides::from(&args.overrides))?;
+pub fn explain(name: &str, overrides: &OverrideArgs) -> Outcome {
+    let scenario = scenario::load(name, &overrides.into())?;
     out(&scenario.explain());
     Ok(Code::Fine)
 }
@@ -103,15 +99,12 @@ pub fn man(command: Option<&str>) -> Outcome {
         Some(name) => root.find_subcommand(name).cloned(),
     };
     let unknown = || {
-        Failure::new(
-            Code::Usage,
-            format!("there is no command `{}`; known: {}", command.unwrap_or_default(), known.join(", ")),
-        )
+        let known = known.join(", ");
+        Failure::new(Code::Usage, format!("there is no command `{}`; known: {known}", command.unwrap_or_default()))
     };
+    let page = clap_mangen::Man::new(page.ok_or_else(unknown)?);
     let mut text = Vec::new();
-    clap_mangen::Man::new(page.ok_or_else(unknown)?)
-        .render(&mut text)
-        .map_err(|error| Failure::new(Code::Internal, error))?;
+    page.render(&mut text).map_err(|error| Failure::new(Code::Internal, error))?;
     out(&String::from_utf8_lossy(&text));
     Ok(Code::Fine)
 }

@@ -14,31 +14,30 @@ mod run;
 mod selfcheck;
 mod signals;
 mod suite;
-mod verdict;
 
 use crate::sanitize;
-use args::{Cli, Command};
+use args::{Cli, Command, ExportFormat};
 use clap::Parser;
 use exit::{Code, Failure};
 use signals::Interrupt;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Runs the command that was typed.
 pub fn main() -> ExitCode {
     let cli = typed();
     let interrupt = Interrupt::listen();
     let result = match &cli.command {
         Command::Compare(args) => compare::compare(args, &interrupt),
         Command::Run(args) => run::run(args, &interrupt),
-        Command::Report(args) => results::report(args),
+        Command::Report { run, results } => results::report(run, &results.results),
         Command::Table(args) => results::table(args),
-        Command::Export(args) => results::export(args),
-        Command::List(args) => inspect::list(args),
-        Command::Explain(args) => inspect::explain(args),
+        Command::Export { run, format: ExportFormat::Hgrm, results } => results::export(run, &results.results),
+        Command::List { metrics: true, .. } => inspect::metrics(),
+        Command::List { results, .. } => inspect::list(&results.results),
+        Command::Explain { scenario, overrides } => inspect::explain(scenario, overrides),
         Command::Validate { scenarios } => inspect::validate(scenarios),
         Command::Schema { of } => inspect::schema(*of),
-        Command::Doctor(args) => doctor::doctor(args),
+        Command::Doctor { json, environment } => doctor::doctor(*json, environment),
         Command::Selfcheck => selfcheck::selfcheck(&interrupt),
         Command::Completions { shell } => inspect::completions(*shell),
         Command::Man { command } => inspect::man(command.as_deref()),
@@ -91,5 +90,4 @@ fn width() -> u16 {
     if columns == 0 { 160 } else { columns }
 }
 
-/// What a command comes to.
 type Outcome = Result<Code, Failure>;

@@ -34,10 +34,17 @@ impl Display {
         Self { bar, step: String::new(), place: String::new(), last_plain: Instant::now(), interrupt }
     }
 
-    /// Takes the bar off the screen.
     pub fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
+        }
+    }
+
+    /// A line of its own, above the bar.
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| say(text)),
+            None => say(text),
         }
     }
 
@@ -58,11 +65,7 @@ impl Observer for Display {
     }
 
     fn happened(&mut self, text: &str) {
-        let text = format!("{} {}: {text}", self.place, self.step);
-        match &self.bar {
-            Some(bar) => bar.suspend(|| say(&text)),
-            None => say(&text),
-        }
+        self.say(&format!("{} {}: {text}", self.place, self.step));
     }
 }
 
@@ -82,10 +85,7 @@ impl StudyObserver for Display {
     }
 
     fn warning(&mut self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| say(&format!("warning: {text}"))),
-            None => say(&format!("warning: {text}")),
-        }
+        self.say(&format!("warning: {text}"));
     }
 }
 

@@ -1,18 +1,18 @@
 //! Commands that read results: report, table, export; and the text that ends a run.
 
-use super::args::{ExportArgs, ExportFormat, ReportArgs, TableArgs};
+use super::args::TableArgs;
 use super::exit::{Code, Failure};
-use super::{Outcome, out, verdict, width};
-use crate::result::{CellSummary, Comparison, Kind, Manifest, RunFolder, Summary, files, words};
+use super::{Outcome, out, width};
+use crate::result::{CellSummary, Comparison, Fault, Judged, Kind, Manifest, RunFolder, Summary, files, words};
 use crate::sanitize;
 use crate::{claims, export as formats, report as rendering};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use std::path::Path;
 
-pub fn report(args: &ReportArgs) -> Outcome {
-    let folder = find(&args.run, &args.results.results)?;
+pub fn report(run: &str, results: &Path) -> Outcome {
+    let folder = find(run, results)?;
     let summary = rendering::report(&folder)?;
-    rendering::write_index(&args.results.results)?;
+    rendering::write_index(results)?;
     out(&run_text(&folder.read_manifest()?, &summary, folder.path()));
     Ok(Code::Fine)
 }
@@ -37,11 +37,10 @@ pub fn table(args: &TableArgs) -> Outcome {
         comparison = claims::again(&comparison).map_err(|error| Failure::new(Code::Internal, error))?;
     }
     let mut wrong = claims::recheck(&comparison).err().unwrap_or_default();
-    let injected = args
-        .inject
-        .as_deref()
-        .map(|file| Ok::<_, Failure>((file, inject(file, &rendering::markdown_table(&comparison))?)));
-    let injected = injected.transpose()?;
+    let injected = match args.inject.as_deref() {
+        Some(file) => Some((file, inject(file, &rendering::markdown_table(&comparison))?)),
+        None => None,
+    };
     if args.check {
         let committed = dir.join("comparison.md");
         if files::read(&committed)? != rendering::markdown(&comparison).into_bytes() {
@@ -52,20 +51,16 @@ pub fn table(args: &TableArgs) -> Outcome {
         {
             wrong.push(format!("{}: its table is not that of {}", file.display(), dir.display()));
         }
-        return match wrong.is_empty() {
-            true => Ok(Code::Fine),
-            false => Err(Failure::new(
-                Code::TableStale,
-                format!(
-                    "{}; write it again with `brokerbench table --profile {} --rewrite`",
-                    wrong.join("\n"),
-                    args.profile
-                ),
-            )),
-        };
+        if let Some(last) = wrong.last_mut() {
+            let again = format!("`brokerbench table --profile {} --rewrite`", args.profile);
+            *last += &format!("; write it again with {again}");
+        }
     }
     if !wrong.is_empty() {
         return Err(Failure::new(Code::TableStale, wrong.join("\n")));
+    }
+    if args.check {
+        return Ok(Code::Fine);
     }
     if args.rewrite {
         rendering::write_comparison(&dir, &comparison)?;
@@ -82,10 +77,8 @@ pub fn table(args: &TableArgs) -> Outcome {
 fn inject(file: &Path, table: &str) -> Result<(String, String), Failure> {
     let text = String::from_utf8_lossy(&files::read(file)?).into_owned();
     let missing = || {
-        Failure::new(
-            Code::Usage,
-            format!("{}: no place for the table; put `{BEGIN}` and `{END}` on lines of their own", file.display()),
-        )
+        let remedy = format!("put `{BEGIN}` and `{END}` on lines of their own");
+        Failure::new(Code::Usage, format!("{}: no place for the table; {remedy}", file.display()))
     };
     let begin = text.find(BEGIN).ok_or_else(missing)? + BEGIN.len();
     let end = begin + text[begin..].find(END).ok_or_else(missing)?;
@@ -93,9 +86,8 @@ fn inject(file: &Path, table: &str) -> Result<(String, String), Failure> {
     Ok((text, new))
 }
 
-pub fn export(args: &ExportArgs) -> Outcome {
-    let folder = find(&args.run, &args.results.results)?;
-    let ExportFormat::Hgrm = args.format;
+pub fn export(run: &str, results: &Path) -> Outcome {
+    let folder = find(run, results)?;
     for file in formats::write_hgrm(&folder)? {
         out(&folder.path().join(file).display().to_string());
     }
@@ -116,9 +108,9 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
             text += &one_line(format!("invalid: {name}: {reason}"));
         }
         for fault in &cell.faults {
-            text += &one_line(format!("fault: {name}: {}", verdict::fault(fault)));
+            text += &one_line(format!("fault: {name}: {}", fault_text(fault)));
         }
-        text += &verdict::of(cell, &name).map_or_else(String::new, one_line);
+        text += &judged(cell, &name).map_or_else(String::new, one_line);
     }
     for (point, found) in &manifest.rates_found {
         let rate = found.rate.map_or_else(String::new, |rate| format!("{rate}, "));
@@ -143,30 +135,45 @@ fn one_line(text: String) -> String {
     sanitize::line(&text) + "\n"
 }
 
+/// The columns of plain load. Names come first.
+const COLUMNS: [(&str, fn(&CellSummary) -> String); 13] = [
+    ("system", |cell| cell.label.clone()),
+    ("cell", |cell| cell.cell.clone()),
+    ("block", |cell| cell.block.to_string()),
+    ("outcome", |cell| match cell.valid {
+        _ if cannot(cell).is_some() => "cannot".to_owned(),
+        false => "invalid".to_owned(),
+        true => words::name(&cell.outcome),
+    }),
+    ("goodput/s", |cell| cell.rates.goodput_per_s.map_or("-".into(), |rate| words::grouped(rate as u64))),
+    ("publish p50", |cell| time(cell.latency.publish.as_ref().and_then(|publish| publish.p50_ns))),
+    ("p99", |cell| time(cell.latency.publish.as_ref().and_then(|publish| publish.p99_ns))),
+    ("end-to-end p50", |cell| time(cell.latency.end_to_end.as_ref().and_then(|whole| whole.p50_ns))),
+    ("p99", |cell| time(cell.latency.end_to_end.as_ref().and_then(|whole| whole.p99_ns))),
+    ("lost", |cell| count(cell.counts.lost)),
+    ("dup", |cell| count(cell.counts.duplicate)),
+    ("reord", |cell| count(cell.counts.reordered)),
+    ("CPU/msg", |cell| cell.resources.client_cpu_ns_per_message.map_or("-".into(), words::time)),
+];
+
+fn time(ns: Option<u64>) -> String {
+    ns.map_or("-".into(), |ns| words::time(ns as f64))
+}
+
+fn count(messages: Option<u64>) -> String {
+    messages.map_or("-".into(), words::grouped)
+}
+
 /// The cells of plain load; empty where there are none.
 fn plain_table(summary: &Summary) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_FULL_CONDENSED)
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(width());
-    table.set_header([
-        "system",
-        "cell",
-        "block",
-        "outcome",
-        "goodput/s",
-        "publish p50",
-        "p99",
-        "end-to-end p50",
-        "p99",
-        "lost",
-        "dup",
-        "reord",
-        "CPU/msg",
-    ]);
+        .set_width(width())
+        .set_header(COLUMNS.map(|(head, _)| head));
     for cell in summary.cells.iter().filter(|cell| cell.experiment.is_none()) {
-        table.add_row(row(cell).iter().map(|text| sanitize::line(text)));
+        table.add_row(COLUMNS.map(|(_, text)| sanitize::line(&text(cell))));
     }
     if table.row_count() == 0 {
         return String::new();
@@ -182,37 +189,97 @@ fn plain_table(summary: &Summary) -> String {
 }
 
 /// Why a cell of plain load was not run.
-pub(super) fn cannot(cell: &CellSummary) -> Option<&str> {
+fn cannot(cell: &CellSummary) -> Option<&str> {
     match &cell.observations[..] {
         [only] if cell.experiment.is_none() && only.kind == Kind::Cannot => Some(&only.text),
         _ => None,
     }
 }
 
-fn row(cell: &CellSummary) -> Vec<String> {
-    let count = |value: Option<u64>| value.map_or("-".into(), words::grouped);
-    let time = |value: Option<u64>| value.map_or("-".into(), |ns| words::time(ns as f64));
-    let of = |quantiles: &Option<crate::result::Quantiles>, pick: fn(&crate::result::Quantiles) -> Option<u64>| {
-        time(quantiles.as_ref().and_then(pick))
+/// How a cell was judged, where there is something to say about it.
+fn judged(cell: &CellSummary, name: &str) -> Option<String> {
+    let because = cell.judged_because.join("; ");
+    let word = match cell.judged {
+        None | Some(Judged::Pass) if because.is_empty() => return None,
+        // Said already.
+        Some(Judged::Cannot) if cannot(cell).is_some() => return None,
+        None => "found",
+        Some(Judged::Pass) => "pass",
+        Some(Judged::Fail) => "FAIL",
+        Some(Judged::Inconclusive) => "inconclusive",
+        Some(Judged::Cannot) => "cannot",
     };
-    let outcome = match cell.valid {
-        _ if cannot(cell).is_some() => "cannot".to_owned(),
-        false => "invalid".to_owned(),
-        true => words::name(&cell.outcome),
+    Some(format!("{word}: {name}: {because}"))
+}
+
+/// A fault and the recovery from it.
+fn fault_text(fault: &Fault) -> String {
+    let what = match &fault.node[..] {
+        "" => format!("{} of {}", fault.kind, fault.target),
+        node => format!("{} of {} ({node})", fault.kind, fault.target),
     };
-    vec![
-        cell.label.clone(),
-        cell.cell.clone(),
-        cell.block.to_string(),
-        outcome,
-        cell.rates.goodput_per_s.map_or("-".into(), |rate| words::grouped(rate as u64)),
-        of(&cell.latency.publish, |q| q.p50_ns),
-        of(&cell.latency.publish, |q| q.p99_ns),
-        of(&cell.latency.end_to_end, |q| q.p50_ns),
-        of(&cell.latency.end_to_end, |q| q.p99_ns),
-        count(cell.counts.lost),
-        count(cell.counts.duplicate),
-        count(cell.counts.reordered),
-        cell.resources.client_cpu_ns_per_message.map_or("-".into(), words::time),
-    ]
+    if let Some(why) = &fault.not_applied {
+        return format!("{what} NOT APPLIED: {why}");
+    }
+    let time = |ns: u64| words::time(ns as f64);
+    let times = [
+        ("publish back after", fault.rto_publish_ns),
+        ("delivery", fault.rto_deliver_ns),
+        ("90 % of the rate", fault.rto_90_ns),
+        ("a new client", fault.probe_rto_ns),
+        ("every copy", fault.redundancy_ns),
+    ];
+    let mut said: Vec<String> =
+        times.iter().map(|(name, ns)| format!("{name} {}", ns.map_or("unknown".into(), time))).collect();
+    said.extend(fault.scripted_ns.map(|ns| format!("of it scripted {}", time(ns))));
+    said.push(match (fault.rpo_messages, fault.rpo_ns) {
+        (Some(0), _) => "nothing acknowledged lost".to_owned(),
+        (Some(lost), Some(ns)) => {
+            let least = fault.rpo_least_messages.map_or_else(String::new, |least| {
+                format!(" ({} where the kernel had written back what was older than 30 s)", words::grouped(least))
+            });
+            format!("LOST {} acknowledged messages{least}, {} of them", words::grouped(lost), time(ns))
+        }
+        _ => "loss unknown".to_owned(),
+    });
+    said.extend((!fault.text.is_empty()).then(|| fault.text.clone()));
+    said.extend(fault.not_healed.as_ref().map(|why| format!("NOT HEALED: {why}")));
+    format!("{what}: {}", said.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_in_one_line() {
+        let known = Fault {
+            kind: "kill".into(),
+            target: "leader".into(),
+            node: "node-2".into(),
+            took_effect_at_ns: Some(1),
+            scripted_ns: Some(2_000_000_000),
+            rto_publish_ns: Some(7_120_000_000),
+            rto_deliver_ns: Some(7_300_000_000),
+            rpo_messages: Some(1234),
+            rpo_ns: Some(250_000_000),
+            text: "exit status 9".into(),
+            ..Fault::default()
+        };
+        assert_eq!(
+            fault_text(&known),
+            "kill of leader (node-2): publish back after 7.12 s; delivery 7.30 s; 90 % of the rate unknown; \
+             a new client unknown; every copy unknown; of it scripted 2.00 s; \
+             LOST 1,234 acknowledged messages, 250 ms of them; exit status 9"
+        );
+        let least = fault_text(&Fault { kind: "power-loss".into(), rpo_least_messages: Some(1000), ..known.clone() });
+        assert!(
+            least.contains(
+                "LOST 1,234 acknowledged messages (1,000 where the kernel had written back what was older than"
+            ),
+            "{least}"
+        );
+        let failed = Fault { not_applied: Some("no such process".into()), ..known };
+        assert_eq!(fault_text(&failed), "kill of leader (node-2) NOT APPLIED: no such process");
+    }
 }

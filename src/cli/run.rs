@@ -41,10 +41,9 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
 
 fn add_thresholds(scenario: &mut Scenario, texts: &[String]) -> Result<(), Failure> {
     let labels: Vec<String> = scenario.systems.iter().map(|(label, _)| label.clone()).collect();
-    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
     for text in texts {
         let rule = Threshold::parse(text, &labels).map_err(|error| {
-            Failure::new(Code::Usage, format!("--threshold '{text}': {}; {}", error.problem, error.remedy))
+            Failure::new(Code::Usage, format!("--threshold '{text}': {}; {}", error.what, error.remedy))
         })?;
         scenario.thresholds.push(rule);
     }
@@ -87,7 +86,7 @@ pub fn measure(
     let mut finished = finished?;
     let summary = summarize(&finished.folder)?;
     let findings: Vec<_> = scenario.thresholds.iter().map(|rule| rule.evaluate(&summary.cells)).collect();
-    let code = of_run(finished.manifest.status, &summary, findings.iter().all(|finding| finding.held()));
+    let code = of_run(finished.manifest.status, &summary, findings.iter().all(|finding| finding.held));
     finished.manifest.exit_code = code as u8;
     if matches!(code, Code::Invalid | Code::Fault) {
         finished.manifest.status = Status::Invalid;
@@ -97,7 +96,7 @@ pub fn measure(
     report::write_index(results_dir)?;
     let findings = findings
         .into_iter()
-        .map(|finding| format!("{} {}: {}", if finding.held() { "✓" } else { "✗" }, finding.rule, finding.words))
+        .map(|finding| format!("{} {}: {}", if finding.held { "✓" } else { "✗" }, finding.rule, finding.words))
         .collect();
     Ok(RenderedRun { folder: finished.folder.path().to_owned(), manifest: finished.manifest, summary, findings, code })
 }

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::UNIX_EPOCH;
 
-/// Prints each oracle with expected and found.
 pub fn selfcheck(interrupt: &Interrupt) -> Outcome {
     let verdict = check(interrupt, &mut |oracle| {
         let mark = if oracle.passed { "ok  " } else { "FAIL" };

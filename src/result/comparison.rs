@@ -89,7 +89,7 @@ pub struct Claim {
 }
 
 /// One figure of a row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ComparedCell {
     pub label: String,
     pub system: String,
@@ -144,13 +144,14 @@ pub struct BlockValue {
 }
 
 /// Where a figure comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     Measured,
     Documented,
     /// The system cannot do it; the text says why.
     Cannot,
+    #[default]
     NotMeasured,
 }
 

@@ -33,7 +33,6 @@ pub struct Cell {
     pub point: String,
     pub load: Load,
     pub message: Message,
-    /// In place of plain load.
     pub experiment: Option<Experiment>,
     /// Injected while the load goes on; empty in plain load.
     pub faults: Vec<FaultPlan>,
@@ -43,16 +42,13 @@ pub struct Cell {
     pub seed: u64,
 }
 
-/// What a message is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Message {
-    /// Size of the whole message as the broker stores it, envelope included, uncompressed.
     pub size: Bytes,
     pub payload: PayloadKind,
     /// zstd ratio that a `mixed` payload must reach, within 10 %; checked when the payload is made.
     pub compressibility: Option<f64>,
-    /// Kafka's `compression.type`.
     pub codec: Codec,
 }
 

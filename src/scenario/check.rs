@@ -4,14 +4,12 @@
 
 use super::cell::{Cell, Message, PayloadKind};
 use super::experiment::Experiment;
-use super::figure::never_measured;
 use super::file::File;
 use super::load::{Load, Model};
 use super::resolve::Scenario;
-use super::rule::Subject;
-use super::source::is_name;
+use super::source::{NAME, is_name};
 use super::system::{ClientLibrary, ListMode, Reply, SystemConfig};
-use crate::model::{Codec, Guarantee, MessageStore, Software, System};
+use crate::model::{Codec, Guarantee, Measure, MessageStore, Software, System, metric};
 use crate::units::{Bytes, Rate, Span};
 use crate::yaml::{Problem, suggest};
 
@@ -33,110 +31,90 @@ fn refuse(key: &str, what: impl std::fmt::Display, remedy: &str) -> Check {
     Err(Problem::new(key.split('.'), what, remedy))
 }
 
-pub(super) fn name(name: &str) -> Check {
-    if is_name(name) {
-        return Ok(());
-    }
-    let what = "a name may hold lower-case letters, digits and dashes, and starts with no dash (at most 40)";
-    refuse("name", what, "rename it, for example `order-events`")
+fn check(right: bool, key: &str, what: impl std::fmt::Display, remedy: &str) -> Check {
+    if right { Ok(()) } else { refuse(key, what, remedy) }
 }
 
+fn some_of_each<'a>(counts: impl IntoIterator<Item = (&'a str, u32)>) -> Check {
+    counts.into_iter().try_for_each(|(key, count)| check(count > 0, key, "at least 1 is needed", "write 1 or more"))
+}
+
+/// What needs the file alone.
 pub(super) fn words(file: &File) -> Check {
-    if file.question.trim().is_empty() {
-        return refuse("question", "it is empty", "say what a reader will know after the run");
-    }
-    match &file.cross_class {
-        Some(reason) if reason.trim().is_empty() => {
-            refuse("cross-class", "it is empty", "give the reason, or remove it")
+    let (named, name) = (is_name(&file.name), format_args!("a name {NAME}"));
+    check(named, "name", name, "rename it, for example `order-events`")?;
+    let question = !file.question.trim().is_empty();
+    check(question, "question", "it is empty", "say what a reader will know after the run")?;
+    let reason = file.cross_class.as_ref().is_none_or(|reason| !reason.trim().is_empty());
+    check(reason, "cross-class", "it is empty", "give the reason, or remove it")
+}
+
+pub(super) fn blocks(blocks: u32) -> Check {
+    let what = format_args!("out of range, it is 1 to {MOST_BLOCKS}");
+    check((1..=MOST_BLOCKS).contains(&blocks), "blocks", what, "quick 1, standard 3, full 5")
+}
+
+fn rate(load: &Load) -> Check {
+    match (load.model, load.rate) {
+        (Model::Open, None) if !load.half_capacity => {
+            refuse("load.rate", "the open model needs a rate", "add `rate: 10k/s`, or use `model: closed`")
+        }
+        (Model::Closed, rate) if rate.is_some() || load.half_capacity => {
+            let what = "the closed model goes as fast as `in-flight` allows and takes no rate";
+            refuse("load.rate", what, "remove `rate`, or use `model: open`")
+        }
+        (Model::Open, Some(rate)) if rate.micro_per_s() == 0 => {
+            refuse("load.rate", "a rate of zero sends nothing", "write a rate above zero, such as `10k/s`")
+        }
+        (Model::Open, Some(rate)) if rate > FASTEST => {
+            let what = format!("no generator on one machine offers more than {FASTEST}");
+            refuse("load.rate", what, "lower it, or use `model: closed` to find the most it can do")
         }
         _ => Ok(()),
     }
 }
 
-pub(super) fn blocks(blocks: u32) -> Check {
-    match blocks {
-        1..=MOST_BLOCKS => Ok(()),
-        _ => refuse("blocks", format_args!("out of range, it is 1 to {MOST_BLOCKS}"), "quick 1, standard 3, full 5"),
-    }
-}
-
 pub(super) fn load(load: &Load) -> Check {
-    match (load.model, load.rate) {
-        (Model::Open, None) if !load.half_capacity => {
-            return refuse("load.rate", "the open model needs a rate", "add `rate: 10k/s`, or use `model: closed`");
-        }
-        (Model::Closed, rate) if rate.is_some() || load.half_capacity => {
-            let what = "the closed model goes as fast as `in-flight` allows and takes no rate";
-            return refuse("load.rate", what, "remove `rate`, or use `model: open`");
-        }
-        (Model::Open, Some(rate)) if rate.micro_per_s() == 0 => {
-            return refuse("load.rate", "a rate of zero sends nothing", "write a rate above zero, such as `10k/s`");
-        }
-        (Model::Open, Some(rate)) if rate > FASTEST => {
-            let what = format!("no generator on one machine offers more than {FASTEST}");
-            return refuse("load.rate", what, "lower it, or use `model: closed` to find the most it can do");
-        }
-        _ => {}
-    }
-    let spans = [
+    rate(load)?;
+    let longest = format_args!("longer than {LONGEST}");
+    for (key, span, may_be_zero) in [
         ("load.warm-up", load.warm_up, true),
         ("load.warm-up-limit", load.warm_up_limit, true),
         ("load.duration", load.duration, false),
         ("load.drain", load.drain, false),
         ("load.work", load.work, true),
         ("load.broker-warm-up", load.broker_warm_up, true),
-    ];
-    for (key, span, may_be_zero) in spans {
-        if span.nanos() == 0 && !may_be_zero {
-            return refuse(key, "zero leaves no time to measure or to finish", "write a duration such as `10s`");
-        }
-        if span > LONGEST {
-            return refuse(key, format_args!("longer than {LONGEST}"), "shorten it");
-        }
+    ] {
+        let (some, what) = (span.nanos() > 0, "zero leaves no time to measure or to finish");
+        check(some || may_be_zero, key, what, "write a duration such as `10s`")?;
+        check(span <= LONGEST, key, longest, "shorten it")?;
     }
-    if load.deadline == Some(Span(0)) {
-        return refuse(
-            "load.deadline",
-            "no time to be answered in",
-            "write a duration such as `30s`, or remove the key",
-        );
-    }
-    if load.deadline.is_some_and(|deadline| deadline > LONGEST) {
-        return refuse("load.deadline", format_args!("longer than {LONGEST}"), "shorten it");
-    }
-    if load.warm_up_limit < load.warm_up {
-        let what = format!("it is below `load.warm-up` ({})", load.warm_up);
-        return refuse("load.warm-up-limit", what, "raise it, or shorten the warm-up");
-    }
-    if load.messages == Some(0) {
-        return refuse("load.messages", "no message at all", "write a number above zero, or remove the key");
-    }
-    let counts = [
-        ("load.producers", u32::from(load.producers)),
-        ("load.subscriptions", u32::from(load.subscriptions)),
-        ("load.consumers", u32::from(load.consumers)),
-        ("load.connections", u32::from(load.connections)),
+    let (some, key) = (load.deadline != Some(Span(0)), "load.deadline");
+    check(some, key, "no time to be answered in", "write a duration such as `30s`, or remove the key")?;
+    check(load.deadline.is_none_or(|deadline| deadline <= LONGEST), key, longest, "shorten it")?;
+    let (enough, what) =
+        (load.warm_up_limit >= load.warm_up, format_args!("it is below `load.warm-up` ({})", load.warm_up));
+    check(enough, "load.warm-up-limit", what, "raise it, or shorten the warm-up")?;
+    let some = load.messages != Some(0);
+    check(some, "load.messages", "no message at all", "write a number above zero, or remove the key")?;
+    some_of_each([
+        ("load.producers", load.producers.into()),
+        ("load.subscriptions", load.subscriptions.into()),
+        ("load.consumers", load.consumers.into()),
+        ("load.connections", load.connections.into()),
         ("load.in-flight", load.in_flight),
         ("load.batch", load.batch),
-    ];
-    if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
-        return refuse(key, "at least 1 is needed", "write 1 or more");
-    }
-    if load.in_flight < u32::from(load.connections) {
-        let what = format!("fewer than the {} connections: some would never send", load.connections);
-        return refuse("load.in-flight", what, "raise `in-flight`, or lower `connections`");
-    }
+    ])?;
+    let what = format_args!("fewer than the {} connections: some would never send", load.connections);
+    let enough = load.in_flight >= u32::from(load.connections);
+    check(enough, "load.in-flight", what, "raise `in-flight`, or lower `connections`")?;
     let consumers = u64::from(load.subscriptions) * u64::from(load.consumers);
     let threads = consumers + u64::from(load.producers);
-    if threads > MOST_THREADS {
-        let key = if consumers >= u64::from(load.producers) { "load.consumers" } else { "load.producers" };
-        let what = format!("producers and consumers together would be {threads} threads, more than {MOST_THREADS}");
-        return refuse(key, what, "lower `producers`, `subscriptions` or `consumers`");
-    }
-    if load.backlog.0 == 0 {
-        return refuse("load.backlog", "nothing could ever be sent", "write a size such as `16MiB`");
-    }
-    Ok(())
+    let key = if consumers >= u64::from(load.producers) { "load.consumers" } else { "load.producers" };
+    let what = format_args!("producers and consumers together would be {threads} threads, more than {MOST_THREADS}");
+    check(threads <= MOST_THREADS, key, what, "lower `producers`, `subscriptions` or `consumers`")?;
+    let remedy = "write a size such as `16MiB`";
+    check(load.backlog.0 > 0, "load.backlog", "nothing could ever be sent", remedy)
 }
 
 /// The crate carries plain load: whatever asks for more is done by our own client.
@@ -170,35 +148,30 @@ pub(super) fn half_capacity(load: &Load, experiment: Option<&Experiment>) -> Che
 }
 
 pub(super) fn message(message: &Message, load: &Load) -> Check {
-    let size = message.size;
-    if size.0 < COMPACT_ENVELOPE {
-        let what = format!("smaller than the {COMPACT_ENVELOPE} bytes that identify a message");
-        return refuse("message.size", what, &format!("write {ENVELOPE}B or more"));
-    }
-    if size.0 < ENVELOPE && load.model == Model::Open {
-        let what = format!("messages below {ENVELOPE} bytes carry no planned time, and so have no latency");
-        return refuse("message.size", what, &format!("write {ENVELOPE}B or more, or use `load.model: closed`"));
-    }
-    if size > LARGEST_MESSAGE {
-        let what = format!("plain load stops at {LARGEST_MESSAGE}; larger messages come with the size ladder");
-        return refuse("message.size", what, &format!("write {LARGEST_MESSAGE} or less"));
-    }
+    let (size, key) = (message.size, "message.size");
+    let what = format_args!("smaller than the {COMPACT_ENVELOPE} bytes that identify a message");
+    check(size.0 >= COMPACT_ENVELOPE, key, what, &format!("write {ENVELOPE}B or more"))?;
+    let what = format_args!("messages below {ENVELOPE} bytes carry no planned time, and so have no latency");
+    let remedy = format!("write {ENVELOPE}B or more, or use `load.model: closed`");
+    check(size.0 >= ENVELOPE || load.model != Model::Open, key, what, &remedy)?;
+    let what = format_args!("plain load stops at {LARGEST_MESSAGE}; larger messages come with the size ladder");
+    check(size <= LARGEST_MESSAGE, key, what, &format!("write {LARGEST_MESSAGE} or less"))?;
     let held = u128::from(load.producers) * u128::from(load.in_flight) * u128::from(size.0);
-    if held > u128::from(LARGEST_IN_FLIGHT.0) {
-        let what = format!("{} messages of {size} in flight need more memory than {LARGEST_IN_FLIGHT}", load.in_flight);
-        return refuse("message.size", what, "lower `load.in-flight`, `load.producers` or `message.size`");
-    }
+    let many = load.in_flight;
+    let what = format_args!("{many} messages of {size} in flight need more memory than {LARGEST_IN_FLIGHT}");
+    let remedy = "lower `load.in-flight`, `load.producers` or `message.size`";
+    check(held <= u128::from(LARGEST_IN_FLIGHT.0), key, what, remedy)?;
+    let key = "message.compressibility";
     match (message.payload, message.compressibility) {
         (PayloadKind::Mixed, None) => {
-            let remedy = "add `compressibility: 2.0` (a zstd ratio)";
-            refuse("message.compressibility", "payload `mixed` needs the ratio to reach", remedy)
+            refuse(key, "payload `mixed` needs the ratio to reach", "add `compressibility: 2.0` (a zstd ratio)")
         }
         (PayloadKind::Mixed, Some(ratio)) if !(1.0..=100.0).contains(&ratio) => {
-            refuse("message.compressibility", "out of range, a zstd ratio is 1 to 100", "write a ratio such as `2.0`")
+            refuse(key, "out of range, a zstd ratio is 1 to 100", "write a ratio such as `2.0`")
         }
         (PayloadKind::Text | PayloadKind::Random, Some(_)) => {
             let remedy = "add `payload: mixed`, or remove `compressibility`";
-            refuse("message.compressibility", "only payload `mixed` is made to a ratio", remedy)
+            refuse(key, "only payload `mixed` is made to a ratio", remedy)
         }
         _ => Ok(()),
     }
@@ -207,41 +180,30 @@ pub(super) fn message(message: &Message, load: &Load) -> Check {
 /// What needs the system, its load and its messages together.
 pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load, message: &Message) -> Check {
     let key = |tail: &str| format!("systems.{label}.{tail}");
-    if message.codec != Codec::None && config.system.software() == Software::Redis {
-        let what = format!("Redis does not compress, and plain load does not do it for {label}");
-        return refuse("message.codec", what, "write `codec: none`, or run Kafka alone with `--system kafka`");
-    }
-    for (tail, value) in [
-        ("nodes", u32::from(config.nodes)),
-        ("topic.partitions", u32::from(config.topic.partitions)),
-        ("topic.replicas", u32::from(config.topic.replicas)),
-        ("keys", u32::from(config.keys)),
+    let able = message.codec == Codec::None || config.system.software() != Software::Redis;
+    let what = format_args!("Redis does not compress, and plain load does not do it for {label}");
+    check(able, "message.codec", what, "write `codec: none`, or run Kafka alone with `--system kafka`")?;
+    for (tail, count) in [
+        ("nodes", config.nodes.into()),
+        ("topic.partitions", config.topic.partitions.into()),
+        ("topic.replicas", config.topic.replicas.into()),
+        ("keys", config.keys.into()),
         ("consume.batch", config.consume.batch),
     ] {
-        if value == 0 {
-            return refuse(&key(tail), "at least 1 is needed", "write 1 or more");
-        }
+        some_of_each([(&*key(tail), count)])?;
     }
     let nodes = config.nodes;
     sentinel(label, config)?;
-    if config.heap < SMALLEST_HEAP {
-        let what = format!("Kafka does not start in less than {SMALLEST_HEAP}");
-        return refuse(&key("heap"), what, "write a size such as `1GiB`");
-    }
-    if !matches!(nodes, 1 | 3) {
-        let what = "brokers run here with 1 node or with 3: a quorum of another size needs more machines";
-        return refuse(&key("nodes"), what, "write `nodes: 1` or `nodes: 3`");
-    }
-    if config.topic.replicas > nodes {
-        let what = format!("more copies than nodes ({nodes})");
-        return refuse(&key("topic.replicas"), what, "lower it to the number of nodes");
-    }
-    let lanes = u32::from(load.connections) * u32::from(config.streams());
-    if lanes > u32::from(u16::MAX) {
-        let what = format!("{} connections × {} streams are more lanes than 65535", load.connections, config.streams());
-        return refuse("load.connections", what, "lower the connections, or the partitions or keys");
-    }
-    Ok(())
+    let what = format_args!("Kafka does not start in less than {SMALLEST_HEAP}");
+    check(config.heap >= SMALLEST_HEAP, &key("heap"), what, "write a size such as `1GiB`")?;
+    let what = "brokers run here with 1 node or with 3: a quorum of another size needs more machines";
+    check(matches!(nodes, 1 | 3), &key("nodes"), what, "write `nodes: 1` or `nodes: 3`")?;
+    let (enough, what) = (config.topic.replicas <= nodes, format_args!("more copies than nodes ({nodes})"));
+    check(enough, &key("topic.replicas"), what, "lower it to the number of nodes")?;
+    let (connections, streams) = (load.connections, config.streams());
+    let fits = u32::from(connections) * u32::from(streams) <= u32::from(u16::MAX);
+    let what = format_args!("{connections} connections × {streams} streams are more lanes than 65535");
+    check(fits, "load.connections", what, "lower the connections, or the partitions or keys")
 }
 
 /// What a scenario may set on the Sentinels: milliseconds, or a count. The rest is the environment's.
@@ -251,54 +213,62 @@ const MOST_QUORUM: u32 = 3;
 
 fn sentinel(label: &str, config: &SystemConfig) -> Check {
     let key = format!("systems.{label}.sentinel");
-    if config.nodes == 1 && !config.sentinel.is_empty() {
-        let what = "one node has no replica that a Sentinel could promote";
-        return refuse(&key, what, "add `nodes: 3`, or remove it");
-    }
+    let what = "one node has no replica that a Sentinel could promote";
+    check(config.nodes > 1 || config.sentinel.is_empty(), &key, what, "add `nodes: 3`, or remove it")?;
     for (name, value) in &config.sentinel {
-        let key = format!("{key}.{name}");
-        if !SENTINEL.contains(&name.as_str()) {
-            return refuse(&key, "not a setting of Sentinel that can be set here", &suggest(name, SENTINEL));
-        }
+        let (key, known) = (format!("{key}.{name}"), SENTINEL.contains(&name.as_str()));
+        check(known, &key, "not a setting of Sentinel that can be set here", &suggest(name, SENTINEL))?;
         let most = if name == "quorum" { MOST_QUORUM } else { i32::MAX as u32 };
-        if !value.parse().is_ok_and(|number: u32| (1..=most).contains(&number)) {
-            let what = format!("it is a number from 1 to {most}");
-            return refuse(&key, what, "write milliseconds or a count, without a unit");
-        }
+        let right = value.parse().is_ok_and(|number: u32| (1..=most).contains(&number));
+        let what = format_args!("it is a number from 1 to {most}");
+        check(right, &key, what, "write milliseconds or a count, without a unit")?;
     }
     Ok(())
 }
 
 /// Refuses figures that no cell of this scenario can have.
 pub(super) fn figures(scenario: &Scenario, load: &Load) -> Check {
-    let reasons: Vec<_> =
-        scenario.systems.iter().map(|(_, config)| never_measured(scenario.primary, config, load)).collect();
-    if let Some(because) = reasons.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.first().copied()) {
+    let never = |(_, config): &(String, SystemConfig)| never_measured(scenario.primary, config, load);
+    let reasons: Option<Vec<_>> = scenario.systems.iter().map(never).collect();
+    if let Some(because) = reasons.and_then(|all| all.first().copied()) {
         let what = format!("it can never be measured here: {because}");
         return refuse("primary", what, "choose another figure, such as `goodput` in the closed model");
     }
     for (index, rule) in scenario.thresholds.iter().enumerate() {
-        let unscoped = matches!(rule.subject, Subject::Metric { label: None, .. });
-        let named = rule.labels();
+        let (named, measure) = (rule.labels(), rule.measure());
         for (label, config) in &scenario.systems {
-            if (unscoped || named.contains(&label.as_str()))
-                && let Some(because) = never_measured(rule.measure(), config, load)
+            if (named.is_empty() || named.contains(&label.as_str()))
+                && let Some(because) = never_measured(measure, config, load)
             {
-                let what =
-                    format!("it can never hold: {} of {label} is not measured, because {because}", rule.measure());
-                let remedy = format!("choose another figure, or name the label that it is meant for: `kafka: {rule}`");
-                return refuse(
-                    &format!("thresholds.{index}"),
-                    what,
-                    if unscoped { &remedy } else { "remove the rule" },
-                );
+                let what = format!("it can never hold: {measure} of {label} is not measured, because {because}");
+                let remedy = match named[..] {
+                    [] => format!("choose another figure, or name the label that it is meant for: `kafka: {rule}`"),
+                    _ => "remove the rule".to_owned(),
+                };
+                return refuse(&format!("thresholds.{index}"), what, &remedy);
             }
         }
     }
-    match scenario.guarantee {
-        Guarantee::None => Ok(()),
-        guarantee if scenario.systems.iter().any(|(_, config)| cannot_promise(config, guarantee).is_none()) => Ok(()),
-        _ => refuse("guarantee", "none of these systems can promise it", "lower it, or change the systems' settings"),
+    let promised = |(_, config): &(String, SystemConfig)| cannot_promise(config, scenario.guarantee).is_none();
+    let right = scenario.guarantee == Guarantee::None || scenario.systems.iter().any(promised);
+    let remedy = "lower it, or change the systems' settings";
+    check(right, "guarantee", "none of these systems can promise it", remedy)
+}
+
+/// Why no run of this system under this load can measure it, whatever happens.
+fn never_measured(measure: Measure, config: &SystemConfig, load: &Load) -> Option<&'static str> {
+    let metric = measure.metric;
+    let planned = [metric::PLANNED, metric::OFFERED_RATE].contains(&metric)
+        || metric.latency().is_some_and(|latency| latency.planned());
+    let audited = [metric::BROKER_LOST, metric::LOG_DUPLICATE].contains(&metric);
+    let acked = audited || [metric::ACKED, metric::ACKED_RATE].contains(&metric);
+    match () {
+        () if load.model == Model::Closed && planned => Some("the closed model plans no send times"),
+        () if config.system.store() == MessageStore::Nothing && acked => Some("Pub/Sub acknowledges and keeps nothing"),
+        () if config.acks() == Some("0") && acked => Some("nothing is acknowledged with `acks: 0`"),
+        () if config.reply == Reply::Off && acked => Some("nothing is acknowledged with `reply: off`"),
+        () if !load.audit && audited => Some("`load.audit` is off"),
+        () => None,
     }
 }
 

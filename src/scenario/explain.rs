@@ -3,13 +3,13 @@
 use super::cell::Cell;
 use super::check::cannot_promise;
 use super::experiment::Experiment;
-use super::fault::Heal;
+use super::fault::{Heal, timeline};
 use super::half::HALF_CAPACITY;
 use super::load::{Load, Model};
 use super::resolve::Scenario;
 use super::system::SystemConfig;
-use super::timeline::timeline;
-use crate::model::{Guarantee, Software, System};
+use crate::model::{Software, System};
+use crate::result::words::name;
 use crate::result::{Origin, ScenarioInfo};
 use crate::stats::compare::LEAST_BLOCKS;
 use crate::units::{Bytes, Span};
@@ -47,14 +47,13 @@ impl Scenario {
         &self.resolved
     }
 
-    /// The scenario as it goes into `manifest.json`.
     pub fn info(&self) -> ScenarioInfo {
         ScenarioInfo {
             name: self.name.clone(),
             question: self.question.clone(),
             claim: self.claim.map(|claim| claim.name().to_owned()),
             primary: self.primary.to_string(),
-            guarantee: self.guarantee.name().to_owned(),
+            guarantee: name(&self.guarantee),
             cross_class: self.cross_class.clone(),
             systems: self.systems.iter().map(|(label, c)| (label.clone(), c.system.name().to_owned())).collect(),
             thresholds: self.thresholds.iter().map(|rule| rule.text.clone()).collect(),
@@ -65,32 +64,33 @@ impl Scenario {
 
     pub fn estimate(&self) -> Estimate {
         let blocks = u64::from(self.blocks);
-        let messages = self.cells.iter().map(messages_of).try_fold(0, |sum: u64, n| sum.checked_add(n?));
-        let mut bytes = self.cells.iter().map(|cell| messages_of(cell)?.checked_mul(cell.message.size.0));
-        let bytes = bytes.try_fold(0, |sum: u64, n| sum.checked_add(n?));
+        let in_all = |of: fn(&Cell) -> Option<u64>| {
+            let one_block = self.cells.iter().map(of).try_fold(0, |sum: u64, n| sum.checked_add(n?));
+            one_block.and_then(|n| n.checked_mul(blocks))
+        };
         let warms = |cell: &&Cell| {
             let needs = cell.experiment.as_ref().is_none_or(Experiment::needs_warm_broker);
             needs && cell.config.system.software() == Software::Kafka
         };
-        let once = self.cells.iter().find(warms).map_or(0, |cell| cell.load.broker_warm_up.nanos());
-        let one_block = self.cells.iter().map(time_of).fold(once, |sum: u64, span| sum.saturating_add(span.nanos()));
+        let warming = self.cells.iter().find(warms).map_or(Span(0), |cell| cell.load.broker_warm_up);
+        let one_block = sum(self.cells.iter().map(time_of).chain([warming]));
         Estimate {
             cells: self.cells.len() as u64 * blocks,
-            messages: messages.and_then(|n| n.checked_mul(blocks)),
-            bytes: bytes.and_then(|n| n.checked_mul(blocks)),
-            duration: Span(one_block.saturating_mul(blocks).saturating_add(self.probing().nanos())),
+            messages: in_all(messages_of),
+            bytes: in_all(|cell| messages_of(cell)?.checked_mul(cell.message.size.0)),
+            duration: sum([Span(one_block.nanos().saturating_mul(blocks)), self.probing()]),
         }
     }
 
-    /// ThresholdResult rates before the first block: a probe for each label and point, on brokers that are thrown away.
+    /// Finding rates before the first block: a probe for each label and point, on brokers that are thrown away.
     fn probing(&self) -> Span {
         let of_label = |(label, config): &(String, SystemConfig)| {
             let probes: Vec<Cell> = self.probes().filter(|probe| probe.label == *label).collect();
             let kafka = config.system.software() == Software::Kafka;
-            let warming = probes.first().filter(|_| kafka).map_or(0, |probe| probe.load.broker_warm_up.nanos());
-            probes.iter().map(time_of).fold(warming, |sum, span| sum.saturating_add(span.nanos()))
+            let warming = probes.first().filter(|_| kafka).map(|probe| probe.load.broker_warm_up);
+            sum(probes.iter().map(time_of).chain(warming))
         };
-        Span(self.systems.iter().map(of_label).fold(0, u64::saturating_add))
+        sum(self.systems.iter().map(of_label))
     }
 
     fn probes(&self) -> impl Iterator<Item = Cell> {
@@ -159,7 +159,7 @@ impl Scenario {
         }
         for (label, config) in &self.systems {
             if let Some(because) = cannot_promise(config, self.guarantee) {
-                warn(format!("{label} cannot promise {}: {because}; it is shown as `cannot`", self.guarantee.name()));
+                warn(format!("{label} cannot promise {}: {because}; it is shown as `cannot`", name(&self.guarantee)));
             }
         }
         for rule in &self.dropped_rules {
@@ -168,7 +168,6 @@ impl Scenario {
         warnings
     }
 
-    /// The text of `explain`.
     pub fn explain(&self) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
@@ -228,9 +227,7 @@ impl Scenario {
         }
         Ok(())
     }
-}
 
-impl Scenario {
     /// When which fault is injected in the first block. All cells have the same.
     fn write_timeline(&self, out: &mut String) -> std::fmt::Result {
         let Some(cell) = self.cells.first().filter(|cell| !cell.faults.is_empty()) else { return Ok(()) };
@@ -250,20 +247,21 @@ impl Scenario {
     }
 }
 
+fn sum(spans: impl IntoIterator<Item = Span>) -> Span {
+    Span(spans.into_iter().fold(0, |sum: u64, span| sum.saturating_add(span.nanos())))
+}
+
 /// Messages of one cell, warm-up included; `None` where the load or an experiment decides.
 fn messages_of(cell: &Cell) -> Option<u64> {
     let load = &cell.load;
     if cell.cannot().is_some() {
         return Some(0);
     }
-    if cell.experiment.is_some() {
-        return None;
-    }
+    let seconds = load.warm_up.secs_f64() + load.duration.secs_f64();
     match (load.messages, load.model, load.rate) {
+        _ if cell.experiment.is_some() => None,
         (Some(messages), _, _) => Some(messages),
-        (None, Model::Open, Some(rate)) => {
-            Some((rate.per_s() * (load.warm_up.secs_f64() + load.duration.secs_f64())).round() as u64)
-        }
+        (None, Model::Open, Some(rate)) => Some((rate.per_s() * seconds).round() as u64),
         _ => None,
     }
 }
@@ -275,25 +273,13 @@ fn time_of(cell: &Cell) -> Span {
         return Span(0);
     }
     if let Some(experiment) = &cell.experiment {
-        return Span(experiment.estimate(cell).nanos().saturating_add(AROUND_AN_EXPERIMENT.nanos()));
+        return sum([experiment.estimate(cell), AROUND_AN_EXPERIMENT]);
     }
     let loaded = match (load.messages, load.rate) {
         (Some(messages), Some(rate)) => Span((messages as f64 / rate.per_s() * 1e9) as u64),
-        _ => Span(load.warm_up.nanos().saturating_add(load.duration.nanos())),
+        _ => sum([load.warm_up, load.duration]),
     };
-    let around = if cell.faults.is_empty() { AROUND_A_CELL } else { AROUND_A_FAULT };
-    Span(loaded.nanos().saturating_add(around.nanos()))
-}
-
-impl Guarantee {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::AtMostOnce => "at-most-once",
-            Self::AtLeastOnce => "at-least-once",
-            Self::ExactlyOnceInLog => "exactly-once-in-log",
-        }
-    }
+    sum([loaded, if cell.faults.is_empty() { AROUND_A_CELL } else { AROUND_A_FAULT }])
 }
 
 /// The keys of a load as a reader would write them: a rate that a run finds has no number here.

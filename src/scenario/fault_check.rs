@@ -5,13 +5,13 @@
 
 use super::cell::Message;
 use super::experiment::Experiment;
-use super::fault::{FaultAction, FaultKeys, FaultPlan, Heal, Lasts};
+use super::fault::{FaultAction, FaultKeys, FaultPlan, Heal, Lasts, PHASE};
 use super::load::{Load, Model};
 use super::system::SystemConfig;
-use super::timeline::PHASE;
 use crate::model::{Codec, FaultKind, FaultTarget, Grip, Software};
 use crate::units::{Bytes, Span};
 use crate::yaml::Problem;
+use itertools::Itertools;
 
 /// After the last healing, the window must go on for at least this.
 const RECOVERY: Span = Span::from_secs(5);
@@ -19,12 +19,8 @@ const MOST_TIMES: u16 = 1000;
 
 type Check = Result<(), Problem>;
 
-fn problem(index: usize, key: &str, what: impl std::fmt::Display, remedy: &str) -> Problem {
-    Problem::new(["faults", &index.to_string(), key], what, remedy)
-}
-
 fn refuse(index: usize, key: &str, what: impl std::fmt::Display, remedy: &str) -> Check {
-    Err(problem(index, key, what, remedy))
+    Err(Problem::new(["faults", &index.to_string(), key], what, remedy))
 }
 
 /// What concerns the plans and the load that they interrupt.
@@ -32,14 +28,14 @@ pub(super) fn plans(plans: &[FaultPlan], load: &Load, message: &Message, experim
     if plans.is_empty() {
         return Ok(());
     }
-    let whole = |what: String, remedy: &str| Err(Problem::new(["faults"], what, remedy));
     if let Some(experiment) = experiment {
         let what = format!("faults come into plain load; the experiment `{}` has its own procedure", experiment.kind());
-        return whole(what, "remove `experiment`, or `faults`");
+        return Err(Problem::new(["faults"], what, "remove `experiment`, or `faults`"));
     }
     if load.model == Model::Closed || load.messages.is_some() {
-        let what = "faults need a load that goes on whatever the broker does, for a time fixed beforehand".to_owned();
-        return whole(what, "write `load: {model: open, rate: …, duration: …}` without `messages`");
+        let what = "faults need a load that goes on whatever the broker does, for a time fixed beforehand";
+        let remedy = "write `load: {model: open, rate: …, duration: …}` without `messages`";
+        return Err(Problem::new(["faults"], what, remedy));
     }
     for (index, plan) in plans.iter().enumerate() {
         values(index, plan.action)?;
@@ -54,10 +50,13 @@ pub(super) fn plans(plans: &[FaultPlan], load: &Load, message: &Message, experim
 
 /// The plans of a file: no key that a kind does not know, and all that it cannot do without.
 pub(super) fn resolved(faults: &[FaultKeys]) -> Result<Vec<FaultPlan>, Problem> {
-    faults.iter().enumerate().map(|(index, keys)| resolved_one(index, keys)).collect()
+    let one = |(index, keys): (usize, &FaultKeys)| {
+        resolved_one(keys).map_err(|problem| problem.inside(["faults", &index.to_string()]))
+    };
+    faults.iter().enumerate().map(one).collect()
 }
 
-fn resolved_one(index: usize, written: &FaultKeys) -> Result<FaultPlan, Problem> {
+fn resolved_one(written: &FaultKeys) -> Result<FaultPlan, Problem> {
     let kind = written.kind;
     let mut keys = written.clone();
     let action = keys.take(kind);
@@ -68,13 +67,13 @@ fn resolved_one(index: usize, written: &FaultKeys) -> Result<FaultPlan, Problem>
             let _ = keys.take(*kind);
             keys.left() != Some(key)
         };
-        let names: Vec<&str> = FaultKind::all().filter(takes).map(FaultKind::name).collect();
-        let what = format!("it belongs to {}; {} has none", names.join(" and "), kind.name());
-        return Err(problem(index, key, what, "remove the key"));
+        let names = FaultKind::all().filter(takes).map(FaultKind::name).join(" and ");
+        let what = format!("it belongs to {names}; {} has none", kind.name());
+        return Err(Problem::new([key], what, "remove the key"));
     }
     action.map(|action| written.plan(action)).map_err(|(key, meaning, example)| {
         let what = format!("{} needs this key: {meaning}", kind.name());
-        problem(index, key, what, &format!("add `{key}: {example}`"))
+        Problem::new([key], what, &format!("add `{key}: {example}`"))
     })
 }
 
@@ -110,46 +109,53 @@ fn times(index: usize, plan: &FaultPlan, load: &Load) -> Check {
         }
         _ => {}
     }
-    let lasts = match plan.heal() {
-        Heal::After(span) => span,
-        Heal::AtEnd if plan.every.is_some() => {
-            let what = format!("{} would last to the end of the window, and cannot come again", plan.kind().name());
+    let (kind, name) = (plan.kind(), plan.kind().name());
+    let lasts = match (plan.heal(), plan.every) {
+        (Heal::After(span), _) => span,
+        (Heal::AtEnd, Some(_)) => {
+            let what = format!("{name} would last to the end of the window, and cannot come again");
             return refuse(index, "every", what, "add `for: 5s`");
         }
-        Heal::Never if plan.every.is_some() => {
+        (Heal::Never, Some(_)) => {
             return refuse(index, "for", "what is lost for good cannot be lost again", "remove `every` and `times`");
         }
-        Heal::Never if plan.kind().grip() != Grip::Processes => {
-            // A system that lacks one process can still be read.
-            let what = format!("{} is always taken back: what came of it could not be read", plan.kind().name());
+        // A system that lacks one process can still be read.
+        (Heal::Never, None) if kind.grip() != Grip::Processes => {
+            let what = format!("{name} is always taken back: what came of it could not be read");
             return refuse(index, "for", what, "write a duration such as `5s`");
         }
-        Heal::AtEnd | Heal::Never => Span(0),
+        (Heal::AtEnd | Heal::Never, None) => Span(0),
     };
-    if plan.kind() == FaultKind::ConsumerKill && plan.lasts.is_some() {
-        return refuse(index, "for", "the consumer comes back at once", "remove the key");
-    }
-    if let (FaultKind::NetReset, Some(Lasts::For(Span(0)))) = (plan.kind(), plan.lasts) {
-        return refuse(index, "for", "that is what it does without this key", "remove the key");
+    match (kind, plan.lasts) {
+        (FaultKind::ConsumerKill, Some(_)) => {
+            return refuse(index, "for", "the consumer comes back at once", "remove the key");
+        }
+        (FaultKind::NetReset, Some(Lasts::For(Span(0)))) => {
+            return refuse(index, "for", "that is what it does without this key", "remove the key");
+        }
+        _ => {}
     }
     let every = plan.every.unwrap_or(Span(0)).nanos();
     let needed = lasts.nanos().saturating_add(every / PHASE).saturating_add(RECOVERY.nanos());
     if plan.every.is_some() && every < needed {
-        let least = Span((lasts.nanos().saturating_add(RECOVERY.nanos())).div_ceil(PHASE - 1).saturating_mul(PHASE));
+        let least = lasts.nanos().saturating_add(RECOVERY.nanos()).div_ceil(PHASE - 1).saturating_mul(PHASE);
         let what = format!("too short for a fault of {lasts}, its phase (a tenth) and {RECOVERY} of recovery");
         return refuse(index, "every", what, &format!("write at least `{}`", whole_seconds(least)));
     }
     let again = every.saturating_mul(u64::from(plan.times.unwrap_or(1) - 1));
     let end = plan.at.nanos().saturating_add(again).saturating_add(needed);
     if end > load.duration.nanos() {
-        let what = format!(
-            "the window of {} does not hold this fault with its healing and {RECOVERY} of recovery",
-            load.duration
-        );
-        let remedy = format!("write `load.duration` of at least `{}`", whole_seconds(Span(end)));
+        let window = load.duration;
+        let what =
+            format!("the window of {window} does not hold this fault with its healing and {RECOVERY} of recovery");
+        let remedy = format!("write `load.duration` of at least `{}`", whole_seconds(end));
         return refuse(index, "at", what, &remedy);
     }
     Ok(())
+}
+
+fn whole_seconds(nanos: u64) -> Span {
+    Span(nanos.div_ceil(1_000_000_000).saturating_mul(1_000_000_000))
 }
 
 /// From when to when one injection of a plan may last, as planned.
@@ -161,7 +167,7 @@ struct PlannedInjection<'a> {
 }
 
 impl<'a> PlannedInjection<'a> {
-    fn all(index: usize, plan: &'a FaultPlan) -> impl Iterator<Item = Self> {
+    fn all((index, plan): (usize, &'a FaultPlan)) -> impl Iterator<Item = Self> {
         let every = plan.every.unwrap_or(Span(0)).nanos();
         (0..u64::from(plan.times.unwrap_or(1))).map(move |number| {
             let from = plan.at.nanos().saturating_add(every.saturating_mul(number));
@@ -179,104 +185,84 @@ impl<'a> PlannedInjection<'a> {
 /// No two plans have hold of the same at the same time. Whom they hit is known when they do it, not before: `leader` and
 /// `node` may be one.
 fn apart(plans: &[FaultPlan]) -> Check {
-    let mut all: Vec<PlannedInjection<'_>> =
-        plans.iter().enumerate().flat_map(|(index, plan)| PlannedInjection::all(index, plan)).collect();
-    all.sort_by_key(|held| (held.plan.kind().grip(), held.from, held.index));
-    let mut last: Option<&PlannedInjection<'_>> = None;
-    for held in &all {
-        let Some(before) = last.filter(|last| last.plan.kind().grip() == held.plan.kind().grip()) else {
+    let all = plans.iter().enumerate().flat_map(PlannedInjection::all);
+    let mut last: Option<PlannedInjection<'_>> = None;
+    for held in all.sorted_by_key(|held| (held.plan.kind().grip(), held.from, held.index)) {
+        let grip = held.plan.kind().grip();
+        let Some(before) = last.take_if(|last| last.plan.kind().grip() == grip) else {
             last = Some(held);
             continue;
         };
-        if held.from <= before.to && held.index != before.index {
+        let other = before.index;
+        if held.from <= before.to && held.index != other {
             let what = format!(
-                "`{}` comes while `faults[{}]`, `{}`, may still last: both have hold of {}, and the one that is taken \
-                 back first would take the other back too",
+                "`{}` comes while `faults[{other}]`, `{}`, may still last: both have hold of {}, and the one that is \
+                 taken back first would take the other back too",
                 held.plan.kind().name(),
-                before.index,
                 before.plan,
-                held.plan.kind().grip().words()
+                grip.words()
             );
-            let remedy = if before.to == Span(u64::MAX) {
-                format!("write a `for` in `faults[{}]` that ends before, or remove one of them", before.index)
-            } else {
-                format!("let it come after `{}`, or `faults[{}]` end before", before.to, before.index)
+            let remedy = match before.to {
+                Span(u64::MAX) => format!("write a `for` in `faults[{other}]` that ends before, or remove one of them"),
+                to => format!("let it come after `{to}`, or `faults[{other}]` end before"),
             };
             return refuse(held.index, "at", what, &remedy);
         }
-        if held.to > before.to {
-            last = Some(held);
-        }
+        last = Some(if held.to > before.to { held } else { before });
     }
     Ok(())
-}
-
-fn whole_seconds(span: Span) -> Span {
-    Span(span.nanos().div_ceil(1_000_000_000).saturating_mul(1_000_000_000))
 }
 
 /// What concerns a system and its nodes.
 pub(super) fn system(label: &str, config: &SystemConfig, plans: &[FaultPlan]) -> Check {
-    let kafka = config.system.software() == Software::Kafka;
-    let alone = config.nodes == 1;
-    for (index, plan) in plans.iter().enumerate() {
-        let (kind, target) = (plan.kind(), plan.target);
-        let without = |what: String, remedy: &str| refuse(index, "target", what, remedy);
-        if kind.is_ours() {
-            if target != FaultTarget::Node {
-                let what = format!("{} befalls our own consumers, not a node", kind.name());
-                return without(what, "remove the key");
-            }
-            continue;
+    plans.iter().enumerate().try_for_each(|(index, plan)| match unfit(label, config, plan) {
+        Some((key, what, remedy)) => refuse(index, key, what, remedy),
+        None => Ok(()),
+    })
+}
+
+/// The key by which a plan does not fit a system, what is wrong, and the remedy.
+fn unfit(label: &str, config: &SystemConfig, plan: &FaultPlan) -> Option<(&'static str, String, &'static str)> {
+    let (kafka, alone) = (config.system.software() == Software::Kafka, config.nodes == 1);
+    Some(match (plan.kind(), plan.target) {
+        (kind, target) if kind.is_ours() => {
+            let what = format!("{} befalls our own consumers, not a node", kind.name());
+            return (target != FaultTarget::Node).then_some(("target", what, "remove the key"));
         }
-        match target {
-            FaultTarget::Controller if !kafka => {
-                return without(format!("{label} is Redis, which has no controller"), "write `target: leader`");
-            }
-            FaultTarget::Primary if kafka => {
-                return without(format!("{label} is Kafka, which has no primary"), "write `target: leader`");
-            }
-            FaultTarget::Replica if alone => {
-                return without(format!("{label} has one node, and no replica"), "write `target: node`, or `nodes: 3`");
-            }
-            _ => {}
+        (_, FaultTarget::Controller) if !kafka => {
+            ("target", format!("{label} is Redis, which has no controller"), "write `target: leader`")
         }
-        if plan.heal() == Heal::Never && (alone || target == FaultTarget::All) {
-            let what = format!("{label} would have no node left to read from");
-            return refuse(
-                index,
-                "for",
-                what,
-                "write a duration such as `5s`, or `nodes: 3` and one of them as target",
-            );
+        (_, FaultTarget::Primary) if kafka => {
+            ("target", format!("{label} is Kafka, which has no primary"), "write `target: leader`")
         }
-        match kind {
-            FaultKind::NetPartition if alone => {
-                let what = format!("{label} has one node: there is nobody to cut it off from");
-                return refuse(index, "kind", what, "write `nodes: 3`, or `kind: net-refuse`");
-            }
-            FaultKind::NetPartition if kafka => {
-                let what = format!(
-                    "{label} is Kafka: its nodes reach each other both ways, and what stands before one of them cuts \
-                     only the ways that lead to it"
-                );
-                return refuse(index, "kind", what, "write `kind: pause`, or leave the label out");
-            }
-            // A replica goes on to its primary by itself.
-            FaultKind::NetPartition if !matches!(target, FaultTarget::Leader | FaultTarget::Primary) => {
-                let what = "only the primary can be cut off whole: the others come to it".to_owned();
-                return without(what, "write `target: primary`");
-            }
-            FaultKind::MemFull if kafka => {
-                let what = format!("{label} is Kafka, which keeps its messages on disk");
-                return refuse(index, "kind", what, "write `kind: disk-full`, or leave the label out");
-            }
-            FaultKind::MemFull if matches!(target, FaultTarget::Replica | FaultTarget::All) => {
-                let what = "the limit is set where the writes are taken".to_owned();
-                return without(what, "write `target: primary`");
-            }
-            _ => {}
+        (_, FaultTarget::Replica) if alone => {
+            ("target", format!("{label} has one node, and no replica"), "write `target: node`, or `nodes: 3`")
         }
-    }
-    Ok(())
+        (_, target) if plan.heal() == Heal::Never && (alone || target == FaultTarget::All) => {
+            let remedy = "write a duration such as `5s`, or `nodes: 3` and one of them as target";
+            ("for", format!("{label} would have no node left to read from"), remedy)
+        }
+        (FaultKind::NetPartition, _) if alone => {
+            let what = format!("{label} has one node: there is nobody to cut it off from");
+            ("kind", what, "write `nodes: 3`, or `kind: net-refuse`")
+        }
+        (FaultKind::NetPartition, _) if kafka => {
+            let what = "is Kafka: its nodes reach each other both ways, and what stands before one of them cuts only \
+                        the ways that lead to it";
+            ("kind", format!("{label} {what}"), "write `kind: pause`, or leave the label out")
+        }
+        // A replica goes on to its primary by itself.
+        (FaultKind::NetPartition, target) if !matches!(target, FaultTarget::Leader | FaultTarget::Primary) => {
+            let what = "only the primary can be cut off whole: the others come to it";
+            ("target", what.to_owned(), "write `target: primary`")
+        }
+        (FaultKind::MemFull, _) if kafka => {
+            let what = format!("{label} is Kafka, which keeps its messages on disk");
+            ("kind", what, "write `kind: disk-full`, or leave the label out")
+        }
+        (FaultKind::MemFull, FaultTarget::Replica | FaultTarget::All) => {
+            ("target", "the limit is set where the writes are taken".to_owned(), "write `target: primary`")
+        }
+        _ => return None,
+    })
 }

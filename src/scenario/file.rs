@@ -11,6 +11,7 @@ use super::load::LoadKeys;
 use super::system::{ListMode, Reply};
 use crate::model::{Codec, Guarantee, Latency, Measure, System};
 use crate::units::Bytes;
+use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
@@ -96,7 +97,8 @@ pub(super) struct Settings {
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub sentinel: BTreeMap<String, String>,
     /// Kafka only.
-    pub topic: Option<TopicKeys>,
+    #[schemars(with = "Option<TopicKeys>")]
+    pub topic: TopicKeys,
     /// Kafka: raw librdkafka settings of every client. Redis: `library`, which is `direct` (RESP of the harness, the
     /// default) or `redis-rs` (the crate that applications use, for plain load).
     #[schemars(with = "BTreeMap<String, Scalar>")]
@@ -110,7 +112,8 @@ pub(super) struct Settings {
     pub maxlen: Option<MaxLen>,
     /// Redis only: `off` publishes under `CLIENT REPLY OFF`, so that nothing is answered and nothing promised.
     pub reply: Option<Reply>,
-    pub consume: Option<ConsumeKeys>,
+    #[schemars(with = "Option<ConsumeKeys>")]
+    pub consume: ConsumeKeys,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -203,4 +206,33 @@ fn systems(generator: &mut SchemaGenerator) -> Schema {
         { "type": "array", "items": names, "minItems": 1, "uniqueItems": true },
         { "type": "object", "additionalProperties": settings, "minProperties": 1 },
     ] })
+}
+
+/// The JSON Schema for editors, as it stands in `schema/scenario.json`. Draft 7: yaml-language-server knows no later one.
+pub fn schema() -> String {
+    let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<File>();
+    serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    /// After a change of the format: `UPDATE_SCHEMA=1 cargo test --lib scenario::file`.
+    #[test]
+    fn the_committed_schema_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/scenario.json");
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            std::fs::write(path, super::schema()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), super::schema());
+    }
+
+    #[test]
+    fn editors_refuse_unknown_keys_and_know_every_figure() {
+        let schema: serde_json::Value = serde_json::from_str(&super::schema()).unwrap();
+        assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+        assert_eq!(schema["additionalProperties"], false);
+        assert!(schema["properties"]["matrix"].is_object() && schema["properties"]["cross-class"].is_object());
+        let figures = schema["properties"]["primary"]["anyOf"][0]["enum"].as_array().unwrap();
+        assert!(figures.contains(&"end_to_end.p99".into()));
+    }
 }

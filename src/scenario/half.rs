@@ -17,28 +17,16 @@ const WARM_UP: Span = Span::from_secs(2);
 const WARM_UP_LIMIT: Span = Span::from_secs(10);
 const WINDOW: Span = Span::from_secs(5);
 
-/// What a file may say under `load.rate`.
+/// What a file may say under `load.rate`: a rate, or the word that stands for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RateKey {
-    Fixed(Rate),
-    HalfCapacity,
-}
-
-impl RateKey {
-    pub fn fixed(self) -> Option<Rate> {
-        match self {
-            Self::Fixed(rate) => Some(rate),
-            Self::HalfCapacity => None,
-        }
-    }
-}
+pub(super) struct RateKey(pub Option<Rate>);
 
 impl<'de> Deserialize<'de> for RateKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         match text.parse() {
-            Ok(rate) => Ok(Self::Fixed(rate)),
-            Err(_) if text == HALF_CAPACITY => Ok(Self::HalfCapacity),
+            Ok(rate) => Ok(Self(Some(rate))),
+            Err(_) if text == HALF_CAPACITY => Ok(Self(None)),
             // A word: most likely this one was meant.
             Err(cause) if text.starts_with(|c: char| c.is_ascii_alphabetic()) => {
                 Err(D::Error::custom(format_args!("{cause}, or `{HALF_CAPACITY}`")))

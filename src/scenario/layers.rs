@@ -3,7 +3,7 @@
 //! Each override is written into the tree with its own origin, so a wrong one is blamed by name. An override of a key
 //! that the matrix varies ends that axis: what was asked for last is what runs.
 
-use super::source::is_name;
+use super::source::{NAME, is_name};
 use crate::yaml::{Entry, Layer, Place, Problem, Value, YamlNode, holds_raw_keys, segments, suggest};
 
 /// What the command line asks for on top of a file.
@@ -18,15 +18,15 @@ pub struct Overrides {
     pub systems: Vec<String>,
 }
 
-/// Names of the profiles of a file.
-pub(super) fn profiles(tree: &YamlNode) -> Vec<&str> {
-    tree.get(&["profiles"]).map_or(&[][..], YamlNode::entries).iter().map(|entry| entry.key.as_str()).collect()
+/// The keys below a key of the file: its profiles, its labels.
+pub(super) fn keys<'a>(tree: &'a YamlNode, of: &str) -> Vec<&'a str> {
+    tree.get(&[of]).map_or(&[][..], YamlNode::entries).iter().map(|entry| entry.key.as_str()).collect()
 }
 
 pub(super) fn lay(tree: &mut YamlNode, overrides: &Overrides) -> Result<(), Problem> {
     normalise_systems(tree)?;
     if let Some(name) = &overrides.profile {
-        let known = profiles(tree);
+        let known = keys(tree, "profiles");
         let Some(profile) = tree.get(&["profiles", name]).cloned() else {
             let remedy = if known.is_empty() { "this scenario has no profiles".into() } else { suggest(name, known) };
             return Err(Problem::new(["profiles"], format_args!("there is no profile `{name}`"), &remedy));
@@ -40,16 +40,14 @@ pub(super) fn lay(tree: &mut YamlNode, overrides: &Overrides) -> Result<(), Prob
         let (key, value) = key_and_value(text, &Layer::Set)?;
         let path = segments(key);
         let raw = path.split_last().is_some_and(|(_, parents)| parents.len() > 2 && holds_raw_keys(parents));
-        let node =
-            YamlNode::from_flag(value, raw, &Layer::Set).map_err(|cause| flag_problem(key, &Layer::Set, cause.what))?;
-        write(tree, key, node)?;
+        let node = YamlNode::from_flag(value, raw, &Layer::Set);
+        write(tree, key, node.map_err(|cause| flag_problem(key, &Layer::Set, cause.what))?)?;
     }
     for text in &overrides.sweeps {
         let (key, values) = key_and_value(text, &Layer::Sweep)?;
-        let items: Result<Vec<YamlNode>, _> =
-            values.split(',').map(|value| YamlNode::from_flag(value.trim(), false, &Layer::Sweep)).collect();
-        let value = Value::List(items.map_err(|cause| flag_problem(key, &Layer::Sweep, cause.what))?);
-        let node = YamlNode { value, place: Place::flag(Layer::Sweep) };
+        let items = values.split(',').map(|value| YamlNode::from_flag(value.trim(), false, &Layer::Sweep));
+        let items = items.collect::<Result<_, _>>().map_err(|cause| flag_problem(key, &Layer::Sweep, cause.what))?;
+        let node = YamlNode { value: Value::List(items), place: Place::flag(Layer::Sweep) };
         write(tree, &format!("matrix.{key}"), node)?;
     }
     Ok(())
@@ -65,45 +63,39 @@ fn key_and_value<'a>(text: &'a str, layer: &Layer) -> Result<(&'a str, &'a str),
 
 fn flag_problem(key: &str, layer: &Layer, what: impl std::fmt::Display) -> Problem {
     let example = if *layer == Layer::Sweep { "load.rate=1k/s,10k/s" } else { "load.rate=10k/s" };
-    let mut problem = Problem::new([key], what, &format!("write it like `{layer} {example}`"));
-    problem.place = Some(Place::flag(layer.clone()));
-    problem
+    Problem::new([key], what, &format!("write it like `{layer} {example}`")).at(&Place::flag(layer.clone()))
 }
 
 fn write(tree: &mut YamlNode, dotted: &str, node: YamlNode) -> Result<(), Problem> {
     let path = segments(dotted);
     let (place, value) = (node.place.clone(), node.scalar());
-    let fail = |what: String, remedy: &str| {
-        let mut problem = Problem::new(path.iter().copied(), what, remedy);
-        problem.value = value.clone();
-        problem.place = Some(place.clone());
-        Err(problem)
+    let fail = |what: &str, remedy: &str| {
+        let problem = Problem::new(path.iter().copied(), what, remedy).at(&place);
+        Err(Problem { value: value.clone(), ..problem })
     };
     if matches!(path[0], "schema" | "profiles") {
-        return fail("cannot be overridden".into(), "change it in the file");
+        return fail("cannot be overridden", "change it in the file");
     }
     if matches!(node.value, Value::Map(_)) && dotted != "matrix" {
-        return fail("an override is one value".into(), &format!("name the key inside it: `{dotted}.KEY`"));
+        return fail("an override is one value", &format!("name the key inside it: `{dotted}.KEY`"));
     }
     if let ["systems", label, _, ..] = path[..]
         && tree.get(&["systems", label]).is_none()
     {
-        let labels = tree.get(&["systems"]).map_or(&[][..], YamlNode::entries).iter().map(|entry| entry.key.as_str());
-        return fail(format!("no label `{label}` under `systems`"), &suggest(label, labels));
+        return fail(&format!("no label `{label}` under `systems`"), &suggest(label, keys(tree, "systems")));
     }
     if path[0] != "matrix" {
         tree.remove(&["matrix", dotted]);
     }
     if !tree.set(&path, node) {
-        return fail("there is no map of keys at this place".into(), "`brokerbench schema` shows which keys exist");
+        return fail("there is no map of keys at this place", "`brokerbench schema` shows which keys exist");
     }
     normalise_systems(tree)
 }
 
 /// Makes a plain list of systems a map without settings, and checks the labels: they become paths and topics.
 fn normalise_systems(tree: &mut YamlNode) -> Result<(), Problem> {
-    let Some(systems) = tree.get(&["systems"]) else { return Ok(()) };
-    let mut systems = systems.clone();
+    let Some(mut systems) = tree.get(&["systems"]).cloned() else { return Ok(()) };
     if let Value::List(items) = &systems.value
         && let Some(names) = items.iter().map(YamlNode::scalar).collect::<Option<Vec<_>>>()
     {
@@ -111,10 +103,7 @@ fn normalise_systems(tree: &mut YamlNode) -> Result<(), Problem> {
         for (index, (name, item)) in names.into_iter().zip(items).enumerate() {
             if entries.iter().any(|entry| entry.key == name) {
                 let remedy = "to run a system twice, write a map from labels to settings";
-                let mut problem = Problem::new(["systems".into(), index.to_string()], "stands twice", remedy);
-                problem.place = Some(item.place.clone());
-                problem.value = Some(name);
-                return Err(problem);
+                return Err(Problem::new(["systems", &index.to_string()], "stands twice", remedy));
             }
             let node = YamlNode { value: Value::Null, place: item.place.clone() };
             entries.push(Entry { key: name, key_place: item.place.clone(), node });
@@ -122,19 +111,14 @@ fn normalise_systems(tree: &mut YamlNode) -> Result<(), Problem> {
         systems.value = Value::Map(entries);
         tree.set(&["systems"], systems.clone());
     }
-    if matches!(systems.value, Value::Null | Value::List(_)) && systems.entries().is_empty() {
-        return Err(Problem::new(["systems"], "no system is named", "write like `systems: [kafka, redis-streams]`"));
-    }
     match systems.entries().iter().find(|entry| !is_name(&entry.key)) {
+        Some(entry) => {
+            let remedy = "rename it, for example `kafka-3`";
+            Err(Problem::new(["systems", &entry.key], format_args!("a label {NAME}"), remedy).of_key())
+        }
         None if systems.entries().is_empty() => {
             Err(Problem::new(["systems"], "no system is named", "write like `systems: [kafka, redis-streams]`"))
         }
         None => Ok(()),
-        Some(entry) => {
-            let what = "a label may hold lower-case letters, digits and dashes, and starts with no dash (at most 40)";
-            let mut problem = Problem::new(["systems", &entry.key], what, "rename it, for example `kafka-3`");
-            problem.place = Some(entry.key_place.clone());
-            Err(problem)
-        }
     }
 }

@@ -45,7 +45,7 @@ macro_rules! load_keys {
         impl LoadKeys {
             /// What an experiment stands on that names no load.
             pub fn for_experiments() -> Self {
-                let rate = Some(RateKey::Fixed(Rate::per_second(1000)));
+                let rate = Some(RateKey(Some(Rate::per_second(1000))));
                 Self { model: Model::Open, rate, $($key: None,)+ }
             }
 
@@ -53,8 +53,8 @@ macro_rules! load_keys {
             fn over(&self, defaults: Load) -> Load {
                 Load {
                     model: self.model,
-                    rate: self.rate.and_then(RateKey::fixed),
-                    half_capacity: self.rate == Some(RateKey::HalfCapacity),
+                    rate: self.rate.and_then(|key| key.0),
+                    half_capacity: self.rate == Some(RateKey(None)),
                     $($key: self.$key.unwrap_or(defaults.$key),)+
                 }
             }

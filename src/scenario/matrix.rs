@@ -6,7 +6,6 @@ use super::load::Load;
 use crate::model::Point;
 use crate::yaml::{Problem, Value, YamlNode, segments};
 
-/// One axis of the matrix.
 pub struct MatrixAxis<'a> {
     pub key: &'a str,
     pub values: &'a [YamlNode],
@@ -23,11 +22,7 @@ pub fn axes(tree: &YamlNode) -> Result<Vec<MatrixAxis<'_>>, Problem> {
     }
     let mut axes = Vec::new();
     for entry in matrix.entries() {
-        let fail = |what: &str, remedy: &str| {
-            let mut problem = Problem::new(["matrix", &entry.key], what, remedy);
-            problem.place = Some(entry.key_place.clone());
-            Err(problem)
-        };
+        let fail = |what: &str, remedy: &str| Err(Problem::new(["matrix", &entry.key], what, remedy).of_key());
         if !entry.key.starts_with("load.") && !entry.key.starts_with("message.") {
             return fail(
                 "the matrix varies keys under `load` and `message`",

@@ -4,8 +4,8 @@
 //! [`layers`] lays profile and flags over it, [`resolve`] turns it into the types of [`file`] and
 //! [`mod@load`], fills in defaults and unfolds the matrix, [`settings`] and [`check`] refuse what
 //! cannot be run and tell what a system has no way to do, [`explain`] says what will. [`half`] stands
-//! for a rate that a run finds, [`fault`] is what may go wrong and [`timeline`] when it does.
-//! [`rule`] and [`figure`] are the grammar of thresholds and verdicts. Nothing here talks to a broker.
+//! for a rate that a run finds, [`fault`] is what may go wrong and when it does.
+//! [`threshold`] is the grammar of thresholds. Nothing here talks to a broker.
 
 mod cell;
 mod check;
@@ -14,34 +14,30 @@ mod experiment;
 mod explain;
 mod fault;
 mod fault_check;
-mod figure;
 mod file;
 mod half;
 mod layers;
 mod load;
 mod matrix;
 mod resolve;
-mod rule;
-mod schema;
 mod settings;
 mod source;
 mod system;
-mod timeline;
+mod threshold;
 
 pub use cell::{Cell, Message, PayloadKind};
 pub use check::cannot_promise;
 pub use claim::{ClaimId, claim_ids};
 pub use experiment::*;
 pub use explain::Estimate;
-pub use fault::{FaultAction, FaultPlan, Heal, Lasts, Never};
+pub use fault::{FaultAction, FaultPlan, Heal, Injection, Lasts, timeline};
+pub use file::schema;
 pub use half::half_of;
 pub use layers::Overrides;
 pub use load::{Arrivals, Load, Model};
 pub use resolve::{Scenario, from_text, load, validate};
-pub use rule::{Op, Subject, Threshold, ThresholdError, ThresholdResult, ThresholdVerdict};
-pub use schema::schema;
 pub use settings::is_not_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
 pub use source::names;
 pub use system::{ClientLibrary, Consume, ListMode, Reply, SystemConfig, Topic};
-pub use timeline::{Injection, timeline};
+pub use threshold::{Threshold, ThresholdResult};

@@ -7,17 +7,16 @@ use super::experiment::experiment_of;
 use super::explain::{flat, load_keys};
 use super::fault::FaultPlan;
 use super::fault_check;
-use super::figure::measure;
 use super::file::{File, MessageKeys, SCHEMA, Settings};
-use super::layers::{Overrides, lay, profiles};
+use super::layers::{Overrides, keys, lay};
 use super::load::{LoadKeys, Model};
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
-use super::rule::Threshold;
 use super::settings;
 use super::source;
 use super::system::{Consume, SystemConfig, Topic};
+use super::threshold::{Threshold, measure};
 use crate::model::{FaultKind, Grip, Guarantee, Measure, System};
-use crate::result::Origin;
+use crate::result::{Origin, words::name};
 use crate::units::Bytes;
 use crate::yaml::{HIDDEN, Problem, ScenarioError, Value, YamlNode, decode, is_secret, segments, suggest};
 
@@ -58,7 +57,7 @@ pub fn validate(path_or_name: &str) -> Result<Scenario, ScenarioError> {
     let source = source::find(path_or_name)?;
     let plain = from_text(&source.name, &source.text, &Overrides::default())?;
     let tree = parse(&source.name, &source.text)?;
-    for profile in profiles(&tree) {
+    for profile in keys(&tree, "profiles") {
         let overrides = Overrides { profile: Some(profile.to_owned()), ..Overrides::default() };
         from_text(&source.name, &source.text, &overrides)?;
     }
@@ -76,8 +75,8 @@ pub fn from_text(source: &str, text: &str, overrides: &Overrides) -> Result<Scen
 
 fn parse(source: &str, text: &str) -> Result<YamlNode, ScenarioError> {
     let tree = YamlNode::parse(text).map_err(|cause| {
-        let what = format!("not readable as YAML: {}", cause.what);
-        Problem { place: cause.place, ..Problem::new::<String>([], what, "") }.into_error(source, text)
+        let what = format!("not readable as YAML: {}", cause.what).into();
+        Problem { what, ..cause }.into_error(source, text)
     })?;
     match tree.value {
         Value::Map(_) => Ok(tree),
@@ -87,18 +86,15 @@ fn parse(source: &str, text: &str) -> Result<YamlNode, ScenarioError> {
 
 /// Refuses what belongs to another version of the format, before any key is judged by this one.
 fn refuse_foreign(tree: &YamlNode) -> Result<(), Problem> {
-    let version = tree.get(&["schema"]).map(YamlNode::scalar);
-    match version {
-        None => return Err(Problem::new(["schema"], "this key is missing", "start the file with `schema: 1`")),
-        Some(found) if found.as_deref() != Some("1") => {
-            let found = found.unwrap_or_else(|| "something else".into());
-            let what = format!("this file is of version {found}; this brokerbench reads version {SCHEMA}");
-            let remedy = "use a brokerbench that knows it, or rewrite the file as `schema: 1`";
-            return Err(Problem::new(["schema"], what, remedy));
-        }
-        Some(_) => {}
+    let Some(version) = tree.get(&["schema"]).map(YamlNode::scalar) else {
+        return Err(Problem::new(["schema"], "this key is missing", "start the file with `schema: 1`"));
+    };
+    let found = version.unwrap_or_else(|| "something else".into());
+    if found == "1" {
+        return Ok(());
     }
-    Ok(())
+    let what = format!("this file is of version {found}; this brokerbench reads version {SCHEMA}");
+    Err(Problem::new(["schema"], what, "use a brokerbench that knows it, or rewrite the file as `schema: 1`"))
 }
 
 fn resolve(source: &str, tree: &YamlNode, overrides: &Overrides) -> Result<Scenario, Problem> {
@@ -190,7 +186,6 @@ fn cells_at(
 
 /// Everything but the cells.
 fn head(source: &str, tree: &YamlNode, file: &File, overrides: &Overrides) -> Result<Scenario, Problem> {
-    check::name(&file.name)?;
     check::words(file)?;
     let mut systems = Vec::new();
     for entry in tree.get(&["systems"]).map_or(&[][..], YamlNode::entries) {
@@ -200,26 +195,19 @@ fn head(source: &str, tree: &YamlNode, file: &File, overrides: &Overrides) -> Re
         systems.push((entry.key.clone(), config_of(system, settings)));
     }
     let labels: Vec<String> = systems.iter().map(|(label, _)| label.clone()).collect();
-    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-    let wanted = |label: &str, system: System| {
-        overrides.systems.is_empty() || overrides.systems.iter().any(|w| w == label || w == system.name())
+    let is = |name: &String, (label, config): &(String, SystemConfig)| name == label || name == config.system.name();
+    if let Some(name) = overrides.systems.iter().find(|name| !systems.iter().any(|system| is(name, system))) {
+        let what = format!("`--system {name}` names no system of this scenario");
+        return Err(Problem::new(["systems"], what, &suggest(name, labels.iter().map(String::as_str))));
+    }
+    let rule = |(index, text): (usize, &String)| {
+        Threshold::parse(text, &labels).map_err(|problem| problem.inside(["thresholds", &index.to_string()]))
     };
-    for name in &overrides.systems {
-        if !systems.iter().any(|(label, config)| label == name || config.system.name() == name) {
-            let what = format!("`--system {name}` names no system of this scenario");
-            return Err(Problem::new(["systems"], what, &suggest(name, labels)));
-        }
-    }
-    let mut thresholds = Vec::new();
-    for (index, text) in file.thresholds.iter().enumerate() {
-        let rule = Threshold::parse(text, &labels)
-            .map_err(|e| Problem::new(["thresholds".into(), index.to_string()], e.problem, &e.remedy))?;
-        thresholds.push(rule);
-    }
-    systems.retain(|(label, config)| wanted(label, config.system));
+    let rules = file.thresholds.iter().enumerate().map(rule).collect::<Result<Vec<_>, _>>()?;
+    systems.retain(|system| overrides.systems.is_empty() || overrides.systems.iter().any(|name| is(name, system)));
     let runs = |label: &str| systems.iter().any(|(known, _)| known == label);
-    let (thresholds, dropped): (Vec<Threshold>, Vec<Threshold>) =
-        thresholds.into_iter().partition(|rule| rule.labels().into_iter().all(runs));
+    let (thresholds, dropped): (Vec<_>, Vec<_>) =
+        rules.into_iter().partition(|rule| rule.labels().into_iter().all(runs));
     let model = file.load.as_ref().map_or(Model::Open, |load| load.model);
     let primary = file.primary.as_deref().unwrap_or(default_primary(model));
     let primary = measure(primary).map_err(|remedy| Problem::new(["primary"], "unknown figure", &remedy))?;
@@ -263,35 +251,34 @@ fn system_of(label: &str, settings: &Settings) -> Result<System, Problem> {
 const MIN_INSYNC: &str = "min.insync.replicas";
 
 fn config_of(system: System, settings: &Settings) -> SystemConfig {
-    let mut config = SystemConfig::defaults(system);
-    config.nodes = settings.nodes.unwrap_or(config.nodes);
-    config.broker = settings.broker.clone();
-    config.sentinel = settings.sentinel.clone();
-    config.client.extend(settings.client.clone());
+    let defaults = SystemConfig::defaults(system);
+    let Settings { topic, consume, .. } = settings;
+    let nodes = settings.nodes.unwrap_or(defaults.nodes);
     // Three nodes of one machine share what one would have.
-    let heap = if config.nodes > 1 { Bytes(config.heap.0 / 2) } else { config.heap };
-    config.heap = settings.heap.unwrap_or(heap);
-    config.keys = settings.keys.unwrap_or(config.keys);
-    config.reply = settings.reply.unwrap_or(config.reply);
-    if let Some(maxlen) = settings.maxlen {
-        config.maxlen = maxlen.0;
-    }
-    if let Some(topic) = &settings.topic {
-        config.topic = Topic {
-            partitions: topic.partitions.unwrap_or(config.topic.partitions),
-            replicas: topic.replicas.unwrap_or(config.topic.replicas),
+    let heap = if nodes > 1 { Bytes(defaults.heap.0 / 2) } else { defaults.heap };
+    let mut config = SystemConfig {
+        nodes,
+        broker: settings.broker.clone(),
+        sentinel: settings.sentinel.clone(),
+        heap: settings.heap.unwrap_or(heap),
+        keys: settings.keys.unwrap_or(defaults.keys),
+        reply: settings.reply.unwrap_or(defaults.reply),
+        maxlen: settings.maxlen.map_or(defaults.maxlen, |maxlen| maxlen.0),
+        topic: Topic {
+            partitions: topic.partitions.unwrap_or(defaults.topic.partitions),
+            replicas: topic.replicas.unwrap_or(defaults.topic.replicas),
             config: topic.config.clone(),
-        };
-    }
+        },
+        consume: Consume {
+            batch: consume.batch.unwrap_or(defaults.consume.batch),
+            mode: consume.mode.unwrap_or(defaults.consume.mode),
+        },
+        ..defaults
+    };
+    config.client.extend(settings.client.clone());
     // Kafka's own default of 1 acknowledges with a lone leader, whatever the number of copies.
     if config.topic.replicas >= 3 && !config.broker.contains_key(MIN_INSYNC) {
         config.topic.config.entry(MIN_INSYNC.into()).or_insert_with(|| "2".into());
-    }
-    if let Some(consume) = &settings.consume {
-        config.consume = Consume {
-            batch: consume.batch.unwrap_or(config.consume.batch),
-            mode: consume.mode.unwrap_or(config.consume.mode),
-        };
     }
     config
 }
@@ -310,7 +297,7 @@ fn message_of(keys: &MessageKeys) -> Message {
 fn resolved(scenario: &Scenario, tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Vec<Origin> {
     let mut rows = vec![
         ("primary".into(), scenario.primary.to_string()),
-        ("guarantee".into(), flat("", &scenario.guarantee).remove(0).1),
+        ("guarantee".into(), name(&scenario.guarantee)),
         ("blocks".into(), scenario.blocks.to_string()),
         ("seed".into(), scenario.seed.to_string()),
     ];

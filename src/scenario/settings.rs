@@ -31,31 +31,15 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
     }
 }
 
-// Raw settings that are not for a scenario. `*` stands for any start or end.
+// Raw settings that are not for a scenario, by what they are about. `*` stands for any start or end.
 
 /// Who the brokers are, whether they are verified and how to log in, code and commands to run, and what the harness sets itself.
+/// (A name found by `client.dns.lookup`, asking backwards, would be the one that a certificate is verified for.)
 pub(crate) const NOT_FOR_CLIENT: &[&str] = &[
-    "bootstrap.*",
-    "metadata.broker.list",
-    "group.*",
-    "client.id",
-    // A name found by asking backwards would be the one that a certificate is verified for.
-    "client.dns.lookup",
-    "security.*",
-    "sasl.*",
-    "ssl.*",
-    "ssl_*",
-    "enable.ssl*",
-    "https.*",
-    "oauthbearer*",
-    "enable.sasl*",
+    "bootstrap.* metadata.broker.list client.dns.lookup",
+    "security.* sasl.* ssl.* ssl_* enable.ssl* https.* oauthbearer* enable.sasl*",
     "plugin.*",
-    "compression.*",
-    "statistics.*",
-    "enable.auto.*",
-    "auto.offset.*",
-    "log*",
-    "debug",
+    "group.* client.id compression.* statistics.* enable.auto.* auto.offset.* log* debug",
 ];
 
 /// librdkafka takes a topic's setting with this before its name, too: refused under one name and taken under another, or
@@ -67,76 +51,22 @@ const PREFIXED: &[&str] = &["topic.metadata.", "topic.blacklist"];
 /// Identity, addresses, folders, access and classes to load: all of them the environment's. Those at the end are no
 /// settings of Kafka at all: an image that takes settings as variables would hand them to what starts the JVM.
 const NOT_FOR_KAFKA: &[&str] = &[
-    "node.id",
-    "broker.id*",
-    "process.roles",
-    "controller.*",
-    "listener*",
-    "advertised.*",
-    "inter.broker.*",
-    "log.dir*",
-    "metadata.log.dir*",
-    "ssl.*",
-    "sasl.*",
-    "security.*",
-    "authorizer.*",
-    "*.class",
-    "*.classes",
-    "*.class.name",
-    "*.reporters",
-    "*.assignors",
-    "remote.log.*",
-    "config.providers*",
-    "password.*",
-    "opts",
-    "*.opts",
-    "jmx.*",
-    "log4j.*",
-    "tools.log4j.*",
-    "debug",
-    "mode",
-    "home",
-    "version",
+    "node.id broker.id* process.roles controller.*",
+    "listener* advertised.* inter.broker.*",
+    "log.dir* metadata.log.dir*",
+    "ssl.* sasl.* security.* authorizer.* password.*",
+    "*.class *.classes *.class.name *.reporters *.assignors remote.log.* config.providers*",
+    "opts *.opts jmx.* log4j.* tools.log4j.* debug mode home version",
 ];
 
 /// Likewise for `redis.conf`.
 const NOT_FOR_REDIS: &[&str] = &[
-    "bind*",
-    "port",
-    "tls-*",
-    "unixsocket*",
-    "protected-mode",
-    "daemonize",
-    "supervised",
-    "pidfile",
-    "logfile",
-    "syslog*",
-    "dir",
-    "dbfilename",
-    "appendfilename",
-    "appenddirname",
-    "aclfile",
-    "user",
-    "requirepass",
-    "masterauth",
-    "masteruser",
-    "primaryauth",
-    "primaryuser",
-    "include",
-    "loadmodule*",
-    "rename-command",
-    "enable-*",
-    "replicaof",
-    "slaveof",
-    "replica-announce*",
-    "slave-announce*",
-    "cluster-*",
-    "crash-*",
-    "proc-title*",
-    "set-proc-title",
-    "server_cpulist",
-    "server-cpulist",
-    "ignore-warnings",
+    "bind* port tls-* unixsocket* protected-mode",
+    "daemonize supervised pidfile logfile syslog* proc-title* set-proc-title server_cpulist server-cpulist",
+    "dir dbfilename appendfilename appenddirname include loadmodule*",
+    "aclfile user requirepass masterauth masteruser primaryauth primaryuser rename-command enable-*",
+    "replicaof slaveof replica-announce* slave-announce* cluster-*",
+    "crash-* ignore-warnings",
 ];
 
 fn not_for_broker(software: Software) -> &'static [&'static str] {
@@ -155,10 +85,12 @@ pub fn is_not_for_broker(software: Software, key: &str) -> bool {
 /// Whether one of these patterns is that of the key, in whatever case it is written.
 fn refuses(patterns: &[&str], key: &str) -> bool {
     let lower = key.to_ascii_lowercase();
-    patterns.iter().any(|pattern| match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
-        (Some(start), _) => lower.starts_with(start),
-        (_, Some(end)) => lower.ends_with(end),
-        _ => lower == *pattern,
+    patterns.iter().flat_map(|line| line.split(' ')).any(|pattern| {
+        match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
+            (Some(start), _) => lower.starts_with(start),
+            (_, Some(end)) => lower.ends_with(end),
+            _ => lower == pattern,
+        }
     })
 }
 
@@ -169,9 +101,7 @@ pub(super) fn understood(label: &str, system: System, node: &YamlNode) -> Result
         for path in std::iter::once(vec![entry.key.as_str()]).chain(inner) {
             if let Err(why) = understands(system, &path) {
                 let full = ["systems", label].into_iter().chain(path);
-                let mut problem = Problem::new(full, why, "remove the key");
-                problem.place = Some(entry.key_place.clone());
-                return Err(problem);
+                return Err(Problem::new(full, why, "remove the key").at(&entry.key_place));
             }
         }
         let raw = match entry.key.as_str() {
@@ -191,11 +121,8 @@ pub(super) fn understood(label: &str, system: System, node: &YamlNode) -> Result
 
 pub(crate) fn raw_settings(path: &[&str], map: &YamlNode, refused: &[&str]) -> Result<(), Problem> {
     for entry in map.entries() {
-        let fail = |what: &str, remedy: &str| {
-            let mut problem = Problem::new(path.iter().copied().chain([entry.key.as_str()]), what, remedy);
-            problem.place = Some(entry.key_place.clone());
-            Err(problem)
-        };
+        let full = || path.iter().copied().chain([entry.key.as_str()]);
+        let fail = |what: &str, remedy: &str| Err(Problem::new(full(), what, remedy).of_key());
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
         if entry.key.is_empty() || entry.key.len() > 100 || !entry.key.bytes().all(plain) {
             return fail("the name of a setting holds letters, digits, dots, dashes and underscores", "correct it");

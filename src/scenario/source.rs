@@ -1,7 +1,6 @@
 //! Where scenario files are found: a path, `./scenarios/NAME.yaml`, or a built-in one inside the binary.
 
-use crate::yaml::{MAX_TEXT, ScenarioError, suggest};
-use std::io::Read;
+use crate::yaml::{self, ScenarioError, suggest};
 use std::path::{Path, PathBuf};
 
 /// The scenarios inside the binary, so that it works in any folder: all of `scenarios/`, listed by `build.rs`.
@@ -36,7 +35,10 @@ fn files(folder: &Path) -> impl Iterator<Item = String> {
         .filter(|name| is_name(name))
 }
 
-/// Lower-case letters, digits and dashes: safe in paths, topics and keys.
+/// What [`is_name`] asks, in words.
+pub(super) const NAME: &str = "may hold lower-case letters, digits and dashes, and starts with no dash (at most 40)";
+
+/// Safe in paths, topics and keys.
 pub(super) fn is_name(text: &str) -> bool {
     let first = text.bytes().next();
     first.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
@@ -63,32 +65,18 @@ pub(super) fn find(path_or_name: &str) -> Result<Source, ScenarioError> {
         }
     }
     let names = names();
-    let remedy = suggest(path_or_name, names.iter().map(String::as_str));
-    Err(ScenarioError::of_source(
-        path_or_name,
-        "there is no scenario of this name",
-        &format!("{remedy} (or give the path of a file)"),
-    ))
+    let near = suggest(path_or_name, names.iter().map(String::as_str));
+    let remedy = format!("{near} (or give the path of a file)");
+    Err(ScenarioError::of_source(path_or_name, "there is no scenario of this name", &remedy))
 }
 
 fn read(path: &Path) -> Result<Source, ScenarioError> {
     let name = path.display().to_string();
-    let fail = |what: String, remedy: &str| ScenarioError::of_source(&name, what, remedy);
-    let meta = std::fs::metadata(path).map_err(|cause| {
-        fail(format!("cannot be read: {cause}"), "`brokerbench list` shows the scenarios there are")
-    })?;
-    if !meta.is_file() {
-        return Err(fail("not a file".into(), "give the path of one scenario file"));
+    let remedy = "give the path of one scenario file; `brokerbench list` shows the scenarios there are";
+    match yaml::read(path) {
+        Ok(text) => Ok(Source { name, text }),
+        Err(what) => Err(ScenarioError::of_source(&name, what, remedy)),
     }
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path);
-    file.and_then(|file| file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|cause| fail(format!("cannot be read: {cause}"), ""))?;
-    if bytes.len() > MAX_TEXT {
-        return Err(fail("larger than 1 MiB".into(), "a scenario is a short text; is this the right file?"));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| fail("not UTF-8 text".into(), "save it as UTF-8"))?;
-    Ok(Source { name, text })
 }
 
 #[cfg(test)]
@@ -127,7 +115,7 @@ mod tests {
     fn large_and_binary_files_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("big.yaml");
-        std::fs::write(&path, vec![b' '; MAX_TEXT + 1]).unwrap();
+        std::fs::write(&path, vec![b' '; yaml::MAX_TEXT + 1]).unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("larger than"));
         std::fs::write(&path, [0xff, 0xfe]).unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("UTF-8"));

@@ -1,6 +1,4 @@
-//! The settings that each system understands.
-//!
-//! These are plain types: drivers and environments consume them, nothing here talks to a broker.
+//! The settings of a system, as drivers and environments consume them. Nothing here talks to a broker.
 
 use crate::model::{Software, System};
 use crate::units::Bytes;
@@ -8,12 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Everything one labelled system of a scenario is set to, defaults filled in.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Everything one labelled system of a scenario is set to, defaults filled in. `Settings` says what the keys are.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SystemConfig {
     pub system: System,
-    /// Brokers of the cluster; 1 unless the scenario says otherwise.
     pub nodes: u16,
     /// Clients reach every node, and the nodes each other, through fault proxies. Follows from the scenario's faults; no
     /// key of its own.
@@ -22,21 +19,14 @@ pub struct SystemConfig {
     /// The nodes run with the library that sees what they sync. Follows from what is done to them; no key of its own.
     #[serde(skip)]
     pub preloaded: bool,
-    /// Raw broker settings: `server.properties` keys for Kafka, `redis.conf` directives for Redis.
     pub broker: BTreeMap<String, String>,
-    /// Redis with more than one node only: settings of the Sentinels; what is not set is stock.
     pub sentinel: BTreeMap<String, String>,
-    /// Kafka only.
     pub topic: Topic,
-    /// Kafka: raw librdkafka settings for every client of this system. Redis: `library` alone.
     pub client: BTreeMap<String, String>,
-    /// Kafka only: the largest heap of each broker's JVM, and the most that it may hold outside of it.
     pub heap: Bytes,
-    /// Redis only: how many channels, streams or lists the load is spread over.
     pub keys: u16,
     /// Redis Streams only: `MAXLEN ~` of every XADD, in entries; `None` never trims.
     pub maxlen: Option<u64>,
-    /// Redis only.
     pub reply: Reply,
     pub consume: Consume,
 }
@@ -64,8 +54,8 @@ impl ClientLibrary {
 }
 
 /// Kafka's topic.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Topic {
     /// Partitions of the topic.
     pub partitions: u16,
@@ -76,8 +66,8 @@ pub struct Topic {
 }
 
 /// How consumers take and acknowledge messages.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Consume {
     /// Most messages one request may bring: `COUNT` of XREADGROUP and BLMPOP, `max.poll.records` in Kafka's terms.
     pub batch: u32,

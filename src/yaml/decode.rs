@@ -3,16 +3,30 @@
 //! Scalars are lenient only where nothing can be misread: a setting that is text may be written as a bare number.
 
 use super::error::Problem;
-use super::tree::{Entry, Value, YamlNode};
-use serde::de::value::StrDeserializer;
-use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess,
-    Visitor,
-};
+use super::tree::{Value, YamlNode};
+use serde::de::value::{MapDeserializer, SeqDeserializer};
+use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
+use serde_path_to_error::Segment;
 
 pub fn decode<T: DeserializeOwned>(tree: &YamlNode) -> Result<T, Problem> {
-    T::deserialize(tree).map_err(|problem| problem.located(tree))
+    serde_path_to_error::deserialize(tree).map_err(|error| {
+        let segments = error.path().iter().filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(index.to_string()),
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        });
+        let path: Vec<String> = segments.collect();
+        error.into_inner().inside(path).located(tree)
+    })
+}
+
+impl<'de> IntoDeserializer<'de, Problem> for &'de YamlNode {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
 }
 
 impl<'de> Deserializer<'de> for &'de YamlNode {
@@ -28,8 +42,8 @@ impl<'de> Deserializer<'de> for &'de YamlNode {
                 (None, None) => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
             },
             Value::Text(text) => visitor.visit_borrowed_str(text),
-            Value::List(items) => visitor.visit_seq(List { items: items.iter(), index: 0 }),
-            Value::Map(entries) => visitor.visit_map(Map { entries: entries.iter(), value: None }),
+            Value::List(items) => visitor.visit_seq(SeqDeserializer::new(items.iter())),
+            Value::Map(_) => self.deserialize_map(visitor),
         }
     }
 
@@ -59,10 +73,13 @@ impl<'de> Deserializer<'de> for &'de YamlNode {
 
     /// An empty value, as `kafka:` with nothing behind it, is an empty map.
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        if self.value == Value::Null {
-            return visitor.visit_map(Map { entries: [].iter(), value: None });
+        match self.value {
+            Value::Null | Value::Map(_) => {
+                let entries = self.entries().iter().map(|entry| (entry.key.as_str(), &entry.node));
+                visitor.visit_map(MapDeserializer::new(entries))
+            }
+            _ => self.deserialize_any(visitor),
         }
-        self.deserialize_any(visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -72,7 +89,7 @@ impl<'de> Deserializer<'de> for &'de YamlNode {
         visitor: V,
     ) -> Result<V::Value, Problem> {
         match self.scalar() {
-            Some(text) => visitor.visit_enum(Word(&text)),
+            Some(text) => visitor.visit_enum(text.into_deserializer()),
             None => Err(serde::de::Error::custom("expected one word")),
         }
     }
@@ -84,77 +101,6 @@ impl<'de> Deserializer<'de> for &'de YamlNode {
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf
         unit unit_struct seq tuple tuple_struct identifier ignored_any
-    }
-}
-
-struct List<'de> {
-    items: std::slice::Iter<'de, YamlNode>,
-    index: usize,
-}
-
-impl<'de> SeqAccess<'de> for List<'de> {
-    type Error = Problem;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Problem> {
-        let Some(item) = self.items.next() else { return Ok(None) };
-        let index = self.index.to_string();
-        self.index += 1;
-        seed.deserialize(item).map(Some).map_err(|problem| problem.inside(&index, item, &item.place))
-    }
-}
-
-struct Map<'de> {
-    entries: std::slice::Iter<'de, Entry>,
-    value: Option<&'de Entry>,
-}
-
-impl<'de> MapAccess<'de> for Map<'de> {
-    type Error = Problem;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Problem> {
-        self.value = self.entries.next();
-        let Some(entry) = self.value else { return Ok(None) };
-        let key: StrDeserializer<'_, Problem> = entry.key.as_str().into_deserializer();
-        seed.deserialize(key).map(Some).map_err(|problem| problem.at_key(&entry.key, &entry.key_place))
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Problem> {
-        let Some(entry) = self.value else {
-            return Err(serde::de::Error::custom("a value without its key"));
-        };
-        seed.deserialize(&entry.node).map_err(|problem| problem.inside(&entry.key, &entry.node, entry.place()))
-    }
-}
-
-/// A variant without content.
-struct Word<'a>(&'a str);
-
-impl<'de> EnumAccess<'de> for Word<'_> {
-    type Error = Problem;
-    type Variant = Nothing;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Nothing), Problem> {
-        let word: StrDeserializer<'_, Problem> = self.0.into_deserializer();
-        seed.deserialize(word).map(|variant| (variant, Nothing))
-    }
-}
-
-struct Nothing;
-
-impl<'de> VariantAccess<'de> for Nothing {
-    type Error = Problem;
-
-    fn unit_variant(self) -> Result<(), Problem> {
-        Ok(())
-    }
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, Problem> {
-        Err(serde::de::Error::custom("expected a map"))
-    }
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Problem> {
-        Err(serde::de::Error::custom("expected a map"))
-    }
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, Problem> {
-        Err(serde::de::Error::custom("expected a map"))
     }
 }
 

@@ -9,88 +9,72 @@ use serde::de;
 use std::fmt;
 
 /// What is wrong with one key.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{what}")]
 pub struct Problem {
     /// From the root to the key.
     pub path: Vec<String>,
+    /// The key is wrong, not its value.
+    pub of_key: bool,
     pub place: Option<Place>,
     pub value: Option<String>,
-    pub what: String,
+    pub what: Box<str>,
     pub remedy: Box<str>,
 }
 
 impl Problem {
     pub fn new<S: Into<String>>(path: impl IntoIterator<Item = S>, what: impl fmt::Display, remedy: &str) -> Self {
-        let path = path.into_iter().map(Into::into).collect();
-        Self { path, place: None, value: None, what: what.to_string(), remedy: remedy.into() }
+        let (path, what) = (path.into_iter().map(Into::into).collect(), what.to_string().into());
+        Self { path, of_key: false, place: None, value: None, what, remedy: remedy.into() }
     }
 
-    /// Adds the enclosing key on the way out of a nested value.
-    pub fn inside(mut self, key: &str, node: &YamlNode, place: &Place) -> Self {
-        if self.path.is_empty() && self.value.is_none() {
-            self.value = node.scalar();
-        }
-        self.place.get_or_insert_with(|| place.clone());
-        self.path.insert(0, key.to_owned());
-        self
+    /// Points at the key rather than at its value.
+    pub fn of_key(self) -> Self {
+        Self { of_key: true, ..self }
     }
 
-    /// The key itself is wrong, not its value.
-    pub fn at_key(mut self, key: &str, place: &Place) -> Self {
-        self.path = vec![key.to_owned()];
-        self.place = Some(place.clone());
+    pub fn at(self, place: &Place) -> Self {
+        Self { place: Some(place.clone()), ..self }
+    }
+
+    /// The same of a value that stands below `path`.
+    pub fn inside<S: Into<String>>(mut self, path: impl IntoIterator<Item = S>) -> Self {
+        self.path.splice(0..0, path.into_iter().map(Into::into));
         self
     }
 
     /// Looks up where the key stands.
     pub fn located(mut self, tree: &YamlNode) -> Self {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
-        if self.place.is_none() {
-            self.place = tree.nearest_place(&path).cloned();
-        }
-        if self.value.is_none() {
-            self.value = tree.get(&path).and_then(YamlNode::scalar);
-        }
-        self
+        let place = self.place.take().or_else(|| tree.nearest_place(&path, self.of_key).cloned());
+        let value = self.value.take().or_else(|| tree.get(&path).and_then(YamlNode::scalar));
+        Self { place, value, ..self }
     }
 
     pub fn key(&self) -> String {
         let mut key = String::new();
         for segment in &self.path {
             match segment.parse::<usize>() {
-                Ok(index) => key.push_str(&format!("[{index}]")),
-                Err(_) if key.is_empty() => key.push_str(segment),
-                Err(_) => key.push_str(&format!(".{segment}")),
+                Ok(index) => key += &format!("[{index}]"),
+                Err(_) if key.is_empty() => key += segment,
+                Err(_) => key += &format!(".{segment}"),
             }
         }
         key
     }
 
     /// Makes it an error that a reader can act upon.
-    pub fn into_error(self, source: &str, text: &str) -> ScenarioError {
-        let key = self.key();
-        let secret = is_secret(&key);
-        let place = self.place.filter(|place| place.line > 0 || place.layer.is_flag());
-        let line = place.as_ref().filter(|p| p.line > 0 && !secret).and_then(|p| text.lines().nth(p.line as usize - 1));
-        ScenarioError(Box::new(Inner {
-            source: source.to_owned(),
-            line: line.map(str::to_owned),
-            key,
-            value: if secret { self.value.map(|_| HIDDEN.to_owned()) } else { self.value },
-            place,
-            what: self.what,
-            remedy: self.remedy.into(),
-        }))
+    pub fn into_error(mut self, source: &str, text: &str) -> ScenarioError {
+        let secret = is_secret(&self.key());
+        if secret {
+            self.value = self.value.map(|_| HIDDEN.to_owned());
+        }
+        self.place = self.place.filter(|place| place.line > 0 || place.layer.is_flag());
+        let number = self.place.as_ref().map_or(0, |place| place.line as usize);
+        let line = number.checked_sub(1).filter(|_| !secret).and_then(|at| text.lines().nth(at));
+        ScenarioError { source: source.to_owned(), line: line.map(str::to_owned), problem: Box::new(self) }
     }
 }
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
-    }
-}
-
-impl std::error::Error for Problem {}
 
 impl de::Error for Problem {
     fn custom<T: fmt::Display>(what: T) -> Self {
@@ -103,8 +87,7 @@ impl de::Error for Problem {
         Self::invalid_type(found, expected)
     }
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        let remedy = suggest(field, expected.iter().copied());
-        Self::new::<String>([], "unknown key", &remedy)
+        Self::new::<String>([], "unknown key", &suggest(field, expected.iter().copied())).of_key()
     }
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
         let expected = expected.iter().copied().filter(|name| *name != "fake");
@@ -144,34 +127,17 @@ pub const HIDDEN: &str = "(hidden)";
 /// Whether the value of this key must not appear in logs, results and errors.
 pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    let words = [
-        "password",
-        "passphrase",
-        "secret",
-        "token",
-        "requirepass",
-        "masterauth",
-        "jaas",
-        "credential",
-        ".key.",
-        ".pem",
-    ];
-    words.iter().any(|word| key.contains(word)) || key.ends_with(".key")
+    let words = "password passphrase secret token requirepass masterauth jaas credential .key. .pem";
+    words.split(' ').any(|word| key.contains(word)) || key.ends_with(".key")
 }
 
 /// A scenario that cannot be used, in words for its author. Exit code 2.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ScenarioError(Box<Inner>);
-
-#[derive(Debug, Clone, PartialEq)]
-struct Inner {
+pub struct ScenarioError {
+    /// The file, or the name that was asked for.
     source: String,
-    place: Option<Place>,
     line: Option<String>,
-    key: String,
-    value: Option<String>,
-    what: String,
-    remedy: String,
+    pub problem: Box<Problem>,
 }
 
 impl ScenarioError {
@@ -179,33 +145,22 @@ impl ScenarioError {
     pub fn of_source(source: &str, what: impl fmt::Display, remedy: &str) -> Self {
         Problem::new::<String>([], what, remedy).into_error(source, "")
     }
-
-    /// The file, or the name that was asked for.
-    pub fn source_name(&self) -> &str {
-        &self.0.source
-    }
-    /// Dotted key; empty when the error concerns the file as a whole.
-    pub fn key(&self) -> &str {
-        &self.0.key
-    }
-    /// Line in the file, from 1.
-    pub fn line(&self) -> Option<u32> {
-        self.0.place.as_ref().map(|place| place.line).filter(|line| *line > 0)
-    }
 }
 
 impl std::error::Error for ScenarioError {}
 
 impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { source, place, line, key, value, what, remedy } = &*self.0;
+        let Self { source, line, problem } = self;
+        let Problem { place, value, what, remedy, .. } = &**problem;
         match place {
             Some(Place { layer: layer @ (Layer::Set | Layer::Sweep), .. }) => write!(f, "{layer}")?,
             Some(place) => write!(f, "{}:{}:{}", printable(source), place.line, place.column)?,
             None => f.write_str(&printable(source))?,
         }
+        let key = problem.key();
         if !key.is_empty() {
-            write!(f, ": `{}`", printable(key))?;
+            write!(f, ": `{}`", printable(&key))?;
         }
         if let Some(value) = value {
             write!(f, " = `{}`", printable(value))?;
@@ -245,8 +200,7 @@ mod tests {
     #[test]
     fn secrets_are_hidden_in_value_and_line() {
         let place = Place { layer: Layer::File, line: 1, column: 1 };
-        let mut problem = Problem::new(["client", "sasl.password"], "not here", "");
-        problem.place = Some(place);
+        let mut problem = Problem::new(["client", "sasl.password"], "not here", "").at(&place);
         problem.value = Some("hunter2".into());
         let text = problem.into_error("x.yaml", "sasl.password: hunter2").to_string();
         assert!(!text.contains("hunter2") && text.contains(HIDDEN), "{text}");

@@ -3,6 +3,7 @@
 //! File, profile, `--set`, `--sweep` and matrix points all write into the same tree, so that one decoder serves them
 //! and every error can point at its cause. The tree knows YAML, not the meaning of keys.
 
+use super::error::Problem;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, MessageFormatter, Spanned};
 use std::fmt;
@@ -89,20 +90,13 @@ const MAX_NODES: usize = 20_000;
 
 /// Splits a dotted key. Below some keys the rest is one raw key with dots of its own (`client.linger.ms`).
 pub fn segments(dotted: &str) -> Vec<&str> {
-    let mut path = Vec::new();
-    let mut rest = dotted;
-    loop {
-        match rest.split_once('.') {
-            Some((head, tail)) if !holds_raw_keys(&path) => {
-                path.push(head);
-                rest = tail;
-            }
-            _ => {
-                path.push(rest);
-                return path;
-            }
-        }
+    let (mut path, mut rest) = (Vec::new(), dotted);
+    while let Some((head, tail)) = rest.split_once('.').filter(|_| !holds_raw_keys(&path)) {
+        path.push(head);
+        rest = tail;
     }
+    path.push(rest);
+    path
 }
 
 /// Whether the keys below `path` are raw: names of someone else's settings, or dotted keys.
@@ -113,26 +107,19 @@ pub fn holds_raw_keys(path: &[&str]) -> bool {
     )
 }
 
-/// Why a text is no YAML, in words, and where.
-#[derive(Debug)]
-pub struct Unreadable {
-    pub what: String,
-    pub place: Option<Place>,
-}
-
-impl From<serde_saphyr::Error> for Unreadable {
+impl From<serde_saphyr::Error> for Problem {
     fn from(error: serde_saphyr::Error) -> Self {
         let mut what = serde_saphyr::UserMessageFormatter.format_message(&error).into_owned();
         if what.contains("limit") {
             // The library names what was exceeded, and not always how much there may be.
             what = format!("{what} (a scenario has at most {MAX_DEPTH} levels and {MAX_NODES} values)");
         }
-        Self { what, place: error.location().map(Place::of) }
+        Self { place: error.location().map(Place::of), ..Self::new::<String>([], what, "") }
     }
 }
 
 impl YamlNode {
-    pub fn parse(text: &str) -> Result<Self, Unreadable> {
+    pub fn parse(text: &str) -> Result<Self, Problem> {
         let options = serde_saphyr::options! {
             with_snippet: false,
             strict_booleans: true,
@@ -151,11 +138,10 @@ impl YamlNode {
     }
 
     /// A value from a command line: `10`, `true`, `[a, b]`, or plain text.
-    pub fn from_flag(text: &str, raw: bool, layer: &Layer) -> Result<Self, Unreadable> {
+    pub fn from_flag(text: &str, raw: bool, layer: &Layer) -> Result<Self, Problem> {
         if !raw && text.starts_with(['[', '{']) {
             let mut node = Self::parse(text)?;
             node.relayer(layer);
-            node.forget_lines();
             return Ok(node);
         }
         let number = |text: &str| text.parse::<u64>().ok().filter(|n| n.to_string() == text).map(Into::into);
@@ -195,15 +181,18 @@ impl YamlNode {
         path.iter().try_fold(self, |node, key| node.child(key))
     }
 
-    /// The place of the value at `path`, or of the innermost one that encloses it. Never of the root: that says nothing.
-    pub fn nearest_place(&self, path: &[&str]) -> Option<&Place> {
-        let place = |path: &[&str]| {
-            let (last, parents) = path.split_last()?;
-            let parent = self.get(parents)?;
-            let entry = parent.entries().iter().find(|entry| entry.key == *last).map(Entry::place);
-            entry.or_else(|| parent.child(last).map(|node| &node.place))
-        };
-        (1..=path.len()).rev().find_map(|length| place(&path[..length]))
+    /// The place of the value (or the key) at `path`, or of the innermost one that encloses it. Never of the root: that
+    /// says nothing.
+    pub fn nearest_place(&self, path: &[&str], of_key: bool) -> Option<&Place> {
+        let (last, parents) = path.split_last()?;
+        let place = self.get(parents).and_then(|parent| match &parent.value {
+            Value::Map(entries) => {
+                let entry = entries.iter().find(|entry| entry.key == *last)?;
+                Some(if of_key { &entry.key_place } else { entry.place() })
+            }
+            _ => parent.child(last).map(|node| &node.place),
+        });
+        place.or_else(|| self.nearest_place(parents, false))
     }
 
     /// Writes `node` at `path`, making the maps on the way. `false` when something that is no map stands there.
@@ -227,42 +216,31 @@ impl YamlNode {
     }
 
     pub fn remove(&mut self, path: &[&str]) {
-        match path {
-            [] => {}
-            [key] => {
-                if let Value::Map(entries) = &mut self.value {
-                    entries.retain(|entry| entry.key != *key);
-                }
-            }
-            [key, rest @ ..] => {
-                if let Value::Map(entries) = &mut self.value
-                    && let Some(entry) = entries.iter_mut().find(|entry| entry.key == *key)
-                {
-                    entry.node.remove(rest);
-                }
-            }
+        let Some((key, parents)) = path.split_last() else { return };
+        let parent = parents.iter().try_fold(self, |node, key| {
+            let Value::Map(entries) = &mut node.value else { return None };
+            entries.iter_mut().find(|entry| entry.key == *key).map(|entry| &mut entry.node)
+        });
+        if let Some(Value::Map(entries)) = parent.map(|node| &mut node.value) {
+            entries.retain(|entry| entry.key != *key);
         }
     }
 
-    fn for_each_place(&mut self, change: &mut impl FnMut(&mut Place)) {
+    /// Says that this value was written by another layer. Lines stay those of the file; a flag has none.
+    pub fn relayer(&mut self, layer: &Layer) {
+        let change = |place: &mut Place| match layer.is_flag() {
+            true => *place = Place::flag(layer.clone()),
+            false => place.layer = layer.clone(),
+        };
         change(&mut self.place);
         match &mut self.value {
-            Value::List(items) => items.iter_mut().for_each(|item| item.for_each_place(change)),
+            Value::List(items) => items.iter_mut().for_each(|item| item.relayer(layer)),
             Value::Map(entries) => entries.iter_mut().for_each(|entry| {
                 change(&mut entry.key_place);
-                entry.node.for_each_place(change);
+                entry.node.relayer(layer);
             }),
             _ => {}
         }
-    }
-
-    /// Says that this value was written by another layer; lines stay.
-    pub fn relayer(&mut self, layer: &Layer) {
-        self.for_each_place(&mut |place| place.layer = layer.clone());
-    }
-
-    fn forget_lines(&mut self) {
-        self.for_each_place(&mut |place| (place.line, place.column) = (0, 0));
     }
 }
 

@@ -5,11 +5,10 @@
 
 use super::{Access, Login, Mechanism, SecretString, Terms, Tls, TlsError};
 use crate::scenario::{NOT_FOR_CLIENT, raw_settings};
-use crate::yaml::{MAX_TEXT, Problem, ScenarioError, YamlNode, decode};
+use crate::yaml::{Problem, ScenarioError, YamlNode, decode, read};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
 use std::path::Path;
 
 /// Where each software is and how it is reached.
@@ -169,9 +168,9 @@ pub fn targets_from_text(
     around: &Around<'_>,
 ) -> Result<Targets, ScenarioError> {
     let tree = YamlNode::parse(text).map_err(|cause| {
-        let what = format!("not readable as YAML: {}", cause.what);
+        let what = format!("not readable as YAML: {}", cause.what).into();
         // Without the text: the line could be that of a secret.
-        Problem { place: cause.place, ..Problem::new::<String>([], what, "") }.into_error(source, "")
+        Problem { what, ..cause }.into_error(source, "")
     })?;
     let file = || {
         match tree.get(&["schema"]).and_then(YamlNode::scalar).as_deref() {
@@ -200,7 +199,7 @@ fn shown(mut problem: Problem, source: &str) -> ScenarioError {
     if !(harmless.iter().any(|plain| named(plain)) && quoted) {
         problem.value = None;
         // What serde found instead is the value again.
-        problem.what = problem.what.split(", found").next().unwrap_or_default().to_owned();
+        problem.what = problem.what.split(", found").next().unwrap_or_default().into();
     }
     problem.into_error(source, "")
 }
@@ -292,24 +291,6 @@ fn tls_of(target: &str, keys: Option<TlsKeys>, folder: &Path) -> Result<Option<T
         TlsError::Key(what) => at("key", what),
     })?;
     Ok(Some(tls))
-}
-
-fn read(path: &Path) -> Result<String, String> {
-    let unreadable = |cause: std::io::Error| format!("cannot be read: {cause}");
-    let is_file = |metadata: std::io::Result<std::fs::Metadata>| match metadata.map_err(unreadable)?.is_file() {
-        true => Ok(()),
-        false => Err("not a file".to_owned()),
-    };
-    // To open a named pipe may take forever; after that it may be another file.
-    is_file(std::fs::metadata(path))?;
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    is_file(file.metadata())?;
-    file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() > MAX_TEXT {
-        return Err("larger than 1 MiB: is this the right file?".into());
-    }
-    String::from_utf8(bytes).map_err(|_| "not UTF-8 text".into())
 }
 
 /// From the command line: `kafka` as `HOST:PORT[,HOST:PORT…]`, `redis` as

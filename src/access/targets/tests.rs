@@ -45,7 +45,11 @@ fn the_example_of_the_documentation_is_read() {
     let around = Around { remote: true, variable: &variable };
     // Its certificates are examples: everything else is right when only these are missed.
     let error = targets_from_text("example", text, Path::new("."), &around).unwrap_err();
-    assert_eq!((error.key(), error.to_string().contains("cannot be read")), ("kafka.tls.ca", true), "{error}");
+    assert_eq!(
+        (&*error.problem.key(), error.to_string().contains("cannot be read")),
+        ("kafka.tls.ca", true),
+        "{error}"
+    );
     let without: String = text.lines().filter(|line| !line.contains(".pem")).map(|line| format!("{line}\n")).collect();
     let targets = targets_from_text("example", &without.replace("tls:", "tls: true"), Path::new("."), &around).unwrap();
     assert!(targets.kafka.unwrap().access.tls().is_some() && targets.redis.unwrap().access.tls().is_some());
@@ -98,7 +102,8 @@ fn what_is_wrong_is_pointed_at() {
         let error = file(&text).unwrap_err();
         let shown = error.to_string();
         assert!(shown.contains(words) && shown.starts_with("targets.yaml"), "{text}{shown}");
-        assert_eq!((error.key(), error.line()), (key, line), "{shown}");
+        let at = error.problem.place.as_ref().map(|place| place.line);
+        assert_eq!((&*error.problem.key(), at), (key, line), "{shown}");
     }
 }
 

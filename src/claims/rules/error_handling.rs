@@ -3,11 +3,12 @@
 //!
 //! Kafka can be used in several ways that differ in who does the work: each is a condition of its own.
 
-use super::fact::{Fact, find};
+use super::fact::Fact;
 use super::{Inputs, Judgement};
 use crate::claims::data::Documented;
-use crate::claims::finding::{Answer, Decision, Finding, PRIMITIVES};
+use crate::claims::finding::{Answer, PRIMITIVES};
 use crate::result::words::count;
+use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
 const WORKER: &str = "worker";
@@ -28,39 +29,32 @@ pub fn judge(limits: &ErrorHandlingLimits, inputs: &Inputs<'_>) -> Judgement {
     if inputs.judged.is_empty() {
         return judged;
     }
-    let workers = |system: &'static str| {
-        inputs.documented.iter().filter(move |fact| fact.metric == WORKER && fact.system == system)
+    let worker = |system: &str| {
+        inputs.documented.iter().filter(|fact| fact.metric == WORKER && fact.system == system).collect::<Vec<_>>()
     };
-    let lossless = match find(&inputs.judged, "kafka", "lost", &limits.at) {
+    let lossless = match inputs.fact("kafka", "lost", &limits.at) {
         // A path that is not there loses what is on it.
         Fact::Cannot(_) => Ok(false),
         fact => fact.at_most(limits.lost_at_most),
     };
     for primitive in PRIMITIVES {
-        for kafka in workers("kafka") {
+        let own = one_of(worker(primitive).first().copied(), &limits.primitive_by);
+        for kafka in worker("kafka") {
             let condition = kafka.way.as_ref().map(|way| format!("with {way}")).unwrap_or_default();
-            let own = workers(primitive).next();
-            let statements =
-                [one_of(Some(kafka), &limits.kafka_by), one_of(own, &limits.primitive_by), lossless.clone()];
-            judged.findings.push(Finding::new(primitive, condition, Decision::all(&statements)));
+            let statements = [one_of(Some(kafka), &limits.kafka_by), own.clone(), lossless.clone()];
+            judged.find(primitive, condition, &statements);
         }
     }
-    let who = |system: &'static str| {
-        let says = workers(system).map(|fact| {
+    judged.tell("who does it (documented)", |system| {
+        let says = |fact: &&Documented| {
             let way = fact.way.as_ref().map(|way| format!(" with {way}")).unwrap_or_default();
             format!("{}{way}", fact.says.as_deref().unwrap_or("?"))
-        });
-        format!("{system} {}", says.collect::<Vec<_>>().join(", "))
-    };
-    let systems = || ["kafka"].into_iter().chain(PRIMITIVES);
-    judged.sentences.push(format!("who does it (documented): {}", systems().map(who).collect::<Vec<_>>().join(", ")));
+        };
+        worker(system).iter().map(says).join(", ")
+    });
     for metric in ["lost", "blocked"] {
-        let of = |system| format!("{system} {}", find(&inputs.judged, system, metric, &limits.at).words(count));
-        judged.sentences.push(format!(
-            "{metric} at {} (measured): {}",
-            limits.at,
-            systems().map(of).collect::<Vec<_>>().join(", ")
-        ));
+        let what = format!("{metric} at {} (measured)", limits.at);
+        judged.tell(&what, |system| inputs.fact(system, metric, &limits.at).words(count));
     }
     judged
 }

@@ -3,7 +3,6 @@
 //! `cannot` counts as nothing at all: no message kept, none delivered. What is missing decides nothing.
 
 use crate::claims::finding::Answer;
-use crate::model::Point;
 use crate::result::{ComparedCell, Kind};
 
 pub enum Fact<'a> {
@@ -13,13 +12,6 @@ pub enum Fact<'a> {
     Cannot(&'a str),
     /// Not measured; what.
     Missing(String),
-}
-
-/// The figure of a label at a point; `base` is the point of a scenario without a matrix.
-pub fn find<'a>(cells: &[&'a ComparedCell], label: &str, metric: &str, point: &str) -> Fact<'a> {
-    let found = cells.iter().find(|cell| cell.label == label && cell.metric == metric && cell.cell == point);
-    let missing = || Fact::Missing(format!("no {metric} of {label}{}", Point::read(point).at()));
-    found.map_or_else(missing, |cell| of(cell))
 }
 
 pub fn of(cell: &ComparedCell) -> Fact<'_> {
@@ -41,11 +33,11 @@ impl Fact<'_> {
     }
 
     pub fn at_most(&self, limit: f64) -> Answer {
-        self.above(limit).map(|above| !above)
+        self.compare(|value| value <= limit)
     }
 
     pub fn below(&self, limit: f64) -> Answer {
-        self.at_least(limit).map(|reached| !reached)
+        self.compare(|value| value < limit)
     }
 
     fn compare(&self, holds: impl Fn(f64) -> bool) -> Answer {
@@ -83,6 +75,7 @@ pub fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::claims::rules::Inputs;
     use crate::claims::rules::testing::{cannot, measured};
 
     #[test]
@@ -100,10 +93,9 @@ mod tests {
         let cell = cannot("redis-pubsub", "share.seek", "base", "nothing is kept");
         assert_eq!((of(&cell).above(0.0), of(&cell).at_most(0.0)), (Ok(false), Ok(true)));
         assert_eq!(of(&cell).words(|value| value.to_string()), "cannot (nothing is kept)");
-        let cells = [&cell];
-        assert!(
-            find(&cells, "kafka", "share.seek", "base").at_most(0.0).unwrap_err().contains("no share.seek of kafka")
-        );
+        let inputs = Inputs { judged: vec![&cell], shown: Vec::new(), runs: &[], documented: &[] };
+        let missing = inputs.fact("kafka", "share.seek", "base").at_most(0.0).unwrap_err();
+        assert!(missing.contains("no share.seek of kafka"), "{missing}");
     }
 
     #[test]

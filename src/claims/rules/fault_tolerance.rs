@@ -6,11 +6,12 @@
 
 use super::fact::{Fact, of};
 use super::{Inputs, Judgement};
-use crate::claims::finding::{Answer, Decision, Finding, PRIMITIVES};
+use crate::claims::finding::{Answer, PRIMITIVES};
 use crate::model::{FaultKind, Point};
 use crate::result::ComparedCell;
 use crate::result::words::{grouped, significant};
 use crate::stats::chance_of_unseen;
+use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
 const LOST: &str = "fault.rpo";
@@ -51,28 +52,21 @@ pub fn judge(limits: &FaultToleranceLimits, inputs: &Inputs<'_>) -> Judgement {
                 _ => any_above(&own, limit),
             }
         };
-        let keeps = match lost("kafka", limits.kafka_lost_at_most) {
-            Ok(lost) => Ok(!lost),
-            Err(why) => Err(why),
-        };
+        let keeps = lost("kafka", limits.kafka_lost_at_most).map(|lost| !lost);
         for primitive in PRIMITIVES {
-            let decision = Decision::all(&[keeps.clone(), lost(primitive, limits.primitive_lost_above)]);
-            judged.findings.push(Finding::new(primitive, condition, decision));
+            judged.find(primitive, condition, &[keeps.clone(), lost(primitive, limits.primitive_lost_above)]);
         }
         if !here.is_empty() {
-            let told = PRIMITIVES.iter().filter_map(|name| {
-                let measured = here.iter().any(|cell| cell.system == *name);
-                documented(inputs, name, condition)
-                    .filter(|_| !measured)
-                    .map(|says| format!("{name} {says} (documented)"))
-            });
-            let words: Vec<String> = here.iter().map(|cell| told_of(cell, inputs)).chain(told).collect();
-            judged.sentences.push(format!("acknowledged and gone with a node, {condition}: {}", words.join(", ")));
+            let unmeasured = PRIMITIVES.iter().filter(|name| here.iter().all(|cell| cell.system != **name));
+            let told = unmeasured
+                .filter_map(|name| Some(format!("{name} {} (documented)", documented(inputs, name, condition)?)));
+            let words = here.iter().map(|cell| told_of(cell, inputs)).chain(told).join(", ");
+            judged.sentences.push(format!("acknowledged and gone with a node, {condition}: {words}"));
         }
     }
-    let told: Vec<String> = back.iter().map(|cell| told_of(cell, inputs)).collect();
-    let back = (!told.is_empty())
-        .then(|| format!("acknowledged and gone after a node was killed and started again: {}", told.join(", ")));
+    let told = back.iter().map(|cell| told_of(cell, inputs)).join(", ");
+    let back =
+        (!told.is_empty()).then(|| format!("acknowledged and gone after a node was killed and started again: {told}"));
     if gone.is_empty() {
         let why = &limits.undecided;
         judged.sentences.extend(back);
@@ -121,12 +115,8 @@ fn any_above(cells: &[&ComparedCell], limit: f64) -> Answer {
 fn told_of(cell: &ComparedCell, inputs: &Inputs<'_>) -> String {
     let messages = |value: f64| if value.fract() == 0.0 { grouped(value as u64) } else { significant(value) };
     let fact = of(cell);
-    let beside = inputs
-        .judged
-        .iter()
-        .find(|other| other.metric == ACKED && other.label == cell.label && other.cell == cell.cell);
-    let of_all = match (&fact, beside.map(|cell| of(cell))) {
-        (Fact::Range { .. }, Some(Fact::Range { most, .. })) => format!(" of {}", messages(most)),
+    let of_all = match (&fact, inputs.fact(&cell.label, ACKED, &cell.cell)) {
+        (Fact::Range { .. }, Fact::Range { most, .. }) => format!(" of {}", messages(most)),
         _ => String::new(),
     };
     let bound = match fact {
@@ -142,16 +132,12 @@ fn told_of(cell: &ComparedCell, inputs: &Inputs<'_>) -> String {
 
 /// How soon the others notice that a node is gone: as read back, else as documented.
 fn detection(inputs: &Inputs<'_>) -> Option<String> {
-    let mut read: Vec<String> = Vec::new();
-    for cell in inputs.judged.iter().filter(|cell| cell.metric == DETECTION) {
-        let text = cell.value.map(|ms| format!("{} {} s", cell.label, ms / 1e3));
-        read.extend(text.filter(|text| !read.contains(text)));
-    }
+    let read = inputs.judged.iter().filter(|cell| cell.metric == DETECTION);
+    let read = read.filter_map(|cell| Some(format!("{} {} s", cell.label, cell.value? / 1e3))).unique().join(", ");
     let facts = inputs.documented.iter().filter(|fact| fact.metric == DETECTED);
-    let documented: Vec<String> =
-        facts.filter_map(|fact| Some(format!("{} {}", fact.label, fact.says.as_ref()?))).collect();
+    let documented = facts.filter_map(|fact| Some(format!("{} {}", fact.label, fact.says.as_ref()?))).join(", ");
     let (words, source) = if read.is_empty() { (documented, "by default, documented") } else { (read, "as read back") };
-    (!words.is_empty()).then(|| format!("a dead node is noticed after ({source}): {}", words.join(", ")))
+    (!words.is_empty()).then(|| format!("a dead node is noticed after ({source}): {words}"))
 }
 
 #[cfg(test)]
@@ -274,10 +260,7 @@ mod tests {
         assert!(judged.because().contains("(as read back): kafka-3 9 s"), "{}", judged.because());
         let lists =
             judged.findings.iter().find(|found| found.primitive == "redis-lists" && found.condition == "with copies");
-        assert_eq!(
-            lists.unwrap().decision,
-            Decision::Undecided("no node of redis-lists was lost for good with copies".into())
-        );
+        assert_eq!(lists.unwrap().decision, Err("no node of redis-lists was lost for good with copies".into()));
         let unknown =
             cannot("redis-lists-3", LOST, "fault=kill,target=leader,copies=3,for=never", "its replies promise nothing");
         assert_eq!(any_above(&[&unknown], 0.0), Ok(true));

@@ -15,11 +15,13 @@ mod size;
 #[cfg(test)]
 pub mod testing;
 
+use self::fact::Fact;
 use super::data::{Documented, values_in_words};
-use super::finding::{Finding, verdict};
-use crate::model::System;
-use crate::result::{BlockValue, ComparedCell, RunInfo};
+use super::finding::{Answer, Finding, all, verdict};
+use crate::model::{Point, System};
+use crate::result::{BlockValue, ComparedCell, RunInfo, SYSTEMS};
 use crate::stats::compare::GeometricMean;
+use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -45,6 +47,15 @@ pub struct Inputs<'a> {
     pub shown: Vec<&'a ComparedCell>,
     pub runs: &'a [RunInfo],
     pub documented: &'a [Documented],
+}
+
+impl Inputs<'_> {
+    /// The metric of a label at a point, among what decides; `base` is the point of a scenario without a matrix.
+    fn fact(&self, label: &str, metric: &str, point: &str) -> Fact<'_> {
+        let here = |cell: &&&ComparedCell| cell.label == label && cell.metric == metric && cell.cell == point;
+        let missing = || Fact::Missing(format!("no {metric} of {label}{}", Point::read(point).at()));
+        self.judged.iter().find(here).map_or_else(missing, |cell| fact::of(cell))
+    }
 }
 
 /// Why a speed carries no verdict where [`crowded`].
@@ -91,6 +102,17 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// The claim is true of a primitive where all statements are.
+    fn find(&mut self, primitive: &str, condition: impl Into<String>, statements: &[Answer]) {
+        self.findings.push(Finding::new(primitive, condition, all(statements)));
+    }
+
+    /// A sentence on every system, Kafka first.
+    fn tell(&mut self, what: &str, words: impl Fn(&str) -> String) {
+        let words = SYSTEMS.iter().map(|system| format!("{system} {}", words(system))).join(", ");
+        self.sentences.push(format!("{what}: {words}"));
+    }
+
     pub fn verdict(&self) -> String {
         self.verdict.clone().unwrap_or_else(|| verdict(&self.findings))
     }

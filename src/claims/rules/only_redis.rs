@@ -2,9 +2,10 @@
 
 use super::fact::{Fact, of};
 use super::{Inputs, Judgement, is_kafka};
-use crate::claims::finding::Decision;
+use crate::claims::finding::all;
 use crate::result::ComparedCell;
 use crate::result::words::compact;
+use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,18 +32,14 @@ pub fn judge(limits: &OnlyRedisLimits, inputs: &Inputs<'_>) -> Judgement {
         None => Err(format!("no {} of kafka", limits.metric)),
     };
     // Keys are no primitive: the one verdict is that of Redis as a whole.
-    let verdict = match Decision::all(&[carried, cannot]) {
-        Decision::Shown => "holds".to_owned(),
-        Decision::Refuted => "does not hold".to_owned(),
-        Decision::Undecided(reason) => format!("inconclusive ({reason})"),
+    let verdict = match all(&[carried, cannot]) {
+        Ok(true) => "holds".to_owned(),
+        Ok(false) => "does not hold".to_owned(),
+        Err(reason) => format!("inconclusive ({reason})"),
     };
     let words = |cell: &&ComparedCell| format!("{} {}", cell.label, of(cell).words(compact));
-    let words: Vec<String> = kafka.iter().chain(&redis).map(words).collect();
-    Judgement {
-        verdict: Some(verdict),
-        sentences: vec![format!("{}: {}", limits.metric, words.join(", "))],
-        ..Judgement::default()
-    }
+    let words = kafka.iter().chain(&redis).map(words).join(", ");
+    Judgement { verdict: Some(verdict), sentences: vec![format!("{}: {words}", limits.metric)], ..Judgement::default() }
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@
 use super::fact::{Fact, of, short};
 use super::{CROWDED, Inputs, Judgement, crowded, ratio};
 use crate::claims::data::empty_cell;
-use crate::claims::finding::{Answer, Decision, Finding, PRIMITIVES};
+use crate::claims::finding::{Answer, all};
 use crate::model::{Point, Unit};
 use crate::result::words::significant;
-use crate::result::{ComparedCell, Kind};
+use crate::result::{ComparedCell, Kind, SYSTEMS};
 use crate::stats::compare::{Side, decide};
+use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,17 +30,16 @@ pub fn judge(limits: &ParallelismLimits, inputs: &Inputs<'_>) -> Judgement {
     if inputs.judged.is_empty() {
         return judged;
     }
-    let systems = || ["kafka"].into_iter().chain(PRIMITIVES);
-    let fan_out: Vec<(&str, Support)> = systems().map(|system| (system, fan_out(limits, inputs, system))).collect();
-    let sharing: Vec<(&str, Support)> = systems().map(|system| (system, sharing(limits, inputs, system))).collect();
-    for (condition, support) in [("at fan-out", &fan_out), ("at work sharing", &sharing)] {
-        let kafka = &support[0].1.answer;
-        for (primitive, own) in &support[1..] {
+    type Supports = fn(&ParallelismLimits, &Inputs<'_>, &str) -> Support;
+    for (kind, supports) in [("fan-out", fan_out as Supports), ("work sharing", sharing)] {
+        let support = SYSTEMS.map(|system| (system, supports(limits, inputs, system)));
+        let [(_, kafka), primitives @ ..] = &support;
+        for (primitive, own) in primitives {
             let lacks = own.answer.clone().map(|supported| !supported);
-            judged.findings.push(Finding::new(primitive, condition, Decision::all(&[kafka.clone(), lacks])));
+            judged.find(primitive, format!("at {kind}"), &[kafka.answer.clone(), lacks]);
         }
-        let words: Vec<String> = support.iter().map(|(system, own)| format!("{system} {}", own.words)).collect();
-        judged.sentences.push(format!("{}: {}", condition.trim_start_matches("at "), words.join(", ")));
+        let words = support.iter().map(|(system, own)| format!("{system} {}", own.words)).join(", ");
+        judged.sentences.push(format!("{kind}: {words}"));
     }
     judged.derived = speed_ups(inputs);
     judged
@@ -52,63 +52,49 @@ struct Support {
 }
 
 fn fan_out(limits: &ParallelismLimits, inputs: &Inputs<'_>, system: &str) -> Support {
-    let cells: Vec<&ComparedCell> = inputs
-        .judged
-        .iter()
-        .copied()
-        .filter(|cell| cell.label == system && cell.metric == "complete")
-        .filter(|cell| axis(cell, "subscriptions").is_some_and(|count| count >= limits.subscriptions_at_least))
-        .collect();
-    if cells.is_empty() {
+    let own = inputs.judged.iter().filter(|cell| cell.label == system && cell.metric == "complete");
+    let counted = own.filter_map(|cell| Some((axis(cell, "subscriptions")?, of(cell))));
+    let facts: Vec<(f64, Fact<'_>)> = counted.filter(|(count, _)| *count >= limits.subscriptions_at_least).collect();
+    if facts.is_empty() {
         return Support { answer: Err(format!("no fan-out of {system}")), words: "not measured".to_owned() };
     }
-    let facts = || cells.iter().map(|cell| (cell, of(cell)));
-    let answers: Vec<Answer> = facts().map(|(_, fact)| fact.at_least(limits.complete_at_least)).collect();
-    let answer = match Decision::all(&answers) {
-        Decision::Shown => Ok(true),
-        Decision::Refuted => Ok(false),
-        Decision::Undecided(reason) => Err(reason),
-    };
+    let answers: Vec<Answer> = facts.iter().map(|(_, fact)| fact.at_least(limits.complete_at_least)).collect();
     let percent = |share: f64| if share == 1.0 { "100 %".to_owned() } else { format!("{:.3} %", share * 100.0) };
     // The worst of them speaks for all.
-    let worst = facts()
-        .find_map(|(_, fact)| match fact {
-            Fact::Cannot(why) => Some(format!("cannot ({})", short(why))),
-            _ => None,
-        })
-        .or_else(|| {
-            let least = |fact: &Fact<'_>| match fact {
-                Fact::Range { least, .. } => Some(*least),
-                _ => None,
-            };
-            let most = cells.iter().filter_map(|cell| axis(cell, "subscriptions")).fold(0.0, f64::max);
-            let worst = facts().filter_map(|(_, fact)| least(&fact)).reduce(f64::min)?;
-            Some(format!("{} complete up to {most} subscriptions", percent(worst)))
-        });
-    Support { answer, words: worst.unwrap_or_else(|| "not measured".to_owned()) }
+    let cannot = facts.iter().find(|(_, fact)| matches!(fact, Fact::Cannot(_)));
+    let least = |(_, fact): &(f64, Fact<'_>)| match fact {
+        Fact::Range { least, .. } => Some(*least),
+        _ => None,
+    };
+    let words = match (cannot, facts.iter().filter_map(least).reduce(f64::min)) {
+        (Some((_, cannot)), _) => cannot.words(percent),
+        (None, Some(worst)) => {
+            let most = facts.iter().map(|(count, _)| *count).fold(0.0, f64::max);
+            format!("{} complete up to {most} subscriptions", percent(worst))
+        }
+        (None, None) => "not measured".to_owned(),
+    };
+    Support { answer: all(&answers), words }
 }
 
 fn sharing(limits: &ParallelismLimits, inputs: &Inputs<'_>, system: &str) -> Support {
     let at = |cell: &&ComparedCell, consumers: f64| {
         cell.label == system && axis(cell, "consumers") == Some(consumers) && text(cell, "work") == Some(&limits.work)
     };
-    let find = |metric: &str, consumers: f64| {
-        inputs.judged.iter().copied().find(|cell| cell.metric == metric && at(cell, consumers))
-    };
-    let refused =
-        inputs.judged.iter().copied().find(|cell| cell.kind == Kind::Cannot && at(cell, limits.consumers.into()));
+    let many = f64::from(limits.consumers);
+    let refused = inputs.judged.iter().find(|cell| cell.kind == Kind::Cannot && at(cell, many));
     if let Some(cell) = refused {
         return Support { answer: Ok(false), words: format!("cannot ({})", short(&cell.text)) };
     }
-    let ratio =
-        find("goodput", limits.consumers.into()).zip(find("goodput", 1.0)).and_then(|(more, one)| ratio(more, one));
-    let Some(ratio) = ratio else {
+    let goodput = |consumers| inputs.judged.iter().find(|cell| cell.metric == "goodput" && at(cell, consumers));
+    let pair = goodput(many).zip(goodput(1.0));
+    let Some((more, ratio)) = pair.and_then(|(more, one)| Some((more, ratio(more, one)?))) else {
         let what = format!("no speed-up of {system} at {} consumers", limits.consumers);
         return Support { answer: Err(what), words: "not measured".to_owned() };
     };
-    let answer = match find("goodput", limits.consumers.into()).filter(|cell| crowded(cell, inputs.runs)) {
-        Some(_) => Err(CROWDED.to_owned()),
-        None => decide(&[Some(ratio)], Side::Above, limits.speed_up_at_least)[0].map_err(|why| why.to_string()),
+    let answer = match crowded(more, inputs.runs) {
+        true => Err(CROWDED.to_owned()),
+        false => decide(&[Some(ratio)], Side::Above, limits.speed_up_at_least)[0].map_err(|why| why.to_string()),
     };
     let interval = ratio.interval().map(|[low, high]| format!(" [{}, {}]", significant(low), significant(high)));
     let words = format!("{}×{}", significant(ratio.value()), interval.unwrap_or_else(|| " (exploratory)".to_owned()));
@@ -217,7 +203,7 @@ mod tests {
         cells.iter_mut().filter(|cell| cell.label == "kafka").for_each(|cell| cell.nodes = Some(3));
         let judged = judge_with(&rule("parallelism"), &cells, &[]);
         let sharing = judged.findings.iter().find(|finding| finding.condition == "at work sharing");
-        assert_eq!(sharing.unwrap().decision, Decision::Undecided(CROWDED.to_owned()));
+        assert_eq!(sharing.unwrap().decision, Err(CROWDED.to_owned()));
         assert_eq!(judged.verdict(), "holds only for redis-lists at fan-out", "completeness is no speed");
     }
 

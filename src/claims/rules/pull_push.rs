@@ -1,10 +1,12 @@
 //! Pull or push: whether a request of the consumer stands before each batch delivered.
 
-use super::fact::{Fact, find};
+use super::fact::Fact;
 use super::{Inputs, Judgement};
-use crate::claims::finding::{Decision, Finding, PRIMITIVES};
+use crate::claims::finding::PRIMITIVES;
 use crate::model::BASE;
+use crate::result::SYSTEMS;
 use crate::result::words::{count, significant};
+use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
 const METRIC: &str = "requests_per_batch";
@@ -20,44 +22,34 @@ pub struct PullPushLimits {
 
 pub fn judge(limits: &PullPushLimits, inputs: &Inputs<'_>) -> Judgement {
     let mut judged = Judgement::default();
-    let mut points: Vec<&str> = Vec::new();
-    for cell in inputs.judged.iter().filter(|cell| cell.metric == METRIC) {
-        if !points.contains(&cell.cell.as_str()) {
-            points.push(&cell.cell);
-        }
-    }
+    let told = inputs.judged.iter().filter(|cell| cell.metric == METRIC);
+    let points: Vec<&str> = told.map(|cell| cell.cell.as_str()).unique().collect();
     for primitive in PRIMITIVES {
         for point in &points {
-            let kafka = find(&inputs.judged, "kafka", METRIC, point).at_least(limits.pull_at_least);
-            let pushed = match find(&inputs.judged, primitive, METRIC, point) {
+            let kafka = inputs.fact("kafka", METRIC, point).at_least(limits.pull_at_least);
+            let pushed = match inputs.fact(primitive, METRIC, point) {
                 // Who delivers nothing does not push.
                 Fact::Cannot(_) => Ok(false),
                 fact => fact.at_most(limits.push_at_most),
             };
-            judged.findings.push(Finding::new(primitive, format!("at {point}"), Decision::all(&[kafka, pushed])));
+            judged.find(primitive, format!("at {point}"), &[kafka, pushed]);
         }
     }
-    for system in ["kafka"].into_iter().chain(PRIMITIVES) {
-        let facts: Vec<Fact<'_>> = points.iter().map(|point| find(&inputs.judged, system, METRIC, point)).collect();
-        let values = || {
-            facts.iter().filter_map(|fact| match fact {
-                Fact::Range { least, most, .. } => Some((*least, *most)),
-                _ => None,
-            })
+    for system in SYSTEMS {
+        let ends = |point: &&str| match inputs.fact(system, METRIC, point) {
+            Fact::Range { least, most, .. } => Some((least, most)),
+            _ => None,
         };
-        let Some((least, most)) = values().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else { continue };
+        let ends = points.iter().filter_map(ends).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let Some((least, most)) = ends else { continue };
         let kind = match () {
             () if least >= limits.pull_at_least => "pulls",
             () if most <= limits.push_at_most => "is pushed to",
             () => "neither at every rate",
         };
-        let range = if significant(least) == significant(most) {
-            significant(least)
-        } else {
-            format!("{} to {}", significant(least), significant(most))
-        };
+        let range = [least, most].map(significant).into_iter().dedup().join(" to ");
         judged.sentences.push(format!("{system}: {range} requests per batch: {kind}"));
-        if let fact @ Fact::Range { most, .. } = find(&inputs.judged, system, "stalled.lost", BASE)
+        if let fact @ Fact::Range { most, .. } = inputs.fact(system, "stalled.lost", BASE)
             && most > 0.0
         {
             judged.sentences.push(format!("{system}: a stalled consumer lost {} messages", fact.words(count)));

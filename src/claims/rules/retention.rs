@@ -1,8 +1,7 @@
 //! Retention: what is still readable after it was read and acknowledged.
 
-use super::fact::find;
 use super::{Inputs, Judgement};
-use crate::claims::finding::{Decision, Finding, PRIMITIVES};
+use crate::claims::finding::PRIMITIVES;
 use crate::model::BASE;
 use crate::result::words::significant;
 use serde::{Deserialize, Serialize};
@@ -23,14 +22,13 @@ pub fn judge(limits: &RetentionLimits, inputs: &Inputs<'_>) -> Judgement {
         return judged;
     }
     let percent = |share: f64| format!("{} %", significant(share * 100.0));
-    let of = |system: &str| find(&inputs.judged, system, METRIC, BASE);
+    let of = |system: &str| inputs.fact(system, METRIC, BASE);
     let keeps = of("kafka").above(limits.kafka_above);
     for primitive in PRIMITIVES {
         let forgets = of(primitive).at_most(limits.primitive_at_most);
-        judged.findings.push(Finding::new(primitive, "", Decision::all(&[keeps.clone(), forgets])));
+        judged.find(primitive, "", &[keeps.clone(), forgets]);
     }
-    let words = ["kafka"].into_iter().chain(PRIMITIVES).map(|system| format!("{system} {}", of(system).words(percent)));
-    judged.sentences.push(format!("readable after acknowledgement: {}", words.collect::<Vec<_>>().join(", ")));
+    judged.tell("readable after acknowledgement", |system| of(system).words(percent));
     judged
 }
 

@@ -2,9 +2,9 @@
 //!
 //! At defaults (labels as the systems' names) and tuned (`-tuned`), each on its own. Sizes are nominal.
 
-use super::fact::{Fact, find};
+use super::fact::Fact;
 use super::{Inputs, Judgement};
-use crate::claims::finding::{Decision, Finding, PRIMITIVES};
+use crate::claims::finding::PRIMITIVES;
 use crate::model::BASE;
 use crate::result::words::grouped;
 use serde::{Deserialize, Serialize};
@@ -24,28 +24,24 @@ pub fn judge(limits: &SizeLimits, inputs: &Inputs<'_>) -> Judgement {
         return judged;
     }
     for (suffix, condition) in [("", "at defaults"), ("-tuned", "at tuned limits")] {
-        let of = |system: &str| find(&inputs.judged, &format!("{system}{suffix}"), METRIC, BASE);
+        let of = |system: &str| inputs.fact(&format!("{system}{suffix}"), METRIC, BASE);
         let kafka = of("kafka");
-        let mut words = vec![format!("kafka {}", kafka.words(bytes))];
+        let reaches = kafka.at_least(limits.kafka_at_least);
         for primitive in PRIMITIVES {
             let own = of(primitive);
-            words.push(format!("{primitive} {}", own.words(bytes)));
             let smaller = match (&kafka, &own) {
                 (Fact::Range { least, most, .. }, _) if least == most => own.below(*least),
                 (Fact::Range { .. }, _) => Err(format!("the blocks disagree on {METRIC} of kafka{suffix}")),
                 (Fact::Cannot(_), _) => Ok(false),
                 (Fact::Missing(what), _) => Err(what.clone()),
             };
-            let decision = Decision::all(&[kafka.at_least(limits.kafka_at_least), smaller]);
-            judged.findings.push(Finding::new(primitive, condition, decision));
+            judged.find(primitive, condition, &[reaches.clone(), smaller]);
         }
-        let reached = match kafka.at_least(limits.kafka_at_least) {
-            Ok(true) => format!(" (reaches {})", bytes(limits.kafka_at_least)),
-            Ok(false) => format!(" (below {})", bytes(limits.kafka_at_least)),
-            Err(_) => String::new(),
-        };
-        words[0].push_str(&reached);
-        judged.sentences.push(format!("largest intact {condition}: {}", words.join(", ")));
+        judged.tell(&format!("largest intact {condition}"), |system| match (system, &reaches) {
+            ("kafka", Ok(true)) => format!("{} (reaches {})", kafka.words(bytes), bytes(limits.kafka_at_least)),
+            ("kafka", Ok(false)) => format!("{} (below {})", kafka.words(bytes), bytes(limits.kafka_at_least)),
+            _ => of(system).words(bytes),
+        });
     }
     judged
 }

@@ -3,26 +3,18 @@
 use super::ExperimentKeys;
 use crate::scenario::cell::Cell;
 use crate::units::{Rate, Span};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-/// Searches the highest fixed rate that keeps the tail below a limit. `load.rate` is where it starts, `load.duration` the
-/// window of each probe.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Capacity {
-    /// Most that the 99th percentile of end-to-end latency may be.
-    pub limit: Span,
-    /// How far the ends of the bracket may be apart, as a share of the lower one.
-    #[schemars(range(min = 0.01, max = 1.0))]
-    pub within: f64,
-    /// The search goes no higher: what carries this is said to carry at least this.
-    pub most: Rate,
-}
-
-impl Default for Capacity {
-    fn default() -> Self {
-        Self { limit: Span::from_millis(50), within: 0.1, most: Rate::per_second(2_000_000) }
+keys! {
+    /// Searches the highest fixed rate that keeps the tail below a limit. `load.rate` is where it starts, `load.duration` the
+    /// window of each probe.
+    pub struct Capacity {
+        /// Most that the 99th percentile of end-to-end latency may be.
+        limit: Span = Span::from_millis(50),
+        /// How far the ends of the bracket may be apart, as a share of the lower one.
+        #[schemars(range(min = 0.01, max = 1.0))]
+        within: f64 = 0.1,
+        /// The search goes no higher: what carries this is said to carry at least this.
+        most: Rate = Rate::per_second(2_000_000),
     }
 }
 

@@ -3,6 +3,24 @@
 //! `experiment: {kind: retention, messages: 10000}` in a scenario file. The keys of each kind stand in a file of their
 //! own; what they do is the `experiment` group's business.
 
+/// The keys of an experiment. Each stands once, with its meaning, type and default.
+macro_rules! keys {
+    ($(#[$about:meta])* pub struct $keys:ident { $($(#[$meaning:meta])* $key:ident: $type:ty = $default:expr,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+        pub struct $keys {
+            $($(#[$meaning])* pub $key: $type,)+
+        }
+
+        impl Default for $keys {
+            fn default() -> Self {
+                Self { $($key: $default,)+ }
+            }
+        }
+    };
+}
+
 mod cache;
 mod capacity;
 mod delivery;
@@ -12,7 +30,7 @@ mod size_ladder;
 
 use super::cell::Cell;
 use crate::model::Software;
-use crate::units::Span;
+use crate::units::{Rate, Span};
 use crate::yaml::{Problem, YamlNode, decode, suggest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -118,6 +136,21 @@ fn is_kafka(cell: &Cell) -> bool {
     cell.config.system.software() == Software::Kafka
 }
 
+/// An error where `right` does not hold.
+fn check(right: bool, key: &str, what: &str, remedy: &str) -> Result<(), Problem> {
+    if right { Ok(()) } else { Err(Problem::new([key], what, remedy)) }
+}
+
+fn check_rate(rate: Rate, example: &str) -> Result<(), Problem> {
+    let remedy = format!("write a rate above zero, such as `{example}`");
+    check(rate.micro_per_s() > 0, "rate", "a rate of zero sends nothing", &remedy)
+}
+
+fn check_milliseconds(key: &str, span: Span) -> Result<(), Problem> {
+    let what = "shorter than the milliseconds in which Redis counts";
+    check(span >= Span::from_millis(1), key, what, "write `1ms` or more")
+}
+
 /// The experiment of a scenario, where it has one.
 pub(super) fn experiment_of(tree: &YamlNode) -> Result<Option<Experiment>, Problem> {
     let Some(node) = tree.get(&["experiment"]) else { return Ok(None) };
@@ -132,5 +165,5 @@ pub(super) fn experiment_of(tree: &YamlNode) -> Result<Option<Experiment>, Probl
         let remedy = suggest(&kind, Experiment::KINDS.iter().copied());
         return Err(Problem::new(["experiment", "kind"], "no experiment has this name", &remedy));
     };
-    experiment.map(Some).map_err(|problem| problem.inside("experiment", node, &node.place))
+    experiment.map(Some).map_err(|problem| problem.inside(["experiment"]))
 }

@@ -3,24 +3,16 @@
 use super::{ExperimentKeys, is_kafka};
 use crate::scenario::cell::Cell;
 use crate::units::Rate;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-/// What can still be read: late, twice, by time, after a restart, past a limit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Retention {
-    /// How many messages are published, read and acknowledged; as many again for the limit and for the backlog.
-    pub messages: u64,
-    /// The share of the messages that the retention limit leaves room for.
-    pub limit: f64,
-    /// Rate of the live load while the backlog is drained.
-    pub drain_rate: Rate,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self { messages: 100_000, limit: 0.25, drain_rate: Rate::per_second(1000) }
+keys! {
+    /// What can still be read: late, twice, by time, after a restart, past a limit.
+    pub struct Retention {
+        /// How many messages are published, read and acknowledged; as many again for the limit and for the backlog.
+        messages: u64 = 100_000,
+        /// The share of the messages that the retention limit leaves room for.
+        limit: f64 = 0.25,
+        /// Rate of the live load while the backlog is drained.
+        drain_rate: Rate = Rate::per_second(1000),
     }
 }
 

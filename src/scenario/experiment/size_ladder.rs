@@ -1,54 +1,37 @@
 //! Keys of the experiment `size-ladder`.
 
-use super::{ExperimentKeys, is_kafka};
+use super::{ExperimentKeys, check, is_kafka};
 use crate::model::Codec;
 use crate::scenario::cell::{Cell, PayloadKind};
 use crate::units::{Bytes, Span};
 use crate::yaml::Problem;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-/// Climbs a ladder of message sizes: what arrives intact, who refuses what, at which cost.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct SizeLadder {
-    /// The rungs, from the smallest up. Of `1GB`, Kafka is sent the 999,999,964 B that its usual client takes at most.
-    pub sizes: Vec<Bytes>,
-    /// `text` (lines of a log, compresses well) and `random` (does not compress).
-    pub payloads: Vec<PayloadKind>,
-    /// `none`, `lz4` and `zstd`. Kafka's client compresses by itself; on Redis the application does, around the wire.
-    pub codecs: Vec<Codec>,
-    /// When set, uncompressed messages are text below this size and random from it on, and random bytes are not
-    /// compressed: uncompressed, a broker cannot tell one from the other.
-    pub random_from: Option<Bytes>,
-    /// How long one message may take, there and back.
-    pub deadline: Span,
-    /// Short messages are repeated for this long, so that a median stands behind their figure.
-    pub repeat: Span,
-    /// Memory that stays free: a rung that would need more than the rest is not tried.
-    pub headroom: Bytes,
-    /// Kafka: also send what is not compressed by a second, independent client, to tell a client's limit from the
-    /// broker's.
-    pub second_client: bool,
-    /// The smallest rung beside which a stream of small messages is timed.
-    pub bystander_from: Bytes,
-}
+const MIB: u64 = 1 << 20;
+const SIZES: [u64; 9] = [1 << 10, 64 << 10, MIB, 16 * MIB, 64 * MIB, 255 * MIB, 256 * MIB, 512 * MIB, 1_000_000_000];
 
-impl Default for SizeLadder {
-    fn default() -> Self {
-        const MIB: u64 = 1 << 20;
-        let sizes = [1 << 10, 64 << 10, MIB, 16 * MIB, 64 * MIB, 255 * MIB, 256 * MIB, 512 * MIB, 1_000_000_000];
-        Self {
-            sizes: sizes.map(Bytes).to_vec(),
-            payloads: vec![PayloadKind::Text, PayloadKind::Random],
-            codecs: vec![Codec::None, Codec::Lz4, Codec::Zstd],
-            random_from: None,
-            deadline: Span::from_secs(60),
-            repeat: Span::from_millis(500),
-            headroom: Bytes(1 << 30),
-            second_client: true,
-            bystander_from: Bytes(MIB),
-        }
+keys! {
+    /// Climbs a ladder of message sizes: what arrives intact, who refuses what, at which cost.
+    pub struct SizeLadder {
+        /// The rungs, from the smallest up. Of `1GB`, Kafka is sent the 999,999,964 B that its usual client takes at most.
+        sizes: Vec<Bytes> = SIZES.map(Bytes).to_vec(),
+        /// `text` (lines of a log, compresses well) and `random` (does not compress).
+        payloads: Vec<PayloadKind> = vec![PayloadKind::Text, PayloadKind::Random],
+        /// `none`, `lz4` and `zstd`. Kafka's client compresses by itself; on Redis the application does, around the wire.
+        codecs: Vec<Codec> = vec![Codec::None, Codec::Lz4, Codec::Zstd],
+        /// When set, uncompressed messages are text below this size and random from it on, and random bytes are not
+        /// compressed: uncompressed, a broker cannot tell one from the other.
+        random_from: Option<Bytes> = None,
+        /// How long one message may take, there and back.
+        deadline: Span = Span::from_secs(60),
+        /// Short messages are repeated for this long, so that a median stands behind their figure.
+        repeat: Span = Span::from_millis(500),
+        /// Memory that stays free: a rung that would need more than the rest is not tried.
+        headroom: Bytes = Bytes(1 << 30),
+        /// Kafka: also send what is not compressed by a second, independent client, to tell a client's limit from the
+        /// broker's.
+        second_client: bool = true,
+        /// The smallest rung beside which a stream of small messages is timed.
+        bystander_from: Bytes = Bytes(MIB),
     }
 }
 
@@ -68,19 +51,15 @@ impl ExperimentKeys for SizeLadder {
 
     /// Refuses what cannot be climbed.
     fn checked(self) -> Result<Self, Problem> {
-        let refuse = |key: &str, what: &str, remedy: &str| Err(Problem::new([key], what, remedy));
-        if self.sizes.is_empty() || self.sizes.iter().any(|size| size.0 == 0) {
-            return refuse("sizes", "a ladder has rungs, and no message is empty", "write like `[1KiB, 1MiB]`");
-        }
-        if self.payloads.is_empty() || self.payloads.contains(&PayloadKind::Mixed) {
-            return refuse("payloads", "the ladder knows `text` and `random`", "write like `[text, random]`");
-        }
-        if self.codecs.is_empty() || self.codecs.iter().any(|codec| matches!(codec, Codec::Snappy | Codec::Gzip)) {
-            return refuse("codecs", "the ladder knows `none`, `lz4` and `zstd`", "write like `[none, lz4]`");
-        }
-        if self.deadline.nanos() == 0 {
-            return refuse("deadline", "zero leaves no time to arrive", "write a duration such as `60s`");
-        }
+        let sizes = !self.sizes.is_empty() && self.sizes.iter().all(|size| size.0 > 0);
+        let payloads = !self.payloads.is_empty() && !self.payloads.contains(&PayloadKind::Mixed);
+        let known = |codec: &Codec| !matches!(codec, Codec::Snappy | Codec::Gzip);
+        let codecs = !self.codecs.is_empty() && self.codecs.iter().all(known);
+        let deadline = self.deadline.nanos() > 0;
+        check(sizes, "sizes", "a ladder has rungs, and no message is empty", "write like `[1KiB, 1MiB]`")?;
+        check(payloads, "payloads", "the ladder knows `text` and `random`", "write like `[text, random]`")?;
+        check(codecs, "codecs", "the ladder knows `none`, `lz4` and `zstd`", "write like `[none, lz4]`")?;
+        check(deadline, "deadline", "zero leaves no time to arrive", "write a duration such as `60s`")?;
         Ok(self)
     }
 }

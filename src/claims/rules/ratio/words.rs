@@ -1,11 +1,12 @@
 //! Ratios in sentences: as many as there are pairs of labels, however many points there are.
 
-use super::RatioLimits;
-use super::pair::{FloorRule, Pair};
-use crate::claims::finding::Decision;
+use super::{FloorRule, Pair, RatioLimits};
+use crate::claims::finding::word;
 use crate::model::Point;
 use crate::result::words::{significant, survival};
 use crate::stats::compare::{GeometricMean, LEAST_BLOCKS};
+use indexmap::{IndexMap, IndexSet};
+use itertools::Itertools;
 
 /// The ratios of each two labels in one sentence, decision by decision.
 pub fn ratios_in_words(pairs: &[Pair<'_>], limits: &RatioLimits) -> Vec<String> {
@@ -13,28 +14,18 @@ pub fn ratios_in_words(pairs: &[Pair<'_>], limits: &RatioLimits) -> Vec<String> 
         let (above, below) = limits.order(&pair.kafka.label, &pair.primitive.label);
         format!("{above} ÷ {below}")
     };
-    let mut sentences: Vec<String> = Vec::new();
-    let mut named: Vec<String> = Vec::new();
-    for pair in pairs.iter().filter(|pair| pair.ratio.is_some() || pair.barred.is_some()) {
-        let name_of = name(pair);
-        if named.contains(&name_of) {
-            continue;
-        }
+    let told = pairs.iter().filter(|pair| pair.ratio.is_some() || pair.barred.is_some());
+    let sentence = |name_of: String| {
         let same: Vec<&Pair<'_>> = pairs.iter().filter(|other| name(other) == name_of).collect();
-        let mut decisions: Vec<&Decision> = Vec::new();
-        for other in &same {
-            if !decisions.contains(&&other.decision) {
-                decisions.push(&other.decision);
-            }
-        }
+        let decisions: Vec<_> = same.iter().map(|pair| &pair.decision).unique().collect();
         let parts = decisions.iter().map(|decision| {
             let of: Vec<&Pair<'_>> = same.iter().copied().filter(|other| other.decision == **decision).collect();
             let places = if decisions.len() > 1 { format!(" ({})", places(&of, limits)) } else { String::new() };
-            format!("{} {}{places}", range(&of, decisions.len() == 1), decision.word())
+            format!("{} {}{places}", range(&of, decisions.len() == 1), word(decision))
         });
-        sentences.push(format!("{name_of}: {}", parts.collect::<Vec<_>>().join(", ")));
-        named.push(name_of);
-    }
+        format!("{name_of}: {}", parts.format(", "))
+    };
+    let mut sentences: Vec<String> = told.map(name).unique().map(sentence).collect();
     if let Some(fewest) = pairs.iter().filter_map(|pair| pair.ratio).map(|ratio| ratio.blocks()).min() {
         let blocks = if fewest == 1 { "1 paired block".to_owned() } else { format!("{fewest} paired blocks") };
         let few =
@@ -46,20 +37,16 @@ pub fn ratios_in_words(pairs: &[Pair<'_>], limits: &RatioLimits) -> Vec<String> 
 
 /// `p50 at 1k/s, p50+p99 at 10k/s`; without the metric where the rule has only one.
 fn places(pairs: &[&Pair<'_>], limits: &RatioLimits) -> String {
-    let mut points: Vec<(&str, Vec<String>)> = Vec::new();
+    let mut points: IndexMap<&str, Vec<String>> = IndexMap::new();
     for pair in pairs {
-        let point = pair.primitive.cell.as_str();
         let metric = pair.primitive.metric.rsplit('.').next().unwrap_or_default().replace('_', ".");
-        match points.iter_mut().find(|(known, _)| *known == point) {
-            Some((_, metrics)) => metrics.push(metric),
-            None => points.push((point, vec![metric])),
-        }
+        points.entry(&pair.primitive.cell).or_default().push(metric);
     }
-    let words = points.into_iter().map(|(point, metrics)| {
+    let mut words = points.into_iter().map(|(point, metrics)| {
         let values = Point::read(point).values().replace(", ", " ");
         if limits.metrics.len() == 1 { values } else { format!("{} at {values}", metrics.join("+")) }
     });
-    words.collect::<Vec<_>>().join(", ")
+    words.join(", ")
 }
 
 /// `2.00× [1.95, 2.05]`, the interval where there is room, or from the least to the most of several ratios.
@@ -79,58 +66,43 @@ fn range(pairs: &[&Pair<'_>], room: bool) -> String {
 
 /// Where a verdict stands although the floor is a large share of a value, and why it may.
 pub fn floors_in_words(pairs: &[Pair<'_>]) -> Option<String> {
-    let decided = pairs.iter().filter(|pair| matches!(pair.decision, Decision::Shown | Decision::Refuted));
-    let mut labels: Vec<&str> = Vec::new();
-    let mut most: f64 = 0.0;
-    for pair in decided {
-        if let FloorRule::Harmless(share) = pair.floor {
-            most = most.max(share);
-            if !labels.contains(&pair.primitive.label.as_str()) {
-                labels.push(&pair.primitive.label);
-            }
-        }
-    }
+    let decided = pairs.iter().filter(|pair| pair.decision.is_ok());
+    let turned = decided.filter_map(|pair| match pair.floor {
+        FloorRule::Harmless(share) => Some((share, pair.primitive.label.as_str())),
+        _ => None,
+    });
+    let (shares, labels): (Vec<f64>, Vec<&str>) = turned.unzip();
+    let most = shares.into_iter().fold(0.0, f64::max);
     (!labels.is_empty()).then(|| {
         format!(
             "the instrument's floor is up to {} % of the smaller value ({}) and yet cannot turn these ratios",
             (most * 100.0).round(),
-            labels.join(", ")
+            labels.iter().unique().join(", ")
         )
     })
 }
 
 /// Whose survival classes differ, and the scenario's reason to compare them all the same: its first sentence.
 pub fn classes_in_words(pairs: &[Pair<'_>]) -> Vec<String> {
-    /// A class in words, and the labels in it.
-    type Class<'a> = (String, Vec<&'a str>);
-    let mut reasons: Vec<(&str, Vec<Class<'_>>)> = Vec::new();
+    // Of each reason the classes in words, of each class the labels in it.
+    let mut reasons: IndexMap<&str, IndexMap<String, IndexSet<&str>>> = IndexMap::new();
     for pair in pairs {
         let (Some(reason), Some(kafka), Some(primitive)) =
             (pair.cross_class, &pair.kafka.survives, &pair.primitive.survives)
         else {
             continue;
         };
-        let at = reasons.iter().position(|(known, _)| *known == reason).unwrap_or_else(|| {
-            reasons.push((reason, Vec::new()));
-            reasons.len() - 1
-        });
-        let classes = &mut reasons[at].1;
+        let classes = reasons.entry(reason).or_default();
         for (label, survives) in [(&pair.kafka.label, kafka), (&pair.primitive.label, primitive)] {
-            let class = survival(survives);
-            match classes.iter_mut().find(|(known, _)| *known == class) {
-                Some((_, labels)) if labels.contains(&label.as_str()) => {}
-                Some((_, labels)) => labels.push(label),
-                None => classes.push((class, vec![label])),
-            }
+            classes.entry(survival(survives)).or_default().insert(label);
         }
     }
-    let sentence = |(reason, classes): (&str, Vec<(String, Vec<&str>)>)| {
+    let sentence = |(reason, classes): (&str, IndexMap<String, IndexSet<&str>>)| {
         let first = reason.split_once(". ").map_or(reason, |(first, _)| first);
         // Many labels would crowd out the ratios; each class stands beside its figures.
-        let labels: usize = classes.iter().map(|(_, labels)| labels.len()).sum();
-        let classes: Vec<String> =
-            classes.into_iter().map(|(class, labels)| format!("{} {class}", labels.join("/"))).collect();
-        let named = if labels > 2 { String::new() } else { format!(" ({})", classes.join(", ")) };
+        let labels: usize = classes.values().map(IndexSet::len).sum();
+        let classes = classes.iter().map(|(class, labels)| format!("{} {class}", labels.iter().join("/"))).join(", ");
+        let named = if labels > 2 { String::new() } else { format!(" ({classes})") };
         format!("across survival classes{named}: {}", first.trim_end_matches('.'))
     };
     reasons.into_iter().map(sentence).collect()

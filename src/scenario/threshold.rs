@@ -7,12 +7,11 @@
 //! A rule holds when it holds in every cell that it concerns. What was not measured does not hold. A rule that no
 //! measurement could satisfy is refused when it is read.
 
-use super::figure::measure;
-use crate::model::{Measure, three_digits};
+use crate::model::{Measure, measure::STATISTICS, metric, three_digits};
 use crate::result::{self, CellSummary};
 use crate::stats::compare::{GeometricMean, Side, decide};
-use crate::yaml::suggest;
-use serde::Serialize;
+use crate::yaml::{Problem, suggest};
+use itertools::Itertools;
 use std::fmt;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -44,39 +43,14 @@ pub enum Op {
     Equal,
 }
 
-/// Why a text is no rule.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{rule}` is no usable rule: {problem}{}{remedy}", if remedy.is_empty() { "" } else { "; " })]
-pub struct ThresholdError {
-    pub rule: String,
-    pub problem: String,
-    pub remedy: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ThresholdVerdict {
-    Held,
-    Failed,
-    /// Nothing to judge by. Counts as failed.
-    Unmeasured,
-}
-
-/// What became of a rule.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ThresholdResult {
     pub rule: String,
-    pub verdict: ThresholdVerdict,
-    /// The value that decided: of the first cell that fails, else the one nearest to failing.
-    pub found: Option<f64>,
-    /// One line for people: value, cell, and why.
+    /// Not where there is nothing to judge by, either.
+    pub held: bool,
+    /// One line for people: the value that decided (of the first cell that fails, else the one nearest to failing), its
+    /// cell, and why.
     pub words: String,
-}
-
-impl ThresholdResult {
-    pub fn held(&self) -> bool {
-        self.verdict == ThresholdVerdict::Held
-    }
 }
 
 const GRAMMAR: &str = "write it like `end_to_end.p99 < 50ms`, `kafka: counts.lost == 0` or \
@@ -107,10 +81,10 @@ impl Op {
 
     /// Whether `a` is nearer to breaking the rule than `b`.
     fn worse(self, a: f64, b: f64) -> bool {
-        match self {
-            Self::Less | Self::AtMost => a > b,
-            Self::More | Self::AtLeast => a < b,
-            Self::Equal => false,
+        match self.side() {
+            _ if self == Self::Equal => false,
+            Side::Below => a > b,
+            Side::Above => a < b,
         }
     }
 }
@@ -135,23 +109,21 @@ fn split(text: &str) -> Option<(&str, Op, &str)> {
 }
 
 impl Threshold {
-    /// Reads a rule over cells with these labels.
-    pub fn parse(text: &str, labels: &[&str]) -> Result<Self, ThresholdError> {
+    pub fn parse(text: &str, labels: &[String]) -> Result<Self, Problem> {
         let text = text.trim();
-        let fail = |problem: &str, remedy: &str| ThresholdError {
-            rule: text.to_owned(),
-            problem: problem.to_owned(),
-            remedy: remedy.to_owned(),
-        };
+        let fail = |what: &str, remedy: &str| Problem::new::<String>([], what, remedy);
         let one = "it needs exactly one comparison: `<`, `<=`, `>`, `>=` or `==`";
         let (left, op, right) = split(text).ok_or_else(|| fail(one, GRAMMAR))?;
         if right.contains(['<', '>', '=']) || left.ends_with('!') {
             return Err(fail(one, GRAMMAR));
         }
         let measure = |name: &str| measure(name).map_err(|remedy| fail(&format!("unknown figure `{name}`"), &remedy));
-        let label = |name: &str| match labels.contains(&name) {
-            true => Ok(name.to_owned()),
-            false => Err(fail(&format!("no label `{name}` under `systems`"), &suggest(name, labels.iter().copied()))),
+        let label = |name: &str| match labels.iter().find(|label| *label == name) {
+            Some(label) => Ok(label.clone()),
+            None => {
+                let known = labels.iter().map(String::as_str);
+                Err(fail(&format!("no label `{name}` under `systems`"), &suggest(name, known)))
+            }
         };
         let ratio = left.strip_prefix("ratio").map(str::trim_start).filter(|rest| rest.starts_with('('));
         let (subject, limit) = if let Some(arguments) = ratio {
@@ -197,7 +169,6 @@ impl Threshold {
         }
     }
 
-    /// The labels that it names.
     pub fn labels(&self) -> Vec<&str> {
         match &self.subject {
             Subject::Metric { label, .. } => label.as_deref().into_iter().collect(),
@@ -207,84 +178,89 @@ impl Threshold {
 
     /// Judges every cell that the rule concerns: all labels (or its own), matrix points and blocks.
     pub fn evaluate(&self, cells: &[CellSummary]) -> ThresholdResult {
-        let (measure, label) = match &self.subject {
-            Subject::Metric { measure, label } => (*measure, label),
-            Subject::Ratio { measure, over, under } => return self.evaluate_ratio(cells, *measure, over, under),
+        let judged = match &self.subject {
+            Subject::Metric { measure, label } => self.of_metric(cells, *measure, label.as_deref()),
+            Subject::Ratio { measure, over, under } => self.of_ratio(cells, *measure, over, under),
         };
-        let samples: Vec<(String, Result<f64, String>)> = cells
-            .iter()
-            .filter(|cell| label.as_ref().is_none_or(|label| *label == cell.label))
-            .map(|cell| (place(cell), measured(measure, cell)))
-            .collect();
-        let finding = |verdict, found, words| ThresholdResult { rule: self.text.clone(), verdict, found, words };
-        if samples.is_empty() {
-            return finding(ThresholdVerdict::Unmeasured, None, "no cell that it concerns was run".into());
-        }
-        if let Some((place, why)) = samples.iter().find_map(|(place, value)| Some((place, value.as_ref().err()?))) {
-            return finding(ThresholdVerdict::Unmeasured, None, format!("not measured in {place}: {why}"));
-        }
-        let values = samples.iter().filter_map(|(place, value)| Some((place, *value.as_ref().ok()?)));
-        let decides = values.reduce(|worst, next| {
-            let fails = |value| !self.op.holds(value, self.limit);
+        let (held, words) = judged.unwrap_or_else(|why| (false, why));
+        ThresholdResult { rule: self.text.clone(), held, words }
+    }
+
+    /// Whether it holds, and by which value; the error says why that is not known.
+    fn of_metric(
+        &self,
+        cells: &[CellSummary],
+        measure: Measure,
+        label: Option<&str>,
+    ) -> Result<(bool, String), String> {
+        let sample = |cell: &CellSummary| match measured(measure, cell) {
+            Ok(value) => Ok((place(cell), value)),
+            Err(why) => Err(format!("not measured in {}: {why}", place(cell))),
+        };
+        let concerned = cells.iter().filter(|cell| label.is_none_or(|label| label == cell.label));
+        let samples = concerned.map(sample).collect::<Result<Vec<_>, String>>()?;
+        let fails = |value| !self.op.holds(value, self.limit);
+        let decides = samples.iter().reduce(|worst, next| {
             let worse = self.op.worse(next.1, worst.1) || (fails(next.1) && !fails(worst.1));
             if worse { next } else { worst }
         });
-        let Some((place, value)) = decides else {
-            return finding(ThresholdVerdict::Unmeasured, None, "nothing was measured".into());
-        };
-        let held = self.op.holds(value, self.limit);
-        let (shown, limit) = (measure.unit().show(value), measure.unit().show(self.limit));
-        let words = match (held, samples.len()) {
-            (true, 1) => format!("{shown} in {place}"),
-            (true, n) => format!("at worst {shown}, in {place} (of {n} cells)"),
-            (false, _) => format!("{shown} in {place}, not {} {limit}", self.op),
-        };
-        finding(if held { ThresholdVerdict::Held } else { ThresholdVerdict::Failed }, Some(value), words)
+        let (place, value) = decides.ok_or("no cell that it concerns was run")?;
+        let (shown, limit) = (measure.unit().show(*value), measure.unit().show(self.limit));
+        Ok(match (fails(*value), samples.len()) {
+            (true, _) => (false, format!("{shown} in {place}, not {} {limit}", self.op)),
+            (false, 1) => (true, format!("{shown} in {place}")),
+            (false, n) => (true, format!("at worst {shown}, in {place} (of {n} cells)")),
+        })
     }
 
     /// Decides the ratio at every matrix point by the rule of every verdict on speed. It is held when it is shown at all
     /// of them, and failed when the opposite is shown at any.
-    fn evaluate_ratio(&self, cells: &[CellSummary], measure: Measure, over: &str, under: &str) -> ThresholdResult {
-        let finding = |verdict, found, words| ThresholdResult { rule: self.text.clone(), verdict, found, words };
-        let unmeasured = |words| finding(ThresholdVerdict::Unmeasured, None, words);
-        let mut points: Vec<&str> = Vec::new();
-        for cell in cells.iter().filter(|cell| cell.label == over) {
-            if !points.contains(&cell.cell.as_str()) {
-                points.push(&cell.cell);
-            }
-        }
+    fn of_ratio(
+        &self,
+        cells: &[CellSummary],
+        measure: Measure,
+        over: &str,
+        under: &str,
+    ) -> Result<(bool, String), String> {
+        let of_label = cells.iter().filter(|cell| cell.label == over);
+        let points: Vec<&str> = of_label.map(|cell| cell.cell.as_str()).unique().collect();
         let mut open = None;
-        let mut decides: Option<(GeometricMean, &str)> = None;
+        let mut decides: Option<(GeometricMean, String)> = None;
         for point in &points {
-            let mean = match ratio(cells, measure, over, under, point) {
-                Ok(mean) => mean,
-                Err(why) => return unmeasured(format!("not measured in {over} {point}: {why}")),
-            };
+            let at = format!("{over} {point}");
+            let mean = ratio(cells, measure, over, under, point);
+            let mean = mean.map_err(|why| format!("not measured in {at}: {why}"))?;
+            let found = format!("{} in {at}", shown(&mean));
             match decide(&[Some(mean)], self.op.side(), self.limit)[0] {
-                Ok(false) => {
-                    let words =
-                        format!("{} in {over} {point}, not {} {}", shown(&mean), self.op, three_digits(self.limit));
-                    return finding(ThresholdVerdict::Failed, Some(mean.value()), words);
-                }
+                Ok(false) => return Ok((false, format!("{found}, not {} {}", self.op, three_digits(self.limit)))),
                 Ok(true) => {}
-                Err(why) => open = open.or(Some(format!("{} in {over} {point}: {why}", shown(&mean)))),
+                Err(why) => open = open.or(Some(format!("not decided: {found}: {why}"))),
             }
-            if decides.is_none_or(|(worst, _)| self.op.worse(mean.value(), worst.value())) {
-                decides = Some((mean, point));
+            if decides.as_ref().is_none_or(|(worst, _)| self.op.worse(mean.value(), worst.value())) {
+                decides = Some((mean, at));
             }
         }
-        match (open, decides) {
-            (Some(why), _) => unmeasured(format!("not decided: {why}")),
-            (None, None) => unmeasured("no cell that it concerns was run".to_owned()),
-            (None, Some((mean, point))) => {
-                let words = match points.len() {
-                    1 => format!("{} in {over} {point}", shown(&mean)),
-                    n => format!("at worst {}, in {over} {point} (of {n} points)", shown(&mean)),
-                };
-                finding(ThresholdVerdict::Held, Some(mean.value()), words)
-            }
+        let (mean, at) = decides.ok_or("no cell that it concerns was run")?;
+        match (open, points.len()) {
+            (Some(why), _) => Err(why),
+            (None, 1) => Ok((true, format!("{} in {at}", shown(&mean)))),
+            (None, n) => Ok((true, format!("at worst {}, in {at} (of {n} points)", shown(&mean)))),
         }
     }
+}
+
+/// The metric of this name; the error says what is allowed.
+pub fn measure(name: &str) -> Result<Measure, String> {
+    name.parse().map_err(|()| {
+        let asked = name.split('.').next().and_then(|latency| metric::find(latency)?.latency());
+        match asked {
+            Some(latency) => format!("a latency has {STATISTICS}: `{latency}.p99`"),
+            None => {
+                let usual: Vec<String> = Measure::usual().map(|measure| measure.to_string()).collect();
+                suggest(&name.replace('-', "_"), usual.iter().map(String::as_str))
+            }
+        }
+    })
 }
 
 /// `over` ÷ `under` at a matrix point, over all its blocks.
@@ -351,20 +327,23 @@ mod tests {
     }
 
     fn judge(rule: &str, cells: &[CellSummary]) -> ThresholdResult {
-        Threshold::parse(rule, &LABELS).unwrap().evaluate(cells)
+        Threshold::parse(rule, &LABELS.map(String::from)).unwrap().evaluate(cells)
+    }
+
+    /// There was nothing to judge by: a rule that fails names a value first.
+    fn undecided(result: &ThresholdResult) -> bool {
+        !result.held && ["not measured", "not decided", "no cell"].iter().any(|why| result.words.starts_with(why))
     }
 
     #[test]
     fn a_rule_holds_when_it_holds_in_every_cell() {
         let cells = [cell("kafka", 1, 10, 100e3), cell("kafka", 2, 30, 90e3), cell("redis-streams", 1, 60, 200e3)];
-        assert_eq!(judge("end_to_end.p99 < 50ms", &cells).verdict, ThresholdVerdict::Failed);
+        assert!(!judge("end_to_end.p99 < 50ms", &cells).held);
         let scoped = judge("kafka: end_to_end.p99 < 50ms", &cells);
-        assert_eq!((scoped.verdict, scoped.found), (ThresholdVerdict::Held, Some(30e6)));
-        assert_eq!(scoped.words, "at worst 30.0 ms, in kafka base block 2 (of 2 cells)");
+        assert_eq!((scoped.held, &*scoped.words), (true, "at worst 30.0 ms, in kafka base block 2 (of 2 cells)"));
         let failed = judge("goodput >= 100k/s", &cells);
-        assert_eq!((failed.verdict, failed.found), (ThresholdVerdict::Failed, Some(90e3)));
-        assert_eq!(failed.words, "90.0k/s in kafka base block 2, not >= 100k/s");
-        assert!(judge("counts.lost == 0", &cells).held());
+        assert_eq!((failed.held, &*failed.words), (false, "90.0k/s in kafka base block 2, not >= 100k/s"));
+        assert!(judge("counts.lost == 0", &cells).held);
     }
 
     /// Three blocks of goodput on each side.
@@ -380,36 +359,38 @@ mod tests {
         // Both drift by a factor of three between blocks; the ratio does not.
         let cells = blocks([220.0, 663.0, 441.0], [200.0, 600.0, 400.0]);
         let above = judge("ratio(goodput, kafka, redis-streams) > 1.05", &cells);
-        assert!(above.held() && above.words.starts_with("1.10 [1.10, 1.11] in kafka base"), "{}", above.words);
-        assert_eq!(judge("ratio(goodput, redis-streams, kafka) > 1.05", &cells).verdict, ThresholdVerdict::Failed);
-        assert!(judge("ratio(goodput, redis-streams, kafka) < 0.95", &cells).held());
+        assert!(above.held && above.words.starts_with("1.10 [1.10, 1.11] in kafka base"), "{}", above.words);
+        let below = judge("ratio(goodput, redis-streams, kafka) > 1.05", &cells);
+        assert!(!below.held && below.words.contains(", not > 1.05"), "{}", below.words);
+        assert!(judge("ratio(goodput, redis-streams, kafka) < 0.95", &cells).held);
         let noisy = blocks([220.0, 600.0, 480.0], [200.0, 600.0, 400.0]);
         let open = judge("ratio(goodput, kafka, redis-streams) > 1.05", &noisy);
-        assert_eq!(open.verdict, ThresholdVerdict::Unmeasured, "every block's mean above the limit is not enough");
+        assert!(undecided(&open), "every block's mean above the limit is not enough");
         assert!(open.words.contains("the interval includes the limit"), "{}", open.words);
         let few = [cells[0].clone(), cells[3].clone()];
         let few = judge("ratio(goodput, kafka, redis-streams) > 1.05", &few);
-        assert!(few.verdict == ThresholdVerdict::Unmeasured && few.words.contains("exploratory"), "{}", few.words);
+        assert!(undecided(&few) && few.words.contains("exploratory"), "{}", few.words);
         let alone = judge("ratio(goodput, kafka, redis-streams) > 1.05", &cells[..1]);
-        assert_eq!(alone.verdict, ThresholdVerdict::Unmeasured);
-        assert!(alone.words.contains("was not run beside it"), "{}", alone.words);
+        assert!(undecided(&alone) && alone.words.contains("was not run beside it"), "{}", alone.words);
     }
 
     #[test]
     fn what_was_not_measured_does_not_hold() {
         let mut spoilt = cell("kafka", 1, 1, 1.0);
-        assert_eq!(judge("counts.broker_lost == 0", &[spoilt.clone()]).verdict, ThresholdVerdict::Unmeasured);
-        assert_eq!(judge("redis-streams: counts.lost == 0", &[spoilt.clone()]).verdict, ThresholdVerdict::Unmeasured);
+        assert!(undecided(&judge("counts.broker_lost == 0", &[spoilt.clone()])));
+        assert!(undecided(&judge("redis-streams: counts.lost == 0", &[spoilt.clone()])));
         spoilt.valid = false;
         spoilt.invalid_because = vec!["schedule lag".into()];
         let finding = judge("counts.lost == 0", &[spoilt]);
-        assert_eq!(finding.verdict, ThresholdVerdict::Unmeasured);
-        assert!(finding.words.contains("schedule lag"), "{}", finding.words);
+        assert!(undecided(&finding) && finding.words.contains("schedule lag"), "{}", finding.words);
     }
 
     #[test]
     fn refusals_say_what_is_wrong() {
-        let refused = |text: &str| Threshold::parse(text, &LABELS).unwrap_err().to_string();
+        let refused = |text: &str| {
+            let Problem { what, remedy, .. } = Threshold::parse(text, &LABELS.map(String::from)).unwrap_err();
+            format!("{what}; {remedy}")
+        };
         for (rule, words) in [
             ("end_to_end.p99", "exactly one comparison"),
             ("end_to_end.p100 < 5ms", "unknown figure `end_to_end.p100`; a latency has any quantile such as `p99`"),
@@ -436,8 +417,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,60}", tail in "[a-z_.:<>=0-9(), ]{0,40}") {
-            let _ = Threshold::parse(&text, &LABELS);
-            let _ = Threshold::parse(&tail, &LABELS);
+            let _ = Threshold::parse(&text, &LABELS.map(String::from));
+            let _ = Threshold::parse(&tail, &LABELS.map(String::from));
         }
     }
 }
