@@ -14,10 +14,13 @@ const PIECE: usize = 1 << 20;
 
 /// Compresses `payload`; `None` for codec `none`, which leaves it as it is.
 pub fn pack(codec: Codec, payload: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    if codec == Codec::None {
+        return Ok(None);
+    }
     let mut packed = Vec::new();
     write(codec, payload, &mut packed)?;
     packed.shrink_to_fit();
-    Ok((codec != Codec::None).then_some(packed))
+    Ok(Some(packed))
 }
 
 /// How large `payload` becomes.
@@ -32,9 +35,6 @@ pub fn packed_len(codec: Codec, payload: &[u8]) -> io::Result<u64> {
             Ok(())
         }
     }
-    if codec == Codec::None {
-        return Ok(payload.len() as u64);
-    }
     let mut count = Count(0);
     write(codec, payload, &mut count)?;
     Ok(count.0)
@@ -42,7 +42,7 @@ pub fn packed_len(codec: Codec, payload: &[u8]) -> io::Result<u64> {
 
 fn write(codec: Codec, payload: &[u8], sink: &mut impl Write) -> io::Result<()> {
     match codec {
-        Codec::None => Ok(()),
+        Codec::None => sink.write_all(payload),
         Codec::Lz4 => {
             let mut encoder = FrameEncoder::new(sink);
             encoder.write_all(payload)?;
@@ -69,8 +69,7 @@ pub fn unpack_and_compare(codec: Codec, packed: &[u8], payload: &[u8]) -> Result
     let (mut comparison, mut piece) = (PayloadComparison::new(payload), vec![0; PIECE]);
     loop {
         match source.read(&mut piece).map_err(failed)? {
-            0 if comparison.left() == 0 => return Ok(()),
-            0 => return Err(LargeRefusal::new(Who::Consumer, format!("{} bytes are missing", comparison.left()))),
+            0 => return comparison.end(),
             read => comparison.take(&piece[..read])?,
         }
     }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What the fake broker does to messages. Times in ns; message numbers count arrivals from 0.
+/// What the fake broker does. Times in ns; message numbers count arrivals from 0.
 #[derive(Clone, Debug, Default)]
 pub struct Behaviour {
     /// Time to serve one message, one after the other.
@@ -22,29 +22,34 @@ pub struct Behaviour {
     pub delay_ns: u64,
     /// (from, for how long) after the first arrival, nothing is served.
     pub stall: Option<(u64, u64)>,
-    /// Acknowledged and forgotten: neither delivered nor kept.
-    pub ack_then_lose: Vec<u64>,
-    /// Acknowledged and kept, but not delivered.
-    pub withhold: Vec<u64>,
-    pub duplicate: Vec<u64>,
-    /// Delivered after its successor.
-    pub swap: Vec<u64>,
-    pub corrupt: Vec<u64>,
-    /// Refused.
-    pub refuse: Vec<u64>,
-    /// Refused, and delivered all the same.
-    pub refuse_yet_deliver: Vec<u64>,
-    /// Stored twice, as a broker does that does not know a repeated write, and so delivered twice.
-    pub store_twice: Vec<u64>,
-    /// Damaged before it was stored, and so delivered damaged.
-    pub store_corrupt: Vec<u64>,
-    /// Never answered, and never stored.
-    pub drop_unanswered: Vec<u64>,
-    /// Stored and delivered, and never answered.
-    pub keep_unanswered: Vec<u64>,
+    pub harms: BTreeMap<u64, Harm>,
     pub outages: Vec<Outage>,
     /// Whether what was acknowledged is kept for the audit. Costs memory.
     pub keep: bool,
+}
+
+/// What is done to one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Harm {
+    /// Acknowledged and forgotten: neither delivered nor kept.
+    AckThenLose,
+    /// Acknowledged and kept, but not delivered.
+    Withhold,
+    DuplicateDelivery,
+    /// Delivered after its successor.
+    Swap,
+    CorruptDelivery,
+    Refuse,
+    /// Refused, and delivered all the same.
+    RefuseYetDeliver,
+    /// Stored twice, as a broker does that does not know a repeated write, and so delivered twice.
+    StoreTwice,
+    /// Damaged before it was stored, and so delivered damaged.
+    StoreCorrupt,
+    /// Never answered, and never stored.
+    DropUnanswered,
+    /// Stored and delivered, and never answered.
+    KeepUnanswered,
 }
 
 /// A time in which nothing is served. What arrives in it is answered at its end, or its connection is lost.
@@ -66,9 +71,9 @@ pub struct Outage {
 pub struct Fake {
     shared: Arc<Mutex<FakeServer>>,
     clock: Clock,
-    keep: bool,
 }
 
+#[derive(Default)]
 struct FakeServer {
     behaviour: Behaviour,
     arrivals: u64,
@@ -76,7 +81,8 @@ struct FakeServer {
     free_at_ns: u64,
     /// (visible from, message), by subscription.
     queues: Vec<VecDeque<(u64, Vec<u8>)>>,
-    held_back: Option<(u64, Vec<u8>)>,
+    /// Until its successor has been delivered.
+    held_back: Option<Vec<u8>>,
     kept: Vec<Vec<u8>>,
     /// Outages that have begun and taken what they take.
     struck: usize,
@@ -84,18 +90,9 @@ struct FakeServer {
 
 impl Fake {
     pub fn new(behaviour: Behaviour, subscriptions: u16, clock: Clock) -> Self {
-        let keep = behaviour.keep;
-        let server = FakeServer {
-            behaviour,
-            arrivals: 0,
-            first_arrival_ns: 0,
-            free_at_ns: 0,
-            queues: vec![VecDeque::new(); usize::from(subscriptions)],
-            held_back: None,
-            kept: Vec::new(),
-            struck: 0,
-        };
-        Self { shared: Arc::new(Mutex::new(server)), clock, keep }
+        let queues = vec![VecDeque::new(); usize::from(subscriptions)];
+        let server = FakeServer { behaviour, queues, ..FakeServer::default() };
+        Self { shared: Arc::new(Mutex::new(server)), clock }
     }
 }
 
@@ -108,7 +105,6 @@ impl FakeServer {
             self.first_arrival_ns = arrival_ns;
         }
         self.strike(arrival_ns);
-        let is = |list: &[u64]| list.contains(&number);
         let since = arrival_ns.saturating_sub(self.first_arrival_ns);
         let outage = self.behaviour.outages.iter().find(|outage| {
             (outage.from_ns..outage.from_ns + outage.length_ns).contains(&since)
@@ -133,41 +129,33 @@ impl FakeServer {
         }
         self.free_at_ns = start + b.service_ns;
         let visible = self.free_at_ns + b.delay_ns;
-        let refused = is(&b.refuse) || is(&b.refuse_yet_deliver);
-        let silent = is(&b.drop_unanswered) || is(&b.keep_unanswered);
-        let forgotten = is(&b.ack_then_lose) || is(&b.refuse) || is(&b.drop_unanswered);
-        let withheld = is(&b.withhold);
-        let (stored_twice, stored_corrupt) = (is(&b.store_twice), is(&b.store_corrupt));
-        let (swap, twice, corrupt) = (is(&b.swap), is(&b.duplicate) || stored_twice, is(&b.corrupt) || stored_corrupt);
+        let harm = b.harms.get(&number).copied();
+        let (stored, delivered) = match harm {
+            Some(Harm::AckThenLose | Harm::Refuse | Harm::DropUnanswered) => (0, 0),
+            Some(Harm::Withhold | Harm::Swap) => (1, 0),
+            Some(Harm::DuplicateDelivery) => (1, 2),
+            Some(Harm::StoreTwice) => (2, 2),
+            _ => (1, 1),
+        };
         let mut message = payload.to_vec();
-        if stored_corrupt {
+        if harm == Some(Harm::StoreCorrupt) {
             damage(&mut message);
         }
-        if !forgotten {
-            self.store(message.clone());
+        (0..stored).for_each(|_| self.store(message.clone()));
+        if harm == Some(Harm::CorruptDelivery) {
+            damage(&mut message);
         }
-        if stored_twice {
-            self.store(message.clone());
+        (0..delivered).for_each(|_| self.deliver(visible, &message));
+        if harm == Some(Harm::Swap) {
+            self.held_back = Some(message);
+        } else if delivered > 0
+            && let Some(late) = self.held_back.take()
+        {
+            self.deliver(visible, &late);
         }
-        if !forgotten && !withheld {
-            if corrupt && !stored_corrupt {
-                damage(&mut message);
-            }
-            if swap {
-                self.held_back = Some((visible, message));
-            } else {
-                self.deliver(visible, &message);
-                if twice {
-                    self.deliver(visible, &message);
-                }
-                if let Some((_, late)) = self.held_back.take() {
-                    self.deliver(visible, &late);
-                }
-            }
-        }
-        let outcome = match (refused, silent) {
-            (true, _) => Outcome::Failed,
-            (_, true) => Outcome::Indeterminate,
+        let outcome = match harm {
+            Some(Harm::Refuse | Harm::RefuseYetDeliver) => Outcome::Failed,
+            Some(Harm::DropUnanswered | Harm::KeepUnanswered) => Outcome::Indeterminate,
             _ => Outcome::Acked,
         };
         (visible, outcome)
@@ -226,12 +214,8 @@ impl Driver for Fake {
     }
 
     fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
-        Ok(Box::new(FakePublisher {
-            shared: Arc::clone(&self.shared),
-            clock: self.clock,
-            answers: VecDeque::new(),
-            refused: 0,
-        }))
+        let shared = Arc::clone(&self.shared);
+        Ok(Box::new(FakePublisher { shared, clock: self.clock, answers: VecDeque::new(), refused: 0 }))
     }
 
     fn subscriber(&self, subscription: u16, _: u16) -> Result<Box<dyn Subscriber>, DriverError> {
@@ -240,10 +224,11 @@ impl Driver for Fake {
     }
 
     fn audit(&self, _: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
-        if !self.keep {
+        let server = lock(&self.shared);
+        if !server.behaviour.keep {
             return Ok(Audit::Nothing);
         }
-        lock(&self.shared).kept.iter().for_each(|message| sink(message));
+        server.kept.iter().for_each(|message| sink(message));
         Ok(Audit::Retains { trimmed: false, unreadable: Vec::new() })
     }
 
@@ -296,10 +281,6 @@ impl Publisher for FakePublisher {
         self.refused += u64::from(outcome == Outcome::Failed);
         insert(&mut self.answers, Completion { slot: message.slot, outcome, at_ns }, |answer| answer.at_ns);
         Ok(Submitted::Taken)
-    }
-
-    fn flush(&mut self) -> Result<(), DriverError> {
-        Ok(())
     }
 
     fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError> {

@@ -41,7 +41,8 @@ pub struct Times {
 }
 
 /// Who did not take or hand out the message, and in which words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{who}: {words}")]
 pub struct LargeRefusal {
     pub who: Who,
     pub words: String,
@@ -98,39 +99,40 @@ impl LargeRefusal {
     }
 }
 
-impl fmt::Display for LargeRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.who, self.words)
-    }
-}
-
 /// Compares what arrives in pieces with what was sent, without storing it.
 #[derive(Debug)]
 pub struct PayloadComparison<'a> {
     expected: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
 }
 
 impl<'a> PayloadComparison<'a> {
     pub fn new(expected: &'a [u8]) -> Self {
-        Self { expected, at: 0 }
+        Self { expected, rest: expected }
     }
 
     /// The next piece. An error names the first difference.
     pub fn take(&mut self, piece: &[u8]) -> Result<(), LargeRefusal> {
-        let end = self.at + piece.len();
-        if self.expected.get(self.at..end) != Some(piece) {
-            let rest = self.expected.get(self.at..).unwrap_or_default();
-            let same = rest.iter().zip(piece).take_while(|(sent, came)| sent == came).count();
-            let words = format!("what arrived differs from what was sent at byte {}", self.at + same);
+        let Some(rest) = self.rest.strip_prefix(piece) else {
+            let same = self.rest.iter().zip(piece).take_while(|(sent, came)| sent == came).count();
+            let at = self.expected.len() - self.left() + same;
+            let words = format!("what arrived differs from what was sent at byte {at}");
             return Err(LargeRefusal::new(Who::Consumer, words));
-        }
-        self.at = end;
+        };
+        self.rest = rest;
         Ok(())
     }
 
     pub fn left(&self) -> usize {
-        self.expected.len() - self.at
+        self.rest.len()
+    }
+
+    /// Nothing more comes.
+    pub fn end(&self) -> Result<(), LargeRefusal> {
+        match self.left() {
+            0 => Ok(()),
+            left => Err(LargeRefusal::new(Who::Consumer, format!("{left} bytes are missing"))),
+        }
     }
 }
 

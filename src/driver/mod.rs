@@ -1,23 +1,73 @@
-//! Drivers: each speaks to one system, returns stamps and outcomes, and records nothing.
+//! Drivers: each speaks to one system, returns stamps and outcomes, and records nothing. Here, and nowhere else, systems
+//! are matched to their drivers.
 
 pub mod capability;
 pub mod codec;
 mod error;
 pub mod fake;
-#[cfg(any(test, fuzzing))]
-pub mod fuzz;
 mod kafka;
 mod large;
-mod open;
 mod redis;
 mod target;
 mod timeouts;
 mod traits;
 pub mod work;
 
+use crate::access::Access;
+use crate::model::{Software, System};
+use crate::scenario::Cell;
+
 pub use capability::Reflector;
 pub use error::DriverError;
 pub use large::{LargeClient, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who};
-pub use open::{client_versions, open, ping, reflector};
+#[cfg(any(test, fuzzing))]
+pub use redis::fuzz::any as fuzz;
 pub use target::{Routes, Target};
 pub use traits::{Audit, Completion, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber};
+
+/// What speaks to the systems, with its versions.
+pub fn client_versions() -> [String; 2] {
+    [kafka::client_version(), redis::client_version()]
+}
+
+/// Opens the driver for a cell.
+pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
+    let mut cell = cell.clone();
+    if !target.access.is_ours() {
+        // Nobody gave these settings to a broker that ran before: nothing may be concluded from them.
+        cell.config.broker.clear();
+    }
+    match cell.config.system.software() {
+        Software::Kafka => kafka::open(&cell, target),
+        Software::Redis => redis::open(&cell, target),
+        Software::Fake => Err(DriverError::Refused {
+            system: System::Fake,
+            action: "open".into(),
+            cause: "the fake broker serves the self-check only".into(),
+        }),
+    }
+}
+
+/// Whether a broker answers at `address` (`host:port`), behind TLS and logged in to where `access` says so, and to which
+/// addresses it sends clients: to be judged before anything else connects there. The error is a cause and a remedy in
+/// words, without the address.
+pub fn ping(software: Software, address: &str, access: &Access) -> Result<Vec<String>, String> {
+    match software {
+        Software::Kafka => kafka::ping(address, access),
+        Software::Redis => redis::ping(address, access).map(|()| Vec::new()),
+        Software::Fake => Err("the fake broker has no address".into()),
+    }
+}
+
+/// Starts the reflector for a system.
+pub fn reflector(system: System) -> Result<Box<dyn Reflector>, DriverError> {
+    match system.software() {
+        Software::Kafka => kafka::reflector(),
+        Software::Redis => redis::reflector(),
+        Software::Fake => Err(DriverError::Refused {
+            system,
+            action: "reflect".into(),
+            cause: "the fake broker needs no reflector".into(),
+        }),
+    }
+}

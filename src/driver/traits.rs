@@ -58,8 +58,11 @@ pub struct Completion {
 pub trait Publisher: Send {
     /// Hands over one message without blocking.
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError>;
-    /// Writes out what `submit` has collected. Called after the last due message of each wake.
-    fn flush(&mut self) -> Result<(), DriverError>;
+    /// Writes out what `submit` has collected. Called after the last due message of each wake. Nothing to do where the
+    /// client library writes on its own.
+    fn flush(&mut self) -> Result<(), DriverError> {
+        Ok(())
+    }
     /// Returns at `until_ns` or earlier when completions came in, which it appends. Never returns later by design:
     /// precision is that of the kernel's timers. With `until_ns` in the past it only collects what is there.
     fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError>;

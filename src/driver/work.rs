@@ -70,17 +70,11 @@ impl std::fmt::Display for Responsibilities {
     }
 }
 
-/// A message on the application's desk.
-#[derive(Debug)]
-struct RetryEntry {
-    payload: Vec<u8>,
-    tries: u32,
-}
-
 /// The memory of an application that has to count tries and to wait for the next one itself.
 #[derive(Debug, Default)]
 pub struct RetryQueue {
-    held: BTreeMap<u64, RetryEntry>,
+    /// The messages on its desk, each with its tries.
+    held: BTreeMap<u64, (Vec<u8>, u32)>,
     /// (due, id), in order of both: every pause has the same length.
     failing: VecDeque<(u64, u64)>,
 }
@@ -88,16 +82,16 @@ pub struct RetryQueue {
 impl RetryQueue {
     /// Puts a new message on the desk.
     pub fn hold(&mut self, id: u64, payload: &[u8]) {
-        self.held.insert(id, RetryEntry { payload: payload.to_vec(), tries: 1 });
+        self.held.insert(id, (payload.to_vec(), 1));
     }
 
     pub fn payload(&self, id: u64) -> Option<&[u8]> {
-        self.held.get(&id).map(|held| held.payload.as_slice())
+        self.held.get(&id).map(|(payload, _)| payload.as_slice())
     }
 
     /// Takes a message off the desk.
     pub fn clear(&mut self, id: u64) -> Option<Vec<u8>> {
-        self.held.remove(&id).map(|held| held.payload)
+        self.held.remove(&id).map(|(payload, _)| payload)
     }
 
     pub fn retry(&mut self, id: u64, due_ns: u64) {
@@ -112,9 +106,9 @@ impl RetryQueue {
     pub fn hand_out(&mut self, now_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> bool {
         let mut any = false;
         while let Some((_, id)) = self.failing.pop_front_if(|(due_ns, _)| *due_ns <= now_ns) {
-            if let Some(held) = self.held.get_mut(&id) {
-                held.tries += 1;
-                sink(WorkEvent::Task { id, attempt: held.tries, payload: &held.payload, at_ns: now_ns });
+            if let Some((payload, tries)) = self.held.get_mut(&id) {
+                *tries += 1;
+                sink(WorkEvent::Task { id, attempt: *tries, payload, at_ns: now_ns });
                 any = true;
             }
         }

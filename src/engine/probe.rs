@@ -81,7 +81,7 @@ fn publish(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::fake::{Behaviour, Fake};
+    use crate::driver::fake::{Behaviour, Fake, Harm};
     use crate::scenario::{Overrides, from_text};
 
     fn cell() -> Cell {
@@ -91,7 +91,8 @@ mod tests {
 
     /// Refuses these, and answers all others at once.
     fn refusing(numbers: &[u64], clock: Clock) -> Fake {
-        Fake::new(Behaviour { refuse: numbers.to_vec(), delay_ns: 1_000_000, ..Behaviour::default() }, 0, clock)
+        let harms = numbers.iter().map(|number| (*number, Harm::Refuse)).collect();
+        Fake::new(Behaviour { harms, delay_ns: 1_000_000, ..Behaviour::default() }, 0, clock)
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::cell_run::CellRun;
 use crate::clock::Clock;
-use crate::driver::fake::{Behaviour, Fake, Outage};
+use crate::driver::fake::{Behaviour, Fake, Harm, Outage};
 use crate::model::System;
 use crate::record::SILENCE_NS;
 use crate::result::{CellOutput, CellRecord, Counts, Fault, Judged, judge};
@@ -52,21 +52,6 @@ fn run_all(behaviours: &[Behaviour], messages: u64) -> Vec<CellOutput> {
     })
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Harm {
-    AckThenLose,
-    Withhold,
-    DuplicateDelivery,
-    Swap,
-    CorruptDelivery,
-    Refuse,
-    RefuseYetDeliver,
-    StoreTwice,
-    StoreCorrupt,
-    DropUnanswered,
-    KeepUnanswered,
-}
-
 const HARMS: [Harm; 11] = [
     Harm::AckThenLose,
     Harm::Withhold,
@@ -92,27 +77,8 @@ fn schedule() -> impl Strategy<Value = Schedule> {
         .prop_map(|harms| harms.into_iter().map(|(place, harm)| (place * 3 + 1, harm)).collect())
 }
 
-fn numbers(schedule: &Schedule, harm: Harm) -> Vec<u64> {
-    schedule.iter().filter(|(_, done)| **done == harm).map(|(number, _)| *number).collect()
-}
-
 fn liar(schedule: &Schedule) -> Behaviour {
-    let of = |harm| numbers(schedule, harm);
-    Behaviour {
-        delay_ns: MS,
-        ack_then_lose: of(Harm::AckThenLose),
-        withhold: of(Harm::Withhold),
-        duplicate: of(Harm::DuplicateDelivery),
-        swap: of(Harm::Swap),
-        corrupt: of(Harm::CorruptDelivery),
-        refuse: of(Harm::Refuse),
-        refuse_yet_deliver: of(Harm::RefuseYetDeliver),
-        store_twice: of(Harm::StoreTwice),
-        store_corrupt: of(Harm::StoreCorrupt),
-        drop_unanswered: of(Harm::DropUnanswered),
-        keep_unanswered: of(Harm::KeepUnanswered),
-        ..Behaviour::default()
-    }
+    Behaviour { delay_ns: MS, harms: schedule.clone(), ..Behaviour::default() }
 }
 
 /// What the books must say, written down from the schedule alone.

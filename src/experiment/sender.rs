@@ -133,7 +133,7 @@ impl ExperimentSender {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::fake::{Behaviour, Fake};
+    use crate::driver::fake::{Behaviour, Fake, Harm};
     use crate::experiment::receiver::Received;
     use crate::scenario::{self, Overrides};
 
@@ -144,7 +144,8 @@ mod tests {
     #[test]
     fn everything_is_sent_at_its_rate_and_received_once() {
         let (clock, cell) = (Clock::start(), cell());
-        let fake = Fake::new(Behaviour { duplicate: vec![3], ..Behaviour::default() }, 1, clock);
+        let harms = [(3, Harm::DuplicateDelivery)].into();
+        let fake = Fake::new(Behaviour { harms, ..Behaviour::default() }, 1, clock);
         let mut sender = ExperimentSender::new(&fake, &cell, 9, clock).unwrap();
         let mut subscriber = fake.subscriber(0, 0).unwrap();
         let begun = clock.now_ns();

@@ -5,6 +5,7 @@
 
 use super::envelope::{Envelope, FULL};
 use crate::random::SplitMix64;
+use std::io::Write;
 
 /// What bodies are filled with.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,12 +29,10 @@ pub struct BodyError {
     size: usize,
 }
 
-/// A whole message: room for the envelope, then the body.
-pub struct Body(Vec<u8>);
-
 /// A rotating set of messages of one size. Each thread that sends owns one.
 pub struct Bodies {
-    messages: Vec<Body>,
+    /// Whole ones: room for the envelope, then the body.
+    messages: Vec<Vec<u8>>,
     ratio: f64,
 }
 
@@ -49,14 +48,7 @@ impl Bodies {
             BodyKind::Mixed { ratio } => random_share(ratio, size, seed),
             BodyKind::Text | BodyKind::Random => 1.0,
         };
-        let messages: Vec<Body> = (0..count)
-            .map(|i| {
-                let mut rng = SplitMix64::stream(seed, i as u64);
-                let mut message = vec![0; size];
-                fill(kind, share, &mut rng, &mut message);
-                Body(message)
-            })
-            .collect();
+        let messages = filled(kind, share, count, size, seed);
         let ratio = measured_ratio(&messages);
         match kind {
             BodyKind::Mixed { ratio: wanted } if (ratio / wanted - 1.0).abs() > 0.1 => {
@@ -75,7 +67,7 @@ impl Bodies {
     #[inline]
     pub fn stamped(&mut self, envelope: &Envelope) -> &[u8] {
         let index = (envelope.sequence % self.messages.len() as u64) as usize;
-        let message = &mut self.messages[index].0;
+        let message = &mut self.messages[index];
         envelope.write(message);
         message
     }
@@ -116,28 +108,29 @@ const WORDS: [&str; 32] = [
     "region=eu-west-1",
 ];
 
+/// `count` messages of `size` bytes, each from a stream of random numbers of its own.
+fn filled(kind: BodyKind, random_share: f64, count: usize, size: usize, seed: u64) -> Vec<Vec<u8>> {
+    let message = |number| {
+        let mut message = vec![0; size];
+        fill(kind, random_share, &mut SplitMix64::stream(seed, number), &mut message);
+        message
+    };
+    (0..count as u64).map(message).collect()
+}
+
 fn fill(kind: BodyKind, random_share: f64, rng: &mut SplitMix64, message: &mut [u8]) {
     match kind {
         BodyKind::Random => rng.fill(message),
         BodyKind::Text => {
-            let mut at = 0;
-            while at < message.len() {
+            let mut rest = message;
+            while !rest.is_empty() {
                 let draw = rng.next_u64();
-                let number;
-                let word = if draw & 3 == 0 {
-                    number = format!("{}", (draw >> 8) % 1_000_000);
-                    number.as_str()
-                } else {
-                    WORDS[(draw >> 8) as usize % WORDS.len()]
+                let end = if draw & 0xF0 == 0 { '\n' } else { ' ' };
+                // Writes as much as there is room for.
+                let _ = match draw & 3 {
+                    0 => write!(rest, "{}{end}", (draw >> 8) % 1_000_000),
+                    _ => write!(rest, "{}{end}", WORDS[(draw >> 8) as usize % WORDS.len()]),
                 };
-                let end = if draw & 0xF0 == 0 { b'\n' } else { b' ' };
-                let take = word.len().min(message.len() - at);
-                message[at..at + take].copy_from_slice(&word.as_bytes()[..take]);
-                at += take;
-                if at < message.len() {
-                    message[at] = end;
-                    at += 1;
-                }
             }
         }
         BodyKind::Mixed { .. } => {
@@ -154,29 +147,23 @@ fn random_share(ratio: f64, size: usize, seed: u64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..12 {
         let share = (low + high) / 2.0;
-        let sample: Vec<Body> = (0..(1 << 18) / size.max(1) + 1)
-            .map(|i| {
-                let mut message = vec![0; size];
-                fill(BodyKind::Mixed { ratio }, share, &mut SplitMix64::stream(seed, i as u64), &mut message);
-                Body(message)
-            })
-            .collect();
+        let sample = filled(BodyKind::Mixed { ratio }, share, (1 << 18) / size.max(1) + 1, size, seed);
         if measured_ratio(&sample) > ratio { low = share } else { high = share }
     }
     (low + high) / 2.0
 }
 
 /// zstd level 1 over up to 1 MiB of stamped messages, as a producer's batch would be compressed.
-fn measured_ratio(messages: &[Body]) -> f64 {
+fn measured_ratio(messages: &[Vec<u8>]) -> f64 {
     let mut batch = Vec::new();
     for (sequence, body) in messages.iter().enumerate() {
         if batch.len() > 1 << 20 {
             break;
         }
         let at = batch.len();
-        batch.extend_from_slice(&body.0);
+        batch.extend_from_slice(body);
         let planned_ns = sequence as u64 * 100_000;
-        if body.0.len() >= FULL {
+        if body.len() >= FULL {
             Envelope { run: 1, producer: 0, lane: 0, sequence: sequence as u64, planned_ns }.write(&mut batch[at..]);
         }
     }
@@ -184,6 +171,60 @@ fn measured_ratio(messages: &[Body]) -> f64 {
         Ok(packed) if !packed.is_empty() => batch.len() as f64 / packed.len() as f64,
         _ => 1.0,
     }
+}
+
+/// Text repeats after this much, beyond what the window of a compressor at its usual level sees.
+const BLOCK: usize = 4 << 20;
+/// Each of these pieces carries its own number, so that a misplaced one shows.
+const PIECE: usize = 64 << 10;
+
+/// One value of the size ladder, of up to gigabytes, made in little more time than it takes to write it: `size` bytes of
+/// text or random bytes; `Mixed` is no kind of this ladder and comes as random. Text is lines of a log, far more regular
+/// than the bodies above: a service logs few kinds of line, and so many of them compress by ten and more.
+pub fn large(kind: BodyKind, size: usize, seed: u64) -> Vec<u8> {
+    if kind != BodyKind::Text {
+        let mut payload = vec![0; size];
+        SplitMix64::new(seed).fill(&mut payload);
+        return payload;
+    }
+    let block = lines(size.min(BLOCK), seed);
+    let mut payload = Vec::with_capacity(size);
+    while payload.len() < size {
+        payload.extend_from_slice(&block[..block.len().min(size - payload.len())]);
+    }
+    for (number, piece) in payload.chunks_mut(PIECE).enumerate().skip(1) {
+        let label = format!("piece {number:016x} ");
+        let length = label.len().min(piece.len());
+        piece[..length].copy_from_slice(&label.as_bytes()[..length]);
+    }
+    payload
+}
+
+fn lines(size: usize, seed: u64) -> Vec<u8> {
+    const KINDS: [(&str, &str, u64); 4] = [
+        ("GET", "/api/v1/orders", 200),
+        ("GET", "/api/v1/users", 200),
+        ("POST", "/api/v1/orders", 201),
+        ("GET", "/api/v1/cart", 404),
+    ];
+    let (mut rng, mut text, mut number) = (SplitMix64::new(seed), Vec::with_capacity(size + 256), 0u64);
+    while text.len() < size {
+        let draw = rng.next_u64();
+        // The first kinds are much more frequent than the last.
+        let (method, path, status) = KINDS[(draw.trailing_zeros() as usize / 2).min(KINDS.len() - 1)];
+        let (second, micros) = (number / 1000 % 60, number % 1000 * 1000);
+        let (worker, millis) = (draw >> 32 & 3, draw >> 40 & 63);
+        // Writing to memory cannot fail.
+        let _ = writeln!(
+            text,
+            "2026-11-22T12:00:{second:02}.{micros:06}Z INFO  [orders-service,region=eu-west-1,zone=a] worker-{worker} \
+             request completed method={method} path={path} status={status} protocol=HTTP/1.1 cache=hit retries=0 \
+             user-agent=mobile-app/4.12 duration_ms={millis} request={number:08}"
+        );
+        number += 1;
+    }
+    text.truncate(size);
+    text
 }
 
 #[cfg(test)]
@@ -213,5 +254,31 @@ mod tests {
         let mut one = Bodies::generate(BodyKind::Text, 300, 9).unwrap();
         let mut two = Bodies::generate(BodyKind::Text, 300, 9).unwrap();
         assert_eq!(one.stamped(&envelope), two.stamped(&envelope));
+    }
+
+    #[test]
+    fn text_compresses_as_logs_do_and_random_does_not() {
+        let size = 9 << 20;
+        let packed = |kind| zstd::bulk::compress(&large(kind, size, 1), 3).unwrap().len();
+        let text = size as f64 / packed(BodyKind::Text) as f64;
+        assert!((8.0..80.0).contains(&text), "{text}");
+        assert!(packed(BodyKind::Random) >= size);
+    }
+
+    #[test]
+    fn sizes_are_exact_pieces_differ_and_the_seed_decides() {
+        for size in [0, 1, 100, PIECE + 3, BLOCK, 2 * BLOCK + 1] {
+            for kind in [BodyKind::Text, BodyKind::Random] {
+                let payload = large(kind, size, 7);
+                assert_eq!(payload.len(), size);
+                assert_eq!(payload, large(kind, size, 7));
+                assert!(size <= 100 || payload != large(kind, size, 8));
+            }
+        }
+        let text = large(BodyKind::Text, 2 * BLOCK, 7);
+        let mut pieces: Vec<&[u8]> = text.chunks(PIECE).collect();
+        pieces.sort_unstable();
+        pieces.dedup();
+        assert_eq!(pieces.len(), 2 * BLOCK / PIECE);
     }
 }

@@ -2,8 +2,6 @@
 
 mod body;
 mod envelope;
-mod large;
 
-pub use body::{Bodies, Body, BodyError, BodyKind};
+pub use body::{Bodies, BodyError, BodyKind, large};
 pub use envelope::{COMPACT, Envelope, FULL, LENGTH_AT, MARK, Reading, read};
-pub use large::large;

@@ -4,7 +4,7 @@
 //! depend on waking in time allow for a busy machine, and no more.
 
 use crate::clock::Clock;
-use crate::driver::fake::{Behaviour, Fake, Outage};
+use crate::driver::fake::{Behaviour, Fake, Harm, Outage};
 use crate::engine::{CellRun, TrialError};
 use crate::model::{Latency, System};
 use crate::random::SplitMix64;
@@ -147,18 +147,18 @@ fn queue_arithmetic(_: &AtomicBool) -> Result<Oracle, TrialError> {
 
 /// One of each kind of harm, and every one in its own column of the books.
 fn books(interrupted: &AtomicBool) -> Result<Oracle, TrialError> {
-    let behaviour = Behaviour {
-        delay_ns: MS,
-        ack_then_lose: vec![100, 101, 102],
-        withhold: vec![200, 201],
-        duplicate: vec![300, 301, 302, 303],
-        swap: vec![400, 420],
-        corrupt: vec![500],
-        refuse: vec![600, 601],
-        refuse_yet_deliver: vec![700],
-        keep: true,
-        ..Behaviour::default()
-    };
+    let harms = [
+        (Harm::AckThenLose, 100..103),
+        (Harm::Withhold, 200..202),
+        (Harm::DuplicateDelivery, 300..304),
+        (Harm::Swap, 400..401),
+        (Harm::Swap, 420..421),
+        (Harm::CorruptDelivery, 500..501),
+        (Harm::Refuse, 600..602),
+        (Harm::RefuseYetDeliver, 700..701),
+    ];
+    let harms = harms.into_iter().flat_map(|(harm, numbers)| numbers.map(move |number| (number, harm))).collect();
+    let behaviour = Behaviour { delay_ns: MS, harms, keep: true, ..Behaviour::default() };
     let output = one_cell(behaviour, 2000, 1, Arrivals::Constant, None, interrupted)?;
     let c = &output.record.counts;
     // Corrupt arrives, but not as itself: of the messages that are owed it is undelivered, for the broker still has it.

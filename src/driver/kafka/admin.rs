@@ -1,9 +1,8 @@
 //! Topics and settings of the broker: made, read back, deleted. Touches only what carries the cell's own name.
 
-use super::error::{lost, refused, timed_out};
-use super::load::client_log::{ClientLog, Quiet};
-use super::settings::{ClientSettings, secret};
-use crate::clock::Clock;
+use super::clients::{Clients, refused, timed_out};
+use super::load::client_log::KafkaContext;
+use super::settings::secret;
 use crate::driver::DriverError;
 use crate::scenario::Topic;
 use rdkafka::admin::{
@@ -11,49 +10,42 @@ use rdkafka::admin::{
 };
 use rdkafka::error::RDKafkaErrorCode;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
 
 /// How long the brokers may take to make a topic and elect its leaders.
 const MAKE: Duration = Duration::from_secs(30);
 /// How long one answer to a deletion or a question may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Broker settings that decide speed or survival: reported even at their defaults.
+/// Settings of brokers and topics that decide speed or survival: reported even at their defaults.
 const DECISIVE: &[&str] = &[
     "auto.create.topics.enable",
     "broker.heartbeat.interval.ms",
     "broker.session.timeout.ms",
+    "cleanup.policy",
     "compression.type",
-    "default.replication.factor",
-    "group.initial.rebalance.delay.ms",
     "controller.quorum.election.timeout.ms",
     "controller.quorum.fetch.timeout.ms",
+    "default.replication.factor",
+    "flush.messages",
+    "flush.ms",
+    "group.initial.rebalance.delay.ms",
     "log.flush.interval.messages",
     "log.flush.interval.ms",
     "log.retention.ms",
     "log.segment.bytes",
+    "max.message.bytes",
     "message.max.bytes",
     "min.insync.replicas",
     "num.io.threads",
     "num.network.threads",
     "num.replica.fetchers",
     "replica.lag.time.max.ms",
-    "socket.request.max.bytes",
-    "unclean.leader.election.enable",
-];
-const DECISIVE_OF_TOPIC: &[&str] = &[
-    "cleanup.policy",
-    "compression.type",
-    "flush.messages",
-    "flush.ms",
-    "max.message.bytes",
-    "min.insync.replicas",
     "retention.bytes",
     "retention.ms",
     "segment.bytes",
+    "socket.request.max.bytes",
     "unclean.leader.election.enable",
 ];
 
@@ -66,38 +58,36 @@ pub type Entries = BTreeMap<String, String>;
 pub struct Admin {
     /// What every topic and group begins with that may be deleted.
     name: String,
-    client: AdminClient<Quiet>,
-    settings: ClientSettings,
-    log: ClientLog,
+    client: AdminClient<KafkaContext>,
+    /// Where answers are waited for; each is bounded by the time-out of its request.
+    runtime: Runtime,
+    clients: Clients,
 }
 
 impl Admin {
     /// `name` is that of the cell: what does not begin with it is never deleted.
-    pub fn connect(settings: &ClientSettings, name: &str, log: &ClientLog) -> Result<Self, DriverError> {
-        let client = settings
-            .admin()
-            .create_with_context(Quiet(log.clone()))
-            .map_err(|error| refused("make an admin client", error))?;
-        Ok(Self { name: name.to_owned(), client, settings: settings.clone(), log: log.clone() })
+    pub fn connect(clients: &Clients, name: &str) -> Result<Self, DriverError> {
+        let failed = "make an admin client";
+        let client = clients.settings.admin().create_with_context(clients.context());
+        let client = client.map_err(|error| refused(failed, error))?;
+        let runtime = Builder::new_current_thread().build().map_err(|error| refused(failed, error))?;
+        Ok(Self { name: name.to_owned(), client, runtime, clients: clients.clone() })
     }
 
     /// Makes `name` and returns when every partition has a leader and all its copies.
-    pub fn make_topic(&self, name: &str, topic: &Topic, clock: Clock) -> Result<(), DriverError> {
+    pub fn make_topic(&self, name: &str, topic: &Topic) -> Result<(), DriverError> {
+        let Clients { settings, log, clock, .. } = &self.clients;
         let mut new = NewTopic::new(name, topic.partitions.into(), TopicReplication::Fixed(topic.replicas.into()));
         for (key, value) in &topic.config {
             new = new.set(key, value);
         }
         let options = AdminOptions::new().request_timeout(Some(MAKE)).operation_timeout(Some(MAKE));
-        let results = block_on(self.client.create_topics([&new], &options))
-            .map_err(|error| lost(&self.settings, self.log.explain(error)))?;
+        let made = self.runtime.block_on(self.client.create_topics([&new], &options));
+        let results = made.map_err(|error| self.clients.lost(error))?;
         if let Some((topic, code)) = results.into_iter().find_map(Result::err) {
-            return Err(refused("make a topic", self.log.explain(format!("{topic}: {code}"))));
+            return Err(refused("make a topic", log.explain(format!("{topic}: {code}"))));
         }
-        self.await_leaders(name, topic, clock)
-    }
-
-    /// Returns when the brokers agree that every partition of `name` has a leader and all its copies.
-    pub fn await_leaders(&self, name: &str, topic: &Topic, clock: Clock) -> Result<(), DriverError> {
+        // The brokers must agree.
         let deadline_ns = clock.now_ns() + MAKE.as_nanos() as u64;
         let copies = usize::from(topic.replicas);
         loop {
@@ -107,7 +97,7 @@ impl Admin {
                     // Where brokers send clients may change after the first look.
                     for broker in metadata.brokers() {
                         let address = format!("{}:{}", broker.host(), broker.port());
-                        let permitted = self.settings.access.permit(&address);
+                        let permitted = settings.access.permit(&address);
                         permitted.map_err(|why| refused(format!("being sent to {address}"), why))?;
                     }
                     let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
@@ -122,7 +112,7 @@ impl Admin {
             match ready {
                 Ok(()) => return Ok(()),
                 Err(why) if clock.now_ns() > deadline_ns => {
-                    return Err(timed_out(&self.log.explain(format!("making topic {name}: {why}")), MAKE));
+                    return Err(timed_out(&log.explain(format!("making topic {name}: {why}")), MAKE));
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
@@ -132,8 +122,8 @@ impl Admin {
     /// Deletes topics; one that is not there is no error.
     pub fn delete_topics(&self, names: &[&str]) -> Result<(), DriverError> {
         self.only_ours(names)?;
-        let results = block_on(self.client.delete_topics(names, &options()))
-            .map_err(|error| lost(&self.settings, self.log.explain(error)))?;
+        let deleted = self.runtime.block_on(self.client.delete_topics(names, &options()));
+        let results = deleted.map_err(|error| self.clients.lost(error))?;
         let missing = |code| matches!(code, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic);
         match results.into_iter().filter_map(Result::err).find(|(_, code)| !missing(*code)) {
             Some((topic, code)) => Err(refused("delete a topic", format!("{topic}: {code}"))),
@@ -150,33 +140,32 @@ impl Admin {
 
     /// Deletes groups as far as they can be: one whose member died without leaving stays until its session ends.
     pub fn delete_groups(&self, names: &[&str]) {
+        let log = &self.clients.log;
         if let Err(foreign) = self.only_ours(names) {
-            self.log.add(&foreign.to_string());
-            return;
+            return log.add(&foreign.to_string());
         }
-        match block_on(self.client.delete_groups(names, &options())) {
+        match self.runtime.block_on(self.client.delete_groups(names, &options())) {
             Ok(results) => {
                 for (group, code) in results.into_iter().filter_map(Result::err) {
-                    self.log.add(&format!("group {group} not deleted: {code}"));
+                    log.add(&format!("group {group} not deleted: {code}"));
                 }
             }
-            Err(error) => self.log.add(&format!("groups not deleted: {error}")),
+            Err(error) => log.add(&format!("groups not deleted: {error}")),
         }
     }
 
     /// Settings of the first broker and of `topic`, read back: what differs from the defaults, and what decides.
     pub fn describe(&self, topic: &str) -> Result<(Entries, Entries), DriverError> {
-        let fail = |error| lost(&self.settings, self.log.explain(error));
+        let fail = |error| self.clients.lost(error);
         let metadata = self.client.inner().fetch_metadata(Some(topic), ANSWER).map_err(fail)?;
         let mut asked = vec![ResourceSpecifier::Topic(topic)];
         asked.extend(metadata.brokers().first().map(|broker| ResourceSpecifier::Broker(broker.id())));
-        let answers = block_on(self.client.describe_configs(&asked, &options())).map_err(fail)?;
+        let answers = self.runtime.block_on(self.client.describe_configs(&asked, &options())).map_err(fail)?;
         let mut answers = answers.into_iter();
         // Refused to a client that may not read settings: then there is nothing to report.
-        let mut next =
-            |keys| answers.next().and_then(Result::ok).map_or_else(Entries::new, |r| worth(&r.entries, keys));
-        let of_topic = next(DECISIVE_OF_TOPIC);
-        let mut of_broker = next(DECISIVE);
+        let mut next = || answers.next().and_then(Result::ok).map_or_else(Entries::new, |r| worth(&r.entries));
+        let of_topic = next();
+        let mut of_broker = next();
         of_broker.insert("brokers".into(), metadata.brokers().len().to_string());
         Ok((of_broker, of_topic))
     }
@@ -186,51 +175,34 @@ fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER))
 }
 
-fn worth(entries: &[ConfigEntry], decisive: &[&str]) -> Entries {
+fn worth(entries: &[ConfigEntry]) -> Entries {
     entries
         .iter()
         .filter(|entry| !entry.is_sensitive && !secret(&entry.name))
         .filter(|entry| !PLACES.iter().any(|place| entry.name.contains(place)))
-        .filter(|entry| decisive.contains(&entry.name.as_str()) || !matches!(entry.source, ConfigSource::Default))
+        .filter(|entry| DECISIVE.contains(&entry.name.as_str()) || !matches!(entry.source, ConfigSource::Default))
         .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
         .collect()
 }
 
-/// Waits for an admin future on this thread. Bounded by the future's own request time-out.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut context = Context::from_waker(&waker);
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => std::thread::park(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::settings::ClientSettings;
     use super::super::tests::cell;
     use super::*;
+    use crate::clock::Clock;
 
     #[test]
     fn what_belongs_to_others_is_not_deleted() {
         let settings = ClientSettings::new(&cell(), &["127.0.0.1:1".into()], &Default::default()).unwrap();
-        let (log, clock) = (ClientLog::default(), Clock::start());
-        let admin = Admin::connect(&settings, "bb-abc-kafka", &log).unwrap();
+        let clients = Clients::new(settings, Clock::start());
+        let admin = Admin::connect(&clients, "bb-abc-kafka").unwrap();
         for foreign in ["orders", "bb-abd-kafka", "", "bb-abc"] {
             let error = admin.delete_topics(&["bb-abc-kafka-probe", foreign]).unwrap_err().to_string();
             assert!(error.contains("does not belong to this run"), "{error}");
         }
         admin.delete_groups(&["orders-group"]);
-        assert!(log.explain("").contains("does not belong to this run"));
-        assert!(clock.now_ns() < 4_000_000_000, "nobody was asked");
+        assert!(clients.log.explain("").contains("does not belong to this run"));
+        assert!(clients.clock.now_ns() < 4_000_000_000, "nobody was asked");
     }
 }

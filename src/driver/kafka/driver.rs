@@ -2,12 +2,10 @@
 
 use super::admin::{Admin, Entries};
 use super::capability::{audit, cluster, large, large_socket, reflector, stall, work};
-use super::error::{refused, timed_out};
-use super::limits::{PATIENT, PROBE};
-use super::load::client_log::ClientLog;
+use super::clients::{Clients, cannot, refused, timed_out};
 use super::load::publisher::KafkaPublisher;
-use super::load::subscriber::{KafkaSubscriber, Members};
-use super::settings::{Acks, ClientSettings};
+use super::load::subscriber::KafkaSubscriber;
+use super::settings::ClientSettings;
 use super::survival;
 use crate::driver::capability::{CacheClient, ClusterView, CountedSubscriber, Replay, ReplayFrom, StalledSubscriber};
 use crate::driver::work::WorkQueue;
@@ -20,15 +18,17 @@ use crate::scenario::{Cell, Topic};
 use crate::units::Span;
 use std::time::{Duration, Instant};
 
+/// How long the first message may take, produced and consumed; a fresh broker takes some seconds.
+const PROBE: Duration = Duration::from_secs(30);
+/// How long settings are asked for, where clients outlive what is broken.
+const PATIENT: Duration = Duration::from_secs(30);
 /// What the broker reflects instead of a version.
 pub(super) const MOCK: &str = "librdkafka's mock cluster";
 
 pub struct KafkaDriver {
     pub(super) cell: Cell,
     pub(super) target: Target,
-    pub(super) settings: ClientSettings,
-    pub(super) log: ClientLog,
-    pub(super) members: Members,
+    pub(super) clients: Clients,
 }
 
 /// What speaks to Kafka, with its version.
@@ -37,9 +37,8 @@ pub fn client_version() -> String {
 }
 
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
-    let settings = ClientSettings::new(cell, &target.addresses, &target.access)?;
-    let (log, members) = (ClientLog::default(), Members::default());
-    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, settings, log, members }))
+    let clients = Clients::new(ClientSettings::new(cell, &target.addresses, &target.access)?, target.clock);
+    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, clients }))
 }
 
 impl KafkaDriver {
@@ -60,46 +59,34 @@ impl KafkaDriver {
     }
 
     pub(super) fn admin(&self) -> Result<Admin, DriverError> {
-        Admin::connect(&self.settings, &self.target.name, &self.log)
+        Admin::connect(&self.clients, &self.target.name)
     }
 
     /// The topic of this cell, to be read without a group.
     pub(super) fn source(&self) -> audit::AuditSource<'_> {
-        audit::AuditSource {
-            settings: &self.settings,
-            topic: &self.target.name,
-            partitions: self.cell.config.topic.partitions,
-            log: &self.log,
-            clock: self.target.clock,
-        }
+        let partitions = self.cell.config.topic.partitions;
+        audit::AuditSource { clients: &self.clients, topic: &self.target.name, partitions }
     }
 
-    /// Joins the group of `subscription` with these settings.
-    pub(super) fn join(&self, settings: &ClientSettings, subscription: u16) -> Result<KafkaSubscriber, DriverError> {
-        KafkaSubscriber::join(
-            settings,
-            &self.target.name,
-            &self.group(subscription),
-            self.cell.config.consume.batch,
-            &self.members,
-            &self.log,
-            self.target.clock,
-        )
+    /// Joins the group of `subscription` with these clients.
+    fn join(&self, clients: &Clients, subscription: u16) -> Result<KafkaSubscriber, DriverError> {
+        let (group, batch) = (self.group(subscription), self.cell.config.consume.batch);
+        KafkaSubscriber::join(clients, &self.target.name, &group, batch)
     }
 
     /// One message produced to `topic` and read back from it.
     fn probe(&self, topic: &str) -> Result<(), DriverError> {
         const PROOF: &[u8] = b"brokerbench: one message, there and back";
-        let clock = self.target.clock;
+        let Clients { log, clock, .. } = &self.clients;
         let deadline_ns = clock.now_ns() + PROBE.as_nanos() as u64;
-        let mut publisher = KafkaPublisher::connect(&self.settings, topic, 1, &self.log, clock)?;
+        let mut publisher = KafkaPublisher::connect(&self.clients, topic, 1)?;
         publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: PROOF })?;
         let mut completions = Vec::new();
         publisher.wait(deadline_ns, &mut completions)?;
         match completions.first().map(|completion| completion.outcome) {
             Some(Outcome::Acked) => {}
             Some(_) => return Err(refused("the first message", format!("{:?}", publisher.failures()))),
-            None => return Err(timed_out(&self.log.explain("the first message"), PROBE)),
+            None => return Err(timed_out(&log.explain("the first message"), PROBE)),
         }
         let mut seen = false;
         // Without acknowledgement the message may still be on its way: look again.
@@ -108,7 +95,7 @@ impl KafkaDriver {
             let source = audit::AuditSource { topic, partitions: 1, ..self.source() };
             audit::read(&source, ReplayFrom::Beginning, deadline_ns, &mut sink)?;
             if clock.now_ns() > deadline_ns {
-                return Err(timed_out(&self.log.explain("reading back the first message"), PROBE));
+                return Err(timed_out(&log.explain("reading back the first message"), PROBE));
             }
         }
         Ok(())
@@ -129,7 +116,7 @@ impl Driver for KafkaDriver {
         for (name, topic) in [(probe.as_str(), &single), (name, topic)] {
             match reflector::make_topic(&self.target.addresses, name, topic.partitions) {
                 Some(made) => made?,
-                None => admin.make_topic(name, topic, self.target.clock)?,
+                None => admin.make_topic(name, topic)?,
             }
         }
         self.probe(&probe)?;
@@ -138,17 +125,15 @@ impl Driver for KafkaDriver {
 
     fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
         let connections = self.cell.load.connections;
-        let (topic, clock) = (&self.target.name, self.target.clock);
-        Ok(Box::new(KafkaPublisher::connect(&self.settings, topic, connections, &self.log, clock)?))
+        Ok(Box::new(KafkaPublisher::connect(&self.clients, &self.target.name, connections)?))
     }
 
     fn probe_publisher(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
-        let (topic, clock) = (&self.target.name, self.target.clock);
-        Ok(Box::new(KafkaPublisher::probe_publisher(limit, &self.settings, topic, &self.log, clock)?))
+        Ok(Box::new(KafkaPublisher::probe_publisher(limit, &self.clients, &self.target.name)?))
     }
 
     fn subscriber(&self, subscription: u16, _: u16) -> Result<Box<dyn Subscriber>, DriverError> {
-        Ok(Box::new(self.join(&self.settings, subscription)?))
+        Ok(Box::new(self.join(&self.clients, subscription)?))
     }
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
@@ -156,36 +141,29 @@ impl Driver for KafkaDriver {
     }
 
     fn large(&self, client: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
-        let (settings, topic, clock) = (&self.settings, &self.target.name, self.target.clock);
+        let topic = &self.target.name;
         Ok(match client {
-            LargeClient::Usual => {
-                let codec = self.cell.message.codec;
-                Box::new(large::KafkaLarge::connect(settings, codec, topic, &self.log, clock)?)
-            }
+            LargeClient::Usual => Box::new(large::KafkaLarge::connect(&self.clients, self.cell.message.codec, topic)?),
             LargeClient::Second if self.cell.config.nodes > 1 => {
-                return Err(DriverError::Cannot {
-                    system: System::Kafka,
-                    action: "be asked by the second client".into(),
-                    because: "it speaks to one node".into(),
-                });
+                return Err(cannot("be asked by the second client", "it speaks to one node"));
             }
-            LargeClient::Second => Box::new(large_socket::SocketLarge::connect(settings, clock, topic)?),
+            LargeClient::Second => Box::new(large_socket::SocketLarge::connect(&self.clients, topic)?),
         })
     }
 
     fn survives(&self) -> Survives {
-        survival::survives(&self.cell.config, &self.settings)
+        survival::survives(&self.cell.config, &self.clients.settings)
     }
 
     fn acknowledges(&self) -> bool {
-        self.settings.acks != Acks::None
+        self.clients.settings.acks != "0"
     }
 
     fn describe(&self) -> Result<Description, DriverError> {
         let mut description = Description {
             broker_version: MOCK.into(),
             client_version: client_version(),
-            client_config: self.settings.effective(),
+            client_config: self.clients.settings.effective(),
             ..Description::default()
         };
         if !reflector::is_one(&self.target.addresses) {
@@ -207,11 +185,12 @@ impl Driver for KafkaDriver {
     }
 
     fn counted(&self, subscription: u16, _: u16) -> Result<Box<dyn CountedSubscriber>, DriverError> {
-        Ok(Box::new(self.join(&self.settings.telling(), subscription)?))
+        let clients = Clients { settings: self.clients.settings.telling(), ..self.clients.clone() };
+        Ok(Box::new(self.join(&clients, subscription)?))
     }
 
     fn stalled(&self, _: u16) -> Result<Box<dyn StalledSubscriber>, DriverError> {
-        stall::start(self)
+        Ok(Box::new(stall::KafkaStalled::start(self)?))
     }
 
     fn replay(&self) -> Result<&dyn Replay, DriverError> {
@@ -224,14 +203,10 @@ impl Driver for KafkaDriver {
 
     fn cluster(&self) -> Result<Box<dyn ClusterView>, DriverError> {
         let partitions = self.cell.config.topic.partitions;
-        Ok(Box::new(cluster::KafkaCluster::new(&self.target, partitions)))
+        Ok(Box::new(cluster::KafkaCluster { target: self.target.clone(), partitions }))
     }
 
     fn cache(&self) -> Result<Box<dyn CacheClient>, DriverError> {
-        Err(DriverError::Cannot {
-            system: System::Kafka,
-            action: "look a value up by its key".into(),
-            because: "a topic is read in order; it takes a store beside it".into(),
-        })
+        Err(cannot("look a value up by its key", "a topic is read in order; it takes a store beside it"))
     }
 }

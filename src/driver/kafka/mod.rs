@@ -1,17 +1,13 @@
 //! Kafka behind the driver's traits, by librdkafka. Nothing outside this folder names the library.
 //!
 //! [`load`] is the hot path: librdkafka by FFI, with one thread for the sender and its
-//! acknowledgements. [`capability`] is what experiments and faults ask beyond messages. What
-//! librdkafka logs goes to `load::log`, never to the terminal.
+//! acknowledgements. [`capability`] is what experiments and faults ask beyond messages. [`clients`]
+//! makes what both speak through. What librdkafka logs goes to `load::client_log`, never to the terminal.
 
 mod admin;
 mod capability;
+mod clients;
 mod driver;
-mod error;
-#[cfg(any(test, fuzzing))]
-pub mod fuzz;
-mod keys;
-mod limits;
 mod load;
 mod settings;
 mod survival;

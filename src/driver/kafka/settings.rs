@@ -3,7 +3,6 @@
 //! What is not set here keeps the library's default; [`ClientSettings::effective`] reads back what is in force. A setting
 //! that the library does not know is an error before anything is connected.
 
-use super::keys::{ALIASES, CONSUMER, PRODUCER, RESERVED};
 use crate::access::{Access, ExposeSecret};
 use crate::driver::DriverError;
 use crate::driver::timeouts::{Backoff, request_timeout};
@@ -18,24 +17,84 @@ use std::collections::BTreeMap;
 /// How often a producer tells what it had to send again, where it is asked to.
 const TELL_EVERY_MS: &str = "1000";
 
-/// What the broker is asked to confirm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acks {
-    None,
-    Leader,
-    All,
-}
+/// What the driver's own accounting depends on.
+const RESERVED: &[&str] = &[
+    "bootstrap.servers",
+    "metadata.broker.list",
+    "group.id",
+    "auto.offset.reset",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "transactional.id",
+    "test.mock.num.brokers",
+];
+
+/// What has two names. Whoever sets both leaves it to chance which one counts.
+const ALIASES: &[(&str, &str)] = &[
+    ("acks", "request.required.acks"),
+    ("compression.type", "compression.codec"),
+    ("message.timeout.ms", "delivery.timeout.ms"),
+    ("max.in.flight.requests.per.connection", "max.in.flight"),
+    ("linger.ms", "queue.buffering.max.ms"),
+    ("retries", "message.send.max.retries"),
+    ("fetch.message.max.bytes", "max.partition.fetch.bytes"),
+];
+
+/// Read back into the results, whoever set them.
+const PRODUCER: &[&str] = &[
+    "acks",
+    "linger.ms",
+    "batch.num.messages",
+    "batch.size",
+    "compression.type",
+    "enable.idempotence",
+    "max.in.flight.requests.per.connection",
+    "queue.buffering.max.messages",
+    "queue.buffering.max.kbytes",
+    "message.timeout.ms",
+    "request.timeout.ms",
+    "socket.timeout.ms",
+    "reconnect.backoff.ms",
+    "reconnect.backoff.max.ms",
+    "retries",
+    "message.max.bytes",
+    "socket.nagle.disable",
+];
+const CONSUMER: &[&str] = &[
+    "group.protocol",
+    "session.timeout.ms",
+    "partition.assignment.strategy",
+    "auto.offset.reset",
+    "enable.auto.commit",
+    "auto.commit.interval.ms",
+    "enable.auto.offset.store",
+    "isolation.level",
+    "check.crcs",
+    "fetch.min.bytes",
+    "fetch.wait.max.ms",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.queue.backoff.ms",
+    "queued.min.messages",
+    "queued.max.messages.kbytes",
+    "receive.message.max.bytes",
+    "socket.timeout.ms",
+    "reconnect.backoff.ms",
+    "reconnect.backoff.max.ms",
+    "socket.nagle.disable",
+];
 
 /// The settings of every client of one cell.
 #[derive(Clone)]
 pub struct ClientSettings {
-    producer: ClientConfig,
-    consumer: ClientConfig,
+    pub producer: ClientConfig,
+    pub consumer: ClientConfig,
     /// The target's and the scenario's own keys, to be read back too.
     asked: Vec<String>,
     /// For connections that are not librdkafka's.
     pub access: Access,
-    pub acks: Acks,
+    /// Who confirms: `0` nobody, `1` the leader, `-1` all in-sync replicas.
+    pub acks: String,
     /// Whether clients outlive what is broken: under `load.deadline`.
     pub patient: bool,
 }
@@ -43,7 +102,8 @@ pub struct ClientSettings {
 impl ClientSettings {
     pub fn new(cell: &Cell, addresses: &[String], access: &Access) -> Result<Self, DriverError> {
         // The scenario's word is the last.
-        let client: ClientKeys<'_> = access.client().chain(&cell.config.client).collect();
+        let client: ClientKeys<'_> =
+            access.client().chain(&cell.config.client).map(|(key, value)| (key.as_str(), value.as_str())).collect();
         check_keys(&client)?;
         let common = common(addresses, cell.load.deadline, access);
         let mut producer = producer(&common, cell, &client);
@@ -52,22 +112,14 @@ impl ClientSettings {
             producer.set(*key, *value);
             consumer.set(*key, *value);
             // One key at a time, so that the error names the culprit.
-            ClientConfig::new().set(*key, *value).create_native_config().map_err(|error| unfit(key, error))?;
+            let alone = ClientConfig::new().set(*key, *value).create_native_config();
+            alone.map_err(|error| refused(key, &unfit(key, error)))?;
         }
-        let acks = match read(&producer, "acks").as_str() {
-            "0" => Acks::None,
-            "-1" | "all" => Acks::All,
-            _ => Acks::Leader,
-        };
-        let mut asked: Vec<String> = client.into_keys().cloned().collect();
+        let mut asked: Vec<String> = client.into_keys().map(str::to_owned).collect();
         let secured = [("security.protocol", access.tls().is_some()), ("sasl.mechanism", access.login().is_some())];
         asked.extend(secured.iter().filter(|(_, is)| *is).map(|(key, _)| (*key).to_owned()));
         let (access, patient) = (access.clone(), cell.load.deadline.is_some());
-        Ok(Self { producer, consumer, asked, access, acks, patient })
-    }
-
-    pub fn producer(&self) -> ClientConfig {
-        self.producer.clone()
+        Ok(Self { acks: read(&producer, "acks"), producer, consumer, asked, access, patient })
     }
 
     /// A member of `group`.
@@ -102,19 +154,6 @@ impl ClientSettings {
         self.producer.get("bootstrap.servers").unwrap_or_default().to_owned()
     }
 
-    /// How often stored offsets are committed, ms.
-    pub fn commit_interval_ms(&self) -> String {
-        read(&self.consumer, "auto.commit.interval.ms")
-    }
-
-    pub fn idempotent(&self) -> bool {
-        read(&self.producer, "enable.idempotence") == "true"
-    }
-
-    pub fn commits(&self) -> bool {
-        read(&self.consumer, "enable.auto.commit") == "true"
-    }
-
     /// Settings in force, read back from the library; secrets masked.
     pub fn effective(&self) -> BTreeMap<String, String> {
         let mut settings = BTreeMap::new();
@@ -130,19 +169,16 @@ impl ClientSettings {
 }
 
 /// Keys and values that target and scenario give.
-type ClientKeys<'a> = BTreeMap<&'a String, &'a String>;
-
-/// Whether the scenario or the target names `key`.
-fn given(client: &ClientKeys<'_>, key: &str) -> bool {
-    client.keys().any(|given| *given == key)
-}
+type ClientKeys<'a> = BTreeMap<&'a str, &'a str>;
 
 /// Refuses keys that are ours alone, and those that are set under both of their names.
 fn check_keys(client: &ClientKeys<'_>) -> Result<(), DriverError> {
-    if let Some(key) = client.keys().find(|key| RESERVED.contains(&key.as_str())) {
+    if let Some(key) = client.keys().find(|key| RESERVED.contains(key)) {
         return Err(refused(key, "brokerbench sets this one itself; remove it from `client`"));
     }
-    if let Some((key, alias)) = ALIASES.iter().find(|(key, alias)| given(client, key) && given(client, alias)) {
+    if let Some((key, alias)) =
+        ALIASES.iter().find(|(key, alias)| client.contains_key(key) && client.contains_key(alias))
+    {
         return Err(refused(alias, &format!("it is another name of `{key}`, which is set too; remove one of them")));
     }
     Ok(())
@@ -190,7 +226,7 @@ fn producer(common: &ClientConfig, cell: &Cell, client: &ClientKeys<'_>) -> Clie
         // producer as a request of its own, so that nothing is ever batched while the broker is busy.
         ("max.in.flight.requests.per.connection", Some("5")),
     ] {
-        let renamed = ALIASES.iter().any(|(name, alias)| *name == key && given(client, alias));
+        let renamed = ALIASES.iter().any(|(name, alias)| *name == key && client.contains_key(alias));
         if let Some(value) = value.filter(|_| !renamed) {
             producer.set(key, value);
         }
@@ -202,9 +238,8 @@ fn producer(common: &ClientConfig, cell: &Cell, client: &ClientKeys<'_>) -> Clie
 }
 
 /// Our defaults for consumers.
-fn consumer(common: ClientConfig, size: u64) -> ClientConfig {
-    let mut consumer = common;
-    consumer
+fn consumer(mut common: ClientConfig, size: u64) -> ClientConfig {
+    common
         .set("auto.offset.reset", "earliest")
         .set("enable.auto.commit", "true")
         // Offsets are stored by the subscriber once the caller has processed the records, not when handed out.
@@ -214,7 +249,7 @@ fn consumer(common: ClientConfig, size: u64) -> ClientConfig {
         // A full local queue would stall fetching for a second by default.
         .set("fetch.queue.backoff.ms", "5")
         .set("receive.message.max.bytes", (2 * size).clamp(100_000_000, i32::MAX as u64).to_string());
-    consumer
+    common
 }
 
 /// TLS and login, as our own connections have them. librdkafka verifies certificates and host names by default, and
@@ -253,7 +288,8 @@ fn ms(span: Span) -> String {
     (span.nanos() / 1_000_000).max(1).to_string()
 }
 
-fn read(config: &ClientConfig, key: &str) -> String {
+/// What is in force, as the library tells it.
+pub fn read(config: &ClientConfig, key: &str) -> String {
     config.create_native_config().and_then(|native| native.get(key)).unwrap_or_else(|_| "unknown".into())
 }
 
@@ -261,12 +297,12 @@ fn refused(key: &str, cause: &str) -> DriverError {
     DriverError::Setting { system: System::Kafka, key: key.to_owned(), cause: cause.into() }
 }
 
-fn unfit(key: &str, error: KafkaError) -> DriverError {
+fn unfit(key: &str, error: KafkaError) -> String {
     match error {
         // The library's words may repeat the value.
-        _ if secret(key) => refused(key, "librdkafka does not accept its value"),
-        KafkaError::ClientConfig(_, words, ..) => refused(key, &words),
-        other => refused(key, &other.to_string()),
+        _ if secret(key) => "librdkafka does not accept its value".into(),
+        KafkaError::ClientConfig(_, words, ..) => words,
+        other => other.to_string(),
     }
 }
 
@@ -285,7 +321,7 @@ mod tests {
     fn defaults_are_stated_and_overridden_last() {
         let stock = settings(&[]).unwrap();
         let effective = stock.effective();
-        assert_eq!(stock.acks, Acks::All);
+        assert_eq!(stock.acks, "-1");
         assert_eq!(effective["producer.acks"], "-1");
         assert_eq!(effective["producer.linger.ms"], "5");
         assert_eq!(effective["consumer.fetch.queue.backoff.ms"], "5");
@@ -293,10 +329,10 @@ mod tests {
 
         let tuned = settings(&[("acks", "1"), ("linger.ms", "0"), ("fetch.queue.backoff.ms", "50")]).unwrap();
         let effective = tuned.effective();
-        assert_eq!(tuned.acks, Acks::Leader);
+        assert_eq!(tuned.acks, "1");
         assert_eq!(effective["producer.linger.ms"], "0");
         assert_eq!(effective["consumer.fetch.queue.backoff.ms"], "50");
-        assert_eq!(settings(&[("request.required.acks", "0")]).unwrap().acks, Acks::None);
+        assert_eq!(settings(&[("request.required.acks", "0")]).unwrap().acks, "0");
     }
 
     #[test]
@@ -319,7 +355,8 @@ mod tests {
                 assert_eq!(effective[&format!("{side}.reconnect.backoff.max.ms")], "500");
             }
         }
-        assert!(!patient.idempotent() && with(&[("enable.idempotence", "true")]).idempotent());
+        let idempotent = |settings: &ClientSettings| read(&settings.producer, "enable.idempotence") == "true";
+        assert!(!idempotent(&patient) && idempotent(&with(&[("enable.idempotence", "true")])));
         for key in ["message.timeout.ms", "delivery.timeout.ms"] {
             assert_eq!(with(&[(key, "7000")]).effective()["producer.message.timeout.ms"], "7000", "{key}");
         }

@@ -3,7 +3,7 @@
 //! Kafka does not sync per write unless told to: an acknowledgement means the page cache of whoever confirmed. A
 //! killed process loses nothing of that, a machine without power everything.
 
-use super::settings::{Acks, ClientSettings};
+use super::settings::{ClientSettings, read};
 use crate::result::Survives;
 use crate::scenario::SystemConfig;
 
@@ -14,28 +14,28 @@ pub fn survives(config: &SystemConfig, settings: &ClientSettings) -> Survives {
     };
     let min_insync = setting("min.insync.replicas", "min.insync.replicas").unwrap_or(1);
     let flush = setting("flush.messages", "log.flush.interval.messages");
-    let (acks, copies) = (settings.acks, config.topic.replicas);
-
-    // With copies, a killed leader is replaced by one that may not have what only the leader confirmed.
-    let process_kill = acks == Acks::All || (acks == Acks::Leader && copies == 1);
-    let (confirmed, words) = match acks {
-        Acks::None => ("nobody: the broker does not answer", "0"),
-        Acks::Leader => ("the leader", "1"),
-        Acks::All => ("all in-sync replicas", "all"),
+    let copies = config.topic.replicas;
+    let (confirmed, acks) = match settings.acks.as_str() {
+        "0" => ("nobody: the broker does not answer", "0"),
+        "-1" => ("all in-sync replicas", "all"),
+        _ => ("the leader", "1"),
     };
+    // With copies, a killed leader is replaced by one that may not have what only the leader confirmed.
+    let process_kill = acks == "all" || (acks == "1" && copies == 1);
     let synced = if flush == Some(1) { "synced to disk" } else { "in the page cache" };
-    let consumer = if settings.commits() {
-        format!("offsets stored after processing, committed every {} ms", settings.commit_interval_ms())
+    let consumer = if read(&settings.consumer, "enable.auto.commit") == "true" {
+        let every = read(&settings.consumer, "auto.commit.interval.ms");
+        format!("offsets stored after processing, committed every {every} ms")
     } else {
         "offsets never committed".to_owned()
     };
     Survives {
         process_kill,
-        power_loss: acks != Acks::None && flush == Some(1) && process_kill,
-        node_loss: acks == Acks::All && copies >= 3 && min_insync >= 2,
+        power_loss: acks != "0" && flush == Some(1) && process_kill,
+        node_loss: acks == "all" && copies >= 3 && min_insync >= 2,
         copies,
         because: format!(
-            "acks={words}: confirmed by {confirmed}, {synced}; replicas={copies}, min.insync.replicas={min_insync}, \
+            "acks={acks}: confirmed by {confirmed}, {synced}; replicas={copies}, min.insync.replicas={min_insync}, \
              flush.messages={}; consumer: {consumer}",
             flush.map_or_else(|| "unset".to_owned(), |messages| messages.to_string()),
         ),

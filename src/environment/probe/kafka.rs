@@ -2,8 +2,7 @@
 
 use super::{PATIENCE, bypass, connect, foreign, median, not_yet, read};
 use crate::wire::kafka::answers::{METADATA, View};
-use crate::wire::kafka::fields::Fields;
-use crate::wire::kafka::frame;
+use crate::wire::kafka::frame::{self, Api, Fields};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, MetadataRequest};
 use kafka_protocol::protocol::{Encodable, HeaderVersion};
 use std::io::{self, Write};
@@ -12,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const CORRELATION: i32 = 0x6262_6d6b;
 /// What every broker answers before any login.
-const API_VERSIONS: (ApiKey, i16) = (ApiKey::ApiVersions, 0);
+const API_VERSIONS: Api = (ApiKey::ApiVersions, 0);
 /// Answers beyond this are none of Kafka's.
 const LONGEST: usize = 1 << 20;
 
@@ -48,7 +47,7 @@ pub fn kafka_tells_itself(address: SocketAddr, itself: &str) -> io::Result<()> {
 fn told(address: SocketAddr) -> io::Result<Vec<String>> {
     // No topic: the nodes alone.
     let request = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
-    let answer = exchange(&mut connect(address)?, (ApiKey::Metadata, METADATA), &request)?;
+    let answer = exchange(&mut connect(address)?, METADATA, &request)?;
     brokers(&answer).ok_or_else(no_kafka)
 }
 
@@ -69,11 +68,7 @@ pub fn kafka_ping_pong(address: SocketAddr, times: usize) -> io::Result<Duration
 }
 
 /// Sends one request and returns the reply's body.
-fn exchange<Q: Encodable + HeaderVersion>(
-    stream: &mut TcpStream,
-    api: (ApiKey, i16),
-    request: &Q,
-) -> io::Result<Vec<u8>> {
+fn exchange<Q: Encodable + HeaderVersion>(stream: &mut TcpStream, api: Api, request: &Q) -> io::Result<Vec<u8>> {
     let request = frame::request("brokerbench", api, CORRELATION, request).map_err(io::Error::other)?;
     stream.write_all(&request)?;
     let deadline = Instant::now() + PATIENCE;

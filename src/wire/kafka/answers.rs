@@ -3,15 +3,16 @@
 //! Read by [`Fields`], never by decoders that reserve room for what an answer announces: whoever answers is not trusted,
 //! least of all before the login.
 
-use super::fields::{Fields, Walked};
+use super::frame::{Api, Fields, Walked};
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::ApiKey;
 
 /// The first version of Metadata that tells a leader's epoch.
-pub const METADATA: i16 = 7;
-pub const QUORUM: i16 = 0;
+pub const METADATA: Api = (ApiKey::Metadata, 7);
+pub const QUORUM: Api = (ApiKey::DescribeQuorum, 0);
 /// The first version after which tokens go in requests of their own.
-pub const SASL_HANDSHAKE: i16 = 1;
-pub const SASL_AUTHENTICATE: i16 = 1;
+pub const SASL_HANDSHAKE: Api = (ApiKey::SaslHandshake, 1);
+pub const SASL_AUTHENTICATE: Api = (ApiKey::SaslAuthenticate, 1);
 
 /// The cluster and one topic as one node tells them.
 pub struct View {
@@ -85,62 +86,41 @@ impl View {
     }
 }
 
-/// Who leads the controllers, as one node tells it.
-pub struct Quorum {
-    pub error: i16,
-    pub leader: i32,
-    pub epoch: i32,
-}
-
-impl Quorum {
-    /// The body of a DescribeQuorum response, as far as the leader. Its header ends in tags, of which Kafka has none.
-    pub fn read(mut answer: Fields<'_>) -> Walked<Self> {
-        if answer.take(1)? != [0] {
-            return Err("tags where there are none");
-        }
-        let error = answer.i16()?;
-        if error != 0 || answer.compact()? == 0 {
-            return if error == 0 { Err("an empty answer") } else { Ok(Self { error, leader: -1, epoch: -1 }) };
-        }
-        let name = answer.compact()?;
-        answer.take(name)?;
-        if answer.compact()? == 0 {
-            return Err("an empty answer");
-        }
-        answer.i32()?; // The partition.
-        Ok(Self { error: answer.i16()?, leader: answer.i32()?, epoch: answer.i32()? })
+/// Who leads the controllers, as one node tells it: its error, the leader, of which epoch. The body of a DescribeQuorum
+/// response, as far as these. Its header ends in tags, of which Kafka has none.
+pub fn quorum(mut answer: Fields<'_>) -> Walked<(i16, i32, i32)> {
+    if answer.take(1)? != [0] {
+        return Err("tags where there are none");
     }
-}
-
-/// What a node says to the wish to log in.
-pub struct Handshake {
-    pub error: i16,
-    /// The ways to log in that it knows.
-    pub mechanisms: Vec<String>,
-}
-
-impl Handshake {
-    /// The body of a SaslHandshake response.
-    pub fn read(mut answer: Fields<'_>) -> Walked<Self> {
-        let error = answer.i16()?;
-        let mechanisms = (0..answer.count()?).map(|_| answer.text()).collect::<Walked<_>>()?;
-        Ok(Self { error, mechanisms })
+    let error = answer.i16()?;
+    if error != 0 {
+        return Ok((error, -1, -1));
     }
-}
-
-/// What a node says to one token of a login.
-pub struct Authenticated {
-    pub error: i16,
-    pub message: String,
-    pub token: Vec<u8>,
-}
-
-impl Authenticated {
-    /// The body of a SaslAuthenticate response, as far as the token.
-    pub fn read(mut answer: Fields<'_>) -> Walked<Self> {
-        let (error, message, length) = (answer.i16()?, answer.text()?, answer.count()?);
-        Ok(Self { error, message, token: answer.take(length)?.to_vec() })
+    if answer.compact()? == 0 {
+        return Err("an empty answer");
     }
+    let name = answer.compact()?;
+    answer.take(name)?;
+    if answer.compact()? == 0 {
+        return Err("an empty answer");
+    }
+    answer.i32()?; // The partition.
+    Ok((answer.i16()?, answer.i32()?, answer.i32()?))
+}
+
+/// What a node says to the wish to log in: its error, and the ways to log in that it knows. The body of a SaslHandshake
+/// response.
+pub fn handshake(mut answer: Fields<'_>) -> Walked<(i16, Vec<String>)> {
+    let error = answer.i16()?;
+    let mechanisms = (0..answer.count()?).map(|_| answer.text()).collect::<Walked<_>>()?;
+    Ok((error, mechanisms))
+}
+
+/// What a node says to one token of a login: its error, its words, a token of its own. The body of a SaslAuthenticate
+/// response, as far as these.
+pub fn authenticated(mut answer: Fields<'_>) -> Walked<(i16, String, Vec<u8>)> {
+    let (error, message, length) = (answer.i16()?, answer.text()?, answer.count()?);
+    Ok((error, message, answer.take(length)?.to_vec()))
 }
 
 pub fn unreadable(cause: &str) -> String {
@@ -153,8 +133,8 @@ pub fn accepted(code: i16) -> Result<(), String> {
 
 #[cfg(any(test, fuzzing))]
 pub fn fuzz(answer: &[u8]) -> bool {
-    let quorum = Quorum::read(Fields(answer)).is_ok();
-    let login = Handshake::read(Fields(answer)).is_ok() | Authenticated::read(Fields(answer)).is_ok();
+    let quorum = quorum(Fields(answer)).is_ok();
+    let login = handshake(Fields(answer)).is_ok() | authenticated(Fields(answer)).is_ok();
     let view = View::read(Fields(answer));
     let view = view.is_ok_and(|view| view.copies().0 > 0 || view.address(1).is_some() || view.error.is_some());
     view | quorum | login
@@ -228,45 +208,43 @@ mod tests {
     #[test]
     fn answers_are_read_as_the_protocol_writes_them() {
         let bytes = answer(&[2, 3], 0);
-        let theirs = MetadataResponse::decode(&mut bytes.as_slice(), METADATA).unwrap();
+        let theirs = MetadataResponse::decode(&mut bytes.as_slice(), METADATA.1).unwrap();
         let partition = &theirs.topics[0].partitions[0];
         assert_eq!((partition.leader_id, partition.leader_epoch), (BrokerId(2), 7));
         assert_eq!(partition.isr_nodes, [BrokerId(2), BrokerId(3)]);
 
         // No tags; no error; one topic `t` of one partition: 0, no error, leader 3 of epoch 9, high watermark 1, no voters.
-        let quorum = b"\0\0\0\x02\x02t\x02\0\0\0\0\0\0\0\0\0\x03\0\0\0\x09\0\0\0\0\0\0\0\x01\x01\x01\0\0\0";
-        let theirs = DescribeQuorumResponse::decode(&mut &quorum[1..], QUORUM).unwrap();
-        let ours = Quorum::read(Fields(quorum)).unwrap();
+        let bytes = b"\0\0\0\x02\x02t\x02\0\0\0\0\0\0\0\0\0\x03\0\0\0\x09\0\0\0\0\0\0\0\x01\x01\x01\0\0\0";
+        let theirs = DescribeQuorumResponse::decode(&mut &bytes[1..], QUORUM.1).unwrap();
+        let ours = quorum(Fields(bytes));
         let partition = &theirs.topics[0].partitions[0];
-        assert_eq!((ours.error, ours.leader, ours.epoch), (0, partition.leader_id.0, partition.leader_epoch));
-        assert_eq!((ours.leader, ours.epoch), (3, 9));
-        assert!((0..20).all(|cut| Quorum::read(Fields(&quorum[..cut])).is_err()));
-        assert_eq!(Quorum::read(Fields(b"\0\0\x03")).unwrap().error, 3);
+        assert_eq!(ours, Ok((0, partition.leader_id.0, partition.leader_epoch)));
+        assert_eq!(ours, Ok((0, 3, 9)));
+        assert!((0..20).all(|cut| quorum(Fields(&bytes[..cut])).is_err()));
+        assert_eq!(quorum(Fields(b"\0\0\x03")).unwrap().0, 3);
     }
 
     #[test]
     fn answers_to_a_login_are_read_as_the_protocol_writes_them() {
-        let handshake = b"\0\x21\0\0\0\x02\0\x05PLAIN\0\x0dSCRAM-SHA-512";
-        let theirs = SaslHandshakeResponse::decode(&mut &handshake[..], SASL_HANDSHAKE).unwrap();
-        let ours = Handshake::read(Fields(handshake)).unwrap();
-        assert_eq!((ours.error, ours.mechanisms.len()), (33, 2));
-        assert!(
-            theirs.error_code == ours.error && theirs.mechanisms.iter().map(|name| name.as_str()).eq(&ours.mechanisms)
-        );
+        let bytes = b"\0\x21\0\0\0\x02\0\x05PLAIN\0\x0dSCRAM-SHA-512";
+        let theirs = SaslHandshakeResponse::decode(&mut &bytes[..], SASL_HANDSHAKE.1).unwrap();
+        let (error, mechanisms) = handshake(Fields(bytes)).unwrap();
+        assert_eq!((error, mechanisms.len()), (33, 2));
+        assert!(theirs.error_code == error && theirs.mechanisms.iter().map(|name| name.as_str()).eq(&mechanisms));
         for (answer, message) in [
             (&b"\0\x3a\0\x02no\0\0\0\x03abc\0\0\0\0\0\0\0\0"[..], Some("no")),
             (b"\0\x00\xff\xff\0\0\0\x03abc\0\0\0\0\0\0\0\0", None),
         ] {
-            let theirs = SaslAuthenticateResponse::decode(&mut &answer[..], SASL_AUTHENTICATE).unwrap();
-            let ours = Authenticated::read(Fields(answer)).unwrap();
-            assert_eq!((theirs.error_code, &theirs.auth_bytes[..]), (ours.error, &b"abc"[..]));
-            assert_eq!((theirs.error_message.as_deref(), ours.token.as_slice()), (message, &b"abc"[..]));
-            assert_eq!(ours.message, message.unwrap_or_default());
+            let theirs = SaslAuthenticateResponse::decode(&mut &answer[..], SASL_AUTHENTICATE.1).unwrap();
+            let (error, words, token) = authenticated(Fields(answer)).unwrap();
+            assert_eq!((theirs.error_code, &theirs.auth_bytes[..]), (error, &b"abc"[..]));
+            assert_eq!((theirs.error_message.as_deref(), token.as_slice()), (message, &b"abc"[..]));
+            assert_eq!(words, message.unwrap_or_default());
         }
         // Two thousand million mechanisms, or bytes of a token: refused, and nothing is reserved for them.
-        let mut many = handshake.to_vec();
+        let mut many = bytes.to_vec();
         many[2] = 0x7f;
-        assert!(Handshake::read(Fields(&many)).is_err());
-        assert!(Authenticated::read(Fields(b"\0\0\xff\xff\x7f\xff\xff\xffabc")).is_err());
+        assert!(handshake(Fields(&many)).is_err());
+        assert!(authenticated(Fields(b"\0\0\xff\xff\x7f\xff\xff\xffabc")).is_err());
     }
 }

@@ -3,29 +3,38 @@
 //!
 //! Every answer is bounded in time, as a whole, and in length; what it says is not trusted ([`super::answers`]).
 
-use super::answers::{Authenticated, Handshake, METADATA, SASL_AUTHENTICATE, SASL_HANDSHAKE, View, unreadable};
-use super::fields::Fields;
-use super::frame;
+use super::answers::{METADATA, SASL_AUTHENTICATE, SASL_HANDSHAKE, View, authenticated, handshake, unreadable};
+use super::frame::{self, Api, Fields};
 use super::sasl::{self, Scram};
 use crate::access::{Access, Login, Mechanism, Stream};
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::{ApiKey, MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest};
+use kafka_protocol::messages::{MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest};
 use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 const CORRELATION: i32 = 1;
 /// Answers beyond this are none to our questions.
 const LONGEST: usize = 16 << 20;
-/// Likewise as long as nobody is logged in.
+/// Likewise before a login.
 const LONGEST_LOGIN: usize = 64 << 10;
 /// How long a step of [`ping`] may take.
 const PING: Duration = Duration::from_secs(5);
+
+/// What comes on a stream until a deadline, however few bytes come at a time.
+pub struct ReadUntil<'a>(pub &'a mut Stream, pub Instant);
+
+impl Read for ReadUntil<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read_by(into, self.1)
+    }
+}
 
 pub struct Link {
     pub stream: Stream,
     /// For each answer.
     limit: Duration,
+    longest: usize,
 }
 
 impl Link {
@@ -33,22 +42,23 @@ impl Link {
     pub fn open(address: &str, access: &Access, limit: Duration) -> Result<Self, String> {
         let stream = access.connect(address, limit).map_err(|error| error.to_string())?;
         stream.set_write_timeout(limit).map_err(|error| error.to_string())?;
-        let mut link = Self { stream, limit };
+        let mut link = Self { stream, limit, longest: LONGEST_LOGIN };
         if let Some(login) = access.login() {
             link.log_in(login)?;
         }
+        link.longest = LONGEST;
         Ok(link)
     }
 
     fn log_in(&mut self, login: &Login) -> Result<(), String> {
         let mechanism = login.mechanism.name();
         let request = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
-        let answer = self.exchange(LONGEST_LOGIN, ApiKey::SaslHandshake, SASL_HANDSHAKE, &request)?;
-        let answer = Handshake::read(Fields(&answer)).map_err(unreadable)?;
-        match ResponseError::try_from_code(answer.error) {
+        let answer = self.ask(SASL_HANDSHAKE, &request)?;
+        let (error, known) = handshake(Fields(&answer)).map_err(unreadable)?;
+        match ResponseError::try_from_code(error) {
             None => {}
             Some(ResponseError::UnsupportedSaslMechanism) => {
-                let known = shown(&answer.mechanisms.join(", "));
+                let known = shown(&known.join(", "));
                 return Err(format!("it knows no login by {mechanism}, but by {known}; correct `sasl.mechanism`"));
             }
             Some(error) => {
@@ -66,12 +76,11 @@ impl Link {
 
     fn authenticate(&mut self, token: Vec<u8>) -> Result<Vec<u8>, String> {
         let request = SaslAuthenticateRequest::default().with_auth_bytes(token.into());
-        let answer = self.exchange(LONGEST_LOGIN, ApiKey::SaslAuthenticate, SASL_AUTHENTICATE, &request)?;
-        let answer = Authenticated::read(Fields(&answer)).map_err(unreadable)?;
-        match ResponseError::try_from_code(answer.error) {
-            None => Ok(answer.token),
+        let answer = self.ask(SASL_AUTHENTICATE, &request)?;
+        let (error, words, token) = authenticated(Fields(&answer)).map_err(unreadable)?;
+        match ResponseError::try_from_code(error) {
+            None => Ok(token),
             Some(error) => {
-                let words = answer.message;
                 let words = if words.is_empty() { format!("{error:?}") } else { shown(&words) };
                 Err(format!("the login was refused: {words}; correct the user, the password or `sasl.mechanism`"))
             }
@@ -79,24 +88,9 @@ impl Link {
     }
 
     /// One request, and what follows the correlation id in its answer.
-    pub fn ask<Q: Encodable + HeaderVersion>(
-        &mut self,
-        key: ApiKey,
-        version: i16,
-        request: &Q,
-    ) -> Result<Vec<u8>, String> {
-        self.exchange(LONGEST, key, version, request)
-    }
-
-    fn exchange<Q: Encodable + HeaderVersion>(
-        &mut self,
-        longest: usize,
-        key: ApiKey,
-        version: i16,
-        request: &Q,
-    ) -> Result<Vec<u8>, String> {
+    pub fn ask<Q: Encodable + HeaderVersion>(&mut self, api: Api, request: &Q) -> Result<Vec<u8>, String> {
         let deadline = Instant::now() + self.limit;
-        let request = frame::request("brokerbench", (key, version), CORRELATION, request)?;
+        let request = frame::request("brokerbench", api, CORRELATION, request)?;
         self.stream.write_all(&request).map_err(|error| self.broken(&error))?;
         let mut head = [0; 8];
         // An alert of TLS, in whatever version, is shorter than any answer.
@@ -105,26 +99,17 @@ impl Link {
             return Err("it speaks TLS there; add `tls` to the target, or name its plain port".into());
         }
         self.read(&mut head[2..], deadline)?;
-        let length = frame::body_length(head, CORRELATION, longest);
+        let length = frame::body_length(head, CORRELATION, self.longest);
         let mut answer = vec![0; length.ok_or("what answers there is no Kafka broker")?];
         self.read(&mut answer, deadline)?;
         Ok(answer)
     }
 
-    /// All of `into` by the deadline, however few bytes come at a time.
-    fn read(&mut self, mut into: &mut [u8], deadline: Instant) -> Result<(), String> {
-        while !into.is_empty() {
-            match self.stream.read_by(into, deadline) {
-                Ok(0) => return Err(self.broken(&ErrorKind::UnexpectedEof.into())),
-                Ok(read) => into = &mut into[read..],
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.broken(&error)),
-            }
-        }
-        Ok(())
+    fn read(&mut self, into: &mut [u8], deadline: Instant) -> Result<(), String> {
+        ReadUntil(&mut self.stream, deadline).read_exact(into).map_err(|error| self.broken(&error))
     }
 
-    fn broken(&self, error: &std::io::Error) -> String {
+    fn broken(&self, error: &io::Error) -> String {
         match error.kind() {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
                 "it closed the connection instead of an answer; it may demand TLS or a login (`tls` and `sasl` of the \
@@ -144,7 +129,7 @@ pub fn ping(address: &str, access: &Access) -> Result<Vec<String>, String> {
     let mut link = Link::open(address, access, PING)?;
     // No topic: the nodes alone.
     let request = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
-    let answer = link.ask(ApiKey::Metadata, METADATA, &request)?;
+    let answer = link.ask(METADATA, &request)?;
     let view = View::read(Fields(&answer)).map_err(unreadable)?;
     // To be judged and connected to, so never another than the one that other clients are told.
     let plain = |address: String| match shown(&address) {
@@ -162,7 +147,6 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
     use std::net::TcpListener;
 
     /// A server that reads something, answers with `reply` and hangs up.
@@ -215,7 +199,7 @@ mod tests {
         });
         let started = Instant::now();
         let mut link = Link::open(&address, &Access::default(), Duration::from_secs(1)).unwrap();
-        let error = link.ask(ApiKey::Metadata, METADATA, &MetadataRequest::default()).unwrap_err();
+        let error = link.ask(METADATA, &MetadataRequest::default()).unwrap_err();
         assert!(error.contains("no answer within 1 s"), "{error}");
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
         drop(link);

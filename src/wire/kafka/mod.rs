@@ -1,10 +1,17 @@
 //! Kafka's protocol, as far as we speak it ourselves and not by librdkafka.
 //!
-//! [`link`] is a connection that is logged in, [`answers`] what a node tells on it, read by
-//! [`fields`], which trust nobody's counts. [`frame`] is what every request and answer is wrapped in.
+//! [`link`] is a connection that is logged in, [`answers`] what a node tells on it and [`records`] what
+//! it stores, read by [`frame`], which trusts nobody's counts.
 
 pub mod answers;
-pub mod fields;
 pub mod frame;
 pub mod link;
+pub mod records;
 pub mod sasl;
+
+/// Whether `answer` is one to anything that is asked here and not by librdkafka.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(answer: &[u8]) -> bool {
+    sasl::fuzz(answer);
+    answers::fuzz(answer) | records::fuzz(answer)
+}

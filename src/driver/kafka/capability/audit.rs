@@ -1,18 +1,17 @@
 //! Reads back what a topic holds: every partition from its beginning, or from a moment on, to the end it had when the
 //! read started.
 //!
-//! Takes no part in any group and commits nothing: the topic is the same afterwards.
+//! Takes no part in any group and commits nothing: the topic is the same afterwards, and to read again is only another
+//! position in it.
 
-use crate::clock::Clock;
-use crate::driver::capability::ReplayFrom;
-use crate::driver::kafka::error::{lost, refused, timed_out};
-use crate::driver::kafka::load::client_log::{ClientLog, Quiet};
+use crate::driver::capability::{Replay, ReplayFrom};
+use crate::driver::kafka::clients::{Clients, assign, offsets, refused, timed_out};
+use crate::driver::kafka::driver::KafkaDriver;
+use crate::driver::kafka::load::client_log::KafkaContext;
 use crate::driver::kafka::load::ffi::{ConsumerHandle, Reader};
-use crate::driver::kafka::settings::ClientSettings;
-use crate::driver::{Audit, DriverError};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use crate::driver::{Audit, Driver, DriverError, Subscriber};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,14 +23,14 @@ const NAP: i32 = 100;
 const LEADERLESS: Duration = Duration::from_secs(30);
 /// Pause before a question is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long one answer may take to who goes back.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// What is read, and with which clients.
 pub struct AuditSource<'a> {
-    pub settings: &'a ClientSettings,
+    pub clients: &'a Clients,
     pub topic: &'a str,
     pub partitions: u16,
-    pub log: &'a ClientLog,
-    pub clock: Clock,
 }
 
 /// Reads to the end. Under `load.deadline`, partitions that nobody leads are waited for and then left
@@ -42,27 +41,22 @@ pub fn read(
     deadline_ns: u64,
     sink: &mut dyn FnMut(&[u8]),
 ) -> Result<Audit, DriverError> {
-    let AuditSource { settings, topic, partitions, log, clock } = *source;
+    let AuditSource { clients, topic, partitions } = *source;
+    let (clock, patient) = (clients.clock, clients.settings.patient);
     let started_ns = clock.now_ns();
     let late = || timed_out("the audit", Duration::from_nanos(clock.now_ns() - started_ns));
-    let consumer: BaseConsumer<Quiet> = settings
-        .reader(&format!("{topic}-audit"))
-        .create_with_context(Quiet(log.clone()))
-        .map_err(|error| refused("make a consumer", error))?;
-    let handle =
-        Arc::new(ConsumerHandle::new(Arc::new(consumer)).ok_or_else(|| refused("make a consumer", "no queue"))?);
+    let handle = clients.reader(&format!("{topic}-audit"))?;
     let consumer = handle.consumer();
-    let patient = settings.patient;
     let lost_to_all = if patient { leaderless(consumer, source, deadline_ns)? } else { Vec::new() };
 
     let mut trimmed = false;
     // The end of each partition that is still to be read; `None` when it has been.
     let mut ends = vec![None; usize::from(partitions)];
-    let mut assignment = TopicPartitionList::new();
+    let mut begin = Vec::new();
     for partition in (0..partitions).filter(|partition| !lost_to_all.contains(partition)) {
         let left = clock.until(deadline_ns);
         let patience = left.min(Duration::from_secs(30));
-        let failed = |error| if left.is_zero() { late() } else { lost(settings, log.explain(error)) };
+        let failed = |error| if left.is_zero() { late() } else { clients.lost(error) };
         let (low, high) = loop {
             match consumer.fetch_watermarks(topic, partition.into(), patience) {
                 Err(_) if patient && !clock.until(deadline_ns).is_zero() => std::thread::sleep(PAUSE),
@@ -76,13 +70,10 @@ pub fn read(
         };
         if let Some(first) = first.filter(|first| *first < high) {
             ends[usize::from(partition)] = Some(high);
-            handle.pour(topic, partition.into());
-            assignment
-                .add_partition_offset(topic, partition.into(), Offset::Offset(first))
-                .map_err(|error| refused("audit", error))?;
+            begin.push((partition.into(), first));
         }
     }
-    consumer.assign(&assignment).map_err(|error| refused("audit", error))?;
+    assign(&handle, topic, &begin).map_err(|error| refused("audit", error))?;
 
     read_to(&mut ends, &handle, source, deadline_ns, late, sink)?;
     let words = |partition| format!("partition {partition} has no leader");
@@ -92,22 +83,21 @@ pub fn read(
 /// Hands out every record up to the end of its partition.
 fn read_to(
     ends: &mut [Option<i64>],
-    handle: &Arc<ConsumerHandle<Quiet>>,
+    handle: &Arc<ConsumerHandle>,
     source: &AuditSource<'_>,
     deadline_ns: u64,
     late: impl Fn() -> DriverError,
     sink: &mut dyn FnMut(&[u8]),
 ) -> Result<(), DriverError> {
-    let AuditSource { settings, log, clock, .. } = *source;
-    let consumer = handle.consumer();
+    let Clients { settings, log, clock, .. } = source.clients;
     let mut reader = Reader::new(Arc::clone(handle), BATCH);
     let mut left = ends.iter().flatten().count();
     while left > 0 {
         if clock.now_ns() >= deadline_ns {
             return Err(late());
         }
-        if reader.take(NAP) == 0 {
-            while consumer.poll(Duration::ZERO).is_some() {}
+        if reader.take(NAP, BATCH) == 0 {
+            while handle.consumer().poll(Duration::ZERO).is_some() {}
         }
         let mut error = None;
         reader.each(|record| {
@@ -136,11 +126,12 @@ fn read_to(
 
 /// The partitions that nobody leads, once all are led or the patience with them is at its end.
 fn leaderless(
-    consumer: &BaseConsumer<Quiet>,
+    consumer: &BaseConsumer<KafkaContext>,
     source: &AuditSource<'_>,
     deadline_ns: u64,
 ) -> Result<Vec<u16>, DriverError> {
-    let AuditSource { settings, topic, partitions, log, clock } = *source;
+    let AuditSource { clients, topic, partitions } = *source;
+    let clock = clients.clock;
     let until_ns = deadline_ns.min(clock.now_ns() + LEADERLESS.as_nanos() as u64);
     loop {
         let patience = clock.until(until_ns).clamp(PAUSE, Duration::from_secs(5));
@@ -156,7 +147,7 @@ fn leaderless(
         }
         if clock.until(until_ns).is_zero() {
             let cause = found.err().map_or("no partition has a leader".to_owned(), |error| error.to_string());
-            return Err(lost(settings, log.explain(cause)));
+            return Err(clients.lost(cause));
         }
         std::thread::sleep(PAUSE);
     }
@@ -164,17 +155,38 @@ fn leaderless(
 
 /// The first record stored at or after `ms`; `None` when there is none.
 fn offset_at(
-    consumer: &BaseConsumer<Quiet>,
+    consumer: &BaseConsumer<KafkaContext>,
     topic: &str,
     partition: u16,
     ms: u64,
     patience: Duration,
 ) -> Result<Option<i64>, KafkaError> {
-    let mut asked = TopicPartitionList::new();
-    asked.add_partition_offset(topic, partition.into(), Offset::Offset(i64::try_from(ms).unwrap_or(i64::MAX)))?;
+    let asked = offsets(topic, [(partition.into(), i64::try_from(ms).unwrap_or(i64::MAX))]);
     let found = consumer.offsets_for_times(asked, patience)?;
-    Ok(found.elements().first().and_then(|element| match element.offset() {
-        Offset::Offset(offset) => Some(offset),
-        _ => None,
-    }))
+    // The end of the partition, where there is none, is a negative number.
+    Ok(found.elements().first().and_then(|element| element.offset().to_raw()).filter(|offset| *offset >= 0))
+}
+
+impl Replay for KafkaDriver {
+    /// A group without commits begins at the oldest record (`auto.offset.reset: earliest`).
+    fn join_late(&self, subscription: u16) -> Result<Box<dyn Subscriber>, DriverError> {
+        self.subscriber(subscription, 0)
+    }
+
+    /// Commits the oldest offsets for a group that has no members.
+    fn rewind(&self, subscription: u16) -> Result<(), DriverError> {
+        let (clients, topic) = (&self.clients, &self.target.name);
+        let handle = clients.consumer(&clients.settings.member(&self.group(subscription)))?;
+        let oldest = |partition: u16| {
+            let marks = handle.consumer().fetch_watermarks(topic, partition.into(), ANSWER);
+            marks.map(|(low, _)| (partition.into(), low)).map_err(|error| clients.lost(error))
+        };
+        let oldest = (0..self.cell.config.topic.partitions).map(oldest).collect::<Result<Vec<_>, _>>()?;
+        let committed = handle.consumer().commit(&offsets(topic, oldest), CommitMode::Sync);
+        committed.map_err(|error| clients.lost(error))
+    }
+
+    fn read_from(&self, from: ReplayFrom, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
+        read(&self.source(), from, deadline_ns, sink).map(drop)
+    }
 }

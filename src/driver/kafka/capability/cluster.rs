@@ -5,18 +5,15 @@
 //! whichever of them is alive. Nodes may disagree, one that was away the most: the latest epoch names a leader, and a
 //! copy counts when all who answer count it.
 
-use crate::access::Access;
 use crate::driver::capability::ClusterView;
-use crate::driver::kafka::error::refused;
+use crate::driver::kafka::clients::{cannot, refused};
 use crate::driver::{DriverError, Target};
-use crate::model::System;
-use crate::wire::kafka::answers::{METADATA, QUORUM, Quorum, View, accepted, unreadable};
-use crate::wire::kafka::fields::Fields;
-use crate::wire::kafka::frame::name;
+use crate::wire::kafka::answers::{METADATA, QUORUM, View, accepted, quorum, unreadable};
+use crate::wire::kafka::frame::{Fields, name};
 use crate::wire::kafka::link::Link;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{ApiKey, DescribeQuorumRequest, MetadataRequest};
+use kafka_protocol::messages::{DescribeQuorumRequest, MetadataRequest};
 use std::time::Duration;
 
 const QUORUM_TOPIC: &str = "__cluster_metadata";
@@ -24,43 +21,28 @@ const QUORUM_TOPIC: &str = "__cluster_metadata";
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub struct KafkaCluster {
-    /// Where each node listens itself.
-    nodes: Vec<String>,
-    access: Access,
-    topic: String,
-    partitions: usize,
+    pub target: Target,
+    pub partitions: u16,
 }
 
 impl KafkaCluster {
-    pub fn new(target: &Target, partitions: u16) -> Self {
-        Self {
-            nodes: target.addresses.iter().map(|address| target.routes.direct(address)).collect(),
-            access: target.access.clone(),
-            topic: target.name.clone(),
-            partitions: partitions.into(),
-        }
-    }
-
     /// What each node that answers tells of the topic; at least one does.
     fn views(&self) -> Result<Vec<View>, DriverError> {
-        let topic = MetadataRequestTopic::default().with_name(Some(name(&self.topic)));
+        let topic = MetadataRequestTopic::default().with_name(Some(name(&self.target.name)));
         let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
-        let answer = |node: &String| {
-            let answer = self.link(node)?.ask(ApiKey::Metadata, METADATA, &request)?;
-            View::of(Fields(&answer), self.partitions)
+        let answer = |link: &mut Link| {
+            let answer = link.ask(METADATA, &request)?;
+            View::of(Fields(&answer), self.partitions.into())
         };
         self.each(answer, "asking for metadata")
     }
 
-    fn link(&self, node: &str) -> Result<Link, String> {
-        Link::open(node, &self.access, PATIENCE)
-    }
-
     /// The answers of all nodes, without those that failed; an error when all did.
-    fn each<T>(&self, ask: impl Fn(&String) -> Result<T, String>, action: &str) -> Result<Vec<T>, DriverError> {
+    fn each<T>(&self, ask: impl Fn(&mut Link) -> Result<T, String>, action: &str) -> Result<Vec<T>, DriverError> {
         let (mut found, mut failed) = (Vec::new(), Vec::new());
-        for node in &self.nodes {
-            match ask(node) {
+        let Target { addresses, routes, access, .. } = &self.target;
+        for node in addresses.iter().map(|address| routes.direct(address)) {
+            match Link::open(&node, access, PATIENCE).and_then(|mut link| ask(&mut link)) {
                 Ok(answer) => found.push(answer),
                 Err(cause) => failed.push(format!("{node}: {cause}")),
             }
@@ -81,11 +63,10 @@ impl ClusterView for KafkaCluster {
         let partition = PartitionData::default().with_partition_index(0);
         let topic = TopicData::default().with_topic_name(name(QUORUM_TOPIC)).with_partitions(vec![partition]);
         let request = DescribeQuorumRequest::default().with_topics(vec![topic]);
-        let ask = |node: &String| {
-            let answer = self.link(node)?.ask(ApiKey::DescribeQuorum, QUORUM, &request)?;
-            let quorum = Quorum::read(Fields(&answer)).map_err(unreadable)?;
-            accepted(quorum.error)?;
-            Ok((quorum.epoch, quorum.leader))
+        let ask = |link: &mut Link| {
+            let answer = link.ask(QUORUM, &request)?;
+            let (error, leader, epoch) = quorum(Fields(&answer)).map_err(unreadable)?;
+            accepted(error).map(|()| (epoch, leader))
         };
         let leaders = self.each(ask, "asking for the controller")?;
         let leader = leaders.into_iter().max_by_key(|(epoch, _)| *epoch).map(|(_, leader)| leader);
@@ -102,17 +83,14 @@ impl ClusterView for KafkaCluster {
     }
 
     fn set(&mut self, _: &str, _: &str) -> Result<String, DriverError> {
-        Err(DriverError::Cannot {
-            system: System::Kafka,
-            action: "change a limit of its memory".into(),
-            because: "what it keeps is on its disk; its heap is set when it starts".into(),
-        })
+        Err(cannot("change a limit of its memory", "what it keeps is on its disk; its heap is set when it starts"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::Access;
     use crate::clock::Clock;
     use crate::driver::Routes;
 
@@ -121,7 +99,7 @@ mod tests {
         let (routes, access) = (Routes::default(), Access::default());
         let addresses = vec!["127.0.0.1:1".into()];
         let target = Target { addresses, routes, access, name: "t".into(), clock: Clock::start() };
-        let mut cluster = KafkaCluster::new(&target, 1);
+        let mut cluster = KafkaCluster { target, partitions: 1 };
         assert!(cluster.leader(0).unwrap_err().to_string().contains("127.0.0.1:1"));
         assert!(cluster.redundancy().is_err() && cluster.controller().is_err());
     }

@@ -5,17 +5,17 @@
 //! a small one it waits at the broker beforehand, as every consumer does.
 
 use super::large_socket::SocketLarge;
-use crate::clock::Clock;
-use crate::driver::kafka::error::{lost, refused};
-use crate::driver::kafka::load::client_log::{ClientLog, Quiet};
-use crate::driver::kafka::load::ffi::{ConsumerHandle, ProducerHandle, Reader, Report};
-use crate::driver::kafka::settings::ClientSettings;
-use crate::driver::{DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who, codec};
+use crate::driver::kafka::clients::{Clients, assign};
+use crate::driver::kafka::load::ffi::{ConsumerHandle, Reader};
+use crate::driver::kafka::load::publisher::KafkaPublisher;
+use crate::driver::{
+    DriverError, LargeMessages, LargeRefusal, Outcome, Outgoing, PayloadComparison, Publisher, Submitted, Times, Trip,
+    Who, codec,
+};
 use crate::model::Codec;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, Producer};
-use rdkafka::{Offset, TopicPartitionList};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,21 +24,21 @@ const NAP: Duration = Duration::from_millis(50);
 /// From here on a message is large.
 const LARGE: usize = 8 << 20;
 /// How long the broker may take to tell how large it stored the message.
-const TELL_NS: u64 = 5_000_000_000;
+const TELL: Duration = Duration::from_secs(5);
 /// From here on, librdkafka since 2.5.0 leaves out the length of a batch: it has a place for 28 bits of it.
 const ENCODER_LIMIT: u64 = (1 << 28) - 1;
+/// How the library says that nobody said anything about a message.
+const UNANSWERED: [&str; 4] = ["MessageTimedOut", "OperationTimedOut", "RequestTimedOut", "BrokerTransportFailure"];
 /// What a batch adds to a value.
 const FRAMING: u64 = 61 + 16;
 
 pub struct KafkaLarge {
-    settings: ClientSettings,
-    log: ClientLog,
-    clock: Clock,
+    clients: Clients,
     topic: String,
     codec: Codec,
-    producer_handle: ProducerHandle<Quiet>,
-    consumer_handle: Arc<ConsumerHandle<Quiet>>,
-    reader: Reader<Quiet>,
+    publisher: KafkaPublisher,
+    consumer_handle: Arc<ConsumerHandle>,
+    reader: Reader,
     /// Where the next message will stand, as far as that is known.
     next: Option<i64>,
     waiting: bool,
@@ -47,35 +47,15 @@ pub struct KafkaLarge {
 }
 
 impl KafkaLarge {
-    pub fn connect(
-        settings: &ClientSettings,
-        codec: Codec,
-        topic: &str,
-        log: &ClientLog,
-        clock: Clock,
-    ) -> Result<Self, DriverError> {
-        let context = || Quiet(log.clone());
-        let producer: BaseProducer<Quiet> =
-            settings.producer().create_with_context(context()).map_err(|error| refused("make a producer", error))?;
-        let producer_handle = ProducerHandle::new(producer, topic).ok_or_else(|| refused("open the topic", topic))?;
-        let metadata = producer_handle.producer().client().fetch_metadata(Some(topic), CONNECT);
-        metadata.map_err(|error| lost(settings, log.explain(error)))?;
-        let consumer: BaseConsumer<Quiet> = settings
-            .reader(&format!("{topic}-large"))
-            .create_with_context(context())
-            .map_err(|error| refused("make a consumer", error))?;
-        let consumer_handle =
-            Arc::new(ConsumerHandle::new(Arc::new(consumer)).ok_or_else(|| refused("make a consumer", "no queue"))?);
-        let reader = Reader::new(Arc::clone(&consumer_handle), 1);
+    pub fn connect(clients: &Clients, codec: Codec, topic: &str) -> Result<Self, DriverError> {
+        let consumer_handle = clients.reader(&format!("{topic}-large"))?;
         Ok(Self {
-            settings: settings.clone(),
-            log: log.clone(),
-            clock,
+            clients: clients.clone(),
             topic: topic.to_owned(),
             codec,
-            producer_handle,
+            publisher: KafkaPublisher::connect(clients, topic, 1)?,
+            reader: Reader::new(Arc::clone(&consumer_handle), 1),
             consumer_handle,
-            reader,
             next: None,
             waiting: false,
             stored: None,
@@ -88,7 +68,12 @@ impl KafkaLarge {
             return Ok(next);
         }
         let marks = self.consumer_handle.consumer().fetch_watermarks(&self.topic, 0, CONNECT);
-        marks.map(|(_, high)| high).map_err(|error| LargeRefusal::new(Who::Broker, self.log.explain(error)))
+        marks.map(|(_, high)| high).map_err(|error| self.refused(Who::Broker, error))
+    }
+
+    /// In the words of the library.
+    fn refused(&self, who: Who, words: impl Display) -> LargeRefusal {
+        LargeRefusal::new(who, self.clients.log.explain(words))
     }
 
     fn trip(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<Times, LargeRefusal> {
@@ -96,16 +81,14 @@ impl KafkaLarge {
         if !large {
             self.wait_at(offset)?;
         }
-        let started_ns = self.clock.now_ns();
-        let since = |now_ns: u64| Duration::from_nanos(now_ns - started_ns);
-        self.producer_handle.send(0, payload, 0).map_err(|code| {
-            LargeRefusal::new(Who::ClientCheck, format!("{code:?} (librdkafka's message.max.bytes)"))
-        })?;
-        self.await_report(payload, deadline_ns)?;
-        let acked = since(self.clock.now_ns());
+        let clock = self.clients.clock;
+        let started_ns = clock.now_ns();
+        let since_start = || Duration::from_nanos(clock.now_ns() - started_ns);
+        self.send(payload, deadline_ns)?;
+        let acked = since_start();
         self.wait_at(offset)?;
         self.receive(offset, payload, deadline_ns)?;
-        let received = since(self.clock.now_ns());
+        let received = since_start();
         if large {
             // Stops fetching, so that nothing is held while the next one is sent.
             self.consumer_handle.consumer().unassign().map_err(failed)?;
@@ -117,37 +100,29 @@ impl KafkaLarge {
     /// Lets the consumer fetch from `offset` on; it goes on by itself.
     fn wait_at(&mut self, offset: i64) -> Result<(), LargeRefusal> {
         if !self.waiting {
-            let mut assignment = TopicPartitionList::new();
-            assignment.add_partition_offset(&self.topic, 0, Offset::Offset(offset)).map_err(failed)?;
-            self.consumer_handle.pour(&self.topic, 0);
-            self.consumer_handle.consumer().assign(&assignment).map_err(failed)?;
+            assign(&self.consumer_handle, &self.topic, &[(0, offset)]).map_err(failed)?;
             self.waiting = true;
         }
         Ok(())
     }
 
-    fn await_report(&self, payload: &[u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
-        self.producer_handle.waker().listen();
-        let mut end = None;
-        loop {
-            if self.producer_handle.waker().heard() {
-                let visit = |report: Report<'_>| match report {
-                    Report::Delivery { error, .. } => end = Some(error.map(|(code, _)| code)),
-                    Report::Statistics(_) => {}
-                    Report::Notice(line) | Report::Trouble(_, line) => self.log.add(&line.to_string_lossy()),
-                };
-                self.producer_handle.drain(|| (), visit);
-            }
-            let left = self.clock.until(deadline_ns);
-            match end {
-                Some(None) => return Ok(()),
-                Some(Some(code)) if !timed_out(code) => {
-                    return Err(LargeRefusal::new(Who::Broker, self.log.explain(format!("{code:?}"))));
-                }
-                Some(Some(_)) => return Err(self.unanswered(payload)),
-                None if left.is_zero() => return Err(self.unanswered(payload)),
-                None => std::thread::park_timeout(left.min(NAP)),
-            }
+    /// Returns once the message is acknowledged.
+    fn send(&mut self, payload: &[u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
+        let submitted = self.publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload });
+        let checked = match submitted.map_err(|error| LargeRefusal::by(&error))? {
+            Submitted::Full => Some("QueueFull".to_owned()),
+            // Nothing failed before: after a failure there is another client.
+            Submitted::Taken => self.publisher.failures().into_keys().next(),
+        };
+        if let Some(code) = checked {
+            return Err(LargeRefusal::new(Who::ClientCheck, format!("{code} (librdkafka's message.max.bytes)")));
+        }
+        let mut ends = Vec::new();
+        self.publisher.wait(deadline_ns, &mut ends).map_err(|error| LargeRefusal::by(&error))?;
+        match (ends.first().map(|end| end.outcome), self.publisher.failures().into_keys().next()) {
+            (Some(Outcome::Acked), _) => Ok(()),
+            (_, Some(code)) if !UNANSWERED.contains(&code.as_str()) => Err(self.refused(Who::Broker, code)),
+            _ => Err(self.unanswered(payload)),
         }
     }
 
@@ -160,27 +135,26 @@ impl KafkaLarge {
                     "about {packed} B on the wire: librdkafka leaves out the length of a batch of 2^28 B and more, and the broker cannot read it"
                 ),
             ),
-            _ => LargeRefusal::new(Who::TimeOut, self.log.explain("not acknowledged within the time for one message")),
+            _ => self.refused(Who::TimeOut, "not acknowledged within the time for one message"),
         }
     }
 
     fn receive(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
-        let Self { consumer_handle, reader, log, clock, .. } = self;
-        let consumer = consumer_handle.consumer();
         let mut end = None;
         while end.is_none() {
-            if clock.until(deadline_ns).is_zero() {
-                let words = log.explain("acknowledged, but not received within the time for one message");
-                return Err(LargeRefusal::new(Who::TimeOut, words));
+            if self.clients.clock.until(deadline_ns).is_zero() {
+                let words = "acknowledged, but not received within the time for one message";
+                return Err(self.refused(Who::TimeOut, words));
             }
-            if reader.take(NAP.as_millis() as i32) == 0 {
-                while consumer.poll(Duration::ZERO).is_some() {}
+            if self.reader.take(NAP.as_millis() as i32, 1) == 0 {
+                while self.consumer_handle.consumer().poll(Duration::ZERO).is_some() {}
             }
-            reader.each(|record| match record.error {
+            self.reader.each(|record| match record.error {
                 None if record.offset == offset => end = Some(compare(payload, record.payload)),
                 None | Some(RDKafkaErrorCode::PartitionEOF) => {}
                 Some(code) => {
-                    end = Some(Err(LargeRefusal::new(Who::Consumer, log.explain(format!("{code:?}")))));
+                    let words = self.clients.log.explain(format!("{code:?}"));
+                    end = Some(Err(LargeRefusal::new(Who::Consumer, words)));
                 }
             });
         }
@@ -194,8 +168,8 @@ impl KafkaLarge {
         {
             return stored;
         }
-        let ask = SocketLarge::connect(&self.settings, self.clock, &self.topic).ok();
-        let stored = ask.and_then(|client| client.stored_bytes(offset, self.clock.now_ns() + TELL_NS).ok());
+        let ask = SocketLarge::connect(&self.clients, &self.topic).ok();
+        let stored = ask.and_then(|client| client.stored_bytes(offset, TELL).ok());
         self.stored = Some((bytes, stored));
         stored
     }
@@ -208,19 +182,7 @@ fn failed(error: KafkaError) -> LargeRefusal {
 fn compare(sent: &[u8], came: &[u8]) -> Result<(), LargeRefusal> {
     let mut comparison = PayloadComparison::new(sent);
     comparison.take(came)?;
-    match comparison.left() {
-        0 => Ok(()),
-        left => Err(LargeRefusal::new(Who::Consumer, format!("{left} bytes are missing"))),
-    }
-}
-
-/// Whether nobody said anything about the message.
-fn timed_out(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(
-        code,
-        Code::MessageTimedOut | Code::OperationTimedOut | Code::RequestTimedOut | Code::BrokerTransportFailure
-    )
+    comparison.end()
 }
 
 impl LargeMessages for KafkaLarge {

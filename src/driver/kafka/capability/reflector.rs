@@ -4,8 +4,8 @@
 //! delivers under full load is no measure of anything. It knows no admin requests: the driver makes its topics by
 //! [`make_topic`].
 
-use crate::driver::kafka::error::refused;
-use crate::driver::kafka::load::client_log::Quiet;
+use crate::driver::kafka::clients::refused;
+use crate::driver::kafka::load::client_log::KafkaContext;
 use crate::driver::kafka::load::ffi;
 use crate::driver::{DriverError, Reflector};
 use rdkafka::ClientConfig;
@@ -14,24 +14,22 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The client that the mock cluster lives in. Reached by [`RUNNING`] as long as its reflector lives.
 struct MockHost {
-    client: BaseProducer<Quiet>,
+    client: BaseProducer<KafkaContext>,
     address: String,
 }
 
 static RUNNING: Mutex<Vec<Weak<MockHost>>> = Mutex::new(Vec::new());
 
-struct MockReflector(Arc<MockHost>);
-
-impl Reflector for MockReflector {
+impl Reflector for Arc<MockHost> {
     fn addresses(&self) -> Vec<String> {
-        vec![self.0.address.clone()]
+        vec![self.address.clone()]
     }
 }
 
 pub fn start() -> Result<Box<dyn Reflector>, DriverError> {
-    let client: BaseProducer<Quiet> = ClientConfig::new()
+    let client: BaseProducer<KafkaContext> = ClientConfig::new()
         .set("test.mock.num.brokers", "1")
-        .create_with_context(Quiet::default())
+        .create_with_context(KafkaContext::default())
         .map_err(|error| refused("start the mock cluster", error))?;
     ffi::hasten_mock_groups(client.client());
     let address = client.client().mock_cluster().map(|mock| mock.bootstrap_servers());
@@ -40,7 +38,7 @@ pub fn start() -> Result<Box<dyn Reflector>, DriverError> {
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     running.retain(|host| host.strong_count() > 0);
     running.push(Arc::downgrade(&host));
-    Ok(Box::new(MockReflector(host)))
+    Ok(Box::new(host))
 }
 
 /// Makes a topic on the reflector that listens at `addresses`; `None` where that is no reflector.

@@ -5,8 +5,8 @@
 
 use crate::driver::DriverError;
 use crate::driver::capability::{CountedSubscriber, Requests};
-use crate::driver::kafka::error::timed_out;
-use crate::driver::kafka::load::subscriber::KafkaSubscriber;
+use crate::driver::kafka::clients::timed_out;
+use crate::driver::kafka::load::subscriber::{KafkaSubscriber, processed};
 use rdkafka::Statistics;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,28 +47,27 @@ impl CountedSubscriber for KafkaSubscriber {
         let deadline = Instant::now() + PATIENCE;
         // One look at the main queue serves one event, and older tellings may wait in it: look until none came.
         let mut vain = 0;
-        while vain < VAIN_LOOKS && Instant::now() < deadline {
-            vain = if self.look()?.is_some() { 0 } else { vain + 1 };
-        }
-        loop {
-            if let Some(requests) = self.look()? {
-                return Ok(requests);
+        while Instant::now() < deadline {
+            match self.look()? {
+                Some(requests) if vain >= VAIN_LOOKS => return Ok(requests),
+                Some(_) => vain = 0,
+                None => vain += 1,
             }
-            if Instant::now() >= deadline {
-                return Err(timed_out("the client's statistics", PATIENCE));
+            if vain >= VAIN_LOOKS {
+                std::thread::sleep(Duration::from_millis(2));
             }
-            std::thread::sleep(Duration::from_millis(2));
         }
+        Err(timed_out("the client's statistics", PATIENCE))
     }
 }
 
 impl KafkaSubscriber {
     /// Serves the main queue; what was told meanwhile.
     fn look(&mut self) -> Result<Option<Requests>, DriverError> {
-        let last = |subscriber: &Self| subscriber.member().map(|member| member.requests.last()).unwrap_or_default();
-        let (before, _) = last(self);
-        self.keep_house()?;
-        let (times, requests) = last(self);
+        let Some(member) = &mut self.member else { return Ok(None) };
+        let (before, _) = member.context().requests.last();
+        member.keep_house(processed)?;
+        let (times, requests) = member.context().requests.last();
         Ok((times > before).then_some(requests))
     }
 }

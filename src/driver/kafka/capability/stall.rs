@@ -1,82 +1,170 @@
-//! A Kafka consumer that does not read its socket.
+//! A Kafka consumer that does not read its socket: on a bare socket, with Fetch and record batches by hand.
 //!
 //! librdkafka cannot play it: its threads read ahead, up to `queued.max.messages.kbytes`, whatever the application does.
-//! So a consumer on a bare socket ([`SocketConsumer`]) asks once, at the end of the log, and leaves the answer lying.
+//! So this one asks once, at the end of the log, and leaves the answer lying until it is told to read on. It belongs to
+//! no group, commits nothing, speaks to one broker and does not decompress; it is never for the load.
 
-use super::socket_consumer::SocketConsumer;
+use crate::access::Stream;
 use crate::driver::capability::{HeldForConsumer, StalledSubscriber};
+use crate::driver::kafka::clients::{Clients, cannot};
 use crate::driver::kafka::driver::KafkaDriver;
-use crate::driver::kafka::error::{lost, refused};
-use crate::driver::kafka::load::client_log::{ClientLog, Quiet};
-use crate::driver::kafka::settings::ClientSettings;
-use crate::driver::{DriverError, Subscriber};
+use crate::driver::kafka::load::ffi::ConsumerHandle;
+use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::model::{Codec, System};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use std::time::Duration;
+use crate::wire::kafka::link::{Link, ReadUntil};
+use crate::wire::kafka::records;
+use rdkafka::consumer::Consumer;
+use std::io::{ErrorKind, Read, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// How long one answer may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long one answer may take, to who asks where partitions end.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How long the broker may hold back the answer that is left lying, ms.
+const HOLD_MS: i32 = 600_000;
+/// Most bytes of one answer: what librdkafka asks for from one partition by default.
+const ANSWER_BYTES: i32 = 1 << 20;
+/// How long to wait beyond the time for an answer that the broker should have given by then, ns.
+const GRACE_NS: u64 = 1_000_000_000;
+/// Frames beyond this are no answers to our requests.
+const LONGEST: usize = 256 << 20;
 
-struct KafkaStalled {
-    consumer: SocketConsumer,
-    log: Log,
-}
-
-/// The topic, asked for its ends over another connection.
-struct Log {
-    client: BaseConsumer<Quiet>,
-    driver: (String, u16, ClientSettings, ClientLog),
+pub struct KafkaStalled {
+    stream: Stream,
+    address: String,
+    topic: String,
+    clients: Clients,
+    /// Next offset of each partition.
+    positions: Vec<i64>,
+    correlation: i32,
+    /// Whether an answer is still to come.
+    asked: bool,
+    /// Received bytes of that answer.
+    input: Vec<u8>,
+    /// Asks for the topic's ends, over another connection.
+    asking: Arc<ConsumerHandle>,
     /// Where each partition ended when the consumer stalled.
     begin: Vec<i64>,
     message_bytes: u64,
 }
 
-impl Log {
-    fn ends(&self) -> Result<Vec<i64>, DriverError> {
-        let (topic, partitions, settings, log) = &self.driver;
-        let end = |partition: u16| {
-            let marks = self.client.fetch_watermarks(topic, partition.into(), ANSWER);
-            marks.map(|(_, end)| end).map_err(|error| lost(settings, log.explain(error)))
+impl KafkaStalled {
+    pub fn start(driver: &KafkaDriver) -> Result<Self, DriverError> {
+        let KafkaDriver { cell, target, clients } = driver;
+        let unfit = |because| cannot("stall on a bare socket", because);
+        let (1, [address]) = (cell.config.nodes, &target.addresses[..]) else {
+            return Err(unfit("the bare consumer knows one broker, which leads every partition"));
         };
-        (0..*partitions).map(end).collect()
+        if cell.message.codec != Codec::None {
+            return Err(unfit("the bare consumer does not decompress; set message.codec: none"));
+        }
+        let asking = clients.reader(&format!("{}-ends", target.name))?;
+        let begin = ends(clients, &asking, &target.name, cell.config.topic.partitions)?;
+        let link = Link::open(address, &target.access, CONNECT);
+        let mut consumer = Self {
+            stream: link.map_err(|cause| lost(address, cause))?.stream,
+            address: address.clone(),
+            topic: target.name.clone(),
+            clients: clients.clone(),
+            positions: begin.clone(),
+            correlation: 0,
+            asked: false,
+            input: Vec::new(),
+            asking,
+            begin,
+            message_bytes: cell.message.size.0,
+        };
+        consumer.request(HOLD_MS)?;
+        Ok(consumer)
+    }
+
+    /// Asks for what comes next, with leave to the broker to wait that long for the first byte; does not read.
+    fn request(&mut self, wait_ms: i32) -> Result<(), DriverError> {
+        self.correlation = self.correlation.wrapping_add(1);
+        let limits = (wait_ms, ANSWER_BYTES);
+        let request = records::fetch("brokerbench-raw", self.correlation, &self.topic, &self.positions, limits);
+        let request = request.map_err(|cause| protocol(&cause))?;
+        self.stream.write_all(&request).map_err(|cause| lost(&self.address, cause))?;
+        self.asked = true;
+        Ok(())
+    }
+
+    /// Reads until the answer is whole; false when it is not by then.
+    fn read_answer(&mut self, limit: Duration) -> Result<bool, DriverError> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let whole = match self.input.first_chunk() {
+                None => 4,
+                Some(length) => 4 + u32::from_be_bytes(*length) as usize,
+            };
+            if whole > 4 + LONGEST {
+                return Err(protocol("an answer of impossible length"));
+            }
+            let missing = whole - self.input.len();
+            if missing == 0 {
+                return Ok(true);
+            }
+            let mut rest = ReadUntil(&mut self.stream, deadline).take(missing as u64);
+            match rest.read_to_end(&mut self.input) {
+                Ok(read) if read == missing => {}
+                Ok(_) => return Err(lost(&self.address, "the broker closed the connection")),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(false),
+                Err(error) => return Err(lost(&self.address, error)),
+            }
+        }
     }
 }
 
-pub fn start(driver: &KafkaDriver) -> Result<Box<dyn StalledSubscriber>, DriverError> {
-    let (cell, target) = (&driver.cell, &driver.target);
-    let cannot = |because: &str| DriverError::Cannot {
-        system: System::Kafka,
-        action: "stall on a bare socket".into(),
-        because: because.into(),
+/// Where each partition of `topic` ends.
+fn ends(clients: &Clients, asking: &ConsumerHandle, topic: &str, partitions: u16) -> Result<Vec<i64>, DriverError> {
+    let end = |partition: u16| {
+        let marks = asking.consumer().fetch_watermarks(topic, partition.into(), ANSWER);
+        marks.map(|(_, end)| end).map_err(|error| clients.lost(error))
     };
-    if cell.config.nodes != 1 || target.addresses.len() != 1 {
-        return Err(cannot("the bare consumer knows one broker, which leads every partition"));
-    }
-    if cell.message.codec != Codec::None {
-        return Err(cannot("the bare consumer does not decompress; set message.codec: none"));
-    }
-    let client = driver
-        .settings
-        .reader(&format!("{}-ends", target.name))
-        .create_with_context(Quiet(driver.log.clone()))
-        .map_err(|error| refused("make a consumer", error))?;
-    let names = (target.name.clone(), cell.config.topic.partitions, driver.settings.clone(), driver.log.clone());
-    let mut log = Log { client, driver: names, begin: Vec::new(), message_bytes: cell.message.size.0 };
-    log.begin = log.ends()?;
-    let mut consumer =
-        SocketConsumer::connect(&target.addresses[0], &target.access, &target.name, log.begin.clone(), target.clock)?;
-    consumer.request(Duration::from_secs(600))?;
-    Ok(Box::new(KafkaStalled { consumer, log }))
+    (0..partitions).map(end).collect()
 }
 
 impl StalledSubscriber for KafkaStalled {
     fn held(&mut self) -> Result<HeldForConsumer, DriverError> {
-        let ends = self.log.ends()?;
-        let records: i64 = ends.iter().zip(&self.log.begin).map(|(end, begin)| end - begin).sum();
-        Ok(HeldForConsumer { bytes: records.max(0) as u64 * self.log.message_bytes, place: "the topic's log" })
+        let ends = ends(&self.clients, &self.asking, &self.topic, self.begin.len() as u16)?;
+        let records: i64 = ends.iter().zip(&self.begin).map(|(end, begin)| end - begin).sum();
+        Ok(HeldForConsumer { bytes: records.max(0) as u64 * self.message_bytes, place: "the topic's log" })
     }
 
     fn resume(self: Box<Self>) -> Box<dyn Subscriber> {
-        Box::new(self.consumer)
+        self
     }
+}
+
+impl Subscriber for KafkaStalled {
+    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        let clock = self.clients.clock;
+        if !self.asked {
+            self.request(i32::try_from(clock.until(until_ns).as_millis()).unwrap_or(i32::MAX))?;
+        }
+        if !self.read_answer(clock.until(until_ns.max(clock.now_ns()).saturating_add(GRACE_NS)))? {
+            return Ok(());
+        }
+        let received_ns = clock.now_ns();
+        self.asked = false;
+        let answer = std::mem::take(&mut self.input);
+        let mut hand_out = |payload: &[u8]| sink(Incoming { payload, received_ns });
+        records::walk(&answer[4..], self.correlation, &mut self.positions, &mut hand_out).map_err(protocol)
+    }
+
+    /// Nothing to acknowledge: no group knows of this consumer.
+    fn abandon(self: Box<Self>) {}
+
+    fn close(&mut self) -> Result<(), DriverError> {
+        Ok(())
+    }
+}
+
+fn lost(address: &str, cause: impl ToString) -> DriverError {
+    DriverError::Disconnected { system: System::Kafka, address: address.to_owned(), cause: cause.to_string() }
+}
+
+fn protocol(cause: &str) -> DriverError {
+    DriverError::Protocol { system: System::Kafka, cause: cause.to_owned() }
 }

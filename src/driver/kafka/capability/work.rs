@@ -7,44 +7,29 @@
 //! pass their originals. New messages are not taken while [`MOST_HELD`] lie aside.
 
 use super::audit;
-use crate::clock::Clock;
 use crate::driver::capability::ReplayFrom;
 use crate::driver::kafka::admin::Admin;
+use crate::driver::kafka::clients::timed_out;
 use crate::driver::kafka::driver::KafkaDriver;
-use crate::driver::kafka::error::{refused, timed_out};
-use crate::driver::kafka::load::client_log::Member;
-use crate::driver::kafka::load::ffi::{ConsumerHandle, Reader};
+use crate::driver::kafka::load::ffi::Record;
 use crate::driver::kafka::load::publisher::KafkaPublisher;
-use crate::driver::kafka::load::subscriber::{member, serve};
+use crate::driver::kafka::load::subscriber::{GroupMember, HOUSEKEEPING};
 use crate::driver::work::{Responsibilities, RetryQueue, WorkEvent, WorkQueue, Worker};
 use crate::driver::{DriverError, Outcome, Outgoing, Publisher, Submitted};
 use crate::scenario::Topic;
 use crate::units::Span;
-use rdkafka::consumer::Consumer;
-use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Messages on the desk from which on no new ones are taken.
 const MOST_HELD: usize = 10_000;
-/// How often the main queue is looked at and the position is stored, ns.
-const HOUSEKEEPING: u64 = 100_000_000;
 /// Longer than a dead member's session lasts by default (45 s): its partitions are free only then.
 const JOIN: Duration = Duration::from_secs(60);
+/// How long the last dead letters may take.
 const LEAVE: Duration = Duration::from_secs(5);
 /// An id is a partition above this many bits of an offset.
 const OFFSET_BITS: u32 = 48;
 const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
-
-const DUTIES: Responsibilities = Responsibilities {
-    counts_tries: "the application, in its memory",
-    repeats: "the application, from its memory",
-    sets_aside: "the application (a record acknowledged in the dead letter topic, then the offset)",
-    takes_over: "the broker, once the dead member's session has ended",
-    comes_again: "everything since the last commit (auto.commit.interval.ms)",
-};
 
 pub struct KafkaWork<'a> {
     driver: &'a KafkaDriver,
@@ -61,27 +46,23 @@ impl<'a> KafkaWork<'a> {
         let work =
             Self { driver, admin: driver.admin()?, dead: format!("{name}-dead"), group: format!("{name}-work"), pause };
         let topic = Topic { partitions: 1, ..driver.cell.config.topic.clone() };
-        work.admin.make_topic(&work.dead, &topic, driver.target.clock)?;
+        work.admin.make_topic(&work.dead, &topic)?;
         Ok(work)
     }
 }
 
 impl WorkQueue for KafkaWork<'_> {
     fn worker(&self, _: u16) -> Result<Box<dyn Worker>, DriverError> {
-        let KafkaDriver { cell, target, settings, log, members, .. } = self.driver;
-        let handle = member(settings, &target.name, &self.group, JOIN, members, log, target.clock)?;
+        let KafkaDriver { cell, target, clients } = self.driver;
+        let member = GroupMember::join(clients, &target.name, &self.group, cell.config.consume.batch, JOIN)?;
         Ok(Box::new(KafkaWorker {
-            reader: Reader::new(handle, cell.config.consume.batch.max(1) as usize),
-            letters: KafkaPublisher::connect(settings, &self.dead, 1, log, target.clock)?,
+            member,
+            letters: KafkaPublisher::connect(clients, &self.dead, 1)?,
             dead_lettering: HashMap::new(),
             slots: 0,
             to_dead_letter: VecDeque::new(),
             desk: RetryQueue::default(),
-            positions: Vec::new(),
-            topic: target.name.clone(),
             pause: self.pause,
-            due_ns: 0,
-            clock: target.clock,
         }))
     }
 
@@ -90,13 +71,18 @@ impl WorkQueue for KafkaWork<'_> {
     }
 
     fn dead_letters(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
-        let KafkaDriver { target, settings, log, .. } = self.driver;
-        let source = audit::AuditSource { settings, topic: &self.dead, partitions: 1, log, clock: target.clock };
+        let source = audit::AuditSource { clients: &self.driver.clients, topic: &self.dead, partitions: 1 };
         audit::read(&source, ReplayFrom::Beginning, deadline_ns, sink).map(drop)
     }
 
     fn responsibilities(&self) -> Responsibilities {
-        DUTIES
+        Responsibilities {
+            counts_tries: "the application, in its memory",
+            repeats: "the application, from its memory",
+            sets_aside: "the application (a record acknowledged in the dead letter topic, then the offset)",
+            takes_over: "the broker, once the dead member's session has ended",
+            comes_again: "everything since the last commit (auto.commit.interval.ms)",
+        }
     }
 
     fn clean_up(&self) -> Result<(), DriverError> {
@@ -106,7 +92,7 @@ impl WorkQueue for KafkaWork<'_> {
 }
 
 struct KafkaWorker {
-    reader: Reader<Member>,
+    member: GroupMember,
     letters: KafkaPublisher,
     /// Dead letters under way, by their slot.
     dead_lettering: HashMap<u32, u64>,
@@ -114,13 +100,7 @@ struct KafkaWorker {
     /// Dead letters that are still to be handed over, or to be tried again.
     to_dead_letter: VecDeque<u64>,
     desk: RetryQueue,
-    /// Next offset of each partition, as far as it was handed out; -1 where none.
-    positions: Vec<i64>,
-    topic: String,
     pause: Span,
-    /// When housekeeping is due.
-    due_ns: u64,
-    clock: Clock,
 }
 
 fn id_of(partition: i32, offset: i64) -> u64 {
@@ -135,32 +115,6 @@ fn safe_position(desk: &RetryQueue, partition: usize, next: i64) -> i64 {
 }
 
 impl KafkaWorker {
-    fn keep_house(&mut self) -> Result<(), DriverError> {
-        let consumer = self.reader.handle().consumer();
-        serve(consumer)?;
-        if consumer.context().revoked.swap(false, Ordering::Relaxed) {
-            self.positions.fill(-1);
-        }
-        self.store();
-        self.due_ns = self.clock.now_ns() + HOUSEKEEPING;
-        Ok(())
-    }
-
-    /// Stores the safe position; librdkafka commits it every `auto.commit.interval.ms`.
-    fn store(&mut self) {
-        let mut offsets = TopicPartitionList::new();
-        for (partition, next) in self.positions.iter().enumerate().filter(|(_, next)| **next >= 0) {
-            let position = safe_position(&self.desk, partition, *next);
-            // Fails only for offsets that cannot be represented, which a broker does not give out.
-            let _ = offsets.add_partition_offset(&self.topic, partition as i32, Offset::Offset(position));
-        }
-        let consumer = self.reader.handle().consumer();
-        if let Err(error) = consumer.store_offsets(&offsets) {
-            // A partition just taken away: its new owner reads on from the last commit.
-            consumer.context().log.add(&error.to_string());
-        }
-    }
-
     /// Hands over dead letters and takes up what the broker said to earlier ones.
     fn dead_letter_more(&mut self, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError> {
         while let Some(&id) = self.to_dead_letter.front() {
@@ -197,44 +151,33 @@ impl Worker for KafkaWorker {
     fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError> {
         loop {
             self.dead_letter_more(sink)?;
-            let now_ns = self.clock.now_ns();
-            if now_ns >= self.due_ns {
-                self.keep_house()?;
+            let Self { member, desk, .. } = self;
+            let now_ns = member.clock.now_ns();
+            if now_ns >= member.due_ns {
+                member.keep_house(|partition, next| safe_position(desk, partition, next))?;
             }
-            let again = self.desk.hand_out(now_ns, sink);
-            let until_ns = self.desk.next_due_ns().map_or(until_ns, |due_ns| due_ns.min(until_ns));
+            let again = desk.hand_out(now_ns, sink);
+            let until_ns = desk.next_due_ns().map_or(until_ns, |due_ns| due_ns.min(until_ns));
             let left_ns = if again { 0 } else { until_ns.saturating_sub(now_ns) };
-            if self.desk.count() >= MOST_HELD {
+            if desk.count() >= MOST_HELD {
                 std::thread::sleep(Duration::from_nanos(left_ns.min(1_000_000)));
                 return Ok(());
             }
             // A dead letter under way is to be noticed soon; beyond that, wake for housekeeping.
             let nap_ns = if self.dead_lettering.is_empty() { HOUSEKEEPING } else { 2_000_000 };
-            let taken = self.reader.take_at_most(left_ns.min(nap_ns).div_ceil(1_000_000) as i32, max as usize);
+            let taken = member.take(left_ns.min(nap_ns), max as usize);
             if taken > 0 || again || left_ns <= nap_ns {
                 break;
             }
         }
-        let at_ns = self.clock.now_ns();
-        let Self { reader, desk, positions, .. } = self;
-        let mut error = None;
-        reader.each(|record| match record.error {
-            None => {
-                let partition = record.partition as usize;
-                if partition >= positions.len() {
-                    positions.resize(partition + 1, -1);
-                }
-                positions[partition] = record.offset + 1;
-                let id = id_of(record.partition, record.offset);
-                desk.hold(id, record.payload);
-                sink(WorkEvent::Task { id, attempt: 1, payload: record.payload, at_ns });
-            }
-            Some(code) => error = Some(code),
-        });
-        match error {
-            None => Ok(()),
-            Some(code) => Err(refused("consume", reader.handle().consumer().context().log.explain(code))),
-        }
+        let Self { member, desk, .. } = self;
+        let at_ns = member.clock.now_ns();
+        let hand_out = |record: Record<'_>| {
+            let id = id_of(record.partition, record.offset);
+            desk.hold(id, record.payload);
+            sink(WorkEvent::Task { id, attempt: 1, payload: record.payload, at_ns });
+        };
+        member.each(hand_out, |_| false)
     }
 
     fn done(&mut self, id: u64) {
@@ -242,7 +185,7 @@ impl Worker for KafkaWorker {
     }
 
     fn retry(&mut self, id: u64) {
-        self.desk.retry(id, self.clock.now_ns() + self.pause.nanos());
+        self.desk.retry(id, self.member.clock.now_ns() + self.pause.nanos());
     }
 
     fn dead_letter(&mut self, id: u64) {
@@ -250,36 +193,21 @@ impl Worker for KafkaWorker {
     }
 
     fn close(mut self: Box<Self>) -> Result<(), DriverError> {
-        let deadline_ns = self.clock.now_ns() + LEAVE.as_nanos() as u64;
+        let deadline_ns = self.member.clock.now_ns() + LEAVE.as_nanos() as u64;
         while !(self.to_dead_letter.is_empty() && self.dead_lettering.is_empty()) {
-            if self.clock.now_ns() > deadline_ns {
+            if self.member.clock.now_ns() > deadline_ns {
                 return Err(timed_out("writing dead letters", LEAVE));
             }
             self.dead_letter_more(&mut |_| ())?;
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.store();
-        // Leaves the group and commits what is stored; bounded, since it asks a broker that may be gone.
-        let (done, end) = std::sync::mpsc::channel();
-        let reader = self.reader;
-        let leave = move || {
-            drop(reader);
-            let _ = done.send(());
-        };
-        std::thread::Builder::new()
-            .name("kafka-leave".into())
-            .spawn(leave)
-            .map_err(|error| refused("leave the group", error))?;
-        end.recv_timeout(LEAVE).map_err(|_| timed_out("leaving the group", LEAVE))
+        let Self { member, desk, .. } = *self;
+        member.store(|partition, next| safe_position(&desk, partition, next));
+        member.leave()
     }
 
     fn kill(self: Box<Self>) {
-        let handle = Arc::clone(self.reader.handle());
-        // The reader's own handle goes first, with the records it holds.
-        drop(self);
-        if let Some(handle) = Arc::into_inner(handle) {
-            ConsumerHandle::abandon(handle);
-        }
+        self.member.abandon();
     }
 }
 

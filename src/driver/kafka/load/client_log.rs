@@ -42,42 +42,20 @@ impl ClientLog {
     }
 }
 
-/// The context of every client that is no group member.
-#[derive(Clone, Default)]
-pub struct Quiet(pub ClientLog);
-
-impl ClientContext for Quiet {
-    fn log(&self, _: RDKafkaLogLevel, _: &str, message: &str) {
-        self.0.add(message);
-    }
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.0.add(&format!("{error}: {reason}"));
-    }
-}
-
-impl ConsumerContext for Quiet {}
-
-impl ProducerContext for Quiet {
-    /// The slot: a number in the pointer's place, so that no message costs a box.
-    type DeliveryOpaque = usize;
-    /// Reports are taken by [`super::ffi::ProducerHandle::drain`]; here come only those purged while a producer is dropped.
-    fn delivery(&self, _: &DeliveryResult<'_>, _: usize) {}
-}
-
-/// The context of a group member: leads each assigned partition to the member's [`ConsumerHandle`].
+/// What the library calls back. Of a group member: leads each assigned partition to its [`ConsumerHandle`].
 #[derive(Default)]
-pub struct Member {
+pub struct KafkaContext {
     pub log: ClientLog,
     /// Set once the group has given this member its share, which may be nothing.
     pub assigned: AtomicBool,
     /// Set when partitions were taken away: positions kept for them are no longer ours to commit.
     pub revoked: AtomicBool,
-    pub handle: OnceLock<Weak<ConsumerHandle<Member>>>,
+    pub handle: OnceLock<Weak<ConsumerHandle>>,
     /// What the library last told about its requests, where it was asked to.
     pub requests: ClientStats,
 }
 
-impl ClientContext for Member {
+impl ClientContext for KafkaContext {
     fn log(&self, _: RDKafkaLogLevel, _: &str, message: &str) {
         self.log.add(message);
     }
@@ -89,7 +67,14 @@ impl ClientContext for Member {
     }
 }
 
-impl ConsumerContext for Member {
+impl ProducerContext for KafkaContext {
+    /// The slot: a number in the pointer's place, so that no message costs a box.
+    type DeliveryOpaque = usize;
+    /// Reports are taken by [`super::ffi::ProducerHandle::drain`]; here come only those purged while a producer is dropped.
+    fn delivery(&self, _: &DeliveryResult<'_>, _: usize) {}
+}
+
+impl ConsumerContext for KafkaContext {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => {

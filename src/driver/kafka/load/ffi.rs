@@ -6,12 +6,14 @@
 //! (send), [`ConsumerHandle`] (where partitions pour into) and [`Reader`] (take from it). Nothing else belongs here.
 #![allow(unsafe_code)]
 
+use super::client_log::KafkaContext;
+use crate::clock::Clock;
 use rdkafka::bindings as sys;
 use rdkafka::client::Client;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
-use rdkafka::{ClientContext, types::RDKafkaRespErr};
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::types::RDKafkaRespErr;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,28 +53,14 @@ unsafe extern "C" fn ring(_: *mut sys::rd_kafka_t, waker: *mut c_void) {
     unsafe { &*waker.cast::<Waker>() }.ring();
 }
 
-/// Whether the broker holds a message, as far as the library knows: it follows each attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    No,
-    Perhaps,
-    Yes,
-}
-
-impl From<sys::rd_kafka_msg_status_t> for Kept {
-    fn from(status: sys::rd_kafka_msg_status_t) -> Self {
-        match status {
-            sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED => Self::No,
-            sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED => Self::Perhaps,
-            sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_PERSISTED => Self::Yes,
-        }
-    }
-}
+/// The broker does not hold a message, as far as the library knows.
+const ABSENT: sys::rd_kafka_msg_status_t = sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
 
 /// What the library reports beside messages.
 pub enum Report<'a> {
-    /// The end of one message: its slot and, unless acknowledged, why and whether it may be stored all the same.
-    Delivery { slot: u32, error: Option<(RDKafkaErrorCode, Kept)> },
+    /// The end of one message: its slot, when the batch of its report was yielded, and, unless acknowledged, why and
+    /// whether it may be stored all the same: the library follows each attempt.
+    Delivery { slot: u32, at_ns: u64, error: Option<(RDKafkaErrorCode, bool)> },
     /// The client's counters, as JSON.
     Statistics(&'a CStr),
     /// A log line.
@@ -82,20 +70,20 @@ pub enum Report<'a> {
 }
 
 /// One producer bound to one topic.
-pub struct ProducerHandle<C: ProducerContext + 'static> {
+pub struct ProducerHandle {
     topic: NonNull<sys::rd_kafka_topic_t>,
     queue: NonNull<sys::rd_kafka_queue_t>,
     waker: Arc<Waker>,
     /// Last, so that it outlives the two handles made from it.
-    producer: BaseProducer<C>,
+    producer: BaseProducer<KafkaContext>,
 }
 
 // SAFETY: librdkafka's handles may be used from any thread; the raw pointers are owned by this value alone.
-unsafe impl<C: ProducerContext> Send for ProducerHandle<C> {}
+unsafe impl Send for ProducerHandle {}
 
-impl<C: ProducerContext> ProducerHandle<C> {
+impl ProducerHandle {
     /// `None` when the library cannot make the topic's handle: the name is not one.
-    pub fn new(producer: BaseProducer<C>, topic: &str) -> Option<Self> {
+    pub fn new(producer: BaseProducer<KafkaContext>, topic: &str) -> Option<Self> {
         let name = CString::new(topic).ok()?;
         let client = producer.client().native_ptr();
         let waker = Arc::new(Waker::default());
@@ -114,8 +102,8 @@ impl<C: ProducerContext> ProducerHandle<C> {
         }
     }
 
-    pub fn producer(&self) -> &BaseProducer<C> {
-        &self.producer
+    pub fn client(&self) -> &Client<KafkaContext> {
+        self.producer.client()
     }
 
     pub fn waker(&self) -> &Waker {
@@ -141,21 +129,20 @@ impl<C: ProducerContext> ProducerHandle<C> {
         }
     }
 
-    /// Hands over every report that is there; `fresh` is called before the first of each batch that the library
-    /// yields, to stamp it.
-    pub fn drain(&self, mut fresh: impl FnMut(), mut visit: impl FnMut(Report<'_>)) {
+    /// Hands over every report that is there, stamped when the library yields its batch.
+    pub fn drain(&self, clock: Clock, mut visit: impl FnMut(Report<'_>)) {
         // SAFETY: each event is checked for null, used only until it is destroyed at the end of its turn, and the
         // messages in it belong to it. A report's opaque is what `send` put there.
         unsafe {
             while let Some(event) = NonNull::new(sys::rd_kafka_queue_poll(self.queue.as_ptr(), 0)) {
                 let event = event.as_ptr();
-                fresh();
+                let at_ns = clock.now_ns();
                 match sys::rd_kafka_event_type(event) {
                     sys::RD_KAFKA_EVENT_DR => {
                         while let Some(message) = sys::rd_kafka_event_message_next(event).as_ref() {
                             let error = (message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)
-                                .then(|| (message.err.into(), sys::rd_kafka_message_status(message).into()));
-                            visit(Report::Delivery { slot: message._private.addr() as u32, error });
+                                .then(|| (message.err.into(), sys::rd_kafka_message_status(message) != ABSENT));
+                            visit(Report::Delivery { slot: message._private.addr() as u32, at_ns, error });
                         }
                     }
                     sys::RD_KAFKA_EVENT_LOG => {
@@ -187,7 +174,7 @@ impl<C: ProducerContext> ProducerHandle<C> {
     }
 }
 
-impl<C: ProducerContext> Drop for ProducerHandle<C> {
+impl Drop for ProducerHandle {
     fn drop(&mut self) {
         // SAFETY: taking the callback off happens under the queue's lock, so no call of it is running afterwards and
         // the waker may go. Both handles are released exactly once, before the client (a later field).
@@ -203,25 +190,25 @@ impl<C: ProducerContext> Drop for ProducerHandle<C> {
 ///
 /// The consumer's main queue stays with `BaseConsumer::poll`: with rdkafka's event interface a batch read of that
 /// queue would answer a rebalance by giving up the assignment.
-pub struct ConsumerHandle<C: ConsumerContext + 'static> {
+pub struct ConsumerHandle {
     queue: NonNull<sys::rd_kafka_queue_t>,
     /// Last, so that it outlives the queue.
-    consumer: Arc<BaseConsumer<C>>,
+    consumer: Arc<BaseConsumer<KafkaContext>>,
 }
 
 // SAFETY: librdkafka's queues may be used from any thread.
-unsafe impl<C: ConsumerContext> Send for ConsumerHandle<C> {}
+unsafe impl Send for ConsumerHandle {}
 // SAFETY: as above; `pour` and the reads behind `Reader` lock inside the library.
-unsafe impl<C: ConsumerContext> Sync for ConsumerHandle<C> {}
+unsafe impl Sync for ConsumerHandle {}
 
-impl<C: ConsumerContext> ConsumerHandle<C> {
-    pub fn new(consumer: Arc<BaseConsumer<C>>) -> Option<Self> {
+impl ConsumerHandle {
+    pub fn new(consumer: BaseConsumer<KafkaContext>) -> Option<Self> {
         // SAFETY: the client is alive: `consumer` keeps it.
         let queue = unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) };
-        Some(Self { queue: NonNull::new(queue)?, consumer })
+        Some(Self { queue: NonNull::new(queue)?, consumer: Arc::new(consumer) })
     }
 
-    pub fn consumer(&self) -> &BaseConsumer<C> {
+    pub fn consumer(&self) -> &BaseConsumer<KafkaContext> {
         &self.consumer
     }
 
@@ -242,12 +229,8 @@ impl<C: ConsumerContext> ConsumerHandle<C> {
         }
         true
     }
-}
 
-impl<C: ConsumerContext> ConsumerHandle<C> {
     /// Ends the consumer as a killed process does: its sockets close, it neither commits nor leaves its group.
-    ///
-    /// Without effect while others hold the consumer; then it ends as usual, with the last of them.
     pub fn abandon(self) {
         let native = self.consumer.client().native_ptr();
         let consumer = Arc::clone(&self.consumer);
@@ -261,7 +244,7 @@ impl<C: ConsumerContext> ConsumerHandle<C> {
     }
 }
 
-impl<C: ConsumerContext> Drop for ConsumerHandle<C> {
+impl Drop for ConsumerHandle {
     fn drop(&mut self) {
         // SAFETY: released exactly once, before the client (a later field). Partitions that still forward here keep
         // the queue's memory, disabled, until they are gone.
@@ -278,32 +261,27 @@ pub struct Record<'a> {
 }
 
 /// Takes records from an [`ConsumerHandle`] by the batch.
-pub struct Reader<C: ConsumerContext + 'static> {
+pub struct Reader {
     /// Records taken and not yet handed out; every pointer is owned.
     taken: Vec<NonNull<sys::rd_kafka_message_t>>,
     most: usize,
-    handle: Arc<ConsumerHandle<C>>,
+    handle: Arc<ConsumerHandle>,
 }
 
 // SAFETY: the pointers are owned by this value alone, and librdkafka's messages are not bound to a thread.
-unsafe impl<C: ConsumerContext> Send for Reader<C> {}
+unsafe impl Send for Reader {}
 
-impl<C: ConsumerContext> Reader<C> {
-    pub fn new(handle: Arc<ConsumerHandle<C>>, most: usize) -> Self {
+impl Reader {
+    pub fn new(handle: Arc<ConsumerHandle>, most: usize) -> Self {
         Self { taken: Vec::with_capacity(most), most, handle }
     }
 
-    pub fn handle(&self) -> &Arc<ConsumerHandle<C>> {
+    pub fn handle(&self) -> &Arc<ConsumerHandle> {
         &self.handle
     }
 
-    /// Takes what is there, at most as many as this reader was made for; waits `wait_ms` for the first only.
-    pub fn take(&mut self, wait_ms: i32) -> usize {
-        self.take_at_most(wait_ms, self.most)
-    }
-
-    /// The same with a limit of this call's own.
-    pub fn take_at_most(&mut self, wait_ms: i32, most: usize) -> usize {
+    /// Takes what is there, at most `most` and as many as this reader was made for; waits `wait_ms` for the first only.
+    pub fn take(&mut self, wait_ms: i32, most: usize) -> usize {
         let most = most.clamp(1, self.most);
         // A batch read waits until its batch is full or the time is up: hence one record first, then what is there.
         if self.fill(0, most) == 0 && wait_ms > 0 && self.fill(wait_ms, 1) > 0 {
@@ -350,14 +328,14 @@ impl<C: ConsumerContext> Reader<C> {
     }
 }
 
-impl<C: ConsumerContext> Drop for Reader<C> {
+impl Drop for Reader {
     fn drop(&mut self) {
         self.each(|_| ());
     }
 }
 
 /// Lets the groups of a client's own mock cluster form at once; the mock waits three seconds otherwise.
-pub fn hasten_mock_groups<C: ClientContext>(client: &Client<C>) {
+pub fn hasten_mock_groups(client: &Client<KafkaContext>) {
     // SAFETY: the mock cluster belongs to the client, which is borrowed; null where there is none.
     unsafe {
         let mock = sys::rd_kafka_handle_mock_cluster(client.native_ptr());

@@ -5,18 +5,15 @@
 //! polling would take a core from the broker and pass every report through one more queue. `acked` is read when the
 //! library yields a batch of reports, once per batch: all of it was acknowledged by one response.
 //!
-//! Nothing is retried here; librdkafka retries as its settings say, which [`ClientSettings::effective`] shows: under
+//! Nothing is retried here; librdkafka retries as its settings say, which [`effective`](crate::driver::kafka::settings::ClientSettings::effective) shows: under
 //! `load.deadline` until `message.timeout.ms`, and then it tells once a second how often it has.
 
-use super::client_log::{ClientLog, Quiet};
-use super::ffi::{Kept, ProducerHandle, Report};
-use crate::clock::Clock;
-use crate::driver::kafka::error::{lost, refused};
-use crate::driver::kafka::settings::ClientSettings;
+use super::ffi::{ProducerHandle, Report};
+use crate::driver::kafka::clients::{Clients, refused};
+use crate::driver::kafka::settings::read;
 use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
 use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::producer::{BaseProducer, Producer};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +25,7 @@ const KNOCK_MS: &str = "100";
 
 pub struct KafkaPublisher {
     /// One per connection: each is a client of its own, with its own sockets.
-    handles: Vec<ProducerHandle<Quiet>>,
+    handles: Vec<ProducerHandle>,
     /// Messages that ended inside `submit`, to be reported by the next `wait`.
     ended: Vec<Completion>,
     failures: BTreeMap<String, u64>,
@@ -36,106 +33,79 @@ pub struct KafkaPublisher {
     told: Vec<String>,
     /// Errors of the clients as a whole: connections lost, brokers that refuse.
     troubles: BTreeMap<String, u64>,
-    /// Whether a topic that is not there for a moment is waited for.
-    patient: bool,
     idempotent: bool,
-    log: ClientLog,
-    clock: Clock,
+    clients: Clients,
 }
 
 impl KafkaPublisher {
-    pub fn connect(
-        settings: &ClientSettings,
-        topic: &str,
-        connections: u16,
-        log: &ClientLog,
-        clock: Clock,
-    ) -> Result<Self, DriverError> {
-        Self::connect_within(CONNECT, settings, &settings.producer(), topic, connections, log, clock)
+    pub fn connect(clients: &Clients, topic: &str, connections: u16) -> Result<Self, DriverError> {
+        Self::connect_within(CONNECT, clients, &clients.settings.producer, topic, connections)
     }
 
     /// One connection that is there within `limit`, or not at all.
-    pub fn probe_publisher(
-        limit: Duration,
-        settings: &ClientSettings,
-        topic: &str,
-        log: &ClientLog,
-        clock: Clock,
-    ) -> Result<Self, DriverError> {
-        let mut config = settings.producer();
+    pub fn probe_publisher(limit: Duration, clients: &Clients, topic: &str) -> Result<Self, DriverError> {
+        let mut config = clients.settings.producer.clone();
         config.set("reconnect.backoff.ms", KNOCK_MS).set("reconnect.backoff.max.ms", KNOCK_MS);
-        Self::connect_within(limit, settings, &config, topic, 1, log, clock)
+        Self::connect_within(limit, clients, &config, topic, 1)
     }
 
     fn connect_within(
         limit: Duration,
-        settings: &ClientSettings,
+        clients: &Clients,
         config: &ClientConfig,
         topic: &str,
         connections: u16,
-        log: &ClientLog,
-        clock: Clock,
     ) -> Result<Self, DriverError> {
-        let handles: Vec<_> = (0..connections.max(1))
-            .map(|_| {
-                let producer: BaseProducer<Quiet> = config
-                    .create_with_context(Quiet(log.clone()))
-                    .map_err(|error| refused("make a producer", error))?;
-                let handle = ProducerHandle::new(producer, topic).ok_or_else(|| refused("open the topic", topic))?;
-                // Brings the partitions' leaders into the topic's handle, so that the first message does not wait.
-                let metadata = handle.producer().client().fetch_metadata(Some(topic), limit);
-                metadata.map_err(|error| lost(settings, log.explain(error)))?;
-                Ok(handle)
-            })
-            .collect::<Result<_, DriverError>>()?;
-        let told = vec![String::new(); handles.len()];
-        let (patient, idempotent) = (settings.patient, settings.idempotent());
-        let (ended, failures, log) = (Vec::new(), BTreeMap::new(), log.clone());
-        Ok(Self { handles, ended, failures, told, troubles: BTreeMap::new(), patient, idempotent, log, clock })
+        let handles = (0..connections.max(1)).map(|_| clients.producer(config, topic, limit));
+        let handles = handles.collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            told: vec![String::new(); handles.len()],
+            handles,
+            ended: Vec::new(),
+            failures: BTreeMap::new(),
+            troubles: BTreeMap::new(),
+            idempotent: read(&clients.settings.producer, "enable.idempotence") == "true",
+            clients: clients.clone(),
+        })
     }
 
     /// Takes every report that is there.
     fn collect(&mut self, completions: &mut Vec<Completion>) {
-        let Self { handles, ended, failures, told, troubles, idempotent, log, clock, .. } = self;
+        let Self { handles, ended, failures, told, troubles, idempotent, clients } = self;
         completions.append(ended);
         for (handle, told) in handles.iter().zip(told).filter(|(handle, _)| handle.waker().heard()) {
-            let at_ns = std::cell::Cell::new(0);
-            handle.drain(
-                || at_ns.set(clock.now_ns()),
-                |report| match report {
-                    Report::Delivery { slot, error } => {
-                        let outcome = error.map_or(Outcome::Acked, |(code, kept)| {
-                            count(failures, code);
-                            outcome(code, kept, *idempotent)
-                        });
-                        completions.push(Completion { slot, outcome, at_ns: at_ns.get() });
-                    }
-                    Report::Statistics(text) => {
-                        told.clear();
-                        told.push_str(&text.to_string_lossy());
-                    }
-                    Report::Notice(line) => log.add(&line.to_string_lossy()),
-                    Report::Trouble(code, line) => {
-                        count(troubles, code);
-                        log.add(&line.to_string_lossy());
-                    }
-                },
-            );
+            handle.drain(clients.clock, |report| match report {
+                Report::Delivery { slot, at_ns, error } => {
+                    let outcome = error.map_or(Outcome::Acked, |(code, perhaps_stored)| {
+                        count(failures, code);
+                        outcome(code, perhaps_stored, *idempotent)
+                    });
+                    completions.push(Completion { slot, outcome, at_ns });
+                }
+                Report::Statistics(text) => {
+                    told.clear();
+                    told.push_str(&text.to_string_lossy());
+                }
+                Report::Notice(line) => clients.log.add(&line.to_string_lossy()),
+                Report::Trouble(code, line) => {
+                    count(troubles, code);
+                    clients.log.add(&line.to_string_lossy());
+                }
+            });
         }
     }
 }
 
 impl Publisher for KafkaPublisher {
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
-        let handle = self
-            .handles
-            .get(usize::from(message.connection))
-            .ok_or_else(|| refused("publish", format!("there is no connection {}", message.connection)))?;
+        let handle = &self.handles[usize::from(message.connection)];
         match handle.send(message.stream, message.payload, message.slot) {
             Ok(()) => Ok(Submitted::Taken),
             Err(RDKafkaErrorCode::QueueFull) => Ok(Submitted::Full),
             // A broker that has just come back may not know its topics yet.
-            Err(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition) if self.patient => {
+            Err(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition)
+                if self.clients.settings.patient =>
+            {
                 Ok(Submitted::Full)
             }
             // A whole topic or client that is gone ends the run; a single message that is refused is an outcome.
@@ -144,26 +114,21 @@ impl Publisher for KafkaPublisher {
                 | RDKafkaErrorCode::UnknownPartition
                 | RDKafkaErrorCode::UnknownTopicOrPartition
                 | RDKafkaErrorCode::Fatal),
-            ) => Err(refused("publish", self.log.explain(code))),
+            ) => Err(refused("publish", self.clients.log.explain(code))),
             Err(code) => {
                 count(&mut self.failures, code);
-                let at_ns = self.clock.now_ns();
+                let at_ns = self.clients.clock.now_ns();
                 self.ended.push(Completion { slot: message.slot, outcome: Outcome::Failed, at_ns });
                 Ok(Submitted::Taken)
             }
         }
     }
 
-    /// librdkafka writes on its own, when `linger.ms` is over or a batch is full.
-    fn flush(&mut self) -> Result<(), DriverError> {
-        Ok(())
-    }
-
     fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError> {
         let before = completions.len();
         self.collect(completions);
         while completions.len() == before {
-            let left = self.clock.until(until_ns);
+            let left = self.clients.clock.until(until_ns);
             if left.is_zero() {
                 break;
             }
@@ -205,17 +170,14 @@ fn add_retries(told: &str, retries: &mut BTreeMap<String, u64>) {
         add("statistics of the client that could not be read", 1);
         return;
     };
+    let number = |of: &Value, field: &str| of[field].as_u64().unwrap_or(0);
     for broker in members(&told["brokers"]) {
-        for (what, field) in
-            [("requests sent again", "txretries"), ("requests without an answer in time", "req_timeouts")]
-        {
-            add(what, broker[field].as_u64().unwrap_or(0));
-        }
+        add("requests sent again", number(broker, "txretries"));
+        add("requests without an answer in time", number(broker, "req_timeouts"));
     }
     // A batch that is refused goes back to its partition's queue, which no counter of requests shows.
     for partition in members(&told["topics"]).flat_map(|topic| members(&topic["partitions"])) {
-        let of = |field: &str| partition[field].as_u64().unwrap_or(0);
-        add("messages sent again", of("txmsgs").saturating_sub(of("msgs")));
+        add("messages sent again", number(partition, "txmsgs").saturating_sub(number(partition, "msgs")));
     }
 }
 
@@ -232,13 +194,10 @@ fn count(failures: &mut BTreeMap<String, u64>, code: RDKafkaErrorCode) {
 ///
 /// An idempotent producer takes an attempt in doubt for "not stored" and counts on the broker to know the second one for
 /// a duplicate; if it ends before that, only a refusal for the message's own sake is certain.
-fn outcome(code: RDKafkaErrorCode, kept: Kept, idempotent: bool) -> Outcome {
-    match kept {
-        // The broker's word for not knowing itself; the library reads it as a refusal.
-        Kept::No if code == RDKafkaErrorCode::Unknown => Outcome::Indeterminate,
-        Kept::No if !idempotent || is_definite(code) => Outcome::Failed,
-        _ => Outcome::Indeterminate,
-    }
+fn outcome(code: RDKafkaErrorCode, perhaps_stored: bool, idempotent: bool) -> Outcome {
+    // `Unknown` is the broker's word for not knowing itself; the library reads it as a refusal.
+    let refused = !perhaps_stored && code != RDKafkaErrorCode::Unknown;
+    if refused && (!idempotent || is_definite(code)) { Outcome::Failed } else { Outcome::Indeterminate }
 }
 
 /// Whether a message is refused for what it is.
@@ -290,21 +249,21 @@ mod tests {
 
     #[test]
     fn a_failure_is_what_is_certainly_not_stored() {
-        for (code, kept, idempotent, expected) in [
-            (Code::MessageSizeTooLarge, Kept::No, false, Outcome::Failed),
-            (Code::MessageSizeTooLarge, Kept::No, true, Outcome::Failed),
+        for (code, perhaps_stored, idempotent, expected) in [
+            (Code::MessageSizeTooLarge, false, false, Outcome::Failed),
+            (Code::MessageSizeTooLarge, false, true, Outcome::Failed),
             // Never sent, or refused each time.
-            (Code::MessageTimedOut, Kept::No, false, Outcome::Failed),
-            (Code::NotEnoughReplicas, Kept::No, false, Outcome::Failed),
+            (Code::MessageTimedOut, false, false, Outcome::Failed),
+            (Code::NotEnoughReplicas, false, false, Outcome::Failed),
             // In doubt once, and the library does not tell.
-            (Code::MessageTimedOut, Kept::No, true, Outcome::Indeterminate),
-            (Code::MessageTimedOut, Kept::Perhaps, false, Outcome::Indeterminate),
-            (Code::NotEnoughReplicasAfterAppend, Kept::Perhaps, false, Outcome::Indeterminate),
-            (Code::BrokerTransportFailure, Kept::Perhaps, false, Outcome::Indeterminate),
-            (Code::Unknown, Kept::No, false, Outcome::Indeterminate),
-            (Code::PurgeInflight, Kept::Yes, false, Outcome::Indeterminate),
+            (Code::MessageTimedOut, false, true, Outcome::Indeterminate),
+            (Code::MessageTimedOut, true, false, Outcome::Indeterminate),
+            (Code::NotEnoughReplicasAfterAppend, true, false, Outcome::Indeterminate),
+            (Code::BrokerTransportFailure, true, false, Outcome::Indeterminate),
+            (Code::Unknown, false, false, Outcome::Indeterminate),
+            (Code::PurgeInflight, true, false, Outcome::Indeterminate),
         ] {
-            assert_eq!(outcome(code, kept, idempotent), expected, "{code:?} {kept:?} {idempotent}");
+            assert_eq!(outcome(code, perhaps_stored, idempotent), expected, "{code:?} {perhaps_stored} {idempotent}");
         }
     }
 }

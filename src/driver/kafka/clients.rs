@@ -1,0 +1,122 @@
+//! What the clients of one cell share: settings, the library's log, the clock; how each kind of them is made, and what
+//! goes wrong with them.
+
+use super::load::client_log::{ClientLog, KafkaContext};
+use super::load::ffi::{ConsumerHandle, ProducerHandle};
+use super::settings::ClientSettings;
+use crate::clock::Clock;
+use crate::driver::DriverError;
+use crate::model::System;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+#[derive(Clone)]
+pub struct Clients {
+    pub settings: ClientSettings,
+    pub log: ClientLog,
+    pub members: Members,
+    pub clock: Clock,
+}
+
+impl Clients {
+    pub fn new(settings: ClientSettings, clock: Clock) -> Self {
+        Self { settings, log: ClientLog::default(), members: Members::default(), clock }
+    }
+
+    /// A cluster that is not reached, or no more, with the library's last words.
+    pub fn lost(&self, cause: impl Display) -> DriverError {
+        let (address, cause) = (self.settings.addresses(), self.log.explain(cause));
+        DriverError::Disconnected { system: System::Kafka, address, cause }
+    }
+
+    pub fn context(&self) -> KafkaContext {
+        KafkaContext { log: self.log.clone(), ..KafkaContext::default() }
+    }
+
+    pub fn consumer(&self, config: &ClientConfig) -> Result<Arc<ConsumerHandle>, DriverError> {
+        let made = config.create_with_context(self.context());
+        let consumer = made.map_err(|error| refused("make a consumer", error))?;
+        let handle = ConsumerHandle::new(consumer).ok_or_else(|| refused("make a consumer", "no queue"))?;
+        Ok(Arc::new(handle))
+    }
+
+    /// A consumer of partitions, outside of every group.
+    pub fn reader(&self, name: &str) -> Result<Arc<ConsumerHandle>, DriverError> {
+        self.consumer(&self.settings.reader(name))
+    }
+
+    /// A producer that knows the leaders of `topic`, so that its first message does not wait for them.
+    pub fn producer(&self, config: &ClientConfig, topic: &str, limit: Duration) -> Result<ProducerHandle, DriverError> {
+        let made = config.create_with_context(self.context());
+        let producer = made.map_err(|error| refused("make a producer", error))?;
+        let handle = ProducerHandle::new(producer, topic).ok_or_else(|| refused("open the topic", topic))?;
+        handle.client().fetch_metadata(Some(topic), limit).map_err(|error| self.lost(error))?;
+        Ok(handle)
+    }
+}
+
+/// Members that have joined, by driver: while a later one joins, the earlier ones must answer the rebalance.
+#[derive(Clone, Default)]
+pub struct Members(Arc<Mutex<Vec<Weak<ConsumerHandle>>>>);
+
+impl Members {
+    pub fn add(&self, member: &Arc<ConsumerHandle>) {
+        let mut members = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        members.retain(|member| member.strong_count() > 0);
+        members.push(Arc::downgrade(member));
+    }
+
+    /// Serves the rebalances of every member. Any thread may: records do not come this way.
+    pub fn serve(&self) -> Result<(), DriverError> {
+        let members = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        members.iter().filter_map(Weak::upgrade).try_for_each(|member| serve(member.consumer()))
+    }
+}
+
+/// Serves what is on a main queue. Trouble with connections is the library's to mend and only noted.
+pub fn serve(consumer: &BaseConsumer<KafkaContext>) -> Result<(), DriverError> {
+    while let Some(event) = consumer.poll(Duration::ZERO) {
+        match event {
+            Ok(_) => return Err(refused("consume", "a record came outside of the member's own queue")),
+            Err(KafkaError::MessageConsumptionFatal(code)) => {
+                return Err(refused("consume", consumer.context().log.explain(code)));
+            }
+            Err(error) => consumer.context().log.add(&error.to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// Partitions of `topic`, each with an offset.
+pub fn offsets(topic: &str, of: impl IntoIterator<Item = (i32, i64)>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in of {
+        // Fails only for offsets that cannot be represented, which a broker does not give out.
+        let _ = list.add_partition_offset(topic, partition, Offset::Offset(offset));
+    }
+    list
+}
+
+/// Lets a consumer without a group read each partition from its offset on.
+pub fn assign(handle: &ConsumerHandle, topic: &str, begin: &[(i32, i64)]) -> KafkaResult<()> {
+    for (partition, _) in begin {
+        handle.pour(topic, *partition);
+    }
+    handle.consumer().assign(&offsets(topic, begin.iter().copied()))
+}
+
+pub fn refused(action: impl Into<String>, cause: impl Display) -> DriverError {
+    DriverError::Refused { system: System::Kafka, action: action.into(), cause: cause.to_string() }
+}
+
+pub fn timed_out(action: &str, after: Duration) -> DriverError {
+    DriverError::TimedOut { system: System::Kafka, action: action.into(), seconds: after.as_secs() }
+}
+
+pub fn cannot(action: &str, because: &str) -> DriverError {
+    DriverError::Cannot { system: System::Kafka, action: action.into(), because: because.into() }
+}
