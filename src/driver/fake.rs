@@ -185,6 +185,11 @@ impl FakeServer {
     }
 }
 
+/// It stands for no system.
+pub fn refused(action: &str, cause: &str) -> DriverError {
+    DriverError::Refused { system: System::Fake, action: action.into(), cause: cause.into() }
+}
+
 fn damage(message: &mut [u8]) {
     if let Some(last) = message.last_mut() {
         *last ^= 1;

@@ -40,11 +40,7 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
     match cell.config.system.software() {
         Software::Kafka => kafka::open(&cell, target),
         Software::Redis => redis::open(&cell, target),
-        Software::Fake => Err(DriverError::Refused {
-            system: System::Fake,
-            action: "open".into(),
-            cause: "the fake broker serves the self-check only".into(),
-        }),
+        Software::Fake => Err(fake::refused("open", "the fake broker serves the self-check only")),
     }
 }
 
@@ -64,10 +60,6 @@ pub fn reflector(system: System) -> Result<Box<dyn Reflector>, DriverError> {
     match system.software() {
         Software::Kafka => kafka::reflector(),
         Software::Redis => redis::reflector(),
-        Software::Fake => Err(DriverError::Refused {
-            system,
-            action: "reflect".into(),
-            cause: "the fake broker needs no reflector".into(),
-        }),
+        Software::Fake => Err(fake::refused("reflect", "the fake broker needs no reflector")),
     }
 }

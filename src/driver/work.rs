@@ -42,7 +42,9 @@ pub trait WorkQueue {
     fn worker(&self, consumer: u16) -> Result<Box<dyn Worker>, DriverError>;
     /// What the application must do before the messages that died with consumer `dead` come to another one. Nothing
     /// where the system does that by itself.
-    fn take_over(&self, dead: u16) -> Result<(), DriverError>;
+    fn take_over(&self, _dead: u16) -> Result<(), DriverError> {
+        Ok(())
+    }
     /// Reads every dead letter back.
     fn dead_letters(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError>;
     fn responsibilities(&self) -> Responsibilities;

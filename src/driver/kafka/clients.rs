@@ -29,8 +29,7 @@ impl Clients {
 
     /// A cluster that is not reached, or no more, with the library's last words.
     pub fn lost(&self, cause: impl Display) -> DriverError {
-        let (address, cause) = (self.settings.addresses(), self.log.explain(cause));
-        DriverError::Disconnected { system: System::Kafka, address, cause }
+        disconnected(&self.settings.addresses(), self.log.explain(cause))
     }
 
     pub fn context(&self) -> KafkaContext {
@@ -107,6 +106,10 @@ pub fn assign(handle: &ConsumerHandle, topic: &str, begin: &[(i32, i64)]) -> Kaf
         handle.pour(topic, *partition);
     }
     handle.consumer().assign(&offsets(topic, begin.iter().copied()))
+}
+
+pub fn disconnected(address: &str, cause: impl Display) -> DriverError {
+    DriverError::Disconnected { system: System::Kafka, address: address.to_owned(), cause: cause.to_string() }
 }
 
 pub fn refused(action: impl Into<String>, cause: impl Display) -> DriverError {

@@ -115,9 +115,9 @@ impl ClientSettings {
             let alone = ClientConfig::new().set(*key, *value).create_native_config();
             alone.map_err(|error| refused(key, &unfit(key, error)))?;
         }
-        let mut asked: Vec<String> = client.into_keys().map(str::to_owned).collect();
-        let secured = [("security.protocol", access.tls().is_some()), ("sasl.mechanism", access.login().is_some())];
-        asked.extend(secured.iter().filter(|(_, is)| *is).map(|(key, _)| (*key).to_owned()));
+        let secured = access.tls().map(|_| "security.protocol").into_iter();
+        let secured = secured.chain(access.login().map(|_| "sasl.mechanism"));
+        let asked = client.into_keys().chain(secured).map(str::to_owned).collect();
         let (access, patient) = (access.clone(), cell.load.deadline.is_some());
         Ok(Self { acks: read(&producer, "acks"), producer, consumer, asked, access, patient })
     }

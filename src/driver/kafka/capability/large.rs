@@ -150,7 +150,10 @@ impl KafkaLarge {
                 while self.consumer_handle.consumer().poll(Duration::ZERO).is_some() {}
             }
             self.reader.each(|record| match record.error {
-                None if record.offset == offset => end = Some(compare(payload, record.payload)),
+                None if record.offset == offset => {
+                    let mut comparison = PayloadComparison::new(payload);
+                    end = Some(comparison.take(record.payload).and_then(|()| comparison.end()));
+                }
                 None | Some(RDKafkaErrorCode::PartitionEOF) => {}
                 Some(code) => {
                     let words = self.clients.log.explain(format!("{code:?}"));
@@ -177,12 +180,6 @@ impl KafkaLarge {
 
 fn failed(error: KafkaError) -> LargeRefusal {
     LargeRefusal::new(Who::Consumer, error.to_string())
-}
-
-fn compare(sent: &[u8], came: &[u8]) -> Result<(), LargeRefusal> {
-    let mut comparison = PayloadComparison::new(sent);
-    comparison.take(came)?;
-    comparison.end()
 }
 
 impl LargeMessages for KafkaLarge {

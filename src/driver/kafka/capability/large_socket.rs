@@ -6,9 +6,8 @@
 
 use crate::access::Stream;
 use crate::clock::Clock;
-use crate::driver::kafka::clients::Clients;
+use crate::driver::kafka::clients::{Clients, disconnected};
 use crate::driver::{DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who};
-use crate::model::System;
 use crate::wire::kafka::answers::accepted;
 use crate::wire::kafka::link::{Link, ReadUntil};
 use crate::wire::kafka::records::{self, BATCH_HEAD, BatchHead, RECORD_TAIL, checksum};
@@ -37,9 +36,9 @@ impl SocketLarge {
         let address = clients.settings.addresses();
         let first = address.split(',').next().unwrap_or_default();
         let link = Link::open(first, &clients.settings.access, CONNECT);
-        let lost = |cause| DriverError::Disconnected { system: System::Kafka, address: address.clone(), cause };
-        let (topic, stream, deadline) = (topic.to_owned(), link.map_err(lost)?.stream, Instant::now());
-        Ok(Self { clock: clients.clock, topic, stream, correlation: 0, deadline, left: 0 })
+        let stream = link.map_err(|cause| disconnected(&address, cause))?.stream;
+        let (clock, topic, deadline) = (clients.clock, topic.to_owned(), Instant::now());
+        Ok(Self { clock, topic, stream, correlation: 0, deadline, left: 0 })
     }
 
     /// How large the batch at `offset` is, as the broker stores it. The connection is of no use afterwards: the rest

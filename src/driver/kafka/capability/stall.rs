@@ -6,7 +6,7 @@
 
 use crate::access::Stream;
 use crate::driver::capability::{HeldForConsumer, StalledSubscriber};
-use crate::driver::kafka::clients::{Clients, cannot};
+use crate::driver::kafka::clients::{Clients, cannot, disconnected};
 use crate::driver::kafka::driver::KafkaDriver;
 use crate::driver::kafka::load::ffi::ConsumerHandle;
 use crate::driver::{DriverError, Incoming, Subscriber};
@@ -63,7 +63,7 @@ impl KafkaStalled {
         let begin = ends(clients, &asking, &target.name, cell.config.topic.partitions)?;
         let link = Link::open(address, &target.access, CONNECT);
         let mut consumer = Self {
-            stream: link.map_err(|cause| lost(address, cause))?.stream,
+            stream: link.map_err(|cause| disconnected(address, cause))?.stream,
             address: address.clone(),
             topic: target.name.clone(),
             clients: clients.clone(),
@@ -85,7 +85,7 @@ impl KafkaStalled {
         let limits = (wait_ms, ANSWER_BYTES);
         let request = records::fetch("brokerbench-raw", self.correlation, &self.topic, &self.positions, limits);
         let request = request.map_err(|cause| protocol(&cause))?;
-        self.stream.write_all(&request).map_err(|cause| lost(&self.address, cause))?;
+        self.stream.write_all(&request).map_err(|cause| disconnected(&self.address, cause))?;
         self.asked = true;
         Ok(())
     }
@@ -108,9 +108,9 @@ impl KafkaStalled {
             let mut rest = ReadUntil(&mut self.stream, deadline).take(missing as u64);
             match rest.read_to_end(&mut self.input) {
                 Ok(read) if read == missing => {}
-                Ok(_) => return Err(lost(&self.address, "the broker closed the connection")),
+                Ok(_) => return Err(disconnected(&self.address, "the broker closed the connection")),
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(false),
-                Err(error) => return Err(lost(&self.address, error)),
+                Err(error) => return Err(disconnected(&self.address, error)),
             }
         }
     }
@@ -159,10 +159,6 @@ impl Subscriber for KafkaStalled {
     fn close(&mut self) -> Result<(), DriverError> {
         Ok(())
     }
-}
-
-fn lost(address: &str, cause: impl ToString) -> DriverError {
-    DriverError::Disconnected { system: System::Kafka, address: address.to_owned(), cause: cause.to_string() }
 }
 
 fn protocol(cause: &str) -> DriverError {

@@ -66,10 +66,6 @@ impl WorkQueue for KafkaWork<'_> {
         }))
     }
 
-    fn take_over(&self, _: u16) -> Result<(), DriverError> {
-        Ok(())
-    }
-
     fn dead_letters(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
         let source = audit::AuditSource { clients: &self.driver.clients, topic: &self.dead, partitions: 1 };
         audit::read(&source, ReplayFrom::Beginning, deadline_ns, sink).map(drop)

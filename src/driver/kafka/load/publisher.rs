@@ -24,13 +24,12 @@ const CONNECT: Duration = Duration::from_secs(30);
 const KNOCK_MS: &str = "100";
 
 pub struct KafkaPublisher {
-    /// One per connection: each is a client of its own, with its own sockets.
-    handles: Vec<ProducerHandle>,
+    /// One per connection: each is a client of its own, with its own sockets. What it last told of itself, as JSON, is
+    /// read when somebody asks, not on the pacing thread.
+    handles: Vec<(ProducerHandle, String)>,
     /// Messages that ended inside `submit`, to be reported by the next `wait`.
     ended: Vec<Completion>,
     failures: BTreeMap<String, u64>,
-    /// What each client last told of itself, as JSON: read when somebody asks, not on the pacing thread.
-    told: Vec<String>,
     /// Errors of the clients as a whole: connections lost, brokers that refuse.
     troubles: BTreeMap<String, u64>,
     idempotent: bool,
@@ -56,11 +55,9 @@ impl KafkaPublisher {
         topic: &str,
         connections: u16,
     ) -> Result<Self, DriverError> {
-        let handles = (0..connections.max(1)).map(|_| clients.producer(config, topic, limit));
-        let handles = handles.collect::<Result<Vec<_>, _>>()?;
+        let handle = |_| Ok((clients.producer(config, topic, limit)?, String::new()));
         Ok(Self {
-            told: vec![String::new(); handles.len()],
-            handles,
+            handles: (0..connections.max(1)).map(handle).collect::<Result<_, DriverError>>()?,
             ended: Vec::new(),
             failures: BTreeMap::new(),
             troubles: BTreeMap::new(),
@@ -71,9 +68,9 @@ impl KafkaPublisher {
 
     /// Takes every report that is there.
     fn collect(&mut self, completions: &mut Vec<Completion>) {
-        let Self { handles, ended, failures, told, troubles, idempotent, clients } = self;
+        let Self { handles, ended, failures, troubles, idempotent, clients } = self;
         completions.append(ended);
-        for (handle, told) in handles.iter().zip(told).filter(|(handle, _)| handle.waker().heard()) {
+        for (handle, told) in handles.iter_mut().filter(|(handle, _)| handle.waker().heard()) {
             handle.drain(clients.clock, |report| match report {
                 Report::Delivery { slot, at_ns, error } => {
                     let outcome = error.map_or(Outcome::Acked, |(code, perhaps_stored)| {
@@ -98,7 +95,7 @@ impl KafkaPublisher {
 
 impl Publisher for KafkaPublisher {
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
-        let handle = &self.handles[usize::from(message.connection)];
+        let (handle, _) = &self.handles[usize::from(message.connection)];
         match handle.send(message.stream, message.payload, message.slot) {
             Ok(()) => Ok(Submitted::Taken),
             Err(RDKafkaErrorCode::QueueFull) => Ok(Submitted::Full),
@@ -133,7 +130,7 @@ impl Publisher for KafkaPublisher {
                 break;
             }
             // Cheap after the first time; a ring between `collect` and `park` makes `park` return at once.
-            self.handles.iter().for_each(|handle| handle.waker().listen());
+            self.handles.iter().for_each(|(handle, _)| handle.waker().listen());
             self.collect(completions);
             if completions.len() == before {
                 std::thread::park_timeout(left);
@@ -149,7 +146,7 @@ impl Publisher for KafkaPublisher {
 
     fn retries(&self) -> BTreeMap<String, u64> {
         let mut retries = self.troubles.clone();
-        self.told.iter().for_each(|told| add_retries(told, &mut retries));
+        self.handles.iter().for_each(|(_, told)| add_retries(told, &mut retries));
         retries
     }
 }
