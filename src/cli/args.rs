@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  brokerbench compare                            the comparison table, about eight minutes
+  brokerbench compare                            the comparison table, about ten minutes
   brokerbench compare --only latency             one row of it again, merged into the table
   brokerbench run latency --system kafka         one scenario, one system
   brokerbench run latency --sweep load.rate=1k/s,5k/s,20k/s

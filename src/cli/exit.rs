@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_of_design_section_7() {
+    fn the_gravest_counts() {
         assert_eq!(worst([Code::Threshold, Code::Invalid, Code::Fine]), Code::Invalid);
         assert_eq!(worst([Code::Guarantee, Code::Interrupted]), Code::Interrupted);
         assert_eq!(worst([Code::Invalid, Code::Fault, Code::Guarantee]), Code::Fault);

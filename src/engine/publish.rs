@@ -1,7 +1,7 @@
 //! The pacing thread of one producer: sends what is due through a [`Sender`] and books how it ended.
 //!
-//! Open model: every message has its own planned time by arithmetic, and on each wake everything that is due goes out,
-//! however late; nothing here ever moves the plan. Closed model: a message goes out whenever a slot is free.
+//! Open loop: every message has its own planned time by arithmetic, and on each wake everything that is due goes out,
+//! however late; nothing here ever moves the plan. Closed loop: a message goes out whenever a slot is free.
 //! One thread owns all of it, so there is no lock and no queue between a stamp and its histogram.
 
 use super::control::Control;
@@ -106,7 +106,7 @@ pub fn produce(
     let sender = Sender::new(job.identity, clock, publisher, bodies);
     let notes = Notes::new(&job, control, recorder);
     let mut producer = Producer { job, clock, control, sender, notes, total_sent: 0 };
-    let result = if producer.job.schedule.is_some() { producer.open() } else { producer.closed() };
+    let result = if producer.job.schedule.is_some() { producer.pace_open_loop() } else { producer.pace_closed_loop() };
     let result = result.and_then(|()| {
         let deadline_ns = clock.now_ns() + producer.job.drain_ns;
         producer.collect_all(deadline_ns)
@@ -116,7 +116,7 @@ pub fn produce(
 
 impl Producer<'_> {
     /// Open model: the schedule decides.
-    fn open(&mut self) -> Result<(), DriverError> {
+    fn pace_open_loop(&mut self) -> Result<(), DriverError> {
         let Some(mut schedule) = self.job.schedule.take() else { return Ok(()) };
         let mut due = self.job.start_ns + schedule.due_ns();
         let mut planned = 0;
@@ -164,7 +164,7 @@ impl Producer<'_> {
     }
 
     /// Closed model: free slots decide.
-    fn closed(&mut self) -> Result<(), DriverError> {
+    fn pace_closed_loop(&mut self) -> Result<(), DriverError> {
         // All producers begin together, and a counted run's window begins with them: nothing may go out before it.
         std::thread::sleep(self.clock.until(self.job.start_ns));
         loop {

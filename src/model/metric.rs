@@ -83,7 +83,7 @@ registry! {
         INDETERMINATE "counts.indeterminate" Messages Mean Lower
             "neither acknowledged nor refused by the end";
         DELIVERED "counts.delivered" Messages Mean Higher "received, per subscription";
-        UNDELIVERED "counts.undelivered" Messages Mean Lower "still in the broker at the deadline";
+        UNDELIVERED "counts.undelivered" Messages Mean Lower "still in the broker when the drain ended";
         LOST "counts.lost" Messages Mean Lower "neither delivered nor in the broker";
         BROKER_LOST "counts.broker_lost" Messages Mean Lower
             "acknowledged and absent from the audit";

@@ -1,4 +1,4 @@
-//! The verdict on a cell's delivery against the guarantee that its scenario declares: a pure function of the record.
+//! Judges a cell's delivery against the guarantee that its scenario declares: a pure function of the record.
 //!
 //! It only judges. A system that cannot promise the guarantee is `cannot`, whatever it did; what the harness spoilt, what
 //! no audit could settle and what may still come is `inconclusive`, never a pass. Beside the verdict stand its reasons,
@@ -89,7 +89,7 @@ fn at_least_once(record: &CellRecord) -> Finding {
     match counts.broker_lost {
         Some(broker_lost) if broker_lost > 0 || lost > 0 || skipped > 0 => (Judged::Fail, Vec::new()),
         Some(_) if undelivered > 0 => {
-            let text = format!("{} messages were still in the broker at the deadline", grouped(undelivered));
+            let text = format!("{} messages were still in the broker when the drain ended", grouped(undelivered));
             (Judged::Inconclusive, vec![text])
         }
         None if lost > 0 => {
