@@ -91,7 +91,7 @@ pub trait Subscriber: Send {
     /// has processed it by then.
     fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError>;
     /// Ends as a killed process does: its connection closes, and nothing is acknowledged any more.
-    fn abandon(self: Box<Self>);
+    fn abandon(self: Box<Self>) {}
     /// Acknowledges what is left and leaves. Bounded by a few seconds.
     fn close(&mut self) -> Result<(), DriverError>;
     /// What was tried again so far, by its reason, as for [`Publisher::retries`].

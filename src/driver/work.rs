@@ -33,7 +33,7 @@ pub trait Worker: Send {
     /// Acknowledges what is done and leaves. Bounded by a few seconds.
     fn close(self: Box<Self>) -> Result<(), DriverError>;
     /// Vanishes as a killed process does: connections cut, nothing acknowledged any more, no good-bye.
-    fn kill(self: Box<Self>);
+    fn kill(self: Box<Self>) {}
 }
 
 /// How one system hands out work.

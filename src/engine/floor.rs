@@ -4,7 +4,7 @@ use super::cell_run::{CellRun, TrialError};
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::driver::{self, Routes, Target};
-use crate::model::{Latency, Quantile, System};
+use crate::model::{Latency, Quantile};
 use crate::scenario::{Cell, Model};
 use crate::units::{Rate, Span};
 use std::collections::BTreeMap;
@@ -44,17 +44,14 @@ pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floo
     let driver = driver::open(&short, target)?;
     let output = CellRun::new(&short, clock).named(0, 0xF100).until(interrupted).run(driver.as_ref())?;
     let mut floor = Floor::new();
-    // librdkafka's mock cluster answers a fetch only when its longest wait is over, so it tells nothing of consuming:
-    // what publishing costs is the least that a message's whole way costs too.
-    let mock = cell.config.system == System::Kafka;
+    // Reflectors tell nothing of consuming: librdkafka's mock cluster answers a fetch only when its longest wait is
+    // over, Redis's serves consumers last. What publishing costs is the least that a message's whole way costs too.
+    let all = output.merged(Latency::Publish);
+    let shown = Quantile::REPORTED.into_iter().filter(|quantile| quantile.shown(all.len()));
+    let values: BTreeMap<String, u64> =
+        shown.map(|quantile| (quantile.to_string(), all.value_at_quantile(quantile.share()))).collect();
     for metric in [Latency::Publish, Latency::EndToEnd] {
-        let all = output.merged(if mock { Latency::Publish } else { metric });
-        let values = Quantile::REPORTED
-            .into_iter()
-            .filter(|quantile| quantile.shown(all.len()))
-            .map(|quantile| (quantile.to_string(), all.value_at_quantile(quantile.share())))
-            .collect();
-        floor.insert(metric.name().to_owned(), values);
+        floor.insert(metric.name().to_owned(), values.clone());
     }
     Ok(floor)
 }

@@ -184,13 +184,12 @@ impl<'a> ReplyReader<'a> {
             other => Err(unexpected("an integer", other)),
         }
     }
+}
 
-    /// Steps over one value, nested ones included.
-    pub fn skip(&mut self) -> Result<(), Malformed> {
-        let length = Scanner::default().end_of_reply(&self.input[self.at..])?;
-        self.at += length.ok_or_else(|| Malformed("a reply ends too early".into()))?;
-        Ok(())
-    }
+/// The elements of an array of bulk strings: a list, or a command.
+pub fn bulks(array: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
+    let mut reader = ReplyReader::new(array);
+    (0..reader.array()?).map(|_| reader.bulk()).collect()
 }
 
 /// "expected this, found that", without the content of strings: they may be payloads.
@@ -227,13 +226,6 @@ pub fn bulk_string(out: &mut Vec<u8>, bytes: &[u8]) {
     decimal(out, bytes.len());
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(bytes);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Appends `:n\r\n`.
-pub fn integer(out: &mut Vec<u8>, number: usize) {
-    out.push(b':');
-    decimal(out, number);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -130,6 +130,30 @@ fn reliable_lists() {
     assert_eq!(audited(driver.as_ref()), (Audit::Remainder, 0));
 }
 
+#[test]
+#[ignore = "needs redis-server"]
+fn what_a_reliable_consumer_did_not_finish_is_still_there() {
+    let mut cell = cell(System::RedisLists, 1, 16);
+    cell.config.consume.mode = ListMode::Reliable;
+    let (server, clock) = (RedisServer::start(&[]), Clock::start());
+    let driver = server.driver(&cell, clock);
+    let mut publisher = driver.publisher(0).unwrap();
+    for slot in 0..10 {
+        publisher.submit(Outgoing { slot, connection: 0, stream: 0, payload: &[b'x'; 100] }).unwrap();
+    }
+    publisher.flush().unwrap();
+    let (mut subscriber, mut completions, mut seen) = (driver.subscriber(0, 0).unwrap(), vec![], 0);
+    while completions.len() < 10 {
+        publisher.wait(clock.now_ns() + SECOND, &mut completions).unwrap();
+    }
+    // 1, 2 and 4 of them; the first three are acknowledged by then.
+    for _ in 0..3 {
+        subscriber.receive(clock.now_ns(), &mut |_| seen += 1).unwrap();
+    }
+    drop(subscriber);
+    assert_eq!((seen, audited(driver.as_ref())), (7, (Audit::Remainder, 7)));
+}
+
 /// By the library that applications use: the same books.
 #[test]
 #[ignore = "needs redis-server"]

@@ -1,12 +1,10 @@
 //! The control path: versions, settings, deletion; and what follows from the settings.
 //!
 //! Asked and typed by the `redis` crate, over a [`Connection`] as the load has it: one way to connect,
-//! one check of the address, one TLS, and a bound to every answer ([`query`]).
+//! one check of the address, one TLS, and a bound to every answer ([`Connection::query`]).
 //! Settings are read back from the server and shown by an allow-list, so that no secret can slip into a result.
 
 use super::endpoint::Endpoint;
-use super::limits::SET_UP;
-use super::primary::query;
 use super::primitive::Primitive;
 use super::redis_rs;
 use crate::access::Access;
@@ -19,7 +17,6 @@ use crate::scenario::{Cell, ClientLibrary, Reply};
 use crate::units::Span;
 use redis::{Cmd, FromRedisValue, Value};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// Settings that decide what a message survives, how fast it is written or who is cut off.
 const DECISIVE: &[&str] = &[
@@ -101,27 +98,11 @@ impl ServerInfo {
     }
 }
 
-pub struct ControlConnection {
-    connection: Connection,
-    /// How long one answer may take.
-    limit: Duration,
-}
-
-impl ControlConnection {
-    pub fn connect(endpoint: &Endpoint) -> Result<Self, DriverError> {
-        Self::connect_within(endpoint, SET_UP)
-    }
-
-    /// The same, each step and each answer within `limit`.
-    pub fn connect_within(endpoint: &Endpoint, limit: Duration) -> Result<Self, DriverError> {
-        Ok(Self { connection: Connection::open_within(endpoint, limit)?, limit })
-    }
-
+/// What is asked off the data path.
+impl Connection {
     fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> Result<T, DriverError> {
         let name = words.first().copied().unwrap_or_default();
-        let mut command = Cmd::new();
-        command.arg(words);
-        query(&mut self.connection, self.limit, name, &command)
+        self.query(name, Cmd::new().arg(words))
     }
 
     /// A text, or whatever else says that it was done.
@@ -137,7 +118,7 @@ impl ControlConnection {
 
     /// Version and settings; `wanted` stands in for the settings where CONFIG is refused, as managed services do.
     pub fn server(&mut self, wanted: &BTreeMap<String, String>) -> Result<ServerInfo, DriverError> {
-        let info = self.info("server")?;
+        let info = self.text(&["INFO", "server"])?;
         let shown = |settings: &BTreeMap<String, String>| -> BTreeMap<String, String> {
             let decisive = settings.iter().filter(|(name, _)| DECISIVE.contains(&name.as_str()));
             decisive.map(|(name, value)| (name.clone(), value.clone())).collect()
@@ -150,11 +131,6 @@ impl ControlConnection {
         Ok(ServerInfo::parse(&info, settings))
     }
 
-    /// One section of INFO.
-    pub fn info(&mut self, section: &str) -> Result<String, DriverError> {
-        self.text(&["INFO", section])
-    }
-
     /// How many elements `command` (XLEN, LLEN) finds under `key`.
     pub fn length(&mut self, command: &str, key: &str) -> Result<u64, DriverError> {
         self.ask(&[command, key])
@@ -165,17 +141,11 @@ impl ControlConnection {
         Ok(output_buffer(&self.text(&["CLIENT", "LIST"])?, address))
     }
 
-    /// Makes a group at the oldest entry of the stream (`XGROUP CREATE`), or moves one back there (`XGROUP SETID`).
-    pub fn group_from_the_oldest(&mut self, action: &str, key: &str, group: &str) -> Result<(), DriverError> {
-        self.text(&["XGROUP", action, key, group, "0"]).map(|_| ())
-    }
-
     /// Deletes keys in the background of the server, so that millions of messages do not stall it. Only keys that begin
     /// with `name`, which is the cell's own and no other's: what belongs to somebody else is refused.
     pub fn delete(&mut self, name: &str, keys: &[String]) -> Result<(), DriverError> {
         if let Some(foreign) = keys.iter().find(|key| name.is_empty() || !key.starts_with(name)) {
-            let endpoint = &self.connection.endpoint;
-            return Err(endpoint.refused(format!("deleting {foreign}"), "it does not belong to this run"));
+            return Err(self.endpoint.refused(format!("deleting {foreign}"), "it does not belong to this run"));
         }
         let words: Vec<&str> = std::iter::once("UNLINK").chain(keys.iter().map(String::as_str)).collect();
         self.ask::<u64>(&words).map(drop)
@@ -186,7 +156,7 @@ impl ControlConnection {
 pub fn ping(address: &str, access: &Access) -> Result<(), String> {
     // Whichever of its systems is asked for: it only names them.
     let endpoint = Endpoint::parse(System::RedisStreams, address).map_err(|error| error.to_string())?.through(access);
-    let answered = ControlConnection::connect(&endpoint).and_then(|mut control| control.text(&["PING"]));
+    let answered = Connection::open(&endpoint).and_then(|mut control| control.text(&["PING"]));
     let over_tls = access.tls().is_some();
     match answered {
         Ok(_) => Ok(()),
@@ -307,7 +277,11 @@ pub fn describe(cell: &Cell, primitive: &dyn Primitive, access: &Access, server:
 fn retry(cell: &Cell, primitive: &dyn Primitive) -> String {
     let Some(deadline) = cell.load.deadline else { return "nothing: a lost connection ends the load".into() };
     let (silence, first, longest) = (request_timeout(deadline), Span(Backoff::FIRST_NS), Span(Backoff::LONGEST_NS));
-    let what = primitive.retried();
+    let what = if primitive.at_most_once() {
+        "a PUBLISH that was refused or never written, no other"
+    } else {
+        "every message without an answer, which may so be stored twice"
+    };
     format!(
         "{what}, until {deadline} after its sending; connections made anew at once, then after {first} to {longest}; a \
          server counts as gone after {silence} without an answer that it owes"
@@ -323,7 +297,7 @@ mod tests {
     fn what_belongs_to_others_is_not_deleted() {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let endpoint = Endpoint::parse(System::RedisLists, &listener.local_addr().unwrap().to_string()).unwrap();
-        let mut control = ControlConnection::connect(&endpoint).unwrap();
+        let mut control = Connection::open(&endpoint).unwrap();
         for (name, foreign) in [("bb-abc-lists", "session:1"), ("bb-abc-lists", "bb-abd-lists-0"), ("", "x")] {
             let keys = [format!("{name}-0"), foreign.to_owned()];
             let error = control.delete(name, &keys).unwrap_err().to_string();

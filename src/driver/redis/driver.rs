@@ -1,16 +1,21 @@
 //! A cell's Redis: what [`Driver`] asks, handed to whoever does it.
 
+use super::capability::audit::AuditReader;
 use super::capability::cluster::RedisCluster;
-use super::capability::{audit, cache, large, requests, stall, work};
-use super::control::{self, ControlConnection, ServerInfo};
+use super::capability::{cache, large, requests, stall, work};
+use super::control::{self, ServerInfo};
 use super::endpoint::Endpoint;
-use super::limits::{CLOSE, PROBE, RETRY};
-use super::load::publisher::RedisPublisher;
-use super::load::resilient::{ResilientPublisher, patiently};
+use super::load::ConsumerPlace;
+use super::load::connection::Connection;
+use super::load::publisher::{RedisPublisher, silence};
+use super::load::reconnect::Reconnect;
+use super::load::resilient::{ResilientPublisher, ResilientSubscriber, RetryRules, patiently};
 use super::primary::Primary;
 use super::primitive::{self, Primitive};
 use super::redis_rs::RedisRsPublisher;
-use crate::driver::capability::{CacheClient, ClusterView, CountedSubscriber, Replay, StalledSubscriber};
+use super::{CLOSE, PROBE, RETRY, SET_UP};
+use crate::driver::capability::{CacheClient, ClusterView, CountedSubscriber, Replay, ReplayFrom, StalledSubscriber};
+use crate::driver::timeouts::request_timeout;
 use crate::driver::work::WorkQueue;
 use crate::driver::{
     Audit, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outgoing, Publisher, Subscriber, Target,
@@ -19,7 +24,7 @@ use crate::model::System;
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ClientLibrary, Reply};
 use crate::units::Span;
-use crate::wire::redis as resp;
+use redis::Cmd;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -33,24 +38,14 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
         return Err(refuse(why));
     }
     let keys = (0..cell.config.keys.max(1)).map(|index| format!("{}-{index}", target.name)).collect();
-    let primary = Primary::new(endpoint.clone(), target.routes.clone())?;
-    Ok(Box::new(RedisDriver {
-        cell: cell.clone(),
-        primitive,
-        target,
-        endpoint,
-        primary,
-        keys,
-        server: OnceLock::new(),
-    }))
+    let primary = Primary::new(endpoint, target.routes.clone())?;
+    Ok(Box::new(RedisDriver { cell: cell.clone(), primitive, target, primary, keys, server: OnceLock::new() }))
 }
 
 pub struct RedisDriver {
     pub(super) cell: Cell,
     pub(super) primitive: &'static dyn Primitive,
     pub(super) target: Target,
-    /// Where it all begins; where the primary is now, `primary` tells.
-    pub(super) endpoint: Endpoint,
     pub(super) primary: Primary,
     /// Names of the channels, streams or lists.
     pub(super) keys: Vec<String>,
@@ -59,18 +54,19 @@ pub struct RedisDriver {
 }
 
 impl RedisDriver {
-    /// The publishing command of each stream in words, up to its last argument, the payload.
-    fn publishing(&self) -> Vec<Vec<String>> {
+    /// The publishing command of each stream, up to its last argument, the payload.
+    fn publishing(&self) -> Vec<Cmd> {
         self.keys.iter().map(|key| self.primitive.publish(key, self.cell.config.maxlen)).collect()
     }
 
     /// The same, encoded.
     pub(super) fn commands(&self) -> Vec<Vec<u8>> {
-        let encode = |words: Vec<String>| {
-            let mut command = vec![];
-            resp::array_header(&mut command, words.len() + 1);
-            words.iter().for_each(|word| resp::bulk_string(&mut command, word.as_bytes()));
-            command
+        const EMPTY: &[u8] = b"$0\r\n\r\n";
+        // The number of arguments counts the payload: encoded is one that is empty, and cut off again.
+        let encode = |mut command: Cmd| {
+            let mut bytes = command.arg("").get_packed_command();
+            bytes.truncate(bytes.len() - EMPTY.len());
+            bytes
         };
         self.publishing().into_iter().map(encode).collect()
     }
@@ -83,11 +79,9 @@ impl RedisDriver {
     /// Every key of this cell, processing lists included, whether it exists or not.
     pub(super) fn every_key(&self) -> Vec<String> {
         let consumers = if self.reliable() { self.cell.load.consumers.max(1) } else { 0 };
-        let processing = |key: &String| {
-            let key = key.clone();
-            (0..consumers).map(move |consumer| self.processing_list(&key, consumer)).collect::<Vec<_>>()
-        };
-        self.keys.iter().cloned().chain(self.keys.iter().flat_map(processing)).collect()
+        let processing =
+            self.keys.iter().flat_map(|key| (0..consumers).map(move |consumer| self.processing_list(key, consumer)));
+        self.keys.iter().cloned().chain(processing).collect()
     }
 
     pub(super) fn cannot(&self, action: &str, because: &str) -> DriverError {
@@ -98,55 +92,83 @@ impl RedisDriver {
         self.primitive.has_processing_lists()
     }
 
-    pub(super) fn outside(&self) -> RedisCluster {
-        RedisCluster::new(self.system(), &self.target, self.cell.config.nodes)
+    fn outside(&self) -> RedisCluster {
+        RedisCluster { first: self.primary.clone(), wanted: self.cell.config.nodes.into() }
     }
 
-    pub(super) fn server(&self, control: &mut ControlConnection) -> Result<&ServerInfo, DriverError> {
+    pub(super) fn server(&self, control: &mut Connection) -> Result<&ServerInfo, DriverError> {
         if self.server.get().is_none() {
             let _ = self.server.set(control.server(&self.cell.config.broker)?);
         }
-        self.server.get().ok_or_else(|| self.endpoint.refused("INFO", "no answer was kept"))
+        self.server.get().ok_or_else(|| self.primary.endpoint.refused("INFO", "no answer was kept"))
     }
 
     /// A producer that ends with its connections, through the library that the cell names.
     fn plain_publisher(&self, connections: u16) -> Result<Box<dyn Publisher>, DriverError> {
         let (endpoint, clock) = (self.primary.find()?, self.target.clock);
         if self.cell.config.library() == ClientLibrary::RedisRs {
-            let command = |words: Vec<String>| {
-                let mut command = redis::Cmd::new();
-                command.arg(words);
-                command
-            };
-            let commands = self.publishing().into_iter().map(command).collect();
+            let commands = self.publishing();
             return Ok(Box::new(RedisRsPublisher::connect(&endpoint, clock, connections, commands)?));
         }
-        let (batch, reply) = (self.cell.load.batch, self.cell.config.reply);
-        let commands = self.commands();
-        Ok(Box::new(RedisPublisher::connect(&endpoint, clock, connections, batch, commands, reply)?))
+        let reply = self.cell.config.reply;
+        let open = |_| {
+            let mut connection = Connection::open(&endpoint)?;
+            if reply == Reply::Off {
+                silence(&mut connection)?;
+            }
+            Ok(connection)
+        };
+        let opened = (0..connections.max(1)).map(open).collect::<Result<_, _>>()?;
+        Ok(Box::new(RedisPublisher::over(opened, clock, self.cell.load.batch, self.commands(), reply)?))
     }
 
-    /// The most messages that one request may bring.
-    pub(super) fn batch(&self) -> u32 {
-        self.cell.config.consume.batch.max(1)
+    pub(super) fn place(&self, subscription: u16, consumer: u16) -> ConsumerPlace {
+        ConsumerPlace {
+            clock: self.target.clock,
+            keys: self.keys.clone(),
+            group: format!("g{subscription}"),
+            consumer: format!("c{consumer}"),
+            processing: self.processing_list(&self.keys[0], consumer),
+            batch: self.cell.config.consume.batch.max(1),
+            outlives: self.cell.load.deadline.is_some(),
+        }
     }
 
-    /// The only list, and that into which one consumer moves what it is working on.
-    pub(super) fn first_list(&self, consumer: u16) -> (String, String) {
-        let key = self.keys.first().cloned().unwrap_or_default();
-        let processing = self.processing_list(&key, consumer);
-        (key, processing)
+    /// A connection that is ready to consume.
+    pub(super) fn joined(&self, endpoint: &Endpoint, place: &ConsumerPlace) -> Result<Connection, DriverError> {
+        let mut connection = Connection::open(endpoint)?;
+        self.primitive.join(&mut connection, place, "$")?;
+        Ok(connection)
+    }
+
+    /// A consumer over as many connections as it takes.
+    fn outliving(&self, place: ConsumerPlace, deadline: Span) -> Result<Box<dyn Subscriber>, DriverError> {
+        let (primary, primitive, clock) = (self.primary.clone(), self.primitive, place.clock);
+        let dial = {
+            let place = place.clone();
+            move |from: &str| {
+                let mut connection = primary.connect()?;
+                primitive.join(&mut connection, &place, from)?;
+                Ok(connection)
+            }
+        };
+        let inner = primitive.consumer(patiently(SET_UP, || dial("$"))?, place);
+        // A group that is gone was lost by the server, with or without entries. A new one at the stream's end would skip
+        // what came since; from the oldest entry on, nothing is skipped and some may come twice.
+        let reconnect = Reconnect::new(move || dial("0"));
+        Ok(Box::new(ResilientSubscriber::new(inner, reconnect, request_timeout(deadline).nanos(), clock)))
     }
 
     /// A way to read back what is stored, without taking it.
-    pub(super) fn reader(&self, deadline_ns: u64) -> Result<audit::AuditReader, DriverError> {
-        audit::AuditReader::connect(&self.endpoint, self.target.clock, deadline_ns, self.cell.message.size)
+    pub(super) fn reader(&self, deadline_ns: u64) -> Result<AuditReader, DriverError> {
+        let left = self.target.clock.until(deadline_ns);
+        AuditReader::connect(&self.primary, self.cell.load.deadline.is_some(), left, self.cell.message.size)
     }
 
     /// A way to ask the primary. Where clients outlive their connections, it is tried for as long as they would.
-    pub(super) fn control(&self, limit: Duration) -> Result<ControlConnection, DriverError> {
+    pub(super) fn control(&self, limit: Duration) -> Result<Connection, DriverError> {
         let deadline = self.cell.load.deadline.map_or(Duration::ZERO, |span| Duration::from_nanos(span.nanos()));
-        patiently(deadline.min(limit), || ControlConnection::connect(&self.primary.find()?))
+        patiently(deadline.min(limit), || Connection::open(&self.primary.find()?))
     }
 
     /// One message through every stream, from a producer to a consumer.
@@ -164,14 +186,14 @@ impl RedisDriver {
             publisher.wait(deadline, &mut completions)?;
         }
         if let Some((why, _)) = publisher.failures().first_key_value() {
-            return Err(self.endpoint.refused("publishing a probe message", why));
+            return Err(self.primary.endpoint.refused("publishing a probe message", why));
         }
         while received < self.keys.len() && clock.now_ns() < deadline {
             subscriber.receive(deadline, &mut |_: Incoming<'_>| received += 1)?;
         }
         subscriber.close()?;
         if received < self.keys.len() {
-            return Err(self.endpoint.timed_out("consuming a probe message", PROBE));
+            return Err(self.primary.endpoint.timed_out("consuming a probe message", PROBE));
         }
         Ok(())
     }
@@ -184,7 +206,7 @@ impl Driver for RedisDriver {
 
     fn prepare(&self) -> Result<(), DriverError> {
         let mut control = self.control(RETRY)?;
-        self.server(&mut control)?.check(&self.endpoint)?;
+        self.server(&mut control)?.check(&self.primary.endpoint)?;
         control.delete(&self.target.name, &self.every_key())?;
         let probed = self.probe();
         // The probe must not be counted, nor its consumer group be joined.
@@ -195,52 +217,45 @@ impl Driver for RedisDriver {
     fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
         let (load, clock, reply) = (&self.cell.load, self.target.clock, self.cell.config.reply);
         let Some(deadline) = load.deadline else { return self.plain_publisher(load.connections) };
-        let (batch, commands) = (load.batch, self.commands());
-        let (primary, connections) = (&self.primary, load.connections);
-        Ok(Box::new(ResilientPublisher::connect(primary, clock, connections, batch, commands, reply, deadline)?))
+        let rules = RetryRules {
+            again: !self.primitive.at_most_once(),
+            answers: reply == Reply::On,
+            batch: load.batch.max(1),
+            deadline_ns: deadline.nanos(),
+            patience_ns: request_timeout(deadline).nanos(),
+        };
+        let (connections, commands) = (load.connections, self.commands());
+        Ok(Box::new(ResilientPublisher::connect(&self.primary, clock, connections, commands, rules)?))
     }
 
     /// It asks for a reply whatever the load does: that the kernel takes its bytes says nothing of the server.
     fn probe_publisher(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
         let connection = self.primary.connect_within(limit)?;
-        let (endpoint, clock) = (connection.endpoint.clone(), self.target.clock);
-        Ok(Box::new(RedisPublisher::over(&endpoint, vec![connection], clock, 1, self.commands(), Reply::On)?))
+        Ok(Box::new(RedisPublisher::over(vec![connection], self.target.clock, 1, self.commands(), Reply::On)?))
     }
 
     fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError> {
+        let place = self.place(subscription, consumer);
         if let Some(deadline) = self.cell.load.deadline {
-            return self.primitive.resilient_subscriber(self, subscription, consumer, deadline);
+            return self.outliving(place, deadline);
         }
+        let endpoint = self.primary.find()?;
         match self.cell.config.library() {
-            ClientLibrary::RedisRs => self.primitive.library_subscriber(self, subscription, consumer),
-            ClientLibrary::Direct => self.primitive.subscriber(self, subscription, consumer),
+            ClientLibrary::RedisRs => self.primitive.library_consumer(&endpoint, place),
+            ClientLibrary::Direct => Ok(self.primitive.consumer(self.joined(&endpoint, &place)?, place)),
         }
     }
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
-        let (clock, size) = (self.target.clock, self.cell.message.size);
-        let mut audit = match self.cell.load.deadline {
-            None => audit::AuditReader::connect(&self.primary.find()?, clock, deadline_ns, size)?,
-            Some(_) => audit::AuditReader::connect_patiently(&self.primary, clock, deadline_ns, size)?,
-        };
-        self.primitive.audit(self, &mut audit, sink)
+        self.primitive.audit(self, &mut self.reader(deadline_ns)?, sink)
     }
 
     fn large(&self, client: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
         if client == LargeClient::Second {
-            return Err(DriverError::Cannot {
-                system: self.system(),
-                action: "be asked by a second client".into(),
-                because: "the first one has no limits of its own".into(),
-            });
+            return Err(self.cannot("be asked by a second client", "the first one has no limits of its own"));
         }
-        let command = self.commands().swap_remove(0);
-        Ok(Box::new(large::RedisLarge::connect(
-            &self.endpoint,
-            self.target.clock,
-            self.primitive.large(&self.keys[0]),
-            command,
-        )?))
+        let (reading, command) = (self.primitive.large(&self.keys[0]), self.commands().swap_remove(0));
+        Ok(Box::new(large::RedisLarge::connect(&self.primary.endpoint, self.target.clock, reading, command)?))
     }
 
     fn survives(&self) -> Survives {
@@ -266,7 +281,7 @@ impl Driver for RedisDriver {
     }
 
     fn counted(&self, subscription: u16, consumer: u16) -> Result<Box<dyn CountedSubscriber>, DriverError> {
-        Ok(Box::new(requests::RedisCounted::new(self.subscriber(subscription, consumer)?, &self.endpoint)?))
+        Ok(Box::new(requests::RedisCounted::new(self.subscriber(subscription, consumer)?, &self.primary.endpoint)?))
     }
 
     fn stalled(&self, subscription: u16) -> Result<Box<dyn StalledSubscriber>, DriverError> {
@@ -286,6 +301,22 @@ impl Driver for RedisDriver {
     }
 
     fn cache(&self) -> Result<Box<dyn CacheClient>, DriverError> {
-        Ok(Box::new(cache::RedisCache::connect(&self.endpoint, self.target.clock, &self.target.name)?))
+        Ok(Box::new(cache::RedisCache::connect(&self.primary.endpoint, self.target.clock, &self.target.name)?))
+    }
+}
+
+/// Streams keep, Lists keep until taken, Pub/Sub keeps nothing.
+impl Replay for RedisDriver {
+    fn join_late(&self, subscription: u16) -> Result<Box<dyn Subscriber>, DriverError> {
+        self.primitive.rewind(self, subscription, false)?;
+        self.subscriber(subscription, 0)
+    }
+
+    fn rewind(&self, subscription: u16) -> Result<(), DriverError> {
+        self.primitive.rewind(self, subscription, true)
+    }
+
+    fn read_from(&self, from: ReplayFrom, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
+        self.primitive.read(self, &mut self.reader(deadline_ns)?, from, sink)
     }
 }

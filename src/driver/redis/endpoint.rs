@@ -3,8 +3,9 @@
 //! The password leaves this module only towards the server: it is in no `Debug`, no error and no address.
 
 use crate::access::{Access, ExposeSecret, Stream};
-use crate::driver::DriverError;
+use crate::driver::{DriverError, Outgoing};
 use crate::model::System;
+use crate::wire::redis::Malformed;
 use std::fmt;
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ impl Endpoint {
 
     /// A connected blocking socket.
     pub fn connect(&self, limit: Duration) -> Result<Stream, DriverError> {
-        self.access.connect(&self.address, limit).map_err(|cause| self.lost(cause.to_string()))
+        self.access.connect(&self.address, limit).map_err(|cause| self.broken(&cause))
     }
 
     /// The commands that must come first on each connection, with what each is for.
@@ -66,15 +67,57 @@ impl Endpoint {
     }
 }
 
+/// What goes wrong between us and the server, as errors that name it.
+impl Endpoint {
+    pub fn lost(&self, cause: impl Into<String>) -> DriverError {
+        DriverError::Disconnected { system: self.system, address: self.address(), cause: cause.into() }
+    }
+
+    /// Lost by an error of the socket.
+    pub fn broken(&self, cause: &impl ToString) -> DriverError {
+        self.lost(cause.to_string())
+    }
+
+    pub fn refused(&self, action: impl Into<String>, cause: impl Into<String>) -> DriverError {
+        DriverError::Refused { system: self.system, action: action.into(), cause: cause.into() }
+    }
+
+    pub fn timed_out(&self, action: impl Into<String>, limit: Duration) -> DriverError {
+        DriverError::TimedOut { system: self.system, action: action.into(), seconds: limit.as_secs() }
+    }
+
+    /// A message for a connection or a stream that there is not.
+    pub fn no_lane(&self, message: &Outgoing<'_>) -> DriverError {
+        let Outgoing { connection, stream, .. } = message;
+        self.refused("submit", format!("no connection {connection} or no stream {stream}"))
+    }
+
+    pub fn malformed(&self, cause: Malformed) -> DriverError {
+        DriverError::Protocol { system: self.system, cause: cause.0 }
+    }
+}
+
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Endpoint").field(&self.address).finish()
     }
 }
 
+/// Why something must be tried again, in words that are the same each time: without the address, which is known.
+pub fn reason(error: &DriverError) -> String {
+    match error {
+        DriverError::Disconnected { cause, .. } => cause.clone(),
+        DriverError::Refused { action, cause, .. } => format!("{action} refused: {cause}"),
+        DriverError::Setting { key, cause, .. } => format!("client setting `{key}` refused: {cause}"),
+        DriverError::TimedOut { action, .. } => format!("{action} got no answer"),
+        DriverError::Protocol { cause, .. } => format!("unreadable reply: {cause}"),
+        DriverError::Cannot { because, .. } => because.clone(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::limits::SET_UP;
+    use super::super::SET_UP;
     use super::*;
     use crate::access::{Login, Mechanism, SecretString, Terms};
 

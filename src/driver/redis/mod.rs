@@ -9,10 +9,8 @@ mod capability;
 mod control;
 mod driver;
 mod endpoint;
-mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-mod limits;
 mod load;
 mod primary;
 mod primitive;
@@ -23,3 +21,19 @@ mod tests;
 pub use capability::reflector::start as reflector;
 pub use control::{client_version, ping};
 pub use driver::open;
+
+use std::time::Duration;
+
+/// How long a connection may take to be made, and a set-up command to be answered.
+const SET_UP: Duration = Duration::from_secs(5);
+/// How long a consumer may take to acknowledge what is left and leave.
+const CLOSE: Duration = Duration::from_secs(3);
+/// How long a consumer waits beyond its time for the answer to a request that the server should
+/// have ended by then.
+const GRACE_NS: u64 = 1_000_000_000;
+/// The same for one that must come back whatever the server does.
+const ON_TIME_NS: u64 = 10_000_000;
+/// How long the control path goes on trying, where clients outlive their connections.
+const RETRY: Duration = Duration::from_secs(30);
+/// How long the probe message of `prepare` may take.
+const PROBE: Duration = Duration::from_secs(5);

@@ -1,5 +1,5 @@
 //! Values by key: SET with PX and GET on one pipelined connection. The same for every Redis system: it belongs to none
-//! of the three messaging primitives.
+//! of the three messaging primitives. RESP of our own, as the load's: answers are stamped where they are read.
 
 use crate::clock::Clock;
 use crate::driver::DriverError;

@@ -3,12 +3,11 @@
 //! Every question goes over a connection of its own, past the clients' fault proxy. A server that does not answer is an
 //! error, never a guess: it neither leads nor copies as far as anybody can tell.
 
-use crate::access::Access;
 use crate::driver::capability::ClusterView;
-use crate::driver::redis::control::ControlConnection;
 use crate::driver::redis::endpoint::Endpoint;
-use crate::driver::{DriverError, Routes, Target};
-use crate::model::System;
+use crate::driver::redis::load::connection::Connection;
+use crate::driver::redis::primary::Primary;
+use crate::driver::{DriverError, Routes};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -22,29 +21,18 @@ const LATEST: u64 = 2;
 const DECISIVE: [&str; 4] = ["down-after-milliseconds", "failover-timeout", "parallel-syncs", "quorum"];
 
 pub struct RedisCluster {
-    system: System,
-    /// The server of the beginning, as clients reach it.
-    first: String,
-    routes: Routes,
-    access: Access,
+    pub first: Primary,
     /// Servers that take messages: the primary and its replicas.
-    wanted: u32,
+    pub wanted: u32,
 }
 
 impl RedisCluster {
-    /// The first of the target's addresses is that of the beginning.
-    pub fn new(system: System, target: &Target, nodes: u16) -> Self {
-        let (routes, access) = (target.routes.clone(), target.access.clone());
-        Self { system, first: target.addresses[0].clone(), routes, access, wanted: nodes.into() }
-    }
-
     /// What the Sentinel that was told last says of the primary: one that missed a failover knows an older epoch.
     fn sentinels_say(&self) -> Result<BTreeMap<String, String>, DriverError> {
         let mut best: Option<(u64, BTreeMap<String, String>)> = None;
         let mut failed = None;
-        for address in &self.routes.sentinels {
-            let endpoint = Endpoint::parse(self.system, address)?;
-            match control(&endpoint).and_then(|mut asked| asked.map(&["SENTINEL", "MASTER", Routes::PRIMARY])) {
+        for sentinel in &self.first.sentinels {
+            match control(sentinel).and_then(|mut asked| asked.map(&["SENTINEL", "MASTER", Routes::PRIMARY])) {
                 Ok(fields) => {
                     let epoch = fields.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
                     if best.as_ref().is_none_or(|(known, _)| epoch > *known) {
@@ -54,17 +42,12 @@ impl RedisCluster {
                 Err(error) => failed = Some(error),
             }
         }
-        let none = || DriverError::Refused {
-            system: self.system,
-            action: "asking the Sentinels".into(),
-            cause: "there is none".into(),
-        };
-        best.map(|(_, fields)| fields).ok_or_else(|| failed.unwrap_or_else(none))
+        best.map(|(_, fields)| fields).ok_or_else(|| self.first.unanswered(failed))
     }
 
     /// Settings of the Sentinels, read back; empty where there is none.
     pub fn settings(&self) -> Result<BTreeMap<String, String>, DriverError> {
-        if self.routes.sentinels.is_empty() {
+        if self.first.sentinels.is_empty() {
             return Ok(BTreeMap::new());
         }
         let mut all = self.sentinels_say()?;
@@ -74,17 +57,17 @@ impl RedisCluster {
 
     /// Where clients find the primary.
     fn primary(&self) -> Result<String, DriverError> {
-        if self.routes.sentinels.is_empty() {
-            return Ok(self.first.clone());
+        if self.first.sentinels.is_empty() {
+            return Ok(self.first.endpoint.address());
         }
         let fields = self.sentinels_say()?;
         let field = |name: &str| fields.get(name).map_or("", String::as_str);
-        Ok(self.routes.client(&format!("{}:{}", field("ip"), field("port"))))
+        Ok(self.first.routes.client(&format!("{}:{}", field("ip"), field("port"))))
     }
 
     /// The primary itself.
     fn endpoint(&self) -> Result<Endpoint, DriverError> {
-        Ok(Endpoint::parse(self.system, &self.routes.direct(&self.primary()?))?.through(&self.access))
+        self.first.endpoint.at(&self.first.routes.direct(&self.primary()?))
     }
 }
 
@@ -95,7 +78,7 @@ impl ClusterView for RedisCluster {
 
     fn controller(&mut self) -> Result<String, DriverError> {
         Err(DriverError::Cannot {
-            system: self.system,
+            system: self.first.endpoint.system,
             action: "name a controller".into(),
             because: "Redis has none: its Sentinels vote".into(),
         })
@@ -103,7 +86,7 @@ impl ClusterView for RedisCluster {
 
     fn redundancy(&mut self) -> Result<(u32, u32), DriverError> {
         let endpoint = self.endpoint()?;
-        let info = control(&endpoint)?.info("replication")?;
+        let info = control(&endpoint)?.text(&["INFO", "replication"])?;
         if !info.lines().any(|line| line.trim() == "role:master") {
             return Err(endpoint.refused("counting its copies", "it is a replica now"));
         }
@@ -112,7 +95,7 @@ impl ClusterView for RedisCluster {
 
     fn set(&mut self, name: &str, value: &str) -> Result<String, DriverError> {
         let endpoint = self.endpoint()?;
-        let mut control = ControlConnection::connect_within(&endpoint, CHANGED)?;
+        let mut control = Connection::open_within(&endpoint, CHANGED)?;
         let mut before = control.map(&["CONFIG", "GET", name])?;
         let before = before.remove(name).ok_or_else(|| endpoint.refused("CONFIG GET", format!("no setting {name}")))?;
         control.text(&["CONFIG", "SET", name, value])?;
@@ -130,14 +113,14 @@ fn in_sync(info: &str) -> u32 {
     info.lines().filter(|line| line.starts_with("slave")).filter(follows).count() as u32
 }
 
-fn control(endpoint: &Endpoint) -> Result<ControlConnection, DriverError> {
-    ControlConnection::connect_within(endpoint, PATIENCE)
+fn control(endpoint: &Endpoint) -> Result<Connection, DriverError> {
+    Connection::open_within(endpoint, PATIENCE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use crate::model::System;
 
     #[test]
     fn only_replicas_that_follow_count() {
@@ -151,10 +134,9 @@ mod tests {
         assert_eq!(in_sync("role:master\r\nconnected_slaves:0\r\n"), 0);
     }
 
-    fn cluster(first: &str, routes: Routes, nodes: u16) -> RedisCluster {
-        let (addresses, access) = (vec![first.to_owned()], Access::default());
-        let target = Target { addresses, routes, access, name: "t".into(), clock: Clock::start() };
-        RedisCluster::new(System::RedisLists, &target, nodes)
+    fn cluster(first: &str, routes: Routes, wanted: u32) -> RedisCluster {
+        let endpoint = Endpoint::parse(System::RedisLists, first).unwrap();
+        RedisCluster { first: Primary::new(endpoint, routes).unwrap(), wanted }
     }
 
     #[test]

@@ -9,23 +9,19 @@ use crate::driver::redis::load::connection::{Connection, timespec};
 use crate::driver::redis::primitive::LargeCommands;
 use crate::driver::{DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who};
 use crate::wire::redis as resp;
+use redis::Value;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io::{ErrorKind, IoSlice, Write};
 use std::time::{Duration, Instant};
 
 /// How long a reply that explains a closed connection may take to arrive.
 const LAST_WORDS: Duration = Duration::from_millis(200);
-/// How long a subscription or a deletion may take.
-const SET_UP: Duration = Duration::from_secs(5);
 
 pub struct RedisLarge {
     clock: Clock,
     /// Where the value goes in: up to its last argument, the value.
     command: Vec<u8>,
-    /// How it is asked for; nothing where it is pushed.
-    ask: Vec<u8>,
-    /// Clears away what was read; nothing where reading does.
-    clear: Vec<u8>,
+    reading: LargeCommands,
     publisher: Connection,
     consumer: Connection,
 }
@@ -38,14 +34,11 @@ impl RedisLarge {
         reading: LargeCommands,
         command: Vec<u8>,
     ) -> Result<Self, DriverError> {
-        let LargeCommands { subscribe, ask, clear } = reading;
         let mut consumer = Connection::open(endpoint)?;
-        if !subscribe.is_empty() {
-            consumer.output.bytes.extend_from_slice(&subscribe);
-            let reply = consumer.reply(Instant::now() + SET_UP, "SUBSCRIBE")?;
-            consumer.input.consume(reply.len());
+        if let Some(subscribe) = &reading.subscribe {
+            consumer.query::<Value>("SUBSCRIBE", subscribe)?;
         }
-        Ok(Self { clock, command, ask, clear, publisher: Connection::open(endpoint)?, consumer })
+        Ok(Self { clock, command, reading, publisher: Connection::open(endpoint)?, consumer })
     }
 
     fn trip(&mut self, head: &[u8], payload: &[u8], deadline_ns: u64) -> Result<Times, LargeRefusal> {
@@ -56,14 +49,12 @@ impl RedisLarge {
         let reply = self.publisher.reply(deadline, "publishing").map_err(|error| LargeRefusal::by(&error))?;
         self.publisher.input.consume(reply.len());
         let acked = since(self.clock.now_ns());
-        self.consumer.output.bytes.extend_from_slice(&self.ask);
+        self.reading.ask.iter().for_each(|ask| self.consumer.collect(ask));
         receive(&mut self.consumer, &self.clock, payload, deadline_ns)?;
         let received = since(self.clock.now_ns());
-        if !self.clear.is_empty() {
-            self.consumer.output.bytes.extend_from_slice(&self.clear);
-            let reply = self.consumer.reply(Instant::now() + SET_UP, "UNLINK");
-            let reply = reply.map_err(|error| LargeRefusal::by(&error))?;
-            self.consumer.input.consume(reply.len());
+        if let Some(clear) = &self.reading.clear {
+            let cleared = self.consumer.query::<Value>("UNLINK", clear);
+            cleared.map_err(|error| LargeRefusal::by(&error))?;
         }
         Ok(Times { acked, received })
     }

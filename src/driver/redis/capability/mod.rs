@@ -5,7 +5,6 @@ pub mod cache;
 pub mod cluster;
 pub mod large;
 pub mod reflector;
-mod replay;
 pub mod requests;
 pub mod stall;
 pub mod work;

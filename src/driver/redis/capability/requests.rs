@@ -4,18 +4,18 @@
 //! 7.0.15 and 8.2.3). The counts are those of the whole server, hence: one consumer at a time.
 
 use crate::driver::capability::{CountedSubscriber, Requests};
-use crate::driver::redis::control::ControlConnection;
 use crate::driver::redis::endpoint::Endpoint;
+use crate::driver::redis::load::connection::Connection;
 use crate::driver::{DriverError, Incoming, Subscriber};
 
 pub struct RedisCounted {
     subscriber: Box<dyn Subscriber>,
-    control: ControlConnection,
+    control: Connection,
 }
 
 impl RedisCounted {
     pub fn new(subscriber: Box<dyn Subscriber>, endpoint: &Endpoint) -> Result<Self, DriverError> {
-        Ok(Self { subscriber, control: ControlConnection::connect(endpoint)? })
+        Ok(Self { subscriber, control: Connection::open(endpoint)? })
     }
 }
 
@@ -24,8 +24,6 @@ impl Subscriber for RedisCounted {
         self.subscriber.receive(until_ns, sink)
     }
 
-    fn abandon(self: Box<Self>) {}
-
     fn close(&mut self) -> Result<(), DriverError> {
         self.subscriber.close()
     }
@@ -33,7 +31,7 @@ impl Subscriber for RedisCounted {
 
 impl CountedSubscriber for RedisCounted {
     fn requests(&mut self) -> Result<Requests, DriverError> {
-        Ok(sort(&self.control.info("commandstats")?))
+        Ok(sort(&self.control.text(&["INFO", "commandstats"])?))
     }
 }
 

@@ -4,39 +4,41 @@
 //! their next request before they stall, so that an answer is on its way to nobody.
 
 use crate::driver::capability::{HeldForConsumer, StalledSubscriber};
-use crate::driver::redis::control::ControlConnection;
 use crate::driver::redis::driver::RedisDriver;
+use crate::driver::redis::load::connection::Connection;
 use crate::driver::{DriverError, Subscriber};
 
 /// How long the request under way may block in the server: longer than any stall of an experiment.
 const BLOCK_NS: u64 = 600 * 1_000_000_000;
 
 /// What the server holds for the consumer.
-pub enum Holder {
+enum Holder {
     /// Its connection's output buffer, by the connection's address.
     Output(String),
     /// The streams or lists themselves: elements under these keys, of this many bytes each.
     Keys { command: &'static str, keys: Vec<String>, bytes: u64 },
 }
 
-impl Holder {
-    /// The streams or lists of the cell, whose elements `command` counts.
-    pub fn of_keys(driver: &RedisDriver, command: &'static str) -> Self {
-        Self::Keys { command, keys: driver.keys.clone(), bytes: driver.cell.message.size.0 }
-    }
-}
-
 struct RedisStalled {
     subscriber: Box<dyn Subscriber>,
-    control: ControlConnection,
+    control: Connection,
     holder: Holder,
 }
 
 pub fn start(driver: &RedisDriver, subscription: u16) -> Result<Box<dyn StalledSubscriber>, DriverError> {
-    let until_ns = driver.target.clock.now_ns() + BLOCK_NS;
-    let (subscriber, holder) = driver.primitive.stalled(driver, subscription, until_ns)?;
-    let control = ControlConnection::connect(&driver.endpoint)?;
-    Ok(Box::new(RedisStalled { subscriber, control, holder }))
+    let (place, endpoint) = (driver.place(subscription, 0), &driver.primary.endpoint);
+    let connection = driver.joined(endpoint, &place)?;
+    let holder = match driver.primitive.length() {
+        Some(command) => Holder::Keys { command, keys: driver.keys.clone(), bytes: driver.cell.message.size.0 },
+        None => {
+            let address = connection.stream.local_addr();
+            Holder::Output(address.map_err(|cause| endpoint.broken(&cause))?.to_string())
+        }
+    };
+    let until_ns = place.clock.now_ns() + BLOCK_NS;
+    let mut subscriber = driver.primitive.consumer(connection, place);
+    subscriber.request(until_ns)?;
+    Ok(Box::new(RedisStalled { subscriber, control: Connection::open(endpoint)?, holder }))
 }
 
 impl StalledSubscriber for RedisStalled {

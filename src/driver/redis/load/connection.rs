@@ -6,9 +6,10 @@
 use crate::access::Stream;
 use crate::clock::Clock;
 use crate::driver::DriverError;
+use crate::driver::redis::SET_UP;
 use crate::driver::redis::endpoint::Endpoint;
-use crate::driver::redis::limits::SET_UP;
-use crate::wire::redis::{self as resp, ReplyReader, Scanner, Token};
+use crate::wire::redis::{self as resp, Malformed, ReplyReader, Scanner, Token};
+use redis::{Cmd, FromRedisValue};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
@@ -124,6 +125,8 @@ impl Output {
 
 pub struct Connection {
     pub endpoint: Endpoint,
+    /// How long one answer may take, before the load and besides it.
+    pub limit: Duration,
     pub stream: Stream,
     pub input: Input,
     pub output: Output,
@@ -136,13 +139,14 @@ impl Connection {
         Self::open_within(endpoint, SET_UP)
     }
 
-    /// The same, each of its steps within `limit`.
+    /// The same, each of its steps and later each answer within `limit`.
     pub fn open_within(endpoint: &Endpoint, limit: Duration) -> Result<Self, DriverError> {
         let mut stream = endpoint.connect(limit)?;
-        stream.set_nonblocking().map_err(|cause| endpoint.lost(cause.to_string()))?;
+        stream.set_nonblocking().map_err(|cause| endpoint.broken(&cause))?;
         let (input, output) = (Input::default(), Output::default());
-        let mut connection = Self { endpoint: endpoint.clone(), stream, input, output, scanner: Scanner::default() };
-        for (name, command) in endpoint.greeting() {
+        let (endpoint, scanner) = (endpoint.clone(), Scanner::default());
+        let mut connection = Self { endpoint, limit, stream, input, output, scanner };
+        for (name, command) in connection.endpoint.greeting() {
             connection.output.bytes.extend_from_slice(&command);
             let reply = connection.reply(Instant::now() + limit, name)?;
             connection.input.consume(reply.len());
@@ -153,19 +157,39 @@ impl Connection {
     /// Sends what is collected; what the socket does not take stays.
     #[inline]
     pub fn write(&mut self) -> Result<bool, DriverError> {
-        self.output.write_to(&mut self.stream).map_err(|cause| self.endpoint.lost(cause.to_string()))
+        self.output.write_to(&mut self.stream).map_err(|cause| self.endpoint.broken(&cause))
     }
 
     /// Reads once. False when nothing was there.
     #[inline]
     pub fn read(&mut self) -> Result<bool, DriverError> {
-        let read = self.input.read_from(&mut self.stream).map_err(|cause| self.endpoint.lost(cause.to_string()))?;
+        let read = self.input.read_from(&mut self.stream).map_err(|cause| self.endpoint.broken(&cause))?;
         Ok(read.is_some())
+    }
+
+    /// What `read` makes of the next whole reply, which is waited for until `until_ns`; `None` when none came in time.
+    #[inline]
+    pub fn next<T>(
+        &mut self,
+        clock: &Clock,
+        until_ns: u64,
+        read: impl FnOnce(&[u8]) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, DriverError> {
+        loop {
+            if let Some(reply) = self.next_reply()? {
+                let made = read(&self.input.filled()[reply.clone()]);
+                self.input.consume(reply.len());
+                return made.map(Some).map_err(|cause| self.endpoint.malformed(cause));
+            }
+            if !self.read_until(clock, until_ns)? {
+                return Ok(None);
+            }
+        }
     }
 
     /// Where the next whole reply lies in `input.filled()`, if it is there. To be consumed by the caller.
     #[inline]
-    pub fn next_reply(&mut self) -> Result<Option<Range<usize>>, DriverError> {
+    fn next_reply(&mut self) -> Result<Option<Range<usize>>, DriverError> {
         let end = self.scanner.end_of_reply(self.input.filled()).map_err(|cause| self.endpoint.malformed(cause))?;
         Ok(end.map(|end| 0..end))
     }
@@ -191,18 +215,43 @@ impl Connection {
         let interest = if all_sent { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
         match poll(&mut [PollFd::new(&self.stream, interest)], Some(&timespec(limit))) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(cause) => Err(self.endpoint.lost(cause.to_string())),
+            Err(cause) => Err(self.endpoint.broken(&cause)),
         }
+    }
+
+    /// Collects a command of the crate.
+    #[inline]
+    pub fn collect(&mut self, command: &Cmd) {
+        command.write_packed_command(&mut self.output.bytes);
+    }
+
+    /// Asks by a command of the crate and waits for the typed reply. For set-up, not for the load.
+    pub fn query<T: FromRedisValue>(&mut self, action: &str, command: &Cmd) -> Result<T, DriverError> {
+        self.collect(command);
+        self.answer(LARGEST_REPLY, Instant::now() + self.limit, action)
+    }
+
+    /// The typed reply, of at most so many bytes, to what was asked; an error reply is an error. It is
+    /// whole, bounded and in time before the crate sees it, which would wait for whatever is announced.
+    pub fn answer<T: FromRedisValue>(
+        &mut self,
+        most: usize,
+        deadline: Instant,
+        action: &str,
+    ) -> Result<T, DriverError> {
+        let reply = self.reply_within(most, deadline, action)?;
+        let value = redis::parse_redis_value(&self.input.filled()[reply.clone()]);
+        self.input.consume(reply.len());
+        let typed = value.and_then(|value| Ok(T::from_redis_value(value)?));
+        typed.map_err(|error| {
+            let cause = resp::words(error.to_string().as_bytes());
+            self.endpoint.malformed(Malformed(cause))
+        })
     }
 
     /// Sends what is collected and waits for one reply, which is not an error. For set-up, not for the load.
     pub fn reply(&mut self, deadline: Instant, action: &str) -> Result<Range<usize>, DriverError> {
         self.reply_within(LARGEST_REPLY, deadline, action)
-    }
-
-    /// The same for an audit, which may ask for as much as a batch of the load.
-    pub fn page(&mut self, deadline: Instant, action: &str) -> Result<Range<usize>, DriverError> {
-        self.reply_within(LARGEST_INPUT, deadline, action)
     }
 
     fn reply_within(&mut self, most: usize, deadline: Instant, action: &str) -> Result<Range<usize>, DriverError> {
@@ -219,7 +268,7 @@ impl Connection {
                 return Err(self.endpoint.refused(action, text));
             }
             if self.input.filled().len() > most {
-                return Err(self.endpoint.malformed(resp::Malformed(format!("a reply of more than {most} B"))));
+                return Err(self.endpoint.malformed(Malformed(format!("a reply of more than {most} B"))));
             }
             // Looked at once more when the time is over, and not again however much keeps coming.
             if late {

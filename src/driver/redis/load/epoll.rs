@@ -4,7 +4,9 @@
 //! write until the socket has no more. A plain `epoll_wait` rounds its time-out up to whole milliseconds, which would
 //! spoil a pacer's deadlines: it serves the whole milliseconds, and `ppoll` on the epoll itself the rest.
 
-use super::connection::timespec;
+use super::connection::{Connection, timespec};
+use crate::driver::DriverError;
+use crate::driver::redis::endpoint::Endpoint;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -34,8 +36,20 @@ pub struct Epoll {
 }
 
 impl Epoll {
-    pub fn new() -> io::Result<Self> {
+    fn new() -> io::Result<Self> {
         Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)? })
+    }
+
+    /// Watches these connections to `endpoint`, the first by the token 0.
+    pub fn watching<'a>(
+        endpoint: &Endpoint,
+        connections: impl IntoIterator<Item = &'a Connection>,
+    ) -> Result<Self, DriverError> {
+        let watched = Self::new().and_then(|epoll| {
+            (0..).zip(connections).try_for_each(|(token, connection)| epoll.add(&connection.stream, token))?;
+            Ok(epoll)
+        });
+        watched.map_err(|cause| endpoint.refused("waiting on sockets (epoll)", cause.to_string()))
     }
 
     /// Watches a socket until it is closed.
@@ -44,28 +58,24 @@ impl Epoll {
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(token), both)?)
     }
 
-    /// Waits at most `limit` (for ever if `None`), then replaces `ready` by what happened: nothing when the time is up, and
-    /// perhaps earlier.
-    pub fn wait(&self, limit: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+    /// Waits at most `limit`, then replaces `ready` by what happened: nothing when the time is up, and perhaps earlier.
+    pub fn wait(&self, limit: Duration, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
-        let coarse = match limit {
-            Some(limit) if limit >= COARSE => Some(Duration::from_millis(limit.as_millis() as u64)),
-            Some(limit) => {
-                if !limit.is_zero() {
-                    let mut fds = [PollFd::new(&self.epoll, PollFlags::IN)];
-                    if let Err(error) = poll(&mut fds, Some(&timespec(limit))) {
-                        return unless_interrupted(error);
-                    }
-                    if fds[0].revents().is_empty() {
-                        return Ok(());
-                    }
+        let mut coarse = Duration::from_millis(limit.as_millis() as u64);
+        if limit < COARSE {
+            coarse = Duration::ZERO;
+            let mut fds = [PollFd::new(&self.epoll, PollFlags::IN)];
+            if !limit.is_zero() {
+                if let Err(error) = poll(&mut fds, Some(&timespec(limit))) {
+                    return unless_interrupted(error);
                 }
-                Some(Duration::ZERO)
+                if fds[0].revents().is_empty() {
+                    return Ok(());
+                }
             }
-            None => None,
-        };
+        }
         let mut room = [MaybeUninit::<Event>::uninit(); EVENTS];
-        let (events, _) = match epoll::wait(&self.epoll, &mut room, coarse.map(timespec).as_ref()) {
+        let (events, _) = match epoll::wait(&self.epoll, &mut room, Some(&timespec(coarse))) {
             Ok(found) => found,
             Err(error) => return unless_interrupted(error),
         };
@@ -106,13 +116,13 @@ mod tests {
         let (near, _far) = pair();
         let (epoll, mut ready) = (Epoll::new().unwrap(), vec![]);
         epoll.add(&near, 7).unwrap();
-        epoll.wait(None, &mut ready).unwrap();
+        epoll.wait(Duration::from_secs(60), &mut ready).unwrap();
         assert!(ready[0].writable && !ready[0].readable);
         let limit = Duration::from_micros(200);
         let mut waits: Vec<Duration> = (0..101)
             .map(|_| {
                 let started = Instant::now();
-                epoll.wait(Some(limit), &mut ready).unwrap();
+                epoll.wait(limit, &mut ready).unwrap();
                 assert!(ready.is_empty());
                 started.elapsed()
             })
@@ -127,12 +137,12 @@ mod tests {
         let (near, mut far) = pair();
         let (epoll, mut ready) = (Epoll::new().unwrap(), vec![]);
         epoll.add(&near, 7).unwrap();
-        epoll.wait(None, &mut ready).unwrap();
+        epoll.wait(Duration::from_secs(60), &mut ready).unwrap();
         far.write_all(b"x").unwrap();
-        epoll.wait(Some(Duration::from_secs(5)), &mut ready).unwrap();
+        epoll.wait(Duration::from_secs(5), &mut ready).unwrap();
         assert!(ready[0].token == 7 && ready[0].readable && !ready[0].ended);
         drop(far);
-        epoll.wait(Some(Duration::from_micros(1500)), &mut ready).unwrap();
+        epoll.wait(Duration::from_micros(1500), &mut ready).unwrap();
         assert!(ready[0].readable && ready[0].ended);
     }
 }

@@ -5,68 +5,69 @@
 //! never abandoned: an answer that is late is taken up by the next call.
 
 use super::connection::Connection;
-use super::resilient::Resume;
+use super::{ConsumerPlace, RedisConsumer};
 use crate::clock::Clock;
-use crate::driver::redis::endpoint::Endpoint;
-use crate::driver::redis::limits::{CLOSE, GRACE_NS, ON_TIME_NS};
+use crate::driver::redis::CLOSE;
 use crate::driver::{DriverError, Incoming, Subscriber};
-use crate::wire::redis::{self as resp, Malformed, ReplyReader, Token};
+use crate::wire::redis::{self as resp, Malformed, ReplyReader, Token, bulks};
+use redis::{Cmd, cmd};
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Redis takes the time-outs of blocking list commands in seconds, where 0 means for ever.
-pub fn seconds(left: Duration) -> String {
+fn seconds(left: Duration) -> String {
     format!("{:.3}", left.as_secs_f64().max(0.001))
+}
+
+/// Takes at most so many elements, blocking in the server for `left`; not at all when nothing is left.
+/// The first list that has anything is served, and the one at `turn` is named first.
+pub fn pop(keys: &[String], turn: usize, most: u32, left: Duration) -> Cmd {
+    let mut command = Cmd::new();
+    if left.is_zero() {
+        command.arg("LMPOP");
+    } else {
+        command.arg("BLMPOP").arg(seconds(left));
+    }
+    let (later, first) = keys.split_at(turn);
+    command.arg(keys.len()).arg(first).arg(later).arg("RIGHT").arg("COUNT").arg(most);
+    command
+}
+
+/// Moves one element, blocking in the server for `left`; not at all when nothing is left.
+pub fn move_one(from: &str, to: &str, left: Duration) -> Cmd {
+    let mut command = cmd(if left.is_zero() { "LMOVE" } else { "BLMOVE" });
+    command.arg(from).arg(to).arg("RIGHT").arg("LEFT");
+    if !left.is_zero() {
+        command.arg(seconds(left));
+    }
+    command
+}
+
+/// How many moves to ask for at once: follows what was there last time, since each vain one costs the
+/// server a command.
+pub fn next_moves(moves: u32, found: u32, most: u32) -> u32 {
+    if found >= moves { moves.saturating_mul(2).min(most) } else { found.max(1) }
 }
 
 /// Takes elements away in batches.
 pub struct PopSubscriber {
     connection: Connection,
-    clock: Clock,
-    keys: Vec<String>,
-    batch: u32,
-    /// The list that the next request names first: BLMPOP serves the first list that has anything.
+    place: ConsumerPlace,
+    /// The list that the next request names first.
     turn: usize,
     asked: bool,
-    grace_ns: u64,
 }
 
 impl PopSubscriber {
-    pub fn connect(endpoint: &Endpoint, clock: Clock, keys: Vec<String>, batch: u32) -> Result<Self, DriverError> {
-        Ok(Self::new(Connection::open(endpoint)?, clock, keys, batch))
-    }
-
-    pub fn new(connection: Connection, clock: Clock, keys: Vec<String>, batch: u32) -> Self {
-        Self { connection, clock, keys, batch, turn: 0, asked: false, grace_ns: GRACE_NS }
-    }
-
-    /// Comes back on time, whatever the server does; a late answer is taken up by the next call.
-    pub fn on_time(self) -> Self {
-        Self { grace_ns: ON_TIME_NS, ..self }
+    pub fn new(connection: Connection, place: ConsumerPlace) -> Self {
+        Self { connection, place, turn: 0, asked: false }
     }
 
     fn ask(&mut self, until_ns: u64) {
-        let left = self.clock.until(until_ns);
-        let (timeout, keys, batch) = (seconds(left), self.keys.len().to_string(), self.batch.to_string());
-        let mut words: Vec<&[u8]> = vec![];
-        if left.is_zero() {
-            words.push(b"LMPOP");
-        } else {
-            words.extend([&b"BLMPOP"[..], timeout.as_bytes()]);
-        }
-        words.push(keys.as_bytes());
-        let (later, first) = self.keys.split_at(self.turn);
-        words.extend(first.iter().chain(later).map(|key| key.as_bytes()));
-        words.extend([&b"RIGHT"[..], b"COUNT", batch.as_bytes()]);
-        resp::command(&mut self.connection.output.bytes, &words);
-        self.turn = (self.turn + 1) % self.keys.len();
+        let ConsumerPlace { clock, keys, batch, .. } = &self.place;
+        self.connection.collect(&pop(keys, self.turn, *batch, clock.until(until_ns)));
+        self.turn = (self.turn + 1) % keys.len();
         self.asked = true;
-    }
-
-    /// Sends the next request and does not look for its answer, which the next [`Subscriber::receive`] takes up.
-    pub fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
-        self.ask(until_ns);
-        self.connection.write().map(drop)
     }
 }
 
@@ -91,31 +92,25 @@ impl Subscriber for PopSubscriber {
         if !self.asked {
             self.ask(until_ns);
         }
-        let patience = until_ns.max(self.clock.now_ns()).saturating_add(self.grace_ns);
-        loop {
-            if let Some(reply) = self.connection.next_reply()? {
-                self.asked = false;
-                let handed = hand_out(&self.connection.input.filled()[reply.clone()], &self.clock, sink);
-                handed.map_err(|cause| self.connection.endpoint.malformed(cause))?;
-                self.connection.input.consume(reply.len());
-                return Ok(());
-            }
-            if !self.connection.read_until(&self.clock, patience)? {
-                return Ok(());
-            }
-        }
+        let (clock, patience) = (&self.place.clock, self.place.patience(until_ns));
+        let handed = self.connection.next(clock, patience, |reply| hand_out(reply, clock, sink))?;
+        self.asked = handed.is_none();
+        Ok(())
     }
 
     /// Nothing to acknowledge. What a late answer still brings is lost, as it is when any consumer of this mode leaves.
-    fn abandon(self: Box<Self>) {}
-
     fn close(&mut self) -> Result<(), DriverError> {
         Ok(())
     }
 }
 
 /// What was taken and not received is gone, as the mode has it.
-impl Resume for PopSubscriber {
+impl RedisConsumer for PopSubscriber {
+    fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
+        self.ask(until_ns);
+        self.connection.write().map(drop)
+    }
+
     fn resume(&mut self, connection: Connection) {
         (self.connection, self.asked) = (connection, false);
     }
@@ -137,11 +132,8 @@ enum ListReply {
 /// Moves elements to a processing list, which only this consumer touches, and deletes it when they are processed.
 pub struct ReliableSubscriber {
     connection: Connection,
-    clock: Clock,
-    key: String,
-    processing: String,
-    batch: u32,
-    /// Moves to ask for at once: follows what was there last time, since each vain one costs the server a command.
+    place: ConsumerPlace,
+    /// Moves to ask for at once.
     moves: u32,
     /// Whether the processing list holds elements that were handed out.
     unacknowledged: bool,
@@ -151,68 +143,28 @@ pub struct ReliableSubscriber {
     /// After a lost connection: how many elements of the processing list, from its old end, are known already.
     known: Option<u64>,
     due: VecDeque<ListReply>,
-    grace_ns: u64,
 }
 
 impl ReliableSubscriber {
-    pub fn connect(
-        endpoint: &Endpoint,
-        clock: Clock,
-        key: String,
-        processing: String,
-        batch: u32,
-    ) -> Result<Self, DriverError> {
-        Ok(Self::new(Connection::open(endpoint)?, clock, key, processing, batch))
-    }
-
-    pub fn new(connection: Connection, clock: Clock, key: String, processing: String, batch: u32) -> Self {
-        Self {
-            connection,
-            clock,
-            key,
-            processing,
-            batch,
-            moves: 1,
-            unacknowledged: false,
-            handed_out: Some(0),
-            known: None,
-            due: VecDeque::new(),
-            grace_ns: GRACE_NS,
-        }
-    }
-
-    /// Comes back on time, whatever the server does; a late answer is taken up by the next call.
-    pub fn on_time(self) -> Self {
-        Self { grace_ns: ON_TIME_NS, ..self }
-    }
-
-    /// First takes up what whoever had its place before left unacknowledged.
-    pub fn taking_over(self) -> Self {
-        Self { known: Some(0), ..self }
+    pub fn new(connection: Connection, place: ConsumerPlace) -> Self {
+        let (handed_out, known, due) = (Some(0), place.outlives.then_some(0), VecDeque::new());
+        Self { connection, place, moves: 1, unacknowledged: false, handed_out, known, due }
     }
 
     fn delete_processed(&mut self) {
         if std::mem::take(&mut self.unacknowledged) {
-            resp::command(&mut self.connection.output.bytes, &[b"DEL", self.processing.as_bytes()]);
+            self.connection.collect(cmd("DEL").arg(&self.place.processing));
             self.due.push_back(ListReply::Deletion);
             self.handed_out = None;
         }
     }
 
-    fn ask_for_what_is_there(&mut self) {
-        let words: [&[u8]; 5] = [b"LMOVE", self.key.as_bytes(), self.processing.as_bytes(), b"RIGHT", b"LEFT"];
-        for _ in 0..self.moves {
-            resp::command(&mut self.connection.output.bytes, &words);
+    fn ask(&mut self, moves: u32, left: Duration) {
+        let command = move_one(&self.place.keys[0], &self.place.processing, left);
+        for _ in 0..moves {
+            self.connection.collect(&command);
             self.due.push_back(ListReply::Move);
         }
-    }
-
-    fn ask_and_block(&mut self, left: Duration) {
-        let timeout = seconds(left);
-        let (key, processing) = (self.key.as_bytes(), self.processing.as_bytes());
-        let words: [&[u8]; 6] = [b"BLMOVE", key, processing, b"RIGHT", b"LEFT", timeout.as_bytes()];
-        resp::command(&mut self.connection.output.bytes, &words);
-        self.due.push_back(ListReply::Move);
     }
 
     /// Takes up every answer that is due, as far as they come until `patience_ns`; how many elements they brought.
@@ -222,14 +174,14 @@ impl ReliableSubscriber {
             let input = self.connection.input.filled();
             let token = resp::token(input).map_err(|cause| self.connection.endpoint.malformed(cause))?;
             let Some((token, length)) = token else {
-                if self.connection.read_until(&self.clock, patience_ns)? {
+                if self.connection.read_until(&self.place.clock, patience_ns)? {
                     continue;
                 }
                 break;
             };
             match (due, token) {
                 (ListReply::Move, Token::Bulk(payload)) => {
-                    sink(Incoming { payload, received_ns: self.clock.now_ns() });
+                    sink(Incoming { payload, received_ns: self.place.clock.now_ns() });
                     (found, self.unacknowledged) = (found + 1, true);
                     self.handed_out = self.handed_out.map(|count| count + 1);
                 }
@@ -245,44 +197,31 @@ impl ReliableSubscriber {
         }
         Ok(found)
     }
-}
 
-impl ReliableSubscriber {
     /// Hands out what was moved to the processing list and never arrived: its newest end, to the left. The rest was
     /// handed out before, unless nobody knows; then all of it is, a second time perhaps.
     fn take_up_again(&mut self, patience_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
         if self.due.is_empty() {
-            resp::command(&mut self.connection.output.bytes, &[b"LRANGE", self.processing.as_bytes(), b"0", b"-1"]);
+            self.connection.collect(cmd("LRANGE").arg(&self.place.processing).arg(0).arg(-1));
             self.due.push_back(ListReply::List);
         }
-        let reply = loop {
-            match self.connection.next_reply()? {
-                Some(reply) => break reply,
-                None if self.connection.read_until(&self.clock, patience_ns)? => {}
-                None => return Ok(()),
+        let (clock, known) = (&self.place.clock, self.known.unwrap_or(0) as usize);
+        let found = self.connection.next(clock, patience_ns, |reply| {
+            let elements = bulks(reply)?;
+            for payload in elements.iter().rev().skip(known) {
+                sink(Incoming { payload, received_ns: clock.now_ns() });
             }
-        };
-        let known = self.known.take().unwrap_or(0) as usize;
-        let elements = elements(&self.connection.input.filled()[reply.clone()]);
-        let elements = elements.map_err(|cause| self.connection.endpoint.malformed(cause))?;
-        for payload in elements.iter().rev().skip(known) {
-            sink(Incoming { payload, received_ns: self.clock.now_ns() });
+            Ok(elements.len() as u64)
+        })?;
+        if let Some(found) = found {
+            (self.known, self.unacknowledged, self.handed_out) = (None, found > 0, Some(found));
+            self.due.clear();
         }
-        self.unacknowledged = !elements.is_empty();
-        self.handed_out = Some(elements.len() as u64);
-        self.connection.input.consume(reply.len());
-        self.due.clear();
         Ok(())
     }
 }
 
-/// The elements of a list, from the left.
-fn elements(reply: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
-    let mut reader = ReplyReader::new(reply);
-    (0..reader.array()?).map(|_| reader.bulk()).collect()
-}
-
-impl Resume for ReliableSubscriber {
+impl RedisConsumer for ReliableSubscriber {
     fn resume(&mut self, connection: Connection) {
         self.connection = connection;
         self.due.clear();
@@ -297,33 +236,30 @@ impl Resume for ReliableSubscriber {
 
 impl Subscriber for ReliableSubscriber {
     fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
-        let patience = until_ns.max(self.clock.now_ns()).saturating_add(self.grace_ns);
+        let patience = self.place.patience(until_ns);
         if self.known.is_some() {
             return self.take_up_again(patience, sink);
         }
         if self.due.is_empty() {
             self.delete_processed();
-            self.ask_for_what_is_there();
+            self.ask(self.moves, Duration::ZERO);
         }
         let found = self.take(patience, sink)?;
         if found > 0 || !self.due.is_empty() {
-            let all_found = found >= self.moves;
-            self.moves = if all_found { self.moves.saturating_mul(2).min(self.batch) } else { found.max(1) };
+            self.moves = next_moves(self.moves, found, self.place.batch);
             return Ok(());
         }
         self.moves = 1;
-        let left = self.clock.until(until_ns);
+        let left = self.place.clock.until(until_ns);
         if !left.is_zero() {
-            self.ask_and_block(left);
+            self.ask(1, left);
             self.take(patience, sink)?;
         }
         Ok(())
     }
 
-    fn abandon(self: Box<Self>) {}
-
     fn close(&mut self) -> Result<(), DriverError> {
-        let deadline = self.clock.now_ns() + CLOSE.as_nanos() as u64;
+        let deadline = self.place.clock.now_ns() + CLOSE.as_nanos() as u64;
         // What late answers still bring was handed to nobody and must not be deleted: it stays in the processing list.
         let mut unseen = 0;
         let handed_out = self.unacknowledged;

@@ -10,11 +10,11 @@
 use super::connection::Connection;
 use super::epoll::{Epoll, Ready};
 use crate::clock::Clock;
-use crate::driver::redis::endpoint::Endpoint;
-use crate::driver::redis::limits::SET_UP;
+use crate::driver::redis::SET_UP;
 use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
 use crate::scenario::Reply;
-use crate::wire::redis::{self as resp, Token};
+use crate::wire::redis::{self as resp, Malformed, Token};
+use redis::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -51,48 +51,21 @@ pub struct RedisPublisher {
 }
 
 impl RedisPublisher {
-    /// Connects `connections` sockets. `commands` are encoded up to the header of their last argument.
-    pub fn connect(
-        endpoint: &Endpoint,
-        clock: Clock,
-        connections: u16,
-        batch: u32,
-        commands: Vec<Vec<u8>>,
-        reply: Reply,
-    ) -> Result<Self, DriverError> {
-        let open = |_| {
-            let mut connection = Connection::open(endpoint)?;
-            if reply == Reply::Off {
-                silence(&mut connection)?;
-            }
-            Ok(connection)
-        };
-        let opened = (0..connections.max(1)).map(open).collect::<Result<_, _>>()?;
-        Self::over(endpoint, opened, clock, batch, commands, reply)
-    }
-
-    /// Over sockets that are connected, and silenced under `CLIENT REPLY OFF`.
+    /// Over at least one socket, connected, and silenced under `CLIENT REPLY OFF`. `commands` are encoded up to the
+    /// header of their last argument.
     pub fn over(
-        endpoint: &Endpoint,
         opened: Vec<Connection>,
         clock: Clock,
         batch: u32,
         commands: Vec<Vec<u8>>,
         reply: Reply,
     ) -> Result<Self, DriverError> {
-        let unavailable = |cause: std::io::Error| endpoint.refused("waiting on sockets (epoll)", cause.to_string());
-        let epoll = Epoll::new().map_err(unavailable)?;
-        let mut connections = Vec::with_capacity(opened.len());
-        for (token, connection) in (0u64..).zip(opened) {
-            epoll.add(&connection.stream, token).map_err(unavailable)?;
-            connections.push(PipelinedConnection {
-                connection,
-                slots: VecDeque::new(),
-                collected_bytes: 0,
-                collected: 0,
-                lost: false,
-            });
-        }
+        let epoll = Epoll::watching(&opened[0].endpoint, &opened)?;
+        let pipelined = |connection| {
+            let slots = VecDeque::new();
+            PipelinedConnection { connection, slots, collected_bytes: 0, collected: 0, lost: false }
+        };
+        let connections = opened.into_iter().map(pipelined).collect();
         let (dirty, ready, failures) = (vec![], vec![], BTreeMap::new());
         Ok(Self { connections, dirty, commands, batch: batch.max(1), epoll, ready, failures, lost: None, reply, clock })
     }
@@ -137,10 +110,8 @@ impl RedisPublisher {
 
 /// Proves that the server answers, then asks it not to. What follows has no answer, this request included.
 pub fn silence(connection: &mut Connection) -> Result<(), DriverError> {
-    resp::command(&mut connection.output.bytes, &[b"PING"]);
-    let reply = connection.reply(Instant::now() + SET_UP, "PING")?;
-    connection.input.consume(reply.len());
-    resp::command(&mut connection.output.bytes, &[b"CLIENT", b"REPLY", b"OFF"]);
+    connection.query::<Value>("PING", &redis::cmd("PING"))?;
+    connection.collect(redis::cmd("CLIENT").arg("REPLY").arg("OFF"));
     let deadline = Instant::now() + SET_UP;
     while !connection.write()? {
         if Instant::now() > deadline {
@@ -149,6 +120,20 @@ pub fn silence(connection: &mut Connection) -> Result<(), DriverError> {
         std::thread::yield_now();
     }
     Ok(())
+}
+
+/// A reply to a publish: what the server refuses with, if it does, and the reply's length.
+type PublishReply<'a> = (Option<&'a [u8]>, usize);
+
+/// The reply to a publish at the start of `input`; `None` while it is not complete.
+#[inline]
+pub fn publish_reply(input: &[u8]) -> Result<Option<PublishReply<'_>>, Malformed> {
+    match resp::token(input)? {
+        None => Ok(None),
+        Some((Token::Integer(_) | Token::Bulk(_) | Token::Simple(_), length)) => Ok(Some((None, length))),
+        Some((Token::Error(text), length)) => Ok(Some((Some(text), length))),
+        Some((other, _)) => Err(resp::unexpected("a reply to a publish", other)),
+    }
 }
 
 impl PipelinedConnection {
@@ -167,37 +152,26 @@ impl PipelinedConnection {
     ) -> Result<(), DriverError> {
         let Connection { endpoint, stream, input, .. } = &mut self.connection;
         loop {
-            let read = input.read_from(stream).map_err(|cause| endpoint.lost(cause.to_string()))?;
+            let read = input.read_from(stream).map_err(|cause| endpoint.broken(&cause))?;
             let Some((_, more)) = read else { return Ok(()) };
             let at_ns = clock.now_ns();
             let mut used = 0;
-            let mut parsed = Ok(());
-            loop {
-                let (token, length) = match resp::token(&input.filled()[used..]) {
+            let parsed = loop {
+                let (refusal, length) = match publish_reply(&input.filled()[used..]) {
                     Ok(Some(found)) => found,
-                    Ok(None) => break,
-                    Err(cause) => {
-                        parsed = Err(endpoint.malformed(cause));
-                        break;
-                    }
-                };
-                let outcome = match token {
-                    Token::Integer(_) | Token::Bulk(_) | Token::Simple(_) => Outcome::Acked,
-                    Token::Error(text) => {
-                        *failures.entry(resp::words(text)).or_default() += 1;
-                        Outcome::Failed
-                    }
-                    other => {
-                        parsed = Err(endpoint.malformed(resp::unexpected("a reply to a publish", other)));
-                        break;
-                    }
+                    Ok(None) => break Ok(()),
+                    Err(cause) => break Err(endpoint.malformed(cause)),
                 };
                 used += length;
+                if let Some(text) = refusal {
+                    *failures.entry(resp::words(text)).or_default() += 1;
+                }
+                let outcome = if refusal.is_some() { Outcome::Failed } else { Outcome::Acked };
                 // An error with nothing in flight is the server's farewell; the end of the stream follows it.
                 if !silent && let Some((slot, _)) = self.slots.pop_front() {
                     completions.push(Completion { slot, outcome, at_ns });
                 }
-            }
+            };
             input.consume(used);
             parsed?;
             if !more && !to_the_end {
@@ -237,9 +211,7 @@ impl Publisher for RedisPublisher {
         let (Some(pipelined), Some(command)) =
             (self.connections.get_mut(index), self.commands.get(message.stream as usize))
         else {
-            let (connection, stream) = (message.connection, message.stream);
-            let endpoint = &self.connections[0].connection.endpoint;
-            return Err(endpoint.refused("submit", format!("no connection {connection} or no stream {stream}")));
+            return Err(self.connections[0].connection.endpoint.no_lane(&message));
         };
         let output = &mut pipelined.connection.output;
         if output.unsent() > UNSENT.max(4 * message.payload.len()) {
@@ -281,8 +253,8 @@ impl Publisher for RedisPublisher {
         }
         loop {
             let left = if completions.len() > before { Duration::ZERO } else { self.clock.until(until_ns) };
-            let waited = self.epoll.wait(Some(left), &mut self.ready);
-            waited.map_err(|cause| self.connections[0].connection.endpoint.lost(cause.to_string()))?;
+            let waited = self.epoll.wait(left, &mut self.ready);
+            waited.map_err(|cause| self.connections[0].connection.endpoint.broken(&cause))?;
             self.serve(completions);
             if completions.len() > before {
                 return Ok(());

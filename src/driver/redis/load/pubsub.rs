@@ -3,13 +3,11 @@
 //! It reads its own socket and keeps no queue of its own: one that does not read is cut off by Redis, as it should be,
 //! and does not grow in our memory instead.
 
+use super::RedisConsumer;
 use super::connection::Connection;
-use super::resilient::Resume;
 use crate::clock::Clock;
-use crate::driver::redis::endpoint::Endpoint;
-use crate::driver::redis::limits::SET_UP;
 use crate::driver::{DriverError, Incoming, Subscriber};
-use crate::wire::redis::{self as resp, Malformed, ReplyReader, Token};
+use crate::wire::redis::{self as resp, Malformed, Token};
 use std::time::Instant;
 
 pub struct PubSubSubscriber {
@@ -21,15 +19,15 @@ pub struct PubSubSubscriber {
 
 /// Returns once Redis has confirmed every channel: what is published from then on arrives.
 pub fn subscribe(connection: &mut Connection, channels: &[String]) -> Result<(), DriverError> {
-    let words: Vec<&[u8]> = [&b"SUBSCRIBE"[..]].into_iter().chain(channels.iter().map(String::as_bytes)).collect();
-    resp::command(&mut connection.output.bytes, &words);
-    let deadline = Instant::now() + SET_UP;
+    connection.collect(redis::cmd("SUBSCRIBE").arg(channels));
+    let deadline = Instant::now() + connection.limit;
     let mut confirmed = 0;
     while confirmed < channels.len() {
         let reply = connection.reply(deadline, "SUBSCRIBE")?;
         // A message on a channel confirmed earlier may come in between; it belongs to nobody yet.
-        let kind = push_kind(&connection.input.filled()[reply.clone()]);
-        confirmed += usize::from(kind.map_err(|cause| connection.endpoint.malformed(cause))? == b"subscribe");
+        let pushed = push(&connection.input.filled()[reply.clone()]);
+        let pushed = pushed.map_err(|cause| connection.endpoint.malformed(cause))?;
+        confirmed += usize::from(matches!(pushed, Some((None, _))));
         connection.input.consume(reply.len());
     }
     Ok(())
@@ -40,25 +38,6 @@ impl PubSubSubscriber {
     pub fn new(connection: Connection, clock: Clock) -> Self {
         Self { connection, pinged: false, clock }
     }
-
-    /// Connects and subscribes.
-    pub fn connect(endpoint: &Endpoint, clock: Clock, channels: &[String]) -> Result<Self, DriverError> {
-        let mut connection = Connection::open(endpoint)?;
-        subscribe(&mut connection, channels)?;
-        Ok(Self::new(connection, clock))
-    }
-
-    /// Our end of the connection, by which the server's list of clients names it.
-    pub fn local_address(&self) -> Result<String, DriverError> {
-        let address = self.connection.stream.local_addr();
-        address.map(|address| address.to_string()).map_err(|cause| self.connection.endpoint.lost(cause.to_string()))
-    }
-}
-
-fn push_kind(reply: &[u8]) -> Result<&[u8], Malformed> {
-    let mut reader = ReplyReader::new(reply);
-    reader.array()?;
-    reader.bulk()
 }
 
 /// A push: its payload, if it is a message, and its encoded length.
@@ -88,7 +67,6 @@ fn push(input: &[u8]) -> Result<Option<Push<'_>>, Malformed> {
 
 #[cfg(any(test, fuzzing))]
 pub fn fuzz(input: &[u8]) {
-    let _ = push_kind(input);
     let mut used = 0;
     while let Ok(Some((_, length))) = push(&input[used..]) {
         assert!(length > 0 && used + length <= input.len());
@@ -120,15 +98,13 @@ impl Subscriber for PubSubSubscriber {
     }
 
     /// Nothing to acknowledge; the socket closes when this is dropped.
-    fn abandon(self: Box<Self>) {}
-
     fn close(&mut self) -> Result<(), DriverError> {
         Ok(())
     }
 }
 
 /// What was published while there was no connection is gone.
-impl Resume for PubSubSubscriber {
+impl RedisConsumer for PubSubSubscriber {
     fn resume(&mut self, connection: Connection) {
         (self.connection, self.pinged) = (connection, false);
     }
@@ -139,7 +115,7 @@ impl Resume for PubSubSubscriber {
 
     /// Nobody but the server ever speaks here: without a question, one that is gone looks like one with nothing to say.
     fn nudge(&mut self) -> Result<(), DriverError> {
-        resp::command(&mut self.connection.output.bytes, &[b"PING"]);
+        self.connection.collect(&redis::cmd("PING"));
         self.pinged = true;
         self.connection.write().map(drop)
     }

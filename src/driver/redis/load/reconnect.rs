@@ -6,11 +6,11 @@
 
 use crate::clock::Clock;
 use crate::driver::DriverError;
-use crate::driver::redis::error::reason;
+use crate::driver::redis::endpoint::reason;
 use crate::driver::timeouts::Backoff;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 /// How often something was tried again, by its reason.
 pub type Retries = BTreeMap<String, u64>;
@@ -62,15 +62,7 @@ impl<T: Send + 'static> Reconnect<T> {
                 continue;
             };
             let left = clock.until(until_ns);
-            let ended = if left.is_zero() {
-                under_way.try_recv().map_err(|error| match error {
-                    TryRecvError::Empty => RecvTimeoutError::Timeout,
-                    TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
-                })
-            } else {
-                under_way.recv_timeout(left)
-            };
-            let error = match ended {
+            let error = match under_way.recv_timeout(left) {
                 Ok(Ok(made)) => {
                     self.under_way = None;
                     *retries.entry("connection made again".into()).or_default() += 1;

@@ -4,14 +4,45 @@
 //! the server is late with an answer, `receive` returns on time all the same and the next call takes it up.
 
 use super::connection::Connection;
-use super::resilient::Resume;
+use super::{ConsumerPlace, RedisConsumer};
 use crate::clock::Clock;
-use crate::driver::redis::endpoint::Endpoint;
-use crate::driver::redis::limits::SET_UP;
-use crate::driver::redis::limits::{CLOSE, GRACE_NS, ON_TIME_NS};
+use crate::driver::redis::CLOSE;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::wire::redis::{self as resp, Malformed, ReplyReader, Token};
-use std::time::Instant;
+use redis::{Cmd, Value, cmd};
+use std::time::Duration;
+
+/// Makes a group that begins at the entry `from`, and its stream where there is none.
+pub fn create_group(key: &str, group: &str, from: &str) -> Cmd {
+    let mut command = cmd("XGROUP");
+    command.arg("CREATE").arg(key).arg(group).arg(from).arg("MKSTREAM");
+    command
+}
+
+/// Makes the place's group on every stream, from the entry `from` on, where there is none.
+pub fn make_groups(connection: &mut Connection, place: &ConsumerPlace, from: &str) -> Result<(), DriverError> {
+    for key in &place.keys {
+        let create = create_group(key, &place.group, from);
+        match connection.query::<Value>("XGROUP CREATE", &create) {
+            // Another consumer of this subscription was here first.
+            Err(DriverError::Refused { cause, .. }) if cause.starts_with("BUSYGROUP") => {}
+            made => drop(made?),
+        }
+    }
+    Ok(())
+}
+
+/// Asks for entries after `from`, blocking in the server for `left`; not at all when nothing is left.
+pub fn read(place: &ConsumerPlace, from: &str, left: Duration) -> Cmd {
+    let mut command = cmd("XREADGROUP");
+    command.arg("GROUP").arg(&place.group).arg(&place.consumer).arg("COUNT").arg(place.batch);
+    if !left.is_zero() {
+        // At least 1 ms: 0 is for ever.
+        command.arg("BLOCK").arg((left.as_millis() as u64).max(1));
+    }
+    command.arg("STREAMS").arg(&place.keys).arg(vec![from; place.keys.len()]);
+    command
+}
 
 /// Ids of one stream that were handed out and are not acknowledged yet, as they came: encoded.
 #[derive(Default)]
@@ -29,11 +60,7 @@ impl Unacknowledged {
 
 pub struct StreamSubscriber {
     connection: Connection,
-    clock: Clock,
-    keys: Vec<String>,
-    group: String,
-    consumer: String,
-    batch: u32,
+    place: ConsumerPlace,
     unacknowledged: Vec<Unacknowledged>,
     /// Those whose XACK is under way.
     acknowledging: Vec<Unacknowledged>,
@@ -43,88 +70,24 @@ pub struct StreamSubscriber {
     reading: bool,
     /// After a lost connection, until nothing is left: read what the group has given us and nobody saw.
     catching_up: bool,
-    grace_ns: u64,
-}
-
-/// Makes the group on every stream, from the entry `from` on, where there is none.
-pub fn make_groups(connection: &mut Connection, keys: &[String], group: &str, from: &str) -> Result<(), DriverError> {
-    for key in keys {
-        let words: [&[u8]; 6] = [b"XGROUP", b"CREATE", key.as_bytes(), group.as_bytes(), from.as_bytes(), b"MKSTREAM"];
-        resp::command(&mut connection.output.bytes, &words);
-        match connection.reply(Instant::now() + SET_UP, "XGROUP CREATE") {
-            Ok(reply) => connection.input.consume(reply.len()),
-            // Another consumer of this subscription was here first.
-            Err(DriverError::Refused { cause, .. }) if cause.starts_with("BUSYGROUP") => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// What the group of a subscription is called.
-pub fn group(subscription: u16) -> String {
-    format!("g{subscription}")
 }
 
 impl StreamSubscriber {
-    /// Joins the group of `subscription` on every stream and makes it, from the stream's present end on, if it is new.
-    pub fn connect(
-        endpoint: &Endpoint,
-        clock: Clock,
-        keys: Vec<String>,
-        subscription: u16,
-        consumer: u16,
-        batch: u32,
-    ) -> Result<Self, DriverError> {
-        let mut connection = Connection::open(endpoint)?;
-        make_groups(&mut connection, &keys, &group(subscription), "$")?;
-        Ok(Self::new(connection, clock, keys, subscription, consumer, batch))
-    }
-
     /// Takes a connection to a server where the groups are made.
-    pub fn new(
-        connection: Connection,
-        clock: Clock,
-        keys: Vec<String>,
-        subscription: u16,
-        consumer: u16,
-        batch: u32,
-    ) -> Self {
-        let none = || keys.iter().map(|_| Unacknowledged::default()).collect();
-        let (unacknowledged, acknowledging) = (none(), none());
-        Self {
-            connection,
-            clock,
-            keys,
-            group: group(subscription),
-            consumer: format!("c{consumer}"),
-            batch,
-            unacknowledged,
-            acknowledging,
-            acks_due: 0,
-            reading: false,
-            catching_up: false,
-            grace_ns: GRACE_NS,
-        }
-    }
-
-    /// Comes back on time, whatever the server does; a late answer is taken up by the next call.
-    pub fn on_time(self) -> Self {
-        Self { grace_ns: ON_TIME_NS, ..self }
-    }
-
-    /// First takes up what whoever had its place before left unacknowledged.
-    pub fn taking_over(self) -> Self {
-        Self { catching_up: true, ..self }
+    pub fn new(connection: Connection, place: ConsumerPlace) -> Self {
+        let none = || place.keys.iter().map(|_| Unacknowledged::default()).collect();
+        let (unacknowledged, acknowledging, catching_up) = (none(), none(), place.outlives);
+        Self { connection, place, unacknowledged, acknowledging, acks_due: 0, reading: false, catching_up }
     }
 
     fn collect_acks(&mut self) {
         let out = &mut self.connection.output.bytes;
         let books = self.unacknowledged.iter_mut().zip(&mut self.acknowledging);
-        for (key, (waiting, under_way)) in self.keys.iter().zip(books) {
+        let ConsumerPlace { keys, group, .. } = &self.place;
+        for (key, (waiting, under_way)) in keys.iter().zip(books) {
             if waiting.count > 0 {
                 resp::array_header(out, 3 + waiting.count);
-                [b"XACK", key.as_bytes(), self.group.as_bytes()].iter().for_each(|word| resp::bulk_string(out, word));
+                [b"XACK", key.as_bytes(), group.as_bytes()].iter().for_each(|word| resp::bulk_string(out, word));
                 out.extend_from_slice(&waiting.ids);
                 self.acks_due += 1;
                 // All acknowledgements before are answered: the batch in between came after them.
@@ -134,51 +97,10 @@ impl StreamSubscriber {
         }
     }
 
-    /// Asks for the next batch, blocking in the server until `until_ns`; not at all when that has passed.
     fn ask(&mut self, until_ns: u64) {
-        let (count, left) = (self.batch.to_string(), self.clock.until(until_ns));
-        let block = (left.as_millis() as u64).max(1).to_string();
-        let mut words: Vec<&[u8]> =
-            vec![b"XREADGROUP", b"GROUP", self.group.as_bytes(), self.consumer.as_bytes(), b"COUNT", count.as_bytes()];
-        if !left.is_zero() {
-            words.extend([&b"BLOCK"[..], block.as_bytes()]);
-        }
-        words.push(b"STREAMS");
-        words.extend(self.keys.iter().map(|key| key.as_bytes()));
-        let from: &[u8] = if self.catching_up { b"0" } else { b">" };
-        words.extend(self.keys.iter().map(|_| from));
-        resp::command(&mut self.connection.output.bytes, &words);
+        let from = if self.catching_up { "0" } else { ">" };
+        self.connection.collect(&read(&self.place, from, self.place.clock.until(until_ns)));
         self.reading = true;
-    }
-
-    /// Sends the next request and does not look for its answer, which the next [`Subscriber::receive`] takes up.
-    pub fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
-        self.ask(until_ns);
-        self.connection.write().map(drop)
-    }
-
-    /// Takes up every answer that is here. True when the batch was among them.
-    fn take(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<bool, DriverError> {
-        while let Some(reply) = self.connection.next_reply()? {
-            let bytes = &self.connection.input.filled()[reply.clone()];
-            let (keys, unacknowledged) = (&self.keys, &mut self.unacknowledged);
-            let taken = if self.acks_due > 0 {
-                self.acks_due -= 1;
-                ReplyReader::new(bytes).integer().map(|_| false)
-            } else {
-                self.reading = false;
-                hand_out(bytes, keys, unacknowledged, &self.clock, sink).map(|entries| {
-                    self.catching_up &= entries > 0;
-                    true
-                })
-            };
-            let taken = taken.map_err(|cause| self.connection.endpoint.malformed(cause))?;
-            self.connection.input.consume(reply.len());
-            if taken {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }
 
@@ -210,8 +132,15 @@ fn hand_out(
             let (_, id) = reader.next_range()?;
             waiting.ids.extend_from_slice(&reply[id]);
             waiting.count += 1;
-            if let Some(payload) = entry_payload(&mut reader)? {
-                sink(Incoming { payload, received_ns: clock.now_ns() });
+            match reader.next()? {
+                // It was trimmed away.
+                Token::Null => {}
+                Token::Array(2) => {
+                    reader.bulk()?;
+                    let payload = reader.bulk()?;
+                    sink(Incoming { payload, received_ns: clock.now_ns() });
+                }
+                other => return Err(resp::unexpected("an entry of one field", other)),
             }
         }
     }
@@ -226,56 +155,41 @@ pub fn fuzz(reply: &[u8], bytes: &mut usize) -> Result<usize, Malformed> {
     })
 }
 
-/// The value of an entry's first field, which is all there is of our messages; dead letters say more behind it. `None`
-/// for an entry that was trimmed away.
-pub fn entry_payload<'a>(reader: &mut ReplyReader<'a>) -> Result<Option<&'a [u8]>, Malformed> {
-    match reader.next()? {
-        Token::Null => Ok(None),
-        Token::Array(parts @ 2..) => {
-            reader.bulk()?;
-            let payload = reader.bulk()?;
-            for _ in 2..parts {
-                reader.skip()?;
-            }
-            Ok(Some(payload))
-        }
-        other => Err(resp::unexpected("an entry of at least one field", other)),
-    }
-}
-
 impl Subscriber for StreamSubscriber {
     fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
         if !self.reading {
             self.collect_acks();
             self.ask(until_ns);
         }
-        let patience = until_ns.max(self.clock.now_ns()).saturating_add(self.grace_ns);
-        while !self.take(sink)? {
-            if !self.connection.read_until(&self.clock, patience)? {
+        let (ConsumerPlace { clock, keys, .. }, patience) = (&self.place, self.place.patience(until_ns));
+        while self.acks_due > 0 {
+            let acknowledged = |reply: &[u8]| ReplyReader::new(reply).integer();
+            if self.connection.next(clock, patience, acknowledged)?.is_none() {
                 return Ok(());
             }
+            self.acks_due -= 1;
+        }
+        let unacknowledged = &mut self.unacknowledged;
+        let walk = |reply: &[u8]| hand_out(reply, keys, unacknowledged, clock, sink);
+        if let Some(entries) = self.connection.next(clock, patience, walk)? {
+            self.reading = false;
+            self.catching_up &= entries > 0;
         }
         Ok(())
     }
 
     /// Acknowledges what was handed out. What a late answer still brings stays pending in the group: nobody saw it.
-    fn abandon(self: Box<Self>) {}
-
     fn close(&mut self) -> Result<(), DriverError> {
-        let deadline = self.clock.now_ns() + CLOSE.as_nanos() as u64;
+        let deadline = self.place.clock.now_ns() + CLOSE.as_nanos() as u64;
         self.collect_acks();
         // One of the answers may be a batch under way, which is not handed out any more.
         let mut due = self.acks_due + usize::from(self.reading);
         (self.acks_due, self.reading) = (0, false);
         while due > 0 {
-            match self.connection.next_reply()? {
-                Some(reply) => {
-                    self.connection.input.consume(reply.len());
-                    due -= 1;
-                }
-                None if self.connection.read_until(&self.clock, deadline)? => {}
-                None => return Err(self.connection.endpoint.timed_out("XACK", CLOSE)),
+            if self.connection.next(&self.place.clock, deadline, |_| Ok(()))?.is_none() {
+                return Err(self.connection.endpoint.timed_out("XACK", CLOSE));
             }
+            due -= 1;
         }
         Ok(())
     }
@@ -283,7 +197,12 @@ impl Subscriber for StreamSubscriber {
 
 /// Acknowledges again what may not have been (XACK a second time does nothing), then reads what the group had given us
 /// while the connection broke, then goes on.
-impl Resume for StreamSubscriber {
+impl RedisConsumer for StreamSubscriber {
+    fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
+        self.ask(until_ns);
+        self.connection.write().map(drop)
+    }
+
     fn resume(&mut self, connection: Connection) {
         self.connection = connection;
         for (waiting, under_way) in self.unacknowledged.iter_mut().zip(&mut self.acknowledging) {

@@ -3,18 +3,17 @@
 use super::{Connected, LargeCommands, Primitive, Sink, WorkerParts};
 use crate::driver::capability::ReplayFrom;
 use crate::driver::redis::capability::audit::AuditReader;
-use crate::driver::redis::capability::stall::Holder;
 use crate::driver::redis::capability::work::lists::ListWorker;
 use crate::driver::redis::driver::RedisDriver;
-use crate::driver::redis::limits::SET_UP;
+use crate::driver::redis::endpoint::Endpoint;
+use crate::driver::redis::load::connection::Connection;
 use crate::driver::redis::load::lists::{PopSubscriber, ReliableSubscriber};
-use crate::driver::redis::load::resilient::patiently;
+use crate::driver::redis::load::{ConsumerPlace, RedisConsumer};
 use crate::driver::redis::redis_rs::{LibraryList, LibraryReliableList};
 use crate::driver::work::{Responsibilities, Worker};
-use crate::driver::{Audit, DriverError, Subscriber};
+use crate::driver::{Audit, DriverError};
 use crate::scenario::{Cell, SystemConfig};
-use crate::units::Span;
-use crate::wire::redis as resp;
+use redis::{Cmd, cmd};
 
 pub struct Lists {
     /// LMOVE to a processing list instead of BLMPOP.
@@ -30,8 +29,8 @@ impl Primitive for Lists {
         several.then_some("BLMOVE waits on one list only; set keys: 1 or consume.mode: pop")
     }
 
-    fn publish(&self, key: &str, _: Option<u64>) -> Vec<String> {
-        vec!["LPUSH".into(), key.into()]
+    fn publish(&self, key: &str, _: Option<u64>) -> Cmd {
+        cmd("LPUSH").arg(key).take()
     }
 
     fn describe(&self, config: &SystemConfig) -> (String, String) {
@@ -52,55 +51,23 @@ impl Primitive for Lists {
         })
     }
 
-    fn subscriber(&self, driver: &RedisDriver, _: u16, consumer: u16) -> Connected {
-        let (endpoint, keys) = (driver.primary.find()?, driver.keys.clone());
-        let (clock, batch) = (driver.target.clock, driver.batch());
+    fn consumer(&self, connection: Connection, place: ConsumerPlace) -> Box<dyn RedisConsumer> {
         if self.reliable {
-            let (key, processing) = driver.first_list(consumer);
-            return Ok(Box::new(ReliableSubscriber::connect(&endpoint, clock, key, processing, batch)?));
+            Box::new(ReliableSubscriber::new(connection, place))
+        } else {
+            Box::new(PopSubscriber::new(connection, place))
         }
-        Ok(Box::new(PopSubscriber::connect(&endpoint, clock, keys, batch)?))
     }
 
-    fn library_subscriber(&self, driver: &RedisDriver, _: u16, consumer: u16) -> Connected {
-        let (endpoint, keys) = (driver.primary.find()?, driver.keys.clone());
-        let (clock, batch) = (driver.target.clock, driver.batch());
+    fn library_consumer(&self, endpoint: &Endpoint, place: ConsumerPlace) -> Connected {
         if self.reliable {
-            let (key, processing) = driver.first_list(consumer);
-            return Ok(Box::new(LibraryReliableList::connect(&endpoint, clock, key, processing, batch)?));
+            return Ok(Box::new(LibraryReliableList::connect(endpoint, place)?));
         }
-        Ok(Box::new(LibraryList::connect(&endpoint, clock, keys, batch)?))
+        Ok(Box::new(LibraryList::connect(endpoint, place)?))
     }
 
-    fn resilient_subscriber(&self, driver: &RedisDriver, _: u16, consumer: u16, deadline: Span) -> Connected {
-        let (primary, clock, batch) = (driver.primary.clone(), driver.target.clock, driver.batch());
-        let dial = move || primary.connect();
-        let connection = patiently(SET_UP, &dial)?;
-        if self.reliable {
-            let (key, processing) = driver.first_list(consumer);
-            let inner = ReliableSubscriber::new(connection, clock, key, processing, batch);
-            return Ok(driver.outliving(inner.on_time().taking_over(), dial, deadline));
-        }
-        let inner = PopSubscriber::new(connection, clock, driver.keys.clone(), batch).on_time();
-        Ok(driver.outliving(inner, dial, deadline))
-    }
-
-    fn stalled(
-        &self,
-        driver: &RedisDriver,
-        _: u16,
-        until_ns: u64,
-    ) -> Result<(Box<dyn Subscriber>, Holder), DriverError> {
-        let (endpoint, clock, batch) = (&driver.endpoint, driver.target.clock, driver.batch());
-        let holder = Holder::of_keys(driver, "LLEN");
-        if self.reliable {
-            let (key, processing) = driver.first_list(0);
-            let subscriber = ReliableSubscriber::connect(endpoint, clock, key, processing, batch)?;
-            return Ok((Box::new(subscriber), holder));
-        }
-        let mut subscriber = PopSubscriber::connect(endpoint, clock, driver.keys.clone(), batch)?;
-        subscriber.request(until_ns)?;
-        Ok((Box::new(subscriber), holder))
+    fn length(&self) -> Option<&'static str> {
+        Some("LLEN")
     }
 
     fn has_processing_lists(&self) -> bool {
@@ -108,37 +75,29 @@ impl Primitive for Lists {
     }
 
     fn audit(&self, driver: &RedisDriver, reader: &mut AuditReader, sink: Sink<'_>) -> Result<Audit, DriverError> {
-        driver.every_key().iter().try_for_each(|key| reader.list(key, sink))?;
+        self.read(driver, reader, ReplayFrom::Beginning, sink)?;
         Ok(Audit::Remainder)
     }
 
     fn large(&self, key: &str) -> LargeCommands {
-        let mut commands = LargeCommands::default();
-        resp::command(&mut commands.ask, &[b"LPOP", key.as_bytes()]);
-        commands
+        LargeCommands { ask: Some(cmd("LPOP").arg(key).take()), ..LargeCommands::default() }
     }
 
-    /// A list has one queue of takers: whoever comes late takes what is left.
-    fn join_late(&self, _: &RedisDriver, _: u16) -> Result<(), DriverError> {
+    /// A list has no position: every read begins at what is left, and whoever comes late takes that too.
+    fn rewind(&self, _: &RedisDriver, _: u16, _: bool) -> Result<(), DriverError> {
         Ok(())
     }
 
-    /// A list has no position: every read begins at what is left.
-    fn rewind(&self, _: &RedisDriver, _: u16) -> Result<(), DriverError> {
-        Ok(())
-    }
-
-    fn read_from(
+    fn read(
         &self,
         driver: &RedisDriver,
+        reader: &mut AuditReader,
         from: ReplayFrom,
-        deadline_ns: u64,
         sink: Sink<'_>,
     ) -> Result<(), DriverError> {
         if from != ReplayFrom::Beginning {
             return Err(driver.cannot("read from a moment on", "elements of a list carry no time"));
         }
-        let mut reader = driver.reader(deadline_ns)?;
         driver.every_key().iter().try_for_each(|key| reader.list(key, sink))
     }
 
@@ -160,8 +119,6 @@ impl Primitive for Lists {
     }
 
     fn worker(&self, parts: WorkerParts) -> Option<Box<dyn Worker>> {
-        let WorkerParts { connection, clock, key, dead, processing, pause, .. } = parts;
-        let processing = self.reliable.then_some(processing);
-        Some(Box::new(ListWorker::new(connection, clock, key, dead, processing, pause)))
+        Some(Box::new(ListWorker::new(parts, self.reliable)))
     }
 }

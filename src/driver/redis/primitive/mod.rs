@@ -8,15 +8,17 @@ mod pubsub;
 mod streams;
 
 use super::capability::audit::AuditReader;
-use super::capability::stall::Holder;
 use super::driver::RedisDriver;
+use super::endpoint::Endpoint;
 use super::load::connection::Connection;
+use super::load::{ConsumerPlace, RedisConsumer};
 use crate::driver::capability::ReplayFrom;
 use crate::driver::work::{Responsibilities, Worker};
 use crate::driver::{Audit, DriverError, Subscriber};
 use crate::model::System;
 use crate::scenario::{Cell, ListMode, SystemConfig};
 use crate::units::Span;
+use redis::Cmd;
 
 pub type Connected = Result<Box<dyn Subscriber>, DriverError>;
 pub type Sink<'a> = &'a mut dyn FnMut(&[u8]);
@@ -38,21 +40,19 @@ pub fn of(config: &SystemConfig) -> Option<&'static dyn Primitive> {
 #[derive(Default)]
 pub struct LargeCommands {
     /// Sent once and answered before the value is published: a subscription.
-    pub subscribe: Vec<u8>,
+    pub subscribe: Option<Cmd>,
     /// How it is asked for; nothing where it is pushed.
-    pub ask: Vec<u8>,
+    pub ask: Option<Cmd>,
     /// Clears away what was read; nothing where reading does.
-    pub clear: Vec<u8>,
+    pub clear: Option<Cmd>,
 }
 
 /// Everything that one worker on a shared queue needs.
 pub struct WorkerParts {
     pub connection: Connection,
-    pub clock: crate::clock::Clock,
-    pub key: String,
+    pub place: ConsumerPlace,
+    /// Where the dead letters go.
     pub dead: String,
-    pub consumer: u16,
-    pub processing: String,
     pub pause: Span,
 }
 
@@ -61,30 +61,30 @@ pub trait Primitive: Send + Sync {
     fn refuses(&self, _: &Cell) -> Option<&'static str> {
         None
     }
-    /// The publishing command in words, up to its last argument, the payload.
-    fn publish(&self, key: &str, maxlen: Option<u64>) -> Vec<String>;
+    /// The publishing command, up to its last argument, the payload.
+    fn publish(&self, key: &str, maxlen: Option<u64>) -> Cmd;
     /// How messages are published and consumed, in words.
     fn describe(&self, config: &SystemConfig) -> (String, String);
     /// How a consumer acknowledges, in words; the error is why nothing survives at all.
     fn acknowledgement(&self) -> Result<&'static str, &'static str>;
-    /// What a publisher tries again, in words.
-    fn retried(&self) -> &'static str {
-        "every message without an answer, which may so be stored twice"
+    /// Whether a message that may have been received must not be sent again.
+    fn at_most_once(&self) -> bool {
+        false
     }
 
-    fn subscriber(&self, driver: &RedisDriver, subscription: u16, consumer: u16) -> Connected;
+    /// Makes a connection ready to consume what is published from then on. A group that is new begins
+    /// at the entry `from`.
+    fn join(&self, _: &mut Connection, _: &ConsumerPlace, _from: &str) -> Result<(), DriverError> {
+        Ok(())
+    }
+    /// A consumer over a connection that has joined.
+    fn consumer(&self, connection: Connection, place: ConsumerPlace) -> Box<dyn RedisConsumer>;
     /// The same through redis-rs.
-    fn library_subscriber(&self, driver: &RedisDriver, subscription: u16, consumer: u16) -> Connected;
-    /// The same over as many connections as it takes.
-    fn resilient_subscriber(&self, driver: &RedisDriver, subscription: u16, consumer: u16, deadline: Span)
-    -> Connected;
-    /// One that has asked and does not read, and what the server holds for it meanwhile.
-    fn stalled(
-        &self,
-        driver: &RedisDriver,
-        subscription: u16,
-        until_ns: u64,
-    ) -> Result<(Box<dyn Subscriber>, Holder), DriverError>;
+    fn library_consumer(&self, endpoint: &Endpoint, place: ConsumerPlace) -> Connected;
+    /// What counts the elements that the server keeps under a key; `None`: it keeps them for each connection.
+    fn length(&self) -> Option<&'static str> {
+        None
+    }
     /// Whether consumers move what they are working on into lists of their own.
     fn has_processing_lists(&self) -> bool {
         false
@@ -96,20 +96,13 @@ pub trait Primitive: Send + Sync {
     /// How one value of any size is fetched.
     fn large(&self, key: &str) -> LargeCommands;
 
-    /// Before a subscriber that comes late connects: what makes it begin at the oldest message.
-    fn join_late(&self, driver: &RedisDriver, _subscription: u16) -> Result<(), DriverError> {
-        Err(driver.cannot("begin before its subscription", self.keeps_nothing()))
+    /// Makes a subscription begin at the oldest message: one that has `joined` goes back there, any other will begin there.
+    fn rewind(&self, driver: &RedisDriver, _subscription: u16, joined: bool) -> Result<(), DriverError> {
+        let action = if joined { "go back" } else { "begin before its subscription" };
+        Err(driver.cannot(action, self.keeps_nothing()))
     }
-    fn rewind(&self, driver: &RedisDriver, _subscription: u16) -> Result<(), DriverError> {
-        Err(driver.cannot("go back", self.keeps_nothing()))
-    }
-    fn read_from(
-        &self,
-        driver: &RedisDriver,
-        _from: ReplayFrom,
-        _deadline_ns: u64,
-        _sink: Sink<'_>,
-    ) -> Result<(), DriverError> {
+    /// Reads what is kept.
+    fn read(&self, driver: &RedisDriver, _: &mut AuditReader, _: ReplayFrom, _: Sink<'_>) -> Result<(), DriverError> {
         Err(driver.cannot("read what was published", self.keeps_nothing()))
     }
     /// Why what was published cannot be read again.
@@ -120,7 +113,7 @@ pub trait Primitive: Send + Sync {
     /// Who does what with work that fails; the error is why there can be no such work.
     fn responsibilities(&self) -> Result<Responsibilities, &'static str>;
     /// The command that makes what work on `key` needs.
-    fn prepare_work<'a>(&self, _key: &'a str, _group: &'a str) -> Option<Vec<&'a [u8]>> {
+    fn prepare_work(&self, _key: &str, _group: &str) -> Option<Cmd> {
         None
     }
     fn worker(&self, _: WorkerParts) -> Option<Box<dyn Worker>> {

@@ -3,33 +3,28 @@
 use super::{Connected, LargeCommands, Primitive, Sink, WorkerParts};
 use crate::driver::capability::ReplayFrom;
 use crate::driver::redis::capability::audit::AuditReader;
-use crate::driver::redis::capability::stall::Holder;
 use crate::driver::redis::capability::work::streams::StreamWorker;
-use crate::driver::redis::control::ControlConnection;
 use crate::driver::redis::driver::RedisDriver;
-use crate::driver::redis::limits::SET_UP;
-use crate::driver::redis::load::resilient::patiently;
-use crate::driver::redis::load::streams::{self, StreamSubscriber};
+use crate::driver::redis::endpoint::Endpoint;
+use crate::driver::redis::load::connection::Connection;
+use crate::driver::redis::load::streams::{StreamSubscriber, create_group, make_groups};
+use crate::driver::redis::load::{ConsumerPlace, RedisConsumer};
 use crate::driver::redis::redis_rs::LibraryStream;
 use crate::driver::work::{Responsibilities, Worker};
-use crate::driver::{Audit, DriverError, Subscriber};
+use crate::driver::{Audit, DriverError};
 use crate::scenario::SystemConfig;
-use crate::units::Span;
-use crate::wire::redis as resp;
+use redis::{Cmd, cmd};
 
 pub struct Streams;
 
-fn each_group(driver: &RedisDriver, action: &str, subscription: u16) -> Result<(), DriverError> {
-    let mut control = ControlConnection::connect(&driver.endpoint)?;
-    let group = format!("g{subscription}");
-    driver.keys.iter().try_for_each(|key| control.group_from_the_oldest(action, key, &group))
-}
-
 impl Primitive for Streams {
-    fn publish(&self, key: &str, maxlen: Option<u64>) -> Vec<String> {
-        let trim = maxlen.map(|entries| ["MAXLEN".to_owned(), "~".to_owned(), entries.to_string()]);
-        let start = ["XADD".to_owned(), key.to_owned()];
-        start.into_iter().chain(trim.into_iter().flatten()).chain(["*".into(), "d".into()]).collect()
+    fn publish(&self, key: &str, maxlen: Option<u64>) -> Cmd {
+        let mut command = cmd("XADD");
+        command.arg(key);
+        if let Some(entries) = maxlen {
+            command.arg("MAXLEN").arg("~").arg(entries);
+        }
+        command.arg("*").arg("d").take()
     }
 
     fn describe(&self, config: &SystemConfig) -> (String, String) {
@@ -42,84 +37,48 @@ impl Primitive for Streams {
         Ok("consumers XACK after processing")
     }
 
-    fn subscriber(&self, driver: &RedisDriver, subscription: u16, consumer: u16) -> Connected {
-        let (endpoint, keys) = (driver.primary.find()?, driver.keys.clone());
-        let (clock, batch) = (driver.target.clock, driver.batch());
-        Ok(Box::new(StreamSubscriber::connect(&endpoint, clock, keys, subscription, consumer, batch)?))
+    fn join(&self, connection: &mut Connection, place: &ConsumerPlace, from: &str) -> Result<(), DriverError> {
+        make_groups(connection, place, from)
     }
 
-    fn library_subscriber(&self, driver: &RedisDriver, subscription: u16, consumer: u16) -> Connected {
-        let (endpoint, keys) = (driver.primary.find()?, driver.keys.clone());
-        let (clock, batch) = (driver.target.clock, driver.batch());
-        Ok(Box::new(LibraryStream::connect(&endpoint, clock, keys, subscription, consumer, batch)?))
+    fn consumer(&self, connection: Connection, place: ConsumerPlace) -> Box<dyn RedisConsumer> {
+        Box::new(StreamSubscriber::new(connection, place))
     }
 
-    fn resilient_subscriber(
-        &self,
-        driver: &RedisDriver,
-        subscription: u16,
-        consumer: u16,
-        deadline: Span,
-    ) -> Connected {
-        let (primary, keys, clock) = (driver.primary.clone(), driver.keys.clone(), driver.target.clock);
-        let dial = {
-            let (keys, group) = (keys.clone(), streams::group(subscription));
-            move |from: &str| {
-                let mut connection = primary.connect()?;
-                streams::make_groups(&mut connection, &keys, &group, from)?;
-                Ok(connection)
-            }
-        };
-        let connection = patiently(SET_UP, || dial("$"))?;
-        let inner = StreamSubscriber::new(connection, clock, keys, subscription, consumer, driver.batch());
-        let inner = inner.on_time().taking_over();
-        // A group that is gone was lost by the server, with or without entries. A new one at the
-        // stream's end would skip what came since; from the oldest entry on, nothing is skipped and
-        // some may come twice.
-        Ok(driver.outliving(inner, move || dial("0"), deadline))
+    fn library_consumer(&self, endpoint: &Endpoint, place: ConsumerPlace) -> Connected {
+        make_groups(&mut Connection::open(endpoint)?, &place, "$")?;
+        Ok(Box::new(LibraryStream::connect(endpoint, place)?))
     }
 
-    fn stalled(
-        &self,
-        driver: &RedisDriver,
-        subscription: u16,
-        until_ns: u64,
-    ) -> Result<(Box<dyn Subscriber>, Holder), DriverError> {
-        let (endpoint, clock, keys) = (&driver.endpoint, driver.target.clock, driver.keys.clone());
-        let mut subscriber = StreamSubscriber::connect(endpoint, clock, keys, subscription, 0, driver.batch())?;
-        subscriber.request(until_ns)?;
-        Ok((Box::new(subscriber), Holder::of_keys(driver, "XLEN")))
+    fn length(&self) -> Option<&'static str> {
+        Some("XLEN")
     }
 
     fn audit(&self, driver: &RedisDriver, reader: &mut AuditReader, sink: Sink<'_>) -> Result<Audit, DriverError> {
+        self.read(driver, reader, ReplayFrom::Beginning, sink)?;
         let mut trimmed = false;
-        for key in &driver.keys {
-            reader.stream(key, "-", sink)?;
-            trimmed |= driver.cell.config.maxlen.is_some() && reader.trimmed(key)?;
+        for key in driver.keys.iter().filter(|_| driver.cell.config.maxlen.is_some()) {
+            trimmed |= reader.trimmed(key)?;
         }
         Ok(Audit::Retains { trimmed, unreadable: Vec::new() })
     }
 
     fn large(&self, key: &str) -> LargeCommands {
-        let mut commands = LargeCommands::default();
-        resp::command(&mut commands.ask, &[b"XREAD", b"COUNT", b"1", b"STREAMS", key.as_bytes(), b"0"]);
-        resp::command(&mut commands.clear, &[b"UNLINK", key.as_bytes()]);
-        commands
+        let ask = cmd("XREAD").arg("COUNT").arg(1).arg("STREAMS").arg(key).arg(0).take();
+        LargeCommands { ask: Some(ask), clear: Some(cmd("UNLINK").arg(key).take()), ..LargeCommands::default() }
     }
 
-    fn join_late(&self, driver: &RedisDriver, subscription: u16) -> Result<(), DriverError> {
-        each_group(driver, "CREATE", subscription)
+    fn rewind(&self, driver: &RedisDriver, subscription: u16, joined: bool) -> Result<(), DriverError> {
+        let mut control = Connection::open(&driver.primary.endpoint)?;
+        let (action, group) = (if joined { "SETID" } else { "CREATE" }, driver.place(subscription, 0).group);
+        driver.keys.iter().try_for_each(|key| control.text(&["XGROUP", action, key, &group, "0"]).map(drop))
     }
 
-    fn rewind(&self, driver: &RedisDriver, subscription: u16) -> Result<(), DriverError> {
-        each_group(driver, "SETID", subscription)
-    }
-
-    fn read_from(
+    fn read(
         &self,
         driver: &RedisDriver,
+        reader: &mut AuditReader,
         from: ReplayFrom,
-        deadline_ns: u64,
         sink: Sink<'_>,
     ) -> Result<(), DriverError> {
         let first = match from {
@@ -127,7 +86,6 @@ impl Primitive for Streams {
             // An entry's id begins with the server's time.
             ReplayFrom::Time(ms) => ms.to_string(),
         };
-        let mut reader = driver.reader(deadline_ns)?;
         driver.keys.iter().try_for_each(|key| reader.stream(key, &first, sink))
     }
 
@@ -141,13 +99,12 @@ impl Primitive for Streams {
         })
     }
 
-    fn prepare_work<'a>(&self, key: &'a str, group: &'a str) -> Option<Vec<&'a [u8]>> {
-        Some(vec![b"XGROUP", b"CREATE", key.as_bytes(), group.as_bytes(), b"0", b"MKSTREAM"])
+    fn prepare_work(&self, key: &str, group: &str) -> Option<Cmd> {
+        Some(create_group(key, group, "0"))
     }
 
     fn worker(&self, parts: WorkerParts) -> Option<Box<dyn Worker>> {
-        let WorkerParts { connection, clock, key, dead, consumer, pause, .. } = parts;
-        Some(Box::new(StreamWorker::new(connection, clock, key, dead, consumer, pause)))
+        Some(Box::new(StreamWorker::new(parts)))
     }
 
     fn dead_letters(&self, reader: &mut AuditReader, key: &str, sink: Sink<'_>) -> Result<(), DriverError> {

@@ -13,14 +13,15 @@ mod subscriber;
 pub use publisher::RedisRsPublisher;
 pub use subscriber::{LibraryList, LibraryPubSub, LibraryReliableList, LibraryStream};
 
+use super::SET_UP;
 use super::endpoint::Endpoint;
-use super::limits::SET_UP;
 use crate::access::ExposeSecret;
 use crate::driver::DriverError;
 use crate::wire::redis as resp;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError};
 use std::future::Future;
+use std::time::Duration;
 use stream::{AsyncStream, Unanswered};
 use tokio::runtime::Runtime;
 
@@ -68,21 +69,22 @@ fn set_up<T>(
     let unanswered = Unanswered::default();
     let made = runtime.block_on(async {
         let stream = AsyncStream::new(socket, unanswered.clone());
-        let stream = stream.map_err(|cause| endpoint.lost(cause.to_string()))?;
-        within(endpoint, "setting up redis-rs", make(stream)).await
+        let stream = stream.map_err(|cause| endpoint.broken(&cause))?;
+        within(endpoint, SET_UP, "setting up redis-rs", make(stream)).await
     })?;
     Ok((made, unanswered))
 }
 
-/// The crate's answer to a command of ours, or an error in [`SET_UP`].
+/// The crate's answer to a command of ours, or an error when `limit` is over.
 async fn within<T>(
     endpoint: &Endpoint,
+    limit: Duration,
     action: &str,
     answer: impl Future<Output = Result<T, RedisError>>,
 ) -> Result<T, DriverError> {
-    match tokio::time::timeout(SET_UP, answer).await {
+    match tokio::time::timeout(limit, answer).await {
         Ok(answer) => answer.map_err(|error| failed(endpoint, action, &error)),
-        Err(_) => Err(endpoint.timed_out(action, SET_UP)),
+        Err(_) => Err(endpoint.timed_out(action, limit)),
     }
 }
 

@@ -12,9 +12,9 @@ use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submi
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError, Value};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 struct LibraryRequest {
@@ -23,42 +23,11 @@ struct LibraryRequest {
     command: Cmd,
 }
 
-/// What has ended since the pacing thread last looked.
-#[derive(Default)]
-struct Ended {
-    completions: Vec<Completion>,
-    failures: BTreeMap<String, u64>,
+/// How a message ended: why it failed, and why nothing more will be sent, where that is so.
+struct RequestEnd {
+    completion: Completion,
+    failure: Option<String>,
     lost: Option<DriverError>,
-}
-
-#[derive(Default)]
-struct Mailbox {
-    ended: Mutex<Ended>,
-    filled: Condvar,
-}
-
-impl Mailbox {
-    fn end(&self, completion: Completion, failure: Option<String>, lost: Option<DriverError>) {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        ended.completions.push(completion);
-        if let Some(failure) = failure {
-            *ended.failures.entry(failure).or_default() += 1;
-        }
-        ended.lost = ended.lost.take().or(lost);
-        if ended.completions.len() == 1 {
-            self.filled.notify_one();
-        }
-    }
-
-    /// What has ended, waited for until there is something or `limit` is over.
-    fn take(&self, limit: Duration, completions: &mut Vec<Completion>) -> Option<DriverError> {
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let nothing = |ended: &mut Ended| ended.completions.is_empty() && ended.lost.is_none();
-        let waited = self.filled.wait_timeout_while(ended, limit, nothing);
-        let (mut ended, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        completions.append(&mut ended.completions);
-        ended.lost.clone()
-    }
 }
 
 pub struct RedisRsPublisher {
@@ -69,7 +38,8 @@ pub struct RedisRsPublisher {
     collected: Vec<LibraryRequest>,
     /// `None` once the end has begun.
     requests: Option<UnboundedSender<Vec<LibraryRequest>>>,
-    mailbox: Arc<Mailbox>,
+    ends: Receiver<RequestEnd>,
+    failures: BTreeMap<String, u64>,
     thread: Option<JoinHandle<()>>,
     lost: Option<DriverError>,
     clock: Clock,
@@ -86,8 +56,8 @@ impl RedisRsPublisher {
         let count = connections.max(1);
         let made: Vec<_> = (0..count).map(|_| connect(&runtime, endpoint)).collect::<Result<_, _>>()?;
         let (requests, received) = unbounded_channel();
-        let mailbox = Arc::new(Mailbox::default());
-        let carrier = Carrier { made, endpoint: endpoint.clone(), clock, mailbox: mailbox.clone() };
+        let (ended, ends) = channel();
+        let carrier = Carrier { made, endpoint: endpoint.clone(), clock, ended };
         let run = move || runtime.block_on(carrier.run(received));
         let thread = std::thread::Builder::new().name("redis-rs".into()).spawn(run);
         let thread = thread.map_err(|cause| endpoint.refused("starting a thread", cause.to_string()))?;
@@ -97,7 +67,8 @@ impl RedisRsPublisher {
             connections: count,
             collected: vec![],
             requests: Some(requests),
-            mailbox,
+            ends,
+            failures: BTreeMap::new(),
             thread: Some(thread),
             lost: None,
             clock,
@@ -107,6 +78,14 @@ impl RedisRsPublisher {
     fn check(&self) -> Result<(), DriverError> {
         self.lost.clone().map_or(Ok(()), Err)
     }
+
+    fn book(&mut self, end: RequestEnd, completions: &mut Vec<Completion>) {
+        completions.push(end.completion);
+        if let Some(failure) = end.failure {
+            *self.failures.entry(failure).or_default() += 1;
+        }
+        self.lost = self.lost.take().or(end.lost);
+    }
 }
 
 /// What lives on the runtime's thread.
@@ -114,7 +93,7 @@ struct Carrier {
     made: Vec<(MultiplexedConnection, Unanswered)>,
     endpoint: Endpoint,
     clock: Clock,
-    mailbox: Arc<Mailbox>,
+    ended: Sender<RequestEnd>,
 }
 
 impl Carrier {
@@ -144,7 +123,9 @@ impl Carrier {
             }
             Err(error) => (Outcome::Failed, Some(describe(&error)), None),
         };
-        self.mailbox.end(Completion { slot: request.slot, outcome, at_ns }, failure, lost);
+        let completion = Completion { slot: request.slot, outcome, at_ns };
+        // Nobody waits for it once the publisher is gone.
+        let _ = self.ended.send(RequestEnd { completion, failure, lost });
     }
 }
 
@@ -155,8 +136,7 @@ impl Publisher for RedisRsPublisher {
         let (connection, stream) = (message.connection, message.stream);
         let command = self.commands.get(stream as usize).filter(|_| connection < self.connections);
         let Some(command) = command else {
-            let cause = format!("no connection {connection} or no stream {stream}");
-            return Err(self.endpoint.refused("submit", cause));
+            return Err(self.endpoint.no_lane(&message));
         };
         let mut command = command.clone();
         command.arg(message.payload);
@@ -179,14 +159,20 @@ impl Publisher for RedisRsPublisher {
     /// Loses nothing that has come: completions are handed over first, the error comes with the
     /// next call.
     fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError> {
-        let before = completions.len();
-        let lost = self.mailbox.take(self.clock.until(until_ns), completions);
-        self.lost = self.lost.take().or(lost);
-        if completions.len() > before { Ok(()) } else { self.check() }
+        match self.ends.recv_timeout(self.clock.until(until_ns)) {
+            Ok(end) => {
+                self.book(end, completions);
+                while let Ok(end) = self.ends.try_recv() {
+                    self.book(end, completions);
+                }
+                Ok(())
+            }
+            Err(_) => self.check(),
+        }
     }
 
     fn failures(&self) -> BTreeMap<String, u64> {
-        self.mailbox.ended.lock().unwrap_or_else(PoisonError::into_inner).failures.clone()
+        self.failures.clone()
     }
 }
 

@@ -5,17 +5,18 @@
 //! loses what it takes): it stays under way, and the next call takes its answer up.
 
 use super::stream::Unanswered;
-use super::{connect, failed, login, runtime, set_up};
+use super::{connect, failed, login, runtime, set_up, within};
 use crate::clock::Clock;
+use crate::driver::redis::CLOSE;
 use crate::driver::redis::endpoint::Endpoint;
-use crate::driver::redis::limits::{CLOSE, GRACE_NS};
-use crate::driver::redis::load::lists::seconds;
-use crate::driver::redis::load::streams::group;
+use crate::driver::redis::load::ConsumerPlace;
+use crate::driver::redis::load::lists::{move_one, next_moves, pop};
+use crate::driver::redis::load::streams::read;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use futures_util::{FutureExt, StreamExt};
 use redis::aio::{MultiplexedConnection, PubSub, PubSubStream};
 use redis::streams::StreamReadReply;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisError, Value, cmd, pipe};
+use redis::{FromRedisValue, Pipeline, RedisError, Value, pipe};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -24,36 +25,51 @@ use tokio::time::timeout;
 
 type Answer<T> = Pin<Box<dyn Future<Output = Result<T, RedisError>> + Send>>;
 
-/// A connection, and the one question that is under way on it.
-struct Session<T> {
-    runtime: Runtime,
-    endpoint: Endpoint,
-    clock: Clock,
-    connection: MultiplexedConnection,
-    unanswered: Unanswered,
-    pending: Option<Answer<T>>,
+/// What a consumer that pulls asks for, and what it makes of the answer.
+pub trait Pulling: Send {
+    type Reply: FromRedisValue + Send + 'static;
+
+    /// What acknowledges everything that was handed out since; nothing where nothing was.
+    fn acknowledge(&mut self, _: &ConsumerPlace, _: &mut Pipeline) {}
+    /// Asks for messages, blocking in the server for `left`; not at all when nothing is left.
+    fn ask(&mut self, place: &ConsumerPlace, left: Duration, question: &mut Pipeline);
+    /// Hands out what came. False: nothing was there, and the next question may block for it.
+    fn take(&mut self, place: &ConsumerPlace, reply: Self::Reply, sink: &mut dyn FnMut(&[u8])) -> bool;
+    /// The same for an answer that is handed to nobody any more.
+    fn discard(&mut self, _: Self::Reply) {}
 }
 
-impl<T: FromRedisValue + 'static> Session<T> {
-    fn connect(endpoint: &Endpoint, clock: Clock) -> Result<Self, DriverError> {
+/// A connection, and the one question that is under way on it.
+pub struct LibraryConsumer<P: Pulling> {
+    runtime: Runtime,
+    endpoint: Endpoint,
+    connection: MultiplexedConnection,
+    unanswered: Unanswered,
+    pending: Option<Answer<P::Reply>>,
+    place: ConsumerPlace,
+    pulling: P,
+}
+
+impl<P: Pulling + Default> LibraryConsumer<P> {
+    pub fn connect(endpoint: &Endpoint, place: ConsumerPlace) -> Result<Self, DriverError> {
         let runtime = runtime(endpoint)?;
         let (connection, unanswered) = connect(&runtime, endpoint)?;
-        let endpoint = endpoint.clone();
-        Ok(Self { runtime, endpoint, clock, connection, unanswered, pending: None })
+        let (endpoint, pulling) = (endpoint.clone(), P::default());
+        Ok(Self { runtime, endpoint, connection, unanswered, pending: None, place, pulling })
     }
+}
 
-    fn ask(&mut self, question: Pipeline) {
+impl<P: Pulling> LibraryConsumer<P> {
+    fn ask(&mut self, left: Duration) {
+        let mut question = pipe();
+        self.pulling.acknowledge(&self.place, &mut question);
+        self.pulling.ask(&self.place, left, &mut question);
         let mut connection = self.connection.clone();
         self.pending = Some(Box::pin(async move { question.query_async(&mut connection).await }));
     }
 
-    /// The answer to what is under way, if it comes by `until_ns` and a little.
-    fn answer(&mut self, until_ns: u64) -> Result<Option<T>, DriverError> {
-        let patience = until_ns.max(self.clock.now_ns()).saturating_add(GRACE_NS);
-        self.answer_within(self.clock.until(patience))
-    }
-
-    fn answer_within(&mut self, limit: Duration) -> Result<Option<T>, DriverError> {
+    /// The answer to what is under way, if it comes in time.
+    fn answer(&mut self, limit: Duration) -> Result<Option<P::Reply>, DriverError> {
         let Some(pending) = &mut self.pending else { return Ok(None) };
         // In an `async` block: the timer wants a runtime around it.
         let answered = self.runtime.block_on(async { timeout(limit, pending).await });
@@ -62,252 +78,137 @@ impl<T: FromRedisValue + 'static> Session<T> {
         self.unanswered.clear();
         answer.map(Some).map_err(|error| failed(&self.endpoint, "consuming", &error))
     }
-
-    /// Sends one last question behind what is under way, and waits for both.
-    fn finish(&mut self, question: Pipeline, action: &str) -> Result<(), DriverError> {
-        let mut connection = self.connection.clone();
-        let last = async { timeout(CLOSE, question.query_async::<Value>(&mut connection)).await };
-        match self.runtime.block_on(last) {
-            Ok(answer) => answer.map(drop).map_err(|error| failed(&self.endpoint, action, &error)),
-            Err(_) => Err(self.endpoint.timed_out(action, CLOSE)),
-        }
-    }
 }
 
-/// Milliseconds that a command may block for; at least one, since none is for ever.
-fn block(left: Duration) -> u64 {
-    (left.as_millis() as u64).max(1)
+impl<P: Pulling> Subscriber for LibraryConsumer<P> {
+    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        let clock = self.place.clock;
+        loop {
+            if self.pending.is_none() {
+                self.ask(clock.until(until_ns));
+            }
+            let limit = clock.until(self.place.patience(until_ns));
+            let Some(reply) = self.answer(limit)? else { return Ok(()) };
+            let mut stamped = |payload: &[u8]| sink(Incoming { payload, received_ns: clock.now_ns() });
+            if self.pulling.take(&self.place, reply, &mut stamped) || clock.until(until_ns).is_zero() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn close(&mut self) -> Result<(), DriverError> {
+        if let Some(late) = self.answer(CLOSE)? {
+            self.pulling.discard(late);
+        }
+        let mut last = pipe();
+        self.pulling.acknowledge(&self.place, &mut last);
+        if last.is_empty() {
+            return Ok(());
+        }
+        let answer = last.query_async::<Value>(&mut self.connection);
+        self.runtime.block_on(within(&self.endpoint, CLOSE, "acknowledging", answer)).map(drop)
+    }
 }
 
 /// A consumer of a group, which acknowledges a batch in the pipeline that asks for the next.
-pub struct LibraryStream {
-    session: Session<(Option<StreamReadReply>,)>,
-    keys: Vec<String>,
-    group: String,
-    consumer: String,
-    batch: u32,
-    /// Of each stream, what was handed out and is not acknowledged yet.
-    unacknowledged: Vec<Vec<String>>,
+#[derive(Default)]
+pub struct StreamPulling {
+    /// What was handed out and is not acknowledged yet: each stream and its ids.
+    unacknowledged: Vec<(String, Vec<String>)>,
 }
 
-impl LibraryStream {
-    /// Joins the group of `subscription` on every stream and makes it, from its end on, if it is new.
-    pub fn connect(
-        endpoint: &Endpoint,
-        clock: Clock,
-        keys: Vec<String>,
-        subscription: u16,
-        consumer: u16,
-        batch: u32,
-    ) -> Result<Self, DriverError> {
-        let mut session = Session::connect(endpoint, clock)?;
-        let (group, consumer) = (group(subscription), format!("c{consumer}"));
-        for key in &keys {
-            let mut create = pipe();
-            create.cmd("XGROUP").arg("CREATE").arg(key).arg(&group).arg("$").arg("MKSTREAM");
-            match session.finish(create, "XGROUP CREATE") {
-                // Another consumer of this subscription was here first.
-                Err(DriverError::Refused { cause, .. }) if cause.contains("BUSYGROUP") => {}
-                ended => ended?,
-            }
+pub type LibraryStream = LibraryConsumer<StreamPulling>;
+
+impl Pulling for StreamPulling {
+    type Reply = (Option<StreamReadReply>,);
+
+    fn acknowledge(&mut self, place: &ConsumerPlace, question: &mut Pipeline) {
+        for (key, ids) in self.unacknowledged.drain(..) {
+            question.cmd("XACK").arg(key).arg(&place.group).arg(ids).ignore();
         }
-        let unacknowledged = keys.iter().map(|_| vec![]).collect();
-        Ok(Self { session, keys, group, consumer, batch, unacknowledged })
     }
 
-    /// XACK of what was handed out; empty when nothing was.
-    fn acknowledge(&mut self) -> Pipeline {
-        let mut acknowledge = pipe();
-        for (key, ids) in self.keys.iter().zip(&mut self.unacknowledged) {
-            if !ids.is_empty() {
-                acknowledge.cmd("XACK").arg(key).arg(&self.group).arg(&*ids).ignore();
-                ids.clear();
-            }
-        }
-        acknowledge
+    fn ask(&mut self, place: &ConsumerPlace, left: Duration, question: &mut Pipeline) {
+        question.add_command(read(place, ">", left));
     }
 
-    fn ask(&mut self, until_ns: u64) {
-        let mut question = self.acknowledge();
-        let left = self.session.clock.until(until_ns);
-        question.cmd("XREADGROUP").arg("GROUP").arg(&self.group).arg(&self.consumer);
-        question.arg("COUNT").arg(self.batch);
-        if !left.is_zero() {
-            question.arg("BLOCK").arg(block(left));
-        }
-        question.arg("STREAMS").arg(&self.keys);
-        question.arg(vec![">"; self.keys.len()]);
-        self.session.ask(question);
-    }
-}
-
-impl Subscriber for LibraryStream {
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
-        if self.session.pending.is_none() {
-            self.ask(until_ns);
-        }
-        let Some((Some(reply),)) = self.session.answer(until_ns)? else { return Ok(()) };
-        for stream in reply.keys {
-            let index = self.keys.iter().position(|key| *key == stream.key);
+    fn take(&mut self, _: &ConsumerPlace, reply: Self::Reply, sink: &mut dyn FnMut(&[u8])) -> bool {
+        for stream in reply.0.into_iter().flat_map(|reply| reply.keys) {
+            let mut ids = Vec::with_capacity(stream.ids.len());
             for entry in stream.ids {
                 if let Some(Value::BulkString(payload)) = entry.map.get("d") {
-                    sink(Incoming { payload, received_ns: self.session.clock.now_ns() });
+                    sink(payload);
                 }
-                if let Some(index) = index {
-                    self.unacknowledged[index].push(entry.id);
-                }
+                ids.push(entry.id);
             }
+            self.unacknowledged.push((stream.key, ids));
         }
-        Ok(())
-    }
-
-    fn abandon(self: Box<Self>) {}
-
-    /// Acknowledges what was handed out. What a late answer still brings stays pending in the group.
-    fn close(&mut self) -> Result<(), DriverError> {
-        let acknowledge = self.acknowledge();
-        if acknowledge.is_empty() { Ok(()) } else { self.session.finish(acknowledge, "XACK") }
+        true
     }
 }
-
-/// A list and the elements that were taken from it.
-type Popped = (String, Vec<Vec<u8>>);
 
 /// A consumer that takes elements away in batches.
-pub struct LibraryList {
-    session: Session<(Option<Popped>,)>,
-    keys: Vec<String>,
-    batch: u32,
+#[derive(Default)]
+pub struct ListPulling {
+    /// The list that the next request names first.
+    turn: usize,
 }
 
-impl LibraryList {
-    pub fn connect(endpoint: &Endpoint, clock: Clock, keys: Vec<String>, batch: u32) -> Result<Self, DriverError> {
-        Ok(Self { session: Session::connect(endpoint, clock)?, keys, batch })
+pub type LibraryList = LibraryConsumer<ListPulling>;
+
+impl Pulling for ListPulling {
+    /// A list and the elements that were taken from it.
+    type Reply = (Option<(String, Vec<Vec<u8>>)>,);
+
+    fn ask(&mut self, place: &ConsumerPlace, left: Duration, question: &mut Pipeline) {
+        question.add_command(pop(&place.keys, self.turn, place.batch, left));
+        self.turn = (self.turn + 1) % place.keys.len();
     }
 
-    fn ask(&mut self, until_ns: u64) {
-        let (mut question, left) = (pipe(), self.session.clock.until(until_ns));
-        if left.is_zero() {
-            question.cmd("LMPOP");
-        } else {
-            question.cmd("BLMPOP").arg(seconds(left));
-        }
-        question.arg(self.keys.len()).arg(&self.keys).arg("RIGHT").arg("COUNT").arg(self.batch);
-        self.session.ask(question);
-        // BLMPOP serves the first list that has anything.
-        self.keys.rotate_left(1);
-    }
-}
-
-impl Subscriber for LibraryList {
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
-        if self.session.pending.is_none() {
-            self.ask(until_ns);
-        }
-        if let Some((Some((_, elements)),)) = self.session.answer(until_ns)? {
-            for payload in &elements {
-                sink(Incoming { payload, received_ns: self.session.clock.now_ns() });
-            }
-        }
-        Ok(())
-    }
-
-    fn abandon(self: Box<Self>) {}
-
-    fn close(&mut self) -> Result<(), DriverError> {
-        Ok(())
+    fn take(&mut self, _: &ConsumerPlace, reply: Self::Reply, sink: &mut dyn FnMut(&[u8])) -> bool {
+        reply.0.iter().flat_map(|(_, elements)| elements).for_each(|payload| sink(payload));
+        true
     }
 }
 
 /// A consumer that moves elements to a processing list and deletes it when they are processed.
-pub struct LibraryReliableList {
-    session: Session<Vec<Option<Vec<u8>>>>,
-    key: String,
-    processing: String,
-    batch: u32,
-    /// Moves to ask for at once: follows what was there last time.
+#[derive(Default)]
+pub struct ReliablePulling {
+    /// Moves to ask for at once; 0: nothing was there, so one that may block.
     moves: u32,
-    /// Whether the processing list holds elements that were handed out.
+    /// Whether the processing list holds elements that were handed out, and no others.
     unacknowledged: bool,
 }
 
-impl LibraryReliableList {
-    pub fn connect(
-        endpoint: &Endpoint,
-        clock: Clock,
-        key: String,
-        processing: String,
-        batch: u32,
-    ) -> Result<Self, DriverError> {
-        let session = Session::connect(endpoint, clock)?;
-        Ok(Self { session, key, processing, batch, moves: 1, unacknowledged: false })
-    }
+pub type LibraryReliableList = LibraryConsumer<ReliablePulling>;
 
-    fn delete_processed(&mut self) -> Pipeline {
-        let mut delete = pipe();
+impl Pulling for ReliablePulling {
+    type Reply = Vec<Option<Vec<u8>>>;
+
+    fn acknowledge(&mut self, place: &ConsumerPlace, question: &mut Pipeline) {
         if std::mem::take(&mut self.unacknowledged) {
-            delete.cmd("DEL").arg(&self.processing).ignore();
+            question.cmd("DEL").arg(&place.processing).ignore();
         }
-        delete
     }
 
-    fn move_element(&self, name: &str) -> Cmd {
-        let mut moved = cmd(name);
-        moved.arg(&self.key).arg(&self.processing).arg("RIGHT").arg("LEFT");
-        moved
+    fn ask(&mut self, place: &ConsumerPlace, left: Duration, question: &mut Pipeline) {
+        let left = if self.moves == 0 { left } else { Duration::ZERO };
+        let moved = move_one(&place.keys[0], &place.processing, left);
+        for _ in 0..self.moves.max(1) {
+            question.add_command(moved.clone());
+        }
     }
 
-    fn take(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<u32, DriverError> {
-        let Some(moved) = self.session.answer(until_ns)? else { return Ok(0) };
-        let mut found = 0;
-        for payload in moved.iter().flatten() {
-            sink(Incoming { payload, received_ns: self.session.clock.now_ns() });
-            found += 1;
-        }
+    fn take(&mut self, place: &ConsumerPlace, reply: Self::Reply, sink: &mut dyn FnMut(&[u8])) -> bool {
+        let found = reply.iter().flatten().map(|payload| sink(payload)).count() as u32;
         self.unacknowledged |= found > 0;
-        Ok(found)
-    }
-}
-
-impl Subscriber for LibraryReliableList {
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
-        if self.session.pending.is_none() {
-            let mut question = self.delete_processed();
-            let moved = self.move_element("LMOVE");
-            for _ in 0..self.moves {
-                question.add_command(moved.clone());
-            }
-            self.session.ask(question);
-        }
-        let found = self.take(until_ns, sink)?;
-        if found > 0 || self.session.pending.is_some() {
-            let all = found >= self.moves;
-            self.moves = if all { (self.moves * 2).min(self.batch) } else { found.max(1) };
-            return Ok(());
-        }
-        self.moves = 1;
-        let left = self.session.clock.until(until_ns);
-        if !left.is_zero() {
-            let mut question = pipe();
-            let mut moved = self.move_element("BLMOVE");
-            moved.arg(seconds(left));
-            question.add_command(moved);
-            self.session.ask(question);
-            self.take(until_ns, sink)?;
-        }
-        Ok(())
+        self.moves = if found > 0 { next_moves(self.moves.max(1), found, place.batch) } else { 0 };
+        found > 0
     }
 
-    fn abandon(self: Box<Self>) {}
-
-    /// What a late answer still brings was handed to nobody: then the processing list stays.
-    fn close(&mut self) -> Result<(), DriverError> {
-        let late = self.session.answer_within(CLOSE)?;
-        if late.is_some_and(|moved| moved.iter().any(Option::is_some)) {
-            return Ok(());
-        }
-        let delete = self.delete_processed();
-        if delete.is_empty() { Ok(()) } else { self.session.finish(delete, "DEL") }
+    /// It was handed to nobody: then the processing list stays.
+    fn discard(&mut self, late: Self::Reply) {
+        self.unacknowledged &= late.iter().all(Option::is_none);
     }
 }
 
@@ -322,14 +223,14 @@ pub struct LibraryPubSub {
 }
 
 impl LibraryPubSub {
-    pub fn connect(endpoint: &Endpoint, clock: Clock, channels: &[String]) -> Result<Self, DriverError> {
+    pub fn connect(endpoint: &Endpoint, place: &ConsumerPlace) -> Result<Self, DriverError> {
         let runtime = runtime(endpoint)?;
         let (messages, unanswered) = set_up(&runtime, endpoint, async |stream| {
             let mut connection = PubSub::new(&login(endpoint), stream).await?;
-            connection.subscribe(channels).await?;
+            connection.subscribe(&place.keys).await?;
             Ok(connection.into_on_message())
         })?;
-        Ok(Self { runtime, endpoint: endpoint.clone(), clock, unanswered, messages })
+        Ok(Self { runtime, endpoint: endpoint.clone(), clock: place.clock, unanswered, messages })
     }
 }
 
@@ -352,8 +253,6 @@ impl Subscriber for LibraryPubSub {
             }
         })
     }
-
-    fn abandon(self: Box<Self>) {}
 
     fn close(&mut self) -> Result<(), DriverError> {
         Ok(())

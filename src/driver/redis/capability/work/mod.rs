@@ -4,27 +4,25 @@
 pub mod lists;
 pub mod streams;
 
-#[cfg(any(test, fuzzing))]
-pub use streams::fuzz;
-
-use crate::driver::redis::control::ControlConnection;
+use crate::clock::Clock;
+use crate::driver::redis::SET_UP;
 use crate::driver::redis::driver::RedisDriver;
-use crate::driver::redis::limits::SET_UP;
-use crate::driver::redis::load::connection::Connection;
+use crate::driver::redis::load::ConsumerPlace;
+use crate::driver::redis::load::connection::{Connection, LARGEST_INPUT};
 use crate::driver::redis::primitive::WorkerParts;
-use crate::driver::work::{Responsibilities, WorkQueue, Worker};
+use crate::driver::work::{Responsibilities, WorkEvent, WorkQueue, Worker};
 use crate::driver::{Driver, DriverError};
 use crate::units::Span;
-use crate::wire::redis as resp;
+use redis::{Cmd, FromRedisValue, Value, cmd};
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The group that shares the work on a stream.
 const GROUP: &str = "work";
 
 /// Moves a dead consumer's elements back to where the next consumer takes first, the oldest last, so that they come in
 /// order.
-const TAKE_OVER: &[u8] = b"local moved = 0
+const TAKE_OVER: &str = "local moved = 0
 while redis.call('LMOVE', KEYS[1], KEYS[2], 'LEFT', 'RIGHT') do moved = moved + 1 end
 return moved";
 
@@ -45,12 +43,15 @@ impl<'a> RedisWork<'a> {
             Err(because) => return Err(driver.cannot("try a message again", because)),
         };
         let [key] = driver.keys.as_slice() else {
-            return Err(driver.endpoint.refused("handing out work", "it comes from one stream or list; set keys: 1"));
+            return Err(driver
+                .primary
+                .endpoint
+                .refused("handing out work", "it comes from one stream or list; set keys: 1"));
         };
         let dead = format!("{}-dead", driver.target.name);
         let work = Self { driver, responsibilities, key, dead, pause, consumers: Cell::new(0) };
-        if let Some(words) = driver.primitive.prepare_work(key, GROUP) {
-            work.command(&words)?;
+        if let Some(command) = driver.primitive.prepare_work(key, GROUP) {
+            work.ask("making the group", &command)?;
         }
         Ok(work)
     }
@@ -59,24 +60,19 @@ impl<'a> RedisWork<'a> {
         format!("{}-work-{consumer}", self.key)
     }
 
-    fn command(&self, words: &[&[u8]]) -> Result<(), DriverError> {
-        let mut connection = Connection::open(&self.driver.endpoint)?;
-        resp::command(&mut connection.output.bytes, words);
-        let name = String::from_utf8_lossy(words[0]);
-        connection.reply(Instant::now() + SET_UP, &name).map(|_| ())
+    fn ask(&self, action: &str, command: &Cmd) -> Result<(), DriverError> {
+        Connection::open(&self.driver.primary.endpoint)?.query::<Value>(action, command).map(drop)
     }
 }
 
 impl WorkQueue for RedisWork<'_> {
     fn worker(&self, consumer: u16) -> Result<Box<dyn Worker>, DriverError> {
         self.consumers.set(self.consumers.get().max(consumer + 1));
+        let (group, processing) = (GROUP.to_owned(), self.processing(consumer));
         let parts = WorkerParts {
-            connection: Connection::open(&self.driver.endpoint)?,
-            clock: self.driver.target.clock,
-            key: self.key.to_owned(),
+            connection: Connection::open(&self.driver.primary.endpoint)?,
+            place: ConsumerPlace { group, processing, ..self.driver.place(0, consumer) },
             dead: self.dead.clone(),
-            consumer,
-            processing: self.processing(consumer),
             pause: self.pause,
         };
         self.driver.primitive.worker(parts).ok_or_else(|| self.driver.without("hand out work"))
@@ -86,7 +82,8 @@ impl WorkQueue for RedisWork<'_> {
         if !self.driver.reliable() {
             return Ok(());
         }
-        self.command(&[b"EVAL", TAKE_OVER, b"2", self.processing(dead).as_bytes(), self.key.as_bytes()])
+        let command = cmd("EVAL").arg(TAKE_OVER).arg(2).arg(self.processing(dead)).arg(self.key).take();
+        self.ask("taking over", &command)
     }
 
     fn dead_letters(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
@@ -101,6 +98,53 @@ impl WorkQueue for RedisWork<'_> {
     fn clean_up(&self) -> Result<(), DriverError> {
         let mut keys: Vec<String> = (0..self.consumers.get()).map(|consumer| self.processing(consumer)).collect();
         keys.push(self.dead.clone());
-        ControlConnection::connect(&self.driver.endpoint)?.delete(&self.driver.target.name, &keys)
+        Connection::open(&self.driver.primary.endpoint)?.delete(&self.driver.target.name, &keys)
     }
 }
+
+/// A worker's connection, and what the worker has decided and the server does not know yet.
+struct WorkConnection {
+    connection: Connection,
+    clock: Clock,
+    /// Commands, each with the number of the message that lies among the dead letters once it is done.
+    decided: Vec<(Cmd, Option<u64>)>,
+}
+
+impl WorkConnection {
+    fn new(connection: Connection, clock: Clock) -> Self {
+        Self { connection, clock, decided: vec![] }
+    }
+
+    fn decide(&mut self, command: Cmd, buried: Option<u64>) {
+        self.decided.push((command, buried));
+    }
+
+    /// Tells the server what was decided and asks for more, all in one write. What is asked for may block in the server
+    /// for `left`.
+    fn ask<T: FromRedisValue>(
+        &mut self,
+        commands: &[Cmd],
+        left: Duration,
+        sink: &mut dyn FnMut(WorkEvent<'_>),
+    ) -> Result<Vec<T>, DriverError> {
+        let decided = self.decided.iter().map(|(command, _)| command);
+        decided.chain(commands).for_each(|command| self.connection.collect(command));
+        let deadline = Instant::now() + left + SET_UP;
+        for (_, buried) in self.decided.drain(..) {
+            self.connection.answer::<Value>(LARGEST_INPUT, deadline, "ending work")?;
+            if let Some(id) = buried {
+                sink(WorkEvent::DeadLettered { id, at_ns: self.clock.now_ns() });
+            }
+        }
+        let mut answer = || self.connection.answer(LARGEST_INPUT, deadline, "taking work");
+        commands.iter().map(|_| answer()).collect()
+    }
+
+    /// Tells the server what was decided last.
+    fn settle(&mut self) -> Result<(), DriverError> {
+        self.ask::<Value>(&[], Duration::ZERO, &mut |_| ()).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,12 +8,13 @@
 //! answered, so that only messages of the same pipeline can overtake one another.
 
 use super::super::connection::Connection;
+use super::super::publisher::publish_reply;
 use super::super::reconnect::{Reconnect, Retries};
 use crate::clock::Clock;
-use crate::driver::redis::error::reason;
+use crate::driver::redis::endpoint::reason;
 use crate::driver::timeouts::Backoff;
 use crate::driver::{Completion, DriverError, Outcome};
-use crate::wire::redis::{self as resp, Token};
+use crate::wire::redis as resp;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Unsent bytes of a connection from which on nothing more goes into its buffer.
@@ -38,10 +39,13 @@ pub struct RetryRules {
     pub answers: bool,
     /// Most commands in one write.
     pub batch: u32,
+    /// How long a message is tried after its sending.
+    pub deadline_ns: u64,
     /// How long a server may keep silent that owes an answer.
     pub patience_ns: u64,
 }
 
+#[derive(Default)]
 struct PendingMessage {
     /// `None` once it has ended while its answer is still to come.
     slot: Option<u32>,
@@ -123,17 +127,14 @@ impl ResilientConnection {
         }
     }
 
+    pub fn connected(&self) -> Option<&Connection> {
+        self.connection.as_ref()
+    }
+
     /// Takes a message in. True when so many have come together that they are worth a write.
     pub fn take(&mut self, slot: u32, command: Vec<u8>, deadline_ns: u64) -> bool {
-        let place = (0, 0);
-        self.waiting.push_back(PendingMessage {
-            slot: Some(slot),
-            command,
-            deadline_ns,
-            doubtful: false,
-            refusal: None,
-            place,
-        });
+        let message = PendingMessage { slot: Some(slot), command, deadline_ns, ..PendingMessage::default() };
+        self.waiting.push_back(message);
         self.collected += 1;
         self.collected >= self.rules.batch
     }
@@ -232,16 +233,12 @@ impl ResilientConnection {
         let Some(connection) = &mut self.connection else { return Ok(()) };
         let mut used = 0;
         let result = loop {
-            let (token, length) = match resp::token(&connection.input.filled()[used..]) {
+            let (refusal, length) = match publish_reply(&connection.input.filled()[used..]) {
                 Ok(Some(found)) => found,
                 Ok(None) => break Ok(()),
                 Err(cause) => break Err(format!("unreadable reply: {cause}")),
             };
-            let error = match token {
-                Token::Integer(_) | Token::Bulk(_) | Token::Simple(_) => None,
-                Token::Error(text) => Some((RefusalKind::of(text), resp::words(text))),
-                other => break Err(format!("unreadable reply: {}", resp::unexpected("a reply to a publish", other))),
-            };
+            let error = refusal.map(|text| (RefusalKind::of(text), resp::words(text)));
             used += length;
             let owed = if self.rules.answers { self.written.pop_front() } else { None };
             let Some(mut message) = owed else {

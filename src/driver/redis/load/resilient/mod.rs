@@ -7,30 +7,27 @@
 //!
 //! Plain load does not come this way; it keeps the path without a copy ([`super::publisher`]).
 
-mod connect;
 mod connection;
 mod subscriber;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use subscriber::{ResilientSubscriber, Resume};
+pub use connection::RetryRules;
+pub use subscriber::ResilientSubscriber;
 
 use super::connection::Connection;
 use super::epoll::{Epoll, Ready};
 use super::publisher::silence;
 use super::reconnect::Reconnect;
 use crate::clock::Clock;
-use crate::driver::redis::limits::SET_UP;
+use crate::driver::redis::SET_UP;
 use crate::driver::redis::primary::Primary;
-use crate::driver::timeouts::{Backoff, request_timeout};
+use crate::driver::timeouts::Backoff;
 use crate::driver::{Completion, DriverError, Outgoing, Publisher, Submitted};
-use crate::model::System;
-use crate::scenario::Reply;
-use crate::units::Span;
 use crate::wire::redis as resp;
-use connection::{DeliveryBooks, ResilientConnection, RetryRules};
+use connection::{DeliveryBooks, ResilientConnection};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -46,7 +43,7 @@ pub struct ResilientPublisher {
     dirty: Vec<u16>,
     /// For each stream, the command up to its last argument, the payload.
     commands: Vec<Vec<u8>>,
-    deadline_ns: u64,
+    rules: RetryRules,
     books: DeliveryBooks,
     epoll: Epoll,
     ready: Vec<Ready>,
@@ -63,32 +60,19 @@ impl ResilientPublisher {
         primary: &Primary,
         clock: Clock,
         connections: u16,
-        batch: u32,
         commands: Vec<Vec<u8>>,
-        reply: Reply,
-        deadline: Span,
+        rules: RetryRules,
     ) -> Result<Self, DriverError> {
-        let endpoint = primary.endpoint();
-        let unavailable = |cause: std::io::Error| endpoint.refused("waiting on sockets (epoll)", cause.to_string());
-        let rules = RetryRules {
-            again: endpoint.system != System::RedisPubsub,
-            answers: reply == Reply::On,
-            batch: batch.max(1),
-            patience_ns: request_timeout(deadline).nanos(),
-        };
-        let epoll = Epoll::new().map_err(unavailable)?;
-        let count = connections.max(1);
-        let mut connections = Vec::with_capacity(count.into());
-        for token in 0..count {
+        let lane = || {
             let whom = primary.clone();
-            let attempt = move || dial(&whom, reply);
-            let connection = patiently(SET_UP, &attempt)?;
-            epoll.add(&connection.stream, token.into()).map_err(unavailable)?;
-            connections.push(ResilientConnection::new(rules, clock, connection, Reconnect::new(attempt)));
-        }
+            let attempt = move || dial(&whom, rules);
+            Ok(ResilientConnection::new(rules, clock, patiently(SET_UP, &attempt)?, Reconnect::new(attempt)))
+        };
+        let connections = (0..connections.max(1)).map(|_| lane()).collect::<Result<Vec<_>, DriverError>>()?;
+        let sockets = connections.iter().filter_map(ResilientConnection::connected);
+        let epoll = Epoll::watching(&primary.endpoint, sockets)?;
         let (dirty, ready, books, primary) = (vec![], vec![], DeliveryBooks::default(), primary.clone());
-        let deadline_ns = deadline.nanos();
-        Ok(Self { connections, dirty, commands, deadline_ns, books, epoll, ready, look_ns: 0, primary, clock })
+        Ok(Self { connections, dirty, commands, rules, books, epoll, ready, look_ns: 0, primary, clock })
     }
 
     /// Looks after what only the clock tells; whether that is to be done again soon.
@@ -99,7 +83,7 @@ impl ResilientPublisher {
             for (token, connection) in (0u64..).zip(&mut self.connections) {
                 if let Some(made) = connection.look(&mut self.books) {
                     let watched = self.epoll.add(&made.stream, token);
-                    watched.map_err(|cause| self.primary.endpoint().lost(cause.to_string()))?;
+                    watched.map_err(|cause| self.primary.endpoint.broken(&cause))?;
                     connection.write(&mut self.books);
                 }
             }
@@ -121,9 +105,9 @@ impl ResilientPublisher {
     }
 }
 
-fn dial(primary: &Primary, reply: Reply) -> Result<Connection, DriverError> {
+fn dial(primary: &Primary, rules: RetryRules) -> Result<Connection, DriverError> {
     let mut connection = primary.connect()?;
-    if reply == Reply::Off {
+    if !rules.answers {
         silence(&mut connection)?;
     }
     Ok(connection)
@@ -146,14 +130,13 @@ impl Publisher for ResilientPublisher {
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
         let (index, stream) = (message.connection as usize, message.stream as usize);
         let (Some(connection), Some(head)) = (self.connections.get_mut(index), self.commands.get(stream)) else {
-            let cause = format!("no connection {index} or no stream {stream}");
-            return Err(self.primary.endpoint().refused("submit", cause));
+            return Err(self.primary.endpoint.no_lane(&message));
         };
         let mut command = self.books.spare.pop().unwrap_or_default();
         command.clear();
         command.extend_from_slice(head);
         resp::bulk_string(&mut command, message.payload);
-        if connection.take(message.slot, command, self.clock.now_ns() + self.deadline_ns) {
+        if connection.take(message.slot, command, self.clock.now_ns() + self.rules.deadline_ns) {
             connection.write(&mut self.books);
         } else if !self.dirty.contains(&message.connection) {
             self.dirty.push(message.connection);
@@ -174,8 +157,8 @@ impl Publisher for ResilientPublisher {
             let nap = if self.look()? { NAP_TROUBLED } else { NAP };
             completions.append(&mut self.books.ended);
             let left = if completions.len() > before { Duration::ZERO } else { self.clock.until(until_ns).min(nap) };
-            let waited = self.epoll.wait(Some(left), &mut self.ready);
-            waited.map_err(|cause| self.primary.endpoint().lost(cause.to_string()))?;
+            let waited = self.epoll.wait(left, &mut self.ready);
+            waited.map_err(|cause| self.primary.endpoint.broken(&cause))?;
             self.serve();
             completions.append(&mut self.books.ended);
             if completions.len() > before || self.clock.now_ns() >= until_ns {

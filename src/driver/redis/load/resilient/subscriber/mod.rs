@@ -1,12 +1,13 @@
 //! A consumer that outlives its connection: what it had, and what it does to go on, is the wrapped consumer's own
-//! ([`Resume`]); that it goes on, and when a silent server counts as gone, is decided here.
+//! ([`RedisConsumer`]); that it goes on, and when a silent server counts as gone, is decided here.
 //!
 //! A lost connection, an error reply and a reply that makes no sense all end the connection and never the consumer: a
 //! scenario that breaks things has asked for it, and the books say what came of it. `receive` keeps its time, whatever
 //! state the connection is in.
 
 use crate::clock::Clock;
-use crate::driver::redis::error::reason;
+use crate::driver::redis::endpoint::reason;
+use crate::driver::redis::load::RedisConsumer;
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::redis::load::reconnect::{Reconnect, Retries};
 use crate::driver::{DriverError, Incoming, Subscriber};
@@ -15,20 +16,8 @@ use std::collections::BTreeMap;
 /// How long nothing may come before a consumer that is pushed to asks whether anybody is there.
 const QUIET_NS: u64 = 1_000_000_000;
 
-/// A consumer that can go on over another connection.
-pub trait Resume: Subscriber {
-    /// Goes on with what the old connection left unfinished.
-    fn resume(&mut self, connection: Connection);
-    /// Whether the server owes an answer, after [`Subscriber::receive`] has come back.
-    fn is_owed(&self) -> bool;
-    /// Asks for a sign of life, where nothing is asked otherwise.
-    fn nudge(&mut self) -> Result<(), DriverError> {
-        Ok(())
-    }
-}
-
-pub struct ResilientSubscriber<S> {
-    inner: S,
+pub struct ResilientSubscriber {
+    inner: Box<dyn RedisConsumer>,
     connected: bool,
     reconnect: Reconnect<Connection>,
     patience_ns: u64,
@@ -40,9 +29,14 @@ pub struct ResilientSubscriber<S> {
     clock: Clock,
 }
 
-impl<S: Resume> ResilientSubscriber<S> {
+impl ResilientSubscriber {
     /// `reconnect` makes connections that are ready for `inner`.
-    pub fn new(inner: S, reconnect: Reconnect<Connection>, patience_ns: u64, clock: Clock) -> Self {
+    pub fn new(
+        inner: Box<dyn RedisConsumer>,
+        reconnect: Reconnect<Connection>,
+        patience_ns: u64,
+        clock: Clock,
+    ) -> Self {
         let now_ns = clock.now_ns();
         let retries = Retries::new();
         Self { inner, connected: true, reconnect, patience_ns, paid_ns: now_ns, quiet_ns: now_ns, retries, clock }
@@ -76,7 +70,7 @@ impl<S: Resume> ResilientSubscriber<S> {
     }
 }
 
-impl<S: Resume> Subscriber for ResilientSubscriber<S> {
+impl Subscriber for ResilientSubscriber {
     fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
         loop {
             if !self.connected {
@@ -101,8 +95,6 @@ impl<S: Resume> Subscriber for ResilientSubscriber<S> {
     }
 
     /// Without a connection there is nobody to take leave of.
-    fn abandon(self: Box<Self>) {}
-
     fn close(&mut self) -> Result<(), DriverError> {
         if self.connected { self.inner.close() } else { Ok(()) }
     }
