@@ -77,7 +77,11 @@ fn block_value(cell: &CellSummary, measure: Measure) -> BlockValue {
         Some(latency) => cell.latency.get(latency).map_or(0, |quantiles| quantiles.count),
         None => cell.counts.delivered.unwrap_or(0),
     };
-    BlockValue { block: cell.block, value, floor: floor(), n, valid: cell.valid, outcome: cell.outcome, because }
+    BlockValue { floor: floor(), ..block(cell, value, n, because) }
+}
+
+pub(super) fn block(cell: &CellSummary, value: Option<f64>, n: u64, because: String) -> BlockValue {
+    BlockValue { block: cell.block, value, floor: None, n, valid: cell.valid, outcome: cell.outcome, because }
 }
 
 /// Why a block is invalid or its outcome not `ok`; empty otherwise.
@@ -96,29 +100,21 @@ fn what_happened(cell: &CellSummary) -> String {
 /// What an experiment observed of one label at one matrix point: a cell for each metric and point of its own.
 fn observed_cells(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
     let mut cells: IndexMap<(String, &str), ComparedCell> = IndexMap::new();
-    for block in group {
-        for observation in &block.observations {
-            let point = joined(&block.cell, &observation.point);
-            let value = BlockValue {
-                block: block.block,
-                value: observation.value.filter(|_| block.valid && observation.kind == Kind::Measured),
-                floor: None,
-                n: observation.n,
-                valid: block.valid,
-                outcome: block.outcome,
-                because: [&what_happened(block), &observation.text]
-                    .into_iter()
-                    .filter(|text| !text.is_empty())
-                    .join("; "),
-            };
-            let cell = cells.entry((point, &observation.metric)).or_insert_with_key(|(point, metric)| ComparedCell {
+    for cell in group {
+        for observation in &cell.observations {
+            let point = joined(&cell.cell, &observation.point);
+            let because = [&what_happened(cell), &observation.text];
+            let because = because.into_iter().filter(|text| !text.is_empty()).join("; ");
+            let value = observation.value.filter(|_| cell.valid && observation.kind == Kind::Measured);
+            let value = block(cell, value, observation.n, because);
+            let seen = cells.entry((point, &observation.metric)).or_insert_with_key(|(point, metric)| ComparedCell {
                 cell: point.clone(),
                 kind: observation.kind,
                 unit: observation.unit.clone(),
-                ..cell_of(block, metric, Unit::Messages, run)
+                ..cell_of(cell, metric, Unit::Messages, run)
             });
-            cell.kind = stronger(cell.kind, observation.kind);
-            cell.per_block.push(value);
+            seen.kind = stronger(seen.kind, observation.kind);
+            seen.per_block.push(value);
         }
     }
     cells.into_values().map(recompute).collect()

@@ -2,7 +2,7 @@
 //!
 //! How injections and blocks are put together is said by [`crate::result::fault_figures`].
 
-use super::cells::{cell_of, joined, recompute};
+use super::cells::{block, cell_of, joined, recompute};
 use crate::model::{BASE, Metric, metric};
 use crate::result::fault_figures::{FAULT_FIGURES, FaultFigure, caveat};
 use crate::result::words::copies;
@@ -93,10 +93,6 @@ fn count_of(cell: &CellSummary, point: &str, of: fn(&CellSummary) -> Option<u64>
     // Nothing lost where nothing struck says nothing.
     let value = of(cell).filter(|_| cell.valid && struck > 0).map(|count| count as f64);
     block(cell, value, struck as u64, what_happened(cell, &faults))
-}
-
-fn block(cell: &CellSummary, value: Option<f64>, n: u64, because: String) -> BlockValue {
-    BlockValue { block: cell.block, value, floor: None, n, valid: cell.valid, outcome: cell.outcome, because }
 }
 
 /// Why a block says nothing of its faults; empty where it does.

@@ -243,15 +243,9 @@ fn failed_run(planned: &Planned, because: &str) -> RunInfo {
         environment: "none".to_owned(),
         network_path: "none".to_owned(),
         status: Status::Failed,
-        started_at: String::new(),
-        blocks: 0,
-        cross_class: None,
-        versions: BTreeMap::new(),
-        promises: BTreeMap::new(),
-        host: String::new(),
-        cores: None,
         selfcheck: "not run".to_owned(),
         warnings: vec![because.replace('\n', " ")],
+        ..RunInfo::default()
     }
 }
 

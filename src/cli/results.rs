@@ -135,8 +135,11 @@ fn one_line(text: String) -> String {
     sanitize::line(&text) + "\n"
 }
 
-/// The columns of plain load. Names come first.
-const COLUMNS: [(&str, fn(&CellSummary) -> String); 13] = [
+/// Its head, and what stands in it of a cell.
+type Column = (&'static str, fn(&CellSummary) -> String);
+
+/// Of plain load. Names come first.
+const COLUMNS: [Column; 13] = [
     ("system", |cell| cell.label.clone()),
     ("cell", |cell| cell.cell.clone()),
     ("block", |cell| cell.block.to_string()),

@@ -39,7 +39,7 @@ impl Comparison {
 }
 
 /// Where numbers come from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunInfo {
     /// Name of the run folder.
     pub run: String,

@@ -31,13 +31,14 @@ pub struct Summary {
     pub cells: Vec<CellSummary>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     Complete,
     /// At least one cell is spoilt by the harness, or a broker died that should not have.
     Invalid,
     Interrupted,
+    #[default]
     Failed,
 }
 

@@ -13,6 +13,8 @@ use crate::result::words::name;
 use crate::result::{Origin, ScenarioInfo};
 use crate::stats::compare::LEAST_BLOCKS;
 use crate::units::{Bytes, Span};
+use indexmap::IndexSet;
+use itertools::Itertools;
 use std::fmt::Write;
 
 /// What running a scenario costs, warm-up until steady not counted beyond its least.
@@ -99,11 +101,9 @@ impl Scenario {
 
     /// What will run, but not tell what its author may expect.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings: Vec<String> = Vec::new();
+        let mut warnings: IndexSet<String> = IndexSet::new();
         let mut warn = |text: String| {
-            if !warnings.contains(&text) {
-                warnings.push(text);
-            }
+            warnings.insert(text);
         };
         let under_load = |cell: &&Cell| cell.experiment.as_ref().is_none_or(Experiment::loads);
         for cell in &self.cells {
@@ -135,12 +135,10 @@ impl Scenario {
                     cell.point, cell.load.backlog, cell.load.drain
                 ));
             }
-            let raised = ["message.max.bytes", "max.message.bytes"];
-            let raised = |map: &std::collections::BTreeMap<_, _>| raised.iter().any(|key| map.contains_key(*key));
-            let kafka = cell.config.system == System::Kafka;
-            if kafka
+            let mut set = cell.config.broker.keys().chain(cell.config.topic.config.keys());
+            if cell.config.system == System::Kafka
                 && cell.message.size > KAFKA_DEFAULT_LARGEST
-                && !(raised(&cell.config.broker) || raised(&cell.config.topic.config))
+                && !set.any(|key| key == "message.max.bytes" || key == "max.message.bytes")
             {
                 warn(format!(
                     "{}: Kafka refuses messages above about 1 MB unless `topic.config.max.message.bytes` and \
@@ -165,7 +163,7 @@ impl Scenario {
         for rule in &self.dropped_rules {
             warn(format!("threshold `{rule}` is not judged: it names a system that is left out"));
         }
-        warnings
+        warnings.into_iter().collect()
     }
 
     pub fn explain(&self) -> String {
@@ -306,7 +304,7 @@ pub fn flat(prefix: &str, value: &impl serde::Serialize) -> Vec<(String, String)
         match value {
             serde_json::Value::Null => "none".into(),
             serde_json::Value::String(text) => text.clone(),
-            serde_json::Value::Array(items) => format!("[{}]", items.iter().map(plain).collect::<Vec<_>>().join(", ")),
+            serde_json::Value::Array(items) => format!("[{}]", items.iter().map(plain).join(", ")),
             other => other.to_string(),
         }
     }

@@ -4,7 +4,6 @@
 //! Schema for editors is generated from these types; their comments are its descriptions.
 
 use super::cell::PayloadKind;
-use super::claim::ClaimId;
 use super::experiment::Experiment;
 use super::fault::FaultKeys;
 use super::load::LoadKeys;
@@ -14,8 +13,9 @@ use crate::units::Bytes;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use serde::de::{Deserializer, Error, IgnoredAny};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// The only version of the format so far.
 pub(super) const SCHEMA: u64 = 1;
@@ -109,6 +109,7 @@ pub(super) struct Settings {
     #[schemars(range(min = 1))]
     pub keys: Option<u16>,
     /// Redis Streams only: `MAXLEN ~` of every XADD, in entries; `none` never trims.
+    #[schemars(schema_with = "max_len")]
     pub maxlen: Option<MaxLen>,
     /// Redis only: `off` publishes under `CLIENT REPLY OFF`, so that nothing is answered and nothing promised.
     pub reply: Option<Reply>,
@@ -152,6 +153,44 @@ pub(super) struct MessageKeys {
     pub codec: Option<Codec>,
 }
 
+/// A row of the comparison table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimId(&'static str);
+
+impl ClaimId {
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+/// Every id, in the order of the table: of `claims.yaml`, nothing else is read here.
+pub fn claim_ids() -> &'static [&'static str] {
+    static IDS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let text = include_str!("../claims/claims.yaml");
+        let claims: serde_json::Value = serde_saphyr::from_str(text).unwrap_or_default();
+        let rows = ["claims", "uses"].into_iter().filter_map(|list| claims[list].as_array()).flatten();
+        rows.filter_map(|row| row["id"].as_str()).map(|id| &*id.to_owned().leak()).collect()
+    });
+    &IDS
+}
+
+impl<'de> Deserialize<'de> for ClaimId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = claim_ids().iter().find(|id| **id == name);
+        known.map(|id| Self(id)).ok_or_else(|| D::Error::unknown_variant(&name, claim_ids()))
+    }
+}
+
+impl JsonSchema for ClaimId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Claim".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "description": "A row of the comparison table.", "type": "string", "enum": claim_ids() })
+    }
+}
+
 /// A limit in entries, or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MaxLen(pub Option<u64>);
@@ -162,21 +201,15 @@ impl<'de> Deserialize<'de> for MaxLen {
         match text.parse::<u64>() {
             Ok(entries) if entries > 0 => Ok(Self(Some(entries))),
             _ if text == "none" => Ok(Self(None)),
-            _ => Err(serde::de::Error::custom("expected a number of entries above zero, or `none` to never trim")),
+            _ => Err(D::Error::custom("expected a number of entries above zero, or `none` to never trim")),
         }
     }
 }
 
-impl JsonSchema for MaxLen {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "MaxLen".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "type": "integer", "minimum": 1 }, { "const": "none" }] })
-    }
+/// Of an optional one.
+fn max_len(_: &mut SchemaGenerator) -> Schema {
+    let entries = json_schema!({ "anyOf": [{ "type": "integer", "minimum": 1 }, { "const": "none" }] });
+    json_schema!({ "anyOf": [entries, { "type": "null" }] })
 }
 
 /// A raw setting: text, or a number or flag that is taken as text. Exists for the schema only.

@@ -6,7 +6,7 @@
 use super::cell::Cell;
 use super::load::Model;
 use crate::units::{Rate, Span};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error};
 
 /// As it stands in a file and in the names of matrix points.
@@ -36,17 +36,10 @@ impl<'de> Deserialize<'de> for RateKey {
     }
 }
 
-impl JsonSchema for RateKey {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "RateKey".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let rate = generator.subschema_for::<Rate>();
-        json_schema!({ "anyOf": [rate, { "const": HALF_CAPACITY }] })
-    }
+/// Of an optional one.
+pub(super) fn rate_key(generator: &mut SchemaGenerator) -> Schema {
+    let rate = generator.subschema_for::<Rate>();
+    json_schema!({ "anyOf": [{ "anyOf": [rate, { "const": HALF_CAPACITY }] }, { "type": "null" }] })
 }
 
 impl Cell {

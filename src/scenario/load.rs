@@ -3,7 +3,7 @@
 //! From that one list come what a file may write ([`LoadKeys`], and so the schema for editors), what the engine runs
 //! ([`Load`]) and the defaults of both. Nothing is judged here.
 
-use super::half::RateKey;
+use super::half::{RateKey, rate_key};
 use crate::units::{Bytes, Rate, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ macro_rules! load_keys {
             /// Messages a second over all producers; open model only. `half-capacity` is found when the scenario runs: half of what
             /// the slowest system carries as fast as it goes, the same for all; plain load only.
             #[serde(default)]
+            #[schemars(schema_with = "rate_key")]
             pub rate: Option<RateKey>,
             $($(#[doc = $doc])+ #[serde(default)] pub $key: Option<$type>,)+
         }

@@ -9,7 +9,6 @@
 
 mod cell;
 mod check;
-mod claim;
 mod experiment;
 mod explain;
 mod fault;
@@ -27,11 +26,10 @@ mod threshold;
 
 pub use cell::{Cell, Message, PayloadKind};
 pub use check::cannot_promise;
-pub use claim::{ClaimId, claim_ids};
 pub use experiment::*;
 pub use explain::Estimate;
 pub use fault::{FaultAction, FaultPlan, Heal, Injection, Lasts, timeline};
-pub use file::schema;
+pub use file::{ClaimId, claim_ids, schema};
 pub use half::half_of;
 pub use layers::Overrides;
 pub use load::{Arrivals, Load, Model};

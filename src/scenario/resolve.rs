@@ -2,12 +2,11 @@
 
 use super::cell::{Cell, DEFAULT_SEED, Message, default_primary};
 use super::check;
-use super::claim::ClaimId;
 use super::experiment::experiment_of;
 use super::explain::{flat, load_keys};
 use super::fault::FaultPlan;
 use super::fault_check;
-use super::file::{File, MessageKeys, SCHEMA, Settings};
+use super::file::{ClaimId, File, MessageKeys, SCHEMA, Settings};
 use super::layers::{Overrides, keys, lay};
 use super::load::{LoadKeys, Model};
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};

@@ -34,14 +34,23 @@ pub enum Subject {
     Ratio { measure: Measure, over: String, under: String },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
-    Less,
-    AtMost,
-    More,
-    AtLeast,
-    Equal,
+/// A comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Op {
+    sign: &'static str,
+    holds: fn(&f64, &f64) -> bool,
+    /// On which the found value must lie of the limit; `None` where it must be the limit.
+    side: Option<Side>,
 }
+
+/// Longest first, so that `<=` is not read as `<`.
+const OPS: [Op; 5] = [
+    Op { sign: "<=", holds: f64::le, side: Some(Side::Below) },
+    Op { sign: ">=", holds: f64::ge, side: Some(Side::Above) },
+    Op { sign: "==", holds: f64::eq, side: None },
+    Op { sign: "<", holds: f64::lt, side: Some(Side::Below) },
+    Op { sign: ">", holds: f64::gt, side: Some(Side::Above) },
+];
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ThresholdResult {
@@ -57,41 +66,19 @@ const GRAMMAR: &str = "write it like `end_to_end.p99 < 50ms`, `kafka: counts.los
                        `ratio(goodput, kafka, redis-streams) > 1.05`";
 
 impl Op {
-    /// Longest first, so that `<=` is not read as `<`.
-    const ALL: [(&'static str, Self); 5] =
-        [("<=", Self::AtMost), (">=", Self::AtLeast), ("==", Self::Equal), ("<", Self::Less), (">", Self::More)];
-
-    /// The side of the limit on which a ratio must lie.
-    fn side(self) -> Side {
-        match self {
-            Self::Less | Self::AtMost => Side::Below,
-            Self::More | Self::AtLeast | Self::Equal => Side::Above,
-        }
-    }
-
-    pub fn holds(self, found: f64, limit: f64) -> bool {
-        match self {
-            Self::Less => found < limit,
-            Self::AtMost => found <= limit,
-            Self::More => found > limit,
-            Self::AtLeast => found >= limit,
-            Self::Equal => found == limit,
-        }
-    }
-
     /// Whether `a` is nearer to breaking the rule than `b`.
     fn worse(self, a: f64, b: f64) -> bool {
-        match self.side() {
-            _ if self == Self::Equal => false,
-            Side::Below => a > b,
-            Side::Above => a < b,
+        match self.side {
+            Some(Side::Below) => a > b,
+            Some(Side::Above) => a < b,
+            None => false,
         }
     }
 }
 
-impl fmt::Display for Op {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Self::ALL.iter().find(|(_, op)| op == self).map_or("", |(text, _)| text))
+impl PartialEq for Op {
+    fn eq(&self, other: &Self) -> bool {
+        self.sign == other.sign
     }
 }
 
@@ -104,8 +91,8 @@ impl fmt::Display for Threshold {
 /// The operator and the texts around it.
 fn split(text: &str) -> Option<(&str, Op, &str)> {
     let at = text.find(['<', '>', '='])?;
-    let (sign, op) = Op::ALL.into_iter().find(|(sign, _)| text[at..].starts_with(sign))?;
-    Some((text[..at].trim(), op, text[at + sign.len()..].trim()))
+    let op = OPS.into_iter().find(|op| text[at..].starts_with(op.sign))?;
+    Some((text[..at].trim(), op, text[at + op.sign.len()..].trim()))
 }
 
 impl Threshold {
@@ -136,7 +123,7 @@ impl Threshold {
             if over == under {
                 return Err(fail("it compares a label with itself", "name two different labels"));
             }
-            if op == Op::Equal {
+            if op.side.is_none() {
                 return Err(fail("a ratio of two measurements never equals a number", "write `<` or `>`"));
             }
             let limit = right.parse::<f64>().ok().filter(|limit| limit.is_finite());
@@ -152,10 +139,11 @@ impl Threshold {
             (Subject::Metric { measure, label: scope }, limit)
         };
         // No figure is negative, and a ratio of two positive ones is above zero.
-        let lowest_passes = match (&subject, op) {
-            (_, Op::More | Op::AtLeast) => true,
-            (Subject::Metric { .. }, Op::AtMost | Op::Equal) => limit >= 0.0,
-            (Subject::Metric { .. } | Subject::Ratio { .. }, _) => limit > 0.0,
+        let lowest_passes = match (&subject, op.side) {
+            (_, Some(Side::Above)) => true,
+            (Subject::Metric { .. }, Some(Side::Below)) => (op.holds)(&0.0, &limit),
+            (Subject::Metric { .. }, None) => limit >= 0.0,
+            (Subject::Ratio { .. }, _) => limit > 0.0,
         };
         if !lowest_passes {
             return Err(fail("it can never hold: the smallest possible value is 0", "raise the limit"));
@@ -199,7 +187,7 @@ impl Threshold {
         };
         let concerned = cells.iter().filter(|cell| label.is_none_or(|label| label == cell.label));
         let samples = concerned.map(sample).collect::<Result<Vec<_>, String>>()?;
-        let fails = |value| !self.op.holds(value, self.limit);
+        let fails = |value| !(self.op.holds)(&value, &self.limit);
         let decides = samples.iter().reduce(|worst, next| {
             let worse = self.op.worse(next.1, worst.1) || (fails(next.1) && !fails(worst.1));
             if worse { next } else { worst }
@@ -207,7 +195,7 @@ impl Threshold {
         let (place, value) = decides.ok_or("no cell that it concerns was run")?;
         let (shown, limit) = (measure.unit().show(*value), measure.unit().show(self.limit));
         Ok(match (fails(*value), samples.len()) {
-            (true, _) => (false, format!("{shown} in {place}, not {} {limit}", self.op)),
+            (true, _) => (false, format!("{shown} in {place}, not {} {limit}", self.op.sign)),
             (false, 1) => (true, format!("{shown} in {place}")),
             (false, n) => (true, format!("at worst {shown}, in {place} (of {n} cells)")),
         })
@@ -224,6 +212,8 @@ impl Threshold {
     ) -> Result<(bool, String), String> {
         let of_label = cells.iter().filter(|cell| cell.label == over);
         let points: Vec<&str> = of_label.map(|cell| cell.cell.as_str()).unique().collect();
+        // Never `==`.
+        let side = self.op.side.unwrap_or(Side::Above);
         let mut open = None;
         let mut decides: Option<(GeometricMean, String)> = None;
         for point in &points {
@@ -231,8 +221,8 @@ impl Threshold {
             let mean = ratio(cells, measure, over, under, point);
             let mean = mean.map_err(|why| format!("not measured in {at}: {why}"))?;
             let found = format!("{} in {at}", shown(&mean));
-            match decide(&[Some(mean)], self.op.side(), self.limit)[0] {
-                Ok(false) => return Ok((false, format!("{found}, not {} {}", self.op, three_digits(self.limit)))),
+            match decide(&[Some(mean)], side, self.limit)[0] {
+                Ok(false) => return Ok((false, format!("{found}, not {} {}", self.op.sign, three_digits(self.limit)))),
                 Ok(true) => {}
                 Err(why) => open = open.or(Some(format!("not decided: {found}: {why}"))),
             }
