@@ -67,7 +67,8 @@ pub struct Outage {
     pub forgets: usize,
 }
 
-/// One fake broker.
+/// One fake broker; all clones are the same.
+#[derive(Clone)]
 pub struct Fake {
     shared: Arc<Mutex<FakeServer>>,
     clock: Clock,
@@ -93,6 +94,10 @@ impl Fake {
         let queues = vec![VecDeque::new(); usize::from(subscriptions)];
         let server = FakeServer { behaviour, queues, ..FakeServer::default() };
         Self { shared: Arc::new(Mutex::new(server)), clock }
+    }
+
+    fn server(&self) -> MutexGuard<'_, FakeServer> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -205,10 +210,6 @@ fn insert<T>(queue: &mut VecDeque<T>, item: T, at_ns: impl Fn(&T) -> u64) {
     queue.insert(place, item);
 }
 
-fn lock(server: &Mutex<FakeServer>) -> MutexGuard<'_, FakeServer> {
-    server.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Driver for Fake {
     fn system(&self) -> System {
         System::Fake
@@ -219,17 +220,15 @@ impl Driver for Fake {
     }
 
     fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
-        let shared = Arc::clone(&self.shared);
-        Ok(Box::new(FakePublisher { shared, clock: self.clock, answers: VecDeque::new(), refused: 0 }))
+        Ok(Box::new(FakePublisher { broker: self.clone(), answers: VecDeque::new(), refused: 0 }))
     }
 
     fn subscriber(&self, subscription: u16, _: u16) -> Result<Box<dyn Subscriber>, DriverError> {
-        let queue = usize::from(subscription);
-        Ok(Box::new(FakeSubscriber { shared: Arc::clone(&self.shared), clock: self.clock, queue }))
+        Ok(Box::new(FakeSubscriber { broker: self.clone(), queue: subscription.into() }))
     }
 
     fn audit(&self, _: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
-        let server = lock(&self.shared);
+        let server = self.server();
         if !server.behaviour.keep {
             return Ok(Audit::Nothing);
         }
@@ -255,7 +254,7 @@ impl Driver for Fake {
     }
 
     fn played(&self) -> Vec<Fault> {
-        let server = lock(&self.shared);
+        let server = self.server();
         let fault = |outage: &Outage| {
             let effect = server.first_arrival_ns + outage.from_ns;
             Fault {
@@ -273,8 +272,7 @@ impl Driver for Fake {
 }
 
 struct FakePublisher {
-    shared: Arc<Mutex<FakeServer>>,
-    clock: Clock,
+    broker: Fake,
     /// In order of their time.
     answers: VecDeque<Completion>,
     refused: u64,
@@ -282,7 +280,7 @@ struct FakePublisher {
 
 impl Publisher for FakePublisher {
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
-        let (at_ns, outcome) = lock(&self.shared).serve(self.clock.now_ns(), message.stream, message.payload);
+        let (at_ns, outcome) = self.broker.server().serve(self.broker.clock.now_ns(), message.stream, message.payload);
         self.refused += u64::from(outcome == Outcome::Failed);
         insert(&mut self.answers, Completion { slot: message.slot, outcome, at_ns }, |answer| answer.at_ns);
         Ok(Submitted::Taken)
@@ -290,8 +288,8 @@ impl Publisher for FakePublisher {
 
     fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError> {
         let next = self.answers.front().map_or(u64::MAX, |answer| answer.at_ns);
-        std::thread::sleep(self.clock.until(until_ns.min(next)));
-        let now = self.clock.now_ns();
+        std::thread::sleep(self.broker.clock.until(until_ns.min(next)));
+        let now = self.broker.clock.now_ns();
         while let Some(answer) = self.answers.pop_front_if(|answer| answer.at_ns <= now) {
             completions.push(answer);
         }
@@ -304,17 +302,16 @@ impl Publisher for FakePublisher {
 }
 
 struct FakeSubscriber {
-    shared: Arc<Mutex<FakeServer>>,
-    clock: Clock,
+    broker: Fake,
     queue: usize,
 }
 
 impl Subscriber for FakeSubscriber {
     fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
         loop {
-            let now = self.clock.now_ns();
+            let now = self.broker.clock.now_ns();
             let due: Vec<(u64, Vec<u8>)> = {
-                let mut server = lock(&self.shared);
+                let mut server = self.broker.server();
                 let Some(queue) = server.queues.get_mut(self.queue) else { return Ok(()) };
                 std::iter::from_fn(|| queue.pop_front_if(|(visible, _)| *visible <= now)).collect()
             };

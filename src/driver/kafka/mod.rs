@@ -10,7 +10,6 @@ mod clients;
 mod driver;
 mod load;
 mod settings;
-mod survival;
 #[cfg(test)]
 mod tests;
 

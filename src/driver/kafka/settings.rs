@@ -145,7 +145,7 @@ impl ClientSettings {
     /// The same, for consumers that tell how many requests they send.
     pub fn telling(&self) -> Self {
         let mut telling = self.clone();
-        telling.consumer.set("statistics.interval.ms", super::capability::requests::EVERY_MS);
+        telling.consumer.set("statistics.interval.ms", super::load::subscriber::COUNTED_EVERY_MS);
         telling
     }
 

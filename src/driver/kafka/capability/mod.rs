@@ -6,6 +6,5 @@ pub mod cluster;
 pub mod large;
 pub mod large_socket;
 pub mod reflector;
-pub mod requests;
 pub mod stall;
 pub mod work;

@@ -1,7 +1,7 @@
 //! What librdkafka says beside its answers: kept, bounded, and quoted in errors; never printed.
 
 use super::ffi::ConsumerHandle;
-use crate::driver::kafka::capability::requests::ClientStats;
+use crate::driver::capability::Requests;
 use rdkafka::ClientContext;
 use rdkafka::Statistics;
 use rdkafka::config::RDKafkaLogLevel;
@@ -98,6 +98,31 @@ impl ConsumerContext for KafkaContext {
     }
 }
 
+/// How often the library has told, and what it told last.
+#[derive(Default)]
+pub struct ClientStats(Mutex<(u64, Requests)>);
+
+impl ClientStats {
+    pub fn tell(&self, statistics: &Statistics) {
+        let mut requests = Requests::default();
+        for (name, count) in statistics.brokers.values().flat_map(|broker| &broker.req) {
+            let count = u64::try_from(*count).unwrap_or(0);
+            match name.as_str() {
+                "Fetch" => requests.fetch += count,
+                "OffsetCommit" => requests.acknowledge += count,
+                "Heartbeat" | "ConsumerGroupHeartbeat" => requests.keep_alive += count,
+                _ => requests.other += count,
+            }
+        }
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *told = (told.0 + 1, requests);
+    }
+
+    pub fn last(&self) -> (u64, Requests) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,5 +137,19 @@ mod tests {
         log.add("Configuration property group.id is a consumer property and will be ignored by this producer");
         assert_eq!(log.0.lock().unwrap().len(), LINES);
         assert_eq!(log.explain("no answer"), format!("no answer (librdkafka: line {})", 10 * LINES - 1));
+    }
+
+    #[test]
+    fn requests_of_all_brokers_are_added_up_by_purpose() {
+        let broker = |req: &[(&str, i64)]| rdkafka::statistics::Broker {
+            req: req.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            ..Default::default()
+        };
+        let brokers =
+            [("a", broker(&[("Fetch", 5), ("Metadata", 2)])), ("b", broker(&[("Heartbeat", 3), ("Fetch", 1)]))];
+        let brokers = brokers.into_iter().map(|(name, broker)| (name.to_owned(), broker)).collect();
+        let told = ClientStats::default();
+        told.tell(&Statistics { brokers, ..Default::default() });
+        assert_eq!(told.last(), (1, Requests { fetch: 6, acknowledge: 0, keep_alive: 3, other: 2 }));
     }
 }

@@ -7,6 +7,7 @@
 use super::client_log::KafkaContext;
 use super::ffi::{Reader, Record};
 use crate::clock::Clock;
+use crate::driver::capability::{CountedSubscriber, Requests};
 use crate::driver::kafka::clients::{Clients, offsets, refused, serve, timed_out};
 use crate::driver::{DriverError, Incoming, Subscriber};
 use rdkafka::consumer::Consumer;
@@ -14,7 +15,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the main queue is looked at and positions are stored while records flow, ns.
 pub const HOUSEKEEPING: u64 = 100_000_000;
@@ -22,6 +23,12 @@ pub const HOUSEKEEPING: u64 = 100_000_000;
 const JOIN: Duration = Duration::from_secs(30);
 /// How long leaving it may take.
 const LEAVE: Duration = Duration::from_secs(5);
+/// For `statistics.interval.ms` of a consumer whose requests are counted.
+pub const COUNTED_EVERY_MS: &str = "100";
+/// How long the next telling may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Looks in a row at the main queue that find no telling: other events are rare.
+const VAIN_LOOKS: u32 = 4;
 
 /// One member of a group, and how far it has read.
 pub struct GroupMember {
@@ -138,7 +145,7 @@ impl GroupMember {
 
 pub struct KafkaSubscriber {
     /// Gone once closed.
-    pub member: Option<GroupMember>,
+    member: Option<GroupMember>,
     /// Whether an error in the place of a record is the library's to mend, and counted.
     patient: bool,
     retries: BTreeMap<String, u64>,
@@ -153,7 +160,7 @@ impl KafkaSubscriber {
 }
 
 /// What was handed out is processed when the caller comes again.
-pub fn processed(_: usize, next: i64) -> i64 {
+fn processed(_: usize, next: i64) -> i64 {
     next
 }
 
@@ -210,5 +217,37 @@ impl Drop for KafkaSubscriber {
     fn drop(&mut self) {
         // Too late for an error: the group notices an absent member by itself.
         let _ = self.close();
+    }
+}
+
+/// Requests as librdkafka counts them when it hands them to its sockets. It tells its counters every
+/// [`COUNTED_EVERY_MS`]: whoever asks waits for the next telling, so that nothing sent before is missing.
+impl CountedSubscriber for KafkaSubscriber {
+    fn requests(&mut self) -> Result<Requests, DriverError> {
+        let deadline = Instant::now() + PATIENCE;
+        // One look at the main queue serves one event, and older tellings may wait in it: look until none came.
+        let mut vain = 0;
+        while Instant::now() < deadline {
+            match self.look()? {
+                Some(requests) if vain >= VAIN_LOOKS => return Ok(requests),
+                Some(_) => vain = 0,
+                None => vain += 1,
+            }
+            if vain >= VAIN_LOOKS {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        Err(timed_out("the client's statistics", PATIENCE))
+    }
+}
+
+impl KafkaSubscriber {
+    /// Serves the main queue; what was told meanwhile.
+    fn look(&mut self) -> Result<Option<Requests>, DriverError> {
+        let Some(member) = &mut self.member else { return Ok(None) };
+        let (before, _) = member.context().requests.last();
+        member.keep_house(processed)?;
+        let (times, requests) = member.context().requests.last();
+        Ok((times > before).then_some(requests))
     }
 }
