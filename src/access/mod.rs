@@ -19,7 +19,7 @@ pub use dial::AccessError;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use stream::Stream;
 pub use targets::{Around, Reach, Targets, load_targets, targets_from_flags, targets_from_text};
-pub use tls::{Tls, TlsError};
+pub use tls::Tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,17 +49,18 @@ pub struct Login {
 }
 
 /// How the password is proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 pub enum Mechanism {
     /// By saying it: SASL PLAIN, and Redis's AUTH.
+    #[serde(rename = "PLAIN")]
     Plain,
+    #[serde(rename = "SCRAM-SHA-256")]
     ScramSha256,
+    #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
 }
 
 impl Mechanism {
-    pub const ALL: [Self; 3] = [Self::Plain, Self::ScramSha256, Self::ScramSha512];
-
     /// As SASL calls it.
     pub fn name(self) -> &'static str {
         match self {
@@ -75,18 +76,6 @@ impl From<Terms> for Access {
         Self(Some(Arc::new(terms)))
     }
 }
-
-/// One way is only the same as itself: passwords are not compared.
-impl PartialEq for Access {
-    fn eq(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (None, None) => true,
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            _ => false,
-        }
-    }
-}
-impl Eq for Access {}
 
 impl Access {
     /// Whether it leads to brokers that we started ourselves.

@@ -14,13 +14,17 @@ use std::sync::Arc;
 
 /// Which part of the settings cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TlsError {
-    #[error("{0}")]
-    Ca(String),
-    #[error("{0}")]
-    Certificate(String),
-    #[error("{0}")]
-    Key(String),
+#[error("{what}")]
+pub struct TlsError {
+    /// `ca`, `certificate` or `key`.
+    pub part: &'static str,
+    pub what: String,
+}
+
+impl TlsError {
+    fn of(part: &'static str, what: impl Into<String>) -> Self {
+        Self { part, what: what.into() }
+    }
 }
 
 #[derive(Clone)]
@@ -45,7 +49,7 @@ impl Tls {
     /// those between it and its authority behind it, and its private key. All in PEM.
     pub fn new(ca: Option<String>, identity: Option<(String, SecretString)>) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let failed = |error: rustls::Error| TlsError::Ca(error.to_string());
+        let failed = |error: rustls::Error| TlsError::of("ca", error.to_string());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         // One and the same for both libraries, each of which looks for authorities of this machine in its own places.
         let ca = ca.map_or_else(of_this_machine, Ok)?;
@@ -53,13 +57,13 @@ impl Tls {
         let config = match &identity {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let chain = certificates(certificate).map_err(TlsError::Certificate)?;
+                let chain = certificates(certificate).map_err(|what| TlsError::of("certificate", what))?;
                 let private = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes());
                 // The reader's words could quote what it read.
-                let private = private.map_err(|_| TlsError::Key(no_key(key.expose_secret()).into()))?;
+                let private = private.map_err(|_| TlsError::of("key", no_key(key.expose_secret())))?;
                 let mismatch = |error| match error {
-                    rustls::Error::InconsistentKeys(_) => TlsError::Key("not the key of this certificate".into()),
-                    other => TlsError::Certificate(other.to_string()),
+                    rustls::Error::InconsistentKeys(_) => TlsError::of("key", "not the key of this certificate"),
+                    other => TlsError::of("certificate", other.to_string()),
                 };
                 builder.with_client_auth_cert(chain, private).map_err(mismatch)?
             }
@@ -94,15 +98,15 @@ fn of_this_machine() -> Result<String, TlsError> {
     }
     if text.is_empty() {
         let words = "this machine trusts no certificate authority: name yours as `ca`, in a file for --targets";
-        return Err(TlsError::Ca(words.into()));
+        return Err(TlsError::of("ca", words));
     }
     Ok(text)
 }
 
 fn roots(ca: &str) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca).map_err(TlsError::Ca)? {
-        roots.add(certificate).map_err(|error| TlsError::Ca(format!("no usable certificate: {error}")))?;
+    for certificate in certificates(ca).map_err(|what| TlsError::of("ca", what))? {
+        roots.add(certificate).map_err(|error| TlsError::of("ca", format!("no usable certificate: {error}")))?;
     }
     Ok(roots)
 }

@@ -3,7 +3,7 @@
 //! Like a scenario file it is read strictly, and errors point at file, line and key; unlike one it is never shown: an
 //! error quotes a value only where none can be a secret. A secret is a reference, `${env:NAME}`, and nothing else.
 
-use super::{Access, Login, Mechanism, SecretString, Terms, Tls, TlsError};
+use super::{Access, Login, Mechanism, SecretString, Terms, Tls};
 use crate::scenario::{NOT_FOR_CLIENT, raw_settings};
 use crate::yaml::{Problem, ScenarioError, YamlNode, decode, read};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
@@ -59,7 +59,7 @@ struct KafkaKeys {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct SaslKeys {
-    mechanism: MechanismKey,
+    mechanism: Mechanism,
     user: String,
     password: Reference,
 }
@@ -91,16 +91,6 @@ struct TlsMap {
     certificate: Option<String>,
     #[serde(default, deserialize_with = "given")]
     key: Option<String>,
-}
-
-#[derive(serde::Deserialize)]
-enum MechanismKey {
-    #[serde(rename = "PLAIN")]
-    Plain,
-    #[serde(rename = "SCRAM-SHA-256")]
-    ScramSha256,
-    #[serde(rename = "SCRAM-SHA-512")]
-    ScramSha512,
 }
 
 /// A key that is there must say something: `tls:` with nothing behind it must not come to mean "no TLS".
@@ -226,15 +216,10 @@ fn kafka_of(keys: KafkaKeys, tree: &YamlNode, folder: &Path, around: &Around<'_>
     let login = keys.sasl.map(|sasl| {
         let password = sasl.password.resolve(around);
         let password = password.map_err(|what| Problem::new(["kafka", "sasl", "password"], what, SET_IT))?;
-        let mechanism = match sasl.mechanism {
-            MechanismKey::Plain => Mechanism::Plain,
-            MechanismKey::ScramSha256 => Mechanism::ScramSha256,
-            MechanismKey::ScramSha512 => Mechanism::ScramSha512,
-        };
         if sasl.user.is_empty() {
             return Err(Problem::new(["kafka", "sasl", "user"], "it is empty", "write the name to log in with"));
         }
-        Ok(Login { user: Some(sasl.user), password, mechanism })
+        Ok(Login { user: Some(sasl.user), password, mechanism: sasl.mechanism })
     });
     let terms = Terms {
         remote: around.remote,
@@ -285,12 +270,7 @@ fn tls_of(target: &str, keys: Option<TlsKeys>, folder: &Path) -> Result<Option<T
         (Some(_), None) => return Err(at("certificate", "there is no `key` beside it: name its file".into())),
         (None, Some(_)) => return Err(at("key", "there is no `certificate` beside it: name its file".into())),
     };
-    let tls = Tls::new(ca, identity).map_err(|error| match error {
-        TlsError::Ca(what) => at("ca", what),
-        TlsError::Certificate(what) => at("certificate", what),
-        TlsError::Key(what) => at("key", what),
-    })?;
-    Ok(Some(tls))
+    Tls::new(ca, identity).map(Some).map_err(|error| at(error.part, error.what))
 }
 
 /// From the command line: `kafka` as `HOST:PORT[,HOST:PORT…]`, `redis` as
