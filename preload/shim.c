@@ -3,7 +3,7 @@
  *
  * It serves three faults of the harness:
  *   power-loss  notes how long a file was when it was synced, so that the harness can cut away what was not;
- *   disk-slow   waits before every sync and every write;
+ *   disk-slow   waits before every sync;
  *   disk-full   refuses writes once the room is used up.
  *
  * Invariant: with no fault switched on, every call does what it did before, with two loads more per write and one record
@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 /* The control page, as src/fault/disk/control.rs lays it out. The harness writes the first half, we the second. */
-enum { MAGIC, GENERATION, SYNC_DELAY_US, WRITE_DELAY_US, FULL, ROOM, LOADS = 16, SEEN, SYNCS, DELAYED, REFUSED, WORDS = 32 };
+enum { MAGIC, GENERATION, SYNC_DELAY_US, FULL, ROOM, LOADS = 16, SEEN, SYNCS, DELAYED, REFUSED, WORDS = 32 };
 static const uint64_t OURS = 0x4449534b53484d31; /* DISKSHM1 */
 
 /* A record of the ledger, as src/fault/disk/ledger.rs reads it. */
@@ -90,9 +90,8 @@ static void note(uint64_t kind, struct record *file) {
 /* Tells the harness that its last change has arrived. */
 static void echo(void) { __atomic_store_n(&page[SEEN], GET(GENERATION), __ATOMIC_RELEASE); }
 
-static void delay(int word) {
-    uint64_t us = GET(word);
-    if (!us) return;
+static void delay(void) {
+    uint64_t us = GET(SYNC_DELAY_US);
     int before = errno;
     struct timespec left = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
     COUNT(DELAYED);
@@ -112,12 +111,10 @@ static int in_data(int fd) {
     return length > (ssize_t)data_length && memcmp(path, data, data_length) == 0 && path[data_length] == '/';
 }
 
-/* How many of the bytes may be written now, after the delay that is set; 0 with errno where the disk is full. */
+/* How many of the bytes may be written now; 0 with errno where the disk is full. */
 static size_t admit(int fd, size_t wanted, int all_or_none) {
-    if ((!GET(WRITE_DELAY_US) && !GET(FULL)) || !wanted || !in_data(fd)) return wanted;
+    if (!GET(FULL) || !wanted || !in_data(fd)) return wanted;
     echo();
-    delay(WRITE_DELAY_US);
-    if (!GET(FULL)) return wanted;
     uint64_t room = GET(ROOM), taken;
     do {
         taken = wanted <= room ? wanted : all_or_none ? 0 : room;
@@ -140,7 +137,7 @@ static int sync_with(int (*next)(int), int fd) {
     struct record file;
     int known = is_file(fd, &file);
     echo();
-    if (GET(SYNC_DELAY_US) && in_data(fd)) delay(SYNC_DELAY_US);
+    if (GET(SYNC_DELAY_US) && in_data(fd)) delay();
     int result = next(fd);
     if (result == 0 && known) {
         COUNT(SYNCS);

@@ -4,13 +4,11 @@
 //! Redis is ready at once and starts fresh each time. A comparison that gives verdicts on speed uses no cache, since its
 //! brokers must be fresh.
 
-use super::{Broker, Environment, EnvironmentError, FaultableBroker};
-use crate::driver::Routes;
+use super::{Broker, Environment, EnvironmentError};
 use crate::model::Software;
 use crate::scenario::SystemConfig;
 use crate::units::Bytes;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What must be equal for a broker to serve another scenario.
@@ -21,29 +19,36 @@ struct ReuseTerms {
     heap: Bytes,
 }
 
-struct Idle {
+/// Idle brokers, as a broker knows them that belongs there by these terms.
+#[derive(Clone)]
+pub struct Shelf {
     terms: ReuseTerms,
-    broker: Box<dyn Broker>,
-    warm: bool,
+    idle: Arc<Mutex<Vec<(ReuseTerms, Box<dyn Broker>)>>>,
+}
+
+impl Shelf {
+    pub fn take_back(&self, broker: Box<dyn Broker>) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((self.terms.clone(), broker));
+    }
+
+    fn lend(&self) -> Option<Box<dyn Broker>> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = idle.iter().position(|(terms, _)| *terms == self.terms)?;
+        let (_, mut found) = idle.swap_remove(at);
+        // One that died in the meantime is not lent; dropping it clears up.
+        found.check().is_ok().then_some(found)
+    }
 }
 
 /// An environment whose Kafka brokers are given back instead of stopped. Dropping it stops them.
 pub struct BrokerCache {
     inner: Box<dyn Environment>,
-    idle: Arc<Mutex<Vec<Idle>>>,
+    idle: Arc<Mutex<Vec<(ReuseTerms, Box<dyn Broker>)>>>,
 }
 
 impl BrokerCache {
     pub fn over(inner: Box<dyn Environment>) -> Self {
         Self { inner, idle: Arc::default() }
-    }
-
-    fn take(&self, terms: &ReuseTerms) -> Option<Idle> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = idle.iter().position(|idle| idle.terms == *terms)?;
-        let mut found = idle.swap_remove(at);
-        // One that died in the meantime is not lent; dropping it clears up.
-        found.broker.check().is_ok().then_some(found)
     }
 }
 
@@ -65,11 +70,10 @@ impl Environment for BrokerCache {
             return self.inner.start(config);
         }
         let terms = ReuseTerms { nodes: config.nodes, settings: config.broker.clone(), heap: config.heap };
-        let lent = match self.take(&terms) {
-            Some(idle) => idle,
-            None => Idle { broker: self.inner.start(config)?, terms, warm: false },
-        };
-        Ok(Box::new(Borrowed { lent, spoilt: false, home: Arc::clone(&self.idle) }))
+        let shelf = Shelf { terms, idle: Arc::clone(&self.idle) };
+        let mut broker = shelf.lend().map_or_else(|| self.inner.start(config), Ok)?;
+        broker.keep_on(shelf);
+        Ok(broker)
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -81,87 +85,14 @@ impl Environment for BrokerCache {
     }
 }
 
-/// A broker on loan.
-struct Borrowed {
-    lent: Idle,
-    /// Something happened to it that the next scenario must not inherit.
-    spoilt: bool,
-    home: Arc<Mutex<Vec<Idle>>>,
-}
-
-impl Broker for Borrowed {
-    fn software(&self) -> Software {
-        self.lent.broker.software()
-    }
-    fn version(&self) -> Option<String> {
-        self.lent.broker.version()
-    }
-    fn addresses(&self) -> Vec<String> {
-        self.lent.broker.addresses()
-    }
-    fn routes(&self) -> Routes {
-        self.lent.broker.routes()
-    }
-    fn pids(&self) -> Vec<u32> {
-        self.lent.broker.pids()
-    }
-    fn check(&mut self) -> Result<(), EnvironmentError> {
-        let checked = self.lent.broker.check();
-        self.spoilt |= checked.is_err();
-        checked
-    }
-    fn log_tail(&self, lines: usize) -> String {
-        self.lent.broker.log_tail(lines)
-    }
-    fn data_dir(&self) -> Option<PathBuf> {
-        self.lent.broker.data_dir()
-    }
-    fn started_in_ns(&self) -> Option<u64> {
-        self.lent.broker.started_in_ns()
-    }
-    fn is_warm(&self) -> bool {
-        self.lent.warm
-    }
-    fn note_warm(&mut self) {
-        self.lent.warm = true;
-    }
-    /// Whoever has it to break it leaves it to nobody else.
-    fn faultable(&mut self) -> Option<&mut dyn FaultableBroker> {
-        (self.lent.warm, self.spoilt) = (false, true);
-        self.lent.broker.faultable()
-    }
-    fn stop(mut self: Box<Self>) -> Result<(), EnvironmentError> {
-        if self.spoilt || self.lent.broker.check().is_err() {
-            return self.lent.broker.stop();
-        }
-        self.home.lock().unwrap_or_else(PoisonError::into_inner).push(self.lent);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::environment::nodes::testing::started;
     use crate::model::System;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     struct Counting(Arc<AtomicUsize>);
-    struct Dummy;
-
-    impl Broker for Dummy {
-        fn software(&self) -> Software {
-            Software::Kafka
-        }
-        fn addresses(&self) -> Vec<String> {
-            Vec::new()
-        }
-        fn check(&mut self) -> Result<(), EnvironmentError> {
-            Ok(())
-        }
-        fn stop(self: Box<Self>) -> Result<(), EnvironmentError> {
-            Ok(())
-        }
-    }
 
     impl Environment for Counting {
         fn name(&self) -> &'static str {
@@ -172,7 +103,7 @@ mod tests {
         }
         fn start(&mut self, _: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
             self.0.fetch_add(1, Relaxed);
-            Ok(Box::new(Dummy))
+            Ok(Box::new(started(&[None]).0?))
         }
     }
 

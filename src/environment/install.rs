@@ -75,49 +75,41 @@ fn major(text: &str) -> Option<u32> {
     field(text, "VERSION_ID").split('.').next()?.parse().ok()
 }
 
-fn command(family: Family, tool: Tool, major: Option<u32>) -> &'static str {
-    match (family, tool) {
+fn command(family: Family, tool: Tool, major: Option<u32>) -> String {
+    let manager = match family {
+        Family::Debian => "apt-get install",
+        Family::Fedora => "dnf install",
+        Family::Arch => "pacman -S",
+        Family::Alpine => "apk add",
+        Family::Suse => "zypper install",
+        Family::Mac => "brew install",
+    };
+    let package = match (tool, family) {
         // Each has one of the two: 17 up to Debian 12 and Ubuntu 22, 21 from then on.
-        (Family::Debian, Tool::Java) if matches!(major, Some(..=12 | 20..=22)) => {
-            "apt-get install openjdk-17-jre-headless"
-        }
-        (Family::Debian, Tool::Java) => "apt-get install openjdk-21-jre-headless",
-        (Family::Debian, Tool::Maven) => "apt-get install maven",
-        (Family::Debian, Tool::Redis) => "apt-get install redis-server",
-        (Family::Debian, Tool::Engine) => "apt-get install docker.io docker-compose",
-        (Family::Debian, Tool::Compose) => "apt-get install docker-compose",
-        (Family::Debian, Tool::Governor) => "apt-get install linux-cpupower",
-        (Family::Fedora, Tool::Java) => "dnf install java-21-openjdk-headless",
-        (Family::Fedora, Tool::Maven) => "dnf install maven",
+        (Tool::Java, Family::Debian) if matches!(major, Some(..=12 | 20..=22)) => "openjdk-17-jre-headless",
+        (Tool::Java, Family::Debian) => "openjdk-21-jre-headless",
+        (Tool::Java, Family::Fedora | Family::Suse) => "java-21-openjdk-headless",
+        (Tool::Java, Family::Arch) => "jre-openjdk-headless",
+        (Tool::Java, Family::Alpine) => "openjdk21-jre-headless",
+        (Tool::Java, Family::Mac) => "openjdk",
+        (Tool::Maven, _) => "maven",
+        (Tool::Redis, Family::Debian) => "redis-server",
         // Fedora 41 and RHEL 10 have its fork instead.
-        (Family::Fedora, Tool::Redis) if matches!(major, Some(10 | 41..)) => "dnf install valkey",
-        (Family::Fedora, Tool::Redis) => "dnf install redis",
-        (Family::Fedora, Tool::Engine) => "dnf install moby-engine docker-compose",
-        (Family::Fedora, Tool::Compose) => "dnf install docker-compose",
-        (Family::Fedora, Tool::Governor) => "dnf install kernel-tools",
-        (Family::Arch, Tool::Java) => "pacman -S jre-openjdk-headless",
-        (Family::Arch, Tool::Maven) => "pacman -S maven",
-        (Family::Arch, Tool::Redis) => "pacman -S valkey",
-        (Family::Arch, Tool::Engine) => "pacman -S docker docker-compose",
-        (Family::Arch, Tool::Compose) => "pacman -S docker-compose",
-        (Family::Arch, Tool::Governor) => "pacman -S cpupower",
-        (Family::Alpine, Tool::Java) => "apk add openjdk21-jre-headless",
-        (Family::Alpine, Tool::Maven) => "apk add maven",
-        (Family::Alpine, Tool::Redis) => "apk add redis",
-        (Family::Alpine, Tool::Engine) => "apk add docker docker-cli-compose",
-        (Family::Alpine, Tool::Compose) => "apk add docker-cli-compose",
-        (Family::Alpine, Tool::Governor) => "apk add cpupower",
-        (Family::Suse, Tool::Java) => "zypper install java-21-openjdk-headless",
-        (Family::Suse, Tool::Maven) => "zypper install maven",
-        (Family::Suse, Tool::Redis) => "zypper install redis",
-        (Family::Suse, Tool::Engine) => "zypper install docker docker-compose",
-        (Family::Suse, Tool::Compose) => "zypper install docker-compose",
-        (Family::Suse, Tool::Governor) => "zypper install cpupower",
-        (Family::Mac, Tool::Java) => "brew install openjdk",
-        (Family::Mac, Tool::Maven) => "brew install maven",
-        (Family::Mac, Tool::Redis) => "brew install redis",
-        (Family::Mac, Tool::Engine | Tool::Compose | Tool::Governor) => "brew install --cask docker",
-    }
+        (Tool::Redis, Family::Fedora) if matches!(major, Some(10 | 41..)) => "valkey",
+        (Tool::Redis, Family::Arch) => "valkey",
+        (Tool::Redis, _) => "redis",
+        (Tool::Engine | Tool::Compose | Tool::Governor, Family::Mac) => "--cask docker",
+        (Tool::Engine, Family::Debian) => "docker.io docker-compose",
+        (Tool::Engine, Family::Fedora) => "moby-engine docker-compose",
+        (Tool::Engine, Family::Alpine) => "docker docker-cli-compose",
+        (Tool::Engine, _) => "docker docker-compose",
+        (Tool::Compose, Family::Alpine) => "docker-cli-compose",
+        (Tool::Compose, _) => "docker-compose",
+        (Tool::Governor, Family::Debian) => "linux-cpupower",
+        (Tool::Governor, Family::Fedora) => "kernel-tools",
+        (Tool::Governor, _) => "cpupower",
+    };
+    format!("{manager} {package}")
 }
 
 #[cfg(test)]
@@ -132,13 +124,14 @@ mod tests {
     #[test]
     fn each_distribution_gets_its_own_words() {
         let of = |text: &str, tool| family(text).map(|family| command(family, tool, major(text)));
-        assert_eq!(of(BOOKWORM, Tool::Java), Some("apt-get install openjdk-17-jre-headless"));
-        assert_eq!(of("ID=debian\nVERSION_ID=13", Tool::Java), Some("apt-get install openjdk-21-jre-headless"));
-        assert_eq!(of("ID=debian", Tool::Java), Some("apt-get install openjdk-21-jre-headless"), "testing");
-        assert_eq!(of(MINT, Tool::Redis), Some("apt-get install redis-server"));
-        assert_eq!(of(ROCKY, Tool::Redis), Some("dnf install redis"));
-        assert_eq!(of("ID=fedora\nVERSION_ID=43", Tool::Redis), Some("dnf install valkey"));
-        assert_eq!(of("ID=opensuse-leap\nID_LIKE=\"suse opensuse\"", Tool::Maven), Some("zypper install maven"));
+        let some = |words: &str| Some(words.to_owned());
+        assert_eq!(of(BOOKWORM, Tool::Java), some("apt-get install openjdk-17-jre-headless"));
+        assert_eq!(of("ID=debian\nVERSION_ID=13", Tool::Java), some("apt-get install openjdk-21-jre-headless"));
+        assert_eq!(of("ID=debian", Tool::Java), some("apt-get install openjdk-21-jre-headless"), "testing");
+        assert_eq!(of(MINT, Tool::Redis), some("apt-get install redis-server"));
+        assert_eq!(of(ROCKY, Tool::Redis), some("dnf install redis"));
+        assert_eq!(of("ID=fedora\nVERSION_ID=43", Tool::Redis), some("dnf install valkey"));
+        assert_eq!(of("ID=opensuse-leap\nID_LIKE=\"suse opensuse\"", Tool::Maven), some("zypper install maven"));
         assert_eq!(of("ID=slackware", Tool::Java), None);
         assert_eq!(of("", Tool::Java), None);
         assert_eq!(field(BOOKWORM, "PRETTY_NAME"), "Debian GNU/Linux 12 (bookworm)");

@@ -4,7 +4,6 @@
 //! containers, which the janitor takes away; [`External`] takes addresses from the user. Nothing here prints, and nothing here sends a message: whether a topic works is the driver's to prove.
 
 mod broker_cache;
-mod choose;
 pub mod docker;
 mod doctor;
 mod external;
@@ -17,19 +16,16 @@ mod process;
 mod program;
 mod watch;
 
-#[cfg(any(test, fuzzing))]
-pub use probe::fuzz;
-
 use crate::model::Software;
-pub use broker_cache::BrokerCache;
-pub use choose::{Choice, choose};
-pub use docker::Docker;
+pub use broker_cache::{BrokerCache, Shelf};
+pub use docker::{Choice, Docker, choose};
 pub use doctor::{Check, Level, Part, Wanted, can_run, checks};
 pub use external::External;
-use janitor::is_stale;
 pub use janitor::{End, Janitor, Launch, ProcessState, Signal, helper_process};
 pub use native::Native;
-pub use process::{MachineTimes, Usage, is_stopped, machine, memory_available, own_usage, reset_peak, state, usage};
+pub use process::{
+    MachineTimes, Usage, is_gone, is_stopped, machine, memory_available, own_usage, reset_peak, runs, usage,
+};
 pub use program::cache_dir;
 
 use crate::access::Access;
@@ -175,6 +171,8 @@ pub trait Broker: Send {
     }
     /// Remembers that it is warm now.
     fn note_warm(&mut self) {}
+    /// Puts it there when it is stopped, unless something has happened to it that whoever is next must not inherit.
+    fn keep_on(&mut self, _: Shelf) {}
     /// What of it can be broken; `None` for brokers that we did not start.
     fn faultable(&mut self) -> Option<&mut dyn FaultableBroker> {
         None

@@ -23,9 +23,8 @@ pub struct MachineTimes {
 
 /// Of any process of this machine.
 pub fn usage(pid: u32) -> Option<Usage> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    parse_usage(&stat, &status, ns_per_tick())
+    parse_usage(&stat(pid)?, &status, ns_per_tick())
 }
 
 /// Of this process, without its children, with the CPU time to the nanosecond.
@@ -50,7 +49,7 @@ pub fn memory_available() -> Option<u64> {
 
 /// When a process started, in clock ticks since boot: with its id, the name of a process that is never reused.
 pub fn start_time(pid: u32) -> Option<u64> {
-    began(after_name(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?)
+    after_name(&stat(pid)?)?.split(' ').nth(19)?.parse().ok()
 }
 
 /// For how long a process has been there, to a tick; what it began in is counted as whole.
@@ -68,23 +67,32 @@ pub fn age(_: u32) -> Option<std::time::Duration> {
 
 /// Whether the process of that id that started then is there, and does not only wait to be reaped.
 pub fn lives(pid: u32, started: u64) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    after_name(&stat).is_some_and(|rest| !rest.starts_with(['Z', 'X']) && began(rest) == Some(started))
+    !is_gone(pid) && start_time(pid) == Some(started)
 }
 
 /// What a process is doing: the letter of proc_pid_stat(5), such as `T` of a stopped one; `None` where there is none.
-pub fn state(pid: u32) -> Option<char> {
-    after_name(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?.chars().next()
+fn state(pid: u32) -> Option<char> {
+    after_name(&stat(pid)?)?.chars().next()
+}
+
+/// Whether it is gone: no such process, or one that only waits to be reaped.
+pub fn is_gone(pid: u32) -> bool {
+    matches!(state(pid), None | Some('Z' | 'X'))
+}
+
+/// Whether it is there and not stopped.
+pub fn runs(pid: u32) -> bool {
+    !is_gone(pid) && !matches!(state(pid), Some('T' | 't'))
+}
+
+fn stat(pid: u32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/stat")).ok()
 }
 
 /// The fields of proc_pid_stat(5) from the third on, which is the state. The second is the program's name, which may hold
 /// spaces and brackets: what follows its last bracket.
 fn after_name(stat: &str) -> Option<&str> {
     Some(stat.rsplit_once(") ")?.1)
-}
-
-fn began(after_name: &str) -> Option<u64> {
-    after_name.split(' ').nth(19)?.parse().ok()
 }
 
 /// Whether every thread of a process is stopped (by SIGSTOP, say).
@@ -200,5 +208,34 @@ mod tests {
         assert!(seen.cpu_ns >= 20_000_000 && seen.peak_rss_bytes >= 8 << 20, "{seen:?}");
         assert!(machine().unwrap().idle_ns > 0);
         assert_eq!(usage(u32::MAX), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_stopped_and_a_killed_process_are_told_apart() {
+        let mut child =
+            std::process::Command::new("sleep").arg("60").stdin(std::process::Stdio::null()).spawn().unwrap();
+        let pid = child.id();
+        let signal = |signal| {
+            let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+            rustix::process::kill_process(pid, signal).unwrap();
+        };
+        let stopped = |pid| is_stopped(pid).unwrap_or(false);
+        let soon = |what: fn(u32) -> bool| {
+            let begun = std::time::Instant::now();
+            while !what(pid) {
+                assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        };
+        assert!(runs(pid) && !stopped(pid) && !is_gone(pid));
+        signal(rustix::process::Signal::STOP);
+        soon(stopped);
+        assert!(!runs(pid) && !is_gone(pid));
+        signal(rustix::process::Signal::KILL);
+        // Not reaped yet, and gone all the same.
+        soon(is_gone);
+        child.wait().unwrap();
+        assert!(is_gone(pid) && !stopped(pid) && !runs(pid));
     }
 }

@@ -2,10 +2,10 @@
 //! a handshake and a login may take seconds, and whoever looks here has a load to look after.
 
 use super::EnvironmentError;
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// So many failures in a row are no hiccup.
 const GIVE_UP: u32 = 3;
@@ -20,48 +20,45 @@ pub enum Alarm {
 
 type Asked = Result<(), Alarm>;
 
+/// Asked anew after each answer for as long as this lives.
 pub struct LivenessWatch {
-    ask: Arc<dyn Fn() -> Asked + Send + Sync>,
-    /// From an answer to the next question.
-    every: Duration,
-    last: Instant,
-    under_way: Option<Receiver<Asked>>,
+    known: Arc<Mutex<Known>>,
+    _running: Sender<()>,
+}
+
+struct Known {
     /// In a row.
     failures: u32,
     standing: Result<(), EnvironmentError>,
 }
 
 impl LivenessWatch {
-    pub fn new(every: Duration, ask: impl Fn() -> Asked + Send + Sync + 'static) -> Self {
-        Self { ask: Arc::new(ask), every, last: Instant::now(), under_way: None, failures: 0, standing: Ok(()) }
-    }
-
-    /// What is known by now. Never waits; asks anew when it is time.
-    pub fn look(&mut self) -> Result<(), EnvironmentError> {
-        let answer = match self.under_way.as_ref().map(Receiver::try_recv) {
-            Some(Ok(answer)) => Some(answer),
-            Some(Err(TryRecvError::Empty)) => None,
-            Some(Err(TryRecvError::Disconnected)) => Some(unasked("asking it ended without an answer")),
-            None if self.last.elapsed() >= self.every => self.begin().err().map(|error| unasked(&error.to_string())),
-            None => None,
+    /// `every`: from an answer to the next question.
+    pub fn new(every: Duration, ask: impl Fn() -> Asked + Send + 'static) -> Self {
+        let known = Arc::new(Mutex::new(Known { failures: 0, standing: Ok(()) }));
+        let (running, ended) = mpsc::channel();
+        let told = Arc::clone(&known);
+        let watch = move || {
+            while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                let answer = ask();
+                told.lock().unwrap_or_else(PoisonError::into_inner).take(answer);
+            }
         };
-        if let Some(answer) = answer {
-            self.take(answer);
+        if let Err(error) = thread::Builder::new().name("watch".into()).spawn(watch) {
+            let what = format!("a broker that ran already could not be asked: {error}");
+            known.lock().unwrap_or_else(PoisonError::into_inner).standing = Err(EnvironmentError::Refused(what));
         }
-        self.standing.clone()
+        Self { known, _running: running }
     }
 
-    fn begin(&mut self) -> std::io::Result<()> {
-        let (sender, receiver) = mpsc::channel();
-        let ask = Arc::clone(&self.ask);
-        // Whoever asked may be gone when it is answered.
-        thread::Builder::new().name("watch".into()).spawn(move || drop(sender.send(ask())))?;
-        self.under_way = Some(receiver);
-        Ok(())
+    /// What is known by now. Never waits for an answer.
+    pub fn look(&self) -> Result<(), EnvironmentError> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).standing.clone()
     }
+}
 
+impl Known {
     fn take(&mut self, answer: Asked) {
-        (self.under_way, self.last) = (None, Instant::now());
         self.failures = if answer.is_ok() { 0 } else { self.failures + 1 };
         match answer {
             Ok(()) => self.standing = Ok(()),
@@ -71,14 +68,9 @@ impl LivenessWatch {
     }
 }
 
-fn unasked(why: &str) -> Asked {
-    Err(Alarm::Silent(EnvironmentError::Refused(format!("a broker that ran already could not be asked: {why}"))))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
 
     fn error() -> EnvironmentError {
         EnvironmentError::Refused("gone".into())
@@ -86,24 +78,12 @@ mod tests {
 
     /// What is found after each of these answers.
     fn found(answers: Vec<Asked>) -> Vec<bool> {
-        let count = answers.len();
-        let (ended, end) = mpsc::channel();
-        let answers = Mutex::new(answers.into_iter());
-        let mut watch = LivenessWatch::new(Duration::ZERO, move || {
-            let _ = ended.send(());
-            answers.lock().unwrap().next().unwrap()
-        });
-        (0..count)
-            .map(|_| {
-                let _ = watch.look();
-                end.recv().unwrap();
-                while watch.under_way.is_some() {
-                    let _ = watch.look();
-                    thread::yield_now();
-                }
-                watch.standing.is_ok()
-            })
-            .collect()
+        let mut known = Known { failures: 0, standing: Ok(()) };
+        let found = |answer| {
+            known.take(answer);
+            known.standing.is_ok()
+        };
+        answers.into_iter().map(found).collect()
     }
 
     #[test]
@@ -115,13 +95,15 @@ mod tests {
     }
 
     #[test]
-    fn whoever_looks_does_not_wait() {
+    fn whoever_looks_does_not_wait_and_nobody_is_asked_once_it_is_gone() {
         let (release, held) = mpsc::channel::<()>();
-        let held = Mutex::new(held);
-        let mut watch = LivenessWatch::new(Duration::ZERO, move || {
-            let _ = held.lock().unwrap().recv();
+        let (asked, count) = mpsc::channel();
+        let watch = LivenessWatch::new(Duration::ZERO, move || {
+            let _ = asked.send(());
+            let _ = held.recv();
             Err(Alarm::Forbidden(error()))
         });
+        count.recv().unwrap();
         for _ in 0..100 {
             watch.look().unwrap();
         }
@@ -129,5 +111,8 @@ mod tests {
         while watch.look().is_ok() {
             thread::yield_now();
         }
+        drop(watch);
+        // Until whoever asks is gone too.
+        while count.recv().is_ok() {}
     }
 }

@@ -8,7 +8,7 @@
 use crate::model::Latency;
 use crate::result::{Manifest, Summary, WindowRow, files, hlog};
 use crate::scenario::{self, Overrides};
-use crate::{claims, driver, environment, export, payload, report, wire};
+use crate::{claims, driver, export, payload, report, wire};
 use std::path::Path;
 
 #[cfg(test)]
@@ -100,12 +100,10 @@ pub fn envelope(bytes: &[u8]) -> bool {
 
 /// What a Redis server or a Sentinel answers.
 pub fn redis(bytes: &[u8]) -> bool {
-    environment::fuzz::redis(bytes);
     driver::fuzz(bytes)
 }
 
 /// What a Kafka broker answers, where librdkafka is not asked.
 pub fn kafka(bytes: &[u8]) -> bool {
-    environment::fuzz::kafka(bytes);
     wire::kafka::fuzz(bytes)
 }

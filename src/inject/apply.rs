@@ -5,12 +5,11 @@
 //! before it is gone: the connections of a killed JVM end first, and one that is asked to stop hands over its work. Only
 //! what lies in wait (a faulted disk, a bit to be flipped) counts from when somebody met it.
 
-use super::{Injector, SEEN, Undo, faultable, process};
+use super::{Injector, SEEN, Undo, faultable, is_gone, is_stopped};
 use crate::environment::{NodeAction, NodeInfo};
 use crate::fault::disk::DiskFault;
-use crate::fault::proxy::{Condition, LinkDirection, Proxy};
+use crate::fault::proxy::{Condition, Proxy};
 use crate::scenario::{FaultAction, FaultPlan};
-use crate::units::Span;
 use std::time::Duration;
 
 pub const MEMORY: &str = "maxmemory";
@@ -23,26 +22,33 @@ type Effect = Result<(u64, String), String>;
 impl Injector<'_, '_> {
     pub(super) fn apply(&mut self, number: usize, plan: &FaultPlan, hit: &[usize], nodes: &[NodeInfo]) -> Effect {
         let pids: Vec<u32> = hit.iter().filter_map(|index| nodes.get(*index)).map(|node| node.pid).collect();
+        let seed = self.seed ^ number as u64;
         match plan.action {
             FaultAction::Kill => self.end(NodeAction::Kill, hit, &pids),
             FaultAction::Stop => self.end(NodeAction::Stop, hit, &pids),
             FaultAction::Pause => {
                 let at_ns = self.each(hit, NodeAction::Pause)?;
-                let stopped = || Ok(pids.iter().all(|pid| process::is_stopped(*pid)));
+                let stopped = || Ok(pids.iter().all(|pid| is_stopped(*pid).unwrap_or(false)));
                 self.wait_for("every thread of the process is stopped", SEEN, stopped)?;
                 Ok((at_ns, String::new()))
             }
             FaultAction::PowerLoss => self.lose_power(hit, &pids),
-            FaultAction::NetLatency { .. }
-            | FaultAction::NetBandwidth { .. }
-            | FaultAction::NetStall
-            | FaultAction::NetReset
-            | FaultAction::NetRefuse
-            | FaultAction::NetBitflip { .. } => self.on_the_wire(plan.action, hit, self.seed ^ number as u64),
+            FaultAction::NetLatency { delay, jitter } => {
+                let (delay, jitter) = (Duration::from_nanos(delay.nanos()), Duration::from_nanos(jitter.nanos()));
+                self.on_the_wire(hit, Condition::Latency { delay, jitter, seed })
+            }
+            FaultAction::NetBandwidth { bandwidth } => {
+                self.on_the_wire(hit, Condition::Bandwidth { bytes_per_s: bandwidth.0 })
+            }
+            FaultAction::NetStall => self.on_the_wire(hit, Condition::Stall),
+            FaultAction::NetReset => self.on_the_wire(hit, Condition::Reset),
+            FaultAction::NetRefuse => self.on_the_wire(hit, Condition::Refuse),
+            FaultAction::NetBitflip { one_in } => {
+                self.on_the_wire(hit, Condition::BitFlip { every: u64::from(one_in), seed })
+            }
             FaultAction::NetPartition => self.partition(hit),
             FaultAction::DiskSlow { delay } => {
-                let sync = Duration::from_nanos(delay.nanos());
-                self.fault_disk(hit, DiskFault::Slow { sync, write: Duration::ZERO })
+                self.fault_disk(hit, DiskFault::Slow { sync: Duration::from_nanos(delay.nanos()) })
             }
             FaultAction::DiskFull { room } => self.fault_disk(hit, DiskFault::Full { room: room.0 }),
             FaultAction::MemFull { room } => self.limit_memory(number, &room.0.to_string()),
@@ -87,7 +93,7 @@ impl Injector<'_, '_> {
     }
 
     fn gone(&self, pids: &[u32]) -> Result<(), String> {
-        self.wait_for("the process is gone", SEEN, || Ok(pids.iter().all(|pid| process::is_gone(*pid))))
+        self.wait_for("the process is gone", SEEN, || Ok(pids.iter().all(|pid| is_gone(*pid))))
     }
 
     fn lose_power(&self, hit: &[usize], pids: &[u32]) -> Effect {
@@ -98,8 +104,7 @@ impl Injector<'_, '_> {
         Ok((at_ns, text))
     }
 
-    fn on_the_wire(&self, action: FaultAction, hit: &[usize], seed: u64) -> Effect {
-        let condition = condition(action, seed)?;
+    fn on_the_wire(&self, hit: &[usize], condition: Condition) -> Effect {
         let flipped = || {
             self.with_broker(|broker| {
                 let proxies = hit.iter().filter_map(|index| broker.proxy(*index));
@@ -113,9 +118,9 @@ impl Injector<'_, '_> {
             let proxies = hit.iter().map(|index| broker.proxy(*index).ok_or(STRAIGHT));
             self.set_condition(&proxies.collect::<Result<Vec<_>, _>>()?, condition)?
         };
-        match action {
-            FaultAction::NetReset if connections == 0 => Err("no connection was there to be reset".into()),
-            FaultAction::NetBitflip { .. } => {
+        match condition {
+            Condition::Reset if connections == 0 => Err("no connection was there to be reset".into()),
+            Condition::BitFlip { .. } => {
                 self.wait_for("a message is damaged", SEEN, || Ok(flipped()? > before))?;
                 Ok((self.clock.now_ns(), format!("{connections} connections")))
             }
@@ -131,7 +136,7 @@ impl Injector<'_, '_> {
             return Err(LINKED.into());
         }
         // Silence, as behind a cut cable: nobody is told.
-        let (at_ns, connections) = self.set_condition(&links, Condition::Stall { direction: LinkDirection::Both })?;
+        let (at_ns, connections) = self.set_condition(&links, Condition::Stall)?;
         if connections == 0 {
             return Err("the nodes had no connection through the links that were cut".into());
         }
@@ -186,22 +191,4 @@ impl Injector<'_, '_> {
         }
         Ok((at_ns, format!("{MEMORY} {before} before, {room} bytes now; the policy as it was")))
     }
-}
-
-fn condition(action: FaultAction, seed: u64) -> Result<Condition, String> {
-    let direction = LinkDirection::Both;
-    let span = |span: Span| Duration::from_nanos(span.nanos());
-    Ok(match action {
-        FaultAction::NetLatency { delay, jitter } => {
-            Condition::Latency { delay: span(delay), jitter: span(jitter), direction, seed }
-        }
-        FaultAction::NetBandwidth { bandwidth } => Condition::Bandwidth { bytes_per_s: bandwidth.0, direction },
-        FaultAction::NetStall => Condition::Stall { direction },
-        FaultAction::NetReset => Condition::Reset { after_bytes: None },
-        FaultAction::NetRefuse => Condition::Refuse,
-        FaultAction::NetBitflip { one_in } => {
-            Condition::BitFlip { every: u64::from(one_in), seed, direction: LinkDirection::ToUpstream }
-        }
-        other => return Err(format!("{} is nothing that happens on the wire", other.kind().name())),
-    })
 }

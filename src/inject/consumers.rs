@@ -52,7 +52,7 @@ impl Consumers {
         number
     }
 
-    /// Takes a kill back that the consumer has not heard of; false where it has, and will do as it was told.
+    /// Withdraws a kill that the consumer has not heard of; false where it has, and will do as it was told.
     pub fn withdraw(&self, number: u32) -> bool {
         self.pending.compare_exchange(number, 0, Relaxed, Relaxed).is_ok()
     }

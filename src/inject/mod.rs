@@ -1,20 +1,19 @@
-//! Injects faults, proves that each took effect, and takes them back.
+//! Injects faults, proves that each took effect, and reverts them.
 //!
-//! Invariant: how a fault is taken back is written down before it is injected, and whatever is written down is done: at
+//! Invariant: how a fault is reverted is written down before it is injected, and whatever is written down is done: at
 //! its time, at the end of the load, or when the injector is dropped on any other way out. (A harness that is killed
-//! takes its brokers along, paused ones too: the janitor sees to that.) A fault that cannot be proven is taken back and
+//! takes its brokers along, paused ones too: the janitor sees to that.) A fault that cannot be proven is reverted and
 //! told as not applied, never counted.
 
 mod apply;
 mod consumers;
-mod process;
 mod target;
 
 pub use consumers::Consumers;
 
 use crate::clock::Clock;
 use crate::driver::capability::ClusterView;
-use crate::environment::{Broker, EnvironmentError, FaultableBroker, NodeAction, NodeInfo};
+use crate::environment::{Broker, EnvironmentError, FaultableBroker, NodeAction, NodeInfo, is_gone, is_stopped, runs};
 use crate::fault::disk::DiskFault;
 use crate::model::{FaultTarget, Grip, Software, Threat};
 use crate::scenario::FaultPlan;
@@ -51,7 +50,7 @@ pub struct NotApplied {
     pub why: String,
 }
 
-/// How one part of a fault is taken back.
+/// How one part of a fault is reverted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Undo {
     Start(usize),
@@ -80,7 +79,7 @@ pub struct Injector<'a, 'b> {
     /// Of jitter and flipped bits.
     seed: u64,
     interrupted: &'a AtomicBool,
-    /// What is still to be taken back, by the fault's number.
+    /// What is still to be reverted, by the fault's number.
     pending: Vec<(usize, Undo)>,
 }
 
@@ -157,7 +156,7 @@ impl<'a, 'b> Injector<'a, 'b> {
         }
     }
 
-    /// Takes fault `number` back and returns when that was done, with words on what it did. What fails stays pending.
+    /// Reverts fault `number` and returns when that was done, with words on what it did. What fails stays pending.
     pub fn revert(&mut self, number: usize) -> Result<(u64, String), String> {
         let (mine, others): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|(owner, _)| *owner == number);
         self.pending = others;
@@ -174,7 +173,7 @@ impl<'a, 'b> Injector<'a, 'b> {
         why.map_or_else(|| Ok((self.clock.now_ns(), texts.join("; "))), Err)
     }
 
-    /// Fault `number` is for good: it is not taken back when this is dropped.
+    /// Fault `number` is for good: it is not reverted when this is dropped.
     pub fn leave(&mut self, number: usize) {
         self.pending.retain(|(owner, _)| *owner != number);
     }
@@ -189,7 +188,7 @@ impl<'a, 'b> Injector<'a, 'b> {
                 // Whoever was killed meanwhile needs no resuming.
                 if pid != 0 {
                     self.wait_for("the process goes on", SEEN, || {
-                        Ok(!process::is_stopped(pid) || process::is_gone(pid))
+                        Ok(is_gone(pid) || !is_stopped(pid).unwrap_or(false))
                     })?;
                 }
             }
@@ -234,7 +233,7 @@ impl<'a, 'b> Injector<'a, 'b> {
         match self.nodes()?.get(index).map_or(0, |node| node.pid) {
             // An engine of another kernel shows no process; that it takes clients again was seen by starting it.
             0 => Ok(()),
-            pid => self.wait_for("the process runs", SEEN, || Ok(process::runs(pid))),
+            pid => self.wait_for("the process runs", SEEN, || Ok(runs(pid))),
         }
     }
 
@@ -306,7 +305,7 @@ impl<'a, 'b> Injector<'a, 'b> {
 impl Drop for Injector<'_, '_> {
     fn drop(&mut self) {
         for (_, undo) in std::mem::take(&mut self.pending) {
-            // Nobody is left to tell. Where it fails, the broker's end is what takes it back.
+            // Nobody is left to tell. Where it fails, the broker's end is what reverts it.
             let _ = self.revert_one(&undo);
         }
     }

@@ -34,7 +34,7 @@ pub use half::half_of;
 pub use layers::Overrides;
 pub use load::{Arrivals, Load, Model};
 pub use resolve::{Scenario, from_text, load, validate};
-pub use settings::is_not_for_broker;
+pub use settings::wrong_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
 pub use source::names;
 pub use system::{ClientLibrary, Consume, ListMode, Reply, SystemConfig, Topic};

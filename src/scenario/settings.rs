@@ -77,11 +77,6 @@ fn not_for_broker(software: Software) -> &'static [&'static str] {
     }
 }
 
-/// Whether a scenario must not set this on a broker: asked again by whoever is about to start one.
-pub fn is_not_for_broker(software: Software, key: &str) -> bool {
-    refuses(not_for_broker(software), key)
-}
-
 /// Whether one of these patterns is that of the key, in whatever case it is written.
 fn refuses(patterns: &[&str], key: &str) -> bool {
     let lower = key.to_ascii_lowercase();
@@ -119,28 +114,75 @@ pub(super) fn understood(label: &str, system: System, node: &YamlNode) -> Result
     Ok(())
 }
 
+/// What is wrong with a raw setting of a broker, and what to do about it: asked again by whoever is about to start one.
+pub fn wrong_for_broker(software: Software, key: &str, value: &str) -> Option<(&'static str, &'static str)> {
+    wrong(not_for_broker(software), key, Some(value))
+}
+
+fn wrong(refused: &[&str], key: &str, value: Option<&str>) -> Option<(&'static str, &'static str)> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    if key.is_empty() || key.len() > 100 || !key.bytes().all(plain) {
+        return Some(("the name of a setting holds letters, digits, dots, dashes and underscores", "correct it"));
+    }
+    if value.is_some_and(|value| value.len() > 1000 || value.chars().any(char::is_control)) {
+        return Some(("a setting's value is one short line of text", "remove line breaks and control characters"));
+    }
+    refuses(refused, key).then_some((
+        "this setting is not for a scenario: the environment or the harness sets it",
+        "remove it (`message.codec` sets compression; addresses and secrets are given on the command line)",
+    ))
+}
+
 pub(crate) fn raw_settings(path: &[&str], map: &YamlNode, refused: &[&str]) -> Result<(), Problem> {
     for entry in map.entries() {
-        let full = || path.iter().copied().chain([entry.key.as_str()]);
-        let fail = |what: &str, remedy: &str| Err(Problem::new(full(), what, remedy).of_key());
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-        if entry.key.is_empty() || entry.key.len() > 100 || !entry.key.bytes().all(plain) {
-            return fail("the name of a setting holds letters, digits, dots, dashes and underscores", "correct it");
-        }
-        if entry.node.scalar().is_some_and(|value| value.len() > 1000 || value.chars().any(char::is_control)) {
-            return fail("a setting's value is one short line of text", "remove line breaks and control characters");
-        }
         let lower = entry.key.to_ascii_lowercase();
         let client = path.last() == Some(&"client");
-        if client && lower.starts_with(PREFIX) && !PREFIXED.iter().any(|real| lower.starts_with(real)) {
-            return fail("a topic's setting stands here under its bare name", "leave the prefix `topic.` out");
-        }
-        if refuses(refused, &entry.key) {
-            return fail(
-                "this setting is not for a scenario: the environment or the harness sets it",
-                "remove it (`message.codec` sets compression; addresses and secrets are given on the command line)",
-            );
+        let prefixed = client && lower.starts_with(PREFIX) && !PREFIXED.iter().any(|real| lower.starts_with(real));
+        let bare = || ("a topic's setting stands here under its bare name", "leave the prefix `topic.` out");
+        let wrong = wrong(refused, &entry.key, entry.node.scalar().as_deref()).or_else(|| prefixed.then(bare));
+        if let Some((what, remedy)) = wrong {
+            let full = path.iter().copied().chain([entry.key.as_str()]);
+            return Err(Problem::new(full, what, remedy).of_key());
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scenario::{Overrides, from_text};
+
+    fn with(system: &str, setting: &str) -> Result<(), String> {
+        let text = format!(
+            "schema: 1\nname: t\nquestion: Q?\nprimary: goodput\nsystems:\n  {system}: {{broker: {{{setting}}}}}\n\
+             load: {{model: closed, messages: 100}}\nmessage: {{size: 100B}}\n"
+        );
+        from_text("t", &text, &Overrides::default()).map(drop).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn ordinary_settings_of_a_broker_pass() {
+        with("kafka", "log.flush.interval.messages: 1").unwrap();
+        with("redis-streams", "client-output-buffer-limit: pubsub 0 0 0").unwrap();
+        with("redis-streams", "save: ''").unwrap();
+    }
+
+    #[test]
+    fn nothing_smuggles_in_a_second_setting_or_leaves_loopback() {
+        for (system, key, value) in [
+            ("kafka", "num.io.threads", r#""8\nlisteners=PLAINTEXT://0.0.0.0:9092""#),
+            ("kafka", "a=b", "c"),
+            ("kafka", "''", "c"),
+            ("kafka", "listeners", "PLAINTEXT://0.0.0.0:9092"),
+            ("kafka", "Listeners", "PLAINTEXT://0.0.0.0:9092"),
+            ("kafka", "opts", "'-agentlib:jdwp=transport=dt_socket,server=y,address=*:5005'"),
+            ("kafka", "metric.reporters", "x.Y"),
+            ("redis-lists", "bind", "0.0.0.0"),
+            ("redis-lists", "rename-command", "GET X"),
+            ("redis-lists", "dir", "/"),
+            ("redis-lists", "'save \"\"'", "x"),
+        ] {
+            assert!(with(system, &format!("{key}: {value}")).is_err(), "{key}: {value}");
+        }
+    }
 }

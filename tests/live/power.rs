@@ -198,7 +198,7 @@ fn a_full_disk_ends_kafka() {
 #[test]
 #[ignore = "needs real brokers"]
 fn a_slow_disk_is_felt_where_each_write_is_synced() {
-    let slow = DiskFault::Slow { sync: Duration::from_millis(50), write: Duration::ZERO };
+    let slow = DiskFault::Slow { sync: Duration::from_millis(50) };
     let mut bench = Bench::start(ALWAYS);
     let mut publisher = bench.driver.publisher(0).unwrap();
     let before = bench.median(publisher.as_mut());

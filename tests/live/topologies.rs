@@ -7,7 +7,7 @@ use brokerbench::clock::Clock;
 use brokerbench::driver::capability::ClusterView;
 use brokerbench::driver::{self, Driver};
 use brokerbench::environment::{Broker, Environment, Native, NodeAction, NodeRole, usage};
-use brokerbench::fault::proxy::{Condition, LinkDirection};
+use brokerbench::fault::proxy::Condition;
 use brokerbench::scenario::{self, Cell, Overrides};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// Whatever has not happened by then never will.
 const PATIENCE: Duration = Duration::from_secs(120);
-const STALL: Condition = Condition::Stall { direction: LinkDirection::Both };
+const STALL: Condition = Condition::Stall;
 const SET: &str = "redis-streams: {nodes: 3, sentinel: {down-after-milliseconds: 1000}}";
 const KAFKA: &str = "kafka: {nodes: 3, topic: {partitions: 3, replicas: 1}}";
 

@@ -100,7 +100,7 @@ impl ServerInfo {
 
 /// What is asked off the data path.
 impl Connection {
-    fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> Result<T, DriverError> {
+    pub fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> Result<T, DriverError> {
         let name = words.first().copied().unwrap_or_default();
         self.query(name, Cmd::new().arg(words))
     }

@@ -18,6 +18,7 @@ mod redis_rs;
 #[cfg(test)]
 mod tests;
 
+pub use capability::cluster::{redis_linked, redis_pings, sentinel_content};
 pub use capability::reflector::start as reflector;
 pub use control::{client_version, ping};
 pub use driver::open;

@@ -4,8 +4,8 @@
 use super::compose::{Service, kafka_variable};
 use super::project::{ContainerTerms, Project, shared_file};
 use super::{Engine, Image, Network};
-use crate::environment::nodes::{LaunchSpec, NodesBroker, kafka, port, redis, sentinel};
-use crate::environment::{EnvironmentError, Janitor, probe};
+use crate::environment::nodes::{LaunchSpec, NodesBroker, kafka, port, redis};
+use crate::environment::{EnvironmentError, Janitor, NodeRole};
 use crate::model::Software;
 use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
@@ -82,21 +82,19 @@ impl Launcher<'_> {
     fn kafka(&self) -> Result<DockerBroker, EnvironmentError> {
         let spec = self.spec(Software::Kafka, "kafka", kafka::limit(self.config));
         DockerBroker::start(&spec, || {
-            let cluster = kafka::lay_out(self.config)?;
+            let nodes = kafka::lay_out(self.config)?;
             // Those that no node needs are published nevertheless, and must be free too.
-            let mut free = port::free::<3>()?;
-            for (free, node) in free.iter_mut().zip(&cluster.nodes) {
-                *free = node.client;
-            }
+            let (mut free, _) = port::free::<3>()?;
+            free.iter_mut().zip(&nodes).for_each(|(free, (_, node))| *free = node.client);
             let ports = [("KAFKA_PORT", free[0]), ("KAFKA_PORT_2", free[1]), ("KAFKA_PORT_3", free[2])];
             let terms = self.terms(["kafka", "kafka-cluster"], "KAFKA_IMAGE", &ports, KAFKA_DATA);
             let host = Project::fresh(self.engine, self.janitor, &spec.home, terms)?;
             let mut plans = Vec::new();
-            for (number, node) in (1..).zip(cluster.nodes) {
-                let settings = node.settings(&cluster.voters, KAFKA_DATA, self.bind(), self.config);
+            for (plan, node) in nodes {
+                let settings = node.settings(KAFKA_DATA, self.bind(), self.config);
                 let environment = kafka_environment(&settings, self.config)?;
-                let service = Service { name: self.service("kafka", number), environment, ..Service::default() };
-                plans.push((node.plan(&cluster.advertised), service));
+                let name = self.service("kafka", usize::from(node.id));
+                plans.push((plan, Service { name, environment, ..Service::default() }));
             }
             Ok((host, plans))
         })
@@ -105,38 +103,26 @@ impl Launcher<'_> {
     fn redis(&self) -> Result<DockerBroker, EnvironmentError> {
         let spec = self.spec(Software::Redis, "redis", redis::limit(self.config));
         DockerBroker::start(&spec, || {
-            let (pinned, bind) = (port::pinned(redis::PORT)?, self.bind());
-            let (places, set) = if self.config.nodes == 1 {
-                (vec![redis::lone(self.config, pinned)?], None)
-            } else {
-                let mut set = sentinel::lay_out(self.config, pinned, self.engine.network == Network::Host)?;
-                let probes = (set.whole(), set.watched());
-                (std::mem::take(&mut set.places), Some((set.watchers, probes)))
-            };
-            let mut free = port::free::<6>()?;
-            free.iter_mut().zip(&places).for_each(|(free, place)| *free = place.port);
-            let watchers = set.iter().flat_map(|(watchers, _)| watchers);
-            free.iter_mut().skip(3).zip(watchers).for_each(|(free, watcher)| *free = watcher.port);
+            let nodes = redis::lay_out(self.config, self.engine.network == Network::Host)?;
+            let (mut free, _) = port::free::<6>()?;
+            for (_, node) in &nodes {
+                free[node.number - 1 + if node.role == NodeRole::Data { 0 } else { 3 }] = node.port;
+            }
             let names = ["REDIS_PORT", "REDIS_PORT_2", "REDIS_PORT_3", "SENTINEL_PORT", "SENTINEL_PORT_2"];
             let ports: Vec<_> = names.into_iter().chain(["SENTINEL_PORT_3"]).zip(free).collect();
             let terms = self.terms(["redis", "redis-sentinel"], "REDIS_IMAGE", &ports, REDIS_DATA);
             let host = Project::fresh(self.engine, self.janitor, &spec.home, terms)?;
-
-            let (data, mut plans) = (Path::new(REDIS_DATA), Vec::new());
-            for (number, place) in (1..).zip(places) {
-                let text = redis::print(&place.settings(data, bind, self.config));
-                let name = self.service("redis", number);
-                let service = server(&spec.home, name, "redis.conf", &text, &[])?;
-                let whole = set.as_ref().map_or_else(|| Arc::new(probe::redis) as probe::Probe, |set| set.1.0.clone());
-                plans.push((place.plan(number, whole), service));
-            }
-            if let Some((watchers, (_, watched))) = &set {
-                for (number, watcher) in (1..).zip(watchers) {
-                    let text = watcher.print(data, bind, self.config);
-                    let service =
-                        server(&spec.home, format!("sentinel-{number}"), "sentinel.conf", &text, &["--sentinel"])?;
-                    plans.push((watcher.plan(number, watched.clone()), service));
-                }
+            let mut plans = Vec::new();
+            for (plan, node) in nodes {
+                let kind = if node.role == NodeRole::Data { "redis" } else { "sentinel" };
+                let name = self.service(kind, node.number);
+                let ((file, more), folder) = (node.file(), spec.home.join(&name).join("config"));
+                shared_file(&folder, file, &node.print(Path::new(REDIS_DATA), self.bind(), self.config))?;
+                let mut command = vec![format!("{CONFIG}/{file}")];
+                command.extend(more.iter().map(|&word| word.to_owned()));
+                let (entrypoint, environment) = (vec!["redis-server".into()], BTreeMap::new());
+                let mounts = vec![(folder.display().to_string(), CONFIG.to_owned())];
+                plans.push((plan, Service { name, environment, entrypoint, command, mounts }));
             }
             Ok((host, plans))
         })
@@ -153,21 +139,6 @@ fn kafka_environment(
     environment.insert("KAFKA_HEAP_OPTS".into(), kafka::heap(config.heap.0).join(" "));
     environment.insert("CLUSTER_ID".into(), kafka::CLUSTER_ID.into());
     Ok(environment)
-}
-
-/// A server of Redis with its configuration in a folder that is its own.
-fn server(home: &Path, name: String, file: &str, text: &str, more: &[&str]) -> Result<Service, EnvironmentError> {
-    let folder = home.join(&name).join("config");
-    shared_file(&folder, file, text)?;
-    let mut command = vec![format!("{CONFIG}/{file}")];
-    command.extend(more.iter().map(|&word| word.to_owned()));
-    Ok(Service {
-        name,
-        environment: BTreeMap::new(),
-        entrypoint: vec!["redis-server".into()],
-        command,
-        mounts: vec![(folder.display().to_string(), CONFIG.to_owned())],
-    })
 }
 
 /// From the first words of a broker: `Kafka version: 4.4.0 (…)`, `Redis version=8.2.3, bits=64, …`.
@@ -209,9 +180,8 @@ mod tests {
         let file: serde_json::Value = serde_saphyr::from_str(FILE).unwrap();
         for nodes in [1, 3] {
             let config = SystemConfig { nodes, ..SystemConfig::defaults(System::Kafka) };
-            let cluster = kafka::lay_out(&config).unwrap();
-            for node in &cluster.nodes {
-                let settings = node.settings(&cluster.voters, KAFKA_DATA, Ipv4Addr::LOCALHOST, &config);
+            for (_, node) in kafka::lay_out(&config).unwrap() {
+                let settings = node.settings(KAFKA_DATA, Ipv4Addr::LOCALHOST, &config);
                 let ours = kafka_environment(&settings, &config).unwrap();
                 let name = if nodes == 1 { "kafka".to_owned() } else { format!("kafka-{}", node.id) };
                 let theirs = file["services"][&name]["environment"].as_object().unwrap();
@@ -230,8 +200,8 @@ mod tests {
         let mut config = SystemConfig::defaults(System::Kafka);
         config.broker.insert("num.io.threads".into(), "3".into());
         config.broker.insert("some.path".into(), "a\\b".into());
-        let cluster = kafka::lay_out(&config).unwrap();
-        let settings = cluster.nodes[0].settings(&cluster.voters, KAFKA_DATA, Ipv4Addr::UNSPECIFIED, &config);
+        let (_, node) = kafka::lay_out(&config).unwrap().remove(0);
+        let settings = node.settings(KAFKA_DATA, Ipv4Addr::UNSPECIFIED, &config);
         let environment = kafka_environment(&settings, &config).unwrap();
         assert_eq!(environment["KAFKA_NUM_IO_THREADS"], "3");
         assert_eq!(environment["KAFKA_SOME_PATH"], "a\\\\b");

@@ -2,29 +2,14 @@
 //!
 //! Pure text. The third file is JSON, which is YAML too, so that nothing needs quoting by hand.
 
-use super::containers::labels;
 use crate::environment::EnvironmentError;
+use crate::environment::janitor::containers::labels;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 pub const FILE: &str = include_str!("../../../docker-compose.yml");
 pub const PUBLISHED: &str = include_str!("../../../docker-compose.published.yml");
-
-/// Every service that keeps data: each has a volume of its name.
-const SERVICES: [&str; 11] = [
-    "kafka",
-    "kafka-1",
-    "kafka-2",
-    "kafka-3",
-    "redis",
-    "redis-1",
-    "redis-2",
-    "redis-3",
-    "sentinel-1",
-    "sentinel-2",
-    "sentinel-3",
-];
 
 /// How one container is started, beside what the compose file says of its service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,35 +33,33 @@ pub fn container(project: &str, service: &str) -> String {
 pub fn run_file(project: &str, folder: &Path, services: &[Service], published: bool) -> String {
     let labels: Map<String, Value> =
         labels(folder).into_iter().map(|(key, value)| (key.to_owned(), text(&value))).collect();
+    let list = |words: &[String]| words.iter().map(|word| text(word)).collect::<Vec<_>>();
     let one = |service: &Service| {
-        let mut map = Map::new();
-        map.insert("container_name".into(), text(&container(project, &service.name)));
-        map.insert("labels".into(), Value::Object(labels.clone()));
-        let environment = service.environment.iter().map(|(key, value)| (key.clone(), text(value)));
-        map.insert("environment".into(), Value::Object(environment.collect()));
-        let list = |list: &[String]| Value::Array(list.iter().map(|word| text(word)).collect());
-        for (key, words) in [("entrypoint", &service.entrypoint), ("command", &service.command)] {
+        let environment: Map<String, Value> =
+            service.environment.iter().map(|(key, value)| (key.clone(), text(value))).collect();
+        let mounts: Vec<_> = service.mounts.iter().map(|(ours, theirs)| format!("{ours}:{theirs}")).collect();
+        let name = text(&container(project, &service.name));
+        let mut map = json!({ "container_name": name, "labels": labels, "environment": environment });
+        for (key, words) in [("entrypoint", &service.entrypoint), ("command", &service.command), ("volumes", &mounts)] {
             if !words.is_empty() {
-                map.insert(key.into(), list(words));
+                map[key] = json!(list(words));
             }
         }
-        let mounts: Vec<String> = service.mounts.iter().map(|(ours, theirs)| format!("{ours}:{theirs}")).collect();
-        if !mounts.is_empty() {
-            map.insert("volumes".into(), list(&mounts));
-        }
-        (service.name.clone(), Value::Object(map))
+        (service.name.clone(), map)
     };
     let mut services: Map<String, Value> = services.iter().map(one).collect();
     let labelled = || json!({ "labels": labels });
-    let volumes: Map<String, Value> = SERVICES.iter().map(|name| ((*name).to_owned(), labelled())).collect();
-    let mut file = Map::new();
+    let ours: Value = serde_saphyr::from_str(FILE).unwrap_or_default();
+    let named = ours["volumes"].as_object().into_iter().flatten();
+    let volumes: Map<String, Value> = named.map(|(name, _)| (name.clone(), labelled())).collect();
     if published {
         services.extend(["kafka-network", "redis-network"].map(|name| (name.to_owned(), labelled())));
-        file.insert("networks".into(), json!({ "default": labelled() }));
     }
-    file.insert("services".into(), Value::Object(services));
-    file.insert("volumes".into(), Value::Object(volumes));
-    Value::Object(file).to_string()
+    let mut file = json!({ "services": services, "volumes": volumes });
+    if published {
+        file["networks"] = json!({ "default": labelled() });
+    }
+    file.to_string()
 }
 
 /// A string that compose takes as it stands: a dollar would begin a variable.
@@ -144,16 +127,16 @@ mod tests {
     #[test]
     fn every_service_has_its_volume_and_both_ways_to_the_network() {
         let (file, published) = (parsed(FILE), parsed(PUBLISHED));
-        for name in SERVICES {
-            let service = &file["services"][name];
+        let services = file["services"].as_object().unwrap();
+        assert_eq!(services.len(), 11);
+        for (name, service) in services {
             assert_eq!(service["network_mode"], "host", "{name}");
             assert!(service["volumes"][0].as_str().is_some_and(|volume| volume.starts_with(&format!("{name}:"))));
             assert!(file["volumes"].get(name).is_some(), "{name}");
             let network = if name.starts_with("kafka") { "service:kafka-network" } else { "service:redis-network" };
             assert_eq!(published["services"][name]["network_mode"], network, "{name}");
         }
-        assert_eq!(file["services"].as_object().unwrap().len(), SERVICES.len());
-        assert_eq!(published["services"].as_object().unwrap().len(), SERVICES.len() + 2);
+        assert_eq!(published["services"].as_object().unwrap().len(), services.len() + 2);
     }
 
     #[test]

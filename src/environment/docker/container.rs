@@ -57,23 +57,6 @@ impl Container {
     fn is_seen(&self) -> Option<bool> {
         self.process.map(|(pid, began)| lives(pid, began))
     }
-
-    /// Until the engine itself says that it has ended: one that it holds for running is not started again. As long as its
-    /// process is seen, the engine, which costs the brokers processor time, is not asked.
-    fn await_end(&self, deadline: Instant) -> Result<Option<End>, EnvironmentError> {
-        loop {
-            let seen = self.is_seen();
-            if seen != Some(true)
-                && let ProcessState::Ended(end) = self.look()?.state()
-            {
-                return Ok(Some(end));
-            }
-            if Instant::now() >= deadline {
-                return Ok(None);
-            }
-            std::thread::sleep(if seen.is_some() { SOON } else { UNSEEN });
-        }
-    }
 }
 
 impl Runner for Container {
@@ -91,13 +74,8 @@ impl Runner for Container {
     }
 
     fn signal(&self, signal: Signal) -> Result<(), EnvironmentError> {
-        let name = match signal {
-            Signal::Stop => "STOP",
-            Signal::Cont => "CONT",
-            Signal::Term => "TERM",
-            Signal::Kill => "KILL",
-        };
-        let answer = self.order(&["kill", "--signal", name])?;
+        let name = format!("{signal:?}").to_uppercase();
+        let answer = self.order(&["kill", "--signal", &name])?;
         // One that has ended is no error.
         if answer.success || answer.err.contains("is not running") {
             return Ok(());
@@ -120,13 +98,26 @@ impl Runner for Container {
         Ok(self.look()?.state())
     }
 
+    /// Until the engine itself says that it has ended: one that it holds for running is not started again. As long as its
+    /// process is seen, the engine, which costs the brokers processor time, is not asked.
     fn wait(&self, deadline: Instant) -> Result<Option<End>, EnvironmentError> {
-        self.await_end(deadline)
+        loop {
+            let seen = self.is_seen();
+            if seen != Some(true)
+                && let ProcessState::Ended(end) = self.look()?.state()
+            {
+                return Ok(Some(end));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            std::thread::sleep(if seen.is_some() { SOON } else { UNSEEN });
+        }
     }
 
     fn kill(&self) -> Result<(), EnvironmentError> {
         self.signal(Signal::Kill)?;
-        match self.await_end(Instant::now() + GONE)? {
+        match self.wait(Instant::now() + GONE)? {
             Some(_) => Ok(()),
             None => Err(self.refused("does not end", "it was killed")),
         }

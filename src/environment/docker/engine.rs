@@ -21,23 +21,12 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// A registry is asked over the network.
 const REGISTRY: Duration = Duration::from_secs(20);
 
-/// How compose is typed here.
+/// How compose is typed here: `docker compose` of version 2 or later, or `docker-compose` of 1.29 or later.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Compose {
-    /// `docker compose`, version 2 or later.
-    Plugin(String),
-    /// `docker-compose`, 1.29 or later.
-    Program(PathBuf, String),
-}
-
-impl Compose {
-    /// Such as `docker-compose 1.29.2`.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Plugin(version) => format!("docker compose {version}"),
-            Self::Program(_, version) => format!("docker-compose {version}"),
-        }
-    }
+pub struct Compose {
+    pub command: Vec<String>,
+    /// With its version, such as `docker-compose 1.29.2`.
+    pub name: String,
 }
 
 /// How clients reach containers.
@@ -70,20 +59,15 @@ pub struct Image {
 }
 
 /// What `docker info` tells; all of it may be missing in what answers in its place.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
 struct Info {
-    #[serde(default)]
     server_version: String,
-    #[serde(default)]
     kernel_version: String,
-    #[serde(default)]
     name: String,
-    #[serde(default, rename = "OSType")]
+    #[serde(rename = "OSType")]
     os_type: String,
-    #[serde(default)]
     security_options: Vec<String>,
-    #[serde(default)]
     server_errors: Vec<String>,
 }
 
@@ -150,13 +134,17 @@ fn compose(docker: &std::path::Path) -> Result<Compose, EnvironmentError> {
     // Whatever a plug-in calls its version (`dev`, say), it is one of compose 2 or later.
     let plugin = program::ask(docker, &["compose", "version", "--short"], ANSWER)?;
     if let Some(version) = version(&plugin) {
-        return Ok(Compose::Plugin(version));
+        let command = vec![docker.display().to_string(), "compose".to_owned()];
+        return Ok(Compose { command, name: format!("docker compose {version}") });
     }
     let missing = |what: &str| EnvironmentError::missing(what, remedy(Tool::Compose));
     let program = program::find("docker-compose").ok_or_else(|| missing("docker compose"))?;
     let found = version(&program::ask(&program, &["version", "--short"], ANSWER)?);
     match found {
-        Some(version) if knows_profiles(&version) => Ok(Compose::Program(program, version)),
+        Some(version) if knows_profiles(&version) => {
+            let command = vec![program.display().to_string()];
+            Ok(Compose { command, name: format!("docker-compose {version}") })
+        }
         Some(version) => Err(missing(&format!("a docker-compose of 1.29 or later (here is {version})"))),
         None => Err(missing("a docker-compose that works")),
     }
@@ -210,6 +198,47 @@ fn digest(answer: &str) -> Option<String> {
     let digests: Option<Vec<String>> = serde_json::from_str(digests).ok()?;
     let of_registry = digests.unwrap_or_default().into_iter().find_map(|name| Some(name.split_once('@')?.1.to_owned()));
     Some(of_registry.unwrap_or_else(|| id.to_owned()))
+}
+
+/// What `auto` takes, and why: containers where an engine answers and the images are here or can be pulled, else processes.
+/// For the user's eyes and for the results.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// Else native.
+    pub docker: bool,
+    pub because: String,
+}
+
+/// Asks the engine, with a deadline for each question. Starts and pulls nothing.
+pub fn choose() -> Choice {
+    match find().and_then(images) {
+        Ok(because) => Choice { docker: true, because },
+        Err(error) => {
+            let what = error.parts().0;
+            let because = format!("no containers: {}", what.lines().next().unwrap_or_default());
+            Choice { docker: false, because }
+        }
+    }
+}
+
+fn images(engine: Engine) -> Result<String, EnvironmentError> {
+    let mut absent = Vec::new();
+    for software in [Software::Kafka, Software::Redis] {
+        let name = image_name(software)?;
+        if engine.image(&name)?.is_some() {
+            continue;
+        }
+        // Asking a registry may take long where there is no network: the first that is not to be had decides.
+        if !engine.can_pull(&name) {
+            return Err(EnvironmentError::missing(format!("image {name}"), "`brokerbench doctor` says more"));
+        }
+        absent.push(name);
+    }
+    let answers = format!("engine {} answers", engine.version);
+    Ok(match absent.is_empty() {
+        true => format!("{answers}, and the images are here"),
+        false => format!("{answers}, and {} can be pulled", absent.join(", ")),
+    })
 }
 
 #[cfg(test)]

@@ -7,13 +7,13 @@
 mod brokers;
 mod compose;
 mod container;
-pub(super) mod containers;
 mod engine;
 mod project;
 
-pub use engine::{Compose, Engine, Image, NETWORK, Network, find as find_engine, image_name};
+pub use engine::{Choice, Engine, Image, NETWORK, Network, choose, find as find_engine, image_name};
 
-use super::nodes::{age, step};
+use super::janitor::containers;
+use super::nodes::{age, run_step};
 use super::{Broker, Environment, EnvironmentError, FaultableBroker, Janitor, Launch, nodes, probe, program};
 use crate::model::Software;
 use crate::scenario::SystemConfig;
@@ -35,8 +35,8 @@ pub struct Docker {
     janitor: Option<Arc<Janitor>>,
     warnings: Vec<String>,
     images: BTreeMap<String, Image>,
-    /// What a round trip took, by the product's name.
-    cost: BTreeMap<&'static str, (&'static str, Duration)>,
+    /// What a round trip took, by the product and what it was asked.
+    cost: BTreeMap<&'static str, Duration>,
     /// Brokers started so far: numbers their projects.
     started: u32,
 }
@@ -62,7 +62,7 @@ impl Docker {
         }
         let janitor = Arc::new(Janitor::start(&self.exe)?);
         self.janitor = Some(Arc::clone(&janitor));
-        if let Err(error) = containers::sweep(&self.engine) {
+        if let Err(error) = containers::sweep(&self.engine.docker) {
             self.warn(Some(format!("what earlier runs have left is still there: {error}")));
         }
         Ok(janitor)
@@ -83,7 +83,7 @@ impl Docker {
                     cwd: janitor.folder().to_owned(),
                     log: janitor.folder().join("pull.log"),
                 };
-                let pulled = step::run(janitor, launch, &format!("image {name}"), "pulling it", PULL);
+                let pulled = run_step(janitor, launch, &format!("image {name}"), "pulling it", PULL);
                 pulled.map_err(|error| {
                     let remedy = "set KAFKA_IMAGE and REDIS_IMAGE to images that are here (`scripts/local-images` builds \
                                   some without a registry), or use `--env native`";
@@ -112,15 +112,11 @@ impl Docker {
     }
 
     fn measure(&mut self, software: Software, broker: &dyn FaultableBroker) {
-        let (name, what, ask): (_, _, fn(_, _) -> _) = match software {
-            Software::Kafka => ("Kafka", "ApiVersions", probe::kafka_ping_pong),
-            _ => ("Redis", "PING", probe::redis_ping_pong),
-        };
-        let address = broker.nodes().first().and_then(|node| node.address.parse().ok());
-        if let Some(address) = address.filter(|_| !self.cost.contains_key(name))
-            && let Ok(median) = ask(address, TIMES)
+        let name = if software == Software::Kafka { "Kafka ApiVersions" } else { "Redis PING" };
+        if let Some(node) = broker.nodes().first().filter(|_| !self.cost.contains_key(name))
+            && let Ok(median) = probe::round_trip(software, &node.address, TIMES)
         {
-            self.cost.insert(name, (what, median));
+            self.cost.insert(name, median);
         }
     }
 
@@ -139,9 +135,7 @@ impl Environment for Docker {
             Network::Host => "host networking on 127.0.0.1",
             Network::Published => "ports published on 127.0.0.1",
         };
-        let cost = |(name, (what, median)): (&&str, &(&str, Duration))| {
-            format!("{name} {what} {:.0} µs", median.as_nanos() as f64 / 1e3)
-        };
+        let cost = |(name, median): (&&str, &Duration)| format!("{name} {:.0} µs", median.as_nanos() as f64 / 1e3);
         let costs: Vec<String> = self.cost.iter().map(cost).collect();
         if costs.is_empty() { way.to_owned() } else { format!("{way}; round trip {}", costs.join(", ")) }
     }
@@ -186,7 +180,7 @@ impl Environment for Docker {
         let mut facts: BTreeMap<String, String> =
             self.images.values().map(|image| (format!("image {}", image.name), image.digest.clone())).collect();
         facts.insert("engine".into(), format!("Docker {}", self.engine.version));
-        facts.insert("compose".into(), self.engine.compose.name());
+        facts.insert("compose".into(), self.engine.compose.name.clone());
         for variable in ["KAFKA_CPUS", "KAFKA_MEMORY", "REDIS_CPUS", "REDIS_MEMORY"] {
             facts.extend(program::variable(variable).map(|value| (variable.to_owned(), value)));
         }

@@ -2,11 +2,10 @@
 
 use super::compose::{FILE, PUBLISHED, Service, container, run_file};
 use super::container::Container;
-use super::containers::{Look, remove};
-use super::{Compose, Engine, Network};
+use super::{Engine, Network};
+use crate::environment::janitor::containers::{Look, remove};
 use crate::environment::nodes::files::{cannot_write, make_folder, write_file};
-use crate::environment::nodes::step::run;
-use crate::environment::nodes::{Node, NodeHost, Plan};
+use crate::environment::nodes::{Node, NodeHost, Plan, run_step};
 use crate::environment::{EnvironmentError, Janitor, Launch, NodeRole};
 use crate::fault::disk::Preload;
 use std::collections::BTreeMap;
@@ -26,11 +25,7 @@ pub struct Project {
     janitor: Arc<Janitor>,
     home: PathBuf,
     name: String,
-    profile: &'static str,
-    /// Images and ports, as the compose files ask for them.
-    variables: BTreeMap<String, String>,
-    /// Where a data node keeps its data, if its disk is to be faulted; else why it cannot be.
-    preload: Result<&'static str, String>,
+    terms: ContainerTerms,
     /// All that were begun so far.
     services: Vec<Service>,
     disposed: bool,
@@ -39,7 +34,9 @@ pub struct Project {
 /// What the containers of a broker have in common.
 pub struct ContainerTerms {
     pub profile: &'static str,
+    /// Images and ports, as the compose files ask for them.
     pub variables: BTreeMap<String, String>,
+    /// Where a data node keeps its data, if its disk is to be faulted; else why it cannot be.
     pub preload: Result<&'static str, String>,
 }
 
@@ -62,9 +59,7 @@ impl Project {
             janitor: Arc::clone(janitor),
             home: home.to_owned(),
             name,
-            profile: terms.profile,
-            variables: terms.variables,
-            preload: terms.preload,
+            terms,
             services: Vec::new(),
             disposed: false,
         })
@@ -72,7 +67,7 @@ impl Project {
 
     /// The library, made ready for a data node.
     fn preload(&self, role: NodeRole, service: &mut Service) -> Result<Result<Preload, String>, EnvironmentError> {
-        let inside = match &self.preload {
+        let inside = match &self.terms.preload {
             Ok(inside) if role == NodeRole::Data => inside,
             Ok(_) => return Ok(Err(String::new())),
             Err(why) => return Ok(Err(why.clone())),
@@ -92,12 +87,12 @@ impl Project {
         let file = run_file(&self.name, self.janitor.folder(), &self.services, published);
         write_file(&self.home.join("run.yml"), &file)?;
         let launch = Launch {
-            argv: up(&self.engine, &self.name, self.profile, published, services),
-            env: self.variables.clone(),
+            argv: up(&self.engine, &self.name, self.terms.profile, published, services),
+            env: self.terms.variables.clone(),
             cwd: self.home.clone(),
             log: self.home.join("compose.log"),
         };
-        run(&self.janitor, launch, self.profile, "starting its containers", UP)
+        run_step(&self.janitor, launch, self.terms.profile, "starting its containers", UP)
     }
 }
 
@@ -108,10 +103,7 @@ fn name(run: &Path, home: &Path) -> String {
 }
 
 fn up(engine: &Engine, project: &str, profile: &str, published: bool, services: &[String]) -> Vec<String> {
-    let mut argv = match &engine.compose {
-        Compose::Plugin(_) => vec![engine.docker.display().to_string(), "compose".to_owned()],
-        Compose::Program(program, _) => vec![program.display().to_string()],
-    };
+    let mut argv = engine.compose.command.clone();
     let mut add = |words: &[&str]| argv.extend(words.iter().map(|&word| word.to_owned()));
     add(&["--project-name", project, "--file", "docker-compose.yml"]);
     if published {
@@ -174,24 +166,20 @@ pub fn shared_file(folder: &Path, name: &str, text: &str) -> Result<(), Environm
 
 #[cfg(test)]
 mod tests {
+    use super::super::engine::Compose;
     use super::*;
 
-    fn engine(compose: Compose) -> Engine {
-        let network = Network::Host;
-        Engine { docker: "/bin/docker".into(), compose, version: "1".into(), here: true, network }
-    }
-
     #[test]
-    fn both_kinds_of_compose_get_the_same_words() {
-        let services = ["redis".to_owned()];
-        let plugin = up(&engine(Compose::Plugin("2.0".into())), "p", "redis", true, &services);
-        let program = up(&engine(Compose::Program("/bin/dc".into(), "1.29".into())), "p", "redis", true, &services);
-        assert_eq!(plugin[..2], ["/bin/docker", "compose"]);
-        assert_eq!(program[0], "/bin/dc");
-        assert_eq!(plugin[2..], program[1..]);
-        assert_eq!(program.last().map(String::as_str), Some("redis"));
-        let host = up(&engine(Compose::Plugin("2.0".into())), "p", "redis", false, &services);
-        assert!(!host.iter().any(|word| word.contains("published")));
+    fn compose_is_told_the_files_that_suit_the_network() {
+        let compose =
+            Compose { command: vec!["/bin/docker".into(), "compose".into()], name: "docker compose 2.0".into() };
+        let (version, network) = ("1".into(), Network::Host);
+        let engine = Engine { docker: "/bin/docker".into(), compose, version, here: true, network };
+        let words = |published| up(&engine, "p", "redis", published, &["redis".to_owned()]);
+        assert_eq!(words(true)[..4], ["/bin/docker", "compose", "--project-name", "p"]);
+        assert_eq!(words(true).last().map(String::as_str), Some("redis"));
+        let published = |words: Vec<String>| words.iter().any(|word| word.contains("published"));
+        assert!(published(words(true)) && !published(words(false)));
     }
 
     #[test]

@@ -46,20 +46,17 @@ fn versions() -> Diagnosis {
 fn cores() -> Diagnosis {
     // Respects CPU sets and control-group quotas.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let level = if cores >= 2 { Level::Ok } else { Level::Warn };
-    Diagnosis::new(
-        level,
+    Diagnosis::warn_unless(
+        cores >= 2,
         format!("{cores} usable"),
         "with one core, harness and broker take turns, and latencies say so: use a machine with two or more",
     )
 }
 
 fn memory() -> Diagnosis {
-    let (available, limit) = (memory_available(), control_group_limit());
-    let usable = match (available, limit) {
-        (Some(available), Some(limit)) => available.min(limit),
-        (Some(one), None) | (None, Some(one)) => one,
-        (None, None) => return Diagnosis::ok("not told by this system"),
+    let limit = control_group_limit();
+    let Some(usable) = [memory_available(), limit].into_iter().flatten().min() else {
+        return Diagnosis::ok("not told by this system");
     };
     let level = match usable {
         enough if enough >= 3 * GIB => Level::Ok,
@@ -146,9 +143,8 @@ fn open_files() -> Diagnosis {
 fn files_of(soft: Option<u64>, hard: Option<u64>) -> Diagnosis {
     let shown = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
     let enough = |limit: Option<u64>, least: u64| limit.is_none_or(|limit| limit >= least);
-    let level = if enough(soft, 1024) && enough(hard, FILES) { Level::Ok } else { Level::Warn };
-    Diagnosis::new(
-        level,
+    Diagnosis::warn_unless(
+        enough(soft, 1024) && enough(hard, FILES),
         format!("{}, hard limit {}", shown(soft), shown(hard)),
         "brokers may run out of connections and segments: `ulimit -n 65536` before the run, as root or by limits.conf(5)",
     )
@@ -170,8 +166,8 @@ fn governor(folder: &Path) -> Diagnosis {
         Some(_) => String::new(),
         None => format!("; for cpupower, {}", install(Tool::Governor)),
     };
-    Diagnosis::new(
-        if steady { Level::Ok } else { Level::Warn },
+    Diagnosis::warn_unless(
+        steady,
         names.join(", "),
         format!(
             "frequencies that follow the load make low rates look slow: `cpupower frequency-set -g performance` as root{set}"
@@ -194,9 +190,8 @@ fn steal() -> Diagnosis {
 }
 
 fn stolen(now: f64, ever: f64) -> Diagnosis {
-    let level = if now.max(ever) <= STEAL_SHARE { Level::Ok } else { Level::Warn };
-    Diagnosis::new(
-        level,
+    Diagnosis::warn_unless(
+        now.max(ever) <= STEAL_SHARE,
         format!(
             "{:.1} % of the processors' time now, {:.1} % since the start, taken by other guests",
             now * 100.0,
@@ -209,9 +204,8 @@ fn stolen(now: f64, ever: f64) -> Diagnosis {
 pub fn clock_source() -> Diagnosis {
     let (source, cost) = (clock::source(), clock::cost_ns());
     // A clock that has to enter the kernel costs hundreds of nanoseconds for each stamp.
-    let level = if cost <= 200 { Level::Ok } else { Level::Warn };
-    Diagnosis::new(
-        level,
+    Diagnosis::warn_unless(
+        cost <= 200,
         format!("{source}, {cost} ns a reading"),
         "reading this clock is slow and adds to every stamp; a kernel with `tsc` or `kvm-clock` does better",
     )

@@ -3,10 +3,8 @@
 //! Invariants: a check never installs, starts or changes anything; every check that is not well comes with a remedy; and
 //! whatever a program, a disk or a broker does not answer, the whole is over after [`DEADLINE`].
 
-mod containers;
-mod external;
+mod brokers;
 mod machine;
-mod native;
 
 use super::{EnvironmentError, External};
 use serde::Serialize;
@@ -57,12 +55,16 @@ struct Diagnosis {
 
 impl Diagnosis {
     fn ok(found: impl Into<String>) -> Self {
-        Self { level: Level::Ok, found: found.into(), remedy: None }
+        Self::new(Level::Ok, found, "")
     }
 
     /// The remedy is left out where nothing is wrong.
     fn new(level: Level, found: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { level, found: found.into(), remedy: (level != Level::Ok).then(|| remedy.into()) }
+    }
+
+    fn warn_unless(well: bool, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(if well { Level::Ok } else { Level::Warn }, found, remedy)
     }
 
     /// `otherwise` is the remedy of errors that hold none apart.
@@ -85,6 +87,17 @@ fn question(part: Part, name: &'static str, ask: impl FnOnce() -> Diagnosis + Se
     Question { part, name, ask: Box::new(|| Some(ask())) }
 }
 
+/// One whose errors hold a remedy, or else have this one.
+fn fallible(
+    part: Part,
+    name: &'static str,
+    otherwise: impl Into<String>,
+    ask: impl FnOnce() -> Result<Diagnosis, EnvironmentError> + Send + 'static,
+) -> Question {
+    let otherwise = otherwise.into();
+    question(part, name, move || ask().unwrap_or_else(|error| Diagnosis::failed(&error, &otherwise)))
+}
+
 /// Whose needs are looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
@@ -99,12 +112,12 @@ pub fn checks(wanted: Wanted) -> Vec<Check> {
     let clock = machine::clock_source();
     let mut questions = Vec::new();
     if wanted.docker {
-        questions.extend(containers::questions());
+        questions.extend(brokers::in_containers());
     }
     if wanted.native {
-        questions.extend(native::questions());
+        questions.extend(brokers::as_processes());
     }
-    questions.extend(wanted.external.into_iter().flat_map(external::questions));
+    questions.extend(wanted.external.into_iter().flat_map(brokers::elsewhere));
     questions.extend(machine::questions());
     questions.push(question(Part::Machine, "clock", || clock));
     all(questions, DEADLINE)

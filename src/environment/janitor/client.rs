@@ -1,9 +1,9 @@
 //! The harness's side of the janitor: one request, one reply, each with a deadline.
 
 use super::folder;
-use super::{End, JANITOR, JanitorReply, Launch, ProcessState, Request, Signal};
+use super::{End, JANITOR, JanitorReply, Launch, ProcessState, Request, Signal, send};
 use crate::environment::EnvironmentError;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -76,10 +76,7 @@ impl Janitor {
 
     /// Signals a process and all that it started; a process that has ended is no error.
     pub fn signal(&self, pid: u32, signal: Signal) -> Result<(), EnvironmentError> {
-        match self.ask(&Request::Signal { pid, signal })? {
-            JanitorReply::Done | JanitorReply::Ended(_) => Ok(()),
-            other => Err(unexpected(&other)),
-        }
+        self.order(&Request::Signal { pid, signal })
     }
 
     pub fn status(&self, pid: u32) -> Result<ProcessState, EnvironmentError> {
@@ -114,24 +111,22 @@ impl Janitor {
 
     /// Removes a folder inside the run folder, after it has killed what was started there.
     pub fn remove(&self, path: &Path) -> Result<(), EnvironmentError> {
-        match self.ask(&Request::Remove { path: path.to_owned() })? {
-            JanitorReply::Done => Ok(()),
-            other => Err(unexpected(&other)),
-        }
+        self.order(&Request::Remove { path: path.to_owned() })
     }
 
     /// Has this compose project taken away at our end at the latest. To be called before its first container.
     pub fn hold(&self, docker: &Path, project: &str) -> Result<(), EnvironmentError> {
-        match self.ask(&Request::Hold { docker: docker.to_owned(), project: project.to_owned() })? {
-            JanitorReply::Done => Ok(()),
-            other => Err(unexpected(&other)),
-        }
+        self.order(&Request::Hold { docker: docker.to_owned(), project: project.to_owned() })
     }
 
     /// Takes a compose project away now.
     pub fn release(&self, project: &str) -> Result<(), EnvironmentError> {
-        match self.ask(&Request::Release { project: project.to_owned() })? {
-            JanitorReply::Done => Ok(()),
+        self.order(&Request::Release { project: project.to_owned() })
+    }
+
+    fn order(&self, request: &Request) -> Result<(), EnvironmentError> {
+        match self.ask(request)? {
+            JanitorReply::Done | JanitorReply::Ended(_) => Ok(()),
             other => Err(unexpected(&other)),
         }
     }
@@ -140,7 +135,7 @@ impl Janitor {
     pub fn shut_down(&self) {
         let link = self.link.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut link) = link {
-            let _ = link.send(&Request::Quit).and_then(|()| link.receive());
+            let _ = link.exchange(&Request::Quit);
             // Dropping the link (closing the socket) makes even a janitor that did not answer clean up.
             drop(link);
         }
@@ -156,7 +151,7 @@ impl Janitor {
             log_tail: String::new(),
         };
         let link = guard.as_mut().ok_or_else(|| gone("it was shut down".into()))?;
-        match link.send(request).and_then(|()| link.receive()) {
+        match link.exchange(request) {
             Ok(JanitorReply::Failed { why }) => Err(EnvironmentError::Refused(format!("the janitor process: {why}"))),
             Ok(reply) => Ok(reply),
             Err(error) => {
@@ -175,10 +170,9 @@ impl Drop for Janitor {
 }
 
 impl JanitorLink {
-    fn send(&mut self, request: &Request) -> io::Result<()> {
-        let mut line = serde_json::to_vec(request)?;
-        line.push(b'\n');
-        self.socket.get_mut().write_all(&line)
+    fn exchange(&mut self, request: &Request) -> io::Result<JanitorReply> {
+        send(self.socket.get_mut(), request)?;
+        self.receive()
     }
 
     fn receive(&mut self) -> io::Result<JanitorReply> {

@@ -16,15 +16,17 @@
 //! anything but the next request and the end of what it takes away.
 
 mod client;
+pub mod containers;
 mod exec;
 mod folder;
 mod server;
 
 pub use client::Janitor;
-pub use folder::is_stale;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 const JANITOR: &str = "__janitor";
@@ -115,4 +117,10 @@ enum JanitorReply {
     Ended(End),
     Done,
     Failed { why: String },
+}
+
+fn send(socket: &mut UnixStream, message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    socket.write_all(&line)
 }

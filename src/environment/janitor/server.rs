@@ -5,12 +5,11 @@
 
 use super::client::KILLED;
 use super::folder::{BrokerFolder, sweep};
-use super::{EXEC, End, JanitorReply, Launch, ProcessState, Request, Signal};
-use crate::environment::docker::containers;
+use super::{EXEC, End, JanitorReply, Launch, ProcessState, Request, Signal, containers, send};
 use rustix::process::{Pid, WaitId, WaitIdOptions, getppid, kill_process_group, waitid};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -56,12 +55,6 @@ fn outlive_the_terminal() -> io::Result<()> {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
     std::env::set_current_dir("/")
-}
-
-fn send(socket: &mut UnixStream, reply: &JanitorReply) -> io::Result<()> {
-    let mut line = serde_json::to_vec(reply)?;
-    line.push(b'\n');
-    socket.write_all(&line)
 }
 
 struct JanitorServer {

@@ -4,10 +4,9 @@
 use super::java::Java;
 use super::kafka_jars::Jars;
 use super::processes::{NativeBroker, Processes};
-use crate::environment::nodes::LaunchSpec;
 use crate::environment::nodes::files::{make_folder, write_file};
 use crate::environment::nodes::kafka::{CLUSTER_ID, heap, lay_out, limit, print};
-use crate::environment::nodes::step::run;
+use crate::environment::nodes::{LaunchSpec, run_step};
 use crate::environment::{EnvironmentError, Janitor, Launch};
 use crate::model::Software;
 use crate::scenario::SystemConfig;
@@ -56,15 +55,14 @@ pub fn start(
     };
     NativeBroker::start(&spec, || {
         let host = Processes::fresh(janitor, &spec.home, config.preloaded)?;
-        let cluster = lay_out(config)?;
         let mut plans = Vec::new();
-        for node in cluster.nodes {
+        for (plan, node) in lay_out(config)? {
             let home = if config.nodes == 1 { spec.home.clone() } else { spec.home.join(format!("node-{}", node.id)) };
             let data = home.join("data");
             make_folder(&data)?;
-            let settings = node.settings(&cluster.voters, &data.display().to_string(), Ipv4Addr::LOCALHOST, config);
+            let settings = node.settings(&data.display().to_string(), Ipv4Addr::LOCALHOST, config);
             write_file(&home.join("server.properties"), &print(&settings))?;
-            plans.push((node.plan(&cluster.advertised), prepare(janitor, java, jars, &home, config)?));
+            plans.push((plan, prepare(janitor, java, jars, &home, config)?));
         }
         Ok((host, plans))
     })
@@ -94,6 +92,6 @@ fn prepare(
         |argv: Vec<String>, log: &str| Launch { argv, env: BTreeMap::new(), cwd: home.to_owned(), log: home.join(log) };
     let format = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", "server.properties"];
     let formatting = launch(command(FORMAT_JVM, &format), "format.log");
-    run(janitor, formatting, "Kafka", "formatting its data folder", FORMAT)?;
+    run_step(janitor, formatting, "Kafka", "formatting its data folder", FORMAT)?;
     Ok(launch(command(&jvm, &["kafka.Kafka", "server.properties"]), "broker.log"))
 }

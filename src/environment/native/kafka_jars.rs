@@ -5,7 +5,7 @@
 use crate::environment::install::{Tool, install};
 use crate::environment::nodes::age::{self, KAFKA as VERSION};
 use crate::environment::nodes::files::{cannot_write, make_folder, write_file};
-use crate::environment::nodes::step::run;
+use crate::environment::nodes::run_step;
 use crate::environment::{EnvironmentError, Janitor, Launch, program};
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -131,7 +131,7 @@ fn fetch(janitor: &Janitor, cache: &Path) -> Result<(), EnvironmentError> {
             .map(Into::into),
     );
     let launch = Launch { argv, env: BTreeMap::new(), cwd: work.clone(), log: work.join("maven.log") };
-    run(janitor, launch, "Kafka", "fetching its jars with Maven", FETCH)?;
+    run_step(janitor, launch, "Kafka", "fetching its jars with Maven", FETCH)?;
 
     let (partial, complete) = (cache.join("lib.partial"), cache.join("lib"));
     let place = || {

@@ -10,9 +10,6 @@ mod kafka_jars;
 mod processes;
 mod redis;
 
-pub(super) use super::nodes::kafka::PORT as KAFKA_PORT;
-pub(super) use super::nodes::port::{free as free_ports, pinned as pinned_port};
-pub(super) use super::nodes::redis::PORT as REDIS_PORT;
 pub(super) use java::find as find_java;
 pub(super) use kafka_jars::{installed as installed_kafka, maven};
 pub(super) use redis::find as find_redis;

@@ -15,7 +15,6 @@ pub struct Processes {
     janitor: Arc<Janitor>,
     home: PathBuf,
     preloaded: bool,
-    disposed: bool,
 }
 
 impl Processes {
@@ -23,7 +22,7 @@ impl Processes {
     pub fn fresh(janitor: &Arc<Janitor>, home: &Path, preloaded: bool) -> Result<Self, EnvironmentError> {
         janitor.remove(home)?;
         make_folder(home)?;
-        Ok(Self { janitor: Arc::clone(janitor), home: home.to_owned(), preloaded, disposed: false })
+        Ok(Self { janitor: Arc::clone(janitor), home: home.to_owned(), preloaded })
     }
 
     /// Makes the library ready for a node, whose data lies in `data` beside its other files.
@@ -52,14 +51,9 @@ impl NodeHost for Processes {
     }
 
     fn dispose(&mut self) -> Result<(), EnvironmentError> {
-        if self.disposed {
-            return Ok(());
-        }
         // The janitor kills all that it has started there first: also what no node of ours stands for, because a start
         // failed half way.
-        self.janitor.remove(&self.home)?;
-        self.disposed = true;
-        Ok(())
+        self.janitor.remove(&self.home)
     }
 }
 

@@ -4,14 +4,14 @@
 use super::processes::{NativeBroker, Processes};
 use crate::environment::install::{Tool, install};
 use crate::environment::nodes::files::{make_folder, write_file};
-use crate::environment::nodes::redis::{PORT, limit, lone, print};
-use crate::environment::nodes::{LaunchSpec, age, port, sentinel};
-use crate::environment::{EnvironmentError, Janitor, Launch, probe, program};
+use crate::environment::nodes::redis::{lay_out, limit};
+use crate::environment::nodes::{LaunchSpec, age};
+use crate::environment::{EnvironmentError, Janitor, Launch, NodeRole, program};
 use crate::model::Software;
 use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,48 +84,21 @@ pub fn start(
     };
     NativeBroker::start(&spec, || {
         let host = Processes::fresh(janitor, &spec.home, config.preloaded)?;
-        let (pinned, bind) = (port::pinned(PORT)?, Ipv4Addr::LOCALHOST);
-        if config.nodes == 1 {
-            let place = lone(config, pinned)?;
-            let data = spec.home.join("data");
-            make_folder(&data)?;
-            let start = launch(server, &spec.home, "redis.conf", &print(&place.settings(&data, bind, config)), &[])?;
-            return Ok((host, vec![(place.plan(1, Arc::new(probe::redis)), start)]));
-        }
-        let set = sentinel::lay_out(config, pinned, true)?;
-        let (whole, watched) = (set.whole(), set.watched());
         let mut plans = Vec::new();
-        for (number, place) in (1..).zip(set.places) {
-            let home = spec.home.join(format!("node-{number}"));
-            let data = home.join("data");
+        for (plan, node) in lay_out(config, true)? {
+            let home = if config.nodes == 1 { spec.home.clone() } else { spec.home.join(plan.name.replace(' ', "-")) };
+            let data = if node.role == NodeRole::Data { home.join("data") } else { home.clone() };
             make_folder(&data)?;
-            let start = launch(server, &home, "redis.conf", &print(&place.settings(&data, bind, config)), &[])?;
-            plans.push((place.plan(number, whole.clone()), start));
-        }
-        for (number, watcher) in (1..).zip(set.watchers) {
-            let home = spec.home.join(format!("sentinel-{number}"));
-            make_folder(&home)?;
-            let text = watcher.print(&home, bind, config);
-            let start = launch(server, &home, "sentinel.conf", &text, &["--sentinel"])?;
-            plans.push((watcher.plan(number, watched.clone()), start));
+            let (name, more) = node.file();
+            let file = home.join(name);
+            write_file(&file, &node.print(&data, Ipv4Addr::LOCALHOST, config))?;
+            let mut argv = vec![server.program.display().to_string(), file.display().to_string()];
+            argv.extend(more.iter().map(|&word| word.to_owned()));
+            let log = home.join("broker.log");
+            plans.push((plan, Launch { argv, env: BTreeMap::new(), cwd: home, log }));
         }
         Ok((host, plans))
     })
-}
-
-/// Writes the configuration and tells how the server is started.
-fn launch(
-    server: &RedisProgram,
-    home: &Path,
-    name: &str,
-    text: &str,
-    more: &[&str],
-) -> Result<Launch, EnvironmentError> {
-    let file = home.join(name);
-    write_file(&file, text)?;
-    let mut argv = vec![server.program.display().to_string(), file.display().to_string()];
-    argv.extend(more.iter().map(|&arg| arg.to_owned()));
-    Ok(Launch { argv, env: BTreeMap::new(), cwd: home.to_owned(), log: home.join("broker.log") })
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use super::node::{LOG_LINES, Node, Plan};
 use crate::driver::Routes;
+use crate::environment::broker_cache::Shelf;
+use crate::environment::probe::Probe;
 use crate::environment::process::age;
 use crate::environment::{
     Broker, EnvironmentError, FaultableBroker, NodeAction, NodeInfo, NodeRole, ProcessState, Signal,
@@ -16,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Another program may take a port between our look and the broker's start.
 const ATTEMPTS: u32 = 3;
+/// How the log of whoever came too late ends: a broker's, and that of an engine which publishes ports.
+const TAKEN: [&str; 2] = ["ddress already in use", "port is already allocated"];
 /// How long an orderly end may take before it is made a disorderly one.
 const TERM: Duration = Duration::from_secs(20);
 
@@ -30,6 +34,7 @@ pub trait NodeHost: Send {
 }
 
 /// What is the same for every node of the broker, and every attempt to start it.
+#[derive(Clone)]
 pub struct LaunchSpec {
     pub software: Software,
     /// With its version, such as `Kafka 4.4.0`.
@@ -45,13 +50,13 @@ pub type Layout<K> = (K, Vec<(Plan, <K as NodeHost>::Start)>);
 
 pub struct NodesBroker<K: NodeHost> {
     host: K,
-    software: Software,
-    what: String,
-    home: PathBuf,
+    spec: LaunchSpec,
     /// Those that take messages first.
     nodes: Vec<Node>,
-    limit: Duration,
     started_in_ns: Option<u64>,
+    warm: bool,
+    /// Where it goes instead of its end, as long as nothing has happened to it.
+    shelf: Option<Shelf>,
 }
 
 impl<K: NodeHost> NodesBroker<K> {
@@ -64,7 +69,7 @@ impl<K: NodeHost> NodesBroker<K> {
         loop {
             match Self::attempt(spec, plan()?) {
                 Err(EnvironmentError::DidNotStart { log_tail, .. })
-                    if attempt < ATTEMPTS && log_tail.contains("ddress already in use") =>
+                    if attempt < ATTEMPTS && TAKEN.iter().any(|words| log_tail.contains(words)) =>
                 {
                     attempt += 1;
                 }
@@ -74,15 +79,8 @@ impl<K: NodeHost> NodesBroker<K> {
     }
 
     fn attempt(spec: &LaunchSpec, (host, plans): Layout<K>) -> Result<Self, EnvironmentError> {
-        let mut broker = Self {
-            host,
-            software: spec.software,
-            what: spec.what.clone(),
-            home: spec.home.clone(),
-            nodes: Vec::new(),
-            limit: spec.limit,
-            started_in_ns: None,
-        };
+        let mut broker =
+            Self { host, spec: spec.clone(), nodes: Vec::new(), started_in_ns: None, warm: false, shelf: None };
         // Sentinels look at what they watch every ten seconds: so they are to see it whole at their first look.
         let (data, watchers): (Vec<_>, Vec<_>) = plans.into_iter().partition(|(plan, _)| plan.role == NodeRole::Data);
         let mut took = Duration::ZERO;
@@ -93,11 +91,11 @@ impl<K: NodeHost> NodesBroker<K> {
             // What an engine needs to make containers is not the broker's time.
             let oldest = broker.nodes[first..].iter().filter_map(|node| age(node.runner.pid())).max();
             let begun = Instant::now().checked_sub(oldest.unwrap_or_default()).map_or(asked, |begun| begun.max(asked));
+            broker.await_answers(&broker.everyone(), |plan| &plan.whole, begun + spec.limit)?;
             for index in first..broker.nodes.len() {
-                let node = &broker.nodes[index];
-                node.await_answer(&node.plan.whole, begun + broker.limit, || broker.name(index))?;
                 // A broker without it serves as well, only its disk cannot be faulted.
-                let loaded = node.preload.as_ref().map_or(Ok(()), |preload| preload.verify(&broker.name(index)));
+                let preload = broker.nodes[index].preload.as_ref();
+                let loaded = preload.map_or(Ok(()), |preload| preload.verify(&broker.name(index)));
                 if let Err(why) = loaded {
                     broker.nodes[index].preload = Err(why.to_string());
                 }
@@ -110,7 +108,7 @@ impl<K: NodeHost> NodesBroker<K> {
 
     /// Names it once it has said itself which version it is.
     pub fn rename(&mut self, what: String) {
-        self.what = what;
+        self.spec.what = what;
     }
 
     /// What the first node wrote when it started.
@@ -122,14 +120,14 @@ impl<K: NodeHost> NodesBroker<K> {
     fn name(&self, index: usize) -> String {
         let plan = &self.nodes[index].plan;
         if self.nodes.len() == 1 {
-            return format!("{} on {}", self.what, plan.address);
+            return format!("{} on {}", self.spec.what, plan.address);
         }
-        format!("{}, {} ({})", self.what, plan.name, plan.address)
+        format!("{}, {} ({})", self.spec.what, plan.name, plan.address)
     }
 
     fn preload(&self, index: usize) -> Result<&Preload, EnvironmentError> {
         let refused = |why: &str| {
-            let what = format!("node {} of {} runs without the library that faults disks", index + 1, self.what);
+            let what = format!("node {} of {} runs without the library that faults disks", index + 1, self.spec.what);
             EnvironmentError::Refused(if why.is_empty() { what } else { format!("{what}: {why}") })
         };
         let node = self.nodes.get(index).ok_or_else(|| refused("there is no such node"))?;
@@ -146,7 +144,7 @@ impl<K: NodeHost> NodesBroker<K> {
 
     /// Kills these nodes at once and sees them gone.
     fn kill(&mut self, indices: &[usize]) -> Result<(), EnvironmentError> {
-        indices.iter().for_each(|&index| self.nodes[index].mark_down());
+        indices.iter().for_each(|&index| self.nodes[index].down = true);
         // All first, then each until it is gone: one that ends alone could still tell the others. Whatever becomes of one,
         // the others are killed too; the first error is told.
         let all = |deed: &dyn Fn(&Node) -> Result<(), EnvironmentError>| {
@@ -170,24 +168,57 @@ impl<K: NodeHost> NodesBroker<K> {
 
     /// Starts these nodes on their data and waits until each accepts clients.
     fn start_again(&mut self, indices: &[usize]) -> Result<(), EnvironmentError> {
-        let deadline = Instant::now() + self.limit;
+        let deadline = Instant::now() + self.spec.limit;
         indices.iter().try_for_each(|&index| self.nodes[index].start_again())?;
+        self.await_answers(indices, |plan| &plan.alive, deadline)?;
+        indices.iter().for_each(|&index| self.nodes[index].down = false);
+        Ok(())
+    }
+
+    /// Waits until each of these nodes is content by its probe. None may end meanwhile: the others would wait for it in
+    /// vain, and only its own log tells why.
+    fn await_answers(
+        &self,
+        indices: &[usize],
+        probe: fn(&Plan) -> &Probe,
+        deadline: Instant,
+    ) -> Result<(), EnvironmentError> {
+        let failed = |index: usize, cause: String| EnvironmentError::DidNotStart {
+            what: self.name(index),
+            cause,
+            log_tail: self.nodes[index].runner.log_tail(LOG_LINES),
+        };
         for &index in indices {
-            let node = &self.nodes[index];
-            node.await_answer(&node.plan.alive, deadline, || self.name(index))?;
-            self.nodes[index].mark_up();
+            let plan = &self.nodes[index].plan;
+            loop {
+                // The processes first: on a port that one of them lost, somebody else may answer.
+                for &each in indices {
+                    if let ProcessState::Ended(end) = self.nodes[each].runner.status()? {
+                        let address = self.nodes[each].plan.address;
+                        let cause = format!("its process ended ({}) before it answered on {address}", end.how);
+                        return Err(failed(each, cause));
+                    }
+                }
+                match probe(plan)(plan.address) {
+                    Ok(()) => break,
+                    Err(error) if Instant::now() >= deadline => {
+                        return Err(failed(index, format!("no answer on {} in time: {error}", plan.address)));
+                    }
+                    Err(_) => std::thread::sleep(Duration::from_millis(10)),
+                }
+            }
         }
         Ok(())
     }
 }
 
-impl<K: NodeHost> Broker for NodesBroker<K> {
+impl<K: NodeHost + 'static> Broker for NodesBroker<K> {
     fn software(&self) -> Software {
-        self.software
+        self.spec.software
     }
 
     fn version(&self) -> Option<String> {
-        Some(self.what.clone())
+        Some(self.spec.what.clone())
     }
 
     fn addresses(&self) -> Vec<String> {
@@ -221,15 +252,16 @@ impl<K: NodeHost> Broker for NodesBroker<K> {
     fn check(&mut self) -> Result<(), EnvironmentError> {
         for index in 0..self.nodes.len() {
             let node = &mut self.nodes[index];
-            if node.is_down() {
+            if node.down {
                 continue;
             }
             if let ProcessState::Ended(end) = node.runner.status()? {
                 if node.may_end {
-                    node.mark_down();
+                    node.down = true;
                     continue;
                 }
-                let log_tail = node.runner.log_tail(LOG_LINES);
+                self.shelf = None;
+                let log_tail = self.nodes[index].runner.log_tail(LOG_LINES);
                 return Err(EnvironmentError::Died { what: self.name(index), cause: end.how, log_tail });
             }
         }
@@ -246,19 +278,39 @@ impl<K: NodeHost> Broker for NodesBroker<K> {
     }
 
     fn data_dir(&self) -> Option<PathBuf> {
-        Some(self.home.clone())
+        Some(self.spec.home.clone())
     }
 
     fn started_in_ns(&self) -> Option<u64> {
         self.started_in_ns
     }
 
+    fn is_warm(&self) -> bool {
+        self.warm
+    }
+
+    fn note_warm(&mut self) {
+        self.warm = true;
+    }
+
+    fn keep_on(&mut self, shelf: Shelf) {
+        self.shelf = Some(shelf);
+    }
+
+    /// Whoever has it to break it leaves it to nobody else.
     fn faultable(&mut self) -> Option<&mut dyn FaultableBroker> {
+        (self.warm, self.shelf) = (false, None);
         Some(self)
     }
 
     /// Kills it: its data is deleted next, so there is nothing that a slow, orderly end would save.
     fn stop(mut self: Box<Self>) -> Result<(), EnvironmentError> {
+        if let Some(shelf) = self.shelf.take()
+            && self.check().is_ok()
+        {
+            shelf.take_back(self);
+            return Ok(());
+        }
         // Where this fails, dropping it tries again.
         self.host.dispose()
     }
@@ -276,7 +328,7 @@ impl<K: NodeHost> FaultableBroker for NodesBroker<K> {
             }
         }
         // As the reader knows the files: node and topic, not where this run lay.
-        let home = fs::canonicalize(&self.home).unwrap_or_else(|_| self.home.clone());
+        let home = fs::canonicalize(&self.spec.home).unwrap_or_else(|_| self.spec.home.clone());
         for cut in &mut all.files {
             if let Ok(inner) = cut.path.strip_prefix(&home) {
                 cut.path = inner.to_owned();
@@ -311,7 +363,11 @@ impl<K: NodeHost> FaultableBroker for NodesBroker<K> {
     fn act(&mut self, index: usize, action: NodeAction) -> Result<(), EnvironmentError> {
         if index >= self.nodes.len() {
             let there = self.nodes.len();
-            return Err(EnvironmentError::Refused(format!("{} has no node {}, only {there}", self.what, index + 1)));
+            return Err(EnvironmentError::Refused(format!(
+                "{} has no node {}, only {there}",
+                self.spec.what,
+                index + 1
+            )));
         }
         match action {
             NodeAction::Kill => self.kill(&[index]),
@@ -335,5 +391,31 @@ impl<K: NodeHost> Drop for NodesBroker<K> {
     fn drop(&mut self) {
         // Where this fails, the janitor is gone, and has taken the broker with it.
         let _ = self.host.dispose();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::started;
+
+    const ENDED: &str = "bind: Address already in use";
+
+    #[test]
+    fn the_end_of_one_node_ends_the_wait_for_another_and_is_told_with_its_log() {
+        let (broker, attempts) = started(&[Some("out of memory")]);
+        let error = broker.err().unwrap().to_string();
+        for part in ["node 2 (127.0.0.1:2)", "exit code 1", "out of memory"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        assert_eq!(attempts, 1);
+    }
+
+    #[test]
+    fn a_port_that_somebody_else_took_is_tried_again_with_another() {
+        let (broker, attempts) = started(&[Some(ENDED), None]);
+        assert_eq!((broker.unwrap().nodes.len(), attempts), (2, 2));
+        let (broker, attempts) = started(&[Some(ENDED); 5]);
+        assert!(broker.err().unwrap().to_string().contains(ENDED));
+        assert_eq!(attempts, 3);
     }
 }

@@ -5,12 +5,10 @@
 
 use super::node::{Plan, Proxies};
 use super::{MOST_NODES, port};
-use crate::environment::probe::{self, Probe};
-use crate::environment::{EnvironmentError, NodeRole};
+use crate::environment::{EnvironmentError, NodeRole, probe};
 use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Pins the port that clients connect to.
@@ -28,32 +26,6 @@ pub fn limit(config: &SystemConfig) -> Duration {
     if config.nodes == 1 { START } else { START_CLUSTER }
 }
 
-/// Gives each node its ports, and its proxies where the scenario needs them.
-pub fn lay_out(config: &SystemConfig) -> Result<Cluster, EnvironmentError> {
-    let ports = port::free::<{ 3 * MOST_NODES }>()?;
-    let pinned = port::pinned(PORT)?;
-    let mut nodes = Vec::new();
-    for (id, ports) in (1..=config.nodes).zip(ports.chunks(3)) {
-        let pinned = pinned.filter(|_| id == 1);
-        let (client, proxies) = if config.proxied {
-            (ports[0], Proxies::for_clients(pinned, ports[0])?)
-        } else {
-            (pinned.unwrap_or(ports[0]), Proxies::default())
-        };
-        nodes.push(KafkaNode { id, client, controller: ports[1], peers: ports[2], proxies });
-    }
-    let voters: Vec<String> = nodes.iter().map(|node| format!("{}@127.0.0.1:{}", node.id, node.controller)).collect();
-    let advertised = nodes.iter().map(KafkaNode::advertised).collect();
-    Ok(Cluster { voters: voters.join(","), advertised, nodes })
-}
-
-pub struct Cluster {
-    pub nodes: Vec<KafkaNode>,
-    pub voters: String,
-    /// Where clients are sent.
-    pub advertised: Vec<String>,
-}
-
 /// One node's place: its number and ports.
 pub struct KafkaNode {
     pub id: u16,
@@ -61,55 +33,59 @@ pub struct KafkaNode {
     controller: u16,
     /// Where the other nodes reach it when clients come through a proxy.
     peers: u16,
-    proxies: Proxies,
+    /// Where it sends clients, if not to itself.
+    proxy: Option<SocketAddr>,
+    voters: String,
+}
+
+/// Gives each node its ports, and its proxies where the scenario needs them.
+pub fn lay_out(config: &SystemConfig) -> Result<Vec<(Plan, KafkaNode)>, EnvironmentError> {
+    let (ports, _held) = port::free::<{ 3 * MOST_NODES }>()?;
+    let pinned = port::pinned(PORT)?;
+    let places = || (1..=config.nodes).zip(ports.chunks(3));
+    let voters: Vec<String> = places().map(|(id, ports)| format!("{id}@127.0.0.1:{}", ports[1])).collect();
+    let mut nodes = Vec::new();
+    for (id, ports) in places() {
+        let (client, proxies) = Proxies::before(config.proxied, pinned.filter(|_| id == 1), ports[0])?;
+        let proxy = proxies.clients.as_ref().map(|proxy| proxy.address());
+        let (controller, peers, voters) = (ports[1], ports[2], voters.join(","));
+        nodes.push((proxies, KafkaNode { id, client, controller, peers, proxy, voters }));
+    }
+    let advertised: Vec<String> = nodes.iter().map(|(_, node)| node.advertised()).collect();
+    let plan = |(proxies, node): (Proxies, KafkaNode)| {
+        let plan = Plan {
+            name: format!("node {}", node.id),
+            role: NodeRole::Data,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, node.client)),
+            alive: probe::kafka_tells_itself(node.advertised()),
+            whole: probe::kafka_tells(advertised.clone()),
+            proxies,
+        };
+        (plan, node)
+    };
+    Ok(nodes.into_iter().map(plan).collect())
 }
 
 impl KafkaNode {
     /// The address that it sends clients to.
     fn advertised(&self) -> String {
-        match &self.proxies.clients {
-            Some(proxy) => proxy.address().to_string(),
-            None => format!("127.0.0.1:{}", self.client),
-        }
-    }
-
-    /// How it is reached, where `all` are the addresses that its cluster sends clients to.
-    pub fn plan(self, all: &[String]) -> Plan {
-        let (itself, all) = (self.advertised(), all.to_owned());
-        // One that listens nowhere else needs no look at where it sends its clients.
-        let alone = all.len() == 1 && self.proxies.clients.is_none();
-        let alive: Probe =
-            if alone { Arc::new(probe::kafka) } else { Arc::new(move |at| probe::kafka_tells_itself(at, &itself)) };
-        let whole: Probe = if alone { alive.clone() } else { Arc::new(move |at| probe::kafka_tells(at, &all)) };
-        Plan {
-            name: format!("node {}", self.id),
-            role: NodeRole::Data,
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, self.client)),
-            alive,
-            whole,
-            proxies: self.proxies,
-        }
+        self.proxy.map_or_else(|| format!("127.0.0.1:{}", self.client), |proxy| proxy.to_string())
     }
 
     /// Its settings, with clients let in at the address `bind` and its data in the folder `data`.
-    pub fn settings(
-        &self,
-        voters: &str,
-        data: &str,
-        bind: Ipv4Addr,
-        config: &SystemConfig,
-    ) -> BTreeMap<String, String> {
+    pub fn settings(&self, data: &str, bind: Ipv4Addr, config: &SystemConfig) -> BTreeMap<String, String> {
         let copies = config.nodes.min(3).to_string();
         let in_sync = config.nodes.min(3).saturating_sub(1).max(1).to_string();
         let (client, controller, peers) = (self.client, self.controller, self.peers);
+        let inside = format!("CONTROLLER://127.0.0.1:{controller}");
         let ours = [
             ("process.roles", "broker,controller".to_owned()),
             ("node.id", self.id.to_string()),
-            ("listeners", format!("PLAINTEXT://{bind}:{client},CONTROLLER://127.0.0.1:{controller}")),
+            ("listeners", format!("PLAINTEXT://{bind}:{client},{inside}")),
             ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{client}")),
             ("controller.listener.names", "CONTROLLER".to_owned()),
             ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned()),
-            ("controller.quorum.voters", voters.to_owned()),
+            ("controller.quorum.voters", self.voters.clone()),
             ("log.dirs", data.to_owned()),
             ("offsets.topic.num.partitions", "3".to_owned()),
             ("offsets.topic.replication.factor", copies.clone()),
@@ -122,27 +98,18 @@ impl KafkaNode {
             ("group.initial.rebalance.delay.ms", "0".to_owned()),
             ("auto.create.topics.enable", "false".to_owned()),
         ];
-        let mut settings: BTreeMap<String, String> =
-            ours.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        if self.proxies.clients.is_some() {
-            let ours = [
-                (
-                    "listeners",
-                    format!(
-                        "CLIENT://{bind}:{client},PLAINTEXT://127.0.0.1:{peers},CONTROLLER://127.0.0.1:{controller}"
-                    ),
-                ),
-                ("advertised.listeners", format!("CLIENT://{},PLAINTEXT://127.0.0.1:{peers}", self.advertised())),
+        let through = self.proxy.iter().flat_map(|proxy| {
+            let peers = format!("PLAINTEXT://127.0.0.1:{peers}");
+            let protocols = "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT";
+            [
+                ("listeners", format!("CLIENT://{bind}:{client},{peers},{inside}")),
+                ("advertised.listeners", format!("CLIENT://{proxy},{peers}")),
                 ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
-                (
-                    "listener.security.protocol.map",
-                    "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned(),
-                ),
-            ];
-            settings.extend(ours.map(|(key, value)| (key.to_owned(), value)));
-        }
-        settings.extend(config.broker.clone());
-        settings
+                ("listener.security.protocol.map", protocols.to_owned()),
+            ]
+        });
+        let ours = ours.into_iter().chain(through).map(|(key, value)| (key.to_owned(), value));
+        ours.chain(config.broker.clone()).collect()
     }
 }
 
@@ -168,13 +135,16 @@ mod tests {
         assert_eq!(heap(256 << 20), ["-Xms268435456", "-Xmx268435456"]);
     }
 
+    fn node(id: u16, proxy: Option<SocketAddr>) -> KafkaNode {
+        KafkaNode { id, client: 1000, controller: 1001, peers: 1002, proxy, voters: "1@127.0.0.1:1001".into() }
+    }
+
     #[test]
     fn the_scenario_has_the_last_word_and_everything_listens_on_loopback() {
         let mut config = SystemConfig::defaults(System::Kafka);
         config.broker.insert("auto.create.topics.enable".into(), "true".into());
         config.broker.insert("some.path".into(), "a\\b".into());
-        let node = KafkaNode { id: 1, client: 1000, controller: 1001, peers: 1002, proxies: Proxies::default() };
-        let text = print(&node.settings("1@127.0.0.1:1001", "/d", Ipv4Addr::LOCALHOST, &config));
+        let text = print(&node(1, None).settings("/d", Ipv4Addr::LOCALHOST, &config));
         assert!(text.contains("auto.create.topics.enable=true\n"), "{text}");
         assert!(text.contains("some.path=a\\\\b\n"), "{text}");
         assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:1000,CONTROLLER://127.0.0.1:1001\n"), "{text}");
@@ -183,28 +153,27 @@ mod tests {
 
     #[test]
     fn behind_a_proxy_clients_are_sent_through_it_and_nodes_are_not() {
-        let proxies = Proxies::for_clients(None, 1000).unwrap();
-        let proxy = proxies.clients.as_ref().unwrap().address();
-        let node = KafkaNode { id: 1, client: 1000, controller: 1001, peers: 1002, proxies };
-        let settings =
-            node.settings("1@127.0.0.1:1001", "/d", Ipv4Addr::LOCALHOST, &SystemConfig::defaults(System::Kafka));
+        let node = node(1, Some("127.0.0.1:7".parse().unwrap()));
+        let settings = node.settings("/d", Ipv4Addr::LOCALHOST, &SystemConfig::defaults(System::Kafka));
         let listeners = "CLIENT://127.0.0.1:1000,PLAINTEXT://127.0.0.1:1002,CONTROLLER://127.0.0.1:1001";
         assert_eq!(settings["listeners"], listeners);
-        assert_eq!(settings["advertised.listeners"], format!("CLIENT://{proxy},PLAINTEXT://127.0.0.1:1002"));
+        assert_eq!(settings["advertised.listeners"], "CLIENT://127.0.0.1:7,PLAINTEXT://127.0.0.1:1002");
         assert_eq!(settings["inter.broker.listener.name"], "PLAINTEXT");
-        assert_eq!(node.advertised(), proxy.to_string());
+        let config = SystemConfig { proxied: true, ..SystemConfig::defaults(System::Kafka) };
+        let (plan, laid_out) = lay_out(&config).unwrap().remove(0);
+        assert_eq!(laid_out.advertised(), plan.proxies.clients.as_ref().unwrap().address().to_string());
     }
 
     #[test]
     fn three_nodes_keep_their_own_books_three_times() {
         let config = SystemConfig { nodes: 3, ..SystemConfig::defaults(System::Kafka) };
-        let node = KafkaNode { id: 2, client: 1000, controller: 1001, peers: 1002, proxies: Proxies::default() };
-        let settings =
-            node.settings("1@127.0.0.1:1,2@127.0.0.1:1001,3@127.0.0.1:3", "/d", Ipv4Addr::LOCALHOST, &config);
+        let settings = node(2, None).settings("/d", Ipv4Addr::LOCALHOST, &config);
         for key in ["offsets.topic", "transaction.state.log", "share.coordinator.state.topic"] {
             assert_eq!(settings[&format!("{key}.replication.factor")], "3");
         }
         assert_eq!(settings["transaction.state.log.min.isr"], "2");
         assert_eq!(settings["node.id"], "2");
+        let voters = lay_out(&config).unwrap().remove(1).1.voters;
+        assert!(voters.starts_with("1@127.0.0.1:") && voters.contains(",3@"), "{voters}");
     }
 }

@@ -1,5 +1,5 @@
 //! Brokers that are started here, whatever runs them: which nodes there are, where each listens and how it is configured
-//! ([`kafka`], [`redis`], [`sentinel`]), and a broker made of running nodes ([`NodesBroker`]).
+//! ([`kafka`], [`redis`]), and a broker made of running nodes ([`NodesBroker`]).
 //!
 //! Invariant: processes and containers are laid out and configured by the same lines, so that what differs between the
 //! two environments is only what runs the nodes.
@@ -11,27 +11,81 @@ pub mod kafka;
 mod node;
 pub mod port;
 pub mod redis;
-pub mod sentinel;
-mod settings;
-pub mod step;
+#[cfg(test)]
+pub mod testing;
 
 pub use broker::{LaunchSpec, NodeHost, NodesBroker};
 pub use node::{LOG_LINES, Node, Plan, Runner};
 
-use super::EnvironmentError;
-use crate::scenario::SystemConfig;
+use super::{EnvironmentError, Janitor, Launch};
+use crate::scenario::{SystemConfig, wrong_for_broker};
+use std::time::{Duration, Instant};
 
-/// How many nodes a broker may have: a quorum of one or of three; two would stand still with either gone.
-const SIZES: [u16; 2] = [1, 3];
+/// Of a broker that is not alone: a quorum of three.
 const MOST_NODES: usize = 3;
 
-/// Refuses what cannot be started as it stands.
+/// Refuses what a scenario may not set on a broker, whoever made the configuration: what would reach beyond loopback or
+/// the run folder, or load code.
 pub fn check(config: &SystemConfig) -> Result<(), EnvironmentError> {
-    if !SIZES.contains(&config.nodes) {
-        return Err(EnvironmentError::Refused(format!(
-            "nodes: {} of {} cannot be started: it runs with 1 or 3 nodes",
-            config.nodes, config.system
-        )));
+    let software = config.system.software();
+    let mut settings = config.broker.iter().chain(&config.sentinel);
+    match settings.find_map(|(key, value)| Some((key, wrong_for_broker(software, key, value)?))) {
+        Some((key, (what, remedy))) => {
+            let (key, system) = (key.escape_debug(), config.system);
+            Err(EnvironmentError::refused(format!("broker: `{key}` of {system}: {what}"), remedy))
+        }
+        None => Ok(()),
     }
-    settings::check(config)
+}
+
+/// Runs a step before a broker's start: a program that is to end by itself, and successfully.
+pub fn run_step(
+    janitor: &Janitor,
+    launch: Launch,
+    what: &str,
+    step: &str,
+    limit: Duration,
+) -> Result<(), EnvironmentError> {
+    let log = launch.log.clone();
+    let pid = janitor.spawn(launch)?;
+    let cause = match janitor.wait(pid, Instant::now() + limit)? {
+        Some(end) if end.success => return Ok(()),
+        Some(end) => end.how,
+        None => {
+            janitor.kill(pid)?;
+            format!("not done within {} s", limit.as_secs())
+        }
+    };
+    Err(EnvironmentError::DidNotStart {
+        what: what.into(),
+        cause: format!("{step}: {cause}"),
+        log_tail: files::tail(&log, LOG_LINES),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::System;
+
+    #[test]
+    fn what_no_scenario_may_set_is_refused_whoever_made_the_configuration() {
+        let with = |system: System, key: &str, value: &str| {
+            let mut config = SystemConfig { nodes: 3, ..SystemConfig::defaults(system) };
+            let settings = if key == "quorum" { &mut config.sentinel } else { &mut config.broker };
+            settings.insert(key.into(), value.into());
+            check(&config)
+        };
+        with(System::RedisStreams, "client-output-buffer-limit", "pubsub 0 0 0").unwrap();
+        for (system, key, value) in [
+            (System::Kafka, "num.io.threads", "8\nlisteners=PLAINTEXT://0.0.0.0:9092"),
+            (System::Kafka, "a=b", "c"),
+            (System::Kafka, "listeners", "PLAINTEXT://0.0.0.0:9092"),
+            (System::RedisLists, "dir", "/"),
+            (System::RedisLists, "quorum", "2\nport 1"),
+        ] {
+            let error = with(system, key, value).unwrap_err().to_string();
+            assert!(error.contains(key) && !error.contains('\n'), "{error}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! One node of a broker: where it is reached, and whether it is up, paused or down on purpose.
+//! One node of a broker: where it is reached, and whether it is down on purpose.
 //!
 //! Invariant: what is done to its process is seen to be done before it is written down here; a death that is meant is
 //! written down before it is caused.
@@ -54,28 +54,25 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// One for clients, on their port if it is pinned, before a node that is to listen on `port`.
-    pub fn for_clients(pinned: Option<u16>, port: u16) -> Result<Self, EnvironmentError> {
-        Ok(Self { clients: Some(proxy(pinned, port)?), peers: None })
+    /// The port that a node is to listen on, and what stands before it: nothing, or one proxy for clients. These come to
+    /// the port that is pinned, or else to the one that is free.
+    pub fn before(proxied: bool, pinned: Option<u16>, free: u16) -> Result<(u16, Self), EnvironmentError> {
+        if !proxied {
+            return Ok((pinned.unwrap_or(free), Self::default()));
+        }
+        Ok((free, Self { clients: Some(proxy(pinned, free)?), peers: None }))
     }
 
-    /// Two ways to the node, so that either can be cut alone.
-    pub fn for_both(pinned: Option<u16>, port: u16) -> Result<Self, EnvironmentError> {
-        Ok(Self { peers: Some(proxy(None, port)?), ..Self::for_clients(pinned, port)? })
+    /// A second way to the node, so that either can be cut alone.
+    pub fn add_for_peers(&mut self, port: u16) -> Result<(), EnvironmentError> {
+        self.peers = Some(proxy(None, port)?);
+        Ok(())
     }
 }
 
 fn proxy(listen: Option<u16>, port: u16) -> Result<Proxy, EnvironmentError> {
-    let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    Proxy::start(listen.map(at), at(port)).map_err(|error| EnvironmentError::Refused(error.to_string()))
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NodeState {
-    Up,
-    Paused,
-    /// Taken down on purpose, or by a fault that may do that.
-    Down,
+    let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Proxy::start(listen, upstream).map_err(|error| EnvironmentError::Refused(error.to_string()))
 }
 
 pub struct Node {
@@ -85,21 +82,18 @@ pub struct Node {
     pub preload: Result<Preload, String>,
     /// Of a fault that is on it; nobody takes that for a death.
     pub may_end: bool,
-    state: NodeState,
+    /// Taken down on purpose, or by a fault that may do that: that it ends from here on is meant, or that it has.
+    pub down: bool,
 }
 
 impl Node {
     /// One that was just started.
     pub fn new(plan: Plan, runner: Box<dyn Runner>, preload: Result<Preload, String>) -> Self {
-        Self { plan, runner, preload, may_end: false, state: NodeState::Up }
+        Self { plan, runner, preload, may_end: false, down: false }
     }
 
     pub fn pid(&self) -> u32 {
-        if self.is_down() { 0 } else { self.runner.pid() }
-    }
-
-    pub fn is_down(&self) -> bool {
-        self.state == NodeState::Down
+        if self.down { 0 } else { self.runner.pid() }
     }
 
     pub fn info(&self) -> NodeInfo {
@@ -109,7 +103,7 @@ impl Node {
             address: self.plan.address.to_string(),
             advertised: self.advertised(),
             pid: self.pid(),
-            down: self.is_down(),
+            down: self.down,
         }
     }
 
@@ -118,22 +112,17 @@ impl Node {
         self.plan.proxies.clients.as_ref().map_or(self.plan.address, Proxy::address).to_string()
     }
 
-    /// That it ends from here on is meant, or that it has.
-    pub fn mark_down(&mut self) {
-        self.state = NodeState::Down;
-    }
-
     /// Asks it to end, also if it is paused.
     pub fn ask_to_end(&mut self) -> Result<(), EnvironmentError> {
-        self.mark_down();
+        self.down = true;
         self.runner.signal(Signal::Term)?;
         // A stopped process hears of nothing but SIGKILL.
         self.runner.signal(Signal::Cont)
     }
 
     /// Stops every thread of it.
-    pub fn pause(&mut self) -> Result<(), EnvironmentError> {
-        if self.is_down() {
+    pub fn pause(&self) -> Result<(), EnvironmentError> {
+        if self.down {
             return Err(EnvironmentError::Refused(format!("{} is down and cannot be paused", self.plan.name)));
         }
         if self.runner.pid() == 0 {
@@ -141,20 +130,16 @@ impl Node {
             return Err(EnvironmentError::Refused(format!("{} {why}", self.plan.name)));
         }
         self.runner.signal(Signal::Stop)?;
-        self.await_threads(true)?;
-        self.state = NodeState::Paused;
-        Ok(())
+        self.await_threads(true)
     }
 
     /// Lets a paused process go on; nothing to do for any other.
-    pub fn resume(&mut self) -> Result<(), EnvironmentError> {
+    pub fn resume(&self) -> Result<(), EnvironmentError> {
         if self.pid() == 0 {
             return Ok(());
         }
         self.runner.signal(Signal::Cont)?;
-        self.await_threads(false)?;
-        self.state = NodeState::Up;
-        Ok(())
+        self.await_threads(false)
     }
 
     fn await_threads(&self, stopped: bool) -> Result<(), EnvironmentError> {
@@ -182,41 +167,8 @@ impl Node {
         if self.runner.status()? == ProcessState::Running {
             return self.resume();
         }
-        self.mark_down();
+        self.down = true;
         self.runner.start()
-    }
-
-    /// Waits until `probe` is content. `name` is that of the error.
-    pub fn await_answer(
-        &self,
-        probe: &Probe,
-        deadline: Instant,
-        name: impl Fn() -> String,
-    ) -> Result<(), EnvironmentError> {
-        let address = self.plan.address;
-        let failed = |cause: String| EnvironmentError::DidNotStart {
-            what: name(),
-            cause,
-            log_tail: self.runner.log_tail(LOG_LINES),
-        };
-        loop {
-            // The process first: on a port that it lost, somebody else may answer.
-            if let ProcessState::Ended(end) = self.runner.status()? {
-                return Err(failed(format!("its process ended ({}) before it answered on {address}", end.how)));
-            }
-            match probe(address) {
-                Ok(()) => return Ok(()),
-                Err(error) if Instant::now() >= deadline => {
-                    return Err(failed(format!("no answer on {address} in time: {error}")));
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(10)),
-            }
-        }
-    }
-
-    /// It was started again and answers.
-    pub fn mark_up(&mut self) {
-        self.state = NodeState::Up;
     }
 }
 

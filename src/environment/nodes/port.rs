@@ -4,8 +4,9 @@ use crate::environment::{EnvironmentError, program};
 use std::io;
 use std::net::TcpListener;
 
-/// So many different free ports. They are free when this returns; whoever uses them must be ready to try again.
-pub fn free<const N: usize>() -> Result<[u16; N], EnvironmentError> {
+/// So many different ports that nobody else gets as long as the listeners live. They are free when these are dropped;
+/// whoever uses them then must be ready to try again.
+pub fn free<const N: usize>() -> Result<([u16; N], Vec<TcpListener>), EnvironmentError> {
     let failed = |error: io::Error| {
         EnvironmentError::refused(
             format!("no free port on 127.0.0.1 ({error})"),
@@ -19,7 +20,7 @@ pub fn free<const N: usize>() -> Result<[u16; N], EnvironmentError> {
         *port = listener.local_addr().map_err(failed)?.port();
         listeners.push(listener);
     }
-    Ok(ports)
+    Ok((ports, listeners))
 }
 
 /// The port that `variable` names, checked to be free; `None` when the variable is not set.
@@ -51,7 +52,7 @@ mod tests {
 
     #[test]
     fn free_ports_differ() {
-        let [a, b, c] = free::<3>().unwrap();
+        let ([a, b, c], _) = free::<3>().unwrap();
         assert!(a != b && b != c && a != c && a > 0);
     }
 

@@ -1,16 +1,23 @@
-//! Redis servers, whatever runs them: where each listens, whom it follows, and its settings.
+//! Redis servers, whatever runs them: one alone, or a primary, two replicas of it, and three Sentinels that promote one of
+//! these when the primary is gone.
 //!
-//! What differs from stock settings: no snapshots and no append-only file unless the scenario asks for them.
+//! What differs from stock settings: no snapshots and no append-only file unless the scenario asks for them. The Sentinels
+//! run at stock settings unless the scenario's `sentinel` says otherwise: a full copy begins five seconds after a replica
+//! asked for it. A majority of the Sentinels decides.
+//!
+//! With fault proxies, two stand before each data node of a set: clients come through one, replicas and Sentinels through
+//! the other, whose address the node announces. So a primary can be cut off from all others and not from its clients. A
+//! replica cannot: the way by which it follows its primary leads to that one's proxy.
 
 use super::node::{Plan, Proxies};
-use super::port;
-use crate::environment::probe::{self, Probe};
-use crate::environment::{EnvironmentError, NodeRole};
+use super::{MOST_NODES, port};
+use crate::driver::Routes;
+use crate::environment::{EnvironmentError, NodeRole, probe};
 use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Pins the port that clients connect to.
@@ -18,46 +25,83 @@ pub const PORT: &str = "BROKERBENCH_REDIS_PORT";
 const START: Duration = Duration::from_secs(30);
 /// Until replicas follow, which begins five seconds late, and Sentinels know all of them.
 const START_SET: Duration = Duration::from_secs(90);
+/// Two of three, as Redis's documentation has it.
+const QUORUM: &str = "2";
 
 /// How long the nodes may take to answer.
 pub fn limit(config: &SystemConfig) -> Duration {
     if config.nodes == 1 { START } else { START_SET }
 }
 
-/// Where one server listens, and whom it follows.
-pub struct RedisPlace {
+/// Where one server or Sentinel listens, and whom it follows or watches.
+pub struct RedisNode {
+    /// Among those of its kind, from 1.
+    pub number: usize,
     pub port: u16,
-    pub proxies: Proxies,
-    /// The port at which it reaches its primary.
-    pub copies: Option<u16>,
+    pub role: NodeRole,
+    /// The port at which the first primary is reached; `None` for that one itself.
+    primary: Option<u16>,
+    /// What it tells the others in place of its own address.
+    announced: Option<SocketAddr>,
 }
 
-/// The place of a server that is alone.
-pub fn lone(config: &SystemConfig, pinned: Option<u16>) -> Result<RedisPlace, EnvironmentError> {
-    let [free] = port::free()?;
-    let (port, proxies) = if config.proxied {
-        (free, Proxies::for_clients(pinned, free)?)
-    } else {
-        (pinned.unwrap_or(free), Proxies::default())
-    };
-    Ok(RedisPlace { port, proxies, copies: None })
+/// Gives each node its port, and its proxies where the scenario needs them: data nodes, the primary first, then Sentinels.
+/// Nodes that do not share our network have no proxies between them (`linked` is false).
+pub fn lay_out(config: &SystemConfig, linked: bool) -> Result<Vec<(Plan, RedisNode)>, EnvironmentError> {
+    let (ports, _held) = port::free::<{ 2 * MOST_NODES }>()?;
+    let pinned = port::pinned(PORT)?;
+    let (alone, mut reached, mut nodes) = (config.nodes == 1, Vec::new(), Vec::new());
+    for (number, &free) in (1..=usize::from(config.nodes)).zip(&ports) {
+        let pinned = pinned.filter(|_| number == 1);
+        let (port, mut proxies) = Proxies::before(config.proxied, pinned, free)?;
+        if config.proxied && linked && !alone {
+            proxies.add_for_peers(port)?;
+        }
+        let announced = proxies.peers.as_ref().map(|proxy| proxy.address());
+        let primary = reached.first().copied();
+        reached.push(announced.map_or(port, |address| address.port()));
+        let alive = probe::redis();
+        let whole = if alone { alive.clone() } else { probe::redis_linked(MOST_NODES - 1) };
+        let role = NodeRole::Data;
+        let plan = Plan { name: format!("node {number}"), role, address: local(port), alive, whole, proxies };
+        nodes.push((plan, RedisNode { number, port, role, primary, announced }));
+    }
+    if !alone {
+        let told: Vec<String> = reached.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        for (number, &port) in (1..).zip(&ports[MOST_NODES..]) {
+            let (name, role, proxies) = (format!("sentinel {number}"), NodeRole::Sentinel, Proxies::default());
+            let whole = probe::sentinel(told.clone(), MOST_NODES);
+            let plan = Plan { name, role, address: local(port), alive: probe::redis(), whole, proxies };
+            let primary = reached.first().copied();
+            nodes.push((plan, RedisNode { number, port, role, primary, announced: None }));
+        }
+    }
+    Ok(nodes)
 }
 
-impl RedisPlace {
-    /// How it is reached. `whole` as in [`Plan`].
-    pub fn plan(self, number: usize, whole: Probe) -> Plan {
-        Plan {
-            name: format!("node {number}"),
-            role: NodeRole::Data,
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
-            alive: Arc::new(probe::redis),
-            whole,
-            proxies: self.proxies,
+fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+impl RedisNode {
+    /// What its configuration is called, and what the program is told beside that.
+    pub fn file(&self) -> (&'static str, &'static [&'static str]) {
+        match self.role {
+            NodeRole::Data => ("redis.conf", &[]),
+            NodeRole::Sentinel => ("sentinel.conf", &["--sentinel"]),
         }
     }
 
-    /// Its settings, with clients let in at the address `bind` and its data in the folder `data`.
-    pub fn settings(&self, data: &Path, bind: Ipv4Addr, config: &SystemConfig) -> BTreeMap<String, String> {
+    /// Its configuration, with clients let in at the address `bind` and its data in the folder `data`.
+    pub fn print(&self, data: &Path, bind: Ipv4Addr, config: &SystemConfig) -> String {
+        match (self.role, self.primary) {
+            (NodeRole::Sentinel, Some(primary)) => self.sentinel(primary, data, bind, config),
+            _ => self.server(data, bind, config),
+        }
+    }
+
+    /// A value may be several words, quoted as the user sees fit.
+    fn server(&self, data: &Path, bind: Ipv4Addr, config: &SystemConfig) -> String {
         let ours = [
             ("port", self.port.to_string()),
             ("bind", bind.to_string()),
@@ -69,32 +113,41 @@ impl RedisPlace {
             ("save", String::new()),
             ("appendonly", "no".to_owned()),
         ];
-        let mut settings: BTreeMap<String, String> =
-            ours.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        if let Some(peers) = &self.proxies.peers {
-            settings.insert("replica-announce-ip".into(), peers.address().ip().to_string());
-            settings.insert("replica-announce-port".into(), peers.address().port().to_string());
-        }
-        settings.extend(self.copies.map(|primary| ("replicaof".to_owned(), format!("127.0.0.1 {primary}"))));
+        let announced = self.announced.iter().flat_map(|address| {
+            [("replica-announce-ip", address.ip().to_string()), ("replica-announce-port", address.port().to_string())]
+        });
+        let copies = self.primary.map(|primary| ("replicaof", format!("127.0.0.1 {primary}")));
+        let ours = ours.into_iter().chain(announced).chain(copies).map(|(key, value)| (key.to_owned(), value));
+        let mut settings: BTreeMap<String, String> = ours.collect();
         settings.extend(config.broker.clone());
-        settings
+        let value = |value: &str| if value.trim().is_empty() { "\"\"".to_owned() } else { value.to_owned() };
+        settings.iter().map(|(key, text)| format!("{key} {}\n", value(text))).collect()
+    }
+
+    /// It goes on writing this itself. In this order: a primary must be known before it is spoken of.
+    fn sentinel(&self, primary: u16, home: &Path, bind: Ipv4Addr, config: &SystemConfig) -> String {
+        let (port, name, dir, protected) = (self.port, Routes::PRIMARY, quoted(home), protected(bind));
+        let quorum = config.sentinel.get("quorum").map_or(QUORUM, String::as_str);
+        let mut text = format!(
+            "port {port}\nbind {bind}\nprotected-mode {protected}\ndaemonize no\nlogfile \"\"\ndir {dir}\n\
+             sentinel announce-ip 127.0.0.1\nsentinel announce-port {port}\n\
+             sentinel monitor {name} 127.0.0.1 {primary} {quorum}\n"
+        );
+        for (key, value) in config.sentinel.iter().filter(|(key, _)| *key != "quorum") {
+            let _ = writeln!(text, "sentinel {key} {name} {value}");
+        }
+        text
     }
 }
 
 /// Without a password, one that is protected talks to loopback alone.
-pub fn protected(bind: Ipv4Addr) -> &'static str {
+fn protected(bind: Ipv4Addr) -> &'static str {
     if bind.is_loopback() { "yes" } else { "no" }
 }
 
 /// A path as `redis.conf` takes it.
-pub fn quoted(path: &Path) -> String {
+fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-/// As `redis.conf`, where a value may be several words, quoted as the user sees fit.
-pub fn print(settings: &BTreeMap<String, String>) -> String {
-    let value = |value: &str| if value.trim().is_empty() { "\"\"".to_owned() } else { value.to_owned() };
-    settings.iter().map(|(key, text)| format!("{key} {}\n", value(text))).collect()
 }
 
 #[cfg(test)]
@@ -107,8 +160,8 @@ mod tests {
         let mut config = SystemConfig::defaults(System::RedisLists);
         config.broker.insert("appendonly".into(), "yes".into());
         config.broker.insert("client-output-buffer-limit".into(), "pubsub 0 0 0".into());
-        let place = RedisPlace { port: 1000, proxies: Proxies::default(), copies: None };
-        let text = print(&place.settings(Path::new("/a \"b"), Ipv4Addr::LOCALHOST, &config));
+        let (_, node) = lay_out(&config, true).unwrap().remove(0);
+        let text = node.print(Path::new("/a \"b"), Ipv4Addr::LOCALHOST, &config);
         assert!(!text.contains("replicaof"), "{text}");
         for line in [
             "appendonly yes",
@@ -119,5 +172,33 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
+    }
+
+    #[test]
+    fn a_sentinel_is_stock_but_for_what_the_scenario_sets() {
+        let mut config = SystemConfig { nodes: 3, ..SystemConfig::defaults(System::RedisStreams) };
+        let (role, primary) = (NodeRole::Sentinel, Some(5));
+        let watcher = RedisNode { number: 1, port: 7, role, primary, announced: None };
+        let stock = watcher.print(Path::new("/s"), Ipv4Addr::LOCALHOST, &config);
+        assert!(stock.ends_with("sentinel monitor brokerbench 127.0.0.1 5 2\n"), "{stock}");
+        assert!(stock.contains("bind 127.0.0.1\n"), "{stock}");
+        config.sentinel.insert("quorum".into(), "1".into());
+        config.sentinel.insert("down-after-milliseconds".into(), "1000".into());
+        let tuned = watcher.print(Path::new("/s"), Ipv4Addr::LOCALHOST, &config);
+        let end = "sentinel monitor brokerbench 127.0.0.1 5 1\nsentinel down-after-milliseconds brokerbench 1000\n";
+        assert!(tuned.ends_with(end), "{tuned}");
+    }
+
+    #[test]
+    fn a_set_reaches_its_primary_through_the_proxy_of_the_others() {
+        let config = SystemConfig { nodes: 3, proxied: true, ..SystemConfig::defaults(System::RedisStreams) };
+        let nodes = lay_out(&config, true).unwrap();
+        let peers = nodes[0].0.proxies.peers.as_ref().unwrap().address().port();
+        let names: Vec<&str> = nodes.iter().map(|(plan, _)| plan.name.as_str()).collect();
+        assert_eq!(names, ["node 1", "node 2", "node 3", "sentinel 1", "sentinel 2", "sentinel 3"]);
+        let text = |at: usize| nodes[at].1.print(Path::new("/d"), Ipv4Addr::LOCALHOST, &config);
+        assert!(text(0).contains(&format!("replica-announce-port {peers}\n")) && !text(0).contains("replicaof"));
+        assert!(text(1).contains(&format!("replicaof 127.0.0.1 {peers}\n")));
+        assert!(text(3).contains(&format!("127.0.0.1 {peers} 2\n")));
     }
 }

@@ -17,9 +17,8 @@ const OURS: u64 = 0x4449_534b_5348_4d31;
 const MAGIC: u64 = 0;
 const GENERATION: u64 = 1;
 const SYNC_DELAY_US: u64 = 2;
-const WRITE_DELAY_US: u64 = 3;
-const FULL: u64 = 4;
-const ROOM: u64 = 5;
+const FULL: u64 = 3;
+const ROOM: u64 = 4;
 const SEEN: u64 = 17;
 const SYNCS: u64 = 18;
 const DELAYED: u64 = 19;
@@ -30,8 +29,8 @@ const REFUSED: u64 = 20;
 pub enum DiskFault {
     #[default]
     None,
-    /// Added to each sync and to each write.
-    Slow { sync: Duration, write: Duration },
+    /// Added to each sync.
+    Slow { sync: Duration },
     /// So many bytes still fit.
     Full { room: u64 },
 }
@@ -48,7 +47,7 @@ pub struct DiskEffects {
 }
 
 pub struct DiskControl {
-    path: PathBuf,
+    pub path: PathBuf,
     file: File,
 }
 
@@ -64,22 +63,16 @@ impl DiskControl {
         open().map_err(DiskError::at("write", path))
     }
 
-    pub fn path(&self) -> &PathBuf {
-        &self.path
-    }
-
     /// In place of what was set before.
     pub fn set(&self, fault: DiskFault) -> io::Result<()> {
-        let us = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-        let (sync, write, room) = match fault {
-            DiskFault::None => (0, 0, None),
-            DiskFault::Slow { sync, write } => (us(sync), us(write), None),
-            DiskFault::Full { room } => (0, 0, Some(room)),
+        let (delay_us, room) = match fault {
+            DiskFault::None => (0, None),
+            DiskFault::Slow { sync } => (u64::try_from(sync.as_micros()).unwrap_or(u64::MAX), None),
+            DiskFault::Full { room } => (0, Some(room)),
         };
         // The room before the limit that counts it; the generation last, which says that all of it stands.
         self.put(FULL, 0)?;
-        self.put(SYNC_DELAY_US, sync)?;
-        self.put(WRITE_DELAY_US, write)?;
+        self.put(SYNC_DELAY_US, delay_us)?;
         if let Some(room) = room {
             self.put(ROOM, room)?;
             self.put(FULL, 1)?;

@@ -19,18 +19,11 @@ pub struct FileId {
     pub born_ns: u64,
 }
 
-/// How many records of each kind there were.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SyncTally {
-    /// Processes that the library was loaded into.
-    pub loads: u64,
-    pub syncs: u64,
-}
-
-/// Goes through the records of `bytes` and brings `synced`, the length of each file that is on disk, up to date. A
-/// record that is not whole is left out: its sync had not returned to anybody.
-pub fn apply(bytes: &[u8], synced: &mut BTreeMap<FileId, u64>) -> SyncTally {
-    let mut tally = SyncTally::default();
+/// Goes through the records of `bytes`, brings `synced`, the length of each file that is on disk, up to date, and tells
+/// how many processes the library was loaded into. A record that is not whole is left out: its sync had not returned to
+/// anybody.
+pub fn apply(bytes: &[u8], synced: &mut BTreeMap<FileId, u64>) -> u64 {
+    let mut loads = 0;
     for record in bytes.chunks_exact(RECORD) {
         let word = |at: usize| {
             let word = record[at * WORD..].first_chunk::<WORD>();
@@ -38,9 +31,8 @@ pub fn apply(bytes: &[u8], synced: &mut BTreeMap<FileId, u64>) -> SyncTally {
         };
         let (kind, file, length) = (word(0), FileId { inode: word(2), born_ns: word(3) }, word(4));
         match kind {
-            LOADED => tally.loads += 1,
+            LOADED => loads += 1,
             SYNCED => {
-                tally.syncs += 1;
                 // Two threads may sync one file; the one that began first may be noted last.
                 let known = synced.entry(file).or_default();
                 *known = length.max(*known);
@@ -52,7 +44,7 @@ pub fn apply(bytes: &[u8], synced: &mut BTreeMap<FileId, u64>) -> SyncTally {
             _ => {}
         }
     }
-    tally
+    loads
 }
 
 #[cfg(test)]
@@ -68,10 +60,10 @@ mod tests {
         let file = FileId { inode: 1, born_ns: 10 };
         let mut synced = BTreeMap::new();
         let bytes = [record(LOADED, 0, 0, 0), record(SYNCED, 1, 10, 300), record(SYNCED, 1, 10, 200)].concat();
-        assert_eq!(apply(&bytes, &mut synced), SyncTally { loads: 1, syncs: 2 });
+        assert_eq!(apply(&bytes, &mut synced), 1);
         assert_eq!(synced, BTreeMap::from([(file, 300)]));
         let bytes = [record(CUT, 1, 10, 100), record(CUT, 2, 10, 100)].concat();
-        assert_eq!(apply(&bytes, &mut synced), SyncTally::default());
+        assert_eq!(apply(&bytes, &mut synced), 0);
         assert_eq!(synced, BTreeMap::from([(file, 100)]), "never synced stays never synced");
     }
 
@@ -87,7 +79,7 @@ mod tests {
         let mut synced = BTreeMap::new();
         let mut bytes = record(SYNCED, 1, 10, 300);
         bytes.pop();
-        assert_eq!(apply(&bytes, &mut synced), SyncTally::default());
+        apply(&bytes, &mut synced);
         assert!(synced.is_empty());
     }
 }

@@ -3,7 +3,9 @@
 use super::ledger::FileId;
 use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 /// What was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,22 +65,11 @@ pub fn files(folder: &Path) -> io::Result<Vec<Found>> {
 }
 
 /// A file's name, as the library has it, and its length.
-#[cfg(target_os = "linux")]
 fn look(path: &Path) -> io::Result<(FileId, u64)> {
-    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
-    let wanted = StatxFlags::INO | StatxFlags::SIZE | StatxFlags::BTIME;
-    let status = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, wanted)?;
-    let (born, known) = (status.stx_btime, status.stx_mask & StatxFlags::BTIME.bits() != 0);
-    let born_ns = u64::try_from(born.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::from(born.tv_nsec);
-    Ok((FileId { inode: status.stx_ino, born_ns: if known { born_ns } else { 0 } }, status.stx_size))
-}
-
-/// Where no library is that could name it otherwise.
-#[cfg(not(target_os = "linux"))]
-fn look(path: &Path) -> io::Result<(FileId, u64)> {
-    use std::os::unix::fs::MetadataExt;
     let status = fs::symlink_metadata(path)?;
-    Ok((FileId { inode: status.ino(), born_ns: 0 }, status.len()))
+    let born = status.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+    let born_ns = born.map_or(0, |born| born.as_nanos() as u64);
+    Ok((FileId { inode: status.ino(), born_ns }, status.len()))
 }
 
 /// What to cut where `survives` tells how much of a file is on disk.

@@ -16,7 +16,7 @@ pub use control::{DiskEffects, DiskFault};
 pub use loss::{Lost, Truncation};
 
 use control::DiskControl;
-use ledger::{FileId, SyncTally};
+use ledger::FileId;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -63,9 +63,8 @@ pub struct Preload {
     library: PathBuf,
     ledger: PathBuf,
     control: DiskControl,
-    /// What was on disk at the last settling, and where in the ledger to go on from there.
+    /// What was on disk when the ledger was last begun anew.
     settled: BTreeMap<FileId, u64>,
-    settled_at: u64,
 }
 
 impl Preload {
@@ -82,21 +81,21 @@ impl Preload {
         create(&library, 0o500, LIBRARY)?;
         create(&ledger, 0o600, &[])?;
         let control = DiskControl::create(&folder.join("control"))?;
-        let mut preload = Self { data, library, ledger, control, settled: BTreeMap::new(), settled_at: 0 };
+        let mut preload = Self { data, library, ledger, control, settled: BTreeMap::new() };
         preload.settle()?;
         Ok(preload)
     }
 
     /// For the process that becomes the broker.
     pub fn environment(&self) -> BTreeMap<String, String> {
-        let pairs = [(SHIM, &self.library), (LEDGER, &self.ledger), (CONTROL, self.control.path()), (DATA, &self.data)];
+        let pairs = [(SHIM, &self.library), (LEDGER, &self.ledger), (CONTROL, &self.control.path), (DATA, &self.data)];
         pairs.map(|(name, path)| (name.to_owned(), path.display().to_string())).into()
     }
 
     /// For a container, which finds this folder at `folder` and the data at `data`, and whose user is another: what
     /// guards the files from strangers is the folder around them.
     pub fn environment_inside(&self, folder: &str, data: &str) -> Result<BTreeMap<String, String>, DiskError> {
-        let files = [(&self.library, 0o555), (&self.ledger, 0o666), (self.control.path(), 0o666), (&self.data, 0o777)];
+        let files = [(&self.library, 0o555), (&self.ledger, 0o666), (&self.control.path, 0o666), (&self.data, 0o777)];
         let home = self.ledger.parent().map(|home| (home.to_owned(), 0o755));
         for (path, mode) in files.map(|(path, mode)| (path.clone(), mode)).into_iter().chain(home) {
             let opened = fs::set_permissions(&path, fs::Permissions::from_mode(mode));
@@ -107,7 +106,7 @@ impl Preload {
         let pairs = [
             (PRELOAD, at(&self.library)),
             (LEDGER, at(&self.ledger)),
-            (CONTROL, at(self.control.path())),
+            (CONTROL, at(&self.control.path)),
             (DATA, data.to_owned()),
         ];
         Ok(pairs.map(|(key, value)| (key.to_owned(), value)).into())
@@ -115,28 +114,13 @@ impl Preload {
 
     /// An error unless the library was loaded into `what`: to be asked once that broker answers.
     pub fn verify(&self, what: &str) -> Result<(), DiskError> {
-        match self.tally()?.1.loads {
-            0 => Err(DiskError::NotLoaded(what.to_owned())),
-            _ => Ok(()),
-        }
-    }
-
-    /// Successful syncs since the last settling (the start, or the last loss of power).
-    pub fn syncs(&self) -> Result<u64, DiskError> {
-        Ok(self.tally()?.1.syncs)
-    }
-
-    /// Every file of the data folder and how much of it is synced.
-    pub fn synced(&self) -> Result<BTreeMap<PathBuf, u64>, DiskError> {
-        let synced = self.tally()?.0;
-        let files = self.files()?.into_iter();
-        Ok(files.map(|file| (file.path, synced.get(&file.id).map_or(0, |&length| length.min(file.length)))).collect())
+        if self.noted()?.1 > 0 { Ok(()) } else { Err(DiskError::NotLoaded(what.to_owned())) }
     }
 
     /// What a loss of power would take at this moment, where nothing but a sync brings bytes to disk: the most that can be
     /// lost.
     pub fn at_risk(&self) -> Result<Lost, DiskError> {
-        let synced = self.tally()?.0;
+        let synced = self.noted()?.0;
         Ok(loss::plan(&self.files()?, |id| synced.get(id).copied().unwrap_or(0)))
     }
 
@@ -152,31 +136,28 @@ impl Preload {
 
     /// Switches a fault on, in place of any other; [`Preload::seen`] tells when the broker has felt it.
     pub fn set(&self, fault: DiskFault) -> Result<(), DiskError> {
-        self.control.set(fault).map_err(DiskError::at("write", self.control.path()))
+        self.control.set(fault).map_err(DiskError::at("write", &self.control.path))
     }
 
     pub fn seen(&self) -> Result<DiskEffects, DiskError> {
-        self.control.seen().map_err(DiskError::at("read", self.control.path()))
+        self.control.seen().map_err(DiskError::at("read", &self.control.path))
     }
 
     fn settle(&mut self) -> Result<(), DiskError> {
         self.settled = self.files()?.into_iter().map(|file| (file.id, file.length)).collect();
-        self.settled_at = fs::metadata(&self.ledger).map_err(DiskError::at("read", &self.ledger))?.len();
-        Ok(())
+        fs::write(&self.ledger, []).map_err(DiskError::at("write", &self.ledger))
     }
 
     fn files(&self) -> Result<Vec<loss::Found>, DiskError> {
         loss::files(&self.data).map_err(DiskError::at("look through", &self.data))
     }
 
-    /// Synced lengths, and what the ledger holds in all.
-    fn tally(&self) -> Result<(BTreeMap<FileId, u64>, SyncTally), DiskError> {
+    /// Synced lengths, and how many processes the library was loaded into.
+    fn noted(&self) -> Result<(BTreeMap<FileId, u64>, u64), DiskError> {
         let bytes = fs::read(&self.ledger).map_err(DiskError::at("read", &self.ledger))?;
-        let (old, new) = bytes.split_at(bytes.len().min(usize::try_from(self.settled_at).unwrap_or(usize::MAX)));
         let mut synced = self.settled.clone();
-        let mut tally = ledger::apply(new, &mut synced);
-        tally.loads += ledger::apply(old, &mut BTreeMap::new()).loads;
-        Ok((synced, tally))
+        let loads = ledger::apply(&bytes, &mut synced);
+        Ok((synced, loads))
     }
 }
 

@@ -52,9 +52,7 @@ fn what_was_not_synced_is_lost_and_nothing_else() {
     assert!(disk.dd("log", 2, &APPEND) && disk.dd("never", 4, &[]) && disk.dd("0.timeindex", 1, &[]));
     assert!(disk.dd("settled", 1, &APPEND));
     disk.preload.verify("dd").unwrap();
-    assert_eq!(disk.preload.syncs().unwrap(), 2);
-    let synced: Vec<u64> = disk.preload.synced().unwrap().into_values().collect();
-    assert_eq!(synced, [0, 3000, 0, 100, 3000], "0.timeindex, log, never, settled, synced");
+    assert_eq!(disk.preload.seen().unwrap().syncs, 2);
 
     let lost = disk.preload.lose().unwrap();
     let cuts = lost.files.iter().map(|cut| (cut.path.file_name().unwrap().to_str().unwrap(), cut.from, cut.to));
@@ -104,7 +102,7 @@ fn a_full_disk_takes_what_fits_and_refuses_the_rest_until_it_is_healed() {
 }
 
 #[test]
-fn a_slow_disk_delays_syncs_and_writes() {
+fn a_slow_disk_delays_syncs() {
     let disk = Disk::new();
     let took = |fault| {
         disk.preload.set(fault).unwrap();
@@ -112,12 +110,9 @@ fn a_slow_disk_delays_syncs_and_writes() {
         assert!(disk.dd("log", 2, &[SYNC]));
         begun.elapsed()
     };
-    let (none, slow) = (Duration::ZERO, Duration::from_millis(300));
-    assert!(took(DiskFault::Slow { sync: slow, write: none }) >= slow);
+    let sync = Duration::from_millis(300);
+    assert!(took(DiskFault::Slow { sync }) >= sync);
     assert_eq!(disk.preload.seen().unwrap().delayed, 1);
-    assert!(took(DiskFault::Slow { sync: none, write: slow }) >= 2 * slow);
-    let delayed = disk.preload.seen().unwrap().delayed;
-    assert_eq!(delayed, 3);
     took(DiskFault::None);
-    assert_eq!(disk.preload.seen().unwrap(), DiskEffects { arrived: true, delayed, syncs: 3, refused: 0 });
+    assert_eq!(disk.preload.seen().unwrap(), DiskEffects { arrived: true, delayed: 1, syncs: 2, refused: 0 });
 }

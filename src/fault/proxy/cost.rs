@@ -45,16 +45,15 @@ impl Cost {
 
 /// Measures at least `pings` round trips each way (a tenth as many warm it up) and `bulk` bytes each way.
 pub fn cost(pings: usize, bulk: u64) -> Result<Cost, ProxyError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(ProxyError::Start)?;
-    let echo = listener.local_addr().map_err(ProxyError::Start)?;
+    let echo = echo().map_err(ProxyError::Start)?;
     let proxy = Proxy::start(None, echo)?;
-    measure(&listener, [echo, proxy.address()], pings, bulk).map_err(|error| {
+    measure([echo, proxy.address()], pings, bulk).map_err(|error| {
         ProxyError::Start(io::Error::new(error.kind(), format!("measuring the proxy's own cost failed: {error}")))
     })
 }
 
-fn measure(listener: &TcpListener, addresses: [SocketAddr; 2], pings: usize, bulk: u64) -> io::Result<Cost> {
-    let mut streams = [connect(listener, addresses[0])?, connect(listener, addresses[1])?];
+fn measure([direct, proxied]: [SocketAddr; 2], pings: usize, bulk: u64) -> io::Result<Cost> {
+    let mut streams = [connect(direct)?, connect(proxied)?];
     let per_turn = pings.div_ceil(TURNS).max(1);
     let mut times = [Vec::new(), Vec::new()];
     for stream in &mut streams {
@@ -78,35 +77,34 @@ fn measure(listener: &TcpListener, addresses: [SocketAddr; 2], pings: usize, bul
     Ok(Cost { direct: leg(direct, rates[0]), proxied: leg(proxied, rates[1]) })
 }
 
-/// A connection to the echo by way of `address`, and a thread that answers it until it is closed.
-fn connect(listener: &TcpListener, address: SocketAddr) -> io::Result<TcpStream> {
-    let client = TcpStream::connect_timeout(&address, PATIENCE)?;
-    listener.set_nonblocking(true)?;
-    let started = Instant::now();
-    let mut served = loop {
-        match listener.accept() {
-            Ok((served, _)) => break served,
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock || started.elapsed() > PATIENCE => {
-                return Err(error);
-            }
-            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+/// Sends everything back on two connections, each on a thread of its own until it is closed.
+fn echo() -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    let reflect = |stream: TcpStream| -> io::Result<()> {
+        let (mut stream, mut buffer) = (ready(stream)?, vec![0; 64 << 10]);
+        while let count @ 1.. = stream.read(&mut buffer)? {
+            stream.write_all(&buffer[..count])?;
         }
+        Ok(())
     };
-    served.set_nonblocking(false)?;
-    for stream in [&client, &served] {
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-    }
     std::thread::Builder::new().name("echo".to_owned()).spawn(move || {
-        let mut buffer = vec![0; 64 << 10];
-        while let Ok(count @ 1..) = served.read(&mut buffer) {
-            if served.write_all(&buffer[..count]).is_err() {
-                break;
-            }
+        for stream in listener.incoming().take(2).flatten() {
+            std::thread::spawn(move || reflect(stream));
         }
     })?;
-    Ok(client)
+    Ok(address)
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    ready(TcpStream::connect_timeout(&address, PATIENCE)?)
+}
+
+fn ready(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// The nanoseconds of each of `count` round trips.

@@ -4,8 +4,8 @@
 //! new one is in effect everywhere". No byte moves between the change and that.
 
 use super::LinkEnd;
-use super::pipe::{Allowance, Cut, ProxyPipe, Way};
-use super::rules::{Fate, State};
+use super::pipe::{ProxyPipe, Way};
+use super::rules::State;
 use super::tally::Tally;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,22 +37,23 @@ struct Open(Arc<Tally>);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.take(1);
+        self.0.count(|counters| counters.open -= 1);
     }
 }
 
 /// Carries the connection to its end.
 pub(super) async fn run(newcomer: Newcomer) {
     let Newcomer { client, upstream, number, mut states, tally } = newcomer;
-    tally.connections.add(1);
-    tally.open.add(1);
+    tally.count(|counters| {
+        counters.connections += 1;
+        counters.open += 1;
+    });
     let _open = Open(Arc::clone(&tally));
-    let state = latest(&mut states);
-    if state.fate(true) != Fate::Carried {
-        return suffer([Some(client), None], None, state, &mut states, &tally).await;
+    let mut under = latest(&mut states);
+    if !under.carries() {
+        return cut([client], &tally);
     }
     let mut connecting = std::pin::pin!(connect(upstream));
-    let mut under = state;
     let upstream = loop {
         tokio::select! {
             biased;
@@ -60,87 +61,55 @@ pub(super) async fn run(newcomer: Newcomer) {
             upstream = &mut connecting => break upstream,
         }
         let next = latest(&mut states);
-        if next.fate(false) != Fate::Carried {
+        if !next.carries() {
             // The upstream may have accepted already, without our having heard of it.
             let upstream = timeout(HEARD, connecting).await.ok().flatten();
-            return suffer([Some(client), upstream], Some(under), next, &mut states, &tally).await;
+            return cut([client].into_iter().chain(upstream), &tally);
         }
         under = next;
     };
     match upstream {
-        Some(upstream) => ProxiedConnection { client, upstream, number, states, tally }.carry(under).await,
-        None => {
-            tally.unreachable.add(1);
-            reset(client);
-        }
+        Some(upstream) => carry(client, upstream, number, under, states, &tally).await,
+        None => reset(client),
     }
 }
 
-/// A connection with both its ends.
-struct ProxiedConnection {
+async fn carry(
     client: TcpStream,
     upstream: TcpStream,
     number: u64,
-    states: States,
-    tally: Arc<Tally>,
-}
-
-impl ProxiedConnection {
-    async fn carry(self, mut state: Arc<State>) {
-        let Self { client, upstream, number, mut states, tally } = self;
-        let mut to_upstream = ProxyPipe::new(LinkEnd::Upstream, &tally);
-        let mut to_client = ProxyPipe::new(LinkEnd::Client, &tally);
-        loop {
-            let (up, down) = (state.rules(LinkEnd::Upstream), state.rules(LinkEnd::Client));
-            to_upstream.enter(up, 2 * number);
-            to_client.enter(down, 2 * number + 1);
-            let allowance = &Allowance::new(state.allowance());
-            let up = to_upstream.carry(Way { from: &client, to: &upstream, rules: up, allowance });
-            let down = to_client.carry(Way { from: &upstream, to: &client, rules: down, allowance });
-            let end = tokio::select! {
-                biased;
-                changed = states.changed() => changed.map_err(|_| Cut::Passed).err(),
-                end = async { tokio::try_join!(up, down) } => match end {
-                    // Both ends have closed, and each has been told so.
-                    Ok(_) => return,
-                    Err(cut) => Some(cut),
-                },
-            };
-            match end {
-                Some(Cut::Spent) => return cut([client, upstream], &tally),
-                Some(Cut::Passed) => return [client, upstream].into_iter().for_each(reset),
-                None => {}
-            }
-            let next = latest(&mut states);
-            if next.fate(false) != Fate::Carried {
-                // What was held back is lost with the connection; nothing will ever follow it.
-                drop((to_upstream, to_client));
-                return suffer([Some(client), Some(upstream)], Some(state), next, &mut states, &tally).await;
-            }
-            state = next;
-        }
-    }
-}
-
-/// The end of a connection under a condition that does not carry it; an end that there is not yet is none.
-async fn suffer(
-    [client, upstream]: [Option<TcpStream>; 2],
-    before: Option<Arc<State>>,
-    under: Arc<State>,
-    states: &mut States,
-    tally: &Tally,
+    mut state: Arc<State>,
+    mut states: States,
+    tally: &Arc<Tally>,
 ) {
-    let Fate::Halved { lost } = under.fate(before.is_none()) else {
-        return cut([client, upstream].into_iter().flatten(), tally);
-    };
-    let (gone, left) = if lost == LinkEnd::Client { (client, upstream) } else { (upstream, client) };
-    cut(gone, tally);
-    drop(before);
-    // Silence until the next condition, then what a host that has come back answers to a connection of before.
-    // An error is the end of the proxy: the same end here.
-    let _ = states.changed().await;
-    left.into_iter().for_each(reset);
-    drop(under);
+    let mut to_upstream = ProxyPipe::new(LinkEnd::Upstream, tally);
+    let mut to_client = ProxyPipe::new(LinkEnd::Client, tally);
+    loop {
+        let (up, down) = (state.rules(LinkEnd::Upstream), state.rules(LinkEnd::Client));
+        to_upstream.enter(up, 2 * number);
+        to_client.enter(down, 2 * number + 1);
+        let up = to_upstream.carry(Way { from: &client, to: &upstream, rules: up });
+        let down = to_client.carry(Way { from: &upstream, to: &client, rules: down });
+        let broken = tokio::select! {
+            biased;
+            changed = states.changed() => changed.is_err(),
+            end = async { tokio::try_join!(up, down) } => match end {
+                // Both ends have closed, and each has been told so.
+                Ok(_) => return,
+                Err(_) => true,
+            },
+        };
+        if broken {
+            return [client, upstream].into_iter().for_each(reset);
+        }
+        let next = latest(&mut states);
+        if !next.carries() {
+            // What was held back is lost with the connection; nothing will ever follow it.
+            drop((to_upstream, to_client));
+            return cut([client, upstream], tally);
+        }
+        state = next;
+    }
 }
 
 fn latest(states: &mut States) -> Arc<State> {
@@ -155,7 +124,7 @@ async fn connect(upstream: SocketAddr) -> Option<TcpStream> {
 
 /// Resets what there is of one connection, and counts it: first, so that whoever sees the reset sees the count.
 fn cut(sockets: impl IntoIterator<Item = TcpStream>, tally: &Tally) {
-    tally.resets.add(1);
+    tally.count(|counters| counters.resets += 1);
     sockets.into_iter().for_each(reset);
 }
 

@@ -21,10 +21,11 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use condition::{Condition, ConditionChange, LinkDirection, LinkEnd};
+pub use condition::{Condition, ConditionChange};
 pub use cost::{Cost, Leg, cost};
 pub use tally::Counters;
 
+use condition::LinkEnd;
 use server::{LIMIT, ProxyCommand, Server};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -41,14 +42,12 @@ const PATIENCE: Duration = Duration::from_secs(3 * LIMIT.as_secs());
 /// Why the proxy could not do what was asked, with a remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
-    #[error("the fault proxy listens on loopback only, not on {0}: give 127.0.0.1:PORT, or nothing for a free port")]
-    NotLoopback(SocketAddr),
     #[error("the fault proxy cannot listen on {address}: {source}; free that port, or give none for a free one")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("the fault proxy's thread did not start: {0}; the machine may be out of threads or file descriptors")]
     Start(io::Error),
-    #[error("{condition}: `{key}` is {found}: {remedy}")]
-    Invalid { condition: &'static str, key: &'static str, found: String, remedy: &'static str },
+    #[error("{condition}: `{key}` is {found:?}: {remedy}")]
+    Invalid { condition: &'static str, key: &'static str, found: Duration, remedy: &'static str },
     #[error("{condition} was not in effect within {limit:?}: the machine is overloaded; the measurement is void")]
     Late { condition: &'static str, limit: Duration },
     #[error("the fault proxy has ended, so {condition} cannot be applied")]
@@ -65,12 +64,9 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a loopback address, by default on any free port of 127.0.0.1; the upstream need not be there yet.
-    pub fn start(listen: Option<SocketAddr>, upstream: SocketAddr) -> Result<Self, ProxyError> {
-        let listen = listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
-        if !listen.ip().is_loopback() {
-            return Err(ProxyError::NotLoopback(listen));
-        }
+    /// Listens on that port of 127.0.0.1, by default on any that is free; the upstream need not be there yet.
+    pub fn start(port: Option<u16>, upstream: SocketAddr) -> Result<Self, ProxyError> {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
         let tally = Arc::new(Tally::default());
         let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(ProxyError::Start)?;
         let server = {
@@ -78,7 +74,7 @@ impl Proxy {
             Server::bind(listen, upstream, Arc::clone(&tally))
         };
         let server = server.map_err(|source| ProxyError::Listen { address: listen, source })?;
-        let address = server.address();
+        let address = server.address;
         let (commands, received) = unbounded_channel();
         let thread = std::thread::Builder::new()
             .name("fault-proxy".to_owned())
@@ -97,7 +93,7 @@ impl Proxy {
         let condition = condition.checked()?;
         let name = condition.name();
         let (reply, replied) = mpsc::channel();
-        let command = ProxyCommand { condition, requested: Instant::now(), reply };
+        let command = ProxyCommand { condition, reply };
         let ended = ProxyError::Ended { condition: name };
         let sent = self.commands.as_ref().map(|commands| commands.send(command));
         let Some(Ok(())) = sent else { return Err(ended) };
@@ -108,7 +104,7 @@ impl Proxy {
         }
     }
 
-    /// Takes the condition back: what was held back leaves at once, in its order.
+    /// Reverts the condition: what was held back leaves at once, in its order.
     pub fn revert(&self) -> Result<ConditionChange, ProxyError> {
         self.apply(Condition::None)
     }

@@ -11,47 +11,19 @@ use super::tally::Tally;
 use crate::random::SplitMix64;
 use rustix::net::{Shutdown, shutdown};
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::net::TcpStream;
 
 /// What a queued chunk costs beside its bytes; tiny ones must not grow past the limit.
 const OVERHEAD: usize = 96;
 
-/// Why a connection cannot go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
-    /// One end reset it: the other is told the same.
-    Passed,
-    /// It has carried all that its condition allows.
-    Spent,
-}
-
-/// What a connection may still carry, both directions together.
-pub(super) struct Allowance(AtomicU64);
-
-impl Allowance {
-    pub fn new(bytes: u64) -> Self {
-        Self(AtomicU64::new(bytes))
-    }
-    fn left(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-    fn spend(&self, bytes: usize) {
-        if self.left() != u64::MAX {
-            self.0.fetch_sub(bytes as u64, Ordering::Relaxed);
-        }
-    }
-}
-
 /// What a lane runs between, and under.
 pub(super) struct Way<'a> {
     pub from: &'a TcpStream,
     pub to: &'a TcpStream,
     pub rules: &'a Rules,
-    pub allowance: &'a Allowance,
 }
 
 enum Item {
@@ -80,7 +52,6 @@ pub(super) struct ProxyPipe {
     ended: bool,
     /// And nothing more goes out.
     done: bool,
-    full: bool,
     tally: Arc<Tally>,
 }
 
@@ -96,7 +67,6 @@ impl ProxyPipe {
             scratch: vec![0; CHUNK],
             ended: false,
             done: false,
-            full: false,
             tally: Arc::clone(tally),
         }
     }
@@ -106,7 +76,6 @@ impl ProxyPipe {
         let now = Instant::now();
         self.random = rules.timing.random(stream);
         self.flipper = Flipper::default();
-        self.full = false;
         self.last = now;
         for held in &mut self.queue {
             let release = rules.timing.release(held.arrived, now, held.item.len(), &mut self.random);
@@ -115,26 +84,24 @@ impl ProxyPipe {
         }
     }
 
-    /// Carries until the stream has ended and its end has been passed on.
-    pub async fn carry(&mut self, way: Way<'_>) -> Result<(), Cut> {
+    /// Carries until the stream has ended and its end has been passed on. An error: one end reset the connection, and the
+    /// other is to be told the same.
+    pub async fn carry(&mut self, way: Way<'_>) -> io::Result<()> {
+        if way.rules.stalled {
+            std::future::pending::<()>().await;
+        }
         while !self.done {
-            if way.rules.stalled {
-                std::future::pending::<()>().await;
-            }
             let blocked = self.write_what_is_due(&way)?;
             if self.done {
                 break;
             }
-            if way.allowance.left() == 0 {
-                return Err(Cut::Spent);
-            }
-            let room = self.has_room(way.rules);
+            let room = !self.ended && self.held + self.queue.len() * OVERHEAD < way.rules.capacity;
             let next = self.queue.front().map(|held| held.release);
             tokio::select! {
                 biased;
-                ready = way.to.writable(), if blocked => ready.map_err(|_| Cut::Passed)?,
+                ready = way.to.writable(), if blocked => ready?,
                 ready = way.from.readable(), if room => {
-                    ready.map_err(|_| Cut::Passed)?;
+                    ready?;
                     self.read_one(&way)?;
                 }
                 () = due(next), if !blocked => {}
@@ -144,22 +111,24 @@ impl ProxyPipe {
     }
 
     /// Whether the receiver takes no more for now.
-    fn write_what_is_due(&mut self, way: &Way<'_>) -> Result<bool, Cut> {
+    fn write_what_is_due(&mut self, way: &Way<'_>) -> io::Result<bool> {
         while let Some(head) = self.queue.front_mut() {
             if head.release > Instant::now() {
                 return Ok(false);
             }
             match &mut head.item {
                 Item::Bytes { data, sent } => {
-                    let written = write(way, &data[*sent..])?;
+                    let written = write(way.to, &data[*sent..])?;
                     if written == 0 {
                         return Ok(true);
                     }
                     *sent += written;
                     let all = *sent == data.len();
                     self.held -= written;
-                    self.tally.held.take(written as u64);
-                    self.tally.carried(self.toward).add(written as u64);
+                    self.tally.count(|counters| {
+                        counters.held -= written as u64;
+                        counters.carried(self.toward, written);
+                    });
                     if all {
                         self.queue.pop_front();
                     }
@@ -170,30 +139,18 @@ impl ProxyPipe {
                     self.done = true;
                     return Ok(false);
                 }
-                Item::Reset => return Err(Cut::Passed),
+                Item::Reset => return Err(ErrorKind::ConnectionReset.into()),
             }
         }
         Ok(false)
     }
 
-    fn has_room(&mut self, rules: &Rules) -> bool {
-        if self.ended {
-            return false;
-        }
-        let full = self.held + self.queue.len() * OVERHEAD >= rules.capacity;
-        if full && !self.full && rules.timing.delays() {
-            self.tally.full.add(1);
-        }
-        self.full = full;
-        !full
-    }
-
-    fn read_one(&mut self, way: &Way<'_>) -> Result<(), Cut> {
+    fn read_one(&mut self, way: &Way<'_>) -> io::Result<()> {
         let limit = way.rules.chunk.min(self.scratch.len());
         let last = match way.from.try_read(&mut self.scratch[..limit]) {
             Ok(0) => Item::End,
             Ok(count) => return self.take(count, way),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(_) => Item::Reset,
         };
         let (arrived, release) = self.stamp(0, way.rules);
@@ -204,20 +161,24 @@ impl ProxyPipe {
 
     /// The first `count` bytes of the scratch have arrived. Bytes that may leave at once and find nothing before them
     /// are not queued: the common case.
-    fn take(&mut self, count: usize, way: &Way<'_>) -> Result<(), Cut> {
+    fn take(&mut self, count: usize, way: &Way<'_>) -> io::Result<()> {
         if let Some(flips) = &way.rules.flips {
-            self.tally.flipped.add(self.flipper.pass(&mut self.scratch[..count], flips));
+            let flipped = self.flipper.pass(&mut self.scratch[..count], flips);
+            self.tally.count(|counters| counters.flipped += flipped);
         }
         let (now, release) = self.stamp(count, way.rules);
         let mut sent = 0;
         if self.queue.is_empty() && release <= now {
-            sent = write(way, &self.scratch[..count])?;
-            self.tally.carried(self.toward).add(sent as u64);
+            sent = write(way.to, &self.scratch[..count])?;
         }
-        if sent < count {
+        let held = count - sent;
+        self.tally.count(|counters| {
+            counters.carried(self.toward, sent);
+            counters.held += held as u64;
+        });
+        if held > 0 {
             let data = self.scratch[sent..count].to_vec();
-            self.held += data.len();
-            self.tally.held.add(data.len() as u64);
+            self.held += held;
             self.queue.push_back(Held { item: Item::Bytes { data, sent: 0 }, arrived: now, release });
         }
         Ok(())
@@ -234,7 +195,7 @@ impl ProxyPipe {
 
 impl Drop for ProxyPipe {
     fn drop(&mut self) {
-        self.tally.held.take(self.held as u64);
+        self.tally.count(|counters| counters.held -= self.held as u64);
     }
 }
 
@@ -247,19 +208,11 @@ impl Item {
     }
 }
 
-/// Writes what the receiver takes and the allowance permits; 0 when the receiver takes nothing for now.
-fn write(way: &Way<'_>, bytes: &[u8]) -> Result<usize, Cut> {
-    let permitted = bytes.len().min(usize::try_from(way.allowance.left()).unwrap_or(usize::MAX));
-    if permitted == 0 {
-        return Err(Cut::Spent);
-    }
-    match way.to.try_write(&bytes[..permitted]) {
-        Ok(written) => {
-            way.allowance.spend(written);
-            Ok(written)
-        }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-        Err(_) => Err(Cut::Passed),
+/// What the receiver takes; 0 when that is nothing for now.
+fn write(to: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    match to.try_write(bytes) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+        written => written,
     }
 }
 

@@ -4,7 +4,7 @@
 //! chunk, so a delay does not limit throughput and a late wake-up is not added to the next chunk's time.
 
 use super::flip::Flips;
-use super::{Condition, LinkDirection, LinkEnd};
+use super::{Condition, LinkEnd};
 use crate::random::SplitMix64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,38 +26,18 @@ pub(super) struct State {
     _left: oneshot::Sender<()>,
 }
 
-/// What becomes of a connection when it comes under a state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    Carried,
-    Cut,
-    Halved { lost: LinkEnd },
-}
-
 impl State {
     /// The receiver resolves when no connection is under this state any more, after another has replaced it.
     pub fn new(condition: Condition) -> (Arc<Self>, oneshot::Receiver<()>) {
         let (_left, left) = oneshot::channel();
-        let rules = |side| Rules::new(&condition, side);
-        let (to_client, to_upstream) = (rules(LinkEnd::Client), rules(LinkEnd::Upstream));
-        (Arc::new(Self { condition, to_client, to_upstream, _left }), left)
+        let mut to_client = Rules::new(&condition);
+        to_client.flips = None;
+        (Arc::new(Self { condition, to_client, to_upstream: Rules::new(&condition), _left }), left)
     }
 
-    pub fn fate(&self, newcomer: bool) -> Fate {
-        match self.condition {
-            Condition::Reset { after_bytes: None | Some(0) } | Condition::Refuse => Fate::Cut,
-            Condition::HalfOpen { lost: LinkEnd::Client } if newcomer => Fate::Carried,
-            Condition::HalfOpen { lost } => Fate::Halved { lost },
-            _ => Fate::Carried,
-        }
-    }
-
-    /// The bytes that a connection may still carry under this state.
-    pub fn allowance(&self) -> u64 {
-        match self.condition {
-            Condition::Reset { after_bytes } => after_bytes.unwrap_or(0),
-            _ => u64::MAX,
-        }
+    /// Whether connections live under it; else they are cut.
+    pub fn carries(&self) -> bool {
+        !matches!(self.condition, Condition::Reset | Condition::Refuse)
     }
 
     pub fn rules(&self, toward: LinkEnd) -> &Rules {
@@ -81,23 +61,20 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    fn new(condition: &Condition, side: LinkEnd) -> Self {
+    fn new(condition: &Condition) -> Self {
         let open = Self { stalled: false, timing: Timing::AtOnce, flips: None, chunk: CHUNK, capacity: CHUNK };
-        let concerned = |direction: LinkDirection| direction.reaches(side);
         match *condition {
-            Condition::Latency { delay, jitter, direction, seed } if concerned(direction) => {
+            Condition::Latency { delay, jitter, seed } => {
                 Self { timing: Timing::Delayed { delay, jitter, seed }, capacity: LONGEST_QUEUE, ..open }
             }
-            Condition::Bandwidth { bytes_per_s, direction } if concerned(direction) => {
+            Condition::Bandwidth { bytes_per_s } => {
                 let chunk = (bytes_per_s / 1000).clamp(1, CHUNK as u64) as usize;
                 let capacity = (bytes_per_s / AHEAD).clamp(2 * chunk as u64, LONGEST_QUEUE as u64) as usize;
                 Self { timing: Timing::Paced(Line::new(bytes_per_s)), chunk, capacity, ..open }
             }
-            Condition::Stall { direction } if concerned(direction) => Self { stalled: true, ..open },
-            Condition::BitFlip { every, seed, direction } if concerned(direction) => {
-                Self { flips: Some(Flips::new(every, seed)), ..open }
-            }
-            _ => open,
+            Condition::Stall => Self { stalled: true, ..open },
+            Condition::BitFlip { every, seed } => Self { flips: Some(Flips::new(every, seed)), ..open },
+            Condition::None | Condition::Reset | Condition::Refuse => open,
         }
     }
 }
@@ -118,11 +95,6 @@ impl Timing {
             Self::Delayed { delay, jitter, .. } => arrived + jittered(*delay, *jitter, random),
             Self::Paced(line) => line.send(now, length),
         }
-    }
-
-    /// Whether holding bytes back is its purpose, and a full queue therefore news.
-    pub fn delays(&self) -> bool {
-        matches!(self, Self::Delayed { .. })
     }
 
     /// The randomness of one stream.
@@ -194,16 +166,15 @@ mod tests {
     #[test]
     fn a_chunk_of_a_paced_line_is_at_most_a_millisecond() {
         for bytes_per_s in [1, 999, 10_000, 5_000_000, 1 << 40] {
-            let rules =
-                Rules::new(&Condition::Bandwidth { bytes_per_s, direction: LinkDirection::Both }, LinkEnd::Client);
+            let rules = Rules::new(&Condition::Bandwidth { bytes_per_s });
             assert!(rules.chunk as u64 <= (bytes_per_s / 1000).max(1), "{bytes_per_s}");
             assert!(rules.capacity >= 2 * rules.chunk && rules.capacity <= LONGEST_QUEUE);
         }
     }
 
     #[test]
-    fn a_direction_leaves_the_other_alone() {
-        let (state, _left) = State::new(Condition::Stall { direction: LinkDirection::ToClient });
-        assert!(state.rules(LinkEnd::Client).stalled && !state.rules(LinkEnd::Upstream).stalled);
+    fn only_what_clients_send_is_damaged() {
+        let (state, _left) = State::new(Condition::BitFlip { every: 1, seed: 1 });
+        assert!(state.rules(LinkEnd::Client).flips.is_none() && state.rules(LinkEnd::Upstream).flips.is_some());
     }
 }

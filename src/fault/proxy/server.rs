@@ -22,13 +22,12 @@ const BACKLOG: u32 = 1024;
 #[derive(Debug)]
 pub(super) struct ProxyCommand {
     pub condition: Condition,
-    pub requested: Instant,
     pub reply: mpsc::Sender<Result<ConditionChange, ProxyError>>,
 }
 
 pub(super) struct Server {
     door: Door,
-    address: SocketAddr,
+    pub address: SocketAddr,
     upstream: SocketAddr,
     states: watch::Sender<Arc<State>>,
     /// Resolves when no connection is under the present state any more.
@@ -63,18 +62,14 @@ impl Server {
         })
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Until the sender of commands is gone; then every connection is reset.
     pub async fn run(mut self, mut commands: UnboundedReceiver<ProxyCommand>) {
         loop {
             tokio::select! {
                 biased;
                 command = commands.recv() => {
-                    let Some(ProxyCommand { condition, requested, reply }) = command else { break };
-                    let applied = self.apply(condition, requested).await;
+                    let Some(ProxyCommand { condition, reply }) = command else { break };
+                    let applied = self.apply(condition).await;
                     // Nobody waits for it any more: it holds all the same.
                     let _ = reply.send(applied);
                 }
@@ -89,7 +84,7 @@ impl Server {
         let _ = timeout(LIMIT, all).await;
     }
 
-    async fn apply(&mut self, condition: Condition, requested: Instant) -> Result<ConditionChange, ProxyError> {
+    async fn apply(&mut self, condition: Condition) -> Result<ConditionChange, ProxyError> {
         while self.links.try_join_next().is_some() {}
         let connections = self.links.len() as u64;
         if condition == Condition::Refuse {
@@ -105,7 +100,7 @@ impl Server {
         if condition != Condition::Refuse {
             self.open().await?;
         }
-        Ok(ConditionChange { requested, effective: Instant::now(), connections, bytes_held: self.tally.read().held })
+        Ok(ConditionChange { effective: Instant::now(), connections })
     }
 
     fn shut(&mut self) {
@@ -159,7 +154,7 @@ async fn accept(door: &Door) -> io::Result<(TcpStream, SocketAddr)> {
 
 /// A socket with the address, not listening. Connections of before that still die away do not hinder it.
 fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)

@@ -8,6 +8,7 @@ use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::redis::primary::Primary;
 use crate::driver::{DriverError, Routes};
+use crate::model::System;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -113,6 +114,57 @@ fn in_sync(info: &str) -> u32 {
     info.lines().filter(|line| line.starts_with("slave")).filter(follows).count() as u32
 }
 
+/// Whether the server at `address` is a primary whose copies (so many) all follow, or a copy that follows.
+pub fn redis_linked(address: &str, copies: usize) -> Result<(), String> {
+    let info =
+        asked(address).and_then(|mut asked| asked.text(&["INFO", "replication"])).map_err(|error| error.to_string())?;
+    let says = |wanted: &str| info.lines().any(|line| line == wanted);
+    if says("role:master") {
+        let online = info.lines().filter(|line| line.starts_with("slave") && line.contains("state=online")).count();
+        return if online == copies { Ok(()) } else { Err(format!("{online} of {copies} replicas follow it")) };
+    }
+    if says("master_link_status:up") { Ok(()) } else { Err("it does not yet follow its primary".into()) }
+}
+
+/// Whether the Sentinel at `address` knows the primary, all its replicas and so many Sentinels, the data nodes by the
+/// addresses `nodes` and no others, and finds nothing wrong with any.
+pub fn sentinel_content(address: &str, nodes: &[String], sentinels: usize) -> Result<(), String> {
+    type Fields = BTreeMap<String, String>;
+    let ask = || {
+        let mut asked = asked(address)?;
+        let primary: Fields = asked.map(&["SENTINEL", "MASTER", Routes::PRIMARY])?;
+        let replicas: Vec<Fields> = asked.ask(&["SENTINEL", "REPLICAS", Routes::PRIMARY])?;
+        Ok::<_, DriverError>((primary, replicas))
+    };
+    let (primary, replicas) = ask().map_err(|error| error.to_string())?;
+    let field = |node: &Fields, name: &str| node.get(name).cloned().unwrap_or_default();
+    for node in replicas.iter().chain([&primary]) {
+        let told = format!("{}:{}", field(node, "ip"), field(node, "port"));
+        if !nodes.contains(&told) {
+            // Clients would go past the fault proxy, or to a stranger.
+            return Err(format!("it sends clients to {told}, which is none of {}", nodes.join(", ")));
+        }
+    }
+    let follows = |node: &Fields| field(node, "flags") == "slave" && field(node, "master-link-status") == "ok";
+    let well = field(&primary, "flags") == "master" && replicas.iter().all(follows);
+    let (found, others) = (replicas.len(), field(&primary, "num-other-sentinels"));
+    if well && found + 1 == nodes.len() && others == (sentinels - 1).to_string() {
+        return Ok(());
+    }
+    Err(format!("it knows {found} replicas and {others} other Sentinels, and not all of them to be well"))
+}
+
+/// PING on one connection, as often as it is called.
+pub fn redis_pings(address: &str) -> Result<impl FnMut() -> Result<(), String>, String> {
+    let mut asked = asked(address).map_err(|error| error.to_string())?;
+    Ok(move || asked.text(&["PING"]).map(drop).map_err(|error| error.to_string()))
+}
+
+fn asked(address: &str) -> Result<Connection, DriverError> {
+    // Whichever of its systems is asked for: it only names them.
+    control(&Endpoint::parse(System::RedisStreams, address)?)
+}
+
 fn control(endpoint: &Endpoint) -> Result<Connection, DriverError> {
     Connection::open_within(endpoint, PATIENCE)
 }
@@ -120,7 +172,8 @@ fn control(endpoint: &Endpoint) -> Result<Connection, DriverError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::System;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
 
     #[test]
     fn only_replicas_that_follow_count() {
@@ -137,6 +190,50 @@ mod tests {
     fn cluster(first: &str, routes: Routes, wanted: u32) -> RedisCluster {
         let endpoint = Endpoint::parse(System::RedisLists, first).unwrap();
         RedisCluster { first: Primary::new(endpoint, routes).unwrap(), wanted }
+    }
+
+    /// A server that answers each request with the next of these.
+    fn answering(replies: &'static [&'static [u8]]) -> String {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            for reply in replies {
+                let _ = stream.read(&mut [0; 256]);
+                let _ = stream.write_all(reply);
+            }
+            let _ = stream.read(&mut [0; 256]);
+        });
+        address
+    }
+
+    #[test]
+    fn copies_that_do_not_follow_are_counted() {
+        const PRIMARY: &[u8] = b"$90\r\nrole:master\r\nslave0:ip=a,port=1,state=online,lag=0\r\n\
+            slave1:ip=b,port=2,state=wait_bgsave\r\n\r\n";
+        let few = redis_linked(&answering(&[PRIMARY]), 2).unwrap_err();
+        assert!(few.contains("1 of 2"), "{few}");
+        redis_linked(&answering(&[PRIMARY]), 1).unwrap();
+        redis_linked(&answering(&[b"$35\r\nrole:slave\r\nmaster_link_status:up\r\n\r\n"]), 2).unwrap();
+        assert!(redis_linked(&answering(&[b"$37\r\nrole:slave\r\nmaster_link_status:down\r\n\r\n"]), 2).is_err());
+    }
+
+    #[test]
+    fn a_sentinel_is_content_once_it_knows_all_by_the_addresses_that_are_told() {
+        const PRIMARY: &[u8] = b"*8\r\n$2\r\nip\r\n$1\r\na\r\n$4\r\nport\r\n$1\r\n7\r\n$5\r\nflags\r\n\
+            $6\r\nmaster\r\n$19\r\nnum-other-sentinels\r\n$1\r\n2\r\n";
+        const REPLICA: &[u8] = b"*1\r\n*8\r\n$2\r\nip\r\n$1\r\na\r\n$4\r\nport\r\n$1\r\n8\r\n$5\r\nflags\r\n\
+            $5\r\nslave\r\n$18\r\nmaster-link-status\r\n$2\r\nok\r\n";
+        let ask = |nodes: &[&str], sentinels| {
+            let nodes: Vec<String> = nodes.iter().map(|node| (*node).to_owned()).collect();
+            sentinel_content(&answering(&[PRIMARY, REPLICA]), &nodes, sentinels)
+        };
+        ask(&["a:7", "a:8"], 3).unwrap();
+        assert!(ask(&["a:7", "a:8"], 2).unwrap_err().contains("2 other Sentinels"));
+        assert!(ask(&["a:7", "a:8", "a:9"], 3).unwrap_err().contains("1 replicas"));
+        assert!(ask(&["a:7"], 3).unwrap_err().contains("sends clients to a:8"));
+        let refused = sentinel_content(&answering(&[b"-ERR No such master\r\n"]), &[], 1).unwrap_err();
+        assert!(refused.contains("No such master"), "{refused}");
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
 const LONG: Duration = Duration::from_secs(30);
-const BOTH: LinkDirection = LinkDirection::Both;
 
 /// Answers every byte with the same byte, and the end with the end.
 fn echo() -> SocketAddr {

@@ -4,8 +4,8 @@ use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-fn latency(delay: Duration, direction: LinkDirection) -> Condition {
-    Condition::Latency { delay, jitter: Duration::ZERO, direction, seed: 1 }
+fn latency(delay: Duration) -> Condition {
+    Condition::Latency { delay, jitter: Duration::ZERO, seed: 1 }
 }
 
 #[test]
@@ -13,14 +13,11 @@ fn latency_holds_for_open_and_new_connections_until_healed() {
     let proxy = Proxy::start(None, echo()).unwrap();
     let open = connect(&proxy);
     ping(&open);
-    for (direction, least) in
-        [(LinkDirection::ToUpstream, 300 * MS), (LinkDirection::ToClient, 300 * MS), (BOTH, 600 * MS)]
-    {
-        proxy.apply(latency(300 * MS, direction)).unwrap();
-        for client in [&open, &connect(&proxy)] {
-            let took = ping(client);
-            assert!(took >= least && took < least + 2000 * MS, "{direction:?}: {took:?}");
-        }
+    proxy.apply(latency(300 * MS)).unwrap();
+    for client in [&open, &connect(&proxy)] {
+        let took = ping(client);
+        // There and back.
+        assert!(took >= 600 * MS && took < 2600 * MS, "{took:?}");
     }
     proxy.revert().unwrap();
     let best = (0..5).map(|_| ping(&open)).min().unwrap();
@@ -31,12 +28,11 @@ fn latency_holds_for_open_and_new_connections_until_healed() {
 fn healing_lets_go_of_what_was_delayed() {
     let proxy = Proxy::start(None, echo()).unwrap();
     let mut client = connect(&proxy);
-    proxy.apply(latency(60_000 * MS, BOTH)).unwrap();
+    proxy.apply(latency(60_000 * MS)).unwrap();
     client.write_all(&random(100_000, 1)).unwrap();
     eventually("it is held", || proxy.counters().held == 100_000);
     let healed = proxy.revert().unwrap();
     assert_eq!(healed.connections, 1);
-    assert!(healed.requested <= healed.effective && healed.bytes_held <= 100_000);
     let mut back = vec![0; 100_000];
     client.read_exact(&mut back).unwrap();
     assert!(back == random(100_000, 1));
@@ -46,7 +42,7 @@ fn healing_lets_go_of_what_was_delayed() {
 #[test]
 fn latency_does_not_limit_throughput() {
     let proxy = Proxy::start(None, sink()).unwrap();
-    proxy.apply(latency(100 * MS, BOTH)).unwrap();
+    proxy.apply(latency(100 * MS)).unwrap();
     let data = random(64 << 20, 2);
     let (client, start) = (connect(&proxy), Instant::now());
     let answer = exchange(&client, &data);
@@ -60,7 +56,7 @@ fn latency_does_not_limit_throughput() {
 fn jitter_larger_than_the_delay_neither_reorders_nor_underflows() {
     let proxy = Proxy::start(None, echo()).unwrap();
     let client = connect(&proxy);
-    proxy.apply(Condition::Latency { delay: 5 * MS, jitter: 40 * MS, direction: BOTH, seed: 7 }).unwrap();
+    proxy.apply(Condition::Latency { delay: 5 * MS, jitter: 40 * MS, seed: 7 }).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for n in 0..200u32 {
@@ -77,17 +73,17 @@ fn jitter_larger_than_the_delay_neither_reorders_nor_underflows() {
 }
 
 #[test]
-fn a_full_delay_queue_is_reported_and_slows_the_sender_without_loss() {
+fn a_full_delay_queue_slows_the_sender_without_loss() {
     let proxy = Proxy::start(None, sink()).unwrap();
-    proxy.apply(latency(60_000 * MS, LinkDirection::ToUpstream)).unwrap();
+    proxy.apply(latency(60_000 * MS)).unwrap();
     let data = random(96 << 20, 3);
     let client = connect(&proxy);
     std::thread::scope(|scope| {
         let run = scope.spawn(|| exchange(&client, &data));
-        eventually("the queue is full", || proxy.counters().full > 0);
-        let held = proxy.counters().held as usize;
-        let limit = rules::LONGEST_QUEUE + rules::CHUNK;
-        assert!(held > rules::LONGEST_QUEUE * 9 / 10 && held <= limit, "{held}");
+        let held = || proxy.counters().held as usize;
+        eventually("the queue is full", || held() > rules::LONGEST_QUEUE * 9 / 10);
+        std::thread::sleep(60 * MS);
+        assert!(held() <= rules::LONGEST_QUEUE + rules::CHUNK, "{}", held());
         proxy.revert().unwrap();
         assert_eq!(run.join().unwrap(), receipt(&data));
     });
@@ -97,7 +93,7 @@ fn a_full_delay_queue_is_reported_and_slows_the_sender_without_loss() {
 fn bandwidth_is_one_line_for_all_connections() {
     let proxy = Proxy::start(None, sink()).unwrap();
     let open = connect(&proxy);
-    proxy.apply(Condition::Bandwidth { bytes_per_s: 2_000_000, direction: LinkDirection::ToUpstream }).unwrap();
+    proxy.apply(Condition::Bandwidth { bytes_per_s: 2_000_000 }).unwrap();
     let (data, start) = (random(1_000_000, 4), Instant::now());
     std::thread::scope(|scope| {
         for client in [open, connect(&proxy)] {
@@ -110,18 +106,6 @@ fn bandwidth_is_one_line_for_all_connections() {
 }
 
 #[test]
-fn the_slow_direction_leaves_the_other_alone() {
-    let (proxy, _listener, client, mut served) = pair();
-    proxy.apply(Condition::Bandwidth { bytes_per_s: 1000, direction: LinkDirection::ToUpstream }).unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| served.write_all(&random(1 << 20, 5)).unwrap());
-        let (mut back, start) = (vec![0; 1 << 20], Instant::now());
-        (&client).read_exact(&mut back).unwrap();
-        assert!(start.elapsed() < 10_000 * MS && back == random(1 << 20, 5));
-    });
-}
-
-#[test]
 fn a_stall_keeps_every_byte_of_megabytes_in_flight_both_ways() {
     let proxy = Proxy::start(None, echo()).unwrap();
     let client = connect(&proxy);
@@ -131,7 +115,7 @@ fn a_stall_keeps_every_byte_of_megabytes_in_flight_both_ways() {
         for _ in 0..3 {
             let passed = proxy.counters().to_client;
             eventually("it flows", || run.is_finished() || proxy.counters().to_client > passed + (1 << 20));
-            proxy.apply(Condition::Stall { direction: BOTH }).unwrap();
+            proxy.apply(Condition::Stall).unwrap();
             let stalled = proxy.counters();
             std::thread::sleep(60 * MS);
             assert_eq!(proxy.counters(), stalled, "something passed");
@@ -142,23 +126,9 @@ fn a_stall_keeps_every_byte_of_megabytes_in_flight_both_ways() {
 }
 
 #[test]
-fn a_stall_of_one_direction_lets_the_other_pass() {
-    let (proxy, _listener, mut client, mut served) = pair();
-    proxy.apply(Condition::Stall { direction: LinkDirection::ToClient }).unwrap();
-    client.write_all(b"request").unwrap();
-    served.read_exact(&mut [0; 7]).unwrap();
-    served.write_all(b"answer").unwrap();
-    assert!(silent(&client));
-    proxy.revert().unwrap();
-    let mut answer = [0; 6];
-    client.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"answer");
-}
-
-#[test]
 fn a_new_connection_is_stalled_too() {
     let proxy = Proxy::start(None, echo()).unwrap();
-    proxy.apply(Condition::Stall { direction: BOTH }).unwrap();
+    proxy.apply(Condition::Stall).unwrap();
     let mut client = connect(&proxy);
     client.write_all(b"x").unwrap();
     assert!(silent(&client));

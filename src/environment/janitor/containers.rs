@@ -3,8 +3,8 @@
 //! Invariant: only what carries a project's label goes, with the volumes and networks of that project; a project is
 //! stale only if this user made it on this host and the lock of its run folder is held by nobody.
 
-use super::Engine;
-use crate::environment::{EnvironmentError, is_stale, program};
+use super::folder::is_stale;
+use crate::environment::{EnvironmentError, program};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -92,14 +92,14 @@ pub fn labels(folder: &Path) -> [(&'static str, String); 3] {
 }
 
 /// Removes what runs have left whose janitor was killed before it could.
-pub fn sweep(engine: &Engine) -> Result<(), EnvironmentError> {
+pub fn sweep(docker: &Path) -> Result<(), EnvironmentError> {
     let (own, format) = (format!("label={USER}={}", user()), format(&[PROJECT, HOST, FOLDER]));
     let mut projects = BTreeSet::new();
     for list in [&["ps", "--all"][..], &["volume", "ls"], &["network", "ls"]] {
-        let listed = program::ask(&engine.docker, &[list, &["--filter", &own, "--format", &format]].concat(), STEP)?;
+        let listed = program::ask(docker, &[list, &["--filter", &own, "--format", &format]].concat(), STEP)?;
         projects.extend(listed.out.lines().filter_map(|line| stale(line, &host(), is_stale)).map(str::to_owned));
     }
-    projects.iter().try_for_each(|project| remove(&engine.docker, project, Look::Once))
+    projects.iter().try_for_each(|project| remove(docker, project, Look::Once))
 }
 
 fn format(labels: &[&str]) -> String {
