@@ -125,7 +125,7 @@ fn client_libraries_are_named_in_their_drivers_only() {
         let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or("").trim_start()).collect();
         let rdkafka = code.iter().any(|line| line.contains("rdkafka::"));
         assert!(!rdkafka || path.starts_with("driver/kafka/"), "{path} names rdkafka");
-        // Our own `wire::redis` and `probe::redis` have a path before them.
+        // Our own `wire::redis` has a path before it.
         let crate_redis = code.iter().any(|line| line.starts_with("use redis::") || line.contains(" redis::Cmd"));
         assert!(!crate_redis || path.starts_with("driver/redis/"), "{path} names redis");
     }
@@ -134,8 +134,8 @@ fn client_libraries_are_named_in_their_drivers_only() {
 /// One way to connect and one that knows what a secret is: whoever opens a socket to a broker goes through `access`.
 #[test]
 fn sockets_to_brokers_are_opened_in_one_place() {
-    // The probe asks brokers that we started; the proxy and the tests' servers stand on our side.
-    let others = ["access/", "environment/probe/", "environment/native/", "environment/janitor/", "fault/"];
+    // The proxy stands on our side.
+    let others = ["access/", "fault/"];
     for (_, path, text) in grouped() {
         let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
         let connects = shipped.contains("TcpStream::connect");
