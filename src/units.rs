@@ -83,7 +83,6 @@ impl Rate {
     pub fn from_f64(per_second: f64) -> Self {
         Self { micro_per_s: (per_second.max(0.0) * 1e6).round() as u64 }
     }
-    /// Rounded down to two significant digits.
     pub const fn two_digits_down(self) -> Self {
         let mut scale = 1;
         while self.micro_per_s / scale >= 100 {

@@ -26,7 +26,7 @@ pub fn of_group(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
     let points = group.iter().flat_map(|cell| cell.faults.iter().map(|fault| point(cell, fault)));
     let mut cells = Vec::new();
     for point in &points.unique().collect::<Vec<_>>() {
-        for figure in &FAULT_FIGURES {
+        for figure in FAULT_FIGURES {
             let block = |cell: &&CellSummary| block_of(cell, point, figure);
             cells.push(of_blocks(group, point, figure.metric, figure.acknowledged, block, run));
         }

@@ -12,9 +12,8 @@ mod tries;
 
 pub use data::{Drawing, Headline, Worded};
 
-use crate::result::{
-    Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, SYSTEMS, Status, Summary, words,
-};
+use crate::model::System;
+use crate::result::{Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, Status, Summary, words};
 use data::{ClaimText, Claims, Listed, Role, empty_cell};
 use indexmap::IndexSet;
 use itertools::Itertools;
@@ -203,7 +202,7 @@ fn judge(text: &ClaimText, profile: &str, measured: Vec<ComparedCell>, runs: &[R
     if cells.is_empty() {
         let why = if missing.is_empty() { "not measured".to_owned() } else { missing.join("; ") };
         let not_measured = |system| ComparedCell { text: why.clone(), ..empty_cell(system, system, &text.metric) };
-        cells.extend(SYSTEMS.map(not_measured));
+        cells.extend(System::NAMES.map(not_measured));
     }
     cells.extend(text.documented_cells());
     Claim {

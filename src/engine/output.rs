@@ -13,8 +13,8 @@ use super::telemetry::Telemetry;
 use super::totals::Totals;
 use crate::driver::{Driver, DriverError};
 use crate::model::{Latency, Quantile, metric};
-use crate::record::{AuditBook, Books, Consumed, Counted, Harmed, PerSecond, SECOND_NS};
-use crate::result::{CellOutput, CellRecord, Counts, Description, Example, Observation, Resources, WindowRow};
+use crate::record::{AuditBook, Books, Consumed, Counted, PerSecond, SECOND_NS};
+use crate::result::{CellOutput, CellRecord, Counts, Description, Observation, Resources, WindowRow};
 use crate::scenario::{Cell, Load, Model, cannot_promise};
 use crate::stats::Second;
 use std::collections::BTreeMap;
@@ -88,7 +88,7 @@ pub(super) fn output(of: FinishedCell<'_>) -> CellOutput {
         observations: overtaken(load, totals, &counted).into_iter().collect(),
         faults,
         unpromised: cannot_promise(&cell.config, cell.guarantee).map(str::to_owned),
-        examples: books.examples().into_iter().map(example).collect(),
+        examples: books.examples(),
         description: of.description,
         interrupted: of.interrupted,
         failures: collected.failures,
@@ -253,11 +253,6 @@ fn overtaken(load: &Load, totals: &Totals, counted: &Counted) -> Option<Observat
         Observation::measured(metric::OVERTAKEN, "", totals.overtaken as f64, counted.delivered)
             .with_text("done after a later message of the same producer and partition, stream or list")
     })
-}
-
-fn example(found: Harmed) -> Example {
-    let (producer, lane) = found.lane;
-    Example { harm: found.harm.to_owned(), producer, lane, sequence: found.sequence }
 }
 
 /// The generator's own lag is part of every latency that counts from the plan: the least floor there is.

@@ -3,68 +3,74 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum FaultKind {
-    /// SIGTERM, as an operator would.
-    Stop,
-    /// SIGKILL.
-    Kill,
-    /// SIGSTOP, later SIGCONT: the process is there and says nothing.
-    Pause,
-    /// SIGKILL, and whatever was not synced to disk is gone. Simulated.
-    PowerLoss,
-    NetLatency,
-    NetBandwidth,
-    /// Nothing passes, nothing is lost, nobody is told.
-    NetStall,
-    /// Every connection ends with a reset; new ones are let through.
-    NetReset,
-    /// Every connection ends with a reset and new ones are refused.
-    NetRefuse,
-    /// One bit of a message's body is turned over on its way to the broker.
-    NetBitflip,
-    /// The target is cut off from the other nodes, and not from clients.
-    NetPartition,
-    DiskSlow,
-    DiskFull,
-    /// Redis' `maxmemory` set below what it holds.
-    MemFull,
-    /// Our consumers take their time.
-    SlowConsumer,
-    /// One consumer's connection is closed with messages unacknowledged.
-    ConsumerKill,
+named! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum FaultKind {
+        /// SIGTERM, as an operator would.
+        Stop = "stop",
+        /// SIGKILL.
+        Kill = "kill",
+        /// SIGSTOP, later SIGCONT: the process is there and says nothing.
+        Pause = "pause",
+        /// SIGKILL, and whatever was not synced to disk is gone. Simulated.
+        PowerLoss = "power-loss",
+        NetLatency = "net-latency",
+        NetBandwidth = "net-bandwidth",
+        /// Nothing passes, nothing is lost, nobody is told.
+        NetStall = "net-stall",
+        /// Every connection ends with a reset; new ones are let through.
+        NetReset = "net-reset",
+        /// Every connection ends with a reset and new ones are refused.
+        NetRefuse = "net-refuse",
+        /// One bit of a message's body is turned over on its way to the broker.
+        NetBitflip = "net-bitflip",
+        /// The target is cut off from the other nodes, and not from clients.
+        NetPartition = "net-partition",
+        DiskSlow = "disk-slow",
+        DiskFull = "disk-full",
+        /// Redis' `maxmemory` set below what it holds.
+        MemFull = "mem-full",
+        /// Our consumers take their time.
+        SlowConsumer = "slow-consumer",
+        /// One consumer's connection is closed with messages unacknowledged.
+        ConsumerKill = "consumer-kill",
+    }
 }
 
-/// Whom a fault hits. Resolved when it is injected, not before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum FaultTarget {
-    /// The first node.
-    #[default]
-    Node,
-    /// The node that leads the load's first partition (Kafka) or is the primary (Redis).
-    Leader,
-    /// Kafka's active controller.
-    Controller,
-    /// As `leader`, by Redis' name.
-    Primary,
-    /// A node that is not the leader.
-    Replica,
-    /// Every broker node at once.
-    All,
+named! {
+    /// Whom a fault hits. Resolved when it is injected, not before.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum FaultTarget {
+        /// The first node.
+        #[default]
+        Node = "node",
+        /// The node that leads the load's first partition (Kafka) or is the primary (Redis).
+        Leader = "leader",
+        /// Kafka's active controller.
+        Controller = "controller",
+        /// As `leader`, by Redis' name.
+        Primary = "primary",
+        /// A node that is not the leader.
+        Replica = "replica",
+        /// Every broker node at once.
+        All = "all",
+    }
 }
 
-/// What a fault takes hold of. Of two that hold the same, the one that is taken back first takes the
-/// other back too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Grip {
-    Consumers,
-    Links,
-    Connections,
-    Disk,
-    Memory,
-    Processes,
+named! {
+    /// What a fault takes hold of, in words. Of two that hold the same, the one that is taken back
+    /// first takes the other back too.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum Grip {
+        Consumers = "our consumers",
+        Links = "the connections between nodes",
+        Connections = "the connections of clients",
+        Disk = "the disk",
+        Memory = "the memory",
+        Processes = "the processes",
+    }
 }
 
 /// What a fault may do to acknowledged messages.
@@ -86,10 +92,8 @@ pub enum Threat {
     Refusal,
 }
 
-/// All that is known of a kind beside how it is injected.
+/// All that is known of a kind beside its name and how it is injected.
 struct FaultKindSpec {
-    kind: FaultKind,
-    name: &'static str,
     grip: Grip,
     threat: Threat,
     /// Over as soon as it is done, unless a scenario says how long it lasts.
@@ -98,54 +102,30 @@ struct FaultKindSpec {
     done: &'static str,
 }
 
-const fn lasting(kind: FaultKind, name: &'static str, grip: Grip, threat: Threat, done: &'static str) -> FaultKindSpec {
-    FaultKindSpec { kind, name, grip, threat, brief: false, done }
-}
-
-const fn brief(kind: FaultKind, name: &'static str, grip: Grip, threat: Threat, done: &'static str) -> FaultKindSpec {
-    FaultKindSpec { kind, name, grip, threat, brief: true, done }
-}
-
-/// In the order of [`FaultKind`].
-static SPECS: [FaultKindSpec; 16] = {
-    use FaultKind::*;
-    use Grip::*;
-    use Threat::{Absence, Consumption, Crash, Delay, Refusal, Shutdown};
-    [
-        brief(Stop, "stop", Processes, Shutdown, "was stopped"),
-        brief(Kill, "kill", Processes, Crash, "was killed"),
-        lasting(Pause, "pause", Processes, Absence, "was paused"),
-        brief(PowerLoss, "power-loss", Processes, Threat::PowerLoss, "lost its power (simulated)"),
-        lasting(NetLatency, "net-latency", Connections, Delay, "was put behind a slow network"),
-        lasting(NetBandwidth, "net-bandwidth", Connections, Delay, "was put behind a narrow network"),
-        lasting(NetStall, "net-stall", Connections, Delay, "was cut off without a word"),
-        brief(NetReset, "net-reset", Connections, Delay, "lost its connections"),
-        lasting(NetRefuse, "net-refuse", Connections, Delay, "refused connections"),
-        lasting(NetBitflip, "net-bitflip", Connections, Refusal, "was sent damaged messages"),
-        lasting(NetPartition, "net-partition", Links, Absence, "was cut off from the other nodes"),
-        lasting(DiskSlow, "disk-slow", Disk, Delay, "got a slow disk"),
-        lasting(DiskFull, "disk-full", Disk, Refusal, "ran out of disk"),
-        lasting(MemFull, "mem-full", Memory, Refusal, "ran out of memory"),
-        lasting(SlowConsumer, "slow-consumer", Consumers, Consumption, "its consumers slowed down"),
-        brief(ConsumerKill, "consumer-kill", Consumers, Consumption, "a consumer was cut off"),
-    ]
-};
-
 impl FaultKind {
-    pub fn all() -> impl Iterator<Item = Self> {
-        SPECS.iter().map(|spec| spec.kind)
-    }
-
-    fn spec(self) -> &'static FaultKindSpec {
-        &SPECS[self as usize]
-    }
-
-    pub fn name(self) -> &'static str {
-        self.spec().name
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::all().find(|kind| kind.name() == name)
+    fn spec(self) -> FaultKindSpec {
+        use Grip::*;
+        use Threat::{Absence, Consumption, Crash, Delay, Refusal, Shutdown};
+        let lasting = |grip, threat, done| FaultKindSpec { grip, threat, brief: false, done };
+        let brief = |grip, threat, done| FaultKindSpec { brief: true, ..lasting(grip, threat, done) };
+        match self {
+            Self::Stop => brief(Processes, Shutdown, "was stopped"),
+            Self::Kill => brief(Processes, Crash, "was killed"),
+            Self::Pause => lasting(Processes, Absence, "was paused"),
+            Self::PowerLoss => brief(Processes, Threat::PowerLoss, "lost its power (simulated)"),
+            Self::NetLatency => lasting(Connections, Delay, "was put behind a slow network"),
+            Self::NetBandwidth => lasting(Connections, Delay, "was put behind a narrow network"),
+            Self::NetStall => lasting(Connections, Delay, "was cut off without a word"),
+            Self::NetReset => brief(Connections, Delay, "lost its connections"),
+            Self::NetRefuse => lasting(Connections, Delay, "refused connections"),
+            Self::NetBitflip => lasting(Connections, Refusal, "was sent damaged messages"),
+            Self::NetPartition => lasting(Links, Absence, "was cut off from the other nodes"),
+            Self::DiskSlow => lasting(Disk, Delay, "got a slow disk"),
+            Self::DiskFull => lasting(Disk, Refusal, "ran out of disk"),
+            Self::MemFull => lasting(Memory, Refusal, "ran out of memory"),
+            Self::SlowConsumer => lasting(Consumers, Consumption, "its consumers slowed down"),
+            Self::ConsumerKill => brief(Consumers, Consumption, "a consumer was cut off"),
+        }
     }
 
     pub fn grip(self) -> Grip {
@@ -174,7 +154,6 @@ impl FaultKind {
         self.grip() == Grip::Disk || self.threat() == Threat::PowerLoss
     }
 
-    /// Whether the processes of the target are gone while it lasts.
     pub fn takes_down(self) -> bool {
         matches!(self.threat(), Threat::Shutdown | Threat::Crash | Threat::PowerLoss)
     }
@@ -190,40 +169,13 @@ impl FaultKind {
     }
 }
 
-impl Grip {
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Consumers => "our consumers",
-            Self::Links => "the connections between nodes",
-            Self::Connections => "the connections of clients",
-            Self::Disk => "the disk",
-            Self::Memory => "the memory",
-            Self::Processes => "the processes",
-        }
-    }
-}
-
-impl FaultTarget {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Node => "node",
-            Self::Leader => "leader",
-            Self::Controller => "controller",
-            Self::Primary => "primary",
-            Self::Replica => "replica",
-            Self::All => "all",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_in_the_order_of_the_kinds() {
-        for (at, kind) in FaultKind::all().enumerate() {
-            assert_eq!(kind as usize, at, "{}", kind.name());
+    fn a_kind_is_written_by_its_name() {
+        for kind in FaultKind::ALL {
             let serde = serde_json::to_string(&kind).unwrap();
             assert_eq!(serde, format!("\"{}\"", kind.name()));
         }

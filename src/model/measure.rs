@@ -22,6 +22,11 @@ pub enum Statistic {
     Count,
 }
 
+impl Statistic {
+    const NAMED: [(&str, Self); 4] =
+        [("mean", Self::Mean), ("min", Self::Min), ("max", Self::Max), ("count", Self::Count)];
+}
+
 /// What a latency may be asked for, in words.
 pub const STATISTICS: &str = "any quantile such as `p99` or `p99.95`, `mean`, `min`, `max` or `count`";
 
@@ -29,7 +34,7 @@ impl Measure {
     /// The usual names, for suggestions and editors; any other quantile is one as well.
     pub fn usual() -> impl Iterator<Item = Self> {
         let statistics = Quantile::REPORTED.map(Statistic::Quantile).into_iter();
-        let statistics = statistics.chain([Statistic::Mean, Statistic::Min, Statistic::Max, Statistic::Count]);
+        let statistics = statistics.chain(Statistic::NAMED.map(|(_, statistic)| statistic));
         LOAD.metrics.iter().copied().flat_map(move |metric| {
             let statistics: Vec<_> = match metric.latency() {
                 Some(_) => statistics.clone().map(Some).collect(),
@@ -65,11 +70,10 @@ impl FromStr for Measure {
         let rest = name.strip_prefix(metric.name).unwrap_or_default();
         let statistic = match (metric.latency(), rest.strip_prefix('.')) {
             (None, None) => None,
-            (Some(_), Some("mean")) => Some(Statistic::Mean),
-            (Some(_), Some("min")) => Some(Statistic::Min),
-            (Some(_), Some("max")) => Some(Statistic::Max),
-            (Some(_), Some("count")) => Some(Statistic::Count),
-            (Some(_), Some(quantile)) => Some(Statistic::Quantile(quantile.parse()?)),
+            (Some(_), Some(name)) => match Statistic::NAMED.iter().find(|(known, _)| *known == name) {
+                Some((_, statistic)) => Some(*statistic),
+                None => Some(Statistic::Quantile(name.parse()?)),
+            },
             _ => return Err(()),
         };
         Ok(Self { metric, statistic })
@@ -80,12 +84,11 @@ impl fmt::Display for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.metric.name)?;
         match self.statistic {
-            None => Ok(()),
             Some(Statistic::Quantile(quantile)) => write!(f, ".{}", quantile.to_string().replace('.', "_")),
-            Some(Statistic::Mean) => f.write_str(".mean"),
-            Some(Statistic::Min) => f.write_str(".min"),
-            Some(Statistic::Max) => f.write_str(".max"),
-            Some(Statistic::Count) => f.write_str(".count"),
+            other => Statistic::NAMED
+                .iter()
+                .filter(|(_, named)| Some(*named) == other)
+                .try_for_each(|(name, _)| write!(f, ".{name}")),
         }
     }
 }

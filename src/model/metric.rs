@@ -15,27 +15,30 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-/// How the values of several blocks become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aggregate {
-    /// The geometric mean, which has an interval: speeds and times. The plain mean where one of them is zero.
-    Geometric,
-    Mean,
-    Least,
-    Most,
-    Sum,
-    Median,
+named! {
+    /// How the values of several blocks become one.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Aggregate {
+        /// Which has an interval: speeds and times. The plain mean where one of them is zero.
+        Geometric = "geometric mean",
+        Mean = "mean",
+        Least = "least",
+        Most = "most",
+        Sum = "sum",
+        Median = "median",
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    Higher,
-    Lower,
-    /// Neither: a setting, or what others are a part of.
-    Neutral,
+named! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Direction {
+        Higher = "higher",
+        Lower = "lower",
+        /// Neither: a setting, or what others are a part of.
+        Neutral = "–",
+    }
 }
 
-/// Metrics that belong together.
 pub struct Section {
     pub title: &'static str,
     pub help: &'static str,
@@ -248,29 +251,6 @@ impl fmt::Display for Metric {
     }
 }
 
-impl fmt::Display for Aggregate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Geometric => "geometric mean",
-            Self::Mean => "mean",
-            Self::Least => "least",
-            Self::Most => "most",
-            Self::Sum => "sum",
-            Self::Median => "median",
-        })
-    }
-}
-
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Higher => "higher",
-            Self::Lower => "lower",
-            Self::Neutral => "–",
-        })
-    }
-}
-
 /// The registry as Markdown: `docs/metrics.md` is this text, and `brokerbench list --metrics` prints it.
 pub fn table() -> String {
     let mut text = String::from(
@@ -288,8 +268,8 @@ pub fn table() -> String {
         row(["---"; 5]);
         for metric in section.metrics {
             let statistic = if metric.latency().is_some() { ".<statistic>" } else { "" };
-            let (over, better) = (metric.over_blocks.to_string(), metric.better.to_string());
-            row([&format!("`{metric}{statistic}`"), metric.unit.name(), &over, &better, metric.help]);
+            let name = format!("`{metric}{statistic}`");
+            row([&name, metric.unit.name(), metric.over_blocks.name(), metric.better.name(), metric.help]);
         }
     }
     text

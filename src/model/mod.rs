@@ -1,8 +1,32 @@
 //! The vocabulary that every group shares: systems, faults, guarantees and codecs by their names.
 
-mod codec;
+/// An enum and the name of each variant: as results write it, as others read and print it.
+macro_rules! named {
+    ($(#[$about:meta])* pub enum $type:ident { $($(#[$of:meta])* $variant:ident = $name:literal,)* }) => {
+        $(#[$about])*
+        pub enum $type { $($(#[$of])* $variant,)* }
+
+        impl $type {
+            pub const ALL: [Self; [$(Self::$variant),*].len()] = [$(Self::$variant),*];
+
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|one| one.name() == name)
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    };
+}
+
 mod fault_kind;
-mod guarantee;
 mod latency;
 pub mod measure;
 pub mod metric;
@@ -11,9 +35,7 @@ mod quantile;
 mod system;
 mod unit;
 
-pub use codec::Codec;
 pub use fault_kind::{FaultKind, FaultTarget, Grip, Threat};
-pub use guarantee::Guarantee;
 pub use latency::Latency;
 pub use measure::{Measure, Statistic};
 pub use metric::{Aggregate, Metric};
@@ -21,3 +43,31 @@ pub use point::{BASE, Point};
 pub use quantile::Quantile;
 pub use system::{Marker, MessageStore, Software, System, SystemStyle};
 pub use unit::{Unit, three_digits};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+named! {
+    /// What the scenario demands of delivery. It only judges; it sets nothing.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum Guarantee {
+        None = "none",
+        AtMostOnce = "at-most-once",
+        AtLeastOnce = "at-least-once",
+        ExactlyOnceInLog = "exactly-once-in-log",
+    }
+}
+
+// How a message is compressed on its way: Kafka's `compression.type`.
+named! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum Codec {
+        None = "none",
+        Lz4 = "lz4",
+        Zstd = "zstd",
+        Snappy = "snappy",
+        Gzip = "gzip",
+    }
+}

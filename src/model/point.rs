@@ -6,7 +6,6 @@ use crate::units::{Bytes, Rate, Span};
 use std::cmp::Ordering;
 use std::fmt;
 
-/// The point without keys.
 pub const BASE: &str = "base";
 
 /// Keys and values in the order in which they are written. A part without `=` is a value without a key.
@@ -40,17 +39,14 @@ impl<'a> Point<'a> {
         quantity(text).or_else(share).filter(|number| number.is_finite())
     }
 
-    /// Without some of its keys.
     pub fn without(&self, keys: &[&str]) -> Self {
         Self(self.0.iter().copied().filter(|(name, _)| !keys.contains(&last(name))).collect())
     }
 
-    /// Of some of its keys only.
     pub fn only(&self, keys: &[&str]) -> Self {
         Self(self.0.iter().copied().filter(|(name, _)| keys.contains(&last(name))).collect())
     }
 
-    /// This one and then another.
     pub fn and(&self, other: &Self) -> Self {
         Self([self.0.as_slice(), &other.0].concat())
     }

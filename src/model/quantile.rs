@@ -17,12 +17,10 @@ impl Quantile {
     /// Those that results report, in order.
     pub const REPORTED: [Self; 5] = [Self::P50, Self::P90, Self::P99, Self::P99_9, Self::P99_99];
 
-    /// As a share of one, such as 0.99.
     pub fn share(self) -> f64 {
         f64::from(self.0) / 1e6
     }
 
-    /// The share of the samples beyond it, in millionths.
     pub const fn beyond_millionths(self) -> u32 {
         1_000_000 - self.0
     }

@@ -39,7 +39,6 @@ pub enum MessageStore {
     PendingLog,
 }
 
-/// The marker of a system's points in charts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marker {
     Circle,
@@ -52,7 +51,6 @@ pub enum Marker {
 /// How charts draw a system: chosen for colour blindness and 3:1 contrast.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemStyle {
-    /// Red, green, blue.
     pub color: [u8; 3],
     /// Lengths of strokes and gaps; none where the line is whole.
     pub dash: &'static [f64],
@@ -61,7 +59,6 @@ pub struct SystemStyle {
 
 /// All that is known of a system beside its driver.
 struct SystemSpec {
-    system: System,
     name: &'static str,
     /// In the heads of tables.
     title: &'static str,
@@ -72,91 +69,62 @@ struct SystemSpec {
     style: SystemStyle,
 }
 
-/// In the order of [`System`], which is that of tables and legends.
-const SPECS: &[SystemSpec] = &[
-    SystemSpec {
-        system: System::Kafka,
-        name: "kafka",
-        title: "Kafka",
-        software: Software::Kafka,
-        store: MessageStore::Log,
-        keys: &["consume.batch"],
-        style: SystemStyle { color: [0x00, 0x72, 0xB2], dash: &[], marker: Marker::Circle },
-    },
-    SystemSpec {
-        system: System::RedisPubsub,
-        name: "redis-pubsub",
-        title: "Redis Pub/Sub",
-        software: Software::Redis,
-        store: MessageStore::Nothing,
-        keys: &[],
-        style: SystemStyle { color: [0xCC, 0x79, 0xA7], dash: &[2.5, 2.5], marker: Marker::Triangle },
-    },
-    SystemSpec {
-        system: System::RedisStreams,
-        name: "redis-streams",
-        title: "Redis Streams",
-        software: Software::Redis,
-        store: MessageStore::PendingLog,
-        keys: &["maxlen", "consume.batch"],
-        style: SystemStyle { color: [0xD5, 0x5E, 0x00], dash: &[9.0, 3.0], marker: Marker::Square },
-    },
-    SystemSpec {
-        system: System::RedisLists,
-        name: "redis-lists",
-        title: "Redis Lists",
-        software: Software::Redis,
-        store: MessageStore::Queue,
-        keys: &["consume.mode", "consume.batch"],
-        style: SystemStyle { color: [0x00, 0x9E, 0x73], dash: &[9.0, 3.0, 2.5, 3.0], marker: Marker::Diamond },
-    },
-    SystemSpec {
-        system: System::Fake,
-        name: "fake",
-        title: "",
-        software: Software::Fake,
-        store: MessageStore::Log,
-        keys: &["consume.batch"],
-        style: SystemStyle::NEUTRAL,
-    },
-];
-
-/// Names in the order of the table, from the row `first` on.
-const fn names<const N: usize>(first: usize) -> [&'static str; N] {
-    let mut names = [""; N];
-    let mut at = 0;
-    while at < N {
-        names[at] = SPECS[first + at].name;
-        at += 1;
-    }
-    names
-}
-
 impl SystemStyle {
     /// Of what is no system.
     pub const NEUTRAL: Self = Self { color: [0x6E, 0x77, 0x81], dash: &[4.0, 4.0], marker: Marker::Cross };
 }
 
 impl System {
-    /// Every system that a scenario may name: all but the last, the fake.
-    const COUNT: usize = SPECS.len() - 1;
-    /// They, in the order of tables and legends.
-    pub const ALL: [Self; Self::COUNT] = {
-        let mut all = [Self::Fake; Self::COUNT];
-        let mut at = 0;
-        while at < all.len() {
-            all[at] = SPECS[at].system;
-            at += 1;
-        }
-        all
-    };
+    /// Every system that a scenario may name, in the order of tables and legends: Kafka, and what claims compare with it.
+    pub const ALL: [Self; 4] = [Self::Kafka, Self::RedisPubsub, Self::RedisStreams, Self::RedisLists];
     /// Their names, for those that have only names: results, tables, charts.
-    pub const NAMES: [&str; Self::COUNT] = names(0);
-    /// Those of what claims compare with Kafka, which is the first.
-    pub const PRIMITIVES: [&str; Self::COUNT - 1] = names(1);
+    pub const NAMES: [&str; 4] =
+        [Self::Kafka.name(), Self::RedisPubsub.name(), Self::RedisStreams.name(), Self::RedisLists.name()];
+    pub const PRIMITIVES: [&str; 3] = [Self::RedisPubsub.name(), Self::RedisStreams.name(), Self::RedisLists.name()];
 
-    const fn spec(self) -> &'static SystemSpec {
-        &SPECS[self as usize]
+    const fn spec(self) -> SystemSpec {
+        match self {
+            Self::Kafka => SystemSpec {
+                name: "kafka",
+                title: "Kafka",
+                software: Software::Kafka,
+                store: MessageStore::Log,
+                keys: &["consume.batch"],
+                style: SystemStyle { color: [0x00, 0x72, 0xB2], dash: &[], marker: Marker::Circle },
+            },
+            Self::RedisPubsub => SystemSpec {
+                name: "redis-pubsub",
+                title: "Redis Pub/Sub",
+                software: Software::Redis,
+                store: MessageStore::Nothing,
+                keys: &[],
+                style: SystemStyle { color: [0xCC, 0x79, 0xA7], dash: &[2.5, 2.5], marker: Marker::Triangle },
+            },
+            Self::RedisStreams => SystemSpec {
+                name: "redis-streams",
+                title: "Redis Streams",
+                software: Software::Redis,
+                store: MessageStore::PendingLog,
+                keys: &["maxlen", "consume.batch"],
+                style: SystemStyle { color: [0xD5, 0x5E, 0x00], dash: &[9.0, 3.0], marker: Marker::Square },
+            },
+            Self::RedisLists => SystemSpec {
+                name: "redis-lists",
+                title: "Redis Lists",
+                software: Software::Redis,
+                store: MessageStore::Queue,
+                keys: &["consume.mode", "consume.batch"],
+                style: SystemStyle { color: [0x00, 0x9E, 0x73], dash: &[9.0, 3.0, 2.5, 3.0], marker: Marker::Diamond },
+            },
+            Self::Fake => SystemSpec {
+                name: "fake",
+                title: "",
+                software: Software::Fake,
+                store: MessageStore::Log,
+                keys: &["consume.batch"],
+                style: SystemStyle::NEUTRAL,
+            },
+        }
     }
 
     pub const fn name(self) -> &'static str {
@@ -205,12 +173,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_in_the_order_of_the_systems() {
-        for (at, spec) in SPECS.iter().enumerate() {
-            assert_eq!(spec.system as usize, at, "{}", spec.name);
-            let serde = serde_json::to_string(&spec.system).unwrap();
-            assert_eq!(serde, format!("\"{}\"", spec.name));
+    fn a_system_is_written_by_its_name_and_the_fake_is_none_to_ask_for() {
+        for system in System::ALL.into_iter().chain([System::Fake]) {
+            assert_eq!(serde_json::to_string(&system).unwrap(), format!("\"{system}\""));
+            assert_eq!(System::from_name(system.name()), Some(system).filter(|system| *system != System::Fake));
         }
-        assert_eq!(SPECS.last().map(|spec| spec.system), Some(System::Fake));
+        assert!(System::ALL.is_sorted());
     }
 }

@@ -1,64 +1,28 @@
 //! Units of metrics: their names in results, how a limit in one is read, and how a value is shown in a sentence.
 
 use crate::units::{Bytes, Rate, Span};
-use std::fmt;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    Nanoseconds,
-    Milliseconds,
-    Messages,
-    MessagesPerSecond,
-    OperationsPerSecond,
-    Requests,
-    RequestsPerSecond,
-    Bytes,
-    BytesPerSecond,
-    /// From 0 to 1.
-    Share,
-    /// 1 or 0.
-    Yes,
-    Times,
+named! {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Unit {
+        Nanoseconds = "ns",
+        Milliseconds = "ms",
+        Messages = "msg",
+        MessagesPerSecond = "msg/s",
+        OperationsPerSecond = "ops/s",
+        Requests = "requests",
+        RequestsPerSecond = "requests/s",
+        Bytes = "B",
+        BytesPerSecond = "B/s",
+        /// From 0 to 1.
+        Share = "share",
+        /// 1 or 0.
+        Yes = "yes",
+        Times = "×",
+    }
 }
 
 impl Unit {
-    const ALL: [Self; 12] = [
-        Self::Nanoseconds,
-        Self::Milliseconds,
-        Self::Messages,
-        Self::MessagesPerSecond,
-        Self::OperationsPerSecond,
-        Self::Requests,
-        Self::RequestsPerSecond,
-        Self::Bytes,
-        Self::BytesPerSecond,
-        Self::Share,
-        Self::Yes,
-        Self::Times,
-    ];
-
-    /// As results write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Nanoseconds => "ns",
-            Self::Milliseconds => "ms",
-            Self::Messages => "msg",
-            Self::MessagesPerSecond => "msg/s",
-            Self::OperationsPerSecond => "ops/s",
-            Self::Requests => "requests",
-            Self::RequestsPerSecond => "requests/s",
-            Self::Bytes => "B",
-            Self::BytesPerSecond => "B/s",
-            Self::Share => "share",
-            Self::Yes => "yes",
-            Self::Times => "×",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|unit| unit.name() == name)
-    }
-
     /// Reads a limit: `50ms`, `100k/s`, `10MiB/s`, `64MiB`, `0`. The error says what is expected.
     pub fn parse(self, text: &str) -> Result<f64, String> {
         match self {
@@ -96,12 +60,6 @@ impl Unit {
             Self::BytesPerSecond => format!("{}/s", scaled(value, &BINARY)),
             Self::Milliseconds | Self::Requests | Self::Share | Self::Yes | Self::Times => three_digits(value),
         }
-    }
-}
-
-impl fmt::Display for Unit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
     }
 }
 

@@ -5,6 +5,7 @@
 //! The ledger judges nothing; it counts.
 
 use super::seqset::SeqSet;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One sequence of numbers: (producer, lane).
@@ -41,15 +42,15 @@ struct ConsumedLane {
 const EXAMPLES: usize = 5;
 
 /// A message that came to harm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Harmed {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Example {
     /// As its column is called: `broker_lost`, `lost`, `passed_over`, `phantom`, `duplicate`, `log_duplicate`.
-    pub harm: &'static str,
-    pub lane: SequenceKey,
+    pub harm: String,
+    pub producer: u16,
+    pub lane: u16,
     pub sequence: u64,
 }
 
-/// All books of one cell.
 #[derive(Debug, Default)]
 pub struct Books {
     pub produced: BTreeMap<SequenceKey, Produced>,
@@ -111,7 +112,6 @@ impl Consumed {
         true
     }
 
-    /// First deliveries so far.
     pub fn distinct(&self) -> u64 {
         self.lanes.values().map(|lane| lane.seen.len()).sum()
     }
@@ -134,8 +134,10 @@ impl Consumed {
         }
     }
 
-    fn seen(&self, key: SequenceKey) -> Option<&SeqSet> {
-        self.lanes.get(&key).map(|lane| &lane.seen)
+    /// An empty set stands for a lane that nobody saw.
+    fn seen(&self, key: SequenceKey) -> &SeqSet {
+        static NOTHING: SeqSet = SeqSet::new();
+        self.lanes.get(&key).map_or(&NOTHING, |lane| &lane.seen)
     }
 
     /// One above the highest number seen of a lane.
@@ -147,12 +149,8 @@ impl Consumed {
         self.lanes.values().map(|lane| lane.duplicate).sum()
     }
 
-    fn duplicates(&self, harm: &'static str) -> impl Iterator<Item = Harmed> {
-        let of = move |(lane, seen): (&SequenceKey, &ConsumedLane)| {
-            let lane = *lane;
-            seen.duplicates.clone().into_iter().map(move |sequence| Harmed { harm, lane, sequence })
-        };
-        self.lanes.iter().flat_map(of).take(EXAMPLES)
+    fn duplicates(&self) -> impl Iterator<Item = (SequenceKey, u64)> {
+        self.lanes.iter().flat_map(|(lane, seen)| seen.duplicates.iter().map(|sequence| (*lane, *sequence)))
     }
 }
 
@@ -166,20 +164,24 @@ impl ConsumedLane {
     }
 }
 
+static NOBODY: Consumed = Consumed { lanes: BTreeMap::new(), corrupt: 0, foreign: 0 };
+
 impl Books {
-    /// The balance of subscription `index`.
+    /// What the audit found; nothing where there was none.
+    fn held(&self) -> &Consumed {
+        self.audit.as_ref().map_or(&NOBODY, |audit| &audit.seen)
+    }
+
     pub fn balance(&self, index: usize) -> Counted {
         self.consumed.get(index).map(|consumed| self.balance_of(consumed)).unwrap_or_default()
     }
 
     fn balance_of(&self, consumed: &Consumed) -> Counted {
-        let nothing = SeqSet::new();
         let mut total = Counted::default();
         let mut broker_lost = 0;
         for (key, produced) in &self.produced {
             let end = produced.sent;
-            let seen = consumed.seen(*key).unwrap_or(&nothing);
-            let held = self.audit.as_ref().and_then(|audit| audit.seen.seen(*key)).unwrap_or(&nothing);
+            let (seen, held) = (consumed.seen(*key), self.held().seen(*key));
             let (acked, failed) = (&produced.acked, &produced.failed);
             total.sent += end;
             total.acked += acked.len();
@@ -221,10 +223,7 @@ impl Books {
         produced: &'a Produced,
         consumed: &'a Consumed,
     ) -> impl Iterator<Item = u64> + 'a {
-        // Neither borrows from this call: an empty set stands for a lane that nobody saw.
-        static NOTHING: SeqSet = SeqSet::new();
-        let seen = consumed.seen(key).unwrap_or(&NOTHING);
-        let held = self.audit.as_ref().and_then(|audit| audit.seen.seen(key)).unwrap_or(&NOTHING);
+        let (seen, held) = (consumed.seen(key), self.held().seen(key));
         let end = if self.audit.is_some() { produced.sent } else { 0 };
         let retains = self.audit.as_ref().is_some_and(|audit| audit.retains);
         // A limit of the scenario's own dropped what was before the first that is left.
@@ -236,7 +235,6 @@ impl Books {
 
     /// Every message that the broker acknowledged, should still hold and does not, in order within its lane.
     pub fn broker_lost(&self) -> impl Iterator<Item = (SequenceKey, u64)> {
-        static NOBODY: Consumed = Consumed { lanes: BTreeMap::new(), corrupt: 0, foreign: 0 };
         let consumed = self.consumed.first().unwrap_or(&NOBODY);
         self.produced.iter().flat_map(move |(key, produced)| {
             self.broker_lost_of(*key, produced, consumed).map(|sequence| (*key, sequence))
@@ -244,14 +242,16 @@ impl Books {
     }
 
     /// The first few messages of each kind of harm, so that a reader can look for them.
-    pub fn examples(&self) -> Vec<Harmed> {
-        let nothing = SeqSet::new();
-        let named = |harm: &'static str| move |(lane, sequence): (SequenceKey, u64)| Harmed { harm, lane, sequence };
-        let mut all: Vec<Harmed> = self.broker_lost().take(EXAMPLES).map(named("broker_lost")).collect();
+    pub fn examples(&self) -> Vec<Example> {
+        let mut all: Vec<Example> = Vec::new();
+        let mut name = |harm: &str, found: &mut dyn Iterator<Item = (SequenceKey, u64)>| {
+            let example = |((producer, lane), sequence)| Example { harm: harm.to_owned(), producer, lane, sequence };
+            all.extend(found.take(EXAMPLES).map(example));
+        };
+        name("broker_lost", &mut self.broker_lost());
         let mut add = |harm, consumed: &Consumed, rule: fn([u64; 4]) -> u64, delivered_only: bool| {
             let of_lane = |(key, produced): (&SequenceKey, &Produced)| {
-                let held = self.audit.as_ref().and_then(|audit| audit.seen.seen(*key)).unwrap_or(&nothing);
-                let seen = consumed.seen(*key).unwrap_or(&nothing);
+                let (seen, held) = (consumed.seen(*key), self.held().seen(*key));
                 // Where a reply promises nothing, every message that was sent is owed: none counts as unacknowledged.
                 let end = if delivered_only { consumed.end(*key).min(produced.sent) } else { produced.sent };
                 let promised = if self.acknowledges { 0 } else { u64::MAX };
@@ -259,16 +259,16 @@ impl Books {
                 let found = SeqSet::matching(end, [&produced.acked, &produced.failed, seen, held], rule);
                 found.take(EXAMPLES).map(|sequence| (*key, sequence)).collect::<Vec<_>>()
             };
-            all.extend(self.produced.iter().flat_map(of_lane).take(EXAMPLES).map(named(harm)));
+            name(harm, &mut self.produced.iter().flat_map(of_lane));
         };
         for consumed in &self.consumed {
             add("lost", consumed, |[a, _, s, h]| a & !s & !h, false);
             add("passed_over", consumed, |[a, _, s, h]| a & !s & h, true);
             add("phantom", consumed, |[_, f, s, h]| f & (s | h), false);
         }
-        all.extend(self.consumed.iter().flat_map(|consumed| consumed.duplicates("duplicate")).take(EXAMPLES));
+        name("duplicate", &mut self.consumed.iter().flat_map(Consumed::duplicates));
         let log = self.audit.iter().filter(|audit| audit.retains);
-        all.extend(log.flat_map(|audit| audit.seen.duplicates("log_duplicate")));
+        name("log_duplicate", &mut log.flat_map(|audit| audit.seen.duplicates()));
         all
     }
 
@@ -349,7 +349,8 @@ mod tests {
             }
         );
         assert_eq!(found.acked, found.delivered + found.undelivered + found.lost);
-        let named: Vec<_> = books.examples().into_iter().map(|found| (found.harm, found.sequence)).collect();
+        let examples = books.examples();
+        let named: Vec<_> = examples.iter().map(|found| (found.harm.as_str(), found.sequence)).collect();
         let truth = [("broker_lost", 4), ("lost", 4), ("passed_over", 3), ("phantom", 2), ("duplicate", 1)];
         assert_eq!(named, truth);
         assert_eq!(books.broker_lost().collect::<Vec<_>>(), [(LANE, 4)]);

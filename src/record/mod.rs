@@ -9,7 +9,7 @@ mod seqset;
 mod silences;
 
 pub use histograms::{Harvest, LatencyRecorder, new_histogram};
-pub use ledger::{AuditBook, Books, Consumed, Counted, Harmed, Produced, SequenceKey};
+pub use ledger::{AuditBook, Books, Consumed, Counted, Example, Produced, SequenceKey};
 pub use per_second::{PerSecond, SECOND_NS};
 pub use seqset::SeqSet;
 pub use silences::{AckTimes, AckTrace, NEVER, PerTenth, SILENCE_NS, Silence, Silences, TENTH_NS, common};

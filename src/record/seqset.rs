@@ -70,7 +70,6 @@ impl SeqSet {
         self.word(sequence / CHUNK_BITS, word) & mask != 0
     }
 
-    /// The smallest member.
     pub fn first(&self) -> Option<u64> {
         (0..self.chunks.len() as u64).find_map(|chunk| {
             (0..WORDS).find_map(|word| {
@@ -106,13 +105,7 @@ impl SeqSet {
 
     /// Counts the numbers in `0..end` for which `rule` holds, given 64 members of each set at a time as bits.
     pub fn count<const N: usize>(end: u64, sets: [&Self; N], rule: impl Fn([u64; N]) -> u64) -> u64 {
-        let mut total = 0;
-        for base in (0..end).step_by(64) {
-            let words = sets.map(|set| set.word(base / CHUNK_BITS, (base % CHUNK_BITS / 64) as usize));
-            let valid = if end - base >= 64 { u64::MAX } else { (1 << (end - base)) - 1 };
-            total += u64::from((rule(words) & valid).count_ones());
-        }
-        total
+        Self::words(end, sets, rule).map(|(_, bits)| u64::from(bits.count_ones())).sum()
     }
 
     /// The numbers in `0..end` for which `rule` holds, in order; see [`SeqSet::count`].
@@ -121,10 +114,7 @@ impl SeqSet {
         sets: [&Self; N],
         rule: impl Fn([u64; N]) -> u64,
     ) -> impl Iterator<Item = u64> {
-        (0..end).step_by(64).flat_map(move |base| {
-            let words = sets.map(|set| set.word(base / CHUNK_BITS, (base % CHUNK_BITS / 64) as usize));
-            let valid = if end - base >= 64 { u64::MAX } else { (1 << (end - base)) - 1 };
-            let mut bits = rule(words) & valid;
+        Self::words(end, sets, rule).flat_map(|(base, mut bits)| {
             std::iter::from_fn(move || {
                 let number = (bits != 0).then(|| base + u64::from(bits.trailing_zeros()));
                 bits &= bits.wrapping_sub(1);
@@ -133,10 +123,17 @@ impl SeqSet {
         })
     }
 
-    /// Heap bytes in use.
-    pub fn bytes(&self) -> usize {
-        let bitmaps = self.chunks.iter().filter(|chunk| matches!(chunk, Chunk::Some(..))).count();
-        bitmaps * WORDS * 8 + self.chunks.capacity() * size_of::<Chunk>()
+    /// What `rule` makes of each 64 numbers below `end`, with the first of them.
+    fn words<const N: usize>(
+        end: u64,
+        sets: [&Self; N],
+        rule: impl Fn([u64; N]) -> u64,
+    ) -> impl Iterator<Item = (u64, u64)> {
+        (0..end).step_by(64).map(move |base| {
+            let words = sets.map(|set| set.word(base / CHUNK_BITS, (base % CHUNK_BITS / 64) as usize));
+            let valid = if end - base >= 64 { u64::MAX } else { (1 << (end - base)) - 1 };
+            (base, rule(words) & valid)
+        })
     }
 
     fn word(&self, chunk: u64, word: usize) -> u64 {
@@ -168,6 +165,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
+
+    impl SeqSet {
+        /// Heap bytes in use.
+        fn bytes(&self) -> usize {
+            let bitmaps = self.chunks.iter().filter(|chunk| matches!(chunk, Chunk::Some(..))).count();
+            bitmaps * WORDS * 8 + self.chunks.capacity() * size_of::<Chunk>()
+        }
+    }
 
     proptest! {
         #[test]

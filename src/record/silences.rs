@@ -20,7 +20,6 @@ const STAMP_EVERY: u64 = 64;
 /// A day of tenths; later events go into the last one.
 const MOST_TENTHS: u64 = 864_000;
 
-/// A time without events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Silence {
     pub from_ns: u64,
@@ -38,7 +37,6 @@ pub struct Silences {
 }
 
 impl Silences {
-    /// Listens from `start_ns` on.
     pub fn new(start_ns: u64) -> Self {
         Self { last_ns: start_ns, heard: false, silences: Vec::new(), unkept: 0 }
     }
@@ -67,7 +65,6 @@ impl Silences {
         }
     }
 
-    /// Whether there was any event.
     pub fn heard(&self) -> bool {
         self.heard
     }
@@ -118,7 +115,6 @@ pub struct AckTrace {
 }
 
 impl AckTrace {
-    /// Listens from `start_ns` on.
     pub fn new(start_ns: u64) -> Self {
         Self {
             gaps: Silences::new(start_ns),
@@ -129,7 +125,6 @@ impl AckTrace {
         }
     }
 
-    /// Notes an acknowledgement.
     #[inline]
     pub fn acked(&mut self, sequence: u64, at_ns: u64) {
         let before = (self.last_sequence, self.gaps.last_ns, self.gaps.heard);

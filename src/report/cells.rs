@@ -1,8 +1,9 @@
 //! The cells of one row of the table, asked for by label, metric and condition.
 
+use super::group::known_or_new;
 use super::table::is_ratio;
-use crate::model::Point;
-use crate::result::{Claim, ComparedCell, Kind, RunInfo, SYSTEMS};
+use crate::model::{Point, System};
+use crate::result::{Claim, ComparedCell, Kind, RunInfo};
 use crate::units::Rate;
 
 /// The cells of one claim without ratios.
@@ -26,23 +27,27 @@ impl<'a> Cells<'a> {
     pub fn labels(&self) -> Vec<(&'a str, &'a str)> {
         let mut labels: Vec<(&str, &str)> = Vec::new();
         for cell in &self.all {
-            if !labels.iter().any(|(label, _)| *label == cell.label) {
-                labels.push((&cell.label, &cell.system));
-            }
+            let new = || (cell.label.as_str(), cell.system.as_str());
+            known_or_new(&mut labels, |(label, _)| *label == cell.label, new);
         }
-        let place = |system: &str| SYSTEMS.iter().position(|known| *known == system).unwrap_or(SYSTEMS.len());
+        let place =
+            |system: &str| System::NAMES.iter().position(|known| *known == system).unwrap_or(System::NAMES.len());
         labels.sort_by_key(|(label, system)| (place(system), label != system));
         labels
     }
 
-    /// The cells of one metric, of all labels.
     pub fn metric(&self, metric: &str) -> Vec<&'a ComparedCell> {
         self.all.iter().filter(|cell| cell.metric == metric).copied().collect()
     }
 
-    /// The cells of one label and metric.
     pub fn of_label(&self, label: &str, metric: &str) -> Vec<&'a ComparedCell> {
         self.all.iter().filter(|cell| cell.label == label && cell.metric == metric).copied().collect()
+    }
+
+    /// Another metric of the same label in the same cell of the same run.
+    pub fn beside(&self, cell: &ComparedCell, metric: &str) -> Option<&'a ComparedCell> {
+        let same = |other: &&ComparedCell| (&other.run, &other.cell) == (&cell.run, &cell.cell);
+        self.of_label(&cell.label, metric).into_iter().find(same)
     }
 
     /// The first cell of a label and metric whose condition has all these values; a value is the first in preference
@@ -97,7 +102,7 @@ impl<'a> Cells<'a> {
 
 /// Why a cell has no value, in few words.
 pub fn reason(cell: &ComparedCell) -> String {
-    let block = cell.per_block.iter().find(|block| !block.because.is_empty()).map(|block| block.because.as_str());
+    let block = cell.per_block.iter().map(|block| &block.because).find(|because| !because.is_empty());
     match cell.kind {
         Kind::Cannot if cell.text.is_empty() => "cannot".to_owned(),
         Kind::Cannot => format!("cannot: {}", cell.text),

@@ -3,38 +3,31 @@
 
 use crate::sanitize;
 
-/// For XML text and attributes.
-pub fn xml(text: &str) -> String {
+/// Plain text, its characters of XML as entities, `\` before those of `marks`.
+fn escaped(text: &str, marks: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(sanitize::shown(c)),
+            c => {
+                out.extend(marks.contains(c).then_some('\\'));
+                out.push(sanitize::shown(c));
+            }
         }
     }
     out
 }
 
+/// For XML text and attributes.
+pub fn xml(text: &str) -> String {
+    escaped(text, "").replace('"', "&quot;").replace('\'', "&#39;")
+}
+
 /// For a cell or paragraph of Markdown: no markup, no HTML, no link, no new cell, one line.
 pub fn markdown(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '~' | '!' => {
-                out.push('\\');
-                out.push(c);
-            }
-            c => out.push(sanitize::shown(c)),
-        }
-    }
-    out
+    escaped(text, r"|\`*_[]#~!")
 }
 
 /// Whether a text may be a link: an address of the web that leaves no place for markup.
@@ -43,7 +36,6 @@ pub fn is_address(text: &str) -> bool {
     text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && rest.chars().all(plain))
 }
 
-/// An address as a link of Markdown; everything else as text.
 pub fn markdown_address(text: &str) -> String {
     if is_address(text) { format!("<{text}>") } else { markdown(text) }
 }

@@ -1,7 +1,8 @@
 //! Tests only: a comparison with rows of every form, of made-up numbers as large, as many and as wordy as real ones.
 
+use crate::model::System;
 use crate::result::{
-    BlockValue, CellOutcome, Claim, ComparedCell, Comparison, Kind, RunInfo, SCHEMA, SYSTEMS, Status, Survives,
+    BlockValue, CellOutcome, Claim, ComparedCell, Comparison, Kind, RunInfo, SCHEMA, Status, Survives,
 };
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ impl Row {
         unit: &str,
         text: &str,
     ) -> &mut ComparedCell {
-        let system = SYSTEMS.into_iter().find(|system| label.starts_with(system)).unwrap_or("kafka");
+        let system = System::NAMES.into_iter().find(|system| label.starts_with(system)).unwrap_or("kafka");
         let cannot = value.is_none();
         let block = |block: u32, factor: f64| BlockValue {
             block,
@@ -111,7 +112,7 @@ pub fn comparison() -> Comparison {
 }
 
 fn run_info(scenario: &str) -> RunInfo {
-    let versions = SYSTEMS.map(|label| {
+    let versions = System::NAMES.map(|label| {
         let version = if label == "kafka" { "Kafka 4.4.0; librdkafka 2.12.1" } else { "Redis 8.2.3; redis-rs 1.8.0" };
         (label.to_owned(), version.to_owned())
     });
@@ -286,7 +287,7 @@ fn error_handling() -> Vec<ComparedCell> {
 fn parallelism() -> Vec<ComparedCell> {
     let mut fan_out = Row::new("parallelism-fanout");
     let mut sharing = Row::new("parallelism-sharing");
-    for (at, label) in SYSTEMS.into_iter().enumerate() {
+    for (at, label) in System::NAMES.into_iter().enumerate() {
         for n in [1u32, 2, 4, 8, 16] {
             let point = format!("load.subscriptions={n}");
             if label == "redis-lists" {
@@ -318,7 +319,7 @@ fn throughput() -> Vec<ComparedCell> {
     {
         let mut row = Row::new(run);
         for (size, share) in [("100B", 1.0), ("1KiB", 0.4), ("10KiB", 0.07)] {
-            for (label, rate) in SYSTEMS.into_iter().zip([612_345.0, 540_000.0, 310_000.0, 333_000.0]) {
+            for (label, rate) in System::NAMES.into_iter().zip([612_345.0, 540_000.0, 310_000.0, 333_000.0]) {
                 let can = run != "throughput-durable" || label != "redis-pubsub";
                 let text = if can { "" } else { "a channel keeps nothing that a write could make durable" };
                 row.add(
@@ -334,7 +335,7 @@ fn throughput() -> Vec<ComparedCell> {
         all.extend(row.cells);
     }
     let mut row = Row::new("capacity");
-    for (label, rate) in SYSTEMS.into_iter().zip([61_000.0, 54_000.0, 31_000.0, 33_000.0]) {
+    for (label, rate) in System::NAMES.into_iter().zip([61_000.0, 54_000.0, 31_000.0, 33_000.0]) {
         row.value(label, "", "capacity.low", rate, "msg/s");
         row.value(label, "", "capacity.high", rate * 1.12, "msg/s");
     }
@@ -350,7 +351,7 @@ fn throughput() -> Vec<ComparedCell> {
 
 fn latency() -> Vec<ComparedCell> {
     let mut all = Vec::new();
-    let labels: [(&'static str, &[&str]); 2] = [("latency", &SYSTEMS), ("latency-copies", &["kafka", "kafka-3"])];
+    let labels: [(&'static str, &[&str]); 2] = [("latency", &System::NAMES), ("latency-copies", &["kafka", "kafka-3"])];
     for (run, labels) in labels {
         let mut row = Row::new(run);
         let points = ["load.rate=1k/s", "load.rate=10k/s", "load.rate=half-capacity"];

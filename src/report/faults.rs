@@ -1,14 +1,142 @@
-//! The faults of a run as a table for its page: one line per injection, in every block, with what each cost.
+//! The faults of a run. What they cost: one line per label, matrix point and kind of fault, put together as
+//! [`crate::result::fault_figures`] says, times with their range over the injections. And each injection in every block,
+//! as a table for the run's page.
+//!
+//! A recovery that was not seen is no time; it is counted.
 
-use super::chart::canvas::DataTable;
-use super::fault_cost::range;
-use crate::result::words::{copies, grouped, significant};
-use crate::result::{CellRecord, CellSummary, Fault, Judged, StoredCell, Summary};
+use super::group::{Group, distinct};
+use super::table::DataTable;
+use crate::model::{FaultKind, FaultTarget};
+use crate::result::fault_figures::{FaultFigure, RPO};
+use crate::result::words::{copies, grouped, name as word, or_dash, significant, time};
+use crate::result::{CellRecord, CellSummary, Fault, StoredCell, Summary};
 
-const HEAD: [&str; 26] = [
-    "Label",
-    "Matrix point",
-    "Block",
+/// One kind of fault on one label.
+pub struct FaultCost<'a> {
+    pub label: &'a str,
+    pub system: &'a str,
+    pub point: &'a str,
+    /// `kill of the leader, for good`.
+    pub fault: String,
+    /// Injections that took effect, by valid block.
+    blocks: Vec<Vec<&'a Fault>>,
+    pub missed: Vec<&'a str>,
+    /// Over the blocks; `None` where a reply promises nothing.
+    pub acked: Option<u64>,
+    /// Blocks that the harness spoilt.
+    pub invalid: usize,
+}
+
+/// In the order of the groups, then of injection.
+pub fn fault_costs<'a>(groups: &[Group<'a>]) -> Vec<FaultCost<'a>> {
+    let of_group = |group: &Group<'a>| {
+        let faults = group.blocks.iter().flat_map(|block| &block.faults);
+        distinct(faults.map(name)).into_iter().map(|fault| FaultCost::of(group, fault)).collect::<Vec<_>>()
+    };
+    groups.iter().flat_map(of_group).collect()
+}
+
+impl<'a> FaultCost<'a> {
+    fn of(group: &Group<'a>, fault: String) -> Self {
+        let valid: Vec<&'a CellSummary> = group.blocks.iter().copied().filter(|cell| cell.valid).collect();
+        let own = |block: &'a CellSummary| block.faults.iter().filter(|one| name(one) == fault).collect::<Vec<_>>();
+        let struck = valid.iter().map(|block| {
+            let mut own = own(block);
+            own.retain(|one| one.not_applied.is_none());
+            own
+        });
+        let all = group.blocks.iter().flat_map(|block| own(block));
+        Self {
+            label: group.label,
+            system: group.system,
+            point: group.point,
+            blocks: struck.filter(|block| !block.is_empty()).collect(),
+            missed: all.filter_map(|one| one.not_applied.as_deref()).collect(),
+            acked: valid.iter().map(|cell| cell.counts.acked).sum::<Option<u64>>().filter(|_| !valid.is_empty()),
+            invalid: group.blocks.len() - valid.len(),
+            fault,
+        }
+    }
+
+    pub fn struck(&self) -> impl Iterator<Item = &'a Fault> {
+        self.blocks.iter().flatten().copied()
+    }
+
+    /// Acknowledged messages that are gone; `None` where one injection does not tell.
+    pub fn lost(&self) -> Option<u64> {
+        RPO.over_blocks(&self.blocks).map(|lost| lost as u64)
+    }
+
+    /// `12 of 60,000`, or `10 to 12 of 60,000`: a simulated power loss takes the most.
+    pub fn lost_in_words(&self) -> String {
+        let least = || self.struck().map(|fault| fault.rpo_least_messages.or(fault.rpo_messages)).sum::<Option<u64>>();
+        let lost = self.lost().map(|most| range(least().unwrap_or(most), most));
+        match (lost, self.acked) {
+            (Some(lost), Some(acked)) => format!("{lost} of {}", grouped(acked)),
+            (Some(lost), None) => lost,
+            (None, None) if !self.blocks.is_empty() => "nothing is promised".to_owned(),
+            (None, _) => self.absent("not known"),
+        }
+    }
+
+    /// Value, least and most of a time; `None` where one injection has none.
+    pub fn time(&self, figure: &FaultFigure) -> Option<[f64; 3]> {
+        let value = figure.over_blocks(&self.blocks)?;
+        let values = || self.struck().filter_map(|fault| Some((figure.of)(fault)? as f64));
+        Some([value, values().fold(value, f64::min), values().fold(value, f64::max)])
+    }
+
+    /// `8.91 s`, or `8.91 s (8.10 s to 9.70 s)` of several.
+    pub fn time_in_words(&self, figure: &FaultFigure) -> String {
+        let words = |ns: f64| if ns == 0.0 { "0".to_owned() } else { time(ns) };
+        match self.time(figure) {
+            Some([value, least, most]) if least < most => {
+                format!("{} ({} to {})", words(value), words(least), words(most))
+            }
+            Some([value, ..]) => words(value),
+            None => {
+                let (all, never) = (self.struck().count(), self.struck().filter(|f| (figure.of)(f).is_none()).count());
+                let partly = format!("not in {never} of {all}");
+                self.absent(if never < all { &partly } else { "–" })
+            }
+        }
+    }
+
+    fn absent(&self, otherwise: &str) -> String {
+        match (self.blocks.is_empty(), self.missed.is_empty()) {
+            (true, false) => "not applied".to_owned(),
+            (true, true) if self.invalid > 0 => "invalid".to_owned(),
+            _ => otherwise.to_owned(),
+        }
+    }
+}
+
+/// `10 to 12`, or `12`.
+fn range(least: u64, most: u64) -> String {
+    if least < most { format!("{} to {}", grouped(least), grouped(most)) } else { grouped(most) }
+}
+
+/// What was done to whom: `kill of the leader, for good`.
+pub fn name(fault: &Fault) -> String {
+    let for_good = if fault.for_good() { ", for good" } else { "" };
+    of_whom(&fault.kind, &fault.target) + for_good
+}
+
+/// `kill of the leader`; our own consumers are hit as a whole.
+pub fn of_whom(kind: &str, target: &str) -> String {
+    let known = FaultKind::from_name(kind);
+    let what = if known == Some(FaultKind::PowerLoss) { "power-loss (simulated)" } else { kind };
+    let whom = match FaultTarget::from_name(target) {
+        _ if known.is_some_and(FaultKind::is_ours) => return what.to_owned(),
+        Some(FaultTarget::All) => "every node".to_owned(),
+        Some(FaultTarget::Node | FaultTarget::Replica) => format!("a {target}"),
+        None if target.is_empty() => "nobody".to_owned(),
+        _ => format!("the {target}"),
+    };
+    format!("{what} of {whom}")
+}
+
+const HEAD: [&str; 23] = [
     "Fault",
     "Target",
     "Node",
@@ -33,48 +161,39 @@ const HEAD: [&str; 26] = [
     "Guarantee",
     "Seen",
 ];
-/// Silences that a line has room for.
 const NAMED: usize = 6;
 
 /// Empty without faults.
-pub fn table(cells: &[StoredCell], summary: &Summary, guarantee: &str) -> DataTable {
-    let mut rows = Vec::new();
-    for StoredCell { record, .. } in cells {
-        let same =
-            |cell: &&CellSummary| (&cell.label, &cell.cell, cell.block) == (&record.label, &record.cell, record.block);
-        let verdict = summary.cells.iter().find(same).map_or("–", verdict);
-        rows.extend(record.faults.iter().map(|fault| row(record, fault, verdict, guarantee)));
-    }
-    DataTable { head: HEAD.map(str::to_owned).into(), rows }
+pub fn table<'a>(cells: &'a [StoredCell], summary: &Summary, guarantee: &str) -> DataTable {
+    let of_cell = |StoredCell { record, .. }: &'a StoredCell| {
+        let verdict = summary.cells.iter().find(|cell| cell.id == record.id).map_or_else(|| "–".to_owned(), verdict);
+        record.faults.iter().map(move |fault| (&record.id, row(record, fault, &verdict, guarantee)))
+    };
+    DataTable::placed(&HEAD, cells.iter().flat_map(of_cell))
 }
 
-fn verdict(cell: &CellSummary) -> &'static str {
+fn verdict(cell: &CellSummary) -> String {
     match cell.judged {
-        _ if !cell.valid => "INVALID",
-        Some(Judged::Pass) => "PASS",
-        Some(Judged::Fail) => "FAIL",
-        Some(Judged::Inconclusive) => "INCONCLUSIVE",
-        Some(Judged::Cannot) => "CANNOT",
-        None => "–",
+        _ if !cell.valid => "INVALID".to_owned(),
+        judged => or_dash(judged, |judged| word(&judged).to_uppercase()),
     }
 }
 
 fn row(record: &CellRecord, fault: &Fault, verdict: &str, guarantee: &str) -> Vec<String> {
     let start = record.window_start_ns.unwrap_or(0);
-    let at = |ns: Option<u64>| ns.map_or_else(none, |ns| significant((ns as f64 - start as f64) / 1e9));
-    let long = |ns: Option<u64>| ns.map_or_else(none, |ns| significant(ns as f64 / 1e9));
+    let at = |ns: Option<u64>| or_dash(ns, |ns| significant((ns as f64 - start as f64) / 1e9));
+    let long = |ns: Option<u64>| or_dash(ns, |ns| significant(ns as f64 / 1e9));
     let healed = if fault.for_good() { "never".to_owned() } else { at(fault.healed_at_ns) };
     let rto = [fault.rto_publish_ns, fault.rto_deliver_ns, fault.rto_90_ns];
-    let text = |text: &str| if text.is_empty() { none() } else { text.to_owned() };
-    let mut row = vec![record.label.clone(), record.cell.clone(), record.block.to_string()];
-    row.extend([&fault.kind, &fault.target, &fault.node].map(|name| text(name)));
+    let text = |text: &str| or_dash((!text.is_empty()).then_some(text), str::to_owned);
+    let mut row = Vec::from([&fault.kind, &fault.target, &fault.node].map(|name| text(name)));
     row.extend([at(fault.planned_at_ns), at(fault.took_effect_at_ns), healed]);
     row.extend(rto.map(long));
     row.push(long(fault.scripted_ns));
     let copies = copies(&record.system, &record.survives, record.nodes);
     row.extend(rto.map(|ns| long(fault.unscripted(ns, copies))));
-    row.push(unavailable(fault, start));
-    row.push(fault.rpo_messages.map_or_else(none, |most| range(fault.rpo_least_messages.unwrap_or(most), most)));
+    row.push(text(&unavailable(fault, start)));
+    row.push(or_dash(fault.rpo_messages, |most| range(fault.rpo_least_messages.unwrap_or(most), most)));
     row.extend([fault.rpo_ns, fault.redundancy_ns, fault.probe_rto_ns].map(long));
     row.push(retries(record));
     let failed: Vec<&str> = [&fault.not_applied, &fault.not_healed].into_iter().flatten().map(String::as_str).collect();
@@ -92,8 +211,7 @@ fn unavailable(fault: &Fault, start: u64) -> String {
     });
     let more = fault.unavailable.len().saturating_sub(NAMED);
     let more = (more > 0).then(|| format!("… {more} more"));
-    let all: Vec<String> = told.chain(more).collect();
-    if all.is_empty() { none() } else { all.join("; ") }
+    told.chain(more).collect::<Vec<_>>().join("; ")
 }
 
 /// Of the whole cell: what is tried again is seldom one fault's alone.
@@ -101,8 +219,4 @@ fn retries(record: &CellRecord) -> String {
     let all: Vec<String> =
         record.retries.iter().map(|(reason, count)| format!("{} {reason}", grouped(*count))).collect();
     if all.is_empty() { "0".to_owned() } else { all.join("; ") }
-}
-
-fn none() -> String {
-    "–".to_owned()
 }

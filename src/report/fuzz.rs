@@ -2,7 +2,7 @@
 //!
 //! What cannot be drawn may end in an error, never in a panic.
 
-use super::{chart, fault_cost, figures, group, html, observed_text, text};
+use super::{chart, faults, figures, group, html, observed, text};
 use crate::result::{Comparison, Summary, WindowRow};
 use std::path::Path;
 
@@ -10,16 +10,14 @@ pub fn summary(summary: &Summary) {
     for (_, figure) in figures(summary, &[]).unwrap_or_default() {
         let _ = figure.svg();
     }
-    let _ = (observed_text::observations(summary, 80), fault_cost::fault_costs(&group::groups(summary)));
+    let _ = (observed::observations(summary, 80), faults::fault_costs(&group::groups(summary)));
 }
 
 pub fn windows(windows: Vec<WindowRow>) {
     let record = crate::result::CellRecord::empty();
-    let faults =
-        chart::faults::draw("base", &[chart::faults::FaultPanel { record: &record, windows: windows.clone() }]);
-    let (label, system) = ("kafka".to_owned(), "kafka".to_owned());
-    let rates = chart::rates::draw("base", &[chart::rates::RatesPanel { label, system, windows }]);
-    for figure in faults.into_iter().chain(rates) {
+    let panels = [chart::series::SecondsPanel { record: &record, windows }];
+    let (struck, rates) = (chart::faults::draw("base", &panels), chart::rates::draw("base", &panels));
+    for figure in struck.into_iter().chain(rates) {
         let _ = figure.svg();
     }
 }

@@ -15,22 +15,16 @@ pub struct Group<'a> {
 pub fn groups(summary: &Summary) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for cell in &summary.cells {
-        match groups.iter_mut().find(|group| group.label == cell.label && group.point == cell.cell) {
-            Some(group) => group.blocks.push(cell),
-            None => {
-                groups.push(Group { label: &cell.label, system: &cell.system, point: &cell.cell, blocks: vec![cell] });
-            }
-        }
+        let same = |group: &Group<'_>| group.label == cell.label && group.point == cell.cell;
+        let new = || Group { label: &cell.label, system: &cell.system, point: &cell.cell, blocks: Vec::new() };
+        known_or_new(&mut groups, same, new).blocks.push(cell);
     }
     groups.sort_by(|a, b| Point::read(a.point).cmp(&Point::read(b.point)));
     groups
 }
 
-/// The matrix points of some groups, in order.
 pub fn points<'a>(groups: &[Group<'a>]) -> Vec<&'a str> {
-    let mut points: Vec<&str> = groups.iter().map(|group| group.point).collect();
-    points.dedup();
-    points
+    distinct(groups.iter().map(|group| group.point))
 }
 
 impl Group<'_> {
@@ -38,12 +32,10 @@ impl Group<'_> {
         self.blocks.iter().any(|cell| cell.rates.offered_per_s.is_some())
     }
 
-    /// Values of the valid blocks.
     pub fn values(&self, of: impl Fn(&CellSummary) -> Option<f64>) -> Vec<f64> {
         self.blocks.iter().filter(|cell| cell.valid).filter_map(|cell| of(cell)).collect()
     }
 
-    /// Geometric mean over the valid blocks with its interval.
     pub fn mean(&self, of: impl Fn(&CellSummary) -> Option<f64>) -> Option<GeometricMean> {
         GeometricMean::of(&self.values(of))
     }
@@ -62,14 +54,30 @@ impl Group<'_> {
 
     /// Why there is nothing to draw, in words.
     pub fn absent(&self) -> Option<String> {
-        if self.blocks.iter().all(|cell| !cell.valid) {
-            Some(format!("{} is invalid", self.label))
-        } else if self.overloaded() {
-            Some(format!("{} is overloaded", self.label))
-        } else {
-            None
+        let invalid = self.blocks.iter().all(|cell| !cell.valid);
+        let why = invalid.then_some("invalid").or(self.overloaded().then_some("overloaded"));
+        why.map(|why| format!("{} is {why}", self.label))
+    }
+}
+
+/// Each once, in the order in which they come first.
+pub fn distinct<T: PartialEq>(all: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut seen = Vec::new();
+    for one in all {
+        if !seen.contains(&one) {
+            seen.push(one);
         }
     }
+    seen
+}
+
+/// The one that fits, or a new one behind all others.
+pub fn known_or_new<T>(all: &mut Vec<T>, fits: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> &mut T {
+    let at = all.iter().position(fits).unwrap_or_else(|| {
+        all.push(new());
+        all.len() - 1
+    });
+    &mut all[at]
 }
 
 /// `1 block`, `3 blocks`.

@@ -2,9 +2,10 @@
 
 use super::cells::{Cells, brief, reason, variant};
 use super::quantity;
-use super::scaling::{FAN_OUT, SpeedupGroup, families};
+use super::scaling::{FAN_OUT, families};
 use crate::claims::{self, Headline, Worded};
-use crate::model::{Point, Unit};
+use crate::model::metric::FAULT_RPO;
+use crate::model::{FaultKind, FaultTarget, Point, Unit};
 use crate::result::words::{TimeUnit, grouped, significant, time};
 use crate::result::{ComparedCell, Kind};
 
@@ -13,7 +14,6 @@ const MOST: usize = 7;
 /// The sharing of work is told at this many consumers.
 const CONSUMERS: f64 = 4.0;
 
-/// What one system did.
 pub fn lines(cells: &Cells<'_>, system: &str) -> Vec<String> {
     let parts = claims::headline(cells.claim);
     let labels: Vec<&str> =
@@ -33,9 +33,9 @@ pub fn lines(cells: &Cells<'_>, system: &str) -> Vec<String> {
         .flat_map(|(label, lines)| lines.into_iter().map(|line| format!("{}{line}", place(label))).collect::<Vec<_>>())
         .collect();
     if told.is_empty() {
-        let first = cells.all.iter().filter(|cell| cell.system == system);
-        let cannot = first.clone().find(|cell| cell.kind == Kind::Cannot);
-        told.push(cannot.or(first.clone().next()).map_or_else(|| "not measured".to_owned(), |cell| reason(cell)));
+        let own = || cells.all.iter().filter(|cell| cell.system == system);
+        let first = own().find(|cell| cell.kind == Kind::Cannot).or_else(|| own().next());
+        told.push(first.map_or_else(|| "not measured".to_owned(), |cell| reason(cell)));
     }
     if told.len() > MOST {
         let more = told.len() - (MOST - 1);
@@ -104,25 +104,25 @@ fn counts(cells: &Cells<'_>, label: &str, of: &[Worded], above: &str) -> Option<
 }
 
 fn speed_up(cells: &Cells<'_>, label: &str) -> Vec<String> {
-    let own = |family: &SpeedupGroup| family.curves.iter().find(|curve| curve.label == label).cloned();
     let mut lines = Vec::new();
     let mut told = [false, false];
     for family in families(cells) {
         // One alone shares nothing and is no fan-out: where there is no more, the reason is told below.
-        let Some(curve) = own(&family).filter(|curve| curve.steps.iter().any(|step| step.n > 1.0)) else { continue };
+        let own = family.curves.iter().find(|curve| curve.label == label);
+        let Some(curve) = own.filter(|curve| curve.points.iter().any(|(n, ..)| *n > 1.0)) else { continue };
         let condition = if family.condition.is_empty() { String::new() } else { format!(" at {}", family.condition) };
         if family.key == FAN_OUT {
             told[0] = true;
-            let last = curve.steps.iter().filter(|step| step.complete).map(|step| step.n).reduce(f64::max);
+            let last = curve.points.iter().filter(|(.., complete)| *complete).map(|(n, ..)| *n).reduce(f64::max);
             lines.push(match last {
                 Some(n) => format!("complete on {} subscriptions{condition}", grouped(n as u64)),
                 None => format!("complete on none{condition}"),
             });
         } else {
             told[1] = true;
-            let at = curve.steps.iter().find(|step| step.n == CONSUMERS).or(curve.steps.last());
-            lines.extend(at.map(|step| {
-                format!("{} consumers{condition}: {}×", quantity::plain(step.n), significant(step.factor))
+            let at = curve.points.iter().find(|(n, ..)| *n == CONSUMERS).or(curve.points.last());
+            lines.extend(at.map(|(n, factor, _)| {
+                format!("{} consumers{condition}: {}×", quantity::plain(*n), significant(*factor))
             }));
         }
     }
@@ -159,11 +159,8 @@ fn values(cells: &Cells<'_>, label: &str, metrics: &[String]) -> Vec<String> {
                 (None, _) => reason(cell),
                 (Some(value), Some(Unit::Nanoseconds)) => {
                     name = unit.name();
-                    format!(
-                        "{} {}",
-                        cell.metric.rsplit('.').next().unwrap_or_default().replace('_', "."),
-                        unit.of(value)
-                    )
+                    let quantile = cell.metric.rsplit('.').next().unwrap_or_default().replace('_', ".");
+                    format!("{quantile} {}", unit.of(value))
                 }
                 (Some(value), _) => {
                     name = &cell.unit;
@@ -181,21 +178,18 @@ fn values(cells: &Cells<'_>, label: &str, metrics: &[String]) -> Vec<String> {
 /// `a node lost for good: 0 of 60,000 lost, back in 9.10 s`, and of an only node that was started again
 /// `10,412 of 20,000 lost, back in 1.20 s`.
 fn faults(cells: &Cells<'_>, label: &str) -> Vec<String> {
-    let of = |conditions: &[(&str, &str)]| cells.find(label, "fault.rpo", conditions);
+    let of = |conditions: &[(&str, &str)]| cells.find(label, FAULT_RPO.name, conditions);
     let gone = of(&[("for", "never")]).map(|cell| format!("a node lost for good: {}", cost(cells, cell)));
-    let killed = of(&[("fault", "kill"), ("target", "node"), ("copies", "1")])
+    let only = [("fault", FaultKind::Kill.name()), ("target", FaultTarget::Node.name()), ("copies", "1")];
+    let killed = of(&only)
         .filter(|cell| Point::read(&cell.cell).get("for").is_none() && cell.value.is_some())
         .map(|cell| cost(cells, cell));
     gone.into_iter().chain(killed).collect()
 }
 
-/// What the fault of an RPO's cell cost.
 fn cost(cells: &Cells<'_>, lost: &ComparedCell) -> String {
     let Some(messages) = lost.value else { return brief(lost) };
-    let value = |metric: &str| {
-        let same = |cell: &&ComparedCell| cell.cell == lost.cell;
-        cells.of_label(&lost.label, metric).into_iter().find(same).and_then(|cell| cell.value)
-    };
+    let value = |metric: &str| cells.beside(lost, metric).and_then(|cell| cell.value);
     let of = value("fault.acked").map_or_else(String::new, |acked| format!(" of {}", quantity::plain(acked)));
     let back = match value("fault.rto_publish") {
         Some(ns) => format!(", back in {}", time(ns)),

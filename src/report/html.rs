@@ -1,28 +1,19 @@
 //! Self-contained pages: no script, no network, everything escaped by the templates save our own SVG and style.
 
-use super::chart::canvas::{DataTable, Figure};
+use super::chart::canvas::Figure;
 use super::group::groups;
-use super::state;
-use super::table::{Table, claim_title, details, overview, uses};
+use super::table::{DataTable, claim_title, details, number, overview, uses};
 use super::{faults, observed};
 use crate::model::{Latency, Measure};
-use crate::result::words::{TimeUnit, grouped, in_words, name, significant, survival, time};
+use crate::result::words::{TimeUnit, grouped, in_words, name, or_dash, significant, survival, time};
 use crate::result::{CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary, measured};
 use crate::sanitize;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, escape_formatter};
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-#[derive(Serialize)]
-struct Chart<'a> {
-    name: &'a str,
-    title: &'a str,
-    caption: &'a str,
-    svg: String,
-    data: &'a DataTable,
-}
+const STYLE: &str = include_str!("templates/style.css");
 
 /// The page of one run.
 pub fn run(
@@ -31,92 +22,60 @@ pub fn run(
     cells: &[StoredCell],
     figures: &[(String, Figure)],
 ) -> Result<String, ResultError> {
-    let charts = figures.iter().map(|(name, figure)| chart(name, figure)).collect::<Result<Vec<_>, ResultError>>()?;
-    let gates: Vec<Vec<String>> = cells
-        .iter()
-        .flat_map(|cell| cell.record.gates.iter().map(move |gate| (&cell.record, gate)))
+    let charts = figures.iter().map(|(name, figure)| chart(name, figure)).collect::<Result<Vec<_>, _>>()?;
+    let failed = cells.iter().flat_map(|cell| cell.record.gates.iter().map(move |gate| (&cell.record.id, gate)));
+    let failed = failed
         .filter(|(_, gate)| !gate.held)
-        .map(|(record, gate)| {
-            vec![
-                record.label.clone(),
-                record.cell.clone(),
-                record.block.to_string(),
-                gate.name.clone(),
-                gate.found.clone(),
-                gate.limit.clone(),
-                name(&gate.blames),
-            ]
-        })
-        .collect();
-    let cold: Vec<Vec<String>> = manifest
-        .cold_start
-        .iter()
-        .map(|(label, cold)| {
-            let optional = |ns: Option<u64>| ns.map_or_else(|| "–".to_owned(), |ns| time(ns as f64));
-            vec![
-                label.clone(),
-                time(cold.ready_ns as f64),
-                optional(cold.publish_p50_ns),
-                optional(cold.publish_p99_ns),
-                time(cold.warmed_ns as f64),
-            ]
-        })
-        .collect();
-    let latencies = table(
-        &["Label", "Matrix point", "Block", "Metric", "n", "p50", "p90", "p99", "p99.9", "p99.99", "max"],
-        latency_rows(summary),
-    );
+        .map(|(id, gate)| (id, vec![gate.name.clone(), gate.found.clone(), gate.limit.clone(), name(&gate.blames)]));
+    let cold = manifest.cold_start.iter().map(|(label, cold)| {
+        let publish = [cold.publish_p50_ns, cold.publish_p99_ns].map(|ns| or_dash(ns, |ns| time(ns as f64)));
+        let ends = [cold.ready_ns, cold.warmed_ns].map(|ns| time(ns as f64));
+        let ([ready, warmed], [p50, p99]) = (ends, publish);
+        vec![label.clone(), ready, p50, p99, warmed]
+    });
+    let observed = observed::gather(&groups(summary)).iter().map(observed::ObservedMetric::row).collect();
+    let (valid, count) = (summary.cells.iter().filter(|cell| cell.valid).count(), summary.cells.len());
     let page = json!({
         "manifest": manifest,
-        "state": state(manifest, summary),
-        "sound": summary.cells.iter().all(|cell| cell.valid),
+        "state": format!("{}, exit code {}: {valid} of {count} cells valid", name(&manifest.status), manifest.exit_code),
+        "sound": valid == count,
         "duration_unit": latency_unit(summary).name(),
-        "cells": table(&["Label", "Matrix point", "Block", "Valid", "Outcome", "Guarantee", "Offered/s", "Sent/s", "Acked/s", "Consumed/s", "Goodput/s", "What an acknowledgement promises"], summary.cells.iter().map(rate_row).collect()),
-        "latencies": latencies,
+        "cells": rate_table(summary),
+        "latencies": latency_table(summary),
         "faults": faults::table(cells, summary, &manifest.scenario.guarantee),
-        "observations": table(&observed::HEAD, observed::gather(&groups(summary)).iter().map(observed::ObservedMetric::row).collect()),
+        "observations": DataTable::new(observed::HEAD, observed),
         "counts": count_table(summary),
-        "resources": table(&["Label", "Matrix point", "Block", "Client CPU, µs/message", "Client peak RSS, MiB", "Broker CPU, µs/message", "Broker peak RSS, MiB", "Ran out"], summary.cells.iter().map(resource_row).collect()),
-        "gates": table(&["Label", "Matrix point", "Block", "Gate", "Found", "Limit", "Blames"], gates),
-        "cold": table(&["Label", "Ready after", "Publish p50, first 5 s", "Publish p99, first 5 s", "Warmed for"], cold),
+        "resources": resource_table(summary),
+        "gates": DataTable::placed(&["Gate", "Found", "Limit", "Blames"], failed),
+        "cold": DataTable::new(
+            ["Label", "Ready after", "Publish p50, first 5 s", "Publish p99, first 5 s", "Warmed for"],
+            cold.collect(),
+        ),
         "files": summary.cells.iter().map(|cell| (format!("{} · {} · block {}", cell.label, cell.cell, cell.block), &cell.files)).collect::<Vec<_>>(),
         "charts": charts,
-        "style": include_str!("templates/style.css"),
+        "style": STYLE,
     });
     render("report.html", include_str!("templates/report.html"), page)
 }
 
 /// The page of a comparison, with the panel of each claim.
-pub fn comparison<'a>(
-    comparison: &'a Comparison,
-    figure: &Figure,
-    panels: &'a [Figure],
-) -> Result<String, ResultError> {
-    #[derive(Serialize)]
-    struct PageRow<'a> {
-        title: String,
-        claim: &'a Claim,
-        sentences: Vec<&'a str>,
-        chart: Option<Chart<'a>>,
-        figures: usize,
-        tables: Vec<Table>,
-    }
-    let row = |claim: &'a Claim, panel: Option<&'a Figure>| -> Result<PageRow<'a>, ResultError> {
+pub fn comparison(comparison: &Comparison, figure: &Figure, panels: &[Figure]) -> Result<String, ResultError> {
+    let row = |claim: &Claim, panel: Option<&Figure>| -> Result<Value, ResultError> {
         let tables = details(claim);
-        Ok(PageRow {
-            title: claim_title(&claim.id),
-            claim,
-            sentences: claim.because.split("; ").collect(),
-            chart: panel.filter(|_| !tables.is_empty()).map(|panel| chart(&claim.id, panel)).transpose()?,
-            figures: tables.iter().map(|table| table.rows.len()).sum(),
-            tables,
-        })
+        let panel = panel.filter(|_| !tables.is_empty());
+        Ok(json!({
+            "title": claim_title(&claim.id),
+            "claim": claim,
+            "sentences": claim.because.split("; ").collect::<Vec<_>>(),
+            "chart": panel.map(|panel| chart(&claim.id, panel)).transpose()?,
+            "figures": tables.iter().map(|table| table.rows.len()).sum::<usize>(),
+            "tables": tables,
+        }))
     };
     let rows = comparison.claims.iter().zip(panels).map(|(claim, panel)| row(claim, Some(panel)));
     let uses_rows = comparison.uses.iter().map(|claim| row(claim, None));
     let ids = |claims: &[Claim]| claims.iter().map(|claim| claim.id.clone()).collect::<Vec<_>>();
-    let runs: Vec<_> =
-        comparison.runs.iter().map(|run| json!({ "page": super::index::page(&run.run), "info": run })).collect();
+    let runs = comparison.runs.iter().map(|run| json!({ "page": super::index::page(&run.run), "info": run }));
     let page = json!({
         "profile": comparison.profile,
         "counted": in_words(comparison.claims.len()),
@@ -127,26 +86,24 @@ pub fn comparison<'a>(
         "uses_table": uses(comparison),
         "use_ids": ids(&comparison.uses),
         "uses": uses_rows.collect::<Result<Vec<_>, _>>()?,
-        "runs": runs,
+        "runs": runs.collect::<Vec<_>>(),
         "caption": figure.caption,
-        "style": include_str!("templates/style.css"),
+        "style": STYLE,
     });
     render("comparison.html", include_str!("templates/comparison.html"), page)
 }
 
-fn chart<'a>(name: &'a str, figure: &'a Figure) -> Result<Chart<'a>, ResultError> {
-    let svg = figure.inline_svg()?;
-    Ok(Chart { name, title: &figure.title, caption: &figure.caption, svg, data: &figure.data })
+fn chart(name: &str, figure: &Figure) -> Result<Value, ResultError> {
+    let Figure { title, caption, data, .. } = figure;
+    Ok(json!({ "name": name, "title": title, "caption": caption, "svg": figure.inline_svg()?, "data": data }))
 }
 
-/// The list of runs.
-pub fn index(page: &serde_json::Value) -> Result<String, ResultError> {
-    let mut page = page.clone();
-    page["style"] = include_str!("templates/style.css").into();
+pub fn index(runs: &[Value], suites: &[Value]) -> Result<String, ResultError> {
+    let page = json!({ "runs": runs, "suites": suites, "style": STYLE });
     render("index.html", include_str!("templates/index.html"), page)
 }
 
-fn render(name: &'static str, source: &'static str, page: serde_json::Value) -> Result<String, ResultError> {
+fn render(name: &'static str, source: &'static str, page: Value) -> Result<String, ResultError> {
     let failed = |error: minijinja::Error| ResultError::Draw { what: name.to_owned(), cause: format!("{error:#}") };
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
@@ -163,34 +120,39 @@ fn render(name: &'static str, source: &'static str, page: serde_json::Value) -> 
     environment.get_template(name).and_then(|template| template.render(Serde(page))).map_err(failed)
 }
 
-fn table(head: &[&str], rows: Vec<Vec<String>>) -> DataTable {
-    DataTable { head: head.iter().map(|text| (*text).to_owned()).collect(), rows }
+fn each(summary: &Summary, head: &[&str], row: impl Fn(&CellSummary) -> Vec<String>) -> DataTable {
+    DataTable::placed(head, summary.cells.iter().map(|cell| (&cell.id, row(cell))))
 }
 
-/// The head of the columns that say which cell it is.
-const PLACE: [&str; 3] = ["Label", "Matrix point", "Block"];
-
-fn place(cell: &CellSummary) -> Vec<String> {
-    vec![cell.label.clone(), cell.cell.clone(), cell.block.to_string()]
-}
-
-fn rate_row(cell: &CellSummary) -> Vec<String> {
-    let rate = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), super::table::number);
+fn rate_table(summary: &Summary) -> DataTable {
     let with = |word: &str, reasons: &[String]| {
         if reasons.is_empty() { word.to_owned() } else { format!("{word}: {}", reasons.join("; ")) }
     };
-    let judged = cell.judged.map_or_else(|| "–".to_owned(), |judged| name(&judged));
-    let judged = with(&judged, &cell.judged_because);
-    let rates = &cell.rates;
-    let mut row = place(cell);
-    row.push(if cell.valid { "valid".to_owned() } else { with("invalid", &cell.invalid_because) });
-    row.push(with(&name(&cell.outcome), &cell.outcome_because));
-    row.push(judged);
-    row.extend(
-        [rates.offered_per_s, rates.sent_per_s, rates.acked_per_s, rates.consumed_per_s, rates.goodput_per_s].map(rate),
-    );
-    row.push(format!("{} ({})", survival(&cell.survives), cell.survives.because));
-    row
+    let head = [
+        "Valid",
+        "Outcome",
+        "Guarantee",
+        "Offered/s",
+        "Sent/s",
+        "Acked/s",
+        "Consumed/s",
+        "Goodput/s",
+        "What an acknowledgement promises",
+    ];
+    each(summary, &head, |cell| {
+        let CellSummary { rates, survives, .. } = cell;
+        let judged = or_dash(cell.judged, |judged| name(&judged));
+        let rates =
+            [rates.offered_per_s, rates.sent_per_s, rates.acked_per_s, rates.consumed_per_s, rates.goodput_per_s];
+        let mut row = vec![
+            if cell.valid { "valid".to_owned() } else { with("invalid", &cell.invalid_because) },
+            with(&name(&cell.outcome), &cell.outcome_because),
+            with(&judged, &cell.judged_because),
+        ];
+        row.extend(rates.map(|rate| or_dash(rate, number)));
+        row.push(format!("{} ({})", survival(survives), survives.because));
+        row
+    })
 }
 
 fn latency_unit(summary: &Summary) -> TimeUnit {
@@ -198,54 +160,45 @@ fn latency_unit(summary: &Summary) -> TimeUnit {
     TimeUnit::for_column(latencies.filter_map(|quantiles| quantiles.p50_ns.map(|ns| ns as f64)))
 }
 
-fn latency_rows(summary: &Summary) -> Vec<Vec<String>> {
+fn latency_table(summary: &Summary) -> DataTable {
     let unit = latency_unit(summary);
-    let mut rows = Vec::new();
-    for cell in &summary.cells {
-        for latency in Latency::ALL {
-            let Some(q) = cell.latency.get(latency) else { continue };
-            let of = |ns: Option<u64>| ns.map_or_else(|| "–".to_owned(), |ns| unit.of(ns as f64));
-            let mut row = place(cell);
-            row.extend([latency.name().replace('_', " "), grouped(q.count)]);
-            row.extend([q.p50_ns, q.p90_ns, q.p99_ns, q.p99_9_ns, q.p99_99_ns, q.max_ns].map(of));
-            rows.push(row);
-        }
-    }
-    rows
+    let of_cell = |cell: &CellSummary, latency: Latency| {
+        let q = cell.latency.get(latency)?;
+        let quantiles = [q.p50_ns, q.p90_ns, q.p99_ns, q.p99_9_ns, q.p99_99_ns, q.max_ns];
+        let numbers = quantiles.map(|ns| or_dash(ns, |ns| unit.of(ns as f64)));
+        Some([latency.name().replace('_', " "), grouped(q.count)].into_iter().chain(numbers).collect())
+    };
+    let rows = summary
+        .cells
+        .iter()
+        .flat_map(|cell| Latency::ALL.into_iter().filter_map(move |latency| Some((&cell.id, of_cell(cell, latency)?))));
+    DataTable::placed(&["Metric", "n", "p50", "p90", "p99", "p99.9", "p99.99", "max"], rows)
 }
 
 /// Every count of the registry, a column each.
 fn count_table(summary: &Summary) -> DataTable {
     let counts: Vec<(Measure, &str)> =
         Measure::usual().filter_map(|measure| Some((measure, measure.metric.name.strip_prefix("counts.")?))).collect();
-    let head = counts.iter().map(|(_, name)| {
-        let (first, rest) = name.split_at(1);
-        first.to_uppercase() + &rest.replace('_', " ")
-    });
-    let row = |cell: &CellSummary| {
-        let count = |(measure, _): &(Measure, &str)| {
-            measured(*measure, cell).map_or_else(|| "–".to_owned(), |count| grouped(count as u64))
-        };
-        place(cell).into_iter().chain(counts.iter().map(count)).collect()
-    };
-    DataTable {
-        head: PLACE.map(str::to_owned).into_iter().chain(head).collect(),
-        rows: summary.cells.iter().map(row).collect(),
-    }
+    let head = counts.iter().map(|(_, name)| name[..1].to_uppercase() + &name[1..].replace('_', " "));
+    let head: Vec<String> = head.collect();
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let count = |measure: Measure, cell: &CellSummary| or_dash(measured(measure, cell), |count| grouped(count as u64));
+    each(summary, &head, |cell| counts.iter().map(|(measure, _)| count(*measure, cell)).collect())
 }
 
-fn resource_row(cell: &CellSummary) -> Vec<String> {
-    let r = &cell.resources;
-    let micros = |ns: Option<f64>| ns.map_or_else(|| "–".to_owned(), |ns| significant(ns / 1e3));
-    let mebi =
-        |bytes: Option<u64>| bytes.map_or_else(|| "–".to_owned(), |bytes| significant(bytes as f64 / (1 << 20) as f64));
-    let mut row = place(cell);
-    row.extend([
-        micros(r.client_cpu_ns_per_message),
-        mebi(r.client_peak_rss_bytes),
-        micros(r.broker_cpu_ns_per_message),
-        mebi(r.broker_peak_rss_bytes),
-        r.saturated.clone().unwrap_or_else(|| "–".to_owned()),
-    ]);
-    row
+fn resource_table(summary: &Summary) -> DataTable {
+    let micros = |ns: Option<f64>| or_dash(ns, |ns| significant(ns / 1e3));
+    let mebi = |bytes: Option<u64>| or_dash(bytes, |bytes| significant(bytes as f64 / (1 << 20) as f64));
+    let head =
+        ["Client CPU, µs/message", "Client peak RSS, MiB", "Broker CPU, µs/message", "Broker peak RSS, MiB", "Ran out"];
+    each(summary, &head, |cell| {
+        let r = &cell.resources;
+        vec![
+            micros(r.client_cpu_ns_per_message),
+            mebi(r.client_peak_rss_bytes),
+            micros(r.broker_cpu_ns_per_message),
+            mebi(r.broker_peak_rss_bytes),
+            or_dash(r.saturated.clone(), |what| what),
+        ]
+    })
 }

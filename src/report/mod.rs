@@ -5,26 +5,25 @@
 mod cells;
 mod chart;
 mod escape;
-mod fault_cost;
 mod faults;
 mod group;
 mod headline;
 mod html;
 mod index;
 mod observed;
-mod observed_text;
 mod quantity;
 mod scaling;
 mod table;
 mod text;
 
 pub use index::write_index;
-pub use observed_text::observations;
+pub use observed::observations;
 pub use text::{markdown, markdown_table, terminal};
 
-use crate::result::words::name;
-use crate::result::{Comparison, Manifest, ResultError, RunFolder, StoredCell, Summary, files, slug, summarize};
+use crate::result::{Comparison, ResultError, RunFolder, StoredCell, Summary, files, slug, summarize};
 use chart::canvas::Figure;
+use chart::series::SecondsPanel;
+use chart::spectrum::SpectrumCurve;
 use std::path::Path;
 
 /// Renders `summary.json`, `charts/*.svg` and `report.html` of a run from its raw files alone.
@@ -41,7 +40,6 @@ pub fn report(folder: &RunFolder) -> Result<Summary, ResultError> {
     Ok(summary)
 }
 
-/// Writes `comparison.{md,csv,json,html,svg,png}` into `dir`.
 pub fn write_comparison(dir: &Path, comparison: &Comparison) -> Result<(), ResultError> {
     let panels = chart::comparison::panels(comparison);
     let figure = chart::comparison::draw(comparison, &panels);
@@ -54,59 +52,45 @@ pub fn write_comparison(dir: &Path, comparison: &Comparison) -> Result<(), Resul
     files::write_atomic(&path("html"), html::comparison(comparison, &figure, &panels)?.as_bytes())
 }
 
-/// Every chart of a run with its file name.
 fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figure)>, ResultError> {
     let groups = group::groups(summary);
-    let mut figures: Vec<(String, Figure)> = Vec::new();
-    figures.extend(chart::run::throughput(&groups).map(|figure| ("throughput".to_owned(), figure)));
-    figures.extend(chart::run::latency(&groups).map(|figure| ("latency".to_owned(), figure)));
-    figures.extend(chart::tail::draw(&groups).map(|figure| ("p99-by-rate".to_owned(), figure)));
-    let ladder = chart::sweep::ladder(&observed::gather(&groups));
-    figures.extend(ladder.map(|figure| ("size-ladder".to_owned(), figure)));
-    figures.extend(chart::sweep::scaling(&groups).into_iter().map(|(name, figure)| (name.to_owned(), figure)));
-    figures.extend(
-        chart::fault_matrix::draw(&fault_cost::fault_costs(&groups)).map(|figure| ("fault-matrix".to_owned(), figure)),
-    );
+    let mut figures: Vec<(String, Option<Figure>)> = Vec::new();
+    let mut add = |name: &str, figure: Option<Figure>| figures.push((name.to_owned(), figure));
+    add("throughput", chart::run::throughput(&groups));
+    add("latency", chart::run::latency(&groups));
+    add("p99-by-rate", chart::tail::draw(&groups));
+    add("size-ladder", chart::sweep::ladder(&observed::gather(&groups)));
+    add("fan-out", chart::sweep::scaling(scaling::FAN_OUT, &groups));
+    add("sharing", chart::sweep::scaling(scaling::SHARING, &groups));
+    add("fault-matrix", chart::fault_matrix::draw(&faults::fault_costs(&groups)));
     for (at, point) in group::points(&groups).into_iter().enumerate() {
         // The number keeps names apart that differ only in characters that a file name cannot hold.
         let name = |chart: &str| format!("{chart}-{}-{}", at + 1, slug(point));
-        let here: Vec<&group::Group<'_>> = groups.iter().filter(|group| group.point == point).collect();
-        let (mut lines, mut panels, mut faulted, mut absent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for group in here {
+        let (mut lines, mut plain, mut faulted, mut absent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for group in groups.iter().filter(|group| group.point == point) {
             let stored =
                 || cells.iter().filter(|cell| cell.record.label == group.label && cell.record.cell == group.point);
             let sound =
                 |cell: &&StoredCell| group.blocks.iter().any(|block| block.block == cell.record.block && block.valid);
             if let Some(cell) = stored().find(sound).or_else(|| stored().next()) {
-                let windows = cell.windows()?;
-                if cell.record.faults.is_empty() {
-                    panels.push(chart::rates::RatesPanel {
-                        label: group.label.to_owned(),
-                        system: group.system.to_owned(),
-                        windows,
-                    });
-                } else {
-                    faulted.push(chart::faults::FaultPanel { record: &cell.record, windows });
-                }
+                let panels = if cell.record.faults.is_empty() { &mut plain } else { &mut faulted };
+                panels.push(SecondsPanel { record: &cell.record, windows: cell.windows()? });
             }
             match group.absent() {
                 Some(reason) => absent.push(reason),
-                None if group.open_loop() => {
-                    let histogram = merged(stored().filter(sound))?;
-                    lines.push(chart::spectrum::SpectrumCurve {
-                        label: group.label.to_owned(),
-                        system: group.system.to_owned(),
-                        histogram,
-                    });
-                }
+                None if group.open_loop() => lines.push(SpectrumCurve {
+                    label: group.label.to_owned(),
+                    system: group.system.to_owned(),
+                    histogram: merged(stored().filter(sound))?,
+                }),
                 None => {}
             }
         }
-        figures.extend(chart::spectrum::draw(point, &lines, &absent).map(|figure| (name("spectrum"), figure)));
-        figures.extend(chart::rates::draw(point, &panels).map(|figure| (name("rates"), figure)));
-        figures.extend(chart::faults::draw(point, &faulted).map(|figure| (name("faults"), figure)));
+        add(&name("spectrum"), chart::spectrum::draw(point, &lines, &absent));
+        add(&name("rates"), chart::rates::draw(point, &plain));
+        add(&name("faults"), chart::faults::draw(point, &faulted));
     }
-    Ok(figures)
+    Ok(figures.into_iter().filter_map(|(name, figure)| Some((name, figure?))).collect())
 }
 
 /// End-to-end latencies of several blocks in one histogram.
@@ -119,13 +103,6 @@ fn merged<'a>(cells: impl Iterator<Item = &'a StoredCell>) -> Result<hdrhistogra
         }
     }
     Ok(total)
-}
-
-/// `1 block valid of 3`, or why a run is not complete, for a page's head.
-fn state(manifest: &Manifest, summary: &Summary) -> String {
-    let valid = summary.cells.iter().filter(|cell| cell.valid).count();
-    let (status, cells) = (name(&manifest.status), summary.cells.len());
-    format!("{status}, exit code {}: {valid} of {cells} cells valid", manifest.exit_code)
 }
 
 #[cfg(any(test, fuzzing))]

@@ -1,9 +1,13 @@
 //! What the experiments of a run observed, blocks gathered: one line per label, cell, metric and condition.
 
-use super::group::Group;
+use super::group::{Group, blocks, distinct, groups, known_or_new};
 use super::quantity;
-use crate::result::{Kind, Observation};
+use crate::model::Point;
+use crate::result::words::or_dash;
+use crate::result::{Kind, Observation, Summary};
+use crate::sanitize;
 use crate::stats::over_blocks;
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, presets};
 
 /// One figure over the valid blocks.
 pub struct ObservedMetric<'a> {
@@ -36,17 +40,6 @@ impl ObservedMetric<'_> {
         }
     }
 
-    /// What stands behind the value, over all blocks.
-    pub fn n(&self) -> u64 {
-        self.n
-    }
-
-    /// What a reader must know beside the value.
-    pub fn text(&self) -> &str {
-        self.text
-    }
-
-    /// Metric, label, matrix point, condition, value, n, blocks, note.
     pub fn row(&self) -> Vec<String> {
         let place = [self.metric, self.label, self.cell, self.point].map(str::to_owned);
         let rest = [self.value_in_words(), self.n.to_string(), self.values.len().to_string(), self.text.to_owned()];
@@ -66,40 +59,29 @@ pub fn gather<'a>(groups: &[Group<'a>]) -> Vec<ObservedMetric<'a>> {
             }
         }
     }
-    let mut metrics: Vec<&str> = Vec::new();
-    for seen in &all {
-        if !metrics.contains(&seen.metric) {
-            metrics.push(seen.metric);
-        }
-    }
+    let metrics = distinct(all.iter().map(|seen| seen.metric));
     all.sort_by_key(|seen| metrics.iter().position(|metric| *metric == seen.metric));
     all
 }
 
 fn add<'a>(all: &mut Vec<ObservedMetric<'a>>, group: &Group<'a>, observation: &'a Observation, valid: bool) {
-    let same = |seen: &&mut ObservedMetric<'a>| {
+    let same = |seen: &ObservedMetric<'a>| {
         (seen.label, seen.cell, seen.metric, seen.point)
             == (group.label, group.point, observation.metric.as_str(), observation.point.as_str())
     };
-    let at = match all.iter_mut().find(same) {
-        Some(seen) => seen,
-        None => {
-            all.push(ObservedMetric {
-                label: group.label,
-                system: group.system,
-                cell: group.point,
-                metric: &observation.metric,
-                point: &observation.point,
-                unit: &observation.unit,
-                kind: observation.kind,
-                values: Vec::new(),
-                n: 0,
-                text: &observation.text,
-            });
-            let last = all.len() - 1;
-            &mut all[last]
-        }
+    let new = || ObservedMetric {
+        label: group.label,
+        system: group.system,
+        cell: group.point,
+        metric: &observation.metric,
+        point: &observation.point,
+        unit: &observation.unit,
+        kind: observation.kind,
+        values: Vec::new(),
+        n: 0,
+        text: &observation.text,
     };
+    let at = known_or_new(all, same, new);
     if at.text.is_empty() {
         at.text = &observation.text;
     }
@@ -107,5 +89,120 @@ fn add<'a>(all: &mut Vec<ObservedMetric<'a>>, group: &Group<'a>, observation: &'
         at.values.push(value);
         at.n += observation.n;
         at.kind = Kind::Measured;
+    }
+}
+
+/// For a terminal: a table for each label, a line for each figure. Empty where no cell is an experiment. A note gives way
+/// to the terminal's width; figures do not.
+pub fn observations(summary: &Summary, width: u16) -> String {
+    let mut groups = groups(summary);
+    groups.retain(|group| group.blocks.iter().any(|cell| cell.experiment.is_some()));
+    let seen = gather(&groups);
+    let labels = distinct(summary.cells.iter().map(|cell| cell.label.as_str()));
+    let labels = labels.into_iter().filter(|label| groups.iter().any(|group| group.label == *label));
+    labels.map(|label| of_label(label, &groups, &seen, width)).collect()
+}
+
+fn of_label(label: &str, groups: &[Group<'_>], seen: &[ObservedMetric<'_>], width: u16) -> String {
+    let count = groups.iter().filter(|group| group.label == label).map(|group| group.blocks.len()).max().unwrap_or(0);
+    let mean = if count > 1 { format!(", mean of {}", blocks(count)) } else { String::new() };
+    let shown = sanitize::line(label);
+    let mut rows = seen.iter().filter(|seen| seen.label == label).peekable();
+    if rows.peek().is_none() {
+        return format!("{shown}: nothing was observed\n");
+    }
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(width.max(60));
+    table.set_header(["metric", "condition", "value", "n", "note"]);
+    for seen in rows {
+        let mut row = Row::from(line(seen));
+        row.max_height(1);
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().take(4) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    for column in table.column_iter_mut().skip(2).take(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("{shown}{mean}\n{table}\n")
+}
+
+fn line(seen: &ObservedMetric<'_>) -> [String; 5] {
+    let place = Point::read(seen.cell).and(&Point::read(seen.point));
+    let place = if place.is_base() { String::new() } else { place.to_string() };
+    let n = or_dash(seen.value(), |_| seen.n.to_string());
+    [seen.metric.to_owned(), place, seen.value_in_words(), n, seen.text.to_owned()].map(|text| sanitize::line(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report;
+    use super::*;
+    use crate::model::metric;
+    use crate::result::synthetic::{capacity_cell, manifest};
+    use crate::result::{Observation, RunFolder};
+
+    fn text(width: u16, blocks: u32, observations: &[Observation]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(dir.path(), "retention").unwrap();
+        folder.write_manifest(&manifest(&folder, "retention", blocks)).unwrap();
+        for block in 1..=blocks {
+            let mut output = capacity_cell("redis-pubsub", "base", block, 1000);
+            output.record.experiment = Some("retention".into());
+            output.record.observations = observations.to_vec();
+            folder.write_cell(&output).unwrap();
+        }
+        observations_of(&folder, width)
+    }
+
+    fn observations_of(folder: &RunFolder, width: u16) -> String {
+        observations(&report(folder).unwrap(), width)
+    }
+
+    #[test]
+    fn figures_are_readable_and_what_cannot_be_has_its_reason() {
+        let found = text(
+            120,
+            1,
+            &[
+                Observation::measured(metric::WAKE_UP_P50, "rate=1k/s", 1_630_000.0, 12_000),
+                Observation::measured(metric::LARGEST_INTACT, "", 268_435_456.0, 3).with_text("first\nsecond\x1b[31m"),
+                Observation::cannot(metric::SHARE_SEEK, "", "nothing is kept"),
+                Observation::not_measured(metric::LIVE_RATE, "", "no message came"),
+            ],
+        );
+        assert!(found.starts_with("redis-pubsub\n"), "{found}");
+        let line = |metric: &str| {
+            let line = found.lines().find(|line| line.contains(metric)).unwrap_or_else(|| panic!("{metric}: {found}"));
+            line.split(['│', '┆']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>()
+        };
+        assert_eq!(line("wake_up.p50"), ["wake_up.p50", "rate=1k/s", "1.63 ms", "12000"]);
+        assert_eq!(line("largest_intact"), ["largest_intact", "256 MiB", "3", "first second\u{fffd}[31m"]);
+        assert_eq!(line("share.seek"), ["share.seek", "cannot", "–", "nothing is kept"]);
+        assert_eq!(line("live.rate"), ["live.rate", "not measured", "–", "no message came"]);
+    }
+
+    #[test]
+    fn a_note_gives_way_to_the_terminal_and_figures_do_not() {
+        let long = Observation::measured(metric::CRASH_LOST, "", 7.0, 10).with_text("word ".repeat(100));
+        let found = text(80, 3, &[long]);
+        assert!(found.starts_with("redis-pubsub, mean of 3 blocks\n"), "{found}");
+        assert_eq!(found.lines().filter(|line| line.contains("word")).count(), 1, "{found}");
+        assert!(found.contains('…') && found.contains("7 msg"), "{found}");
+        assert!(found.lines().all(|line| line.chars().count() <= 80), "{found}");
+    }
+
+    #[test]
+    fn an_experiment_without_figures_says_so_and_plain_load_is_not_shown() {
+        assert_eq!(text(80, 1, &[]), "redis-pubsub: nothing was observed\n");
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(dir.path(), "throughput").unwrap();
+        folder.write_manifest(&manifest(&folder, "throughput", 1)).unwrap();
+        folder.write_cell(&capacity_cell("kafka", "base", 1, 1000)).unwrap();
+        assert_eq!(observations_of(&folder, 80), "");
     }
 }

@@ -20,17 +20,15 @@ pub fn words(value: f64, unit: &str) -> String {
     }
 }
 
-/// How many of something.
-pub fn plain(value: f64) -> String {
-    count(value)
-}
+pub use crate::result::words::count as plain;
 
 /// Whole numbers whole, all others with three significant digits.
 fn number(value: f64) -> String {
-    match value {
-        value if value.fract() == 0.0 && (0.0..1e15).contains(&value) => grouped(value as u64),
-        value => significant(value),
-    }
+    if is_whole(value) { grouped(value as u64) } else { significant(value) }
+}
+
+fn is_whole(value: f64) -> bool {
+    value.fract() == 0.0 && (0.0..1e15).contains(&value)
 }
 
 /// In words where it is all or nothing; a part never rounds to either.
@@ -46,7 +44,7 @@ pub fn share(value: f64) -> String {
 
 /// Exact where a unit divides it, such as `256 MiB` and `1 GB`; otherwise decimal.
 pub fn bytes(value: f64) -> String {
-    if value.fract() == 0.0 && (0.0..1e15).contains(&value) {
+    if is_whole(value) {
         let exact = Bytes(value as u64).to_string();
         let digits = exact.find(|c: char| !c.is_ascii_digit()).unwrap_or(exact.len());
         if digits <= 3 {
@@ -56,7 +54,6 @@ pub fn bytes(value: f64) -> String {
     decimal_bytes(value)
 }
 
-/// `812 MB`.
 pub fn decimal_bytes(value: f64) -> String {
     let (scale, unit) = match value.abs() {
         large if large >= 999.5e6 => (1e9, "GB"),

@@ -3,6 +3,8 @@
 //! With fan-out, what counts is deliveries (messages × subscriptions): the ideal is the number itself, as for consumers.
 
 use super::cells::Cells;
+use super::chart::lines::Curve;
+use super::group::{distinct, known_or_new};
 use crate::model::Point;
 use crate::result::ComparedCell;
 
@@ -10,78 +12,75 @@ use crate::result::ComparedCell;
 pub const FAN_OUT: &str = "subscriptions";
 pub const SHARING: &str = "consumers";
 
-/// One curve of a chart of speed-up.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Speedup {
-    pub label: String,
-    pub system: String,
-    pub steps: Vec<Step>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step {
+/// What one label carried at one number of subscriptions or consumers.
+pub struct ScaledRate<'a> {
+    pub label: &'a str,
+    pub system: &'a str,
+    /// Values of the other keys.
+    pub condition: String,
     pub n: f64,
-    /// 1 at the smallest step if that is 1.
-    pub factor: f64,
+    /// Messages a second.
+    pub rate: f64,
     /// Whether everything arrived everywhere; `true` where nothing says otherwise.
     pub complete: bool,
 }
 
-/// The curves of one condition, such as 1 ms of work.
+/// The curves of one condition, such as 1 ms of work: against the number the speed-up, filled where it is complete.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpeedupGroup {
     pub key: &'static str,
-    /// Values of the other keys.
     pub condition: String,
-    pub curves: Vec<Speedup>,
+    pub curves: Vec<Curve>,
+}
+
+/// `None` at a point that does not say the number.
+pub fn scaled<'a>(
+    key: &str,
+    (label, system, point): (&'a str, &'a str, &str),
+    rate: f64,
+    complete: bool,
+) -> Option<ScaledRate<'a>> {
+    let point = Point::read(point);
+    let condition = point.without(&[key]).values();
+    Some(ScaledRate { label, system, condition, n: point.number(key)?, rate, complete })
 }
 
 /// All families of a row, fan-out first.
 pub fn families(cells: &Cells<'_>) -> Vec<SpeedupGroup> {
+    let of_key = |key| {
+        let own = cells.labels().into_iter().flat_map(|(label, _)| cells.of_label(label, "goodput"));
+        let rates = own.filter(|cell| key_of(&cell.cell) == Some(key)).filter_map(|cell| {
+            scaled(key, (&cell.label, &cell.system, &cell.cell), cell.value?, complete(cells, cell))
+        });
+        speedups(key, &rates.collect::<Vec<_>>())
+    };
+    [FAN_OUT, SHARING].into_iter().flat_map(of_key).collect()
+}
+
+/// The families of one key, each label with all its rates of one condition.
+pub fn speedups(key: &'static str, rates: &[ScaledRate<'_>]) -> Vec<SpeedupGroup> {
     let mut families: Vec<SpeedupGroup> = Vec::new();
-    for key in [FAN_OUT, SHARING] {
-        for (label, system) in cells.labels() {
-            let own: Vec<&ComparedCell> = cells.of_label(label, "goodput");
-            let varies =
-                |cell: &&ComparedCell| Point::read(&cell.cell).number(key).is_some() && key_of(&cell.cell) == Some(key);
-            let mut conditions: Vec<String> = own
-                .iter()
-                .filter(|cell| varies(cell))
-                .map(|cell| Point::read(&cell.cell).without(&[key]).values())
-                .collect();
-            conditions.dedup();
-            for condition in conditions {
-                let here = own
-                    .iter()
-                    .filter(|cell| varies(cell) && Point::read(&cell.cell).without(&[key]).values() == condition);
-                let values = here.filter_map(|cell| Some((Point::read(&cell.cell).number(key)?, cell.value?, *cell)));
-                let steps = speedup(key, values.map(|(n, value, cell)| (n, value, complete(cells, cell))).collect());
-                if steps.is_empty() {
-                    continue;
-                }
-                let curve = Speedup { label: label.to_owned(), system: system.to_owned(), steps };
-                match families.iter_mut().find(|family| family.key == key && family.condition == condition) {
-                    Some(family) if family.curves.iter().any(|known| known.label == label) => {}
-                    Some(family) => family.curves.push(curve),
-                    None => families.push(SpeedupGroup { key, condition, curves: vec![curve] }),
-                }
-            }
+    for (label, system, condition) in distinct(rates.iter().map(|one| (one.label, one.system, &one.condition))) {
+        let own = rates.iter().filter(|one| one.label == label && one.condition == *condition);
+        let points = speedup(key, own.map(|one| (one.n, one.rate, one.complete)).collect());
+        if !points.is_empty() {
+            let new = || SpeedupGroup { key, condition: condition.clone(), curves: Vec::new() };
+            let family = known_or_new(&mut families, |family| family.condition == *condition, new);
+            family.curves.push(Curve { label: label.to_owned(), system: system.to_owned(), points });
         }
     }
     families
 }
 
-/// Steps from (n, messages a second, complete) in any order.
-pub fn speedup(key: &str, mut values: Vec<(f64, f64, bool)>) -> Vec<Step> {
+/// Number, speed-up and whether it is complete, from (number, messages a second, complete) in any order. The speed-up is 1
+/// at the smallest number if that is 1.
+fn speedup(key: &str, mut values: Vec<(f64, f64, bool)>) -> Vec<(f64, f64, bool)> {
     values.sort_by(|a, b| a.0.total_cmp(&b.0));
     values.dedup_by_key(|(n, ..)| *n);
     let work = |n: f64, value: f64| if key == FAN_OUT { n * value } else { value };
-    let Some((first, base)) =
-        values.first().map(|(n, value, _)| (*n, work(*n, *value))).filter(|(_, base)| *base > 0.0)
-    else {
-        return Vec::new();
-    };
-    values.into_iter().map(|(n, value, complete)| Step { n, factor: first * work(n, value) / base, complete }).collect()
+    let first = values.first().map(|(n, value, _)| (*n, work(*n, *value)));
+    let Some((first, base)) = first.filter(|(_, base)| *base > 0.0) else { return Vec::new() };
+    values.into_iter().map(|(n, value, complete)| (n, first * work(n, value) / base, complete)).collect()
 }
 
 fn key_of(cell: &str) -> Option<&'static str> {
@@ -100,7 +99,7 @@ mod tests {
     #[test]
     fn fan_out_counts_deliveries_and_sharing_counts_messages() {
         let factors = |key: &str, values: Vec<(f64, f64, bool)>| {
-            speedup(key, values).into_iter().map(|step| step.factor).collect::<Vec<_>>()
+            speedup(key, values).into_iter().map(|(_, factor, _)| factor).collect::<Vec<_>>()
         };
         assert_eq!(factors(SHARING, vec![(4.0, 390.0, true), (1.0, 100.0, true)]), [1.0, 3.9]);
         assert_eq!(factors(FAN_OUT, vec![(1.0, 100.0, true), (4.0, 50.0, true)]), [1.0, 2.0]);

@@ -1,10 +1,11 @@
 //! The comparison table, independent of how it is written: lines of text per cell, nothing escaped yet.
 
 use super::cells::Cells;
+use super::group::{distinct, known_or_new};
 use super::{headline, quantity};
 use crate::model::{System, Unit};
-use crate::result::words::{TimeUnit, grouped, significant};
-use crate::result::{Claim, ComparedCell, Comparison, Kind, SYSTEMS};
+use crate::result::words::{TimeUnit, grouped, or_dash, significant};
+use crate::result::{CellId, Claim, ComparedCell, Comparison, Kind};
 
 /// One table with a name; a cell holds one or more lines.
 #[derive(Debug, serde::Serialize)]
@@ -16,23 +17,41 @@ pub struct Table {
     pub link: Option<usize>,
 }
 
+/// The numbers of a figure.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct DataTable {
+    pub head: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+}
+
+impl DataTable {
+    pub fn new<H: Into<String>>(head: impl IntoIterator<Item = H>, rows: Vec<Vec<String>>) -> Self {
+        Self { head: head.into_iter().map(Into::into).collect(), rows }
+    }
+
+    /// Of rows that say first which cell each is about.
+    pub fn placed<'a>(head: &[&str], rows: impl Iterator<Item = (&'a CellId, Vec<String>)>) -> Self {
+        let place = |id: &CellId| [id.label.clone(), id.cell.clone(), id.block.to_string()];
+        let rows = rows.map(|(id, row)| place(id).into_iter().chain(row).collect()).collect();
+        Self::new(["Label", "Matrix point", "Block"].iter().chain(head).copied(), rows)
+    }
+}
+
 /// `message-size` becomes `Message size`.
 pub fn claim_title(id: &str) -> String {
     let text = id.replace('-', " ");
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
 pub fn is_ratio(cell: &ComparedCell) -> bool {
     cell.metric.starts_with("ratio(")
 }
 
-/// The claims, headline figures only.
 pub fn overview(comparison: &Comparison) -> Table {
     rows(&comparison.claims, comparison)
 }
 
-/// What each is recommended for, in the same form.
 pub fn uses(comparison: &Comparison) -> Table {
     rows(&comparison.uses, comparison)
 }
@@ -41,7 +60,7 @@ fn rows(claims: &[Claim], comparison: &Comparison) -> Table {
     let rows = claims.iter().map(|claim| {
         let cells = Cells::of(claim, &comparison.runs);
         let mut row = vec![vec![claim_title(&claim.id), format!("{} / {}", claim.kafka_claim, claim.redis_claim)]];
-        row.extend(SYSTEMS.map(|system| headline::lines(&cells, system)));
+        row.extend(System::NAMES.map(|system| headline::lines(&cells, system)));
         row.push(vec![claim.verdict.clone()]);
         row
     });
@@ -54,10 +73,9 @@ fn rows(claims: &[Claim], comparison: &Comparison) -> Table {
 pub fn sources(comparison: &Comparison) -> Vec<(String, Vec<String>)> {
     let mut sources: Vec<(String, Vec<String>)> = Vec::new();
     for claim in comparison.claims.iter().chain(&comparison.uses).filter(|claim| !claim.source.is_empty()) {
-        match sources.iter_mut().find(|(source, _)| *source == claim.source) {
-            Some((_, rows)) => rows.push(claim_title(&claim.id)),
-            None => sources.push((claim.source.clone(), vec![claim_title(&claim.id)])),
-        }
+        let new = || (claim.source.clone(), Vec::new());
+        let named = known_or_new(&mut sources, |(source, _)| *source == claim.source, new);
+        named.1.push(claim_title(&claim.id));
     }
     sources
 }
@@ -65,26 +83,19 @@ pub fn sources(comparison: &Comparison) -> Vec<(String, Vec<String>)> {
 /// Every figure of a claim that was tried: a table for each metric, since a column has one unit, one of ratios, and one of
 /// what documents say.
 pub fn details(claim: &Claim) -> Vec<Table> {
-    let tried: Vec<&ComparedCell> =
-        claim.cells.iter().filter(|cell| cell.run.is_some() || cell.kind != Kind::NotMeasured).collect();
-    let (documented, tried): (Vec<&ComparedCell>, Vec<&ComparedCell>) =
-        tried.into_iter().partition(|cell| cell.kind == Kind::Documented);
-    let (ratios, values): (Vec<&ComparedCell>, Vec<&ComparedCell>) = tried.into_iter().partition(|cell| is_ratio(cell));
-    let mut metrics: Vec<&str> = Vec::new();
-    for cell in &values {
-        if !metrics.contains(&cell.metric.as_str()) {
-            metrics.push(&cell.metric);
-        }
-    }
+    let tried = claim.cells.iter().filter(|cell| cell.run.is_some() || cell.kind != Kind::NotMeasured);
+    let (documented, tried): (Vec<_>, Vec<_>) = tried.partition(|cell| cell.kind == Kind::Documented);
+    let (ratios, values): (Vec<_>, Vec<_>) = tried.into_iter().partition(|cell| is_ratio(cell));
     let of = |metric: &str| values.iter().filter(|cell| cell.metric == metric).copied().collect::<Vec<_>>();
-    let mut tables: Vec<Table> = metrics.iter().map(|metric| metric_table(metric, &of(metric))).collect();
+    let metrics = distinct(values.iter().map(|cell| cell.metric.as_str()));
+    let mut tables: Vec<Table> = metrics.into_iter().map(|metric| metric_table(metric, &of(metric))).collect();
     if !ratios.is_empty() {
         let head = ["Ratio", "Condition", "Value, ×", "95 % interval, ×", "Blocks", "Decision"];
         let row = |cell: &&ComparedCell| {
             vec![
                 cell.metric.clone(),
                 cell.cell.clone(),
-                cell.value.map_or_else(none, significant),
+                or_dash(cell.value, significant),
                 span(cell.interval, significant),
                 cell.blocks.to_string(),
                 cell.text.clone(),
@@ -95,7 +106,8 @@ pub fn details(claim: &Claim) -> Vec<Table> {
     if !documented.is_empty() {
         let head = ["Label", "Of what", "What the document says", "Document"];
         let row = |cell: &&ComparedCell| {
-            vec![name(cell), cell.metric.clone(), cell.text.clone(), cell.source.clone().unwrap_or_else(none)]
+            let document = or_dash(cell.source.clone(), |address| address);
+            vec![name(cell), cell.metric.clone(), cell.text.clone(), document]
         };
         tables.push(Table { link: Some(3), ..table("Documented", &head, documented.iter().map(row)) });
     }
@@ -140,11 +152,7 @@ fn metric_table(metric: &str, cells: &[&ComparedCell]) -> Table {
         vec![
             name(cell),
             cell.cell.clone(),
-            match (cell.value, cell.kind) {
-                (Some(value), _) => print(value),
-                (None, Kind::Cannot) => "cannot".to_owned(),
-                (None, _) => none(),
-            },
+            or_dash(cell.value.map(print).or((cell.kind == Kind::Cannot).then(|| "cannot".to_owned())), |text| text),
             span(cell.interval, print),
             grouped(cell.n),
             cell.blocks.to_string(),
@@ -154,12 +162,8 @@ fn metric_table(metric: &str, cells: &[&ComparedCell]) -> Table {
     table(metric, &head, cells.iter().map(row))
 }
 
-fn none() -> String {
-    "–".to_owned()
-}
-
 fn span(interval: Option<[f64; 2]>, print: impl Fn(f64) -> String) -> String {
-    interval.map_or_else(none, |[low, high]| format!("{} to {}", print(low), print(high)))
+    or_dash(interval, |[low, high]| format!("{} to {}", print(low), print(high)))
 }
 
 fn table(title: &str, head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
@@ -171,7 +175,6 @@ fn table(title: &str, head: &[&str], rows: impl Iterator<Item = Vec<String>>) ->
     }
 }
 
-/// Three significant digits, thousands grouped.
 pub fn number(value: f64) -> String {
     let text = significant(value);
     match text.parse::<u64>() {

@@ -2,12 +2,12 @@
 
 use super::escape;
 use super::table::{Table, claim_title, details, overview, sources, uses};
+use crate::result::words::name;
 use crate::result::{Comparison, ResultError};
 use crate::sanitize;
 use comfy_table::{ContentArrangement, Table as Grid, presets};
 use std::path::Path;
 
-/// The whole `comparison.md`.
 pub fn markdown(comparison: &Comparison) -> String {
     let mut out = String::from(
         "<!-- Written by brokerbench from comparison.json; do not edit. -->\n# Kafka and Redis, claim by claim\n\n",
@@ -65,20 +65,14 @@ pub fn markdown_table(comparison: &Comparison) -> String {
     titled(overview(comparison))
 }
 
-/// Who makes the claims.
 fn claimed_by(comparison: &Comparison) -> String {
     let sources = sources(comparison);
     let named = |(source, rows): &(String, Vec<String>)| {
         let of = if sources.len() > 1 { format!(" ({})", escape::markdown(&rows.join(", "))) } else { String::new() };
         escape::markdown_address(source) + &of
     };
-    match sources.is_empty() {
-        true => String::new(),
-        false => format!(
-            "\nThe claims, in our own words, are those of {}.\n",
-            sources.iter().map(named).collect::<Vec<_>>().join(", ")
-        ),
-    }
+    let named = sources.iter().map(named).collect::<Vec<_>>().join(", ");
+    if named.is_empty() { named } else { format!("\nThe claims, in our own words, are those of {named}.\n") }
 }
 
 /// A table whose first cells begin with their titles.
@@ -137,31 +131,26 @@ pub fn terminal(comparison: &Comparison, width: u16) -> String {
     grid.trim_fmt() + "\n"
 }
 
-/// One line per figure.
 pub fn csv(comparison: &Comparison, path: &Path) -> Result<Vec<u8>, ResultError> {
-    let failed = |cause: String| ResultError::Corrupt { path: path.to_owned(), cause };
     let mut writer = csv::Writer::from_writer(Vec::new());
     let head = [
         "claim", "verdict", "label", "system", "variant", "cell", "metric", "kind", "value", "unit", "low", "high",
         "n", "blocks", "text", "run", "source",
     ];
-    writer.write_record(head).map_err(|error| failed(error.to_string()))?;
+    writer.write_record(head).map_err(|error| ResultError::corrupt(path, error))?;
     for claim in comparison.claims.iter().chain(&comparison.uses) {
         for cell in &claim.cells {
             let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
-            let kind = serde_json::to_value(cell.kind)
-                .ok()
-                .and_then(|kind| kind.as_str().map(str::to_owned))
-                .unwrap_or_default();
+            let text = |text: &Option<String>| escape::csv(text.as_deref().unwrap_or_default());
             let record = [
                 escape::csv(&claim.id),
                 escape::csv(&claim.verdict),
                 escape::csv(&cell.label),
                 escape::csv(&cell.system),
-                escape::csv(cell.variant.as_deref().unwrap_or_default()),
+                text(&cell.variant),
                 escape::csv(&cell.cell),
                 escape::csv(&cell.metric),
-                kind,
+                name(&cell.kind),
                 number(cell.value),
                 escape::csv(&cell.unit),
                 number(cell.interval.map(|[low, _]| low)),
@@ -169,11 +158,11 @@ pub fn csv(comparison: &Comparison, path: &Path) -> Result<Vec<u8>, ResultError>
                 cell.n.to_string(),
                 cell.blocks.to_string(),
                 escape::csv(&cell.text),
-                escape::csv(cell.run.as_deref().unwrap_or_default()),
-                escape::csv(cell.source.as_deref().unwrap_or_default()),
+                text(&cell.run),
+                text(&cell.source),
             ];
-            writer.write_record(record).map_err(|error| failed(error.to_string()))?;
+            writer.write_record(record).map_err(|error| ResultError::corrupt(path, error))?;
         }
     }
-    writer.into_inner().map_err(|error| failed(error.to_string()))
+    writer.into_inner().map_err(|error| ResultError::corrupt(path, error))
 }

@@ -2,8 +2,8 @@
 //! verdicts can be computed again from this file alone.
 
 use super::error::ResultError;
+use super::files;
 use super::summary::{CellOutcome, Status, Survives};
-use super::{files, outline};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,12 +25,10 @@ pub struct Comparison {
 }
 
 const FILE: &str = "comparison.json";
-/// A claim and its fields have lines of their own, a cell has one.
-const LEVELS: usize = 4;
 
 impl Comparison {
     pub fn write(&self, dir: &Path) -> Result<(), ResultError> {
-        outline::write(&dir.join(FILE), self, LEVELS)
+        files::write_json(&dir.join(FILE), self)
     }
 
     pub fn read(dir: &Path) -> Result<Self, ResultError> {

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 pub enum ResultError {
     #[error("{}: cannot {action}: {cause}{}", path.display(), remedy(cause))]
     Io { path: PathBuf, action: &'static str, cause: io::Error },
-    /// The file is there, but it is not what it should be.
     #[error("{}: {cause}; the file is damaged or not one of brokerbench's", path.display())]
     Corrupt { path: PathBuf, cause: String },
     #[error("{}: larger than {}; no file of brokerbench's is, so it is damaged or another's", path.display(), Bytes(*limit))]
@@ -50,7 +49,7 @@ impl ResultError {
         move |cause| Self::Io { path: path.to_owned(), action, cause }
     }
 
-    pub(super) fn corrupt(path: &Path, cause: impl std::fmt::Display) -> Self {
+    pub fn corrupt(path: &Path, cause: impl std::fmt::Display) -> Self {
         Self::Corrupt { path: path.to_owned(), cause: cause.to_string() }
     }
 }

@@ -10,26 +10,35 @@ use crate::model::{FaultKind, Metric, metric};
 pub struct FaultFigure {
     /// The registry says how its values are put together.
     pub metric: &'static Metric,
+    /// As the head of a column.
+    pub head: &'static str,
     /// Has no meaning where nothing is acknowledged.
     pub acknowledged: bool,
     pub of: fn(&Fault) -> Option<u64>,
 }
 
-const fn figure(metric: &'static Metric, acknowledged: bool, of: fn(&Fault) -> Option<u64>) -> FaultFigure {
-    FaultFigure { metric, acknowledged, of }
+macro_rules! figures {
+    ($($id:ident $metric:ident $head:literal $acknowledged:literal $field:ident;)*) => {
+        $(pub const $id: FaultFigure = FaultFigure {
+            metric: metric::$metric,
+            head: $head,
+            acknowledged: $acknowledged,
+            of: |fault| fault.$field,
+        };)*
+        pub const FAULT_FIGURES: &[FaultFigure] = &[$($id),*];
+    };
 }
 
-pub const RPO: FaultFigure = figure(metric::FAULT_RPO, true, |f| f.rpo_messages);
-pub const RPO_TIME: FaultFigure = figure(metric::FAULT_RPO_TIME, true, |f| f.rpo_ns);
-pub const RTO_PUBLISH: FaultFigure = figure(metric::FAULT_RTO_PUBLISH, true, |f| f.rto_publish_ns);
-pub const RTO_DELIVER: FaultFigure = figure(metric::FAULT_RTO_DELIVER, false, |f| f.rto_deliver_ns);
-pub const RTO_90: FaultFigure = figure(metric::FAULT_RTO_90, true, |f| f.rto_90_ns);
-pub const SCRIPTED: FaultFigure = figure(metric::FAULT_SCRIPTED, false, |f| f.scripted_ns);
-pub const REDUNDANCY: FaultFigure = figure(metric::FAULT_REDUNDANCY, false, |f| f.redundancy_ns);
-pub const PROBE: FaultFigure = figure(metric::FAULT_PROBE, false, |f| f.probe_rto_ns);
-
-pub const FAULT_FIGURES: [FaultFigure; 8] =
-    [RPO, RPO_TIME, RTO_PUBLISH, RTO_DELIVER, RTO_90, SCRIPTED, REDUNDANCY, PROBE];
+figures! {
+    RPO FAULT_RPO "acknowledged and lost (RPO)" true rpo_messages;
+    RPO_TIME FAULT_RPO_TIME "lost over the last" true rpo_ns;
+    RTO_PUBLISH FAULT_RTO_PUBLISH "taken again after (RTO)" true rto_publish_ns;
+    RTO_DELIVER FAULT_RTO_DELIVER "delivered again after" false rto_deliver_ns;
+    RTO_90 FAULT_RTO_90 "90 % of the rate after" true rto_90_ns;
+    SCRIPTED FAULT_SCRIPTED "of it by the script" false scripted_ns;
+    REDUNDANCY FAULT_REDUNDANCY "all copies after" false redundancy_ns;
+    PROBE FAULT_PROBE "new client after" false probe_rto_ns;
+}
 
 impl FaultFigure {
     /// Of the injections of one block that took effect.

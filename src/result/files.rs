@@ -8,9 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Writes `content` as `path`, making its directory when needed.
 pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), ResultError> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(dir).map_err(ResultError::io(dir, "create the folder"))?;
@@ -49,7 +48,6 @@ pub const LARGEST: u64 = 64 << 20;
 /// A `latency.hlog`: a few kB for each second and metric, so a day of load.
 pub const LARGEST_LOG: u64 = 1 << 30;
 
-/// Reads a whole file, unless it is larger than [`LARGEST`].
 pub fn read(path: &Path) -> Result<Vec<u8>, ResultError> {
     read_within(path, LARGEST)
 }
@@ -69,6 +67,19 @@ pub fn read_within(path: &Path, limit: u64) -> Result<Vec<u8>, ResultError> {
         return Err(ResultError::TooLarge { path: path.to_owned(), limit });
     }
     Ok(content)
+}
+
+/// Folders inside `dir`, sorted; none when `dir` is not there.
+pub fn folders(dir: &Path) -> Result<Vec<PathBuf>, ResultError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(ResultError::io(dir, "read the folder")(error)),
+    };
+    let mut found: Vec<PathBuf> =
+        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.is_dir()).collect();
+    found.sort();
+    Ok(found)
 }
 
 /// Reads a JSON file that carries `schema`, refusing one from a newer brokerbench before looking at the rest.

@@ -27,7 +27,6 @@ const FILES: [(&str, &str); 5] = [
     ("windows", "windows.csv"),
 ];
 
-/// One run on disk.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -36,7 +35,6 @@ pub struct RunFolder {
     epoch: jiff::Timestamp,
 }
 
-/// One cell on disk.
 #[derive(Clone, Debug)]
 pub struct StoredCell {
     pub record: CellRecord,
@@ -46,7 +44,6 @@ pub struct StoredCell {
 }
 
 impl RunFolder {
-    /// Makes a new, empty run folder under `results_dir`.
     pub fn create(results_dir: &Path, scenario: &str) -> Result<Self, ResultError> {
         let epoch = jiff::Timestamp::now();
         // Milliseconds, so that names sort in the order of creation.
@@ -74,17 +71,8 @@ impl RunFolder {
     /// The newest run under `results_dir` that has a manifest.
     pub fn latest(results_dir: &Path) -> Result<Self, ResultError> {
         let runs = results_dir.join("runs");
-        let missing = || ResultError::NoRun { path: runs.clone() };
-        let entries = match fs::read_dir(&runs) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing()),
-            Err(error) => return Err(ResultError::io(&runs, "read the folder")(error)),
-        };
-        let newest = entries
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| path.join("manifest.json").is_file())
-            .max();
-        Self::open(&newest.ok_or_else(missing)?)
+        let newest = files::folders(&runs)?.into_iter().rfind(|path| path.join("manifest.json").is_file());
+        Self::open(&newest.ok_or(ResultError::NoRun { path: runs })?)
     }
 
     pub fn path(&self) -> &Path {
@@ -144,9 +132,9 @@ impl RunFolder {
     /// Every finished cell: in the order of the manifest's labels, then by matrix point, then by block.
     pub fn read_cells(&self, manifest: &Manifest) -> Result<Vec<StoredCell>, ResultError> {
         let mut cells = Vec::new();
-        for label in subfolders(&self.path.join("cells"))? {
-            for point in subfolders(&label)? {
-                for dir in subfolders(&point)? {
+        for label in files::folders(&self.path.join("cells"))? {
+            for point in files::folders(&label)? {
+                for dir in files::folders(&point)? {
                     if dir.join("accounting.json").is_file() {
                         let accounting = dir.join("accounting.json");
                         let record: CellRecord = files::read_json(&accounting)?;
@@ -192,7 +180,6 @@ impl StoredCell {
         parse_events(&files::read(&path)?, &path)
     }
 
-    /// Histograms of the measured window, merged per metric.
     pub fn histograms(&self) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {
         let path = self.dir.join("latency.hlog");
         hlog::merged(&files::read_within(&path, files::LARGEST_LOG)?, &path)
@@ -206,13 +193,11 @@ fn id(now_ns: u64) -> String {
     (0..6).map(|_| char::from(letters[(random.next_u64() % 32) as usize])).collect()
 }
 
-/// The rows of a `windows.csv`.
 pub fn parse_windows(text: &[u8], path: &Path) -> Result<Vec<WindowRow>, ResultError> {
     let rows = csv::Reader::from_reader(text).into_deserialize().collect::<Result<_, _>>();
     rows.map_err(|error| ResultError::corrupt(path, error))
 }
 
-/// The lines of an `events.ndjson`.
 pub fn parse_events(text: &[u8], path: &Path) -> Result<Vec<Event>, ResultError> {
     let lines = text.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
     lines
@@ -237,19 +222,6 @@ fn windows_csv(rows: &[WindowRow], path: &Path) -> Result<Vec<u8>, ResultError> 
         writer.serialize(row).map_err(|error| ResultError::corrupt(path, error))?;
     }
     writer.into_inner().map_err(|error| ResultError::corrupt(path, error))
-}
-
-/// Folders inside `dir`, sorted; none when `dir` is not there.
-fn subfolders(dir: &Path) -> Result<Vec<PathBuf>, ResultError> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(ResultError::io(dir, "read the folder")(error)),
-    };
-    let mut found: Vec<PathBuf> =
-        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.is_dir()).collect();
-    found.sort();
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -21,7 +21,6 @@ use std::time::Duration;
 
 const WARM_UP: &str = "warm-up.";
 
-/// Writes the log. `epoch` is the wall-clock time of the run's epoch.
 pub fn encode(intervals: &[Interval], epoch: jiff::Timestamp, path: &Path) -> Result<Vec<u8>, ResultError> {
     let mut log = Vec::new();
     let seconds = epoch.as_millisecond() as f64 / 1e3;
@@ -80,7 +79,6 @@ pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Latency, Histogram<u64
     if whole { Ok(merged) } else { Err(ResultError::corrupt(path, "its last line is cut off")) }
 }
 
-/// Tag and encoded histogram of a line.
 type Line<'a> = (&'a [u8], &'a [u8]);
 
 /// `None` for a comment and for the head of the table.

@@ -30,7 +30,7 @@ fn verdict(record: &CellRecord, guarantee: &str, valid: bool) -> Option<Finding>
         return None;
     }
     if let Some(why) = cannot(record, guarantee) {
-        return with(Judged::Cannot, &why);
+        return with(Judged::Cannot, why);
     }
     if !valid {
         return with(Judged::Inconclusive, "the measurement is invalid");
@@ -56,15 +56,14 @@ fn verdict(record: &CellRecord, guarantee: &str, valid: bool) -> Option<Finding>
 }
 
 /// Why the system cannot promise the guarantee at these settings.
-fn cannot(record: &CellRecord, guarantee: &str) -> Option<String> {
-    let told = record.cannot().map(str::to_owned).or_else(|| record.unpromised.clone());
-    let nothing = || "its replies promise nothing".to_owned();
+fn cannot<'a>(record: &'a CellRecord, guarantee: &str) -> Option<&'a str> {
+    let told = record.cannot().or(record.unpromised.as_deref());
     match guarantee {
         _ if told.is_some() => told,
         "at-most-once" => None,
-        _ if record.counts.acked.is_none() => Some(nothing()),
-        _ if !record.survives.process_kill => Some("what it acknowledges does not outlive its process".to_owned()),
-        "exactly-once-in-log" if !keeps_a_log(record) => Some("it keeps no log".to_owned()),
+        _ if record.counts.acked.is_none() => Some("its replies promise nothing"),
+        _ if !record.survives.process_kill => Some("what it acknowledges does not outlive its process"),
+        "exactly-once-in-log" if !keeps_a_log(record) => Some("it keeps no log"),
         _ => None,
     }
 }
@@ -80,8 +79,9 @@ fn keeps_a_log(record: &CellRecord) -> bool {
 
 fn at_least_once(record: &CellRecord) -> Finding {
     let counts = &record.counts;
+    let open = |why: String| (Judged::Inconclusive, vec![why]);
     let (Some(lost), Some(undelivered)) = (counts.lost, counts.undelivered) else {
-        return (Judged::Inconclusive, vec!["nobody counted deliveries".into()]);
+        return open("nobody counted deliveries".into());
     };
     // A log's reader moves on and does not come back; elsewhere another consumer may still take the message over.
     let skipped =
@@ -89,12 +89,10 @@ fn at_least_once(record: &CellRecord) -> Finding {
     match counts.broker_lost {
         Some(broker_lost) if broker_lost > 0 || lost > 0 || skipped > 0 => (Judged::Fail, Vec::new()),
         Some(_) if undelivered > 0 => {
-            let text = format!("{} messages were still in the broker when the drain ended", grouped(undelivered));
-            (Judged::Inconclusive, vec![text])
+            open(format!("{} messages were still in the broker when the drain ended", grouped(undelivered)))
         }
         None if lost > 0 => {
-            let text = format!("{} messages did not arrive, and no audit says whether they are kept", grouped(lost));
-            (Judged::Inconclusive, vec![text])
+            open(format!("{} messages did not arrive, and no audit says whether they are kept", grouped(lost)))
         }
         Some(_) => passed(record),
         None => {
@@ -115,60 +113,38 @@ fn passed(record: &CellRecord) -> Finding {
     (Judged::Pass, bound.into_iter().collect())
 }
 
-/// What came to harm, in words.
 fn harm(record: &CellRecord) -> Vec<String> {
     let counts = &record.counts;
-    let mut all = Vec::new();
-    let mut say = |count: Option<u64>, text: &dyn Fn(u64) -> String, column: &str| {
-        if let Some(count) = count.filter(|count| *count > 0) {
-            all.push(format!("{}{}", text(count), first_of(record, column)));
-        }
+    let owed = if counts.acked.is_some() { "acknowledged" } else { "sent" };
+    let before = counts.broker_lost.unwrap_or(0).saturating_sub(counts.lost.unwrap_or(0));
+    let before = match record.subscriptions {
+        1 => format!(", {} of them delivered before", grouped(before)),
+        _ => String::new(),
     };
-    let lost = counts.lost.unwrap_or(0);
-    say(
-        counts.broker_lost,
-        &|n| match (record.subscriptions, n.saturating_sub(lost)) {
-            // What is taken is gone: nobody can tell whether the broker or the consumer that took it lost it.
-            _ if !keeps_a_log(record) => {
-                format!("lost: {} acknowledged messages neither arrived nor are in the broker", grouped(n))
-            }
-            (1, delivered) => format!(
-                "broker loss: {} acknowledged messages are no longer in the broker, {} of them delivered before",
-                grouped(n),
-                grouped(delivered)
-            ),
-            _ => format!("broker loss: {} acknowledged messages are no longer in the broker", grouped(n)),
-        },
-        "broker_lost",
-    );
-    if counts.broker_lost.is_none() {
-        let owed = if counts.acked.is_some() { "acknowledged" } else { "sent" };
-        say(counts.lost, &|n| format!("lost: {} {owed} messages were never delivered", grouped(n)), "lost");
-    }
-    say(
-        counts.passed_over,
-        &|n| {
-            format!(
-                "delivery loss: {} messages are in the broker, yet consumers were past them and had none",
-                grouped(n)
-            )
-        },
-        "passed_over",
-    );
-    say(counts.duplicate, &|n| format!("duplicates: {} deliveries too many", grouped(n)), "duplicate");
-    say(
-        counts.log_duplicate,
-        &|n| format!("duplicates in the log: {} messages stored once too often", grouped(n)),
-        "log_duplicate",
-    );
-    say(counts.phantom, &|n| format!("phantoms: {} refused messages turned up all the same", grouped(n)), "phantom");
-    say(counts.corrupt, &|n| format!("corrupt: {} messages arrived damaged", grouped(n)), "corrupt");
-    say(counts.reordered, &|n| format!("disorder: {} messages came behind a later one", grouped(n)), "reordered");
-    if !record.retries.is_empty() {
-        let again = record.retries.iter().map(|(reason, count)| format!("{reason} {}", grouped(*count)));
-        all.push(format!("tried again: {}", again.collect::<Vec<_>>().join(", ")));
-    }
-    all
+    // What is taken is gone: nobody can tell whether the broker or the consumer that took it lost it.
+    let (gone, where_from) = match keeps_a_log(record) {
+        true => ("broker loss", format!("acknowledged messages are no longer in the broker{before}")),
+        false => ("lost", "acknowledged messages neither arrived nor are in the broker".to_owned()),
+    };
+    let never = format!("{owed} messages were never delivered");
+    let skipped = "messages are in the broker, yet consumers were past them and had none";
+    let all = [
+        ("broker_lost", counts.broker_lost, gone, where_from.as_str()),
+        ("lost", counts.lost.filter(|_| counts.broker_lost.is_none()), "lost", &never),
+        ("passed_over", counts.passed_over, "delivery loss", skipped),
+        ("duplicate", counts.duplicate, "duplicates", "deliveries too many"),
+        ("log_duplicate", counts.log_duplicate, "duplicates in the log", "messages stored once too often"),
+        ("phantom", counts.phantom, "phantoms", "refused messages turned up all the same"),
+        ("corrupt", counts.corrupt, "corrupt", "messages arrived damaged"),
+        ("reordered", counts.reordered, "disorder", "messages came behind a later one"),
+    ];
+    let told = all.into_iter().filter_map(|(column, count, what, words)| {
+        let count = count.filter(|count| *count > 0)?;
+        Some(format!("{what}: {} {words}{}", grouped(count), first_of(record, column)))
+    });
+    let again = record.retries.iter().map(|(reason, count)| format!("{reason} {}", grouped(*count)));
+    let again = again.collect::<Vec<_>>().join(", ");
+    told.chain((!again.is_empty()).then(|| format!("tried again: {again}"))).collect()
 }
 
 fn first_of(record: &CellRecord, column: &str) -> String {
@@ -213,10 +189,10 @@ fn expects_loss(fault: &Fault, survives: &Survives, nodes: u16) -> Option<bool> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::raw::Example;
     use super::super::synthetic::cell;
     use super::*;
     use crate::model::FaultKind;
+    use crate::record::Example;
 
     fn judged(record: &CellRecord, guarantee: &str) -> Option<Judged> {
         judge(record, guarantee, true).0

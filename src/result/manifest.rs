@@ -48,7 +48,6 @@ pub struct Manifest {
     pub provided: BTreeMap<String, String>,
 }
 
-/// The rate of a matrix point that was found by probes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RateFound {
     /// Offered to every label in every block; `None` where a probe was spoilt.
@@ -67,7 +66,6 @@ pub struct Carried {
     pub outcome: CellOutcome,
 }
 
-/// The scenario as resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScenarioInfo {
     pub name: String,

@@ -1,7 +1,7 @@
 //! The value of a metric of plain load in a cell: the one place that reads metrics out of a summary.
 
-use super::summary::{CellSummary, Quantiles};
-use crate::model::{Latency, Measure, Quantile, Statistic, metric};
+use super::summary::CellSummary;
+use crate::model::{Latency, Measure, Statistic, metric};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -47,8 +47,11 @@ impl Distributions {
 /// The value in a cell, in the metric's unit; `None` when it was not measured, never 0.
 pub fn measured(measure: Measure, cell: &CellSummary) -> Option<f64> {
     if let (Some(latency), Some(statistic)) = (measure.latency(), measure.statistic) {
-        let quantiles = cell.latency.get(latency)?;
-        return reported(quantiles, statistic).unwrap_or_else(|| cell.distributions.statistic(latency, statistic));
+        // `count`, `max` and a few quantiles stand in the file.
+        let name = measure.to_string();
+        let name = name.rsplit('.').next()?;
+        let listed = |quantiles| field(quantiles, name).or_else(|| field(quantiles, &format!("{name}_ns")));
+        return listed(cell.latency.get(latency)?).or_else(|| cell.distributions.statistic(latency, statistic));
     }
     let name = measure.metric.name;
     match name.split_once('.') {
@@ -60,21 +63,6 @@ pub fn measured(measure: Measure, cell: &CellSummary) -> Option<f64> {
         _ if name == metric::GOODPUT.name => cell.rates.goodput_per_s,
         _ if name == metric::REORDERED.name => cell.counts.reordered.map(|count| count as f64),
         _ => complete(cell),
-    }
-}
-
-/// What `summary.json` lists itself; `None` for any other statistic.
-fn reported(quantiles: &Quantiles, statistic: Statistic) -> Option<Option<f64>> {
-    let value = |ns: Option<u64>| Some(ns.map(|ns| ns as f64));
-    match statistic {
-        Statistic::Quantile(Quantile::P50) => value(quantiles.p50_ns),
-        Statistic::Quantile(Quantile::P90) => value(quantiles.p90_ns),
-        Statistic::Quantile(Quantile::P99) => value(quantiles.p99_ns),
-        Statistic::Quantile(Quantile::P99_9) => value(quantiles.p99_9_ns),
-        Statistic::Quantile(Quantile::P99_99) => value(quantiles.p99_99_ns),
-        Statistic::Max => value(quantiles.max_ns),
-        Statistic::Count => value(Some(quantiles.count)),
-        Statistic::Quantile(_) | Statistic::Mean | Statistic::Min => None,
     }
 }
 
@@ -94,7 +82,7 @@ fn complete(cell: &CellSummary) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::super::synthetic::throughput_run;
-    use super::super::{Counts, summarize};
+    use super::super::{Counts, Quantiles, summarize};
     use super::*;
 
     #[test]

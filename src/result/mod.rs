@@ -11,7 +11,6 @@ mod manifest;
 mod measure;
 mod names;
 mod observation;
-mod outline;
 mod raw;
 mod summarize;
 mod summary;
@@ -25,9 +24,9 @@ pub use folder::{RunFolder, StoredCell, parse_events, parse_windows};
 pub use judge::judge;
 pub use manifest::{Carried, ColdStart, Host, Manifest, Origin, RateFound, ScenarioInfo};
 pub use measure::measured;
-pub use names::{SYSTEMS, slug};
+pub use names::slug;
 pub use observation::Observation;
-pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Example, Gate, Interval, WindowRow};
+pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Gate, Interval, WindowRow};
 pub use summarize::{invalid_because, quantiles, rates, summarize};
 pub use summary::{
     CellId, CellOutcome, CellSummary, Counts, Fault, Judged, Latencies, Quantiles, Rates, Resources, SCHEMA, Status,

@@ -1,10 +1,6 @@
 //! Names of folders: labels are checked, matrix points are written so that no two share a folder.
 
 use super::error::ResultError;
-use crate::model::System;
-
-/// The systems, in the order of tables and legends.
-pub const SYSTEMS: [&str; System::NAMES.len()] = System::NAMES;
 
 /// Longest folder name made from a matrix point; a longer one is cut and made unique by its checksum.
 const LONGEST: usize = 120;

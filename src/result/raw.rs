@@ -8,12 +8,13 @@ use super::comparison::Kind;
 use super::observation::Observation;
 use super::summary::{CellId, CellOutcome, Counts, Fault, Resources, SCHEMA, Survives};
 use crate::model::{Latency, metric};
+use crate::record::Example;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
 /// `accounting.json`: identity, books, resources and gates of one cell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CellRecord {
     pub schema: u32,
     #[serde(flatten)]
@@ -89,44 +90,9 @@ impl Deref for CellRecord {
 impl CellRecord {
     /// A record of nothing, to be filled in.
     pub fn empty() -> Self {
-        Self {
-            schema: SCHEMA,
-            id: CellId { nodes: 1, ..CellId::default() },
-            open_loop: false,
-            subscriptions: 0,
-            message_bytes: 0,
-            window_start_ns: None,
-            window_end_ns: None,
-            warm_up_ns: 0,
-            outcome: CellOutcome::Ok,
-            outcome_because: Vec::new(),
-            survives: Survives::default(),
-            counts: Counts::default(),
-            subscriptions_counts: Vec::new(),
-            failures: BTreeMap::new(),
-            retries: BTreeMap::new(),
-            resources: Resources::default(),
-            gates: Vec::new(),
-            floor: BTreeMap::new(),
-            saturated_samples: 0,
-            censored: 0,
-            window_acked: 0,
-            window_consumed: 0,
-            window_sent: 0,
-            window_planned: None,
-            experiment: None,
-            observations: Vec::new(),
-            faults: Vec::new(),
-            unpromised: None,
-            examples: Vec::new(),
-            description: Description::default(),
-            interrupted: false,
-            error: None,
-        }
+        Self { schema: SCHEMA, id: CellId { nodes: 1, ..CellId::default() }, ..Self::default() }
     }
-}
 
-impl CellRecord {
     /// Of a cell of plain load that its system cannot run by its nature: one observation that says why.
     #[must_use]
     pub fn unable(self, why: &str) -> Self {
@@ -140,16 +106,6 @@ impl CellRecord {
             _ => None,
         }
     }
-}
-
-/// A message that came to harm.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Example {
-    /// The column of [`Counts`] that counts it.
-    pub harm: String,
-    pub producer: u16,
-    pub lane: u16,
-    pub sequence: u64,
 }
 
 /// A check on the measurement.
@@ -234,7 +190,7 @@ pub struct Interval {
 }
 
 /// Everything the engine hands over for one cell.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CellOutput {
     pub record: CellRecord,
     pub windows: Vec<WindowRow>,
@@ -247,8 +203,7 @@ pub struct CellOutput {
 impl CellOutput {
     /// A record alone: nothing was measured second by second.
     pub fn of_record(record: CellRecord) -> Self {
-        let (windows, events, intervals) = (Vec::new(), Vec::new(), Vec::new());
-        Self { record, windows, events, intervals, broker_log: String::new() }
+        Self { record, ..Self::default() }
     }
 
     /// The values of one latency over the measured window.

@@ -56,7 +56,7 @@ pub struct CellId {
     pub block: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellSummary {
     #[serde(flatten)]
     pub id: CellId,
@@ -106,34 +106,15 @@ impl Deref for CellSummary {
 impl CellSummary {
     /// A valid cell of which nothing else is known.
     pub fn empty(id: CellId) -> Self {
-        Self {
-            id,
-            valid: true,
-            invalid_because: Vec::new(),
-            outcome: CellOutcome::Ok,
-            outcome_because: Vec::new(),
-            survives: Survives::default(),
-            judged: None,
-            judged_because: Vec::new(),
-            counts: Counts::default(),
-            retries: BTreeMap::new(),
-            latency: Latencies::default(),
-            distributions: Distributions::default(),
-            floor: BTreeMap::new(),
-            rates: Rates::default(),
-            resources: Resources::default(),
-            faults: Vec::new(),
-            experiment: None,
-            observations: Vec::new(),
-            files: BTreeMap::new(),
-        }
+        Self { id, valid: true, ..Self::default() }
     }
 }
 
 /// What the broker did; a result, whatever it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CellOutcome {
+    #[default]
     Ok,
     /// The offered rate was not reached or the backlog grew.
     Overloaded,

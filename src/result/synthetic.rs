@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub use super::names::SYSTEMS;
+pub const SYSTEMS: [&str; 4] = crate::model::System::NAMES;
 
 const SECOND: u64 = 1_000_000_000;
 

@@ -32,6 +32,11 @@ pub fn significant(value: f64) -> String {
     format!("{rounded:.*}", places.max(0) as usize)
 }
 
+/// In words, or the dash that stands for no value.
+pub fn or_dash<T>(value: Option<T>, words: impl FnOnce(T) -> String) -> String {
+    value.map_or_else(|| "–".to_owned(), words)
+}
+
 /// A unit of time that suits a whole column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeUnit {
@@ -54,36 +59,30 @@ impl TimeUnit {
         }
     }
 
-    pub const fn name(self) -> &'static str {
+    const fn name_and_ns(self) -> (&'static str, f64) {
         match self {
-            Self::Micro => "µs",
-            Self::Milli => "ms",
-            Self::Second => "s",
+            Self::Micro => ("µs", 1e3),
+            Self::Milli => ("ms", 1e6),
+            Self::Second => ("s", 1e9),
         }
     }
 
-    pub const fn ns(self) -> f64 {
-        match self {
-            Self::Micro => 1e3,
-            Self::Milli => 1e6,
-            Self::Second => 1e9,
-        }
+    pub const fn name(self) -> &'static str {
+        self.name_and_ns().0
     }
 
     /// Without the unit, which stands at the head of the column.
     pub fn of(self, ns: f64) -> String {
-        significant(ns / self.ns())
+        significant(ns / self.name_and_ns().1)
     }
 }
 
 /// One time on its own, with the unit that suits it.
 pub fn time(ns: f64) -> String {
-    let unit = if ns < 1e6 {
-        TimeUnit::Micro
-    } else if ns < 1e9 {
-        TimeUnit::Milli
-    } else {
-        TimeUnit::Second
+    let unit = match ns {
+        ns if ns < 1e6 => TimeUnit::Micro,
+        ns if ns < 1e9 => TimeUnit::Milli,
+        _ => TimeUnit::Second,
     };
     format!("{} {}", unit.of(ns), unit.name())
 }

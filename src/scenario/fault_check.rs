@@ -67,7 +67,7 @@ fn resolved_one(written: &FaultKeys) -> Result<FaultPlan, Problem> {
             let _ = keys.take(*kind);
             keys.left() != Some(key)
         };
-        let names = FaultKind::all().filter(takes).map(FaultKind::name).join(" and ");
+        let names = FaultKind::ALL.into_iter().filter(takes).map(FaultKind::name).join(" and ");
         let what = format!("it belongs to {names}; {} has none", kind.name());
         return Err(Problem::new([key], what, "remove the key"));
     }
@@ -200,7 +200,7 @@ fn apart(plans: &[FaultPlan]) -> Check {
                  taken back first would take the other back too",
                 held.plan.kind().name(),
                 before.plan,
-                grip.words()
+                grip.name()
             );
             let remedy = match before.to {
                 Span(u64::MAX) => format!("write a `for` in `faults[{other}]` that ends before, or remove one of them"),

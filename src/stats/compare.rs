@@ -31,6 +31,13 @@ pub enum Side {
 }
 
 impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Above => Self::Below,
+            Self::Below => Self::Above,
+        }
+    }
+
     pub fn holds(self, ratio: f64, limit: f64) -> bool {
         match self {
             Self::Above => ratio > limit,
@@ -82,16 +89,14 @@ impl GeometricMean {
         Some([(self.log_mean - half).exp(), (self.log_mean + half).exp()])
     }
 
-    /// Two-sided p-value for "not above `limit`": below [`ALPHA`] exactly when the interval lies above it.
-    fn p_above(&self, limit: f64) -> Option<f64> {
+    /// Two-sided p-value for "not on this side of `limit`": below [`ALPHA`] exactly when the interval lies there.
+    fn p(&self, side: Side, limit: f64) -> Option<f64> {
         let t = (self.log_mean - limit.ln()) / self.log_error;
-        Some((2.0 * self.student()?.sf(t)).min(1.0))
-    }
-
-    /// Two-sided p-value for "not below `limit`": below [`ALPHA`] exactly when the interval lies below it.
-    fn p_below(&self, limit: f64) -> Option<f64> {
-        let t = (self.log_mean - limit.ln()) / self.log_error;
-        Some((2.0 * self.student()?.cdf(t)).min(1.0))
+        let tail = match side {
+            Side::Above => self.student()?.sf(t),
+            Side::Below => self.student()?.cdf(t),
+        };
+        Some((2.0 * tail).min(1.0))
     }
 
     fn student(&self) -> Option<StudentsT> {
@@ -119,14 +124,11 @@ fn holm(p_values: &[f64]) -> Vec<f64> {
 /// Every verdict, every threshold on a ratio and the self-check's equal systems are decided here. Holm's adjustment
 /// covers the whole family: one that has no ratio counts as well, else the data would choose how strictly it is judged.
 pub fn decide(family: &[Option<GeometricMean>], side: Side, limit: f64) -> Vec<Result<bool, Undecided>> {
-    let adjusted = |p: fn(&GeometricMean, f64) -> Option<f64>| {
-        holm(&family.iter().map(|ratio| ratio.and_then(|ratio| p(&ratio, limit)).unwrap_or(1.0)).collect::<Vec<_>>())
+    let adjusted = |side: Side| {
+        let p = |ratio: &Option<GeometricMean>| ratio.and_then(|ratio| ratio.p(side, limit)).unwrap_or(1.0);
+        holm(&family.iter().map(p).collect::<Vec<_>>())
     };
-    let (above, below) = (adjusted(GeometricMean::p_above), adjusted(GeometricMean::p_below));
-    let (shown, refuted) = match side {
-        Side::Above => (above, below),
-        Side::Below => (below, above),
-    };
+    let (shown, refuted) = (adjusted(side), adjusted(side.other()));
     let decide = |at: usize, ratio: &Option<GeometricMean>| {
         let ratio = ratio.ok_or(Undecided::NoPair)?;
         let [low, high] = ratio.interval().ok_or(Undecided::Exploratory)?;
@@ -166,8 +168,8 @@ mod tests {
         for scale in [0.8, 0.94, 1.0, 1.04, 1.2, 1.5] {
             let mean = GeometricMean::of(&[scale, scale * 1.03, scale * 0.98, scale * 1.01]).unwrap();
             let [low, high] = mean.interval().unwrap();
-            assert_eq!(mean.p_above(LIMIT).unwrap() < ALPHA, low > LIMIT, "{scale}");
-            assert_eq!(mean.p_below(0.95).unwrap() < ALPHA, high < 0.95, "{scale}");
+            assert_eq!(mean.p(Side::Above, LIMIT).unwrap() < ALPHA, low > LIMIT, "{scale}");
+            assert_eq!(mean.p(Side::Below, 0.95).unwrap() < ALPHA, high < 0.95, "{scale}");
         }
     }
 

@@ -8,7 +8,6 @@ pub const SHOWN_BEYOND: u64 = 10;
 pub const DECISIVE_BEYOND: u64 = 100;
 
 impl Quantile {
-    /// Whether it may be shown, of this many samples.
     pub fn shown(self, samples: u64) -> bool {
         samples >= self.samples_to_show()
     }

@@ -4,7 +4,6 @@
 //! drifts is reported as unsteady, not repaired. They are deliberately coarse, since a test that two shared cores
 //! cannot pass is soon switched off.
 
-/// One second's latencies, ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Second {
     pub count: u64,

@@ -19,7 +19,7 @@ use self::fact::Fact;
 use super::data::{Documented, values_in_words};
 use super::finding::{Answer, Finding, all, verdict};
 use crate::model::{Point, System};
-use crate::result::{BlockValue, ComparedCell, RunInfo, SYSTEMS};
+use crate::result::{BlockValue, ComparedCell, RunInfo};
 use crate::stats::compare::GeometricMean;
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
@@ -109,7 +109,7 @@ impl Judgement {
 
     /// A sentence on every system, Kafka first.
     fn tell(&mut self, what: &str, words: impl Fn(&str) -> String) {
-        let words = SYSTEMS.iter().map(|system| format!("{system} {}", words(system))).join(", ");
+        let words = System::NAMES.iter().map(|system| format!("{system} {}", words(system))).join(", ");
         self.sentences.push(format!("{what}: {words}"));
     }
 

@@ -7,9 +7,9 @@ use super::fact::{Fact, of, short};
 use super::{CROWDED, Inputs, Judgement, crowded, ratio};
 use crate::claims::data::empty_cell;
 use crate::claims::finding::{Answer, all};
-use crate::model::{Point, Unit};
+use crate::model::{Point, System, Unit};
 use crate::result::words::significant;
-use crate::result::{ComparedCell, Kind, SYSTEMS};
+use crate::result::{ComparedCell, Kind};
 use crate::stats::compare::{Side, decide};
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub fn judge(limits: &ParallelismLimits, inputs: &Inputs<'_>) -> Judgement {
     }
     type Supports = fn(&ParallelismLimits, &Inputs<'_>, &str) -> Support;
     for (kind, supports) in [("fan-out", fan_out as Supports), ("work sharing", sharing)] {
-        let support = SYSTEMS.map(|system| (system, supports(limits, inputs, system)));
+        let support = System::NAMES.map(|system| (system, supports(limits, inputs, system)));
         let [(_, kafka), primitives @ ..] = &support;
         for (primitive, own) in primitives {
             let lacks = own.answer.clone().map(|supported| !supported);

@@ -3,8 +3,7 @@
 use super::fact::Fact;
 use super::{Inputs, Judgement};
 use crate::claims::finding::PRIMITIVES;
-use crate::model::BASE;
-use crate::result::SYSTEMS;
+use crate::model::{BASE, System};
 use crate::result::words::{count, significant};
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
@@ -35,7 +34,7 @@ pub fn judge(limits: &PullPushLimits, inputs: &Inputs<'_>) -> Judgement {
             judged.find(primitive, format!("at {point}"), &[kafka, pushed]);
         }
     }
-    for system in SYSTEMS {
+    for system in System::NAMES {
         let ends = |point: &&str| match inputs.fact(system, METRIC, point) {
             Fact::Range { least, most, .. } => Some((least, most)),
             _ => None,

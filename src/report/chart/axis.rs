@@ -3,13 +3,11 @@
 use super::canvas::{Align, Figure, GRID, MUTED};
 use super::letters;
 
-/// Size of the letters at ticks.
 const TICK: f64 = 11.0;
 
 /// There are at most about eight, unless the numbers are so small that their distance is none.
 const MOST_TICKS: u8 = 20;
 
-/// Maps values onto pixels.
 #[derive(Clone, Debug)]
 pub struct Scale {
     kind: ScaleKind,
@@ -53,7 +51,6 @@ impl Scale {
         Self { kind: ScaleKind::Log, own_ticks: None, low, high, from, to }
     }
 
-    /// Quantile 0 to the given one.
     pub fn nines(highest: f64, from: f64, to: f64) -> Self {
         Self { kind: ScaleKind::Nines, own_ticks: None, low: 0.0, high: nines(highest).max(1.0), from, to }
     }
@@ -74,7 +71,6 @@ impl Scale {
         self
     }
 
-    /// Whether a value lies on the axis.
     pub fn holds(&self, value: f64) -> bool {
         self.kind != ScaleKind::Log || (value > 0.0 && (self.low..=self.high).contains(&value.log10()))
     }
@@ -109,7 +105,6 @@ impl Scale {
         }
     }
 
-    /// Vertical grid lines, for a horizontal scale.
     pub fn draw_grid(&self, figure: &mut Figure, top: f64, bottom: f64) {
         for tick in self.ticks() {
             figure.line(vec![(self.at(tick), top), (self.at(tick), bottom)], GRID, 1.0, &[]);

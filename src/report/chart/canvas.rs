@@ -6,31 +6,31 @@
 
 use super::letters;
 use crate::model::Marker;
+use crate::report::table::DataTable;
 use crate::result::ResultError;
 use crate::sanitize;
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color as _, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
 
-/// Resolution of the drawing, per CSS pixel.
 const FINE: f64 = 4.0;
 /// Of a PNG while it is drawn: three bytes each. The figure of the whole comparison takes a fifth.
 const MOST_PIXELS: u64 = 200_000_000;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Color(pub u8, pub u8, pub u8);
+/// Red, green, blue.
+pub type Color = [u8; 3];
 
-pub const INK: Color = Color(0x1F, 0x23, 0x28);
-pub const MUTED: Color = Color(0x59, 0x63, 0x6E);
-pub const GRID: Color = Color(0xD8, 0xDE, 0xE4);
+pub const INK: Color = [0x1F, 0x23, 0x28];
+pub const MUTED: Color = [0x59, 0x63, 0x6E];
+pub const GRID: Color = [0xD8, 0xDE, 0xE4];
 /// Behind what lies outside the measured window.
-pub const SHADE: Color = Color(0xF3, 0xF5, 0xF7);
-pub const PAPER: Color = Color(0xFF, 0xFF, 0xFF);
+pub const SHADE: Color = [0xF3, 0xF5, 0xF7];
+pub const PAPER: Color = [0xFF, 0xFF, 0xFF];
 /// Behind the time for which a fault lasts.
-pub const BAND: Color = Color(0xFB, 0xE4, 0xE1);
+pub const BAND: Color = [0xFB, 0xE4, 0xE1];
 /// A fault took effect; it was taken back.
-pub const BAD: Color = Color(0xA4, 0x0E, 0x26);
-pub const GOOD: Color = Color(0x0B, 0x6E, 0x4F);
+pub const BAD: Color = [0xA4, 0x0E, 0x26];
+pub const GOOD: Color = [0x0B, 0x6E, 0x4F];
 
 /// How a backend has to be asked for letters of a size, centred on a point: each has its own idea of both.
 #[derive(Clone, Copy)]
@@ -43,6 +43,12 @@ struct Letters {
 
 const SVG_LETTERS: Letters = Letters { size: 1.24, drop: 0.0 };
 const PNG_LETTERS: Letters = Letters { size: letters::LINE_HEIGHT, drop: 0.157 };
+
+/// Of a chart of a run.
+pub const WIDTH: f64 = 900.0;
+pub const MARGIN: f64 = 16.0;
+/// Letters inside a chart.
+pub const SMALL: f64 = 11.0;
 
 /// Lengths of strokes and gaps in pixels; empty for a solid line.
 pub type Dash = &'static [f64];
@@ -74,13 +80,6 @@ pub struct Figure {
     items: Vec<CanvasItem>,
 }
 
-/// The numbers of a figure.
-#[derive(Clone, Debug, Default, serde::Serialize)]
-pub struct DataTable {
-    pub head: Vec<String>,
-    pub rows: Vec<Vec<String>>,
-}
-
 impl Figure {
     pub fn new(width: f64, title: String, caption: String) -> Self {
         Self { width, height: 0.0, title, caption, data: DataTable::default(), items: Vec::new() }
@@ -90,6 +89,23 @@ impl Figure {
         if points.len() > 1 {
             self.items.push(CanvasItem::Line { points, color, width, dash });
         }
+    }
+
+    /// A chart of a run, which begins with its title; and where its drawing begins.
+    pub fn titled(title: String, caption: String) -> (Self, f64) {
+        let mut figure = Self::new(WIDTH, title, caption);
+        let top = figure.wrapped((MARGIN, 24.0), &figure.title.clone(), 15.0, INK, figure.room(), true);
+        (figure, top)
+    }
+
+    #[must_use]
+    pub fn captioned(mut self, y: f64) -> Self {
+        self.height = self.note(y, &self.caption.clone()) + 4.0;
+        self
+    }
+
+    pub fn room(&self) -> f64 {
+        self.width - 2.0 * MARGIN
     }
 
     pub fn text(&mut self, at: (f64, f64), text: impl Into<String>, size: f64, color: Color, align: Align) {
@@ -108,14 +124,22 @@ impl Figure {
     pub fn wrapped(&mut self, at: (f64, f64), text: &str, size: f64, color: Color, width: f64, bold: bool) -> f64 {
         let mut y = at.1;
         for line in letters::wrap(text, size, bold, width) {
-            if bold {
-                self.bold((at.0, y), line, size, color, Align::Left);
-            } else {
-                self.text((at.0, y), line, size, color, Align::Left);
-            }
+            let (at, text, align) = ((at.0, y), sanitize::line(&line), Align::Left);
+            self.items.push(CanvasItem::Text { at, text, size, color, align, bold });
             y += size * 1.35;
         }
         y
+    }
+
+    /// Small text from margin to margin; returns where the next line would stand.
+    pub fn note(&mut self, y: f64, text: &str) -> f64 {
+        self.wrapped((MARGIN, y), text, SMALL, MUTED, self.room(), false)
+    }
+
+    pub fn lines(&mut self, (x, y): (f64, f64), step: f64, lines: &[String], size: f64, color: Color) {
+        for (row, line) in lines.iter().enumerate() {
+            self.text((x, y + step * row as f64), line, size, color, Align::Left);
+        }
     }
 
     /// Text over several lines, each centred on `at.0`; returns where the next line would stand.
@@ -128,7 +152,6 @@ impl Figure {
         below
     }
 
-    /// Draws another figure at `at`.
     pub fn place(&mut self, other: &Self, at: (f64, f64)) {
         let moved = |(x, y): (f64, f64)| (x + at.0, y + at.1);
         self.items.extend(other.items.iter().cloned().map(|mut item| {
@@ -157,7 +180,6 @@ impl Figure {
         self.items.iter().filter_map(boxed).collect()
     }
 
-    /// A stand-alone SVG file.
     pub fn svg(&self) -> Result<String, ResultError> {
         let (wide, high) = self.size(FINE);
         let mut drawn = String::new();
@@ -172,7 +194,7 @@ impl Figure {
              role=\"img\" aria-label=\"{}\">{body}",
             self.width,
             self.height,
-            super::super::escape::xml(&self.title),
+            crate::report::escape::xml(&self.title),
         ))
     }
 
@@ -257,7 +279,7 @@ impl Figure {
                     };
                     let weight = if *bold { FontStyle::Bold } else { FontStyle::Normal };
                     let font = FontDesc::new(FontFamily::SansSerif, size * letters.size * scale, weight);
-                    let color = RGBColor(color.0, color.1, color.2);
+                    let color = rgb(*color);
                     let mut style = TextStyle::from(font).color(&color);
                     style.pos = Pos::new(h_pos, VPos::Center);
                     let point = &(point.0, point.1 + size * letters.drop);
@@ -279,12 +301,16 @@ impl Figure {
     }
 }
 
-fn hex(color: Color) -> String {
-    format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2)
+fn hex([red, green, blue]: Color) -> String {
+    format!("#{red:02X}{green:02X}{blue:02X}")
+}
+
+fn rgb([red, green, blue]: Color) -> RGBColor {
+    RGBColor(red, green, blue)
 }
 
 fn style(color: Color, width: f64, scale: f64) -> ShapeStyle {
-    RGBColor(color.0, color.1, color.2).stroke_width((width * scale).round() as u32)
+    rgb(color).stroke_width((width * scale).round() as u32)
 }
 
 fn outline((x, y): (f64, f64), shape: Marker, r: f64) -> Vec<(f64, f64)> {
@@ -298,26 +324,13 @@ fn outline((x, y): (f64, f64), shape: Marker, r: f64) -> Vec<(f64, f64)> {
         Marker::Diamond => vec![(x, y - 1.3 * r), (x + 1.3 * r, y), (x, y + 1.3 * r), (x - 1.3 * r, y)],
         Marker::Cross => {
             let (a, b) = (r, r / 3.0);
-            let arms = [
-                (b, a),
-                (b, b),
-                (a, b),
-                (a, -b),
-                (b, -b),
-                (b, -a),
-                (-b, -a),
-                (-b, -b),
-                (-a, -b),
-                (-a, b),
-                (-b, b),
-                (-b, a),
-            ];
-            arms.into_iter().map(|(dx, dy)| (x + dx, y + dy)).collect()
+            let turned = |times: u8, corner: (f64, f64)| (0..times).fold(corner, |(dx, dy), _| (dy, -dx));
+            let arms = (0..4).flat_map(|times| [(b, a), (b, b), (a, b)].map(|corner| turned(times, corner)));
+            arms.map(|(dx, dy)| (x + dx, y + dy)).collect()
         }
     }
 }
 
-/// Cuts a line into its dashes.
 fn strokes(points: &[(f64, f64)], dash: Dash) -> Vec<Vec<(f64, f64)>> {
     if dash.is_empty() {
         return vec![points.to_vec()];

@@ -2,28 +2,14 @@
 //!
 //! Blocks and injections are put together: losses summed, times as the median with their range.
 
-use super::canvas::{DataTable, Figure, INK, MUTED};
+use super::canvas::{Figure, INK, MARGIN};
 use super::comparison::matrix::{self, MatrixEntry, MatrixRow};
 use crate::model::Point;
-use crate::report::fault_cost::FaultCost;
-use crate::result::fault_figures::{
-    FaultFigure, PROBE, REDUNDANCY, RPO_TIME, RTO_90, RTO_DELIVER, RTO_PUBLISH, SCRIPTED,
-};
+use crate::report::faults::FaultCost;
+use crate::report::group::distinct;
+use crate::report::table::DataTable;
+use crate::result::fault_figures::{FAULT_FIGURES, FaultFigure, RTO_PUBLISH};
 use crate::result::words::{grouped, time};
-
-const WIDTH: f64 = 900.0;
-const SMALL: f64 = 11.0;
-
-const TIMES: [(&str, FaultFigure); 7] = [
-    ("of the last (RPO)", RPO_TIME),
-    ("taken again after (RTO)", RTO_PUBLISH),
-    ("delivered again after", RTO_DELIVER),
-    ("90 % of the rate after", RTO_90),
-    ("of it by the script", SCRIPTED),
-    ("new client after", PROBE),
-    ("all copies after", REDUNDANCY),
-];
-type Time = (&'static str, FaultFigure);
 
 /// `None` for fewer than two labels: then there is nothing to compare.
 pub fn draw(costs: &[FaultCost<'_>]) -> Option<Figure> {
@@ -31,51 +17,38 @@ pub fn draw(costs: &[FaultCost<'_>]) -> Option<Figure> {
     if costs.iter().all(|cost| cost.label == first.label) {
         return None;
     }
-    let mut figure = Figure::new(WIDTH, title(costs), caption(costs));
-    let mut y = figure.wrapped((16.0, 24.0), &figure.title.clone(), 15.0, INK, WIDTH - 32.0, true);
-    let shown: Vec<&Time> = TIMES.iter().filter(|(_, of)| costs.iter().any(|cost| cost.time(of).is_some())).collect();
-    let head: Vec<String> = std::iter::once("acknowledged and gone")
-        .chain(shown.iter().map(|(name, _)| *name))
-        .map(str::to_owned)
-        .collect();
-    let mut faults: Vec<&str> = Vec::new();
-    for cost in costs {
-        if !faults.contains(&cost.fault.as_str()) {
-            faults.push(&cost.fault);
-        }
-    }
-    for fault in &faults {
-        let here: Vec<&FaultCost<'_>> = costs.iter().filter(|cost| cost.fault == *fault).collect();
-        y = figure.wrapped((16.0, y + 6.0), fault, 12.5, INK, WIDTH - 32.0, true);
-        let lines: Vec<MatrixRow> = here.iter().map(|cost| line(cost, &shown)).collect();
+    let (mut figure, mut y) = Figure::titled(title(costs), caption(costs));
+    // The first is what was lost, which is always shown; the others are times.
+    let (lost, times) = FAULT_FIGURES.split_first()?;
+    let any = |of: &&FaultFigure| costs.iter().any(|cost| cost.time(of).is_some());
+    let shown: Vec<&FaultFigure> = times.iter().filter(any).collect();
+    let head: Vec<&str> = [lost].into_iter().chain(shown.iter().copied()).map(|of| of.head).collect();
+    for fault in distinct(costs.iter().map(|cost| &cost.fault)) {
+        y = figure.wrapped((MARGIN, y + 6.0), fault, 12.5, INK, figure.room(), true);
+        let here = costs.iter().filter(|cost| cost.fault == *fault);
+        let lines: Vec<MatrixRow> = here.map(|cost| line(cost, &shown)).collect();
         y = matrix::draw(&mut figure, &head, &lines, y) + 4.0;
     }
-    figure.height = figure.wrapped((16.0, y), &figure.caption.clone(), SMALL, MUTED, WIDTH - 32.0, false) + 4.0;
-    figure.data = DataTable {
-        head: ["fault", "label", "matrix point", "injections"].map(str::to_owned).into_iter().chain(head).collect(),
-        rows: costs.iter().map(|cost| row(cost, &shown)).collect(),
-    };
-    Some(figure)
+    let head = ["fault", "label", "matrix point", "injections"].into_iter().chain(head);
+    figure.data = DataTable::new(head, costs.iter().map(|cost| row(cost, &shown)).collect());
+    Some(figure.captioned(y))
 }
 
-fn line(cost: &FaultCost<'_>, shown: &[&Time]) -> MatrixRow {
+fn line(cost: &FaultCost<'_>, shown: &[&FaultFigure]) -> MatrixRow {
     let known = |text: String, known: bool| MatrixEntry { text, share: None, known };
     let mut entries = vec![known(cost.lost_in_words(), cost.lost().is_some())];
-    entries.extend(shown.iter().map(|(_, of)| known(cost.time_in_words(of), cost.time(of).is_some())));
+    entries.extend(shown.iter().map(|of| known(cost.time_in_words(of), cost.time(of).is_some())));
     let point = Point::read(cost.point).values();
     let label = if point.is_empty() { cost.label.to_owned() } else { format!("{}, {point}", cost.label) };
     MatrixRow { label, system: cost.system.to_owned(), entries }
 }
 
-fn row(cost: &FaultCost<'_>, shown: &[&Time]) -> Vec<String> {
-    let mut row =
-        vec![cost.fault.clone(), cost.label.to_owned(), cost.point.to_owned(), cost.struck().count().to_string()];
-    row.push(cost.lost_in_words());
-    row.extend(shown.iter().map(|(_, of)| cost.time_in_words(of)));
-    row
+fn row(cost: &FaultCost<'_>, shown: &[&FaultFigure]) -> Vec<String> {
+    let place = [cost.fault.as_str(), cost.label, cost.point].map(str::to_owned).into_iter();
+    let figures = [cost.struck().count().to_string(), cost.lost_in_words()];
+    place.chain(figures).chain(shown.iter().map(|of| cost.time_in_words(of))).collect()
 }
 
-/// Who lost most, and who took longest.
 fn title(costs: &[FaultCost<'_>]) -> String {
     let lost: Vec<(u64, &FaultCost<'_>)> = costs.iter().filter_map(|cost| Some((cost.lost()?, cost))).collect();
     let losers = lost.iter().filter(|(lost, _)| *lost > 0).count();
@@ -108,17 +81,12 @@ fn caption(costs: &[FaultCost<'_>]) -> String {
     let least = costs.iter().map(|cost| cost.struck().count()).min().unwrap_or(0);
     let most = costs.iter().map(|cost| cost.struck().count()).max().unwrap_or(0);
     let count = if least == most { format!("{most}") } else { format!("{least} to {most}") };
-    let mut text = format!(
+    let text = format!(
         "{count} injection{} each; losses summed, times: median with range, from the moment a fault took effect, of the \
          slowest partition or stream.",
         if most == 1 { "" } else { "s" }
     );
-    let mut missed: Vec<String> = Vec::new();
-    for cost in costs.iter().filter(|cost| !cost.missed.is_empty()) {
-        missed.push(format!("{}: {}", cost.label, cost.missed[0]));
-    }
-    if !missed.is_empty() {
-        text.push_str(&format!(" Not applied: {}.", missed.join("; ")));
-    }
-    text
+    let missed = costs.iter().filter_map(|cost| Some(format!("{}: {}", cost.label, cost.missed.first()?)));
+    let missed = missed.collect::<Vec<_>>().join("; ");
+    if missed.is_empty() { text } else { format!("{text} Not applied: {missed}.") }
 }

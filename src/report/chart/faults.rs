@@ -4,28 +4,18 @@
 //! again. Panels share their axes. Shows one block: seconds of different blocks have nothing to do with each other.
 
 use super::axis::Scale;
-use super::canvas::{Align, BAD, BAND, Color, Dash, Figure, GOOD, GRID, INK, MUTED};
-use super::fault_title::title;
-use super::series::{self, Series};
-use super::{letters, palette};
-use crate::model::Marker;
-use crate::report::fault_cost::name;
-use crate::result::words::{TimeUnit, compact, grouped, significant};
-use crate::result::{CellRecord, Fault, WindowRow};
+use super::canvas::{Align, BAD, BAND, Color, Dash, Figure, GOOD, INK, MUTED, SMALL};
+use super::letters;
+use super::lines::{self, LegendEntry};
+use super::series::{self, SecondsPanel, Series};
+use crate::model::{FaultKind, FaultTarget, Marker, Point};
+use crate::report::faults::name;
+use crate::report::table::DataTable;
+use crate::result::words::{TimeUnit, compact, grouped, or_dash, significant, time};
+use crate::result::{CellRecord, Fault};
 
-/// The cell of one label.
-pub struct FaultPanel<'a> {
-    pub record: &'a CellRecord,
-    pub windows: Vec<WindowRow>,
-}
-
-const WIDTH: f64 = 900.0;
-const LEFT: f64 = 66.0;
-const GAP: f64 = 62.0;
 const RATES: f64 = 110.0;
 const LATENCY: f64 = 80.0;
-const SMALL: f64 = 11.0;
-/// Height of a mark's own lane.
 const LANE: f64 = 8.0;
 
 const RATE_SERIES: [Series; 3] = [series::OFFERED, series::ACKNOWLEDGED, series::CONSUMED];
@@ -50,98 +40,63 @@ const MARKS: [Mark; 5] = [
 ];
 
 /// `None` where nothing was injected, or no second of the load is known.
-pub fn draw(point: &str, panels: &[FaultPanel<'_>]) -> Option<Figure> {
-    let panels: Vec<&FaultPanel<'_>> = panels.iter().filter(|panel| panel.windows.len() > 1).collect();
-    panels.first()?;
-    let (least, most) =
-        panels.iter().map(|panel| panel.record.block).fold((u32::MAX, 0), |(a, b), n| (a.min(n), b.max(n)));
+pub fn draw(point: &str, panels: &[SecondsPanel<'_>]) -> Option<Figure> {
+    let panels = series::long_enough(panels);
+    let own = panels.first()?.color();
+    let blocks = || panels.iter().map(|panel| panel.record.block);
+    let (least, most) = (blocks().min()?, blocks().max()?);
     let blocks = if least == most { format!("Block {most}") } else { format!("Blocks {least} to {most}") };
     let caption = format!(
         "{blocks}, each second. Red band: from the moment the fault took effect, verified, until it was taken back; \
          dashed: when it was planned. Marks end a line that begins with the fault. Grey: outside the measured window."
     );
-    let mut figure = Figure::new(WIDTH, title(point, &panels), caption);
-    let below = figure.wrapped((16.0, 24.0), &figure.title.clone(), 15.0, INK, WIDTH - 32.0, true);
-    let top = legend(&mut figure, palette::of(&panels[0].record.system).color, below + 4.0);
+    let (mut figure, top) = Figure::titled(title(point, &panels), caption);
+    let mark = |mark: &Mark| LegendEntry { name: mark.name.to_owned(), line: None, mark: Some((mark.shape, INK)) };
+    let names = RATE_SERIES.iter().chain(&TIME_SERIES).map(|series| series.entry(own));
+    let names: Vec<LegendEntry> = names.chain(MARKS.iter().map(mark)).collect();
+    let top = lines::legend(&mut figure, &names, top + 4.0) + 14.0;
     let axes = Axes::of(&panels);
-    let columns = if panels.len() == 1 { 1 } else { 2 };
-    let wide = (WIDTH - LEFT - 24.0 - GAP * (columns as f64 - 1.0)) / columns as f64;
-    let mut y = top;
-    for row in panels.chunks(columns) {
-        let mut end = y;
-        for (column, panel) in row.iter().enumerate() {
-            let left = LEFT + (wide + GAP) * column as f64;
-            end = end.max(panel_at(&mut figure, panel, &axes, (left, left + wide), y));
-        }
-        y = end + 14.0;
-    }
-    figure.height = figure.wrapped((16.0, y), &figure.caption.clone(), SMALL, MUTED, WIDTH - 32.0, false) + 4.0;
-    figure.data = super::canvas::DataTable { head: HEAD.map(str::to_owned).into(), rows: rows(&panels) };
-    Some(figure)
+    let end = series::grid(&panels, top, |panel, sides, top| {
+        let x = series::axis(&panels, sides);
+        panel_at(&mut figure, panel, &axes, &x, sides, top)
+    });
+    figure.data = DataTable::new(HEAD, rows(&panels));
+    Some(figure.captioned(end))
 }
 
-/// Names of lines and marks; returns where the panels begin.
-fn legend(figure: &mut Figure, own: Color, top: f64) -> f64 {
-    let (mut x, mut y) = (16.0, top);
-    let mut place = |wide: f64| {
-        if x > 16.0 && x + wide > WIDTH - 16.0 {
-            (x, y) = (16.0, y + 17.0);
-        }
-        let at = (x, y);
-        x += wide + 16.0;
-        at
-    };
-    for series in RATE_SERIES.iter().chain(&TIME_SERIES) {
-        series.explain(figure, place(series.room()), own);
-    }
-    for mark in &MARKS {
-        let (x, y) = place(14.0 + letters::width(mark.name, SMALL, false));
-        figure.marker((x + 4.0, y), mark.shape, 3.4, INK, true);
-        figure.text((x + 14.0, y), mark.name, SMALL, MUTED, Align::Left);
-    }
-    y + 30.0
-}
-
-/// What the panels share.
 struct Axes {
-    seconds: f64,
     most: f64,
     times: Vec<f64>,
     unit: TimeUnit,
 }
 
 impl Axes {
-    fn of(panels: &[&FaultPanel<'_>]) -> Self {
-        let all = || panels.iter().flat_map(|panel| &panel.windows);
-        let most = all().flat_map(|row| RATE_SERIES.iter().filter_map(|series| (series.of)(row))).max().unwrap_or(1);
-        let times: Vec<f64> = all()
-            .flat_map(|row| TIME_SERIES.iter().filter_map(|series| (series.of)(row)))
-            .map(|ns| ns as f64)
-            .collect();
-        Self {
-            seconds: all().map(|row| f64::from(row.second + 1)).fold(1.0, f64::max),
-            most: most as f64,
-            unit: TimeUnit::for_column(times.iter().copied()),
-            times,
-        }
+    fn of(panels: &[&SecondsPanel<'_>]) -> Self {
+        let times = series::values(panels, &TIME_SERIES);
+        let most = series::values(panels, &RATE_SERIES).into_iter().fold(1.0, f64::max);
+        Self { most, unit: TimeUnit::for_column(times.iter().copied()), times }
     }
 }
 
-/// Draws one panel and returns where it ends.
-fn panel_at(figure: &mut Figure, panel: &FaultPanel<'_>, axes: &Axes, (left, right): (f64, f64), top: f64) -> f64 {
-    let FaultPanel { record, windows } = panel;
-    let x = Scale::linear(axes.seconds / 1.08, left, right);
+fn panel_at(
+    figure: &mut Figure,
+    panel: &SecondsPanel<'_>,
+    axes: &Axes,
+    x: &Scale,
+    (left, right): (f64, f64),
+    top: f64,
+) -> f64 {
+    let SecondsPanel { record, windows } = panel;
     let epoch = windows.first().map_or(0, |row| row.start_ns);
     let at = |ns: u64| x.at((ns as f64 - epoch as f64) / 1e9);
-    let look = palette::of(&record.system);
-    let label = letters::fit(&record.label, 12.0, true, right - left);
-    figure.bold((left, top), label, 12.0, look.color, Align::Left);
+    series::label(figure, panel, (left, right), top);
     let lanes = top + 14.0;
-    let rates = (lanes + LANE * MARKS.len() as f64 + 20.0, lanes + LANE * MARKS.len() as f64 + 20.0 + RATES);
+    let from = lanes + LANE * MARKS.len() as f64 + 20.0;
+    let rates = (from, from + RATES);
     let times = (!axes.times.is_empty()).then_some((rates.1 + 24.0, rates.1 + 24.0 + LATENCY));
-    let bottom = times.map_or(rates.1, |(_, bottom)| bottom);
-    for (from, to) in [Some(rates), times].into_iter().flatten() {
-        series::shade(figure, windows, &x, (from, to));
+    let plots = || [Some(rates), times].into_iter().flatten();
+    for (from, to) in plots() {
+        series::shade(figure, panel, x, (from, to));
         for (begins, ends) in record.faults.iter().filter_map(|fault| band(fault, &at, right)) {
             let middle = f64::midpoint(begins, ends);
             figure.line(vec![(middle, from), (middle, to)], BAND, (ends - begins).max(1.5), &[]);
@@ -150,25 +105,19 @@ fn panel_at(figure: &mut Figure, panel: &FaultPanel<'_>, axes: &Axes, (left, rig
     let y = Scale::linear(axes.most, rates.1, rates.0);
     y.draw_left(figure, left, right, compact);
     figure.text((left, rates.0 - 9.0), "messages/s", SMALL, MUTED, Align::Left);
-    series::lines(figure, windows, &RATE_SERIES, look.color, &x, &y);
+    series::lines(figure, panel, &RATE_SERIES, x, &y);
     if let Some((from, to)) = times {
         let y = Scale::log(axes.times.iter().copied(), to, from);
         y.draw_left(figure, left, right, |ns| axes.unit.of(ns));
         let text = format!("p99 of each second, {} (log)", axes.unit.name());
         figure.text((left, from - 9.0), text, SMALL, MUTED, Align::Left);
-        series::lines(figure, windows, &TIME_SERIES, look.color, &x, &y);
+        series::lines(figure, panel, &TIME_SERIES, x, &y);
     }
     for fault in &record.faults {
-        moments(figure, fault, &at, (rates.0, rates.1), right);
-        if let Some((from, to)) = times {
-            moments(figure, fault, &at, (from, to), right);
-        }
+        plots().for_each(|plot| moments(figure, fault, &at, plot, right));
         recovery(figure, fault, &at, lanes, right);
     }
-    figure.line(vec![(left, bottom), (right, bottom)], GRID, 1.5, &[]);
-    x.draw_labels(figure, bottom, series::second);
-    figure.text((right, bottom + 26.0), "s since the start of the load", SMALL, MUTED, Align::Right);
-    let mut end = bottom + 44.0;
+    let mut end = series::ground(figure, x, (left, right), times.unwrap_or(rates).1);
     for note in notes(record) {
         for line in letters::wrap_to(&note, SMALL, false, right - left, 3) {
             figure.text((left, end), line, SMALL, INK, Align::Left);
@@ -178,7 +127,6 @@ fn panel_at(figure: &mut Figure, panel: &FaultPanel<'_>, axes: &Axes, (left, rig
     end
 }
 
-/// From where to where a fault lasted.
 fn band(fault: &Fault, at: &impl Fn(u64) -> f64, right: f64) -> Option<(f64, f64)> {
     let begins = at(fault.took_effect_at_ns?);
     Some((begins, fault.healed_at_ns.map_or(right, at).max(begins)))
@@ -253,20 +201,99 @@ const HEAD: [&str; 13] = [
 ];
 
 /// One line per injection; moments since the start of the load, as in the picture.
-fn rows(panels: &[&FaultPanel<'_>]) -> Vec<Vec<String>> {
-    let none = || "–".to_owned();
-    let row = |panel: &FaultPanel<'_>, fault: &Fault| {
+fn rows(panels: &[&SecondsPanel<'_>]) -> Vec<Vec<String>> {
+    let row = |panel: &SecondsPanel<'_>, fault: &Fault| {
         let epoch = panel.windows.first().map_or(0, |row| row.start_ns);
-        let at = |ns: Option<u64>| ns.map_or_else(none, |ns| significant((ns as f64 - epoch as f64) / 1e9));
-        let long = |ns: Option<u64>| ns.map_or_else(none, |ns| significant(ns as f64 / 1e9));
+        let at = |ns: Option<u64>| or_dash(ns, |ns| significant((ns as f64 - epoch as f64) / 1e9));
+        let long = |ns: Option<u64>| or_dash(ns, |ns| significant(ns as f64 / 1e9));
         let healed = if fault.for_good() { "never".to_owned() } else { at(fault.healed_at_ns) };
         let mut row =
             vec![panel.record.label.clone(), name(fault), fault.node.clone(), at(fault.took_effect_at_ns), healed];
         row.extend(MARKS.iter().map(|mark| long((mark.of)(fault))));
         row.push(long(fault.scripted_ns));
-        row.push(fault.rpo_messages.map_or_else(none, grouped));
-        row.push(fault.not_applied.clone().unwrap_or_else(none));
+        row.push(or_dash(fault.rpo_messages, grouped));
+        row.push(or_dash(fault.not_applied.clone(), |why| why));
         row
     };
     panels.iter().flat_map(|panel| panel.record.faults.iter().map(|fault| row(panel, fault))).collect()
+}
+
+/// The finding: who took longest to take messages again, and what of the acknowledged ones is gone.
+fn title(point: &str, panels: &[&SecondsPanel<'_>]) -> String {
+    let at = if Point::read(point).is_base() { String::new() } else { format!(", at {point}") };
+    let hit: Vec<&SecondsPanel<'_>> =
+        panels.iter().copied().filter(|panel| struck(panel.record).next().is_some()).collect();
+    let Some(slowest) = hit.iter().copied().max_by_key(|panel| recovered(panel.record)) else {
+        let named: Vec<&str> = panels.iter().map(|panel| panel.record.label.as_str()).collect();
+        return format!("No fault was applied to {}{at}", named.join(", "));
+    };
+    format!("{}; {}{at}", recovery_in_words(slowest.record), loss_in_words(&hit))
+}
+
+fn struck(record: &CellRecord) -> impl Iterator<Item = &Fault> {
+    record.faults.iter().filter(|fault| fault.took_effect_at_ns.is_some())
+}
+
+/// How long until messages were taken again after every fault, in an order where never is longest.
+fn recovered(record: &CellRecord) -> (bool, u64) {
+    let never = struck(record).any(|fault| fault.rto_publish_ns.is_none());
+    (never, struck(record).filter_map(|fault| fault.rto_publish_ns).max().unwrap_or(0))
+}
+
+/// `kafka took messages again 8.91 s after its leader was killed`.
+fn recovery_in_words(record: &CellRecord) -> String {
+    const QUIET_NS: u64 = 100_000_000;
+    let Some(first) = struck(record).next() else { return String::new() };
+    let label = &record.label;
+    let done = done_to(first);
+    let (never, longest) = recovered(record);
+    let (at_most, each) = match struck(record).count() {
+        1 => ("", String::new()),
+        count => ("at most ", format!(" (the longest of {count} times)")),
+    };
+    match never {
+        true => format!("{label} was not seen to take messages on every partition or stream again after {done}"),
+        false if longest <= QUIET_NS => {
+            format!("{label} was never without an acknowledgement for more than 0.1 s when {done}{each}")
+        }
+        false => format!("{label} took messages again {at_most}{} after {done}{each}", time(longest as f64)),
+    }
+}
+
+/// `its leader was killed`.
+fn done_to(fault: &Fault) -> String {
+    let whom = match FaultTarget::from_name(&fault.target) {
+        Some(FaultTarget::Node) => "a node of it",
+        Some(FaultTarget::Replica) => "a replica",
+        Some(FaultTarget::All) => "every node",
+        Some(FaultTarget::Controller) => "its controller",
+        Some(FaultTarget::Primary) => "its primary",
+        Some(FaultTarget::Leader) | None => "its leader",
+    };
+    match fault.fault_kind() {
+        Some(FaultKind::Kill) if fault.for_good() => format!("{whom} was lost for good"),
+        Some(kind) if kind.is_ours() => kind.done().to_owned(),
+        Some(kind) => format!("{whom} {}", kind.done()),
+        None => format!("{} of {whom}", fault.kind),
+    }
+}
+
+/// `nothing acknowledged was lost`, or who lost most.
+fn loss_in_words(hit: &[&SecondsPanel<'_>]) -> String {
+    let several = if hit.len() > 1 { format!(", the most of {} labels", hit.len()) } else { String::new() };
+    let lost =
+        |panel: &SecondsPanel<'_>| panel.record.counts.broker_lost.filter(|_| panel.record.counts.acked.is_some());
+    let most = hit.iter().filter_map(|panel| Some((lost(panel)?, panel))).max_by_key(|(lost, _)| *lost);
+    let unknown = hit.iter().filter(|panel| lost(panel).is_none()).count();
+    match most {
+        Some((count, panel)) if count > 0 => {
+            format!("{} lost {} acknowledged messages{several}", panel.record.label, grouped(count))
+        }
+        Some(_) if unknown > 0 => format!("nothing acknowledged was lost where that is known ({unknown} not)"),
+        Some(_) => "nothing acknowledged was lost".to_owned(),
+        None => match hit.iter().filter_map(|panel| Some((panel.record.counts.lost?, panel))).max_by_key(|(n, _)| *n) {
+            Some((count, panel)) => format!("{} messages sent by {} never arrived", grouped(count), panel.record.label),
+            None => "what was lost is not known".to_owned(),
+        },
+    }
 }

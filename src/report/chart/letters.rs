@@ -12,7 +12,6 @@ const FINE: f64 = 1000.0;
 /// Em per character where the fonts cannot be read.
 const GUESS: f64 = 0.62;
 
-/// Makes the embedded fonts known to plotters, once.
 pub fn fonts() -> Result<(), &'static str> {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
     let registered = REGISTERED.get_or_init(|| {
@@ -24,7 +23,6 @@ pub fn fonts() -> Result<(), &'static str> {
     if *registered { Ok(()) } else { Err("the embedded fonts are damaged") }
 }
 
-/// Width in pixels of one line.
 pub fn width(text: &str, size: f64, bold: bool) -> f64 {
     let weight = if bold { FontStyle::Bold } else { FontStyle::Normal };
     let font = || FontDesc::new(FontFamily::SansSerif, FINE * LINE_HEIGHT, weight).layout_box(text).ok();

@@ -1,9 +1,12 @@
-//! Lines over a measured quantity, one for each label: speed-up, the size ladder. Also their common legend.
+//! Lines over a measured quantity, one for each label: speed-up, the size ladder. Also the legend of every chart.
 
 use super::axis::Scale;
-use super::canvas::{Align, Figure, GRID, INK, MUTED};
+use super::canvas::{Align, Color, Dash, Figure, GRID, INK, MARGIN, MUTED, SMALL};
 use super::{letters, palette};
+use crate::model::Marker;
+use crate::report::group::distinct;
 
+#[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
     pub label: String,
     pub system: String,
@@ -14,7 +17,7 @@ pub struct Curve {
 pub struct Plot<'a> {
     pub title: String,
     pub x_name: &'a str,
-    pub y_name: String,
+    pub y_name: &'a str,
     pub x_tick: &'a dyn Fn(f64) -> String,
     pub y_tick: &'a dyn Fn(f64) -> String,
     /// Dashes where y is x.
@@ -22,12 +25,19 @@ pub struct Plot<'a> {
 }
 
 /// Left, right, top and bottom of the room for a plot, names and ticks included.
-pub type Room = (f64, f64, f64, f64);
+type Room = (f64, f64, f64, f64);
 
-const SMALL: f64 = 11.0;
+/// A name in a legend, with what is drawn for it.
+pub struct LegendEntry {
+    pub name: String,
+    pub line: Option<(Color, f64, Dash)>,
+    pub mark: Option<(Marker, Color)>,
+}
+
+const IDEAL: (Color, f64, Dash) = (MUTED, 1.2, &[3.0, 3.0]);
 
 /// One plot with both axes logarithmic.
-pub fn draw(figure: &mut Figure, curves: &[Curve], plot: &Plot<'_>, (left, right, top, bottom): Room) {
+fn draw(figure: &mut Figure, curves: &[Curve], plot: &Plot<'_>, (left, right, top, bottom): Room) {
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let mut steps: Vec<f64> = points().map(|(x, ..)| *x).collect();
     steps.sort_by(f64::total_cmp);
@@ -45,7 +55,7 @@ pub fn draw(figure: &mut Figure, curves: &[Curve], plot: &Plot<'_>, (left, right
     }
     let title = letters::fit(&plot.title, SMALL, true, right - left);
     figure.bold((left, top + 6.0), title, SMALL, INK, Align::Left);
-    let name = letters::fit(&plot.y_name, SMALL, false, right - left);
+    let name = letters::fit(plot.y_name, SMALL, false, right - left);
     figure.text((left, top + 21.0), name, SMALL, MUTED, Align::Left);
     y.draw_left(figure, from, right, plot.y_tick);
     figure.line(vec![(from, bottom - 46.0), (right, bottom - 46.0)], GRID, 1.5, &[]);
@@ -53,36 +63,72 @@ pub fn draw(figure: &mut Figure, curves: &[Curve], plot: &Plot<'_>, (left, right
     figure.centred(((from + right) / 2.0, bottom - 19.0), plot.x_name, SMALL, MUTED, right - left);
     if let (true, Some(first), Some(last)) = (plot.ideal, steps.first(), steps.last()) {
         let ends = [*first, *last].map(|n| (x.at(n), y.at(n)));
-        figure.line(ends.into(), MUTED, 1.2, &[3.0, 3.0]);
+        figure.line(ends.into(), IDEAL.0, IDEAL.1, IDEAL.2);
     }
     for curve in curves {
         let look = palette::of(&curve.system);
         let at = |point: &(f64, f64, bool)| (x.at(point.0), y.at(point.1));
         figure.line(curve.points.iter().map(at).collect(), look.color, 2.0, look.dash);
         for point in curve.points.iter().filter(|point| point.1 > 0.0) {
-            figure.marker(at(point), look.shape, 3.8, look.color, point.2);
+            figure.marker(at(point), look.marker, 3.8, look.color, point.2);
         }
     }
 }
 
-/// Names of the labels with their lines, side by side as far as there is room; returns where the next row would stand.
-pub fn legend(figure: &mut Figure, labels: &[(String, String)], ideal: bool, at: (f64, f64), room: f64) -> f64 {
-    let (mut x, mut y) = at;
-    let dashes: super::canvas::Dash = &[3.0, 3.0];
-    let ideal = ideal.then_some((None, "ideal"));
-    let names = labels.iter().map(|(label, system)| (Some(palette::of(system)), label.as_str())).chain(ideal);
-    for (look, name) in names {
-        let name = letters::fit(name, SMALL, false, room - 40.0);
-        let wide = 38.0 + letters::width(&name, SMALL, false);
-        if x > at.0 && x + wide > at.0 + room {
-            (x, y) = (at.0, y + 16.0);
+/// Plots beside each other, so many in a row, so far apart and so high; returns where the last row ends.
+pub fn plots(
+    figure: &mut Figure,
+    plots: &[(Vec<Curve>, Plot<'_>)],
+    (columns, gap, high): (usize, f64, f64),
+    top: f64,
+) -> f64 {
+    let mut y = top;
+    for row in plots.chunks(columns) {
+        let wide = (figure.room() - gap * (row.len() as f64 - 1.0)) / row.len() as f64;
+        for (at, (curves, plot)) in row.iter().enumerate() {
+            let left = MARGIN + (wide + gap) * at as f64;
+            draw(figure, curves, plot, (left, left + wide, y, y + high));
         }
-        match look {
-            Some(look) => {
-                figure.line(vec![(x, y), (x + 26.0, y)], look.color, 2.0, look.dash);
-                figure.marker((x + 13.0, y), look.shape, 3.8, look.color, true);
-            }
-            None => figure.line(vec![(x, y), (x + 26.0, y)], MUTED, 1.2, dashes),
+        y += high + 4.0;
+    }
+    y
+}
+
+/// The legend of labels with their systems, each once, and of the ideal where one is drawn.
+pub fn legend_of<'a>(
+    figure: &mut Figure,
+    labels: impl Iterator<Item = (&'a str, &'a str)>,
+    ideal: bool,
+    top: f64,
+) -> f64 {
+    let entry = |(label, system): (&str, &str)| {
+        let look = palette::of(system);
+        LegendEntry {
+            name: label.to_owned(),
+            line: Some((look.color, 2.0, look.dash)),
+            mark: Some((look.marker, look.color)),
+        }
+    };
+    let ideal = ideal.then(|| LegendEntry { name: "ideal".to_owned(), line: Some(IDEAL), mark: None });
+    let entries: Vec<LegendEntry> = distinct(labels).into_iter().map(entry).chain(ideal).collect();
+    legend(figure, &entries, top)
+}
+
+/// Names with what they stand for, side by side as far as there is room; returns where the next row would stand.
+pub fn legend(figure: &mut Figure, entries: &[LegendEntry], top: f64) -> f64 {
+    let room = figure.room();
+    let (mut x, mut y) = (MARGIN, top);
+    for entry in entries {
+        let name = letters::fit(&entry.name, SMALL, false, room - 40.0);
+        let wide = 38.0 + letters::width(&name, SMALL, false);
+        if x > MARGIN && x + wide > MARGIN + room {
+            (x, y) = (MARGIN, y + 16.0);
+        }
+        if let Some((color, width, dash)) = entry.line {
+            figure.line(vec![(x, y), (x + 26.0, y)], color, width, dash);
+        }
+        if let Some((shape, color)) = entry.mark {
+            figure.marker((x + 13.0, y), shape, 3.8, color, true);
         }
         figure.text((x + 32.0, y), name, SMALL, INK, Align::Left);
         x += wide + 14.0;

@@ -1,8 +1,10 @@
 //! Rows of marks on one or two horizontal axes side by side, in groups: throughput with intervals, quantiles of latency.
 
 use super::axis::Scale;
-use super::canvas::{Align, Figure, GRID, INK, MUTED};
+use super::canvas::{Align, Figure, GRID, INK, MARGIN, MUTED, SMALL as TEXT};
 use super::{letters, palette};
+use crate::report::group::known_or_new;
+use crate::result::words::{TimeUnit, or_dash};
 
 /// One label's marks on one axis.
 #[derive(Clone, Default)]
@@ -30,17 +32,36 @@ pub struct Block {
     pub rows: Vec<Row>,
 }
 
-/// An axis with its name.
 pub struct Axis<'a> {
     pub name: String,
     pub log: bool,
     pub tick: &'a dyn Fn(f64) -> String,
 }
 
-const MARGIN: f64 = 16.0;
+/// Puts a row of one axis into the block with this header, the last one if there is none.
+pub fn push(blocks: &mut Vec<Block>, header: String, (label, system): (&str, &str), marks: Marks) {
+    let row = Row { label: label.to_owned(), system: system.to_owned(), marks: vec![marks] };
+    let same = |block: &Block| block.header == header;
+    let new = || Block { header: header.clone(), rows: Vec::new() };
+    known_or_new(blocks, same, new).rows.push(row);
+}
+
+impl Marks {
+    /// p50, p99 and p99.9 of a latency; `without` says why there is none.
+    pub fn quantiles(unit: TimeUnit, values: [Option<f64>; 3], without: impl FnOnce() -> String) -> Self {
+        let known: Vec<f64> = values.into_iter().flatten().collect();
+        let texts = values.map(|value| or_dash(value, |ns| unit.of(ns)));
+        Self {
+            value: values[1],
+            others: [values[0], values[2]].into_iter().flatten().collect(),
+            bar: known.first().copied().zip(known.last().copied()),
+            text: if known.is_empty() { without() } else { format!("{} {}", texts.join(" · "), unit.name()) },
+        }
+    }
+}
+
 const HEADER: f64 = 20.0;
 const LABEL: f64 = 11.5;
-const TEXT: f64 = 11.0;
 const LINE: f64 = 13.5;
 const GAP: f64 = 10.0;
 
@@ -49,8 +70,7 @@ pub fn draw(figure: &mut Figure, blocks: &[Block], axes: &[Axis<'_>], top: f64) 
     let rows = || blocks.iter().flat_map(|block| &block.rows);
     let widest = |texts: &mut dyn Iterator<Item = f64>, most: f64| texts.fold(0.0, f64::max).min(most);
     let labels = widest(&mut rows().map(|row| letters::width(&row.label, LABEL, false)), figure.width * 0.26);
-    let room = figure.width - 2.0 * MARGIN - labels - GAP;
-    let share = room / axes.len().max(1) as f64;
+    let share = (figure.room() - labels - GAP) / axes.len().max(1) as f64;
     let marks = |row: &Row, at: usize| row.marks.get(at).cloned().unwrap_or_default();
     // Each axis: from, to, and the room of the texts behind it.
     let places: Vec<(f64, f64, f64)> = (0..axes.len())
@@ -79,7 +99,7 @@ pub fn draw(figure: &mut Figure, blocks: &[Block], axes: &[Axis<'_>], top: f64) 
     for block in blocks {
         figure.line(vec![(MARGIN, y), (figure.width - MARGIN, y)], GRID, 1.0, &[]);
         if !block.header.is_empty() {
-            let header = letters::fit(&block.header, TEXT, true, figure.width - 2.0 * MARGIN);
+            let header = letters::fit(&block.header, TEXT, true, figure.room());
             figure.bold((MARGIN, y + HEADER / 2.0 + 1.0), header, TEXT, MUTED, Align::Left);
             y += HEADER;
         }
@@ -98,9 +118,7 @@ pub fn draw(figure: &mut Figure, blocks: &[Block], axes: &[Axis<'_>], top: f64) 
                 draw_marks(figure, row, &marks, scale, middle);
                 let color = if marks.value.is_some() || marks.bar.is_some() { INK } else { MUTED };
                 let first = middle - LINE * (texts[at].len() as f64 - 1.0) / 2.0;
-                for (line, text) in texts[at].iter().enumerate() {
-                    figure.text((to + GAP, first + LINE * line as f64), text, TEXT, color, Align::Left);
-                }
+                figure.lines((to + GAP, first), LINE, &texts[at], TEXT, color);
             }
             y += height;
         }
@@ -120,9 +138,9 @@ fn draw_marks(figure: &mut Figure, row: &Row, marks: &Marks, scale: &Scale, y: f
         figure.line(vec![(scale.at(low), y), (scale.at(high), y)], look.color, 2.0, &[]);
     }
     for other in &marks.others {
-        figure.marker((scale.at(*other), y), look.shape, 3.0, look.color, false);
+        figure.marker((scale.at(*other), y), look.marker, 3.0, look.color, false);
     }
     if let Some(value) = marks.value {
-        figure.marker((scale.at(value), y), look.shape, 5.0, look.color, palette::filled(&row.label, &row.system));
+        figure.marker((scale.at(value), y), look.marker, 5.0, look.color, palette::filled(&row.label, &row.system));
     }
 }

@@ -3,10 +3,11 @@
 //! A line stops where fewer than 10 samples lie beyond. Blocks are merged into one histogram, never averaged.
 
 use super::axis::{Scale, spread};
-use super::canvas::{Align, Figure, GRID, INK, MUTED};
+use super::canvas::{Align, Figure, GRID, MUTED, SMALL, WIDTH};
 use super::{letters, palette};
 use crate::model::Point;
-use crate::result::words::{TimeUnit, grouped, time};
+use crate::report::table::DataTable;
+use crate::result::words::{TimeUnit, grouped, or_dash, time};
 use hdrhistogram::Histogram;
 
 pub struct SpectrumCurve {
@@ -15,7 +16,6 @@ pub struct SpectrumCurve {
     pub histogram: Histogram<u64>,
 }
 
-const WIDTH: f64 = 900.0;
 /// Where a line has a marker and the table a number.
 const QUANTILES: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 0.9999];
 const PLOT: (f64, f64, f64, f64) = (66.0, 760.0, 66.0, 386.0);
@@ -23,8 +23,7 @@ const PLOT: (f64, f64, f64, f64) = (66.0, 760.0, 66.0, 386.0);
 /// `None` when no line has enough samples. `absent`: labels without a line, with the reason.
 pub fn draw(point: &str, lines: &[SpectrumCurve], absent: &[String]) -> Option<Figure> {
     let lines: Vec<&SpectrumCurve> = lines.iter().filter(|line| highest(&line.histogram) > 0.5).collect();
-    let mut figure = Figure::new(WIDTH, title(point, &lines)?, caption(&lines, absent));
-    figure.wrapped((16.0, 24.0), &figure.title.clone(), 15.0, INK, WIDTH - 32.0, true);
+    let (mut figure, _) = Figure::titled(title(point, &lines)?, caption(&lines, absent));
     let (left, right, top, bottom) = PLOT;
     let end = lines.iter().map(|line| highest(&line.histogram)).fold(0.9, f64::max);
     let x = Scale::nines(end, left, right);
@@ -36,14 +35,9 @@ pub fn draw(point: &str, lines: &[SpectrumCurve], absent: &[String]) -> Option<F
     x.draw_grid(&mut figure, top, bottom);
     x.draw_labels(&mut figure, bottom, |q| if q == 0.0 { "0".into() } else { format!("p{}", trim(q * 100.0)) });
     figure.line(vec![(left, bottom), (right, bottom)], GRID, 1.5, &[]);
-    figure.text((left, top - 14.0), format!("end-to-end latency, {} (log)", unit.name()), 11.0, MUTED, Align::Left);
-    figure.text(
-        ((left + right) / 2.0, bottom + 28.0),
-        "percentile (each step adds a nine)",
-        11.0,
-        MUTED,
-        Align::Middle,
-    );
+    figure.text((left, top - 14.0), format!("end-to-end latency, {} (log)", unit.name()), SMALL, MUTED, Align::Left);
+    let below = ((left + right) / 2.0, bottom + 28.0);
+    figure.text(below, "percentile (each step adds a nine)", SMALL, MUTED, Align::Middle);
     let ends: Vec<f64> = curves.iter().map(|curve| curve.last().map_or(bottom, |(_, value)| y.at(*value))).collect();
     let places = spread(&ends, 15.0, top, bottom);
     for (((line, curve), end), place) in lines.iter().zip(&curves).zip(ends).zip(places) {
@@ -53,10 +47,8 @@ pub fn draw(point: &str, lines: &[SpectrumCurve], absent: &[String]) -> Option<F
         let label = letters::fit(&line.label, 12.0, false, WIDTH - right - 20.0);
         figure.text((right + 12.0, place), label, 12.0, palette::of(&line.system).color, Align::Left);
     }
-    let foot = figure.wrapped((16.0, bottom + 52.0), &figure.caption.clone(), 11.0, MUTED, WIDTH - 32.0, false);
-    figure.height = foot + 4.0;
-    tabulate(&mut figure, &lines, unit);
-    Some(figure)
+    figure.data = table(&lines, unit);
+    Some(figure.captioned(bottom + 52.0))
 }
 
 /// The finding: which label is best at p99, and which is worst.
@@ -65,16 +57,10 @@ fn title(point: &str, lines: &[&SpectrumCurve]) -> Option<String> {
     let best = lines.iter().min_by(|a, b| p99(a).total_cmp(&p99(b)))?;
     let worst = lines.iter().max_by(|a, b| p99(a).total_cmp(&p99(b)))?;
     let at = Point::read(point).at();
-    Some(if lines.len() == 1 {
-        format!("End-to-end p99{at}: {} ({})", time(p99(best)), best.label)
-    } else {
-        format!(
-            "End-to-end p99{at}: from {} ({}) to {} ({})",
-            time(p99(best)),
-            best.label,
-            time(p99(worst)),
-            worst.label
-        )
+    let told = |line: &SpectrumCurve| format!("{} ({})", time(p99(line)), line.label);
+    Some(match lines.len() {
+        1 => format!("End-to-end p99{at}: {}", told(best)),
+        _ => format!("End-to-end p99{at}: from {} to {}", told(best), told(worst)),
     })
 }
 
@@ -97,31 +83,19 @@ fn draw_line(figure: &mut Figure, line: &SpectrumCurve, curve: &[(f64, f64)], (x
     let filled = palette::filled(&line.label, &line.system);
     for quantile in QUANTILES.into_iter().filter(|quantile| *quantile <= highest(&line.histogram)) {
         let value = line.histogram.value_at_quantile(quantile) as f64;
-        figure.marker((x.at(quantile), y.at(value)), look.shape, 4.0, look.color, filled);
+        figure.marker((x.at(quantile), y.at(value)), look.marker, 4.0, look.color, filled);
     }
 }
 
-/// The numbers beside the drawing.
-fn tabulate(figure: &mut Figure, lines: &[&SpectrumCurve], unit: TimeUnit) {
-    let unit_head = |name: &str| format!("{name}, {}", unit.name());
-    figure.data.head = ["label", "n"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(["p50", "p90", "p99", "p99.9", "p99.99"].map(unit_head))
-        .collect();
-    figure.data.rows = (lines.iter())
-        .map(|line| {
-            let of = |q: f64| {
-                if q <= highest(&line.histogram) {
-                    unit.of(line.histogram.value_at_quantile(q) as f64)
-                } else {
-                    "–".into()
-                }
-            };
-            let numbers = QUANTILES.map(of);
-            [line.label.clone(), grouped(line.histogram.len())].into_iter().chain(numbers).collect()
-        })
-        .collect();
+fn table(lines: &[&SpectrumCurve], unit: TimeUnit) -> DataTable {
+    let quantiles = ["p50", "p90", "p99", "p99.9", "p99.99"].map(|name| format!("{name}, {}", unit.name()));
+    let row = |line: &&SpectrumCurve| {
+        let reached = |q: f64| (q <= highest(&line.histogram)).then(|| line.histogram.value_at_quantile(q));
+        let numbers = QUANTILES.map(|q| or_dash(reached(q), |ns| unit.of(ns as f64)));
+        [line.label.clone(), grouped(line.histogram.len())].into_iter().chain(numbers).collect()
+    };
+    let head = ["label", "n"].map(str::to_owned).into_iter().chain(quantiles);
+    DataTable::new(head, lines.iter().map(row).collect())
 }
 
 /// The highest quantile with 10 samples beyond it.

@@ -1,18 +1,14 @@
 //! Figures over one quantity that a run varied: the size ladder of an experiment, speed-up of a matrix.
 
-use super::canvas::{DataTable, Figure, INK, MUTED};
+use super::canvas::Figure;
 use super::lines::{self, Curve, Plot};
 use crate::model::{Point, Unit};
-use crate::report::group::{Group, blocks};
+use crate::report::group::{Group, blocks, known_or_new};
 use crate::report::observed::ObservedMetric;
 use crate::report::quantity;
-use crate::report::scaling::{FAN_OUT, SHARING, speedup};
-use crate::result::words::{compact, significant, time};
-
-const WIDTH: f64 = 900.0;
-const MARGIN: f64 = 16.0;
-const HIGH: f64 = 320.0;
-const GAP: f64 = 30.0;
+use crate::report::scaling::{SHARING, ScaledRate, SpeedupGroup, scaled, speedups};
+use crate::report::table::DataTable;
+use crate::result::words::{compact, or_dash, significant, time};
 
 /// Goodput against message size, with the p99 of small messages beside it.
 pub fn ladder(seen: &[ObservedMetric<'_>]) -> Option<Figure> {
@@ -20,16 +16,12 @@ pub fn ladder(seen: &[ObservedMetric<'_>]) -> Option<Figure> {
         let mut curves: Vec<Curve> = Vec::new();
         for seen in seen.iter().filter(|seen| seen.metric == metric) {
             let (Some(size), Some(value)) = (Point::read(seen.point).number("size"), seen.value()) else { continue };
-            let filled = seen.label == seen.system;
-            let at = curves.iter().position(|curve| curve.label == seen.label).unwrap_or_else(|| {
-                curves.push(Curve { label: seen.label.into(), system: seen.system.into(), points: Vec::new() });
-                curves.len() - 1
-            });
+            let new = || Curve { label: seen.label.into(), system: seen.system.into(), points: Vec::new() };
+            let curve = known_or_new(&mut curves, |curve| curve.label == seen.label, new);
             // Of several payloads or codecs at one size the fastest goes onto the chart; the table has all.
-            match curves[at].points.iter_mut().find(|(known, ..)| *known == size) {
-                Some((_, known, _)) => *known = known.max(value),
-                None => curves[at].points.push((size, value, filled)),
-            }
+            let new = || (size, value, seen.label == seen.system);
+            let point = known_or_new(&mut curve.points, |(known, ..)| *known == size, new);
+            point.1 = point.1.max(value);
         }
         curves.iter_mut().for_each(|curve| curve.points.sort_by(|a, b| a.0.total_cmp(&b.0)));
         curves
@@ -46,97 +38,59 @@ pub fn ladder(seen: &[ObservedMetric<'_>]) -> Option<Figure> {
     let caption =
         "Payload bytes delivered a second, and the p99 of a stream of small messages beside; both axes logarithmic.";
     let bystander = curves("bystander.p99");
-    let mut plots = vec![(
-        &goodput,
-        Plot {
-            title: "Goodput".to_owned(),
-            x_name: "message size",
-            y_name: "bytes a second (log)".to_owned(),
-            x_tick: &quantity::bytes,
-            y_tick: &quantity::decimal_bytes,
-            ideal: false,
-        },
-    )];
+    let plot = |title: &str, y_name, y_tick| {
+        let (title, x_name, x_tick) = (title.to_owned(), "message size", &quantity::bytes as _);
+        Plot { title, x_name, y_name, x_tick, y_tick, ideal: false }
+    };
+    let mut plots = vec![(goodput.clone(), plot("Goodput", "bytes a second (log)", &quantity::decimal_bytes))];
     if !bystander.is_empty() {
-        plots.push((
-            &bystander,
-            Plot {
-                title: "Small messages beside".to_owned(),
-                x_name: "message size",
-                y_name: "p99 (log)".to_owned(),
-                x_tick: &quantity::bytes,
-                y_tick: &time,
-                ideal: false,
-            },
-        ));
+        plots.push((bystander.clone(), plot("Small messages beside", "p99 (log)", &time)));
     }
-    let mut figure = compose(title, caption.to_owned(), &plots);
-    figure.data.head = ["label", "message size", "goodput", "p99 of small messages beside"].map(str::to_owned).into();
-    for curve in &goodput {
-        for (size, value, _) in &curve.points {
-            let beside = bystander.iter().filter(|other| other.label == curve.label).flat_map(|other| &other.points);
-            let beside = beside.clone().find(|(other, ..)| other == size).map(|(_, ns, _)| time(*ns));
-            figure.data.rows.push(vec![
-                curve.label.clone(),
-                quantity::bytes(*size),
-                quantity::words(*value, Unit::BytesPerSecond.name()),
-                beside.unwrap_or_else(|| "–".to_owned()),
-            ]);
-        }
-    }
+    let mut figure = compose(title, caption.to_owned(), plots);
+    let beside = |label: &str, size: f64| {
+        let own = bystander.iter().find(|curve| curve.label == label)?;
+        own.points.iter().find(|(other, ..)| *other == size).map(|(_, ns, _)| time(*ns))
+    };
+    let row = |curve: &Curve, (size, value, _): &(f64, f64, bool)| {
+        vec![
+            curve.label.clone(),
+            quantity::bytes(*size),
+            quantity::words(*value, Unit::BytesPerSecond.name()),
+            or_dash(beside(&curve.label, *size), |text| text),
+        ]
+    };
+    let rows = goodput.iter().flat_map(|curve| curve.points.iter().map(move |point| row(curve, point)));
+    let head = ["label", "message size", "goodput", "p99 of small messages beside"];
+    figure.data = DataTable::new(head, rows.collect());
     Some(figure)
 }
 
-/// Speed-up over subscriptions (`fan-out`) or consumers (`sharing`) of the run's matrix, with the file's name.
-pub fn scaling(groups: &[Group<'_>]) -> Vec<(&'static str, Figure)> {
-    let named = [(FAN_OUT, "fan-out"), (SHARING, "sharing")];
-    named.into_iter().filter_map(|(key, name)| Some((name, scaling_of(key, groups)?))).collect()
-}
-
-fn scaling_of(key: &'static str, groups: &[Group<'_>]) -> Option<Figure> {
-    let mut families: Vec<(String, Vec<Curve>)> = Vec::new();
-    let mut data = DataTable {
-        head: ["condition", "label", key, "goodput, msg/s", "speed-up, ×", "complete"].map(str::to_owned).into(),
-        rows: Vec::new(),
+pub fn scaling(key: &'static str, groups: &[Group<'_>]) -> Option<Figure> {
+    let rate = |group: &Group<'_>| group.mean(|cell| cell.rates.goodput_per_s).map(|mean| mean.value());
+    let rates = groups
+        .iter()
+        .filter_map(|group| scaled(key, (group.label, group.system, group.point), rate(group)?, complete(group)));
+    let rates: Vec<ScaledRate<'_>> = rates.collect();
+    let mut families = speedups(key, &rates);
+    let row = |family: &SpeedupGroup, curve: &Curve, (n, factor, complete): (f64, f64, bool)| {
+        let same = |one: &&ScaledRate<'_>| (one.n, one.label, &one.condition) == (n, &*curve.label, &family.condition);
+        vec![
+            family.condition.clone(),
+            curve.label.clone(),
+            quantity::plain(n),
+            or_dash(rates.iter().find(same), |one| significant(one.rate)),
+            significant(factor),
+            if complete { "yes" } else { "no" }.to_owned(),
+        ]
     };
-    for group in groups.iter().filter(|group| Point::read(group.point).number(key).is_some()) {
-        let condition = Point::read(group.point).without(&[key]).values();
-        let known = families.iter().position(|(known, _)| *known == condition);
-        let at = known.unwrap_or_else(|| {
-            families.push((condition.clone(), Vec::new()));
-            families.len() - 1
-        });
-        if families[at].1.iter().any(|curve| curve.label == group.label) {
-            continue;
-        }
-        let own = || {
-            let same = |other: &&Group<'_>| {
-                other.label == group.label && Point::read(other.point).without(&[key]).values() == condition
-            };
-            groups.iter().filter(move |other| same(other)).filter_map(|other| {
-                let rate = other.mean(|cell| cell.rates.goodput_per_s)?.value();
-                Some((Point::read(other.point).number(key)?, rate, complete(other)))
-            })
-        };
-        let steps = speedup(key, own().collect());
-        for (step, (_, rate, complete)) in steps.iter().zip(own()) {
-            let row = [
-                condition.clone(),
-                group.label.to_owned(),
-                quantity::plain(step.n),
-                significant(rate),
-                significant(step.factor),
-                if complete { "yes" } else { "no" }.to_owned(),
-            ];
-            data.rows.push(row.into());
-        }
-        let points = steps.iter().map(|step| (step.n, step.factor, step.complete)).collect();
-        families[at].1.push(Curve { label: group.label.into(), system: group.system.into(), points });
-    }
-    families.iter_mut().for_each(|(_, curves)| curves.retain(|curve| curve.points.len() > 1));
-    families.retain(|(_, curves)| !curves.is_empty());
+    let curves = families.iter().flat_map(|family| family.curves.iter().map(move |curve| (family, curve)));
+    let rows = curves.flat_map(|(family, curve)| curve.points.iter().map(move |point| row(family, curve, *point)));
+    let head = ["condition", "label", key, "goodput, msg/s", "speed-up, ×", "complete"];
+    let data = DataTable::new(head, rows.collect());
+    families.iter_mut().for_each(|family| family.curves.retain(|curve| curve.points.len() > 1));
+    families.retain(|family| !family.curves.is_empty());
     let last = |curve: &Curve| curve.points.last().map_or((0.0, 0.0), |(n, factor, _)| (*n, *factor));
-    let all = || families.iter().flat_map(|(condition, curves)| curves.iter().map(move |curve| (condition, curve)));
+    let all = || families.iter().flat_map(|family| family.curves.iter().map(move |curve| (&family.condition, curve)));
     let best = all().max_by(|a, b| last(a.1).1.total_cmp(&last(b.1).1))?;
     let worst = all().min_by(|a, b| last(a.1).1.total_cmp(&last(b.1).1))?;
     let told = |(condition, curve): (&String, &Curve)| {
@@ -153,46 +107,29 @@ fn scaling_of(key: &'static str, groups: &[Group<'_>]) -> Option<Figure> {
         "Messages delivered a second against the fewest {key}; dashed: the ideal; hollow: not everything arrived everywhere. {}.",
         blocks(counted)
     );
-    let plots: Vec<(&Vec<Curve>, Plot<'_>)> = (families.iter())
-        .map(|(condition, curves)| {
-            let title = if condition.is_empty() { "All".to_owned() } else { worded(key, condition) };
-            let y_name = "speed-up, ×".to_owned();
-            (curves, Plot { title, x_name: key, y_name, x_tick: &whole, y_tick: &whole, ideal: true })
-        })
-        .collect();
-    let mut figure = compose(title, caption, &plots);
+    let plot = |condition: &str| Plot {
+        title: if condition.is_empty() { "All".to_owned() } else { worded(key, condition) },
+        x_name: key,
+        y_name: "speed-up, ×",
+        x_tick: &whole,
+        y_tick: &whole,
+        ideal: true,
+    };
+    let plots = families.into_iter().map(|family| (family.curves, plot(&family.condition))).collect();
+    let mut figure = compose(title, caption, plots);
     figure.data = data;
     Some(figure)
 }
 
 /// Plots beside each other, two in a row, with title, legend and caption.
-pub fn compose(title: String, caption: String, plots: &[(&Vec<Curve>, Plot<'_>)]) -> Figure {
-    let mut figure = Figure::new(WIDTH, title, caption);
-    let room = WIDTH - 2.0 * MARGIN;
-    let mut y = figure.wrapped((MARGIN, 24.0), &figure.title.clone(), 15.0, INK, room, true);
-    let mut labels: Vec<(String, String)> = Vec::new();
-    for row in plots.chunks(2) {
-        let wide = (room - GAP * (row.len() as f64 - 1.0)) / row.len() as f64;
-        for (at, (curves, plot)) in row.iter().enumerate() {
-            let left = MARGIN + (wide + GAP) * at as f64;
-            lines::draw(&mut figure, curves, plot, (left, left + wide, y, y + HIGH));
-            let new = curves.iter().map(|curve| (curve.label.clone(), curve.system.clone()));
-            labels.extend(new);
-        }
-        y += HIGH + 8.0;
-    }
-    let mut seen = Vec::new();
-    labels.retain(|label| {
-        !seen.contains(label) && {
-            seen.push(label.clone());
-            true
-        }
-    });
+pub fn compose(title: String, caption: String, plots: Vec<(Vec<Curve>, Plot<'_>)>) -> Figure {
+    let (mut figure, top) = Figure::titled(title, caption);
+    let y = lines::plots(&mut figure, &plots, (2, 30.0, 320.0), top);
+    let curves = plots.iter().flat_map(|(curves, _)| curves.iter());
     let ideal = plots.iter().any(|(_, plot)| plot.ideal);
-    y = lines::legend(&mut figure, &labels, ideal, (MARGIN, y + 8.0), room);
-    let foot = figure.wrapped((MARGIN, y + 4.0), &figure.caption.clone(), 11.0, MUTED, room, false);
-    figure.height = foot + 4.0;
-    figure
+    let labels = curves.map(|curve| (curve.label.as_str(), curve.system.as_str()));
+    let y = lines::legend_of(&mut figure, labels, ideal, y + 12.0);
+    figure.captioned(y + 4.0)
 }
 
 /// The other keys of a matrix in words; with consumers that is the work on each message.
@@ -206,9 +143,9 @@ fn complete(group: &Group<'_>) -> bool {
 }
 
 fn whole(value: f64) -> String {
-    if value.fract() == 0.0 { compact_whole(value) } else { significant(value) }
-}
-
-fn compact_whole(value: f64) -> String {
-    if value < 1000.0 { format!("{value:.0}") } else { compact(value) }
+    match value {
+        value if value.fract() != 0.0 => significant(value),
+        value if value < 1000.0 => format!("{value:.0}"),
+        value => compact(value),
+    }
 }

@@ -8,10 +8,11 @@ use super::canvas::Figure;
 use super::lines::{Curve, Plot};
 use super::sweep::compose;
 use crate::model::Point;
-use crate::report::group::{Group, blocks};
+use crate::report::group::{Group, blocks, distinct, known_or_new};
 use crate::report::quantity;
+use crate::report::table::DataTable;
 use crate::result::CellSummary;
-use crate::result::words::{TimeUnit, compact, grouped, significant, time};
+use crate::result::words::{TimeUnit, compact, grouped, or_dash, significant, time};
 
 /// The key of a matrix or a probe that names the offered rate.
 const RATE: &str = "rate";
@@ -57,27 +58,17 @@ fn of_rates(groups: &[Group<'_>]) -> Option<Figure> {
         line.steps.push(RatePoint { offered, carried, p99, n, failed: false });
     }
     lines.iter_mut().for_each(|line| line.steps.sort_by(|a, b| a.carried.total_cmp(&b.carried)));
-    let growth = |line: &RateCurve<'_>| match &line.steps[..] {
-        [first, .., last] => Some(last.p99 / first.p99),
+    let ends = lines.iter().filter_map(|line| match &line.steps[..] {
+        [first, .., last] => Some((line, first, last, last.p99 / first.p99)),
         _ => None,
+    });
+    let (steepest, first, last, factor) = ends.max_by(|a, b| a.3.total_cmp(&b.3))?;
+    let growth = match factor {
+        factor if factor > 1.0 => format!("grows most, {}-fold,", significant(factor)),
+        _ => "grows for none; least it falls".to_owned(),
     };
-    let steepest = lines.iter().filter(|line| growth(line).is_some());
-    let steepest = steepest.max_by(|a, b| growth(a).unwrap_or(0.0).total_cmp(&growth(b).unwrap_or(0.0)))?;
-    let (first, last) = steepest.steps.first().zip(steepest.steps.last())?;
-    let factor = significant(last.p99 / first.p99);
-    let title = format!(
-        "p99 {} for {}: {} at {} msg/s, {} at {} msg/s",
-        if last.p99 > first.p99 {
-            format!("grows most, {factor}-fold,")
-        } else {
-            "grows for none; least it falls".to_owned()
-        },
-        steepest.name(),
-        time(first.p99),
-        compact(first.carried),
-        time(last.p99),
-        compact(last.carried)
-    );
+    let told = |step: &RatePoint| format!("{} at {} msg/s", time(step.p99), compact(step.carried));
+    let title = format!("p99 {growth} for {}: {}, {}", steepest.name(), told(first), told(last));
     let count = at_rates().map(|group| group.blocks.len()).min().unwrap_or(0);
     let caption = format!(
         "End-to-end p99 (received − planned send time) over the goodput that was carried, at fixed rates (open loop). \
@@ -139,12 +130,9 @@ fn of_probes(groups: &[Group<'_>]) -> Option<Figure> {
 
 /// The line of a label under a condition, begun where there is none.
 fn line_of<'l, 'a>(lines: &'l mut Vec<RateCurve<'a>>, condition: String, group: &Group<'a>) -> &'l mut RateCurve<'a> {
-    let known = lines.iter().position(|line| line.label == group.label && line.condition == condition);
-    let at = known.unwrap_or_else(|| {
-        lines.push(RateCurve { condition, label: group.label, system: group.system, steps: Vec::new() });
-        lines.len() - 1
-    });
-    &mut lines[at]
+    let same = |line: &RateCurve<'a>| line.label == group.label && line.condition == condition;
+    let (label, system) = (group.label, group.system);
+    known_or_new(lines, same, || RateCurve { condition: condition.clone(), label, system, steps: Vec::new() })
 }
 
 impl RateCurve<'_> {
@@ -157,49 +145,44 @@ fn fewest(lines: &[RateCurve<'_>]) -> u64 {
     lines.iter().flat_map(|line| &line.steps).map(|step| step.n).min().unwrap_or(0)
 }
 
-/// A plot for each condition.
 fn figure(title: String, caption: String, lines: &[RateCurve<'_>]) -> Figure {
-    let mut families: Vec<(&str, Vec<Curve>)> = Vec::new();
-    for line in lines {
-        let at = families.iter().position(|(known, _)| *known == line.condition).unwrap_or_else(|| {
-            families.push((&line.condition, Vec::new()));
-            families.len() - 1
-        });
-        let curve = |steps: &mut dyn Iterator<Item = &RatePoint>| Curve {
+    let curves = |line: &RateCurve<'_>| {
+        let (passed, failed): (Vec<&RatePoint>, Vec<&RatePoint>) = line.steps.iter().partition(|step| !step.failed);
+        // One that failed stands alone: it is on no line.
+        let parts = [passed].into_iter().chain(failed.into_iter().map(|step| vec![step]));
+        let curve = |steps: Vec<&RatePoint>| Curve {
             label: line.label.to_owned(),
             system: line.system.to_owned(),
-            points: steps.map(|step| (step.carried, step.p99, !step.failed)).collect(),
+            points: steps.into_iter().map(|step| (step.carried, step.p99, !step.failed)).collect(),
         };
-        families[at].1.push(curve(&mut line.steps.iter().filter(|step| !step.failed)));
-        let alone = line.steps.iter().filter(|step| step.failed).map(|step| curve(&mut std::iter::once(step)));
-        families[at].1.extend(alone);
-    }
-    let plots: Vec<(&Vec<Curve>, Plot<'_>)> = (families.iter())
-        .map(|(condition, curves)| {
-            let title = if condition.is_empty() { "All".to_owned() } else { (*condition).to_owned() };
-            let (x_name, y_name) = ("messages a second carried (log)", "end-to-end p99 (log)".to_owned());
-            (curves, Plot { title, x_name, y_name, x_tick: &compact, y_tick: &time, ideal: false })
-        })
-        .collect();
-    let mut figure = compose(title, caption, &plots);
+        parts.map(curve).collect::<Vec<_>>()
+    };
+    let family = |condition: &String| {
+        let title = if condition.is_empty() { "All".to_owned() } else { condition.clone() };
+        let (x_name, y_name) = ("messages a second carried (log)", "end-to-end p99 (log)");
+        let own = lines.iter().filter(|line| line.condition == *condition);
+        let plot = Plot { title, x_name, y_name, x_tick: &compact, y_tick: &time, ideal: false };
+        (own.flat_map(curves).collect(), plot)
+    };
+    let families: Vec<(Vec<Curve>, Plot<'_>)> =
+        distinct(lines.iter().map(|line| &line.condition)).into_iter().map(family).collect();
+    let mut figure = compose(title, caption, families);
     let steps = || lines.iter().flat_map(|line| line.steps.iter().map(move |step| (line, step)));
     let unit = TimeUnit::for_column(steps().map(|(_, step)| step.p99));
     let head =
         ["label", "condition", "offered, msg/s", "carried, msg/s", &format!("p99, {}", unit.name()), "n", "went"];
-    figure.data.head = head.map(str::to_owned).into();
-    figure.data.rows = steps()
-        .map(|(line, step)| {
-            vec![
-                line.label.to_owned(),
-                line.condition.clone(),
-                step.offered.map_or_else(|| "–".to_owned(), |rate| grouped(rate.round() as u64)),
-                grouped(step.carried.round() as u64),
-                unit.of(step.p99),
-                grouped(step.n),
-                if step.failed { "failed" } else { "passed" }.to_owned(),
-            ]
-        })
-        .collect();
+    let row = |(line, step): (&RateCurve<'_>, &RatePoint)| {
+        vec![
+            line.label.to_owned(),
+            line.condition.clone(),
+            or_dash(step.offered, |rate| grouped(rate.round() as u64)),
+            grouped(step.carried.round() as u64),
+            unit.of(step.p99),
+            grouped(step.n),
+            if step.failed { "failed" } else { "passed" }.to_owned(),
+        ]
+    };
+    figure.data = DataTable::new(head, steps().map(row).collect());
     figure
 }
 

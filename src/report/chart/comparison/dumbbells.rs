@@ -1,61 +1,48 @@
 //! p99 of healthy messages without and with poison among them, as dumbbells; what was lost and held up in words.
 
-use super::super::canvas::{Figure, MUTED};
-use super::super::rows::{self, Axis, Block, Marks, Row};
-use super::{MARGIN, SMALL};
+use super::super::canvas::Figure;
+use super::super::rows::{self, Axis, Marks};
 use crate::model::Point;
 use crate::report::cells::{Cells, reason};
 use crate::report::quantity;
+use crate::result::ComparedCell;
 use crate::result::words::{TimeUnit, time};
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let all = cells.metric("healthy.p99");
     let unit = TimeUnit::for_column(all.iter().filter_map(|cell| cell.value));
-    let row = |(label, system): (&str, &str)| {
-        let own = || all.iter().filter(|cell| cell.label == label);
-        let poisoned = |cell: &str| Point::read(cell).number("poison").is_some_and(|share| share > 0.0);
-        let clean = own().find(|cell| !poisoned(&cell.cell)).and_then(|cell| cell.value);
-        let with = own().find(|cell| poisoned(&cell.cell)).and_then(|cell| cell.value);
-        Row {
-            label: label.to_owned(),
-            system: system.to_owned(),
-            marks: vec![Marks {
-                value: with,
-                others: clean.into_iter().collect(),
-                bar: clean.zip(with),
-                text: words(cells, label),
-            }],
-        }
-    };
-    let rows: Vec<Row> = cells.labels().into_iter().map(row).collect();
-    let tick = |ns: f64| unit.of(ns);
-    let name = format!("healthy p99, {} (log): small without poison, large with", unit.name());
-    let blocks = [Block { header: String::new(), rows }];
-    let y = rows::draw(figure, &blocks, &[Axis { name, log: true, tick: &tick }], top + 4.0);
-    let crashes: Vec<String> = cells.labels().into_iter().filter_map(|(label, _)| crash(cells, label)).collect();
-    if crashes.is_empty() {
-        return y;
+    let mut blocks = Vec::new();
+    for (label, system) in cells.labels() {
+        let share = |cell: &ComparedCell| Point::read(&cell.cell).number("poison").unwrap_or(0.0);
+        let own = |poisoned: bool| {
+            let cell = all.iter().find(|cell| cell.label == label && (share(cell) > 0.0) == poisoned);
+            cell.and_then(|cell| cell.value)
+        };
+        let (clean, value) = (own(false), own(true));
+        let (others, bar, text) = (clean.into_iter().collect(), clean.zip(value), words(cells, label));
+        rows::push(&mut blocks, String::new(), (label, system), Marks { value, others, bar, text });
     }
-    let text = format!("Consumer killed in mid-batch: {}.", crashes.join("; "));
-    figure.wrapped((MARGIN, y + 4.0), &text, SMALL, MUTED, figure.width - 2.0 * MARGIN, false)
+    let name = format!("healthy p99, {} (log): small without poison, large with", unit.name());
+    let y = rows::draw(figure, &blocks, &[Axis { name, log: true, tick: &|ns| unit.of(ns) }], top + 4.0);
+    let crashes: Vec<String> = cells.labels().into_iter().filter_map(|(label, _)| crash(cells, label)).collect();
+    match &crashes[..] {
+        [] => y,
+        _ => figure.note(y + 4.0, &format!("Consumer killed in mid-batch: {}.", crashes.join("; "))),
+    }
 }
 
 /// `0 lost, 12 twice, 340 held up; set aside within 3.1 ms`.
 fn words(cells: &Cells<'_>, label: &str) -> String {
     // Of the load with poison in it, where that is told apart.
     let of = |metric: &str| {
-        let with = |cell: &&crate::result::ComparedCell| {
-            Point::read(&cell.cell).number("poison").is_none_or(|share| share > 0.0)
-        };
+        let with = |cell: &&ComparedCell| Point::read(&cell.cell).number("poison").is_none_or(|share| share > 0.0);
         cells.of_label(label, metric).into_iter().filter(|cell| cell.value.is_some()).find(with)
     };
     let count = |metric: &str, word: &str| {
         of(metric).and_then(|cell| cell.value).map(|value| format!("{} {word}", quantity::plain(value)))
     };
-    let counts: Vec<String> = [count("lost", "lost"), count("duplicated", "twice"), count("blocked", "held up")]
-        .into_iter()
-        .flatten()
-        .collect();
+    let counts = [("lost", "lost"), ("duplicated", "twice"), ("blocked", "held up")];
+    let counts: Vec<String> = counts.into_iter().filter_map(|(metric, word)| count(metric, word)).collect();
     let aside = of("dead_letter.time_p50")
         .and_then(|cell| cell.value)
         .map(|ns| format!("p50 to dead letter {}", time(ns)))

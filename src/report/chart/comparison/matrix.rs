@@ -1,17 +1,23 @@
 //! A small table inside a panel: rows of labels, columns of figures in words, a bar under a share.
 
-use super::super::canvas::{Align, Figure, GRID, INK, MUTED};
+use super::super::canvas::{Align, Figure, GRID, INK, MARGIN, MUTED, SMALL};
 use super::super::{letters, palette};
-use super::{MARGIN, SMALL};
 use crate::model::Unit;
+use crate::report::{cells, quantity};
+use crate::result::ComparedCell;
 
-#[derive(Clone, Default)]
 pub struct MatrixEntry {
     pub text: String,
     /// From 0 to 1: drawn as a bar below the text.
     pub share: Option<f64>,
     /// A value, not a reason for having none.
     pub known: bool,
+}
+
+impl MatrixEntry {
+    pub fn reason(text: impl Into<String>) -> Self {
+        Self { text: text.into(), share: None, known: false }
+    }
 }
 
 pub struct MatrixRow {
@@ -25,11 +31,9 @@ const TEXT: f64 = 10.5;
 const STEP: f64 = 12.5;
 const GAP: f64 = 8.0;
 
-/// Draws the matrix and returns where it ends.
-pub fn draw(figure: &mut Figure, head: &[String], lines: &[MatrixRow], top: f64) -> f64 {
-    let room = figure.width - 2.0 * MARGIN;
-    let labels =
-        lines.iter().map(|line| letters::width(&line.label, LABEL, false)).fold(0.0, f64::max).min(room * 0.32);
+pub fn draw(figure: &mut Figure, head: &[&str], lines: &[MatrixRow], top: f64) -> f64 {
+    let widest = lines.iter().map(|line| letters::width(&line.label, LABEL, false)).fold(0.0, f64::max);
+    let labels = widest.min(figure.room() * 0.32);
     let first = MARGIN + labels + 14.0;
     let places = columns(head, lines, first, figure.width - MARGIN);
     let heads: Vec<Vec<String>> =
@@ -57,12 +61,9 @@ pub fn draw(figure: &mut Figure, head: &[String], lines: &[MatrixRow], top: f64)
         let color = palette::of(&line.system).color;
         let label = letters::fit(&line.label, LABEL, false, labels + 1.0);
         figure.text((MARGIN, y + 6.0), label, LABEL, INK, Align::Left);
-        for ((entry, texts), (left, right)) in line.entries.iter().zip(&texts).zip(&places) {
-            let left = *left;
-            for (row, text) in texts.iter().enumerate() {
-                let ink = if entry.known { INK } else { MUTED };
-                figure.text((left, y + 6.0 + STEP * row as f64), text, TEXT, ink, Align::Left);
-            }
+        for ((entry, texts), &(left, right)) in line.entries.iter().zip(&texts).zip(&places) {
+            let ink = if entry.known { INK } else { MUTED };
+            figure.lines((left, y + 6.0), STEP, texts, TEXT, ink);
             if let Some(share) = entry.share {
                 let (bar, wide) = (y + 6.0 + STEP * deepest - 2.0, (right - left).min(64.0));
                 figure.line(vec![(left, bar), (left + wide, bar)], GRID, 4.0, &[]);
@@ -79,8 +80,8 @@ pub fn draw(figure: &mut Figure, head: &[String], lines: &[MatrixRow], top: f64)
 }
 
 /// From where to where each column reaches: as wide as its longest word or text needs, and an equal part of the rest.
-fn columns(head: &[String], lines: &[MatrixRow], from: f64, to: f64) -> Vec<(f64, f64)> {
-    let word = |text: &String| text.split(' ').map(|word| letters::width(word, SMALL, true)).fold(0.0, f64::max);
+fn columns(head: &[&str], lines: &[MatrixRow], from: f64, to: f64) -> Vec<(f64, f64)> {
+    let word = |text: &str| text.split(' ').map(|word| letters::width(word, SMALL, true)).fold(0.0, f64::max);
     let needs: Vec<f64> = (head.iter().enumerate())
         .map(|(at, text)| {
             let entries = lines.iter().filter_map(|line| line.entries.get(at));
@@ -103,15 +104,9 @@ fn columns(head: &[String], lines: &[MatrixRow], from: f64, to: f64) -> Vec<(f64
 }
 
 /// The entry of a cell: its value in words, or why there is none.
-pub fn entry(cell: Option<&crate::result::ComparedCell>) -> MatrixEntry {
-    use crate::report::{cells, quantity};
-    let Some(cell) = cell else { return MatrixEntry { text: "–".to_owned(), ..MatrixEntry::default() } };
-    match cell.value {
-        Some(value) => MatrixEntry {
-            text: quantity::words(value, &cell.unit),
-            share: (cell.unit == Unit::Share.name()).then_some(value),
-            known: true,
-        },
-        None => MatrixEntry { text: cells::brief(cell), ..MatrixEntry::default() },
-    }
+pub fn entry(cell: Option<&ComparedCell>) -> MatrixEntry {
+    let Some(cell) = cell else { return MatrixEntry::reason("–") };
+    let Some(value) = cell.value else { return MatrixEntry::reason(cells::brief(cell)) };
+    let share = (cell.unit == Unit::Share.name()).then_some(value);
+    MatrixEntry { text: quantity::words(value, &cell.unit), share, known: true }
 }

@@ -12,27 +12,22 @@ mod quantiles;
 mod requests;
 mod sizes;
 
-use super::canvas::{Align, Figure, GRID, INK, MUTED};
+use super::canvas::{Align, Figure, GRID, INK, MARGIN, MUTED};
 use crate::claims::{self, Drawing};
+use crate::model::System;
 use crate::report::cells::Cells;
 use crate::report::group::blocks;
 use crate::report::headline::lines;
-use crate::report::table::claim_title;
+use crate::report::table::{DataTable, claim_title};
 use crate::result::words::grouped;
-use crate::result::{Claim, Comparison, RunInfo, SYSTEMS};
+use crate::result::{Claim, Comparison, RunInfo};
 
-/// Of a panel; the figure has two columns of them.
 const WIDTH: f64 = 600.0;
-pub const MARGIN: f64 = 16.0;
-/// Letters inside a panel.
-pub const SMALL: f64 = 11.0;
 
-/// One panel per claim, in the order of the table.
 pub fn panels(comparison: &Comparison) -> Vec<Figure> {
     comparison.claims.iter().map(|claim| panel(claim, &comparison.runs)).collect()
 }
 
-/// All panels in one figure.
 pub fn draw(comparison: &Comparison, panels: &[Figure]) -> Figure {
     let verdicts: Vec<String> =
         comparison.claims.iter().map(|claim| format!("{}: {}", claim_title(&claim.id), claim.verdict)).collect();
@@ -53,8 +48,7 @@ pub fn draw(comparison: &Comparison, panels: &[Figure]) -> Figure {
     );
     let mut figure = Figure::new(2.0 * WIDTH, verdicts.join(" · "), caption);
     let title = "Kafka against Redis Pub/Sub, Streams and Lists, claim by claim";
-    let room = figure.width - 2.0 * MARGIN;
-    let top = figure.wrapped((MARGIN, 28.0), title, 18.0, INK, room, true) - 2.0;
+    let top = figure.wrapped((MARGIN, 28.0), title, 18.0, INK, figure.room(), true) - 2.0;
     // Each panel goes to the column that ends higher: in the table's order, with little left empty.
     let mut ends = [top, top];
     for panel in panels {
@@ -66,8 +60,7 @@ pub fn draw(comparison: &Comparison, panels: &[Figure]) -> Figure {
     }
     let y = ends[0].max(ends[1]);
     figure.line(vec![(MARGIN, y), (figure.width - MARGIN, y)], GRID, 1.5, &[]);
-    let foot = figure.wrapped((MARGIN, y + 16.0), &figure.caption.clone(), SMALL, MUTED, room, false);
-    figure.height = foot;
+    figure.height = figure.note(y + 16.0, &figure.caption.clone());
     figure
 }
 
@@ -75,21 +68,20 @@ fn panel(claim: &Claim, runs: &[RunInfo]) -> Figure {
     let cells = Cells::of(claim, runs);
     let title = claim_title(&claim.id);
     let mut figure = Figure::new(WIDTH, format!("{title}: {}", claim.verdict), sample(&cells));
-    let room = WIDTH - 2.0 * MARGIN;
     figure.bold((MARGIN, 20.0), &title, 15.0, INK, Align::Left);
     let claimed = format!("Claimed of Kafka: {}. Of Redis: {}.", claim.kafka_claim, claim.redis_claim);
-    let mut y = figure.wrapped((MARGIN, 40.0), &claimed, SMALL, MUTED, room, false);
-    y = figure.wrapped((MARGIN, y + 3.0), &format!("Verdict: {}", claim.verdict), 12.5, INK, room, true);
+    let mut y = figure.note(40.0, &claimed);
+    y = figure.wrapped((MARGIN, y + 3.0), &format!("Verdict: {}", claim.verdict), 12.5, INK, figure.room(), true);
     if cells.any() {
         y = claims::drawing(&claim.id).map_or(y, |drawing| draw_as(drawing, &mut figure, &cells, y));
-        y = figure.wrapped((MARGIN, y + 6.0), &figure.caption.clone(), SMALL, MUTED, room, false);
+        y = figure.note(y + 6.0, &figure.caption.clone());
     } else if claim.verdict != "not measured" {
         figure.text((MARGIN, y + 6.0), "not measured", 12.5, MUTED, Align::Left);
         y += 22.0;
     }
     figure.height = y + 2.0;
-    figure.data.head = ["system", "figures"].map(str::to_owned).into();
-    figure.data.rows = SYSTEMS.map(|system| vec![system.to_owned(), lines(&cells, system).join("; ")]).into();
+    let row = |system: &str| vec![system.to_owned(), lines(&cells, system).join("; ")];
+    figure.data = DataTable::new(["system", "figures"], System::NAMES.map(row).into());
     figure
 }
 
@@ -107,7 +99,6 @@ fn draw_as(drawing: &Drawing, figure: &mut Figure, cells: &Cells<'_>, top: f64) 
     }
 }
 
-/// How much lies behind the figures of a row.
 fn sample(cells: &Cells<'_>) -> String {
     let shown = || cells.all.iter().filter(|cell| cell.value.is_some());
     let Some(fewest) = shown().map(|cell| cell.blocks).min() else { return "No figure was measured.".to_owned() };
@@ -125,8 +116,7 @@ fn absences(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let mut y = top;
     for (label, _) in cells.labels() {
         if let Some(reason) = cells.absent(label) {
-            let room = figure.width - 2.0 * MARGIN;
-            y = figure.wrapped((MARGIN, y), &format!("{label}: {reason}."), SMALL, MUTED, room, false);
+            y = figure.note(y, &format!("{label}: {reason}."));
         }
     }
     y

@@ -1,18 +1,18 @@
 //! Requests between deliveries with the wake-up latency beside, a block for each rate; the stalled reader in words.
 
-use super::super::canvas::{Figure, MUTED};
+use super::super::canvas::Figure;
 use super::super::rows::{self, Axis, Block, Marks, Row};
-use super::{MARGIN, SMALL, absences};
+use super::absences;
 use crate::model::Point;
 use crate::report::cells::{Cells, reason};
 use crate::report::quantity;
-use crate::result::words::{TimeUnit, significant};
+use crate::result::words::{TimeUnit, or_dash, significant};
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let requests = cells.metric("requests_per_batch");
-    let mut points: Vec<&str> =
-        requests.iter().filter(|cell| cell.value.is_some()).map(|cell| cell.cell.as_str()).collect();
-    points.sort_by(|a, b| Point::read(a).cmp(&Point::read(b)));
+    let measured = requests.iter().filter(|cell| cell.value.is_some());
+    let mut points: Vec<&str> = measured.map(|cell| cell.cell.as_str()).collect();
+    points.sort_by_key(|point| Point::read(point));
     points.dedup();
     let wake_ups = || ["wake_up.p50", "wake_up.p99"].into_iter().flat_map(|metric| cells.metric(metric));
     let unit = TimeUnit::for_column(wake_ups().filter_map(|cell| cell.value));
@@ -21,14 +21,14 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
         let here = |metric: &str| cells.of_label(label, metric).into_iter().find(|cell| cell.cell == at);
         let asked = here("requests_per_batch")?;
         let [p50, p99] = ["wake_up.p50", "wake_up.p99"].map(|metric| here(metric).and_then(|cell| cell.value));
-        let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |ns| unit.of(ns));
+        let number = |value: Option<f64>| or_dash(value, |ns| unit.of(ns));
         Some(Row {
             label: label.to_owned(),
             system: system.to_owned(),
             marks: vec![
                 Marks {
                     value: asked.value,
-                    text: asked.value.map_or_else(|| reason(asked), |value| significant(value).to_string()),
+                    text: asked.value.map_or_else(|| reason(asked), significant),
                     ..Marks::default()
                 },
                 Marks {
@@ -42,10 +42,7 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     };
     let blocks: Vec<Block> = (points.iter())
         .map(|at| Block {
-            header: match Point::read(at).get("rate") {
-                Some(rate) => format!("at {rate}"),
-                None => Point::read(at).values(),
-            },
+            header: Point::read(at).get("rate").map_or(Point::read(at).values(), |rate| format!("at {rate}")),
             rows: labels.iter().filter_map(|(label, system)| row(label, system, at)).collect(),
         })
         .collect();
@@ -57,8 +54,7 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let mut y = rows::draw(figure, &blocks, &axes, top) + 4.0;
     let stalled: Vec<String> = labels.iter().filter_map(|(label, _)| stalled(cells, label)).collect();
     if !stalled.is_empty() {
-        let text = format!("A consumer that stops reading: {}.", stalled.join("; "));
-        y = figure.wrapped((MARGIN, y), &text, SMALL, MUTED, figure.width - 2.0 * MARGIN, false);
+        y = figure.note(y, &format!("A consumer that stops reading: {}.", stalled.join("; ")));
     }
     absences(figure, cells, y)
 }

@@ -1,11 +1,11 @@
 //! A lane for each label on a log axis of sizes: filled arrived intact, hollow was refused; the refuser at the lane's end.
 
 use super::super::axis::Scale;
-use super::super::canvas::{Align, Figure, GRID, INK, MUTED};
+use super::super::canvas::{Align, Color, Figure, GRID, INK, MARGIN, MUTED, SMALL};
 use super::super::{letters, palette};
-use super::{MARGIN, SMALL};
-use crate::model::Point;
+use crate::model::{Marker, Point};
 use crate::report::cells::{Cells, reason};
+use crate::report::group::known_or_new;
 use crate::report::quantity;
 
 const LABEL: f64 = 11.5;
@@ -52,33 +52,35 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
             figure.line(vec![(from, middle), (to, middle)], look.color, 2.0, &[]);
         }
         for (size, went) in &lane.sizes {
-            figure.marker((scale.at(*size), middle), look.shape, 4.5, look.color, *went == Went::Intact);
-            if *went == Went::Some {
-                figure.marker((scale.at(*size), middle), look.shape, 1.8, look.color, true);
-            }
+            mark(figure, (scale.at(*size), middle), look.marker, look.color, *went);
         }
         let first = middle - LINE * (words.len() as f64 - 1.0) / 2.0;
-        for (line, text) in words.iter().enumerate() {
-            let at = (right + 14.0, first + LINE * line as f64);
-            figure.text(at, text, WORDS, if lane.sizes.is_empty() { MUTED } else { INK }, Align::Left);
-        }
+        figure.lines((right + 14.0, first), LINE, &words, WORDS, if lane.sizes.is_empty() { MUTED } else { INK });
         y += height;
     }
     scale.draw_labels(figure, y, quantity::decimal_bytes);
     figure.centred(((left + right) / 2.0, y + 27.0), "message size, bytes (log)", SMALL, MUTED, right - left + 60.0)
 }
 
+/// Filled, hollow, or hollow with a core.
+fn mark(figure: &mut Figure, at: (f64, f64), shape: Marker, color: Color, went: Went) {
+    figure.marker(at, shape, 4.5, color, went == Went::Intact);
+    if went == Went::Some {
+        figure.marker(at, shape, 1.8, color, true);
+    }
+}
+
 /// What the marks mean, in the colour of no system.
 fn legend(figure: &mut Figure, y: f64) -> f64 {
-    let shape = palette::of("kafka").shape;
+    let shape = palette::of("kafka").marker;
     let mut x = MARGIN + 5.0;
-    for (name, filled, core) in
-        [("intact", true, false), ("intact with some payloads or codecs only", false, true), ("refused", false, false)]
-    {
-        figure.marker((x, y), shape, 4.5, MUTED, filled);
-        if core {
-            figure.marker((x, y), shape, 1.8, MUTED, true);
-        }
+    let names = [
+        ("intact", Went::Intact),
+        ("intact with some payloads or codecs only", Went::Some),
+        ("refused", Went::Refused),
+    ];
+    for (name, went) in names {
+        mark(figure, (x, y), shape, MUTED, went);
         figure.text((x + 9.0, y), name, SMALL, MUTED, Align::Left);
         x += letters::width(name, SMALL, false) + 30.0;
     }
@@ -103,11 +105,8 @@ fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<Size
                 share if share <= 0.0 => Went::Refused,
                 _ => Went::Some,
             };
-            match sizes.iter_mut().find(|(known, _)| *known == size) {
-                Some((_, known)) if *known != went => *known = Went::Some,
-                Some(_) => {}
-                None => sizes.push((size, went)),
-            }
+            let known = &mut known_or_new(&mut sizes, |(known, _)| *known == size, || (size, went)).1;
+            *known = if *known == went { went } else { Went::Some };
         }
         sizes.sort_by(|a, b| a.0.total_cmp(&b.0));
         let words = words(cells, label, client, &sizes);
@@ -126,21 +125,18 @@ fn words(cells: &Cells<'_>, label: &str, client: Option<&str>, sizes: &[(f64, We
         .min_by(|a, b| a.0.total_cmp(&b.0));
     // The row's own summary stands for the plain client only.
     let first = (client.is_none()).then(|| cells.find(label, "first_refused", &[])).flatten();
-    let text =
-        first.filter(|cell| cell.value.is_some() && Point::read(&cell.cell).is_base()).map(|cell| cell.text.as_str());
+    let first = first.filter(|cell| cell.value.is_some() && Point::read(&cell.cell).is_base());
+    let text = first.map(|cell| cell.text.as_str());
     let refuser = text.filter(|text| !text.is_empty()).or(refused.map(|(_, text)| text));
     match (intact, refuser) {
         (Some(size), Some(refuser)) => format!("up to {}; {refuser}", quantity::bytes(size)),
         (Some(size), None) => format!("up to {}, nothing refused", quantity::bytes(size)),
         (None, Some(refuser)) => refuser.to_owned(),
-        (None, None) => cells
-            .absent(label)
-            .or_else(|| {
-                cells.find(label, "largest_intact", &[]).map(|cell| match cell.value {
-                    Some(size) => format!("up to {}", quantity::bytes(size)),
-                    None => reason(cell),
-                })
-            })
-            .unwrap_or_else(|| "not measured".to_owned()),
+        (None, None) => {
+            let up_to = |size| format!("up to {}", quantity::bytes(size));
+            let largest = cells.find(label, "largest_intact", &[]);
+            let largest = || largest.map(|cell| cell.value.map_or_else(|| reason(cell), up_to));
+            cells.absent(label).or_else(largest).unwrap_or_else(|| "not measured".to_owned())
+        }
     }
 }
