@@ -84,10 +84,6 @@ impl RedisDriver {
         self.keys.iter().cloned().chain(processing).collect()
     }
 
-    pub(super) fn cannot(&self, action: &str, because: &str) -> DriverError {
-        DriverError::Cannot { system: self.system(), action: action.into(), because: because.into() }
-    }
-
     pub(super) fn reliable(&self) -> bool {
         self.primitive.has_processing_lists()
     }
@@ -252,7 +248,10 @@ impl Driver for RedisDriver {
 
     fn large(&self, client: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
         if client == LargeClient::Second {
-            return Err(self.cannot("be asked by a second client", "the first one has no limits of its own"));
+            return Err(self
+                .primary
+                .endpoint
+                .cannot("be asked by a second client", "the first one has no limits of its own"));
         }
         let (reading, command) = (self.primitive.large(&self.keys[0]), self.commands().swap_remove(0));
         Ok(Box::new(large::RedisLarge::connect(&self.primary.endpoint, self.target.clock, reading, command)?))

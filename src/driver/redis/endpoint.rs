@@ -86,6 +86,10 @@ impl Endpoint {
         DriverError::TimedOut { system: self.system, action: action.into(), seconds: limit.as_secs() }
     }
 
+    pub fn cannot(&self, action: &str, because: &str) -> DriverError {
+        DriverError::Cannot { system: self.system, action: action.into(), because: because.into() }
+    }
+
     /// A message for a connection or a stream that there is not.
     pub fn no_lane(&self, message: &Outgoing<'_>) -> DriverError {
         let Outgoing { connection, stream, .. } = message;

@@ -35,22 +35,14 @@ impl Primary {
 
     /// Who takes the writes, as far as anybody says.
     pub fn find(&self) -> Result<Endpoint, DriverError> {
-        if self.sentinels.is_empty() {
-            return Ok(self.endpoint.clone());
-        }
-        let mut failed = None;
+        let mut primary = Ok(self.endpoint.clone());
         for sentinel in &self.sentinels {
-            match Self::ask(sentinel) {
-                Ok(address) => return self.endpoint.at(&self.routes.client(&address)),
-                Err(error) => failed = Some(error),
+            primary = Self::ask(sentinel).and_then(|address| self.endpoint.at(&self.routes.client(&address)));
+            if primary.is_ok() {
+                break;
             }
         }
-        Err(self.unanswered(failed))
-    }
-
-    /// What is to be said when no Sentinel answers.
-    pub fn unanswered(&self, failed: Option<DriverError>) -> DriverError {
-        failed.unwrap_or_else(|| self.endpoint.refused("asking the Sentinels", "there is none"))
+        primary
     }
 
     fn ask(sentinel: &Endpoint) -> Result<String, DriverError> {

@@ -21,6 +21,9 @@ const LATEST: u64 = 2;
 /// Of the Sentinels, what decides when they act: shown in results.
 const DECISIVE: [&str; 4] = ["down-after-milliseconds", "failover-timeout", "parallel-syncs", "quorum"];
 
+/// What a Sentinel says of a primary, by name.
+type Said = BTreeMap<String, String>;
+
 pub struct RedisCluster {
     pub first: Primary,
     /// Servers that take messages: the primary and its replicas.
@@ -28,29 +31,18 @@ pub struct RedisCluster {
 }
 
 impl RedisCluster {
-    /// What the Sentinel that was told last says of the primary: one that missed a failover knows an older epoch.
-    fn sentinels_say(&self) -> Result<BTreeMap<String, String>, DriverError> {
-        let mut best: Option<(u64, BTreeMap<String, String>)> = None;
-        let mut failed = None;
-        for sentinel in &self.first.sentinels {
-            match control(sentinel).and_then(|mut asked| asked.map(&["SENTINEL", "MASTER", Routes::PRIMARY])) {
-                Ok(fields) => {
-                    let epoch = fields.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
-                    if best.as_ref().is_none_or(|(known, _)| epoch > *known) {
-                        best = Some((epoch, fields));
-                    }
-                }
-                Err(error) => failed = Some(error),
-            }
-        }
-        best.map(|(_, fields)| fields).ok_or_else(|| self.first.unanswered(failed))
+    /// What the Sentinel that was told last says of the primary: one that missed a failover knows an older epoch. Nothing
+    /// where there is none.
+    fn sentinels_say(&self) -> Result<Said, DriverError> {
+        let question = ["SENTINEL", "MASTER", Routes::PRIMARY];
+        let said = self.first.sentinels.iter().map(|asked| control(asked)?.map(&question));
+        let epoch = |fields: &Said| fields.get("config-epoch").and_then(|epoch| epoch.parse::<u64>().ok()).unwrap_or(0);
+        let newest = said.max_by_key(|said: &Result<Said, _>| said.as_ref().ok().map(epoch));
+        newest.unwrap_or_else(|| Ok(Said::new()))
     }
 
-    /// Settings of the Sentinels, read back; empty where there is none.
-    pub fn settings(&self) -> Result<BTreeMap<String, String>, DriverError> {
-        if self.first.sentinels.is_empty() {
-            return Ok(BTreeMap::new());
-        }
+    /// Settings of the Sentinels, read back.
+    pub fn settings(&self) -> Result<Said, DriverError> {
         let mut all = self.sentinels_say()?;
         all.retain(|name, _| DECISIVE.contains(&name.as_str()));
         Ok(all.into_iter().map(|(name, value)| (format!("sentinel.{name}"), value)).collect())
@@ -78,11 +70,7 @@ impl ClusterView for RedisCluster {
     }
 
     fn controller(&mut self) -> Result<String, DriverError> {
-        Err(DriverError::Cannot {
-            system: self.first.endpoint.system,
-            action: "name a controller".into(),
-            because: "Redis has none: its Sentinels vote".into(),
-        })
+        Err(self.first.endpoint.cannot("name a controller", "Redis has none: its Sentinels vote"))
     }
 
     fn redundancy(&mut self) -> Result<(u32, u32), DriverError> {

@@ -1,11 +1,12 @@
 //! One value of any size through Redis: written from the caller's slice, compared as it comes back.
 //!
-//! RESP of our own: the `redis` crate copies a value several times, and 1 GB must fit. Neither side gathers the value: the client holds the slice that it was given and one read buffer. Redis refuses in
-//! the midst of a write and closes, so replies are looked for while writing.
+//! RESP of our own: the `redis` crate copies a value several times, and 1 GB must fit. Neither side gathers the value:
+//! the client holds the slice that it was given and one read buffer. Redis refuses in the midst of a write and closes,
+//! so replies are looked for while writing.
 
 use crate::clock::Clock;
 use crate::driver::redis::endpoint::Endpoint;
-use crate::driver::redis::load::connection::{Connection, timespec};
+use crate::driver::redis::load::connection::{Connection, LARGEST_REPLY, timespec};
 use crate::driver::redis::primitive::LargeCommands;
 use crate::driver::{DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who};
 use crate::wire::redis as resp;
@@ -46,8 +47,8 @@ impl RedisLarge {
         let since = |now_ns: u64| Duration::from_nanos(now_ns - started_ns);
         send(&mut self.publisher, &self.clock, [head, payload, b"\r\n"], deadline_ns)?;
         let deadline = Instant::now() + self.clock.until(deadline_ns);
-        let reply = self.publisher.reply(deadline, "publishing").map_err(|error| LargeRefusal::by(&error))?;
-        self.publisher.input.consume(reply.len());
+        let answer = self.publisher.answer::<Value>(LARGEST_REPLY, deadline, "publishing");
+        answer.map_err(|error| LargeRefusal::by(&error))?;
         let acked = since(self.clock.now_ns());
         self.reading.ask.iter().for_each(|ask| self.consumer.collect(ask));
         receive(&mut self.consumer, &self.clock, payload, deadline_ns)?;
@@ -103,7 +104,7 @@ fn send(connection: &mut Connection, clock: &Clock, parts: [&[u8]; 3], deadline_
 
 /// What the server said before it closed, if it said something.
 fn last_words(connection: &mut Connection, sent: usize, cause: &str) -> LargeRefusal {
-    match connection.reply(Instant::now() + LAST_WORDS, "publishing") {
+    match connection.answer::<Value>(LARGEST_REPLY, Instant::now() + LAST_WORDS, "publishing") {
         Err(DriverError::Refused { cause, .. }) => LargeRefusal::new(Who::Broker, cause),
         _ => LargeRefusal::new(Who::Broker, format!("closed the connection when {sent} B were sent ({cause})")),
     }

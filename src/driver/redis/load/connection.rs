@@ -8,11 +8,10 @@ use crate::clock::Clock;
 use crate::driver::DriverError;
 use crate::driver::redis::SET_UP;
 use crate::driver::redis::endpoint::Endpoint;
-use crate::wire::redis::{self as resp, Malformed, ReplyReader, Scanner, Token};
-use redis::{Cmd, FromRedisValue};
+use crate::wire::redis::{self as resp, Malformed, Scanner, Token};
+use redis::{Cmd, FromRedisValue, Value};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, ErrorKind, Read, Write};
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Room that a read is offered: much more than arrives at once on a busy connection.
@@ -21,7 +20,7 @@ const READ: usize = 64 * 1024;
 /// Most that is kept of one reply: more than a page of an audit or a batch of consumers can be.
 pub const LARGEST_INPUT: usize = 4_000_000_000;
 /// Likewise before the load: what asks for little, perhaps before any login, keeps little.
-const LARGEST_REPLY: usize = 64 << 20;
+pub const LARGEST_REPLY: usize = 64 << 20;
 
 /// Received bytes, `start..end` of them not yet used.
 #[derive(Debug)]
@@ -148,8 +147,7 @@ impl Connection {
         let mut connection = Self { endpoint, limit, stream, input, output, scanner };
         for (name, command) in connection.endpoint.greeting() {
             connection.output.bytes.extend_from_slice(&command);
-            let reply = connection.reply(Instant::now() + limit, name)?;
-            connection.input.consume(reply.len());
+            connection.answer::<Value>(LARGEST_REPLY, Instant::now() + limit, name)?;
         }
         Ok(connection)
     }
@@ -176,9 +174,9 @@ impl Connection {
         read: impl FnOnce(&[u8]) -> Result<T, Malformed>,
     ) -> Result<Option<T>, DriverError> {
         loop {
-            if let Some(reply) = self.next_reply()? {
-                let made = read(&self.input.filled()[reply.clone()]);
-                self.input.consume(reply.len());
+            if let Some(length) = self.next_reply()? {
+                let made = read(&self.input.filled()[..length]);
+                self.input.consume(length);
                 return made.map(Some).map_err(|cause| self.endpoint.malformed(cause));
             }
             if !self.read_until(clock, until_ns)? {
@@ -187,11 +185,10 @@ impl Connection {
         }
     }
 
-    /// Where the next whole reply lies in `input.filled()`, if it is there. To be consumed by the caller.
+    /// The length of the next whole reply, if it is there.
     #[inline]
-    fn next_reply(&mut self) -> Result<Option<Range<usize>>, DriverError> {
-        let end = self.scanner.end_of_reply(self.input.filled()).map_err(|cause| self.endpoint.malformed(cause))?;
-        Ok(end.map(|end| 0..end))
+    fn next_reply(&mut self) -> Result<Option<usize>, DriverError> {
+        self.scanner.end_of_reply(self.input.filled()).map_err(|cause| self.endpoint.malformed(cause))
     }
 
     /// Reads once, waiting until `until_ns` for something to come; sends what is still unsent meanwhile. False when
@@ -231,7 +228,7 @@ impl Connection {
         self.answer(LARGEST_REPLY, Instant::now() + self.limit, action)
     }
 
-    /// The typed reply, of at most so many bytes, to what was asked; an error reply is an error. It is
+    /// Sends what is collected and waits for the typed reply, of at most so many bytes; an error reply is an error. It is
     /// whole, bounded and in time before the crate sees it, which would wait for whatever is announced.
     pub fn answer<T: FromRedisValue>(
         &mut self,
@@ -239,33 +236,12 @@ impl Connection {
         deadline: Instant,
         action: &str,
     ) -> Result<T, DriverError> {
-        let reply = self.reply_within(most, deadline, action)?;
-        let value = redis::parse_redis_value(&self.input.filled()[reply.clone()]);
-        self.input.consume(reply.len());
-        let typed = value.and_then(|value| Ok(T::from_redis_value(value)?));
-        typed.map_err(|error| {
-            let cause = resp::words(error.to_string().as_bytes());
-            self.endpoint.malformed(Malformed(cause))
-        })
-    }
-
-    /// Sends what is collected and waits for one reply, which is not an error. For set-up, not for the load.
-    pub fn reply(&mut self, deadline: Instant, action: &str) -> Result<Range<usize>, DriverError> {
-        self.reply_within(LARGEST_REPLY, deadline, action)
-    }
-
-    fn reply_within(&mut self, most: usize, deadline: Instant, action: &str) -> Result<Range<usize>, DriverError> {
         let started = Instant::now();
         let mut late = false;
-        loop {
+        let length = loop {
             let all_sent = self.write()?;
-            if let Some(reply) = self.next_reply()? {
-                let text = match ReplyReader::new(&self.input.filled()[reply.clone()]).next() {
-                    Ok(Token::Error(text)) => resp::words(text),
-                    _ => return Ok(reply),
-                };
-                self.input.consume(reply.len());
-                return Err(self.endpoint.refused(action, text));
+            if let Some(length) = self.next_reply()? {
+                break length;
             }
             if self.input.filled().len() > most {
                 return Err(self.endpoint.malformed(Malformed(format!("a reply of more than {most} B"))));
@@ -279,7 +255,17 @@ impl Connection {
             if !self.read()? && !late {
                 self.wait(left, all_sent)?;
             }
-        }
+        };
+        let reply = &self.input.filled()[..length];
+        let answer = match resp::token(reply) {
+            Ok(Some((Token::Error(text), _))) => Err(self.endpoint.refused(action, resp::words(text))),
+            _ => redis::parse_redis_value(reply).and_then(|value| Ok(T::from_redis_value(value)?)).map_err(|error| {
+                let cause = resp::words(error.to_string().as_bytes());
+                self.endpoint.malformed(Malformed(cause))
+            }),
+        };
+        self.input.consume(length);
+        answer
     }
 }
 
@@ -321,10 +307,11 @@ mod tests {
     #[test]
     fn a_reply_without_an_end_is_given_up_in_time_and_in_size() {
         const ENDLESS: &[u8] = b"$2000000000\r\n";
-        let error = flooded(ENDLESS).reply(Instant::now(), "AUTH").unwrap_err();
+        let error = flooded(ENDLESS).answer::<Value>(LARGEST_REPLY, Instant::now(), "AUTH").unwrap_err();
         assert!(matches!(error, DriverError::TimedOut { .. }), "{error}");
         let mut connection = flooded(ENDLESS);
-        let error = connection.reply(Instant::now() + Duration::from_secs(60), "AUTH").unwrap_err();
+        let error =
+            connection.answer::<Value>(LARGEST_REPLY, Instant::now() + Duration::from_secs(60), "AUTH").unwrap_err();
         assert!(matches!(error, DriverError::Protocol { .. }), "{error}");
         assert!(connection.input.filled().len() < 2 * LARGEST_REPLY);
     }

@@ -10,13 +10,12 @@
 use super::connection::Connection;
 use super::epoll::{Epoll, Ready};
 use crate::clock::Clock;
-use crate::driver::redis::SET_UP;
 use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
 use crate::scenario::Reply;
 use crate::wire::redis::{self as resp, Malformed, Token};
 use redis::Value;
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Unsent bytes of one connection from which on the producer is told to wait, for small messages.
 const UNSENT: usize = 1 << 20;
@@ -112,14 +111,7 @@ impl RedisPublisher {
 pub fn silence(connection: &mut Connection) -> Result<(), DriverError> {
     connection.query::<Value>("PING", &redis::cmd("PING"))?;
     connection.collect(redis::cmd("CLIENT").arg("REPLY").arg("OFF"));
-    let deadline = Instant::now() + SET_UP;
-    while !connection.write()? {
-        if Instant::now() > deadline {
-            return Err(connection.endpoint.timed_out("CLIENT REPLY OFF", SET_UP));
-        }
-        std::thread::yield_now();
-    }
-    Ok(())
+    connection.write().map(drop)
 }
 
 /// A reply to a publish: what the server refuses with, if it does, and the reply's length.

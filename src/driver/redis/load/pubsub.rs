@@ -4,10 +4,11 @@
 //! and does not grow in our memory instead.
 
 use super::RedisConsumer;
-use super::connection::Connection;
+use super::connection::{Connection, LARGEST_INPUT};
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::wire::redis::{self as resp, Malformed, Token};
+use redis::Value;
 use std::time::Instant;
 
 pub struct PubSubSubscriber {
@@ -23,12 +24,9 @@ pub fn subscribe(connection: &mut Connection, channels: &[String]) -> Result<(),
     let deadline = Instant::now() + connection.limit;
     let mut confirmed = 0;
     while confirmed < channels.len() {
-        let reply = connection.reply(deadline, "SUBSCRIBE")?;
         // A message on a channel confirmed earlier may come in between; it belongs to nobody yet.
-        let pushed = push(&connection.input.filled()[reply.clone()]);
-        let pushed = pushed.map_err(|cause| connection.endpoint.malformed(cause))?;
-        confirmed += usize::from(matches!(pushed, Some((None, _))));
-        connection.input.consume(reply.len());
+        let (kind, _, _): (String, Value, Value) = connection.answer(LARGEST_INPUT, deadline, "SUBSCRIBE")?;
+        confirmed += usize::from(kind == "subscribe");
     }
     Ok(())
 }

@@ -96,7 +96,7 @@ impl Primitive for Lists {
         sink: Sink<'_>,
     ) -> Result<(), DriverError> {
         if from != ReplayFrom::Beginning {
-            return Err(driver.cannot("read from a moment on", "elements of a list carry no time"));
+            return Err(driver.primary.endpoint.cannot("read from a moment on", "elements of a list carry no time"));
         }
         driver.every_key().iter().try_for_each(|key| reader.list(key, sink))
     }

@@ -99,11 +99,11 @@ pub trait Primitive: Send + Sync {
     /// Makes a subscription begin at the oldest message: one that has `joined` goes back there, any other will begin there.
     fn rewind(&self, driver: &RedisDriver, _subscription: u16, joined: bool) -> Result<(), DriverError> {
         let action = if joined { "go back" } else { "begin before its subscription" };
-        Err(driver.cannot(action, self.keeps_nothing()))
+        Err(driver.primary.endpoint.cannot(action, self.keeps_nothing()))
     }
     /// Reads what is kept.
     fn read(&self, driver: &RedisDriver, _: &mut AuditReader, _: ReplayFrom, _: Sink<'_>) -> Result<(), DriverError> {
-        Err(driver.cannot("read what was published", self.keeps_nothing()))
+        Err(driver.primary.endpoint.cannot("read what was published", self.keeps_nothing()))
     }
     /// Why what was published cannot be read again.
     fn keeps_nothing(&self) -> &'static str {

@@ -23,12 +23,8 @@ struct LibraryRequest {
     command: Cmd,
 }
 
-/// How a message ended: why it failed, and why nothing more will be sent, where that is so.
-struct RequestEnd {
-    completion: Completion,
-    failure: Option<String>,
-    lost: Option<DriverError>,
-}
+/// The slot of a message, when it ended, and how.
+type RequestEnd = (u32, u64, Result<(), RedisError>);
 
 pub struct RedisRsPublisher {
     endpoint: Endpoint,
@@ -57,7 +53,7 @@ impl RedisRsPublisher {
         let made: Vec<_> = (0..count).map(|_| connect(&runtime, endpoint)).collect::<Result<_, _>>()?;
         let (requests, received) = unbounded_channel();
         let (ended, ends) = channel();
-        let carrier = Carrier { made, endpoint: endpoint.clone(), clock, ended };
+        let carrier = Carrier { made, clock, ended };
         let run = move || runtime.block_on(carrier.run(received));
         let thread = std::thread::Builder::new().name("redis-rs".into()).spawn(run);
         let thread = thread.map_err(|cause| endpoint.refused("starting a thread", cause.to_string()))?;
@@ -79,19 +75,25 @@ impl RedisRsPublisher {
         self.lost.clone().map_or(Ok(()), Err)
     }
 
-    fn book(&mut self, end: RequestEnd, completions: &mut Vec<Completion>) {
-        completions.push(end.completion);
-        if let Some(failure) = end.failure {
+    fn book(&mut self, (slot, at_ns, ended): RequestEnd, completions: &mut Vec<Completion>) {
+        let (outcome, failure) = match ended {
+            Ok(()) => (Outcome::Acked, None),
+            Err(error) if error.is_unrecoverable_error() => {
+                let lost = failed(&self.endpoint, "publishing", &error);
+                (Outcome::Indeterminate, Some(self.lost.get_or_insert(lost).to_string()))
+            }
+            Err(error) => (Outcome::Failed, Some(describe(&error))),
+        };
+        if let Some(failure) = failure {
             *self.failures.entry(failure).or_default() += 1;
         }
-        self.lost = self.lost.take().or(end.lost);
+        completions.push(Completion { slot, outcome, at_ns });
     }
 }
 
 /// What lives on the runtime's thread.
 struct Carrier {
     made: Vec<(MultiplexedConnection, Unanswered)>,
-    endpoint: Endpoint,
     clock: Clock,
     ended: Sender<RequestEnd>,
 }
@@ -115,17 +117,8 @@ impl Carrier {
     fn end(&self, request: &LibraryRequest, answer: Result<Value, RedisError>) {
         let at_ns = self.clock.now_ns();
         self.made[request.connection as usize].1.clear();
-        let (outcome, failure, lost) = match answer.and_then(Value::extract_error) {
-            Ok(_) => (Outcome::Acked, None, None),
-            Err(error) if error.is_unrecoverable_error() => {
-                let lost = failed(&self.endpoint, "publishing", &error);
-                (Outcome::Indeterminate, Some(lost.to_string()), Some(lost))
-            }
-            Err(error) => (Outcome::Failed, Some(describe(&error)), None),
-        };
-        let completion = Completion { slot: request.slot, outcome, at_ns };
         // Nobody waits for it once the publisher is gone.
-        let _ = self.ended.send(RequestEnd { completion, failure, lost });
+        let _ = self.ended.send((request.slot, at_ns, answer.and_then(Value::extract_error).map(drop)));
     }
 }
 
@@ -135,9 +128,7 @@ impl Publisher for RedisRsPublisher {
         self.check()?;
         let (connection, stream) = (message.connection, message.stream);
         let command = self.commands.get(stream as usize).filter(|_| connection < self.connections);
-        let Some(command) = command else {
-            return Err(self.endpoint.no_lane(&message));
-        };
+        let Some(command) = command else { return Err(self.endpoint.no_lane(&message)) };
         let mut command = command.clone();
         command.arg(message.payload);
         self.collected.push(LibraryRequest { slot: message.slot, connection, command });

@@ -40,7 +40,7 @@ impl<'a> RedisWork<'a> {
     pub fn new(driver: &'a RedisDriver, pause: Span) -> Result<Self, DriverError> {
         let responsibilities = match driver.primitive.responsibilities() {
             Ok(responsibilities) => responsibilities,
-            Err(because) => return Err(driver.cannot("try a message again", because)),
+            Err(because) => return Err(driver.primary.endpoint.cannot("try a message again", because)),
         };
         let [key] = driver.keys.as_slice() else {
             return Err(driver
