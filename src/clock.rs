@@ -5,19 +5,16 @@
 
 use std::time::{Duration, Instant};
 
-/// A copyable handle on the run's epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     epoch: Instant,
 }
 
 impl Clock {
-    /// Starts a new epoch now.
     pub fn start() -> Self {
         Self { epoch: Instant::now() }
     }
 
-    /// Nanoseconds since the epoch.
     #[inline]
     pub fn now_ns(&self) -> u64 {
         self.epoch.elapsed().as_nanos() as u64

@@ -9,27 +9,17 @@ use crate::units::Rate;
 /// An endless plan of due times for one producer, never decreasing.
 #[derive(Clone, Debug)]
 pub enum Schedule {
-    Constant(Constant),
-    Poisson(Poisson),
-}
-
-/// Equal spacing, exact: message i of all producers together is due at i / rate, rounded down to a nanosecond.
-#[derive(Clone, Debug)]
-pub struct Constant {
-    due_ns: u64,
-    /// Remainder of the division, in parts of `micro_per_s`.
-    remainder: u64,
-    step_ns: u64,
-    step_remainder: u64,
-    micro_per_s: u64,
-}
-
-/// Exponential gaps: arrivals without memory, which queue as real ones do.
-#[derive(Clone, Debug)]
-pub struct Poisson {
-    due_ns: f64,
-    mean_gap_ns: f64,
-    rng: SplitMix64,
+    /// Equal spacing, exact: message i of all producers together is due at i / rate, rounded down to a nanosecond.
+    Constant {
+        due_ns: u64,
+        /// Remainder of the division, in parts of `micro_per_s`.
+        remainder: u64,
+        step_ns: u64,
+        step_remainder: u64,
+        micro_per_s: u64,
+    },
+    /// Exponential gaps: arrivals without memory, which queue as real ones do.
+    Poisson { due_ns: f64, mean_gap_ns: f64, rng: SplitMix64 },
 }
 
 const NS_TIMES_MICRO: u64 = 1_000_000_000_000_000;
@@ -52,7 +42,7 @@ impl Schedule {
         };
         let (due_ns, remainder) = scaled(producer);
         let (step_ns, step_remainder) = scaled(producers);
-        Self::Constant(Constant { due_ns, remainder, step_ns, step_remainder, micro_per_s })
+        Self::Constant { due_ns, remainder, step_ns, step_remainder, micro_per_s }
     }
 
     /// Poisson arrivals; the sum of independent Poisson streams is one at the sum of their rates.
@@ -60,15 +50,15 @@ impl Schedule {
         let mut rng = SplitMix64::stream(seed, u64::from(producer));
         let mean_gap_ns = 1e9 * f64::from(producers) / rate.per_s().max(1e-6);
         let due_ns = -rng.unit().ln() * mean_gap_ns;
-        Self::Poisson(Poisson { due_ns, mean_gap_ns, rng })
+        Self::Poisson { due_ns, mean_gap_ns, rng }
     }
 
     /// When the next message is due.
     #[inline]
     pub fn due_ns(&self) -> u64 {
         match self {
-            Self::Constant(plan) => plan.due_ns,
-            Self::Poisson(plan) => plan.due_ns as u64,
+            Self::Constant { due_ns, .. } => *due_ns,
+            Self::Poisson { due_ns, .. } => *due_ns as u64,
         }
     }
 
@@ -76,15 +66,15 @@ impl Schedule {
     #[inline]
     pub fn advance(&mut self) {
         match self {
-            Self::Constant(plan) => {
-                plan.due_ns += plan.step_ns;
-                plan.remainder += plan.step_remainder;
-                if plan.remainder >= plan.micro_per_s {
-                    plan.remainder -= plan.micro_per_s;
-                    plan.due_ns += 1;
+            Self::Constant { due_ns, remainder, step_ns, step_remainder, micro_per_s } => {
+                *due_ns += *step_ns;
+                *remainder += *step_remainder;
+                if *remainder >= *micro_per_s {
+                    *remainder -= *micro_per_s;
+                    *due_ns += 1;
                 }
             }
-            Self::Poisson(plan) => plan.due_ns += -plan.rng.unit().ln() * plan.mean_gap_ns,
+            Self::Poisson { due_ns, mean_gap_ns, rng } => *due_ns += -rng.unit().ln() * *mean_gap_ns,
         }
     }
 }

@@ -78,7 +78,7 @@ pub fn run(cell: &Cell, broker: &mut dyn Broker, name: &str) -> Fallible<Measure
     let began_ns = cpu_ns();
     let run = u64::from(std::process::id()) << 32 | clock.now_ns() & 0xFFFF_FFFF;
     let shared: Shared<'_> = Mutex::new(broker);
-    let output = CellRun::new(cell, clock).named(1, run).on(&shared).run(&driver)?;
+    let output = CellRun { run, broker: Some(&shared), ..CellRun::new(cell, clock) }.run(&driver)?;
     driver.clean_up()?;
     prove(cell, &output)?;
     Ok(measured(cell, &output, driver.audit_began_ns.load(Relaxed).saturating_sub(began_ns)))

@@ -87,7 +87,7 @@ impl From<StudyError> for Failure {
             StudyError::Interrupted => Code::Interrupted,
             StudyError::Result(_) => Code::Results,
             error if is_refusal(error) => Code::Usage,
-            StudyError::Environment(_) | StudyError::Trial { .. } | StudyError::Probe { .. } => Code::Environment,
+            StudyError::Environment(_) | StudyError::CellRun { .. } | StudyError::Probe { .. } => Code::Environment,
         };
         Self::new(code, error)
     }

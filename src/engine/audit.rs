@@ -1,13 +1,12 @@
 //! The audit of a cell: what the broker still holds after the load is drained, read back by the driver.
 
-use super::probe::RECOVERY_PROBE;
-use super::spawn::Context;
-use super::telemetry::Telemetry;
+use super::collect::Telemetry;
+use super::consume::ours;
+use super::control::Context;
 use crate::driver::{Audit, DriverError};
-use crate::payload::{Reading, read};
 use crate::record::{AuditBook, Consumed, SECOND_NS};
 use crate::scenario::Heal;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
@@ -16,13 +15,13 @@ const WITHIN_NS: u64 = 120 * SECOND_NS;
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Reads back what the broker holds. After faults a first try may come too early: then it begins anew.
-pub(super) fn read_back(of: Context<'_>, interrupted: &AtomicBool, telemetry: &mut Telemetry) -> Option<AuditBook> {
+pub fn read_back(of: Context<'_>, telemetry: &mut Telemetry) -> Option<AuditBook> {
     telemetry.event("phase", "audit");
     let Context { cell, clock, .. } = of;
     let deadline = clock.now_ns() + WITHIN_NS;
     let patient = !cell.faults.is_empty();
     let (mut kind, mut seen) = attempt(of, deadline);
-    while kind.is_err() && patient && clock.now_ns() < deadline && !interrupted.load(Relaxed) {
+    while kind.is_err() && patient && clock.now_ns() < deadline && !of.interrupted.load(Relaxed) {
         thread::sleep(AGAIN);
         (kind, seen) = attempt(of, deadline);
     }
@@ -50,13 +49,10 @@ pub(super) fn read_back(of: Context<'_>, interrupted: &AtomicBool, telemetry: &m
 fn attempt(of: Context<'_>, deadline: u64) -> (Result<Audit, DriverError>, Consumed) {
     let size = of.cell.message.size.0 as usize;
     let mut seen = Consumed::default();
-    let kind = of.driver.audit(deadline, &mut |message| match read(message, of.run, size) {
-        Reading::Ours(envelope) if envelope.producer == RECOVERY_PROBE => {}
-        Reading::Ours(envelope) => {
+    let kind = of.driver.audit(deadline, &mut |message| {
+        if let Some(envelope) = ours(message, of.run, size, &mut seen) {
             seen.note((envelope.producer, envelope.lane), envelope.sequence);
         }
-        Reading::Corrupt => seen.corrupt += 1,
-        Reading::Foreign => seen.foreign += 1,
     });
     (kind, seen)
 }

@@ -4,18 +4,16 @@
 //! early and keeps what there is.
 
 use super::audit::read_back;
-use super::collect::{Collector, seconds};
+use super::collect::Telemetry;
 use super::consume::ConsumerReport;
-use super::control::{Control, next_second};
+use super::control::{Context, Control, OnDrop, next_second};
 use super::deliveries::Deliveries;
 use super::fault_timeline::{FaultLog, FaultTimeline};
-use super::output::{FinishedCell, output};
+use super::output::output;
 use super::publish::ProducerReport;
-use super::spawn::{Context, start_consumers, start_producers};
-use super::telemetry::Telemetry;
+use super::spawn::{start_consumers, start_producers};
 use crate::clock::Clock;
 use crate::driver::{Driver, DriverError};
-use crate::environment::EnvironmentError;
 use crate::inject::Shared;
 use crate::model::Latency;
 use crate::payload::BodyError;
@@ -25,29 +23,50 @@ use crate::scenario::{Cell, Model};
 use crate::stats::{level, settled};
 use std::sync::TryLockError;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 /// A cell that could not even begin.
 #[derive(Debug, thiserror::Error)]
-pub enum TrialError {
+pub enum CellRunError {
     #[error(transparent)]
     Driver(#[from] DriverError),
     #[error(transparent)]
     Payload(#[from] BodyError),
-    #[error(transparent)]
-    Broker(#[from] EnvironmentError),
     #[error("a worker thread ended unexpectedly")]
     Thread,
 }
 
-/// Where a cell is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     WarmUp,
     Measure,
     Drain,
+}
+
+impl Phase {
+    /// Of a time from `from_ns` up to, without it, `to_ns`: it is measured as soon as a part of it lies in the window.
+    pub fn of(window: Option<(u64, u64)>, from_ns: u64, to_ns: u64) -> Self {
+        match window {
+            Some((start, end)) if to_ns > start => {
+                if from_ns < end {
+                    Self::Measure
+                } else {
+                    Self::Drain
+                }
+            }
+            _ => Self::WarmUp,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WarmUp => "warm-up",
+            Self::Measure => "measure",
+            Self::Drain => "drain",
+        }
+    }
 }
 
 /// A look at a running cell, for display only.
@@ -64,31 +83,29 @@ pub struct Progress {
     pub p99_ns: Option<u64>,
 }
 
-/// Watches a cell run.
 pub trait Observer {
     fn progress(&mut self, progress: &Progress);
 
     /// Something that a user who watches wants to know at once: a fault took effect, or was taken back.
-    fn happened(&mut self, text: &str) {
-        let _ = text;
-    }
+    fn happened(&mut self, _text: &str) {}
 }
 
 /// One run of a cell: everything that it needs besides its driver.
 pub struct CellRun<'a, 'b> {
-    cell: &'a Cell,
-    block: u32,
-    run: u64,
-    clock: Clock,
-    broker: Option<&'a Shared<'b>>,
-    /// The broker's processes when it was asked last.
-    pids: Vec<u32>,
-    interrupted: &'a AtomicBool,
-    observer: Option<&'a mut dyn Observer>,
-    disturb: Option<(u64, u64)>,
+    pub cell: &'a Cell,
+    pub block: u32,
+    /// Names the cell in every envelope.
+    pub run: u64,
+    pub clock: Clock,
+    /// The broker that is measured, and into which the faults of the cell are injected: without it none is.
+    pub broker: Option<&'a Shared<'b>>,
+    /// Set by the first Ctrl-C.
+    pub interrupted: &'a AtomicBool,
+    pub observer: Option<&'a mut dyn Observer>,
+    /// For the self-check only: (ns after the start of the load, for how long) the pacer sleeps once.
+    pub disturb: Option<(u64, u64)>,
 }
 
-/// For who is never interrupted.
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// How often the coordinator looks around.
@@ -100,125 +117,63 @@ const LISTEN_ON: Duration = Duration::from_millis(100);
 /// Where some messages were never answered: for how long nothing must have arrived.
 const QUIET_NS: u64 = SECOND_NS / 2;
 
-impl<'a, 'b> CellRun<'a, 'b> {
+impl<'a> CellRun<'a, '_> {
     /// On a broker that is not ours to look after, watched and interrupted by nobody.
     pub fn new(cell: &'a Cell, clock: Clock) -> Self {
         let (broker, observer, disturb) = (None, None, None);
-        Self { cell, block: 1, run: 0, clock, broker, pids: Vec::new(), interrupted: &NEVER, observer, disturb }
-    }
-
-    /// Its block, and the number that names it in every envelope.
-    #[must_use]
-    pub fn named(self, block: u32, run: u64) -> Self {
-        Self { block, run, ..self }
-    }
-
-    /// The broker that is measured, and into which the faults of the cell are injected: without it none is.
-    #[must_use]
-    pub fn on(self, broker: &'a Shared<'b>) -> Self {
-        Self { broker: Some(broker), ..self }
-    }
-
-    /// Set by the first Ctrl-C.
-    #[must_use]
-    pub fn until(self, interrupted: &'a AtomicBool) -> Self {
-        Self { interrupted, ..self }
-    }
-
-    #[must_use]
-    pub fn watched_by(self, observer: &'a mut dyn Observer) -> Self {
-        Self { observer: Some(observer), ..self }
-    }
-
-    /// For the self-check only: (ns after the start of the load, for how long) the pacer sleeps once.
-    #[must_use]
-    pub fn disturbed(self, disturb: Option<(u64, u64)>) -> Self {
-        Self { disturb, ..self }
+        Self { cell, block: 1, run: 0, clock, broker, interrupted: &NEVER, observer, disturb }
     }
 
     /// Runs the cell to its end. An error means that no load was offered; whatever happens later is in the output.
-    pub fn run(mut self, driver: &dyn Driver) -> Result<CellOutput, TrialError> {
+    pub fn run(mut self, driver: &dyn Driver) -> Result<CellOutput, CellRunError> {
         driver.prepare()?;
         let description = driver.describe()?;
-        let load = &self.cell.load;
-        let control = Control::new(load.subscriptions);
-        let deliveries = Deliveries::new(load.subscriptions, load.consumers, load.producers, self.cell.lanes());
-        let context = Context { cell: self.cell, run: self.run, clock: self.clock, driver, control: &control };
+        let Self { cell, block, run, clock, interrupted, .. } = self;
+        let load = &cell.load;
+        let control = &Control::new(load.subscriptions);
+        let deliveries = Deliveries::new(load.subscriptions, load.consumers, load.producers, cell.lanes());
+        let of = Context { cell, block, run, clock, driver, control, interrupted };
         let (harvest_to, harvests) = channel();
-        let mut telemetry = Telemetry::new(Collector::new(harvests), self.clock);
+        let mut telemetry = Telemetry::new(harvests, clock);
         telemetry.event("phase", "connect");
-        let reports = thread::scope(|scope| -> Result<Reports, TrialError> {
-            let consumers = start_consumers(scope, context, &deliveries, &harvest_to)?;
-            // Whatever goes wrong from here on must release the consumers, or the scope would wait for ever.
-            let release = Release(&control);
-            let (producers, start_ns) = start_producers(scope, context, self.disturb, &harvest_to)?;
+        let reports = thread::scope(|scope| -> Result<Reports, CellRunError> {
+            // Whatever goes wrong must release the consumers, or the scope would wait for ever.
+            let release = OnDrop(|| control.stop_consuming());
+            let consumers = start_consumers(scope, of, &deliveries, &harvest_to)?;
+            let (producers, start_ns) = start_producers(scope, of, self.disturb, &harvest_to)?;
             drop(harvest_to);
             let (news_to, news) = channel();
-            let fault_timeline = self.start_fault_timeline(scope, driver, &control, news_to);
-            let error = self.watch_load(&control, &producers, start_ns, &news, &mut telemetry);
+            // The faults of the cell wait for its window.
+            let broker = self.broker.filter(|_| !cell.faults.is_empty());
+            let fault_timeline = broker.map(|broker| FaultTimeline { of, broker, news: news_to });
+            let fault_timeline = fault_timeline.map(|timeline| scope.spawn(move || timeline.run()));
+            let error = self.watch_load(control, &producers, start_ns, &news, &mut telemetry);
             // A load that ended before its time takes its faults along.
-            let now = self.clock.now_ns();
+            let now = clock.now_ns();
             if control.window().is_none_or(|(_, end)| now < end) {
                 control.abandon(now);
             }
             let produced = join_all(producers)?;
             // Everything is healed, and as whole as it gets, before anybody waits for messages or reads them back.
-            let log = fault_timeline.map_or_else(|| Ok(FaultLog::default()), |thread| thread.join());
-            let log = log.map_err(|_| TrialError::Thread)?;
+            let log = join_all(fault_timeline)?.pop().unwrap_or_default();
             self.tell(&news);
-            self.await_consumers(&control, driver.acknowledges(), &produced, &mut telemetry);
+            self.await_consumers(control, driver.acknowledges(), &produced, &mut telemetry);
             drop(release);
-            let consumed = join_all(consumers)?;
-            Ok(Reports { start_ns, error, produced, consumed, log })
+            Ok(Reports { start_ns, error, produced, consumed: join_all(consumers)?, log })
         })?;
-        telemetry.collector.absorb();
-        let interrupted = self.interrupted.load(Relaxed);
-        let audit = if load.audit && !interrupted && reports.error.is_none() {
-            read_back(context, self.interrupted, &mut telemetry)
-        } else {
-            None
-        };
-        let (cell, block, now_ns) = (self.cell, self.block, self.clock.now_ns());
-        let interrupted = self.interrupted.load(Relaxed);
-        let control = &control;
-        Ok(output(FinishedCell {
-            cell,
-            block,
-            now_ns,
-            interrupted,
-            driver,
-            description,
-            control,
-            reports,
-            audit,
-            telemetry,
-        }))
+        telemetry.absorb();
+        let audited = load.audit && !interrupted.load(Relaxed) && reports.error.is_none();
+        let audit = if audited { read_back(of, &mut telemetry) } else { None };
+        Ok(output(of, description, reports, audit, telemetry))
     }
 
-    /// Begins the faults of the cell, which wait for its window.
-    fn start_fault_timeline<'scope>(
-        &self,
-        scope: &'scope thread::Scope<'scope, '_>,
-        driver: &'scope dyn Driver,
-        control: &'scope Control,
-        news: Sender<String>,
-    ) -> Option<ScopedJoinHandle<'scope, FaultLog>>
-    where
-        Self: 'scope,
-    {
-        let broker = self.broker.filter(|_| !self.cell.faults.is_empty())?;
-        let Self { cell, block, run, clock, interrupted, .. } = *self;
-        let fault_timeline = FaultTimeline { cell, block, run, clock, control, driver, broker, interrupted, news };
-        Some(scope.spawn(move || fault_timeline.run()))
-    }
-
-    /// The broker's processes now: faults end some and start others.
-    fn pids(&mut self) -> &[u32] {
+    /// Samples CPU and memory; faults end some of the broker's processes and start others.
+    fn sample(&self, telemetry: &mut Telemetry) {
         // Whoever injects may have it for seconds; nobody waits for a look.
         if let Some(Ok(broker)) = self.broker.map(|shared| shared.try_lock()) {
-            self.pids = broker.pids();
+            telemetry.pids = broker.pids();
         }
-        &self.pids
+        telemetry.health.sample(self.clock.now_ns(), &telemetry.pids);
     }
 
     /// An error once the broker is gone. Asked a few times a second.
@@ -250,8 +205,7 @@ impl<'a, 'b> CellRun<'a, 'b> {
         news: &Receiver<String>,
         telemetry: &mut Telemetry,
     ) -> Option<String> {
-        let load = &self.cell.load;
-        if load.messages.is_some() {
+        if self.cell.load.messages.is_some() {
             control.open_window(start_ns, u64::MAX);
             telemetry.settled = true;
         }
@@ -261,10 +215,10 @@ impl<'a, 'b> CellRun<'a, 'b> {
         while !producers.iter().all(ScopedJoinHandle::is_finished) {
             thread::sleep(LOOK);
             let now = self.clock.now_ns();
-            telemetry.collector.absorb();
+            telemetry.absorb();
             self.tell(news);
             if looks % SAMPLE_EVERY == 0 {
-                telemetry.health.sample(now, self.pids());
+                self.sample(telemetry);
                 if let Err(why) = self.alive() {
                     telemetry.event("broker", &why);
                     error = Some(why);
@@ -276,17 +230,15 @@ impl<'a, 'b> CellRun<'a, 'b> {
             }
             looks += 1;
             if (error.is_some() || self.interrupted.load(Relaxed)) && !control.abandoned() {
-                telemetry.event(
-                    "interrupt",
-                    if error.is_some() { "broker gone: load ended" } else { "load ended by the user" },
-                );
+                let why = if error.is_some() { "broker gone: load ended" } else { "load ended by the user" };
+                telemetry.event("interrupt", why);
                 control.abandon(now);
             }
             if control.window().is_none() {
                 self.open_window_when_steady(control, start_ns, now, telemetry);
             }
         }
-        telemetry.health.sample(self.clock.now_ns(), self.pids());
+        self.sample(telemetry);
         error
     }
 
@@ -300,32 +252,23 @@ impl<'a, 'b> CellRun<'a, 'b> {
         // The last second may not be complete yet, and the first began in the middle.
         let (from, to) = (start_ns / SECOND_NS + 1, (now.saturating_sub(SECOND_NS / 5)) / SECOND_NS);
         telemetry.settled =
-            settled(&seconds(&telemetry.collector, timer, from, to)) && level(&telemetry.health.broker_cpu(from, to));
+            settled(&telemetry.seconds(timer, from, to)) && level(&telemetry.health.broker_cpu(from, to));
         if telemetry.settled || warmed >= load.warm_up_limit.nanos() {
             let start = next_second(now, SECOND_NS / 5);
-            control.open_window(start, start + load.duration.nanos());
-            telemetry
-                .event("steady", if telemetry.settled { "settled" } else { "not settled within the warm-up limit" });
-            telemetry.event_at(start, "phase", "measure");
-            telemetry.event_at(start + load.duration.nanos(), "phase", "drain");
+            let end = start + load.duration.nanos();
+            control.open_window(start, end);
+            let how = if telemetry.settled { "settled" } else { "not settled within the warm-up limit" };
+            telemetry.event("steady", how);
+            telemetry.event_at(start, "phase", Phase::Measure.name());
+            telemetry.event_at(end, "phase", Phase::Drain.name());
         }
     }
 
     fn look(&self, control: &Control, start_ns: u64, telemetry: &Telemetry) -> Progress {
         let now = self.clock.now_ns();
-        let phase = match control.window() {
-            Some((start, end)) if now >= start => {
-                if now < end {
-                    Phase::Measure
-                } else {
-                    Phase::Drain
-                }
-            }
-            _ => Phase::WarmUp,
-        };
-        let last = telemetry.collector.second(settling_timer(self.cell), (now / SECOND_NS).saturating_sub(1));
+        let last = telemetry.second(settling_timer(self.cell), (now / SECOND_NS).saturating_sub(1));
         Progress {
-            phase,
+            phase: Phase::of(control.window(), now, now + 1),
             elapsed_ns: now.saturating_sub(start_ns),
             sent: control.sent.load(Relaxed),
             answered: control.answered.load(Relaxed),
@@ -337,13 +280,13 @@ impl<'a, 'b> CellRun<'a, 'b> {
 
     /// Waits until every subscription has everything, or the drain's deadline; then a little longer for duplicates.
     fn await_consumers(
-        &mut self,
+        &self,
         control: &Control,
         acknowledges: bool,
         produced: &[ProducerReport],
         telemetry: &mut Telemetry,
     ) {
-        let lanes = || produced.iter().flat_map(|report| report.lanes.values());
+        let lanes = || produced.iter().flat_map(|report| &report.lanes);
         let sent: u64 = lanes().map(|lane| lane.sent).sum();
         let expected: u64 = lanes().map(|lane| if acknowledges { lane.acked.len() } else { lane.sent }).sum();
         // What was never answered may arrive as well, and must not stand for what is still missing.
@@ -360,23 +303,22 @@ impl<'a, 'b> CellRun<'a, 'b> {
             if done || self.alive().is_err() {
                 break;
             }
-            telemetry.collector.absorb();
+            telemetry.absorb();
             thread::sleep(LOOK / 5);
         }
         if done {
             thread::sleep(LISTEN_ON);
         }
-        telemetry.health.sample(self.clock.now_ns(), self.pids());
+        self.sample(telemetry);
     }
 }
 
 /// The latency that says whether the system has settled.
-pub(super) fn settling_timer(cell: &Cell) -> Latency {
+pub fn settling_timer(cell: &Cell) -> Latency {
     if cell.load.model == Model::Open { Latency::Publish } else { Latency::Service }
 }
 
-/// What the threads of the load reported.
-pub(super) struct Reports {
+pub struct Reports {
     pub start_ns: u64,
     pub error: Option<String>,
     pub produced: Vec<ProducerReport>,
@@ -384,14 +326,6 @@ pub(super) struct Reports {
     pub log: FaultLog,
 }
 
-/// Releases the consumers however the scope is left.
-struct Release<'a>(&'a Control);
-impl Drop for Release<'_> {
-    fn drop(&mut self) {
-        self.0.stop_consuming();
-    }
-}
-
-fn join_all<T>(handles: Vec<ScopedJoinHandle<'_, T>>) -> Result<Vec<T>, TrialError> {
-    handles.into_iter().map(|handle| handle.join().map_err(|_| TrialError::Thread)).collect()
+fn join_all<'scope, T>(handles: impl IntoIterator<Item = ScopedJoinHandle<'scope, T>>) -> Result<Vec<T>, CellRunError> {
+    handles.into_iter().map(|handle| handle.join().map_err(|_| CellRunError::Thread)).collect()
 }

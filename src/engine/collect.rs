@@ -1,23 +1,43 @@
-//! Merges what the threads hand over once a second into one histogram per second and timer.
+//! What the coordinator of a cell gathers while the load runs; what the threads hand over once a second is merged into
+//! one histogram per second and timer.
 
+use super::health::Health;
+use crate::clock::Clock;
 use crate::model::Latency;
 use crate::record::{Harvest, SECOND_NS};
-use crate::result::Interval;
+use crate::result::{Event, Interval};
 use crate::stats::Second;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 
-/// Merged histograms by (second, timer, warm-up).
-pub struct Collector {
+/// What the coordinator gathers while the load runs.
+pub struct Telemetry {
     harvests: Receiver<Harvest>,
+    /// Merged histograms by (second, timer, warm-up).
     merged: BTreeMap<(u64, Latency, bool), Histogram<u64>>,
-    saturated: u64,
+    /// Measured values that were beyond the histograms' range.
+    pub saturated: u64,
+    pub health: Health,
+    /// The broker's processes when it was asked last.
+    pub pids: Vec<u32>,
+    pub events: Vec<Event>,
+    pub settled: bool,
+    clock: Clock,
 }
 
-impl Collector {
-    pub fn new(harvests: Receiver<Harvest>) -> Self {
-        Self { harvests, merged: BTreeMap::new(), saturated: 0 }
+impl Telemetry {
+    pub fn new(harvests: Receiver<Harvest>, clock: Clock) -> Self {
+        let (merged, health) = (BTreeMap::new(), Health::default());
+        Self { harvests, merged, saturated: 0, health, pids: Vec::new(), events: Vec::new(), settled: false, clock }
+    }
+
+    pub fn event(&mut self, kind: &str, text: &str) {
+        self.event_at(self.clock.now_ns(), kind, text);
+    }
+
+    pub fn event_at(&mut self, at_ns: u64, kind: &str, text: &str) {
+        self.events.push(Event { at_ns, kind: kind.into(), text: text.into() });
     }
 
     /// Takes in everything that has been handed over. Never waits.
@@ -52,23 +72,22 @@ impl Collector {
         })
     }
 
-    /// Measured values that were beyond the histograms' range.
-    pub fn saturated(&self) -> u64 {
-        self.saturated
+    /// The seconds of one timer, in order; empty ones where nothing ended.
+    pub fn seconds(&self, timer: Latency, from: u64, to: u64) -> Vec<Second> {
+        let none = Second { count: 0, p50_ns: 0, p99_ns: 0 };
+        (from..to).map(|second| self.second(timer, second).unwrap_or(none)).collect()
     }
 
     /// Everything, in order of time, for `latency.hlog`.
-    pub fn into_intervals(self) -> Vec<Interval> {
-        self.merged
-            .into_iter()
-            .map(|((second, timer, warm_up), histogram)| Interval {
-                metric: timer,
-                warm_up,
-                start_ns: second * SECOND_NS,
-                length_ns: SECOND_NS,
-                histogram,
-            })
-            .collect()
+    pub fn intervals(&mut self) -> Vec<Interval> {
+        let interval = |((second, metric, warm_up), histogram)| Interval {
+            metric,
+            warm_up,
+            start_ns: second * SECOND_NS,
+            length_ns: SECOND_NS,
+            histogram,
+        };
+        std::mem::take(&mut self.merged).into_iter().map(interval).collect()
     }
 
     fn merge(&self, wanted: impl Fn(&(u64, Latency, bool)) -> bool) -> Histogram<u64> {
@@ -88,13 +107,6 @@ fn compact(highest: u64) -> Histogram<u64> {
     histogram
 }
 
-/// The seconds of one timer, in order; empty ones where nothing ended.
-pub fn seconds(collector: &Collector, timer: Latency, from: u64, to: u64) -> Vec<Second> {
-    (from..to)
-        .map(|second| collector.second(timer, second).unwrap_or(Second { count: 0, p50_ns: 0, p99_ns: 0 }))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,7 +116,7 @@ mod tests {
     #[test]
     fn two_threads_make_one_histogram() {
         let (out, harvests) = channel();
-        let mut collector = Collector::new(harvests);
+        let mut telemetry = Telemetry::new(harvests, Clock::start());
         for base in [1_000, 2_000] {
             let mut recorder = LatencyRecorder::new(out.clone());
             recorder.tick(3 * SECOND_NS);
@@ -112,10 +124,10 @@ mod tests {
             recorder.record(Latency::Publish, true, 9_000_000);
             recorder.harvest();
         }
-        collector.absorb();
-        let measured = collector.measured(Latency::Publish);
+        telemetry.absorb();
+        let measured = telemetry.measured(Latency::Publish);
         assert_eq!((measured.len(), measured.max() / 1000), (200, 2));
-        assert_eq!(collector.second(Latency::Publish, 3).map(|s| s.count), Some(202));
-        assert_eq!(collector.into_intervals().len(), 2);
+        assert_eq!(telemetry.second(Latency::Publish, 3).map(|s| s.count), Some(202));
+        assert_eq!(telemetry.intervals().len(), 2);
     }
 }

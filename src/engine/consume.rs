@@ -3,47 +3,26 @@
 //! Work is done inside the call that hands messages out, so that a driver acknowledges a message only after it: with the
 //! next call. A message counts as consumed when its work is over; its latency ends when it was received.
 
-use super::control::Control;
+use super::control::{Context, Control};
 use super::deliveries::Deliveries;
 use super::probe::RECOVERY_PROBE;
+use super::sender::sharpen_timer;
+use super::totals::Totals;
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::model::Latency;
-use crate::payload::{FULL, Reading, read};
-use crate::record::{Consumed, LatencyRecorder, PerSecond, Silences};
+use crate::payload::{Envelope, FULL, Reading, read};
+use crate::record::{Consumed, LatencyRecorder, Silences};
+use crate::scenario::Model;
 use std::collections::BTreeMap;
-use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What one consumer is to expect.
-#[derive(Clone, Copy)]
-pub struct Expectation {
-    pub subscription: u16,
-    /// Within the subscription.
-    pub consumer: u16,
-    pub run: u64,
-    pub message_bytes: usize,
-    /// Open model: latencies count from the planned time. In the closed model there is no plan to count from.
-    pub open: bool,
-    /// Time that each message takes the application, slept.
-    pub work_ns: u64,
-    /// Streams on which silences are noted, to judge the recovery from faults; 0 notes none.
-    pub watched_streams: u16,
-}
-
-/// What one consumer saw.
 #[derive(Default)]
 pub struct ConsumerReport {
     pub seen: Consumed,
-    pub consumed: PerSecond,
-    /// First deliveries. Open: of messages planned inside the window. Closed: made inside the window.
-    pub window_consumed: u64,
-    /// When the last message was received and worked on.
-    pub last_received_ns: u64,
-    /// First deliveries that were done after a later message of their lane, by whichever consumer of the subscription.
-    pub overtaken: u64,
+    pub totals: Totals,
     pub retries: BTreeMap<String, u64>,
-    /// When each stream brought nothing new; empty unless watched.
+    /// When each stream brought nothing new; empty unless recovery from faults is to be judged.
     pub gaps: Vec<Silences>,
     pub error: Option<DriverError>,
 }
@@ -79,23 +58,20 @@ impl Work {
     }
 }
 
-/// Makes another connection for the same consumer.
-pub type Reconnect<'a> = &'a dyn Fn() -> Result<Box<dyn Subscriber>, DriverError>;
-
 /// The connection of a consumer is closed by a fault, with messages unacknowledged: it comes back with a new one, as an
 /// application that was started again would. `None` when it is told to stop before.
 fn die_and_come_back(
+    of: Context<'_>,
+    (subscription, consumer): (u16, u16),
     subscriber: Box<dyn Subscriber>,
-    reconnect: Reconnect<'_>,
-    clock: &Clock,
-    control: &Control,
 ) -> Option<Box<dyn Subscriber>> {
+    let Context { clock, control, .. } = of;
     // From here on it takes nothing; how long its library needs to end is no part of what it does to the messages.
     let lost_ns = clock.now_ns();
     subscriber.abandon();
     control.consumers.note_lost(lost_ns);
     while !control.consuming_stopped() {
-        if let Ok(subscriber) = reconnect() {
+        if let Ok(subscriber) = of.driver.subscriber(subscription, consumer) {
             control.consumers.note_back(clock.now_ns());
             return Some(subscriber);
         }
@@ -104,15 +80,29 @@ fn die_and_come_back(
     None
 }
 
-/// One consumer while it runs.
+/// The envelope of a message of the load; what else comes is counted.
+#[inline]
+pub fn ours(payload: &[u8], run: u64, message_bytes: usize, seen: &mut Consumed) -> Option<Envelope> {
+    match read(payload, run, message_bytes) {
+        // The recovery probe's was sent to see whether it gets through.
+        Reading::Ours(envelope) => return Some(envelope).filter(|envelope| envelope.producer != RECOVERY_PROBE),
+        Reading::Corrupt => seen.corrupt += 1,
+        Reading::Foreign => seen.foreign += 1,
+    }
+    None
+}
+
 struct Consumer<'a> {
-    expect: Expectation,
+    subscription: u16,
+    run: u64,
+    message_bytes: usize,
     clock: Clock,
     control: &'a Control,
     deliveries: &'a Deliveries,
     /// How many messages its subscription has consumed.
     progress: Option<&'a AtomicU64>,
-    /// Latencies are taken: not of messages too small for a full envelope, which have no planned time to count from.
+    /// Latencies count from the planned time. In the closed model there is no plan to count from, and messages that are
+    /// too small for a full envelope do not say it.
     timed: bool,
     work: Work,
     /// First deliveries of this batch that are not in `progress` yet.
@@ -121,37 +111,39 @@ struct Consumer<'a> {
     report: ConsumerReport,
 }
 
-/// Runs a consumer until it is told to stop.
+/// Runs a consumer, by its subscription and its number within, until it is told to stop.
 pub fn consume(
-    expect: Expectation,
-    clock: Clock,
-    control: &Control,
+    of: Context<'_>,
     deliveries: &Deliveries,
+    who: (u16, u16),
     mut subscriber: Box<dyn Subscriber>,
-    reconnect: Reconnect<'_>,
     recorder: LatencyRecorder,
 ) -> ConsumerReport {
+    let Context { cell, run, clock, control, .. } = of;
+    let (subscription, message_bytes) = (who.0, cell.message.size.0 as usize);
+    let watched_streams = if cell.faults.is_empty() { 0 } else { cell.config.streams() };
     let mut report = ConsumerReport::default();
-    report.gaps.resize_with(usize::from(expect.watched_streams), || Silences::new(clock.now_ns()));
+    report.gaps.resize_with(usize::from(watched_streams), || Silences::new(clock.now_ns()));
     let mut consumer = Consumer {
-        expect,
+        subscription,
+        run,
+        message_bytes,
         clock,
         control,
         deliveries,
-        progress: control.consumed.get(usize::from(expect.subscription)),
-        timed: expect.open && expect.message_bytes >= FULL,
-        work: Work { each_ns: expect.work_ns, done_ns: None },
+        progress: control.consumed.get(usize::from(subscription)),
+        timed: cell.load.model == Model::Open && message_bytes >= FULL,
+        work: Work { each_ns: cell.load.work.nanos(), done_ns: None },
         first: 0,
         recorder,
         report,
     };
-    if expect.work_ns > 0 {
-        // As for the producers: the kernel may otherwise add 50 µs to each sleep.
-        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+    if consumer.work.each_ns > 0 {
+        sharpen_timer();
     }
     while !control.consuming_stopped() {
-        if (expect.subscription, expect.consumer) == (0, 0) && control.consumers.must_go() {
-            match die_and_come_back(subscriber, reconnect, &clock, control) {
+        if who == (0, 0) && control.consumers.must_go() {
+            match die_and_come_back(of, who, subscriber) {
                 Some(back) => subscriber = back,
                 None => {
                     consumer.recorder.harvest();
@@ -172,7 +164,6 @@ pub fn consume(
 }
 
 impl Consumer<'_> {
-    /// Takes what one call to the driver brings.
     fn batch(&mut self, subscriber: &mut dyn Subscriber) -> Result<(), DriverError> {
         let now = self.clock.now_ns();
         self.recorder.tick(now);
@@ -185,51 +176,34 @@ impl Consumer<'_> {
         received
     }
 
-    /// Works on one message and books it.
     #[inline]
     fn take(&mut self, message: &Incoming<'_>) {
-        let (expect, control, report) = (&self.expect, self.control, &mut self.report);
-        let envelope = match read(message.payload, expect.run, expect.message_bytes) {
-            // The recovery probe's, sent to see whether it gets through.
-            Reading::Ours(envelope) if envelope.producer == RECOVERY_PROBE => return,
-            Reading::Ours(envelope) => envelope,
-            Reading::Corrupt => {
-                report.seen.corrupt += 1;
-                return;
-            }
-            Reading::Foreign => {
-                report.seen.foreign += 1;
-                return;
-            }
-        };
+        let (control, report) = (self.control, &mut self.report);
+        let envelope = ours(message.payload, self.run, self.message_bytes, &mut report.seen);
+        let Some(envelope) = envelope else { return };
         // Also on a duplicate: an application does not know it for one.
         let done_ns = self.work.on_one(message.received_ns, &self.clock, control);
         let (producer, lane, sequence) = (envelope.producer, envelope.lane, envelope.sequence);
         if !report.seen.note((producer, lane), sequence) {
             return;
         }
-        report.overtaken += u64::from(self.deliveries.order.overtaken(expect.subscription, producer, lane, sequence));
+        let totals = &mut report.totals;
+        totals.overtaken += u64::from(self.deliveries.overtaken(self.subscription, producer, lane, sequence));
         self.first += 1;
-        if expect.watched_streams > 0
-            && let Some(gaps) = report.gaps.get_mut(usize::from(lane % expect.watched_streams))
-        {
-            gaps.note(message.received_ns);
+        if let Some(stream) = usize::from(lane).checked_rem(report.gaps.len()) {
+            report.gaps[stream].note(message.received_ns);
         }
-        if let Some(progress) = self.progress.filter(|_| expect.work_ns > 0) {
+        if let Some(progress) = self.progress.filter(|_| self.work.each_ns > 0) {
             progress.fetch_add(std::mem::take(&mut self.first), Relaxed);
         }
-        report.consumed.add(done_ns, 1);
-        report.last_received_ns = report.last_received_ns.max(done_ns);
-        if self.timed {
-            let warm_up = control.is_warm_up(envelope.planned_ns);
-            // With several subscriptions a message has arrived once the last of them has it.
-            if self.deliveries.fan_out.is_last(producer, lane, sequence) {
-                let latency = message.received_ns.saturating_sub(envelope.planned_ns);
-                self.recorder.record(Latency::EndToEnd, warm_up, latency);
-            }
-            report.window_consumed += u64::from(control.in_window(envelope.planned_ns));
-        } else {
-            report.window_consumed += u64::from(control.in_window(done_ns));
+        totals.consumed.add(done_ns, 1);
+        totals.last_ns = totals.last_ns.max(done_ns);
+        let counted_ns = if self.timed { envelope.planned_ns } else { done_ns };
+        totals.window_consumed += u64::from(control.in_window(counted_ns));
+        // With several subscriptions a message has arrived once the last of them has it.
+        if self.timed && self.deliveries.is_last(producer, lane, sequence) {
+            let latency = message.received_ns.saturating_sub(envelope.planned_ns);
+            self.recorder.record(Latency::EndToEnd, control.is_warm_up(envelope.planned_ns), latency);
         }
     }
 }
@@ -239,7 +213,11 @@ mod tests {
     use super::*;
     use crate::driver::Driver;
     use crate::driver::fake::{Behaviour, Fake};
-    use crate::payload::{Bodies, BodyKind, Envelope};
+    use crate::model::System;
+    use crate::payload::{Bodies, BodyKind};
+    use crate::scenario::{Cell, Load, Message};
+    use crate::units::Span;
+    use std::sync::atomic::AtomicBool;
     use std::sync::mpsc::channel;
 
     const MS: u64 = 1_000_000;
@@ -258,23 +236,14 @@ mod tests {
             publisher.submit(outgoing).unwrap();
         }
         control.open_window(0, u64::MAX);
-        let expect = Expectation {
-            subscription: 0,
-            consumer: 0,
-            run: 7,
-            message_bytes: 100,
-            open: false,
-            work_ns,
-            watched_streams: 0,
-        };
+        let load = Load { work: Span(work_ns), ..Load::closed(100) };
+        let cell = Cell { message: Message::random(100), ..Cell::plain(System::Fake, load) };
+        let (driver, interrupted) = (&fake, &AtomicBool::new(false));
+        let of = Context { cell: &cell, block: 1, run: 7, clock, driver, control: &control, interrupted };
         let report = std::thread::scope(|scope| {
-            let fake = &fake;
             let subscriber = fake.subscriber(0, 0).unwrap();
-            let recorder = LatencyRecorder::new(channel().0);
-            let (control, deliveries) = (&control, &deliveries);
-            let again = || fake.subscriber(0, 0);
-            let consumer =
-                scope.spawn(move || consume(expect, clock, control, deliveries, subscriber, &again, recorder));
+            let (recorder, deliveries) = (LatencyRecorder::new(channel().0), &deliveries);
+            let consumer = scope.spawn(move || consume(of, deliveries, (0, 0), subscriber, recorder));
             let deadline = clock.now_ns() + stop_after_ns;
             while control.least_consumed() < 20 && clock.now_ns() < deadline {
                 std::thread::sleep(std::time::Duration::from_millis(1));
@@ -282,14 +251,14 @@ mod tests {
             control.stop_consuming();
             consumer.join().unwrap()
         });
-        let took = report.last_received_ns - began;
+        let took = report.totals.last_ns - began;
         (report, took)
     }
 
     #[test]
     fn a_batch_takes_its_number_times_the_work() {
         let (report, took) = worked(5 * MS, 10_000 * MS);
-        assert_eq!((report.seen.distinct(), report.window_consumed), (20, 20));
+        assert_eq!((report.seen.distinct(), report.totals.window_consumed), (20, 20));
         assert!(took >= 100 * MS, "{took}");
     }
 

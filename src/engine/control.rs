@@ -1,8 +1,24 @@
-//! What the threads of one cell share: the window, the signals to stop, and running counts. Atomics only, no locks.
+//! What everything that runs for one cell shares: what it was given, the window, the signals to stop,
+//! and running counts. Atomics only, no locks.
 
+use crate::clock::Clock;
+use crate::driver::Driver;
 use crate::inject::Consumers;
 use crate::record::SECOND_NS;
+use crate::scenario::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+/// What everything that runs for one cell is given.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    pub cell: &'a Cell,
+    pub block: u32,
+    pub run: u64,
+    pub clock: Clock,
+    pub driver: &'a dyn Driver,
+    pub control: &'a Control,
+    pub interrupted: &'a AtomicBool,
+}
 
 const UNSET: u64 = u64::MAX;
 
@@ -21,9 +37,6 @@ pub struct Control {
     pub answered: AtomicU64,
     /// First deliveries, by subscription.
     pub consumed: Vec<AtomicU64>,
-    /// Delays by the in-flight limit or a full queue.
-    pub backpressured: AtomicU64,
-    /// What faults do to our own consumers.
     pub consumers: Consumers,
 }
 
@@ -38,7 +51,6 @@ impl Control {
             sent: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             consumed: (0..subscriptions).map(|_| AtomicU64::new(0)).collect(),
-            backpressured: AtomicU64::new(0),
             consumers: Consumers::default(),
         }
     }
@@ -92,6 +104,15 @@ impl Control {
     /// First deliveries of the slowest subscription.
     pub fn least_consumed(&self) -> u64 {
         self.consumed.iter().map(|count| count.load(Relaxed)).min().unwrap_or(0)
+    }
+}
+
+/// Does it when it goes out of scope, however that is left.
+pub struct OnDrop<F: Fn()>(pub F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }
 

@@ -7,41 +7,31 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Both questions, for the consumers of one cell.
-pub struct Deliveries {
-    pub fan_out: FanOut,
-    pub order: Order,
-}
-
-impl Deliveries {
-    pub fn new(subscriptions: u16, consumers: u16, producers: u16, lanes: u16) -> Self {
-        Self {
-            fan_out: FanOut::new(subscriptions, producers, lanes),
-            order: Order::new(subscriptions, consumers, producers, lanes),
-        }
-    }
-}
-
 /// Deliveries that a lane may be apart between its fastest and its slowest subscription.
 const RING: u64 = 1 << 18;
 const COUNT_BITS: u32 = 12;
 
-pub struct FanOut {
+pub struct Deliveries {
     subscriptions: u64,
+    producers: usize,
     lanes: usize,
-    /// (sequence + 1) and how many subscriptions have it, packed.
+    /// (sequence + 1) and how many subscriptions have it, packed. Empty where there is only one.
     counters: Vec<AtomicU64>,
+    /// By subscription and lane: the highest sequence that any consumer has done, + 1. Empty where one is alone.
+    done: Vec<AtomicU64>,
 }
 
-impl FanOut {
-    /// For messages of `producers` × `lanes`; costs memory only where there is more than one subscription.
-    pub fn new(subscriptions: u16, producers: u16, lanes: u16) -> Self {
-        let lanes = usize::from(lanes);
-        let slots = if subscriptions > 1 { usize::from(producers) * lanes * RING as usize } else { 0 };
+impl Deliveries {
+    /// For messages of `producers` × `lanes`.
+    pub fn new(subscriptions: u16, consumers: u16, producers: u16, lanes: u16) -> Self {
+        let (producers, lanes) = (usize::from(producers), usize::from(lanes));
+        let zeros = |count| std::iter::repeat_with(AtomicU64::default).take(count).collect();
         Self {
             subscriptions: u64::from(subscriptions),
+            producers,
             lanes,
-            counters: std::iter::repeat_with(AtomicU64::default).take(slots).collect(),
+            counters: zeros(if subscriptions > 1 { producers * lanes * RING as usize } else { 0 }),
+            done: zeros(if consumers > 1 { usize::from(subscriptions) * producers * lanes } else { 0 }),
         }
     }
 
@@ -67,23 +57,6 @@ impl FanOut {
             }
         }
     }
-}
-
-/// One counter per subscription and lane: the highest sequence that any consumer has done. Counts nothing where one
-/// consumer is alone.
-pub struct Order {
-    producers: usize,
-    lanes: usize,
-    /// Highest sequence done + 1.
-    done: Vec<AtomicU64>,
-}
-
-impl Order {
-    pub fn new(subscriptions: u16, consumers: u16, producers: u16, lanes: u16) -> Self {
-        let (producers, lanes) = (usize::from(producers), usize::from(lanes));
-        let counters = if consumers > 1 { usize::from(subscriptions) * producers * lanes } else { 0 };
-        Self { producers, lanes, done: std::iter::repeat_with(AtomicU64::default).take(counters).collect() }
-    }
 
     /// Notes that a message is done; true if a later one of its lane was done before.
     #[inline]
@@ -100,37 +73,41 @@ mod tests {
 
     #[test]
     fn the_last_of_three_is_the_third() {
-        let fan_out = FanOut::new(3, 1, 2);
+        let deliveries = Deliveries::new(3, 1, 1, 2);
         for sequence in 0..5 {
-            let found: Vec<bool> = (0..3).map(|_| fan_out.is_last(0, 1, sequence)).collect();
+            let found: Vec<bool> = (0..3).map(|_| deliveries.is_last(0, 1, sequence)).collect();
             assert_eq!(found, [false, false, true]);
         }
-        assert!(!fan_out.is_last(0, 0, 3), "lanes are apart");
+        assert!(!deliveries.is_last(0, 0, 3), "lanes are apart");
     }
 
     #[test]
     fn alone_every_delivery_is_the_last() {
-        assert!(FanOut::new(1, 1, 1).is_last(0, 0, 7));
+        assert!(Deliveries::new(1, 1, 1, 1).is_last(0, 0, 7));
     }
 
     #[test]
     fn who_is_a_ring_behind_is_last() {
-        let fan_out = FanOut::new(2, 1, 1);
-        assert!(!fan_out.is_last(0, 0, RING + 5));
-        assert!(fan_out.is_last(0, 0, 5));
+        let deliveries = Deliveries::new(2, 1, 1, 1);
+        assert!(!deliveries.is_last(0, 0, RING + 5));
+        assert!(deliveries.is_last(0, 0, 5));
     }
 
     #[test]
     fn who_is_done_after_a_later_one_is_overtaken() {
-        let order = Order::new(2, 2, 1, 2);
-        let found: Vec<bool> = [0, 2, 1, 3].into_iter().map(|sequence| order.overtaken(1, 0, 1, sequence)).collect();
+        let deliveries = Deliveries::new(2, 2, 1, 2);
+        let found: Vec<bool> =
+            [0, 2, 1, 3].into_iter().map(|sequence| deliveries.overtaken(1, 0, 1, sequence)).collect();
         assert_eq!(found, [false, false, true, false]);
-        assert!(!order.overtaken(0, 0, 1, 1) && !order.overtaken(1, 0, 0, 1), "subscriptions and lanes are apart");
+        assert!(
+            !deliveries.overtaken(0, 0, 1, 1) && !deliveries.overtaken(1, 0, 0, 1),
+            "subscriptions and lanes are apart"
+        );
     }
 
     #[test]
     fn alone_nothing_is_overtaken() {
-        let order = Order::new(1, 1, 1, 1);
-        assert!(!order.overtaken(0, 0, 0, 5) && !order.overtaken(0, 0, 0, 1));
+        let deliveries = Deliveries::new(1, 1, 1, 1);
+        assert!(!deliveries.overtaken(0, 0, 0, 5) && !deliveries.overtaken(0, 0, 0, 1));
     }
 }

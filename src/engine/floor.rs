@@ -1,12 +1,13 @@
 //! Instrument floor: the same load against a loopback reflector shows what the path costs without a broker.
 
-use super::cell_run::{CellRun, TrialError};
+use super::cell_run::{CellRun, CellRunError};
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::driver::{self, Routes, Target};
 use crate::model::{Latency, Quantile};
 use crate::scenario::{Cell, Model};
 use crate::units::{Rate, Span};
+use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
@@ -18,7 +19,7 @@ pub type Floor = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// Measures the floor of an open-loop cell in about two seconds; empty for the closed model, which makes no claim on
 /// latency.
-pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floor, TrialError> {
+pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floor, CellRunError> {
     if cell.load.model == Model::Closed {
         return Ok(Floor::new());
     }
@@ -42,16 +43,18 @@ pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floo
         clock,
     };
     let driver = driver::open(&short, target)?;
-    let output = CellRun::new(&short, clock).named(0, 0xF100).until(interrupted).run(driver.as_ref())?;
-    let mut floor = Floor::new();
+    let run = CellRun { block: 0, run: 0xF100, interrupted, ..CellRun::new(&short, clock) };
+    let output = run.run(driver.as_ref())?;
     // Reflectors tell nothing of consuming: librdkafka's mock cluster answers a fetch only when its longest wait is
     // over, Redis's serves consumers last. What publishing costs is the least that a message's whole way costs too.
-    let all = output.merged(Latency::Publish);
-    let shown = Quantile::REPORTED.into_iter().filter(|quantile| quantile.shown(all.len()));
-    let values: BTreeMap<String, u64> =
-        shown.map(|quantile| (quantile.to_string(), all.value_at_quantile(quantile.share()))).collect();
-    for metric in [Latency::Publish, Latency::EndToEnd] {
-        floor.insert(metric.name().to_owned(), values.clone());
-    }
-    Ok(floor)
+    Ok(floor_of(&output.merged(Latency::Publish)))
+}
+
+/// For every latency that has a floor the quantiles that so many samples can show; empty where these are too few.
+pub fn floor_of(samples: &Histogram<u64>) -> Floor {
+    let shown = Quantile::REPORTED.into_iter().filter(|quantile| quantile.shown(samples.len()));
+    let value = |quantile: Quantile| (quantile.to_string(), samples.value_at_quantile(quantile.share()));
+    let values: BTreeMap<String, u64> = shown.map(value).collect();
+    let metrics = [Latency::Publish, Latency::EndToEnd].into_iter().filter(|_| !values.is_empty());
+    metrics.map(|metric| (metric.name().to_owned(), values.clone())).collect()
 }

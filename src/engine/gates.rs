@@ -7,7 +7,7 @@ use crate::result::{Blame, CellOutcome, Gate};
 use crate::stats::{Second, halves, steady_halves};
 
 /// What the gates look at. All of the measured window unless said otherwise.
-pub struct Evidence<'a> {
+pub struct Evidence {
     pub open: bool,
     /// Over the whole run.
     pub counted: Counted,
@@ -24,7 +24,7 @@ pub struct Evidence<'a> {
     /// Share of the window that the busiest pacing thread ran.
     pub pacer_busy_share: Option<f64>,
     pub steal_share: Option<f64>,
-    pub seconds: &'a [Second],
+    pub seconds: Vec<Second>,
     pub settled: bool,
     pub acknowledges: bool,
     pub unanswered: u64,
@@ -43,7 +43,7 @@ const PACER_SHARE: f64 = 0.95;
 const REACHED: f64 = 0.99;
 
 /// Every gate with its value, the outcome, and why it is not `ok`.
-pub fn judge(evidence: &Evidence<'_>) -> (Vec<Gate>, CellOutcome, Vec<String>) {
+pub fn judge(evidence: &Evidence) -> (Vec<Gate>, CellOutcome, Vec<String>) {
     let mut gates = harness_gates(evidence);
     let broker = broker_gates(evidence);
     let outcome = broker.iter().find(|(gate, _)| !gate.held).map_or(CellOutcome::Ok, |(_, outcome)| *outcome);
@@ -60,33 +60,23 @@ fn gate(name: &str, blames: Blame, held: bool, found: String, limit: impl Into<S
     Gate { name: name.into(), held, blames, found, limit: limit.into() }
 }
 
-fn harness_gates(e: &Evidence<'_>) -> Vec<Gate> {
+fn harness_gates(e: &Evidence) -> Vec<Gate> {
     let harness = |name, held, found, limit: &str| gate(name, Blame::Harness, held, found, limit);
     let c = &e.counted;
     let owed = if e.acknowledges { c.acked } else { c.sent };
-    let mut gates = vec![harness(
-        "books-balance",
-        c.sent == e.sent_by_counter
-            && c.sent == c.acked + c.failed + c.indeterminate
-            && owed * e.subscriptions == c.delivered + c.undelivered + c.lost,
-        format!(
-            "sent {} = acked {} + failed {} + indeterminate {}; {} × {} = delivered {} + undelivered {} + lost {}",
-            c.sent, c.acked, c.failed, c.indeterminate, owed, e.subscriptions, c.delivered, c.undelivered, c.lost
-        ),
-        "both sums exact",
-    )];
+    let balanced = c.sent == e.sent_by_counter
+        && c.sent == c.acked + c.failed + c.indeterminate
+        && owed * e.subscriptions == c.delivered + c.undelivered + c.lost;
+    let books = format!(
+        "sent {} = acked {} + failed {} + indeterminate {}; {} × {} = delivered {} + undelivered {} + lost {}",
+        c.sent, c.acked, c.failed, c.indeterminate, owed, e.subscriptions, c.delivered, c.undelivered, c.lost
+    );
+    let mut gates = vec![harness("books-balance", balanced, books, "both sums exact")];
     if let Some((quantile, lag, value)) = &e.lag {
-        let limit = (*value as f64 * LAG_SHARE) as u64;
-        gates.push(harness(
-            "schedule-lag",
-            *lag <= limit.max(LAG_SLACK_NS),
-            format!("{} µs at {quantile}, without back-pressure", lag / 1000),
-            &format!(
-                "{} µs: 25 % of the latency there, at least {} µs",
-                limit.max(LAG_SLACK_NS) / 1000,
-                LAG_SLACK_NS / 1000
-            ),
-        ));
+        let limit = ((*value as f64 * LAG_SHARE) as u64).max(LAG_SLACK_NS);
+        let found = format!("{} µs at {quantile}, without back-pressure", lag / 1000);
+        let words = format!("{} µs: 25 % of the latency there, at least {} µs", limit / 1000, LAG_SLACK_NS / 1000);
+        gates.push(harness("schedule-lag", *lag <= limit, found, &words));
     }
     if let Some(share) = e.pacer_busy_share.filter(|_| e.open) {
         gates.push(harness("generator-cpu", share <= PACER_SHARE, percent(share), "95 % of one core"));
@@ -97,73 +87,42 @@ fn harness_gates(e: &Evidence<'_>) -> Vec<Gate> {
     gates
 }
 
-fn broker_gates(e: &Evidence<'_>) -> Vec<(Gate, CellOutcome)> {
+fn broker_gates(e: &Evidence) -> Vec<(Gate, CellOutcome)> {
     let c = &e.counted;
-    let broker = |name, held, found, limit: &str| gate(name, Blame::Broker, held, found, limit);
+    let broker = |otherwise: CellOutcome, name, held, found, limit: &str| {
+        (gate(name, Blame::Broker, held, found, limit), otherwise)
+    };
     let harm = c.lost + c.broker_lost.unwrap_or(0) + c.corrupt + c.reordered + c.foreign + c.phantom;
-    let mut gates = vec![(
-        broker(
-            "nothing-lost-or-disordered",
-            harm == 0,
-            format!(
-                "lost {}, broker_lost {}, corrupt {}, reordered {}, foreign {}, phantom {}",
-                c.lost,
-                c.broker_lost.map_or("unknown".into(), |lost| lost.to_string()),
-                c.corrupt,
-                c.reordered,
-                c.foreign,
-                c.phantom
-            ),
-            "0 of each",
-        ),
-        CellOutcome::Violated,
-    )];
+    let broker_lost = c.broker_lost.map_or("unknown".into(), |lost| lost.to_string());
+    let found = format!(
+        "lost {}, broker_lost {broker_lost}, corrupt {}, reordered {}, foreign {}, phantom {}",
+        c.lost, c.corrupt, c.reordered, c.foreign, c.phantom
+    );
+    let mut gates = vec![broker(CellOutcome::Violated, "nothing-lost-or-disordered", harm == 0, found, "0 of each")];
     if e.faults {
         return gates;
     }
     if e.open {
         let share = e.acked_in_time as f64 / (e.window_planned as f64).max(1.0);
-        gates.push((
-            broker("rate-reached", share >= REACHED, format!("{} of the offered load in time", percent(share)), "99 %"),
-            CellOutcome::Overloaded,
-        ));
+        let found = format!("{} of the offered load in time", percent(share));
+        gates.push(broker(CellOutcome::Overloaded, "rate-reached", share >= REACHED, found, "99 %"));
         let growth = e.backlog.1.saturating_sub(e.backlog.0);
         // Half a per cent of what was offered, and never less than what one fetch may hold back.
         let limit = (e.window_planned / 200).max(1000);
-        gates.push((
-            broker(
-                "backlog-bounded",
-                growth <= limit,
-                format!("grew by {growth} messages"),
-                &format!("{limit} messages"),
-            ),
-            CellOutcome::Overloaded,
-        ));
+        let found = format!("grew by {growth} messages");
+        let words = format!("{limit} messages");
+        gates.push(broker(CellOutcome::Overloaded, "backlog-bounded", growth <= limit, found, &words));
     }
-    gates.push((
-        broker(
-            "drained",
-            e.unanswered == 0 && c.undelivered == 0,
-            format!("{} unanswered, {} undelivered", e.unanswered, c.undelivered),
-            "0 of each by the deadline",
-        ),
-        CellOutcome::Overloaded,
-    ));
-    gates.push((
-        broker(
-            "steady",
-            e.settled && steady_halves(e.seconds),
-            match e.settled {
-                false => "not settled within the warm-up limit".into(),
-                true => {
-                    let (first, second) = halves(e.seconds);
-                    format!("medians of the window's halves {} and {} µs", first / 1000, second / 1000)
-                }
-            },
-            "settled in warm-up, halves within 25 %",
-        ),
-        CellOutcome::Unsteady,
-    ));
+    let drained = e.unanswered == 0 && c.undelivered == 0;
+    let found = format!("{} unanswered, {} undelivered", e.unanswered, c.undelivered);
+    gates.push(broker(CellOutcome::Overloaded, "drained", drained, found, "0 of each by the deadline"));
+    let steady = e.settled && steady_halves(&e.seconds);
+    let (first, second) = halves(&e.seconds);
+    let found = match e.settled {
+        false => "not settled within the warm-up limit".into(),
+        true => format!("medians of the window's halves {} and {} µs", first / 1000, second / 1000),
+    };
+    gates.push(broker(CellOutcome::Unsteady, "steady", steady, found, "settled in warm-up, halves within 25 %"));
     gates
 }
 
@@ -175,7 +134,7 @@ fn percent(share: f64) -> String {
 mod tests {
     use super::*;
 
-    fn evidence() -> Evidence<'static> {
+    fn evidence() -> Evidence {
         Evidence {
             open: true,
             counted: Counted { sent: 100, acked: 100, delivered: 100, broker_lost: Some(0), ..Counted::default() },
@@ -187,7 +146,7 @@ mod tests {
             lag: Some(("p99".into(), 100_000, 1_000_000)),
             pacer_busy_share: Some(0.1),
             steal_share: Some(0.0),
-            seconds: &[],
+            seconds: Vec::new(),
             settled: true,
             acknowledges: true,
             unanswered: 0,
@@ -195,7 +154,7 @@ mod tests {
         }
     }
 
-    fn failed(evidence: &Evidence<'_>) -> (Vec<String>, CellOutcome) {
+    fn failed(evidence: &Evidence) -> (Vec<String>, CellOutcome) {
         let (gates, outcome, _) = judge(evidence);
         (gates.into_iter().filter(|gate| !gate.held).map(|gate| gate.name).collect(), outcome)
     }

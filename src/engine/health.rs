@@ -4,8 +4,6 @@ use crate::environment::{MachineTimes, Usage, machine, own_usage, usage};
 use crate::record::SECOND_NS;
 use std::collections::BTreeMap;
 
-const NOTHING: Usage = Usage { cpu_ns: 0, rss_bytes: 0, peak_rss_bytes: 0 };
-
 /// One look.
 #[derive(Clone, Copy, Debug)]
 pub struct ResourceSample {
@@ -41,7 +39,7 @@ pub struct Spent {
 impl Health {
     /// Takes a sample. Costs a few small reads from /proc; called a few times a second, never from a pacing thread.
     pub fn sample(&mut self, at_ns: u64, broker_pids: &[u32]) {
-        let mut broker = NOTHING;
+        let mut broker = Usage::default();
         for (pid, found) in broker_pids.iter().filter_map(|pid| Some((*pid, usage(*pid)?))) {
             let before = self.seen.insert(pid, found.cpu_ns).unwrap_or(0);
             self.broker_cpu_ns += found.cpu_ns.saturating_sub(before);
@@ -49,23 +47,20 @@ impl Health {
             broker.peak_rss_bytes += found.peak_rss_bytes;
         }
         broker.cpu_ns = self.broker_cpu_ns;
-        let client = own_usage().unwrap_or(NOTHING);
-        self.samples.push(ResourceSample {
-            at_ns,
-            client,
-            broker,
-            machine: machine().unwrap_or(MachineTimes { busy_ns: 0, idle_ns: 0, steal_ns: 0 }),
-        });
+        let (client, machine) = (own_usage().unwrap_or_default(), machine().unwrap_or_default());
+        self.samples.push(ResourceSample { at_ns, client, broker, machine });
+    }
+
+    fn near(&self, at_ns: u64) -> Option<&ResourceSample> {
+        self.samples.iter().min_by_key(|sample| sample.at_ns.abs_diff(at_ns))
     }
 
     /// What was spent between the samples next to `from_ns` and `to_ns`; `None` with fewer than two samples.
     pub fn between(&self, from_ns: u64, to_ns: u64) -> Option<Spent> {
-        let near = |at: u64| self.samples.iter().min_by_key(|sample| sample.at_ns.abs_diff(at));
-        let (first, last) = (near(from_ns)?, near(to_ns)?);
+        let (first, last) = (self.near(from_ns)?, self.near(to_ns)?);
         let length_ns = last.at_ns.checked_sub(first.at_ns).filter(|length| *length > 0)?;
-        let busy = last.machine.busy_ns.saturating_sub(first.machine.busy_ns) as f64;
-        let idle = last.machine.idle_ns.saturating_sub(first.machine.idle_ns) as f64;
-        let steal = last.machine.steal_ns.saturating_sub(first.machine.steal_ns) as f64;
+        let since = |time: fn(&MachineTimes) -> u64| time(&last.machine).saturating_sub(time(&first.machine)) as f64;
+        let (busy, idle, steal) = (since(|m| m.busy_ns), since(|m| m.idle_ns), since(|m| m.steal_ns));
         let whole = (busy + idle + steal).max(1.0);
         Some(Spent {
             length_ns,
@@ -94,7 +89,6 @@ impl Health {
 
     /// Resident memory of the broker nearest to `at_ns`, bytes.
     pub fn broker_rss_at(&self, at_ns: u64) -> Option<u64> {
-        let near = self.samples.iter().min_by_key(|sample| sample.at_ns.abs_diff(at_ns))?;
-        (near.broker.rss_bytes > 0).then_some(near.broker.rss_bytes)
+        self.near(at_ns).map(|sample| sample.broker.rss_bytes).filter(|bytes| *bytes > 0)
     }
 }

@@ -10,7 +10,6 @@ mod fault_timeline;
 mod floor;
 mod gates;
 mod health;
-mod inflight;
 mod output;
 mod probe;
 #[cfg(test)]
@@ -19,11 +18,10 @@ mod publish;
 mod recovery;
 mod sender;
 mod spawn;
-mod telemetry;
 mod totals;
 
-pub use cell_run::{CellRun, Observer, Phase, Progress, TrialError};
+pub use cell_run::{CellRun, CellRunError, Observer, Phase, Progress};
+pub use control::OnDrop;
 pub use floor::{Floor, floor};
-pub use inflight::{InFlight, Pending};
-pub use sender::{Identity, SendBook, SendPlan, Sender};
-pub use spawn::body_kind;
+pub use sender::{InFlight, Pending, SendBook, SendPlan, Sender, sharpen_timer};
+pub use spawn::bodies;

@@ -2,11 +2,11 @@
 //! sends one message, until one is acknowledged; then once a second as long as the fault is in force, which may not be
 //! felt at once. What the load's clients make of a fault depends on their libraries; this does not.
 
-use super::spawn::body_kind;
+use super::control::Context;
+use super::spawn::bodies;
 use crate::clock::Clock;
 use crate::driver::{Driver, DriverError, Outcome, Outgoing};
-use crate::payload::{Bodies, Envelope};
-use crate::scenario::Cell;
+use crate::payload::Envelope;
 use std::time::Duration;
 
 /// Who publishes for the probe. The books know no such producer: consumers and audit pass its messages over.
@@ -21,15 +21,13 @@ const TRY_NS: u64 = 2_000_000_000;
 
 /// Since when somebody new is acknowledged each time; `None` when `stop` comes before. `lane` tells probes apart.
 pub fn acknowledged_since(
-    driver: &dyn Driver,
-    cell: &Cell,
-    run: u64,
+    of: Context<'_>,
     lane: usize,
-    clock: Clock,
     in_force: &dyn Fn() -> bool,
     stop: &dyn Fn() -> bool,
 ) -> Option<u64> {
-    let mut bodies = Bodies::generate(body_kind(cell), cell.message.size.0 as usize, cell.seed).ok()?;
+    let Context { cell, run, clock, driver, .. } = of;
+    let mut bodies = bodies(cell, cell.seed).ok()?;
     let (mut sequence, mut since) = (0, None);
     while !stop() {
         let began_ns = clock.now_ns();
@@ -82,12 +80,11 @@ fn publish(
 mod tests {
     use super::*;
     use crate::driver::fake::{Behaviour, Fake, Harm};
-    use crate::scenario::{Overrides, from_text};
-
-    fn cell() -> Cell {
-        let text = "schema: 1\nname: t\nquestion: Q?\nsystems: [kafka]\nload: {model: open, rate: 1k/s}\nmessage: {size: 100B}\n";
-        from_text("t.yaml", text, &Overrides::default()).unwrap().cells().remove(0)
-    }
+    use crate::engine::control::Control;
+    use crate::model::System;
+    use crate::scenario::{Cell, Load};
+    use crate::units::Rate;
+    use std::sync::atomic::AtomicBool;
 
     /// Refuses these, and answers all others at once.
     fn refusing(numbers: &[u64], clock: Clock) -> Fake {
@@ -95,12 +92,19 @@ mod tests {
         Fake::new(Behaviour { harms, delay_ns: 1_000_000, ..Behaviour::default() }, 0, clock)
     }
 
+    fn since(fake: &Fake, clock: Clock, in_force: &dyn Fn() -> bool, stop: &dyn Fn() -> bool) -> Option<u64> {
+        let cell = Cell::plain(System::Fake, Load::open(Rate::per_second(1000)));
+        let (control, interrupted) = (&Control::new(1), &AtomicBool::new(false));
+        let of = Context { cell: &cell, block: 1, run: 7, clock, driver: fake, control, interrupted };
+        acknowledged_since(of, 0, in_force, stop)
+    }
+
     #[test]
     fn it_tries_until_it_is_acknowledged() {
         let clock = Clock::start();
         let fake = refusing(&[0, 1], clock);
         let began_ns = clock.now_ns();
-        let at_ns = acknowledged_since(&fake, &cell(), 7, 0, clock, &|| false, &|| false).unwrap();
+        let at_ns = since(&fake, clock, &|| false, &|| false).unwrap();
         assert!(at_ns >= began_ns + 2 * EVERY_NS, "one try in a tenth of a second: {}", at_ns - began_ns);
     }
 
@@ -111,7 +115,7 @@ mod tests {
         let fake = refusing(&[2, 3], clock);
         let began_ns = clock.now_ns();
         let in_force = || clock.now_ns() < began_ns + 3 * AGAIN_NS;
-        let at_ns = acknowledged_since(&fake, &cell(), 7, 0, clock, &in_force, &|| false).unwrap();
+        let at_ns = since(&fake, clock, &in_force, &|| false).unwrap();
         let least = began_ns + 2 * AGAIN_NS + 2 * EVERY_NS;
         assert!(at_ns >= least, "after two that were refused: {}", at_ns - began_ns);
     }
@@ -121,7 +125,7 @@ mod tests {
         let clock = Clock::start();
         let fake = Fake::new(Behaviour { delay_ns: u64::MAX / 4, ..Behaviour::default() }, 0, clock);
         let until_ns = clock.now_ns() + 2 * EVERY_NS;
-        assert_eq!(acknowledged_since(&fake, &cell(), 7, 0, clock, &|| true, &|| clock.now_ns() > until_ns), None);
+        assert_eq!(since(&fake, clock, &|| true, &|| clock.now_ns() > until_ns), None);
         assert!(clock.now_ns() > until_ns);
     }
 }

@@ -37,7 +37,7 @@ fn run(behaviour: Behaviour, messages: u64, streams: u16) -> CellOutput {
     let faults = if behaviour.outages.is_empty() { Vec::new() } else { vec![plan()] };
     let cell = cell(messages, streams, faults);
     let fake = Fake::new(Behaviour { keep: true, ..behaviour }, 1, clock);
-    CellRun::new(&cell, clock).named(1, 0xBAD).run(&fake).unwrap()
+    CellRun { run: 0xBAD, ..CellRun::new(&cell, clock) }.run(&fake).unwrap()
 }
 
 /// Several at once: they sleep most of the time.

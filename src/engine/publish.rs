@@ -4,79 +4,53 @@
 //! however late; nothing here ever moves the plan. Closed loop: a message goes out whenever a slot is free.
 //! One thread owns all of it, so there is no lock and no queue between a stamp and its histogram.
 
-use super::control::Control;
-use super::inflight::Pending;
-use super::sender::{Identity, SendBook, Sender, TICK_NS, sharpen_timer};
-use crate::clock::Clock;
-use crate::driver::{Completion, DriverError, Outcome, Publisher};
+use super::control::{Context, Control};
+use super::sender::{Pending, SendBook, Sender, TICK_NS, sharpen_timer};
+use super::totals::Totals;
+use crate::driver::{Completion, DriverError, Outcome};
 use crate::model::Latency;
-use crate::payload::Bodies;
-use crate::record::{AckTrace, LatencyRecorder, PerSecond, PerTenth, Produced, SECOND_NS, SequenceKey, new_histogram};
+use crate::record::{AckTrace, LatencyRecorder, PerSecond, PerTenth, Produced, SECOND_NS, Timings};
+use crate::scenario::{Arrivals, Cell, Model};
 use crate::schedule::Schedule;
-use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// What one producer is to do.
-pub struct Assignment {
-    pub identity: Identity,
-    /// `None` in the closed model.
-    pub schedule: Option<Schedule>,
-    /// Start of the load, ns since the run's epoch; due times count from here.
-    pub start_ns: u64,
-    /// Exactly this many, then stop.
-    pub messages: Option<u64>,
-    /// Most messages between two flushes.
-    pub batch: u32,
-    /// Closed model: most messages that may be published and not yet consumed, over all producers.
-    pub backlog: u64,
-    pub drain_ns: u64,
-    /// Whether recovery from faults is to be judged: then every acknowledgement is noted in time.
-    pub watched: bool,
-    /// For the self-check only: the pacer sleeps once, (at, for how long), ns.
-    pub disturb: Option<(u64, u64)>,
-}
-
-/// What one producer did.
+#[derive(Default)]
 pub struct ProducerReport {
-    pub lanes: BTreeMap<SequenceKey, Produced>,
-    /// Due by the schedule; `None` in the closed model.
-    pub planned: Option<u64>,
-    pub offered: PerSecond,
-    pub sent: PerSecond,
-    pub acked: PerSecond,
-    pub backpressured: u64,
+    pub lanes: Vec<Produced>,
+    pub totals: Totals,
     /// sent − planned of those messages that no back-pressure delayed: the generator's own lateness, in the window.
-    pub own_lag: Histogram<u64>,
-    /// Planned (closed: sent) inside the window.
-    pub window_planned: u64,
-    pub window_sent: u64,
-    /// Open: planned inside the window and acked. Closed: acked inside the window.
-    pub window_acked: u64,
-    /// No answer by the end of the drain.
-    pub unanswered: u64,
+    pub own_lag: Timings,
     pub failures: BTreeMap<String, u64>,
     pub retries: BTreeMap<String, u64>,
     /// CPU time of this thread by second, ns.
     pub cpu: PerSecond,
-    pub first_sent_ns: Option<u64>,
-    pub last_acked_ns: u64,
-    /// By lane, and over all of them; empty unless watched.
+    /// By lane, and over all of them; empty unless recovery from faults is to be judged.
     pub traces: Vec<AckTrace>,
     pub tenths: PerTenth,
     pub error: Option<DriverError>,
 }
 
+/// Messages in a row to the same partition in the closed model: what batching clients do.
+const CLOSED_RUN: u64 = 1000;
+/// Of what may wait for consumers, a run is at most this part of each stream's share: else a small `load.backlog` would
+/// lie in one stream, and the consumers of the others would have nothing to do.
+const RUNS_WAITING: u64 = 4;
 /// How often a publisher that waits for consumers looks again.
 const BACKLOG_POLL_NS: u64 = 100_000;
 
 struct Producer<'a> {
-    job: Assignment,
-    clock: Clock,
-    control: &'a Control,
+    of: Context<'a>,
     sender: Sender<false>,
     notes: Notes<'a>,
+    start_ns: u64,
+    /// Exactly this many, then stop.
+    messages: Option<u64>,
+    /// Closed model: most messages that may be published and not yet consumed, over all producers.
+    backlog: u64,
+    /// For the self-check only: the pacer sleeps once, (at, for how long), ns.
+    disturb: Option<(u64, u64)>,
     total_sent: u64,
 }
 
@@ -84,7 +58,6 @@ struct Producer<'a> {
 struct Notes<'a> {
     control: &'a Control,
     recorder: LatencyRecorder,
-    lanes: Vec<Produced>,
     report: ProducerReport,
     /// Acknowledged since the last look.
     answered: u64,
@@ -93,84 +66,122 @@ struct Notes<'a> {
     cpu_seen_ns: u64,
 }
 
+/// Most messages that may be published and not yet consumed in the closed model.
+fn backlog(cell: &Cell) -> u64 {
+    match cell.load.subscriptions {
+        // Nobody could ever catch up.
+        0 => u64::MAX,
+        _ => (cell.load.backlog.0 / cell.message.size.0.max(1)).max(u64::from(cell.load.in_flight)),
+    }
+}
+
+/// Messages in a row to the same stream. Open model: as many as fall into a millisecond, so that slow streams are served
+/// evenly.
+pub fn run_length(cell: &Cell) -> u32 {
+    match (cell.load.model, cell.load.rate) {
+        (Model::Open, Some(rate)) => (rate.per_s() / 1000.0).clamp(1.0, CLOSED_RUN as f64) as u32,
+        _ => (backlog(cell) / (RUNS_WAITING * u64::from(cell.config.streams()))).clamp(1, CLOSED_RUN) as u32,
+    }
+}
+
 /// Runs a producer to its end. Blocks its thread until the load has ended and everything is answered or overdue.
 pub fn produce(
-    job: Assignment,
-    clock: Clock,
-    control: &Control,
-    publisher: Box<dyn Publisher>,
-    bodies: Bodies,
+    of: Context<'_>,
+    producer: u16,
+    sender: Sender<false>,
+    start_ns: u64,
+    disturb: Option<(u64, u64)>,
     recorder: LatencyRecorder,
 ) -> ProducerReport {
     sharpen_timer();
-    let sender = Sender::new(job.identity, clock, publisher, bodies);
-    let notes = Notes::new(&job, control, recorder);
-    let mut producer = Producer { job, clock, control, sender, notes, total_sent: 0 };
-    let result = if producer.job.schedule.is_some() { producer.pace_open_loop() } else { producer.pace_closed_loop() };
-    let result = result.and_then(|()| {
-        let deadline_ns = clock.now_ns() + producer.job.drain_ns;
-        producer.collect_all(deadline_ns)
-    });
-    producer.finish(result.err())
+    let (cell, load) = (of.cell, &of.cell.load);
+    let schedule = match (load.model, load.rate) {
+        (Model::Open, Some(rate)) => Some(match load.arrivals {
+            Arrivals::Constant => Schedule::constant(rate, producer, load.producers),
+            Arrivals::Poisson => Schedule::poisson(rate, producer, load.producers, cell.seed),
+        }),
+        _ => None,
+    };
+    let share = |total: u64| {
+        let (each, rest) = (total / u64::from(load.producers), total % u64::from(load.producers));
+        each + u64::from(u64::from(producer) < rest)
+    };
+    let mut producer = Producer {
+        of,
+        sender,
+        notes: Notes::new(of, schedule.is_some(), start_ns, recorder),
+        start_ns,
+        messages: load.messages.map(share),
+        backlog: backlog(cell),
+        disturb,
+        total_sent: 0,
+    };
+    let loaded = match schedule {
+        Some(schedule) => producer.pace_open_loop(schedule),
+        None => producer.pace_closed_loop(),
+    };
+    producer.finish(loaded)
 }
 
 impl Producer<'_> {
     /// Open model: the schedule decides.
-    fn pace_open_loop(&mut self) -> Result<(), DriverError> {
-        let Some(mut schedule) = self.job.schedule.take() else { return Ok(()) };
-        let mut due = self.job.start_ns + schedule.due_ns();
+    fn pace_open_loop(&mut self, mut schedule: Schedule) -> Result<(), DriverError> {
+        let Context { cell, clock, control, .. } = self.of;
+        let batch = cell.load.batch;
+        let mut due = self.start_ns + schedule.due_ns();
         let mut planned = 0;
         let mut given_up = false;
         loop {
-            let stop_at = self.control.stop_sending_at();
-            let mut now = self.clock.now_ns();
+            let stop_at = control.stop_sending_at();
+            let mut now = clock.now_ns();
             self.notes.tick(now);
             let mut burst = 0;
-            while due <= now && due < stop_at && !self.complete(planned) && burst < self.job.batch {
+            while due <= now && due < stop_at && !self.complete(planned) && burst < batch {
                 if !self.sender.send(due, &mut self.notes)? {
-                    self.notes.blocked_until_ns = self.clock.now_ns();
+                    self.notes.blocked_until_ns = clock.now_ns();
                     break;
                 }
                 planned += 1;
                 schedule.advance();
-                due = self.job.start_ns + schedule.due_ns();
+                due = self.start_ns + schedule.due_ns();
                 burst += 1;
-                now = self.clock.now_ns();
+                now = clock.now_ns();
             }
-            self.control.sent.fetch_add(u64::from(burst), Relaxed);
-            self.sender.flush()?;
-            given_up |= self.control.abandoned() || now > stop_at.saturating_add(self.job.drain_ns);
+            control.sent.fetch_add(u64::from(burst), Relaxed);
+            self.sender.publisher.flush()?;
+            given_up |= control.abandoned() || now > stop_at.saturating_add(cell.load.drain.nanos());
             if given_up || due >= stop_at || self.complete(planned) {
                 break;
             }
             // Everything due has gone out, or back-pressure holds it: wait for the next due time or for answers.
-            let blocked = due <= now && burst < self.job.batch;
+            let blocked = due <= now && burst < batch;
             let until = if blocked { now + TICK_NS } else { due.min(now + TICK_NS).min(stop_at) };
             self.collect(until)?;
         }
         // What the schedule still owed is planned too, sent or not.
-        if given_up && !self.control.abandoned() {
-            let stop_at = self.control.stop_sending_at();
+        if given_up && !control.abandoned() {
+            let stop_at = control.stop_sending_at();
             while due < stop_at && !self.complete(planned) {
-                self.notes.report.offered.add(due, 1);
-                self.notes.report.window_planned += u64::from(self.control.in_window(due));
+                self.notes.report.totals.offered.add(due, 1);
+                self.notes.report.totals.window_planned += u64::from(control.in_window(due));
                 planned += 1;
                 schedule.advance();
-                due = self.job.start_ns + schedule.due_ns();
+                due = self.start_ns + schedule.due_ns();
             }
         }
-        self.notes.report.planned = Some(planned);
+        self.notes.report.totals.planned = Some(planned);
         Ok(())
     }
 
     /// Closed model: free slots decide.
     fn pace_closed_loop(&mut self) -> Result<(), DriverError> {
+        let Context { clock, control, .. } = self.of;
         // All producers begin together, and a counted run's window begins with them: nothing may go out before it.
-        std::thread::sleep(self.clock.until(self.job.start_ns));
+        std::thread::sleep(clock.until(self.start_ns));
         loop {
-            let now = self.clock.now_ns();
+            let now = clock.now_ns();
             self.notes.tick(now);
-            if self.control.abandoned() || now >= self.control.stop_sending_at() || self.complete(self.total_sent) {
+            if control.abandoned() || now >= control.stop_sending_at() || self.complete(self.total_sent) {
                 return Ok(());
             }
             let room = self.room();
@@ -184,8 +195,8 @@ impl Producer<'_> {
                 self.total_sent += 1;
                 burst += 1;
             }
-            self.control.sent.fetch_add(burst, Relaxed);
-            self.sender.flush()?;
+            control.sent.fetch_add(burst, Relaxed);
+            self.sender.publisher.flush()?;
             let until = if blocked || burst > 0 { now + TICK_NS } else { now + BACKLOG_POLL_NS };
             // With slots left over there is more to send at once: only look what has come in.
             self.collect(if blocked || room == 0 { until } else { 0 })?;
@@ -194,20 +205,20 @@ impl Producer<'_> {
 
     /// How many messages may go out before the next look at the consumers.
     fn room(&self) -> u64 {
-        let ahead = self.control.sent.load(Relaxed).saturating_sub(self.control.least_consumed());
-        self.job.backlog.saturating_sub(ahead).min(u64::from(self.job.batch))
+        let control = self.of.control;
+        let ahead = control.sent.load(Relaxed).saturating_sub(control.least_consumed());
+        self.backlog.saturating_sub(ahead).min(u64::from(self.of.cell.load.batch))
     }
 
     fn complete(&self, done: u64) -> bool {
-        self.job.messages.is_some_and(|messages| done >= messages)
+        self.messages.is_some_and(|messages| done >= messages)
     }
 
-    /// Waits for answers until `until_ns` and books them.
     fn collect(&mut self, until_ns: u64) -> Result<(), DriverError> {
-        if let Some((at, length)) = self.job.disturb
-            && self.clock.now_ns() >= at
+        if let Some((at, length)) = self.disturb
+            && self.of.clock.now_ns() >= at
         {
-            self.job.disturb = None;
+            self.disturb = None;
             std::thread::sleep(std::time::Duration::from_nanos(length));
         }
         let result = self.sender.collect(until_ns, &mut self.notes);
@@ -216,65 +227,38 @@ impl Producer<'_> {
     }
 
     /// After the last send: waits for what is unanswered, until the drain's deadline.
-    fn collect_all(&mut self, deadline_ns: u64) -> Result<(), DriverError> {
-        let result = self.sender.drain(deadline_ns, &mut self.notes);
-        self.notes.tell();
-        result
-    }
-
-    fn finish(self, error: Option<DriverError>) -> ProducerReport {
-        let Self { job, clock, sender, mut notes, .. } = self;
-        let now = clock.now_ns();
-        for pending in sender.unanswered() {
+    fn finish(self, loaded: Result<(), DriverError>) -> ProducerReport {
+        let Self { of, mut sender, mut notes, .. } = self;
+        let deadline_ns = of.clock.now_ns() + of.cell.load.drain.nanos();
+        let error = loaded.and_then(|()| sender.drain(deadline_ns, &mut notes)).err();
+        notes.tell();
+        let now = of.clock.now_ns();
+        for pending in sender.in_flight.unanswered() {
             notes.time(pending, now);
-            notes.report.unanswered += 1;
+            notes.report.totals.unanswered += 1;
         }
         notes.tick(now + SECOND_NS);
         notes.recorder.harvest();
-        let mut report = notes.report;
-        report.failures = sender.failures();
-        report.retries = sender.retries();
-        report.error = error;
-        let lanes = notes.lanes.into_iter().zip(sender.sent()).zip(0..);
-        let key = |lane: u16| (job.identity.producer, lane);
-        report.lanes = lanes.map(|((produced, &sent), lane)| (key(lane), Produced { sent, ..produced })).collect();
-        report
+        for (lane, sent) in notes.report.lanes.iter_mut().zip(&sender.sent) {
+            lane.sent = *sent;
+        }
+        let (failures, retries) = (sender.publisher.failures(), sender.publisher.retries());
+        ProducerReport { failures, retries, error, ..notes.report }
     }
 }
 
 impl<'a> Notes<'a> {
-    fn new(job: &Assignment, control: &'a Control, recorder: LatencyRecorder) -> Self {
-        let lanes = usize::from(job.identity.connections) * usize::from(job.identity.streams);
+    fn new(of: Context<'a>, open: bool, start_ns: u64, recorder: LatencyRecorder) -> Self {
+        let lanes = usize::from(of.cell.lanes());
+        let watched = !of.cell.faults.is_empty();
         let report = ProducerReport {
-            lanes: BTreeMap::new(),
-            planned: job.schedule.as_ref().map(|_| 0),
-            offered: PerSecond::default(),
-            sent: PerSecond::default(),
-            acked: PerSecond::default(),
-            backpressured: 0,
-            own_lag: new_histogram(),
-            window_planned: 0,
-            window_sent: 0,
-            window_acked: 0,
-            unanswered: 0,
-            failures: BTreeMap::new(),
-            retries: BTreeMap::new(),
-            cpu: PerSecond::default(),
-            first_sent_ns: None,
-            last_acked_ns: 0,
-            traces: (0..lanes).filter(|_| job.watched).map(|_| AckTrace::new(job.start_ns)).collect(),
-            tenths: if job.watched { PerTenth::new(job.start_ns) } else { PerTenth::default() },
-            error: None,
-        };
-        Self {
-            control,
-            recorder,
             lanes: vec![Produced::default(); lanes],
-            report,
-            answered: 0,
-            blocked_until_ns: 0,
-            cpu_seen_ns: thread_cpu_ns(),
-        }
+            totals: Totals { planned: open.then_some(0), ..Totals::default() },
+            traces: (0..lanes).filter(|_| watched).map(|_| AckTrace::new(start_ns)).collect(),
+            tenths: if watched { PerTenth::new(start_ns) } else { PerTenth::default() },
+            ..ProducerReport::default()
+        };
+        Self { control: of.control, recorder, report, answered: 0, blocked_until_ns: 0, cpu_seen_ns: thread_cpu_ns() }
     }
 
     /// Records how long an answer took, or how long one has been missing "at least".
@@ -282,7 +266,7 @@ impl<'a> Notes<'a> {
     fn time(&mut self, pending: &Pending, at_ns: u64) {
         let warm_up = self.control.is_warm_up(pending.planned_ns);
         self.recorder.record(Latency::Service, warm_up, at_ns.saturating_sub(pending.sent_ns));
-        if self.report.planned.is_some() {
+        if self.report.totals.planned.is_some() {
             self.recorder.record(Latency::Publish, warm_up, at_ns.saturating_sub(pending.planned_ns));
         }
     }
@@ -307,18 +291,17 @@ impl SendBook for Notes<'_> {
     #[inline]
     fn sent(&mut self, message: &Pending) {
         let Pending { planned_ns, sent_ns, .. } = *message;
-        self.report.first_sent_ns.get_or_insert(sent_ns);
-        self.report.sent.add(sent_ns, 1);
+        let totals = &mut self.report.totals;
+        totals.sent.add(sent_ns, 1);
         let in_window = self.control.in_window(planned_ns);
-        self.report.window_sent += u64::from(in_window);
-        if self.report.planned.is_some() {
-            self.report.offered.add(planned_ns, 1);
-            self.report.window_planned += u64::from(in_window);
+        totals.window_sent += u64::from(in_window);
+        if totals.planned.is_some() {
+            totals.offered.add(planned_ns, 1);
+            totals.window_planned += u64::from(in_window);
             let lag = sent_ns.saturating_sub(planned_ns);
             self.recorder.record(Latency::ScheduleLag, self.control.is_warm_up(planned_ns), lag);
             if planned_ns <= self.blocked_until_ns {
-                self.report.backpressured += 1;
-                self.control.backpressured.fetch_add(1, Relaxed);
+                totals.backpressured += 1;
             } else if in_window {
                 self.report.own_lag.saturating_record(lag);
             }
@@ -327,26 +310,26 @@ impl SendBook for Notes<'_> {
 
     #[inline]
     fn answered(&mut self, message: &Pending, completion: Completion) {
-        let Some(lane) = self.lanes.get_mut(usize::from(message.lane)) else { return };
+        let Some(lane) = self.report.lanes.get_mut(usize::from(message.lane)) else { return };
         match completion.outcome {
             Outcome::Acked => {
                 lane.acked.insert(message.sequence);
                 self.answered += 1;
-                self.report.acked.add(completion.at_ns, 1);
-                self.report.last_acked_ns = self.report.last_acked_ns.max(completion.at_ns);
+                self.report.totals.acked.add(completion.at_ns, 1);
+                self.report.totals.last_ns = self.report.totals.last_ns.max(completion.at_ns);
                 if let Some(trace) = self.report.traces.get_mut(usize::from(message.lane)) {
                     trace.acked(message.sequence, completion.at_ns);
                     self.report.tenths.add(completion.at_ns);
                 }
                 self.time(message, completion.at_ns);
-                let open = self.report.planned.is_some();
+                let open = self.report.totals.planned.is_some();
                 let counted = if open { message.planned_ns } else { completion.at_ns };
-                self.report.window_acked += u64::from(self.control.in_window(counted));
+                self.report.totals.window_acked += u64::from(self.control.in_window(counted));
             }
             Outcome::Failed => {
                 lane.failed.insert(message.sequence);
             }
-            Outcome::Indeterminate => self.report.unanswered += 1,
+            Outcome::Indeterminate => self.report.totals.unanswered += 1,
         }
     }
 
@@ -357,8 +340,7 @@ impl SendBook for Notes<'_> {
     }
 }
 
-/// CPU time of the calling thread, ns.
-pub fn thread_cpu_ns() -> u64 {
+fn thread_cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

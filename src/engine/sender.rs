@@ -4,27 +4,93 @@
 //! `planned_ns` is always the plan's, however late a message goes out; without a plan it is the moment of sending. One
 //! thread owns all of it: no lock, and no allocation per message. What is noted of a message is the [`SendBook`]'s.
 
-use super::inflight::{InFlight, Pending};
+use super::cell_run::CellRunError;
+use super::spawn::bodies;
 use crate::clock::Clock;
-use crate::driver::{Completion, DriverError, Outgoing, Publisher, Submitted};
+use crate::driver::{Completion, Driver, DriverError, Outgoing, Publisher, Submitted};
 use crate::payload::{Bodies, Envelope};
+use crate::scenario::Cell;
 use crate::schedule::Schedule;
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 
 /// How long a wait may last when nothing is due: signals to stop are seen within this.
 pub const TICK_NS: u64 = 20_000_000;
 
-/// Whose messages, and how they are spread over connections and streams.
-#[derive(Clone, Copy, Debug)]
-pub struct Identity {
-    pub run: u64,
-    pub producer: u16,
-    pub connections: u16,
-    pub streams: u16,
-    /// Messages in a row to the same stream of a connection.
-    pub run_length: u32,
-    pub in_flight: u32,
+/// What must be remembered of a message until its answer comes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pending {
+    pub planned_ns: u64,
+    pub sent_ns: u64,
+    pub sequence: u64,
+    pub lane: u16,
+    pub busy: bool,
+}
+
+/// The messages of one producer that have no answer yet. Its size is the in-flight limit.
+///
+/// A slot belongs to one connection for ever, so a connection never has more in flight than its share, and the
+/// connection whose answer came in is the one that sends next.
+pub struct InFlight {
+    slots: Vec<Pending>,
+    free: VecDeque<u32>,
+    connections: u32,
+}
+
+impl InFlight {
+    pub fn new(limit: u32, connections: u16) -> Self {
+        Self {
+            slots: vec![Pending::default(); limit as usize],
+            free: (0..limit).collect(),
+            connections: u32::from(connections.max(1)),
+        }
+    }
+
+    /// A free slot, longest free first.
+    #[inline]
+    pub fn take(&mut self) -> Option<u32> {
+        self.free.pop_front()
+    }
+
+    /// Gives back a slot that [`InFlight::take`] gave and that was not used.
+    pub fn untake(&mut self, slot: u32) {
+        if let Some(place) = self.slots.get_mut(slot as usize) {
+            place.busy = false;
+        }
+        self.free.push_front(slot);
+    }
+
+    #[inline]
+    pub fn fill(&mut self, slot: u32, pending: Pending) {
+        if let Some(place) = self.slots.get_mut(slot as usize) {
+            *place = Pending { busy: true, ..pending };
+        }
+    }
+
+    /// The message in a slot, which becomes free. `None` for a slot that holds nothing: a driver's mistake.
+    #[inline]
+    pub fn finish(&mut self, slot: u32) -> Option<Pending> {
+        let place = self.slots.get_mut(slot as usize)?;
+        if !place.busy {
+            return None;
+        }
+        place.busy = false;
+        self.free.push_back(slot);
+        Some(*place)
+    }
+
+    #[inline]
+    pub fn connection(&self, slot: u32) -> u16 {
+        (slot % self.connections) as u16
+    }
+
+    pub fn busy(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub fn unanswered(&self) -> impl Iterator<Item = &Pending> {
+        self.slots.iter().filter(|slot| slot.busy)
+    }
 }
 
 /// Notes what became of messages. Implementations are known at compile time: a call costs what it does.
@@ -39,30 +105,45 @@ pub trait SendBook {
 /// `ONE_SERIES`: all messages are numbered through, on lane 0; else every lane has numbers of its own.
 pub struct Sender<const ONE_SERIES: bool> {
     clock: Clock,
-    identity: Identity,
-    publisher: Box<dyn Publisher>,
+    run: u64,
+    producer: u16,
+    streams: u16,
+    /// Messages in a row to the same stream of a connection.
+    run_length: u32,
+    pub publisher: Box<dyn Publisher>,
     bodies: Bodies,
-    in_flight: InFlight,
+    pub in_flight: InFlight,
     /// Per connection: current stream and messages left in its run.
     turns: Vec<(u16, u32)>,
     /// Messages sent, by lane.
-    sent: Vec<u64>,
+    pub sent: Vec<u64>,
     completions: Vec<Completion>,
 }
 
 impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
-    pub fn new(identity: Identity, clock: Clock, publisher: Box<dyn Publisher>, bodies: Bodies) -> Self {
-        let lanes = usize::from(identity.connections) * usize::from(identity.streams);
-        Self {
-            in_flight: InFlight::new(identity.in_flight, identity.connections),
-            turns: vec![(0, identity.run_length); usize::from(identity.connections)],
-            sent: vec![0; lanes],
-            completions: Vec::with_capacity(identity.in_flight as usize),
+    pub fn new(
+        driver: &dyn Driver,
+        cell: &Cell,
+        run: u64,
+        producer: u16,
+        run_length: u32,
+        clock: Clock,
+    ) -> Result<Self, CellRunError> {
+        let (connections, in_flight) = (cell.load.connections.max(1), cell.load.in_flight.max(1));
+        let streams = cell.config.streams().max(1);
+        Ok(Self {
+            bodies: bodies(cell, cell.seed.wrapping_add(u64::from(producer)))?,
+            in_flight: InFlight::new(in_flight, connections),
+            turns: vec![(0, run_length); usize::from(connections)],
+            sent: vec![0; usize::from(connections) * usize::from(streams)],
+            completions: Vec::with_capacity(in_flight as usize),
+            publisher: driver.publisher(producer)?,
             clock,
-            identity,
-            publisher,
-            bodies,
-        }
+            run,
+            producer,
+            streams,
+            run_length,
+        })
     }
 
     /// Sends one message; `due` is its planned time, or 0 for "now". False if there is no free slot, or the client's
@@ -73,10 +154,10 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
         let Some(slot) = self.in_flight.take() else { return Ok(false) };
         let connection = self.in_flight.connection(slot);
         let (stream, left) = self.turns[usize::from(connection)];
-        let lane = if ONE_SERIES { 0 } else { connection * self.identity.streams + stream };
+        let lane = if ONE_SERIES { 0 } else { connection * self.streams + stream };
         let sequence = self.sent[usize::from(lane)];
         let planned_ns = if open { due } else { self.clock.now_ns() };
-        let Identity { run, producer, .. } = self.identity;
+        let (run, producer) = (self.run, self.producer);
         let payload = self.bodies.stamped(&Envelope { run, producer, lane, sequence, planned_ns });
         let sent_ns = if open { self.clock.now_ns() } else { planned_ns };
         let pending = Pending { planned_ns, sent_ns, sequence, lane, busy: true };
@@ -87,17 +168,10 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
             return Ok(false);
         }
         self.sent[usize::from(lane)] += 1;
-        self.turns[usize::from(connection)] = if left > 1 {
-            (stream, left - 1)
-        } else {
-            ((stream + 1) % self.identity.streams, self.identity.run_length)
-        };
+        self.turns[usize::from(connection)] =
+            if left > 1 { (stream, left - 1) } else { ((stream + 1) % self.streams, self.run_length) };
         book.sent(&pending);
         Ok(true)
-    }
-
-    pub fn flush(&mut self) -> Result<(), DriverError> {
-        self.publisher.flush()
     }
 
     /// Waits for answers until `until_ns` and books them.
@@ -122,24 +196,6 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
             self.collect((now_ns + TICK_NS).min(deadline_ns), book)?;
         }
         Ok(())
-    }
-
-    /// Messages sent, by lane.
-    pub fn sent(&self) -> &[u64] {
-        &self.sent
-    }
-
-    /// What never got an answer.
-    pub fn unanswered(&self) -> impl Iterator<Item = &Pending> {
-        self.in_flight.unanswered()
-    }
-
-    pub fn failures(&self) -> BTreeMap<String, u64> {
-        self.publisher.failures()
-    }
-
-    pub fn retries(&self) -> BTreeMap<String, u64> {
-        self.publisher.retries()
     }
 }
 
@@ -178,7 +234,7 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
                     }
                 }
             }
-            self.flush()?;
+            self.publisher.flush()?;
             // Everything due has gone out, or back-pressure holds it: wait for the next due time or for answers.
             let until_ns = if blocked { u64::MAX } else { due(&schedule) };
             self.collect(if sent == messages { 0 } else { until_ns.min(now_ns + TICK_NS) }, book)?;
@@ -191,4 +247,28 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
 /// The kernel may otherwise delay each wake of this thread by 50 µs. Where it refuses, the schedule lag shows it.
 pub fn sharpen_timer() {
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_holds_and_an_answer_counts_once() {
+        let mut table = InFlight::new(2, 1);
+        let (a, b) = (table.take().unwrap(), table.take().unwrap());
+        assert_eq!(table.take(), None);
+        table.fill(a, Pending { sequence: 7, ..Pending::default() });
+        table.fill(b, Pending::default());
+        assert_eq!(table.finish(a).map(|p| p.sequence), Some(7));
+        assert!(table.finish(a).is_none() && table.finish(99).is_none());
+        assert_eq!((table.busy(), table.unanswered().count()), (1, 1));
+    }
+
+    #[test]
+    fn connections_share_the_slots_evenly() {
+        let table = InFlight::new(9, 3);
+        let of_first = (0..9).filter(|slot| table.connection(*slot) == 0).count();
+        assert_eq!(of_first, 3);
+    }
 }

@@ -24,7 +24,8 @@ pub use external::External;
 pub use janitor::{End, Janitor, Launch, ProcessState, Signal, helper_process};
 pub use native::Native;
 pub use process::{
-    MachineTimes, Usage, is_gone, is_stopped, machine, memory_available, own_usage, reset_peak, runs, usage,
+    MachineTimes, Usage, is_gone, is_stopped, machine, memory_available, memory_info, own_usage, reset_peak, runs,
+    usage,
 };
 pub use program::cache_dir;
 

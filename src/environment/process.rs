@@ -5,7 +5,7 @@
 use std::fs;
 
 /// What one process has used since its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// User and system time of all its threads, and of those children that it has waited for.
     pub cpu_ns: u64,
@@ -14,7 +14,7 @@ pub struct Usage {
 }
 
 /// What all processors together have done since boot. Stolen time was given to another guest of the same host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MachineTimes {
     pub busy_ns: u64,
     pub idle_ns: u64,
@@ -42,8 +42,13 @@ pub fn reset_peak(pid: u32) -> bool {
 
 /// What can still be allocated without swapping, in bytes.
 pub fn memory_available() -> Option<u64> {
+    memory_info("MemAvailable:")
+}
+
+/// A field of /proc/meminfo, in bytes.
+pub fn memory_info(field: &str) -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let value = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let value = text.lines().find_map(|line| line.strip_prefix(field))?;
     Some(value.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 

@@ -7,18 +7,15 @@
 use super::ExperimentContext;
 use super::findings::{failed, quantile};
 use super::receiver::Received;
-use super::sender::{ExperimentSender, SendProgress};
-use crate::driver::capability::HeldForConsumer;
-use crate::driver::capability::{CountedSubscriber, Requests};
+use super::sender::ExperimentSender;
+use crate::driver::capability::{HeldForConsumer, Requests};
 use crate::driver::{Driver, DriverError};
-use crate::engine::TrialError;
+use crate::engine::CellRunError;
 use crate::model::{Metric, metric};
 use crate::record::SECOND_NS;
 use crate::result::{CellOutput, Observation};
 use crate::scenario::{Cell, Delivery};
 use crate::units::Rate;
-use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
 
 /// A first moment of load that counts for nothing: connections, metadata and commits of the start.
 const SETTLE: (u64, Rate) = (20, Rate::per_second(100));
@@ -28,7 +25,7 @@ const LOOKS: u64 = 64;
 const QUIET: u64 = 2 * SECOND_NS;
 const RESUME_WITHIN: u64 = 60 * SECOND_NS;
 
-pub fn run(context: &mut ExperimentContext<'_>, keys: &Delivery) -> Result<CellOutput, TrialError> {
+pub fn run(context: &mut ExperimentContext<'_>, keys: &Delivery) -> Result<CellOutput, CellRunError> {
     let mut found = Vec::new();
     requests(context, keys, &mut found)?;
     if !context.interrupted() {
@@ -38,13 +35,16 @@ pub fn run(context: &mut ExperimentContext<'_>, keys: &Delivery) -> Result<CellO
 }
 
 /// The consumer idle and at each rate.
-fn requests(context: &ExperimentContext<'_>, keys: &Delivery, found: &mut Vec<Observation>) -> Result<(), TrialError> {
+fn requests(
+    context: &ExperimentContext<'_>,
+    keys: &Delivery,
+    found: &mut Vec<Observation>,
+) -> Result<(), CellRunError> {
     let (clock, cell, run) = (context.clock(), context.cell, context.run);
-    let driver = context.driver(cell, "rates")?;
-    driver.prepare()?;
+    let driver = context.prepared(cell, "rates")?;
     let mut consumer = driver.counted(0, 0)?;
     let mut producer = ExperimentSender::new(driver.as_ref(), cell, run, clock)?;
-    producer.publish(SETTLE.0, Some(SETTLE.1), &SendProgress::default())?;
+    producer.publish(SETTLE.0, Some(SETTLE.1))?;
     let mut first = Received::new(cell, run);
     let deadline = clock.now_ns() + 10 * SECOND_NS;
     first.receive_while(&mut *consumer, clock, 2 * SECOND_NS, deadline, |tally| tally.seen.len() == SETTLE.0)?;
@@ -63,46 +63,24 @@ fn requests(context: &ExperimentContext<'_>, keys: &Delivery, found: &mut Vec<Ob
         if context.interrupted() {
             break;
         }
-        let mut tally = Received::new(cell, run);
-        let sent = at_rate(context, keys, *rate, &mut *consumer, &mut producer, &mut tally)?;
-        found.extend(of_rate(*rate, keys, sent, tally));
+        let count = (rate.per_s() * keys.duration.secs_f64()).round() as u64;
+        let (before, mut tally) = (consumer.requests()?, Received::new(cell, run));
+        let plan = producer.plan(count, Some(*rate));
+        producer.run_beside(plan, context.interrupted, |_| {
+            let end_ns = clock.now_ns() + keys.duration.nanos();
+            tally.receive_until(&mut *consumer, clock, keys.wait.nanos(), end_ns, context.interrupted)
+        })?;
+        found.extend(of_rate(*rate, keys, consumer.requests()? - before, tally));
+        // What came too late for the window must not be counted as delivered in the next one.
+        let mut rest = Received::new(cell, run);
+        let deadline = clock.now_ns() + SECOND_NS;
+        rest.receive_while(&mut *consumer, clock, SECOND_NS / 5, deadline, |_| false)?;
     }
     consumer.close()?;
     Ok(driver.clean_up()?)
 }
 
-/// One window of load; the requests in it.
-fn at_rate(
-    context: &ExperimentContext<'_>,
-    keys: &Delivery,
-    rate: Rate,
-    consumer: &mut dyn CountedSubscriber,
-    producer: &mut ExperimentSender,
-    tally: &mut Received,
-) -> Result<Requests, TrialError> {
-    let clock = context.clock();
-    let count = (rate.per_s() * keys.duration.secs_f64()).round() as u64;
-    let before = consumer.requests()?;
-    let progress = SendProgress::default();
-    thread::scope(|scope| -> Result<(), TrialError> {
-        let publishing = scope.spawn(|| producer.publish(count, Some(rate), &progress));
-        let end_ns = clock.now_ns() + keys.duration.nanos();
-        let received = tally.receive_until(consumer, clock, keys.wait.nanos(), end_ns, context.interrupted);
-        if context.interrupted() || received.is_err() {
-            progress.stop.store(true, Relaxed);
-        }
-        publishing.join().map_err(|_| TrialError::Thread)??;
-        Ok(received?)
-    })?;
-    let sent = consumer.requests()? - before;
-    // What came too late for the window must not be counted as delivered in the next one.
-    let mut rest = Received::new(context.cell, context.run);
-    let deadline = clock.now_ns() + SECOND_NS;
-    rest.receive_while(consumer, clock, SECOND_NS / 5, deadline, |_| false)?;
-    Ok(sent)
-}
-
-fn of_rate(rate: Rate, keys: &Delivery, sent: Requests, mut tally: Received) -> Vec<Observation> {
+fn of_rate(rate: Rate, keys: &Delivery, sent: Requests, tally: Received) -> Vec<Observation> {
     let point = format!("rate={rate}");
     let (batches, messages) = (tally.batches, tally.seen.len());
     let text = format!("{}; {messages} messages in {batches} batches", words(sent, keys.duration.secs_f64()));
@@ -110,12 +88,13 @@ fn of_rate(rate: Rate, keys: &Delivery, sent: Requests, mut tally: Received) -> 
         0 => Observation::not_measured(metric, &point, "no message came"),
         to => Observation::measured(metric, &point, of as f64 / to as f64, to).with_text(&text),
     };
+    let mut wake_ups: Vec<u64> = tally.wake_ups.into_iter().map(|(_, ns)| ns).collect();
     vec![
         ratio(metric::REQUESTS_PER_BATCH, sent.fetch, batches),
         ratio(metric::REQUESTS_PER_MESSAGE, sent.fetch, messages),
         ratio(metric::ACKNOWLEDGEMENTS_PER_BATCH, sent.acknowledge, batches),
-        quantile(metric::WAKE_UP_P50, &point, &mut tally.wake_ups),
-        quantile(metric::WAKE_UP_P99, &point, &mut tally.wake_ups),
+        quantile(metric::WAKE_UP_P50, &point, &mut wake_ups),
+        quantile(metric::WAKE_UP_P99, &point, &mut wake_ups),
     ]
 }
 
@@ -133,29 +112,17 @@ const STALLED: [&Metric; 5] = [
 ];
 
 /// A consumer that does not read its socket while `keys.stalled` is published, and then does.
-fn stalled(context: &ExperimentContext<'_>, keys: &Delivery, found: &mut Vec<Observation>) -> Result<(), TrialError> {
+fn stalled(context: &ExperimentContext<'_>, keys: &Delivery, found: &mut Vec<Observation>) -> Result<(), CellRunError> {
     let mut cell = context.cell.clone();
     cell.message.size = keys.stalled_message;
     let run = context.run.wrapping_add(1);
-    let driver = context.driver(&cell, "stall")?;
-    driver.prepare()?;
+    let driver = context.prepared(&cell, "stall")?;
     match stall(context, keys, &cell, run, driver.as_ref()) {
-        Ok(stall) => found.extend(of_stall(&stall)),
-        Err(TrialError::Driver(error)) => {
-            found.extend(STALLED.map(|metric| failed(metric, "", &error)));
-        }
+        Ok(seen) => found.extend(seen),
+        Err(CellRunError::Driver(error)) => found.extend(STALLED.map(|metric| failed(metric, "", &error))),
         Err(error) => return Err(error),
     }
     Ok(driver.clean_up()?)
-}
-
-struct Stall {
-    sent: u64,
-    received: u64,
-    /// How the broker ended the connection.
-    cut_off: Option<String>,
-    /// The most that the broker held.
-    most: HeldForConsumer,
 }
 
 fn stall(
@@ -164,7 +131,7 @@ fn stall(
     cell: &Cell,
     run: u64,
     driver: &dyn Driver,
-) -> Result<Stall, TrialError> {
+) -> Result<[Observation; 5], CellRunError> {
     let clock = context.clock();
     let mut stalled = driver.stalled(0)?;
     let mut producer = ExperimentSender::new(driver, cell, run, clock)?;
@@ -172,7 +139,7 @@ fn stall(
     let mut most = stalled.held()?;
     for look in 0..LOOKS {
         let upto = messages * (look + 1) / LOOKS;
-        producer.publish(upto - producer.sent(), None, &SendProgress::default())?;
+        producer.publish(upto - producer.sent(), None)?;
         let held = stalled.held()?;
         if held.bytes > most.bytes {
             most = held;
@@ -181,7 +148,7 @@ fn stall(
             break;
         }
     }
-    let sent = if driver.acknowledges() { producer.acked().len() } else { producer.sent() };
+    let sent = if driver.acknowledges() { producer.acked.len() } else { producer.sent() };
     let (mut tally, mut consumer) = (Received::new(cell, run), stalled.resume());
     let deadline = clock.now_ns() + RESUME_WITHIN;
     let read = tally.receive_while(&mut *consumer, clock, QUIET, deadline, |tally| {
@@ -194,21 +161,19 @@ fn stall(
     };
     // A consumer that was cut off has nothing left to acknowledge on its connection.
     let _ = consumer.close();
-    Ok(Stall { sent, received: tally.seen.len(), cut_off, most })
+    Ok(of_stall(sent, tally.seen.len(), cut_off.as_deref(), &most))
 }
 
-fn of_stall(stall: &Stall) -> [Observation; 5] {
-    let Stall { sent, received, cut_off, most } = stall;
-    let (sent, received) = (*sent, *received);
-    let [first, second, third, fourth, fifth] = STALLED;
+/// `cut_off` is how the broker ended the connection, `most` the most that it held.
+fn of_stall(sent: u64, received: u64, cut_off: Option<&str>, most: &HeldForConsumer) -> [Observation; 5] {
     let measured = |metric: &Metric, value: u64| Observation::measured(metric, "", value as f64, sent);
+    let connection = cut_off.unwrap_or("the connection stayed");
     [
-        measured(first, sent),
-        measured(second, received),
-        measured(third, sent.saturating_sub(received)),
-        measured(fourth, u64::from(cut_off.is_some()))
-            .with_text(cut_off.clone().unwrap_or_else(|| "the connection stayed".into())),
-        measured(fifth, most.bytes).with_text(format!("the most at any look, in {}", most.place)),
+        measured(metric::STALLED_SENT, sent),
+        measured(metric::STALLED_RECEIVED, received),
+        measured(metric::STALLED_LOST, sent.saturating_sub(received)),
+        measured(metric::STALLED_CUT_OFF, u64::from(cut_off.is_some())).with_text(connection),
+        measured(metric::STALLED_BUFFERED, most.bytes).with_text(format!("the most at any look, in {}", most.place)),
     ]
 }
 
@@ -224,8 +189,7 @@ mod tests {
     #[test]
     fn sent_is_received_and_lost() {
         let most = HeldForConsumer { bytes: 33_000_000, place: "somewhere" };
-        let stall = Stall { sent: 60_000, received: 36_000, cut_off: Some("closed".into()), most };
-        let found = of_stall(&stall);
+        let found = of_stall(60_000, 36_000, Some("closed"), &most);
         let expected = [60_000.0, 36_000.0, 24_000.0, 1.0, 33_000_000.0];
         assert_eq!(found.each_ref().map(|o| o.value), expected.map(Some));
         assert!(found[3].text.contains("closed") && found[4].text.contains("somewhere"));
@@ -239,7 +203,7 @@ mod tests {
         tally.batches = 20;
         (0..40).for_each(|n| {
             tally.seen.insert(n);
-            tally.wake_ups.push(100 + n);
+            tally.wake_ups.push((n, 100 + n));
         });
         let found = of_rate(Rate::per_second(10_000), &Delivery::default(), requests, tally);
         assert_eq!(

@@ -3,7 +3,9 @@
 
 use crate::driver::DriverError;
 use crate::model::{Metric, Quantile};
+use crate::record::Timings;
 use crate::result::Observation;
+use std::collections::BTreeMap;
 
 /// `cannot` where the system has no such thing by its nature, `not-measured` for any other error.
 pub fn failed(metric: &Metric, point: &str, error: &DriverError) -> Observation {
@@ -13,6 +15,21 @@ pub fn failed(metric: &Metric, point: &str, error: &DriverError) -> Observation 
         }
         other => Observation::not_measured(metric, point, other.to_string()),
     }
+}
+
+/// The 99th percentile of `what`; not measured where too few lie beyond it.
+pub fn p99(metric: &Metric, point: &str, what: &str, samples: &Timings) -> Observation {
+    let (n, needed) = (samples.len(), Quantile::P99.samples_to_show());
+    if n < needed {
+        return Observation::not_measured(metric, point, format!("{n} {what} timed, {needed} needed"));
+    }
+    Observation::measured(metric, point, samples.value_at_quantile(0.99) as f64, n)
+}
+
+/// How often each reason was given; empty where there was none.
+pub fn reasons(counts: &BTreeMap<String, u64>) -> String {
+    let words = counts.iter().map(|(why, count)| format!("{count} × {why}"));
+    words.collect::<Vec<_>>().join("; ")
 }
 
 /// The quantile that the metric names, of `samples`, which are sorted here; not measured where too few lie beyond it.

@@ -9,36 +9,25 @@ use crate::record::{SECOND_NS, SeqSet};
 use crate::scenario::Cell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// What one consumer received of one sender's messages.
+#[derive(Default)]
 pub struct Received {
     run: u64,
     message_bytes: usize,
-    /// Distinct messages.
     pub seen: SeqSet,
     pub repeated: u64,
     /// Not ours, or damaged.
     pub strange: u64,
     /// Calls that brought messages.
     pub batches: u64,
-    /// Received − planned of each message, ns.
-    pub wake_ups: Vec<u64>,
+    /// Number of each message, and received − planned, ns.
+    pub wake_ups: Vec<(u64, u64)>,
     pub first_ns: u64,
     pub last_ns: u64,
 }
 
 impl Received {
     pub fn new(cell: &Cell, run: u64) -> Self {
-        Self {
-            run,
-            message_bytes: cell.message.size.0 as usize,
-            seen: SeqSet::new(),
-            repeated: 0,
-            strange: 0,
-            batches: 0,
-            wake_ups: Vec::new(),
-            first_ns: 0,
-            last_ns: 0,
-        }
+        Self { run, message_bytes: cell.message.size.0 as usize, ..Self::default() }
     }
 
     pub fn note(&mut self, payload: &[u8]) -> Option<Envelope> {
@@ -60,7 +49,8 @@ impl Received {
         let received = subscriber.receive(until_ns, &mut |incoming: Incoming<'_>| {
             any = true;
             if let Some(envelope) = self.note(incoming.payload) {
-                self.wake_ups.push(incoming.received_ns.saturating_sub(envelope.planned_ns));
+                let took_ns = incoming.received_ns.saturating_sub(envelope.planned_ns);
+                self.wake_ups.push((envelope.sequence, took_ns));
             }
             self.last_ns = incoming.received_ns;
             if self.first_ns == 0 {

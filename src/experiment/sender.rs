@@ -2,40 +2,27 @@
 //!
 //! It is the engine's [`Sender`]; what is acknowledged is noted by number. Nothing here judges.
 
+use super::findings::reasons;
 use crate::clock::Clock;
 use crate::driver::{Completion, Driver, DriverError, Outcome};
-use crate::engine::{Identity, Pending, SendBook, SendPlan, Sender, TrialError, body_kind};
-use crate::payload::Bodies;
+use crate::engine::{CellRunError, OnDrop, Pending, SendBook, SendPlan, Sender};
 use crate::record::{SECOND_NS, SeqSet};
 use crate::scenario::Cell;
 use crate::schedule::Schedule;
 use crate::units::Rate;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 
 /// How long it may take to send what is to be sent, after its last message was due.
 const SEND_WITHIN: u64 = 120 * SECOND_NS;
 /// How long it waits for the last answers.
 const ANSWER_WITHIN: u64 = 30 * SECOND_NS;
 
-/// The sender of a cell, as it says how: all messages are one series.
-pub fn numbered(driver: &dyn Driver, cell: &Cell, run: u64, clock: Clock) -> Result<Sender<true>, TrialError> {
-    let identity = Identity {
-        run,
-        producer: 0,
-        connections: cell.load.connections.max(1),
-        streams: cell.config.streams().max(1),
-        run_length: 1,
-        in_flight: cell.load.in_flight.max(1),
-    };
-    let bodies = Bodies::generate(body_kind(cell), cell.message.size.0 as usize, cell.seed)?;
-    Ok(Sender::new(identity, clock, driver.publisher(0)?, bodies))
-}
-
 /// One producer on its own topic.
 pub struct ExperimentSender {
     sender: Sender<true>,
-    /// By number.
-    acked: SeqSet,
+    /// Numbers of the messages that were answered well so far.
+    pub acked: SeqSet,
     clock: Clock,
 }
 
@@ -53,14 +40,6 @@ impl SendProgress {
     /// Whether every message that will ever be acknowledged has been, and `settled` of them have come to their end.
     pub fn all_settled(&self, settled: u64) -> bool {
         self.ended.load(Ordering::Acquire) && settled >= self.acked.load(Ordering::Relaxed)
-    }
-}
-
-/// Says that sending has ended, however it ends.
-struct Ending<'a>(&'a SendProgress);
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.ended.store(true, Ordering::Release);
     }
 }
 
@@ -87,46 +66,63 @@ impl SendBook for Note<'_> {
 }
 
 impl ExperimentSender {
-    pub fn new(driver: &dyn Driver, cell: &Cell, run: u64, clock: Clock) -> Result<Self, TrialError> {
-        Ok(Self { sender: numbered(driver, cell, run, clock)?, acked: SeqSet::new(), clock })
+    /// The sender of a cell, as it says how: all messages are one series.
+    pub fn new(driver: &dyn Driver, cell: &Cell, run: u64, clock: Clock) -> Result<Self, CellRunError> {
+        let sender = Sender::new(driver, cell, run, 0, 1, clock)?;
+        Ok(Self { sender, acked: SeqSet::new(), clock })
     }
 
-    /// Messages handed over so far.
     pub fn sent(&self) -> u64 {
-        self.sender.sent().iter().sum()
-    }
-
-    /// Messages answered well so far.
-    pub fn acked(&self) -> &SeqSet {
-        &self.acked
+        self.sender.sent.iter().sum()
     }
 
     /// Why others were not, and how many; empty if all were.
     pub fn failures(&self) -> String {
-        let failures = self.sender.failures();
-        failures.iter().map(|(why, count)| format!("{count} × {why}")).collect::<Vec<_>>().join("; ")
+        reasons(&self.sender.publisher.failures())
     }
 
-    /// Sends `count` messages, at `rate` or as fast as the in-flight limit lets it, and waits for their answers. At a
-    /// rate of 1/s for two seconds that is two messages, neither at an edge. Ends early when told to stop.
-    pub fn publish(&mut self, count: u64, rate: Option<Rate>, progress: &SendProgress) -> Result<(), DriverError> {
+    /// `count` messages from now on, at `rate` or as fast as the in-flight limit lets it. At a rate of 1/s for two
+    /// seconds that is two messages, neither at an edge.
+    pub fn plan(&self, count: u64, rate: Option<Rate>) -> SendPlan {
         let start_ns = self.clock.now_ns();
         let length_ns = rate.map_or(0.0, |rate| count as f64 * 1e9 / rate.per_s()) as u64;
-        self.run(
-            SendPlan {
-                schedule: rate.map(Schedule::centred),
-                start_ns,
-                messages: count,
-                send_until_ns: start_ns.saturating_add(length_ns).saturating_add(SEND_WITHIN),
-                answers_ns: ANSWER_WITHIN,
-            },
-            progress,
-        )
+        SendPlan {
+            schedule: rate.map(Schedule::centred),
+            start_ns,
+            messages: count,
+            send_until_ns: start_ns.saturating_add(length_ns).saturating_add(SEND_WITHIN),
+            answers_ns: ANSWER_WITHIN,
+        }
     }
 
+    pub fn publish(&mut self, count: u64, rate: Option<Rate>) -> Result<(), DriverError> {
+        self.run(self.plan(count, rate), &SendProgress::default())
+    }
+
+    /// Ends early when told to stop.
     pub fn run(&mut self, plan: SendPlan, progress: &SendProgress) -> Result<(), DriverError> {
-        let _ending = Ending(progress);
+        // However it ends.
+        let _ended = OnDrop(|| progress.ended.store(true, Ordering::Release));
         self.sender.run(plan, &mut Note { acked: &mut self.acked, progress })
+    }
+
+    /// Sends while `receive` is at work, which sees how far that is and may end it. An interruption ends it too.
+    pub fn run_beside<T>(
+        &mut self,
+        plan: SendPlan,
+        interrupted: &AtomicBool,
+        receive: impl FnOnce(&SendProgress) -> Result<T, DriverError>,
+    ) -> Result<T, CellRunError> {
+        let progress = SendProgress::default();
+        thread::scope(|scope| {
+            let sending = scope.spawn(|| self.run(plan, &progress));
+            let received = receive(&progress);
+            if received.is_err() || interrupted.load(Ordering::Relaxed) {
+                progress.stop.store(true, Ordering::Relaxed);
+            }
+            sending.join().map_err(|_| CellRunError::Thread)??;
+            Ok(received?)
+        })
     }
 }
 
@@ -149,11 +145,11 @@ mod tests {
         let mut sender = ExperimentSender::new(&fake, &cell, 9, clock).unwrap();
         let mut subscriber = fake.subscriber(0, 0).unwrap();
         let begun = clock.now_ns();
-        sender.publish(50, Some(Rate::per_second(500)), &SendProgress::default()).unwrap();
+        sender.publish(50, Some(Rate::per_second(500))).unwrap();
         let took = clock.now_ns() - begun;
         assert!(took >= 98_000_000, "{took}");
-        sender.publish(100, None, &SendProgress::default()).unwrap();
-        assert_eq!((sender.sent(), sender.acked().len()), (150, 150));
+        sender.publish(100, None).unwrap();
+        assert_eq!((sender.sent(), sender.acked.len()), (150, 150));
         let mut received = Received::new(&cell, 9);
         let deadline = clock.now_ns() + SECOND_NS;
         received.receive_while(subscriber.as_mut(), clock, SECOND_NS, deadline, |all| all.seen.len() == 150).unwrap();
@@ -183,7 +179,7 @@ mod tests {
         let mut received = Received::new(&cell, 9);
         let deadline = clock.now_ns() + SECOND_NS;
         received.receive_while(subscriber.as_mut(), clock, SECOND_NS, deadline, |all| all.seen.len() == 10).unwrap();
-        assert!(received.wake_ups.iter().all(|ns| *ns >= 40_000_000), "{:?}", received.wake_ups);
+        assert!(received.wake_ups.iter().all(|(_, ns)| *ns >= 40_000_000), "{:?}", received.wake_ups);
     }
 
     #[test]
@@ -193,7 +189,7 @@ mod tests {
         let mut sender = ExperimentSender::new(&fake, &cell, 9, clock).unwrap();
         let progress = SendProgress::default();
         progress.stop.store(true, Ordering::Relaxed);
-        sender.publish(u64::MAX, Some(Rate::per_second(1)), &progress).unwrap();
+        sender.run(sender.plan(u64::MAX, Some(Rate::per_second(1))), &progress).unwrap();
         assert_eq!(sender.sent(), 0);
         assert!(progress.all_settled(0));
     }

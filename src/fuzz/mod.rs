@@ -6,7 +6,8 @@
 //! file, or checks what an error says: that is for the tests beside the parsers.
 
 use crate::model::Latency;
-use crate::result::{Manifest, Summary, WindowRow, files, hlog};
+use crate::result::{CellRecord, Manifest, ScenarioInfo, Status, Summary, WindowRow, files, hlog};
+use crate::result::{parse_events, parse_windows, quantiles};
 use crate::scenario::{self, Overrides};
 use crate::{claims, driver, export, payload, report, wire};
 use std::path::Path;
@@ -30,9 +31,9 @@ pub fn scenario(bytes: &[u8]) -> bool {
 pub fn run(bytes: &[u8]) -> bool {
     let path = Path::new(NOWHERE);
     let mut accepted = files::parse_json::<Manifest>(bytes, path).is_ok();
-    accepted |= files::parse_json::<crate::result::CellRecord>(bytes, path).is_ok();
-    accepted |= crate::result::parse_events(bytes, path).is_ok_and(|events| !events.is_empty());
-    let rows: Vec<WindowRow> = crate::result::parse_windows(bytes, path).unwrap_or_default();
+    accepted |= files::parse_json::<CellRecord>(bytes, path).is_ok();
+    accepted |= parse_events(bytes, path).is_ok_and(|events| !events.is_empty());
+    let rows: Vec<WindowRow> = parse_windows(bytes, path).unwrap_or_default();
     accepted |= !rows.is_empty();
     report::fuzz::windows(rows);
     if let Ok(summary) = files::parse_json::<Summary>(bytes, path) {
@@ -49,18 +50,11 @@ pub fn run(bytes: &[u8]) -> bool {
 
 /// A manifest that makes the summary count for the row of its scenario.
 fn manifest_of(summary: &Summary) -> Manifest {
-    let mut manifest: Manifest = serde_json::from_str(MANIFEST).expect("the manifest below is one");
-    manifest.scenario.name.clone_from(&summary.scenario);
-    manifest.environment.clone_from(&summary.environment);
-    manifest
+    let scenario = ScenarioInfo { name: summary.scenario.clone(), ..ScenarioInfo::default() };
+    let (status, profile) = (Status::Complete, Some("quick".to_owned()));
+    let (environment, selfcheck) = (summary.environment.clone(), "passed".to_owned());
+    Manifest { status, scenario, profile, environment, selfcheck, blocks: 1, ..Manifest::default() }
 }
-
-const MANIFEST: &str = r#"{"schema": 1, "run": "r", "status": "complete", "exit_code": 0, "started_at": "2026-11-22T19:00:00Z",
-    "finished_at": null, "command_line": [], "brokerbench_version": "0", "profile": "quick", "environment": "native",
-    "network_path": "loopback", "seed": 1, "order": [], "blocks": 1, "systems": {}, "selfcheck": "passed", "cold_start": {},
-    "warnings": [], "host": {"name": "h", "kernel": "k", "cpu": "c", "cores": 2, "memory_bytes": 1, "clock_source": "tsc",
-    "clock_cost_ns": 20}, "scenario": {"name": "s", "question": "q", "claim": null, "primary": "goodput",
-    "guarantee": "none", "cross_class": null, "systems": [], "thresholds": [], "resolved": [], "source": "s"}}"#;
 
 /// `comparison.json`, judged again, drawn and written in every form.
 pub fn comparison(bytes: &[u8]) -> bool {
@@ -77,7 +71,7 @@ pub fn comparison(bytes: &[u8]) -> bool {
 pub fn hlog(bytes: &[u8]) -> bool {
     let Ok(merged) = hlog::merged(bytes, Path::new(NOWHERE)) else { return false };
     for histogram in merged.values() {
-        let _ = (crate::result::quantiles(histogram), export::hgrm::encode(histogram, 1e6));
+        let _ = (quantiles(histogram), export::hgrm::encode(histogram, 1e6));
     }
     merged.contains_key(&Latency::Publish)
 }

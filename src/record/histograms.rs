@@ -5,6 +5,7 @@
 use super::per_second::SECOND_NS;
 use crate::model::Latency;
 use hdrhistogram::Histogram;
+use std::ops::{Deref, DerefMut};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Ten minutes. No wait in the harness is longer.
@@ -14,6 +15,31 @@ const HIGHEST_NS: u64 = 600 * SECOND_NS;
 pub fn new_histogram() -> Histogram<u64> {
     // Constant bounds that the library documents as valid: this cannot fail on any input.
     Histogram::new_with_bounds(1, HIGHEST_NS, 3).expect("constant histogram bounds are valid")
+}
+
+/// A histogram of these bounds, empty at first.
+#[derive(Clone, Debug)]
+pub struct Timings(Histogram<u64>);
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self(new_histogram())
+    }
+}
+
+impl Deref for Timings {
+    type Target = Histogram<u64>;
+    #[inline]
+    fn deref(&self) -> &Histogram<u64> {
+        &self.0
+    }
+}
+
+impl DerefMut for Timings {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Histogram<u64> {
+        &mut self.0
+    }
 }
 
 /// One second's latencies of one thread.

@@ -8,7 +8,7 @@ mod per_second;
 mod seqset;
 mod silences;
 
-pub use histograms::{Harvest, LatencyRecorder, new_histogram};
+pub use histograms::{Harvest, LatencyRecorder, Timings, new_histogram};
 pub use ledger::{AuditBook, Books, Consumed, Counted, Example, Produced, SequenceKey};
 pub use per_second::{PerSecond, SECOND_NS};
 pub use seqset::SeqSet;

@@ -7,8 +7,8 @@
 
 use crate::clock::Clock;
 use crate::driver::{self, Target};
-use crate::engine::{CellRun, Observer, TrialError};
-use crate::environment::Broker;
+use crate::engine::{CellRun, CellRunError, Observer};
+use crate::environment::{Broker, memory_info};
 use crate::inject::Shared;
 use crate::model::{Latency, Software};
 use crate::record::new_histogram;
@@ -33,7 +33,7 @@ pub fn warm(
     target: Target,
     interrupted: &AtomicBool,
     observer: &mut dyn Observer,
-) -> Result<ColdStart, TrialError> {
+) -> Result<ColdStart, CellRunError> {
     let clock: Clock = target.clock;
     // Publish p99 of a fresh Kafka settles after about 25 s, as measured: 30 s unless a scenario is content with less.
     let wanted = cell.load.broker_warm_up;
@@ -60,8 +60,16 @@ pub fn warm(
     warming.message.size = cell.message.size.min(Bytes(10 * 1024));
     let driver = driver::open(&warming, target)?;
     let began = clock.now_ns();
+    let ready_ns = broker.started_in_ns().unwrap_or(0);
     let shared: Shared<'_> = Mutex::new(broker);
-    let run = CellRun::new(&warming, clock).named(0, 0xC01D).on(&shared).until(interrupted).watched_by(observer);
+    let run = CellRun {
+        block: 0,
+        run: 0xC01D,
+        broker: Some(&shared),
+        interrupted,
+        observer: Some(observer),
+        ..CellRun::new(&warming, clock)
+    };
     let output = run.run(driver.as_ref())?;
     driver.clean_up()?;
     let mut first = new_histogram();
@@ -74,7 +82,7 @@ pub fn warm(
     }
     let quantile = |q| (!first.is_empty()).then(|| first.value_at_quantile(q));
     Ok(ColdStart {
-        ready_ns: broker.started_in_ns().unwrap_or(0),
+        ready_ns,
         publish_p50_ns: quantile(0.5),
         publish_p99_ns: quantile(0.99),
         warmed_ns: clock.now_ns() - began,
@@ -87,8 +95,8 @@ pub fn order(count: usize, block: u32) -> Vec<usize> {
     (0..count).map(|place| (place + block as usize - 1) % count).collect()
 }
 
-/// Unwritten pages below this do not disturb, KiB.
-const QUIET_KIB: u64 = 32 * 1024;
+/// Unwritten pages below this do not disturb, bytes.
+const QUIET: u64 = 32 << 20;
 const LONGEST: Duration = Duration::from_secs(20);
 
 /// Asks the kernel to write everything out and waits until it nearly has, 20 s at most. True if it became quiet.
@@ -97,7 +105,7 @@ pub fn settle(interrupted: &AtomicBool) -> bool {
     let writing = std::thread::spawn(rustix::fs::sync);
     let deadline = Instant::now() + LONGEST;
     while Instant::now() < deadline && !interrupted.load(Relaxed) {
-        if writing.is_finished() && dirty_kib().is_none_or(|dirty| dirty < QUIET_KIB) {
+        if writing.is_finished() && unwritten().is_none_or(|bytes| bytes < QUIET) {
             return true;
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -105,13 +113,9 @@ pub fn settle(interrupted: &AtomicBool) -> bool {
     false
 }
 
-/// `Dirty` and `Writeback` of /proc/meminfo; `None` where there is no such file.
-fn dirty_kib() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let field = |name: &str| -> Option<u64> {
-        text.lines().find_map(|line| line.strip_prefix(name))?.trim().trim_end_matches(" kB").parse().ok()
-    };
-    Some(field("Dirty:")? + field("Writeback:")?)
+/// `None` where the kernel does not tell.
+fn unwritten() -> Option<u64> {
+    Some(memory_info("Dirty:")? + memory_info("Writeback:")?)
 }
 
 #[cfg(test)]

@@ -5,4 +5,29 @@ mod broker;
 mod run;
 pub mod selfcheck;
 
-pub use run::{FinishedStudy, Study, StudyError, StudyObserver, is_refusal, run};
+pub use run::{FinishedStudy, Study, StudyObserver, run};
+
+use crate::driver::DriverError;
+use crate::engine::CellRunError;
+use crate::environment::EnvironmentError;
+use crate::result::ResultError;
+
+/// Why a run has no result at all.
+#[derive(Debug, thiserror::Error)]
+pub enum StudyError {
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    #[error(transparent)]
+    Result(#[from] ResultError),
+    #[error("{label}: {cause}")]
+    CellRun { label: String, cause: CellRunError },
+    #[error("{label}: the probe of its capacity failed: {cause}")]
+    Probe { label: String, cause: String },
+    #[error("interrupted before anything was measured")]
+    Interrupted,
+}
+
+/// Whether an error says that the scenario, not the broker, must change.
+pub fn is_refusal(error: &StudyError) -> bool {
+    matches!(error, StudyError::CellRun { cause: CellRunError::Driver(DriverError::Setting { .. }), .. })
+}

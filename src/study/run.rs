@@ -3,28 +3,22 @@
 //!
 //! Results are written before anything is torn down, cell by cell: a run that is killed leaves what it had.
 
-mod error;
 mod first;
 mod half;
-mod proxied;
 
-pub use error::{StudyError, is_refusal};
-
+use super::StudyError;
 use super::broker::{order, settle, warm};
 use crate::clock::Clock;
 use crate::driver::{self, Driver, Target};
-use crate::engine::{CellRun, Floor, Observer, TrialError, floor};
+use crate::engine::{CellRunError, Floor, Observer, floor};
 use crate::environment::{Broker, Environment, EnvironmentError};
 use crate::experiment::{self, ExperimentContext};
-use crate::inject::Shared;
 use crate::model::Software;
 use crate::random::SplitMix64;
 use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder, Status};
 use crate::scenario::{Cell, FaultPlan, Scenario, SystemConfig};
-use error::CellError;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// What the user is told while it runs.
@@ -34,7 +28,6 @@ pub trait StudyObserver: Observer {
     fn warning(&mut self, text: &str);
 }
 
-/// What is to be run, and with what.
 pub struct Study<'a> {
     pub scenario: &'a Scenario,
     pub environment: &'a mut dyn Environment,
@@ -94,7 +87,7 @@ pub fn run(study: Study<'_>, observer: &mut dyn StudyObserver) -> Result<Finishe
 impl RunningStudy<'_, '_> {
     fn blocks(&mut self) -> Result<(), StudyError> {
         let systems = self.study.scenario.systems.clone();
-        if let Some(cost) = proxied::cost_in_words(self.study.scenario) {
+        if let Some(cost) = first::proxy_cost(self.study.scenario) {
             self.warn(cost);
         }
         self.find_rates()?;
@@ -127,7 +120,6 @@ impl RunningStudy<'_, '_> {
         Ok(())
     }
 
-    /// These cells on one fresh and warmed broker.
     fn on_one_broker(
         &mut self,
         label: &str,
@@ -135,25 +127,25 @@ impl RunningStudy<'_, '_> {
         cells: &[Cell],
         block: u32,
     ) -> Result<(), StudyError> {
-        let Some(able) = cells.iter().rfind(|cell| self.not_run(cell, block).is_none()) else {
-            let records: Vec<_> = cells.iter().filter_map(|cell| self.not_run(cell, block)).collect();
-            return records.into_iter().try_for_each(|record| self.skip(record));
+        let mut broker = match cells.iter().rfind(|cell| self.not_run(cell, block).is_none()) {
+            Some(able) => Some(self.ready_broker(label, config, able, &block.to_string())?),
+            None => None,
         };
-        let mut broker = self.ready_broker(label, config, able, &block.to_string())?;
         for cell in cells {
             if self.interrupted() || self.broker_died {
                 break;
             }
             if let Some(record) = self.not_run(cell, block) {
-                self.skip(record)?;
-                continue;
+                // Kept with the reason, so that the table shows it.
+                self.store(&CellOutput::of_record(record))?;
+            } else if let Some(broker) = &mut broker {
+                self.cell(cell, block, broker.as_mut())?;
             }
-            self.cell(cell, block, broker.as_mut()).map_err(|error| match error {
-                CellError::Trial(cause) => StudyError::Trial { label: label.to_owned(), cause },
-                CellError::Result(cause) => cause.into(),
-            })?;
         }
-        self.dismiss(broker, label, &format!("block {block}"))
+        match broker {
+            Some(broker) => self.dismiss(broker, label, &format!("block {block}")),
+            None => Ok(()),
+        }
     }
 
     /// A broker that was started for this label, and warmed if `able` needs it.
@@ -179,7 +171,7 @@ impl RunningStudy<'_, '_> {
             self.step(&format!("{label}: warming the broker"));
             let target = self.target(broker.as_ref(), &format!("warm-{label}-{when}"));
             let cold = warm(able, broker.as_mut(), target, self.study.interrupted, self.observer)
-                .map_err(|cause| StudyError::Trial { label: label.to_owned(), cause })?;
+                .map_err(|cause| StudyError::CellRun { label: label.to_owned(), cause })?;
             self.manifest.cold_start.entry(label.to_owned()).or_insert(cold);
             broker.note_warm();
         }
@@ -202,33 +194,16 @@ impl RunningStudy<'_, '_> {
         unable.or_else(|| self.without_rate(cell, block))
     }
 
-    /// A cell that is not run: kept with the reason, so that the table shows it.
-    fn skip(&mut self, record: CellRecord) -> Result<(), StudyError> {
-        self.store(&CellOutput::of_record(record))?;
-        Ok(())
-    }
-
-    fn cell(&mut self, cell: &Cell, block: u32, broker: &mut dyn Broker) -> Result<(), CellError> {
+    fn cell(&mut self, cell: &Cell, block: u32, broker: &mut dyn Broker) -> Result<(), StudyError> {
         let name = format!("{} {} block {block}", cell.label, cell.point);
         let number = self.done as u64 + 1;
-        let run = self.run_number(number);
-        let target = self.target(broker, &format!("{}-{block}-{number}", cell.label));
-        let (mut output, used) = match &cell.experiment {
-            None => self.plain(cell, &name, block, run, target, broker)?,
-            Some(experiment) => {
-                self.step(&name);
-                let mut stage = ExperimentContext {
-                    cell,
-                    block,
-                    run,
-                    target,
-                    broker: &mut *broker,
-                    interrupted: self.study.interrupted,
-                    observer: self.observer,
-                };
-                (experiment::run(&mut stage, experiment)?, None)
-            }
-        };
+        let floor = self.floor(cell, &name);
+        self.step(&name);
+        let place = format!("{}-{block}-{number}", cell.label);
+        let measured = measure(&mut self.context(cell, block, number, &place, broker));
+        let failed = |cause| StudyError::CellRun { label: cell.label.clone(), cause };
+        let (mut output, used) = measured.map_err(failed)?;
+        raise(&mut output.record.floor, &floor);
         output.broker_log = broker.log_tail(200);
         output.record.error = output.record.error.take().map(|error| death(error, broker));
         output.record.observations.extend(self.seen_by_probe(cell, block));
@@ -242,7 +217,7 @@ impl RunningStudy<'_, '_> {
                 self.warn(format!("{name}: {} {what}: {why}", fault.kind));
             }
         }
-        self.keep(&output).map_err(CellError::Result)?;
+        self.keep(&output)?;
         self.broker_died = output.record.error.is_some();
         // What went through faults is thrown away whole.
         if let Some(driver) = used.filter(|_| !self.broker_died && cell.faults.is_empty())
@@ -253,34 +228,35 @@ impl RunningStudy<'_, '_> {
         Ok(())
     }
 
-    /// A cell of plain load: the engine's, with the instrument's floor beside it.
-    fn plain(
-        &mut self,
-        cell: &Cell,
-        name: &str,
+    /// What a cell of this study runs on: in a place, and under a number, of its own.
+    fn context<'c>(
+        &'c mut self,
+        cell: &'c Cell,
         block: u32,
-        run: u64,
-        target: Target,
-        broker: &mut dyn Broker,
-    ) -> Result<(CellOutput, Option<Box<dyn Driver>>), CellError> {
+        number: u64,
+        place: &str,
+        broker: &'c mut dyn Broker,
+    ) -> ExperimentContext<'c> {
+        let (run, target) = (self.run_number(number), self.target(broker, place));
+        let (interrupted, observer) = (self.study.interrupted, &mut *self.observer);
+        ExperimentContext { cell, block, run, target, broker, interrupted, observer }
+    }
+
+    /// The instrument's own share of plain load, found once for each label and point.
+    fn floor(&mut self, cell: &Cell, name: &str) -> Floor {
+        if !cell.load.floor || cell.experiment.is_some() {
+            return Floor::new();
+        }
         let key = (cell.label.clone(), cell.point.clone());
-        if cell.load.floor && !self.floors.contains_key(&key) {
-            self.step(&format!("{name}: instrument floor"));
-            let found = floor(cell, self.clock, self.study.interrupted).unwrap_or_else(|error| {
-                self.warn(format!("{name}: no instrument floor: {error}"));
-                BTreeMap::new()
-            });
-            self.floors.insert(key.clone(), found);
+        if let Some(known) = self.floors.get(&key) {
+            return known.clone();
         }
-        self.step(name);
-        let driver = driver::open(cell, target).map_err(TrialError::from)?;
-        let shared: Shared<'_> = Mutex::new(broker);
-        let of_cell = CellRun::new(cell, self.clock).named(block, run).on(&shared);
-        let mut output = of_cell.until(self.study.interrupted).watched_by(self.observer).run(driver.as_ref())?;
-        if let Some(reflected) = self.floors.get(&key) {
-            raise(&mut output.record.floor, reflected);
-        }
-        Ok((output, Some(driver)))
+        self.step(&format!("{name}: instrument floor"));
+        let found = floor(cell, self.clock, self.study.interrupted).unwrap_or_else(|error| {
+            self.warn(format!("{name}: no instrument floor: {error}"));
+            Floor::new()
+        });
+        self.floors.entry(key).or_insert(found).clone()
     }
 
     fn keep(&mut self, output: &CellOutput) -> Result<(), ResultError> {
@@ -356,6 +332,17 @@ impl RunningStudy<'_, '_> {
         self.observer.warning(&text);
         self.manifest.warnings.push(text);
     }
+}
+
+/// An experiment, or plain load with the driver that it was put on.
+fn measure(context: &mut ExperimentContext<'_>) -> Result<(CellOutput, Option<Box<dyn Driver>>), CellRunError> {
+    let cell = context.cell;
+    if let Some(experiment) = &cell.experiment {
+        return Ok((experiment::run(context, experiment)?, None));
+    }
+    let driver = driver::open(cell, context.target.clone())?;
+    let output = context.load(cell, driver.as_ref(), 0)?;
+    Ok((output, Some(driver)))
 }
 
 /// Raises a floor to another one where that is higher, quantile by quantile.

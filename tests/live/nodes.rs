@@ -39,7 +39,8 @@ fn three_nodes_take_and_return_every_message_and_a_dead_one_is_named() {
     let survives = driver.survives();
     assert!(survives.node_loss && survives.copies == 3, "{survives:?}");
     let shared: Shared<'_> = Mutex::new(broker.as_mut());
-    let record = CellRun::new(&cell, clock).named(1, 7).on(&shared).run(driver.as_ref()).unwrap().record;
+    let run = CellRun { run: 7, broker: Some(&shared), ..CellRun::new(&cell, clock) };
+    let record = run.run(driver.as_ref()).unwrap().record;
     let counts = &record.counts;
     assert_eq!((counts.acked, counts.delivered), (Some(MESSAGES), Some(MESSAGES)), "{record:#?}");
     assert_eq!((counts.lost, counts.broker_lost, counts.duplicate), (Some(0), Some(0), Some(0)));

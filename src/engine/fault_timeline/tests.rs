@@ -1,7 +1,9 @@
 //! The timeline on faults of our own consumers, which need no broker: what comes too late, and what must end whatever
 //! happens.
 
+use super::super::control::Control;
 use super::*;
+use crate::clock::Clock;
 use crate::driver::fake::{Behaviour, Fake};
 use crate::environment::{Broker, EnvironmentError, FaultableBroker};
 use crate::model::Software;
@@ -53,17 +55,9 @@ fn log(faults: &str, window_ms: u64, away_ms: u64, behaviour: Behaviour, broker:
     let (interrupted, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let now = clock.now_ns();
     control.open_window(now, now + window_ms * MS);
-    let fault_timeline = FaultTimeline {
-        cell: &cell,
-        block: 1,
-        run: 7,
-        clock,
-        control: &control,
-        driver: &fake,
-        broker: &shared,
-        interrupted: &interrupted,
-        news: channel().0,
-    };
+    let (control, driver, interrupted) = (&control, &fake, &interrupted);
+    let of = Context { cell: &cell, block: 1, run: 7, clock, driver, control, interrupted };
+    let fault_timeline = FaultTimeline { of, broker: &shared, news: channel().0 };
     thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Relaxed) {

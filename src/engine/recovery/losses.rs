@@ -15,16 +15,15 @@ use crate::result::Fault;
 /// power loss leaves that out, which is the most that can be lost; with it, the least.
 const WRITTEN_BACK_NS: u64 = 30 * SECOND_NS;
 
-/// LossWindow messages by fault. Bounded by the number of faults, however many are lost.
+/// Lost messages by fault. Bounded by the number of faults, however many are lost.
 pub struct Losses {
     /// In order of taking effect.
     spans: Vec<LossWindow>,
-    /// LossWindow without any hint when they were acknowledged.
+    /// Lost without any hint when they were acknowledged.
     unplaced: u64,
 }
 
 struct LossWindow {
-    /// In the list of faults.
     index: usize,
     effect: u64,
     over: u64,

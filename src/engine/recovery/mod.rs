@@ -9,12 +9,11 @@
 mod losses;
 mod span;
 
-use super::consume::ConsumerReport;
-use super::publish::ProducerReport;
-use crate::record::{AckTimes, AckTrace, Books, PerTenth, SILENCE_NS, SequenceKey, Silence, Silences, common};
+use super::fault_timeline::say;
+use crate::record::{AckTimes, AckTrace, Books, NEVER, PerTenth, SILENCE_NS, SequenceKey, Silence, Silences, common};
 use crate::result::{Fault, StreamRecovery};
 use losses::Losses;
-use span::{FaultSpan, Rto, later, slowest};
+use span::{FaultSpan, known};
 use std::collections::BTreeMap;
 
 /// Messages a second of a stream below which [`SILENCE_NS`] between two of them is nothing unusual.
@@ -23,27 +22,20 @@ const FEWEST_PER_S: f64 = 100.0;
 /// What the threads of a cell with faults saw.
 #[derive(Default)]
 pub struct FaultObservations {
-    /// By (producer, lane).
     traces: BTreeMap<SequenceKey, AckTrace>,
     acks: PerTenth,
     /// By subscription, of each of its consumers, by stream.
-    deliveries: Vec<Vec<Vec<Silences>>>,
+    deliveries: BTreeMap<u16, Vec<Vec<Silences>>>,
 }
 
 impl FaultObservations {
-    /// Takes over what a producer saw; leaves its counts alone.
-    pub fn add_producer(&mut self, producer: u16, report: &mut ProducerReport) {
-        self.acks.merge(&report.tenths);
-        let traces = std::mem::take(&mut report.traces).into_iter().enumerate();
-        self.traces.extend(traces.map(|(lane, trace)| ((producer, lane as u16), trace)));
+    pub fn add_producer(&mut self, producer: u16, tenths: &PerTenth, traces: Vec<AckTrace>) {
+        self.acks.merge(tenths);
+        self.traces.extend(traces.into_iter().zip(0..).map(|(trace, lane)| ((producer, lane), trace)));
     }
 
-    pub fn add_consumer(&mut self, subscription: u16, report: &mut ConsumerReport) {
-        let subscription = usize::from(subscription);
-        if subscription >= self.deliveries.len() {
-            self.deliveries.resize_with(subscription + 1, Vec::new);
-        }
-        self.deliveries[subscription].push(std::mem::take(&mut report.gaps));
+    pub fn add_consumer(&mut self, subscription: u16, gaps: Vec<Silences>) {
+        self.deliveries.entry(subscription).or_default().push(gaps);
     }
 
     /// Fills in what each fault cost. `load_end_ns` is when the last message was due; `streams` is how many partitions,
@@ -57,7 +49,7 @@ impl FaultObservations {
             let of = self.traces.iter().filter(|((_, lane), _)| stream_of(*lane) == stream);
             Listened::to(of.map(|(_, trace)| trace.gaps()), load_end_ns)
         });
-        let deliver = self.deliveries.iter().map(|consumers| {
+        let deliver = self.deliveries.values().map(|consumers| {
             let stream = |stream: u16| consumers.iter().filter_map(move |gaps| gaps.get(usize::from(stream)));
             (0..streams).map(|number| Listened::to(stream(number), load_end_ns)).collect()
         });
@@ -129,45 +121,39 @@ fn recover(faults: &mut [Fault], seen: &RecoveryEvidence) {
         let mut words = Vec::new();
         let publish = span.rto_of_all(&seen.publish, "acknowledgement", &mut words);
         let mut deliver = vec![None; seen.publish.len()];
-        for (index, subscription) in seen.deliver.iter().enumerate() {
+        for subscription in &seen.deliver {
             let found = span.rto_of_all(subscription, "delivery", &mut words);
-            deliver =
-                if index == 0 { found } else { deliver.into_iter().zip(found).map(|(a, b)| later(a, b)).collect() };
+            // The later of two, of which one may not exist.
+            deliver.iter_mut().zip(found).for_each(|(latest, rto)| *latest = (*latest).max(rto));
         }
-        fault.rto_publish_ns = slowest(&publish);
-        fault.rto_deliver_ns = slowest(&deliver);
+        // That of the slowest stream.
+        fault.rto_publish_ns = known(publish.iter().copied().max().flatten());
+        fault.rto_deliver_ns = known(deliver.iter().copied().max().flatten());
         // Nothing is at 90 % of its rate before every stream is back; without acknowledgements no stream has a time.
-        let came_back = publish.iter().all(|rto| *rto != Some(Rto::Unknown));
+        let came_back = publish.iter().all(|rto| *rto != Some(NEVER));
         let from_ns = effect + fault.rto_publish_ns.filter(|ns| *ns > SILENCE_NS).unwrap_or(0);
         let found = if came_back { span.rto_90(&seen.acks, seen.rate_per_s, from_ns) } else { None };
         fault.rto_90_ns = found.map(|ns| ns.max(fault.rto_publish_ns.unwrap_or(0)));
         if fault.rto_90_ns.is_none() {
             words.push("no second at 90 % of the rate before the next fault or the end of the load".into());
         }
-        let streams = publish.iter().zip(&deliver).zip(0..);
+        let streams = publish.into_iter().zip(deliver).zip(0..);
         fault.streams = streams
             .filter(|((publish, deliver), _)| publish.is_some() || deliver.is_some())
             .map(|((publish, deliver), stream)| StreamRecovery {
                 stream,
-                rto_publish_ns: publish.and_then(Rto::known),
-                rto_deliver_ns: deliver.and_then(Rto::known),
+                rto_publish_ns: known(publish),
+                rto_deliver_ns: known(deliver),
             })
             .collect();
         fault.unavailable = span.unavailable(&seen.publish);
-        say(&mut fault.text, words);
+        words.iter().for_each(|words| say(&mut fault.text, words));
     }
-}
-
-/// Adds to what is said of a fault already.
-fn say(text: &mut String, words: Vec<String>) {
-    let said = (!text.is_empty()).then(|| std::mem::take(text));
-    *text = said.into_iter().chain(words).collect::<Vec<_>>().join("; ");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::NEVER;
 
     const MS: u64 = 1_000_000;
 

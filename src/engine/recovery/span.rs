@@ -16,30 +16,9 @@ const BASE_TENTHS: usize = 50;
 /// Silences that are named of each stream and fault: the longest.
 const NAMED: usize = 3;
 
-/// When a stream came back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rto {
-    Known(u64),
-    Unknown,
-}
-
-impl Rto {
-    pub fn known(self) -> Option<u64> {
-        match self {
-            Self::Known(ns) => Some(ns),
-            Self::Unknown => None,
-        }
-    }
-}
-
-/// The later of two, of which one may not exist.
-pub fn later(a: Option<Rto>, b: Option<Rto>) -> Option<Rto> {
-    a.max(b)
-}
-
-/// That of the slowest stream; `None` where there is none, or one is unknown.
-pub fn slowest(streams: &[Option<Rto>]) -> Option<u64> {
-    streams.iter().copied().fold(None, later).and_then(Rto::known)
+/// When a stream came back; `None` where there is none, and where it is not known, which is [`NEVER`].
+pub fn known(rto: Option<u64>) -> Option<u64> {
+    rto.filter(|ns| *ns != NEVER)
 }
 
 /// The time that belongs to one fault: until the next one.
@@ -58,10 +37,10 @@ impl FaultSpan {
         self.next.unwrap_or(self.load_end)
     }
 
-    /// Of each stream; `None` for one on which nothing ever happened.
-    pub fn rto_of_all(&self, streams: &[Listened], what: &str, words: &mut Vec<String>) -> Vec<Option<Rto>> {
+    /// Of each stream, [`NEVER`] where it cannot be known; `None` for one on which nothing ever happened.
+    pub fn rto_of_all(&self, streams: &[Listened], what: &str, words: &mut Vec<String>) -> Vec<Option<u64>> {
         let (mut quiet, mut pauses) = (0, Vec::new());
-        let all: Vec<Option<Rto>> = streams
+        let all: Vec<Option<u64>> = streams
             .iter()
             .zip(0..)
             .map(|(stream, number)| {
@@ -75,7 +54,7 @@ impl FaultSpan {
                         Some(pause) => pauses.push(pause),
                     }
                 }
-                found.map(|rto| rto.map_or(Rto::Unknown, Rto::Known))
+                found.map(|rto| rto.unwrap_or(NEVER))
             })
             .collect();
         if quiet > 0 {

@@ -9,13 +9,11 @@ mod search;
 
 use self::search::{Bracket, search};
 use super::ExperimentContext;
-use crate::engine::TrialError;
+use crate::engine::CellRunError;
 use crate::model::{Latency, metric};
-use crate::record::new_histogram;
 use crate::result::{Blame, CellOutcome, CellOutput, Observation, quantiles};
 use crate::scenario::{Capacity, Cell, Model};
 use crate::units::{Rate, Span};
-use std::fmt::Write;
 use std::time::Duration;
 
 /// Of the offered load, this much must have been acknowledged and delivered.
@@ -25,10 +23,10 @@ const REST: Duration = Duration::from_secs(1);
 /// Most probes of one search; a bracket needs about twelve.
 const PROBES: u32 = 40;
 
-pub fn run(context: &mut ExperimentContext<'_>, keys: &Capacity) -> Result<CellOutput, TrialError> {
+pub fn run(context: &mut ExperimentContext<'_>, keys: &Capacity) -> Result<CellOutput, CellRunError> {
     let start = context.cell.load.rate.map_or(1000, whole);
     let (mut probes, mut died) = (Vec::<Probe>::new(), None);
-    let bracket = search::<TrialError>(start, whole(keys.most), keys.within.clamp(0.01, 1.0), PROBES, &mut |rate| {
+    let bracket = search::<CellRunError>(start, whole(keys.most), keys.within.clamp(0.01, 1.0), PROBES, &mut |rate| {
         if context.interrupted() {
             return Ok(None);
         }
@@ -71,7 +69,6 @@ fn at_rate(cell: &Cell, rate: u64) -> Cell {
     cell
 }
 
-/// How one rate went.
 #[derive(Clone, Debug, PartialEq)]
 struct Probe {
     rate: u64,
@@ -80,7 +77,6 @@ struct Probe {
     p99_ns: Option<u64>,
     /// Messages behind it.
     n: u64,
-    /// `None` when it passed.
     failed_by: Option<ProbeFailure>,
 }
 
@@ -93,11 +89,7 @@ enum ProbeFailure {
 
 impl Probe {
     fn of(rate: u64, output: &CellOutput, limit: Span) -> Self {
-        let mut arrived = new_histogram();
-        for interval in output.intervals.iter().filter(|one| one.metric == Latency::EndToEnd && !one.warm_up) {
-            // Bounds of ten minutes hold everything that a probe can have recorded.
-            let _ = arrived.add(&interval.histogram);
-        }
+        let arrived = output.merged(Latency::EndToEnd);
         let (p99_ns, n) = (quantiles(&arrived).p99_ns, arrived.len());
         let record = &output.record;
         let spoilt = record.gates.iter().find(|gate| !gate.held && gate.blames == Blame::Harness);
@@ -126,34 +118,30 @@ impl Probe {
     }
 
     /// Where it stood and how it ended, with its tail and what it carried: what a chart of the search is drawn from.
-    fn observations(&self, number: usize, all: &mut Vec<Observation>) {
+    fn observations(&self, number: usize) -> impl Iterator<Item = Observation> {
         let went = match &self.failed_by {
             None => "passed",
             Some(ProbeFailure::Harness(_)) => "spoilt",
             Some(ProbeFailure::Broker(_)) => "failed",
         };
         let point = format!("probe={number},rate={}/s,went={went}", self.rate);
-        let carried =
-            self.carried.map(|rate| Observation::measured(metric::PROBE_GOODPUT, point.clone(), rate, self.n));
-        all.extend(carried);
-        all.push(match self.p99_ns {
-            Some(p99) => Observation::measured(metric::PROBE_P99, point, p99 as f64, self.n).with_text(self.words()),
-            None => Observation::not_measured(metric::PROBE_P99, point, self.words()),
-        });
+        let measured = |metric, value| Observation::measured(metric, &*point, value, self.n);
+        let carried = self.carried.map(|rate| measured(metric::PROBE_GOODPUT, rate));
+        let tail = match self.p99_ns {
+            Some(p99) => measured(metric::PROBE_P99, p99 as f64).with_text(self.words()),
+            None => Observation::not_measured(metric::PROBE_P99, &*point, self.words()),
+        };
+        carried.into_iter().chain([tail])
     }
 
     fn words(&self) -> String {
-        let mut words = format!("{}/s ", self.rate);
-        // Writing to a String cannot fail.
-        let _ = match &self.failed_by {
-            None => write!(words, "passed"),
-            Some(ProbeFailure::Harness(why)) => write!(words, "spoilt by the generator ({why})"),
-            Some(ProbeFailure::Broker(why)) => write!(words, "failed ({why})"),
+        let went = match &self.failed_by {
+            None => "passed".to_owned(),
+            Some(ProbeFailure::Harness(why)) => format!("spoilt by the generator ({why})"),
+            Some(ProbeFailure::Broker(why)) => format!("failed ({why})"),
         };
-        if let Some(p99) = self.p99_ns {
-            let _ = write!(words, ", p99 {:.2} ms", p99 as f64 / 1e6);
-        }
-        words
+        let tail = self.p99_ns.map(|p99| format!(", p99 {:.2} ms", p99 as f64 / 1e6));
+        format!("{}/s {went}{}", self.rate, tail.unwrap_or_default())
     }
 }
 
@@ -177,14 +165,14 @@ fn observations(bracket: &Bracket, probes: &[Probe], keys: &Capacity) -> Vec<Obs
         None => (None, "the search ended before two of three probes agreed"),
     };
     let no_low = "no rate kept the limit in two of three probes before the search ended";
-    let mut all = vec![end(metric::CAPACITY_LOW, bracket.low, no_low), end(metric::CAPACITY_HIGH, high, without)];
-    probes.iter().enumerate().for_each(|(at, probe)| probe.observations(at + 1, &mut all));
-    all
+    let ends = [end(metric::CAPACITY_LOW, bracket.low, no_low), end(metric::CAPACITY_HIGH, high, without)];
+    ends.into_iter().chain(probes.iter().zip(1..).flat_map(|(probe, number)| probe.observations(number))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::new_histogram;
     use crate::result::{CellRecord, Gate, Interval};
 
     /// A probe of 1000 messages that took `ms` each.

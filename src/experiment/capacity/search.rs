@@ -27,8 +27,10 @@ pub fn search<E>(
     probe: &mut dyn FnMut(u64) -> Result<Option<bool>, E>,
 ) -> Result<Bracket, E> {
     let mut search = Search { votes: BTreeMap::new(), budget, probe };
-    search.narrow(start.max(LEAST), most, 1.0 + within)?;
-    Ok(search.bracket())
+    match search.narrow(start.max(LEAST), most, 1.0 + within) {
+        Err(Some(error)) => Err(error),
+        Ok(()) | Err(None) => Ok(search.bracket()),
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -53,18 +55,15 @@ struct Search<'a, E> {
     probe: &'a mut dyn FnMut(u64) -> Result<Option<bool>, E>,
 }
 
+/// The errors are a probe's, or none where the search ends early, by budget or by `probe`.
 impl<E> Search<'_, E> {
-    /// Ends when both ends are confirmed, or early by budget or by `probe`.
-    fn narrow(&mut self, start: u64, most: u64, ratio: f64) -> Result<Option<()>, E> {
+    /// Ends when both ends are confirmed.
+    fn narrow(&mut self, start: u64, most: u64, ratio: f64) -> Result<(), Option<E>> {
         let (mut low, mut high) = (None, None);
         let mut rate = start.min(most);
         // Up by doubling, or down by halving when the start is too high already.
         while low.is_none() || high.is_none() {
-            match self.once(rate)? {
-                None => return Ok(None),
-                Some(true) => low = Some(rate),
-                Some(false) => high = Some(rate),
-            }
+            *(if self.once(rate)? { &mut low } else { &mut high }) = Some(rate);
             rate = match (low, high) {
                 (Some(low), None) if low < most => (low * 2).min(most),
                 (None, Some(high)) if high > LEAST => (high / 2).max(LEAST),
@@ -76,59 +75,41 @@ impl<E> Search<'_, E> {
                 && above as f64 > below as f64 * ratio * 1.001
             {
                 let middle = ((below as f64 * above as f64).sqrt().round() as u64).clamp(below + 1, above - 1);
-                match self.once(middle)? {
-                    None => return Ok(None),
-                    Some(true) => low = Some(middle),
-                    Some(false) => high = Some(middle),
-                }
+                *(if self.once(middle)? { &mut low } else { &mut high }) = Some(middle);
             }
-            if let Some(rate) = low {
-                match self.confirm(rate)? {
-                    None => return Ok(None),
-                    Some(true) => {}
-                    Some(false) => {
-                        high = Some(rate);
-                        low = Some(((rate as f64 / ratio) as u64).max(LEAST)).filter(|lower| *lower < rate);
-                        continue;
-                    }
-                }
+            if let Some(rate) = low
+                && !self.confirm(rate)?
+            {
+                high = Some(rate);
+                low = Some(((rate as f64 / ratio) as u64).max(LEAST)).filter(|lower| *lower < rate);
+                continue;
             }
             match high {
-                None => return Ok(Some(())),
-                Some(rate) => match self.confirm(rate)? {
-                    None => return Ok(None),
-                    Some(false) => return Ok(Some(())),
-                    Some(true) => {
-                        low = Some(rate);
-                        high = Some(((rate as f64 * ratio) as u64).min(most)).filter(|higher| *higher > rate);
-                    }
-                },
+                Some(rate) if self.confirm(rate)? => {
+                    low = Some(rate);
+                    high = Some(((rate as f64 * ratio) as u64).min(most)).filter(|higher| *higher > rate);
+                }
+                _ => return Ok(()),
             }
         }
     }
 
     /// One probe, its vote noted.
-    fn once(&mut self, rate: u64) -> Result<Option<bool>, E> {
-        if self.budget == 0 {
-            return Ok(None);
-        }
-        self.budget -= 1;
-        let Some(passed) = (self.probe)(rate)? else { return Ok(None) };
+    fn once(&mut self, rate: u64) -> Result<bool, Option<E>> {
+        self.budget = self.budget.checked_sub(1).ok_or(None)?;
+        let passed = (self.probe)(rate).map_err(Some)?.ok_or(None)?;
         let votes = self.votes.entry(rate).or_default();
         *(if passed { &mut votes.passed } else { &mut votes.failed }) += 1;
-        Ok(Some(passed))
+        Ok(passed)
     }
 
     /// Probes until two agree, those before included.
-    fn confirm(&mut self, rate: u64) -> Result<Option<bool>, E> {
+    fn confirm(&mut self, rate: u64) -> Result<bool, Option<E>> {
         loop {
-            let verdict = self.votes.get(&rate).copied().unwrap_or_default().verdict();
-            if verdict.is_some() {
+            if let Some(verdict) = self.votes.get(&rate).and_then(|votes| votes.verdict()) {
                 return Ok(verdict);
             }
-            if self.once(rate)?.is_none() {
-                return Ok(None);
-            }
+            self.once(rate)?;
         }
     }
 

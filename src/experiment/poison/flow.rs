@@ -1,10 +1,10 @@
 //! One flow: messages at a fixed rate into a place of their own, and the consumers that work on them.
 
-use super::processing::{PoisonRules, ProcessingLog, Task, UnacknowledgedWorker};
+use super::processing::{ProcessingLog, Task, UnacknowledgedWorker};
 use crate::clock::Clock;
 use crate::driver::work::{WorkQueue, Worker};
 use crate::driver::{Driver, DriverError};
-use crate::engine::{SendPlan, TrialError};
+use crate::engine::{CellRunError, SendPlan};
 use crate::experiment::ExperimentContext;
 use crate::experiment::sender::{ExperimentSender, SendProgress};
 use crate::payload::{Reading, read};
@@ -12,7 +12,6 @@ use crate::scenario::{Cell, Poison};
 use crate::schedule::Schedule;
 use crate::units::Span;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread;
 
 /// How long one call may wait for a message, ns.
 const WAIT_NS: u64 = 20_000_000;
@@ -27,20 +26,11 @@ pub type Place<'a> = Result<Box<dyn WorkQueue + 'a>, String>;
 pub struct Flow<'a> {
     pub driver: Box<dyn Driver>,
     pub clock: Clock,
-    /// Every n-th message is poison.
     pub every: Option<u64>,
     cell: &'a Cell,
     keys: &'a Poison,
     run: u64,
     interrupted: &'a AtomicBool,
-}
-
-/// The sequence of a message of this flow.
-pub fn sequences(flow: &Flow<'_>, payload: &[u8]) -> Option<u64> {
-    match read(payload, flow.run, flow.cell.message.size.0 as usize) {
-        Reading::Ours(envelope) => Some(envelope.sequence),
-        Reading::Corrupt | Reading::Foreign => None,
-    }
 }
 
 impl<'a> Flow<'a> {
@@ -50,11 +40,18 @@ impl<'a> Flow<'a> {
         part: &str,
         number: u64,
         every: Option<u64>,
-    ) -> Result<Self, TrialError> {
-        let (driver, cell, interrupted) = (context.driver(context.cell, part)?, context.cell, context.interrupted);
-        driver.prepare()?;
-        let run = context.run.wrapping_add(number);
-        Ok(Self { driver, clock: context.clock(), every, cell, keys, run, interrupted })
+    ) -> Result<Self, CellRunError> {
+        let (cell, clock, interrupted) = (context.cell, context.clock(), context.interrupted);
+        let (driver, run) = (context.prepared(cell, part)?, context.run.wrapping_add(number));
+        Ok(Self { driver, clock, every, cell, keys, run, interrupted })
+    }
+
+    /// The sequence of a message of this flow.
+    pub fn sequence(&self, payload: &[u8]) -> Option<u64> {
+        match read(payload, self.run, self.cell.message.size.0 as usize) {
+            Reading::Ours(envelope) => Some(envelope.sequence),
+            Reading::Corrupt | Reading::Foreign => None,
+        }
     }
 
     pub fn interrupted(&self) -> bool {
@@ -72,7 +69,7 @@ impl<'a> Flow<'a> {
     pub fn worker(&self, place: &Place<'_>, consumer: u16) -> Result<Box<dyn Worker>, DriverError> {
         match place {
             Ok(work) => work.worker(consumer),
-            Err(_) => Ok(Box::new(UnacknowledgedWorker { subscriber: self.driver.subscriber(0, consumer)? })),
+            Err(_) => Ok(Box::new(UnacknowledgedWorker(self.driver.subscriber(0, consumer)?))),
         }
     }
 
@@ -82,13 +79,13 @@ impl<'a> Flow<'a> {
         let _ = self.driver.clean_up();
     }
 
-    /// Sends for `length` at the fixed rate while `consume` runs; it is given a new log and the start of the load.
+    /// Sends for `length` at the fixed rate while `consume` runs; it is given the start of the load.
     pub fn under_load(
         &self,
         length: Span,
         place: &Place<'_>,
-        consume: impl FnOnce(&mut ProcessingLog, &SendProgress, u64) -> Result<(), DriverError>,
-    ) -> Result<(ExperimentSender, ProcessingLog), TrialError> {
+        consume: impl FnOnce(&mut FlowConsumer<'_>, u64) -> Result<(), DriverError>,
+    ) -> Result<(ExperimentSender, ProcessingLog), CellRunError> {
         let keys = self.keys;
         let mut sender = ExperimentSender::new(self.driver.as_ref(), self.cell, self.run, self.clock)?;
         let start_ns = self.clock.now_ns() + LEAD_NS;
@@ -100,85 +97,72 @@ impl<'a> Flow<'a> {
             send_until_ns: end_ns + keys.drain.nanos(),
             answers_ns: keys.drain.nanos(),
         };
-        let mut log = ProcessingLog::new(PoisonRules {
+        let log = ProcessingLog {
             run: self.run,
             message_bytes: self.cell.message.size.0 as usize,
             every: self.every,
             tries: place.is_ok().then_some(keys.retries),
             window: (start_ns + keys.warm_up.nanos(), end_ns),
-        });
-        let progress = SendProgress::default();
-        thread::scope(|scope| -> Result<(), TrialError> {
-            let sending = scope.spawn(|| sender.run(plan, &progress));
-            let consumed = consume(&mut log, &progress, start_ns);
-            if consumed.is_err() {
-                progress.stop.store(true, Relaxed);
-            }
-            sending.join().map_err(|_| TrialError::Thread)??;
-            Ok(consumed?)
+            ..ProcessingLog::default()
+        };
+        let log = sender.run_beside(plan, self.interrupted, |progress| {
+            let mut consumer = FlowConsumer { flow: self, progress, log };
+            consume(&mut consumer, start_ns)?;
+            Ok(consumer.log)
         })?;
         Ok((sender, log))
     }
+}
 
-    fn fetch(
-        &self,
-        log: &mut ProcessingLog,
-        worker: &mut dyn Worker,
-        progress: &SendProgress,
-    ) -> Result<Vec<Task>, DriverError> {
-        if self.interrupted() {
-            progress.stop.store(true, Relaxed);
+/// The consuming side of a flow, whichever worker it has.
+pub struct FlowConsumer<'a> {
+    flow: &'a Flow<'a>,
+    progress: &'a SendProgress,
+    pub log: ProcessingLog,
+}
+
+impl FlowConsumer<'_> {
+    fn now_ns(&self) -> u64 {
+        self.flow.clock.now_ns()
+    }
+
+    fn fetch(&mut self, worker: &mut dyn Worker) -> Result<Vec<Task>, DriverError> {
+        if self.flow.interrupted() {
+            self.progress.stop.store(true, Relaxed);
         }
-        log.fetch(worker, self.cell.config.consume.batch, self.clock.now_ns() + WAIT_NS)
+        self.log.fetch(worker, self.flow.cell.config.consume.batch, self.flow.clock.now_ns() + WAIT_NS)
+    }
+
+    fn step(&mut self, worker: &mut dyn Worker) -> Result<(), DriverError> {
+        let tasks = self.fetch(worker)?;
+        self.log.work(worker, &tasks);
+        Ok(())
     }
 
     /// Works until every message has come to its end, or none has for the drain time.
-    pub fn work_off(
-        &self,
-        log: &mut ProcessingLog,
-        worker: &mut dyn Worker,
-        progress: &SendProgress,
-    ) -> Result<(), DriverError> {
-        let (mut settled, mut moved_ns) = (log.settled(), self.clock.now_ns());
-        while !progress.all_settled(settled) {
-            let tasks = self.fetch(log, worker, progress)?;
-            log.work(worker, &tasks);
-            let now_ns = self.clock.now_ns();
-            if log.settled() > settled {
-                (settled, moved_ns) = (log.settled(), now_ns);
-            } else if now_ns > moved_ns + self.keys.drain.nanos() {
-                break;
+    pub fn work_off(&mut self, worker: &mut dyn Worker) -> Result<(), DriverError> {
+        let (mut settled, mut moved_ns) = (self.log.settled(), self.now_ns());
+        while !self.progress.all_settled(settled) && self.now_ns() <= moved_ns + self.flow.keys.drain.nanos() {
+            self.step(worker)?;
+            if self.log.settled() > settled {
+                (settled, moved_ns) = (self.log.settled(), self.now_ns());
             }
         }
         Ok(())
     }
 
-    /// Works until `until_ns`.
-    pub fn work_until(
-        &self,
-        log: &mut ProcessingLog,
-        worker: &mut dyn Worker,
-        progress: &SendProgress,
-        until_ns: u64,
-    ) -> Result<(), DriverError> {
-        while self.clock.now_ns() < until_ns && !progress.all_settled(log.settled()) {
-            let tasks = self.fetch(log, worker, progress)?;
-            log.work(worker, &tasks);
+    pub fn work_until(&mut self, worker: &mut dyn Worker, until_ns: u64) -> Result<(), DriverError> {
+        while self.now_ns() < until_ns && !self.progress.all_settled(self.log.settled()) {
+            self.step(worker)?;
         }
         Ok(())
     }
 
     /// Takes messages without working on them until there are `many`, or no more come in time.
-    pub fn fill_hands(
-        &self,
-        log: &mut ProcessingLog,
-        worker: &mut dyn Worker,
-        progress: &SendProgress,
-        many: usize,
-    ) -> Result<Vec<Task>, DriverError> {
-        let (mut tasks, deadline_ns) = (Vec::new(), self.clock.now_ns() + FILL_NS);
-        while tasks.len() < many && self.clock.now_ns() < deadline_ns {
-            tasks.extend(self.fetch(log, worker, progress)?);
+    pub fn fill_hands(&mut self, worker: &mut dyn Worker, many: usize) -> Result<Vec<Task>, DriverError> {
+        let (mut tasks, deadline_ns) = (Vec::new(), self.now_ns() + FILL_NS);
+        while tasks.len() < many && self.now_ns() < deadline_ns {
+            tasks.extend(self.fetch(worker)?);
         }
         Ok(tasks)
     }

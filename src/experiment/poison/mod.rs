@@ -7,12 +7,13 @@
 mod flow;
 mod processing;
 
-use self::flow::{Flow, sequences};
-use self::processing::{ProcessingLog, Task};
+use self::flow::Flow;
+use self::processing::ProcessingLog;
 use super::ExperimentContext;
+use super::findings::p99;
 use super::sender::ExperimentSender;
-use crate::engine::TrialError;
-use crate::model::{Quantile, metric};
+use crate::engine::CellRunError;
+use crate::model::metric;
 use crate::record::SeqSet;
 use crate::result::{CellOutput, Observation};
 use crate::scenario::Poison;
@@ -23,7 +24,7 @@ const READ_BACK_NS: u64 = 30_000_000_000;
 /// Messages that the consumer has in hand when it is killed; it has worked on half of them.
 const IN_HAND: usize = 64;
 
-pub fn run(context: &mut ExperimentContext<'_>, keys: &Poison) -> Result<CellOutput, TrialError> {
+pub fn run(context: &mut ExperimentContext<'_>, keys: &Poison) -> Result<CellOutput, CellRunError> {
     let mut seen = Vec::new();
     let every = (1.0 / keys.share).round() as u64;
     for (number, part, every) in [(0, "healthy", None), (1, "poison", Some(every))] {
@@ -39,11 +40,11 @@ pub fn run(context: &mut ExperimentContext<'_>, keys: &Poison) -> Result<CellOut
 }
 
 /// The flow that shows what failing messages do to the others.
-fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialError> {
+fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, CellRunError> {
     let place = flow.place()?;
     let mut worker = flow.worker(&place, 0)?;
     let length = Span(keys.warm_up.nanos() + keys.duration.nanos());
-    let (sender, log) = flow.under_load(length, &place, |log, gauge, _| flow.work_off(log, worker.as_mut(), gauge))?;
+    let (sender, log) = flow.under_load(length, &place, |consumer, _| consumer.work_off(worker.as_mut()))?;
     worker.close()?;
     if flow.interrupted() {
         flow.clean_up(&place);
@@ -52,26 +53,20 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialErr
     let (mut dead, mut dead_again) = (SeqSet::new(), 0);
     if let Ok(work) = &place {
         work.dead_letters(flow.clock.now_ns() + READ_BACK_NS, &mut |payload| {
-            dead_again += u64::from(sequences(flow, payload).is_some_and(|sequence| !dead.insert(sequence)));
+            dead_again += u64::from(flow.sequence(payload).is_some_and(|sequence| !dead.insert(sequence)));
         })?;
     }
     let missing = Missing::find(flow, &sender, &log, &dead)?;
     flow.clean_up(&place);
     let share = flow.every.map_or(0.0, |_| keys.share);
     let point = format!("poison={}%", (share * 1e6).round() / 1e4);
-    let (acked, seconds) = (sender.acked().len(), keys.duration.secs_f64());
+    let (acked, seconds) = (sender.acked.len(), keys.duration.secs_f64());
     let measured = |metric, value, n| Observation::measured(metric, &*point, value, n);
     let count = |metric, value: u64| measured(metric, value as f64, acked);
     let mut seen = vec![
         measured(metric::HEALTHY_GOODPUT, log.in_window as f64 / seconds, log.in_window).with_text(sender.failures()),
+        p99(metric::HEALTHY_P99, &point, "healthy messages", &log.latency),
     ];
-    let timed = log.latency.len();
-    seen.push(if Quantile::P99.shown(timed) {
-        measured(metric::HEALTHY_P99, log.latency.value_at_quantile(0.99) as f64, timed)
-    } else {
-        let why = format!("{timed} healthy messages timed, {} needed", Quantile::P99.samples_to_show());
-        Observation::not_measured(metric::HEALTHY_P99, &*point, why)
-    });
     match &place {
         Err(cannot) => {
             let cannot = |metric| Observation::cannot(metric, &*point, cannot.as_str());
@@ -86,40 +81,39 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialErr
         }
     }
     let unreadable = if log.unreadable > 0 { format!("; {} unreadable", log.unreadable) } else { String::new() };
-    seen.push(count(metric::HEALTHY_LOST, missing.lost).with_text(missing.to_string() + &unreadable));
+    seen.push(count(metric::HEALTHY_LOST, missing.lost).with_text(missing.words() + &unreadable));
     seen.push(count(metric::DUPLICATED, log.again + dead_again));
     seen.push(count(metric::BLOCKED, missing.blocked));
     Ok(seen)
 }
 
 /// The flow in which a consumer dies.
-fn crashed(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, TrialError> {
+fn crashed(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, CellRunError> {
     let place = flow.place()?;
     let mut victim = flow.worker(&place, 0)?;
     let (mut died_ns, mut in_hand) = (0, 0);
-    let (sender, log) = flow.under_load(keys.crash, &place, |log, gauge, start_ns| {
-        let kill_ns = start_ns + keys.crash.nanos() / 2;
-        flow.work_until(log, victim.as_mut(), gauge, kill_ns)?;
-        let mut tasks = flow.fill_hands(log, victim.as_mut(), gauge, IN_HAND)?;
+    let (sender, log) = flow.under_load(keys.crash, &place, |consumer, start_ns| {
+        consumer.work_until(victim.as_mut(), start_ns + keys.crash.nanos() / 2)?;
+        let mut tasks = consumer.fill_hands(victim.as_mut(), IN_HAND)?;
         let unacked = tasks.split_off(tasks.len() / 2);
-        log.work(victim.as_mut(), &tasks);
+        consumer.log.work(victim.as_mut(), &tasks);
         in_hand = unacked.len() as u64;
-        log.unacked = unacked.iter().map(Task::sequence).collect();
+        consumer.log.unacked = unacked.iter().map(|task| task.envelope.sequence).collect();
         victim.kill();
         died_ns = flow.clock.now_ns();
-        log.first_ns = None;
+        consumer.log.first_ns = None;
         if let Ok(work) = &place {
             work.take_over(0)?;
         }
         let mut successor = flow.worker(&place, 1)?;
-        let over = flow.work_off(log, successor.as_mut(), gauge);
+        let over = consumer.work_off(successor.as_mut());
         over.and(successor.close())
     })?;
     flow.clean_up(&place);
     if flow.interrupted() {
         return Ok(Vec::new());
     }
-    let (acked, lost) = (sender.acked().len(), sender.acked().len().saturating_sub(log.processed.len()));
+    let (acked, lost) = (sender.acked.len(), sender.acked.len().saturating_sub(log.processed.len()));
     let (taken, again) = match &place {
         Ok(work) => (work.responsibilities().takes_over, work.responsibilities().comes_again),
         Err(_) => ("nobody: what is published while nobody subscribes, or lies with the dead, is gone", "nothing"),
@@ -159,18 +153,18 @@ impl Missing {
         sender: &ExperimentSender,
         log: &ProcessingLog,
         dead: &SeqSet,
-    ) -> Result<Self, TrialError> {
+    ) -> Result<Self, CellRunError> {
         let missing: Vec<u64> = (0..sender.sent())
-            .filter(|n| sender.acked().contains(*n) && !log.processed.contains(*n) && !dead.contains(*n))
+            .filter(|n| sender.acked.contains(*n) && !log.processed.contains(*n) && !dead.contains(*n))
             .collect();
         let mut held = SeqSet::new();
         if !missing.is_empty() {
             let deadline_ns = flow.clock.now_ns() + READ_BACK_NS;
             flow.driver.audit(deadline_ns, &mut |payload| {
-                sequences(flow, payload).map(|sequence| held.insert(sequence));
+                flow.sequence(payload).map(|sequence| held.insert(sequence));
             })?;
         }
-        Ok(Self::count(&missing, &held, |sequence| log.rules.is_poison(sequence)))
+        Ok(Self::count(&missing, &held, |sequence| log.is_poison(sequence)))
     }
 
     fn count(missing: &[u64], held: &SeqSet, is_poison: impl Fn(u64) -> bool) -> Self {
@@ -185,15 +179,11 @@ impl Missing {
         }
         found
     }
-}
 
-impl std::fmt::Display for Missing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn words(&self) -> String {
         match self.not_set_aside {
-            0 => Ok(()),
-            not_set_aside => {
-                write!(f, "{not_set_aside} poison messages not set aside by the deadline, still held by the broker")
-            }
+            0 => String::new(),
+            held => format!("{held} poison messages not set aside by the deadline, still held by the broker"),
         }
     }
 }
@@ -208,7 +198,7 @@ mod tests {
         [3, 9, 19].into_iter().for_each(|sequence| assert!(held.insert(sequence)));
         let found = Missing::count(&[1, 3, 9, 29], &held, |sequence| sequence % 10 == 9);
         assert_eq!(found, Missing { lost: 2, blocked: 1, not_set_aside: 1 });
-        assert!(found.to_string().starts_with("1 poison message"));
-        assert_eq!(Missing::count(&[], &held, |_| true).to_string(), "");
+        assert!(found.words().starts_with("1 poison message"));
+        assert_eq!(Missing::count(&[], &held, |_| true).words(), "");
     }
 }

@@ -5,65 +5,41 @@
 use crate::driver::work::{WorkEvent, Worker};
 use crate::driver::{DriverError, Incoming, Subscriber};
 use crate::payload::{Envelope, Reading, read};
-use crate::record::{SeqSet, new_histogram};
-use hdrhistogram::Histogram;
+use crate::record::{SeqSet, Timings};
 use std::collections::{HashMap, HashSet};
 
-/// What every message is judged by.
-#[derive(Clone, Copy, Debug)]
-pub struct PoisonRules {
-    pub run: u64,
-    pub message_bytes: usize,
-    /// Every n-th message is poison; `None`: there is none.
-    pub every: Option<u64>,
-    /// Tries until a message is dead_lettered; `None`: a message that fails is gone.
-    pub tries: Option<u32>,
-    /// Messages planned in here are timed, those received in here are counted, ns.
-    pub window: (u64, u64),
-}
-
-impl PoisonRules {
-    pub fn is_poison(&self, sequence: u64) -> bool {
-        self.every.is_some_and(|every| sequence % every == every - 1)
-    }
-
-    fn in_window(&self, at_ns: u64) -> bool {
-        (self.window.0..self.window.1).contains(&at_ns)
-    }
-}
-
-/// A message in hand.
 #[derive(Clone, Copy, Debug)]
 pub struct Task {
     id: u64,
     attempt: u32,
-    envelope: Envelope,
+    pub envelope: Envelope,
     at_ns: u64,
 }
 
-impl Task {
-    pub fn sequence(&self) -> u64 {
-        self.envelope.sequence
-    }
-}
-
 /// How every message ended.
+#[derive(Default)]
 pub struct ProcessingLog {
-    pub rules: PoisonRules,
+    pub run: u64,
+    pub message_bytes: usize,
+    /// Every n-th message is poison; `None`: there is none.
+    pub every: Option<u64>,
+    /// Tries until a message is set aside; `None`: a message that fails is gone.
+    pub tries: Option<u32>,
+    /// Messages planned in here are timed, those received in here are counted, ns.
+    pub window: (u64, u64),
     /// Healthy messages that were processed.
     pub processed: SeqSet,
-    /// Processed again.
     pub again: u64,
     /// Healthy messages received inside the window.
     pub in_window: u64,
     /// Planned → received, of healthy messages planned inside the window, ns.
-    pub latency: Histogram<u64>,
+    pub latency: Timings,
     /// Poison that failed for good where nothing can be set aside.
     pub gone: SeqSet,
     /// Poison that the worker reported dead_lettered.
     pub dead_lettered: SeqSet,
     /// First delivery → dead_lettered, ns.
-    pub dead_letter_times: Histogram<u64>,
+    pub dead_letter_times: Timings,
     /// Damaged, or not ours.
     pub unreadable: u64,
     /// When the first message came; cleared to see when the next worker gets its first.
@@ -72,29 +48,14 @@ pub struct ProcessingLog {
     pub unacked: HashSet<u64>,
     /// When the last of them was processed.
     pub redelivered_ns: Option<u64>,
-    first_tries: HashMap<u64, u64>,
+    pub first_tries: HashMap<u64, u64>,
     /// Sequences of what is being dead_lettered, by the worker's numbers.
-    dead_lettering: HashMap<u64, u64>,
+    pub dead_lettering: HashMap<u64, u64>,
 }
 
 impl ProcessingLog {
-    pub fn new(rules: PoisonRules) -> Self {
-        Self {
-            rules,
-            processed: SeqSet::new(),
-            again: 0,
-            in_window: 0,
-            latency: new_histogram(),
-            gone: SeqSet::new(),
-            dead_lettered: SeqSet::new(),
-            dead_letter_times: new_histogram(),
-            unreadable: 0,
-            first_ns: None,
-            unacked: HashSet::new(),
-            redelivered_ns: None,
-            first_tries: HashMap::new(),
-            dead_lettering: HashMap::new(),
-        }
+    pub fn is_poison(&self, sequence: u64) -> bool {
+        self.every.is_some_and(|every| sequence % every == every - 1)
     }
 
     /// Messages that have come to their end.
@@ -107,12 +68,10 @@ impl ProcessingLog {
         let mut tasks = Vec::new();
         let mut unreadable = Vec::new();
         worker.take(max, until_ns, &mut |event| match event {
-            WorkEvent::Task { id, attempt, payload, at_ns } => {
-                match read(payload, self.rules.run, self.rules.message_bytes) {
-                    Reading::Ours(envelope) => tasks.push(Task { id, attempt, envelope, at_ns }),
-                    Reading::Corrupt | Reading::Foreign => unreadable.push(id),
-                }
-            }
+            WorkEvent::Task { id, attempt, payload, at_ns } => match read(payload, self.run, self.message_bytes) {
+                Reading::Ours(envelope) => tasks.push(Task { id, attempt, envelope, at_ns }),
+                Reading::Corrupt | Reading::Foreign => unreadable.push(id),
+            },
             WorkEvent::DeadLettered { id, at_ns } => {
                 let Some(sequence) = self.dead_lettering.remove(&id) else { return };
                 if self.dead_lettered.insert(sequence)
@@ -130,9 +89,9 @@ impl ProcessingLog {
 
     pub fn work(&mut self, worker: &mut dyn Worker, tasks: &[Task]) {
         for Task { id, attempt, envelope: Envelope { sequence, planned_ns, .. }, at_ns } in tasks.iter().copied() {
-            if self.rules.is_poison(sequence) {
+            if self.is_poison(sequence) {
                 self.first_tries.entry(sequence).or_insert(at_ns);
-                match self.rules.tries {
+                match self.tries {
                     None => {
                         self.gone.insert(sequence);
                         worker.done(id);
@@ -149,8 +108,9 @@ impl ProcessingLog {
                 self.redelivered_ns = Some(at_ns);
             }
             if self.processed.insert(sequence) {
-                self.in_window += u64::from(self.rules.in_window(at_ns));
-                if self.rules.in_window(planned_ns) {
+                let window = self.window.0..self.window.1;
+                self.in_window += u64::from(window.contains(&at_ns));
+                if window.contains(&planned_ns) {
                     self.latency.saturating_record(at_ns.saturating_sub(planned_ns));
                 }
             } else {
@@ -162,13 +122,11 @@ impl ProcessingLog {
 }
 
 /// A plain subscriber in a worker's place, for a system that cannot hand a message out again: what fails is gone.
-pub struct UnacknowledgedWorker {
-    pub subscriber: Box<dyn Subscriber>,
-}
+pub struct UnacknowledgedWorker(pub Box<dyn Subscriber>);
 
 impl Worker for UnacknowledgedWorker {
     fn take(&mut self, _: u32, until_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError> {
-        self.subscriber.receive(until_ns, &mut |incoming: Incoming<'_>| {
+        self.0.receive(until_ns, &mut |incoming: Incoming<'_>| {
             sink(WorkEvent::Task { id: 0, attempt: 1, payload: incoming.payload, at_ns: incoming.received_ns });
         })
     }
@@ -176,7 +134,7 @@ impl Worker for UnacknowledgedWorker {
     fn retry(&mut self, _: u64) {}
     fn dead_letter(&mut self, _: u64) {}
     fn close(mut self: Box<Self>) -> Result<(), DriverError> {
-        self.subscriber.close()
+        self.0.close()
     }
     fn kill(self: Box<Self>) {}
 }
@@ -223,13 +181,14 @@ mod tests {
         fn kill(self: Box<Self>) {}
     }
 
-    fn rules() -> PoisonRules {
-        PoisonRules { run: 7, message_bytes: 100, every: Some(10), tries: Some(3), window: (0, 20_000) }
+    fn log() -> ProcessingLog {
+        let (every, tries, window) = (Some(10), Some(3), (0, 20_000));
+        ProcessingLog { run: 7, message_bytes: 100, every, tries, window, ..ProcessingLog::default() }
     }
 
     #[test]
     fn poison_is_tried_as_often_as_told_and_then_buried_once() {
-        let (mut table, mut log) = (Table { new: (0..30).collect(), ..Table::default() }, ProcessingLog::new(rules()));
+        let (mut table, mut log) = (Table { new: (0..30).collect(), ..Table::default() }, log());
         for round in 1..=5 {
             let tasks = log.fetch(&mut table, 100, 0).unwrap();
             assert_eq!(tasks.len(), [30, 3, 3, 0, 0][round - 1], "round {round}");
@@ -244,13 +203,13 @@ mod tests {
 
     #[test]
     fn what_comes_twice_is_counted_and_what_cannot_be_retried_is_gone() {
-        let rules = PoisonRules { tries: None, ..rules() };
-        let (mut table, mut log) = (Table { new: vec![8, 9, 8], ..Table::default() }, ProcessingLog::new(rules));
+        let for_good = || ProcessingLog { tries: None, ..log() };
+        let (mut table, mut log) = (Table { new: vec![8, 9, 8], ..Table::default() }, for_good());
         let tasks = log.fetch(&mut table, 100, 0).unwrap();
         log.work(&mut table, &tasks);
         assert_eq!((log.processed.len(), log.again, log.gone.len(), table.dead_lettered.len()), (1, 1, 1, 0));
-        let strange = PoisonRules { run: 8, ..rules };
-        let (mut table, mut log) = (Table { new: vec![1], ..Table::default() }, ProcessingLog::new(strange));
+        let strange = ProcessingLog { run: 8, ..for_good() };
+        let (mut table, mut log) = (Table { new: vec![1], ..Table::default() }, strange);
         assert!(log.fetch(&mut table, 100, 0).unwrap().is_empty());
         assert_eq!((log.unreadable, table.desk.count()), (1, 0));
     }

@@ -4,10 +4,9 @@
 //! (a codec's ratio decides what some consumers can unpack).
 
 use super::super::ExperimentContext;
-use super::plan::{Limit, SendVariant, kinds, sent};
-use super::preflight;
+use super::plan::{Limit, SendVariant, kinds, needs, refuse, sent};
 use crate::driver::{Driver, DriverError, LargeClient, LargeMessages, LargeRefusal, Times, Trip, Who, codec};
-use crate::engine::{Phase, Progress, TrialError};
+use crate::engine::{CellRunError, Phase, Progress};
 use crate::environment::{memory_available, reset_peak, usage};
 use crate::model::{Codec, Software};
 use crate::payload::{BodyKind, large};
@@ -23,20 +22,13 @@ const LOG_LINES: usize = 60;
 /// What a broker writes when it is about our message.
 const TELLING: &[&str] = &["ERROR", "Exception", "Error:", "overcoming of output buffer", "query buffer"];
 
-/// What became of one way of one rung.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
     pub kind: SendVariant,
-    /// Nominal.
     pub size: Bytes,
     pub sent_bytes: usize,
-    pub outcome: RungOutcome,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum RungOutcome {
-    NotTried(String),
-    Tried(Tried),
+    /// Or why it was not tried.
+    pub tried: Result<Tried, String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -63,11 +55,11 @@ struct LadderConnection {
     driver: Box<dyn Driver>,
 }
 
-pub struct Climb<'a, 'b> {
+struct Climb<'a, 'b> {
     context: &'a mut ExperimentContext<'b>,
     keys: &'a SizeLadder,
     software: Software,
-    lanes: Vec<LadderConnection>,
+    connections: Vec<LadderConnection>,
     opened: u32,
     limits: Vec<Limit>,
     attempts: Vec<Attempt>,
@@ -75,15 +67,19 @@ pub struct Climb<'a, 'b> {
     broken: Option<String>,
 }
 
-impl<'a, 'b> Climb<'a, 'b> {
-    pub fn new(context: &'a mut ExperimentContext<'b>, keys: &'a SizeLadder) -> Self {
-        let software = context.cell.config.system.software();
-        let (lanes, limits, attempts) = (Vec::new(), Vec::new(), Vec::new());
-        Self { context, keys, software, lanes, opened: 0, limits, attempts, broken: None }
-    }
+/// Tries every rung from the smallest up.
+pub fn climb(context: &mut ExperimentContext<'_>, keys: &SizeLadder) -> Result<Vec<Attempt>, CellRunError> {
+    let software = context.cell.config.system.software();
+    let (connections, limits, attempts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut climb = Climb { context, keys, software, connections, opened: 0, limits, attempts, broken: None };
+    let climbed = climb.up();
+    let broken = climb.broken.is_some();
+    climb.connections.into_iter().for_each(|connection| connection.close(broken));
+    climbed.map(|()| climb.attempts)
+}
 
-    /// Tries every rung from the smallest up.
-    pub fn up(&mut self) -> Result<(), TrialError> {
+impl Climb<'_, '_> {
+    fn up(&mut self) -> Result<(), CellRunError> {
         let mut sizes = self.keys.sizes.clone();
         sizes.sort_unstable();
         sizes.dedup();
@@ -98,29 +94,20 @@ impl<'a, 'b> Climb<'a, 'b> {
                     }
                     self.tell();
                     let sent_bytes = sent(self.software, size);
-                    let outcome = match self.why_not(kind, sent_bytes) {
-                        Some(why) => RungOutcome::NotTried(why),
+                    let tried = match self.why_not(kind, sent_bytes) {
+                        Some(why) => Err(why),
                         None => {
                             if content.len() != sent_bytes {
                                 content = self.content(payload, sent_bytes);
                             }
-                            RungOutcome::Tried(self.attempt(kind, size, &content)?)
+                            Ok(self.attempt(kind, size, &content)?)
                         }
                     };
-                    self.attempts.push(Attempt { kind, size, sent_bytes, outcome });
+                    self.attempts.push(Attempt { kind, size, sent_bytes, tried });
                 }
             }
         }
         Ok(())
-    }
-
-    /// Closes everything and hands out what was found.
-    pub fn end(mut self) -> Vec<Attempt> {
-        let broken = self.broken.is_some();
-        for lane in self.lanes.drain(..) {
-            close(lane, broken);
-        }
-        self.attempts
     }
 
     fn content(&self, payload: PayloadKind, bytes: usize) -> Vec<u8> {
@@ -137,11 +124,11 @@ impl<'a, 'b> Climb<'a, 'b> {
         }
         let available = memory_available()?;
         let held = self.context.broker.pids().into_iter().filter_map(usage).map(|usage| usage.rss_bytes).sum();
-        preflight::refuse(preflight::needs(self.software, kind, bytes as u64), held, available, self.keys.headroom.0)
+        refuse(needs(self.software, kind, bytes as u64), held, available, self.keys.headroom.0)
     }
 
     /// Sends `content` once, or several times where it is over soon.
-    fn attempt(&mut self, kind: SendVariant, size: Bytes, content: &[u8]) -> Result<Tried, TrialError> {
+    fn attempt(&mut self, kind: SendVariant, size: Bytes, content: &[u8]) -> Result<Tried, CellRunError> {
         let clock = self.context.clock();
         let log_before = self.context.broker.log_tail(LOG_LINES);
         let mut pids = self.context.broker.pids();
@@ -152,18 +139,23 @@ impl<'a, 'b> Climb<'a, 'b> {
 
         let started = Instant::now();
         let packs = self.software == Software::Redis && kind.codec != Codec::None;
-        let packed =
-            if packs { codec::pack(kind.codec, content).map_err(|error| self.odd("compress", error))? } else { None };
+        let system = self.context.cell.config.system;
+        let odd = |error: std::io::Error| DriverError::Refused {
+            system,
+            action: "compress".into(),
+            cause: error.to_string(),
+        };
+        let packed = if packs { codec::pack(kind.codec, content).map_err(odd)? } else { None };
         let pack = if packs { started.elapsed() } else { Duration::ZERO };
         let wire = packed.as_deref().unwrap_or(content);
 
-        let lane = self.lane(kind)?;
+        let place = self.connection(kind)?;
         let begin_ns = clock.now_ns();
         let repeat_until_ns = begin_ns + self.keys.repeat.nanos();
         let (mut times, mut wire_bytes, mut refusal) = (Vec::new(), None, None);
         loop {
             let deadline_ns = clock.now_ns() + self.keys.deadline.nanos();
-            let trip: Trip = self.lanes[lane].messages.round_trip(wire, deadline_ns);
+            let trip: Trip = self.connections[place].messages.round_trip(wire, deadline_ns);
             wire_bytes = wire_bytes.or(trip.wire_bytes);
             match trip.end {
                 Ok(trip) => times.push(trip),
@@ -181,15 +173,14 @@ impl<'a, 'b> Climb<'a, 'b> {
         }
         let unpack = if packs { started.elapsed() } else { Duration::ZERO };
 
-        let peaks = pids.iter().map(|pid| usage(*pid).map(|usage| usage.peak_rss_bytes));
-        let peaks: Vec<Option<u64>> = peaks.zip(fresh).map(|(peak, fresh)| peak.filter(|_| fresh)).collect();
-        let broker_peak = peaks.get(1..).filter(|peaks| !peaks.is_empty());
-        let broker_peak = broker_peak.and_then(|peaks| peaks.iter().copied().sum::<Option<u64>>());
+        let peak = |(pid, fresh): (&u32, bool)| usage(*pid).filter(|_| fresh).map(|usage| usage.peak_rss_bytes);
+        let mut peaks = pids.iter().zip(fresh).map(peak);
+        let client_peak = peaks.next().flatten();
+        let broker_peak = if pids.len() > 1 { peaks.sum() } else { None };
 
         if let Some(found) = &mut refusal {
             self.explain(found, &log_before);
-            let lane = self.lanes.swap_remove(lane);
-            close(lane, self.broken.is_some());
+            self.connections.swap_remove(place).close(self.broken.is_some());
             if found.who.is_limit() {
                 self.limits.push(Limit { kind, size, refusal: found.clone() });
             }
@@ -201,7 +192,6 @@ impl<'a, 'b> Climb<'a, 'b> {
             (None, Some(times)) => Ok(times),
             (refusal, _) => Err(refusal.unwrap_or_else(|| LargeRefusal::new(Who::TimeOut, "interrupted"))),
         };
-        let client_peak = peaks.first().copied().flatten();
         Ok(Tried { end, trips, pack, unpack, wire_bytes, client_peak, broker_peak, window_ns: (begin_ns, end_ns) })
     }
 
@@ -223,26 +213,20 @@ impl<'a, 'b> Climb<'a, 'b> {
     }
 
     /// Where connections of this kind are kept.
-    fn lane(&mut self, kind: SendVariant) -> Result<usize, TrialError> {
+    fn connection(&mut self, kind: SendVariant) -> Result<usize, CellRunError> {
         // Redis's client is the same whatever the bytes are.
         let codec = if self.software == Software::Kafka { kind.codec } else { Codec::None };
-        let known = |lane: &LadderConnection| (lane.codec, lane.client) == (codec, kind.client);
-        if let Some(index) = self.lanes.iter().position(known) {
-            return Ok(index);
+        let known = |known: &LadderConnection| (known.codec, known.client) == (codec, kind.client);
+        if let Some(place) = self.connections.iter().position(known) {
+            return Ok(place);
         }
         let mut cell = self.context.cell.clone();
         cell.message.codec = codec;
         self.opened += 1;
-        let driver = self.context.driver(&cell, &format!("large{}", self.opened))?;
-        driver.prepare()?;
+        let driver = self.context.prepared(&cell, &format!("large{}", self.opened))?;
         let messages = driver.large(kind.client)?;
-        self.lanes.push(LadderConnection { codec, client: kind.client, messages, driver });
-        Ok(self.lanes.len() - 1)
-    }
-
-    fn odd(&self, action: &str, error: std::io::Error) -> DriverError {
-        let system = self.context.cell.config.system;
-        DriverError::Refused { system, action: action.into(), cause: error.to_string() }
+        self.connections.push(LadderConnection { codec, client: kind.client, messages, driver });
+        Ok(self.connections.len() - 1)
     }
 
     fn tell(&mut self) {
@@ -259,12 +243,13 @@ impl<'a, 'b> Climb<'a, 'b> {
     }
 }
 
-fn close(lane: LadderConnection, broken: bool) {
-    let LadderConnection { messages, driver, .. } = lane;
-    drop(messages);
-    if !broken {
-        // What stays behind goes with the broker, which is ours and about to be stopped.
-        let _ = driver.clean_up();
+impl LadderConnection {
+    fn close(self, broken: bool) {
+        drop(self.messages);
+        if !broken {
+            // What stays behind goes with the broker, which is ours and about to be stopped.
+            let _ = self.driver.clean_up();
+        }
     }
 }
 

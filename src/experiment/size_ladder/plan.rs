@@ -1,4 +1,4 @@
-//! What is tried on each rung, in which order, and what need not be tried any more. Pure.
+//! What is tried on each rung, in which order, what need not be tried any more, and what must not be. Pure.
 
 use crate::driver::{LargeClient, LargeRefusal};
 use crate::model::{Codec, Software};
@@ -7,10 +7,9 @@ use crate::units::Bytes;
 use std::fmt;
 
 /// librdkafka counts this much beside the value against its largest message of 10^9 B.
-const LIBRDKAFKA_FRAMING: u64 = 36;
-const LIBRDKAFKA_LARGEST: u64 = 1_000_000_000;
+const LIBRDKAFKA_FRAMING: usize = 36;
+const LIBRDKAFKA_LARGEST: usize = 1_000_000_000;
 
-/// One way to send a size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendVariant {
     pub payload: PayloadKind,
@@ -27,7 +26,6 @@ impl fmt::Display for SendVariant {
     }
 }
 
-/// Every kind of the rung `size`.
 pub fn kinds(keys: &SizeLadder, software: Software, size: Bytes) -> Vec<SendVariant> {
     let mut kinds = Vec::new();
     for &payload in &keys.payloads {
@@ -51,14 +49,12 @@ pub fn kinds(keys: &SizeLadder, software: Software, size: Bytes) -> Vec<SendVari
 
 /// What is sent for a nominal size.
 pub fn sent(software: Software, nominal: Bytes) -> usize {
-    let sent = match nominal.0 {
+    match nominal.0 as usize {
         LIBRDKAFKA_LARGEST if software == Software::Kafka => LIBRDKAFKA_LARGEST - LIBRDKAFKA_FRAMING,
         size => size,
-    };
-    sent as usize
+    }
 }
 
-/// A limit that was met on the way up.
 #[derive(Clone, Debug)]
 pub struct Limit {
     pub kind: SendVariant,
@@ -72,6 +68,44 @@ impl Limit {
         let SendVariant { payload, codec, client } = self.kind;
         (codec, client) == (kind.codec, kind.client) && (codec == Codec::None || payload == kind.payload)
     }
+}
+
+/// Text becomes smaller than this share of itself by any codec.
+const PACKED: f64 = 0.25;
+
+/// What one message of `size` bytes takes at most, in bytes: client, broker. Factors are measured peaks, rounded up: of
+/// Redis 8.2 and Kafka 4.4 for one message in flight, of our own paths.
+pub fn needs(software: Software, kind: SendVariant, size: u64) -> (u64, u64) {
+    let size = size as f64;
+    let packs = kind.codec != Codec::None && kind.payload == PayloadKind::Text;
+    let wire = if packs { size * PACKED } else { size };
+    let (client, broker) = match (software, kind.client) {
+        // The caller's and the library's, and a buffer to compress into; the broker reads into and writes from buffers
+        // outside its heap as large as those inside.
+        (Software::Kafka, LargeClient::Usual) if kind.codec == Codec::None => (2.5 * size, 4.0 * wire),
+        (Software::Kafka, LargeClient::Usual) => (2.0 * size + wire, 4.0 * wire),
+        (Software::Kafka, LargeClient::Second) => (1.1 * size, 4.0 * wire),
+        _ if kind.codec == Codec::None => (1.1 * size, 3.7 * wire),
+        _ => (1.1 * size + wire, 3.7 * wire),
+    };
+    (client as u64, broker as u64)
+}
+
+/// Why it must not be tried, better skipped than killed: `held` is what the broker has already.
+pub fn refuse((client, broker): (u64, u64), held: u64, available: u64, headroom: u64) -> Option<String> {
+    let needed = client.saturating_add(broker.saturating_sub(held));
+    if needed.saturating_add(headroom) <= available {
+        return None;
+    }
+    let mib = |bytes: u64| bytes >> 20;
+    Some(format!(
+        "it needs {} MiB in the client and up to {} MiB in the broker (which has {}), and {} MiB are to stay free: {} MiB are available",
+        mib(client),
+        mib(broker),
+        mib(held),
+        mib(headroom),
+        mib(available)
+    ))
 }
 
 #[cfg(test)]
@@ -132,5 +166,27 @@ mod tests {
         assert_eq!(sent(Software::Kafka, Bytes(1_000_000_000)), 999_999_964);
         assert_eq!(sent(Software::Redis, Bytes(1_000_000_000)), 1_000_000_000);
         assert_eq!(sent(Software::Kafka, Bytes(1 << 20)), 1 << 20);
+    }
+
+    const GB: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_gigabyte_fits_a_large_machine_and_is_refused_on_a_small_one() {
+        let kind = SendVariant { payload: PayloadKind::Random, codec: Codec::None, client: LargeClient::Second };
+        let needed = needs(Software::Kafka, kind, GB);
+        assert_eq!(needed, (1_100_000_000, 4_000_000_000));
+        assert_eq!(refuse(needed, 0, 24 * GB, GB), None);
+        let why = refuse(needed, 0, 5 * GB, GB).unwrap();
+        assert!(why.contains("1049 MiB in the client") && why.contains("3814 MiB in the broker"), "{why}");
+        assert_eq!(refuse(needed, 3 * GB, 4 * GB, GB), None, "what the broker holds already is not needed again");
+    }
+
+    #[test]
+    fn packed_text_needs_less_of_the_broker() {
+        let kind = |codec, payload| SendVariant { payload, codec, client: LargeClient::Usual };
+        let (_, plain) = needs(Software::Redis, kind(Codec::None, PayloadKind::Text), GB);
+        let (_, text) = needs(Software::Redis, kind(Codec::Lz4, PayloadKind::Text), GB);
+        let (_, random) = needs(Software::Redis, kind(Codec::Lz4, PayloadKind::Random), GB);
+        assert!(text < plain / 3 && random == plain);
     }
 }

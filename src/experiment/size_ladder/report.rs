@@ -1,7 +1,7 @@
 //! From attempts to observations: what arrived, what was refused by whom, and at which cost. Pure.
 
 use super::bystander::BystanderSample;
-use super::climb::{Attempt, RungOutcome, Tried};
+use super::climb::{Attempt, Tried};
 use super::plan::SendVariant;
 use crate::driver::LargeClient;
 use crate::model::{Codec, Metric, metric};
@@ -13,16 +13,15 @@ use std::time::Duration;
 pub fn observations(keys: &SizeLadder, attempts: &[Attempt], samples: &[BystanderSample]) -> Vec<Observation> {
     let mut all = Vec::new();
     attempts.iter().for_each(|attempt| of_attempt(attempt, &mut all));
+    let every: Vec<&Attempt> = attempts.iter().collect();
+    ends("", &every, &mut all);
     let mut kinds: Vec<SendVariant> = Vec::new();
-    for attempt in attempts {
-        if !kinds.contains(&attempt.kind) {
-            kinds.push(attempt.kind);
+    for Attempt { kind, .. } in attempts {
+        if !kinds.contains(kind) {
+            kinds.push(*kind);
+            let of_kind: Vec<&Attempt> = attempts.iter().filter(|attempt| attempt.kind == *kind).collect();
+            ends(&kind.to_string(), &of_kind, &mut all);
         }
-    }
-    ends("", attempts, &mut all);
-    for kind in kinds {
-        let of_kind: Vec<Attempt> = attempts.iter().filter(|attempt| attempt.kind == kind).cloned().collect();
-        ends(&kind.to_string(), &of_kind, &mut all);
     }
     let mut sizes: Vec<Bytes> = attempts.iter().map(|attempt| attempt.size).collect();
     sizes.dedup();
@@ -39,45 +38,33 @@ pub fn observations(keys: &SizeLadder, attempts: &[Attempt], samples: &[Bystande
 
 impl Attempt {
     fn tried(&self) -> Option<&Tried> {
-        match &self.outcome {
-            RungOutcome::Tried(tried) => Some(tried),
-            RungOutcome::NotTried(_) => None,
-        }
+        self.tried.as_ref().ok()
     }
 
     fn intact(&self) -> bool {
         self.tried().is_some_and(|tried| tried.end.is_ok())
     }
-
-    fn point(&self) -> String {
-        format!("size={},{}", self.size, self.kind)
-    }
 }
 
 fn of_attempt(attempt: &Attempt, all: &mut Vec<Observation>) {
-    let point = attempt.point();
-    let tried = match &attempt.outcome {
-        RungOutcome::NotTried(why) => {
-            all.push(Observation::not_measured(metric::INTACT, point, why));
-            return;
-        }
-        RungOutcome::Tried(tried) => tried,
+    let point = format!("size={},{}", attempt.size, attempt.kind);
+    let tried = match &attempt.tried {
+        Err(why) => return all.push(Observation::not_measured(metric::INTACT, point, why)),
+        Ok(tried) => tried,
     };
     let (value, text) = match &tried.end {
         Ok(times) => (1.0, intact_words(attempt.sent_bytes, tried, times.acked, times.received)),
         Err(refusal) => (0.0, refusal.to_string()),
     };
     let n = tried.trips + u64::from(tried.end.is_err());
-    all.push(Observation::measured(metric::INTACT, point.clone(), value, n).with_text(text));
-    for (metric, bytes) in [
+    all.push(Observation::measured(metric::INTACT, &*point, value, n).with_text(text));
+    let sizes = [
         (metric::WIRE_BYTES, tried.wire_bytes),
         (metric::CLIENT_PEAK, tried.client_peak),
         (metric::BROKER_PEAK, tried.broker_peak),
-    ] {
-        if let Some(bytes) = bytes {
-            all.push(Observation::measured(metric, point.clone(), bytes as f64, 1));
-        }
-    }
+    ];
+    let measured = |(metric, bytes): (_, Option<u64>)| Some(Observation::measured(metric, &*point, bytes? as f64, 1));
+    all.extend(sizes.into_iter().filter_map(measured));
 }
 
 fn intact_words(bytes: usize, tried: &Tried, acked: Duration, received: Duration) -> String {
@@ -90,38 +77,35 @@ fn intact_words(bytes: usize, tried: &Tried, acked: Duration, received: Duration
     text
 }
 
-/// The largest size that arrived and the smallest that was refused, among `attempts`.
-fn ends(point: &str, attempts: &[Attempt], all: &mut Vec<Observation>) {
+/// The largest size that arrived and the smallest that was refused, among `attempts`; for all of them together with the
+/// ways in which it was so.
+fn ends(point: &str, attempts: &[&Attempt], all: &mut Vec<Observation>) {
+    let together = point.is_empty();
     let tried = attempts.iter().filter(|attempt| attempt.tried().is_some()).count() as u64;
-    let most = attempts.iter().filter(|attempt| attempt.intact()).map(|attempt| attempt.size).max();
-    let ways = most.map_or(Vec::new(), |most| {
-        attempts.iter().filter(|attempt| attempt.intact() && attempt.size == most).map(|a| a.kind.to_string()).collect()
+    let intact = || attempts.iter().filter(|attempt| attempt.intact());
+    let most = intact().map(|attempt| attempt.size).max();
+    all.push(if tried == 0 {
+        Observation::not_measured(metric::LARGEST_INTACT, point, "nothing was tried")
+    } else {
+        let ways = intact().filter(|attempt| together && Some(attempt.size) == most);
+        let ways: Vec<String> = ways.map(|attempt| attempt.kind.to_string()).collect();
+        let most = most.map_or(0.0, |most| most.0 as f64);
+        Observation::measured(metric::LARGEST_INTACT, point, most, tried).with_text(ways.join(" · "))
     });
-    let observation = match (most, tried) {
-        (None, 0) => Observation::not_measured(metric::LARGEST_INTACT, point, "nothing was tried"),
-        _ => Observation::measured(metric::LARGEST_INTACT, point, most.map_or(0.0, |most| most.0 as f64), tried),
-    };
-    all.push(observation.with_text(if point.is_empty() { ways.join(" · ") } else { String::new() }));
 
-    let refused: Vec<(&Attempt, String)> = attempts
-        .iter()
-        .filter_map(|attempt| Some((attempt, attempt.tried()?.end.as_ref().err()?.to_string())))
-        .collect();
-    all.push(match refused.iter().map(|(attempt, _)| attempt.size).min() {
+    let refused = attempts.iter().filter_map(|attempt| Some((attempt, attempt.tried()?.end.as_ref().err()?)));
+    all.push(match refused.clone().map(|(attempt, _)| attempt.size).min() {
         None => {
             let up_to = most.map_or("nothing was tried".to_owned(), |most| format!("nothing was refused up to {most}"));
             Observation::not_measured(metric::FIRST_REFUSED, point, up_to)
         }
         Some(first) => {
-            let here = refused.iter().filter(|(attempt, _)| attempt.size == first);
-            let words: Vec<String> = here
-                .map(
-                    |(attempt, words)| {
-                        if point.is_empty() { format!("{}: {words}", attempt.kind) } else { words.clone() }
-                    },
-                )
-                .collect();
-            Observation::measured(metric::FIRST_REFUSED, point, first.0 as f64, tried).with_text(words.join(" · "))
+            let words = refused.filter(|(attempt, _)| attempt.size == first).map(|(attempt, refusal)| match together {
+                true => format!("{}: {refusal}", attempt.kind),
+                false => refusal.to_string(),
+            });
+            let words = words.collect::<Vec<_>>().join(" · ");
+            Observation::measured(metric::FIRST_REFUSED, point, first.0 as f64, tried).with_text(words)
         }
     });
 }
@@ -167,12 +151,9 @@ fn beside(size: Bytes, attempts: &[&Attempt], samples: &[BystanderSample]) -> Op
         return None;
     }
     let inside = |sample: &&BystanderSample| windows.iter().any(|(from, to)| (*from..*to).contains(&sample.planned_ns));
-    let mut latencies: Vec<u64> = Vec::new();
-    let mut missing = 0u64;
-    for sample in samples.iter().filter(inside) {
-        latencies.push(sample.latency_ns);
-        missing += u64::from(sample.missing);
-    }
+    let due: Vec<&BystanderSample> = samples.iter().filter(inside).collect();
+    let missing = due.iter().filter(|sample| sample.missing).count();
+    let mut latencies: Vec<u64> = due.iter().map(|sample| sample.latency_ns).collect();
     latencies.sort_unstable();
     let (metric, point, n) = (metric::BYSTANDER_P99, format!("size={size}"), latencies.len() as u64);
     let rank = (latencies.len() * 99).div_ceil(100);
@@ -212,13 +193,13 @@ mod tests {
             window_ns: (size, size + 1000),
         };
         let kind = SendVariant { payload: PayloadKind::Text, codec, client };
-        Attempt { kind, size: Bytes(size), sent_bytes: size as usize, outcome: RungOutcome::Tried(tried) }
+        Attempt { kind, size: Bytes(size), sent_bytes: size as usize, tried: Ok(tried) }
     }
 
     fn ladder() -> Vec<Attempt> {
         use LargeClient::{Second, Usual};
         let mut skipped = attempt(64 * MIB, Codec::None, Usual, Ok(1));
-        skipped.outcome = RungOutcome::NotTried("refused before".into());
+        skipped.tried = Err("refused before".into());
         vec![
             attempt(1024, Codec::None, Usual, Ok(2)),
             attempt(1024, Codec::Lz4, Usual, Ok(2)),

@@ -5,7 +5,7 @@
 //! harness spoilt gives no rate, and the cells that needed it say so; one that the broker spoilt ends the run.
 
 use super::{RunningStudy, StudyError, death};
-use crate::engine::TrialError;
+use crate::engine::CellRunError;
 use crate::experiment::ExperimentContext;
 use crate::model::{Unit, metric};
 use crate::result::words::name;
@@ -31,15 +31,8 @@ impl RunningStudy<'_, '_> {
             let mut broker = self.ready_broker(&label, &config, first, "probe")?;
             for (number, cell) in probes.iter().enumerate() {
                 self.step(&format!("{label} {}: capacity probe", cell.point));
-                let mut stage = ExperimentContext {
-                    cell,
-                    block: 0,
-                    run: self.run_number(number as u64),
-                    target: self.target(broker.as_ref(), &format!("probe-{label}-{number}")),
-                    broker: broker.as_mut(),
-                    interrupted: self.study.interrupted,
-                    observer: self.observer,
-                };
+                let place = format!("probe-{label}-{number}");
+                let mut stage = self.context(cell, 0, number as u64, &place, broker.as_mut());
                 let found = probe(&mut stage, &label)?;
                 if self.interrupted() {
                     return Ok(());
@@ -96,7 +89,7 @@ impl RunningStudy<'_, '_> {
 
 /// Loads the broker as fast as it goes; again where the harness was at fault.
 fn probe(stage: &mut ExperimentContext<'_>, label: &str) -> Result<Result<Carried, String>, StudyError> {
-    let failed = |cause: TrialError| StudyError::Trial { label: format!("{label}, capacity probe"), cause };
+    let failed = |cause: CellRunError| StudyError::CellRun { label: format!("{label}, capacity probe"), cause };
     let cell = stage.cell;
     let mut found = Err(String::new());
     for part in 0..TRIES {
@@ -131,28 +124,26 @@ fn carried(record: &CellRecord) -> Result<Carried, String> {
 
 /// One rate for all labels: half of the slowest one's goodput, and only if every probe found one.
 fn conclude(probed: Vec<Probed>) -> RateFound {
-    let spoilt = probed.iter().find_map(|(label, found)| found.as_ref().err().map(|why| (label, why)));
-    let why_none = spoilt.map(|(label, why)| format!("no rate, since the capacity probe of {label} was spoilt: {why}"));
+    let spoilt = probed.iter().find_map(|(label, found)| Some((label.clone(), found.as_ref().err()?.clone())));
     let carried: Vec<(String, Carried)> =
         probed.into_iter().filter_map(|(label, found)| Some((label, found.ok()?))).collect();
     let slowest = carried.iter().min_by(|a, b| a.1.goodput_per_s.total_cmp(&b.1.goodput_per_s));
-    let (rate, because) = match (slowest, why_none) {
-        (Some((label, slowest)), None) => {
-            let words = |(label, found): &(String, Carried)| {
-                let steady = matches!(found.outcome, CellOutcome::Ok);
-                let outcome = if steady { String::new() } else { format!(" ({})", name(&found.outcome)) };
-                format!("{label} {}{outcome}", Unit::MessagesPerSecond.show(found.goodput_per_s))
-            };
-            let all: Vec<String> = carried.iter().map(words).collect();
-            let because = format!(
-                "half of what {label}, the slowest, carried in the closed loop before the first block, rounded down to two \
-                 digits: {}",
-                all.join(", ")
-            );
-            (Some(half_of(slowest.goodput_per_s)), because)
-        }
-        (_, why_none) => (None, why_none.unwrap_or_else(|| "no rate: there was nobody to probe".to_owned())),
+    let slowest = slowest.filter(|_| spoilt.is_none());
+    let words = |(label, found): &(String, Carried)| {
+        let steady = matches!(found.outcome, CellOutcome::Ok);
+        let outcome = if steady { String::new() } else { format!(" ({})", name(&found.outcome)) };
+        format!("{label} {}{outcome}", Unit::MessagesPerSecond.show(found.goodput_per_s))
     };
+    let because = match (slowest, spoilt) {
+        (Some((label, _)), _) => format!(
+            "half of what {label}, the slowest, carried in the closed loop before the first block, rounded down to two \
+             digits: {}",
+            carried.iter().map(words).collect::<Vec<_>>().join(", ")
+        ),
+        (_, Some((label, why))) => format!("no rate, since the capacity probe of {label} was spoilt: {why}"),
+        (None, None) => "no rate: there was nobody to probe".to_owned(),
+    };
+    let rate = slowest.map(|(_, slowest)| half_of(slowest.goodput_per_s));
     RateFound { rate, carried: carried.into_iter().collect(), because }
 }
 
