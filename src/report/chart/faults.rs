@@ -168,7 +168,7 @@ fn notes(record: &CellRecord) -> Vec<String> {
         "{lost} · never delivered: {} · delivered twice: {} · refused or unanswered: {}",
         count(counts.lost),
         count(counts.duplicate),
-        count(counts.failed.zip(counts.indeterminate).map(|(failed, unknown)| failed + unknown)),
+        count(counts.failed.zip(counts.indeterminate).map(|(failed, unknown)| failed.saturating_add(unknown))),
     )];
     let each: Vec<String> = record.faults.iter().filter_map(|fault| fault.rpo_messages).map(grouped).collect();
     if each.len() > 1 && counts.broker_lost.is_some_and(|lost| lost > 0) {
