@@ -15,6 +15,7 @@ use crate::report;
 use crate::result::{Comparison, Manifest, Summary};
 use crate::scenario::{self, Overrides, Scenario};
 use crate::stats::compare::LEAST_BLOCKS;
+use itertools::Itertools;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -74,16 +75,14 @@ type Read = (Vec<(Planned, Scenario)>, Vec<(Planned, Failure)>);
 /// All scenarios, before any of them runs; what is wrong with one is said at once.
 fn read(plan: Vec<Planned>, profile: &str) -> Result<Read, Failure> {
     let overrides = Overrides { profile: Some(profile.to_owned()), ..Overrides::default() };
-    let (mut scenarios, mut unread) = (Vec::new(), Vec::new());
-    for planned in plan {
-        match scenario::load(&planned.scenario, &overrides) {
-            Ok(scenario) => scenarios.push((planned, scenario)),
-            Err(error) => {
-                say(&format!("{}: {error}", planned.scenario));
-                unread.push((planned, Failure::from(error)));
-            }
+    let read = plan.into_iter().map(|planned| match scenario::load(&planned.scenario, &overrides) {
+        Ok(scenario) => Ok((planned, scenario)),
+        Err(error) => {
+            say(&format!("{}: {error}", planned.scenario));
+            Err((planned, Failure::from(error)))
         }
-    }
+    });
+    let (scenarios, mut unread): (Vec<_>, Vec<_>) = read.partition_result();
     match (scenarios.is_empty(), unread.pop()) {
         (true, Some((_, failure))) => Err(failure),
         (true, None) => {

@@ -4,6 +4,7 @@
 
 use super::experiment::Experiment;
 use super::fault::FaultPlan;
+use super::file::MessageKeys;
 use super::load::{Load, Model};
 use super::system::SystemConfig;
 use crate::model::{BASE, Codec, Guarantee, System};
@@ -65,11 +66,21 @@ pub enum PayloadKind {
 
 impl Default for Message {
     fn default() -> Self {
-        Self { size: Bytes(1024), payload: PayloadKind::Text, compressibility: None, codec: Codec::None }
+        Self::of(&MessageKeys::default())
     }
 }
 
 impl Message {
+    /// What a scenario sets, and the defaults of the rest.
+    pub(super) fn of(keys: &MessageKeys) -> Self {
+        Self {
+            size: keys.size.unwrap_or(Bytes(1024)),
+            payload: keys.payload.unwrap_or(PayloadKind::Text),
+            compressibility: keys.compressibility,
+            codec: keys.codec.unwrap_or(Codec::None),
+        }
+    }
+
     /// Random bytes, as they are.
     pub const fn random(size: u64) -> Self {
         let payload = PayloadKind::Random;

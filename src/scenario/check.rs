@@ -138,13 +138,9 @@ pub(super) fn library(label: &str, config: &SystemConfig, load: &Load, experimen
 
 /// A rate that a run must find first is for plain load: experiments make loads of their own.
 pub(super) fn half_capacity(load: &Load, experiment: Option<&Experiment>) -> Check {
-    match experiment {
-        Some(experiment) if load.half_capacity => {
-            let what = format!("only plain load finds its rate, not the experiment `{}`", experiment.kind());
-            refuse("load.rate", what, "write a rate such as `10k/s`")
-        }
-        _ => Ok(()),
-    }
+    let Some(experiment) = experiment.filter(|_| load.half_capacity) else { return Ok(()) };
+    let what = format!("only plain load finds its rate, not the experiment `{}`", experiment.kind());
+    refuse("load.rate", what, "write a rate such as `10k/s`")
 }
 
 pub(super) fn message(message: &Message, load: &Load) -> Check {

@@ -6,17 +6,16 @@ use super::experiment::experiment_of;
 use super::explain::{flat, load_keys};
 use super::fault::FaultPlan;
 use super::fault_check;
-use super::file::{ClaimId, File, MessageKeys, SCHEMA, Settings};
+use super::file::{ClaimId, File, SCHEMA, Settings};
 use super::layers::{Overrides, keys, lay};
 use super::load::{LoadKeys, Model};
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
 use super::settings;
 use super::source;
-use super::system::{Consume, SystemConfig, Topic};
+use super::system::SystemConfig;
 use super::threshold::{Threshold, measure};
 use crate::model::{FaultKind, Grip, Guarantee, Measure, System};
 use crate::result::{Origin, words::name};
-use crate::units::Bytes;
 use crate::yaml::{HIDDEN, Problem, ScenarioError, Value, YamlNode, decode, is_secret, segments, suggest};
 
 /// A scenario, ready to run: nothing is left to default.
@@ -101,26 +100,23 @@ fn resolve(source: &str, tree: &YamlNode, overrides: &Overrides) -> Result<Scena
     decode::<File>(tree)?;
     let axes = axes(tree)?;
     let points = points(tree, &axes);
-    let mut cells: Vec<Cell> = Vec::new();
-    let mut scenario = None;
+    let mut scenario: Option<Scenario> = None;
     for point in &points {
-        let (mut checked, at_point) =
-            cells_at(source, point, &axes, overrides).map_err(|problem| problem.located(point))?;
-        if let Some(name) = at_point.first().map(|cell| &cell.point)
-            && cells.iter().any(|cell| cell.point == *name)
+        let (base, cells) = cells_at(source, point, &axes, overrides).map_err(|problem| problem.located(point))?;
+        let scenario = scenario.get_or_insert(base);
+        if let Some(name) = cells.first().map(|cell| &cell.point)
+            && scenario.cells.iter().any(|cell| cell.point == *name)
         {
             let what = format!("the point `{name}` stands twice");
             let twice = Problem::new(["matrix"], what, "remove the value that is there twice");
             return Err(twice.located(point));
         }
-        cells.extend(at_point);
-        checked.axes = axes.iter().map(|axis| axis.key.to_owned()).collect();
-        scenario.get_or_insert(checked);
+        scenario.cells.extend(cells);
     }
     // `points` holds at least the base tree.
     let mut scenario =
         scenario.ok_or_else(|| Problem::new(["matrix"], "the matrix has no point", "give each key a value"))?;
-    scenario.cells = cells;
+    scenario.axes = axes.iter().map(|axis| axis.key.to_owned()).collect();
     // One broker serves all cells of a block.
     let kinds = || scenario.cells.iter().flat_map(|cell| &cell.faults).map(FaultPlan::kind);
     let preloaded = kinds().any(FaultKind::on_the_disk);
@@ -155,7 +151,7 @@ fn cells_at(
             return Err(Problem::new(["load"], "this key is missing", "add `load: {model: open, rate: 1k/s}`"));
         }
     };
-    let message = message_of(&file.message);
+    let message = Message::of(&file.message);
     check::load(&load)?;
     check::half_capacity(&load, experiment.as_ref())?;
     check::message(&message, &load)?;
@@ -191,7 +187,7 @@ fn head(source: &str, tree: &YamlNode, file: &File, overrides: &Overrides) -> Re
         let Some(settings) = file.systems.get(&entry.key) else { continue };
         let system = system_of(&entry.key, settings)?;
         settings::understood(&entry.key, system, &entry.node)?;
-        systems.push((entry.key.clone(), config_of(system, settings)));
+        systems.push((entry.key.clone(), SystemConfig::of(system, settings)));
     }
     let labels: Vec<String> = systems.iter().map(|(label, _)| label.clone()).collect();
     let is = |name: &String, (label, config): &(String, SystemConfig)| name == label || name == config.system.name();
@@ -243,52 +239,6 @@ fn system_of(label: &str, settings: &Settings) -> Result<System, Problem> {
             let remedy = format!("{} (or add `system:` to this label)", suggest(label, known()));
             Err(Problem::new(["systems", label], "no system has this name", &remedy))
         }
-    }
-}
-
-/// Copies that must have a message before it is acknowledged.
-const MIN_INSYNC: &str = "min.insync.replicas";
-
-fn config_of(system: System, settings: &Settings) -> SystemConfig {
-    let defaults = SystemConfig::defaults(system);
-    let Settings { topic, consume, .. } = settings;
-    let nodes = settings.nodes.unwrap_or(defaults.nodes);
-    // Three nodes of one machine share what one would have.
-    let heap = if nodes > 1 { Bytes(defaults.heap.0 / 2) } else { defaults.heap };
-    let mut config = SystemConfig {
-        nodes,
-        broker: settings.broker.clone(),
-        sentinel: settings.sentinel.clone(),
-        heap: settings.heap.unwrap_or(heap),
-        keys: settings.keys.unwrap_or(defaults.keys),
-        reply: settings.reply.unwrap_or(defaults.reply),
-        maxlen: settings.maxlen.map_or(defaults.maxlen, |maxlen| maxlen.0),
-        topic: Topic {
-            partitions: topic.partitions.unwrap_or(defaults.topic.partitions),
-            replicas: topic.replicas.unwrap_or(defaults.topic.replicas),
-            config: topic.config.clone(),
-        },
-        consume: Consume {
-            batch: consume.batch.unwrap_or(defaults.consume.batch),
-            mode: consume.mode.unwrap_or(defaults.consume.mode),
-        },
-        ..defaults
-    };
-    config.client.extend(settings.client.clone());
-    // Kafka's own default of 1 acknowledges with a lone leader, whatever the number of copies.
-    if config.topic.replicas >= 3 && !config.broker.contains_key(MIN_INSYNC) {
-        config.topic.config.entry(MIN_INSYNC.into()).or_insert_with(|| "2".into());
-    }
-    config
-}
-
-fn message_of(keys: &MessageKeys) -> Message {
-    let defaults = Message::default();
-    Message {
-        size: keys.size.unwrap_or(defaults.size),
-        payload: keys.payload.unwrap_or(defaults.payload),
-        compressibility: keys.compressibility,
-        codec: keys.codec.unwrap_or(defaults.codec),
     }
 }
 

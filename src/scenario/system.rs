@@ -1,5 +1,6 @@
 //! The settings of a system, as drivers and environments consume them. Nothing here talks to a broker.
 
+use super::file::Settings;
 use crate::model::{Software, System};
 use crate::units::Bytes;
 use schemars::JsonSchema;
@@ -94,39 +95,45 @@ pub enum ListMode {
     Reliable,
 }
 
-impl Default for Topic {
-    fn default() -> Self {
-        Self { partitions: 1, replicas: 1, config: BTreeMap::new() }
-    }
-}
-
-impl Default for Consume {
-    fn default() -> Self {
-        Self { batch: 500, mode: ListMode::Pop }
-    }
-}
+/// Copies that must have a message before it is acknowledged.
+const MIN_INSYNC: &str = "min.insync.replicas";
 
 impl SystemConfig {
-    /// The defaults of `system`, before a scenario sets anything.
+    /// Before a scenario sets anything.
     pub fn defaults(system: System) -> Self {
+        Self::of(system, &Settings::default())
+    }
+
+    /// What a scenario sets, and the defaults of the rest.
+    pub(super) fn of(system: System, settings: &Settings) -> Self {
+        let Settings { topic, consume, .. } = settings;
+        let nodes = settings.nodes.unwrap_or(1);
+        let replicas = topic.replicas.unwrap_or(1);
+        let (mut client, mut config) = (settings.client.clone(), topic.config.clone());
+        if system.software() == Software::Redis {
+            client.entry(ClientLibrary::KEY.into()).or_insert_with(|| ClientLibrary::Direct.name().into());
+        }
+        // Kafka's own default of 1 acknowledges with a lone leader, whatever the number of copies.
+        if replicas >= 3 && !settings.broker.contains_key(MIN_INSYNC) {
+            config.entry(MIN_INSYNC.into()).or_insert_with(|| "2".into());
+        }
+        // As Kafka's own start script has it; three nodes of one machine share what one would have.
+        let heap = Bytes(if nodes > 1 { 1 << 29 } else { 1 << 30 });
+        let maxlen = system.has_key("maxlen").then_some(1_000_000);
         Self {
             system,
-            nodes: 1,
+            nodes,
             proxied: false,
             preloaded: false,
-            broker: BTreeMap::new(),
-            sentinel: BTreeMap::new(),
-            topic: Topic::default(),
-            client: match system.software() {
-                Software::Redis => [(ClientLibrary::KEY.to_owned(), ClientLibrary::Direct.name().to_owned())].into(),
-                _ => BTreeMap::new(),
-            },
-            // As Kafka's own start script has it.
-            heap: Bytes(1 << 30),
-            keys: 1,
-            maxlen: system.has_key("maxlen").then_some(1_000_000),
-            reply: Reply::On,
-            consume: Consume::default(),
+            broker: settings.broker.clone(),
+            sentinel: settings.sentinel.clone(),
+            topic: Topic { partitions: topic.partitions.unwrap_or(1), replicas, config },
+            client,
+            heap: settings.heap.unwrap_or(heap),
+            keys: settings.keys.unwrap_or(1),
+            maxlen: settings.maxlen.map_or(maxlen, |maxlen| maxlen.0),
+            reply: settings.reply.unwrap_or(Reply::On),
+            consume: Consume { batch: consume.batch.unwrap_or(500), mode: consume.mode.unwrap_or(ListMode::Pop) },
         }
     }
 

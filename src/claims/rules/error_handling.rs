@@ -26,9 +26,6 @@ pub struct ErrorHandlingLimits {
 
 pub fn judge(limits: &ErrorHandlingLimits, inputs: &Inputs<'_>) -> Judgement {
     let mut judged = Judgement::default();
-    if inputs.judged.is_empty() {
-        return judged;
-    }
     let worker = |system: &str| {
         inputs.documented.iter().filter(|fact| fact.metric == WORKER && fact.system == system).collect::<Vec<_>>()
     };

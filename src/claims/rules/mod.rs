@@ -16,14 +16,13 @@ mod size;
 pub mod testing;
 
 use self::fact::Fact;
-use super::data::{Documented, values_in_words};
+use super::data::Documented;
 use super::finding::{Answer, Finding, all, verdict};
 use crate::model::{Point, System};
 use crate::result::{BlockValue, ComparedCell, RunInfo};
 use crate::stats::compare::GeometricMean;
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// A rule with its limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,17 +120,13 @@ impl Judgement {
     pub fn found_nothing(&self) -> bool {
         self.verdict.is_none() && self.findings.is_empty()
     }
-
-    #[cfg(test)]
-    pub fn because(&self) -> String {
-        super::finding::because(&self.sentences)
-    }
 }
 
 impl Rule {
     pub fn judge(&self, inputs: &Inputs<'_>) -> Judgement {
         match self {
             Self::Ratio(limits) => ratio::judge(limits, inputs),
+            _ if inputs.judged.is_empty() => Judgement::default(),
             Self::Size(limits) => size::judge(limits, inputs),
             Self::PullPush(limits) => pull_push::judge(limits, inputs),
             Self::Retention(limits) => retention::judge(limits, inputs),
@@ -140,10 +135,5 @@ impl Rule {
             Self::FaultTolerance(limits) => fault_tolerance::judge(limits, inputs),
             Self::OnlyRedis(limits) => only_redis::judge(limits, inputs),
         }
-    }
-
-    /// Its keys with their values in words.
-    pub fn values(&self) -> BTreeMap<String, String> {
-        values_in_words(self)
     }
 }

@@ -27,9 +27,6 @@ pub struct ParallelismLimits {
 
 pub fn judge(limits: &ParallelismLimits, inputs: &Inputs<'_>) -> Judgement {
     let mut judged = Judgement::default();
-    if inputs.judged.is_empty() {
-        return judged;
-    }
     type Supports = fn(&ParallelismLimits, &Inputs<'_>, &str) -> Support;
     for (kind, supports) in [("fan-out", fan_out as Supports), ("work sharing", sharing)] {
         let support = System::NAMES.map(|system| (system, supports(limits, inputs, system)));

@@ -18,9 +18,6 @@ pub struct RetentionLimits {
 
 pub fn judge(limits: &RetentionLimits, inputs: &Inputs<'_>) -> Judgement {
     let mut judged = Judgement::default();
-    if inputs.judged.is_empty() {
-        return judged;
-    }
     let percent = |share: f64| format!("{} %", significant(share * 100.0));
     let of = |system: &str| inputs.fact(system, METRIC, BASE);
     let keeps = of("kafka").above(limits.kafka_above);

@@ -20,9 +20,6 @@ pub struct SizeLimits {
 
 pub fn judge(limits: &SizeLimits, inputs: &Inputs<'_>) -> Judgement {
     let mut judged = Judgement::default();
-    if inputs.judged.is_empty() {
-        return judged;
-    }
     for (suffix, condition) in [("", "at defaults"), ("-tuned", "at tuned limits")] {
         let of = |system: &str| inputs.fact(&format!("{system}{suffix}"), METRIC, BASE);
         let kafka = of("kafka");

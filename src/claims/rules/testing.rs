@@ -6,6 +6,12 @@ use crate::claims::data::{Documented, empty_cell, load};
 use crate::result::RunInfo;
 use crate::result::{BlockValue, CellOutcome, ComparedCell, Kind, Status, Survives};
 
+impl Judgement {
+    pub fn because(&self) -> String {
+        crate::claims::finding::because(&self.sentences)
+    }
+}
+
 /// One value per block.
 pub fn measured(label: &str, metric: &str, point: &str, values: &[f64]) -> ComparedCell {
     let block = |(at, value): (usize, &f64)| BlockValue {
