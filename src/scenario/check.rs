@@ -231,7 +231,7 @@ pub(super) fn figures(scenario: &Scenario, load: &Load) -> Check {
         return refuse("primary", what, "choose another figure, such as `goodput` in the closed model");
     }
     for (index, rule) in scenario.thresholds.iter().enumerate() {
-        let (named, measure) = (rule.labels(), rule.measure());
+        let (named, measure) = (rule.labels(), rule.measure);
         for (label, config) in &scenario.systems {
             if (named.is_empty() || named.contains(&label.as_str()))
                 && let Some(because) = never_measured(measure, config, load)

@@ -17,21 +17,19 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Threshold {
     pub text: String,
-    pub subject: Subject,
+    pub measure: Measure,
+    subject: Subject,
     pub op: Op,
     /// In the metric's unit (ns, messages, messages/s, bytes); plain for a ratio.
     pub limit: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Subject {
-    Metric {
-        measure: Measure,
-        /// Only cells of this label; `None` concerns every label.
-        label: Option<String>,
-    },
+enum Subject {
+    /// Only cells of this label; `None` concerns every label.
+    Cells(Option<String>),
     /// `over` ÷ `under`, at the same matrix point, over their blocks of the same number.
-    Ratio { measure: Measure, over: String, under: String },
+    Ratio { over: String, under: String },
 }
 
 /// A comparison.
@@ -113,13 +111,13 @@ impl Threshold {
             }
         };
         let ratio = left.strip_prefix("ratio").map(str::trim_start).filter(|rest| rest.starts_with('('));
-        let (subject, limit) = if let Some(arguments) = ratio {
+        let (measure, subject, limit) = if let Some(arguments) = ratio {
             let arguments = arguments.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
             let parts: Vec<&str> = arguments.unwrap_or("").split(',').map(str::trim).collect();
             let [name, over, under] = parts[..] else {
                 return Err(fail("a ratio takes a figure and two labels", GRAMMAR));
             };
-            let subject = Subject::Ratio { measure: measure(name)?, over: label(over)?, under: label(under)? };
+            let (measure, subject) = (measure(name)?, Subject::Ratio { over: label(over)?, under: label(under)? });
             if over == under {
                 return Err(fail("it compares a label with itself", "name two different labels"));
             }
@@ -128,7 +126,7 @@ impl Threshold {
             }
             let limit = right.parse::<f64>().ok().filter(|limit| limit.is_finite());
             let limit = limit.ok_or_else(|| fail("a ratio is compared with a plain number", GRAMMAR))?;
-            (subject, limit)
+            (measure, subject, limit)
         } else {
             let (scope, name) = match left.split_once(':') {
                 Some((scope, name)) => (Some(label(scope.trim())?), name.trim()),
@@ -136,52 +134,41 @@ impl Threshold {
             };
             let measure = measure(name)?;
             let limit = measure.unit().parse(right).map_err(|problem| fail(&problem, ""))?;
-            (Subject::Metric { measure, label: scope }, limit)
+            (measure, Subject::Cells(scope), limit)
         };
         // No figure is negative, and a ratio of two positive ones is above zero.
         let lowest_passes = match (&subject, op.side) {
             (_, Some(Side::Above)) => true,
-            (Subject::Metric { .. }, Some(Side::Below)) => (op.holds)(&0.0, &limit),
-            (Subject::Metric { .. }, None) => limit >= 0.0,
+            (Subject::Cells(_), Some(Side::Below)) => (op.holds)(&0.0, &limit),
+            (Subject::Cells(_), None) => limit >= 0.0,
             (Subject::Ratio { .. }, _) => limit > 0.0,
         };
         if !lowest_passes {
             return Err(fail("it can never hold: the smallest possible value is 0", "raise the limit"));
         }
-        Ok(Self { text: text.to_owned(), subject, op, limit })
-    }
-
-    pub fn measure(&self) -> Measure {
-        match self.subject {
-            Subject::Metric { measure, .. } | Subject::Ratio { measure, .. } => measure,
-        }
+        Ok(Self { text: text.to_owned(), measure, subject, op, limit })
     }
 
     pub fn labels(&self) -> Vec<&str> {
         match &self.subject {
-            Subject::Metric { label, .. } => label.as_deref().into_iter().collect(),
-            Subject::Ratio { over, under, .. } => vec![over, under],
+            Subject::Cells(label) => label.as_deref().into_iter().collect(),
+            Subject::Ratio { over, under } => vec![over, under],
         }
     }
 
     /// Judges every cell that the rule concerns: all labels (or its own), matrix points and blocks.
     pub fn evaluate(&self, cells: &[CellSummary]) -> ThresholdResult {
         let judged = match &self.subject {
-            Subject::Metric { measure, label } => self.of_metric(cells, *measure, label.as_deref()),
-            Subject::Ratio { measure, over, under } => self.of_ratio(cells, *measure, over, under),
+            Subject::Cells(label) => self.of_cells(cells, label.as_deref()),
+            Subject::Ratio { over, under } => self.of_ratio(cells, over, under),
         };
         let (held, words) = judged.unwrap_or_else(|why| (false, why));
         ThresholdResult { rule: self.text.clone(), held, words }
     }
 
     /// Whether it holds, and by which value; the error says why that is not known.
-    fn of_metric(
-        &self,
-        cells: &[CellSummary],
-        measure: Measure,
-        label: Option<&str>,
-    ) -> Result<(bool, String), String> {
-        let sample = |cell: &CellSummary| match measured(measure, cell) {
+    fn of_cells(&self, cells: &[CellSummary], label: Option<&str>) -> Result<(bool, String), String> {
+        let sample = |cell: &CellSummary| match measured(self.measure, cell) {
             Ok(value) => Ok((place(cell), value)),
             Err(why) => Err(format!("not measured in {}: {why}", place(cell))),
         };
@@ -193,7 +180,7 @@ impl Threshold {
             if worse { next } else { worst }
         });
         let (place, value) = decides.ok_or("no cell that it concerns was run")?;
-        let (shown, limit) = (measure.unit().show(*value), measure.unit().show(self.limit));
+        let (shown, limit) = (self.measure.unit().show(*value), self.measure.unit().show(self.limit));
         Ok(match (fails(*value), samples.len()) {
             (true, _) => (false, format!("{shown} in {place}, not {} {limit}", self.op.sign)),
             (false, 1) => (true, format!("{shown} in {place}")),
@@ -203,13 +190,7 @@ impl Threshold {
 
     /// Decides the ratio at every matrix point by the rule of every verdict on speed. It is held when it is shown at all
     /// of them, and failed when the opposite is shown at any.
-    fn of_ratio(
-        &self,
-        cells: &[CellSummary],
-        measure: Measure,
-        over: &str,
-        under: &str,
-    ) -> Result<(bool, String), String> {
+    fn of_ratio(&self, cells: &[CellSummary], over: &str, under: &str) -> Result<(bool, String), String> {
         let of_label = cells.iter().filter(|cell| cell.label == over);
         let points: Vec<&str> = of_label.map(|cell| cell.cell.as_str()).unique().collect();
         // Never `==`.
@@ -218,7 +199,7 @@ impl Threshold {
         let mut decides: Option<(GeometricMean, String)> = None;
         for point in &points {
             let at = format!("{over} {point}");
-            let mean = ratio(cells, measure, over, under, point);
+            let mean = ratio(cells, self.measure, over, under, point);
             let mean = mean.map_err(|why| format!("not measured in {at}: {why}"))?;
             let found = format!("{} in {at}", shown(&mean));
             match decide(&[Some(mean)], side, self.limit)[0] {

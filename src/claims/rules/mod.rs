@@ -16,10 +16,10 @@ mod size;
 pub mod testing;
 
 use self::fact::Fact;
-use super::data::Documented;
+use super::data::{Documented, empty_cell};
 use super::finding::{Answer, Finding, all, verdict};
-use crate::model::{Point, System};
-use crate::result::{BlockValue, ComparedCell, RunInfo};
+use crate::model::{Point, System, Unit};
+use crate::result::{BlockValue, ComparedCell, Kind, RunInfo};
 use crate::stats::compare::GeometricMean;
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
@@ -86,6 +86,23 @@ fn paired_blocks<'a>(
 fn ratio(over: &ComparedCell, under: &ComparedCell) -> Option<GeometricMean> {
     let ratios = paired_blocks(over, under).filter_map(|(over, under)| Some(over.value? / under.value?));
     GeometricMean::of(&ratios.collect::<Vec<_>>())
+}
+
+/// What follows from a cell: a ratio over the blocks of it and of another.
+fn times(cell: &ComparedCell, metric: &str, ratio: Option<GeometricMean>, n: u64, text: String) -> ComparedCell {
+    ComparedCell {
+        variant: cell.variant.clone(),
+        cell: cell.cell.clone(),
+        kind: if ratio.is_some() { Kind::Measured } else { Kind::NotMeasured },
+        value: ratio.map(|ratio| ratio.value()),
+        unit: Unit::Times.name().to_owned(),
+        interval: ratio.and_then(|ratio| ratio.interval()),
+        n,
+        blocks: ratio.map_or(0, |ratio| ratio.blocks() as u32),
+        text,
+        run: cell.run.clone(),
+        ..empty_cell(&cell.label, &cell.system, metric)
+    }
 }
 
 /// What a rule comes to.

@@ -4,10 +4,9 @@
 //! speed-up is a speed, and so needs three blocks.
 
 use super::fact::{Fact, of, short};
-use super::{CROWDED, Inputs, Judgement, crowded, ratio};
-use crate::claims::data::empty_cell;
+use super::{CROWDED, Inputs, Judgement, crowded, ratio, times};
 use crate::claims::finding::{Answer, all};
-use crate::model::{Point, System, Unit};
+use crate::model::{Point, System};
 use crate::result::words::significant;
 use crate::result::{ComparedCell, Kind};
 use crate::stats::compare::{Side, decide};
@@ -110,19 +109,8 @@ fn speed_ups(inputs: &Inputs<'_>) -> Vec<ComparedCell> {
                 && text(one, "work") == text(more, "work")
         })?;
         let ratio = ratio(more, one)?;
-        Some(ComparedCell {
-            variant: more.variant.clone(),
-            cell: more.cell.clone(),
-            kind: Kind::Measured,
-            value: Some(ratio.value()),
-            unit: Unit::Times.name().to_owned(),
-            interval: ratio.interval(),
-            n: more.n + one.n,
-            blocks: ratio.blocks() as u32,
-            text: "against one consumer with the same work".to_owned(),
-            run: more.run.clone(),
-            ..empty_cell(&more.label, &more.system, "speed_up")
-        })
+        let text = "against one consumer with the same work".to_owned();
+        Some(times(more, "speed_up", Some(ratio), more.n + one.n, text))
     });
     derived.collect()
 }
@@ -132,7 +120,7 @@ fn text<'a>(cell: &'a ComparedCell, axis: &str) -> Option<&'a str> {
 }
 
 fn axis(cell: &ComparedCell, name: &str) -> Option<f64> {
-    text(cell, name)?.parse().ok()
+    Point::read(&cell.cell).number(name)
 }
 
 #[cfg(test)]

@@ -7,10 +7,9 @@ mod words;
 
 use self::words::{classes_in_words, floors_in_words, ratios_in_words};
 use super::fact::short;
-use super::{CROWDED, Inputs, Judgement, crowded, is_kafka, paired_blocks, ratio};
-use crate::claims::data::empty_cell;
+use super::{CROWDED, Inputs, Judgement, crowded, is_kafka, paired_blocks, ratio, times};
 use crate::claims::finding::{Answer, Finding, PRIMITIVES, word};
-use crate::model::{Point, Quantile, Unit};
+use crate::model::{Point, Quantile};
 use crate::result::words::same_class;
 use crate::result::{CellOutcome, ComparedCell, Kind, RunInfo};
 use crate::stats::DECISIVE_BEYOND;
@@ -136,19 +135,7 @@ fn ratio_cell(pair: &Pair<'_>, limits: &RatioLimits) -> ComparedCell {
         }
         _ => String::new(),
     };
-    ComparedCell {
-        variant: pair.primitive.variant.clone(),
-        cell: pair.primitive.cell.clone(),
-        kind: if pair.ratio.is_some() { Kind::Measured } else { Kind::NotMeasured },
-        value: pair.ratio.map(|ratio| ratio.value()),
-        unit: Unit::Times.name().to_owned(),
-        interval: pair.ratio.and_then(|ratio| ratio.interval()),
-        n: pair.n,
-        blocks: pair.ratio.map_or(0, |ratio| ratio.blocks() as u32),
-        text: format!("{}{floor}", word(&pair.decision)),
-        run: pair.primitive.run.clone(),
-        ..empty_cell(&pair.primitive.label, &pair.primitive.system, &metric)
-    }
+    times(pair.primitive, &metric, pair.ratio, pair.n, format!("{}{floor}", word(&pair.decision)))
 }
 
 /// Every primitive against the Kafka labels of its run and matrix point: those of equal survival class where there are
