@@ -59,10 +59,10 @@ impl Sub for Requests {
     }
 }
 
-/// A consumer whose requests are counted.
-pub trait CountedSubscriber: Subscriber {
-    /// Sent up to now, from a zero of the driver's own: only differences mean something. Bounded by a few seconds.
-    fn requests(&mut self) -> Result<Requests, DriverError>;
+/// A consumer, and a question about it that the broker or the client library answers within a few seconds.
+pub struct WatchedSubscriber<T> {
+    pub subscriber: Box<dyn Subscriber>,
+    pub ask: Box<dyn FnMut() -> Result<T, DriverError>>,
 }
 
 /// What a broker holds for one consumer.
@@ -71,15 +71,6 @@ pub struct HeldForConsumer {
     pub bytes: u64,
     /// Where: such as the output buffer of its connection, or the log.
     pub place: &'static str,
-}
-
-/// A consumer that is subscribed, may have one request under way, and does not read its socket.
-pub trait StalledSubscriber: Send {
-    /// What the broker holds for it now. Asked over another connection.
-    fn held(&mut self) -> Result<HeldForConsumer, DriverError>;
-    /// Reads again, on the same connection. That the broker has cut it off shows as [`DriverError::Disconnected`], once
-    /// everything that still came before has been handed out.
-    fn resume(self: Box<Self>) -> Box<dyn Subscriber>;
 }
 
 /// One request.

@@ -5,7 +5,7 @@
 //! `load.deadline` is set, else as its client library does. What a driver may offer besides is in
 //! [`capability`](super::capability).
 
-use super::capability::{CacheClient, ClusterView, CountedSubscriber, Replay, StalledSubscriber};
+use super::capability::{CacheClient, ClusterView, HeldForConsumer, Replay, Requests, WatchedSubscriber};
 use super::work::WorkQueue;
 use super::{DriverError, LargeClient, LargeMessages};
 use crate::model::System;
@@ -153,12 +153,15 @@ pub trait Driver: Send + Sync {
     /// Deletes what `prepare` made. Bounded by a few seconds.
     fn clean_up(&self) -> Result<(), DriverError>;
 
-    /// As [`Driver::subscriber`], with its requests counted; to be the only consumer of its broker while it counts.
-    fn counted(&self, _subscription: u16, _consumer: u16) -> Result<Box<dyn CountedSubscriber>, DriverError> {
+    /// As [`Driver::subscriber`], with its requests counted: sent up to now, from a zero of the driver's own, so that only
+    /// differences mean something. To be the only consumer of its broker while it counts.
+    fn counted(&self, _subscription: u16, _consumer: u16) -> Result<WatchedSubscriber<Requests>, DriverError> {
         Err(self.without("count requests"))
     }
-    /// A consumer that has subscribed and asked, and from then on does not read its socket.
-    fn stalled(&self, _subscription: u16) -> Result<Box<dyn StalledSubscriber>, DriverError> {
+    /// A consumer that has subscribed and asked, does not read its socket until it is told to receive, and what the broker
+    /// holds for it. That the broker has cut it off shows as [`DriverError::Disconnected`], once everything that still came
+    /// before has been handed out.
+    fn stalled(&self, _subscription: u16) -> Result<WatchedSubscriber<HeldForConsumer>, DriverError> {
         Err(self.without("stall a consumer"))
     }
     /// Ways to read what was published before, for systems that keep it.

@@ -8,7 +8,7 @@ use super::ExperimentContext;
 use super::findings::{failed, quantile};
 use super::receiver::Received;
 use super::sender::ExperimentSender;
-use crate::driver::capability::{HeldForConsumer, Requests};
+use crate::driver::capability::{HeldForConsumer, Requests, WatchedSubscriber};
 use crate::driver::{Driver, DriverError};
 use crate::engine::CellRunError;
 use crate::model::{Metric, metric};
@@ -42,18 +42,18 @@ fn requests(
 ) -> Result<(), CellRunError> {
     let (clock, cell, run) = (context.clock(), context.cell, context.run);
     let driver = context.prepared(cell, "rates")?;
-    let mut consumer = driver.counted(0, 0)?;
+    let WatchedSubscriber { subscriber: mut consumer, ask: mut sent } = driver.counted(0, 0)?;
     let mut producer = ExperimentSender::new(driver.as_ref(), cell, run, clock)?;
     producer.publish(SETTLE.0, Some(SETTLE.1))?;
     let mut first = Received::new(cell, run);
     let deadline = clock.now_ns() + 10 * SECOND_NS;
     first.receive_while(&mut *consumer, clock, 2 * SECOND_NS, deadline, |tally| tally.seen.len() == SETTLE.0)?;
 
-    let before = consumer.requests()?;
+    let before = sent()?;
     let begun = clock.now_ns();
     let end_ns = begun + keys.idle.nanos();
     first.receive_until(&mut *consumer, clock, keys.wait.nanos(), end_ns, context.interrupted)?;
-    let idle = consumer.requests()? - before;
+    let idle = sent()? - before;
     let seconds = (clock.now_ns() - begun) as f64 / 1e9;
     found.push(
         Observation::measured(metric::IDLE_REQUESTS, "rate=0", idle.all() as f64 / seconds, idle.all())
@@ -64,13 +64,13 @@ fn requests(
             break;
         }
         let count = (rate.per_s() * keys.duration.secs_f64()).round() as u64;
-        let (before, mut tally) = (consumer.requests()?, Received::new(cell, run));
+        let (before, mut tally) = (sent()?, Received::new(cell, run));
         let plan = producer.plan(count, Some(*rate));
         producer.run_beside(plan, context.interrupted, |_| {
             let end_ns = clock.now_ns() + keys.duration.nanos();
             tally.receive_until(&mut *consumer, clock, keys.wait.nanos(), end_ns, context.interrupted)
         })?;
-        found.extend(of_rate(*rate, keys, consumer.requests()? - before, tally));
+        found.extend(of_rate(*rate, keys, sent()? - before, tally));
         // What came too late for the window must not be counted as delivered in the next one.
         let mut rest = Received::new(cell, run);
         let deadline = clock.now_ns() + SECOND_NS;
@@ -136,11 +136,11 @@ fn stall(
     let mut stalled = driver.stalled(0)?;
     let mut producer = ExperimentSender::new(driver, cell, run, clock)?;
     let messages = keys.stalled.0.div_ceil(keys.stalled_message.0.max(1));
-    let mut most = stalled.held()?;
+    let mut most = (stalled.ask)()?;
     for look in 0..LOOKS {
         let upto = messages * (look + 1) / LOOKS;
         producer.publish(upto - producer.sent(), None)?;
-        let held = stalled.held()?;
+        let held = (stalled.ask)()?;
         if held.bytes > most.bytes {
             most = held;
         }
@@ -149,7 +149,7 @@ fn stall(
         }
     }
     let sent = if driver.acknowledges() { producer.acked.len() } else { producer.sent() };
-    let (mut tally, mut consumer) = (Received::new(cell, run), stalled.resume());
+    let (mut tally, mut consumer) = (Received::new(cell, run), stalled.subscriber);
     let deadline = clock.now_ns() + RESUME_WITHIN;
     let read = tally.receive_while(&mut *consumer, clock, QUIET, deadline, |tally| {
         tally.seen.len() >= sent || context.interrupted()

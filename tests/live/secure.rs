@@ -244,7 +244,7 @@ fn everything(driver: &dyn driver::Driver, system: &str) {
         }
     }
     let mut stalled = driver.stalled(0).unwrap();
-    stalled.held().unwrap();
+    (stalled.ask)().unwrap();
     // What it asked for before it stopped reading is answered by this.
     let (mut publisher, mut ends) = (driver.publisher(0).unwrap(), Vec::new());
     publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: small }).unwrap();
@@ -254,7 +254,7 @@ fn everything(driver: &dyn driver::Driver, system: &str) {
         publisher.wait(clock.now_ns() + 1_000_000_000, &mut ends).unwrap();
     }
     assert_eq!(ends.iter().map(|end| end.outcome).collect::<Vec<_>>(), [Outcome::Acked], "{system}");
-    let mut consumer = stalled.resume();
+    let mut consumer = stalled.subscriber;
     let mut received = 0;
     let deadline = clock.now_ns() + 60_000_000_000;
     while received == 0 && clock.now_ns() < deadline {

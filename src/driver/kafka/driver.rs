@@ -6,7 +6,9 @@ use super::clients::{Clients, cannot, refused, timed_out};
 use super::load::publisher::KafkaPublisher;
 use super::load::subscriber::KafkaSubscriber;
 use super::settings::{ClientSettings, read};
-use crate::driver::capability::{CacheClient, ClusterView, CountedSubscriber, Replay, ReplayFrom, StalledSubscriber};
+use crate::driver::capability::{
+    CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
+};
 use crate::driver::work::WorkQueue;
 use crate::driver::{
     Audit, Driver, DriverError, LargeClient, LargeMessages, Outcome, Outgoing, Publisher, Subscriber, Target,
@@ -183,13 +185,13 @@ impl Driver for KafkaDriver {
         admin.delete_topics(&[&self.target.name, &format!("{}-probe", self.target.name)])
     }
 
-    fn counted(&self, subscription: u16, _: u16) -> Result<Box<dyn CountedSubscriber>, DriverError> {
+    fn counted(&self, subscription: u16, _: u16) -> Result<WatchedSubscriber<Requests>, DriverError> {
         let clients = Clients { settings: self.clients.settings.telling(), ..self.clients.clone() };
-        Ok(Box::new(self.join(&clients, subscription)?))
+        Ok(self.join(&clients, subscription)?.watched())
     }
 
-    fn stalled(&self, _: u16) -> Result<Box<dyn StalledSubscriber>, DriverError> {
-        Ok(Box::new(stall::KafkaStalled::start(self)?))
+    fn stalled(&self, _: u16) -> Result<WatchedSubscriber<HeldForConsumer>, DriverError> {
+        stall::start(self)
     }
 
     fn replay(&self) -> Result<&dyn Replay, DriverError> {

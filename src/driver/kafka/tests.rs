@@ -5,7 +5,8 @@ use super::{open, reflector};
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::driver::{
-    Audit, Completion, Driver, Incoming, Outcome, Outgoing, Reflector, Routes, Submitted, Subscriber, Target,
+    Audit, Completion, Driver, Incoming, LargeClient, Outcome, Outgoing, Reflector, Routes, Submitted, Subscriber,
+    Target,
 };
 use crate::model::System;
 use crate::scenario::{Cell, Load, Message};
@@ -319,4 +320,39 @@ fn an_outage_ends_messages_at_their_deadline_and_nobody_else() {
     }
     seen.sort_unstable();
     assert_eq!(seen, (0..10).chain(20..30).collect::<Vec<_>>());
+}
+
+#[test]
+fn requests_are_counted_and_a_stalled_consumer_reads_on() {
+    let mut cell = cell();
+    cell.load.in_flight = 8;
+    let bench = bench("t-watched", &cell);
+    let mut counted = bench.driver.counted(0, 0).unwrap();
+    let mut stalled = bench.driver.stalled(1).unwrap();
+    assert_eq!((stalled.ask)().unwrap().bytes, 0);
+    let before = (counted.ask)().unwrap();
+    publish(&bench, &cell, 40);
+    whole_and_in_order(&receive(&bench, &mut counted.subscriber, 40), 40, 2);
+    let sent = (counted.ask)().unwrap() - before;
+    assert!(sent.fetch > 0 && sent.all() >= sent.fetch, "{sent:?}");
+    assert_eq!((stalled.ask)().unwrap().bytes, 40 * cell.message.size.0);
+    whole_and_in_order(&receive(&bench, &mut stalled.subscriber, 40), 40, 2);
+    counted.subscriber.close().unwrap();
+}
+
+/// Both clients, though the mock cluster is no broker: what they send it reads, and what it stored they read.
+#[test]
+fn a_large_message_comes_back_by_either_client() {
+    let mut cell = cell();
+    cell.config.topic.partitions = 1;
+    let bench = bench("t-large", &cell);
+    for client in [LargeClient::Usual, LargeClient::Second] {
+        let mut large = bench.driver.large(client).unwrap();
+        for size in [1, 100, 900_000] {
+            let payload: Vec<u8> = (0..size as u32).map(|n| (n % 251) as u8).collect();
+            let trip = large.round_trip(&payload, after(bench.clock, 30));
+            let times = trip.end.unwrap_or_else(|refusal| panic!("{client:?}, {size} B: {refusal}"));
+            assert!(times.acked <= times.received && trip.wire_bytes.unwrap() > size, "{client:?}");
+        }
+    }
 }

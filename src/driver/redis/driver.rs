@@ -14,7 +14,9 @@ use super::primary::Primary;
 use super::primitive::{self, Primitive};
 use super::redis_rs::RedisRsPublisher;
 use super::{CLOSE, PROBE, RETRY, SET_UP};
-use crate::driver::capability::{CacheClient, ClusterView, CountedSubscriber, Replay, ReplayFrom, StalledSubscriber};
+use crate::driver::capability::{
+    CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
+};
 use crate::driver::timeouts::request_timeout;
 use crate::driver::work::WorkQueue;
 use crate::driver::{
@@ -279,11 +281,11 @@ impl Driver for RedisDriver {
         self.control(CLOSE)?.delete(&self.target.name, &self.every_key())
     }
 
-    fn counted(&self, subscription: u16, consumer: u16) -> Result<Box<dyn CountedSubscriber>, DriverError> {
-        Ok(Box::new(requests::RedisCounted::new(self.subscriber(subscription, consumer)?, &self.primary.endpoint)?))
+    fn counted(&self, subscription: u16, consumer: u16) -> Result<WatchedSubscriber<Requests>, DriverError> {
+        requests::watched(self.subscriber(subscription, consumer)?, &self.primary.endpoint)
     }
 
-    fn stalled(&self, subscription: u16) -> Result<Box<dyn StalledSubscriber>, DriverError> {
+    fn stalled(&self, subscription: u16) -> Result<WatchedSubscriber<HeldForConsumer>, DriverError> {
         stall::start(self, subscription)
     }
 

@@ -5,7 +5,8 @@
 //! no group, commits nothing, speaks to one broker and does not decompress; it is never for the load.
 
 use crate::access::Stream;
-use crate::driver::capability::{HeldForConsumer, StalledSubscriber};
+use crate::clock::Clock;
+use crate::driver::capability::{HeldForConsumer, WatchedSubscriber};
 use crate::driver::kafka::clients::{Clients, cannot, disconnected};
 use crate::driver::kafka::driver::KafkaDriver;
 use crate::driver::kafka::load::ffi::ConsumerHandle;
@@ -15,7 +16,6 @@ use crate::wire::kafka::link::{Link, ReadUntil};
 use crate::wire::kafka::records;
 use rdkafka::consumer::Consumer;
 use std::io::{ErrorKind, Read, Write};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -30,11 +30,11 @@ const GRACE_NS: u64 = 1_000_000_000;
 /// Frames beyond this are no answers to our requests.
 const LONGEST: usize = 256 << 20;
 
-pub struct KafkaStalled {
+struct KafkaStalled {
     stream: Stream,
     address: String,
     topic: String,
-    clients: Clients,
+    clock: Clock,
     /// Next offset of each partition.
     positions: Vec<i64>,
     correlation: i32,
@@ -42,43 +42,42 @@ pub struct KafkaStalled {
     asked: bool,
     /// Received bytes of that answer.
     input: Vec<u8>,
-    /// Asks for the topic's ends, over another connection.
-    asking: Arc<ConsumerHandle>,
-    /// Where each partition ended when the consumer stalled.
-    begin: Vec<i64>,
-    message_bytes: u64,
+}
+
+pub fn start(driver: &KafkaDriver) -> Result<WatchedSubscriber<HeldForConsumer>, DriverError> {
+    let KafkaDriver { cell, target, clients } = driver;
+    let unfit = |because| cannot("stall on a bare socket", because);
+    let (1, [address]) = (cell.config.nodes, &target.addresses[..]) else {
+        return Err(unfit("the bare consumer knows one broker, which leads every partition"));
+    };
+    if cell.message.codec != Codec::None {
+        return Err(unfit("the bare consumer does not decompress; set message.codec: none"));
+    }
+    // Over another connection.
+    let (asking, topic) = (clients.reader(&format!("{}-ends", target.name))?, target.name.clone());
+    let begin = ends(clients, &asking, &topic, cell.config.topic.partitions)?;
+    let link = Link::open(address, &target.access, CONNECT);
+    let mut consumer = KafkaStalled {
+        stream: link.map_err(|cause| disconnected(address, cause))?.stream,
+        address: address.clone(),
+        topic: topic.clone(),
+        clock: target.clock,
+        positions: begin.clone(),
+        correlation: 0,
+        asked: false,
+        input: Vec::new(),
+    };
+    consumer.request(HOLD_MS)?;
+    let (clients, bytes) = (clients.clone(), cell.message.size.0);
+    let held = move || {
+        let ends = ends(&clients, &asking, &topic, begin.len() as u16)?;
+        let records: i64 = ends.iter().zip(&begin).map(|(end, begin)| end - begin).sum();
+        Ok(HeldForConsumer { bytes: records.max(0) as u64 * bytes, place: "the topic's log" })
+    };
+    Ok(WatchedSubscriber { subscriber: Box::new(consumer), ask: Box::new(held) })
 }
 
 impl KafkaStalled {
-    pub fn start(driver: &KafkaDriver) -> Result<Self, DriverError> {
-        let KafkaDriver { cell, target, clients } = driver;
-        let unfit = |because| cannot("stall on a bare socket", because);
-        let (1, [address]) = (cell.config.nodes, &target.addresses[..]) else {
-            return Err(unfit("the bare consumer knows one broker, which leads every partition"));
-        };
-        if cell.message.codec != Codec::None {
-            return Err(unfit("the bare consumer does not decompress; set message.codec: none"));
-        }
-        let asking = clients.reader(&format!("{}-ends", target.name))?;
-        let begin = ends(clients, &asking, &target.name, cell.config.topic.partitions)?;
-        let link = Link::open(address, &target.access, CONNECT);
-        let mut consumer = Self {
-            stream: link.map_err(|cause| disconnected(address, cause))?.stream,
-            address: address.clone(),
-            topic: target.name.clone(),
-            clients: clients.clone(),
-            positions: begin.clone(),
-            correlation: 0,
-            asked: false,
-            input: Vec::new(),
-            asking,
-            begin,
-            message_bytes: cell.message.size.0,
-        };
-        consumer.request(HOLD_MS)?;
-        Ok(consumer)
-    }
-
     /// Asks for what comes next, with leave to the broker to wait that long for the first byte; does not read.
     fn request(&mut self, wait_ms: i32) -> Result<(), DriverError> {
         self.correlation = self.correlation.wrapping_add(1);
@@ -125,21 +124,9 @@ fn ends(clients: &Clients, asking: &ConsumerHandle, topic: &str, partitions: u16
     (0..partitions).map(end).collect()
 }
 
-impl StalledSubscriber for KafkaStalled {
-    fn held(&mut self) -> Result<HeldForConsumer, DriverError> {
-        let ends = ends(&self.clients, &self.asking, &self.topic, self.begin.len() as u16)?;
-        let records: i64 = ends.iter().zip(&self.begin).map(|(end, begin)| end - begin).sum();
-        Ok(HeldForConsumer { bytes: records.max(0) as u64 * self.message_bytes, place: "the topic's log" })
-    }
-
-    fn resume(self: Box<Self>) -> Box<dyn Subscriber> {
-        self
-    }
-}
-
 impl Subscriber for KafkaStalled {
     fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
-        let clock = self.clients.clock;
+        let clock = self.clock;
         if !self.asked {
             self.request(i32::try_from(clock.until(until_ns).as_millis()).unwrap_or(i32::MAX))?;
         }

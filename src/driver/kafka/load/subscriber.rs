@@ -5,16 +5,16 @@
 //! and committed by librdkafka every `auto.commit.interval.ms`: a crash repeats messages, never skips one.
 
 use super::client_log::KafkaContext;
-use super::ffi::{Reader, Record};
+use super::ffi::{ConsumerHandle, Reader, Record};
 use crate::clock::Clock;
-use crate::driver::capability::{CountedSubscriber, Requests};
+use crate::driver::capability::{Requests, WatchedSubscriber};
 use crate::driver::kafka::clients::{Clients, offsets, refused, serve, timed_out};
 use crate::driver::{DriverError, Incoming, Subscriber};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 /// How often the main queue is looked at and positions are stored while records flow, ns.
@@ -220,34 +220,34 @@ impl Drop for KafkaSubscriber {
     }
 }
 
-/// Requests as librdkafka counts them when it hands them to its sockets. It tells its counters every
-/// [`COUNTED_EVERY_MS`]: whoever asks waits for the next telling, so that nothing sent before is missing.
-impl CountedSubscriber for KafkaSubscriber {
-    fn requests(&mut self) -> Result<Requests, DriverError> {
-        let deadline = Instant::now() + PATIENCE;
-        // One look at the main queue serves one event, and older tellings may wait in it: look until none came.
-        let mut vain = 0;
-        while Instant::now() < deadline {
-            match self.look()? {
-                Some(requests) if vain >= VAIN_LOOKS => return Ok(requests),
-                Some(_) => vain = 0,
-                None => vain += 1,
-            }
-            if vain >= VAIN_LOOKS {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        }
-        Err(timed_out("the client's statistics", PATIENCE))
+impl KafkaSubscriber {
+    /// Its requests as librdkafka counts them when it hands them to its sockets. It tells its counters every
+    /// [`COUNTED_EVERY_MS`]: whoever asks waits for the next telling, so that nothing sent before is missing.
+    pub fn watched(self) -> WatchedSubscriber<Requests> {
+        let handle = self.member.as_ref().map(|member| Arc::downgrade(member.reader.handle())).unwrap_or_default();
+        WatchedSubscriber { subscriber: Box::new(self), ask: Box::new(move || requests(&handle)) }
     }
 }
 
-impl KafkaSubscriber {
-    /// Serves the main queue; what was told meanwhile.
-    fn look(&mut self) -> Result<Option<Requests>, DriverError> {
-        let Some(member) = &mut self.member else { return Ok(None) };
-        let (before, _) = member.context().requests.last();
-        member.keep_house(processed)?;
-        let (times, requests) = member.context().requests.last();
-        Ok((times > before).then_some(requests))
+fn requests(handle: &Weak<ConsumerHandle>) -> Result<Requests, DriverError> {
+    let deadline = Instant::now() + PATIENCE;
+    // One look at the main queue serves one event, and older tellings may wait in it: look until none came.
+    let mut vain = 0;
+    while let Some(handle) = handle.upgrade().filter(|_| Instant::now() < deadline) {
+        let told = &handle.consumer().context().requests;
+        let before = told.last().0;
+        serve(handle.consumer())?;
+        let (times, requests) = told.last();
+        if times == before {
+            vain += 1;
+        } else if vain >= VAIN_LOOKS {
+            return Ok(requests);
+        } else {
+            vain = 0;
+        }
+        if vain >= VAIN_LOOKS {
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
+    Err(timed_out("the client's statistics", PATIENCE))
 }

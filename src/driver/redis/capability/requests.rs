@@ -3,36 +3,19 @@
 //! The server counts a command when it is done; a blocking one that times out counts too, and each once (checked on
 //! 7.0.15 and 8.2.3). The counts are those of the whole server, hence: one consumer at a time.
 
-use crate::driver::capability::{CountedSubscriber, Requests};
+use crate::driver::capability::{Requests, WatchedSubscriber};
 use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::load::connection::Connection;
-use crate::driver::{DriverError, Incoming, Subscriber};
+use crate::driver::{DriverError, Subscriber};
 
-pub struct RedisCounted {
+/// Watches a consumer over another connection.
+pub fn watched(
     subscriber: Box<dyn Subscriber>,
-    control: Connection,
-}
-
-impl RedisCounted {
-    pub fn new(subscriber: Box<dyn Subscriber>, endpoint: &Endpoint) -> Result<Self, DriverError> {
-        Ok(Self { subscriber, control: Connection::open(endpoint)? })
-    }
-}
-
-impl Subscriber for RedisCounted {
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
-        self.subscriber.receive(until_ns, sink)
-    }
-
-    fn close(&mut self) -> Result<(), DriverError> {
-        self.subscriber.close()
-    }
-}
-
-impl CountedSubscriber for RedisCounted {
-    fn requests(&mut self) -> Result<Requests, DriverError> {
-        Ok(sort(&self.control.text(&["INFO", "commandstats"])?))
-    }
+    endpoint: &Endpoint,
+) -> Result<WatchedSubscriber<Requests>, DriverError> {
+    let mut control = Connection::open(endpoint)?;
+    let ask = move || Ok(sort(&control.text(&["INFO", "commandstats"])?));
+    Ok(WatchedSubscriber { subscriber, ask: Box::new(ask) })
 }
 
 /// Commands that consumers send, by what they are for. Publishing, set-up and INFO itself belong to others.

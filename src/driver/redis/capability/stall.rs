@@ -3,10 +3,10 @@
 //! RESP of our own: the `redis` crate reads ahead into a queue without a bound. The subscribers read inside `receive` and nowhere else, so not calling it *is* not reading. Those that pull have sent
 //! their next request before they stall, so that an answer is on its way to nobody.
 
-use crate::driver::capability::{HeldForConsumer, StalledSubscriber};
+use crate::driver::DriverError;
+use crate::driver::capability::{HeldForConsumer, WatchedSubscriber};
 use crate::driver::redis::driver::RedisDriver;
 use crate::driver::redis::load::connection::Connection;
-use crate::driver::{DriverError, Subscriber};
 
 /// How long the request under way may block in the server: longer than any stall of an experiment.
 const BLOCK_NS: u64 = 600 * 1_000_000_000;
@@ -19,13 +19,7 @@ enum Holder {
     Keys { command: &'static str, keys: Vec<String>, bytes: u64 },
 }
 
-struct RedisStalled {
-    subscriber: Box<dyn Subscriber>,
-    control: Connection,
-    holder: Holder,
-}
-
-pub fn start(driver: &RedisDriver, subscription: u16) -> Result<Box<dyn StalledSubscriber>, DriverError> {
+pub fn start(driver: &RedisDriver, subscription: u16) -> Result<WatchedSubscriber<HeldForConsumer>, DriverError> {
     let (place, endpoint) = (driver.place(subscription, 0), &driver.primary.endpoint);
     let connection = driver.joined(endpoint, &place)?;
     let holder = match driver.primitive.length() {
@@ -38,28 +32,20 @@ pub fn start(driver: &RedisDriver, subscription: u16) -> Result<Box<dyn StalledS
     let until_ns = place.clock.now_ns() + BLOCK_NS;
     let mut subscriber = driver.primitive.consumer(connection, place);
     subscriber.request(until_ns)?;
-    Ok(Box::new(RedisStalled { subscriber, control: Connection::open(endpoint)?, holder }))
-}
-
-impl StalledSubscriber for RedisStalled {
-    fn held(&mut self) -> Result<HeldForConsumer, DriverError> {
-        match &self.holder {
-            Holder::Output(address) => {
-                let bytes = self.control.output_buffer(address)?.unwrap_or(0);
-                Ok(HeldForConsumer { bytes, place: "the server's output buffer of its connection" })
-            }
-            Holder::Keys { command, keys, bytes } => {
-                let mut messages = 0;
-                for key in keys {
-                    messages += self.control.length(command, key)?;
-                }
-                let place = if *command == "XLEN" { "the stream itself" } else { "the list itself" };
-                Ok(HeldForConsumer { bytes: messages * bytes, place })
-            }
+    let mut control = Connection::open(endpoint)?;
+    let held = move || match &holder {
+        Holder::Output(address) => {
+            let bytes = control.output_buffer(address)?.unwrap_or(0);
+            Ok(HeldForConsumer { bytes, place: "the server's output buffer of its connection" })
         }
-    }
-
-    fn resume(self: Box<Self>) -> Box<dyn Subscriber> {
-        self.subscriber
-    }
+        Holder::Keys { command, keys, bytes } => {
+            let mut messages = 0;
+            for key in keys {
+                messages += control.length(command, key)?;
+            }
+            let place = if *command == "XLEN" { "the stream itself" } else { "the list itself" };
+            Ok(HeldForConsumer { bytes: messages * bytes, place })
+        }
+    };
+    Ok(WatchedSubscriber { subscriber, ask: Box::new(held) })
 }
