@@ -151,3 +151,41 @@ impl Subscriber for KafkaStalled {
 fn protocol(cause: &str) -> DriverError {
     DriverError::Protocol { system: System::Kafka, cause: cause.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Access;
+    use std::net::TcpListener;
+
+    /// One empty answer in three pieces, the last of which comes after the time of the first call.
+    #[test]
+    fn an_answer_that_comes_in_pieces_is_read_whole() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 256]).unwrap();
+            let mut answer = b"\0\0\0\x31\0\0\0\x01\0\0\0\0\0\0\0\x01\0\x01t\0\0\0\x01".to_vec();
+            answer.extend([0; 22]);
+            answer.extend(b"\xff\xff\xff\xff\0\0\0\0");
+            answer[3] = (answer.len() - 4) as u8;
+            for (piece, pause) in [(&answer[..3], 10), (&answer[3..20], GRACE_NS / 1_000_000 + 500), (&answer[20..], 0)]
+            {
+                stream.write_all(piece).unwrap();
+                std::thread::sleep(Duration::from_millis(pause));
+            }
+        });
+        let (clock, stream) = (Clock::start(), Link::open(&address, &Access::default(), CONNECT).unwrap().stream);
+        let (positions, topic) = (vec![5], "t".to_owned());
+        let mut consumer =
+            KafkaStalled { stream, address, topic, clock, positions, correlation: 0, asked: false, input: Vec::new() };
+        consumer.receive(0, &mut |_| panic!("nothing came")).unwrap();
+        assert_eq!((consumer.asked, consumer.input.len()), (true, 20));
+        consumer.receive(clock.now_ns() + 20_000_000_000, &mut |_| panic!("nothing came")).unwrap();
+        assert_eq!((consumer.asked, consumer.input.len(), consumer.positions.as_slice()), (false, 0, &[5][..]));
+        server.join().unwrap();
+        let error = consumer.receive(0, &mut |_| ()).unwrap_err();
+        assert!(matches!(error, DriverError::Disconnected { .. }), "{error}");
+    }
+}
