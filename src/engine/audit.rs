@@ -25,25 +25,21 @@ pub fn read_back(of: Context<'_>, telemetry: &mut Telemetry) -> Option<AuditBook
         thread::sleep(AGAIN);
         (kind, seen) = attempt(of, deadline);
     }
-    let unreadable = match &mut kind {
-        Ok(Audit::Retains { unreadable, .. }) => std::mem::take(unreadable),
-        _ => Vec::new(),
+    let (retains, trimmed, unreadable) = match kind {
+        Ok(Audit::Retains { trimmed, unreadable, .. }) => (true, trimmed, unreadable),
+        Ok(Audit::Remainder) => (false, false, Vec::new()),
+        Ok(Audit::Nothing) => return None,
+        Err(error) => {
+            telemetry.event("warning", &format!("no audit: {error}"));
+            return None;
+        }
     };
     for words in &unreadable {
         telemetry.event("warning", &format!("not read back: {words}"));
     }
     // What cannot be read is gone where its node is gone for good. Elsewhere nobody knows.
-    let for_good = cell.faults.iter().any(|plan| plan.heal() == Heal::Never);
-    match kind {
-        Ok(_) if !unreadable.is_empty() && !for_good => None,
-        Ok(Audit::Retains { trimmed, .. }) => Some(AuditBook { seen, retains: true, trimmed }),
-        Ok(Audit::Remainder) => Some(AuditBook { seen, retains: false, trimmed: false }),
-        Ok(Audit::Nothing) => None,
-        Err(error) => {
-            telemetry.event("warning", &format!("no audit: {error}"));
-            None
-        }
-    }
+    let known = unreadable.is_empty() || cell.faults.iter().any(|plan| plan.heal() == Heal::Never);
+    known.then_some(AuditBook { seen, retains, trimmed })
 }
 
 fn attempt(of: Context<'_>, deadline: u64) -> (Result<Audit, DriverError>, Consumed) {

@@ -49,13 +49,8 @@ impl Phase {
     /// Of a time from `from_ns` up to, without it, `to_ns`: it is measured as soon as a part of it lies in the window.
     pub fn of(window: Option<(u64, u64)>, from_ns: u64, to_ns: u64) -> Self {
         match window {
-            Some((start, end)) if to_ns > start => {
-                if from_ns < end {
-                    Self::Measure
-                } else {
-                    Self::Drain
-                }
-            }
+            Some((start, end)) if to_ns > start && from_ns < end => Self::Measure,
+            Some((start, _)) if to_ns > start => Self::Drain,
             _ => Self::WarmUp,
         }
     }

@@ -62,21 +62,17 @@ impl Health {
         let since = |time: fn(&MachineTimes) -> u64| time(&last.machine).saturating_sub(time(&first.machine)) as f64;
         let (busy, idle, steal) = (since(|m| m.busy_ns), since(|m| m.idle_ns), since(|m| m.steal_ns));
         let whole = (busy + idle + steal).max(1.0);
+        let within = self.samples.iter().filter(|sample| (first.at_ns..=last.at_ns).contains(&sample.at_ns));
         Some(Spent {
             length_ns,
             client_cpu_ns: last.client.cpu_ns.saturating_sub(first.client.cpu_ns),
             broker_cpu_ns: last.broker.cpu_ns.saturating_sub(first.broker.cpu_ns),
             client_peak_rss_bytes: last.client.peak_rss_bytes,
-            broker_peak_rss_bytes: self.broker_peak(first.at_ns, last.at_ns),
+            // A process that ended took its peak along.
+            broker_peak_rss_bytes: within.map(|sample| sample.broker.peak_rss_bytes).max().unwrap_or(0),
             machine_busy_share: (busy + steal) / whole,
             steal_share: steal / whole,
         })
-    }
-
-    /// The highest peak of the processes that there were at any time between; one that ended takes its peak along.
-    fn broker_peak(&self, from_ns: u64, to_ns: u64) -> u64 {
-        let within = self.samples.iter().filter(|sample| (from_ns..=to_ns).contains(&sample.at_ns));
-        within.map(|sample| sample.broker.peak_rss_bytes).max().unwrap_or(0)
     }
 
     /// The broker's CPU in each whole second of `from..to`, percent of a core; empty where it cannot be seen.

@@ -175,7 +175,7 @@ impl Producer<'_> {
 
     /// Closed model: free slots decide.
     fn pace_closed_loop(&mut self) -> Result<(), DriverError> {
-        let Context { clock, control, .. } = self.of;
+        let Context { cell, clock, control, .. } = self.of;
         // All producers begin together, and a counted run's window begins with them: nothing may go out before it.
         std::thread::sleep(clock.until(self.start_ns));
         loop {
@@ -184,7 +184,9 @@ impl Producer<'_> {
             if control.abandoned() || now >= control.stop_sending_at() || self.complete(self.total_sent) {
                 return Ok(());
             }
-            let room = self.room();
+            // So many messages may go out before the next look at the consumers.
+            let ahead = control.sent.load(Relaxed).saturating_sub(control.least_consumed());
+            let room = self.backlog.saturating_sub(ahead).min(u64::from(cell.load.batch));
             let mut burst = 0;
             let mut blocked = false;
             while burst < room && !self.complete(self.total_sent) {
@@ -201,13 +203,6 @@ impl Producer<'_> {
             // With slots left over there is more to send at once: only look what has come in.
             self.collect(if blocked || room == 0 { until } else { 0 })?;
         }
-    }
-
-    /// How many messages may go out before the next look at the consumers.
-    fn room(&self) -> u64 {
-        let control = self.of.control;
-        let ahead = control.sent.load(Relaxed).saturating_sub(control.least_consumed());
-        self.backlog.saturating_sub(ahead).min(u64::from(self.of.cell.load.batch))
     }
 
     fn complete(&self, done: u64) -> bool {

@@ -163,10 +163,8 @@ impl RunningStudy<'_, '_> {
         }
         let mut broker = self.study.environment.start(config)?;
         // An experiment takes its own time over a cell; only a compiler takes more than that to get warm.
-        let warms = match &able.experiment {
-            None => true,
-            Some(experiment) => experiment.needs_warm_broker() && config.system.software() == Software::Kafka,
-        };
+        let compiled = config.system.software() == Software::Kafka;
+        let warms = able.experiment.as_ref().is_none_or(|own| own.needs_warm_broker() && compiled);
         if warms && able.load.broker_warm_up.nanos() > 0 && !broker.is_warm() {
             self.step(&format!("{label}: warming the broker"));
             let target = self.target(broker.as_ref(), &format!("warm-{label}-{when}"));

@@ -85,7 +85,7 @@ impl Climb<'_, '_> {
         sizes.dedup();
         for size in sizes {
             // One payload at a time: they are large.
-            for payload in [PayloadKind::Text, PayloadKind::Random] {
+            for (payload, body) in [(PayloadKind::Text, BodyKind::Text), (PayloadKind::Random, BodyKind::Random)] {
                 let mut content = Vec::new();
                 let kinds = kinds(self.keys, self.software, size).into_iter();
                 for kind in kinds.filter(|kind| kind.payload == payload) {
@@ -98,7 +98,7 @@ impl Climb<'_, '_> {
                         Some(why) => Err(why),
                         None => {
                             if content.len() != sent_bytes {
-                                content = self.content(payload, sent_bytes);
+                                content = large(body, sent_bytes, self.context.cell.seed);
                             }
                             Ok(self.attempt(kind, size, &content)?)
                         }
@@ -108,11 +108,6 @@ impl Climb<'_, '_> {
             }
         }
         Ok(())
-    }
-
-    fn content(&self, payload: PayloadKind, bytes: usize) -> Vec<u8> {
-        let kind = if payload == PayloadKind::Text { BodyKind::Text } else { BodyKind::Random };
-        large(kind, bytes, self.context.cell.seed)
     }
 
     fn why_not(&self, kind: SendVariant, bytes: usize) -> Option<String> {
