@@ -19,11 +19,13 @@ struct ReuseTerms {
     heap: Bytes,
 }
 
+type Idle = Arc<Mutex<Vec<(ReuseTerms, Box<dyn Broker>)>>>;
+
 /// Idle brokers, as a broker knows them that belongs there by these terms.
 #[derive(Clone)]
 pub struct Shelf {
     terms: ReuseTerms,
-    idle: Arc<Mutex<Vec<(ReuseTerms, Box<dyn Broker>)>>>,
+    idle: Idle,
 }
 
 impl Shelf {
@@ -43,7 +45,7 @@ impl Shelf {
 /// An environment whose Kafka brokers are given back instead of stopped. Dropping it stops them.
 pub struct BrokerCache {
     inner: Box<dyn Environment>,
-    idle: Arc<Mutex<Vec<(ReuseTerms, Box<dyn Broker>)>>>,
+    idle: Idle,
 }
 
 impl BrokerCache {
@@ -62,11 +64,8 @@ impl Environment for BrokerCache {
     }
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
-        if config.system.software() != Software::Kafka {
-            return self.inner.start(config);
-        }
         // What faults are prepared for is fresh each time.
-        if config.proxied || config.preloaded {
+        if config.system.software() != Software::Kafka || config.proxied || config.preloaded {
             return self.inner.start(config);
         }
         let terms = ReuseTerms { nodes: config.nodes, settings: config.broker.clone(), heap: config.heap };

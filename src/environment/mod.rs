@@ -59,6 +59,11 @@ impl EnvironmentError {
         Self::Missing { what: what.into(), remedy: remedy.into() }
     }
 
+    /// Of what leaves no log.
+    fn did_not_start(what: impl fmt::Display, cause: impl fmt::Display) -> Self {
+        Self::DidNotStart { what: what.to_string(), cause: cause.to_string(), log_tail: String::new() }
+    }
+
     /// Such as `port 9092 is taken; stop what listens there`.
     pub(crate) fn refused(what: impl fmt::Display, remedy: impl fmt::Display) -> Self {
         Self::Refused(format!("{what}; {remedy}"))

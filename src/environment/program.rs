@@ -3,6 +3,7 @@
 use super::EnvironmentError;
 use rustix::process::{Pid, Signal};
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -74,11 +75,7 @@ impl Answer {
 /// Runs a short-lived program; killed with everything that it started when it takes longer than `limit`. What it leaves
 /// running when it ends is not waited for, and of each stream no more than [`MOST`] is read.
 pub fn ask(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Result<Answer, EnvironmentError> {
-    let failed = |cause: String| EnvironmentError::DidNotStart {
-        what: program.display().to_string(),
-        cause,
-        log_tail: String::new(),
-    };
+    let failed = |cause: &dyn Display| EnvironmentError::did_not_start(program.display(), cause);
     let mut child = Command::new(program)
         .args(args)
         .stdin(Stdio::null())
@@ -86,7 +83,7 @@ pub fn ask(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Resul
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| failed(&error))?;
     let (out, err) = (child.stdout.take().map(listen), child.stderr.take().map(listen));
     let deadline = Instant::now() + limit;
     let status = loop {
@@ -97,9 +94,9 @@ pub fn ask(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Resul
                 // A script's own children would live on without it.
                 let _ = rustix::process::kill_process_group(Pid::from_child(&child), Signal::KILL);
                 let _ = child.wait();
-                return Err(failed(format!("no answer within {} s", limit.as_secs_f64())));
+                return Err(failed(&format_args!("no answer within {} s", limit.as_secs_f64())));
             }
-            Err(error) => return Err(failed(error.to_string())),
+            Err(error) => return Err(failed(&error)),
         }
     };
     let end = Instant::now() + AFTERWARDS;

@@ -31,29 +31,26 @@ struct JanitorLink {
 impl Janitor {
     /// Starts `exe` (a brokerbench binary) as a janitor, in a process group of its own: Ctrl-C does not reach it.
     pub fn start(exe: &Path) -> Result<Self, EnvironmentError> {
-        let failed = |cause: String| EnvironmentError::DidNotStart {
-            what: format!("the janitor process ({})", exe.display()),
-            cause,
-            log_tail: String::new(),
+        let begin = || {
+            let (ours, theirs) = UnixStream::pair()?;
+            ours.set_read_timeout(Some(REPLY))?;
+            let process = Command::new(exe)
+                .arg(JANITOR)
+                .stdin(OwnedFd::from(theirs))
+                // No pipe of ours may stay open in it: whoever reads our output waits for its end.
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .process_group(0)
+                .spawn()?;
+            let mut link = JanitorLink { socket: BufReader::new(ours), process };
+            match link.receive()? {
+                JanitorReply::Ready { folder } => Ok(Self { folder, link: Mutex::new(Some(link)) }),
+                JanitorReply::Failed { why } => Err(io::Error::other(why)),
+                other => Err(io::Error::other(format!("it answered {other:?}"))),
+            }
         };
-        let (ours, theirs) = UnixStream::pair().map_err(|error| failed(error.to_string()))?;
-        ours.set_read_timeout(Some(REPLY)).map_err(|error| failed(error.to_string()))?;
-        let process = Command::new(exe)
-            .arg(JANITOR)
-            .stdin(OwnedFd::from(theirs))
-            // No pipe of ours may stay open in it: whoever reads our output waits for its end.
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| failed(error.to_string()))?;
-        let mut link = JanitorLink { socket: BufReader::new(ours), process };
-        match link.receive() {
-            Ok(JanitorReply::Ready { folder }) => Ok(Self { folder, link: Mutex::new(Some(link)) }),
-            Ok(JanitorReply::Failed { why }) => Err(failed(why)),
-            Ok(other) => Err(failed(format!("it answered {other:?}"))),
-            Err(error) => Err(failed(error.to_string())),
-        }
+        let what = format!("the janitor process ({})", exe.display());
+        begin().map_err(|error| EnvironmentError::did_not_start(what, error))
     }
 
     /// The run folder, which goes away with the janitor.

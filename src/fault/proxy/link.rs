@@ -3,10 +3,9 @@
 //! A connection lets go of a state only when it has acted on the next one; so "nobody holds the old state" means "the
 //! new one is in effect everywhere". No byte moves between the change and that.
 
-use super::LinkEnd;
 use super::pipe::{ProxyPipe, Way};
 use super::rules::State;
-use super::tally::Tally;
+use super::{LinkEnd, Tally};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,22 +17,19 @@ mod link;
 mod pipe;
 mod rules;
 mod server;
-mod tally;
 #[cfg(test)]
 mod tests;
 
 pub use condition::{Condition, ConditionChange};
 pub use cost::{Cost, Leg, cost};
-pub use tally::Counters;
 
 use condition::LinkEnd;
 use server::{LIMIT, ProxyCommand, Server};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tally::Tally;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -52,6 +49,48 @@ pub enum ProxyError {
     Late { condition: &'static str, limit: Duration },
     #[error("the fault proxy has ended, so {condition} cannot be applied")]
     Ended { condition: &'static str },
+}
+
+/// Counts of one proxy since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Of these, still open.
+    pub open: u64,
+    /// Bytes handed to the kernel for the upstream.
+    pub to_upstream: u64,
+    /// Bytes handed to the kernel for the client.
+    pub to_client: u64,
+    /// Bytes that the proxy itself holds back now, both directions together.
+    pub held: u64,
+    /// Connections that a condition reset. Those reset by one of their ends are passed on and not counted.
+    pub resets: u64,
+    /// Bits flipped.
+    pub flipped: u64,
+}
+
+impl Counters {
+    fn carried(&mut self, toward: LinkEnd, bytes: usize) {
+        match toward {
+            LinkEnd::Upstream => self.to_upstream += bytes as u64,
+            LinkEnd::Client => self.to_client += bytes as u64,
+        }
+    }
+}
+
+/// Read by anyone at any time, written by the proxy's one thread.
+#[derive(Debug, Default)]
+struct Tally(Mutex<Counters>);
+
+impl Tally {
+    fn count(&self, change: impl FnOnce(&mut Counters)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn read(&self) -> Counters {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A running proxy. Dropping it closes the listener and resets every connection.

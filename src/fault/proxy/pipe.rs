@@ -4,10 +4,9 @@
 //! take their place in the queue behind the bytes before them. It may be interrupted at any await: all that it knows
 //! is in the lane.
 
-use super::LinkEnd;
 use super::flip::Flipper;
 use super::rules::{CHUNK, Rules};
-use super::tally::Tally;
+use super::{LinkEnd, Tally};
 use crate::random::SplitMix64;
 use rustix::net::{Shutdown, shutdown};
 use std::collections::VecDeque;
@@ -32,7 +31,7 @@ enum Item {
     Reset,
 }
 
-struct Held {
+struct HeldChunk {
     item: Item,
     arrived: Instant,
     release: Instant,
@@ -40,7 +39,7 @@ struct Held {
 
 pub(super) struct ProxyPipe {
     toward: LinkEnd,
-    queue: VecDeque<Held>,
+    queue: VecDeque<HeldChunk>,
     /// Bytes in the queue.
     held: usize,
     /// When the last of the queue may leave; nothing behind it leaves earlier.
@@ -154,7 +153,7 @@ impl ProxyPipe {
             Err(_) => Item::Reset,
         };
         let (arrived, release) = self.stamp(0, way.rules);
-        self.queue.push_back(Held { item: last, arrived, release });
+        self.queue.push_back(HeldChunk { item: last, arrived, release });
         self.ended = true;
         Ok(())
     }
@@ -179,7 +178,7 @@ impl ProxyPipe {
         if held > 0 {
             let data = self.scratch[sent..count].to_vec();
             self.held += held;
-            self.queue.push_back(Held { item: Item::Bytes { data, sent: 0 }, arrived: now, release });
+            self.queue.push_back(HeldChunk { item: Item::Bytes { data, sent: 0 }, arrived: now, release });
         }
         Ok(())
     }

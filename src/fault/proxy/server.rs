@@ -4,8 +4,7 @@
 
 use super::link::{self, Newcomer};
 use super::rules::State;
-use super::tally::Tally;
-use super::{Condition, ConditionChange, ProxyError};
+use super::{Condition, ConditionChange, ProxyError, Tally};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
