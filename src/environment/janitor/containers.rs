@@ -93,17 +93,14 @@ pub fn labels(folder: &Path) -> [(&'static str, String); 3] {
 
 /// Removes what runs have left whose janitor was killed before it could.
 pub fn sweep(docker: &Path) -> Result<(), EnvironmentError> {
-    let (own, format) = (format!("label={USER}={}", user()), format(&[PROJECT, HOST, FOLDER]));
+    let own = format!("label={USER}={}", user());
+    let format = [PROJECT, HOST, FOLDER].map(|label| format!("{{{{.Label \"{label}\"}}}}")).join("\t");
     let mut projects = BTreeSet::new();
     for list in [&["ps", "--all"][..], &["volume", "ls"], &["network", "ls"]] {
         let listed = program::ask(docker, &[list, &["--filter", &own, "--format", &format]].concat(), STEP)?;
         projects.extend(listed.out.lines().filter_map(|line| stale(line, &host(), is_stale)).map(str::to_owned));
     }
     projects.iter().try_for_each(|project| remove(docker, project, Look::Once))
-}
-
-fn format(labels: &[&str]) -> String {
-    labels.iter().map(|label| format!("{{{{.Label \"{label}\"}}}}")).collect::<Vec<_>>().join("\t")
 }
 
 /// The project of a listed line, if it is of this host and its run is dead.

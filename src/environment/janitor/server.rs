@@ -21,10 +21,7 @@ use std::time::{Duration, Instant};
 
 /// Serves the harness on the socket that is this process's standard input, until it is gone; then cleans up.
 pub fn run() -> u8 {
-    match serve() {
-        Ok(()) => 0,
-        Err(_) => 1,
-    }
+    u8::from(serve().is_err())
 }
 
 fn serve() -> io::Result<()> {

@@ -18,6 +18,7 @@ pub use broker::{LaunchSpec, NodeHost, NodesBroker};
 pub use node::{LOG_LINES, Node, Plan, Runner};
 
 use super::{EnvironmentError, Janitor, Launch};
+use crate::model::Software;
 use crate::scenario::{SystemConfig, wrong_for_broker};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ const MOST_NODES: usize = 3;
 /// the run folder, or load code.
 pub fn check(config: &SystemConfig) -> Result<(), EnvironmentError> {
     let software = config.system.software();
+    if software == Software::Fake {
+        return Err(EnvironmentError::Refused("the fake broker serves the self-check only".into()));
+    }
     let mut settings = config.broker.iter().chain(&config.sentinel);
     match settings.find_map(|(key, value)| Some((key, wrong_for_broker(software, key, value)?))) {
         Some((key, (what, remedy))) => {

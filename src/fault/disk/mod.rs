@@ -101,15 +101,10 @@ impl Preload {
             let opened = fs::set_permissions(&path, fs::Permissions::from_mode(mode));
             opened.map_err(DiskError::at("open to the container", &path))?;
         }
-        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let at = |path: &Path| format!("{folder}/{}", name(path));
-        let pairs = [
-            (PRELOAD, at(&self.library)),
-            (LEDGER, at(&self.ledger)),
-            (CONTROL, at(&self.control.path)),
-            (DATA, data.to_owned()),
-        ];
-        Ok(pairs.map(|(key, value)| (key.to_owned(), value)).into())
+        let files = [(PRELOAD, &self.library), (LEDGER, &self.ledger), (CONTROL, &self.control.path)];
+        let at = |path: &Path| format!("{folder}/{}", path.file_name().unwrap_or_default().to_string_lossy());
+        let files = files.map(|(key, path)| (key.to_owned(), at(path)));
+        Ok(files.into_iter().chain([(DATA.to_owned(), data.to_owned())]).collect())
     }
 
     /// An error unless the library was loaded into `what`: to be asked once that broker answers.

@@ -106,7 +106,9 @@ impl Server {
         if let Door::Open(_) = self.door {
             // In this order: a port that is listened on cannot be bound a second time.
             self.door = Door::Shut(None);
-            self.door = Door::Shut(bound(self.address).and_then(kept).ok());
+            let reserved = bound(self.address).ok();
+            // Of two sockets that both permit reuse, either could listen.
+            self.door = Door::Shut(reserved.filter(|socket| socket.set_reuseaddr(false).is_ok()));
         }
     }
 
@@ -156,12 +158,6 @@ fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    Ok(socket)
-}
-
-/// Shares its port with nobody: of two sockets that both permit reuse, either could listen.
-fn kept(socket: TcpSocket) -> io::Result<TcpSocket> {
-    socket.set_reuseaddr(false)?;
     Ok(socket)
 }
 

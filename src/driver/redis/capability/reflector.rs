@@ -5,6 +5,8 @@
 //! handed on: it must never serve as a broker. A thread for each connection. RESP of our own, since
 //! the `redis` crate has no server's side.
 
+use crate::access::Access;
+use crate::driver::redis::SET_UP;
 use crate::driver::redis::load::connection::Input;
 use crate::driver::{DriverError, Reflector};
 use crate::model::System;
@@ -68,7 +70,7 @@ impl Drop for RedisReflector {
     fn drop(&mut self) {
         self.shared.stop.store(true, Relaxed);
         // Wakes the thread that accepts, then those that read, then those that wait for a message.
-        let _ = TcpStream::connect(&self.address);
+        let _ = Access::default().connect(&self.address, SET_UP);
         for stream in &self.shared.lock().streams {
             let _ = stream.shutdown(Shutdown::Both);
         }
