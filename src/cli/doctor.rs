@@ -25,6 +25,14 @@ struct EnvironmentChoice {
     can_run: bool,
 }
 
+/// In the order in which they are printed, and in which an environment is taken.
+const PARTS: [(Part, &str); 4] = [
+    (Part::Docker, "docker: brokers in containers"),
+    (Part::Native, "native: brokers as processes of this machine"),
+    (Part::External, "external: brokers that run already"),
+    (Part::Machine, "this machine"),
+];
+
 pub fn doctor(json: bool, args: &EnvironmentArgs) -> Outcome {
     let external = external(args)?;
     let auto = args.kind == EnvironmentKind::Auto && external.is_none();
@@ -34,11 +42,10 @@ pub fn doctor(json: bool, args: &EnvironmentArgs) -> Outcome {
         external,
     };
     let checks = checks(wanted);
-    let environments: Vec<EnvironmentChoice> = [Part::Docker, Part::Native, Part::External]
-        .into_iter()
-        .filter(|part| checks.iter().any(|check| check.part == *part))
-        .map(|name| EnvironmentChoice { name, can_run: can_run(&checks, name) })
-        .collect();
+    let asked = |part: &Part| *part != Part::Machine && checks.iter().any(|check| check.part == *part);
+    let environments = PARTS.into_iter().map(|(part, _)| part).filter(asked);
+    let choice = |name| EnvironmentChoice { name, can_run: can_run(&checks, name) };
+    let environments: Vec<EnvironmentChoice> = environments.map(choice).collect();
     let environment = environments.iter().find(|verdict| verdict.can_run).map(|verdict| verdict.name);
     let code = if environment.is_some() { Code::Fine } else { Code::Environment };
     if json {
@@ -52,11 +59,11 @@ pub fn doctor(json: bool, args: &EnvironmentArgs) -> Outcome {
 
 fn text(checks: &[Check], environments: &[EnvironmentChoice], taken: Option<Part>, auto: bool) -> String {
     let mut text = String::new();
-    for part in [Part::Docker, Part::Native, Part::External, Part::Machine] {
+    for (part, heading) in PARTS {
         let of_part = checks.iter().filter(|check| check.part == part);
         for (at, check) in of_part.enumerate() {
             if at == 0 {
-                text += &format!("{}\n", heading(part));
+                text += &format!("{heading}\n");
             }
             let mark = match check.level {
                 Level::Ok => "ok  ",
@@ -79,13 +86,4 @@ fn text(checks: &[Check], environments: &[EnvironmentChoice], taken: Option<Part
         text += &format!("{:<8} {how}\n", name(&verdict.name));
     }
     text
-}
-
-fn heading(part: Part) -> &'static str {
-    match part {
-        Part::Docker => "docker: brokers in containers",
-        Part::Native => "native: brokers as processes of this machine",
-        Part::External => "external: brokers that run already",
-        Part::Machine => "this machine",
-    }
 }

@@ -3,9 +3,8 @@
 //! The way of a file: [`source`] finds it, [`crate::yaml`] reads it with the place of every value,
 //! [`layers`] lays profile and flags over it, [`resolve`] turns it into the types of [`file`] and
 //! [`mod@load`], fills in defaults and unfolds the matrix, [`settings`] and [`check`] refuse what
-//! cannot be run and tell what a system has no way to do, [`explain`] says what will. [`half`] stands
-//! for a rate that a run finds, [`fault`] is what may go wrong and when it does.
-//! [`threshold`] is the grammar of thresholds. Nothing here talks to a broker.
+//! cannot be run and tell what a system has no way to do, [`explain`] says what will. [`fault`] is what
+//! may go wrong and when it does, [`threshold`] is the grammar of thresholds. Nothing here talks to a broker.
 
 mod cell;
 mod check;
@@ -14,7 +13,6 @@ mod explain;
 mod fault;
 mod fault_check;
 mod file;
-mod half;
 mod layers;
 mod load;
 mod matrix;
@@ -30,9 +28,8 @@ pub use experiment::*;
 pub use explain::Estimate;
 pub use fault::{FaultAction, FaultPlan, Heal, Injection, Lasts, timeline};
 pub use file::{ClaimId, claim_ids, schema};
-pub use half::half_of;
 pub use layers::Overrides;
-pub use load::{Arrivals, Load, Model};
+pub use load::{Arrivals, Load, Model, half_of};
 pub use resolve::{Scenario, from_text, load, validate};
 pub use settings::wrong_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
