@@ -7,7 +7,7 @@
 
 use crate::model::Latency;
 use crate::result::{CellRecord, Manifest, ScenarioInfo, Status, Summary, WindowRow, files, hlog};
-use crate::result::{parse_events, parse_windows, quantiles};
+use crate::result::{parse_windows, quantiles};
 use crate::scenario::{self, Overrides};
 use crate::{claims, driver, export, payload, report, wire};
 use std::path::Path;
@@ -32,7 +32,6 @@ pub fn run(bytes: &[u8]) -> bool {
     let path = Path::new(NOWHERE);
     let mut accepted = files::parse_json::<Manifest>(bytes, path).is_ok();
     accepted |= files::parse_json::<CellRecord>(bytes, path).is_ok();
-    accepted |= parse_events(bytes, path).is_ok_and(|events| !events.is_empty());
     let rows: Vec<WindowRow> = parse_windows(bytes, path).unwrap_or_default();
     accepted |= !rows.is_empty();
     report::fuzz::windows(rows);

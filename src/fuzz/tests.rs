@@ -206,7 +206,6 @@ fn writes_seeds() {
     write("run/valid-summary.json", &read(&folder.path().join("summary.json")));
     write("run/valid-accounting.json", &read(&cell.join("accounting.json")));
     write("run/valid-windows.csv", &read(&cell.join("windows.csv")));
-    write("run/valid-events.ndjson", &read(&cell.join("events.ndjson")));
     write("hlog/valid-latency.hlog", &read(&cell.join("latency.hlog")));
 
     let mut comparison = report::example_comparison();

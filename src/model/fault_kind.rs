@@ -144,11 +144,6 @@ impl FaultKind {
         self.spec().brief
     }
 
-    /// Whether clients must reach the brokers through the fault proxy for it.
-    pub fn on_the_wire(self) -> bool {
-        self.grip() == Grip::Connections
-    }
-
     /// Whether the brokers must run with the preload shim for it.
     pub fn on_the_disk(self) -> bool {
         self.grip() == Grip::Disk || self.threat() == Threat::PowerLoss

@@ -60,6 +60,13 @@ impl<'a> Cells<'a> {
         cells.iter().filter(fits).find(|cell| cell.value.is_some()).or_else(|| cells.iter().find(fits)).copied()
     }
 
+    /// The first value of a label and metric where a condition such as `poison` is above zero, or not told apart.
+    pub fn above(&self, label: &str, metric: &str, key: &str) -> Option<f64> {
+        let mut cells = self.of_label(label, metric);
+        cells.retain(|cell| Point::read(&cell.cell).number(key).is_none_or(|share| share > 0.0));
+        cells.iter().find_map(|cell| cell.value)
+    }
+
     pub fn value(&self, label: &str, metric: &str, condition: &[(&str, &str)]) -> Option<f64> {
         self.find(label, metric, condition).and_then(|cell| cell.value)
     }

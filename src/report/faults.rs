@@ -4,12 +4,13 @@
 //!
 //! A recovery that was not seen is no time; it is counted.
 
-use super::group::{Group, distinct};
+use super::group::Group;
 use super::table::DataTable;
 use crate::model::{FaultKind, FaultTarget};
 use crate::result::fault_figures::{FaultFigure, RPO};
 use crate::result::words::{copies, grouped, name as word, or_dash, significant, time};
 use crate::result::{CellRecord, CellSummary, Fault, StoredCell, Summary};
+use itertools::Itertools;
 
 /// One kind of fault on one label.
 pub struct FaultCost<'a> {
@@ -31,7 +32,7 @@ pub struct FaultCost<'a> {
 pub fn fault_costs<'a>(groups: &[Group<'a>]) -> Vec<FaultCost<'a>> {
     let of_group = |group: &Group<'a>| {
         let faults = group.blocks.iter().flat_map(|block| &block.faults);
-        distinct(faults.map(name)).into_iter().map(|fault| FaultCost::of(group, fault)).collect::<Vec<_>>()
+        faults.map(name).unique().map(|fault| FaultCost::of(group, fault)).collect_vec()
     };
     groups.iter().flat_map(of_group).collect()
 }
@@ -196,8 +197,7 @@ fn row(record: &CellRecord, fault: &Fault, verdict: &str, guarantee: &str) -> Ve
     row.push(or_dash(fault.rpo_messages, |most| range(fault.rpo_least_messages.unwrap_or(most), most)));
     row.extend([fault.rpo_ns, fault.redundancy_ns, fault.probe_rto_ns].map(long));
     row.push(retries(record));
-    let failed: Vec<&str> = [&fault.not_applied, &fault.not_healed].into_iter().flatten().map(String::as_str).collect();
-    row.push(text(&failed.join("; ")));
+    row.push(text(&[&fault.not_applied, &fault.not_healed].into_iter().flatten().join("; ")));
     row.extend([verdict.to_owned(), guarantee.to_owned(), text(&fault.text)]);
     row
 }
@@ -211,12 +211,11 @@ fn unavailable(fault: &Fault, start: u64) -> String {
     });
     let more = fault.unavailable.len().saturating_sub(NAMED);
     let more = (more > 0).then(|| format!("… {more} more"));
-    told.chain(more).collect::<Vec<_>>().join("; ")
+    told.chain(more).join("; ")
 }
 
 /// Of the whole cell: what is tried again is seldom one fault's alone.
 fn retries(record: &CellRecord) -> String {
-    let all: Vec<String> =
-        record.retries.iter().map(|(reason, count)| format!("{} {reason}", grouped(*count))).collect();
-    if all.is_empty() { "0".to_owned() } else { all.join("; ") }
+    let all = record.retries.iter().map(|(reason, count)| format!("{} {reason}", grouped(*count))).join("; ");
+    if all.is_empty() { "0".to_owned() } else { all }
 }

@@ -3,6 +3,7 @@
 use crate::model::Point;
 use crate::result::{CellOutcome, CellSummary, Summary};
 use crate::stats::compare::GeometricMean;
+use itertools::Itertools;
 
 pub struct Group<'a> {
     pub label: &'a str,
@@ -24,7 +25,7 @@ pub fn groups(summary: &Summary) -> Vec<Group<'_>> {
 }
 
 pub fn points<'a>(groups: &[Group<'a>]) -> Vec<&'a str> {
-    distinct(groups.iter().map(|group| group.point))
+    groups.iter().map(|group| group.point).unique().collect()
 }
 
 impl Group<'_> {
@@ -58,17 +59,6 @@ impl Group<'_> {
         let why = invalid.then_some("invalid").or(self.overloaded().then_some("overloaded"));
         why.map(|why| format!("{} is {why}", self.label))
     }
-}
-
-/// Each once, in the order in which they come first.
-pub fn distinct<T: PartialEq>(all: impl IntoIterator<Item = T>) -> Vec<T> {
-    let mut seen = Vec::new();
-    for one in all {
-        if !seen.contains(&one) {
-            seen.push(one);
-        }
-    }
-    seen
 }
 
 /// The one that fits, or a new one behind all others.

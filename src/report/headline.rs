@@ -8,6 +8,7 @@ use crate::model::metric::FAULT_RPO;
 use crate::model::{FaultKind, FaultTarget, Point, Unit};
 use crate::result::words::{TimeUnit, grouped, significant, time};
 use crate::result::{ComparedCell, Kind};
+use itertools::Itertools;
 
 /// Lines of one cell of the table.
 const MOST: usize = 7;
@@ -72,17 +73,16 @@ fn by_point(cells: &Cells<'_>, label: &str, of: &[Worded]) -> Vec<String> {
     let line = |(at, Worded { metric, words }): (usize, &Worded)| {
         let mut own = cells.of_label(label, metric);
         own.retain(|cell| cell.value.is_some());
-        own.sort_by(|a, b| Point::read(&a.cell).cmp(&Point::read(&b.cell)));
+        own.sort_by_key(|cell| Point::read(&cell.cell));
         let first = own.first()?;
-        let values = || own.iter().filter_map(|cell| cell.value);
-        let joined = |texts: Vec<String>| texts.join(" · ");
+        let values = own.iter().filter_map(|cell| cell.value);
         let text = if Unit::from_name(&first.unit) == Some(Unit::Nanoseconds) {
             let unit = TimeUnit::for_column(cells.metric(metric).iter().filter_map(|cell| cell.value));
-            format!("{words} {} {}", joined(values().map(|ns| unit.of(ns)).collect()), unit.name())
+            format!("{words} {} {}", values.map(|ns| unit.of(ns)).join(" · "), unit.name())
         } else {
-            format!("{} {words}", joined(values().map(significant).collect()))
+            format!("{} {words}", values.map(significant).join(" · "))
         };
-        let points = joined(own.iter().map(|cell| Point::read(&cell.cell).values()).collect());
+        let points = own.iter().map(|cell| Point::read(&cell.cell).values()).join(" · ");
         Some(if at > 0 || points.is_empty() { text } else { format!("{points}: {text}") })
     };
     of.iter().enumerate().filter_map(line).collect()
@@ -95,12 +95,9 @@ fn share(cells: &Cells<'_>, label: &str, metric: &str, words: &str) -> Option<St
 
 fn counts(cells: &Cells<'_>, label: &str, of: &[Worded], above: &str) -> Option<String> {
     let count = |Worded { metric, words }: &Worded| {
-        let with = |cell: &&ComparedCell| Point::read(&cell.cell).number(above).is_none_or(|share| share > 0.0);
-        let cell = cells.of_label(label, metric).into_iter().filter(|cell| cell.value.is_some()).find(with)?;
-        cell.value.map(|value| format!("{} {words}", quantity::plain(value)))
+        cells.above(label, metric, above).map(|value| format!("{} {words}", quantity::plain(value)))
     };
-    let counts: Vec<String> = of.iter().filter_map(count).collect();
-    (!counts.is_empty()).then(|| counts.join(" · "))
+    Some(of.iter().filter_map(count).join(" · ")).filter(|counts| !counts.is_empty())
 }
 
 fn speed_up(cells: &Cells<'_>, label: &str) -> Vec<String> {

@@ -179,9 +179,8 @@ fn latency_table(summary: &Summary) -> DataTable {
 fn count_table(summary: &Summary) -> DataTable {
     let counts: Vec<(Measure, &str)> =
         Measure::usual().filter_map(|measure| Some((measure, measure.metric.name.strip_prefix("counts.")?))).collect();
-    let head = counts.iter().map(|(_, name)| name[..1].to_uppercase() + &name[1..].replace('_', " "));
-    let head: Vec<String> = head.collect();
-    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let names: Vec<String> = counts.iter().map(|(_, name)| claim_title(&name.replace('_', "-"))).collect();
+    let head: Vec<&str> = names.iter().map(String::as_str).collect();
     let count = |measure: Measure, cell: &CellSummary| or_dash(measured(measure, cell), |count| grouped(count as u64));
     each(summary, &head, |cell| counts.iter().map(|(measure, _)| count(*measure, cell)).collect())
 }

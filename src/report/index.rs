@@ -1,9 +1,9 @@
 //! `results/index.html`: every run and every comparison under a results folder, with links. Reads manifests only.
 
-use super::group::distinct;
 use super::html;
 use crate::result::words::name;
 use crate::result::{Comparison, Manifest, ResultError, files};
+use itertools::Itertools;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -26,8 +26,7 @@ fn entry(dir: &Path) -> Option<Value> {
     }
     Some(match files::read_json::<Manifest>(&path) {
         Ok(manifest) => {
-            let mut versions: Vec<&String> = manifest.systems.values().map(|system| &system.broker_version).collect();
-            versions.sort();
+            let versions = manifest.systems.values().map(|system| &system.broker_version);
             json!({
                 "run": run,
                 "page": page,
@@ -37,7 +36,7 @@ fn entry(dir: &Path) -> Option<Value> {
                 "status": name(&manifest.status),
                 "profile": manifest.profile.as_deref().unwrap_or("–"),
                 "environment": manifest.environment,
-                "versions": distinct(versions.into_iter().map(String::as_str)).join(", "),
+                "versions": versions.sorted().dedup().join(", "),
                 "blocks": manifest.blocks,
             })
         }

@@ -1,6 +1,6 @@
 //! What the experiments of a run observed, blocks gathered: one line per label, cell, metric and condition.
 
-use super::group::{Group, blocks, distinct, groups, known_or_new};
+use super::group::{Group, blocks, groups, known_or_new};
 use super::quantity;
 use crate::model::Point;
 use crate::result::words::or_dash;
@@ -8,6 +8,7 @@ use crate::result::{Kind, Observation, Summary};
 use crate::sanitize;
 use crate::stats::over_blocks;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, presets};
+use itertools::Itertools;
 
 /// One figure over the valid blocks.
 pub struct ObservedMetric<'a> {
@@ -59,7 +60,7 @@ pub fn gather<'a>(groups: &[Group<'a>]) -> Vec<ObservedMetric<'a>> {
             }
         }
     }
-    let metrics = distinct(all.iter().map(|seen| seen.metric));
+    let metrics = all.iter().map(|seen| seen.metric).unique().collect_vec();
     all.sort_by_key(|seen| metrics.iter().position(|metric| *metric == seen.metric));
     all
 }
@@ -98,9 +99,9 @@ pub fn observations(summary: &Summary, width: u16) -> String {
     let mut groups = groups(summary);
     groups.retain(|group| group.blocks.iter().any(|cell| cell.experiment.is_some()));
     let seen = gather(&groups);
-    let labels = distinct(summary.cells.iter().map(|cell| cell.label.as_str()));
-    let labels = labels.into_iter().filter(|label| groups.iter().any(|group| group.label == *label));
-    labels.map(|label| of_label(label, &groups, &seen, width)).collect()
+    let labels = summary.cells.iter().map(|cell| cell.label.as_str()).unique();
+    let shown = labels.filter(|label| groups.iter().any(|group| group.label == *label));
+    shown.map(|label| of_label(label, &groups, &seen, width)).collect()
 }
 
 fn of_label(label: &str, groups: &[Group<'_>], seen: &[ObservedMetric<'_>], width: u16) -> String {

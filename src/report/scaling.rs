@@ -4,9 +4,10 @@
 
 use super::cells::Cells;
 use super::chart::lines::Curve;
-use super::group::{distinct, known_or_new};
+use super::group::known_or_new;
 use crate::model::Point;
 use crate::result::ComparedCell;
+use itertools::Itertools;
 
 /// The keys that count what works in parallel, in the order of the charts.
 pub const FAN_OUT: &str = "subscriptions";
@@ -60,7 +61,7 @@ pub fn families(cells: &Cells<'_>) -> Vec<SpeedupGroup> {
 /// The families of one key, each label with all its rates of one condition.
 pub fn speedups(key: &'static str, rates: &[ScaledRate<'_>]) -> Vec<SpeedupGroup> {
     let mut families: Vec<SpeedupGroup> = Vec::new();
-    for (label, system, condition) in distinct(rates.iter().map(|one| (one.label, one.system, &one.condition))) {
+    for (label, system, condition) in rates.iter().map(|one| (one.label, one.system, &one.condition)).unique() {
         let own = rates.iter().filter(|one| one.label == label && one.condition == *condition);
         let points = speedup(key, own.map(|one| (one.n, one.rate, one.complete)).collect());
         if !points.is_empty() {

@@ -1,11 +1,12 @@
 //! The comparison table, independent of how it is written: lines of text per cell, nothing escaped yet.
 
 use super::cells::Cells;
-use super::group::{distinct, known_or_new};
+use super::group::known_or_new;
 use super::{headline, quantity};
 use crate::model::{System, Unit};
 use crate::result::words::{TimeUnit, grouped, or_dash, significant};
 use crate::result::{CellId, Claim, ComparedCell, Comparison, Kind};
+use itertools::Itertools;
 
 /// One table with a name; a cell holds one or more lines.
 #[derive(Debug, serde::Serialize)]
@@ -87,8 +88,8 @@ pub fn details(claim: &Claim) -> Vec<Table> {
     let (documented, tried): (Vec<_>, Vec<_>) = tried.partition(|cell| cell.kind == Kind::Documented);
     let (ratios, values): (Vec<_>, Vec<_>) = tried.into_iter().partition(|cell| is_ratio(cell));
     let of = |metric: &str| values.iter().filter(|cell| cell.metric == metric).copied().collect::<Vec<_>>();
-    let metrics = distinct(values.iter().map(|cell| cell.metric.as_str()));
-    let mut tables: Vec<Table> = metrics.into_iter().map(|metric| metric_table(metric, &of(metric))).collect();
+    let metrics = values.iter().map(|cell| cell.metric.as_str()).unique();
+    let mut tables: Vec<Table> = metrics.map(|metric| metric_table(metric, &of(metric))).collect();
     if !ratios.is_empty() {
         let head = ["Ratio", "Condition", "Value, ×", "95 % interval, ×", "Blocks", "Decision"];
         let row = |cell: &&ComparedCell| {

@@ -6,55 +6,47 @@ use crate::result::words::name;
 use crate::result::{Comparison, ResultError};
 use crate::sanitize;
 use comfy_table::{ContentArrangement, Table as Grid, presets};
+use itertools::Itertools;
 use std::path::Path;
 
 pub fn markdown(comparison: &Comparison) -> String {
     let mut out = String::from(
         "<!-- Written by brokerbench from comparison.json; do not edit. -->\n# Kafka and Redis, claim by claim\n\n",
     );
-    let profile = escape::markdown(&comparison.profile);
-    out.push_str(&format!("Profile `{}`. ", profile.replace('`', "")));
-    out.push_str("Every verdict is computed from the figures below; what was not measured says so.\n\n");
-    out.push_str(&markdown_table(comparison));
-    out.push_str(&claimed_by(comparison));
+    let profile = escape::markdown(&comparison.profile).replace('`', "");
+    out += &format!("Profile `{profile}`. Every verdict is computed from the figures below; ");
+    out += "what was not measured says so.\n\n";
+    out += &markdown_table(comparison);
+    out += &claimed_by(comparison);
     for claim in comparison.claims.iter().filter(|claim| !details(claim).is_empty()) {
-        out.push_str(&format!("\n## {}\n\n", claim_title(&claim.id)));
-        out.push_str(&format!(
-            "**Verdict: {}.** Rule: {}\n\n",
-            escape::markdown(&claim.verdict),
-            escape::markdown(&claim.rule)
-        ));
-        let sentences = claim.because.split("; ").map(|sentence| format!("- {}\n", escape::markdown(sentence)));
-        out.push_str("Why:\n\n");
-        out.extend(sentences);
-        out.push('\n');
-        out.push_str(&folded(&details(claim)));
+        let [verdict, rule] = [&claim.verdict, &claim.rule].map(|text| escape::markdown(text));
+        let because = claim.because.split("; ").map(|sentence| format!("- {}\n", escape::markdown(sentence)));
+        out += &format!("\n## {}\n\n**Verdict: {verdict}.** Rule: {rule}\n\n", claim_title(&claim.id));
+        out += &format!("Why:\n\n{}\n", because.format(""));
+        out += &folded(&details(claim));
     }
-    out.push_str("\n## What it is recommended for\n\n");
-    out.push_str(&titled(uses(comparison)));
+    out += "\n## What it is recommended for\n\n";
+    out += &titled(uses(comparison));
     for row in comparison.uses.iter().filter(|row| !details(row).is_empty()) {
-        let title = claim_title(&row.id);
-        out.push_str(&format!("\n**{title}**. Rule: {}\n\n", escape::markdown(&row.rule)));
-        out.push_str(&folded(&details(row)));
+        out += &format!("\n**{}**. Rule: {}\n\n", claim_title(&row.id), escape::markdown(&row.rule));
+        out += &folded(&details(row));
     }
     if !comparison.runs.is_empty() {
-        out.push_str("\n## Runs\n\n");
-        for run in &comparison.runs {
-            let mut versions: Vec<&str> = run.versions.values().map(String::as_str).collect();
-            versions.dedup();
-            let facts = [
-                run.run.as_str(),
-                &format!("environment {}", run.environment),
-                &format!("network {}", run.network_path),
-                run.host.as_str(),
-                &versions.join(", "),
-                &format!("self-check {}", run.selfcheck),
-            ]
-            .map(escape::markdown);
-            out.push_str(&format!("- {}\n", facts.join("; ")));
-            for warning in &run.warnings {
-                out.push_str(&format!("  - Warning: {}\n", escape::markdown(warning)));
-            }
+        out += "\n## Runs\n\n";
+    }
+    for run in &comparison.runs {
+        let facts = [
+            run.run.as_str(),
+            &format!("environment {}", run.environment),
+            &format!("network {}", run.network_path),
+            run.host.as_str(),
+            &run.versions.values().dedup().join(", "),
+            &format!("self-check {}", run.selfcheck),
+        ]
+        .map(escape::markdown);
+        out += &format!("- {}\n", facts.join("; "));
+        for warning in &run.warnings {
+            out += &format!("  - Warning: {}\n", escape::markdown(warning));
         }
     }
     out
@@ -71,7 +63,7 @@ fn claimed_by(comparison: &Comparison) -> String {
         let of = if sources.len() > 1 { format!(" ({})", escape::markdown(&rows.join(", "))) } else { String::new() };
         escape::markdown_address(source) + &of
     };
-    let named = sources.iter().map(named).collect::<Vec<_>>().join(", ");
+    let named = sources.iter().map(named).join(", ");
     if named.is_empty() { named } else { format!("\nThe claims, in our own words, are those of {named}.\n") }
 }
 
@@ -104,7 +96,7 @@ fn grid(table: &Table, titles: &[String]) -> String {
             .map(|(column, lines)| {
                 let linked = table.link == Some(column);
                 let line = |line: &String| if linked { escape::markdown_address(line) } else { escape::markdown(line) };
-                lines.iter().map(line).collect::<Vec<_>>().join("<br>")
+                lines.iter().map(line).join("<br>")
             })
             .collect();
         if let (Some(title), Some(first)) = (titles.get(at), cells.first_mut()) {
@@ -124,9 +116,7 @@ pub fn terminal(comparison: &Comparison, width: u16) -> String {
     grid.set_header(table.head);
     for mut row in table.rows {
         row[0].truncate(1);
-        grid.add_row(
-            row.iter().map(|lines| lines.iter().map(|line| sanitize::line(line)).collect::<Vec<_>>().join("\n")),
-        );
+        grid.add_row(row.iter().map(|lines| lines.iter().map(|line| sanitize::line(line)).join("\n")));
     }
     grid.trim_fmt() + "\n"
 }

@@ -23,8 +23,6 @@ pub enum ResultError {
     Label { label: String },
     #[error("drawing {what} failed: {cause}")]
     Draw { what: String, cause: String },
-    #[error("{0}")]
-    Refused(String),
 }
 
 /// What the user can do about an input or output error, as the end of a sentence.

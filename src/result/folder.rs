@@ -8,7 +8,7 @@
 
 use super::error::ResultError;
 use super::manifest::Manifest;
-use super::raw::{CellOutput, CellRecord, Event, WindowRow};
+use super::raw::{CellOutput, CellRecord, WindowRow};
 use super::summary::Summary;
 use super::{files, hlog, names};
 use crate::model::{Latency, Point};
@@ -175,11 +175,6 @@ impl StoredCell {
         parse_windows(&files::read(&path)?, &path)
     }
 
-    pub fn events(&self) -> Result<Vec<Event>, ResultError> {
-        let path = self.dir.join("events.ndjson");
-        parse_events(&files::read(&path)?, &path)
-    }
-
     pub fn histograms(&self) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {
         let path = self.dir.join("latency.hlog");
         hlog::merged(&files::read_within(&path, files::LARGEST_LOG)?, &path)
@@ -196,16 +191,6 @@ fn id(now_ns: u64) -> String {
 pub fn parse_windows(text: &[u8], path: &Path) -> Result<Vec<WindowRow>, ResultError> {
     let rows = csv::Reader::from_reader(text).into_deserialize().collect::<Result<_, _>>();
     rows.map_err(|error| ResultError::corrupt(path, error))
-}
-
-pub fn parse_events(text: &[u8], path: &Path) -> Result<Vec<Event>, ResultError> {
-    let lines = text.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
-    lines
-        .map(|(at, line)| {
-            serde_json::from_slice(line)
-                .map_err(|error| ResultError::corrupt(path, format!("line {}: {error}", at + 1)))
-        })
-        .collect()
 }
 
 fn place(record: &CellRecord) -> String {

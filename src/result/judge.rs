@@ -9,6 +9,7 @@ use super::summary::{Fault, Judged, Survives};
 use super::words::grouped;
 use crate::model::{MessageStore, System, Threat};
 use crate::stats::chance_of_unseen;
+use itertools::Itertools;
 
 /// The verdict, `None` for `guarantee: none`, and what there is to say about it.
 pub fn judge(record: &CellRecord, guarantee: &str, valid: bool) -> (Option<Judged>, Vec<String>) {
@@ -142,8 +143,7 @@ fn harm(record: &CellRecord) -> Vec<String> {
         let count = count.filter(|count| *count > 0)?;
         Some(format!("{what}: {} {words}{}", grouped(count), first_of(record, column)))
     });
-    let again = record.retries.iter().map(|(reason, count)| format!("{reason} {}", grouped(*count)));
-    let again = again.collect::<Vec<_>>().join(", ");
+    let again = record.retries.iter().map(|(reason, count)| format!("{reason} {}", grouped(*count))).join(", ");
     told.chain((!again.is_empty()).then(|| format!("tried again: {again}"))).collect()
 }
 

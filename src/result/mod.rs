@@ -20,7 +20,7 @@ pub mod words;
 
 pub use comparison::{BlockValue, Claim, ComparedCell, Comparison, Kind, RunInfo};
 pub use error::ResultError;
-pub use folder::{RunFolder, StoredCell, parse_events, parse_windows};
+pub use folder::{RunFolder, StoredCell, parse_windows};
 pub use judge::judge;
 pub use manifest::{Carried, ColdStart, Host, Manifest, Origin, RateFound, ScenarioInfo};
 pub use measure::measured;

@@ -103,13 +103,6 @@ impl Deref for CellSummary {
     }
 }
 
-impl CellSummary {
-    /// A valid cell of which nothing else is known.
-    pub fn empty(id: CellId) -> Self {
-        Self { id, valid: true, ..Self::default() }
-    }
-}
-
 /// What the broker did; a result, whatever it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -293,7 +293,9 @@ mod tests {
             counts: Counts { lost: Some(0), ..Counts::default() },
             latency: Latencies { end_to_end: Some(latency), ..Latencies::default() },
             rates: Rates { goodput_per_s: Some(goodput), ..Rates::default() },
-            ..CellSummary::empty(id)
+            id,
+            valid: true,
+            ..CellSummary::default()
         }
     }
 

@@ -163,23 +163,6 @@ impl Figure {
         }));
     }
 
-    /// Every text with the box it fills: left, top, right, bottom.
-    #[cfg(test)]
-    pub fn texts(&self) -> Vec<(String, [f64; 4])> {
-        let boxed = |item: &CanvasItem| {
-            let CanvasItem::Text { at, text, size, align, bold, .. } = item else { return None };
-            let wide = letters::width(text, *size, *bold);
-            let left = match align {
-                Align::Left => at.0,
-                Align::Middle => at.0 - wide / 2.0,
-                Align::Right => at.0 - wide,
-            };
-            // Capitals and descenders: what a reader sees of a line.
-            Some((text.clone(), [left, at.1 - 0.42 * size, left + wide, at.1 + 0.42 * size]))
-        };
-        self.items.iter().filter_map(boxed).collect()
-    }
-
     pub fn svg(&self) -> Result<String, ResultError> {
         let (wide, high) = self.size(FINE);
         let mut drawn = String::new();
@@ -365,6 +348,24 @@ fn strokes(points: &[(f64, f64)], dash: Dash) -> Vec<Vec<(f64, f64)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Figure {
+        /// Every text with the box it fills: left, top, right, bottom.
+        pub fn texts(&self) -> Vec<(String, [f64; 4])> {
+            let boxed = |item: &CanvasItem| {
+                let CanvasItem::Text { at, text, size, align, bold, .. } = item else { return None };
+                let wide = letters::width(text, *size, *bold);
+                let left = match align {
+                    Align::Left => at.0,
+                    Align::Middle => at.0 - wide / 2.0,
+                    Align::Right => at.0 - wide,
+                };
+                // Capitals and descenders: what a reader sees of a line.
+                Some((text.clone(), [left, at.1 - 0.42 * size, left + wide, at.1 + 0.42 * size]))
+            };
+            self.items.iter().filter_map(boxed).collect()
+        }
+    }
 
     fn figure() -> Figure {
         let mut figure = Figure::new(300.0, "<b>\"&' finding".into(), "n = 3".into());

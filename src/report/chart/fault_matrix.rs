@@ -6,10 +6,10 @@ use super::canvas::{Figure, INK, MARGIN};
 use super::comparison::matrix::{self, MatrixEntry, MatrixRow};
 use crate::model::Point;
 use crate::report::faults::FaultCost;
-use crate::report::group::distinct;
 use crate::report::table::DataTable;
 use crate::result::fault_figures::{FAULT_FIGURES, FaultFigure, RTO_PUBLISH};
 use crate::result::words::{grouped, time};
+use itertools::Itertools;
 
 /// `None` for fewer than two labels: then there is nothing to compare.
 pub fn draw(costs: &[FaultCost<'_>]) -> Option<Figure> {
@@ -23,7 +23,7 @@ pub fn draw(costs: &[FaultCost<'_>]) -> Option<Figure> {
     let any = |of: &&FaultFigure| costs.iter().any(|cost| cost.time(of).is_some());
     let shown: Vec<&FaultFigure> = times.iter().filter(any).collect();
     let head: Vec<&str> = [lost].into_iter().chain(shown.iter().copied()).map(|of| of.head).collect();
-    for fault in distinct(costs.iter().map(|cost| &cost.fault)) {
+    for fault in costs.iter().map(|cost| &cost.fault).unique() {
         y = figure.wrapped((MARGIN, y + 6.0), fault, 12.5, INK, figure.room(), true);
         let here = costs.iter().filter(|cost| cost.fault == *fault);
         let lines: Vec<MatrixRow> = here.map(|cost| line(cost, &shown)).collect();
@@ -78,15 +78,14 @@ fn title(costs: &[FaultCost<'_>]) -> String {
 }
 
 fn caption(costs: &[FaultCost<'_>]) -> String {
-    let least = costs.iter().map(|cost| cost.struck().count()).min().unwrap_or(0);
-    let most = costs.iter().map(|cost| cost.struck().count()).max().unwrap_or(0);
+    let (least, most) = costs.iter().map(|cost| cost.struck().count()).minmax().into_option().unwrap_or_default();
     let count = if least == most { format!("{most}") } else { format!("{least} to {most}") };
     let text = format!(
         "{count} injection{} each; losses summed, times: median with range, from the moment a fault took effect, of the \
          slowest partition or stream.",
         if most == 1 { "" } else { "s" }
     );
-    let missed = costs.iter().filter_map(|cost| Some(format!("{}: {}", cost.label, cost.missed.first()?)));
-    let missed = missed.collect::<Vec<_>>().join("; ");
+    let missed = |cost: &FaultCost<'_>| Some(format!("{}: {}", cost.label, cost.missed.first()?));
+    let missed = costs.iter().filter_map(missed).join("; ");
     if missed.is_empty() { text } else { format!("{text} Not applied: {missed}.") }
 }

@@ -13,6 +13,7 @@ use crate::report::faults::name;
 use crate::report::table::DataTable;
 use crate::result::words::{TimeUnit, compact, grouped, or_dash, significant, time};
 use crate::result::{CellRecord, Fault};
+use itertools::Itertools;
 
 const RATES: f64 = 110.0;
 const LATENCY: f64 = 80.0;
@@ -43,8 +44,7 @@ const MARKS: [Mark; 5] = [
 pub fn draw(point: &str, panels: &[SecondsPanel<'_>]) -> Option<Figure> {
     let panels = series::long_enough(panels);
     let own = panels.first()?.color();
-    let blocks = || panels.iter().map(|panel| panel.record.block);
-    let (least, most) = (blocks().min()?, blocks().max()?);
+    let (least, most) = panels.iter().map(|panel| panel.record.block).minmax().into_option()?;
     let blocks = if least == most { format!("Block {most}") } else { format!("Blocks {least} to {most}") };
     let caption = format!(
         "{blocks}, each second. Red band: from the moment the fault took effect, verified, until it was taken back; \
@@ -224,8 +224,8 @@ fn title(point: &str, panels: &[&SecondsPanel<'_>]) -> String {
     let hit: Vec<&SecondsPanel<'_>> =
         panels.iter().copied().filter(|panel| struck(panel.record).next().is_some()).collect();
     let Some(slowest) = hit.iter().copied().max_by_key(|panel| recovered(panel.record)) else {
-        let named: Vec<&str> = panels.iter().map(|panel| panel.record.label.as_str()).collect();
-        return format!("No fault was applied to {}{at}", named.join(", "));
+        let named = panels.iter().map(|panel| &panel.record.label).join(", ");
+        return format!("No fault was applied to {named}{at}");
     };
     format!("{}; {}{at}", recovery_in_words(slowest.record), loss_in_words(&hit))
 }

@@ -4,7 +4,7 @@ use super::axis::Scale;
 use super::canvas::{Align, Color, Dash, Figure, GRID, INK, MARGIN, MUTED, SMALL};
 use super::{letters, palette};
 use crate::model::Marker;
-use crate::report::group::distinct;
+use itertools::Itertools;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
@@ -110,7 +110,7 @@ pub fn legend_of<'a>(
         }
     };
     let ideal = ideal.then(|| LegendEntry { name: "ideal".to_owned(), line: Some(IDEAL), mark: None });
-    let entries: Vec<LegendEntry> = distinct(labels).into_iter().map(entry).chain(ideal).collect();
+    let entries: Vec<LegendEntry> = labels.unique().map(entry).chain(ideal).collect();
     legend(figure, &entries, top)
 }
 

@@ -7,6 +7,7 @@ use crate::report::group::{Group, blocks};
 use crate::report::table::DataTable;
 use crate::result::words::{TimeUnit, compact, grouped, or_dash, significant, survival, time};
 use crate::stats::compare::GeometricMean;
+use itertools::Itertools;
 
 /// Goodput of the closed model, grouped by matrix point and survival class.
 pub fn throughput(groups: &[Group<'_>]) -> Option<Figure> {
@@ -14,8 +15,7 @@ pub fn throughput(groups: &[Group<'_>]) -> Option<Figure> {
     let goodput = |group: &Group<'_>| group.mean(|cell| cell.rates.goodput_per_s);
     let measured: Vec<(&Group<'_>, GeometricMean)> =
         groups.iter().filter_map(|group| Some((*group, goodput(group)?))).collect();
-    let least = measured.iter().min_by(|a, b| a.1.value().total_cmp(&b.1.value()))?;
-    let most = measured.iter().max_by(|a, b| a.1.value().total_cmp(&b.1.value()))?;
+    let (least, most) = measured.iter().minmax_by(|a, b| a.1.value().total_cmp(&b.1.value())).into_option()?;
     let told =
         |(group, mean): &(&Group<'_>, GeometricMean)| format!("{} msg/s ({})", compact(mean.value()), named(group));
     let title = format!("Goodput from {} to {}", told(least), told(most));
@@ -73,8 +73,7 @@ pub fn latency(groups: &[Group<'_>]) -> Option<Figure> {
             Some((*group, p99.or(p50)?))
         })
         .collect();
-    let best = measured.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
-    let worst = measured.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let (best, worst) = measured.iter().minmax_by(|a, b| a.1.total_cmp(&b.1)).into_option()?;
     let told = |(group, ns): &(&Group<'_>, f64)| format!("{} ({})", time(*ns), named(group));
     let title = format!("End-to-end p99 from {} to {}", told(best), told(worst));
     let count = groups.iter().map(|group| group.blocks.len()).min().unwrap_or(0);

@@ -9,6 +9,7 @@ use crate::model::Point;
 use crate::report::table::DataTable;
 use crate::result::words::{TimeUnit, grouped, or_dash, time};
 use hdrhistogram::Histogram;
+use itertools::Itertools;
 
 pub struct SpectrumCurve {
     pub label: String,
@@ -54,8 +55,7 @@ pub fn draw(point: &str, lines: &[SpectrumCurve], absent: &[String]) -> Option<F
 /// The finding: which label is best at p99, and which is worst.
 fn title(point: &str, lines: &[&SpectrumCurve]) -> Option<String> {
     let p99 = |line: &SpectrumCurve| line.histogram.value_at_quantile(0.99f64.min(highest(&line.histogram))) as f64;
-    let best = lines.iter().min_by(|a, b| p99(a).total_cmp(&p99(b)))?;
-    let worst = lines.iter().max_by(|a, b| p99(a).total_cmp(&p99(b)))?;
+    let (best, worst) = lines.iter().minmax_by(|a, b| p99(a).total_cmp(&p99(b))).into_option()?;
     let at = Point::read(point).at();
     let told = |line: &SpectrumCurve| format!("{} ({})", time(p99(line)), line.label);
     Some(match lines.len() {

@@ -8,11 +8,12 @@ use super::canvas::Figure;
 use super::lines::{Curve, Plot};
 use super::sweep::compose;
 use crate::model::Point;
-use crate::report::group::{Group, blocks, distinct, known_or_new};
+use crate::report::group::{Group, blocks, known_or_new};
 use crate::report::quantity;
 use crate::report::table::DataTable;
 use crate::result::CellSummary;
 use crate::result::words::{TimeUnit, compact, grouped, or_dash, significant, time};
+use itertools::Itertools;
 
 /// The key of a matrix or a probe that names the offered rate.
 const RATE: &str = "rate";
@@ -164,8 +165,7 @@ fn figure(title: String, caption: String, lines: &[RateCurve<'_>]) -> Figure {
         let plot = Plot { title, x_name, y_name, x_tick: &compact, y_tick: &time, ideal: false };
         (own.flat_map(curves).collect(), plot)
     };
-    let families: Vec<(Vec<Curve>, Plot<'_>)> =
-        distinct(lines.iter().map(|line| &line.condition)).into_iter().map(family).collect();
+    let families: Vec<(Vec<Curve>, Plot<'_>)> = lines.iter().map(|line| &line.condition).unique().map(family).collect();
     let mut figure = compose(title, caption, families);
     let steps = || lines.iter().flat_map(|line| line.steps.iter().map(move |step| (line, step)));
     let unit = TimeUnit::for_column(steps().map(|(_, step)| step.p99));

@@ -5,10 +5,10 @@ use super::super::lines::{self, Plot};
 use super::absences;
 use crate::model::Point;
 use crate::report::cells::{Cells, reason};
-use crate::report::group::distinct;
 use crate::report::scaling::{FAN_OUT, SpeedupGroup, families};
 use crate::result::Kind;
 use crate::result::words::significant;
+use itertools::Itertools;
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let families = families(cells);
@@ -26,7 +26,7 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
         let what = if Point::read(&cell.cell).get(FAN_OUT).is_some() { "fan-out" } else { "sharing" };
         format!("{}, {what}: {}.", cell.label, reason(cell))
     });
-    for text in distinct(unable) {
+    for text in unable.unique() {
         y = figure.note(y, &text);
     }
     absences(figure, cells, y)

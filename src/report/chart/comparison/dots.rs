@@ -6,8 +6,9 @@ use super::super::canvas::Figure;
 use super::super::rows::{self, Axis, Block, Marks};
 use crate::model::Point;
 use crate::report::cells::{Cells, reason};
-use crate::result::words::{compact, survival};
+use crate::result::words::{TimeUnit, compact, survival};
 use crate::result::{ComparedCell, Kind};
+use itertools::Itertools;
 
 /// The size that stands for a condition.
 const SIZE: &str = "1KiB";
@@ -28,7 +29,7 @@ pub fn draw(
         let class = cell.survives.as_ref().map(survival).unwrap_or_default();
         let class = if cell.kind == Kind::Cannot { "cannot".to_owned() } else { class };
         let parts = [condition, Point::read(&cell.cell).values(), class];
-        let header = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ");
+        let header = parts.into_iter().filter(|part| !part.is_empty()).join(" · ");
         rows::push(&mut blocks, header, (&cell.label, &cell.system), dot(cell));
     }
     for (low, high) in bracket.iter().flat_map(|[low, high]| cells.metric(low).into_iter().map(move |low| (low, high)))
@@ -68,4 +69,20 @@ fn stands_for(cell: &ComparedCell, all: &[&ComparedCell], cells: &Cells<'_>) -> 
     // Its first size, where none is the usual one.
     let shown = beside.map(|other| size(other)).min_by_key(|size| size.as_deref() != Some(SIZE));
     shown.is_none_or(|shown| shown == size(cell))
+}
+
+/// p50, p99 and p99.9 of each label on a log axis, a block for each rate.
+pub fn quantiles(figure: &mut Figure, cells: &Cells<'_>, of: &[String; 3], top: f64) -> f64 {
+    let shown = of.iter().flat_map(|metric| cells.metric(metric));
+    let unit = TimeUnit::for_column(shown.filter_map(|cell| cell.value));
+    let mut blocks: Vec<Block> = Vec::new();
+    for cell in cells.metric(&of[1]) {
+        let values = of.each_ref().map(|metric| cells.beside(cell, metric).and_then(|other| other.value));
+        let parts = [cells.place(cell), cells.condition(cell)];
+        let header = parts.into_iter().filter(|part| !part.is_empty()).join(" · ");
+        let marks = Marks::quantiles(unit, values, || reason(cell));
+        rows::push(&mut blocks, header, (&cell.label, &cell.system), marks);
+    }
+    let name = format!("end-to-end, {} (log): p50 and p99.9 small, p99 large", unit.name());
+    rows::draw(figure, &blocks, &[Axis { name, log: true, tick: &|ns| unit.of(ns) }], top)
 }

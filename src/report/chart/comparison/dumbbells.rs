@@ -7,6 +7,7 @@ use crate::report::cells::{Cells, reason};
 use crate::report::quantity;
 use crate::result::ComparedCell;
 use crate::result::words::{TimeUnit, time};
+use itertools::Itertools;
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let all = cells.metric("healthy.p99");
@@ -24,34 +25,25 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     }
     let name = format!("healthy p99, {} (log): small without poison, large with", unit.name());
     let y = rows::draw(figure, &blocks, &[Axis { name, log: true, tick: &|ns| unit.of(ns) }], top + 4.0);
-    let crashes: Vec<String> = cells.labels().into_iter().filter_map(|(label, _)| crash(cells, label)).collect();
-    match &crashes[..] {
-        [] => y,
-        _ => figure.note(y + 4.0, &format!("Consumer killed in mid-batch: {}.", crashes.join("; "))),
+    let crashes = cells.labels().into_iter().filter_map(|(label, _)| crash(cells, label)).join("; ");
+    match crashes.is_empty() {
+        true => y,
+        false => figure.note(y + 4.0, &format!("Consumer killed in mid-batch: {crashes}.")),
     }
 }
 
 /// `0 lost, 12 twice, 340 held up; set aside within 3.1 ms`.
 fn words(cells: &Cells<'_>, label: &str) -> String {
-    // Of the load with poison in it, where that is told apart.
-    let of = |metric: &str| {
-        let with = |cell: &&ComparedCell| Point::read(&cell.cell).number("poison").is_none_or(|share| share > 0.0);
-        cells.of_label(label, metric).into_iter().filter(|cell| cell.value.is_some()).find(with)
-    };
-    let count = |metric: &str, word: &str| {
-        of(metric).and_then(|cell| cell.value).map(|value| format!("{} {word}", quantity::plain(value)))
-    };
+    let of = |metric: &str| cells.above(label, metric, "poison");
+    let count = |metric: &str, word: &str| of(metric).map(|value| format!("{} {word}", quantity::plain(value)));
     let counts = [("lost", "lost"), ("duplicated", "twice"), ("blocked", "held up")];
-    let counts: Vec<String> = counts.into_iter().filter_map(|(metric, word)| count(metric, word)).collect();
-    let aside = of("dead_letter.time_p50")
-        .and_then(|cell| cell.value)
-        .map(|ns| format!("p50 to dead letter {}", time(ns)))
-        .or_else(|| {
-            let unable = cells.find(label, "dead_letter.time_p50", &[]).filter(|cell| cell.value.is_none());
-            unable.or(cells.find(label, "dead_lettered", &[]).filter(|cell| cell.value.is_none())).map(reason)
-        });
-    let parts: Vec<String> = Some(counts.join(", ")).filter(|text| !text.is_empty()).into_iter().chain(aside).collect();
-    if parts.is_empty() { cells.absent(label).unwrap_or_else(|| "not measured".to_owned()) } else { parts.join("; ") }
+    let counts = counts.into_iter().filter_map(|(metric, word)| count(metric, word)).join(", ");
+    let aside = of("dead_letter.time_p50").map(|ns| format!("p50 to dead letter {}", time(ns))).or_else(|| {
+        let unable = cells.find(label, "dead_letter.time_p50", &[]).filter(|cell| cell.value.is_none());
+        unable.or(cells.find(label, "dead_lettered", &[]).filter(|cell| cell.value.is_none())).map(reason)
+    });
+    let parts = Some(counts).filter(|text| !text.is_empty()).into_iter().chain(aside).join("; ");
+    if parts.is_empty() { cells.absent(label).unwrap_or_else(|| "not measured".to_owned()) } else { parts }
 }
 
 /// `kafka 0 lost, 12 twice`.

@@ -9,10 +9,10 @@ use crate::model::Point;
 use crate::model::metric;
 use crate::report::cells::Cells;
 use crate::report::faults::of_whom;
-use crate::report::group::distinct;
 use crate::report::quantity;
 use crate::result::fault_figures::{FaultFigure, REDUNDANCY, RPO, RPO_TIME, RTO_90, RTO_PUBLISH, SCRIPTED};
 use crate::result::{ComparedCell, Kind};
+use itertools::Itertools;
 
 const FAULTS: [FaultFigure; 6] = [RPO, RPO_TIME, RTO_PUBLISH, RTO_90, SCRIPTED, REDUNDANCY];
 /// Conditions that name a fault; the others are the matrix'.
@@ -20,7 +20,7 @@ const FAULT: [&str; 4] = ["fault", "target", "copies", "for"];
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let mut y = top;
-    let mut faults = distinct(cells.metric(RPO.metric.name).iter().map(|cell| fault(&cell.cell)));
+    let mut faults = cells.metric(RPO.metric.name).iter().map(|cell| fault(&cell.cell)).unique().collect_vec();
     faults.sort_by_key(|name| !name.ends_with("for good"));
     for name in &faults {
         let of_fault = |cell: &&ComparedCell| fault(&cell.cell) == *name;

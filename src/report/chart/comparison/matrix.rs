@@ -2,9 +2,12 @@
 
 use super::super::canvas::{Align, Figure, GRID, INK, MARGIN, MUTED, SMALL};
 use super::super::{letters, palette};
+use crate::claims::Worded;
 use crate::model::Unit;
-use crate::report::{cells, quantity};
-use crate::result::ComparedCell;
+use crate::report::cells::{Cells, brief};
+use crate::report::group::known_or_new;
+use crate::report::quantity;
+use crate::result::{ComparedCell, Kind};
 
 pub struct MatrixEntry {
     pub text: String,
@@ -35,7 +38,7 @@ pub fn draw(figure: &mut Figure, head: &[&str], lines: &[MatrixRow], top: f64) -
     let widest = lines.iter().map(|line| letters::width(&line.label, LABEL, false)).fold(0.0, f64::max);
     let labels = widest.min(figure.room() * 0.32);
     let first = MARGIN + labels + 14.0;
-    let places = columns(head, lines, first, figure.width - MARGIN);
+    let places = places(head, lines, first, figure.width - MARGIN);
     let heads: Vec<Vec<String>> =
         head.iter().zip(&places).map(|(text, (left, right))| letters::wrap(text, SMALL, true, right - left)).collect();
     let deepest = heads.iter().map(Vec::len).max().unwrap_or(1) as f64;
@@ -80,7 +83,7 @@ pub fn draw(figure: &mut Figure, head: &[&str], lines: &[MatrixRow], top: f64) -
 }
 
 /// From where to where each column reaches: as wide as its longest word or text needs, and an equal part of the rest.
-fn columns(head: &[&str], lines: &[MatrixRow], from: f64, to: f64) -> Vec<(f64, f64)> {
+fn places(head: &[&str], lines: &[MatrixRow], from: f64, to: f64) -> Vec<(f64, f64)> {
     let word = |text: &str| text.split(' ').map(|word| letters::width(word, SMALL, true)).fold(0.0, f64::max);
     let needs: Vec<f64> = (head.iter().enumerate())
         .map(|(at, text)| {
@@ -106,7 +109,36 @@ fn columns(head: &[&str], lines: &[MatrixRow], from: f64, to: f64) -> Vec<(f64, 
 /// The entry of a cell: its value in words, or why there is none.
 pub fn entry(cell: Option<&ComparedCell>) -> MatrixEntry {
     let Some(cell) = cell else { return MatrixEntry::reason("–") };
-    let Some(value) = cell.value else { return MatrixEntry::reason(cells::brief(cell)) };
+    let Some(value) = cell.value else { return MatrixEntry::reason(brief(cell)) };
     let share = (cell.unit == Unit::Share.name()).then_some(value);
     MatrixEntry { text: quantity::words(value, &cell.unit), share, known: true }
+}
+
+/// A matrix of a line for each label and a column for each metric; below it why a label cannot.
+pub fn columns(figure: &mut Figure, cells: &Cells<'_>, (columns, note): (&[Worded], &str), top: f64) -> f64 {
+    let shown: Vec<_> = columns.iter().filter(|column| !cells.metric(&column.metric).is_empty()).collect();
+    let head: Vec<&str> = shown.iter().map(|column| column.words.as_str()).collect();
+    let lines: Vec<MatrixRow> = (cells.labels().into_iter())
+        .map(|(label, system)| MatrixRow {
+            label: label.to_owned(),
+            system: system.to_owned(),
+            entries: shown.iter().map(|column| entry(cells.find(label, &column.metric, &[]))).collect(),
+        })
+        .collect();
+    let mut y = draw(figure, &head, &lines, top + 4.0);
+    y = figure.note(y + 4.0, note);
+    // One line for each label and reason, with the columns that it speaks for.
+    for (label, _) in cells.labels() {
+        let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+        for Worded { metric, words: name } in shown.iter().copied() {
+            let unable = |cell: &&ComparedCell| cell.kind == Kind::Cannot && !cell.text.is_empty();
+            let Some(cell) = cells.of_label(label, metric).into_iter().find(unable) else { continue };
+            let new = || (cell.text.as_str(), Vec::new());
+            known_or_new(&mut reasons, |(reason, _)| *reason == cell.text, new).1.push(name);
+        }
+        for (reason, names) in reasons {
+            y = figure.note(y, &format!("{label} cannot ({}): {reason}.", names.join(", ")));
+        }
+    }
+    y
 }

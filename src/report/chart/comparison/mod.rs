@@ -2,13 +2,11 @@
 //!
 //! Panels are figures of their own: a page shows each beside its numbers, the picture shows them all.
 
-mod columns;
 mod curves;
 mod dots;
 mod dumbbells;
 mod faults;
 pub mod matrix;
-mod quantiles;
 mod requests;
 mod sizes;
 
@@ -21,6 +19,7 @@ use crate::report::headline::lines;
 use crate::report::table::{DataTable, claim_title};
 use crate::result::words::grouped;
 use crate::result::{Claim, Comparison, RunInfo};
+use itertools::Itertools;
 
 const WIDTH: f64 = 600.0;
 
@@ -29,24 +28,17 @@ pub fn panels(comparison: &Comparison) -> Vec<Figure> {
 }
 
 pub fn draw(comparison: &Comparison, panels: &[Figure]) -> Figure {
-    let verdicts: Vec<String> =
-        comparison.claims.iter().map(|claim| format!("{}: {}", claim_title(&claim.id), claim.verdict)).collect();
-    let mut versions: Vec<&str> = (comparison.runs.iter())
-        .flat_map(|run| run.versions.values())
-        .filter_map(|version| version.split(';').next())
-        .collect();
-    versions.sort_unstable();
-    versions.dedup();
-    let mut days: Vec<&str> = comparison.runs.iter().filter_map(|run| run.started_at.get(..10)).collect();
-    days.sort_unstable();
-    days.dedup();
+    let verdict = |claim: &Claim| format!("{}: {}", claim_title(&claim.id), claim.verdict);
+    let versions = comparison.runs.iter().flat_map(|run| run.versions.values());
+    let versions = versions.filter_map(|version| version.split(';').next()).sorted().dedup().join(", ");
+    let days = comparison.runs.iter().filter_map(|run| run.started_at.get(..10)).sorted().dedup().join(", ");
     let caption = format!(
         "Profile {}; {}; {}. Filled marks: the system's defaults; hollow: variants, unless a panel says otherwise.",
         comparison.profile,
-        if versions.is_empty() { "nothing measured".to_owned() } else { versions.join(", ") },
-        if days.is_empty() { "no runs".to_owned() } else { days.join(", ") },
+        if versions.is_empty() { "nothing measured" } else { &versions },
+        if days.is_empty() { "no runs" } else { &days },
     );
-    let mut figure = Figure::new(2.0 * WIDTH, verdicts.join(" · "), caption);
+    let mut figure = Figure::new(2.0 * WIDTH, comparison.claims.iter().map(verdict).join(" · "), caption);
     let title = "Kafka against Redis Pub/Sub, Streams and Lists, claim by claim";
     let top = figure.wrapped((MARGIN, 28.0), title, 18.0, INK, figure.room(), true) - 2.0;
     // Each panel goes to the column that ends higher: in the table's order, with little left empty.
@@ -89,8 +81,8 @@ fn panel(claim: &Claim, runs: &[RunInfo]) -> Figure {
 fn draw_as(drawing: &Drawing, figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     match drawing {
         Drawing::Dots { of, axis, bracket } => dots::draw(figure, cells, (of, axis, bracket.as_ref()), top),
-        Drawing::Quantiles { of } => quantiles::draw(figure, cells, of, top),
-        Drawing::Columns { of, note } => columns::draw(figure, cells, (of, note), top),
+        Drawing::Quantiles { of } => dots::quantiles(figure, cells, of, top),
+        Drawing::Columns { of, note } => matrix::columns(figure, cells, (of, note), top),
         Drawing::Sizes => sizes::draw(figure, cells, top),
         Drawing::Requests => requests::draw(figure, cells, top),
         Drawing::Dumbbells => dumbbells::draw(figure, cells, top),
@@ -101,8 +93,8 @@ fn draw_as(drawing: &Drawing, figure: &mut Figure, cells: &Cells<'_>, top: f64) 
 
 fn sample(cells: &Cells<'_>) -> String {
     let shown = || cells.all.iter().filter(|cell| cell.value.is_some());
-    let Some(fewest) = shown().map(|cell| cell.blocks).min() else { return "No figure was measured.".to_owned() };
-    let most = shown().map(|cell| cell.blocks).max().unwrap_or(fewest);
+    let counts = shown().map(|cell| cell.blocks).minmax().into_option();
+    let Some((fewest, most)) = counts else { return "No figure was measured.".to_owned() };
     let least = shown().map(|cell| cell.n).filter(|n| *n > 0).min();
     let counted = if fewest == most { blocks(most as usize) } else { format!("{fewest} to {}", blocks(most as usize)) };
     match least {

@@ -7,13 +7,12 @@ use crate::model::Point;
 use crate::report::cells::{Cells, reason};
 use crate::report::quantity;
 use crate::result::words::{TimeUnit, or_dash, significant};
+use itertools::Itertools;
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let requests = cells.metric("requests_per_batch");
-    let measured = requests.iter().filter(|cell| cell.value.is_some());
-    let mut points: Vec<&str> = measured.map(|cell| cell.cell.as_str()).collect();
-    points.sort_by_key(|point| Point::read(point));
-    points.dedup();
+    let measured = requests.iter().filter(|cell| cell.value.is_some()).map(|cell| cell.cell.as_str());
+    let points = measured.sorted_by_key(|point| Point::read(point)).dedup();
     let wake_ups = || ["wake_up.p50", "wake_up.p99"].into_iter().flat_map(|metric| cells.metric(metric));
     let unit = TimeUnit::for_column(wake_ups().filter_map(|cell| cell.value));
     let labels = cells.labels();
@@ -40,7 +39,7 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
             ],
         })
     };
-    let blocks: Vec<Block> = (points.iter())
+    let blocks: Vec<Block> = points
         .map(|at| Block {
             header: Point::read(at).get("rate").map_or(Point::read(at).values(), |rate| format!("at {rate}")),
             rows: labels.iter().filter_map(|(label, system)| row(label, system, at)).collect(),
@@ -52,9 +51,9 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
         Axis { name: format!("wake-up p50, p99, {} (log)", unit.name()), log: true, tick: &tick },
     ];
     let mut y = rows::draw(figure, &blocks, &axes, top) + 4.0;
-    let stalled: Vec<String> = labels.iter().filter_map(|(label, _)| stalled(cells, label)).collect();
+    let stalled = labels.iter().filter_map(|(label, _)| stalled(cells, label)).join("; ");
     if !stalled.is_empty() {
-        y = figure.note(y, &format!("A consumer that stops reading: {}.", stalled.join("; ")));
+        y = figure.note(y, &format!("A consumer that stops reading: {stalled}."));
     }
     absences(figure, cells, y)
 }
