@@ -27,7 +27,6 @@ macro_rules! named {
 }
 
 mod fault_kind;
-mod latency;
 pub mod measure;
 pub mod metric;
 mod point;
@@ -36,7 +35,6 @@ mod system;
 mod unit;
 
 pub use fault_kind::{FaultKind, FaultTarget, Grip, Threat};
-pub use latency::Latency;
 pub use measure::{Measure, Statistic};
 pub use metric::{Aggregate, Metric};
 pub use point::{BASE, Point};
@@ -69,5 +67,33 @@ named! {
         Zstd = "zstd",
         Snappy = "snappy",
         Gzip = "gzip",
+    }
+}
+
+named! {
+    /// Its name is the tag in `latency.hlog` and the key in `summary.json`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Latency {
+        /// acked − planned.
+        Publish = "publish",
+        /// received − planned.
+        EndToEnd = "end_to_end",
+        /// acked − sent.
+        Service = "service",
+        /// sent − planned.
+        ScheduleLag = "schedule_lag",
+    }
+}
+
+impl Latency {
+    /// Counted from the plan: the closed model, which plans nothing, has no such latency.
+    pub const fn planned(self) -> bool {
+        !matches!(self, Self::Service)
+    }
+
+    /// Ends with the acknowledgement.
+    pub const fn acknowledged(self) -> bool {
+        matches!(self, Self::Publish | Self::Service)
     }
 }

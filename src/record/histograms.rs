@@ -42,7 +42,6 @@ impl DerefMut for Timings {
     }
 }
 
-/// One second's latencies of one thread.
 #[derive(Debug)]
 pub struct Harvest {
     pub timer: Latency,
@@ -61,7 +60,6 @@ struct Slot {
     saturated: u64,
 }
 
-/// The recorder of one thread.
 pub struct LatencyRecorder {
     /// By timer and by warm-up or not; made when first needed.
     slots: [[Slot; 2]; Latency::ALL.len()],
@@ -77,7 +75,6 @@ impl LatencyRecorder {
         Self { slots: std::array::from_fn(|_| [slot(), slot()]), second: 0, out, spare: channel() }
     }
 
-    /// Records a latency in ns.
     #[inline]
     pub fn record(&mut self, timer: Latency, warm_up: bool, latency_ns: u64) {
         let slot = &mut self.slots[timer as usize][usize::from(warm_up)];

@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 /// One sequence of numbers: (producer, lane).
 pub type SequenceKey = (u16, u16);
 
-/// A producer's side of one lane.
 #[derive(Clone, Debug, Default)]
 pub struct Produced {
     /// Numbers 0..sent were handed to the client library.
@@ -62,7 +61,6 @@ pub struct Books {
     pub acknowledges: bool,
 }
 
-/// What the broker still held after the run.
 #[derive(Clone, Debug, Default)]
 pub struct AuditBook {
     pub seen: Consumed,

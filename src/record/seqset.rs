@@ -14,7 +14,6 @@ enum Chunk {
     Full,
 }
 
-/// A set of u64 sequence numbers counted from 0.
 #[derive(Clone, Debug, Default)]
 pub struct SeqSet {
     chunks: Vec<Chunk>,

@@ -27,7 +27,6 @@ pub struct Silence {
     pub to_ns: u64,
 }
 
-/// The silences of one sequence of events.
 #[derive(Clone, Debug)]
 pub struct Silences {
     last_ns: u64,
@@ -102,7 +101,6 @@ pub fn common(a: &[Silence], b: &[Silence]) -> Vec<Silence> {
     both
 }
 
-/// What is known of the acknowledgements of one lane.
 #[derive(Clone, Debug)]
 pub struct AckTrace {
     gaps: Silences,

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     pub schema: u32,
-    /// Name of the run folder.
     pub run: String,
     pub status: Status,
     pub exit_code: u8,
@@ -52,7 +51,6 @@ pub struct Manifest {
 pub struct RateFound {
     /// Offered to every label in every block; `None` where a probe was spoilt.
     pub rate: Option<Rate>,
-    /// What each label carried.
     pub carried: BTreeMap<String, Carried>,
     /// Why that rate, or why none, in words.
     pub because: String,
@@ -101,7 +99,6 @@ pub struct Host {
     pub clock_cost_ns: u64,
 }
 
-/// What the first seconds of a fresh broker cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Default)]
 pub struct ColdStart {
     /// Process start to a message produced and consumed.

@@ -28,11 +28,9 @@ pub struct CellRecord {
     /// How long warm-up took until steady, ns.
     pub warm_up_ns: u64,
     pub outcome: CellOutcome,
-    /// Why the outcome is not `ok`, in words.
     pub outcome_because: Vec<String>,
     pub survives: Survives,
     pub counts: Counts,
-    /// Counts of each subscription, in order.
     pub subscriptions_counts: Vec<Counts>,
     /// Reasons of failed and indeterminate messages.
     pub failures: BTreeMap<String, u64>,
@@ -59,10 +57,8 @@ pub struct CellRecord {
     /// The experiment that made this cell; `None` for plain load.
     #[serde(default)]
     pub experiment: Option<String>,
-    /// What it observed.
     #[serde(default)]
     pub observations: Vec<Observation>,
-    /// Faults that were injected, and the recovery from each.
     #[serde(default)]
     pub faults: Vec<Fault>,
     /// Why the system cannot promise the scenario's guarantee at these settings; `None` where it can.
@@ -73,7 +69,6 @@ pub struct CellRecord {
     pub examples: Vec<Example>,
     /// Effective settings read back from broker and client.
     pub description: Description,
-    /// Ended early by the user.
     pub interrupted: bool,
     /// A broker or driver error that ended the cell early, in words.
     pub error: Option<String>,
@@ -108,7 +103,6 @@ impl CellRecord {
     }
 }
 
-/// A check on the measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
     pub name: String,
@@ -168,7 +162,6 @@ pub struct WindowRow {
     pub broker_rss_bytes: Option<u64>,
 }
 
-/// Something that happened during a cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     pub at_ns: u64,
@@ -177,7 +170,6 @@ pub struct Event {
     pub text: String,
 }
 
-/// One interval histogram, as it goes into `latency.hlog`.
 #[derive(Clone, Debug)]
 pub struct Interval {
     pub metric: Latency,
@@ -185,18 +177,15 @@ pub struct Interval {
     /// ns since the run's epoch.
     pub start_ns: u64,
     pub length_ns: u64,
-    /// Values in ns.
     pub histogram: hdrhistogram::Histogram<u64>,
 }
 
-/// Everything the engine hands over for one cell.
 #[derive(Clone, Debug, Default)]
 pub struct CellOutput {
     pub record: CellRecord,
     pub windows: Vec<WindowRow>,
     pub events: Vec<Event>,
     pub intervals: Vec<Interval>,
-    /// Tail of the broker's log.
     pub broker_log: String,
 }
 

@@ -3,7 +3,6 @@
 use super::compare::GeometricMean;
 use crate::model::{Aggregate, Unit, metric};
 
-/// One value for all blocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OverBlocks {
     pub value: f64,

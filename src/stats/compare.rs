@@ -46,7 +46,6 @@ impl Side {
     }
 }
 
-/// Why blocks do not decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undecided {
     #[error("no block is valid on both sides")]
