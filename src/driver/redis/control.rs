@@ -71,19 +71,15 @@ impl ServerInfo {
     fn parse(info: &str, settings: BTreeMap<String, String>) -> Self {
         let field = |name: &str| {
             let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.map(|value| value.trim().to_owned())
+            line.map(str::trim)
         };
-        let compatible = field("redis_version").unwrap_or_else(|| "unknown".into());
-        match field("server_name").as_deref() {
-            Some("valkey") => {
-                let version = field("valkey_version").unwrap_or_else(|| compatible.clone());
-                Self { name: "Valkey".into(), version, compatible, settings }
-            }
-            Some(other) if other != "redis" => {
-                Self { name: other.to_owned(), version: compatible.clone(), compatible, settings }
-            }
-            _ => Self { name: "Redis".into(), version: compatible.clone(), compatible, settings },
-        }
+        let compatible = field("redis_version").unwrap_or("unknown");
+        let (name, version) = match field("server_name") {
+            Some("valkey") => ("Valkey", field("valkey_version").unwrap_or(compatible)),
+            Some(other) if other != "redis" => (other, compatible),
+            _ => ("Redis", compatible),
+        };
+        Self { name: name.into(), version: version.into(), compatible: compatible.into(), settings }
     }
 
     /// Refuses a server that lacks the commands of this driver.
@@ -119,15 +115,11 @@ impl Connection {
     /// Version and settings; `wanted` stands in for the settings where CONFIG is refused, as managed services do.
     pub fn server(&mut self, wanted: &BTreeMap<String, String>) -> Result<ServerInfo, DriverError> {
         let info = self.text(&["INFO", "server"])?;
-        let shown = |settings: &BTreeMap<String, String>| -> BTreeMap<String, String> {
-            let decisive = settings.iter().filter(|(name, _)| DECISIVE.contains(&name.as_str()));
-            decisive.map(|(name, value)| (name.clone(), value.clone())).collect()
+        let mut settings = match self.map(&["CONFIG", "GET", "*"]) {
+            Err(DriverError::Refused { .. }) => wanted.clone(),
+            told => told?,
         };
-        let settings = match self.map(&["CONFIG", "GET", "*"]) {
-            Ok(all) => shown(&all),
-            Err(DriverError::Refused { .. }) => shown(wanted),
-            Err(error) => return Err(error),
-        };
+        settings.retain(|name, _| DECISIVE.contains(&name.as_str()));
         Ok(ServerInfo::parse(&info, settings))
     }
 

@@ -112,10 +112,9 @@ pub fn reason(error: &DriverError) -> String {
     match error {
         DriverError::Disconnected { cause, .. } => cause.clone(),
         DriverError::Refused { action, cause, .. } => format!("{action} refused: {cause}"),
-        DriverError::Setting { key, cause, .. } => format!("client setting `{key}` refused: {cause}"),
         DriverError::TimedOut { action, .. } => format!("{action} got no answer"),
         DriverError::Protocol { cause, .. } => format!("unreadable reply: {cause}"),
-        DriverError::Cannot { because, .. } => because.clone(),
+        other => other.to_string(),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::driver::capability::{CacheAnswer, CacheClient, CacheRequest};
 use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::load::connection::Connection;
 use crate::wire::redis::{self as resp, Token};
+use redis::cmd;
 
 /// Unsent bytes from which on the user is told to wait.
 const UNSENT: usize = 1 << 20;
@@ -16,34 +17,29 @@ pub struct RedisCache {
     clock: Clock,
     /// Put before every key, so that no other cell's values are touched.
     prefix: String,
-    key: String,
 }
 
 impl RedisCache {
     pub fn connect(endpoint: &Endpoint, clock: Clock, prefix: &str) -> Result<Self, DriverError> {
         let connection = Connection::open(endpoint)?;
-        Ok(Self { connection, clock, prefix: format!("{prefix}-"), key: String::new() })
+        Ok(Self { connection, clock, prefix: format!("{prefix}-") })
     }
 }
 
 impl CacheClient for RedisCache {
     fn submit(&mut self, request: CacheRequest<'_>) -> Result<bool, DriverError> {
-        let output = &mut self.connection.output;
-        if output.unsent() > UNSENT {
+        if self.connection.output.unsent() > UNSENT {
             return Ok(false);
         }
-        let (CacheRequest::Set { key, .. } | CacheRequest::Get { key }) = request;
-        self.key.clear();
-        self.key.push_str(&self.prefix);
-        self.key.push_str(key);
-        let name = self.key.as_bytes();
-        match request {
-            CacheRequest::Set { value, ttl, .. } => {
-                let ttl = (ttl.nanos() / 1_000_000).max(1).to_string();
-                resp::command(&mut output.bytes, &[b"SET", name, value, b"PX", ttl.as_bytes()]);
+        let name = |key: &str| format!("{}{key}", self.prefix);
+        let command = match request {
+            CacheRequest::Set { key, value, ttl } => {
+                let ttl_ms = (ttl.nanos() / 1_000_000).max(1);
+                cmd("SET").arg(name(key)).arg(value).arg("PX").arg(ttl_ms).take()
             }
-            CacheRequest::Get { .. } => resp::command(&mut output.bytes, &[b"GET", name]),
-        }
+            CacheRequest::Get { key } => cmd("GET").arg(name(key)).take(),
+        };
+        self.connection.collect(&command);
         Ok(true)
     }
 

@@ -129,7 +129,9 @@ impl Shared {
         let fixed: &[u8] = match words {
             [b"PUBLISH", channel, payload] => {
                 for (_, _, unsent) in self.lock().subscribers.iter_mut().filter(|(of, ..)| of == channel) {
-                    resp::command(unsent, &[b"message", channel, payload]);
+                    unsent.extend_from_slice(b"*3\r\n$7\r\nmessage\r\n");
+                    resp::bulk_string(unsent, channel);
+                    resp::bulk_string(unsent, payload);
                 }
                 b":1\r\n"
             }

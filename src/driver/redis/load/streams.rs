@@ -183,13 +183,12 @@ impl Subscriber for StreamSubscriber {
         let deadline = self.place.clock.now_ns() + CLOSE.as_nanos() as u64;
         self.collect_acks();
         // One of the answers may be a batch under way, which is not handed out any more.
-        let mut due = self.acks_due + usize::from(self.reading);
+        let due = self.acks_due + usize::from(self.reading);
         (self.acks_due, self.reading) = (0, false);
-        while due > 0 {
+        for _ in 0..due {
             if self.connection.next(&self.place.clock, deadline, |_| Ok(()))?.is_none() {
                 return Err(self.connection.endpoint.timed_out("XACK", CLOSE));
             }
-            due -= 1;
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ pub struct ListWorker {
 impl ListWorker {
     pub fn new(parts: WorkerParts, reliable: bool) -> Self {
         let WorkerParts { connection, place, dead, pause } = parts;
-        let (link, desk) = (WorkConnection::new(connection, place.clock), RetryQueue::default());
+        let (link, desk) = (WorkConnection { connection, clock: place.clock, decided: vec![] }, RetryQueue::default());
         Self { link, place, dead, pause, reliable, desk, numbers: 0, moves: 1 }
     }
 
@@ -85,7 +85,7 @@ impl Worker for ListWorker {
         {
             // From the end where the oldest lie: a finished element is among those.
             let removal = cmd("LREM").arg(&self.place.processing).arg(-1).arg(payload).take();
-            self.link.decide(removal, None);
+            self.link.decided.push((removal, None));
         }
     }
 
@@ -100,7 +100,7 @@ impl Worker for ListWorker {
         } else {
             cmd("LPUSH").arg(&self.dead).arg(payload).take()
         };
-        self.link.decide(burial, Some(id));
+        self.link.decided.push((burial, Some(id)));
     }
 
     /// What was not done stays in the processing list.

@@ -38,10 +38,8 @@ pub struct RedisWork<'a> {
 
 impl<'a> RedisWork<'a> {
     pub fn new(driver: &'a RedisDriver, pause: Span) -> Result<Self, DriverError> {
-        let responsibilities = match driver.primitive.responsibilities() {
-            Ok(responsibilities) => responsibilities,
-            Err(because) => return Err(driver.primary.endpoint.cannot("try a message again", because)),
-        };
+        let cannot = |because| driver.primary.endpoint.cannot("try a message again", because);
+        let responsibilities = driver.primitive.responsibilities().map_err(cannot)?;
         let [key] = driver.keys.as_slice() else {
             return Err(driver
                 .primary
@@ -111,14 +109,6 @@ struct WorkConnection {
 }
 
 impl WorkConnection {
-    fn new(connection: Connection, clock: Clock) -> Self {
-        Self { connection, clock, decided: vec![] }
-    }
-
-    fn decide(&mut self, command: Cmd, buried: Option<u64>) {
-        self.decided.push((command, buried));
-    }
-
     /// Tells the server what was decided and asks for more, all in one write. What is asked for may block in the server
     /// for `left`.
     fn ask<T: FromRedisValue>(

@@ -47,7 +47,8 @@ pub struct StreamWorker {
 impl StreamWorker {
     pub fn new(parts: WorkerParts) -> Self {
         let WorkerParts { connection, place, dead, pause } = parts;
-        let (link, working, cursor) = (WorkConnection::new(connection, place.clock), HashMap::new(), "0-0".into());
+        let (link, working, cursor) =
+            (WorkConnection { connection, clock: place.clock, decided: vec![] }, HashMap::new(), "0-0".into());
         Self { link, place, dead, pause, working, numbers: 0, done: vec![], cursor, look_ns: 0 }
     }
 
@@ -55,7 +56,7 @@ impl StreamWorker {
         if !self.done.is_empty() {
             let ids = std::mem::take(&mut self.done);
             let command = cmd("XACK").arg(&self.place.keys[0]).arg(&self.place.group).arg(ids).take();
-            self.link.decide(command, None);
+            self.link.decided.push((command, None));
         }
     }
 
@@ -129,7 +130,7 @@ impl Worker for StreamWorker {
             let ConsumerPlace { keys, group, .. } = &self.place;
             let mut burial = cmd("EVAL");
             burial.arg(BURY).arg(2).arg(&keys[0]).arg(&self.dead).arg(group).arg(entry);
-            self.link.decide(burial, Some(id));
+            self.link.decided.push((burial, Some(id)));
         }
     }
 
