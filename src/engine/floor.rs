@@ -58,3 +58,25 @@ pub fn floor_of(samples: &Histogram<u64>) -> Floor {
     let metrics = [Latency::Publish, Latency::EndToEnd].into_iter().filter(|_| !values.is_empty());
     metrics.map(|metric| (metric.name().to_owned(), values.clone())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::System;
+    use crate::scenario::Load;
+
+    #[test]
+    fn the_floor_of_the_whole_way_is_that_of_publishing_for_every_broker() {
+        let measured = |system| {
+            let cell = Cell::plain(system, Load::open(ENOUGH));
+            let floor = floor(&cell, Clock::start(), &AtomicBool::new(false)).unwrap();
+            assert!(floor["publish"].contains_key("p50"), "{system}: {floor:?}");
+            assert_eq!(floor["publish"], floor["end_to_end"], "{system}");
+        };
+        std::thread::scope(|scope| {
+            for system in [System::Kafka, System::RedisPubsub, System::RedisStreams, System::RedisLists] {
+                scope.spawn(move || measured(system));
+            }
+        });
+    }
+}

@@ -70,12 +70,12 @@ impl Drop for RedisReflector {
     fn drop(&mut self) {
         self.shared.stop.store(true, Relaxed);
         // Wakes the thread that accepts, then those that read, then those that wait for a message.
-        let _ = Access::default().connect(&self.address, SET_UP);
+        let woken = Access::default().connect(&self.address, SET_UP).is_ok();
         for stream in &self.shared.lock().streams {
             let _ = stream.shutdown(Shutdown::Both);
         }
         self.shared.filled.notify_all();
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take().filter(|_| woken) {
             let _ = thread.join();
         }
     }
