@@ -94,8 +94,8 @@ fn paced(address: &str, cell: &Cell, round: u32) -> Result<(), Box<dyn Error>> {
             let due = start + next * 1_000_000_000 / rate;
             let now = clock.now_ns();
             if next < count && now >= due {
-                let stream = (next / RUN % u64::from(cell.config.streams())) as u16;
-                let message = Outgoing { slot: next as u32, connection: 0, stream, payload: &payload };
+                let partition = (next / RUN % u64::from(cell.config.partitions())) as u16;
+                let message = Outgoing { slot: next as u32, connection: 0, partition, payload: &payload };
                 if publisher.submit(message)? == Submitted::Taken {
                     lags.push(now - due);
                     sent[next as usize] = now;
@@ -148,8 +148,8 @@ fn publish(driver: &dyn Driver, cell: &Cell, clock: Clock, messages: u64) -> Res
     while ended < messages {
         while sent < messages {
             let Some(slot) = free.pop() else { break };
-            let stream = (sent / RUN % u64::from(cell.config.streams())) as u16;
-            if publisher.submit(Outgoing { slot, connection: 0, stream, payload: &payload })? == Submitted::Full {
+            let partition = (sent / RUN % u64::from(cell.config.partitions())) as u16;
+            if publisher.submit(Outgoing { slot, connection: 0, partition, payload: &payload })? == Submitted::Full {
                 free.push(slot);
                 break;
             }

@@ -77,7 +77,7 @@ fn closed_loop(cell: &Cell, driver: Box<dyn Driver>, clock: Clock, messages: u64
             payload[..8].copy_from_slice(&next.to_le_bytes());
             sent_ns[slot as usize] = clock.now_ns();
             let connection = (slot % u32::from(CONNECTIONS)) as u16;
-            let submitted = publisher.submit(Outgoing { slot, connection, stream: 0, payload: &payload }).unwrap();
+            let submitted = publisher.submit(Outgoing { slot, connection, partition: 0, payload: &payload }).unwrap();
             assert_eq!(submitted, Submitted::Taken);
             next += 1;
         }

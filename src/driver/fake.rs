@@ -58,8 +58,8 @@ pub struct Outage {
     /// After the first arrival.
     pub from_ns: u64,
     pub length_ns: u64,
-    /// Only of this stream; `None` for all.
-    pub stream: Option<u16>,
+    /// Only of this partition; `None` for all.
+    pub partition: Option<u16>,
     /// The connection is lost: what arrives is never answered; every second message had been stored all the same, and
     /// is delivered once the outage is over.
     pub cuts: bool,
@@ -103,7 +103,7 @@ impl Fake {
 
 impl FakeServer {
     /// Takes one message in; returns when its answer is visible and what it is.
-    fn serve(&mut self, arrival_ns: u64, stream: u16, payload: &[u8]) -> (u64, Outcome) {
+    fn serve(&mut self, arrival_ns: u64, partition: u16, payload: &[u8]) -> (u64, Outcome) {
         let number = self.arrivals;
         self.arrivals += 1;
         if number == 0 {
@@ -113,7 +113,7 @@ impl FakeServer {
         let since = arrival_ns.saturating_sub(self.first_arrival_ns);
         let outage = self.behaviour.outages.iter().find(|outage| {
             (outage.from_ns..outage.from_ns + outage.length_ns).contains(&since)
-                && outage.stream.is_none_or(|only| only == stream)
+                && outage.partition.is_none_or(|only| only == partition)
         });
         if let Some(outage) = outage {
             let over = self.first_arrival_ns + outage.from_ns + outage.length_ns + self.behaviour.delay_ns;
@@ -280,7 +280,8 @@ struct FakePublisher {
 
 impl Publisher for FakePublisher {
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
-        let (at_ns, outcome) = self.broker.server().serve(self.broker.clock.now_ns(), message.stream, message.payload);
+        let (at_ns, outcome) =
+            self.broker.server().serve(self.broker.clock.now_ns(), message.partition, message.payload);
         self.refused += u64::from(outcome == Outcome::Failed);
         insert(&mut self.answers, Completion { slot: message.slot, outcome, at_ns }, |answer| answer.at_ns);
         Ok(Submitted::Taken)

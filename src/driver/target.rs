@@ -27,7 +27,7 @@ pub struct Routes {
     pub sentinels: Vec<String>,
     /// From the address that a Sentinel tells to the one that clients are to connect to, where the two differ: nodes
     /// reach each other past the clients' fault proxy.
-    pub told: BTreeMap<String, String>,
+    pub advertised: BTreeMap<String, String>,
     /// From the address that clients connect to, to where the node itself listens, where a fault proxy stands between:
     /// for questions that must be answered while the clients are cut off. Never for the load.
     pub direct: BTreeMap<String, String>,
@@ -37,9 +37,9 @@ impl Routes {
     /// What the Sentinels that we start call the set of nodes that they watch.
     pub const PRIMARY: &str = "brokerbench";
 
-    /// Where clients are to connect, when a Sentinel told this address.
-    pub fn client(&self, told: &str) -> String {
-        self.told.get(told).map_or(told, String::as_str).to_owned()
+    /// Where clients are to connect, when a Sentinel advertised this address.
+    pub fn client(&self, advertised: &str) -> String {
+        self.advertised.get(advertised).map_or(advertised, String::as_str).to_owned()
     }
 
     /// Where the node behind an address of clients listens itself.

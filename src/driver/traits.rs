@@ -21,8 +21,8 @@ pub struct Outgoing<'a> {
     pub slot: u32,
     /// Which of the producer's connections, `0..load.connections`.
     pub connection: u16,
-    /// Which partition, channel, stream or list, `0..config.streams()`.
-    pub stream: u16,
+    /// Which partition, channel, stream or list, `0..config.partitions()`.
+    pub partition: u16,
     pub payload: &'a [u8],
 }
 

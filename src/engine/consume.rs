@@ -22,7 +22,7 @@ pub struct ConsumerReport {
     pub seen: Consumed,
     pub totals: Totals,
     pub retries: BTreeMap<String, u64>,
-    /// When each stream brought nothing new; empty unless recovery from faults is to be judged.
+    /// When each partition brought nothing new; empty unless recovery from faults is to be judged.
     pub gaps: Vec<Silences>,
     pub error: Option<DriverError>,
 }
@@ -121,9 +121,9 @@ pub fn consume(
 ) -> ConsumerReport {
     let Context { cell, run, clock, control, .. } = of;
     let (subscription, message_bytes) = (who.0, cell.message.size.0 as usize);
-    let watched_streams = if cell.faults.is_empty() { 0 } else { cell.config.streams() };
+    let watched_partitions = if cell.faults.is_empty() { 0 } else { cell.config.partitions() };
     let mut report = ConsumerReport::default();
-    report.gaps.resize_with(usize::from(watched_streams), || Silences::new(clock.now_ns()));
+    report.gaps.resize_with(usize::from(watched_partitions), || Silences::new(clock.now_ns()));
     let mut consumer = Consumer {
         subscription,
         run,
@@ -190,8 +190,8 @@ impl Consumer<'_> {
         let totals = &mut report.totals;
         totals.overtaken += u64::from(self.deliveries.overtaken(self.subscription, producer, lane, sequence));
         self.first += 1;
-        if let Some(stream) = usize::from(lane).checked_rem(report.gaps.len()) {
-            report.gaps[stream].note(message.received_ns);
+        if let Some(partition) = usize::from(lane).checked_rem(report.gaps.len()) {
+            report.gaps[partition].note(message.received_ns);
         }
         if let Some(progress) = self.progress.filter(|_| self.work.each_ns > 0) {
             progress.fetch_add(std::mem::take(&mut self.first), Relaxed);
@@ -232,7 +232,7 @@ mod tests {
         for sequence in 0..20 {
             let envelope = Envelope { run: 7, producer: 0, lane: 0, sequence, planned_ns: 1 };
             let payload = bodies.stamped(&envelope);
-            let outgoing = crate::driver::Outgoing { slot: sequence as u32, connection: 0, stream: 0, payload };
+            let outgoing = crate::driver::Outgoing { slot: sequence as u32, connection: 0, partition: 0, payload };
             publisher.submit(outgoing).unwrap();
         }
         control.open_window(0, u64::MAX);

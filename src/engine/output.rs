@@ -49,7 +49,7 @@ pub fn output(
     let mut faults = log.faults;
     faults.extend(driver.played());
     let load_end_ns = load_end(load, start_ns, window, now_ns).min(control.stop_sending_at());
-    seen.judge(&mut faults, books, load.rate.map(|rate| rate.per_s()), load_end_ns, cell.config.streams());
+    seen.judge(&mut faults, books, load.rate.map(|rate| rate.per_s()), load_end_ns, cell.config.partitions());
     let spent = window.and_then(|(from, to)| telemetry.health.between(from, to));
     let windows = totals.rows(&telemetry, start_ns, window, cell.message.size.0, u64::from(load.subscriptions));
     let evidence = evidence(cell, &collected, counted, window, &windows, spent.as_ref(), &telemetry);

@@ -61,7 +61,7 @@ fn publish(
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<u64>, DriverError> {
     let mut publisher = driver.probe_publisher(Duration::from_nanos(TRY_NS))?;
-    publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload })?;
+    publisher.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload })?;
     publisher.flush()?;
     let deadline_ns = clock.now_ns() + TRY_NS;
     let mut completions = Vec::new();

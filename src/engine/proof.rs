@@ -16,10 +16,10 @@ use std::thread;
 const MS: u64 = 1_000_000;
 const RATE: u64 = 5000;
 
-fn cell(messages: u64, streams: u16, faults: Vec<FaultPlan>) -> Cell {
+fn cell(messages: u64, partitions: u16, faults: Vec<FaultPlan>) -> Cell {
     let load = Load { messages: Some(messages), in_flight: 20_000, ..Load::open(Rate::per_second(RATE)) };
     Cell {
-        config: SystemConfig { keys: streams, ..SystemConfig::defaults(System::Fake) },
+        config: SystemConfig { keys: partitions, ..SystemConfig::defaults(System::Fake) },
         message: Message::random(100),
         faults,
         primary: "publish.p99".into(),
@@ -32,10 +32,10 @@ fn plan() -> FaultPlan {
     FaultPlan::new(FaultAction::Pause, Span(0))
 }
 
-fn run(behaviour: Behaviour, messages: u64, streams: u16) -> CellOutput {
+fn run(behaviour: Behaviour, messages: u64, partitions: u16) -> CellOutput {
     let clock = Clock::start();
     let faults = if behaviour.outages.is_empty() { Vec::new() } else { vec![plan()] };
-    let cell = cell(messages, streams, faults);
+    let cell = cell(messages, partitions, faults);
     let fake = Fake::new(Behaviour { keep: true, ..behaviour }, 1, clock);
     CellRun { run: 0xBAD, ..CellRun::new(&cell, clock) }.run(&fake).unwrap()
 }
@@ -180,7 +180,7 @@ fn outage() -> impl Strategy<Value = Outage> {
     (300u64..600, 150u64..600, any::<bool>(), 0usize..800).prop_map(|(from, length, cuts, forgets)| Outage {
         from_ns: from * MS,
         length_ns: length * MS,
-        stream: None,
+        partition: None,
         cuts,
         forgets,
     })
@@ -220,21 +220,21 @@ proptest! {
     }
 }
 
-fn one_fault(behaviour: Behaviour, messages: u64, streams: u16) -> (Vec<Fault>, CellRecord) {
-    let record = run(behaviour, messages, streams).record;
+fn one_fault(behaviour: Behaviour, messages: u64, partitions: u16) -> (Vec<Fault>, CellRecord) {
+    let record = run(behaviour, messages, partitions).record;
     (record.faults.clone(), record)
 }
 
 #[test]
 fn the_outage_of_one_stream_is_its_own() {
-    let outage = Outage { from_ns: 400 * MS, length_ns: 500 * MS, stream: Some(1), ..Outage::default() };
+    let outage = Outage { from_ns: 400 * MS, length_ns: 500 * MS, partition: Some(1), ..Outage::default() };
     let (faults, _) = one_fault(interrupted(vec![outage]), 12_500, 3);
-    let found: Vec<_> = faults[0].streams.iter().map(|s| (s.rto_publish_ns, s.rto_deliver_ns)).collect();
+    let found: Vec<_> = faults[0].partitions.iter().map(|s| (s.rto_publish_ns, s.rto_deliver_ns)).collect();
     let whole = Some(SILENCE_NS);
     assert_eq!((found[0], found[2]), ((whole, whole), (whole, whole)), "{faults:?}");
     assert!(near(found[1].0, 500 * MS) && near(found[1].1, 500 * MS), "{faults:?}");
     assert!(near(faults[0].rto_publish_ns, 500 * MS) && near(faults[0].rto_90_ns, 500 * MS), "{faults:?}");
-    assert!(faults[0].unavailable.iter().all(|silence| silence.stream == 1), "{faults:?}");
+    assert!(faults[0].unavailable.iter().all(|silence| silence.partition == 1), "{faults:?}");
 }
 
 #[test]

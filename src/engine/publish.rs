@@ -34,8 +34,8 @@ pub struct ProducerReport {
 
 /// Messages in a row to the same partition in the closed model: what batching clients do.
 const CLOSED_RUN: u64 = 1000;
-/// Of what may wait for consumers, a run is at most this part of each stream's share: else a small `load.backlog` would
-/// lie in one stream, and the consumers of the others would have nothing to do.
+/// Of what may wait for consumers, a run is at most this part of each partition's share: else a small `load.backlog` would
+/// lie in one partition, and the consumers of the others would have nothing to do.
 const RUNS_WAITING: u64 = 4;
 /// How often a publisher that waits for consumers looks again.
 const BACKLOG_POLL_NS: u64 = 100_000;
@@ -75,12 +75,12 @@ fn backlog(cell: &Cell) -> u64 {
     }
 }
 
-/// Messages in a row to the same stream. Open model: as many as fall into a millisecond, so that slow streams are served
+/// Messages in a row to the same partition. Open model: as many as fall into a millisecond, so that slow partitions are served
 /// evenly.
 pub fn run_length(cell: &Cell) -> u32 {
     match (cell.load.model, cell.load.rate) {
         (Model::Open, Some(rate)) => (rate.per_s() / 1000.0).clamp(1.0, CLOSED_RUN as f64) as u32,
-        _ => (backlog(cell) / (RUNS_WAITING * u64::from(cell.config.streams()))).clamp(1, CLOSED_RUN) as u32,
+        _ => (backlog(cell) / (RUNS_WAITING * u64::from(cell.config.partitions()))).clamp(1, CLOSED_RUN) as u32,
     }
 }
 

@@ -107,13 +107,13 @@ pub struct Sender<const ONE_SERIES: bool> {
     clock: Clock,
     run: u64,
     producer: u16,
-    streams: u16,
-    /// Messages in a row to the same stream of a connection.
+    partitions: u16,
+    /// Messages in a row to the same partition of a connection.
     run_length: u32,
     pub publisher: Box<dyn Publisher>,
     bodies: Bodies,
     pub in_flight: InFlight,
-    /// Per connection: current stream and messages left in its run.
+    /// Per connection: current partition and messages left in its run.
     turns: Vec<(u16, u32)>,
     /// Messages sent, by lane.
     pub sent: Vec<u64>,
@@ -130,18 +130,18 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
         clock: Clock,
     ) -> Result<Self, CellRunError> {
         let (connections, in_flight) = (cell.load.connections.max(1), cell.load.in_flight.max(1));
-        let streams = cell.config.streams().max(1);
+        let partitions = cell.config.partitions().max(1);
         Ok(Self {
             bodies: bodies(cell, cell.seed.wrapping_add(u64::from(producer)))?,
             in_flight: InFlight::new(in_flight, connections),
             turns: vec![(0, run_length); usize::from(connections)],
-            sent: vec![0; usize::from(connections) * usize::from(streams)],
+            sent: vec![0; usize::from(connections) * usize::from(partitions)],
             completions: Vec::with_capacity(in_flight as usize),
             publisher: driver.publisher(producer)?,
             clock,
             run,
             producer,
-            streams,
+            partitions,
             run_length,
         })
     }
@@ -153,8 +153,8 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
         let open = due != 0;
         let Some(slot) = self.in_flight.take() else { return Ok(false) };
         let connection = self.in_flight.connection(slot);
-        let (stream, left) = self.turns[usize::from(connection)];
-        let lane = if ONE_SERIES { 0 } else { connection * self.streams + stream };
+        let (partition, left) = self.turns[usize::from(connection)];
+        let lane = if ONE_SERIES { 0 } else { connection * self.partitions + partition };
         let sequence = self.sent[usize::from(lane)];
         let planned_ns = if open { due } else { self.clock.now_ns() };
         let (run, producer) = (self.run, self.producer);
@@ -163,13 +163,13 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
         let pending = Pending { planned_ns, sent_ns, sequence, lane, busy: true };
         // Booked before the hand-over: the answer may come before the call returns.
         self.in_flight.fill(slot, pending);
-        if self.publisher.submit(Outgoing { slot, connection, stream, payload })? == Submitted::Full {
+        if self.publisher.submit(Outgoing { slot, connection, partition, payload })? == Submitted::Full {
             self.in_flight.untake(slot);
             return Ok(false);
         }
         self.sent[usize::from(lane)] += 1;
         self.turns[usize::from(connection)] =
-            if left > 1 { (stream, left - 1) } else { ((stream + 1) % self.streams, self.run_length) };
+            if left > 1 { (partition, left - 1) } else { ((partition + 1) % self.partitions, self.run_length) };
         book.sent(&pending);
         Ok(true)
     }

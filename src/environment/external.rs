@@ -111,11 +111,12 @@ struct Asker {
 impl Asker {
     /// The addresses that the one at `address` sends clients to.
     fn ping(&self, address: &str) -> Result<Vec<String>, EnvironmentError> {
-        let told = driver::ping(self.software, address, &self.reach.access).and_then(|told| match told.len() {
-            ..=MOST_NODES => Ok(told),
-            many => Err(format!("it names {many} brokers; brokerbench loads at most {MOST_NODES}")),
-        });
-        told.map_err(|cause| {
+        let advertised =
+            driver::ping(self.software, address, &self.reach.access).and_then(|advertised| match advertised.len() {
+                ..=MOST_NODES => Ok(advertised),
+                many => Err(format!("it names {many} brokers; brokerbench loads at most {MOST_NODES}")),
+            });
+        advertised.map_err(|cause| {
             // The system's own words know no remedy.
             let bare = cause.contains("os error") || cause.contains("timed out");
             let remedy = if bare { "; start it, or correct the address" } else { "" };
@@ -123,11 +124,11 @@ impl Asker {
         })
     }
 
-    fn sent_on(&self, address: &str, told: &str, cause: impl fmt::Display) -> EnvironmentError {
+    fn sent_on(&self, address: &str, advertised: &str, cause: impl fmt::Display) -> EnvironmentError {
         let software = self.software;
         EnvironmentError::refused(
             format!(
-                "{software:?} at {address} answers, but sends clients to {told}, which cannot be used from here: {cause}"
+                "{software:?} at {address} answers, but sends clients to {advertised}, which cannot be used from here: {cause}"
             ),
             "set its `advertised.listeners` to an address that this machine reaches, or make that name known here",
         )
@@ -137,12 +138,12 @@ impl Asker {
     fn ask_all(&self) -> Result<Answered, EnvironmentError> {
         let mut nodes = BTreeSet::new();
         for address in &self.reach.addresses {
-            for told in self.ping(address)? {
-                if !nodes.contains(&told) && !self.reach.addresses.contains(&told) {
-                    driver::ping(self.software, &told, &self.reach.access)
-                        .map_err(|cause| self.sent_on(address, &told, cause))?;
+            for advertised in self.ping(address)? {
+                if !nodes.contains(&advertised) && !self.reach.addresses.contains(&advertised) {
+                    driver::ping(self.software, &advertised, &self.reach.access)
+                        .map_err(|cause| self.sent_on(address, &advertised, cause))?;
                 }
-                nodes.insert(told);
+                nodes.insert(advertised);
             }
         }
         Ok(Answered { addresses: self.reach.addresses.clone(), nodes: nodes.len() })
@@ -153,18 +154,18 @@ impl Asker {
     fn ask_again(&self) -> Result<(), Alarm> {
         let mut judged = BTreeSet::new();
         for address in &self.reach.addresses {
-            for told in self.ping(address).map_err(Alarm::Silent)? {
-                if judged.contains(&told) {
+            for advertised in self.ping(address).map_err(Alarm::Silent)? {
+                if judged.contains(&advertised) {
                     continue;
                 }
-                self.reach.access.permit(&told).map_err(|cause| {
-                    let error = self.sent_on(address, &told, &cause);
+                self.reach.access.permit(&advertised).map_err(|cause| {
+                    let error = self.sent_on(address, &advertised, &cause);
                     match cause {
                         AccessError::Remote(_) | AccessError::InTheClear(_) => Alarm::Forbidden(error),
                         _ => Alarm::Silent(error),
                     }
                 })?;
-                judged.insert(told);
+                judged.insert(advertised);
             }
         }
         Ok(())
@@ -280,12 +281,12 @@ mod tests {
     fn where_a_broker_sends_its_clients_is_judged_too() {
         let near = telling(&["", "192.0.2.1"]);
         let far = refused(external(Some(&near), None, false), System::Kafka);
-        let told = format!("{near} answers, but sends clients to 192.0.2.1:");
-        for words in [&told, "--allow-remote", "advertised"] {
+        let advertised = format!("{near} answers, but sends clients to 192.0.2.1:");
+        for words in [&advertised, "--allow-remote", "advertised"] {
             assert!(far.contains(words), "{far}");
         }
         let again = asker(&near).ask_again();
-        assert!(matches!(&again, Err(Alarm::Forbidden(error)) if error.to_string().contains(&told)));
+        assert!(matches!(&again, Err(Alarm::Forbidden(error)) if error.to_string().contains(&advertised)));
         assert!(asker(&telling(&["", ""])).ask_again().is_ok());
         assert!(matches!(asker("127.0.0.1:1").ask_again(), Err(Alarm::Silent(_))));
         assert!(matches!(asker(&telling(&["no-such-host.invalid"])).ask_again(), Err(Alarm::Silent(_))));

@@ -1,4 +1,4 @@
-//! Silences: when a lane had no acknowledgement, or a stream no first delivery, for longer than [`SILENCE_NS`]; when
+//! Silences: when a lane had no acknowledgement, or a partition no first delivery, for longer than [`SILENCE_NS`]; when
 //! its messages were acknowledged; how many were in each tenth of a second.
 //!
 //! Only cells with faults carry these recorders. Each costs a few comparisons a message and a bounded amount of memory,

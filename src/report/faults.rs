@@ -207,7 +207,7 @@ fn unavailable(fault: &Fault, start: u64) -> String {
     let second = |ns: u64| significant((ns as f64 - start as f64) / 1e9);
     let told = fault.unavailable.iter().take(NAMED).map(|silence| {
         let to = silence.to_ns.map_or_else(|| "the end".to_owned(), second);
-        format!("stream {}: {} to {to}", silence.stream, second(silence.from_ns))
+        format!("stream {}: {} to {to}", silence.partition, second(silence.from_ns))
     });
     let more = fault.unavailable.len().saturating_sub(NAMED);
     let more = (more > 0).then(|| format!("… {more} more"));

@@ -306,7 +306,8 @@ pub struct Fault {
     pub unavailable: Vec<Unavailable>,
     /// Recovery of each partition or stream; the slowest of them are the times above.
     #[serde(default)]
-    pub streams: Vec<StreamRecovery>,
+    #[serde(rename = "streams")]
+    pub partitions: Vec<PartitionRecovery>,
     /// Words on what was done and seen: bytes cut, connections hit.
     pub text: String,
 }
@@ -342,8 +343,9 @@ impl Fault {
 
 /// How one partition or stream recovered from a fault. A time of 100 ms says: never interrupted for longer than that.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
-pub struct StreamRecovery {
-    pub stream: u16,
+pub struct PartitionRecovery {
+    #[serde(rename = "stream")]
+    pub partition: u16,
     pub rto_publish_ns: Option<u64>,
     /// Of the slowest subscription.
     pub rto_deliver_ns: Option<u64>,
@@ -352,7 +354,8 @@ pub struct StreamRecovery {
 /// A time without acknowledgements on one partition or stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 pub struct Unavailable {
-    pub stream: u16,
+    #[serde(rename = "stream")]
+    pub partition: u16,
     pub from_ns: u64,
     pub to_ns: Option<u64>,
 }

@@ -129,6 +129,6 @@ impl Cell {
 
     /// Lanes of one producer: each (connection, stream) pair has its own sequence, since order is promised only there.
     pub fn lanes(&self) -> u16 {
-        self.load.connections * self.config.streams()
+        self.load.connections * self.config.partitions()
     }
 }

@@ -196,7 +196,7 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load, message: &Me
     check(matches!(nodes, 1 | 3), &key("nodes"), what, "write `nodes: 1` or `nodes: 3`")?;
     let (enough, what) = (config.topic.replicas <= nodes, format_args!("more copies than nodes ({nodes})"));
     check(enough, &key("topic.replicas"), what, "lower it to the number of nodes")?;
-    let (connections, streams) = (load.connections, config.streams());
+    let (connections, streams) = (load.connections, config.partitions());
     let fits = u32::from(connections) * u32::from(streams) <= u32::from(u16::MAX);
     let what = format_args!("{connections} connections × {streams} streams are more lanes than 65535");
     check(fits, "load.connections", what, "lower the connections, or the partitions or keys")

@@ -151,7 +151,7 @@ impl SystemConfig {
     }
 
     /// Partitions, channels, streams or lists that one connection spreads its messages over.
-    pub fn streams(&self) -> u16 {
+    pub fn partitions(&self) -> u16 {
         if self.system == System::Kafka { self.topic.partitions } else { self.keys }
     }
 }

@@ -195,8 +195,8 @@ pub fn bulks(array: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
 /// "expected this, found that", without the content of strings: they may be payloads.
 pub fn unexpected(expected: &str, found: Token<'_>) -> Malformed {
     let found = match found {
-        Token::Simple(text) => format!("`{}`", words(text)),
-        Token::Error(text) => words(text),
+        Token::Simple(text) => format!("`{}`", error_text(text)),
+        Token::Error(text) => error_text(text),
         Token::Integer(number) => format!("the integer {number}"),
         Token::Bulk(bytes) => format!("a bulk string of {} bytes", bytes.len()),
         Token::Null => "null".into(),
@@ -206,7 +206,7 @@ pub fn unexpected(expected: &str, found: Token<'_>) -> Malformed {
 }
 
 /// An error reply in words fit for a report: its first 80 characters, up to where Redis begins to quote arguments.
-pub fn words(text: &[u8]) -> String {
+pub fn error_text(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let head = text.split(", with args").next().unwrap_or_default();
     head.chars().filter(|c| !c.is_control()).take(80).collect()
@@ -324,9 +324,9 @@ mod tests {
 
     #[test]
     fn words_hold_no_arguments() {
-        let text = words(b"ERR unknown command 'X', with args beginning with: 'secret payload'");
+        let text = error_text(b"ERR unknown command 'X', with args beginning with: 'secret payload'");
         assert_eq!(text, "ERR unknown command 'X'");
-        assert_eq!(words(&[b'x'; 200]).len(), 80);
+        assert_eq!(error_text(&[b'x'; 200]).len(), 80);
     }
 
     proptest! {

@@ -76,8 +76,8 @@ fn load(cell: &Cell, driver: &dyn Driver, clock: Clock, told: &Told) -> Seen {
             let connection = sent % 2;
             let Some(slot) = free[connection as usize].pop() else { break };
             payload[..4].copy_from_slice(&sent.to_le_bytes());
-            let stream = (sent / 2 % u32::from(cell.config.streams())) as u16;
-            let message = Outgoing { slot, connection: connection as u16, stream, payload: &payload };
+            let partition = (sent / 2 % u32::from(cell.config.partitions())) as u16;
+            let message = Outgoing { slot, connection: connection as u16, partition, payload: &payload };
             if publisher.submit(message).unwrap() == Submitted::Full {
                 free[connection as usize].push(slot);
                 break;

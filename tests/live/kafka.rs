@@ -64,8 +64,8 @@ fn publish(driver: &dyn Driver, cell: &Cell, clock: Clock) {
         while sent < MESSAGES {
             let Some(slot) = free.pop() else { break };
             payload[..8].copy_from_slice(&sent.to_be_bytes());
-            let (connection, stream) = lane(sent, cell);
-            let taken = publisher.submit(Outgoing { slot, connection, stream, payload: &payload }).unwrap();
+            let (connection, partition) = lane(sent, cell);
+            let taken = publisher.submit(Outgoing { slot, connection, partition, payload: &payload }).unwrap();
             assert_eq!(taken, Submitted::Taken, "the in-flight limit binds first");
             sent += 1;
         }
@@ -90,8 +90,8 @@ impl<'a> Ledger<'a> {
     }
     fn add(&mut self, payload: &[u8]) {
         let number = u64::from_be_bytes(payload[..8].try_into().unwrap());
-        let (connection, stream) = lane(number, self.cell);
-        let last = &mut self.next[usize::from(connection * PARTITIONS + stream)];
+        let (connection, partition) = lane(number, self.cell);
+        let last = &mut self.next[usize::from(connection * PARTITIONS + partition)];
         assert!(number >= *last, "message {number} came behind {last}");
         *last = number + 1;
         self.count += 1;
@@ -154,7 +154,7 @@ fn a_closed_consumer_has_committed() {
     let mut publisher = driver.publisher(0).unwrap();
     let mut completions = Vec::new();
     for slot in 0..10 {
-        publisher.submit(Outgoing { slot, connection: 0, stream: 0, payload: &[slot as u8] }).unwrap();
+        publisher.submit(Outgoing { slot, connection: 0, partition: 0, payload: &[slot as u8] }).unwrap();
     }
     while completions.len() < 10 {
         publisher.wait(in_seconds(clock, 5), &mut completions).unwrap();

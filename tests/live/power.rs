@@ -105,7 +105,7 @@ impl Bench {
         let (mut ended, mut completions) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let (begun, until_ns) = (self.clock.now_ns(), self.clock.now_ns() + PATIENCE.as_nanos() as u64);
-            publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: &[b'.'; 1024] })?;
+            publisher.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: &[b'.'; 1024] })?;
             publisher.flush()?;
             while completions.is_empty() && self.clock.now_ns() < until_ns {
                 publisher.wait(until_ns, &mut completions)?;

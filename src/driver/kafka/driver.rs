@@ -81,7 +81,7 @@ impl KafkaDriver {
         let Clients { log, clock, .. } = &self.clients;
         let deadline_ns = clock.now_ns() + PROBE.as_nanos() as u64;
         let mut publisher = KafkaPublisher::connect(&self.clients, topic, 1)?;
-        publisher.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: PROOF })?;
+        publisher.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: PROOF })?;
         let mut completions = Vec::new();
         publisher.wait(deadline_ns, &mut completions)?;
         match completions.first().map(|completion| completion.outcome) {

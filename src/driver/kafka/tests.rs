@@ -71,13 +71,13 @@ fn a_probe_gives_a_silent_broker_up() {
 fn a_probe_is_answered() {
     let bench = bench("probe", &cell());
     let mut probe = bench.driver.probe_publisher(Duration::from_secs(5)).unwrap();
-    probe.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: b"from nobody" }).unwrap();
+    probe.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: b"from nobody" }).unwrap();
     let mut completions = Vec::new();
     probe.wait(after(bench.clock, 10), &mut completions).unwrap();
     assert_eq!(completions.first().map(|end| end.outcome), Some(Outcome::Acked));
 }
 
-/// Publishes `count` numbered messages, spread over streams and connections, and waits for their ends.
+/// Publishes `count` numbered messages, spread over partitions and connections, and waits for their ends.
 fn publish(bench: &Bench, cell: &Cell, count: u64) -> Vec<Completion> {
     let mut publisher = bench.driver.publisher(0).unwrap();
     let (mut all, mut some) = (Vec::new(), Vec::new());
@@ -88,7 +88,7 @@ fn publish(bench: &Bench, cell: &Cell, count: u64) -> Vec<Completion> {
             let message = Outgoing {
                 slot: (sent % u64::from(cell.load.in_flight)) as u32,
                 connection: (sent % u64::from(cell.load.connections)) as u16,
-                stream: (sent % u64::from(cell.config.streams())) as u16,
+                partition: (sent % u64::from(cell.config.partitions())) as u16,
                 payload: &sent.to_be_bytes(),
             };
             match publisher.submit(message).unwrap() {
@@ -194,7 +194,7 @@ fn waiting_ends_in_time_and_a_single_ack_ends_it_early() {
     publisher.wait(until, &mut completions).unwrap();
     assert!(completions.is_empty() && bench.clock.now_ns() >= until);
 
-    publisher.submit(Outgoing { slot: 7, connection: 0, stream: 0, payload: b"one" }).unwrap();
+    publisher.submit(Outgoing { slot: 7, connection: 0, partition: 0, payload: b"one" }).unwrap();
     let until = after(bench.clock, 60);
     publisher.wait(until, &mut completions).unwrap();
     let now = bench.clock.now_ns();
@@ -210,7 +210,7 @@ fn a_message_above_the_limit_fails_and_says_why() {
     let bench = bench("t-limit", &cell);
     let mut publisher = bench.driver.publisher(0).unwrap();
     let mut completions = Vec::new();
-    publisher.submit(Outgoing { slot: 3, connection: 0, stream: 1, payload: &[0; 2000] }).unwrap();
+    publisher.submit(Outgoing { slot: 3, connection: 0, partition: 1, payload: &[0; 2000] }).unwrap();
     publisher.wait(after(bench.clock, 20), &mut completions).unwrap();
     assert_eq!((completions[0].slot, completions[0].outcome), (3, Outcome::Failed));
     assert_eq!(publisher.failures(), [("MessageSizeTooLarge".to_owned(), 1)].into());
@@ -255,7 +255,7 @@ fn a_dead_broker_does_not_hold_anybody() {
     drop(reflector);
 
     for slot in 0..10 {
-        publisher.submit(Outgoing { slot, connection: 0, stream: 0, payload: b"lost" }).unwrap();
+        publisher.submit(Outgoing { slot, connection: 0, partition: 0, payload: b"lost" }).unwrap();
     }
     let (mut completions, mut received) = (Vec::new(), 0);
     publisher.wait(clock.now_ns() + 300_000_000, &mut completions).unwrap();
@@ -283,8 +283,8 @@ fn an_outage_ends_messages_at_their_deadline_and_nobody_else() {
     let mut subscriber = driver.subscriber(0, 0).unwrap();
     let mut send = |range: std::ops::Range<u64>| {
         for number in range.clone() {
-            let (slot, stream) = (number as u32, (number % 2) as u16);
-            let message = Outgoing { slot, connection: 0, stream, payload: &number.to_be_bytes() };
+            let (slot, partition) = (number as u32, (number % 2) as u16);
+            let message = Outgoing { slot, connection: 0, partition, payload: &number.to_be_bytes() };
             assert_eq!(publisher.submit(message).unwrap(), Submitted::Taken);
         }
         let (mut all, limit) = (Vec::new(), after(clock, 60));

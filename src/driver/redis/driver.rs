@@ -174,8 +174,13 @@ impl RedisDriver {
         let clock = self.target.clock;
         let mut subscriber = self.subscriber(0, 0)?;
         let mut publisher = self.plain_publisher(1)?;
-        for stream in 0..self.keys.len() as u16 {
-            publisher.submit(Outgoing { slot: stream.into(), connection: 0, stream, payload: b"brokerbench probe" })?;
+        for partition in 0..self.keys.len() as u16 {
+            publisher.submit(Outgoing {
+                slot: partition.into(),
+                connection: 0,
+                partition,
+                payload: b"brokerbench probe",
+            })?;
         }
         publisher.flush()?;
         let deadline = clock.now_ns() + PROBE.as_nanos() as u64;

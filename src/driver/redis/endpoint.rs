@@ -92,8 +92,8 @@ impl Endpoint {
 
     /// A message for a connection or a stream that there is not.
     pub fn no_lane(&self, message: &Outgoing<'_>) -> DriverError {
-        let Outgoing { connection, stream, .. } = message;
-        self.refused("submit", format!("no connection {connection} or no stream {stream}"))
+        let Outgoing { connection, partition, .. } = message;
+        self.refused("submit", format!("no connection {connection} or no partition {partition}"))
     }
 
     pub fn malformed(&self, cause: Malformed) -> DriverError {

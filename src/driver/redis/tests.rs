@@ -37,7 +37,7 @@ pub fn target(addresses: Vec<String>) -> Target {
     }
 }
 
-/// Keeps `in_flight` slots busy until `messages` are acknowledged; message n goes to stream n mod 2 over connection
+/// Keeps `in_flight` slots busy until `messages` are acknowledged; message n goes to partition n mod 2 over connection
 /// n mod 3 with n as its payload.
 fn publish(cell: &Cell, publisher: &mut dyn Publisher, clock: &Clock, messages: u32) -> u32 {
     let mut free: Vec<u32> = (0..cell.load.in_flight).collect();
@@ -47,10 +47,10 @@ fn publish(cell: &Cell, publisher: &mut dyn Publisher, clock: &Clock, messages: 
         while next < messages
             && let Some(slot) = free.pop()
         {
-            let (connection, stream) = ((next % 3) as u16, (next % u32::from(cell.config.keys)) as u16);
+            let (connection, partition) = ((next % 3) as u16, (next % u32::from(cell.config.keys)) as u16);
             let mut payload = [b'.'; 100];
             payload[..4].copy_from_slice(&next.to_le_bytes());
-            match publisher.submit(Outgoing { slot, connection, stream, payload: &payload }).unwrap() {
+            match publisher.submit(Outgoing { slot, connection, partition, payload: &payload }).unwrap() {
                 Submitted::Taken => next += 1,
                 Submitted::Full => {
                     free.push(slot);
@@ -243,7 +243,7 @@ fn error_replies_fail_their_message_and_are_counted() {
     });
     let mut publisher = driver.publisher(0).unwrap();
     for slot in 0..3 {
-        publisher.submit(Outgoing { slot, connection: 0, stream: 0, payload: b"a payload of some length" }).unwrap();
+        publisher.submit(Outgoing { slot, connection: 0, partition: 0, payload: b"a payload of some length" }).unwrap();
     }
     publisher.flush().unwrap();
     let mut completions: Vec<Completion> = vec![];
@@ -294,7 +294,8 @@ fn without_replies_an_unwritten_message_is_not_done_and_a_lost_connection_shows(
     let mut publisher = driver.publisher(0).unwrap();
     let socket = server.join().unwrap();
     let (payload, mut completions) = (vec![0; 4 << 20], vec![]);
-    let mut submit = |slot| publisher.submit(Outgoing { slot, connection: 0, stream: 0, payload: &payload }).unwrap();
+    let mut submit =
+        |slot| publisher.submit(Outgoing { slot, connection: 0, partition: 0, payload: &payload }).unwrap();
     assert!((0..8).all(|slot| submit(slot) == Submitted::Taken) || submit(8) == Submitted::Full);
     publisher.flush().unwrap();
     publisher.wait(clock.now_ns() + SECOND / 10, &mut completions).unwrap();
@@ -318,7 +319,7 @@ fn a_socket_that_takes_nothing_is_back_pressure() {
     let mut publisher = driver.publisher(0).unwrap();
     let payload = vec![0; 256 * 1024];
     let full = (0..1000).find(|slot| {
-        let taken = publisher.submit(Outgoing { slot: *slot, connection: 0, stream: 0, payload: &payload }).unwrap();
+        let taken = publisher.submit(Outgoing { slot: *slot, connection: 0, partition: 0, payload: &payload }).unwrap();
         publisher.flush().unwrap();
         taken == Submitted::Full
     });
@@ -343,7 +344,7 @@ fn a_probe_gives_a_silent_server_up_and_is_answered_by_any_other() {
         let clock = target.clock;
         let driver = open(&cell, target).unwrap();
         let mut probe = driver.probe_publisher(Duration::from_secs(2)).unwrap();
-        probe.submit(Outgoing { slot: 0, connection: 0, stream: 0, payload: &0u32.to_le_bytes() }).unwrap();
+        probe.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: &0u32.to_le_bytes() }).unwrap();
         probe.flush().unwrap();
         let mut completions = vec![];
         while completions.is_empty() && begun.elapsed() < Duration::from_secs(120) {

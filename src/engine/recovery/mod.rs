@@ -11,12 +11,12 @@ mod span;
 
 use super::fault_timeline::say;
 use crate::record::{AckTimes, AckTrace, Books, NEVER, PerTenth, SILENCE_NS, SequenceKey, Silence, Silences, common};
-use crate::result::{Fault, StreamRecovery};
+use crate::result::{Fault, PartitionRecovery};
 use losses::Losses;
 use span::{FaultSpan, known};
 use std::collections::BTreeMap;
 
-/// Messages a second of a stream below which [`SILENCE_NS`] between two of them is nothing unusual.
+/// Messages a second of a partition below which [`SILENCE_NS`] between two of them is nothing unusual.
 const FEWEST_PER_S: f64 = 100.0;
 
 /// What the threads of a cell with faults saw.
@@ -24,7 +24,7 @@ const FEWEST_PER_S: f64 = 100.0;
 pub struct FaultObservations {
     traces: BTreeMap<SequenceKey, AckTrace>,
     acks: PerTenth,
-    /// By subscription, of each of its consumers, by stream.
+    /// By subscription, of each of its consumers, by partition.
     deliveries: BTreeMap<u16, Vec<Vec<Silences>>>,
 }
 
@@ -38,20 +38,27 @@ impl FaultObservations {
         self.deliveries.entry(subscription).or_default().push(gaps);
     }
 
-    /// Fills in what each fault cost. `load_end_ns` is when the last message was due; `streams` is how many partitions,
+    /// Fills in what each fault cost. `load_end_ns` is when the last message was due; `partitions` is how many partitions,
     /// channels, streams or lists a lane's number stands for.
-    pub fn judge(self, faults: &mut [Fault], books: &Books, rate_per_s: Option<f64>, load_end_ns: u64, streams: u16) {
+    pub fn judge(
+        self,
+        faults: &mut [Fault],
+        books: &Books,
+        rate_per_s: Option<f64>,
+        load_end_ns: u64,
+        partitions: u16,
+    ) {
         if faults.is_empty() {
             return;
         }
-        let stream_of = |lane: u16| lane % streams.max(1);
-        let publish = (0..streams).map(|stream| {
-            let of = self.traces.iter().filter(|((_, lane), _)| stream_of(*lane) == stream);
+        let partition_of = |lane: u16| lane % partitions.max(1);
+        let publish = (0..partitions).map(|partition| {
+            let of = self.traces.iter().filter(|((_, lane), _)| partition_of(*lane) == partition);
             Listened::to(of.map(|(_, trace)| trace.gaps()), load_end_ns)
         });
         let deliver = self.deliveries.values().map(|consumers| {
-            let stream = |stream: u16| consumers.iter().filter_map(move |gaps| gaps.get(usize::from(stream)));
-            (0..streams).map(|number| Listened::to(stream(number), load_end_ns)).collect()
+            let partition = |partition: u16| consumers.iter().filter_map(move |gaps| gaps.get(usize::from(partition)));
+            (0..partitions).map(|number| Listened::to(partition(number), load_end_ns)).collect()
         });
         let evidence = RecoveryEvidence {
             publish: publish.collect(),
@@ -74,7 +81,7 @@ impl FaultObservations {
     }
 }
 
-/// What all of the lanes or consumers of one stream heard together.
+/// What all of the lanes or consumers of one partition heard together.
 #[derive(Clone, Debug, Default)]
 struct Listened {
     silences: Vec<Silence>,
@@ -85,7 +92,7 @@ struct Listened {
 impl Listened {
     fn to<'a>(gaps: impl Iterator<Item = &'a Silences>, end_ns: u64) -> Self {
         let mut all = Self { complete: true, ..Self::default() };
-        // Who never heard anything has no share in the stream.
+        // Who never heard anything has no share in the partition.
         for gaps in gaps.filter(|gaps| gaps.heard()) {
             let silences = gaps.until(end_ns);
             all.silences = if all.heard { common(&all.silences, &silences) } else { silences };
@@ -97,12 +104,12 @@ impl Listened {
 }
 
 struct RecoveryEvidence {
-    /// By stream.
+    /// By partition.
     publish: Vec<Listened>,
-    /// By subscription and stream.
+    /// By subscription and partition.
     deliver: Vec<Vec<Listened>>,
     acks: PerTenth,
-    /// Offered over all streams; `None` in the closed model.
+    /// Offered over all partitions; `None` in the closed model.
     rate_per_s: Option<f64>,
     load_end_ns: u64,
 }
@@ -126,10 +133,10 @@ fn recover(faults: &mut [Fault], seen: &RecoveryEvidence) {
             // The later of two, of which one may not exist.
             deliver.iter_mut().zip(found).for_each(|(latest, rto)| *latest = (*latest).max(rto));
         }
-        // That of the slowest stream.
+        // That of the slowest partition.
         fault.rto_publish_ns = known(publish.iter().copied().max().flatten());
         fault.rto_deliver_ns = known(deliver.iter().copied().max().flatten());
-        // Nothing is at 90 % of its rate before every stream is back; without acknowledgements no stream has a time.
+        // Nothing is at 90 % of its rate before every partition is back; without acknowledgements no partition has a time.
         let came_back = publish.iter().all(|rto| *rto != Some(NEVER));
         let from_ns = effect + fault.rto_publish_ns.filter(|ns| *ns > SILENCE_NS).unwrap_or(0);
         let found = if came_back { span.rto_90(&seen.acks, seen.rate_per_s, from_ns) } else { None };
@@ -137,11 +144,11 @@ fn recover(faults: &mut [Fault], seen: &RecoveryEvidence) {
         if fault.rto_90_ns.is_none() {
             words.push("no second at 90 % of the rate before the next fault or the end of the load".into());
         }
-        let streams = publish.into_iter().zip(deliver).zip(0..);
-        fault.streams = streams
+        let partitions = publish.into_iter().zip(deliver).zip(0..);
+        fault.partitions = partitions
             .filter(|((publish, deliver), _)| publish.is_some() || deliver.is_some())
-            .map(|((publish, deliver), stream)| StreamRecovery {
-                stream,
+            .map(|((publish, deliver), partition)| PartitionRecovery {
+                partition,
                 rto_publish_ns: known(publish),
                 rto_deliver_ns: known(deliver),
             })
@@ -161,7 +168,7 @@ mod tests {
         Silence { from_ns: from_ms * MS, to_ns: if to_ms == 0 { NEVER } else { to_ms * MS } }
     }
 
-    fn stream(silences: &[(u64, u64)]) -> Listened {
+    fn partition(silences: &[(u64, u64)]) -> Listened {
         let silences = silences.iter().map(|(from, to)| silence(*from, *to)).collect();
         Listened { silences, heard: true, complete: true }
     }
@@ -208,38 +215,39 @@ mod tests {
 
     #[test]
     fn the_slowest_stream_decides_and_each_has_its_own_time() {
-        let streams = vec![stream(&[(9_990, 12_000)]), stream(&[]), stream(&[(2_000, 2_200), (10_200, 13_000)])];
-        let mut seen = evidence(streams, &[(10_000, 13_000)]);
-        seen.deliver[0][1] = stream(&[(10_000, 10_900)]);
+        let partitions =
+            vec![partition(&[(9_990, 12_000)]), partition(&[]), partition(&[(2_000, 2_200), (10_200, 13_000)])];
+        let mut seen = evidence(partitions, &[(10_000, 13_000)]);
+        seen.deliver[0][1] = partition(&[(10_000, 10_900)]);
         let fault = recovered(&[10_000], &seen).remove(0);
         assert_eq!((fault.rto_publish_ns, fault.rto_deliver_ns), (Some(3_000 * MS), Some(3_000 * MS)));
         assert_eq!(fault.rto_90_ns, Some(3_000 * MS));
         assert_eq!(fault.unscripted(fault.rto_publish_ns, 1), Some(2_500 * MS));
-        let found: Vec<_> = fault.streams.iter().map(|s| (s.rto_publish_ns, s.rto_deliver_ns)).collect();
+        let found: Vec<_> = fault.partitions.iter().map(|s| (s.rto_publish_ns, s.rto_deliver_ns)).collect();
         let ms = |ms: u64| Some(ms * MS);
         assert_eq!(found, [(ms(2_000), ms(2_000)), (ms(100), ms(900)), (ms(3_000), ms(3_000))]);
-        let named: Vec<_> = fault.unavailable.iter().map(|u| (u.stream, u.from_ns / MS)).collect();
+        let named: Vec<_> = fault.unavailable.iter().map(|u| (u.partition, u.from_ns / MS)).collect();
         assert_eq!(named, [(0, 9_990), (2, 10_200)], "what was over before is not this fault's");
         assert!(fault.text.contains("1 of 3 streams never without acknowledgement"), "{}", fault.text);
     }
 
     #[test]
     fn what_never_came_back_is_unknown_with_its_reason() {
-        let streams = vec![stream(&[(10_000, 11_000)]), stream(&[(10_000, 0)])];
-        let fault = recovered(&[10_000], &evidence(streams, &[(10_000, 30_000)])).remove(0);
+        let partitions = vec![partition(&[(10_000, 11_000)]), partition(&[(10_000, 0)])];
+        let fault = recovered(&[10_000], &evidence(partitions, &[(10_000, 30_000)])).remove(0);
         assert_eq!((fault.rto_publish_ns, fault.rto_90_ns), (None, None));
-        assert_eq!(fault.streams[0].rto_publish_ns, Some(1_000 * MS));
+        assert_eq!(fault.partitions[0].rto_publish_ns, Some(1_000 * MS));
         assert!(fault.text.contains("stream 1: no acknowledgement any more until the end"), "{}", fault.text);
         assert_eq!(fault.unavailable[1].to_ns, None);
-        let unkept = Listened { complete: false, ..stream(&[]) };
+        let unkept = Listened { complete: false, ..partition(&[]) };
         let fault = recovered(&[10_000], &evidence(vec![unkept], &[])).remove(0);
         assert!(fault.rto_publish_ns.is_none() && fault.text.contains("than are kept"), "{}", fault.text);
     }
 
     #[test]
     fn a_recovery_belongs_to_its_own_fault() {
-        let streams = vec![stream(&[(10_000, 12_000), (20_100, 21_000)])];
-        let seen = evidence(streams, &[(10_000, 12_000), (20_100, 21_000)]);
+        let partitions = vec![partition(&[(10_000, 12_000), (20_100, 21_000)])];
+        let seen = evidence(partitions, &[(10_000, 12_000), (20_100, 21_000)]);
         let faults = recovered(&[10_000, 20_000], &seen);
         let found: Vec<_> = faults.iter().map(|fault| fault.rto_publish_ns.unwrap() / MS).collect();
         assert_eq!(found, [2_000, 1_000]);
@@ -252,8 +260,8 @@ mod tests {
 
     #[test]
     fn a_hiccup_before_the_outage_is_not_the_recovery_and_a_later_one_is_not_the_fault() {
-        let streams = vec![stream(&[(9_950, 10_070), (10_090, 14_000), (18_000, 19_000)])];
-        let fault = recovered(&[10_000], &evidence(streams, &[(10_090, 14_000), (18_000, 19_000)])).remove(0);
+        let partitions = vec![partition(&[(9_950, 10_070), (10_090, 14_000), (18_000, 19_000)])];
+        let fault = recovered(&[10_000], &evidence(partitions, &[(10_090, 14_000), (18_000, 19_000)])).remove(0);
         assert_eq!(fault.rto_publish_ns, Some(4_000 * MS));
         assert_eq!(fault.rto_90_ns, Some(4_000 * MS));
         assert_eq!(fault.unavailable.len(), 3);
@@ -263,13 +271,14 @@ mod tests {
     #[test]
     fn an_outage_that_begins_late_in_its_fault_is_its_own() {
         let late = [(14_000, 22_000), (27_000, 29_000)];
-        let seen = evidence(vec![stream(&[(12_000, 12_300), late[0], late[1]]), stream(&[(15_000, 15_400)])], &late);
+        let seen =
+            evidence(vec![partition(&[(12_000, 12_300), late[0], late[1]]), partition(&[(15_000, 15_400)])], &late);
         let mut faults = [lasting(10_000, 10_000)];
         recover(&mut faults, &seen);
         let [fault] = faults;
         assert_eq!((fault.rto_publish_ns, fault.rto_deliver_ns), (Some(12_000 * MS), Some(12_000 * MS)));
         assert_eq!(fault.rto_90_ns, Some(12_000 * MS), "the good seconds before it are no recovery");
-        assert_eq!(fault.streams[1].rto_publish_ns, Some(SILENCE_NS), "a short pause is the load's");
+        assert_eq!(fault.partitions[1].rto_publish_ns, Some(SILENCE_NS), "a short pause is the load's");
         let words = "1 of 2 streams went on, without acknowledgement for 400 ms at most";
         assert!(fault.text.contains(words) && !fault.text.contains("never without"), "{}", fault.text);
         // Over when every copy is in sync again, not when the script ends.
@@ -280,7 +289,7 @@ mod tests {
 
     #[test]
     fn streams_of_few_messages_tell_no_outage_from_a_pause() {
-        let slow = RecoveryEvidence { rate_per_s: Some(199.0), ..evidence(vec![stream(&[]), stream(&[])], &[]) };
+        let slow = RecoveryEvidence { rate_per_s: Some(199.0), ..evidence(vec![partition(&[]), partition(&[])], &[]) };
         let fault = recovered(&[10_000], &slow).remove(0);
         assert_eq!((fault.rto_publish_ns, fault.rto_90_ns), (None, None));
         assert!(fault.text.contains("stream 1: under 100 messages a second"), "{}", fault.text);
@@ -289,7 +298,7 @@ mod tests {
     #[test]
     fn a_load_that_ends_a_little_early_is_no_outage() {
         let mut faults = [Fault { healed_at_ns: None, ..at(10_000) }];
-        recover(&mut faults, &evidence(vec![stream(&[(10_000, 11_000), (29_700, 0)])], &[(10_000, 11_000)]));
+        recover(&mut faults, &evidence(vec![partition(&[(10_000, 11_000), (29_700, 0)])], &[(10_000, 11_000)]));
         assert_eq!(faults[0].rto_publish_ns, Some(1_000 * MS));
     }
 
@@ -297,19 +306,19 @@ mod tests {
     fn ninety_per_cent_must_last_and_a_burst_does_not_stand_for_it() {
         // Back at 12 s for half a second with everything that had waited, gone again until 15 s.
         let flapping = [(10_000, 12_000), (12_500, 15_000)];
-        let streams = vec![stream(&flapping)];
-        let fault = recovered(&[10_000], &evidence(streams.clone(), &flapping)).remove(0);
+        let partitions = vec![partition(&flapping)];
+        let fault = recovered(&[10_000], &evidence(partitions.clone(), &flapping)).remove(0);
         assert_eq!((fault.rto_publish_ns, fault.rto_90_ns), (Some(2_000 * MS), Some(5_000 * MS)));
-        let closed = RecoveryEvidence { rate_per_s: None, ..evidence(streams, &flapping) };
+        let closed = RecoveryEvidence { rate_per_s: None, ..evidence(partitions, &flapping) };
         assert_eq!(recovered(&[10_000], &closed)[0].rto_90_ns, Some(5_000 * MS), "measured before the fault");
-        let untouched = recovered(&[10_000], &evidence(vec![stream(&[])], &[])).remove(0);
+        let untouched = recovered(&[10_000], &evidence(vec![partition(&[])], &[])).remove(0);
         assert_eq!((untouched.rto_publish_ns, untouched.rto_90_ns), (Some(SILENCE_NS), Some(SILENCE_NS)));
     }
 
     #[test]
     fn what_was_not_applied_is_left_alone() {
         let mut faults = [Fault { not_applied: Some("no such node".into()), ..Fault::default() }];
-        recover(&mut faults, &evidence(vec![stream(&[])], &[]));
+        recover(&mut faults, &evidence(vec![partition(&[])], &[]));
         assert_eq!(faults[0], Fault { not_applied: Some("no such node".into()), ..Fault::default() });
     }
 

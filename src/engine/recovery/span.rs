@@ -16,7 +16,7 @@ const BASE_TENTHS: usize = 50;
 /// Silences that are named of each stream and fault: the longest.
 const NAMED: usize = 3;
 
-/// When a stream came back; `None` where there is none, and where it is not known, which is [`NEVER`].
+/// When a partition came back; `None` where there is none, and where it is not known, which is [`NEVER`].
 pub fn known(rto: Option<u64>) -> Option<u64> {
     rto.filter(|ns| *ns != NEVER)
 }
@@ -37,19 +37,19 @@ impl FaultSpan {
         self.next.unwrap_or(self.load_end)
     }
 
-    /// Of each stream, [`NEVER`] where it cannot be known; `None` for one on which nothing ever happened.
-    pub fn rto_of_all(&self, streams: &[Listened], what: &str, words: &mut Vec<String>) -> Vec<Option<u64>> {
+    /// Of each partition, [`NEVER`] where it cannot be known; `None` for one on which nothing ever happened.
+    pub fn rto_of_all(&self, partitions: &[Listened], what: &str, words: &mut Vec<String>) -> Vec<Option<u64>> {
         let (mut quiet, mut pauses) = (0, Vec::new());
-        let all: Vec<Option<u64>> = streams
+        let all: Vec<Option<u64>> = partitions
             .iter()
             .zip(0..)
-            .map(|(stream, number)| {
-                let found = stream.heard.then(|| self.rto(stream));
+            .map(|(partition, number)| {
+                let found = partition.heard.then(|| self.rto(partition));
                 if let Some(Err(why)) = found {
                     words.push(format!("stream {number}: {why}").replace("{what}", what));
                 }
                 if found == Some(Ok(SILENCE_NS)) {
-                    match self.longest_pause(stream) {
+                    match self.longest_pause(partition) {
                         None => quiet += 1,
                         Some(pause) => pauses.push(pause),
                     }
@@ -67,10 +67,10 @@ impl FaultSpan {
         all
     }
 
-    /// Of a stream that went on, while the fault was in force.
-    fn longest_pause(&self, stream: &Listened) -> Option<u64> {
+    /// Of a partition that went on, while the fault was in force.
+    fn longest_pause(&self, partition: &Listened) -> Option<u64> {
         let until = self.over.min(self.end());
-        let during = stream.silences.iter().filter(|silence| silence.to_ns > self.effect && silence.from_ns < until);
+        let during = partition.silences.iter().filter(|silence| silence.to_ns > self.effect && silence.from_ns < until);
         during.map(|silence| self.lasted(silence)).max()
     }
 
@@ -79,11 +79,11 @@ impl FaultSpan {
         silence.to_ns.min(self.load_end).saturating_sub(silence.from_ns)
     }
 
-    fn rto(&self, stream: &Listened) -> Result<u64, &'static str> {
+    fn rto(&self, partition: &Listened) -> Result<u64, &'static str> {
         if self.sparse {
             return Err("under 100 messages a second, too few to tell an outage from a pause");
         }
-        if !stream.complete {
+        if !partition.complete {
             return Err("more silences without {what} than are kept");
         }
         let until = self.over.min(self.end());
@@ -92,7 +92,7 @@ impl FaultSpan {
             at_once || silence.from_ns <= until && self.lasted(silence) > ONSET_NS
         };
         let lasts_into_it = |silence: &&Silence| silence.to_ns > self.effect;
-        match stream.silences.iter().filter(begins_in_time).rfind(lasts_into_it).map(|silence| silence.to_ns) {
+        match partition.silences.iter().filter(begins_in_time).rfind(lasts_into_it).map(|silence| silence.to_ns) {
             None => Ok(SILENCE_NS),
             Some(NEVER) => Err("no {what} any more until the end"),
             Some(to) if self.next.is_some_and(|next| to > next) => Err("no {what} before the next fault"),
@@ -126,16 +126,16 @@ impl FaultSpan {
         Some((acks.start_ns() + slot as u64 * TENTH_NS).saturating_sub(self.effect))
     }
 
-    pub fn unavailable(&self, streams: &[Listened]) -> Vec<Unavailable> {
+    pub fn unavailable(&self, partitions: &[Listened]) -> Vec<Unavailable> {
         let mut all = Vec::new();
-        for (listened, stream) in streams.iter().zip(0..) {
+        for (listened, partition) in partitions.iter().zip(0..) {
             let within = |silence: &&Silence| silence.to_ns > self.effect && silence.from_ns < self.end();
             let mut silences: Vec<Silence> = listened.silences.iter().filter(within).copied().collect();
             silences.sort_by_key(|silence| std::cmp::Reverse(silence.to_ns - silence.from_ns));
             silences.truncate(NAMED);
             silences.sort_by_key(|silence| silence.from_ns);
             all.extend(silences.iter().filter(|_| listened.heard).map(|silence| Unavailable {
-                stream,
+                partition,
                 from_ns: silence.from_ns,
                 to_ns: (silence.to_ns != NEVER).then_some(silence.to_ns),
             }));

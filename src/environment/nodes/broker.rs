@@ -234,9 +234,9 @@ impl<K: NodeHost + 'static> Broker for NodesBroker<K> {
                 continue;
             }
             if let Some(peers) = &node.plan.proxies.peers {
-                routes.told.insert(peers.address().to_string(), advertised.clone());
+                routes.advertised.insert(peers.address().to_string(), advertised.clone());
             } else if advertised != address {
-                routes.told.insert(address.clone(), advertised.clone());
+                routes.advertised.insert(address.clone(), advertised.clone());
             }
             if advertised != address {
                 routes.direct.insert(advertised, address);

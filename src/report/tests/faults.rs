@@ -3,7 +3,7 @@
 use super::hostile::HOSTILE;
 use super::*;
 use crate::result::synthetic::cell as raw_cell;
-use crate::result::{CellOutput, Fault, StreamRecovery, Unavailable, WindowRow};
+use crate::result::{CellOutput, Fault, PartitionRecovery, Unavailable, WindowRow};
 
 const SECOND: u64 = 1_000_000_000;
 /// The load begins so long after the run's epoch, and its window so long after it.
@@ -30,8 +30,8 @@ fn killed(rto_ms: Option<u64>, lost: Option<u64>, for_good: bool) -> Fault {
         redundancy_ns: (!for_good).then_some(19 * SECOND),
         rpo_messages: lost,
         rpo_ns: lost.map(|lost| lost * 200_000),
-        unavailable: vec![Unavailable { stream: 0, from_ns: effect, to_ns: rto.map(|ns| effect + ns) }],
-        streams: vec![StreamRecovery { stream: 0, rto_publish_ns: rto, rto_deliver_ns: rto }],
+        unavailable: vec![Unavailable { partition: 0, from_ns: effect, to_ns: rto.map(|ns| effect + ns) }],
+        partitions: vec![PartitionRecovery { partition: 0, rto_publish_ns: rto, rto_deliver_ns: rto }],
         text: rto.map_or("stream 0: no acknowledgement any more until the end", |_| "").into(),
         ..Fault::default()
     }

@@ -52,11 +52,11 @@ impl KafkaCluster {
 }
 
 impl ClusterView for KafkaCluster {
-    fn leader(&mut self, stream: u16) -> Result<String, DriverError> {
+    fn leader(&mut self, partition: u16) -> Result<String, DriverError> {
         let views = self.views()?;
-        let latest = views.iter().max_by_key(|view| view.partition(stream).map(|found| found.epoch));
-        let leader = latest.and_then(|view| view.address(view.partition(stream)?.leader));
-        leader.ok_or_else(|| refused("find the leader", format!("partition {stream} has none")))
+        let latest = views.iter().max_by_key(|view| view.partition(partition).map(|found| found.epoch));
+        let leader = latest.and_then(|view| view.address(view.partition(partition)?.leader));
+        leader.ok_or_else(|| refused("find the leader", format!("partition {partition} has none")))
     }
 
     fn controller(&mut self) -> Result<String, DriverError> {

@@ -118,7 +118,7 @@ impl KafkaWorker {
                 self.to_dead_letter.pop_front();
                 continue;
             };
-            let message = Outgoing { slot: self.slots, connection: 0, stream: 0, payload };
+            let message = Outgoing { slot: self.slots, connection: 0, partition: 0, payload };
             if self.letters.submit(message)? == Submitted::Full {
                 break;
             }

@@ -24,7 +24,7 @@ const CONNECT: Duration = Duration::from_secs(30);
 const KNOCK_MS: &str = "100";
 
 pub struct KafkaPublisher {
-    /// One per connection: each is a client of its own, with its own sockets. What it last told of itself, as JSON, is
+    /// One per connection: each is a client of its own, with its own sockets. What it last statistics of itself, as JSON, is
     /// read when somebody asks, not on the pacing thread.
     handles: Vec<(ProducerHandle, String)>,
     /// Messages that ended inside `submit`, to be reported by the next `wait`.
@@ -70,7 +70,7 @@ impl KafkaPublisher {
     fn collect(&mut self, completions: &mut Vec<Completion>) {
         let Self { handles, ended, failures, troubles, idempotent, clients } = self;
         completions.append(ended);
-        for (handle, told) in handles.iter_mut().filter(|(handle, _)| handle.waker().heard()) {
+        for (handle, statistics) in handles.iter_mut().filter(|(handle, _)| handle.waker().heard()) {
             handle.drain(clients.clock, |report| match report {
                 Report::Delivery { slot, at_ns, error } => {
                     let outcome = error.map_or(Outcome::Acked, |(code, perhaps_stored)| {
@@ -80,8 +80,8 @@ impl KafkaPublisher {
                     completions.push(Completion { slot, outcome, at_ns });
                 }
                 Report::Statistics(text) => {
-                    told.clear();
-                    told.push_str(&text.to_string_lossy());
+                    statistics.clear();
+                    statistics.push_str(&text.to_string_lossy());
                 }
                 Report::Notice(line) => clients.log.add(&line.to_string_lossy()),
                 Report::Trouble(code, line) => {
@@ -96,7 +96,7 @@ impl KafkaPublisher {
 impl Publisher for KafkaPublisher {
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
         let (handle, _) = &self.handles[usize::from(message.connection)];
-        match handle.send(message.stream, message.payload, message.slot) {
+        match handle.send(message.partition, message.payload, message.slot) {
             Ok(()) => Ok(Submitted::Taken),
             Err(RDKafkaErrorCode::QueueFull) => Ok(Submitted::Full),
             // A broker that has just come back may not know its topics yet.
@@ -146,16 +146,16 @@ impl Publisher for KafkaPublisher {
 
     fn retries(&self) -> BTreeMap<String, u64> {
         let mut retries = self.troubles.clone();
-        self.handles.iter().for_each(|(_, told)| add_retries(told, &mut retries));
+        self.handles.iter().for_each(|(_, statistics)| add_retries(statistics, &mut retries));
         retries
     }
 }
 
-/// Adds up what one client told last of its brokers and partitions. Only these numbers are read: that another one cannot
+/// Adds up what one client statistics last of its brokers and partitions. Only these numbers are read: that another one cannot
 /// be, as happens with those of a broker that was away, must not hide them. Counters of a broker that left the cluster
 /// and came back begin anew, so these are at least so many.
-fn add_retries(told: &str, retries: &mut BTreeMap<String, u64>) {
-    if told.is_empty() {
+fn add_retries(statistics: &str, retries: &mut BTreeMap<String, u64>) {
+    if statistics.is_empty() {
         return;
     }
     let mut add = |what: &str, count: u64| {
@@ -163,17 +163,17 @@ fn add_retries(told: &str, retries: &mut BTreeMap<String, u64>) {
             *retries.entry(what.to_owned()).or_default() += count;
         }
     };
-    let Ok(told) = serde_json::from_str::<Value>(told) else {
+    let Ok(statistics) = serde_json::from_str::<Value>(statistics) else {
         add("statistics of the client that could not be read", 1);
         return;
     };
     let number = |of: &Value, field: &str| of[field].as_u64().unwrap_or(0);
-    for broker in members(&told["brokers"]) {
+    for broker in members(&statistics["brokers"]) {
         add("requests sent again", number(broker, "txretries"));
         add("requests without an answer in time", number(broker, "req_timeouts"));
     }
     // A batch that is refused goes back to its partition's queue, which no counter of requests shows.
-    for partition in members(&told["topics"]).flat_map(|topic| members(&topic["partitions"])) {
+    for partition in members(&statistics["topics"]).flat_map(|topic| members(&topic["partitions"])) {
         add("messages sent again", number(partition, "txmsgs").saturating_sub(number(partition, "msgs")));
     }
 }
@@ -226,14 +226,14 @@ mod tests {
     #[test]
     fn what_the_brokers_cost_in_retries_is_added_up() {
         let mut retries = BTreeMap::new();
-        for told in [
+        for statistics in [
             r#"{"brokers": {"a": {"txretries": 2, "odd": -1e99}, "b": {"txretries": 3}}}"#,
             r#"{"brokers": {"a": {"req_timeouts": 4, "txretries": 0}}}"#,
             r#"{"topics": {"t": {"partitions": {"0": {"msgs": 5, "txmsgs": 7}, "1": {"msgs": 5, "txmsgs": 4}}}}}"#,
             "",
             "{",
         ] {
-            add_retries(told, &mut retries);
+            add_retries(statistics, &mut retries);
         }
         let expected = [
             ("requests sent again", 5),

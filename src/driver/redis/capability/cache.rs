@@ -63,7 +63,7 @@ impl CacheClient for RedisCache {
                     Token::Simple(_) => sink(CacheAnswer::Stored, at_ns),
                     Token::Bulk(value) => sink(CacheAnswer::Found(value), at_ns),
                     Token::Null => sink(CacheAnswer::Missing, at_ns),
-                    Token::Error(text) => sink(CacheAnswer::Refused(&resp::words(text)), at_ns),
+                    Token::Error(text) => sink(CacheAnswer::Refused(&resp::error_text(text)), at_ns),
                     other => return Err(endpoint.malformed(resp::unexpected("an answer to SET or GET", other))),
                 }
                 used += length;

@@ -189,7 +189,7 @@ impl Header {
         let rest = line.get(1..).unwrap_or_default();
         let number = || std::str::from_utf8(rest).ok().and_then(|text| text.parse::<i64>().ok());
         let header = match (line.first(), number()) {
-            (Some(b'-'), _) => return Err(LargeRefusal::new(Who::Broker, resp::words(rest))),
+            (Some(b'-'), _) => return Err(LargeRefusal::new(Who::Broker, resp::error_text(rest))),
             (Some(b'*' | b'$'), Some(-1)) => return Err(LargeRefusal::new(Who::Broker, "the value is not there")),
             (Some(b'*'), Some(length @ 0..)) => Self::Array(length as u64),
             (Some(b'$'), Some(length @ 0..)) => Self::Bulk(length as u64),

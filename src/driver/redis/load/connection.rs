@@ -258,9 +258,9 @@ impl Connection {
         };
         let reply = &self.input.filled()[..length];
         let answer = match resp::token(reply) {
-            Ok(Some((Token::Error(text), _))) => Err(self.endpoint.refused(action, resp::words(text))),
+            Ok(Some((Token::Error(text), _))) => Err(self.endpoint.refused(action, resp::error_text(text))),
             _ => redis::parse_redis_value(reply).and_then(|value| Ok(T::from_redis_value(value)?)).map_err(|error| {
-                let cause = resp::words(error.to_string().as_bytes());
+                let cause = resp::error_text(error.to_string().as_bytes());
                 self.endpoint.malformed(Malformed(cause))
             }),
         };

@@ -156,7 +156,7 @@ impl PipelinedConnection {
                 };
                 used += length;
                 if let Some(text) = refusal {
-                    *failures.entry(resp::words(text)).or_default() += 1;
+                    *failures.entry(resp::error_text(text)).or_default() += 1;
                 }
                 let outcome = if refusal.is_some() { Outcome::Failed } else { Outcome::Acked };
                 // An error with nothing in flight is the server's farewell; the end of the stream follows it.
@@ -201,7 +201,7 @@ impl Publisher for RedisPublisher {
         self.check()?;
         let index = message.connection as usize;
         let (Some(pipelined), Some(command)) =
-            (self.connections.get_mut(index), self.commands.get(message.stream as usize))
+            (self.connections.get_mut(index), self.commands.get(message.partition as usize))
         else {
             return Err(self.connections[0].connection.endpoint.no_lane(&message));
         };

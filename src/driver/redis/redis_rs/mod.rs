@@ -99,7 +99,7 @@ fn failed(endpoint: &Endpoint, action: &str, error: &RedisError) -> DriverError 
 
 /// What a server or the crate said, fit for a report.
 fn describe(error: &RedisError) -> String {
-    resp::words(error.to_string().as_bytes())
+    resp::error_text(error.to_string().as_bytes())
 }
 
 #[cfg(test)]

@@ -126,8 +126,8 @@ impl Publisher for RedisRsPublisher {
     /// Takes every message: how many are on their way is the caller's to limit.
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
         self.check()?;
-        let (connection, stream) = (message.connection, message.stream);
-        let command = self.commands.get(stream as usize).filter(|_| connection < self.connections);
+        let (connection, partition) = (message.connection, message.partition);
+        let command = self.commands.get(partition as usize).filter(|_| connection < self.connections);
         let Some(command) = command else { return Err(self.endpoint.no_lane(&message)) };
         let mut command = command.clone();
         command.arg(message.payload);

@@ -238,7 +238,7 @@ impl ResilientConnection {
                 Ok(None) => break Ok(()),
                 Err(cause) => break Err(format!("unreadable reply: {cause}")),
             };
-            let error = refusal.map(|text| (RefusalKind::of(text), resp::words(text)));
+            let error = refusal.map(|text| (RefusalKind::of(text), resp::error_text(text)));
             used += length;
             let owed = if self.rules.answers { self.written.pop_front() } else { None };
             let Some(mut message) = owed else {

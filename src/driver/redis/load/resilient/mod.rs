@@ -128,8 +128,8 @@ pub fn patiently<T>(limit: Duration, attempt: impl Fn() -> Result<T, DriverError
 impl Publisher for ResilientPublisher {
     /// Takes every message, with or without a connection: how many are on their way is the caller's to limit.
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
-        let (index, stream) = (message.connection as usize, message.stream as usize);
-        let (Some(connection), Some(head)) = (self.connections.get_mut(index), self.commands.get(stream)) else {
+        let (index, partition) = (message.connection as usize, message.partition as usize);
+        let (Some(connection), Some(head)) = (self.connections.get_mut(index), self.commands.get(partition)) else {
             return Err(self.primary.endpoint.no_lane(&message));
         };
         let mut command = self.books.spare.pop().unwrap_or_default();

@@ -48,7 +48,7 @@ fn publish(publisher: &mut dyn Publisher, clock: &Clock, messages: u32) -> Vec<O
         {
             slots[slot as usize] = next;
             let payload = next.to_string();
-            let message = Outgoing { slot, connection: (next % 2) as u16, stream: 0, payload: payload.as_bytes() };
+            let message = Outgoing { slot, connection: (next % 2) as u16, partition: 0, payload: payload.as_bytes() };
             assert_eq!(publisher.submit(message).unwrap(), Submitted::Taken);
             next += 1;
         }
@@ -177,7 +177,7 @@ fn deadlines_are_kept_and_tell_what_was_never_sent_from_what_is_in_doubt() {
     let mut publisher = driver.publisher(0).unwrap();
     let mut completions: Vec<Completion> = vec![];
     let submit = |publisher: &mut dyn Publisher, slot| {
-        publisher.submit(Outgoing { slot, connection: 0, stream: 0, payload: b"x" }).unwrap();
+        publisher.submit(Outgoing { slot, connection: 0, partition: 0, payload: b"x" }).unwrap();
         publisher.flush().unwrap();
         clock.now_ns()
     };
@@ -264,7 +264,7 @@ fn the_pacing_thread_is_never_held() {
         let before = clock.now_ns();
         let payload = slot.to_string();
         let connection = (slot % 2) as u16;
-        publisher.submit(Outgoing { slot, connection, stream: 0, payload: payload.as_bytes() }).unwrap();
+        publisher.submit(Outgoing { slot, connection, partition: 0, payload: payload.as_bytes() }).unwrap();
         publisher.flush().unwrap();
         latest = latest.max(clock.now_ns() - before);
         while clock.now_ns() < due + 2 * MS {
@@ -310,7 +310,7 @@ fn the_sentinels_are_asked_for_the_primary_and_it_must_be_one() {
     });
     let routes = Routes {
         sentinels: vec!["127.0.0.1:1".into(), sentinel.address.clone()],
-        told: (0..2).map(|at| (format!("127.0.0.1:{}", at + 1), servers[at].address.clone())).collect(),
+        advertised: (0..2).map(|at| (format!("127.0.0.1:{}", at + 1), servers[at].address.clone())).collect(),
         ..Routes::default()
     };
     let addresses = servers.iter().map(|server| server.address.clone()).collect();
