@@ -1,7 +1,9 @@
-//! What recording and accounting cost by themselves: ns a message for each part of it, and memory for 100 million.
+//! What recording and accounting cost by themselves: ns a message for each part of it, and memory
+//! for 100 million.
 //!
-//! `cargo bench --bench accounting`. The real types, in the order in which the engine uses them on one message of an
-//! open-loop run: the costliest case, with four latencies. Goals: 200 ns in total, 64 MB over the base.
+//! `cargo bench --bench accounting`. The real types, in the order in which the engine uses them on
+//! one message of an open-loop run: the costliest case, with four latencies. Goals: 200 ns in
+//! total, 64 MB over the base.
 
 use brokerbench::clock::Clock;
 use brokerbench::engine::{InFlight, Pending};
@@ -53,7 +55,8 @@ fn median(work: fn()) -> f64 {
     costs[ROUNDS / 2]
 }
 
-/// Eight lanes in turns of 1,000; within a lane the numbers come slightly out of order, as from several connections.
+/// Eight lanes in turns of 1,000; within a lane the numbers come slightly out of order, as from
+/// several connections.
 fn arrivals(messages: u64) -> impl Iterator<Item = (u16, u64)> {
     (0..messages).map(|i| {
         let (turn, within) = (i / 1000, i % 1000);
@@ -153,13 +156,15 @@ fn memory() {
             most = rss().max(most);
         }
     }
-    books.produced = produced.into_iter().enumerate().map(|(lane, book)| ((0, lane as u16), book)).collect();
+    books.produced =
+        produced.into_iter().enumerate().map(|(lane, book)| ((0, lane as u16), book)).collect();
     books.consumed.push(consumed);
     let found = books.balance(0);
     assert_eq!((found.sent, found.delivered, found.lost, tally.total()), (MANY, MANY, 0, MANY));
     let grown = rss().max(most) - base;
     println!(
-        "{MANY} messages accounted for in {grown:.1} MB over the base of {base:.1} MB, {:.1} s; goal ≤ 64 MB: {}",
+        "{MANY} messages accounted for in {grown:.1} MB over the base of {base:.1} MB, {:.1} s; \
+        goal ≤ 64 MB: {}",
         clock.now_ns() as f64 / 1e9,
         met(grown <= 64.0)
     );

@@ -1,8 +1,9 @@
-//! What the Kafka driver itself costs, on a real broker: messages a second and client CPU a message for publishing,
-//! consuming, and both at once, at full speed. No envelope, no histogram, no ledger: the driver alone.
+//! What the Kafka driver itself costs, on a real broker: messages a second and client CPU a message
+//! for publishing, consuming, and both at once, at full speed. No envelope, no histogram, no
+//! ledger: the driver alone.
 //!
-//! `BROKERBENCH_BENCH_KAFKA=host:port cargo bench --bench kafka_driver [-- MESSAGES [SIZE [KEY=VALUE...]]]`; without
-//! the address it does nothing. The values are client settings.
+//! `BROKERBENCH_BENCH_KAFKA=host:port cargo bench --bench kafka_driver [-- MESSAGES [SIZE
+//! [KEY=VALUE...]]]`; without the address it does nothing. The values are client settings.
 
 use brokerbench::access::Access;
 use brokerbench::clock::Clock;
@@ -20,9 +21,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("kafka_driver: set BROKERBENCH_BENCH_KAFKA=host:port to run");
         return Ok(());
     };
-    let (settings, numbers): (Vec<_>, Vec<_>) =
-        std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).partition(|arg| arg.contains('='));
-    let number = |index: usize, otherwise: u64| numbers.get(index).map_or(Ok(otherwise), |text| text.parse::<u64>());
+    let (settings, numbers): (Vec<_>, Vec<_>) = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with("--"))
+        .partition(|arg| arg.contains('='));
+    let number = |index: usize, otherwise: u64| {
+        numbers.get(index).map_or(Ok(otherwise), |text| text.parse::<u64>())
+    };
     let (messages, size) = (number(0, 5_000_000)?, number(1, 100)?);
     let mut cell = cell(size);
     for (key, value) in settings.iter().filter_map(|setting| setting.split_once('=')) {
@@ -61,7 +66,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         driver.prepare()?;
         measure("both", messages, size, || {
             std::thread::scope(|scope| {
-                let consumer = scope.spawn(|| consume(&*driver, clock, 0, messages).map_err(|error| error.to_string()));
+                let consumer = scope.spawn(|| {
+                    consume(&*driver, clock, 0, messages).map_err(|error| error.to_string())
+                });
                 publish(&*driver, &cell, clock, messages)?;
                 Ok(consumer.join().map_err(|_| "the consumer panicked")??)
             })
@@ -72,7 +79,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Service times at fixed rates, `linger.ms=0`: how promptly an acknowledgement reaches the pacing thread.
+/// Service times at fixed rates, `linger.ms=0`: how promptly an acknowledgement reaches the pacing
+/// thread.
 fn paced(address: &str, cell: &Cell, round: u32) -> Result<(), Box<dyn Error>> {
     let clock = Clock::start();
     let mut cell = cell.clone();
@@ -80,7 +88,13 @@ fn paced(address: &str, cell: &Cell, round: u32) -> Result<(), Box<dyn Error>> {
     let name = format!("paced-{}-{round}", std::process::id());
     let driver = driver::open(
         &cell,
-        Target { addresses: vec![address.into()], routes: Routes::default(), access: Access::default(), name, clock },
+        Target {
+            addresses: vec![address.into()],
+            routes: Routes::default(),
+            access: Access::default(),
+            name,
+            clock,
+        },
     )?;
     driver.prepare()?;
     let payload = vec![b'x'; cell.message.size.0 as usize];
@@ -95,7 +109,8 @@ fn paced(address: &str, cell: &Cell, round: u32) -> Result<(), Box<dyn Error>> {
             let now = clock.now_ns();
             if next < count && now >= due {
                 let partition = (next / RUN % u64::from(cell.config.partitions())) as u16;
-                let message = Outgoing { slot: next as u32, connection: 0, partition, payload: &payload };
+                let message =
+                    Outgoing { slot: next as u32, connection: 0, partition, payload: &payload };
                 if publisher.submit(message)? == Submitted::Taken {
                     lags.push(now - due);
                     sent[next as usize] = now;
@@ -105,7 +120,8 @@ fn paced(address: &str, cell: &Cell, round: u32) -> Result<(), Box<dyn Error>> {
                 services.extend(completions.drain(..).map(|c| c.at_ns - sent[c.slot as usize]));
                 continue;
             }
-            publisher.wait(if next < count { due } else { now + 1_000_000_000 }, &mut completions)?;
+            publisher
+                .wait(if next < count { due } else { now + 1_000_000_000 }, &mut completions)?;
             services.extend(completions.drain(..).map(|c| c.at_ns - sent[c.slot as usize]));
         }
         let quantile = |values: &mut Vec<u64>, q: f64| {
@@ -113,7 +129,8 @@ fn paced(address: &str, cell: &Cell, round: u32) -> Result<(), Box<dyn Error>> {
             values[((values.len() - 1) as f64 * q) as usize] / 1000
         };
         println!(
-            "paced    {rate}/s: service p50 {} us, p99 {} us; lag p50 {} us, p99 {} us; {:.2} us client CPU a message",
+            "paced    {rate}/s: service p50 {} us, p99 {} us; lag p50 {} us, p99 {} us; {:.2} us \
+            client CPU a message",
             quantile(&mut services, 0.5),
             quantile(&mut services, 0.99),
             quantile(&mut lags, 0.5),
@@ -135,11 +152,19 @@ fn measure(
     let done = run()?;
     let (cpu, seconds) = (cpu_ns() - cpu, clock.now_ns() as f64 / 1e9);
     let (rate, each) = (done as f64 / seconds, cpu as f64 / 1e3 / done as f64);
-    println!("{what:8} {messages} x {size} B: {done} done, {:.0}k/s, {each:.3} us client CPU a message", rate / 1e3);
+    println!(
+        "{what:8} {messages} x {size} B: {done} done, {:.0}k/s, {each:.3} us client CPU a message",
+        rate / 1e3
+    );
     Ok(())
 }
 
-fn publish(driver: &dyn Driver, cell: &Cell, clock: Clock, messages: u64) -> Result<u64, Box<dyn Error>> {
+fn publish(
+    driver: &dyn Driver,
+    cell: &Cell,
+    clock: Clock,
+    messages: u64,
+) -> Result<u64, Box<dyn Error>> {
     let mut publisher = driver.publisher(0)?;
     let payload = vec![b'x'; cell.message.size.0 as usize];
     let mut free: Vec<u32> = (0..cell.load.in_flight).rev().collect();
@@ -149,7 +174,9 @@ fn publish(driver: &dyn Driver, cell: &Cell, clock: Clock, messages: u64) -> Res
         while sent < messages {
             let Some(slot) = free.pop() else { break };
             let partition = (sent / RUN % u64::from(cell.config.partitions())) as u16;
-            if publisher.submit(Outgoing { slot, connection: 0, partition, payload: &payload })? == Submitted::Full {
+            if publisher.submit(Outgoing { slot, connection: 0, partition, payload: &payload })?
+                == Submitted::Full
+            {
                 free.push(slot);
                 break;
             }
@@ -162,7 +189,12 @@ fn publish(driver: &dyn Driver, cell: &Cell, clock: Clock, messages: u64) -> Res
     Ok(ended)
 }
 
-fn consume(driver: &dyn Driver, clock: Clock, subscription: u16, messages: u64) -> Result<u64, Box<dyn Error>> {
+fn consume(
+    driver: &dyn Driver,
+    clock: Clock,
+    subscription: u16,
+    messages: u64,
+) -> Result<u64, Box<dyn Error>> {
     let mut subscriber = driver.subscriber(subscription, 0)?;
     let mut count = 0;
     while count < messages {

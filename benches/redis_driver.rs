@@ -1,15 +1,19 @@
-//! How fast the Redis publisher is beside `redis-benchmark`, on the same server, connections and pipeline depth.
+//! How fast the Redis publisher is beside `redis-benchmark`, on the same server, connections and
+//! pipeline depth.
 //!
-//! `cargo bench --bench redis_driver`: medians of five alternating runs and their ratio. It measures the driver with a
-//! stamp before each hand-over and a histogram record after each reply, as the engine does; not the engine.
-//! `REFLECTOR=1` adds the driver against its loopback reflector: what the path costs without Redis.
+//! `cargo bench --bench redis_driver`: medians of five alternating runs and their ratio. It
+//! measures the driver with a stamp before each hand-over and a histogram record after each reply,
+//! as the engine does; not the engine. `REFLECTOR=1` adds the driver against its loopback
+//! reflector: what the path costs without Redis.
 
 #[path = "../tests/support/redis.rs"]
 mod support;
 
 use brokerbench::access::Access;
 use brokerbench::clock::Clock;
-use brokerbench::driver::{Driver, Outcome, Outgoing, Reflector, Routes, Submitted, Target, open, reflector};
+use brokerbench::driver::{
+    Driver, Outcome, Outgoing, Reflector, Routes, Submitted, Target, open, reflector,
+};
 use brokerbench::model::System;
 use brokerbench::scenario::Cell;
 use hdrhistogram::Histogram;
@@ -29,7 +33,9 @@ fn main() {
         "system", "depth", "driver", "redis-benchmark", "ratio", "reflector"
     );
     for depth in [1u32, 16] {
-        for system in SYSTEMS.into_iter().filter(|system| format!("{system}-{depth}").contains(&only)) {
+        for system in
+            SYSTEMS.into_iter().filter(|system| format!("{system}-{depth}").contains(&only))
+        {
             let mut cell = cell(system, CONNECTIONS, depth);
             cell.config.maxlen = (system == System::RedisStreams).then_some(100_000);
             let messages = if depth == 1 { 300_000 } else { 2_000_000 };
@@ -38,11 +44,17 @@ fn main() {
                 let clock = Clock::start();
                 ours.push(closed_loop(&cell, server.driver(&cell, clock), clock, messages));
                 theirs.push(redis_benchmark(&server, system, depth, messages));
-                floors.extend(floor.as_ref().map(|floor| on_reflector(&cell, floor.as_ref(), messages)));
+                floors.extend(
+                    floor.as_ref().map(|floor| on_reflector(&cell, floor.as_ref(), messages)),
+                );
             }
             let (ours, theirs) = (median(ours), median(theirs));
-            let floor = if floors.is_empty() { "".into() } else { format!("{:.0}", median(floors)) };
-            println!("{system:<14} {depth:>5}  {ours:>12.0} {theirs:>15.0} {:>6.2}  {floor:>12}", ours / theirs);
+            let floor =
+                if floors.is_empty() { "".into() } else { format!("{:.0}", median(floors)) };
+            println!(
+                "{system:<14} {depth:>5}  {ours:>12.0} {theirs:>15.0} {:>6.2}  {floor:>12}",
+                ours / theirs
+            );
         }
     }
 }
@@ -77,7 +89,9 @@ fn closed_loop(cell: &Cell, driver: Box<dyn Driver>, clock: Clock, messages: u64
             payload[..8].copy_from_slice(&next.to_le_bytes());
             sent_ns[slot as usize] = clock.now_ns();
             let connection = (slot % u32::from(CONNECTIONS)) as u16;
-            let submitted = publisher.submit(Outgoing { slot, connection, partition: 0, payload: &payload }).unwrap();
+            let submitted = publisher
+                .submit(Outgoing { slot, connection, partition: 0, payload: &payload })
+                .unwrap();
             assert_eq!(submitted, Submitted::Taken);
             next += 1;
         }
@@ -102,7 +116,8 @@ fn redis_benchmark(server: &RedisServer, system: System, depth: u32, messages: u
         System::RedisStreams => &["xadd", "peer", "MAXLEN", "~", "100000", "*", "d"],
         _ => &["lpush", "peer"],
     };
-    let (port, depth, messages) = (server.port.to_string(), depth.to_string(), messages.to_string());
+    let (port, depth, messages) =
+        (server.port.to_string(), depth.to_string(), messages.to_string());
     let connections = CONNECTIONS.to_string();
     let output = Command::new("redis-benchmark")
         .args(["-p", &port, "-c", &connections, "-P", &depth, "-n", &messages, "--csv"])
@@ -110,10 +125,17 @@ fn redis_benchmark(server: &RedisServer, system: System, depth: u32, messages: u
         .arg(&payload)
         .output()
         .expect("redis-benchmark is on PATH");
-    Command::new("redis-cli").args(["-p", &port, "unlink", "peer"]).output().expect("redis-cli is on PATH");
+    Command::new("redis-cli")
+        .args(["-p", &port, "unlink", "peer"])
+        .output()
+        .expect("redis-cli is on PATH");
     let text = String::from_utf8_lossy(&output.stdout);
     // The second field of the last line, behind the quoted command: "name","rate",…
-    let rate = text.lines().last().and_then(|line| line.rsplit("\",\"").nth(6)).and_then(|rate| rate.parse().ok());
+    let rate = text
+        .lines()
+        .last()
+        .and_then(|line| line.rsplit("\",\"").nth(6))
+        .and_then(|rate| rate.parse().ok());
     rate.unwrap_or_else(|| panic!("no rate in: {text}"))
 }
 

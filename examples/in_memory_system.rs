@@ -1,12 +1,13 @@
-//! A whole system in one file: a queue in memory as a `Driver`, loaded at a fixed rate and accounted
-//! for like Kafka and Redis. `cargo run --example in_memory_system`; a test runs it too.
+//! A whole system in one file: a queue in memory as a `Driver`, loaded at a fixed rate and
+//! accounted for like Kafka and Redis. `cargo run --example in_memory_system`; a test runs it too.
 //!
-//! What a driver must not do: record a latency, pace, or block longer than it is told to. It returns
-//! stamps and outcomes, and the engine does the rest.
+//! What a driver must not do: record a latency, pace, or block longer than it is told to. It
+//! returns stamps and outcomes, and the engine does the rest.
 
 use brokerbench::clock::Clock;
 use brokerbench::driver::{
-    Audit, Completion, Driver, DriverError, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber,
+    Audit, Completion, Driver, DriverError, Incoming, Outcome, Outgoing, Publisher, Submitted,
+    Subscriber,
 };
 use brokerbench::engine::CellRun;
 use brokerbench::model::System;
@@ -88,7 +89,11 @@ impl Publisher for Writer {
         Ok(())
     }
 
-    fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError> {
+    fn wait(
+        &mut self,
+        until_ns: u64,
+        completions: &mut Vec<Completion>,
+    ) -> Result<(), DriverError> {
         if self.answers.is_empty() {
             std::thread::sleep(self.memory.clock.until(until_ns));
         }
@@ -107,7 +112,11 @@ struct Tail {
 }
 
 impl Subscriber for Tail {
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+    fn receive(
+        &mut self,
+        until_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
         loop {
             let fresh = self.memory.with(|log| log[self.position.min(log.len())..].to_vec());
             let received_ns = self.memory.clock.now_ns();
@@ -132,7 +141,11 @@ impl Subscriber for Tail {
 /// One second at 1,000 messages a second, and its books.
 pub fn measured() -> Result<Counts, Box<dyn std::error::Error>> {
     let clock = Clock::start();
-    let load = Load { warm_up: Span::from_secs(1), duration: Span::from_secs(1), ..Load::open(Rate::per_second(1000)) };
+    let load = Load {
+        warm_up: Span::from_secs(1),
+        duration: Span::from_secs(1),
+        ..Load::open(Rate::per_second(1000))
+    };
     let cell = Cell::plain(System::Fake, load);
     let memory = Memory { log: Arc::default(), clock };
     let output = CellRun::new(&cell, clock).run(&memory)?;

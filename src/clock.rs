@@ -1,7 +1,7 @@
 //! The one monotonic epoch of a run: every stamp is u64 nanoseconds since it.
 //!
-//! Producers and consumers of a run share one process, so one [`Clock`], copied freely, makes their stamps comparable.
-//! Nothing here reads wall-clock time.
+//! Producers and consumers of a run share one process, so one [`Clock`], copied freely, makes their
+//! stamps comparable. Nothing here reads wall-clock time.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,8 @@
 //! SplitMix64: the one source of reproducible randomness, for schedules and payloads.
 //!
-//! Own code because results must not change with a library's version: the same seed gives the same arrivals for ever.
-//! Not for secrets. Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+//! Own code because results must not change with a library's version: the same seed gives the same
+//! arrivals for ever. Not for secrets. Source: Steele, Lea, Flood, "Fast splittable pseudorandom
+//! number generators", OOPSLA 2014.
 
 /// A generator; two with the same seed agree for ever.
 #[derive(Clone, Debug)]
@@ -50,7 +51,13 @@ mod tests {
         let found: Vec<u64> = (0..5).map(|_| rng.next_u64()).collect();
         assert_eq!(
             found,
-            [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
+            [
+                6457827717110365317,
+                3203168211198807973,
+                9817491932198370423,
+                4593380528125082431,
+                16408922859458223821
+            ]
         );
     }
 

@@ -1,11 +1,12 @@
-//! Text of others (scenario files, brokers, results, the environment) made harmless to look at: what acts on a terminal
-//! or a page instead of being shown by it is replaced, visibly. Escaping for a format comes on top of it.
+//! Text of others (scenario files, brokers, results, the environment) made harmless to look at:
+//! what acts on a terminal or a page instead of being shown by it is replaced, visibly. Escaping
+//! for a format comes on top of it.
 
 /// Stands where something was that must not be shown.
 const REPLACED: char = '\u{fffd}';
 
-/// Controls (escape sequences begin with one), what turns the direction of writing, what hides between letters, and what
-/// no XML may hold.
+/// Controls (escape sequences begin with one), what turns the direction of writing, what hides
+/// between letters, and what no XML may hold.
 fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -36,13 +37,16 @@ pub fn lines(text: &str) -> String {
     text.chars().map(|c| if c == '\n' { c } else { shown(c) }).collect()
 }
 
-/// JSON with the same meaning; what acts can only stand inside strings, where it has another spelling.
+/// JSON with the same meaning; what acts can only stand inside strings, where it has another
+/// spelling.
 pub fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if acts(c) && c != '\n' {
             let mut units = [0; 2];
-            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+            c.encode_utf16(&mut units)
+                .iter()
+                .for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
         } else {
             out.push(c);
         }
@@ -61,7 +65,8 @@ mod tests {
             "a\u{fffd}[31mb\u{fffd}c\u{fffd} \u{fffd}d\u{fffd}\u{fffd} e"
         );
         assert_eq!(lines("a\r\nb\tc\u{7}"), "a \nb c\u{fffd}");
-        for kept in ["Zürich – 10 µs", "→ │ ✓", "日本語 עברית العربية", "\u{1f600}", ""] {
+        for kept in ["Zürich – 10 µs", "→ │ ✓", "日本語 עברית العربية", "\u{1f600}", ""]
+        {
             assert_eq!((line(kept), json(kept)), (kept.to_owned(), kept.to_owned()));
         }
     }

@@ -1,7 +1,8 @@
-//! When messages are due: pure arithmetic from rate and seed, as nanoseconds after the start of the load.
+//! When messages are due: pure arithmetic from rate and seed, as nanoseconds after the start of the
+//! load.
 //!
-//! No clock is read here and none may be: the plan must not know whether anybody keeps it. That is what corrects
-//! latencies for coordinated omission by construction.
+//! No clock is read here and none may be: the plan must not know whether anybody keeps it. That is
+//! what corrects latencies for coordinated omission by construction.
 
 use crate::random::SplitMix64;
 use crate::units::Rate;
@@ -9,7 +10,8 @@ use crate::units::Rate;
 /// An endless plan of due times for one producer, never decreasing.
 #[derive(Clone, Debug)]
 pub enum Schedule {
-    /// Equal spacing, exact: message i of all producers together is due at i / rate, rounded down to a nanosecond.
+    /// Equal spacing, exact: message i of all producers together is due at i / rate, rounded down
+    /// to a nanosecond.
     Constant {
         due_ns: u64,
         /// Remainder of the division, in parts of `micro_per_s`.
@@ -25,12 +27,14 @@ pub enum Schedule {
 const NS_TIMES_MICRO: u64 = 1_000_000_000_000_000;
 
 impl Schedule {
-    /// Equal spacing over `producers` producers, of which this is number `producer`. `rate` is of all together.
+    /// Equal spacing over `producers` producers, of which this is number `producer`. `rate` is of
+    /// all together.
     pub fn constant(rate: Rate, producer: u16, producers: u16) -> Self {
         Self::spaced(rate.micro_per_s().max(1), producer, producers)
     }
 
-    /// Each message in the middle of its share of time: as the second of two producers at twice the rate.
+    /// Each message in the middle of its share of time: as the second of two producers at twice the
+    /// rate.
     pub fn centred(rate: Rate) -> Self {
         Self::spaced(rate.micro_per_s().max(1).saturating_mul(2), 1, 2)
     }
@@ -74,7 +78,9 @@ impl Schedule {
                     *due_ns += 1;
                 }
             }
-            Self::Poisson { due_ns, mean_gap_ns, rng } => *due_ns += -rng.unit().ln() * *mean_gap_ns,
+            Self::Poisson { due_ns, mean_gap_ns, rng } => {
+                *due_ns += -rng.unit().ln() * *mean_gap_ns
+            }
         }
     }
 }
@@ -96,7 +102,10 @@ mod tests {
     #[test]
     fn constant_spacing_is_exact_for_ever() {
         let third = Schedule::constant(Rate::per_second(3), 0, 1);
-        assert_eq!(third.clone().take(4).collect::<Vec<_>>(), [0, 333_333_333, 666_666_666, 1_000_000_000]);
+        assert_eq!(
+            third.clone().take(4).collect::<Vec<_>>(),
+            [0, 333_333_333, 666_666_666, 1_000_000_000]
+        );
         assert_eq!(third.into_iter().nth(3_000_000), Some(1_000_000_000_000_000));
     }
 
@@ -108,12 +117,18 @@ mod tests {
         let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
         let variance = gaps.iter().map(|g| (g - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
         assert!((mean / 1e6 - 1.0).abs() < 0.01, "mean gap {mean} ns");
-        assert!((variance.sqrt() / mean - 1.0).abs() < 0.02, "coefficient of variation {}", variance.sqrt() / mean);
+        assert!(
+            (variance.sqrt() / mean - 1.0).abs() < 0.02,
+            "coefficient of variation {}",
+            variance.sqrt() / mean
+        );
     }
 
     #[test]
     fn the_seed_decides() {
-        let take = |seed| Schedule::poisson(Rate::per_second(1000), 0, 1, seed).take(10).collect::<Vec<_>>();
+        let take = |seed| {
+            Schedule::poisson(Rate::per_second(1000), 0, 1, seed).take(10).collect::<Vec<_>>()
+        };
         assert_eq!(take(1), take(1));
         assert_ne!(take(1), take(2));
     }

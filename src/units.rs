@@ -1,7 +1,8 @@
 //! Quantities with mandatory units: `10s`, `1KiB`, `50k/s`.
 //!
-//! A bare number is refused, because "5" has meant seconds, milliseconds and minutes in the tools of this field.
-//! Parsing and printing are inverse to each other: what [`std::fmt::Display`] writes, [`std::str::FromStr`] reads.
+//! A bare number is refused, because "5" has meant seconds, milliseconds and minutes in the tools
+//! of this field. Parsing and printing are inverse to each other: what [`std::fmt::Display`]
+//! writes, [`std::str::FromStr`] reads.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -27,7 +28,8 @@ pub struct Span(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Bytes(pub u64);
 
-/// Messages a second, held in millionths so that schedules stay exact. Text form: `500/s`, `10k/s`, `1.5M/s`.
+/// Messages a second, held in millionths so that schedules stay exact. Text form: `500/s`, `10k/s`,
+/// `1.5M/s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rate {
     micro_per_s: u64,
@@ -55,7 +57,8 @@ const BYTE_UNITS: &[(&str, u64)] = &[
     ("KB", 1_000),
     ("B", 1),
 ];
-const RATE_UNITS: &[(&str, u64)] = &[("M/s", 1_000_000_000_000), ("k/s", 1_000_000_000), ("/s", 1_000_000)];
+const RATE_UNITS: &[(&str, u64)] =
+    &[("M/s", 1_000_000_000_000), ("k/s", 1_000_000_000), ("/s", 1_000_000)];
 
 impl Span {
     pub const fn from_secs(seconds: u64) -> Self {
@@ -100,12 +103,17 @@ impl Rate {
 
 /// Splits `12.5ms` into its number, as written, and its unit.
 fn split(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_')).unwrap_or(text.len());
+    let end =
+        text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_')).unwrap_or(text.len());
     (&text[..end], text[end..].trim_start())
 }
 
 /// Parses `text` against a table of units (scale in base units); exact for whole numbers.
-fn parse(text: &str, (kind, example): (&'static str, &'static str), units: &[(&str, u64)]) -> Result<u64, UnitError> {
+fn parse(
+    text: &str,
+    (kind, example): (&'static str, &'static str),
+    units: &[(&str, u64)],
+) -> Result<u64, UnitError> {
     let fail = |problem: String| UnitError { kind, found: text.to_owned(), problem, example };
     let (number, unit) = split(text.trim());
     let number = number.replace('_', "");
@@ -121,7 +129,8 @@ fn parse(text: &str, (kind, example): (&'static str, &'static str), units: &[(&s
     let value = match number.parse::<u64>() {
         Ok(whole) => whole.checked_mul(scale),
         Err(_) => {
-            let value = number.parse::<f64>().map_err(|_| fail(format!("`{number}` is not a number")))?;
+            let value =
+                number.parse::<f64>().map_err(|_| fail(format!("`{number}` is not a number")))?;
             let value = (value * scale as f64).round();
             (value < u64::MAX as f64).then_some(value as u64)
         }
@@ -206,9 +215,24 @@ macro_rules! as_text {
         }
     };
 }
-as_text!(Span, "Duration", r"^[0-9][0-9_.]*\s*(ns|us|ms|s|m|h)$", "A duration with its unit, such as 10s");
-as_text!(Bytes, "Size", r"^[0-9][0-9_.]*\s*(B|kB|KB|KiB|MB|MiB|GB|GiB)$", "A size with its unit, such as 1KiB");
-as_text!(Rate, "Rate", r"^[0-9][0-9_.]*\s*(|k|M)/s$", "Messages a second with the unit, such as 10k/s");
+as_text!(
+    Span,
+    "Duration",
+    r"^[0-9][0-9_.]*\s*(ns|us|ms|s|m|h)$",
+    "A duration with its unit, such as 10s"
+);
+as_text!(
+    Bytes,
+    "Size",
+    r"^[0-9][0-9_.]*\s*(B|kB|KB|KiB|MB|MiB|GB|GiB)$",
+    "A size with its unit, such as 1KiB"
+);
+as_text!(
+    Rate,
+    "Rate",
+    r"^[0-9][0-9_.]*\s*(|k|M)/s$",
+    "Messages a second with the unit, such as 10k/s"
+);
 
 #[cfg(test)]
 mod tests {

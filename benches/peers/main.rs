@@ -1,9 +1,11 @@
-//! brokerbench beside the load generators that Kafka and Redis bring along: same broker, same settings, alternating
-//! runs, one table of medians with the goals. `scripts/peers` prepares what it needs and runs it.
+//! brokerbench beside the load generators that Kafka and Redis bring along: same broker, same
+//! settings, alternating runs, one table of medians with the goals. `scripts/peers` prepares what
+//! it needs and runs it.
 //!
-//! Our side is the engine itself with everything on (envelope, checksum, stamps, histograms, ledger, audit), proven
-//! complete by its own books after each run, or the run does not count and this program ends with an error.
-//! A client's CPU is that of its whole process: ours from connecting to the last answer, a peer's from start to exit.
+//! Our side is the engine itself with everything on (envelope, checksum, stamps, histograms,
+//! ledger, audit), proven complete by its own books after each run, or the run does not count and
+//! this program ends with an error. A client's CPU is that of its whole process: ours from
+//! connecting to the last answer, a peer's from start to exit.
 
 mod ours;
 mod quiet;
@@ -48,8 +50,15 @@ fn main() -> Fallible<()> {
         println!("peers: run scripts/peers, which fetches the tools to compare with");
         return Ok(());
     };
-    let mut bench =
-        Bench { runs: 5, only: String::new(), tools, table: Table::default(), started: 0, repeated: 0, disturbed: 0 };
+    let mut bench = Bench {
+        runs: 5,
+        only: String::new(),
+        tools,
+        table: Table::default(),
+        started: 0,
+        repeated: 0,
+        disturbed: 0,
+    };
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     while let Some(argument) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("{argument}: a value is missing"))?;
@@ -77,8 +86,10 @@ fn main() -> Fallible<()> {
 
 impl Bench {
     fn kafka(&mut self, environment: &mut Native) -> Fallible<()> {
-        let workloads: Vec<(u64, u64, &str)> =
-            [(100, 5_000_000), (1024, 1_000_000)].iter().flat_map(|(b, n)| ["1", "all"].map(|a| (*b, *n, a))).collect();
+        let workloads: Vec<(u64, u64, &str)> = [(100, 5_000_000), (1024, 1_000_000)]
+            .iter()
+            .flat_map(|(b, n)| ["1", "all"].map(|a| (*b, *n, a)))
+            .collect();
         let name = |size: u64, acks: &str| format!("kafka produce {size} B acks={acks}");
         let both = "kafka publish+consume 100 B";
         let wanted = workloads.iter().any(|(size, _, acks)| self.wants(&name(*size, acks)));
@@ -88,7 +99,10 @@ impl Bench {
         let mut started = environment.start(&cell(System::Kafka, 100).config)?;
         let broker = started.as_mut();
         // A fresh broker's compiler is nobody's figure.
-        let warm = Cell { load: counted(&cell(System::Kafka, 100), 3_000_000, 1), ..cell(System::Kafka, 100) };
+        let warm = Cell {
+            load: counted(&cell(System::Kafka, 100), 3_000_000, 1),
+            ..cell(System::Kafka, 100)
+        };
         self.once(&warm, broker)?;
 
         for (size, messages, acks) in workloads {
@@ -128,7 +142,12 @@ impl Bench {
         // What an application gets that uses the `redis` crate.
         let by_library = |system: System| format!("{} by redis-rs", both(system));
         for system in REDIS {
-            let wanted = [produce(system, 1), produce(system, 16), by_library(system), format!("{system} paced")];
+            let wanted = [
+                produce(system, 1),
+                produce(system, 16),
+                by_library(system),
+                format!("{system} paced"),
+            ];
             if !wanted.iter().any(|name| self.wants(name)) {
                 continue;
             }
@@ -146,7 +165,14 @@ impl Bench {
                 cell.load.in_flight = u32::from(CONNECTIONS) * depth;
                 cell.load.batch = cell.load.in_flight;
                 let (ours, theirs) = self.alternate(&name, &cell, broker, |key, address| {
-                    redis_benchmark(system, address, &format!("{key}-0"), CONNECTIONS, depth, messages)
+                    redis_benchmark(
+                        system,
+                        address,
+                        &format!("{key}-0"),
+                        CONNECTIONS,
+                        depth,
+                        messages,
+                    )
                 })?;
                 self.side_by_side(&name, "redis-benchmark", &ours, &theirs, 0.9, None);
             }
@@ -176,23 +202,50 @@ impl Bench {
             }
             let mut cell = cell(system, 100);
             cell.load = open_loop(&cell.load, rate);
-            let runs = (0..self.runs).map(|_| self.run(&cell, broker)).collect::<Fallible<Vec<_>>>()?;
+            let runs =
+                (0..self.runs).map(|_| self.run(&cell, broker)).collect::<Fallible<Vec<_>>>()?;
             let figure = |pick: fn(&Measured) -> f64| runs.iter().map(pick).collect::<Vec<_>>();
             let slow = rate == 10_000;
             let goal = |limit: f64| if slow { Goal::AtMost(limit) } else { Goal::None };
             self.table.alone(&name, "schedule lag p50, µs", figure(|run| run.lag_us.0), goal(60.0));
-            self.table.alone(&name, "schedule lag p99, µs", figure(|run| run.lag_us.1), goal(2000.0));
-            self.table.alone(&name, "off the offered rate, %", figure(|run| run.off_rate_percent), Goal::AtMost(0.5));
+            self.table.alone(
+                &name,
+                "schedule lag p99, µs",
+                figure(|run| run.lag_us.1),
+                goal(2000.0),
+            );
+            self.table.alone(
+                &name,
+                "off the offered rate, %",
+                figure(|run| run.off_rate_percent),
+                Goal::AtMost(0.5),
+            );
         }
         Ok(())
     }
 
     /// A figure of ours that no peer has.
-    fn alone(&mut self, name: &str, cell: &Cell, broker: &mut dyn Broker, cpu_goal: Option<f64>) -> Fallible<()> {
+    fn alone(
+        &mut self,
+        name: &str,
+        cell: &Cell,
+        broker: &mut dyn Broker,
+        cpu_goal: Option<f64>,
+    ) -> Fallible<()> {
         let runs = (0..self.runs).map(|_| self.run(cell, broker)).collect::<Fallible<Vec<_>>>()?;
-        self.table.alone(name, "messages/s", runs.iter().map(|run| run.per_s).collect(), Goal::None);
+        self.table.alone(
+            name,
+            "messages/s",
+            runs.iter().map(|run| run.per_s).collect(),
+            Goal::None,
+        );
         let cpu = runs.iter().map(|run| run.cpu_us).collect();
-        self.table.alone(name, "client CPU, µs a message", cpu, cpu_goal.map_or(Goal::None, Goal::AtMost));
+        self.table.alone(
+            name,
+            "client CPU, µs a message",
+            cpu,
+            cpu_goal.map_or(Goal::None, Goal::AtMost),
+        );
         let reported = runs.iter().map(|run| run.reported_cpu_us).collect();
         self.table.alone(name, "the same as its results say", reported, Goal::None);
         Ok(())
@@ -215,10 +268,16 @@ impl Bench {
         let cpus = (ours_of(|run| run.cpu_us), theirs_of(|run| run.cpu_us));
         let goal = cpu.map_or(Goal::None, Goal::RatioAtMost);
         self.table.beside(&name, "client CPU, µs a message", cpus.0, cpus.1, goal);
-        self.table.alone(&name, "ours as its results say", ours_of(|run| run.reported_cpu_us), Goal::None);
+        self.table.alone(
+            &name,
+            "ours as its results say",
+            ours_of(|run| run.reported_cpu_us),
+            Goal::None,
+        );
     }
 
-    /// Runs ours and theirs in turn, each first in every other round, theirs on a topic made as ours is.
+    /// Runs ours and theirs in turn, each first in every other round, theirs on a topic made as
+    /// ours is.
     fn alternate(
         &mut self,
         name: &str,
@@ -227,7 +286,8 @@ impl Bench {
         theirs: impl Fn(&str, &str) -> Fallible<Peer>,
     ) -> Fallible<(Vec<Measured>, Vec<Peer>)> {
         let (mut our_runs, mut their_runs) = (Vec::new(), Vec::new());
-        // The broker's memory grows to what the workload needs; whoever goes first must not pay for it.
+        // The broker's memory grows to what the workload needs; whoever goes first must not pay for
+        // it.
         self.once(cell, broker)?;
         for round in 0..self.runs {
             for ours_now in [round % 2 == 0, round % 2 != 0] {
@@ -240,7 +300,10 @@ impl Bench {
             if let (Some(ours), Some(theirs)) = (our_runs.last(), their_runs.last()) {
                 let (a, b) = (ours.per_s, theirs.per_s);
                 let (c, d) = (ours.cpu_us, theirs.cpu_us);
-                eprintln!("{name}, run {}: {a:.0}/s against {b:.0}/s, {c:.3} µs against {d:.3} µs", round + 1);
+                eprintln!(
+                    "{name}, run {}: {a:.0}/s against {b:.0}/s, {c:.3} µs against {d:.3} µs",
+                    round + 1
+                );
             }
         }
         Ok((our_runs, their_runs))

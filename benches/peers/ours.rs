@@ -37,7 +37,9 @@ pub fn cell(system: System, size: u64) -> Cell {
             config.client.insert(key.into(), value.into());
         }
     } else {
-        config.broker = [("save", ""), ("appendonly", "no")].map(|(key, value)| (key.into(), value.into())).into();
+        config.broker = [("save", ""), ("appendonly", "no")]
+            .map(|(key, value)| (key.into(), value.into()))
+            .into();
         // Above what `backlog` lets stand unread.
         config.maxlen = (system == System::RedisStreams).then_some(200_000);
     }
@@ -45,10 +47,16 @@ pub fn cell(system: System, size: u64) -> Cell {
     let load = Load {
         batch: if kafka { 10_000 } else { 1000 },
         drain: Span::from_secs(20),
-        // Not above what the Java producer's `buffer.memory` of 32 MiB holds. For Redis as in `throughput.yaml`.
+        // Not above what the Java producer's `buffer.memory` of 32 MiB holds. For Redis as in
+        // `throughput.yaml`.
         ..Load::closed(if kafka { ((32 << 20) / size).min(50_000) as u32 } else { 10_000 })
     };
-    Cell { config, message: Message::random(size), seed: 1, ..Cell::plain(system, load.brief(Span::from_secs(5))) }
+    Cell {
+        config,
+        message: Message::random(size),
+        seed: 1,
+        ..Cell::plain(system, load.brief(Span::from_secs(5)))
+    }
 }
 
 /// The same load at a fixed rate, published and consumed.
@@ -78,7 +86,8 @@ pub fn run(cell: &Cell, broker: &mut dyn Broker, name: &str) -> Fallible<Measure
     let began_ns = cpu_ns();
     let run = u64::from(std::process::id()) << 32 | clock.now_ns() & 0xFFFF_FFFF;
     let shared: Shared<'_> = Mutex::new(broker);
-    let output = CellRun { run, broker: Some(&shared), ..CellRun::new(cell, clock) }.run(&driver)?;
+    let output =
+        CellRun { run, broker: Some(&shared), ..CellRun::new(cell, clock) }.run(&driver)?;
     driver.clean_up()?;
     prove(cell, &output)?;
     Ok(measured(cell, &output, driver.audit_began_ns.load(Relaxed).saturating_sub(began_ns)))
@@ -92,13 +101,16 @@ fn measured(cell: &Cell, output: &CellOutput, cpu_ns: u64) -> Measured {
         _ => record.window_acked.min(record.window_consumed),
     };
     let mut lag = new_histogram();
-    for interval in output.intervals.iter().filter(|i| i.metric == Latency::ScheduleLag && !i.warm_up) {
+    for interval in
+        output.intervals.iter().filter(|i| i.metric == Latency::ScheduleLag && !i.warm_up)
+    {
         // Equal bounds: adding cannot fail.
         let _ = lag.add(&interval.histogram);
     }
     let planned = record.window_planned.unwrap_or(0) as f64;
     let in_window = output.windows.iter().filter(|row| (start..end).contains(&row.start_ns));
-    let (sent, answered) = in_window.fold((0, 0), |(s, a), row| (s + row.sent_messages, a + row.acked_messages));
+    let (sent, answered) =
+        in_window.fold((0, 0), |(s, a), row| (s + row.sent_messages, a + row.acked_messages));
     let off = |count: u64| (count as f64 / planned.max(1.0) - 1.0).abs() * 100.0;
     Measured {
         per_s: done as f64 * 1e9 / (end - start).max(1) as f64,
@@ -112,11 +124,23 @@ fn measured(cell: &Cell, output: &CellOutput, cpu_ns: u64) -> Measured {
 /// A run counts only if its own books say that everything went out, was answered, and arrived.
 fn prove(cell: &Cell, output: &CellOutput) -> Fallible<()> {
     let (record, counts) = (&output.record, &output.record.counts);
-    let harm = [counts.failed, counts.indeterminate, counts.lost, counts.undelivered, counts.corrupt, counts.foreign];
+    let harm = [
+        counts.failed,
+        counts.indeterminate,
+        counts.lost,
+        counts.undelivered,
+        counts.corrupt,
+        counts.foreign,
+    ];
     let whole = cell.load.messages.is_none_or(|messages| counts.sent == Some(messages));
-    let blamed =
-        record.gates.iter().find(|gate| gate.name == "books-balance" && gate.blames == Blame::Harness && !gate.held);
-    if !whole || harm.into_iter().flatten().chain(counts.broker_lost).any(|count| count > 0) || blamed.is_some() {
+    let blamed = record
+        .gates
+        .iter()
+        .find(|gate| gate.name == "books-balance" && gate.blames == Blame::Harness && !gate.held);
+    if !whole
+        || harm.into_iter().flatten().chain(counts.broker_lost).any(|count| count > 0)
+        || blamed.is_some()
+    {
         return Err(format!("{}: this run's books do not close: {counts:?}", cell.label).into());
     }
     match &record.error {
@@ -146,7 +170,11 @@ impl Driver for Metered {
     fn publisher(&self, producer: u16) -> Result<Box<dyn Publisher>, DriverError> {
         self.inner.publisher(producer)
     }
-    fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError> {
+    fn subscriber(
+        &self,
+        subscription: u16,
+        consumer: u16,
+    ) -> Result<Box<dyn Subscriber>, DriverError> {
         self.inner.subscriber(subscription, consumer)
     }
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {

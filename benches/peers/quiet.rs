@@ -1,13 +1,15 @@
-//! Keeps other programs out of the figures: waits until they rest, and afterwards tells whether they did.
+//! Keeps other programs out of the figures: waits until they rest, and afterwards tells whether
+//! they did.
 //!
-//! A run during which others took more than [`FOREIGN`] of the machine is repeated, whatever it showed: the rule looks at
-//! the disturbance alone, never at the result. What the host of a virtual machine gives to others is not seen here.
+//! A run during which others took more than [`FOREIGN`] of the machine is repeated, whatever it
+//! showed: the rule looks at the disturbance alone, never at the result. What the host of a virtual
+//! machine gives to others is not seen here.
 
 use brokerbench::environment::usage;
 use std::time::{Duration, Instant};
 
-/// Share of all processors that others may take; the kernel's own threads, which write out the broker's log, are among
-/// them and take up to 8 %.
+/// Share of all processors that others may take; the kernel's own threads, which write out the
+/// broker's log, are among them and take up to 8 %.
 pub const FOREIGN: f64 = 0.1;
 /// Longest wait for an idle machine.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -44,8 +46,8 @@ impl Quiet {
     }
 }
 
-/// CPU time of every process but this one, its ended children and the brokers. A process that ends is counted on in its
-/// parent's time for children.
+/// CPU time of every process but this one, its ended children and the brokers. A process that ends
+/// is counted on in its parent's time for children.
 fn others_ns(brokers: &[u32]) -> u64 {
     let Ok(entries) = std::fs::read_dir("/proc") else { return 0 };
     let ids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());

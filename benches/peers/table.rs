@@ -1,4 +1,5 @@
-//! The one table: medians, ratio of the medians with the range of the rounds' ratios, goal, and whether it is met.
+//! The one table: medians, ratio of the medians with the range of the rounds' ratios, goal, and
+//! whether it is met.
 
 use std::fmt::Write;
 
@@ -23,7 +24,14 @@ struct Row {
 pub struct Table(Vec<Row>);
 
 impl Table {
-    pub fn beside(&mut self, name: &str, figure: &'static str, ours: Vec<f64>, theirs: Vec<f64>, goal: Goal) {
+    pub fn beside(
+        &mut self,
+        name: &str,
+        figure: &'static str,
+        ours: Vec<f64>,
+        theirs: Vec<f64>,
+        goal: Goal,
+    ) {
         let row = Row { name: name.to_owned(), figure, ours, theirs, goal };
         // As it comes: whoever stops the run early keeps the rows that are done.
         let ratio = row.ratio().map_or(String::new(), |ratio| format!(", ratio {ratio:.2}"));
@@ -38,7 +46,15 @@ impl Table {
     pub fn text(&self, runs: usize) -> String {
         let mut table = comfy_table::Table::new();
         table.load_style(comfy_table::presets::ASCII_MARKDOWN).force_no_tty();
-        table.set_header(["workload | peer", "figure", "brokerbench", "peer", "ratio (of the rounds)", "goal", "met"]);
+        table.set_header([
+            "workload | peer",
+            "figure",
+            "brokerbench",
+            "peer",
+            "ratio (of the rounds)",
+            "goal",
+            "met",
+        ]);
         let mut missed = 0;
         for row in &self.0 {
             let met = row.met();
@@ -58,7 +74,10 @@ impl Table {
         }
         let mut text = String::new();
         // Writing to a string cannot fail.
-        let _ = write!(text, "{table}\nmedians of {runs} runs, ours and theirs in turn; {missed} goals missed");
+        let _ = write!(
+            text,
+            "{table}\nmedians of {runs} runs, ours and theirs in turn; {missed} goals missed"
+        );
         text
     }
 }
@@ -71,7 +90,8 @@ impl Row {
     /// Least and greatest ratio of one round.
     fn range(&self) -> (f64, f64) {
         let ratios = self.ours.iter().zip(&self.theirs).map(|(ours, theirs)| ours / theirs);
-        ratios.fold((f64::INFINITY, 0.0), |(least, most), ratio| (ratio.min(least), ratio.max(most)))
+        ratios
+            .fold((f64::INFINITY, 0.0), |(least, most), ratio| (ratio.min(least), ratio.max(most)))
     }
 
     fn met(&self) -> Option<bool> {

@@ -1,4 +1,5 @@
-//! Their side: each tool as its makers run it, in a process of its own, with the CPU of that whole process.
+//! Their side: each tool as its makers run it, in a process of its own, with the CPU of that whole
+//! process.
 
 use crate::Fallible;
 use brokerbench::environment::usage;
@@ -20,24 +21,50 @@ pub struct Peer {
 /// No run is longer.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// `kafka-producer-perf-test`, with the JVM settings of Kafka's own start script. Its rate is that after a tenth of
-/// the messages, when most of its code is compiled; its CPU includes the JVM's start and compiler.
-pub fn kafka_perf(tools: &Path, address: &str, topic: &str, messages: u64, size: u64, acks: &str) -> Fallible<Peer> {
+/// `kafka-producer-perf-test`, with the JVM settings of Kafka's own start script. Its rate is that
+/// after a tenth of the messages, when most of its code is compiled; its CPU includes the JVM's
+/// start and compiler.
+pub fn kafka_perf(
+    tools: &Path,
+    address: &str,
+    topic: &str,
+    messages: u64,
+    size: u64,
+    acks: &str,
+) -> Fallible<Peer> {
     let mut java = Command::new("java");
     java.args(["-Xmx512M", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"])
         .args(["-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent", "-cp"])
         .arg(tools.join("*"))
-        .args(["org.apache.kafka.tools.ProducerPerformance", "--bootstrap-server", address, "--topic", topic])
-        .args(["--num-records", &messages.to_string(), "--warmup-records", &(messages / 10).to_string()])
+        .args([
+            "org.apache.kafka.tools.ProducerPerformance",
+            "--bootstrap-server",
+            address,
+            "--topic",
+            topic,
+        ])
+        .args([
+            "--num-records",
+            &messages.to_string(),
+            "--warmup-records",
+            &(messages / 10).to_string(),
+        ])
         .args(["--record-size", &size.to_string(), "--throughput", "-1", "--command-property"])
-        .args([&format!("acks={acks}"), "linger.ms=5", "batch.size=131072", "compression.type=none"]);
+        .args([
+            &format!("acks={acks}"),
+            "linger.ms=5",
+            "batch.size=131072",
+            "compression.type=none",
+        ]);
     let (text, cpu_ns) = run(java)?;
     // "900000 steady state records sent, 612345.6 records/sec (…), …": the last such line.
-    let rate = text
-        .lines()
-        .rfind(|line| line.contains("records sent, "))
-        .and_then(|line| line.split_once("records sent, ")?.1.split_once(" records/sec")?.0.parse().ok());
-    Ok(Peer { per_s: rate.ok_or_else(|| no_rate(&text))?, cpu_us: cpu_ns as f64 / 1e3 / messages as f64 })
+    let rate = text.lines().rfind(|line| line.contains("records sent, ")).and_then(|line| {
+        line.split_once("records sent, ")?.1.split_once(" records/sec")?.0.parse().ok()
+    });
+    Ok(Peer {
+        per_s: rate.ok_or_else(|| no_rate(&text))?,
+        cpu_us: cpu_ns as f64 / 1e3 / messages as f64,
+    })
 }
 
 /// `redis-benchmark` with the command that our driver sends, text and key alike.
@@ -62,9 +89,13 @@ pub fn redis_benchmark(
         .args(command)
         .arg("x".repeat(100));
     let (text, cpu_ns) = run(benchmark)?;
-    // "name","rate",… in the last line; the name is the command, whose text holds neither of the two marks together.
+    // "name","rate",… in the last line; the name is the command, whose text holds neither of the
+    // two marks together.
     let rate = text.lines().last().and_then(|line| line.rsplit("\",\"").nth(6)?.parse().ok());
-    Ok(Peer { per_s: rate.ok_or_else(|| no_rate(&text))?, cpu_us: cpu_ns as f64 / 1e3 / messages as f64 })
+    Ok(Peer {
+        per_s: rate.ok_or_else(|| no_rate(&text))?,
+        cpu_us: cpu_ns as f64 / 1e3 / messages as f64,
+    })
 }
 
 fn no_rate(text: &str) -> String {
@@ -91,5 +122,9 @@ fn run(mut command: Command) -> Fallible<(String, u64)> {
     let mut text = String::new();
     printed.rewind()?;
     printed.read_to_string(&mut text)?;
-    if status.success() { Ok((text, cpu_ns)) } else { Err(format!("{command:?} ended with {status}: {text}").into()) }
+    if status.success() {
+        Ok((text, cpu_ns))
+    } else {
+        Err(format!("{command:?} ended with {status}: {text}").into())
+    }
 }

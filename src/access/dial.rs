@@ -1,4 +1,5 @@
-//! From an address to a connection: looked up, judged, connected, in this order and by the same lookup.
+//! From an address to a connection: looked up, judged, connected, in this order and by the same
+//! lookup.
 
 use super::{Access, Mechanism, Stream};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -8,7 +9,8 @@ use std::time::{Duration, Instant};
 /// How long a name may take to be looked up where nobody says otherwise.
 const LOOK_UP: Duration = Duration::from_secs(5);
 
-/// Why there is no connection, without the address, which the caller knows, and with a remedy where there is one.
+/// Why there is no connection, without the address, which the caller knows, and with a remedy where
+/// there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     #[error("the name cannot be looked up: {0}; correct the address")]
@@ -18,7 +20,10 @@ pub enum AccessError {
          you own it"
     )]
     Remote(IpAddr),
-    #[error("it is not on this machine (it is {0}), and the password would cross the network in the clear; add TLS")]
+    #[error(
+        "it is not on this machine (it is {0}), and the password would cross the network in the \
+        clear; add TLS"
+    )]
     InTheClear(IpAddr),
     #[error("{0}")]
     Unreachable(#[from] std::io::Error),
@@ -33,7 +38,11 @@ impl Access {
         self.permit_within(address, LOOK_UP)
     }
 
-    fn permit_within(&self, address: &str, limit: Duration) -> Result<Vec<SocketAddr>, AccessError> {
+    fn permit_within(
+        &self,
+        address: &str,
+        limit: Duration,
+    ) -> Result<Vec<SocketAddr>, AccessError> {
         let found = look_up(address, limit)?;
         let beyond = found.iter().map(SocketAddr::ip).find(|ip| !ip.to_canonical().is_loopback());
         let told = self.login().is_some_and(|login| login.mechanism == Mechanism::Plain);
@@ -44,8 +53,8 @@ impl Access {
         }
     }
 
-    /// A connected blocking socket with `TCP_NODELAY`, behind TLS where that is said. All within `limit` for each
-    /// address that the name stands for.
+    /// A connected blocking socket with `TCP_NODELAY`, behind TLS where that is said. All within
+    /// `limit` for each address that the name stands for.
     pub fn connect(&self, address: &str, limit: Duration) -> Result<Stream, AccessError> {
         let mut last = AccessError::Unknown("it has no address".into());
         for found in self.permit_within(address, limit)? {
@@ -54,7 +63,9 @@ impl Access {
                     socket.set_nodelay(true)?;
                     return match self.tls() {
                         None => Ok(Stream::Plain(socket)),
-                        Some(tls) => Stream::behind(tls, socket, host(address), Instant::now() + limit),
+                        Some(tls) => {
+                            Stream::behind(tls, socket, host(address), Instant::now() + limit)
+                        }
                     };
                 }
                 Err(cause) => last = cause.into(),
@@ -70,7 +81,8 @@ fn host(address: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// Every address that a name stands for. The system's resolver knows no deadline: it gets a thread to be late on.
+/// Every address that a name stands for. The system's resolver knows no deadline: it gets a thread
+/// to be late on.
 fn look_up(address: &str, limit: Duration) -> Result<Vec<SocketAddr>, AccessError> {
     if let Ok(address) = address.parse() {
         return Ok(vec![address]);
@@ -83,7 +95,9 @@ fn look_up(address: &str, limit: Duration) -> Result<Vec<SocketAddr>, AccessErro
         Ok(Ok(found)) if !found.is_empty() => Ok(found),
         Ok(Ok(_)) => Err(AccessError::Unknown("it has no address".into())),
         Ok(Err(error)) => Err(AccessError::Unknown(error.to_string())),
-        Err(_) => Err(AccessError::Unknown(format!("no answer within {:.1} s", limit.as_secs_f64()))),
+        Err(_) => {
+            Err(AccessError::Unknown(format!("no answer within {:.1} s", limit.as_secs_f64())))
+        }
     }
 }
 
@@ -104,12 +118,16 @@ mod tests {
     #[test]
     fn only_this_machine_without_leave() {
         let strict = Access::default();
-        for near in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "127.9.9.9:1", "localhost:1"] {
+        for near in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "127.9.9.9:1", "localhost:1"]
+        {
             assert!(strict.permit(near).is_ok(), "{near}");
         }
         for far in ["192.0.2.1:9092", "0.0.0.0:1", "[::]:1", "[::ffff:192.0.2.1]:1", "10.0.0.1:1"] {
             let error = strict.permit(far).unwrap_err().to_string();
-            assert!(error.contains("--allow-remote") && error.contains("not on this machine"), "{far}: {error}");
+            assert!(
+                error.contains("--allow-remote") && error.contains("not on this machine"),
+                "{far}: {error}"
+            );
             assert!(matches!(strict.connect(far, LOOK_UP), Err(AccessError::Remote(_))), "{far}");
         }
         assert!(access(true, None).permit("192.0.2.1:9092").is_ok());
@@ -126,9 +144,18 @@ mod tests {
 
     #[test]
     fn names_and_ports() {
-        assert_eq!((host("a.b:1"), host("[::1]:1"), host("127.0.0.1:2")), ("a.b", "::1", "127.0.0.1"));
-        assert!(matches!(Access::default().permit("no-such-host.invalid:1"), Err(AccessError::Unknown(_))));
-        assert!(matches!(Access::default().connect("127.0.0.1:1", LOOK_UP), Err(AccessError::Unreachable(_))));
+        assert_eq!(
+            (host("a.b:1"), host("[::1]:1"), host("127.0.0.1:2")),
+            ("a.b", "::1", "127.0.0.1")
+        );
+        assert!(matches!(
+            Access::default().permit("no-such-host.invalid:1"),
+            Err(AccessError::Unknown(_))
+        ));
+        assert!(matches!(
+            Access::default().connect("127.0.0.1:1", LOOK_UP),
+            Err(AccessError::Unreachable(_))
+        ));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! How brokers may be reached: by which addresses, over TLS or not, with which login.
 //!
-//! Every connection that brokerbench makes itself goes through [`Access::connect`], and librdkafka is given the same
-//! settings. Invariants: without leave, no connection of ours goes beyond this machine, whoever named the address (the
-//! user, a Sentinel, a broker's metadata): what a name stands for is looked up once, checked, and that very address is
-//! connected to. librdkafka looks up and connects by itself: all that the user and the brokers name is judged before it
-//! starts. What brokers name later (in new metadata, as a group's coordinator, as another leader in the answer to a fetch)
-//! it follows at once; that is judged every few seconds, by the nodes that they tell then, and ends the run after the
-//! fact. TLS is always verified. A password is a [`SecretString`], which has no `Display` and no `Serialize` and whose
-//! `Debug` shows nothing; it leaves that type only on its way to a broker.
+//! Every connection that brokerbench makes itself goes through [`Access::connect`], and librdkafka
+//! is given the same settings. Invariants: without leave, no connection of ours goes beyond this
+//! machine, whoever named the address (the user, a Sentinel, a broker's metadata): what a name
+//! stands for is looked up once, checked, and that very address is connected to. librdkafka looks
+//! up and connects by itself: all that the user and the brokers name is judged before it starts.
+//! What brokers name later (in new metadata, as a group's coordinator, as another leader in the
+//! answer to a fetch) it follows at once; that is judged every few seconds, by the nodes that they
+//! tell then, and ends the run after the fact. TLS is always verified. A password is a
+//! [`SecretString`], which has no `Display` and no `Serialize` and whose `Debug` shows nothing; it
+//! leaves that type only on its way to a broker.
 
 mod dial;
 mod stream;
@@ -24,7 +26,8 @@ pub use tls::Tls;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The way to the brokers of one target. The default is that of brokers that we start: this machine, in the clear.
+/// The way to the brokers of one target. The default is that of brokers that we start: this
+/// machine, in the clear.
 #[derive(Clone, Debug, Default)]
 pub struct Access(Option<Arc<Terms>>);
 

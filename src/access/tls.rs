@@ -1,4 +1,5 @@
-//! Whom to trust and who we are, read once: for our own connections (rustls) and, as the same PEM text, for librdkafka.
+//! Whom to trust and who we are, read once: for our own connections (rustls) and, as the same PEM
+//! text, for librdkafka.
 //!
 //! There is no way to switch verification off. A private key stays in a [`SecretString`].
 
@@ -45,24 +46,34 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// `ca`: who is trusted, in place of the authorities that this machine trusts. `identity`: our certificate, with
-    /// those between it and its authority behind it, and its private key. All in PEM.
-    pub fn new(ca: Option<String>, identity: Option<(String, SecretString)>) -> Result<Self, TlsError> {
+    /// `ca`: who is trusted, in place of the authorities that this machine trusts. `identity`: our
+    /// certificate, with those between it and its authority behind it, and its private key. All in
+    /// PEM.
+    pub fn new(
+        ca: Option<String>,
+        identity: Option<(String, SecretString)>,
+    ) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let failed = |error: rustls::Error| TlsError::of("ca", error.to_string());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        // One and the same for both libraries, each of which looks for authorities of this machine in its own places.
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        // One and the same for both libraries, each of which looks for authorities of this machine
+        // in its own places.
         let ca = ca.map_or_else(of_this_machine, Ok)?;
         let builder = builder.map_err(failed)?.with_root_certificates(roots(&ca)?);
         let config = match &identity {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let chain = certificates(certificate).map_err(|what| TlsError::of("certificate", what))?;
+                let chain =
+                    certificates(certificate).map_err(|what| TlsError::of("certificate", what))?;
                 let private = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes());
                 // The reader's words could quote what it read.
-                let private = private.map_err(|_| TlsError::of("key", no_key(key.expose_secret())))?;
+                let private =
+                    private.map_err(|_| TlsError::of("key", no_key(key.expose_secret())))?;
                 let mismatch = |error| match error {
-                    rustls::Error::InconsistentKeys(_) => TlsError::of("key", "not the key of this certificate"),
+                    rustls::Error::InconsistentKeys(_) => {
+                        TlsError::of("key", "not the key of this certificate")
+                    }
                     other => TlsError::of("certificate", other.to_string()),
                 };
                 builder.with_client_auth_cert(chain, private).map_err(mismatch)?
@@ -97,7 +108,8 @@ fn of_this_machine() -> Result<String, TlsError> {
         }
     }
     if text.is_empty() {
-        let words = "this machine trusts no certificate authority: name yours as `ca`, in a file for --targets";
+        let words = "this machine trusts no certificate authority: name yours as `ca`, in a file \
+            for --targets";
         return Err(TlsError::of("ca", words));
     }
     Ok(text)
@@ -106,13 +118,16 @@ fn of_this_machine() -> Result<String, TlsError> {
 fn roots(ca: &str) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(ca).map_err(|what| TlsError::of("ca", what))? {
-        roots.add(certificate).map_err(|error| TlsError::of("ca", format!("no usable certificate: {error}")))?;
+        roots
+            .add(certificate)
+            .map_err(|error| TlsError::of("ca", format!("no usable certificate: {error}")))?;
     }
     Ok(roots)
 }
 
 fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let found: Result<Vec<_>, pem::Error> =
+        CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) => Err("there is no `BEGIN CERTIFICATE` in this file: it must be PEM".into()),
@@ -122,7 +137,10 @@ fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
 
 fn no_key(text: &str) -> &'static str {
     match text.contains("ENCRYPTED") {
-        true => "the key is encrypted: decrypt it (`openssl pkey -in KEY -out PLAIN`) and guard the file by its mode",
+        true => {
+            "the key is encrypted: decrypt it (`openssl pkey -in KEY -out PLAIN`) and guard the \
+            file by its mode"
+        }
         false => "there is no private key in this file: it must be PEM",
     }
 }

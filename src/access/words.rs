@@ -5,18 +5,23 @@ use rustls::{AlertDescription, CertificateError, Error};
 /// `host` is the name or address that was asked for.
 pub fn of(error: &Error, host: &str) -> String {
     match error {
-        Error::InvalidCertificate(cause) => format!("its certificate is not trusted: {}", certificate(cause, host)),
+        Error::InvalidCertificate(cause) => {
+            format!("its certificate is not trusted: {}", certificate(cause, host))
+        }
         Error::AlertReceived(alert) => alerted(*alert),
         Error::InvalidMessage(_) | Error::InappropriateMessage { .. } => NO_TLS.into(),
         Error::PeerIncompatible(cause) => {
-            format!("no version or cipher of TLS in common ({cause:?}); it must offer TLS 1.2 or newer")
+            format!(
+                "no version or cipher of TLS in common ({cause:?}); it must offer TLS 1.2 or newer"
+            )
         }
         other => format!("TLS failed: {other}"),
     }
 }
 
 /// What answers in another language, or hangs up at our first words.
-pub const NO_TLS: &str = "what answers there does not speak TLS; name its TLS port, or leave TLS out";
+pub const NO_TLS: &str =
+    "what answers there does not speak TLS; name its TLS port, or leave TLS out";
 
 fn certificate(cause: &CertificateError, host: &str) -> String {
     use CertificateError as C;
@@ -36,7 +41,8 @@ fn certificate(cause: &CertificateError, host: &str) -> String {
         }
         C::NotValidForName => format!("it is not made out for {host}; {OTHER_NAME}"),
         C::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-            format!("it names no host at all (no subjectAltName), so not {host} either; {OTHER_NAME}")
+            format!("it names no host at all (no subjectAltName), so not {host} either; \
+                {OTHER_NAME}")
         }
         C::NotValidForNameContext { presented, .. } => {
             let names = presented.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", ");
@@ -44,14 +50,16 @@ fn certificate(cause: &CertificateError, host: &str) -> String {
         }
         C::Revoked => "it was revoked; renew it".into(),
         C::BadSignature => {
-            "its signature is not that of the authority in `tls.ca`; name the right authority's certificate".into()
+            "its signature is not that of the authority in `tls.ca`; name the right authority's \
+            certificate".into()
         }
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
             "it is not meant for servers (extended key usage); make one that is".into()
         }
         // webpki's own errors are told by their names only.
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
-            "it is the certificate of an authority (CA:TRUE), not of a server; make one with CA:FALSE, signed by it"
+            "it is the certificate of an authority (CA:TRUE), not of a server; make one with \
+            CA:FALSE, signed by it"
                 .into()
         }
         other => format!("{other}; renew it"),
@@ -63,25 +71,41 @@ const OTHER_NAME: &str = "connect by a name that is in it, or have one made out 
 fn alerted(alert: AlertDescription) -> String {
     use AlertDescription as A;
     match alert {
-        A::CertificateRequired | A::BadCertificate | A::UnknownCA | A::CertificateUnknown | A::CertificateExpired
-        | A::UnsupportedCertificate | A::CertificateRevoked | A::AccessDenied => {
-            format!("it does not accept us without a certificate that it trusts ({alert:?}); set `tls.certificate` and `tls.key` in the targets file")
+        A::CertificateRequired
+        | A::BadCertificate
+        | A::UnknownCA
+        | A::CertificateUnknown
+        | A::CertificateExpired
+        | A::UnsupportedCertificate
+        | A::CertificateRevoked
+        | A::AccessDenied => {
+            format!(
+                "it does not accept us without a certificate that it trusts ({alert:?}); set \
+                `tls.certificate` and `tls.key` in the targets file"
+            )
         }
         A::HandshakeFailure => {
-            "it broke off the TLS handshake: no cipher in common, or it demands a certificate of ours (`tls.certificate`, `tls.key`)".into()
+            "it broke off the TLS handshake: no cipher in common, or it demands a certificate of \
+            ours (`tls.certificate`, `tls.key`)"
+                .into()
         }
         other => format!("it broke off TLS ({other:?})"),
     }
 }
 
 fn day(seconds: u64) -> String {
-    let stamp = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    stamp.map_or_else(|| "a day beyond the calendar".into(), |stamp| stamp.strftime("%Y-%m-%d").to_string())
+    let stamp =
+        i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    stamp.map_or_else(
+        || "a day beyond the calendar".into(),
+        |stamp| stamp.strftime("%Y-%m-%d").to_string(),
+    )
 }
 
 /// `DnsName("a.b")` and the like, without what surrounds the name.
 fn plain(presented: &str) -> &str {
-    let inner = presented.split_once('(').map_or(presented, |(_, inner)| inner.trim_end_matches(')'));
+    let inner =
+        presented.split_once('(').map_or(presented, |(_, inner)| inner.trim_end_matches(')'));
     inner.trim_matches('"')
 }
 
@@ -94,7 +118,10 @@ mod tests {
     #[test]
     fn causes_come_with_remedies() {
         let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        let expired = CertificateError::ExpiredContext { time: at(2_000_000_000), not_after: at(86_400 * 365) };
+        let expired = CertificateError::ExpiredContext {
+            time: at(2_000_000_000),
+            not_after: at(86_400 * 365),
+        };
         let expected = ServerName::try_from("a.b").unwrap();
         let presented = vec!["DnsName(\"c.d\")".to_owned(), "IpAddress(10.0.0.1)".to_owned()];
         let name = CertificateError::NotValidForNameContext { expected, presented };

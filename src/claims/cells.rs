@@ -1,21 +1,25 @@
 //! The measured cells of a row: one per label, point and metric, with the value of every block.
 //!
-//! Plain load gives the figures that the row names, and what its faults cost; an experiment gives what it observed. A block that the harness spoilt
-//! has no value; neither has a latency of an overloaded one, since a percentile of a saturated system is no property of
-//! it. Both stay visible as blocks without value.
+//! Plain load gives the figures that the row names, and what its faults cost; an experiment gives
+//! what it observed. A block that the harness spoilt has no value; neither has a latency of an
+//! overloaded one, since a percentile of a saturated system is no property of it. Both stay visible
+//! as blocks without value.
 
 use super::data::empty_cell;
 use super::faults;
 use super::tries;
 use crate::model::{Aggregate, Measure, Point, Unit};
 use crate::result::words::{name, survival};
-use crate::result::{BlockValue, CellOutcome, CellSummary, ComparedCell, Kind, Summary, Survives, measured};
+use crate::result::{
+    BlockValue, CellOutcome, CellSummary, ComparedCell, Kind, Summary, Survives, measured,
+};
 use crate::stats::compare::LEAST_BLOCKS;
 use crate::stats::over_blocks;
 use indexmap::IndexMap;
 use itertools::Itertools;
 
-/// The cells of one run, ordered by matrix point, then as the summary orders its labels, then by metric.
+/// The cells of one run, ordered by matrix point, then as the summary orders its labels, then by
+/// metric.
 pub fn of_run(figures: &[String], summary: &Summary) -> Vec<ComparedCell> {
     let mut groups: IndexMap<(&str, &str), Vec<&CellSummary>> = IndexMap::new();
     for cell in &summary.cells {
@@ -26,7 +30,8 @@ pub fn of_run(figures: &[String], summary: &Summary) -> Vec<ComparedCell> {
     let mut cells = Vec::new();
     for group in groups.into_values() {
         // Load that a system cannot carry by its nature has no figures, only the reason.
-        let unable = |cell: &&CellSummary| cell.observations.iter().any(|seen| seen.kind == Kind::Cannot);
+        let unable =
+            |cell: &&CellSummary| cell.observations.iter().any(|seen| seen.kind == Kind::Cannot);
         if !group.iter().any(|cell| cell.experiment.is_some() || unable(cell)) {
             let wanted = figures.iter().filter_map(|name| name.parse().ok());
             cells.extend(wanted.map(|measure| plain_cell(&group, measure, &summary.run)));
@@ -81,7 +86,15 @@ fn block_value(cell: &CellSummary, measure: Measure) -> BlockValue {
 }
 
 pub(super) fn block(cell: &CellSummary, value: Option<f64>, n: u64, because: String) -> BlockValue {
-    BlockValue { block: cell.block, value, floor: None, n, valid: cell.valid, outcome: cell.outcome, because }
+    BlockValue {
+        block: cell.block,
+        value,
+        floor: None,
+        n,
+        valid: cell.valid,
+        outcome: cell.outcome,
+        because,
+    }
 }
 
 /// Why a block is invalid or its outcome not `ok`; empty otherwise.
@@ -97,7 +110,8 @@ fn what_happened(cell: &CellSummary) -> String {
     if reasons.is_empty() { outcome } else { format!("{outcome}: {reasons}") }
 }
 
-/// What an experiment observed of one label at one matrix point: a cell for each metric and point of its own.
+/// What an experiment observed of one label at one matrix point: a cell for each metric and point
+/// of its own.
 fn observed_cells(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
     let mut cells: IndexMap<(String, &str), ComparedCell> = IndexMap::new();
     for cell in group {
@@ -105,14 +119,18 @@ fn observed_cells(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
             let point = joined(&cell.cell, &observation.point);
             let because = [&what_happened(cell), &observation.text];
             let because = because.into_iter().filter(|text| !text.is_empty()).join("; ");
-            let value = observation.value.filter(|_| cell.valid && observation.kind == Kind::Measured);
+            let value =
+                observation.value.filter(|_| cell.valid && observation.kind == Kind::Measured);
             let value = block(cell, value, observation.n, because);
-            let seen = cells.entry((point, &observation.metric)).or_insert_with_key(|(point, metric)| ComparedCell {
-                cell: point.clone(),
-                kind: observation.kind,
-                unit: observation.unit.clone(),
-                ..cell_of(cell, metric, Unit::Messages, run)
-            });
+            let seen =
+                cells.entry((point, &observation.metric)).or_insert_with_key(|(point, metric)| {
+                    ComparedCell {
+                        cell: point.clone(),
+                        kind: observation.kind,
+                        unit: observation.unit.clone(),
+                        ..cell_of(cell, metric, Unit::Messages, run)
+                    }
+                });
             seen.kind = stronger(seen.kind, observation.kind);
             seen.per_block.push(value);
         }
@@ -151,10 +169,20 @@ pub fn recompute(mut cell: ComparedCell) -> ComparedCell {
     let plain = cell.metric.parse::<Measure>().is_ok() && cell.kind != Kind::Cannot;
     let mut text: Vec<String> = cell.survives.iter().filter(|_| plain).map(survival).collect();
     if mean.is_some() && cell.interval.is_none() {
-        let blocks = if values.len() == 1 { "1 block".to_owned() } else { format!("{} blocks", values.len()) };
+        let blocks = if values.len() == 1 {
+            "1 block".to_owned()
+        } else {
+            format!("{} blocks", values.len())
+        };
         text.push(format!("no interval: {blocks}, {LEAST_BLOCKS} needed"));
     }
-    text.extend(cell.per_block.iter().map(|block| block.because.clone()).filter(|note| !note.is_empty()).unique());
+    text.extend(
+        cell.per_block
+            .iter()
+            .map(|block| block.because.clone())
+            .filter(|note| !note.is_empty())
+            .unique(),
+    );
     cell.text = text.join("; ");
     cell
 }

@@ -1,4 +1,5 @@
-//! The claims as data: `claims.yaml`, built into the binary. Texts, scenarios, limits and documented facts of every row.
+//! The claims as data: `claims.yaml`, built into the binary. Texts, scenarios, limits and
+//! documented facts of every row.
 //!
 //! Nothing is judged here. What a limit means stands in the file of its rule.
 
@@ -103,7 +104,8 @@ pub enum Headline {
     Counts { of: Vec<Worded>, above: String },
     /// Fan-out and sharing of work: `4 consumers at 1ms: 3.9×`.
     SpeedUp,
-    /// What losing a node for good cost, and killing the only one: `0 of 60,000 lost, back in 9.10 s`.
+    /// What losing a node for good cost, and killing the only one: `0 of 60,000 lost, back in 9.10
+    /// s`.
     Faults,
 }
 
@@ -139,7 +141,8 @@ pub enum Drawing {
 
 /// The list inside the binary, read once.
 pub fn load() -> Result<&'static Claims, ClaimError> {
-    static CLAIMS: LazyLock<Result<Claims, ClaimError>> = LazyLock::new(|| parse(include_str!("claims.yaml")));
+    static CLAIMS: LazyLock<Result<Claims, ClaimError>> =
+        LazyLock::new(|| parse(include_str!("claims.yaml")));
     CLAIMS.as_ref().map_err(ClaimError::clone)
 }
 
@@ -158,7 +161,8 @@ impl Claims {
 }
 
 impl Listed {
-    /// Whether a run is one of this scenario: what lies in a folder is run by its path, and known by its own name.
+    /// Whether a run is one of this scenario: what lies in a folder is run by its path, and known
+    /// by its own name.
     pub fn is(&self, scenario: &str) -> bool {
         self.name.rsplit('/').next() == scenario.rsplit('/').next()
     }
@@ -172,7 +176,9 @@ impl ClaimText {
     /// The rule in words, with its limits as they stand.
     pub fn rule(&self) -> String {
         let keys = values_in_words(&self.judge).into_iter();
-        keys.fold(self.rule.clone(), |text, (key, value)| text.replace(&format!("{{{key}}}"), &value))
+        keys.fold(self.rule.clone(), |text, (key, value)| {
+            text.replace(&format!("{{{key}}}"), &value)
+        })
     }
 
     /// What documents say, as cells of the row.
@@ -203,7 +209,9 @@ fn values_in_words(rule: &impl serde::Serialize) -> BTreeMap<String, String> {
             serde_json::Value::String(text) => text.clone(),
             serde_json::Value::Array(list) => list.iter().map(text).join(" or "),
             serde_json::Value::Number(number) => match number.as_f64() {
-                Some(whole) if whole.fract() == 0.0 && (0.0..1e15).contains(&whole) => words::grouped(whole as u64),
+                Some(whole) if whole.fract() == 0.0 && (0.0..1e15).contains(&whole) => {
+                    words::grouped(whole as u64)
+                }
                 _ => number.to_string(),
             },
             other => other.to_string(),
@@ -240,17 +248,23 @@ mod tests {
                 row.figures
             );
             for fact in &row.documented {
-                assert!(fact.source.starts_with("https://") && fact.date == "2026-11-22", "{id}: {}", fact.label);
+                assert!(
+                    fact.source.starts_with("https://") && fact.date == "2026-11-22",
+                    "{id}: {}",
+                    fact.label
+                );
                 assert!(System::from_name(&fact.system).is_some(), "{id}: {}", fact.system);
             }
         }
         // Every claim is measured in every profile, and drawn.
         for Profile { name, .. } in &claims.profiles {
-            let runs = |row: &ClaimText| row.scenarios.iter().any(|listed| listed.profiles.contains(name));
+            let runs =
+                |row: &ClaimText| row.scenarios.iter().any(|listed| listed.profiles.contains(name));
             assert!(claims.claims.iter().all(runs), "{name}");
         }
         assert!(
-            claims.claims.iter().all(|row| row.panel.is_some()) && claims.rows().all(|row| !row.headline.is_empty())
+            claims.claims.iter().all(|row| row.panel.is_some())
+                && claims.rows().all(|row| !row.headline.is_empty())
         );
     }
 
@@ -259,11 +273,16 @@ mod tests {
     fn text_and_limits_cannot_differ() {
         for row in load().unwrap().rows() {
             for key in values_in_words(&row.judge).keys().filter(|key| *key != "kind") {
-                assert!(row.rule.contains(&format!("{{{key}}}")), "{}: `{{{key}}}` is not in the text", row.id);
+                assert!(
+                    row.rule.contains(&format!("{{{key}}}")),
+                    "{}: `{{{key}}}` is not in the text",
+                    row.id
+                );
             }
             assert!(!row.rule().contains(['{', '}']), "{}: {}", row.id, row.rule());
         }
-        let text = include_str!("claims.yaml").replace("kafka-at-least: 1000000000", "kafka-at-least: 2000000");
+        let text = include_str!("claims.yaml")
+            .replace("kafka-at-least: 1000000000", "kafka-at-least: 2000000");
         assert!(parse(&text).unwrap().claims[0].rule().contains("at least 2,000,000 B"));
     }
 
@@ -287,15 +306,24 @@ mod tests {
         for row in load().unwrap().rows() {
             for listed in &row.scenarios {
                 for profile in &listed.profiles {
-                    let overrides = scenario::Overrides { profile: Some(profile.clone()), ..Default::default() };
+                    let overrides = scenario::Overrides {
+                        profile: Some(profile.clone()),
+                        ..Default::default()
+                    };
                     match scenario::load(&listed.name, &overrides) {
                         Ok(found) if found.info().claim.as_deref() == Some(row.id.as_str()) => {}
-                        Ok(found) => {
-                            wrong.push(format!("{} names {:?}, not {}", listed.name, found.info().claim, row.id))
-                        }
+                        Ok(found) => wrong.push(format!(
+                            "{} names {:?}, not {}",
+                            listed.name,
+                            found.info().claim,
+                            row.id
+                        )),
                         Err(error) => {
                             let error = error.to_string();
-                            wrong.push(format!("{profile}: {}", error.lines().next().unwrap_or_default()));
+                            wrong.push(format!(
+                                "{profile}: {}",
+                                error.lines().next().unwrap_or_default()
+                            ));
                         }
                     }
                 }

@@ -1,4 +1,5 @@
-//! The cells of faulted load: what the faults of a run cost, one cell per label, kind of fault and figure.
+//! The cells of faulted load: what the faults of a run cost, one cell per label, kind of fault and
+//! figure.
 //!
 //! How injections and blocks are put together is said by [`crate::result::fault_figures`].
 
@@ -6,10 +7,13 @@ use super::cells::{block, cell_of, joined, recompute};
 use crate::model::{BASE, Metric, metric};
 use crate::result::fault_figures::{FAULT_FIGURES, FaultFigure, caveat};
 use crate::result::words::copies;
-use crate::result::{BlockValue, CellOutcome, CellSummary, ComparedCell, Fault, Kind, Manifest, Summary};
+use crate::result::{
+    BlockValue, CellOutcome, CellSummary, ComparedCell, Fault, Kind, Manifest, Summary,
+};
 use itertools::Itertools;
 
-const NO_PROMISE: &str = "the reply promises nothing: there is no acknowledged message that could be lost";
+const NO_PROMISE: &str =
+    "the reply promises nothing: there is no acknowledged message that could be lost";
 /// Settings by which the others decide that a node is gone, in milliseconds.
 const DETECTION: [&str; 2] = ["broker.session.timeout.ms", "sentinel.down-after-milliseconds"];
 
@@ -42,7 +46,10 @@ pub fn of_group(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
 fn point(cell: &CellSummary, fault: &Fault) -> String {
     let copies = copies(&cell.system, &cell.survives, cell.nodes);
     let lasts = if fault.for_good() { ",for=never" } else { "" };
-    joined(&cell.cell, &format!("fault={},target={},copies={copies}{lasts}", fault.kind, fault.target))
+    joined(
+        &cell.cell,
+        &format!("fault={},target={},copies={copies}{lasts}", fault.kind, fault.target),
+    )
 }
 
 fn of_blocks(
@@ -55,7 +62,8 @@ fn of_blocks(
 ) -> ComparedCell {
     let mut per_block: Vec<BlockValue> = group.iter().map(block).collect();
     let empty = per_block.iter().all(|block| block.value.is_none());
-    let unable = acknowledged && empty && group.iter().any(|cell| cell.valid && cell.counts.acked.is_none());
+    let unable =
+        acknowledged && empty && group.iter().any(|cell| cell.valid && cell.counts.acked.is_none());
     let kind = if unable { Kind::Cannot } else { Kind::Measured };
     for block in per_block.iter_mut().filter(|block| unable && block.valid) {
         block.because = NO_PROMISE.to_owned();
@@ -75,7 +83,8 @@ fn injected<'a>(cell: &'a CellSummary, at: &str) -> Vec<&'a Fault> {
 
 fn block_of(cell: &CellSummary, point: &str, figure: &FaultFigure) -> BlockValue {
     let faults = injected(cell, point);
-    let struck: Vec<&Fault> = faults.iter().copied().filter(|fault| fault.took_effect_at_ns.is_some()).collect();
+    let struck: Vec<&Fault> =
+        faults.iter().copied().filter(|fault| fault.took_effect_at_ns.is_some()).collect();
     let value = figure.of_block(&struck).filter(|_| cell.valid);
     let mut because = what_happened(cell, &faults);
     if because.is_empty() && value.is_none() {
@@ -100,12 +109,14 @@ fn what_happened(cell: &CellSummary, faults: &[&Fault]) -> String {
     if !cell.valid {
         return format!("invalid: {}", cell.invalid_because.join("; "));
     }
-    let told =
-        |fault: &&Fault| Some(format!("not measured: the fault was not applied: {}", fault.not_applied.as_ref()?));
+    let told = |fault: &&Fault| {
+        Some(format!("not measured: the fault was not applied: {}", fault.not_applied.as_ref()?))
+    };
     faults.iter().find_map(told).unwrap_or_default()
 }
 
-/// After how long a node counts as gone, as read back from the brokers of each label with several nodes.
+/// After how long a node counts as gone, as read back from the brokers of each label with several
+/// nodes.
 pub fn detection(manifest: &Manifest, summary: &Summary) -> Vec<ComparedCell> {
     let struck = summary.cells.iter().filter(|cell| cell.nodes > 1 && !cell.faults.is_empty());
     let setting = |cell: &CellSummary| {
@@ -121,7 +132,12 @@ pub fn detection(manifest: &Manifest, summary: &Summary) -> Vec<ComparedCell> {
             cell: BASE.to_owned(),
             kind: Kind::Measured,
             per_block: vec![value],
-            ..cell_of(cell, metric::FAULT_DETECTION.name, metric::FAULT_DETECTION.unit, &summary.run)
+            ..cell_of(
+                cell,
+                metric::FAULT_DETECTION.name,
+                metric::FAULT_DETECTION.unit,
+                &summary.run,
+            )
         }))
     };
     struck.unique_by(|cell| &cell.label).filter_map(told).collect()
@@ -171,10 +187,14 @@ mod tests {
         ];
         let all = cells(&all, |_| {});
         let rpo = found(&all, "fault.rpo");
-        assert_eq!((rpo.cell.as_str(), rpo.value, rpo.n), ("fault=kill,target=leader,copies=1", Some(8.0), 3));
+        assert_eq!(
+            (rpo.cell.as_str(), rpo.value, rpo.n),
+            ("fault=kill,target=leader,copies=1", Some(8.0), 3)
+        );
         assert_eq!(rpo.text, "lost in 2 of 3 faults");
-        let near =
-            |metric: &str, expected: f64| (found(&all, metric).value.unwrap() - expected).abs() < 1e-6 * expected;
+        let near = |metric: &str, expected: f64| {
+            (found(&all, metric).value.unwrap() - expected).abs() < 1e-6 * expected
+        };
         assert!(near("fault.rpo_time", 7000.0) && near("fault.rto_publish", 4e9), "{all:?}");
         assert_eq!(found(&all, "fault.acked").unit, "msg");
         let pauses: Vec<_> = all.iter().filter(|cell| cell.cell.contains("fault=pause")).collect();
@@ -189,7 +209,10 @@ mod tests {
             ..fault(9, None)
         };
         let all = cells(&[gone], |cell| cell.id.nodes = 3);
-        assert!(found(&all, "fault.rpo").cell.ends_with("copies=1,for=never"), "copies of a partition, not nodes");
+        assert!(
+            found(&all, "fault.rpo").cell.ends_with("copies=1,for=never"),
+            "copies of a partition, not nodes"
+        );
         let rto = found(&all, "fault.rto_publish");
         assert_eq!((rto.value, rto.kind), (None, Kind::Measured));
         assert!(rto.text.contains("no acknowledgement any more"), "{}", rto.text);
@@ -202,7 +225,9 @@ mod tests {
         let why = "not measured: the fault was not applied: no such privilege";
         assert!(all.iter().all(|cell| cell.text.contains(why)), "{all:#?}");
         let simulated = cells(&[Fault { kind: "power-loss".into(), ..fault(0, Some(1)) }], |_| {});
-        assert!(found(&simulated, "fault.rpo").text.contains("none in 1 fault; simulated power loss"));
+        assert!(
+            found(&simulated, "fault.rpo").text.contains("none in 1 fault; simulated power loss")
+        );
     }
 
     #[test]
@@ -224,7 +249,8 @@ mod tests {
     fn detection_is_what_the_brokers_say() {
         let dir = tempfile::tempdir().unwrap();
         let folder = throughput_run(dir.path(), 1);
-        let (mut manifest, mut summary) = (folder.read_manifest().unwrap(), summarize(&folder).unwrap());
+        let (mut manifest, mut summary) =
+            (folder.read_manifest().unwrap(), summarize(&folder).unwrap());
         assert!(detection(&manifest, &summary).is_empty(), "nothing was injected");
         for cell in summary.cells.iter_mut().filter(|cell| cell.label == "kafka") {
             (cell.id.nodes, cell.faults) = (3, vec![fault(0, None)]);

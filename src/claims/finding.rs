@@ -1,4 +1,5 @@
-//! What a rule finds of each primitive under each condition, and how findings become one verdict and its reasons.
+//! What a rule finds of each primitive under each condition, and how findings become one verdict
+//! and its reasons.
 //!
 //! The words of verdicts are made here and nowhere else.
 
@@ -10,7 +11,8 @@ pub const PRIMITIVES: [&str; System::PRIMITIVES.len()] = System::PRIMITIVES;
 /// Reasons stay readable: what is longer stands in the cells.
 pub const LONGEST_BECAUSE: usize = 600;
 
-/// Whether a statement (or a claim, of a primitive) is true by what was measured, or why that cannot be said.
+/// Whether a statement (or a claim, of a primitive) is true by what was measured, or why that
+/// cannot be said.
 pub type Answer = Result<bool, String>;
 
 /// True when all statements are, false when any is not; else undecided, for the first reason.
@@ -33,7 +35,8 @@ pub fn word(decision: &Answer) -> &str {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub primitive: String,
-    /// With its preposition: `at load.rate=1k/s`, `with share groups`; empty where there is only one.
+    /// With its preposition: `at load.rate=1k/s`, `with share groups`; empty where there is only
+    /// one.
     pub condition: String,
     pub decision: Answer,
 }
@@ -50,9 +53,14 @@ impl Finding {
 
 /// The verdict over everything that was found.
 pub fn verdict(findings: &[Finding]) -> String {
-    let of = |name: &str| findings.iter().filter(|finding| finding.primitive == name).collect::<Vec<_>>();
-    let found =
-        PRIMITIVES.into_iter().map(|name| (name, of(name))).filter(|(_, all)| !all.is_empty()).collect::<Vec<_>>();
+    let of = |name: &str| {
+        findings.iter().filter(|finding| finding.primitive == name).collect::<Vec<_>>()
+    };
+    let found = PRIMITIVES
+        .into_iter()
+        .map(|name| (name, of(name)))
+        .filter(|(_, all)| !all.is_empty())
+        .collect::<Vec<_>>();
     if found.is_empty() {
         return "not measured".to_owned();
     }
@@ -63,11 +71,19 @@ pub fn verdict(findings: &[Finding]) -> String {
             holding.push((*name).to_owned());
             continue;
         }
-        // A condition counts when everything found under it is shown: both quantiles of a rate, for instance.
+        // A condition counts when everything found under it is shown: both quantiles of a rate, for
+        // instance.
         let wholly = |condition: &&str| {
-            all.iter().filter(|finding| finding.condition == *condition).all(|finding| finding.shown())
+            all.iter()
+                .filter(|finding| finding.condition == *condition)
+                .all(|finding| finding.shown())
         };
-        let conditions = all.iter().map(|finding| &*finding.condition).unique().filter(wholly).collect::<Vec<_>>();
+        let conditions = all
+            .iter()
+            .map(|finding| &*finding.condition)
+            .unique()
+            .filter(wholly)
+            .collect::<Vec<_>>();
         if !conditions.is_empty() {
             let conditions = joined(&conditions);
             holding.push(format!("{name} {conditions}"));
@@ -83,15 +99,21 @@ pub fn verdict(findings: &[Finding]) -> String {
     if !holding.is_empty() {
         return format!("holds only for {}", holding.join(", "));
     }
-    let reasons = findings.iter().filter_map(|finding| finding.decision.as_ref().err()).unique().join("; ");
-    if reasons.is_empty() { "does not hold".to_owned() } else { format!("inconclusive ({reasons})") }
+    let reasons =
+        findings.iter().filter_map(|finding| finding.decision.as_ref().err()).unique().join("; ");
+    if reasons.is_empty() {
+        "does not hold".to_owned()
+    } else {
+        format!("inconclusive ({reasons})")
+    }
 }
 
 /// `at a, b` rather than `at a, at b`.
 fn joined(conditions: &[&str]) -> String {
     let (preposition, _) = conditions[0].split_once(' ').unwrap_or((conditions[0], ""));
     let start = format!("{preposition} ");
-    let rest = conditions[1..].iter().map(|condition| condition.strip_prefix(&start).unwrap_or(condition));
+    let rest =
+        conditions[1..].iter().map(|condition| condition.strip_prefix(&start).unwrap_or(condition));
     std::iter::once(conditions[0]).chain(rest).join(", ")
 }
 
@@ -126,7 +148,12 @@ mod tests {
         const REFUTED: Answer = Ok(false);
         let undecided = || Err("exploratory".into());
         let verdict = |list: &[(&str, &str, Answer)]| {
-            verdict(&list.iter().map(|(name, at, said)| finding(name, at, said.clone())).collect::<Vec<_>>())
+            verdict(
+                &list
+                    .iter()
+                    .map(|(name, at, said)| finding(name, at, said.clone()))
+                    .collect::<Vec<_>>(),
+            )
         };
         assert_eq!(verdict(&[]), "not measured");
         assert_eq!(verdict(&[("redis-lists", "", SHOWN), ("redis-streams", "", SHOWN)]), "holds");
@@ -141,7 +168,11 @@ mod tests {
             .chain([("redis-lists", "at b", REFUTED), ("redis-streams", "at b", REFUTED)])
             .collect();
         assert_eq!(verdict(&alike), "holds only at a");
-        let two = [("redis-lists", "at a", SHOWN), ("redis-lists", "at b", SHOWN), ("redis-lists", "at c", REFUTED)];
+        let two = [
+            ("redis-lists", "at a", SHOWN),
+            ("redis-lists", "at b", SHOWN),
+            ("redis-lists", "at c", REFUTED),
+        ];
         assert_eq!(verdict(&two), "holds only for redis-lists at a, b");
         let mixed = [("redis-lists", "at a", SHOWN), ("redis-lists", "at a", REFUTED)];
         assert_eq!(verdict(&mixed), "does not hold", "one quantile of two");
@@ -161,7 +192,11 @@ mod tests {
         assert_eq!(because(&["a".into(), "b".into()]), "a; b");
         let long: Vec<String> = (0..20).map(|at| format!("{at}{}", "x".repeat(80))).collect();
         let text = because(&long);
-        assert!(text.chars().count() <= LONGEST_BECAUSE && text.ends_with("x; the rest stands in the cells"), "{text}");
+        assert!(
+            text.chars().count() <= LONGEST_BECAUSE
+                && text.ends_with("x; the rest stands in the cells"),
+            "{text}"
+        );
         assert_eq!(because(&["y".repeat(1000)]), "the rest stands in the cells");
         assert_eq!(because(&["y".repeat(1000), "z".into()]), "z; the rest stands in the cells");
     }

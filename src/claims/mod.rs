@@ -1,7 +1,7 @@
 //! The claims as data, and the rules that turn measurements into verdicts.
 //!
-//! Verdicts are computed, never typed: [`build`] makes the table from the summaries of runs, [`recheck`] computes every
-//! verdict again from `comparison.json` alone. Both are pure.
+//! Verdicts are computed, never typed: [`build`] makes the table from the summaries of runs,
+//! [`recheck`] computes every verdict again from `comparison.json` alone. Both are pure.
 
 mod cells;
 mod data;
@@ -13,7 +13,9 @@ mod tries;
 pub use data::{Drawing, Headline, Worded};
 
 use crate::model::System;
-use crate::result::{Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, Status, Summary, words};
+use crate::result::{
+    Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, Status, Summary, words,
+};
 use data::{ClaimText, Claims, Listed, Role, empty_cell};
 use indexmap::IndexSet;
 use itertools::Itertools;
@@ -40,8 +42,8 @@ pub struct Planned {
     pub scenario: String,
 }
 
-/// The scenarios of a profile in the order of the table, those that decide a verdict first: a suite that is stopped has
-/// its verdicts. Of some claims only, where some are named.
+/// The scenarios of a profile in the order of the table, those that decide a verdict first: a suite
+/// that is stopped has its verdicts. Of some claims only, where some are named.
 pub fn plan(profile: &str, only: &[String]) -> Result<Vec<Planned>, ClaimError> {
     let texts = data::load()?;
     if let Some(name) = only.iter().find(|name| row(name).is_none()) {
@@ -51,9 +53,12 @@ pub fn plan(profile: &str, only: &[String]) -> Result<Vec<Planned>, ClaimError> 
     let rows = texts.rows().filter(|row| only.is_empty() || only.contains(&row.id));
     let listed = rows.flat_map(|row| row.scenarios.iter().map(move |listed| (row, listed)));
     let asked = listed.filter(|(_, listed)| listed.profiles.iter().any(|name| name == profile));
-    let (judged, shown): (Vec<_>, Vec<_>) = asked.partition(|(_, listed)| listed.role == Role::Judged);
-    let planned =
-        |(row, listed): (&ClaimText, &Listed)| Planned { claim: row.id.clone(), scenario: listed.name.clone() };
+    let (judged, shown): (Vec<_>, Vec<_>) =
+        asked.partition(|(_, listed)| listed.role == Role::Judged);
+    let planned = |(row, listed): (&ClaimText, &Listed)| Planned {
+        claim: row.id.clone(),
+        scenario: listed.name.clone(),
+    };
     let plan: Vec<Planned> = judged.into_iter().chain(shown).map(planned).collect();
     if plan.is_empty() && only.is_empty() {
         let known = texts.profile_names().join(", ");
@@ -98,14 +103,20 @@ pub fn build(material: &Material<'_>) -> Result<Comparison, ClaimError> {
     build_by(data::load()?, material)
 }
 
-/// The same table from its own cells: verdicts and texts as rules and claims stand now, nothing measured anew.
+/// The same table from its own cells: verdicts and texts as rules and claims stand now, nothing
+/// measured anew.
 pub fn again(comparison: &Comparison) -> Result<Comparison, ClaimError> {
-    build(&Material { profile: &comparison.profile, before: Some(comparison), ..Material::default() })
+    build(&Material {
+        profile: &comparison.profile,
+        before: Some(comparison),
+        ..Material::default()
+    })
 }
 
 fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, ClaimError> {
     for (manifest, summary) in material.runs {
-        if manifest.environment == "fake" || summary.cells.iter().any(|cell| cell.system == "fake") {
+        if manifest.environment == "fake" || summary.cells.iter().any(|cell| cell.system == "fake")
+        {
             return Err(ClaimError::Fake { run: manifest.run.clone() });
         }
     }
@@ -120,21 +131,30 @@ fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, Claim
         if let Some(before) = material.before.filter(|_| !tried(row)) {
             let old = before.claims.iter().chain(&before.uses).filter(|claim| claim.id == row.id);
             cells.extend(tries::condensed(old.flat_map(inputs).collect()));
-            infos.extend(before.runs.iter().filter(|run| row.role(&run.scenario).is_some()).cloned());
+            infos.extend(
+                before.runs.iter().filter(|run| row.role(&run.scenario).is_some()).cloned(),
+            );
         }
         for listed in &row.scenarios {
-            let of_this = material.runs.iter().filter(|(manifest, _)| listed.is(&manifest.scenario.name));
+            let of_this =
+                material.runs.iter().filter(|(manifest, _)| listed.is(&manifest.scenario.name));
             for (manifest, summary) in of_this {
                 cells.extend(cells::of_run(&row.figures, summary));
                 cells.extend(faults::detection(manifest, summary));
                 infos.push(run_info(manifest, summary));
             }
-            let failed = material.failed.iter().filter(|(planned, _)| planned.scenario == listed.name);
+            let failed =
+                material.failed.iter().filter(|(planned, _)| planned.scenario == listed.name);
             infos.extend(failed.map(|(planned, because)| failed_run(planned, because)));
         }
     }
     let judge = |row: &ClaimText| {
-        judge(row, material.profile, measured.get(row.id.as_str()).cloned().unwrap_or_default(), &infos)
+        judge(
+            row,
+            material.profile,
+            measured.get(row.id.as_str()).cloned().unwrap_or_default(),
+            &infos,
+        )
     };
     Ok(Comparison {
         schema: SCHEMA,
@@ -164,14 +184,21 @@ fn recheck_by(texts: &Claims, comparison: &Comparison) -> Result<(), Vec<String>
     for run in comparison.runs.iter().filter(|run| run.environment == "fake") {
         wrong.push(ClaimError::Fake { run: run.run.clone() }.to_string());
     }
-    for (kind, texts, rows) in [("claim", claims, &comparison.claims), ("use", uses, &comparison.uses)] {
+    for (kind, texts, rows) in
+        [("claim", claims, &comparison.claims), ("use", uses, &comparison.uses)]
+    {
         let found: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let expected: Vec<&str> = texts.iter().map(|text| text.id.as_str()).collect();
         if found != expected {
-            wrong.push(format!("{kind}s: found {}, expected {}", found.join(", "), expected.join(", ")));
+            wrong.push(format!(
+                "{kind}s: found {}, expected {}",
+                found.join(", "),
+                expected.join(", ")
+            ));
         }
-        for (text, row) in
-            texts.iter().flat_map(|text| rows.iter().find(|row| row.id == text.id).map(|row| (text, row)))
+        for (text, row) in texts
+            .iter()
+            .flat_map(|text| rows.iter().find(|row| row.id == text.id).map(|row| (text, row)))
         {
             let again = judge(text, &comparison.profile, inputs(row).collect(), &comparison.runs);
             compare(row, &again, &mut wrong);
@@ -183,12 +210,19 @@ fn recheck_by(texts: &Claims, comparison: &Comparison) -> Result<(), Vec<String>
 /// One row: the measured cells, those that follow from them, what is documented, and the verdict.
 fn judge(text: &ClaimText, profile: &str, measured: Vec<ComparedCell>, runs: &[RunInfo]) -> Claim {
     let of_role = |role: Role| -> Vec<&ComparedCell> {
-        let scenario = |cell: &ComparedCell| runs.iter().find(|run| Some(&run.run) == cell.run.as_ref());
-        let in_role = |cell: &&ComparedCell| scenario(cell).and_then(|run| text.role(&run.scenario)) == Some(role);
+        let scenario =
+            |cell: &ComparedCell| runs.iter().find(|run| Some(&run.run) == cell.run.as_ref());
+        let in_role = |cell: &&ComparedCell| {
+            scenario(cell).and_then(|run| text.role(&run.scenario)) == Some(role)
+        };
         measured.iter().filter(in_role).collect()
     };
-    let inputs =
-        Inputs { judged: of_role(Role::Judged), shown: of_role(Role::Shown), runs, documented: &text.documented };
+    let inputs = Inputs {
+        judged: of_role(Role::Judged),
+        shown: of_role(Role::Shown),
+        runs,
+        documented: &text.documented,
+    };
     let judged = text.judge.judge(&inputs);
     let missing = missing(text, profile, runs);
     let verdict = judged.verdict();
@@ -201,7 +235,8 @@ fn judge(text: &ClaimText, profile: &str, measured: Vec<ComparedCell>, runs: &[R
     cells.extend(judged.derived);
     if cells.is_empty() {
         let why = if missing.is_empty() { "not measured".to_owned() } else { missing.join("; ") };
-        let not_measured = |system| ComparedCell { text: why.clone(), ..empty_cell(system, system, &text.metric) };
+        let not_measured =
+            |system| ComparedCell { text: why.clone(), ..empty_cell(system, system, &text.metric) };
         cells.extend(System::NAMES.map(not_measured));
     }
     cells.extend(text.documented_cells());
@@ -222,7 +257,9 @@ fn missing(text: &ClaimText, profile: &str, runs: &[RunInfo]) -> Vec<String> {
     let missing = |listed: &Listed| {
         let asked = listed.profiles.iter().any(|known| known == profile);
         let why = match runs.iter().find(|run| listed.is(&run.scenario)) {
-            Some(run) if run.status == Status::Failed => format!("could not run: {}", run.warnings.join(", ")),
+            Some(run) if run.status == Status::Failed => {
+                format!("could not run: {}", run.warnings.join(", "))
+            }
             Some(run) if run.status == Status::Interrupted => "was interrupted".to_owned(),
             None if asked => "was not run".to_owned(),
             None if listed.role == Role::Judged => format!("is not in profile {profile}"),
@@ -250,7 +287,9 @@ fn failed_run(planned: &Planned, because: &str) -> RunInfo {
 
 fn run_info(manifest: &Manifest, summary: &Summary) -> RunInfo {
     let versions: BTreeMap<String, String> = (manifest.systems.iter())
-        .map(|(label, system)| (label.clone(), format!("{}; {}", system.broker_version, system.client_version)))
+        .map(|(label, system)| {
+            (label.clone(), format!("{}; {}", system.broker_version, system.client_version))
+        })
         .collect();
     // Where the points of a matrix differ in it, all of them.
     let mut promises: BTreeMap<String, IndexSet<&str>> = BTreeMap::new();
@@ -269,7 +308,10 @@ fn run_info(manifest: &Manifest, summary: &Summary) -> RunInfo {
         blocks: manifest.blocks,
         cross_class: manifest.scenario.cross_class.clone(),
         versions,
-        promises: promises.into_iter().map(|(label, words)| (label, words.iter().join(" · "))).collect(),
+        promises: promises
+            .into_iter()
+            .map(|(label, words)| (label, words.iter().join(" · ")))
+            .collect(),
         host: format!("{}, {} cores, {}", host.cpu, host.cores, host.kernel),
         cores: Some(host.cores),
         selfcheck: manifest.selfcheck.clone(),
@@ -297,14 +339,20 @@ fn compare(found: &Claim, computed: &Claim, wrong: &mut Vec<String>) {
         let kind = |kind: Kind| words::name(&kind).replace('-', " ");
         differ("cell", &name(found), &name(computed));
         differ(&format!("kind of {}", name(computed)), &kind(found.kind), &kind(computed.kind));
-        let numbers = |cell: &ComparedCell| [cell.value, cell.interval.map(|i| i[0]), cell.interval.map(|i| i[1])];
+        let numbers = |cell: &ComparedCell| {
+            [cell.value, cell.interval.map(|i| i[0]), cell.interval.map(|i| i[1])]
+        };
         // A number read back from JSON may differ in its last bit.
         let close = |(a, b): (Option<f64>, Option<f64>)| match (a, b) {
             (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * a.abs().max(b.abs()),
             (a, b) => a.is_none() && b.is_none(),
         };
         if !numbers(found).into_iter().zip(numbers(computed)).all(close) {
-            differ(&name(computed), &format!("{:?}", numbers(found)), &format!("{:?}", numbers(computed)));
+            differ(
+                &name(computed),
+                &format!("{:?}", numbers(found)),
+                &format!("{:?}", numbers(computed)),
+            );
         }
         differ(&format!("text of {}", name(computed)), &found.text, &computed.text);
         let source = |cell: &ComparedCell| cell.source.clone().unwrap_or_default();

@@ -3,7 +3,9 @@ mod observed;
 use super::*;
 use crate::model::metric;
 use crate::result::synthetic::{latency_run, throughput_run};
-use crate::result::{CellId, CellOutcome, CellSummary, Observation, RunFolder, Survives, summarize};
+use crate::result::{
+    CellId, CellOutcome, CellSummary, Observation, RunFolder, Survives, summarize,
+};
 
 fn read(folder: &RunFolder) -> (Manifest, Summary) {
     (folder.read_manifest().unwrap(), summarize(folder).unwrap())
@@ -30,7 +32,12 @@ fn verdict(id: &str, run: (Manifest, Summary)) -> (String, String) {
 
 /// Scales the goodput of a label, for one block or all.
 fn scale(run: &mut (Manifest, Summary), label: &str, block: Option<u32>, factor: f64) {
-    for cell in run.1.cells.iter_mut().filter(|cell| cell.label == label && block.is_none_or(|b| b == cell.block)) {
+    for cell in run
+        .1
+        .cells
+        .iter_mut()
+        .filter(|cell| cell.label == label && block.is_none_or(|b| b == cell.block))
+    {
         cell.rates.goodput_per_s = cell.rates.goodput_per_s.map(|rate| rate * factor);
     }
 }
@@ -40,10 +47,10 @@ fn a_clear_difference_in_three_blocks_holds() {
     let (verdict, because) = verdict("throughput", throughput(3));
     assert_eq!(verdict, "holds");
     assert!(because.contains("kafka ÷ redis-streams: 2.00× shown; "), "{because}");
-    assert!(
-        because
-            .contains("across survival classes (kafka survives process kill, 1 copy, redis-pubsub survives nothing)")
-    );
+    assert!(because.contains(
+        "across survival classes (kafka survives process kill, 1 copy, redis-pubsub \
+                survives nothing)"
+    ));
     assert!(!because.contains("redis-streams survives"), "equal classes need no reason: {because}");
 }
 
@@ -52,7 +59,11 @@ fn below_three_blocks_the_ratio_is_shown_and_no_verdict_given() {
     for blocks in [1, 2] {
         let (verdict, because) = verdict("throughput", throughput(blocks));
         assert_eq!(verdict, "inconclusive (exploratory)");
-        assert!(because.contains("2.00× exploratory") && because.contains("below 3 no verdict on speed"), "{because}");
+        assert!(
+            because.contains("2.00× exploratory")
+                && because.contains("below 3 no verdict on speed"),
+            "{because}"
+        );
     }
 }
 
@@ -70,7 +81,9 @@ fn some_primitives_only() {
 #[test]
 fn one_point_only() {
     let mut run = throughput(3);
-    for cell in run.1.cells.iter_mut().filter(|cell| cell.label != "kafka" && cell.cell.contains("1KiB")) {
+    for cell in
+        run.1.cells.iter_mut().filter(|cell| cell.label != "kafka" && cell.cell.contains("1KiB"))
+    {
         cell.rates.goodput_per_s = cell.rates.goodput_per_s.map(|rate| rate * 4.0);
     }
     let (verdict, _) = verdict("throughput", run);
@@ -119,11 +132,23 @@ fn latency_holds_at_every_rate_and_quantile() {
     let run = read(&latency_run(folder.path()));
     let (text, because) = verdict("latency", run.clone());
     assert_eq!(text, "holds", "{because}");
-    assert_eq!(because.matches("× shown").count(), 3, "each primitive, rates × quantiles: {because}");
-    assert!(because.contains("across survival classes") && because.chars().count() <= finding::LONGEST_BECAUSE);
+    assert_eq!(
+        because.matches("× shown").count(),
+        3,
+        "each primitive, rates × quantiles: {because}"
+    );
+    assert!(
+        because.contains("across survival classes")
+            && because.chars().count() <= finding::LONGEST_BECAUSE
+    );
 
     let mut overloaded = run.clone();
-    for cell in overloaded.1.cells.iter_mut().filter(|cell| cell.label == "kafka" && cell.cell.contains("10k")) {
+    for cell in overloaded
+        .1
+        .cells
+        .iter_mut()
+        .filter(|cell| cell.label == "kafka" && cell.cell.contains("10k"))
+    {
         cell.outcome = CellOutcome::Overloaded;
         cell.outcome_because = vec!["8k/s of 10k/s reached".into()];
     }
@@ -131,7 +156,11 @@ fn latency_holds_at_every_rate_and_quantile() {
     let saturated: Vec<_> = (row(&comparison, "latency").cells.into_iter())
         .filter(|cell| cell.label == "kafka" && cell.cell.contains("10k"))
         .collect();
-    assert!(saturated.iter().all(|cell| cell.value.is_none() && cell.text.contains("overloaded: 8k/s of 10k/s")));
+    assert!(
+        saturated
+            .iter()
+            .all(|cell| cell.value.is_none() && cell.text.contains("overloaded: 8k/s of 10k/s"))
+    );
     assert!(row(&comparison, "latency").verdict.starts_with("holds only at load.rate=1k/s"));
     recheck(&comparison).unwrap();
 
@@ -142,7 +171,8 @@ fn latency_holds_at_every_rate_and_quantile() {
     let (_, because) = verdict("latency", few);
     assert!(because.contains("9999 samples a block, 10000 needed"), "{because}");
 
-    // The path of a primitive can only hide how much lower it is; Kafka's can make the whole difference.
+    // The path of a primitive can only hide how much lower it is; Kafka's can make the whole
+    // difference.
     let mut floor = run.clone();
     for cell in floor.1.cells.iter_mut().filter(|cell| cell.label == "redis-pubsub") {
         cell.floor.get_mut("end_to_end").unwrap().insert("p50".into(), 100_000);
@@ -159,13 +189,22 @@ fn latency_holds_at_every_rate_and_quantile() {
 #[test]
 fn what_was_not_measured_says_so() {
     let comparison = build("quick", &[]).unwrap();
-    assert!(comparison.claims.iter().chain(&comparison.uses).all(|row| row.verdict == "not measured"));
-    for (id, words) in [("latency", "scenario latency was not run"), ("parallelism", "parallelism-sharing was not run")]
-    {
+    assert!(
+        comparison.claims.iter().chain(&comparison.uses).all(|row| row.verdict == "not measured")
+    );
+    for (id, words) in [
+        ("latency", "scenario latency was not run"),
+        ("parallelism", "parallelism-sharing was not run"),
+    ] {
         assert!(row(&comparison, id).because.contains(words), "{}", row(&comparison, id).because);
     }
     assert_eq!(comparison.uses[0].because, "scenario log-aggregation is not in profile quick");
-    assert!(comparison.claims.iter().all(|row| row.cells[..4].iter().all(|cell| cell.kind == Kind::NotMeasured)));
+    assert!(
+        comparison
+            .claims
+            .iter()
+            .all(|row| row.cells[..4].iter().all(|cell| cell.kind == Kind::NotMeasured))
+    );
     recheck(&comparison).unwrap();
     let mut alone = throughput(3);
     alone.1.cells.retain(|cell| cell.label == "kafka");
@@ -198,7 +237,10 @@ fn a_table_edited_by_hand_is_found_out() {
         ("kafka message.size=100B goodput", |row| row.cells[0].value = Some(1e9)),
         ("kafka message.size=100B goodput", |row| row.cells[0].interval = None),
         ("ratio(goodput, kafka, redis-streams)", |row| {
-            row.cells.iter_mut().filter(|cell| cell.metric.contains("streams")).for_each(|cell| cell.value = Some(9.0));
+            row.cells
+                .iter_mut()
+                .filter(|cell| cell.metric.contains("streams"))
+                .for_each(|cell| cell.value = Some(9.0));
         }),
         ("kafka message.size=100B goodput", |row| row.cells[0].per_block[0].value = Some(1.0)),
     ];
@@ -242,28 +284,42 @@ fn observed(scenario: &str, of: &[(&str, Vec<Observation>)]) -> (Manifest, Summa
 }
 
 fn retention() -> (Manifest, Summary) {
-    let share = |value| vec![Observation::measured(metric::READABLE_AFTER_ACK, "", value, 100).with_text("read back")];
+    let share = |value| {
+        vec![
+            Observation::measured(metric::READABLE_AFTER_ACK, "", value, 100)
+                .with_text("read back"),
+        ]
+    };
     let seek = Observation::cannot(metric::SHARE_SEEK, "by=time", "a list has no time");
     observed(
         "retention",
         &[
             ("kafka", share(1.0)),
-            ("redis-pubsub", vec![Observation::cannot(metric::READABLE_AFTER_ACK, "", "keeps nothing")]),
+            (
+                "redis-pubsub",
+                vec![Observation::cannot(metric::READABLE_AFTER_ACK, "", "keeps nothing")],
+            ),
             ("redis-streams", share(1.0)),
             ("redis-lists", [share(0.0), vec![seek]].concat()),
         ],
     )
 }
 
-/// The whole way: a number changed in `claims.yaml` changes a verdict, and the old table is stale by it.
+/// The whole way: a number changed in `claims.yaml` changes a verdict, and the old table is stale
+/// by it.
 #[test]
 fn a_number_changed_in_the_data_changes_the_verdict_and_makes_the_table_stale() {
     let text = include_str!("claims.yaml");
     let before = build("standard", &[throughput(3)]).unwrap();
     assert_eq!(row(&before, "throughput").verdict, "holds");
-    let changed = data::parse(&text.replace("must-be: above, limit: 1.05", "must-be: above, limit: 2.5")).unwrap();
-    let after =
-        build_by(&changed, &Material { profile: "standard", runs: &[throughput(3)], ..Material::default() }).unwrap();
+    let changed =
+        data::parse(&text.replace("must-be: above, limit: 1.05", "must-be: above, limit: 2.5"))
+            .unwrap();
+    let after = build_by(
+        &changed,
+        &Material { profile: "standard", runs: &[throughput(3)], ..Material::default() },
+    )
+    .unwrap();
     assert_eq!(row(&after, "throughput").verdict, "does not hold");
     assert!(row(&after, "throughput").rule.contains("above 2.5"));
     recheck_by(&changed, &after).unwrap();
@@ -280,9 +336,15 @@ fn what_only_stands_beside_decides_nothing() {
     recheck(&comparison).unwrap();
     let both = row(&comparison, "throughput");
     assert_eq!(both.verdict, "holds");
-    let shown: Vec<_> =
-        both.cells.iter().filter(|cell| cell.run.as_deref() == Some(&waiting.0.run) && cell.unit == "×").collect();
-    assert!(shown.len() == 6 && shown.iter().all(|cell| cell.text == "stands beside the verdict"), "{shown:?}");
+    let shown: Vec<_> = both
+        .cells
+        .iter()
+        .filter(|cell| cell.run.as_deref() == Some(&waiting.0.run) && cell.unit == "×")
+        .collect();
+    assert!(
+        shown.len() == 6 && shown.iter().all(|cell| cell.text == "stands beside the verdict"),
+        "{shown:?}"
+    );
     assert!(!both.because.contains("0.02"), "{}", both.because);
     assert!(both.because.contains("scenario throughput-durable was not run"), "{}", both.because);
     let alone = build("standard", &[waiting]).unwrap();
@@ -291,16 +353,29 @@ fn what_only_stands_beside_decides_nothing() {
 
 #[test]
 fn a_scenario_that_cannot_run_is_named_in_its_row() {
-    let planned = |claim: &str, scenario: &str| Planned { claim: claim.into(), scenario: scenario.into() };
-    let failed = [(planned("message-size", "message-size"), "needs 4 GB of memory, 2 GB are free".to_owned())];
-    let material = Material { profile: "quick", runs: &[retention()], failed: &failed, before: None };
+    let planned =
+        |claim: &str, scenario: &str| Planned { claim: claim.into(), scenario: scenario.into() };
+    let failed = [(
+        planned("message-size", "message-size"),
+        "needs 4 GB of memory, 2 GB are free".to_owned(),
+    )];
+    let material =
+        Material { profile: "quick", runs: &[retention()], failed: &failed, before: None };
     let comparison = super::build(&material).unwrap();
     recheck(&comparison).unwrap();
     let size = row(&comparison, "message-size");
     assert_eq!(size.verdict, "not measured");
-    assert_eq!(size.because, "scenario message-size could not run: needs 4 GB of memory, 2 GB are free");
+    assert_eq!(
+        size.because,
+        "scenario message-size could not run: needs 4 GB of memory, 2 GB are free"
+    );
     assert!(size.cells[0].text.contains("needs 4 GB"));
-    assert!(comparison.runs.iter().any(|run| run.status == Status::Failed && run.run == "none (message-size)"));
+    assert!(
+        comparison
+            .runs
+            .iter()
+            .any(|run| run.status == Status::Failed && run.run == "none (message-size)")
+    );
 }
 
 #[test]
@@ -309,9 +384,13 @@ fn a_row_run_again_is_merged_into_the_table() {
     let mut slower = throughput(3);
     scale(&mut slower, "kafka", None, 0.1);
     let runs = [slower.clone()];
-    let after =
-        super::build(&Material { profile: "standard", runs: &runs, before: Some(&before), ..Material::default() })
-            .unwrap();
+    let after = super::build(&Material {
+        profile: "standard",
+        runs: &runs,
+        before: Some(&before),
+        ..Material::default()
+    })
+    .unwrap();
     recheck(&after).unwrap();
     assert_eq!(row(&after, "retention"), row(&before, "retention"));
     assert_eq!(row(&after, "throughput").verdict, "does not hold");
@@ -337,9 +416,17 @@ fn the_plan_is_what_the_data_lists() {
     let quick = names("quick", &[]);
     let ids: Vec<&str> = data::load().unwrap().rows().map(|row| row.id.as_str()).collect();
     assert_eq!(quick[0], ids[0], "in the order of the table");
-    assert!(!quick.contains(&"capacity".to_owned()) && names("full", &[]).contains(&"capacity".to_owned()));
+    assert!(
+        !quick.contains(&"capacity".to_owned())
+            && names("full", &[]).contains(&"capacity".to_owned())
+    );
     assert_eq!(names("quick", &["parallelism"]), ["parallelism-fanout", "parallelism-sharing"]);
-    assert!(plan("quick", &["speed".into()]).unwrap_err().to_string().contains("known: message-size, delivery"));
+    assert!(
+        plan("quick", &["speed".into()])
+            .unwrap_err()
+            .to_string()
+            .contains("known: message-size, delivery")
+    );
     assert!(plan("nope", &[]).unwrap_err().to_string().contains("known: quick, standard, full"));
     let full = names("full", &[]);
     let place = |name: &str| full.iter().position(|other| other == name).unwrap();
@@ -351,7 +438,8 @@ fn the_plan_is_what_the_data_lists() {
     assert_eq!(all.len(), count, "a scenario serves one row");
 }
 
-/// Judges `BROKERBENCH_RENDER/comparison.json` again in place by what it holds: after a change of a rule, not of data.
+/// Judges `BROKERBENCH_RENDER/comparison.json` again in place by what it holds: after a change of a
+/// rule, not of data.
 #[test]
 #[ignore = "writes where it is told to"]
 fn judge_again() {
@@ -359,11 +447,13 @@ fn judge_again() {
     let Some(dir) = std::env::var_os("BROKERBENCH_RENDER") else { return };
     let path = std::path::Path::new(&dir).join("comparison.json");
     let before: Comparison = files::read_json(&path).unwrap();
-    let material = Material { profile: &before.profile, before: Some(&before), ..Material::default() };
+    let material =
+        Material { profile: &before.profile, before: Some(&before), ..Material::default() };
     files::write_json(&path, &super::build(&material).unwrap()).unwrap();
 }
 
-/// The whole way of a fault: from the summary of a run by its own name to the row that lists it by its path.
+/// The whole way of a fault: from the summary of a run by its own name to the row that lists it by
+/// its path.
 #[test]
 fn a_node_lost_for_good_decides_and_others_stand_beside() {
     use crate::result::Fault;
@@ -374,8 +464,13 @@ fn a_node_lost_for_good_decides_and_others_stand_beside() {
         cell.survives.copies = copies;
         let effect = Some(1_000_000_000);
         let (kind, target) = ("kill".into(), "leader".into());
-        cell.faults =
-            vec![Fault { kind, target, took_effect_at_ns: effect, rpo_messages: Some(rpo), ..Fault::default() }];
+        cell.faults = vec![Fault {
+            kind,
+            target,
+            took_effect_at_ns: effect,
+            rpo_messages: Some(rpo),
+            ..Fault::default()
+        }];
         cell
     };
     let run = |scenario: &str, cells: &[CellSummary]| {
@@ -388,10 +483,18 @@ fn a_node_lost_for_good_decides_and_others_stand_beside() {
     recheck(&comparison).unwrap();
     let found = row(&comparison, "fault-tolerance");
     assert_eq!(found.verdict, "holds only for redis-pubsub with copies, redis-streams with copies");
-    assert!(found.because.contains("at stock settings: kafka-3-stock 60,000 of "), "{}", found.because);
+    assert!(
+        found.because.contains("at stock settings: kafka-3-stock 60,000 of "),
+        "{}",
+        found.because
+    );
     let kept = [lost("kafka-3-stock", 1, 0), lost("kafka-3", 3, 4), lost("redis-3", 1, 12)];
     let comparison = build("standard", &[run("node-lost-for-good", &kept)]).unwrap();
     assert_eq!(row(&comparison, "fault-tolerance").verdict, "holds only at stock settings");
     let comparison = build("standard", &[run("kill-leader", &cells)]).unwrap();
-    assert_eq!(row(&comparison, "fault-tolerance").verdict, "not measured", "it only stands beside");
+    assert_eq!(
+        row(&comparison, "fault-tolerance").verdict,
+        "not measured",
+        "it only stands beside"
+    );
 }

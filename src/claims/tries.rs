@@ -1,8 +1,10 @@
-//! Single tries of an experiment stay in the summary of their run: the table has a line for what they come to.
+//! Single tries of an experiment stay in the summary of their run: the table has a line for what
+//! they come to.
 //!
-//! The size ladder tries every size with every payload and codec; the table needs how far each way came, how each rung went
-//! and who refused there, and what the ladder says of a size or of a label as a whole. The search for a capacity probes a
-//! dozen rates; the table needs its bracket. Pure; done twice it is as if done once.
+//! The size ladder tries every size with every payload and codec; the table needs how far each way
+//! came, how each rung went and who refused there, and what the ladder says of a size or of a label
+//! as a whole. The search for a capacity probes a dozen rates; the table needs its bracket. Pure;
+//! done twice it is as if done once.
 
 use super::cells::recompute;
 use crate::model::{Point, Unit};
@@ -25,19 +27,23 @@ pub fn condensed(cells: Vec<ComparedCell>) -> Vec<ComparedCell> {
         let group = match split(&cell.cell) {
             _ if cell.metric.starts_with(PROBE) => continue,
             Some(_) if DROPPED.contains(&cell.metric.as_str()) => continue,
-            Some((_, rung)) if cell.metric == INTACT => Ok((rung, cell.run.clone(), cell.label.clone())),
+            Some((_, rung)) if cell.metric == INTACT => {
+                Ok((rung, cell.run.clone(), cell.label.clone()))
+            }
             _ => Err(at),
         };
         groups.entry(group).or_default().push(cell);
     }
-    let as_one = |(group, mut cells): (Result<(String, _, _), usize>, Vec<ComparedCell>)| match group {
-        Ok((rung, ..)) => Some(of_rung(rung, &cells)),
-        Err(_) => cells.pop(),
-    };
+    let as_one =
+        |(group, mut cells): (Result<(String, _, _), usize>, Vec<ComparedCell>)| match group {
+            Ok((rung, ..)) => Some(of_rung(rung, &cells)),
+            Err(_) => cells.pop(),
+        };
     groups.into_iter().filter_map(as_one).collect()
 }
 
-/// The way that a message was sent and the rung it was sent at, from the point of a try; of other points nothing.
+/// The way that a message was sent and the rung it was sent at, from the point of a try; of other
+/// points nothing.
 fn split(point: &str) -> Option<(String, String)> {
     let point = Point::read(point);
     let way = point.only(&WAY);
@@ -46,7 +52,8 @@ fn split(point: &str) -> Option<(String, String)> {
 
 /// The share of the ways tried that arrived.
 fn of_rung(point: String, tries: &[ComparedCell]) -> ComparedCell {
-    let numbers: BTreeSet<u32> = tries.iter().flat_map(|cell| &cell.per_block).map(|block| block.block).collect();
+    let numbers: BTreeSet<u32> =
+        tries.iter().flat_map(|cell| &cell.per_block).map(|block| block.block).collect();
     let measured = tries.iter().any(|cell| cell.kind == Kind::Measured);
     recompute(ComparedCell {
         cell: point,
@@ -63,8 +70,10 @@ fn of_block(tries: &[ComparedCell], number: u32) -> Option<BlockValue> {
         Some((split(&cell.cell)?.0, block.clone()))
     };
     let ways: Vec<(String, BlockValue)> = tries.iter().filter_map(own).collect();
-    let tried: Vec<&(String, BlockValue)> = ways.iter().filter(|(_, block)| block.value.is_some()).collect();
-    let arrived = tried.iter().filter(|(_, block)| block.value.is_some_and(|intact| intact > 0.5)).count();
+    let tried: Vec<&(String, BlockValue)> =
+        ways.iter().filter(|(_, block)| block.value.is_some()).collect();
+    let arrived =
+        tried.iter().filter(|(_, block)| block.value.is_some_and(|intact| intact > 0.5)).count();
     let (_, first) = ways.first()?;
     Some(BlockValue {
         value: (!tried.is_empty()).then(|| arrived as f64 / tried.len() as f64),
@@ -76,7 +85,8 @@ fn of_block(tries: &[ComparedCell], number: u32) -> Option<BlockValue> {
 
 /// Who refused. Where some ways arrived, also which did not and how many were not tried.
 fn words(tried: &[&(String, BlockValue)], ways: usize) -> String {
-    let refused: Vec<_> = tried.iter().filter(|(_, block)| block.value.is_some_and(|intact| intact <= 0.5)).collect();
+    let refused: Vec<_> =
+        tried.iter().filter(|(_, block)| block.value.is_some_and(|intact| intact <= 0.5)).collect();
     let mut words = Vec::new();
     if let Some(((way, first), others)) = refused.split_first() {
         if refused.len() == tried.len() {
@@ -133,15 +143,22 @@ mod tests {
     #[test]
     fn a_line_for_each_rung() {
         let cells = condensed(ladder());
-        let lines: Vec<(&str, &str, Option<f64>, &str)> =
-            cells.iter().map(|c| (c.metric.as_str(), c.cell.as_str(), c.value, c.text.as_str())).collect();
+        let lines: Vec<(&str, &str, Option<f64>, &str)> = cells
+            .iter()
+            .map(|c| (c.metric.as_str(), c.cell.as_str(), c.value, c.text.as_str()))
+            .collect();
         let peaks = "client_peak";
         assert_eq!(
             lines,
             [
                 (INTACT, "size=1KiB", Some(1.0), ""),
                 (INTACT, "size=1KiB,client=second", Some(1.0), ""),
-                (INTACT, "size=1MiB", Some(0.5), "payload=text,codec=none: broker: too large; 1 of 3 ways not tried"),
+                (
+                    INTACT,
+                    "size=1MiB",
+                    Some(0.5),
+                    "payload=text,codec=none: broker: too large; 1 of 3 ways not tried"
+                ),
                 (INTACT, "size=1GB", Some(0.0), "broker: too large"),
                 (INTACT, "size=2GB", None, "needs 4 GB, 2 GB are free"),
                 (peaks, "size=1MiB", Some(4e7), lines[5].3),

@@ -18,12 +18,16 @@ Examples:
 
 /// Examples, and every exit code.
 fn after_help() -> String {
-    let codes = Code::list().into_iter().map(|(code, meaning)| format!("\n  {code:<3} {meaning}")).collect::<String>();
+    let codes = Code::list()
+        .into_iter()
+        .map(|(code, meaning)| format!("\n  {code:<3} {meaning}"))
+        .collect::<String>();
     format!("{EXAMPLES}\n\nExit codes (from 10 on there is a result to read):{codes}")
 }
 
 #[derive(Debug, Parser)]
-#[command(name = "brokerbench", version, about = "Compares messaging on Apache Kafka and on Redis, on real brokers, with every message accounted for.", after_help = after_help())]
+#[command(name = "brokerbench", version, about = "Compares messaging on Apache Kafka and on Redis, \
+    on real brokers, with every message accounted for.", after_help = after_help())]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -81,7 +85,8 @@ pub enum Command {
         #[arg(value_enum, default_value_t = SchemaOf::Scenario)]
         of: SchemaOf,
     },
-    /// Check what this machine offers, what is missing and what to do about it; starts and changes nothing
+    /// Check what this machine offers, what is missing and what to do about it; starts and changes
+    /// nothing
     Doctor {
         /// Print one JSON object on stdout
         #[arg(long)]
@@ -114,7 +119,8 @@ pub enum SchemaOf {
 /// Where brokers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EnvironmentKind {
-    /// External if addresses or targets are given; docker if an engine answers and its images can be had; else native
+    /// External if addresses or targets are given; docker if an engine answers and its images can
+    /// be had; else native
     Auto,
     /// Real Kafka and redis-server as child processes on loopback
     Native,
@@ -208,13 +214,16 @@ pub struct TableArgs {
     /// Whose table
     #[arg(long, default_value = "standard", value_name = "NAME")]
     pub profile: String,
-    /// Put the table between the markers `<!-- brokerbench:begin -->` and `<!-- brokerbench:end -->` of this file
+    /// Put the table between the markers `<!-- brokerbench:begin -->` and `<!-- brokerbench:end
+    /// -->` of this file
     #[arg(long, value_name = "FILE")]
     pub inject: Option<PathBuf>,
-    /// Change nothing; exit 12 unless the committed table agrees with its data (with --inject: the file too)
+    /// Change nothing; exit 12 unless the committed table agrees with its data (with --inject: the
+    /// file too)
     #[arg(long)]
     pub check: bool,
-    /// Compute verdicts and texts again from the cells in comparison.json, and write all six files; measures nothing
+    /// Compute verdicts and texts again from the cells in comparison.json, and write all six files;
+    /// measures nothing
     #[arg(long, conflicts_with = "check")]
     pub rewrite: bool,
     #[command(flatten)]

@@ -1,7 +1,7 @@
 //! `compare`: the scenarios behind the claims, then the table.
 //!
-//! One scenario that cannot run does not stop the others: its row says why. What has finished is noted at once, so that
-//! `--resume` goes on where a stopped suite was.
+//! One scenario that cannot run does not stop the others: its row says why. What has finished is
+//! noted at once, so that `--resume` goes on where a stopped suite was.
 
 use super::args::CompareArgs;
 use super::exit::{Code, Failure, worst};
@@ -35,7 +35,8 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     }
     let selfcheck = selfcheck::remembered_or_run(interrupt)?;
     let (runs, codes, elapsed) = Default::default();
-    let mut comparing = Comparing { args, suite, selfcheck, interrupt, runs, failed: unread, codes, elapsed };
+    let mut comparing =
+        Comparing { args, suite, selfcheck, interrupt, runs, failed: unread, codes, elapsed };
     for (planned, scenario) in &scenarios {
         comparing.scenario(planned, scenario, &mut chosen)?;
         if interrupt.flag.load(Relaxed) {
@@ -49,9 +50,12 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     if runs.is_empty() {
         return Err(nothing(failed, interrupt));
     }
-    let failed: Vec<_> = failed.into_iter().map(|(planned, failure)| (planned, failure.message)).collect();
-    let material = Material { profile: &args.profile, runs: &runs, failed: &failed, before: before.as_ref() };
-    let comparison = claims::build(&material).map_err(|error| Failure::new(Code::Internal, error))?;
+    let failed: Vec<_> =
+        failed.into_iter().map(|(planned, failure)| (planned, failure.message)).collect();
+    let material =
+        Material { profile: &args.profile, runs: &runs, failed: &failed, before: before.as_ref() };
+    let comparison =
+        claims::build(&material).map_err(|error| Failure::new(Code::Internal, error))?;
     report::write_comparison(&dir, &comparison)?;
     report::write_index(results)?;
     out(&report::terminal(&comparison, width()));
@@ -75,19 +79,21 @@ type Read = (Vec<(Planned, Scenario)>, Vec<(Planned, Failure)>);
 /// All scenarios, before any of them runs; what is wrong with one is said at once.
 fn read(plan: Vec<Planned>, profile: &str) -> Result<Read, Failure> {
     let overrides = Overrides { profile: Some(profile.to_owned()), ..Overrides::default() };
-    let read = plan.into_iter().map(|planned| match scenario::load(&planned.scenario, &overrides) {
-        Ok(scenario) => Ok((planned, scenario)),
-        Err(error) => {
-            say(&format!("{}: {error}", planned.scenario));
-            Err((planned, Failure::from(error)))
-        }
-    });
+    let read =
+        plan.into_iter().map(|planned| match scenario::load(&planned.scenario, &overrides) {
+            Ok(scenario) => Ok((planned, scenario)),
+            Err(error) => {
+                say(&format!("{}: {error}", planned.scenario));
+                Err((planned, Failure::from(error)))
+            }
+        });
     let (scenarios, mut unread): (Vec<_>, Vec<_>) = read.partition_result();
     match (scenarios.is_empty(), unread.pop()) {
         (true, Some((_, failure))) => Err(failure),
-        (true, None) => {
-            Err(Failure::new(Code::Usage, format!("--only: none of these claims is measured in profile {profile}")))
-        }
+        (true, None) => Err(Failure::new(
+            Code::Usage,
+            format!("--only: none of these claims is measured in profile {profile}"),
+        )),
         (false, last) => {
             unread.extend(last);
             Ok((scenarios, unread))
@@ -116,8 +122,14 @@ struct Comparing<'a> {
 }
 
 impl Comparing<'_> {
-    /// Measures one scenario, or takes its finished run. An error stops the suite: results cannot be written.
-    fn scenario(&mut self, planned: &Planned, scenario: &Scenario, chosen: &mut Chosen) -> Result<(), Failure> {
+    /// Measures one scenario, or takes its finished run. An error stops the suite: results cannot
+    /// be written.
+    fn scenario(
+        &mut self,
+        planned: &Planned,
+        scenario: &Scenario,
+        chosen: &mut Chosen,
+    ) -> Result<(), Failure> {
         if let Some((folder, manifest, summary)) =
             self.suite.finished(scenario, chosen.environment.name()).filter(|_| self.args.resume)
         {
@@ -129,12 +141,17 @@ impl Comparing<'_> {
         }
         let start = Instant::now();
         let results = &self.args.results.results;
-        let measured = measure(scenario, chosen, results, Some(self.selfcheck.clone()), self.interrupt);
+        let measured =
+            measure(scenario, chosen, results, Some(self.selfcheck.clone()), self.interrupt);
         self.elapsed.push((scenario.name.clone(), Some(start.elapsed())));
         match measured {
             Ok(measured) => {
                 self.suite.note(&measured.manifest)?;
-                say(&format!("{}: {}", scenario.name, measured.folder.join("report.html").display()));
+                say(&format!(
+                    "{}: {}",
+                    scenario.name,
+                    measured.folder.join("report.html").display()
+                ));
                 self.codes.push(measured.code);
                 self.runs.push((measured.manifest, measured.summary));
             }
@@ -153,7 +170,8 @@ impl Comparing<'_> {
     /// How long each scenario took, on stderr.
     fn print_elapsed(&self) {
         for (name, elapsed) in &self.elapsed {
-            let text = elapsed.map_or("kept".to_owned(), |elapsed| format!("{:.0} s", elapsed.as_secs_f64()));
+            let text = elapsed
+                .map_or("kept".to_owned(), |elapsed| format!("{:.0} s", elapsed.as_secs_f64()));
             say(&format!("elapsed: {name} {text}"));
         }
         let total: Duration = self.elapsed.iter().filter_map(|(_, elapsed)| *elapsed).sum();
@@ -184,7 +202,10 @@ mod tests {
         let (read_well, unread) = read(plan, "quick").unwrap();
         assert_eq!((read_well.len(), unread.len()), (1, 1));
         assert_eq!((unread[0].0.claim.as_str(), unread[0].1.code), ("throughput", Code::Usage));
-        assert_eq!(read(vec![planned("throughput", "no-such-scenario")], "quick").unwrap_err().code, Code::Usage);
+        assert_eq!(
+            read(vec![planned("throughput", "no-such-scenario")], "quick").unwrap_err().code,
+            Code::Usage
+        );
         assert!(read(Vec::new(), "quick").unwrap_err().message.contains("--only"));
     }
 
@@ -205,22 +226,33 @@ mod tests {
         let folder = RunFolder::create(dir.path(), "error-handling").unwrap();
         let manifest = synthetic::manifest(&folder, "error-handling", 2);
         folder.write_manifest(&manifest).unwrap();
-        let seen = [metric::CRASH_LOST, metric::LARGEST_INTACT, metric::CLIENT_PEAK, metric::STALLED_CUT_OFF];
+        let seen = [
+            metric::CRASH_LOST,
+            metric::LARGEST_INTACT,
+            metric::CLIENT_PEAK,
+            metric::STALLED_CUT_OFF,
+        ];
         for (block, value) in [(1, 10.0), (2, 1000.0)] {
             let mut output = synthetic::capacity_cell("kafka", "base", block, 1000);
             output.record.experiment = Some("poison".into());
-            output.record.observations = seen.map(|metric| Observation::measured(metric, "", value, 1)).into();
+            output.record.observations =
+                seen.map(|metric| Observation::measured(metric, "", value, 1)).into();
             folder.write_cell(&output).unwrap();
         }
         let summary = crate::report::report(&folder).unwrap();
         let terminal = crate::report::observations(&summary, 200);
         let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
         let runs = [(manifest, summary)];
-        let table = build(&Material { profile: "quick", runs: &runs, ..Material::default() }).unwrap();
+        let table =
+            build(&Material { profile: "quick", runs: &runs, ..Material::default() }).unwrap();
         let row = table.claims.iter().find(|claim| claim.id == "error-handling").unwrap();
         let expected = [(505.0, "505 msg"), (10.0, "10 B"), (1000.0, "1 kB"), (10.0, "yes")];
         for (metric, (value, shown)) in seen.into_iter().zip(expected) {
-            let cell = row.cells.iter().find(|cell| cell.metric == metric.name && cell.value.is_some()).unwrap();
+            let cell = row
+                .cells
+                .iter()
+                .find(|cell| cell.metric == metric.name && cell.value.is_some())
+                .unwrap();
             assert_eq!(cell.value, Some(value), "{metric}");
             let line = terminal.lines().find(|line| line.contains(metric.name)).unwrap();
             assert!(line.contains(shown) && page.contains(shown), "{metric} {shown}: {line}");

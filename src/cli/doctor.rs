@@ -42,14 +42,22 @@ pub fn doctor(json: bool, args: &EnvironmentArgs) -> Outcome {
         external,
     };
     let checks = checks(wanted);
-    let asked = |part: &Part| *part != Part::Machine && checks.iter().any(|check| check.part == *part);
+    let asked =
+        |part: &Part| *part != Part::Machine && checks.iter().any(|check| check.part == *part);
     let environments = PARTS.into_iter().map(|(part, _)| part).filter(asked);
     let choice = |name| EnvironmentChoice { name, can_run: can_run(&checks, name) };
     let environments: Vec<EnvironmentChoice> = environments.map(choice).collect();
-    let environment = environments.iter().find(|verdict| verdict.can_run).map(|verdict| verdict.name);
+    let environment =
+        environments.iter().find(|verdict| verdict.can_run).map(|verdict| verdict.name);
     let code = if environment.is_some() { Code::Fine } else { Code::Environment };
     if json {
-        let report = DoctorReport { schema: 1, exit_code: code as u8, environment, environments, checks: &checks };
+        let report = DoctorReport {
+            schema: 1,
+            exit_code: code as u8,
+            environment,
+            environments,
+            checks: &checks,
+        };
         out_json(&report)?;
     } else {
         out(&text(&checks, &environments, environment, auto));
@@ -57,7 +65,12 @@ pub fn doctor(json: bool, args: &EnvironmentArgs) -> Outcome {
     Ok(code)
 }
 
-fn text(checks: &[Check], environments: &[EnvironmentChoice], taken: Option<Part>, auto: bool) -> String {
+fn text(
+    checks: &[Check],
+    environments: &[EnvironmentChoice],
+    taken: Option<Part>,
+    auto: bool,
+) -> String {
     let mut text = String::new();
     for (part, heading) in PARTS {
         let of_part = checks.iter().filter(|check| check.part == part);

@@ -1,6 +1,7 @@
 //! The one place that decides exit codes, and the only one that turns errors into words on stderr.
 //!
-//! Below 10 there is nothing to read; from 10 on there is a result. Where several apply, the first of [`Code`] counts.
+//! Below 10 there is nothing to read; from 10 on there is a result. Where several apply, the first
+//! of [`Code`] counts.
 
 use crate::environment::EnvironmentError;
 use crate::result::{Fault, Judged, ResultError, Status, Summary};
@@ -40,14 +41,20 @@ pub enum Code {
 impl Code {
     /// The code that an earlier command ended with; what we never end with is an internal error.
     pub fn from_number(number: u8) -> Self {
-        Self::value_variants().iter().copied().find(|code| *code as u8 == number).unwrap_or(Self::Internal)
+        Self::value_variants()
+            .iter()
+            .copied()
+            .find(|code| *code as u8 == number)
+            .unwrap_or(Self::Internal)
     }
 
     /// Every code by number, with what it means.
     pub fn list() -> Vec<(u8, String)> {
         let meaning = |code: &Self| code.to_possible_value()?.get_help().map(ToString::to_string);
-        let mut list: Vec<_> =
-            Self::value_variants().iter().filter_map(|code| Some((*code as u8, meaning(code)?))).collect();
+        let mut list: Vec<_> = Self::value_variants()
+            .iter()
+            .filter_map(|code| Some((*code as u8, meaning(code)?)))
+            .collect();
         list.sort();
         list
     }
@@ -87,20 +94,25 @@ impl From<StudyError> for Failure {
             StudyError::Interrupted => Code::Interrupted,
             StudyError::Result(_) => Code::Results,
             error if is_refusal(error) => Code::Usage,
-            StudyError::Environment(_) | StudyError::CellRun { .. } | StudyError::Probe { .. } => Code::Environment,
+            StudyError::Environment(_) | StudyError::CellRun { .. } | StudyError::Probe { .. } => {
+                Code::Environment
+            }
         };
         Self::new(code, error)
     }
 }
 
-/// How a run with results ends. `thresholds_held` is false if any threshold failed or was unmeasured.
+/// How a run with results ends. `thresholds_held` is false if any threshold failed or was
+/// unmeasured.
 pub fn of_run(status: Status, summary: &Summary, thresholds_held: bool) -> Code {
     match status {
         Status::Interrupted => Code::Interrupted,
         _ if summary.cells.iter().flat_map(|cell| &cell.faults).any(Fault::failed) => Code::Fault,
         Status::Invalid | Status::Failed => Code::Invalid,
         Status::Complete if summary.cells.iter().any(|cell| !cell.valid) => Code::Invalid,
-        Status::Complete if summary.cells.iter().any(|cell| cell.judged == Some(Judged::Fail)) => Code::Guarantee,
+        Status::Complete if summary.cells.iter().any(|cell| cell.judged == Some(Judged::Fail)) => {
+            Code::Guarantee
+        }
         Status::Complete if !thresholds_held => Code::Threshold,
         Status::Complete => Code::Fine,
     }
@@ -129,8 +141,15 @@ mod tests {
     #[test]
     fn the_readme_has_every_code_as_the_help_has() {
         let readme = include_str!("../../README.md");
-        let table = readme.split("| exit code | meaning |\n|---|---|\n").nth(1).unwrap().split("\n\n").next().unwrap();
-        let rows: Vec<String> = Code::list().iter().map(|(code, meaning)| format!("| {code} | {meaning} |")).collect();
+        let table = readme
+            .split("| exit code | meaning |\n|---|---|\n")
+            .nth(1)
+            .unwrap()
+            .split("\n\n")
+            .next()
+            .unwrap();
+        let rows: Vec<String> =
+            Code::list().iter().map(|(code, meaning)| format!("| {code} | {meaning} |")).collect();
         assert_eq!(table.lines().collect::<Vec<_>>(), rows);
     }
 }

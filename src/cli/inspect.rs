@@ -30,14 +30,19 @@ pub fn list(results: &Path) -> Outcome {
     let mut text = String::from("Scenarios\n");
     for name in scenario::names() {
         match scenario::load(&name, &Overrides::default()) {
-            Ok(found) => text += &format!("  {name:<14} {}\n", sanitize::line(found.question.trim())),
-            Err(_) => text += &format!("  {name:<14} (invalid: see `brokerbench validate {name}`)\n"),
+            Ok(found) => {
+                text += &format!("  {name:<14} {}\n", sanitize::line(found.question.trim()))
+            }
+            Err(_) => {
+                text += &format!("  {name:<14} (invalid: see `brokerbench validate {name}`)\n")
+            }
         }
     }
     let runs = results.join("runs");
     let entries = std::fs::read_dir(&runs).into_iter().flatten().flatten();
     let complete = entries.filter(|entry| entry.path().join("manifest.json").is_file());
-    let mut names: Vec<_> = complete.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<_> =
+        complete.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     text += &format!("Runs in {}\n", runs.display());
     if names.is_empty() {
@@ -67,7 +72,11 @@ pub fn validate(scenarios: &[String]) -> Outcome {
             Err(error) => failures.push(error.to_string()),
         }
     }
-    if failures.is_empty() { Ok(Code::Fine) } else { Err(Failure::new(Code::Usage, failures.join("\nerror: "))) }
+    if failures.is_empty() {
+        Ok(Code::Fine)
+    } else {
+        Err(Failure::new(Code::Usage, failures.join("\nerror: ")))
+    }
 }
 
 pub fn schema(of: SchemaOf) -> Outcome {
@@ -93,14 +102,18 @@ pub fn completions(shell: clap_complete::Shell) -> Outcome {
 pub fn man(command: Option<&str>) -> Outcome {
     let mut root = Cli::command();
     root.build();
-    let known: Vec<String> = root.get_subcommands().map(|known| known.get_name().to_owned()).collect();
+    let known: Vec<String> =
+        root.get_subcommands().map(|known| known.get_name().to_owned()).collect();
     let page = match command {
         None => Some(root),
         Some(name) => root.find_subcommand(name).cloned(),
     };
     let unknown = || {
         let known = known.join(", ");
-        Failure::new(Code::Usage, format!("there is no command `{}`; known: {known}", command.unwrap_or_default()))
+        Failure::new(
+            Code::Usage,
+            format!("there is no command `{}`; known: {known}", command.unwrap_or_default()),
+        )
     };
     let page = clap_mangen::Man::new(page.ok_or_else(unknown)?);
     let mut text = Vec::new();

@@ -1,7 +1,7 @@
 //! The command line: arguments, progress, messages and exit codes. The only group that prints.
 //!
-//! Results go to stdout, progress, warnings and errors to stderr; both through one place, which lets no text of others
-//! act on the terminal.
+//! Results go to stdout, progress, warnings and errors to stderr; both through one place, which
+//! lets no text of others act on the terminal.
 
 mod args;
 mod compare;
@@ -31,7 +31,9 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &interrupt),
         Command::Report { run, results } => results::report(run, &results.results),
         Command::Table(args) => results::table(args),
-        Command::Export { run, format: ExportFormat::Hgrm, results } => results::export(run, &results.results),
+        Command::Export { run, format: ExportFormat::Hgrm, results } => {
+            results::export(run, &results.results)
+        }
         Command::List { metrics: true, .. } => inspect::metrics(),
         Command::List { results, .. } => inspect::list(&results.results),
         Command::Explain { scenario, overrides } => inspect::explain(scenario, overrides),
@@ -49,7 +51,8 @@ pub fn main() -> ExitCode {
     ExitCode::from(code as u8)
 }
 
-/// Prints a result, whatever names and texts of others it holds. A reader that has gone away (`| head`) is no error.
+/// Prints a result, whatever names and texts of others it holds. A reader that has gone away (`|
+/// head`) is no error.
 fn out(text: &str) {
     print(&mut std::io::stdout().lock(), &sanitize::lines(text));
 }
@@ -71,11 +74,12 @@ fn print(stream: &mut impl Write, text: &str) {
     let _ = write!(stream, "{text}{newline}").and_then(|()| stream.flush());
 }
 
-/// What was typed. The parser's messages repeat it, in colours of their own: where they could not be told from colours
-/// that were typed, there are none.
+/// What was typed. The parser's messages repeat it, in colours of their own: where they could not
+/// be told from colours that were typed, there are none.
 fn typed() -> Cli {
     Cli::try_parse().unwrap_or_else(|error| {
-        let hostile = std::env::args_os().any(|arg| arg.to_str().is_none_or(|arg| sanitize::line(arg) != arg));
+        let hostile = std::env::args_os()
+            .any(|arg| arg.to_str().is_none_or(|arg| sanitize::line(arg) != arg));
         if !hostile || !error.use_stderr() {
             error.exit();
         }
@@ -86,7 +90,8 @@ fn typed() -> Cli {
 
 /// Columns of the terminal; as many as a table likes where there is none.
 fn width() -> u16 {
-    let columns = rustix::termios::tcgetwinsize(std::io::stdout()).map(|size| size.ws_col).unwrap_or(0);
+    let columns =
+        rustix::termios::tcgetwinsize(std::io::stdout()).map(|size| size.ws_col).unwrap_or(0);
     if columns == 0 { 160 } else { columns }
 }
 

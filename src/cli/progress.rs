@@ -22,16 +22,25 @@ pub struct Display {
 
 impl Display {
     pub fn new(interrupt: Interrupt) -> Self {
-        let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let terminal = std::io::stderr().is_terminal()
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let bar = terminal.then(|| {
             let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template("{spinner} [{pos}/{len}] {wide_msg} {elapsed}") {
+            if let Ok(style) =
+                ProgressStyle::with_template("{spinner} [{pos}/{len}] {wide_msg} {elapsed}")
+            {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
-        Self { bar, step: String::new(), place: String::new(), last_plain: Instant::now(), interrupt }
+        Self {
+            bar,
+            step: String::new(),
+            place: String::new(),
+            last_plain: Instant::now(),
+            interrupt,
+        }
     }
 
     pub fn clear(&self) {
@@ -123,6 +132,9 @@ mod tests {
             p99_ns: None,
         };
         let text = line("kafka base block 1", &progress);
-        assert_eq!(text, "kafka base block 1 measure 3s sent=300 answered=299 consumed=298 p50=1.50ms p99=-");
+        assert_eq!(
+            text,
+            "kafka base block 1 measure 3s sent=300 answered=299 consumed=298 p50=1.50ms p99=-"
+        );
     }
 }

@@ -3,7 +3,9 @@
 use super::args::TableArgs;
 use super::exit::{Code, Failure};
 use super::{Outcome, out, width};
-use crate::result::{CellSummary, Comparison, Fault, Judged, Kind, Manifest, RunFolder, Summary, files, words};
+use crate::result::{
+    CellSummary, Comparison, Fault, Judged, Kind, Manifest, RunFolder, Summary, files, words,
+};
 use crate::sanitize;
 use crate::{claims, export as formats, report as rendering};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
@@ -34,7 +36,8 @@ pub fn table(args: &TableArgs) -> Outcome {
     let dir = args.results.results.join(&args.profile);
     let mut comparison = Comparison::read(&dir)?;
     if args.rewrite {
-        comparison = claims::again(&comparison).map_err(|error| Failure::new(Code::Internal, error))?;
+        comparison =
+            claims::again(&comparison).map_err(|error| Failure::new(Code::Internal, error))?;
     }
     let mut wrong = claims::recheck(&comparison).err().unwrap_or_default();
     let injected = match args.inject.as_deref() {
@@ -44,7 +47,10 @@ pub fn table(args: &TableArgs) -> Outcome {
     if args.check {
         let committed = dir.join("comparison.md");
         if files::read(&committed)? != rendering::markdown(&comparison).into_bytes() {
-            wrong.push(format!("{} does not agree with comparison.json beside it", committed.display()));
+            wrong.push(format!(
+                "{} does not agree with comparison.json beside it",
+                committed.display()
+            ));
         }
         if let Some((file, (old, new))) = &injected
             && old != new
@@ -117,16 +123,22 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
         text += &one_line(format!("{point}: {rate}{}", found.because));
     }
     for (label, cold) in &manifest.cold_start {
-        let publish = |ns: Option<u64>| ns.map_or("not measured".into(), |ns| words::time(ns as f64));
+        let publish =
+            |ns: Option<u64>| ns.map_or("not measured".into(), |ns| words::time(ns as f64));
         text += &one_line(format!(
-            "cold start: {label} answered after {}; publish p50 {} and p99 {} in its first 5 s; warmed {} before measuring",
+            "cold start: {label} answered after {}; publish p50 {} and p99 {} in its first 5 s; \
+            warmed {} before measuring",
             words::time(cold.ready_ns as f64),
             publish(cold.publish_p50_ns),
             publish(cold.publish_p99_ns),
             words::time(cold.warmed_ns as f64),
         ));
     }
-    text += &one_line(format!("status {}, selfcheck {}", words::name(&summary.status), manifest.selfcheck));
+    text += &one_line(format!(
+        "status {}, selfcheck {}",
+        words::name(&summary.status),
+        manifest.selfcheck
+    ));
     text + &format!("page and charts: {}", folder.join("report.html").display())
 }
 
@@ -148,10 +160,14 @@ const COLUMNS: [Column; 13] = [
         false => "invalid".to_owned(),
         true => words::name(&cell.outcome),
     }),
-    ("goodput/s", |cell| cell.rates.goodput_per_s.map_or("-".into(), |rate| words::grouped(rate as u64))),
+    ("goodput/s", |cell| {
+        cell.rates.goodput_per_s.map_or("-".into(), |rate| words::grouped(rate as u64))
+    }),
     ("publish p50", |cell| time(cell.latency.publish.as_ref().and_then(|publish| publish.p50_ns))),
     ("p99", |cell| time(cell.latency.publish.as_ref().and_then(|publish| publish.p99_ns))),
-    ("end-to-end p50", |cell| time(cell.latency.end_to_end.as_ref().and_then(|whole| whole.p50_ns))),
+    ("end-to-end p50", |cell| {
+        time(cell.latency.end_to_end.as_ref().and_then(|whole| whole.p50_ns))
+    }),
     ("p99", |cell| time(cell.latency.end_to_end.as_ref().and_then(|whole| whole.p99_ns))),
     ("lost", |cell| count(cell.counts.lost)),
     ("dup", |cell| count(cell.counts.duplicate)),
@@ -232,16 +248,25 @@ fn fault_text(fault: &Fault) -> String {
         ("a new client", fault.probe_rto_ns),
         ("every copy", fault.redundancy_ns),
     ];
-    let mut said: Vec<String> =
-        times.iter().map(|(name, ns)| format!("{name} {}", ns.map_or("unknown".into(), time))).collect();
+    let mut said: Vec<String> = times
+        .iter()
+        .map(|(name, ns)| format!("{name} {}", ns.map_or("unknown".into(), time)))
+        .collect();
     said.extend(fault.scripted_ns.map(|ns| format!("of it scripted {}", time(ns))));
     said.push(match (fault.rpo_messages, fault.rpo_ns) {
         (Some(0), _) => "nothing acknowledged lost".to_owned(),
         (Some(lost), Some(ns)) => {
             let least = fault.rpo_least_messages.map_or_else(String::new, |least| {
-                format!(" ({} where the kernel had written back what was older than 30 s)", words::grouped(least))
+                format!(
+                    " ({} where the kernel had written back what was older than 30 s)",
+                    words::grouped(least)
+                )
             });
-            format!("LOST {} acknowledged messages{least}, {} of them", words::grouped(lost), time(ns))
+            format!(
+                "LOST {} acknowledged messages{least}, {} of them",
+                words::grouped(lost),
+                time(ns)
+            )
         }
         _ => "loss unknown".to_owned(),
     });
@@ -275,10 +300,15 @@ mod tests {
              a new client unknown; every copy unknown; of it scripted 2.00 s; \
              LOST 1,234 acknowledged messages, 250 ms of them; exit status 9"
         );
-        let least = fault_text(&Fault { kind: "power-loss".into(), rpo_least_messages: Some(1000), ..known.clone() });
+        let least = fault_text(&Fault {
+            kind: "power-loss".into(),
+            rpo_least_messages: Some(1000),
+            ..known.clone()
+        });
         assert!(
             least.contains(
-                "LOST 1,234 acknowledged messages (1,000 where the kernel had written back what was older than"
+                "LOST 1,234 acknowledged messages (1,000 where the kernel had written back what \
+                was older than"
             ),
             "{least}"
         );

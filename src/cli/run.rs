@@ -18,8 +18,11 @@ use std::sync::atomic::Ordering::Relaxed;
 pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
     let overrides = Overrides::from(&args.overrides);
     // All of them, and all rules, are read before any of them runs.
-    let mut scenarios =
-        args.scenarios.iter().map(|name| scenario::load(name, &overrides)).collect::<Result<Vec<_>, _>>()?;
+    let mut scenarios = args
+        .scenarios
+        .iter()
+        .map(|name| scenario::load(name, &overrides))
+        .collect::<Result<Vec<_>, _>>()?;
     scenarios.iter_mut().try_for_each(|scenario| add_thresholds(scenario, &args.threshold))?;
     let mut chosen = environment(&args.environment)?;
     let mut codes = Vec::new();
@@ -43,7 +46,10 @@ fn add_thresholds(scenario: &mut Scenario, texts: &[String]) -> Result<(), Failu
     let labels: Vec<String> = scenario.systems.iter().map(|(label, _)| label.clone()).collect();
     for text in texts {
         let rule = Threshold::parse(text, &labels).map_err(|error| {
-            Failure::new(Code::Usage, format!("--threshold '{text}': {}; {}", error.what, error.remedy))
+            Failure::new(
+                Code::Usage,
+                format!("--threshold '{text}': {}; {}", error.what, error.remedy),
+            )
         })?;
         scenario.thresholds.push(rule);
     }
@@ -85,8 +91,10 @@ pub fn measure(
     display.clear();
     let mut finished = finished?;
     let summary = summarize(&finished.folder)?;
-    let findings: Vec<_> = scenario.thresholds.iter().map(|rule| rule.evaluate(&summary.cells)).collect();
-    let code = of_run(finished.manifest.status, &summary, findings.iter().all(|finding| finding.held));
+    let findings: Vec<_> =
+        scenario.thresholds.iter().map(|rule| rule.evaluate(&summary.cells)).collect();
+    let code =
+        of_run(finished.manifest.status, &summary, findings.iter().all(|finding| finding.held));
     finished.manifest.exit_code = code as u8;
     if matches!(code, Code::Invalid | Code::Fault) {
         finished.manifest.status = Status::Invalid;
@@ -96,9 +104,17 @@ pub fn measure(
     report::write_index(results_dir)?;
     let findings = findings
         .into_iter()
-        .map(|finding| format!("{} {}: {}", if finding.held { "✓" } else { "✗" }, finding.rule, finding.words))
+        .map(|finding| {
+            format!("{} {}: {}", if finding.held { "✓" } else { "✗" }, finding.rule, finding.words)
+        })
         .collect();
-    Ok(RenderedRun { folder: finished.folder.path().to_owned(), manifest: finished.manifest, summary, findings, code })
+    Ok(RenderedRun {
+        folder: finished.folder.path().to_owned(),
+        manifest: finished.manifest,
+        summary,
+        findings,
+        code,
+    })
 }
 
 /// Where brokers come from, and why from there.
@@ -145,7 +161,8 @@ pub fn external(args: &EnvironmentArgs) -> Result<Option<External>, Failure> {
     };
     if addresses {
         let message = format!(
-            "--kafka, --redis and --targets name brokers that run already, --env {own} starts its own: leave one out"
+            "--kafka, --redis and --targets name brokers that run already, --env {own} starts its \
+            own: leave one out"
         );
         return Err(Failure::new(Code::Usage, message));
     }
@@ -162,11 +179,13 @@ fn docker() -> Result<Box<dyn Environment>, Failure> {
 
 /// This program: the janitor is another process of it.
 fn exe() -> Result<PathBuf, Failure> {
-    std::env::current_exe()
-        .map_err(|error| Failure::new(Code::Environment, format!("own executable not found: {error}")))
+    std::env::current_exe().map_err(|error| {
+        Failure::new(Code::Environment, format!("own executable not found: {error}"))
+    })
 }
 
-/// An argument with everything between `://` and `@` hidden: a password does not belong into results.
+/// An argument with everything between `://` and `@` hidden: a password does not belong into
+/// results.
 fn without_secrets(arg: &str) -> String {
     match (arg.find("://"), arg.rfind('@')) {
         (Some(from), Some(to)) if from + 3 < to => format!("{}***{}", &arg[..from + 3], &arg[to..]),
@@ -180,7 +199,10 @@ mod tests {
 
     #[test]
     fn passwords_do_not_reach_the_manifest() {
-        assert_eq!(without_secrets("--redis=redis://me:pw@host:1/0"), "--redis=redis://***@host:1/0");
+        assert_eq!(
+            without_secrets("--redis=redis://me:pw@host:1/0"),
+            "--redis=redis://***@host:1/0"
+        );
         assert_eq!(without_secrets("redis://host:1"), "redis://host:1");
         assert_eq!(without_secrets("a@b"), "a@b");
     }

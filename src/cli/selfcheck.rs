@@ -41,16 +41,25 @@ pub fn remembered_or_run(interrupt: &Interrupt) -> Result<String, Failure> {
 
 /// The result for this very binary, if it was ever checked.
 pub fn remembered() -> Option<String> {
-    std::fs::read_to_string(place()?).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    std::fs::read_to_string(place()?)
+        .ok()
+        .map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty())
 }
 
 fn check(interrupt: &Interrupt, report: &mut dyn FnMut(&Oracle)) -> Result<String, Failure> {
-    let oracles = run(&interrupt.flag, report).map_err(|error| Failure::new(Code::Internal, error))?;
+    let oracles =
+        run(&interrupt.flag, report).map_err(|error| Failure::new(Code::Internal, error))?;
     if interrupt.flag.load(Relaxed) {
         return Err(Failure::new(Code::Interrupted, "selfcheck interrupted"));
     }
-    let failed: Vec<&str> = oracles.iter().filter(|oracle| !oracle.passed).map(|oracle| oracle.name).collect();
-    let verdict = if failed.is_empty() { "passed".to_owned() } else { format!("failed: {}", failed.join(", ")) };
+    let failed: Vec<&str> =
+        oracles.iter().filter(|oracle| !oracle.passed).map(|oracle| oracle.name).collect();
+    let verdict = if failed.is_empty() {
+        "passed".to_owned()
+    } else {
+        format!("failed: {}", failed.join(", "))
+    };
     if let Some(place) = place() {
         // Not being able to remember costs 15 s next time, no more.
         let _ = place.parent().map(std::fs::create_dir_all);

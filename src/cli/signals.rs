@@ -12,12 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 #[derive(Clone, Default)]
 pub struct Interrupt {
     pub flag: Arc<AtomicBool>,
-    /// While set there is something to finish and to keep; otherwise the first signal ends the process at once.
+    /// While set there is something to finish and to keep; otherwise the first signal ends the
+    /// process at once.
     pub measuring: Arc<AtomicBool>,
 }
 
 impl Interrupt {
-    /// Listens from now on, in a thread of its own. Where signals cannot be caught, the default action stays.
+    /// Listens from now on, in a thread of its own. Where signals cannot be caught, the default
+    /// action stays.
     pub fn listen() -> Self {
         let interrupt = Self::default();
         let seen = interrupt.clone();
@@ -29,7 +31,8 @@ impl Interrupt {
                         say("\ninterrupted: brokers are being taken away");
                         std::process::exit(130);
                     }
-                    say("\ninterrupted: stopping the load and keeping partial results; again to stop at once");
+                    say("\ninterrupted: stopping the load and keeping partial results; again to \
+                        stop at once");
                 }
             });
         }

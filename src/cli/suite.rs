@@ -1,12 +1,16 @@
-//! `results/<profile>/suite.json`: which scenarios of a comparison have finished, so that a stopped one can go on.
+//! `results/<profile>/suite.json`: which scenarios of a comparison have finished, so that a stopped
+//! one can go on.
 //!
-//! A finished run is kept only as long as it is what would be measured now: same scenario as resolved, same profile, same
-//! version of the program, same kind of environment. One that was interrupted is never finished. A run that the harness
-//! or a broker spoilt is: measuring again until it pleases would be choosing.
+//! A finished run is kept only as long as it is what would be measured now: same scenario as
+//! resolved, same profile, same version of the program, same kind of environment. One that was
+//! interrupted is never finished. A run that the harness or a broker spoilt is: measuring again
+//! until it pleases would be choosing.
 
 use super::exit::Failure;
 use super::say;
-use crate::result::{Manifest, ResultError, RunFolder, SCHEMA, ScenarioInfo, Status, Summary, files};
+use crate::result::{
+    Manifest, ResultError, RunFolder, SCHEMA, ScenarioInfo, Status, Summary, files,
+};
 use crate::scenario::Scenario;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,7 +48,8 @@ impl Suite {
         };
         if resume && content.brokerbench_version != version {
             say(&format!(
-                "resume: the suite was begun by brokerbench {}, this is {version}: everything is measured again",
+                "resume: the suite was begun by brokerbench {}, this is {version}: everything is \
+                measured again",
                 content.brokerbench_version
             ));
         }
@@ -52,7 +57,11 @@ impl Suite {
     }
 
     /// The finished run of a scenario, if it is what would be measured now.
-    pub fn finished(&self, scenario: &Scenario, environment: &str) -> Option<(PathBuf, Manifest, Summary)> {
+    pub fn finished(
+        &self,
+        scenario: &Scenario,
+        environment: &str,
+    ) -> Option<(PathBuf, Manifest, Summary)> {
         let name = self.content.finished.get(&scenario.name)?;
         let folder = RunFolder::open(&self.runs.join(name)).ok()?;
         let manifest = folder.read_manifest().ok()?;
@@ -69,7 +78,9 @@ impl Suite {
     pub fn note(&mut self, manifest: &Manifest) -> Result<(), ResultError> {
         let name = manifest.scenario.name.clone();
         match manifest.status {
-            Status::Complete | Status::Invalid => self.content.finished.insert(name, manifest.run.clone()),
+            Status::Complete | Status::Invalid => {
+                self.content.finished.insert(name, manifest.run.clone())
+            }
             Status::Interrupted | Status::Failed => self.content.finished.remove(&name),
         };
         self.content.brokerbench_version = env!("CARGO_PKG_VERSION").to_owned();
@@ -79,7 +90,8 @@ impl Suite {
 
 /// Equal in everything that is measured by; the file may lie elsewhere.
 fn same_scenario(a: &ScenarioInfo, b: &ScenarioInfo) -> bool {
-    ScenarioInfo { source: String::new(), ..a.clone() } == ScenarioInfo { source: String::new(), ..b.clone() }
+    ScenarioInfo { source: String::new(), ..a.clone() }
+        == ScenarioInfo { source: String::new(), ..b.clone() }
 }
 
 #[cfg(test)]
@@ -90,8 +102,11 @@ mod tests {
 
     fn quick(sets: &[&str]) -> Scenario {
         let sets = sets.iter().map(|text| (*text).to_owned()).collect();
-        scenario::load("throughput", &Overrides { profile: Some("quick".into()), sets, ..Overrides::default() })
-            .unwrap()
+        scenario::load(
+            "throughput",
+            &Overrides { profile: Some("quick".into()), sets, ..Overrides::default() },
+        )
+        .unwrap()
     }
 
     /// A run of `scenario` on disk.
@@ -120,10 +135,18 @@ mod tests {
         let (path, kept, _) = suite.finished(&scenario, "native").unwrap();
         assert!(path.ends_with(&manifest.run) && kept.run == manifest.run);
         assert!(suite.finished(&scenario, "external").is_none(), "other brokers");
-        assert!(suite.finished(&quick(&["load.duration=7s"]), "native").is_none(), "another scenario");
+        assert!(
+            suite.finished(&quick(&["load.duration=7s"]), "native").is_none(),
+            "another scenario"
+        );
         std::fs::remove_dir_all(path).unwrap();
         assert!(suite.finished(&scenario, "native").is_none(), "its folder is gone");
-        assert!(Suite::open(dir.path(), "quick", false).unwrap().finished(&scenario, "native").is_none());
+        assert!(
+            Suite::open(dir.path(), "quick", false)
+                .unwrap()
+                .finished(&scenario, "native")
+                .is_none()
+        );
     }
 
     #[test]
@@ -138,7 +161,9 @@ mod tests {
         let manifest = stored(dir.path(), &scenario, Status::Complete);
         suite.note(&manifest).unwrap();
         let folder = RunFolder::open(&dir.path().join("runs").join(&manifest.run)).unwrap();
-        folder.write_manifest(&Manifest { brokerbench_version: "0.0.9".into(), ..manifest }).unwrap();
+        folder
+            .write_manifest(&Manifest { brokerbench_version: "0.0.9".into(), ..manifest })
+            .unwrap();
         assert!(suite.finished(&scenario, "native").is_none());
     }
 

@@ -23,8 +23,14 @@ pub trait Replay {
     fn join_late(&self, subscription: u16) -> Result<Box<dyn Subscriber>, DriverError>;
     /// Moves a subscription back to the oldest message there is. All its consumers must have left.
     fn rewind(&self, subscription: u16) -> Result<(), DriverError>;
-    /// Reads to the end that there is at the beginning of the call, without any subscription and without a trace.
-    fn read_from(&self, from: ReplayFrom, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError>;
+    /// Reads to the end that there is at the beginning of the call, without any subscription and
+    /// without a trace.
+    fn read_from(
+        &self,
+        from: ReplayFrom,
+        deadline_ns: u64,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), DriverError>;
 }
 
 /// Requests by what they are for.
@@ -59,7 +65,8 @@ impl Sub for Requests {
     }
 }
 
-/// A consumer, and a question about it that the broker or the client library answers within a few seconds.
+/// A consumer, and a question about it that the broker or the client library answers within a few
+/// seconds.
 pub struct WatchedSubscriber<T> {
     pub subscriber: Box<dyn Subscriber>,
     pub ask: Box<dyn FnMut() -> Result<T, DriverError>>,
@@ -96,25 +103,32 @@ pub trait CacheClient: Send {
     fn submit(&mut self, request: CacheRequest<'_>) -> Result<bool, DriverError>;
     /// Writes out what `submit` has collected.
     fn flush(&mut self) -> Result<(), DriverError>;
-    /// Hands over every answer that is there, oldest first, with the time it was read, waiting until `until_ns` for
-    /// the first.
-    fn wait(&mut self, until_ns: u64, sink: &mut dyn FnMut(CacheAnswer<'_>, u64)) -> Result<(), DriverError>;
+    /// Hands over every answer that is there, oldest first, with the time it was read, waiting
+    /// until `until_ns` for the first.
+    fn wait(
+        &mut self,
+        until_ns: u64,
+        sink: &mut dyn FnMut(CacheAnswer<'_>, u64),
+    ) -> Result<(), DriverError>;
 }
 
 /// A running system seen from outside. Every call is bounded by a few seconds.
 pub trait ClusterView: Send {
-    /// `host:port` of the node that takes the writes of `stream` (a partition; any stream of Redis), as clients are told.
+    /// `host:port` of the node that takes the writes of `stream` (a partition; any stream of
+    /// Redis), as clients are told.
     fn leader(&mut self, stream: u16) -> Result<String, DriverError>;
     /// `host:port` of Kafka's active controller, as far as it is also a broker.
     fn controller(&mut self) -> Result<String, DriverError>;
-    /// (copies in sync, copies wanted), summed over the cell's streams: full redundancy is restored once they are equal.
+    /// (copies in sync, copies wanted), summed over the cell's streams: full redundancy is restored
+    /// once they are equal.
     fn redundancy(&mut self) -> Result<(u32, u32), DriverError>;
-    /// Sets a broker setting at run time (`maxmemory`), on the leader; returns the value that stood there before.
+    /// Sets a broker setting at run time (`maxmemory`), on the leader; returns the value that stood
+    /// there before.
     fn set(&mut self, name: &str, value: &str) -> Result<String, DriverError>;
 }
 
-/// A stand-in for a broker on loopback that answers at once: shows what the driver's own path costs (instrument
-/// floor). Stops when dropped.
+/// A stand-in for a broker on loopback that answers at once: shows what the driver's own path costs
+/// (instrument floor). Stops when dropped.
 pub trait Reflector: Send {
     fn addresses(&self) -> Vec<String>;
 }

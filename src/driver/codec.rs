@@ -1,7 +1,8 @@
-//! The codecs of Kafka's client for messages of systems that have none: what an application does around its client.
+//! The codecs of Kafka's client for messages of systems that have none: what an application does
+//! around its client.
 //!
-//! Frame formats of LZ4 and Zstandard, levels as librdkafka has them by default. Unpacking never stores what it
-//! unpacks.
+//! Frame formats of LZ4 and Zstandard, levels as librdkafka has them by default. Unpacking never
+//! stores what it unpacks.
 
 use super::large::{LargeRefusal, PayloadComparison, Who};
 use crate::model::Codec;
@@ -54,13 +55,17 @@ fn write(codec: Codec, payload: &[u8], sink: &mut impl Write) -> io::Result<()> 
             encoder.write_all(payload)?;
             encoder.finish().map(drop)
         }
-        Codec::Snappy | Codec::Gzip => Err(io::Error::other(format!("{} is Kafka's alone here", codec.name()))),
+        Codec::Snappy | Codec::Gzip => {
+            Err(io::Error::other(format!("{} is Kafka's alone here", codec.name())))
+        }
     }
 }
 
 /// Unpacks what arrived and compares it with `payload`.
 pub fn unpack_and_compare(codec: Codec, packed: &[u8], payload: &[u8]) -> Result<(), LargeRefusal> {
-    let failed = |error: io::Error| LargeRefusal::new(Who::Consumer, format!("unpacking {}: {error}", codec.name()));
+    let failed = |error: io::Error| {
+        LargeRefusal::new(Who::Consumer, format!("unpacking {}: {error}", codec.name()))
+    };
     let mut source: Box<dyn Read + '_> = match codec {
         Codec::Lz4 => Box::new(FrameDecoder::new(packed)),
         Codec::Zstd => Box::new(zstd::stream::read::Decoder::new(packed).map_err(failed)?),

@@ -1,11 +1,16 @@
-//! The in-process broker of the self-check: its truth is known, because it is computed and not measured.
+//! The in-process broker of the self-check: its truth is known, because it is computed and not
+//! measured.
 //!
-//! It is one serial server. A message that arrives at `a` is done at `max(a, done before) + service`, later if a stall
-//! is in the way; that computed time is its `acked` and its `received` stamp. It lies on a schedule: whatever harm is in
-//! [`Behaviour`] it does, and no other, so that what the books find can be held against what was done. Its numbers never
-//! reach a table: no environment provides it and no scenario can name it.
+//! It is one serial server. A message that arrives at `a` is done at `max(a, done before) +
+//! service`, later if a stall is in the way; that computed time is its `acked` and its `received`
+//! stamp. It lies on a schedule: whatever harm is in [`Behaviour`] it does, and no other, so that
+//! what the books find can be held against what was done. Its numbers never reach a table: no
+//! environment provides it and no scenario can name it.
 
-use super::{Audit, Completion, Driver, DriverError, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber};
+use super::{
+    Audit, Completion, Driver, DriverError, Incoming, Outcome, Outgoing, Publisher, Submitted,
+    Subscriber,
+};
 use crate::clock::Clock;
 use crate::model::System;
 use crate::result::{Description, Fault, Survives};
@@ -52,7 +57,8 @@ pub enum Harm {
     KeepUnanswered,
 }
 
-/// A time in which nothing is served. What arrives in it is answered at its end, or its connection is lost.
+/// A time in which nothing is served. What arrives in it is answered at its end, or its connection
+/// is lost.
 #[derive(Clone, Debug, Default)]
 pub struct Outage {
     /// After the first arrival.
@@ -60,10 +66,11 @@ pub struct Outage {
     pub length_ns: u64,
     /// Only of this partition; `None` for all.
     pub partition: Option<u16>,
-    /// The connection is lost: what arrives is never answered; every second message had been stored all the same, and
-    /// is delivered once the outage is over.
+    /// The connection is lost: what arrives is never answered; every second message had been stored
+    /// all the same, and is delivered once the outage is over.
     pub cuts: bool,
-    /// How many of the last acknowledged messages are gone afterwards, delivered though they may be.
+    /// How many of the last acknowledged messages are gone afterwards, delivered though they may
+    /// be.
     pub forgets: usize,
 }
 
@@ -116,13 +123,18 @@ impl FakeServer {
                 && outage.partition.is_none_or(|only| only == partition)
         });
         if let Some(outage) = outage {
-            let over = self.first_arrival_ns + outage.from_ns + outage.length_ns + self.behaviour.delay_ns;
+            let over =
+                self.first_arrival_ns + outage.from_ns + outage.length_ns + self.behaviour.delay_ns;
             let (cuts, stored) = (outage.cuts, number.is_multiple_of(2));
             if !cuts || stored {
                 self.store(payload.to_vec());
                 self.deliver(over, payload);
             }
-            return if cuts { (arrival_ns, Outcome::Indeterminate) } else { (over, Outcome::Acked) };
+            return if cuts {
+                (arrival_ns, Outcome::Indeterminate)
+            } else {
+                (over, Outcome::Acked)
+            };
         }
         let b = &self.behaviour;
         let mut start = arrival_ns.max(self.free_at_ns);
@@ -204,7 +216,9 @@ fn damage(message: &mut [u8]) {
 /// Puts `item` behind everything that is not later. Nearly always that is the end.
 fn insert<T>(queue: &mut VecDeque<T>, item: T, at_ns: impl Fn(&T) -> u64) {
     let place = match queue.back() {
-        Some(last) if at_ns(last) > at_ns(&item) => queue.partition_point(|queued| at_ns(queued) <= at_ns(&item)),
+        Some(last) if at_ns(last) > at_ns(&item) => {
+            queue.partition_point(|queued| at_ns(queued) <= at_ns(&item))
+        }
         _ => queue.len(),
     };
     queue.insert(place, item);
@@ -246,7 +260,11 @@ impl Driver for Fake {
     }
 
     fn describe(&self) -> Result<Description, DriverError> {
-        Ok(Description { broker_version: "fake".into(), client_version: "fake".into(), ..Description::default() })
+        Ok(Description {
+            broker_version: "fake".into(),
+            client_version: "fake".into(),
+            ..Description::default()
+        })
     }
 
     fn clean_up(&self) -> Result<(), DriverError> {
@@ -280,14 +298,23 @@ struct FakePublisher {
 
 impl Publisher for FakePublisher {
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
-        let (at_ns, outcome) =
-            self.broker.server().serve(self.broker.clock.now_ns(), message.partition, message.payload);
+        let (at_ns, outcome) = self.broker.server().serve(
+            self.broker.clock.now_ns(),
+            message.partition,
+            message.payload,
+        );
         self.refused += u64::from(outcome == Outcome::Failed);
-        insert(&mut self.answers, Completion { slot: message.slot, outcome, at_ns }, |answer| answer.at_ns);
+        insert(&mut self.answers, Completion { slot: message.slot, outcome, at_ns }, |answer| {
+            answer.at_ns
+        });
         Ok(Submitted::Taken)
     }
 
-    fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError> {
+    fn wait(
+        &mut self,
+        until_ns: u64,
+        completions: &mut Vec<Completion>,
+    ) -> Result<(), DriverError> {
         let next = self.answers.front().map_or(u64::MAX, |answer| answer.at_ns);
         std::thread::sleep(self.broker.clock.until(until_ns.min(next)));
         let now = self.broker.clock.now_ns();
@@ -298,7 +325,10 @@ impl Publisher for FakePublisher {
     }
 
     fn failures(&self) -> BTreeMap<String, u64> {
-        (self.refused > 0).then(|| ("refused by the fake broker".to_owned(), self.refused)).into_iter().collect()
+        (self.refused > 0)
+            .then(|| ("refused by the fake broker".to_owned(), self.refused))
+            .into_iter()
+            .collect()
     }
 }
 
@@ -308,7 +338,11 @@ struct FakeSubscriber {
 }
 
 impl Subscriber for FakeSubscriber {
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+    fn receive(
+        &mut self,
+        until_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
         loop {
             let now = self.broker.clock.now_ns();
             let due: Vec<(u64, Vec<u8>)> = {

@@ -1,7 +1,8 @@
-//! One message of any size, there and back: what a system's clients and broker take, and who refuses what.
+//! One message of any size, there and back: what a system's clients and broker take, and who
+//! refuses what.
 //!
-//! A value is borrowed and streamed, never gathered: at 1 GB every copy counts. What comes back is compared with it as
-//! it arrives. A refusal is a result, told with the words of whoever refused.
+//! A value is borrowed and streamed, never gathered: at 1 GB every copy counts. What comes back is
+//! compared with it as it arrives. A refusal is a result, told with the words of whoever refused.
 
 use super::DriverError;
 use std::fmt;
@@ -18,8 +19,8 @@ pub enum LargeClient {
 
 /// A way to send one message and receive it again. Used by one thread.
 pub trait LargeMessages {
-    /// Sends `payload`, receives it and compares. Ends by `deadline_ns`, or little later. After anything but an intact
-    /// arrival the connections may be in disorder: make a new one.
+    /// Sends `payload`, receives it and compares. Ends by `deadline_ns`, or little later. After
+    /// anything but an intact arrival the connections may be in disorder: make a new one.
     fn round_trip(&mut self, payload: &[u8], deadline_ns: u64) -> Trip;
 }
 
@@ -28,7 +29,8 @@ pub trait LargeMessages {
 pub struct Trip {
     /// `Ok` when what arrived was byte for byte what was sent.
     pub end: Result<Times, LargeRefusal>,
-    /// What the message takes on the wire to the broker, framing of its own included; `None` where nobody tells.
+    /// What the message takes on the wire to the broker, framing of its own included; `None` where
+    /// nobody tells.
     pub wire_bytes: Option<u64>,
 }
 
@@ -155,7 +157,11 @@ mod tests {
         let mut wrong = sent[10..20].to_vec();
         wrong[7] ^= 1;
         let refusal = comparison.take(&wrong).unwrap_err();
-        assert_eq!((refusal.who, refusal.words.contains("at byte 17")), (Who::Consumer, true), "{refusal}");
+        assert_eq!(
+            (refusal.who, refusal.words.contains("at byte 17")),
+            (Who::Consumer, true),
+            "{refusal}"
+        );
         assert_eq!(comparison.left(), 990);
     }
 }

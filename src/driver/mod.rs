@@ -1,5 +1,5 @@
-//! Drivers: each speaks to one system, returns stamps and outcomes, and records nothing. Here, and nowhere else, systems
-//! are matched to their drivers.
+//! Drivers: each speaks to one system, returns stamps and outcomes, and records nothing. Here, and
+//! nowhere else, systems are matched to their drivers.
 
 pub mod capability;
 pub mod codec;
@@ -24,7 +24,9 @@ pub use large::{LargeClient, LargeMessages, LargeRefusal, PayloadComparison, Tim
 pub use redis::fuzz::any as fuzz;
 pub use redis::{redis_linked, redis_pings, sentinel_content};
 pub use target::{Routes, Target};
-pub use traits::{Audit, Completion, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber};
+pub use traits::{
+    Audit, Completion, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber,
+};
 
 /// What speaks to the systems, with its versions.
 pub fn client_versions() -> [String; 2] {
@@ -35,7 +37,8 @@ pub fn client_versions() -> [String; 2] {
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
     let mut cell = cell.clone();
     if !target.access.is_ours() {
-        // Nobody gave these settings to a broker that ran before: nothing may be concluded from them.
+        // Nobody gave these settings to a broker that ran before: nothing may be concluded from
+        // them.
         cell.config.broker.clear();
     }
     match cell.config.system.software() {
@@ -45,9 +48,9 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
     }
 }
 
-/// Whether a broker answers at `address` (`host:port`), behind TLS and logged in to where `access` says so, and to which
-/// addresses it sends clients: to be judged before anything else connects there. The error is a cause and a remedy in
-/// words, without the address.
+/// Whether a broker answers at `address` (`host:port`), behind TLS and logged in to where `access`
+/// says so, and to which addresses it sends clients: to be judged before anything else connects
+/// there. The error is a cause and a remedy in words, without the address.
 pub fn ping(software: Software, address: &str, access: &Access) -> Result<Vec<String>, String> {
     match software {
         Software::Kafka => kafka::ping(address, access),

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 /// Where a cell's brokers listen, and how its topic is to be named.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// `host:port` of each broker that takes messages, as clients are to reach it; for Redis the first is the primary,
-    /// unless there are sentinels to ask.
+    /// `host:port` of each broker that takes messages, as clients are to reach it; for Redis the
+    /// first is the primary, unless there are sentinels to ask.
     pub addresses: Vec<String>,
     /// Who tells where the primary is, and ways beside the clients' own.
     pub routes: Routes,
@@ -19,17 +19,18 @@ pub struct Target {
     pub clock: Clock,
 }
 
-/// How to find and to reach the nodes of a broker besides by the addresses that clients start from. Empty for one node of
-/// our own without a fault proxy.
+/// How to find and to reach the nodes of a broker besides by the addresses that clients start from.
+/// Empty for one node of our own without a fault proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routes {
     /// `host:port` of each Sentinel; they know the primary by the name [`Routes::PRIMARY`].
     pub sentinels: Vec<String>,
-    /// From the address that a Sentinel tells to the one that clients are to connect to, where the two differ: nodes
-    /// reach each other past the clients' fault proxy.
+    /// From the address that a Sentinel tells to the one that clients are to connect to, where the
+    /// two differ: nodes reach each other past the clients' fault proxy.
     pub advertised: BTreeMap<String, String>,
-    /// From the address that clients connect to, to where the node itself listens, where a fault proxy stands between:
-    /// for questions that must be answered while the clients are cut off. Never for the load.
+    /// From the address that clients connect to, to where the node itself listens, where a fault
+    /// proxy stands between: for questions that must be answered while the clients are cut off.
+    /// Never for the load.
     pub direct: BTreeMap<String, String>,
 }
 

@@ -1,8 +1,9 @@
-//! How patient a client is with a broker in trouble: the same for every system, so that none recovers sooner than
-//! another by its client's settings.
+//! How patient a client is with a broker in trouble: the same for every system, so that none
+//! recovers sooner than another by its client's settings.
 //!
-//! Redis's drivers count by this themselves, Kafka's tells it to librdkafka, whose own defaults (10 s between attempts
-//! to connect, 60 s for an answer) would make up most of what is measured as a recovery. Nothing here waits.
+//! Redis's drivers count by this themselves, Kafka's tells it to librdkafka, whose own defaults (10
+//! s between attempts to connect, 60 s for an answer) would make up most of what is measured as a
+//! recovery. Nothing here waits.
 
 use crate::units::Span;
 
@@ -26,13 +27,14 @@ impl Backoff {
     }
 }
 
-/// Above the 9 s after which Kafka takes a silent broker out of the in-sync replicas: until then its leaders hold back
-/// their answers to `acks=all`, and to send again what is only held back may store it twice. Where the controller went
-/// with the broker it takes 12 s: then some is sent again, which an idempotent producer does not store twice.
+/// Above the 9 s after which Kafka takes a silent broker out of the in-sync replicas: until then
+/// its leaders hold back their answers to `acks=all`, and to send again what is only held back may
+/// store it twice. Where the controller went with the broker it takes 12 s: then some is sent
+/// again, which an idempotent producer does not store twice.
 const LONGEST_SILENCE_NS: u64 = 10_000_000_000;
 
-/// For how long a server that owes an answer may keep silent before its connection counts as lost: half of
-/// `load.deadline` at most, so that there is time for a second try.
+/// For how long a server that owes an answer may keep silent before its connection counts as lost:
+/// half of `load.deadline` at most, so that there is time for a second try.
 pub fn request_timeout(deadline: Span) -> Span {
     Span(LONGEST_SILENCE_NS.min(deadline.nanos() / 2))
 }

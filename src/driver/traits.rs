@@ -5,7 +5,9 @@
 //! `load.deadline` is set, else as its client library does. What a driver may offer besides is in
 //! [`capability`](super::capability).
 
-use super::capability::{CacheClient, ClusterView, HeldForConsumer, Replay, Requests, WatchedSubscriber};
+use super::capability::{
+    CacheClient, ClusterView, HeldForConsumer, Replay, Requests, WatchedSubscriber,
+};
 use super::work::WorkQueue;
 use super::{DriverError, LargeClient, LargeMessages};
 use crate::model::System;
@@ -30,7 +32,8 @@ pub struct Outgoing<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Submitted {
     Taken,
-    /// Its queue or socket is full: back-pressure. Submit the same message again after [`Publisher::wait`].
+    /// Its queue or socket is full: back-pressure. Submit the same message again after
+    /// [`Publisher::wait`].
     Full,
 }
 
@@ -50,7 +53,8 @@ pub enum Outcome {
 pub struct Completion {
     pub slot: u32,
     pub outcome: Outcome,
-    /// Read inside the delivery callback (Kafka) or when the reply is parsed (Redis), ns since the run's epoch.
+    /// Read inside the delivery callback (Kafka) or when the reply is parsed (Redis), ns since the
+    /// run's epoch.
     pub at_ns: u64,
 }
 
@@ -58,18 +62,21 @@ pub struct Completion {
 pub trait Publisher: Send {
     /// Hands over one message without blocking.
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError>;
-    /// Writes out what `submit` has collected. Called after the last due message of each wake. Nothing to do where the
-    /// client library writes on its own.
+    /// Writes out what `submit` has collected. Called after the last due message of each wake.
+    /// Nothing to do where the client library writes on its own.
     fn flush(&mut self) -> Result<(), DriverError> {
         Ok(())
     }
-    /// Returns at `until_ns` or earlier when completions came in, which it appends. Never returns later by design:
-    /// precision is that of the kernel's timers. With `until_ns` in the past it only collects what is there.
-    fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError>;
+    /// Returns at `until_ns` or earlier when completions came in, which it appends. Never returns
+    /// later by design: precision is that of the kernel's timers. With `until_ns` in the past it
+    /// only collects what is there.
+    fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>)
+    -> Result<(), DriverError>;
     /// Reasons of failed and indeterminate messages so far, with their counts.
     fn failures(&self) -> BTreeMap<String, u64>;
-    /// What was tried again so far, by its reason: messages sent again (or, where the client library does it and tells
-    /// no more, requests), refusals that may pass, connections made anew. Empty for a driver that tries nothing again.
+    /// What was tried again so far, by its reason: messages sent again (or, where the client
+    /// library does it and tells no more, requests), refusals that may pass, connections made anew.
+    /// Empty for a driver that tries nothing again.
     fn retries(&self) -> BTreeMap<String, u64> {
         BTreeMap::new()
     }
@@ -87,9 +94,13 @@ pub struct Incoming<'a> {
 pub trait Subscriber: Send {
     /// Hands every message that is there to `sink`, waiting until `until_ns` for the first.
     ///
-    /// Acknowledges (offset, XACK, removal from the processing list) what *earlier* calls handed out: the caller
-    /// has processed it by then.
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError>;
+    /// Acknowledges (offset, XACK, removal from the processing list) what *earlier* calls handed
+    /// out: the caller has processed it by then.
+    fn receive(
+        &mut self,
+        until_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError>;
     /// Ends as a killed process does: its connection closes, and nothing is acknowledged any more.
     fn abandon(self: Box<Self>) {}
     /// Acknowledges what is left and leaves. Bounded by a few seconds.
@@ -103,20 +114,24 @@ pub trait Subscriber: Send {
 /// What an audit read found, besides the messages it handed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audit {
-    /// The system keeps what was delivered: all acknowledged messages should have been seen, save what `trimmed` says.
+    /// The system keeps what was delivered: all acknowledged messages should have been seen, save
+    /// what `trimmed` says.
     Retains {
         /// The broker dropped the oldest entries by a limit that the scenario set (`MAXLEN`).
         trimmed: bool,
-        /// What could not be read because nobody serves it any more, in words: gone for every client.
+        /// What could not be read because nobody serves it any more, in words: gone for every
+        /// client.
         unreadable: Vec<String>,
     },
-    /// The system gives messages up when they are taken: only undelivered ones should have been seen.
+    /// The system gives messages up when they are taken: only undelivered ones should have been
+    /// seen.
     Remainder,
     /// The system keeps nothing that could be read.
     Nothing,
 }
 
-/// One system, ready for one cell on running brokers. Dropping it closes every connection it still holds.
+/// One system, ready for one cell on running brokers. Dropping it closes every connection it still
+/// holds.
 pub trait Driver: Send + Sync {
     /// Whose driver this is: the name in its errors.
     fn system(&self) -> System;
@@ -125,50 +140,66 @@ pub trait Driver: Send + Sync {
         let because = "this driver has no way to do it".into();
         DriverError::Cannot { system: self.system(), action: action.into(), because }
     }
-    /// Makes the topic, stream or list of this cell, under a name no other cell uses, and proves it by one message
-    /// produced and consumed.
+    /// Makes the topic, stream or list of this cell, under a name no other cell uses, and proves it
+    /// by one message produced and consumed.
     fn prepare(&self) -> Result<(), DriverError>;
     /// Connects producer `producer`. Ready to send on return.
     fn publisher(&self, producer: u16) -> Result<Box<dyn Publisher>, DriverError>;
-    /// Connects somebody who is none of the load's producers, by one fresh connection and one attempt: it takes little
-    /// longer than `limit`, whatever the system does.
+    /// Connects somebody who is none of the load's producers, by one fresh connection and one
+    /// attempt: it takes little longer than `limit`, whatever the system does.
     fn probe_publisher(&self, _limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
         self.publisher(u16::MAX)
     }
-    /// Connects consumer `consumer` of subscription `subscription`. It receives everything published after this
-    /// returns (for a shared subscription: once all its consumers have returned).
-    fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError>;
+    /// Connects consumer `consumer` of subscription `subscription`. It receives everything
+    /// published after this returns (for a shared subscription: once all its consumers have
+    /// returned).
+    fn subscriber(
+        &self,
+        subscription: u16,
+        consumer: u16,
+    ) -> Result<Box<dyn Subscriber>, DriverError>;
     /// Reads back what the broker still holds, without taking it away.
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError>;
     /// A way for messages of any size, on the cell's own topic, stream, list or channel.
     fn large(&self, _: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
         Err(self.without("carry large messages"))
     }
-    /// What an acknowledged message survives, by the system's own documentation and this cell's settings.
+    /// What an acknowledged message survives, by the system's own documentation and this cell's
+    /// settings.
     fn survives(&self) -> Survives;
-    /// Whether the reply to a publish is an acknowledgement; false for Pub/Sub and Kafka's `acks=0`.
+    /// Whether the reply to a publish is an acknowledgement; false for Pub/Sub and Kafka's
+    /// `acks=0`.
     fn acknowledges(&self) -> bool;
     /// Versions and effective settings, read back from broker and client.
     fn describe(&self) -> Result<Description, DriverError>;
     /// Deletes what `prepare` made. Bounded by a few seconds.
     fn clean_up(&self) -> Result<(), DriverError>;
 
-    /// As [`Driver::subscriber`], with its requests counted: sent up to now, from a zero of the driver's own, so that only
-    /// differences mean something. To be the only consumer of its broker while it counts.
-    fn counted(&self, _subscription: u16, _consumer: u16) -> Result<WatchedSubscriber<Requests>, DriverError> {
+    /// As [`Driver::subscriber`], with its requests counted: sent up to now, from a zero of the
+    /// driver's own, so that only differences mean something. To be the only consumer of its broker
+    /// while it counts.
+    fn counted(
+        &self,
+        _subscription: u16,
+        _consumer: u16,
+    ) -> Result<WatchedSubscriber<Requests>, DriverError> {
         Err(self.without("count requests"))
     }
-    /// A consumer that has subscribed and asked, does not read its socket until it is told to receive, and what the broker
-    /// holds for it. That the broker has cut it off shows as [`DriverError::Disconnected`], once everything that still came
-    /// before has been handed out.
-    fn stalled(&self, _subscription: u16) -> Result<WatchedSubscriber<HeldForConsumer>, DriverError> {
+    /// A consumer that has subscribed and asked, does not read its socket until it is told to
+    /// receive, and what the broker holds for it. That the broker has cut it off shows as
+    /// [`DriverError::Disconnected`], once everything that still came before has been handed out.
+    fn stalled(
+        &self,
+        _subscription: u16,
+    ) -> Result<WatchedSubscriber<HeldForConsumer>, DriverError> {
         Err(self.without("stall a consumer"))
     }
     /// Ways to read what was published before, for systems that keep it.
     fn replay(&self) -> Result<&dyn Replay, DriverError> {
         Err(self.without("read again"))
     }
-    /// Messages as work that may fail and is tried again after `pause`. Makes what it needs; after [`Driver::prepare`].
+    /// Messages as work that may fail and is tried again after `pause`. Makes what it needs; after
+    /// [`Driver::prepare`].
     fn work(&self, _pause: Span) -> Result<Box<dyn WorkQueue + '_>, DriverError> {
         Err(self.without("hand out work"))
     }

@@ -1,9 +1,11 @@
-//! Capability: messages taken as work that can fail, be tried again, and be set aside as dead letters.
+//! Capability: messages taken as work that can fail, be tried again, and be set aside as dead
+//! letters.
 //!
-//! What a system does by itself and what is left to the application differs most here, so every implementation says it
-//! in its [`Responsibilities`]. A worker never decides that a message has failed often enough: it counts tries, its user decides.
-//! A dead letter is stored before, or in one step with, the end of the original: a worker may be killed at any moment
-//! without a message vanishing between the two.
+//! What a system does by itself and what is left to the application differs most here, so every
+//! implementation says it in its [`Responsibilities`]. A worker never decides that a message has
+//! failed often enough: it counts tries, its user decides. A dead letter is stored before, or in
+//! one step with, the end of the original: a worker may be killed at any moment without a message
+//! vanishing between the two.
 
 use super::DriverError;
 use std::collections::{BTreeMap, VecDeque};
@@ -12,27 +14,35 @@ use std::ops::RangeBounds;
 /// What happened to work.
 #[derive(Clone, Copy, Debug)]
 pub enum WorkEvent<'a> {
-    /// A message to be worked on, for the `attempt`-th time, counted from 1. `id` is the worker's own number for it,
-    /// good until `done`, `retry` or `dead_letter`.
+    /// A message to be worked on, for the `attempt`-th time, counted from 1. `id` is the worker's
+    /// own number for it, good until `done`, `retry` or `dead_letter`.
     Task { id: u64, attempt: u32, payload: &'a [u8], at_ns: u64 },
-    /// A message given to `dead_letter` now lies among the dead letters, and its original is no longer pending.
+    /// A message given to `dead_letter` now lies among the dead letters, and its original is no
+    /// longer pending.
     DeadLettered { id: u64, at_ns: u64 },
 }
 
 /// One consumer of work. Used by exactly one thread.
 pub trait Worker: Send {
-    /// Hands out what is due: failed messages whose time has come again, and at most `max` new ones. Waits until
-    /// `until_ns` for the first. Acknowledges meanwhile what was done before.
-    fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError>;
+    /// Hands out what is due: failed messages whose time has come again, and at most `max` new
+    /// ones. Waits until `until_ns` for the first. Acknowledges meanwhile what was done before.
+    fn take(
+        &mut self,
+        max: u32,
+        until_ns: u64,
+        sink: &mut dyn FnMut(WorkEvent<'_>),
+    ) -> Result<(), DriverError>;
     /// The message is processed.
     fn done(&mut self, id: u64);
-    /// Processing failed: the message is to come again, not earlier than the pause given to [`super::Driver::work`].
+    /// Processing failed: the message is to come again, not earlier than the pause given to
+    /// [`super::Driver::work`].
     fn retry(&mut self, id: u64);
     /// The message is to be set aside for good.
     fn dead_letter(&mut self, id: u64);
     /// Acknowledges what is done and leaves. Bounded by a few seconds.
     fn close(self: Box<Self>) -> Result<(), DriverError>;
-    /// Vanishes as a killed process does: connections cut, nothing acknowledged any more, no good-bye.
+    /// Vanishes as a killed process does: connections cut, nothing acknowledged any more, no
+    /// good-bye.
     fn kill(self: Box<Self>) {}
 }
 
@@ -40,13 +50,17 @@ pub trait Worker: Send {
 pub trait WorkQueue {
     /// Connects consumer `consumer`; all of them share the work.
     fn worker(&self, consumer: u16) -> Result<Box<dyn Worker>, DriverError>;
-    /// What the application must do before the messages that died with consumer `dead` come to another one. Nothing
-    /// where the system does that by itself.
+    /// What the application must do before the messages that died with consumer `dead` come to
+    /// another one. Nothing where the system does that by itself.
     fn take_over(&self, _dead: u16) -> Result<(), DriverError> {
         Ok(())
     }
     /// Reads every dead letter back.
-    fn dead_letters(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError>;
+    fn dead_letters(
+        &self,
+        deadline_ns: u64,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), DriverError>;
     fn responsibilities(&self) -> Responsibilities;
     /// Deletes what this made. Bounded by a few seconds.
     fn clean_up(&self) -> Result<(), DriverError>;
@@ -67,7 +81,10 @@ pub struct Responsibilities {
 impl std::fmt::Display for Responsibilities {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { counts_tries, repeats, sets_aside, takes_over, .. } = self;
-        write!(f, "tries counted by {counts_tries}; repeated by {repeats}; set aside by {sets_aside}; ")?;
+        write!(
+            f,
+            "tries counted by {counts_tries}; repeated by {repeats}; set aside by {sets_aside}; "
+        )?;
         write!(f, "a dead consumer's messages handed on by {takes_over}")
     }
 }

@@ -1,7 +1,8 @@
-//! One cell through its phases: prepare → connect → warm-up until steady → measure → drain → audit → balance → judge.
+//! One cell through its phases: prepare → connect → warm-up until steady → measure → drain → audit
+//! → balance → judge.
 //!
-//! The schedule never restarts between warm-up and window. A broker that dies, or the user's Ctrl-C, ends the load
-//! early and keeps what there is.
+//! The schedule never restarts between warm-up and window. A broker that dies, or the user's
+//! Ctrl-C, ends the load early and keeps what there is.
 
 use super::audit::read_back;
 use super::collect::Telemetry;
@@ -46,7 +47,8 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Of a time from `from_ns` up to, without it, `to_ns`: it is measured as soon as a part of it lies in the window.
+    /// Of a time from `from_ns` up to, without it, `to_ns`: it is measured as soon as a part of it
+    /// lies in the window.
     pub fn of(window: Option<(u64, u64)>, from_ns: u64, to_ns: u64) -> Self {
         match window {
             Some((start, end)) if to_ns > start && from_ns < end => Self::Measure,
@@ -81,7 +83,8 @@ pub struct Progress {
 pub trait Observer {
     fn progress(&mut self, progress: &Progress);
 
-    /// Something that a user who watches wants to know at once: a fault took effect, or was taken back.
+    /// Something that a user who watches wants to know at once: a fault took effect, or was taken
+    /// back.
     fn happened(&mut self, _text: &str) {}
 }
 
@@ -92,12 +95,14 @@ pub struct CellRun<'a, 'b> {
     /// Names the cell in every envelope.
     pub run: u64,
     pub clock: Clock,
-    /// The broker that is measured, and into which the faults of the cell are injected: without it none is.
+    /// The broker that is measured, and into which the faults of the cell are injected: without it
+    /// none is.
     pub broker: Option<&'a Shared<'b>>,
     /// Set by the first Ctrl-C.
     pub interrupted: &'a AtomicBool,
     pub observer: Option<&'a mut dyn Observer>,
-    /// For the self-check only: (ns after the start of the load, for how long) the pacer sleeps once.
+    /// For the self-check only: (ns after the start of the load, for how long) the pacer sleeps
+    /// once.
     pub disturb: Option<(u64, u64)>,
 }
 
@@ -119,14 +124,16 @@ impl<'a> CellRun<'a, '_> {
         Self { cell, block: 1, run: 0, clock, broker, interrupted: &NEVER, observer, disturb }
     }
 
-    /// Runs the cell to its end. An error means that no load was offered; whatever happens later is in the output.
+    /// Runs the cell to its end. An error means that no load was offered; whatever happens later is
+    /// in the output.
     pub fn run(mut self, driver: &dyn Driver) -> Result<CellOutput, CellRunError> {
         driver.prepare()?;
         let description = driver.describe()?;
         let Self { cell, block, run, clock, interrupted, .. } = self;
         let load = &cell.load;
         let control = &Control::new(load.subscriptions);
-        let deliveries = Deliveries::new(load.subscriptions, load.consumers, load.producers, cell.lanes());
+        let deliveries =
+            Deliveries::new(load.subscriptions, load.consumers, load.producers, cell.lanes());
         let of = Context { cell, block, run, clock, driver, control, interrupted };
         let (harvest_to, harvests) = channel();
         let mut telemetry = Telemetry::new(harvests, clock);
@@ -149,7 +156,8 @@ impl<'a> CellRun<'a, '_> {
                 control.abandon(now);
             }
             let produced = join_all(producers)?;
-            // Everything is healed, and as whole as it gets, before anybody waits for messages or reads them back.
+            // Everything is healed, and as whole as it gets, before anybody waits for messages or
+            // reads them back.
             let log = join_all(fault_timeline)?.pop().unwrap_or_default();
             self.tell(&news);
             self.await_consumers(control, driver.acknowledges(), &produced, &mut telemetry);
@@ -177,7 +185,9 @@ impl<'a> CellRun<'a, '_> {
             Some(Ok(mut broker)) => broker.check().map_err(|error| error.to_string()),
             // Somebody does something to it on purpose.
             None | Some(Err(TryLockError::WouldBlock)) => Ok(()),
-            Some(Err(TryLockError::Poisoned(_))) => Err("whoever injected a fault ended unexpectedly".into()),
+            Some(Err(TryLockError::Poisoned(_))) => {
+                Err("whoever injected a fault ended unexpectedly".into())
+            }
         }
     }
 
@@ -190,8 +200,8 @@ impl<'a> CellRun<'a, '_> {
         }
     }
 
-    /// From the first message to the last answer: opens the window once steady, watches broker and user.
-    /// Returns why the load ended early, if it did.
+    /// From the first message to the last answer: opens the window once steady, watches broker and
+    /// user. Returns why the load ended early, if it did.
     fn watch_load(
         &mut self,
         control: &Control,
@@ -225,7 +235,11 @@ impl<'a> CellRun<'a, '_> {
             }
             looks += 1;
             if (error.is_some() || self.interrupted.load(Relaxed)) && !control.abandoned() {
-                let why = if error.is_some() { "broker gone: load ended" } else { "load ended by the user" };
+                let why = if error.is_some() {
+                    "broker gone: load ended"
+                } else {
+                    "load ended by the user"
+                };
                 telemetry.event("interrupt", why);
                 control.abandon(now);
             }
@@ -237,7 +251,13 @@ impl<'a> CellRun<'a, '_> {
         error
     }
 
-    fn open_window_when_steady(&self, control: &Control, start_ns: u64, now: u64, telemetry: &mut Telemetry) {
+    fn open_window_when_steady(
+        &self,
+        control: &Control,
+        start_ns: u64,
+        now: u64,
+        telemetry: &mut Telemetry,
+    ) {
         let load = &self.cell.load;
         let warmed = now.saturating_sub(start_ns);
         if warmed < load.warm_up.nanos() {
@@ -245,14 +265,16 @@ impl<'a> CellRun<'a, '_> {
         }
         let timer = settling_timer(self.cell);
         // The last second may not be complete yet, and the first began in the middle.
-        let (from, to) = (start_ns / SECOND_NS + 1, (now.saturating_sub(SECOND_NS / 5)) / SECOND_NS);
-        telemetry.settled =
-            settled(&telemetry.seconds(timer, from, to)) && level(&telemetry.health.broker_cpu(from, to));
+        let (from, to) =
+            (start_ns / SECOND_NS + 1, (now.saturating_sub(SECOND_NS / 5)) / SECOND_NS);
+        telemetry.settled = settled(&telemetry.seconds(timer, from, to))
+            && level(&telemetry.health.broker_cpu(from, to));
         if telemetry.settled || warmed >= load.warm_up_limit.nanos() {
             let start = next_second(now, SECOND_NS / 5);
             let end = start + load.duration.nanos();
             control.open_window(start, end);
-            let how = if telemetry.settled { "settled" } else { "not settled within the warm-up limit" };
+            let how =
+                if telemetry.settled { "settled" } else { "not settled within the warm-up limit" };
             telemetry.event("steady", how);
             telemetry.event_at(start, "phase", Phase::Measure.name());
             telemetry.event_at(end, "phase", Phase::Drain.name());
@@ -273,7 +295,8 @@ impl<'a> CellRun<'a, '_> {
         }
     }
 
-    /// Waits until every subscription has everything, or the drain's deadline; then a little longer for duplicates.
+    /// Waits until every subscription has everything, or the drain's deadline; then a little longer
+    /// for duplicates.
     fn await_consumers(
         &self,
         control: &Control,
@@ -283,7 +306,8 @@ impl<'a> CellRun<'a, '_> {
     ) {
         let lanes = || produced.iter().flat_map(|report| &report.lanes);
         let sent: u64 = lanes().map(|lane| lane.sent).sum();
-        let expected: u64 = lanes().map(|lane| if acknowledges { lane.acked.len() } else { lane.sent }).sum();
+        let expected: u64 =
+            lanes().map(|lane| if acknowledges { lane.acked.len() } else { lane.sent }).sum();
         // What was never answered may arrive as well, and must not stand for what is still missing.
         let mut last = (0, self.clock.now_ns());
         let deadline = self.clock.now_ns() + self.cell.load.drain.nanos();
@@ -321,6 +345,8 @@ pub struct Reports {
     pub log: FaultLog,
 }
 
-fn join_all<'scope, T>(handles: impl IntoIterator<Item = ScopedJoinHandle<'scope, T>>) -> Result<Vec<T>, CellRunError> {
+fn join_all<'scope, T>(
+    handles: impl IntoIterator<Item = ScopedJoinHandle<'scope, T>>,
+) -> Result<Vec<T>, CellRunError> {
     handles.into_iter().map(|handle| handle.join().map_err(|_| CellRunError::Thread)).collect()
 }

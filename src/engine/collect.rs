@@ -1,5 +1,5 @@
-//! What the coordinator of a cell gathers while the load runs; what the threads hand over once a second is merged into
-//! one histogram per second and timer.
+//! What the coordinator of a cell gathers while the load runs; what the threads hand over once a
+//! second is merged into one histogram per second and timer.
 
 use super::health::Health;
 use crate::clock::Clock;
@@ -29,7 +29,16 @@ pub struct Telemetry {
 impl Telemetry {
     pub fn new(harvests: Receiver<Harvest>, clock: Clock) -> Self {
         let (merged, health) = (BTreeMap::new(), Health::default());
-        Self { harvests, merged, saturated: 0, health, pids: Vec::new(), events: Vec::new(), settled: false, clock }
+        Self {
+            harvests,
+            merged,
+            saturated: 0,
+            health,
+            pids: Vec::new(),
+            events: Vec::new(),
+            settled: false,
+            clock,
+        }
     }
 
     pub fn event(&mut self, kind: &str, text: &str) {
@@ -101,8 +110,8 @@ impl Telemetry {
 
 /// A histogram of the shared precision that grows as far as it must.
 fn compact(highest: u64) -> Histogram<u64> {
-    let mut histogram =
-        Histogram::new_with_bounds(1, highest.max(2), 3).expect("bounds from 1 to at least 2 are valid");
+    let mut histogram = Histogram::new_with_bounds(1, highest.max(2), 3)
+        .expect("bounds from 1 to at least 2 are valid");
     histogram.auto(true);
     histogram
 }

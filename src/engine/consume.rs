@@ -1,7 +1,8 @@
 //! The thread of one consumer: reads envelopes, times them, works on them, notes them in the books.
 //!
-//! Work is done inside the call that hands messages out, so that a driver acknowledges a message only after it: with the
-//! next call. A message counts as consumed when its work is over; its latency ends when it was received.
+//! Work is done inside the call that hands messages out, so that a driver acknowledges a message
+//! only after it: with the next call. A message counts as consumed when its work is over; its
+//! latency ends when it was received.
 
 use super::control::{Context, Control};
 use super::deliveries::Deliveries;
@@ -30,8 +31,8 @@ pub struct ConsumerReport {
 /// How long one call may wait for a message: the signal to stop is seen within this.
 const WAIT_NS: u64 = 50_000_000;
 
-/// What the application does with messages, as sleep: n messages in a row take n times as long as one, however late the
-/// kernel is with each wake.
+/// What the application does with messages, as sleep: n messages in a row take n times as long as
+/// one, however late the kernel is with each wake.
 struct Work {
     each_ns: u64,
     /// When the message before was done; `None` at the first one of a batch.
@@ -58,15 +59,17 @@ impl Work {
     }
 }
 
-/// The connection of a consumer is closed by a fault, with messages unacknowledged: it comes back with a new one, as an
-/// application that was started again would. `None` when it is told to stop before.
+/// The connection of a consumer is closed by a fault, with messages unacknowledged: it comes back
+/// with a new one, as an application that was started again would. `None` when it is told to stop
+/// before.
 fn die_and_come_back(
     of: Context<'_>,
     (subscription, consumer): (u16, u16),
     subscriber: Box<dyn Subscriber>,
 ) -> Option<Box<dyn Subscriber>> {
     let Context { clock, control, .. } = of;
-    // From here on it takes nothing; how long its library needs to end is no part of what it does to the messages.
+    // From here on it takes nothing; how long its library needs to end is no part of what it does
+    // to the messages.
     let lost_ns = clock.now_ns();
     subscriber.abandon();
     control.consumers.note_lost(lost_ns);
@@ -82,10 +85,17 @@ fn die_and_come_back(
 
 /// The envelope of a message of the load; what else comes is counted.
 #[inline]
-pub fn ours(payload: &[u8], run: u64, message_bytes: usize, seen: &mut Consumed) -> Option<Envelope> {
+pub fn ours(
+    payload: &[u8],
+    run: u64,
+    message_bytes: usize,
+    seen: &mut Consumed,
+) -> Option<Envelope> {
     match read(payload, run, message_bytes) {
         // The recovery probe's was sent to see whether it gets through.
-        Reading::Ours(envelope) => return Some(envelope).filter(|envelope| envelope.producer != RECOVERY_PROBE),
+        Reading::Ours(envelope) => {
+            return Some(envelope).filter(|envelope| envelope.producer != RECOVERY_PROBE);
+        }
         Reading::Corrupt => seen.corrupt += 1,
         Reading::Foreign => seen.foreign += 1,
     }
@@ -101,8 +111,8 @@ struct Consumer<'a> {
     deliveries: &'a Deliveries,
     /// How many messages its subscription has consumed.
     progress: Option<&'a AtomicU64>,
-    /// Latencies count from the planned time. In the closed model there is no plan to count from, and messages that are
-    /// too small for a full envelope do not say it.
+    /// Latencies count from the planned time. In the closed model there is no plan to count from,
+    /// and messages that are too small for a full envelope do not say it.
     timed: bool,
     work: Work,
     /// First deliveries of this batch that are not in `progress` yet.
@@ -188,7 +198,8 @@ impl Consumer<'_> {
             return;
         }
         let totals = &mut report.totals;
-        totals.overtaken += u64::from(self.deliveries.overtaken(self.subscription, producer, lane, sequence));
+        totals.overtaken +=
+            u64::from(self.deliveries.overtaken(self.subscription, producer, lane, sequence));
         self.first += 1;
         if let Some(partition) = usize::from(lane).checked_rem(report.gaps.len()) {
             report.gaps[partition].note(message.received_ns);
@@ -203,7 +214,11 @@ impl Consumer<'_> {
         // With several subscriptions a message has arrived once the last of them has it.
         if self.timed && self.deliveries.is_last(producer, lane, sequence) {
             let latency = message.received_ns.saturating_sub(envelope.planned_ns);
-            self.recorder.record(Latency::EndToEnd, control.is_warm_up(envelope.planned_ns), latency);
+            self.recorder.record(
+                Latency::EndToEnd,
+                control.is_warm_up(envelope.planned_ns),
+                latency,
+            );
         }
     }
 }
@@ -222,9 +237,11 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// Consumes 20 messages of one producer that all wait already, told to stop `stop_after_ns` later.
+    /// Consumes 20 messages of one producer that all wait already, told to stop `stop_after_ns`
+    /// later.
     fn worked(work_ns: u64, stop_after_ns: u64) -> (ConsumerReport, u64) {
-        let (clock, control, deliveries) = (Clock::start(), Control::new(1), Deliveries::new(1, 1, 1, 1));
+        let (clock, control, deliveries) =
+            (Clock::start(), Control::new(1), Deliveries::new(1, 1, 1, 1));
         let began = clock.now_ns();
         let fake = Fake::new(Behaviour::default(), 1, clock);
         let mut publisher = fake.publisher(0).unwrap();
@@ -232,18 +249,32 @@ mod tests {
         for sequence in 0..20 {
             let envelope = Envelope { run: 7, producer: 0, lane: 0, sequence, planned_ns: 1 };
             let payload = bodies.stamped(&envelope);
-            let outgoing = crate::driver::Outgoing { slot: sequence as u32, connection: 0, partition: 0, payload };
+            let outgoing = crate::driver::Outgoing {
+                slot: sequence as u32,
+                connection: 0,
+                partition: 0,
+                payload,
+            };
             publisher.submit(outgoing).unwrap();
         }
         control.open_window(0, u64::MAX);
         let load = Load { work: Span(work_ns), ..Load::closed(100) };
         let cell = Cell { message: Message::random(100), ..Cell::plain(System::Fake, load) };
         let (driver, interrupted) = (&fake, &AtomicBool::new(false));
-        let of = Context { cell: &cell, block: 1, run: 7, clock, driver, control: &control, interrupted };
+        let of = Context {
+            cell: &cell,
+            block: 1,
+            run: 7,
+            clock,
+            driver,
+            control: &control,
+            interrupted,
+        };
         let report = std::thread::scope(|scope| {
             let subscriber = fake.subscriber(0, 0).unwrap();
             let (recorder, deliveries) = (LatencyRecorder::new(channel().0), &deliveries);
-            let consumer = scope.spawn(move || consume(of, deliveries, (0, 0), subscriber, recorder));
+            let consumer =
+                scope.spawn(move || consume(of, deliveries, (0, 0), subscriber, recorder));
             let deadline = clock.now_ns() + stop_after_ns;
             while control.least_consumed() < 20 && clock.now_ns() < deadline {
                 std::thread::sleep(std::time::Duration::from_millis(1));

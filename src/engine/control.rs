@@ -1,5 +1,5 @@
-//! What everything that runs for one cell shares: what it was given, the window, the signals to stop,
-//! and running counts. Atomics only, no locks.
+//! What everything that runs for one cell shares: what it was given, the window, the signals to
+//! stop, and running counts. Atomics only, no locks.
 
 use crate::clock::Clock;
 use crate::driver::Driver;
@@ -116,7 +116,8 @@ impl<F: Fn()> Drop for OnDrop<F> {
     }
 }
 
-/// The next whole second at least `margin_ns` ahead: windows begin on whole seconds so that each second is of one phase.
+/// The next whole second at least `margin_ns` ahead: windows begin on whole seconds so that each
+/// second is of one phase.
 pub fn next_second(now_ns: u64, margin_ns: u64) -> u64 {
     (now_ns + margin_ns).div_ceil(SECOND_NS) * SECOND_NS
 }

@@ -1,9 +1,11 @@
-//! What the consumers of a cell know of each other, without locks: who was last to have a message, and who overtook whom.
+//! What the consumers of a cell know of each other, without locks: who was last to have a message,
+//! and who overtook whom.
 //!
-//! With several subscriptions the headline latency is that of the last delivery: a ring of counters per lane. A
-//! subscription that is a whole ring behind the others finds its counter taken by a later message; it is then surely
-//! the last, and counted as such. Order within each consumer is in the books; whether consumers that share a
-//! subscription keep a lane's order together is seen here only.
+//! With several subscriptions the headline latency is that of the last delivery: a ring of counters
+//! per lane. A subscription that is a whole ring behind the others finds its counter taken by a
+//! later message; it is then surely the last, and counted as such. Order within each consumer is in
+//! the books; whether consumers that share a subscription keep a lane's order together is seen here
+//! only.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -17,7 +19,8 @@ pub struct Deliveries {
     lanes: usize,
     /// (sequence + 1) and how many subscriptions have it, packed. Empty where there is only one.
     counters: Vec<AtomicU64>,
-    /// By subscription and lane: the highest sequence that any consumer has done, + 1. Empty where one is alone.
+    /// By subscription and lane: the highest sequence that any consumer has done, + 1. Empty where
+    /// one is alone.
     done: Vec<AtomicU64>,
 }
 
@@ -31,18 +34,23 @@ impl Deliveries {
             producers,
             lanes,
             counters: zeros(if subscriptions > 1 { producers * lanes * RING as usize } else { 0 }),
-            done: zeros(if consumers > 1 { usize::from(subscriptions) * producers * lanes } else { 0 }),
+            done: zeros(if consumers > 1 {
+                usize::from(subscriptions) * producers * lanes
+            } else {
+                0
+            }),
         }
     }
 
-    /// Notes the first delivery of a message to one subscription; true if every other one has it already.
+    /// Notes the first delivery of a message to one subscription; true if every other one has it
+    /// already.
     #[inline]
     pub fn is_last(&self, producer: u16, lane: u16, sequence: u64) -> bool {
         if self.counters.is_empty() {
             return true;
         }
-        let place =
-            (usize::from(producer) * self.lanes + usize::from(lane)) * RING as usize + (sequence % RING) as usize;
+        let place = (usize::from(producer) * self.lanes + usize::from(lane)) * RING as usize
+            + (sequence % RING) as usize;
         let Some(counter) = self.counters.get(place) else { return false };
         let tag = (sequence + 1) << COUNT_BITS;
         let mut seen = counter.load(Relaxed);
@@ -61,7 +69,8 @@ impl Deliveries {
     /// Notes that a message is done; true if a later one of its lane was done before.
     #[inline]
     pub fn overtaken(&self, subscription: u16, producer: u16, lane: u16, sequence: u64) -> bool {
-        let place = (usize::from(subscription) * self.producers + usize::from(producer)) * self.lanes;
+        let place =
+            (usize::from(subscription) * self.producers + usize::from(producer)) * self.lanes;
         let Some(done) = self.done.get(place + usize::from(lane)) else { return false };
         done.fetch_max(sequence + 1, Relaxed) > sequence + 1
     }
@@ -96,8 +105,10 @@ mod tests {
     #[test]
     fn who_is_done_after_a_later_one_is_overtaken() {
         let deliveries = Deliveries::new(2, 2, 1, 2);
-        let found: Vec<bool> =
-            [0, 2, 1, 3].into_iter().map(|sequence| deliveries.overtaken(1, 0, 1, sequence)).collect();
+        let found: Vec<bool> = [0, 2, 1, 3]
+            .into_iter()
+            .map(|sequence| deliveries.overtaken(1, 0, 1, sequence))
+            .collect();
         assert_eq!(found, [false, false, true, false]);
         assert!(
             !deliveries.overtaken(0, 0, 1, 1) && !deliveries.overtaken(1, 0, 0, 1),

@@ -1,4 +1,5 @@
-//! Instrument floor: the same load against a loopback reflector shows what the path costs without a broker.
+//! Instrument floor: the same load against a loopback reflector shows what the path costs without a
+//! broker.
 
 use super::cell_run::{CellRun, CellRunError};
 use crate::access::Access;
@@ -17,8 +18,8 @@ const ENOUGH: Rate = Rate::per_second(1100);
 /// Metric name → quantile name → ns.
 pub type Floor = BTreeMap<String, BTreeMap<String, u64>>;
 
-/// Measures the floor of an open-loop cell in about two seconds; empty for the closed model, which makes no claim on
-/// latency.
+/// Measures the floor of an open-loop cell in about two seconds; empty for the closed model, which
+/// makes no claim on latency.
 pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floor, CellRunError> {
     if cell.load.model == Model::Closed {
         return Ok(Floor::new());
@@ -45,15 +46,18 @@ pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floo
     let driver = driver::open(&short, target)?;
     let run = CellRun { block: 0, run: 0xF100, interrupted, ..CellRun::new(&short, clock) };
     let output = run.run(driver.as_ref())?;
-    // Reflectors tell nothing of consuming: librdkafka's mock cluster answers a fetch only when its longest wait is
-    // over, Redis's serves consumers last. What publishing costs is the least that a message's whole way costs too.
+    // Reflectors tell nothing of consuming: librdkafka's mock cluster answers a fetch only when its
+    // longest wait is over, Redis's serves consumers last. What publishing costs is the least that
+    // a message's whole way costs too.
     Ok(floor_of(&output.merged(Latency::Publish)))
 }
 
-/// For every latency that has a floor the quantiles that so many samples can show; empty where these are too few.
+/// For every latency that has a floor the quantiles that so many samples can show; empty where
+/// these are too few.
 pub fn floor_of(samples: &Histogram<u64>) -> Floor {
     let shown = Quantile::REPORTED.into_iter().filter(|quantile| quantile.shown(samples.len()));
-    let value = |quantile: Quantile| (quantile.to_string(), samples.value_at_quantile(quantile.share()));
+    let value =
+        |quantile: Quantile| (quantile.to_string(), samples.value_at_quantile(quantile.share()));
     let values: BTreeMap<String, u64> = shown.map(value).collect();
     let metrics = [Latency::Publish, Latency::EndToEnd].into_iter().filter(|_| !values.is_empty());
     metrics.map(|metric| (metric.name().to_owned(), values.clone())).collect()
@@ -74,7 +78,9 @@ mod tests {
             assert_eq!(floor["publish"], floor["end_to_end"], "{system}");
         };
         std::thread::scope(|scope| {
-            for system in [System::Kafka, System::RedisPubsub, System::RedisStreams, System::RedisLists] {
+            for system in
+                [System::Kafka, System::RedisPubsub, System::RedisStreams, System::RedisLists]
+            {
                 scope.spawn(move || measured(system));
             }
         });

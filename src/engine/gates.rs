@@ -1,6 +1,7 @@
 //! The checks on a finished measurement, and whose fault a failure is.
 //!
-//! Caused by the harness: the cell is invalid, kept and shown, without a verdict. Caused by the broker: a result.
+//! Caused by the harness: the cell is invalid, kept and shown, without a verdict. Caused by the
+//! broker: a result.
 
 use crate::record::Counted;
 use crate::result::{Blame, CellOutcome, Gate};
@@ -28,14 +29,16 @@ pub struct Evidence {
     pub settled: bool,
     pub acknowledges: bool,
     pub unanswered: u64,
-    /// Whether faults were planned: then an outage is what was asked for, and what came of it has figures of its own.
+    /// Whether faults were planned: then an outage is what was asked for, and what came of it has
+    /// figures of its own.
     pub faults: bool,
 }
 
 /// The generator's own lag may be this share of the value it is part of.
 const LAG_SHARE: f64 = 0.25;
-/// Lag that the instrument allows itself at any quantile, ns: what an idle machine of two cores shows at p99. Below it a
-/// cell stays valid, and the lag counts into the floor of that quantile, which decides whether it carries a verdict.
+/// Lag that the instrument allows itself at any quantile, ns: what an idle machine of two cores
+/// shows at p99. Below it a cell stays valid, and the lag counts into the floor of that quantile,
+/// which decides whether it carries a verdict.
 const LAG_SLACK_NS: u64 = 2_000_000;
 const STEAL_SHARE: f64 = 0.05;
 const PACER_SHARE: f64 = 0.95;
@@ -46,7 +49,8 @@ const REACHED: f64 = 0.99;
 pub fn judge(evidence: &Evidence) -> (Vec<Gate>, CellOutcome, Vec<String>) {
     let mut gates = harness_gates(evidence);
     let broker = broker_gates(evidence);
-    let outcome = broker.iter().find(|(gate, _)| !gate.held).map_or(CellOutcome::Ok, |(_, outcome)| *outcome);
+    let outcome =
+        broker.iter().find(|(gate, _)| !gate.held).map_or(CellOutcome::Ok, |(_, outcome)| *outcome);
     let because = broker
         .iter()
         .filter(|(gate, _)| !gate.held)
@@ -68,18 +72,36 @@ fn harness_gates(e: &Evidence) -> Vec<Gate> {
         && c.sent == c.acked + c.failed + c.indeterminate
         && owed * e.subscriptions == c.delivered + c.undelivered + c.lost;
     let books = format!(
-        "sent {} = acked {} + failed {} + indeterminate {}; {} × {} = delivered {} + undelivered {} + lost {}",
-        c.sent, c.acked, c.failed, c.indeterminate, owed, e.subscriptions, c.delivered, c.undelivered, c.lost
+        "sent {} = acked {} + failed {} + indeterminate {}; {} × {} = delivered {} + undelivered \
+        {} + lost {}",
+        c.sent,
+        c.acked,
+        c.failed,
+        c.indeterminate,
+        owed,
+        e.subscriptions,
+        c.delivered,
+        c.undelivered,
+        c.lost
     );
     let mut gates = vec![harness("books-balance", balanced, books, "both sums exact")];
     if let Some((quantile, lag, value)) = &e.lag {
         let limit = ((*value as f64 * LAG_SHARE) as u64).max(LAG_SLACK_NS);
         let found = format!("{} µs at {quantile}, without back-pressure", lag / 1000);
-        let words = format!("{} µs: 25 % of the latency there, at least {} µs", limit / 1000, LAG_SLACK_NS / 1000);
+        let words = format!(
+            "{} µs: 25 % of the latency there, at least {} µs",
+            limit / 1000,
+            LAG_SLACK_NS / 1000
+        );
         gates.push(harness("schedule-lag", *lag <= limit, found, &words));
     }
     if let Some(share) = e.pacer_busy_share.filter(|_| e.open) {
-        gates.push(harness("generator-cpu", share <= PACER_SHARE, percent(share), "95 % of one core"));
+        gates.push(harness(
+            "generator-cpu",
+            share <= PACER_SHARE,
+            percent(share),
+            "95 % of one core",
+        ));
     }
     if let Some(share) = e.steal_share {
         gates.push(harness("steal-time", share <= STEAL_SHARE, percent(share), "5 %"));
@@ -92,37 +114,68 @@ fn broker_gates(e: &Evidence) -> Vec<(Gate, CellOutcome)> {
     let broker = |otherwise: CellOutcome, name, held, found, limit: &str| {
         (gate(name, Blame::Broker, held, found, limit), otherwise)
     };
-    let harm = c.lost + c.broker_lost.unwrap_or(0) + c.corrupt + c.reordered + c.foreign + c.phantom;
+    let harm =
+        c.lost + c.broker_lost.unwrap_or(0) + c.corrupt + c.reordered + c.foreign + c.phantom;
     let broker_lost = c.broker_lost.map_or("unknown".into(), |lost| lost.to_string());
     let found = format!(
         "lost {}, broker_lost {broker_lost}, corrupt {}, reordered {}, foreign {}, phantom {}",
         c.lost, c.corrupt, c.reordered, c.foreign, c.phantom
     );
-    let mut gates = vec![broker(CellOutcome::Violated, "nothing-lost-or-disordered", harm == 0, found, "0 of each")];
+    let mut gates = vec![broker(
+        CellOutcome::Violated,
+        "nothing-lost-or-disordered",
+        harm == 0,
+        found,
+        "0 of each",
+    )];
     if e.faults {
         return gates;
     }
     if e.open {
         let share = e.acked_in_time as f64 / (e.window_planned as f64).max(1.0);
         let found = format!("{} of the offered load in time", percent(share));
-        gates.push(broker(CellOutcome::Overloaded, "rate-reached", share >= REACHED, found, "99 %"));
+        gates.push(broker(
+            CellOutcome::Overloaded,
+            "rate-reached",
+            share >= REACHED,
+            found,
+            "99 %",
+        ));
         let growth = e.backlog.1.saturating_sub(e.backlog.0);
         // Half a per cent of what was offered, and never less than what one fetch may hold back.
         let limit = (e.window_planned / 200).max(1000);
         let found = format!("grew by {growth} messages");
         let words = format!("{limit} messages");
-        gates.push(broker(CellOutcome::Overloaded, "backlog-bounded", growth <= limit, found, &words));
+        gates.push(broker(
+            CellOutcome::Overloaded,
+            "backlog-bounded",
+            growth <= limit,
+            found,
+            &words,
+        ));
     }
     let drained = e.unanswered == 0 && c.undelivered == 0;
     let found = format!("{} unanswered, {} undelivered", e.unanswered, c.undelivered);
-    gates.push(broker(CellOutcome::Overloaded, "drained", drained, found, "0 of each by the deadline"));
+    gates.push(broker(
+        CellOutcome::Overloaded,
+        "drained",
+        drained,
+        found,
+        "0 of each by the deadline",
+    ));
     let steady = e.settled && steady_halves(&e.seconds);
     let (first, second) = halves(&e.seconds);
     let found = match e.settled {
         false => "not settled within the warm-up limit".into(),
         true => format!("medians of the window's halves {} and {} µs", first / 1000, second / 1000),
     };
-    gates.push(broker(CellOutcome::Unsteady, "steady", steady, found, "settled in warm-up, halves within 25 %"));
+    gates.push(broker(
+        CellOutcome::Unsteady,
+        "steady",
+        steady,
+        found,
+        "settled in warm-up, halves within 25 %",
+    ));
     gates
 }
 
@@ -137,7 +190,13 @@ mod tests {
     fn evidence() -> Evidence {
         Evidence {
             open: true,
-            counted: Counted { sent: 100, acked: 100, delivered: 100, broker_lost: Some(0), ..Counted::default() },
+            counted: Counted {
+                sent: 100,
+                acked: 100,
+                delivered: 100,
+                broker_lost: Some(0),
+                ..Counted::default()
+            },
             sent_by_counter: 100,
             window_planned: 100,
             acked_in_time: 100,
@@ -193,6 +252,9 @@ mod tests {
         assert_eq!(failed(&slow), (vec!["rate-reached".to_owned()], CellOutcome::Overloaded));
         let counted = Counted { delivered: 99, lost: 1, ..evidence().counted };
         let (names, outcome) = failed(&Evidence { counted, ..evidence() });
-        assert_eq!((names, outcome), (vec!["nothing-lost-or-disordered".to_owned()], CellOutcome::Violated));
+        assert_eq!(
+            (names, outcome),
+            (vec!["nothing-lost-or-disordered".to_owned()], CellOutcome::Violated)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! From what the threads of a cell reported to its raw result: books balanced, gates judged, nothing derived stored.
+//! From what the threads of a cell reported to its raw result: books balanced, gates judged,
+//! nothing derived stored.
 
 use super::cell_run::{Reports, settling_timer};
 use super::collect::Telemetry;
@@ -13,7 +14,9 @@ use super::totals::Totals;
 use crate::driver::DriverError;
 use crate::model::metric;
 use crate::record::{AuditBook, Books, Consumed, Counted, PerSecond, SECOND_NS, Timings};
-use crate::result::{CellOutput, CellRecord, Counts, Description, Observation, Resources, WindowRow};
+use crate::result::{
+    CellOutput, CellRecord, Counts, Description, Observation, Resources, WindowRow,
+};
 use crate::scenario::{Cell, Load, Model, cannot_promise};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -49,12 +52,27 @@ pub fn output(
     let mut faults = log.faults;
     faults.extend(driver.played());
     let load_end_ns = load_end(load, start_ns, window, now_ns).min(control.stop_sending_at());
-    seen.judge(&mut faults, books, load.rate.map(|rate| rate.per_s()), load_end_ns, cell.config.partitions());
+    seen.judge(
+        &mut faults,
+        books,
+        load.rate.map(|rate| rate.per_s()),
+        load_end_ns,
+        cell.config.partitions(),
+    );
     let spent = window.and_then(|(from, to)| telemetry.health.between(from, to));
-    let windows = totals.rows(&telemetry, start_ns, window, cell.message.size.0, u64::from(load.subscriptions));
-    let evidence = evidence(cell, &collected, counted, window, &windows, spent.as_ref(), &telemetry);
+    let windows = totals.rows(
+        &telemetry,
+        start_ns,
+        window,
+        cell.message.size.0,
+        u64::from(load.subscriptions),
+    );
+    let evidence =
+        evidence(cell, &collected, counted, window, &windows, spent.as_ref(), &telemetry);
     let (gates, outcome, outcome_because) = judge(&evidence);
-    let counts = |counted: &Counted| Counts::of(counted, totals.planned, totals.backpressured, books.acknowledges);
+    let counts = |counted: &Counted| {
+        Counts::of(counted, totals.planned, totals.backpressured, books.acknowledges)
+    };
     let record = CellRecord {
         open_loop: evidence.open,
         window_start_ns: window.map(|(start, _)| start),
@@ -64,10 +82,13 @@ pub fn output(
         outcome_because,
         survives: driver.survives(),
         counts: counts(&counted),
-        subscriptions_counts: (0..books.consumed.len()).map(|index| counts(&books.balance(index))).collect(),
+        subscriptions_counts: (0..books.consumed.len())
+            .map(|index| counts(&books.balance(index)))
+            .collect(),
         resources: resources(spent.as_ref(), totals.window_sent, evidence.pacer_busy_share),
         gates,
-        // The generator's own lag is part of every latency that counts from the plan: the least floor there is.
+        // The generator's own lag is part of every latency that counts from the plan: the least
+        // floor there is.
         floor: floor_of(own_lag),
         saturated_samples: telemetry.saturated,
         censored: totals.unanswered,
@@ -158,7 +179,8 @@ fn within(tally: &PerSecond, first: u64, last: u64) -> u64 {
     (first..last).map(|second| tally.get(second as usize)).sum()
 }
 
-/// A counted run has no end set beforehand: its window is from the first message to the last delivery.
+/// A counted run has no end set beforehand: its window is from the first message to the last
+/// delivery.
 fn measured_window(load: &Load, control: &Control, last_ns: u64, now_ns: u64) -> Window {
     control.window().map(|(start, end)| match load.messages {
         Some(_) => (start, last_ns.max(start + 1)),
@@ -183,11 +205,15 @@ fn evidence(
     spent: Option<&Spent>,
     telemetry: &Telemetry,
 ) -> Evidence {
-    let (Collected { books, totals, own_lag, .. }, open) = (collected, cell.load.model == Model::Open);
+    let (Collected { books, totals, own_lag, .. }, open) =
+        (collected, cell.load.model == Model::Open);
     // The first second of the window, and the first one after it.
     let (first, last) = window.map_or((0, 0), |(from, to)| (from / SECOND_NS, to / SECOND_NS));
-    let backlog_at =
-        |second: u64| rows.iter().rfind(|row| row.start_ns / SECOND_NS < second).map_or(0, |row| row.backlog_messages);
+    let backlog_at = |second: u64| {
+        rows.iter()
+            .rfind(|row| row.start_ns / SECOND_NS < second)
+            .map_or(0, |row| row.backlog_messages)
+    };
     let reported = telemetry.measured(settling_timer(cell));
     let quantile = crate::stats::highest_quantile(&cell.primary, own_lag.len());
     let lag = (open && !reported.is_empty()).then(|| {
@@ -241,10 +267,13 @@ fn saturated(spent: &Spent, pacer_busy_share: f64) -> Option<&'static str> {
     }
 }
 
-/// Order within each consumer is in the books; whether consumers that share keep it together is seen here.
+/// Order within each consumer is in the books; whether consumers that share keep it together is
+/// seen here.
 fn overtaken(load: &Load, totals: &Totals, counted: &Counted) -> Option<Observation> {
     (load.consumers > 1).then(|| {
         Observation::measured(metric::OVERTAKEN, "", totals.overtaken as f64, counted.delivered)
-            .with_text("done after a later message of the same producer and partition, stream or list")
+            .with_text(
+                "done after a later message of the same producer and partition, stream or list",
+            )
     })
 }

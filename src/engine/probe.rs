@@ -1,6 +1,7 @@
-//! The recovery probe, a new client beside the load's: every tenth of a second a publisher with a connection of its own
-//! sends one message, until one is acknowledged; then once a second as long as the fault is in force, which may not be
-//! felt at once. What the load's clients make of a fault depends on their libraries; this does not.
+//! The recovery probe, a new client beside the load's: every tenth of a second a publisher with a
+//! connection of its own sends one message, until one is acknowledged; then once a second as long
+//! as the fault is in force, which may not be felt at once. What the load's clients make of a fault
+//! depends on their libraries; this does not.
 
 use super::control::Context;
 use super::spawn::bodies;
@@ -9,17 +10,20 @@ use crate::driver::{Driver, DriverError, Outcome, Outgoing};
 use crate::payload::Envelope;
 use std::time::Duration;
 
-/// Who publishes for the probe. The books know no such producer: consumers and audit pass its messages over.
+/// Who publishes for the probe. The books know no such producer: consumers and audit pass its
+/// messages over.
 pub const RECOVERY_PROBE: u16 = u16::MAX;
 
 /// From one try to the next.
 const EVERY_NS: u64 = 100_000_000;
 /// From one try to the next while all is well: a new client each time costs the broker something.
 const AGAIN_NS: u64 = 1_000_000_000;
-/// How long connecting may take, and then the answer: what hangs is given up, as a new client would not have hung there.
+/// How long connecting may take, and then the answer: what hangs is given up, as a new client would
+/// not have hung there.
 const TRY_NS: u64 = 2_000_000_000;
 
-/// Since when somebody new is acknowledged each time; `None` when `stop` comes before. `lane` tells probes apart.
+/// Since when somebody new is acknowledged each time; `None` when `stop` comes before. `lane` tells
+/// probes apart.
 pub fn acknowledged_since(
     of: Context<'_>,
     lane: usize,
@@ -32,7 +36,8 @@ pub fn acknowledged_since(
     while !stop() {
         let began_ns = clock.now_ns();
         let lane = (lane % usize::from(u16::MAX)) as u16;
-        let envelope = Envelope { run, producer: RECOVERY_PROBE, lane, sequence, planned_ns: began_ns };
+        let envelope =
+            Envelope { run, producer: RECOVERY_PROBE, lane, sequence, planned_ns: began_ns };
         let lasting = in_force();
         match publish(driver, bodies.stamped(&envelope), clock, stop) {
             Ok(Some(at_ns)) => {
@@ -92,10 +97,16 @@ mod tests {
         Fake::new(Behaviour { harms, delay_ns: 1_000_000, ..Behaviour::default() }, 0, clock)
     }
 
-    fn since(fake: &Fake, clock: Clock, in_force: &dyn Fn() -> bool, stop: &dyn Fn() -> bool) -> Option<u64> {
+    fn since(
+        fake: &Fake,
+        clock: Clock,
+        in_force: &dyn Fn() -> bool,
+        stop: &dyn Fn() -> bool,
+    ) -> Option<u64> {
         let cell = Cell::plain(System::Fake, Load::open(Rate::per_second(1000)));
         let (control, interrupted) = (&Control::new(1), &AtomicBool::new(false));
-        let of = Context { cell: &cell, block: 1, run: 7, clock, driver: fake, control, interrupted };
+        let of =
+            Context { cell: &cell, block: 1, run: 7, clock, driver: fake, control, interrupted };
         acknowledged_since(of, 0, in_force, stop)
     }
 
@@ -105,7 +116,11 @@ mod tests {
         let fake = refusing(&[0, 1], clock);
         let began_ns = clock.now_ns();
         let at_ns = since(&fake, clock, &|| false, &|| false).unwrap();
-        assert!(at_ns >= began_ns + 2 * EVERY_NS, "one try in a tenth of a second: {}", at_ns - began_ns);
+        assert!(
+            at_ns >= began_ns + 2 * EVERY_NS,
+            "one try in a tenth of a second: {}",
+            at_ns - began_ns
+        );
     }
 
     /// A primary that is cut off takes messages until it notices.
@@ -123,7 +138,8 @@ mod tests {
     #[test]
     fn it_ends_when_told_to() {
         let clock = Clock::start();
-        let fake = Fake::new(Behaviour { delay_ns: u64::MAX / 4, ..Behaviour::default() }, 0, clock);
+        let fake =
+            Fake::new(Behaviour { delay_ns: u64::MAX / 4, ..Behaviour::default() }, 0, clock);
         let until_ns = clock.now_ns() + 2 * EVERY_NS;
         assert_eq!(since(&fake, clock, &|| true, &|| clock.now_ns() > until_ns), None);
         assert!(clock.now_ns() > until_ns);

@@ -1,5 +1,6 @@
-//! Tests only: the checker held against a broker that lies on a known schedule. What it finds is what was done, no more
-//! and no less: every count, the verdict under every guarantee, the named examples, RTO and RPO.
+//! Tests only: the checker held against a broker that lies on a known schedule. What it finds is
+//! what was done, no more and no less: every count, the verdict under every guarantee, the named
+//! examples, RTO and RPO.
 
 use super::cell_run::CellRun;
 use crate::clock::Clock;
@@ -17,14 +18,18 @@ const MS: u64 = 1_000_000;
 const RATE: u64 = 5000;
 
 fn cell(messages: u64, partitions: u16, faults: Vec<FaultPlan>) -> Cell {
-    let load = Load { messages: Some(messages), in_flight: 20_000, ..Load::open(Rate::per_second(RATE)) };
+    let load =
+        Load { messages: Some(messages), in_flight: 20_000, ..Load::open(Rate::per_second(RATE)) };
     Cell {
         config: SystemConfig { keys: partitions, ..SystemConfig::defaults(System::Fake) },
         message: Message::random(100),
         faults,
         primary: "publish.p99".into(),
         seed: 7,
-        ..Cell::plain(System::Fake, Load { drain: Span::from_secs(1), ..load.brief(Span::from_secs(1)) })
+        ..Cell::plain(
+            System::Fake,
+            Load { drain: Span::from_secs(1), ..load.brief(Span::from_secs(1)) },
+        )
     }
 }
 
@@ -66,7 +71,8 @@ const HARMS: [Harm; 11] = [
     Harm::KeepUnanswered,
 ];
 
-/// Message number → what is done to it. Every third number at most, so that each has an unharmed successor.
+/// Message number → what is done to it. Every third number at most, so that each has an unharmed
+/// successor.
 type Schedule = BTreeMap<u64, Harm>;
 
 const MESSAGES: u64 = 500;
@@ -123,10 +129,14 @@ fn check(schedule: &Schedule, record: &CellRecord) -> Result<(), TestCaseError> 
     prop_assert_eq!(&Counts { backpressured: None, ..record.counts.clone() }, &truth(schedule));
     let judged = |guarantee: &str| judge(record, guarantee, true).0;
     prop_assert_eq!(judged("none"), None);
-    prop_assert_eq!(judged("at-most-once"), verdict(any(&[Harm::DuplicateDelivery, Harm::StoreTwice])));
+    prop_assert_eq!(
+        judged("at-most-once"),
+        verdict(any(&[Harm::DuplicateDelivery, Harm::StoreTwice]))
+    );
     let missing = [Harm::AckThenLose, Harm::StoreCorrupt, Harm::Withhold, Harm::CorruptDelivery];
     prop_assert_eq!(judged("at-least-once"), verdict(any(&missing)));
-    let in_the_log = [Harm::AckThenLose, Harm::StoreCorrupt, Harm::StoreTwice, Harm::RefuseYetDeliver];
+    let in_the_log =
+        [Harm::AckThenLose, Harm::StoreCorrupt, Harm::StoreTwice, Harm::RefuseYetDeliver];
     prop_assert_eq!(judged("exactly-once-in-log"), verdict(any(&in_the_log)));
     // Every example was really harmed so, and a harm that was done has its example.
     let culprits: [(&str, &[Harm]); 6] = [
@@ -138,7 +148,8 @@ fn check(schedule: &Schedule, record: &CellRecord) -> Result<(), TestCaseError> 
         ("log_duplicate", &[Harm::StoreTwice]),
     ];
     for (column, harms) in culprits {
-        let done: Vec<u64> = schedule.iter().filter(|(_, harm)| harms.contains(harm)).map(|(n, _)| *n).collect();
+        let done: Vec<u64> =
+            schedule.iter().filter(|(_, harm)| harms.contains(harm)).map(|(n, _)| *n).collect();
         let of = record.examples.iter().filter(|example| example.harm == column);
         let named: Vec<u64> = of.map(|example| example.sequence).collect();
         prop_assert_eq!(&named[..], &done[..done.len().min(5)], "{}", column);
@@ -177,13 +188,15 @@ fn near(found: Option<u64>, truth: u64) -> bool {
 }
 
 fn outage() -> impl Strategy<Value = Outage> {
-    (300u64..600, 150u64..600, any::<bool>(), 0usize..800).prop_map(|(from, length, cuts, forgets)| Outage {
-        from_ns: from * MS,
-        length_ns: length * MS,
-        partition: None,
-        cuts,
-        forgets,
-    })
+    (300u64..600, 150u64..600, any::<bool>(), 0usize..800).prop_map(
+        |(from, length, cuts, forgets)| Outage {
+            from_ns: from * MS,
+            length_ns: length * MS,
+            partition: None,
+            cuts,
+            forgets,
+        },
+    )
 }
 
 fn interrupted(outages: Vec<Outage>) -> Behaviour {
@@ -227,26 +240,44 @@ fn one_fault(behaviour: Behaviour, messages: u64, partitions: u16) -> (Vec<Fault
 
 #[test]
 fn the_outage_of_one_stream_is_its_own() {
-    let outage = Outage { from_ns: 400 * MS, length_ns: 500 * MS, partition: Some(1), ..Outage::default() };
+    let outage =
+        Outage { from_ns: 400 * MS, length_ns: 500 * MS, partition: Some(1), ..Outage::default() };
     let (faults, _) = one_fault(interrupted(vec![outage]), 12_500, 3);
-    let found: Vec<_> = faults[0].partitions.iter().map(|s| (s.rto_publish_ns, s.rto_deliver_ns)).collect();
+    let found: Vec<_> =
+        faults[0].partitions.iter().map(|s| (s.rto_publish_ns, s.rto_deliver_ns)).collect();
     let whole = Some(SILENCE_NS);
     assert_eq!((found[0], found[2]), ((whole, whole), (whole, whole)), "{faults:?}");
     assert!(near(found[1].0, 500 * MS) && near(found[1].1, 500 * MS), "{faults:?}");
-    assert!(near(faults[0].rto_publish_ns, 500 * MS) && near(faults[0].rto_90_ns, 500 * MS), "{faults:?}");
+    assert!(
+        near(faults[0].rto_publish_ns, 500 * MS) && near(faults[0].rto_90_ns, 500 * MS),
+        "{faults:?}"
+    );
     assert!(faults[0].unavailable.iter().all(|silence| silence.partition == 1), "{faults:?}");
 }
 
 #[test]
 fn each_of_two_faults_answers_for_its_own_losses() {
-    let first = Outage { from_ns: 300 * MS, length_ns: 200 * MS, cuts: true, forgets: 40, ..Outage::default() };
-    let second = Outage { from_ns: 1_800 * MS, length_ns: 300 * MS, forgets: 300, ..Outage::default() };
+    let first = Outage {
+        from_ns: 300 * MS,
+        length_ns: 200 * MS,
+        cuts: true,
+        forgets: 40,
+        ..Outage::default()
+    };
+    let second =
+        Outage { from_ns: 1_800 * MS, length_ns: 300 * MS, forgets: 300, ..Outage::default() };
     let (faults, record) = one_fault(interrupted(vec![first, second]), 17_500, 1);
     let lost: Vec<_> = faults.iter().map(|fault| fault.rpo_messages).collect();
     assert_eq!((lost, record.counts.broker_lost), (vec![Some(40), Some(300)], Some(340)));
-    assert!(near(faults[0].rto_publish_ns, 200 * MS) && near(faults[1].rto_publish_ns, 300 * MS), "{faults:?}");
+    assert!(
+        near(faults[0].rto_publish_ns, 200 * MS) && near(faults[1].rto_publish_ns, 300 * MS),
+        "{faults:?}"
+    );
     let because = judge(&record, "at-least-once", true).1.join("; ");
-    assert!(because.contains("broker loss: 340") && because.contains("340 of them delivered before"), "{because}");
+    assert!(
+        because.contains("broker loss: 340") && because.contains("340 of them delivered before"),
+        "{because}"
+    );
     assert!(because.contains("surprising: 40 acknowledged messages lost to `kill`"), "{because}");
 }
 
@@ -254,10 +285,21 @@ fn each_of_two_faults_answers_for_its_own_losses() {
 fn what_never_comes_back_has_no_time_and_what_is_not_touched_has_none_to_speak_of() {
     let for_good = Outage { from_ns: 400 * MS, length_ns: 60_000 * MS, ..Outage::default() };
     let (faults, record) = one_fault(interrupted(vec![for_good]), 5_000, 1);
-    assert_eq!((faults[0].rto_publish_ns, faults[0].rto_deliver_ns, faults[0].rto_90_ns), (None, None, None));
-    assert!(faults[0].text.contains("no acknowledgement any more until the end"), "{}", faults[0].text);
+    assert_eq!(
+        (faults[0].rto_publish_ns, faults[0].rto_deliver_ns, faults[0].rto_90_ns),
+        (None, None, None)
+    );
+    assert!(
+        faults[0].text.contains("no acknowledgement any more until the end"),
+        "{}",
+        faults[0].text
+    );
     assert_eq!(faults[0].unavailable[0].to_ns, None);
-    assert!(record.outcome_because.is_empty(), "an outage brands nobody: {:?}", record.outcome_because);
+    assert!(
+        record.outcome_because.is_empty(),
+        "an outage brands nobody: {:?}",
+        record.outcome_because
+    );
     let trifle = Outage { from_ns: 400 * MS, length_ns: 5 * MS, ..Outage::default() };
     let (faults, _) = one_fault(interrupted(vec![trifle]), 10_000, 1);
     assert_eq!(

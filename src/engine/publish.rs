@@ -1,8 +1,10 @@
-//! The pacing thread of one producer: sends what is due through a [`Sender`] and books how it ended.
+//! The pacing thread of one producer: sends what is due through a [`Sender`] and books how it
+//! ended.
 //!
-//! Open loop: every message has its own planned time by arithmetic, and on each wake everything that is due goes out,
-//! however late; nothing here ever moves the plan. Closed loop: a message goes out whenever a slot is free.
-//! One thread owns all of it, so there is no lock and no queue between a stamp and its histogram.
+//! Open loop: every message has its own planned time by arithmetic, and on each wake everything
+//! that is due goes out, however late; nothing here ever moves the plan. Closed loop: a message
+//! goes out whenever a slot is free. One thread owns all of it, so there is no lock and no queue
+//! between a stamp and its histogram.
 
 use super::control::{Context, Control};
 use super::sender::{Pending, SendBook, Sender, TICK_NS, sharpen_timer};
@@ -20,7 +22,8 @@ use std::sync::atomic::Ordering::Relaxed;
 pub struct ProducerReport {
     pub lanes: Vec<Produced>,
     pub totals: Totals,
-    /// sent − planned of those messages that no back-pressure delayed: the generator's own lateness, in the window.
+    /// sent − planned of those messages that no back-pressure delayed: the generator's own
+    /// lateness, in the window.
     pub own_lag: Timings,
     pub failures: BTreeMap<String, u64>,
     pub retries: BTreeMap<String, u64>,
@@ -34,8 +37,9 @@ pub struct ProducerReport {
 
 /// Messages in a row to the same partition in the closed model: what batching clients do.
 const CLOSED_RUN: u64 = 1000;
-/// Of what may wait for consumers, a run is at most this part of each partition's share: else a small `load.backlog` would
-/// lie in one partition, and the consumers of the others would have nothing to do.
+/// Of what may wait for consumers, a run is at most this part of each partition's share: else a
+/// small `load.backlog` would lie in one partition, and the consumers of the others would have
+/// nothing to do.
 const RUNS_WAITING: u64 = 4;
 /// How often a publisher that waits for consumers looks again.
 const BACKLOG_POLL_NS: u64 = 100_000;
@@ -75,16 +79,18 @@ fn backlog(cell: &Cell) -> u64 {
     }
 }
 
-/// Messages in a row to the same partition. Open model: as many as fall into a millisecond, so that slow partitions are served
-/// evenly.
+/// Messages in a row to the same partition. Open model: as many as fall into a millisecond, so that
+/// slow partitions are served evenly.
 pub fn run_length(cell: &Cell) -> u32 {
     match (cell.load.model, cell.load.rate) {
         (Model::Open, Some(rate)) => (rate.per_s() / 1000.0).clamp(1.0, CLOSED_RUN as f64) as u32,
-        _ => (backlog(cell) / (RUNS_WAITING * u64::from(cell.config.partitions()))).clamp(1, CLOSED_RUN) as u32,
+        _ => (backlog(cell) / (RUNS_WAITING * u64::from(cell.config.partitions())))
+            .clamp(1, CLOSED_RUN) as u32,
     }
 }
 
-/// Runs a producer to its end. Blocks its thread until the load has ended and everything is answered or overdue.
+/// Runs a producer to its end. Blocks its thread until the load has ended and everything is
+/// answered or overdue.
 pub fn produce(
     of: Context<'_>,
     producer: u16,
@@ -149,11 +155,13 @@ impl Producer<'_> {
             }
             control.sent.fetch_add(u64::from(burst), Relaxed);
             self.sender.publisher.flush()?;
-            given_up |= control.abandoned() || now > stop_at.saturating_add(cell.load.drain.nanos());
+            given_up |=
+                control.abandoned() || now > stop_at.saturating_add(cell.load.drain.nanos());
             if given_up || due >= stop_at || self.complete(planned) {
                 break;
             }
-            // Everything due has gone out, or back-pressure holds it: wait for the next due time or for answers.
+            // Everything due has gone out, or back-pressure holds it: wait for the next due time or
+            // for answers.
             let blocked = due <= now && burst < batch;
             let until = if blocked { now + TICK_NS } else { due.min(now + TICK_NS).min(stop_at) };
             self.collect(until)?;
@@ -176,12 +184,16 @@ impl Producer<'_> {
     /// Closed model: free slots decide.
     fn pace_closed_loop(&mut self) -> Result<(), DriverError> {
         let Context { cell, clock, control, .. } = self.of;
-        // All producers begin together, and a counted run's window begins with them: nothing may go out before it.
+        // All producers begin together, and a counted run's window begins with them: nothing may go
+        // out before it.
         std::thread::sleep(clock.until(self.start_ns));
         loop {
             let now = clock.now_ns();
             self.notes.tick(now);
-            if control.abandoned() || now >= control.stop_sending_at() || self.complete(self.total_sent) {
+            if control.abandoned()
+                || now >= control.stop_sending_at()
+                || self.complete(self.total_sent)
+            {
                 return Ok(());
             }
             // So many messages may go out before the next look at the consumers.
@@ -253,7 +265,14 @@ impl<'a> Notes<'a> {
             tenths: if watched { PerTenth::new(start_ns) } else { PerTenth::default() },
             ..ProducerReport::default()
         };
-        Self { control: of.control, recorder, report, answered: 0, blocked_until_ns: 0, cpu_seen_ns: thread_cpu_ns() }
+        Self {
+            control: of.control,
+            recorder,
+            report,
+            answered: 0,
+            blocked_until_ns: 0,
+            cpu_seen_ns: thread_cpu_ns(),
+        }
     }
 
     /// Records how long an answer took, or how long one has been missing "at least".
@@ -262,7 +281,11 @@ impl<'a> Notes<'a> {
         let warm_up = self.control.is_warm_up(pending.planned_ns);
         self.recorder.record(Latency::Service, warm_up, at_ns.saturating_sub(pending.sent_ns));
         if self.report.totals.planned.is_some() {
-            self.recorder.record(Latency::Publish, warm_up, at_ns.saturating_sub(pending.planned_ns));
+            self.recorder.record(
+                Latency::Publish,
+                warm_up,
+                at_ns.saturating_sub(pending.planned_ns),
+            );
         }
     }
 

@@ -1,8 +1,10 @@
-//! The sender of one producer: writes a message's envelope, hands it to the client library, and finds for every answer
-//! the message that it answers. The engine's pacing thread and all experiments send through it.
+//! The sender of one producer: writes a message's envelope, hands it to the client library, and
+//! finds for every answer the message that it answers. The engine's pacing thread and all
+//! experiments send through it.
 //!
-//! `planned_ns` is always the plan's, however late a message goes out; without a plan it is the moment of sending. One
-//! thread owns all of it: no lock, and no allocation per message. What is noted of a message is the [`SendBook`]'s.
+//! `planned_ns` is always the plan's, however late a message goes out; without a plan it is the
+//! moment of sending. One thread owns all of it: no lock, and no allocation per message. What is
+//! noted of a message is the [`SendBook`]'s.
 
 use super::cell_run::CellRunError;
 use super::spawn::bodies;
@@ -29,8 +31,8 @@ pub struct Pending {
 
 /// The messages of one producer that have no answer yet. Its size is the in-flight limit.
 ///
-/// A slot belongs to one connection for ever, so a connection never has more in flight than its share, and the
-/// connection whose answer came in is the one that sends next.
+/// A slot belongs to one connection for ever, so a connection never has more in flight than its
+/// share, and the connection whose answer came in is the one that sends next.
 pub struct InFlight {
     slots: Vec<Pending>,
     free: VecDeque<u32>,
@@ -67,7 +69,8 @@ impl InFlight {
         }
     }
 
-    /// The message in a slot, which becomes free. `None` for a slot that holds nothing: a driver's mistake.
+    /// The message in a slot, which becomes free. `None` for a slot that holds nothing: a driver's
+    /// mistake.
     #[inline]
     pub fn finish(&mut self, slot: u32) -> Option<Pending> {
         let place = self.slots.get_mut(slot as usize)?;
@@ -93,7 +96,8 @@ impl InFlight {
     }
 }
 
-/// Notes what became of messages. Implementations are known at compile time: a call costs what it does.
+/// Notes what became of messages. Implementations are known at compile time: a call costs what it
+/// does.
 pub trait SendBook {
     /// It has gone out; its answer may come already before this.
     fn sent(&mut self, message: &Pending);
@@ -102,7 +106,8 @@ pub trait SendBook {
     fn stop(&mut self, now_ns: u64) -> bool;
 }
 
-/// `ONE_SERIES`: all messages are numbered through, on lane 0; else every lane has numbers of its own.
+/// `ONE_SERIES`: all messages are numbered through, on lane 0; else every lane has numbers of its
+/// own.
 pub struct Sender<const ONE_SERIES: bool> {
     clock: Clock,
     run: u64,
@@ -146,8 +151,8 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
         })
     }
 
-    /// Sends one message; `due` is its planned time, or 0 for "now". False if there is no free slot, or the client's
-    /// queue is full.
+    /// Sends one message; `due` is its planned time, or 0 for "now". False if there is no free
+    /// slot, or the client's queue is full.
     #[inline]
     pub fn send(&mut self, due: u64, book: &mut impl SendBook) -> Result<bool, DriverError> {
         let open = due != 0;
@@ -163,13 +168,18 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
         let pending = Pending { planned_ns, sent_ns, sequence, lane, busy: true };
         // Booked before the hand-over: the answer may come before the call returns.
         self.in_flight.fill(slot, pending);
-        if self.publisher.submit(Outgoing { slot, connection, partition, payload })? == Submitted::Full {
+        if self.publisher.submit(Outgoing { slot, connection, partition, payload })?
+            == Submitted::Full
+        {
             self.in_flight.untake(slot);
             return Ok(false);
         }
         self.sent[usize::from(lane)] += 1;
-        self.turns[usize::from(connection)] =
-            if left > 1 { (partition, left - 1) } else { ((partition + 1) % self.partitions, self.run_length) };
+        self.turns[usize::from(connection)] = if left > 1 {
+            (partition, left - 1)
+        } else {
+            ((partition + 1) % self.partitions, self.run_length)
+        };
         book.sent(&pending);
         Ok(true)
     }
@@ -223,7 +233,9 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
             if sent == messages || now_ns > send_until_ns || book.stop(now_ns) {
                 break;
             }
-            let due = |schedule: &Option<Schedule>| schedule.as_ref().map_or(0, |plan| start_ns + plan.due_ns());
+            let due = |schedule: &Option<Schedule>| {
+                schedule.as_ref().map_or(0, |plan| start_ns + plan.due_ns())
+            };
             let mut blocked = false;
             while !blocked && sent < messages && due(&schedule) <= now_ns {
                 blocked = !self.send(due(&schedule), book)?;
@@ -235,7 +247,8 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
                 }
             }
             self.publisher.flush()?;
-            // Everything due has gone out, or back-pressure holds it: wait for the next due time or for answers.
+            // Everything due has gone out, or back-pressure holds it: wait for the next due time or
+            // for answers.
             let until_ns = if blocked { u64::MAX } else { due(&schedule) };
             self.collect(if sent == messages { 0 } else { until_ns.min(now_ns + TICK_NS) }, book)?;
         }
@@ -244,7 +257,8 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
     }
 }
 
-/// The kernel may otherwise delay each wake of this thread by 50 µs. Where it refuses, the schedule lag shows it.
+/// The kernel may otherwise delay each wake of this thread by 50 µs. Where it refuses, the schedule
+/// lag shows it.
 pub fn sharpen_timer() {
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
 }

@@ -1,4 +1,5 @@
-//! Connects the clients of a cell, each in its own thread, and starts the load at one time for all of them.
+//! Connects the clients of a cell, each in its own thread, and starts the load at one time for all
+//! of them.
 
 use super::cell_run::CellRunError;
 use super::consume::{ConsumerReport, consume};
@@ -17,7 +18,8 @@ use std::time::Duration;
 /// Connecting all clients must be done by then.
 const CONNECT_WITHIN: Duration = Duration::from_secs(60);
 
-/// Connects every consumer in its own thread, since consumers of one group need each other to get started.
+/// Connects every consumer in its own thread, since consumers of one group need each other to get
+/// started.
 pub fn start_consumers<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     of: Context<'scope>,
@@ -59,7 +61,10 @@ pub fn start_producers<'scope>(
     let mut ready = Vec::new();
     for producer in 0..of.cell.load.producers {
         let run_length = run_length(of.cell);
-        ready.push((producer, Sender::new(of.driver, of.cell, of.run, producer, run_length, of.clock)?));
+        ready.push((
+            producer,
+            Sender::new(of.driver, of.cell, of.run, producer, run_length, of.clock)?,
+        ));
     }
     let start_ns = of.clock.now_ns() + SECOND_NS / 20;
     let disturb = disturb.map(|(after, length)| (start_ns + after, length));

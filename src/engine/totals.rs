@@ -24,9 +24,11 @@ pub struct Totals {
     pub window_sent: u64,
     /// Open: planned inside the window and acked. Closed: acked inside the window.
     pub window_acked: u64,
-    /// First deliveries. Open: of messages planned inside the window. Closed: made inside the window.
+    /// First deliveries. Open: of messages planned inside the window. Closed: made inside the
+    /// window.
     pub window_consumed: u64,
-    /// First deliveries that were done after a later message of their lane, by whichever consumer of the subscription.
+    /// First deliveries that were done after a later message of their lane, by whichever consumer
+    /// of the subscription.
     pub overtaken: u64,
     /// When the last message was acknowledged, or received and worked on.
     pub last_ns: u64,
@@ -61,7 +63,11 @@ impl Totals {
         subscriptions: u64,
     ) -> Vec<WindowRow> {
         let first = (start_ns / SECOND_NS) as usize;
-        let last = [&self.offered, &self.sent, &self.acked, &self.consumed].iter().map(|t| t.len()).max().unwrap_or(0);
+        let last = [&self.offered, &self.sent, &self.acked, &self.consumed]
+            .iter()
+            .map(|t| t.len())
+            .max()
+            .unwrap_or(0);
         let (mut answered, mut consumed) = (0, 0);
         (first..last)
             .map(|second| {

@@ -1,8 +1,9 @@
-//! Keeps a warmed Kafka between scenarios of one exploratory comparison, so that its compiler is paid for once.
+//! Keeps a warmed Kafka between scenarios of one exploratory comparison, so that its compiler is
+//! paid for once.
 //!
-//! Only brokers with the very same settings are lent again, only while nothing has happened to them, and only Kafka's:
-//! Redis is ready at once and starts fresh each time. A comparison that gives verdicts on speed uses no cache, since its
-//! brokers must be fresh.
+//! Only brokers with the very same settings are lent again, only while nothing has happened to
+//! them, and only Kafka's: Redis is ready at once and starts fresh each time. A comparison that
+//! gives verdicts on speed uses no cache, since its brokers must be fresh.
 
 use super::{Broker, Environment, EnvironmentError};
 use crate::model::Software;
@@ -68,7 +69,8 @@ impl Environment for BrokerCache {
         if config.system.software() != Software::Kafka || config.proxied || config.preloaded {
             return self.inner.start(config);
         }
-        let terms = ReuseTerms { nodes: config.nodes, settings: config.broker.clone(), heap: config.heap };
+        let terms =
+            ReuseTerms { nodes: config.nodes, settings: config.broker.clone(), heap: config.heap };
         let shelf = Shelf { terms, idle: Arc::clone(&self.idle) };
         let mut broker = shelf.lend().map_or_else(|| self.inner.start(config), Ok)?;
         broker.keep_on(shelf);

@@ -1,9 +1,11 @@
-//! Brokers that run already, at addresses that the user gives: nothing is started here, and nothing taken away.
+//! Brokers that run already, at addresses that the user gives: nothing is started here, and nothing
+//! taken away.
 //!
-//! Before any client of the load connects, every address is asked once by a connection of ours, with the TLS and the login
-//! of its target: those of the user, and those that the brokers themselves send clients to. What is wrong with an address,
-//! a certificate or a password so ends in words and at once, not in a client library's retries. [`Access`] judges each
-//! address and keeps the secrets.
+//! Before any client of the load connects, every address is asked once by a connection of ours,
+//! with the TLS and the login of its target: those of the user, and those that the brokers
+//! themselves send clients to. What is wrong with an address, a certificate or a password so ends
+//! in words and at once, not in a client library's retries. [`Access`] judges each address and
+//! keeps the secrets.
 
 use super::watch::{Alarm, LivenessWatch};
 use super::{Broker, Environment, EnvironmentError};
@@ -15,7 +17,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-/// How often brokers are asked again while they are loaded: a handshake and a login cost them something.
+/// How often brokers are asked again while they are loaded: a handshake and a login cost them
+/// something.
 const AGAIN: Duration = Duration::from_secs(5);
 /// More nodes than this are none of a cluster that is loaded from one machine.
 const MOST_NODES: usize = 1000;
@@ -43,16 +46,30 @@ impl External {
 
     fn reach(&self, software: Software) -> Result<Reach, EnvironmentError> {
         let (reach, what, remedy) = match software {
-            Software::Kafka => (&self.targets.kafka, "the address of Kafka", "add --kafka HOST:PORT"),
-            Software::Redis => (&self.targets.redis, "the address of Redis", "add --redis redis://HOST:PORT"),
-            Software::Fake => return Err(EnvironmentError::Refused("the fake broker is never external".into())),
+            Software::Kafka => {
+                (&self.targets.kafka, "the address of Kafka", "add --kafka HOST:PORT")
+            }
+            Software::Redis => {
+                (&self.targets.redis, "the address of Redis", "add --redis redis://HOST:PORT")
+            }
+            Software::Fake => {
+                return Err(EnvironmentError::Refused("the fake broker is never external".into()));
+            }
         };
-        let missing = || EnvironmentError::missing(what, format!("{remedy}, or describe it in a file for --targets"));
+        let missing = || {
+            EnvironmentError::missing(
+                what,
+                format!("{remedy}, or describe it in a file for --targets"),
+            )
+        };
         reach.clone().ok_or_else(missing)
     }
 
     fn any(&self, is: impl Fn(&Access) -> bool) -> bool {
-        [&self.targets.kafka, &self.targets.redis].into_iter().flatten().any(|reach| is(&reach.access))
+        [&self.targets.kafka, &self.targets.redis]
+            .into_iter()
+            .flatten()
+            .any(|reach| is(&reach.access))
     }
 }
 
@@ -62,7 +79,8 @@ impl Environment for External {
     }
 
     fn network_path(&self) -> String {
-        if self.any(Access::remote) { "external (may leave this machine)" } else { "loopback" }.to_owned()
+        if self.any(Access::remote) { "external (may leave this machine)" } else { "loopback" }
+            .to_owned()
     }
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
@@ -70,9 +88,13 @@ impl Environment for External {
         let asker = Asker { software, reach: self.reach(software)? };
         asker.ask_all()?;
         let system = config.system;
-        self.unset.extend(config.broker.iter().map(|(key, value)| format!("{key}={value} for {system}")));
+        self.unset
+            .extend(config.broker.iter().map(|(key, value)| format!("{key}={value} for {system}")));
         let again = asker.clone();
-        Ok(Box::new(ExternalBroker { asker, watch: LivenessWatch::new(AGAIN, move || again.ask_again()) }))
+        Ok(Box::new(ExternalBroker {
+            asker,
+            watch: LivenessWatch::new(AGAIN, move || again.ask_again()),
+        }))
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -98,7 +120,8 @@ impl Environment for External {
 pub struct Answered {
     /// `host:port` of each, as the user names them.
     pub addresses: Vec<String>,
-    /// How many addresses they send clients to, all of which answered too; 0 where they send them nowhere.
+    /// How many addresses they send clients to, all of which answered too; 0 where they send them
+    /// nowhere.
     pub nodes: usize,
 }
 
@@ -112,29 +135,44 @@ impl Asker {
     /// The addresses that the one at `address` sends clients to.
     fn ping(&self, address: &str) -> Result<Vec<String>, EnvironmentError> {
         let advertised =
-            driver::ping(self.software, address, &self.reach.access).and_then(|advertised| match advertised.len() {
-                ..=MOST_NODES => Ok(advertised),
-                many => Err(format!("it names {many} brokers; brokerbench loads at most {MOST_NODES}")),
+            driver::ping(self.software, address, &self.reach.access).and_then(|advertised| {
+                match advertised.len() {
+                    ..=MOST_NODES => Ok(advertised),
+                    many => Err(format!(
+                        "it names {many} brokers; brokerbench loads at most {MOST_NODES}"
+                    )),
+                }
             });
         advertised.map_err(|cause| {
             // The system's own words know no remedy.
             let bare = cause.contains("os error") || cause.contains("timed out");
             let remedy = if bare { "; start it, or correct the address" } else { "" };
-            EnvironmentError::Refused(format!("{:?} at {address} cannot be used: {cause}{remedy}", self.software))
+            EnvironmentError::Refused(format!(
+                "{:?} at {address} cannot be used: {cause}{remedy}",
+                self.software
+            ))
         })
     }
 
-    fn sent_on(&self, address: &str, advertised: &str, cause: impl fmt::Display) -> EnvironmentError {
+    fn sent_on(
+        &self,
+        address: &str,
+        advertised: &str,
+        cause: impl fmt::Display,
+    ) -> EnvironmentError {
         let software = self.software;
         EnvironmentError::refused(
             format!(
-                "{software:?} at {address} answers, but sends clients to {advertised}, which cannot be used from here: {cause}"
+                "{software:?} at {address} answers, but sends clients to {advertised}, which \
+                cannot be used from here: {cause}"
             ),
-            "set its `advertised.listeners` to an address that this machine reaches, or make that name known here",
+            "set its `advertised.listeners` to an address that this machine reaches, or make that \
+            name known here",
         )
     }
 
-    /// Every address of the user's answers and lets us in, and so does every one that clients are sent to from there.
+    /// Every address of the user's answers and lets us in, and so does every one that clients are
+    /// sent to from there.
     fn ask_all(&self) -> Result<Answered, EnvironmentError> {
         let mut nodes = BTreeSet::new();
         for address in &self.reach.addresses {
@@ -149,8 +187,9 @@ impl Asker {
         Ok(Answered { addresses: self.reach.addresses.clone(), nodes: nodes.len() })
     }
 
-    /// Under load: every address of the user's still answers, and where it sends clients to by now is where they may go.
-    /// librdkafka follows by itself, so this comes after the fact, and is then the end of the run.
+    /// Under load: every address of the user's still answers, and where it sends clients to by now
+    /// is where they may go. librdkafka follows by itself, so this comes after the fact, and is
+    /// then the end of the run.
     fn ask_again(&self) -> Result<(), Alarm> {
         let mut judged = BTreeSet::new();
         for address in &self.reach.addresses {
@@ -161,7 +200,9 @@ impl Asker {
                 self.reach.access.permit(&advertised).map_err(|cause| {
                     let error = self.sent_on(address, &advertised, &cause);
                     match cause {
-                        AccessError::Remote(_) | AccessError::InTheClear(_) => Alarm::Forbidden(error),
+                        AccessError::Remote(_) | AccessError::InTheClear(_) => {
+                            Alarm::Forbidden(error)
+                        }
                         _ => Alarm::Silent(error),
                     }
                 })?;
@@ -224,7 +265,10 @@ mod tests {
         assert!(none.contains("--kafka") && none.contains("--targets"), "{none}");
         let dead = refused(external(Some("127.0.0.1:1"), None, false), System::Kafka);
         assert!(dead.contains("Kafka at 127.0.0.1:1 cannot be used"), "{dead}");
-        let dead = refused(external(None, Some("redis://me:${env:X}@127.0.0.1:1"), false), System::RedisLists);
+        let dead = refused(
+            external(None, Some("redis://me:${env:X}@127.0.0.1:1"), false),
+            System::RedisLists,
+        );
         assert!(dead.contains("Redis at 127.0.0.1:1 cannot be used"), "{dead}");
     }
 
@@ -238,7 +282,8 @@ mod tests {
             let far = refused(external(kafka, redis, false), system);
             assert!(far.contains("--allow-remote") && far.contains("not on this machine"), "{far}");
         }
-        let clear = refused(external(None, Some("redis://:${env:X}@192.0.2.1"), true), System::RedisLists);
+        let clear =
+            refused(external(None, Some("redis://:${env:X}@192.0.2.1"), true), System::RedisLists);
         assert!(clear.contains("in the clear"), "{clear}");
     }
 
@@ -286,17 +331,24 @@ mod tests {
             assert!(far.contains(words), "{far}");
         }
         let again = asker(&near).ask_again();
-        assert!(matches!(&again, Err(Alarm::Forbidden(error)) if error.to_string().contains(&advertised)));
+        assert!(
+            matches!(&again, Err(Alarm::Forbidden(error)) if error.to_string().contains(&advertised))
+        );
         assert!(asker(&telling(&["", ""])).ask_again().is_ok());
         assert!(matches!(asker("127.0.0.1:1").ask_again(), Err(Alarm::Silent(_))));
-        assert!(matches!(asker(&telling(&["no-such-host.invalid"])).ask_again(), Err(Alarm::Silent(_))));
+        assert!(matches!(
+            asker(&telling(&["no-such-host.invalid"])).ask_again(),
+            Err(Alarm::Silent(_))
+        ));
     }
 
     #[test]
     fn an_address_is_judged_as_it_is_told_and_so_are_only_so_many() {
-        let dirty = refused(external(Some(&telling(&["127.0.0.1\u{7}"])), None, false), System::Kafka);
+        let dirty =
+            refused(external(Some(&telling(&["127.0.0.1\u{7}"])), None, false), System::Kafka);
         assert!(dirty.contains("sends clients to what is no address"), "{dirty}");
-        let many = refused(external(Some(&telling(&[""; MOST_NODES + 1])), None, false), System::Kafka);
+        let many =
+            refused(external(Some(&telling(&[""; MOST_NODES + 1])), None, false), System::Kafka);
         assert!(many.contains("names 1001 brokers"), "{many}");
         assert!(asker(&telling(&[""; MOST_NODES])).ask_all().is_ok());
     }

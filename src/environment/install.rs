@@ -1,6 +1,8 @@
-//! How a missing program comes onto this machine, in the words of its own distribution. Nothing is installed here.
+//! How a missing program comes onto this machine, in the words of its own distribution. Nothing is
+//! installed here.
 //!
-//! Where the distribution is not known the remedy names the program alone: a wrong command is worse than none.
+//! Where the distribution is not known the remedy names the program alone: a wrong command is worse
+//! than none.
 
 use super::program;
 use std::sync::OnceLock;
@@ -36,7 +38,9 @@ pub fn distribution() -> String {
 /// Such as ``install it (`apt-get install redis-server`)``.
 pub fn install(tool: Tool) -> String {
     match (family(os_release()), tool) {
-        (Some(family), tool) => format!("install it (`{}`)", command(family, tool, major(os_release()))),
+        (Some(family), tool) => {
+            format!("install it (`{}`)", command(family, tool, major(os_release())))
+        }
         (None, Tool::Engine) => "install one (https://docs.docker.com/engine/install)".to_owned(),
         (None, _) => "install it".to_owned(),
     }
@@ -45,7 +49,9 @@ pub fn install(tool: Tool) -> String {
 fn os_release() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
     TEXT.get_or_init(|| {
-        program::read("/etc/os-release").or_else(|| program::read("/usr/lib/os-release")).unwrap_or_default()
+        program::read("/etc/os-release")
+            .or_else(|| program::read("/usr/lib/os-release"))
+            .unwrap_or_default()
     })
 }
 
@@ -86,7 +92,9 @@ fn command(family: Family, tool: Tool, major: Option<u32>) -> String {
     };
     let package = match (tool, family) {
         // Each has one of the two: 17 up to Debian 12 and Ubuntu 22, 21 from then on.
-        (Tool::Java, Family::Debian) if matches!(major, Some(..=12 | 20..=22)) => "openjdk-17-jre-headless",
+        (Tool::Java, Family::Debian) if matches!(major, Some(..=12 | 20..=22)) => {
+            "openjdk-17-jre-headless"
+        }
         (Tool::Java, Family::Debian) => "openjdk-21-jre-headless",
         (Tool::Java, Family::Fedora | Family::Suse) => "java-21-openjdk-headless",
         (Tool::Java, Family::Arch) => "jre-openjdk-headless",
@@ -116,7 +124,8 @@ fn command(family: Family, tool: Tool, major: Option<u32>) -> String {
 mod tests {
     use super::*;
 
-    const BOOKWORM: &str = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nVERSION_ID=\"12\"\nID=debian\n";
+    const BOOKWORM: &str =
+        "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nVERSION_ID=\"12\"\nID=debian\n";
     const MINT: &str = "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\nVERSION_ID=\"22\"\n";
     const ROCKY: &str = "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\nVERSION_ID=\"9.4\"\n";
 
@@ -126,12 +135,22 @@ mod tests {
         let of = |text: &str, tool| family(text).map(|family| command(family, tool, major(text)));
         let some = |words: &str| Some(words.to_owned());
         assert_eq!(of(BOOKWORM, Tool::Java), some("apt-get install openjdk-17-jre-headless"));
-        assert_eq!(of("ID=debian\nVERSION_ID=13", Tool::Java), some("apt-get install openjdk-21-jre-headless"));
-        assert_eq!(of("ID=debian", Tool::Java), some("apt-get install openjdk-21-jre-headless"), "testing");
+        assert_eq!(
+            of("ID=debian\nVERSION_ID=13", Tool::Java),
+            some("apt-get install openjdk-21-jre-headless")
+        );
+        assert_eq!(
+            of("ID=debian", Tool::Java),
+            some("apt-get install openjdk-21-jre-headless"),
+            "testing"
+        );
         assert_eq!(of(MINT, Tool::Redis), some("apt-get install redis-server"));
         assert_eq!(of(ROCKY, Tool::Redis), some("dnf install redis"));
         assert_eq!(of("ID=fedora\nVERSION_ID=43", Tool::Redis), some("dnf install valkey"));
-        assert_eq!(of("ID=opensuse-leap\nID_LIKE=\"suse opensuse\"", Tool::Maven), some("zypper install maven"));
+        assert_eq!(
+            of("ID=opensuse-leap\nID_LIKE=\"suse opensuse\"", Tool::Maven),
+            some("zypper install maven")
+        );
         assert_eq!(of("ID=slackware", Tool::Java), None);
         assert_eq!(of("", Tool::Java), None);
         assert_eq!(field(BOOKWORM, "PRETTY_NAME"), "Debian GNU/Linux 12 (bookworm)");

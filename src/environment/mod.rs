@@ -1,7 +1,9 @@
 //! Provides brokers and takes them away again: nothing that was started here outlives the run.
 //!
-//! [`Native`] starts real brokers as processes of this machine, held by a janitor process; [`Docker`] starts them as
-//! containers, which the janitor takes away; [`External`] takes addresses from the user. Nothing here prints, and nothing here sends a message: whether a topic works is the driver's to prove.
+//! [`Native`] starts real brokers as processes of this machine, held by a janitor process;
+//! [`Docker`] starts them as containers, which the janitor takes away; [`External`] takes addresses
+//! from the user. Nothing here prints, and nothing here sends a message: whether a topic works is
+//! the driver's to prove.
 
 mod broker_cache;
 pub mod docker;
@@ -24,8 +26,8 @@ pub use external::External;
 pub use janitor::{End, Janitor, Launch, ProcessState, Signal, helper_process};
 pub use native::Native;
 pub use process::{
-    MachineTimes, Usage, is_gone, is_stopped, machine, memory_available, memory_info, own_usage, reset_peak, runs,
-    usage,
+    MachineTimes, Usage, is_gone, is_stopped, machine, memory_available, memory_info, own_usage,
+    reset_peak, runs, usage,
 };
 pub use program::cache_dir;
 
@@ -61,7 +63,11 @@ impl EnvironmentError {
 
     /// Of what leaves no log.
     fn did_not_start(what: impl fmt::Display, cause: impl fmt::Display) -> Self {
-        Self::DidNotStart { what: what.to_string(), cause: cause.to_string(), log_tail: String::new() }
+        Self::DidNotStart {
+            what: what.to_string(),
+            cause: cause.to_string(),
+            log_tail: String::new(),
+        }
     }
 
     /// Such as `port 9092 is taken; stop what listens there`.
@@ -94,7 +100,8 @@ fn indented(log_tail: &str) -> String {
 /// What a node is to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeRole {
-    /// Takes messages: every Kafka node; Redis's primary and its replicas, which change places at a failover.
+    /// Takes messages: every Kafka node; Redis's primary and its replicas, which change places at a
+    /// failover.
     Data,
     /// Watches and promotes.
     Sentinel,
@@ -177,7 +184,8 @@ pub trait Broker: Send {
     }
     /// Remembers that it is warm now.
     fn note_warm(&mut self) {}
-    /// Puts it there when it is stopped, unless something has happened to it that whoever is next must not inherit.
+    /// Puts it there when it is stopped, unless something has happened to it that whoever is next
+    /// must not inherit.
     fn keep_on(&mut self, _: Shelf) {}
     /// What of it can be broken; `None` for brokers that we did not start.
     fn faultable(&mut self) -> Option<&mut dyn FaultableBroker> {
@@ -191,23 +199,25 @@ pub trait Broker: Send {
 pub trait FaultableBroker {
     /// Its processes, in a fixed order.
     fn nodes(&self) -> Vec<NodeInfo>;
-    /// Does `action` to node `index` of [`FaultableBroker::nodes`] and sees that it is done. A node that was taken down
-    /// or paused on purpose is no death to [`Broker::check`].
+    /// Does `action` to node `index` of [`FaultableBroker::nodes`] and sees that it is done. A node
+    /// that was taken down or paused on purpose is no death to [`Broker::check`].
     fn act(&mut self, index: usize, action: NodeAction) -> Result<(), EnvironmentError>;
-    /// Starts it again on its data, at the same addresses and with the same settings; accepting clients on return.
-    /// What still runs is asked to end first (SIGTERM).
+    /// Starts it again on its data, at the same addresses and with the same settings; accepting
+    /// clients on return. What still runs is asked to end first (SIGTERM).
     fn restart(&mut self) -> Result<(), EnvironmentError>;
     /// The fault proxy between clients and a node; `None` where they reach it straight.
     fn proxy(&self, index: usize) -> Option<&Proxy>;
-    /// Every fault proxy between a node and the others, whoever connects; empty where they cannot be cut off.
+    /// Every fault proxy between a node and the others, whoever connects; empty where they cannot
+    /// be cut off.
     fn links(&self, index: usize) -> Vec<&Proxy>;
-    /// The power of these nodes fails at once: killed together (SIGKILL), and what was not on disk is cut off their
-    /// data. They stay down until [`FaultableBroker::restart`].
+    /// The power of these nodes fails at once: killed together (SIGKILL), and what was not on disk
+    /// is cut off their data. They stay down until [`FaultableBroker::restart`].
     fn lose_power(&mut self, nodes: &[usize]) -> Result<Lost, EnvironmentError>;
-    /// Switches a fault of one node's disk on, in place of any other; [`FaultableBroker::disk`] tells when it is felt.
+    /// Switches a fault of one node's disk on, in place of any other; [`FaultableBroker::disk`]
+    /// tells when it is felt.
     fn set_disk(&mut self, node: usize, fault: DiskFault) -> Result<(), EnvironmentError>;
-    /// Whether a fault that is on this node may end it, as a full disk ends some: then its end is no death to
-    /// [`Broker::check`], which finds it [`NodeInfo::down`].
+    /// Whether a fault that is on this node may end it, as a full disk ends some: then its end is
+    /// no death to [`Broker::check`], which finds it [`NodeInfo::down`].
     fn may_end(&mut self, node: usize, may: bool);
     /// What one node has felt of the faults of its disk.
     fn disk(&self, node: usize) -> Result<DiskEffects, EnvironmentError>;
@@ -217,15 +227,19 @@ pub trait FaultableBroker {
 pub trait Environment {
     /// `native`, `external`, …: goes into the results.
     fn name(&self) -> &'static str;
-    /// Network path between harness and broker, in words; with what it costs, once a broker has been started.
+    /// Network path between harness and broker, in words; with what it costs, once a broker has
+    /// been started.
     fn network_path(&self) -> String;
-    /// A broker for this configuration, accepting clients on return. A started one is fresh: no data, no history.
+    /// A broker for this configuration, accepting clients on return. A started one is fresh: no
+    /// data, no history.
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError>;
-    /// What a reader of the results must know about the brokers started so far, such as an old version.
+    /// What a reader of the results must know about the brokers started so far, such as an old
+    /// version.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
-    /// What else belongs into the results, such as the digests of images; complete once every broker was started.
+    /// What else belongs into the results, such as the digests of images; complete once every
+    /// broker was started.
     fn facts(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }

@@ -1,7 +1,8 @@
-//! Whether a broker that we started answers and stands as it should, asked again and again while it starts: by the
-//! drivers' own questions, each with a deadline.
+//! Whether a broker that we started answers and stands as it should, asked again and again while it
+//! starts: by the drivers' own questions, each with a deadline.
 //!
-//! This proves that the broker serves requests, not that a topic works: the driver's `prepare` proves that.
+//! This proves that the broker serves requests, not that a topic works: the driver's `prepare`
+//! proves that.
 
 use crate::access::Access;
 use crate::driver;
@@ -32,13 +33,17 @@ pub fn sentinel(nodes: Vec<String>, sentinels: usize) -> Probe {
     Arc::new(move |at| driver::sentinel_content(&at.to_string(), &nodes, sentinels))
 }
 
-/// It knows all these nodes and no others, by the addresses that clients are to use: each registered and let in.
+/// It knows all these nodes and no others, by the addresses that clients are to use: each
+/// registered and let in.
 pub fn kafka_tells(expected: Vec<String>) -> Probe {
     Arc::new(move |at| {
         let told = ping(Software::Kafka, at)?;
         if let Some(other) = told.iter().find(|told| !expected.contains(told)) {
             // Clients would go past the fault proxy, or to a stranger.
-            return Err(format!("it sends clients to {other}, which is none of {}", expected.join(", ")));
+            return Err(format!(
+                "it sends clients to {other}, which is none of {}",
+                expected.join(", ")
+            ));
         }
         let (found, wanted) = (told.len(), expected.len());
         if found == wanted { Ok(()) } else { Err(format!("it knows {found} of {wanted} brokers")) }
@@ -58,7 +63,8 @@ fn ping(software: Software, address: SocketAddr) -> Result<Vec<String>, String> 
     driver::ping(software, &address.to_string(), &Access::default())
 }
 
-/// What the smallest request takes (ApiVersions, PING): the median of so many, one after the other on one connection.
+/// What the smallest request takes (ApiVersions, PING): the median of so many, one after the other
+/// on one connection.
 pub fn round_trip(software: Software, address: &str, times: usize) -> Result<Duration, String> {
     if software == Software::Redis {
         return median(times, driver::redis_pings(address)?);
@@ -113,10 +119,13 @@ mod tests {
 
     #[test]
     fn the_nodes_that_kafka_names_are_those_that_clients_are_to_use() {
-        // Not throttled; two brokers, the second in a rack; no name of the cluster; controller 1; no topic.
-        const TWO: &[u8] = b"\0\0\0\x31\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\x01\0\x01a\0\0\x10\0\xff\xff\
+        // Not throttled; two brokers, the second in a rack; no name of the cluster; controller 1;
+        // no topic.
+        const TWO: &[u8] =
+            b"\0\0\0\x31\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\x01\0\x01a\0\0\x10\0\xff\xff\
             \0\0\0\x02\0\x01b\0\0\x10\x01\0\x01r\xff\xff\0\0\0\x01\0\0\0\0";
-        let tells = |names: &[&str]| kafka_tells(names.iter().map(|name| (*name).to_owned()).collect());
+        let tells =
+            |names: &[&str]| kafka_tells(names.iter().map(|name| (*name).to_owned()).collect());
         assert!(TWO.len() == 4 + TWO[3] as usize, "{}", TWO.len());
         tells(&["b:4097", "a:4096"])(answering(TWO)).unwrap();
         let few = tells(&["a:4096", "b:4097", "c:1"])(answering(TWO)).unwrap_err();

@@ -13,7 +13,8 @@ pub struct Usage {
     pub peak_rss_bytes: u64,
 }
 
-/// What all processors together have done since boot. Stolen time was given to another guest of the same host.
+/// What all processors together have done since boot. Stolen time was given to another guest of the
+/// same host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MachineTimes {
     pub busy_ns: u64,
@@ -30,7 +31,8 @@ pub fn usage(pid: u32) -> Option<Usage> {
 /// Of this process, without its children, with the CPU time to the nanosecond.
 pub fn own_usage() -> Option<Usage> {
     let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let cpu_ns = u64::try_from(cpu.tv_sec).ok()? * 1_000_000_000 + u64::try_from(cpu.tv_nsec).ok()?;
+    let cpu_ns =
+        u64::try_from(cpu.tv_sec).ok()? * 1_000_000_000 + u64::try_from(cpu.tv_nsec).ok()?;
     Some(Usage { cpu_ns, ..usage(std::process::id())? })
 }
 
@@ -52,7 +54,8 @@ pub fn memory_info(field: &str) -> Option<u64> {
     Some(value.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-/// When a process started, in clock ticks since boot: with its id, the name of a process that is never reused.
+/// When a process started, in clock ticks since boot: with its id, the name of a process that is
+/// never reused.
 pub fn start_time(pid: u32) -> Option<u64> {
     after_name(&stat(pid)?)?.split(' ').nth(19)?.parse().ok()
 }
@@ -75,7 +78,8 @@ pub fn lives(pid: u32, started: u64) -> bool {
     !is_gone(pid) && start_time(pid) == Some(started)
 }
 
-/// What a process is doing: the letter of proc_pid_stat(5), such as `T` of a stopped one; `None` where there is none.
+/// What a process is doing: the letter of proc_pid_stat(5), such as `T` of a stopped one; `None`
+/// where there is none.
 fn state(pid: u32) -> Option<char> {
     after_name(&stat(pid)?)?.chars().next()
 }
@@ -94,8 +98,8 @@ fn stat(pid: u32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/stat")).ok()
 }
 
-/// The fields of proc_pid_stat(5) from the third on, which is the state. The second is the program's name, which may hold
-/// spaces and brackets: what follows its last bracket.
+/// The fields of proc_pid_stat(5) from the third on, which is the state. The second is the
+/// program's name, which may hold spaces and brackets: what follows its last bracket.
 fn after_name(stat: &str) -> Option<&str> {
     Some(stat.rsplit_once(") ")?.1)
 }
@@ -139,7 +143,9 @@ fn parse_machine(stat: &str, ns_per_tick: u64) -> Option<MachineTimes> {
     let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
     let ticks: Vec<u64> = line.split_whitespace().map_while(|field| field.parse().ok()).collect();
     // Guest time, which follows, is already inside user time.
-    let &[user, nice, system, idle, iowait, irq, softirq, steal, ..] = ticks.as_slice() else { return None };
+    let &[user, nice, system, idle, iowait, irq, softirq, steal, ..] = ticks.as_slice() else {
+        return None;
+    };
     Some(MachineTimes {
         busy_ns: (user + nice + system + irq + softirq) * ns_per_tick,
         idle_ns: (idle + iowait) * ns_per_tick,
@@ -165,7 +171,10 @@ mod tests {
     #[test]
     fn guest_time_is_counted_once() {
         let stat = "cpu  10 1 5 100 7 2 3 4 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
-        assert_eq!(parse_machine(stat, 1), Some(MachineTimes { busy_ns: 21, idle_ns: 107, steal_ns: 4 }));
+        assert_eq!(
+            parse_machine(stat, 1),
+            Some(MachineTimes { busy_ns: 21, idle_ns: 107, steal_ns: 4 })
+        );
         assert_eq!(parse_machine("intr 5", 1), None);
     }
 
@@ -218,8 +227,11 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_stopped_and_a_killed_process_are_told_apart() {
-        let mut child =
-            std::process::Command::new("sleep").arg("60").stdin(std::process::Stdio::null()).spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .stdin(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
         let pid = child.id();
         let signal = |signal| {
             let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();

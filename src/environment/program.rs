@@ -32,8 +32,8 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Where brokerbench keeps what outlives a run: Kafka's jars, the self-check's result. Absolute: brokers get a working
-/// directory of their own.
+/// Where brokerbench keeps what outlives a run: Kafka's jars, the self-check's result. Absolute:
+/// brokers get a working directory of their own.
 pub fn cache_dir() -> Option<PathBuf> {
     let root = variable("BROKERBENCH_CACHE")
         .or_else(|| variable("XDG_CACHE_HOME"))
@@ -52,7 +52,11 @@ pub fn read(path: impl AsRef<Path>) -> Option<String> {
 }
 
 /// What a short-lived program prints, both streams together; see [`ask`].
-pub fn output(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Result<String, EnvironmentError> {
+pub fn output(
+    program: &Path,
+    args: &[impl AsRef<OsStr>],
+    limit: Duration,
+) -> Result<String, EnvironmentError> {
     let answer = ask(program, args, limit)?;
     Ok(answer.out + &answer.err)
 }
@@ -72,9 +76,14 @@ impl Answer {
     }
 }
 
-/// Runs a short-lived program; killed with everything that it started when it takes longer than `limit`. What it leaves
-/// running when it ends is not waited for, and of each stream no more than [`MOST`] is read.
-pub fn ask(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Result<Answer, EnvironmentError> {
+/// Runs a short-lived program; killed with everything that it started when it takes longer than
+/// `limit`. What it leaves running when it ends is not waited for, and of each stream no more than
+/// [`MOST`] is read.
+pub fn ask(
+    program: &Path,
+    args: &[impl AsRef<OsStr>],
+    limit: Duration,
+) -> Result<Answer, EnvironmentError> {
     let failed = |cause: &dyn Display| EnvironmentError::did_not_start(program.display(), cause);
     let mut child = Command::new(program)
         .args(args)
@@ -102,9 +111,9 @@ pub fn ask(program: &Path, args: &[impl AsRef<OsStr>], limit: Duration) -> Resul
     let end = Instant::now() + AFTERWARDS;
     let text = |stream: Option<Receiver<Vec<u8>>>| {
         let mut bytes = Vec::new();
-        while let Some(chunk) =
-            stream.as_ref().and_then(|stream| stream.recv_timeout(end.saturating_duration_since(Instant::now())).ok())
-        {
+        while let Some(chunk) = stream.as_ref().and_then(|stream| {
+            stream.recv_timeout(end.saturating_duration_since(Instant::now())).ok()
+        }) {
             bytes.extend(chunk);
         }
         String::from_utf8_lossy(&bytes).into_owned()
@@ -148,13 +157,19 @@ mod tests {
         let sleep = find("sleep").unwrap_or_default();
         let error = output(&sleep, &["60"], Duration::from_millis(50)).unwrap_err();
         assert!(error.to_string().contains("no answer"), "{error}");
-        assert_eq!(output(&find("echo").unwrap_or_default(), &["hi"], Duration::from_secs(5)).unwrap(), "hi\n");
+        assert_eq!(
+            output(&find("echo").unwrap_or_default(), &["hi"], Duration::from_secs(5)).unwrap(),
+            "hi\n"
+        );
     }
 
     #[test]
     fn what_a_program_leaves_running_holds_nobody_up() {
         let (sh, began) = (find("sh").unwrap_or_default(), Instant::now());
-        assert_eq!(output(&sh, &["-c", "sleep 40 & echo hi"], Duration::from_secs(30)).unwrap(), "hi\n");
+        assert_eq!(
+            output(&sh, &["-c", "sleep 40 & echo hi"], Duration::from_secs(30)).unwrap(),
+            "hi\n"
+        );
         assert!(output(&sh, &["-c", "sleep 40; true"], Duration::from_millis(50)).is_err());
         assert!(began.elapsed() < Duration::from_secs(20));
     }

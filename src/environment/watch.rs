@@ -1,5 +1,6 @@
-//! Whether brokers that run already still answer, asked again and again beside the load: on a thread of its own, because
-//! a handshake and a login may take seconds, and whoever looks here has a load to look after.
+//! Whether brokers that run already still answer, asked again and again beside the load: on a
+//! thread of its own, because a handshake and a login may take seconds, and whoever looks here has
+//! a load to look after.
 
 use super::EnvironmentError;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -46,7 +47,8 @@ impl LivenessWatch {
         };
         if let Err(error) = thread::Builder::new().name("watch".into()).spawn(watch) {
             let what = format!("a broker that ran already could not be asked: {error}");
-            known.lock().unwrap_or_else(PoisonError::into_inner).standing = Err(EnvironmentError::Refused(what));
+            known.lock().unwrap_or_else(PoisonError::into_inner).standing =
+                Err(EnvironmentError::Refused(what));
         }
         Self { known, _running: running }
     }
@@ -91,7 +93,10 @@ mod tests {
         let silent = || Err(Alarm::Silent(error()));
         assert_eq!(found(vec![silent(), silent(), Ok(()), silent(), silent()]), [true; 5]);
         assert_eq!(found(vec![silent(), silent(), silent(), Ok(())]), [true, true, false, true]);
-        assert_eq!(found(vec![Ok(()), Err(Alarm::Forbidden(error())), silent(), Ok(())]), [true, false, false, true]);
+        assert_eq!(
+            found(vec![Ok(()), Err(Alarm::Forbidden(error())), silent(), Ok(())]),
+            [true, false, false, true]
+        );
     }
 
     #[test]

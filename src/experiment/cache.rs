@@ -1,7 +1,8 @@
 //! `cache`: sessions set and read by key, with a time to live, at a fixed rate.
 //!
-//! Request i is due at i ÷ rate and timed from then, so a server that stalls shows it. Each value names its key and has
-//! a checksum: a hit is counted only for the right value. At the end every key must be gone once its time is over.
+//! Request i is due at i ÷ rate and timed from then, so a server that stalls shows it. Each value
+//! names its key and has a checksum: a hit is counted only for the right value. At the end every
+//! key must be gone once its time is over.
 
 use super::ExperimentContext;
 use super::findings::{p99, reasons};
@@ -25,9 +26,13 @@ const TICK_NS: u64 = 20_000_000;
 const DRAIN_NS: u64 = 10_000_000_000;
 /// Beyond the time to live before the keys are looked for.
 const MARGIN: Duration = Duration::from_millis(50);
-const METRICS: [&Metric; 5] = [metric::GET_P99, metric::SET_P99, metric::OPERATIONS, metric::HIT_RATE, metric::EXPIRED];
+const METRICS: [&Metric; 5] =
+    [metric::GET_P99, metric::SET_P99, metric::OPERATIONS, metric::HIT_RATE, metric::EXPIRED];
 
-pub fn run(context: &mut ExperimentContext<'_>, keys: &scenario::Cache) -> Result<CellOutput, CellRunError> {
+pub fn run(
+    context: &mut ExperimentContext<'_>,
+    keys: &scenario::Cache,
+) -> Result<CellOutput, CellRunError> {
     let client = match context.driver(context.cell, "cache")?.cache() {
         Ok(client) => client,
         Err(cannot @ DriverError::Cannot { .. }) => {
@@ -80,7 +85,13 @@ struct RequestTally {
 }
 
 impl RequestTally {
-    fn add(&mut self, pending: PendingRequest, answer: CacheAnswer<'_>, at_ns: u64, is_right: impl Fn(&[u8]) -> bool) {
+    fn add(
+        &mut self,
+        pending: PendingRequest,
+        answer: CacheAnswer<'_>,
+        at_ns: u64,
+        is_right: impl Fn(&[u8]) -> bool,
+    ) {
         let within = |ns: u64| (self.window.0..self.window.1).contains(&ns);
         self.answered += u64::from(within(at_ns));
         if let CacheAnswer::Refused(why) = answer {
@@ -106,12 +117,15 @@ impl RequestTally {
         let mut seen = vec![
             p99(metric::GET_P99, "", "requests", &self.gets),
             p99(metric::SET_P99, "", "requests", &self.sets),
-            Observation::measured(metric::OPERATIONS, "", operations, self.answered).with_text(reasons(&self.refused)),
+            Observation::measured(metric::OPERATIONS, "", operations, self.answered)
+                .with_text(reasons(&self.refused)),
         ];
         let mut share = |metric, part: u64, all: u64, text: String| {
             seen.push(match all {
                 0 => Observation::not_measured(metric, "", "nothing was read"),
-                _ => Observation::measured(metric, "", part as f64 / all as f64, all).with_text(text),
+                _ => {
+                    Observation::measured(metric, "", part as f64 / all as f64, all).with_text(text)
+                }
             });
         };
         let wrong = match self.wrong {
@@ -148,8 +162,13 @@ impl User<'_> {
         let request = if get {
             CacheRequest::Get { key: &name }
         } else {
-            let envelope = Envelope { run: self.run, producer: 0, lane: 0, sequence: key.into(), planned_ns };
-            CacheRequest::Set { key: &name, value: self.bodies.stamped(&envelope), ttl: self.keys.ttl }
+            let envelope =
+                Envelope { run: self.run, producer: 0, lane: 0, sequence: key.into(), planned_ns };
+            CacheRequest::Set {
+                key: &name,
+                value: self.bodies.stamped(&envelope),
+                ttl: self.keys.ttl,
+            }
         };
         let taken = self.client.submit(request)?;
         if taken {
@@ -214,13 +233,18 @@ impl User<'_> {
                 }
             }
             self.client.flush()?;
-            self.collect(if all_asked || full { now_ns + TICK_NS } else { due_ns.min(now_ns + TICK_NS) })?;
+            self.collect(if all_asked || full {
+                now_ns + TICK_NS
+            } else {
+                due_ns.min(now_ns + TICK_NS)
+            })?;
         }
         Ok(std::mem::take(&mut self.tally))
     }
 }
 
-/// Which key comes next, and whether it is read or written: seeded, so that every run asks the same.
+/// Which key comes next, and whether it is read or written: seeded, so that every run asks the
+/// same.
 ///
 /// Draws keys `0..n` by Zipf's law: key k with a weight of 1 ÷ (k + 1)^skew.
 pub struct Draw {
@@ -276,14 +300,20 @@ mod tests {
         }
         tally.add(pending(false, 199), CacheAnswer::Stored, 250, right);
         assert_eq!((tally.found, tally.wrong, tally.missing, tally.answered), (1, 1, 1, 5));
-        assert_eq!((tally.gets.len(), tally.gets.max(), tally.sets.len(), tally.sets.max()), (3, 40, 1, 51));
+        assert_eq!(
+            (tally.gets.len(), tally.gets.max(), tally.sets.len(), tally.sets.max()),
+            (3, 40, 1, 51)
+        );
         assert_eq!(tally.refused, BTreeMap::from([("OOM".to_owned(), 1)]));
         let keys = scenario::Cache::default();
         let seen = tally.observations(&keys, &tally);
         let hit_rate = seen.iter().find(|seen| seen.metric == "hit_rate").unwrap();
         assert_eq!((hit_rate.value, hit_rate.n), (Some(1.0 / 3.0), 3));
         assert!(hit_rate.text.contains("1 values damaged"), "{}", hit_rate.text);
-        assert_eq!(seen.iter().map(|seen| seen.metric.as_str()).collect::<Vec<_>>(), METRICS.map(|metric| metric.name));
+        assert_eq!(
+            seen.iter().map(|seen| seen.metric.as_str()).collect::<Vec<_>>(),
+            METRICS.map(|metric| metric.name)
+        );
     }
 
     fn counts(skew: f64) -> (Vec<u32>, u32) {

@@ -1,8 +1,8 @@
-//! `delivery`: who starts a delivery, the consumer by asking or the broker by itself; how soon it arrives; and what
-//! becomes of the messages of a consumer that does not read.
+//! `delivery`: who starts a delivery, the consumer by asking or the broker by itself; how soon it
+//! arrives; and what becomes of the messages of a consumer that does not read.
 //!
-//! Requests are counted at the broker or at the socket, in windows of fixed length: what a consumer sends while nothing
-//! comes belongs to what its next delivery costs.
+//! Requests are counted at the broker or at the socket, in windows of fixed length: what a consumer
+//! sends while nothing comes belongs to what its next delivery costs.
 
 use super::ExperimentContext;
 use super::findings::{failed, quantile};
@@ -25,7 +25,10 @@ const LOOKS: u64 = 64;
 const QUIET: u64 = 2 * SECOND_NS;
 const RESUME_WITHIN: u64 = 60 * SECOND_NS;
 
-pub fn run(context: &mut ExperimentContext<'_>, keys: &Delivery) -> Result<CellOutput, CellRunError> {
+pub fn run(
+    context: &mut ExperimentContext<'_>,
+    keys: &Delivery,
+) -> Result<CellOutput, CellRunError> {
     let mut found = Vec::new();
     requests(context, keys, &mut found)?;
     if !context.interrupted() {
@@ -47,7 +50,9 @@ fn requests(
     producer.publish(SETTLE.0, Some(SETTLE.1))?;
     let mut first = Received::new(cell, run);
     let deadline = clock.now_ns() + 10 * SECOND_NS;
-    first.receive_while(&mut *consumer, clock, 2 * SECOND_NS, deadline, |tally| tally.seen.len() == SETTLE.0)?;
+    first.receive_while(&mut *consumer, clock, 2 * SECOND_NS, deadline, |tally| {
+        tally.seen.len() == SETTLE.0
+    })?;
 
     let before = sent()?;
     let begun = clock.now_ns();
@@ -56,8 +61,13 @@ fn requests(
     let idle = sent()? - before;
     let seconds = (clock.now_ns() - begun) as f64 / 1e9;
     found.push(
-        Observation::measured(metric::IDLE_REQUESTS, "rate=0", idle.all() as f64 / seconds, idle.all())
-            .with_text(words(idle, seconds)),
+        Observation::measured(
+            metric::IDLE_REQUESTS,
+            "rate=0",
+            idle.all() as f64 / seconds,
+            idle.all(),
+        )
+        .with_text(words(idle, seconds)),
     );
     for rate in &keys.rates {
         if context.interrupted() {
@@ -68,7 +78,13 @@ fn requests(
         let plan = producer.plan(count, Some(*rate));
         producer.run_beside(plan, context.interrupted, |_| {
             let end_ns = clock.now_ns() + keys.duration.nanos();
-            tally.receive_until(&mut *consumer, clock, keys.wait.nanos(), end_ns, context.interrupted)
+            tally.receive_until(
+                &mut *consumer,
+                clock,
+                keys.wait.nanos(),
+                end_ns,
+                context.interrupted,
+            )
         })?;
         found.extend(of_rate(*rate, keys, sent()? - before, tally));
         // What came too late for the window must not be counted as delivered in the next one.
@@ -83,7 +99,10 @@ fn requests(
 fn of_rate(rate: Rate, keys: &Delivery, sent: Requests, tally: Received) -> Vec<Observation> {
     let point = format!("rate={rate}");
     let (batches, messages) = (tally.batches, tally.seen.len());
-    let text = format!("{}; {messages} messages in {batches} batches", words(sent, keys.duration.secs_f64()));
+    let text = format!(
+        "{}; {messages} messages in {batches} batches",
+        words(sent, keys.duration.secs_f64())
+    );
     let ratio = |metric: &Metric, of: u64, to: u64| match to {
         0 => Observation::not_measured(metric, &point, "no message came"),
         to => Observation::measured(metric, &point, of as f64 / to as f64, to).with_text(&text),
@@ -100,7 +119,9 @@ fn of_rate(rate: Rate, keys: &Delivery, sent: Requests, tally: Received) -> Vec<
 
 fn words(requests: Requests, seconds: f64) -> String {
     let Requests { fetch, acknowledge, keep_alive, other } = requests;
-    format!("in {seconds:.1} s: {fetch} fetch, {acknowledge} acknowledge, {keep_alive} keep-alive, {other} other")
+    format!(
+        "in {seconds:.1} s: {fetch} fetch, {acknowledge} acknowledge, {keep_alive} keep-alive, {other} other"
+    )
 }
 
 const STALLED: [&Metric; 5] = [
@@ -112,14 +133,20 @@ const STALLED: [&Metric; 5] = [
 ];
 
 /// A consumer that does not read its socket while `keys.stalled` is published, and then does.
-fn stalled(context: &ExperimentContext<'_>, keys: &Delivery, found: &mut Vec<Observation>) -> Result<(), CellRunError> {
+fn stalled(
+    context: &ExperimentContext<'_>,
+    keys: &Delivery,
+    found: &mut Vec<Observation>,
+) -> Result<(), CellRunError> {
     let mut cell = context.cell.clone();
     cell.message.size = keys.stalled_message;
     let run = context.run.wrapping_add(1);
     let driver = context.prepared(&cell, "stall")?;
     match stall(context, keys, &cell, run, driver.as_ref()) {
         Ok(seen) => found.extend(seen),
-        Err(CellRunError::Driver(error)) => found.extend(STALLED.map(|metric| failed(metric, "", &error))),
+        Err(CellRunError::Driver(error)) => {
+            found.extend(STALLED.map(|metric| failed(metric, "", &error)))
+        }
         Err(error) => return Err(error),
     }
     Ok(driver.clean_up()?)
@@ -165,15 +192,22 @@ fn stall(
 }
 
 /// `cut_off` is how the broker ended the connection, `most` the most that it held.
-fn of_stall(sent: u64, received: u64, cut_off: Option<&str>, most: &HeldForConsumer) -> [Observation; 5] {
-    let measured = |metric: &Metric, value: u64| Observation::measured(metric, "", value as f64, sent);
+fn of_stall(
+    sent: u64,
+    received: u64,
+    cut_off: Option<&str>,
+    most: &HeldForConsumer,
+) -> [Observation; 5] {
+    let measured =
+        |metric: &Metric, value: u64| Observation::measured(metric, "", value as f64, sent);
     let connection = cut_off.unwrap_or("the connection stayed");
     [
         measured(metric::STALLED_SENT, sent),
         measured(metric::STALLED_RECEIVED, received),
         measured(metric::STALLED_LOST, sent.saturating_sub(received)),
         measured(metric::STALLED_CUT_OFF, u64::from(cut_off.is_some())).with_text(connection),
-        measured(metric::STALLED_BUFFERED, most.bytes).with_text(format!("the most at any look, in {}", most.place)),
+        measured(metric::STALLED_BUFFERED, most.bytes)
+            .with_text(format!("the most at any look, in {}", most.place)),
     ]
 }
 
@@ -217,7 +251,8 @@ mod tests {
             ]
         );
         assert!(found.iter().all(|o| o.point == "rate=10k/s"));
-        let nothing = of_rate(Rate::per_second(1), &Delivery::default(), requests, Received::new(&cell, 1));
+        let nothing =
+            of_rate(Rate::per_second(1), &Delivery::default(), requests, Received::new(&cell, 1));
         assert!(nothing.iter().all(|o| o.kind == Kind::NotMeasured));
     }
 }

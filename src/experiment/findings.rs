@@ -1,5 +1,5 @@
-//! Observations from results that may have gone wrong: what a system cannot do is told apart from what did not work
-//! this time.
+//! Observations from results that may have gone wrong: what a system cannot do is told apart from
+//! what did not work this time.
 
 use crate::driver::DriverError;
 use crate::model::{Metric, Quantile};
@@ -21,7 +21,11 @@ pub fn failed(metric: &Metric, point: &str, error: &DriverError) -> Observation 
 pub fn p99(metric: &Metric, point: &str, what: &str, samples: &Timings) -> Observation {
     let (n, needed) = (samples.len(), Quantile::P99.samples_to_show());
     if n < needed {
-        return Observation::not_measured(metric, point, format!("{n} {what} timed, {needed} needed"));
+        return Observation::not_measured(
+            metric,
+            point,
+            format!("{n} {what} timed, {needed} needed"),
+        );
     }
     Observation::measured(metric, point, samples.value_at_quantile(0.99) as f64, n)
 }
@@ -32,12 +36,17 @@ pub fn reasons(counts: &BTreeMap<String, u64>) -> String {
     words.collect::<Vec<_>>().join("; ")
 }
 
-/// The quantile that the metric names, of `samples`, which are sorted here; not measured where too few lie beyond it.
+/// The quantile that the metric names, of `samples`, which are sorted here; not measured where too
+/// few lie beyond it.
 pub fn quantile(metric: &Metric, point: &str, samples: &mut [u64]) -> Observation {
     let n = samples.len() as u64;
     let of = Quantile::of_metric(metric.name).unwrap_or(Quantile::P50);
     if !of.shown(n) {
-        return Observation::not_measured(metric, point, format!("{n} messages are too few for it"));
+        return Observation::not_measured(
+            metric,
+            point,
+            format!("{n} messages are too few for it"),
+        );
     }
     samples.sort_unstable();
     // The least value that at least this share of the samples does not exceed.
@@ -58,16 +67,26 @@ mod tests {
         assert_eq!(quantile(metric::WAKE_UP_P50, "", &mut few).value, None);
         let mut enough: Vec<u64> = (1..=1000).rev().collect();
         let found = quantile(metric::WAKE_UP_P99, "", &mut enough);
-        assert_eq!((found.metric.as_str(), found.value, found.n), ("wake_up.p99", Some(990.0), 1000));
+        assert_eq!(
+            (found.metric.as_str(), found.value, found.n),
+            ("wake_up.p99", Some(990.0), 1000)
+        );
         assert_eq!(quantile(metric::WAKE_UP_P50, "", &mut enough).value, Some(500.0));
     }
 
     #[test]
     fn what_cannot_be_is_told_apart_from_what_failed() {
         let system = System::RedisPubsub;
-        let cannot = DriverError::Cannot { system, action: "go back".into(), because: "nothing is kept".into() };
+        let cannot = DriverError::Cannot {
+            system,
+            action: "go back".into(),
+            because: "nothing is kept".into(),
+        };
         let cannot = failed(metric::SHARE_REREAD, "", &cannot);
-        assert_eq!((cannot.kind, cannot.text.as_str()), (Kind::Cannot, "cannot go back: nothing is kept"));
+        assert_eq!(
+            (cannot.kind, cannot.text.as_str()),
+            (Kind::Cannot, "cannot go back: nothing is kept")
+        );
         let late = DriverError::TimedOut { system, action: "PING".into(), seconds: 1 };
         assert_eq!(failed(metric::SHARE_REREAD, "", &late).kind, Kind::NotMeasured);
     }

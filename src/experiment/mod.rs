@@ -1,9 +1,9 @@
 //! Procedures that plain load cannot express: one file each, every one a function from an
 //! [`ExperimentContext`] to a cell's raw result.
 //!
-//! An experiment observes and never judges: it returns [`Observation`]s, and says `cannot` with a reason where a system
-//! has no such thing by its nature. It speaks to systems through [`crate::driver`] only, and to their processes through
-//! [`Broker`].
+//! An experiment observes and never judges: it returns [`Observation`]s, and says `cannot` with a
+//! reason where a system has no such thing by its nature. It speaks to systems through
+//! [`crate::driver`] only, and to their processes through [`Broker`].
 
 mod cache;
 mod capacity;
@@ -30,7 +30,8 @@ pub struct ExperimentContext<'a> {
     pub block: u32,
     /// Names this cell in every envelope.
     pub run: u64,
-    /// The broker's addresses, and a name that no other cell uses; a driver of its own for each `name` made from it.
+    /// The broker's addresses, and a name that no other cell uses; a driver of its own for each
+    /// `name` made from it.
     pub target: Target,
     pub broker: &'a mut dyn Broker,
     /// Set by the first Ctrl-C: return early with what there is.
@@ -47,8 +48,8 @@ impl ExperimentContext<'_> {
         self.interrupted.load(Relaxed)
     }
 
-    /// A driver for this cell, or for `cell` where it was changed, on a topic, stream or list of its own: `part` is
-    /// `[a-z0-9]`, short, and different for every driver of the cell.
+    /// A driver for this cell, or for `cell` where it was changed, on a topic, stream or list of
+    /// its own: `part` is `[a-z0-9]`, short, and different for every driver of the cell.
     pub fn driver(&self, cell: &Cell, part: &str) -> Result<Box<dyn Driver>, DriverError> {
         let mut target = self.target.clone();
         target.name = format!("{}-{part}", target.name);
@@ -63,7 +64,12 @@ impl ExperimentContext<'_> {
     }
 
     /// Plain load as a part of the experiment: the engine's whole cell, on `driver`.
-    pub fn load(&mut self, cell: &Cell, driver: &dyn Driver, part: u64) -> Result<CellOutput, CellRunError> {
+    pub fn load(
+        &mut self,
+        cell: &Cell,
+        driver: &dyn Driver,
+        part: u64,
+    ) -> Result<CellOutput, CellRunError> {
         let shared: Shared<'_> = Mutex::new(&mut *self.broker);
         let run = CellRun {
             block: self.block,
@@ -81,7 +87,11 @@ impl ExperimentContext<'_> {
         let driver = self.driver(self.cell, "about")?;
         Ok(CellOutput::of_record(CellRecord {
             survives: driver.survives(),
-            experiment: self.cell.experiment.as_ref().map(|experiment| experiment.kind().to_owned()),
+            experiment: self
+                .cell
+                .experiment
+                .as_ref()
+                .map(|experiment| experiment.kind().to_owned()),
             observations,
             description: driver.describe().unwrap_or_default(),
             interrupted: self.interrupted(),
@@ -91,7 +101,10 @@ impl ExperimentContext<'_> {
 }
 
 /// Runs the experiment of `context.cell`.
-pub fn run(context: &mut ExperimentContext<'_>, experiment: &Experiment) -> Result<CellOutput, CellRunError> {
+pub fn run(
+    context: &mut ExperimentContext<'_>,
+    experiment: &Experiment,
+) -> Result<CellOutput, CellRunError> {
     match experiment {
         Experiment::SizeLadder(keys) => size_ladder::run(context, keys),
         Experiment::Delivery(keys) => delivery::run(context, keys),

@@ -44,7 +44,11 @@ impl Received {
         }
     }
 
-    fn receive(&mut self, subscriber: &mut dyn Subscriber, until_ns: u64) -> Result<(), DriverError> {
+    fn receive(
+        &mut self,
+        subscriber: &mut dyn Subscriber,
+        until_ns: u64,
+    ) -> Result<(), DriverError> {
         let mut any = false;
         let received = subscriber.receive(until_ns, &mut |incoming: Incoming<'_>| {
             any = true;
@@ -79,7 +83,8 @@ impl Received {
         }
     }
 
-    /// Receives until `enough` says so or nothing has come for `quiet_ns`; `deadline_ns` ends it in any case.
+    /// Receives until `enough` says so or nothing has come for `quiet_ns`; `deadline_ns` ends it in
+    /// any case.
     pub fn receive_while(
         &mut self,
         subscriber: &mut dyn Subscriber,
@@ -104,6 +109,7 @@ impl Received {
     /// Messages a second between the first and the last one received.
     pub fn rate(&self) -> Option<f64> {
         let span = self.last_ns.saturating_sub(self.first_ns);
-        (span > 0 && self.seen.len() > 1).then(|| (self.seen.len() - 1) as f64 / (span as f64 / 1e9))
+        (span > 0 && self.seen.len() > 1)
+            .then(|| (self.seen.len() - 1) as f64 / (span as f64 / 1e9))
     }
 }

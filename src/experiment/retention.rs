@@ -1,8 +1,9 @@
-//! `retention`: what can still be read of messages that were read and acknowledged: late, twice, from a moment on, after
-//! a limit was reached, after the broker was restarted; how fast; and how long a backlog takes under live load.
+//! `retention`: what can still be read of messages that were read and acknowledged: late, twice,
+//! from a moment on, after a limit was reached, after the broker was restarted; how fast; and how
+//! long a backlog takes under live load.
 //!
-//! Each share is of distinct messages, counted by their envelopes. The restart comes last: a cold broker would slow
-//! everything after it.
+//! Each share is of distinct messages, counted by their envelopes. The restart comes last: a cold
+//! broker would slow everything after it.
 
 use super::ExperimentContext;
 use super::findings::failed;
@@ -23,18 +24,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// No message for this long is the end of what comes.
 const QUIET: u64 = SECOND_NS;
 const READ_WITHIN: u64 = 120 * SECOND_NS;
-/// Around the moment that is sought: more than brokers' clocks, which tell milliseconds, can confuse.
+/// Around the moment that is sought: more than brokers' clocks, which tell milliseconds, can
+/// confuse.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The smallest segment that Kafka 4 allows: only closed segments are given up.
 const SEGMENT_BYTES: u64 = 1 << 20;
-/// A broker looks for what to give up every now and then; Kafka for the first time 30 s after its start.
+/// A broker looks for what to give up every now and then; Kafka for the first time 30 s after its
+/// start.
 const TRIMMED_WITHIN: u64 = 45 * SECOND_NS;
 const LOOK: Duration = Duration::from_millis(300);
-/// What is left has come to rest when so many looks in a row find the same: more than Kafka's second between checks.
+/// What is left has come to rest when so many looks in a row find the same: more than Kafka's
+/// second between checks.
 const SAME_LOOKS: u32 = 6;
 
-pub fn run(context: &mut ExperimentContext<'_>, keys: &Retention) -> Result<CellOutput, CellRunError> {
+pub fn run(
+    context: &mut ExperimentContext<'_>,
+    keys: &Retention,
+) -> Result<CellOutput, CellRunError> {
     let mut found = Vec::new();
     let driver = context.prepared(context.cell, "kept")?;
     let moment = publish_and_read(context, keys, driver.as_ref(), &mut found)?;
@@ -58,7 +65,8 @@ struct Moment {
     first: u64,
 }
 
-/// Publishes in two halves with a moment between them, while one subscription reads and acknowledges everything.
+/// Publishes in two halves with a moment between them, while one subscription reads and
+/// acknowledges everything.
 fn publish_and_read(
     context: &ExperimentContext<'_>,
     keys: &Retention,
@@ -71,7 +79,8 @@ fn publish_and_read(
     let half = keys.messages / 2;
     through(context, &mut producer, consumer.as_mut(), half)?;
     thread::sleep(PAUSE);
-    let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let ms =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     thread::sleep(PAUSE);
     let begun = clock.now_ns();
     let second = through(context, &mut producer, consumer.as_mut(), keys.messages - half)?;
@@ -120,10 +129,13 @@ fn read_again(
     let again = replay.rewind(0).and_then(|()| driver.subscriber(0, 0));
     let again = again.and_then(|consumer| to_the_end(context, keys, consumer));
     found.push(share(metric::SHARE_REREAD, keys.messages, distinct(&again)));
-    let sought = still_there(context, (context.cell, context.run), replay, ReplayFrom::Time(moment.ms));
+    let sought =
+        still_there(context, (context.cell, context.run), replay, ReplayFrom::Time(moment.ms));
     let (since, before) = match &sought {
         Ok(tally) => {
-            let since = (moment.first..keys.messages).filter(|number| tally.seen.contains(*number)).count() as u64;
+            let since = (moment.first..keys.messages)
+                .filter(|number| tally.seen.contains(*number))
+                .count() as u64;
             (Ok(since), tally.seen.len() - since)
         }
         Err(error) => (Err(error), 0),
@@ -167,7 +179,9 @@ fn replay_rate(late: &Result<Received, DriverError>) -> Observation {
         Ok(tally) => match tally.rate() {
             Some(rate) => Observation::measured(metric::REPLAY_RATE, "", rate, tally.seen.len())
                 .with_text("the late joiner, from its first message to its last"),
-            None => Observation::cannot(metric::REPLAY_RATE, "", "there was nothing left to replay"),
+            None => {
+                Observation::cannot(metric::REPLAY_RATE, "", "there was nothing left to replay")
+            }
         },
     }
 }
@@ -193,14 +207,22 @@ fn limited(cell: &Cell, keys: &Retention) -> Result<(Cell, String), DriverError>
                 System::RedisLists => "a list has no limit of its own; LTRIM is the application's",
                 _ => "it keeps nothing that a limit could end",
             };
-            return Err(DriverError::Cannot { system, action: "limit what it keeps".into(), because: because.into() });
+            return Err(DriverError::Cannot {
+                system,
+                action: "limit what it keeps".into(),
+                because: because.into(),
+            });
         }
     };
     Ok((cell, words))
 }
 
-/// Publishes to a topic or stream with a limit, and reads what is left once the broker has given up the rest.
-fn limit_reached(context: &ExperimentContext<'_>, keys: &Retention) -> Result<Observation, CellRunError> {
+/// Publishes to a topic or stream with a limit, and reads what is left once the broker has given up
+/// the rest.
+fn limit_reached(
+    context: &ExperimentContext<'_>,
+    keys: &Retention,
+) -> Result<Observation, CellRunError> {
     let (cell, words) = match limited(context.cell, keys) {
         Ok(limited) => limited,
         Err(error) => return Ok(failed(metric::SHARE_LIMIT, "", &error)),
@@ -212,7 +234,8 @@ fn limit_reached(context: &ExperimentContext<'_>, keys: &Retention) -> Result<Ob
     let begun = clock.now_ns();
     let (mut last, mut same) = (keys.messages, 0);
     while same < SAME_LOOKS && !context.interrupted() {
-        let left = still_there(context, (&cell, run), driver.replay()?, ReplayFrom::Beginning)?.seen.len();
+        let left =
+            still_there(context, (&cell, run), driver.replay()?, ReplayFrom::Beginning)?.seen.len();
         // Nothing given up yet is no rest.
         let rest = left == last && left < keys.messages;
         (last, same) = (left, if rest { same + 1 } else { 0 });
@@ -229,8 +252,8 @@ fn limit_reached(context: &ExperimentContext<'_>, keys: &Retention) -> Result<Ob
     ))
 }
 
-/// How long a consumer that was away takes to catch up, while messages keep coming: from the moment at which it comes
-/// back, joining included, until it has everything published so far.
+/// How long a consumer that was away takes to catch up, while messages keep coming: from the moment
+/// at which it comes back, joining included, until it has everything published so far.
 fn drained(context: &ExperimentContext<'_>, keys: &Retention) -> Result<Observation, CellRunError> {
     const METRIC: &Metric = metric::DRAIN_TIME;
     let (cell, clock, run) = (context.cell, context.clock(), context.run.wrapping_add(2));
@@ -251,46 +274,67 @@ fn drained(context: &ExperimentContext<'_>, keys: &Retention) -> Result<Observat
     producer.run_beside(plan, context.interrupted, |progress| {
         let begun = clock.now_ns();
         let mut consumer = driver.subscriber(0, 0)?;
-        tally.receive_while(consumer.as_mut(), clock, 10 * SECOND_NS, begun + READ_WITHIN, |tally| {
-            // One that is sent at this very moment may be on its way.
-            let sent = before + progress.sent.load(Relaxed);
-            if tally.seen.len() + 1 >= sent && tally.seen.len() >= keys.messages {
-                caught_up_ns = Some(clock.now_ns() - begun);
-            }
-            caught_up_ns.is_some() || context.interrupted()
-        })?;
+        tally.receive_while(
+            consumer.as_mut(),
+            clock,
+            10 * SECOND_NS,
+            begun + READ_WITHIN,
+            |tally| {
+                // One that is sent at this very moment may be on its way.
+                let sent = before + progress.sent.load(Relaxed);
+                if tally.seen.len() + 1 >= sent && tally.seen.len() >= keys.messages {
+                    caught_up_ns = Some(clock.now_ns() - begun);
+                }
+                caught_up_ns.is_some() || context.interrupted()
+            },
+        )?;
         progress.stop.store(true, Relaxed);
         consumer.close()
     })?;
     driver.clean_up()?;
-    let (got, words) = (tally.seen.len(), format!("of {}, live load of {} beside it", keys.messages, keys.drain_rate));
+    let (got, words) = (
+        tally.seen.len(),
+        format!("of {}, live load of {} beside it", keys.messages, keys.drain_rate),
+    );
     Ok(match caught_up_ns {
-        Some(ns) => {
-            Observation::measured(METRIC, "", ns as f64, got).with_text(format!("backlog {words}; joining included"))
-        }
-        None => Observation::not_measured(METRIC, "", format!("not caught up: {got} received; backlog {words}")),
+        Some(ns) => Observation::measured(METRIC, "", ns as f64, got)
+            .with_text(format!("backlog {words}; joining included")),
+        None => Observation::not_measured(
+            METRIC,
+            "",
+            format!("not caught up: {got} received; backlog {words}"),
+        ),
     })
 }
 
 /// A clean restart on the same data.
-fn restarted(context: &mut ExperimentContext<'_>, keys: &Retention, driver: &dyn Driver) -> Observation {
+fn restarted(
+    context: &mut ExperimentContext<'_>,
+    keys: &Retention,
+    driver: &dyn Driver,
+) -> Observation {
     const METRIC: &Metric = metric::SHARE_RESTART;
     let replay = match driver.replay() {
         // A system that cannot be read again at all needs no restart to show it.
-        Ok(replay) => match still_there(context, (context.cell, context.run), replay, ReplayFrom::Beginning) {
-            Err(error @ DriverError::Cannot { .. }) => return failed(METRIC, "", &error),
-            _ => replay,
-        },
+        Ok(replay) => {
+            match still_there(context, (context.cell, context.run), replay, ReplayFrom::Beginning) {
+                Err(error @ DriverError::Cannot { .. }) => return failed(METRIC, "", &error),
+                _ => replay,
+            }
+        }
         Err(error) => return failed(METRIC, "", &error),
     };
     let begun = context.clock().now_ns();
     let Some(broker) = context.broker.faultable() else {
-        let why = "this broker was not started by brokerbench and is not restarted by it: use `--env native`";
+        let why = "this broker was not started by brokerbench and is not restarted by it: use \
+            `--env native`";
         return Observation::not_measured(METRIC, "", why);
     };
     if let Err(error) = broker.restart() {
         let why = match error {
-            EnvironmentError::DidNotStart { cause, .. } => format!("the broker did not start again: {cause}"),
+            EnvironmentError::DidNotStart { cause, .. } => {
+                format!("the broker did not start again: {cause}")
+            }
             other => other.to_string(),
         };
         return Observation::not_measured(METRIC, "", why);
@@ -308,9 +352,8 @@ fn distinct(read: &Result<Received, DriverError>) -> Result<u64, &DriverError> {
 
 fn share(metric: &Metric, of: u64, found: Result<u64, &DriverError>) -> Observation {
     match found {
-        Ok(found) => {
-            Observation::measured(metric, "", found as f64 / of.max(1) as f64, of).with_text(format!("{found} of {of}"))
-        }
+        Ok(found) => Observation::measured(metric, "", found as f64 / of.max(1) as f64, of)
+            .with_text(format!("{found} of {of}")),
         Err(error) => failed(metric, "", error),
     }
 }
@@ -337,14 +380,18 @@ mod tests {
         let (system, action) = (System::RedisPubsub, "go back".to_owned());
         let cannot = DriverError::Cannot { system, action, because: "nothing is kept".into() };
         let cannot = with_more(share(metric::SHARE_REREAD, 50, Err(&cannot)), "more");
-        assert_eq!((cannot.kind, cannot.text.as_str()), (Kind::Cannot, "cannot go back: nothing is kept"));
+        assert_eq!(
+            (cannot.kind, cannot.text.as_str()),
+            (Kind::Cannot, "cannot go back: nothing is kept")
+        );
     }
 
     #[test]
     fn each_system_is_limited_by_its_own_means() {
         let keys = Retention { messages: 10_000, limit: 0.25, ..Retention::default() };
         let cells = crate::scenario::load("latency", &Default::default()).unwrap().cells();
-        let of = |label: &str| limited(cells.iter().find(|cell| cell.label == label).unwrap(), &keys);
+        let of =
+            |label: &str| limited(cells.iter().find(|cell| cell.label == label).unwrap(), &keys);
         let (kafka, words) = of("kafka").unwrap();
         assert_eq!(kafka.config.topic.config["retention.bytes"], (2500 * 1024).to_string());
         assert!(words.contains("segment.bytes 1048576"), "{words}");

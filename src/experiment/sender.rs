@@ -1,4 +1,5 @@
-//! The sender of experiments: messages on a topic of their own, numbered from 0 on, at a fixed rate or as fast as it goes.
+//! The sender of experiments: messages on a topic of their own, numbered from 0 on, at a fixed rate
+//! or as fast as it goes.
 //!
 //! It is the engine's [`Sender`]; what is acknowledged is noted by number. Nothing here judges.
 
@@ -37,7 +38,8 @@ pub struct SendProgress {
 }
 
 impl SendProgress {
-    /// Whether every message that will ever be acknowledged has been, and `settled` of them have come to their end.
+    /// Whether every message that will ever be acknowledged has been, and `settled` of them have
+    /// come to their end.
     pub fn all_settled(&self, settled: u64) -> bool {
         self.ended.load(Ordering::Acquire) && settled >= self.acked.load(Ordering::Relaxed)
     }
@@ -67,7 +69,12 @@ impl SendBook for Note<'_> {
 
 impl ExperimentSender {
     /// The sender of a cell, as it says how: all messages are one series.
-    pub fn new(driver: &dyn Driver, cell: &Cell, run: u64, clock: Clock) -> Result<Self, CellRunError> {
+    pub fn new(
+        driver: &dyn Driver,
+        cell: &Cell,
+        run: u64,
+        clock: Clock,
+    ) -> Result<Self, CellRunError> {
         let sender = Sender::new(driver, cell, run, 0, 1, clock)?;
         Ok(Self { sender, acked: SeqSet::new(), clock })
     }
@@ -81,8 +88,8 @@ impl ExperimentSender {
         reasons(&self.sender.publisher.failures())
     }
 
-    /// `count` messages from now on, at `rate` or as fast as the in-flight limit lets it. At a rate of 1/s for two
-    /// seconds that is two messages, neither at an edge.
+    /// `count` messages from now on, at `rate` or as fast as the in-flight limit lets it. At a rate
+    /// of 1/s for two seconds that is two messages, neither at an edge.
     pub fn plan(&self, count: u64, rate: Option<Rate>) -> SendPlan {
         let start_ns = self.clock.now_ns();
         let length_ns = rate.map_or(0.0, |rate| count as f64 * 1e9 / rate.per_s()) as u64;
@@ -106,7 +113,8 @@ impl ExperimentSender {
         self.sender.run(plan, &mut Note { acked: &mut self.acked, progress })
     }
 
-    /// Sends while `receive` is at work, which sees how far that is and may end it. An interruption ends it too.
+    /// Sends while `receive` is at work, which sees how far that is and may end it. An interruption
+    /// ends it too.
     pub fn run_beside<T>(
         &mut self,
         plan: SendPlan,
@@ -152,7 +160,11 @@ mod tests {
         assert_eq!((sender.sent(), sender.acked.len()), (150, 150));
         let mut received = Received::new(&cell, 9);
         let deadline = clock.now_ns() + SECOND_NS;
-        received.receive_while(subscriber.as_mut(), clock, SECOND_NS, deadline, |all| all.seen.len() == 150).unwrap();
+        received
+            .receive_while(subscriber.as_mut(), clock, SECOND_NS, deadline, |all| {
+                all.seen.len() == 150
+            })
+            .unwrap();
         assert_eq!((received.seen.len(), received.repeated, received.strange), (150, 1, 0));
         assert_eq!(received.wake_ups.len(), 150);
         let mut other = Received::new(&cell, 8);
@@ -178,8 +190,16 @@ mod tests {
         sender.run(plan, &SendProgress::default()).unwrap();
         let mut received = Received::new(&cell, 9);
         let deadline = clock.now_ns() + SECOND_NS;
-        received.receive_while(subscriber.as_mut(), clock, SECOND_NS, deadline, |all| all.seen.len() == 10).unwrap();
-        assert!(received.wake_ups.iter().all(|(_, ns)| *ns >= 40_000_000), "{:?}", received.wake_ups);
+        received
+            .receive_while(subscriber.as_mut(), clock, SECOND_NS, deadline, |all| {
+                all.seen.len() == 10
+            })
+            .unwrap();
+        assert!(
+            received.wake_ups.iter().all(|(_, ns)| *ns >= 40_000_000),
+            "{:?}",
+            received.wake_ups
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! `.hgrm`: the percentile distribution as HdrHistogram's Java tools print it, for its plotter and others.
+//! `.hgrm`: the percentile distribution as HdrHistogram's Java tools print it, for its plotter and
+//! others.
 
 use hdrhistogram::Histogram;
 use std::fmt::Write as _;
@@ -6,12 +7,17 @@ use std::fmt::Write as _;
 /// Ticks of the percentile axis per halving of the distance to 100 %: what Java's tools use.
 const TICKS: u32 = 5;
 
-/// The distribution of `histogram` (ns), values divided by `unit_ns`: 1e6 for milliseconds, as the plotter expects.
+/// The distribution of `histogram` (ns), values divided by `unit_ns`: 1e6 for milliseconds, as the
+/// plotter expects.
 pub fn encode(histogram: &Histogram<u64>, unit_ns: f64) -> String {
-    let mut out = format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
+    let mut out = format!(
+        "{:>12} {:>14} {:>10} {:>14}\n\n",
+        "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
+    );
     let digits = usize::from(histogram.sigfig());
     for row in rows(histogram) {
-        let (value, quantile, count) = (row.value as f64 / unit_ns, row.percentile / 100.0, row.count);
+        let (value, quantile, count) =
+            (row.value as f64 / unit_ns, row.percentile / 100.0, row.count);
         let (value, beyond) = (half_up(value, digits), half_up(1.0 / (1.0 - quantile), 2));
         let quantile = half_up(quantile, 12);
         // Writing into a String cannot fail.
@@ -48,8 +54,8 @@ struct HgrmRow {
     count: u64,
 }
 
-/// Steps through the percentiles as Java does, with the same floating-point arithmetic: `Histogram::iter_quantiles`
-/// rounds differently where a step falls exactly onto a count.
+/// Steps through the percentiles as Java does, with the same floating-point arithmetic:
+/// `Histogram::iter_quantiles` rounds differently where a step falls exactly onto a count.
 fn rows(histogram: &Histogram<u64>) -> Vec<HgrmRow> {
     let (mut rows, mut level, mut count) = (Vec::new(), 0.0f64, 0u64);
     for step in histogram.iter_recorded() {
@@ -104,7 +110,10 @@ mod tests {
         );
         let last = lines.iter().rfind(|line| !line.starts_with('#')).unwrap();
         assert!(last.ends_with(" 1.000000000000       1000"), "{last}");
-        assert!(text.contains("#[Buckets =           27, SubBuckets     =         2048]"), "{text}");
+        assert!(
+            text.contains("#[Buckets =           27, SubBuckets     =         2048]"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@ pub mod hgrm;
 
 use crate::result::{ResultError, RunFolder};
 
-/// Writes `export/<label>/<cell>/block-N/<metric>.hgrm` for every cell of a run, in milliseconds; returns the paths,
-/// relative to the run folder.
+/// Writes `export/<label>/<cell>/block-N/<metric>.hgrm` for every cell of a run, in milliseconds;
+/// returns the paths, relative to the run folder.
 pub fn write_hgrm(folder: &RunFolder) -> Result<Vec<String>, ResultError> {
     let manifest = folder.read_manifest()?;
     let mut written = Vec::new();
@@ -29,7 +29,10 @@ mod tests {
         let folder = latency_run(dir.path());
         let written = super::write_hgrm(&folder).unwrap();
         assert_eq!(written.len(), 24 * 4);
-        assert!(written.contains(&"export/kafka/load.rate=1k_2Fs/block-1/end_to_end.hgrm".to_owned()), "{written:?}");
+        assert!(
+            written.contains(&"export/kafka/load.rate=1k_2Fs/block-1/end_to_end.hgrm".to_owned()),
+            "{written:?}"
+        );
         assert!(written.iter().all(|path| folder.path().join(path).is_file()));
     }
 }

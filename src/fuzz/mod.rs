@@ -1,9 +1,10 @@
-//! Everything that reads what others wrote, as functions of any bytes: what the targets in `fuzz/` and the properties in
-//! [`tests`] call.
+//! Everything that reads what others wrote, as functions of any bytes: what the targets in `fuzz/`
+//! and the properties in [`tests`] call.
 //!
-//! Each returns whether the bytes were accepted, and must come back from any: with an answer or with an error, soon, and
-//! in memory of the order of the input. Compiled for tests and under `--cfg fuzzing` only. Nothing here opens a socket or a
-//! file, or checks what an error says: that is for the tests beside the parsers.
+//! Each returns whether the bytes were accepted, and must come back from any: with an answer or
+//! with an error, soon, and in memory of the order of the input. Compiled for tests and under
+//! `--cfg fuzzing` only. Nothing here opens a socket or a file, or checks what an error says: that
+//! is for the tests beside the parsers.
 
 use crate::model::Latency;
 use crate::result::{CellRecord, Manifest, ScenarioInfo, Status, Summary, WindowRow, files, hlog};
@@ -21,13 +22,16 @@ const NOWHERE: &str = "any-bytes";
 /// A scenario file; a valid one is also explained and put on a timeline.
 pub fn scenario(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
-    let Ok(scenario) = scenario::from_text(NOWHERE, text, &Overrides::default()) else { return false };
+    let Ok(scenario) = scenario::from_text(NOWHERE, text, &Overrides::default()) else {
+        return false;
+    };
     assert!(scenario.explain().contains(&scenario.name));
     let _ = (scenario.warnings(), scenario.estimate(), scenario.info());
     true
 }
 
-/// The files of a run: `summary.json` with the charts and verdicts that follow from it, and all others that are text.
+/// The files of a run: `summary.json` with the charts and verdicts that follow from it, and all
+/// others that are text.
 pub fn run(bytes: &[u8]) -> bool {
     let path = Path::new(NOWHERE);
     let mut accepted = files::parse_json::<Manifest>(bytes, path).is_ok();
@@ -38,7 +42,8 @@ pub fn run(bytes: &[u8]) -> bool {
     if let Ok(summary) = files::parse_json::<Summary>(bytes, path) {
         report::fuzz::summary(&summary);
         let runs = [(manifest_of(&summary), summary)];
-        let material = claims::Material { profile: "quick", runs: &runs, ..claims::Material::default() };
+        let material =
+            claims::Material { profile: "quick", runs: &runs, ..claims::Material::default() };
         if let Ok(comparison) = claims::build(&material) {
             report::fuzz::comparison(&comparison);
         }

@@ -1,7 +1,7 @@
 //! The targets on any bytes, on the seeds in `fuzz/seeds` and on mutations of these.
 //!
-//! Seeds whose names begin with `valid-` must be accepted; all others were once the end of something and must only be
-//! survived. A crash that a fuzzer finds becomes a seed.
+//! Seeds whose names begin with `valid-` must be accepted; all others were once the end of
+//! something and must only be survived. A crash that a fuzzer finds becomes a seed.
 
 use super::*;
 use proptest::prelude::*;
@@ -11,7 +11,12 @@ type Target = fn(&[u8]) -> bool;
 
 /// Each with the folders of its seeds, and how many mutations of them are tried.
 const TARGETS: [(&str, Target, &[&str], u32); 7] = [
-    ("scenario", scenario, &["fuzz/seeds/scenario", "tests/scenarios_good", "tests/scenarios_bad"], 300),
+    (
+        "scenario",
+        scenario,
+        &["fuzz/seeds/scenario", "tests/scenarios_good", "tests/scenarios_bad"],
+        300,
+    ),
     ("run", run, &["fuzz/seeds/run"], 60),
     ("comparison", comparison, &["fuzz/seeds/comparison"], 20),
     ("hlog", hlog, &["fuzz/seeds/hlog"], 300),
@@ -26,7 +31,9 @@ fn seeds(folders: &[&str]) -> Vec<(String, Vec<u8>)> {
         .iter()
         .flat_map(|folder| std::fs::read_dir(top.join(folder)).into_iter().flatten().flatten())
         .filter(|entry| entry.path().extension().is_none_or(|extension| extension != "txt"))
-        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path()).unwrap()))
+        .map(|entry| {
+            (entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path()).unwrap())
+        })
         .collect();
     found.sort();
     found
@@ -98,7 +105,9 @@ impl Edit {
         match self {
             _ if length == 0 => {}
             Self::Set(at, byte) => bytes[place(*at)] = *byte,
-            Self::Insert(at, new) => drop(bytes.splice(place(*at)..place(*at), new.iter().copied())),
+            Self::Insert(at, new) => {
+                drop(bytes.splice(place(*at)..place(*at), new.iter().copied()))
+            }
             Self::Remove(at, count) => drop(bytes.drain(place(*at)..end(place(*at), *count))),
             Self::Cut(at) => bytes.truncate(place(*at)),
             Self::Repeat(at, count, times) => {
@@ -106,9 +115,14 @@ impl Edit {
                 bytes.splice(place(*at)..place(*at), part);
             }
             Self::Number(at, which) => {
-                let digits = |from: usize| bytes[from..].iter().position(u8::is_ascii_digit).map(|found| from + found);
+                let digits = |from: usize| {
+                    bytes[from..].iter().position(u8::is_ascii_digit).map(|found| from + found)
+                };
                 let Some(from) = digits(place(*at)).or_else(|| digits(0)) else { return };
-                let count = bytes[from..].iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+                let count = bytes[from..]
+                    .iter()
+                    .take_while(|byte| byte.is_ascii_digit() || **byte == b'.')
+                    .count();
                 bytes.splice(from..from + count, HOSTILE[*which].bytes());
             }
             Self::Ones(at, count, first) => {
@@ -120,15 +134,19 @@ impl Edit {
     }
 }
 
-/// Runs a target on so many mutations (`FUZZ_TIMES=100 cargo test --lib fuzz::` on a hundred times as many); the bytes that
-/// it did not survive are printed whole.
+/// Runs a target on so many mutations (`FUZZ_TIMES=100 cargo test --lib fuzz::` on a hundred times
+/// as many); the bytes that it did not survive are printed whole.
 fn survives_mutations(name: &str) {
     let (_, target, folders, cases) = TARGETS.into_iter().find(|target| target.0 == name).unwrap();
     let times = std::env::var("FUZZ_TIMES").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
     let cases = cases.saturating_mul(times);
     let seeds = seeds(folders);
-    let config =
-        ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..ProptestConfig::default()
+    };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let mutated = (0..seeds.len(), prop::collection::vec(edit(), 0..6));
     let run = |bytes: &[u8]| {
@@ -212,10 +230,14 @@ fn writes_seeds() {
     for claim in comparison.claims.iter_mut().chain(&mut comparison.uses) {
         claim.cells.truncate(2);
     }
-    write("comparison/valid-comparison.json", &files::to_json(Path::new(NOWHERE), &comparison).unwrap());
+    write(
+        "comparison/valid-comparison.json",
+        &files::to_json(Path::new(NOWHERE), &comparison).unwrap(),
+    );
 
     let mut message = vec![b'x'; 60];
-    payload::Envelope { run: 7, producer: 1, lane: 2, sequence: 3, planned_ns: 4 }.write(&mut message);
+    payload::Envelope { run: 7, producer: 1, lane: 2, sequence: 3, planned_ns: 4 }
+        .write(&mut message);
     write("envelope/valid-full", &message);
     write("envelope/valid-compact", &message[..payload::COMPACT]);
 }

@@ -1,9 +1,11 @@
-//! How each kind of fault is done, and by what its effect is proven: the state of the process, the proxy's word and
-//! counters, the word of the library under the disk, the setting read back, the consumer that felt it.
+//! How each kind of fault is done, and by what its effect is proven: the state of the process, the
+//! proxy's word and counters, the word of the library under the disk, the setting read back, the
+//! consumer that felt it.
 //!
-//! Invariant: a fault counts from the moment before its deed, not from that of its proof. Clients feel a process go long
-//! before it is gone: the connections of a killed JVM end first, and one that is asked to stop hands over its work. Only
-//! what lies in wait (a faulted disk, a bit to be flipped) counts from when somebody met it.
+//! Invariant: a fault counts from the moment before its deed, not from that of its proof. Clients
+//! feel a process go long before it is gone: the connections of a killed JVM end first, and one
+//! that is asked to stop hands over its work. Only what lies in wait (a faulted disk, a bit to be
+//! flipped) counts from when somebody met it.
 
 use super::{Injector, SEEN, Undo, faultable, is_gone, is_stopped};
 use crate::environment::{NodeAction, NodeInfo};
@@ -20,8 +22,15 @@ const LINKED: &str = "the nodes reach each other straight, without a fault proxy
 type Effect = Result<(u64, String), String>;
 
 impl Injector<'_, '_> {
-    pub(super) fn apply(&mut self, number: usize, plan: &FaultPlan, hit: &[usize], nodes: &[NodeInfo]) -> Effect {
-        let pids: Vec<u32> = hit.iter().filter_map(|index| nodes.get(*index)).map(|node| node.pid).collect();
+    pub(super) fn apply(
+        &mut self,
+        number: usize,
+        plan: &FaultPlan,
+        hit: &[usize],
+        nodes: &[NodeInfo],
+    ) -> Effect {
+        let pids: Vec<u32> =
+            hit.iter().filter_map(|index| nodes.get(*index)).map(|node| node.pid).collect();
         let seed = self.seed ^ number as u64;
         match plan.action {
             FaultAction::Kill => self.end(NodeAction::Kill, hit, &pids),
@@ -34,7 +43,8 @@ impl Injector<'_, '_> {
             }
             FaultAction::PowerLoss => self.lose_power(hit, &pids),
             FaultAction::NetLatency { delay, jitter } => {
-                let (delay, jitter) = (Duration::from_nanos(delay.nanos()), Duration::from_nanos(jitter.nanos()));
+                let (delay, jitter) =
+                    (Duration::from_nanos(delay.nanos()), Duration::from_nanos(jitter.nanos()));
                 self.on_the_wire(hit, Condition::Latency { delay, jitter, seed })
             }
             FaultAction::NetBandwidth { bandwidth } => {
@@ -50,7 +60,9 @@ impl Injector<'_, '_> {
             FaultAction::DiskSlow { delay } => {
                 self.fault_disk(hit, DiskFault::Slow { sync: Duration::from_nanos(delay.nanos()) })
             }
-            FaultAction::DiskFull { room } => self.fault_disk(hit, DiskFault::Full { room: room.0 }),
+            FaultAction::DiskFull { room } => {
+                self.fault_disk(hit, DiskFault::Full { room: room.0 })
+            }
             FaultAction::MemFull { room } => self.limit_memory(number, &room.0.to_string()),
             FaultAction::SlowConsumer { rate } => {
                 let rate = rate.per_s().max(1e-3);
@@ -61,8 +73,11 @@ impl Injector<'_, '_> {
             }
             FaultAction::ConsumerKill => {
                 let kill = self.consumers.kill();
-                let gone =
-                    || self.wait_for("the consumer is gone", SEEN, || Ok(self.consumers.lost_at(kill).is_some()));
+                let gone = || {
+                    self.wait_for("the consumer is gone", SEEN, || {
+                        Ok(self.consumers.lost_at(kill).is_some())
+                    })
+                };
                 if let Err(why) = gone() {
                     // Else it would go some time, and nobody would know why.
                     if self.consumers.withdraw(kill) {
@@ -97,10 +112,13 @@ impl Injector<'_, '_> {
     }
 
     fn lose_power(&self, hit: &[usize], pids: &[u32]) -> Effect {
-        let (at_ns, lost) = self.with_broker(|broker| Ok((self.clock.now_ns(), broker.lose_power(hit)?)))?;
+        let (at_ns, lost) =
+            self.with_broker(|broker| Ok((self.clock.now_ns(), broker.lose_power(hit)?)))?;
         self.gone(pids)?;
         let (bytes, files) = (lost.bytes(), lost.files.len());
-        let text = format!("simulated power loss: {bytes} bytes that no sync had covered cut off {files} files");
+        let text = format!(
+            "simulated power loss: {bytes} bytes that no sync had covered cut off {files} files"
+        );
         Ok((at_ns, text))
     }
 
@@ -119,7 +137,9 @@ impl Injector<'_, '_> {
             self.set_condition(&proxies.collect::<Result<Vec<_>, _>>()?, condition)?
         };
         match condition {
-            Condition::Reset if connections == 0 => Err("no connection was there to be reset".into()),
+            Condition::Reset if connections == 0 => {
+                Err("no connection was there to be reset".into())
+            }
             Condition::BitFlip { .. } => {
                 self.wait_for("a message is damaged", SEEN, || Ok(flipped()? > before))?;
                 Ok((self.clock.now_ns(), format!("{connections} connections")))
@@ -144,7 +164,11 @@ impl Injector<'_, '_> {
     }
 
     /// When all of them were under the condition, and how many connections that met.
-    fn set_condition(&self, proxies: &[&Proxy], condition: Condition) -> Result<(u64, u64), String> {
+    fn set_condition(
+        &self,
+        proxies: &[&Proxy],
+        condition: Condition,
+    ) -> Result<(u64, u64), String> {
         let (mut at_ns, mut connections) = (0, 0);
         for proxy in proxies {
             let applied = proxy.apply(condition).map_err(|error| error.to_string())?;
@@ -157,7 +181,8 @@ impl Injector<'_, '_> {
     fn fault_disk(&self, hit: &[usize], fault: DiskFault) -> Effect {
         self.with_broker(|broker| {
             hit.iter().try_for_each(|index| {
-                // Kafka ends when its last folder takes no more, and so does a Redis that is to sync each write.
+                // Kafka ends when its last folder takes no more, and so does a Redis that is to
+                // sync each write.
                 broker.may_end(*index, matches!(fault, DiskFault::Full { .. }));
                 broker.set_disk(*index, fault)
             })

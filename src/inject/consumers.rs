@@ -1,4 +1,5 @@
-//! What our own consumers are told to suffer, and what they say of it. Atomics only: they are asked once per message.
+//! What our own consumers are told to suffer, and what they say of it. Atomics only: they are asked
+//! once per message.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -52,12 +53,14 @@ impl Consumers {
         number
     }
 
-    /// Withdraws a kill that the consumer has not heard of; false where it has, and will do as it was told.
+    /// Withdraws a kill that the consumer has not heard of; false where it has, and will do as it
+    /// was told.
     pub fn withdraw(&self, number: u32) -> bool {
         self.pending.compare_exchange(number, 0, Relaxed, Relaxed).is_ok()
     }
 
-    /// Whether the first consumer is to lose its connection now: told once for each kill, to its own thread only.
+    /// Whether the first consumer is to lose its connection now: told once for each kill, to its
+    /// own thread only.
     #[inline]
     pub fn must_go(&self) -> bool {
         if self.pending.load(Relaxed) == 0 {

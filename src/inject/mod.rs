@@ -1,9 +1,10 @@
 //! Injects faults, proves that each took effect, and reverts them.
 //!
-//! Invariant: how a fault is reverted is written down before it is injected, and whatever is written down is done: at
-//! its time, at the end of the load, or when the injector is dropped on any other way out. (A harness that is killed
-//! takes its brokers along, paused ones too: the janitor sees to that.) A fault that cannot be proven is reverted and
-//! told as not applied, never counted.
+//! Invariant: how a fault is reverted is written down before it is injected, and whatever is
+//! written down is done: at its time, at the end of the load, or when the injector is dropped on
+//! any other way out. (A harness that is killed takes its brokers along, paused ones too: the
+//! janitor sees to that.) A fault that cannot be proven is reverted and told as not applied, never
+//! counted.
 
 mod apply;
 mod consumers;
@@ -13,7 +14,9 @@ pub use consumers::Consumers;
 
 use crate::clock::Clock;
 use crate::driver::capability::ClusterView;
-use crate::environment::{Broker, EnvironmentError, FaultableBroker, NodeAction, NodeInfo, is_gone, is_stopped, runs};
+use crate::environment::{
+    Broker, EnvironmentError, FaultableBroker, NodeAction, NodeInfo, is_gone, is_stopped, runs,
+};
 use crate::fault::disk::DiskFault;
 use crate::model::{FaultTarget, Grip, Software, Threat};
 use crate::scenario::FaultPlan;
@@ -21,7 +24,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A broker that several threads reach, one at a time: whoever injects, and whoever looks whether it lives.
+/// A broker that several threads reach, one at a time: whoever injects, and whoever looks whether
+/// it lives.
 pub type Shared<'b> = Mutex<&'b mut (dyn Broker + 'b)>;
 
 /// How long an effect may take until it can be seen.
@@ -62,7 +66,8 @@ enum Undo {
     /// This node and the others are let through to each other.
     Join(usize),
     Disk(usize),
-    /// Those of these nodes that ended of their full disk are started again, once all of their disks have room.
+    /// Those of these nodes that ended of their full disk are started again, once all of their
+    /// disks have room.
     Revive(Vec<usize>),
     /// A setting of the broker.
     Set(&'static str, String),
@@ -108,12 +113,17 @@ impl<'a, 'b> Injector<'a, 'b> {
             (names(&hit, &nodes), hit, nodes)
         };
         let on_processes = plan.kind().grip() == Grip::Processes;
-        if let Some(down) = hit.iter().filter_map(|index| nodes.get(*index)).find(|node| on_processes && node.down) {
+        if let Some(down) =
+            hit.iter().filter_map(|index| nodes.get(*index)).find(|node| on_processes && node.down)
+        {
             return Err(not_applied(&node, format!("{} is down already", down.name)));
         }
         let undos = self.undos(plan, &hit);
         if self.pending.iter().any(|(_, pending)| undos.contains(pending)) {
-            return Err(not_applied(&node, "what was done to it before is not taken back yet".into()));
+            return Err(not_applied(
+                &node,
+                "what was done to it before is not taken back yet".into(),
+            ));
         }
         self.pending.extend(undos.into_iter().map(|undo| (number, undo)));
         match self.apply(number, plan, &hit, &nodes) {
@@ -135,11 +145,13 @@ impl<'a, 'b> Injector<'a, 'b> {
 
     /// What undoes it, known before it is done.
     fn undos(&self, plan: &FaultPlan, hit: &[usize]) -> Vec<Undo> {
-        let each = |undo: fn(usize) -> Undo| -> Vec<Undo> { hit.iter().copied().map(undo).collect() };
+        let each =
+            |undo: fn(usize) -> Undo| -> Vec<Undo> { hit.iter().copied().map(undo).collect() };
         match plan.kind().grip() {
             Grip::Processes if plan.kind().takes_down() => {
                 // A Kafka node alone waits for a quorum of its controllers.
-                let together = plan.target == FaultTarget::All && self.broker().software() == Software::Kafka;
+                let together =
+                    plan.target == FaultTarget::All && self.broker().software() == Software::Kafka;
                 if together { vec![Undo::Restart] } else { each(Undo::Start) }
             }
             Grip::Processes => each(Undo::Resume),
@@ -156,9 +168,11 @@ impl<'a, 'b> Injector<'a, 'b> {
         }
     }
 
-    /// Reverts fault `number` and returns when that was done, with words on what it did. What fails stays pending.
+    /// Reverts fault `number` and returns when that was done, with words on what it did. What fails
+    /// stays pending.
     pub fn revert(&mut self, number: usize) -> Result<(u64, String), String> {
-        let (mine, others): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|(owner, _)| *owner == number);
+        let (mine, others): (Vec<_>, Vec<_>) =
+            self.pending.drain(..).partition(|(owner, _)| *owner == number);
         self.pending = others;
         let (mut why, mut texts) = (None, Vec::new());
         for (owner, undo) in mine {
@@ -197,22 +211,30 @@ impl<'a, 'b> Injector<'a, 'b> {
                 let Some(proxy) = faultable(&mut broker)?.proxy(*index) else { return Ok(None) };
                 proxy.revert().map_err(|error| error.to_string())?;
                 let counters = proxy.counters();
-                let flipped = (counters.flipped > 0).then(|| format!("{} messages damaged", counters.flipped));
-                let resets = (counters.resets > 0).then(|| format!("{} connections reset", counters.resets));
+                let flipped = (counters.flipped > 0)
+                    .then(|| format!("{} messages damaged", counters.flipped));
+                let resets =
+                    (counters.resets > 0).then(|| format!("{} connections reset", counters.resets));
                 let seen: Vec<String> = flipped.into_iter().chain(resets).collect();
                 return Ok((!seen.is_empty()).then(|| format!("{} so far", seen.join(", "))));
             }
             Undo::Join(index) => {
                 let mut broker = self.broker();
                 let links = faultable(&mut broker)?.links(*index);
-                links.iter().try_for_each(|link| link.revert().map(drop)).map_err(|e| e.to_string())?;
+                links
+                    .iter()
+                    .try_for_each(|link| link.revert().map(drop))
+                    .map_err(|e| e.to_string())?;
             }
             Undo::Disk(index) => {
                 let seen = self.with_broker(|broker| {
                     let seen = broker.disk(*index)?;
                     broker.set_disk(*index, DiskFault::None).map(|()| seen)
                 })?;
-                return Ok(Some(format!("{} syncs delayed, {} writes refused so far", seen.delayed, seen.refused)));
+                return Ok(Some(format!(
+                    "{} syncs delayed, {} writes refused so far",
+                    seen.delayed, seen.refused
+                )));
             }
             Undo::Revive(indices) => return self.revive(indices),
             Undo::Set(name, value) => {
@@ -222,7 +244,9 @@ impl<'a, 'b> Injector<'a, 'b> {
             Undo::Pace => self.consumers.slow_down(0),
             Undo::Consumer(kill) => {
                 let consumers = self.consumers;
-                self.wait_for("the consumer comes back", BACK, || Ok(consumers.back_at(*kill).is_some()))?;
+                self.wait_for("the consumer comes back", BACK, || {
+                    Ok(consumers.back_at(*kill).is_some())
+                })?;
             }
         }
         Ok(None)
@@ -231,7 +255,8 @@ impl<'a, 'b> Injector<'a, 'b> {
     fn start(&self, index: usize) -> Result<(), String> {
         self.with_broker(|broker| broker.act(index, NodeAction::Start))?;
         match self.nodes()?.get(index).map_or(0, |node| node.pid) {
-            // An engine of another kernel shows no process; that it takes clients again was seen by starting it.
+            // An engine of another kernel shows no process; that it takes clients again was seen by
+            // starting it.
             0 => Ok(()),
             pid => self.wait_for("the process runs", SEEN, || Ok(runs(pid))),
         }
@@ -244,10 +269,15 @@ impl<'a, 'b> Injector<'a, 'b> {
             let is_down = |index: &usize| nodes.get(*index).is_some_and(|node| node.down);
             Ok::<_, String>(indices.iter().copied().filter(is_down).collect::<Vec<_>>())
         };
-        let refused = |index: &usize| self.with_broker(|broker| broker.disk(*index)).is_ok_and(|seen| seen.refused > 0);
+        let refused = |index: &usize| {
+            self.with_broker(|broker| broker.disk(*index)).is_ok_and(|seen| seen.refused > 0)
+        };
         let some_refused = indices.iter().any(refused);
         let begun = Instant::now();
-        while some_refused && begun.elapsed() < ENDS && !self.interrupted.load(Relaxed) && down()?.len() < indices.len()
+        while some_refused
+            && begun.elapsed() < ENDS
+            && !self.interrupted.load(Relaxed)
+            && down()?.len() < indices.len()
         {
             std::thread::sleep(NAP);
         }
@@ -261,12 +291,16 @@ impl<'a, 'b> Injector<'a, 'b> {
         }
         let nodes = self.nodes()?;
         // As after any other end of all: a Kafka node alone waits for a quorum of its controllers.
-        if down.len() > 1 && nodes.iter().all(|node| node.down) && self.broker().software() == Software::Kafka {
+        if down.len() > 1
+            && nodes.iter().all(|node| node.down)
+            && self.broker().software() == Software::Kafka
+        {
             self.with_broker(|broker| broker.restart())?;
         } else {
             down.iter().try_for_each(|index| self.start(*index))?;
         }
-        let whom = if nodes.len() == 1 { String::new() } else { format!(" on {}", names(&down, &nodes)) };
+        let whom =
+            if nodes.len() == 1 { String::new() } else { format!(" on {}", names(&down, &nodes)) };
         Ok(Some(format!("the broker ended by itself{whom} and was started again")))
     }
 
@@ -287,7 +321,12 @@ impl<'a, 'b> Injector<'a, 'b> {
     }
 
     /// Waits until something is so; an error says what is not.
-    fn wait_for(&self, what: &str, limit: Duration, so: impl Fn() -> Result<bool, String>) -> Result<(), String> {
+    fn wait_for(
+        &self,
+        what: &str,
+        limit: Duration,
+        so: impl Fn() -> Result<bool, String>,
+    ) -> Result<(), String> {
         let begun = Instant::now();
         while !so()? {
             if begun.elapsed() > limit {
@@ -311,12 +350,15 @@ impl Drop for Injector<'_, '_> {
     }
 }
 
-fn faultable<'b>(broker: &'b mut &mut (dyn Broker + '_)) -> Result<&'b mut dyn FaultableBroker, String> {
+fn faultable<'b>(
+    broker: &'b mut &mut (dyn Broker + '_),
+) -> Result<&'b mut dyn FaultableBroker, String> {
     broker.faultable().ok_or_else(|| target::NOT_OURS.to_owned())
 }
 
 fn names(hit: &[usize], nodes: &[NodeInfo]) -> String {
-    let names: Vec<&str> = hit.iter().filter_map(|index| nodes.get(*index)).map(|node| node.name.as_str()).collect();
+    let names: Vec<&str> =
+        hit.iter().filter_map(|index| nodes.get(*index)).map(|node| node.name.as_str()).collect();
     names.join(", ")
 }
 

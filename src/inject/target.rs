@@ -1,4 +1,5 @@
-//! Whom a fault hits: asked when it is injected, since who leads may have changed since the last one.
+//! Whom a fault hits: asked when it is injected, since who leads may have changed since the last
+//! one.
 
 use crate::driver::capability::ClusterView;
 use crate::environment::{NodeInfo, NodeRole};
@@ -12,14 +13,22 @@ pub fn resolve(
     nodes: &[NodeInfo],
     cluster: Option<&mut (dyn ClusterView + 'static)>,
 ) -> Result<Vec<usize>, String> {
-    let data: Vec<usize> = (0..nodes.len()).filter(|index| nodes[*index].role == NodeRole::Data).collect();
+    let data: Vec<usize> =
+        (0..nodes.len()).filter(|index| nodes[*index].role == NodeRole::Data).collect();
     let Some(&first) = data.first() else {
         return Err(NOT_OURS.into());
     };
     let mut cluster = cluster.ok_or("this system does not tell who leads");
     let mut leader = || match data.len() {
         1 => Ok(first),
-        _ => at(nodes, &cluster.as_mut().map_err(|why| (*why).to_owned())?.leader(0).map_err(|e| e.to_string())?),
+        _ => at(
+            nodes,
+            &cluster
+                .as_mut()
+                .map_err(|why| (*why).to_owned())?
+                .leader(0)
+                .map_err(|e| e.to_string())?,
+        ),
     };
     match target {
         FaultTarget::Node => Ok(vec![first]),
@@ -28,19 +37,30 @@ pub fn resolve(
         FaultTarget::Replica => {
             let leader = leader()?;
             let replica = data.iter().find(|index| **index != leader && !nodes[**index].down);
-            replica.map(|index| vec![*index]).ok_or_else(|| "no node besides the leader is up".into())
+            replica
+                .map(|index| vec![*index])
+                .ok_or_else(|| "no node besides the leader is up".into())
         }
         FaultTarget::Controller if data.len() == 1 => Ok(vec![first]),
         FaultTarget::Controller => {
-            let told = cluster.as_mut().map_err(|why| (*why).to_owned())?.controller().map_err(|e| e.to_string())?;
+            let told = cluster
+                .as_mut()
+                .map_err(|why| (*why).to_owned())?
+                .controller()
+                .map_err(|e| e.to_string())?;
             at(nodes, &told).map(|index| vec![index])
         }
     }
 }
 
 fn at(nodes: &[NodeInfo], told: &str) -> Result<usize, String> {
-    let of = |node: &NodeInfo| node.role == NodeRole::Data && (node.advertised == told || node.address == told);
-    nodes.iter().position(of).ok_or_else(|| format!("{told}, which leads, is none of the nodes that were started"))
+    let of = |node: &NodeInfo| {
+        node.role == NodeRole::Data && (node.advertised == told || node.address == told)
+    };
+    nodes
+        .iter()
+        .position(of)
+        .ok_or_else(|| format!("{told}, which leads, is none of the nodes that were started"))
 }
 
 #[cfg(test)]
@@ -95,7 +115,11 @@ mod tests {
         nodes[0].down = true;
         assert_eq!(resolve(FaultTarget::Replica, &nodes, Some(&mut Third)), Ok(vec![1]));
         nodes[1].down = true;
-        assert!(resolve(FaultTarget::Replica, &nodes, Some(&mut Third)).unwrap_err().contains("besides the leader"));
+        assert!(
+            resolve(FaultTarget::Replica, &nodes, Some(&mut Third))
+                .unwrap_err()
+                .contains("besides the leader")
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The injector on processes of no importance: it must prove what it does, and leave nothing undone.
+//! The injector on processes of no importance: it must prove what it does, and leave nothing
+//! undone.
 
 use super::*;
 use crate::fault::disk::{DiskEffects, Lost};
@@ -72,7 +73,11 @@ impl Broker for Sleepers {
             let ended = child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some());
             if ended && !self.may_end.contains(&index) {
                 let what = format!("node {}", index + 1);
-                return Err(EnvironmentError::Died { what, cause: String::new(), log_tail: String::new() });
+                return Err(EnvironmentError::Died {
+                    what,
+                    cause: String::new(),
+                    log_tail: String::new(),
+                });
             }
             child.take_if(|_| ended);
         }
@@ -161,7 +166,11 @@ impl FaultableBroker for Sleepers {
 const FULL: FaultAction = FaultAction::DiskFull { room: Bytes(1) };
 
 fn plan(action: FaultAction, target: FaultTarget) -> FaultPlan {
-    FaultPlan { target, lasts: Some(Lasts::For(Span::from_secs(1))), ..FaultPlan::new(action, Span(0)) }
+    FaultPlan {
+        target,
+        lasts: Some(Lasts::For(Span::from_secs(1))),
+        ..FaultPlan::new(action, Span(0))
+    }
 }
 
 static ON: AtomicBool = AtomicBool::new(false);
@@ -181,7 +190,11 @@ fn a_kill_is_proven_by_the_process_and_taken_back_by_a_start() {
         assert!(healed_ns >= applied.at_ns);
     }
     assert!(sleepers.pids().iter().all(|pid| runs(*pid) && !pids.contains(pid)));
-    assert_eq!(sleepers.deeds.iter().filter(|(_, deed)| *deed == NodeAction::Start).count(), 2, "healed once");
+    assert_eq!(
+        sleepers.deeds.iter().filter(|(_, deed)| *deed == NodeAction::Start).count(),
+        2,
+        "healed once"
+    );
 }
 
 #[test]
@@ -193,7 +206,11 @@ fn it_counts_from_the_deed_and_not_from_its_proof() {
         let (consumers, clock) = (Consumers::default(), Clock::start());
         let mut injector = Injector::new(&shared, None, &consumers, clock, 1, &ON);
         let applied = injector.inject(0, &plan(kind, FaultTarget::Node)).unwrap();
-        assert!(applied.at_ns + 300_000_000 <= clock.now_ns(), "{}: {applied:?}", kind.kind().name());
+        assert!(
+            applied.at_ns + 300_000_000 <= clock.now_ns(),
+            "{}: {applied:?}",
+            kind.kind().name()
+        );
     }
 }
 
@@ -209,9 +226,14 @@ fn what_is_down_or_held_already_is_not_hit_again() {
         assert!(refused.why.contains("not taken back yet"), "{refused:?}");
         injector.revert(0).unwrap();
         injector.inject(2, &plan(FaultAction::Kill, FaultTarget::Node)).unwrap();
-        for kind in [FaultAction::Kill, FaultAction::Stop, FaultAction::Pause, FaultAction::PowerLoss] {
+        for kind in
+            [FaultAction::Kill, FaultAction::Stop, FaultAction::Pause, FaultAction::PowerLoss]
+        {
             let refused = injector.inject(3, &plan(kind, FaultTarget::Node)).unwrap_err();
-            assert_eq!((refused.node.as_str(), refused.why.as_str()), ("node 1", "node 1 is down already"));
+            assert_eq!(
+                (refused.node.as_str(), refused.why.as_str()),
+                ("node 1", "node 1 is down already")
+            );
         }
         injector.revert(2).unwrap();
     }
@@ -229,7 +251,10 @@ fn who_ends_of_a_full_disk_is_no_death_and_is_started_again() {
         let full = plan(FULL, FaultTarget::Node);
         injector.inject(0, &full).unwrap();
         let (_, text) = injector.revert(0).unwrap();
-        assert!(text.ends_with("the broker ended by itself on node 1 and was started again"), "{text}");
+        assert!(
+            text.ends_with("the broker ended by itself on node 1 and was started again"),
+            "{text}"
+        );
         assert_eq!(shared.lock().unwrap().check().err().map(words), None);
         // Without a fault on it, it is one.
         let full = DiskFault::Full { room: 0 };
@@ -263,9 +288,14 @@ fn who_may_not_do_it_is_told_once_and_each_time() {
     let shared: Shared<'_> = Mutex::new(&mut sleepers);
     let consumers = Consumers::default();
     let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &ON);
-    for (number, kind) in [FaultAction::DiskSlow { delay: Span(0) }, FULL, FULL].into_iter().enumerate() {
+    for (number, kind) in
+        [FaultAction::DiskSlow { delay: Span(0) }, FULL, FULL].into_iter().enumerate()
+    {
         let refused = injector.inject(number, &plan(kind, FaultTarget::Node)).unwrap_err();
-        assert!(refused.why.contains("somebody else") && !refused.why.contains("not taken back"), "{refused:?}");
+        assert!(
+            refused.why.contains("somebody else") && !refused.why.contains("not taken back"),
+            "{refused:?}"
+        );
     }
 }
 
@@ -306,15 +336,18 @@ fn what_cannot_be_proven_was_not_applied_and_is_taken_back() {
         let shared: Shared<'_> = Mutex::new(&mut sleepers);
         let consumers = Consumers::default();
         // Interrupted, so that the test need not wait for the proof that never comes.
-        let mut injector = Injector::new(&shared, None, &consumers, Clock::start(), 1, &interrupted);
+        let mut injector =
+            Injector::new(&shared, None, &consumers, Clock::start(), 1, &interrupted);
         let refused = injector.inject(0, &plan(FaultAction::Pause, FaultTarget::Node)).unwrap_err();
         assert!(refused.why.contains("every thread of the process is stopped"), "{refused:?}");
         assert_eq!(refused.node, "node 1");
         // Nothing stands between these nodes and their clients.
-        let refused = injector.inject(1, &plan(FaultAction::NetReset, FaultTarget::Node)).unwrap_err();
+        let refused =
+            injector.inject(1, &plan(FaultAction::NetReset, FaultTarget::Node)).unwrap_err();
         assert!(refused.why.contains("straight"), "{refused:?}");
         // Two nodes, and nobody to tell who leads.
-        let refused = injector.inject(2, &plan(FaultAction::Kill, FaultTarget::Leader)).unwrap_err();
+        let refused =
+            injector.inject(2, &plan(FaultAction::Kill, FaultTarget::Leader)).unwrap_err();
         assert!(refused.why.contains("does not tell who leads"), "{refused:?}");
     }
     assert_eq!(sleepers.deeds.last(), Some(&(0, NodeAction::Resume)));

@@ -98,7 +98,8 @@ struct FaultKindSpec {
     threat: Threat,
     /// Over as soon as it is done, unless a scenario says how long it lasts.
     brief: bool,
-    /// What it did to its target, as the title of a chart says it; a whole sentence where it has none.
+    /// What it did to its target, as the title of a chart says it; a whole sentence where it has
+    /// none.
     done: &'static str,
 }
 
@@ -107,7 +108,8 @@ impl FaultKind {
         use Grip::*;
         use Threat::{Absence, Consumption, Crash, Delay, Refusal, Shutdown};
         let lasting = |grip, threat, done| FaultKindSpec { grip, threat, brief: false, done };
-        let brief = |grip, threat, done| FaultKindSpec { brief: true, ..lasting(grip, threat, done) };
+        let brief =
+            |grip, threat, done| FaultKindSpec { brief: true, ..lasting(grip, threat, done) };
         match self {
             Self::Stop => brief(Processes, Shutdown, "was stopped"),
             Self::Kill => brief(Processes, Crash, "was killed"),

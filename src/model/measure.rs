@@ -1,4 +1,5 @@
-//! What a threshold, `primary` or a claim asks of a cell: a metric of plain load, and of a latency which statistic.
+//! What a threshold, `primary` or a claim asks of a cell: a metric of plain load, and of a latency
+//! which statistic.
 
 use super::metric::{self, LOAD, Metric};
 use super::{Latency, Quantile, Unit};
@@ -28,7 +29,8 @@ impl Statistic {
 }
 
 /// What a latency may be asked for, in words.
-pub const STATISTICS: &str = "any quantile such as `p99` or `p99.95`, `mean`, `min`, `max` or `count`";
+pub const STATISTICS: &str =
+    "any quantile such as `p99` or `p99.95`, `mean`, `min`, `max` or `count`";
 
 impl Measure {
     /// The usual names, for suggestions and editors; any other quantile is one as well.
@@ -70,10 +72,12 @@ impl FromStr for Measure {
         let rest = name.strip_prefix(metric.name).unwrap_or_default();
         let statistic = match (metric.latency(), rest.strip_prefix('.')) {
             (None, None) => None,
-            (Some(_), Some(name)) => match Statistic::NAMED.iter().find(|(known, _)| *known == name) {
-                Some((_, statistic)) => Some(*statistic),
-                None => Some(Statistic::Quantile(name.parse()?)),
-            },
+            (Some(_), Some(name)) => {
+                match Statistic::NAMED.iter().find(|(known, _)| *known == name) {
+                    Some((_, statistic)) => Some(*statistic),
+                    None => Some(Statistic::Quantile(name.parse()?)),
+                }
+            }
             _ => return Err(()),
         };
         Ok(Self { metric, statistic })
@@ -84,7 +88,9 @@ impl fmt::Display for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.metric.name)?;
         match self.statistic {
-            Some(Statistic::Quantile(quantile)) => write!(f, ".{}", quantile.to_string().replace('.', "_")),
+            Some(Statistic::Quantile(quantile)) => {
+                write!(f, ".{}", quantile.to_string().replace('.', "_"))
+            }
             other => Statistic::NAMED
                 .iter()
                 .filter(|(_, named)| Some(*named) == other)
@@ -108,7 +114,16 @@ mod tests {
         assert_eq!(name("publish.p99_95").as_deref(), Some("publish.p99_95"));
         assert_eq!(name("service.p99.95").as_deref(), Some("service.p99_95"));
         assert_eq!(name("schedule_lag.mean").as_deref(), Some("schedule_lag.mean"));
-        for bad in ["end_to_end", "end_to_end.", "end_to_end.p100", "goodput.p99", "fault.rpo", "counts", "", "p99"] {
+        for bad in [
+            "end_to_end",
+            "end_to_end.",
+            "end_to_end.p100",
+            "goodput.p99",
+            "fault.rpo",
+            "counts",
+            "",
+            "p99",
+        ] {
             assert_eq!(name(bad), None, "{bad}");
         }
         assert!(Measure::usual().all(|measure| measure.to_string().parse() == Ok(measure)));

@@ -1,7 +1,8 @@
 //! The registry of metrics: every number that results name, once, in the order of the docs.
 //!
-//! A line here is all that page, terminal, table, thresholds, schema and docs know of a metric: its unit, how the blocks
-//! of a run are put together, which direction is better. `brokerbench list --metrics` prints it.
+//! A line here is all that page, terminal, table, thresholds, schema and docs know of a metric: its
+//! unit, how the blocks of a run are put together, which direction is better. `brokerbench list
+//! --metrics` prints it.
 
 use super::{Latency, Unit};
 use std::fmt;
@@ -63,7 +64,8 @@ macro_rules! registry {
 }
 
 registry! {
-    LOAD "Plain load" "Read from a cell of `summary.json`: thresholds, `primary` and claims may name them." {
+    LOAD "Plain load" "Read from a cell of `summary.json`: thresholds, `primary` and claims may \
+        name them." {
         GOODPUT "goodput" MessagesPerSecond Geometric Higher
             "acknowledged and received by all subscriptions";
         COMPLETE "complete" Share Mean Higher
@@ -86,7 +88,8 @@ registry! {
         INDETERMINATE "counts.indeterminate" Messages Mean Lower
             "neither acknowledged nor refused by the end";
         DELIVERED "counts.delivered" Messages Mean Higher "received, per subscription";
-        UNDELIVERED "counts.undelivered" Messages Mean Lower "still in the broker when the drain ended";
+        UNDELIVERED "counts.undelivered" Messages Mean Lower "still in the broker when the drain \
+            ended";
         LOST "counts.lost" Messages Mean Lower "neither delivered nor in the broker";
         BROKER_LOST "counts.broker_lost" Messages Mean Lower
             "acknowledged and absent from the audit";
@@ -117,7 +120,8 @@ registry! {
             "processor time of the brokers for each message";
         BROKER_RSS "resources.broker_peak_rss" Bytes Most Lower "most memory of the brokers";
     }
-    FAULTS "Faults" "What the faults of a cell cost: over its injections first, then over its blocks." {
+    FAULTS "Faults" "What the faults of a cell cost: over its injections first, then over its \
+        blocks." {
         FAULT_RPO "fault.rpo" Messages Sum Lower "acknowledged messages that are gone";
         FAULT_RPO_TIME "fault.rpo_time" Nanoseconds Most Lower
             "how far back the lost messages reach";
@@ -228,8 +232,8 @@ pub fn all() -> impl Iterator<Item = &'static Metric> {
     SECTIONS.iter().flat_map(|section| section.metrics).copied()
 }
 
-/// The metric of this name; `None` in a file of another version, and of what follows from others, such as a ratio.
-/// A statistic of a latency, such as `end_to_end.p99`, is found by the latency.
+/// The metric of this name; `None` in a file of another version, and of what follows from others,
+/// such as a ratio. A statistic of a latency, such as `end_to_end.p99`, is found by the latency.
 pub fn find(name: &str) -> Option<&'static Metric> {
     let named = |name: &str| all().find(|metric| metric.name == name);
     named(name).or_else(|| {
@@ -251,7 +255,8 @@ impl fmt::Display for Metric {
     }
 }
 
-/// The registry as Markdown: `docs/metrics.md` is this text, and `brokerbench list --metrics` prints it.
+/// The registry as Markdown: `docs/metrics.md` is this text, and `brokerbench list --metrics`
+/// prints it.
 pub fn table() -> String {
     let mut text = String::from(
         "# Metrics\n\nOf a latency, a metric is one of its statistics: any quantile such as `end_to_end.p99`, `publish.p95` or\n\
@@ -261,7 +266,8 @@ pub fn table() -> String {
         text += &format!("\n## {}\n\n{}\n\n", section.title, section.help);
         let mut row = |cells: [&str; 5]| {
             let [name, unit, over, better, help] = cells;
-            text += format!("| {name:<34} | {unit:<10} | {over:<14} | {better:<6} | {help}").trim_end();
+            text +=
+                format!("| {name:<34} | {unit:<10} | {over:<14} | {better:<6} | {help}").trim_end();
             text += " |\n";
         };
         row(["metric", "unit", "over blocks", "better", "what it is"]);
@@ -269,7 +275,13 @@ pub fn table() -> String {
         for metric in section.metrics {
             let statistic = if metric.latency().is_some() { ".<statistic>" } else { "" };
             let name = format!("`{metric}{statistic}`");
-            row([&name, metric.unit.name(), metric.over_blocks.name(), metric.better.name(), metric.help]);
+            row([
+                &name,
+                metric.unit.name(),
+                metric.over_blocks.name(),
+                metric.better.name(),
+                metric.help,
+            ]);
         }
     }
     text

@@ -1,6 +1,8 @@
-//! Matrix points: where in the matrix of a scenario, and under which condition of an experiment, a value was measured.
+//! Matrix points: where in the matrix of a scenario, and under which condition of an experiment, a
+//! value was measured.
 //!
-//! Written as `load.rate=1k/s,size=1MiB`, and `base` where there is neither. Taken apart here and nowhere else.
+//! Written as `load.rate=1k/s,size=1MiB`, and `base` where there is neither. Taken apart here and
+//! nowhere else.
 
 use crate::units::{Bytes, Rate, Span};
 use std::cmp::Ordering;
@@ -8,14 +10,20 @@ use std::fmt;
 
 pub const BASE: &str = "base";
 
-/// Keys and values in the order in which they are written. A part without `=` is a value without a key.
+/// Keys and values in the order in which they are written. A part without `=` is a value without a
+/// key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Point<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Point<'a> {
     pub fn read(text: &'a str) -> Self {
         let parts = text.split(',').map(str::trim).filter(|part| !matches!(*part, "" | BASE));
-        Self(parts.map(|part| part.split_once('=').unwrap_or(("", part))).map(|(k, v)| (k.trim(), v.trim())).collect())
+        Self(
+            parts
+                .map(|part| part.split_once('=').unwrap_or(("", part)))
+                .map(|(k, v)| (k.trim(), v.trim()))
+                .collect(),
+        )
     }
 
     pub fn of(parts: Vec<(&'a str, &'a str)>) -> Self {
@@ -26,16 +34,18 @@ impl<'a> Point<'a> {
         self.0.is_empty()
     }
 
-    /// The value of a key, as written. A key is asked for by its last part, so `size` finds `message.size` of a matrix
-    /// and `size` of an experiment.
+    /// The value of a key, as written. A key is asked for by its last part, so `size` finds
+    /// `message.size` of a matrix and `size` of an experiment.
     pub fn get(&self, key: &str) -> Option<&'a str> {
         self.0.iter().find(|(name, _)| last(name) == key).map(|(_, value)| *value)
     }
 
-    /// The value of a key as a number in base units: bytes, messages a second, nanoseconds, a share, or plain.
+    /// The value of a key as a number in base units: bytes, messages a second, nanoseconds, a
+    /// share, or plain.
     pub fn number(&self, key: &str) -> Option<f64> {
         let text = self.get(key)?;
-        let share = || text.strip_suffix('%')?.trim().parse::<f64>().ok().map(|percent| percent / 100.0);
+        let share =
+            || text.strip_suffix('%')?.trim().parse::<f64>().ok().map(|percent| percent / 100.0);
         quantity(text).or_else(share).filter(|number| number.is_finite())
     }
 
@@ -73,7 +83,8 @@ fn quantity(text: &str) -> Option<f64> {
         .or_else(|| text.parse::<Span>().ok().map(|span| span.nanos() as f64))
 }
 
-/// By the quantities in them, words behind numbers: `load.rate=2k/s` before `load.rate=10k/s`, `100B` before `1KiB`.
+/// By the quantities in them, words behind numbers: `load.rate=2k/s` before `load.rate=10k/s`,
+/// `100B` before `1KiB`.
 impl Ord for Point<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         let value = |a: &str, b: &str| match (quantity(a), quantity(b)) {
@@ -110,7 +121,8 @@ mod tests {
 
     #[test]
     fn conditions_are_found_by_their_last_name() {
-        let text = "message.size=1KiB,payload=text,poison=1%,load.work=1ms,rate=10k/s,load.consumers=4";
+        let text =
+            "message.size=1KiB,payload=text,poison=1%,load.work=1ms,rate=10k/s,load.consumers=4";
         let point = Point::read(text);
         assert_eq!((point.get("size"), point.get("codec")), (Some("1KiB"), None));
         assert_eq!(point.number("size"), Some(1024.0));
@@ -128,7 +140,12 @@ mod tests {
     fn the_base_has_no_keys() {
         for text in ["base", "", " , "] {
             let base = Point::read(text);
-            assert!(base.is_base() && base.values().is_empty() && base.at().is_empty() && base.to_string() == BASE);
+            assert!(
+                base.is_base()
+                    && base.values().is_empty()
+                    && base.at().is_empty()
+                    && base.to_string() == BASE
+            );
         }
         let size = Point::read("size=1B");
         assert_eq!(Point::read("base").and(&size).to_string(), "size=1B");
@@ -147,7 +164,10 @@ mod tests {
             ["base", "load.rate=2k/s", "load.rate=10k/s"]
         );
         assert_eq!(sorted(vec!["size=1KiB", "size=100B"]), ["size=100B", "size=1KiB"]);
-        assert_eq!(sorted(vec!["r=half-capacity", "r=10k/s", "r=1k/s"]), ["r=1k/s", "r=10k/s", "r=half-capacity"]);
+        assert_eq!(
+            sorted(vec!["r=half-capacity", "r=10k/s", "r=1k/s"]),
+            ["r=1k/s", "r=10k/s", "r=half-capacity"]
+        );
         assert_eq!(sorted(vec!["a=1,b=10", "a=1,b=2", "a=1"]), ["a=1", "a=1,b=2", "a=1,b=10"]);
     }
 }

@@ -62,7 +62,10 @@ mod tests {
 
     #[test]
     fn names_and_numbers() {
-        assert_eq!(Quantile::REPORTED.map(|q| q.to_string()), ["p50", "p90", "p99", "p99.9", "p99.99"]);
+        assert_eq!(
+            Quantile::REPORTED.map(|q| q.to_string()),
+            ["p50", "p90", "p99", "p99.9", "p99.99"]
+        );
         for (name, shown, share) in
             [("p95", "p95", 0.95), ("p99_9", "p99.9", 0.999), ("p99.9999", "p99.9999", 0.999999)]
         {

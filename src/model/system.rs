@@ -5,14 +5,17 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What is compared. Redis is never one column: its three primitives promise different things.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum System {
     Kafka,
     RedisPubsub,
     RedisStreams,
     RedisLists,
-    /// The in-process broker of the self-check. Never accepted in a scenario file, never shown in a table.
+    /// The in-process broker of the self-check. Never accepted in a scenario file, never shown in a
+    /// table.
     #[schemars(skip)]
     Fake,
 }
@@ -71,16 +74,24 @@ struct SystemSpec {
 
 impl SystemStyle {
     /// Of what is no system.
-    pub const NEUTRAL: Self = Self { color: [0x6E, 0x77, 0x81], dash: &[4.0, 4.0], marker: Marker::Cross };
+    pub const NEUTRAL: Self =
+        Self { color: [0x6E, 0x77, 0x81], dash: &[4.0, 4.0], marker: Marker::Cross };
 }
 
 impl System {
-    /// Every system that a scenario may name, in the order of tables and legends: Kafka, and what claims compare with it.
-    pub const ALL: [Self; 4] = [Self::Kafka, Self::RedisPubsub, Self::RedisStreams, Self::RedisLists];
+    /// Every system that a scenario may name, in the order of tables and legends: Kafka, and what
+    /// claims compare with it.
+    pub const ALL: [Self; 4] =
+        [Self::Kafka, Self::RedisPubsub, Self::RedisStreams, Self::RedisLists];
     /// Their names, for those that have only names: results, tables, charts.
-    pub const NAMES: [&str; 4] =
-        [Self::Kafka.name(), Self::RedisPubsub.name(), Self::RedisStreams.name(), Self::RedisLists.name()];
-    pub const PRIMITIVES: [&str; 3] = [Self::RedisPubsub.name(), Self::RedisStreams.name(), Self::RedisLists.name()];
+    pub const NAMES: [&str; 4] = [
+        Self::Kafka.name(),
+        Self::RedisPubsub.name(),
+        Self::RedisStreams.name(),
+        Self::RedisLists.name(),
+    ];
+    pub const PRIMITIVES: [&str; 3] =
+        [Self::RedisPubsub.name(), Self::RedisStreams.name(), Self::RedisLists.name()];
 
     const fn spec(self) -> SystemSpec {
         match self {
@@ -98,7 +109,11 @@ impl System {
                 software: Software::Redis,
                 store: MessageStore::Nothing,
                 keys: &[],
-                style: SystemStyle { color: [0xCC, 0x79, 0xA7], dash: &[2.5, 2.5], marker: Marker::Triangle },
+                style: SystemStyle {
+                    color: [0xCC, 0x79, 0xA7],
+                    dash: &[2.5, 2.5],
+                    marker: Marker::Triangle,
+                },
             },
             Self::RedisStreams => SystemSpec {
                 name: "redis-streams",
@@ -106,7 +121,11 @@ impl System {
                 software: Software::Redis,
                 store: MessageStore::PendingLog,
                 keys: &["maxlen", "consume.batch"],
-                style: SystemStyle { color: [0xD5, 0x5E, 0x00], dash: &[9.0, 3.0], marker: Marker::Square },
+                style: SystemStyle {
+                    color: [0xD5, 0x5E, 0x00],
+                    dash: &[9.0, 3.0],
+                    marker: Marker::Square,
+                },
             },
             Self::RedisLists => SystemSpec {
                 name: "redis-lists",
@@ -114,7 +133,11 @@ impl System {
                 software: Software::Redis,
                 store: MessageStore::Queue,
                 keys: &["consume.mode", "consume.batch"],
-                style: SystemStyle { color: [0x00, 0x9E, 0x73], dash: &[9.0, 3.0, 2.5, 3.0], marker: Marker::Diamond },
+                style: SystemStyle {
+                    color: [0x00, 0x9E, 0x73],
+                    dash: &[9.0, 3.0, 2.5, 3.0],
+                    marker: Marker::Diamond,
+                },
             },
             Self::Fake => SystemSpec {
                 name: "fake",
@@ -151,7 +174,8 @@ impl System {
         self.spec().style
     }
 
-    /// Whether it keeps messages in their order, read or not, so that what was written can be read back.
+    /// Whether it keeps messages in their order, read or not, so that what was written can be read
+    /// back.
     pub const fn keeps_a_log(self) -> bool {
         matches!(self.store(), MessageStore::Log | MessageStore::PendingLog)
     }
@@ -176,7 +200,10 @@ mod tests {
     fn a_system_is_written_by_its_name_and_the_fake_is_none_to_ask_for() {
         for system in System::ALL.into_iter().chain([System::Fake]) {
             assert_eq!(serde_json::to_string(&system).unwrap(), format!("\"{system}\""));
-            assert_eq!(System::from_name(system.name()), Some(system).filter(|system| *system != System::Fake));
+            assert_eq!(
+                System::from_name(system.name()),
+                Some(system).filter(|system| *system != System::Fake)
+            );
         }
         assert!(System::ALL.is_sorted());
     }

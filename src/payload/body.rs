@@ -1,7 +1,8 @@
-//! Message bodies of known compressibility, generated ahead of time: nothing is generated in the hot path.
+//! Message bodies of known compressibility, generated ahead of time: nothing is generated in the
+//! hot path.
 //!
-//! A body is re-derivable: message `sequence` of a producer carries body `sequence % bodies`, and the bodies follow
-//! from seed, kind and size alone.
+//! A body is re-derivable: message `sequence` of a producer carries body `sequence % bodies`, and
+//! the bodies follow from seed, kind and size alone.
 
 use super::envelope::{Envelope, FULL};
 use crate::random::SplitMix64;
@@ -21,7 +22,8 @@ pub enum BodyKind {
 /// The wanted compressibility cannot be had at this size.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
-    "message.compressibility: {wanted} cannot be reached at {size} B (zstd found {found:.2}); choose one within 10 % of that, or larger messages"
+    "message.compressibility: {wanted} cannot be reached at {size} B (zstd found {found:.2}); \
+    choose one within 10 % of that, or larger messages"
 )]
 pub struct BodyError {
     wanted: f64,
@@ -36,7 +38,8 @@ pub struct Bodies {
     ratio: f64,
 }
 
-/// Enough different bodies that a compressor's window does not see the same one again too soon, in bytes.
+/// Enough different bodies that a compressor's window does not see the same one again too soon, in
+/// bytes.
 const POOL_BYTES: usize = 1 << 20;
 const MOST_BODIES: usize = 1024;
 
@@ -63,7 +66,8 @@ impl Bodies {
         self.ratio
     }
 
-    /// The message to send as `envelope`, written in place: valid until the next call that hits the same body.
+    /// The message to send as `envelope`, written in place: valid until the next call that hits the
+    /// same body.
     #[inline]
     pub fn stamped(&mut self, envelope: &Envelope) -> &[u8] {
         let index = (envelope.sequence % self.messages.len() as u64) as usize;
@@ -142,12 +146,14 @@ fn fill(kind: BodyKind, random_share: f64, rng: &mut SplitMix64, message: &mut [
     }
 }
 
-/// The share of random bytes for which zstd reaches `ratio`: found by bisection, since the ratio falls with the share.
+/// The share of random bytes for which zstd reaches `ratio`: found by bisection, since the ratio
+/// falls with the share.
 fn random_share(ratio: f64, size: usize, seed: u64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..12 {
         let share = (low + high) / 2.0;
-        let sample = filled(BodyKind::Mixed { ratio }, share, (1 << 18) / size.max(1) + 1, size, seed);
+        let sample =
+            filled(BodyKind::Mixed { ratio }, share, (1 << 18) / size.max(1) + 1, size, seed);
         if measured_ratio(&sample) > ratio { low = share } else { high = share }
     }
     (low + high) / 2.0
@@ -164,7 +170,8 @@ fn measured_ratio(messages: &[Vec<u8>]) -> f64 {
         batch.extend_from_slice(body);
         let planned_ns = sequence as u64 * 100_000;
         if body.len() >= FULL {
-            Envelope { run: 1, producer: 0, lane: 0, sequence: sequence as u64, planned_ns }.write(&mut batch[at..]);
+            Envelope { run: 1, producer: 0, lane: 0, sequence: sequence as u64, planned_ns }
+                .write(&mut batch[at..]);
         }
     }
     match zstd::bulk::compress(&batch, 1) {
@@ -178,9 +185,10 @@ const BLOCK: usize = 4 << 20;
 /// Each of these pieces carries its own number, so that a misplaced one shows.
 const PIECE: usize = 64 << 10;
 
-/// One value of the size ladder, of up to gigabytes, made in little more time than it takes to write it: `size` bytes of
-/// text or random bytes; `Mixed` is no kind of this ladder and comes as random. Text is lines of a log, far more regular
-/// than the bodies above: a service logs few kinds of line, and so many of them compress by ten and more.
+/// One value of the size ladder, of up to gigabytes, made in little more time than it takes to
+/// write it: `size` bytes of text or random bytes; `Mixed` is no kind of this ladder and comes as
+/// random. Text is lines of a log, far more regular than the bodies above: a service logs few kinds
+/// of line, and so many of them compress by ten and more.
 pub fn large(kind: BodyKind, size: usize, seed: u64) -> Vec<u8> {
     if kind != BodyKind::Text {
         let mut payload = vec![0; size];
@@ -207,18 +215,21 @@ fn lines(size: usize, seed: u64) -> Vec<u8> {
         ("POST", "/api/v1/orders", 201),
         ("GET", "/api/v1/cart", 404),
     ];
-    let (mut rng, mut text, mut number) = (SplitMix64::new(seed), Vec::with_capacity(size + 256), 0u64);
+    let (mut rng, mut text, mut number) =
+        (SplitMix64::new(seed), Vec::with_capacity(size + 256), 0u64);
     while text.len() < size {
         let draw = rng.next_u64();
         // The first kinds are much more frequent than the last.
-        let (method, path, status) = KINDS[(draw.trailing_zeros() as usize / 2).min(KINDS.len() - 1)];
+        let (method, path, status) =
+            KINDS[(draw.trailing_zeros() as usize / 2).min(KINDS.len() - 1)];
         let (second, micros) = (number / 1000 % 60, number % 1000 * 1000);
         let (worker, millis) = (draw >> 32 & 3, draw >> 40 & 63);
         // Writing to memory cannot fail.
         let _ = writeln!(
             text,
             "2026-11-22T12:00:{second:02}.{micros:06}Z INFO  [orders-service,region=eu-west-1,zone=a] worker-{worker} \
-             request completed method={method} path={path} status={status} protocol=HTTP/1.1 cache=hit retries=0 \
+             request completed method={method} path={path} status={status} protocol=HTTP/1.1 \
+             cache=hit retries=0 \
              user-agent=mobile-app/4.12 duration_ms={millis} request={number:08}"
         );
         number += 1;
@@ -242,7 +253,8 @@ mod tests {
     #[test]
     fn a_declared_ratio_is_reached_or_refused() {
         for wanted in [1.5, 3.0, 6.0] {
-            let found = Bodies::generate(BodyKind::Mixed { ratio: wanted }, 1024, 5).unwrap().ratio();
+            let found =
+                Bodies::generate(BodyKind::Mixed { ratio: wanted }, 1024, 5).unwrap().ratio();
             assert!((found / wanted - 1.0).abs() <= 0.1, "wanted {wanted}, found {found}");
         }
         assert!(Bodies::generate(BodyKind::Mixed { ratio: 500.0 }, 100, 5).is_err());

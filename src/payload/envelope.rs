@@ -1,16 +1,19 @@
-//! The envelope in front of every message: who sent it, which one it is, when it was due, and a checksum of it all.
+//! The envelope in front of every message: who sent it, which one it is, when it was due, and a
+//! checksum of it all.
 //!
-//! Layout, little-endian, [`FULL`] bytes: magic u32 · version u8 · reserved u8 · producer u16 · lane u16 · reserved u16 ·
-//! length u32 · run u64 · sequence u64 · planned u64 · CRC-32C u32 over everything else, body included.
-//! Messages too small for it carry a compact one, [`COMPACT`] bytes: producer u16 · lane u16 · sequence u64. That has
-//! no run, no planned time and no checksum: such messages are counted and ordered, but not timed end to end.
+//! Layout, little-endian, [`FULL`] bytes: magic u32 · version u8 · reserved u8 · producer u16 ·
+//! lane u16 · reserved u16 · length u32 · run u64 · sequence u64 · planned u64 · CRC-32C u32 over
+//! everything else, body included. Messages too small for it carry a compact one, [`COMPACT`]
+//! bytes: producer u16 · lane u16 · sequence u64. That has no run, no planned time and no checksum:
+//! such messages are counted and ordered, but not timed end to end.
 
 /// Bytes of the full envelope.
 pub const FULL: usize = 44;
 /// Bytes of the compact envelope; the smallest message there is.
 pub const COMPACT: usize = 12;
 
-/// The first bytes of every full envelope: how a message of ours is found in a stream of protocol bytes.
+/// The first bytes of every full envelope: how a message of ours is found in a stream of protocol
+/// bytes.
 pub const MARK: [u8; 6] = {
     let magic = MAGIC.to_le_bytes();
     [magic[0], magic[1], magic[2], magic[3], VERSION, 0]
@@ -31,7 +34,8 @@ pub struct Envelope {
     /// (connection, stream) of that producer; sequences count per lane.
     pub lane: u16,
     pub sequence: u64,
-    /// Intended send time, ns since the run's epoch; in the closed model the time of sending. 0 in a compact one.
+    /// Intended send time, ns since the run's epoch; in the closed model the time of sending. 0 in
+    /// a compact one.
     pub planned_ns: u64,
 }
 
@@ -46,9 +50,11 @@ pub enum Reading {
 }
 
 impl Envelope {
-    /// Writes the envelope over the front of `message`, which is the whole message with its body in place.
+    /// Writes the envelope over the front of `message`, which is the whole message with its body in
+    /// place.
     ///
-    /// `message` must hold at least [`COMPACT`] bytes, which scenarios guarantee; a shorter one is left alone.
+    /// `message` must hold at least [`COMPACT`] bytes, which scenarios guarantee; a shorter one is
+    /// left alone.
     #[inline]
     pub fn write(&self, message: &mut [u8]) {
         if message.len() < FULL {
@@ -76,7 +82,8 @@ impl Envelope {
     }
 }
 
-/// Checks and reads a received message. `size` is what every message of this cell must measure, in bytes.
+/// Checks and reads a received message. `size` is what every message of this cell must measure, in
+/// bytes.
 #[inline]
 pub fn read(message: &[u8], run: u64, size: usize) -> Reading {
     if size < FULL {
@@ -86,7 +93,8 @@ pub fn read(message: &[u8], run: u64, size: usize) -> Reading {
         return Reading::Foreign;
     }
     let (head, body) = message.split_at(FULL);
-    let whole = head[4] == VERSION && message.len() == size && u32_at(head, LENGTH_AT) as usize == size;
+    let whole =
+        head[4] == VERSION && message.len() == size && u32_at(head, LENGTH_AT) as usize == size;
     if !whole || checksum(head, body) != u32_at(head, CRC_AT) {
         return Reading::Corrupt;
     }
@@ -174,6 +182,9 @@ mod tests {
     fn small_messages_carry_who_and_which() {
         let mut message = [0; 20];
         sample(9).write(&mut message);
-        assert_eq!(read(&message, 9, 20), Reading::Ours(Envelope { run: 0, planned_ns: 0, ..sample(9) }));
+        assert_eq!(
+            read(&message, 9, 20),
+            Reading::Ours(Envelope { run: 0, planned_ns: 0, ..sample(9) })
+        );
     }
 }

@@ -1,6 +1,8 @@
-//! Latencies of one thread: HDR histograms, swapped out once a second and merged elsewhere, never averaged.
+//! Latencies of one thread: HDR histograms, swapped out once a second and merged elsewhere, never
+//! averaged.
 //!
-//! Three significant digits, nanoseconds, up to [`HIGHEST_NS`]; a longer latency is kept at that end and counted.
+//! Three significant digits, nanoseconds, up to [`HIGHEST_NS`]; a longer latency is kept at that
+//! end and counted.
 
 use super::per_second::SECOND_NS;
 use crate::model::Latency;
@@ -87,7 +89,8 @@ impl LatencyRecorder {
         }
     }
 
-    /// To be called often; once a new second has begun, hands over the past one's histograms and returns true.
+    /// To be called often; once a new second has begun, hands over the past one's histograms and
+    /// returns true.
     #[inline]
     pub fn tick(&mut self, now_ns: u64) -> bool {
         let second = now_ns / SECOND_NS;
@@ -108,8 +111,14 @@ impl LatencyRecorder {
                     let saturated = std::mem::take(&mut slot.saturated);
                     let recycle = self.spare.0.clone();
                     // Nobody listening means that the run is over; then nobody misses them either.
-                    let _ =
-                        self.out.send(Harvest { timer, warm_up, second: self.second, histogram, saturated, recycle });
+                    let _ = self.out.send(Harvest {
+                        timer,
+                        warm_up,
+                        second: self.second,
+                        histogram,
+                        saturated,
+                        recycle,
+                    });
                 }
             }
         }

@@ -1,8 +1,8 @@
-//! The books: what producers sent and how it ended, what each subscription saw, what the broker still holds; and the
-//! balance of the three.
+//! The books: what producers sent and how it ended, what each subscription saw, what the broker
+//! still holds; and the balance of the three.
 //!
-//! Per subscription: acked = delivered + undelivered + lost (sent in place of acked where a reply promises nothing).
-//! The ledger judges nothing; it counts.
+//! Per subscription: acked = delivered + undelivered + lost (sent in place of acked where a reply
+//! promises nothing). The ledger judges nothing; it counts.
 
 use super::seqset::SeqSet;
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,8 @@ const EXAMPLES: usize = 5;
 /// A message that came to harm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
-    /// As its column is called: `broker_lost`, `lost`, `passed_over`, `phantom`, `duplicate`, `log_duplicate`.
+    /// As its column is called: `broker_lost`, `lost`, `passed_over`, `phantom`, `duplicate`,
+    /// `log_duplicate`.
     pub harm: String,
     pub producer: u16,
     pub lane: u16,
@@ -66,7 +67,8 @@ pub struct AuditBook {
     pub seen: Consumed,
     /// True: everything acknowledged should be there. False: only what was not delivered.
     pub retains: bool,
-    /// The oldest entries were dropped by a limit that the scenario set: before the first entry nothing is missing.
+    /// The oldest entries were dropped by a limit that the scenario set: before the first entry
+    /// nothing is missing.
     pub trimmed: bool,
 }
 
@@ -114,8 +116,8 @@ impl Consumed {
         self.lanes.values().map(|lane| lane.seen.len()).sum()
     }
 
-    /// Adds what another consumer of the same subscription saw. What both saw is a duplicate; order is judged within
-    /// each consumer only, since nothing orders two of them.
+    /// Adds what another consumer of the same subscription saw. What both saw is a duplicate; order
+    /// is judged within each consumer only, since nothing orders two of them.
     pub fn merge(&mut self, other: Self) {
         self.corrupt += other.corrupt;
         self.foreign += other.foreign;
@@ -148,7 +150,9 @@ impl Consumed {
     }
 
     fn duplicates(&self) -> impl Iterator<Item = (SequenceKey, u64)> {
-        self.lanes.iter().flat_map(|(lane, seen)| seen.duplicates.iter().map(|sequence| (*lane, *sequence)))
+        self.lanes
+            .iter()
+            .flat_map(|(lane, seen)| seen.duplicates.iter().map(|sequence| (*lane, *sequence)))
     }
 }
 
@@ -185,12 +189,15 @@ impl Books {
             total.acked += acked.len();
             total.failed += failed.len();
             total.indeterminate += SeqSet::count(end, [acked, failed], |[a, f]| !a & !f);
-            // Where a reply promises nothing, every message that was sent stands in the place of an acknowledged one.
+            // Where a reply promises nothing, every message that was sent stands in the place of an
+            // acknowledged one.
             let owed = |bits: u64| if self.acknowledges { bits } else { u64::MAX };
             total.delivered += SeqSet::count(end, [acked, seen], |[a, s]| owed(a) & s);
-            total.undelivered += SeqSet::count(end, [acked, seen, held], |[a, s, h]| owed(a) & !s & h);
+            total.undelivered +=
+                SeqSet::count(end, [acked, seen, held], |[a, s, h]| owed(a) & !s & h);
             let passed = consumed.end(*key).min(end);
-            total.passed_over += SeqSet::count(passed, [acked, seen, held], |[a, s, h]| owed(a) & !s & h);
+            total.passed_over +=
+                SeqSet::count(passed, [acked, seen, held], |[a, s, h]| owed(a) & !s & h);
             total.lost += SeqSet::count(end, [acked, seen, held], |[a, s, h]| owed(a) & !s & !h);
             total.phantom += SeqSet::count(end, [failed, seen, held], |[f, s, h]| f & (s | h));
             broker_lost += self.broker_lost_of(*key, produced, consumed).count() as u64;
@@ -214,7 +221,8 @@ impl Books {
         total
     }
 
-    /// The messages of a lane that the broker acknowledged, should still hold and does not; none without an audit.
+    /// The messages of a lane that the broker acknowledged, should still hold and does not; none
+    /// without an audit.
     fn broker_lost_of<'a>(
         &'a self,
         key: SequenceKey,
@@ -228,10 +236,12 @@ impl Books {
         let trimmed = self.audit.as_ref().is_some_and(|audit| audit.trimmed);
         let first = if trimmed { held.first().unwrap_or(end) } else { 0 };
         let rule = move |[a, s, h]: [u64; 3]| a & !h & if retains { !0 } else { !s };
-        SeqSet::matching(end, [&produced.acked, seen, held], rule).filter(move |number| *number >= first)
+        SeqSet::matching(end, [&produced.acked, seen, held], rule)
+            .filter(move |number| *number >= first)
     }
 
-    /// Every message that the broker acknowledged, should still hold and does not, in order within its lane.
+    /// Every message that the broker acknowledged, should still hold and does not, in order within
+    /// its lane.
     pub fn broker_lost(&self) -> impl Iterator<Item = (SequenceKey, u64)> {
         let consumed = self.consumed.first().unwrap_or(&NOBODY);
         self.produced.iter().flat_map(move |(key, produced)| {
@@ -243,18 +253,32 @@ impl Books {
     pub fn examples(&self) -> Vec<Example> {
         let mut all: Vec<Example> = Vec::new();
         let mut name = |harm: &str, found: &mut dyn Iterator<Item = (SequenceKey, u64)>| {
-            let example = |((producer, lane), sequence)| Example { harm: harm.to_owned(), producer, lane, sequence };
+            let example = |((producer, lane), sequence)| Example {
+                harm: harm.to_owned(),
+                producer,
+                lane,
+                sequence,
+            };
             all.extend(found.take(EXAMPLES).map(example));
         };
         name("broker_lost", &mut self.broker_lost());
-        let mut add = |harm, consumed: &Consumed, rule: fn([u64; 4]) -> u64, delivered_only: bool| {
+        let mut add = |harm,
+                       consumed: &Consumed,
+                       rule: fn([u64; 4]) -> u64,
+                       delivered_only: bool| {
             let of_lane = |(key, produced): (&SequenceKey, &Produced)| {
                 let (seen, held) = (consumed.seen(*key), self.held().seen(*key));
-                // Where a reply promises nothing, every message that was sent is owed: none counts as unacknowledged.
-                let end = if delivered_only { consumed.end(*key).min(produced.sent) } else { produced.sent };
+                // Where a reply promises nothing, every message that was sent is owed: none counts
+                // as unacknowledged.
+                let end = if delivered_only {
+                    consumed.end(*key).min(produced.sent)
+                } else {
+                    produced.sent
+                };
                 let promised = if self.acknowledges { 0 } else { u64::MAX };
                 let rule = move |[a, f, s, h]: [u64; 4]| rule([a | promised, f, s, h]);
-                let found = SeqSet::matching(end, [&produced.acked, &produced.failed, seen, held], rule);
+                let found =
+                    SeqSet::matching(end, [&produced.acked, &produced.failed, seen, held], rule);
                 found.take(EXAMPLES).map(|sequence| (*key, sequence)).collect::<Vec<_>>()
             };
             name(harm, &mut self.produced.iter().flat_map(of_lane));
@@ -274,8 +298,14 @@ impl Books {
     pub fn total(&self) -> Counted {
         let mut balances = (0..self.consumed.len()).map(|index| self.balance(index));
         let Some(mut total) = balances.next() else {
-            // Nobody subscribed: nothing was owed to anybody. What producers and audit say still counts.
-            return Counted { undelivered: 0, passed_over: 0, lost: 0, ..self.balance_of(&Consumed::default()) };
+            // Nobody subscribed: nothing was owed to anybody. What producers and audit say still
+            // counts.
+            return Counted {
+                undelivered: 0,
+                passed_over: 0,
+                lost: 0,
+                ..self.balance_of(&Consumed::default())
+            };
         };
         for next in balances {
             total.delivered += next.delivered;
@@ -313,8 +343,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_harm_lands_in_its_own_column() {
-        // 0 and 1 arrive, 1 twice; 2 is refused yet seen; 3 is still in the broker; 4 is lost; 5 has no answer;
-        // 7 arrives before 6.
+        // 0 and 1 arrive, 1 twice; 2 is refused yet seen; 3 is still in the broker; 4 is lost; 5
+        // has no answer; 7 arrives before 6.
         let mut books = books([0, 1, 3, 4, 6, 7], 8);
         books.produced.get_mut(&LANE).unwrap().failed.insert(2);
         for n in [0, 1, 1, 2, 7, 6] {
@@ -348,8 +378,10 @@ mod tests {
         );
         assert_eq!(found.acked, found.delivered + found.undelivered + found.lost);
         let examples = books.examples();
-        let named: Vec<_> = examples.iter().map(|found| (found.harm.as_str(), found.sequence)).collect();
-        let truth = [("broker_lost", 4), ("lost", 4), ("passed_over", 3), ("phantom", 2), ("duplicate", 1)];
+        let named: Vec<_> =
+            examples.iter().map(|found| (found.harm.as_str(), found.sequence)).collect();
+        let truth =
+            [("broker_lost", 4), ("lost", 4), ("passed_over", 3), ("phantom", 2), ("duplicate", 1)];
         assert_eq!(named, truth);
         assert_eq!(books.broker_lost().collect::<Vec<_>>(), [(LANE, 4)]);
     }
@@ -364,7 +396,10 @@ mod tests {
         });
         books.audit = Some(AuditBook { seen: held, retains: true, trimmed: false });
         let found = books.total();
-        assert_eq!((found.duplicate, found.log_duplicate, found.broker_lost), (8, Some(8), Some(0)));
+        assert_eq!(
+            (found.duplicate, found.log_duplicate, found.broker_lost),
+            (8, Some(8), Some(0))
+        );
         let examples = books.examples();
         assert_eq!(examples.len(), 2 * EXAMPLES, "five of each: {examples:?}");
         books.audit.as_mut().unwrap().retains = false;
@@ -381,7 +416,10 @@ mod tests {
         });
         books.audit = Some(AuditBook { seen: held, retains: true, trimmed: false });
         let found = books.total();
-        assert_eq!((found.sent, found.acked, found.indeterminate, found.broker_lost), (4, 3, 1, Some(1)));
+        assert_eq!(
+            (found.sent, found.acked, found.indeterminate, found.broker_lost),
+            (4, 3, 1, Some(1))
+        );
         assert_eq!((found.delivered, found.undelivered, found.lost), (0, 0, 0));
     }
 
@@ -398,7 +436,11 @@ mod tests {
         books.audit = Some(AuditBook { seen: held, retains: true, trimmed: false });
         assert_eq!((books.balance(0).lost, books.balance(0).broker_lost), (0, Some(3)));
         books.audit.as_mut().unwrap().retains = false;
-        assert_eq!(books.balance(0).broker_lost, Some(0), "taken by a consumer is not lost by the broker");
+        assert_eq!(
+            books.balance(0).broker_lost,
+            Some(0),
+            "taken by a consumer is not lost by the broker"
+        );
     }
 
     #[test]
@@ -438,6 +480,9 @@ mod tests {
         let mut books = books(0..10, 10);
         books.consumed = vec![one];
         let found = books.balance(0);
-        assert_eq!((found.delivered, found.duplicate, found.foreign, found.reordered), (10, 1, 1, 0));
+        assert_eq!(
+            (found.delivered, found.duplicate, found.foreign, found.reordered),
+            (10, 1, 1, 0)
+        );
     }
 }

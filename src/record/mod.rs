@@ -1,6 +1,7 @@
 //! What happened: which messages, how many in each second, how late.
 //!
-//! Every recorder here belongs to one thread; threads hand their recorders over when they end. Nothing locks.
+//! Every recorder here belongs to one thread; threads hand their recorders over when they end.
+//! Nothing locks.
 
 mod histograms;
 mod ledger;
@@ -12,4 +13,6 @@ pub use histograms::{Harvest, LatencyRecorder, Timings, new_histogram};
 pub use ledger::{AuditBook, Books, Consumed, Counted, Example, Produced, SequenceKey};
 pub use per_second::{PerSecond, SECOND_NS};
 pub use seqset::SeqSet;
-pub use silences::{AckTimes, AckTrace, NEVER, PerTenth, SILENCE_NS, Silence, Silences, TENTH_NS, common};
+pub use silences::{
+    AckTimes, AckTrace, NEVER, PerTenth, SILENCE_NS, Silence, Silences, TENTH_NS, common,
+};

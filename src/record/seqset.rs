@@ -1,7 +1,9 @@
-//! A set of sequence numbers that stays small: whole runs cost nothing, only the ragged edges cost bits.
+//! A set of sequence numbers that stays small: whole runs cost nothing, only the ragged edges cost
+//! bits.
 //!
-//! Sequences are dense and nearly in order, so the set is an array of chunks of 65,536; a chunk that fills up drops its
-//! bitmap. 100 million messages in order cost about 25 KB; in any order at most 12.5 MB.
+//! Sequences are dense and nearly in order, so the set is an array of chunks of 65,536; a chunk
+//! that fills up drops its bitmap. 100 million messages in order cost about 25 KB; in any order at
+//! most 12.5 MB.
 
 const CHUNK_BITS: u64 = 1 << 16;
 const WORDS: usize = (CHUNK_BITS / 64) as usize;
@@ -73,7 +75,9 @@ impl SeqSet {
         (0..self.chunks.len() as u64).find_map(|chunk| {
             (0..WORDS).find_map(|word| {
                 let bits = self.word(chunk, word);
-                (bits != 0).then(|| chunk * CHUNK_BITS + word as u64 * 64 + u64::from(bits.trailing_zeros()))
+                (bits != 0).then(|| {
+                    chunk * CHUNK_BITS + word as u64 * 64 + u64::from(bits.trailing_zeros())
+                })
             })
         })
     }
@@ -91,19 +95,26 @@ impl SeqSet {
             let mut bits = Box::new([0; WORDS]);
             let mut count = 0;
             for (word, slot) in bits.iter_mut().enumerate() {
-                let (mine, theirs) = (self.word(index as u64, word), other.word(index as u64, word));
+                let (mine, theirs) =
+                    (self.word(index as u64, word), other.word(index as u64, word));
                 both += u64::from((mine & theirs).count_ones());
                 *slot = mine | theirs;
                 count += slot.count_ones();
             }
             self.len += u64::from(count) - self.chunks[index].count();
-            self.chunks[index] = if u64::from(count) == CHUNK_BITS { Chunk::Full } else { Chunk::Some(bits, count) };
+            self.chunks[index] =
+                if u64::from(count) == CHUNK_BITS { Chunk::Full } else { Chunk::Some(bits, count) };
         }
         both
     }
 
-    /// Counts the numbers in `0..end` for which `rule` holds, given 64 members of each set at a time as bits.
-    pub fn count<const N: usize>(end: u64, sets: [&Self; N], rule: impl Fn([u64; N]) -> u64) -> u64 {
+    /// Counts the numbers in `0..end` for which `rule` holds, given 64 members of each set at a
+    /// time as bits.
+    pub fn count<const N: usize>(
+        end: u64,
+        sets: [&Self; N],
+        rule: impl Fn([u64; N]) -> u64,
+    ) -> u64 {
         Self::words(end, sets, rule).map(|(_, bits)| u64::from(bits.count_ones())).sum()
     }
 
@@ -129,7 +140,8 @@ impl SeqSet {
         rule: impl Fn([u64; N]) -> u64,
     ) -> impl Iterator<Item = (u64, u64)> {
         (0..end).step_by(64).map(move |base| {
-            let words = sets.map(|set| set.word(base / CHUNK_BITS, (base % CHUNK_BITS / 64) as usize));
+            let words =
+                sets.map(|set| set.word(base / CHUNK_BITS, (base % CHUNK_BITS / 64) as usize));
             let valid = if end - base >= 64 { u64::MAX } else { (1 << (end - base)) - 1 };
             (base, rule(words) & valid)
         })
@@ -168,7 +180,8 @@ mod tests {
     impl SeqSet {
         /// Heap bytes in use.
         fn bytes(&self) -> usize {
-            let bitmaps = self.chunks.iter().filter(|chunk| matches!(chunk, Chunk::Some(..))).count();
+            let bitmaps =
+                self.chunks.iter().filter(|chunk| matches!(chunk, Chunk::Some(..))).count();
             bitmaps * WORDS * 8 + self.chunks.capacity() * size_of::<Chunk>()
         }
     }

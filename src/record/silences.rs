@@ -1,10 +1,12 @@
-//! Silences: when a lane had no acknowledgement, or a partition no first delivery, for longer than [`SILENCE_NS`]; when
-//! its messages were acknowledged; how many were in each tenth of a second.
+//! Silences: when a lane had no acknowledgement, or a partition no first delivery, for longer than
+//! [`SILENCE_NS`]; when its messages were acknowledged; how many were in each tenth of a second.
 //!
-//! Only cells with faults carry these recorders. Each costs a few comparisons a message and a bounded amount of memory,
-//! whatever happens; it grows on the rare silence or stamp alone. What did not fit is said, never guessed.
+//! Only cells with faults carry these recorders. Each costs a few comparisons a message and a
+//! bounded amount of memory, whatever happens; it grows on the rare silence or stamp alone. What
+//! did not fit is said, never guessed.
 
-/// The shortest time without an event that is kept. A recovery that is quicker cannot be told from none.
+/// The shortest time without an event that is kept. A recovery that is quicker cannot be told from
+/// none.
 pub const SILENCE_NS: u64 = 100_000_000;
 /// The width of a slot of [`PerTenth`].
 pub const TENTH_NS: u64 = 100_000_000;
@@ -134,7 +136,13 @@ impl AckTrace {
     }
 
     #[cold]
-    fn stamp(&mut self, sequence: u64, at_ns: u64, (last, last_ns, heard): (u64, u64, bool), ended: bool) {
+    fn stamp(
+        &mut self,
+        sequence: u64,
+        at_ns: u64,
+        (last, last_ns, heard): (u64, u64, bool),
+        ended: bool,
+    ) {
         if ended {
             if self.edges.len() < 2 * MOST_SILENCES {
                 self.edges.extend(heard.then_some((last, last_ns)));
@@ -165,13 +173,14 @@ impl AckTrace {
     }
 }
 
-/// Places a sequence number in time: exact where it was stamped, between its neighbours elsewhere. A silence is never
-/// between two neighbours, so the error is that of a few dozen messages.
+/// Places a sequence number in time: exact where it was stamped, between its neighbours elsewhere.
+/// A silence is never between two neighbours, so the error is that of a few dozen messages.
 #[derive(Clone, Debug, Default)]
 pub struct AckTimes(Vec<(u64, u64)>);
 
 impl AckTimes {
-    /// About when message `sequence`, which was acknowledged, was so; `None` where nothing ever was.
+    /// About when message `sequence`, which was acknowledged, was so; `None` where nothing ever
+    /// was.
     pub fn of(&self, sequence: u64) -> Option<u64> {
         let after = self.0.partition_point(|(stamped, _)| *stamped <= sequence);
         match (after.checked_sub(1).and_then(|before| self.0.get(before)), self.0.get(after)) {
@@ -241,8 +250,13 @@ mod tests {
     #[test]
     fn only_what_is_longer_than_the_threshold_is_a_silence() {
         let mut gaps = Silences::new(0);
-        let ended: Vec<bool> = [50, 150, 251, 240, 300].into_iter().map(|ms| gaps.note(ms * MS)).collect();
-        assert_eq!(ended, [false, false, true, false, false], "100 ms sharp is none, and a late stamp ends none");
+        let ended: Vec<bool> =
+            [50, 150, 251, 240, 300].into_iter().map(|ms| gaps.note(ms * MS)).collect();
+        assert_eq!(
+            ended,
+            [false, false, true, false, false],
+            "100 ms sharp is none, and a late stamp ends none"
+        );
         assert_eq!(gaps.until(400 * MS), [silence(150, 251)]);
         assert_eq!(gaps.until(401 * MS), [silence(150, 251), silence(300, 0)]);
         assert!(gaps.heard() && gaps.complete());
@@ -262,7 +276,10 @@ mod tests {
     fn lanes_together_are_silent_only_when_all_are() {
         let one = [silence(100, 500), silence(700, 2000), silence(3000, 0)];
         let other = [silence(300, 450), silence(600, 900), silence(950, 1000), silence(1500, 0)];
-        assert_eq!(common(&one, &other), [silence(300, 450), silence(700, 900), silence(1500, 2000), silence(3000, 0)]);
+        assert_eq!(
+            common(&one, &other),
+            [silence(300, 450), silence(700, 900), silence(1500, 2000), silence(3000, 0)]
+        );
         assert_eq!(common(&one, &[]), []);
     }
 

@@ -15,12 +15,18 @@ pub struct Cells<'a> {
 
 impl<'a> Cells<'a> {
     pub fn of(claim: &'a Claim, runs: &'a [RunInfo]) -> Self {
-        Self { all: claim.cells.iter().filter(|cell| !is_ratio(cell)).collect(), runs, claim: &claim.id }
+        Self {
+            all: claim.cells.iter().filter(|cell| !is_ratio(cell)).collect(),
+            runs,
+            claim: &claim.id,
+        }
     }
 
     /// Whether there is anything to show: a value, or that a system cannot.
     pub fn any(&self) -> bool {
-        self.all.iter().any(|cell| cell.value.is_some() || cell.kind == Kind::Cannot || !cell.per_block.is_empty())
+        self.all.iter().any(|cell| {
+            cell.value.is_some() || cell.kind == Kind::Cannot || !cell.per_block.is_empty()
+        })
     }
 
     /// Labels with their systems, in the order of the columns, defaults first.
@@ -30,8 +36,9 @@ impl<'a> Cells<'a> {
             let new = || (cell.label.as_str(), cell.system.as_str());
             known_or_new(&mut labels, |(label, _)| *label == cell.label, new);
         }
-        let place =
-            |system: &str| System::NAMES.iter().position(|known| *known == system).unwrap_or(System::NAMES.len());
+        let place = |system: &str| {
+            System::NAMES.iter().position(|known| *known == system).unwrap_or(System::NAMES.len())
+        };
         labels.sort_by_key(|(label, system)| (place(system), label != system));
         labels
     }
@@ -41,7 +48,11 @@ impl<'a> Cells<'a> {
     }
 
     pub fn of_label(&self, label: &str, metric: &str) -> Vec<&'a ComparedCell> {
-        self.all.iter().filter(|cell| cell.label == label && cell.metric == metric).copied().collect()
+        self.all
+            .iter()
+            .filter(|cell| cell.label == label && cell.metric == metric)
+            .copied()
+            .collect()
     }
 
     /// Another metric of the same label in the same cell of the same run.
@@ -50,17 +61,28 @@ impl<'a> Cells<'a> {
         self.of_label(&cell.label, metric).into_iter().find(same)
     }
 
-    /// The first cell of a label and metric whose condition has all these values; a value is the first in preference
-    /// to a cell without.
-    pub fn find(&self, label: &str, metric: &str, condition: &[(&str, &str)]) -> Option<&'a ComparedCell> {
+    /// The first cell of a label and metric whose condition has all these values; a value is the
+    /// first in preference to a cell without.
+    pub fn find(
+        &self,
+        label: &str,
+        metric: &str,
+        condition: &[(&str, &str)],
+    ) -> Option<&'a ComparedCell> {
         let fits = |cell: &&&ComparedCell| {
             condition.iter().all(|(key, value)| Point::read(&cell.cell).get(key) == Some(value))
         };
         let cells = self.of_label(label, metric);
-        cells.iter().filter(fits).find(|cell| cell.value.is_some()).or_else(|| cells.iter().find(fits)).copied()
+        cells
+            .iter()
+            .filter(fits)
+            .find(|cell| cell.value.is_some())
+            .or_else(|| cells.iter().find(fits))
+            .copied()
     }
 
-    /// The first value of a label and metric where a condition such as `poison` is above zero, or not told apart.
+    /// The first value of a label and metric where a condition such as `poison` is above zero, or
+    /// not told apart.
     pub fn above(&self, label: &str, metric: &str, key: &str) -> Option<f64> {
         let mut cells = self.of_label(label, metric);
         cells.retain(|cell| Point::read(&cell.cell).number(key).is_none_or(|share| share > 0.0));
@@ -77,13 +99,18 @@ impl<'a> Cells<'a> {
         if of_label().any(|cell| cell.value.is_some()) {
             return None;
         }
-        of_label().find(|cell| cell.kind == Kind::Cannot).or_else(|| of_label().next()).map(|cell| reason(cell))
+        of_label()
+            .find(|cell| cell.kind == Kind::Cannot)
+            .or_else(|| of_label().next())
+            .map(|cell| reason(cell))
     }
 
-    /// The values of a cell's matrix point, and the rate where its run found one: `half-capacity (25k/s)`.
+    /// The values of a cell's matrix point, and the rate where its run found one: `half-capacity
+    /// (25k/s)`.
     pub fn place(&self, cell: &ComparedCell) -> String {
         let here = |half: &&ComparedCell| (&half.run, &half.cell) == (&cell.run, &cell.cell);
-        let found = self.metric("capacity.half").into_iter().filter(here).find_map(|half| half.value);
+        let found =
+            self.metric("capacity.half").into_iter().filter(here).find_map(|half| half.value);
         let rate = found.map_or_else(String::new, |rate| format!(" ({})", Rate::from_f64(rate)));
         Point::read(&cell.cell).values() + &rate
     }
@@ -97,7 +124,10 @@ impl<'a> Cells<'a> {
     /// What a scenario adds to the plain one of its claim, in words; empty for the plain one.
     pub fn condition(&self, cell: &ComparedCell) -> String {
         let scenario = self.scenario(cell);
-        match scenario.strip_prefix(self.claim).map_or(scenario, |rest| rest.trim_start_matches('-')) {
+        match scenario
+            .strip_prefix(self.claim)
+            .map_or(scenario, |rest| rest.trim_start_matches('-'))
+        {
             "waiting" => "waiting for each reply".to_owned(),
             "noreply" => "asking for no reply".to_owned(),
             "durable" => "every write synced".to_owned(),
@@ -109,7 +139,8 @@ impl<'a> Cells<'a> {
 
 /// Why a cell has no value, in few words.
 pub fn reason(cell: &ComparedCell) -> String {
-    let block = cell.per_block.iter().map(|block| &block.because).find(|because| !because.is_empty());
+    let block =
+        cell.per_block.iter().map(|block| &block.because).find(|because| !because.is_empty());
     match cell.kind {
         Kind::Cannot if cell.text.is_empty() => "cannot".to_owned(),
         Kind::Cannot => format!("cannot: {}", cell.text),
@@ -124,7 +155,8 @@ pub fn reason(cell: &ComparedCell) -> String {
     }
 }
 
-/// The name of a label beside its system's: `tuned` for `redis-streams-tuned`, the whole label otherwise.
+/// The name of a label beside its system's: `tuned` for `redis-streams-tuned`, the whole label
+/// otherwise.
 pub fn variant<'a>(label: &'a str, system: &str) -> &'a str {
     label.strip_prefix(system).and_then(|rest| rest.strip_prefix('-')).unwrap_or(label)
 }

@@ -1,5 +1,6 @@
-//! Names and reasons come from files that anyone may have written: they must stay text wherever they are put.
-//! HTML pages escape through their templates; these are the other formats. All of them show [`plain`] text.
+//! Names and reasons come from files that anyone may have written: they must stay text wherever
+//! they are put. HTML pages escape through their templates; these are the other formats. All of
+//! them show [`plain`] text.
 
 use crate::sanitize;
 
@@ -32,7 +33,8 @@ pub fn markdown(text: &str) -> String {
 
 /// Whether a text may be a link: an address of the web that leaves no place for markup.
 pub fn is_address(text: &str) -> bool {
-    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"' | '\'' | '`' | '|' | '\\');
+    let plain =
+        |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"' | '\'' | '`' | '|' | '\\');
     text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && rest.chars().all(plain))
 }
 
@@ -44,7 +46,9 @@ pub fn markdown_address(text: &str) -> String {
 pub fn csv(text: &str) -> String {
     let text = sanitize::line(text);
     // Some look past blanks, and some take the wide forms for the same.
-    let formula = text.trim_start().starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']);
+    let formula = text
+        .trim_start()
+        .starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']);
     if formula { format!("'{text}") } else { text }
 }
 
@@ -59,10 +63,18 @@ mod tests {
             markdown("a|b\n[x](y) <img> end_to_end `c` *d*"),
             "a\\|b \\[x\\](y) &lt;img&gt; end\\_to\\_end \\`c\\` \\*d\\*"
         );
-        assert_eq!(markdown_address("https://redis.io/docs/a_b#c"), "<https://redis.io/docs/a_b#c>");
-        for bad in
-            ["http://redis.io", "javascript:alert(1)", "https://", "https://a b", "https://a\"onclick", "https://a|b"]
-        {
+        assert_eq!(
+            markdown_address("https://redis.io/docs/a_b#c"),
+            "<https://redis.io/docs/a_b#c>"
+        );
+        for bad in [
+            "http://redis.io",
+            "javascript:alert(1)",
+            "https://",
+            "https://a b",
+            "https://a\"onclick",
+            "https://a|b",
+        ] {
             assert!(!is_address(bad), "{bad}");
             assert_eq!(markdown_address(bad), markdown(bad));
         }

@@ -1,8 +1,10 @@
-//! Tests only: a comparison with rows of every form, of made-up numbers as large, as many and as wordy as real ones.
+//! Tests only: a comparison with rows of every form, of made-up numbers as large, as many and as
+//! wordy as real ones.
 
 use crate::model::System;
 use crate::result::{
-    BlockValue, CellOutcome, Claim, ComparedCell, Comparison, Kind, RunInfo, SCHEMA, Status, Survives,
+    BlockValue, CellOutcome, Claim, ComparedCell, Comparison, Kind, RunInfo, SCHEMA, Status,
+    Survives,
 };
 use std::collections::BTreeMap;
 
@@ -26,7 +28,8 @@ impl Row {
         unit: &str,
         text: &str,
     ) -> &mut ComparedCell {
-        let system = System::NAMES.into_iter().find(|system| label.starts_with(system)).unwrap_or("kafka");
+        let system =
+            System::NAMES.into_iter().find(|system| label.starts_with(system)).unwrap_or("kafka");
         let cannot = value.is_none();
         let block = |block: u32, factor: f64| BlockValue {
             block,
@@ -37,7 +40,8 @@ impl Row {
             outcome: CellOutcome::Ok,
             because: String::new(),
         };
-        let survives = Survives { process_kill: !label.contains("pubsub"), copies: 1, ..Survives::default() };
+        let survives =
+            Survives { process_kill: !label.contains("pubsub"), copies: 1, ..Survives::default() };
         self.cells.push(ComparedCell {
             label: label.into(),
             system: system.into(),
@@ -55,7 +59,11 @@ impl Row {
             run: Some(self.run.into()),
             source: None,
             survives: Some(survives),
-            per_block: if cannot { vec![] } else { vec![block(1, 0.98), block(2, 1.0), block(3, 1.02)] },
+            per_block: if cannot {
+                vec![]
+            } else {
+                vec![block(1, 0.98), block(2, 1.0), block(3, 1.02)]
+            },
         });
         self.cells.last_mut().unwrap()
     }
@@ -84,7 +92,8 @@ pub fn comparison() -> Comparison {
         "fault-tolerance",
         "session-cache",
     ];
-    let holds = "holds only for redis-pubsub at message.size=100B, redis-streams at message.size=100B, message.size=1KiB and message.size=10KiB";
+    let holds = "holds only for redis-pubsub at message.size=100B, redis-streams at \
+        message.size=100B, message.size=1KiB and message.size=10KiB";
     Comparison {
         schema: SCHEMA,
         profile: "standard".into(),
@@ -102,18 +111,26 @@ pub fn comparison() -> Comparison {
             claim("throughput", holds, throughput()),
             claim(
                 "latency",
-                "inconclusive (below the instrument's floor; redis-lists is overloaded at load.rate=10k/s)",
+                "inconclusive (below the instrument's floor; redis-lists is overloaded at \
+                load.rate=10k/s)",
                 latency(),
             ),
             claim("fault-tolerance", "inconclusive (one node)", fault_tolerance()),
         ],
-        uses: vec![claim("log-aggregation", "not measured", vec![]), claim("session-cache", "holds", session_cache())],
+        uses: vec![
+            claim("log-aggregation", "not measured", vec![]),
+            claim("session-cache", "holds", session_cache()),
+        ],
     }
 }
 
 fn run_info(scenario: &str) -> RunInfo {
     let versions = System::NAMES.map(|label| {
-        let version = if label == "kafka" { "Kafka 4.4.0; librdkafka 2.12.1" } else { "Redis 8.2.3; redis-rs 1.8.0" };
+        let version = if label == "kafka" {
+            "Kafka 4.4.0; librdkafka 2.12.1"
+        } else {
+            "Redis 8.2.3; redis-rs 1.8.0"
+        };
         (label.to_owned(), version.to_owned())
     });
     RunInfo {
@@ -156,15 +173,22 @@ fn message_size() -> Vec<ComparedCell> {
             "kafka",
             2,
             3,
-            "client pre-check: Broker: Message size too large (MSG_SIZE_TOO_LARGE), message.max.bytes=1000000",
+            "client pre-check: Broker: Message size too large (MSG_SIZE_TOO_LARGE), \
+            message.max.bytes=1000000",
         ),
         (
             "kafka-tuned",
             6,
             9,
-            "client encoder: a batch of 256 MiB on the wire is the most that current librdkafka sends",
+            "client encoder: a batch of 256 MiB on the wire is the most that current librdkafka \
+            sends",
         ),
-        ("redis-pubsub", 3, 3, "broker: client closed for overcoming of output buffer limits (32mb 8mb 60)"),
+        (
+            "redis-pubsub",
+            3,
+            3,
+            "broker: client closed for overcoming of output buffer limits (32mb 8mb 60)",
+        ),
         ("redis-pubsub-tuned", 9, 9, ""),
         ("redis-streams", 8, 8, "broker: Protocol error: invalid bulk length"),
         ("redis-streams-tuned", 9, 9, ""),
@@ -172,12 +196,32 @@ fn message_size() -> Vec<ComparedCell> {
         ("redis-lists-tuned", 9, 9, ""),
     ] {
         for (at, size) in sizes.into_iter().enumerate() {
-            let arrived = [at < intact, at < intact || at < some].into_iter().filter(|goes| *goes).count();
+            let arrived =
+                [at < intact, at < intact || at < some].into_iter().filter(|goes| *goes).count();
             let words = if arrived == 2 { "" } else { who };
-            row.add(label, &format!("size={size}"), "intact", Some(arrived as f64 / 2.0), "share", words);
+            row.add(
+                label,
+                &format!("size={size}"),
+                "intact",
+                Some(arrived as f64 / 2.0),
+                "share",
+                words,
+            );
             if at < some {
-                row.value(label, &format!("size={size}"), "goodput_bytes", 3e6 * 2f64.powi(at as i32), "B/s");
-                row.value(label, &format!("size={size}"), "bystander.p99", 4e5 * 3f64.powi(at as i32), "ns");
+                row.value(
+                    label,
+                    &format!("size={size}"),
+                    "goodput_bytes",
+                    3e6 * 2f64.powi(at as i32),
+                    "B/s",
+                );
+                row.value(
+                    label,
+                    &format!("size={size}"),
+                    "bystander.p99",
+                    4e5 * 3f64.powi(at as i32),
+                    "ns",
+                );
             }
         }
         if label == "kafka-tuned" {
@@ -185,8 +229,17 @@ fn message_size() -> Vec<ComparedCell> {
                 row.value(label, &format!("size={size},client=second"), "intact", 1.0, "share");
             }
         }
-        let largest =
-            [1024.0, 65536.0, 1048576.0, 16777216.0, 67108864.0, 267386880.0, 268435456.0, 536870912.0, 1e9][some - 1];
+        let largest = [
+            1024.0,
+            65536.0,
+            1048576.0,
+            16777216.0,
+            67108864.0,
+            267386880.0,
+            268435456.0,
+            536870912.0,
+            1e9,
+        ][some - 1];
         row.value(label, "", "largest_intact", largest, "B");
         if some < 9 {
             row.add(label, "", "first_refused", Some(largest * 2.0), "B", who);
@@ -204,7 +257,13 @@ fn delivery() -> Vec<ComparedCell> {
         ("redis-lists", 1.0, 1e5, 0.0),
     ] {
         for (rate, factor) in [("1/s", 1.9), ("100/s", 1.0), ("10k/s", 0.92)] {
-            row.value(label, &format!("rate={rate}"), "requests_per_batch", requests * factor, "requests");
+            row.value(
+                label,
+                &format!("rate={rate}"),
+                "requests_per_batch",
+                requests * factor,
+                "requests",
+            );
             row.value(label, &format!("rate={rate}"), "wake_up.p50", wake * factor, "ns");
             row.value(label, &format!("rate={rate}"), "wake_up.p99", wake * factor * 6.0, "ns");
         }
@@ -291,20 +350,47 @@ fn parallelism() -> Vec<ComparedCell> {
         for n in [1u32, 2, 4, 8, 16] {
             let point = format!("load.subscriptions={n}");
             if label == "redis-lists" {
-                fan_out.add(label, &point, "complete", None, "yes", "a list hands each element to one consumer");
+                fan_out.add(
+                    label,
+                    &point,
+                    "complete",
+                    None,
+                    "yes",
+                    "a list hands each element to one consumer",
+                );
                 continue;
             }
-            fan_out.value(label, &point, "goodput", 300_000.0 / f64::from(n).powf(0.3 + 0.2 * at as f64), "msg/s");
-            fan_out.value(label, &point, "complete", f64::from(u8::from(label != "redis-pubsub" || n < 8)), "yes");
+            fan_out.value(
+                label,
+                &point,
+                "goodput",
+                300_000.0 / f64::from(n).powf(0.3 + 0.2 * at as f64),
+                "msg/s",
+            );
+            fan_out.value(
+                label,
+                &point,
+                "complete",
+                f64::from(u8::from(label != "redis-pubsub" || n < 8)),
+                "yes",
+            );
         }
         for work in ["0s", "1ms"] {
             for n in [1u32, 2, 4, 8] {
                 let point = format!("load.consumers={n},load.work={work}");
                 if label == "redis-pubsub" {
-                    sharing.add(label, &point, "complete", None, "yes", "every subscriber gets every message");
+                    sharing.add(
+                        label,
+                        &point,
+                        "complete",
+                        None,
+                        "yes",
+                        "every subscriber gets every message",
+                    );
                     continue;
                 }
-                let power = if work == "1ms" { 0.95 - 0.03 * at as f64 } else { 0.1 - 0.1 * at as f64 };
+                let power =
+                    if work == "1ms" { 0.95 - 0.03 * at as f64 } else { 0.1 - 0.1 * at as f64 };
                 sharing.value(label, &point, "goodput", 900.0 * f64::from(n).powf(power), "msg/s");
             }
         }
@@ -314,14 +400,23 @@ fn parallelism() -> Vec<ComparedCell> {
 
 fn throughput() -> Vec<ComparedCell> {
     let mut all = Vec::new();
-    for (run, factor) in
-        [("throughput", 1.0), ("throughput-waiting", 0.02), ("throughput-noreply", 1.4), ("throughput-durable", 0.05)]
-    {
+    for (run, factor) in [
+        ("throughput", 1.0),
+        ("throughput-waiting", 0.02),
+        ("throughput-noreply", 1.4),
+        ("throughput-durable", 0.05),
+    ] {
         let mut row = Row::new(run);
         for (size, share) in [("100B", 1.0), ("1KiB", 0.4), ("10KiB", 0.07)] {
-            for (label, rate) in System::NAMES.into_iter().zip([612_345.0, 540_000.0, 310_000.0, 333_000.0]) {
+            for (label, rate) in
+                System::NAMES.into_iter().zip([612_345.0, 540_000.0, 310_000.0, 333_000.0])
+            {
                 let can = run != "throughput-durable" || label != "redis-pubsub";
-                let text = if can { "" } else { "a channel keeps nothing that a write could make durable" };
+                let text = if can {
+                    ""
+                } else {
+                    "a channel keeps nothing that a write could make durable"
+                };
                 row.add(
                     label,
                     &format!("message.size={size}"),
@@ -342,7 +437,14 @@ fn throughput() -> Vec<ComparedCell> {
     all.extend(row.cells);
     let mut ratio = Row::new("throughput");
     ratio
-        .add("redis-streams", "message.size=100B", "ratio(goodput, kafka, redis-streams)", Some(1.98), "×", "shown")
+        .add(
+            "redis-streams",
+            "message.size=100B",
+            "ratio(goodput, kafka, redis-streams)",
+            Some(1.98),
+            "×",
+            "shown",
+        )
         .per_block
         .clear();
     all.extend(ratio.cells);
@@ -351,16 +453,29 @@ fn throughput() -> Vec<ComparedCell> {
 
 fn latency() -> Vec<ComparedCell> {
     let mut all = Vec::new();
-    let labels: [(&'static str, &[&str]); 2] = [("latency", &System::NAMES), ("latency-copies", &["kafka", "kafka-3"])];
+    let labels: [(&'static str, &[&str]); 2] =
+        [("latency", &System::NAMES), ("latency-copies", &["kafka", "kafka-3"])];
     for (run, labels) in labels {
         let mut row = Row::new(run);
         let points = ["load.rate=1k/s", "load.rate=10k/s", "load.rate=half-capacity"];
-        for point in points.into_iter().filter(|point| run == "latency" || !point.contains("half")) {
+        for point in points.into_iter().filter(|point| run == "latency" || !point.contains("half"))
+        {
             for (at, label) in labels.iter().enumerate() {
-                let ns = if label.starts_with("kafka") { 1.63e6 * (1.0 + at as f64) } else { 1.2e5 + 3e4 * at as f64 };
+                let ns = if label.starts_with("kafka") {
+                    1.63e6 * (1.0 + at as f64)
+                } else {
+                    1.2e5 + 3e4 * at as f64
+                };
                 for (metric, factor) in [("p50", 1.0), ("p99", 2.3), ("p99_9", 9.0)] {
                     let overloaded = *label == "redis-lists" && point.contains("10k");
-                    let cell = row.add(label, point, &format!("end_to_end.{metric}"), Some(ns * factor), "ns", "");
+                    let cell = row.add(
+                        label,
+                        point,
+                        &format!("end_to_end.{metric}"),
+                        Some(ns * factor),
+                        "ns",
+                        "",
+                    );
                     if overloaded {
                         (cell.value, cell.interval, cell.blocks, cell.n) = (None, None, 0, 0);
                         for block in &mut cell.per_block {
@@ -415,12 +530,24 @@ fn fault_tolerance() -> Vec<ComparedCell> {
         ("kafka-3", "fault=kill,target=leader,copies=3,for=never", 0.0, Some(8.91e9)),
         ("redis-streams-3", "fault=kill,target=leader,copies=3,for=never", 1_234.0, Some(10.4e9)),
         ("kafka-flush", "fault=power-loss,target=node,copies=1", 0.0, Some(11.1e9)),
-        ("redis-streams-aof-everysec", "fault=power-loss,target=node,copies=1", 4_902.0, Some(1.3e9)),
+        (
+            "redis-streams-aof-everysec",
+            "fault=power-loss,target=node,copies=1",
+            4_902.0,
+            Some(1.3e9),
+        ),
     ] {
         row.value(label, point, "fault.rpo", lost, "msg");
         row.value(label, point, "fault.rpo_time", lost * 2e5, "ns");
         row.value(label, point, "fault.acked", 200_123.0, "msg");
-        row.add(label, point, "fault.rto_publish", back, "ns", "stream 0: no acknowledgement any more until the end");
+        row.add(
+            label,
+            point,
+            "fault.rto_publish",
+            back,
+            "ns",
+            "stream 0: no acknowledgement any more until the end",
+        );
         row.value(label, point, "fault.scripted", 1e9, "ns");
     }
     row.cells

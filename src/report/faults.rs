@@ -1,6 +1,6 @@
-//! The faults of a run. What they cost: one line per label, matrix point and kind of fault, put together as
-//! [`crate::result::fault_figures`] says, times with their range over the injections. And each injection in every block,
-//! as a table for the run's page.
+//! The faults of a run. What they cost: one line per label, matrix point and kind of fault, put
+//! together as [`crate::result::fault_figures`] says, times with their range over the injections.
+//! And each injection in every block, as a table for the run's page.
 //!
 //! A recovery that was not seen is no time; it is counted.
 
@@ -39,8 +39,11 @@ pub fn fault_costs<'a>(groups: &[Group<'a>]) -> Vec<FaultCost<'a>> {
 
 impl<'a> FaultCost<'a> {
     fn of(group: &Group<'a>, fault: String) -> Self {
-        let valid: Vec<&'a CellSummary> = group.blocks.iter().copied().filter(|cell| cell.valid).collect();
-        let own = |block: &'a CellSummary| block.faults.iter().filter(|one| name(one) == fault).collect::<Vec<_>>();
+        let valid: Vec<&'a CellSummary> =
+            group.blocks.iter().copied().filter(|cell| cell.valid).collect();
+        let own = |block: &'a CellSummary| {
+            block.faults.iter().filter(|one| name(one) == fault).collect::<Vec<_>>()
+        };
         let struck = valid.iter().map(|block| {
             let mut own = own(block);
             own.retain(|one| one.not_applied.is_none());
@@ -53,7 +56,11 @@ impl<'a> FaultCost<'a> {
             point: group.point,
             blocks: struck.filter(|block| !block.is_empty()).collect(),
             missed: all.filter_map(|one| one.not_applied.as_deref()).collect(),
-            acked: valid.iter().map(|cell| cell.counts.acked).sum::<Option<u64>>().filter(|_| !valid.is_empty()),
+            acked: valid
+                .iter()
+                .map(|cell| cell.counts.acked)
+                .sum::<Option<u64>>()
+                .filter(|_| !valid.is_empty()),
             invalid: group.blocks.len() - valid.len(),
             fault,
         }
@@ -70,7 +77,11 @@ impl<'a> FaultCost<'a> {
 
     /// `12 of 60,000`, or `10 to 12 of 60,000`: a simulated power loss takes the most.
     pub fn lost_in_words(&self) -> String {
-        let least = || self.struck().map(|fault| fault.rpo_least_messages.or(fault.rpo_messages)).sum::<Option<u64>>();
+        let least = || {
+            self.struck()
+                .map(|fault| fault.rpo_least_messages.or(fault.rpo_messages))
+                .sum::<Option<u64>>()
+        };
         let lost = self.lost().map(|most| range(least().unwrap_or(most), most));
         match (lost, self.acked) {
             (Some(lost), Some(acked)) => format!("{lost} of {}", grouped(acked)),
@@ -96,7 +107,10 @@ impl<'a> FaultCost<'a> {
             }
             Some([value, ..]) => words(value),
             None => {
-                let (all, never) = (self.struck().count(), self.struck().filter(|f| (figure.of)(f).is_none()).count());
+                let (all, never) = (
+                    self.struck().count(),
+                    self.struck().filter(|f| (figure.of)(f).is_none()).count(),
+                );
                 let partly = format!("not in {never} of {all}");
                 self.absent(if never < all { &partly } else { "–" })
             }
@@ -167,7 +181,11 @@ const NAMED: usize = 6;
 /// Empty without faults.
 pub fn table<'a>(cells: &'a [StoredCell], summary: &Summary, guarantee: &str) -> DataTable {
     let of_cell = |StoredCell { record, .. }: &'a StoredCell| {
-        let verdict = summary.cells.iter().find(|cell| cell.id == record.id).map_or_else(|| "–".to_owned(), verdict);
+        let verdict = summary
+            .cells
+            .iter()
+            .find(|cell| cell.id == record.id)
+            .map_or_else(|| "–".to_owned(), verdict);
         record.faults.iter().map(move |fault| (&record.id, row(record, fault, &verdict, guarantee)))
     };
     DataTable::placed(&HEAD, cells.iter().flat_map(of_cell))
@@ -194,7 +212,9 @@ fn row(record: &CellRecord, fault: &Fault, verdict: &str, guarantee: &str) -> Ve
     let copies = copies(&record.system, &record.survives, record.nodes);
     row.extend(rto.map(|ns| long(fault.unscripted(ns, copies))));
     row.push(text(&unavailable(fault, start)));
-    row.push(or_dash(fault.rpo_messages, |most| range(fault.rpo_least_messages.unwrap_or(most), most)));
+    row.push(or_dash(fault.rpo_messages, |most| {
+        range(fault.rpo_least_messages.unwrap_or(most), most)
+    }));
     row.extend([fault.rpo_ns, fault.redundancy_ns, fault.probe_rto_ns].map(long));
     row.push(retries(record));
     row.push(text(&[&fault.not_applied, &fault.not_healed].into_iter().flatten().join("; ")));
@@ -216,6 +236,10 @@ fn unavailable(fault: &Fault, start: u64) -> String {
 
 /// Of the whole cell: what is tried again is seldom one fault's alone.
 fn retries(record: &CellRecord) -> String {
-    let all = record.retries.iter().map(|(reason, count)| format!("{} {reason}", grouped(*count))).join("; ");
+    let all = record
+        .retries
+        .iter()
+        .map(|(reason, count)| format!("{} {reason}", grouped(*count)))
+        .join("; ");
     if all.is_empty() { "0".to_owned() } else { all }
 }

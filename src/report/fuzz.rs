@@ -16,7 +16,8 @@ pub fn summary(summary: &Summary) {
 pub fn windows(windows: Vec<WindowRow>) {
     let record = crate::result::CellRecord::empty();
     let panels = [chart::series::SecondsPanel { record: &record, windows }];
-    let (struck, rates) = (chart::faults::draw("base", &panels), chart::rates::draw("base", &panels));
+    let (struck, rates) =
+        (chart::faults::draw("base", &panels), chart::rates::draw("base", &panels));
     for figure in struck.into_iter().chain(rates) {
         let _ = figure.svg();
     }

@@ -17,7 +17,12 @@ pub fn groups(summary: &Summary) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for cell in &summary.cells {
         let same = |group: &Group<'_>| group.label == cell.label && group.point == cell.cell;
-        let new = || Group { label: &cell.label, system: &cell.system, point: &cell.cell, blocks: Vec::new() };
+        let new = || Group {
+            label: &cell.label,
+            system: &cell.system,
+            point: &cell.cell,
+            blocks: Vec::new(),
+        };
         known_or_new(&mut groups, same, new).blocks.push(cell);
     }
     groups.sort_by(|a, b| Point::read(a.point).cmp(&Point::read(b.point)));
@@ -41,8 +46,12 @@ impl Group<'_> {
         GeometricMean::of(&self.values(of))
     }
 
-    /// A quantile of end-to-end latency, unless the system was saturated: then it has no such property.
-    pub fn end_to_end(&self, of: impl Fn(&crate::result::Quantiles) -> Option<u64>) -> Option<GeometricMean> {
+    /// A quantile of end-to-end latency, unless the system was saturated: then it has no such
+    /// property.
+    pub fn end_to_end(
+        &self,
+        of: impl Fn(&crate::result::Quantiles) -> Option<u64>,
+    ) -> Option<GeometricMean> {
         if self.overloaded() {
             return None;
         }
@@ -62,7 +71,11 @@ impl Group<'_> {
 }
 
 /// The one that fits, or a new one behind all others.
-pub fn known_or_new<T>(all: &mut Vec<T>, fits: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> &mut T {
+pub fn known_or_new<T>(
+    all: &mut Vec<T>,
+    fits: impl Fn(&T) -> bool,
+    new: impl FnOnce() -> T,
+) -> &mut T {
     let at = all.iter().position(fits).unwrap_or_else(|| {
         all.push(new());
         all.len() - 1

@@ -1,4 +1,5 @@
-//! The headline of a claim in words, as `claims.yaml` asks for it: what a table for a README has room for.
+//! The headline of a claim in words, as `claims.yaml` asks for it: what a table for a README has
+//! room for.
 
 use super::cells::{Cells, brief, reason, variant};
 use super::quantity;
@@ -17,8 +18,12 @@ const CONSUMERS: f64 = 4.0;
 
 pub fn lines(cells: &Cells<'_>, system: &str) -> Vec<String> {
     let parts = claims::headline(cells.claim);
-    let labels: Vec<&str> =
-        cells.labels().into_iter().filter(|(_, of)| *of == system).map(|(label, _)| label).collect();
+    let labels: Vec<&str> = cells
+        .labels()
+        .into_iter()
+        .filter(|(_, of)| *of == system)
+        .map(|(label, _)| label)
+        .collect();
     // A system that cannot says so once: its variants cannot either.
     let each: Vec<(&str, Vec<String>)> = (labels.into_iter())
         .map(|label| (label, of_label(parts, cells, label)))
@@ -31,7 +36,9 @@ pub fn lines(cells: &Cells<'_>, system: &str) -> Vec<String> {
         false => format!("{}: ", variant(label, system)),
     };
     let mut told: Vec<String> = (each.into_iter())
-        .flat_map(|(label, lines)| lines.into_iter().map(|line| format!("{}{line}", place(label))).collect::<Vec<_>>())
+        .flat_map(|(label, lines)| {
+            lines.into_iter().map(|line| format!("{}{line}", place(label))).collect::<Vec<_>>()
+        })
         .collect();
     if told.is_empty() {
         let own = || cells.all.iter().filter(|cell| cell.system == system);
@@ -48,7 +55,11 @@ pub fn lines(cells: &Cells<'_>, system: &str) -> Vec<String> {
 
 fn of_label(parts: &[Headline], cells: &Cells<'_>, label: &str) -> Vec<String> {
     if parts.is_empty() {
-        return values(cells, label, &cells.all.first().map_or(vec![], |cell| vec![cell.metric.clone()]));
+        return values(
+            cells,
+            label,
+            &cells.all.first().map_or(vec![], |cell| vec![cell.metric.clone()]),
+        );
     }
     let of_part = |part: &Headline| match part {
         Headline::Values { of } => values(cells, label, of),
@@ -68,7 +79,8 @@ fn largest(cells: &Cells<'_>, label: &str, metric: &str) -> Option<String> {
     Some(cell.value.map_or_else(|| brief(cell), |size| format!("up to {}", quantity::bytes(size))))
 }
 
-/// `1/s · 10k/s: 1.00 · 0.920 requests a batch`; the points stand before the first line, a time has its unit behind it.
+/// `1/s · 10k/s: 1.00 · 0.920 requests a batch`; the points stand before the first line, a time has
+/// its unit behind it.
 fn by_point(cells: &Cells<'_>, label: &str, of: &[Worded]) -> Vec<String> {
     let line = |(at, Worded { metric, words }): (usize, &Worded)| {
         let mut own = cells.of_label(label, metric);
@@ -77,7 +89,8 @@ fn by_point(cells: &Cells<'_>, label: &str, of: &[Worded]) -> Vec<String> {
         let first = own.first()?;
         let values = own.iter().filter_map(|cell| cell.value);
         let text = if Unit::from_name(&first.unit) == Some(Unit::Nanoseconds) {
-            let unit = TimeUnit::for_column(cells.metric(metric).iter().filter_map(|cell| cell.value));
+            let unit =
+                TimeUnit::for_column(cells.metric(metric).iter().filter_map(|cell| cell.value));
             format!("{words} {} {}", values.map(|ns| unit.of(ns)).join(" · "), unit.name())
         } else {
             format!("{} {words}", values.map(significant).join(" · "))
@@ -90,7 +103,10 @@ fn by_point(cells: &Cells<'_>, label: &str, of: &[Worded]) -> Vec<String> {
 
 fn share(cells: &Cells<'_>, label: &str, metric: &str, words: &str) -> Option<String> {
     let cell = cells.find(label, metric, &[])?;
-    Some(cell.value.map_or_else(|| brief(cell), |share| format!("{} {words}", quantity::share(share))))
+    Some(
+        cell.value
+            .map_or_else(|| brief(cell), |share| format!("{} {words}", quantity::share(share))),
+    )
 }
 
 fn counts(cells: &Cells<'_>, label: &str, of: &[Worded], above: &str) -> Option<String> {
@@ -104,13 +120,25 @@ fn speed_up(cells: &Cells<'_>, label: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut told = [false, false];
     for family in families(cells) {
-        // One alone shares nothing and is no fan-out: where there is no more, the reason is told below.
+        // One alone shares nothing and is no fan-out: where there is no more, the reason is told
+        // below.
         let own = family.curves.iter().find(|curve| curve.label == label);
-        let Some(curve) = own.filter(|curve| curve.points.iter().any(|(n, ..)| *n > 1.0)) else { continue };
-        let condition = if family.condition.is_empty() { String::new() } else { format!(" at {}", family.condition) };
+        let Some(curve) = own.filter(|curve| curve.points.iter().any(|(n, ..)| *n > 1.0)) else {
+            continue;
+        };
+        let condition = if family.condition.is_empty() {
+            String::new()
+        } else {
+            format!(" at {}", family.condition)
+        };
         if family.key == FAN_OUT {
             told[0] = true;
-            let last = curve.points.iter().filter(|(.., complete)| *complete).map(|(n, ..)| *n).reduce(f64::max);
+            let last = curve
+                .points
+                .iter()
+                .filter(|(.., complete)| *complete)
+                .map(|(n, ..)| *n)
+                .reduce(f64::max);
             lines.push(match last {
                 Some(n) => format!("complete on {} subscriptions{condition}", grouped(n as u64)),
                 None => format!("complete on none{condition}"),
@@ -148,7 +176,8 @@ fn values(cells: &Cells<'_>, label: &str, metrics: &[String]) -> Vec<String> {
     let mut lines = Vec::new();
     for first in metrics.first().map(|metric| own(metric)).unwrap_or_default() {
         let place = cells.place(first);
-        let here = metrics.iter().flat_map(|metric| own(metric)).filter(|cell| cell.cell == first.cell);
+        let here =
+            metrics.iter().flat_map(|metric| own(metric)).filter(|cell| cell.cell == first.cell);
         let mut values: Vec<String> = Vec::new();
         let mut name = "";
         for cell in here {
@@ -156,7 +185,8 @@ fn values(cells: &Cells<'_>, label: &str, metrics: &[String]) -> Vec<String> {
                 (None, _) => reason(cell),
                 (Some(value), Some(Unit::Nanoseconds)) => {
                     name = unit.name();
-                    let quantile = cell.metric.rsplit('.').next().unwrap_or_default().replace('_', ".");
+                    let quantile =
+                        cell.metric.rsplit('.').next().unwrap_or_default().replace('_', ".");
                     format!("{quantile} {}", unit.of(value))
                 }
                 (Some(value), _) => {
@@ -172,12 +202,14 @@ fn values(cells: &Cells<'_>, label: &str, metrics: &[String]) -> Vec<String> {
     lines
 }
 
-/// `a node lost for good: 0 of 60,000 lost, back in 9.10 s`, and of an only node that was started again
-/// `10,412 of 20,000 lost, back in 1.20 s`.
+/// `a node lost for good: 0 of 60,000 lost, back in 9.10 s`, and of an only node that was started
+/// again `10,412 of 20,000 lost, back in 1.20 s`.
 fn faults(cells: &Cells<'_>, label: &str) -> Vec<String> {
     let of = |conditions: &[(&str, &str)]| cells.find(label, FAULT_RPO.name, conditions);
-    let gone = of(&[("for", "never")]).map(|cell| format!("a node lost for good: {}", cost(cells, cell)));
-    let only = [("fault", FaultKind::Kill.name()), ("target", FaultTarget::Node.name()), ("copies", "1")];
+    let gone =
+        of(&[("for", "never")]).map(|cell| format!("a node lost for good: {}", cost(cells, cell)));
+    let only =
+        [("fault", FaultKind::Kill.name()), ("target", FaultTarget::Node.name()), ("copies", "1")];
     let killed = of(&only)
         .filter(|cell| Point::read(&cell.cell).get("for").is_none() && cell.value.is_some())
         .map(|cell| cost(cells, cell));
@@ -187,7 +219,8 @@ fn faults(cells: &Cells<'_>, label: &str) -> Vec<String> {
 fn cost(cells: &Cells<'_>, lost: &ComparedCell) -> String {
     let Some(messages) = lost.value else { return brief(lost) };
     let value = |metric: &str| cells.beside(lost, metric).and_then(|cell| cell.value);
-    let of = value("fault.acked").map_or_else(String::new, |acked| format!(" of {}", quantity::plain(acked)));
+    let of = value("fault.acked")
+        .map_or_else(String::new, |acked| format!(" of {}", quantity::plain(acked)));
     let back = match value("fault.rto_publish") {
         Some(ns) => format!(", back in {}", time(ns)),
         None => ", not all back".to_owned(),

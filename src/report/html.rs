@@ -1,12 +1,17 @@
-//! Self-contained pages: no script, no network, everything escaped by the templates save our own SVG and style.
+//! Self-contained pages: no script, no network, everything escaped by the templates save our own
+//! SVG and style.
 
 use super::chart::canvas::Figure;
 use super::group::groups;
 use super::table::{DataTable, claim_title, details, number, overview, uses};
 use super::{faults, observed};
 use crate::model::{Latency, Measure};
-use crate::result::words::{TimeUnit, grouped, in_words, name, or_dash, significant, survival, time};
-use crate::result::{CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary, measured};
+use crate::result::words::{
+    TimeUnit, grouped, in_words, name, or_dash, significant, survival, time,
+};
+use crate::result::{
+    CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary, measured,
+};
 use crate::sanitize;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -22,19 +27,25 @@ pub fn run(
     cells: &[StoredCell],
     figures: &[(String, Figure)],
 ) -> Result<String, ResultError> {
-    let charts = figures.iter().map(|(name, figure)| chart(name, figure)).collect::<Result<Vec<_>, _>>()?;
-    let failed = cells.iter().flat_map(|cell| cell.record.gates.iter().map(move |gate| (&cell.record.id, gate)));
-    let failed = failed
-        .filter(|(_, gate)| !gate.held)
-        .map(|(id, gate)| (id, vec![gate.name.clone(), gate.found.clone(), gate.limit.clone(), name(&gate.blames)]));
+    let charts =
+        figures.iter().map(|(name, figure)| chart(name, figure)).collect::<Result<Vec<_>, _>>()?;
+    let failed = cells
+        .iter()
+        .flat_map(|cell| cell.record.gates.iter().map(move |gate| (&cell.record.id, gate)));
+    let failed = failed.filter(|(_, gate)| !gate.held).map(|(id, gate)| {
+        (id, vec![gate.name.clone(), gate.found.clone(), gate.limit.clone(), name(&gate.blames)])
+    });
     let cold = manifest.cold_start.iter().map(|(label, cold)| {
-        let publish = [cold.publish_p50_ns, cold.publish_p99_ns].map(|ns| or_dash(ns, |ns| time(ns as f64)));
+        let publish =
+            [cold.publish_p50_ns, cold.publish_p99_ns].map(|ns| or_dash(ns, |ns| time(ns as f64)));
         let ends = [cold.ready_ns, cold.warmed_ns].map(|ns| time(ns as f64));
         let ([ready, warmed], [p50, p99]) = (ends, publish);
         vec![label.clone(), ready, p50, p99, warmed]
     });
-    let observed = observed::gather(&groups(summary)).iter().map(observed::ObservedMetric::row).collect();
-    let (valid, count) = (summary.cells.iter().filter(|cell| cell.valid).count(), summary.cells.len());
+    let observed =
+        observed::gather(&groups(summary)).iter().map(observed::ObservedMetric::row).collect();
+    let (valid, count) =
+        (summary.cells.iter().filter(|cell| cell.valid).count(), summary.cells.len());
     let page = json!({
         "manifest": manifest,
         "state": format!("{}, exit code {}: {valid} of {count} cells valid", name(&manifest.status), manifest.exit_code),
@@ -59,7 +70,11 @@ pub fn run(
 }
 
 /// The page of a comparison, with the panel of each claim.
-pub fn comparison(comparison: &Comparison, figure: &Figure, panels: &[Figure]) -> Result<String, ResultError> {
+pub fn comparison(
+    comparison: &Comparison,
+    figure: &Figure,
+    panels: &[Figure],
+) -> Result<String, ResultError> {
     let row = |claim: &Claim, panel: Option<&Figure>| -> Result<Value, ResultError> {
         let tables = details(claim);
         let panel = panel.filter(|_| !tables.is_empty());
@@ -75,7 +90,10 @@ pub fn comparison(comparison: &Comparison, figure: &Figure, panels: &[Figure]) -
     let rows = comparison.claims.iter().zip(panels).map(|(claim, panel)| row(claim, Some(panel)));
     let uses_rows = comparison.uses.iter().map(|claim| row(claim, None));
     let ids = |claims: &[Claim]| claims.iter().map(|claim| claim.id.clone()).collect::<Vec<_>>();
-    let runs = comparison.runs.iter().map(|run| json!({ "page": super::index::page(&run.run), "info": run }));
+    let runs = comparison
+        .runs
+        .iter()
+        .map(|run| json!({ "page": super::index::page(&run.run), "info": run }));
     let page = json!({
         "profile": comparison.profile,
         "counted": in_words(comparison.claims.len()),
@@ -95,7 +113,9 @@ pub fn comparison(comparison: &Comparison, figure: &Figure, panels: &[Figure]) -
 
 fn chart(name: &str, figure: &Figure) -> Result<Value, ResultError> {
     let Figure { title, caption, data, .. } = figure;
-    Ok(json!({ "name": name, "title": title, "caption": caption, "svg": figure.inline_svg()?, "data": data }))
+    Ok(
+        json!({ "name": name, "title": title, "caption": caption, "svg": figure.inline_svg()?, "data": data }),
+    )
 }
 
 pub fn index(runs: &[Value], suites: &[Value]) -> Result<String, ResultError> {
@@ -104,16 +124,22 @@ pub fn index(runs: &[Value], suites: &[Value]) -> Result<String, ResultError> {
 }
 
 fn render(name: &'static str, source: &'static str, page: Value) -> Result<String, ResultError> {
-    let failed = |error: minijinja::Error| ResultError::Draw { what: name.to_owned(), cause: format!("{error:#}") };
+    let failed = |error: minijinja::Error| ResultError::Draw {
+        what: name.to_owned(),
+        cause: format!("{error:#}"),
+    };
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.set_formatter(|out, state, value| match value.as_str().filter(|_| !value.is_safe()) {
-        Some(text) => escape_formatter(out, state, &sanitize::line(text).into()),
-        None => escape_formatter(out, state, value),
+    environment.set_formatter(|out, state, value| {
+        match value.as_str().filter(|_| !value.is_safe()) {
+            Some(text) => escape_formatter(out, state, &sanitize::line(text).into()),
+            None => escape_formatter(out, state, value),
+        }
     });
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_test("address", |text: &str| super::escape::is_address(text));
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(failed)?;
+    let syntax =
+        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(failed)?;
     environment.set_syntax(syntax);
     environment.add_template("tables", include_str!("templates/tables.html")).map_err(failed)?;
     environment.add_template(name, source).map_err(failed)?;
@@ -142,8 +168,13 @@ fn rate_table(summary: &Summary) -> DataTable {
     each(summary, &head, |cell| {
         let CellSummary { rates, survives, .. } = cell;
         let judged = or_dash(cell.judged, |judged| name(&judged));
-        let rates =
-            [rates.offered_per_s, rates.sent_per_s, rates.acked_per_s, rates.consumed_per_s, rates.goodput_per_s];
+        let rates = [
+            rates.offered_per_s,
+            rates.sent_per_s,
+            rates.acked_per_s,
+            rates.consumed_per_s,
+            rates.goodput_per_s,
+        ];
         let mut row = vec![
             if cell.valid { "valid".to_owned() } else { with("invalid", &cell.invalid_because) },
             with(&name(&cell.outcome), &cell.outcome_because),
@@ -156,7 +187,11 @@ fn rate_table(summary: &Summary) -> DataTable {
 }
 
 fn latency_unit(summary: &Summary) -> TimeUnit {
-    let latencies = summary.cells.iter().flat_map(|cell| [&cell.latency.publish, &cell.latency.end_to_end]).flatten();
+    let latencies = summary
+        .cells
+        .iter()
+        .flat_map(|cell| [&cell.latency.publish, &cell.latency.end_to_end])
+        .flatten();
     TimeUnit::for_column(latencies.filter_map(|quantiles| quantiles.p50_ns.map(|ns| ns as f64)))
 }
 
@@ -166,30 +201,46 @@ fn latency_table(summary: &Summary) -> DataTable {
         let q = cell.latency.get(latency)?;
         let quantiles = [q.p50_ns, q.p90_ns, q.p99_ns, q.p99_9_ns, q.p99_99_ns, q.max_ns];
         let numbers = quantiles.map(|ns| or_dash(ns, |ns| unit.of(ns as f64)));
-        Some([latency.name().replace('_', " "), grouped(q.count)].into_iter().chain(numbers).collect())
+        Some(
+            [latency.name().replace('_', " "), grouped(q.count)]
+                .into_iter()
+                .chain(numbers)
+                .collect(),
+        )
     };
-    let rows = summary
-        .cells
-        .iter()
-        .flat_map(|cell| Latency::ALL.into_iter().filter_map(move |latency| Some((&cell.id, of_cell(cell, latency)?))));
+    let rows = summary.cells.iter().flat_map(|cell| {
+        Latency::ALL
+            .into_iter()
+            .filter_map(move |latency| Some((&cell.id, of_cell(cell, latency)?)))
+    });
     DataTable::placed(&["Metric", "n", "p50", "p90", "p99", "p99.9", "p99.99", "max"], rows)
 }
 
 /// Every count of the registry, a column each.
 fn count_table(summary: &Summary) -> DataTable {
-    let counts: Vec<(Measure, &str)> =
-        Measure::usual().filter_map(|measure| Some((measure, measure.metric.name.strip_prefix("counts.")?))).collect();
-    let names: Vec<String> = counts.iter().map(|(_, name)| claim_title(&name.replace('_', "-"))).collect();
+    let counts: Vec<(Measure, &str)> = Measure::usual()
+        .filter_map(|measure| Some((measure, measure.metric.name.strip_prefix("counts.")?)))
+        .collect();
+    let names: Vec<String> =
+        counts.iter().map(|(_, name)| claim_title(&name.replace('_', "-"))).collect();
     let head: Vec<&str> = names.iter().map(String::as_str).collect();
-    let count = |measure: Measure, cell: &CellSummary| or_dash(measured(measure, cell), |count| grouped(count as u64));
+    let count = |measure: Measure, cell: &CellSummary| {
+        or_dash(measured(measure, cell), |count| grouped(count as u64))
+    };
     each(summary, &head, |cell| counts.iter().map(|(measure, _)| count(*measure, cell)).collect())
 }
 
 fn resource_table(summary: &Summary) -> DataTable {
     let micros = |ns: Option<f64>| or_dash(ns, |ns| significant(ns / 1e3));
-    let mebi = |bytes: Option<u64>| or_dash(bytes, |bytes| significant(bytes as f64 / (1 << 20) as f64));
-    let head =
-        ["Client CPU, µs/message", "Client peak RSS, MiB", "Broker CPU, µs/message", "Broker peak RSS, MiB", "Ran out"];
+    let mebi =
+        |bytes: Option<u64>| or_dash(bytes, |bytes| significant(bytes as f64 / (1 << 20) as f64));
+    let head = [
+        "Client CPU, µs/message",
+        "Client peak RSS, MiB",
+        "Broker CPU, µs/message",
+        "Broker peak RSS, MiB",
+        "Ran out",
+    ];
     each(summary, &head, |cell| {
         let r = &cell.resources;
         vec![

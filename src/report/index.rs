@@ -1,4 +1,5 @@
-//! `results/index.html`: every run and every comparison under a results folder, with links. Reads manifests only.
+//! `results/index.html`: every run and every comparison under a results folder, with links. Reads
+//! manifests only.
 
 use super::html;
 use crate::result::words::name;
@@ -10,7 +11,8 @@ use std::path::Path;
 pub fn write_index(results: &Path) -> Result<(), ResultError> {
     let folders = |dir: &Path| files::folders(dir).unwrap_or_default().into_iter();
     // Names begin with the time: newest first.
-    let runs: Vec<Value> = folders(&results.join("runs")).rev().filter_map(|dir| entry(&dir)).collect();
+    let runs: Vec<Value> =
+        folders(&results.join("runs")).rev().filter_map(|dir| entry(&dir)).collect();
     let suites: Vec<Value> = folders(results).filter_map(|dir| suite(&dir)).collect();
     files::write_atomic(&results.join("index.html"), html::index(&runs, &suites)?.as_bytes())
 }
@@ -40,7 +42,8 @@ fn entry(dir: &Path) -> Option<Value> {
                 "blocks": manifest.blocks,
             })
         }
-        // One damaged run does not hide the others. Not the error itself: it names a path of this machine.
+        // One damaged run does not hide the others. Not the error itself: it names a path of this
+        // machine.
         Err(_) => json!({
             "run": run,
             "page": page,
@@ -60,7 +63,8 @@ fn suite(dir: &Path) -> Option<Value> {
     let name = dir.file_name()?.to_string_lossy();
     let comparison: Comparison = Comparison::read(dir).ok()?;
     let judged = comparison.claims.iter().filter(|claim| claim.verdict != "not measured").count();
-    let page = dir.join("comparison.html").is_file().then(|| format!("{}/comparison.html", url(&name)));
+    let page =
+        dir.join("comparison.html").is_file().then(|| format!("{}/comparison.html", url(&name)));
     Some(json!({
         "profile": comparison.profile,
         "verdicts": format!("{judged} of {} claims measured", comparison.claims.len()),
@@ -70,7 +74,8 @@ fn suite(dir: &Path) -> Option<Value> {
 
 /// `2026-11-22 19:00:00Z`: no reader wants the fraction.
 fn to_seconds(time: &str) -> String {
-    time.parse::<jiff::Timestamp>().map_or_else(|_| time.to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
+    time.parse::<jiff::Timestamp>()
+        .map_or_else(|_| time.to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 pub fn page(run: &str) -> String {
@@ -79,5 +84,7 @@ pub fn page(run: &str) -> String {
 
 fn url(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    name.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }

@@ -1,4 +1,5 @@
-//! Tables and charts from a run folder. Reads results, and what `claims` says of their form; needs no broker.
+//! Tables and charts from a run folder. Reads results, and what `claims` says of their form; needs
+//! no broker.
 //!
 //! Everything here is a pure function of the raw files: rendered twice, it gives the same bytes.
 
@@ -20,7 +21,9 @@ pub use index::write_index;
 pub use observed::observations;
 pub use text::{markdown, markdown_table, terminal};
 
-use crate::result::{Comparison, ResultError, RunFolder, StoredCell, Summary, files, slug, summarize};
+use crate::result::{
+    Comparison, ResultError, RunFolder, StoredCell, Summary, files, slug, summarize,
+};
 use chart::canvas::Figure;
 use chart::series::SecondsPanel;
 use chart::spectrum::SpectrumCurve;
@@ -66,12 +69,17 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
     for (at, point) in group::points(&groups).into_iter().enumerate() {
         // The number keeps names apart that differ only in characters that a file name cannot hold.
         let name = |chart: &str| format!("{chart}-{}-{}", at + 1, slug(point));
-        let (mut lines, mut plain, mut faulted, mut absent) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut lines, mut plain, mut faulted, mut absent) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for group in groups.iter().filter(|group| group.point == point) {
-            let stored =
-                || cells.iter().filter(|cell| cell.record.label == group.label && cell.record.cell == group.point);
-            let sound =
-                |cell: &&StoredCell| group.blocks.iter().any(|block| block.block == cell.record.block && block.valid);
+            let stored = || {
+                cells.iter().filter(|cell| {
+                    cell.record.label == group.label && cell.record.cell == group.point
+                })
+            };
+            let sound = |cell: &&StoredCell| {
+                group.blocks.iter().any(|block| block.block == cell.record.block && block.valid)
+            };
             if let Some(cell) = stored().find(sound).or_else(|| stored().next()) {
                 let panels = if cell.record.faults.is_empty() { &mut plain } else { &mut faulted };
                 panels.push(SecondsPanel { record: &cell.record, windows: cell.windows()? });
@@ -94,8 +102,11 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
 }
 
 /// End-to-end latencies of several blocks in one histogram.
-fn merged<'a>(cells: impl Iterator<Item = &'a StoredCell>) -> Result<hdrhistogram::Histogram<u64>, ResultError> {
-    let failed = |cause: String| ResultError::Draw { what: "the percentile spectrum".to_owned(), cause };
+fn merged<'a>(
+    cells: impl Iterator<Item = &'a StoredCell>,
+) -> Result<hdrhistogram::Histogram<u64>, ResultError> {
+    let failed =
+        |cause: String| ResultError::Draw { what: "the percentile spectrum".to_owned(), cause };
     let mut total = hdrhistogram::Histogram::new(3).map_err(|error| failed(error.to_string()))?;
     for cell in cells {
         if let Some(histogram) = cell.histograms()?.get(&crate::model::Latency::EndToEnd) {

@@ -1,4 +1,5 @@
-//! What the experiments of a run observed, blocks gathered: one line per label, cell, metric and condition.
+//! What the experiments of a run observed, blocks gathered: one line per label, cell, metric and
+//! condition.
 
 use super::group::{Group, blocks, groups, known_or_new};
 use super::quantity;
@@ -43,12 +44,18 @@ impl ObservedMetric<'_> {
 
     pub fn row(&self) -> Vec<String> {
         let place = [self.metric, self.label, self.cell, self.point].map(str::to_owned);
-        let rest = [self.value_in_words(), self.n.to_string(), self.values.len().to_string(), self.text.to_owned()];
+        let rest = [
+            self.value_in_words(),
+            self.n.to_string(),
+            self.values.len().to_string(),
+            self.text.to_owned(),
+        ];
         place.into_iter().chain(rest).collect()
     }
 }
 
-pub const HEAD: [&str; 8] = ["Metric", "Label", "Matrix point", "Condition", "Value", "n", "Blocks", "Note"];
+pub const HEAD: [&str; 8] =
+    ["Metric", "Label", "Matrix point", "Condition", "Value", "n", "Blocks", "Note"];
 
 /// All observations of a run, by metric and then in the order in which they were made.
 pub fn gather<'a>(groups: &[Group<'a>]) -> Vec<ObservedMetric<'a>> {
@@ -65,7 +72,12 @@ pub fn gather<'a>(groups: &[Group<'a>]) -> Vec<ObservedMetric<'a>> {
     all
 }
 
-fn add<'a>(all: &mut Vec<ObservedMetric<'a>>, group: &Group<'a>, observation: &'a Observation, valid: bool) {
+fn add<'a>(
+    all: &mut Vec<ObservedMetric<'a>>,
+    group: &Group<'a>,
+    observation: &'a Observation,
+    valid: bool,
+) {
     let same = |seen: &ObservedMetric<'a>| {
         (seen.label, seen.cell, seen.metric, seen.point)
             == (group.label, group.point, observation.metric.as_str(), observation.point.as_str())
@@ -93,8 +105,8 @@ fn add<'a>(all: &mut Vec<ObservedMetric<'a>>, group: &Group<'a>, observation: &'
     }
 }
 
-/// For a terminal: a table for each label, a line for each figure. Empty where no cell is an experiment. A note gives way
-/// to the terminal's width; figures do not.
+/// For a terminal: a table for each label, a line for each figure. Empty where no cell is an
+/// experiment. A note gives way to the terminal's width; figures do not.
 pub fn observations(summary: &Summary, width: u16) -> String {
     let mut groups = groups(summary);
     groups.retain(|group| group.blocks.iter().any(|cell| cell.experiment.is_some()));
@@ -105,7 +117,12 @@ pub fn observations(summary: &Summary, width: u16) -> String {
 }
 
 fn of_label(label: &str, groups: &[Group<'_>], seen: &[ObservedMetric<'_>], width: u16) -> String {
-    let count = groups.iter().filter(|group| group.label == label).map(|group| group.blocks.len()).max().unwrap_or(0);
+    let count = groups
+        .iter()
+        .filter(|group| group.label == label)
+        .map(|group| group.blocks.len())
+        .max()
+        .unwrap_or(0);
     let mean = if count > 1 { format!(", mean of {}", blocks(count)) } else { String::new() };
     let shown = sanitize::line(label);
     let mut rows = seen.iter().filter(|seen| seen.label == label).peekable();
@@ -136,7 +153,8 @@ fn line(seen: &ObservedMetric<'_>) -> [String; 5] {
     let place = Point::read(seen.cell).and(&Point::read(seen.point));
     let place = if place.is_base() { String::new() } else { place.to_string() };
     let n = or_dash(seen.value(), |_| seen.n.to_string());
-    [seen.metric.to_owned(), place, seen.value_in_words(), n, seen.text.to_owned()].map(|text| sanitize::line(&text))
+    [seen.metric.to_owned(), place, seen.value_in_words(), n, seen.text.to_owned()]
+        .map(|text| sanitize::line(&text))
 }
 
 #[cfg(test)]
@@ -171,25 +189,36 @@ mod tests {
             1,
             &[
                 Observation::measured(metric::WAKE_UP_P50, "rate=1k/s", 1_630_000.0, 12_000),
-                Observation::measured(metric::LARGEST_INTACT, "", 268_435_456.0, 3).with_text("first\nsecond\x1b[31m"),
+                Observation::measured(metric::LARGEST_INTACT, "", 268_435_456.0, 3)
+                    .with_text("first\nsecond\x1b[31m"),
                 Observation::cannot(metric::SHARE_SEEK, "", "nothing is kept"),
                 Observation::not_measured(metric::LIVE_RATE, "", "no message came"),
             ],
         );
         assert!(found.starts_with("redis-pubsub\n"), "{found}");
         let line = |metric: &str| {
-            let line = found.lines().find(|line| line.contains(metric)).unwrap_or_else(|| panic!("{metric}: {found}"));
-            line.split(['│', '┆']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>()
+            let line = found
+                .lines()
+                .find(|line| line.contains(metric))
+                .unwrap_or_else(|| panic!("{metric}: {found}"));
+            line.split(['│', '┆'])
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
         };
         assert_eq!(line("wake_up.p50"), ["wake_up.p50", "rate=1k/s", "1.63 ms", "12000"]);
-        assert_eq!(line("largest_intact"), ["largest_intact", "256 MiB", "3", "first second\u{fffd}[31m"]);
+        assert_eq!(
+            line("largest_intact"),
+            ["largest_intact", "256 MiB", "3", "first second\u{fffd}[31m"]
+        );
         assert_eq!(line("share.seek"), ["share.seek", "cannot", "–", "nothing is kept"]);
         assert_eq!(line("live.rate"), ["live.rate", "not measured", "–", "no message came"]);
     }
 
     #[test]
     fn a_note_gives_way_to_the_terminal_and_figures_do_not() {
-        let long = Observation::measured(metric::CRASH_LOST, "", 7.0, 10).with_text("word ".repeat(100));
+        let long =
+            Observation::measured(metric::CRASH_LOST, "", 7.0, 10).with_text("word ".repeat(100));
         let found = text(80, 3, &[long]);
         assert!(found.starts_with("redis-pubsub, mean of 3 blocks\n"), "{found}");
         assert_eq!(found.lines().filter(|line| line.contains("word")).count(), 1, "{found}");

@@ -1,6 +1,8 @@
-//! How figures grow with the number of subscriptions or consumers: speed-up against the smallest step.
+//! How figures grow with the number of subscriptions or consumers: speed-up against the smallest
+//! step.
 //!
-//! With fan-out, what counts is deliveries (messages × subscriptions): the ideal is the number itself, as for consumers.
+//! With fan-out, what counts is deliveries (messages × subscriptions): the ideal is the number
+//! itself, as for consumers.
 
 use super::cells::Cells;
 use super::chart::lines::Curve;
@@ -26,7 +28,8 @@ pub struct ScaledRate<'a> {
     pub complete: bool,
 }
 
-/// The curves of one condition, such as 1 ms of work: against the number the speed-up, filled where it is complete.
+/// The curves of one condition, such as 1 ms of work: against the number the speed-up, filled where
+/// it is complete.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpeedupGroup {
     pub key: &'static str,
@@ -49,7 +52,8 @@ pub fn scaled<'a>(
 /// All families of a row, fan-out first.
 pub fn families(cells: &Cells<'_>) -> Vec<SpeedupGroup> {
     let of_key = |key| {
-        let own = cells.labels().into_iter().flat_map(|(label, _)| cells.of_label(label, "goodput"));
+        let own =
+            cells.labels().into_iter().flat_map(|(label, _)| cells.of_label(label, "goodput"));
         let rates = own.filter(|cell| key_of(&cell.cell) == Some(key)).filter_map(|cell| {
             scaled(key, (&cell.label, &cell.system, &cell.cell), cell.value?, complete(cells, cell))
         });
@@ -61,27 +65,36 @@ pub fn families(cells: &Cells<'_>) -> Vec<SpeedupGroup> {
 /// The families of one key, each label with all its rates of one condition.
 pub fn speedups(key: &'static str, rates: &[ScaledRate<'_>]) -> Vec<SpeedupGroup> {
     let mut families: Vec<SpeedupGroup> = Vec::new();
-    for (label, system, condition) in rates.iter().map(|one| (one.label, one.system, &one.condition)).unique() {
+    for (label, system, condition) in
+        rates.iter().map(|one| (one.label, one.system, &one.condition)).unique()
+    {
         let own = rates.iter().filter(|one| one.label == label && one.condition == *condition);
         let points = speedup(key, own.map(|one| (one.n, one.rate, one.complete)).collect());
         if !points.is_empty() {
             let new = || SpeedupGroup { key, condition: condition.clone(), curves: Vec::new() };
             let family = known_or_new(&mut families, |family| family.condition == *condition, new);
-            family.curves.push(Curve { label: label.to_owned(), system: system.to_owned(), points });
+            family.curves.push(Curve {
+                label: label.to_owned(),
+                system: system.to_owned(),
+                points,
+            });
         }
     }
     families
 }
 
-/// Number, speed-up and whether it is complete, from (number, messages a second, complete) in any order. The speed-up is 1
-/// at the smallest number if that is 1.
+/// Number, speed-up and whether it is complete, from (number, messages a second, complete) in any
+/// order. The speed-up is 1 at the smallest number if that is 1.
 fn speedup(key: &str, mut values: Vec<(f64, f64, bool)>) -> Vec<(f64, f64, bool)> {
     values.sort_by(|a, b| a.0.total_cmp(&b.0));
     values.dedup_by_key(|(n, ..)| *n);
     let work = |n: f64, value: f64| if key == FAN_OUT { n * value } else { value };
     let first = values.first().map(|(n, value, _)| (*n, work(*n, *value)));
     let Some((first, base)) = first.filter(|(_, base)| *base > 0.0) else { return Vec::new() };
-    values.into_iter().map(|(n, value, complete)| (n, first * work(n, value) / base, complete)).collect()
+    values
+        .into_iter()
+        .map(|(n, value, complete)| (n, first * work(n, value) / base, complete))
+        .collect()
 }
 
 fn key_of(cell: &str) -> Option<&'static str> {
@@ -89,7 +102,8 @@ fn key_of(cell: &str) -> Option<&'static str> {
 }
 
 fn complete(cells: &Cells<'_>, cell: &ComparedCell) -> bool {
-    let said = cells.of_label(&cell.label, "complete").into_iter().find(|other| other.cell == cell.cell);
+    let said =
+        cells.of_label(&cell.label, "complete").into_iter().find(|other| other.cell == cell.cell);
     said.and_then(|cell| cell.value).is_none_or(|value| value >= 1.0)
 }
 
@@ -104,7 +118,11 @@ mod tests {
         };
         assert_eq!(factors(SHARING, vec![(4.0, 390.0, true), (1.0, 100.0, true)]), [1.0, 3.9]);
         assert_eq!(factors(FAN_OUT, vec![(1.0, 100.0, true), (4.0, 50.0, true)]), [1.0, 2.0]);
-        assert_eq!(factors(SHARING, vec![(2.0, 100.0, true), (4.0, 150.0, true)]), [2.0, 3.0], "from the ideal of 2");
+        assert_eq!(
+            factors(SHARING, vec![(2.0, 100.0, true), (4.0, 150.0, true)]),
+            [2.0, 3.0],
+            "from the ideal of 2"
+        );
         assert!(speedup(SHARING, vec![(1.0, 0.0, true)]).is_empty());
     }
 }

@@ -1,4 +1,5 @@
-//! The comparison table, independent of how it is written: lines of text per cell, nothing escaped yet.
+//! The comparison table, independent of how it is written: lines of text per cell, nothing escaped
+//! yet.
 
 use super::cells::Cells;
 use super::group::known_or_new;
@@ -31,7 +32,10 @@ impl DataTable {
     }
 
     /// Of rows that say first which cell each is about.
-    pub fn placed<'a>(head: &[&str], rows: impl Iterator<Item = (&'a CellId, Vec<String>)>) -> Self {
+    pub fn placed<'a>(
+        head: &[&str],
+        rows: impl Iterator<Item = (&'a CellId, Vec<String>)>,
+    ) -> Self {
         let place = |id: &CellId| [id.label.clone(), id.cell.clone(), id.block.to_string()];
         let rows = rows.map(|(id, row)| place(id).into_iter().chain(row).collect()).collect();
         Self::new(["Label", "Matrix point", "Block"].iter().chain(head).copied(), rows)
@@ -60,7 +64,10 @@ pub fn uses(comparison: &Comparison) -> Table {
 fn rows(claims: &[Claim], comparison: &Comparison) -> Table {
     let rows = claims.iter().map(|claim| {
         let cells = Cells::of(claim, &comparison.runs);
-        let mut row = vec![vec![claim_title(&claim.id), format!("{} / {}", claim.kafka_claim, claim.redis_claim)]];
+        let mut row = vec![vec![
+            claim_title(&claim.id),
+            format!("{} / {}", claim.kafka_claim, claim.redis_claim),
+        ]];
         row.extend(System::NAMES.map(|system| headline::lines(&cells, system)));
         row.push(vec![claim.verdict.clone()]);
         row
@@ -73,7 +80,9 @@ fn rows(claims: &[Claim], comparison: &Comparison) -> Table {
 /// Where claims come from: each address once, with the names of its rows where there are several.
 pub fn sources(comparison: &Comparison) -> Vec<(String, Vec<String>)> {
     let mut sources: Vec<(String, Vec<String>)> = Vec::new();
-    for claim in comparison.claims.iter().chain(&comparison.uses).filter(|claim| !claim.source.is_empty()) {
+    for claim in
+        comparison.claims.iter().chain(&comparison.uses).filter(|claim| !claim.source.is_empty())
+    {
         let new = || (claim.source.clone(), Vec::new());
         let named = known_or_new(&mut sources, |(source, _)| *source == claim.source, new);
         named.1.push(claim_title(&claim.id));
@@ -81,13 +90,17 @@ pub fn sources(comparison: &Comparison) -> Vec<(String, Vec<String>)> {
     sources
 }
 
-/// Every figure of a claim that was tried: a table for each metric, since a column has one unit, one of ratios, and one of
-/// what documents say.
+/// Every figure of a claim that was tried: a table for each metric, since a column has one unit,
+/// one of ratios, and one of what documents say.
 pub fn details(claim: &Claim) -> Vec<Table> {
-    let tried = claim.cells.iter().filter(|cell| cell.run.is_some() || cell.kind != Kind::NotMeasured);
-    let (documented, tried): (Vec<_>, Vec<_>) = tried.partition(|cell| cell.kind == Kind::Documented);
+    let tried =
+        claim.cells.iter().filter(|cell| cell.run.is_some() || cell.kind != Kind::NotMeasured);
+    let (documented, tried): (Vec<_>, Vec<_>) =
+        tried.partition(|cell| cell.kind == Kind::Documented);
     let (ratios, values): (Vec<_>, Vec<_>) = tried.into_iter().partition(|cell| is_ratio(cell));
-    let of = |metric: &str| values.iter().filter(|cell| cell.metric == metric).copied().collect::<Vec<_>>();
+    let of = |metric: &str| {
+        values.iter().filter(|cell| cell.metric == metric).copied().collect::<Vec<_>>()
+    };
     let metrics = values.iter().map(|cell| cell.metric.as_str()).unique();
     let mut tables: Vec<Table> = metrics.map(|metric| metric_table(metric, &of(metric))).collect();
     if !ratios.is_empty() {
@@ -110,7 +123,10 @@ pub fn details(claim: &Claim) -> Vec<Table> {
             let document = or_dash(cell.source.clone(), |address| address);
             vec![name(cell), cell.metric.clone(), cell.text.clone(), document]
         };
-        tables.push(Table { link: Some(3), ..table("Documented", &head, documented.iter().map(row)) });
+        tables.push(Table {
+            link: Some(3),
+            ..table("Documented", &head, documented.iter().map(row))
+        });
     }
     tables
 }
@@ -125,7 +141,11 @@ fn name(cell: &ComparedCell) -> String {
 
 fn metric_table(metric: &str, cells: &[&ComparedCell]) -> Table {
     let time = TimeUnit::for_column(cells.iter().filter_map(|cell| cell.value));
-    let unit = cells.iter().map(|cell| cell.unit.as_str()).find(|unit| !unit.is_empty()).unwrap_or_default();
+    let unit = cells
+        .iter()
+        .map(|cell| cell.unit.as_str())
+        .find(|unit| !unit.is_empty())
+        .unwrap_or_default();
     let known = Unit::from_name(unit);
     let print = |value: f64| match known {
         Some(Unit::Nanoseconds) => time.of(value),
@@ -153,7 +173,10 @@ fn metric_table(metric: &str, cells: &[&ComparedCell]) -> Table {
         vec![
             name(cell),
             cell.cell.clone(),
-            or_dash(cell.value.map(print).or((cell.kind == Kind::Cannot).then(|| "cannot".to_owned())), |text| text),
+            or_dash(
+                cell.value.map(print).or((cell.kind == Kind::Cannot).then(|| "cannot".to_owned())),
+                |text| text,
+            ),
             span(cell.interval, print),
             grouped(cell.n),
             cell.blocks.to_string(),

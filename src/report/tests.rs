@@ -6,7 +6,9 @@ mod run;
 
 use super::*;
 use crate::result::synthetic::{latency_run, manifest};
-use crate::result::{BlockValue, CellOutcome, Claim, ComparedCell, Kind, RunInfo, SCHEMA, Status, Survives};
+use crate::result::{
+    BlockValue, CellOutcome, Claim, ComparedCell, Kind, RunInfo, SCHEMA, Status, Survives,
+};
 use std::collections::BTreeMap;
 
 /// Every file under `dir` with its content.
@@ -29,7 +31,14 @@ fn snapshot(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-fn cell(label: &str, system: &str, point: &str, metric: &str, unit: &str, value: Option<f64>) -> ComparedCell {
+fn cell(
+    label: &str,
+    system: &str,
+    point: &str,
+    metric: &str,
+    unit: &str,
+    value: Option<f64>,
+) -> ComparedCell {
     let block = |block, factor: f64| BlockValue {
         block,
         value: value.map(|value| value * factor),
@@ -78,9 +87,12 @@ fn table() -> Comparison {
     let systems = ["kafka", "redis-pubsub", "redis-streams", "redis-lists"];
     let mut throughput = Vec::new();
     let mut latency = Vec::new();
-    for (system, (rate, ns)) in
-        systems.into_iter().zip([(612_345.0, 1.63e6), (540_000.0, 1.2e5), (310_000.0, 2.5e5), (333_000.0, 2.1e5)])
-    {
+    for (system, (rate, ns)) in systems.into_iter().zip([
+        (612_345.0, 1.63e6),
+        (540_000.0, 1.2e5),
+        (310_000.0, 2.5e5),
+        (333_000.0, 2.1e5),
+    ]) {
         for (size, share) in [("100B", 1.0), ("1KiB", 0.4)] {
             throughput.push(cell(
                 system,
@@ -93,8 +105,16 @@ fn table() -> Comparison {
         }
         for point in ["load.rate=1k/s", "load.rate=10k/s"] {
             for (metric, factor) in [("p50", 1.0), ("p99", 2.3), ("p99_9", 9.0)] {
-                let value = (system != "redis-lists" || point.contains("=1k")).then_some(ns * factor);
-                latency.push(cell(system, system, point, &format!("end_to_end.{metric}"), "ns", value));
+                let value =
+                    (system != "redis-lists" || point.contains("=1k")).then_some(ns * factor);
+                latency.push(cell(
+                    system,
+                    system,
+                    point,
+                    &format!("end_to_end.{metric}"),
+                    "ns",
+                    value,
+                ));
             }
         }
     }
@@ -122,7 +142,10 @@ fn table() -> Comparison {
             started_at: "2026-11-22T19:00:00Z".into(),
             blocks: 3,
             cross_class: None,
-            versions: BTreeMap::from([("kafka".into(), "Apache Kafka 4.4.0; librdkafka 2.12.1".into())]),
+            versions: BTreeMap::from([(
+                "kafka".into(),
+                "Apache Kafka 4.4.0; librdkafka 2.12.1".into(),
+            )]),
             promises: BTreeMap::from([("kafka".into(), "acks=all, one copy".into())]),
             host: "Test CPU, 2 cores, 6.1".into(),
             cores: Some(2),
@@ -132,7 +155,11 @@ fn table() -> Comparison {
         claims: vec![
             claim("retention", "not measured", vec![]),
             claim("throughput", "holds", throughput),
-            claim("latency", "inconclusive (redis-lists is overloaded at load.rate=10k/s)", latency),
+            claim(
+                "latency",
+                "inconclusive (redis-lists is overloaded at load.rate=10k/s)",
+                latency,
+            ),
         ],
         uses: vec![claim("session-cache", "not measured", vec![])],
     }
@@ -157,7 +184,14 @@ fn all_six_files_are_written_and_read_back() {
     let names: Vec<&str> = first.keys().map(String::as_str).collect();
     assert_eq!(
         names,
-        ["comparison.csv", "comparison.html", "comparison.json", "comparison.md", "comparison.png", "comparison.svg"]
+        [
+            "comparison.csv",
+            "comparison.html",
+            "comparison.json",
+            "comparison.md",
+            "comparison.png",
+            "comparison.svg"
+        ]
     );
     assert_eq!(Comparison::read(dir.path()).unwrap(), comparison);
     write_comparison(dir.path(), &comparison).unwrap();
@@ -186,15 +220,23 @@ fn claims_and_documents_name_their_sources() {
         ..cell("kafka-share-groups", "kafka", "", "worker", "", None)
     });
     let text = markdown(&comparison);
-    assert!(text.contains("in our own words, are those of <https://example.org/kafka_and_redis>."), "{text}");
     assert!(
-        text.contains("| kafka-share-groups | worker | the broker does it (read 2026-11-22) | <https://kafka.apache.org/44/design_notes/> |"),
+        text.contains("in our own words, are those of <https://example.org/kafka_and_redis>."),
+        "{text}"
+    );
+    assert!(
+        text.contains(
+            "| kafka-share-groups | worker | the broker does it (read 2026-11-22) | \
+            <https://kafka.apache.org/44/design_notes/> |"
+        ),
         "{text}"
     );
     let dir = tempfile::tempdir().unwrap();
     write_comparison(dir.path(), &comparison).unwrap();
     let page = plain_slashes(&std::fs::read_to_string(dir.path().join("comparison.html")).unwrap());
-    for address in ["https://example.org/kafka_and_redis", "https://kafka.apache.org/44/design_notes/"] {
+    for address in
+        ["https://example.org/kafka_and_redis", "https://kafka.apache.org/44/design_notes/"]
+    {
         assert!(page.contains(&format!("<a href=\"{address}\" rel=\"noreferrer\">")), "{address}");
     }
 }
@@ -206,7 +248,8 @@ fn pages_need_no_network_and_no_script() {
     let folder = latency_run(dir.path());
     report(&folder).unwrap();
     for path in [dir.path().join("comparison.html"), folder.path().join("report.html")] {
-        let page = std::fs::read_to_string(&path).unwrap().replace("http://www.w3.org/2000/svg", "");
+        let page =
+            std::fs::read_to_string(&path).unwrap().replace("http://www.w3.org/2000/svg", "");
         // A reader may follow a link; the page loads nothing.
         let page = page.replace("<a href=\"https:", "").replace("\">https:", "");
         for forbidden in ["http:", "https:", "<script", "@import", "url("] {
@@ -234,7 +277,9 @@ fn crowded(figure: &Figure) -> Vec<String> {
     let mut wrong = Vec::new();
     for (at, (text, [left, top, right, bottom])) in texts.iter().enumerate() {
         if *left < 0.0 || *top < 0.0 || *right > figure.width || *bottom > figure.height {
-            wrong.push(format!("`{text}` leaves the paper: {left:.0} {top:.0} {right:.0} {bottom:.0}"));
+            wrong.push(format!(
+                "`{text}` leaves the paper: {left:.0} {top:.0} {right:.0} {bottom:.0}"
+            ));
         }
         for (other, [l, t, r, b]) in &texts[at + 1..] {
             if left < r && l < right && top < b && t < bottom {

@@ -11,7 +11,8 @@ use std::path::Path;
 
 pub fn markdown(comparison: &Comparison) -> String {
     let mut out = String::from(
-        "<!-- Written by brokerbench from comparison.json; do not edit. -->\n# Kafka and Redis, claim by claim\n\n",
+        "<!-- Written by brokerbench from comparison.json; do not edit. -->\n# Kafka and Redis, \
+        claim by claim\n\n",
     );
     let profile = escape::markdown(&comparison.profile).replace('`', "");
     out += &format!("Profile `{profile}`. Every verdict is computed from the figures below; ");
@@ -20,15 +21,18 @@ pub fn markdown(comparison: &Comparison) -> String {
     out += &claimed_by(comparison);
     for claim in comparison.claims.iter().filter(|claim| !details(claim).is_empty()) {
         let [verdict, rule] = [&claim.verdict, &claim.rule].map(|text| escape::markdown(text));
-        let because = claim.because.split("; ").map(|sentence| format!("- {}\n", escape::markdown(sentence)));
-        out += &format!("\n## {}\n\n**Verdict: {verdict}.** Rule: {rule}\n\n", claim_title(&claim.id));
+        let because =
+            claim.because.split("; ").map(|sentence| format!("- {}\n", escape::markdown(sentence)));
+        out +=
+            &format!("\n## {}\n\n**Verdict: {verdict}.** Rule: {rule}\n\n", claim_title(&claim.id));
         out += &format!("Why:\n\n{}\n", because.format(""));
         out += &folded(&details(claim));
     }
     out += "\n## What it is recommended for\n\n";
     out += &titled(uses(comparison));
     for row in comparison.uses.iter().filter(|row| !details(row).is_empty()) {
-        out += &format!("\n**{}**. Rule: {}\n\n", claim_title(&row.id), escape::markdown(&row.rule));
+        out +=
+            &format!("\n**{}**. Rule: {}\n\n", claim_title(&row.id), escape::markdown(&row.rule));
         out += &folded(&details(row));
     }
     if !comparison.runs.is_empty() {
@@ -60,11 +64,19 @@ pub fn markdown_table(comparison: &Comparison) -> String {
 fn claimed_by(comparison: &Comparison) -> String {
     let sources = sources(comparison);
     let named = |(source, rows): &(String, Vec<String>)| {
-        let of = if sources.len() > 1 { format!(" ({})", escape::markdown(&rows.join(", "))) } else { String::new() };
+        let of = if sources.len() > 1 {
+            format!(" ({})", escape::markdown(&rows.join(", ")))
+        } else {
+            String::new()
+        };
         escape::markdown_address(source) + &of
     };
     let named = sources.iter().map(named).join(", ");
-    if named.is_empty() { named } else { format!("\nThe claims, in our own words, are those of {named}.\n") }
+    if named.is_empty() {
+        named
+    } else {
+        format!("\nThe claims, in our own words, are those of {named}.\n")
+    }
 }
 
 /// A table whose first cells begin with their titles.
@@ -83,8 +95,8 @@ fn folded(tables: &[Table]) -> String {
     out + "\n</details>\n"
 }
 
-/// `titles` stand in bold before the first cell of each row, where there are some. Not padded: one long note would widen
-/// every row of its table.
+/// `titles` stand in bold before the first cell of each row, where there are some. Not padded: one
+/// long note would widen every row of its table.
 fn grid(table: &Table, titles: &[String]) -> String {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let mut out = line(table.head.iter().map(|text| escape::markdown(text)).collect());
@@ -95,7 +107,9 @@ fn grid(table: &Table, titles: &[String]) -> String {
             .enumerate()
             .map(|(column, lines)| {
                 let linked = table.link == Some(column);
-                let line = |line: &String| if linked { escape::markdown_address(line) } else { escape::markdown(line) };
+                let line = |line: &String| {
+                    if linked { escape::markdown_address(line) } else { escape::markdown(line) }
+                };
                 lines.iter().map(line).join("<br>")
             })
             .collect();
@@ -111,12 +125,15 @@ fn grid(table: &Table, titles: &[String]) -> String {
 pub fn terminal(comparison: &Comparison, width: u16) -> String {
     let table = overview(comparison);
     let mut grid = Grid::new();
-    grid.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    grid.load_style(presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic);
     grid.force_no_tty().set_width(width.max(60));
     grid.set_header(table.head);
     for mut row in table.rows {
         row[0].truncate(1);
-        grid.add_row(row.iter().map(|lines| lines.iter().map(|line| sanitize::line(line)).join("\n")));
+        grid.add_row(
+            row.iter().map(|lines| lines.iter().map(|line| sanitize::line(line)).join("\n")),
+        );
     }
     grid.trim_fmt() + "\n"
 }
@@ -124,13 +141,14 @@ pub fn terminal(comparison: &Comparison, width: u16) -> String {
 pub fn csv(comparison: &Comparison, path: &Path) -> Result<Vec<u8>, ResultError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let head = [
-        "claim", "verdict", "label", "system", "variant", "cell", "metric", "kind", "value", "unit", "low", "high",
-        "n", "blocks", "text", "run", "source",
+        "claim", "verdict", "label", "system", "variant", "cell", "metric", "kind", "value",
+        "unit", "low", "high", "n", "blocks", "text", "run", "source",
     ];
     writer.write_record(head).map_err(|error| ResultError::corrupt(path, error))?;
     for claim in comparison.claims.iter().chain(&comparison.uses) {
         for cell in &claim.cells {
-            let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+            let number =
+                |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
             let text = |text: &Option<String>| escape::csv(text.as_deref().unwrap_or_default());
             let record = [
                 escape::csv(&claim.id),

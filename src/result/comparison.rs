@@ -1,5 +1,5 @@
-//! `comparison.json`: the second public interface. The table of claims, with every input of every verdict, so that the
-//! verdicts can be computed again from this file alone.
+//! `comparison.json`: the second public interface. The table of claims, with every input of every
+//! verdict, so that the verdicts can be computed again from this file alone.
 
 use super::error::ResultError;
 use super::files;
@@ -15,8 +15,8 @@ pub struct Comparison {
     pub schema: u32,
     /// `quick`, `standard` or `full`.
     pub profile: String,
-    /// The runs that the cells come from; a scenario that could not run stands here too, with status `failed` and the reason
-    /// as its warning.
+    /// The runs that the cells come from; a scenario that could not run stands here too, with
+    /// status `failed` and the reason as its warning.
     pub runs: Vec<RunInfo>,
     /// In the order of the table.
     pub claims: Vec<Claim>,
@@ -55,7 +55,8 @@ pub struct RunInfo {
     pub cross_class: Option<String>,
     /// Broker and client versions per label.
     pub versions: BTreeMap<String, String>,
-    /// The settings that decide what an acknowledged message survives, and the consumer's acknowledge policy, per label.
+    /// The settings that decide what an acknowledged message survives, and the consumer's
+    /// acknowledge policy, per label.
     #[serde(default)]
     pub promises: BTreeMap<String, String>,
     /// Processor, cores and kernel.
@@ -101,8 +102,9 @@ pub struct ComparedCell {
     /// Such as `goodput`, `end_to_end.p99` or `ratio(goodput, kafka, redis-streams)`.
     pub metric: String,
     pub kind: Kind,
-    /// Over the blocks that count; `null` when none does: the geometric mean of speeds, times and ratios; the worst of what is
-    /// yes or no and of sizes; the largest of peaks; else the arithmetic mean.
+    /// Over the blocks that count; `null` when none does: the geometric mean of speeds, times and
+    /// ratios; the worst of what is yes or no and of sizes; the largest of peaks; else the
+    /// arithmetic mean.
     pub value: Option<f64>,
     /// Such as `msg/s`, `ns` or `×`.
     pub unit: String,
@@ -129,7 +131,8 @@ pub struct ComparedCell {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BlockValue {
     pub block: u32,
-    /// `null` when the block has none that may be shown: spoilt by the harness, or a latency under overload.
+    /// `null` when the block has none that may be shown: spoilt by the harness, or a latency under
+    /// overload.
     pub value: Option<f64>,
     /// What the path costs without a broker, in the same unit; `null` where it was not measured.
     pub floor: Option<f64>,
@@ -137,7 +140,8 @@ pub struct BlockValue {
     pub n: u64,
     pub valid: bool,
     pub outcome: CellOutcome,
-    /// Why the block is invalid or its outcome not `ok`, and what an experiment says beside its value; may be empty.
+    /// Why the block is invalid or its outcome not `ok`, and what an experiment says beside its
+    /// value; may be empty.
     pub because: String,
 }
 

@@ -1,4 +1,5 @@
-//! Why results cannot be written or read. Every message names the path, the cause and a remedy. Exit code 4.
+//! Why results cannot be written or read. Every message names the path, the cause and a remedy.
+//! Exit code 4.
 
 use super::summary::SCHEMA;
 use crate::units::Bytes;
@@ -13,12 +14,14 @@ pub enum ResultError {
     Corrupt { path: PathBuf, cause: String },
     #[error("{}: larger than {}; no file of brokerbench's is, so it is damaged or another's", path.display(), Bytes(*limit))]
     TooLarge { path: PathBuf, limit: u64 },
-    #[error("{}: written in schema {found}, this brokerbench reads up to {SCHEMA}; use a newer brokerbench", path.display())]
+    #[error("{}: written in schema {found}, this brokerbench reads up to {SCHEMA}; use a newer \
+        brokerbench", path.display())]
     NewerSchema { path: PathBuf, found: u64 },
     #[error("{}: no run found here; run a scenario first, or name the folder with --results", path.display())]
     NoRun { path: PathBuf },
     #[error(
-        "label `{label}` cannot name a folder: use 1 to 64 of a-z, 0-9, `-`, `_` and `.`, beginning with a letter or digit"
+        "label `{label}` cannot name a folder: use 1 to 64 of a-z, 0-9, `-`, `_` and `.`, \
+        beginning with a letter or digit"
     )]
     Label { label: String },
     #[error("drawing {what} failed: {cause}")]
@@ -37,7 +40,9 @@ fn remedy(cause: &io::Error) -> &'static str {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             "; something else is in the way: choose another folder with --results"
         }
-        io::ErrorKind::NotFound => "; run a scenario or a comparison first, or name the folder with --results",
+        io::ErrorKind::NotFound => {
+            "; run a scenario or a comparison first, or name the folder with --results"
+        }
         _ => "",
     }
 }

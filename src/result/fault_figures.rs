@@ -1,7 +1,9 @@
-//! The figures of faults, and the one way in which they are put together: over the injections of a block, and then by
-//! the same rule over the blocks. Losses are summed, times are the median, what reaches back is the most.
+//! The figures of faults, and the one way in which they are put together: over the injections of a
+//! block, and then by the same rule over the blocks. Losses are summed, times are the median, what
+//! reaches back is the most.
 //!
-//! What one injection of a block does not tell, the block does not: a recovery that was never seen is no time at all.
+//! What one injection of a block does not tell, the block does not: a recovery that was never seen
+//! is no time at all.
 
 use super::Fault;
 use super::words::grouped;
@@ -43,7 +45,8 @@ figures! {
 impl FaultFigure {
     /// Of the injections of one block that took effect.
     pub fn of_block(&self, struck: &[&Fault]) -> Option<f64> {
-        let values: Option<Vec<f64>> = struck.iter().map(|fault| (self.of)(fault).map(|value| value as f64)).collect();
+        let values: Option<Vec<f64>> =
+            struck.iter().map(|fault| (self.of)(fault).map(|value| value as f64)).collect();
         self.metric.over_blocks.of(&values?)
     }
 
@@ -54,9 +57,11 @@ impl FaultFigure {
     }
 }
 
-/// What a number of lost messages can and cannot say: losses come in clusters, so faults are what is counted.
+/// What a number of lost messages can and cannot say: losses come in clusters, so faults are what
+/// is counted.
 pub fn caveat(struck: &[&Fault]) -> String {
-    let faults = if struck.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", struck.len()) };
+    let faults =
+        if struck.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", struck.len()) };
     let simulated = if struck.iter().any(|fault| fault.fault_kind() == Some(FaultKind::PowerLoss)) {
         "; simulated power loss"
     } else {
@@ -68,7 +73,10 @@ pub fn caveat(struck: &[&Fault]) -> String {
     }
     let least = struck.iter().map(|fault| fault.rpo_least_messages).sum::<Option<u64>>();
     let least = least.map_or_else(String::new, |least| {
-        format!(", {} of them where the kernel had written back what was older than 30 s", grouped(least))
+        format!(
+            ", {} of them where the kernel had written back what was older than 30 s",
+            grouped(least)
+        )
     });
     format!("lost in {hit} of {faults}{simulated}{least}")
 }

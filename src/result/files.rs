@@ -1,4 +1,5 @@
-//! Reading and writing single files: a reader sees the old content or the new one, never half of it.
+//! Reading and writing single files: a reader sees the old content or the new one, never half of
+//! it.
 //!
 //! Written to a temporary file in the same directory, synced, renamed, and the directory synced.
 
@@ -18,9 +19,11 @@ pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), ResultError> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        builder.permissions(Permissions::from_mode(0o666)); // narrowed by the umask, as for any other file
+        // narrowed by the umask, as for any other file
+        builder.permissions(Permissions::from_mode(0o666));
     }
-    let mut file = builder.tempfile_in(dir).map_err(ResultError::io(dir, "write into the folder"))?;
+    let mut file =
+        builder.tempfile_in(dir).map_err(ResultError::io(dir, "write into the folder"))?;
     file.write_all(content).map_err(ResultError::io(path, "write"))?;
     file.as_file().sync_all().map_err(ResultError::io(path, "write"))?;
     file.persist(path).map_err(|error| ResultError::io(path, "write")(error.error))?;
@@ -33,7 +36,8 @@ pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), ResultError> {
 
 /// Pretty JSON with a final newline: what every `.json` of ours looks like.
 pub fn to_json<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, ResultError> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|error| ResultError::corrupt(path, error))?;
+    let mut text =
+        serde_json::to_vec_pretty(value).map_err(|error| ResultError::corrupt(path, error))?;
     text.push(b'\n');
     Ok(text)
 }
@@ -42,8 +46,8 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), ResultErro
     write_atomic(path, &to_json(path, value)?)
 }
 
-/// A `.json`, `.csv` or `.ndjson`: the largest that brokerbench has written are below 2 MB, and a parsed one takes several
-/// times its size.
+/// A `.json`, `.csv` or `.ndjson`: the largest that brokerbench has written are below 2 MB, and a
+/// parsed one takes several times its size.
 pub const LARGEST: u64 = 64 << 20;
 /// A `latency.hlog`: a few kB for each second and metric, so a day of load.
 pub const LARGEST_LOG: u64 = 1 << 30;
@@ -52,8 +56,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>, ResultError> {
     read_within(path, LARGEST)
 }
 
-/// Reads a whole file of at most `limit` bytes. Results may come from anywhere: neither a large file, nor one that never
-/// ends, nor a pipe that nobody writes into, may take all memory or all time.
+/// Reads a whole file of at most `limit` bytes. Results may come from anywhere: neither a large
+/// file, nor one that never ends, nor a pipe that nobody writes into, may take all memory or all
+/// time.
 pub fn read_within(path: &Path, limit: u64) -> Result<Vec<u8>, ResultError> {
     // Before it is opened: opening a pipe waits for its other end.
     let meta = fs::metadata(path).map_err(ResultError::io(path, "read"))?;
@@ -76,13 +81,16 @@ pub fn folders(dir: &Path) -> Result<Vec<PathBuf>, ResultError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(ResultError::io(dir, "read the folder")(error)),
     };
-    let mut found: Vec<PathBuf> =
-        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.is_dir()).collect();
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.is_dir())
+        .collect();
     found.sort();
     Ok(found)
 }
 
-/// Reads a JSON file that carries `schema`, refusing one from a newer brokerbench before looking at the rest.
+/// Reads a JSON file that carries `schema`, refusing one from a newer brokerbench before looking at
+/// the rest.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ResultError> {
     parse_json(&read(path)?, path)
 }
@@ -94,7 +102,8 @@ pub fn parse_json<T: DeserializeOwned>(text: &[u8], path: &Path) -> Result<T, Re
     struct Head {
         schema: Option<u64>,
     }
-    let head: Head = serde_json::from_slice(text).map_err(|error| ResultError::corrupt(path, error))?;
+    let head: Head =
+        serde_json::from_slice(text).map_err(|error| ResultError::corrupt(path, error))?;
     match head.schema {
         None => return Err(ResultError::corrupt(path, "the key `schema` is missing")),
         Some(found) if found > u64::from(SCHEMA) => {
@@ -159,7 +168,8 @@ mod tests {
     #[test]
     fn nested_brackets_end_in_an_error_and_not_the_stack() {
         let bomb = format!(r#"{{"schema": 1, "x": {}"#, "[".repeat(100_000));
-        let error = parse_json::<super::super::Summary>(bomb.as_bytes(), Path::new("x.json")).unwrap_err();
+        let error =
+            parse_json::<super::super::Summary>(bomb.as_bytes(), Path::new("x.json")).unwrap_err();
         assert!(error.to_string().contains("EOF while parsing"), "{error}");
     }
 }

@@ -1,10 +1,12 @@
-//! The run folder: `results/runs/<utc-time>-<scenario>-<id>/`, the only place where a run lives on disk.
+//! The run folder: `results/runs/<utc-time>-<scenario>-<id>/`, the only place where a run lives on
+//! disk.
 //!
 //! ```text
 //! manifest.json · summary.json · report.html · charts/*.svg
 //! cells/<label>/<cell>/block-N/ latency.hlog · windows.csv · events.ndjson · broker.log · accounting.json
 //! ```
-//! `accounting.json` is written last: a cell without it does not exist. Nothing here computes a number.
+//! `accounting.json` is written last: a cell without it does not exist. Nothing here computes a
+//! number.
 
 use super::error::ResultError;
 use super::manifest::Manifest;
@@ -61,17 +63,17 @@ impl RunFolder {
             return Err(missing());
         }
         let manifest: Manifest = files::read_json(&path.join("manifest.json"))?;
-        let epoch = manifest
-            .started_at
-            .parse()
-            .map_err(|error| ResultError::corrupt(&path.join("manifest.json"), format!("started_at: {error}")))?;
+        let epoch = manifest.started_at.parse().map_err(|error| {
+            ResultError::corrupt(&path.join("manifest.json"), format!("started_at: {error}"))
+        })?;
         Ok(Self { path: path.to_owned(), name: manifest.run, epoch })
     }
 
     /// The newest run under `results_dir` that has a manifest.
     pub fn latest(results_dir: &Path) -> Result<Self, ResultError> {
         let runs = results_dir.join("runs");
-        let newest = files::folders(&runs)?.into_iter().rfind(|path| path.join("manifest.json").is_file());
+        let newest =
+            files::folders(&runs)?.into_iter().rfind(|path| path.join("manifest.json").is_file());
         Self::open(&newest.ok_or(ResultError::NoRun { path: runs })?)
     }
 
@@ -108,7 +110,8 @@ impl RunFolder {
         files::read_json(&self.path.join("summary.json"))
     }
 
-    /// Writes the raw files of one cell and returns their paths, relative to the run folder, by kind.
+    /// Writes the raw files of one cell and returns their paths, relative to the run folder, by
+    /// kind.
     pub fn write_cell(&self, output: &CellOutput) -> Result<BTreeMap<String, String>, ResultError> {
         let record = &output.record;
         names::check_label(&record.label)?;
@@ -116,10 +119,14 @@ impl RunFolder {
         let dir = self.path.join(&relative);
         let hlog_path = dir.join("latency.hlog");
         files::write_atomic(&hlog_path, &hlog::encode(&output.intervals, self.epoch, &hlog_path)?)?;
-        files::write_atomic(&dir.join("windows.csv"), &windows_csv(&output.windows, &dir.join("windows.csv"))?)?;
+        files::write_atomic(
+            &dir.join("windows.csv"),
+            &windows_csv(&output.windows, &dir.join("windows.csv"))?,
+        )?;
         let mut events = Vec::new();
         for event in &output.events {
-            let line = serde_json::to_vec(event).map_err(|error| ResultError::corrupt(&dir, error))?;
+            let line =
+                serde_json::to_vec(event).map_err(|error| ResultError::corrupt(&dir, error))?;
             events.extend(line);
             events.push(b'\n');
         }
@@ -129,7 +136,8 @@ impl RunFolder {
         Ok(file_map(&relative))
     }
 
-    /// Every finished cell: in the order of the manifest's labels, then by matrix point, then by block.
+    /// Every finished cell: in the order of the manifest's labels, then by matrix point, then by
+    /// block.
     pub fn read_cells(&self, manifest: &Manifest) -> Result<Vec<StoredCell>, ResultError> {
         let mut cells = Vec::new();
         for label in files::folders(&self.path.join("cells"))? {
@@ -138,11 +146,18 @@ impl RunFolder {
                     if dir.join("accounting.json").is_file() {
                         let accounting = dir.join("accounting.json");
                         let record: CellRecord = files::read_json(&accounting)?;
-                        let relative = dir.strip_prefix(&self.path).unwrap_or(&dir).to_string_lossy().into_owned();
-                        // Charts and exports are written where the record says that it belongs: a label with `..` or
-                        // slashes in it would lead them out of the run.
+                        let relative = dir
+                            .strip_prefix(&self.path)
+                            .unwrap_or(&dir)
+                            .to_string_lossy()
+                            .into_owned();
+                        // Charts and exports are written where the record says that it belongs: a
+                        // label with `..` or slashes in it would lead them out of the run.
                         if relative != format!("cells/{}", place(&record)) {
-                            let what = format!("it says that it is {}, and lies in {relative}", place(&record));
+                            let what = format!(
+                                "it says that it is {}, and lies in {relative}",
+                                place(&record)
+                            );
                             return Err(ResultError::corrupt(&accounting, what));
                         }
                         cells.push(StoredCell { record, files: file_map(&relative), dir });
@@ -150,7 +165,8 @@ impl RunFolder {
                 }
             }
         }
-        let position = |label: &str| manifest.scenario.systems.iter().position(|(name, _)| name == label);
+        let position =
+            |label: &str| manifest.scenario.systems.iter().position(|(name, _)| name == label);
         cells.sort_by(|a, b| {
             let (a, b) = (&a.record, &b.record);
             // A label that the manifest does not know (`None`) sorts behind those that it knows.
@@ -165,7 +181,8 @@ impl RunFolder {
 }
 
 impl StoredCell {
-    /// `<label>/<cell>/block-N`: where a cell's files lie, under `cells/` and wherever else there is one for each cell.
+    /// `<label>/<cell>/block-N`: where a cell's files lie, under `cells/` and wherever else there
+    /// is one for each cell.
     pub fn place(&self) -> String {
         place(&self.record)
     }
@@ -214,7 +231,8 @@ mod tests {
     use super::super::synthetic;
     use super::*;
 
-    /// A record that came from a stranger: charts and exports are written to the place that it names.
+    /// A record that came from a stranger: charts and exports are written to the place that it
+    /// names.
     #[test]
     fn a_label_that_leads_elsewhere_is_refused() {
         let dir = tempfile::tempdir().unwrap();
@@ -228,7 +246,11 @@ mod tests {
             record.id.label = label.into();
             files::write_json(&folder.path().join(&paths["accounting"]), &record).unwrap();
             let error = folder.read_cells(&manifest).unwrap_err().to_string();
-            assert!(error.contains("accounting.json") && error.contains("lies in cells/kafka/base/block-1"), "{error}");
+            assert!(
+                error.contains("accounting.json")
+                    && error.contains("lies in cells/kafka/base/block-1"),
+                "{error}"
+            );
         }
     }
 }

@@ -1,9 +1,11 @@
-//! `latency.hlog`: interval histograms in the HdrHistogram log format 1.3, one line per second and metric.
+//! `latency.hlog`: interval histograms in the HdrHistogram log format 1.3, one line per second and
+//! metric.
 //!
-//! Readable by HdrHistogram's own tools (`scripts/check-hlog` compares with the Java ones): values are nanoseconds,
-//! time stamps seconds since the run's epoch with the wall-clock of that epoch as base time, the tag is the metric's
-//! name, `warm-up.` in front of what was recorded before the window. The third column is the interval's maximum in
-//! milliseconds: Java's writer divides by 1,000,000 by convention, and no reader uses it.
+//! Readable by HdrHistogram's own tools (`scripts/check-hlog` compares with the Java ones): values
+//! are nanoseconds, time stamps seconds since the run's epoch with the wall-clock of that epoch as
+//! base time, the tag is the metric's name, `warm-up.` in front of what was recorded before the
+//! window. The third column is the interval's maximum in milliseconds: Java's writer divides by
+//! 1,000,000 by convention, and no reader uses it.
 
 use super::error::ResultError;
 use super::raw::Interval;
@@ -21,7 +23,11 @@ use std::time::Duration;
 
 const WARM_UP: &str = "warm-up.";
 
-pub fn encode(intervals: &[Interval], epoch: jiff::Timestamp, path: &Path) -> Result<Vec<u8>, ResultError> {
+pub fn encode(
+    intervals: &[Interval],
+    epoch: jiff::Timestamp,
+    path: &Path,
+) -> Result<Vec<u8>, ResultError> {
     let mut log = Vec::new();
     let seconds = epoch.as_millisecond() as f64 / 1e3;
     let header = format!(
@@ -41,8 +47,10 @@ pub fn encode(intervals: &[Interval], epoch: jiff::Timestamp, path: &Path) -> Re
     let mut ordered: Vec<&Interval> = intervals.iter().collect();
     ordered.sort_by_key(|interval| (interval.start_ns, interval.metric, interval.warm_up));
     for interval in ordered {
-        let tag = format!("{}{}", if interval.warm_up { WARM_UP } else { "" }, interval.metric.name());
-        let (start, length) = (Duration::from_nanos(interval.start_ns), Duration::from_nanos(interval.length_ns));
+        let tag =
+            format!("{}{}", if interval.warm_up { WARM_UP } else { "" }, interval.metric.name());
+        let (start, length) =
+            (Duration::from_nanos(interval.start_ns), Duration::from_nanos(interval.length_ns));
         writer
             .write_histogram(&interval.histogram, start, length, Tag::new(&tag))
             .map_err(|error| ResultError::corrupt(path, error))?;
@@ -52,16 +60,23 @@ pub fn encode(intervals: &[Interval], epoch: jiff::Timestamp, path: &Path) -> Re
 
 /// The histograms of the measured window, merged per metric. Lines of other tags are ignored.
 ///
-/// The log may come from anywhere, so this is not the library's reader of logs, which looks through the whole rest of
-/// the file for each line: here a line costs its length, and a histogram what [`decode`] allows.
+/// The log may come from anywhere, so this is not the library's reader of logs, which looks through
+/// the whole rest of the file for each line: here a line costs its length, and a histogram what
+/// [`decode`] allows.
 pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {
     let mut merged: BTreeMap<Latency, Histogram<u64>> = BTreeMap::new();
     let mut lines: Vec<&[u8]> = log.split(|byte| *byte == b'\n').collect();
     let whole = lines.pop().is_none_or(<[u8]>::is_empty);
     for (at, line) in lines.into_iter().enumerate() {
-        let corrupt = |cause: String| ResultError::corrupt(path, format!("line {}: {cause}", at + 1));
-        let Some((tag, encoded)) = interval(line).map_err(|cause| corrupt(cause.into()))? else { continue };
-        let Some(metric) = Latency::ALL.into_iter().find(|metric| tag == metric.name().as_bytes()) else { continue };
+        let corrupt =
+            |cause: String| ResultError::corrupt(path, format!("line {}: {cause}", at + 1));
+        let Some((tag, encoded)) = interval(line).map_err(|cause| corrupt(cause.into()))? else {
+            continue;
+        };
+        let Some(metric) = Latency::ALL.into_iter().find(|metric| tag == metric.name().as_bytes())
+        else {
+            continue;
+        };
         let histogram = decode(encoded).map_err(corrupt)?;
         let total = match merged.entry(metric) {
             Entry::Vacant(entry) => entry.insert(histogram),
@@ -101,7 +116,8 @@ fn interval(line: &[u8]) -> Result<Option<Line<'_>>, &'static str> {
     if fields.next().is_some() { Err("too many fields") } else { Ok(Some((tag, encoded))) }
 }
 
-/// Of a whole metric; far beyond what anyone can send, and far from where sums of counts would overflow.
+/// Of a whole metric; far beyond what anyone can send, and far from where sums of counts would
+/// overflow.
 const MOST_SAMPLES: u64 = 1 << 56;
 /// Inflated. One with three digits over the whole range, no bucket empty, is half of that.
 const LARGEST_HISTOGRAM: u64 = 1 << 20;
@@ -116,7 +132,9 @@ const LONGEST_COUNT: usize = 6;
 
 /// One histogram, checked before the library reserves room for what its head announces.
 fn decode(encoded: &[u8]) -> Result<Histogram<u64>, String> {
-    let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).map_err(|error| error.to_string())?;
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(encoded)
+        .map_err(|error| error.to_string())?;
     let deflated = bytes.strip_prefix(&DEFLATED).and_then(|rest| rest.get(4..));
     let mut plain = Vec::new();
     ZlibDecoder::new(deflated.ok_or("not a deflated histogram")?)
@@ -144,12 +162,23 @@ fn decode(encoded: &[u8]) -> Result<Histogram<u64>, String> {
 mod tests {
     use super::*;
 
-    fn interval(metric: Latency, warm_up: bool, second: u64, values: impl IntoIterator<Item = u64>) -> Interval {
+    fn interval(
+        metric: Latency,
+        warm_up: bool,
+        second: u64,
+        values: impl IntoIterator<Item = u64>,
+    ) -> Interval {
         let mut histogram = Histogram::new_with_bounds(1, 120_000_000_000, 3).unwrap();
         for value in values {
             histogram.record(value).unwrap();
         }
-        Interval { metric, warm_up, start_ns: second * 1_000_000_000, length_ns: 1_000_000_000, histogram }
+        Interval {
+            metric,
+            warm_up,
+            start_ns: second * 1_000_000_000,
+            length_ns: 1_000_000_000,
+            histogram,
+        }
     }
 
     fn log() -> Vec<u8> {
@@ -165,8 +194,16 @@ mod tests {
     #[test]
     fn looks_as_java_writes_it() {
         let log = String::from_utf8(log()).unwrap();
-        assert!(log.contains("#[Histogram log format version 1.3]\n#[StartTime: 1795374000.000 (seconds"), "{log}");
-        assert!(log.contains("\n\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\","), "{log}");
+        assert!(
+            log.contains(
+                "#[Histogram log format version 1.3]\n#[StartTime: 1795374000.000 (seconds"
+            ),
+            "{log}"
+        );
+        assert!(
+            log.contains("\n\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\","),
+            "{log}"
+        );
         assert!(log.contains("\nTag=warm-up.publish,0.000,1.000,77."), "maximum in ms: {log}");
         let starts: Vec<&str> = log
             .lines()
@@ -179,7 +216,10 @@ mod tests {
     #[test]
     fn the_window_is_merged_per_metric_and_warm_up_stays_out() {
         let merged = merged(&log(), Path::new("x.hlog")).unwrap();
-        assert_eq!(merged.keys().copied().collect::<Vec<_>>(), [Latency::Publish, Latency::EndToEnd]);
+        assert_eq!(
+            merged.keys().copied().collect::<Vec<_>>(),
+            [Latency::Publish, Latency::EndToEnd]
+        );
         let publish = &merged[&Latency::Publish];
         assert_eq!((publish.len(), publish.min()), (2_000, 1_000));
         assert_eq!(publish.value_at_quantile(0.5), 1_999);
@@ -193,7 +233,12 @@ mod tests {
         text.replace_range(middle..middle + 8, "AAAAAAAA");
         let error = merged(text.as_bytes(), Path::new("dir/x.hlog")).unwrap_err().to_string();
         assert!(error.contains("dir/x.hlog"), "{error}");
-        for junk in ["garbage", "Tag=publish,1.0,1.0,1.0,!!!!\n", "Tag=publish,1.000,1.000,2.000,AAAA\n", "\u{0}\n"] {
+        for junk in [
+            "garbage",
+            "Tag=publish,1.0,1.0,1.0,!!!!\n",
+            "Tag=publish,1.000,1.000,2.000,AAAA\n",
+            "\u{0}\n",
+        ] {
             assert!(merged(junk.as_bytes(), Path::new("x")).is_err(), "{junk}");
         }
         let cut = &log()[..log().len() - 30];
@@ -206,18 +251,25 @@ mod tests {
         deflated.write_all(plain).unwrap();
         let deflated = deflated.finish().unwrap();
         let bytes = [&DEFLATED[..], &(deflated.len() as u32).to_be_bytes(), &deflated].concat();
-        format!("Tag=publish,0.000,1.000,1.000,{}\n", base64::engine::general_purpose::STANDARD.encode(bytes)).into()
+        format!(
+            "Tag=publish,0.000,1.000,1.000,{}\n",
+            base64::engine::general_purpose::STANDARD.encode(bytes)
+        )
+        .into()
     }
 
     fn plain(length: u32, digits: u32, high: u64, counts: &[u8]) -> Vec<u8> {
         let (zero, one) = (0u32.to_be_bytes(), 1f64.to_be_bytes());
         let low_high = [1u64.to_be_bytes(), high.to_be_bytes()].concat();
-        [&COOKIE[..], &length.to_be_bytes(), &zero, &digits.to_be_bytes(), &low_high, &one, counts].concat()
+        [&COOKIE[..], &length.to_be_bytes(), &zero, &digits.to_be_bytes(), &low_high, &one, counts]
+            .concat()
     }
 
     #[test]
     fn bombs_are_refused_before_room_is_made_for_them() {
-        let read = |plain: &[u8]| merged(&line(plain), Path::new("x.hlog")).map_err(|error| error.to_string());
+        let read = |plain: &[u8]| {
+            merged(&line(plain), Path::new("x.hlog")).map_err(|error| error.to_string())
+        };
         assert_eq!(read(&plain(1, 3, 1000, &[2])).unwrap()[&Latency::Publish].len(), 1);
         let refused = |plain: &[u8], words: &str| {
             let error = read(plain).unwrap_err();

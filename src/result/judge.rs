@@ -1,8 +1,10 @@
-//! Judges a cell's delivery against the guarantee that its scenario declares: a pure function of the record.
+//! Judges a cell's delivery against the guarantee that its scenario declares: a pure function of
+//! the record.
 //!
-//! It only judges. A system that cannot promise the guarantee is `cannot`, whatever it did; what the harness spoilt, what
-//! no audit could settle and what may still come is `inconclusive`, never a pass. Beside the verdict stand its reasons,
-//! and what is surprising either way: loss where the system's own documentation rules it out, none where it was due.
+//! It only judges. A system that cannot promise the guarantee is `cannot`, whatever it did; what
+//! the harness spoilt, what no audit could settle and what may still come is `inconclusive`, never
+//! a pass. Beside the verdict stand its reasons, and what is surprising either way: loss where the
+//! system's own documentation rules it out, none where it was due.
 
 use super::raw::CellRecord;
 use super::summary::{Fault, Judged, Survives};
@@ -15,8 +17,11 @@ use itertools::Itertools;
 pub fn judge(record: &CellRecord, guarantee: &str, valid: bool) -> (Option<Judged>, Vec<String>) {
     let found = verdict(record, guarantee, valid);
     let mut because: Vec<String> = found.iter().flat_map(|(_, because)| because.clone()).collect();
-    // Where a guarantee was broken or a fault was injected, what was found is told, also when nothing is judged.
-    if found.as_ref().is_some_and(|(judged, _)| *judged == Judged::Fail) || !record.faults.is_empty() {
+    // Where a guarantee was broken or a fault was injected, what was found is told, also when
+    // nothing is judged.
+    if found.as_ref().is_some_and(|(judged, _)| *judged == Judged::Fail)
+        || !record.faults.is_empty()
+    {
         because.extend(harm(record));
         because.extend(record.faults.iter().filter_map(|fault| surprise(fault, record)));
     }
@@ -49,7 +54,9 @@ fn verdict(record: &CellRecord, guarantee: &str, valid: bool) -> Option<Finding>
         },
         "at-least-once" => at_least_once(record),
         _ => match (counts.broker_lost, counts.log_duplicate, counts.phantom) {
-            (Some(lost), Some(twice), Some(phantom)) if lost.max(twice).max(phantom) > 0 => (Judged::Fail, Vec::new()),
+            (Some(lost), Some(twice), Some(phantom)) if lost.max(twice).max(phantom) > 0 => {
+                (Judged::Fail, Vec::new())
+            }
             (Some(_), Some(_), Some(_)) => passed(record),
             _ => (Judged::Inconclusive, vec!["the log was not read back".into()]),
         },
@@ -63,7 +70,9 @@ fn cannot<'a>(record: &'a CellRecord, guarantee: &str) -> Option<&'a str> {
         _ if told.is_some() => told,
         "at-most-once" => None,
         _ if record.counts.acked.is_none() => Some("its replies promise nothing"),
-        _ if !record.survives.process_kill => Some("what it acknowledges does not outlive its process"),
+        _ if !record.survives.process_kill => {
+            Some("what it acknowledges does not outlive its process")
+        }
         "exactly-once-in-log" if !keeps_a_log(record) => Some("it keeps no log"),
         _ => None,
     }
@@ -71,7 +80,11 @@ fn cannot<'a>(record: &'a CellRecord, guarantee: &str) -> Option<&'a str> {
 
 /// The fake of the self-check as well.
 fn system(record: &CellRecord) -> Option<System> {
-    if record.system == System::Fake.name() { Some(System::Fake) } else { System::from_name(&record.system) }
+    if record.system == System::Fake.name() {
+        Some(System::Fake)
+    } else {
+        System::from_name(&record.system)
+    }
 }
 
 fn keeps_a_log(record: &CellRecord) -> bool {
@@ -84,17 +97,24 @@ fn at_least_once(record: &CellRecord) -> Finding {
     let (Some(lost), Some(undelivered)) = (counts.lost, counts.undelivered) else {
         return open("nobody counted deliveries".into());
     };
-    // A log's reader moves on and does not come back; elsewhere another consumer may still take the message over.
-    let skipped =
-        counts.passed_over.filter(|_| system(record).map(System::store) == Some(MessageStore::Log)).unwrap_or(0);
+    // A log's reader moves on and does not come back; elsewhere another consumer may still take the
+    // message over.
+    let skipped = counts
+        .passed_over
+        .filter(|_| system(record).map(System::store) == Some(MessageStore::Log))
+        .unwrap_or(0);
     match counts.broker_lost {
-        Some(broker_lost) if broker_lost > 0 || lost > 0 || skipped > 0 => (Judged::Fail, Vec::new()),
-        Some(_) if undelivered > 0 => {
-            open(format!("{} messages were still in the broker when the drain ended", grouped(undelivered)))
+        Some(broker_lost) if broker_lost > 0 || lost > 0 || skipped > 0 => {
+            (Judged::Fail, Vec::new())
         }
-        None if lost > 0 => {
-            open(format!("{} messages did not arrive, and no audit says whether they are kept", grouped(lost)))
-        }
+        Some(_) if undelivered > 0 => open(format!(
+            "{} messages were still in the broker when the drain ended",
+            grouped(undelivered)
+        )),
+        None if lost > 0 => open(format!(
+            "{} messages did not arrive, and no audit says whether they are kept",
+            grouped(lost)
+        )),
         Some(_) => passed(record),
         None => {
             let (judged, mut because) = passed(record);
@@ -109,7 +129,10 @@ fn passed(record: &CellRecord) -> Finding {
     let faults = record.faults.iter().filter(|fault| fault.took_effect_at_ns.is_some()).count();
     let bound = (faults > 0).then(|| {
         let chance = 100.0 * chance_of_unseen(faults as u64);
-        format!("no violation in {faults} faults: at 95 % confidence fewer than {chance:.0} % of such faults cause one")
+        format!(
+            "no violation in {faults} faults: at 95 % confidence fewer than {chance:.0} % of \
+            such faults cause one"
+        )
     });
     (Judged::Pass, bound.into_iter().collect())
 }
@@ -122,9 +145,12 @@ fn harm(record: &CellRecord) -> Vec<String> {
         1 => format!(", {} of them delivered before", grouped(before)),
         _ => String::new(),
     };
-    // What is taken is gone: nobody can tell whether the broker or the consumer that took it lost it.
+    // What is taken is gone: nobody can tell whether the broker or the consumer that took it lost
+    // it.
     let (gone, where_from) = match keeps_a_log(record) {
-        true => ("broker loss", format!("acknowledged messages are no longer in the broker{before}")),
+        true => {
+            ("broker loss", format!("acknowledged messages are no longer in the broker{before}"))
+        }
         false => ("lost", "acknowledged messages neither arrived nor are in the broker".to_owned()),
     };
     let never = format!("{owed} messages were never delivered");
@@ -134,7 +160,12 @@ fn harm(record: &CellRecord) -> Vec<String> {
         ("lost", counts.lost.filter(|_| counts.broker_lost.is_none()), "lost", &never),
         ("passed_over", counts.passed_over, "delivery loss", skipped),
         ("duplicate", counts.duplicate, "duplicates", "deliveries too many"),
-        ("log_duplicate", counts.log_duplicate, "duplicates in the log", "messages stored once too often"),
+        (
+            "log_duplicate",
+            counts.log_duplicate,
+            "duplicates in the log",
+            "messages stored once too often",
+        ),
         ("phantom", counts.phantom, "phantoms", "refused messages turned up all the same"),
         ("corrupt", counts.corrupt, "corrupt", "messages arrived damaged"),
         ("reordered", counts.reordered, "disorder", "messages came behind a later one"),
@@ -143,14 +174,24 @@ fn harm(record: &CellRecord) -> Vec<String> {
         let count = count.filter(|count| *count > 0)?;
         Some(format!("{what}: {} {words}{}", grouped(count), first_of(record, column)))
     });
-    let again = record.retries.iter().map(|(reason, count)| format!("{reason} {}", grouped(*count))).join(", ");
+    let again = record
+        .retries
+        .iter()
+        .map(|(reason, count)| format!("{reason} {}", grouped(*count)))
+        .join(", ");
     told.chain((!again.is_empty()).then(|| format!("tried again: {again}"))).collect()
 }
 
 fn first_of(record: &CellRecord, column: &str) -> String {
-    record.examples.iter().find(|example| example.harm == column).map_or_else(String::new, |first| {
-        format!(" (first: number {} of producer {}, lane {})", first.sequence, first.producer, first.lane)
-    })
+    record.examples.iter().find(|example| example.harm == column).map_or_else(
+        String::new,
+        |first| {
+            format!(
+                " (first: number {} of producer {}, lane {})",
+                first.sequence, first.producer, first.lane
+            )
+        },
+    )
 }
 
 /// Whether what a fault did to acknowledged messages is not what the system's own promise says.
@@ -163,14 +204,16 @@ fn surprise(fault: &Fault, record: &CellRecord) -> Option<String> {
             fault.kind
         )),
         (true, false) => Some(format!(
-            "surprising: nothing lost to `{}`, which nothing promises to survive: the fault may have been too weak",
+            "surprising: nothing lost to `{}`, which nothing promises to survive: the fault may \
+            have been too weak",
             fault.kind
         )),
         _ => None,
     }
 }
 
-/// Whether acknowledged messages should be lost to this fault; `None` where the survival class does not say.
+/// Whether acknowledged messages should be lost to this fault; `None` where the survival class does
+/// not say.
 fn expects_loss(fault: &Fault, survives: &Survives, nodes: u16) -> Option<bool> {
     let kind = fault.fault_kind()?;
     let for_good = fault.healed_at_ns.is_none();
@@ -222,10 +265,17 @@ mod tests {
         record.counts.lost = None;
         assert_eq!(judged(&record, "at-least-once"), Some(Judged::Inconclusive));
         record.counts.acked = None;
-        assert_eq!(judged(&record, "at-least-once"), Some(Judged::Cannot), "a reply that promises nothing");
+        assert_eq!(
+            judged(&record, "at-least-once"),
+            Some(Judged::Cannot),
+            "a reply that promises nothing"
+        );
         let lists = cell("redis-lists", "base", 1).record;
         assert_eq!(judged(&lists, "exactly-once-in-log"), Some(Judged::Cannot), "a list is no log");
-        let told = CellRecord { unpromised: Some("it needs idempotence".into()), ..cell("kafka", "base", 1).record };
+        let told = CellRecord {
+            unpromised: Some("it needs idempotence".into()),
+            ..cell("kafka", "base", 1).record
+        };
         assert_eq!(
             judge(&told, "exactly-once-in-log", true),
             (Some(Judged::Cannot), vec!["it needs idempotence".into()])
@@ -243,27 +293,44 @@ mod tests {
         };
         let (judged, because) = with(|r| {
             (r.counts.broker_lost, r.counts.lost) = (Some(312), Some(112));
-            r.examples = vec![Example { harm: "broker_lost".into(), producer: 0, lane: 2, sequence: 17 }];
+            r.examples =
+                vec![Example { harm: "broker_lost".into(), producer: 0, lane: 2, sequence: 17 }];
         });
         assert_eq!(judged, Judged::Fail);
-        assert!(because.contains("broker loss: 312") && because.contains("200 of them delivered before"), "{because}");
+        assert!(
+            because.contains("broker loss: 312")
+                && because.contains("200 of them delivered before"),
+            "{because}"
+        );
         assert!(because.contains("number 17 of producer 0, lane 2"), "{because}");
-        let (judged, because) = with(|r| (r.counts.undelivered, r.counts.passed_over) = (Some(5), Some(3)));
+        let (judged, because) =
+            with(|r| (r.counts.undelivered, r.counts.passed_over) = (Some(5), Some(3)));
         assert!(judged == Judged::Fail && because.contains("delivery loss: 3"), "{because}");
         let (judged, because) = with(|r| r.counts.undelivered = Some(5));
-        assert!(judged == Judged::Inconclusive && because.contains("5 messages were still in the broker"), "{because}");
+        assert!(
+            judged == Judged::Inconclusive
+                && because.contains("5 messages were still in the broker"),
+            "{because}"
+        );
         let (judged, _) = with(|r| {
             r.id.system = "redis-streams".into();
             (r.counts.undelivered, r.counts.passed_over) = (Some(5), Some(3));
         });
-        assert_eq!(judged, Judged::Inconclusive, "another consumer may still take a pending entry over");
+        assert_eq!(
+            judged,
+            Judged::Inconclusive,
+            "another consumer may still take a pending entry over"
+        );
         let (judged, because) = with(|r| (r.counts.broker_lost, r.counts.lost) = (None, Some(1)));
         assert!(judged == Judged::Inconclusive && because.contains("no audit"), "{because}");
         let (judged, because) = with(|r| {
             r.id.system = "redis-lists".into();
             (r.counts.broker_lost, r.counts.lost) = (Some(4), Some(4));
         });
-        assert!(judged == Judged::Fail && !because.contains("broker loss"), "popped and lost by whom? {because}");
+        assert!(
+            judged == Judged::Fail && !because.contains("broker loss"),
+            "popped and lost by whom? {because}"
+        );
         let (judged, because) = with(|r| r.counts.broker_lost = None);
         assert!(judged == Judged::Pass && because.contains("live consumers"), "{because}");
     }
@@ -277,7 +344,11 @@ mod tests {
             judged(&record, "exactly-once-in-log").unwrap()
         };
         assert_eq!(with(|_| ()), Judged::Pass);
-        assert_eq!(with(|r| r.counts.duplicate = Some(4)), Judged::Pass, "delivered again is not stored again");
+        assert_eq!(
+            with(|r| r.counts.duplicate = Some(4)),
+            Judged::Pass,
+            "delivered again is not stored again"
+        );
         assert_eq!(with(|r| r.counts.log_duplicate = Some(1)), Judged::Fail);
         assert_eq!(with(|r| r.counts.phantom = Some(1)), Judged::Fail);
         assert_eq!(with(|r| r.counts.log_duplicate = None), Judged::Inconclusive);
@@ -292,7 +363,8 @@ mod tests {
         assert!(because[0].contains("10 faults") && because[0].contains("26 %"), "{because:?}");
         record.faults[3].not_applied = Some("no such node".into());
         assert_eq!(judge(&record, "at-least-once", true).0, Some(Judged::Inconclusive));
-        record.faults[3] = Fault { not_healed: Some("no answer".into()), ..fault(FaultKind::Pause, 0) };
+        record.faults[3] =
+            Fault { not_healed: Some("no answer".into()), ..fault(FaultKind::Pause, 0) };
         assert_eq!(judge(&record, "at-least-once", true).0, Some(Judged::Inconclusive));
     }
 
@@ -304,14 +376,20 @@ mod tests {
             record.faults = vec![fault(kind, rpo)];
             judge(&record, "none", true).1.join("; ")
         };
-        assert!(told(FaultKind::Kill, 3, |_| ()).contains("surprising: 3 acknowledged messages lost to `kill`"));
+        assert!(
+            told(FaultKind::Kill, 3, |_| ())
+                .contains("surprising: 3 acknowledged messages lost to `kill`")
+        );
         assert_eq!(told(FaultKind::Kill, 0, |_| ()), "");
         assert!(told(FaultKind::PowerLoss, 0, |_| ()).contains("may have been too weak"));
         assert_eq!(told(FaultKind::PowerLoss, 9, |_| ()), "", "documented");
         let copies = |record: &mut CellRecord| {
             (record.id.nodes, record.survives.node_loss, record.survives.copies) = (3, true, 3);
         };
-        assert!(told(FaultKind::PowerLoss, 9, copies).contains("should survive"), "one node of three");
+        assert!(
+            told(FaultKind::PowerLoss, 9, copies).contains("should survive"),
+            "one node of three"
+        );
         assert_eq!(told(FaultKind::MemFull, 9, |_| ()), "");
         assert_eq!(told(FaultKind::Pause, 9, |r| r.id.nodes = 3), "", "no promise either way");
     }

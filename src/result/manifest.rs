@@ -1,4 +1,5 @@
-//! `manifest.json`: what was run, on what, with which settings. Written first, rewritten when the run ends.
+//! `manifest.json`: what was run, on what, with which settings. Written first, rewritten when the
+//! run ends.
 
 use super::summary::{CellOutcome, Status};
 use crate::units::Rate;
@@ -35,8 +36,8 @@ pub struct Manifest {
     pub systems: BTreeMap<String, super::raw::Description>,
     /// Result of the self-check of this binary: `passed`, `failed: …` or `not run`.
     pub selfcheck: String,
-    /// Time from process start to the first message produced and consumed, and the latencies of the first seconds,
-    /// per label: the cold start as its own figure.
+    /// Time from process start to the first message produced and consumed, and the latencies of the
+    /// first seconds, per label: the cold start as its own figure.
     pub cold_start: BTreeMap<String, ColdStart>,
     /// Rates that were found before the first block (`load.rate: half-capacity`), by matrix point.
     #[serde(default)]
@@ -75,7 +76,8 @@ pub struct ScenarioInfo {
     /// Labels in the scenario's order, with their system.
     pub systems: Vec<(String, String)>,
     pub thresholds: Vec<String>,
-    /// Every key with its value and where the value came from (`default`, `file`, `profile quick`, `--set`).
+    /// Every key with its value and where the value came from (`default`, `file`, `profile quick`,
+    /// `--set`).
     pub resolved: Vec<Origin>,
     /// Path of the scenario file, or its built-in name.
     pub source: String,

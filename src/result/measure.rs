@@ -1,4 +1,5 @@
-//! The value of a metric of plain load in a cell: the one place that reads metrics out of a summary.
+//! The value of a metric of plain load in a cell: the one place that reads metrics out of a
+//! summary.
 
 use super::summary::CellSummary;
 use crate::model::{Latency, Measure, Statistic, metric};
@@ -6,15 +7,18 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The latencies of a cell as they were recorded: for statistics that `summary.json` does not list. Empty in a summary
-/// that was read back from its file.
+/// The latencies of a cell as they were recorded: for statistics that `summary.json` does not list.
+/// Empty in a summary that was read back from its file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Distributions(BTreeMap<Latency, Vec<(u64, u64)>>);
 
 impl Distributions {
     pub fn of(histograms: &BTreeMap<Latency, Histogram<u64>>) -> Self {
         let counted = |histogram: &Histogram<u64>| {
-            histogram.iter_recorded().map(|one| (one.value_iterated_to(), one.count_at_value())).collect()
+            histogram
+                .iter_recorded()
+                .map(|one| (one.value_iterated_to(), one.count_at_value()))
+                .collect()
         };
         Self(histograms.iter().map(|(latency, histogram)| (*latency, counted(histogram))).collect())
     }
@@ -24,7 +28,8 @@ impl Distributions {
         let count: u64 = counted.iter().map(|(_, count)| count).sum();
         match statistic {
             Statistic::Quantile(quantile) => {
-                let beyond = u128::from(count) * u128::from(quantile.beyond_millionths()) / 1_000_000;
+                let beyond =
+                    u128::from(count) * u128::from(quantile.beyond_millionths()) / 1_000_000;
                 let rank = u128::from(count) - beyond;
                 let mut below = 0;
                 let reached = counted.iter().find(|(_, count)| {
@@ -34,7 +39,8 @@ impl Distributions {
                 reached.filter(|_| quantile.shown(count)).map(|(value, _)| *value as f64)
             }
             Statistic::Mean => {
-                let sum: f64 = counted.iter().map(|(value, count)| *value as f64 * *count as f64).sum();
+                let sum: f64 =
+                    counted.iter().map(|(value, count)| *value as f64 * *count as f64).sum();
                 (count > 0).then(|| sum / count as f64)
             }
             Statistic::Min => counted.first().map(|(value, _)| *value as f64),
@@ -50,8 +56,10 @@ pub fn measured(measure: Measure, cell: &CellSummary) -> Option<f64> {
         // `count`, `max` and a few quantiles stand in the file.
         let name = measure.to_string();
         let name = name.rsplit('.').next()?;
-        let listed = |quantiles| field(quantiles, name).or_else(|| field(quantiles, &format!("{name}_ns")));
-        return listed(cell.latency.get(latency)?).or_else(|| cell.distributions.statistic(latency, statistic));
+        let listed =
+            |quantiles| field(quantiles, name).or_else(|| field(quantiles, &format!("{name}_ns")));
+        return listed(cell.latency.get(latency)?)
+            .or_else(|| cell.distributions.statistic(latency, statistic));
     }
     let name = measure.metric.name;
     match name.split_once('.') {
@@ -71,7 +79,8 @@ fn field(of: &impl Serialize, name: &str) -> Option<f64> {
     serde_json::to_value(of).ok()?.get(name)?.as_f64()
 }
 
-/// Delivered of all that was due, over all subscriptions: 1 only when every one of them is complete.
+/// Delivered of all that was due, over all subscriptions: 1 only when every one of them is
+/// complete.
 fn complete(cell: &CellSummary) -> Option<f64> {
     let counts = &cell.counts;
     let (delivered, undelivered, lost) = (counts.delivered?, counts.undelivered?, counts.lost?);
@@ -93,11 +102,14 @@ mod tests {
             let keys = of.as_object().unwrap().keys().cloned();
             serde_json::Value::Object(keys.map(|key| (key, 7.into())).collect())
         };
-        cell.counts = serde_json::from_value(seven(serde_json::to_value(&cell.counts).unwrap())).unwrap();
-        cell.rates = serde_json::from_value(seven(serde_json::to_value(&cell.rates).unwrap())).unwrap();
+        cell.counts =
+            serde_json::from_value(seven(serde_json::to_value(&cell.counts).unwrap())).unwrap();
+        cell.rates =
+            serde_json::from_value(seven(serde_json::to_value(&cell.rates).unwrap())).unwrap();
         cell.resources.client_cpu_ns_per_message = Some(7.0);
         cell.resources.broker_cpu_ns_per_message = Some(7.0);
-        (cell.resources.client_peak_rss_bytes, cell.resources.broker_peak_rss_bytes) = (Some(7), Some(7));
+        (cell.resources.client_peak_rss_bytes, cell.resources.broker_peak_rss_bytes) =
+            (Some(7), Some(7));
         let quantiles = Quantiles {
             count: 7,
             p50_ns: Some(7),
@@ -108,7 +120,8 @@ mod tests {
             max_ns: Some(7),
         };
         cell.latency = crate::result::Latencies::new(|_| Some(quantiles.clone()));
-        cell.distributions = Distributions(Latency::ALL.map(|latency| (latency, vec![(7, 5)])).into());
+        cell.distributions =
+            Distributions(Latency::ALL.map(|latency| (latency, vec![(7, 5)])).into());
         for measure in Measure::usual().filter(|measure| measure.metric != metric::COMPLETE) {
             assert_eq!(measured(measure, &cell), Some(7.0), "{measure}");
         }

@@ -29,6 +29,6 @@ pub use observation::Observation;
 pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Gate, Interval, WindowRow};
 pub use summarize::{invalid_because, quantiles, rates, summarize};
 pub use summary::{
-    CellId, CellOutcome, CellSummary, Counts, Fault, Judged, Latencies, PartitionRecovery, Quantiles, Rates, Resources,
-    SCHEMA, Status, Summary, Survives, Unavailable,
+    CellId, CellOutcome, CellSummary, Counts, Fault, Judged, Latencies, PartitionRecovery,
+    Quantiles, Rates, Resources, SCHEMA, Status, Summary, Survives, Unavailable,
 };

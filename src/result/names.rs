@@ -2,23 +2,28 @@
 
 use super::error::ResultError;
 
-/// Longest folder name made from a matrix point; a longer one is cut and made unique by its checksum.
+/// Longest folder name made from a matrix point; a longer one is cut and made unique by its
+/// checksum.
 const LONGEST: usize = 120;
 
 /// A label names a folder as it stands, so it must be harmless.
 pub fn check_label(label: &str) -> Result<(), ResultError> {
     let fits = (1..=64).contains(&label.len())
         && label.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b));
+        && label
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b));
     if fits { Ok(()) } else { Err(ResultError::Label { label: label.to_owned() }) }
 }
 
-/// A matrix point as one path component: `load.rate=1k/s` becomes `load.rate=1k_2Fs`. Different points get different
-/// names: `_` and two hex digits stand for every byte that is not plainly harmless.
+/// A matrix point as one path component: `load.rate=1k/s` becomes `load.rate=1k_2Fs`. Different
+/// points get different names: `_` and two hex digits stand for every byte that is not plainly
+/// harmless.
 pub fn path_safe(point: &str) -> String {
     let mut name = String::new();
     for (at, byte) in point.bytes().enumerate() {
-        let plain = byte.is_ascii_alphanumeric() || b"=,+-".contains(&byte) || (byte == b'.' && at > 0);
+        let plain =
+            byte.is_ascii_alphanumeric() || b"=,+-".contains(&byte) || (byte == b'.' && at > 0);
         if plain {
             name.push(char::from(byte));
         } else {
@@ -37,8 +42,11 @@ pub fn path_safe(point: &str) -> String {
 
 /// Any name (of a scenario) as lower-case letters, digits and dashes.
 pub fn slug(name: &str) -> String {
-    let mapped: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).take(60).collect();
+    let mapped: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .take(60)
+        .collect();
     let parts: Vec<&str> = mapped.split('-').filter(|part| !part.is_empty()).collect();
     if parts.is_empty() { "run".to_owned() } else { parts.join("-") }
 }

@@ -1,7 +1,8 @@
-//! What an experiment observed, beyond the counts and latencies of plain load: one figure under one condition.
+//! What an experiment observed, beyond the counts and latencies of plain load: one figure under one
+//! condition.
 //!
-//! Made of a registered metric and stored by its name and unit, so that results of another version are read as well. An
-//! observation states facts only; whether a claim holds is decided elsewhere.
+//! Made of a registered metric and stored by its name and unit, so that results of another version
+//! are read as well. An observation states facts only; whether a claim holds is decided elsewhere.
 
 use super::comparison::Kind;
 use crate::model::Metric;
@@ -23,7 +24,8 @@ pub struct Observation {
     pub unit: String,
     /// Messages, deliveries or tries behind the value.
     pub n: u64,
-    /// What a reader must know beside the number: who refused, in which words, what was lost; may be empty.
+    /// What a reader must know beside the number: who refused, in which words, what was lost; may
+    /// be empty.
     pub text: String,
 }
 

@@ -1,8 +1,9 @@
 //! The raw files of one cell: what the engine leaves and every table and chart is computed from.
 //!
-//! `accounting.json` is a [`CellRecord`]; `windows.csv` has one [`WindowRow`] per second; `events.ndjson` one
-//! [`Event`] per line; `latency.hlog` one interval histogram per second and [`Latency`], see [`super::hlog`].
-//! Nothing derived is stored here that could be computed from these files.
+//! `accounting.json` is a [`CellRecord`]; `windows.csv` has one [`WindowRow`] per second;
+//! `events.ndjson` one [`Event`] per line; `latency.hlog` one interval histogram per second and
+//! [`Latency`], see [`super::hlog`]. Nothing derived is stored here that could be computed from
+//! these files.
 
 use super::comparison::Kind;
 use super::observation::Observation;
@@ -34,12 +35,13 @@ pub struct CellRecord {
     pub subscriptions_counts: Vec<Counts>,
     /// Reasons of failed and indeterminate messages.
     pub failures: BTreeMap<String, u64>,
-    /// What producers and consumers tried again, by its reason (`publish: …`, `consume: …`). What was tried again and
-    /// succeeded is no failure, and may be the cause of a duplicate.
+    /// What producers and consumers tried again, by its reason (`publish: …`, `consume: …`). What
+    /// was tried again and succeeded is no failure, and may be the cause of a duplicate.
     #[serde(default)]
     pub retries: BTreeMap<String, u64>,
     pub resources: Resources,
-    /// Every gate with its value and whether it held. A failed gate of the harness makes the cell invalid.
+    /// Every gate with its value and whether it held. A failed gate of the harness makes the cell
+    /// invalid.
     pub gates: Vec<Gate>,
     /// Instrument floor against the reflector: metric name → quantile name (`p50`, `p99`, …) → ns.
     pub floor: BTreeMap<String, BTreeMap<String, u64>>,
@@ -47,8 +49,9 @@ pub struct CellRecord {
     pub saturated_samples: u64,
     /// Still unanswered when the drain ended; recorded as "at least" in the histograms.
     pub censored: u64,
-    /// Messages acknowledged (sent, where a reply promises nothing) and consumed inside the window: the base of
-    /// goodput. Open model: planned in the window, whenever finished. Closed model: finished in the window.
+    /// Messages acknowledged (sent, where a reply promises nothing) and consumed inside the window:
+    /// the base of goodput. Open model: planned in the window, whenever finished. Closed model:
+    /// finished in the window.
     pub window_acked: u64,
     pub window_consumed: u64,
     pub window_sent: u64,
@@ -61,7 +64,8 @@ pub struct CellRecord {
     pub observations: Vec<Observation>,
     #[serde(default)]
     pub faults: Vec<Fault>,
-    /// Why the system cannot promise the scenario's guarantee at these settings; `None` where it can.
+    /// Why the system cannot promise the scenario's guarantee at these settings; `None` where it
+    /// can.
     #[serde(default)]
     pub unpromised: Option<String>,
     /// The first few messages of each kind of harm.
@@ -88,7 +92,8 @@ impl CellRecord {
         Self { schema: SCHEMA, id: CellId { nodes: 1, ..CellId::default() }, ..Self::default() }
     }
 
-    /// Of a cell of plain load that its system cannot run by its nature: one observation that says why.
+    /// Of a cell of plain load that its system cannot run by its nature: one observation that says
+    /// why.
     #[must_use]
     pub fn unable(self, why: &str) -> Self {
         Self { observations: vec![Observation::cannot(metric::COMPLETE, "", why)], ..self }
@@ -150,7 +155,8 @@ pub struct WindowRow {
     pub sent_bytes: u64,
     pub acked_bytes: u64,
     pub consumed_bytes: u64,
-    /// Acknowledged (or sent) and not yet consumed by the slowest subscription, at the end of this second.
+    /// Acknowledged (or sent) and not yet consumed by the slowest subscription, at the end of this
+    /// second.
     pub backlog_messages: u64,
     pub publish_p50_ns: Option<u64>,
     pub publish_p99_ns: Option<u64>,
@@ -198,7 +204,9 @@ impl CellOutput {
     /// The values of one latency over the measured window.
     pub fn merged(&self, metric: Latency) -> hdrhistogram::Histogram<u64> {
         let mut all = crate::record::new_histogram();
-        for interval in self.intervals.iter().filter(|interval| interval.metric == metric && !interval.warm_up) {
+        for interval in
+            self.intervals.iter().filter(|interval| interval.metric == metric && !interval.warm_up)
+        {
             // Of the bounds that every recorder has: adding cannot fail.
             let _ = all.add(&interval.histogram);
         }

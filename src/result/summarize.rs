@@ -1,6 +1,8 @@
-//! From the raw files of a run to its summary: a pure function of the run folder, the same whenever it is called.
+//! From the raw files of a run to its summary: a pure function of the run folder, the same whenever
+//! it is called.
 //!
-//! Histograms of one cell are merged, never averaged; nothing is estimated; what was not measured is `None`.
+//! Histograms of one cell are merged, never averaged; nothing is estimated; what was not measured
+//! is `None`.
 
 use super::error::ResultError;
 use super::folder::{RunFolder, StoredCell};
@@ -37,9 +39,12 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
     let (judged, judged_because) = judge(&record, guarantee, invalid_because.is_empty());
     // In the closed model nothing is planned, so nothing can be late against a plan.
     let has = |latency: Latency| {
-        (record.open_loop || !latency.planned()) && (record.counts.acked.is_some() || !latency.acknowledged())
+        (record.open_loop || !latency.planned())
+            && (record.counts.acked.is_some() || !latency.acknowledged())
     };
-    let of = |latency| histograms.get(&latency).filter(|histogram| has(latency) && !histogram.is_empty());
+    let of = |latency| {
+        histograms.get(&latency).filter(|histogram| has(latency) && !histogram.is_empty())
+    };
     Ok(CellSummary {
         valid: invalid_because.is_empty(),
         judged,
@@ -66,7 +71,9 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
 /// Quantiles of one merged histogram; `None` with fewer than 10 samples beyond.
 pub fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
     let count = histogram.len();
-    let at = |quantile: Quantile| quantile.shown(count).then(|| histogram.value_at_quantile(quantile.share()));
+    let at = |quantile: Quantile| {
+        quantile.shown(count).then(|| histogram.value_at_quantile(quantile.share()))
+    };
     Quantiles {
         count,
         p50_ns: at(Quantile::P50),
@@ -92,7 +99,8 @@ pub fn invalid_because(record: &CellRecord) -> Vec<String> {
     if let Some(error) = &record.error {
         reasons.push(format!("ended early: {error}"));
     }
-    // An experiment measures by its own procedure and needs no window; what a system cannot do has none.
+    // An experiment measures by its own procedure and needs no window; what a system cannot do has
+    // none.
     if record.experiment.is_none()
         && record.cannot().is_none()
         && window_seconds(record).is_none()
@@ -112,7 +120,8 @@ fn window_seconds(record: &CellRecord) -> Option<f64> {
 pub fn rates(record: &CellRecord) -> Rates {
     let Some(seconds) = window_seconds(record) else { return Rates::default() };
     let per_s = |count: u64| count as f64 / seconds;
-    // A message is good once every subscription has it: the pairs consumed, divided by the subscriptions.
+    // A message is good once every subscription has it: the pairs consumed, divided by the
+    // subscriptions.
     let consumed_by_all = record.window_consumed as f64 / f64::from(record.subscriptions.max(1));
     let goodput = (record.window_acked as f64).min(consumed_by_all) / seconds;
     Rates {
@@ -159,19 +168,34 @@ mod tests {
             summarize(&RunFolder::open(folder.path()).unwrap()).unwrap(),
             "a pure function of the files"
         );
-        let order: Vec<String> =
-            summary.cells.iter().map(|cell| format!("{} {} {}", cell.label, cell.cell, cell.block)).collect();
-        assert_eq!(order[..3], ["kafka load.rate=1k/s 1", "kafka load.rate=1k/s 2", "kafka load.rate=1k/s 3"]);
+        let order: Vec<String> = summary
+            .cells
+            .iter()
+            .map(|cell| format!("{} {} {}", cell.label, cell.cell, cell.block))
+            .collect();
+        assert_eq!(
+            order[..3],
+            ["kafka load.rate=1k/s 1", "kafka load.rate=1k/s 2", "kafka load.rate=1k/s 3"]
+        );
         assert_eq!(order[3], "kafka load.rate=10k/s 1", "points in order of quantity");
-        assert_eq!(summary.cells.last().unwrap().label, "redis-lists", "labels in the scenario's order");
+        assert_eq!(
+            summary.cells.last().unwrap().label,
+            "redis-lists",
+            "labels in the scenario's order"
+        );
     }
 
     #[test]
     fn only_the_harness_makes_a_cell_invalid() {
         let mut output = cell("kafka", "base", 1);
         output.record.outcome = CellOutcome::Overloaded;
-        let gate =
-            |blames| Gate { name: "rate".into(), held: false, blames, found: "8k/s".into(), limit: "10k/s".into() };
+        let gate = |blames| Gate {
+            name: "rate".into(),
+            held: false,
+            blames,
+            found: "8k/s".into(),
+            limit: "10k/s".into(),
+        };
         output.record.gates = vec![gate(Blame::Broker)];
         assert!(invalid_because(&output.record).is_empty());
         output.record.gates.push(gate(Blame::Harness));
@@ -186,13 +210,27 @@ mod tests {
     fn what_a_system_cannot_do_is_valid_and_has_no_figure() {
         use crate::result::{CellId, Kind, Resources};
         let name = || "redis-lists".to_owned();
-        let id = CellId { label: name(), system: name(), nodes: 1, cell: "base".into(), block: 1, variant: None };
-        let record = CellRecord { id, ..CellRecord::empty() }.unable("a list element goes to one consumer");
+        let id = CellId {
+            label: name(),
+            system: name(),
+            nodes: 1,
+            cell: "base".into(),
+            block: 1,
+            variant: None,
+        };
+        let record =
+            CellRecord { id, ..CellRecord::empty() }.unable("a list element goes to one consumer");
         let dir = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(dir.path(), "latency").unwrap();
         folder.write_manifest(&manifest(&folder, "latency", 1)).unwrap();
         let (windows, events, intervals) = (Vec::new(), Vec::new(), Vec::new());
-        let output = crate::result::CellOutput { record, windows, events, intervals, broker_log: String::new() };
+        let output = crate::result::CellOutput {
+            record,
+            windows,
+            events,
+            intervals,
+            broker_log: String::new(),
+        };
         folder.write_cell(&output).unwrap();
         let cell = summarize(&folder).unwrap().cells.remove(0);
         assert!(cell.valid && cell.invalid_because.is_empty() && cell.experiment.is_none());
@@ -203,7 +241,10 @@ mod tests {
         assert!(why.text.contains("goes to one consumer"));
         let mut ran = synthetic::cell("kafka", "base", 1).record;
         ran.window_end_ns = None;
-        assert!(ran.cannot().is_none() && !invalid_because(&ran).is_empty(), "no window is no excuse for the able");
+        assert!(
+            ran.cannot().is_none() && !invalid_because(&ran).is_empty(),
+            "no window is no excuse for the able"
+        );
     }
 
     #[test]
@@ -234,7 +275,9 @@ mod tests {
         std::fs::remove_file(file("latency")).unwrap();
         assert!(summarize(&folder).unwrap_err().to_string().contains("latency.hlog"));
         std::fs::write(folder.path().join("manifest.json"), "{\"schema\": 7}").unwrap();
-        assert!(RunFolder::open(folder.path()).unwrap_err().to_string().contains("newer brokerbench"));
+        assert!(
+            RunFolder::open(folder.path()).unwrap_err().to_string().contains("newer brokerbench")
+        );
     }
 
     #[test]
@@ -267,7 +310,11 @@ mod tests {
         assert_eq!(cells[0].windows().unwrap(), output.windows);
         let events = std::fs::read(folder.path().join(&cells[0].files["events"])).unwrap();
         let events = events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        assert!(events.map(|line| serde_json::from_slice::<Event>(line).unwrap()).eq(output.events.iter().cloned()));
+        assert!(
+            events
+                .map(|line| serde_json::from_slice::<Event>(line).unwrap())
+                .eq(output.events.iter().cloned())
+        );
         let mut bad = output;
         bad.record.id.label = "../up".into();
         assert!(folder.write_cell(&bad).unwrap_err().to_string().contains("../up"));

@@ -1,4 +1,5 @@
-//! `summary.json`: the first public interface. Field names are fixed; an unmeasured value is `null`, never 0.
+//! `summary.json`: the first public interface. Field names are fixed; an unmeasured value is
+//! `null`, never 0.
 //!
 //! Versioned by [`SCHEMA`]; a change of meaning or a removed field raises it.
 
@@ -42,12 +43,14 @@ pub enum Status {
     Failed,
 }
 
-/// Which cell of a run, and which of its repeats. It stands in the JSON of a cell as fields of its own.
+/// Which cell of a run, and which of its repeats. It stands in the JSON of a cell as fields of its
+/// own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CellId {
     pub label: String,
     pub system: String,
-    /// What distinguishes this label from the system's defaults, such as `nodes=3`; `null` at defaults.
+    /// What distinguishes this label from the system's defaults, such as `nodes=3`; `null` at
+    /// defaults.
     pub variant: Option<String>,
     pub nodes: u16,
     /// The matrix point, such as `load.rate=1k/s`.
@@ -68,19 +71,21 @@ pub struct CellSummary {
     pub survives: Survives,
     /// Whether the scenario's guarantee held; `null` for `guarantee: none`.
     pub judged: Option<Judged>,
-    /// What speaks for that verdict, and what surprises, in words; broker loss and delivery loss told apart.
+    /// What speaks for that verdict, and what surprises, in words; broker loss and delivery loss
+    /// told apart.
     #[serde(default)]
     pub judged_because: Vec<String>,
     pub counts: Counts,
-    /// What clients tried again, by reason: it is in no count above and may be the cause of a duplicate.
+    /// What clients tried again, by reason: it is in no count above and may be the cause of a
+    /// duplicate.
     #[serde(default)]
     pub retries: BTreeMap<String, u64>,
     pub latency: Latencies,
     /// For statistics that the file does not list.
     #[serde(skip)]
     pub distributions: Distributions,
-    /// What the path costs without a broker: metric name → quantile name (`p50`, …) → ns. A quantile carries a verdict
-    /// only where this is at most a quarter of it.
+    /// What the path costs without a broker: metric name → quantile name (`p50`, …) → ns. A
+    /// quantile carries a verdict only where this is at most a quarter of it.
     pub floor: BTreeMap<String, BTreeMap<String, u64>>,
     pub rates: Rates,
     pub resources: Resources,
@@ -91,7 +96,8 @@ pub struct CellSummary {
     /// What it observed; empty for plain load.
     #[serde(default)]
     pub observations: Vec<Observation>,
-    /// Paths relative to the run folder, by kind: `latency`, `windows`, `events`, `accounting`, `broker_log`.
+    /// Paths relative to the run folder, by kind: `latency`, `windows`, `events`, `accounting`,
+    /// `broker_log`.
     pub files: BTreeMap<String, String>,
 }
 
@@ -134,13 +140,14 @@ pub struct Survives {
     pub power_loss: bool,
     pub node_loss: bool,
     pub copies: u16,
-    /// The settings that decide it and the consumer's acknowledge policy, in words. Absent in `comparison.json`: there they
-    /// stand with the run, once for each label.
+    /// The settings that decide it and the consumer's acknowledge policy, in words. Absent in
+    /// `comparison.json`: there they stand with the run, once for each label.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub because: String,
 }
 
-/// Messages over the whole run, warm-up included. Per (message, subscription) pair from `delivered` on.
+/// Messages over the whole run, warm-up included. Per (message, subscription) pair from `delivered`
+/// on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 pub struct Counts {
     /// Scheduled by the load model; `null` in the closed model.
@@ -178,7 +185,12 @@ pub struct Counts {
 
 impl Counts {
     /// From the books of a cell; `planned` is none in the closed model.
-    pub fn of(counted: &Counted, planned: Option<u64>, backpressured: u64, acknowledges: bool) -> Self {
+    pub fn of(
+        counted: &Counted,
+        planned: Option<u64>,
+        backpressured: u64,
+        acknowledges: bool,
+    ) -> Self {
         Self {
             planned,
             sent: Some(counted.sent),
@@ -267,7 +279,8 @@ pub struct Resources {
     pub client_peak_rss_bytes: Option<u64>,
     pub broker_cpu_ns_per_message: Option<f64>,
     pub broker_peak_rss_bytes: Option<u64>,
-    /// The resource that ran out: `generator-cpu`, `broker-cpu`, `machine-cpu`; `null` when none did.
+    /// The resource that ran out: `generator-cpu`, `broker-cpu`, `machine-cpu`; `null` when none
+    /// did.
     pub saturated: Option<String>,
 }
 
@@ -292,15 +305,17 @@ pub struct Fault {
     pub rto_90_ns: Option<u64>,
     pub rpo_messages: Option<u64>,
     pub rpo_ns: Option<u64>,
-    /// Of a simulated power loss, which takes the most that can be lost: the least, where the kernel had written back by
-    /// itself what was older than 30 s (`vm.dirty_expire_centisecs` as Linux comes). `null` for any other fault.
+    /// Of a simulated power loss, which takes the most that can be lost: the least, where the
+    /// kernel had written back by itself what was older than 30 s (`vm.dirty_expire_centisecs` as
+    /// Linux comes). `null` for any other fault.
     #[serde(default)]
     pub rpo_least_messages: Option<u64>,
     /// How long the target was down because the scenario says so: part of every time above.
     pub scripted_ns: Option<u64>,
     /// From taking effect until every partition or stream had all its copies in sync again.
     pub redundancy_ns: Option<u64>,
-    /// From taking effect to the first message that a client with fresh connections got acknowledged.
+    /// From taking effect to the first message that a client with fresh connections got
+    /// acknowledged.
     pub probe_rto_ns: Option<u64>,
     /// Longest times without an acknowledgement, of each partition or stream: from, to.
     pub unavailable: Vec<Unavailable>,
@@ -333,15 +348,17 @@ impl Fault {
         self.took_effect_at_ns.is_some() && self.healed_at_ns.is_none() && self.not_healed.is_none()
     }
 
-    /// A time since the fault took effect without the part that the scenario prescribes; `None` where it prescribes none
-    /// of it, because one of `copies` can take over from the one that was hit.
+    /// A time since the fault took effect without the part that the scenario prescribes; `None`
+    /// where it prescribes none of it, because one of `copies` can take over from the one that was
+    /// hit.
     pub fn unscripted(&self, since_effect_ns: Option<u64>, copies: u16) -> Option<u64> {
         let alone = copies <= 1 || self.everywhere();
         since_effect_ns.filter(|_| alone).map(|ns| ns.saturating_sub(self.scripted_ns.unwrap_or(0)))
     }
 }
 
-/// How one partition or stream recovered from a fault. A time of 100 ms says: never interrupted for longer than that.
+/// How one partition or stream recovered from a fault. A time of 100 ms says: never interrupted for
+/// longer than that.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 pub struct PartitionRecovery {
     #[serde(rename = "stream")]

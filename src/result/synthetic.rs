@@ -34,13 +34,18 @@ fn survives(system: &str) -> Survives {
     }
 }
 
-/// A quiet cell of 4 s warm-up and 10 s window at 1k/s; latencies rise linearly from half to twice the system's own,
-/// and a few per cent from block to block.
+/// A quiet cell of 4 s warm-up and 10 s window at 1k/s; latencies rise linearly from half to twice
+/// the system's own, and a few per cent from block to block.
 pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
-    let system =
-        SYSTEMS.into_iter().filter(|system| label.starts_with(system)).max_by_key(|s| s.len()).unwrap_or("kafka");
+    let system = SYSTEMS
+        .into_iter()
+        .filter(|system| label.starts_with(system))
+        .max_by_key(|s| s.len())
+        .unwrap_or("kafka");
     let rate: u64 = if point.contains("10k") { 10_000 } else { 1_000 };
-    let center = base_latency(system) * (100 + 2 * u64::from(block)) / 100 * if rate > 1_000 { 3 } else { 2 } / 2;
+    let center = base_latency(system) * (100 + 2 * u64::from(block)) / 100
+        * if rate > 1_000 { 3 } else { 2 }
+        / 2;
     let mut intervals = Vec::new();
     // Three lines of the log a metric are enough: warm-up, and the window in two halves.
     for (start, length) in [(0, 4), (4, 5), (9, 5)] {
@@ -59,7 +64,13 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
                 histogram.record(value as u64).unwrap();
             }
             let (start_ns, length_ns) = (start * SECOND, length * SECOND);
-            intervals.push(Interval { metric, warm_up: start == 0, start_ns, length_ns, histogram });
+            intervals.push(Interval {
+                metric,
+                warm_up: start == 0,
+                start_ns,
+                length_ns,
+                histogram,
+            });
         }
     }
     let total = 14 * rate;
@@ -79,7 +90,11 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
             offered_messages: Some(if second < 14 { rate } else { 0 }),
             sent_messages: if second < 14 { rate } else { 0 },
             acked_messages: if second < 14 { rate - u64::from(second % 3) * rate / 100 } else { 0 },
-            consumed_messages: if second < 14 { rate - u64::from(second % 4) * rate / 50 } else { 0 },
+            consumed_messages: if second < 14 {
+                rate - u64::from(second % 4) * rate / 50
+            } else {
+                0
+            },
             offered_bytes: Some(rate * 1024),
             sent_bytes: rate * 1024,
             publish_p50_ns: Some(center),
@@ -136,7 +151,10 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
             subscriptions_counts: vec![],
             failures: BTreeMap::new(),
             retries: BTreeMap::new(),
-            resources: Resources { client_cpu_ns_per_message: Some(1800.0), ..Resources::default() },
+            resources: Resources {
+                client_cpu_ns_per_message: Some(1800.0),
+                ..Resources::default()
+            },
             gates: vec![gate],
             floor: BTreeMap::from([(
                 "end_to_end".into(),
@@ -158,7 +176,11 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
             error: None,
         },
         windows,
-        events: vec![Event { at_ns: 4 * SECOND, kind: "steady".into(), text: "p50 settled".into() }],
+        events: vec![Event {
+            at_ns: 4 * SECOND,
+            kind: "steady".into(),
+            text: "p50 settled".into(),
+        }],
         intervals,
         broker_log: "INFO started\n".into(),
     }

@@ -1,6 +1,8 @@
-//! Results in words: numbers with three significant digits, quantities with units, survival classes.
+//! Results in words: numbers with three significant digits, quantities with units, survival
+//! classes.
 //!
-//! Every table, chart and verdict prints through these, so a value looks the same wherever it stands.
+//! Every table, chart and verdict prints through these, so a value looks the same wherever it
+//! stands.
 
 use super::summary::Survives;
 use crate::model::System;
@@ -26,7 +28,8 @@ pub fn significant(value: f64) -> String {
     }
     let places = 2 - value.abs().log10().floor() as i32;
     let scale = 10f64.powi(places.abs());
-    let rounded = if places >= 0 { (value * scale).round() / scale } else { (value / scale).round() * scale };
+    let rounded =
+        if places >= 0 { (value * scale).round() / scale } else { (value / scale).round() * scale };
     // Rounding may add a digit: 9.999 is 10.0, not 10.00.
     let places = 2 - rounded.abs().log10().floor() as i32;
     format!("{rounded:.*}", places.max(0) as usize)
@@ -46,7 +49,8 @@ pub enum TimeUnit {
 }
 
 impl TimeUnit {
-    /// The unit that suits the middle, on a logarithmic scale, of the smallest and the largest value.
+    /// The unit that suits the middle, on a logarithmic scale, of the smallest and the largest
+    /// value.
     pub fn for_column(values_ns: impl IntoIterator<Item = f64>) -> Self {
         let (mut least, mut most) = (f64::INFINITY, 0.0f64);
         for value in values_ns.into_iter().filter(|value| *value > 0.0) {
@@ -111,33 +115,46 @@ pub fn grouped(value: u64) -> String {
     text
 }
 
-/// A count of messages, whole: no three digits stand for what was counted one by one. A mean of few keeps its fraction.
+/// A count of messages, whole: no three digits stand for what was counted one by one. A mean of few
+/// keeps its fraction.
 pub fn count(value: f64) -> String {
     let whole = value.fract() == 0.0 || value >= 100.0;
-    if whole && (0.0..1e15).contains(&value) { grouped(value.round() as u64) } else { significant(value) }
+    if whole && (0.0..1e15).contains(&value) {
+        grouped(value.round() as u64)
+    } else {
+        significant(value)
+    }
 }
 
-/// What an acknowledged message survives, as a short class: `survives nothing`, `survives process kill, 1 copy`.
+/// What an acknowledged message survives, as a short class: `survives nothing`, `survives process
+/// kill, 1 copy`.
 pub fn survival(survives: &Survives) -> String {
     let promises = [
         (survives.process_kill, "process kill"),
         (survives.power_loss, "power loss"),
         (survives.node_loss, "loss of a node"),
     ];
-    let kept: Vec<&str> = promises.iter().filter(|(kept, _)| *kept).map(|(_, name)| *name).collect();
+    let kept: Vec<&str> =
+        promises.iter().filter(|(kept, _)| *kept).map(|(_, name)| *name).collect();
     if kept.is_empty() {
         return "survives nothing".to_owned();
     }
-    let copies = if survives.copies == 1 { "1 copy".to_owned() } else { format!("{} copies", survives.copies) };
+    let copies = if survives.copies == 1 {
+        "1 copy".to_owned()
+    } else {
+        format!("{} copies", survives.copies)
+    };
     format!("survives {}, {copies}", kept.join(" + "))
 }
 
-/// How often a message is stored. Kafka's copies are those of a partition; of a Redis server each further node has one.
+/// How often a message is stored. Kafka's copies are those of a partition; of a Redis server each
+/// further node has one.
 pub fn copies(system: &str, survives: &Survives, nodes: u16) -> u16 {
     if System::from_name(system) == Some(System::Kafka) { survives.copies } else { nodes }
 }
 
-/// Whether two survival classes are equal: the same promises on as many copies, whatever settings lead to them.
+/// Whether two survival classes are equal: the same promises on as many copies, whatever settings
+/// lead to them.
 pub fn same_class(a: &Survives, b: &Survives) -> bool {
     let class = |s: &Survives| {
         let promises = (s.process_kill, s.power_loss, s.node_loss);
@@ -183,7 +200,12 @@ mod tests {
     #[test]
     fn classes_are_promises_and_copies_not_settings() {
         let nothing = Survives { copies: 1, ..Survives::default() };
-        let kill = Survives { process_kill: true, copies: 1, because: "RF=1".into(), ..Survives::default() };
+        let kill = Survives {
+            process_kill: true,
+            copies: 1,
+            because: "RF=1".into(),
+            ..Survives::default()
+        };
         assert_eq!(survival(&nothing), "survives nothing");
         assert_eq!(survival(&kill), "survives process kill, 1 copy");
         assert!(same_class(&kill, &Survives { because: "AOF everysec".into(), ..kill.clone() }));

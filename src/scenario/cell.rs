@@ -1,4 +1,5 @@
-//! One cell: a labelled system at one point of the matrix, every value resolved. This is what the engine runs.
+//! One cell: a labelled system at one point of the matrix, every value resolved. This is what the
+//! engine runs.
 //!
 //! A cell is pure data. It holds no defaults of its own that a reader could not see in `explain`.
 
@@ -127,7 +128,8 @@ impl Cell {
         (self.label != self.config.system.name()).then(|| self.label.clone())
     }
 
-    /// Lanes of one producer: each (connection, stream) pair has its own sequence, since order is promised only there.
+    /// Lanes of one producer: each (connection, stream) pair has its own sequence, since order is
+    /// promised only there.
     pub fn lanes(&self) -> u16 {
         self.load.connections * self.config.partitions()
     }

@@ -1,6 +1,8 @@
-//! What a scenario may say beyond its types: values that can be run and figures that can be measured.
+//! What a scenario may say beyond its types: values that can be run and figures that can be
+//! measured.
 //!
-//! Every refusal names the key and a remedy; where the key stands is found by the caller. Nothing is changed here.
+//! Every refusal names the key and a remedy; where the key stands is found by the caller. Nothing
+//! is changed here.
 
 use super::cell::{Cell, Message, PayloadKind};
 use super::experiment::Experiment;
@@ -13,7 +15,8 @@ use crate::model::{Codec, Guarantee, Measure, MessageStore, Software, System, me
 use crate::units::{Bytes, Rate, Span};
 use crate::yaml::{Problem, suggest};
 
-/// The whole envelope, and the one without the planned time: no smaller message can be accounted for.
+/// The whole envelope, and the one without the planned time: no smaller message can be accounted
+/// for.
 const ENVELOPE: u64 = 44;
 const COMPACT_ENVELOPE: u64 = 12;
 const LARGEST_MESSAGE: Bytes = Bytes(16 << 20);
@@ -36,7 +39,9 @@ fn check(right: bool, key: &str, what: impl std::fmt::Display, remedy: &str) -> 
 }
 
 fn some_of_each<'a>(counts: impl IntoIterator<Item = (&'a str, u32)>) -> Check {
-    counts.into_iter().try_for_each(|(key, count)| check(count > 0, key, "at least 1 is needed", "write 1 or more"))
+    counts.into_iter().try_for_each(|(key, count)| {
+        check(count > 0, key, "at least 1 is needed", "write 1 or more")
+    })
 }
 
 /// What needs the file alone.
@@ -56,16 +61,20 @@ pub(super) fn blocks(blocks: u32) -> Check {
 
 fn rate(load: &Load) -> Check {
     match (load.model, load.rate) {
-        (Model::Open, None) if !load.half_capacity => {
-            refuse("load.rate", "the open model needs a rate", "add `rate: 10k/s`, or use `model: closed`")
-        }
+        (Model::Open, None) if !load.half_capacity => refuse(
+            "load.rate",
+            "the open model needs a rate",
+            "add `rate: 10k/s`, or use `model: closed`",
+        ),
         (Model::Closed, rate) if rate.is_some() || load.half_capacity => {
             let what = "the closed model goes as fast as `in-flight` allows and takes no rate";
             refuse("load.rate", what, "remove `rate`, or use `model: open`")
         }
-        (Model::Open, Some(rate)) if rate.micro_per_s() == 0 => {
-            refuse("load.rate", "a rate of zero sends nothing", "write a rate above zero, such as `10k/s`")
-        }
+        (Model::Open, Some(rate)) if rate.micro_per_s() == 0 => refuse(
+            "load.rate",
+            "a rate of zero sends nothing",
+            "write a rate above zero, such as `10k/s`",
+        ),
         (Model::Open, Some(rate)) if rate > FASTEST => {
             let what = format!("no generator on one machine offers more than {FASTEST}");
             refuse("load.rate", what, "lower it, or use `model: closed` to find the most it can do")
@@ -90,13 +99,25 @@ pub(super) fn load(load: &Load) -> Check {
         check(span <= LONGEST, key, longest, "shorten it")?;
     }
     let (some, key) = (load.deadline != Some(Span(0)), "load.deadline");
-    check(some, key, "no time to be answered in", "write a duration such as `30s`, or remove the key")?;
+    check(
+        some,
+        key,
+        "no time to be answered in",
+        "write a duration such as `30s`, or remove the key",
+    )?;
     check(load.deadline.is_none_or(|deadline| deadline <= LONGEST), key, longest, "shorten it")?;
-    let (enough, what) =
-        (load.warm_up_limit >= load.warm_up, format_args!("it is below `load.warm-up` ({})", load.warm_up));
+    let (enough, what) = (
+        load.warm_up_limit >= load.warm_up,
+        format_args!("it is below `load.warm-up` ({})", load.warm_up),
+    );
     check(enough, "load.warm-up-limit", what, "raise it, or shorten the warm-up")?;
     let some = load.messages != Some(0);
-    check(some, "load.messages", "no message at all", "write a number above zero, or remove the key")?;
+    check(
+        some,
+        "load.messages",
+        "no message at all",
+        "write a number above zero, or remove the key",
+    )?;
     some_of_each([
         ("load.producers", load.producers.into()),
         ("load.subscriptions", load.subscriptions.into()),
@@ -105,20 +126,29 @@ pub(super) fn load(load: &Load) -> Check {
         ("load.in-flight", load.in_flight),
         ("load.batch", load.batch),
     ])?;
-    let what = format_args!("fewer than the {} connections: some would never send", load.connections);
+    let what =
+        format_args!("fewer than the {} connections: some would never send", load.connections);
     let enough = load.in_flight >= u32::from(load.connections);
     check(enough, "load.in-flight", what, "raise `in-flight`, or lower `connections`")?;
     let consumers = u64::from(load.subscriptions) * u64::from(load.consumers);
     let threads = consumers + u64::from(load.producers);
-    let key = if consumers >= u64::from(load.producers) { "load.consumers" } else { "load.producers" };
-    let what = format_args!("producers and consumers together would be {threads} threads, more than {MOST_THREADS}");
+    let key =
+        if consumers >= u64::from(load.producers) { "load.consumers" } else { "load.producers" };
+    let what = format_args!(
+        "producers and consumers together would be {threads} threads, more than {MOST_THREADS}"
+    );
     check(threads <= MOST_THREADS, key, what, "lower `producers`, `subscriptions` or `consumers`")?;
     let remedy = "write a size such as `16MiB`";
     check(load.backlog.0 > 0, "load.backlog", "nothing could ever be sent", remedy)
 }
 
 /// The crate carries plain load: whatever asks for more is done by our own client.
-pub(super) fn library(label: &str, config: &SystemConfig, load: &Load, experiment: Option<&Experiment>) -> Check {
+pub(super) fn library(
+    label: &str,
+    config: &SystemConfig,
+    load: &Load,
+    experiment: Option<&Experiment>,
+) -> Check {
     let Some(name) = config.client.get(ClientLibrary::KEY) else { return Ok(()) };
     let key = format!("systems.{label}.client.{}", ClientLibrary::KEY);
     let known = ClientLibrary::ALL.map(ClientLibrary::name);
@@ -127,19 +157,26 @@ pub(super) fn library(label: &str, config: &SystemConfig, load: &Load, experimen
     }
     let because = match config.library() {
         ClientLibrary::Direct => return Ok(()),
-        ClientLibrary::RedisRs if experiment.is_some() => "an experiment asks for more than it is used for here",
-        ClientLibrary::RedisRs if load.deadline.is_some() => "what it tries again is not accounted for",
+        ClientLibrary::RedisRs if experiment.is_some() => {
+            "an experiment asks for more than it is used for here"
+        }
+        ClientLibrary::RedisRs if load.deadline.is_some() => {
+            "what it tries again is not accounted for"
+        }
         ClientLibrary::RedisRs if config.reply == Reply::Off => "it awaits each reply",
         ClientLibrary::RedisRs => return Ok(()),
     };
-    let what = format!("it carries plain load, without faults, `load.deadline` or `reply: off`: {because}");
+    let what = format!(
+        "it carries plain load, without faults, `load.deadline` or `reply: off`: {because}"
+    );
     refuse(&key, what, "write `direct`, or remove the key")
 }
 
 /// A rate that a run must find first is for plain load: experiments make loads of their own.
 pub(super) fn half_capacity(load: &Load, experiment: Option<&Experiment>) -> Check {
     let Some(experiment) = experiment.filter(|_| load.half_capacity) else { return Ok(()) };
-    let what = format!("only plain load finds its rate, not the experiment `{}`", experiment.kind());
+    let what =
+        format!("only plain load finds its rate, not the experiment `{}`", experiment.kind());
     refuse("load.rate", what, "write a rate such as `10k/s`")
 }
 
@@ -147,21 +184,29 @@ pub(super) fn message(message: &Message, load: &Load) -> Check {
     let (size, key) = (message.size, "message.size");
     let what = format_args!("smaller than the {COMPACT_ENVELOPE} bytes that identify a message");
     check(size.0 >= COMPACT_ENVELOPE, key, what, &format!("write {ENVELOPE}B or more"))?;
-    let what = format_args!("messages below {ENVELOPE} bytes carry no planned time, and so have no latency");
+    let what = format_args!(
+        "messages below {ENVELOPE} bytes carry no planned time, and so have no latency"
+    );
     let remedy = format!("write {ENVELOPE}B or more, or use `load.model: closed`");
     check(size.0 >= ENVELOPE || load.model != Model::Open, key, what, &remedy)?;
-    let what = format_args!("plain load stops at {LARGEST_MESSAGE}; larger messages come with the size ladder");
+    let what = format_args!(
+        "plain load stops at {LARGEST_MESSAGE}; larger messages come with the size ladder"
+    );
     check(size <= LARGEST_MESSAGE, key, what, &format!("write {LARGEST_MESSAGE} or less"))?;
     let held = u128::from(load.producers) * u128::from(load.in_flight) * u128::from(size.0);
     let many = load.in_flight;
-    let what = format_args!("{many} messages of {size} in flight need more memory than {LARGEST_IN_FLIGHT}");
+    let what = format_args!(
+        "{many} messages of {size} in flight need more memory than {LARGEST_IN_FLIGHT}"
+    );
     let remedy = "lower `load.in-flight`, `load.producers` or `message.size`";
     check(held <= u128::from(LARGEST_IN_FLIGHT.0), key, what, remedy)?;
     let key = "message.compressibility";
     match (message.payload, message.compressibility) {
-        (PayloadKind::Mixed, None) => {
-            refuse(key, "payload `mixed` needs the ratio to reach", "add `compressibility: 2.0` (a zstd ratio)")
-        }
+        (PayloadKind::Mixed, None) => refuse(
+            key,
+            "payload `mixed` needs the ratio to reach",
+            "add `compressibility: 2.0` (a zstd ratio)",
+        ),
         (PayloadKind::Mixed, Some(ratio)) if !(1.0..=100.0).contains(&ratio) => {
             refuse(key, "out of range, a zstd ratio is 1 to 100", "write a ratio such as `2.0`")
         }
@@ -178,7 +223,12 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load, message: &Me
     let key = |tail: &str| format!("systems.{label}.{tail}");
     let able = message.codec == Codec::None || config.system.software() != Software::Redis;
     let what = format_args!("Redis does not compress, and plain load does not do it for {label}");
-    check(able, "message.codec", what, "write `codec: none`, or run Kafka alone with `--system kafka`")?;
+    check(
+        able,
+        "message.codec",
+        what,
+        "write `codec: none`, or run Kafka alone with `--system kafka`",
+    )?;
     for (tail, count) in [
         ("nodes", config.nodes.into()),
         ("topic.partitions", config.topic.partitions.into()),
@@ -192,28 +242,43 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load, message: &Me
     sentinel(label, config)?;
     let what = format_args!("Kafka does not start in less than {SMALLEST_HEAP}");
     check(config.heap >= SMALLEST_HEAP, &key("heap"), what, "write a size such as `1GiB`")?;
-    let what = "brokers run here with 1 node or with 3: a quorum of another size needs more machines";
+    let what =
+        "brokers run here with 1 node or with 3: a quorum of another size needs more machines";
     check(matches!(nodes, 1 | 3), &key("nodes"), what, "write `nodes: 1` or `nodes: 3`")?;
-    let (enough, what) = (config.topic.replicas <= nodes, format_args!("more copies than nodes ({nodes})"));
+    let (enough, what) =
+        (config.topic.replicas <= nodes, format_args!("more copies than nodes ({nodes})"));
     check(enough, &key("topic.replicas"), what, "lower it to the number of nodes")?;
     let (connections, streams) = (load.connections, config.partitions());
     let fits = u32::from(connections) * u32::from(streams) <= u32::from(u16::MAX);
-    let what = format_args!("{connections} connections × {streams} streams are more lanes than 65535");
+    let what =
+        format_args!("{connections} connections × {streams} streams are more lanes than 65535");
     check(fits, "load.connections", what, "lower the connections, or the partitions or keys")
 }
 
-/// What a scenario may set on the Sentinels: milliseconds, or a count. The rest is the environment's.
-const SENTINEL: [&str; 4] = ["down-after-milliseconds", "failover-timeout", "parallel-syncs", "quorum"];
+/// What a scenario may set on the Sentinels: milliseconds, or a count. The rest is the
+/// environment's.
+const SENTINEL: [&str; 4] =
+    ["down-after-milliseconds", "failover-timeout", "parallel-syncs", "quorum"];
 /// As many as there are.
 const MOST_QUORUM: u32 = 3;
 
 fn sentinel(label: &str, config: &SystemConfig) -> Check {
     let key = format!("systems.{label}.sentinel");
     let what = "one node has no replica that a Sentinel could promote";
-    check(config.nodes > 1 || config.sentinel.is_empty(), &key, what, "add `nodes: 3`, or remove it")?;
+    check(
+        config.nodes > 1 || config.sentinel.is_empty(),
+        &key,
+        what,
+        "add `nodes: 3`, or remove it",
+    )?;
     for (name, value) in &config.sentinel {
         let (key, known) = (format!("{key}.{name}"), SENTINEL.contains(&name.as_str()));
-        check(known, &key, "not a setting of Sentinel that can be set here", &suggest(name, SENTINEL))?;
+        check(
+            known,
+            &key,
+            "not a setting of Sentinel that can be set here",
+            &suggest(name, SENTINEL),
+        )?;
         let most = if name == "quorum" { MOST_QUORUM } else { i32::MAX as u32 };
         let right = value.parse().is_ok_and(|number: u32| (1..=most).contains(&number));
         let what = format_args!("it is a number from 1 to {most}");
@@ -224,11 +289,16 @@ fn sentinel(label: &str, config: &SystemConfig) -> Check {
 
 /// Refuses figures that no cell of this scenario can have.
 pub(super) fn figures(scenario: &Scenario, load: &Load) -> Check {
-    let never = |(_, config): &(String, SystemConfig)| never_measured(scenario.primary, config, load);
+    let never =
+        |(_, config): &(String, SystemConfig)| never_measured(scenario.primary, config, load);
     let reasons: Option<Vec<_>> = scenario.systems.iter().map(never).collect();
     if let Some(because) = reasons.and_then(|all| all.first().copied()) {
         let what = format!("it can never be measured here: {because}");
-        return refuse("primary", what, "choose another figure, such as `goodput` in the closed model");
+        return refuse(
+            "primary",
+            what,
+            "choose another figure, such as `goodput` in the closed model",
+        );
     }
     for (index, rule) in scenario.thresholds.iter().enumerate() {
         let (named, measure) = (rule.labels(), rule.measure);
@@ -236,16 +306,22 @@ pub(super) fn figures(scenario: &Scenario, load: &Load) -> Check {
             if (named.is_empty() || named.contains(&label.as_str()))
                 && let Some(because) = never_measured(measure, config, load)
             {
-                let what = format!("it can never hold: {measure} of {label} is not measured, because {because}");
+                let what = format!(
+                    "it can never hold: {measure} of {label} is not measured, because {because}"
+                );
                 let remedy = match named[..] {
-                    [] => format!("choose another figure, or name the label that it is meant for: `kafka: {rule}`"),
+                    [] => format!(
+                        "choose another figure, or name the label that it is meant for: `kafka: \
+                        {rule}`"
+                    ),
                     _ => "remove the rule".to_owned(),
                 };
                 return refuse(&format!("thresholds.{index}"), what, &remedy);
             }
         }
     }
-    let promised = |(_, config): &(String, SystemConfig)| cannot_promise(config, scenario.guarantee).is_none();
+    let promised =
+        |(_, config): &(String, SystemConfig)| cannot_promise(config, scenario.guarantee).is_none();
     let right = scenario.guarantee == Guarantee::None || scenario.systems.iter().any(promised);
     let remedy = "lower it, or change the systems' settings";
     check(right, "guarantee", "none of these systems can promise it", remedy)
@@ -259,10 +335,16 @@ fn never_measured(measure: Measure, config: &SystemConfig, load: &Load) -> Optio
     let audited = [metric::BROKER_LOST, metric::LOG_DUPLICATE].contains(&metric);
     let acked = audited || [metric::ACKED, metric::ACKED_RATE].contains(&metric);
     match () {
-        () if load.model == Model::Closed && planned => Some("the closed model plans no send times"),
-        () if config.system.store() == MessageStore::Nothing && acked => Some("Pub/Sub acknowledges and keeps nothing"),
+        () if load.model == Model::Closed && planned => {
+            Some("the closed model plans no send times")
+        }
+        () if config.system.store() == MessageStore::Nothing && acked => {
+            Some("Pub/Sub acknowledges and keeps nothing")
+        }
         () if config.acks() == Some("0") && acked => Some("nothing is acknowledged with `acks: 0`"),
-        () if config.reply == Reply::Off && acked => Some("nothing is acknowledged with `reply: off`"),
+        () if config.reply == Reply::Off && acked => {
+            Some("nothing is acknowledged with `reply: off`")
+        }
         () if !load.audit && audited => Some("`load.audit` is off"),
         () => None,
     }
@@ -304,20 +386,22 @@ impl Cell {
     }
 }
 
-/// Only what no setting of ours would change stands here. Workarounds in which the application does the work (a
-/// producer that writes one list per reader) are not the system's doing and are not measured as if they were.
+/// Only what no setting of ours would change stands here. Workarounds in which the application does
+/// the work (a producer that writes one list per reader) are not the system's doing and are not
+/// measured as if they were.
 fn cannot(config: &SystemConfig, load: &Load) -> Option<&'static str> {
     let synced = config.broker.get("appendonly").is_some_and(|value| value == "yes");
     match config.system.store() {
-        MessageStore::Queue if load.subscriptions > 1 => {
-            Some("a list element goes to one consumer; the producer would have to write one list per reader")
-        }
-        MessageStore::Nothing if load.consumers > 1 => {
-            Some("every subscriber receives everything; consumers that share would each do all of the work")
-        }
-        MessageStore::Nothing if synced => {
-            Some("Pub/Sub keeps nothing that an append-only file could hold; no reply of it outlives the broker")
-        }
+        MessageStore::Queue if load.subscriptions > 1 => Some(
+            "a list element goes to one consumer; the producer would have to write one list per reader",
+        ),
+        MessageStore::Nothing if load.consumers > 1 => Some(
+            "every subscriber receives everything; consumers that share would each do all of the \
+            work",
+        ),
+        MessageStore::Nothing if synced => Some(
+            "Pub/Sub keeps nothing that an append-only file could hold; no reply of it outlives the broker",
+        ),
         _ => None,
     }
 }
@@ -327,13 +411,19 @@ mod tests {
     use crate::scenario::{Overrides, from_text};
 
     fn reasons(load: &str, systems: &str) -> Vec<(String, bool)> {
-        let text = format!("schema: 1\nname: t\nquestion: Q?\nsystems: {systems}\nload: {{model: closed, {load}}}\n");
+        let text = format!(
+            "schema: 1\nname: t\nquestion: Q?\nsystems: {systems}\nload: \
+            {{model: closed, {load}}}\n"
+        );
         let cells = from_text("t.yaml", &text, &Overrides::default()).unwrap().cells();
         cells.iter().map(|cell| (cell.label.clone(), cell.cannot().is_some())).collect()
     }
 
     fn unable(load: &str, systems: &str) -> Vec<String> {
-        reasons(load, systems).into_iter().filter_map(|(label, cannot)| cannot.then_some(label)).collect()
+        reasons(load, systems)
+            .into_iter()
+            .filter_map(|(label, cannot)| cannot.then_some(label))
+            .collect()
     }
 
     const ALL: &str = "[kafka, redis-pubsub, redis-streams, redis-lists]";

@@ -1,4 +1,5 @@
-//! What a scenario will do, in words: every value with its origin, the cells, the cost, and what to be wary of.
+//! What a scenario will do, in words: every value with its origin, the cells, the cost, and what to
+//! be wary of.
 
 use super::cell::Cell;
 use super::check::cannot_promise;
@@ -20,7 +21,8 @@ use std::fmt::Write;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
     pub cells: u64,
-    /// `None` in the closed model, as many as go, where a rate is found by the run, and for experiments.
+    /// `None` in the closed model, as many as go, where a rate is found by the run, and for
+    /// experiments.
     pub messages: Option<u64>,
     pub bytes: Option<u64>,
     pub duration: Span,
@@ -43,7 +45,8 @@ impl Scenario {
         self.cells.clone()
     }
 
-    /// Every key with its value and origin (`default`, `file`, `profile quick`, `--set`, `--sweep`); secrets hidden.
+    /// Every key with its value and origin (`default`, `file`, `profile quick`, `--set`,
+    /// `--sweep`); secrets hidden.
     pub fn resolved(&self) -> &[Origin] {
         &self.resolved
     }
@@ -56,7 +59,11 @@ impl Scenario {
             primary: self.primary.to_string(),
             guarantee: name(&self.guarantee),
             cross_class: self.cross_class.clone(),
-            systems: self.systems.iter().map(|(label, c)| (label.clone(), c.system.name().to_owned())).collect(),
+            systems: self
+                .systems
+                .iter()
+                .map(|(label, c)| (label.clone(), c.system.name().to_owned()))
+                .collect(),
             thresholds: self.thresholds.iter().map(|rule| rule.text.clone()).collect(),
             resolved: self.resolved.clone(),
             source: self.source.clone(),
@@ -66,14 +73,16 @@ impl Scenario {
     pub fn estimate(&self) -> Estimate {
         let blocks = u64::from(self.blocks);
         let in_all = |of: fn(&Cell) -> Option<u64>| {
-            let one_block = self.cells.iter().map(of).try_fold(0, |sum: u64, n| sum.checked_add(n?));
+            let one_block =
+                self.cells.iter().map(of).try_fold(0, |sum: u64, n| sum.checked_add(n?));
             one_block.and_then(|n| n.checked_mul(blocks))
         };
         let warms = |cell: &&Cell| {
             let needs = cell.experiment.as_ref().is_none_or(Experiment::needs_warm_broker);
             needs && cell.config.system.software() == Software::Kafka
         };
-        let warming = self.cells.iter().find(warms).map_or(Span(0), |cell| cell.load.broker_warm_up);
+        let warming =
+            self.cells.iter().find(warms).map_or(Span(0), |cell| cell.load.broker_warm_up);
         let one_block = sum(self.cells.iter().map(time_of).chain([warming]));
         Estimate {
             cells: self.cells.len() as u64 * blocks,
@@ -83,7 +92,8 @@ impl Scenario {
         }
     }
 
-    /// Finding rates before the first block: a probe for each label and point, on brokers that are thrown away.
+    /// Finding rates before the first block: a probe for each label and point, on brokers that are
+    /// thrown away.
     fn probing(&self) -> Span {
         let of_label = |(label, config): &(String, SystemConfig)| {
             let probes: Vec<Cell> = self.probes().filter(|probe| probe.label == *label).collect();
@@ -130,7 +140,8 @@ impl Scenario {
             let work = cell.load.work.secs_f64() * waiting as f64 / f64::from(cell.load.consumers);
             if cell.load.model == Model::Closed && work > cell.load.drain.secs_f64() {
                 warn(format!(
-                    "at {} the backlog of {} is work for {work:.0} s, and `load.drain` ends after {}",
+                    "at {} the backlog of {} is work for {work:.0} s, and `load.drain` ends after \
+                    {}",
                     cell.point, cell.load.backlog, cell.load.drain
                 ));
             }
@@ -146,17 +157,30 @@ impl Scenario {
                 ));
             }
         }
-        for cell in self.cells.iter().filter(|cell| cell.config.system.has_key("maxlen") && under_load(cell)) {
+        for cell in self
+            .cells
+            .iter()
+            .filter(|cell| cell.config.system.has_key("maxlen") && under_load(cell))
+        {
             let entries = [cell.config.maxlen, messages_of(cell)].into_iter().flatten().min();
             let kept = entries.map(|entries| Bytes(entries.saturating_mul(cell.message.size.0)));
             if kept.is_none_or(|kept| kept > MUCH_MEMORY) {
-                let kept = kept.map_or_else(|| "everything".into(), |kept| format!("{:.1} GB", kept.0 as f64 / 1e9));
-                warn(format!("{}: Redis keeps {kept} in memory at {}; `maxlen` bounds it", cell.label, cell.point));
+                let kept = kept.map_or_else(
+                    || "everything".into(),
+                    |kept| format!("{:.1} GB", kept.0 as f64 / 1e9),
+                );
+                warn(format!(
+                    "{}: Redis keeps {kept} in memory at {}; `maxlen` bounds it",
+                    cell.label, cell.point
+                ));
             }
         }
         for (label, config) in &self.systems {
             if let Some(because) = cannot_promise(config, self.guarantee) {
-                warn(format!("{label} cannot promise {}: {because}; it is shown as `cannot`", name(&self.guarantee)));
+                warn(format!(
+                    "{label} cannot promise {}: {because}; it is shown as `cannot`",
+                    name(&self.guarantee)
+                ));
             }
         }
         for rule in &self.dropped_rules {
@@ -173,7 +197,8 @@ impl Scenario {
     }
 
     fn write_explanation(&self, out: &mut String) -> std::fmt::Result {
-        let profile = self.profile.as_deref().map(|name| format!(", profile {name}")).unwrap_or_default();
+        let profile =
+            self.profile.as_deref().map(|name| format!(", profile {name}")).unwrap_or_default();
         writeln!(out, "{} ({}{profile})\n{}", self.name, self.source, self.question.trim())?;
         if self.claim.is_some() || self.cross_class.is_some() || !self.thresholds.is_empty() {
             writeln!(out)?;
@@ -187,15 +212,19 @@ impl Scenario {
         for rule in &self.thresholds {
             writeln!(out, "threshold    {rule}")?;
         }
-        let width = |text: fn(&Origin) -> &str| self.resolved.iter().map(|row| text(row).chars().count()).max();
-        let (key, value) = (width(|row| &row.key).unwrap_or(0), width(|row| &row.value).unwrap_or(0).min(40));
+        let width = |text: fn(&Origin) -> &str| {
+            self.resolved.iter().map(|row| text(row).chars().count()).max()
+        };
+        let (key, value) =
+            (width(|row| &row.key).unwrap_or(0), width(|row| &row.value).unwrap_or(0).min(40));
         writeln!(out, "\n{:key$}  {:value$}  ORIGIN", "KEY", "VALUE")?;
         for row in &self.resolved {
             let shown = if row.value.is_empty() { "\"\"" } else { &row.value };
             writeln!(out, "{:key$}  {shown:value$}  {}", row.key, row.origin)?;
         }
         let label = self.systems.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
-        let times = if self.blocks == 1 { String::new() } else { format!(", each {} times", self.blocks) };
+        let times =
+            if self.blocks == 1 { String::new() } else { format!(", each {} times", self.blocks) };
         let cells = if self.cells.len() == 1 { "cell" } else { "cells" };
         writeln!(out, "\n{} {cells}{times}:", self.cells.len())?;
         for cell in &self.cells {
@@ -207,13 +236,16 @@ impl Scenario {
             writeln!(
                 out,
                 "\nhalf-capacity is a rate that is found when it runs: each system is loaded as fast as it goes before the \
-                 first block\n({probes} probes), and half of what the slowest carries, rounded down to two digits, is the \
+                 first block\n({probes} probes), and half of what the slowest carries, rounded \
+                 down to two digits, is the \
                  rate of all"
             )?;
         }
         let Estimate { messages, bytes, duration, .. } = self.estimate();
         let amount = match (messages, bytes) {
-            (Some(messages), Some(bytes)) => format!("{messages} messages, {:.1} MB, ", bytes as f64 / 1e6),
+            (Some(messages), Some(bytes)) => {
+                format!("{messages} messages, {:.1} MB, ", bytes as f64 / 1e6)
+            }
             _ if self.cells.iter().any(|cell| cell.experiment.is_some()) => String::new(),
             _ if probes > 0 => "as many messages as the rates found make, ".to_owned(),
             _ => "as many messages as the systems carry, ".to_owned(),
@@ -227,18 +259,33 @@ impl Scenario {
 
     /// When which fault is injected in the first block. All cells have the same.
     fn write_timeline(&self, out: &mut String) -> std::fmt::Result {
-        let Some(cell) = self.cells.first().filter(|cell| !cell.faults.is_empty()) else { return Ok(()) };
-        writeln!(out, "\nfaults in block 1, after the start of the measured window of {}:", cell.load.duration)?;
+        let Some(cell) = self.cells.first().filter(|cell| !cell.faults.is_empty()) else {
+            return Ok(());
+        };
+        writeln!(
+            out,
+            "\nfaults in block 1, after the start of the measured window of {}:",
+            cell.load.duration
+        )?;
         for injection in timeline(&cell.faults, cell.seed, 1) {
             let Some(plan) = cell.faults.get(injection.plan) else { continue };
-            let of = if plan.kind().is_ours() { String::new() } else { format!(" of {}", plan.target.name()) };
+            let of = if plan.kind().is_ours() {
+                String::new()
+            } else {
+                format!(" of {}", plan.target.name())
+            };
             let healed = match injection.heal {
                 Heal::After(Span(0)) => "taken back at once".to_owned(),
                 Heal::After(span) => format!("taken back after {span}"),
                 Heal::AtEnd => "taken back at the end of the window".to_owned(),
                 Heal::Never => "for good".to_owned(),
             };
-            writeln!(out, "  {:9.3} s  {}{of}, {healed}", injection.at.secs_f64(), plan.kind().name())?;
+            writeln!(
+                out,
+                "  {:9.3} s  {}{of}, {healed}",
+                injection.at.secs_f64(),
+                plan.kind().name()
+            )?;
         }
         Ok(())
     }
@@ -263,7 +310,8 @@ fn messages_of(cell: &Cell) -> Option<u64> {
     }
 }
 
-/// Time of one cell. For a fixed number of messages without a rate it is the window that a scenario would have.
+/// Time of one cell. For a fixed number of messages without a rate it is the window that a scenario
+/// would have.
 fn time_of(cell: &Cell) -> Span {
     let load = &cell.load;
     if cell.cannot().is_some() {

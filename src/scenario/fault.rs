@@ -1,4 +1,5 @@
-//! Faults on a timeline, as a scenario asks for them: what, to whom, when, for how long. Data only: `fault` injects.
+//! Faults on a timeline, as a scenario asks for them: what, to whom, when, for how long. Data only:
+//! `fault` injects.
 
 use crate::model::{FaultKind, FaultTarget};
 use crate::random::SplitMix64;
@@ -18,11 +19,13 @@ pub(super) struct FaultKeys {
     pub target: FaultTarget,
     /// After the start of the measured window.
     pub at: Span,
-    /// Until it is healed: resumed, started again, let through. Without it a kill is followed by a start at once and
-    /// every other fault lasts to the end of the window; `never` loses a node for good.
+    /// Until it is healed: resumed, started again, let through. Without it a kill is followed by a
+    /// start at once and every other fault lasts to the end of the window; `never` loses a node for
+    /// good.
     #[serde(rename = "for", default)]
     pub lasts: Option<Lasts>,
-    /// Injected again at this distance, each time at a phase drawn from the first tenth of it by the seed.
+    /// Injected again at this distance, each time at a phase drawn from the first tenth of it by
+    /// the seed.
     #[serde(default)]
     pub every: Option<Span>,
     /// How often in all; needs `every`.
@@ -70,7 +73,9 @@ impl<'de> Deserialize<'de> for Lasts {
         if text == "never" {
             return Ok(Self::Never(Never::Never));
         }
-        text.parse().map(Self::For).map_err(|error| D::Error::custom(format!("{error}, or `never`")))
+        text.parse()
+            .map(Self::For)
+            .map_err(|error| D::Error::custom(format!("{error}, or `never`")))
     }
 }
 
@@ -145,7 +150,9 @@ impl FaultKeys {
             FaultKind::NetStall => Action::NetStall,
             FaultKind::NetReset => Action::NetReset,
             FaultKind::NetRefuse => Action::NetRefuse,
-            FaultKind::NetBitflip => Action::NetBitflip { one_in: self.one_in.take().unwrap_or(ONE_IN) },
+            FaultKind::NetBitflip => {
+                Action::NetBitflip { one_in: self.one_in.take().unwrap_or(ONE_IN) }
+            }
             FaultKind::NetPartition => Action::NetPartition,
             FaultKind::DiskSlow => Action::DiskSlow { delay: self.delay.take().unwrap_or(DELAY) },
             FaultKind::DiskFull => {
@@ -156,7 +163,9 @@ impl FaultKeys {
                 let needed = ("room", "Redis' `maxmemory`", "16MiB");
                 Action::MemFull { room: self.room.take().ok_or(needed)? }
             }
-            FaultKind::SlowConsumer => Action::SlowConsumer { rate: self.rate.take().unwrap_or(RATE) },
+            FaultKind::SlowConsumer => {
+                Action::SlowConsumer { rate: self.rate.take().unwrap_or(RATE) }
+            }
             FaultKind::ConsumerKill => Action::ConsumerKill,
         })
     }
@@ -206,7 +215,9 @@ impl FaultAction {
 impl fmt::Display for FaultAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NetLatency { delay, jitter: Span(0) } | Self::DiskSlow { delay } => write!(f, ", delay {delay}"),
+            Self::NetLatency { delay, jitter: Span(0) } | Self::DiskSlow { delay } => {
+                write!(f, ", delay {delay}")
+            }
             Self::NetLatency { delay, jitter } => write!(f, ", delay {delay}, jitter {jitter}"),
             Self::NetBandwidth { bandwidth } => write!(f, ", bandwidth {bandwidth}/s"),
             Self::DiskFull { room } | Self::MemFull { room } => write!(f, ", room {room}"),
@@ -267,8 +278,9 @@ pub struct Injection {
 /// The part of `every` in which the phase is drawn.
 pub(super) const PHASE: u64 = 10;
 
-/// Every injection, in order of time: pure arithmetic. The same scenario, seed and block give the same moments for ever;
-/// another block gives others, so that a fault meets the broker at every phase of what it does periodically.
+/// Every injection, in order of time: pure arithmetic. The same scenario, seed and block give the
+/// same moments for ever; another block gives others, so that a fault meets the broker at every
+/// phase of what it does periodically.
 pub fn timeline(plans: &[FaultPlan], seed: u64, block: u32) -> Vec<Injection> {
     let mut all: Vec<Injection> = plans
         .iter()
@@ -316,7 +328,8 @@ mod tests {
         };
         let found = timeline(std::slice::from_ref(&repeated), 7, 1);
         assert_eq!(found.len(), 200);
-        let phases: Vec<u64> = (0..).zip(&found).map(|(n, at)| at.at.nanos() - (5 + 20 * n) * 1_000_000_000).collect();
+        let phases: Vec<u64> =
+            (0..).zip(&found).map(|(n, at)| at.at.nanos() - (5 + 20 * n) * 1_000_000_000).collect();
         assert!(phases.iter().all(|phase| *phase <= 2_000_000_000), "within the first tenth");
         // Evenly: a tenth of them in each tenth of the phase, give or take what chance gives.
         for tenth in 0..10 {
@@ -324,7 +337,11 @@ mod tests {
             assert!((5..=40).contains(&hit), "{tenth}: {hit}");
         }
         assert_eq!(found, timeline(std::slice::from_ref(&repeated), 7, 1), "the same for ever");
-        assert_ne!(found, timeline(std::slice::from_ref(&repeated), 7, 2), "other moments in another block");
+        assert_ne!(
+            found,
+            timeline(std::slice::from_ref(&repeated), 7, 2),
+            "other moments in another block"
+        );
         assert_ne!(found, timeline(&[repeated], 8, 1), "and with another seed");
     }
 }

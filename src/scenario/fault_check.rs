@@ -1,5 +1,6 @@
-//! What a scenario may ask of faults: kinds that the system and its nodes have, keys that belong to the kind, and a
-//! window that holds every injection with its healing and a recovery, and no two of them that would undo one another.
+//! What a scenario may ask of faults: kinds that the system and its nodes have, keys that belong to
+//! the kind, and a window that holds every injection with its healing and a recovery, and no two of
+//! them that would undo one another.
 //!
 //! Every refusal names the key and a remedy. Nothing is changed here.
 
@@ -24,16 +25,25 @@ fn refuse(index: usize, key: &str, what: impl std::fmt::Display, remedy: &str) -
 }
 
 /// What concerns the plans and the load that they interrupt.
-pub(super) fn plans(plans: &[FaultPlan], load: &Load, message: &Message, experiment: Option<&Experiment>) -> Check {
+pub(super) fn plans(
+    plans: &[FaultPlan],
+    load: &Load,
+    message: &Message,
+    experiment: Option<&Experiment>,
+) -> Check {
     if plans.is_empty() {
         return Ok(());
     }
     if let Some(experiment) = experiment {
-        let what = format!("faults come into plain load; the experiment `{}` has its own procedure", experiment.kind());
+        let what = format!(
+            "faults come into plain load; the experiment `{}` has its own procedure",
+            experiment.kind()
+        );
         return Err(Problem::new(["faults"], what, "remove `experiment`, or `faults`"));
     }
     if load.model == Model::Closed || load.messages.is_some() {
-        let what = "faults need a load that goes on whatever the broker does, for a time fixed beforehand";
+        let what =
+            "faults need a load that goes on whatever the broker does, for a time fixed beforehand";
         let remedy = "write `load: {model: open, rate: …, duration: …}` without `messages`";
         return Err(Problem::new(["faults"], what, remedy));
     }
@@ -81,12 +91,14 @@ fn resolved_one(written: &FaultKeys) -> Result<FaultPlan, Problem> {
 fn values(index: usize, action: FaultAction) -> Check {
     let zero = |key: &str, what: &str| refuse(index, key, what, "write a value above zero");
     match action {
-        FaultAction::NetLatency { delay: Span(0), .. } | FaultAction::DiskSlow { delay: Span(0) } => {
-            zero("delay", "no delay at all")
-        }
-        FaultAction::NetBandwidth { bandwidth: Bytes(0) } => {
-            refuse(index, "bandwidth", "nothing would pass", "write a size such as `1MiB`, or use `net-stall`")
-        }
+        FaultAction::NetLatency { delay: Span(0), .. }
+        | FaultAction::DiskSlow { delay: Span(0) } => zero("delay", "no delay at all"),
+        FaultAction::NetBandwidth { bandwidth: Bytes(0) } => refuse(
+            index,
+            "bandwidth",
+            "nothing would pass",
+            "write a size such as `1MiB`, or use `net-stall`",
+        ),
         FaultAction::MemFull { room: Bytes(0) } => {
             refuse(index, "room", "for Redis, 0 is no limit at all", "write a size such as `16MiB`")
         }
@@ -98,11 +110,16 @@ fn values(index: usize, action: FaultAction) -> Check {
     }
 }
 
-/// Everything that is injected is healed and recovered from inside the window, and no fault meets itself.
+/// Everything that is injected is healed and recovered from inside the window, and no fault meets
+/// itself.
 fn times(index: usize, plan: &FaultPlan, load: &Load) -> Check {
     match (plan.every, plan.times) {
-        (None, Some(_)) => return refuse(index, "times", "repeated, but at which distance?", "add `every: 30s`"),
-        (Some(_), None) => return refuse(index, "every", "repeated, but how often?", "add `times: 10`"),
+        (None, Some(_)) => {
+            return refuse(index, "times", "repeated, but at which distance?", "add `every: 30s`");
+        }
+        (Some(_), None) => {
+            return refuse(index, "every", "repeated, but how often?", "add `times: 10`");
+        }
         (_, Some(0 | MOST_TIMES..)) => {
             let what = format!("out of range, it is 1 to {}", MOST_TIMES - 1);
             return refuse(index, "times", what, "write `times: 10`");
@@ -117,7 +134,12 @@ fn times(index: usize, plan: &FaultPlan, load: &Load) -> Check {
             return refuse(index, "every", what, "add `for: 5s`");
         }
         (Heal::Never, Some(_)) => {
-            return refuse(index, "for", "what is lost for good cannot be lost again", "remove `every` and `times`");
+            return refuse(
+                index,
+                "for",
+                "what is lost for good cannot be lost again",
+                "remove `every` and `times`",
+            );
         }
         // A system that lacks one process can still be read.
         (Heal::Never, None) if kind.grip() != Grip::Processes => {
@@ -138,16 +160,24 @@ fn times(index: usize, plan: &FaultPlan, load: &Load) -> Check {
     let every = plan.every.unwrap_or(Span(0)).nanos();
     let needed = lasts.nanos().saturating_add(every / PHASE).saturating_add(RECOVERY.nanos());
     if plan.every.is_some() && every < needed {
-        let least = lasts.nanos().saturating_add(RECOVERY.nanos()).div_ceil(PHASE - 1).saturating_mul(PHASE);
-        let what = format!("too short for a fault of {lasts}, its phase (a tenth) and {RECOVERY} of recovery");
+        let least = lasts
+            .nanos()
+            .saturating_add(RECOVERY.nanos())
+            .div_ceil(PHASE - 1)
+            .saturating_mul(PHASE);
+        let what = format!(
+            "too short for a fault of {lasts}, its phase (a tenth) and {RECOVERY} of recovery"
+        );
         return refuse(index, "every", what, &format!("write at least `{}`", whole_seconds(least)));
     }
     let again = every.saturating_mul(u64::from(plan.times.unwrap_or(1) - 1));
     let end = plan.at.nanos().saturating_add(again).saturating_add(needed);
     if end > load.duration.nanos() {
         let window = load.duration;
-        let what =
-            format!("the window of {window} does not hold this fault with its healing and {RECOVERY} of recovery");
+        let what = format!(
+            "the window of {window} does not hold this fault with its healing and {RECOVERY} of \
+            recovery"
+        );
         let remedy = format!("write `load.duration` of at least `{}`", whole_seconds(end));
         return refuse(index, "at", what, &remedy);
     }
@@ -182,8 +212,8 @@ impl<'a> PlannedInjection<'a> {
     }
 }
 
-/// No two plans have hold of the same at the same time. Whom they hit is known when they do it, not before: `leader` and
-/// `node` may be one.
+/// No two plans have hold of the same at the same time. Whom they hit is known when they do it, not
+/// before: `leader` and `node` may be one.
 fn apart(plans: &[FaultPlan]) -> Check {
     let all = plans.iter().enumerate().flat_map(PlannedInjection::all);
     let mut last: Option<PlannedInjection<'_>> = None;
@@ -203,7 +233,9 @@ fn apart(plans: &[FaultPlan]) -> Check {
                 grip.name()
             );
             let remedy = match before.to {
-                Span(u64::MAX) => format!("write a `for` in `faults[{other}]` that ends before, or remove one of them"),
+                Span(u64::MAX) => format!(
+                    "write a `for` in `faults[{other}]` that ends before, or remove one of them"
+                ),
                 to => format!("let it come after `{to}`, or `faults[{other}]` end before"),
             };
             return refuse(held.index, "at", what, &remedy);
@@ -222,22 +254,30 @@ pub(super) fn system(label: &str, config: &SystemConfig, plans: &[FaultPlan]) ->
 }
 
 /// The key by which a plan does not fit a system, what is wrong, and the remedy.
-fn unfit(label: &str, config: &SystemConfig, plan: &FaultPlan) -> Option<(&'static str, String, &'static str)> {
+fn unfit(
+    label: &str,
+    config: &SystemConfig,
+    plan: &FaultPlan,
+) -> Option<(&'static str, String, &'static str)> {
     let (kafka, alone) = (config.system.software() == Software::Kafka, config.nodes == 1);
     Some(match (plan.kind(), plan.target) {
         (kind, target) if kind.is_ours() => {
             let what = format!("{} befalls our own consumers, not a node", kind.name());
             return (target != FaultTarget::Node).then_some(("target", what, "remove the key"));
         }
-        (_, FaultTarget::Controller) if !kafka => {
-            ("target", format!("{label} is Redis, which has no controller"), "write `target: leader`")
-        }
+        (_, FaultTarget::Controller) if !kafka => (
+            "target",
+            format!("{label} is Redis, which has no controller"),
+            "write `target: leader`",
+        ),
         (_, FaultTarget::Primary) if kafka => {
             ("target", format!("{label} is Kafka, which has no primary"), "write `target: leader`")
         }
-        (_, FaultTarget::Replica) if alone => {
-            ("target", format!("{label} has one node, and no replica"), "write `target: node`, or `nodes: 3`")
-        }
+        (_, FaultTarget::Replica) if alone => (
+            "target",
+            format!("{label} has one node, and no replica"),
+            "write `target: node`, or `nodes: 3`",
+        ),
         (_, target) if plan.heal() == Heal::Never && (alone || target == FaultTarget::All) => {
             let remedy = "write a duration such as `5s`, or `nodes: 3` and one of them as target";
             ("for", format!("{label} would have no node left to read from"), remedy)
@@ -252,7 +292,9 @@ fn unfit(label: &str, config: &SystemConfig, plan: &FaultPlan) -> Option<(&'stat
             ("kind", format!("{label} {what}"), "write `kind: pause`, or leave the label out")
         }
         // A replica goes on to its primary by itself.
-        (FaultKind::NetPartition, target) if !matches!(target, FaultTarget::Leader | FaultTarget::Primary) => {
+        (FaultKind::NetPartition, target)
+            if !matches!(target, FaultTarget::Leader | FaultTarget::Primary) =>
+        {
             let what = "only the primary can be cut off whole: the others come to it";
             ("target", what.to_owned(), "write `target: primary`")
         }
@@ -260,9 +302,11 @@ fn unfit(label: &str, config: &SystemConfig, plan: &FaultPlan) -> Option<(&'stat
             let what = format!("{label} is Kafka, which keeps its messages on disk");
             ("kind", what, "write `kind: disk-full`, or leave the label out")
         }
-        (FaultKind::MemFull, FaultTarget::Replica | FaultTarget::All) => {
-            ("target", "the limit is set where the writes are taken".to_owned(), "write `target: primary`")
-        }
+        (FaultKind::MemFull, FaultTarget::Replica | FaultTarget::All) => (
+            "target",
+            "the limit is set where the writes are taken".to_owned(),
+            "write `target: primary`",
+        ),
         _ => return None,
     })
 }

@@ -1,7 +1,8 @@
 //! The scenario file as written: which keys exist, of which type. Defaults and meaning come later.
 //!
-//! An absent key is `None`, so that `explain` can tell a default from a value that happens to equal it. The JSON
-//! Schema for editors is generated from these types; their comments are its descriptions.
+//! An absent key is `None`, so that `explain` can tell a default from a value that happens to equal
+//! it. The JSON Schema for editors is generated from these types; their comments are its
+//! descriptions.
 
 use super::cell::PayloadKind;
 use super::experiment::Experiment;
@@ -20,7 +21,8 @@ use std::sync::LazyLock;
 /// The only version of the format so far.
 pub(super) const SCHEMA: u64 = 1;
 
-/// A scenario of brokerbench: which load to put on which systems, and which question the result answers.
+/// A scenario of brokerbench: which load to put on which systems, and which question the result
+/// answers.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct File {
@@ -43,7 +45,8 @@ pub(super) struct File {
     /// What is demanded of delivery. It only judges; it sets nothing.
     #[serde(default)]
     pub guarantee: Option<Guarantee>,
-    /// Why systems whose acknowledgements promise different things may be compared here. Printed beside the verdict.
+    /// Why systems whose acknowledgements promise different things may be compared here. Printed
+    /// beside the verdict.
     #[serde(default)]
     pub cross_class: Option<String>,
     /// A list of systems, or a map from label to settings, so that one system can stand twice.
@@ -58,10 +61,12 @@ pub(super) struct File {
     pub _experiment: Option<IgnoredAny>,
     #[serde(default)]
     pub message: MessageKeys,
-    /// What goes wrong while the load goes on, such as `{kind: kill, target: leader, at: 5s, for: 2s}`.
+    /// What goes wrong while the load goes on, such as `{kind: kill, target: leader, at: 5s, for:
+    /// 2s}`.
     #[serde(default)]
     pub faults: Vec<FaultKeys>,
-    /// Dotted keys under `load` or `message`, each with the values to run: one cell per combination and label.
+    /// Dotted keys under `load` or `message`, each with the values to run: one cell per combination
+    /// and label.
     #[serde(default, rename = "matrix")]
     #[schemars(with = "BTreeMap<String, Vec<Scalar>>")]
     pub _matrix: Option<IgnoredAny>,
@@ -86,24 +91,26 @@ pub(super) struct File {
 pub(super) struct Settings {
     /// The system behind this label; not needed where the label is its name.
     pub system: Option<System>,
-    /// Brokers of the cluster: 1 or 3. Three of Redis are a primary and two replicas, with three Sentinels beside them.
+    /// Brokers of the cluster: 1 or 3. Three of Redis are a primary and two replicas, with three
+    /// Sentinels beside them.
     #[schemars(range(min = 1))]
     pub nodes: Option<u16>,
     /// Raw broker settings: `server.properties` keys for Kafka, `redis.conf` directives for Redis.
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub broker: BTreeMap<String, String>,
-    /// Redis with more than one node only: settings of the Sentinels, such as `{down-after-milliseconds: 1000}`; what is
-    /// not set is stock.
+    /// Redis with more than one node only: settings of the Sentinels, such as
+    /// `{down-after-milliseconds: 1000}`; what is not set is stock.
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub sentinel: BTreeMap<String, String>,
     /// Kafka only.
     #[schemars(with = "Option<TopicKeys>")]
     pub topic: TopicKeys,
-    /// Kafka: raw librdkafka settings of every client. Redis: `library`, which is `direct` (RESP of the harness, the
-    /// default) or `redis-rs` (the crate that applications use, for plain load).
+    /// Kafka: raw librdkafka settings of every client. Redis: `library`, which is `direct` (RESP of
+    /// the harness, the default) or `redis-rs` (the crate that applications use, for plain load).
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub client: BTreeMap<String, String>,
-    /// Kafka only: the largest heap of each broker's JVM, and the most that it may hold outside of it.
+    /// Kafka only: the largest heap of each broker's JVM, and the most that it may hold outside of
+    /// it.
     pub heap: Option<Bytes>,
     /// Redis only: how many channels, streams or lists the load is spread over.
     #[schemars(range(min = 1))]
@@ -111,7 +118,8 @@ pub(super) struct Settings {
     /// Redis Streams only: `MAXLEN ~` of every XADD, in entries; `none` never trims.
     #[schemars(schema_with = "max_len")]
     pub maxlen: Option<MaxLen>,
-    /// Redis only: `off` publishes under `CLIENT REPLY OFF`, so that nothing is answered and nothing promised.
+    /// Redis only: `off` publishes under `CLIENT REPLY OFF`, so that nothing is answered and
+    /// nothing promised.
     pub reply: Option<Reply>,
     #[schemars(with = "Option<ConsumeKeys>")]
     pub consume: ConsumeKeys,
@@ -136,7 +144,8 @@ pub(super) struct ConsumeKeys {
     /// Most messages one request of a consumer may bring.
     #[schemars(range(min = 1))]
     pub batch: Option<u32>,
-    /// Redis Lists only: `pop` loses what a dying consumer held, `reliable` keeps it in a processing list.
+    /// Redis Lists only: `pop` loses what a dying consumer held, `reliable` keeps it in a
+    /// processing list.
     pub mode: Option<ListMode>,
 }
 
@@ -168,7 +177,8 @@ pub fn claim_ids() -> &'static [&'static str] {
     static IDS: LazyLock<Vec<&str>> = LazyLock::new(|| {
         let text = include_str!("../claims/claims.yaml");
         let claims: serde_json::Value = serde_saphyr::from_str(text).unwrap_or_default();
-        let rows = ["claims", "uses"].into_iter().filter_map(|list| claims[list].as_array()).flatten();
+        let rows =
+            ["claims", "uses"].into_iter().filter_map(|list| claims[list].as_array()).flatten();
         rows.filter_map(|row| row["id"].as_str()).map(|id| &*id.to_owned().leak()).collect()
     });
     &IDS
@@ -201,14 +211,17 @@ impl<'de> Deserialize<'de> for MaxLen {
         match text.parse::<u64>() {
             Ok(entries) if entries > 0 => Ok(Self(Some(entries))),
             _ if text == "none" => Ok(Self(None)),
-            _ => Err(D::Error::custom("expected a number of entries above zero, or `none` to never trim")),
+            _ => Err(D::Error::custom(
+                "expected a number of entries above zero, or `none` to never trim",
+            )),
         }
     }
 }
 
 /// Of an optional one.
 fn max_len(_: &mut SchemaGenerator) -> Schema {
-    let entries = json_schema!({ "anyOf": [{ "type": "integer", "minimum": 1 }, { "const": "none" }] });
+    let entries =
+        json_schema!({ "anyOf": [{ "type": "integer", "minimum": 1 }, { "const": "none" }] });
     json_schema!({ "anyOf": [entries, { "type": "null" }] })
 }
 
@@ -228,7 +241,8 @@ fn version(_: &mut SchemaGenerator) -> Schema {
 
 fn figures(_: &mut SchemaGenerator) -> Schema {
     let names: Vec<String> = Measure::usual().map(|measure| measure.to_string()).collect();
-    let any = format!(r"^({})\.p\d{{1,2}}([._]\d{{1,4}})?$", Latency::ALL.map(Latency::name).join("|"));
+    let any =
+        format!(r"^({})\.p\d{{1,2}}([._]\d{{1,4}})?$", Latency::ALL.map(Latency::name).join("|"));
     json_schema!({ "type": "string", "anyOf": [{ "enum": names }, { "pattern": any }] })
 }
 
@@ -241,7 +255,8 @@ fn systems(generator: &mut SchemaGenerator) -> Schema {
     ] })
 }
 
-/// The JSON Schema for editors, as it stands in `schema/scenario.json`. Draft 7: yaml-language-server knows no later one.
+/// The JSON Schema for editors, as it stands in `schema/scenario.json`. Draft 7:
+/// yaml-language-server knows no later one.
 pub fn schema() -> String {
     let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<File>();
     serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
@@ -264,7 +279,10 @@ mod tests {
         let schema: serde_json::Value = serde_json::from_str(&super::schema()).unwrap();
         assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
         assert_eq!(schema["additionalProperties"], false);
-        assert!(schema["properties"]["matrix"].is_object() && schema["properties"]["cross-class"].is_object());
+        assert!(
+            schema["properties"]["matrix"].is_object()
+                && schema["properties"]["cross-class"].is_object()
+        );
         let figures = schema["properties"]["primary"]["anyOf"][0]["enum"].as_array().unwrap();
         assert!(figures.contains(&"end_to_end.p99".into()));
     }

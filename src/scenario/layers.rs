@@ -1,10 +1,12 @@
 //! Lays profile, `--set` and `--sweep` over a file: defaults < file < profile < `--set`.
 //!
-//! Each override is written into the tree with its own origin, so a wrong one is blamed by name. An override of a key
-//! that the matrix varies ends that axis: what was asked for last is what runs.
+//! Each override is written into the tree with its own origin, so a wrong one is blamed by name. An
+//! override of a key that the matrix varies ends that axis: what was asked for last is what runs.
 
 use super::source::{NAME, is_name};
-use crate::yaml::{Entry, Layer, Place, Problem, Value, YamlNode, holds_raw_keys, segments, suggest};
+use crate::yaml::{
+    Entry, Layer, Place, Problem, Value, YamlNode, holds_raw_keys, segments, suggest,
+};
 
 /// What the command line asks for on top of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +22,11 @@ pub struct Overrides {
 
 /// The keys below a key of the file: its profiles, its labels.
 pub(super) fn keys<'a>(tree: &'a YamlNode, of: &str) -> Vec<&'a str> {
-    tree.get(&[of]).map_or(&[][..], YamlNode::entries).iter().map(|entry| entry.key.as_str()).collect()
+    tree.get(&[of])
+        .map_or(&[][..], YamlNode::entries)
+        .iter()
+        .map(|entry| entry.key.as_str())
+        .collect()
 }
 
 pub(super) fn lay(tree: &mut YamlNode, overrides: &Overrides) -> Result<(), Problem> {
@@ -28,8 +34,16 @@ pub(super) fn lay(tree: &mut YamlNode, overrides: &Overrides) -> Result<(), Prob
     if let Some(name) = &overrides.profile {
         let known = keys(tree, "profiles");
         let Some(profile) = tree.get(&["profiles", name]).cloned() else {
-            let remedy = if known.is_empty() { "this scenario has no profiles".into() } else { suggest(name, known) };
-            return Err(Problem::new(["profiles"], format_args!("there is no profile `{name}`"), &remedy));
+            let remedy = if known.is_empty() {
+                "this scenario has no profiles".into()
+            } else {
+                suggest(name, known)
+            };
+            return Err(Problem::new(
+                ["profiles"],
+                format_args!("there is no profile `{name}`"),
+                &remedy,
+            ));
         };
         for Entry { key, mut node, .. } in profile.entries().iter().cloned() {
             node.relayer(&Layer::Profile(name.clone()));
@@ -39,14 +53,19 @@ pub(super) fn lay(tree: &mut YamlNode, overrides: &Overrides) -> Result<(), Prob
     for text in &overrides.sets {
         let (key, value) = key_and_value(text, &Layer::Set)?;
         let path = segments(key);
-        let raw = path.split_last().is_some_and(|(_, parents)| parents.len() > 2 && holds_raw_keys(parents));
+        let raw = path
+            .split_last()
+            .is_some_and(|(_, parents)| parents.len() > 2 && holds_raw_keys(parents));
         let node = YamlNode::from_flag(value, raw, &Layer::Set);
         write(tree, key, node.map_err(|cause| flag_problem(key, &Layer::Set, cause.what))?)?;
     }
     for text in &overrides.sweeps {
         let (key, values) = key_and_value(text, &Layer::Sweep)?;
-        let items = values.split(',').map(|value| YamlNode::from_flag(value.trim(), false, &Layer::Sweep));
-        let items = items.collect::<Result<_, _>>().map_err(|cause| flag_problem(key, &Layer::Sweep, cause.what))?;
+        let items =
+            values.split(',').map(|value| YamlNode::from_flag(value.trim(), false, &Layer::Sweep));
+        let items = items
+            .collect::<Result<_, _>>()
+            .map_err(|cause| flag_problem(key, &Layer::Sweep, cause.what))?;
         let node = YamlNode { value: Value::List(items), place: Place::flag(Layer::Sweep) };
         write(tree, &format!("matrix.{key}"), node)?;
     }
@@ -63,7 +82,8 @@ fn key_and_value<'a>(text: &'a str, layer: &Layer) -> Result<(&'a str, &'a str),
 
 fn flag_problem(key: &str, layer: &Layer, what: impl std::fmt::Display) -> Problem {
     let example = if *layer == Layer::Sweep { "load.rate=1k/s,10k/s" } else { "load.rate=10k/s" };
-    Problem::new([key], what, &format!("write it like `{layer} {example}`")).at(&Place::flag(layer.clone()))
+    Problem::new([key], what, &format!("write it like `{layer} {example}`"))
+        .at(&Place::flag(layer.clone()))
 }
 
 fn write(tree: &mut YamlNode, dotted: &str, node: YamlNode) -> Result<(), Problem> {
@@ -77,23 +97,33 @@ fn write(tree: &mut YamlNode, dotted: &str, node: YamlNode) -> Result<(), Proble
         return fail("cannot be overridden", "change it in the file");
     }
     if matches!(node.value, Value::Map(_)) && dotted != "matrix" {
-        return fail("an override is one value", &format!("name the key inside it: `{dotted}.KEY`"));
+        return fail(
+            "an override is one value",
+            &format!("name the key inside it: `{dotted}.KEY`"),
+        );
     }
     if let ["systems", label, _, ..] = path[..]
         && tree.get(&["systems", label]).is_none()
     {
-        return fail(&format!("no label `{label}` under `systems`"), &suggest(label, keys(tree, "systems")));
+        return fail(
+            &format!("no label `{label}` under `systems`"),
+            &suggest(label, keys(tree, "systems")),
+        );
     }
     if path[0] != "matrix" {
         tree.remove(&["matrix", dotted]);
     }
     if !tree.set(&path, node) {
-        return fail("there is no map of keys at this place", "`brokerbench schema` shows which keys exist");
+        return fail(
+            "there is no map of keys at this place",
+            "`brokerbench schema` shows which keys exist",
+        );
     }
     normalise_systems(tree)
 }
 
-/// Makes a plain list of systems a map without settings, and checks the labels: they become paths and topics.
+/// Makes a plain list of systems a map without settings, and checks the labels: they become paths
+/// and topics.
 fn normalise_systems(tree: &mut YamlNode) -> Result<(), Problem> {
     let Some(mut systems) = tree.get(&["systems"]).cloned() else { return Ok(()) };
     if let Value::List(items) = &systems.value
@@ -114,11 +144,14 @@ fn normalise_systems(tree: &mut YamlNode) -> Result<(), Problem> {
     match systems.entries().iter().find(|entry| !is_name(&entry.key)) {
         Some(entry) => {
             let remedy = "rename it, for example `kafka-3`";
-            Err(Problem::new(["systems", &entry.key], format_args!("a label {NAME}"), remedy).of_key())
+            Err(Problem::new(["systems", &entry.key], format_args!("a label {NAME}"), remedy)
+                .of_key())
         }
-        None if systems.entries().is_empty() => {
-            Err(Problem::new(["systems"], "no system is named", "write like `systems: [kafka, redis-streams]`"))
-        }
+        None if systems.entries().is_empty() => Err(Problem::new(
+            ["systems"],
+            "no system is named",
+            "write like `systems: [kafka, redis-streams]`",
+        )),
         None => Ok(()),
     }
 }

@@ -1,7 +1,8 @@
-//! The load of a cell: how messages are offered. Each key stands once, with its type, meaning and default.
+//! The load of a cell: how messages are offered. Each key stands once, with its type, meaning and
+//! default.
 //!
-//! From that one list come what a file may write ([`LoadKeys`], and so the schema for editors), what the engine runs
-//! ([`Load`]) and the defaults of both. Nothing is judged here.
+//! From that one list come what a file may write ([`LoadKeys`], and so the schema for editors),
+//! what the engine runs ([`Load`]) and the defaults of both. Nothing is judged here.
 
 use super::cell::Cell;
 use crate::units::{Bytes, Rate, Span};
@@ -9,7 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
-/// Makes the two types of a load from one list of keys. What stands there is of a key that a file need not write.
+/// Makes the two types of a load from one list of keys. What stands there is of a key that a file
+/// need not write.
 macro_rules! load_keys {
     ($($(#[doc = $doc:literal])+ $key:ident: $type:ty = $default:expr,)+) => {
         /// How messages are offered.
@@ -17,8 +19,9 @@ macro_rules! load_keys {
         #[serde(deny_unknown_fields, rename_all = "kebab-case")]
         pub(super) struct LoadKeys {
             pub model: Model,
-            /// Messages a second over all producers; open model only. `half-capacity` is found when the scenario runs: half of what
-            /// the slowest system carries as fast as it goes, the same for all; plain load only.
+            /// Messages a second over all producers; open model only. `half-capacity` is found when
+            /// the scenario runs: half of what the slowest system carries as fast as it goes, the
+            /// same for all; plain load only.
             #[serde(default)]
             #[schemars(schema_with = "rate_key")]
             pub rate: Option<RateKey>,
@@ -32,7 +35,8 @@ macro_rules! load_keys {
             pub model: Model,
             /// Messages a second over all producers; open model only.
             pub rate: Option<Rate>,
-            /// The rate is half of what the slowest label carries; `rate` is `None` until a run has found it.
+            /// The rate is half of what the slowest label carries; `rate` is `None` until a run has
+            /// found it.
             #[serde(skip)]
             pub half_capacity: bool,
             $($(#[doc = $doc])+ pub $key: $type,)+
@@ -73,7 +77,8 @@ load_keys! {
     warm_up_limit: Span = Span::from_secs(60),
     /// The measured window.
     duration: Span = Span::from_secs(20),
-    /// A fixed number of messages over all producers, counted from the first; replaces warm-up and duration.
+    /// A fixed number of messages over all producers, counted from the first; replaces warm-up and
+    /// duration.
     messages: Option<u64> = None,
     /// Publishing clients, each a thread.
     producers: u16 = 1,
@@ -81,7 +86,8 @@ load_keys! {
     subscriptions: u16 = 1,
     /// Consumers share the work inside one subscription.
     consumers: u16 = 1,
-    /// How long a consumer works on each message, slept: with it, consumers that share work can be told from one.
+    /// How long a consumer works on each message, slept: with it, consumers that share work can be
+    /// told from one.
     work: Span = Span(0),
     /// Client connections of one producer.
     connections: u16 = 1,
@@ -93,16 +99,17 @@ load_keys! {
     backlog: Bytes = Bytes(16 << 20),
     /// How long to wait after the last send for what is still on its way.
     drain: Span = Span::from_secs(10),
-    /// For how long a client tries again to have one message taken: over lost connections and fail-overs, until it is
-    /// acknowledged or refused. The same on every side; without it each client library does as it comes. 30s with faults.
+    /// For how long a client tries again to have one message taken: over lost connections and
+    /// fail-overs, until it is acknowledged or refused. The same on every side; without it each
+    /// client library does as it comes. 30s with faults.
     deadline: Option<Span> = None,
     /// Whether to read back what the broker still holds after the run.
     audit: bool = true,
-    /// Whether to measure first, about 3 s a cell, what the path costs without a broker: a verdict on a latency needs it.
-    /// Not with faults.
+    /// Whether to measure first, about 3 s a cell, what the path costs without a broker: a verdict
+    /// on a latency needs it. Not with faults.
     floor: bool = true,
-    /// How long a fresh Kafka is loaded before its first cell, Redis a thirtieth of it. 30s, below which Kafka's compiler is
-    /// still at work; 0s for not at all, as with faults.
+    /// How long a fresh Kafka is loaded before its first cell, Redis a thirtieth of it. 30s, below
+    /// which Kafka's compiler is still at work; 0s for not at all, as with faults.
     broker_warm_up: Span = Span::from_secs(30),
 }
 
@@ -121,7 +128,14 @@ impl Load {
     #[must_use]
     pub fn brief(self, duration: Span) -> Self {
         let none = Span(0);
-        Self { warm_up: none, warm_up_limit: none, duration, floor: false, broker_warm_up: none, ..self }
+        Self {
+            warm_up: none,
+            warm_up_limit: none,
+            duration,
+            floor: false,
+            broker_warm_up: none,
+            ..self
+        }
     }
 }
 
@@ -129,11 +143,13 @@ impl LoadKeys {
     /// With the defaults of plain load, or of load that faults interrupt.
     pub fn resolved(&self, faults: bool) -> Load {
         let mut defaults = Load::new(self.model, None);
-        defaults.warm_up_limit = defaults.warm_up_limit.max(self.warm_up.unwrap_or(defaults.warm_up));
+        defaults.warm_up_limit =
+            defaults.warm_up_limit.max(self.warm_up.unwrap_or(defaults.warm_up));
         if faults {
             // The same patience on every side, or the clients' own would be compared.
             defaults.deadline = Some(Span::from_secs(30));
-            // What a fault does takes seconds: neither the path's microseconds nor a compiler's matter to it.
+            // What a fault does takes seconds: neither the path's microseconds nor a compiler's
+            // matter to it.
             defaults.floor = false;
             defaults.broker_warm_up = Span(0);
         }
@@ -158,12 +174,14 @@ pub enum Arrivals {
     Poisson,
 }
 
-/// Half of what the slowest label carries, as it stands in a file and in the names of matrix points. Until a run has found
-/// it such a cell has no rate; then it has one as if it had been written, and keeps the point by which labels, blocks and
-/// runs are paired. Nothing here measures: the probe of a cell is a cell like any other.
+/// Half of what the slowest label carries, as it stands in a file and in the names of matrix
+/// points. Until a run has found it such a cell has no rate; then it has one as if it had been
+/// written, and keeps the point by which labels, blocks and runs are paired. Nothing here measures:
+/// the probe of a cell is a cell like any other.
 pub(super) const HALF_CAPACITY: &str = "half-capacity";
 
-/// Long enough for a goodput that is good to a few per cent: the rate that follows is rounded by more.
+/// Long enough for a goodput that is good to a few per cent: the rate that follows is rounded by
+/// more.
 const WARM_UP: Span = Span::from_secs(2);
 const WARM_UP_LIMIT: Span = Span::from_secs(10);
 const WINDOW: Span = Span::from_secs(5);
@@ -199,8 +217,8 @@ impl Cell {
         self.load.half_capacity && self.load.rate.is_none()
     }
 
-    /// The same load as fast as it goes, and short: finds what this label carries. `None` where no rate is to be found,
-    /// and where the system cannot run the cell at all.
+    /// The same load as fast as it goes, and short: finds what this label carries. `None` where no
+    /// rate is to be found, and where the system cannot run the cell at all.
     pub fn capacity_probe(&self) -> Option<Self> {
         if !self.awaits_rate() || self.cannot().is_some() {
             return None;
@@ -220,7 +238,8 @@ impl Cell {
     }
 }
 
-/// The rate that follows from a capacity in messages a second: two digits, since it is not known any better.
+/// The rate that follows from a capacity in messages a second: two digits, since it is not known
+/// any better.
 pub fn half_of(capacity_per_s: f64) -> Rate {
     Rate::from_f64(capacity_per_s / 2.0).two_digits_down()
 }
@@ -231,7 +250,8 @@ mod tests {
     use crate::scenario::{Overrides, Scenario, from_text};
 
     fn scenario(rest: &str) -> Result<Scenario, String> {
-        let text = format!("schema: 1\nname: t\nquestion: Q?\nsystems: [kafka, redis-lists]\n{rest}");
+        let text =
+            format!("schema: 1\nname: t\nquestion: Q?\nsystems: [kafka, redis-lists]\n{rest}");
         from_text("t.yaml", &text, &Overrides::default()).map_err(|error| error.to_string())
     }
 
@@ -245,31 +265,44 @@ mod tests {
         let row = alone.resolved().iter().find(|row| row.key == "load.rate").unwrap();
         assert_eq!((row.value.as_str(), row.origin.as_str()), ("half-capacity", "file"));
         assert!(alone.cells().iter().all(|cell| cell.awaits_rate() && cell.point == "base"));
-        let listed = scenario("load: {model: open}\nmatrix: {load.rate: [1k/s, half-capacity]}\n").unwrap();
+        let listed =
+            scenario("load: {model: open}\nmatrix: {load.rate: [1k/s, half-capacity]}\n").unwrap();
         let cells = listed.cells();
-        let found: Vec<_> =
-            cells.iter().map(|cell| (cell.point.as_str(), cell.load.rate, cell.awaits_rate())).collect();
-        let (fixed, half) =
-            (("load.rate=1k/s", Some(Rate::per_second(1000)), false), ("load.rate=half-capacity", None, true));
+        let found: Vec<_> = cells
+            .iter()
+            .map(|cell| (cell.point.as_str(), cell.load.rate, cell.awaits_rate()))
+            .collect();
+        let (fixed, half) = (
+            ("load.rate=1k/s", Some(Rate::per_second(1000)), false),
+            ("load.rate=half-capacity", None, true),
+        );
         assert_eq!(found, [fixed, fixed, half, half]);
     }
 
     #[test]
     fn only_plain_load_of_the_open_model_has_it() {
         let closed = refused("load: {model: closed, rate: half-capacity}\n");
-        assert!(closed.contains("`load.rate` = `half-capacity`") && closed.contains("takes no rate"), "{closed}");
+        assert!(
+            closed.contains("`load.rate` = `half-capacity`") && closed.contains("takes no rate"),
+            "{closed}"
+        );
         let listed = refused("load: {model: closed}\nmatrix: {load.rate: [half-capacity]}\n");
         assert!(listed.contains("takes no rate"), "{listed}");
-        let experiment = refused("load: {model: open, rate: half-capacity}\nexperiment: {kind: capacity}\n");
+        let experiment =
+            refused("load: {model: open, rate: half-capacity}\nexperiment: {kind: capacity}\n");
         assert!(experiment.contains("only plain load"), "{experiment}");
-        let twice = refused("load: {model: open}\nmatrix: {load.rate: [half-capacity, half-capacity]}\n");
+        let twice =
+            refused("load: {model: open}\nmatrix: {load.rate: [half-capacity, half-capacity]}\n");
         assert!(twice.contains("stands twice"), "{twice}");
     }
 
     #[test]
     fn a_misspelt_word_is_told_what_was_meant() {
         let error = refused("load: {model: open, rate: half}\n");
-        assert!(error.contains("`half` is not a rate") && error.contains("or `half-capacity`"), "{error}");
+        assert!(
+            error.contains("`half` is not a rate") && error.contains("or `half-capacity`"),
+            "{error}"
+        );
         let error = refused("load: {model: open, rate: 5}\n");
         assert!(error.contains("the unit is missing") && !error.contains(HALF_CAPACITY), "{error}");
     }
@@ -279,11 +312,18 @@ mod tests {
         let load = "{model: open, rate: half-capacity, in-flight: 77, batch: 7, messages: 5000, subscriptions: 2}";
         let cells = scenario(&format!("load: {load}\nmessage: {{size: 100B}}\n")).unwrap().cells();
         let probe = cells[0].capacity_probe().unwrap();
-        assert_eq!((probe.load.model, probe.load.rate, probe.load.messages), (Model::Closed, None, None));
+        assert_eq!(
+            (probe.load.model, probe.load.rate, probe.load.messages),
+            (Model::Closed, None, None)
+        );
         assert_eq!((probe.load.in_flight, probe.load.batch, probe.load.subscriptions), (77, 7, 2));
         assert_eq!((&probe.config, &probe.message), (&cells[0].config, &cells[0].message));
         assert!(!probe.awaits_rate(), "a probe is not probed");
-        assert_eq!(cells[1].capacity_probe(), None, "a list has no second reader: it cannot run the cell either");
+        assert_eq!(
+            cells[1].capacity_probe(),
+            None,
+            "a list has no second reader: it cannot run the cell either"
+        );
         let mut known = cells[0].clone();
         known.load.rate = Some(Rate::per_second(1000));
         assert_eq!(known.capacity_probe(), None);
@@ -291,12 +331,15 @@ mod tests {
 
     #[test]
     fn it_is_explained_and_its_probes_are_estimated() {
-        let with = |rates: &str| scenario(&format!("load: {{model: open}}\nmatrix: {{load.rate: {rates}}}\n")).unwrap();
+        let with = |rates: &str| {
+            scenario(&format!("load: {{model: open}}\nmatrix: {{load.rate: {rates}}}\n")).unwrap()
+        };
         let (fixed, half) = (with("[1k/s, 2k/s]"), with("[1k/s, half-capacity]"));
         let text = half.explain();
         assert!(text.contains("found when it runs") && text.contains("2 probes"), "{text}");
         assert!(!fixed.explain().contains("found when it runs"));
-        // Two probes of 2 s and 5 s with 4 s around each, and the warm-up of a Kafka that is thrown away.
+        // Two probes of 2 s and 5 s with 4 s around each, and the warm-up of a Kafka that is thrown
+        // away.
         let seconds = |scenario: &Scenario| scenario.estimate().duration.secs_f64();
         assert_eq!(seconds(&half) - seconds(&fixed), 22.0 + 30.0);
         assert_eq!(half.estimate().messages, None, "nobody knows before");

@@ -18,11 +18,17 @@ pub fn axes(tree: &YamlNode) -> Result<Vec<MatrixAxis<'_>>, Problem> {
     let Some(matrix) = tree.get(&["matrix"]) else { return Ok(Vec::new()) };
     if !matches!(matrix.value, Value::Map(_) | Value::Null) {
         let remedy = "write like `matrix: {load.rate: [1k/s, 10k/s]}`";
-        return Err(Problem::new(["matrix"], "expected a map from keys to lists of values", remedy));
+        return Err(Problem::new(
+            ["matrix"],
+            "expected a map from keys to lists of values",
+            remedy,
+        ));
     }
     let mut axes = Vec::new();
     for entry in matrix.entries() {
-        let fail = |what: &str, remedy: &str| Err(Problem::new(["matrix", &entry.key], what, remedy).of_key());
+        let fail = |what: &str, remedy: &str| {
+            Err(Problem::new(["matrix", &entry.key], what, remedy).of_key())
+        };
         if !entry.key.starts_with("load.") && !entry.key.starts_with("message.") {
             return fail(
                 "the matrix varies keys under `load` and `message`",
@@ -31,9 +37,14 @@ pub fn axes(tree: &YamlNode) -> Result<Vec<MatrixAxis<'_>>, Problem> {
         }
         match &entry.node.value {
             Value::List(values) if values.iter().any(|value| value.scalar().is_none()) => {
-                return fail("each value of an axis is one plain value", "write like `[1k/s, 10k/s]`");
+                return fail(
+                    "each value of an axis is one plain value",
+                    "write like `[1k/s, 10k/s]`",
+                );
             }
-            Value::List(values) if !values.is_empty() => axes.push(MatrixAxis { key: &entry.key, values }),
+            Value::List(values) if !values.is_empty() => {
+                axes.push(MatrixAxis { key: &entry.key, values })
+            }
             _ => return fail("expected a list of values", "write like `[1k/s, 10k/s]`"),
         }
     }
@@ -55,13 +66,18 @@ pub fn points(tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Vec<YamlNode> {
             tree.set(&segments(axis.key), value.clone());
             tree
         };
-        trees.iter().flat_map(|tree| axis.values.iter().map(move |value| with(tree, value))).collect()
+        trees
+            .iter()
+            .flat_map(|tree| axis.values.iter().map(move |value| with(tree, value)))
+            .collect()
     })
 }
 
 /// `load.rate=1k/s,message.size=100B`, each value in its normal form.
 pub fn point_name(axes: &[MatrixAxis<'_>], load: &Load, message: &Message) -> String {
     let values = load_keys(load).into_iter().chain(flat("message", message)).collect::<Vec<_>>();
-    let value = |key: &str| values.iter().find(|(known, _)| known == key).map_or("none", |(_, value)| value.as_str());
+    let value = |key: &str| {
+        values.iter().find(|(known, _)| known == key).map_or("none", |(_, value)| value.as_str())
+    };
     Point::of(axes.iter().map(|axis| (axis.key, value(axis.key))).collect()).to_string()
 }

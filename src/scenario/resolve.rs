@@ -1,4 +1,5 @@
-//! Turns a layered tree into a [`Scenario`]: defaults filled in, matrix unfolded into cells, every value checked.
+//! Turns a layered tree into a [`Scenario`]: defaults filled in, matrix unfolded into cells, every
+//! value checked.
 
 use super::cell::{Cell, DEFAULT_SEED, Message, default_primary};
 use super::check;
@@ -16,7 +17,9 @@ use super::system::SystemConfig;
 use super::threshold::{Threshold, measure};
 use crate::model::{FaultKind, Grip, Guarantee, Measure, System};
 use crate::result::{Origin, words::name};
-use crate::yaml::{HIDDEN, Problem, ScenarioError, Value, YamlNode, decode, is_secret, segments, suggest};
+use crate::yaml::{
+    HIDDEN, Problem, ScenarioError, Value, YamlNode, decode, is_secret, segments, suggest,
+};
 
 /// A scenario, ready to run: nothing is left to default.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +66,11 @@ pub fn validate(path_or_name: &str) -> Result<Scenario, ScenarioError> {
 }
 
 /// As [`load`], from text; `source` is the name for errors.
-pub fn from_text(source: &str, text: &str, overrides: &Overrides) -> Result<Scenario, ScenarioError> {
+pub fn from_text(
+    source: &str,
+    text: &str,
+    overrides: &Overrides,
+) -> Result<Scenario, ScenarioError> {
     let mut tree = parse(source, text)?;
     refuse_foreign(&tree)
         .and_then(|()| lay(&mut tree, overrides))
@@ -78,21 +85,33 @@ fn parse(source: &str, text: &str) -> Result<YamlNode, ScenarioError> {
     })?;
     match tree.value {
         Value::Map(_) => Ok(tree),
-        _ => Err(ScenarioError::of_source(source, "not a scenario: expected a map of keys", "start with `schema: 1`")),
+        _ => Err(ScenarioError::of_source(
+            source,
+            "not a scenario: expected a map of keys",
+            "start with `schema: 1`",
+        )),
     }
 }
 
 /// Refuses what belongs to another version of the format, before any key is judged by this one.
 fn refuse_foreign(tree: &YamlNode) -> Result<(), Problem> {
     let Some(version) = tree.get(&["schema"]).map(YamlNode::scalar) else {
-        return Err(Problem::new(["schema"], "this key is missing", "start the file with `schema: 1`"));
+        return Err(Problem::new(
+            ["schema"],
+            "this key is missing",
+            "start the file with `schema: 1`",
+        ));
     };
     let found = version.unwrap_or_else(|| "something else".into());
     if found == "1" {
         return Ok(());
     }
     let what = format!("this file is of version {found}; this brokerbench reads version {SCHEMA}");
-    Err(Problem::new(["schema"], what, "use a brokerbench that knows it, or rewrite the file as `schema: 1`"))
+    Err(Problem::new(
+        ["schema"],
+        what,
+        "use a brokerbench that knows it, or rewrite the file as `schema: 1`",
+    ))
 }
 
 fn resolve(source: &str, tree: &YamlNode, overrides: &Overrides) -> Result<Scenario, Problem> {
@@ -102,7 +121,8 @@ fn resolve(source: &str, tree: &YamlNode, overrides: &Overrides) -> Result<Scena
     let points = points(tree, &axes);
     let mut scenario: Option<Scenario> = None;
     for point in &points {
-        let (base, cells) = cells_at(source, point, &axes, overrides).map_err(|problem| problem.located(point))?;
+        let (base, cells) =
+            cells_at(source, point, &axes, overrides).map_err(|problem| problem.located(point))?;
         let scenario = scenario.get_or_insert(base);
         if let Some(name) = cells.first().map(|cell| &cell.point)
             && scenario.cells.iter().any(|cell| cell.point == *name)
@@ -114,8 +134,9 @@ fn resolve(source: &str, tree: &YamlNode, overrides: &Overrides) -> Result<Scena
         scenario.cells.extend(cells);
     }
     // `points` holds at least the base tree.
-    let mut scenario =
-        scenario.ok_or_else(|| Problem::new(["matrix"], "the matrix has no point", "give each key a value"))?;
+    let mut scenario = scenario.ok_or_else(|| {
+        Problem::new(["matrix"], "the matrix has no point", "give each key a value")
+    })?;
     scenario.axes = axes.iter().map(|axis| axis.key.to_owned()).collect();
     // One broker serves all cells of a block.
     let kinds = || scenario.cells.iter().flat_map(|cell| &cell.faults).map(FaultPlan::kind);
@@ -126,8 +147,13 @@ fn resolve(source: &str, tree: &YamlNode, overrides: &Overrides) -> Result<Scena
         (config.preloaded, config.proxied) = (preloaded, proxied);
     }
     if scenario.cells.len() * scenario.blocks as usize > 10 * MAX_CELLS {
-        let what = format!("{} cells × {} blocks are too many", scenario.cells.len(), scenario.blocks);
-        return Err(Problem::new(["blocks"], what, "at most 10000 together: shorten the matrix or lower `blocks`"));
+        let what =
+            format!("{} cells × {} blocks are too many", scenario.cells.len(), scenario.blocks);
+        return Err(Problem::new(
+            ["blocks"],
+            what,
+            "at most 10000 together: shorten the matrix or lower `blocks`",
+        ));
     }
     scenario.resolved = resolved(&scenario, tree, &axes);
     Ok(scenario)
@@ -148,7 +174,11 @@ fn cells_at(
         (Some(keys), _) => keys.resolved(!faults.is_empty()),
         (None, Some(_)) => LoadKeys::for_experiments().resolved(false),
         (None, None) => {
-            return Err(Problem::new(["load"], "this key is missing", "add `load: {model: open, rate: 1k/s}`"));
+            return Err(Problem::new(
+                ["load"],
+                "this key is missing",
+                "add `load: {model: open, rate: 1k/s}`",
+            ));
         }
     };
     let message = Message::of(&file.message);
@@ -180,7 +210,12 @@ fn cells_at(
 }
 
 /// Everything but the cells.
-fn head(source: &str, tree: &YamlNode, file: &File, overrides: &Overrides) -> Result<Scenario, Problem> {
+fn head(
+    source: &str,
+    tree: &YamlNode,
+    file: &File,
+    overrides: &Overrides,
+) -> Result<Scenario, Problem> {
     check::words(file)?;
     let mut systems = Vec::new();
     for entry in tree.get(&["systems"]).map_or(&[][..], YamlNode::entries) {
@@ -190,22 +225,34 @@ fn head(source: &str, tree: &YamlNode, file: &File, overrides: &Overrides) -> Re
         systems.push((entry.key.clone(), SystemConfig::of(system, settings)));
     }
     let labels: Vec<String> = systems.iter().map(|(label, _)| label.clone()).collect();
-    let is = |name: &String, (label, config): &(String, SystemConfig)| name == label || name == config.system.name();
-    if let Some(name) = overrides.systems.iter().find(|name| !systems.iter().any(|system| is(name, system))) {
+    let is = |name: &String, (label, config): &(String, SystemConfig)| {
+        name == label || name == config.system.name()
+    };
+    if let Some(name) =
+        overrides.systems.iter().find(|name| !systems.iter().any(|system| is(name, system)))
+    {
         let what = format!("`--system {name}` names no system of this scenario");
-        return Err(Problem::new(["systems"], what, &suggest(name, labels.iter().map(String::as_str))));
+        return Err(Problem::new(
+            ["systems"],
+            what,
+            &suggest(name, labels.iter().map(String::as_str)),
+        ));
     }
     let rule = |(index, text): (usize, &String)| {
-        Threshold::parse(text, &labels).map_err(|problem| problem.inside(["thresholds", &index.to_string()]))
+        Threshold::parse(text, &labels)
+            .map_err(|problem| problem.inside(["thresholds", &index.to_string()]))
     };
     let rules = file.thresholds.iter().enumerate().map(rule).collect::<Result<Vec<_>, _>>()?;
-    systems.retain(|system| overrides.systems.is_empty() || overrides.systems.iter().any(|name| is(name, system)));
+    systems.retain(|system| {
+        overrides.systems.is_empty() || overrides.systems.iter().any(|name| is(name, system))
+    });
     let runs = |label: &str| systems.iter().any(|(known, _)| known == label);
     let (thresholds, dropped): (Vec<_>, Vec<_>) =
         rules.into_iter().partition(|rule| rule.labels().into_iter().all(runs));
     let model = file.load.as_ref().map_or(Model::Open, |load| load.model);
     let primary = file.primary.as_deref().unwrap_or(default_primary(model));
-    let primary = measure(primary).map_err(|remedy| Problem::new(["primary"], "unknown figure", &remedy))?;
+    let primary =
+        measure(primary).map_err(|remedy| Problem::new(["primary"], "unknown figure", &remedy))?;
     let blocks = file.blocks.unwrap_or(1);
     check::blocks(blocks)?;
     Ok(Scenario {
@@ -231,9 +278,11 @@ fn head(source: &str, tree: &YamlNode, file: &File, overrides: &Overrides) -> Re
 fn system_of(label: &str, settings: &Settings) -> Result<System, Problem> {
     let known = || System::NAMES.into_iter();
     match settings.system.or_else(|| System::from_name(label)) {
-        Some(System::Fake) => {
-            Err(Problem::new(["systems", label, "system"], "unknown value", &suggest("fake", known())))
-        }
+        Some(System::Fake) => Err(Problem::new(
+            ["systems", label, "system"],
+            "unknown value",
+            &suggest("fake", known()),
+        )),
         Some(system) => Ok(system),
         None => {
             let remedy = format!("{} (or add `system:` to this label)", suggest(label, known()));
@@ -252,12 +301,15 @@ fn resolved(scenario: &Scenario, tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Ve
     ];
     for (label, config) in &scenario.systems {
         let of_system = flat(&format!("systems.{label}"), config);
-        let understood = |key: &str| settings::understands(config.system, &segments(key)[2..]).is_ok();
+        let understood =
+            |key: &str| settings::understands(config.system, &segments(key)[2..]).is_ok();
         rows.extend(of_system.into_iter().filter(|(key, _)| understood(key)));
     }
     if let Some(cell) = scenario.cells.first() {
         rows.extend(cell.experiment.iter().flat_map(|experiment| flat("experiment", experiment)));
-        let counts = |key: &str| cell.experiment.as_ref().is_none_or(|experiment| experiment.reads_load(key));
+        let counts = |key: &str| {
+            cell.experiment.as_ref().is_none_or(|experiment| experiment.reads_load(key))
+        };
         // What was written is shown, even where it changes nothing.
         let shown = |key: &str| counts(&key["load.".len()..]) || tree.get(&segments(key)).is_some();
         rows.extend(load_keys(&cell.load).into_iter().filter(|(key, _)| shown(key)));
@@ -270,8 +322,10 @@ fn resolved(scenario: &Scenario, tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Ve
         let values: Vec<String> = axis.values.iter().filter_map(YamlNode::scalar).collect();
         rows.push((format!("matrix.{}", axis.key), format!("[{}]", values.join(", "))));
     }
-    let origin =
-        |key: &str| tree.get(&segments(key)).map_or_else(|| "default".to_owned(), |node| node.place.layer.to_string());
+    let origin = |key: &str| {
+        tree.get(&segments(key))
+            .map_or_else(|| "default".to_owned(), |node| node.place.layer.to_string())
+    };
     rows.into_iter()
         .map(|(key, value)| {
             let value = if is_secret(&key) { HIDDEN.to_owned() } else { value };

@@ -1,7 +1,9 @@
-//! Which keys each system understands, and which raw settings of brokers and clients a scenario may carry.
+//! Which keys each system understands, and which raw settings of brokers and clients a scenario may
+//! carry.
 //!
-//! A scenario file may come from a stranger: it names no address, no folder, no secret, no command and no code to load.
-//! Raw settings beyond that are passed on as they are; their owner judges them.
+//! A scenario file may come from a stranger: it names no address, no folder, no secret, no command
+//! and no code to load. Raw settings beyond that are passed on as they are; their owner judges
+//! them.
 use crate::model::{Software, System};
 use crate::yaml::{Problem, YamlNode};
 
@@ -9,17 +11,25 @@ use crate::yaml::{Problem, YamlNode};
 pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static str> {
     let kafka = system.software() == Software::Kafka;
     match path {
-        ["topic", ..] if !kafka => Err("`topic` belongs to Kafka; for Redis, `keys` spreads the load"),
-        ["client", "library"] if kafka => Err("Kafka's client is librdkafka; `library` chooses that of Redis"),
+        ["topic", ..] if !kafka => {
+            Err("`topic` belongs to Kafka; for Redis, `keys` spreads the load")
+        }
+        ["client", "library"] if kafka => {
+            Err("Kafka's client is librdkafka; `library` chooses that of Redis")
+        }
         ["client", key] if !kafka && *key != "library" => {
             Err("`client` holds settings of librdkafka, Kafka's client; for Redis, `library` alone")
         }
-        ["sentinel", ..] if kafka => {
-            Err("`sentinel` belongs to Redis; Kafka's nodes watch each other by settings of `broker`")
-        }
+        ["sentinel", ..] if kafka => Err(
+            "`sentinel` belongs to Redis; Kafka's nodes watch each other by settings of `broker`",
+        ),
         ["heap"] if !kafka => Err("`heap` is that of Kafka's JVM"),
-        ["keys"] if kafka => Err("`keys` belongs to Redis; for Kafka, `topic.partitions` spreads the load"),
-        ["reply"] if kafka => Err("`reply` belongs to Redis; for Kafka, `client: {acks: 0}` asks for no answer"),
+        ["keys"] if kafka => {
+            Err("`keys` belongs to Redis; for Kafka, `topic.partitions` spreads the load")
+        }
+        ["reply"] if kafka => {
+            Err("`reply` belongs to Redis; for Kafka, `client: {acks: 0}` asks for no answer")
+        }
         ["maxlen"] if !system.has_key("maxlen") => Err("only Redis Streams trims by `maxlen`"),
         ["consume", "mode"] if !system.has_key("consume.mode") => {
             Err("only Redis Lists has a choice of `consume.mode`")
@@ -31,10 +41,12 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
     }
 }
 
-// Raw settings that are not for a scenario, by what they are about. `*` stands for any start or end.
+// Raw settings that are not for a scenario, by what they are about. `*` stands for any start or
+// end.
 
-/// Who the brokers are, whether they are verified and how to log in, code and commands to run, and what the harness sets itself.
-/// (A name found by `client.dns.lookup`, asking backwards, would be the one that a certificate is verified for.)
+/// Who the brokers are, whether they are verified and how to log in, code and commands to run, and
+/// what the harness sets itself. (A name found by `client.dns.lookup`, asking backwards, would be
+/// the one that a certificate is verified for.)
 pub(crate) const NOT_FOR_CLIENT: &[&str] = &[
     "bootstrap.* metadata.broker.list client.dns.lookup",
     "security.* sasl.* ssl.* ssl_* enable.ssl* https.* oauthbearer* enable.sasl*",
@@ -42,14 +54,15 @@ pub(crate) const NOT_FOR_CLIENT: &[&str] = &[
     "group.* client.id compression.* statistics.* enable.auto.* auto.offset.* log* debug",
 ];
 
-/// librdkafka takes a topic's setting with this before its name, too: refused under one name and taken under another, or
-/// set under both, of which chance picks one.
+/// librdkafka takes a topic's setting with this before its name, too: refused under one name and
+/// taken under another, or set under both, of which chance picks one.
 const PREFIX: &str = "topic.";
 /// Settings that really begin so.
 const PREFIXED: &[&str] = &["topic.metadata.", "topic.blacklist"];
 
-/// Identity, addresses, folders, access and classes to load: all of them the environment's. Those at the end are no
-/// settings of Kafka at all: an image that takes settings as variables would hand them to what starts the JVM.
+/// Identity, addresses, folders, access and classes to load: all of them the environment's. Those
+/// at the end are no settings of Kafka at all: an image that takes settings as variables would hand
+/// them to what starts the JVM.
 const NOT_FOR_KAFKA: &[&str] = &[
     "node.id broker.id* process.roles controller.*",
     "listener* advertised.* inter.broker.*",
@@ -62,7 +75,8 @@ const NOT_FOR_KAFKA: &[&str] = &[
 /// Likewise for `redis.conf`.
 const NOT_FOR_REDIS: &[&str] = &[
     "bind* port tls-* unixsocket* protected-mode",
-    "daemonize supervised pidfile logfile syslog* proc-title* set-proc-title server_cpulist server-cpulist",
+    "daemonize supervised pidfile logfile syslog* proc-title* set-proc-title server_cpulist \
+    server-cpulist",
     "dir dbfilename appendfilename appenddirname include loadmodule*",
     "aclfile user requirepass masterauth masteruser primaryauth primaryuser rename-command enable-*",
     "replicaof slaveof replica-announce* slave-announce* cluster-*",
@@ -89,10 +103,12 @@ fn refuses(patterns: &[&str], key: &str) -> bool {
     })
 }
 
-/// Refuses keys under a label that its system does not understand, and raw settings that are not for a scenario.
+/// Refuses keys under a label that its system does not understand, and raw settings that are not
+/// for a scenario.
 pub(super) fn understood(label: &str, system: System, node: &YamlNode) -> Result<(), Problem> {
     for entry in node.entries() {
-        let inner = entry.node.entries().iter().map(|inner| vec![entry.key.as_str(), inner.key.as_str()]);
+        let inner =
+            entry.node.entries().iter().map(|inner| vec![entry.key.as_str(), inner.key.as_str()]);
         for path in std::iter::once(vec![entry.key.as_str()]).chain(inner) {
             if let Err(why) = understands(system, &path) {
                 let full = ["systems", label].into_iter().chain(path);
@@ -114,22 +130,34 @@ pub(super) fn understood(label: &str, system: System, node: &YamlNode) -> Result
     Ok(())
 }
 
-/// What is wrong with a raw setting of a broker, and what to do about it: asked again by whoever is about to start one.
-pub fn wrong_for_broker(software: Software, key: &str, value: &str) -> Option<(&'static str, &'static str)> {
+/// What is wrong with a raw setting of a broker, and what to do about it: asked again by whoever is
+/// about to start one.
+pub fn wrong_for_broker(
+    software: Software,
+    key: &str,
+    value: &str,
+) -> Option<(&'static str, &'static str)> {
     wrong(not_for_broker(software), key, Some(value))
 }
 
 fn wrong(refused: &[&str], key: &str, value: Option<&str>) -> Option<(&'static str, &'static str)> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     if key.is_empty() || key.len() > 100 || !key.bytes().all(plain) {
-        return Some(("the name of a setting holds letters, digits, dots, dashes and underscores", "correct it"));
+        return Some((
+            "the name of a setting holds letters, digits, dots, dashes and underscores",
+            "correct it",
+        ));
     }
     if value.is_some_and(|value| value.len() > 1000 || value.chars().any(char::is_control)) {
-        return Some(("a setting's value is one short line of text", "remove line breaks and control characters"));
+        return Some((
+            "a setting's value is one short line of text",
+            "remove line breaks and control characters",
+        ));
     }
     refuses(refused, key).then_some((
         "this setting is not for a scenario: the environment or the harness sets it",
-        "remove it (`message.codec` sets compression; addresses and secrets are given on the command line)",
+        "remove it (`message.codec` sets compression; addresses and secrets are given on the \
+        command line)",
     ))
 }
 
@@ -137,9 +165,14 @@ pub(crate) fn raw_settings(path: &[&str], map: &YamlNode, refused: &[&str]) -> R
     for entry in map.entries() {
         let lower = entry.key.to_ascii_lowercase();
         let client = path.last() == Some(&"client");
-        let prefixed = client && lower.starts_with(PREFIX) && !PREFIXED.iter().any(|real| lower.starts_with(real));
-        let bare = || ("a topic's setting stands here under its bare name", "leave the prefix `topic.` out");
-        let wrong = wrong(refused, &entry.key, entry.node.scalar().as_deref()).or_else(|| prefixed.then(bare));
+        let prefixed = client
+            && lower.starts_with(PREFIX)
+            && !PREFIXED.iter().any(|real| lower.starts_with(real));
+        let bare = || {
+            ("a topic's setting stands here under its bare name", "leave the prefix `topic.` out")
+        };
+        let wrong = wrong(refused, &entry.key, entry.node.scalar().as_deref())
+            .or_else(|| prefixed.then(bare));
         if let Some((what, remedy)) = wrong {
             let full = path.iter().copied().chain([entry.key.as_str()]);
             return Err(Problem::new(full, what, remedy).of_key());

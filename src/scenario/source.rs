@@ -1,9 +1,11 @@
-//! Where scenario files are found: a path, `./scenarios/NAME.yaml`, or a built-in one inside the binary.
+//! Where scenario files are found: a path, `./scenarios/NAME.yaml`, or a built-in one inside the
+//! binary.
 
 use crate::yaml::{self, ScenarioError, suggest};
 use std::path::{Path, PathBuf};
 
-/// The scenarios inside the binary, so that it works in any folder: all of `scenarios/`, listed by `build.rs`.
+/// The scenarios inside the binary, so that it works in any folder: all of `scenarios/`, listed by
+/// `build.rs`.
 const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/scenarios.rs"));
 const FOLDER: &str = "scenarios";
 /// In it, the scenarios of failure injection; their names begin with it too.
@@ -16,7 +18,8 @@ pub(super) struct Source {
     pub text: String,
 }
 
-/// Every scenario that can be run by its name: the built-in ones and those in `./scenarios`, sorted.
+/// Every scenario that can be run by its name: the built-in ones and those in `./scenarios`,
+/// sorted.
 pub fn names() -> Vec<String> {
     let mut names: Vec<String> = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
     names.extend(files(Path::new(FOLDER)));
@@ -36,7 +39,8 @@ fn files(folder: &Path) -> impl Iterator<Item = String> {
 }
 
 /// What [`is_name`] asks, in words.
-pub(super) const NAME: &str = "may hold lower-case letters, digits and dashes, and starts with no dash (at most 40)";
+pub(super) const NAME: &str =
+    "may hold lower-case letters, digits and dashes, and starts with no dash (at most 40)";
 
 /// Safe in paths, topics and keys.
 pub(super) fn is_name(text: &str) -> bool {
@@ -49,8 +53,13 @@ pub(super) fn is_name(text: &str) -> bool {
 /// Finds a scenario by path (it has a separator or an ending) or by name.
 pub(super) fn find(path_or_name: &str) -> Result<Source, ScenarioError> {
     let ending = Path::new(path_or_name).extension().and_then(|ext| ext.to_str());
-    let named = path_or_name.strip_prefix(FAULTS).and_then(|rest| rest.strip_prefix('/')).unwrap_or(path_or_name);
-    if !is_name(named) && (path_or_name.contains(['/', '\\']) || matches!(ending, Some("yaml" | "yml" | "json"))) {
+    let named = path_or_name
+        .strip_prefix(FAULTS)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .unwrap_or(path_or_name);
+    if !is_name(named)
+        && (path_or_name.contains(['/', '\\']) || matches!(ending, Some("yaml" | "yml" | "json")))
+    {
         return read(Path::new(path_or_name));
     }
     if is_name(named) {
@@ -72,7 +81,8 @@ pub(super) fn find(path_or_name: &str) -> Result<Source, ScenarioError> {
 
 fn read(path: &Path) -> Result<Source, ScenarioError> {
     let name = path.display().to_string();
-    let remedy = "give the path of one scenario file; `brokerbench list` shows the scenarios there are";
+    let remedy =
+        "give the path of one scenario file; `brokerbench list` shows the scenarios there are";
     match yaml::read(path) {
         Ok(text) => Ok(Source { name, text }),
         Err(what) => Err(ScenarioError::of_source(&name, what, remedy)),

@@ -1,4 +1,5 @@
-//! The settings of a system, as drivers and environments consume them. Nothing here talks to a broker.
+//! The settings of a system, as drivers and environments consume them. Nothing here talks to a
+//! broker.
 
 use super::file::Settings;
 use crate::model::{Software, System};
@@ -7,17 +8,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Everything one labelled system of a scenario is set to, defaults filled in. `Settings` says what the keys are.
+/// Everything one labelled system of a scenario is set to, defaults filled in. `Settings` says what
+/// the keys are.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SystemConfig {
     pub system: System,
     pub nodes: u16,
-    /// Clients reach every node, and the nodes each other, through fault proxies. Follows from the scenario's faults; no
-    /// key of its own.
+    /// Clients reach every node, and the nodes each other, through fault proxies. Follows from the
+    /// scenario's faults; no key of its own.
     #[serde(skip)]
     pub proxied: bool,
-    /// The nodes run with the library that sees what they sync. Follows from what is done to them; no key of its own.
+    /// The nodes run with the library that sees what they sync. Follows from what is done to them;
+    /// no key of its own.
     #[serde(skip)]
     pub preloaded: bool,
     pub broker: BTreeMap<String, String>,
@@ -70,7 +73,8 @@ pub struct Topic {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Consume {
-    /// Most messages one request may bring: `COUNT` of XREADGROUP and BLMPOP, `max.poll.records` in Kafka's terms.
+    /// Most messages one request may bring: `COUNT` of XREADGROUP and BLMPOP, `max.poll.records` in
+    /// Kafka's terms.
     pub batch: u32,
     /// Redis Lists only.
     pub mode: ListMode,
@@ -81,7 +85,8 @@ pub struct Consume {
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
     On,
-    /// `CLIENT REPLY OFF`: a message is done once its bytes are with the kernel. Promises nothing, reports no refusal.
+    /// `CLIENT REPLY OFF`: a message is done once its bytes are with the kernel. Promises nothing,
+    /// reports no refusal.
     Off,
 }
 
@@ -111,7 +116,9 @@ impl SystemConfig {
         let replicas = topic.replicas.unwrap_or(1);
         let (mut client, mut config) = (settings.client.clone(), topic.config.clone());
         if system.software() == Software::Redis {
-            client.entry(ClientLibrary::KEY.into()).or_insert_with(|| ClientLibrary::Direct.name().into());
+            client
+                .entry(ClientLibrary::KEY.into())
+                .or_insert_with(|| ClientLibrary::Direct.name().into());
         }
         // Kafka's own default of 1 acknowledges with a lone leader, whatever the number of copies.
         if replicas >= 3 && !settings.broker.contains_key(MIN_INSYNC) {
@@ -133,7 +140,10 @@ impl SystemConfig {
             keys: settings.keys.unwrap_or(1),
             maxlen: settings.maxlen.map_or(maxlen, |maxlen| maxlen.0),
             reply: settings.reply.unwrap_or(Reply::On),
-            consume: Consume { batch: consume.batch.unwrap_or(500), mode: consume.mode.unwrap_or(ListMode::Pop) },
+            consume: Consume {
+                batch: consume.batch.unwrap_or(500),
+                mode: consume.mode.unwrap_or(ListMode::Pop),
+            },
         }
     }
 
@@ -144,7 +154,8 @@ impl SystemConfig {
         named.unwrap_or(ClientLibrary::Direct)
     }
 
-    /// Kafka's `acks` as the scenario sets it, under either of its names; `None` for Redis and at librdkafka's default.
+    /// Kafka's `acks` as the scenario sets it, under either of its names; `None` for Redis and at
+    /// librdkafka's default.
     pub fn acks(&self) -> Option<&str> {
         let acks = self.client.get("acks").or_else(|| self.client.get("request.required.acks"));
         acks.map(String::as_str)

@@ -4,8 +4,8 @@
 //! [label:] metric op limit            kafka: end_to_end.p99 < 50ms     counts.lost == 0     goodput > 100k/s
 //! ratio(metric, label, label) op x    ratio(goodput, kafka, redis-streams) > 1.05
 //! ```
-//! A rule holds when it holds in every cell that it concerns. What was not measured does not hold. A rule that no
-//! measurement could satisfy is refused when it is read.
+//! A rule holds when it holds in every cell that it concerns. What was not measured does not hold.
+//! A rule that no measurement could satisfy is refused when it is read.
 
 use crate::model::{Measure, measure::STATISTICS, metric, three_digits};
 use crate::result::{self, CellSummary};
@@ -55,8 +55,8 @@ pub struct ThresholdResult {
     pub rule: String,
     /// Not where there is nothing to judge by, either.
     pub held: bool,
-    /// One line for people: the value that decided (of the first cell that fails, else the one nearest to failing), its
-    /// cell, and why.
+    /// One line for people: the value that decided (of the first cell that fails, else the one
+    /// nearest to failing), its cell, and why.
     pub words: String,
 }
 
@@ -102,7 +102,9 @@ impl Threshold {
         if right.contains(['<', '>', '=']) || left.ends_with('!') {
             return Err(fail(one, GRAMMAR));
         }
-        let measure = |name: &str| measure(name).map_err(|remedy| fail(&format!("unknown figure `{name}`"), &remedy));
+        let measure = |name: &str| {
+            measure(name).map_err(|remedy| fail(&format!("unknown figure `{name}`"), &remedy))
+        };
         let label = |name: &str| match labels.iter().find(|label| *label == name) {
             Some(label) => Ok(label.clone()),
             None => {
@@ -110,22 +112,28 @@ impl Threshold {
                 Err(fail(&format!("no label `{name}` under `systems`"), &suggest(name, known)))
             }
         };
-        let ratio = left.strip_prefix("ratio").map(str::trim_start).filter(|rest| rest.starts_with('('));
+        let ratio =
+            left.strip_prefix("ratio").map(str::trim_start).filter(|rest| rest.starts_with('('));
         let (measure, subject, limit) = if let Some(arguments) = ratio {
             let arguments = arguments.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
             let parts: Vec<&str> = arguments.unwrap_or("").split(',').map(str::trim).collect();
             let [name, over, under] = parts[..] else {
                 return Err(fail("a ratio takes a figure and two labels", GRAMMAR));
             };
-            let (measure, subject) = (measure(name)?, Subject::Ratio { over: label(over)?, under: label(under)? });
+            let (measure, subject) =
+                (measure(name)?, Subject::Ratio { over: label(over)?, under: label(under)? });
             if over == under {
                 return Err(fail("it compares a label with itself", "name two different labels"));
             }
             if op.side.is_none() {
-                return Err(fail("a ratio of two measurements never equals a number", "write `<` or `>`"));
+                return Err(fail(
+                    "a ratio of two measurements never equals a number",
+                    "write `<` or `>`",
+                ));
             }
             let limit = right.parse::<f64>().ok().filter(|limit| limit.is_finite());
-            let limit = limit.ok_or_else(|| fail("a ratio is compared with a plain number", GRAMMAR))?;
+            let limit =
+                limit.ok_or_else(|| fail("a ratio is compared with a plain number", GRAMMAR))?;
             (measure, subject, limit)
         } else {
             let (scope, name) = match left.split_once(':') {
@@ -144,7 +152,10 @@ impl Threshold {
             (Subject::Ratio { .. }, _) => limit > 0.0,
         };
         if !lowest_passes {
-            return Err(fail("it can never hold: the smallest possible value is 0", "raise the limit"));
+            return Err(fail(
+                "it can never hold: the smallest possible value is 0",
+                "raise the limit",
+            ));
         }
         Ok(Self { text: text.to_owned(), measure, subject, op, limit })
     }
@@ -167,7 +178,11 @@ impl Threshold {
     }
 
     /// Whether it holds, and by which value; the error says why that is not known.
-    fn of_cells(&self, cells: &[CellSummary], label: Option<&str>) -> Result<(bool, String), String> {
+    fn of_cells(
+        &self,
+        cells: &[CellSummary],
+        label: Option<&str>,
+    ) -> Result<(bool, String), String> {
         let sample = |cell: &CellSummary| match measured(self.measure, cell) {
             Ok(value) => Ok((place(cell), value)),
             Err(why) => Err(format!("not measured in {}: {why}", place(cell))),
@@ -180,7 +195,8 @@ impl Threshold {
             if worse { next } else { worst }
         });
         let (place, value) = decides.ok_or("no cell that it concerns was run")?;
-        let (shown, limit) = (self.measure.unit().show(*value), self.measure.unit().show(self.limit));
+        let (shown, limit) =
+            (self.measure.unit().show(*value), self.measure.unit().show(self.limit));
         Ok(match (fails(*value), samples.len()) {
             (true, _) => (false, format!("{shown} in {place}, not {} {limit}", self.op.sign)),
             (false, 1) => (true, format!("{shown} in {place}")),
@@ -188,9 +204,14 @@ impl Threshold {
         })
     }
 
-    /// Decides the ratio at every matrix point by the rule of every verdict on speed. It is held when it is shown at all
-    /// of them, and failed when the opposite is shown at any.
-    fn of_ratio(&self, cells: &[CellSummary], over: &str, under: &str) -> Result<(bool, String), String> {
+    /// Decides the ratio at every matrix point by the rule of every verdict on speed. It is held
+    /// when it is shown at all of them, and failed when the opposite is shown at any.
+    fn of_ratio(
+        &self,
+        cells: &[CellSummary],
+        over: &str,
+        under: &str,
+    ) -> Result<(bool, String), String> {
         let of_label = cells.iter().filter(|cell| cell.label == over);
         let points: Vec<&str> = of_label.map(|cell| cell.cell.as_str()).unique().collect();
         // Never `==`.
@@ -203,11 +224,17 @@ impl Threshold {
             let mean = mean.map_err(|why| format!("not measured in {at}: {why}"))?;
             let found = format!("{} in {at}", shown(&mean));
             match decide(&[Some(mean)], side, self.limit)[0] {
-                Ok(false) => return Ok((false, format!("{found}, not {} {}", self.op.sign, three_digits(self.limit)))),
+                Ok(false) => {
+                    return Ok((
+                        false,
+                        format!("{found}, not {} {}", self.op.sign, three_digits(self.limit)),
+                    ));
+                }
                 Ok(true) => {}
                 Err(why) => open = open.or(Some(format!("not decided: {found}: {why}"))),
             }
-            if decides.as_ref().is_none_or(|(worst, _)| self.op.worse(mean.value(), worst.value())) {
+            if decides.as_ref().is_none_or(|(worst, _)| self.op.worse(mean.value(), worst.value()))
+            {
                 decides = Some((mean, at));
             }
         }
@@ -227,7 +254,8 @@ pub fn measure(name: &str) -> Result<Measure, String> {
         match asked {
             Some(latency) => format!("a latency has {STATISTICS}: `{latency}.p99`"),
             None => {
-                let usual: Vec<String> = Measure::usual().map(|measure| measure.to_string()).collect();
+                let usual: Vec<String> =
+                    Measure::usual().map(|measure| measure.to_string()).collect();
                 suggest(&name.replace('-', "_"), usual.iter().map(String::as_str))
             }
         }
@@ -280,7 +308,8 @@ mod tests {
     const LABELS: [&str; 2] = ["kafka", "redis-streams"];
 
     fn cell(label: &str, block: u32, p99_ms: u64, goodput: f64) -> CellSummary {
-        let latency = Quantiles { count: 1000, p99_ns: Some(p99_ms * 1_000_000), ..Quantiles::default() };
+        let latency =
+            Quantiles { count: 1000, p99_ns: Some(p99_ms * 1_000_000), ..Quantiles::default() };
         let id = CellId {
             label: label.into(),
             system: label.into(),
@@ -305,17 +334,30 @@ mod tests {
 
     /// There was nothing to judge by: a rule that fails names a value first.
     fn undecided(result: &ThresholdResult) -> bool {
-        !result.held && ["not measured", "not decided", "no cell"].iter().any(|why| result.words.starts_with(why))
+        !result.held
+            && ["not measured", "not decided", "no cell"]
+                .iter()
+                .any(|why| result.words.starts_with(why))
     }
 
     #[test]
     fn a_rule_holds_when_it_holds_in_every_cell() {
-        let cells = [cell("kafka", 1, 10, 100e3), cell("kafka", 2, 30, 90e3), cell("redis-streams", 1, 60, 200e3)];
+        let cells = [
+            cell("kafka", 1, 10, 100e3),
+            cell("kafka", 2, 30, 90e3),
+            cell("redis-streams", 1, 60, 200e3),
+        ];
         assert!(!judge("end_to_end.p99 < 50ms", &cells).held);
         let scoped = judge("kafka: end_to_end.p99 < 50ms", &cells);
-        assert_eq!((scoped.held, &*scoped.words), (true, "at worst 30.0 ms, in kafka base block 2 (of 2 cells)"));
+        assert_eq!(
+            (scoped.held, &*scoped.words),
+            (true, "at worst 30.0 ms, in kafka base block 2 (of 2 cells)")
+        );
         let failed = judge("goodput >= 100k/s", &cells);
-        assert_eq!((failed.held, &*failed.words), (false, "90.0k/s in kafka base block 2, not >= 100k/s"));
+        assert_eq!(
+            (failed.held, &*failed.words),
+            (false, "90.0k/s in kafka base block 2, not >= 100k/s")
+        );
         assert!(judge("counts.lost == 0", &cells).held);
     }
 
@@ -332,7 +374,11 @@ mod tests {
         // Both drift by a factor of three between blocks; the ratio does not.
         let cells = blocks([220.0, 663.0, 441.0], [200.0, 600.0, 400.0]);
         let above = judge("ratio(goodput, kafka, redis-streams) > 1.05", &cells);
-        assert!(above.held && above.words.starts_with("1.10 [1.10, 1.11] in kafka base"), "{}", above.words);
+        assert!(
+            above.held && above.words.starts_with("1.10 [1.10, 1.11] in kafka base"),
+            "{}",
+            above.words
+        );
         let below = judge("ratio(goodput, redis-streams, kafka) > 1.05", &cells);
         assert!(!below.held && below.words.contains(", not > 1.05"), "{}", below.words);
         assert!(judge("ratio(goodput, redis-streams, kafka) < 0.95", &cells).held);
@@ -344,7 +390,11 @@ mod tests {
         let few = judge("ratio(goodput, kafka, redis-streams) > 1.05", &few);
         assert!(undecided(&few) && few.words.contains("exploratory"), "{}", few.words);
         let alone = judge("ratio(goodput, kafka, redis-streams) > 1.05", &cells[..1]);
-        assert!(undecided(&alone) && alone.words.contains("was not run beside it"), "{}", alone.words);
+        assert!(
+            undecided(&alone) && alone.words.contains("was not run beside it"),
+            "{}",
+            alone.words
+        );
     }
 
     #[test]
@@ -361,12 +411,16 @@ mod tests {
     #[test]
     fn refusals_say_what_is_wrong() {
         let refused = |text: &str| {
-            let Problem { what, remedy, .. } = Threshold::parse(text, &LABELS.map(String::from)).unwrap_err();
+            let Problem { what, remedy, .. } =
+                Threshold::parse(text, &LABELS.map(String::from)).unwrap_err();
             format!("{what}; {remedy}")
         };
         for (rule, words) in [
             ("end_to_end.p99", "exactly one comparison"),
-            ("end_to_end.p100 < 5ms", "unknown figure `end_to_end.p100`; a latency has any quantile such as `p99`"),
+            (
+                "end_to_end.p100 < 5ms",
+                "unknown figure `end_to_end.p100`; a latency has any quantile such as `p99`",
+            ),
             ("end_to_end < 5ms", "`mean`, `min`, `max` or `count`"),
             ("gooodput > 5k/s", "did you mean `goodput`?"),
             ("end_to_end.p99 < 5", "unit is missing"),

@@ -1,4 +1,5 @@
-//! How the blocks of a run become one value of a metric: for page, terminal, table and charts alike.
+//! How the blocks of a run become one value of a metric: for page, terminal, table and charts
+//! alike.
 
 use super::compare::GeometricMean;
 use crate::model::{Aggregate, Unit, metric};
@@ -10,12 +11,14 @@ pub struct OverBlocks {
     pub mean: Option<GeometricMean>,
 }
 
-/// The values of a metric's blocks as the registry puts them together; `None` of none. What is not registered, as in
-/// results of another version, or stands in another unit than its own, such as the share of several tries, goes by its
-/// unit.
+/// The values of a metric's blocks as the registry puts them together; `None` of none. What is not
+/// registered, as in results of another version, or stands in another unit than its own, such as
+/// the share of several tries, goes by its unit.
 pub fn over_blocks(name: &str, unit: &str, values: &[f64]) -> Option<OverBlocks> {
     let unit = Unit::from_name(unit);
-    let known = metric::find(name).filter(|metric| Some(metric.unit) == unit).map(|metric| metric.over_blocks);
+    let known = metric::find(name)
+        .filter(|metric| Some(metric.unit) == unit)
+        .map(|metric| metric.over_blocks);
     let over = known.or(unit.map(by_unit)).unwrap_or(Aggregate::Mean);
     let mean = GeometricMean::of(values).filter(|_| over == Aggregate::Geometric);
     Some(OverBlocks { value: over.of(values)?, mean })
@@ -29,7 +32,11 @@ fn by_unit(unit: Unit) -> Aggregate {
         | Unit::BytesPerSecond
         | Unit::Times => Aggregate::Geometric,
         Unit::Yes | Unit::Bytes => Aggregate::Least,
-        Unit::Messages | Unit::Requests | Unit::RequestsPerSecond | Unit::Share | Unit::Milliseconds => Aggregate::Mean,
+        Unit::Messages
+        | Unit::Requests
+        | Unit::RequestsPerSecond
+        | Unit::Share
+        | Unit::Milliseconds => Aggregate::Mean,
     }
 }
 
@@ -60,7 +67,8 @@ mod tests {
 
     #[test]
     fn blocks_are_put_together_as_the_registry_says() {
-        let value = |name, unit, values: &[f64]| over_blocks(name, unit, values).map(|over| over.value);
+        let value =
+            |name, unit, values: &[f64]| over_blocks(name, unit, values).map(|over| over.value);
         assert_eq!(value("crash.lost", "msg", &[10.0, 1000.0]), Some(505.0));
         assert!((value("goodput", "msg/s", &[10.0, 1000.0]).unwrap() - 100.0).abs() < 1e-9);
         assert!((value("end_to_end.p95", "ns", &[1.0, 4.0]).unwrap() - 2.0).abs() < 1e-9);

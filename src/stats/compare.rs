@@ -1,8 +1,10 @@
-//! Comparison of two systems over paired blocks: a ratio with its interval, and the one rule by which it decides.
+//! Comparison of two systems over paired blocks: a ratio with its interval, and the one rule by
+//! which it decides.
 //!
-//! A block runs every system once, so drift of the machine cancels within it. The effect is the geometric mean of the
-//! per-block ratios with a 95 % t-interval on their logarithms. One block supports no verdict however many messages it
-//! has, and neither do two: spread between blocks cannot be seen from inside one. Nothing is ever left out as an outlier.
+//! A block runs every system once, so drift of the machine cancels within it. The effect is the
+//! geometric mean of the per-block ratios with a 95 % t-interval on their logarithms. One block
+//! supports no verdict however many messages it has, and neither do two: spread between blocks
+//! cannot be seen from inside one. Nothing is ever left out as an outlier.
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -11,7 +13,8 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 pub const LEAST_BLOCKS: usize = 3;
 /// Error rate of every family of verdicts, and of the intervals.
 const ALPHA: f64 = 0.05;
-/// Below this spread of the logarithms blocks count as identical: no measurement repeats to a millionth.
+/// Below this spread of the logarithms blocks count as identical: no measurement repeats to a
+/// millionth.
 const LEAST_ERROR: f64 = 1e-6;
 
 /// A mean on the logarithmic scale with its spread: of one system's values, or of ratios of two.
@@ -61,7 +64,8 @@ pub enum Undecided {
 }
 
 impl GeometricMean {
-    /// Of positive, finite values, one per block; `None` when there is no value or one that has no logarithm.
+    /// Of positive, finite values, one per block; `None` when there is no value or one that has no
+    /// logarithm.
     pub fn of(values: &[f64]) -> Option<Self> {
         if values.is_empty() || values.iter().any(|value| !(value.is_finite() && *value > 0.0)) {
             return None;
@@ -88,7 +92,8 @@ impl GeometricMean {
         Some([(self.log_mean - half).exp(), (self.log_mean + half).exp()])
     }
 
-    /// Two-sided p-value for "not on this side of `limit`": below [`ALPHA`] exactly when the interval lies there.
+    /// Two-sided p-value for "not on this side of `limit`": below [`ALPHA`] exactly when the
+    /// interval lies there.
     fn p(&self, side: Side, limit: f64) -> Option<f64> {
         let t = (self.log_mean - limit.ln()) / self.log_error;
         let tail = match side {
@@ -106,7 +111,8 @@ impl GeometricMean {
     }
 }
 
-/// Holm's step-down adjustment: an adjusted p-value below α rejects with family-wise error at most α.
+/// Holm's step-down adjustment: an adjusted p-value below α rejects with family-wise error at most
+/// α.
 fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
@@ -119,12 +125,19 @@ fn holm(p_values: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// Whether each ratio of one family lies on this side of the limit: shown, refuted (shown on the other side) or open.
-/// Every verdict, every threshold on a ratio and the self-check's equal systems are decided here. Holm's adjustment
-/// covers the whole family: one that has no ratio counts as well, else the data would choose how strictly it is judged.
-pub fn decide(family: &[Option<GeometricMean>], side: Side, limit: f64) -> Vec<Result<bool, Undecided>> {
+/// Whether each ratio of one family lies on this side of the limit: shown, refuted (shown on the
+/// other side) or open. Every verdict, every threshold on a ratio and the self-check's equal
+/// systems are decided here. Holm's adjustment covers the whole family: one that has no ratio
+/// counts as well, else the data would choose how strictly it is judged.
+pub fn decide(
+    family: &[Option<GeometricMean>],
+    side: Side,
+    limit: f64,
+) -> Vec<Result<bool, Undecided>> {
     let adjusted = |side: Side| {
-        let p = |ratio: &Option<GeometricMean>| ratio.and_then(|ratio| ratio.p(side, limit)).unwrap_or(1.0);
+        let p = |ratio: &Option<GeometricMean>| {
+            ratio.and_then(|ratio| ratio.p(side, limit)).unwrap_or(1.0)
+        };
         holm(&family.iter().map(p).collect::<Vec<_>>())
     };
     let (shown, refuted) = (adjusted(side), adjusted(side.other()));
@@ -153,19 +166,24 @@ mod tests {
 
     #[test]
     fn known_answer() {
-        // logs: ln 2 ± d with d = 0.1, 0, −0.1: mean ln 2, s = 0.1, error 0.1/√3, t(0.975, 2) = 4.302653.
+        // logs: ln 2 ± d with d = 0.1, 0, −0.1: mean ln 2, s = 0.1, error 0.1/√3, t(0.975, 2) =
+        // 4.302653.
         let ratios: Vec<f64> = [0.1, 0.0, -0.1].iter().map(|d: &f64| 2.0 * d.exp()).collect();
         let mean = GeometricMean::of(&ratios).unwrap();
         let half = 4.302_653 * 0.1 / 3f64.sqrt();
         let [low, high] = mean.interval().unwrap();
         assert!((mean.value() - 2.0).abs() < 1e-9);
-        assert!((low - 2.0 * (-half).exp()).abs() < 1e-5 && (high - 2.0 * half.exp()).abs() < 1e-5, "{low} {high}");
+        assert!(
+            (low - 2.0 * (-half).exp()).abs() < 1e-5 && (high - 2.0 * half.exp()).abs() < 1e-5,
+            "{low} {high}"
+        );
     }
 
     #[test]
     fn p_values_and_interval_agree() {
         for scale in [0.8, 0.94, 1.0, 1.04, 1.2, 1.5] {
-            let mean = GeometricMean::of(&[scale, scale * 1.03, scale * 0.98, scale * 1.01]).unwrap();
+            let mean =
+                GeometricMean::of(&[scale, scale * 1.03, scale * 0.98, scale * 1.01]).unwrap();
             let [low, high] = mean.interval().unwrap();
             assert_eq!(mean.p(Side::Above, LIMIT).unwrap() < ALPHA, low > LIMIT, "{scale}");
             assert_eq!(mean.p(Side::Below, 0.95).unwrap() < ALPHA, high < 0.95, "{scale}");
@@ -185,7 +203,8 @@ mod tests {
         assert_eq!(decide(&[fast], Side::Below, 3.0), [Ok(true)]);
     }
 
-    /// One that has no ratio stays in the family: the others are judged as strictly as if it had one.
+    /// One that has no ratio stays in the family: the others are judged as strictly as if it had
+    /// one.
     #[test]
     fn a_family_is_judged_more_strictly_than_one() {
         let near = GeometricMean::of(&[1.12, 1.15, 1.18]);
@@ -196,7 +215,11 @@ mod tests {
 
     #[test]
     fn what_has_no_logarithm_has_no_mean() {
-        assert!([&[][..], &[1.0, 0.0], &[f64::INFINITY]].iter().all(|values| GeometricMean::of(values).is_none()));
+        assert!(
+            [&[][..], &[1.0, 0.0], &[f64::INFINITY]]
+                .iter()
+                .all(|values| GeometricMean::of(values).is_none())
+        );
     }
 
     #[test]
@@ -221,8 +244,8 @@ mod tests {
         }
     }
 
-    /// Blocks of a comparison whose true ratio is `truth`: 5 % drift between blocks, which pairing removes, and 3 %
-    /// spread from run to run, which it cannot.
+    /// Blocks of a comparison whose true ratio is `truth`: 5 % drift between blocks, which pairing
+    /// removes, and 3 % spread from run to run, which it cannot.
     fn simulate(noise: &mut Noise, blocks: usize, truth: f64) -> GeometricMean {
         let ratios = (0..blocks).map(|_| {
             let drift = 0.05 * noise.normal();
@@ -232,10 +255,13 @@ mod tests {
         GeometricMean::of(&ratios.collect::<Vec<_>>()).unwrap()
     }
 
-    /// Whether a difference in either direction is claimed of any of the family, with no margin at all.
+    /// Whether a difference in either direction is claimed of any of the family, with no margin at
+    /// all.
     fn claimed(family: &[GeometricMean]) -> bool {
         let family: Vec<_> = family.iter().copied().map(Some).collect();
-        [Side::Above, Side::Below].iter().any(|side| decide(&family, *side, 1.0).contains(&Ok(true)))
+        [Side::Above, Side::Below]
+            .iter()
+            .any(|side| decide(&family, *side, 1.0).contains(&Ok(true)))
     }
 
     #[test]
@@ -250,8 +276,14 @@ mod tests {
                 covered += usize::from(low <= 1.0 && 1.0 <= high);
                 wrong += usize::from(claimed(&[ratio]));
             }
-            assert!(wrong * 1000 <= TRIALS * 65, "{wrong} false verdicts in {TRIALS} at {blocks} blocks");
-            assert!(covered * 1000 >= TRIALS * 935, "{covered} of {TRIALS} covered at {blocks} blocks");
+            assert!(
+                wrong * 1000 <= TRIALS * 65,
+                "{wrong} false verdicts in {TRIALS} at {blocks} blocks"
+            );
+            assert!(
+                covered * 1000 >= TRIALS * 935,
+                "{covered} of {TRIALS} covered at {blocks} blocks"
+            );
         }
     }
 
@@ -272,7 +304,9 @@ mod tests {
     fn a_real_difference_is_found() {
         let mut noise = Noise(7);
         let found = (0..200)
-            .filter(|_| decide(&[Some(simulate(&mut noise, 5, 1.5))], Side::Above, LIMIT) == [Ok(true)])
+            .filter(|_| {
+                decide(&[Some(simulate(&mut noise, 5, 1.5))], Side::Above, LIMIT) == [Ok(true)]
+            })
             .count();
         assert!(found > 190, "{found} of 200");
     }

@@ -1,10 +1,12 @@
-//! How many samples a quantile needs: to be shown, and to carry a verdict. The one place that says so.
+//! How many samples a quantile needs: to be shown, and to carry a verdict. The one place that says
+//! so.
 
 use crate::model::Quantile;
 
 /// A quantile is shown with this many samples beyond it.
 pub const SHOWN_BEYOND: u64 = 10;
-/// A quantile carries a verdict with this many samples beyond it, and a rate with this many messages.
+/// A quantile carries a verdict with this many samples beyond it, and a rate with this many
+/// messages.
 pub const DECISIVE_BEYOND: u64 = 100;
 
 impl Quantile {

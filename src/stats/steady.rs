@@ -1,8 +1,9 @@
-//! Whether a measurement has settled: before the window ("may it begin?") and after it ("did it hold?").
+//! Whether a measurement has settled: before the window ("may it begin?") and after it ("did it
+//! hold?").
 //!
-//! Both rules look at medians of whole seconds, never at single samples, and neither trims anything: a window that
-//! drifts is reported as unsteady, not repaired. They are deliberately coarse, since a test that two shared cores
-//! cannot pass is soon switched off.
+//! Both rules look at medians of whole seconds, never at single samples, and neither trims
+//! anything: a window that drifts is reported as unsteady, not repaired. They are deliberately
+//! coarse, since a test that two shared cores cannot pass is soon switched off.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Second {
@@ -15,33 +16,38 @@ pub struct Second {
 const RUN: usize = 3;
 /// Differences below this are the scheduler's, not the broker's, ns.
 const SLACK_NS: u64 = 100_000;
-/// Seconds over which the broker's CPU must be level, and the differences that do not count: percent of a core.
+/// Seconds over which the broker's CPU must be level, and the differences that do not count:
+/// percent of a core.
 const CPU_RUN: usize = 4;
 const CPU_SLACK: u64 = 5;
 
-/// True once the last seconds agree: medians within a factor of 1.5, p99 within a factor of 3, each beyond a slack of
-/// 0.1 ms (1 ms for p99).
+/// True once the last seconds agree: medians within a factor of 1.5, p99 within a factor of 3, each
+/// beyond a slack of 0.1 ms (1 ms for p99).
 pub fn settled(seconds: &[Second]) -> bool {
-    let Some(last) = seconds.len().checked_sub(RUN).map(|from| &seconds[from..]) else { return false };
+    let Some(last) = seconds.len().checked_sub(RUN).map(|from| &seconds[from..]) else {
+        return false;
+    };
     last.iter().all(|s| s.count > 0)
         && agree(last.iter().map(|s| s.p50_ns), 1.5, SLACK_NS)
         && agree(last.iter().map(|s| s.p99_ns), 3.0, 10 * SLACK_NS)
 }
 
-/// True once the broker's CPU, percent of a core in each second, is level over the last four: within a factor of 1.4
-/// or 5 points. A broker that still compiles under a steady load shows it here, while its median latency has long
-/// come to rest and its tail, of ten messages a second, says little yet. No figures (a broker elsewhere) are no
-/// objection.
+/// True once the broker's CPU, percent of a core in each second, is level over the last four:
+/// within a factor of 1.4 or 5 points. A broker that still compiles under a steady load shows it
+/// here, while its median latency has long come to rest and its tail, of ten messages a second,
+/// says little yet. No figures (a broker elsewhere) are no objection.
 pub fn level(cpu_percent: &[u64]) -> bool {
     if cpu_percent.is_empty() {
         return true;
     }
-    let Some(last) = cpu_percent.len().checked_sub(CPU_RUN).map(|from| &cpu_percent[from..]) else { return false };
+    let Some(last) = cpu_percent.len().checked_sub(CPU_RUN).map(|from| &cpu_percent[from..]) else {
+        return false;
+    };
     agree(last.iter().copied(), 1.4, CPU_SLACK)
 }
 
-/// True if the median of the window's first half and of its second agree within 25 % or the slack. Windows of fewer
-/// than four seconds cannot be told to drift.
+/// True if the median of the window's first half and of its second agree within 25 % or the slack.
+/// Windows of fewer than four seconds cannot be told to drift.
 pub fn steady_halves(seconds: &[Second]) -> bool {
     if seconds.len() < 4 {
         return true;
@@ -72,14 +78,24 @@ mod tests {
     use super::*;
 
     fn seconds(p50_p99_us: &[(u64, u64)]) -> Vec<Second> {
-        p50_p99_us.iter().map(|(p50, p99)| Second { count: 1000, p50_ns: p50 * 1000, p99_ns: p99 * 1000 }).collect()
+        p50_p99_us
+            .iter()
+            .map(|(p50, p99)| Second { count: 1000, p50_ns: p50 * 1000, p99_ns: p99 * 1000 })
+            .collect()
     }
 
     #[test]
     fn a_fresh_jvm_broker_has_not_settled_and_a_warm_one_has() {
         // Publish latencies of a fresh Kafka 4.4.0 in its first seconds, then warm.
-        let cold =
-            [(9000, 1_480_000), (2400, 358_000), (900, 56_000), (620, 5600), (540, 4700), (520, 4500), (510, 1900)];
+        let cold = [
+            (9000, 1_480_000),
+            (2400, 358_000),
+            (900, 56_000),
+            (620, 5600),
+            (540, 4700),
+            (520, 4500),
+            (510, 1900),
+        ];
         assert!(!settled(&seconds(&cold[..2])));
         assert!(!settled(&seconds(&cold[..4])));
         assert!(settled(&seconds(&cold)));

@@ -1,9 +1,10 @@
-//! What a run does around the cells of a broker: which system comes when, warming before, quiet after.
+//! What a run does around the cells of a broker: which system comes when, warming before, quiet
+//! after.
 //!
-//! A fresh JVM broker compiles its hot paths under load: its first seconds are hundreds of times slower than its
-//! normal state and no cell may show them. It is warmed once before its first measured cell, and the cold start is
-//! reported as its own figure. Redis has no compiler and is warmed for a moment only. What a broker left unwritten
-//! must not be paid for by the next one.
+//! A fresh JVM broker compiles its hot paths under load: its first seconds are hundreds of times
+//! slower than its normal state and no cell may show them. It is warmed once before its first
+//! measured cell, and the cold start is reported as its own figure. Redis has no compiler and is
+//! warmed for a moment only. What a broker left unwritten must not be paid for by the next one.
 
 use crate::clock::Clock;
 use crate::driver::{self, Target};
@@ -19,14 +20,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Redis has no compiler, and each cell warms its own clients: it needs this part of what Kafka gets.
+/// Redis has no compiler, and each cell warms its own clients: it needs this part of what Kafka
+/// gets.
 const REDIS_SHARE: u64 = 30;
 /// The rate where the load itself has none.
 const USUAL: Rate = Rate::per_second(10_000);
 /// The cold start's own latencies are those of the first seconds.
 const FIRST_NS: u64 = 5_000_000_000;
 
-/// Loads the broker of `cell` for as long as its kind needs, on a topic of its own that is deleted afterwards.
+/// Loads the broker of `cell` for as long as its kind needs, on a topic of its own that is deleted
+/// afterwards.
 pub fn warm(
     cell: &Cell,
     broker: &mut dyn Broker,
@@ -35,14 +38,20 @@ pub fn warm(
     observer: &mut dyn Observer,
 ) -> Result<ColdStart, CellRunError> {
     let clock: Clock = target.clock;
-    // Publish p99 of a fresh Kafka settles after about 25 s, as measured: 30 s unless a scenario is content with less.
+    // Publish p99 of a fresh Kafka settles after about 25 s, as measured: 30 s unless a scenario is
+    // content with less.
     let wanted = cell.load.broker_warm_up;
-    let length = if broker.software() == Software::Kafka { wanted } else { Span(wanted.nanos() / REDIS_SHARE) };
+    let length = if broker.software() == Software::Kafka {
+        wanted
+    } else {
+        Span(wanted.nanos() / REDIS_SHARE)
+    };
     let mut warming = cell.clone();
     // Open model for every cell: the cold start's latency has a meaning only at a rate.
     warming.load.model = Model::Open;
     let rate = cell.load.rate.map_or(USUAL, |rate| rate.max(Rate::per_second(1000)));
-    // A rate that the run found is no setting of the scenario: the cells beside it keep the broker that they always had.
+    // A rate that the run found is no setting of the scenario: the cells beside it keep the broker
+    // that they always had.
     warming.load.rate = Some(if cell.load.half_capacity { rate.min(USUAL) } else { rate });
     warming.load.warm_up = Span(1);
     warming.load.warm_up_limit = Span(1);
@@ -74,8 +83,9 @@ pub fn warm(
     driver.clean_up()?;
     let mut first = new_histogram();
     let load_began = output.windows.first().map_or(0, |row| row.start_ns);
-    let publish =
-        |interval: &&Interval| interval.metric == Latency::Publish && interval.start_ns < load_began + FIRST_NS;
+    let publish = |interval: &&Interval| {
+        interval.metric == Latency::Publish && interval.start_ns < load_began + FIRST_NS
+    };
     for interval in output.intervals.iter().filter(publish) {
         // Bounds of ten minutes hold everything that five seconds can have recorded.
         let _ = first.add(&interval.histogram);
@@ -89,8 +99,8 @@ pub fn warm(
     })
 }
 
-/// The order of `count` systems in block `block` (from 1): each block starts one further. Over `count` blocks every
-/// system stands once in every place.
+/// The order of `count` systems in block `block` (from 1): each block starts one further. Over
+/// `count` blocks every system stands once in every place.
 pub fn order(count: usize, block: u32) -> Vec<usize> {
     (0..count).map(|place| (place + block as usize - 1) % count).collect()
 }
@@ -99,7 +109,8 @@ pub fn order(count: usize, block: u32) -> Vec<usize> {
 const QUIET: u64 = 32 << 20;
 const LONGEST: Duration = Duration::from_secs(20);
 
-/// Asks the kernel to write everything out and waits until it nearly has, 20 s at most. True if it became quiet.
+/// Asks the kernel to write everything out and waits until it nearly has, 20 s at most. True if it
+/// became quiet.
 pub fn settle(interrupted: &AtomicBool) -> bool {
     // A thread of its own: sync can take long on a slow disk, and nobody may hang on it.
     let writing = std::thread::spawn(rustix::fs::sync);

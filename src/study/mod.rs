@@ -1,5 +1,5 @@
-//! Runs of scenarios: rates that are found first, blocks, order, fresh and warmed brokers; and the self-check of the
-//! instrument.
+//! Runs of scenarios: rates that are found first, blocks, order, fresh and warmed brokers; and the
+//! self-check of the instrument.
 
 mod broker;
 mod run;
@@ -29,5 +29,8 @@ pub enum StudyError {
 
 /// Whether an error says that the scenario, not the broker, must change.
 pub fn is_refusal(error: &StudyError) -> bool {
-    matches!(error, StudyError::CellRun { cause: CellRunError::Driver(DriverError::Setting { .. }), .. })
+    matches!(
+        error,
+        StudyError::CellRun { cause: CellRunError::Driver(DriverError::Setting { .. }), .. }
+    )
 }

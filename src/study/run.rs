@@ -1,7 +1,8 @@
-//! One run of one scenario: rates that are found first, blocks, the order of systems in them, fresh and warmed brokers,
-//! cells, results.
+//! One run of one scenario: rates that are found first, blocks, the order of systems in them, fresh
+//! and warmed brokers, cells, results.
 //!
-//! Results are written before anything is torn down, cell by cell: a run that is killed leaves what it had.
+//! Results are written before anything is torn down, cell by cell: a run that is killed leaves what
+//! it had.
 
 mod first;
 mod half;
@@ -58,8 +59,12 @@ struct RunningStudy<'a, 'b> {
     broker_died: bool,
 }
 
-/// Runs a scenario. The manifest's status is set, its exit code is left to the caller, who knows the rules.
-pub fn run(study: Study<'_>, observer: &mut dyn StudyObserver) -> Result<FinishedStudy, StudyError> {
+/// Runs a scenario. The manifest's status is set, its exit code is left to the caller, who knows
+/// the rules.
+pub fn run(
+    study: Study<'_>,
+    observer: &mut dyn StudyObserver,
+) -> Result<FinishedStudy, StudyError> {
     refuse_faults_of_others(&study)?;
     let folder = RunFolder::create(study.results_dir, &study.scenario.name)?;
     let clock = Clock::start();
@@ -110,7 +115,8 @@ impl RunningStudy<'_, '_> {
     fn system(&mut self, label: &str, config: &SystemConfig, block: u32) -> Result<(), StudyError> {
         let cells = self.study.scenario.cells().into_iter().filter(|cell| cell.label == label);
         let cells: Vec<Cell> = cells.map(|cell| self.with_rate(cell)).collect();
-        let together = if cells.iter().all(|cell| cell.faults.is_empty()) { cells.len().max(1) } else { 1 };
+        let together =
+            if cells.iter().all(|cell| cell.faults.is_empty()) { cells.len().max(1) } else { 1 };
         for cells in cells.chunks(together) {
             if self.interrupted() || self.broker_died {
                 break;
@@ -159,10 +165,13 @@ impl RunningStudy<'_, '_> {
         self.step(&format!("{label}: starting the broker"));
         if u32::from(config.nodes) > self.manifest.host.cores {
             let (nodes, cores) = (config.nodes, self.manifest.host.cores);
-            self.warn(format!("{label}: more brokers ({nodes}) than cores ({cores}): no speed verdict"));
+            self.warn(format!(
+                "{label}: more brokers ({nodes}) than cores ({cores}): no speed verdict"
+            ));
         }
         let mut broker = self.study.environment.start(config)?;
-        // An experiment takes its own time over a cell; only a compiler takes more than that to get warm.
+        // An experiment takes its own time over a cell; only a compiler takes more than that to get
+        // warm.
         let compiled = config.system.software() == Software::Kafka;
         let warms = able.experiment.as_ref().is_none_or(|own| own.needs_warm_broker() && compiled);
         if warms && able.load.broker_warm_up.nanos() > 0 && !broker.is_warm() {
@@ -177,11 +186,18 @@ impl RunningStudy<'_, '_> {
     }
 
     /// Takes the broker away and waits until the machine is quiet.
-    fn dismiss(&mut self, broker: Box<dyn Broker>, label: &str, when: &str) -> Result<(), StudyError> {
+    fn dismiss(
+        &mut self,
+        broker: Box<dyn Broker>,
+        label: &str,
+        when: &str,
+    ) -> Result<(), StudyError> {
         self.step(&format!("{label}: stopping the broker"));
         broker.stop()?;
         if !self.interrupted() && !settle(self.study.interrupted) {
-            self.warn(format!("{label}, {when}: the disk was still writing 20 s after the broker had stopped"));
+            self.warn(format!(
+                "{label}, {when}: the disk was still writing 20 s after the broker had stopped"
+            ));
         }
         Ok(())
     }
@@ -211,7 +227,8 @@ impl RunningStudy<'_, '_> {
         }
         for fault in &output.record.faults {
             let why = [("not applied", &fault.not_applied), ("not healed", &fault.not_healed)];
-            for (what, why) in why.into_iter().filter_map(|(what, why)| Some((what, why.as_ref()?))) {
+            for (what, why) in why.into_iter().filter_map(|(what, why)| Some((what, why.as_ref()?)))
+            {
                 self.warn(format!("{name}: {} {what}: {why}", fault.kind));
             }
         }
@@ -259,7 +276,10 @@ impl RunningStudy<'_, '_> {
 
     fn keep(&mut self, output: &CellOutput) -> Result<(), ResultError> {
         let record = &output.record;
-        self.manifest.systems.entry(record.label.clone()).or_insert_with(|| record.description.clone());
+        self.manifest
+            .systems
+            .entry(record.label.clone())
+            .or_insert_with(|| record.description.clone());
         if let Some(error) = &record.error {
             self.warn(format!("{} {} block {}: {error}", record.label, record.cell, record.block));
         }
@@ -270,7 +290,9 @@ impl RunningStudy<'_, '_> {
         let record = &output.record;
         self.folder.write_cell(output)?;
         self.done += 1;
-        self.manifest.order.push(format!("{}/{}/block-{}", record.label, record.cell, record.block));
+        self.manifest
+            .order
+            .push(format!("{}/{}/block-{}", record.label, record.cell, record.block));
         self.folder.write_manifest(&self.manifest)
     }
 
@@ -305,7 +327,16 @@ impl RunningStudy<'_, '_> {
     }
 
     fn target(&self, broker: &dyn Broker, name: &str) -> Target {
-        let tail: String = self.folder.name().chars().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect();
+        let tail: String = self
+            .folder
+            .name()
+            .chars()
+            .rev()
+            .take(6)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .collect();
         broker.target(&format!("bb-{tail}-{name}"), self.clock)
     }
 
@@ -333,7 +364,9 @@ impl RunningStudy<'_, '_> {
 }
 
 /// An experiment, or plain load with the driver that it was put on.
-fn measure(context: &mut ExperimentContext<'_>) -> Result<(CellOutput, Option<Box<dyn Driver>>), CellRunError> {
+fn measure(
+    context: &mut ExperimentContext<'_>,
+) -> Result<(CellOutput, Option<Box<dyn Driver>>), CellRunError> {
     let cell = context.cell;
     if let Some(experiment) = &cell.experiment {
         return Ok((experiment::run(context, experiment)?, None));
@@ -354,7 +387,8 @@ fn raise(floor: &mut Floor, other: &Floor) {
     }
 }
 
-/// An error with the broker's death behind it: the driver may notice first, and knows only that the connection is gone.
+/// An error with the broker's death behind it: the driver may notice first, and knows only that the
+/// connection is gone.
 fn death(error: String, broker: &mut dyn Broker) -> String {
     match broker.check() {
         Err(EnvironmentError::Died { what, cause, .. }) if !error.contains(&cause) => {
@@ -369,10 +403,12 @@ fn refuse_faults_of_others(study: &Study<'_>) -> Result<(), EnvironmentError> {
     let cells = study.scenario.cells();
     let mut kinds = cells.iter().flat_map(|cell| &cell.faults).map(FaultPlan::kind);
     match kinds.find(|kind| !kind.is_ours()) {
-        Some(kind) if study.environment.name() == "external" => Err(EnvironmentError::Refused(format!(
-            "`{}` is not done to brokers that brokerbench did not start: use `--env native`",
-            kind.name()
-        ))),
+        Some(kind) if study.environment.name() == "external" => {
+            Err(EnvironmentError::Refused(format!(
+                "`{}` is not done to brokers that brokerbench did not start: use `--env native`",
+                kind.name()
+            )))
+        }
         _ => Ok(()),
     }
 }

@@ -1,7 +1,8 @@
-//! `brokerbench selfcheck`: the whole instrument, pacer to ledger, against a fake broker whose truth is known.
+//! `brokerbench selfcheck`: the whole instrument, pacer to ledger, against a fake broker whose
+//! truth is known.
 //!
-//! Each oracle states what must come out before it looks. None of them asks how fast this machine is; those that
-//! depend on waking in time allow for a busy machine, and no more.
+//! Each oracle states what must come out before it looks. None of them asks how fast this machine
+//! is; those that depend on waking in time allow for a busy machine, and no more.
 
 use crate::clock::Clock;
 use crate::driver::fake::{Behaviour, Fake, Harm, Outage};
@@ -27,7 +28,10 @@ pub struct Oracle {
 type Examine = fn(&AtomicBool) -> Result<Oracle, CellRunError>;
 
 /// Runs every oracle, about 18 s. `report` is called with each finding as it comes.
-pub fn run(interrupted: &AtomicBool, report: &mut dyn FnMut(&Oracle)) -> Result<Vec<Oracle>, CellRunError> {
+pub fn run(
+    interrupted: &AtomicBool,
+    report: &mut dyn FnMut(&Oracle),
+) -> Result<Vec<Oracle>, CellRunError> {
     let oracles: [Examine; 8] =
         [fixed_delay, stall, queue, books, outage, generator_stall, queue_arithmetic, equal_pairs];
     let mut findings = Vec::new();
@@ -51,14 +55,21 @@ fn fixed_delay(interrupted: &AtomicBool) -> Result<Oracle, CellRunError> {
     let counts = &output.record.counts;
     Ok(Oracle {
         name: "fixed delay",
-        expected: "publish p50 and end-to-end p50 5.0 ms ± 10 %, service p99 5.0 ms ± 10 %, all that was planned sent"
+        expected: "publish p50 and end-to-end p50 5.0 ms ± 10 %, service p99 5.0 ms ± 10 %, all \
+            that was planned sent"
             .into(),
-        found: format!("{}, {} of {} sent", found.map(ms).join(" / "), show(counts.sent), show(counts.planned)),
+        found: format!(
+            "{}, {} of {} sent",
+            found.map(ms).join(" / "),
+            show(counts.sent),
+            show(counts.planned)
+        ),
         passed: found.iter().all(|ns| near(*ns, delay, 0.1)) && counts.planned == counts.sent,
     })
 }
 
-/// A stall of S in a window of D: quantile q above 1 − S/D reads S − (1 − q)·D. This is what coordinated omission hides.
+/// A stall of S in a window of D: quantile q above 1 − S/D reads S − (1 − q)·D. This is what
+/// coordinated omission hides.
 fn stall(interrupted: &AtomicBool) -> Result<Oracle, CellRunError> {
     let (stall, window) = (400 * MS, 4_000 * MS);
     let behaviour = Behaviour { stall: Some((2_500 * MS, stall)), ..Behaviour::default() };
@@ -74,7 +85,8 @@ fn stall(interrupted: &AtomicBool) -> Result<Oracle, CellRunError> {
     })
 }
 
-/// M/D/1 through the whole instrument: the arrivals are seeded, so Lindley's recursion on the plan gives the exact mean.
+/// M/D/1 through the whole instrument: the arrivals are seeded, so Lindley's recursion on the plan
+/// gives the exact mean.
 fn queue(interrupted: &AtomicBool) -> Result<Oracle, CellRunError> {
     // Long enough that what a busy machine adds to each message stays far below the tolerance.
     let (service, rate) = (4 * MS, 125);
@@ -82,12 +94,16 @@ fn queue(interrupted: &AtomicBool) -> Result<Oracle, CellRunError> {
     let poisson = Load { arrivals: Arrivals::Poisson, ..load(rate, 3) };
     let output = one_cell(behaviour, poisson, None, interrupted)?;
     let all = output.merged(Latency::Publish);
-    let window = (output.record.window_start_ns.unwrap_or(0), output.record.window_end_ns.unwrap_or(0));
+    let window =
+        (output.record.window_start_ns.unwrap_or(0), output.record.window_end_ns.unwrap_or(0));
     // The load's start is the epoch of the plan; warm-up tells where the window begins in it.
     let from = output.record.warm_up_ns;
     let until = from + (window.1 - window.0);
     let plan = Schedule::poisson(Rate::per_second(rate), 0, 1, SEED).take_while(|due| *due < until);
-    let took: Vec<u64> = served(plan, service).filter(|(due, _)| *due >= from).map(|(due, done)| done - due).collect();
+    let took: Vec<u64> = served(plan, service)
+        .filter(|(due, _)| *due >= from)
+        .map(|(due, done)| done - due)
+        .collect();
     let (count, truth) = (took.len() as u64, took.iter().sum::<u64>() / took.len().max(1) as u64);
     Ok(Oracle {
         name: "queue (M/D/1 at half load)",
@@ -111,7 +127,8 @@ fn queue_arithmetic(_: &AtomicBool) -> Result<Oracle, CellRunError> {
     let truth_ns = 1e9 * rate * service_s * service_s / (2.0 * (1.0 - rate * service_s));
     let messages = 2_000_000;
     let plan = Schedule::poisson(Rate::per_second(500), 0, 1, SEED).take(messages);
-    let found = served(plan, MS).map(|(due, done)| (done - MS - due) as f64).sum::<f64>() / messages as f64;
+    let found =
+        served(plan, MS).map(|(due, done)| (done - MS - due) as f64).sum::<f64>() / messages as f64;
     Ok(Oracle {
         name: "Poisson arrivals",
         expected: format!("mean wait λd²/(2(1−λd)) = {} ± 5 %", ms(truth_ns as u64)),
@@ -132,7 +149,10 @@ fn books(interrupted: &AtomicBool) -> Result<Oracle, CellRunError> {
         (Harm::Refuse, 600..602),
         (Harm::RefuseYetDeliver, 700..701),
     ];
-    let harms = harms.into_iter().flat_map(|(harm, numbers)| numbers.map(move |number| (number, harm))).collect();
+    let harms = harms
+        .into_iter()
+        .flat_map(|(harm, numbers)| numbers.map(move |number| (number, harm)))
+        .collect();
     let behaviour = Behaviour { delay_ns: MS, harms, keep: true, ..Behaviour::default() };
     let output = one_cell(behaviour, load(2000, 1), None, interrupted)?;
     let c = &output.record.counts;
@@ -140,7 +160,8 @@ fn books(interrupted: &AtomicBool) -> Result<Oracle, CellRunError> {
     let columns = [
         ("lost", c.lost, 3),
         ("broker_lost", c.broker_lost, 3),
-        // Corrupt arrives, but not as itself: of the messages that are owed it is undelivered, for the broker still has it.
+        // Corrupt arrives, but not as itself: of the messages that are owed it is undelivered, for
+        // the broker still has it.
         ("undelivered", c.undelivered, 3),
         ("duplicate", c.duplicate, 4),
         ("reordered", c.reordered, 2),
@@ -151,7 +172,8 @@ fn books(interrupted: &AtomicBool) -> Result<Oracle, CellRunError> {
     ];
     let expected = columns.map(|(name, _, truth)| format!("{name} {truth}")).join(", ");
     let found = columns.map(|(name, found, _)| format!("{name} {}", show(found))).join(", ");
-    let balanced = c.acked == c.delivered.zip(c.undelivered).zip(c.lost).map(|((d, u), l)| d + u + l);
+    let balanced =
+        c.acked == c.delivered.zip(c.undelivered).zip(c.lost).map(|((d, u), l)| d + u + l);
     Ok(Oracle {
         name: "books",
         expected: expected + ", acked = delivered + undelivered + lost",
@@ -160,11 +182,13 @@ fn books(interrupted: &AtomicBool) -> Result<Oracle, CellRunError> {
     })
 }
 
-/// An outage of known length that takes a known number of acknowledged messages with it: RTO and RPO as they are.
+/// An outage of known length that takes a known number of acknowledged messages with it: RTO and
+/// RPO as they are.
 fn outage(interrupted: &AtomicBool) -> Result<Oracle, CellRunError> {
     let (length, forgets) = (400 * MS, 123);
     let outage = Outage { from_ns: 300 * MS, length_ns: length, forgets, ..Outage::default() };
-    let behaviour = Behaviour { delay_ns: MS, outages: vec![outage], keep: true, ..Behaviour::default() };
+    let behaviour =
+        Behaviour { delay_ns: MS, outages: vec![outage], keep: true, ..Behaviour::default() };
     let output = one_cell(behaviour, load(2000, 1), None, interrupted)?;
     let fault = output.record.faults.first().cloned().unwrap_or_default();
     let show_ms = |ns: Option<u64>| ns.map_or("unknown".into(), ms);
@@ -172,8 +196,15 @@ fn outage(interrupted: &AtomicBool) -> Result<Oracle, CellRunError> {
     let near = |found: &Option<u64>| found.is_some_and(|found| found.abs_diff(length) <= 150 * MS);
     Ok(Oracle {
         name: "outage",
-        expected: format!("RTO publish, deliver and 90 % {} ± 150 ms, RPO {forgets} messages", ms(length)),
-        found: format!("{}, RPO {} messages", timed.map(show_ms).join(" / "), show(fault.rpo_messages)),
+        expected: format!(
+            "RTO publish, deliver and 90 % {} ± 150 ms, RPO {forgets} messages",
+            ms(length)
+        ),
+        found: format!(
+            "{}, RPO {} messages",
+            timed.map(show_ms).join(" / "),
+            show(fault.rpo_messages)
+        ),
         passed: timed.iter().all(near) && fault.rpo_messages == Some(forgets as u64),
     })
 }
@@ -189,14 +220,19 @@ fn generator_stall(interrupted: &AtomicBool) -> Result<Oracle, CellRunError> {
         name: "generator stall of 300 ms",
         expected: "the schedule-lag gate fails and blames the harness".into(),
         found: gate.map_or("no gate".into(), |gate| {
-            format!("{}, limit {}: {}", gate.found, gate.limit, if gate.held { "held" } else { "failed" })
+            format!(
+                "{}, limit {}: {}",
+                gate.found,
+                gate.limit,
+                if gate.held { "held" } else { "failed" }
+            )
         }),
         passed: refused,
     })
 }
 
-/// Two equal systems, measured many times over with 5 % drift between blocks and 3 % spread between runs: a verdict
-/// "faster" or "slower" must be rare.
+/// Two equal systems, measured many times over with 5 % drift between blocks and 3 % spread between
+/// runs: a verdict "faster" or "slower" must be rare.
 fn equal_pairs(_: &AtomicBool) -> Result<Oracle, CellRunError> {
     const STUDIES: usize = 400;
     const BLOCKS: usize = 5;
@@ -222,7 +258,9 @@ fn equal_pairs(_: &AtomicBool) -> Result<Oracle, CellRunError> {
     }
     Ok(Oracle {
         name: "equal systems (A/A)",
-        expected: format!("a difference beyond the margin claimed in at most 5 % of {STUDIES} studies"),
+        expected: format!(
+            "a difference beyond the margin claimed in at most 5 % of {STUDIES} studies"
+        ),
         found: format!("{claimed} claimed"),
         passed: claimed * 20 <= STUDIES,
     })
@@ -253,7 +291,8 @@ fn one_cell(
     let played = |_: &Outage| FaultPlan::new(FaultAction::Pause, Span(0));
     let cell = Cell {
         message: Message::random(100),
-        // The fake broker plays its outages itself; the plan only says that recovery is to be judged.
+        // The fake broker plays its outages itself; the plan only says that recovery is to be
+        // judged.
         faults: behaviour.outages.iter().map(played).collect(),
         primary: "publish.p99".into(),
         seed: SEED,

@@ -1,8 +1,9 @@
 //! RESP2 on the wire: tokens out of bytes, strings into bytes.
 //!
-//! Nothing here copies a value or allocates for one: a token borrows from the input, so a message of any size costs its
-//! length line only. How the input is cut into reads must not change what is found in it: whatever is not complete yet
-//! is `None`, never an error. This module must not know commands or sockets.
+//! Nothing here copies a value or allocates for one: a token borrows from the input, so a message
+//! of any size costs its length line only. How the input is cut into reads must not change what is
+//! found in it: whatever is not complete yet is `None`, never an error. This module must not know
+//! commands or sockets.
 
 use std::ops::Range;
 
@@ -23,11 +24,12 @@ pub enum Token<'a> {
 #[error("{0}")]
 pub struct Malformed(pub String);
 
-/// Longest line before `\r\n` that is taken for one: error replies are far shorter, lengths have 20 digits.
+/// Longest line before `\r\n` that is taken for one: error replies are far shorter, lengths have 20
+/// digits.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// Longest bulk string, four times what Redis can be set to take (`proto-max-bulk-len` of 1 GB in the size ladder): a
-/// server that announces more is not waited for.
+/// Longest bulk string, four times what Redis can be set to take (`proto-max-bulk-len` of 1 GB in
+/// the size ladder): a server that announces more is not waited for.
 const LONGEST_BULK: usize = 4_000_000_000;
 
 /// The first token of `input` and how many bytes it takes; `None` while it is not complete.
@@ -50,13 +52,20 @@ pub fn token(input: &[u8]) -> Result<Option<(Token<'_>, usize)>, Malformed> {
         b'+' | b'-' => {
             let Some(end) = rest.iter().take(LONGEST_LINE).position(|byte| *byte == b'\r') else {
                 let endless = rest.len() >= LONGEST_LINE;
-                return if endless { Err(Malformed("a line without end".into())) } else { Ok(None) };
+                return if endless {
+                    Err(Malformed("a line without end".into()))
+                } else {
+                    Ok(None)
+                };
             };
             match rest.get(end + 1) {
                 None => Ok(None),
                 Some(b'\n') => {
                     let line = &rest[..end];
-                    Ok(Some((if kind == b'+' { Token::Simple(line) } else { Token::Error(line) }, end + 3)))
+                    Ok(Some((
+                        if kind == b'+' { Token::Simple(line) } else { Token::Error(line) },
+                        end + 3,
+                    )))
                 }
                 Some(_) => Err(Malformed("a line does not end in CR LF".into())),
             }
@@ -67,15 +76,23 @@ pub fn token(input: &[u8]) -> Result<Option<(Token<'_>, usize)>, Malformed> {
 
 /// A bulk string whose header, `header` bytes long, announced `length` bytes.
 #[inline]
-fn bulk(input: &[u8], header: usize, length: usize) -> Result<Option<(Token<'_>, usize)>, Malformed> {
+fn bulk(
+    input: &[u8],
+    header: usize,
+    length: usize,
+) -> Result<Option<(Token<'_>, usize)>, Malformed> {
     if length > LONGEST_BULK {
-        return Err(Malformed(format!("a bulk string of {length} bytes, more than {LONGEST_BULK}")));
+        return Err(Malformed(format!(
+            "a bulk string of {length} bytes, more than {LONGEST_BULK}"
+        )));
     }
     let end = header + length;
     match input.get(end..end + 2) {
         None => Ok(None),
         Some(b"\r\n") => Ok(Some((Token::Bulk(&input[header..end]), end + 2))),
-        Some(_) => Err(Malformed(format!("a bulk string of {length} bytes does not end where it said"))),
+        Some(_) => {
+            Err(Malformed(format!("a bulk string of {length} bytes does not end where it said")))
+        }
     }
 }
 
@@ -88,7 +105,9 @@ fn number(line: &[u8]) -> Result<Option<(i64, usize)>, Malformed> {
     for (at, byte) in line.iter().enumerate().skip(start) {
         match byte {
             b'0'..=b'9' => {
-                let next = value.checked_mul(10).and_then(|value| value.checked_add(i64::from(byte - b'0')));
+                let next = value
+                    .checked_mul(10)
+                    .and_then(|value| value.checked_add(i64::from(byte - b'0')));
                 value = next.ok_or_else(|| Malformed("a number beyond 64 bits".into()))?;
             }
             b'\r' if at > start => {
@@ -104,8 +123,8 @@ fn number(line: &[u8]) -> Result<Option<(i64, usize)>, Malformed> {
     Ok(None)
 }
 
-/// Finds where a whole reply, nested arrays included, ends. Keeps its place between reads, so that a reply that comes
-/// in many pieces is walked once.
+/// Finds where a whole reply, nested arrays included, ends. Keeps its place between reads, so that
+/// a reply that comes in many pieces is walked once.
 #[derive(Debug, Default)]
 pub struct Scanner {
     at: usize,
@@ -114,8 +133,8 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    /// The length of the reply at the start of `input`, once all of it is there. `input` must begin where it began in
-    /// the call before, unless that one found the end.
+    /// The length of the reply at the start of `input`, once all of it is there. `input` must begin
+    /// where it began in the call before, unless that one found the end.
     #[inline]
     pub fn end_of_reply(&mut self, input: &[u8]) -> Result<Option<usize>, Malformed> {
         let mut missing = self.missing.unwrap_or(1);
@@ -157,8 +176,8 @@ impl<'a> ReplyReader<'a> {
     /// The token and where its encoded form lies, to be sent back verbatim.
     #[inline]
     pub fn next_range(&mut self) -> Result<(Token<'a>, Range<usize>), Malformed> {
-        let (token, length) =
-            token(&self.input[self.at..])?.ok_or_else(|| Malformed("a reply ends too early".into()))?;
+        let (token, length) = token(&self.input[self.at..])?
+            .ok_or_else(|| Malformed("a reply ends too early".into()))?;
         let start = self.at;
         self.at += length;
         Ok((token, start..self.at))
@@ -205,7 +224,8 @@ pub fn unexpected(expected: &str, found: Token<'_>) -> Malformed {
     Malformed(format!("expected {expected}, found {found}"))
 }
 
-/// An error reply in words fit for a report: its first 80 characters, up to where Redis begins to quote arguments.
+/// An error reply in words fit for a report: its first 80 characters, up to where Redis begins to
+/// quote arguments.
 pub fn error_text(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let head = text.split(", with args").next().unwrap_or_default();
@@ -285,7 +305,9 @@ mod tests {
             Just(Value::Null),
             Just(Value::NullArray),
         ];
-        leaf.prop_recursive(3, 30, 6, |inner| proptest::collection::vec(inner, 0..6).prop_map(Value::Array))
+        leaf.prop_recursive(3, 30, 6, |inner| {
+            proptest::collection::vec(inner, 0..6).prop_map(Value::Array)
+        })
     }
 
     /// Lengths of the replies found when `input` arrives in pieces that end at `cuts`.
@@ -324,7 +346,8 @@ mod tests {
 
     #[test]
     fn words_hold_no_arguments() {
-        let text = error_text(b"ERR unknown command 'X', with args beginning with: 'secret payload'");
+        let text =
+            error_text(b"ERR unknown command 'X', with args beginning with: 'secret payload'");
         assert_eq!(text, "ERR unknown command 'X'");
         assert_eq!(error_text(&[b'x'; 200]).len(), 80);
     }

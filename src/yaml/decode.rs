@@ -1,6 +1,7 @@
 //! Decodes the tree into any type that serde reads, with errors that know their key and place.
 //!
-//! Scalars are lenient only where nothing can be misread: a setting that is text may be written as a bare number.
+//! Scalars are lenient only where nothing can be misread: a setting that is text may be written as
+//! a bare number.
 
 use super::error::Problem;
 use super::tree::{Value, YamlNode};
@@ -94,7 +95,11 @@ impl<'de> Deserializer<'de> for &'de YamlNode {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Problem> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Problem> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -128,7 +133,8 @@ mod tests {
 
     #[test]
     fn settings_may_be_bare_numbers_and_empty_maps_may_be_left_out() {
-        let sample: Sample = decode(&YamlNode::parse("wait: 5s\nraw: {linger.ms: 5, x: true}\n").unwrap()).unwrap();
+        let sample: Sample =
+            decode(&YamlNode::parse("wait: 5s\nraw: {linger.ms: 5, x: true}\n").unwrap()).unwrap();
         assert_eq!(sample.wait, Some(Span::from_secs(5)));
         assert_eq!((sample.raw["linger.ms"].as_str(), sample.raw["x"].as_str()), ("5", "true"));
         let empty = Sample { wait: None, raw: BTreeMap::new(), count: 0 };

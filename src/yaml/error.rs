@@ -1,7 +1,8 @@
-//! Errors of scenario files and overrides: file, line, key, value, what is wrong, and one thing to do about it.
+//! Errors of scenario files and overrides: file, line, key, value, what is wrong, and one thing to
+//! do about it.
 //!
-//! A [`Problem`] knows the key; a [`ScenarioError`] also knows the place and the text around it. Nothing that looks
-//! like a secret is ever shown.
+//! A [`Problem`] knows the key; a [`ScenarioError`] also knows the place and the text around it.
+//! Nothing that looks like a secret is ever shown.
 
 use super::tree::{Layer, Place, YamlNode};
 use crate::sanitize;
@@ -23,7 +24,11 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub fn new<S: Into<String>>(path: impl IntoIterator<Item = S>, what: impl fmt::Display, remedy: &str) -> Self {
+    pub fn new<S: Into<String>>(
+        path: impl IntoIterator<Item = S>,
+        what: impl fmt::Display,
+        remedy: &str,
+    ) -> Self {
         let (path, what) = (path.into_iter().map(Into::into).collect(), what.to_string().into());
         Self { path, of_key: false, place: None, value: None, what, remedy: remedy.into() }
     }
@@ -72,7 +77,11 @@ impl Problem {
         self.place = self.place.filter(|place| place.line > 0 || place.layer.is_flag());
         let number = self.place.as_ref().map_or(0, |place| place.line as usize);
         let line = number.checked_sub(1).filter(|_| !secret).and_then(|at| text.lines().nth(at));
-        ScenarioError { source: source.to_owned(), line: line.map(str::to_owned), problem: Box::new(self) }
+        ScenarioError {
+            source: source.to_owned(),
+            line: line.map(str::to_owned),
+            problem: Box::new(self),
+        }
     }
 }
 
@@ -113,10 +122,13 @@ fn in_words(expected: &str) -> String {
 /// `did you mean` for what is nearly right, else the whole list.
 pub fn suggest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
-    let score = |name: &str| strsim::damerau_levenshtein(&found.to_lowercase().replace('_', "-"), name);
+    let score =
+        |name: &str| strsim::damerau_levenshtein(&found.to_lowercase().replace('_', "-"), name);
     let best = known.iter().map(|name| (score(name), *name)).min();
     match best {
-        Some((distance, name)) if distance <= 1 + name.len() / 4 => format!("did you mean `{name}`?"),
+        Some((distance, name)) if distance <= 1 + name.len() / 4 => {
+            format!("did you mean `{name}`?")
+        }
         _ if known.is_empty() => String::new(),
         _ => format!("known: {}", known.join(", ")),
     }
@@ -127,7 +139,8 @@ pub const HIDDEN: &str = "(hidden)";
 /// Whether the value of this key must not appear in logs, results and errors.
 pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    let words = "password passphrase secret token requirepass masterauth jaas credential .key. .pem";
+    let words =
+        "password passphrase secret token requirepass masterauth jaas credential .key. .pem";
     words.split(' ').any(|word| key.contains(word)) || key.ends_with(".key")
 }
 
@@ -172,7 +185,13 @@ impl fmt::Display for ScenarioError {
         if let (Some(line), Some(place)) = (line, place) {
             let line: String = printable(line).chars().take(160).collect();
             let (number, width) = (place.line, place.line.to_string().len());
-            write!(f, "\n {number} | {line}\n {:width$} | {:>2$}", "", "^", place.column.clamp(1, 161) as usize)?;
+            write!(
+                f,
+                "\n {number} | {line}\n {:width$} | {:>2$}",
+                "",
+                "^",
+                place.column.clamp(1, 161) as usize
+            )?;
         }
         if !remedy.is_empty() {
             write!(f, "\n {}", printable(remedy))?;
@@ -181,7 +200,8 @@ impl fmt::Display for ScenarioError {
     }
 }
 
-/// Text of a file as it may go to a terminal. A line break is what may be wrong with it, so it is seen.
+/// Text of a file as it may go to a terminal. A line break is what may be wrong with it, so it is
+/// seen.
 fn printable(text: &str) -> String {
     sanitize::line(&text.replace('\n', "\u{fffd}"))
 }

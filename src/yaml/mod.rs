@@ -1,4 +1,5 @@
-//! YAML of users, read strictly: a tree in which every value knows its place, its decoder, and errors that point.
+//! YAML of users, read strictly: a tree in which every value knows its place, its decoder, and
+//! errors that point.
 
 mod decode;
 mod error;
@@ -14,7 +15,10 @@ use std::path::Path;
 /// The text of a small file. The error says what is wrong with it.
 pub fn read(path: &Path) -> Result<String, String> {
     let unreadable = |cause: std::io::Error| format!("cannot be read: {cause}");
-    let is_file = |metadata: std::io::Result<std::fs::Metadata>| match metadata.map_err(unreadable)?.is_file() {
+    let is_file = |metadata: std::io::Result<std::fs::Metadata>| match metadata
+        .map_err(unreadable)?
+        .is_file()
+    {
         true => Ok(()),
         false => Err("not a file".to_owned()),
     };

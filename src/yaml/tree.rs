@@ -1,7 +1,8 @@
 //! A scenario file as a tree in which every value knows where it came from.
 //!
-//! File, profile, `--set`, `--sweep` and matrix points all write into the same tree, so that one decoder serves them
-//! and every error can point at its cause. The tree knows YAML, not the meaning of keys.
+//! File, profile, `--set`, `--sweep` and matrix points all write into the same tree, so that one
+//! decoder serves them and every error can point at its cause. The tree knows YAML, not the meaning
+//! of keys.
 
 use super::error::Problem;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -49,7 +50,11 @@ impl Place {
 
     fn of(location: Location) -> Self {
         let number = |n: u64| u32::try_from(n).unwrap_or(0);
-        Self { layer: Layer::File, line: number(location.line()), column: number(location.column()) }
+        Self {
+            layer: Layer::File,
+            line: number(location.line()),
+            column: number(location.column()),
+        }
     }
 }
 
@@ -77,7 +82,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Where to point for this entry: at a plain value, but at the key of a map or list, which may begin a line later.
+    /// Where to point for this entry: at a plain value, but at the key of a map or list, which may
+    /// begin a line later.
     pub fn place(&self) -> &Place {
         if self.node.scalar().is_some() { &self.node.place } else { &self.key_place }
     }
@@ -88,7 +94,8 @@ pub const MAX_TEXT: usize = 1 << 20;
 const MAX_DEPTH: usize = 16;
 const MAX_NODES: usize = 20_000;
 
-/// Splits a dotted key. Below some keys the rest is one raw key with dots of its own (`client.linger.ms`).
+/// Splits a dotted key. Below some keys the rest is one raw key with dots of its own
+/// (`client.linger.ms`).
 pub fn segments(dotted: &str) -> Vec<&str> {
     let (mut path, mut rest) = (Vec::new(), dotted);
     while let Some((head, tail)) = rest.split_once('.').filter(|_| !holds_raw_keys(&path)) {
@@ -103,7 +110,10 @@ pub fn segments(dotted: &str) -> Vec<&str> {
 pub fn holds_raw_keys(path: &[&str]) -> bool {
     matches!(
         path,
-        ["matrix"] | ["profiles", _] | ["systems", _, "broker" | "client"] | ["systems", _, "topic", "config"]
+        ["matrix"]
+            | ["profiles", _]
+            | ["systems", _, "broker" | "client"]
+            | ["systems", _, "topic", "config"]
     )
 }
 
@@ -112,7 +122,9 @@ impl From<serde_saphyr::Error> for Problem {
         let mut what = serde_saphyr::UserMessageFormatter.format_message(&error).into_owned();
         if what.contains("limit") {
             // The library names what was exceeded, and not always how much there may be.
-            what = format!("{what} (a scenario has at most {MAX_DEPTH} levels and {MAX_NODES} values)");
+            what = format!(
+                "{what} (a scenario has at most {MAX_DEPTH} levels and {MAX_NODES} values)"
+            );
         }
         Self { place: error.location().map(Place::of), ..Self::new::<String>([], what, "") }
     }
@@ -144,13 +156,16 @@ impl YamlNode {
             node.relayer(layer);
             return Ok(node);
         }
-        let number = |text: &str| text.parse::<u64>().ok().filter(|n| n.to_string() == text).map(Into::into);
+        let number =
+            |text: &str| text.parse::<u64>().ok().filter(|n| n.to_string() == text).map(Into::into);
         let float = |text: &str| text.parse::<f64>().ok().and_then(serde_json::Number::from_f64);
         let value = match text {
             text if raw => Value::Text(text.to_owned()),
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
-            text => number(text).or_else(|| float(text)).map_or_else(|| Value::Text(text.to_owned()), Value::Number),
+            text => number(text)
+                .or_else(|| float(text))
+                .map_or_else(|| Value::Text(text.to_owned()), Value::Number),
         };
         Ok(Self { value, place: Place::flag(layer.clone()) })
     }
@@ -171,7 +186,9 @@ impl YamlNode {
 
     fn child(&self, key: &str) -> Option<&Self> {
         match &self.value {
-            Value::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node),
+            Value::Map(entries) => {
+                entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node)
+            }
             Value::List(items) => key.parse::<usize>().ok().and_then(|index| items.get(index)),
             _ => None,
         }
@@ -181,8 +198,8 @@ impl YamlNode {
         path.iter().try_fold(self, |node, key| node.child(key))
     }
 
-    /// The place of the value (or the key) at `path`, or of the innermost one that encloses it. Never of the root: that
-    /// says nothing.
+    /// The place of the value (or the key) at `path`, or of the innermost one that encloses it.
+    /// Never of the root: that says nothing.
     pub fn nearest_place(&self, path: &[&str], of_key: bool) -> Option<&Place> {
         let (last, parents) = path.split_last()?;
         let place = self.get(parents).and_then(|parent| match &parent.value {
@@ -195,7 +212,8 @@ impl YamlNode {
         place.or_else(|| self.nearest_place(parents, false))
     }
 
-    /// Writes `node` at `path`, making the maps on the way. `false` when something that is no map stands there.
+    /// Writes `node` at `path`, making the maps on the way. `false` when something that is no map
+    /// stands there.
     pub fn set(&mut self, path: &[&str], node: Self) -> bool {
         let Some((key, rest)) = path.split_first() else {
             *self = node;
@@ -226,7 +244,8 @@ impl YamlNode {
         }
     }
 
-    /// Says that this value was written by another layer. Lines stay those of the file; a flag has none.
+    /// Says that this value was written by another layer. Lines stay those of the file; a flag has
+    /// none.
     pub fn relayer(&mut self, layer: &Layer) {
         let change = |place: &mut Place| match layer.is_flag() {
             true => *place = Place::flag(layer.clone()),
@@ -280,7 +299,9 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Number(number.into()))
     }
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Value, E> {
-        serde_json::Number::from_f64(number).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
+        serde_json::Number::from_f64(number)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("not a finite number"))
     }
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
         Ok(Value::Text(text.to_owned()))
@@ -310,9 +331,15 @@ mod tests {
     fn raw_keys_keep_their_dots() {
         assert_eq!(segments("load.rate"), ["load", "rate"]);
         assert_eq!(segments("systems.k.client.linger.ms"), ["systems", "k", "client", "linger.ms"]);
-        assert_eq!(segments("systems.k.topic.config.flush.ms"), ["systems", "k", "topic", "config", "flush.ms"]);
+        assert_eq!(
+            segments("systems.k.topic.config.flush.ms"),
+            ["systems", "k", "topic", "config", "flush.ms"]
+        );
         assert_eq!(segments("systems.k.topic.partitions"), ["systems", "k", "topic", "partitions"]);
-        assert_eq!(segments("profiles.quick.load.duration"), ["profiles", "quick", "load.duration"]);
+        assert_eq!(
+            segments("profiles.quick.load.duration"),
+            ["profiles", "quick", "load.duration"]
+        );
         assert_eq!(segments(""), [""]);
     }
 

@@ -16,7 +16,11 @@ fn brokerbench(args: &[&str]) -> Command {
 /// Runs it, checks the exit code, and returns both streams together.
 fn ends_with(code: i32, args: &[&str]) -> String {
     let output = brokerbench(args).output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
     assert!(!text.contains("panicked"), "{args:?}: {text}");
     text
@@ -31,7 +35,10 @@ fn assert_names(text: &str, parts: &[&str]) {
 #[test]
 fn help_names_every_command_and_every_exit_code() {
     let help = ends_with(0, &["--help"]);
-    for command in ["compare", "run", "report", "table", "export", "list", "explain", "validate", "schema", "doctor"] {
+    for command in [
+        "compare", "run", "report", "table", "export", "list", "explain", "validate", "schema",
+        "doctor",
+    ] {
         assert_names(&help, &[&format!("\n  {command} ")]);
         assert_names(&ends_with(0, &[command, "--help"]), &["Usage: brokerbench"]);
     }
@@ -48,15 +55,24 @@ fn completions_are_scripts_of_their_shell() {
         let script = brokerbench(&["completions", shell]).output().unwrap().stdout;
         assert_names(&String::from_utf8_lossy(&script), &["brokerbench", "selfcheck"]);
         match Command::new(shell).arg("-n").write_stdin(script).output() {
-            Ok(checked) => assert!(checked.status.success() && checked.stderr.is_empty(), "{shell}: {checked:?}"),
-            Err(error) => assert!(error.kind() == std::io::ErrorKind::NotFound && shell != "bash", "{shell}: {error}"),
+            Ok(checked) => assert!(
+                checked.status.success() && checked.stderr.is_empty(),
+                "{shell}: {checked:?}"
+            ),
+            Err(error) => assert!(
+                error.kind() == std::io::ErrorKind::NotFound && shell != "bash",
+                "{shell}: {error}"
+            ),
         }
     }
 }
 
 #[test]
 fn every_command_has_a_manual_page() {
-    assert_names(&ends_with(0, &["man"]), &[".TH brokerbench 1", "brokerbench\\-run(1)", "Exit codes"]);
+    assert_names(
+        &ends_with(0, &["man"]),
+        &[".TH brokerbench 1", "brokerbench\\-run(1)", "Exit codes"],
+    );
     assert_names(&ends_with(0, &["man", "run"]), &[".TH brokerbench-run 1", "threshold"]);
     assert_names(&ends_with(2, &["man", "walk"]), &["`walk`", "known: compare, run"]);
 }
@@ -72,8 +88,14 @@ fn what_was_typed_wrong_is_usage() {
         (&["run", "latency", "--set", "load.frob=5"], &["load.frob", "known: model"]),
         (&["run", "latency", "--sweep", "load.rate=-1k/s"], &["--sweep", "-1k/s", "10k/s"]),
         (&["run", "latency", "--system", "rabbit"], &["rabbit", "redis-lists"]),
-        (&["run", "latency", "--threshold", "fast"], &["--threshold", "fast", "end_to_end.p99 < 50ms"]),
-        (&["run", "latency", "--env", "native", "--kafka", "localhost:1"], &["--env native", "leave one out"]),
+        (
+            &["run", "latency", "--threshold", "fast"],
+            &["--threshold", "fast", "end_to_end.p99 < 50ms"],
+        ),
+        (
+            &["run", "latency", "--env", "native", "--kafka", "localhost:1"],
+            &["--env native", "leave one out"],
+        ),
         (&["explain", "latency", "--profile", "nope"], &["nope", "known: quick, standard, full"]),
         (&["compare", "--profile", "nope"], &["nope", "known: quick, standard, full"]),
         (&["compare", "--only", "speed"], &["`speed`", "known: message-size, delivery"]),
@@ -89,14 +111,26 @@ fn a_bad_scenario_is_named_with_file_line_key_and_value() {
     let text = fs::read_to_string("tests/scenarios_bad/unit_wrong.yaml").unwrap();
     let told: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# expect: ")).collect();
     assert_names(&error, &[&told.join("\n")]);
-    assert_names(&ends_with(2, &["run", "tests/scenarios_bad/schema_newer.yaml"]), &["schema_newer.yaml:", "schema"]);
+    assert_names(
+        &ends_with(2, &["run", "tests/scenarios_bad/schema_newer.yaml"]),
+        &["schema_newer.yaml:", "schema"],
+    );
 }
 
 #[test]
 fn commands_that_only_look() {
-    assert_names(&ends_with(0, &["validate", "latency", "throughput"]), &["latency: valid (8 cells)"]);
-    assert_names(&ends_with(0, &["explain", "latency", "--set", "load.rate=7k/s"]), &["load.rate", "7k/s", "--set"]);
-    assert_names(&ends_with(0, &["list", "--results", "no/such/folder"]), &["throughput", "none yet"]);
+    assert_names(
+        &ends_with(0, &["validate", "latency", "throughput"]),
+        &["latency: valid (8 cells)"],
+    );
+    assert_names(
+        &ends_with(0, &["explain", "latency", "--set", "load.rate=7k/s"]),
+        &["load.rate", "7k/s", "--set"],
+    );
+    assert_names(
+        &ends_with(0, &["list", "--results", "no/such/folder"]),
+        &["throughput", "none yet"],
+    );
     for shell in ["bash", "fish", "zsh"] {
         assert_names(&ends_with(0, &["completions", shell]), &["brokerbench", "selfcheck"]);
     }
@@ -108,15 +142,22 @@ fn schemas_are_json_and_the_committed_one_is_current() {
     for of in ["scenario", "summary", "comparison"] {
         let text = ends_with(0, &["schema", of]);
         let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert!(schema["properties"].as_object().is_some_and(|keys| keys.contains_key("schema")), "{of}");
+        assert!(
+            schema["properties"].as_object().is_some_and(|keys| keys.contains_key("schema")),
+            "{of}"
+        );
     }
-    assert_eq!(ends_with(0, &["schema"]).trim(), fs::read_to_string("schema/scenario.json").unwrap().trim());
+    assert_eq!(
+        ends_with(0, &["schema"]).trim(),
+        fs::read_to_string("schema/scenario.json").unwrap().trim()
+    );
 }
 
 #[test]
 fn no_colour_without_a_terminal_or_with_no_color() {
     for args in [&["--help"][..], &["frob"], &["list"], &["doctor"]] {
-        let output = brokerbench(args).env("NO_COLOR", "1").env("TERM", "xterm-256color").output().unwrap();
+        let output =
+            brokerbench(args).env("NO_COLOR", "1").env("TERM", "xterm-256color").output().unwrap();
         assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b), "{args:?}");
     }
 }
@@ -152,7 +193,16 @@ fn results_that_cannot_be_written_or_found() {
     // Root may write anywhere, but not below a file.
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    let run = ["run", "latency", "--system", "redis-lists", "--env", "native", "--results", file.to_str().unwrap()];
+    let run = [
+        "run",
+        "latency",
+        "--system",
+        "redis-lists",
+        "--env",
+        "native",
+        "--results",
+        file.to_str().unwrap(),
+    ];
     let error = ends_with(4, &run);
     assert_names(&error, &["file/runs", "--results"]);
 }
@@ -171,7 +221,10 @@ fn a_stored_run_is_rendered_again_byte_for_byte() {
     ends_with(0, &["report", run.name(), "--results", results]);
     assert_eq!(content(run.path()), first);
     let files = ends_with(0, &["export", "latest", "--results", results]);
-    assert_eq!(files.lines().filter(|line| line.ends_with(".hgrm") && Path::new(line).is_file()).count(), 4);
+    assert_eq!(
+        files.lines().filter(|line| line.ends_with(".hgrm") && Path::new(line).is_file()).count(),
+        4
+    );
 }
 
 fn content(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
@@ -195,7 +248,11 @@ fn damaged_and_newer_results_are_refused_with_their_path() {
     let run = stored::run(dir.path());
     let report = || ends_with(4, &["report", run.path().to_str().unwrap()]);
     let cell = run.path().join("cells/redis-lists/load.rate=1k%2Fs/block-1");
-    let cell = if cell.is_dir() { cell } else { only_folder(&only_folder(&run.path().join("cells/redis-lists"))) };
+    let cell = if cell.is_dir() {
+        cell
+    } else {
+        only_folder(&only_folder(&run.path().join("cells/redis-lists")))
+    };
     for path in [run.path().join("manifest.json"), cell.join("accounting.json")] {
         let good = fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();
@@ -218,7 +275,9 @@ fn damaged_and_newer_results_are_refused_with_their_path() {
 
     let table = dir.path().join("standard");
     fs::create_dir(&table).unwrap();
-    for (text, words) in [("{\"schema\": 99}", "newer brokerbench"), ("{\"schema\": 1}", "damaged"), ("", "damaged")] {
+    for (text, words) in
+        [("{\"schema\": 99}", "newer brokerbench"), ("{\"schema\": 1}", "damaged"), ("", "damaged")]
+    {
         fs::write(table.join("comparison.json"), text).unwrap();
         let error = ends_with(4, &["table", "--results", dir.path().to_str().unwrap()]);
         assert_names(&error, &["comparison.json", words]);
@@ -239,7 +298,10 @@ fn the_scenario_of_the_readme_is_valid() {
     fs::write(&file, scenario).unwrap();
     assert_names(&ends_with(0, &["validate", file.to_str().unwrap()]), &["valid (2 cells)"]);
     ends_with(0, &["explain", file.to_str().unwrap(), "--profile", "quick"]);
-    assert!(readme.contains("<!-- brokerbench:begin -->") && readme.contains("<!-- brokerbench:end -->"));
+    assert!(
+        readme.contains("<!-- brokerbench:begin -->")
+            && readme.contains("<!-- brokerbench:end -->")
+    );
 }
 
 /// The README's table, the committed one and its data agree, once there is one.
@@ -262,7 +324,10 @@ fn a_table_is_written_again_from_its_own_cells() {
     fs::write(table.join("comparison.json"), edited).unwrap();
     fs::write(table.join("comparison.md"), "").unwrap();
     let results = dir.path().to_str().unwrap();
-    assert_names(&ends_with(12, &["table", "--check", "--results", results]), &["verdict is `surely ", "--rewrite"]);
+    assert_names(
+        &ends_with(12, &["table", "--check", "--results", results]),
+        &["verdict is `surely ", "--rewrite"],
+    );
     ends_with(0, &["table", "--rewrite", "--results", results]);
     ends_with(0, &["table", "--check", "--results", results]);
     assert_eq!(fs::read_to_string(table.join("comparison.json")).unwrap(), committed);
@@ -290,7 +355,8 @@ proptest! {
         }
     }
 
-    /// Numbers that are well formed and absurd: windows that end before they begin, 2⁶⁴ messages, and so on.
+    /// Numbers that are well formed and absurd: windows that end before they begin, 2⁶⁴ messages,
+    /// and so on.
     #[test]
     fn absurd_numbers_never_panic(at in any::<prop::sample::Index>(), value in any::<u64>()) {
         let dir = tempfile::tempdir().unwrap();

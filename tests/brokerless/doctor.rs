@@ -1,4 +1,5 @@
-//! `doctor` and `--env auto`, by the real binary on machines that are made up: a PATH of faked programs.
+//! `doctor` and `--env auto`, by the real binary on machines that are made up: a PATH of faked
+//! programs.
 
 use assert_cmd::Command;
 use std::fs;
@@ -66,10 +67,17 @@ impl Machine {
     fn ends_with(&self, code: i32, args: &[&str]) -> String {
         let mut command = Command::cargo_bin("brokerbench").unwrap();
         command.args(args).env_clear().timeout(PATIENCE).current_dir(self.path("home"));
-        command.env("PATH", self.path("bin")).env("HOME", self.path("home")).env("TMPDIR", self.path("tmp"));
+        command
+            .env("PATH", self.path("bin"))
+            .env("HOME", self.path("home"))
+            .env("TMPDIR", self.path("tmp"));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let output = command.output().unwrap();
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
         assert!(!text.contains("panicked"), "{text}");
         text
@@ -82,9 +90,13 @@ impl Machine {
 
 /// What is said of one thing, and the remedy under it where there is one.
 fn about(text: &str, level: &str, name: &str) -> (String, Option<String>) {
-    let mut lines = text.lines().skip_while(|line| !line.starts_with(&format!("  {level:<4} {name} ")));
+    let mut lines =
+        text.lines().skip_while(|line| !line.starts_with(&format!("  {level:<4} {name} ")));
     let found = lines.next().unwrap_or_else(|| panic!("no `{level} {name}` in:\n{text}"));
-    (found.to_owned(), lines.next().and_then(|line| line.trim_start().strip_prefix("→ ")).map(str::to_owned))
+    (
+        found.to_owned(),
+        lines.next().and_then(|line| line.trim_start().strip_prefix("→ ")).map(str::to_owned),
+    )
 }
 
 fn assert_fails(text: &str, name: &str, found: &str, remedies: &[&str]) {
@@ -99,9 +111,24 @@ fn assert_fails(text: &str, name: &str, found: &str, remedies: &[&str]) {
 #[test]
 fn a_machine_that_has_nothing_is_told_what_to_get() {
     let text = Machine::with(&[]).ends_with(3, &["doctor"]);
-    assert_fails(&text, "engine", "docker, which drives containers, not found", &["install", "--env native"]);
-    assert_fails(&text, "java", "Java 17 or newer, which runs Kafka, not found", &["install it", "JAVA_HOME"]);
-    assert_fails(&text, "kafka", "Maven (`mvn`), which fetches Kafka's jars, not found", &["install it", "KAFKA_HOME"]);
+    assert_fails(
+        &text,
+        "engine",
+        "docker, which drives containers, not found",
+        &["install", "--env native"],
+    );
+    assert_fails(
+        &text,
+        "java",
+        "Java 17 or newer, which runs Kafka, not found",
+        &["install it", "JAVA_HOME"],
+    );
+    assert_fails(
+        &text,
+        "kafka",
+        "Maven (`mvn`), which fetches Kafka's jars, not found",
+        &["install it", "KAFKA_HOME"],
+    );
     assert_fails(&text, "redis-server", "redis-server not found", &["install it", "REDIS_SERVER"]);
     assert!(text.contains("docker   cannot run") && text.contains("native   cannot run"), "{text}");
     // One environment alone is asked for: the others are not spoken of.
@@ -118,19 +145,33 @@ fn programs_that_will_not_do_are_named() {
     ])
     .and_kafka();
     let text = machine.ends_with(3, &["doctor"]);
-    assert_fails(&text, "engine", "no container engine answers (Cannot connect", &["systemctl start docker"]);
+    assert_fails(
+        &text,
+        "engine",
+        "no container engine answers (Cannot connect",
+        &["systemctl start docker"],
+    );
     assert!(!text.contains("image of"), "there is nobody to ask: {text}");
     assert_fails(&text, "java", "Java 11.0.2, too old", &["install", "JAVA_HOME"]);
-    assert_fails(&text, "redis-server", "does not say that it is a Redis server (`I am no such thing`)", &["install"]);
+    assert_fails(
+        &text,
+        "redis-server",
+        "does not say that it is a Redis server (`I am no such thing`)",
+        &["install"],
+    );
     about(&text, "ok", "kafka");
 
-    let machine = Machine::with(&[("java", JAVA), ("redis-server", "echo 'Redis server v=6.0.16 sha=0'")]);
+    let machine =
+        Machine::with(&[("java", JAVA), ("redis-server", "echo 'Redis server v=6.0.16 sha=0'")]);
     let machine = machine.and("KAFKA_HOME", "/no/such/kafka").and("BROKERBENCH_KAFKA_PORT", "0");
     let text = machine.ends_with(3, &["doctor"]);
     assert_fails(&text, "kafka", "KAFKA_HOME=/no/such/kafka not found", &["unpacked Apache Kafka"]);
     assert_fails(&text, "ports", "BROKERBENCH_KAFKA_PORT=`0`", &["1 to 65535"]);
     let (old, remedy) = about(&text, "warn", "redis-server");
-    assert!(old.ends_with("6.0.16 is older than the current 8.x: figures hold for that version"), "{old}");
+    assert!(
+        old.ends_with("6.0.16 is older than the current 8.x: figures hold for that version"),
+        "{old}"
+    );
     assert!(remedy.is_some_and(|remedy| remedy.contains("fetch-redis8.sh")));
 }
 
@@ -141,7 +182,11 @@ fn a_machine_without_docker_runs_natively() {
     for name in ["java", "kafka", "redis-server", "ports", "versions"] {
         about(&text, "ok", name);
     }
-    assert!(text.contains("docker   cannot run") && text.contains("native   can run; `--env auto` takes it"), "{text}");
+    assert!(
+        text.contains("docker   cannot run")
+            && text.contains("native   can run; `--env auto` takes it"),
+        "{text}"
+    );
     assert!(!text.contains('\u{1b}'));
     // Nothing was left behind, and asked for alone, docker is still not there.
     assert_eq!(fs::read_dir(machine.path("tmp")).unwrap().count(), 0);
@@ -154,10 +199,19 @@ fn a_machine_with_an_engine_needs_neither_java_nor_redis() {
     let text = machine.ends_with(0, &["doctor"]);
     let (engine, _) = about(&text, "ok", "engine");
     assert!(engine.contains("28.0.1") && engine.contains("docker compose 2.33.0"), "{engine}");
-    assert!(about(&text, "ok", "image of Kafka").0.contains("apache/kafka:4.4.0 (sha256:aa)"), "{text}");
-    assert!(text.contains("docker   can run; `--env auto` takes it") && text.contains("native   cannot run"), "{text}");
+    assert!(
+        about(&text, "ok", "image of Kafka").0.contains("apache/kafka:4.4.0 (sha256:aa)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("docker   can run; `--env auto` takes it")
+            && text.contains("native   cannot run"),
+        "{text}"
+    );
     let changed = machine.asked().lines().any(|asked| {
-        !["info ", "compose version", "image inspect", "manifest inspect"].iter().any(|look| asked.starts_with(look))
+        !["info ", "compose version", "image inspect", "manifest inspect"]
+            .iter()
+            .any(|look| asked.starts_with(look))
     });
     assert!(!changed, "{}", machine.asked());
 
@@ -177,8 +231,9 @@ fn a_machine_with_an_engine_needs_neither_java_nor_redis() {
 
 #[test]
 fn images_that_are_nowhere_to_be_had_are_named() {
-    let machine =
-        Machine::with(&[("docker", DOCKER)]).and("NO_IMAGES", "1").and("REDIS_IMAGE", "mirror.example/redis:8");
+    let machine = Machine::with(&[("docker", DOCKER)])
+        .and("NO_IMAGES", "1")
+        .and("REDIS_IMAGE", "mirror.example/redis:8");
     let text = machine.ends_with(3, &["doctor"]);
     about(&text, "ok", "engine");
     assert_fails(&text, "image of Kafka", "apache/kafka:4.4.0", &["docker pull", "KAFKA_IMAGE"]);
@@ -190,14 +245,21 @@ fn whatever_does_not_answer_the_doctor_does() {
     let began = Instant::now();
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let silent = listener.local_addr().unwrap().to_string();
-    let machine = Machine::with(&[("java", SLEEP), ("docker", SLEEP), ("redis-server", SLEEP)]).and_kafka();
+    let machine =
+        Machine::with(&[("java", SLEEP), ("docker", SLEEP), ("redis-server", SLEEP)]).and_kafka();
     let text = machine.ends_with(3, &["doctor"]);
     for name in ["engine", "java", "redis-server"] {
         assert_fails(&text, name, "no answer within", &[" "]);
     }
-    let text = machine.ends_with(3, &["doctor", "--kafka", &silent, "--redis", &format!("redis://{silent}")]);
+    let text = machine
+        .ends_with(3, &["doctor", "--kafka", &silent, "--redis", &format!("redis://{silent}")]);
     for name in ["kafka", "redis"] {
-        assert_fails(&text, name, "it takes connections and gives no answer within 5 s", &["correct the address"]);
+        assert_fails(
+            &text,
+            name,
+            "it takes connections and gives no answer within 5 s",
+            &["correct the address"],
+        );
     }
     assert!(began.elapsed() < PATIENCE);
 }
@@ -258,7 +320,12 @@ fn brokers_that_run_already_are_reached() {
     );
     let elsewhere = kafka("no-such-host.invalid", || 9092);
     let text = machine.ends_with(3, &["doctor", "--kafka", &elsewhere]);
-    assert_fails(&text, "kafka", "sends clients to no-such-host.invalid:9092", &["advertised.listeners"]);
+    assert_fails(
+        &text,
+        "kafka",
+        "sends clients to no-such-host.invalid:9092",
+        &["advertised.listeners"],
+    );
 
     let other: u16 = itself.rsplit(':').next().unwrap().parse().unwrap();
     let good = kafka("127.0.0.1", move || other);
@@ -271,7 +338,12 @@ fn brokers_that_run_already_are_reached() {
         ("192.0.2.1:9092", "not on this machine", "--allow-remote"),
         (&redis, "no Kafka broker", "correct the address"),
     ] {
-        assert_fails(&machine.ends_with(3, &["doctor", "--kafka", address]), "kafka", found, &[remedy]);
+        assert_fails(
+            &machine.ends_with(3, &["doctor", "--kafka", address]),
+            "kafka",
+            found,
+            &[remedy],
+        );
     }
     let usage = machine.ends_with(2, &["doctor", "--env", "docker", "--kafka", "127.0.0.1:1"]);
     assert!(usage.contains("--env docker"), "{usage}");
@@ -281,11 +353,23 @@ fn brokers_that_run_already_are_reached() {
 fn auto_says_what_it_takes_and_why() {
     let run = ["run", "latency", "--system", "redis-lists"];
     let text = Machine::with(&[]).ends_with(3, &run);
-    assert!(text.contains("environment: native (no containers: docker, which drives containers, not found)"), "{text}");
+    assert!(
+        text.contains(
+            "environment: native (no containers: docker, which drives containers, not found)"
+        ),
+        "{text}"
+    );
     let text = Machine::with(&[("docker", DOCKER)]).and("NO_IMAGES", "1").ends_with(3, &run);
-    assert!(text.contains("environment: native (no containers: image apache/kafka:4.4.0 not found)"), "{text}");
+    assert!(
+        text.contains("environment: native (no containers: image apache/kafka:4.4.0 not found)"),
+        "{text}"
+    );
     let text = Machine::with(&[]).ends_with(3, &[&run[..], &["--env", "native"]].concat());
-    assert!(text.contains("environment: native (asked for)") && text.contains("redis-server not found"), "{text}");
-    let text = Machine::with(&[]).ends_with(3, &[&run[..], &["--redis", "redis://127.0.0.1:1"]].concat());
+    assert!(
+        text.contains("environment: native (asked for)") && text.contains("redis-server not found"),
+        "{text}"
+    );
+    let text =
+        Machine::with(&[]).ends_with(3, &[&run[..], &["--redis", "redis://127.0.0.1:1"]].concat());
     assert!(text.contains("environment: external (addresses are given)"), "{text}");
 }

@@ -1,5 +1,6 @@
-//! Names and texts of others that try to act on the reader's terminal, page or spreadsheet, through the real binary:
-//! from scenario files, results, brokers, programs, the environment and the command line.
+//! Names and texts of others that try to act on the reader's terminal, page or spreadsheet, through
+//! the real binary: from scenario files, results, brokers, programs, the environment and the
+//! command line.
 
 use crate::support::stored;
 use assert_cmd::Command;
@@ -11,8 +12,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Window title, clear screen, reversed writing, hidden letters, an eight-bit escape, a formula, a script, markup, and a
-/// line of our own.
+/// Window title, clear screen, reversed writing, hidden letters, an eight-bit escape, a formula, a
+/// script, markup, and a line of our own.
 const EVIL: &str = "=1+1\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}live\u{2066}\u{200b}\u{2028}\u{feff}\u{e0041}\u{9b}31m\r<script>alert(1)</script>\"'`|\nerror: forged";
 
 fn assert_plain(what: &str, bytes: &[u8]) -> String {
@@ -25,7 +26,8 @@ fn assert_plain(what: &str, bytes: &[u8]) -> String {
 fn said(command: &mut Command) -> (i32, String) {
     command.timeout(std::time::Duration::from_secs(60));
     let output = command.output().unwrap();
-    let said = [("stdout", &output.stdout), ("stderr", &output.stderr)].map(|(name, bytes)| assert_plain(name, bytes));
+    let said = [("stdout", &output.stdout), ("stderr", &output.stderr)]
+        .map(|(name, bytes)| assert_plain(name, bytes));
     let text = said.concat();
     assert!(!text.contains("panicked"), "{text}");
     (output.status.code().unwrap(), text)
@@ -95,11 +97,14 @@ fn the_command_line_itself() {
 fn texts(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::String(_) => found.push(path.to_owned()),
-        Value::Array(items) => {
-            items.iter().enumerate().for_each(|(at, item)| texts(item, &format!("{path}/{at}"), found))
-        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(at, item)| texts(item, &format!("{path}/{at}"), found)),
         Value::Object(map) => {
-            map.iter().for_each(|(key, item)| texts(item, &format!("{path}/{}", key.replace('/', "~1")), found));
+            map.iter().for_each(|(key, item)| {
+                texts(item, &format!("{path}/{}", key.replace('/', "~1")), found)
+            });
         }
         _ => {}
     }
@@ -108,12 +113,15 @@ fn texts(value: &Value, path: &str, found: &mut Vec<String>) {
 /// Every map in a value, likewise.
 fn maps(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
-        Value::Array(items) => {
-            items.iter().enumerate().for_each(|(at, item)| maps(item, &format!("{path}/{at}"), found))
-        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(at, item)| maps(item, &format!("{path}/{at}"), found)),
         Value::Object(map) => {
             found.push(path.to_owned());
-            map.iter().for_each(|(key, item)| maps(item, &format!("{path}/{}", key.replace('/', "~1")), found));
+            map.iter().for_each(|(key, item)| {
+                maps(item, &format!("{path}/{}", key.replace('/', "~1")), found)
+            });
         }
         _ => {}
     }
@@ -125,7 +133,10 @@ fn files(folder: &Path, extensions: &[&str]) -> Vec<PathBuf> {
         let path = entry.path();
         if path.is_dir() {
             found.extend(files(&path, extensions));
-        } else if path.extension().is_some_and(|extension| extensions.iter().any(|known| extension == *known)) {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extensions.iter().any(|known| extension == *known))
+        {
             found.push(path);
         }
     }
@@ -139,8 +150,8 @@ fn assert_harmless_files(folder: &Path) {
     }
 }
 
-/// Each text and each name of a run's files is replaced by the worst one, one after the other: rendered harmlessly, or
-/// refused.
+/// Each text and each name of a run's files is replaced by the worst one, one after the other:
+/// rendered harmlessly, or refused.
 #[test]
 fn results_of_others() {
     let dir = tempfile::tempdir().unwrap();
@@ -155,7 +166,10 @@ fn results_of_others() {
         said(&mut brokerbench(&["export", "latest", "--results", results]));
         u32::from(code == 0)
     };
-    let accounting = files(run.path(), &["json"]).into_iter().find(|path| path.ends_with("accounting.json")).unwrap();
+    let accounting = files(run.path(), &["json"])
+        .into_iter()
+        .find(|path| path.ends_with("accounting.json"))
+        .unwrap();
     let (mut rendered, mut renamed) = (0, 0);
     for file in [run.path().join("manifest.json"), accounting] {
         let good = fs::read_to_string(&file).unwrap();
@@ -188,7 +202,8 @@ fn results_of_others() {
         let mut found = Vec::new();
         maps(&value, "", &mut found);
         for path in found {
-            let names: Vec<String> = value.pointer(&path).unwrap().as_object().unwrap().keys().cloned().collect();
+            let names: Vec<String> =
+                value.pointer(&path).unwrap().as_object().unwrap().keys().cloned().collect();
             for name in names {
                 let mut value = value.clone();
                 let map = value.pointer_mut(&path).unwrap().as_object_mut().unwrap();
@@ -218,9 +233,10 @@ fn poison(value: &mut Value, keys: &[&str]) {
                 if keys.contains(&key.as_str()) {
                     match item {
                         Value::String(text) => *text = EVIL.into(),
-                        Value::Array(items) => {
-                            items.iter_mut().filter(|item| item.is_string()).for_each(|item| *item = EVIL.into())
-                        }
+                        Value::Array(items) => items
+                            .iter_mut()
+                            .filter(|item| item.is_string())
+                            .for_each(|item| *item = EVIL.into()),
                         _ => {}
                     }
                 }
@@ -236,10 +252,24 @@ fn tables_of_others() {
     let dir = tempfile::tempdir().unwrap();
     let (table, results) = (dir.path().join("standard"), dir.path().to_str().unwrap());
     fs::create_dir(&table).unwrap();
-    let committed: Value = serde_json::from_slice(&fs::read("results/standard/comparison.json").unwrap()).unwrap();
-    let free =
-        ["text", "host", "warnings", "source", "kafka_claim", "redis_claim", "network_path", "selfcheck", "scenario"];
-    for keys in [&free[..], &["verdict", "because", "rule"], &["label", "variant", "cell", "metric", "unit", "run"]] {
+    let committed: Value =
+        serde_json::from_slice(&fs::read("results/standard/comparison.json").unwrap()).unwrap();
+    let free = [
+        "text",
+        "host",
+        "warnings",
+        "source",
+        "kafka_claim",
+        "redis_claim",
+        "network_path",
+        "selfcheck",
+        "scenario",
+    ];
+    for keys in [
+        &free[..],
+        &["verdict", "because", "rule"],
+        &["label", "variant", "cell", "metric", "unit", "run"],
+    ] {
         let mut value = committed.clone();
         poison(&mut value, keys);
         fs::write(table.join("comparison.json"), value.to_string()).unwrap();
@@ -256,7 +286,8 @@ fn tables_of_others() {
             let mut reader = csv::Reader::from_reader(&bytes[..]);
             for record in reader.records() {
                 let record = record.unwrap();
-                let worst = record.iter().find(|field| formulas(field) && field.parse::<f64>().is_err());
+                let worst =
+                    record.iter().find(|field| formulas(field) && field.parse::<f64>().is_err());
                 assert_eq!(worst, None);
             }
         }
@@ -278,10 +309,15 @@ fn programs_and_the_environment() {
     let at = |variables: &[&str], args: &[&str]| {
         let mut command = brokerbench(args);
         // Whoever runs the tests may have chosen a Java or a server of their own.
-        ["KAFKA_HOME", "JAVA_HOME", "REDIS_SERVER", "KAFKA_IMAGE", "REDIS_IMAGE"].iter().for_each(|name| {
-            command.env_remove(name);
-        });
-        command.env("PATH", dir.path()).env("HOME", dir.path()).envs(variables.iter().map(|name| (name, EVIL)));
+        ["KAFKA_HOME", "JAVA_HOME", "REDIS_SERVER", "KAFKA_IMAGE", "REDIS_IMAGE"].iter().for_each(
+            |name| {
+                command.env_remove(name);
+            },
+        );
+        command
+            .env("PATH", dir.path())
+            .env("HOME", dir.path())
+            .envs(variables.iter().map(|name| (name, EVIL)));
         said(&mut command)
     };
     let (code, text) = at(&[], &["doctor"]);
@@ -299,8 +335,12 @@ fn programs_and_the_environment() {
     assert!(code == 3 && text.matches("owned").count() >= 5, "{text}");
     let (_, json) = at(&all, &["doctor", "--json"]);
     let json: Value = serde_json::from_str(&json).unwrap();
-    let java = json["checks"].as_array().unwrap().iter().find(|check| check["name"] == "java").unwrap();
-    assert!(java["found"].as_str().unwrap().contains("\u{1b}]0;owned"), "JSON keeps its meaning: {java}");
+    let java =
+        json["checks"].as_array().unwrap().iter().find(|check| check["name"] == "java").unwrap();
+    assert!(
+        java["found"].as_str().unwrap().contains("\u{1b}]0;owned"),
+        "JSON keeps its meaning: {java}"
+    );
     let (code, text) = at(&all, &["run", "latency", "--system", "redis-lists", "--env", "native"]);
     assert!(code == 3 && text.contains("owned"), "{text}");
 }
@@ -317,7 +357,11 @@ fn errors_of_brokers() {
                 while let Ok(read @ 1..) = stream.read(&mut request) {
                     let request = &request[..read];
                     let ping = request.windows(4).any(|word| word == b"PING");
-                    let answer = if ping { "+PONG\r\n" } else { "-ERR \u{1b}[2J\u{202e}owned\u{9b}31m\u{7}\r\n" };
+                    let answer = if ping {
+                        "+PONG\r\n"
+                    } else {
+                        "-ERR \u{1b}[2J\u{202e}owned\u{9b}31m\u{7}\r\n"
+                    };
                     let commands = request.iter().filter(|byte| **byte == b'*').count();
                     if stream.write_all(answer.repeat(commands).as_bytes()).is_err() {
                         return;
@@ -328,8 +372,10 @@ fn errors_of_brokers() {
     });
     let dir = tempfile::tempdir().unwrap();
     let scenario = dir.path().join("plain.yaml");
-    let text = "schema: 1\nname: plain\nquestion: What does it say?\nprimary: end_to_end.p99\nsystems: [redis-lists]\n";
-    fs::write(&scenario, format!("{text}load: {{model: open, rate: 1k/s, duration: 1s}}\n")).unwrap();
+    let text = "schema: 1\nname: plain\nquestion: What does it say?\nprimary: \
+        end_to_end.p99\nsystems: [redis-lists]\n";
+    fs::write(&scenario, format!("{text}load: {{model: open, rate: 1k/s, duration: 1s}}\n"))
+        .unwrap();
     let (redis, scenario) = (format!("redis://{address}"), scenario.to_str().unwrap());
     let run = ["run", scenario, "--redis", &redis, "--results", dir.path().to_str().unwrap()];
     let (code, text) = said(&mut brokerbench(&run));
@@ -346,7 +392,8 @@ fn all_that_is_printed_goes_through_one_place() {
             .iter()
             .any(|word| code.contains(word))
     };
-    let mut found: Vec<_> = files(Path::new("src"), &["rs"]).into_iter().filter(|path| prints(path)).collect();
+    let mut found: Vec<_> =
+        files(Path::new("src"), &["rs"]).into_iter().filter(|path| prints(path)).collect();
     found.sort();
     // The one place, whether there is a terminal, and a helper process whose words go into a log.
     let known = ["src/cli/mod.rs", "src/cli/progress.rs", "src/environment/janitor/exec.rs"];

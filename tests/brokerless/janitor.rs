@@ -15,11 +15,14 @@ fn launch(janitor: &Janitor, argv: &[&str]) -> u32 {
 
 fn launch_in(janitor: &Janitor, folder: &Path, argv: &[&str]) -> u32 {
     let argv = argv.iter().map(|&arg| arg.to_owned()).collect();
-    janitor.spawn(Launch { argv, env: BTreeMap::new(), cwd: folder.into(), log: folder.join("log") }).unwrap()
+    janitor
+        .spawn(Launch { argv, env: BTreeMap::new(), cwd: folder.into(), log: folder.join("log") })
+        .unwrap()
 }
 
 fn kill(pid: u32, signal: rustix::process::Signal) {
-    rustix::process::kill_process(rustix::process::Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid as i32).unwrap(), signal)
+        .unwrap();
 }
 
 fn exists(pid: u32) -> bool {
@@ -40,8 +43,8 @@ fn parent(pid: u32) -> u32 {
     stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-/// Not a test of its own: the part of the harness that is about to die. One process runs, one has a child, one is
-/// paused, and there is data.
+/// Not a test of its own: the part of the harness that is about to die. One process runs, one has a
+/// child, one is paused, and there is data.
 #[test]
 #[ignore = "played in another process"]
 fn the_part_of_the_harness() {
@@ -117,7 +120,9 @@ fn brokers_die_with_a_killed_janitor_and_the_harness_hears_of_it() {
 fn the_signals_of_a_terminal_do_not_end_it() {
     let janitor = Janitor::start(&exe()).unwrap();
     let pid = launch(&janitor, &["sleep", "1000"]);
-    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM, rustix::process::Signal::HUP] {
+    for signal in
+        [rustix::process::Signal::INT, rustix::process::Signal::TERM, rustix::process::Signal::HUP]
+    {
         kill(parent(pid), signal);
     }
     std::thread::sleep(Duration::from_millis(100));
@@ -132,7 +137,9 @@ fn the_signals_of_a_terminal_do_not_end_it() {
 #[test]
 fn it_pauses_goes_on_and_tells_how_a_process_ended() {
     let janitor = Janitor::start(&exe()).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::mode(&janitor.folder().metadata().unwrap().permissions());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &janitor.folder().metadata().unwrap().permissions(),
+    );
     assert_eq!(mode & 0o777, 0o700);
     let state = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let pid = launch(&janitor, &["sleep", "1000"]);
@@ -171,7 +178,10 @@ fn what_was_started_in_a_folder_goes_with_it() {
     let janitor = Janitor::start(&exe()).unwrap();
     let (home, node) = (janitor.folder().join("broker"), janitor.folder().join("broker/node"));
     std::fs::create_dir_all(&node).unwrap();
-    let inside = [launch_in(&janitor, &home, &["sleep", "1000"]), launch_in(&janitor, &node, &["sleep", "1000"])];
+    let inside = [
+        launch_in(&janitor, &home, &["sleep", "1000"]),
+        launch_in(&janitor, &node, &["sleep", "1000"]),
+    ];
     janitor.signal(inside[1], Signal::Stop).unwrap();
     let elsewhere = launch(&janitor, &["sleep", "1000"]);
     assert!(janitor.remove(janitor.folder()).is_err() && inside.iter().all(|pid| exists(*pid)));

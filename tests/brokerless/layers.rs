@@ -1,5 +1,6 @@
-//! The direction of dependencies: no source file imports a group to the right of its own, and the names of the client
-//! libraries stay in their drivers. `src/lib.rs` shows the same order to the reader.
+//! The direction of dependencies: no source file imports a group to the right of its own, and the
+//! names of the client libraries stay in their drivers. `src/lib.rs` shows the same order to the
+//! reader.
 
 use std::path::{Path, PathBuf};
 
@@ -46,9 +47,13 @@ fn may_import(group: &str, other: &str) -> bool {
     }
 }
 
-/// The first names of all paths that begin with `crate::`, `use crate::{a, b::c}` included. Comments do not count.
+/// The first names of all paths that begin with `crate::`, `use crate::{a, b::c}` included.
+/// Comments do not count.
 fn imports(source: &str) -> Vec<String> {
-    let code: String = source.lines().map(|line| line.split("//").next().unwrap_or("").to_owned() + "\n").collect();
+    let code: String = source
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or("").to_owned() + "\n")
+        .collect();
     let mut found = Vec::new();
     for rest in code.split("crate::").skip(1) {
         let Some(list) = rest.strip_prefix('{') else {
@@ -93,14 +98,18 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
-    files(folder).into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+    files(folder)
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
 }
 
 /// Every file of a group with its path below `src` and its text.
 fn grouped() -> Vec<(String, String, String)> {
     let files = sources(Path::new("src"));
     assert!(files.len() > 50, "run from the top of the project");
-    let inside = files.iter().filter(|file| !matches!(file.to_str(), Some("src/lib.rs" | "src/main.rs")));
+    let inside =
+        files.iter().filter(|file| !matches!(file.to_str(), Some("src/lib.rs" | "src/main.rs")));
     inside
         .map(|file| {
             let path = file.strip_prefix("src").unwrap().to_str().unwrap().to_owned();
@@ -114,7 +123,9 @@ fn grouped() -> Vec<(String, String, String)> {
 fn no_group_imports_from_its_right() {
     let wrong: Vec<String> = grouped()
         .iter()
-        .flat_map(|(group, path, text)| violations(group, text).into_iter().map(move |what| format!("{path}: {what}")))
+        .flat_map(|(group, path, text)| {
+            violations(group, text).into_iter().map(move |what| format!("{path}: {what}"))
+        })
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -122,16 +133,19 @@ fn no_group_imports_from_its_right() {
 #[test]
 fn client_libraries_are_named_in_their_drivers_only() {
     for (_, path, text) in grouped() {
-        let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or("").trim_start()).collect();
+        let code: Vec<&str> =
+            text.lines().map(|line| line.split("//").next().unwrap_or("").trim_start()).collect();
         let rdkafka = code.iter().any(|line| line.contains("rdkafka::"));
         assert!(!rdkafka || path.starts_with("driver/kafka/"), "{path} names rdkafka");
         // Our own `wire::redis` has a path before it.
-        let crate_redis = code.iter().any(|line| line.starts_with("use redis::") || line.contains(" redis::Cmd"));
+        let crate_redis =
+            code.iter().any(|line| line.starts_with("use redis::") || line.contains(" redis::Cmd"));
         assert!(!crate_redis || path.starts_with("driver/redis/"), "{path} names redis");
     }
 }
 
-/// One way to connect and one that knows what a secret is: whoever opens a socket to a broker goes through `access`.
+/// One way to connect and one that knows what a secret is: whoever opens a socket to a broker goes
+/// through `access`.
 #[test]
 fn sockets_to_brokers_are_opened_in_one_place() {
     // The proxy stands on our side.
@@ -147,26 +161,34 @@ fn sockets_to_brokers_are_opened_in_one_place() {
     }
 }
 
-/// What is printed goes through `cli`'s one place, which lets no text of others act on the terminal.
+/// What is printed goes through `cli`'s one place, which lets no text of others act on the
+/// terminal.
 #[test]
 fn nobody_prints_past_the_one_place() {
     // It has become a broker by then: what it says is the broker's log.
     let others = ["environment/janitor/exec.rs"];
-    for (_, path, text) in grouped().iter().filter(|(_, path, _)| !others.contains(&path.as_str())) {
+    for (_, path, text) in grouped().iter().filter(|(_, path, _)| !others.contains(&path.as_str()))
+    {
         let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
-        let code: String =
-            shipped.lines().map(|line| line.split("//").next().unwrap_or("").to_owned() + "\n").collect();
+        let code: String = shipped
+            .lines()
+            .map(|line| line.split("//").next().unwrap_or("").to_owned() + "\n")
+            .collect();
         for print in ["print!(", "println!(", "dbg!("] {
             assert!(!code.contains(print), "{path} says {print}");
         }
     }
 }
 
-/// What is deleted is named one by one (`Admin::delete_topics` and `Control::delete` refuse what is not the run's).
+/// What is deleted is named one by one (`Admin::delete_topics` and `Control::delete` refuse what is
+/// not the run's).
 #[test]
 fn nothing_wipes_a_server() {
     for (_, path, text) in grouped() {
-        let code: String = text.lines().map(|line| line.split("//").next().unwrap_or("").to_owned() + "\n").collect();
+        let code: String = text
+            .lines()
+            .map(|line| line.split("//").next().unwrap_or("").to_owned() + "\n")
+            .collect();
         for wipe in ["FLUSHALL", "FLUSHDB", "SWAPDB", "\"KEYS\""] {
             assert!(!code.contains(wipe), "{path} says {wipe}");
         }
@@ -198,7 +220,9 @@ fn inputs_of_the_build() -> Vec<PathBuf> {
         let folder = Path::new("src").join(path).parent().unwrap().to_owned();
         let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
         for mark in ["include_str!(\"", "include_bytes!(\""] {
-            inputs.extend(quoted_behind(shipped, mark).into_iter().map(|name| direct(&folder.join(name))));
+            inputs.extend(
+                quoted_behind(shipped, mark).into_iter().map(|name| direct(&folder.join(name))),
+            );
         }
     }
     let script = read("build.rs");
@@ -215,8 +239,13 @@ fn inputs_of_the_build() -> Vec<PathBuf> {
         inputs.push(named.first().map_or_else(usual, |path| (*path).to_owned()).into());
     }
     let image = read("Dockerfile");
-    let copied = image.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|line| !line.starts_with("--from"));
-    inputs.extend(copied.flat_map(|line| line.split(' ')).map(PathBuf::from).filter(|path| path.is_file()));
+    let copied = image
+        .lines()
+        .filter_map(|line| line.strip_prefix("COPY "))
+        .filter(|line| !line.starts_with("--from"));
+    inputs.extend(
+        copied.flat_map(|line| line.split(' ')).map(PathBuf::from).filter(|path| path.is_file()),
+    );
     inputs.retain(|path| !path.starts_with("src"));
     inputs
 }
@@ -236,24 +265,34 @@ fn lets_in(line: &str, file: &Path) -> bool {
 #[test]
 fn the_image_is_given_all_that_its_build_reads() {
     let text = std::fs::read_to_string(".dockerignore").unwrap();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let lines: Vec<&str> =
+        text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     assert!(lines[0] == "*" && lines[1..].iter().all(|line| line.starts_with('!')), "{lines:#?}");
     let inputs = inputs_of_the_build();
-    for known in
-        ["docker-compose.yml", "scenarios/latency.yaml", "preload/shim.c", "benches/peers/main.rs", "LICENSE-MIT"]
-    {
+    for known in [
+        "docker-compose.yml",
+        "scenarios/latency.yaml",
+        "preload/shim.c",
+        "benches/peers/main.rs",
+        "LICENSE-MIT",
+    ] {
         assert!(inputs.contains(&known.into()), "{known} is not seen: {inputs:#?}");
     }
-    let missed: Vec<_> = inputs.iter().filter(|file| !lines.iter().any(|line| lets_in(line, file))).collect();
+    let missed: Vec<_> =
+        inputs.iter().filter(|file| !lines.iter().any(|line| lets_in(line, file))).collect();
     assert!(missed.is_empty(), "`docker build` would not find {missed:#?}");
 }
 
 #[test]
 fn a_wrong_import_is_caught() {
-    let source = "use crate::units::Span;\nuse crate::{clock, cli::run::{self, x}, engine};\n// use crate::claims;\n";
+    let source = "use crate::units::Span;\nuse crate::{clock, cli::run::{self, x}, engine};\n// \
+        use crate::claims;\n";
     assert_eq!(imports(source), ["units", "clock", "cli", "engine"]);
     assert_eq!(violations("engine", source), ["`engine` imports `cli`"]);
-    assert_eq!(violations("driver", "fn f() { crate::study::run() }"), ["`driver` imports `study`"]);
+    assert_eq!(
+        violations("driver", "fn f() { crate::study::run() }"),
+        ["`driver` imports `study`"]
+    );
     assert_eq!(violations("report", "use crate::scenario::Cell;"), ["`report` imports `scenario`"]);
     assert_eq!(violations("claims", "use crate::report;"), ["`claims` imports `report`"]);
     assert!(violations("cli", "use crate::{report, export, study};").is_empty());

@@ -1,7 +1,8 @@
 //! Scenario files, good and bad, through the public interface.
 //!
-//! `tests/scenarios_bad/*.yaml` each have one fault; the whole error text stands in the comments they begin with.
-//! After a deliberate change: `UPDATE_EXPECTED=1 cargo test --test brokerless scenarios::`, then read the difference.
+//! `tests/scenarios_bad/*.yaml` each have one fault; the whole error text stands in the comments
+//! they begin with. After a deliberate change: `UPDATE_EXPECTED=1 cargo test --test brokerless
+//! scenarios::`, then read the difference.
 
 use brokerbench::model::System;
 use brokerbench::scenario::{self, Model, Overrides, Scenario};
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|ext| ext == "yaml")).collect();
+    let mut files: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|ext| ext == "yaml")).collect();
     files.sort();
     assert!(!files.is_empty(), "{folder} is empty");
     files
@@ -30,18 +32,30 @@ fn expect(path: &Path, found: &str) {
 
 fn overrides(profile: Option<&str>, sets: &[&str], sweeps: &[&str], systems: &[&str]) -> Overrides {
     let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-    Overrides { profile: profile.map(str::to_owned), sets: owned(sets), sweeps: owned(sweeps), systems: owned(systems) }
+    Overrides {
+        profile: profile.map(str::to_owned),
+        sets: owned(sets),
+        sweeps: owned(sweeps),
+        systems: owned(systems),
+    }
 }
 
-fn latency(profile: Option<&str>, sets: &[&str], sweeps: &[&str], systems: &[&str]) -> Result<Scenario, String> {
-    scenario::load("scenarios/latency.yaml", &overrides(profile, sets, sweeps, systems)).map_err(|e| e.to_string())
+fn latency(
+    profile: Option<&str>,
+    sets: &[&str],
+    sweeps: &[&str],
+    systems: &[&str],
+) -> Result<Scenario, String> {
+    scenario::load("scenarios/latency.yaml", &overrides(profile, sets, sweeps, systems))
+        .map_err(|e| e.to_string())
 }
 
 #[test]
 fn every_bad_file_is_refused_with_file_key_value_and_remedy() {
     for path in files("tests/scenarios_bad") {
         let name = path.to_str().unwrap();
-        let refused = || scenario::validate(name).err().unwrap_or_else(|| panic!("{name} was accepted"));
+        let refused =
+            || scenario::validate(name).err().unwrap_or_else(|| panic!("{name} was accepted"));
         assert!(refused().to_string().starts_with(&format!("{name}:")), "{}", refused());
         // Twice, since what it is told moves the lines that are named.
         for _ in 0..if updating() { 2 } else { 0 } {
@@ -77,14 +91,19 @@ fn the_two_real_scenarios_hold_under_every_profile() {
     for name in ["throughput", "latency"] {
         scenario::validate(&format!("scenarios/{name}.yaml")).unwrap_or_else(|e| panic!("{e}"));
         let first = std::fs::read_to_string(format!("scenarios/{name}.yaml")).unwrap();
-        assert!(first.starts_with("# yaml-language-server: $schema=../schema/scenario.json\n"), "{name}");
+        assert!(
+            first.starts_with("# yaml-language-server: $schema=../schema/scenario.json\n"),
+            "{name}"
+        );
         let quick = scenario::load(name, &overrides(Some("quick"), &[], &[], &[])).unwrap();
         assert_eq!((quick.blocks, quick.systems.len(), quick.cells().len()), (1, 4, 8));
         let systems: Vec<System> = quick.systems.iter().map(|(_, config)| config.system).collect();
         assert_eq!(systems, System::ALL);
         assert_eq!(quick.warnings(), Vec::<String>::new());
         // Equal rights on all sides.
-        assert!(quick.cells().iter().all(|cell| cell.load.connections == 1 && cell.config.nodes == 1));
+        assert!(
+            quick.cells().iter().all(|cell| cell.load.connections == 1 && cell.config.nodes == 1)
+        );
     }
 }
 
@@ -104,12 +123,14 @@ const LOADS: [&str; 9] = [
 #[test]
 fn every_load_holds_under_every_profile_and_names_its_claim() {
     for name in LOADS {
-        let scenario = scenario::validate(&format!("scenarios/{name}.yaml")).unwrap_or_else(|e| panic!("{e}"));
+        let scenario =
+            scenario::validate(&format!("scenarios/{name}.yaml")).unwrap_or_else(|e| panic!("{e}"));
         assert!(scenario.claim.is_some(), "{name}");
         for (profile, blocks) in [("quick", 1..=1), ("standard", 1..=3), ("full", 3..=5)] {
             let scenario = scenario::load(name, &overrides(Some(profile), &[], &[], &[])).unwrap();
             assert!(blocks.contains(&scenario.blocks), "{name} {profile}");
-            let systems: Vec<System> = scenario.systems.iter().map(|(_, config)| config.system).collect();
+            let systems: Vec<System> =
+                scenario.systems.iter().map(|(_, config)| config.system).collect();
             assert_eq!(systems, System::ALL, "{name}");
         }
     }
@@ -119,7 +140,9 @@ fn every_load_holds_under_every_profile_and_names_its_claim() {
 fn quick_loads_are_quick() {
     let seconds = |name: &str| {
         let scenario = scenario::load(name, &overrides(Some("quick"), &[], &[], &[])).unwrap();
-        let sent = |cell: &scenario::Cell| cell.load.warm_up_limit.secs_f64() + cell.load.duration.secs_f64();
+        let sent = |cell: &scenario::Cell| {
+            cell.load.warm_up_limit.secs_f64() + cell.load.duration.secs_f64()
+        };
         let counted = |cell: &scenario::Cell| {
             let messages = cell.load.messages? as f64;
             Some(messages * cell.load.work.secs_f64() / f64::from(cell.load.consumers))
@@ -127,7 +150,8 @@ fn quick_loads_are_quick() {
         let cells = scenario.cells().into_iter().filter(|cell| cell.cannot().is_none());
         cells.map(|cell| counted(&cell).unwrap_or_else(|| sent(&cell))).sum::<f64>()
     };
-    // Under load, without starting, connecting, draining, and the warm-up of a broker that all scenarios share.
+    // Under load, without starting, connecting, draining, and the warm-up of a broker that all
+    // scenarios share.
     for name in LOADS.into_iter().filter(|name| *name != "capacity") {
         assert!(seconds(name) <= 21.0, "{name}: {}", seconds(name));
     }
@@ -135,12 +159,15 @@ fn quick_loads_are_quick() {
 
 #[test]
 fn a_profile_shortens_the_matrix_and_says_so() {
-    let quick = scenario::load("parallelism-sharing", &overrides(Some("quick"), &[], &[], &["kafka"])).unwrap();
+    let quick =
+        scenario::load("parallelism-sharing", &overrides(Some("quick"), &[], &[], &["kafka"]))
+            .unwrap();
     let points: Vec<String> = quick.cells().iter().map(|cell| cell.point.clone()).collect();
     assert_eq!(points, ["load.consumers=1,load.work=1ms", "load.consumers=4,load.work=1ms"]);
     let row = quick.resolved().iter().find(|row| row.key == "matrix.load.consumers").unwrap();
     assert_eq!((row.value.as_str(), row.origin.as_str()), ("[1, 4]", "profile quick"));
-    let all = scenario::load("parallelism-sharing", &overrides(None, &[], &[], &["kafka"])).unwrap();
+    let all =
+        scenario::load("parallelism-sharing", &overrides(None, &[], &[], &["kafka"])).unwrap();
     assert_eq!(all.cells().len(), 8);
 }
 
@@ -154,20 +181,31 @@ fn what_a_system_cannot_do_is_a_cell_with_a_reason_and_not_a_refusal() {
             .map(|cell| format!("{} {}", cell.label, cell.point))
             .collect()
     };
-    assert_eq!(unable("parallelism-fanout"), ["redis-lists load.subscriptions=2", "redis-lists load.subscriptions=4"]);
+    assert_eq!(
+        unable("parallelism-fanout"),
+        ["redis-lists load.subscriptions=2", "redis-lists load.subscriptions=4"]
+    );
     assert_eq!(unable("parallelism-sharing"), ["redis-pubsub load.consumers=4,load.work=1ms"]);
     assert_eq!(unable("throughput-durable"), ["redis-pubsub base"]);
     assert_eq!(unable("realtime-stream"), ["redis-lists base"]);
     assert_eq!(unable("throughput-noreply"), Vec::<String>::new());
     let warnings = scenario::load("realtime-stream", &Overrides::default()).unwrap().warnings();
-    assert!(warnings.iter().any(|text| text.contains("redis-lists at base is shown as `cannot`")), "{warnings:?}");
+    assert!(
+        warnings.iter().any(|text| text.contains("redis-lists at base is shown as `cannot`")),
+        "{warnings:?}"
+    );
 }
 
 #[test]
 fn work_that_outlasts_the_drain_is_warned_of() {
     let sets = ["load.backlog=100MB", "load.drain=2s"];
-    let warned = scenario::load("parallelism-sharing", &overrides(None, &sets, &[], &[])).unwrap().warnings();
-    assert!(warned.iter().any(|text| text.contains("the backlog of 100MB is work for")), "{warned:?}");
+    let warned = scenario::load("parallelism-sharing", &overrides(None, &sets, &[], &[]))
+        .unwrap()
+        .warnings();
+    assert!(
+        warned.iter().any(|text| text.contains("the backlog of 100MB is work for")),
+        "{warned:?}"
+    );
     let calm = scenario::load("parallelism-sharing", &Overrides::default()).unwrap().warnings();
     assert!(!calm.iter().any(|text| text.contains("is work for")), "{calm:?}");
 }
@@ -183,8 +221,15 @@ fn latency_at_half_capacity_is_measured_where_a_verdict_is_given() {
     for profile in ["standard", "full"] {
         assert_eq!(points(profile), [fixed[0], fixed[1], "load.rate=half-capacity"], "{profile}");
         let cells = latency(Some(profile), &[], &[], &[]).unwrap().cells();
-        assert!(cells.iter().all(|cell| cell.load.floor), "{profile}: the floor is measured at every rate");
-        assert_eq!(cells.iter().filter(|cell| cell.capacity_probe().is_some()).count(), 4, "{profile}");
+        assert!(
+            cells.iter().all(|cell| cell.load.floor),
+            "{profile}: the floor is measured at every rate"
+        );
+        assert_eq!(
+            cells.iter().filter(|cell| cell.capacity_probe().is_some()).count(),
+            4,
+            "{profile}"
+        );
     }
     let swept = latency(Some("quick"), &[], &["load.rate=2k/s,half-capacity"], &["kafka"]).unwrap();
     assert!(swept.cells()[1].awaits_rate() && !swept.cells()[0].awaits_rate());
@@ -215,13 +260,17 @@ fn the_estimate_of_an_experiment_is_its_own() {
         let scenario = scenario::load(name, &overrides(Some("quick"), &[], &[], &[])).unwrap();
         let seconds = scenario.estimate().duration.secs_f64();
         assert!((took * 0.9..took * 2.0).contains(&seconds), "{name}: {seconds} s, took {took} s");
-        assert!(scenario.explain().contains("\nestimate: about "), "{name}: messages of a load that is not offered");
+        assert!(
+            scenario.explain().contains("\nestimate: about "),
+            "{name}: messages of a load that is not offered"
+        );
         let full = scenario::load(name, &overrides(Some("full"), &[], &[], &[])).unwrap();
         assert!(full.estimate().duration.secs_f64() > 2.0 * seconds, "{name}");
     }
     let warm = |set: &str| {
         let sets = [set, "load.model=open", "load.rate=1k/s"];
-        let scenario = scenario::load("delivery", &overrides(Some("quick"), &sets, &[], &[])).unwrap();
+        let scenario =
+            scenario::load("delivery", &overrides(Some("quick"), &sets, &[], &[])).unwrap();
         scenario.estimate().duration.secs_f64()
     };
     assert_eq!(warm("load.broker-warm-up=30s") - warm("load.broker-warm-up=0s"), 30.0);
@@ -231,9 +280,15 @@ fn the_estimate_of_an_experiment_is_its_own() {
 fn the_keys_of_an_experiment_are_explained_and_load_that_it_never_offers_is_not() {
     let rows = |name: &str, sets: &[&str]| -> Vec<(String, String, String)> {
         let scenario = scenario::load(name, &overrides(Some("quick"), sets, &[], &[])).unwrap();
-        scenario.resolved().iter().map(|row| (row.key.clone(), row.value.clone(), row.origin.clone())).collect()
+        scenario
+            .resolved()
+            .iter()
+            .map(|row| (row.key.clone(), row.value.clone(), row.origin.clone()))
+            .collect()
     };
-    let row = |key: &str, value: &str, origin: &str| (key.to_owned(), value.to_owned(), origin.to_owned());
+    let row = |key: &str, value: &str, origin: &str| {
+        (key.to_owned(), value.to_owned(), origin.to_owned())
+    };
     let delivery = rows("delivery", &["experiment.wait=1s", "load.model=open", "load.rate=2k/s"]);
     for expected in [
         row("experiment.kind", "delivery", "file"),
@@ -251,8 +306,15 @@ fn the_keys_of_an_experiment_are_explained_and_load_that_it_never_offers_is_not(
     };
     assert!(rows("message-size", &[]).contains(&row("experiment.headroom", "1GiB", "default")));
     assert_eq!(load(&rows("message-size", &[])), ["batch", "connections", "in-flight"]);
-    assert_eq!(load(&rows("error-handling", &[])), ["batch", "broker-warm-up", "connections", "in-flight"]);
-    assert_eq!(load(&rows("capacity", &[])), load(&rows("latency", &["load.rate=1k/s"])), "its probes are plain load");
+    assert_eq!(
+        load(&rows("error-handling", &[])),
+        ["batch", "broker-warm-up", "connections", "in-flight"]
+    );
+    assert_eq!(
+        load(&rows("capacity", &[])),
+        load(&rows("latency", &["load.rate=1k/s"])),
+        "its probes are plain load"
+    );
 }
 
 #[test]
@@ -263,8 +325,12 @@ fn labels_vary_fastest_and_points_are_named() {
         .iter()
         .map(|cell| format!("{} {}", cell.label, cell.point))
         .collect();
-    let expected =
-        ["kafka load.rate=1k/s", "redis-lists load.rate=1k/s", "kafka load.rate=10k/s", "redis-lists load.rate=10k/s"];
+    let expected = [
+        "kafka load.rate=1k/s",
+        "redis-lists load.rate=1k/s",
+        "kafka load.rate=10k/s",
+        "redis-lists load.rate=10k/s",
+    ];
     assert_eq!(cells, expected);
 }
 
@@ -273,7 +339,11 @@ fn later_layers_win_and_say_so() {
     let sets = ["load.rate=5k/s", "blocks=2", "systems.kafka.client.linger.ms=3"];
     let scenario = latency(Some("quick"), &sets, &["message.size=100B,1KiB"], &[]).unwrap();
     let row = |key: &str| {
-        let row = scenario.resolved().iter().find(|row| row.key == key).unwrap_or_else(|| panic!("{key}"));
+        let row = scenario
+            .resolved()
+            .iter()
+            .find(|row| row.key == key)
+            .unwrap_or_else(|| panic!("{key}"));
         (row.value.clone(), row.origin.clone())
     };
     let pair = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
@@ -285,17 +355,35 @@ fn later_layers_win_and_say_so() {
     assert_eq!(row("systems.kafka.client.linger.ms"), pair("3", "--set"));
     assert_eq!(row("matrix.message.size"), pair("[100B, 1KiB]", "--sweep"));
     assert_eq!(scenario.axes, ["message.size"], "a set key is no axis any more");
-    assert!(!scenario.resolved().iter().any(|row| row.key == "systems.redis-lists.topic.partitions"));
+    assert!(
+        !scenario.resolved().iter().any(|row| row.key == "systems.redis-lists.topic.partitions")
+    );
 }
 
 #[test]
 fn wrong_overrides_are_blamed_by_name() {
     for (sets, sweeps, words) in [
-        (&["load.rate=0/s"][..], &[][..], "--set: `load.rate` = `0/s`: a rate of zero sends nothing"),
-        (&["load.duration=10"], &[], "--set: `load.duration` = `10`: `10` is not a duration: the unit is missing"),
-        (&["load.raet=1k/s"], &[], "--set: `load.raet` = `1k/s`: unknown key\n did you mean `rate`?"),
+        (
+            &["load.rate=0/s"][..],
+            &[][..],
+            "--set: `load.rate` = `0/s`: a rate of zero sends nothing",
+        ),
+        (
+            &["load.duration=10"],
+            &[],
+            "--set: `load.duration` = `10`: `10` is not a duration: the unit is missing",
+        ),
+        (
+            &["load.raet=1k/s"],
+            &[],
+            "--set: `load.raet` = `1k/s`: unknown key\n did you mean `rate`?",
+        ),
         (&["load.rate"], &[], "--set: `load.rate`: not of the form key=value"),
-        (&["systems.kafak.nodes=1"], &[], "no label `kafak` under `systems`\n did you mean `kafka`?"),
+        (
+            &["systems.kafak.nodes=1"],
+            &[],
+            "no label `kafak` under `systems`\n did you mean `kafka`?",
+        ),
         (&["load.rate.x=1"], &[], "`load.rate`: expected a string, found map"),
         (&["load.model.x=1"], &[], "there is no map of keys at this place"),
         (&["schema=2"], &[], "cannot be overridden"),
@@ -340,7 +428,12 @@ fn the_scenarios_of_delivery_and_retention_hold_under_every_profile() {
         for profile in ["quick", "standard", "full"] {
             let scenario = scenario::load(name, &overrides(Some(profile), &[], &[], &[])).unwrap();
             assert!(scenario.explain().contains(name));
-            assert!(scenario.cells().iter().all(|cell| cell.experiment.as_ref().is_some_and(|e| e.kind() == name)));
+            assert!(
+                scenario
+                    .cells()
+                    .iter()
+                    .all(|cell| cell.experiment.as_ref().is_some_and(|e| e.kind() == name))
+            );
         }
     }
 }
@@ -349,11 +442,13 @@ fn the_scenarios_of_delivery_and_retention_hold_under_every_profile() {
 fn the_size_ladder_holds_under_every_profile() {
     scenario::validate("scenarios/message-size.yaml").unwrap_or_else(|error| panic!("{error}"));
     for profile in ["quick", "standard", "full"] {
-        let scenario = scenario::load("message-size", &overrides(Some(profile), &[], &[], &[])).unwrap();
+        let scenario =
+            scenario::load("message-size", &overrides(Some(profile), &[], &[], &[])).unwrap();
         let labels: Vec<&str> = scenario.systems.iter().map(|(label, _)| label.as_str()).collect();
         assert_eq!(labels.len(), 8);
         assert!(
-            labels.iter().filter(|label| label.ends_with("-tuned")).count() == 4 && labels.contains(&"redis-lists")
+            labels.iter().filter(|label| label.ends_with("-tuned")).count() == 4
+                && labels.contains(&"redis-lists")
         );
         assert_eq!(scenario.warnings(), Vec::<String>::new());
     }
@@ -382,7 +477,8 @@ proptest! {
     }
 
     #[test]
-    fn no_damaged_file_makes_it_panic(at in 0..LATENCY.len(), patch in "[a-z0-9:,.{}\\[\\] \n/-]{0,6}") {
+    fn no_damaged_file_makes_it_panic(at in 0..LATENCY.len(), patch in "[a-z0-9:,.{}\\[\\] \
+        \n/-]{0,6}") {
         let at = (0..=at).rev().find(|at| LATENCY.is_char_boundary(*at)).unwrap_or(0);
         let mut text = LATENCY.to_owned();
         text.insert_str(at, &patch);

@@ -1,5 +1,6 @@
-//! Brokers in containers. Needs a container engine, a compose, and images (`export $(scripts/local-images)` makes some):
-//! `cargo test --test live docker:: -- --ignored --test-threads 1`
+//! Brokers in containers. Needs a container engine, a compose, and images (`export
+//! $(scripts/local-images)` makes some): `cargo test --test live docker:: -- --ignored
+//! --test-threads 1`
 
 use crate::support::harness::{Harness, PART, exe, processes};
 use crate::support::program::{run, send, start};
@@ -20,7 +21,11 @@ const MESSAGES: u64 = 50_000;
 
 fn docker(args: &[&str]) -> String {
     let output = Command::new("docker").args(args).output().unwrap();
-    assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "docker {args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -60,7 +65,9 @@ fn one_node_of_each_is_killed_stopped_paused_and_started() {
         let begun = Instant::now();
         let mut broker = environment.start(&config(system, 1)).unwrap();
         eprintln!("{system}: ready after {:.2?}, {:?}", begun.elapsed(), broker.version());
-        assert!(broker.version().is_some_and(|version| version.contains('.') && !version.contains('/')));
+        assert!(
+            broker.version().is_some_and(|version| version.contains('.') && !version.contains('/'))
+        );
         assert!(broker.addresses()[0].starts_with("127.0.0.1:"));
         let pid = broker.pids()[0];
         assert!(usage(pid).unwrap().rss_bytes > 1 << 20);
@@ -81,10 +88,17 @@ fn one_node_of_each_is_killed_stopped_paused_and_started() {
             assert!(answers(broker.as_mut(), 0) && broker.pids() != [pid]);
         }
         // A death that nobody meant is told.
-        let name = docker(&["ps", "--filter", "label=brokerbench.folder", "--format", "{{.ID}} {{.Names}}"]);
+        let name = docker(&[
+            "ps",
+            "--filter",
+            "label=brokerbench.folder",
+            "--format",
+            "{{.ID}} {{.Names}}",
+        ]);
         // Of this process alone: other runs may have theirs.
         let own = format!(" brokerbench-{}-", std::process::id());
-        let (id, _) = name.lines().find(|line| line.contains(&own)).unwrap().split_once(' ').unwrap();
+        let (id, _) =
+            name.lines().find(|line| line.contains(&own)).unwrap().split_once(' ').unwrap();
         docker(&["kill", id]);
         let died = broker.check().unwrap_err().to_string();
         assert!(died.contains("died") && died.contains("137"), "{died}");
@@ -92,7 +106,12 @@ fn one_node_of_each_is_killed_stopped_paused_and_started() {
     }
     eprintln!("{} {:?}", environment.network_path(), environment.facts());
     assert!(environment.network_path().contains("round trip"));
-    assert!(environment.facts().iter().any(|(key, value)| key.starts_with("image") && value.starts_with("sha256:")));
+    assert!(
+        environment
+            .facts()
+            .iter()
+            .any(|(key, value)| key.starts_with("image") && value.starts_with("sha256:"))
+    );
     drop(environment);
     gone_within(&std::env::temp_dir(), Duration::ZERO);
 }
@@ -103,16 +122,22 @@ fn three_nodes_stand_behind_their_proxies_and_lose_one() {
     let mut environment = Docker::new(exe()).unwrap();
     for system in [System::RedisStreams, System::Kafka] {
         let begun = Instant::now();
-        let mut broker = environment.start(&SystemConfig { proxied: true, ..config(system, 3) }).unwrap();
+        let mut broker =
+            environment.start(&SystemConfig { proxied: true, ..config(system, 3) }).unwrap();
         eprintln!("{system}: three nodes after {:.2?}", begun.elapsed());
         let nodes = broker.faultable().unwrap().nodes();
         assert_eq!(nodes.iter().filter(|node| node.role == NodeRole::Data).count(), 3);
         assert!(
-            nodes.iter().all(|node| node.role == NodeRole::Sentinel || node.advertised != node.address),
+            nodes
+                .iter()
+                .all(|node| node.role == NodeRole::Sentinel || node.advertised != node.address),
             "{nodes:?}"
         );
         // Only Redis's nodes reach each other through proxies.
-        assert_eq!(broker.faultable().unwrap().links(1).len(), usize::from(system == System::RedisStreams));
+        assert_eq!(
+            broker.faultable().unwrap().links(1).len(),
+            usize::from(system == System::RedisStreams)
+        );
         let refused = broker.faultable().unwrap().proxy(1).unwrap().apply(Condition::Refuse);
         assert!(refused.is_ok());
         broker.faultable().unwrap().act(2, NodeAction::Kill).unwrap();
@@ -128,7 +153,9 @@ fn the_power_of_containers_fails_as_that_of_processes() {
     let mut environment = Docker::new(exe()).unwrap();
     let mut kept = config(System::RedisStreams, 1);
     kept.preloaded = true;
-    kept.broker = [("appendonly", "yes"), ("appendfsync", "no")].map(|(key, value)| (key.into(), value.into())).into();
+    kept.broker = [("appendonly", "yes"), ("appendfsync", "no")]
+        .map(|(key, value)| (key.into(), value.into()))
+        .into();
     let mut broker = environment.start(&kept).unwrap();
     let mut connection = redis(&broker.addresses()[0]);
     for n in 0..1000 {
@@ -136,14 +163,18 @@ fn the_power_of_containers_fails_as_that_of_processes() {
     }
     std::thread::sleep(Duration::from_secs(2));
     let lost = broker.faultable().unwrap().lose_power(&[0]).unwrap();
-    assert!(lost.bytes() > 10_000 && lost.files.iter().all(|cut| cut.path.is_relative()), "{lost:?}");
+    assert!(
+        lost.bytes() > 10_000 && lost.files.iter().all(|cut| cut.path.is_relative()),
+        "{lost:?}"
+    );
     broker.faultable().unwrap().restart().unwrap();
     let mut connection = redis(&broker.addresses()[0]);
     let length = ask(&mut connection, "LLEN list");
     assert!(length < 1000, "{length}");
     broker.stop().unwrap();
 
-    let mut broker = environment.start(&SystemConfig { preloaded: true, ..config(System::Kafka, 1) }).unwrap();
+    let mut broker =
+        environment.start(&SystemConfig { preloaded: true, ..config(System::Kafka, 1) }).unwrap();
     assert!(broker.faultable().unwrap().disk(0).unwrap().syncs > 0);
     broker.faultable().unwrap().lose_power(&[0]).unwrap();
     broker.faultable().unwrap().restart().unwrap();
@@ -164,7 +195,8 @@ fn ask(connection: &mut BufReader<TcpStream>, command: &str) -> u64 {
     connection.get_mut().write_all(format!("{command}\r\n").as_bytes()).unwrap();
     let mut answer = String::new();
     connection.read_line(&mut answer).unwrap();
-    let number = answer.trim_end().strip_prefix(':').unwrap_or_else(|| panic!("{command}: {answer}"));
+    let number =
+        answer.trim_end().strip_prefix(':').unwrap_or_else(|| panic!("{command}: {answer}"));
     number.parse().unwrap()
 }
 
@@ -183,15 +215,28 @@ fn every_message_is_accounted_for_on_both_network_paths() {
     for (network, words, systems) in
         [("host", "host networking", all), ("published", "ports published", "kafka, redis-streams")]
     {
-        let ended =
-            run(&scenario(systems, MESSAGES), &["--env", "docker"], &[("BROKERBENCH_DOCKER_NETWORK", Some(network))])
-                .with(0, &["environment: docker"]);
+        let ended = run(
+            &scenario(systems, MESSAGES),
+            &["--env", "docker"],
+            &[("BROKERBENCH_DOCKER_NETWORK", Some(network))],
+        )
+        .with(0, &["environment: docker"]);
         let summary = ended.summary();
         assert_eq!(summary.status, Status::Complete);
         for cell in &summary.cells {
             let counts = &cell.counts;
-            assert_eq!((counts.sent, counts.delivered), (Some(MESSAGES), Some(MESSAGES)), "{cell:#?}");
-            let none = [counts.failed, counts.indeterminate, counts.undelivered, counts.lost, counts.duplicate];
+            assert_eq!(
+                (counts.sent, counts.delivered),
+                (Some(MESSAGES), Some(MESSAGES)),
+                "{cell:#?}"
+            );
+            let none = [
+                counts.failed,
+                counts.indeterminate,
+                counts.undelivered,
+                counts.lost,
+                counts.duplicate,
+            ];
             assert_eq!(none, [Some(0); 5], "{cell:#?}");
         }
         let text = std::fs::read_to_string(ended.folder().join("manifest.json")).unwrap();
@@ -242,7 +287,9 @@ fn nothing_is_left_of_a_harness_killed_at_any_moment() {
 fn what_a_killed_janitor_leaves_is_swept_by_the_next_run() {
     let mut harness = Harness::start(module_path!());
     harness.await_line("ready ");
-    let janitor = processes(harness.temporary.path()).into_iter().find(|(_, line)| line.contains("__janitor"));
+    let janitor = processes(harness.temporary.path())
+        .into_iter()
+        .find(|(_, line)| line.contains("__janitor"));
     send(janitor.unwrap().0, rustix::process::Signal::KILL);
     harness.kill();
     assert!(!left(harness.temporary.path()).is_empty(), "nobody was left to take them away");

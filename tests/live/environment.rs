@@ -22,7 +22,8 @@ fn kill(pid: u32) {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
-/// Until the kernel has ended every thread of it, which takes a loaded machine a while for those of a JVM.
+/// Until the kernel has ended every thread of it, which takes a loaded machine a while for those of
+/// a JVM.
 fn await_end(pid: u32) {
     let begun = Instant::now();
     loop {
@@ -53,7 +54,8 @@ fn the_part_of_the_harness() {
 #[test]
 #[ignore = "needs real brokers"]
 fn nothing_is_left_of_a_harness_killed_at_any_moment() {
-    // Moments from a sequence that fills the start (some four seconds) evenly, whatever their number.
+    // Moments from a sequence that fills the start (some four seconds) evenly, whatever their
+    // number.
     for n in 1..=12 {
         let moment = Duration::from_secs_f64((f64::from(n) * 0.618_034).fract() * 5.0);
         let mut harness = Harness::start(module_path!());
@@ -77,7 +79,10 @@ fn both_brokers_start_answer_and_go() {
         let (pid, folder) = (broker.pids()[0], broker.data_dir().unwrap());
         let used = usage(pid).unwrap();
         let own = Duration::from_nanos(broker.started_in_ns().unwrap());
-        eprintln!("{system}: ready after {:.2?}, of which its process {own:.2?}; {used:?}", begun.elapsed());
+        eprintln!(
+            "{system}: ready after {:.2?}, of which its process {own:.2?}; {used:?}",
+            begun.elapsed()
+        );
         assert!(used.rss_bytes > 1 << 20 && own <= begun.elapsed());
         broker.check().unwrap();
         assert!(!broker.log_tail(5).is_empty());
@@ -86,7 +91,8 @@ fn both_brokers_start_answer_and_go() {
         let address = broker.addresses().remove(0);
         let url = format!("redis://{address}");
         let around = Around { remote: false, variable: &|_| None };
-        let mut external = External::new(targets_from_flags(Some(&address), Some(&url), &around).unwrap());
+        let mut external =
+            External::new(targets_from_flags(Some(&address), Some(&url), &around).unwrap());
         let foreign = external.start(&SystemConfig::defaults(system)).unwrap();
         foreign.stop().unwrap();
         broker.check().unwrap();
@@ -143,7 +149,8 @@ fn a_broker_comes_back_after_a_crash_and_after_an_orderly_end() {
 #[ignore = "needs real brokers"]
 fn real_brokers_die_with_a_killed_janitor() {
     let mut native = Native::new(exe());
-    let mut brokers = [System::RedisLists, System::Kafka].map(|system| start(&mut native, system).unwrap());
+    let mut brokers =
+        [System::RedisLists, System::Kafka].map(|system| start(&mut native, system).unwrap());
     let pids = brokers.each_ref().map(|broker| broker.pids()[0]);
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pids[0])).unwrap();
     kill(stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap());

@@ -1,5 +1,5 @@
-//! Real brokers killed under load and started again: the clients go on by themselves, and every message that was
-//! acknowledged is there. Needs redis-server, Java and Maven (or `KAFKA_HOME`):
+//! Real brokers killed under load and started again: the clients go on by themselves, and every
+//! message that was acknowledged is there. Needs redis-server, Java and Maven (or `KAFKA_HOME`):
 //! `cargo test --test live failover:: -- --ignored --test-threads 1`
 
 use crate::support::harness::exe;
@@ -66,7 +66,8 @@ fn load(cell: &Cell, driver: &dyn Driver, clock: Clock, told: &Told) -> Seen {
     let mut publisher = driver.publisher(0).unwrap();
     let (mut seen, mut completions) = (Seen::default(), vec![]);
     let (mut sent, mut of_slot) = (0u32, vec![0u32; SLOTS as usize]);
-    let mut free: Vec<Vec<u32>> = (0..2).map(|c| (0..SLOTS).filter(|slot| slot % 2 == c).collect()).collect();
+    let mut free: Vec<Vec<u32>> =
+        (0..2).map(|c| (0..SLOTS).filter(|slot| slot % 2 == c).collect()).collect();
     let begun = clock.now_ns();
     let mut payload = [b'.'; 200];
     let mut until_ns = u64::MAX;
@@ -77,7 +78,8 @@ fn load(cell: &Cell, driver: &dyn Driver, clock: Clock, told: &Told) -> Seen {
             let Some(slot) = free[connection as usize].pop() else { break };
             payload[..4].copy_from_slice(&sent.to_le_bytes());
             let partition = (sent / 2 % u32::from(cell.config.partitions())) as u16;
-            let message = Outgoing { slot, connection: connection as u16, partition, payload: &payload };
+            let message =
+                Outgoing { slot, connection: connection as u16, partition, payload: &payload };
             if publisher.submit(message).unwrap() == Submitted::Full {
                 free[connection as usize].push(slot);
                 break;
@@ -117,7 +119,8 @@ fn await_it(is_so: impl Fn() -> bool) {
     }
 }
 
-/// Load, with a kill after two seconds and a start `down` later; how it ended, and what was delivered and read back.
+/// Load, with a kill after two seconds and a start `down` later; how it ended, and what was
+/// delivered and read back.
 fn through_a_kill(
     systems: &str,
     down: Duration,
@@ -131,7 +134,8 @@ fn through_a_kill(
     let target = broker.target("live-failover", clock);
     let driver = driver::open(&cell, target).unwrap();
     driver.prepare().unwrap();
-    let (told, stop_consuming, last_delivered) = (Told::default(), AtomicBool::new(false), AtomicU32::new(0));
+    let (told, stop_consuming, last_delivered) =
+        (Told::default(), AtomicBool::new(false), AtomicU32::new(0));
     let number = |payload: &[u8]| u32::from_le_bytes(payload[..4].try_into().unwrap());
     let (seen, delivered) = std::thread::scope(|scope| {
         let mut subscriber = driver.subscriber(0, 0).unwrap();
@@ -140,10 +144,12 @@ fn through_a_kill(
             move || {
                 let mut delivered = BTreeMap::<u32, u32>::new();
                 while !stop.load(Relaxed) {
-                    let mut sink =
-                        |incoming: Incoming<'_>| *delivered.entry(number(incoming.payload)).or_default() += 1;
+                    let mut sink = |incoming: Incoming<'_>| {
+                        *delivered.entry(number(incoming.payload)).or_default() += 1
+                    };
                     subscriber.receive(clock.now_ns() + SECOND / 20, &mut sink).unwrap();
-                    last_delivered.store(delivered.keys().next_back().copied().unwrap_or(0), Relaxed);
+                    last_delivered
+                        .store(delivered.keys().next_back().copied().unwrap_or(0), Relaxed);
                 }
                 let _ = subscriber.close();
                 (delivered, subscriber.retries())
@@ -173,12 +179,19 @@ fn through_a_kill(
         (seen, delivered)
     });
     let mut kept = BTreeMap::<u32, u32>::new();
-    driver.audit(clock.now_ns() + 60 * SECOND, &mut |payload| *kept.entry(number(payload)).or_default() += 1).unwrap();
+    driver
+        .audit(clock.now_ns() + 60 * SECOND, &mut |payload| {
+            *kept.entry(number(payload)).or_default() += 1
+        })
+        .unwrap();
     eprintln!("{:?}", driver.describe().unwrap().broker_version);
     driver.clean_up().unwrap();
     broker.stop().unwrap();
-    let (acked, failed, doubtful) =
-        (seen.count(Outcome::Acked), seen.count(Outcome::Failed), seen.count(Outcome::Indeterminate));
+    let (acked, failed, doubtful) = (
+        seen.count(Outcome::Acked),
+        seen.count(Outcome::Failed),
+        seen.count(Outcome::Indeterminate),
+    );
     let twice = |all: &BTreeMap<u32, u32>| all.values().filter(|count| **count > 1).count();
     eprintln!(
         "acked {acked}, failed {failed}, indeterminate {doubtful}; longest gap {} ms",
@@ -197,13 +210,20 @@ fn through_a_kill(
 }
 
 fn nothing_acked_is_gone(seen: &Seen, found: &BTreeMap<u32, u32>) {
-    let gone = seen.outcomes.iter().filter(|(number, end)| **end == Outcome::Acked && !found.contains_key(number));
+    let gone = seen
+        .outcomes
+        .iter()
+        .filter(|(number, end)| **end == Outcome::Acked && !found.contains_key(number));
     assert_eq!(gone.count(), 0);
-    let phantom = seen.outcomes.iter().filter(|(number, end)| **end == Outcome::Failed && found.contains_key(number));
+    let phantom = seen
+        .outcomes
+        .iter()
+        .filter(|(number, end)| **end == Outcome::Failed && found.contains_key(number));
     assert_eq!(phantom.count(), 0);
 }
 
-/// Nobody was answered while there was nobody to answer, and everybody afterwards, however long that took.
+/// Nobody was answered while there was nobody to answer, and everybody afterwards, however long
+/// that took.
 fn went_on_by_itself(seen: &Seen, at_least: Duration) {
     let [killed_ns, started_ns] = seen.down_ns;
     let before = seen.acked_ns.iter().filter(|at| **at < killed_ns).count();
@@ -227,8 +247,12 @@ fn restart(broker: &mut dyn Broker) {
 #[ignore = "needs a real redis-server"]
 fn streams_go_on_after_a_kill_and_lose_nothing_that_was_synced() {
     let down = Duration::from_secs(2);
-    let (seen, delivered, kept) =
-        through_a_kill("{system: redis-streams, broker: {appendonly: yes, appendfsync: always}}", down, crash, restart);
+    let (seen, delivered, kept) = through_a_kill(
+        "{system: redis-streams, broker: {appendonly: yes, appendfsync: always}}",
+        down,
+        crash,
+        restart,
+    );
     went_on_by_itself(&seen, down);
     nothing_acked_is_gone(&seen, &kept);
     nothing_acked_is_gone(&seen, &delivered);
@@ -255,7 +279,8 @@ fn reliable_lists_go_on_after_a_kill() {
 #[test]
 #[ignore = "needs a real redis-server"]
 fn pubsub_goes_on_and_loses_what_nobody_was_there_for() {
-    let (seen, delivered, _) = through_a_kill("{system: redis-pubsub}", Duration::from_secs(1), crash, restart);
+    let (seen, delivered, _) =
+        through_a_kill("{system: redis-pubsub}", Duration::from_secs(1), crash, restart);
     let doubtful = seen.count(Outcome::Indeterminate);
     assert!(doubtful <= SLOTS as usize && seen.count(Outcome::Failed) == 0, "{:?}", seen.failures);
     assert!(delivered.values().all(|count| *count == 1));
@@ -268,12 +293,19 @@ fn pubsub_goes_on_and_loses_what_nobody_was_there_for() {
 #[test]
 #[ignore = "needs a real redis-server"]
 fn a_stopped_redis_is_waited_for() {
-    let act = |deed| move |broker: &mut dyn Broker| broker.faultable().unwrap().act(0, deed).unwrap();
-    // Longer than a client waits for one answer, so that it gives the connection up and tries again.
+    let act =
+        |deed| move |broker: &mut dyn Broker| broker.faultable().unwrap().act(0, deed).unwrap();
+    // Longer than a client waits for one answer, so that it gives the connection up and tries
+    // again.
     let down = Duration::from_secs(13);
-    let (seen, delivered, kept) =
-        through_a_kill("{system: redis-streams}", down, act(NodeAction::Pause), act(NodeAction::Resume));
-    // It answers nobody while it is stopped; the second is for what was answered, and not yet read, just before.
+    let (seen, delivered, kept) = through_a_kill(
+        "{system: redis-streams}",
+        down,
+        act(NodeAction::Pause),
+        act(NodeAction::Resume),
+    );
+    // It answers nobody while it is stopped; the second is for what was answered, and not yet read,
+    // just before.
     went_on_by_itself(&seen, down - Duration::from_secs(1));
     nothing_acked_is_gone(&seen, &kept);
     nothing_acked_is_gone(&seen, &delivered);
@@ -282,17 +314,22 @@ fn a_stopped_redis_is_waited_for() {
 #[test]
 #[ignore = "needs a real redis-server"]
 fn sentinels_lead_the_clients_to_the_new_primary() {
-    let act = |deed| move |broker: &mut dyn Broker| broker.faultable().unwrap().act(0, deed).unwrap();
+    let act =
+        |deed| move |broker: &mut dyn Broker| broker.faultable().unwrap().act(0, deed).unwrap();
     let (seen, delivered, kept) = through_a_kill(
         "{system: redis-streams, nodes: 3, sentinel: {down-after-milliseconds: 1000}}",
         Duration::from_secs(12),
         act(NodeAction::Kill),
         act(NodeAction::Start),
     );
-    // Whatever was not replicated yet is gone: asynchronous replication promises no more. The load goes on.
+    // Whatever was not replicated yet is gone: asynchronous replication promises no more. The load
+    // goes on.
     went_on_by_itself(&seen, Duration::from_millis(200));
     let gone = |found: &BTreeMap<u32, u32>| {
-        seen.outcomes.iter().filter(|(n, end)| **end == Outcome::Acked && !found.contains_key(n)).count()
+        seen.outcomes
+            .iter()
+            .filter(|(n, end)| **end == Outcome::Acked && !found.contains_key(n))
+            .count()
     };
     eprintln!("acknowledged and gone: {}, not delivered: {}", gone(&kept), gone(&delivered));
 }
@@ -301,8 +338,12 @@ fn sentinels_lead_the_clients_to_the_new_primary() {
 #[ignore = "needs Kafka"]
 fn kafka_goes_on_after_a_kill_and_loses_nothing() {
     let down = Duration::from_secs(1);
-    let (seen, delivered, kept) =
-        through_a_kill("{system: kafka, topic: {partitions: 2}, client: {acks: all}}", down, crash, restart);
+    let (seen, delivered, kept) = through_a_kill(
+        "{system: kafka, topic: {partitions: 2}, client: {acks: all}}",
+        down,
+        crash,
+        restart,
+    );
     went_on_by_itself(&seen, down);
     nothing_acked_is_gone(&seen, &kept);
     nothing_acked_is_gone(&seen, &delivered);

@@ -1,6 +1,6 @@
-//! Faults under load on real brokers: what is promised is kept, the load keeps its schedule, and whatever becomes of the
-//! harness leaves nothing behind, paused or running.
-//! Needs redis-server: `cargo test --test live faults:: -- --ignored --test-threads 1`
+//! Faults under load on real brokers: what is promised is kept, the load keeps its schedule, and
+//! whatever becomes of the harness leaves nothing behind, paused or running. Needs redis-server:
+//! `cargo test --test live faults:: -- --ignored --test-threads 1`
 
 use crate::support::program::{run, start};
 use brokerbench::result::{CellSummary, Fault, Summary};
@@ -38,7 +38,11 @@ fn a_kill_under_load_loses_nothing_that_was_synced_and_the_schedule_holds() {
     let (cell, fault) = only(&summary);
     schedule_kept(cell);
     let counts = &cell.counts;
-    assert_eq!((counts.lost, counts.broker_lost, counts.failed), (Some(0), Some(0), Some(0)), "{counts:#?}");
+    assert_eq!(
+        (counts.lost, counts.broker_lost, counts.failed),
+        (Some(0), Some(0), Some(0)),
+        "{counts:#?}"
+    );
     let (at, healed) = (fault.took_effect_at_ns.unwrap(), fault.healed_at_ns.unwrap());
     assert!(at >= fault.planned_at_ns.unwrap() && healed > at + 1_000_000_000, "{fault:#?}");
     assert!(fault.scripted_ns >= Some(1_000_000_000), "{fault:#?}");
@@ -69,7 +73,10 @@ fn a_fault_that_is_repeated_is_told_each_time() {
     let faults = &summary.cells[0].faults;
     assert_eq!(faults.len(), 2);
     assert!(faults[1].took_effect_at_ns > faults[0].healed_at_ns, "{faults:#?}");
-    assert!(faults.iter().all(|fault| fault.probe_rto_ns.is_some() && !fault.failed()), "{faults:#?}");
+    assert!(
+        faults.iter().all(|fault| fault.probe_rto_ns.is_some() && !fault.failed()),
+        "{faults:#?}"
+    );
 }
 
 #[test]
@@ -92,24 +99,40 @@ fn our_own_consumers_are_slowed_and_killed() {
 fn a_fault_that_cannot_be_proven_ends_in_15() {
     // A slow consumer is proven by a message that it took its time over: there is none.
     let text = scenario("[redis-streams]", "[{kind: slow-consumer, at: 1s, for: 1s}]");
-    let summary = run(&text, &["--set", "load.rate=0.001/s"], &[]).with(15, &["slow-consumer not applied"]).summary();
+    let summary = run(&text, &["--set", "load.rate=0.001/s"], &[])
+        .with(15, &["slow-consumer not applied"])
+        .summary();
     let (_, fault) = only(&summary);
-    assert!(fault.not_applied.is_some() && fault.took_effect_at_ns.is_none() && fault.rto_publish_ns.is_none());
+    assert!(
+        fault.not_applied.is_some()
+            && fault.took_effect_at_ns.is_none()
+            && fault.rto_publish_ns.is_none()
+    );
     assert_eq!(summary.exit_code, 15);
 }
 
 #[test]
 #[ignore = "needs Kafka"]
 fn a_broker_that_ends_of_its_full_disk_is_started_again_and_the_load_goes_on() {
-    let text = scenario("{kafka: {client: {acks: all}}}", "[{kind: disk-full, at: 3s, for: 6s, room: 64KiB}]");
+    let text = scenario(
+        "{kafka: {client: {acks: all}}}",
+        "[{kind: disk-full, at: 3s, for: 6s, room: 64KiB}]",
+    );
     let keys = ["load.rate=1k/s", "load.duration=40s", "load.broker-warm-up=1s"];
     let keys: Vec<&str> = keys.iter().flat_map(|key| ["--set", *key]).collect();
     let summary = run(&text, &keys, &[]).measured();
     let (cell, fault) = only(&summary);
-    assert!(fault.took_effect_at_ns.is_some() && fault.healed_at_ns.is_some() && !fault.failed(), "{fault:#?}");
+    assert!(
+        fault.took_effect_at_ns.is_some() && fault.healed_at_ns.is_some() && !fault.failed(),
+        "{fault:#?}"
+    );
     assert!(fault.text.contains("the broker ended by itself and was started again"), "{fault:#?}");
     assert!(fault.probe_rto_ns.is_some(), "{fault:#?}");
-    assert_eq!(cell.counts.planned, cell.counts.sent, "the load went on to its end: {:#?}", cell.counts);
+    assert_eq!(
+        cell.counts.planned, cell.counts.sent,
+        "the load went on to its end: {:#?}",
+        cell.counts
+    );
 }
 
 /// Every kind, with what it needs, and what it is done to.
@@ -131,14 +154,18 @@ const EVERY: [(&str, &str); 16] = [
     ("kind: slow-consumer", ONE),
     ("kind: consumer-kill", ONE),
 ];
-const ONE: &str = "{redis-streams: {maxlen: none, broker: {appendonly: 'yes', appendfsync: always, save: ''}}}";
+const ONE: &str =
+    "{redis-streams: {maxlen: none, broker: {appendonly: 'yes', appendfsync: always, save: ''}}}";
 const THREE: &str = "{redis-streams: {nodes: 3, maxlen: none}}";
 
 #[test]
 #[ignore = "needs real brokers"]
 fn whatever_ends_the_harness_during_any_fault_leaves_nothing() {
     let signals = [(Signal::INT, Some(130)), (Signal::TERM, Some(130)), (Signal::KILL, None)];
-    let all: Vec<_> = EVERY.iter().flat_map(|fault| signals.iter().map(move |signal| (*fault, *signal))).collect();
+    let all: Vec<_> = EVERY
+        .iter()
+        .flat_map(|fault| signals.iter().map(move |signal| (*fault, *signal)))
+        .collect();
     // What is tested are ends, not times: several at once, with a load that leaves room for them.
     for some in all.chunks(4) {
         std::thread::scope(|scope| {
@@ -161,7 +188,8 @@ fn ends_clean(fault: &str, systems: &str, signal: Signal, code: Option<i32>) {
     assert_eq!(ended.code, code, "{fault}, {signal:?}: {}", ended.stderr);
     if code.is_some() {
         let events = events(&ended.folder());
-        // Of one that is over at once there is nothing to take back, and its end may not have been seen yet.
+        // Of one that is over at once there is nothing to take back, and its end may not have been
+        // seen yet.
         let unseen = brief && events.contains("not healed: interrupted before it was seen");
         assert!(events.contains("took effect"), "{fault}, {signal:?}: {events}");
         assert!(events.contains("taken back") || unseen, "{fault}, {signal:?}: {events}");

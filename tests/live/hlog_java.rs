@@ -1,7 +1,7 @@
 //! HdrHistogram's own Java tools must read every `latency.hlog` and find our percentiles.
 //!
-//! Needs `mvn` and `java`, so it is ignored unless asked for: `scripts/check-hlog [RUN FOLDER]`. Without a run folder
-//! (`BROKERBENCH_RUN`) it checks a log that it makes itself.
+//! Needs `mvn` and `java`, so it is ignored unless asked for: `scripts/check-hlog [RUN FOLDER]`.
+//! Without a run folder (`BROKERBENCH_RUN`) it checks a log that it makes itself.
 
 use brokerbench::export::hgrm;
 use brokerbench::model::Latency;
@@ -29,9 +29,22 @@ fn java_finds_our_percentiles() {
         for (metric, histogram) in hlog::merged(&std::fs::read(log).unwrap(), log).unwrap() {
             let java = total_of(&java(dir.path(), log, metric, &["-csv"], "1").0);
             let at = |quantile| histogram.value_at_quantile(quantile) as f64;
-            let ours =
-                vec![histogram.len() as f64, at(0.5), at(0.9), at(0.99), at(0.999), at(0.9999), histogram.max() as f64];
-            assert_eq!(java, ours, "{} of {}: count, p50, p90, p99, p99.9, p99.99, max", metric.name(), log.display());
+            let ours = vec![
+                histogram.len() as f64,
+                at(0.5),
+                at(0.9),
+                at(0.99),
+                at(0.999),
+                at(0.9999),
+                histogram.max() as f64,
+            ];
+            assert_eq!(
+                java,
+                ours,
+                "{} of {}: count, p50, p90, p99, p99.9, p99.99, max",
+                metric.name(),
+                log.display()
+            );
             assert_eq!(quantiles(&histogram).count, histogram.len());
             let (_, distribution) = java_distribution(dir.path(), log, metric);
             let encoded = hgrm::encode(&histogram, 1e6);
@@ -51,7 +64,13 @@ fn java(jars: &Path, log: &Path, metric: Latency, more: &[&str], ratio: &str) ->
     run(Command::new("java")
         .arg("-cp")
         .arg(jars.join(JAR))
-        .args(["org.HdrHistogram.HistogramLogProcessor", "-tag", metric.name(), "-outputValueUnitRatio", ratio])
+        .args([
+            "org.HdrHistogram.HistogramLogProcessor",
+            "-tag",
+            metric.name(),
+            "-outputValueUnitRatio",
+            ratio,
+        ])
         .args(more)
         .arg("-i")
         .arg(log)
@@ -70,7 +89,10 @@ fn java_distribution(jars: &Path, log: &Path, metric: Latency) -> (String, Strin
 
 /// The totals in the last line of Java's interval log: count, p50, p90, p99, p99.9, p99.99, max.
 fn total_of(csv: &str) -> Vec<f64> {
-    let last = csv.lines().rfind(|line| line.starts_with(|c: char| c.is_ascii_digit())).expect("Java found intervals");
+    let last = csv
+        .lines()
+        .rfind(|line| line.starts_with(|c: char| c.is_ascii_digit()))
+        .expect("Java found intervals");
     last.split(',').skip(5).map(|field| field.parse().unwrap()).collect()
 }
 
@@ -95,14 +117,22 @@ fn made_up(dir: &Path) -> PathBuf {
             let mut histogram = Histogram::new_with_bounds(1, 120_000_000_000, 3).unwrap();
             for _ in 0..10_000 {
                 let exponent = (next() % 1_000) as f64 / 1_000.0;
-                histogram.saturating_record((50_000.0 * 10f64.powf(4.0 * exponent * exponent)) as u64);
+                histogram
+                    .saturating_record((50_000.0 * 10f64.powf(4.0 * exponent * exponent)) as u64);
             }
             let start_ns = second * 1_000_000_000 + 123;
-            intervals.push(Interval { metric, warm_up: second < 3, start_ns, length_ns: 1_000_000_000, histogram });
+            intervals.push(Interval {
+                metric,
+                warm_up: second < 3,
+                start_ns,
+                length_ns: 1_000_000_000,
+                histogram,
+            });
         }
     }
     let path = dir.join("latency.hlog");
-    std::fs::write(&path, hlog::encode(&intervals, jiff::Timestamp::now(), &path).unwrap()).unwrap();
+    std::fs::write(&path, hlog::encode(&intervals, jiff::Timestamp::now(), &path).unwrap())
+        .unwrap();
     path
 }
 

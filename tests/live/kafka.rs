@@ -1,5 +1,5 @@
-//! The Kafka driver on a real broker that each test starts for itself; needs Java, and Maven or `KAFKA_HOME`.
-//! `cargo test --test live kafka:: -- --ignored --test-threads 1`
+//! The Kafka driver on a real broker that each test starts for itself; needs Java, and Maven or
+//! `KAFKA_HOME`. `cargo test --test live kafka:: -- --ignored --test-threads 1`
 
 use crate::support::harness::exe;
 use brokerbench::clock::Clock;
@@ -65,7 +65,9 @@ fn publish(driver: &dyn Driver, cell: &Cell, clock: Clock) {
             let Some(slot) = free.pop() else { break };
             payload[..8].copy_from_slice(&sent.to_be_bytes());
             let (connection, partition) = lane(sent, cell);
-            let taken = publisher.submit(Outgoing { slot, connection, partition, payload: &payload }).unwrap();
+            let taken = publisher
+                .submit(Outgoing { slot, connection, partition, payload: &payload })
+                .unwrap();
             assert_eq!(taken, Submitted::Taken, "the in-flight limit binds first");
             sent += 1;
         }
@@ -131,7 +133,10 @@ fn a_million_messages_reach_two_subscriptions_and_the_audit() {
     });
     let mut ledger = Ledger::new(&cell);
     let audit = driver.audit(in_seconds(clock, 600), &mut |payload| ledger.add(payload)).unwrap();
-    assert_eq!((audit, ledger.count), (Audit::Retains { trimmed: false, unreadable: Vec::new() }, MESSAGES));
+    assert_eq!(
+        (audit, ledger.count),
+        (Audit::Retains { trimmed: false, unreadable: Vec::new() }, MESSAGES)
+    );
 
     let description = driver.describe().unwrap();
     println!("{description:#?}\n{:#?}", driver.survives());
@@ -141,7 +146,8 @@ fn a_million_messages_reach_two_subscriptions_and_the_audit() {
     driver.clean_up().unwrap();
 }
 
-/// What a consumer has processed stays acknowledged: the next member of its group goes on behind it.
+/// What a consumer has processed stays acknowledged: the next member of its group goes on behind
+/// it.
 #[test]
 #[ignore = "needs a broker"]
 fn a_closed_consumer_has_committed() {
@@ -154,7 +160,9 @@ fn a_closed_consumer_has_committed() {
     let mut publisher = driver.publisher(0).unwrap();
     let mut completions = Vec::new();
     for slot in 0..10 {
-        publisher.submit(Outgoing { slot, connection: 0, partition: 0, payload: &[slot as u8] }).unwrap();
+        publisher
+            .submit(Outgoing { slot, connection: 0, partition: 0, payload: &[slot as u8] })
+            .unwrap();
     }
     while completions.len() < 10 {
         publisher.wait(in_seconds(clock, 5), &mut completions).unwrap();
@@ -181,7 +189,8 @@ fn five_consumers_share_four_partitions() {
     let bench = open(&cell);
     let (driver, clock) = (&bench.driver, bench.clock);
     driver.prepare().unwrap();
-    let mut consumers: Vec<_> = (0..5).map(|consumer| driver.subscriber(0, consumer).unwrap()).collect();
+    let mut consumers: Vec<_> =
+        (0..5).map(|consumer| driver.subscriber(0, consumer).unwrap()).collect();
     println!("five joined after {} ms", clock.now_ns() / 1_000_000);
     publish(&**driver, &cell, clock);
     let mut shares = [0; 5];

@@ -1,4 +1,5 @@
-//! Loads beyond a producer and a consumer, on real brokers: fan-out, shared work, no replies, power-loss class, capacity.
+//! Loads beyond a producer and a consumer, on real brokers: fan-out, shared work, no replies,
+//! power-loss class, capacity.
 //!
 //! What runs are the scenarios of the table, shortened; needs what `brokerbench run` needs.
 
@@ -7,7 +8,8 @@ use brokerbench::result::{CellSummary, Kind, Summary};
 
 fn quick(scenario: &str, more: &[&str]) -> Summary {
     // A broker is warmed for a figure that others compare with, and not for these.
-    let args: Vec<&str> = [&["--profile", "quick", "--set", "load.broker-warm-up=1s"], more].concat();
+    let args: Vec<&str> =
+        [&["--profile", "quick", "--set", "load.broker-warm-up=1s"], more].concat();
     let text = std::fs::read_to_string(format!("scenarios/{scenario}.yaml")).unwrap();
     run(&text, &args, &[]).measured()
 }
@@ -33,9 +35,17 @@ fn every_subscription_is_complete_and_a_list_has_one() {
         let subscriptions = cell.cell.rsplit('=').next().unwrap().parse().unwrap();
         if cell.system == "redis-lists" && subscriptions > 1 {
             assert!(cannot(cell).is_some_and(|why| why.contains("one list per reader")));
-            assert_eq!((cell.counts.sent, cell.rates.goodput_per_s, cell.latency.publish.as_ref()), (None, None, None));
+            assert_eq!(
+                (cell.counts.sent, cell.rates.goodput_per_s, cell.latency.publish.as_ref()),
+                (None, None, None)
+            );
         } else {
-            assert!(cannot(cell).is_none() && is_complete(cell, subscriptions), "{}: {:?}", cell.label, cell.counts);
+            assert!(
+                cannot(cell).is_none() && is_complete(cell, subscriptions),
+                "{}: {:?}",
+                cell.label,
+                cell.counts
+            );
         }
     }
 }
@@ -48,8 +58,8 @@ fn four_consumers_share_work_and_are_faster_than_one() {
         let cells: Vec<_> = summary.cells.iter().filter(|cell| cell.label == label).collect();
         assert!(cells.iter().all(|cell| is_complete(cell, 1)), "{label}");
         let speeds: Vec<f64> = cells.iter().filter_map(|cell| cell.rates.goodput_per_s).collect();
-        // 1 ms of work each, which no machine shortens: no more than a thousand a second alone. It is slept, so that
-        // several share it on two cores too, and on busy ones.
+        // 1 ms of work each, which no machine shortens: no more than a thousand a second alone. It
+        // is slept, so that several share it on two cores too, and on busy ones.
         assert!(speeds[0] <= 1000.0, "{label}: {speeds:?}");
         assert!(speeds[1] > 1.2 * speeds[0], "{label}: {speeds:?}");
     }
@@ -73,7 +83,12 @@ fn what_survives_a_power_loss_says_so_and_pubsub_cannot() {
     for cell in &quick("throughput-durable", &[]).cells {
         match cannot(cell) {
             Some(_) => assert_eq!(cell.system, "redis-pubsub"),
-            None => assert!(cell.survives.power_loss && is_complete(cell, 1), "{}: {:?}", cell.label, cell.survives),
+            None => assert!(
+                cell.survives.power_loss && is_complete(cell, 1),
+                "{}: {:?}",
+                cell.label,
+                cell.survives
+            ),
         }
     }
 }
@@ -81,7 +96,8 @@ fn what_survives_a_power_loss_says_so_and_pubsub_cannot() {
 #[test]
 #[ignore = "starts real brokers, measures time"]
 fn a_capacity_is_a_bracket_of_confirmed_ends() {
-    let more = ["--system", "redis-lists", "--set", "load.duration=1s", "--set", "experiment.most=16k/s"];
+    let more =
+        ["--system", "redis-lists", "--set", "load.duration=1s", "--set", "experiment.most=16k/s"];
     let summary = quick("capacity", &more);
     let cell = &summary.cells[0];
     let found = |metric: &str| cell.observations.iter().find(|one| one.metric == metric).unwrap();

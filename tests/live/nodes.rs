@@ -1,5 +1,6 @@
 //! Kafka of three nodes, and brokers that are killed under load and started again on their data.
-//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live nodes:: -- --ignored --test-threads 1`
+//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live nodes:: --
+//! --ignored --test-threads 1`
 
 use crate::support::harness::exe;
 use crate::support::program::{run, send, start};
@@ -44,7 +45,11 @@ fn three_nodes_take_and_return_every_message_and_a_dead_one_is_named() {
     let counts = &record.counts;
     assert_eq!((counts.acked, counts.delivered), (Some(MESSAGES), Some(MESSAGES)), "{record:#?}");
     assert_eq!((counts.lost, counts.broker_lost, counts.duplicate), (Some(0), Some(0), Some(0)));
-    assert!(record.resources.broker_peak_rss_bytes > Some(600_000_000), "of all three: {:?}", record.resources);
+    assert!(
+        record.resources.broker_peak_rss_bytes > Some(600_000_000),
+        "of all three: {:?}",
+        record.resources
+    );
     let description = driver.describe().unwrap();
     assert_eq!(description.topic_config["min.insync.replicas"], "2");
     assert_eq!(description.broker_config["brokers"], "3");
@@ -67,7 +72,8 @@ fn three_nodes_take_and_return_every_message_and_a_dead_one_is_named() {
 fn scenario(systems: &str, seconds: u32, faults: &str) -> String {
     format!(
         "schema: 1\nname: live\nquestion: What is gone after a kill?\nprimary: counts.broker_lost\nguarantee: none\n\
-         systems: {systems}\nmessage: {{size: 200B}}\nfaults: [{{kind: kill, target: node, at: 1s, {faults}}}]\n\
+         systems: {systems}\nmessage: {{size: 200B}}\nfaults: \
+         [{{kind: kill, target: node, at: 1s, {faults}}}]\n\
          load: {{model: open, rate: 2k/s, warm-up: 1s, warm-up-limit: 3s, in-flight: 262144, deadline: 30s, \
          drain: 15s, duration: {seconds}s}}\n"
     )
@@ -89,17 +95,26 @@ fn redis_keeps_after_a_kill_what_its_settings_promise() {
     let found = killed(
         "{redis-streams: {broker: {appendonly: yes, appendfsync: always}, maxlen: none}, \
           none: {system: redis-streams, maxlen: none}, \
-          redis-lists: {broker: {appendonly: yes, appendfsync: \"no\"}, consume: {mode: reliable}}, redis-pubsub: {}}",
+          redis-lists: \
+          {broker: {appendonly: yes, appendfsync: \"no\"}, consume: {mode: reliable}}, redis-pubsub: {}}",
         17,
         "for: 0s, every: 7s, times: 2",
     );
     for (label, cell) in &found {
         assert_eq!(cell.faults.len(), 2, "{label}");
-        assert!(cell.faults.iter().all(|fault| fault.rto_publish_ns.is_some()), "{label}: {:#?}", cell.faults);
+        assert!(
+            cell.faults.iter().all(|fault| fault.rto_publish_ns.is_some()),
+            "{label}: {:#?}",
+            cell.faults
+        );
         for fault in &cell.faults {
             match label.as_str() {
-                "none" => assert!(fault.rpo_messages > Some(0) && fault.rpo_ns > Some(0), "{fault:#?}"),
-                "redis-pubsub" => assert_eq!(fault.rpo_messages, None, "its replies promise nothing"),
+                "none" => {
+                    assert!(fault.rpo_messages > Some(0) && fault.rpo_ns > Some(0), "{fault:#?}")
+                }
+                "redis-pubsub" => {
+                    assert_eq!(fault.rpo_messages, None, "its replies promise nothing")
+                }
                 _ => assert_eq!((fault.rpo_messages, fault.rpo_ns), (Some(0), Some(0)), "{label}"),
             }
         }

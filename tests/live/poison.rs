@@ -1,5 +1,6 @@
-//! Failing messages, dying consumers and sessions, by the real binary on real brokers.
-//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live poison:: -- --ignored --test-threads 1`
+//! Failing messages, dying consumers and sessions, by the real binary on real brokers. Needs Java,
+//! Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live poison:: -- --ignored
+//! --test-threads 1`
 
 use crate::support::program::{BRIEFLY_WARMED, run};
 use brokerbench::result::{CellSummary, Kind, Observation};
@@ -16,7 +17,9 @@ fn cells(systems: &str, experiment: &str) -> Vec<CellSummary> {
 
 fn at<'a>(cell: &'a CellSummary, metric: &str, point: &str) -> &'a Observation {
     let found = cell.observations.iter().find(|seen| seen.metric == metric && seen.point == point);
-    found.unwrap_or_else(|| panic!("{} has no {metric} at `{point}`: {:#?}", cell.label, cell.observations))
+    found.unwrap_or_else(|| {
+        panic!("{} has no {metric} at `{point}`: {:#?}", cell.label, cell.observations)
+    })
 }
 
 fn value(cell: &CellSummary, metric: &str, point: &str) -> f64 {
@@ -33,7 +36,8 @@ fn print(cell: &CellSummary) {
     }
 }
 
-/// 0.5 s of warm-up and 2 s of load at 1000 a second are 2500 messages, of which every hundredth is poison.
+/// 0.5 s of warm-up and 2 s of load at 1000 a second are 2500 messages, of which every hundredth is
+/// poison.
 const POISON: &str = "kind: poison, rate: 1k/s, warm-up: 500ms, duration: 2s, crash: 2s, drain: 5s";
 const POISONED: f64 = 25.0;
 
@@ -45,7 +49,10 @@ fn poison_is_set_aside_exactly_and_nothing_else_is_lost() {
     for cell in &cells(systems, POISON) {
         print(cell);
         for point in ["poison=0%", "poison=1%"] {
-            assert!(value(cell, "healthy.goodput", point) > 0.0 && value(cell, "healthy.p99", point) > 0.0);
+            assert!(
+                value(cell, "healthy.goodput", point) > 0.0
+                    && value(cell, "healthy.p99", point) > 0.0
+            );
             assert_eq!(value(cell, "duplicated", point), 0.0, "{}", cell.label);
             assert_eq!(value(cell, "blocked", point), 0.0, "{}", cell.label);
         }
@@ -66,8 +73,16 @@ fn poison_is_set_aside_exactly_and_nothing_else_is_lost() {
             assert_eq!(at(cell, "crash.takeover", "").kind, Kind::Cannot);
         } else {
             assert_eq!(value(cell, "crash.lost", ""), 0.0, "{}", cell.label);
-            assert!(value(cell, "crash.duplicated", "") > 0.0, "{}: the half that was done comes again", cell.label);
-            assert!(value(cell, "crash.takeover", "") >= value(cell, "crash.gap", ""), "{}", cell.label);
+            assert!(
+                value(cell, "crash.duplicated", "") > 0.0,
+                "{}: the half that was done comes again",
+                cell.label
+            );
+            assert!(
+                value(cell, "crash.takeover", "") >= value(cell, "crash.gap", ""),
+                "{}",
+                cell.label
+            );
         }
     }
 }
@@ -75,10 +90,14 @@ fn poison_is_set_aside_exactly_and_nothing_else_is_lost() {
 #[test]
 #[ignore = "needs real brokers"]
 fn sessions_are_found_until_their_time_is_over() {
-    let experiment = "kind: cache, sessions: 200, rate: 2k/s, ttl: 2s, warm-up: 500ms, duration: 2s";
+    let experiment =
+        "kind: cache, sessions: 200, rate: 2k/s, ttl: 2s, warm-up: 500ms, duration: 2s";
     let cells = cells("kafka: {}, redis-strings: {system: redis-lists}", experiment);
     cells.iter().for_each(print);
-    assert!(cells[0].observations.len() == 5 && cells[0].observations.iter().all(|seen| seen.kind == Kind::Cannot));
+    assert!(
+        cells[0].observations.len() == 5
+            && cells[0].observations.iter().all(|seen| seen.kind == Kind::Cannot)
+    );
     let redis = &cells[1];
     assert!(value(redis, "operations", "") > 0.0);
     // Each of 200 sessions is written once a second: one in seven or so is not within two.

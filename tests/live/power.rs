@@ -1,6 +1,6 @@
-//! Brokers whose power fails (simulated), and whose disks are slow or full: real redis-server and Kafka with the library
-//! of `preload/shim.c` loaded.
-//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live power:: -- --ignored --test-threads 1`
+//! Brokers whose power fails (simulated), and whose disks are slow or full: real redis-server and
+//! Kafka with the library of `preload/shim.c` loaded. Needs Java, Maven (or `KAFKA_HOME`) and
+//! redis-server: `cargo test --test live power:: -- --ignored --test-threads 1`
 
 use crate::support::harness::exe;
 use crate::support::program::run;
@@ -20,12 +20,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn powerless(systems: &str, seconds: u32, faults: &str) -> BTreeMap<String, CellSummary> {
     let text = format!(
         "schema: 1\nname: live\nquestion: What is gone when the power fails?\nprimary: counts.broker_lost\n\
-         guarantee: none\ncross-class: Each says what it keeps.\nsystems: {systems}\nmessage: {{size: 200B}}\n\
+         guarantee: none\ncross-class: Each says what it keeps.\nsystems: {systems}\nmessage: \
+         {{size: 200B}}\n\
          faults: [{{kind: power-loss, target: all, at: 2s, for: 0s{faults}}}]\n\
          load: {{model: open, rate: 5k/s, warm-up: 1s, warm-up-limit: 3s, in-flight: 262144, deadline: 30s, \
          drain: 15s, duration: {seconds}s}}\n"
     );
-    run(&text, &[], &[]).measured().cells.into_iter().map(|cell| (cell.label.clone(), cell)).collect()
+    run(&text, &[], &[])
+        .measured()
+        .cells
+        .into_iter()
+        .map(|cell| (cell.label.clone(), cell))
+        .collect()
 }
 
 #[test]
@@ -33,7 +39,8 @@ fn powerless(systems: &str, seconds: u32, faults: &str) -> BTreeMap<String, Cell
 fn redis_keeps_what_it_synced() {
     let found = powerless(
         "{redis-streams: {broker: {appendonly: yes, appendfsync: always}, maxlen: none}, \
-          everysec: {system: redis-streams, broker: {appendonly: yes, appendfsync: everysec}, maxlen: none}, \
+          everysec: \
+          {system: redis-streams, broker: {appendonly: yes, appendfsync: everysec}, maxlen: none}, \
           no: {system: redis-streams, broker: {appendonly: yes, appendfsync: \"no\"}, maxlen: none}, \
           none: {system: redis-streams, maxlen: none}}",
         18,
@@ -101,11 +108,21 @@ impl Bench {
     }
 
     /// One message after the other: how each ended and how long it took.
-    fn publish(&self, publisher: &mut dyn Publisher, count: u32) -> Result<Vec<(Outcome, Duration)>, DriverError> {
+    fn publish(
+        &self,
+        publisher: &mut dyn Publisher,
+        count: u32,
+    ) -> Result<Vec<(Outcome, Duration)>, DriverError> {
         let (mut ended, mut completions) = (Vec::new(), Vec::new());
         for _ in 0..count {
-            let (begun, until_ns) = (self.clock.now_ns(), self.clock.now_ns() + PATIENCE.as_nanos() as u64);
-            publisher.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: &[b'.'; 1024] })?;
+            let (begun, until_ns) =
+                (self.clock.now_ns(), self.clock.now_ns() + PATIENCE.as_nanos() as u64);
+            publisher.submit(Outgoing {
+                slot: 0,
+                connection: 0,
+                partition: 0,
+                payload: &[b'.'; 1024],
+            })?;
             publisher.flush()?;
             while completions.is_empty() && self.clock.now_ns() < until_ns {
                 publisher.wait(until_ns, &mut completions)?;
@@ -133,14 +150,24 @@ const ALWAYS: &str = "{redis-streams: {broker: {appendonly: yes, appendfsync: al
 fn a_full_disk_makes_redis_refuse_until_there_is_room() {
     let mut bench = Bench::start(EVERYSEC);
     let mut publisher = bench.driver.publisher(0).unwrap();
-    let acked = |ended: &[(Outcome, Duration)]| ended.iter().filter(|(how, _)| *how == Outcome::Acked).count();
+    let acked = |ended: &[(Outcome, Duration)]| {
+        ended.iter().filter(|(how, _)| *how == Outcome::Acked).count()
+    };
     assert_eq!(acked(&bench.publish(publisher.as_mut(), 20).unwrap()), 20);
     bench.broker.faultable().unwrap().set_disk(0, DiskFault::Full { room: 50 * 1024 }).unwrap();
     let ended = bench.publish(publisher.as_mut(), 200).unwrap();
     let fit = acked(&ended);
-    eprintln!("{fit} of 200 fit; {:?}; {:?}", publisher.failures(), bench.broker.faultable().unwrap().disk(0).unwrap());
+    eprintln!(
+        "{fit} of 200 fit; {:?}; {:?}",
+        publisher.failures(),
+        bench.broker.faultable().unwrap().disk(0).unwrap()
+    );
     assert!((30..60).contains(&fit), "{fit}");
-    assert!(publisher.failures().keys().any(|why| why.contains("MISCONF")), "{:?}", publisher.failures());
+    assert!(
+        publisher.failures().keys().any(|why| why.contains("MISCONF")),
+        "{:?}",
+        publisher.failures()
+    );
     let seen = bench.broker.faultable().unwrap().disk(0).unwrap();
     assert!(seen.arrived && seen.refused > 0, "{seen:?}");
     bench.broker.check().unwrap();
@@ -165,7 +192,9 @@ fn a_full_disk_fails_the_snapshots_of_redis() {
     let begun = Instant::now();
     while !publisher.failures().keys().any(|why| why.contains("MISCONF")) {
         bench.publish(publisher.as_mut(), 1).unwrap();
-        let mut told = || format!("{:?} {}", bench.broker.faultable().unwrap().disk(0), bench.broker.log_tail(5));
+        let mut told = || {
+            format!("{:?} {}", bench.broker.faultable().unwrap().disk(0), bench.broker.log_tail(5))
+        };
         assert!(begun.elapsed() < PATIENCE, "{}", told());
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -184,7 +213,11 @@ fn a_full_disk_ends_kafka() {
         let _ = bench.publish(publisher.as_mut(), 1);
         match bench.broker.check() {
             Err(error @ EnvironmentError::Died { .. }) => break error.to_string(),
-            _ => assert!(begun.elapsed() < PATIENCE, "{:?}", bench.broker.faultable().unwrap().disk(0)),
+            _ => assert!(
+                begun.elapsed() < PATIENCE,
+                "{:?}",
+                bench.broker.faultable().unwrap().disk(0)
+            ),
         }
     };
     eprintln!("gone after {:.2?}: {died}", begun.elapsed());

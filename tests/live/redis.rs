@@ -1,11 +1,14 @@
-//! The Redis drivers against a real redis-server: a million messages each, all delivered once and in order.
+//! The Redis drivers against a real redis-server: a million messages each, all delivered once and
+//! in order.
 //!
 //! Run with `cargo test --test live redis:: -- --ignored`; needs `redis-server` 7 or newer.
 
 use crate::support::redis::{RedisServer, cell};
 use brokerbench::access::{Login, Mechanism, SecretString, Terms};
 use brokerbench::clock::Clock;
-use brokerbench::driver::{Audit, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber};
+use brokerbench::driver::{
+    Audit, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber,
+};
 use brokerbench::model::System;
 use brokerbench::scenario::{Cell, ListMode};
 
@@ -26,7 +29,10 @@ fn publish(cell: &Cell, publisher: &mut dyn Publisher, clock: &Clock) {
         {
             payload[..4].copy_from_slice(&next.to_le_bytes());
             let connection = (next as usize % CONNECTIONS) as u16;
-            match publisher.submit(Outgoing { slot, connection, partition: 0, payload: &payload }).unwrap() {
+            match publisher
+                .submit(Outgoing { slot, connection, partition: 0, payload: &payload })
+                .unwrap()
+            {
                 Submitted::Taken => next += 1,
                 Submitted::Full => {
                     free.push(slot);
@@ -56,7 +62,8 @@ fn consume(subscriber: &mut dyn Subscriber, clock: &Clock) {
             assert_eq!(incoming.payload.len(), 100);
             // Each connection's messages come without gap, repetition or disorder.
             let lane = &mut last[n as usize % CONNECTIONS];
-            let expected = if *lane < 0 { n as i64 % CONNECTIONS as i64 } else { *lane + CONNECTIONS as i64 };
+            let expected =
+                if *lane < 0 { n as i64 % CONNECTIONS as i64 } else { *lane + CONNECTIONS as i64 };
             assert_eq!(i64::from(n), expected);
             *lane = n.into();
             seen += 1;
@@ -78,7 +85,11 @@ fn a_million(cell: &Cell) -> (RedisServer, Box<dyn Driver>) {
     publish(cell, publisher.as_mut(), &clock);
     consumer.join().unwrap();
     let seconds = (clock.now_ns() - started) as f64 / 1e9;
-    eprintln!("{}: {:.0} messages/s published and consumed", cell.config.system, f64::from(MESSAGES) / seconds);
+    eprintln!(
+        "{}: {:.0} messages/s published and consumed",
+        cell.config.system,
+        f64::from(MESSAGES) / seconds
+    );
     (server, driver)
 }
 
@@ -98,9 +109,15 @@ fn pubsub() {
 #[ignore = "needs redis-server"]
 fn streams() {
     let (_server, driver) = a_million(&cell(System::RedisStreams, 10, 16));
-    assert_eq!(audited(driver.as_ref()), (Audit::Retains { trimmed: false, unreadable: Vec::new() }, MESSAGES));
+    assert_eq!(
+        audited(driver.as_ref()),
+        (Audit::Retains { trimmed: false, unreadable: Vec::new() }, MESSAGES)
+    );
     driver.clean_up().unwrap();
-    assert_eq!(audited(driver.as_ref()), (Audit::Retains { trimmed: false, unreadable: Vec::new() }, 0));
+    assert_eq!(
+        audited(driver.as_ref()),
+        (Audit::Retains { trimmed: false, unreadable: Vec::new() }, 0)
+    );
 }
 
 #[test]
@@ -139,7 +156,9 @@ fn what_a_reliable_consumer_did_not_finish_is_still_there() {
     let driver = server.driver(&cell, clock);
     let mut publisher = driver.publisher(0).unwrap();
     for slot in 0..10 {
-        publisher.submit(Outgoing { slot, connection: 0, partition: 0, payload: &[b'x'; 100] }).unwrap();
+        publisher
+            .submit(Outgoing { slot, connection: 0, partition: 0, payload: &[b'x'; 100] })
+            .unwrap();
     }
     publisher.flush().unwrap();
     let (mut subscriber, mut completions, mut seen) = (driver.subscriber(0, 0).unwrap(), vec![], 0);
@@ -191,12 +210,19 @@ fn settings_are_read_back_and_secrets_are_not() {
     driver.prepare().unwrap();
     let description = driver.describe().unwrap();
     assert_eq!(description.broker_config["appendfsync"], "always");
-    assert!(description.broker_version.starts_with("Redis ") || description.broker_version.starts_with("Valkey "));
+    assert!(
+        description.broker_version.starts_with("Redis ")
+            || description.broker_version.starts_with("Valkey ")
+    );
     let survives = driver.survives();
-    assert!(survives.process_kill && survives.power_loss && !survives.node_loss && survives.copies == 1);
+    assert!(
+        survives.process_kill && survives.power_loss && !survives.node_loss && survives.copies == 1
+    );
     let stranger = brokerbench::driver::open(&cell, target("hunter3")).unwrap();
     let refused = stranger.prepare().unwrap_err();
-    for text in [format!("{description:?}"), survives.because, refused.to_string(), format!("{refused:?}")] {
+    for text in
+        [format!("{description:?}"), survives.because, refused.to_string(), format!("{refused:?}")]
+    {
         assert!(!text.contains("hunter"), "{text}");
     }
     let nobody = server.driver(&cell, Clock::start()).prepare().unwrap_err().to_string();
@@ -217,11 +243,14 @@ fn a_frozen_server_delays_and_loses_nothing() {
         let (server, clock) = (RedisServer::start(&[]), Clock::start());
         let driver = server.driver(&cell, clock);
         driver.prepare().unwrap();
-        let (mut subscriber, mut publisher) = (driver.subscriber(0, 0).unwrap(), driver.publisher(0).unwrap());
+        let (mut subscriber, mut publisher) =
+            (driver.subscriber(0, 0).unwrap(), driver.publisher(0).unwrap());
         let mut seen = 0;
         subscriber.receive(clock.now_ns() + SECOND / 100, &mut |_| seen += 1).unwrap();
         server.signal(rustix::process::Signal::STOP);
-        publisher.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: &[b'x'; 100] }).unwrap();
+        publisher
+            .submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: &[b'x'; 100] })
+            .unwrap();
         publisher.flush().unwrap();
         for _ in 0..2 {
             let started = clock.now_ns();

@@ -1,5 +1,6 @@
-//! The real binary against real brokers: every message accounted for, good days and bad ones.
-//! Needs Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live run:: -- --ignored --test-threads 1`
+//! The real binary against real brokers: every message accounted for, good days and bad ones. Needs
+//! Java, Maven (or `KAFKA_HOME`) and redis-server: `cargo test --test live run:: -- --ignored
+//! --test-threads 1`
 
 use crate::support::harness::exe;
 use crate::support::program::{MACHINE, run, send, start, start_into};
@@ -24,7 +25,8 @@ fn scenario(systems: &str, load: &str) -> String {
 
 /// A load on one system that lasts for `seconds` after a warm-up of one.
 fn load_of(system: &str, seconds: u32) -> String {
-    let load = format!("model: open, rate: 500/s, warm-up: 1s, warm-up-limit: 2s, duration: {seconds}s");
+    let load =
+        format!("model: open, rate: 500/s, warm-up: 1s, warm-up-limit: 2s, duration: {seconds}s");
     scenario(&format!("[{system}]"), &load)
 }
 
@@ -43,10 +45,12 @@ fn long(system: &str) -> String {
 fn every_message_of_every_system_is_accounted_for() {
     let systems = ["kafka", "redis-pubsub", "redis-streams", "redis-lists"];
     let load = format!("model: closed, messages: {MESSAGES}, in-flight: 1000, batch: 100");
-    let ended = run(&scenario(&format!("[{}]", systems.join(", ")), &load), &["--json"], &[]).with(0, &[]);
+    let ended =
+        run(&scenario(&format!("[{}]", systems.join(", ")), &load), &["--json"], &[]).with(0, &[]);
     let summary = ended.summary();
     assert_eq!(summary.status, Status::Complete);
-    let printed: serde_json::Value = serde_json::from_str(ended.stdout.trim()).expect("one line of JSON");
+    let printed: serde_json::Value =
+        serde_json::from_str(ended.stdout.trim()).expect("one line of JSON");
     assert_eq!(printed, serde_json::to_value(&summary).unwrap());
     assert_eq!(summary.cells.iter().map(|cell| cell.label.as_str()).collect::<Vec<_>>(), systems);
     for cell in &summary.cells {
@@ -54,14 +58,24 @@ fn every_message_of_every_system_is_accounted_for() {
         let acked = (cell.label != "redis-pubsub").then_some(MESSAGES);
         assert_eq!((counts.sent, counts.acked), (Some(MESSAGES), acked), "{cell:#?}");
         assert_eq!(counts.delivered, Some(MESSAGES), "{cell:#?}");
-        let none = [counts.failed, counts.indeterminate, counts.undelivered, counts.lost, counts.duplicate];
+        let none = [
+            counts.failed,
+            counts.indeterminate,
+            counts.undelivered,
+            counts.lost,
+            counts.duplicate,
+        ];
         assert_eq!(none, [Some(0); 5], "{cell:#?}");
         let none = [counts.phantom, counts.corrupt, counts.reordered, counts.foreign];
         assert_eq!(none, [Some(0); 4], "{cell:#?}");
-        // What is read again after the load: Kafka and Streams keep everything, a list what is left of it.
+        // What is read again after the load: Kafka and Streams keep everything, a list what is left
+        // of it.
         let audited = matches!(cell.label.as_str(), "kafka" | "redis-streams");
         assert!(!audited || counts.broker_lost == Some(0), "{cell:#?}");
-        assert!(cell.valid && cell.latency.publish.is_none(), "closed: no latency against a schedule: {cell:#?}");
+        assert!(
+            cell.valid && cell.latency.publish.is_none(),
+            "closed: no latency against a schedule: {cell:#?}"
+        );
     }
     assert_rendered_again(ended.results(), &ended.folder());
 }
@@ -69,7 +83,8 @@ fn every_message_of_every_system_is_accounted_for() {
 /// Tables and charts are functions of the raw files: rendered again, they are the same bytes.
 fn assert_rendered_again(results: &Path, folder: &Path) {
     let before = content(folder);
-    let output = Command::new(exe()).args(["report", "latest", "--results"]).arg(results).output().unwrap();
+    let output =
+        Command::new(exe()).args(["report", "latest", "--results"]).arg(results).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let after = content(folder);
     assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
@@ -92,21 +107,31 @@ fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// Alone, each label would run at half of its own capacity: together they run at one rate, and the results say whose.
+/// Alone, each label would run at half of its own capacity: together they run at one rate, and the
+/// results say whose.
 #[test]
 #[ignore = "needs real brokers"]
 fn half_of_the_slowest_capacity_is_one_rate_for_all() {
-    let load = "model: open, rate: half-capacity, warm-up: 1s, warm-up-limit: 2s, duration: 2s, batch: 100";
+    let load = "model: open, rate: half-capacity, warm-up: 1s, warm-up-limit: 2s, duration: 2s, \
+        batch: 100";
     let ended = run(&scenario("[redis-pubsub, redis-lists]", load), &["--set", "blocks=2"], &[]);
-    // A build for tests on a loaded machine may send too late, which makes cells invalid (13) and changes nothing here.
+    // A build for tests on a loaded machine may send too late, which makes cells invalid (13) and
+    // changes nothing here.
     assert!(matches!(ended.code, Some(0 | 13)), "{}", ended.stderr);
     let (summary, manifest) = (ended.summary(), content(&ended.folder()));
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest[&ended.folder().join("manifest.json")]).unwrap();
-    assert_eq!((&manifest["environment"], &manifest["environment_because"]), (&"native".into(), &"asked for".into()));
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&manifest[&ended.folder().join("manifest.json")]).unwrap();
+    assert_eq!(
+        (&manifest["environment"], &manifest["environment_because"]),
+        (&"native".into(), &"asked for".into())
+    );
     let found = &manifest["rates_found"]["base"];
     let Some(rate) = found["rate"].as_str() else {
         let because = found["because"].as_str().unwrap();
-        assert!(MACHINE.iter().any(|gate| because.contains(&format!("was spoilt: {gate}"))), "{found:#}");
+        assert!(
+            MACHINE.iter().any(|gate| because.contains(&format!("was spoilt: {gate}"))),
+            "{found:#}"
+        );
         eprintln!("NOT TESTED: {because}");
         return;
     };
@@ -117,8 +142,10 @@ fn half_of_the_slowest_capacity_is_one_rate_for_all() {
     assert_eq!(summary.cells.len(), 4);
     for cell in &summary.cells {
         assert!((cell.rates.offered_per_s.unwrap() / rate - 1.0).abs() < 0.01, "{cell:#?}");
-        let metrics: Vec<&str> = cell.observations.iter().map(|seen| seen.metric.as_str()).collect();
-        let expected: &[&str] = if cell.block == 1 { &["capacity.half", "capacity.probe"] } else { &[] };
+        let metrics: Vec<&str> =
+            cell.observations.iter().map(|seen| seen.metric.as_str()).collect();
+        let expected: &[&str] =
+            if cell.block == 1 { &["capacity.half", "capacity.probe"] } else { &[] };
         assert_eq!(metrics, expected, "the probe was made once");
     }
     assert_rendered_again(ended.results(), &ended.folder());
@@ -135,10 +162,11 @@ fn a_broker_that_dies_under_the_probe_ends_the_run_and_says_so() {
     running.end().with(3, &["redis-lists: the probe of its capacity failed", "died", "SIGKILL"]);
 }
 
-/// A broker that stands still for S in a run of D delays every message that was due meanwhile: quantile q of all
-/// messages is S − (1 − q)·D at least. An instrument that waits for its answers before it counts on sees nothing of it.
-/// How long the broker then takes to work off what waited is its own affair, and seen in when it acknowledged: in order,
-/// so that those behind the one that waited longest waited less by no more than they were due later.
+/// A broker that stands still for S in a run of D delays every message that was due meanwhile:
+/// quantile q of all messages is S − (1 − q)·D at least. An instrument that waits for its answers
+/// before it counts on sees nothing of it. How long the broker then takes to work off what waited
+/// is its own affair, and seen in when it acknowledged: in order, so that those behind the one that
+/// waited longest waited less by no more than they were due later.
 fn a_pause_is_seen_in_full(system: &str, program: &str) {
     let load = "model: open, rate: 500/s, messages: 5000, duration: 10s, in-flight: 4096";
     let mut running = start(&scenario(&format!("[{system}]"), load), &[], &[]);
@@ -153,19 +181,33 @@ fn a_pause_is_seen_in_full(system: &str, program: &str) {
     send(broker, Signal::CONT);
     let ended = running.end();
     let summary = ended.summary();
-    let (cell, hundredth, at_most) = (&summary.cells[0], 0.01 * 10.0, longest_owed(&ended.folder()));
-    assert_eq!((cell.counts.sent, cell.counts.delivered, cell.counts.lost), (Some(5000), Some(5000), Some(0)));
-    for (name, quantiles) in [("publish", &cell.latency.publish), ("end_to_end", &cell.latency.end_to_end)] {
+    let (cell, hundredth, at_most) =
+        (&summary.cells[0], 0.01 * 10.0, longest_owed(&ended.folder()));
+    assert_eq!(
+        (cell.counts.sent, cell.counts.delivered, cell.counts.lost),
+        (Some(5000), Some(5000), Some(0))
+    );
+    for (name, quantiles) in
+        [("publish", &cell.latency.publish), ("end_to_end", &cell.latency.end_to_end)]
+    {
         let quantiles = quantiles.as_ref().unwrap();
-        let [p99, longest] = [quantiles.p99_ns, quantiles.max_ns].map(|found| found.unwrap() as f64 / 1e9);
-        eprintln!("{system}: paused for {stall:.3} s, {name} p99 {p99:.3} s, max {longest:.3} s of {at_most:.3} s");
+        let [p99, longest] =
+            [quantiles.p99_ns, quantiles.max_ns].map(|found| found.unwrap() as f64 / 1e9);
+        eprintln!(
+            "{system}: paused for {stall:.3} s, {name} p99 {p99:.3} s, max {longest:.3} s of \
+            {at_most:.3} s"
+        );
         assert!(longest > 0.99 * stall && longest < at_most, "{name}: {cell:#?}");
-        assert!(p99 > 0.99 * (stall - hundredth) && p99 > 0.99 * (longest - hundredth), "{name}: {cell:#?}");
+        assert!(
+            p99 > 0.99 * (stall - hundredth) && p99 > 0.99 * (longest - hundredth),
+            "{name}: {cell:#?}"
+        );
     }
 }
 
-/// Seconds from the beginning of the first one at whose end many messages had been due and not acknowledged until the
-/// end of the first after the last such one: by the acknowledgements' own clock, none waited for longer.
+/// Seconds from the beginning of the first one at whose end many messages had been due and not
+/// acknowledged until the end of the first after the last such one: by the acknowledgements' own
+/// clock, none waited for longer.
 fn longest_owed(folder: &Path) -> f64 {
     let files = content(folder);
     let (path, text) = files.iter().find(|(path, _)| path.ends_with("windows.csv")).unwrap();
@@ -209,7 +251,10 @@ fn a_broker_that_dies_mid_run_leaves_partial_results() {
         send(running.broker(program), Signal::KILL);
         let ended = running.end().with(13, &["died", "SIGKILL"]);
         let summary = ended.summary();
-        assert_eq!((summary.status, summary.exit_code, summary.cells.len()), (Status::Invalid, 13, 1));
+        assert_eq!(
+            (summary.status, summary.exit_code, summary.cells.len()),
+            (Status::Invalid, 13, 1)
+        );
         assert!(summary.cells[0].counts.sent > Some(0), "{summary:#?}");
         assert_rendered_again(ended.results(), &ended.folder());
     }
@@ -252,7 +297,9 @@ fn nothing_is_left_of_a_run_killed_at_any_moment() {
 #[test]
 #[ignore = "needs real brokers"]
 fn a_setting_that_kills_the_broker_at_its_start_is_shown_with_its_last_words() {
-    for (system, setting, value) in [("kafka", "num.io.threads", "many"), ("redis-lists", "maxmemory-policy", "none")] {
+    for (system, setting, value) in
+        [("kafka", "num.io.threads", "many"), ("redis-lists", "maxmemory-policy", "none")]
+    {
         let systems = format!("{{{system}: {{broker: {{{setting}: {value}}}}}}}");
         let load = "model: open, rate: 500/s, duration: 2s";
         run(&scenario(&systems, load), &[], &[]).with(3, &["did not start", "log", setting, value]);
@@ -265,13 +312,16 @@ fn a_disk_that_fills_up_is_told_with_a_remedy() {
     let results = tempfile::tempdir().unwrap();
     let disk = results.path().join("disk");
     fs::create_dir(&disk).unwrap();
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=32k", "tmpfs"]).arg(&disk).output();
+    let mount =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=32k", "tmpfs"]).arg(&disk).output();
     if !mount.as_ref().is_ok_and(|output| output.status.success()) {
         eprintln!("NOT TESTED, a small disk cannot be mounted here: {mount:?}");
         return;
     }
     let ended = std::panic::catch_unwind(|| {
-        start_into(&disk, results, &short("redis-lists"), &[], &[]).end().with(4, &["No space left", "free some space"])
+        start_into(&disk, results, &short("redis-lists"), &[], &[])
+            .end()
+            .with(4, &["No space left", "free some space"])
     });
     let unmounted = Command::new("umount").arg(&disk).status();
     assert!(ended.is_ok() && unmounted.is_ok_and(|status| status.success()));
@@ -282,7 +332,9 @@ fn a_disk_that_fills_up_is_told_with_a_remedy() {
 fn a_taken_port_is_named_with_its_variable() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    for (system, variable) in [("kafka", "BROKERBENCH_KAFKA_PORT"), ("redis-lists", "BROKERBENCH_REDIS_PORT")] {
+    for (system, variable) in
+        [("kafka", "BROKERBENCH_KAFKA_PORT"), ("redis-lists", "BROKERBENCH_REDIS_PORT")]
+    {
         run(&short(system), &[], &[(variable, Some(&port))]).with(3, &[&port, variable, "taken"]);
         run(&short(system), &[], &[(variable, Some("many"))]).with(3, &["many", variable, "65535"]);
     }
@@ -299,7 +351,10 @@ fn what_is_missing_or_too_old_is_named_with_a_remedy() {
     let redis = |environment: &[(&str, Option<&str>)], words: &[&str]| {
         run(&short("redis-lists"), &[], environment).with(3, words);
     };
-    redis(&[("PATH", Some(only)), ("REDIS_SERVER", None)], &["redis-server", "install it", "REDIS_SERVER"]);
+    redis(
+        &[("PATH", Some(only)), ("REDIS_SERVER", None)],
+        &["redis-server", "install it", "REDIS_SERVER"],
+    );
     redis(&[("REDIS_SERVER", Some("/no/such/server"))], &["REDIS_SERVER=/no/such/server", "unset"]);
     redis(&[("REDIS_SERVER", Some("/bin/echo"))], &["/bin/echo", "Redis server"]);
     kafka(&[("PATH", Some(only)), ("JAVA_HOME", None)], &["Java 17", "install it", "JAVA_HOME"]);
@@ -313,6 +368,11 @@ fn what_is_missing_or_too_old_is_named_with_a_remedy() {
 
     // A good Java, no Maven, and nothing in the cache.
     fs::write(&java, "#!/bin/sh\necho 'openjdk version \"17.0.1\" 2021-10-19' >&2\n").unwrap();
-    let bare = [("PATH", Some(only)), ("JAVA_HOME", None), ("KAFKA_HOME", None), ("BROKERBENCH_CACHE", Some(only))];
+    let bare = [
+        ("PATH", Some(only)),
+        ("JAVA_HOME", None),
+        ("KAFKA_HOME", None),
+        ("BROKERBENCH_CACHE", Some(only)),
+    ];
     kafka(&bare, &["mvn", "maven", "KAFKA_HOME"]);
 }

@@ -1,6 +1,7 @@
-//! The binary against a real Kafka with SASL_SSL and a real Redis with TLS and an ACL: it measures, it says what is wrong,
-//! and it keeps a secret. Needs Java, Maven (or `KAFKA_HOME`) and a redis-server with TLS, such as Debian's.
-//! `cargo test --test live secure:: -- --ignored --test-threads 1`
+//! The binary against a real Kafka with SASL_SSL and a real Redis with TLS and an ACL: it measures,
+//! it says what is wrong, and it keeps a secret. Needs Java, Maven (or `KAFKA_HOME`) and a
+//! redis-server with TLS, such as Debian's. `cargo test --test live secure:: -- --ignored
+//! --test-threads 1`
 
 use crate::secured::{Certificates, Kafka, PASSWORD, Redis, USER};
 use crate::support::program::{Ended, run, start};
@@ -43,7 +44,8 @@ fn targets(kafka: Option<(&str, &Path)>, redis: Option<(&str, &Path)>) -> String
     }
     if let Some((address, ca)) = redis {
         text += &format!(
-            "redis:\n  address: '{address}'\n  tls: {{ca: '{}'}}\n  user: {USER}\n  password: ${{env:BENCH_PASSWORD}}\n",
+            "redis:\n  address: '{address}'\n  tls: {{ca: '{}'}}\n  user: {USER}\n  password: \
+            ${{env:BENCH_PASSWORD}}\n",
             ca.display()
         );
     }
@@ -67,7 +69,9 @@ fn leaks(folder: &Path, found: &mut Vec<String>) {
         let path = entry.path();
         if path.is_dir() {
             leaks(&path, found);
-        } else if holds(&std::fs::read(&path).unwrap()) || holds(path.as_os_str().as_encoded_bytes()) {
+        } else if holds(&std::fs::read(&path).unwrap())
+            || holds(path.as_os_str().as_encoded_bytes())
+        {
             found.push(path.display().to_string());
         }
     }
@@ -91,8 +95,10 @@ fn a_secured_kafka_and_a_secured_redis_are_measured_and_the_password_shows_nowhe
 
     let args = [&["--targets", file.to_str().unwrap(), "--json"], SHORT].concat();
     let running = start(LATENCY, &args, &[("BENCH_PASSWORD", Some(PASSWORD))]);
-    // Another test may be making its Kafka, whose own tool takes passwords as arguments and in no other way.
-    let ours = |line: &[u8]| holds(line) && !line.windows(11).any(|window| window == b"StorageTool");
+    // Another test may be making its Kafka, whose own tool takes passwords as arguments and in no
+    // other way.
+    let ours =
+        |line: &[u8]| holds(line) && !line.windows(11).any(|window| window == b"StorageTool");
     let watched = crate::secured::watch_command_lines(ours);
     let ended = running.end();
     assert!(ended.stderr.contains("environment: external"), "{}", ended.stderr);
@@ -108,13 +114,23 @@ fn a_secured_kafka_and_a_secured_redis_are_measured_and_the_password_shows_nowhe
     assert_eq!(summary.cells.len(), 4);
     for cell in &summary.cells {
         let counts = &cell.counts;
-        assert_eq!((counts.lost, counts.failed, counts.corrupt), (Some(0), Some(0), Some(0)), "{cell:#?}");
+        assert_eq!(
+            (counts.lost, counts.failed, counts.corrupt),
+            (Some(0), Some(0), Some(0)),
+            "{cell:#?}"
+        );
         assert_eq!(counts.delivered, counts.sent, "{cell:#?}");
         eprintln!("{} {}: {:?}", cell.label, cell.cell, cell.latency.end_to_end);
     }
     // What the brokers were told is what the results say; of the scenario's wishes nothing was set.
     let manifest = std::fs::read_to_string(ended.folder().join("manifest.json")).unwrap();
-    for words in ["sasl_ssl", "SCRAM-SHA-512", "yes, verified", "appendonly=no for redis-lists", "measured without"] {
+    for words in [
+        "sasl_ssl",
+        "SCRAM-SHA-512",
+        "yes, verified",
+        "appendonly=no for redis-lists",
+        "measured without",
+    ] {
         assert!(manifest.contains(words), "{words}: {manifest}");
     }
     // Only what carried the run's name is gone.
@@ -129,8 +145,18 @@ fn whatever_is_wrong_is_named_at_once() {
     let kafka = Kafka::start(&certificates);
     let (good, stranger) = (certificates.ca(), certificates.stranger());
     for (listener, ca, password, words) in [
-        ("good", &good, "wrong", &["the login was refused", "SCRAM-SHA-512", "correct the user, the password"][..]),
-        ("good", &stranger, PASSWORD, &["certificate is not trusted", "authority that is not known", "`tls.ca`"]),
+        (
+            "good",
+            &good,
+            "wrong",
+            &["the login was refused", "SCRAM-SHA-512", "correct the user, the password"][..],
+        ),
+        (
+            "good",
+            &stranger,
+            PASSWORD,
+            &["certificate is not trusted", "authority that is not known", "`tls.ca`"],
+        ),
         ("expired", &good, PASSWORD, &["it expired on 2001-01-01", "renew it"]),
         ("named", &good, PASSWORD, &["made out for other.example, not for localhost"]),
         ("plain", &good, PASSWORD, &["does not speak TLS"]),
@@ -142,15 +168,29 @@ fn whatever_is_wrong_is_named_at_once() {
         assert!(took < SOON && !holds(ended.stderr.as_bytes()), "{took:?}");
     }
     for (certificate, ca, password, words) in [
-        ("good", &good, "wrong", &["the login was refused", "WRONGPASS", "correct the user or the password"][..]),
-        ("good", &stranger, PASSWORD, &["certificate is not trusted", "authority that is not known", "`tls.ca`"]),
+        (
+            "good",
+            &good,
+            "wrong",
+            &["the login was refused", "WRONGPASS", "correct the user or the password"][..],
+        ),
+        (
+            "good",
+            &stranger,
+            PASSWORD,
+            &["certificate is not trusted", "authority that is not known", "`tls.ca`"],
+        ),
         ("expired", &good, PASSWORD, &["it expired on 2001-01-01", "renew it"]),
         ("named", &good, PASSWORD, &["made out for other.example, not for localhost"]),
     ] {
         let redis = Redis::start(&certificates, certificate);
         let address = redis.address();
-        let (ended, took) = attempt(&targets(None, Some((&address, ca))), "redis-lists", Some(password));
-        eprintln!("redis {certificate}: {took:.2?}: {}", ended.stderr.lines().last().unwrap_or_default());
+        let (ended, took) =
+            attempt(&targets(None, Some((&address, ca))), "redis-lists", Some(password));
+        eprintln!(
+            "redis {certificate}: {took:.2?}: {}",
+            ended.stderr.lines().last().unwrap_or_default()
+        );
         let ended = ended.with(3, words).with(3, &[&address]);
         assert!(took < SOON && !holds(ended.stderr.as_bytes()), "{took:?}");
     }
@@ -159,14 +199,21 @@ fn whatever_is_wrong_is_named_at_once() {
     attempt(&in_the_clear, "redis-lists", None).0.with(3, &["speaks TLS there"]);
     let in_the_clear = format!("schema: 1\nkafka: {{brokers: ['{}']}}\n", kafka.address("good"));
     attempt(&in_the_clear, "kafka", None).0.with(3, &["TLS"]);
-    let nameless = format!("schema: 1\nredis: {{address: '{}', tls: {{ca: '{}'}}}}\n", redis.address(), good.display());
+    let nameless = format!(
+        "schema: 1\nredis: {{address: '{}', tls: {{ca: '{}'}}}}\n",
+        redis.address(),
+        good.display()
+    );
     attempt(&nameless, "redis-lists", None).0.with(3, &["demands a login"]);
     let text = targets(Some((&kafka.address("good"), &good)), None);
     attempt(&text, "kafka", None).0.with(2, &["kafka.sasl.password", "BENCH_PASSWORD is not set"]);
 }
 
 fn reach(text: &str) -> Targets {
-    let around = Around { remote: false, variable: &|name| (name == "BENCH_PASSWORD").then(|| PASSWORD.to_owned()) };
+    let around = Around {
+        remote: false,
+        variable: &|name| (name == "BENCH_PASSWORD").then(|| PASSWORD.to_owned()),
+    };
     targets_from_text("targets.yaml", text, Path::new(""), &around).unwrap()
 }
 
@@ -199,7 +246,12 @@ fn every_login_and_a_certificate_of_ours_let_all_clients_in() {
         certificates.file("client.pem").display(),
         certificates.file("client.key").display()
     );
-    for text in [scram.clone(), scram.replace("512", "256"), scram.replace("SCRAM-SHA-512", "PLAIN"), mutual.clone()] {
+    for text in [
+        scram.clone(),
+        scram.replace("512", "256"),
+        scram.replace("SCRAM-SHA-512", "PLAIN"),
+        mutual.clone(),
+    ] {
         let targets = reach(&text);
         External::new(targets.clone()).start(&cell("kafka").config).unwrap();
         let driver = open("kafka", targets.kafka.unwrap());
@@ -207,11 +259,21 @@ fn every_login_and_a_certificate_of_ours_let_all_clients_in() {
         everything(driver.as_ref(), "kafka");
     }
     let bare = mutual.lines().map(|line| line.split(", certificate").next().unwrap().to_owned());
-    let bare = bare.map(|line| if line.contains("tls:") { format!("{line}}}\n") } else { format!("{line}\n") });
-    let error = External::new(reach(&bare.collect::<String>())).start(&cell("kafka").config).err().unwrap().to_string();
+    let bare =
+        bare.map(
+            |line| if line.contains("tls:") { format!("{line}}}\n") } else { format!("{line}\n") },
+        );
+    let error = External::new(reach(&bare.collect::<String>()))
+        .start(&cell("kafka").config)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("`tls.certificate`"), "{error}");
-    let unknown = scram.replace("SCRAM-SHA-512", "PLAIN").replace(&kafka.address("good"), &kafka.address("scram"));
-    let error = External::new(reach(&unknown)).start(&cell("kafka").config).err().unwrap().to_string();
+    let unknown = scram
+        .replace("SCRAM-SHA-512", "PLAIN")
+        .replace(&kafka.address("good"), &kafka.address("scram"));
+    let error =
+        External::new(reach(&unknown)).start(&cell("kafka").config).err().unwrap().to_string();
     assert!(error.contains("no login by PLAIN, but by SCRAM-SHA-512"), "{error}");
 
     let redis = Redis::start(&certificates, "good");
@@ -240,7 +302,12 @@ fn everything(driver: &dyn driver::Driver, system: &str) {
             // The topic is at its defaults: above a megabyte, Kafka refuses and Redis does not.
             let refused = trip.end.as_ref().err().map(|refusal| refusal.words.clone());
             let refuses = system == "kafka" && payload.len() > 1 << 20;
-            assert_eq!(refused.is_some(), refuses, "{system}, {client:?}, {} B: {refused:?}", payload.len());
+            assert_eq!(
+                refused.is_some(),
+                refuses,
+                "{system}, {client:?}, {} B: {refused:?}",
+                payload.len()
+            );
         }
     }
     let mut stalled = driver.stalled(0).unwrap();
@@ -253,12 +320,18 @@ fn everything(driver: &dyn driver::Driver, system: &str) {
     while ends.is_empty() && clock.now_ns() < deadline {
         publisher.wait(clock.now_ns() + 1_000_000_000, &mut ends).unwrap();
     }
-    assert_eq!(ends.iter().map(|end| end.outcome).collect::<Vec<_>>(), [Outcome::Acked], "{system}");
+    assert_eq!(
+        ends.iter().map(|end| end.outcome).collect::<Vec<_>>(),
+        [Outcome::Acked],
+        "{system}"
+    );
     let mut consumer = stalled.subscriber;
     let mut received = 0;
     let deadline = clock.now_ns() + 60_000_000_000;
     while received == 0 && clock.now_ns() < deadline {
-        consumer.receive(deadline, &mut |message| received += usize::from(message.payload == small)).unwrap();
+        consumer
+            .receive(deadline, &mut |message| received += usize::from(message.payload == small))
+            .unwrap();
     }
     assert_eq!(received, 1);
     consumer.close().unwrap();

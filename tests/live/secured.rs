@@ -8,7 +8,8 @@ use brokerbench::environment::{Environment, Native, cache_dir};
 use brokerbench::model::System;
 use brokerbench::scenario::{Overrides, SystemConfig, from_text};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -38,7 +39,8 @@ const START: Duration = Duration::from_secs(60);
 pub struct Certificates(tempfile::TempDir);
 
 impl Certificates {
-    /// An authority, servers of it that are good, expired and made out for another host, a client; and a stranger.
+    /// An authority, servers of it that are good, expired and made out for another host, a client;
+    /// and a stranger.
     pub fn make() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
@@ -53,9 +55,12 @@ impl Certificates {
         let (pem, issuer) = authority("brokerbench test authority");
         file("ca.pem", &pem);
         file("stranger.pem", &authority("a stranger").0);
-        for (name, host) in
-            [("good", "localhost"), ("expired", "localhost"), ("named", "other.example"), ("client", "bench")]
-        {
+        for (name, host) in [
+            ("good", "localhost"),
+            ("expired", "localhost"),
+            ("named", "other.example"),
+            ("client", "bench"),
+        ] {
             let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
             params.distinguished_name.push(DnType::CommonName, host);
             params.extended_key_usages = vec![match name {
@@ -71,7 +76,10 @@ impl Certificates {
             file(&format!("{name}.pem"), &certificate);
             file(&format!("{name}.key"), &key.serialize_pem());
             // As Kafka reads it: key and certificates in one file.
-            file(&format!("{name}.keystore"), &format!("{}{certificate}{pem}", key.serialize_pem()));
+            file(
+                &format!("{name}.keystore"),
+                &format!("{}{certificate}{pem}", key.serialize_pem()),
+            );
         }
         Self(folder)
     }
@@ -104,7 +112,11 @@ struct Process {
 impl Process {
     fn start(mut command: Command, folder: tempfile::TempDir) -> Self {
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        command.current_dir(folder.path()).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
         Self { child: command.spawn().unwrap(), folder }
     }
 
@@ -116,7 +128,10 @@ impl Process {
                 return;
             }
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none() && begun.elapsed() < START, "it never said `{words}` ({ended:?}): {log}");
+            assert!(
+                ended.is_none() && begun.elapsed() < START,
+                "it never said `{words}` ({ended:?}): {log}"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -135,8 +150,9 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// One node with a listener for each certificate (`good`, `expired`, `named`), one that demands a certificate of the
-    /// client (`mutual`), one that knows SCRAM-SHA-512 only (`scram`), and one in the clear (`plain`).
+    /// One node with a listener for each certificate (`good`, `expired`, `named`), one that demands
+    /// a certificate of the client (`mutual`), one that knows SCRAM-SHA-512 only (`scram`), and one
+    /// in the clear (`plain`).
     pub fn start(certificates: &Certificates) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let names = ["good", "expired", "named", "mutual", "scram", "plain", "controller"];
@@ -170,22 +186,32 @@ impl Kafka {
             ("auto.create.topics.enable".into(), "false".into()),
             ("listener.name.mutual.ssl.client.auth".into(), "required".into()),
             ("listener.name.mutual.ssl.truststore.type".into(), "PEM".into()),
-            ("listener.name.mutual.ssl.truststore.location".into(), certificates.ca().display().to_string()),
+            (
+                "listener.name.mutual.ssl.truststore.location".into(),
+                certificates.ca().display().to_string(),
+            ),
         ];
         for name in ["good", "expired", "named", "mutual", "scram"] {
             let certificate = if matches!(name, "mutual" | "scram") { "good" } else { name };
-            let keystore = certificates.file(&format!("{certificate}.keystore")).display().to_string();
+            let keystore =
+                certificates.file(&format!("{certificate}.keystore")).display().to_string();
             let own = |key: &str| format!("listener.name.{name}.{key}");
             settings.push((own("ssl.keystore.type"), "PEM".into()));
             settings.push((own("ssl.keystore.location"), keystore));
-            let scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;".to_owned();
-            let plain =
-                format!("org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";");
+            let scram =
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;".to_owned();
+            let plain = format!(
+                "org.apache.kafka.common.security.plain.PlainLoginModule required \
+                user_{USER}=\"{PASSWORD}\";"
+            );
             if name == "scram" {
                 settings.push((own("sasl.enabled.mechanisms"), "SCRAM-SHA-512".into()));
                 settings.push((own("scram-sha-512.sasl.jaas.config"), scram));
             } else if name != "mutual" {
-                settings.push((own("sasl.enabled.mechanisms"), "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512".into()));
+                settings.push((
+                    own("sasl.enabled.mechanisms"),
+                    "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512".into(),
+                ));
                 settings.push((own("scram-sha-256.sasl.jaas.config"), scram.clone()));
                 settings.push((own("scram-sha-512.sasl.jaas.config"), scram));
                 settings.push((own("plain.sasl.jaas.config"), plain));
@@ -197,11 +223,23 @@ impl Kafka {
         let java = |arguments: &[&str]| {
             let mut command = Command::new("java");
             command
-                .args(["-Xmx512m", "-Dlog4j2.configurationFile=log4j2.properties", "-cp", &class_path()])
+                .args([
+                    "-Xmx512m",
+                    "-Dlog4j2.configurationFile=log4j2.properties",
+                    "-cp",
+                    &class_path(),
+                ])
                 .args(arguments);
             command
         };
-        let format = ["kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", "server.properties"];
+        let format = [
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            "4L6g3nShT-eMCtK--X86sw",
+            "-c",
+            "server.properties",
+        ];
         let scram = |mechanism: &str| format!("{mechanism}=[name={USER},password={PASSWORD}]");
         let mut command = java(&format);
         for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
@@ -220,18 +258,27 @@ impl Kafka {
 
     /// A topic that belongs to somebody else.
     pub fn make_topic(&self, name: &str) {
-        let text = "schema: 1\nname: x\nquestion: x?\nguarantee: none\nsystems: [kafka]\nload: {model: closed, messages: 10}\n";
+        let text = "schema: 1\nname: x\nquestion: x?\nguarantee: none\nsystems: [kafka]\nload: \
+            {model: closed, messages: 10}\n";
         let cell = from_text("x", text, &Overrides::default()).unwrap().cells()[0].clone();
         let (addresses, clock) = (vec![self.address("plain")], Clock::start());
-        let target =
-            Target { addresses, routes: Routes::default(), access: Access::default(), name: name.into(), clock };
+        let target = Target {
+            addresses,
+            routes: Routes::default(),
+            access: Access::default(),
+            name: name.into(),
+            clock,
+        };
         driver::open(&cell, target).unwrap().prepare().unwrap();
     }
 
     /// All topics but Kafka's own.
     pub fn topics(&self) -> Vec<String> {
-        let consumer: BaseConsumer =
-            ClientConfig::new().set("bootstrap.servers", self.address("plain")).set("group.id", "x").create().unwrap();
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.address("plain"))
+            .set("group.id", "x")
+            .create()
+            .unwrap();
         let metadata = consumer.fetch_metadata(None, Duration::from_secs(10)).unwrap();
         let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
         names.filter(|name| !name.starts_with("__")).collect()
@@ -244,14 +291,18 @@ fn class_path() -> String {
         let lib = folder.join(sub);
         let broker = |name: &str| name.starts_with("kafka_2.13-");
         let mut files = std::fs::read_dir(&lib).ok()?.flatten();
-        files.any(|file| file.file_name().to_str().is_some_and(broker)).then(|| lib.join("*").display().to_string())
+        files
+            .any(|file| file.file_name().to_str().is_some_and(broker))
+            .then(|| lib.join("*").display().to_string())
     };
     let find = || {
         if let Some(home) = std::env::var_os("KAFKA_HOME") {
             return in_folder(Path::new(&home), "libs");
         }
         let folders = std::fs::read_dir(cache_dir()?).ok()?.flatten();
-        folders.filter(|folder| folder.file_name() == "kafka-4.4.0").find_map(|folder| in_folder(&folder.path(), "lib"))
+        folders
+            .filter(|folder| folder.file_name() == "kafka-4.4.0")
+            .find_map(|folder| in_folder(&folder.path(), "lib"))
     };
     find().unwrap_or_else(|| {
         Native::new(exe()).start(&SystemConfig::defaults(System::Kafka)).unwrap().stop().unwrap();
@@ -266,16 +317,20 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// A server that speaks TLS only, with one of the certificates, and knows two users: the bench, with no more rights
-    /// than `docs/secured-brokers.md` asks for, and an owner.
+    /// A server that speaks TLS only, with one of the certificates, and knows two users: the bench,
+    /// with no more rights than `docs/secured-brokers.md` asks for, and an owner.
     pub fn start(certificates: &Certificates, certificate: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [port] = ports::<1>();
         let documented = include_str!("../../docs/secured-brokers.md");
-        let rights = documented.lines().find_map(|line| line.trim().strip_prefix("user bench on >PASSWORD ")).unwrap();
+        let rights = documented
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("user bench on >PASSWORD "))
+            .unwrap();
         let text = format!(
             "port 0\ntls-port {port}\nbind 127.0.0.1\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n\
-             tls-auth-clients no\nsave \"\"\nuser default off\nuser {USER} on >{PASSWORD} {rights}\n\
+             tls-auth-clients no\nsave \
+             \"\"\nuser default off\nuser {USER} on >{PASSWORD} {rights}\n\
              user owner on >owner ~* &* +@all\n",
             certificates.file(&format!("{certificate}.pem")).display(),
             certificates.file(&format!("{certificate}.key")).display(),
@@ -299,7 +354,8 @@ impl Redis {
         let access: Access = Terms { tls, ..Terms::default() }.into();
         let mut stream: Stream = access.connect(&self.address(), Duration::from_secs(5)).unwrap();
         stream.write_all(format!("AUTH owner owner\r\n{command}\r\nQUIT\r\n").as_bytes()).unwrap();
-        let (deadline, mut text, mut piece) = (Instant::now() + Duration::from_secs(5), Vec::new(), [0; 4096]);
+        let (deadline, mut text, mut piece) =
+            (Instant::now() + Duration::from_secs(5), Vec::new(), [0; 4096]);
         while let read @ 1.. = stream.read_by(&mut piece, deadline).unwrap() {
             text.extend_from_slice(&piece[..read]);
         }

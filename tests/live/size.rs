@@ -1,6 +1,6 @@
-//! The size ladder with the real binary on real brokers: what arrives, byte for byte, and who refuses the rest.
-//! Needs Java, Maven (or `KAFKA_HOME`), redis-server and about 10 GB of free memory:
-//! `cargo test --test live size:: -- --ignored --test-threads 1`
+//! The size ladder with the real binary on real brokers: what arrives, byte for byte, and who
+//! refuses the rest. Needs Java, Maven (or `KAFKA_HOME`), redis-server and about 10 GB of free
+//! memory: `cargo test --test live size:: -- --ignored --test-threads 1`
 
 use crate::support::program::run;
 use brokerbench::result::{CellSummary, Kind, Observation};
@@ -13,20 +13,28 @@ fn climb(label: &str, sizes: &str, keys: &[&str]) -> CellSummary {
     let sizes = format!("experiment.sizes=[{sizes}]");
     let mut args = vec!["--system", label, "--set", &sizes];
     keys.iter().for_each(|key| args.extend(["--set", *key]));
-    // `--system kafka` runs every label of that system: at defaults a scenario of one label says it shorter.
-    let plain = format!("schema: 1\nname: live\nquestion: Q?\nsystems: [{label}]\nexperiment: {{kind: size-ladder}}\n");
+    // `--system kafka` runs every label of that system: at defaults a scenario of one label says it
+    // shorter.
+    let plain = format!(
+        "schema: 1\nname: live\nquestion: Q?\nsystems: [{label}]\nexperiment: \
+        {{kind: size-ladder}}\n"
+    );
     let scenario = if label.ends_with("-tuned") { SCENARIO } else { &plain };
     let mut summary = run(scenario, &args, &[]).measured();
     assert_eq!(summary.cells.len(), 1);
     let cell = summary.cells.remove(0);
     for found in &cell.observations {
-        eprintln!("{label} {} {} {:?} {} {}", found.metric, found.point, found.value, found.unit, found.text);
+        eprintln!(
+            "{label} {} {} {:?} {} {}",
+            found.metric, found.point, found.value, found.unit, found.text
+        );
     }
     cell
 }
 
 fn find<'a>(cell: &'a CellSummary, metric: &str, point: &str) -> &'a Observation {
-    let found = cell.observations.iter().find(|found| found.metric == metric && found.point == point);
+    let found =
+        cell.observations.iter().find(|found| found.metric == metric && found.point == point);
     found.unwrap_or_else(|| panic!("no {metric} at `{point}`"))
 }
 
@@ -38,7 +46,8 @@ fn at_defaults_the_first_refused_rung_is_named() {
         return;
     }
     let sizes = "1KiB,64KiB,1MiB,16MiB,64MiB,512MiB,1GB";
-    let keys = ["experiment.codecs=[none]", "experiment.payloads=[random]", "experiment.repeat=50ms"];
+    let keys =
+        ["experiment.codecs=[none]", "experiment.payloads=[random]", "experiment.repeat=50ms"];
     for (label, largest, refused, words) in [
         (
             "kafka",
@@ -62,11 +71,14 @@ fn at_defaults_the_first_refused_rung_is_named() {
     }
 }
 
-/// What the largest rungs need; where less is free they are skipped by the run itself, which says so.
+/// What the largest rungs need; where less is free they are skipped by the run itself, which says
+/// so.
 fn memory_for_a_gigabyte() -> bool {
     let free = brokerbench::environment::memory_available().unwrap_or(0);
     if free < 12_000_000_000 {
-        eprintln!("NOT TESTED: a message of 1 GB needs 12 GB of free memory, and {free} B are free");
+        eprintln!(
+            "NOT TESTED: a message of 1 GB needs 12 GB of free memory, and {free} B are free"
+        );
     }
     free >= 12_000_000_000
 }
@@ -79,7 +91,12 @@ fn a_gigabyte(label: &str, keys: &[&str], way: &str, copies: f64) {
     let cell = climb(label, "1KiB,1GB", keys);
     let point = format!("size=1GB,{way}");
     let intact = find(&cell, "intact", &point);
-    assert_eq!((intact.kind, intact.value), (Kind::Measured, Some(1.0)), "{label}: {}", intact.text);
+    assert_eq!(
+        (intact.kind, intact.value),
+        (Kind::Measured, Some(1.0)),
+        "{label}: {}",
+        intact.text
+    );
     assert_eq!(find(&cell, "largest_intact", "").value, Some(GIGABYTE), "{label}");
     let peak = find(&cell, "client_peak", &point).value.expect("a peak");
     assert!(peak <= copies * GIGABYTE, "{label}: {peak}");
@@ -87,7 +104,8 @@ fn a_gigabyte(label: &str, keys: &[&str], way: &str, copies: f64) {
     assert!(find(&cell, "broker_peak", &point).value > Some(0.0));
 }
 
-const RANDOM: [&str; 3] = ["experiment.codecs=[none]", "experiment.payloads=[random]", "experiment.deadline=100s"];
+const RANDOM: [&str; 3] =
+    ["experiment.codecs=[none]", "experiment.payloads=[random]", "experiment.deadline=100s"];
 
 #[test]
 #[ignore = "needs real brokers and 10 GB of memory"]
@@ -100,7 +118,8 @@ fn a_gigabyte_goes_through_every_tuned_redis() {
 #[test]
 #[ignore = "needs real brokers and 10 GB of memory"]
 fn a_gigabyte_of_text_goes_through_kafka_with_lz4() {
-    let keys = ["experiment.codecs=[lz4]", "experiment.payloads=[text]", "experiment.deadline=100s"];
+    let keys =
+        ["experiment.codecs=[lz4]", "experiment.payloads=[text]", "experiment.deadline=100s"];
     a_gigabyte("kafka-tuned", &keys, "payload=text,codec=lz4", 2.5);
 }
 
@@ -111,13 +130,19 @@ fn a_gigabyte_of_random_bytes_goes_through_kafka_by_the_second_client() {
         return;
     }
     // The usual client's limit is met on the way and named as its own.
-    let cell = climb("kafka-tuned", "1KiB,255MiB,256MiB,1GB", &[&RANDOM[..2], &["experiment.deadline=100s"]].concat());
+    let cell = climb(
+        "kafka-tuned",
+        "1KiB,255MiB,256MiB,1GB",
+        &[&RANDOM[..2], &["experiment.deadline=100s"]].concat(),
+    );
     let usual = "payload=random,codec=none";
     assert_eq!(find(&cell, "largest_intact", usual).value, Some(255.0 * 1048576.0));
     assert!(find(&cell, "first_refused", usual).text.starts_with("client encoder: "));
     let second = find(&cell, "intact", &format!("size=1GB,{usual},client=second"));
     assert_eq!(second.value, Some(1.0), "{}", second.text);
     assert!(second.text.starts_with("999999964 B back byte for byte"), "{}", second.text);
-    let peak = find(&cell, "client_peak", &format!("size=1GB,{usual},client=second")).value.expect("a peak");
+    let peak = find(&cell, "client_peak", &format!("size=1GB,{usual},client=second"))
+        .value
+        .expect("a peak");
     assert!(peak <= 1.3 * GIGABYTE, "{peak}");
 }

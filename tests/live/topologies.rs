@@ -43,7 +43,9 @@ fn within<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
                 eprintln!("{what} after {:.2?}", begun.elapsed());
                 return found;
             }
-            Err(why) => assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}: {why}"),
+            Err(why) => {
+                assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}: {why}")
+            }
         }
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -65,7 +67,13 @@ fn redundancy(cluster: &mut dyn ClusterView, wanted: (u32, u32)) -> Result<(), S
 }
 
 fn index_of(broker: &mut dyn Broker, advertised: &str) -> usize {
-    broker.faultable().unwrap().nodes().iter().position(|node| node.advertised == advertised).unwrap()
+    broker
+        .faultable()
+        .unwrap()
+        .nodes()
+        .iter()
+        .position(|node| node.advertised == advertised)
+        .unwrap()
 }
 
 /// One command and the first line of its reply.
@@ -82,7 +90,9 @@ fn redis(address: &str, words: &str) -> std::io::Result<String> {
 fn states(pid: u32) -> Vec<char> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
     let state = |stat: String| stat.rsplit_once(") ").unwrap().1.chars().next().unwrap();
-    threads.map(|thread| state(std::fs::read_to_string(thread.path().join("stat")).unwrap())).collect()
+    threads
+        .map(|thread| state(std::fs::read_to_string(thread.path().join("stat")).unwrap()))
+        .collect()
 }
 
 #[test]
@@ -93,8 +103,15 @@ fn a_replica_takes_over_and_the_old_primary_comes_back_as_one() {
     let mut broker = native.start(&cell.config).unwrap();
     eprintln!("the set is whole after {:.1} s", broker.started_in_ns().unwrap() as f64 / 1e9);
     let nodes = broker.faultable().unwrap().nodes();
-    assert_eq!(nodes.iter().filter(|node| node.role == NodeRole::Sentinel).count(), 3, "{nodes:#?}");
-    assert_eq!((broker.addresses().len(), broker.routes().sentinels.len(), broker.pids().len()), (3, 3, 6));
+    assert_eq!(
+        nodes.iter().filter(|node| node.role == NodeRole::Sentinel).count(),
+        3,
+        "{nodes:#?}"
+    );
+    assert_eq!(
+        (broker.addresses().len(), broker.routes().sentinels.len(), broker.pids().len()),
+        (3, 3, 6)
+    );
     let driver = open(&cell, broker.as_ref());
     driver.prepare().unwrap();
     let mut cluster = driver.cluster().unwrap();
@@ -152,17 +169,26 @@ fn a_primary_cut_off_from_the_others_goes_on_serving_clients() {
     let mut native = Native::new(exe());
     let mut broker = native.start(&cell.config).unwrap();
     let nodes = broker.faultable().unwrap().nodes();
-    assert!(nodes.iter().all(|node| (node.role == NodeRole::Data) == (node.address != node.advertised)), "{nodes:#?}");
+    assert!(
+        nodes.iter().all(|node| (node.role == NodeRole::Data) == (node.address != node.advertised)),
+        "{nodes:#?}"
+    );
     let driver = open(&cell, broker.as_ref());
     driver.prepare().unwrap();
     let mut cluster = driver.cluster().unwrap();
     let first = cluster.leader(0).unwrap();
-    assert_eq!((first.as_str(), index_of(broker.as_mut(), &first)), (broker.addresses()[0].as_str(), 0));
+    assert_eq!(
+        (first.as_str(), index_of(broker.as_mut(), &first)),
+        (broker.addresses()[0].as_str(), 0)
+    );
     let addresses = broker.addresses();
     let faultable = broker.faultable().unwrap();
     let (clients, links) = (faultable.proxy(0).unwrap(), faultable.links(0));
     assert!(clients.counters().to_upstream > 0, "{:?}", clients.counters());
-    assert!(faultable.proxy(3).is_none() && faultable.links(3).is_empty(), "nothing stands before a Sentinel");
+    assert!(
+        faultable.proxy(3).is_none() && faultable.links(3).is_empty(),
+        "nothing stands before a Sentinel"
+    );
 
     // The clients' way alone: nobody is promoted, and questions past it are answered.
     clients.apply(STALL).unwrap();
@@ -219,7 +245,11 @@ fn partitions_with_one_copy_are_spread_and_go_with_their_node() {
     });
     let pid = broker.faultable().unwrap().nodes()[index].pid;
     broker.faultable().unwrap().act(index, NodeAction::Pause).unwrap();
-    assert!(states(pid).len() > 10 && states(pid).iter().all(|state| *state == 'T'), "{:?}", states(pid));
+    assert!(
+        states(pid).len() > 10 && states(pid).iter().all(|state| *state == 'T'),
+        "{:?}",
+        states(pid)
+    );
     broker.stop().unwrap();
     assert!(usage(pid).is_none());
 }
@@ -237,7 +267,10 @@ fn clients_of_kafka_pass_through_the_proxies_and_its_nodes_do_not() {
     let leader = cluster.leader(0).unwrap();
     assert!(broker.addresses().contains(&leader), "{leader}");
     for index in 0..3 {
-        assert!(broker.faultable().unwrap().links(index).is_empty(), "its nodes cannot be cut off each other");
+        assert!(
+            broker.faultable().unwrap().links(index).is_empty(),
+            "its nodes cannot be cut off each other"
+        );
         broker.faultable().unwrap().proxy(index).unwrap().apply(STALL).unwrap();
     }
     let leading = index_of(broker.as_mut(), &leader);

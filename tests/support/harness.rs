@@ -1,7 +1,8 @@
-//! A second process that plays the harness, to be killed: the test's own binary, told by a variable which part to play.
+//! A second process that plays the harness, to be killed: the test's own binary, told by a variable
+//! which part to play.
 //!
-//! It gets a temporary directory of its own. Whatever it leaves is found there, or among the processes that inherited
-//! the name of that directory.
+//! It gets a temporary directory of its own. Whatever it leaves is found there, or among the
+//! processes that inherited the name of that directory.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// Runs `the_part_of_the_harness` of a test module (`module_path!()`) in another process, where [`PART`] is set.
+    /// Runs `the_part_of_the_harness` of a test module (`module_path!()`) in another process, where
+    /// [`PART`] is set.
     pub fn start(module: &str) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let (_program, module) = module.split_once("::").unwrap();
@@ -40,7 +42,9 @@ impl Harness {
     /// Waits until it prints a line that starts with `word`, and returns what follows.
     pub fn await_line(&mut self, word: &str) -> String {
         let lines = BufReader::new(self.process.stdout.take().unwrap()).lines();
-        let line = lines.map_while(Result::ok).find_map(|line| line.split_once(word).map(|(_, rest)| rest.to_owned()));
+        let line = lines
+            .map_while(Result::ok)
+            .find_map(|line| line.split_once(word).map(|(_, rest)| rest.to_owned()));
         line.unwrap_or_else(|| panic!("the harness ended before it said `{word}`"))
     }
 
@@ -71,21 +75,27 @@ pub fn clean_within(temporary: &Path, limit: Duration) -> Duration {
 
 /// Files in the temporary directory, and processes that were started with it.
 fn leftovers(temporary: &Path) -> Vec<String> {
-    let files = std::fs::read_dir(temporary).unwrap().flatten().map(|entry| entry.path().display().to_string());
-    let processes = processes(temporary).into_iter().map(|(pid, command)| format!("process {pid}: {command}"));
+    let files = std::fs::read_dir(temporary)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path().display().to_string());
+    let processes =
+        processes(temporary).into_iter().map(|(pid, command)| format!("process {pid}: {command}"));
     files.chain(processes).collect()
 }
 
-/// Id and command line of each process that inherited `TMPDIR` with this value, or works inside that folder:
-/// redis-server overwrites what it inherited with its title.
+/// Id and command line of each process that inherited `TMPDIR` with this value, or works inside
+/// that folder: redis-server overwrites what it inherited with its title.
 pub fn processes(temporary: &Path) -> Vec<(u32, String)> {
     let mark = format!("TMPDIR={}", temporary.display());
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let ours = entries.filter_map(|entry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;
         let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-        let marked = environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes());
-        let inside = std::fs::read_link(entry.path().join("cwd")).is_ok_and(|folder| folder.starts_with(temporary));
+        let marked =
+            environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes());
+        let inside = std::fs::read_link(entry.path().join("cwd"))
+            .is_ok_and(|folder| folder.starts_with(temporary));
         let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         (marked || inside).then(|| (pid, String::from_utf8_lossy(&command).replace('\0', " ")))
     });

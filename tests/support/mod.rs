@@ -1,4 +1,5 @@
-//! What tests share: the harness that is killed, the real program at work, a Redis, and a finished run on disk.
+//! What tests share: the harness that is killed, the real program at work, a Redis, and a finished
+//! run on disk.
 #![allow(dead_code)] // Each test program needs a part of it.
 
 pub mod harness;

@@ -1,5 +1,5 @@
-//! The real binary at work: started with a temporary directory of its own, watched through its standard error, and held
-//! to leaving nothing behind.
+//! The real binary at work: started with a temporary directory of its own, watched through its
+//! standard error, and held to leaving nothing behind.
 
 use crate::support::harness::{clean_within, exe, processes};
 use brokerbench::result::Summary;
@@ -18,8 +18,8 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// What a busy machine may fail; what becomes of messages is none of these.
 pub const MACHINE: [&str; 3] = ["schedule-lag", "generator-cpu", "steal-time"];
 
-/// For experiments of which no figure is compared: their broker is warmed for a second only. A load says so, and it is
-/// never offered.
+/// For experiments of which no figure is compared: their broker is warmed for a second only. A load
+/// says so, and it is never offered.
 pub const BRIEFLY_WARMED: [&str; 6] =
     ["--set", "load.broker-warm-up=1s", "--set", "load.model=open", "--set", "load.rate=1k/s"];
 
@@ -61,10 +61,15 @@ pub fn start_into(
     let mut command = Command::new(exe());
     command.arg("run").arg(&file).args(args).arg("--results").arg(path);
     // Where containers can be had too, these tests are still about processes of this machine.
-    if !args.iter().any(|arg| ["--env", "--kafka", "--redis", "--targets"].iter().any(|flag| arg.starts_with(flag))) {
+    if !args.iter().any(|arg| {
+        ["--env", "--kafka", "--redis", "--targets"].iter().any(|flag| arg.starts_with(flag))
+    }) {
         command.args(["--env", "native"]);
     }
-    command.env("TMPDIR", temporary.path()).env_remove("BROKERBENCH_KAFKA_PORT").env_remove("BROKERBENCH_REDIS_PORT");
+    command
+        .env("TMPDIR", temporary.path())
+        .env_remove("BROKERBENCH_KAFKA_PORT")
+        .env_remove("BROKERBENCH_REDIS_PORT");
     for (key, value) in environment {
         match value {
             Some(value) => command.env(key, value),
@@ -74,8 +79,10 @@ pub fn start_into(
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let told = Arc::new(Mutex::new(String::new()));
-    let readers =
-        vec![read(child.stdout.take().unwrap(), Arc::default()), read(child.stderr.take().unwrap(), Arc::clone(&told))];
+    let readers = vec![
+        read(child.stdout.take().unwrap(), Arc::default()),
+        read(child.stderr.take().unwrap(), Arc::clone(&told)),
+    ];
     Run { child, temporary, results: Some(results), told, readers }
 }
 
@@ -103,7 +110,10 @@ impl Run {
         while !self.told.lock().unwrap().contains(words) {
             let ended = self.child.try_wait().unwrap();
             let told = self.told.lock().unwrap().clone();
-            assert!(ended.is_none() && begun.elapsed() < LIMIT, "it never said `{words}` ({ended:?}): {told}");
+            assert!(
+                ended.is_none() && begun.elapsed() < LIMIT,
+                "it never said `{words}` ({ended:?}): {told}"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -139,7 +149,8 @@ impl Run {
 }
 
 impl Drop for Run {
-    /// A test that failed leaves nothing running either: what comes next would be measured beside it.
+    /// A test that failed leaves nothing running either: what comes next would be measured beside
+    /// it.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -165,14 +176,15 @@ impl Ended {
         self
     }
 
-    /// The results of a run that came to its end in order. The machine may have been too busy to measure on, which is
-    /// not what is tested.
+    /// The results of a run that came to its end in order. The machine may have been too busy to
+    /// measure on, which is not what is tested.
     pub fn measured(&self) -> Summary {
         assert!(matches!(self.code, Some(0 | 13)), "{:?}: {}", self.code, self.stderr);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
         let summary = self.summary();
         let because = summary.cells.iter().flat_map(|cell| &cell.invalid_because);
-        let ours: Vec<_> = because.filter(|why| !MACHINE.iter().any(|gate| why.starts_with(gate))).collect();
+        let ours: Vec<_> =
+            because.filter(|why| !MACHINE.iter().any(|gate| why.starts_with(gate))).collect();
         assert!(ours.is_empty(), "{ours:?}");
         summary
     }

@@ -1,4 +1,5 @@
-//! A real redis-server of this test's or benchmark's own, and the cells to load it with. Stops when dropped.
+//! A real redis-server of this test's or benchmark's own, and the cells to load it with. Stops when
+//! dropped.
 #![allow(dead_code)] // Each user needs a part of it.
 
 use brokerbench::access::Access;
@@ -18,7 +19,8 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts `$REDIS_SERVER` or `redis-server` on a free loopback port and waits until it accepts clients.
+    /// Starts `$REDIS_SERVER` or `redis-server` on a free loopback port and waits until it accepts
+    /// clients.
     pub fn start(settings: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let data = tempfile::tempdir().unwrap();
@@ -49,7 +51,13 @@ impl RedisServer {
         let addresses = vec![format!("127.0.0.1:{}", self.port)];
         open(
             cell,
-            Target { addresses, routes: Routes::default(), access: Access::default(), name: "bench".into(), clock },
+            Target {
+                addresses,
+                routes: Routes::default(),
+                access: Access::default(),
+                name: "bench".into(),
+                clock,
+            },
         )
         .unwrap()
     }
@@ -65,7 +73,8 @@ impl Drop for RedisServer {
 /// A closed loop of 100 B messages over one key: `connections` × `depth` in flight.
 pub fn cell(system: System, connections: u16, depth: u32) -> Cell {
     let in_flight = u32::from(connections) * depth;
-    let load = Load { connections, batch: depth, backlog: Bytes(64 << 20), ..Load::closed(in_flight) };
+    let load =
+        Load { connections, batch: depth, backlog: Bytes(64 << 20), ..Load::closed(in_flight) };
     Cell {
         config: SystemConfig { maxlen: None, ..SystemConfig::defaults(system) },
         message: Message::random(100),

@@ -1,7 +1,9 @@
 //! A small finished run on disk, made without any broker.
 
 use brokerbench::model::Latency;
-use brokerbench::result::{CellOutput, CellRecord, Event, Interval, Manifest, RunFolder, WindowRow};
+use brokerbench::result::{
+    CellOutput, CellRecord, Event, Interval, Manifest, RunFolder, WindowRow,
+};
 use hdrhistogram::Histogram;
 use serde_json::json;
 use std::path::Path;
@@ -75,5 +77,11 @@ fn cell() -> CellOutput {
         ..WindowRow::default()
     });
     let events = vec![Event { at_ns: 0, kind: "phase".into(), text: "measure".into() }];
-    CellOutput { record, windows: windows.collect(), events, intervals, broker_log: "started\n".into() }
+    CellOutput {
+        record,
+        windows: windows.collect(),
+        events,
+        intervals,
+        broker_log: "started\n".into(),
+    }
 }

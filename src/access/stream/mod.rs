@@ -1,11 +1,11 @@
 //! A connected socket, plain or behind TLS, read and written alike.
 //!
 //! What those who wait on the socket may rely on, blocking or not:
-//! - A read that does not fill its buffer has left nothing behind, neither in the kernel nor in TLS (non-blocking only;
-//!   a blocking one returns as soon as there is something).
-//! - Bytes count as written when the kernel has all of them. TLS must encrypt before it knows whether the kernel takes
-//!   them, so after `WouldBlock` the next write must begin with the same bytes, as OpenSSL demands too; what follows them
-//!   may have grown.
+//! - A read that does not fill its buffer has left nothing behind, neither in the kernel nor in
+//!   TLS (non-blocking only; a blocking one returns as soon as there is something).
+//! - Bytes count as written when the kernel has all of them. TLS must encrypt before it knows
+//!   whether the kernel takes them, so after `WouldBlock` the next write must begin with the same
+//!   bytes, as OpenSSL demands too; what follows them may have grown.
 
 use super::dial::AccessError;
 use super::tls::Tls;
@@ -25,9 +25,16 @@ pub enum Stream {
 
 impl Stream {
     /// Shakes hands until `deadline`; the socket is blocking before and after.
-    pub(super) fn behind(tls: &Tls, socket: TcpStream, host: &str, deadline: Instant) -> Result<Self, AccessError> {
+    pub(super) fn behind(
+        tls: &Tls,
+        socket: TcpStream,
+        host: &str,
+        deadline: Instant,
+    ) -> Result<Self, AccessError> {
         let name = ServerName::try_from(host.to_owned());
-        let name = name.map_err(|_| AccessError::Tls(format!("`{host}` is no name that a certificate can hold")))?;
+        let name = name.map_err(|_| {
+            AccessError::Tls(format!("`{host}` is no name that a certificate can hold"))
+        })?;
         let session = ClientConnection::new(Arc::clone(&tls.config), name);
         let session = session.map_err(|error| AccessError::Tls(words::of(&error, host)))?;
         let mut stream = TlsStream {
@@ -63,8 +70,9 @@ impl Stream {
         self.socket().set_nonblocking(true)
     }
 
-    /// One read of a blocking socket, over by `deadline` however few bytes come at a time: behind TLS, a read of ours may
-    /// take many of the socket's, and a time-out of the socket counts for each of them anew.
+    /// One read of a blocking socket, over by `deadline` however few bytes come at a time: behind
+    /// TLS, a read of ours may take many of the socket's, and a time-out of the socket counts for
+    /// each of them anew.
     pub fn read_by(&mut self, into: &mut [u8], deadline: Instant) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => {
@@ -117,7 +125,9 @@ impl Write for Stream {
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.write_vectored(parts),
-            Self::Tls(stream) => stream.write(parts.iter().find(|part| !part.is_empty()).map_or(&[], |part| part)),
+            Self::Tls(stream) => {
+                stream.write(parts.iter().find(|part| !part.is_empty()).map_or(&[], |part| part))
+            }
         }
     }
 
@@ -207,7 +217,8 @@ impl TlsStream {
                     continue;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                // The end of the stream without TLS's farewell: what is framed tells by itself whether it is whole.
+                // The end of the stream without TLS's farewell: what is framed tells by itself
+                // whether it is whole.
                 Err(_) => return Ok(filled),
             }
             if self.start < self.end {
@@ -215,7 +226,8 @@ impl TlsStream {
                 self.start += self.session.read_tls(&mut raw)?;
                 self.process()?;
                 if self.session.wants_write() {
-                    // An answer of TLS itself. What the socket does not take now goes with the next write.
+                    // An answer of TLS itself. What the socket does not take now goes with the next
+                    // write.
                     let _ = self.send();
                 }
                 continue;
@@ -254,7 +266,9 @@ fn handshake(error: &io::Error) -> String {
     match error.kind() {
         // The words are ours.
         ErrorKind::InvalidData => error.to_string(),
-        ErrorKind::TimedOut | ErrorKind::WouldBlock => format!("no answer to TLS; perhaps {}", words::NO_TLS),
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => {
+            format!("no answer to TLS; perhaps {}", words::NO_TLS)
+        }
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
             format!("it hung up on TLS; perhaps {}", words::NO_TLS)
         }

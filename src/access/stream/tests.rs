@@ -1,4 +1,5 @@
-//! TLS against a server of the same library: what non-blocking users rely on, and handshakes that fail.
+//! TLS against a server of the same library: what non-blocking users rely on, and handshakes that
+//! fail.
 
 use super::super::{Access, Terms};
 use super::*;
@@ -24,14 +25,18 @@ fn authority(name: &str) -> (String, Arc<ServerConfig>) {
     let pem = params.self_signed(&key).unwrap().pem();
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-    let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
+    let certificate = CertificateParams::new(vec!["localhost".to_owned()])
         .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], private)
+        .signed_by(&key, &issuer)
         .unwrap();
+    let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config =
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], private)
+            .unwrap();
     (pem, Arc::new(config))
 }
 
@@ -58,7 +63,13 @@ fn serve(listener: TcpListener, config: Arc<ServerConfig>) -> std::thread::JoinH
             sent += piece.len();
             if taken < MANY {
                 let read = stream.read(&mut buffer).unwrap();
-                assert!(read > 0 && buffer[..read].iter().enumerate().all(|(at, found)| *found == byte(taken + at)));
+                assert!(
+                    read > 0
+                        && buffer[..read]
+                            .iter()
+                            .enumerate()
+                            .all(|(at, found)| *found == byte(taken + at))
+                );
                 taken += read;
             }
         }
@@ -81,7 +92,8 @@ fn bytes_come_whole_and_in_order_and_a_short_read_leaves_nothing_behind() {
     loop {
         assert!(begun.elapsed() < Duration::from_secs(60), "{sent} sent, {received} received");
         if sent < MANY {
-            // As a user does whose buffer grows meanwhile: the same bytes first, perhaps more of them.
+            // As a user does whose buffer grows meanwhile: the same bytes first, perhaps more of
+            // them.
             let room = MANY.min(sent + 1000 + blocked % 200_000);
             match stream.write(&all[sent..room]) {
                 Ok(written) => sent += written,
@@ -94,7 +106,12 @@ fn bytes_come_whole_and_in_order_and_a_short_read_leaves_nothing_behind() {
         match stream.read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => {
-                assert!(buffer[..read].iter().enumerate().all(|(at, found)| *found == byte(received + at)));
+                assert!(
+                    buffer[..read]
+                        .iter()
+                        .enumerate()
+                        .all(|(at, found)| *found == byte(received + at))
+                );
                 received += read;
                 if let Stream::Tls(tls) = &mut stream
                     && read < buffer.len()
@@ -106,7 +123,8 @@ fn bytes_come_whole_and_in_order_and_a_short_read_leaves_nothing_behind() {
             }
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::WouldBlock);
-                let interest = if sent < MANY { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+                let interest =
+                    if sent < MANY { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
                 let limit = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
                 poll(&mut [PollFd::new(&stream, interest)], Some(&limit)).unwrap();
             }
@@ -134,7 +152,8 @@ fn whoever_sends_byte_by_byte_is_given_up() {
     let mut stream = access(ca).connect(&address, LIMIT).unwrap();
     let (begun, mut buffer) = (Instant::now(), [0; 100]);
     assert_eq!(stream.read_by(&mut buffer, begun + LIMIT).unwrap(), 5);
-    let error = stream.read_by(&mut buffer, Instant::now() + Duration::from_millis(300)).unwrap_err();
+    let error =
+        stream.read_by(&mut buffer, Instant::now() + Duration::from_millis(300)).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     drop(stream);
@@ -151,9 +170,14 @@ fn whoever_is_not_trusted_or_speaks_no_tls_is_refused_in_words() {
         let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), socket);
         let _ = stream.read(&mut [0]);
     });
-    let words = |address: &str, limit| access(stranger.clone()).connect(address, limit).err().unwrap().to_string();
+    let words = |address: &str, limit| {
+        access(stranger.clone()).connect(address, limit).err().unwrap().to_string()
+    };
     let untrusted = words(&address, LIMIT);
-    assert!(untrusted.contains("authority that is not known") && untrusted.contains("tls.ca"), "{untrusted}");
+    assert!(
+        untrusted.contains("authority that is not known") && untrusted.contains("tls.ca"),
+        "{untrusted}"
+    );
 
     let (listener, address) = listen();
     std::thread::spawn(move || {

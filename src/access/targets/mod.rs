@@ -1,7 +1,9 @@
-//! Brokers that run already, as their owner describes them: a targets file, or addresses on the command line.
+//! Brokers that run already, as their owner describes them: a targets file, or addresses on the
+//! command line.
 //!
-//! Like a scenario file it is read strictly, and errors point at file, line and key; unlike one it is never shown: an
-//! error quotes a value only where none can be a secret. A secret is a reference, `${env:NAME}`, and nothing else.
+//! Like a scenario file it is read strictly, and errors point at file, line and key; unlike one it
+//! is never shown: an error quotes a value only where none can be a secret. A secret is a
+//! reference, `${env:NAME}`, and nothing else.
 
 use super::{Access, Login, Mechanism, SecretString, Terms, Tls};
 use crate::scenario::{NOT_FOR_CLIENT, raw_settings};
@@ -93,8 +95,11 @@ struct TlsMap {
     key: Option<String>,
 }
 
-/// A key that is there must say something: `tls:` with nothing behind it must not come to mean "no TLS".
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+/// A key that is there must say something: `tls:` with nothing behind it must not come to mean "no
+/// TLS".
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
@@ -110,7 +115,8 @@ impl<'de> Deserialize<'de> for TlsKeys {
                 Ok(TlsKeys(on.then(TlsMap::default)))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TlsKeys, A::Error> {
-                TlsMap::deserialize(de::value::MapAccessDeserializer::new(map)).map(|keys| TlsKeys(Some(keys)))
+                TlsMap::deserialize(de::value::MapAccessDeserializer::new(map))
+                    .map(|keys| TlsKeys(Some(keys)))
             }
         }
         deserializer.deserialize_any(Keys)
@@ -120,7 +126,8 @@ impl<'de> Deserialize<'de> for TlsKeys {
 /// The name of an environment variable, written `${env:NAME}`.
 struct Reference(String);
 
-const NO_REFERENCE: &str = "a secret does not stand in a file or on a command line, where others read it";
+const NO_REFERENCE: &str =
+    "a secret does not stand in a file or on a command line, where others read it";
 const REFERENCE: &str = "put it into an environment variable and write ${env:NAME}";
 
 impl Reference {
@@ -132,7 +139,9 @@ impl Reference {
 
     fn resolve(&self, around: &Around<'_>) -> Result<SecretString, String> {
         let value = (around.variable)(&self.0);
-        value.map(SecretString::from).ok_or_else(|| format!("the environment variable {} is not set", self.0))
+        value
+            .map(SecretString::from)
+            .ok_or_else(|| format!("the environment variable {} is not set", self.0))
     }
 }
 
@@ -146,7 +155,8 @@ impl<'de> Deserialize<'de> for Reference {
 /// Reads a targets file. Files that it names are looked for beside it.
 pub fn load_targets(path: &Path, around: &Around<'_>) -> Result<Targets, ScenarioError> {
     let name = path.display().to_string();
-    let text = read(path).map_err(|what| ScenarioError::of_source(&name, what, "give the path of a targets file"))?;
+    let text = read(path)
+        .map_err(|what| ScenarioError::of_source(&name, what, "give the path of a targets file"))?;
     targets_from_text(&name, &text, path.parent().unwrap_or(Path::new("")), around)
 }
 
@@ -165,26 +175,44 @@ pub fn targets_from_text(
     let file = || {
         match tree.get(&["schema"]).and_then(YamlNode::scalar).as_deref() {
             Some("1") => {}
-            _ => return Err(Problem::new(["schema"], "a targets file is of version 1", "start it with `schema: 1`")),
+            _ => {
+                return Err(Problem::new(
+                    ["schema"],
+                    "a targets file is of version 1",
+                    "start it with `schema: 1`",
+                ));
+            }
         }
         let file: TargetsFile = decode(&tree)?;
         let kafka = file.kafka.map(|keys| kafka_of(keys, &tree, folder, around)).transpose()?;
         let redis = file.redis.map(|keys| redis_of(keys, folder, around)).transpose()?;
         if kafka.is_none() && redis.is_none() {
-            return Err(Problem::new::<String>([], "it names no broker", "add `kafka:` or `redis:`"));
+            return Err(Problem::new::<String>(
+                [],
+                "it names no broker",
+                "add `kafka:` or `redis:`",
+            ));
         }
         Ok(Targets { kafka, redis })
     };
     file().map_err(|problem| shown(problem.located(&tree), source))
 }
 
-/// Values are quoted where they are no secret by their nature, and nowhere else: the key may be a slip of the pen. The
-/// line around one is never shown: what else stands in it may be a secret.
+/// Values are quoted where they are no secret by their nature, and nowhere else: the key may be a
+/// slip of the pen. The line around one is never shown: what else stands in it may be a secret.
 fn shown(mut problem: Problem, source: &str) -> ScenarioError {
     let key = problem.key();
-    let harmless =
-        ["schema", "kafka.brokers", "kafka.sasl.mechanism", "kafka.client", "redis.address", "redis.database"];
-    let named = |plain: &str| key == plain || key.strip_prefix(plain).is_some_and(|rest| rest.starts_with(['[', '.']));
+    let harmless = [
+        "schema",
+        "kafka.brokers",
+        "kafka.sasl.mechanism",
+        "kafka.client",
+        "redis.address",
+        "redis.database",
+    ];
+    let named = |plain: &str| {
+        key == plain || key.strip_prefix(plain).is_some_and(|rest| rest.starts_with(['[', '.']))
+    };
     let quoted = problem.value.as_deref().is_none_or(|value| !value.contains('@'));
     if !(harmless.iter().any(|plain| named(plain)) && quoted) {
         problem.value = None;
@@ -194,30 +222,54 @@ fn shown(mut problem: Problem, source: &str) -> ScenarioError {
     problem.into_error(source, "")
 }
 
-fn kafka_of(keys: KafkaKeys, tree: &YamlNode, folder: &Path, around: &Around<'_>) -> Result<Reach, Problem> {
+fn kafka_of(
+    keys: KafkaKeys,
+    tree: &YamlNode,
+    folder: &Path,
+    around: &Around<'_>,
+) -> Result<Reach, Problem> {
     if keys.brokers.is_empty() {
-        return Err(Problem::new(["kafka", "brokers"], "there is no address", "write `brokers: [host:port]`"));
+        return Err(Problem::new(
+            ["kafka", "brokers"],
+            "there is no address",
+            "write `brokers: [host:port]`",
+        ));
     }
     let mut addresses = Vec::new();
     for (index, broker) in keys.brokers.iter().enumerate() {
-        let wrong = || Problem::new(["kafka", "brokers", &index.to_string()], "not an address", "write host:port");
+        let wrong = || {
+            Problem::new(
+                ["kafka", "brokers", &index.to_string()],
+                "not an address",
+                "write host:port",
+            )
+        };
         addresses.push(host_and_port(broker, None).ok_or_else(wrong)?);
     }
     if let Some(node) = tree.get(&["kafka", "client"]) {
         raw_settings(&["kafka", "client"], node, NOT_FOR_CLIENT).map_err(|mut problem| {
             if problem.what.contains("scenario") {
                 problem.what =
-                    "this setting is not for `client`: it has keys of its own here, or is the harness's".into();
-                problem.remedy = "remove it (TLS, login and addresses are `tls`, `sasl` and `brokers`)".into();
+                    "this setting is not for `client`: it has keys of its own here, or is the \
+                    harness's"
+                        .into();
+                problem.remedy = "remove it (TLS, login and addresses are `tls`, `sasl` and \
+                    `brokers`)"
+                    .into();
             }
             problem
         })?;
     }
     let login = keys.sasl.map(|sasl| {
         let password = sasl.password.resolve(around);
-        let password = password.map_err(|what| Problem::new(["kafka", "sasl", "password"], what, SET_IT))?;
+        let password =
+            password.map_err(|what| Problem::new(["kafka", "sasl", "password"], what, SET_IT))?;
         if sasl.user.is_empty() {
-            return Err(Problem::new(["kafka", "sasl", "user"], "it is empty", "write the name to log in with"));
+            return Err(Problem::new(
+                ["kafka", "sasl", "user"],
+                "it is empty",
+                "write the name to log in with",
+            ));
         }
         Ok(Login { user: Some(sasl.user), password, mechanism: sasl.mechanism })
     });
@@ -232,15 +284,27 @@ fn kafka_of(keys: KafkaKeys, tree: &YamlNode, folder: &Path, around: &Around<'_>
 }
 
 fn redis_of(keys: RedisKeys, folder: &Path, around: &Around<'_>) -> Result<Reach, Problem> {
-    let wrong =
-        || Problem::new(["redis", "address"], "not an address", "write host:port; TLS and login have their own keys");
+    let wrong = || {
+        Problem::new(
+            ["redis", "address"],
+            "not an address",
+            "write host:port; TLS and login have their own keys",
+        )
+    };
     let address = host_and_port(&keys.address, Some(6379)).ok_or_else(wrong)?;
     let login = match (keys.user, keys.password) {
         (None, None) => None,
-        (Some(_), None) => return Err(Problem::new(["redis", "user"], "there is no `password` beside it", REFERENCE)),
+        (Some(_), None) => {
+            return Err(Problem::new(
+                ["redis", "user"],
+                "there is no `password` beside it",
+                REFERENCE,
+            ));
+        }
         (user, Some(reference)) => {
             let password = reference.resolve(around);
-            let password = password.map_err(|what| Problem::new(["redis", "password"], what, SET_IT))?;
+            let password =
+                password.map_err(|what| Problem::new(["redis", "password"], what, SET_IT))?;
             Some(Login { user, password, mechanism: Mechanism::Plain })
         }
     };
@@ -260,15 +324,21 @@ fn tls_of(target: &str, keys: Option<TlsKeys>, folder: &Path) -> Result<Option<T
     let Some(TlsKeys(Some(TlsMap { ca, certificate, key }))) = keys else { return Ok(None) };
     let at = |key: &str, what: String| Problem::new([target, "tls", key], what, "");
     let file = |name: &str, path: Option<String>| {
-        let read = |path: String| read(&folder.join(&path)).map_err(|what| at(name, format!("{path}: {what}")));
+        let read = |path: String| {
+            read(&folder.join(&path)).map_err(|what| at(name, format!("{path}: {what}")))
+        };
         path.map(read).transpose()
     };
     let ca = file("ca", ca)?;
     let identity = match (file("certificate", certificate)?, file("key", key)?) {
         (None, None) => None,
         (Some(certificate), Some(key)) => Some((certificate, SecretString::from(key))),
-        (Some(_), None) => return Err(at("certificate", "there is no `key` beside it: name its file".into())),
-        (None, Some(_)) => return Err(at("key", "there is no `certificate` beside it: name its file".into())),
+        (Some(_), None) => {
+            return Err(at("certificate", "there is no `key` beside it: name its file".into()));
+        }
+        (None, Some(_)) => {
+            return Err(at("key", "there is no `certificate` beside it: name its file".into()));
+        }
     };
     Tls::new(ca, identity).map(Some).map_err(|error| at(error.part, error.what))
 }
@@ -286,17 +356,30 @@ pub fn targets_from_flags(
 
 fn kafka_list(list: &str, around: &Around<'_>) -> Result<Reach, ScenarioError> {
     let refuse = |part: &str| {
-        let what = if part.contains('@') { "not an address".into() } else { format!("`{part}` is not an address") };
-        ScenarioError::of_source("--kafka", what, "write HOST:PORT, several with commas; TLS and login need --targets")
+        let what = if part.contains('@') {
+            "not an address".into()
+        } else {
+            format!("`{part}` is not an address")
+        };
+        ScenarioError::of_source(
+            "--kafka",
+            what,
+            "write HOST:PORT, several with commas; TLS and login need --targets",
+        )
     };
     let parts = list.split(',').map(str::trim);
-    let addresses: Result<_, _> = parts.map(|part| host_and_port(part, None).ok_or_else(|| refuse(part))).collect();
-    Ok(Reach { addresses: addresses?, access: Terms { remote: around.remote, ..Terms::default() }.into() })
+    let addresses: Result<_, _> =
+        parts.map(|part| host_and_port(part, None).ok_or_else(|| refuse(part))).collect();
+    Ok(Reach {
+        addresses: addresses?,
+        access: Terms { remote: around.remote, ..Terms::default() }.into(),
+    })
 }
 
 /// Messages about this text show nothing before its `@`: a password may stand there.
 fn redis_url(url: &str, around: &Around<'_>) -> Result<Reach, ScenarioError> {
-    let shown = url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, rest)| format!("***@{rest}"));
+    let shown =
+        url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, rest)| format!("***@{rest}"));
     let refuse = |why: &str| {
         let remedy = "write redis://[user:${env:NAME}@]host:port[/db], or rediss:// for TLS";
         ScenarioError::of_source("--redis", format!("`{shown}`: {why}"), remedy)
@@ -306,25 +389,34 @@ fn redis_url(url: &str, around: &Around<'_>) -> Result<Reach, ScenarioError> {
         (None, Some(rest)) => (true, rest),
         (None, None) => return Err(refuse("it begins with neither redis:// nor rediss://")),
     };
-    let (userinfo, rest) = rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
+    let (userinfo, rest) =
+        rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
     let (host, database) = rest.split_once('/').unwrap_or((rest, ""));
     let database = if database.is_empty() { Ok(0) } else { database.parse() };
-    let database = database.map_err(|_| refuse("what follows the `/` is not the number of a database"))?;
-    let address = host_and_port(host, Some(6379)).ok_or_else(|| refuse("host or port is missing or wrong"))?;
+    let database =
+        database.map_err(|_| refuse("what follows the `/` is not the number of a database"))?;
+    let address = host_and_port(host, Some(6379))
+        .ok_or_else(|| refuse("host or port is missing or wrong"))?;
     let login = match userinfo {
         None => None,
         Some(userinfo) => {
             let (user, reference) = userinfo.split_once(':').unwrap_or((userinfo, ""));
             let reference = Reference::of(reference).ok_or_else(|| {
-                refuse(&format!("the password is missing or no reference: {NO_REFERENCE}; {REFERENCE}"))
+                refuse(&format!(
+                    "the password is missing or no reference: {NO_REFERENCE}; {REFERENCE}"
+                ))
             })?;
-            let password =
-                reference.resolve(around).map_err(|what| ScenarioError::of_source("--redis", what, SET_IT))?;
+            let password = reference
+                .resolve(around)
+                .map_err(|what| ScenarioError::of_source("--redis", what, SET_IT))?;
             let user = (!user.is_empty()).then(|| user.to_owned());
             Some(Login { user, password, mechanism: Mechanism::Plain })
         }
     };
-    let tls = tls.then(|| Tls::new(None, None)).transpose().map_err(|error| refuse(&error.to_string()))?;
+    let tls = tls
+        .then(|| Tls::new(None, None))
+        .transpose()
+        .map_err(|error| refuse(&error.to_string()))?;
     let terms = Terms { remote: around.remote, tls, login, database, client: BTreeMap::new() };
     Ok(Reach { addresses: vec![address], access: terms.into() })
 }
@@ -337,7 +429,9 @@ fn host_and_port(text: &str, default: Option<u16>) -> Option<String> {
         _ => (text, default),
     };
     let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c) || (name.is_some() && ":%".contains(c));
+    let allowed = |c: char| {
+        c.is_ascii_alphanumeric() || "-._".contains(c) || (name.is_some() && ":%".contains(c))
+    };
     let plain = !name.unwrap_or(host).is_empty() && name.unwrap_or(host).chars().all(allowed);
     let port = port.filter(|port| *port > 0)?;
     plain.then(|| format!("{host}:{port}"))

@@ -22,15 +22,21 @@ fn url(url: &str) -> Result<Reach, ScenarioError> {
 #[test]
 fn a_file_describes_both() {
     let text = "schema: 1\nkafka:\n  brokers: [a:1, '[::1]:2']\n  sasl:\n    mechanism: SCRAM-SHA-512\n    user: me\n    \
-                password: ${env:PASSWORD}\n  client: {socket.keepalive.enable: true, topic.metadata.refresh.sparse: false}\nredis:\n  address: h\n  \
+                password: ${env:PASSWORD}\n  client: \
+                {socket.keepalive.enable: true, topic.metadata.refresh.sparse: false}\nredis:\n  \
+                address: h\n  \
                 password: ${env:PASSWORD}\n  database: 3\n";
     let Targets { kafka: Some(kafka), redis: Some(redis) } = file(text).unwrap() else { panic!() };
     assert_eq!(kafka.addresses, ["a:1", "[::1]:2"]);
     let login = kafka.access.login().unwrap();
     assert_eq!((login.user.as_deref(), login.mechanism), (Some("me"), Mechanism::ScramSha512));
     assert_eq!(login.password.expose_secret(), SENTINEL);
-    let client: Vec<_> = kafka.access.client().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    assert_eq!(client, [("socket.keepalive.enable", "true"), ("topic.metadata.refresh.sparse", "false")]);
+    let client: Vec<_> =
+        kafka.access.client().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(
+        client,
+        [("socket.keepalive.enable", "true"), ("topic.metadata.refresh.sparse", "false")]
+    );
     assert!(kafka.access.tls().is_none() && !kafka.access.remote());
     assert_eq!((redis.addresses[0].as_str(), redis.access.database()), ("h:6379", 3));
     assert!(redis.access.login().unwrap().user.is_none());
@@ -50,9 +56,22 @@ fn the_example_of_the_documentation_is_read() {
         ("kafka.tls.ca", true),
         "{error}"
     );
-    let without: String = text.lines().filter(|line| !line.contains(".pem")).map(|line| format!("{line}\n")).collect();
-    let targets = targets_from_text("example", &without.replace("tls:", "tls: true"), Path::new("."), &around).unwrap();
-    assert!(targets.kafka.unwrap().access.tls().is_some() && targets.redis.unwrap().access.tls().is_some());
+    let without: String = text
+        .lines()
+        .filter(|line| !line.contains(".pem"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let targets = targets_from_text(
+        "example",
+        &without.replace("tls:", "tls: true"),
+        Path::new("."),
+        &around,
+    )
+    .unwrap();
+    assert!(
+        targets.kafka.unwrap().access.tls().is_some()
+            && targets.redis.unwrap().access.tls().is_some()
+    );
 }
 
 #[test]
@@ -66,27 +85,62 @@ fn what_is_wrong_is_pointed_at() {
         ("schema: 1\n".into(), "", None, "names no broker"),
         ("schema: 1\nkafka: {brokers: []}\n".into(), "kafka.brokers", Some(2), "no address"),
         ("schema: 1\nkafka: {}\n".into(), "kafka.brokers", Some(2), "missing"),
-        ("schema: 1\nkafka:\n  brokers: [a:1, b]\n".into(), "kafka.brokers[1]", Some(3), "not an address"),
+        (
+            "schema: 1\nkafka:\n  brokers: [a:1, b]\n".into(),
+            "kafka.brokers[1]",
+            Some(3),
+            "not an address",
+        ),
         ("schema: 1\nkafak: {}\n".into(), "kafak", Some(2), "did you mean `kafka`?"),
         (kafka("  tsl: true\n"), "kafka.tsl", Some(4), "did you mean `tls`?"),
         (kafka("  tls:\n"), "kafka.tls", Some(4), "`true`, `false` or a map"),
-        (kafka("  tls: {verify: false}\n"), "kafka.tls.verify", Some(4), "known: ca, certificate, key"),
+        (
+            kafka("  tls: {verify: false}\n"),
+            "kafka.tls.verify",
+            Some(4),
+            "known: ca, certificate, key",
+        ),
         (kafka("  tls: {ca: no-such-file.pem}\n"), "kafka.tls.ca", Some(4), "cannot be read"),
         (kafka("  tls: {ca: Cargo.toml}\n"), "kafka.tls.ca", Some(4), "must be PEM"),
-        (kafka("  tls: {certificate: Cargo.toml}\n"), "kafka.tls.certificate", Some(4), "no `key` beside it"),
+        (
+            kafka("  tls: {certificate: Cargo.toml}\n"),
+            "kafka.tls.certificate",
+            Some(4),
+            "no `key` beside it",
+        ),
         (kafka("  sasl:\n"), "kafka.sasl.mechanism", Some(4), "missing"),
-        (kafka("  sasl: {mechanism: SCRAM-SHA-1}\n"), "kafka.sasl.mechanism", Some(4), "known: PLAIN, SCRAM-SHA-256"),
+        (
+            kafka("  sasl: {mechanism: SCRAM-SHA-1}\n"),
+            "kafka.sasl.mechanism",
+            Some(4),
+            "known: PLAIN, SCRAM-SHA-256",
+        ),
         (sasl(""), "kafka.sasl.password", Some(4), "missing"),
-        (sasl("    password: ${env:ABSENT}\n"), "kafka.sasl.password", Some(7), "variable ABSENT is not set"),
+        (
+            sasl("    password: ${env:ABSENT}\n"),
+            "kafka.sasl.password",
+            Some(7),
+            "variable ABSENT is not set",
+        ),
         (sasl("    password: ${PASSWORD}\n"), "kafka.sasl.password", Some(7), "${env:NAME}"),
-        (kafka("  client: {sasl.password: x}\n"), "kafka.client.sasl.password", Some(4), "keys of its own"),
+        (
+            kafka("  client: {sasl.password: x}\n"),
+            "kafka.client.sasl.password",
+            Some(4),
+            "keys of its own",
+        ),
         (
             kafka("  client: {enable.ssl.certificate.verification: false}\n"),
             "kafka.client.enable.ssl.certificate.verification",
             Some(4),
             "keys of its own",
         ),
-        (kafka("  client: {topic.acks: 0}\n"), "kafka.client.topic.acks", Some(4), "leave the prefix `topic.` out"),
+        (
+            kafka("  client: {topic.acks: 0}\n"),
+            "kafka.client.topic.acks",
+            Some(4),
+            "leave the prefix `topic.` out",
+        ),
         (
             kafka("  client: {client.dns.lookup: resolve_canonical_bootstrap_servers_only}\n"),
             "kafka.client.client.dns.lookup",
@@ -95,7 +149,12 @@ fn what_is_wrong_is_pointed_at() {
         ),
         (redis("  user: me\n"), "redis.user", Some(4), "no `password` beside it"),
         (redis("  database: -1\n"), "redis.database", Some(4), "whole number"),
-        ("schema: 1\nredis: {address: 'redis://h'}\n".into(), "redis.address", Some(2), "not an address"),
+        (
+            "schema: 1\nredis: {address: 'redis://h'}\n".into(),
+            "redis.address",
+            Some(2),
+            "not an address",
+        ),
         ("schema: [\n".into(), "", Some(1), "not readable as YAML"),
         ("schema: 1\nschema: 1\n".into(), "", Some(2), "not readable as YAML"),
     ] {
@@ -110,8 +169,10 @@ fn what_is_wrong_is_pointed_at() {
 #[test]
 fn no_error_shows_what_may_be_a_secret() {
     for text in [
-        "schema: 1\nkafka:\n  brokers: [a:1]\n  sasl: {mechanism: PLAIN, user: me, password: s3cret-sentinel}\n",
-        "schema: 1\nkafka:\n  brokers: [a:1]\n  sasl: {mechanism: PLAIN, user: me, passwd: s3cret-sentinel}\n",
+        "schema: 1\nkafka:\n  brokers: [a:1]\n  sasl: \
+        {mechanism: PLAIN, user: me, password: s3cret-sentinel}\n",
+        "schema: 1\nkafka:\n  brokers: [a:1]\n  sasl: \
+        {mechanism: PLAIN, user: me, passwd: s3cret-sentinel}\n",
         "schema: 1\nkafka:\n  brokers: [a:1]\n  sasl: s3cret-sentinel\n",
         "schema: 1\nkafka:\n  brokers: [a:1]\n  tls: s3cret-sentinel\n",
         "schema: 1\nkafka: s3cret-sentinel\n",
@@ -123,10 +184,12 @@ fn no_error_shows_what_may_be_a_secret() {
         "password: s3cret-sentinel\n",
         "s3cret-sentinel\n",
         // What is wrong is harmless, and what stands beside it is not.
-        "schema: 1\nkafka:\n  brokers: [a:1]\n  sasl: {mechanism: SCRAM-SHA512, user: me, password: s3cret-sentinel}\n",
+        "schema: 1\nkafka:\n  brokers: [a:1]\n  sasl: \
+        {mechanism: SCRAM-SHA512, user: me, password: s3cret-sentinel}\n",
         "{\"schema\":2,\"redis\":{\"address\":\"h\",\"password\":\"s3cret-sentinel\"}}",
         "schema: 1\nkafka:\n  brokers: [b, me:s3cret-sentinel@h:1]\n",
-        "schema: 1\nkafka:\n  brokers: [a:1]\n  client: {group.id: x, sasl.password: s3cret-sentinel}\n",
+        "schema: 1\nkafka:\n  brokers: [a:1]\n  client: \
+        {group.id: x, sasl.password: s3cret-sentinel}\n",
     ] {
         let error = file(text).unwrap_err();
         assert!(!format!("{error} {error:?}").contains(SENTINEL), "{error}");
@@ -162,9 +225,18 @@ fn redis_urls() {
     let login = full.access.login().unwrap();
     assert_eq!((full.addresses[0].as_str(), login.user.as_deref()), ("127.0.0.1:7000", Some("me")));
     assert_eq!((login.password.expose_secret(), full.access.database()), (SENTINEL, 3));
-    assert!(url("redis://:${env:PASSWORD}@localhost").unwrap().access.login().unwrap().user.is_none());
+    assert!(
+        url("redis://:${env:PASSWORD}@localhost").unwrap().access.login().unwrap().user.is_none()
+    );
     assert!(url("redis://:${env:ABSENT}@localhost").unwrap_err().to_string().contains("ABSENT"));
-    for wrong in ["localhost:6379", "redis://", "redis://host:x", "redis://host/x", "redis://me@h", "redis://a b"] {
+    for wrong in [
+        "localhost:6379",
+        "redis://",
+        "redis://host:x",
+        "redis://host/x",
+        "redis://me@h",
+        "redis://a b",
+    ] {
         assert!(url(wrong).is_err(), "{wrong}");
     }
 }

@@ -1,6 +1,8 @@
-//! A figure that is true or not, whatever the spread: looked up among the cells and compared with a limit, block by block.
+//! A figure that is true or not, whatever the spread: looked up among the cells and compared with a
+//! limit, block by block.
 //!
-//! `cannot` counts as nothing at all: no message kept, none delivered. What is missing decides nothing.
+//! `cannot` counts as nothing at all: no message kept, none delivered. What is missing decides
+//! nothing.
 
 use crate::claims::finding::Answer;
 use crate::result::{ComparedCell, Kind};
@@ -43,7 +45,9 @@ impl Fact<'_> {
     fn compare(&self, holds: impl Fn(f64) -> bool) -> Answer {
         match self {
             Self::Range { least, most, .. } if holds(*least) == holds(*most) => Ok(holds(*least)),
-            Self::Range { cell, .. } => Err(format!("the blocks disagree on {} of {}", cell.metric, cell.label)),
+            Self::Range { cell, .. } => {
+                Err(format!("the blocks disagree on {} of {}", cell.metric, cell.label))
+            }
             Self::Cannot(_) => Ok(holds(0.0)),
             Self::Missing(what) => Err(what.clone()),
         }
@@ -101,7 +105,10 @@ mod tests {
     #[test]
     fn long_reasons_are_cut_between_words() {
         let text = short(&"a reason of many words ".repeat(9));
-        assert!(text.chars().count() <= 71 && text.ends_with("words…") || text.ends_with('…'), "{text}");
+        assert!(
+            text.chars().count() <= 71 && text.ends_with("words…") || text.ends_with('…'),
+            "{text}"
+        );
         assert_eq!(short("one; two"), "one");
     }
 }

@@ -1,7 +1,9 @@
-//! The rules, one file each: from the cells of a row to findings, reasons and the cells that follow from them.
+//! The rules, one file each: from the cells of a row to findings, reasons and the cells that follow
+//! from them.
 //!
-//! A rule reads its limits (from `claims.yaml`), the cells and the runs of the comparison, and nothing else, so that
-//! anyone can judge again from `comparison.json`. Facts that are yes or no need no repetition; speeds need three blocks.
+//! A rule reads its limits (from `claims.yaml`), the cells and the runs of the comparison, and
+//! nothing else, so that anyone can judge again from `comparison.json`. Facts that are yes or no
+//! need no repetition; speeds need three blocks.
 
 mod error_handling;
 mod fact;
@@ -49,10 +51,14 @@ pub struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
-    /// The metric of a label at a point, among what decides; `base` is the point of a scenario without a matrix.
+    /// The metric of a label at a point, among what decides; `base` is the point of a scenario
+    /// without a matrix.
     fn fact(&self, label: &str, metric: &str, point: &str) -> Fact<'_> {
-        let here = |cell: &&&ComparedCell| cell.label == label && cell.metric == metric && cell.cell == point;
-        let missing = || Fact::Missing(format!("no {metric} of {label}{}", Point::read(point).at()));
+        let here = |cell: &&&ComparedCell| {
+            cell.label == label && cell.metric == metric && cell.cell == point
+        };
+        let missing =
+            || Fact::Missing(format!("no {metric} of {label}{}", Point::read(point).at()));
         self.judged.iter().find(here).map_or_else(missing, |cell| fact::of(cell))
     }
 }
@@ -60,10 +66,14 @@ impl Inputs<'_> {
 /// Why a speed carries no verdict where [`crowded`].
 pub const CROWDED: &str = "more brokers than cores";
 
-/// Whether a cell's brokers were more than the cores of their machine: they take turns, and how fast they are together is
-/// the machine's doing. Brokers that we did not start have cores of their own.
+/// Whether a cell's brokers were more than the cores of their machine: they take turns, and how
+/// fast they are together is the machine's doing. Brokers that we did not start have cores of their
+/// own.
 pub fn crowded(cell: &ComparedCell, runs: &[RunInfo]) -> bool {
-    let run = runs.iter().find(|run| Some(&run.run) == cell.run.as_ref()).filter(|run| run.environment != "external");
+    let run = runs
+        .iter()
+        .find(|run| Some(&run.run) == cell.run.as_ref())
+        .filter(|run| run.environment != "external");
     let cores = run.and_then(|run| run.cores);
     cores.zip(cell.nodes).is_some_and(|(cores, nodes)| u32::from(nodes) > cores)
 }
@@ -78,18 +88,26 @@ fn paired_blocks<'a>(
     over: &'a ComparedCell,
     under: &'a ComparedCell,
 ) -> impl Iterator<Item = (&'a BlockValue, &'a BlockValue)> {
-    let partner = |block: &BlockValue| under.per_block.iter().find(|other| other.block == block.block);
+    let partner =
+        |block: &BlockValue| under.per_block.iter().find(|other| other.block == block.block);
     over.per_block.iter().filter_map(move |block| Some((block, partner(block)?)))
 }
 
 /// `over` ÷ `under` over the blocks in which both have a value.
 fn ratio(over: &ComparedCell, under: &ComparedCell) -> Option<GeometricMean> {
-    let ratios = paired_blocks(over, under).filter_map(|(over, under)| Some(over.value? / under.value?));
+    let ratios =
+        paired_blocks(over, under).filter_map(|(over, under)| Some(over.value? / under.value?));
     GeometricMean::of(&ratios.collect::<Vec<_>>())
 }
 
 /// What follows from a cell: a ratio over the blocks of it and of another.
-fn times(cell: &ComparedCell, metric: &str, ratio: Option<GeometricMean>, n: u64, text: String) -> ComparedCell {
+fn times(
+    cell: &ComparedCell,
+    metric: &str,
+    ratio: Option<GeometricMean>,
+    n: u64,
+    text: String,
+) -> ComparedCell {
     ComparedCell {
         variant: cell.variant.clone(),
         cell: cell.cell.clone(),
@@ -125,7 +143,8 @@ impl Judgement {
 
     /// A sentence on every system, Kafka first.
     fn tell(&mut self, what: &str, words: impl Fn(&str) -> String) {
-        let words = System::NAMES.iter().map(|system| format!("{system} {}", words(system))).join(", ");
+        let words =
+            System::NAMES.iter().map(|system| format!("{system} {}", words(system))).join(", ");
         self.sentences.push(format!("{what}: {words}"));
     }
 

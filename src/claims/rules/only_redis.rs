@@ -20,9 +20,11 @@ pub fn judge(limits: &OnlyRedisLimits, inputs: &Inputs<'_>) -> Judgement {
     if cells().next().is_none() {
         return Judgement::default();
     }
-    let side = |kafka: bool| cells().filter(move |cell| is_kafka(cell) == kafka).collect::<Vec<_>>();
+    let side =
+        |kafka: bool| cells().filter(move |cell| is_kafka(cell) == kafka).collect::<Vec<_>>();
     let (kafka, redis) = (side(true), side(false));
-    let carried = redis.iter().map(|cell| of(cell).above(limits.above)).find(|answer| *answer == Ok(true));
+    let carried =
+        redis.iter().map(|cell| of(cell).above(limits.above)).find(|answer| *answer == Ok(true));
     let carried = carried.unwrap_or_else(|| match redis.first() {
         Some(cell) => of(cell).above(limits.above),
         None => Err(format!("no {} of Redis", limits.metric)),
@@ -39,7 +41,11 @@ pub fn judge(limits: &OnlyRedisLimits, inputs: &Inputs<'_>) -> Judgement {
     };
     let words = |cell: &&ComparedCell| format!("{} {}", cell.label, of(cell).words(compact));
     let words = kafka.iter().chain(&redis).map(words).join(", ");
-    Judgement { verdict: Some(verdict), sentences: vec![format!("{}: {words}", limits.metric)], ..Judgement::default() }
+    Judgement {
+        verdict: Some(verdict),
+        sentences: vec![format!("{}: {words}", limits.metric)],
+        ..Judgement::default()
+    }
 }
 
 #[cfg(test)]
@@ -53,9 +59,19 @@ mod tests {
         let redis = || measured("redis-lists", "operations", "base", &[120_000.0]);
         let judged = judge_with(&rule, &[kafka(), redis()], &[]);
         assert_eq!(judged.verdict(), "holds");
-        assert!(judged.because().contains("kafka cannot (no read by key), redis-lists 120k"), "{}", judged.because());
-        assert_eq!(verdict(&rule, &[measured("kafka", "operations", "base", &[5.0]), redis()]), "does not hold");
-        assert_eq!(verdict(&rule, &[kafka(), cannot("redis-lists", "operations", "base", "x")]), "does not hold");
+        assert!(
+            judged.because().contains("kafka cannot (no read by key), redis-lists 120k"),
+            "{}",
+            judged.because()
+        );
+        assert_eq!(
+            verdict(&rule, &[measured("kafka", "operations", "base", &[5.0]), redis()]),
+            "does not hold"
+        );
+        assert_eq!(
+            verdict(&rule, &[kafka(), cannot("redis-lists", "operations", "base", "x")]),
+            "does not hold"
+        );
         assert_eq!(verdict(&rule, &[redis()]), "inconclusive (no operations of kafka)");
         assert_eq!(verdict(&rule, &[]), "not measured");
         let high = rule_with("session-cache", "above: 0}", "above: 500000}");

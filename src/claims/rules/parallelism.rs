@@ -1,7 +1,8 @@
-//! Parallelism: fan-out (every subscription gets everything) and work sharing (more consumers carry more), each on its own.
+//! Parallelism: fan-out (every subscription gets everything) and work sharing (more consumers carry
+//! more), each on its own.
 //!
-//! The claim is true of a primitive where Kafka supports a kind and the primitive does not. Completeness is a fact;
-//! speed-up is a speed, and so needs three blocks.
+//! The claim is true of a primitive where Kafka supports a kind and the primitive does not.
+//! Completeness is a fact; speed-up is a speed, and so needs three blocks.
 
 use super::fact::{Fact, of, short};
 use super::{CROWDED, Inputs, Judgement, crowded, ratio, times};
@@ -34,7 +35,8 @@ pub fn judge(limits: &ParallelismLimits, inputs: &Inputs<'_>) -> Judgement {
             let lacks = own.answer.clone().map(|supported| !supported);
             judged.find(primitive, format!("at {kind}"), &[kafka.answer.clone(), lacks]);
         }
-        let words = support.iter().map(|(system, own)| format!("{system} {}", own.words)).join(", ");
+        let words =
+            support.iter().map(|(system, own)| format!("{system} {}", own.words)).join(", ");
         judged.sentences.push(format!("{kind}: {words}"));
     }
     judged.derived = speed_ups(inputs);
@@ -50,12 +52,19 @@ struct Support {
 fn fan_out(limits: &ParallelismLimits, inputs: &Inputs<'_>, system: &str) -> Support {
     let own = inputs.judged.iter().filter(|cell| cell.label == system && cell.metric == "complete");
     let counted = own.filter_map(|cell| Some((axis(cell, "subscriptions")?, of(cell))));
-    let facts: Vec<(f64, Fact<'_>)> = counted.filter(|(count, _)| *count >= limits.subscriptions_at_least).collect();
+    let facts: Vec<(f64, Fact<'_>)> =
+        counted.filter(|(count, _)| *count >= limits.subscriptions_at_least).collect();
     if facts.is_empty() {
-        return Support { answer: Err(format!("no fan-out of {system}")), words: "not measured".to_owned() };
+        return Support {
+            answer: Err(format!("no fan-out of {system}")),
+            words: "not measured".to_owned(),
+        };
     }
-    let answers: Vec<Answer> = facts.iter().map(|(_, fact)| fact.at_least(limits.complete_at_least)).collect();
-    let percent = |share: f64| if share == 1.0 { "100 %".to_owned() } else { format!("{:.3} %", share * 100.0) };
+    let answers: Vec<Answer> =
+        facts.iter().map(|(_, fact)| fact.at_least(limits.complete_at_least)).collect();
+    let percent = |share: f64| {
+        if share == 1.0 { "100 %".to_owned() } else { format!("{:.3} %", share * 100.0) }
+    };
     // The worst of them speaks for all.
     let cannot = facts.iter().find(|(_, fact)| matches!(fact, Fact::Cannot(_)));
     let least = |(_, fact): &(f64, Fact<'_>)| match fact {
@@ -75,14 +84,18 @@ fn fan_out(limits: &ParallelismLimits, inputs: &Inputs<'_>, system: &str) -> Sup
 
 fn sharing(limits: &ParallelismLimits, inputs: &Inputs<'_>, system: &str) -> Support {
     let at = |cell: &&ComparedCell, consumers: f64| {
-        cell.label == system && axis(cell, "consumers") == Some(consumers) && text(cell, "work") == Some(&limits.work)
+        cell.label == system
+            && axis(cell, "consumers") == Some(consumers)
+            && text(cell, "work") == Some(&limits.work)
     };
     let many = f64::from(limits.consumers);
     let refused = inputs.judged.iter().find(|cell| cell.kind == Kind::Cannot && at(cell, many));
     if let Some(cell) = refused {
         return Support { answer: Ok(false), words: format!("cannot ({})", short(&cell.text)) };
     }
-    let goodput = |consumers| inputs.judged.iter().find(|cell| cell.metric == "goodput" && at(cell, consumers));
+    let goodput = |consumers| {
+        inputs.judged.iter().find(|cell| cell.metric == "goodput" && at(cell, consumers))
+    };
     let pair = goodput(many).zip(goodput(1.0));
     let Some((more, ratio)) = pair.and_then(|(more, one)| Some((more, ratio(more, one)?))) else {
         let what = format!("no speed-up of {system} at {} consumers", limits.consumers);
@@ -90,14 +103,22 @@ fn sharing(limits: &ParallelismLimits, inputs: &Inputs<'_>, system: &str) -> Sup
     };
     let answer = match crowded(more, inputs.runs) {
         true => Err(CROWDED.to_owned()),
-        false => decide(&[Some(ratio)], Side::Above, limits.speed_up_at_least)[0].map_err(|why| why.to_string()),
+        false => decide(&[Some(ratio)], Side::Above, limits.speed_up_at_least)[0]
+            .map_err(|why| why.to_string()),
     };
-    let interval = ratio.interval().map(|[low, high]| format!(" [{}, {}]", significant(low), significant(high)));
-    let words = format!("{}×{}", significant(ratio.value()), interval.unwrap_or_else(|| " (exploratory)".to_owned()));
+    let interval = ratio
+        .interval()
+        .map(|[low, high]| format!(" [{}, {}]", significant(low), significant(high)));
+    let words = format!(
+        "{}×{}",
+        significant(ratio.value()),
+        interval.unwrap_or_else(|| " (exploratory)".to_owned())
+    );
     Support { answer, words }
 }
 
-/// `speed_up` of every cell with more than one consumer against the one with a single consumer and the same work.
+/// `speed_up` of every cell with more than one consumer against the one with a single consumer and
+/// the same work.
 fn speed_ups(inputs: &Inputs<'_>) -> Vec<ComparedCell> {
     let goodput = || inputs.judged.iter().copied().filter(|cell| cell.metric == "goodput");
     let shared = goodput().filter(|cell| axis(cell, "consumers").is_some_and(|count| count > 1.0));
@@ -143,13 +164,20 @@ mod tests {
         for (consumers, share) in [("1", 0.0), ("4", 1.0)] {
             for work in ["0s", "1ms"] {
                 let point = format!("load.consumers={consumers},load.work={work}");
-                for (system, speed_up) in [("kafka", kafka_speed_up), ("redis-streams", 3.9), ("redis-lists", 3.8)] {
+                for (system, speed_up) in
+                    [("kafka", kafka_speed_up), ("redis-streams", 3.9), ("redis-lists", 3.8)]
+                {
                     let rate = 900.0 * (1.0 + share * (speed_up - 1.0));
                     let near = [rate, rate * 1.01, rate * 0.99];
                     cells.push(measured(system, "goodput", &point, &near[..blocks]));
                 }
                 if consumers != "1" {
-                    cells.push(cannot("redis-pubsub", "complete", &point, "everyone receives everything"));
+                    cells.push(cannot(
+                        "redis-pubsub",
+                        "complete",
+                        &point,
+                        "everyone receives everything",
+                    ));
                 }
             }
         }
@@ -160,17 +188,39 @@ mod tests {
     fn the_cells_decide_kind_by_kind() {
         let rule = rule("parallelism");
         let judged = judge_with(&rule, &cells(3.9, 3), &[]);
-        assert_eq!(judged.verdict(), "holds only for redis-pubsub at work sharing, redis-lists at fan-out");
+        assert_eq!(
+            judged.verdict(),
+            "holds only for redis-pubsub at work sharing, redis-lists at fan-out"
+        );
         let because = judged.because();
         assert!(because.contains("redis-lists cannot (an element is popped once)"), "{because}");
-        assert!(because.contains("redis-streams 100 % complete up to 8 subscriptions"), "{because}");
-        assert!(judged.derived.iter().any(|cell| cell.metric == "speed_up" && cell.value.is_some_and(|v| v > 3.8)));
-        assert_eq!(verdict(&rule, &cells(1.1, 3)), "holds only for redis-lists at fan-out", "Kafka does not share");
+        assert!(
+            because.contains("redis-streams 100 % complete up to 8 subscriptions"),
+            "{because}"
+        );
+        assert!(
+            judged
+                .derived
+                .iter()
+                .any(|cell| cell.metric == "speed_up" && cell.value.is_some_and(|v| v > 3.8))
+        );
+        assert_eq!(
+            verdict(&rule, &cells(1.1, 3)),
+            "holds only for redis-lists at fan-out",
+            "Kafka does not share"
+        );
         let mut lossy = cells(3.9, 3);
-        for cell in lossy.iter_mut().filter(|cell| cell.label == "kafka" && cell.cell == "load.subscriptions=8") {
+        for cell in lossy
+            .iter_mut()
+            .filter(|cell| cell.label == "kafka" && cell.cell == "load.subscriptions=8")
+        {
             cell.per_block.iter_mut().for_each(|block| block.value = Some(0.999));
         }
-        assert_eq!(verdict(&rule, &lossy), "holds only for redis-pubsub at work sharing", "Kafka is not complete");
+        assert_eq!(
+            verdict(&rule, &lossy),
+            "holds only for redis-pubsub at work sharing",
+            "Kafka is not complete"
+        );
     }
 
     #[test]
@@ -189,7 +239,11 @@ mod tests {
         let judged = judge_with(&rule("parallelism"), &cells, &[]);
         let sharing = judged.findings.iter().find(|finding| finding.condition == "at work sharing");
         assert_eq!(sharing.unwrap().decision, Err(CROWDED.to_owned()));
-        assert_eq!(judged.verdict(), "holds only for redis-lists at fan-out", "completeness is no speed");
+        assert_eq!(
+            judged.verdict(),
+            "holds only for redis-lists at fan-out",
+            "completeness is no speed"
+        );
     }
 
     #[test]
@@ -198,11 +252,14 @@ mod tests {
         let steep = rule_with("parallelism", "speed-up-at-least: 2", "speed-up-at-least: 5");
         assert_eq!(verdict(&steep, &cells), "holds only for redis-lists at fan-out");
         let mut few = cells.clone();
-        few.iter_mut().filter(|cell| cell.metric == "complete" && cell.label == "redis-streams").for_each(|cell| {
-            cell.per_block.iter_mut().for_each(|block| block.value = Some(0.99));
-        });
+        few.iter_mut()
+            .filter(|cell| cell.metric == "complete" && cell.label == "redis-streams")
+            .for_each(|cell| {
+                cell.per_block.iter_mut().for_each(|block| block.value = Some(0.99));
+            });
         assert!(verdict(&rule("parallelism"), &few).contains("redis-streams at fan-out"));
-        let lenient = rule_with("parallelism", "complete-at-least: 1\n", "complete-at-least: 0.9\n");
+        let lenient =
+            rule_with("parallelism", "complete-at-least: 1\n", "complete-at-least: 0.9\n");
         assert!(!verdict(&lenient, &few).contains("redis-streams"));
         let other = rule_with("parallelism", "consumers: 4", "consumers: 8");
         assert!(!verdict(&other, &cells).contains("work sharing"));

@@ -51,7 +51,9 @@ pub fn judge(limits: &PullPushLimits, inputs: &Inputs<'_>) -> Judgement {
         if let fact @ Fact::Range { most, .. } = inputs.fact(system, "stalled.lost", BASE)
             && most > 0.0
         {
-            judged.sentences.push(format!("{system}: a stalled consumer lost {} messages", fact.words(count)));
+            judged
+                .sentences
+                .push(format!("{system}: a stalled consumer lost {} messages", fact.words(count)));
         }
     }
     judged
@@ -66,7 +68,8 @@ mod tests {
     fn cells(requests: [f64; 4]) -> Vec<ComparedCell> {
         let systems = ["kafka", "redis-pubsub", "redis-streams", "redis-lists"];
         let rates = ["rate=1/s", "rate=100/s"];
-        let cell = |system: &str, value: f64| rates.map(|rate| measured(system, METRIC, rate, &[value]));
+        let cell =
+            |system: &str, value: f64| rates.map(|rate| measured(system, METRIC, rate, &[value]));
         systems.into_iter().zip(requests).flat_map(|(system, value)| cell(system, value)).collect()
     }
 
@@ -75,13 +78,23 @@ mod tests {
         let rule = rule("delivery");
         let judged = judge_with(&rule, &cells([1.1, 0.0, 1.0, 1.0]), &[]);
         assert_eq!(judged.verdict(), "holds only for redis-pubsub");
-        assert!(judged.because().contains("redis-pubsub: 0 requests per batch: is pushed to"), "{}", judged.because());
+        assert!(
+            judged.because().contains("redis-pubsub: 0 requests per batch: is pushed to"),
+            "{}",
+            judged.because()
+        );
         assert_eq!(verdict(&rule, &cells([1.1, 0.0, 0.0, 0.0])), "holds");
-        assert_eq!(verdict(&rule, &cells([0.2, 0.0, 0.0, 0.0])), "does not hold", "Kafka does not pull");
+        assert_eq!(
+            verdict(&rule, &cells([0.2, 0.0, 0.0, 0.0])),
+            "does not hold",
+            "Kafka does not pull"
+        );
         let mut one = cells([1.0, 0.0, 1.0, 1.0]);
-        one.iter_mut().filter(|cell| cell.label == "redis-pubsub" && cell.cell == "rate=1/s").for_each(|cell| {
-            cell.per_block[0].value = Some(1.0);
-        });
+        one.iter_mut()
+            .filter(|cell| cell.label == "redis-pubsub" && cell.cell == "rate=1/s")
+            .for_each(|cell| {
+                cell.per_block[0].value = Some(1.0);
+            });
         assert_eq!(verdict(&rule, &one), "holds only for redis-pubsub at rate=100/s");
     }
 
@@ -97,8 +110,11 @@ mod tests {
     fn the_limits_in_the_data_decide() {
         let cells = cells([0.8, 0.2, 1.0, 1.0]);
         assert_eq!(verdict(&rule("delivery"), &cells), "does not hold");
-        let pull =
-            rule_with("delivery", "pull-at-least: 0.9, push-at-most: 0.1", "pull-at-least: 0.7, push-at-most: 0.3");
+        let pull = rule_with(
+            "delivery",
+            "pull-at-least: 0.9, push-at-most: 0.1",
+            "pull-at-least: 0.7, push-at-most: 0.3",
+        );
         assert_eq!(verdict(&pull, &cells), "holds only for redis-pubsub");
     }
 
@@ -107,6 +123,9 @@ mod tests {
         assert_eq!(verdict(&rule("delivery"), &[]), "not measured");
         let mut cells = cells([1.0, 0.0, 1.0, 1.0]);
         cells.retain(|cell| cell.label != "kafka");
-        assert!(verdict(&rule("delivery"), &cells).contains("no requests_per_batch of kafka at rate=1/s"));
+        assert!(
+            verdict(&rule("delivery"), &cells)
+                .contains("no requests_per_batch of kafka at rate=1/s")
+        );
     }
 }

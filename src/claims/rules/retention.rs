@@ -38,7 +38,12 @@ mod tests {
     fn cells(shares: [f64; 3]) -> Vec<ComparedCell> {
         let mut cells = vec![cannot("redis-pubsub", METRIC, "base", "nothing is ever kept")];
         let systems = ["kafka", "redis-streams", "redis-lists"];
-        cells.extend(systems.into_iter().zip(shares).map(|(system, share)| measured(system, METRIC, "base", &[share])));
+        cells.extend(
+            systems
+                .into_iter()
+                .zip(shares)
+                .map(|(system, share)| measured(system, METRIC, "base", &[share])),
+        );
         cells
     }
 
@@ -49,7 +54,9 @@ mod tests {
         assert_eq!(judged.verdict(), "holds only for redis-pubsub, redis-lists");
         let because = judged.because();
         assert!(
-            because.contains("kafka 100 %, redis-pubsub cannot (nothing is ever kept), redis-streams 100 %"),
+            because.contains(
+                "kafka 100 %, redis-pubsub cannot (nothing is ever kept), redis-streams 100 %"
+            ),
             "{because}"
         );
         assert_eq!(verdict(&rule, &cells([1.0, 0.0, 0.0])), "holds");
@@ -73,6 +80,9 @@ mod tests {
         cells.remove(3);
         cells.remove(0);
         let verdict = verdict(&rule("retention"), &cells);
-        assert!(verdict.contains("blocks disagree on readable_after_ack of redis-lists"), "{verdict}");
+        assert!(
+            verdict.contains("blocks disagree on readable_after_ack of redis-lists"),
+            "{verdict}"
+        );
     }
 }

@@ -1,6 +1,8 @@
-//! The largest message that arrives intact: Kafka's reaches the size claimed and the primitive's stays below Kafka's.
+//! The largest message that arrives intact: Kafka's reaches the size claimed and the primitive's
+//! stays below Kafka's.
 //!
-//! At defaults (labels as the systems' names) and tuned (`-tuned`), each on its own. Sizes are nominal.
+//! At defaults (labels as the systems' names) and tuned (`-tuned`), each on its own. Sizes are
+//! nominal.
 
 use super::fact::Fact;
 use super::{Inputs, Judgement};
@@ -28,15 +30,21 @@ pub fn judge(limits: &SizeLimits, inputs: &Inputs<'_>) -> Judgement {
             let own = of(primitive);
             let smaller = match (&kafka, &own) {
                 (Fact::Range { least, most, .. }, _) if least == most => own.below(*least),
-                (Fact::Range { .. }, _) => Err(format!("the blocks disagree on {METRIC} of kafka{suffix}")),
+                (Fact::Range { .. }, _) => {
+                    Err(format!("the blocks disagree on {METRIC} of kafka{suffix}"))
+                }
                 (Fact::Cannot(_), _) => Ok(false),
                 (Fact::Missing(what), _) => Err(what.clone()),
             };
             judged.find(primitive, condition, &[reaches.clone(), smaller]);
         }
         judged.tell(&format!("largest intact {condition}"), |system| match (system, &reaches) {
-            ("kafka", Ok(true)) => format!("{} (reaches {})", kafka.words(bytes), bytes(limits.kafka_at_least)),
-            ("kafka", Ok(false)) => format!("{} (below {})", kafka.words(bytes), bytes(limits.kafka_at_least)),
+            ("kafka", Ok(true)) => {
+                format!("{} (reaches {})", kafka.words(bytes), bytes(limits.kafka_at_least))
+            }
+            ("kafka", Ok(false)) => {
+                format!("{} (below {})", kafka.words(bytes), bytes(limits.kafka_at_least))
+            }
             _ => of(system).words(bytes),
         });
     }
@@ -64,10 +72,14 @@ mod tests {
     /// `(label, bytes)`; what is not named is 512 MiB.
     fn cells(sizes: &[(&str, f64)]) -> Vec<ComparedCell> {
         let systems = ["kafka", "redis-pubsub", "redis-streams", "redis-lists"];
-        let labels = systems.iter().flat_map(|system| [system.to_string(), format!("{system}-tuned")]);
+        let labels =
+            systems.iter().flat_map(|system| [system.to_string(), format!("{system}-tuned")]);
         labels
             .map(|label| {
-                let size = sizes.iter().find(|(name, _)| *name == label).map_or(512.0 * MIB, |(_, size)| *size);
+                let size = sizes
+                    .iter()
+                    .find(|(name, _)| *name == label)
+                    .map_or(512.0 * MIB, |(_, size)| *size);
                 measured(&label, METRIC, "base", &[size])
             })
             .collect()
@@ -79,20 +91,33 @@ mod tests {
         let tuned = cells(&[("kafka", MIB), ("kafka-tuned", 1e9)]);
         let judged = judge_with(&rule, &tuned, &[]);
         assert_eq!(judged.verdict(), "holds only at tuned limits");
-        assert!(judged.because().contains("kafka 1 MiB (below 1 GB), redis-pubsub 512 MiB"), "{}", judged.because());
-        let all =
-            cells(&[("kafka", MIB), ("kafka-tuned", 1e9), ("redis-pubsub-tuned", 1e9), ("redis-lists-tuned", 1e9)]);
+        assert!(
+            judged.because().contains("kafka 1 MiB (below 1 GB), redis-pubsub 512 MiB"),
+            "{}",
+            judged.because()
+        );
+        let all = cells(&[
+            ("kafka", MIB),
+            ("kafka-tuned", 1e9),
+            ("redis-pubsub-tuned", 1e9),
+            ("redis-lists-tuned", 1e9),
+        ]);
         assert_eq!(verdict(&rule, &all), "holds only for redis-streams at tuned limits");
         let equal = cells(&[("kafka", MIB), ("kafka-tuned", 256.0 * MIB)]);
         assert_eq!(verdict(&rule, &equal), "does not hold");
-        assert_eq!(verdict(&rule, &cells(&[("kafka", 1e9), ("kafka-tuned", 1e9)])), "holds", "no blocks needed");
+        assert_eq!(
+            verdict(&rule, &cells(&[("kafka", 1e9), ("kafka-tuned", 1e9)])),
+            "holds",
+            "no blocks needed"
+        );
     }
 
     #[test]
     fn the_limit_in_the_data_decides() {
         let cells = cells(&[("kafka", 600.0 * MIB), ("kafka-tuned", 600.0 * MIB)]);
         assert_eq!(verdict(&rule("message-size"), &cells), "does not hold");
-        let lower = rule_with("message-size", "kafka-at-least: 1000000000", "kafka-at-least: 600000000");
+        let lower =
+            rule_with("message-size", "kafka-at-least: 1000000000", "kafka-at-least: 600000000");
         assert_eq!(verdict(&lower, &cells), "holds");
     }
 
@@ -100,6 +125,9 @@ mod tests {
     fn what_is_missing_is_named() {
         let mut cells = cells(&[("kafka", MIB)]);
         cells.retain(|cell| !cell.label.ends_with("-tuned"));
-        assert_eq!(verdict(&rule("message-size"), &cells), "inconclusive (no largest_intact of kafka-tuned)");
+        assert_eq!(
+            verdict(&rule("message-size"), &cells),
+            "inconclusive (no largest_intact of kafka-tuned)"
+        );
     }
 }

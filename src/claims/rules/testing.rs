@@ -23,7 +23,8 @@ pub fn measured(label: &str, metric: &str, point: &str, values: &[f64]) -> Compa
         outcome: CellOutcome::Ok,
         because: String::new(),
     };
-    let system = crate::result::synthetic::SYSTEMS.into_iter().rfind(|system| label.starts_with(system));
+    let system =
+        crate::result::synthetic::SYSTEMS.into_iter().rfind(|system| label.starts_with(system));
     recompute(ComparedCell {
         nodes: Some(1),
         cell: point.to_owned(),
@@ -78,7 +79,12 @@ pub fn rule_with(id: &str, from: &str, to: &str) -> Rule {
 
 pub fn judge_with(rule: &Rule, cells: &[ComparedCell], documented: &[Documented]) -> Judgement {
     let runs = [run_info("x")];
-    let judged = rule.judge(&Inputs { judged: cells.iter().collect(), shown: Vec::new(), runs: &runs, documented });
+    let judged = rule.judge(&Inputs {
+        judged: cells.iter().collect(),
+        shown: Vec::new(),
+        runs: &runs,
+        documented,
+    });
     assert!(judged.because().chars().count() <= crate::claims::finding::LONGEST_BECAUSE);
     judged
 }

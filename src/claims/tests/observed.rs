@@ -10,12 +10,23 @@ fn observations_become_cells_and_facts_need_one_block() {
     let row = row(&comparison, "retention");
     assert_eq!(row.verdict, "holds only for redis-pubsub, redis-lists");
     assert!(row.because.contains("redis-pubsub cannot (keeps nothing)"), "{}", row.because);
-    let cell = |metric: &str, label: &str| row.cells.iter().find(|c| c.metric == metric && c.label == label).unwrap();
+    let cell = |metric: &str, label: &str| {
+        row.cells.iter().find(|c| c.metric == metric && c.label == label).unwrap()
+    };
     let lists = cell("readable_after_ack", "redis-lists");
-    assert_eq!((lists.kind, lists.value, lists.unit.as_str(), lists.n), (Kind::Measured, Some(0.0), "share", 100));
-    assert_eq!((lists.cell.as_str(), lists.text.as_str(), lists.interval), ("base", "read back", None));
+    assert_eq!(
+        (lists.kind, lists.value, lists.unit.as_str(), lists.n),
+        (Kind::Measured, Some(0.0), "share", 100)
+    );
+    assert_eq!(
+        (lists.cell.as_str(), lists.text.as_str(), lists.interval),
+        ("base", "read back", None)
+    );
     let seek = cell("share.seek", "redis-lists");
-    assert_eq!((seek.kind, seek.cell.as_str(), seek.text.as_str()), (Kind::Cannot, "by=time", "a list has no time"));
+    assert_eq!(
+        (seek.kind, seek.cell.as_str(), seek.text.as_str()),
+        (Kind::Cannot, "by=time", "a list has no time")
+    );
 }
 
 #[test]
@@ -33,7 +44,8 @@ fn a_cell_of_a_fact_edited_by_hand_is_found_out() {
     assert!(edited(|cell| cell.kind = Kind::Documented).contains("kind of redis-lists"));
     let mut documented = sound.clone();
     let row = documented.claims.iter_mut().find(|row| row.id == "error-handling").unwrap();
-    row.cells.iter_mut().find(|cell| cell.label == "kafka-share-groups").unwrap().text = "nobody".into();
+    row.cells.iter_mut().find(|cell| cell.label == "kafka-share-groups").unwrap().text =
+        "nobody".into();
     assert!(recheck(&documented).unwrap_err().join("").contains("text of kafka-share-groups"));
     let mut rule = sound;
     rule.claims[0].rule = "Largest of all.".into();
@@ -43,13 +55,15 @@ fn a_cell_of_a_fact_edited_by_hand_is_found_out() {
 /// The size ladder's tries stay in its summary: the table has a line for each rung.
 #[test]
 fn tries_become_rungs() {
-    let intact = |point: &str, value| Observation::measured(metric::INTACT, point, value, 1).with_text("no");
+    let intact =
+        |point: &str, value| Observation::measured(metric::INTACT, point, value, 1).with_text("no");
     let observations = vec![
         intact("size=1MiB,payload=text,codec=none", 0.0),
         intact("size=1MiB,payload=text,codec=lz4", 1.0),
         Observation::measured(metric::LARGEST_INTACT, "", 1048576.0, 2),
     ];
-    let comparison = build("quick", &[observed("message-size", &[("kafka", observations)])]).unwrap();
+    let comparison =
+        build("quick", &[observed("message-size", &[("kafka", observations)])]).unwrap();
     recheck(&comparison).unwrap();
     assert_eq!(again(&comparison).unwrap(), comparison);
     let row = row(&comparison, "message-size");
@@ -71,7 +85,10 @@ fn completeness_comes_from_the_books() {
     let comparison = build("quick", &[run]).unwrap();
     let row = row(&comparison, "parallelism");
     let complete = |label: &str| {
-        row.cells.iter().find(|cell| cell.metric == "complete" && cell.label == label).and_then(|cell| cell.value)
+        row.cells
+            .iter()
+            .find(|cell| cell.metric == "complete" && cell.label == label)
+            .and_then(|cell| cell.value)
     };
     assert_eq!((complete("kafka"), complete("redis-lists")), (Some(1.0), Some(0.75)));
     assert!(row.verdict == "holds only at fan-out", "{}", row.verdict);

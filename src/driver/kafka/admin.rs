@@ -1,4 +1,5 @@
-//! Topics and settings of the broker: made, read back, deleted. Touches only what carries the cell's own name.
+//! Topics and settings of the broker: made, read back, deleted. Touches only what carries the
+//! cell's own name.
 
 use super::clients::{Clients, refused, timed_out};
 use super::load::client_log::KafkaContext;
@@ -6,7 +7,8 @@ use super::settings::secret;
 use crate::driver::DriverError;
 use crate::scenario::Topic;
 use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigEntry, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, ConfigEntry, ConfigSource, NewTopic, ResourceSpecifier,
+    TopicReplication,
 };
 use rdkafka::error::RDKafkaErrorCode;
 use std::collections::BTreeMap;
@@ -50,8 +52,15 @@ const DECISIVE: &[&str] = &[
 ];
 
 /// Where a broker lies, not how it works: kept out of results, which are made to be shown.
-const PLACES: &[&str] =
-    &["listeners", "controller.quorum", "controller.listener", "log.dir", "node.id", "broker.id", "host"];
+const PLACES: &[&str] = &[
+    "listeners",
+    "controller.quorum",
+    "controller.listener",
+    "log.dir",
+    "node.id",
+    "broker.id",
+    "host",
+];
 
 pub type Entries = BTreeMap<String, String>;
 
@@ -70,14 +79,19 @@ impl Admin {
         let failed = "make an admin client";
         let client = clients.settings.admin().create_with_context(clients.context());
         let client = client.map_err(|error| refused(failed, error))?;
-        let runtime = Builder::new_current_thread().build().map_err(|error| refused(failed, error))?;
+        let runtime =
+            Builder::new_current_thread().build().map_err(|error| refused(failed, error))?;
         Ok(Self { name: name.to_owned(), client, runtime, clients: clients.clone() })
     }
 
     /// Makes `name` and returns when every partition has a leader and all its copies.
     pub fn make_topic(&self, name: &str, topic: &Topic) -> Result<(), DriverError> {
         let Clients { settings, log, clock, .. } = &self.clients;
-        let mut new = NewTopic::new(name, topic.partitions.into(), TopicReplication::Fixed(topic.replicas.into()));
+        let mut new = NewTopic::new(
+            name,
+            topic.partitions.into(),
+            TopicReplication::Fixed(topic.replicas.into()),
+        );
         for (key, value) in &topic.config {
             new = new.set(key, value);
         }
@@ -98,21 +112,33 @@ impl Admin {
                     for broker in metadata.brokers() {
                         let address = format!("{}:{}", broker.host(), broker.port());
                         let permitted = settings.access.permit(&address);
-                        permitted.map_err(|why| refused(format!("being sent to {address}"), why))?;
+                        permitted
+                            .map_err(|why| refused(format!("being sent to {address}"), why))?;
                     }
-                    let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
-                    let led = partitions.iter().filter(|p| p.leader() >= 0 && p.isr().len() >= copies).count();
-                    if partitions.len() == usize::from(topic.partitions) && led == partitions.len() {
+                    let partitions =
+                        metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
+                    let led = partitions
+                        .iter()
+                        .filter(|p| p.leader() >= 0 && p.isr().len() >= copies)
+                        .count();
+                    if partitions.len() == usize::from(topic.partitions) && led == partitions.len()
+                    {
                         Ok(())
                     } else {
-                        Err(format!("{led} of {} partitions have a leader and all copies", topic.partitions))
+                        Err(format!(
+                            "{led} of {} partitions have a leader and all copies",
+                            topic.partitions
+                        ))
                     }
                 }
             };
             match ready {
                 Ok(()) => return Ok(()),
                 Err(why) if clock.now_ns() > deadline_ns => {
-                    return Err(timed_out(&log.explain(format!("making topic {name}: {why}")), MAKE));
+                    return Err(timed_out(
+                        &log.explain(format!("making topic {name}: {why}")),
+                        MAKE,
+                    ));
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
@@ -124,7 +150,12 @@ impl Admin {
         self.only_ours(names)?;
         let deleted = self.runtime.block_on(self.client.delete_topics(names, &options()));
         let results = deleted.map_err(|error| self.clients.lost(error))?;
-        let missing = |code| matches!(code, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic);
+        let missing = |code| {
+            matches!(
+                code,
+                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic
+            )
+        };
         match results.into_iter().filter_map(Result::err).find(|(_, code)| !missing(*code)) {
             Some((topic, code)) => Err(refused("delete a topic", format!("{topic}: {code}"))),
             None => Ok(()),
@@ -133,12 +164,15 @@ impl Admin {
 
     fn only_ours(&self, names: &[&str]) -> Result<(), DriverError> {
         match names.iter().find(|name| !name.starts_with(&self.name)) {
-            Some(foreign) => Err(refused(format!("delete {foreign}"), "it does not belong to this run")),
+            Some(foreign) => {
+                Err(refused(format!("delete {foreign}"), "it does not belong to this run"))
+            }
             None => Ok(()),
         }
     }
 
-    /// Deletes groups as far as they can be: one whose member died without leaving stays until its session ends.
+    /// Deletes groups as far as they can be: one whose member died without leaving stays until its
+    /// session ends.
     pub fn delete_groups(&self, names: &[&str]) {
         let log = &self.clients.log;
         if let Err(foreign) = self.only_ours(names) {
@@ -154,16 +188,23 @@ impl Admin {
         }
     }
 
-    /// Settings of the first broker and of `topic`, read back: what differs from the defaults, and what decides.
+    /// Settings of the first broker and of `topic`, read back: what differs from the defaults, and
+    /// what decides.
     pub fn describe(&self, topic: &str) -> Result<(Entries, Entries), DriverError> {
         let fail = |error| self.clients.lost(error);
         let metadata = self.client.inner().fetch_metadata(Some(topic), ANSWER).map_err(fail)?;
         let mut asked = vec![ResourceSpecifier::Topic(topic)];
-        asked.extend(metadata.brokers().first().map(|broker| ResourceSpecifier::Broker(broker.id())));
-        let answers = self.runtime.block_on(self.client.describe_configs(&asked, &options())).map_err(fail)?;
+        asked.extend(
+            metadata.brokers().first().map(|broker| ResourceSpecifier::Broker(broker.id())),
+        );
+        let answers = self
+            .runtime
+            .block_on(self.client.describe_configs(&asked, &options()))
+            .map_err(fail)?;
         let mut answers = answers.into_iter();
         // Refused to a client that may not read settings: then there is nothing to report.
-        let mut next = || answers.next().and_then(Result::ok).map_or_else(Entries::new, |r| worth(&r.entries));
+        let mut next =
+            || answers.next().and_then(Result::ok).map_or_else(Entries::new, |r| worth(&r.entries));
         let of_topic = next();
         let mut of_broker = next();
         of_broker.insert("brokers".into(), metadata.brokers().len().to_string());
@@ -180,7 +221,10 @@ fn worth(entries: &[ConfigEntry]) -> Entries {
         .iter()
         .filter(|entry| !entry.is_sensitive && !secret(&entry.name))
         .filter(|entry| !PLACES.iter().any(|place| entry.name.contains(place)))
-        .filter(|entry| DECISIVE.contains(&entry.name.as_str()) || !matches!(entry.source, ConfigSource::Default))
+        .filter(|entry| {
+            DECISIVE.contains(&entry.name.as_str())
+                || !matches!(entry.source, ConfigSource::Default)
+        })
         .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
         .collect()
 }
@@ -194,11 +238,13 @@ mod tests {
 
     #[test]
     fn what_belongs_to_others_is_not_deleted() {
-        let settings = ClientSettings::new(&cell(), &["127.0.0.1:1".into()], &Default::default()).unwrap();
+        let settings =
+            ClientSettings::new(&cell(), &["127.0.0.1:1".into()], &Default::default()).unwrap();
         let clients = Clients::new(settings, Clock::start());
         let admin = Admin::connect(&clients, "bb-abc-kafka").unwrap();
         for foreign in ["orders", "bb-abd-kafka", "", "bb-abc"] {
-            let error = admin.delete_topics(&["bb-abc-kafka-probe", foreign]).unwrap_err().to_string();
+            let error =
+                admin.delete_topics(&["bb-abc-kafka-probe", foreign]).unwrap_err().to_string();
             assert!(error.contains("does not belong to this run"), "{error}");
         }
         admin.delete_groups(&["orders-group"]);

@@ -1,5 +1,5 @@
-//! What the clients of one cell share: settings, the library's log, the clock; how each kind of them is made, and what
-//! goes wrong with them.
+//! What the clients of one cell share: settings, the library's log, the clock; how each kind of
+//! them is made, and what goes wrong with them.
 
 use super::load::client_log::{ClientLog, KafkaContext};
 use super::load::ffi::{ConsumerHandle, ProducerHandle};
@@ -39,7 +39,8 @@ impl Clients {
     pub fn consumer(&self, config: &ClientConfig) -> Result<Arc<ConsumerHandle>, DriverError> {
         let made = config.create_with_context(self.context());
         let consumer = made.map_err(|error| refused("make a consumer", error))?;
-        let handle = ConsumerHandle::new(consumer).ok_or_else(|| refused("make a consumer", "no queue"))?;
+        let handle =
+            ConsumerHandle::new(consumer).ok_or_else(|| refused("make a consumer", "no queue"))?;
         Ok(Arc::new(handle))
     }
 
@@ -48,17 +49,25 @@ impl Clients {
         self.consumer(&self.settings.reader(name))
     }
 
-    /// A producer that knows the leaders of `topic`, so that its first message does not wait for them.
-    pub fn producer(&self, config: &ClientConfig, topic: &str, limit: Duration) -> Result<ProducerHandle, DriverError> {
+    /// A producer that knows the leaders of `topic`, so that its first message does not wait for
+    /// them.
+    pub fn producer(
+        &self,
+        config: &ClientConfig,
+        topic: &str,
+        limit: Duration,
+    ) -> Result<ProducerHandle, DriverError> {
         let made = config.create_with_context(self.context());
         let producer = made.map_err(|error| refused("make a producer", error))?;
-        let handle = ProducerHandle::new(producer, topic).ok_or_else(|| refused("open the topic", topic))?;
+        let handle =
+            ProducerHandle::new(producer, topic).ok_or_else(|| refused("open the topic", topic))?;
         handle.client().fetch_metadata(Some(topic), limit).map_err(|error| self.lost(error))?;
         Ok(handle)
     }
 }
 
-/// Members that have joined, by driver: while a later one joins, the earlier ones must answer the rebalance.
+/// Members that have joined, by driver: while a later one joins, the earlier ones must answer the
+/// rebalance.
 #[derive(Clone, Default)]
 pub struct Members(Arc<Mutex<Vec<Weak<ConsumerHandle>>>>);
 
@@ -76,11 +85,14 @@ impl Members {
     }
 }
 
-/// Serves what is on a main queue. Trouble with connections is the library's to mend and only noted.
+/// Serves what is on a main queue. Trouble with connections is the library's to mend and only
+/// noted.
 pub fn serve(consumer: &BaseConsumer<KafkaContext>) -> Result<(), DriverError> {
     while let Some(event) = consumer.poll(Duration::ZERO) {
         match event {
-            Ok(_) => return Err(refused("consume", "a record came outside of the member's own queue")),
+            Ok(_) => {
+                return Err(refused("consume", "a record came outside of the member's own queue"));
+            }
             Err(KafkaError::MessageConsumptionFatal(code)) => {
                 return Err(refused("consume", consumer.context().log.explain(code)));
             }
@@ -109,7 +121,11 @@ pub fn assign(handle: &ConsumerHandle, topic: &str, begin: &[(i32, i64)]) -> Kaf
 }
 
 pub fn disconnected(address: &str, cause: impl Display) -> DriverError {
-    DriverError::Disconnected { system: System::Kafka, address: address.to_owned(), cause: cause.to_string() }
+    DriverError::Disconnected {
+        system: System::Kafka,
+        address: address.to_owned(),
+        cause: cause.to_string(),
+    }
 }
 
 pub fn refused(action: impl Into<String>, cause: impl Display) -> DriverError {

@@ -11,7 +11,8 @@ use crate::driver::capability::{
 };
 use crate::driver::work::WorkQueue;
 use crate::driver::{
-    Audit, Driver, DriverError, LargeClient, LargeMessages, Outcome, Outgoing, Publisher, Subscriber, Target,
+    Audit, Driver, DriverError, LargeClient, LargeMessages, Outcome, Outgoing, Publisher,
+    Subscriber, Target,
 };
 use crate::model::System;
 use crate::result::{Description, Survives};
@@ -38,7 +39,8 @@ pub fn client_version() -> String {
 }
 
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
-    let clients = Clients::new(ClientSettings::new(cell, &target.addresses, &target.access)?, target.clock);
+    let clients =
+        Clients::new(ClientSettings::new(cell, &target.addresses, &target.access)?, target.clock);
     Ok(Box::new(KafkaDriver { cell: cell.clone(), target, clients }))
 }
 
@@ -47,13 +49,20 @@ impl KafkaDriver {
         format!("{}-s{subscription}", self.target.name)
     }
 
-    /// Settings of broker and topic. Where clients outlive what is broken, they are asked for as long as a message is.
+    /// Settings of broker and topic. Where clients outlive what is broken, they are asked for as
+    /// long as a message is.
     fn read_settings(&self) -> Result<(Entries, Entries), DriverError> {
-        let limit = self.cell.load.deadline.map_or(Duration::ZERO, |span| Duration::from_nanos(span.nanos()));
+        let limit = self
+            .cell
+            .load
+            .deadline
+            .map_or(Duration::ZERO, |span| Duration::from_nanos(span.nanos()));
         let deadline = Instant::now() + limit.min(PATIENT);
         loop {
             match self.admin()?.describe(&self.target.name) {
-                Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(100)),
+                Err(_) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(100))
+                }
                 ended => return ended,
             }
         }
@@ -86,7 +95,9 @@ impl KafkaDriver {
         publisher.wait(deadline_ns, &mut completions)?;
         match completions.first().map(|completion| completion.outcome) {
             Some(Outcome::Acked) => {}
-            Some(_) => return Err(refused("the first message", format!("{:?}", publisher.failures()))),
+            Some(_) => {
+                return Err(refused("the first message", format!("{:?}", publisher.failures())));
+            }
             None => return Err(timed_out(&log.explain("the first message"), PROBE)),
         }
         let mut seen = false;
@@ -121,7 +132,11 @@ impl Driver for KafkaDriver {
             }
         }
         self.probe(&probe)?;
-        if reflector::is_one(&self.target.addresses) { Ok(()) } else { admin.delete_topics(&[&probe]) }
+        if reflector::is_one(&self.target.addresses) {
+            Ok(())
+        } else {
+            admin.delete_topics(&[&probe])
+        }
     }
 
     fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
@@ -144,11 +159,15 @@ impl Driver for KafkaDriver {
     fn large(&self, client: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
         let topic = &self.target.name;
         Ok(match client {
-            LargeClient::Usual => Box::new(large::KafkaLarge::connect(&self.clients, self.cell.message.codec, topic)?),
+            LargeClient::Usual => {
+                Box::new(large::KafkaLarge::connect(&self.clients, self.cell.message.codec, topic)?)
+            }
             LargeClient::Second if self.cell.config.nodes > 1 => {
                 return Err(cannot("be asked by the second client", "it speaks to one node"));
             }
-            LargeClient::Second => Box::new(large_socket::SocketLarge::connect(&self.clients, topic)?),
+            LargeClient::Second => {
+                Box::new(large_socket::SocketLarge::connect(&self.clients, topic)?)
+            }
         })
     }
 
@@ -180,12 +199,18 @@ impl Driver for KafkaDriver {
             return Ok(());
         }
         let admin = self.admin()?;
-        let groups: Vec<_> = (0..self.cell.load.subscriptions).map(|subscription| self.group(subscription)).collect();
+        let groups: Vec<_> = (0..self.cell.load.subscriptions)
+            .map(|subscription| self.group(subscription))
+            .collect();
         admin.delete_groups(&groups.iter().map(String::as_str).collect::<Vec<_>>());
         admin.delete_topics(&[&self.target.name, &format!("{}-probe", self.target.name)])
     }
 
-    fn counted(&self, subscription: u16, _: u16) -> Result<WatchedSubscriber<Requests>, DriverError> {
+    fn counted(
+        &self,
+        subscription: u16,
+        _: u16,
+    ) -> Result<WatchedSubscriber<Requests>, DriverError> {
         let clients = Clients { settings: self.clients.settings.telling(), ..self.clients.clone() };
         Ok(self.join(&clients, subscription)?.watched())
     }
@@ -208,14 +233,17 @@ impl Driver for KafkaDriver {
     }
 
     fn cache(&self) -> Result<Box<dyn CacheClient>, DriverError> {
-        Err(cannot("look a value up by its key", "a topic is read in order; it takes a store beside it"))
+        Err(cannot(
+            "look a value up by its key",
+            "a topic is read in order; it takes a store beside it",
+        ))
     }
 }
 
 /// What an acknowledged message survives, by Kafka's documentation and the cell's settings.
 ///
-/// Kafka does not sync per write unless told to: an acknowledgement means the page cache of whoever confirmed. A
-/// killed process loses nothing of that, a machine without power everything.
+/// Kafka does not sync per write unless told to: an acknowledgement means the page cache of whoever
+/// confirmed. A killed process loses nothing of that, a machine without power everything.
 fn survives(config: &SystemConfig, settings: &ClientSettings) -> Survives {
     let setting = |topic: &str, broker: &str| {
         let value = config.topic.config.get(topic).or_else(|| config.broker.get(broker));
@@ -229,7 +257,8 @@ fn survives(config: &SystemConfig, settings: &ClientSettings) -> Survives {
         "-1" => ("all in-sync replicas", "all"),
         _ => ("the leader", "1"),
     };
-    // With copies, a killed leader is replaced by one that may not have what only the leader confirmed.
+    // With copies, a killed leader is replaced by one that may not have what only the leader
+    // confirmed.
     let process_kill = acks == "all" || (acks == "1" && copies == 1);
     let synced = if flush == Some(1) { "synced to disk" } else { "in the page cache" };
     let consumer = if read(&settings.consumer, "enable.auto.commit") == "true" {
@@ -258,12 +287,16 @@ mod tests {
 
     fn class(client: &[(&str, &str)], replicas: u16, topic: &[(&str, &str)]) -> (bool, bool, bool) {
         let mut cell = cell();
-        let owned = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let owned = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+        };
         cell.config.client = owned(client);
         cell.config.topic.replicas = replicas;
         cell.config.topic.config = owned(topic);
-        let settings = ClientSettings::new(&cell, &["127.0.0.1:9092".into()], &Default::default()).unwrap();
-        let Survives { process_kill, power_loss, node_loss, .. } = survives(&cell.config, &settings);
+        let settings =
+            ClientSettings::new(&cell, &["127.0.0.1:9092".into()], &Default::default()).unwrap();
+        let Survives { process_kill, power_loss, node_loss, .. } =
+            survives(&cell.config, &settings);
         (process_kill, power_loss, node_loss)
     }
 

@@ -1,7 +1,7 @@
 //! librdkafka's settings for one cell: our defaults first, the scenario's `client` map last.
 //!
-//! What is not set here keeps the library's default; [`ClientSettings::effective`] reads back what is in force. A setting
-//! that the library does not know is an error before anything is connected.
+//! What is not set here keeps the library's default; [`ClientSettings::effective`] reads back what
+//! is in force. A setting that the library does not know is an error before anything is connected.
 
 use crate::access::{Access, ExposeSecret};
 use crate::driver::DriverError;
@@ -102,8 +102,11 @@ pub struct ClientSettings {
 impl ClientSettings {
     pub fn new(cell: &Cell, addresses: &[String], access: &Access) -> Result<Self, DriverError> {
         // The scenario's word is the last.
-        let client: ClientKeys<'_> =
-            access.client().chain(&cell.config.client).map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let client: ClientKeys<'_> = access
+            .client()
+            .chain(&cell.config.client)
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
         check_keys(&client)?;
         let common = common(addresses, cell.load.deadline, access);
         let mut producer = producer(&common, cell, &client);
@@ -157,7 +160,9 @@ impl ClientSettings {
     /// Settings in force, read back from the library; secrets masked.
     pub fn effective(&self) -> BTreeMap<String, String> {
         let mut settings = BTreeMap::new();
-        for (side, config, keys) in [("producer", &self.producer, PRODUCER), ("consumer", &self.consumer, CONSUMER)] {
+        for (side, config, keys) in
+            [("producer", &self.producer, PRODUCER), ("consumer", &self.consumer, CONSUMER)]
+        {
             let asked = self.asked.iter().map(String::as_str);
             for key in keys.iter().copied().chain(asked) {
                 let value = if secret(key) { "***".to_owned() } else { read(config, key) };
@@ -179,7 +184,10 @@ fn check_keys(client: &ClientKeys<'_>) -> Result<(), DriverError> {
     if let Some((key, alias)) =
         ALIASES.iter().find(|(key, alias)| client.contains_key(key) && client.contains_key(alias))
     {
-        return Err(refused(alias, &format!("it is another name of `{key}`, which is set too; remove one of them")));
+        return Err(refused(
+            alias,
+            &format!("it is another name of `{key}`, which is set too; remove one of them"),
+        ));
     }
     Ok(())
 }
@@ -191,8 +199,8 @@ fn common(addresses: &[String], deadline: Option<Span>, access: &Access) -> Clie
         .set("bootstrap.servers", addresses.join(","))
         .set("client.id", "brokerbench")
         .set("socket.nagle.disable", "true")
-        // A message's time-out is looked at only between two attempts, too: with the library's 10 s, a broker that
-        // is gone for a moment keeps messages far beyond it.
+        // A message's time-out is looked at only between two attempts, too: with the library's 10
+        // s, a broker that is gone for a moment keeps messages far beyond it.
         .set("reconnect.backoff.ms", ms(Span(Backoff::FIRST_NS)))
         .set("reconnect.backoff.max.ms", ms(Span(Backoff::LONGEST_NS)))
         .set_log_level(RDKafkaLogLevel::Warning);
@@ -222,11 +230,13 @@ fn producer(common: &ClientConfig, cell: &Cell, client: &ClientKeys<'_>) -> Clie
         ("compression.type", Some(cell.message.codec.name())),
         // For how long a message is tried; how often is not limited by default.
         ("message.timeout.ms", patience.as_deref()),
-        // Kafka's own producer has 5; librdkafka's million sends every message of an impatient (`linger.ms=0`)
-        // producer as a request of its own, so that nothing is ever batched while the broker is busy.
+        // Kafka's own producer has 5; librdkafka's million sends every message of an impatient
+        // (`linger.ms=0`) producer as a request of its own, so that nothing is ever batched while
+        // the broker is busy.
         ("max.in.flight.requests.per.connection", Some("5")),
     ] {
-        let renamed = ALIASES.iter().any(|(name, alias)| *name == key && client.contains_key(alias));
+        let renamed =
+            ALIASES.iter().any(|(name, alias)| *name == key && client.contains_key(alias));
         if let Some(value) = value.filter(|_| !renamed) {
             producer.set(key, value);
         }
@@ -242,18 +252,22 @@ fn consumer(mut common: ClientConfig, size: u64) -> ClientConfig {
     common
         .set("auto.offset.reset", "earliest")
         .set("enable.auto.commit", "true")
-        // Offsets are stored by the subscriber once the caller has processed the records, not when handed out.
+        // Offsets are stored by the subscriber once the caller has processed the records, not when
+        // handed out.
         .set("enable.auto.offset.store", "false")
         .set("isolation.level", "read_uncommitted")
         .set("fetch.min.bytes", "1")
         // A full local queue would stall fetching for a second by default.
         .set("fetch.queue.backoff.ms", "5")
-        .set("receive.message.max.bytes", (2 * size).clamp(100_000_000, i32::MAX as u64).to_string());
+        .set(
+            "receive.message.max.bytes",
+            (2 * size).clamp(100_000_000, i32::MAX as u64).to_string(),
+        );
     common
 }
 
-/// TLS and login, as our own connections have them. librdkafka verifies certificates and host names by default, and
-/// nothing here or in a scenario can switch that off.
+/// TLS and login, as our own connections have them. librdkafka verifies certificates and host names
+/// by default, and nothing here or in a scenario can switch that off.
 fn secure(config: &mut ClientConfig, access: &Access) {
     let protocol = match (access.tls(), access.login()) {
         (None, None) => return,
@@ -290,7 +304,10 @@ fn ms(span: Span) -> String {
 
 /// What is in force, as the library tells it.
 pub fn read(config: &ClientConfig, key: &str) -> String {
-    config.create_native_config().and_then(|native| native.get(key)).unwrap_or_else(|_| "unknown".into())
+    config
+        .create_native_config()
+        .and_then(|native| native.get(key))
+        .unwrap_or_else(|_| "unknown".into())
 }
 
 fn refused(key: &str, cause: &str) -> DriverError {
@@ -327,7 +344,9 @@ mod tests {
         assert_eq!(effective["consumer.fetch.queue.backoff.ms"], "5");
         assert_eq!(effective["consumer.isolation.level"], "read_uncommitted");
 
-        let tuned = settings(&[("acks", "1"), ("linger.ms", "0"), ("fetch.queue.backoff.ms", "50")]).unwrap();
+        let tuned =
+            settings(&[("acks", "1"), ("linger.ms", "0"), ("fetch.queue.backoff.ms", "50")])
+                .unwrap();
         let effective = tuned.effective();
         assert_eq!(tuned.acks, "1");
         assert_eq!(effective["producer.linger.ms"], "0");
@@ -340,13 +359,20 @@ mod tests {
         let with = |client: &[(&str, &str)]| {
             let mut cell = cell();
             cell.load.deadline = Some(Span::from_secs(30));
-            cell.config.client = client.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            cell.config.client =
+                client.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
             ClientSettings::new(&cell, &["127.0.0.1:9092".into()], &Access::default()).unwrap()
         };
         let stock = settings(&[]).unwrap();
-        assert_eq!((stock.patient, stock.effective()["producer.message.timeout.ms"].as_str()), (false, "300000"));
+        assert_eq!(
+            (stock.patient, stock.effective()["producer.message.timeout.ms"].as_str()),
+            (false, "300000")
+        );
         let patient = with(&[]);
-        assert_eq!((patient.patient, patient.effective()["producer.message.timeout.ms"].as_str()), (true, "30000"));
+        assert_eq!(
+            (patient.patient, patient.effective()["producer.message.timeout.ms"].as_str()),
+            (true, "30000")
+        );
         for (settings, silence) in [(&stock, "60000"), (&patient, "10000")] {
             let effective = settings.effective();
             for side in ["producer", "consumer"] {
@@ -355,14 +381,20 @@ mod tests {
                 assert_eq!(effective[&format!("{side}.reconnect.backoff.max.ms")], "500");
             }
         }
-        let idempotent = |settings: &ClientSettings| read(&settings.producer, "enable.idempotence") == "true";
+        let idempotent =
+            |settings: &ClientSettings| read(&settings.producer, "enable.idempotence") == "true";
         assert!(!idempotent(&patient) && idempotent(&with(&[("enable.idempotence", "true")])));
         for key in ["message.timeout.ms", "delivery.timeout.ms"] {
-            assert_eq!(with(&[(key, "7000")]).effective()["producer.message.timeout.ms"], "7000", "{key}");
+            assert_eq!(
+                with(&[(key, "7000")]).effective()["producer.message.timeout.ms"],
+                "7000",
+                "{key}"
+            );
         }
     }
 
-    /// What is set under both names is decided by the order of a hash map: often enough to see each.
+    /// What is set under both names is decided by the order of a hash map: often enough to see
+    /// each.
     #[test]
     fn a_setting_counts_under_either_name() {
         for (key, alias) in [
@@ -375,23 +407,31 @@ mod tests {
                 assert_eq!(effective[&format!("producer.{key}")], "1", "{name}");
             }
             let error = settings(&[(key, "1"), (alias, "1")]).err().unwrap().to_string();
-            assert!(error.contains(&format!("`{alias}`")) && error.contains(&format!("`{key}`")), "{error}");
+            assert!(
+                error.contains(&format!("`{alias}`")) && error.contains(&format!("`{key}`")),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn unknown_unfit_and_reserved_keys_are_named() {
-        for (key, value, words) in
-            [("linger.mss", "5", "linger.mss"), ("acks", "many", "acks"), ("group.id", "mine", "brokerbench sets this")]
-        {
-            let error = settings(&[(key, value)]).err().map(|error| error.to_string()).unwrap_or_default();
+        for (key, value, words) in [
+            ("linger.mss", "5", "linger.mss"),
+            ("acks", "many", "acks"),
+            ("group.id", "mine", "brokerbench sets this"),
+        ] {
+            let error =
+                settings(&[(key, value)]).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(words) && error.contains(key), "{key}: {error}");
         }
     }
 
     #[test]
     fn no_secret_is_shown() {
-        let effective = settings(&[("sasl.password", "hunter2"), ("ssl.key.password", "hunter2")]).unwrap().effective();
+        let effective = settings(&[("sasl.password", "hunter2"), ("ssl.key.password", "hunter2")])
+            .unwrap()
+            .effective();
         assert_eq!(effective["producer.sasl.password"], "***");
         assert!(!format!("{effective:?}").contains("hunter2"));
     }

@@ -5,8 +5,8 @@ use super::{open, reflector};
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::driver::{
-    Audit, Completion, Driver, Incoming, LargeClient, Outcome, Outgoing, Reflector, Routes, Submitted, Subscriber,
-    Target,
+    Audit, Completion, Driver, Incoming, LargeClient, Outcome, Outgoing, Reflector, Routes,
+    Submitted, Subscriber, Target,
 };
 use crate::model::System;
 use crate::scenario::{Cell, Load, Message};
@@ -64,20 +64,27 @@ fn a_probe_gives_a_silent_broker_up() {
     let driver = open(&patient, target).unwrap();
     let begun = Instant::now();
     assert!(driver.probe_publisher(Duration::from_millis(200)).is_err());
-    assert!(begun.elapsed() < Duration::from_secs(50), "not the deadline of the load: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(50),
+        "not the deadline of the load: {:?}",
+        begun.elapsed()
+    );
 }
 
 #[test]
 fn a_probe_is_answered() {
     let bench = bench("probe", &cell());
     let mut probe = bench.driver.probe_publisher(Duration::from_secs(5)).unwrap();
-    probe.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: b"from nobody" }).unwrap();
+    probe
+        .submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: b"from nobody" })
+        .unwrap();
     let mut completions = Vec::new();
     probe.wait(after(bench.clock, 10), &mut completions).unwrap();
     assert_eq!(completions.first().map(|end| end.outcome), Some(Outcome::Acked));
 }
 
-/// Publishes `count` numbered messages, spread over partitions and connections, and waits for their ends.
+/// Publishes `count` numbered messages, spread over partitions and connections, and waits for their
+/// ends.
 fn publish(bench: &Bench, cell: &Cell, count: u64) -> Vec<Completion> {
     let mut publisher = bench.driver.publisher(0).unwrap();
     let (mut all, mut some) = (Vec::new(), Vec::new());
@@ -120,7 +127,8 @@ fn receive(bench: &Bench, subscriber: &mut Box<dyn Subscriber>, count: usize) ->
 /// Every number once, and in order within each of `lanes` lanes.
 fn whole_and_in_order(numbers: &[u64], count: u64, lanes: u64) {
     for lane in 0..lanes {
-        let of_lane: Vec<u64> = numbers.iter().copied().filter(|number| number % lanes == lane).collect();
+        let of_lane: Vec<u64> =
+            numbers.iter().copied().filter(|number| number % lanes == lane).collect();
         let expected: Vec<u64> = (0..count).filter(|number| number % lanes == lane).collect();
         assert_eq!(of_lane, expected, "lane {lane}");
     }
@@ -154,18 +162,21 @@ fn connections_are_spread_and_no_slot_is_lost() {
     let mut cell = cell();
     cell.load.connections = 3;
     let bench = bench("t-connections", &cell);
-    let mut slots: Vec<u32> = publish(&bench, &cell, 1024).iter().map(|completion| completion.slot).collect();
+    let mut slots: Vec<u32> =
+        publish(&bench, &cell, 1024).iter().map(|completion| completion.slot).collect();
     slots.sort_unstable();
     assert_eq!(slots, (0..1024).collect::<Vec<_>>());
 }
 
-/// More consumers than partitions, joined one after the other on one thread: none may hang, all share the work.
+/// More consumers than partitions, joined one after the other on one thread: none may hang, all
+/// share the work.
 #[test]
 fn consumers_of_one_subscription_share_it() {
     let mut cell = cell();
     cell.load.consumers = 3;
-    // The mock cluster makes a joining member wait for the others by the session time-out, not for their answer. Much
-    // shorter, and a busy machine misses a heartbeat: the group is shared out anew, and messages come twice.
+    // The mock cluster makes a joining member wait for the others by the session time-out, not for
+    // their answer. Much shorter, and a busy machine misses a heartbeat: the group is shared out
+    // anew, and messages come twice.
     cell.config.client.insert("session.timeout.ms".into(), "6000".into());
     cell.config.client.insert("heartbeat.interval.ms".into(), "200".into());
     let bench = bench("t-share", &cell);
@@ -210,7 +221,9 @@ fn a_message_above_the_limit_fails_and_says_why() {
     let bench = bench("t-limit", &cell);
     let mut publisher = bench.driver.publisher(0).unwrap();
     let mut completions = Vec::new();
-    publisher.submit(Outgoing { slot: 3, connection: 0, partition: 1, payload: &[0; 2000] }).unwrap();
+    publisher
+        .submit(Outgoing { slot: 3, connection: 0, partition: 1, payload: &[0; 2000] })
+        .unwrap();
     publisher.wait(after(bench.clock, 20), &mut completions).unwrap();
     assert_eq!((completions[0].slot, completions[0].outcome), (3, Outcome::Failed));
     assert_eq!(publisher.failures(), [("MessageSizeTooLarge".to_owned(), 1)].into());
@@ -239,13 +252,18 @@ fn the_description_names_client_and_settings() {
     let cell = cell();
     let bench = bench("t-describe", &cell);
     let description = bench.driver.describe().unwrap();
-    assert!(description.client_version.starts_with("librdkafka 2."), "{}", description.client_version);
+    assert!(
+        description.client_version.starts_with("librdkafka 2."),
+        "{}",
+        description.client_version
+    );
     assert_eq!(description.broker_version, MOCK);
     assert_eq!(description.client_config["producer.batch.num.messages"], "1000");
     assert!(bench.driver.acknowledges());
 }
 
-/// A broker that dies leaves messages unanswered, not the harness: waiting, closing and dropping all come back.
+/// A broker that dies leaves messages unanswered, not the harness: waiting, closing and dropping
+/// all come back.
 #[test]
 fn a_dead_broker_does_not_hold_anybody() {
     let cell = cell();
@@ -267,7 +285,8 @@ fn a_dead_broker_does_not_hold_anybody() {
     drop(subscriber);
 }
 
-/// Under a deadline nothing ends but messages: what could not be sent by then has failed, and all goes on afterwards.
+/// Under a deadline nothing ends but messages: what could not be sent by then has failed, and all
+/// goes on afterwards.
 #[test]
 fn an_outage_ends_messages_at_their_deadline_and_nobody_else() {
     let mock = rdkafka::mocking::MockCluster::new(1).unwrap();
@@ -276,15 +295,21 @@ fn an_outage_ends_messages_at_their_deadline_and_nobody_else() {
     cell.load.deadline = Some(Span(1_500_000_000));
     cell.config.client.insert("linger.ms".into(), "0".into());
     let (addresses, clock) = (vec![mock.bootstrap_servers()], Clock::start());
-    let target =
-        Target { addresses, routes: Routes::default(), access: Access::default(), name: "t-outage".into(), clock };
+    let target = Target {
+        addresses,
+        routes: Routes::default(),
+        access: Access::default(),
+        name: "t-outage".into(),
+        clock,
+    };
     let driver = open(&cell, target).unwrap();
     let mut publisher = driver.publisher(0).unwrap();
     let mut subscriber = driver.subscriber(0, 0).unwrap();
     let mut send = |range: std::ops::Range<u64>| {
         for number in range.clone() {
             let (slot, partition) = (number as u32, (number % 2) as u16);
-            let message = Outgoing { slot, connection: 0, partition, payload: &number.to_be_bytes() };
+            let message =
+                Outgoing { slot, connection: 0, partition, payload: &number.to_be_bytes() };
             assert_eq!(publisher.submit(message).unwrap(), Submitted::Taken);
         }
         let (mut all, limit) = (Vec::new(), after(clock, 60));
@@ -307,7 +332,9 @@ fn an_outage_ends_messages_at_their_deadline_and_nobody_else() {
     assert!(took > 1_400_000_000, "{took}");
     let mut seen = Vec::new();
     let mut receive = |seen: &mut Vec<u64>| {
-        let mut sink = |message: Incoming<'_>| seen.push(u64::from_be_bytes(message.payload.try_into().unwrap()));
+        let mut sink = |message: Incoming<'_>| {
+            seen.push(u64::from_be_bytes(message.payload.try_into().unwrap()))
+        };
         subscriber.receive(clock.now_ns() + 50_000_000, &mut sink).unwrap();
     };
     receive(&mut seen);
@@ -339,7 +366,8 @@ fn requests_are_counted_and_what_a_stalled_consumer_misses_is_seen() {
     counted.subscriber.close().unwrap();
 }
 
-/// Both clients, though the mock cluster is no broker: what they send it reads, and what it stored they read.
+/// Both clients, though the mock cluster is no broker: what they send it reads, and what it stored
+/// they read.
 #[test]
 fn a_large_message_comes_back_by_either_client() {
     let mut cell = cell();
@@ -350,7 +378,8 @@ fn a_large_message_comes_back_by_either_client() {
         for size in [1, 100, 900_000] {
             let payload: Vec<u8> = (0..size as u32).map(|n| (n % 251) as u8).collect();
             let trip = large.round_trip(&payload, after(bench.clock, 30));
-            let times = trip.end.unwrap_or_else(|refusal| panic!("{client:?}, {size} B: {refusal}"));
+            let times =
+                trip.end.unwrap_or_else(|refusal| panic!("{client:?}, {size} B: {refusal}"));
             assert!(times.acked <= times.received && trip.wire_bytes.unwrap() > size, "{client:?}");
         }
     }

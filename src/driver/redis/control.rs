@@ -1,8 +1,9 @@
 //! The control path: versions, settings, deletion; and what follows from the settings.
 //!
-//! Asked and typed by the `redis` crate, over a [`Connection`] as the load has it: one way to connect,
-//! one check of the address, one TLS, and a bound to every answer ([`Connection::query`]).
-//! Settings are read back from the server and shown by an allow-list, so that no secret can slip into a result.
+//! Asked and typed by the `redis` crate, over a [`Connection`] as the load has it: one way to
+//! connect, one check of the address, one TLS, and a bound to every answer ([`Connection::query`]).
+//! Settings are read back from the server and shown by an allow-list, so that no secret can slip
+//! into a result.
 
 use super::endpoint::Endpoint;
 use super::primitive::Primitive;
@@ -87,7 +88,8 @@ impl ServerInfo {
         let major = self.compatible.split('.').next().and_then(|major| major.parse::<u32>().ok());
         if major.is_some_and(|major| major < OLDEST) {
             let found = format!("{} {} at {}", self.name, self.version, endpoint.address());
-            let cause = format!("{found} is too old: {OLDEST}.0 or newer is needed (BLMPOP, XINFO STREAM)");
+            let cause =
+                format!("{found} is too old: {OLDEST}.0 or newer is needed (BLMPOP, XINFO STREAM)");
             return Err(endpoint.refused("prepare", cause));
         }
         Ok(())
@@ -112,7 +114,8 @@ impl Connection {
         Ok(pairs.into_iter().map(|(name, value)| (text(name), text(value))).collect())
     }
 
-    /// Version and settings; `wanted` stands in for the settings where CONFIG is refused, as managed services do.
+    /// Version and settings; `wanted` stands in for the settings where CONFIG is refused, as
+    /// managed services do.
     pub fn server(&mut self, wanted: &BTreeMap<String, String>) -> Result<ServerInfo, DriverError> {
         let info = self.text(&["INFO", "server"])?;
         let mut settings = match self.map(&["CONFIG", "GET", "*"]) {
@@ -128,18 +131,23 @@ impl Connection {
         self.ask(&[command, key])
     }
 
-    /// The server's output buffer for the client at `address`, bytes; `None` once it is not connected any more.
+    /// The server's output buffer for the client at `address`, bytes; `None` once it is not
+    /// connected any more.
     pub fn output_buffer(&mut self, address: &str) -> Result<Option<u64>, DriverError> {
         Ok(output_buffer(&self.text(&["CLIENT", "LIST"])?, address))
     }
 
-    /// Deletes keys in the background of the server, so that millions of messages do not stall it. Only keys that begin
-    /// with `name`, which is the cell's own and no other's: what belongs to somebody else is refused.
+    /// Deletes keys in the background of the server, so that millions of messages do not stall it.
+    /// Only keys that begin with `name`, which is the cell's own and no other's: what belongs to
+    /// somebody else is refused.
     pub fn delete(&mut self, name: &str, keys: &[String]) -> Result<(), DriverError> {
         if let Some(foreign) = keys.iter().find(|key| name.is_empty() || !key.starts_with(name)) {
-            return Err(self.endpoint.refused(format!("deleting {foreign}"), "it does not belong to this run"));
+            return Err(self
+                .endpoint
+                .refused(format!("deleting {foreign}"), "it does not belong to this run"));
         }
-        let words: Vec<&str> = std::iter::once("UNLINK").chain(keys.iter().map(String::as_str)).collect();
+        let words: Vec<&str> =
+            std::iter::once("UNLINK").chain(keys.iter().map(String::as_str)).collect();
         self.ask::<u64>(&words).map(drop)
     }
 }
@@ -147,23 +155,36 @@ impl Connection {
 /// Whether a server answers, and lets us in.
 pub fn ping(address: &str, access: &Access) -> Result<(), String> {
     // Whichever of its systems is asked for: it only names them.
-    let endpoint = Endpoint::parse(System::RedisStreams, address).map_err(|error| error.to_string())?.through(access);
+    let endpoint = Endpoint::parse(System::RedisStreams, address)
+        .map_err(|error| error.to_string())?
+        .through(access);
     let answered = Connection::open(&endpoint).and_then(|mut control| control.text(&["PING"]));
     let over_tls = access.tls().is_some();
     match answered {
         Ok(_) => Ok(()),
-        Err(DriverError::Refused { cause, .. }) => match cause.split(' ').next().unwrap_or_default() {
-            // It knows us; what we may do shows later.
-            "NOPERM" => Ok(()),
-            "NOAUTH" => Err(format!("it demands a login ({cause}); give `user` and `password`, as `${{env:NAME}}`")),
-            "WRONGPASS" => Err(format!("the login was refused ({cause}); correct the user or the password")),
-            _ if cause.contains("AUTH") => Err(format!("the login was refused ({cause}); leave user and password out")),
-            _ => Err(cause),
-        },
-        Err(DriverError::Protocol { cause, .. }) if !over_tls && cause.contains("0x15") => Err(TLS_THERE.into()),
+        Err(DriverError::Refused { cause, .. }) => {
+            match cause.split(' ').next().unwrap_or_default() {
+                // It knows us; what we may do shows later.
+                "NOPERM" => Ok(()),
+                "NOAUTH" => Err(format!(
+                    "it demands a login ({cause}); give `user` and `password`, as `${{env:NAME}}`"
+                )),
+                "WRONGPASS" => Err(format!(
+                    "the login was refused ({cause}); correct the user or the password"
+                )),
+                _ if cause.contains("AUTH") => {
+                    Err(format!("the login was refused ({cause}); leave user and password out"))
+                }
+                _ => Err(cause),
+            }
+        }
+        Err(DriverError::Protocol { cause, .. }) if !over_tls && cause.contains("0x15") => {
+            Err(TLS_THERE.into())
+        }
         // What it cannot read as TLS it ends without a word.
         Err(DriverError::Disconnected { cause, .. })
-            if !over_tls && ["closed", "reset", "Broken pipe"].iter().any(|end| cause.contains(end)) =>
+            if !over_tls
+                && ["closed", "reset", "Broken pipe"].iter().any(|end| cause.contains(end)) =>
         {
             Err(format!("it closed the connection: perhaps {TLS_THERE}"))
         }
@@ -187,19 +208,25 @@ fn text(value: Value) -> String {
     }
 }
 
-/// From the lines of CLIENT LIST. `omem` is what lies in reply blocks; `obl`, the fixed buffer before them.
+/// From the lines of CLIENT LIST. `omem` is what lies in reply blocks; `obl`, the fixed buffer
+/// before them.
 fn output_buffer(clients: &str, address: &str) -> Option<u64> {
     let field = |line: &str, name: &str| {
-        line.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('=')?.parse::<u64>().ok())
+        line.split(' ')
+            .find_map(|field| field.strip_prefix(name)?.strip_prefix('=')?.parse::<u64>().ok())
     };
     let ours = format!("addr={address}");
     let line = clients.lines().find(|line| line.split(' ').any(|field| field == ours))?;
     Some(field(line, "omem").unwrap_or(0) + field(line, "obl").unwrap_or(0))
 }
 
-/// Survival class by Redis's documentation on persistence. Snapshots (`save`) do not count: what was acknowledged
-/// since the last one is gone.
-pub fn survives(cell: &Cell, primitive: &dyn Primitive, settings: &BTreeMap<String, String>) -> Survives {
+/// Survival class by Redis's documentation on persistence. Snapshots (`save`) do not count: what
+/// was acknowledged since the last one is gone.
+pub fn survives(
+    cell: &Cell,
+    primitive: &dyn Primitive,
+    settings: &BTreeMap<String, String>,
+) -> Survives {
     let consumer = match primitive.acknowledgement() {
         Ok(consumer) => consumer,
         Err(because) => return Survives { because: because.into(), ..Survives::default() },
@@ -208,14 +235,24 @@ pub fn survives(cell: &Cell, primitive: &dyn Primitive, settings: &BTreeMap<Stri
         let because = "CLIENT REPLY OFF: nothing is acknowledged, and a refusal shows to nobody";
         return Survives { because: because.into(), ..Survives::default() };
     }
-    let setting = |name: &str, default: &str| settings.get(name).map_or(default.to_owned(), Clone::clone);
-    let (appendonly, appendfsync) = (setting("appendonly", "no"), setting("appendfsync", "everysec"));
-    let (process_kill, power_loss, persistence) = match (appendonly.as_str(), appendfsync.as_str()) {
-        ("yes", "always") => (true, true, "appendonly yes, appendfsync always: synced before the reply".to_owned()),
-        ("yes", fsync) => (true, false, format!("appendonly yes, appendfsync {fsync}: in the kernel, synced later")),
+    let setting =
+        |name: &str, default: &str| settings.get(name).map_or(default.to_owned(), Clone::clone);
+    let (appendonly, appendfsync) =
+        (setting("appendonly", "no"), setting("appendfsync", "everysec"));
+    let (process_kill, power_loss, persistence) = match (appendonly.as_str(), appendfsync.as_str())
+    {
+        ("yes", "always") => {
+            (true, true, "appendonly yes, appendfsync always: synced before the reply".to_owned())
+        }
+        ("yes", fsync) => (
+            true,
+            false,
+            format!("appendonly yes, appendfsync {fsync}: in the kernel, synced later"),
+        ),
         _ => (false, false, "appendonly no: in memory only, snapshots aside".to_owned()),
     };
-    // With replicas, a primary that was killed is replaced by one that may not have what only it confirmed.
+    // With replicas, a primary that was killed is replaced by one that may not have what only it
+    // confirmed.
     let alone = cell.config.nodes == 1;
     let (process_kill, power_loss) = (process_kill && alone, power_loss && alone);
     let copies = if alone { "" } else { ", which its replicas follow later" };
@@ -228,7 +265,12 @@ pub fn client_version() -> String {
     format!("brokerbench {} RESP (own)", env!("CARGO_PKG_VERSION"))
 }
 
-pub fn describe(cell: &Cell, primitive: &dyn Primitive, access: &Access, server: &ServerInfo) -> Description {
+pub fn describe(
+    cell: &Cell,
+    primitive: &dyn Primitive,
+    access: &Access,
+    server: &ServerInfo,
+) -> Description {
     let (config, load) = (&cell.config, &cell.load);
     let tls = if access.tls().is_some() { "yes, verified" } else { "no" };
     let pairs = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
@@ -258,7 +300,10 @@ pub fn describe(cell: &Cell, primitive: &dyn Primitive, access: &Access, server:
             ("in-flight", load.in_flight.to_string()),
             ("batch", batched),
             ("publish", publish),
-            ("reply", if config.reply == Reply::Off { "off: CLIENT REPLY OFF" } else { "on" }.into()),
+            (
+                "reply",
+                if config.reply == Reply::Off { "off: CLIENT REPLY OFF" } else { "on" }.into(),
+            ),
             ("consume", consume),
             ("retry", retry(cell, primitive)),
         ]),
@@ -267,8 +312,11 @@ pub fn describe(cell: &Cell, primitive: &dyn Primitive, access: &Access, server:
 
 /// What clients try again, and for how long.
 fn retry(cell: &Cell, primitive: &dyn Primitive) -> String {
-    let Some(deadline) = cell.load.deadline else { return "nothing: a lost connection ends the load".into() };
-    let (silence, first, longest) = (request_timeout(deadline), Span(Backoff::FIRST_NS), Span(Backoff::LONGEST_NS));
+    let Some(deadline) = cell.load.deadline else {
+        return "nothing: a lost connection ends the load".into();
+    };
+    let (silence, first, longest) =
+        (request_timeout(deadline), Span(Backoff::FIRST_NS), Span(Backoff::LONGEST_NS));
     let what = if primitive.at_most_once() {
         "a PUBLISH that was refused or never written, no other"
     } else {
@@ -288,9 +336,13 @@ mod tests {
     #[test]
     fn what_belongs_to_others_is_not_deleted() {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let endpoint = Endpoint::parse(System::RedisLists, &listener.local_addr().unwrap().to_string()).unwrap();
+        let endpoint =
+            Endpoint::parse(System::RedisLists, &listener.local_addr().unwrap().to_string())
+                .unwrap();
         let mut control = Connection::open(&endpoint).unwrap();
-        for (name, foreign) in [("bb-abc-lists", "session:1"), ("bb-abc-lists", "bb-abd-lists-0"), ("", "x")] {
+        for (name, foreign) in
+            [("bb-abc-lists", "session:1"), ("bb-abc-lists", "bb-abd-lists-0"), ("", "x")]
+        {
             let keys = [format!("{name}-0"), foreign.to_owned()];
             let error = control.delete(name, &keys).unwrap_err().to_string();
             assert!(error.contains("does not belong to this run"), "{error}");
@@ -308,10 +360,15 @@ mod tests {
 
     #[test]
     fn servers_are_told_apart() {
-        let redis = ServerInfo::parse("# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n", BTreeMap::new());
+        let redis = ServerInfo::parse(
+            "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n",
+            BTreeMap::new(),
+        );
         assert_eq!((redis.name.as_str(), redis.version.as_str()), ("Redis", "7.0.15"));
-        let valkey =
-            ServerInfo::parse("redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n", BTreeMap::new());
+        let valkey = ServerInfo::parse(
+            "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n",
+            BTreeMap::new(),
+        );
         assert_eq!((valkey.name.as_str(), valkey.version.as_str()), ("Valkey", "9.1.2"));
         let endpoint = Endpoint::parse(System::RedisLists, "127.0.0.1:1").unwrap();
         assert!(redis.check(&endpoint).is_ok() && valkey.check(&endpoint).is_ok());

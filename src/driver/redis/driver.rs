@@ -20,7 +20,8 @@ use crate::driver::capability::{
 use crate::driver::timeouts::request_timeout;
 use crate::driver::work::WorkQueue;
 use crate::driver::{
-    Audit, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outgoing, Publisher, Subscriber, Target,
+    Audit, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outgoing, Publisher,
+    Subscriber, Target,
 };
 use crate::model::System;
 use crate::result::{Description, Survives};
@@ -32,16 +33,27 @@ use std::time::Duration;
 
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
     let system = cell.config.system;
-    let refuse = |cause: &str| DriverError::Refused { system, action: "open".into(), cause: cause.into() };
-    let address = target.addresses.first().ok_or_else(|| refuse("no address of a Redis server is given"))?;
+    let refuse =
+        |cause: &str| DriverError::Refused { system, action: "open".into(), cause: cause.into() };
+    let address =
+        target.addresses.first().ok_or_else(|| refuse("no address of a Redis server is given"))?;
     let endpoint = Endpoint::parse(system, address)?.through(&target.access);
-    let primitive = primitive::of(&cell.config).ok_or_else(|| refuse("it is no system on Redis"))?;
+    let primitive =
+        primitive::of(&cell.config).ok_or_else(|| refuse("it is no system on Redis"))?;
     if let Some(why) = primitive.refuses(cell) {
         return Err(refuse(why));
     }
-    let keys = (0..cell.config.keys.max(1)).map(|index| format!("{}-{index}", target.name)).collect();
+    let keys =
+        (0..cell.config.keys.max(1)).map(|index| format!("{}-{index}", target.name)).collect();
     let primary = Primary::new(endpoint, target.routes.clone())?;
-    Ok(Box::new(RedisDriver { cell: cell.clone(), primitive, target, primary, keys, server: OnceLock::new() }))
+    Ok(Box::new(RedisDriver {
+        cell: cell.clone(),
+        primitive,
+        target,
+        primary,
+        keys,
+        server: OnceLock::new(),
+    }))
 }
 
 pub struct RedisDriver {
@@ -51,7 +63,8 @@ pub struct RedisDriver {
     pub(super) primary: Primary,
     /// Names of the channels, streams or lists.
     pub(super) keys: Vec<String>,
-    /// Read once, by the first who asks while the server answers: a later fault must not change what was measured.
+    /// Read once, by the first who asks while the server answers: a later fault must not change
+    /// what was measured.
     pub(super) server: OnceLock<ServerInfo>,
 }
 
@@ -64,7 +77,8 @@ impl RedisDriver {
     /// The same, encoded.
     pub(super) fn commands(&self) -> Vec<Vec<u8>> {
         const EMPTY: &[u8] = b"$0\r\n\r\n";
-        // The number of arguments counts the payload: encoded is one that is empty, and cut off again.
+        // The number of arguments counts the payload: encoded is one that is empty, and cut off
+        // again.
         let encode = |mut command: Cmd| {
             let mut bytes = command.arg("").get_packed_command();
             bytes.truncate(bytes.len() - EMPTY.len());
@@ -81,8 +95,9 @@ impl RedisDriver {
     /// Every key of this cell, processing lists included, whether it exists or not.
     pub(super) fn every_key(&self) -> Vec<String> {
         let consumers = if self.reliable() { self.cell.load.consumers.max(1) } else { 0 };
-        let processing =
-            self.keys.iter().flat_map(|key| (0..consumers).map(move |consumer| self.processing_list(key, consumer)));
+        let processing = self.keys.iter().flat_map(|key| {
+            (0..consumers).map(move |consumer| self.processing_list(key, consumer))
+        });
         self.keys.iter().cloned().chain(processing).collect()
     }
 
@@ -106,7 +121,12 @@ impl RedisDriver {
         let (endpoint, clock) = (self.primary.find()?, self.target.clock);
         if self.cell.config.library() == ClientLibrary::RedisRs {
             let commands = self.publishing();
-            return Ok(Box::new(RedisRsPublisher::connect(&endpoint, clock, connections, commands)?));
+            return Ok(Box::new(RedisRsPublisher::connect(
+                &endpoint,
+                clock,
+                connections,
+                commands,
+            )?));
         }
         let reply = self.cell.config.reply;
         let open = |_| {
@@ -117,7 +137,13 @@ impl RedisDriver {
             Ok(connection)
         };
         let opened = (0..connections.max(1)).map(open).collect::<Result<_, _>>()?;
-        Ok(Box::new(RedisPublisher::over(opened, clock, self.cell.load.batch, self.commands(), reply)?))
+        Ok(Box::new(RedisPublisher::over(
+            opened,
+            clock,
+            self.cell.load.batch,
+            self.commands(),
+            reply,
+        )?))
     }
 
     pub(super) fn place(&self, subscription: u16, consumer: u16) -> ConsumerPlace {
@@ -133,14 +159,22 @@ impl RedisDriver {
     }
 
     /// A connection that is ready to consume.
-    pub(super) fn joined(&self, endpoint: &Endpoint, place: &ConsumerPlace) -> Result<Connection, DriverError> {
+    pub(super) fn joined(
+        &self,
+        endpoint: &Endpoint,
+        place: &ConsumerPlace,
+    ) -> Result<Connection, DriverError> {
         let mut connection = Connection::open(endpoint)?;
         self.primitive.join(&mut connection, place, "$")?;
         Ok(connection)
     }
 
     /// A consumer over as many connections as it takes.
-    fn outliving(&self, place: ConsumerPlace, deadline: Span) -> Result<Box<dyn Subscriber>, DriverError> {
+    fn outliving(
+        &self,
+        place: ConsumerPlace,
+        deadline: Span,
+    ) -> Result<Box<dyn Subscriber>, DriverError> {
         let (primary, primitive, clock) = (self.primary.clone(), self.primitive, place.clock);
         let dial = {
             let place = place.clone();
@@ -151,21 +185,37 @@ impl RedisDriver {
             }
         };
         let inner = primitive.consumer(patiently(SET_UP, || dial("$"))?, place);
-        // A group that is gone was lost by the server, with or without entries. A new one at the stream's end would skip
-        // what came since; from the oldest entry on, nothing is skipped and some may come twice.
+        // A group that is gone was lost by the server, with or without entries. A new one at the
+        // stream's end would skip what came since; from the oldest entry on, nothing is skipped and
+        // some may come twice.
         let reconnect = Reconnect::new(move || dial("0"));
-        Ok(Box::new(ResilientSubscriber::new(inner, reconnect, request_timeout(deadline).nanos(), clock)))
+        Ok(Box::new(ResilientSubscriber::new(
+            inner,
+            reconnect,
+            request_timeout(deadline).nanos(),
+            clock,
+        )))
     }
 
     /// A way to read back what is stored, without taking it.
     pub(super) fn reader(&self, deadline_ns: u64) -> Result<AuditReader, DriverError> {
         let left = self.target.clock.until(deadline_ns);
-        AuditReader::connect(&self.primary, self.cell.load.deadline.is_some(), left, self.cell.message.size)
+        AuditReader::connect(
+            &self.primary,
+            self.cell.load.deadline.is_some(),
+            left,
+            self.cell.message.size,
+        )
     }
 
-    /// A way to ask the primary. Where clients outlive their connections, it is tried for as long as they would.
+    /// A way to ask the primary. Where clients outlive their connections, it is tried for as long
+    /// as they would.
     pub(super) fn control(&self, limit: Duration) -> Result<Connection, DriverError> {
-        let deadline = self.cell.load.deadline.map_or(Duration::ZERO, |span| Duration::from_nanos(span.nanos()));
+        let deadline = self
+            .cell
+            .load
+            .deadline
+            .map_or(Duration::ZERO, |span| Duration::from_nanos(span.nanos()));
         patiently(deadline.min(limit), || Connection::open(&self.primary.find()?))
     }
 
@@ -228,16 +278,33 @@ impl Driver for RedisDriver {
             patience_ns: request_timeout(deadline).nanos(),
         };
         let (connections, commands) = (load.connections, self.commands());
-        Ok(Box::new(ResilientPublisher::connect(&self.primary, clock, connections, commands, rules)?))
+        Ok(Box::new(ResilientPublisher::connect(
+            &self.primary,
+            clock,
+            connections,
+            commands,
+            rules,
+        )?))
     }
 
-    /// It asks for a reply whatever the load does: that the kernel takes its bytes says nothing of the server.
+    /// It asks for a reply whatever the load does: that the kernel takes its bytes says nothing of
+    /// the server.
     fn probe_publisher(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
         let connection = self.primary.connect_within(limit)?;
-        Ok(Box::new(RedisPublisher::over(vec![connection], self.target.clock, 1, self.commands(), Reply::On)?))
+        Ok(Box::new(RedisPublisher::over(
+            vec![connection],
+            self.target.clock,
+            1,
+            self.commands(),
+            Reply::On,
+        )?))
     }
 
-    fn subscriber(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError> {
+    fn subscriber(
+        &self,
+        subscription: u16,
+        consumer: u16,
+    ) -> Result<Box<dyn Subscriber>, DriverError> {
         let place = self.place(subscription, consumer);
         if let Some(deadline) = self.cell.load.deadline {
             return self.outliving(place, deadline);
@@ -245,7 +312,9 @@ impl Driver for RedisDriver {
         let endpoint = self.primary.find()?;
         match self.cell.config.library() {
             ClientLibrary::RedisRs => self.primitive.library_consumer(&endpoint, place),
-            ClientLibrary::Direct => Ok(self.primitive.consumer(self.joined(&endpoint, &place)?, place)),
+            ClientLibrary::Direct => {
+                Ok(self.primitive.consumer(self.joined(&endpoint, &place)?, place))
+            }
         }
     }
 
@@ -260,13 +329,25 @@ impl Driver for RedisDriver {
                 .endpoint
                 .cannot("be asked by a second client", "the first one has no limits of its own"));
         }
-        let (reading, command) = (self.primitive.large(&self.keys[0]), self.commands().swap_remove(0));
-        Ok(Box::new(large::RedisLarge::connect(&self.primary.endpoint, self.target.clock, reading, command)?))
+        let (reading, command) =
+            (self.primitive.large(&self.keys[0]), self.commands().swap_remove(0));
+        Ok(Box::new(large::RedisLarge::connect(
+            &self.primary.endpoint,
+            self.target.clock,
+            reading,
+            command,
+        )?))
     }
 
     fn survives(&self) -> Survives {
-        let read = || self.control(Duration::ZERO).ok().and_then(|mut control| self.server(&mut control).ok());
-        let settings = self.server.get().or_else(read).map_or(&self.cell.config.broker, |server| &server.settings);
+        let read = || {
+            self.control(Duration::ZERO).ok().and_then(|mut control| self.server(&mut control).ok())
+        };
+        let settings = self
+            .server
+            .get()
+            .or_else(read)
+            .map_or(&self.cell.config.broker, |server| &server.settings);
         control::survives(&self.cell, self.primitive, settings)
     }
 
@@ -276,8 +357,12 @@ impl Driver for RedisDriver {
 
     fn describe(&self) -> Result<Description, DriverError> {
         let mut control = self.control(RETRY)?;
-        let mut description =
-            control::describe(&self.cell, self.primitive, &self.target.access, self.server(&mut control)?);
+        let mut description = control::describe(
+            &self.cell,
+            self.primitive,
+            &self.target.access,
+            self.server(&mut control)?,
+        );
         description.broker_config.extend(self.outside().settings()?);
         Ok(description)
     }
@@ -286,11 +371,18 @@ impl Driver for RedisDriver {
         self.control(CLOSE)?.delete(&self.target.name, &self.every_key())
     }
 
-    fn counted(&self, subscription: u16, consumer: u16) -> Result<WatchedSubscriber<Requests>, DriverError> {
+    fn counted(
+        &self,
+        subscription: u16,
+        consumer: u16,
+    ) -> Result<WatchedSubscriber<Requests>, DriverError> {
         requests::watched(self.subscriber(subscription, consumer)?, &self.primary.endpoint)
     }
 
-    fn stalled(&self, subscription: u16) -> Result<WatchedSubscriber<HeldForConsumer>, DriverError> {
+    fn stalled(
+        &self,
+        subscription: u16,
+    ) -> Result<WatchedSubscriber<HeldForConsumer>, DriverError> {
         stall::start(self, subscription)
     }
 
@@ -307,7 +399,11 @@ impl Driver for RedisDriver {
     }
 
     fn cache(&self) -> Result<Box<dyn CacheClient>, DriverError> {
-        Ok(Box::new(cache::RedisCache::connect(&self.primary.endpoint, self.target.clock, &self.target.name)?))
+        Ok(Box::new(cache::RedisCache::connect(
+            &self.primary.endpoint,
+            self.target.clock,
+            &self.target.name,
+        )?))
     }
 }
 
@@ -322,7 +418,12 @@ impl Replay for RedisDriver {
         self.primitive.rewind(self, subscription, true)
     }
 
-    fn read_from(&self, from: ReplayFrom, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
+    fn read_from(
+        &self,
+        from: ReplayFrom,
+        deadline_ns: u64,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), DriverError> {
         self.primitive.read(self, &mut self.reader(deadline_ns)?, from, sink)
     }
 }

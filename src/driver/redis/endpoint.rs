@@ -1,6 +1,8 @@
-//! Where a Redis server is and how to reach it: `host:port`, with the TLS, the login and the database of its target.
+//! Where a Redis server is and how to reach it: `host:port`, with the TLS, the login and the
+//! database of its target.
 //!
-//! The password leaves this module only towards the server: it is in no `Debug`, no error and no address.
+//! The password leaves this module only towards the server: it is in no `Debug`, no error and no
+//! address.
 
 use crate::access::{Access, ExposeSecret, Stream};
 use crate::driver::{DriverError, Outgoing};
@@ -17,13 +19,16 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// A server that is reached in the clear and without a login, unless [`Endpoint::through`] says otherwise.
+    /// A server that is reached in the clear and without a login, unless [`Endpoint::through`] says
+    /// otherwise.
     pub fn parse(system: System, address: &str) -> Result<Self, DriverError> {
         let parts = address.rsplit_once(':');
-        let whole = parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        let whole =
+            parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
         // What is refused is not shown: it may be a URL with a password.
         if !whole || address.contains(['/', '@']) {
-            let (action, cause) = ("reading the Redis address".into(), "not of the form host:port".into());
+            let (action, cause) =
+                ("reading the Redis address".into(), "not of the form host:port".into());
             return Err(DriverError::Refused { system, action, cause });
         }
         Ok(Self { system, address: address.to_owned(), access: Access::default() })
@@ -57,7 +62,8 @@ impl Endpoint {
         let mut greeting = vec![];
         if let Some(login) = self.access.login() {
             let (user, password) = (login.user.as_deref(), login.password.expose_secret());
-            greeting.push(("AUTH", redis::cmd("AUTH").arg(user).arg(password).get_packed_command()));
+            greeting
+                .push(("AUTH", redis::cmd("AUTH").arg(user).arg(password).get_packed_command()));
         }
         let database = self.access.database();
         if database != 0 {
@@ -70,7 +76,11 @@ impl Endpoint {
 /// What goes wrong between us and the server, as errors that name it.
 impl Endpoint {
     pub fn lost(&self, cause: impl Into<String>) -> DriverError {
-        DriverError::Disconnected { system: self.system, address: self.address(), cause: cause.into() }
+        DriverError::Disconnected {
+            system: self.system,
+            address: self.address(),
+            cause: cause.into(),
+        }
     }
 
     /// Lost by an error of the socket.
@@ -83,7 +93,11 @@ impl Endpoint {
     }
 
     pub fn timed_out(&self, action: impl Into<String>, limit: Duration) -> DriverError {
-        DriverError::TimedOut { system: self.system, action: action.into(), seconds: limit.as_secs() }
+        DriverError::TimedOut {
+            system: self.system,
+            action: action.into(),
+            seconds: limit.as_secs(),
+        }
     }
 
     pub fn cannot(&self, action: &str, because: &str) -> DriverError {
@@ -107,7 +121,8 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// Why something must be tried again, in words that are the same each time: without the address, which is known.
+/// Why something must be tried again, in words that are the same each time: without the address,
+/// which is known.
 pub fn reason(error: &DriverError) -> String {
     match error {
         DriverError::Disconnected { cause, .. } => cause.clone(),
@@ -135,7 +150,9 @@ mod tests {
         let plain = Endpoint::parse(System::RedisLists, "127.0.0.1:7001").unwrap();
         assert_eq!(plain.address(), "127.0.0.1:7001");
         assert!(plain.greeting().is_empty());
-        let full = Endpoint::parse(System::RedisLists, "[::1]:7002").unwrap().through(&secured(Some("me"), 3));
+        let full = Endpoint::parse(System::RedisLists, "[::1]:7002")
+            .unwrap()
+            .through(&secured(Some("me"), 3));
         let greeting = full.greeting();
         assert_eq!(greeting[0].1, b"*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$7\r\nhunter2\r\n");
         assert_eq!(greeting[1].1, b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n");
@@ -147,9 +164,12 @@ mod tests {
 
     #[test]
     fn a_password_shows_nowhere() {
-        let endpoint = Endpoint::parse(System::RedisLists, "127.0.0.1:1").unwrap().through(&secured(None, 0));
+        let endpoint =
+            Endpoint::parse(System::RedisLists, "127.0.0.1:1").unwrap().through(&secured(None, 0));
         let closed = endpoint.connect(SET_UP).err().unwrap();
-        for text in [format!("{endpoint:?}"), endpoint.address(), closed.to_string(), format!("{closed:?}")] {
+        for text in
+            [format!("{endpoint:?}"), endpoint.address(), closed.to_string(), format!("{closed:?}")]
+        {
             assert!(!text.contains("hunter2"), "{text}");
         }
         for bad in ["redis://:hunter2@host:1", ":hunter2@host:1", "hunter2@:x:y", "hunter2", ":1"] {

@@ -1,8 +1,8 @@
 //! Redis behind the driver's traits: Pub/Sub, Streams and Lists, which promise different things.
 //!
 //! [`load`] is the hot path: our own RESP over plain sockets, so that the harness costs no more
-//! than `redis-benchmark` does. [`redis_rs`] is the same by the library that applications use, where
-//! a scenario asks for it. [`capability`] is what experiments and faults ask beyond messages.
+//! than `redis-benchmark` does. [`redis_rs`] is the same by the library that applications use,
+//! where a scenario asks for it. [`capability`] is what experiments and faults ask beyond messages.
 //! [`primitive`] says what each of the three does in its own way.
 
 mod capability;

@@ -1,9 +1,10 @@
-//! Finds the server that takes the writes now and connects to it: the one address of a single node, or whom the
-//! Sentinels name.
+//! Finds the server that takes the writes now and connects to it: the one address of a single node,
+//! or whom the Sentinels name.
 //!
-//! Asked anew for every connection, as the documentation of Sentinel demands of clients and as most of them do. Nobody
-//! here listens to `+switch-master`: a client whose connection to a deposed primary still works stays with it until
-//! that one closes it. Every step is bounded by [`STEP`]; nothing here is tried twice.
+//! Asked anew for every connection, as the documentation of Sentinel demands of clients and as most
+//! of them do. Nobody here listens to `+switch-master`: a client whose connection to a deposed
+//! primary still works stays with it until that one closes it. Every step is bounded by [`STEP`];
+//! nothing here is tried twice.
 
 use super::SET_UP;
 use super::endpoint::Endpoint;
@@ -12,8 +13,8 @@ use crate::driver::{DriverError, Routes};
 use redis::{Value, cmd};
 use std::time::Duration;
 
-/// How long one step of connecting may take: on the machine or the network of a benchmark it takes milliseconds, and
-/// what takes longer is stalled.
+/// How long one step of connecting may take: on the machine or the network of a benchmark it takes
+/// milliseconds, and what takes longer is stalled.
 const STEP: Duration = Duration::from_secs(1);
 /// How long one Sentinel may take to answer; there are others.
 const SENTINEL: Duration = Duration::from_millis(300);
@@ -28,8 +29,10 @@ pub struct Primary {
 
 impl Primary {
     pub fn new(endpoint: Endpoint, routes: Routes) -> Result<Self, DriverError> {
-        // Sentinels have logins of their own; those that we start have none. Whomever they name is judged like any other.
-        let sentinels = routes.sentinels.iter().map(|address| Endpoint::parse(endpoint.system, address));
+        // Sentinels have logins of their own; those that we start have none. Whomever they name is
+        // judged like any other.
+        let sentinels =
+            routes.sentinels.iter().map(|address| Endpoint::parse(endpoint.system, address));
         Ok(Self { sentinels: sentinels.collect::<Result<_, _>>()?, endpoint, routes })
     }
 
@@ -37,7 +40,8 @@ impl Primary {
     pub fn find(&self) -> Result<Endpoint, DriverError> {
         let mut primary = Ok(self.endpoint.clone());
         for sentinel in &self.sentinels {
-            primary = Self::ask(sentinel).and_then(|address| self.endpoint.at(&self.routes.client(&address)));
+            primary = Self::ask(sentinel)
+                .and_then(|address| self.endpoint.at(&self.routes.client(&address)));
             if primary.is_ok() {
                 break;
             }
@@ -52,7 +56,8 @@ impl Primary {
         Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
     }
 
-    /// A connection to the server that takes the writes, once it answers: one that loads its data refuses.
+    /// A connection to the server that takes the writes, once it answers: one that loads its data
+    /// refuses.
     pub fn connect(&self) -> Result<Connection, DriverError> {
         self.connect_within(STEP)
     }

@@ -1,13 +1,13 @@
-//! The drivers against the loopback reflector: every message once, in order, on every system and mode; and against
-//! scripted servers.
+//! The drivers against the loopback reflector: every message once, in order, on every system and
+//! mode; and against scripted servers.
 
 use super::load::resilient::testing::{Act, Asked, Scripted, reply};
 use super::*;
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::driver::{
-    Audit, Completion, Driver, DriverError, Incoming, Outcome, Outgoing, Publisher, Reflector, Routes, Submitted,
-    Subscriber, Target,
+    Audit, Completion, Driver, DriverError, Incoming, Outcome, Outgoing, Publisher, Reflector,
+    Routes, Submitted, Subscriber, Target,
 };
 use crate::model::System;
 use crate::scenario::{Cell, ListMode, Load, Message, Reply, SystemConfig};
@@ -37,8 +37,8 @@ pub fn target(addresses: Vec<String>) -> Target {
     }
 }
 
-/// Keeps `in_flight` slots busy until `messages` are acknowledged; message n goes to partition n mod 2 over connection
-/// n mod 3 with n as its payload.
+/// Keeps `in_flight` slots busy until `messages` are acknowledged; message n goes to partition n
+/// mod 2 over connection n mod 3 with n as its payload.
 fn publish(cell: &Cell, publisher: &mut dyn Publisher, clock: &Clock, messages: u32) -> u32 {
     let mut free: Vec<u32> = (0..cell.load.in_flight).collect();
     let (mut next, mut acked, mut completions) = (0u32, 0, vec![]);
@@ -47,10 +47,14 @@ fn publish(cell: &Cell, publisher: &mut dyn Publisher, clock: &Clock, messages: 
         while next < messages
             && let Some(slot) = free.pop()
         {
-            let (connection, partition) = ((next % 3) as u16, (next % u32::from(cell.config.keys)) as u16);
+            let (connection, partition) =
+                ((next % 3) as u16, (next % u32::from(cell.config.keys)) as u16);
             let mut payload = [b'.'; 100];
             payload[..4].copy_from_slice(&next.to_le_bytes());
-            match publisher.submit(Outgoing { slot, connection, partition, payload: &payload }).unwrap() {
+            match publisher
+                .submit(Outgoing { slot, connection, partition, payload: &payload })
+                .unwrap()
+            {
                 Submitted::Taken => next += 1,
                 Submitted::Full => {
                     free.push(slot);
@@ -74,7 +78,8 @@ fn number(payload: &[u8]) -> u32 {
     u32::from_le_bytes(payload[..4].try_into().unwrap())
 }
 
-/// Receives until `messages` came or five seconds passed; panics on disorder within a connection and stream.
+/// Receives until `messages` came or five seconds passed; panics on disorder within a connection
+/// and stream.
 fn receive(subscriber: &mut dyn Subscriber, clock: &Clock, messages: usize) -> Vec<u32> {
     let mut seen = vec![];
     let deadline = clock.now_ns() + 5 * SECOND;
@@ -135,7 +140,10 @@ fn every_primitive_and_mode_delivers_once_and_in_order() {
     }
 }
 
-fn audited(script: impl Fn(&Asked) -> Act + Send + Sync + 'static, cell: &Cell) -> (Audit, Vec<Vec<u8>>) {
+fn audited(
+    script: impl Fn(&Asked) -> Act + Send + Sync + 'static,
+    cell: &Cell,
+) -> (Audit, Vec<Vec<u8>>) {
     let server = Scripted::start(script);
     let driver = open(cell, target(vec![server.address.clone()])).unwrap();
     let mut found = vec![];
@@ -149,7 +157,8 @@ fn a_stream_is_read_page_by_page_and_says_that_it_was_trimmed() {
     for (added, trimmed) in [(3, false), (4, true)] {
         let (audit, found) = audited(
             move |asked| match asked.text().as_str() {
-                // A dead letter says more behind its message; the last entry was trimmed away meanwhile.
+                // A dead letter says more behind its message; the last entry was trimmed away
+                // meanwhile.
                 "XRANGE test-0 - + COUNT 1000" => reply(
                     "*3\r\n*2\r\n$3\r\n1-0\r\n*4\r\n$1\r\nd\r\n$2\r\nhi\r\n$1\r\nx\r\n$1\r\ny\r\n\
                      *2\r\n$3\r\n2-0\r\n*2\r\n$1\r\nd\r\n$2\r\nho\r\n*2\r\n$3\r\n3-0\r\n*-1\r\n",
@@ -238,12 +247,21 @@ fn error_replies_fail_their_message_and_are_counted() {
     let server = std::thread::spawn(move || {
         let mut peers: Vec<_> = (0..3).map(|_| listener.accept().unwrap().0).collect();
         peers[0].read_exact(&mut [0; 64]).unwrap();
-        peers[0].write_all(b"-OOM command not allowed when used memory > 'maxmemory'.\r\n:1\r\n").unwrap();
+        peers[0]
+            .write_all(b"-OOM command not allowed when used memory > 'maxmemory'.\r\n:1\r\n")
+            .unwrap();
         std::thread::sleep(Duration::from_millis(20));
     });
     let mut publisher = driver.publisher(0).unwrap();
     for slot in 0..3 {
-        publisher.submit(Outgoing { slot, connection: 0, partition: 0, payload: b"a payload of some length" }).unwrap();
+        publisher
+            .submit(Outgoing {
+                slot,
+                connection: 0,
+                partition: 0,
+                payload: b"a payload of some length",
+            })
+            .unwrap();
     }
     publisher.flush().unwrap();
     let mut completions: Vec<Completion> = vec![];
@@ -255,7 +273,8 @@ fn error_replies_fail_their_message_and_are_counted() {
         }
     }
     server.join().unwrap();
-    let outcomes: Vec<_> = completions.iter().map(|completion| (completion.slot, completion.outcome)).collect();
+    let outcomes: Vec<_> =
+        completions.iter().map(|completion| (completion.slot, completion.outcome)).collect();
     assert_eq!(outcomes, [(0, Outcome::Failed), (1, Outcome::Acked), (2, Outcome::Indeterminate)]);
     assert!(matches!(error, Some(DriverError::Disconnected { .. })), "{error:?}");
     let failures = publisher.failures();
@@ -294,8 +313,9 @@ fn without_replies_an_unwritten_message_is_not_done_and_a_lost_connection_shows(
     let mut publisher = driver.publisher(0).unwrap();
     let socket = server.join().unwrap();
     let (payload, mut completions) = (vec![0; 4 << 20], vec![]);
-    let mut submit =
-        |slot| publisher.submit(Outgoing { slot, connection: 0, partition: 0, payload: &payload }).unwrap();
+    let mut submit = |slot| {
+        publisher.submit(Outgoing { slot, connection: 0, partition: 0, payload: &payload }).unwrap()
+    };
     assert!((0..8).all(|slot| submit(slot) == Submitted::Taken) || submit(8) == Submitted::Full);
     publisher.flush().unwrap();
     publisher.wait(clock.now_ns() + SECOND / 10, &mut completions).unwrap();
@@ -308,18 +328,26 @@ fn without_replies_an_unwritten_message_is_not_done_and_a_lost_connection_shows(
         let _ = publisher.wait(clock.now_ns() + SECOND / 10, &mut completions);
     }
     assert!(publisher.flush().is_err(), "a lost connection must be told");
-    assert!(completions[written..].iter().all(|completion| completion.outcome == Outcome::Indeterminate));
+    assert!(
+        completions[written..]
+            .iter()
+            .all(|completion| completion.outcome == Outcome::Indeterminate)
+    );
     assert!(completions.len() > written);
 }
 
 #[test]
 fn a_socket_that_takes_nothing_is_back_pressure() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let driver = open(&cell(System::RedisLists), target(vec![listener.local_addr().unwrap().to_string()])).unwrap();
+    let driver =
+        open(&cell(System::RedisLists), target(vec![listener.local_addr().unwrap().to_string()]))
+            .unwrap();
     let mut publisher = driver.publisher(0).unwrap();
     let payload = vec![0; 256 * 1024];
     let full = (0..1000).find(|slot| {
-        let taken = publisher.submit(Outgoing { slot: *slot, connection: 0, partition: 0, payload: &payload }).unwrap();
+        let taken = publisher
+            .submit(Outgoing { slot: *slot, connection: 0, partition: 0, payload: &payload })
+            .unwrap();
         publisher.flush().unwrap();
         taken == Submitted::Full
     });
@@ -334,7 +362,11 @@ fn a_probe_gives_a_silent_server_up_and_is_answered_by_any_other() {
     let driver = open(&patient, target(vec![listener.local_addr().unwrap().to_string()])).unwrap();
     let begun = std::time::Instant::now();
     assert!(driver.probe_publisher(Duration::from_millis(100)).is_err());
-    assert!(begun.elapsed() < Duration::from_secs(50), "not the deadline of the load: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(50),
+        "not the deadline of the load: {:?}",
+        begun.elapsed()
+    );
 
     for reply in [Reply::On, Reply::Off] {
         let mut cell = cell(System::RedisStreams);
@@ -344,7 +376,9 @@ fn a_probe_gives_a_silent_server_up_and_is_answered_by_any_other() {
         let clock = target.clock;
         let driver = open(&cell, target).unwrap();
         let mut probe = driver.probe_publisher(Duration::from_secs(2)).unwrap();
-        probe.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: &0u32.to_le_bytes() }).unwrap();
+        probe
+            .submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: &0u32.to_le_bytes() })
+            .unwrap();
         probe.flush().unwrap();
         let mut completions = vec![];
         while completions.is_empty() && begun.elapsed() < Duration::from_secs(120) {
@@ -359,33 +393,63 @@ fn impossible_cells_are_refused_with_the_remedy() {
     let refused = |change: &dyn Fn(&mut Cell), system| {
         let mut cell = cell(system);
         change(&mut cell);
-        open(&cell, target(vec!["127.0.0.1:1".into()])).err().map(|error| error.to_string()).unwrap_or_default()
+        open(&cell, target(vec!["127.0.0.1:1".into()]))
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
     };
-    assert!(refused(&|cell| cell.load.consumers = 2, System::RedisPubsub).contains("load.consumers: 1"));
-    assert!(refused(&|cell| cell.load.subscriptions = 2, System::RedisLists).contains("load.subscriptions: 1"));
-    assert!(refused(&|cell| cell.config.consume.mode = ListMode::Reliable, System::RedisLists).contains("keys: 1"));
+    assert!(
+        refused(&|cell| cell.load.consumers = 2, System::RedisPubsub).contains("load.consumers: 1")
+    );
+    assert!(
+        refused(&|cell| cell.load.subscriptions = 2, System::RedisLists)
+            .contains("load.subscriptions: 1")
+    );
+    assert!(
+        refused(&|cell| cell.config.consume.mode = ListMode::Reliable, System::RedisLists)
+            .contains("keys: 1")
+    );
     let closed = open(&cell(System::RedisLists), target(vec!["127.0.0.1:1".into()])).unwrap();
-    assert!(matches!(closed.prepare(), Err(DriverError::Disconnected { .. } | DriverError::Refused { .. })));
+    assert!(matches!(
+        closed.prepare(),
+        Err(DriverError::Disconnected { .. } | DriverError::Refused { .. })
+    ));
 }
 
 #[test]
 fn survival_follows_from_the_settings() {
     let with = |system, settings: &[(&str, &str)]| {
         let mut cell = cell(system);
-        cell.config.broker = settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        let survives = control::survives(&cell, primitive::of(&cell.config).unwrap(), &cell.config.broker);
+        cell.config.broker =
+            settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let survives =
+            control::survives(&cell, primitive::of(&cell.config).unwrap(), &cell.config.broker);
         (survives.process_kill, survives.power_loss, survives.node_loss)
     };
     let (streams, pubsub) = (System::RedisStreams, System::RedisPubsub);
     assert_eq!(with(streams, &[("save", "60 1")]), (false, false, false));
     assert_eq!(with(streams, &[("appendonly", "yes")]), (true, false, false));
-    assert_eq!(with(streams, &[("appendonly", "yes"), ("appendfsync", "no")]), (true, false, false));
-    assert_eq!(with(streams, &[("appendonly", "yes"), ("appendfsync", "always")]), (true, true, false));
-    assert_eq!(with(pubsub, &[("appendonly", "yes"), ("appendfsync", "always")]), (false, false, false));
+    assert_eq!(
+        with(streams, &[("appendonly", "yes"), ("appendfsync", "no")]),
+        (true, false, false)
+    );
+    assert_eq!(
+        with(streams, &[("appendonly", "yes"), ("appendfsync", "always")]),
+        (true, true, false)
+    );
+    assert_eq!(
+        with(pubsub, &[("appendonly", "yes"), ("appendfsync", "always")]),
+        (false, false, false)
+    );
     // Whoever takes over may not have it.
     let mut set = cell(streams);
     set.config.nodes = 3;
-    set.config.broker = [("appendonly", "yes"), ("appendfsync", "always")].map(|(k, v)| (k.into(), v.into())).into();
+    set.config.broker = [("appendonly", "yes"), ("appendfsync", "always")]
+        .map(|(k, v)| (k.into(), v.into()))
+        .into();
     let survives = control::survives(&set, primitive::of(&set.config).unwrap(), &set.config.broker);
-    assert!(!survives.process_kill && !survives.power_loss && survives.because.contains("replicas"), "{survives:?}");
+    assert!(
+        !survives.process_kill && !survives.power_loss && survives.because.contains("replicas"),
+        "{survives:?}"
+    );
 }

@@ -1,8 +1,10 @@
-//! The faults of one cell on its timeline, beside its load: each injected when it is due, taken back when that is due, and
-//! watched until a new client gets through and every copy is whole again.
+//! The faults of one cell on its timeline, beside its load: each injected when it is due, taken
+//! back when that is due, and watched until a new client gets through and every copy is whole
+//! again.
 //!
-//! Invariant: nothing here slows the load or touches its clients; whatever was done is taken back before this ends, but
-//! for what a scenario loses for good. It judges nothing: it says when each thing was.
+//! Invariant: nothing here slows the load or touches its clients; whatever was done is taken back
+//! before this ends, but for what a scenario loses for good. It judges nothing: it says when each
+//! thing was.
 
 use super::control::{Context, OnDrop};
 use super::probe::acknowledged_since;
@@ -19,8 +21,8 @@ use std::time::Duration;
 const WHOLE_WITHIN_NS: u64 = 60 * SECOND_NS;
 const NAP_NS: u64 = 5_000_000;
 const COUNT_EVERY: Duration = Duration::from_millis(200);
-/// Faults are injected and taken back one at a time, and a broker that starts again may take long: from so much on it is
-/// told that the next one had to wait.
+/// Faults are injected and taken back one at a time, and a broker that starts again may take long:
+/// from so much on it is told that the next one had to wait.
 const LATE_NS: u64 = SECOND_NS / 5;
 const NOT_YET: u64 = u64::MAX;
 
@@ -52,21 +54,26 @@ struct ActiveFault<'scope> {
 }
 
 impl ActiveFault<'_> {
-    /// Joins the watchers, whose end must be told to them before, and notes when each saw what it waits for.
+    /// Joins the watchers, whose end must be told to them before, and notes when each saw what it
+    /// waits for.
     fn note_recovery(self, log: &mut FaultLog) {
-        let [probe_ns, whole_ns] = [self.probe, self.whole].map(|watcher| watcher.join().ok().flatten());
+        let [probe_ns, whole_ns] =
+            [self.probe, self.whole].map(|watcher| watcher.join().ok().flatten());
         if let Some(record) = log.faults.get_mut(self.number) {
             record.probe_rto_ns = probe_ns.map(|at_ns| at_ns.saturating_sub(self.struck_ns));
             record.redundancy_ns = whole_ns.map(|at_ns| at_ns.saturating_sub(self.struck_ns));
         }
-        let told = [(probe_ns, "a new client is acknowledged"), (whole_ns, "every copy is in sync again")];
-        let event = |(at_ns, text): (Option<u64>, &str)| Some(event(at_ns?, "recovery", text.to_owned()));
+        let told =
+            [(probe_ns, "a new client is acknowledged"), (whole_ns, "every copy is in sync again")];
+        let event =
+            |(at_ns, text): (Option<u64>, &str)| Some(event(at_ns?, "recovery", text.to_owned()));
         log.events.extend(told.into_iter().filter_map(event));
     }
 }
 
 impl FaultTimeline<'_, '_> {
-    /// Runs the timeline of the measured window; returns when everything is whole again, at the latest a minute after it.
+    /// Runs the timeline of the measured window; returns when everything is whole again, at the
+    /// latest a minute after it.
     pub fn run(&self) -> FaultLog {
         let mut log = FaultLog::default();
         let Context { cell, block, clock, control, driver, interrupted, .. } = self.of;
@@ -83,21 +90,26 @@ impl FaultTimeline<'_, '_> {
             let ended = OnDrop(|| over.store(true, Relaxed));
             let cluster = driver.cluster().ok();
             let seed = cell.seed ^ u64::from(block) << 32;
-            let mut injector = Injector::new(self.broker, cluster, &control.consumers, clock, seed, interrupted);
+            let mut injector =
+                Injector::new(self.broker, cluster, &control.consumers, clock, seed, interrupted);
             let mut active: Vec<ActiveFault<'_>> = Vec::new();
             let mut waiting = injections.iter().enumerate().peekable();
             let due = |injection: &Injection| start_ns + injection.at.nanos();
             while !self.given_up() {
                 let now = clock.now_ns();
-                if let Some(fault) = active.iter_mut().find(|fault| fault.heal_ns.is_some_and(|at| at <= now)) {
+                if let Some(fault) =
+                    active.iter_mut().find(|fault| fault.heal_ns.is_some_and(|at| at <= now))
+                {
                     self.heal(fault, &mut injector, &mut log);
                 } else if let Some((number, injection)) =
                     waiting.next_if(|(_, injection)| due(injection) <= now && now < end_ns)
                 {
-                    let struck = self.inject(number, injection, due(injection), &mut injector, &mut log);
+                    let struck =
+                        self.inject(number, injection, due(injection), &mut injector, &mut log);
                     let Some(struck_ns) = struck else { continue };
                     let heal_ns = match injection.heal {
-                        // It lasts from when it was seen: a broker that takes long to stop is down for as long.
+                        // It lasts from when it was seen: a broker that takes long to stop is down
+                        // for as long.
                         Heal::After(span) => Some(clock.now_ns() + span.nanos()),
                         Heal::AtEnd => Some(end_ns),
                         Heal::Never => None,
@@ -112,7 +124,8 @@ impl FaultTimeline<'_, '_> {
                         heal_ns,
                         for_good: heal_ns.is_none(),
                         healed,
-                        probe: scope.spawn(move || self.probe(number, struck_ns, (healed, end_ns), over)),
+                        probe: scope
+                            .spawn(move || self.probe(number, struck_ns, (healed, end_ns), over)),
                         whole: scope.spawn(move || self.whole(struck_ns, healed, over)),
                     });
                 } else if now >= end_ns {
@@ -175,7 +188,8 @@ impl FaultTimeline<'_, '_> {
                 (record.node, record.text) = (struck.node, struck.text);
                 say(&mut record.text, &late);
                 let comma = if record.text.is_empty() { "" } else { ": " };
-                let text = format!("{} took effect on {}{comma}{}", record.kind, record.node, record.text);
+                let text =
+                    format!("{} took effect on {}{comma}{}", record.kind, record.node, record.text);
                 self.tell(log, struck.at_ns, "fault", text);
                 record.took_effect_at_ns = Some(struck.at_ns);
             }
@@ -191,7 +205,12 @@ impl FaultTimeline<'_, '_> {
     }
 
     /// Takes a fault back, if it still is to be.
-    fn heal(&self, fault: &mut ActiveFault<'_>, injector: &mut Injector<'_, '_>, log: &mut FaultLog) {
+    fn heal(
+        &self,
+        fault: &mut ActiveFault<'_>,
+        injector: &mut Injector<'_, '_>,
+        log: &mut FaultLog,
+    ) {
         let Some(due_ns) = fault.heal_ns.take() else { return };
         let begun_ns = self.of.clock.now_ns();
         let result = injector.revert(fault.number);
@@ -221,7 +240,8 @@ impl FaultTimeline<'_, '_> {
         log.events.push(event(at_ns, kind, text));
     }
 
-    /// Since when clients with fresh connections are acknowledged. The fault is in force until healed, or the end.
+    /// Since when clients with fresh connections are acknowledged. The fault is in force until
+    /// healed, or the end.
     fn probe(
         &self,
         number: usize,
@@ -234,7 +254,8 @@ impl FaultTimeline<'_, '_> {
         acknowledged_since(self.of, number, &in_force, &stop).map(|at| at.max(struck_ns))
     }
 
-    /// When every copy was in sync again; `None` where the system does not tell or it did not come to that.
+    /// When every copy was in sync again; `None` where the system does not tell or it did not come
+    /// to that.
     fn whole(&self, struck_ns: u64, healed: &AtomicU64, over: &AtomicBool) -> Option<u64> {
         let mut cluster = self.of.driver.cluster().ok()?;
         // The last count may begin after the load: it decides whether the broker can be read.
@@ -254,14 +275,18 @@ impl FaultTimeline<'_, '_> {
         }
     }
 
-    /// Waits for the watchers of what was healed. What is lost for good cannot be whole: then nobody is waited for.
+    /// Waits for the watchers of what was healed. What is lost for good cannot be whole: then
+    /// nobody is waited for.
     fn await_whole(&self, active: &[ActiveFault<'_>], end_ns: u64) {
         if active.iter().any(|fault| fault.for_good) {
             return;
         }
         let watchers = || active.iter().flat_map(|fault| [&fault.probe, &fault.whole]);
         let deadline = self.of.clock.now_ns().max(end_ns) + WHOLE_WITHIN_NS;
-        while !self.given_up() && self.of.clock.now_ns() < deadline && !watchers().all(ScopedJoinHandle::is_finished) {
+        while !self.given_up()
+            && self.of.clock.now_ns() < deadline
+            && !watchers().all(ScopedJoinHandle::is_finished)
+        {
             thread::sleep(Duration::from_nanos(NAP_NS));
         }
     }

@@ -1,5 +1,5 @@
-//! The timeline on faults of our own consumers, which need no broker: what comes too late, and what must end whatever
-//! happens.
+//! The timeline on faults of our own consumers, which need no broker: what comes too late, and what
+//! must end whatever happens.
 
 use super::super::control::Control;
 use super::*;
@@ -40,9 +40,15 @@ impl Broker for Nobody {
     }
 }
 
-/// Runs faults in a window of so many milliseconds, with a consumer that takes so many to come back from a kill.
-/// `None` where the timeline ended in a panic.
-fn log(faults: &str, window_ms: u64, away_ms: u64, behaviour: Behaviour, broker: Nobody) -> Option<FaultLog> {
+/// Runs faults in a window of so many milliseconds, with a consumer that takes so many to come back
+/// from a kill. `None` where the timeline ended in a panic.
+fn log(
+    faults: &str,
+    window_ms: u64,
+    away_ms: u64,
+    behaviour: Behaviour,
+    broker: Nobody,
+) -> Option<FaultLog> {
     let text = format!(
         "schema: 1\nname: t\nquestion: Q?\nsystems: [redis-streams]\nmessage: {{size: 100B}}\n\
          load: {{model: open, rate: 1k/s, duration: 5m}}\nfaults: {faults}\n"
@@ -98,10 +104,12 @@ fn what_had_to_wait_for_another_fault_says_so() {
 
 #[test]
 fn a_panic_is_no_end_without_end() {
-    // Nobody is ever answered: the watcher of the first fault goes on until it is told that all is over.
+    // Nobody is ever answered: the watcher of the first fault goes on until it is told that all is
+    // over.
     let behaviour = Behaviour { delay_ns: u64::MAX / 4, ..Behaviour::default() };
     let begun = Instant::now();
-    let faults = "[{kind: slow-consumer, at: 0s, for: 100ms}, {kind: pause, at: 200ms, for: 100ms}]";
+    let faults =
+        "[{kind: slow-consumer, at: 0s, for: 100ms}, {kind: pause, at: 200ms, for: 100ms}]";
     let broker = Nobody { panics: true };
     assert!(log(faults, 400, 0, behaviour, broker).is_none());
     assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", begun.elapsed());

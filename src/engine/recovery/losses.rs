@@ -1,18 +1,20 @@
 //! Which fault took the acknowledged messages that the broker no longer has, and how far back: RPO.
 //!
-//! A lost message belongs to the fault during which it was acknowledged, from taking effect until healed and every copy
-//! in sync again: that is what a cut-off primary does, which goes on acknowledging what it will have to forget.
-//! Acknowledged outside of any fault, it belongs to the next one, which found it not yet safe; after the last one, to
-//! that. Only faults that can take what is stored come into question, as long as there is one. RPO in time is
-//! the width of the acknowledged time that is gone: from the first lost acknowledgement to the fault, or to the last lost
-//! one where that came later.
+//! A lost message belongs to the fault during which it was acknowledged, from taking effect until
+//! healed and every copy in sync again: that is what a cut-off primary does, which goes on
+//! acknowledging what it will have to forget. Acknowledged outside of any fault, it belongs to the
+//! next one, which found it not yet safe; after the last one, to that. Only faults that can take
+//! what is stored come into question, as long as there is one. RPO in time is the width of the
+//! acknowledged time that is gone: from the first lost acknowledgement to the fault, or to the last
+//! lost one where that came later.
 
 use crate::model::FaultKind;
 use crate::record::SECOND_NS;
 use crate::result::Fault;
 
-/// What the kernel writes back by itself once it is older: Linux as it comes (`vm.dirty_expire_centisecs`). A simulated
-/// power loss leaves that out, which is the most that can be lost; with it, the least.
+/// What the kernel writes back by itself once it is older: Linux as it comes
+/// (`vm.dirty_expire_centisecs`). A simulated power loss leaves that out, which is the most that
+/// can be lost; with it, the least.
 const WRITTEN_BACK_NS: u64 = 30 * SECOND_NS;
 
 /// Lost messages by fault. Bounded by the number of faults, however many are lost.
@@ -40,7 +42,9 @@ fn spares_what_is_stored(fault: &Fault) -> bool {
 
 impl Losses {
     pub fn new(faults: &[Fault]) -> Self {
-        let blamed = faults.iter().any(|fault| fault.took_effect_at_ns.is_some() && !spares_what_is_stored(fault));
+        let blamed = faults
+            .iter()
+            .any(|fault| fault.took_effect_at_ns.is_some() && !spares_what_is_stored(fault));
         let span = |(index, fault): (usize, &Fault)| {
             let effect = fault.took_effect_at_ns?;
             if blamed && spares_what_is_stored(fault) {
@@ -48,7 +52,15 @@ impl Losses {
             }
             let whole = fault.redundancy_ns.map_or(0, |ns| effect.saturating_add(ns));
             let over = fault.healed_at_ns.map_or(u64::MAX, |healed| healed.max(whole));
-            Some(LossWindow { index, effect, over, messages: 0, recent: 0, first: u64::MAX, last: 0 })
+            Some(LossWindow {
+                index,
+                effect,
+                over,
+                messages: 0,
+                recent: 0,
+                first: u64::MAX,
+                last: 0,
+            })
         };
         let mut spans: Vec<LossWindow> = faults.iter().enumerate().filter_map(span).collect();
         spans.sort_by_key(|span| span.effect);
@@ -75,14 +87,17 @@ impl Losses {
     /// Writes into each fault that took effect what it cost.
     pub fn attribute(self, faults: &mut [Fault]) {
         for fault in faults.iter_mut().filter(|fault| fault.took_effect_at_ns.is_some()) {
-            (fault.rpo_messages, fault.rpo_ns) = if self.unplaced == 0 { (Some(0), Some(0)) } else { (None, None) };
+            (fault.rpo_messages, fault.rpo_ns) =
+                if self.unplaced == 0 { (Some(0), Some(0)) } else { (None, None) };
         }
         for span in &self.spans {
             let Some(fault) = faults.get_mut(span.index) else { continue };
             // What cannot be placed leaves every fault's share unknown.
             fault.rpo_messages = (self.unplaced == 0).then_some(span.messages);
-            fault.rpo_least_messages =
-                fault.rpo_messages.filter(|_| fault.fault_kind() == Some(FaultKind::PowerLoss)).map(|_| span.recent);
+            fault.rpo_least_messages = fault
+                .rpo_messages
+                .filter(|_| fault.fault_kind() == Some(FaultKind::PowerLoss))
+                .map(|_| span.recent);
             fault.rpo_ns = fault.rpo_messages.map(|lost| match lost {
                 0 => 0,
                 _ => span.last.max(span.effect) - span.first,
@@ -96,10 +111,18 @@ mod tests {
     use super::*;
 
     fn fault(effect: u64, healed: Option<u64>, redundancy: Option<u64>) -> Fault {
-        Fault { took_effect_at_ns: Some(effect), healed_at_ns: healed, redundancy_ns: redundancy, ..Fault::default() }
+        Fault {
+            took_effect_at_ns: Some(effect),
+            healed_at_ns: healed,
+            redundancy_ns: redundancy,
+            ..Fault::default()
+        }
     }
 
-    fn attributed(mut faults: Vec<Fault>, lost: impl IntoIterator<Item = u64>) -> Vec<(Option<u64>, Option<u64>)> {
+    fn attributed(
+        mut faults: Vec<Fault>,
+        lost: impl IntoIterator<Item = u64>,
+    ) -> Vec<(Option<u64>, Option<u64>)> {
         let mut losses = Losses::new(&faults);
         lost.into_iter().for_each(|at| losses.add(Some(at)));
         losses.attribute(&mut faults);
@@ -112,7 +135,11 @@ mod tests {
         // The last one's reply was still under way when the process was gone.
         let found = attributed(faults.clone(), [900, 950, 1003, 1500, 1990]);
         assert_eq!(found, [(Some(3), Some(103)), (Some(2), Some(500))]);
-        assert_eq!(attributed(faults, [2500]), [(Some(0), Some(0)), (Some(1), Some(0))], "after the last: the last");
+        assert_eq!(
+            attributed(faults, [2500]),
+            [(Some(0), Some(0)), (Some(1), Some(0))],
+            "after the last: the last"
+        );
     }
 
     #[test]
@@ -149,7 +176,11 @@ mod tests {
             (faults[0].rpo_messages, faults[0].rpo_least_messages)
         };
         assert_eq!(struck("power-loss"), (Some(5), Some(3)));
-        assert_eq!(struck("kill"), (Some(5), None), "a killed process loses nothing that the kernel has");
+        assert_eq!(
+            struck("kill"),
+            (Some(5), None),
+            "a killed process loses nothing that the kernel has"
+        );
     }
 
     #[test]

@@ -1,22 +1,26 @@
-//! From what was seen of the load to the recovery from each fault: pure functions, no clock, no broker.
+//! From what was seen of the load to the recovery from each fault: pure functions, no clock, no
+//! broker.
 //!
-//! Every time counts from the moment the fault took effect; the part that the scenario prescribes stands beside it as
-//! `scripted_ns`. The silence that a fault causes begins before it, with it or within a second after it, or later,
-//! while it is in force, and then lasts longer than that; where several do, the last one counts. What was silent no
-//! longer than [`SILENCE_NS`] has that as its time: at most.
-//! What cannot be known is `None`, with the reason in the fault's words.
+//! Every time counts from the moment the fault took effect; the part that the scenario prescribes
+//! stands beside it as `scripted_ns`. The silence that a fault causes begins before it, with it or
+//! within a second after it, or later, while it is in force, and then lasts longer than that; where
+//! several do, the last one counts. What was silent no longer than [`SILENCE_NS`] has that as its
+//! time: at most. What cannot be known is `None`, with the reason in the fault's words.
 
 mod losses;
 mod span;
 
 use super::fault_timeline::say;
-use crate::record::{AckTimes, AckTrace, Books, NEVER, PerTenth, SILENCE_NS, SequenceKey, Silence, Silences, common};
+use crate::record::{
+    AckTimes, AckTrace, Books, NEVER, PerTenth, SILENCE_NS, SequenceKey, Silence, Silences, common,
+};
 use crate::result::{Fault, PartitionRecovery};
 use losses::Losses;
 use span::{FaultSpan, known};
 use std::collections::BTreeMap;
 
-/// Messages a second of a partition below which [`SILENCE_NS`] between two of them is nothing unusual.
+/// Messages a second of a partition below which [`SILENCE_NS`] between two of them is nothing
+/// unusual.
 const FEWEST_PER_S: f64 = 100.0;
 
 /// What the threads of a cell with faults saw.
@@ -31,15 +35,16 @@ pub struct FaultObservations {
 impl FaultObservations {
     pub fn add_producer(&mut self, producer: u16, tenths: &PerTenth, traces: Vec<AckTrace>) {
         self.acks.merge(tenths);
-        self.traces.extend(traces.into_iter().zip(0..).map(|(trace, lane)| ((producer, lane), trace)));
+        self.traces
+            .extend(traces.into_iter().zip(0..).map(|(trace, lane)| ((producer, lane), trace)));
     }
 
     pub fn add_consumer(&mut self, subscription: u16, gaps: Vec<Silences>) {
         self.deliveries.entry(subscription).or_default().push(gaps);
     }
 
-    /// Fills in what each fault cost. `load_end_ns` is when the last message was due; `partitions` is how many partitions,
-    /// channels, streams or lists a lane's number stands for.
+    /// Fills in what each fault cost. `load_end_ns` is when the last message was due; `partitions`
+    /// is how many partitions, channels, streams or lists a lane's number stands for.
     pub fn judge(
         self,
         faults: &mut [Fault],
@@ -57,7 +62,9 @@ impl FaultObservations {
             Listened::to(of.map(|(_, trace)| trace.gaps()), load_end_ns)
         });
         let deliver = self.deliveries.values().map(|consumers| {
-            let partition = |partition: u16| consumers.iter().filter_map(move |gaps| gaps.get(usize::from(partition)));
+            let partition = |partition: u16| {
+                consumers.iter().filter_map(move |gaps| gaps.get(usize::from(partition)))
+            };
             (0..partitions).map(|number| Listened::to(partition(number), load_end_ns)).collect()
         });
         let evidence = RecoveryEvidence {
@@ -68,7 +75,8 @@ impl FaultObservations {
             load_end_ns,
         };
         recover(faults, &evidence);
-        // Without acknowledgements nothing was promised, without an audit nothing is known to be gone.
+        // Without acknowledgements nothing was promised, without an audit nothing is known to be
+        // gone.
         if books.acknowledges && books.audit.is_some() {
             let times: BTreeMap<SequenceKey, AckTimes> =
                 self.traces.into_iter().map(|(key, trace)| (key, trace.into_times())).collect();
@@ -123,7 +131,8 @@ fn recover(faults: &mut [Fault], seen: &RecoveryEvidence) {
         // For good, until healed, or until every copy was in sync again.
         let whole = fault.redundancy_ns.map_or(0, |ns| effect.saturating_add(ns));
         let over = fault.healed_at_ns.map_or(u64::MAX, |healed| healed.max(whole));
-        let sparse = seen.rate_per_s.is_some_and(|rate| rate < FEWEST_PER_S * seen.publish.len() as f64);
+        let sparse =
+            seen.rate_per_s.is_some_and(|rate| rate < FEWEST_PER_S * seen.publish.len() as f64);
         let span = FaultSpan { effect, over, next, load_end: seen.load_end_ns, sparse };
         let mut words = Vec::new();
         let publish = span.rto_of_all(&seen.publish, "acknowledgement", &mut words);
@@ -136,13 +145,17 @@ fn recover(faults: &mut [Fault], seen: &RecoveryEvidence) {
         // That of the slowest partition.
         fault.rto_publish_ns = known(publish.iter().copied().max().flatten());
         fault.rto_deliver_ns = known(deliver.iter().copied().max().flatten());
-        // Nothing is at 90 % of its rate before every partition is back; without acknowledgements no partition has a time.
+        // Nothing is at 90 % of its rate before every partition is back; without acknowledgements
+        // no partition has a time.
         let came_back = publish.iter().all(|rto| *rto != Some(NEVER));
         let from_ns = effect + fault.rto_publish_ns.filter(|ns| *ns > SILENCE_NS).unwrap_or(0);
-        let found = if came_back { span.rto_90(&seen.acks, seen.rate_per_s, from_ns) } else { None };
+        let found =
+            if came_back { span.rto_90(&seen.acks, seen.rate_per_s, from_ns) } else { None };
         fault.rto_90_ns = found.map(|ns| ns.max(fault.rto_publish_ns.unwrap_or(0)));
         if fault.rto_90_ns.is_none() {
-            words.push("no second at 90 % of the rate before the next fault or the end of the load".into());
+            words.push(
+                "no second at 90 % of the rate before the next fault or the end of the load".into(),
+            );
         }
         let partitions = publish.into_iter().zip(deliver).zip(0..);
         fault.partitions = partitions
@@ -173,7 +186,8 @@ mod tests {
         Listened { silences, heard: true, complete: true }
     }
 
-    /// A load of 1000/s from 0 to 30 s, with nothing acknowledged in the given times; in the tenth after each, all of it.
+    /// A load of 1000/s from 0 to 30 s, with nothing acknowledged in the given times; in the tenth
+    /// after each, all of it.
     fn acks(outages_ms: &[(u64, u64)]) -> PerTenth {
         let mut tenths = PerTenth::new(0);
         for ms in 0..30_000 {
@@ -215,20 +229,32 @@ mod tests {
 
     #[test]
     fn the_slowest_stream_decides_and_each_has_its_own_time() {
-        let partitions =
-            vec![partition(&[(9_990, 12_000)]), partition(&[]), partition(&[(2_000, 2_200), (10_200, 13_000)])];
+        let partitions = vec![
+            partition(&[(9_990, 12_000)]),
+            partition(&[]),
+            partition(&[(2_000, 2_200), (10_200, 13_000)]),
+        ];
         let mut seen = evidence(partitions, &[(10_000, 13_000)]);
         seen.deliver[0][1] = partition(&[(10_000, 10_900)]);
         let fault = recovered(&[10_000], &seen).remove(0);
-        assert_eq!((fault.rto_publish_ns, fault.rto_deliver_ns), (Some(3_000 * MS), Some(3_000 * MS)));
+        assert_eq!(
+            (fault.rto_publish_ns, fault.rto_deliver_ns),
+            (Some(3_000 * MS), Some(3_000 * MS))
+        );
         assert_eq!(fault.rto_90_ns, Some(3_000 * MS));
         assert_eq!(fault.unscripted(fault.rto_publish_ns, 1), Some(2_500 * MS));
-        let found: Vec<_> = fault.partitions.iter().map(|s| (s.rto_publish_ns, s.rto_deliver_ns)).collect();
+        let found: Vec<_> =
+            fault.partitions.iter().map(|s| (s.rto_publish_ns, s.rto_deliver_ns)).collect();
         let ms = |ms: u64| Some(ms * MS);
         assert_eq!(found, [(ms(2_000), ms(2_000)), (ms(100), ms(900)), (ms(3_000), ms(3_000))]);
-        let named: Vec<_> = fault.unavailable.iter().map(|u| (u.partition, u.from_ns / MS)).collect();
+        let named: Vec<_> =
+            fault.unavailable.iter().map(|u| (u.partition, u.from_ns / MS)).collect();
         assert_eq!(named, [(0, 9_990), (2, 10_200)], "what was over before is not this fault's");
-        assert!(fault.text.contains("1 of 3 streams never without acknowledgement"), "{}", fault.text);
+        assert!(
+            fault.text.contains("1 of 3 streams never without acknowledgement"),
+            "{}",
+            fault.text
+        );
     }
 
     #[test]
@@ -237,11 +263,19 @@ mod tests {
         let fault = recovered(&[10_000], &evidence(partitions, &[(10_000, 30_000)])).remove(0);
         assert_eq!((fault.rto_publish_ns, fault.rto_90_ns), (None, None));
         assert_eq!(fault.partitions[0].rto_publish_ns, Some(1_000 * MS));
-        assert!(fault.text.contains("stream 1: no acknowledgement any more until the end"), "{}", fault.text);
+        assert!(
+            fault.text.contains("stream 1: no acknowledgement any more until the end"),
+            "{}",
+            fault.text
+        );
         assert_eq!(fault.unavailable[1].to_ns, None);
         let unkept = Listened { complete: false, ..partition(&[]) };
         let fault = recovered(&[10_000], &evidence(vec![unkept], &[])).remove(0);
-        assert!(fault.rto_publish_ns.is_none() && fault.text.contains("than are kept"), "{}", fault.text);
+        assert!(
+            fault.rto_publish_ns.is_none() && fault.text.contains("than are kept"),
+            "{}",
+            fault.text
+        );
     }
 
     #[test]
@@ -261,7 +295,9 @@ mod tests {
     #[test]
     fn a_hiccup_before_the_outage_is_not_the_recovery_and_a_later_one_is_not_the_fault() {
         let partitions = vec![partition(&[(9_950, 10_070), (10_090, 14_000), (18_000, 19_000)])];
-        let fault = recovered(&[10_000], &evidence(partitions, &[(10_090, 14_000), (18_000, 19_000)])).remove(0);
+        let fault =
+            recovered(&[10_000], &evidence(partitions, &[(10_090, 14_000), (18_000, 19_000)]))
+                .remove(0);
         assert_eq!(fault.rto_publish_ns, Some(4_000 * MS));
         assert_eq!(fault.rto_90_ns, Some(4_000 * MS));
         assert_eq!(fault.unavailable.len(), 3);
@@ -271,16 +307,33 @@ mod tests {
     #[test]
     fn an_outage_that_begins_late_in_its_fault_is_its_own() {
         let late = [(14_000, 22_000), (27_000, 29_000)];
-        let seen =
-            evidence(vec![partition(&[(12_000, 12_300), late[0], late[1]]), partition(&[(15_000, 15_400)])], &late);
+        let seen = evidence(
+            vec![partition(&[(12_000, 12_300), late[0], late[1]]), partition(&[(15_000, 15_400)])],
+            &late,
+        );
         let mut faults = [lasting(10_000, 10_000)];
         recover(&mut faults, &seen);
         let [fault] = faults;
-        assert_eq!((fault.rto_publish_ns, fault.rto_deliver_ns), (Some(12_000 * MS), Some(12_000 * MS)));
-        assert_eq!(fault.rto_90_ns, Some(12_000 * MS), "the good seconds before it are no recovery");
-        assert_eq!(fault.partitions[1].rto_publish_ns, Some(SILENCE_NS), "a short pause is the load's");
+        assert_eq!(
+            (fault.rto_publish_ns, fault.rto_deliver_ns),
+            (Some(12_000 * MS), Some(12_000 * MS))
+        );
+        assert_eq!(
+            fault.rto_90_ns,
+            Some(12_000 * MS),
+            "the good seconds before it are no recovery"
+        );
+        assert_eq!(
+            fault.partitions[1].rto_publish_ns,
+            Some(SILENCE_NS),
+            "a short pause is the load's"
+        );
         let words = "1 of 2 streams went on, without acknowledgement for 400 ms at most";
-        assert!(fault.text.contains(words) && !fault.text.contains("never without"), "{}", fault.text);
+        assert!(
+            fault.text.contains(words) && !fault.text.contains("never without"),
+            "{}",
+            fault.text
+        );
         // Over when every copy is in sync again, not when the script ends.
         let mut faults = [Fault { redundancy_ns: Some(17_500 * MS), ..lasting(10_000, 10_000) }];
         recover(&mut faults, &seen);
@@ -289,7 +342,10 @@ mod tests {
 
     #[test]
     fn streams_of_few_messages_tell_no_outage_from_a_pause() {
-        let slow = RecoveryEvidence { rate_per_s: Some(199.0), ..evidence(vec![partition(&[]), partition(&[])], &[]) };
+        let slow = RecoveryEvidence {
+            rate_per_s: Some(199.0),
+            ..evidence(vec![partition(&[]), partition(&[])], &[])
+        };
         let fault = recovered(&[10_000], &slow).remove(0);
         assert_eq!((fault.rto_publish_ns, fault.rto_90_ns), (None, None));
         assert!(fault.text.contains("stream 1: under 100 messages a second"), "{}", fault.text);
@@ -298,7 +354,10 @@ mod tests {
     #[test]
     fn a_load_that_ends_a_little_early_is_no_outage() {
         let mut faults = [Fault { healed_at_ns: None, ..at(10_000) }];
-        recover(&mut faults, &evidence(vec![partition(&[(10_000, 11_000), (29_700, 0)])], &[(10_000, 11_000)]));
+        recover(
+            &mut faults,
+            &evidence(vec![partition(&[(10_000, 11_000), (29_700, 0)])], &[(10_000, 11_000)]),
+        );
         assert_eq!(faults[0].rto_publish_ns, Some(1_000 * MS));
     }
 
@@ -310,16 +369,26 @@ mod tests {
         let fault = recovered(&[10_000], &evidence(partitions.clone(), &flapping)).remove(0);
         assert_eq!((fault.rto_publish_ns, fault.rto_90_ns), (Some(2_000 * MS), Some(5_000 * MS)));
         let closed = RecoveryEvidence { rate_per_s: None, ..evidence(partitions, &flapping) };
-        assert_eq!(recovered(&[10_000], &closed)[0].rto_90_ns, Some(5_000 * MS), "measured before the fault");
+        assert_eq!(
+            recovered(&[10_000], &closed)[0].rto_90_ns,
+            Some(5_000 * MS),
+            "measured before the fault"
+        );
         let untouched = recovered(&[10_000], &evidence(vec![partition(&[])], &[])).remove(0);
-        assert_eq!((untouched.rto_publish_ns, untouched.rto_90_ns), (Some(SILENCE_NS), Some(SILENCE_NS)));
+        assert_eq!(
+            (untouched.rto_publish_ns, untouched.rto_90_ns),
+            (Some(SILENCE_NS), Some(SILENCE_NS))
+        );
     }
 
     #[test]
     fn what_was_not_applied_is_left_alone() {
         let mut faults = [Fault { not_applied: Some("no such node".into()), ..Fault::default() }];
         recover(&mut faults, &evidence(vec![partition(&[])], &[]));
-        assert_eq!(faults[0], Fault { not_applied: Some("no such node".into()), ..Fault::default() });
+        assert_eq!(
+            faults[0],
+            Fault { not_applied: Some("no such node".into()), ..Fault::default() }
+        );
     }
 
     #[test]
@@ -334,7 +403,10 @@ mod tests {
         });
         let silent = Silences::new(0);
         let heard = Listened::to([&one, &other, &silent].into_iter(), 15_000 * MS);
-        assert!(heard.heard && heard.silences.is_empty(), "the one speaks while the other is silent: {heard:?}");
+        assert!(
+            heard.heard && heard.silences.is_empty(),
+            "the one speaks while the other is silent: {heard:?}"
+        );
         let heard = Listened::to([&other, &silent].into_iter(), 15_000 * MS);
         assert_eq!(heard.silences, [silence(59 * 50, 90 * 50)]);
         assert!(!Listened::to([&silent].into_iter(), 15_000 * MS).heard);

@@ -4,11 +4,13 @@ use super::Listened;
 use crate::record::{NEVER, PerTenth, SECOND_NS, SILENCE_NS, Silence, TENTH_NS};
 use crate::result::Unavailable;
 
-/// How long after a fault any silence counts as caused by it. One that begins later, in the time that the fault is in
-/// force, must itself be longer than this: a disk that fills up and a primary that misses its replicas stop service when
-/// they have noticed, and load makes short pauses by itself.
+/// How long after a fault any silence counts as caused by it. One that begins later, in the time
+/// that the fault is in force, must itself be longer than this: a disk that fills up and a primary
+/// that misses its replicas stop service when they have noticed, and load makes short pauses by
+/// itself.
 const ONSET_NS: u64 = SECOND_NS;
-/// Share of the offered rate that counts as recovered, and for how many tenths of a second it must last.
+/// Share of the offered rate that counts as recovered, and for how many tenths of a second it must
+/// last.
 const RECOVERED: f64 = 0.9;
 const LASTING_TENTHS: usize = 10;
 /// Where nothing is offered by a plan: the rate before the fault over at most so many tenths.
@@ -16,7 +18,8 @@ const BASE_TENTHS: usize = 50;
 /// Silences that are named of each stream and fault: the longest.
 const NAMED: usize = 3;
 
-/// When a partition came back; `None` where there is none, and where it is not known, which is [`NEVER`].
+/// When a partition came back; `None` where there is none, and where it is not known, which is
+/// [`NEVER`].
 pub fn known(rto: Option<u64>) -> Option<u64> {
     rto.filter(|ns| *ns != NEVER)
 }
@@ -37,8 +40,14 @@ impl FaultSpan {
         self.next.unwrap_or(self.load_end)
     }
 
-    /// Of each partition, [`NEVER`] where it cannot be known; `None` for one on which nothing ever happened.
-    pub fn rto_of_all(&self, partitions: &[Listened], what: &str, words: &mut Vec<String>) -> Vec<Option<u64>> {
+    /// Of each partition, [`NEVER`] where it cannot be known; `None` for one on which nothing ever
+    /// happened.
+    pub fn rto_of_all(
+        &self,
+        partitions: &[Listened],
+        what: &str,
+        words: &mut Vec<String>,
+    ) -> Vec<Option<u64>> {
         let (mut quiet, mut pauses) = (0, Vec::new());
         let all: Vec<Option<u64>> = partitions
             .iter()
@@ -58,11 +67,17 @@ impl FaultSpan {
             })
             .collect();
         if quiet > 0 {
-            words.push(format!("{quiet} of {} streams never without {what} for over 100 ms", all.len()));
+            words.push(format!(
+                "{quiet} of {} streams never without {what} for over 100 ms",
+                all.len()
+            ));
         }
         if let Some(longest) = pauses.iter().max() {
             let (count, longest) = (pauses.len(), longest.div_ceil(1_000_000));
-            words.push(format!("{count} of {} streams went on, without {what} for {longest} ms at most", all.len()));
+            words.push(format!(
+                "{count} of {} streams went on, without {what} for {longest} ms at most",
+                all.len()
+            ));
         }
         all
     }
@@ -70,7 +85,10 @@ impl FaultSpan {
     /// Of a partition that went on, while the fault was in force.
     fn longest_pause(&self, partition: &Listened) -> Option<u64> {
         let until = self.over.min(self.end());
-        let during = partition.silences.iter().filter(|silence| silence.to_ns > self.effect && silence.from_ns < until);
+        let during = partition
+            .silences
+            .iter()
+            .filter(|silence| silence.to_ns > self.effect && silence.from_ns < until);
         during.map(|silence| self.lasted(silence)).max()
     }
 
@@ -92,16 +110,25 @@ impl FaultSpan {
             at_once || silence.from_ns <= until && self.lasted(silence) > ONSET_NS
         };
         let lasts_into_it = |silence: &&Silence| silence.to_ns > self.effect;
-        match partition.silences.iter().filter(begins_in_time).rfind(lasts_into_it).map(|silence| silence.to_ns) {
+        match partition
+            .silences
+            .iter()
+            .filter(begins_in_time)
+            .rfind(lasts_into_it)
+            .map(|silence| silence.to_ns)
+        {
             None => Ok(SILENCE_NS),
             Some(NEVER) => Err("no {what} any more until the end"),
-            Some(to) if self.next.is_some_and(|next| to > next) => Err("no {what} before the next fault"),
+            Some(to) if self.next.is_some_and(|next| to > next) => {
+                Err("no {what} before the next fault")
+            }
             Some(to) => Ok(to - self.effect),
         }
     }
 
-    /// From the fault to the first tenth of a second, at `from_ns` or later, that has 90 % of the offered rate, and so
-    /// have the ten from it on. What comes late does not make up for what did not come: a tenth counts at most as the whole of its own rate.
+    /// From the fault to the first tenth of a second, at `from_ns` or later, that has 90 % of the
+    /// offered rate, and so have the ten from it on. What comes late does not make up for what did
+    /// not come: a tenth counts at most as the whole of its own rate.
     pub fn rto_90(&self, acks: &PerTenth, rate_per_s: Option<f64>, from_ns: u64) -> Option<u64> {
         let slot_of = |at: u64| (at.saturating_sub(acks.start_ns()) / TENTH_NS) as usize;
         let first = slot_of(self.effect);
@@ -110,7 +137,8 @@ impl FaultSpan {
             None => {
                 let base = first.saturating_sub(BASE_TENTHS)..first;
                 let count = base.len();
-                base.map(|slot| acks.get(slot)).sum::<u64>() as f64 / count.max(LASTING_TENTHS) as f64
+                base.map(|slot| acks.get(slot)).sum::<u64>() as f64
+                    / count.max(LASTING_TENTHS) as f64
             }
         };
         if offered <= 0.0 {
@@ -119,7 +147,8 @@ impl FaultSpan {
         let carried = |slot: usize| (acks.get(slot) as f64).min(offered);
         let lasting = |slot: &usize| {
             let second: f64 = (*slot..*slot + LASTING_TENTHS).map(carried).sum();
-            carried(*slot) >= RECOVERED * offered && second >= RECOVERED * offered * LASTING_TENTHS as f64
+            carried(*slot) >= RECOVERED * offered
+                && second >= RECOVERED * offered * LASTING_TENTHS as f64
         };
         let last = slot_of(self.end()).checked_sub(LASTING_TENTHS)?;
         let slot = (slot_of(from_ns)..=last).find(lasting)?;
@@ -129,8 +158,10 @@ impl FaultSpan {
     pub fn unavailable(&self, partitions: &[Listened]) -> Vec<Unavailable> {
         let mut all = Vec::new();
         for (listened, partition) in partitions.iter().zip(0..) {
-            let within = |silence: &&Silence| silence.to_ns > self.effect && silence.from_ns < self.end();
-            let mut silences: Vec<Silence> = listened.silences.iter().filter(within).copied().collect();
+            let within =
+                |silence: &&Silence| silence.to_ns > self.effect && silence.from_ns < self.end();
+            let mut silences: Vec<Silence> =
+                listened.silences.iter().filter(within).copied().collect();
             silences.sort_by_key(|silence| std::cmp::Reverse(silence.to_ns - silence.from_ns));
             silences.truncate(NAMED);
             silences.sort_by_key(|silence| silence.from_ns);

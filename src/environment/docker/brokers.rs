@@ -1,5 +1,5 @@
-//! Kafka and Redis as containers: the nodes of [`nodes`](crate::environment::nodes), each told its settings by the
-//! contract of its official image.
+//! Kafka and Redis as containers: the nodes of [`nodes`](crate::environment::nodes), each told its
+//! settings by the contract of its official image.
 
 use super::compose::{Service, kafka_variable};
 use super::project::{ContainerTerms, Project, shared_file};
@@ -55,9 +55,14 @@ impl Launcher<'_> {
         }
     }
 
-    /// Where clients are let in: in a network of its own, a published port arrives from elsewhere than loopback.
+    /// Where clients are let in: in a network of its own, a published port arrives from elsewhere
+    /// than loopback.
     fn bind(&self) -> Ipv4Addr {
-        if self.engine.network == Network::Host { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }
+        if self.engine.network == Network::Host {
+            Ipv4Addr::LOCALHOST
+        } else {
+            Ipv4Addr::UNSPECIFIED
+        }
     }
 
     fn terms(
@@ -86,7 +91,8 @@ impl Launcher<'_> {
             // Those that no node needs are published nevertheless, and must be free too.
             let (mut free, _) = port::free::<3>()?;
             free.iter_mut().zip(&nodes).for_each(|(free, (_, node))| *free = node.client);
-            let ports = [("KAFKA_PORT", free[0]), ("KAFKA_PORT_2", free[1]), ("KAFKA_PORT_3", free[2])];
+            let ports =
+                [("KAFKA_PORT", free[0]), ("KAFKA_PORT_2", free[1]), ("KAFKA_PORT_3", free[2])];
             let terms = self.terms(["kafka", "kafka-cluster"], "KAFKA_IMAGE", &ports, KAFKA_DATA);
             let host = Project::fresh(self.engine, self.janitor, &spec.home, terms)?;
             let mut plans = Vec::new();
@@ -108,7 +114,8 @@ impl Launcher<'_> {
             for (_, node) in &nodes {
                 free[node.number - 1 + if node.role == NodeRole::Data { 0 } else { 3 }] = node.port;
             }
-            let names = ["REDIS_PORT", "REDIS_PORT_2", "REDIS_PORT_3", "SENTINEL_PORT", "SENTINEL_PORT_2"];
+            let names =
+                ["REDIS_PORT", "REDIS_PORT_2", "REDIS_PORT_3", "SENTINEL_PORT", "SENTINEL_PORT_2"];
             let ports: Vec<_> = names.into_iter().chain(["SENTINEL_PORT_3"]).zip(free).collect();
             let terms = self.terms(["redis", "redis-sentinel"], "REDIS_IMAGE", &ports, REDIS_DATA);
             let host = Project::fresh(self.engine, self.janitor, &spec.home, terms)?;
@@ -117,7 +124,11 @@ impl Launcher<'_> {
                 let kind = if node.role == NodeRole::Data { "redis" } else { "sentinel" };
                 let name = self.service(kind, node.number);
                 let ((file, more), folder) = (node.file(), spec.home.join(&name).join("config"));
-                shared_file(&folder, file, &node.print(Path::new(REDIS_DATA), self.bind(), self.config))?;
+                shared_file(
+                    &folder,
+                    file,
+                    &node.print(Path::new(REDIS_DATA), self.bind(), self.config),
+                )?;
                 let mut command = vec![format!("{CONFIG}/{file}")];
                 command.extend(more.iter().map(|&word| word.to_owned()));
                 let (entrypoint, environment) = (vec!["redis-server".into()], BTreeMap::new());
@@ -134,8 +145,10 @@ fn kafka_environment(
     config: &SystemConfig,
 ) -> Result<BTreeMap<String, String>, EnvironmentError> {
     // The image writes each into its server.properties as it stands.
-    let variable = |(key, value): (&String, &String)| Ok((kafka_variable(key)?, value.replace('\\', "\\\\")));
-    let mut environment = settings.iter().map(variable).collect::<Result<BTreeMap<_, _>, EnvironmentError>>()?;
+    let variable =
+        |(key, value): (&String, &String)| Ok((kafka_variable(key)?, value.replace('\\', "\\\\")));
+    let mut environment =
+        settings.iter().map(variable).collect::<Result<BTreeMap<_, _>, EnvironmentError>>()?;
     environment.insert("KAFKA_HEAP_OPTS".into(), kafka::heap(config.heap.0).join(" "));
     environment.insert("CLUSTER_ID".into(), kafka::CLUSTER_ID.into());
     Ok(environment)
@@ -166,15 +179,21 @@ mod tests {
     #[test]
     fn a_broker_names_its_version() {
         let of = |line: &str| version(&format!("first\n{line}\n"));
-        let kafka = "[2026-11-23 04:54:30] INFO Kafka version: 4.4.0 (org.apache.kafka.common.utils.AppInfoParser)";
+        let kafka = "[2026-11-23 04:54:30] INFO Kafka version: 4.4.0 \
+            (org.apache.kafka.common.utils.AppInfoParser)";
         assert_eq!(of(kafka).as_deref(), Some("Kafka 4.4.0"));
-        let redis = "1:C 23 Nov 2026 04:53:51.594 * Redis version=8.2.3, bits=64, commit=00000000, modified=0, pid=1";
+        let redis = "1:C 23 Nov 2026 04:53:51.594 * Redis version=8.2.3, bits=64, commit=00000000, \
+            modified=0, pid=1";
         assert_eq!(of(redis).as_deref(), Some("Redis 8.2.3"));
-        assert_eq!(of("1:C 1 Jan 2026 * Valkey version=9.1.2, bits=64").as_deref(), Some("Valkey 9.1.2"));
+        assert_eq!(
+            of("1:C 1 Jan 2026 * Valkey version=9.1.2, bits=64").as_deref(),
+            Some("Valkey 9.1.2")
+        );
         assert_eq!(of("nothing"), None);
     }
 
-    /// What the file says of a service that we do not, would hold in containers and not in processes.
+    /// What the file says of a service that we do not, would hold in containers and not in
+    /// processes.
     #[test]
     fn the_compose_file_sets_nothing_that_the_environment_does_not_set_too() {
         let file: serde_json::Value = serde_saphyr::from_str(FILE).unwrap();
@@ -183,12 +202,14 @@ mod tests {
             for (_, node) in kafka::lay_out(&config).unwrap() {
                 let settings = node.settings(KAFKA_DATA, Ipv4Addr::LOCALHOST, &config);
                 let ours = kafka_environment(&settings, &config).unwrap();
-                let name = if nodes == 1 { "kafka".to_owned() } else { format!("kafka-{}", node.id) };
+                let name =
+                    if nodes == 1 { "kafka".to_owned() } else { format!("kafka-{}", node.id) };
                 let theirs = file["services"][&name]["environment"].as_object().unwrap();
                 assert!(theirs.len() > 10, "{name}: {theirs:?}");
                 for (key, value) in theirs {
                     let ours = ours.get(key).unwrap_or_else(|| panic!("{name}: {key}"));
-                    let place = ["LISTENERS", "VOTERS", "HEAP"].iter().any(|word| key.contains(word));
+                    let place =
+                        ["LISTENERS", "VOTERS", "HEAP"].iter().any(|word| key.contains(word));
                     assert!(place || value == ours.as_str(), "{name}: {key}: {value} {ours}");
                 }
             }

@@ -1,4 +1,5 @@
-//! What compose is given: our two files, and one made for each run that names containers, settings and mounts.
+//! What compose is given: our two files, and one made for each run that names containers, settings
+//! and mounts.
 //!
 //! Pure text. The third file is JSON, which is YAML too, so that nothing needs quoting by hand.
 
@@ -37,10 +38,16 @@ pub fn run_file(project: &str, folder: &Path, services: &[Service], published: b
     let one = |service: &Service| {
         let environment: Map<String, Value> =
             service.environment.iter().map(|(key, value)| (key.clone(), text(value))).collect();
-        let mounts: Vec<_> = service.mounts.iter().map(|(ours, theirs)| format!("{ours}:{theirs}")).collect();
+        let mounts: Vec<_> =
+            service.mounts.iter().map(|(ours, theirs)| format!("{ours}:{theirs}")).collect();
         let name = text(&container(project, &service.name));
-        let mut map = json!({ "container_name": name, "labels": labels, "environment": environment });
-        for (key, words) in [("entrypoint", &service.entrypoint), ("command", &service.command), ("volumes", &mounts)] {
+        let mut map =
+            json!({ "container_name": name, "labels": labels, "environment": environment });
+        for (key, words) in [
+            ("entrypoint", &service.entrypoint),
+            ("command", &service.command),
+            ("volumes", &mounts),
+        ] {
             if !words.is_empty() {
                 map[key] = json!(list(words));
             }
@@ -53,7 +60,8 @@ pub fn run_file(project: &str, folder: &Path, services: &[Service], published: b
     let named = ours["volumes"].as_object().into_iter().flatten();
     let volumes: Map<String, Value> = named.map(|(name, _)| (name.clone(), labelled())).collect();
     if published {
-        services.extend(["kafka-network", "redis-network"].map(|name| (name.to_owned(), labelled())));
+        services
+            .extend(["kafka-network", "redis-network"].map(|name| (name.to_owned(), labelled())));
     }
     let mut file = json!({ "services": services, "volumes": volumes });
     if published {
@@ -67,11 +75,14 @@ fn text(value: &str) -> Value {
     Value::String(value.replace('$', "$$"))
 }
 
-/// Variables that the image does not make a setting of: they are for what starts the JVM, and can make it load code.
+/// Variables that the image does not make a setting of: they are for what starts the JVM, and can
+/// make it load code.
 fn is_the_launchers(variable: &str) -> bool {
     let starts = ["KAFKA_JMX_", "KAFKA_LOG4J_", "KAFKA_TOOLS_LOG4J_"];
     let whole = ["KAFKA_DEBUG", "KAFKA_HOME", "KAFKA_MODE", "KAFKA_VERSION"];
-    variable.ends_with("_OPTS") || whole.contains(&variable) || starts.iter().any(|start| variable.starts_with(start))
+    variable.ends_with("_OPTS")
+        || whole.contains(&variable)
+        || starts.iter().any(|start| variable.starts_with(start))
 }
 
 /// The variable by which the image is told a setting of Kafka.
@@ -90,7 +101,8 @@ pub fn kafka_variable(key: &str) -> Result<String, EnvironmentError> {
         return Ok(variable);
     }
     Err(EnvironmentError::Refused(format!(
-        "broker: `{}` of kafka cannot be told to a container, whose image takes settings as variables; use `--env native`",
+        "broker: `{}` of kafka cannot be told to a container, whose image takes settings as \
+        variables; use `--env native`",
         key.escape_debug()
     )))
 }
@@ -111,7 +123,10 @@ mod tests {
 
     #[test]
     fn settings_reach_the_image_as_variables_or_are_refused() {
-        assert_eq!(kafka_variable("log.flush.interval.messages").unwrap(), "KAFKA_LOG_FLUSH_INTERVAL_MESSAGES");
+        assert_eq!(
+            kafka_variable("log.flush.interval.messages").unwrap(),
+            "KAFKA_LOG_FLUSH_INTERVAL_MESSAGES"
+        );
         assert_eq!(kafka_key("KAFKA_A_B__C___D"), "a.b_c-d");
         for key in ["some_key.with-both", "node.id"] {
             assert_eq!(kafka_key(&kafka_variable(key).unwrap()), key);
@@ -131,9 +146,17 @@ mod tests {
         assert_eq!(services.len(), 11);
         for (name, service) in services {
             assert_eq!(service["network_mode"], "host", "{name}");
-            assert!(service["volumes"][0].as_str().is_some_and(|volume| volume.starts_with(&format!("{name}:"))));
+            assert!(
+                service["volumes"][0]
+                    .as_str()
+                    .is_some_and(|volume| volume.starts_with(&format!("{name}:")))
+            );
             assert!(file["volumes"].get(name).is_some(), "{name}");
-            let network = if name.starts_with("kafka") { "service:kafka-network" } else { "service:redis-network" };
+            let network = if name.starts_with("kafka") {
+                "service:kafka-network"
+            } else {
+                "service:redis-network"
+            };
             assert_eq!(published["services"][name]["network_mode"], network, "{name}");
         }
         assert_eq!(published["services"].as_object().unwrap().len(), services.len() + 2);
@@ -147,7 +170,9 @@ mod tests {
                 assert!(port.as_str().unwrap().starts_with("127.0.0.1:"), "{port}");
             }
         }
-        assert!(!FILE.contains("0.0.0.0") && !FILE.contains("ports:") && !FILE.contains("privileged"));
+        assert!(
+            !FILE.contains("0.0.0.0") && !FILE.contains("ports:") && !FILE.contains("privileged")
+        );
     }
 
     #[test]
@@ -164,9 +189,16 @@ mod tests {
         let redis = &file["services"]["redis"];
         assert_eq!(redis["container_name"], "p-redis");
         assert_eq!(redis["environment"]["A"], "$$HOME");
-        assert_eq!((&redis["entrypoint"][0], &redis["volumes"][0]), (&json!("redis-server"), &json!("/ours:/theirs")));
-        for made in [redis, &file["services"]["redis-network"], &file["volumes"]["redis"], &file["networks"]["default"]]
-        {
+        assert_eq!(
+            (&redis["entrypoint"][0], &redis["volumes"][0]),
+            (&json!("redis-server"), &json!("/ours:/theirs"))
+        );
+        for made in [
+            redis,
+            &file["services"]["redis-network"],
+            &file["volumes"]["redis"],
+            &file["networks"]["default"],
+        ] {
             assert_eq!(made["labels"]["brokerbench.folder"], "/run", "{text}");
         }
     }

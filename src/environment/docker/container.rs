@@ -1,7 +1,7 @@
 //! One container that runs a node, driven by the docker program.
 //!
-//! Signals go to its first process, which is the broker itself: SIGSTOP stops it as it does a process of ours, and /proc
-//! shows it where the engine is of this very kernel.
+//! Signals go to its first process, which is the broker itself: SIGSTOP stops it as it does a
+//! process of ours, and /proc shows it where the engine is of this very kernel.
 
 use super::Engine;
 use crate::environment::nodes::Runner;
@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 const ORDER: Duration = Duration::from_secs(30);
 /// From a signal that ends it until the engine knows.
 const GONE: Duration = Duration::from_secs(20);
-/// Asking the engine costs some 30 ms of a core: where only it can tell, it is asked this often at most.
+/// Asking the engine costs some 30 ms of a core: where only it can tell, it is asked this often at
+/// most.
 const EVERY: Duration = Duration::from_secs(1);
 /// Between looks at what is about to end: at /proc, and at the engine where only it can tell.
 const SOON: Duration = Duration::from_millis(10);
@@ -32,7 +33,8 @@ pub struct Container {
 impl Container {
     /// One that was started just now.
     pub fn started(engine: &Arc<Engine>, name: String) -> Result<Self, EnvironmentError> {
-        let mut container = Self { engine: Arc::clone(engine), name, process: None, asked: Mutex::new(None) };
+        let mut container =
+            Self { engine: Arc::clone(engine), name, process: None, asked: Mutex::new(None) };
         container.process = container.look()?.process(engine.here);
         Ok(container)
     }
@@ -98,8 +100,9 @@ impl Runner for Container {
         Ok(self.look()?.state())
     }
 
-    /// Until the engine itself says that it has ended: one that it holds for running is not started again. As long as its
-    /// process is seen, the engine, which costs the brokers processor time, is not asked.
+    /// Until the engine itself says that it has ended: one that it holds for running is not started
+    /// again. As long as its process is seen, the engine, which costs the brokers processor time,
+    /// is not asked.
     fn wait(&self, deadline: Instant) -> Result<Option<End>, EnvironmentError> {
         loop {
             let seen = self.is_seen();
@@ -159,7 +162,10 @@ impl ContainerState {
             return ProcessState::Running;
         }
         let memory = if self.out_of_memory { ", out of the memory that it was given" } else { "" };
-        ProcessState::Ended(End { success: self.exit_code == 0, how: format!("exit code {}{memory}", self.exit_code) })
+        ProcessState::Ended(End {
+            success: self.exit_code == 0,
+            how: format!("exit code {}{memory}", self.exit_code),
+        })
     }
 }
 
@@ -169,10 +175,22 @@ mod tests {
 
     #[test]
     fn how_it_ended_is_told() {
-        assert_eq!(ContainerState::parse("true 7 0 false\n").unwrap().state(), ProcessState::Running);
-        let ProcessState::Ended(end) = ContainerState::parse("false 0 137 true").unwrap().state() else { panic!() };
-        assert!(!end.success && end.how.contains("137") && end.how.contains("memory"), "{}", end.how);
-        assert!(ContainerState::parse("").is_none() && ContainerState::parse("<no value>").is_none());
+        assert_eq!(
+            ContainerState::parse("true 7 0 false\n").unwrap().state(),
+            ProcessState::Running
+        );
+        let ProcessState::Ended(end) = ContainerState::parse("false 0 137 true").unwrap().state()
+        else {
+            panic!()
+        };
+        assert!(
+            !end.success && end.how.contains("137") && end.how.contains("memory"),
+            "{}",
+            end.how
+        );
+        assert!(
+            ContainerState::parse("").is_none() && ContainerState::parse("<no value>").is_none()
+        );
         let me = std::process::id();
         let running = ContainerState { running: true, pid: me, exit_code: 0, out_of_memory: false };
         assert_eq!(running.process(true).map(|(pid, _)| pid), Some(me));

@@ -1,5 +1,5 @@
-//! The container engine of this machine: whether it answers, which compose command there is, which images are here, and
-//! whether its containers share our kernel and our loopback.
+//! The container engine of this machine: whether it answers, which compose command there is, which
+//! images are here, and whether its containers share our kernel and our loopback.
 //!
 //! Questions only: nothing here starts, pulls or removes anything. Each has a deadline.
 
@@ -10,7 +10,8 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The images that are used unless the environment says otherwise; the same stand in `docker-compose.yml`.
+/// The images that are used unless the environment says otherwise; the same stand in
+/// `docker-compose.yml`.
 const KAFKA: (&str, &str) = ("KAFKA_IMAGE", "apache/kafka:4.4.0");
 const REDIS: (&str, &str) = ("REDIS_IMAGE", "redis:8.10.2");
 /// `host` or `published`, in place of what suits the engine.
@@ -21,7 +22,8 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// A registry is asked over the network.
 const REGISTRY: Duration = Duration::from_secs(20);
 
-/// How compose is typed here: `docker compose` of version 2 or later, or `docker-compose` of 1.29 or later.
+/// How compose is typed here: `docker compose` of version 2 or later, or `docker-compose` of 1.29
+/// or later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compose {
     pub command: Vec<String>,
@@ -44,7 +46,8 @@ pub struct Engine {
     pub docker: PathBuf,
     pub compose: Compose,
     pub version: String,
-    /// Whether its containers are processes of this very kernel, whose ids and states are seen in /proc.
+    /// Whether its containers are processes of this very kernel, whose ids and states are seen in
+    /// /proc.
     pub here: bool,
     pub network: Network,
 }
@@ -73,8 +76,9 @@ struct Info {
 
 /// The engine, or what is missing and what to do about it.
 pub fn find() -> Result<Engine, EnvironmentError> {
-    let docker = program::find("docker")
-        .ok_or_else(|| EnvironmentError::missing("docker, which drives containers,", remedy(Tool::Engine)))?;
+    let docker = program::find("docker").ok_or_else(|| {
+        EnvironmentError::missing("docker, which drives containers,", remedy(Tool::Engine))
+    })?;
     let info = info(&docker)?;
     let here = is_here(&info);
     let network = network(program::variable(NETWORK).as_deref(), here)?;
@@ -94,19 +98,23 @@ fn info(docker: &std::path::Path) -> Result<Info, EnvironmentError> {
         )
     };
     let answer = program::ask(docker, &["info", "--format", "{{json .}}"], ANSWER)?;
-    let info: Info = serde_json::from_str(&answer.out).map_err(|_| no_engine(answer.complaint()))?;
+    let info: Info =
+        serde_json::from_str(&answer.out).map_err(|_| no_engine(answer.complaint()))?;
     match info.server_errors.first() {
         Some(why) => Err(no_engine(why)),
-        None if info.server_version.is_empty() => Err(no_engine("it does not tell its version as Docker's does")),
+        None if info.server_version.is_empty() => {
+            Err(no_engine("it does not tell its version as Docker's does"))
+        }
         None => Ok(info),
     }
 }
 
-/// A desktop's engine runs in a virtual machine, a rootless one in a network of its own, a remote one elsewhere; and
-/// we may be in a container ourselves.
+/// A desktop's engine runs in a virtual machine, a rootless one in a network of its own, a remote
+/// one elsewhere; and we may be in a container ourselves.
 fn is_here(info: &Info) -> bool {
     let uname = rustix::system::uname();
-    let ours = |told: &str, own: &std::ffi::CStr| !told.is_empty() && own.to_bytes() == told.as_bytes();
+    let ours =
+        |told: &str, own: &std::ffi::CStr| !told.is_empty() && own.to_bytes() == told.as_bytes();
     cfg!(target_os = "linux")
         && info.os_type == "linux"
         && ours(&info.kernel_version, uname.release())
@@ -120,9 +128,12 @@ fn network(wanted: Option<&str>, here: bool) -> Result<Network, EnvironmentError
         None | Some("published") => Ok(Network::Published),
         Some("host") if here => Ok(Network::Host),
         Some("host") => Err(EnvironmentError::Refused(format!(
-            "{NETWORK}=host: this engine's containers do not share our loopback; unset it, or write `published`"
+            "{NETWORK}=host: this engine's containers do not share our loopback; unset it, or \
+            write `published`"
         ))),
-        Some(other) => Err(EnvironmentError::Refused(format!("{NETWORK}=`{other}`: write `host` or `published`"))),
+        Some(other) => Err(EnvironmentError::Refused(format!(
+            "{NETWORK}=`{other}`: write `host` or `published`"
+        ))),
     }
 }
 
@@ -145,7 +156,9 @@ fn compose(docker: &std::path::Path) -> Result<Compose, EnvironmentError> {
             let command = vec![program.display().to_string()];
             Ok(Compose { command, name: format!("docker-compose {version}") })
         }
-        Some(version) => Err(missing(&format!("a docker-compose of 1.29 or later (here is {version})"))),
+        Some(version) => {
+            Err(missing(&format!("a docker-compose of 1.29 or later (here is {version})")))
+        }
         None => Err(missing("a docker-compose that works")),
     }
 }
@@ -164,7 +177,10 @@ pub fn image_name(software: Software) -> Result<String, EnvironmentError> {
     if name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.bytes().all(plain) {
         Ok(name)
     } else {
-        Err(EnvironmentError::Refused(format!("{variable}=`{}` is not an image's name", name.escape_debug())))
+        Err(EnvironmentError::Refused(format!(
+            "{variable}=`{}` is not an image's name",
+            name.escape_debug()
+        )))
     }
 }
 
@@ -172,7 +188,8 @@ impl Engine {
     /// The image, if it is here.
     pub fn image(&self, name: &str) -> Result<Option<Image>, EnvironmentError> {
         let format = "{{json .RepoDigests}} {{.Id}}";
-        let answer = program::ask(&self.docker, &["image", "inspect", "--format", format, name], ANSWER)?;
+        let answer =
+            program::ask(&self.docker, &["image", "inspect", "--format", format, name], ANSWER)?;
         Ok(if answer.success {
             digest(&answer.out).map(|digest| Image { name: name.to_owned(), digest })
         } else {
@@ -182,7 +199,8 @@ impl Engine {
 
     /// Whether a registry offers the image. False too where none answers in time.
     pub fn can_pull(&self, name: &str) -> bool {
-        program::ask(&self.docker, &["manifest", "inspect", name], REGISTRY).is_ok_and(|answer| answer.success)
+        program::ask(&self.docker, &["manifest", "inspect", name], REGISTRY)
+            .is_ok_and(|answer| answer.success)
     }
 }
 
@@ -190,12 +208,15 @@ impl Engine {
 fn digest(answer: &str) -> Option<String> {
     let (digests, id) = answer.trim().rsplit_once(' ')?;
     let digests: Option<Vec<String>> = serde_json::from_str(digests).ok()?;
-    let of_registry = digests.unwrap_or_default().into_iter().find_map(|name| Some(name.split_once('@')?.1.to_owned()));
+    let of_registry = digests
+        .unwrap_or_default()
+        .into_iter()
+        .find_map(|name| Some(name.split_once('@')?.1.to_owned()));
     Some(of_registry.unwrap_or_else(|| id.to_owned()))
 }
 
-/// What `auto` takes, and why: containers where an engine answers and the images are here or can be pulled, else processes.
-/// For the user's eyes and for the results.
+/// What `auto` takes, and why: containers where an engine answers and the images are here or can be
+/// pulled, else processes. For the user's eyes and for the results.
 #[derive(Clone, Debug)]
 pub struct Choice {
     /// Else native.
@@ -222,9 +243,13 @@ fn images(engine: Engine) -> Result<String, EnvironmentError> {
         if engine.image(&name)?.is_some() {
             continue;
         }
-        // Asking a registry may take long where there is no network: the first that is not to be had decides.
+        // Asking a registry may take long where there is no network: the first that is not to be
+        // had decides.
         if !engine.can_pull(&name) {
-            return Err(EnvironmentError::missing(format!("image {name}"), "`brokerbench doctor` says more"));
+            return Err(EnvironmentError::missing(
+                format!("image {name}"),
+                "`brokerbench doctor` says more",
+            ));
         }
         absent.push(name);
     }
@@ -248,7 +273,10 @@ mod tests {
     #[test]
     fn the_registrys_digest_is_taken_before_the_images_own_id() {
         let pulled = digest("[\"redis@sha256:aa\"] sha256:bb\n");
-        assert_eq!((pulled.as_deref(), digest("[] sha256:bb").as_deref()), (Some("sha256:aa"), Some("sha256:bb")));
+        assert_eq!(
+            (pulled.as_deref(), digest("[] sha256:bb").as_deref()),
+            (Some("sha256:aa"), Some("sha256:bb"))
+        );
         assert_eq!(digest("null sha256:bb").as_deref(), Some("sha256:bb"));
         assert_eq!(digest(""), None);
     }
@@ -266,7 +294,9 @@ mod tests {
         };
         let host = uname.nodename().to_string_lossy();
         assert_eq!(is_here(&info(&host, &["name=seccomp"])), cfg!(target_os = "linux"));
-        assert!(!is_here(&info("docker-desktop", &[])) && !is_here(&info(&host, &["name=rootless"])));
+        assert!(
+            !is_here(&info("docker-desktop", &[])) && !is_here(&info(&host, &["name=rootless"]))
+        );
         assert_eq!(network(None, true).unwrap(), Network::Host);
         assert_eq!(network(None, false).unwrap(), Network::Published);
         assert_eq!(network(Some("published"), true).unwrap(), Network::Published);

@@ -1,8 +1,9 @@
-//! Real brokers as containers, driven through compose: a project of its own for each broker, on free ports of 127.0.0.1.
+//! Real brokers as containers, driven through compose: a project of its own for each broker, on
+//! free ports of 127.0.0.1.
 //!
-//! Invariant: whatever was begun is taken away, with its volumes and networks: when the broker is stopped, by the janitor
-//! when this process ends in whatever way, and by the next run on containers where the janitor was killed too. Nothing
-//! listens on any other address than loopback.
+//! Invariant: whatever was begun is taken away, with its volumes and networks: when the broker is
+//! stopped, by the janitor when this process ends in whatever way, and by the next run on
+//! containers where the janitor was killed too. Nothing listens on any other address than loopback.
 
 mod brokers;
 mod compose;
@@ -10,11 +11,15 @@ mod container;
 mod engine;
 mod project;
 
-pub use engine::{Choice, Engine, Image, NETWORK, Network, choose, find as find_engine, image_name};
+pub use engine::{
+    Choice, Engine, Image, NETWORK, Network, choose, find as find_engine, image_name,
+};
 
 use super::janitor::containers;
 use super::nodes::{age, run_step};
-use super::{Broker, Environment, EnvironmentError, FaultableBroker, Janitor, Launch, nodes, probe, program};
+use super::{
+    Broker, Environment, EnvironmentError, FaultableBroker, Janitor, Launch, nodes, probe, program,
+};
 use crate::model::Software;
 use crate::scenario::SystemConfig;
 use brokers::Launcher;
@@ -42,7 +47,8 @@ pub struct Docker {
 }
 
 impl Docker {
-    /// `exe` is a brokerbench binary, normally this process's own: the janitor is another process of it.
+    /// `exe` is a brokerbench binary, normally this process's own: the janitor is another process
+    /// of it.
     pub fn new(exe: PathBuf) -> Result<Self, EnvironmentError> {
         Ok(Self {
             exe,
@@ -78,18 +84,26 @@ impl Docker {
             Some(image) => image,
             None => {
                 let launch = Launch {
-                    argv: vec![self.engine.docker.display().to_string(), "pull".into(), "--quiet".into(), name.clone()],
+                    argv: vec![
+                        self.engine.docker.display().to_string(),
+                        "pull".into(),
+                        "--quiet".into(),
+                        name.clone(),
+                    ],
                     env: BTreeMap::new(),
                     cwd: janitor.folder().to_owned(),
                     log: janitor.folder().join("pull.log"),
                 };
-                let pulled = run_step(janitor, launch, &format!("image {name}"), "pulling it", PULL);
+                let pulled =
+                    run_step(janitor, launch, &format!("image {name}"), "pulling it", PULL);
                 pulled.map_err(|error| {
                     let remedy = "set KAFKA_IMAGE and REDIS_IMAGE to images that are here (`scripts/local-images` builds \
                                   some without a registry), or use `--env native`";
                     EnvironmentError::Refused(format!("{error}\n  {remedy}"))
                 })?;
-                let gone = || EnvironmentError::Refused(format!("image {name} was pulled and is not here"));
+                let gone = || {
+                    EnvironmentError::Refused(format!("image {name} was pulled and is not here"))
+                };
                 self.engine.image(&name)?.ok_or_else(gone)?
             }
         };
@@ -103,10 +117,16 @@ impl Docker {
             return Err(String::new());
         }
         if !self.engine.here {
-            return Err("the engine is not of this machine's kernel, so its disk is not seen from here".into());
+            return Err(
+                "the engine is not of this machine's kernel, so its disk is not seen from here"
+                    .into(),
+            );
         }
         if !rustix::process::geteuid().is_root() {
-            return Err("the files of containers belong to other users: this needs root, or `--env native`".into());
+            return Err(
+                "the files of containers belong to other users: this needs root, or `--env native`"
+                    .into(),
+            );
         }
         Ok(())
     }
@@ -135,9 +155,15 @@ impl Environment for Docker {
             Network::Host => "host networking on 127.0.0.1",
             Network::Published => "ports published on 127.0.0.1",
         };
-        let cost = |(name, median): (&&str, &Duration)| format!("{name} {:.0} µs", median.as_nanos() as f64 / 1e3);
+        let cost = |(name, median): (&&str, &Duration)| {
+            format!("{name} {:.0} µs", median.as_nanos() as f64 / 1e3)
+        };
         let costs: Vec<String> = self.cost.iter().map(cost).collect();
-        if costs.is_empty() { way.to_owned() } else { format!("{way}; round trip {}", costs.join(", ")) }
+        if costs.is_empty() {
+            way.to_owned()
+        } else {
+            format!("{way}; round trip {}", costs.join(", "))
+        }
     }
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
@@ -177,8 +203,11 @@ impl Environment for Docker {
     }
 
     fn facts(&self) -> BTreeMap<String, String> {
-        let mut facts: BTreeMap<String, String> =
-            self.images.values().map(|image| (format!("image {}", image.name), image.digest.clone())).collect();
+        let mut facts: BTreeMap<String, String> = self
+            .images
+            .values()
+            .map(|image| (format!("image {}", image.name), image.digest.clone()))
+            .collect();
         facts.insert("engine".into(), format!("Docker {}", self.engine.version));
         facts.insert("compose".into(), self.engine.compose.name.clone());
         for variable in ["KAFKA_CPUS", "KAFKA_MEMORY", "REDIS_CPUS", "REDIS_MEMORY"] {

@@ -1,4 +1,5 @@
-//! The containers of one broker: a compose project of its own, which the janitor knows of before it begins.
+//! The containers of one broker: a compose project of its own, which the janitor knows of before it
+//! begins.
 
 use super::compose::{FILE, PUBLISHED, Service, container, run_file};
 use super::container::Container;
@@ -66,7 +67,11 @@ impl Project {
     }
 
     /// The library, made ready for a data node.
-    fn preload(&self, role: NodeRole, service: &mut Service) -> Result<Result<Preload, String>, EnvironmentError> {
+    fn preload(
+        &self,
+        role: NodeRole,
+        service: &mut Service,
+    ) -> Result<Result<Preload, String>, EnvironmentError> {
         let inside = match &self.terms.preload {
             Ok(inside) if role == NodeRole::Data => inside,
             Ok(_) => return Ok(Err(String::new())),
@@ -98,11 +103,18 @@ impl Project {
 
 /// Lower case and digits, as compose wants it; as much alone in the world as the run folder.
 fn name(run: &Path, home: &Path) -> String {
-    let part = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let part =
+        |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     format!("{}-{}", part(run), part(home))
 }
 
-fn up(engine: &Engine, project: &str, profile: &str, published: bool, services: &[String]) -> Vec<String> {
+fn up(
+    engine: &Engine,
+    project: &str,
+    profile: &str,
+    published: bool,
+    services: &[String],
+) -> Vec<String> {
     let mut argv = engine.compose.command.clone();
     let mut add = |words: &[&str]| argv.extend(words.iter().map(|&word| word.to_owned()));
     add(&["--project-name", project, "--file", "docker-compose.yml"]);
@@ -153,13 +165,15 @@ impl Drop for Project {
     }
 }
 
-/// A folder with one file in it, for a container whose user is another than ours and who goes on writing the file.
+/// A folder with one file in it, for a container whose user is another than ours and who goes on
+/// writing the file.
 pub fn shared_file(folder: &Path, name: &str, text: &str) -> Result<(), EnvironmentError> {
     make_folder(folder)?;
     let file = folder.join(name);
     write_file(&file, text)?;
     for (path, mode) in [(folder, 0o777), (file.as_path(), 0o666)] {
-        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| cannot_write(path, &error))?;
+        fs::set_permissions(path, Permissions::from_mode(mode))
+            .map_err(|error| cannot_write(path, &error))?;
     }
     Ok(())
 }
@@ -171,8 +185,10 @@ mod tests {
 
     #[test]
     fn compose_is_told_the_files_that_suit_the_network() {
-        let compose =
-            Compose { command: vec!["/bin/docker".into(), "compose".into()], name: "docker compose 2.0".into() };
+        let compose = Compose {
+            command: vec!["/bin/docker".into(), "compose".into()],
+            name: "docker compose 2.0".into(),
+        };
         let (version, network) = ("1".into(), Network::Host);
         let engine = Engine { docker: "/bin/docker".into(), compose, version, here: true, network };
         let words = |published| up(&engine, "p", "redis", published, &["redis".to_owned()]);
@@ -184,7 +200,10 @@ mod tests {
 
     #[test]
     fn a_project_is_named_as_compose_wants_it() {
-        let name = name(Path::new("/tmp/brokerbench-12-aBc9"), Path::new("/tmp/brokerbench-12-aBc9/kafka-1"));
+        let name = name(
+            Path::new("/tmp/brokerbench-12-aBc9"),
+            Path::new("/tmp/brokerbench-12-aBc9/kafka-1"),
+        );
         assert_eq!(name, "brokerbench-12-abc9-kafka-1");
     }
 }

@@ -1,4 +1,5 @@
-//! What it takes to have brokers: in containers, as processes of this machine, and where they run already.
+//! What it takes to have brokers: in containers, as processes of this machine, and where they run
+//! already.
 
 use super::{ANSWER, Diagnosis, Level, Part, Question, fallible};
 use crate::environment::docker::{Engine, Network, find_engine, image_name};
@@ -11,7 +12,8 @@ use std::time::Instant;
 
 const INFO: &str = "see what `docker info` says; until then use `--env native`";
 const BY_HAND: &str = "run it by hand to see what holds it up, or point to another one";
-const LOOK: &str = "start it, or correct the address; `nc -z HOST PORT` tells whether the port is open";
+const LOOK: &str =
+    "start it, or correct the address; `nc -z HOST PORT` tells whether the port is open";
 
 type Asked = Result<Diagnosis, EnvironmentError>;
 
@@ -28,7 +30,9 @@ pub fn in_containers() -> Vec<Question> {
         };
         Ok(Diagnosis::ok(format!("{}, {}, {path}", engine.version, engine.compose.name)))
     })];
-    for (name, software) in [("image of Kafka", Software::Kafka), ("image of Redis", Software::Redis)] {
+    for (name, software) in
+        [("image of Kafka", Software::Kafka), ("image of Redis", Software::Redis)]
+    {
         let found = Arc::clone(&found);
         let ask = move || {
             // Without an engine there is nobody to ask, and it is the engine that is to be got.
@@ -73,8 +77,8 @@ pub fn as_processes() -> Vec<Question> {
         fallible(Part::Native, "redis-server", format!("{BY_HAND} (REDIS_SERVER)"), || {
             let server = find_redis(ANSWER)?;
             let found = format!("{} ({})", server.name(), server.program.display());
-            let remedy =
-                "`scripts/lib/fetch-redis8.sh` fetches a current one; set REDIS_SERVER to the path that it prints";
+            let remedy = "`scripts/lib/fetch-redis8.sh` fetches a current one; set REDIS_SERVER to \
+                the path that it prints";
             Ok(dated(found, server.warning(), remedy))
         }),
         fallible(Part::Native, "ports", BY_HAND, ports),
@@ -84,7 +88,10 @@ pub fn as_processes() -> Vec<Question> {
 fn jars() -> Asked {
     let Some(jars) = installed_kafka()? else {
         let maven = maven()?;
-        return Ok(Diagnosis::ok(format!("not yet here; {} will fetch it once (43 MB)", maven.display())));
+        return Ok(Diagnosis::ok(format!(
+            "not yet here; {} will fetch it once (43 MB)",
+            maven.display()
+        )));
     };
     let warning = jars.warning();
     Ok(dated(jars.version, warning, "unset KAFKA_HOME to have Maven fetch the current one"))
@@ -94,7 +101,9 @@ fn jars() -> Asked {
 fn dated(found: String, warning: Option<String>, remedy: &str) -> Diagnosis {
     match warning {
         None => Diagnosis::ok(found),
-        Some(warning) => Diagnosis::new(Level::Warn, warning.split("; ").next().unwrap_or_default(), remedy),
+        Some(warning) => {
+            Diagnosis::new(Level::Warn, warning.split("; ").next().unwrap_or_default(), remedy)
+        }
     }
 }
 
@@ -109,10 +118,11 @@ fn ports() -> Asked {
     }))
 }
 
-/// Brokers that run already are asked as a run asks them, with their TLS and their login, once: no load, nothing created.
+/// Brokers that run already are asked as a run asks them, with their TLS and their login, once: no
+/// load, nothing created.
 ///
-/// Kafka sends its clients on to the addresses that it advertises. One that cannot be reached from here is the usual
-/// reason why an address answers and no message ever arrives.
+/// Kafka sends its clients on to the addresses that it advertises. One that cannot be reached from
+/// here is the usual reason why an address answers and no message ever arrives.
 pub fn elsewhere(external: External) -> Vec<Question> {
     [("kafka", Software::Kafka), ("redis", Software::Redis)]
         .into_iter()

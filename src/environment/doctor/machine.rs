@@ -1,6 +1,8 @@
-//! What the machine itself does to a measurement: room, clock, and who else has a say in its processors.
+//! What the machine itself does to a measurement: room, clock, and who else has a say in its
+//! processors.
 //!
-//! Reads what the kernel tells; where it tells nothing (another system, a container) the finding says so and passes.
+//! Reads what the kernel tells; where it tells nothing (another system, a container) the finding
+//! says so and passes.
 
 use super::{Diagnosis, Level, Part, Question, question};
 use crate::environment::install::{Tool, distribution, install};
@@ -49,7 +51,8 @@ fn cores() -> Diagnosis {
     Diagnosis::warn_unless(
         cores >= 2,
         format!("{cores} usable"),
-        "with one core, harness and broker take turns, and latencies say so: use a machine with two or more",
+        "with one core, harness and broker take turns, and latencies say so: use a machine with \
+        two or more",
     )
 }
 
@@ -71,8 +74,8 @@ fn memory() -> Diagnosis {
     )
 }
 
-/// What is left below the tightest `memory.max` (version 2) of this process's control group and those around it; `None`
-/// where there is no limit.
+/// What is left below the tightest `memory.max` (version 2) of this process's control group and
+/// those around it; `None` where there is no limit.
 fn control_group_limit() -> Option<u64> {
     let groups = read("/proc/self/cgroup")?;
     let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
@@ -101,7 +104,13 @@ fn temporary_space() -> Diagnosis {
     let shown = directory.display();
     let stat = match rustix::fs::statvfs(&directory) {
         Ok(stat) => stat,
-        Err(error) => return Diagnosis::new(Level::Fail, format!("{shown} cannot be read ({error})"), ELSEWHERE),
+        Err(error) => {
+            return Diagnosis::new(
+                Level::Fail,
+                format!("{shown} cannot be read ({error})"),
+                ELSEWHERE,
+            );
+        }
     };
     if rustix::fs::access(&directory, rustix::fs::Access::WRITE_OK).is_err() {
         return Diagnosis::new(Level::Fail, format!("{shown} cannot be written to"), ELSEWHERE);
@@ -120,7 +129,11 @@ fn temporary_space() -> Diagnosis {
         some if some >= 2 * GIB => Level::Warn,
         _ => Level::Fail,
     };
-    Diagnosis::new(level, found, "a fast run writes about 10 GiB: free some, or point TMPDIR to a larger local disk")
+    Diagnosis::new(
+        level,
+        found,
+        "a fast run writes about 10 GiB: free some, or point TMPDIR to a larger local disk",
+    )
 }
 
 #[cfg(target_os = "linux")]
@@ -141,12 +154,14 @@ fn open_files() -> Diagnosis {
 
 /// Brokers raise their own limit up to the hard one; we live with the soft one. `None`: unlimited.
 fn files_of(soft: Option<u64>, hard: Option<u64>) -> Diagnosis {
-    let shown = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
+    let shown =
+        |limit: Option<u64>| limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
     let enough = |limit: Option<u64>, least: u64| limit.is_none_or(|limit| limit >= least);
     Diagnosis::warn_unless(
         enough(soft, 1024) && enough(hard, FILES),
         format!("{}, hard limit {}", shown(soft), shown(hard)),
-        "brokers may run out of connections and segments: `ulimit -n 65536` before the run, as root or by limits.conf(5)",
+        "brokers may run out of connections and segments: `ulimit -n 65536` before the run, as \
+        root or by limits.conf(5)",
     )
 }
 
@@ -158,7 +173,9 @@ fn governor(folder: &Path) -> Diagnosis {
         .map(|text| text.trim().to_owned())
         .collect();
     if found.is_empty() {
-        return Diagnosis::ok("not told here: a virtual machine, whose host decides, or a fixed frequency");
+        return Diagnosis::ok(
+            "not told here: a virtual machine, whose host decides, or a fixed frequency",
+        );
     }
     let steady = found.iter().all(|name| name == "performance");
     let names: Vec<_> = found.into_iter().collect();
@@ -170,7 +187,8 @@ fn governor(folder: &Path) -> Diagnosis {
         steady,
         names.join(", "),
         format!(
-            "frequencies that follow the load make low rates look slow: `cpupower frequency-set -g performance` as root{set}"
+            "frequencies that follow the load make low rates look slow: `cpupower frequency-set -g \
+            performance` as root{set}"
         ),
     )
 }
@@ -180,7 +198,9 @@ fn steal() -> Diagnosis {
     let Some(first) = machine() else { return Diagnosis::ok("not told by this system") };
     std::thread::sleep(STEAL_WINDOW);
     let last = machine().unwrap_or(first);
-    let share = |stolen: u64, busy: u64, idle: u64| stolen as f64 / ((stolen + busy + idle) as f64).max(1.0);
+    let share = |stolen: u64, busy: u64, idle: u64| {
+        stolen as f64 / ((stolen + busy + idle) as f64).max(1.0)
+    };
     let now = share(
         last.steal_ns.saturating_sub(first.steal_ns),
         last.busy_ns.saturating_sub(first.busy_ns),
@@ -239,12 +259,17 @@ mod tests {
         let top = tempfile::tempdir().unwrap();
         let group = top.path().join("a/b");
         fs::create_dir_all(&group).unwrap();
-        let write = |folder: &Path, file: &str, text: &str| fs::write(folder.join(file), text).unwrap();
+        let write =
+            |folder: &Path, file: &str, text: &str| fs::write(folder.join(file), text).unwrap();
         assert_eq!(left_below(top.path(), "a/b"), None);
         write(&group, "memory.max", "1000\n");
         write(&group, "memory.current", "900\n");
         assert_eq!(left_below(top.path(), "a/b"), Some(100));
-        write(&group, "memory.stat", "anon 200\nfile 700\ninactive_file 400\nactive_file 100\nshmem 200\n");
+        write(
+            &group,
+            "memory.stat",
+            "anon 200\nfile 700\ninactive_file 400\nactive_file 100\nshmem 200\n",
+        );
         assert_eq!(left_below(top.path(), "a/b"), Some(600));
         // The tightest of those around it counts.
         write(&top.path().join("a"), "memory.max", "max\n");

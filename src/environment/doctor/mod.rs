@@ -1,7 +1,9 @@
-//! What this machine lacks for measuring, and what to do about it. Pure data: printing is the command line's.
+//! What this machine lacks for measuring, and what to do about it. Pure data: printing is the
+//! command line's.
 //!
-//! Invariants: a check never installs, starts or changes anything; every check that is not well comes with a remedy; and
-//! whatever a program, a disk or a broker does not answer, the whole is over after [`DEADLINE`].
+//! Invariants: a check never installs, starts or changes anything; every check that is not well
+//! comes with a remedy; and whatever a program, a disk or a broker does not answer, the whole is
+//! over after [`DEADLINE`].
 
 mod brokers;
 mod machine;
@@ -83,7 +85,11 @@ struct Question {
     ask: Box<dyn FnOnce() -> Option<Diagnosis> + Send>,
 }
 
-fn question(part: Part, name: &'static str, ask: impl FnOnce() -> Diagnosis + Send + 'static) -> Question {
+fn question(
+    part: Part,
+    name: &'static str,
+    ask: impl FnOnce() -> Diagnosis + Send + 'static,
+) -> Question {
     Question { part, name, ask: Box::new(|| Some(ask())) }
 }
 
@@ -95,7 +101,9 @@ fn fallible(
     ask: impl FnOnce() -> Result<Diagnosis, EnvironmentError> + Send + 'static,
 ) -> Question {
     let otherwise = otherwise.into();
-    question(part, name, move || ask().unwrap_or_else(|error| Diagnosis::failed(&error, &otherwise)))
+    question(part, name, move || {
+        ask().unwrap_or_else(|error| Diagnosis::failed(&error, &otherwise))
+    })
 }
 
 /// Whose needs are looked at.
@@ -145,16 +153,23 @@ fn all(questions: Vec<Question>, limit: Duration) -> Vec<Check> {
                     "look for a disk, a network file system or a name server that does not answer",
                 ))
             });
-            answered.map(|Diagnosis { level, found, remedy }| Check { part, name, level, found, remedy })
+            answered.map(|Diagnosis { level, found, remedy }| Check {
+                part,
+                name,
+                level,
+                found,
+                remedy,
+            })
         })
         .collect()
 }
 
-/// Whether brokers can be had in this way: nothing that they need is missing. A machine that is too small for brokers
-/// says nothing about those that run elsewhere.
+/// Whether brokers can be had in this way: nothing that they need is missing. A machine that is too
+/// small for brokers says nothing about those that run elsewhere.
 pub fn can_run(checks: &[Check], part: Part) -> bool {
     let starts_brokers = part != Part::External;
-    let needed = |check: &&Check| check.part == part || (check.part == Part::Machine && starts_brokers);
+    let needed =
+        |check: &&Check| check.part == part || (check.part == Part::Machine && starts_brokers);
     checks.iter().any(|check| check.part == part)
         && checks.iter().filter(needed).all(|check| check.level != Level::Fail)
 }
@@ -167,10 +182,13 @@ mod tests {
     #[test]
     fn what_is_wrong_comes_with_a_remedy_and_what_is_right_without() {
         let around = Around { remote: false, variable: &|_| None };
-        let targets = targets_from_flags(Some("127.0.0.1:1"), Some("redis://127.0.0.1:1"), &around).unwrap();
+        let targets =
+            targets_from_flags(Some("127.0.0.1:1"), Some("redis://127.0.0.1:1"), &around).unwrap();
         let external = External::new(targets);
         let checks = checks(Wanted { docker: true, native: true, external: Some(external) });
-        assert!(checks.iter().any(|check| check.part == Part::External && check.level == Level::Fail));
+        assert!(
+            checks.iter().any(|check| check.part == Part::External && check.level == Level::Fail)
+        );
         for check in checks {
             assert!(!check.found.is_empty() && !check.found.contains('\n'), "{check:?}");
             assert_eq!(check.level == Level::Ok, check.remedy.is_none(), "{check:?}");
@@ -195,9 +213,13 @@ mod tests {
 
     #[test]
     fn brokers_elsewhere_need_no_room_here() {
-        let check = |part, level| Check { part, name: "x", level, found: String::new(), remedy: None };
-        let small =
-            [check(Part::Native, Level::Warn), check(Part::External, Level::Ok), check(Part::Machine, Level::Fail)];
+        let check =
+            |part, level| Check { part, name: "x", level, found: String::new(), remedy: None };
+        let small = [
+            check(Part::Native, Level::Warn),
+            check(Part::External, Level::Ok),
+            check(Part::Machine, Level::Fail),
+        ];
         assert!(!can_run(&small, Part::Native) && can_run(&small, Part::External));
         assert!(can_run(&small[..2], Part::Native) && !can_run(&small[..1], Part::External));
         assert!(!can_run(&[check(Part::External, Level::Fail)], Part::External));

@@ -12,12 +12,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The longest that a reply may take: removing the data of a large run, or containers from a loaded engine.
+/// The longest that a reply may take: removing the data of a large run, or containers from a loaded
+/// engine.
 const REPLY: Duration = Duration::from_secs(45);
-/// The longest that a killed process may take to be gone: one that waits for a slow disk is gone once that has answered.
+/// The longest that a killed process may take to be gone: one that waits for a slow disk is gone
+/// once that has answered.
 pub const KILLED: Duration = Duration::from_secs(20);
 
-/// A running janitor. Dropping it, or the end of this process in whatever way, ends everything that it started.
+/// A running janitor. Dropping it, or the end of this process in whatever way, ends everything that
+/// it started.
 pub struct Janitor {
     folder: PathBuf,
     link: Mutex<Option<JanitorLink>>,
@@ -29,7 +32,8 @@ struct JanitorLink {
 }
 
 impl Janitor {
-    /// Starts `exe` (a brokerbench binary) as a janitor, in a process group of its own: Ctrl-C does not reach it.
+    /// Starts `exe` (a brokerbench binary) as a janitor, in a process group of its own: Ctrl-C does
+    /// not reach it.
     pub fn start(exe: &Path) -> Result<Self, EnvironmentError> {
         let begin = || {
             let (ours, theirs) = UnixStream::pair()?;
@@ -63,7 +67,8 @@ impl Janitor {
         link.as_mut().is_some_and(|link| matches!(link.process.try_wait(), Ok(None)))
     }
 
-    /// Starts a process in its own process group. That the program could be run is not yet proven on return.
+    /// Starts a process in its own process group. That the program could be run is not yet proven
+    /// on return.
     pub fn spawn(&self, launch: Launch) -> Result<u32, EnvironmentError> {
         match self.ask(&Request::Spawn(launch))? {
             JanitorReply::Spawned { pid } => Ok(pid),
@@ -102,7 +107,9 @@ impl Janitor {
         self.signal(pid, Signal::Kill)?;
         match self.wait(pid, Instant::now() + KILLED)? {
             Some(_) => Ok(()),
-            None => Err(EnvironmentError::Refused(format!("process {pid} does not end though it was killed"))),
+            None => Err(EnvironmentError::Refused(format!(
+                "process {pid} does not end though it was killed"
+            ))),
         }
     }
 
@@ -111,7 +118,8 @@ impl Janitor {
         self.order(&Request::Remove { path: path.to_owned() })
     }
 
-    /// Has this compose project taken away at our end at the latest. To be called before its first container.
+    /// Has this compose project taken away at our end at the latest. To be called before its first
+    /// container.
     pub fn hold(&self, docker: &Path, project: &str) -> Result<(), EnvironmentError> {
         self.order(&Request::Hold { docker: docker.to_owned(), project: project.to_owned() })
     }
@@ -133,7 +141,8 @@ impl Janitor {
         let link = self.link.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut link) = link {
             let _ = link.exchange(&Request::Quit);
-            // Dropping the link (closing the socket) makes even a janitor that did not answer clean up.
+            // Dropping the link (closing the socket) makes even a janitor that did not answer clean
+            // up.
             drop(link);
         }
         // Left only if the janitor was killed; its children died with it.
@@ -149,7 +158,9 @@ impl Janitor {
         };
         let link = guard.as_mut().ok_or_else(|| gone("it was shut down".into()))?;
         match link.exchange(request) {
-            Ok(JanitorReply::Failed { why }) => Err(EnvironmentError::Refused(format!("the janitor process: {why}"))),
+            Ok(JanitorReply::Failed { why }) => {
+                Err(EnvironmentError::Refused(format!("the janitor process: {why}")))
+            }
             Ok(reply) => Ok(reply),
             Err(error) => {
                 // Out of step from here on: close the socket, and it cleans up.

@@ -1,7 +1,9 @@
-//! Takes containers away: of one compose project, or of runs that are dead. Needs neither compose nor its files.
+//! Takes containers away: of one compose project, or of runs that are dead. Needs neither compose
+//! nor its files.
 //!
-//! Invariant: only what carries a project's label goes, with the volumes and networks of that project; a project is
-//! stale only if this user made it on this host and the lock of its run folder is held by nobody.
+//! Invariant: only what carries a project's label goes, with the volumes and networks of that
+//! project; a project is stale only if this user made it on this host and the lock of its run
+//! folder is held by nobody.
 
 use super::folder::is_stale;
 use crate::environment::{EnvironmentError, program};
@@ -32,20 +34,26 @@ pub enum Look {
     UntilQuiet,
 }
 
-/// What a project is made of: how it is listed and how it is removed, containers before what they use.
+/// What a project is made of: how it is listed and how it is removed, containers before what they
+/// use.
 const KINDS: [(&[&str], &[&str]); 3] = [
     (&["ps", "--all", "--quiet"], &["rm", "--force", "--volumes"]),
     (&["volume", "ls", "--quiet"], &["volume", "rm", "--force"]),
     (&["network", "ls", "--quiet"], &["network", "rm"]),
 ];
 
-/// Removes every container of a project, whatever state it is in, and its volumes and networks. What fails or takes too
-/// long is tried again.
+/// Removes every container of a project, whatever state it is in, and its volumes and networks.
+/// What fails or takes too long is tried again.
 pub fn remove(docker: &Path, project: &str, look: Look) -> Result<(), EnvironmentError> {
     remove_within(ALL, docker, project, look)
 }
 
-fn remove_within(limit: Duration, docker: &Path, project: &str, look: Look) -> Result<(), EnvironmentError> {
+fn remove_within(
+    limit: Duration,
+    docker: &Path,
+    project: &str,
+    look: Look,
+) -> Result<(), EnvironmentError> {
     let deadline = Instant::now() + limit;
     let wanted = if look == Look::Once { 1 } else { 2 };
     let mut quiet = 0;
@@ -53,7 +61,9 @@ fn remove_within(limit: Duration, docker: &Path, project: &str, look: Look) -> R
         match sweep_kinds(docker, project, deadline) {
             Ok(()) => quiet += 1,
             Err(why) if Instant::now() >= deadline => {
-                return Err(EnvironmentError::Refused(format!("the containers of {project} were not removed: {why}")));
+                return Err(EnvironmentError::Refused(format!(
+                    "the containers of {project} were not removed: {why}"
+                )));
             }
             Err(_) => quiet = 0,
         }
@@ -64,8 +74,8 @@ fn remove_within(limit: Duration, docker: &Path, project: &str, look: Look) -> R
     }
 }
 
-/// Looks for things of every kind and removes what it finds. `Ok` where there was nothing; else what is to be said should
-/// it be the last look.
+/// Looks for things of every kind and removes what it finds. `Ok` where there was nothing; else
+/// what is to be said should it be the last look.
 fn sweep_kinds(docker: &Path, project: &str, deadline: Instant) -> Result<(), String> {
     let label = format!("label={PROJECT}={project}");
     let ask = |words: &[&str]| {
@@ -94,11 +104,15 @@ pub fn labels(folder: &Path) -> [(&'static str, String); 3] {
 /// Removes what runs have left whose janitor was killed before it could.
 pub fn sweep(docker: &Path) -> Result<(), EnvironmentError> {
     let own = format!("label={USER}={}", user());
-    let format = [PROJECT, HOST, FOLDER].map(|label| format!("{{{{.Label \"{label}\"}}}}")).join("\t");
+    let format =
+        [PROJECT, HOST, FOLDER].map(|label| format!("{{{{.Label \"{label}\"}}}}")).join("\t");
     let mut projects = BTreeSet::new();
     for list in [&["ps", "--all"][..], &["volume", "ls"], &["network", "ls"]] {
-        let listed = program::ask(docker, &[list, &["--filter", &own, "--format", &format]].concat(), STEP)?;
-        projects.extend(listed.out.lines().filter_map(|line| stale(line, &host(), is_stale)).map(str::to_owned));
+        let listed =
+            program::ask(docker, &[list, &["--filter", &own, "--format", &format]].concat(), STEP)?;
+        projects.extend(
+            listed.out.lines().filter_map(|line| stale(line, &host(), is_stale)).map(str::to_owned),
+        );
     }
     projects.iter().try_for_each(|project| remove(docker, project, Look::Once))
 }
@@ -136,15 +150,18 @@ mod tests {
         assert_eq!(stale("junk", "here", dead), None);
     }
 
-    /// A `docker` that has one container, one volume and one network until they are removed, and notes what it is told.
+    /// A `docker` that has one container, one volume and one network until they are removed, and
+    /// notes what it is told.
     fn engine(folder: &Path, stubborn: bool) -> std::path::PathBuf {
         let (program, log) = (folder.join("docker"), folder.join("log"));
         let keep = if stubborn { "true" } else { "false" };
         let text = format!(
             "#!/bin/sh\ncd '{0}'\necho \"$@\" >>'{1}'\n\
              case \"$1 $2\" in\n\
-             'ps '*) [ -e c ] || echo c1 ;;\n'volume ls') [ -e v ] || echo v1 ;;\n'network ls') [ -e n ] || echo n1 ;;\n\
-             'rm '*) {keep} || touch c ;;\n'volume rm') touch v ;;\n'network rm') touch n ;;\nesac\n",
+             'ps '*) [ -e c ] || echo c1 ;;\n'volume ls') [ -e v ] || echo v1 ;;\n'network ls') [ \
+             -e n ] || echo n1 ;;\n\
+             'rm '*) {keep} || touch c ;;\n'volume rm') touch v ;;\n'network rm') touch n \
+             ;;\nesac\n",
             folder.display(),
             log.display()
         );
@@ -162,17 +179,27 @@ mod tests {
             assert_eq!(told.lines().filter(|told| *told == line).count(), 1, "{told}");
         }
         assert_eq!(told.lines().filter(|told| told.starts_with("ps ")).count(), 3, "{told}");
-        assert!(told.lines().all(|told| told.starts_with(['r', 'v', 'n']) || told.contains("project=p")), "{told}");
+        assert!(
+            told.lines()
+                .all(|told| told.starts_with(['r', 'v', 'n']) || told.contains("project=p")),
+            "{told}"
+        );
     }
 
     #[test]
     fn what_does_not_go_is_told_in_the_end() {
         for look in [Look::Once, Look::UntilQuiet] {
             let folder = tempfile::tempdir().unwrap();
-            let error = remove_within(NAP, &engine(folder.path(), true), "p", look).unwrap_err().to_string();
+            let error = remove_within(NAP, &engine(folder.path(), true), "p", look)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("c1 was still there"), "{error}");
             let told = fs::read_to_string(folder.path().join("log")).unwrap();
-            assert!(told.contains("network rm n1") && told.matches("rm --force --volumes c1").count() > 1, "{told}");
+            assert!(
+                told.contains("network rm n1")
+                    && told.matches("rm --force --volumes c1").count() > 1,
+                "{told}"
+            );
         }
     }
 

@@ -1,8 +1,10 @@
-//! The run folder: everything that a run puts on the temporary disk, with the lock that says that its janitor lives.
+//! The run folder: everything that a run puts on the temporary disk, with the lock that says that
+//! its janitor lives.
 //!
-//! Invariant: a folder that holds data also holds `lock`, which its living janitor keeps locked; so a folder whose
-//! lock can be taken is stale. The lock is made under another name and renamed once it is held, and removed last.
-//! Only folders of our own user and of our exact naming are ever swept.
+//! Invariant: a folder that holds data also holds `lock`, which its living janitor keeps locked; so
+//! a folder whose lock can be taken is stale. The lock is made under another name and renamed once
+//! it is held, and removed last. Only folders of our own user and of our exact naming are ever
+//! swept.
 
 use crate::environment::process::start_time;
 use rustix::process::{Pid, Signal, geteuid, kill_process_group};
@@ -54,7 +56,10 @@ impl BrokerFolder {
     pub fn must_hold(&self, path: &Path) -> io::Result<()> {
         let plain = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
         if !plain || !path.starts_with(&self.path) || path == self.path {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is not inside the run folder"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the path is not inside the run folder",
+            ));
         }
         Ok(())
     }
@@ -73,7 +78,8 @@ impl BrokerFolder {
     }
 }
 
-/// Removes the content, then the lock, then the folder: interrupted at any point, it is still recognised as ours.
+/// Removes the content, then the lock, then the folder: interrupted at any point, it is still
+/// recognised as ours.
 pub fn remove(folder: &Path) -> io::Result<()> {
     // A dying process may still make a file while its folder is being removed.
     for _ in 0..3 {
@@ -95,7 +101,11 @@ fn try_remove(folder: &Path) -> io::Result<()> {
         if entry.file_name() == LOCK {
             continue;
         }
-        if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?
+        } else {
+            fs::remove_file(entry.path())?
+        }
     }
     match fs::remove_file(folder.join(LOCK)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -104,7 +114,8 @@ fn try_remove(folder: &Path) -> io::Result<()> {
     fs::remove_dir(folder)
 }
 
-/// Ends and removes what janitors left that were killed themselves. Failures are left to the next sweep.
+/// Ends and removes what janitors left that were killed themselves. Failures are left to the next
+/// sweep.
 pub fn sweep(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let ours = entry.file_name().to_str().is_some_and(is_run_folder)
@@ -115,8 +126,8 @@ pub fn sweep(directory: &Path) {
     }
 }
 
-/// Whether the janitor of a run folder is gone. (Nobody who uses a folder sees it without its lock.) One that we cannot
-/// look at lives, as far as we know.
+/// Whether the janitor of a run folder is gone. (Nobody who uses a folder sees it without its
+/// lock.) One that we cannot look at lives, as far as we know.
 pub fn is_stale(folder: &Path) -> bool {
     match File::open(folder.join(LOCK)) {
         Ok(lock) => lock.try_lock().is_ok(),
@@ -126,7 +137,9 @@ pub fn is_stale(folder: &Path) -> bool {
 
 fn sweep_one(folder: &Path) {
     let Ok(lock) = File::open(folder.join(LOCK)) else {
-        let age = fs::metadata(folder).and_then(|meta| meta.modified()).map(|at| SystemTime::now().duration_since(at));
+        let age = fs::metadata(folder)
+            .and_then(|meta| meta.modified())
+            .map(|at| SystemTime::now().duration_since(at));
         if matches!(age, Ok(Ok(age)) if age > HALF_MADE) {
             // Succeeds only on an empty folder (see the invariant above).
             let _ = fs::remove_dir(folder);
@@ -168,7 +181,13 @@ mod tests {
     #[test]
     fn only_our_naming_is_swept() {
         assert!(is_run_folder("brokerbench-123-aB3xYz"));
-        for other in ["brokerbench-results", "brokerbench-12-", "brokerbench--x", "brokerbench-1-a-b", "other-1-a"] {
+        for other in [
+            "brokerbench-results",
+            "brokerbench-12-",
+            "brokerbench--x",
+            "brokerbench-1-a-b",
+            "other-1-a",
+        ] {
             assert!(!is_run_folder(other), "{other}");
         }
     }
@@ -187,7 +206,11 @@ mod tests {
         let foreign = directory.path().join("brokerbench-1-foreign");
         fs::create_dir(&foreign)?;
         fs::write(foreign.join("precious"), "x")?;
-        assert!(is_stale(&stale) && !is_stale(living.path()) && is_stale(&directory.path().join("absent")));
+        assert!(
+            is_stale(&stale)
+                && !is_stale(living.path())
+                && is_stale(&directory.path().join("absent"))
+        );
         // What is no folder has no lock that could be opened, and none that is absent either.
         assert!(!is_stale(&stale.join("data")));
         sweep(directory.path());

@@ -1,19 +1,21 @@
-//! The janitor: a small process of our own that is the parent of every broker and outlives the harness by the moment
-//! that it takes to clean up.
+//! The janitor: a small process of our own that is the parent of every broker and outlives the
+//! harness by the moment that it takes to clean up.
 //!
-//! Invariant: whenever the harness is gone, in whatever way, no broker and no temporary folder is left a few seconds
-//! later. Three layers carry it:
-//! 1. The harness holds one end of a socket, the janitor the other. The kernel closes it when the harness ends, also by
-//!    SIGKILL; the janitor then kills and reaps every process group, and removes the run folder, which it made itself.
-//! 2. The brokers ask the kernel to die with the janitor (`PDEATHSIG`, set by a trampoline before the broker's own
-//!    program is loaded).
-//!    Containers are children of nobody here: the janitor is told of each compose project before it begins, and takes it
-//!    down with its volumes and networks.
-//! 3. What a janitor that was itself killed left on disk is swept by the next one (a lock held by the living tells the
-//!    two apart), and what it left in a container engine by the next run on containers.
+//! Invariant: whenever the harness is gone, in whatever way, no broker and no temporary folder is
+//! left a few seconds later. Three layers carry it:
+//! 1. The harness holds one end of a socket, the janitor the other. The kernel closes it when
+//!    the harness ends, also by SIGKILL; the janitor then kills and reaps every process group, and
+//!    removes the run folder, which it made itself.
+//! 2. The brokers ask the kernel to die with the janitor (`PDEATHSIG`, set by a trampoline
+//!    before the broker's own program is loaded). Containers are children of nobody here: the
+//!    janitor is told of each compose project before it begins, and takes it down with its volumes
+//!    and networks.
+//! 3. What a janitor that was itself killed left on disk is swept by the next one (a lock held
+//!    by the living tells the two apart), and what it left in a container engine by the next run on
+//!    containers.
 //!
-//! The janitor runs on one thread (`PDEATHSIG` fires when the parent *thread* ends), never prints, and never waits for
-//! anything but the next request and the end of what it takes away.
+//! The janitor runs on one thread (`PDEATHSIG` fires when the parent *thread* ends), never prints,
+//! and never waits for anything but the next request and the end of what it takes away.
 
 mod client;
 pub mod containers;
@@ -32,8 +34,8 @@ use std::path::PathBuf;
 const JANITOR: &str = "__janitor";
 const EXEC: &str = "__exec";
 
-/// Runs the helper process that this process was started as, and returns its exit code; `None` for an ordinary start.
-/// To be called first in `main`, before any thread exists.
+/// Runs the helper process that this process was started as, and returns its exit code; `None` for
+/// an ordinary start. To be called first in `main`, before any thread exists.
 pub fn helper_process() -> Option<u8> {
     let mut args = std::env::args_os().skip(1);
     match args.next()?.to_str()? {

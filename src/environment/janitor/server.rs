@@ -1,7 +1,7 @@
 //! The janitor's own side: one thread, one socket, and the processes it is the parent of.
 //!
-//! A process id is in use here only until it is reaped, and it is reaped only after its whole group was killed: so no
-//! signal can reach a process that merely inherited the number.
+//! A process id is in use here only until it is reaped, and it is reaped only after its whole group
+//! was killed: so no signal can reach a process that merely inherited the number.
 
 use super::client::KILLED;
 use super::folder::{BrokerFolder, sweep};
@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-/// Serves the harness on the socket that is this process's standard input, until it is gone; then cleans up.
+/// Serves the harness on the socket that is this process's standard input, until it is gone; then
+/// cleans up.
 pub fn run() -> u8 {
     u8::from(serve().is_err())
 }
@@ -32,11 +33,15 @@ fn serve() -> io::Result<()> {
         Ok(folder) => folder,
         Err(error) => {
             let directory = std::env::temp_dir();
-            let why = format!("cannot make a folder in {}: {error} (TMPDIR says where)", directory.display());
+            let why = format!(
+                "cannot make a folder in {}: {error} (TMPDIR says where)",
+                directory.display()
+            );
             return send(&mut socket, &JanitorReply::Failed { why });
         }
     };
-    let mut janitor = JanitorServer { folder, children: BTreeMap::new(), projects: BTreeMap::new() };
+    let mut janitor =
+        JanitorServer { folder, children: BTreeMap::new(), projects: BTreeMap::new() };
     let asked_to_quit = janitor.talk(&mut socket);
     janitor.clean_up()?;
     if asked_to_quit.is_ok() {
@@ -45,10 +50,12 @@ fn serve() -> io::Result<()> {
     Ok(())
 }
 
-/// Ctrl-C, TERM and HUP are for the harness: this process ends when the harness has. (A handler, not `SIG_IGN`: brokers
-/// would inherit the latter.) Nor does it stand in anybody's directory.
+/// Ctrl-C, TERM and HUP are for the harness: this process ends when the harness has. (A handler,
+/// not `SIG_IGN`: brokers would inherit the latter.) Nor does it stand in anybody's directory.
 fn outlive_the_terminal() -> io::Result<()> {
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+    for signal in
+        [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP]
+    {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
     std::env::set_current_dir("/")
@@ -70,16 +77,17 @@ enum ManagedProcess {
 impl JanitorServer {
     /// Answers requests; `Ok` when asked to quit, an error when the harness is gone.
     fn talk(&mut self, socket: &mut UnixStream) -> io::Result<()> {
-        // First: whoever hears that we are ready begins to measure, and looks for what dead runs have left elsewhere.
+        // First: whoever hears that we are ready begins to measure, and looks for what dead runs
+        // have left elsewhere.
         sweep(&std::env::temp_dir());
         send(socket, &JanitorReply::Ready { folder: self.folder.path().to_owned() })?;
         let requests = BufReader::new(socket.try_clone()?);
         for line in requests.lines() {
             let reply = match serde_json::from_str(&line?) {
                 Ok(Request::Quit) => return Ok(()),
-                Ok(request) => {
-                    self.answer(request).unwrap_or_else(|error| JanitorReply::Failed { why: error.to_string() })
-                }
+                Ok(request) => self
+                    .answer(request)
+                    .unwrap_or_else(|error| JanitorReply::Failed { why: error.to_string() }),
                 Err(error) => JanitorReply::Failed { why: error.to_string() },
             };
             send(socket, &reply)?;
@@ -105,7 +113,9 @@ impl JanitorServer {
                 self.folder.must_hold(&path)?;
                 let left = self.kill(self.inside(&path));
                 if !left.is_empty() {
-                    return Err(io::Error::other(format!("processes {left:?} do not end though they were killed")));
+                    return Err(io::Error::other(format!(
+                        "processes {left:?} do not end though they were killed"
+                    )));
                 }
                 self.folder.remove_inside(&path)?;
                 JanitorReply::Done
@@ -117,7 +127,8 @@ impl JanitorServer {
             Request::Release { project } => {
                 if let Some(docker) = self.projects.get(&project) {
                     // Whoever asks has seen it all begun; what fails stays held.
-                    containers::remove(docker, &project, containers::Look::Once).map_err(io::Error::other)?;
+                    containers::remove(docker, &project, containers::Look::Once)
+                        .map_err(io::Error::other)?;
                     self.projects.remove(&project);
                 }
                 JanitorReply::Done
@@ -141,15 +152,16 @@ impl JanitorServer {
             .spawn()?;
         let pid = child.id();
         self.children.insert(pid, ManagedProcess::Ours(child, launch.cwd.clone()));
-        // It runs: whoever asked must hear its id. The note is for sweeps, should this janitor be killed, and a process
-        // dies with its janitor anyhow.
+        // It runs: whoever asked must hear its id. The note is for sweeps, should this janitor be
+        // killed, and a process dies with its janitor anyhow.
         let _ = self.folder.note(pid);
         Ok(pid)
     }
 
     fn state(&mut self, pid: u32) -> io::Result<ProcessState> {
         let process = self.children.get_mut(&pid);
-        let process = process.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such process"))?;
+        let process =
+            process.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such process"))?;
         match process {
             ManagedProcess::Ended(end) => Ok(ProcessState::Ended(end.clone())),
             ManagedProcess::Ours(child, _) => {
@@ -176,8 +188,8 @@ impl JanitorServer {
         self.children.iter().filter_map(inside).collect()
     }
 
-    /// Kills these, whatever state they are in, and tells what is not gone in time. One that is stuck in the kernel must
-    /// not keep the others alive, nor the folder.
+    /// Kills these, whatever state they are in, and tells what is not gone in time. One that is
+    /// stuck in the kernel must not keep the others alive, nor the folder.
     fn kill(&mut self, mut pids: Vec<u32>) -> Vec<u32> {
         pids.retain(|pid| matches!(self.state(*pid), Ok(ProcessState::Running)));
         for pid in &pids {

@@ -32,8 +32,12 @@ pub fn find(limit: Duration) -> Result<Java, EnvironmentError> {
             }
             java
         }
-        None => program::find("java")
-            .ok_or_else(|| EnvironmentError::missing(format!("Java {NEEDED} or newer, which runs Kafka,"), remedy()))?,
+        None => program::find("java").ok_or_else(|| {
+            EnvironmentError::missing(
+                format!("Java {NEEDED} or newer, which runs Kafka,"),
+                remedy(),
+            )
+        })?,
     };
     // The broker gets its own working directory.
     let program = std::path::absolute(&program).unwrap_or(program);
@@ -61,7 +65,8 @@ fn judge(program: PathBuf, answer: &str) -> Result<Java, EnvironmentError> {
 
 /// From `openjdk version "17.0.15" 2025-04-15`; before Java 9 it read `"1.8.0_392"`.
 fn version(answer: &str) -> Option<(&str, u32)> {
-    // Not always the first line: the JVM announces options that it takes from the environment before it.
+    // Not always the first line: the JVM announces options that it takes from the environment
+    // before it.
     let line = answer.lines().find(|line| line.contains(" version \""))?;
     let version = line.split('"').nth(1)?;
     let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
@@ -89,8 +94,9 @@ mod tests {
 
     #[test]
     fn too_old_says_what_was_found_and_what_to_do() {
-        let error =
-            judge("/opt/java/bin/java".into(), "openjdk version \"11.0.2\" 2019-01-15").unwrap_err().to_string();
+        let error = judge("/opt/java/bin/java".into(), "openjdk version \"11.0.2\" 2019-01-15")
+            .unwrap_err()
+            .to_string();
         for part in ["/opt/java/bin/java", "11.0.2", "17", "JAVA_HOME"] {
             assert!(error.contains(part), "{part}: {error}");
         }

@@ -1,5 +1,5 @@
-//! Real Apache Kafka as a process: the JVM runs with the settings of Kafka's own start scripts, since it is measured; but
-//! several nodes, which share a machine, get half the heap each.
+//! Real Apache Kafka as a process: the JVM runs with the settings of Kafka's own start scripts,
+//! since it is measured; but several nodes, which share a machine, get half the heap each.
 
 use super::java::Java;
 use super::kafka_jars::Jars;
@@ -18,7 +18,8 @@ use std::time::Duration;
 
 const FORMAT: Duration = Duration::from_secs(60);
 
-/// From Kafka's `kafka-server-start.sh` and `kafka-run-class.sh`, its log of collector pauses included.
+/// From Kafka's `kafka-server-start.sh` and `kafka-run-class.sh`, its log of collector pauses
+/// included.
 const JVM: &[&str] = &[
     "-server",
     "-XX:+UseG1GC",
@@ -57,7 +58,11 @@ pub fn start(
         let host = Processes::fresh(janitor, &spec.home, config.preloaded)?;
         let mut plans = Vec::new();
         for (plan, node) in lay_out(config)? {
-            let home = if config.nodes == 1 { spec.home.clone() } else { spec.home.join(format!("node-{}", node.id)) };
+            let home = if config.nodes == 1 {
+                spec.home.clone()
+            } else {
+                spec.home.join(format!("node-{}", node.id))
+            };
             let data = home.join("data");
             make_folder(&data)?;
             let settings = node.settings(&data.display().to_string(), Ipv4Addr::LOCALHOST, config);
@@ -80,7 +85,8 @@ fn prepare(
     let command = |jvm: &[&str], main: &[&str]| {
         let mut argv = vec![java.program.display().to_string()];
         argv.extend(jvm.iter().map(|arg| (*arg).to_owned()));
-        // Paths relative to the working directory: options of the JVM have their own meaning for `:` and `,`.
+        // Paths relative to the working directory: options of the JVM have their own meaning for
+        // `:` and `,`.
         argv.push("-Dlog4j2.configurationFile=log4j2.properties".into());
         argv.extend(["-cp".into(), jars.class_path()]);
         argv.extend(main.iter().map(|&arg| arg.to_owned()));
@@ -88,8 +94,12 @@ fn prepare(
     };
     let heap = heap(config.heap.0);
     let jvm: Vec<&str> = heap.iter().map(String::as_str).chain(JVM.iter().copied()).collect();
-    let launch =
-        |argv: Vec<String>, log: &str| Launch { argv, env: BTreeMap::new(), cwd: home.to_owned(), log: home.join(log) };
+    let launch = |argv: Vec<String>, log: &str| Launch {
+        argv,
+        env: BTreeMap::new(),
+        cwd: home.to_owned(),
+        log: home.join(log),
+    };
     let format = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", "server.properties"];
     let formatting = launch(command(FORMAT_JVM, &format), "format.log");
     run_step(janitor, formatting, "Kafka", "formatting its data folder", FORMAT)?;

@@ -1,6 +1,8 @@
-//! Where Kafka's jars come from: `KAFKA_HOME` if set, else a cache outside the checkout, which Maven fills once.
+//! Where Kafka's jars come from: `KAFKA_HOME` if set, else a cache outside the checkout, which
+//! Maven fills once.
 //!
-//! Invariant: the cached folder is complete whenever it exists, since it only ever appears by renaming a complete one.
+//! Invariant: the cached folder is complete whenever it exists, since it only ever appears by
+//! renaming a complete one.
 
 use crate::environment::install::{Tool, install};
 use crate::environment::nodes::age::{self, KAFKA as VERSION};
@@ -33,7 +35,10 @@ impl Jars {
 
     /// Says so when this is an older Kafka than the one that this program was made for.
     pub fn warning(&self) -> Option<String> {
-        age::warning(&format!("Kafka {}", self.version), "unset KAFKA_HOME to have Maven fetch the current one")
+        age::warning(
+            &format!("Kafka {}", self.version),
+            "unset KAFKA_HOME to have Maven fetch the current one",
+        )
     }
 }
 
@@ -59,7 +64,10 @@ pub fn obtain(janitor: &Janitor) -> Result<Jars, EnvironmentError> {
         fetch(janitor, &cache)?;
     }
     installed()?.ok_or_else(|| {
-        EnvironmentError::missing(format!("kafka_2.13-{VERSION}.jar among what Maven fetched"), remedy())
+        EnvironmentError::missing(
+            format!("kafka_2.13-{VERSION}.jar among what Maven fetched"),
+            remedy(),
+        )
     })
 }
 
@@ -86,7 +94,10 @@ fn version_in(folder: &Path) -> Option<String> {
 
 fn cache() -> Result<PathBuf, EnvironmentError> {
     let root = program::cache_dir().ok_or_else(|| {
-        EnvironmentError::missing("a folder for Kafka's jars", "set BROKERBENCH_CACHE to one, since HOME is not set")
+        EnvironmentError::missing(
+            "a folder for Kafka's jars",
+            "set BROKERBENCH_CACHE to one, since HOME is not set",
+        )
     })?;
     Ok(root.join(format!("kafka-{VERSION}")))
 }
@@ -101,7 +112,8 @@ fn lock(path: &Path) -> Result<File, EnvironmentError> {
             Err(TryLockError::Error(error)) => return Err(cannot_write(path, &error)),
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
                 return Err(EnvironmentError::Refused(format!(
-                    "another run has been fetching Kafka for {} s (it holds {}): wait for it or end it",
+                    "another run has been fetching Kafka for {} s (it holds {}): wait for it or \
+                    end it",
                     FETCH.as_secs(),
                     path.display()
                 )));
@@ -113,12 +125,13 @@ fn lock(path: &Path) -> Result<File, EnvironmentError> {
 
 /// What would fetch them.
 pub fn maven() -> Result<PathBuf, EnvironmentError> {
-    program::find("mvn")
-        .ok_or_else(|| EnvironmentError::missing("Maven (`mvn`), which fetches Kafka's jars,", remedy()))
+    program::find("mvn").ok_or_else(|| {
+        EnvironmentError::missing("Maven (`mvn`), which fetches Kafka's jars,", remedy())
+    })
 }
 
-/// Maven works in the run folder, which the janitor removes whatever happens; the result is copied beside its place in
-/// the cache and renamed.
+/// Maven works in the run folder, which the janitor removes whatever happens; the result is copied
+/// beside its place in the cache and renamed.
 fn fetch(janitor: &Janitor, cache: &Path) -> Result<(), EnvironmentError> {
     let maven = maven()?;
     let work = janitor.folder().join("fetch");
@@ -127,10 +140,18 @@ fn fetch(janitor: &Janitor, cache: &Path) -> Result<(), EnvironmentError> {
     let mut argv = vec![maven.display().to_string()];
     // -C: what does not have its checksum is not taken.
     argv.extend(
-        ["-q", "-B", "-C", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=lib"]
-            .map(Into::into),
+        [
+            "-q",
+            "-B",
+            "-C",
+            "dependency:copy-dependencies",
+            "-DincludeScope=runtime",
+            "-DoutputDirectory=lib",
+        ]
+        .map(Into::into),
     );
-    let launch = Launch { argv, env: BTreeMap::new(), cwd: work.clone(), log: work.join("maven.log") };
+    let launch =
+        Launch { argv, env: BTreeMap::new(), cwd: work.clone(), log: work.join("maven.log") };
     run_step(janitor, launch, "Kafka", "fetching its jars with Maven", FETCH)?;
 
     let (partial, complete) = (cache.join("lib.partial"), cache.join("lib"));
@@ -156,7 +177,9 @@ mod tests {
 
     #[test]
     fn the_pom_pins_the_version_that_we_name() {
-        assert!(POM.contains(&format!("<artifactId>kafka_2.13</artifactId>\n      <version>{VERSION}</version>")));
+        assert!(POM.contains(&format!(
+            "<artifactId>kafka_2.13</artifactId>\n      <version>{VERSION}</version>"
+        )));
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Real brokers as processes of this machine: on free ports of 127.0.0.1, with their data in the run folder, held by
-//! the janitor.
+//! Real brokers as processes of this machine: on free ports of 127.0.0.1, with their data in the
+//! run folder, held by the janitor.
 //!
-//! Invariant: nothing listens on any other address, nothing is written outside the run folder and the cache of Kafka's
-//! jars, and dropping [`Native`] (or the end of this process) takes everything away.
+//! Invariant: nothing listens on any other address, nothing is written outside the run folder and
+//! the cache of Kafka's jars, and dropping [`Native`] (or the end of this process) takes everything
+//! away.
 
 mod java;
 mod kafka;
@@ -34,7 +35,8 @@ pub struct Native {
 }
 
 impl Native {
-    /// `exe` is a brokerbench binary, normally this process's own: the janitor is another process of it.
+    /// `exe` is a brokerbench binary, normally this process's own: the janitor is another process
+    /// of it.
     pub fn new(exe: PathBuf) -> Self {
         Self { exe, janitor: None, warnings: Vec::new(), started: 0 }
     }

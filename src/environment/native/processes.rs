@@ -19,14 +19,22 @@ pub struct Processes {
 
 impl Processes {
     /// With an empty folder, in which everything of the broker will lie.
-    pub fn fresh(janitor: &Arc<Janitor>, home: &Path, preloaded: bool) -> Result<Self, EnvironmentError> {
+    pub fn fresh(
+        janitor: &Arc<Janitor>,
+        home: &Path,
+        preloaded: bool,
+    ) -> Result<Self, EnvironmentError> {
         janitor.remove(home)?;
         make_folder(home)?;
         Ok(Self { janitor: Arc::clone(janitor), home: home.to_owned(), preloaded })
     }
 
     /// Makes the library ready for a node, whose data lies in `data` beside its other files.
-    fn preload(&self, role: NodeRole, launch: &mut Launch) -> Result<Result<Preload, String>, EnvironmentError> {
+    fn preload(
+        &self,
+        role: NodeRole,
+        launch: &mut Launch,
+    ) -> Result<Result<Preload, String>, EnvironmentError> {
         if !self.preloaded || role != NodeRole::Data {
             return Ok(Err(String::new()));
         }
@@ -51,8 +59,8 @@ impl NodeHost for Processes {
     }
 
     fn dispose(&mut self) -> Result<(), EnvironmentError> {
-        // The janitor kills all that it has started there first: also what no node of ours stands for, because a start
-        // failed half way.
+        // The janitor kills all that it has started there first: also what no node of ours stands
+        // for, because a start failed half way.
         self.janitor.remove(&self.home)
     }
 }

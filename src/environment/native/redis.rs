@@ -1,5 +1,5 @@
-//! Real redis-server as a process: `REDIS_SERVER` if set, else the one in `PATH`; Valkey's server is accepted under its own
-//! name.
+//! Real redis-server as a process: `REDIS_SERVER` if set, else the one in `PATH`; Valkey's server
+//! is accepted under its own name.
 
 use super::processes::{NativeBroker, Processes};
 use crate::environment::install::{Tool, install};
@@ -42,10 +42,14 @@ impl RedisProgram {
 pub fn find(limit: Duration) -> Result<RedisProgram, EnvironmentError> {
     let program = match program::variable("REDIS_SERVER") {
         Some(set) => {
-            let file = if set.contains('/') { Some(PathBuf::from(&set)) } else { program::find(&set) };
+            let file =
+                if set.contains('/') { Some(PathBuf::from(&set)) } else { program::find(&set) };
             file.filter(|file| program::is_executable(file)).ok_or_else(|| {
                 let remedy = "correct REDIS_SERVER, or unset it to use the one in PATH";
-                EnvironmentError::missing(format!("an executable file at REDIS_SERVER={set}"), remedy)
+                EnvironmentError::missing(
+                    format!("an executable file at REDIS_SERVER={set}"),
+                    remedy,
+                )
             })?
         }
         None => program::find("redis-server")
@@ -58,7 +62,10 @@ pub fn find(limit: Duration) -> Result<RedisProgram, EnvironmentError> {
     let (product, version) = version(&answer).ok_or_else(|| {
         let first = answer.lines().next().unwrap_or("nothing");
         let shown = program.display();
-        EnvironmentError::refused(format!("{shown} does not say that it is a Redis server (`{first}`)"), remedy())
+        EnvironmentError::refused(
+            format!("{shown} does not say that it is a Redis server (`{first}`)"),
+            remedy(),
+        )
     })?;
     Ok(RedisProgram { product, version, program })
 }
@@ -66,7 +73,10 @@ pub fn find(limit: Duration) -> Result<RedisProgram, EnvironmentError> {
 /// From `Redis server v=7.0.15 sha=…` or `Valkey server v=9.1.2 sha=…`.
 fn version(answer: &str) -> Option<(String, String)> {
     let (product, rest) = answer.lines().find_map(|line| line.split_once(" server v="))?;
-    let version = rest.split(' ').next().filter(|version| version.starts_with(|c: char| c.is_ascii_digit()))?;
+    let version = rest
+        .split(' ')
+        .next()
+        .filter(|version| version.starts_with(|c: char| c.is_ascii_digit()))?;
     Some((product.to_owned(), version.to_owned()))
 }
 
@@ -86,7 +96,11 @@ pub fn start(
         let host = Processes::fresh(janitor, &spec.home, config.preloaded)?;
         let mut plans = Vec::new();
         for (plan, node) in lay_out(config, true)? {
-            let home = if config.nodes == 1 { spec.home.clone() } else { spec.home.join(plan.name.replace(' ', "-")) };
+            let home = if config.nodes == 1 {
+                spec.home.clone()
+            } else {
+                spec.home.join(plan.name.replace(' ', "-"))
+            };
             let data = if node.role == NodeRole::Data { home.join("data") } else { home.clone() };
             make_folder(&data)?;
             let (name, more) = node.file();
@@ -108,7 +122,10 @@ mod tests {
     #[test]
     fn versions_of_both_products() {
         let of = |text| version(text).map(|(product, version)| format!("{product} {version}"));
-        assert_eq!(of("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc"), Some("Redis 7.0.15".into()));
+        assert_eq!(
+            of("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc"),
+            Some("Redis 7.0.15".into())
+        );
         assert_eq!(of("Valkey server v=9.1.2 sha=0 malloc=libc"), Some("Valkey 9.1.2".into()));
         assert_eq!(of("bash: no such option"), None);
     }

@@ -13,10 +13,15 @@ pub fn warning(what: &str, remedy: &str) -> Option<String> {
         "Redis" => REDIS,
         other => return Some(format!("{what} stands in for Redis: figures hold for {other}")),
     };
-    let numbers = |version: &str| -> Vec<u32> { version.split('.').map_while(|part| part.parse().ok()).collect() };
+    let numbers = |version: &str| -> Vec<u32> {
+        version.split('.').map_while(|part| part.parse().ok()).collect()
+    };
     let found = numbers(version);
-    (!found.is_empty() && found < numbers(current))
-        .then(|| format!("{what} is older than the current {current}: figures hold for that version; {remedy}"))
+    (!found.is_empty() && found < numbers(current)).then(|| {
+        format!(
+            "{what} is older than the current {current}: figures hold for that version; {remedy}"
+        )
+    })
 }
 
 #[cfg(test)]
@@ -26,14 +31,26 @@ mod tests {
     #[test]
     fn age_and_stand_ins_are_named() {
         for (what, said) in [
-            ("Redis 7.0.15", "Redis 7.0.15 is older than the current 8.x: figures hold for that version; take another"),
-            ("Kafka 3.9.1", "Kafka 3.9.1 is older than the current 4.4.0: figures hold for that version; take another"),
+            (
+                "Redis 7.0.15",
+                "Redis 7.0.15 is older than the current 8.x: figures hold for that version; take another",
+            ),
+            (
+                "Kafka 3.9.1",
+                "Kafka 3.9.1 is older than the current 4.4.0: figures hold for that version; take another",
+            ),
             ("Valkey 9.1.2", "Valkey 9.1.2 stands in for Redis: figures hold for Valkey"),
         ] {
             assert_eq!(warning(what, "take another").as_deref(), Some(said));
         }
-        for what in ["Redis 8.2.3", "Redis 10.0.0", "Kafka 4.4.0", "Kafka 4.10.0", "Kafka trunk", "apache/kafka:3.9.1"]
-        {
+        for what in [
+            "Redis 8.2.3",
+            "Redis 10.0.0",
+            "Kafka 4.4.0",
+            "Kafka 4.10.0",
+            "Kafka trunk",
+            "apache/kafka:3.9.1",
+        ] {
             assert_eq!(warning(what, "take another"), None, "{what}");
         }
     }

@@ -1,5 +1,6 @@
-//! A broker that was started here: its nodes started until they answer, watched, taken down and started again one by one
-//! or together, taken away. What its nodes are, processes or containers, is their [`NodeHost`]'s.
+//! A broker that was started here: its nodes started until they answer, watched, taken down and
+//! started again one by one or together, taken away. What its nodes are, processes or containers,
+//! is their [`NodeHost`]'s.
 
 use super::node::{LOG_LINES, Node, Plan};
 use crate::driver::Routes;
@@ -18,7 +19,8 @@ use std::time::{Duration, Instant};
 
 /// Another program may take a port between our look and the broker's start.
 const ATTEMPTS: u32 = 3;
-/// How the log of whoever came too late ends: a broker's, and that of an engine which publishes ports.
+/// How the log of whoever came too late ends: a broker's, and that of an engine which publishes
+/// ports.
 const TAKEN: [&str; 2] = ["ddress already in use", "port is already allocated"];
 /// How long an orderly end may take before it is made a disorderly one.
 const TERM: Duration = Duration::from_secs(20);
@@ -29,7 +31,8 @@ pub trait NodeHost: Send {
     type Start;
     /// Begins these nodes together. Whether they answer is asked afterwards.
     fn start(&mut self, stage: Vec<(Plan, Self::Start)>) -> Result<Vec<Node>, EnvironmentError>;
-    /// Takes away all that was begun, in whatever state, and its data. Done more than once without harm.
+    /// Takes away all that was begun, in whatever state, and its data. Done more than once without
+    /// harm.
     fn dispose(&mut self) -> Result<(), EnvironmentError>;
 }
 
@@ -45,7 +48,8 @@ pub struct LaunchSpec {
     pub limit: Duration,
 }
 
-/// One way to start the nodes: who keeps them, and each with how it is started, those that take messages first.
+/// One way to start the nodes: who keeps them, and each with how it is started, those that take
+/// messages first.
 pub type Layout<K> = (K, Vec<(Plan, <K as NodeHost>::Start)>);
 
 pub struct NodesBroker<K: NodeHost> {
@@ -60,7 +64,8 @@ pub struct NodesBroker<K: NodeHost> {
 }
 
 impl<K: NodeHost> NodesBroker<K> {
-    /// Starts the nodes that `plan` lays out (with fresh ports at each call) and waits until all of them answer.
+    /// Starts the nodes that `plan` lays out (with fresh ports at each call) and waits until all of
+    /// them answer.
     pub fn start(
         spec: &LaunchSpec,
         mut plan: impl FnMut() -> Result<Layout<K>, EnvironmentError>,
@@ -79,18 +84,29 @@ impl<K: NodeHost> NodesBroker<K> {
     }
 
     fn attempt(spec: &LaunchSpec, (host, plans): Layout<K>) -> Result<Self, EnvironmentError> {
-        let mut broker =
-            Self { host, spec: spec.clone(), nodes: Vec::new(), started_in_ns: None, warm: false, shelf: None };
-        // Sentinels look at what they watch every ten seconds: so they are to see it whole at their first look.
-        let (data, watchers): (Vec<_>, Vec<_>) = plans.into_iter().partition(|(plan, _)| plan.role == NodeRole::Data);
+        let mut broker = Self {
+            host,
+            spec: spec.clone(),
+            nodes: Vec::new(),
+            started_in_ns: None,
+            warm: false,
+            shelf: None,
+        };
+        // Sentinels look at what they watch every ten seconds: so they are to see it whole at their
+        // first look.
+        let (data, watchers): (Vec<_>, Vec<_>) =
+            plans.into_iter().partition(|(plan, _)| plan.role == NodeRole::Data);
         let mut took = Duration::ZERO;
         for stage in [data, watchers].into_iter().filter(|stage| !stage.is_empty()) {
             let (first, asked) = (broker.nodes.len(), Instant::now());
             let started = broker.host.start(stage)?;
             broker.nodes.extend(started);
             // What an engine needs to make containers is not the broker's time.
-            let oldest = broker.nodes[first..].iter().filter_map(|node| age(node.runner.pid())).max();
-            let begun = Instant::now().checked_sub(oldest.unwrap_or_default()).map_or(asked, |begun| begun.max(asked));
+            let oldest =
+                broker.nodes[first..].iter().filter_map(|node| age(node.runner.pid())).max();
+            let begun = Instant::now()
+                .checked_sub(oldest.unwrap_or_default())
+                .map_or(asked, |begun| begun.max(asked));
             broker.await_answers(&broker.everyone(), |plan| &plan.whole, begun + spec.limit)?;
             for index in first..broker.nodes.len() {
                 // A broker without it serves as well, only its disk cannot be faulted.
@@ -127,7 +143,11 @@ impl<K: NodeHost> NodesBroker<K> {
 
     fn preload(&self, index: usize) -> Result<&Preload, EnvironmentError> {
         let refused = |why: &str| {
-            let what = format!("node {} of {} runs without the library that faults disks", index + 1, self.spec.what);
+            let what = format!(
+                "node {} of {} runs without the library that faults disks",
+                index + 1,
+                self.spec.what
+            );
             EnvironmentError::Refused(if why.is_empty() { what } else { format!("{what}: {why}") })
         };
         let node = self.nodes.get(index).ok_or_else(|| refused("there is no such node"))?;
@@ -145,8 +165,8 @@ impl<K: NodeHost> NodesBroker<K> {
     /// Kills these nodes at once and sees them gone.
     fn kill(&mut self, indices: &[usize]) -> Result<(), EnvironmentError> {
         indices.iter().for_each(|&index| self.nodes[index].down = true);
-        // All first, then each until it is gone: one that ends alone could still tell the others. Whatever becomes of one,
-        // the others are killed too; the first error is told.
+        // All first, then each until it is gone: one that ends alone could still tell the others.
+        // Whatever becomes of one, the others are killed too; the first error is told.
         let all = |deed: &dyn Fn(&Node) -> Result<(), EnvironmentError>| {
             indices.iter().map(|&index| deed(&self.nodes[index])).fold(Ok(()), Result::and)
         };
@@ -175,8 +195,8 @@ impl<K: NodeHost> NodesBroker<K> {
         Ok(())
     }
 
-    /// Waits until each of these nodes is content by its probe. None may end meanwhile: the others would wait for it in
-    /// vain, and only its own log tells why.
+    /// Waits until each of these nodes is content by its probe. None may end meanwhile: the others
+    /// would wait for it in vain, and only its own log tells why.
     fn await_answers(
         &self,
         indices: &[usize],
@@ -195,14 +215,20 @@ impl<K: NodeHost> NodesBroker<K> {
                 for &each in indices {
                     if let ProcessState::Ended(end) = self.nodes[each].runner.status()? {
                         let address = self.nodes[each].plan.address;
-                        let cause = format!("its process ended ({}) before it answered on {address}", end.how);
+                        let cause = format!(
+                            "its process ended ({}) before it answered on {address}",
+                            end.how
+                        );
                         return Err(failed(each, cause));
                     }
                 }
                 match probe(plan)(plan.address) {
                     Ok(()) => break,
                     Err(error) if Instant::now() >= deadline => {
-                        return Err(failed(index, format!("no answer on {} in time: {error}", plan.address)));
+                        return Err(failed(
+                            index,
+                            format!("no answer on {} in time: {error}", plan.address),
+                        ));
                     }
                     Err(_) => std::thread::sleep(Duration::from_millis(10)),
                 }
@@ -262,7 +288,11 @@ impl<K: NodeHost + 'static> Broker for NodesBroker<K> {
                 }
                 self.shelf = None;
                 let log_tail = self.nodes[index].runner.log_tail(LOG_LINES);
-                return Err(EnvironmentError::Died { what: self.name(index), cause: end.how, log_tail });
+                return Err(EnvironmentError::Died {
+                    what: self.name(index),
+                    cause: end.how,
+                    log_tail,
+                });
             }
         }
         Ok(())
@@ -271,7 +301,11 @@ impl<K: NodeHost + 'static> Broker for NodesBroker<K> {
     fn log_tail(&self, lines: usize) -> String {
         let of = |node: &Node| node.runner.log_tail(lines);
         let [node] = self.nodes.as_slice() else {
-            let each = self.nodes.iter().enumerate().map(|(index, node)| format!("{}\n{}", self.name(index), of(node)));
+            let each = self
+                .nodes
+                .iter()
+                .enumerate()
+                .map(|(index, node)| format!("{}\n{}", self.name(index), of(node)));
             return each.collect::<Vec<_>>().join("\n");
         };
         of(node)
@@ -383,7 +417,11 @@ impl<K: NodeHost> FaultableBroker for NodesBroker<K> {
     }
 
     fn links(&self, index: usize) -> Vec<&Proxy> {
-        self.nodes.get(index).and_then(|node| node.plan.proxies.peers.as_ref()).into_iter().collect()
+        self.nodes
+            .get(index)
+            .and_then(|node| node.plan.proxies.peers.as_ref())
+            .into_iter()
+            .collect()
     }
 }
 

@@ -1,4 +1,5 @@
-//! The few things that are done to files of a broker: folders made, settings written, the end of a log read.
+//! The few things that are done to files of a broker: folders made, settings written, the end of a
+//! log read.
 
 use crate::environment::EnvironmentError;
 use std::fs::{self, File};

@@ -1,7 +1,9 @@
-//! The nodes of Apache Kafka in KRaft mode, whatever runs them: broker and controller in one, one or three of these.
+//! The nodes of Apache Kafka in KRaft mode, whatever runs them: broker and controller in one, one
+//! or three of these.
 //!
-//! What differs from stock settings is said here: as many copies of the internal topics as there are nodes, fewer
-//! partitions of them, no wait for the first consumer of a group, no topics by accident.
+//! What differs from stock settings is said here: as many copies of the internal topics as there
+//! are nodes, fewer partitions of them, no wait for the first consumer of a group, no topics by
+//! accident.
 
 use super::node::{Plan, Proxies};
 use super::{MOST_NODES, port};
@@ -43,10 +45,12 @@ pub fn lay_out(config: &SystemConfig) -> Result<Vec<(Plan, KafkaNode)>, Environm
     let (ports, _held) = port::free::<{ 3 * MOST_NODES }>()?;
     let pinned = port::pinned(PORT)?;
     let places = || (1..=config.nodes).zip(ports.chunks(3));
-    let voters: Vec<String> = places().map(|(id, ports)| format!("{id}@127.0.0.1:{}", ports[1])).collect();
+    let voters: Vec<String> =
+        places().map(|(id, ports)| format!("{id}@127.0.0.1:{}", ports[1])).collect();
     let mut nodes = Vec::new();
     for (id, ports) in places() {
-        let (client, proxies) = Proxies::before(config.proxied, pinned.filter(|_| id == 1), ports[0])?;
+        let (client, proxies) =
+            Proxies::before(config.proxied, pinned.filter(|_| id == 1), ports[0])?;
         let proxy = proxies.clients.as_ref().map(|proxy| proxy.address());
         let (controller, peers, voters) = (ports[1], ports[2], voters.join(","));
         nodes.push((proxies, KafkaNode { id, client, controller, peers, proxy, voters }));
@@ -73,7 +77,12 @@ impl KafkaNode {
     }
 
     /// Its settings, with clients let in at the address `bind` and its data in the folder `data`.
-    pub fn settings(&self, data: &str, bind: Ipv4Addr, config: &SystemConfig) -> BTreeMap<String, String> {
+    pub fn settings(
+        &self,
+        data: &str,
+        bind: Ipv4Addr,
+        config: &SystemConfig,
+    ) -> BTreeMap<String, String> {
         let copies = config.nodes.min(3).to_string();
         let in_sync = config.nodes.min(3).saturating_sub(1).max(1).to_string();
         let (client, controller, peers) = (self.client, self.controller, self.peers);
@@ -84,7 +93,10 @@ impl KafkaNode {
             ("listeners", format!("PLAINTEXT://{bind}:{client},{inside}")),
             ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{client}")),
             ("controller.listener.names", "CONTROLLER".to_owned()),
-            ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned()),
+            (
+                "listener.security.protocol.map",
+                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned(),
+            ),
             ("controller.quorum.voters", self.voters.clone()),
             ("log.dirs", data.to_owned()),
             ("offsets.topic.num.partitions", "3".to_owned()),
@@ -113,7 +125,8 @@ impl KafkaNode {
     }
 }
 
-/// Memory outside the heap, where the JVM reads and writes sockets and files, may grow as large as the heap by itself.
+/// Memory outside the heap, where the JVM reads and writes sockets and files, may grow as large as
+/// the heap by itself.
 pub fn heap(bytes: u64) -> [String; 2] {
     [format!("-Xms{}", bytes.min(FIRST_HEAP)), format!("-Xmx{bytes}")]
 }
@@ -130,13 +143,23 @@ mod tests {
 
     #[test]
     fn the_heap_is_that_of_the_start_script_unless_the_scenario_says_otherwise() {
-        assert_eq!(heap(SystemConfig::defaults(System::Kafka).heap.0), ["-Xms1073741824", "-Xmx1073741824"]);
+        assert_eq!(
+            heap(SystemConfig::defaults(System::Kafka).heap.0),
+            ["-Xms1073741824", "-Xmx1073741824"]
+        );
         assert_eq!(heap(6 << 30), ["-Xms1073741824", "-Xmx6442450944"]);
         assert_eq!(heap(256 << 20), ["-Xms268435456", "-Xmx268435456"]);
     }
 
     fn node(id: u16, proxy: Option<SocketAddr>) -> KafkaNode {
-        KafkaNode { id, client: 1000, controller: 1001, peers: 1002, proxy, voters: "1@127.0.0.1:1001".into() }
+        KafkaNode {
+            id,
+            client: 1000,
+            controller: 1001,
+            peers: 1002,
+            proxy,
+            voters: "1@127.0.0.1:1001".into(),
+        }
     }
 
     #[test]
@@ -147,21 +170,32 @@ mod tests {
         let text = print(&node(1, None).settings("/d", Ipv4Addr::LOCALHOST, &config));
         assert!(text.contains("auto.create.topics.enable=true\n"), "{text}");
         assert!(text.contains("some.path=a\\\\b\n"), "{text}");
-        assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:1000,CONTROLLER://127.0.0.1:1001\n"), "{text}");
+        assert!(
+            text.contains("listeners=PLAINTEXT://127.0.0.1:1000,CONTROLLER://127.0.0.1:1001\n"),
+            "{text}"
+        );
         assert!(text.contains("offsets.topic.replication.factor=1\n"), "{text}");
     }
 
     #[test]
     fn behind_a_proxy_clients_are_sent_through_it_and_nodes_are_not() {
         let node = node(1, Some("127.0.0.1:7".parse().unwrap()));
-        let settings = node.settings("/d", Ipv4Addr::LOCALHOST, &SystemConfig::defaults(System::Kafka));
-        let listeners = "CLIENT://127.0.0.1:1000,PLAINTEXT://127.0.0.1:1002,CONTROLLER://127.0.0.1:1001";
+        let settings =
+            node.settings("/d", Ipv4Addr::LOCALHOST, &SystemConfig::defaults(System::Kafka));
+        let listeners =
+            "CLIENT://127.0.0.1:1000,PLAINTEXT://127.0.0.1:1002,CONTROLLER://127.0.0.1:1001";
         assert_eq!(settings["listeners"], listeners);
-        assert_eq!(settings["advertised.listeners"], "CLIENT://127.0.0.1:7,PLAINTEXT://127.0.0.1:1002");
+        assert_eq!(
+            settings["advertised.listeners"],
+            "CLIENT://127.0.0.1:7,PLAINTEXT://127.0.0.1:1002"
+        );
         assert_eq!(settings["inter.broker.listener.name"], "PLAINTEXT");
         let config = SystemConfig { proxied: true, ..SystemConfig::defaults(System::Kafka) };
         let (plan, laid_out) = lay_out(&config).unwrap().remove(0);
-        assert_eq!(laid_out.advertised(), plan.proxies.clients.as_ref().unwrap().address().to_string());
+        assert_eq!(
+            laid_out.advertised(),
+            plan.proxies.clients.as_ref().unwrap().address().to_string()
+        );
     }
 
     #[test]

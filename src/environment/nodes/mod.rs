@@ -1,8 +1,9 @@
-//! Brokers that are started here, whatever runs them: which nodes there are, where each listens and how it is configured
-//! ([`kafka`], [`redis`]), and a broker made of running nodes ([`NodesBroker`]).
+//! Brokers that are started here, whatever runs them: which nodes there are, where each listens and
+//! how it is configured ([`kafka`], [`redis`]), and a broker made of running nodes
+//! ([`NodesBroker`]).
 //!
-//! Invariant: processes and containers are laid out and configured by the same lines, so that what differs between the
-//! two environments is only what runs the nodes.
+//! Invariant: processes and containers are laid out and configured by the same lines, so that what
+//! differs between the two environments is only what runs the nodes.
 
 pub mod age;
 mod broker;
@@ -25,8 +26,8 @@ use std::time::{Duration, Instant};
 /// Of a broker that is not alone: a quorum of three.
 const MOST_NODES: usize = 3;
 
-/// Refuses what a scenario may not set on a broker, whoever made the configuration: what would reach beyond loopback or
-/// the run folder, or load code.
+/// Refuses what a scenario may not set on a broker, whoever made the configuration: what would
+/// reach beyond loopback or the run folder, or load code.
 pub fn check(config: &SystemConfig) -> Result<(), EnvironmentError> {
     let software = config.system.software();
     if software == Software::Fake {

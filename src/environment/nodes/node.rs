@@ -1,7 +1,7 @@
 //! One node of a broker: where it is reached, and whether it is down on purpose.
 //!
-//! Invariant: what is done to its process is seen to be done before it is written down here; a death that is meant is
-//! written down before it is caused.
+//! Invariant: what is done to its process is seen to be done before it is written down here; a
+//! death that is meant is written down before it is caused.
 
 use crate::environment::probe::Probe;
 use crate::environment::process::is_stopped;
@@ -54,9 +54,13 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// The port that a node is to listen on, and what stands before it: nothing, or one proxy for clients. These come to
-    /// the port that is pinned, or else to the one that is free.
-    pub fn before(proxied: bool, pinned: Option<u16>, free: u16) -> Result<(u16, Self), EnvironmentError> {
+    /// The port that a node is to listen on, and what stands before it: nothing, or one proxy for
+    /// clients. These come to the port that is pinned, or else to the one that is free.
+    pub fn before(
+        proxied: bool,
+        pinned: Option<u16>,
+        free: u16,
+    ) -> Result<(u16, Self), EnvironmentError> {
         if !proxied {
             return Ok((pinned.unwrap_or(free), Self::default()));
         }
@@ -82,7 +86,8 @@ pub struct Node {
     pub preload: Result<Preload, String>,
     /// Of a fault that is on it; nobody takes that for a death.
     pub may_end: bool,
-    /// Taken down on purpose, or by a fault that may do that: that it ends from here on is meant, or that it has.
+    /// Taken down on purpose, or by a fault that may do that: that it ends from here on is meant,
+    /// or that it has.
     pub down: bool,
 }
 
@@ -123,7 +128,10 @@ impl Node {
     /// Stops every thread of it.
     pub fn pause(&self) -> Result<(), EnvironmentError> {
         if self.down {
-            return Err(EnvironmentError::Refused(format!("{} is down and cannot be paused", self.plan.name)));
+            return Err(EnvironmentError::Refused(format!(
+                "{} is down and cannot be paused",
+                self.plan.name
+            )));
         }
         if self.runner.pid() == 0 {
             let why = "is no process of this machine: that it stops could not be proven";

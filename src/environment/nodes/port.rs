@@ -4,13 +4,14 @@ use crate::environment::{EnvironmentError, program};
 use std::io;
 use std::net::TcpListener;
 
-/// So many different ports that nobody else gets as long as the listeners live. They are free when these are dropped;
-/// whoever uses them then must be ready to try again.
+/// So many different ports that nobody else gets as long as the listeners live. They are free when
+/// these are dropped; whoever uses them then must be ready to try again.
 pub fn free<const N: usize>() -> Result<([u16; N], Vec<TcpListener>), EnvironmentError> {
     let failed = |error: io::Error| {
         EnvironmentError::refused(
             format!("no free port on 127.0.0.1 ({error})"),
-            "bring the loopback interface up (`ip link set lo up`), and end what holds thousands of connections",
+            "bring the loopback interface up (`ip link set lo up`), and end what holds thousands \
+            of connections",
         )
     };
     let mut listeners = Vec::new();
@@ -31,7 +32,10 @@ pub fn pinned(variable: &str) -> Result<Option<u16>, EnvironmentError> {
 fn check(variable: &str, value: &str) -> Result<u16, EnvironmentError> {
     let port = value.parse::<u16>().ok().filter(|port| *port > 0);
     let port = port.ok_or_else(|| {
-        EnvironmentError::refused(format!("{variable}=`{value}` is not a port"), "write a number from 1 to 65535")
+        EnvironmentError::refused(
+            format!("{variable}=`{value}` is not a port"),
+            "write a number from 1 to 65535",
+        )
     })?;
     match TcpListener::bind(("127.0.0.1", port)) {
         Ok(_) => Ok(port),
@@ -61,7 +65,12 @@ mod tests {
         let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         let error = check("SOME_PORT", &port.to_string()).unwrap_err().to_string();
-        assert!(error.contains(&port.to_string()) && error.contains("SOME_PORT") && error.contains("taken"), "{error}");
+        assert!(
+            error.contains(&port.to_string())
+                && error.contains("SOME_PORT")
+                && error.contains("taken"),
+            "{error}"
+        );
         drop(taken);
         assert_eq!(check("SOME_PORT", &port.to_string()).unwrap(), port);
         assert!(check("SOME_PORT", "junk").is_err() && check("SOME_PORT", "0").is_err());

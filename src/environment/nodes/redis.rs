@@ -1,13 +1,14 @@
-//! Redis servers, whatever runs them: one alone, or a primary, two replicas of it, and three Sentinels that promote one of
-//! these when the primary is gone.
+//! Redis servers, whatever runs them: one alone, or a primary, two replicas of it, and three
+//! Sentinels that promote one of these when the primary is gone.
 //!
-//! What differs from stock settings: no snapshots and no append-only file unless the scenario asks for them. The Sentinels
-//! run at stock settings unless the scenario's `sentinel` says otherwise: a full copy begins five seconds after a replica
-//! asked for it. A majority of the Sentinels decides.
+//! What differs from stock settings: no snapshots and no append-only file unless the scenario asks
+//! for them. The Sentinels run at stock settings unless the scenario's `sentinel` says otherwise: a
+//! full copy begins five seconds after a replica asked for it. A majority of the Sentinels decides.
 //!
-//! With fault proxies, two stand before each data node of a set: clients come through one, replicas and Sentinels through
-//! the other, whose address the node announces. So a primary can be cut off from all others and not from its clients. A
-//! replica cannot: the way by which it follows its primary leads to that one's proxy.
+//! With fault proxies, two stand before each data node of a set: clients come through one, replicas
+//! and Sentinels through the other, whose address the node announces. So a primary can be cut off
+//! from all others and not from its clients. A replica cannot: the way by which it follows its
+//! primary leads to that one's proxy.
 
 use super::node::{Plan, Proxies};
 use super::{MOST_NODES, port};
@@ -45,9 +46,13 @@ pub struct RedisNode {
     announced: Option<SocketAddr>,
 }
 
-/// Gives each node its port, and its proxies where the scenario needs them: data nodes, the primary first, then Sentinels.
-/// Nodes that do not share our network have no proxies between them (`linked` is false).
-pub fn lay_out(config: &SystemConfig, linked: bool) -> Result<Vec<(Plan, RedisNode)>, EnvironmentError> {
+/// Gives each node its port, and its proxies where the scenario needs them: data nodes, the primary
+/// first, then Sentinels. Nodes that do not share our network have no proxies between them
+/// (`linked` is false).
+pub fn lay_out(
+    config: &SystemConfig,
+    linked: bool,
+) -> Result<Vec<(Plan, RedisNode)>, EnvironmentError> {
     let (ports, _held) = port::free::<{ 2 * MOST_NODES }>()?;
     let pinned = port::pinned(PORT)?;
     let (alone, mut reached, mut nodes) = (config.nodes == 1, Vec::new(), Vec::new());
@@ -63,15 +68,24 @@ pub fn lay_out(config: &SystemConfig, linked: bool) -> Result<Vec<(Plan, RedisNo
         let alive = probe::redis();
         let whole = if alone { alive.clone() } else { probe::redis_linked(MOST_NODES - 1) };
         let role = NodeRole::Data;
-        let plan = Plan { name: format!("node {number}"), role, address: local(port), alive, whole, proxies };
+        let plan = Plan {
+            name: format!("node {number}"),
+            role,
+            address: local(port),
+            alive,
+            whole,
+            proxies,
+        };
         nodes.push((plan, RedisNode { number, port, role, primary, announced }));
     }
     if !alone {
         let told: Vec<String> = reached.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         for (number, &port) in (1..).zip(&ports[MOST_NODES..]) {
-            let (name, role, proxies) = (format!("sentinel {number}"), NodeRole::Sentinel, Proxies::default());
+            let (name, role, proxies) =
+                (format!("sentinel {number}"), NodeRole::Sentinel, Proxies::default());
             let whole = probe::sentinel(told.clone(), MOST_NODES);
-            let plan = Plan { name, role, address: local(port), alive: probe::redis(), whole, proxies };
+            let plan =
+                Plan { name, role, address: local(port), alive: probe::redis(), whole, proxies };
             let primary = reached.first().copied();
             nodes.push((plan, RedisNode { number, port, role, primary, announced: None }));
         }
@@ -92,7 +106,8 @@ impl RedisNode {
         }
     }
 
-    /// Its configuration, with clients let in at the address `bind` and its data in the folder `data`.
+    /// Its configuration, with clients let in at the address `bind` and its data in the folder
+    /// `data`.
     pub fn print(&self, data: &Path, bind: Ipv4Addr, config: &SystemConfig) -> String {
         match (self.role, self.primary) {
             (NodeRole::Sentinel, Some(primary)) => self.sentinel(primary, data, bind, config),
@@ -114,19 +129,30 @@ impl RedisNode {
             ("appendonly", "no".to_owned()),
         ];
         let announced = self.announced.iter().flat_map(|address| {
-            [("replica-announce-ip", address.ip().to_string()), ("replica-announce-port", address.port().to_string())]
+            [
+                ("replica-announce-ip", address.ip().to_string()),
+                ("replica-announce-port", address.port().to_string()),
+            ]
         });
         let copies = self.primary.map(|primary| ("replicaof", format!("127.0.0.1 {primary}")));
-        let ours = ours.into_iter().chain(announced).chain(copies).map(|(key, value)| (key.to_owned(), value));
+        let ours = ours
+            .into_iter()
+            .chain(announced)
+            .chain(copies)
+            .map(|(key, value)| (key.to_owned(), value));
         let mut settings: BTreeMap<String, String> = ours.collect();
         settings.extend(config.broker.clone());
-        let value = |value: &str| if value.trim().is_empty() { "\"\"".to_owned() } else { value.to_owned() };
+        let value = |value: &str| {
+            if value.trim().is_empty() { "\"\"".to_owned() } else { value.to_owned() }
+        };
         settings.iter().map(|(key, text)| format!("{key} {}\n", value(text))).collect()
     }
 
-    /// It goes on writing this itself. In this order: a primary must be known before it is spoken of.
+    /// It goes on writing this itself. In this order: a primary must be known before it is spoken
+    /// of.
     fn sentinel(&self, primary: u16, home: &Path, bind: Ipv4Addr, config: &SystemConfig) -> String {
-        let (port, name, dir, protected) = (self.port, Routes::PRIMARY, quoted(home), protected(bind));
+        let (port, name, dir, protected) =
+            (self.port, Routes::PRIMARY, quoted(home), protected(bind));
         let quorum = config.sentinel.get("quorum").map_or(QUORUM, String::as_str);
         let mut text = format!(
             "port {port}\nbind {bind}\nprotected-mode {protected}\ndaemonize no\nlogfile \"\"\ndir {dir}\n\
@@ -185,19 +211,27 @@ mod tests {
         config.sentinel.insert("quorum".into(), "1".into());
         config.sentinel.insert("down-after-milliseconds".into(), "1000".into());
         let tuned = watcher.print(Path::new("/s"), Ipv4Addr::LOCALHOST, &config);
-        let end = "sentinel monitor brokerbench 127.0.0.1 5 1\nsentinel down-after-milliseconds brokerbench 1000\n";
+        let end = "sentinel monitor brokerbench 127.0.0.1 5 1\nsentinel down-after-milliseconds \
+            brokerbench 1000\n";
         assert!(tuned.ends_with(end), "{tuned}");
     }
 
     #[test]
     fn a_set_reaches_its_primary_through_the_proxy_of_the_others() {
-        let config = SystemConfig { nodes: 3, proxied: true, ..SystemConfig::defaults(System::RedisStreams) };
+        let config = SystemConfig {
+            nodes: 3,
+            proxied: true,
+            ..SystemConfig::defaults(System::RedisStreams)
+        };
         let nodes = lay_out(&config, true).unwrap();
         let peers = nodes[0].0.proxies.peers.as_ref().unwrap().address().port();
         let names: Vec<&str> = nodes.iter().map(|(plan, _)| plan.name.as_str()).collect();
         assert_eq!(names, ["node 1", "node 2", "node 3", "sentinel 1", "sentinel 2", "sentinel 3"]);
         let text = |at: usize| nodes[at].1.print(Path::new("/d"), Ipv4Addr::LOCALHOST, &config);
-        assert!(text(0).contains(&format!("replica-announce-port {peers}\n")) && !text(0).contains("replicaof"));
+        assert!(
+            text(0).contains(&format!("replica-announce-port {peers}\n"))
+                && !text(0).contains("replicaof")
+        );
         assert!(text(1).contains(&format!("replicaof 127.0.0.1 {peers}\n")));
         assert!(text(3).contains(&format!("127.0.0.1 {peers} 2\n")));
     }

@@ -50,10 +50,14 @@ impl NodeHost for Fakes {
     }
 }
 
-/// Two nodes, of which the first waits for the second. Each attempt finds the second with the next of these logs.
-pub fn started(logs: &[Option<&'static str>]) -> (Result<NodesBroker<Fakes>, EnvironmentError>, usize) {
+/// Two nodes, of which the first waits for the second. Each attempt finds the second with the next
+/// of these logs.
+pub fn started(
+    logs: &[Option<&'static str>],
+) -> (Result<NodesBroker<Fakes>, EnvironmentError>, usize) {
     let limit = Duration::from_secs(600);
-    let spec = LaunchSpec { software: Software::Redis, what: "Redis".into(), home: PathBuf::new(), limit };
+    let spec =
+        LaunchSpec { software: Software::Redis, what: "Redis".into(), home: PathBuf::new(), limit };
     let mut attempts = 0;
     let broker = NodesBroker::start(&spec, || {
         let log = logs[attempts];
@@ -64,7 +68,8 @@ pub fn started(logs: &[Option<&'static str>]) -> (Result<NodesBroker<Fakes>, Env
                 None => Ok(()),
             });
             let (address, alive) = (([127, 0, 0, 1], number).into(), Arc::clone(&whole));
-            let (name, role, proxies) = (format!("node {number}"), NodeRole::Data, Proxies::default());
+            let (name, role, proxies) =
+                (format!("node {number}"), NodeRole::Data, Proxies::default());
             Plan { name, role, address, alive, whole, proxies }
         };
         Ok((Fakes, vec![(plan(1), None), (plan(2), log)]))

@@ -1,9 +1,11 @@
-//! `capacity`: the highest rate that a system sustains while its tail stays below a limit, as a bracket.
+//! `capacity`: the highest rate that a system sustains while its tail stays below a limit, as a
+//! bracket.
 //!
-//! Every probe is a whole open-loop cell of its own, on fresh clients and a fresh topic, stream or list: nothing of one
-//! rate's backlog is forgiven or inherited at the next. A probe passes when the rate was reached and everything
-//! delivered, the backlog did not grow, and end-to-end p99 kept the limit. Whether its median had come to rest
-//! (`unsteady`) is not asked: short probes cannot tell, and drift beyond the limit fails by the limit.
+//! Every probe is a whole open-loop cell of its own, on fresh clients and a fresh topic, stream or
+//! list: nothing of one rate's backlog is forgiven or inherited at the next. A probe passes when
+//! the rate was reached and everything delivered, the backlog did not grow, and end-to-end p99 kept
+//! the limit. Whether its median had come to rest (`unsteady`) is not asked: short probes cannot
+//! tell, and drift beyond the limit fails by the limit.
 
 mod search;
 
@@ -23,33 +25,42 @@ const REST: Duration = Duration::from_secs(1);
 /// Most probes of one search; a bracket needs about twelve.
 const PROBES: u32 = 40;
 
-pub fn run(context: &mut ExperimentContext<'_>, keys: &Capacity) -> Result<CellOutput, CellRunError> {
+pub fn run(
+    context: &mut ExperimentContext<'_>,
+    keys: &Capacity,
+) -> Result<CellOutput, CellRunError> {
     let start = context.cell.load.rate.map_or(1000, whole);
     let (mut probes, mut died) = (Vec::<Probe>::new(), None);
-    let bracket = search::<CellRunError>(start, whole(keys.most), keys.within.clamp(0.01, 1.0), PROBES, &mut |rate| {
-        if context.interrupted() {
-            return Ok(None);
-        }
-        let cell = at_rate(context.cell, rate);
-        let driver = context.driver(&cell, &format!("p{}", probes.len()))?;
-        let output = context.load(&cell, driver.as_ref(), probes.len() as u64)?;
-        if context.interrupted() {
-            return Ok(None);
-        }
-        if let Err(error) = context.broker.check() {
-            died = Some(error.to_string());
-            return Ok(None);
-        }
-        let probe = Probe::of(rate, &output, keys.limit);
-        let passed = probe.failed_by.is_none();
-        probes.push(probe);
-        // A topic left behind is a nuisance to the next probe, not a reason to give up.
-        let _ = driver.clean_up();
-        if !passed {
-            std::thread::sleep(REST);
-        }
-        Ok(Some(passed))
-    })?;
+    let bracket = search::<CellRunError>(
+        start,
+        whole(keys.most),
+        keys.within.clamp(0.01, 1.0),
+        PROBES,
+        &mut |rate| {
+            if context.interrupted() {
+                return Ok(None);
+            }
+            let cell = at_rate(context.cell, rate);
+            let driver = context.driver(&cell, &format!("p{}", probes.len()))?;
+            let output = context.load(&cell, driver.as_ref(), probes.len() as u64)?;
+            if context.interrupted() {
+                return Ok(None);
+            }
+            if let Err(error) = context.broker.check() {
+                died = Some(error.to_string());
+                return Ok(None);
+            }
+            let probe = Probe::of(rate, &output, keys.limit);
+            let passed = probe.failed_by.is_none();
+            probes.push(probe);
+            // A topic left behind is a nuisance to the next probe, not a reason to give up.
+            let _ = driver.clean_up();
+            if !passed {
+                std::thread::sleep(REST);
+            }
+            Ok(Some(passed))
+        },
+    )?;
     let mut output = context.output(observations(&bracket, &probes, keys))?;
     output.record.error = died;
     Ok(output)
@@ -64,7 +75,8 @@ fn at_rate(cell: &Cell, rate: u64) -> Cell {
     cell.load.model = Model::Open;
     cell.load.rate = Some(Rate::per_second(rate));
     cell.load.messages = None;
-    // Thousands of messages wait in what is overloaded; reading them back proves nothing that the books do not.
+    // Thousands of messages wait in what is overloaded; reading them back proves nothing that the
+    // books do not.
     cell.load.audit = false;
     cell
 }
@@ -96,7 +108,10 @@ impl Probe {
         let planned = record.window_planned.unwrap_or(0).max(1) as f64;
         let by_all = record.window_consumed as f64 / f64::from(record.subscriptions.max(1));
         let good = by_all.min(record.window_acked as f64) / planned;
-        let window = record.window_start_ns.zip(record.window_end_ns).map(|(from, to)| to.saturating_sub(from));
+        let window = record
+            .window_start_ns
+            .zip(record.window_end_ns)
+            .map(|(from, to)| to.saturating_sub(from));
         let carried = window.filter(|ns| *ns > 0).map(|ns| good * planned * 1e9 / ns as f64);
         let broken = match p99_ns {
             _ if record.error.is_some() => record.error.clone(),
@@ -109,15 +124,19 @@ impl Probe {
             Some(_) => None,
         };
         let failed_by = match (broken, spoilt) {
-            // Latency counts from the plan, so a late generator makes it worse and never better: a pass stands.
+            // Latency counts from the plan, so a late generator makes it worse and never better: a
+            // pass stands.
             (None, Some(gate)) if gate.name != "books-balance" => None,
-            (_, Some(gate)) => Some(ProbeFailure::Harness(format!("{}: {}", gate.name, gate.found))),
+            (_, Some(gate)) => {
+                Some(ProbeFailure::Harness(format!("{}: {}", gate.name, gate.found)))
+            }
             (broken, None) => broken.map(ProbeFailure::Broker),
         };
         Self { rate, carried, p99_ns, n, failed_by }
     }
 
-    /// Where it stood and how it ended, with its tail and what it carried: what a chart of the search is drawn from.
+    /// Where it stood and how it ended, with its tail and what it carried: what a chart of the
+    /// search is drawn from.
     fn observations(&self, number: usize) -> impl Iterator<Item = Observation> {
         let went = match &self.failed_by {
             None => "passed",
@@ -155,18 +174,26 @@ fn observations(bracket: &Bracket, probes: &[Probe], keys: &Capacity) -> Vec<Obs
     };
     // An end needs the system's own failure twice.
     let by_harness = |rate: u64| {
-        let failed = probes.iter().filter(|probe| probe.rate == rate).filter_map(|probe| probe.failed_by.as_ref());
+        let failed = probes
+            .iter()
+            .filter(|probe| probe.rate == rate)
+            .filter_map(|probe| probe.failed_by.as_ref());
         failed.filter(|why| matches!(why, ProbeFailure::Broker(_))).count() < search::AGREE as usize
     };
     let (high, without) = match bracket.high {
         Some(rate) if by_harness(rate) => (None, "the generator gave out before the system did"),
         Some(rate) => (Some(rate), ""),
-        None if bracket.low.is_some_and(|low| low >= whole(keys.most)) => (None, "no rate up to `most` was too high"),
+        None if bracket.low.is_some_and(|low| low >= whole(keys.most)) => {
+            (None, "no rate up to `most` was too high")
+        }
         None => (None, "the search ended before two of three probes agreed"),
     };
     let no_low = "no rate kept the limit in two of three probes before the search ended";
-    let ends = [end(metric::CAPACITY_LOW, bracket.low, no_low), end(metric::CAPACITY_HIGH, high, without)];
-    ends.into_iter().chain(probes.iter().zip(1..).flat_map(|(probe, number)| probe.observations(number))).collect()
+    let ends =
+        [end(metric::CAPACITY_LOW, bracket.low, no_low), end(metric::CAPACITY_HIGH, high, without)];
+    ends.into_iter()
+        .chain(probes.iter().zip(1..).flat_map(|(probe, number)| probe.observations(number)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -179,8 +206,13 @@ mod tests {
     fn output(ms: u64) -> CellOutput {
         let mut histogram = new_histogram();
         histogram.record_n(ms * 1_000_000, 1000).unwrap();
-        let interval =
-            Interval { metric: Latency::EndToEnd, warm_up: false, start_ns: 0, length_ns: 1_000_000_000, histogram };
+        let interval = Interval {
+            metric: Latency::EndToEnd,
+            warm_up: false,
+            start_ns: 0,
+            length_ns: 1_000_000_000,
+            histogram,
+        };
         let record = CellRecord {
             subscriptions: 1,
             window_start_ns: Some(1_000_000_000),
@@ -208,8 +240,14 @@ mod tests {
         assert!(
             matches!(failed(|record| record.window_consumed = 980, 10), Some(ProbeFailure::Broker(why)) if why.contains("98.0 %"))
         );
-        assert!(matches!(failed(|record| record.outcome = CellOutcome::Overloaded, 10), Some(ProbeFailure::Broker(_))));
-        assert!(matches!(failed(|record| record.error = Some("gone".into()), 10), Some(ProbeFailure::Broker(_))));
+        assert!(matches!(
+            failed(|record| record.outcome = CellOutcome::Overloaded, 10),
+            Some(ProbeFailure::Broker(_))
+        ));
+        assert!(matches!(
+            failed(|record| record.error = Some("gone".into()), 10),
+            Some(ProbeFailure::Broker(_))
+        ));
     }
 
     #[test]
@@ -226,7 +264,11 @@ mod tests {
         let spoilt = failed(late, 60);
         assert!(matches!(spoilt, Some(ProbeFailure::Harness(_))), "{spoilt:?}");
         let probes = [Probe { rate: 2000, carried: None, p99_ns: None, n: 0, failed_by: spoilt }];
-        let found = observations(&Bracket { low: Some(1900), high: Some(2000) }, &probes, &Capacity::default());
+        let found = observations(
+            &Bracket { low: Some(1900), high: Some(2000) },
+            &probes,
+            &Capacity::default(),
+        );
         assert_eq!((found[0].value, found[1].value), (Some(1900.0), None));
         assert!(found[1].text.starts_with("the generator gave out"), "{}", found[1].text);
     }
@@ -235,8 +277,12 @@ mod tests {
     fn every_probe_says_what_it_carried_and_how_it_went() {
         let probes = [10, 60].map(|ms| Probe::of(500, &output(ms), Span::from_millis(50)));
         let found = observations(&Bracket::default(), &probes, &Capacity::default());
-        let told: Vec<_> = found[2..].iter().map(|o| (o.metric.as_str(), o.point.as_str(), o.value, o.n)).collect();
-        let tail = |ms: u64| Some(quantiles(&output(ms).intervals[0].histogram).p99_ns.unwrap() as f64);
+        let told: Vec<_> = found[2..]
+            .iter()
+            .map(|o| (o.metric.as_str(), o.point.as_str(), o.value, o.n))
+            .collect();
+        let tail =
+            |ms: u64| Some(quantiles(&output(ms).intervals[0].histogram).p99_ns.unwrap() as f64);
         assert_eq!(
             told,
             [

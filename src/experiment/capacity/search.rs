@@ -1,7 +1,9 @@
-//! The search itself: double until a probe fails, bisect, then have two of three probes agree at both ends.
+//! The search itself: double until a probe fails, bisect, then have two of three probes agree at
+//! both ends.
 //!
-//! Pure: it knows rates and verdicts, not what a probe is. A rate's verdict is the majority of its own probes, so one
-//! lucky or unlucky probe cannot set an end; an end that does not hold moves the bracket by one step and is asked again.
+//! Pure: it knows rates and verdicts, not what a probe is. A rate's verdict is the majority of its
+//! own probes, so one lucky or unlucky probe cannot set an end; an end that does not hold moves the
+//! bracket by one step and is asked again.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +19,8 @@ pub struct Bracket {
     pub high: Option<u64>,
 }
 
-/// Asks `probe` for at most `budget` rates from `start` up to `most`, until low and high are `within` of each other.
-/// `probe` answers `None` to end the search early.
+/// Asks `probe` for at most `budget` rates from `start` up to `most`, until low and high are
+/// `within` of each other. `probe` answers `None` to end the search early.
 pub fn search<E>(
     start: u64,
     most: u64,
@@ -74,7 +76,8 @@ impl<E> Search<'_, E> {
             while let (Some(below), Some(above)) = (low, high)
                 && above as f64 > below as f64 * ratio * 1.001
             {
-                let middle = ((below as f64 * above as f64).sqrt().round() as u64).clamp(below + 1, above - 1);
+                let middle = ((below as f64 * above as f64).sqrt().round() as u64)
+                    .clamp(below + 1, above - 1);
                 *(if self.once(middle)? { &mut low } else { &mut high }) = Some(middle);
             }
             if let Some(rate) = low
@@ -87,7 +90,8 @@ impl<E> Search<'_, E> {
             match high {
                 Some(rate) if self.confirm(rate)? => {
                     low = Some(rate);
-                    high = Some(((rate as f64 * ratio) as u64).min(most)).filter(|higher| *higher > rate);
+                    high = Some(((rate as f64 * ratio) as u64).min(most))
+                        .filter(|higher| *higher > rate);
                 }
                 _ => return Ok(()),
             }
@@ -115,9 +119,11 @@ impl<E> Search<'_, E> {
 
     /// What is confirmed: the highest rate that passed, and the lowest above it that failed.
     fn bracket(&self) -> Bracket {
-        let with = |verdict| self.votes.iter().filter(move |(_, votes)| votes.verdict() == Some(verdict));
+        let with =
+            |verdict| self.votes.iter().filter(move |(_, votes)| votes.verdict() == Some(verdict));
         let high = with(false).map(|(rate, _)| *rate).next();
-        let low = with(true).map(|(rate, _)| *rate).rfind(|low| high.is_none_or(|high| *low < high));
+        let low =
+            with(true).map(|(rate, _)| *rate).rfind(|low| high.is_none_or(|high| *low < high));
         Bracket { low, high }
     }
 }
@@ -140,7 +146,9 @@ mod tests {
 
     #[test]
     fn a_known_maximum_is_bracketed_with_few_probes() {
-        let (Bracket { low: Some(low), high: Some(high) }, probes) = exact(73_000, 4000, 2_000_000, 40) else {
+        let (Bracket { low: Some(low), high: Some(high) }, probes) =
+            exact(73_000, 4000, 2_000_000, 40)
+        else {
             panic!("no bracket")
         };
         assert!(low <= 73_000 && high > 73_000 && high as f64 <= low as f64 * 1.11, "{low} {high}");
@@ -153,7 +161,11 @@ mod tests {
     fn what_has_no_end_says_so() {
         assert_eq!(exact(u64::MAX, 1000, 64_000, 40).0, Bracket { low: Some(64_000), high: None });
         assert_eq!(exact(0, 1000, 64_000, 40).0, Bracket { low: None, high: Some(LEAST) });
-        assert_eq!(exact(73_000, 4000, 2_000_000, 3).0, Bracket::default(), "a spent budget confirms nothing");
+        assert_eq!(
+            exact(73_000, 4000, 2_000_000, 3).0,
+            Bracket::default(),
+            "a spent budget confirms nothing"
+        );
     }
 
     #[test]
@@ -170,8 +182,8 @@ mod tests {
     }
 
     proptest! {
-        /// Probes that are right nine times in ten near the truth: the ends are always confirmed, ordered and apart by
-        /// one step, and the search ends.
+        /// Probes that are right nine times in ten near the truth: the ends are always confirmed,
+        /// ordered and apart by one step, and the search ends.
         #[test]
         fn noise_never_makes_it_run_for_ever(truth in 20u64..1_000_000, start in 10u64..100_000, seed in any::<u64>()) {
             let mut rng = SplitMix64::new(seed);

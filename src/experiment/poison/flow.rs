@@ -1,4 +1,5 @@
-//! One flow: messages at a fixed rate into a place of their own, and the consumers that work on them.
+//! One flow: messages at a fixed rate into a place of their own, and the consumers that work on
+//! them.
 
 use super::processing::{ProcessingLog, Task, UnacknowledgedWorker};
 use crate::clock::Clock;
@@ -79,7 +80,8 @@ impl<'a> Flow<'a> {
         let _ = self.driver.clean_up();
     }
 
-    /// Sends for `length` at the fixed rate while `consume` runs; it is given the start of the load.
+    /// Sends for `length` at the fixed rate while `consume` runs; it is given the start of the
+    /// load.
     pub fn under_load(
         &self,
         length: Span,
@@ -87,7 +89,8 @@ impl<'a> Flow<'a> {
         consume: impl FnOnce(&mut FlowConsumer<'_>, u64) -> Result<(), DriverError>,
     ) -> Result<(ExperimentSender, ProcessingLog), CellRunError> {
         let keys = self.keys;
-        let mut sender = ExperimentSender::new(self.driver.as_ref(), self.cell, self.run, self.clock)?;
+        let mut sender =
+            ExperimentSender::new(self.driver.as_ref(), self.cell, self.run, self.clock)?;
         let start_ns = self.clock.now_ns() + LEAD_NS;
         let end_ns = start_ns + length.nanos();
         let plan = SendPlan {
@@ -130,7 +133,11 @@ impl FlowConsumer<'_> {
         if self.flow.interrupted() {
             self.progress.stop.store(true, Relaxed);
         }
-        self.log.fetch(worker, self.flow.cell.config.consume.batch, self.flow.clock.now_ns() + WAIT_NS)
+        self.log.fetch(
+            worker,
+            self.flow.cell.config.consume.batch,
+            self.flow.clock.now_ns() + WAIT_NS,
+        )
     }
 
     fn step(&mut self, worker: &mut dyn Worker) -> Result<(), DriverError> {
@@ -142,7 +149,9 @@ impl FlowConsumer<'_> {
     /// Works until every message has come to its end, or none has for the drain time.
     pub fn work_off(&mut self, worker: &mut dyn Worker) -> Result<(), DriverError> {
         let (mut settled, mut moved_ns) = (self.log.settled(), self.now_ns());
-        while !self.progress.all_settled(settled) && self.now_ns() <= moved_ns + self.flow.keys.drain.nanos() {
+        while !self.progress.all_settled(settled)
+            && self.now_ns() <= moved_ns + self.flow.keys.drain.nanos()
+        {
             self.step(worker)?;
             if self.log.settled() > settled {
                 (settled, moved_ns) = (self.log.settled(), self.now_ns());
@@ -151,7 +160,11 @@ impl FlowConsumer<'_> {
         Ok(())
     }
 
-    pub fn work_until(&mut self, worker: &mut dyn Worker, until_ns: u64) -> Result<(), DriverError> {
+    pub fn work_until(
+        &mut self,
+        worker: &mut dyn Worker,
+        until_ns: u64,
+    ) -> Result<(), DriverError> {
         while self.now_ns() < until_ns && !self.progress.all_settled(self.log.settled()) {
             self.step(worker)?;
         }
@@ -159,7 +172,11 @@ impl FlowConsumer<'_> {
     }
 
     /// Takes messages without working on them until there are `many`, or no more come in time.
-    pub fn fill_hands(&mut self, worker: &mut dyn Worker, many: usize) -> Result<Vec<Task>, DriverError> {
+    pub fn fill_hands(
+        &mut self,
+        worker: &mut dyn Worker,
+        many: usize,
+    ) -> Result<Vec<Task>, DriverError> {
         let (mut tasks, deadline_ns) = (Vec::new(), self.now_ns() + FILL_NS);
         while tasks.len() < many && self.now_ns() < deadline_ns {
             tasks.extend(self.fetch(worker)?);

@@ -1,8 +1,10 @@
-//! `poison`: what messages that always fail do to the others, and what a consumer that dies takes with it.
+//! `poison`: what messages that always fail do to the others, and what a consumer that dies takes
+//! with it.
 //!
-//! Three flows at a fixed rate, each on a topic, stream or list of its own: without poison, with it, and without it but
-//! with a consumer killed halfway through a batch, whose place another one takes. Every acknowledged message is followed
-//! to its end; dead letters are counted by reading them back, not by what the worker said.
+//! Three flows at a fixed rate, each on a topic, stream or list of its own: without poison, with
+//! it, and without it but with a consumer killed halfway through a batch, whose place another one
+//! takes. Every acknowledged message is followed to its end; dead letters are counted by reading
+//! them back, not by what the worker said.
 
 mod flow;
 mod processing;
@@ -44,7 +46,8 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, CellRunE
     let place = flow.place()?;
     let mut worker = flow.worker(&place, 0)?;
     let length = Span(keys.warm_up.nanos() + keys.duration.nanos());
-    let (sender, log) = flow.under_load(length, &place, |consumer, _| consumer.work_off(worker.as_mut()))?;
+    let (sender, log) =
+        flow.under_load(length, &place, |consumer, _| consumer.work_off(worker.as_mut()))?;
     worker.close()?;
     if flow.interrupted() {
         flow.clean_up(&place);
@@ -53,7 +56,8 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, CellRunE
     let (mut dead, mut dead_again) = (SeqSet::new(), 0);
     if let Ok(work) = &place {
         work.dead_letters(flow.clock.now_ns() + READ_BACK_NS, &mut |payload| {
-            dead_again += u64::from(flow.sequence(payload).is_some_and(|sequence| !dead.insert(sequence)));
+            dead_again +=
+                u64::from(flow.sequence(payload).is_some_and(|sequence| !dead.insert(sequence)));
         })?;
     }
     let missing = Missing::find(flow, &sender, &log, &dead)?;
@@ -64,7 +68,8 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, CellRunE
     let measured = |metric, value, n| Observation::measured(metric, &*point, value, n);
     let count = |metric, value: u64| measured(metric, value as f64, acked);
     let mut seen = vec![
-        measured(metric::HEALTHY_GOODPUT, log.in_window as f64 / seconds, log.in_window).with_text(sender.failures()),
+        measured(metric::HEALTHY_GOODPUT, log.in_window as f64 / seconds, log.in_window)
+            .with_text(sender.failures()),
         p99(metric::HEALTHY_P99, &point, "healthy messages", &log.latency),
     ];
     match &place {
@@ -74,13 +79,18 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, CellRunE
         }
         Ok(work) => {
             if !log.dead_letter_times.is_empty() {
-                let (p50, n) = (log.dead_letter_times.value_at_quantile(0.5), log.dead_letter_times.len());
+                let (p50, n) =
+                    (log.dead_letter_times.value_at_quantile(0.5), log.dead_letter_times.len());
                 seen.push(measured(metric::DEAD_LETTER_TIME_P50, p50 as f64, n));
             }
-            seen.push(count(metric::DEAD_LETTERED, dead.len()).with_text(work.responsibilities().to_string()));
+            seen.push(
+                count(metric::DEAD_LETTERED, dead.len())
+                    .with_text(work.responsibilities().to_string()),
+            );
         }
     }
-    let unreadable = if log.unreadable > 0 { format!("; {} unreadable", log.unreadable) } else { String::new() };
+    let unreadable =
+        if log.unreadable > 0 { format!("; {} unreadable", log.unreadable) } else { String::new() };
     seen.push(count(metric::HEALTHY_LOST, missing.lost).with_text(missing.words() + &unreadable));
     seen.push(count(metric::DUPLICATED, log.again + dead_again));
     seen.push(count(metric::BLOCKED, missing.blocked));
@@ -113,19 +123,26 @@ fn crashed(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, CellRunEr
     if flow.interrupted() {
         return Ok(Vec::new());
     }
-    let (acked, lost) = (sender.acked.len(), sender.acked.len().saturating_sub(log.processed.len()));
+    let (acked, lost) =
+        (sender.acked.len(), sender.acked.len().saturating_sub(log.processed.len()));
     let (taken, again) = match &place {
         Ok(work) => (work.responsibilities().takes_over, work.responsibilities().comes_again),
-        Err(_) => ("nobody: what is published while nobody subscribes, or lies with the dead, is gone", "nothing"),
+        Err(_) => (
+            "nobody: what is published while nobody subscribes, or lies with the dead, is gone",
+            "nothing",
+        ),
     };
     let measured = |metric, value, n| Observation::measured(metric, "", value, n);
     let mut seen = vec![
-        measured(metric::CRASH_LOST, lost as f64, acked).with_text(format!("taken over by {taken}")),
-        measured(metric::CRASH_DUPLICATED, log.again as f64, acked).with_text(format!("comes again: {again}")),
+        measured(metric::CRASH_LOST, lost as f64, acked)
+            .with_text(format!("taken over by {taken}")),
+        measured(metric::CRASH_DUPLICATED, log.again as f64, acked)
+            .with_text(format!("comes again: {again}")),
     ];
     let since = |ns: u64| ns.saturating_sub(died_ns) as f64;
     if let Some(first_ns) = log.first_ns {
-        let text = "until the consumer that is started at once in the dead one's place gets its first message";
+        let text = "until the consumer that is started at once in the dead one's place gets its \
+            first message";
         seen.push(measured(metric::CRASH_GAP, since(first_ns), 1).with_text(text));
     }
     seen.push(match log.redelivered_ns {
@@ -155,7 +172,9 @@ impl Missing {
         dead: &SeqSet,
     ) -> Result<Self, CellRunError> {
         let missing: Vec<u64> = (0..sender.sent())
-            .filter(|n| sender.acked.contains(*n) && !log.processed.contains(*n) && !dead.contains(*n))
+            .filter(|n| {
+                sender.acked.contains(*n) && !log.processed.contains(*n) && !dead.contains(*n)
+            })
             .collect();
         let mut held = SeqSet::new();
         if !missing.is_empty() {
@@ -183,7 +202,9 @@ impl Missing {
     fn words(&self) -> String {
         match self.not_set_aside {
             0 => String::new(),
-            held => format!("{held} poison messages not set aside by the deadline, still held by the broker"),
+            held => format!(
+                "{held} poison messages not set aside by the deadline, still held by the broker"
+            ),
         }
     }
 }

@@ -1,6 +1,8 @@
-//! The consuming side: works on what a worker hands out and books how it ended. One log may outlive its worker.
+//! The consuming side: works on what a worker hands out and books how it ended. One log may outlive
+//! its worker.
 //!
-//! Poison is told by its number, which both sides know: it fails at every try. Everything else succeeds at once.
+//! Poison is told by its number, which both sides know: it fails at every try. Everything else
+//! succeeds at once.
 
 use crate::driver::work::{WorkEvent, Worker};
 use crate::driver::{DriverError, Incoming, Subscriber};
@@ -64,14 +66,21 @@ impl ProcessingLog {
     }
 
     /// Takes one batch, without working on it yet.
-    pub fn fetch(&mut self, worker: &mut dyn Worker, max: u32, until_ns: u64) -> Result<Vec<Task>, DriverError> {
+    pub fn fetch(
+        &mut self,
+        worker: &mut dyn Worker,
+        max: u32,
+        until_ns: u64,
+    ) -> Result<Vec<Task>, DriverError> {
         let mut tasks = Vec::new();
         let mut unreadable = Vec::new();
         worker.take(max, until_ns, &mut |event| match event {
-            WorkEvent::Task { id, attempt, payload, at_ns } => match read(payload, self.run, self.message_bytes) {
-                Reading::Ours(envelope) => tasks.push(Task { id, attempt, envelope, at_ns }),
-                Reading::Corrupt | Reading::Foreign => unreadable.push(id),
-            },
+            WorkEvent::Task { id, attempt, payload, at_ns } => {
+                match read(payload, self.run, self.message_bytes) {
+                    Reading::Ours(envelope) => tasks.push(Task { id, attempt, envelope, at_ns }),
+                    Reading::Corrupt | Reading::Foreign => unreadable.push(id),
+                }
+            }
             WorkEvent::DeadLettered { id, at_ns } => {
                 let Some(sequence) = self.dead_lettering.remove(&id) else { return };
                 if self.dead_lettered.insert(sequence)
@@ -88,7 +97,9 @@ impl ProcessingLog {
     }
 
     pub fn work(&mut self, worker: &mut dyn Worker, tasks: &[Task]) {
-        for Task { id, attempt, envelope: Envelope { sequence, planned_ns, .. }, at_ns } in tasks.iter().copied() {
+        for Task { id, attempt, envelope: Envelope { sequence, planned_ns, .. }, at_ns } in
+            tasks.iter().copied()
+        {
             if self.is_poison(sequence) {
                 self.first_tries.entry(sequence).or_insert(at_ns);
                 match self.tries {
@@ -121,13 +132,24 @@ impl ProcessingLog {
     }
 }
 
-/// A plain subscriber in a worker's place, for a system that cannot hand a message out again: what fails is gone.
+/// A plain subscriber in a worker's place, for a system that cannot hand a message out again: what
+/// fails is gone.
 pub struct UnacknowledgedWorker(pub Box<dyn Subscriber>);
 
 impl Worker for UnacknowledgedWorker {
-    fn take(&mut self, _: u32, until_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError> {
+    fn take(
+        &mut self,
+        _: u32,
+        until_ns: u64,
+        sink: &mut dyn FnMut(WorkEvent<'_>),
+    ) -> Result<(), DriverError> {
         self.0.receive(until_ns, &mut |incoming: Incoming<'_>| {
-            sink(WorkEvent::Task { id: 0, attempt: 1, payload: incoming.payload, at_ns: incoming.received_ns });
+            sink(WorkEvent::Task {
+                id: 0,
+                attempt: 1,
+                payload: incoming.payload,
+                at_ns: incoming.received_ns,
+            });
         })
     }
     fn done(&mut self, _: u64) {}
@@ -153,13 +175,24 @@ mod tests {
     }
 
     impl Worker for Table {
-        fn take(&mut self, _: u32, _: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError> {
+        fn take(
+            &mut self,
+            _: u32,
+            _: u64,
+            sink: &mut dyn FnMut(WorkEvent<'_>),
+        ) -> Result<(), DriverError> {
             self.desk.hand_out(u64::MAX, sink);
             for sequence in std::mem::take(&mut self.new) {
                 let mut message = [0; 100];
-                Envelope { run: 7, producer: 0, lane: 0, sequence, planned_ns: 1000 * sequence }.write(&mut message);
+                Envelope { run: 7, producer: 0, lane: 0, sequence, planned_ns: 1000 * sequence }
+                    .write(&mut message);
                 self.desk.hold(sequence, &message);
-                sink(WorkEvent::Task { id: sequence, attempt: 1, payload: &message, at_ns: 1000 * sequence + 5 });
+                sink(WorkEvent::Task {
+                    id: sequence,
+                    attempt: 1,
+                    payload: &message,
+                    at_ns: 1000 * sequence + 5,
+                });
             }
             for id in &self.dead_lettered {
                 sink(WorkEvent::DeadLettered { id: *id, at_ns: 1000 * id + 305 });
@@ -183,7 +216,14 @@ mod tests {
 
     fn log() -> ProcessingLog {
         let (every, tries, window) = (Some(10), Some(3), (0, 20_000));
-        ProcessingLog { run: 7, message_bytes: 100, every, tries, window, ..ProcessingLog::default() }
+        ProcessingLog {
+            run: 7,
+            message_bytes: 100,
+            every,
+            tries,
+            window,
+            ..ProcessingLog::default()
+        }
     }
 
     #[test]
@@ -195,7 +235,10 @@ mod tests {
             log.work(&mut table, &tasks);
         }
         assert_eq!(table.dead_lettered, [9, 19, 29]);
-        assert_eq!((log.processed.len(), log.dead_lettered.len(), log.again, log.settled()), (27, 3, 0, 30));
+        assert_eq!(
+            (log.processed.len(), log.dead_lettered.len(), log.again, log.settled()),
+            (27, 3, 0, 30)
+        );
         assert_eq!((log.dead_letter_times.len(), log.dead_letter_times.max()), (3, 300));
         // Received in the first 20 µs, of which two were poison; all of those are timed.
         assert_eq!((log.in_window, log.latency.len(), log.latency.max()), (18, 18, 5));
@@ -207,7 +250,10 @@ mod tests {
         let (mut table, mut log) = (Table { new: vec![8, 9, 8], ..Table::default() }, for_good());
         let tasks = log.fetch(&mut table, 100, 0).unwrap();
         log.work(&mut table, &tasks);
-        assert_eq!((log.processed.len(), log.again, log.gone.len(), table.dead_lettered.len()), (1, 1, 1, 0));
+        assert_eq!(
+            (log.processed.len(), log.again, log.gone.len(), table.dead_lettered.len()),
+            (1, 1, 1, 0)
+        );
         let strange = ProcessingLog { run: 8, ..for_good() };
         let (mut table, mut log) = (Table { new: vec![1], ..Table::default() }, strange);
         assert!(log.fetch(&mut table, 100, 0).unwrap().is_empty());

@@ -1,7 +1,7 @@
 //! A stream of small messages beside the large one: what everyone else feels of it.
 //!
-//! Open loop: each message is planned, and late is late, whoever is to blame. A message that never arrives counts as
-//! having taken until the end.
+//! Open loop: each message is planned, and late is late, whoever is to blame. A message that never
+//! arrives counts as having taken until the end.
 
 use crate::engine::{CellRunError, OnDrop, SendPlan};
 use crate::experiment::ExperimentContext;
@@ -31,8 +31,8 @@ pub struct BystanderSample {
     pub missing: bool,
 }
 
-/// What `large` returns, and every small message that was due meanwhile. A stream that broke off left its last ones
-/// missing.
+/// What `large` returns, and every small message that was due meanwhile. A stream that broke off
+/// left its last ones missing.
 pub fn beside<T>(
     context: &mut ExperimentContext<'_>,
     large: impl FnOnce(&mut ExperimentContext<'_>) -> T,
@@ -60,9 +60,12 @@ pub fn beside<T>(
             if broke_off { clock.now_ns() } else { 0 }
         });
         scope.spawn(|| {
-            let all = tally.receive_until(subscriber.as_mut(), clock, LOOK_NS, u64::MAX, &progress.stop);
+            let all =
+                tally.receive_until(subscriber.as_mut(), clock, LOOK_NS, u64::MAX, &progress.stop);
             let deadline_ns = clock.now_ns() + DRAIN_NS;
-            let rest = |()| tally.receive_while(subscriber.as_mut(), clock, 5 * LOOK_NS, deadline_ns, |_| false);
+            let rest = |()| {
+                tally.receive_while(subscriber.as_mut(), clock, 5 * LOOK_NS, deadline_ns, |_| false)
+            };
             // What came until the connection broke off has come.
             let _ = all.and_then(rest).and_then(|()| subscriber.close());
         });
@@ -71,7 +74,8 @@ pub fn beside<T>(
         (found, sending.join().unwrap_or(0))
     });
     let planned = Schedule::centred(RATE).map(|due_ns| start_ns + due_ns).zip(0..);
-    let planned = planned.take_while(|(due_ns, number)| *number < sender.sent() || *due_ns <= broke_off_ns);
+    let planned =
+        planned.take_while(|(due_ns, number)| *number < sender.sent() || *due_ns <= broke_off_ns);
     let samples = match_up(planned, &tally.wake_ups, clock.now_ns());
     // What is left of it is the broker's, which is about to be stopped.
     let _ = driver.clean_up();
@@ -79,7 +83,11 @@ pub fn beside<T>(
 }
 
 /// Messages by when they were due and their numbers, with how long each took, by number.
-fn match_up(planned: impl Iterator<Item = (u64, u64)>, wake_ups: &[(u64, u64)], now_ns: u64) -> Vec<BystanderSample> {
+fn match_up(
+    planned: impl Iterator<Item = (u64, u64)>,
+    wake_ups: &[(u64, u64)],
+    now_ns: u64,
+) -> Vec<BystanderSample> {
     let took: HashMap<u64, u64> = wake_ups.iter().copied().collect();
     let sample = |(planned_ns, number)| {
         let arrived = took.get(&number).copied();
@@ -97,7 +105,11 @@ mod tests {
     fn who_arrived_took_as_long_as_it_did_and_who_never_came_took_until_now() {
         let planned = [100, 200, 300].into_iter().zip(0..);
         let samples = match_up(planned, &[(2, 50), (0, 10), (9, 1)], 1000);
-        let sample = |planned_ns, latency_ns, missing| BystanderSample { planned_ns, latency_ns, missing };
-        assert_eq!(samples, [sample(100, 10, false), sample(200, 800, true), sample(300, 50, false)]);
+        let sample =
+            |planned_ns, latency_ns, missing| BystanderSample { planned_ns, latency_ns, missing };
+        assert_eq!(
+            samples,
+            [sample(100, 10, false), sample(200, 800, true), sample(300, 50, false)]
+        );
     }
 }

@@ -1,11 +1,14 @@
-//! The climb itself: each rung in each of its ways, one message at a time, with memory and wire watched.
+//! The climb itself: each rung in each of its ways, one message at a time, with memory and wire
+//! watched.
 //!
-//! A limit that was met ends its way; what nobody answered does not, since a larger message may pass by other means
-//! (a codec's ratio decides what some consumers can unpack).
+//! A limit that was met ends its way; what nobody answered does not, since a larger message may
+//! pass by other means (a codec's ratio decides what some consumers can unpack).
 
 use super::super::ExperimentContext;
 use super::plan::{Limit, SendVariant, kinds, needs, refuse, sent};
-use crate::driver::{Driver, DriverError, LargeClient, LargeMessages, LargeRefusal, Times, Trip, Who, codec};
+use crate::driver::{
+    Driver, DriverError, LargeClient, LargeMessages, LargeRefusal, Times, Trip, Who, codec,
+};
 use crate::engine::{CellRunError, Phase, Progress};
 use crate::environment::{memory_available, reset_peak, usage};
 use crate::model::{Codec, Software};
@@ -20,7 +23,8 @@ const MOST_TRIPS: usize = 1000;
 const LOG: Duration = Duration::from_millis(100);
 const LOG_LINES: usize = 60;
 /// What a broker writes when it is about our message.
-const TELLING: &[&str] = &["ERROR", "Exception", "Error:", "overcoming of output buffer", "query buffer"];
+const TELLING: &[&str] =
+    &["ERROR", "Exception", "Error:", "overcoming of output buffer", "query buffer"];
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
@@ -68,10 +72,14 @@ struct Climb<'a, 'b> {
 }
 
 /// Tries every rung from the smallest up.
-pub fn climb(context: &mut ExperimentContext<'_>, keys: &SizeLadder) -> Result<Vec<Attempt>, CellRunError> {
+pub fn climb(
+    context: &mut ExperimentContext<'_>,
+    keys: &SizeLadder,
+) -> Result<Vec<Attempt>, CellRunError> {
     let software = context.cell.config.system.software();
     let (connections, limits, attempts) = (Vec::new(), Vec::new(), Vec::new());
-    let mut climb = Climb { context, keys, software, connections, opened: 0, limits, attempts, broken: None };
+    let mut climb =
+        Climb { context, keys, software, connections, opened: 0, limits, attempts, broken: None };
     let climbed = climb.up();
     let broken = climb.broken.is_some();
     climb.connections.into_iter().for_each(|connection| connection.close(broken));
@@ -85,7 +93,9 @@ impl Climb<'_, '_> {
         sizes.dedup();
         for size in sizes {
             // One payload at a time: they are large.
-            for (payload, body) in [(PayloadKind::Text, BodyKind::Text), (PayloadKind::Random, BodyKind::Random)] {
+            for (payload, body) in
+                [(PayloadKind::Text, BodyKind::Text), (PayloadKind::Random, BodyKind::Random)]
+            {
                 let mut content = Vec::new();
                 let kinds = kinds(self.keys, self.software, size).into_iter();
                 for kind in kinds.filter(|kind| kind.payload == payload) {
@@ -114,16 +124,30 @@ impl Climb<'_, '_> {
         if let Some(why) = &self.broken {
             return Some(why.clone());
         }
-        if let Some(Limit { kind, size, refusal }) = self.limits.iter().find(|limit| limit.holds_for(kind)) {
+        if let Some(Limit { kind, size, refusal }) =
+            self.limits.iter().find(|limit| limit.holds_for(kind))
+        {
             return Some(format!("{size} ({kind}) was refused already by {}", refusal.who));
         }
         let available = memory_available()?;
-        let held = self.context.broker.pids().into_iter().filter_map(usage).map(|usage| usage.rss_bytes).sum();
+        let held = self
+            .context
+            .broker
+            .pids()
+            .into_iter()
+            .filter_map(usage)
+            .map(|usage| usage.rss_bytes)
+            .sum();
         refuse(needs(self.software, kind, bytes as u64), held, available, self.keys.headroom.0)
     }
 
     /// Sends `content` once, or several times where it is over soon.
-    fn attempt(&mut self, kind: SendVariant, size: Bytes, content: &[u8]) -> Result<Tried, CellRunError> {
+    fn attempt(
+        &mut self,
+        kind: SendVariant,
+        size: Bytes,
+        content: &[u8],
+    ) -> Result<Tried, CellRunError> {
         let clock = self.context.clock();
         let log_before = self.context.broker.log_tail(LOG_LINES);
         let mut pids = self.context.broker.pids();
@@ -168,7 +192,9 @@ impl Climb<'_, '_> {
         }
         let unpack = if packs { started.elapsed() } else { Duration::ZERO };
 
-        let peak = |(pid, fresh): (&u32, bool)| usage(*pid).filter(|_| fresh).map(|usage| usage.peak_rss_bytes);
+        let peak = |(pid, fresh): (&u32, bool)| {
+            usage(*pid).filter(|_| fresh).map(|usage| usage.peak_rss_bytes)
+        };
         let mut peaks = pids.iter().zip(fresh).map(peak);
         let client_peak = peaks.next().flatten();
         let broker_peak = if pids.len() > 1 { peaks.sum() } else { None };
@@ -185,16 +211,28 @@ impl Climb<'_, '_> {
         let median = times.get(times.len() / 2).copied();
         let end = match (refusal, median) {
             (None, Some(times)) => Ok(times),
-            (refusal, _) => Err(refusal.unwrap_or_else(|| LargeRefusal::new(Who::TimeOut, "interrupted"))),
+            (refusal, _) => {
+                Err(refusal.unwrap_or_else(|| LargeRefusal::new(Who::TimeOut, "interrupted")))
+            }
         };
-        Ok(Tried { end, trips, pack, unpack, wire_bytes, client_peak, broker_peak, window_ns: (begin_ns, end_ns) })
+        Ok(Tried {
+            end,
+            trips,
+            pack,
+            unpack,
+            wire_bytes,
+            client_peak,
+            broker_peak,
+            window_ns: (begin_ns, end_ns),
+        })
     }
 
     /// Adds what the broker wrote in its log, and what became of it.
     fn explain(&mut self, refusal: &mut LargeRefusal, log_before: &str) {
         std::thread::sleep(LOG);
         if let Err(died) = self.context.broker.check() {
-            // A process that a size has killed died of want of memory, as far as anyone can see from here.
+            // A process that a size has killed died of want of memory, as far as anyone can see
+            // from here.
             let died = died.to_string();
             let first = died.lines().next().unwrap_or_default();
             *refusal = LargeRefusal::new(Who::Memory, format!("{first} ({refusal})"));
@@ -248,18 +286,24 @@ impl LadderConnection {
     }
 }
 
-/// The last line that a broker wrote since `before` and that is about a refusal, cut to what a reader can take in.
+/// The last line that a broker wrote since `before` and that is about a refusal, cut to what a
+/// reader can take in.
 fn telling(before: &str, now: &str) -> Option<String> {
     const MOST: usize = 240;
     let old: std::collections::BTreeSet<&str> = before.lines().collect();
     let mut new = now.lines().filter(|line| !old.contains(line));
     let line = new.rfind(|line| TELLING.iter().any(|word| line.contains(word)))?;
     // Folders and addresses of this machine are nobody's business.
-    let words =
-        line.split_whitespace().map(|word| if word.contains('/') || word.contains("addr=") { "…" } else { word });
+    let words = line
+        .split_whitespace()
+        .map(|word| if word.contains('/') || word.contains("addr=") { "…" } else { word });
     let line = words.collect::<Vec<_>>().join(" ");
     let skip = line.chars().count().saturating_sub(MOST);
-    Some(if skip == 0 { line } else { format!("… {}", line.chars().skip(skip).collect::<String>()) })
+    Some(if skip == 0 {
+        line
+    } else {
+        format!("… {}", line.chars().skip(skip).collect::<String>())
+    })
 }
 
 #[cfg(test)]
@@ -270,13 +314,20 @@ mod tests {
     fn the_brokers_own_words_are_found_without_places() {
         let before = "[1] INFO started\n[2] ERROR an old one\n";
         let now = format!(
-            "{before}[3] INFO x\n[4] ERROR append failed in /tmp/x/data (k.R)\njava.lang.NullPointerException: y\n\tat z\n"
+            "{before}[3] INFO x\n[4] ERROR append failed in /tmp/x/data \
+            (k.R)\njava.lang.NullPointerException: y\n\tat z\n"
         );
         assert_eq!(telling(before, &now).unwrap(), "java.lang.NullPointerException: y");
         assert_eq!(telling(before, before), None);
-        let line = "# Client id=5 addr=127.0.0.1:1 cmd=subscribe scheduled to be closed ASAP for overcoming of output buffer limits.";
+        let line = "# Client id=5 addr=127.0.0.1:1 cmd=subscribe scheduled to be closed ASAP for \
+            overcoming of output buffer limits.";
         let found = telling("", line).unwrap();
-        assert!(found.starts_with("# Client id=5 … cmd") && found.ends_with("output buffer limits."), "{found}");
-        assert!(telling("", &format!("ERROR {}", "long ".repeat(500))).unwrap().chars().count() < 250);
+        assert!(
+            found.starts_with("# Client id=5 … cmd") && found.ends_with("output buffer limits."),
+            "{found}"
+        );
+        assert!(
+            telling("", &format!("ERROR {}", "long ".repeat(500))).unwrap().chars().count() < 250
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What is tried on each rung, in which order, what need not be tried any more, and what must not be. Pure.
+//! What is tried on each rung, in which order, what need not be tried any more, and what must not
+//! be. Pure.
 
 use crate::driver::{LargeClient, LargeRefusal};
 use crate::model::{Codec, Software};
@@ -50,7 +51,9 @@ pub fn kinds(keys: &SizeLadder, software: Software, size: Bytes) -> Vec<SendVari
 /// What is sent for a nominal size.
 pub fn sent(software: Software, nominal: Bytes) -> usize {
     match nominal.0 as usize {
-        LIBRDKAFKA_LARGEST if software == Software::Kafka => LIBRDKAFKA_LARGEST - LIBRDKAFKA_FRAMING,
+        LIBRDKAFKA_LARGEST if software == Software::Kafka => {
+            LIBRDKAFKA_LARGEST - LIBRDKAFKA_FRAMING
+        }
         size => size,
     }
 }
@@ -66,23 +69,26 @@ impl Limit {
     /// Whether `kind` would meet it again: uncompressed, no limit asks which bytes it counts.
     pub fn holds_for(&self, kind: SendVariant) -> bool {
         let SendVariant { payload, codec, client } = self.kind;
-        (codec, client) == (kind.codec, kind.client) && (codec == Codec::None || payload == kind.payload)
+        (codec, client) == (kind.codec, kind.client)
+            && (codec == Codec::None || payload == kind.payload)
     }
 }
 
 /// Text becomes smaller than this share of itself by any codec.
 const PACKED: f64 = 0.25;
 
-/// What one message of `size` bytes takes at most, in bytes: client, broker. Factors are measured peaks, rounded up: of
-/// Redis 8.2 and Kafka 4.4 for one message in flight, of our own paths.
+/// What one message of `size` bytes takes at most, in bytes: client, broker. Factors are measured
+/// peaks, rounded up: of Redis 8.2 and Kafka 4.4 for one message in flight, of our own paths.
 pub fn needs(software: Software, kind: SendVariant, size: u64) -> (u64, u64) {
     let size = size as f64;
     let packs = kind.codec != Codec::None && kind.payload == PayloadKind::Text;
     let wire = if packs { size * PACKED } else { size };
     let (client, broker) = match (software, kind.client) {
-        // The caller's and the library's, and a buffer to compress into; the broker reads into and writes from buffers
-        // outside its heap as large as those inside.
-        (Software::Kafka, LargeClient::Usual) if kind.codec == Codec::None => (2.5 * size, 4.0 * wire),
+        // The caller's and the library's, and a buffer to compress into; the broker reads into and
+        // writes from buffers outside its heap as large as those inside.
+        (Software::Kafka, LargeClient::Usual) if kind.codec == Codec::None => {
+            (2.5 * size, 4.0 * wire)
+        }
         (Software::Kafka, LargeClient::Usual) => (2.0 * size + wire, 4.0 * wire),
         (Software::Kafka, LargeClient::Second) => (1.1 * size, 4.0 * wire),
         _ if kind.codec == Codec::None => (1.1 * size, 3.7 * wire),
@@ -92,14 +98,20 @@ pub fn needs(software: Software, kind: SendVariant, size: u64) -> (u64, u64) {
 }
 
 /// Why it must not be tried, better skipped than killed: `held` is what the broker has already.
-pub fn refuse((client, broker): (u64, u64), held: u64, available: u64, headroom: u64) -> Option<String> {
+pub fn refuse(
+    (client, broker): (u64, u64),
+    held: u64,
+    available: u64,
+    headroom: u64,
+) -> Option<String> {
     let needed = client.saturating_add(broker.saturating_sub(held));
     if needed.saturating_add(headroom) <= available {
         return None;
     }
     let mib = |bytes: u64| bytes >> 20;
     Some(format!(
-        "it needs {} MiB in the client and up to {} MiB in the broker (which has {}), and {} MiB are to stay free: {} MiB are available",
+        "it needs {} MiB in the client and up to {} MiB in the broker (which has {}), and {} MiB \
+        are to stay free: {} MiB are available",
         mib(client),
         mib(broker),
         mib(held),
@@ -141,7 +153,10 @@ mod tests {
             codecs: vec![Codec::None, Codec::Lz4],
             ..SizeLadder::default()
         };
-        assert_eq!(points(&keys, Software::Redis, Bytes(999)), ["payload=text,codec=none", "payload=text,codec=lz4"]);
+        assert_eq!(
+            points(&keys, Software::Redis, Bytes(999)),
+            ["payload=text,codec=none", "payload=text,codec=lz4"]
+        );
         assert_eq!(
             points(&keys, Software::Redis, Bytes(1000)),
             ["payload=text,codec=lz4", "payload=random,codec=none"]
@@ -153,12 +168,19 @@ mod tests {
         let kind = |payload, codec, client| SendVariant { payload, codec, client };
         let (text, random) = (PayloadKind::Text, PayloadKind::Random);
         let (usual, second) = (LargeClient::Usual, LargeClient::Second);
-        let limit = |kind| Limit { kind, size: Bytes(1), refusal: LargeRefusal::new(Who::Broker, "") };
+        let limit =
+            |kind| Limit { kind, size: Bytes(1), refusal: LargeRefusal::new(Who::Broker, "") };
         let plain = limit(kind(text, Codec::None, usual));
         assert!(plain.holds_for(kind(random, Codec::None, usual)));
-        assert!(!plain.holds_for(kind(text, Codec::None, second)) && !plain.holds_for(kind(text, Codec::Lz4, usual)));
+        assert!(
+            !plain.holds_for(kind(text, Codec::None, second))
+                && !plain.holds_for(kind(text, Codec::Lz4, usual))
+        );
         let packed = limit(kind(random, Codec::Lz4, usual));
-        assert!(packed.holds_for(kind(random, Codec::Lz4, usual)) && !packed.holds_for(kind(text, Codec::Lz4, usual)));
+        assert!(
+            packed.holds_for(kind(random, Codec::Lz4, usual))
+                && !packed.holds_for(kind(text, Codec::Lz4, usual))
+        );
     }
 
     #[test]
@@ -172,13 +194,24 @@ mod tests {
 
     #[test]
     fn a_gigabyte_fits_a_large_machine_and_is_refused_on_a_small_one() {
-        let kind = SendVariant { payload: PayloadKind::Random, codec: Codec::None, client: LargeClient::Second };
+        let kind = SendVariant {
+            payload: PayloadKind::Random,
+            codec: Codec::None,
+            client: LargeClient::Second,
+        };
         let needed = needs(Software::Kafka, kind, GB);
         assert_eq!(needed, (1_100_000_000, 4_000_000_000));
         assert_eq!(refuse(needed, 0, 24 * GB, GB), None);
         let why = refuse(needed, 0, 5 * GB, GB).unwrap();
-        assert!(why.contains("1049 MiB in the client") && why.contains("3814 MiB in the broker"), "{why}");
-        assert_eq!(refuse(needed, 3 * GB, 4 * GB, GB), None, "what the broker holds already is not needed again");
+        assert!(
+            why.contains("1049 MiB in the client") && why.contains("3814 MiB in the broker"),
+            "{why}"
+        );
+        assert_eq!(
+            refuse(needed, 3 * GB, 4 * GB, GB),
+            None,
+            "what the broker holds already is not needed again"
+        );
     }
 
     #[test]

@@ -10,7 +10,11 @@ use crate::scenario::{PayloadKind, SizeLadder};
 use crate::units::Bytes;
 use std::time::Duration;
 
-pub fn observations(keys: &SizeLadder, attempts: &[Attempt], samples: &[BystanderSample]) -> Vec<Observation> {
+pub fn observations(
+    keys: &SizeLadder,
+    attempts: &[Attempt],
+    samples: &[BystanderSample],
+) -> Vec<Observation> {
     let mut all = Vec::new();
     attempts.iter().for_each(|attempt| of_attempt(attempt, &mut all));
     let every: Vec<&Attempt> = attempts.iter().collect();
@@ -19,14 +23,16 @@ pub fn observations(keys: &SizeLadder, attempts: &[Attempt], samples: &[Bystande
     for Attempt { kind, .. } in attempts {
         if !kinds.contains(kind) {
             kinds.push(*kind);
-            let of_kind: Vec<&Attempt> = attempts.iter().filter(|attempt| attempt.kind == *kind).collect();
+            let of_kind: Vec<&Attempt> =
+                attempts.iter().filter(|attempt| attempt.kind == *kind).collect();
             ends(&kind.to_string(), &of_kind, &mut all);
         }
     }
     let mut sizes: Vec<Bytes> = attempts.iter().map(|attempt| attempt.size).collect();
     sizes.dedup();
     for size in sizes {
-        let of_size: Vec<&Attempt> = attempts.iter().filter(|attempt| attempt.size == size).collect();
+        let of_size: Vec<&Attempt> =
+            attempts.iter().filter(|attempt| attempt.size == size).collect();
         goodput(size, &of_size, &mut all);
         peaks(size, &of_size, &mut all);
         if size >= keys.bystander_from {
@@ -63,22 +69,28 @@ fn of_attempt(attempt: &Attempt, all: &mut Vec<Observation>) {
         (metric::CLIENT_PEAK, tried.client_peak),
         (metric::BROKER_PEAK, tried.broker_peak),
     ];
-    let measured = |(metric, bytes): (_, Option<u64>)| Some(Observation::measured(metric, &*point, bytes? as f64, 1));
+    let measured = |(metric, bytes): (_, Option<u64>)| {
+        Some(Observation::measured(metric, &*point, bytes? as f64, 1))
+    };
     all.extend(sizes.into_iter().filter_map(measured));
 }
 
 fn intact_words(bytes: usize, tried: &Tried, acked: Duration, received: Duration) -> String {
-    let mut text =
-        format!("{bytes} B back byte for byte; acknowledged after {acked:.3?}, received after {received:.3?}");
+    let mut text = format!(
+        "{bytes} B back byte for byte; acknowledged after {acked:.3?}, received after \
+        {received:.3?}"
+    );
     if !tried.pack.is_zero() {
-        text +=
-            &format!("; compressed beforehand in {:.3?}, decompressed afterwards in {:.3?}", tried.pack, tried.unpack);
+        text += &format!(
+            "; compressed beforehand in {:.3?}, decompressed afterwards in {:.3?}",
+            tried.pack, tried.unpack
+        );
     }
     text
 }
 
-/// The largest size that arrived and the smallest that was refused, among `attempts`; for all of them together with the
-/// ways in which it was so.
+/// The largest size that arrived and the smallest that was refused, among `attempts`; for all of
+/// them together with the ways in which it was so.
 fn ends(point: &str, attempts: &[&Attempt], all: &mut Vec<Observation>) {
     let together = point.is_empty();
     let tried = attempts.iter().filter(|attempt| attempt.tried().is_some()).count() as u64;
@@ -90,30 +102,43 @@ fn ends(point: &str, attempts: &[&Attempt], all: &mut Vec<Observation>) {
         let ways = intact().filter(|attempt| together && Some(attempt.size) == most);
         let ways: Vec<String> = ways.map(|attempt| attempt.kind.to_string()).collect();
         let most = most.map_or(0.0, |most| most.0 as f64);
-        Observation::measured(metric::LARGEST_INTACT, point, most, tried).with_text(ways.join(" · "))
+        Observation::measured(metric::LARGEST_INTACT, point, most, tried)
+            .with_text(ways.join(" · "))
     });
 
-    let refused = attempts.iter().filter_map(|attempt| Some((attempt, attempt.tried()?.end.as_ref().err()?)));
+    let refused =
+        attempts.iter().filter_map(|attempt| Some((attempt, attempt.tried()?.end.as_ref().err()?)));
     all.push(match refused.clone().map(|(attempt, _)| attempt.size).min() {
         None => {
-            let up_to = most.map_or("nothing was tried".to_owned(), |most| format!("nothing was refused up to {most}"));
+            let up_to = most.map_or("nothing was tried".to_owned(), |most| {
+                format!("nothing was refused up to {most}")
+            });
             Observation::not_measured(metric::FIRST_REFUSED, point, up_to)
         }
         Some(first) => {
-            let words = refused.filter(|(attempt, _)| attempt.size == first).map(|(attempt, refusal)| match together {
-                true => format!("{}: {refusal}", attempt.kind),
-                false => refusal.to_string(),
-            });
+            let words =
+                refused.filter(|(attempt, _)| attempt.size == first).map(|(attempt, refusal)| {
+                    match together {
+                        true => format!("{}: {refusal}", attempt.kind),
+                        false => refusal.to_string(),
+                    }
+                });
             let words = words.collect::<Vec<_>>().join(" · ");
-            Observation::measured(metric::FIRST_REFUSED, point, first.0 as f64, tried).with_text(words)
+            Observation::measured(metric::FIRST_REFUSED, point, first.0 as f64, tried)
+                .with_text(words)
         }
     });
 }
 
-/// Of one size, by the way that all systems have in common as far as it arrived: text, uncompressed, usual client.
+/// Of one size, by the way that all systems have in common as far as it arrived: text,
+/// uncompressed, usual client.
 fn goodput(size: Bytes, attempts: &[&Attempt], all: &mut Vec<Observation>) {
     let strangeness = |kind: &SendVariant| {
-        (kind.codec != Codec::None, kind.client != LargeClient::Usual, kind.payload != PayloadKind::Text)
+        (
+            kind.codec != Codec::None,
+            kind.client != LargeClient::Usual,
+            kind.payload != PayloadKind::Text,
+        )
     };
     let intact = attempts.iter().filter(|attempt| attempt.intact());
     let best = intact.min_by_key(|attempt| strangeness(&attempt.kind));
@@ -124,41 +149,64 @@ fn goodput(size: Bytes, attempts: &[&Attempt], all: &mut Vec<Observation>) {
         let seconds = (times.received + tried.pack + tried.unpack).as_secs_f64();
         let rate = attempt.sent_bytes as f64 / seconds;
         let text = format!("{}, one message at a time, median", attempt.kind);
-        Some(Observation::measured(metric::GOODPUT_BYTES, point.clone(), rate, tried.trips).with_text(text))
+        Some(
+            Observation::measured(metric::GOODPUT_BYTES, point.clone(), rate, tried.trips)
+                .with_text(text),
+        )
     });
-    let nothing = || Observation::not_measured(metric::GOODPUT_BYTES, point.clone(), "no message of this size arrived");
+    let nothing = || {
+        Observation::not_measured(
+            metric::GOODPUT_BYTES,
+            point.clone(),
+            "no message of this size arrived",
+        )
+    };
     all.push(found.unwrap_or_else(nothing));
 }
 
 fn peaks(size: Bytes, attempts: &[&Attempt], all: &mut Vec<Observation>) {
     type Peak = fn(&Tried) -> Option<u64>;
-    let metrics: [(&Metric, Peak); 2] =
-        [(metric::CLIENT_PEAK, |tried| tried.client_peak), (metric::BROKER_PEAK, |tried| tried.broker_peak)];
+    let metrics: [(&Metric, Peak); 2] = [
+        (metric::CLIENT_PEAK, |tried| tried.client_peak),
+        (metric::BROKER_PEAK, |tried| tried.broker_peak),
+    ];
     for (metric, peak) in metrics {
-        let peaks = attempts.iter().filter_map(|attempt| Some((peak(attempt.tried()?)?, attempt.kind)));
+        let peaks =
+            attempts.iter().filter_map(|attempt| Some((peak(attempt.tried()?)?, attempt.kind)));
         let n = peaks.clone().count() as u64;
         if let Some((bytes, kind)) = peaks.max_by_key(|(bytes, _)| *bytes) {
             let text = format!("the highest of this size: {kind}");
-            all.push(Observation::measured(metric, format!("size={size}"), bytes as f64, n).with_text(text));
+            all.push(
+                Observation::measured(metric, format!("size={size}"), bytes as f64, n)
+                    .with_text(text),
+            );
         }
     }
 }
 
 /// The small messages that were due while messages of this size were on their way.
 fn beside(size: Bytes, attempts: &[&Attempt], samples: &[BystanderSample]) -> Option<Observation> {
-    let windows: Vec<(u64, u64)> = attempts.iter().filter_map(|attempt| Some(attempt.tried()?.window_ns)).collect();
+    let windows: Vec<(u64, u64)> =
+        attempts.iter().filter_map(|attempt| Some(attempt.tried()?.window_ns)).collect();
     if windows.is_empty() {
         return None;
     }
-    let inside = |sample: &&BystanderSample| windows.iter().any(|(from, to)| (*from..*to).contains(&sample.planned_ns));
+    let inside = |sample: &&BystanderSample| {
+        windows.iter().any(|(from, to)| (*from..*to).contains(&sample.planned_ns))
+    };
     let due: Vec<&BystanderSample> = samples.iter().filter(inside).collect();
     let missing = due.iter().filter(|sample| sample.missing).count();
     let mut latencies: Vec<u64> = due.iter().map(|sample| sample.latency_ns).collect();
     latencies.sort_unstable();
-    let (metric, point, n) = (metric::BYSTANDER_P99, format!("size={size}"), latencies.len() as u64);
+    let (metric, point, n) =
+        (metric::BYSTANDER_P99, format!("size={size}"), latencies.len() as u64);
     let rank = (latencies.len() * 99).div_ceil(100);
     let Some(p99) = rank.checked_sub(1).and_then(|rank| latencies.get(rank)) else {
-        return Some(Observation::not_measured(metric, point, "no small message was due in so short a time"));
+        return Some(Observation::not_measured(
+            metric,
+            point,
+            "no small message was due in so short a time",
+        ));
     };
     let mut text = String::new();
     if n < 100 {
@@ -180,7 +228,10 @@ mod tests {
 
     fn attempt(size: u64, codec: Codec, client: LargeClient, end: Result<u64, Who>) -> Attempt {
         let end = end
-            .map(|millis| Times { acked: Duration::from_millis(millis / 2), received: Duration::from_millis(millis) })
+            .map(|millis| Times {
+                acked: Duration::from_millis(millis / 2),
+                received: Duration::from_millis(millis),
+            })
             .map_err(|who| LargeRefusal::new(who, "no"));
         let tried = Tried {
             end,
@@ -213,7 +264,9 @@ mod tests {
     }
 
     fn find<'a>(all: &'a [Observation], metric: &str, point: &str) -> &'a Observation {
-        all.iter().find(|o| o.metric == metric && o.point == point).unwrap_or_else(|| panic!("{metric} {point}"))
+        all.iter()
+            .find(|o| o.metric == metric && o.point == point)
+            .unwrap_or_else(|| panic!("{metric} {point}"))
     }
 
     #[test]
@@ -223,13 +276,22 @@ mod tests {
         assert_eq!(value("largest_intact", ""), Some(64.0 * MIB as f64));
         assert_eq!(find(&all, "largest_intact", "").text, "payload=text,codec=lz4");
         assert_eq!(value("largest_intact", "payload=text,codec=none"), Some(1024.0));
-        assert_eq!(value("largest_intact", "payload=text,codec=none,client=second"), Some(16.0 * MIB as f64));
+        assert_eq!(
+            value("largest_intact", "payload=text,codec=none,client=second"),
+            Some(16.0 * MIB as f64)
+        );
         let first = find(&all, "first_refused", "");
         assert_eq!(first.value, Some(16.0 * MIB as f64));
         assert_eq!(first.text, "payload=text,codec=none: client encoder: no");
-        assert_eq!(find(&all, "first_refused", "payload=text,codec=none,client=second").text, "broker: no");
+        assert_eq!(
+            find(&all, "first_refused", "payload=text,codec=none,client=second").text,
+            "broker: no"
+        );
         let never = find(&all, "first_refused", "payload=text,codec=lz4");
-        assert_eq!((never.kind, never.text.as_str()), (Measured::NotMeasured, "nothing was refused up to 64MiB"));
+        assert_eq!(
+            (never.kind, never.text.as_str()),
+            (Measured::NotMeasured, "nothing was refused up to 64MiB")
+        );
     }
 
     #[test]
@@ -241,7 +303,10 @@ mod tests {
         assert_eq!(of("size=64MiB,payload=text,codec=none").kind, Measured::NotMeasured);
         let refused = of("size=64MiB,payload=text,codec=none,client=second");
         assert_eq!((refused.value, refused.text.as_str()), (Some(0.0), "broker: no"));
-        assert_eq!(find(&all, "wire_bytes", "size=1KiB,payload=text,codec=lz4").value, Some(1124.0));
+        assert_eq!(
+            find(&all, "wire_bytes", "size=1KiB,payload=text,codec=lz4").value,
+            Some(1124.0)
+        );
         assert_eq!(find(&all, "client_peak", "size=64MiB").value, Some(128.0 * MIB as f64));
     }
 
@@ -249,7 +314,10 @@ mod tests {
     fn goodput_takes_the_way_that_all_have_in_common() {
         let all = observations(&SizeLadder::default(), &ladder(), &[]);
         let small = find(&all, "goodput_bytes", "size=1KiB");
-        assert!(small.text.starts_with("payload=text,codec=none,") && small.value == Some(512_000.0), "{small:?}");
+        assert!(
+            small.text.starts_with("payload=text,codec=none,") && small.value == Some(512_000.0),
+            "{small:?}"
+        );
         let middle = find(&all, "goodput_bytes", "size=16MiB");
         assert!(middle.text.contains("client=second"), "{middle:?}");
     }
@@ -258,7 +326,11 @@ mod tests {
     fn the_bystander_counts_what_was_due_meanwhile() {
         let size = 16 * MIB;
         let samples: Vec<BystanderSample> = (0..200)
-            .map(|n| BystanderSample { planned_ns: size - 500 + 10 * n, latency_ns: n, missing: n == 149 })
+            .map(|n| BystanderSample {
+                planned_ns: size - 500 + 10 * n,
+                latency_ns: n,
+                missing: n == 149,
+            })
             .collect();
         let all = observations(&SizeLadder::default(), &ladder(), &samples);
         let found = find(&all, "bystander.p99", "size=16MiB");

@@ -1,7 +1,7 @@
 //! The control page: one file that the broker's library maps and the harness reads and writes.
 //!
-//! Words of 64 bits, each written whole: the harness owns the first half, the library the second (but counts the room
-//! of a full disk down). The layout is that of `preload/shim.c`.
+//! Words of 64 bits, each written whole: the harness owns the first half, the library the second
+//! (but counts the room of a full disk down). The layout is that of `preload/shim.c`.
 
 use super::{DiskError, create};
 use std::fs::{File, OpenOptions};
@@ -70,7 +70,8 @@ impl DiskControl {
             DiskFault::Slow { sync } => (u64::try_from(sync.as_micros()).unwrap_or(u64::MAX), None),
             DiskFault::Full { room } => (0, Some(room)),
         };
-        // The room before the limit that counts it; the generation last, which says that all of it stands.
+        // The room before the limit that counts it; the generation last, which says that all of it
+        // stands.
         self.put(FULL, 0)?;
         self.put(SYNC_DELAY_US, delay_us)?;
         if let Some(room) = room {

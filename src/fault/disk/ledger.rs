@@ -1,7 +1,7 @@
 //! The ledger: what the broker's library noted of each successful sync, oldest first.
 //!
-//! Records of six words, as `preload/shim.c` writes them. A file is named by inode and birth: an inode alone is given to
-//! another file as soon as its own is deleted.
+//! Records of six words, as `preload/shim.c` writes them. A file is named by inode and birth: an
+//! inode alone is given to another file as soon as its own is deleted.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,9 @@ pub struct FileId {
     pub born_ns: u64,
 }
 
-/// Goes through the records of `bytes`, brings `synced`, the length of each file that is on disk, up to date, and tells
-/// how many processes the library was loaded into. A record that is not whole is left out: its sync had not returned to
-/// anybody.
+/// Goes through the records of `bytes`, brings `synced`, the length of each file that is on disk,
+/// up to date, and tells how many processes the library was loaded into. A record that is not whole
+/// is left out: its sync had not returned to anybody.
 pub fn apply(bytes: &[u8], synced: &mut BTreeMap<FileId, u64>) -> u64 {
     let mut loads = 0;
     for record in bytes.chunks_exact(RECORD) {
@@ -59,7 +59,9 @@ mod tests {
     fn the_longest_synced_length_counts_until_the_file_is_cut() {
         let file = FileId { inode: 1, born_ns: 10 };
         let mut synced = BTreeMap::new();
-        let bytes = [record(LOADED, 0, 0, 0), record(SYNCED, 1, 10, 300), record(SYNCED, 1, 10, 200)].concat();
+        let bytes =
+            [record(LOADED, 0, 0, 0), record(SYNCED, 1, 10, 300), record(SYNCED, 1, 10, 200)]
+                .concat();
         assert_eq!(apply(&bytes, &mut synced), 1);
         assert_eq!(synced, BTreeMap::from([(file, 300)]));
         let bytes = [record(CUT, 1, 10, 100), record(CUT, 2, 10, 100)].concat();

@@ -1,4 +1,5 @@
-//! What of a data folder a loss of power takes: from each file, what came after the length that is sure to be on disk.
+//! What of a data folder a loss of power takes: from each file, what came after the length that is
+//! sure to be on disk.
 
 use super::ledger::FileId;
 use std::fs::{self, OpenOptions};
@@ -91,8 +92,9 @@ pub fn cut(cut: &Truncation) -> io::Result<()> {
     OpenOptions::new().write(true).open(&cut.path)?.set_len(cut.to)
 }
 
-/// Not appended to but written through memory at its full length, and made anew from the log after an unclean end:
-/// Kafka's indexes. Nor is the state of producers, which Kafka reads from the log where its file is no good.
+/// Not appended to but written through memory at its full length, and made anew from the log after
+/// an unclean end: Kafka's indexes. Nor is the state of producers, which Kafka reads from the log
+/// where its file is no good.
 fn is_rebuilt(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     matches!(extension, Some("index" | "timeindex" | "txnindex" | "snapshot"))

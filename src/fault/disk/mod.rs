@@ -1,12 +1,13 @@
 //! The disk under a broker: what a loss of power takes from it, and a disk that is slow or full.
 //!
-//! A small library of ours is loaded into the broker (`preload/shim.c`): it notes how long each file was when it was
-//! synced, and delays or refuses writes as the control page says. Invariant: a file is cut only while no process of its
-//! broker lives, and never below a length that a successful sync had seen.
+//! A small library of ours is loaded into the broker (`preload/shim.c`): it notes how long each
+//! file was when it was synced, and delays or refuses writes as the control page says. Invariant: a
+//! file is cut only while no process of its broker lives, and never below a length that a
+//! successful sync had seen.
 //!
-//! It is a *simulated* power loss. Only what was appended is cut: no write is torn, reordered or corrupted, names of
-//! files are taken as kept from the moment they were given, and what a file held that was overwritten in place is not
-//! brought back. Nothing here starts or kills a process.
+//! It is a *simulated* power loss. Only what was appended is cut: no write is torn, reordered or
+//! corrupted, names of files are taken as kept from the moment they were given, and what a file
+//! held that was overwritten in place is not brought back. Nothing here starts or kills a process.
 
 mod control;
 mod ledger;
@@ -23,7 +24,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Names the library to the trampoline that becomes the broker, which is not to be preloaded itself.
+/// Names the library to the trampoline that becomes the broker, which is not to be preloaded
+/// itself.
 pub const SHIM: &str = "BROKERBENCH_DISK_SHIM";
 /// By which the C library loads it.
 pub const PRELOAD: &str = "LD_PRELOAD";
@@ -43,7 +45,8 @@ pub enum DiskError {
     NotHere,
     #[error(
         "the library that faults the disk was not loaded into {0}: the fault cannot be applied. A statically linked \
-         program, one with extra privileges, or a TMPDIR with a blank or colon in its path does not take LD_PRELOAD"
+         program, one with extra privileges, or a TMPDIR with a blank or colon in its path does \
+         not take LD_PRELOAD"
     )]
     NotLoaded(String),
     #[error("cannot {action} {}: {error}", .path.display())]
@@ -56,8 +59,8 @@ impl DiskError {
     }
 }
 
-/// One broker process's disk: the library made ready for it, what it has synced, and the switches of its faults.
-/// Outlives restarts of that process.
+/// One broker process's disk: the library made ready for it, what it has synced, and the switches
+/// of its faults. Outlives restarts of that process.
 pub struct Preload {
     data: PathBuf,
     library: PathBuf,
@@ -68,12 +71,17 @@ pub struct Preload {
 }
 
 impl Preload {
-    /// Puts library, ledger and control page into `folder`, which it makes. What `data` holds by now counts as on disk.
+    /// Puts library, ledger and control page into `folder`, which it makes. What `data` holds by
+    /// now counts as on disk.
     pub fn prepare(folder: &Path, data: &Path) -> Result<Self, DiskError> {
         if LIBRARY.is_empty() {
             return Err(DiskError::NotHere);
         }
-        DirBuilder::new().mode(0o700).recursive(true).create(folder).map_err(DiskError::at("make", folder))?;
+        DirBuilder::new()
+            .mode(0o700)
+            .recursive(true)
+            .create(folder)
+            .map_err(DiskError::at("make", folder))?;
         // As the library finds them by the kernel's names.
         let folder = fs::canonicalize(folder).map_err(DiskError::at("find", folder))?;
         let data = fs::canonicalize(data).map_err(DiskError::at("find", data))?;
@@ -88,21 +96,38 @@ impl Preload {
 
     /// For the process that becomes the broker.
     pub fn environment(&self) -> BTreeMap<String, String> {
-        let pairs = [(SHIM, &self.library), (LEDGER, &self.ledger), (CONTROL, &self.control.path), (DATA, &self.data)];
+        let pairs = [
+            (SHIM, &self.library),
+            (LEDGER, &self.ledger),
+            (CONTROL, &self.control.path),
+            (DATA, &self.data),
+        ];
         pairs.map(|(name, path)| (name.to_owned(), path.display().to_string())).into()
     }
 
-    /// For a container, which finds this folder at `folder` and the data at `data`, and whose user is another: what
-    /// guards the files from strangers is the folder around them.
-    pub fn environment_inside(&self, folder: &str, data: &str) -> Result<BTreeMap<String, String>, DiskError> {
-        let files = [(&self.library, 0o555), (&self.ledger, 0o666), (&self.control.path, 0o666), (&self.data, 0o777)];
+    /// For a container, which finds this folder at `folder` and the data at `data`, and whose user
+    /// is another: what guards the files from strangers is the folder around them.
+    pub fn environment_inside(
+        &self,
+        folder: &str,
+        data: &str,
+    ) -> Result<BTreeMap<String, String>, DiskError> {
+        let files = [
+            (&self.library, 0o555),
+            (&self.ledger, 0o666),
+            (&self.control.path, 0o666),
+            (&self.data, 0o777),
+        ];
         let home = self.ledger.parent().map(|home| (home.to_owned(), 0o755));
         for (path, mode) in files.map(|(path, mode)| (path.clone(), mode)).into_iter().chain(home) {
             let opened = fs::set_permissions(&path, fs::Permissions::from_mode(mode));
             opened.map_err(DiskError::at("open to the container", &path))?;
         }
-        let files = [(PRELOAD, &self.library), (LEDGER, &self.ledger), (CONTROL, &self.control.path)];
-        let at = |path: &Path| format!("{folder}/{}", path.file_name().unwrap_or_default().to_string_lossy());
+        let files =
+            [(PRELOAD, &self.library), (LEDGER, &self.ledger), (CONTROL, &self.control.path)];
+        let at = |path: &Path| {
+            format!("{folder}/{}", path.file_name().unwrap_or_default().to_string_lossy())
+        };
         let files = files.map(|(key, path)| (key.to_owned(), at(path)));
         Ok(files.into_iter().chain([(DATA.to_owned(), data.to_owned())]).collect())
     }
@@ -112,14 +137,15 @@ impl Preload {
         if self.noted()?.1 > 0 { Ok(()) } else { Err(DiskError::NotLoaded(what.to_owned())) }
     }
 
-    /// What a loss of power would take at this moment, where nothing but a sync brings bytes to disk: the most that can be
-    /// lost.
+    /// What a loss of power would take at this moment, where nothing but a sync brings bytes to
+    /// disk: the most that can be lost.
     pub fn at_risk(&self) -> Result<Lost, DiskError> {
         let synced = self.noted()?.0;
         Ok(loss::plan(&self.files()?, |id| synced.get(id).copied().unwrap_or(0)))
     }
 
-    /// Takes from the dead broker's data what a loss of power would have taken. What is left counts as on disk.
+    /// Takes from the dead broker's data what a loss of power would have taken. What is left counts
+    /// as on disk.
     pub fn lose(&mut self) -> Result<Lost, DiskError> {
         let lost = self.at_risk()?;
         for cut in &lost.files {
@@ -129,7 +155,8 @@ impl Preload {
         Ok(lost)
     }
 
-    /// Switches a fault on, in place of any other; [`Preload::seen`] tells when the broker has felt it.
+    /// Switches a fault on, in place of any other; [`Preload::seen`] tells when the broker has felt
+    /// it.
     pub fn set(&self, fault: DiskFault) -> Result<(), DiskError> {
         self.control.set(fault).map_err(DiskError::at("write", &self.control.path))
     }

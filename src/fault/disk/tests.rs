@@ -1,4 +1,5 @@
-//! The library at work in a small program, `dd`: what it syncs is noted, and its writes are slowed down and refused.
+//! The library at work in a small program, `dd`: what it syncs is noted, and its writes are slowed
+//! down and refused.
 
 use super::*;
 use std::process::{Command, Stdio};
@@ -49,17 +50,24 @@ fn what_was_not_synced_is_lost_and_nothing_else() {
     let mut disk = Disk::new();
     assert!(disk.preload.verify("dd").unwrap_err().to_string().contains("not loaded into dd"));
     assert!(disk.dd("synced", 3, &[SYNC]) && disk.dd("log", 3, &["conv=fdatasync,notrunc"]));
-    assert!(disk.dd("log", 2, &APPEND) && disk.dd("never", 4, &[]) && disk.dd("0.timeindex", 1, &[]));
+    assert!(
+        disk.dd("log", 2, &APPEND) && disk.dd("never", 4, &[]) && disk.dd("0.timeindex", 1, &[])
+    );
     assert!(disk.dd("settled", 1, &APPEND));
     disk.preload.verify("dd").unwrap();
     assert_eq!(disk.preload.seen().unwrap().syncs, 2);
 
     let lost = disk.preload.lose().unwrap();
-    let cuts = lost.files.iter().map(|cut| (cut.path.file_name().unwrap().to_str().unwrap(), cut.from, cut.to));
+    let cuts = lost
+        .files
+        .iter()
+        .map(|cut| (cut.path.file_name().unwrap().to_str().unwrap(), cut.from, cut.to));
     let expected = [("log", 5000, 3000), ("never", 4000, 0), ("settled", 1100, 100)];
     assert_eq!(cuts.collect::<Vec<_>>(), expected);
     assert_eq!(lost.bytes(), 7000);
-    for (file, length) in [("log", 3000), ("never", 0), ("settled", 100), ("synced", 3000), ("0.timeindex", 1000)] {
+    for (file, length) in
+        [("log", 3000), ("never", 0), ("settled", 100), ("synced", 3000), ("0.timeindex", 1000)]
+    {
         assert_eq!(disk.length(file), length, "{file}");
     }
     // What is left is on disk.
@@ -114,5 +122,8 @@ fn a_slow_disk_delays_syncs() {
     assert!(took(DiskFault::Slow { sync }) >= sync);
     assert_eq!(disk.preload.seen().unwrap().delayed, 1);
     took(DiskFault::None);
-    assert_eq!(disk.preload.seen().unwrap(), DiskEffects { arrived: true, delayed: 1, syncs: 2, refused: 0 });
+    assert_eq!(
+        disk.preload.seen().unwrap(),
+        DiskEffects { arrived: true, delayed: 1, syncs: 2, refused: 0 }
+    );
 }

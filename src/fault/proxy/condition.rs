@@ -15,29 +15,32 @@ pub(super) enum LinkEnd {
     Upstream,
 }
 
-/// What holds for every connection through a proxy, in both directions, for open ones and later ones, until the next
-/// condition.
+/// What holds for every connection through a proxy, in both directions, for open ones and later
+/// ones, until the next condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Condition {
     /// Everything passes at once.
     #[default]
     None,
-    /// Every byte leaves `delay` after its arrival, give or take up to `jitter` drawn from `seed`. Order is kept, so a
-    /// chunk that drew a short delay still waits for the one before it. Throughput is not limited.
+    /// Every byte leaves `delay` after its arrival, give or take up to `jitter` drawn from `seed`.
+    /// Order is kept, so a chunk that drew a short delay still waits for the one before it.
+    /// Throughput is not limited.
     Latency { delay: Duration, jitter: Duration, seed: u64 },
     /// One line of this rate in each direction, which all connections share in order of arrival.
     Bandwidth { bytes_per_s: u64 },
-    /// Nothing is read and nothing passes; every byte is kept. The senders' buffers fill and they are blocked.
+    /// Nothing is read and nothing passes; every byte is kept. The senders' buffers fill and they
+    /// are blocked.
     Stall,
-    /// Each connection is cut with a TCP reset to both sides. It lasts: connections made meanwhile are cut the same way.
+    /// Each connection is cut with a TCP reset to both sides. It lasts: connections made meanwhile
+    /// are cut the same way.
     Reset,
-    /// The listener is closed, so that connecting gives ECONNREFUSED, and open connections are reset. The port stays
-    /// reserved: no other program gets it meanwhile.
+    /// The listener is closed, so that connecting gives ECONNREFUSED, and open connections are
+    /// reset. The port stays reserved: no other program gets it meanwhile.
     Refuse,
-    /// One bit is flipped in every `every`-th message of ours on its way to the upstream, counted over all connections.
-    /// It is found by its envelope's first bytes and flipped in its body, at a place drawn from `seed`; protocol bytes
-    /// stay whole. Needs messages with the full envelope, neither compressed nor encrypted:
-    /// [`super::Counters::flipped`] tells.
+    /// One bit is flipped in every `every`-th message of ours on its way to the upstream, counted
+    /// over all connections. It is found by its envelope's first bytes and flipped in its body, at
+    /// a place drawn from `seed`; protocol bytes stay whole. Needs messages with the full envelope,
+    /// neither compressed nor encrypted: [`super::Counters::flipped`] tells.
     BitFlip { every: u64, seed: u64 },
 }
 
@@ -57,12 +60,16 @@ impl Condition {
 
     /// Refuses what is longer than a link can be made to wait, with what to write instead.
     pub(super) fn checked(self) -> Result<Self, ProxyError> {
-        let wrong = |key, found, remedy| Err(ProxyError::Invalid { condition: self.name(), key, found, remedy });
+        let wrong = |key, found, remedy| {
+            Err(ProxyError::Invalid { condition: self.name(), key, found, remedy })
+        };
         match self {
             Self::Latency { delay, .. } if delay > LONGEST => {
                 wrong("delay", delay, "give at most 60s, or stall the link instead")
             }
-            Self::Latency { jitter, .. } if jitter > LONGEST => wrong("jitter", jitter, "give at most 60s"),
+            Self::Latency { jitter, .. } if jitter > LONGEST => {
+                wrong("jitter", jitter, "give at most 60s")
+            }
             _ => Ok(self),
         }
     }
@@ -71,7 +78,8 @@ impl Condition {
 /// When a condition came into effect, and what it met.
 #[derive(Clone, Copy, Debug)]
 pub struct ConditionChange {
-    /// From here on no byte passes under the previous condition. What the kernel already held may still arrive.
+    /// From here on no byte passes under the previous condition. What the kernel already held may
+    /// still arrive.
     pub effective: Instant,
     /// Connections that were open.
     pub connections: u64,
@@ -91,6 +99,8 @@ mod tests {
             let message = condition.checked().unwrap_err().to_string();
             assert!(message.contains(word) && message.contains("give at"), "{message}");
         }
-        assert!(Condition::Latency { delay: second, jitter: 2 * second, seed: 1 }.checked().is_ok());
+        assert!(
+            Condition::Latency { delay: second, jitter: 2 * second, seed: 1 }.checked().is_ok()
+        );
     }
 }

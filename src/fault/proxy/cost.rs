@@ -1,7 +1,8 @@
-//! What the proxy costs by itself: ping-pong and bulk through it and past it, in turns, on this machine.
+//! What the proxy costs by itself: ping-pong and bulk through it and past it, in turns, on this
+//! machine.
 //!
-//! The far end is an echo of our own, so that only the proxy differs. Measure it with nothing else running; results
-//! obtained through a proxy are to be read with these numbers beside them.
+//! The far end is an echo of our own, so that only the proxy differs. Measure it with nothing else
+//! running; results obtained through a proxy are to be read with these numbers beside them.
 
 use super::{Proxy, ProxyError};
 use std::io::{self, Read, Write};
@@ -43,12 +44,16 @@ impl Cost {
     }
 }
 
-/// Measures at least `pings` round trips each way (a tenth as many warm it up) and `bulk` bytes each way.
+/// Measures at least `pings` round trips each way (a tenth as many warm it up) and `bulk` bytes
+/// each way.
 pub fn cost(pings: usize, bulk: u64) -> Result<Cost, ProxyError> {
     let echo = echo().map_err(ProxyError::Start)?;
     let proxy = Proxy::start(None, echo)?;
     measure([echo, proxy.address()], pings, bulk).map_err(|error| {
-        ProxyError::Start(io::Error::new(error.kind(), format!("measuring the proxy's own cost failed: {error}")))
+        ProxyError::Start(io::Error::new(
+            error.kind(),
+            format!("measuring the proxy's own cost failed: {error}"),
+        ))
     })
 }
 
@@ -70,7 +75,9 @@ fn measure([direct, proxied]: [SocketAddr; 2], pings: usize, bulk: u64) -> io::R
     }
     let leg = |mut times: Vec<u64>, bytes_per_s| {
         times.sort_unstable();
-        let rank = |share: f64| times[((times.len() as f64 * share).ceil() as usize).clamp(1, times.len()) - 1];
+        let rank = |share: f64| {
+            times[((times.len() as f64 * share).ceil() as usize).clamp(1, times.len()) - 1]
+        };
         Leg { pings: times.len(), p50_ns: rank(0.5), p99_ns: rank(0.99), bytes_per_s }
     };
     let [direct, proxied] = times;

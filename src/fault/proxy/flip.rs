@@ -1,8 +1,8 @@
 //! Finds our messages in a stream of protocol bytes and flips one bit in the body of every n-th.
 //!
-//! It knows nothing of the protocol around them: the mark of the envelope tells where a message begins and the
-//! envelope how long it is. Protocol bytes are never changed, else the fault would be a broken connection and not a
-//! damaged message.
+//! It knows nothing of the protocol around them: the mark of the envelope tells where a message
+//! begins and the envelope how long it is. Protocol bytes are never changed, else the fault would
+//! be a broken connection and not a damaged message.
 
 use crate::payload::{FULL, LENGTH_AT, MARK};
 use crate::random::SplitMix64;
@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where the length ends: what must be read of an envelope to know the message.
 const KNOWN: usize = LENGTH_AT + 4;
-/// Of a message without a body the planned time or the checksum is hit: it stays ours, and is seen to be damaged.
+/// Of a message without a body the planned time or the checksum is hit: it stays ours, and is seen
+/// to be damaged.
 const NO_BODY: usize = FULL - 12;
 
 /// Which messages are hit; shared by all connections of one direction.
@@ -75,7 +76,8 @@ impl Flipper {
                 }
                 FlipState::Envelope { seen, length, random } => {
                     at += 1;
-                    let length = if seen < LENGTH_AT { 0 } else { length >> 8 | u32::from(byte) << 24 };
+                    let length =
+                        if seen < LENGTH_AT { 0 } else { length >> 8 | u32::from(byte) << 24 };
                     match seen + 1 {
                         KNOWN => target(length as usize, random),
                         seen => FlipState::Envelope { seen, length, random },
@@ -119,7 +121,8 @@ mod tests {
         let mut all = Vec::new();
         for sequence in 0..messages {
             let mut message = vec![0x42; size];
-            Envelope { run: RUN, producer: 1, lane: 0, sequence, planned_ns: 5 }.write(&mut message);
+            Envelope { run: RUN, producer: 1, lane: 0, sequence, planned_ns: 5 }
+                .write(&mut message);
             all.extend_from_slice(FRAME);
             all.extend_from_slice(&message);
         }

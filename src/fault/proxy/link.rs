@@ -1,7 +1,7 @@
 //! One connection: two sockets, two lanes, and the state that they are under.
 //!
-//! A connection lets go of a state only when it has acted on the next one; so "nobody holds the old state" means "the
-//! new one is in effect everywhere". No byte moves between the change and that.
+//! A connection lets go of a state only when it has acted on the next one; so "nobody holds the old
+//! state" means "the new one is in effect everywhere". No byte moves between the change and that.
 
 use super::pipe::{ProxyPipe, Way};
 use super::rules::State;
@@ -121,13 +121,15 @@ async fn connect(upstream: SocketAddr) -> Option<TcpStream> {
     Some(stream)
 }
 
-/// Resets what there is of one connection, and counts it: first, so that whoever sees the reset sees the count.
+/// Resets what there is of one connection, and counts it: first, so that whoever sees the reset
+/// sees the count.
 fn cut(sockets: impl IntoIterator<Item = TcpStream>, tally: &Tally) {
     tally.count(|counters| counters.resets += 1);
     sockets.into_iter().for_each(reset);
 }
 
-/// Closes with a TCP reset: what the kernel has not sent yet is dropped, and the peer learns that it is no orderly end.
+/// Closes with a TCP reset: what the kernel has not sent yet is dropped, and the peer learns that
+/// it is no orderly end.
 fn reset(socket: TcpStream) {
     // Fails only on a socket that is closed already.
     let _ = socket.set_zero_linger();

@@ -1,14 +1,15 @@
-//! A TCP proxy inside this process that lets a link suffer: one listener, one upstream, one thread of its own.
+//! A TCP proxy inside this process that lets a link suffer: one listener, one upstream, one thread
+//! of its own.
 //!
-//! A condition holds for open and new connections alike, from one moment on, and healing it loses no byte that was
-//! held back. Callers are plain synchronous code; every call has a deadline.
+//! A condition holds for open and new connections alike, from one moment on, and healing it loses
+//! no byte that was held back. Callers are plain synchronous code; every call has a deadline.
 //!
-//! # What it cannot do
-//! The kernel speaks TCP on both sides of it. So connecting succeeds at once under every condition but
-//! [`Condition::Refuse`], no packet is lost or sent again, and healing is faster than that of a real cut, where both
-//! ends wait out their retransmission timers. The kernel's buffers (some MiB on either side) take bytes before a
-//! sender feels a stall or a slow line. Delays are kept to a millisecond, the resolution of the timers; what the proxy
-//! adds by itself is measured with [`cost()`].
+//! # What it cannot do The kernel speaks TCP on both sides of it. So connecting succeeds at once
+//! under every condition but [`Condition::Refuse`], no packet is lost or sent again, and healing is
+//! faster than that of a real cut, where both ends wait out their retransmission timers. The
+//! kernel's buffers (some MiB on either side) take bytes before a sender feels a stall or a slow
+//! line. Delays are kept to a millisecond, the resolution of the timers; what the proxy adds by
+//! itself is measured with [`cost()`].
 
 mod condition;
 mod cost;
@@ -39,13 +40,22 @@ const PATIENCE: Duration = Duration::from_secs(3 * LIMIT.as_secs());
 /// Why the proxy could not do what was asked, with a remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
-    #[error("the fault proxy cannot listen on {address}: {source}; free that port, or give none for a free one")]
+    #[error(
+        "the fault proxy cannot listen on {address}: {source}; free that port, or give none for a \
+        free one"
+    )]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("the fault proxy's thread did not start: {0}; the machine may be out of threads or file descriptors")]
+    #[error(
+        "the fault proxy's thread did not start: {0}; the machine may be out of threads or file \
+        descriptors"
+    )]
     Start(io::Error),
     #[error("{condition}: `{key}` is {found:?}: {remedy}")]
     Invalid { condition: &'static str, key: &'static str, found: Duration, remedy: &'static str },
-    #[error("{condition} was not in effect within {limit:?}: the machine is overloaded; the measurement is void")]
+    #[error(
+        "{condition} was not in effect within {limit:?}: the machine is overloaded; the \
+        measurement is void"
+    )]
     Late { condition: &'static str, limit: Duration },
     #[error("the fault proxy has ended, so {condition} cannot be applied")]
     Ended { condition: &'static str },
@@ -64,7 +74,8 @@ pub struct Counters {
     pub to_client: u64,
     /// Bytes that the proxy itself holds back now, both directions together.
     pub held: u64,
-    /// Connections that a condition reset. Those reset by one of their ends are passed on and not counted.
+    /// Connections that a condition reset. Those reset by one of their ends are passed on and not
+    /// counted.
     pub resets: u64,
     /// Bits flipped.
     pub flipped: u64,
@@ -103,11 +114,16 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on that port of 127.0.0.1, by default on any that is free; the upstream need not be there yet.
+    /// Listens on that port of 127.0.0.1, by default on any that is free; the upstream need not be
+    /// there yet.
     pub fn start(port: Option<u16>, upstream: SocketAddr) -> Result<Self, ProxyError> {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
         let tally = Arc::new(Tally::default());
-        let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(ProxyError::Start)?;
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(ProxyError::Start)?;
         let server = {
             let _inside = runtime.enter();
             Server::bind(listen, upstream, Arc::clone(&tally))
@@ -127,7 +143,8 @@ impl Proxy {
         self.address
     }
 
-    /// Puts every connection under `condition` in the place of the previous one; returns when that is in effect.
+    /// Puts every connection under `condition` in the place of the previous one; returns when that
+    /// is in effect.
     pub fn apply(&self, condition: Condition) -> Result<ConditionChange, ProxyError> {
         let condition = condition.checked()?;
         let name = condition.name();
@@ -138,7 +155,9 @@ impl Proxy {
         let Some(Ok(())) = sent else { return Err(ended) };
         match replied.recv_timeout(PATIENCE) {
             Ok(applied) => applied,
-            Err(mpsc::RecvTimeoutError::Timeout) => Err(ProxyError::Late { condition: name, limit: PATIENCE }),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                Err(ProxyError::Late { condition: name, limit: PATIENCE })
+            }
             Err(mpsc::RecvTimeoutError::Disconnected) => Err(ended),
         }
     }

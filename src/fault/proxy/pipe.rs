@@ -1,8 +1,8 @@
 //! One direction of one connection: reads, holds back, writes.
 //!
-//! No byte is lost, repeated or reordered, whatever condition follows on whatever. The end of the stream and a reset
-//! take their place in the queue behind the bytes before them. It may be interrupted at any await: all that it knows
-//! is in the lane.
+//! No byte is lost, repeated or reordered, whatever condition follows on whatever. The end of the
+//! stream and a reset take their place in the queue behind the bytes before them. It may be
+//! interrupted at any await: all that it knows is in the lane.
 
 use super::flip::Flipper;
 use super::rules::{CHUNK, Rules};
@@ -70,21 +70,23 @@ impl ProxyPipe {
         }
     }
 
-    /// Comes under other rules: what is held back leaves by these, in its order. `stream` tells this lane's draws.
+    /// Comes under other rules: what is held back leaves by these, in its order. `stream` tells
+    /// this lane's draws.
     pub fn enter(&mut self, rules: &Rules, stream: u64) {
         let now = Instant::now();
         self.random = rules.timing.random(stream);
         self.flipper = Flipper::default();
         self.last = now;
         for held in &mut self.queue {
-            let release = rules.timing.release(held.arrived, now, held.item.len(), &mut self.random);
+            let release =
+                rules.timing.release(held.arrived, now, held.item.len(), &mut self.random);
             self.last = self.last.max(release);
             held.release = self.last;
         }
     }
 
-    /// Carries until the stream has ended and its end has been passed on. An error: one end reset the connection, and the
-    /// other is to be told the same.
+    /// Carries until the stream has ended and its end has been passed on. An error: one end reset
+    /// the connection, and the other is to be told the same.
     pub async fn carry(&mut self, way: Way<'_>) -> io::Result<()> {
         if way.rules.stalled {
             std::future::pending::<()>().await;
@@ -158,8 +160,8 @@ impl ProxyPipe {
         Ok(())
     }
 
-    /// The first `count` bytes of the scratch have arrived. Bytes that may leave at once and find nothing before them
-    /// are not queued: the common case.
+    /// The first `count` bytes of the scratch have arrived. Bytes that may leave at once and find
+    /// nothing before them are not queued: the common case.
     fn take(&mut self, count: usize, way: &Way<'_>) -> io::Result<()> {
         if let Some(flips) = &way.rules.flips {
             let flipped = self.flipper.pass(&mut self.scratch[..count], flips);
@@ -178,7 +180,11 @@ impl ProxyPipe {
         if held > 0 {
             let data = self.scratch[sent..count].to_vec();
             self.held += held;
-            self.queue.push_back(HeldChunk { item: Item::Bytes { data, sent: 0 }, arrived: now, release });
+            self.queue.push_back(HeldChunk {
+                item: Item::Bytes { data, sent: 0 },
+                arrived: now,
+                release,
+            });
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! What a condition means for connections and for streams of bytes.
 //!
-//! All time is a rule that gives each chunk, when it is read, the moment at which it may leave. Nothing sleeps for a
-//! chunk, so a delay does not limit throughput and a late wake-up is not added to the next chunk's time.
+//! All time is a rule that gives each chunk, when it is read, the moment at which it may leave.
+//! Nothing sleeps for a chunk, so a delay does not limit throughput and a late wake-up is not added
+//! to the next chunk's time.
 
 use super::flip::Flips;
 use super::{Condition, LinkEnd};
@@ -14,10 +15,12 @@ use tokio::sync::oneshot;
 pub(super) const CHUNK: usize = 64 << 10;
 /// Held back at most in one direction of one connection under latency: 100 ms of 640 MB/s.
 pub(super) const LONGEST_QUEUE: usize = 64 << 20;
-/// How far ahead of a paced line chunks are taken in: a wake-up may be so late without loss of rate.
+/// How far ahead of a paced line chunks are taken in: a wake-up may be so late without loss of
+/// rate.
 const AHEAD: u64 = 50;
 
-/// A condition in force. It ends, and its `left` with it, when the last connection has gone over to the next one.
+/// A condition in force. It ends, and its `left` with it, when the last connection has gone over to
+/// the next one.
 #[derive(Debug)]
 pub(super) struct State {
     condition: Condition,
@@ -27,7 +30,8 @@ pub(super) struct State {
 }
 
 impl State {
-    /// The receiver resolves when no connection is under this state any more, after another has replaced it.
+    /// The receiver resolves when no connection is under this state any more, after another has
+    /// replaced it.
     pub fn new(condition: Condition) -> (Arc<Self>, oneshot::Receiver<()>) {
         let (_left, left) = oneshot::channel();
         let mut to_client = Rules::new(&condition);
@@ -62,18 +66,29 @@ pub(super) struct Rules {
 
 impl Rules {
     fn new(condition: &Condition) -> Self {
-        let open = Self { stalled: false, timing: Timing::AtOnce, flips: None, chunk: CHUNK, capacity: CHUNK };
+        let open = Self {
+            stalled: false,
+            timing: Timing::AtOnce,
+            flips: None,
+            chunk: CHUNK,
+            capacity: CHUNK,
+        };
         match *condition {
-            Condition::Latency { delay, jitter, seed } => {
-                Self { timing: Timing::Delayed { delay, jitter, seed }, capacity: LONGEST_QUEUE, ..open }
-            }
+            Condition::Latency { delay, jitter, seed } => Self {
+                timing: Timing::Delayed { delay, jitter, seed },
+                capacity: LONGEST_QUEUE,
+                ..open
+            },
             Condition::Bandwidth { bytes_per_s } => {
                 let chunk = (bytes_per_s / 1000).clamp(1, CHUNK as u64) as usize;
-                let capacity = (bytes_per_s / AHEAD).clamp(2 * chunk as u64, LONGEST_QUEUE as u64) as usize;
+                let capacity =
+                    (bytes_per_s / AHEAD).clamp(2 * chunk as u64, LONGEST_QUEUE as u64) as usize;
                 Self { timing: Timing::Paced(Line::new(bytes_per_s)), chunk, capacity, ..open }
             }
             Condition::Stall => Self { stalled: true, ..open },
-            Condition::BitFlip { every, seed } => Self { flips: Some(Flips::new(every, seed)), ..open },
+            Condition::BitFlip { every, seed } => {
+                Self { flips: Some(Flips::new(every, seed)), ..open }
+            }
             Condition::None | Condition::Reset | Condition::Refuse => open,
         }
     }
@@ -88,8 +103,15 @@ pub(super) enum Timing {
 }
 
 impl Timing {
-    /// For `length` bytes that came at `arrived`, seen at `now` (later, when they were held under another condition).
-    pub fn release(&self, arrived: Instant, now: Instant, length: usize, random: &mut SplitMix64) -> Instant {
+    /// For `length` bytes that came at `arrived`, seen at `now` (later, when they were held under
+    /// another condition).
+    pub fn release(
+        &self,
+        arrived: Instant,
+        now: Instant,
+        length: usize,
+        random: &mut SplitMix64,
+    ) -> Instant {
         match self {
             Self::AtOnce => arrived,
             Self::Delayed { delay, jitter, .. } => arrived + jittered(*delay, *jitter, random),
@@ -115,7 +137,8 @@ fn jittered(delay: Duration, jitter: Duration, random: &mut SplitMix64) -> Durat
     (delay + Duration::from_nanos(random.next_u64() % spread)).saturating_sub(jitter)
 }
 
-/// A line of a fixed rate, shared by all connections: a token bucket kept as the moment until which it is busy.
+/// A line of a fixed rate, shared by all connections: a token bucket kept as the moment until which
+/// it is busy.
 #[derive(Debug)]
 pub(super) struct Line {
     bytes_per_s: u64,
@@ -127,7 +150,8 @@ impl Line {
         Self { bytes_per_s: bytes_per_s.max(1), busy_until: Mutex::new(None) }
     }
 
-    /// Puts `length` bytes behind what is on the line already; the moment at which the last of them is over.
+    /// Puts `length` bytes behind what is on the line already; the moment at which the last of them
+    /// is over.
     fn send(&self, now: Instant, length: usize) -> Instant {
         let takes = (length as u128 * 1_000_000_000).div_ceil(u128::from(self.bytes_per_s));
         let mut busy_until = self.busy_until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,7 +183,9 @@ mod tests {
         let mut random = SplitMix64::new(3);
         let drawn: Vec<_> = (0..10_000).map(|_| jittered(10 * MS, 4 * MS, &mut random)).collect();
         assert!(drawn.iter().all(|delay| (6 * MS..=14 * MS).contains(delay)));
-        assert!(drawn.iter().any(|delay| *delay < 7 * MS) && drawn.iter().any(|delay| *delay > 13 * MS));
+        assert!(
+            drawn.iter().any(|delay| *delay < 7 * MS) && drawn.iter().any(|delay| *delay > 13 * MS)
+        );
         assert!((0..10_000).any(|_| jittered(MS, 5 * MS, &mut random).is_zero()));
     }
 
@@ -175,6 +201,9 @@ mod tests {
     #[test]
     fn only_what_clients_send_is_damaged() {
         let (state, _left) = State::new(Condition::BitFlip { every: 1, seed: 1 });
-        assert!(state.rules(LinkEnd::Client).flips.is_none() && state.rules(LinkEnd::Upstream).flips.is_some());
+        assert!(
+            state.rules(LinkEnd::Client).flips.is_none()
+                && state.rules(LinkEnd::Upstream).flips.is_some()
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! The proxy's one thread: accepts, carries out commands, and ends everything at the end.
 //!
-//! Commands and connections share one thread, so a change of condition lies between two moves of bytes, never amid one.
+//! Commands and connections share one thread, so a change of condition lies between two moves of
+//! bytes, never amid one.
 
 use super::link::{self, Newcomer};
 use super::rules::State;
@@ -38,7 +39,8 @@ pub(super) struct Server {
 
 enum Door {
     Open(TcpListener),
-    /// Not listening, so that the kernel refuses; bound where possible, so that nobody else listens on the port.
+    /// Not listening, so that the kernel refuses; bound where possible, so that nobody else listens
+    /// on the port.
     Shut(Option<TcpSocket>),
 }
 
@@ -153,7 +155,8 @@ async fn accept(door: &Door) -> io::Result<(TcpStream, SocketAddr)> {
     }
 }
 
-/// A socket with the address, not listening. Connections of before that still die away do not hinder it.
+/// A socket with the address, not listening. Connections of before that still die away do not
+/// hinder it.
 fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;

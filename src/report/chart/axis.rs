@@ -52,7 +52,14 @@ impl Scale {
     }
 
     pub fn nines(highest: f64, from: f64, to: f64) -> Self {
-        Self { kind: ScaleKind::Nines, own_ticks: None, low: 0.0, high: nines(highest).max(1.0), from, to }
+        Self {
+            kind: ScaleKind::Nines,
+            own_ticks: None,
+            low: 0.0,
+            high: nines(highest).max(1.0),
+            from,
+            to,
+        }
     }
 
     pub fn at(&self, value: f64) -> f64 {
@@ -72,7 +79,8 @@ impl Scale {
     }
 
     pub fn holds(&self, value: f64) -> bool {
-        self.kind != ScaleKind::Log || (value > 0.0 && (self.low..=self.high).contains(&value.log10()))
+        self.kind != ScaleKind::Log
+            || (value > 0.0 && (self.low..=self.high).contains(&value.log10()))
     }
 
     /// Where ticks stand; at most about eight.
@@ -84,17 +92,22 @@ impl Scale {
             ScaleKind::Linear => {
                 let rough = self.high / 4.0;
                 let power = 10f64.powf(rough.log10().floor());
-                let step =
-                    [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= rough);
+                let step = [1.0, 2.0, 2.5, 5.0, 10.0]
+                    .into_iter()
+                    .map(|factor| factor * power)
+                    .find(|step| *step >= rough);
                 let step = step.unwrap_or(rough);
                 let at = (0..MOST_TICKS).map(|n| f64::from(n) * step);
                 at.take_while(|tick| *tick <= self.high * 1.000_001).collect()
             }
             ScaleKind::Log => {
-                let factors: &[f64] = if self.high - self.low < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+                let factors: &[f64] =
+                    if self.high - self.low < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
                 let decades = self.low.floor() as i32..=self.high.ceil() as i32;
                 decades
-                    .flat_map(|decade| factors.iter().map(move |factor| factor * 10f64.powi(decade)))
+                    .flat_map(|decade| {
+                        factors.iter().map(move |factor| factor * 10f64.powi(decade))
+                    })
                     .filter(|tick| (self.low..=self.high).contains(&tick.log10()))
                     .collect()
             }
@@ -114,7 +127,9 @@ impl Scale {
     /// Labels below, for a horizontal scale; round ones first, none that would touch another.
     pub fn draw_labels(&self, figure: &mut Figure, bottom: f64, label: impl Fn(f64) -> String) {
         let mut ticks = self.ticks();
-        let round = |tick: f64| self.kind != ScaleKind::Log || (tick.log10() - tick.log10().round()).abs() < 1e-9;
+        let round = |tick: f64| {
+            self.kind != ScaleKind::Log || (tick.log10() - tick.log10().round()).abs() < 1e-9
+        };
         ticks.sort_by_key(|tick| !round(*tick));
         let mut taken: Vec<(f64, f64)> = Vec::new();
         for tick in ticks {
@@ -129,7 +144,13 @@ impl Scale {
     }
 
     /// Horizontal grid lines with labels on the left, for a vertical scale.
-    pub fn draw_left(&self, figure: &mut Figure, left: f64, right: f64, label: impl Fn(f64) -> String) {
+    pub fn draw_left(
+        &self,
+        figure: &mut Figure,
+        left: f64,
+        right: f64,
+        label: impl Fn(f64) -> String,
+    ) {
         for tick in self.ticks() {
             let y = self.at(tick);
             figure.line(vec![(left, y), (right, y)], GRID, 1.0, &[]);
@@ -189,9 +210,14 @@ mod tests {
 
     #[test]
     fn ticks_have_no_idle_zeros() {
-        for (label, text) in
-            [("1.00k", "1k"), ("0.500", "0.5"), ("100", "100"), ("10.0", "10"), ("p99.9", "p99.9"), ("0", "0")]
-        {
+        for (label, text) in [
+            ("1.00k", "1k"),
+            ("0.500", "0.5"),
+            ("100", "100"),
+            ("10.0", "10"),
+            ("p99.9", "p99.9"),
+            ("0", "0"),
+        ] {
             assert_eq!(short(label), text);
         }
     }

@@ -1,8 +1,8 @@
 //! A figure as a list of shapes in CSS pixels, written as SVG or PNG through plotters' backends.
 //!
-//! plotters draws on integer coordinates, so a figure is drawn four times as large: an SVG gets that as its `viewBox`,
-//! a PNG is averaged down to twice its size. Text needs the embedded fonts; no system font is ever looked for.
-//! The same figure gives the same bytes.
+//! plotters draws on integer coordinates, so a figure is drawn four times as large: an SVG gets
+//! that as its `viewBox`, a PNG is averaged down to twice its size. Text needs the embedded fonts;
+//! no system font is ever looked for. The same figure gives the same bytes.
 
 use super::letters;
 use crate::model::Marker;
@@ -11,7 +11,9 @@ use crate::result::ResultError;
 use crate::sanitize;
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color as _, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
+use plotters::style::{
+    Color as _, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle,
+};
 
 const FINE: f64 = 4.0;
 /// Of a PNG while it is drawn: three bytes each. The figure of the whole comparison takes a fifth.
@@ -32,10 +34,12 @@ pub const BAND: Color = [0xFB, 0xE4, 0xE1];
 pub const BAD: Color = [0xA4, 0x0E, 0x26];
 pub const GOOD: Color = [0x0B, 0x6E, 0x4F];
 
-/// How a backend has to be asked for letters of a size, centred on a point: each has its own idea of both.
+/// How a backend has to be asked for letters of a size, centred on a point: each has its own idea
+/// of both.
 #[derive(Clone, Copy)]
 struct Letters {
-    /// What it takes for a size of 1: plotters divides by 1.24 for SVG, the font's own line height is 1.164.
+    /// What it takes for a size of 1: plotters divides by 1.24 for SVG, the font's own line height
+    /// is 1.164.
     size: f64,
     /// How much lower to place them, per font size.
     drop: f64,
@@ -94,7 +98,8 @@ impl Figure {
     /// A chart of a run, which begins with its title; and where its drawing begins.
     pub fn titled(title: String, caption: String) -> (Self, f64) {
         let mut figure = Self::new(WIDTH, title, caption);
-        let top = figure.wrapped((MARGIN, 24.0), &figure.title.clone(), 15.0, INK, figure.room(), true);
+        let top =
+            figure.wrapped((MARGIN, 24.0), &figure.title.clone(), 15.0, INK, figure.room(), true);
         (figure, top)
     }
 
@@ -108,20 +113,63 @@ impl Figure {
         self.width - 2.0 * MARGIN
     }
 
-    pub fn text(&mut self, at: (f64, f64), text: impl Into<String>, size: f64, color: Color, align: Align) {
-        self.items.push(CanvasItem::Text { at, text: sanitize::line(&text.into()), size, color, align, bold: false });
+    pub fn text(
+        &mut self,
+        at: (f64, f64),
+        text: impl Into<String>,
+        size: f64,
+        color: Color,
+        align: Align,
+    ) {
+        self.items.push(CanvasItem::Text {
+            at,
+            text: sanitize::line(&text.into()),
+            size,
+            color,
+            align,
+            bold: false,
+        });
     }
 
-    pub fn bold(&mut self, at: (f64, f64), text: impl Into<String>, size: f64, color: Color, align: Align) {
-        self.items.push(CanvasItem::Text { at, text: sanitize::line(&text.into()), size, color, align, bold: true });
+    pub fn bold(
+        &mut self,
+        at: (f64, f64),
+        text: impl Into<String>,
+        size: f64,
+        color: Color,
+        align: Align,
+    ) {
+        self.items.push(CanvasItem::Text {
+            at,
+            text: sanitize::line(&text.into()),
+            size,
+            color,
+            align,
+            bold: true,
+        });
     }
 
-    pub fn marker(&mut self, at: (f64, f64), shape: Marker, radius: f64, color: Color, filled: bool) {
+    pub fn marker(
+        &mut self,
+        at: (f64, f64),
+        shape: Marker,
+        radius: f64,
+        color: Color,
+        filled: bool,
+    ) {
         self.items.push(CanvasItem::Marker { at, shape, radius, color, filled });
     }
 
     /// Text over several lines, none wider than `width`; returns where the next line would stand.
-    pub fn wrapped(&mut self, at: (f64, f64), text: &str, size: f64, color: Color, width: f64, bold: bool) -> f64 {
+    pub fn wrapped(
+        &mut self,
+        at: (f64, f64),
+        text: &str,
+        size: f64,
+        color: Color,
+        width: f64,
+        bold: bool,
+    ) -> f64 {
         let mut y = at.1;
         for line in letters::wrap(text, size, bold, width) {
             let (at, text, align) = ((at.0, y), sanitize::line(&line), Align::Left);
@@ -136,14 +184,28 @@ impl Figure {
         self.wrapped((MARGIN, y), text, SMALL, MUTED, self.room(), false)
     }
 
-    pub fn lines(&mut self, (x, y): (f64, f64), step: f64, lines: &[String], size: f64, color: Color) {
+    pub fn lines(
+        &mut self,
+        (x, y): (f64, f64),
+        step: f64,
+        lines: &[String],
+        size: f64,
+        color: Color,
+    ) {
         for (row, line) in lines.iter().enumerate() {
             self.text((x, y + step * row as f64), line, size, color, Align::Left);
         }
     }
 
     /// Text over several lines, each centred on `at.0`; returns where the next line would stand.
-    pub fn centred(&mut self, at: (f64, f64), text: &str, size: f64, color: Color, width: f64) -> f64 {
+    pub fn centred(
+        &mut self,
+        at: (f64, f64),
+        text: &str,
+        size: f64,
+        color: Color,
+        width: f64,
+    ) -> f64 {
         let lines = letters::wrap(text, size, false, width);
         let below = at.1 + size * 1.3 * lines.len() as f64;
         for (row, line) in lines.into_iter().enumerate() {
@@ -156,7 +218,9 @@ impl Figure {
         let moved = |(x, y): (f64, f64)| (x + at.0, y + at.1);
         self.items.extend(other.items.iter().cloned().map(|mut item| {
             match &mut item {
-                CanvasItem::Line { points, .. } => points.iter_mut().for_each(|point| *point = moved(*point)),
+                CanvasItem::Line { points, .. } => {
+                    points.iter_mut().for_each(|point| *point = moved(*point))
+                }
                 CanvasItem::Text { at, .. } | CanvasItem::Marker { at, .. } => *at = moved(*at),
             }
             item
@@ -170,7 +234,10 @@ impl Figure {
             let mut backend = SVGBackend::with_string(&mut drawn, (wide, high));
             self.draw(&mut backend, FINE, SVG_LETTERS)?;
         }
-        let body = drawn.split_once("<svg").and_then(|(_, rest)| rest.split_once('>')).map(|(_, body)| body);
+        let body = drawn
+            .split_once("<svg")
+            .and_then(|(_, rest)| rest.split_once('>'))
+            .map(|(_, body)| body);
         let body = body.ok_or_else(|| self.failed("plotters wrote no <svg>"))?;
         Ok(format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" viewBox=\"0 0 {wide} {high}\" \
@@ -204,7 +271,9 @@ impl Figure {
     pub fn png(&self) -> Result<Vec<u8>, ResultError> {
         let (wide, high) = self.size(FINE);
         if u64::from(wide) * u64::from(high) > MOST_PIXELS {
-            return Err(self.failed(format!("a picture of {wide} × {high} pixels, more than {MOST_PIXELS} in all")));
+            return Err(self.failed(format!(
+                "a picture of {wide} × {high} pixels, more than {MOST_PIXELS} in all"
+            )));
         }
         let mut fine = vec![0u8; wide as usize * high as usize * 3];
         {
@@ -240,18 +309,27 @@ impl Figure {
         ResultError::Draw { what: self.title.clone(), cause: cause.to_string() }
     }
 
-    fn draw<B: DrawingBackend>(&self, backend: &mut B, scale: f64, letters: Letters) -> Result<(), ResultError> {
+    fn draw<B: DrawingBackend>(
+        &self,
+        backend: &mut B,
+        scale: f64,
+        letters: Letters,
+    ) -> Result<(), ResultError> {
         letters::fonts().map_err(|cause| self.failed(cause))?;
         let failed = |error| self.failed(format!("{error:?}"));
         let size = self.size(scale);
         backend.ensure_prepared().map_err(failed)?;
-        backend.draw_rect((0, 0), (size.0 as i32, size.1 as i32), &style(PAPER, 0.0, scale), true).map_err(failed)?;
+        backend
+            .draw_rect((0, 0), (size.0 as i32, size.1 as i32), &style(PAPER, 0.0, scale), true)
+            .map_err(failed)?;
         let at = |(x, y): (f64, f64)| ((x * scale).round() as i32, (y * scale).round() as i32);
         for item in &self.items {
             match item {
                 CanvasItem::Line { points, color, width, dash } => {
                     for stroke in strokes(points, dash) {
-                        backend.draw_path(stroke.into_iter().map(at), &style(*color, *width, scale)).map_err(failed)?;
+                        backend
+                            .draw_path(stroke.into_iter().map(at), &style(*color, *width, scale))
+                            .map_err(failed)?;
                     }
                 }
                 CanvasItem::Text { at: point, text, size, color, align, bold } => {
@@ -261,7 +339,8 @@ impl Figure {
                         Align::Right => HPos::Right,
                     };
                     let weight = if *bold { FontStyle::Bold } else { FontStyle::Normal };
-                    let font = FontDesc::new(FontFamily::SansSerif, size * letters.size * scale, weight);
+                    let font =
+                        FontDesc::new(FontFamily::SansSerif, size * letters.size * scale, weight);
                     let color = rgb(*color);
                     let mut style = TextStyle::from(font).color(&color);
                     style.pos = Pos::new(h_pos, VPos::Center);
@@ -269,11 +348,16 @@ impl Figure {
                     backend.draw_text(text, &style, at(*point)).map_err(failed)?;
                 }
                 CanvasItem::Marker { at: point, shape, radius, color, filled } => {
-                    let outline: Vec<_> = outline(*point, *shape, *radius).into_iter().map(at).collect();
+                    let outline: Vec<_> =
+                        outline(*point, *shape, *radius).into_iter().map(at).collect();
                     if *filled {
-                        backend.fill_polygon(outline, &style(*color, 0.0, scale)).map_err(failed)?;
+                        backend
+                            .fill_polygon(outline, &style(*color, 0.0, scale))
+                            .map_err(failed)?;
                     } else {
-                        backend.fill_polygon(outline.clone(), &style(PAPER, 0.0, scale)).map_err(failed)?;
+                        backend
+                            .fill_polygon(outline.clone(), &style(PAPER, 0.0, scale))
+                            .map_err(failed)?;
                         let closed = outline.iter().chain(outline.first()).copied();
                         backend.draw_path(closed, &style(*color, 1.5, scale)).map_err(failed)?;
                     }
@@ -303,12 +387,18 @@ fn outline((x, y): (f64, f64), shape: Marker, r: f64) -> Vec<(f64, f64)> {
             .map(|(sin, cos)| (x + r * cos, y + r * sin))
             .collect(),
         Marker::Square => vec![(x - r, y - r), (x + r, y - r), (x + r, y + r), (x - r, y + r)],
-        Marker::Triangle => vec![(x, y - 1.2 * r), (x + 1.1 * r, y + 0.9 * r), (x - 1.1 * r, y + 0.9 * r)],
-        Marker::Diamond => vec![(x, y - 1.3 * r), (x + 1.3 * r, y), (x, y + 1.3 * r), (x - 1.3 * r, y)],
+        Marker::Triangle => {
+            vec![(x, y - 1.2 * r), (x + 1.1 * r, y + 0.9 * r), (x - 1.1 * r, y + 0.9 * r)]
+        }
+        Marker::Diamond => {
+            vec![(x, y - 1.3 * r), (x + 1.3 * r, y), (x, y + 1.3 * r), (x - 1.3 * r, y)]
+        }
         Marker::Cross => {
             let (a, b) = (r, r / 3.0);
-            let turned = |times: u8, corner: (f64, f64)| (0..times).fold(corner, |(dx, dy), _| (dy, -dx));
-            let arms = (0..4).flat_map(|times| [(b, a), (b, b), (a, b)].map(|corner| turned(times, corner)));
+            let turned =
+                |times: u8, corner: (f64, f64)| (0..times).fold(corner, |(dx, dy), _| (dy, -dx));
+            let arms = (0..4)
+                .flat_map(|times| [(b, a), (b, b), (a, b)].map(|corner| turned(times, corner)));
             arms.map(|(dx, dy)| (x + dx, y + dy)).collect()
         }
     }
@@ -329,7 +419,10 @@ fn strokes(points: &[(f64, f64)], dash: Dash) -> Vec<Vec<(f64, f64)>> {
                 current.push(to);
                 break;
             }
-            from = (from.0 + (to.0 - from.0) * left / length, from.1 + (to.1 - from.1) * left / length);
+            from = (
+                from.0 + (to.0 - from.0) * left / length,
+                from.1 + (to.1 - from.1) * left / length,
+            );
             current.push(from);
             if at % 2 == 0 {
                 done.push(std::mem::take(&mut current));
@@ -353,7 +446,9 @@ mod tests {
         /// Every text with the box it fills: left, top, right, bottom.
         pub fn texts(&self) -> Vec<(String, [f64; 4])> {
             let boxed = |item: &CanvasItem| {
-                let CanvasItem::Text { at, text, size, align, bold, .. } = item else { return None };
+                let CanvasItem::Text { at, text, size, align, bold, .. } = item else {
+                    return None;
+                };
                 let wide = letters::width(text, *size, *bold);
                 let left = match align {
                     Align::Left => at.0,
@@ -373,7 +468,9 @@ mod tests {
         figure.line(vec![(10.0, 10.0), (200.0, 50.5)], INK, 2.0, &[6.0, 3.0]);
         figure.text((10.0, 80.0), "<script>alert(1)</script>\u{0}\u{7}", 12.0, INK, Align::Left);
         for (at, shape) in
-            [Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond, Marker::Cross].into_iter().enumerate()
+            [Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond, Marker::Cross]
+                .into_iter()
+                .enumerate()
         {
             figure.marker((30.0 + 20.0 * at as f64, 60.0), shape, 5.0, MUTED, at % 2 == 0);
         }
@@ -404,7 +501,9 @@ mod tests {
         let length = |strokes: Vec<Vec<(f64, f64)>>| {
             strokes
                 .iter()
-                .flat_map(|stroke| stroke.windows(2).map(|p| (p[1].0 - p[0].0).hypot(p[1].1 - p[0].1)))
+                .flat_map(|stroke| {
+                    stroke.windows(2).map(|p| (p[1].0 - p[0].0).hypot(p[1].1 - p[0].1))
+                })
                 .sum::<f64>()
         };
         let line = [(0.0, 0.0), (30.0, 40.0), (30.0, 90.0)];

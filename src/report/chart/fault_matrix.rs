@@ -1,4 +1,5 @@
-//! Fault × system × configuration: what was lost (RPO) and how long it took (RTO), as a matrix in words.
+//! Fault × system × configuration: what was lost (RPO) and how long it took (RTO), as a matrix in
+//! words.
 //!
 //! Blocks and injections are put together: losses summed, times as the median with their range.
 
@@ -22,7 +23,8 @@ pub fn draw(costs: &[FaultCost<'_>]) -> Option<Figure> {
     let (lost, times) = FAULT_FIGURES.split_first()?;
     let any = |of: &&FaultFigure| costs.iter().any(|cost| cost.time(of).is_some());
     let shown: Vec<&FaultFigure> = times.iter().filter(any).collect();
-    let head: Vec<&str> = [lost].into_iter().chain(shown.iter().copied()).map(|of| of.head).collect();
+    let head: Vec<&str> =
+        [lost].into_iter().chain(shown.iter().copied()).map(|of| of.head).collect();
     for fault in costs.iter().map(|cost| &cost.fault).unique() {
         y = figure.wrapped((MARGIN, y + 6.0), fault, 12.5, INK, figure.room(), true);
         let here = costs.iter().filter(|cost| cost.fault == *fault);
@@ -39,7 +41,8 @@ fn line(cost: &FaultCost<'_>, shown: &[&FaultFigure]) -> MatrixRow {
     let mut entries = vec![known(cost.lost_in_words(), cost.lost().is_some())];
     entries.extend(shown.iter().map(|of| known(cost.time_in_words(of), cost.time(of).is_some())));
     let point = Point::read(cost.point).values();
-    let label = if point.is_empty() { cost.label.to_owned() } else { format!("{}, {point}", cost.label) };
+    let label =
+        if point.is_empty() { cost.label.to_owned() } else { format!("{}, {point}", cost.label) };
     MatrixRow { label, system: cost.system.to_owned(), entries }
 }
 
@@ -50,20 +53,32 @@ fn row(cost: &FaultCost<'_>, shown: &[&FaultFigure]) -> Vec<String> {
 }
 
 fn title(costs: &[FaultCost<'_>]) -> String {
-    let lost: Vec<(u64, &FaultCost<'_>)> = costs.iter().filter_map(|cost| Some((cost.lost()?, cost))).collect();
+    let lost: Vec<(u64, &FaultCost<'_>)> =
+        costs.iter().filter_map(|cost| Some((cost.lost()?, cost))).collect();
     let losers = lost.iter().filter(|(lost, _)| *lost > 0).count();
     let loss = match lost.iter().max_by_key(|(lost, _)| *lost) {
         Some((most, cost)) if *most > 0 && losers > 1 => {
-            format!("{losers} of {} lost acknowledged messages, {} most ({})", costs.len(), cost.label, grouped(*most))
+            format!(
+                "{losers} of {} lost acknowledged messages, {} most ({})",
+                costs.len(),
+                cost.label,
+                grouped(*most)
+            )
         }
         Some((most, cost)) if *most > 0 => {
-            format!("{} lost {} acknowledged messages, {} others none", cost.label, grouped(*most), lost.len() - 1)
+            format!(
+                "{} lost {} acknowledged messages, {} others none",
+                cost.label,
+                grouped(*most),
+                lost.len() - 1
+            )
         }
         Some(_) => format!("Nothing acknowledged was lost by {} of {}", lost.len(), costs.len()),
         None => "What was lost is not known".to_owned(),
     };
     let back = costs.iter().filter_map(|cost| Some((cost.time(&RTO_PUBLISH)?[2], cost)));
-    let unseen = |cost: &&FaultCost<'_>| cost.struck().next().is_some() && cost.time(&RTO_PUBLISH).is_none();
+    let unseen =
+        |cost: &&FaultCost<'_>| cost.struck().next().is_some() && cost.time(&RTO_PUBLISH).is_none();
     let away = match costs.iter().filter(unseen).count() {
         0 => String::new(),
         count => format!("; {count} of {} not seen to come back", costs.len()),
@@ -78,7 +93,8 @@ fn title(costs: &[FaultCost<'_>]) -> String {
 }
 
 fn caption(costs: &[FaultCost<'_>]) -> String {
-    let (least, most) = costs.iter().map(|cost| cost.struck().count()).minmax().into_option().unwrap_or_default();
+    let (least, most) =
+        costs.iter().map(|cost| cost.struck().count()).minmax().into_option().unwrap_or_default();
     let count = if least == most { format!("{most}") } else { format!("{least} to {most}") };
     let text = format!(
         "{count} injection{} each; losses summed, times: median with range, from the moment a fault took effect, of the \

@@ -1,7 +1,8 @@
 //! What faults did to the load over time: rates above, latencies below, one panel per label.
 //!
-//! A band lasts from when a fault took effect until it was taken back; marks say when which part of the service was there
-//! again. Panels share their axes. Shows one block: seconds of different blocks have nothing to do with each other.
+//! A band lasts from when a fault took effect until it was taken back; marks say when which part of
+//! the service was there again. Panels share their axes. Shows one block: seconds of different
+//! blocks have nothing to do with each other.
 
 use super::axis::Scale;
 use super::canvas::{Align, BAD, BAND, Color, Dash, Figure, GOOD, INK, MUTED, SMALL};
@@ -21,8 +22,20 @@ const LANE: f64 = 8.0;
 
 const RATE_SERIES: [Series; 3] = [series::OFFERED, series::ACKNOWLEDGED, series::CONSUMED];
 const TIME_SERIES: [Series; 2] = [
-    Series { name: "publish p99", color: Some(INK), width: 1.4, dash: &[5.0, 3.0], of: |row| row.publish_p99_ns },
-    Series { name: "end-to-end p99", color: None, width: 1.8, dash: &[], of: |row| row.end_to_end_p99_ns },
+    Series {
+        name: "publish p99",
+        color: Some(INK),
+        width: 1.4,
+        dash: &[5.0, 3.0],
+        of: |row| row.publish_p99_ns,
+    },
+    Series {
+        name: "end-to-end p99",
+        color: None,
+        width: 1.8,
+        dash: &[],
+        of: |row| row.end_to_end_p99_ns,
+    },
 ];
 
 /// When a part of the service was there again, counted from the fault.
@@ -33,8 +46,16 @@ struct Mark {
 }
 
 const MARKS: [Mark; 5] = [
-    Mark { name: "taken again (RTO-publish)", shape: Marker::Triangle, of: |fault| fault.rto_publish_ns },
-    Mark { name: "delivered again (RTO-deliver)", shape: Marker::Diamond, of: |fault| fault.rto_deliver_ns },
+    Mark {
+        name: "taken again (RTO-publish)",
+        shape: Marker::Triangle,
+        of: |fault| fault.rto_publish_ns,
+    },
+    Mark {
+        name: "delivered again (RTO-deliver)",
+        shape: Marker::Diamond,
+        of: |fault| fault.rto_deliver_ns,
+    },
     Mark { name: "90 % of the rate", shape: Marker::Square, of: |fault| fault.rto_90_ns },
     Mark { name: "new client", shape: Marker::Cross, of: |fault| fault.probe_rto_ns },
     Mark { name: "all copies", shape: Marker::Circle, of: |fault| fault.redundancy_ns },
@@ -45,13 +66,19 @@ pub fn draw(point: &str, panels: &[SecondsPanel<'_>]) -> Option<Figure> {
     let panels = series::long_enough(panels);
     let own = panels.first()?.color();
     let (least, most) = panels.iter().map(|panel| panel.record.block).minmax().into_option()?;
-    let blocks = if least == most { format!("Block {most}") } else { format!("Blocks {least} to {most}") };
+    let blocks =
+        if least == most { format!("Block {most}") } else { format!("Blocks {least} to {most}") };
     let caption = format!(
         "{blocks}, each second. Red band: from the moment the fault took effect, verified, until it was taken back; \
-         dashed: when it was planned. Marks end a line that begins with the fault. Grey: outside the measured window."
+         dashed: when it was planned. Marks end a line that begins with the fault. Grey: outside \
+         the measured window."
     );
     let (mut figure, top) = Figure::titled(title(point, &panels), caption);
-    let mark = |mark: &Mark| LegendEntry { name: mark.name.to_owned(), line: None, mark: Some((mark.shape, INK)) };
+    let mark = |mark: &Mark| LegendEntry {
+        name: mark.name.to_owned(),
+        line: None,
+        mark: Some((mark.shape, INK)),
+    };
     let names = RATE_SERIES.iter().chain(&TIME_SERIES).map(|series| series.entry(own));
     let names: Vec<LegendEntry> = names.chain(MARKS.iter().map(mark)).collect();
     let top = lines::legend(&mut figure, &names, top + 4.0) + 14.0;
@@ -133,7 +160,13 @@ fn band(fault: &Fault, at: &impl Fn(u64) -> f64, right: f64) -> Option<(f64, f64
 }
 
 /// Planned, took effect, taken back, as upright lines.
-fn moments(figure: &mut Figure, fault: &Fault, at: &impl Fn(u64) -> f64, (top, bottom): (f64, f64), right: f64) {
+fn moments(
+    figure: &mut Figure,
+    fault: &Fault,
+    at: &impl Fn(u64) -> f64,
+    (top, bottom): (f64, f64),
+    right: f64,
+) {
     let mut upright = |ns: Option<u64>, color: Color, dash: Dash| {
         if let Some(x) = ns.map(at).filter(|x| *x <= right) {
             figure.line(vec![(x, top), (x, bottom)], color, 1.2, dash);
@@ -144,7 +177,8 @@ fn moments(figure: &mut Figure, fault: &Fault, at: &impl Fn(u64) -> f64, (top, b
     upright(fault.healed_at_ns, GOOD, &[6.0, 2.0]);
 }
 
-/// A line for each part of the service, from the fault to when it was there again; one that does not end has no mark.
+/// A line for each part of the service, from the fault to when it was there again; one that does
+/// not end has no mark.
 fn recovery(figure: &mut Figure, fault: &Fault, at: &impl Fn(u64) -> f64, top: f64, right: f64) {
     let Some(effect) = fault.took_effect_at_ns else { return };
     for (lane, mark) in MARKS.iter().enumerate() {
@@ -168,16 +202,23 @@ fn notes(record: &CellRecord) -> Vec<String> {
         "{lost} · never delivered: {} · delivered twice: {} · refused or unanswered: {}",
         count(counts.lost),
         count(counts.duplicate),
-        count(counts.failed.zip(counts.indeterminate).map(|(failed, unknown)| failed.saturating_add(unknown))),
+        count(
+            counts
+                .failed
+                .zip(counts.indeterminate)
+                .map(|(failed, unknown)| failed.saturating_add(unknown))
+        ),
     )];
-    let each: Vec<String> = record.faults.iter().filter_map(|fault| fault.rpo_messages).map(grouped).collect();
+    let each: Vec<String> =
+        record.faults.iter().filter_map(|fault| fault.rpo_messages).map(grouped).collect();
     if each.len() > 1 && counts.broker_lost.is_some_and(|lost| lost > 0) {
         notes.push(format!("gone with each fault: {}", each.join(" · ")));
     }
     for fault in &record.faults {
         let failed = [("not applied", &fault.not_applied), ("not taken back", &fault.not_healed)];
-        let told =
-            failed.into_iter().filter_map(|(what, why)| Some(format!("{} {what}: {}", name(fault), why.as_ref()?)));
+        let told = failed
+            .into_iter()
+            .filter_map(|(what, why)| Some(format!("{} {what}: {}", name(fault), why.as_ref()?)));
         notes.extend(told);
     }
     notes.dedup();
@@ -207,15 +248,23 @@ fn rows(panels: &[&SecondsPanel<'_>]) -> Vec<Vec<String>> {
         let at = |ns: Option<u64>| or_dash(ns, |ns| significant((ns as f64 - epoch as f64) / 1e9));
         let long = |ns: Option<u64>| or_dash(ns, |ns| significant(ns as f64 / 1e9));
         let healed = if fault.for_good() { "never".to_owned() } else { at(fault.healed_at_ns) };
-        let mut row =
-            vec![panel.record.label.clone(), name(fault), fault.node.clone(), at(fault.took_effect_at_ns), healed];
+        let mut row = vec![
+            panel.record.label.clone(),
+            name(fault),
+            fault.node.clone(),
+            at(fault.took_effect_at_ns),
+            healed,
+        ];
         row.extend(MARKS.iter().map(|mark| long((mark.of)(fault))));
         row.push(long(fault.scripted_ns));
         row.push(or_dash(fault.rpo_messages, grouped));
         row.push(or_dash(fault.not_applied.clone(), |why| why));
         row
     };
-    panels.iter().flat_map(|panel| panel.record.faults.iter().map(|fault| row(panel, fault))).collect()
+    panels
+        .iter()
+        .flat_map(|panel| panel.record.faults.iter().map(|fault| row(panel, fault)))
+        .collect()
 }
 
 /// The finding: who took longest to take messages again, and what of the acknowledged ones is gone.
@@ -252,11 +301,18 @@ fn recovery_in_words(record: &CellRecord) -> String {
         count => ("at most ", format!(" (the longest of {count} times)")),
     };
     match never {
-        true => format!("{label} was not seen to take messages on every partition or stream again after {done}"),
+        true => format!(
+            "{label} was not seen to take messages on every partition or stream again after {done}"
+        ),
         false if longest <= QUIET_NS => {
-            format!("{label} was never without an acknowledgement for more than 0.1 s when {done}{each}")
+            format!(
+                "{label} was never without an acknowledgement for more than 0.1 s when {done}{each}"
+            )
         }
-        false => format!("{label} took messages again {at_most}{} after {done}{each}", time(longest as f64)),
+        false => format!(
+            "{label} took messages again {at_most}{} after {done}{each}",
+            time(longest as f64)
+        ),
     }
 }
 
@@ -280,19 +336,30 @@ fn done_to(fault: &Fault) -> String {
 
 /// `nothing acknowledged was lost`, or who lost most.
 fn loss_in_words(hit: &[&SecondsPanel<'_>]) -> String {
-    let several = if hit.len() > 1 { format!(", the most of {} labels", hit.len()) } else { String::new() };
-    let lost =
-        |panel: &SecondsPanel<'_>| panel.record.counts.broker_lost.filter(|_| panel.record.counts.acked.is_some());
-    let most = hit.iter().filter_map(|panel| Some((lost(panel)?, panel))).max_by_key(|(lost, _)| *lost);
+    let several =
+        if hit.len() > 1 { format!(", the most of {} labels", hit.len()) } else { String::new() };
+    let lost = |panel: &SecondsPanel<'_>| {
+        panel.record.counts.broker_lost.filter(|_| panel.record.counts.acked.is_some())
+    };
+    let most =
+        hit.iter().filter_map(|panel| Some((lost(panel)?, panel))).max_by_key(|(lost, _)| *lost);
     let unknown = hit.iter().filter(|panel| lost(panel).is_none()).count();
     match most {
         Some((count, panel)) if count > 0 => {
             format!("{} lost {} acknowledged messages{several}", panel.record.label, grouped(count))
         }
-        Some(_) if unknown > 0 => format!("nothing acknowledged was lost where that is known ({unknown} not)"),
+        Some(_) if unknown > 0 => {
+            format!("nothing acknowledged was lost where that is known ({unknown} not)")
+        }
         Some(_) => "nothing acknowledged was lost".to_owned(),
-        None => match hit.iter().filter_map(|panel| Some((panel.record.counts.lost?, panel))).max_by_key(|(n, _)| *n) {
-            Some((count, panel)) => format!("{} messages sent by {} never arrived", grouped(count), panel.record.label),
+        None => match hit
+            .iter()
+            .filter_map(|panel| Some((panel.record.counts.lost?, panel)))
+            .max_by_key(|(n, _)| *n)
+        {
+            Some((count, panel)) => {
+                format!("{} messages sent by {} never arrived", grouped(count), panel.record.label)
+            }
             None => "what was lost is not known".to_owned(),
         },
     }

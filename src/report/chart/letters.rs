@@ -1,7 +1,8 @@
-//! How wide a text is, in the embedded fonts, and how it is made to fit: wrapped, or cut with an ellipsis.
+//! How wide a text is, in the embedded fonts, and how it is made to fit: wrapped, or cut with an
+//! ellipsis.
 //!
-//! The one measure of every chart. A viewer's own sans-serif is narrower than the embedded DejaVu or as wide, so what
-//! fits here fits there.
+//! The one measure of every chart. A viewer's own sans-serif is narrower than the embedded DejaVu
+//! or as wide, so what fits here fits there.
 
 use plotters::style::{FontDesc, FontFamily, FontStyle, register_font};
 use std::sync::OnceLock;
@@ -25,7 +26,8 @@ pub fn fonts() -> Result<(), &'static str> {
 
 pub fn width(text: &str, size: f64, bold: bool) -> f64 {
     let weight = if bold { FontStyle::Bold } else { FontStyle::Normal };
-    let font = || FontDesc::new(FontFamily::SansSerif, FINE * LINE_HEIGHT, weight).layout_box(text).ok();
+    let font =
+        || FontDesc::new(FontFamily::SansSerif, FINE * LINE_HEIGHT, weight).layout_box(text).ok();
     match fonts().ok().and_then(|()| font()) {
         Some(((left, _), (right, _))) => f64::from(right - left) / FINE * size,
         None => text.chars().count() as f64 * GUESS * size,

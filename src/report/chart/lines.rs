@@ -1,4 +1,5 @@
-//! Lines over a measured quantity, one for each label: speed-up, the size ladder. Also the legend of every chart.
+//! Lines over a measured quantity, one for each label: speed-up, the size ladder. Also the legend
+//! of every chart.
 
 use super::axis::Scale;
 use super::canvas::{Align, Color, Dash, Figure, GRID, INK, MARGIN, MUTED, SMALL};
@@ -47,7 +48,11 @@ fn draw(figure: &mut Figure, curves: &[Curve], plot: &Plot<'_>, (left, right, to
     if plot.ideal {
         y = y.with_ticks((-6..=10).map(|power| 2f64.powi(power)).collect());
     }
-    let widest = y.ticks().iter().map(|tick| letters::width(&(plot.y_tick)(*tick), SMALL, false)).fold(0.0, f64::max);
+    let widest = y
+        .ticks()
+        .iter()
+        .map(|tick| letters::width(&(plot.y_tick)(*tick), SMALL, false))
+        .fold(0.0, f64::max);
     let from = left + widest + 8.0;
     let mut x = Scale::log(steps.iter().copied(), from, right);
     if steps.len() <= 8 {
@@ -75,7 +80,8 @@ fn draw(figure: &mut Figure, curves: &[Curve], plot: &Plot<'_>, (left, right, to
     }
 }
 
-/// Plots beside each other, so many in a row, so far apart and so high; returns where the last row ends.
+/// Plots beside each other, so many in a row, so far apart and so high; returns where the last row
+/// ends.
 pub fn plots(
     figure: &mut Figure,
     plots: &[(Vec<Curve>, Plot<'_>)],
@@ -109,12 +115,14 @@ pub fn legend_of<'a>(
             mark: Some((look.marker, look.color)),
         }
     };
-    let ideal = ideal.then(|| LegendEntry { name: "ideal".to_owned(), line: Some(IDEAL), mark: None });
+    let ideal =
+        ideal.then(|| LegendEntry { name: "ideal".to_owned(), line: Some(IDEAL), mark: None });
     let entries: Vec<LegendEntry> = labels.unique().map(entry).chain(ideal).collect();
     legend(figure, &entries, top)
 }
 
-/// Names with what they stand for, side by side as far as there is room; returns where the next row would stand.
+/// Names with what they stand for, side by side as far as there is room; returns where the next row
+/// would stand.
 pub fn legend(figure: &mut Figure, entries: &[LegendEntry], top: f64) -> f64 {
     let room = figure.room();
     let (mut x, mut y) = (MARGIN, top);

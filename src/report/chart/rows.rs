@@ -1,4 +1,5 @@
-//! Rows of marks on one or two horizontal axes side by side, in groups: throughput with intervals, quantiles of latency.
+//! Rows of marks on one or two horizontal axes side by side, in groups: throughput with intervals,
+//! quantiles of latency.
 
 use super::axis::Scale;
 use super::canvas::{Align, Figure, GRID, INK, MARGIN, MUTED, SMALL as TEXT};
@@ -48,14 +49,22 @@ pub fn push(blocks: &mut Vec<Block>, header: String, (label, system): (&str, &st
 
 impl Marks {
     /// p50, p99 and p99.9 of a latency; `without` says why there is none.
-    pub fn quantiles(unit: TimeUnit, values: [Option<f64>; 3], without: impl FnOnce() -> String) -> Self {
+    pub fn quantiles(
+        unit: TimeUnit,
+        values: [Option<f64>; 3],
+        without: impl FnOnce() -> String,
+    ) -> Self {
         let known: Vec<f64> = values.into_iter().flatten().collect();
         let texts = values.map(|value| or_dash(value, |ns| unit.of(ns)));
         Self {
             value: values[1],
             others: [values[0], values[2]].into_iter().flatten().collect(),
             bar: known.first().copied().zip(known.last().copied()),
-            text: if known.is_empty() { without() } else { format!("{} {}", texts.join(" · "), unit.name()) },
+            text: if known.is_empty() {
+                without()
+            } else {
+                format!("{} {}", texts.join(" · "), unit.name())
+            },
         }
     }
 }
@@ -68,15 +77,21 @@ const GAP: f64 = 10.0;
 /// Draws the blocks from `top` down and returns where the axis' own name ends.
 pub fn draw(figure: &mut Figure, blocks: &[Block], axes: &[Axis<'_>], top: f64) -> f64 {
     let rows = || blocks.iter().flat_map(|block| &block.rows);
-    let widest = |texts: &mut dyn Iterator<Item = f64>, most: f64| texts.fold(0.0, f64::max).min(most);
-    let labels = widest(&mut rows().map(|row| letters::width(&row.label, LABEL, false)), figure.width * 0.26);
+    let widest =
+        |texts: &mut dyn Iterator<Item = f64>, most: f64| texts.fold(0.0, f64::max).min(most);
+    let labels = widest(
+        &mut rows().map(|row| letters::width(&row.label, LABEL, false)),
+        figure.width * 0.26,
+    );
     let share = (figure.room() - labels - GAP) / axes.len().max(1) as f64;
     let marks = |row: &Row, at: usize| row.marks.get(at).cloned().unwrap_or_default();
     // Each axis: from, to, and the room of the texts behind it.
     let places: Vec<(f64, f64, f64)> = (0..axes.len())
         .map(|at| {
-            let text =
-                widest(&mut rows().map(|row| letters::width(&marks(row, at).text, TEXT, false) + 1.0), share * 0.46);
+            let text = widest(
+                &mut rows().map(|row| letters::width(&marks(row, at).text, TEXT, false) + 1.0),
+                share * 0.46,
+            );
             let from = MARGIN + labels + GAP + share * at as f64;
             let gap = if text > 0.0 { GAP } else { 0.0 };
             (from, from + share - text - gap - if at + 1 < axes.len() { GAP } else { 0.0 }, text)
@@ -105,7 +120,9 @@ pub fn draw(figure: &mut Figure, blocks: &[Block], axes: &[Axis<'_>], top: f64) 
         }
         for row in &block.rows {
             let texts: Vec<Vec<String>> = (places.iter().enumerate())
-                .map(|(at, (.., room))| letters::wrap_to(&marks(row, at).text, TEXT, false, *room, 3))
+                .map(|(at, (.., room))| {
+                    letters::wrap_to(&marks(row, at).text, TEXT, false, *room, 3)
+                })
                 .collect();
             let lines = texts.iter().map(Vec::len).max().unwrap_or(1);
             let height = LINE * lines as f64 + 5.0;
@@ -126,8 +143,13 @@ pub fn draw(figure: &mut Figure, blocks: &[Block], axes: &[Axis<'_>], top: f64) 
     let mut end = y;
     for (axis, (scale, (from, to, text))) in axes.iter().zip(scales.iter().zip(&places)) {
         scale.draw_labels(figure, y, axis.tick);
-        end =
-            end.max(figure.centred(((from + to) / 2.0, y + 27.0), &axis.name, TEXT, MUTED, to - from + text.min(60.0)));
+        end = end.max(figure.centred(
+            ((from + to) / 2.0, y + 27.0),
+            &axis.name,
+            TEXT,
+            MUTED,
+            to - from + text.min(60.0),
+        ));
     }
     end
 }
@@ -141,6 +163,12 @@ fn draw_marks(figure: &mut Figure, row: &Row, marks: &Marks, scale: &Scale, y: f
         figure.marker((scale.at(*other), y), look.marker, 3.0, look.color, false);
     }
     if let Some(value) = marks.value {
-        figure.marker((scale.at(value), y), look.marker, 5.0, look.color, palette::filled(&row.label, &row.system));
+        figure.marker(
+            (scale.at(value), y),
+            look.marker,
+            5.0,
+            look.color,
+            palette::filled(&row.label, &row.system),
+        );
     }
 }

@@ -15,17 +15,27 @@ pub fn throughput(groups: &[Group<'_>]) -> Option<Figure> {
     let goodput = |group: &Group<'_>| group.mean(|cell| cell.rates.goodput_per_s);
     let measured: Vec<(&Group<'_>, GeometricMean)> =
         groups.iter().filter_map(|group| Some((*group, goodput(group)?))).collect();
-    let (least, most) = measured.iter().minmax_by(|a, b| a.1.value().total_cmp(&b.1.value())).into_option()?;
-    let told =
-        |(group, mean): &(&Group<'_>, GeometricMean)| format!("{} msg/s ({})", compact(mean.value()), named(group));
+    let (least, most) =
+        measured.iter().minmax_by(|a, b| a.1.value().total_cmp(&b.1.value())).into_option()?;
+    let told = |(group, mean): &(&Group<'_>, GeometricMean)| {
+        format!("{} msg/s ({})", compact(mean.value()), named(group))
+    };
     let title = format!("Goodput from {} to {}", told(least), told(most));
     let count = measured.iter().map(|(_, mean)| mean.blocks()).min().unwrap_or(0);
-    let delivered = measured.iter().flat_map(|(group, _)| &group.blocks).filter_map(|cell| cell.counts.delivered);
+    let delivered = measured
+        .iter()
+        .flat_map(|(group, _)| &group.blocks)
+        .filter_map(|cell| cell.counts.delivered);
     let caption = format!(
-        "Messages acknowledged and received by every subscription, as fast as it goes (closed loop). Geometric mean of {}, n ≥ {} a block, {}.",
+        "Messages acknowledged and received by every subscription, as fast as it goes (closed \
+        loop). Geometric mean of {}, n ≥ {} a block, {}.",
         blocks(count),
         grouped(delivered.min().unwrap_or(0)),
-        if count >= 3 { "line: 95 % interval" } else { "small marks: single blocks; no interval below 3 blocks" }
+        if count >= 3 {
+            "line: 95 % interval"
+        } else {
+            "small marks: single blocks; no interval below 3 blocks"
+        }
     );
     let mut drawn: Vec<Block> = Vec::new();
     for group in &groups {
@@ -41,7 +51,12 @@ pub fn throughput(groups: &[Group<'_>]) -> Option<Figure> {
                 |mean| format!("{} msg/s{}", compact(mean.value()), interval(&mean)),
             ),
         };
-        rows::push(&mut drawn, format!("{} · {class}", group.point), (group.label, group.system), marks);
+        rows::push(
+            &mut drawn,
+            format!("{} · {class}", group.point),
+            (group.label, group.system),
+            marks,
+        );
     }
     let head = ["matrix point", "label", "goodput, msg/s", "95 % interval", "blocks"];
     let row = |group: &&Group<'_>| {
@@ -52,7 +67,9 @@ pub fn throughput(groups: &[Group<'_>]) -> Option<Figure> {
             group.point.to_owned(),
             group.label.to_owned(),
             or_dash(value, |text| text),
-            or_dash(interval, |[low, high]| format!("{} to {}", significant(low), significant(high))),
+            or_dash(interval, |[low, high]| {
+                format!("{} to {}", significant(low), significant(high))
+            }),
             mean.map_or(0, |mean| mean.blocks()).to_string(),
         ]
     };
@@ -64,8 +81,12 @@ pub fn throughput(groups: &[Group<'_>]) -> Option<Figure> {
 pub fn latency(groups: &[Group<'_>]) -> Option<Figure> {
     let groups: Vec<&Group<'_>> = groups.iter().filter(|group| group.open_loop()).collect();
     let quantiles = |group: &Group<'_>| {
-        [group.end_to_end(|q| q.p50_ns), group.end_to_end(|q| q.p99_ns), group.end_to_end(|q| q.p99_9_ns)]
-            .map(|mean| mean.map(|mean| mean.value()))
+        [
+            group.end_to_end(|q| q.p50_ns),
+            group.end_to_end(|q| q.p99_ns),
+            group.end_to_end(|q| q.p99_9_ns),
+        ]
+        .map(|mean| mean.map(|mean| mean.value()))
     };
     let measured: Vec<(&Group<'_>, f64)> = (groups.iter())
         .filter_map(|group| {
@@ -77,10 +98,14 @@ pub fn latency(groups: &[Group<'_>]) -> Option<Figure> {
     let told = |(group, ns): &(&Group<'_>, f64)| format!("{} ({})", time(*ns), named(group));
     let title = format!("End-to-end p99 from {} to {}", told(best), told(worst));
     let count = groups.iter().map(|group| group.blocks.len()).min().unwrap_or(0);
-    let samples = |group: &&Group<'_>| group.values(|cell| cell.latency.end_to_end.as_ref().map(|q| q.count as f64));
-    let least = measured.iter().flat_map(|(group, _)| samples(group)).fold(f64::INFINITY, f64::min) as u64;
+    let samples = |group: &&Group<'_>| {
+        group.values(|cell| cell.latency.end_to_end.as_ref().map(|q| q.count as f64))
+    };
+    let least =
+        measured.iter().flat_map(|(group, _)| samples(group)).fold(f64::INFINITY, f64::min) as u64;
     let caption = format!(
-        "Received − planned send time at a fixed rate (open loop). Small marks p50 and p99.9, large mark p99; geometric mean of {}, n ≥ {} a block.",
+        "Received − planned send time at a fixed rate (open loop). Small marks p50 and p99.9, \
+        large mark p99; geometric mean of {}, n ≥ {} a block.",
         blocks(count),
         grouped(least)
     );
@@ -104,7 +129,8 @@ pub fn latency(groups: &[Group<'_>]) -> Option<Figure> {
 }
 
 fn interval(mean: &GeometricMean) -> String {
-    mean.interval().map_or_else(String::new, |[low, high]| format!(" [{}, {}]", compact(low), compact(high)))
+    mean.interval()
+        .map_or_else(String::new, |[low, high]| format!(" [{}, {}]", compact(low), compact(high)))
 }
 
 fn named(group: &Group<'_>) -> String {

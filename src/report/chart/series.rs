@@ -1,5 +1,5 @@
-//! Panels over the seconds of a cell, one per label: what their lines stand for, how these, the ground below them and the
-//! legend are drawn. A line is broken where a second has no value.
+//! Panels over the seconds of a cell, one per label: what their lines stand for, how these, the
+//! ground below them and the legend are drawn. A line is broken where a second has no value.
 //!
 //! Each shows one block: seconds of different blocks have nothing to do with each other.
 
@@ -26,8 +26,13 @@ pub struct Series {
 }
 
 /// Drawn first, and widest, so that it hides none.
-pub const OFFERED: Series =
-    Series { name: "offered", color: Some([0xC2, 0xC9, 0xD1]), width: 5.0, dash: &[], of: |row| row.offered_messages };
+pub const OFFERED: Series = Series {
+    name: "offered",
+    color: Some([0xC2, 0xC9, 0xD1]),
+    width: 5.0,
+    dash: &[],
+    of: |row| row.offered_messages,
+};
 pub const ACKNOWLEDGED: Series = Series {
     name: "acknowledged",
     color: Some(INK),
@@ -35,8 +40,13 @@ pub const ACKNOWLEDGED: Series = Series {
     dash: &[5.0, 3.0],
     of: |row| Some(row.acked_messages),
 };
-pub const CONSUMED: Series =
-    Series { name: "consumed", color: None, width: 1.8, dash: &[], of: |row| Some(row.consumed_messages) };
+pub const CONSUMED: Series = Series {
+    name: "consumed",
+    color: None,
+    width: 1.8,
+    dash: &[],
+    of: |row| Some(row.consumed_messages),
+};
 
 const LEFT: f64 = 66.0;
 const GAP: f64 = 62.0;
@@ -64,11 +74,13 @@ pub fn long_enough<'a, 'b>(panels: &'b [SecondsPanel<'a>]) -> Vec<&'b SecondsPan
 /// All that some series have in some panels.
 pub fn values(panels: &[&SecondsPanel<'_>], series: &[Series]) -> Vec<f64> {
     let rows = panels.iter().flat_map(|panel| &panel.windows);
-    rows.flat_map(|row| series.iter().filter_map(|series| (series.of)(row))).map(|value| value as f64).collect()
+    rows.flat_map(|row| series.iter().filter_map(|series| (series.of)(row)))
+        .map(|value| value as f64)
+        .collect()
 }
 
-/// Panels side by side below `top`, each drawn from left to right and its top down to where it says that it ends; returns
-/// where the last ends.
+/// Panels side by side below `top`, each drawn from left to right and its top down to where it says
+/// that it ends; returns where the last ends.
 pub fn grid<'b, 'a: 'b>(
     panels: &[&'b SecondsPanel<'a>],
     top: f64,
@@ -94,16 +106,24 @@ pub fn label(figure: &mut Figure, panel: &SecondsPanel<'_>, (left, right): (f64,
 
 /// The seconds that some panels share, from left to right.
 pub fn axis(panels: &[&SecondsPanel<'_>], (left, right): (f64, f64)) -> Scale {
-    let last = panels.iter().flat_map(|panel| &panel.windows).map(|row| f64::from(row.second) + 1.0);
+    let last =
+        panels.iter().flat_map(|panel| &panel.windows).map(|row| f64::from(row.second) + 1.0);
     Scale::linear(last.fold(1.0, f64::max) / 1.08, left, right)
 }
 
 /// The line below a panel with its seconds; returns where the panel ends.
 pub fn ground(figure: &mut Figure, x: &Scale, (left, right): (f64, f64), bottom: f64) -> f64 {
-    let second = |value: f64| if value.fract() == 0.0 { format!("{value:.0}") } else { significant(value) };
+    let second =
+        |value: f64| if value.fract() == 0.0 { format!("{value:.0}") } else { significant(value) };
     figure.line(vec![(left, bottom), (right, bottom)], GRID, 1.5, &[]);
     x.draw_labels(figure, bottom, second);
-    figure.text((right, bottom + 26.0), "s since the start of the load", SMALL, MUTED, Align::Right);
+    figure.text(
+        (right, bottom + 26.0),
+        "s since the start of the load",
+        SMALL,
+        MUTED,
+        Align::Right,
+    );
     bottom + 44.0
 }
 
@@ -112,7 +132,13 @@ fn middle(x: &Scale, row: &WindowRow) -> f64 {
     x.at(f64::from(row.second) + 0.5)
 }
 
-pub fn lines(figure: &mut Figure, panel: &SecondsPanel<'_>, series: &[Series], x: &Scale, y: &Scale) {
+pub fn lines(
+    figure: &mut Figure,
+    panel: &SecondsPanel<'_>,
+    series: &[Series],
+    x: &Scale,
+    y: &Scale,
+) {
     for series in series {
         let point = |row| (series.of)(row).map(|value| (middle(x, row), y.at(value as f64)));
         let points: Vec<Option<(f64, f64)>> = panel.windows.iter().map(point).collect();

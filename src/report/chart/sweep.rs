@@ -1,4 +1,5 @@
-//! Figures over one quantity that a run varied: the size ladder of an experiment, speed-up of a matrix.
+//! Figures over one quantity that a run varied: the size ladder of an experiment, speed-up of a
+//! matrix.
 
 use super::canvas::Figure;
 use super::lines::{self, Curve, Plot};
@@ -15,10 +16,18 @@ pub fn ladder(seen: &[ObservedMetric<'_>]) -> Option<Figure> {
     let curves = |metric: &str| {
         let mut curves: Vec<Curve> = Vec::new();
         for seen in seen.iter().filter(|seen| seen.metric == metric) {
-            let (Some(size), Some(value)) = (Point::read(seen.point).number("size"), seen.value()) else { continue };
-            let new = || Curve { label: seen.label.into(), system: seen.system.into(), points: Vec::new() };
+            let (Some(size), Some(value)) = (Point::read(seen.point).number("size"), seen.value())
+            else {
+                continue;
+            };
+            let new = || Curve {
+                label: seen.label.into(),
+                system: seen.system.into(),
+                points: Vec::new(),
+            };
             let curve = known_or_new(&mut curves, |curve| curve.label == seen.label, new);
-            // Of several payloads or codecs at one size the fastest goes onto the chart; the table has all.
+            // Of several payloads or codecs at one size the fastest goes onto the chart; the table
+            // has all.
             let new = || (size, value, seen.label == seen.system);
             let point = known_or_new(&mut curve.points, |(known, ..)| *known == size, new);
             point.1 = point.1.max(value);
@@ -27,7 +36,8 @@ pub fn ladder(seen: &[ObservedMetric<'_>]) -> Option<Figure> {
         curves
     };
     let goodput = curves("goodput_bytes");
-    let best = goodput.iter().flat_map(|curve| curve.points.iter().map(move |point| (curve, point)));
+    let best =
+        goodput.iter().flat_map(|curve| curve.points.iter().map(move |point| (curve, point)));
     let (curve, (size, most, _)) = best.max_by(|a, b| a.1.1.total_cmp(&b.1.1))?;
     let title = format!(
         "Most bytes a second: {} with {}, at messages of {}",
@@ -35,14 +45,15 @@ pub fn ladder(seen: &[ObservedMetric<'_>]) -> Option<Figure> {
         quantity::words(*most, Unit::BytesPerSecond.name()),
         quantity::bytes(*size)
     );
-    let caption =
-        "Payload bytes delivered a second, and the p99 of a stream of small messages beside; both axes logarithmic.";
+    let caption = "Payload bytes delivered a second, and the p99 of a stream of small messages \
+        beside; both axes logarithmic.";
     let bystander = curves("bystander.p99");
     let plot = |title: &str, y_name, y_tick| {
         let (title, x_name, x_tick) = (title.to_owned(), "message size", &quantity::bytes as _);
         Plot { title, x_name, y_name, x_tick, y_tick, ideal: false }
     };
-    let mut plots = vec![(goodput.clone(), plot("Goodput", "bytes a second (log)", &quantity::decimal_bytes))];
+    let mut plots =
+        vec![(goodput.clone(), plot("Goodput", "bytes a second (log)", &quantity::decimal_bytes))];
     if !bystander.is_empty() {
         plots.push((bystander.clone(), plot("Small messages beside", "p99 (log)", &time)));
     }
@@ -59,21 +70,25 @@ pub fn ladder(seen: &[ObservedMetric<'_>]) -> Option<Figure> {
             or_dash(beside(&curve.label, *size), |text| text),
         ]
     };
-    let rows = goodput.iter().flat_map(|curve| curve.points.iter().map(move |point| row(curve, point)));
+    let rows =
+        goodput.iter().flat_map(|curve| curve.points.iter().map(move |point| row(curve, point)));
     let head = ["label", "message size", "goodput", "p99 of small messages beside"];
     figure.data = DataTable::new(head, rows.collect());
     Some(figure)
 }
 
 pub fn scaling(key: &'static str, groups: &[Group<'_>]) -> Option<Figure> {
-    let rate = |group: &Group<'_>| group.mean(|cell| cell.rates.goodput_per_s).map(|mean| mean.value());
-    let rates = groups
-        .iter()
-        .filter_map(|group| scaled(key, (group.label, group.system, group.point), rate(group)?, complete(group)));
+    let rate =
+        |group: &Group<'_>| group.mean(|cell| cell.rates.goodput_per_s).map(|mean| mean.value());
+    let rates = groups.iter().filter_map(|group| {
+        scaled(key, (group.label, group.system, group.point), rate(group)?, complete(group))
+    });
     let rates: Vec<ScaledRate<'_>> = rates.collect();
     let mut families = speedups(key, &rates);
     let row = |family: &SpeedupGroup, curve: &Curve, (n, factor, complete): (f64, f64, bool)| {
-        let same = |one: &&ScaledRate<'_>| (one.n, one.label, &one.condition) == (n, &*curve.label, &family.condition);
+        let same = |one: &&ScaledRate<'_>| {
+            (one.n, one.label, &one.condition) == (n, &*curve.label, &family.condition)
+        };
         vec![
             family.condition.clone(),
             curve.label.clone(),
@@ -83,19 +98,31 @@ pub fn scaling(key: &'static str, groups: &[Group<'_>]) -> Option<Figure> {
             if complete { "yes" } else { "no" }.to_owned(),
         ]
     };
-    let curves = families.iter().flat_map(|family| family.curves.iter().map(move |curve| (family, curve)));
-    let rows = curves.flat_map(|(family, curve)| curve.points.iter().map(move |point| row(family, curve, *point)));
+    let curves =
+        families.iter().flat_map(|family| family.curves.iter().map(move |curve| (family, curve)));
+    let rows = curves.flat_map(|(family, curve)| {
+        curve.points.iter().map(move |point| row(family, curve, *point))
+    });
     let head = ["condition", "label", key, "goodput, msg/s", "speed-up, ×", "complete"];
     let data = DataTable::new(head, rows.collect());
     families.iter_mut().for_each(|family| family.curves.retain(|curve| curve.points.len() > 1));
     families.retain(|family| !family.curves.is_empty());
-    let last = |curve: &Curve| curve.points.last().map_or((0.0, 0.0), |(n, factor, _)| (*n, *factor));
-    let all = || families.iter().flat_map(|family| family.curves.iter().map(move |curve| (&family.condition, curve)));
+    let last =
+        |curve: &Curve| curve.points.last().map_or((0.0, 0.0), |(n, factor, _)| (*n, *factor));
+    let all = || {
+        families
+            .iter()
+            .flat_map(|family| family.curves.iter().map(move |curve| (&family.condition, curve)))
+    };
     let best = all().max_by(|a, b| last(a.1).1.total_cmp(&last(b.1).1))?;
     let worst = all().min_by(|a, b| last(a.1).1.total_cmp(&last(b.1).1))?;
     let told = |(condition, curve): (&String, &Curve)| {
         let (n, factor) = last(curve);
-        let at = if condition.is_empty() { String::new() } else { format!(", {}", worded(key, condition)) };
+        let at = if condition.is_empty() {
+            String::new()
+        } else {
+            format!(", {}", worded(key, condition))
+        };
         format!("{}× ({}, {} {key}{at})", significant(factor), curve.label, quantity::plain(n))
     };
     let title = match told(best) == told(worst) {
@@ -104,7 +131,8 @@ pub fn scaling(key: &'static str, groups: &[Group<'_>]) -> Option<Figure> {
     };
     let counted = groups.iter().map(|group| group.blocks.len()).min().unwrap_or(0);
     let caption = format!(
-        "Messages delivered a second against the fewest {key}; dashed: the ideal; hollow: not everything arrived everywhere. {}.",
+        "Messages delivered a second against the fewest {key}; dashed: the ideal; hollow: not \
+        everything arrived everywhere. {}.",
         blocks(counted)
     );
     let plot = |condition: &str| Plot {
@@ -115,7 +143,8 @@ pub fn scaling(key: &'static str, groups: &[Group<'_>]) -> Option<Figure> {
         y_tick: &whole,
         ideal: true,
     };
-    let plots = families.into_iter().map(|family| (family.curves, plot(&family.condition))).collect();
+    let plots =
+        families.into_iter().map(|family| (family.curves, plot(&family.condition))).collect();
     let mut figure = compose(title, caption, plots);
     figure.data = data;
     Some(figure)
@@ -139,7 +168,10 @@ fn worded(key: &str, condition: &str) -> String {
 
 /// Whether every block delivered everything everywhere.
 fn complete(group: &Group<'_>) -> bool {
-    group.blocks.iter().all(|cell| cell.counts.lost.unwrap_or(0) == 0 && cell.counts.undelivered.unwrap_or(0) == 0)
+    group
+        .blocks
+        .iter()
+        .all(|cell| cell.counts.lost.unwrap_or(0) == 0 && cell.counts.undelivered.unwrap_or(0) == 0)
 }
 
 fn whole(value: f64) -> String {

@@ -11,7 +11,8 @@ const EPOCH: u64 = 3 * SECOND;
 const WINDOW: u32 = 10;
 const RATE: u64 = 5_000;
 
-/// Killed 5 s into the window; back after `rto`, started again 10 s later unless it is lost for good.
+/// Killed 5 s into the window; back after `rto`, started again 10 s later unless it is lost for
+/// good.
 fn killed(rto_ms: Option<u64>, lost: Option<u64>, for_good: bool) -> Fault {
     let effect = EPOCH + u64::from(WINDOW) * SECOND + 5_020_000_000;
     let rto = rto_ms.map(|ms| ms * 1_000_000);
@@ -30,8 +31,16 @@ fn killed(rto_ms: Option<u64>, lost: Option<u64>, for_good: bool) -> Fault {
         redundancy_ns: (!for_good).then_some(19 * SECOND),
         rpo_messages: lost,
         rpo_ns: lost.map(|lost| lost * 200_000),
-        unavailable: vec![Unavailable { partition: 0, from_ns: effect, to_ns: rto.map(|ns| effect + ns) }],
-        partitions: vec![PartitionRecovery { partition: 0, rto_publish_ns: rto, rto_deliver_ns: rto }],
+        unavailable: vec![Unavailable {
+            partition: 0,
+            from_ns: effect,
+            to_ns: rto.map(|ns| effect + ns),
+        }],
+        partitions: vec![PartitionRecovery {
+            partition: 0,
+            rto_publish_ns: rto,
+            rto_deliver_ns: rto,
+        }],
         text: rto.map_or("stream 0: no acknowledgement any more until the end", |_| "").into(),
         ..Fault::default()
     }
@@ -43,7 +52,8 @@ fn faulted(label: &str, system: &str, faults: Vec<Fault>) -> CellOutput {
     let silent = |at: u64| {
         let hit = |fault: &Fault| {
             let from = fault.took_effect_at_ns.unwrap_or(u64::MAX);
-            from < at + SECOND && at < fault.rto_publish_ns.map_or(u64::MAX, |ns| from.saturating_add(ns))
+            from < at + SECOND
+                && at < fault.rto_publish_ns.map_or(u64::MAX, |ns| from.saturating_add(ns))
         };
         faults.iter().any(hit)
     };
@@ -67,7 +77,11 @@ fn faulted(label: &str, system: &str, faults: Vec<Fault>) -> CellOutput {
                 acked_messages: if through { due } else { 0 },
                 consumed_messages: if through { due } else { 0 },
                 publish_p99_ns: through.then_some(2_000_000 + u64::from(second) * 10_000),
-                end_to_end_p99_ns: through.then_some(if second == WINDOW + 15 { 9 * SECOND } else { 3_000_000 }),
+                end_to_end_p99_ns: through.then_some(if second == WINDOW + 15 {
+                    9 * SECOND
+                } else {
+                    3_000_000
+                }),
                 ..WindowRow::default()
             }
         })
@@ -78,7 +92,8 @@ fn faulted(label: &str, system: &str, faults: Vec<Fault>) -> CellOutput {
     record.window_start_ns = Some(EPOCH + u64::from(WINDOW) * SECOND);
     record.window_end_ns = Some(EPOCH + u64::from(WINDOW + 40) * SECOND);
     record.counts.acked = record.counts.acked.map(|_| 250_000);
-    record.counts.broker_lost = record.counts.acked.and_then(|_| faults.iter().map(|fault| fault.rpo_messages).sum());
+    record.counts.broker_lost =
+        record.counts.acked.and_then(|_| faults.iter().map(|fault| fault.rpo_messages).sum());
     record.counts.duplicate = Some(12);
     record.retries.insert("publish: timed out".into(), 31);
     record.faults = faults;
@@ -116,7 +131,11 @@ fn figure<'a>(figures: &'a [(String, Figure)], name: &str) -> &'a Figure {
 fn several() -> [CellOutput; 4] {
     let repeated = (0..3u64).map(|n| {
         let moved = |ns: Option<u64>| ns.map(|ns| ns + n * 11 * SECOND);
-        let one = Fault { kind: "net-reset".into(), target: "all".into(), ..killed(Some(450 + n * 10), None, false) };
+        let one = Fault {
+            kind: "net-reset".into(),
+            target: "all".into(),
+            ..killed(Some(450 + n * 10), None, false)
+        };
         Fault {
             planned_at_ns: moved(one.planned_at_ns),
             took_effect_at_ns: moved(one.took_effect_at_ns),
@@ -140,7 +159,8 @@ fn the_titles_are_what_the_data_says() {
     let kafka = |fault: Fault| faulted("kafka-3", "kafka", vec![fault]);
     assert_eq!(
         title(&[kafka(killed(Some(8_910), Some(0), false))]),
-        "kafka-3 took messages again 8.91 s after its leader was killed; nothing acknowledged was lost"
+        "kafka-3 took messages again 8.91 s after its leader was killed; nothing acknowledged was \
+        lost"
     );
     assert_eq!(
         title(&[kafka(killed(Some(100), Some(7), false))]),
@@ -152,7 +172,11 @@ fn the_titles_are_what_the_data_says() {
         "kafka-3-stock was not seen to take messages on every partition or stream again after its leader was lost for \
          good; kafka-3-stock lost 66,123 acknowledged messages, the most of 4 labels"
     );
-    let missed = Fault { kind: "pause".into(), not_applied: Some("no such privilege".into()), ..Fault::default() };
+    let missed = Fault {
+        kind: "pause".into(),
+        not_applied: Some("no such privilege".into()),
+        ..Fault::default()
+    };
     assert_eq!(title(&[kafka(missed)]), "No fault was applied to kafka-3");
     let matrix = figure(&drawn(&several()), "fault-matrix").title.clone();
     assert_eq!(
@@ -168,7 +192,10 @@ fn faults_are_drawn_in_place_of_plain_rates_and_told_in_a_table() {
     let folder = run(dir.path(), &several());
     report(&folder).unwrap();
     let files = snapshot(folder.path());
-    assert!(files.contains_key("charts/faults-1-base.svg") && files.contains_key("charts/fault-matrix.svg"));
+    assert!(
+        files.contains_key("charts/faults-1-base.svg")
+            && files.contains_key("charts/fault-matrix.svg")
+    );
     assert!(!files.keys().any(|name| name.contains("rates")), "{:?}", files.keys());
     let page = plain_slashes(&String::from_utf8(files["report.html"].clone()).unwrap());
     for said in [
@@ -223,26 +250,46 @@ fn what_was_not_applied_is_said_and_a_plain_run_has_no_faults() {
         faulted("kafka-3", "kafka", vec![missed.clone()]),
         faulted("redis-3", "redis-streams", vec![killed(Some(200), Some(0), false)]),
     ]);
-    let words: String = figure(&figures, "faults-1-base").texts().into_iter().map(|(text, _)| text + " ").collect();
-    assert!(words.contains("pause of the leader not applied: the process cannot be stopped"), "{words}");
+    let words: String =
+        figure(&figures, "faults-1-base").texts().into_iter().map(|(text, _)| text + " ").collect();
+    assert!(
+        words.contains("pause of the leader not applied: the process cannot be stopped"),
+        "{words}"
+    );
     let matrix = figure(&figures, "fault-matrix");
     let row = matrix.data.rows.iter().find(|row| row[1] == "kafka-3").unwrap();
-    assert_eq!((row[0].as_str(), row[3].as_str(), row[4].as_str()), ("pause of the leader", "0", "not applied"));
-    assert!(matrix.caption.contains("Not applied: kafka-3: the process cannot be stopped"), "{}", matrix.caption);
+    assert_eq!(
+        (row[0].as_str(), row[3].as_str(), row[4].as_str()),
+        ("pause of the leader", "0", "not applied")
+    );
+    assert!(
+        matrix.caption.contains("Not applied: kafka-3: the process cannot be stopped"),
+        "{}",
+        matrix.caption
+    );
     let plain = drawn(&[faulted("kafka-3", "kafka", vec![])]);
     assert!(
-        plain.iter().all(|(name, _)| !name.contains("fault")) && plain.iter().any(|(name, _)| name == "rates-1-base")
+        plain.iter().all(|(name, _)| !name.contains("fault"))
+            && plain.iter().any(|(name, _)| name == "rates-1-base")
     );
 }
 
 #[test]
 fn injections_are_gathered_and_a_recovery_not_seen_is_no_time() {
-    let all = [killed(Some(100), Some(1), false), killed(Some(300), Some(2), false), killed(None, Some(0), false)];
-    let figures = drawn(&[faulted("kafka", "kafka", all[..2].to_vec()), faulted("kafka-3", "kafka", all.to_vec())]);
+    let all = [
+        killed(Some(100), Some(1), false),
+        killed(Some(300), Some(2), false),
+        killed(None, Some(0), false),
+    ];
+    let figures = drawn(&[
+        faulted("kafka", "kafka", all[..2].to_vec()),
+        faulted("kafka-3", "kafka", all.to_vec()),
+    ]);
     let rows = &figure(&figures, "fault-matrix").data.rows;
     let cells = |label: &str| rows.iter().find(|row| row[1] == label).unwrap()[3..].join(" | ");
     assert!(
-        cells("kafka").contains("2 | 3 of 250,000 | ") && cells("kafka").contains("200 ms (100 ms to 300 ms)"),
+        cells("kafka").contains("2 | 3 of 250,000 | ")
+            && cells("kafka").contains("200 ms (100 ms to 300 ms)"),
         "{rows:?}"
     );
     assert!(cells("kafka-3").contains("not in 1 of 3"), "{rows:?}");

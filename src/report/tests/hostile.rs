@@ -6,7 +6,8 @@ use crate::result::Observation;
 use crate::result::synthetic::{cell as raw_cell, manifest, throughput_run};
 
 /// What someone could name a system to break a page, a table or a spreadsheet.
-pub const HOSTILE: &str = "=\u{1b}[2J\u{202e}<script>alert('x')</script>|\"a\"\n[l](javascript:1) {{ 1337*7331 }}";
+pub const HOSTILE: &str =
+    "=\u{1b}[2J\u{202e}<script>alert('x')</script>|\"a\"\n[l](javascript:1) {{ 1337*7331 }}";
 
 #[test]
 fn hostile_names_stay_text_in_every_format() {
@@ -36,25 +37,34 @@ fn hostile_names_stay_text_in_every_format() {
     for (name, content) in snapshot(dir.path()) {
         let text = String::from_utf8_lossy(&content);
         let raw = name.ends_with(".json") || name.ends_with(".png");
-        assert!(raw || !text.contains(['\u{1b}', '\u{202e}']), "{name}: acts on whoever looks at it");
+        assert!(
+            raw || !text.contains(['\u{1b}', '\u{202e}']),
+            "{name}: acts on whoever looks at it"
+        );
         match name.as_str() {
             "comparison.json" | "comparison.png" => {}
-            "comparison.csv" => assert!(
-                csv::Reader::from_reader(text.as_bytes())
-                    .records()
-                    .all(|record| { record.unwrap().iter().all(|field| !field.starts_with(['=', '+', '@', '-'])) })
-            ),
+            "comparison.csv" => {
+                assert!(csv::Reader::from_reader(text.as_bytes()).records().all(|record| {
+                    record.unwrap().iter().all(|field| !field.starts_with(['=', '+', '@', '-']))
+                }))
+            }
             _ => {
                 assert!(!text.contains("<script"), "{name}");
                 assert!(
                     !text.contains("href=\"javascript:") && !text.contains("<javascript:"),
                     "{name}: a link to a script"
                 );
-                assert!(!text.contains("9801547"), "{name}: a template inside a name was evaluated");
+                assert!(
+                    !text.contains("9801547"),
+                    "{name}: a template inside a name was evaluated"
+                );
             }
         }
         if name == "comparison.md" {
-            let rows = text.lines().filter(|line| line.starts_with("| **Throughput**")).collect::<Vec<_>>();
+            let rows = text
+                .lines()
+                .filter(|line| line.starts_with("| **Throughput**"))
+                .collect::<Vec<_>>();
             assert_eq!(rows.len(), 1);
             assert_eq!(rows[0].replace("\\|", "").matches('|').count(), 7, "{}", rows[0]);
             assert!(!text.contains("[l]("), "no link");
@@ -73,7 +83,11 @@ fn hostile_names_stay_text_in_every_format() {
     assert!(!page.contains("<script") && page.contains("&lt;script&gt;"));
     write_index(dir.path()).unwrap();
     let index = std::fs::read_to_string(dir.path().join("index.html")).unwrap();
-    assert!(!index.contains("<script") && index.contains("&lt;script&gt;") && !index.contains("9801547"));
+    assert!(
+        !index.contains("<script")
+            && index.contains("&lt;script&gt;")
+            && !index.contains("9801547")
+    );
 }
 
 /// The name of the issue: `<script>alert(1)</script>"'` as everything that a file may name.
@@ -88,7 +102,8 @@ fn a_scenario_named_like_an_attack_does_no_harm() {
     folder.write_manifest(&about).unwrap();
     let mut output = raw_cell("kafka", NAME, 1);
     output.record.experiment = Some("size-ladder".into());
-    let hostile = |seen: Observation| Observation { metric: NAME.into(), unit: NAME.into(), ..seen };
+    let hostile =
+        |seen: Observation| Observation { metric: NAME.into(), unit: NAME.into(), ..seen };
     output.record.observations = vec![
         hostile(Observation::measured(metric::INTACT, NAME, 1.0, 1).with_text(NAME)),
         hostile(Observation::cannot(metric::INTACT, "x", NAME)),

@@ -22,7 +22,8 @@ fn a_run_is_rendered_from_raw_data_alone_and_twice_alike() {
     }
     report(&RunFolder::open(folder.path()).unwrap()).unwrap();
     assert!(first == snapshot(folder.path()), "rendering again changed a byte");
-    let spectrum = String::from_utf8(first["charts/spectrum-1-load-rate-1k-s.svg"].clone()).unwrap();
+    let spectrum =
+        String::from_utf8(first["charts/spectrum-1-load-rate-1k-s.svg"].clone()).unwrap();
     assert!(
         spectrum.contains("(redis-pubsub) to") && spectrum.contains("#0072B2"),
         "states its finding, in the system's colour"
@@ -36,7 +37,9 @@ fn a_closed_loop_run_has_throughput_and_no_latency() {
     let folder = throughput_run(dir.path(), 3);
     report(&folder).unwrap();
     let files = snapshot(folder.path());
-    assert!(files.contains_key("charts/throughput.svg") && !files.contains_key("charts/latency.svg"));
+    assert!(
+        files.contains_key("charts/throughput.svg") && !files.contains_key("charts/latency.svg")
+    );
     assert!(!files.keys().any(|file| file.starts_with("charts/spectrum")));
     keep(folder.path(), "throughput");
 }
@@ -47,19 +50,30 @@ fn swept_run(results: &Path) -> RunFolder {
     folder.write_manifest(&manifest(&folder, "parallelism", 1)).unwrap();
     for (at, label) in SYSTEMS.into_iter().enumerate() {
         for (n, work) in [1u64, 2, 4, 8].into_iter().flat_map(|n| [(n, "0s"), (n, "1ms")]) {
-            let rate = if work == "1ms" { 900 * n - 20 * n * at as u64 } else { 50_000 + 100 * at as u64 };
-            let mut output = capacity_cell(label, &format!("load.consumers={n},load.work={work}"), 1, rate);
+            let rate =
+                if work == "1ms" { 900 * n - 20 * n * at as u64 } else { 50_000 + 100 * at as u64 };
+            let mut output =
+                capacity_cell(label, &format!("load.consumers={n},load.work={work}"), 1, rate);
             if n == 1 && work == "0s" {
-                for (step, size) in ["1KiB", "64KiB", "1MiB", "16MiB", "64MiB", "256MiB", "1GB"].into_iter().enumerate()
+                for (step, size) in ["1KiB", "64KiB", "1MiB", "16MiB", "64MiB", "256MiB", "1GB"]
+                    .into_iter()
+                    .enumerate()
                 {
                     let point = format!("size={size}");
-                    let (rate, ns) = (2e6 * (1.0 + at as f64) * 3f64.powi(step as i32), 3e5 * 4f64.powi(step as i32));
+                    let (rate, ns) = (
+                        2e6 * (1.0 + at as f64) * 3f64.powi(step as i32),
+                        3e5 * 4f64.powi(step as i32),
+                    );
                     output.record.observations.extend([
                         Observation::measured(metric::GOODPUT_BYTES, point.clone(), rate, 20),
                         Observation::measured(metric::BYSTANDER_P99, point, ns, 5_000),
                     ]);
                 }
-                output.record.observations.push(Observation::cannot(metric::SHARE_SEEK, "", "no positions in time"));
+                output.record.observations.push(Observation::cannot(
+                    metric::SHARE_SEEK,
+                    "",
+                    "no positions in time",
+                ));
             }
             folder.write_cell(&output).unwrap();
         }
@@ -97,7 +111,12 @@ fn searched_run(results: &Path) -> RunFolder {
             let p99 = 3e5 + 5e9 * (rate as f64 / most as f64).powi(8) / 100.0;
             let point = format!("probe={},rate={rate}/s,went={went}", at + 1);
             output.record.observations.extend([
-                Observation::measured(metric::PROBE_GOODPUT, point.clone(), rate.min(most) as f64, 5_000),
+                Observation::measured(
+                    metric::PROBE_GOODPUT,
+                    point.clone(),
+                    rate.min(most) as f64,
+                    5_000,
+                ),
                 Observation::measured(metric::PROBE_P99, point, p99, 5_000),
             ]);
         }
@@ -118,8 +137,12 @@ fn a_search_shows_its_probes() {
 #[test]
 fn no_text_of_a_run_overlaps_or_is_clipped() {
     let dir = tempfile::tempdir().unwrap();
-    let runs =
-        [swept_run(dir.path()), latency_run(dir.path()), throughput_run(dir.path(), 3), searched_run(dir.path())];
+    let runs = [
+        swept_run(dir.path()),
+        latency_run(dir.path()),
+        throughput_run(dir.path(), 3),
+        searched_run(dir.path()),
+    ];
     for folder in runs {
         let summary = summarize(&folder).unwrap();
         let cells = folder.read_cells(&folder.read_manifest().unwrap()).unwrap();

@@ -35,19 +35,35 @@ impl ExperimentKeys for Cache {
             return 0.0;
         }
         let spans = [self.warm_up, self.duration, self.ttl];
-        2.0 + 2.0 * f64::from(self.sessions) / FILLED_PER_SECOND + spans.map(Span::secs_f64).iter().sum::<f64>()
+        2.0 + 2.0 * f64::from(self.sessions) / FILLED_PER_SECOND
+            + spans.map(Span::secs_f64).iter().sum::<f64>()
     }
 
     fn checked(self) -> Result<Self, Problem> {
         let sessions = (1..=MOST_SESSIONS).contains(&self.sessions);
         let (reads, skew) = ((0.0..=1.0).contains(&self.reads), (0.0..=4.0).contains(&self.skew));
-        check(sessions, "sessions", "out of range, it is 1 to 10000000", "write a number such as `1000`")?;
+        check(
+            sessions,
+            "sessions",
+            "out of range, it is 1 to 10000000",
+            "write a number such as `1000`",
+        )?;
         check(reads, "reads", "out of range, it is 0 to 1", "write a share such as `0.9`")?;
-        check(skew, "skew", "out of range, it is 0 to 4", "write 0 for even, 0.99 for a usual skew")?;
+        check(
+            skew,
+            "skew",
+            "out of range, it is 0 to 4",
+            "write 0 for even, 0.99 for a usual skew",
+        )?;
         check_rate(self.rate, "10k/s")?;
         check_milliseconds("ttl", self.ttl)?;
         let measured = self.duration.nanos() > 0;
-        check(measured, "duration", "zero leaves no time to measure", "write a duration such as `10s`")?;
+        check(
+            measured,
+            "duration",
+            "zero leaves no time to measure",
+            "write a duration such as `10s`",
+        )?;
         Ok(self)
     }
 }

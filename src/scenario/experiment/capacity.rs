@@ -5,8 +5,8 @@ use crate::scenario::cell::Cell;
 use crate::units::{Rate, Span};
 
 keys! {
-    /// Searches the highest fixed rate that keeps the tail below a limit. `load.rate` is where it starts, `load.duration` the
-    /// window of each probe.
+    /// Searches the highest fixed rate that keeps the tail below a limit. `load.rate` is where it
+    /// starts, `load.duration` the window of each probe.
     pub struct Capacity {
         /// Most that the 99th percentile of end-to-end latency may be.
         limit: Span = Span::from_millis(50),
@@ -22,7 +22,8 @@ impl ExperimentKeys for Capacity {
     const WARM: bool = true;
     const LOADS: bool = true;
 
-    /// Seconds, roughly: doublings until a probe fails, bisections until both ends are near, and their confirmation.
+    /// Seconds, roughly: doublings until a probe fails, bisections until both ends are near, and
+    /// their confirmation.
     fn estimate(&self, cell: &Cell) -> f64 {
         const DOUBLINGS: f64 = 6.0;
         const CONFIRMATIONS: f64 = 3.0;

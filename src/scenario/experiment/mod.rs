@@ -1,7 +1,7 @@
 //! Procedures that plain load cannot express, each with its own keys.
 //!
-//! `experiment: {kind: retention, messages: 10000}` in a scenario file. The keys of each kind stand in a file of their
-//! own; what they do is the `experiment` group's business.
+//! `experiment: {kind: retention, messages: 10000}` in a scenario file. The keys of each kind stand
+//! in a file of their own; what they do is the `experiment` group's business.
 
 /// The keys of an experiment. Each stands once, with its meaning, type and default.
 macro_rules! keys {
@@ -42,7 +42,8 @@ trait ExperimentKeys: Sized {
     /// Whether plain load is a part of it, so that every key of `load` counts.
     const LOADS: bool = false;
 
-    /// Seconds that it takes on one broker that runs and is warm, roughly and rather too long than too short.
+    /// Seconds that it takes on one broker that runs and is warm, roughly and rather too long than
+    /// too short.
     fn estimate(&self, cell: &Cell) -> f64;
 
     fn checked(self) -> Result<Self, Problem> {
@@ -107,7 +108,8 @@ experiments! {
     "delivery" => delivery::Delivery,
     /// What can still be read: late, twice, by time, after a restart, past a limit.
     "retention" => retention::Retention,
-    /// A share of messages fails at every try: retries, dead letters, a consumer that dies mid-batch.
+    /// A share of messages fails at every try: retries, dead letters, a consumer that dies
+    /// mid-batch.
     "poison" => poison::Poison,
     /// Searches the highest fixed rate that keeps the tail below a limit.
     "capacity" => capacity::Capacity,

@@ -5,14 +5,16 @@ use crate::scenario::cell::Cell;
 use crate::units::{Rate, Span};
 
 keys! {
-    /// A share of messages fails at every try: retries, dead letters, a consumer that dies mid-batch.
+    /// A share of messages fails at every try: retries, dead letters, a consumer that dies
+    /// mid-batch.
     pub struct Poison {
-        /// Share of messages that fail at every try, 0 to 1: every n-th message. It is measured beside a flow without any.
+        /// Share of messages that fail at every try, 0 to 1: every n-th message. It is measured
+        /// beside a flow without any.
         share: f64 = 0.01,
         /// How often a message is tried before it is set aside.
         retries: u32 = 3,
-        /// How long a failed message waits for its next try; also how long a message lies idle at a dead consumer before a
-        /// stream's other consumer may claim it.
+        /// How long a failed message waits for its next try; also how long a message lies idle at a
+        /// dead consumer before a stream's other consumer may claim it.
         pause: Span = Span::from_millis(100),
         /// Messages a second.
         rate: Rate = Rate::per_second(2000),
@@ -22,7 +24,8 @@ keys! {
         duration: Span = Span::from_secs(10),
         /// How long the flow runs in which a consumer is killed; it is killed in the middle.
         crash: Span = Span::from_secs(4),
-        /// How long to wait after the last message, or after a dead consumer's place is taken, for what is still missing.
+        /// How long to wait after the last message, or after a dead consumer's place is taken, for
+        /// what is still missing.
         drain: Span = Span::from_secs(10),
     }
 }
@@ -30,7 +33,8 @@ keys! {
 impl ExperimentKeys for Poison {
     const WARM: bool = true;
 
-    /// Seconds, roughly: three flows and their ends; Kafka misses a dead member only after its session's time.
+    /// Seconds, roughly: three flows and their ends; Kafka misses a dead member only after its
+    /// session's time.
     fn estimate(&self, cell: &Cell) -> f64 {
         const AFTER_A_FLOW: f64 = 0.5;
         const SESSION: f64 = 6.0;
@@ -42,11 +46,18 @@ impl ExperimentKeys for Poison {
 
     fn checked(self) -> Result<Self, Problem> {
         let share = self.share > 0.0 && self.share <= 0.5;
-        check(share, "share", "out of range, it is above 0 and at most 0.5", "write a share such as `0.01`")?;
+        check(
+            share,
+            "share",
+            "out of range, it is above 0 and at most 0.5",
+            "write a share such as `0.01`",
+        )?;
         check(self.retries > 0, "retries", "nothing would be tried at all", "write 1 or more")?;
         check_milliseconds("pause", self.pause)?;
         check_rate(self.rate, "2k/s")?;
-        for (key, span) in [("duration", self.duration), ("crash", self.crash), ("drain", self.drain)] {
+        for (key, span) in
+            [("duration", self.duration), ("crash", self.crash), ("drain", self.drain)]
+        {
             let what = "zero leaves no time to measure or to finish";
             check(span.nanos() > 0, key, what, "write a duration such as `10s`")?;
         }

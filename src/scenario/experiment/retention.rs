@@ -7,7 +7,8 @@ use crate::units::Rate;
 keys! {
     /// What can still be read: late, twice, by time, after a restart, past a limit.
     pub struct Retention {
-        /// How many messages are published, read and acknowledged; as many again for the limit and for the backlog.
+        /// How many messages are published, read and acknowledged; as many again for the limit and
+        /// for the backlog.
         messages: u64 = 100_000,
         /// The share of the messages that the retention limit leaves room for.
         limit: f64 = 0.25,
@@ -17,7 +18,8 @@ keys! {
 }
 
 impl ExperimentKeys for Retention {
-    /// Seconds, roughly: the messages pass eight times; then the limit and a restart, which Kafka takes longer for.
+    /// Seconds, roughly: the messages pass eight times; then the limit and a restart, which Kafka
+    /// takes longer for.
     fn estimate(&self, cell: &Cell) -> f64 {
         const PASSES: f64 = 8.0;
         const PER_SECOND: f64 = 50_000.0;

@@ -1,4 +1,5 @@
-//! What is known before anything has run: the manifest, the machine, and what its fault proxy costs.
+//! What is known before anything has run: the manifest, the machine, and what its fault proxy
+//! costs.
 
 use super::Study;
 use crate::clock;
@@ -39,11 +40,16 @@ pub fn manifest(study: &Study<'_>, folder: &RunFolder) -> Manifest {
 fn host() -> Host {
     let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = processors.lines().find(|line| line.starts_with("model name"));
-    let cpu = model.and_then(|line| line.split_once(':')).map_or("unknown", |(_, name)| name.trim());
+    let cpu =
+        model.and_then(|line| line.split_once(':')).map_or("unknown", |(_, name)| name.trim());
     let uname = rustix::system::uname();
     Host {
         name: uname.nodename().to_string_lossy().into_owned(),
-        kernel: format!("{} {}", uname.sysname().to_string_lossy(), uname.release().to_string_lossy()),
+        kernel: format!(
+            "{} {}",
+            uname.sysname().to_string_lossy(),
+            uname.release().to_string_lossy()
+        ),
         cpu: cpu.to_owned(),
         cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
         memory_bytes: memory_info("MemTotal:").unwrap_or(0),
@@ -52,14 +58,21 @@ fn host() -> Host {
     }
 }
 
-/// What the fault proxy adds to every figure of the labels that go through it, measured by itself; `None` where no client
-/// does.
+/// What the fault proxy adds to every figure of the labels that go through it, measured by itself;
+/// `None` where no client does.
 pub fn proxy_cost(scenario: &Scenario) -> Option<String> {
-    let labels = scenario.systems.iter().filter(|(_, config)| config.proxied).map(|(label, _)| label.as_str());
+    let labels = scenario
+        .systems
+        .iter()
+        .filter(|(_, config)| config.proxied)
+        .map(|(label, _)| label.as_str());
     let labels = labels.collect::<Vec<_>>().join(", ");
     let words = |found: Cost| told(&labels, &found);
     (!labels.is_empty()).then(|| {
-        cost(PINGS, BULK).map_or_else(|error| format!("{labels}: clients go through the fault proxy; {error}"), words)
+        cost(PINGS, BULK).map_or_else(
+            |error| format!("{labels}: clients go through the fault proxy; {error}"),
+            words,
+        )
     })
 }
 
@@ -99,7 +112,10 @@ mod tests {
                 "schema: 1\nname: t\nquestion: Q?\nsystems: [redis-streams]\nmessage: {{size: 100B}}\n{faults}\
                  load: {{model: open, rate: 1k/s, duration: 20s, in-flight: 65536}}\n"
             );
-            proxy_cost(&crate::scenario::from_text("t", &text, &crate::scenario::Overrides::default()).unwrap())
+            proxy_cost(
+                &crate::scenario::from_text("t", &text, &crate::scenario::Overrides::default())
+                    .unwrap(),
+            )
         };
         assert_eq!(with(""), None);
         assert!(with("faults: [{kind: net-stall, at: 1s, for: 1s}]\n").unwrap().contains("adds"));

@@ -1,7 +1,8 @@
-//! What Kafka's nodes answer to the questions of our own connections: leaders, copies, controllers, logins.
+//! What Kafka's nodes answer to the questions of our own connections: leaders, copies, controllers,
+//! logins.
 //!
-//! Read by [`Fields`], never by decoders that reserve room for what an answer announces: whoever answers is not trusted,
-//! least of all before the login.
+//! Read by [`Fields`], never by decoders that reserve room for what an answer announces: whoever
+//! answers is not trusted, least of all before the login.
 
 use super::frame::{Api, Fields, Walked};
 use kafka_protocol::error::ResponseError;
@@ -62,7 +63,8 @@ impl View {
         for _ in 0..answer.count()? {
             answer.i16()?; // Its error: a partition without a leader is told apart by that.
             let (index, leader, epoch) = (answer.i32()?, answer.i32()?, answer.i32()?);
-            let (copies, in_sync, _offline) = (answer.numbers()?, answer.numbers()?, answer.numbers()?);
+            let (copies, in_sync, _offline) =
+                (answer.numbers()?, answer.numbers()?, answer.numbers()?);
             view.partitions.push(Partition { index, leader, epoch, copies, in_sync });
         }
         Ok(view)
@@ -80,14 +82,15 @@ impl View {
     /// Copies in sync on brokers that are there, and copies wanted.
     pub fn copies(&self) -> (u32, u32) {
         let there = |id: &&i32| self.brokers.iter().any(|(broker, _)| broker == *id);
-        let in_sync = self.partitions.iter().map(|partition| partition.in_sync.iter().filter(there).count());
+        let in_sync =
+            self.partitions.iter().map(|partition| partition.in_sync.iter().filter(there).count());
         let wanted = self.partitions.iter().map(|partition| partition.copies.len());
         (in_sync.sum::<usize>() as u32, wanted.sum::<usize>() as u32)
     }
 }
 
-/// Who leads the controllers, as one node tells it: its error, the leader, of which epoch. The body of a DescribeQuorum
-/// response, as far as these. Its header ends in tags, of which Kafka has none.
+/// Who leads the controllers, as one node tells it: its error, the leader, of which epoch. The body
+/// of a DescribeQuorum response, as far as these. Its header ends in tags, of which Kafka has none.
 pub fn quorum(mut answer: Fields<'_>) -> Walked<(i16, i32, i32)> {
     if answer.take(1)? != [0] {
         return Err("tags where there are none");
@@ -108,16 +111,16 @@ pub fn quorum(mut answer: Fields<'_>) -> Walked<(i16, i32, i32)> {
     Ok((answer.i16()?, answer.i32()?, answer.i32()?))
 }
 
-/// What a node says to the wish to log in: its error, and the ways to log in that it knows. The body of a SaslHandshake
-/// response.
+/// What a node says to the wish to log in: its error, and the ways to log in that it knows. The
+/// body of a SaslHandshake response.
 pub fn handshake(mut answer: Fields<'_>) -> Walked<(i16, Vec<String>)> {
     let error = answer.i16()?;
     let mechanisms = (0..answer.count()?).map(|_| answer.text()).collect::<Walked<_>>()?;
     Ok((error, mechanisms))
 }
 
-/// What a node says to one token of a login: its error, its words, a token of its own. The body of a SaslAuthenticate
-/// response, as far as these.
+/// What a node says to one token of a login: its error, its words, a token of its own. The body of
+/// a SaslAuthenticate response, as far as these.
 pub fn authenticated(mut answer: Fields<'_>) -> Walked<(i16, String, Vec<u8>)> {
     let (error, message, length) = (answer.i16()?, answer.text()?, answer.count()?);
     Ok((error, message, answer.take(length)?.to_vec()))
@@ -136,7 +139,8 @@ pub fn fuzz(answer: &[u8]) -> bool {
     let quorum = quorum(Fields(answer)).is_ok();
     let login = handshake(Fields(answer)).is_ok() | authenticated(Fields(answer)).is_ok();
     let view = View::read(Fields(answer));
-    let view = view.is_ok_and(|view| view.copies().0 > 0 || view.address(1).is_some() || view.error.is_some());
+    let view = view
+        .is_ok_and(|view| view.copies().0 > 0 || view.address(1).is_some() || view.error.is_some());
     view | quorum | login
 }
 
@@ -144,11 +148,13 @@ pub fn fuzz(answer: &[u8]) -> bool {
 mod tests {
     use super::*;
     use kafka_protocol::messages::{
-        BrokerId, DescribeQuorumResponse, MetadataResponse, SaslAuthenticateResponse, SaslHandshakeResponse,
+        BrokerId, DescribeQuorumResponse, MetadataResponse, SaslAuthenticateResponse,
+        SaslHandshakeResponse,
     };
     use kafka_protocol::protocol::Decodable;
 
-    /// A Metadata response of a topic of one partition with these copies in sync, of two wanted; brokers 1 and 2 are there.
+    /// A Metadata response of a topic of one partition with these copies in sync, of two wanted;
+    /// brokers 1 and 2 are there.
     fn answer(in_sync: &[i32], error: i16) -> Vec<u8> {
         let mut out = vec![0; 4];
         let number = |out: &mut Vec<u8>, number: i32| out.extend(number.to_be_bytes());
@@ -170,7 +176,8 @@ mod tests {
         out.extend(b"\0\x01t\0");
         number(&mut out, 1);
         out.extend([0, 0]);
-        [0, 2, 7].into_iter().for_each(|each| number(&mut out, each)); // Itself, its leader, of which epoch.
+        // Itself, its leader, of which epoch.
+        [0, 2, 7].into_iter().for_each(|each| number(&mut out, each));
         numbers(&mut out, &[2, 3]);
         numbers(&mut out, in_sync);
         numbers(&mut out, &[]);
@@ -213,8 +220,10 @@ mod tests {
         assert_eq!((partition.leader_id, partition.leader_epoch), (BrokerId(2), 7));
         assert_eq!(partition.isr_nodes, [BrokerId(2), BrokerId(3)]);
 
-        // No tags; no error; one topic `t` of one partition: 0, no error, leader 3 of epoch 9, high watermark 1, no voters.
-        let bytes = b"\0\0\0\x02\x02t\x02\0\0\0\0\0\0\0\0\0\x03\0\0\0\x09\0\0\0\0\0\0\0\x01\x01\x01\0\0\0";
+        // No tags; no error; one topic `t` of one partition: 0, no error, leader 3 of epoch 9, high
+        // watermark 1, no voters.
+        let bytes =
+            b"\0\0\0\x02\x02t\x02\0\0\0\0\0\0\0\0\0\x03\0\0\0\x09\0\0\0\0\0\0\0\x01\x01\x01\0\0\0";
         let theirs = DescribeQuorumResponse::decode(&mut &bytes[1..], QUORUM.1).unwrap();
         let ours = quorum(Fields(bytes));
         let partition = &theirs.topics[0].partitions[0];
@@ -230,18 +239,23 @@ mod tests {
         let theirs = SaslHandshakeResponse::decode(&mut &bytes[..], SASL_HANDSHAKE.1).unwrap();
         let (error, mechanisms) = handshake(Fields(bytes)).unwrap();
         assert_eq!((error, mechanisms.len()), (33, 2));
-        assert!(theirs.error_code == error && theirs.mechanisms.iter().map(|name| name.as_str()).eq(&mechanisms));
+        assert!(
+            theirs.error_code == error
+                && theirs.mechanisms.iter().map(|name| name.as_str()).eq(&mechanisms)
+        );
         for (answer, message) in [
             (&b"\0\x3a\0\x02no\0\0\0\x03abc\0\0\0\0\0\0\0\0"[..], Some("no")),
             (b"\0\x00\xff\xff\0\0\0\x03abc\0\0\0\0\0\0\0\0", None),
         ] {
-            let theirs = SaslAuthenticateResponse::decode(&mut &answer[..], SASL_AUTHENTICATE.1).unwrap();
+            let theirs =
+                SaslAuthenticateResponse::decode(&mut &answer[..], SASL_AUTHENTICATE.1).unwrap();
             let (error, words, token) = authenticated(Fields(answer)).unwrap();
             assert_eq!((theirs.error_code, &theirs.auth_bytes[..]), (error, &b"abc"[..]));
             assert_eq!((theirs.error_message.as_deref(), token.as_slice()), (message, &b"abc"[..]));
             assert_eq!(words, message.unwrap_or_default());
         }
-        // Two thousand million mechanisms, or bytes of a token: refused, and nothing is reserved for them.
+        // Two thousand million mechanisms, or bytes of a token: refused, and nothing is reserved
+        // for them.
         let mut many = bytes.to_vec();
         many[2] = 0x7f;
         assert!(handshake(Fields(&many)).is_err());

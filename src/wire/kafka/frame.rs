@@ -1,9 +1,10 @@
-//! Frames of Kafka's protocol (a length, a header that numbers the request, a body), and the fields in them, read one
-//! after the other.
+//! Frames of Kafka's protocol (a length, a header that numbers the request, a body), and the fields
+//! in them, read one after the other.
 //!
-//! An answer is not trusted: what is missing is an error, and a count allocates nothing. The elements that it announces
-//! are read one by one, and each takes bytes, so that memory follows the bytes that came and not the numbers in them.
-//! (Decoders that reserve room for an announced count can be made to reserve hundreds of gigabytes by thirty bytes.)
+//! An answer is not trusted: what is missing is an error, and a count allocates nothing. The
+//! elements that it announces are read one by one, and each takes bytes, so that memory follows the
+//! bytes that came and not the numbers in them. (Decoders that reserve room for an announced count
+//! can be made to reserve hundreds of gigabytes by thirty bytes.)
 
 use kafka_protocol::messages::{ApiKey, RequestHeader, TopicName};
 use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
@@ -25,7 +26,9 @@ pub fn request<Q: Encodable + HeaderVersion>(
         .with_client_id(Some(StrBytes::from_static_str(client)));
     let mut bytes = vec![0; 4];
     let encoded = header.encode(&mut bytes, Q::header_version(version));
-    encoded.and_then(|()| request.encode(&mut bytes, version)).map_err(|error| error.to_string())?;
+    encoded
+        .and_then(|()| request.encode(&mut bytes, version))
+        .map_err(|error| error.to_string())?;
     let size = (bytes.len() - 4) as u32;
     bytes[..4].copy_from_slice(&size.to_be_bytes());
     Ok(bytes)
@@ -127,7 +130,8 @@ mod tests {
 
     #[test]
     fn known_fields() {
-        let mut fields = Fields(b"\0\x02hi\xff\xff\0\0\0\x02\0\0\0\x01\xff\xff\xff\xff\x03\x01\x80\x01rest");
+        let mut fields =
+            Fields(b"\0\x02hi\xff\xff\0\0\0\x02\0\0\0\x01\xff\xff\xff\xff\x03\x01\x80\x01rest");
         assert_eq!(fields.text().as_deref(), Ok("hi"));
         assert_eq!(fields.text().as_deref(), Ok(""), "null");
         assert_eq!(fields.numbers(), Ok(vec![1, -1]));

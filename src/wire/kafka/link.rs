@@ -1,9 +1,12 @@
-//! A connection of our own to one Kafka node, behind TLS and logged in where that is said: what every part of this driver
-//! uses that speaks the protocol itself.
+//! A connection of our own to one Kafka node, behind TLS and logged in where that is said: what
+//! every part of this driver uses that speaks the protocol itself.
 //!
-//! Every answer is bounded in time, as a whole, and in length; what it says is not trusted ([`super::answers`]).
+//! Every answer is bounded in time, as a whole, and in length; what it says is not trusted
+//! ([`super::answers`]).
 
-use super::answers::{METADATA, SASL_AUTHENTICATE, SASL_HANDSHAKE, View, authenticated, handshake, unreadable};
+use super::answers::{
+    METADATA, SASL_AUTHENTICATE, SASL_HANDSHAKE, View, authenticated, handshake, unreadable,
+};
 use super::frame::{self, Api, Fields};
 use super::sasl::{self, Scram};
 use crate::access::{Access, Login, Mechanism, Stream};
@@ -38,7 +41,8 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects and logs in, each step within `limit`, and so each answer afterwards. The error does not name the address.
+    /// Connects and logs in, each step within `limit`, and so each answer afterwards. The error
+    /// does not name the address.
     pub fn open(address: &str, access: &Access, limit: Duration) -> Result<Self, String> {
         let stream = access.connect(address, limit).map_err(|error| error.to_string())?;
         stream.set_write_timeout(limit).map_err(|error| error.to_string())?;
@@ -52,17 +56,22 @@ impl Link {
 
     fn log_in(&mut self, login: &Login) -> Result<(), String> {
         let mechanism = login.mechanism.name();
-        let request = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
+        let request =
+            SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
         let answer = self.ask(SASL_HANDSHAKE, &request)?;
         let (error, known) = handshake(Fields(&answer)).map_err(unreadable)?;
         match ResponseError::try_from_code(error) {
             None => {}
             Some(ResponseError::UnsupportedSaslMechanism) => {
                 let known = shown(&known.join(", "));
-                return Err(format!("it knows no login by {mechanism}, but by {known}; correct `sasl.mechanism`"));
+                return Err(format!(
+                    "it knows no login by {mechanism}, but by {known}; correct `sasl.mechanism`"
+                ));
             }
             Some(error) => {
-                return Err(format!("it takes no login there ({error:?}); leave `sasl` out, or name the other port"));
+                return Err(format!(
+                    "it takes no login there ({error:?}); leave `sasl` out, or name the other port"
+                ));
             }
         }
         if login.mechanism == Mechanism::Plain {
@@ -82,13 +91,20 @@ impl Link {
             None => Ok(token),
             Some(error) => {
                 let words = if words.is_empty() { format!("{error:?}") } else { shown(&words) };
-                Err(format!("the login was refused: {words}; correct the user, the password or `sasl.mechanism`"))
+                Err(format!(
+                    "the login was refused: {words}; correct the user, the password or \
+                    `sasl.mechanism`"
+                ))
             }
         }
     }
 
     /// One request, and what follows the correlation id in its answer.
-    pub fn ask<Q: Encodable + HeaderVersion>(&mut self, api: Api, request: &Q) -> Result<Vec<u8>, String> {
+    pub fn ask<Q: Encodable + HeaderVersion>(
+        &mut self,
+        api: Api,
+        request: &Q,
+    ) -> Result<Vec<u8>, String> {
         let deadline = Instant::now() + self.limit;
         let request = frame::request("brokerbench", api, CORRELATION, request)?;
         self.stream.write_all(&request).map_err(|error| self.broken(&error))?;
@@ -96,7 +112,9 @@ impl Link {
         // An alert of TLS, in whatever version, is shorter than any answer.
         self.read(&mut head[..2], deadline)?;
         if head[..2] == [0x15, 3] {
-            return Err("it speaks TLS there; add `tls` to the target, or name its plain port".into());
+            return Err(
+                "it speaks TLS there; add `tls` to the target, or name its plain port".into()
+            );
         }
         self.read(&mut head[2..], deadline)?;
         let length = frame::body_length(head, CORRELATION, self.longest);
@@ -128,13 +146,17 @@ impl Link {
 pub fn ping(address: &str, access: &Access) -> Result<Vec<String>, String> {
     let mut link = Link::open(address, access, PING)?;
     // No topic: the nodes alone.
-    let request = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
+    let request = MetadataRequest::default()
+        .with_topics(Some(Vec::new()))
+        .with_allow_auto_topic_creation(false);
     let answer = link.ask(METADATA, &request)?;
     let view = View::read(Fields(&answer)).map_err(unreadable)?;
     // To be judged and connected to, so never another than the one that other clients are told.
     let plain = |address: String| match shown(&address) {
         same if same == address => Ok(address),
-        other => Err(format!("it sends clients to what is no address (`{other}`); correct `advertised.listeners`")),
+        other => Err(format!(
+            "it sends clients to what is no address (`{other}`); correct `advertised.listeners`"
+        )),
     };
     view.brokers.into_iter().map(|(_, address)| plain(address)).collect()
 }

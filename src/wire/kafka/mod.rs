@@ -1,7 +1,7 @@
 //! Kafka's protocol, as far as we speak it ourselves and not by librdkafka.
 //!
-//! [`link`] is a connection that is logged in, [`answers`] what a node tells on it and [`records`] what
-//! it stores, read by [`frame`], which trusts nobody's counts.
+//! [`link`] is a connection that is logged in, [`answers`] what a node tells on it and [`records`]
+//! what it stores, read by [`frame`], which trusts nobody's counts.
 
 pub mod answers;
 pub mod frame;

@@ -1,8 +1,9 @@
-//! Record batches, and as much of Produce and Fetch as carries them without a library: as bytes, on no socket.
+//! Record batches, and as much of Produce and Fetch as carries them without a library: as bytes, on
+//! no socket.
 //!
-//! Requests are of the last versions before the compact encodings, whose lengths have a place of fixed width that can
-//! be written before a record is there: its value, of any size, need not be gathered for it. Every Kafka since 0.11 takes
-//! them.
+//! Requests are of the last versions before the compact encodings, whose lengths have a place of
+//! fixed width that can be written before a record is there: its value, of any size, need not be
+//! gathered for it. Every Kafka since 0.11 takes them.
 
 use super::answers::accepted;
 use super::frame::{Api, Fields, SHORT, Walked, name, request};
@@ -11,7 +12,8 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, ProduceRequest};
 
 const PRODUCE: Api = (ApiKey::Produce, 8);
-/// The oldest version of Fetch that Kafka 4 knows, and the simplest: no sessions, no compact fields.
+/// The oldest version of Fetch that Kafka 4 knows, and the simplest: no sessions, no compact
+/// fields.
 const FETCH: Api = (ApiKey::Fetch, 4);
 /// Of the record batch, up to its records.
 pub const BATCH_HEAD: usize = 61;
@@ -22,8 +24,14 @@ pub const RECORD_TAIL: [u8; 1] = [0];
 /// How long the broker may wait for its copies.
 const ACK_WITHIN_MS: i32 = 300_000;
 
-/// A Produce request around one record: what stands before its value. [`RECORD_TAIL`] stands behind it.
-pub fn produce(client: &'static str, topic: &str, correlation: i32, value: &[u8]) -> Result<Vec<u8>, String> {
+/// A Produce request around one record: what stands before its value. [`RECORD_TAIL`] stands behind
+/// it.
+pub fn produce(
+    client: &'static str,
+    topic: &str,
+    correlation: i32,
+    value: &[u8],
+) -> Result<Vec<u8>, String> {
     let record = record_head(value.len());
     let records = BATCH_HEAD + record.len() + value.len() + RECORD_TAIL.len();
     let too_long = |_| format!("{records} B do not fit the 31 bits of a request's length");
@@ -33,16 +41,22 @@ pub fn produce(client: &'static str, topic: &str, correlation: i32, value: &[u8]
     batch.extend_from_slice(&(-1i32).to_be_bytes()); // leader epoch
     batch.push(2); // magic
     batch.extend_from_slice(&[0; 4]); // checksum, below
-    batch.extend_from_slice(&[0; 22]); // attributes: no codec; last offset delta; first and last timestamp
+    // attributes: no codec; last offset delta; first and last timestamp
+    batch.extend_from_slice(&[0; 22]);
     batch.extend_from_slice(&[0xff; 14]); // producer id, its epoch, base sequence: none
     batch.extend_from_slice(&1i32.to_be_bytes()); // records
     batch.extend_from_slice(&record);
     let checksum = checksum(checksum(checksum(0, &batch[COVERED..]), value), &RECORD_TAIL);
     batch[COVERED - 4..COVERED].copy_from_slice(&checksum.to_be_bytes());
 
-    let partition = PartitionProduceData::default().with_index(0).with_records(Some(Default::default()));
-    let data = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![partition]);
-    let produce = ProduceRequest::default().with_acks(-1).with_timeout_ms(ACK_WITHIN_MS).with_topic_data(vec![data]);
+    let partition =
+        PartitionProduceData::default().with_index(0).with_records(Some(Default::default()));
+    let data =
+        TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![partition]);
+    let produce = ProduceRequest::default()
+        .with_acks(-1)
+        .with_timeout_ms(ACK_WITHIN_MS)
+        .with_topic_data(vec![data]);
     let mut frame = request(client, PRODUCE, correlation, &produce)?;
     // The empty records were encoded as their length, the last field: the real one takes its place.
     frame.truncate(frame.len() - 4);
@@ -55,7 +69,8 @@ pub fn produce(client: &'static str, topic: &str, correlation: i32, value: &[u8]
 
 /// The offset that a Produce response tells; `response` follows the correlation id.
 pub fn produced(response: &[u8]) -> Result<i64, String> {
-    let first = first_partition(response).map_err(|cause| format!("an unreadable answer to Produce: {cause}"))?;
+    let first = first_partition(response)
+        .map_err(|cause| format!("an unreadable answer to Produce: {cause}"))?;
     let (code, offset, message) = first.ok_or("an empty answer to Produce")?;
     let words = |name: String| if message.is_empty() { name } else { format!("{name}: {message}") };
     accepted(code).map_err(words).map(|()| offset)
@@ -102,11 +117,14 @@ pub fn fetch(
         .with_max_wait_ms(wait_ms)
         .with_min_bytes(1)
         .with_max_bytes(max_bytes)
-        .with_topics(vec![FetchTopic::default().with_topic(name(topic)).with_partitions(partitions)]);
+        .with_topics(vec![
+            FetchTopic::default().with_topic(name(topic)).with_partitions(partitions),
+        ]);
     request(client, FETCH, correlation, &fetch)
 }
 
-/// How long the answer is to a Fetch of one partition, up to its records, where no transaction was aborted.
+/// How long the answer is to a Fetch of one partition, up to its records, where no transaction was
+/// aborted.
 pub const fn fetched_head(topic: &str) -> usize {
     44 + topic.len()
 }
@@ -120,7 +138,8 @@ pub fn fetched_one(answer: &[u8]) -> Walked<(i16, usize)> {
     fetched(&mut fields).map(|(_, code, length)| (code, length))
 }
 
-/// One partition of a Fetch response, as far as its records: its number, its error code, their length.
+/// One partition of a Fetch response, as far as its records: its number, its error code, their
+/// length.
 fn fetched(fields: &mut Fields<'_>) -> Walked<(i32, i16, usize)> {
     let (index, code) = (fields.i32()?, fields.i16()?);
     fields.take(16)?; // High watermark, last stable offset.
@@ -129,8 +148,14 @@ fn fetched(fields: &mut Fields<'_>) -> Walked<(i32, i16, usize)> {
     Ok((index, code, fields.count()?))
 }
 
-/// Hands out every record of a Fetch response from its partition's position on, and moves the positions.
-pub fn walk(answer: &[u8], correlation: i32, positions: &mut [i64], sink: &mut dyn FnMut(&[u8])) -> Walked<()> {
+/// Hands out every record of a Fetch response from its partition's position on, and moves the
+/// positions.
+pub fn walk(
+    answer: &[u8],
+    correlation: i32,
+    positions: &mut [i64],
+    sink: &mut dyn FnMut(&[u8]),
+) -> Walked<()> {
     let mut fields = Fields(answer);
     if fields.i32()? != correlation {
         return Err("an answer to another request");
@@ -144,8 +169,13 @@ pub fn walk(answer: &[u8], correlation: i32, positions: &mut [i64], sink: &mut d
                 return Err("the broker refused a fetch");
             }
             let records = fields.take(length)?;
-            let position = usize::try_from(partition).ok().and_then(|index| positions.get_mut(index));
-            batches(records, position.ok_or("records of a partition that was not asked for")?, sink)?;
+            let position =
+                usize::try_from(partition).ok().and_then(|index| positions.get_mut(index));
+            batches(
+                records,
+                position.ok_or("records of a partition that was not asked for")?,
+                sink,
+            )?;
         }
     }
     Ok(())
@@ -277,7 +307,8 @@ mod tests {
         let batch = &whole[head.len() - record_head(value.len()).len() - BATCH_HEAD..];
         assert_eq!(
             batch.len(),
-            i32::from_be_bytes(whole[whole.len() - batch.len() - 4..][..4].try_into().unwrap()) as usize
+            i32::from_be_bytes(whole[whole.len() - batch.len() - 4..][..4].try_into().unwrap())
+                as usize
         );
         let found = BatchHead(batch[..BATCH_HEAD].try_into().unwrap());
         found.check().unwrap();
@@ -327,7 +358,8 @@ mod tests {
     fn a_request_says_its_length_and_what_it_is() {
         let bytes = fetch("me", 9, "topic", &[5, 6], (1000, 1 << 20)).unwrap();
         assert_eq!(u32::from_be_bytes(bytes[..4].try_into().unwrap()) as usize, bytes.len() - 4);
-        let mut expected = b"\0\x01\0\x04\0\0\0\x09\0\x02me\xff\xff\xff\xff\0\0\x03\xe8\0\0\0\x01".to_vec();
+        let mut expected =
+            b"\0\x01\0\x04\0\0\0\x09\0\x02me\xff\xff\xff\xff\0\0\x03\xe8\0\0\0\x01".to_vec();
         expected.extend(b"\0\x10\0\0\0\0\0\0\x01\0\x05topic\0\0\0\x02");
         for (partition, position) in [(0, 5), (1, 6)] {
             expected.extend([0, 0, 0, partition, 0, 0, 0, 0, 0, 0, 0, position, 0, 0x10, 0, 0]);
@@ -386,7 +418,10 @@ mod tests {
         let mut records = batch(10, &[b"a", b"b", &long]);
         records.extend(batch(13, &[b"c"]));
         let mut positions = [11];
-        assert_eq!(walked(&answer(&records), &mut positions).unwrap(), [b"b".to_vec(), long, b"c".to_vec()]);
+        assert_eq!(
+            walked(&answer(&records), &mut positions).unwrap(),
+            [b"b".to_vec(), long, b"c".to_vec()]
+        );
         assert_eq!(positions, [14]);
         // A batch that is cut off is left for the next answer.
         let whole = batch(14, &[b"d", b"e"]);

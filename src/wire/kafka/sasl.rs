@@ -1,8 +1,8 @@
 //! The client's side of SASL PLAIN and SCRAM: bytes in, bytes out, no socket.
 //!
-//! SCRAM by RFC 5802 and 7677 without channel binding. Kafka takes user and password as they are (no SASLprep), and so
-//! does librdkafka, so nothing is prepared here either. The server proves that it knows the password, too: one that
-//! does not is refused.
+//! SCRAM by RFC 5802 and 7677 without channel binding. Kafka takes user and password as they are
+//! (no SASLprep), and so does librdkafka, so nothing is prepared here either. The server proves
+//! that it knows the password, too: one that does not is refused.
 
 use crate::access::{ExposeSecret, Login, Mechanism};
 use base64::Engine;
@@ -11,8 +11,8 @@ use ring::rand::SecureRandom;
 use ring::{digest, hmac, pbkdf2};
 use std::num::NonZeroU32;
 
-/// Fewer would make the password cheap to guess for whoever asks in the broker's place (RFC 7677, section 4). Kafka
-/// itself gives nobody fewer.
+/// Fewer would make the password cheap to guess for whoever asks in the broker's place (RFC 7677,
+/// section 4). Kafka itself gives nobody fewer.
 const LEAST_ROUNDS: u32 = 4096;
 /// More rounds than this would be an attack on us; Kafka allows 16384 itself.
 const MOST_ROUNDS: u32 = 1_000_000;
@@ -21,10 +21,12 @@ const UNBOUND: &str = "n,,";
 
 /// One message of PLAIN is all there is.
 pub fn plain(login: &Login) -> Vec<u8> {
-    format!("\0{}\0{}", login.user.as_deref().unwrap_or_default(), login.password.expose_secret()).into_bytes()
+    format!("\0{}\0{}", login.user.as_deref().unwrap_or_default(), login.password.expose_secret())
+        .into_bytes()
 }
 
-/// A SCRAM exchange: [`Scram::first`], the server's answer into [`Scram::proof`], its last word into [`Scram::verify`].
+/// A SCRAM exchange: [`Scram::first`], the server's answer into [`Scram::proof`], its last word
+/// into [`Scram::verify`].
 pub struct Scram<'a> {
     login: &'a Login,
     nonce: String,
@@ -41,7 +43,8 @@ impl<'a> Scram<'a> {
     }
 
     fn bare(&self) -> String {
-        let user = self.login.user.as_deref().unwrap_or_default().replace('=', "=3D").replace(',', "=2C");
+        let user =
+            self.login.user.as_deref().unwrap_or_default().replace('=', "=3D").replace(',', "=2C");
         format!("n={user},r={}", self.nonce)
     }
 
@@ -53,11 +56,19 @@ impl<'a> Scram<'a> {
     pub fn proof(&mut self, challenge: &[u8]) -> Result<Vec<u8>, String> {
         let Challenge { challenge, nonce, salt, rounds } = Challenge::read(challenge, &self.nonce)?;
         let (hash, mac, kdf) = match self.login.mechanism {
-            Mechanism::ScramSha512 => (&digest::SHA512, hmac::HMAC_SHA512, pbkdf2::PBKDF2_HMAC_SHA512),
+            Mechanism::ScramSha512 => {
+                (&digest::SHA512, hmac::HMAC_SHA512, pbkdf2::PBKDF2_HMAC_SHA512)
+            }
             _ => (&digest::SHA256, hmac::HMAC_SHA256, pbkdf2::PBKDF2_HMAC_SHA256),
         };
         let mut salted = vec![0; hash.output_len()];
-        pbkdf2::derive(kdf, rounds, &salt, self.login.password.expose_secret().as_bytes(), &mut salted);
+        pbkdf2::derive(
+            kdf,
+            rounds,
+            &salt,
+            self.login.password.expose_secret().as_bytes(),
+            &mut salted,
+        );
         let salted = hmac::Key::new(mac, &salted);
         let sign = |key: &[u8], text: &str| hmac::sign(&hmac::Key::new(mac, key), text.as_bytes());
 
@@ -65,7 +76,12 @@ impl<'a> Scram<'a> {
         let all = format!("{},{challenge},{last}", self.bare());
         let client_key = hmac::sign(&salted, b"Client Key");
         let signature = sign(digest::digest(hash, client_key.as_ref()).as_ref(), &all);
-        let proof: Vec<u8> = client_key.as_ref().iter().zip(signature.as_ref()).map(|(key, sign)| key ^ sign).collect();
+        let proof: Vec<u8> = client_key
+            .as_ref()
+            .iter()
+            .zip(signature.as_ref())
+            .map(|(key, sign)| key ^ sign)
+            .collect();
         self.expected = sign(hmac::sign(&salted, b"Server Key").as_ref(), &all).as_ref().to_vec();
         Ok(format!("{last},p={}", BASE64.encode(proof)).into_bytes())
     }
@@ -75,7 +91,10 @@ impl<'a> Scram<'a> {
         let last = String::from_utf8_lossy(last);
         match last.split(',').find_map(|field| field.strip_prefix("v=")) {
             Some(signed) if BASE64.decode(signed).ok().as_deref() == Some(&self.expected) => Ok(()),
-            _ => Err("it does not know the password itself: it is not the broker that it claims to be".into()),
+            _ => Err(
+                "it does not know the password itself: it is not the broker that it claims to be"
+                    .into(),
+            ),
         }
     }
 }
@@ -94,14 +113,17 @@ impl<'a> Challenge<'a> {
     /// `ours` is what its nonce must begin with.
     fn read(challenge: &'a [u8], ours: &str) -> Result<Self, String> {
         let challenge = std::str::from_utf8(challenge).map_err(|_| UNREADABLE)?;
-        let field = |name: &str| challenge.split(',').find_map(|field| field.strip_prefix(name)).ok_or(UNREADABLE);
+        let field = |name: &str| {
+            challenge.split(',').find_map(|field| field.strip_prefix(name)).ok_or(UNREADABLE)
+        };
         let nonce = field("r=")?;
         if !nonce.starts_with(ours) || nonce.len() == ours.len() {
             return Err("its SCRAM challenge is not an answer to ours".into());
         }
         let salt = BASE64.decode(field("s=")?).map_err(|_| UNREADABLE)?;
         let rounds: u32 = field("i=")?.parse().map_err(|_| UNREADABLE)?;
-        let rounds = NonZeroU32::new(rounds).filter(|rounds| (LEAST_ROUNDS..=MOST_ROUNDS).contains(&rounds.get()));
+        let rounds = NonZeroU32::new(rounds)
+            .filter(|rounds| (LEAST_ROUNDS..=MOST_ROUNDS).contains(&rounds.get()));
         let rounds = rounds.ok_or("it wants the password proven in too few rounds or too many")?;
         Ok(Self { challenge, nonce, salt, rounds })
     }
@@ -126,7 +148,8 @@ mod tests {
     #[test]
     fn the_example_of_the_standard() {
         let login = login(Mechanism::ScramSha256);
-        let mut scram = Scram { login: &login, nonce: "rOprNGfwEbeRWgbNEkqO".into(), expected: Vec::new() };
+        let mut scram =
+            Scram { login: &login, nonce: "rOprNGfwEbeRWgbNEkqO".into(), expected: Vec::new() };
         assert_eq!(scram.first(), b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
         let nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
         let challenge = format!("r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096");
@@ -142,7 +165,13 @@ mod tests {
     fn challenges_that_are_none_are_refused() {
         let login = login(Mechanism::ScramSha512);
         let mut scram = Scram { login: &login, nonce: "abc".into(), expected: Vec::new() };
-        for bad in ["", "r=abc,s=AAAA,i=4096", "r=xyz1,s=AAAA,i=4096", "r=abc1,s=?,i=4096", "r=abc1,s=AAAA,i=0"] {
+        for bad in [
+            "",
+            "r=abc,s=AAAA,i=4096",
+            "r=xyz1,s=AAAA,i=4096",
+            "r=abc1,s=?,i=4096",
+            "r=abc1,s=AAAA,i=0",
+        ] {
             assert!(scram.proof(bad.as_bytes()).is_err(), "{bad}");
         }
         assert!(scram.proof(b"r=abc1,s=AAAA,i=4294967295").is_err(), "a day of work");

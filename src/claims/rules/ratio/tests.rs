@@ -12,7 +12,8 @@ fn goodputs(kafka: f64, streams: f64) -> Vec<ComparedCell> {
 fn latencies(kafka: (f64, f64), streams: (f64, f64)) -> Vec<ComparedCell> {
     [("kafka", kafka), ("redis-streams", streams)]
         .map(|(label, (value, floor))| {
-            let mut cell = measured(label, "end_to_end.p99", "base", &[value, value * 1.01, value * 0.99]);
+            let mut cell =
+                measured(label, "end_to_end.p99", "base", &[value, value * 1.01, value * 0.99]);
             cell.per_block.iter_mut().for_each(|block| block.floor = Some(floor));
             cell
         })
@@ -37,11 +38,15 @@ fn the_cells_decide() {
 fn the_limit_in_the_data_decides() {
     let cells = goodputs(2e5, 1e5);
     for (limit, expected) in [("1.05", "holds"), ("1.5", "holds"), ("3", "does not hold")] {
-        let changed =
-            rule_with("log-aggregation", "must-be: above, limit: 1.05", &format!("must-be: above, limit: {limit}"));
+        let changed = rule_with(
+            "log-aggregation",
+            "must-be: above, limit: 1.05",
+            &format!("must-be: above, limit: {limit}"),
+        );
         assert_eq!(verdict(&changed, &cells), expected, "{limit}");
     }
-    let changed = rule_with("urgent-messages", "must-be: below, limit: 0.95", "must-be: below, limit: 0.4");
+    let changed =
+        rule_with("urgent-messages", "must-be: below, limit: 0.95", "must-be: below, limit: 0.4");
     assert_eq!(verdict(&changed, &latencies((2e6, 0.0), (1e6, 0.0))), "does not hold");
     let turned = rule_with("throughput", "of: Kafka ÷ primitive", "of: primitive ÷ Kafka");
     assert_eq!(verdict(&turned, &cells), "does not hold");
@@ -50,9 +55,12 @@ fn the_limit_in_the_data_decides() {
 /// What is barred stays in the family: the others are judged as strictly as if it were not.
 #[test]
 fn the_family_is_all_that_the_row_declares() {
-    let spread = |label: &str, point: &str, values: [f64; 3]| measured(label, "goodput", point, &values);
-    let alone =
-        vec![spread("kafka", "a=1", [2.0e5, 2.0e5, 2.0e5]), spread("redis-streams", "a=1", [1.0e5, 1.3e5, 1.4e5])];
+    let spread =
+        |label: &str, point: &str, values: [f64; 3]| measured(label, "goodput", point, &values);
+    let alone = vec![
+        spread("kafka", "a=1", [2.0e5, 2.0e5, 2.0e5]),
+        spread("redis-streams", "a=1", [1.0e5, 1.3e5, 1.4e5]),
+    ];
     let throughput = rule("throughput");
     assert_eq!(verdict(&throughput, &alone), "holds");
     let mut more = alone;
@@ -73,7 +81,10 @@ fn more_brokers_than_cores_give_no_verdict() {
     for (kafka, streams) in [(2e6, 1e6), (1e6, 2e6)] {
         for (label, nodes) in [("kafka", 3), ("redis-streams", 3), ("kafka", 2)] {
             let mut cells = latencies((kafka, 0.0), (streams, 0.0));
-            cells.iter_mut().filter(|cell| cell.label == label).for_each(|cell| cell.nodes = Some(nodes));
+            cells
+                .iter_mut()
+                .filter(|cell| cell.label == label)
+                .for_each(|cell| cell.nodes = Some(nodes));
             let expected = match (nodes, kafka > streams) {
                 (3, _) => "inconclusive (more brokers than cores)",
                 (_, true) => "holds",
@@ -87,11 +98,16 @@ fn more_brokers_than_cores_give_no_verdict() {
 #[test]
 fn reasons_stay_readable_in_the_worst_case() {
     let mut cells = Vec::new();
-    for (at, point) in ["load.rate=1k/s", "load.rate=10k/s", "load.rate=half-capacity"].into_iter().enumerate() {
+    for (at, point) in
+        ["load.rate=1k/s", "load.rate=10k/s", "load.rate=half-capacity"].into_iter().enumerate()
+    {
         for metric in ["end_to_end.p50", "end_to_end.p99"] {
-            for (label, value) in
-                [("kafka", 2e6), ("redis-pubsub", 1e6), ("redis-streams", 3e6), ("redis-lists", 1.9e6)]
-            {
+            for (label, value) in [
+                ("kafka", 2e6),
+                ("redis-pubsub", 1e6),
+                ("redis-streams", 3e6),
+                ("redis-lists", 1.9e6),
+            ] {
                 let value = value * (1.0 + at as f64 / 10.0);
                 cells.push(measured(label, metric, point, &[value, value * 1.3, value * 0.8]));
             }
@@ -107,12 +123,20 @@ fn a_rate_that_was_found_is_judged_like_one_that_was_written() {
     let cells = |at_half: f64| -> Vec<ComparedCell> {
         let at = |label, point, value: f64| {
             let metrics = ["end_to_end.p50", "end_to_end.p99"];
-            metrics.map(|metric| measured(label, metric, point, &[value, value * 1.01, value * 0.99]))
+            metrics
+                .map(|metric| measured(label, metric, point, &[value, value * 1.01, value * 0.99]))
         };
         [("load.rate=1k/s", 1e5), ("load.rate=half-capacity", at_half)]
             .into_iter()
-            .flat_map(|(point, value)| [at("kafka", point, 1e6), at("redis-streams", point, value)].concat())
-            .chain([measured("redis-streams", "capacity.half", "load.rate=half-capacity", &[25_000.0])])
+            .flat_map(|(point, value)| {
+                [at("kafka", point, 1e6), at("redis-streams", point, value)].concat()
+            })
+            .chain([measured(
+                "redis-streams",
+                "capacity.half",
+                "load.rate=half-capacity",
+                &[25_000.0],
+            )])
             .collect()
     };
     assert_eq!(verdict(&rule("latency"), &cells(1e5)), "holds");
@@ -127,7 +151,11 @@ fn who_cannot_is_not_the_better_one() {
     let cells = [cannot("redis-pubsub", "goodput", "base", "keeps nothing")];
     let judged = judge_with(&aggregation, &cells, &[]);
     assert_eq!(judged.verdict(), "holds");
-    assert!(judged.because().contains("redis-pubsub cannot at base: keeps nothing"), "{}", judged.because());
+    assert!(
+        judged.because().contains("redis-pubsub cannot at base: keeps nothing"),
+        "{}",
+        judged.because()
+    );
     assert_eq!(verdict(&urgent, &cells), "does not hold");
 }
 
@@ -142,7 +170,8 @@ fn a_floor_that_could_turn_the_ratio_bars_it() {
     // Kafka's own may be as little as 1e5: below Redis's 2e5.
     let judged = judge_with(&urgent, &latencies((2e6, 1.9e6), (2e5, 1e4)), &[]);
     assert_eq!(judged.verdict(), "inconclusive (below the instrument's floor)");
-    // Taken off both sides at once the ratio would stay below the limit; taken off Kafka's alone it would not.
+    // Taken off both sides at once the ratio would stay below the limit; taken off Kafka's alone it
+    // would not.
     let judged = judge_with(&urgent, &latencies((1.1e5, 5e4), (1e5, 9e4)), &[]);
     assert_eq!(judged.verdict(), "inconclusive (below the instrument's floor)");
     // Refuting is held to the same rule: what is above the limit may be all floor.
@@ -150,5 +179,9 @@ fn a_floor_that_could_turn_the_ratio_bars_it() {
     assert_eq!(judged.verdict(), "inconclusive (below the instrument's floor)");
     // A small floor is not mentioned.
     let judged = judge_with(&urgent, &latencies((2e6, 1e4), (2e5, 1e4)), &[]);
-    assert!(judged.verdict() == "holds" && !judged.because().contains("floor"), "{}", judged.because());
+    assert!(
+        judged.verdict() == "holds" && !judged.because().contains("floor"),
+        "{}",
+        judged.because()
+    );
 }

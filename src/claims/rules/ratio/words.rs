@@ -19,17 +19,31 @@ pub fn ratios_in_words(pairs: &[Pair<'_>], limits: &RatioLimits) -> Vec<String> 
         let same: Vec<&Pair<'_>> = pairs.iter().filter(|other| name(other) == name_of).collect();
         let decisions: Vec<_> = same.iter().map(|pair| &pair.decision).unique().collect();
         let parts = decisions.iter().map(|decision| {
-            let of: Vec<&Pair<'_>> = same.iter().copied().filter(|other| other.decision == **decision).collect();
-            let places = if decisions.len() > 1 { format!(" ({})", places(&of, limits)) } else { String::new() };
+            let of: Vec<&Pair<'_>> =
+                same.iter().copied().filter(|other| other.decision == **decision).collect();
+            let places = if decisions.len() > 1 {
+                format!(" ({})", places(&of, limits))
+            } else {
+                String::new()
+            };
             format!("{} {}{places}", range(&of, decisions.len() == 1), word(decision))
         });
         format!("{name_of}: {}", parts.format(", "))
     };
     let mut sentences: Vec<String> = told.map(name).unique().map(sentence).collect();
-    if let Some(fewest) = pairs.iter().filter_map(|pair| pair.ratio).map(|ratio| ratio.blocks()).min() {
-        let blocks = if fewest == 1 { "1 paired block".to_owned() } else { format!("{fewest} paired blocks") };
-        let few =
-            if fewest < LEAST_BLOCKS { format!(": below {LEAST_BLOCKS} no verdict on speed") } else { String::new() };
+    if let Some(fewest) =
+        pairs.iter().filter_map(|pair| pair.ratio).map(|ratio| ratio.blocks()).min()
+    {
+        let blocks = if fewest == 1 {
+            "1 paired block".to_owned()
+        } else {
+            format!("{fewest} paired blocks")
+        };
+        let few = if fewest < LEAST_BLOCKS {
+            format!(": below {LEAST_BLOCKS} no verdict on speed")
+        } else {
+            String::new()
+        };
         sentences.push(blocks + &few);
     }
     sentences
@@ -44,19 +58,28 @@ fn places(pairs: &[&Pair<'_>], limits: &RatioLimits) -> String {
     }
     let mut words = points.into_iter().map(|(point, metrics)| {
         let values = Point::read(point).values().replace(", ", " ");
-        if limits.metrics.len() == 1 { values } else { format!("{} at {values}", metrics.join("+")) }
+        if limits.metrics.len() == 1 {
+            values
+        } else {
+            format!("{} at {values}", metrics.join("+"))
+        }
     });
     words.join(", ")
 }
 
-/// `2.00× [1.95, 2.05]`, the interval where there is room, or from the least to the most of several ratios.
+/// `2.00× [1.95, 2.05]`, the interval where there is room, or from the least to the most of several
+/// ratios.
 fn range(pairs: &[&Pair<'_>], room: bool) -> String {
     let ratios: Vec<GeometricMean> = pairs.iter().filter_map(|pair| pair.ratio).collect();
     if let ([ratio], true) = (ratios.as_slice(), room) {
-        let interval = ratio.interval().map(|[low, high]| format!(" [{}, {}]", significant(low), significant(high)));
+        let interval = ratio
+            .interval()
+            .map(|[low, high]| format!(" [{}, {}]", significant(low), significant(high)));
         return format!("{}×{}", significant(ratio.value()), interval.unwrap_or_default());
     }
-    let words = |pick: fn(f64, f64) -> f64| ratios.iter().map(GeometricMean::value).reduce(pick).map(significant);
+    let words = |pick: fn(f64, f64) -> f64| {
+        ratios.iter().map(GeometricMean::value).reduce(pick).map(significant)
+    };
     match (words(f64::min), words(f64::max)) {
         (Some(least), Some(most)) if least != most => format!("{least} to {most}×"),
         (Some(least), _) => format!("{least}×"),
@@ -75,14 +98,16 @@ pub fn floors_in_words(pairs: &[Pair<'_>]) -> Option<String> {
     let most = shares.into_iter().fold(0.0, f64::max);
     (!labels.is_empty()).then(|| {
         format!(
-            "the instrument's floor is up to {} % of the smaller value ({}) and yet cannot turn these ratios",
+            "the instrument's floor is up to {} % of the smaller value ({}) and yet cannot turn \
+            these ratios",
             (most * 100.0).round(),
             labels.iter().unique().join(", ")
         )
     })
 }
 
-/// Whose survival classes differ, and the scenario's reason to compare them all the same: its first sentence.
+/// Whose survival classes differ, and the scenario's reason to compare them all the same: its first
+/// sentence.
 pub fn classes_in_words(pairs: &[Pair<'_>]) -> Vec<String> {
     // Of each reason the classes in words, of each class the labels in it.
     let mut reasons: IndexMap<&str, IndexMap<String, IndexSet<&str>>> = IndexMap::new();
@@ -101,7 +126,10 @@ pub fn classes_in_words(pairs: &[Pair<'_>]) -> Vec<String> {
         let first = reason.split_once(". ").map_or(reason, |(first, _)| first);
         // Many labels would crowd out the ratios; each class stands beside its figures.
         let labels: usize = classes.values().map(IndexSet::len).sum();
-        let classes = classes.iter().map(|(class, labels)| format!("{} {class}", labels.iter().join("/"))).join(", ");
+        let classes = classes
+            .iter()
+            .map(|(class, labels)| format!("{} {class}", labels.iter().join("/")))
+            .join(", ");
         let named = if labels > 2 { String::new() } else { format!(" ({classes})") };
         format!("across survival classes{named}: {}", first.trim_end_matches('.'))
     };

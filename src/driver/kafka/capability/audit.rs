@@ -1,8 +1,8 @@
-//! Reads back what a topic holds: every partition from its beginning, or from a moment on, to the end it had when the
-//! read started.
+//! Reads back what a topic holds: every partition from its beginning, or from a moment on, to the
+//! end it had when the read started.
 //!
-//! Takes no part in any group and commits nothing: the topic is the same afterwards, and to read again is only another
-//! position in it.
+//! Takes no part in any group and commits nothing: the topic is the same afterwards, and to read
+//! again is only another position in it.
 
 use crate::driver::capability::{Replay, ReplayFrom};
 use crate::driver::kafka::clients::{Clients, assign, offsets, refused, timed_out};
@@ -19,7 +19,8 @@ const BATCH: usize = 1000;
 /// Longest sleep of one read, ms, so that the deadline is looked at.
 const NAP: i32 = 100;
 
-/// How long partitions may be without a leader before they are given up, where that is waited for at all.
+/// How long partitions may be without a leader before they are given up, where that is waited for
+/// at all.
 const LEADERLESS: Duration = Duration::from_secs(30);
 /// Pause before a question is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -33,8 +34,8 @@ pub struct AuditSource<'a> {
     pub partitions: u16,
 }
 
-/// Reads to the end. Under `load.deadline`, partitions that nobody leads are waited for and then left
-/// out, and whatever may pass is asked again until the deadline.
+/// Reads to the end. Under `load.deadline`, partitions that nobody leads are waited for and then
+/// left out, and whatever may pass is asked again until the deadline.
 pub fn read(
     source: &AuditSource<'_>,
     from: ReplayFrom,
@@ -59,14 +60,18 @@ pub fn read(
         let failed = |error| if left.is_zero() { late() } else { clients.lost(error) };
         let (low, high) = loop {
             match consumer.fetch_watermarks(topic, partition.into(), patience) {
-                Err(_) if patient && !clock.until(deadline_ns).is_zero() => std::thread::sleep(PAUSE),
+                Err(_) if patient && !clock.until(deadline_ns).is_zero() => {
+                    std::thread::sleep(PAUSE)
+                }
                 found => break found.map_err(failed)?,
             }
         };
         trimmed |= low > 0;
         let first = match from {
             ReplayFrom::Beginning => Some(low),
-            ReplayFrom::Time(ms) => offset_at(consumer, topic, partition, ms, patience).map_err(failed)?,
+            ReplayFrom::Time(ms) => {
+                offset_at(consumer, topic, partition, ms, patience).map_err(failed)?
+            }
         };
         if let Some(first) = first.filter(|first| *first < high) {
             ends[usize::from(partition)] = Some(high);
@@ -110,10 +115,14 @@ fn read_to(
                         left -= 1;
                     }
                 }
-                // What was written after the audit began is not part of it, and the last offsets before that may
-                // hold no record, as after compaction.
-                None | Some(RDKafkaErrorCode::PartitionEOF) => left -= usize::from(end.take().is_some()),
-                Some(code) if settings.patient && code != RDKafkaErrorCode::Fatal => log.add(&format!("audit: {code}")),
+                // What was written after the audit began is not part of it, and the last offsets
+                // before that may hold no record, as after compaction.
+                None | Some(RDKafkaErrorCode::PartitionEOF) => {
+                    left -= usize::from(end.take().is_some())
+                }
+                Some(code) if settings.patient && code != RDKafkaErrorCode::Fatal => {
+                    log.add(&format!("audit: {code}"))
+                }
                 Some(code) => error = Some(code),
             }
         });
@@ -142,11 +151,15 @@ fn leaderless(
             all.any(|known| known.id() == i32::from(*partition) && known.leader() >= 0)
         };
         let missing: Vec<u16> = (0..partitions).filter(|partition| !led(partition)).collect();
-        if missing.is_empty() || (clock.until(until_ns).is_zero() && missing.len() < usize::from(partitions)) {
+        if missing.is_empty()
+            || (clock.until(until_ns).is_zero() && missing.len() < usize::from(partitions))
+        {
             return Ok(missing);
         }
         if clock.until(until_ns).is_zero() {
-            let cause = found.err().map_or("no partition has a leader".to_owned(), |error| error.to_string());
+            let cause = found
+                .err()
+                .map_or("no partition has a leader".to_owned(), |error| error.to_string());
             return Err(clients.lost(cause));
         }
         std::thread::sleep(PAUSE);
@@ -164,7 +177,11 @@ fn offset_at(
     let asked = offsets(topic, [(partition.into(), i64::try_from(ms).unwrap_or(i64::MAX))]);
     let found = consumer.offsets_for_times(asked, patience)?;
     // The end of the partition, where there is none, is a negative number.
-    Ok(found.elements().first().and_then(|element| element.offset().to_raw()).filter(|offset| *offset >= 0))
+    Ok(found
+        .elements()
+        .first()
+        .and_then(|element| element.offset().to_raw())
+        .filter(|offset| *offset >= 0))
 }
 
 impl Replay for KafkaDriver {
@@ -181,12 +198,18 @@ impl Replay for KafkaDriver {
             let marks = handle.consumer().fetch_watermarks(topic, partition.into(), ANSWER);
             marks.map(|(low, _)| (partition.into(), low)).map_err(|error| clients.lost(error))
         };
-        let oldest = (0..self.cell.config.topic.partitions).map(oldest).collect::<Result<Vec<_>, _>>()?;
+        let oldest =
+            (0..self.cell.config.topic.partitions).map(oldest).collect::<Result<Vec<_>, _>>()?;
         let committed = handle.consumer().commit(&offsets(topic, oldest), CommitMode::Sync);
         committed.map_err(|error| clients.lost(error))
     }
 
-    fn read_from(&self, from: ReplayFrom, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
+    fn read_from(
+        &self,
+        from: ReplayFrom,
+        deadline_ns: u64,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), DriverError> {
         read(&self.source(), from, deadline_ns, sink).map(drop)
     }
 }

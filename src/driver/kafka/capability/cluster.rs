@@ -1,9 +1,9 @@
-//! Kafka seen from outside: what its nodes tell of leaders and copies, asked of each over a socket of its own, past the
-//! clients' fault proxy.
+//! Kafka seen from outside: what its nodes tell of leaders and copies, asked of each over a socket
+//! of its own, past the clients' fault proxy.
 //!
-//! librdkafka is not asked: it would go the clients' way, and the controller that brokers name in their metadata is
-//! whichever of them is alive. Nodes may disagree, one that was away the most: the latest epoch names a leader, and a
-//! copy counts when all who answer count it.
+//! librdkafka is not asked: it would go the clients' way, and the controller that brokers name in
+//! their metadata is whichever of them is alive. Nodes may disagree, one that was away the most:
+//! the latest epoch names a leader, and a copy counts when all who answer count it.
 
 use crate::driver::capability::ClusterView;
 use crate::driver::kafka::clients::{cannot, refused};
@@ -29,7 +29,9 @@ impl KafkaCluster {
     /// What each node that answers tells of the topic; at least one does.
     fn views(&self) -> Result<Vec<View>, DriverError> {
         let topic = MetadataRequestTopic::default().with_name(Some(name(&self.target.name)));
-        let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
+        let request = MetadataRequest::default()
+            .with_topics(Some(vec![topic]))
+            .with_allow_auto_topic_creation(false);
         let answer = |link: &mut Link| {
             let answer = link.ask(METADATA, &request)?;
             View::of(Fields(&answer), self.partitions.into())
@@ -38,7 +40,11 @@ impl KafkaCluster {
     }
 
     /// The answers of all nodes, without those that failed; an error when all did.
-    fn each<T>(&self, ask: impl Fn(&mut Link) -> Result<T, String>, action: &str) -> Result<Vec<T>, DriverError> {
+    fn each<T>(
+        &self,
+        ask: impl Fn(&mut Link) -> Result<T, String>,
+        action: &str,
+    ) -> Result<Vec<T>, DriverError> {
         let (mut found, mut failed) = (Vec::new(), Vec::new());
         let Target { addresses, routes, access, .. } = &self.target;
         for node in addresses.iter().map(|address| routes.direct(address)) {
@@ -54,14 +60,17 @@ impl KafkaCluster {
 impl ClusterView for KafkaCluster {
     fn leader(&mut self, partition: u16) -> Result<String, DriverError> {
         let views = self.views()?;
-        let latest = views.iter().max_by_key(|view| view.partition(partition).map(|found| found.epoch));
+        let latest =
+            views.iter().max_by_key(|view| view.partition(partition).map(|found| found.epoch));
         let leader = latest.and_then(|view| view.address(view.partition(partition)?.leader));
         leader.ok_or_else(|| refused("find the leader", format!("partition {partition} has none")))
     }
 
     fn controller(&mut self) -> Result<String, DriverError> {
         let partition = PartitionData::default().with_partition_index(0);
-        let topic = TopicData::default().with_topic_name(name(QUORUM_TOPIC)).with_partitions(vec![partition]);
+        let topic = TopicData::default()
+            .with_topic_name(name(QUORUM_TOPIC))
+            .with_partitions(vec![partition]);
         let request = DescribeQuorumRequest::default().with_topics(vec![topic]);
         let ask = |link: &mut Link| {
             let answer = link.ask(QUORUM, &request)?;
@@ -70,9 +79,14 @@ impl ClusterView for KafkaCluster {
         };
         let leaders = self.each(ask, "asking for the controller")?;
         let leader = leaders.into_iter().max_by_key(|(epoch, _)| *epoch).map(|(_, leader)| leader);
-        let address = leader.and_then(|leader| self.views().ok()?.iter().find_map(|view| view.address(leader)));
-        address
-            .ok_or_else(|| refused("find the controller", "there is none now, or it is no broker that clients reach"))
+        let address = leader
+            .and_then(|leader| self.views().ok()?.iter().find_map(|view| view.address(leader)));
+        address.ok_or_else(|| {
+            refused(
+                "find the controller",
+                "there is none now, or it is no broker that clients reach",
+            )
+        })
     }
 
     fn redundancy(&mut self) -> Result<(u32, u32), DriverError> {
@@ -83,7 +97,10 @@ impl ClusterView for KafkaCluster {
     }
 
     fn set(&mut self, _: &str, _: &str) -> Result<String, DriverError> {
-        Err(cannot("change a limit of its memory", "what it keeps is on its disk; its heap is set when it starts"))
+        Err(cannot(
+            "change a limit of its memory",
+            "what it keeps is on its disk; its heap is set when it starts",
+        ))
     }
 }
 

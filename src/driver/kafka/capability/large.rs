@@ -1,16 +1,17 @@
 //! One message of any size through librdkafka, as it is: its own checks, its encoder, its consumer.
 //!
-//! librdkafka keeps a copy of what it sends and hands out all of what it received at once, so for a large message its
-//! consumer starts only when its producer has let go: at most two copies at a time, the caller's and the library's. For
-//! a small one it waits at the broker beforehand, as every consumer does.
+//! librdkafka keeps a copy of what it sends and hands out all of what it received at once, so for a
+//! large message its consumer starts only when its producer has let go: at most two copies at a
+//! time, the caller's and the library's. For a small one it waits at the broker beforehand, as
+//! every consumer does.
 
 use super::large_socket::SocketLarge;
 use crate::driver::kafka::clients::{Clients, assign};
 use crate::driver::kafka::load::ffi::{ConsumerHandle, Reader};
 use crate::driver::kafka::load::publisher::KafkaPublisher;
 use crate::driver::{
-    DriverError, LargeMessages, LargeRefusal, Outcome, Outgoing, PayloadComparison, Publisher, Submitted, Times, Trip,
-    Who, codec,
+    DriverError, LargeMessages, LargeRefusal, Outcome, Outgoing, PayloadComparison, Publisher,
+    Submitted, Times, Trip, Who, codec,
 };
 use crate::model::Codec;
 use rdkafka::consumer::Consumer;
@@ -25,10 +26,12 @@ const NAP: Duration = Duration::from_millis(50);
 const LARGE: usize = 8 << 20;
 /// How long the broker may take to tell how large it stored the message.
 const TELL: Duration = Duration::from_secs(5);
-/// From here on, librdkafka since 2.5.0 leaves out the length of a batch: it has a place for 28 bits of it.
+/// From here on, librdkafka since 2.5.0 leaves out the length of a batch: it has a place for 28
+/// bits of it.
 const ENCODER_LIMIT: u64 = (1 << 28) - 1;
 /// How the library says that nobody said anything about a message.
-const UNANSWERED: [&str; 4] = ["MessageTimedOut", "OperationTimedOut", "RequestTimedOut", "BrokerTransportFailure"];
+const UNANSWERED: [&str; 4] =
+    ["MessageTimedOut", "OperationTimedOut", "RequestTimedOut", "BrokerTransportFailure"];
 /// What a batch adds to a value.
 const FRAMING: u64 = 61 + 16;
 
@@ -76,7 +79,12 @@ impl KafkaLarge {
         LargeRefusal::new(who, self.clients.log.explain(words))
     }
 
-    fn trip(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<Times, LargeRefusal> {
+    fn trip(
+        &mut self,
+        offset: i64,
+        payload: &[u8],
+        deadline_ns: u64,
+    ) -> Result<Times, LargeRefusal> {
         let large = payload.len() >= LARGE;
         if !large {
             self.wait_at(offset)?;
@@ -108,38 +116,51 @@ impl KafkaLarge {
 
     /// Returns once the message is acknowledged.
     fn send(&mut self, payload: &[u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
-        let submitted = self.publisher.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload });
+        let submitted =
+            self.publisher.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload });
         let checked = match submitted.map_err(|error| LargeRefusal::by(&error))? {
             Submitted::Full => Some("QueueFull".to_owned()),
             // Nothing failed before: after a failure there is another client.
             Submitted::Taken => self.publisher.failures().into_keys().next(),
         };
         if let Some(code) = checked {
-            return Err(LargeRefusal::new(Who::ClientCheck, format!("{code} (librdkafka's message.max.bytes)")));
+            return Err(LargeRefusal::new(
+                Who::ClientCheck,
+                format!("{code} (librdkafka's message.max.bytes)"),
+            ));
         }
         let mut ends = Vec::new();
         self.publisher.wait(deadline_ns, &mut ends).map_err(|error| LargeRefusal::by(&error))?;
         match (ends.first().map(|end| end.outcome), self.publisher.failures().into_keys().next()) {
             (Some(Outcome::Acked), _) => Ok(()),
-            (_, Some(code)) if !UNANSWERED.contains(&code.as_str()) => Err(self.refused(Who::Broker, code)),
+            (_, Some(code)) if !UNANSWERED.contains(&code.as_str()) => {
+                Err(self.refused(Who::Broker, code))
+            }
             _ => Err(self.unanswered(payload)),
         }
     }
 
-    /// Nobody answered: because nobody could read it, if it was as large on the wire as librdkafka cannot write.
+    /// Nobody answered: because nobody could read it, if it was as large on the wire as librdkafka
+    /// cannot write.
     fn unanswered(&self, payload: &[u8]) -> LargeRefusal {
         match codec::packed_len(self.codec, payload) {
             Ok(packed) if packed + FRAMING >= ENCODER_LIMIT => LargeRefusal::new(
                 Who::ClientEncoder,
                 format!(
-                    "about {packed} B on the wire: librdkafka leaves out the length of a batch of 2^28 B and more, and the broker cannot read it"
+                    "about {packed} B on the wire: librdkafka leaves out the length of a batch of \
+                    2^28 B and more, and the broker cannot read it"
                 ),
             ),
             _ => self.refused(Who::TimeOut, "not acknowledged within the time for one message"),
         }
     }
 
-    fn receive(&mut self, offset: i64, payload: &[u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
+    fn receive(
+        &mut self,
+        offset: i64,
+        payload: &[u8],
+        deadline_ns: u64,
+    ) -> Result<(), LargeRefusal> {
         let mut end = None;
         while end.is_none() {
             if self.clients.clock.until(deadline_ns).is_zero() {

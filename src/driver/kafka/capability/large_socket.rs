@@ -1,13 +1,15 @@
 //! The second client: one raw Produce and one raw Fetch over a socket of its own.
 //!
-//! It shares no code with librdkafka and has no limits but those of the protocol, so it tells the usual client's limits
-//! from the broker's. The record's value goes from the caller's slice to the socket and comes back through one small
-//! buffer. It speaks to one node.
+//! It shares no code with librdkafka and has no limits but those of the protocol, so it tells the
+//! usual client's limits from the broker's. The record's value goes from the caller's slice to the
+//! socket and comes back through one small buffer. It speaks to one node.
 
 use crate::access::Stream;
 use crate::clock::Clock;
 use crate::driver::kafka::clients::{Clients, disconnected};
-use crate::driver::{DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who};
+use crate::driver::{
+    DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who,
+};
 use crate::wire::kafka::answers::accepted;
 use crate::wire::kafka::link::{Link, ReadUntil};
 use crate::wire::kafka::records::{self, BATCH_HEAD, BatchHead, RECORD_TAIL, checksum};
@@ -41,8 +43,8 @@ impl SocketLarge {
         Ok(Self { clock, topic, stream, correlation: 0, deadline, left: 0 })
     }
 
-    /// How large the batch at `offset` is, as the broker stores it. The connection is of no use afterwards: the rest
-    /// of the batch is on its way.
+    /// How large the batch at `offset` is, as the broker stores it. The connection is of no use
+    /// afterwards: the rest of the batch is on its way.
     pub fn stored_bytes(mut self, offset: i64, limit: Duration) -> Result<u64, LargeRefusal> {
         self.deadline = Instant::now() + limit;
         self.fetch(offset).map(|head| head.size())
@@ -54,11 +56,15 @@ impl SocketLarge {
         self.write(&[head, payload, &RECORD_TAIL])?;
         let size = self.answer()?;
         if size > LARGEST_ANSWER {
-            return Err(LargeRefusal::new(Who::Broker, format!("an answer of {size} B to Produce")));
+            return Err(LargeRefusal::new(
+                Who::Broker,
+                format!("an answer of {size} B to Produce"),
+            ));
         }
         let mut response = vec![0; size];
         self.read(&mut response)?;
-        let offset = records::produced(&response).map_err(|words| LargeRefusal::new(Who::Broker, words))?;
+        let offset =
+            records::produced(&response).map_err(|words| LargeRefusal::new(Who::Broker, words))?;
         let acked = since(self.clock.now_ns());
         let head = self.fetch(offset)?;
         self.receive(&head, payload)?;
@@ -95,17 +101,20 @@ impl SocketLarge {
         Ok(())
     }
 
-    /// Asks for `offset` until it is there, whatever its size, and reads as far as the head of its batch.
+    /// Asks for `offset` until it is there, whatever its size, and reads as far as the head of its
+    /// batch.
     fn fetch(&mut self, offset: i64) -> Result<BatchHead, LargeRefusal> {
         loop {
             self.correlation += 1;
-            let request = records::fetch(CLIENT, self.correlation, &self.topic, &[offset], (500, i32::MAX));
+            let request =
+                records::fetch(CLIENT, self.correlation, &self.topic, &[offset], (500, i32::MAX));
             self.write(&[&request.map_err(unwritable)?])?;
             self.answer()?;
             let mut head = vec![0; records::fetched_head(&self.topic)];
             self.read(&mut head)?;
             let broker = |words: String| LargeRefusal::new(Who::Broker, words);
-            let (code, length) = records::fetched_one(&head).map_err(|cause| broker(cause.into()))?;
+            let (code, length) =
+                records::fetched_one(&head).map_err(|cause| broker(cause.into()))?;
             accepted(code).map_err(broker)?;
             if length >= BATCH_HEAD {
                 let mut head = [0; BATCH_HEAD];
@@ -124,7 +133,10 @@ impl SocketLarge {
         let [a, b, c, d, number @ ..] = head;
         let (size, correlation) = (i32::from_be_bytes([a, b, c, d]), i32::from_be_bytes(number));
         if size < 4 || correlation != self.correlation {
-            return Err(LargeRefusal::new(Who::Broker, format!("an answer of {size} B to request {correlation}")));
+            return Err(LargeRefusal::new(
+                Who::Broker,
+                format!("an answer of {size} B to request {correlation}"),
+            ));
         }
         self.left = size as usize - 4;
         Ok(self.left)
@@ -135,10 +147,14 @@ impl SocketLarge {
             Some(left) => left,
             None => return Err(LargeRefusal::new(Who::Broker, "an answer ends too early")),
         };
-        ReadUntil(&mut self.stream, self.deadline).read_exact(into).map_err(|error| match error.kind() {
-            _ if waits(&error) => late(),
-            ErrorKind::UnexpectedEof => LargeRefusal::new(Who::Broker, "closed the connection instead of an answer"),
-            _ => LargeRefusal::new(Who::Broker, format!("no answer: {error}")),
+        ReadUntil(&mut self.stream, self.deadline).read_exact(into).map_err(|error| {
+            match error.kind() {
+                _ if waits(&error) => late(),
+                ErrorKind::UnexpectedEof => {
+                    LargeRefusal::new(Who::Broker, "closed the connection instead of an answer")
+                }
+                _ => LargeRefusal::new(Who::Broker, format!("no answer: {error}")),
+            }
         })
     }
 
@@ -159,7 +175,8 @@ impl SocketLarge {
                     }
                     Err(error) if waits(&error) || error.kind() == ErrorKind::Interrupted => {}
                     Err(error) => {
-                        let words = format!("closed the connection when {sent} B were sent ({error})");
+                        let words =
+                            format!("closed the connection when {sent} B were sent ({error})");
                         return Err(LargeRefusal::new(Who::Broker, words));
                     }
                 }

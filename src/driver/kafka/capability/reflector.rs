@@ -1,8 +1,8 @@
 //! Kafka's reflector: librdkafka's mock cluster, real TCP on loopback, no disk, no replication.
 //!
-//! It shows what the client's own path costs. It keeps about 5 MB per partition and drops the oldest, so what it
-//! delivers under full load is no measure of anything. It knows no admin requests: the driver makes its topics by
-//! [`make_topic`].
+//! It shows what the client's own path costs. It keeps about 5 MB per partition and drops the
+//! oldest, so what it delivers under full load is no measure of anything. It knows no admin
+//! requests: the driver makes its topics by [`make_topic`].
 
 use crate::driver::kafka::clients::refused;
 use crate::driver::kafka::load::client_log::KafkaContext;
@@ -12,7 +12,8 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// The client that the mock cluster lives in. Reached by [`RUNNING`] as long as its reflector lives.
+/// The client that the mock cluster lives in. Reached by [`RUNNING`] as long as its reflector
+/// lives.
 struct MockHost {
     client: BaseProducer<KafkaContext>,
     address: String,
@@ -33,7 +34,8 @@ pub fn start() -> Result<Box<dyn Reflector>, DriverError> {
         .map_err(|error| refused("start the mock cluster", error))?;
     ffi::hasten_mock_groups(client.client());
     let address = client.client().mock_cluster().map(|mock| mock.bootstrap_servers());
-    let address = address.ok_or_else(|| refused("start the mock cluster", "librdkafka gave none"))?;
+    let address =
+        address.ok_or_else(|| refused("start the mock cluster", "librdkafka gave none"))?;
     let host = Arc::new(MockHost { client, address });
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     running.retain(|host| host.strong_count() > 0);
@@ -42,7 +44,11 @@ pub fn start() -> Result<Box<dyn Reflector>, DriverError> {
 }
 
 /// Makes a topic on the reflector that listens at `addresses`; `None` where that is no reflector.
-pub fn make_topic(addresses: &[String], name: &str, partitions: u16) -> Option<Result<(), DriverError>> {
+pub fn make_topic(
+    addresses: &[String],
+    name: &str,
+    partitions: u16,
+) -> Option<Result<(), DriverError>> {
     let host = find(addresses)?;
     let made = host.client.client().mock_cluster()?.create_topic(name, partitions.into(), 1);
     Some(made.map_err(|error| refused("make a topic on the mock cluster", error)))

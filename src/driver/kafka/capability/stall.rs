@@ -1,8 +1,10 @@
-//! A Kafka consumer that does not read its socket: on a bare socket, with Fetch and record batches by hand.
+//! A Kafka consumer that does not read its socket: on a bare socket, with Fetch and record batches
+//! by hand.
 //!
-//! librdkafka cannot play it: its threads read ahead, up to `queued.max.messages.kbytes`, whatever the application does.
-//! So this one asks once, at the end of the log, and leaves the answer lying until it is told to read on. It belongs to
-//! no group, commits nothing, speaks to one broker and does not decompress; it is never for the load.
+//! librdkafka cannot play it: its threads read ahead, up to `queued.max.messages.kbytes`, whatever
+//! the application does. So this one asks once, at the end of the log, and leaves the answer lying
+//! until it is told to read on. It belongs to no group, commits nothing, speaks to one broker and
+//! does not decompress; it is never for the load.
 
 use crate::access::Stream;
 use crate::clock::Clock;
@@ -78,11 +80,18 @@ pub fn start(driver: &KafkaDriver) -> Result<WatchedSubscriber<HeldForConsumer>,
 }
 
 impl KafkaStalled {
-    /// Asks for what comes next, with leave to the broker to wait that long for the first byte; does not read.
+    /// Asks for what comes next, with leave to the broker to wait that long for the first byte;
+    /// does not read.
     fn request(&mut self, wait_ms: i32) -> Result<(), DriverError> {
         self.correlation = self.correlation.wrapping_add(1);
         let limits = (wait_ms, ANSWER_BYTES);
-        let request = records::fetch("brokerbench-raw", self.correlation, &self.topic, &self.positions, limits);
+        let request = records::fetch(
+            "brokerbench-raw",
+            self.correlation,
+            &self.topic,
+            &self.positions,
+            limits,
+        );
         let request = request.map_err(|cause| protocol(&cause))?;
         self.stream.write_all(&request).map_err(|cause| disconnected(&self.address, cause))?;
         self.asked = true;
@@ -107,8 +116,14 @@ impl KafkaStalled {
             let mut rest = ReadUntil(&mut self.stream, deadline).take(missing as u64);
             match rest.read_to_end(&mut self.input) {
                 Ok(read) if read == missing => {}
-                Ok(_) => return Err(disconnected(&self.address, "the broker closed the connection")),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(false),
+                Ok(_) => {
+                    return Err(disconnected(&self.address, "the broker closed the connection"));
+                }
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    return Ok(false);
+                }
                 Err(error) => return Err(disconnected(&self.address, error)),
             }
         }
@@ -116,7 +131,12 @@ impl KafkaStalled {
 }
 
 /// Where each partition of `topic` ends.
-fn ends(clients: &Clients, asking: &ConsumerHandle, topic: &str, partitions: u16) -> Result<Vec<i64>, DriverError> {
+fn ends(
+    clients: &Clients,
+    asking: &ConsumerHandle,
+    topic: &str,
+    partitions: u16,
+) -> Result<Vec<i64>, DriverError> {
     let end = |partition: u16| {
         let marks = asking.consumer().fetch_watermarks(topic, partition.into(), ANSWER);
         marks.map(|(_, end)| end).map_err(|error| clients.lost(error))
@@ -125,7 +145,11 @@ fn ends(clients: &Clients, asking: &ConsumerHandle, topic: &str, partitions: u16
 }
 
 impl Subscriber for KafkaStalled {
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+    fn receive(
+        &mut self,
+        until_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
         let clock = self.clock;
         if !self.asked {
             self.request(i32::try_from(clock.until(until_ns).as_millis()).unwrap_or(i32::MAX))?;
@@ -137,7 +161,8 @@ impl Subscriber for KafkaStalled {
         self.asked = false;
         let answer = std::mem::take(&mut self.input);
         let mut hand_out = |payload: &[u8]| sink(Incoming { payload, received_ns });
-        records::walk(&answer[4..], self.correlation, &mut self.positions, &mut hand_out).map_err(protocol)
+        records::walk(&answer[4..], self.correlation, &mut self.positions, &mut hand_out)
+            .map_err(protocol)
     }
 
     /// Nothing to acknowledge: no group knows of this consumer.
@@ -170,20 +195,35 @@ mod tests {
             answer.extend([0; 22]);
             answer.extend(b"\xff\xff\xff\xff\0\0\0\0");
             answer[3] = (answer.len() - 4) as u8;
-            for (piece, pause) in [(&answer[..3], 10), (&answer[3..20], GRACE_NS / 1_000_000 + 500), (&answer[20..], 0)]
-            {
+            for (piece, pause) in [
+                (&answer[..3], 10),
+                (&answer[3..20], GRACE_NS / 1_000_000 + 500),
+                (&answer[20..], 0),
+            ] {
                 stream.write_all(piece).unwrap();
                 std::thread::sleep(Duration::from_millis(pause));
             }
         });
-        let (clock, stream) = (Clock::start(), Link::open(&address, &Access::default(), CONNECT).unwrap().stream);
+        let (clock, stream) =
+            (Clock::start(), Link::open(&address, &Access::default(), CONNECT).unwrap().stream);
         let (positions, topic) = (vec![5], "t".to_owned());
-        let mut consumer =
-            KafkaStalled { stream, address, topic, clock, positions, correlation: 0, asked: false, input: Vec::new() };
+        let mut consumer = KafkaStalled {
+            stream,
+            address,
+            topic,
+            clock,
+            positions,
+            correlation: 0,
+            asked: false,
+            input: Vec::new(),
+        };
         consumer.receive(0, &mut |_| panic!("nothing came")).unwrap();
         assert_eq!((consumer.asked, consumer.input.len()), (true, 20));
         consumer.receive(clock.now_ns() + 20_000_000_000, &mut |_| panic!("nothing came")).unwrap();
-        assert_eq!((consumer.asked, consumer.input.len(), consumer.positions.as_slice()), (false, 0, &[5][..]));
+        assert_eq!(
+            (consumer.asked, consumer.input.len(), consumer.positions.as_slice()),
+            (false, 0, &[5][..])
+        );
         server.join().unwrap();
         let error = consumer.receive(0, &mut |_| ()).unwrap_err();
         assert!(matches!(error, DriverError::Disconnected { .. }), "{error}");

@@ -1,10 +1,11 @@
-//! WorkQueue that may fail, on Kafka: a classic consumer group whose application counts tries, waits, and writes a dead
-//! letter topic.
+//! WorkQueue that may fail, on Kafka: a classic consumer group whose application counts tries,
+//! waits, and writes a dead letter topic.
 //!
-//! A partition has one position, not an acknowledgement for each message. So a message that failed is kept aside in
-//! memory while later ones are worked on, and the position never passes the oldest one that is neither done nor dead_lettered:
-//! what a crash repeats is everything behind that. Dead letters are acknowledged by the broker before the position may
-//! pass their originals. New messages are not taken while [`MOST_HELD`] lie aside.
+//! A partition has one position, not an acknowledgement for each message. So a message that failed
+//! is kept aside in memory while later ones are worked on, and the position never passes the oldest
+//! one that is neither done nor dead_lettered: what a crash repeats is everything behind that. Dead
+//! letters are acknowledged by the broker before the position may pass their originals. New
+//! messages are not taken while [`MOST_HELD`] lie aside.
 
 use super::audit;
 use crate::driver::capability::ReplayFrom;
@@ -43,8 +44,13 @@ impl<'a> KafkaWork<'a> {
     /// Makes the dead letter topic.
     pub fn new(driver: &'a KafkaDriver, pause: Span) -> Result<Self, DriverError> {
         let name = &driver.target.name;
-        let work =
-            Self { driver, admin: driver.admin()?, dead: format!("{name}-dead"), group: format!("{name}-work"), pause };
+        let work = Self {
+            driver,
+            admin: driver.admin()?,
+            dead: format!("{name}-dead"),
+            group: format!("{name}-work"),
+            pause,
+        };
         let topic = Topic { partitions: 1, ..driver.cell.config.topic.clone() };
         work.admin.make_topic(&work.dead, &topic)?;
         Ok(work)
@@ -54,7 +60,8 @@ impl<'a> KafkaWork<'a> {
 impl WorkQueue for KafkaWork<'_> {
     fn worker(&self, _: u16) -> Result<Box<dyn Worker>, DriverError> {
         let KafkaDriver { cell, target, clients } = self.driver;
-        let member = GroupMember::join(clients, &target.name, &self.group, cell.config.consume.batch, JOIN)?;
+        let member =
+            GroupMember::join(clients, &target.name, &self.group, cell.config.consume.batch, JOIN)?;
         Ok(Box::new(KafkaWorker {
             member,
             letters: KafkaPublisher::connect(clients, &self.dead, 1)?,
@@ -66,8 +73,13 @@ impl WorkQueue for KafkaWork<'_> {
         }))
     }
 
-    fn dead_letters(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
-        let source = audit::AuditSource { clients: &self.driver.clients, topic: &self.dead, partitions: 1 };
+    fn dead_letters(
+        &self,
+        deadline_ns: u64,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), DriverError> {
+        let source =
+            audit::AuditSource { clients: &self.driver.clients, topic: &self.dead, partitions: 1 };
         audit::read(&source, ReplayFrom::Beginning, deadline_ns, sink).map(drop)
     }
 
@@ -75,7 +87,8 @@ impl WorkQueue for KafkaWork<'_> {
         Responsibilities {
             counts_tries: "the application, in its memory",
             repeats: "the application, from its memory",
-            sets_aside: "the application (a record acknowledged in the dead letter topic, then the offset)",
+            sets_aside: "the application (a record acknowledged in the dead letter topic, then the \
+                offset)",
             takes_over: "the broker, once the dead member's session has ended",
             comes_again: "everything since the last commit (auto.commit.interval.ms)",
         }
@@ -103,8 +116,8 @@ fn id_of(partition: i32, offset: i64) -> u64 {
     ((partition as u64) << OFFSET_BITS) | (offset as u64 & OFFSET_MASK)
 }
 
-/// The offset from which a new owner of `partition` must read on: behind everything handed out, but not past the
-/// oldest message still on the desk.
+/// The offset from which a new owner of `partition` must read on: behind everything handed out, but
+/// not past the oldest message still on the desk.
 fn safe_position(desk: &RetryQueue, partition: usize, next: i64) -> i64 {
     let first = id_of(partition as i32, 0);
     desk.lowest(first..=first | OFFSET_MASK).map_or(next, |id| (id & OFFSET_MASK) as i64)
@@ -144,7 +157,12 @@ impl KafkaWorker {
 }
 
 impl Worker for KafkaWorker {
-    fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError> {
+    fn take(
+        &mut self,
+        max: u32,
+        until_ns: u64,
+        sink: &mut dyn FnMut(WorkEvent<'_>),
+    ) -> Result<(), DriverError> {
         loop {
             self.dead_letter_more(sink)?;
             let Self { member, desk, .. } = self;
@@ -217,8 +235,9 @@ mod tests {
         for (partition, offset) in [(0, 7), (1, 3), (1, 5)] {
             desk.hold(id_of(partition, offset), b"x");
         }
-        let positions =
-            |desk: &RetryQueue| [safe_position(desk, 0, 9), safe_position(desk, 1, 9), safe_position(desk, 2, 9)];
+        let positions = |desk: &RetryQueue| {
+            [safe_position(desk, 0, 9), safe_position(desk, 1, 9), safe_position(desk, 2, 9)]
+        };
         assert_eq!(positions(&desk), [7, 3, 9]);
         desk.clear(id_of(1, 3));
         assert_eq!(positions(&desk), [7, 5, 9]);

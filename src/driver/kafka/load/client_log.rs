@@ -12,7 +12,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-/// Lines kept: enough to see why a connection failed, small enough for a driver that runs for hours.
+/// Lines kept: enough to see why a connection failed, small enough for a driver that runs for
+/// hours.
 const LINES: usize = 50;
 
 /// The last lines of every client of one driver. Cloned freely; all clones share the lines.
@@ -21,7 +22,8 @@ pub struct ClientLog(Arc<Mutex<VecDeque<String>>>);
 
 impl ClientLog {
     pub fn add(&self, line: &str) {
-        // Each client is given the settings of both sides; that one side ignores the other's is no news.
+        // Each client is given the settings of both sides; that one side ignores the other's is no
+        // news.
         if line.contains("property and will be ignored by") {
             return;
         }
@@ -42,7 +44,8 @@ impl ClientLog {
     }
 }
 
-/// What the library calls back. Of a group member: leads each assigned partition to its [`ConsumerHandle`].
+/// What the library calls back. Of a group member: leads each assigned partition to its
+/// [`ConsumerHandle`].
 #[derive(Default)]
 pub struct KafkaContext {
     pub log: ClientLog,
@@ -70,7 +73,8 @@ impl ClientContext for KafkaContext {
 impl ProducerContext for KafkaContext {
     /// The slot: a number in the pointer's place, so that no message costs a box.
     type DeliveryOpaque = usize;
-    /// Reports are taken by [`super::ffi::ProducerHandle::drain`]; here come only those purged while a producer is dropped.
+    /// Reports are taken by [`super::ffi::ProducerHandle::drain`]; here come only those purged
+    /// while a producer is dropped.
     fn delivery(&self, _: &DeliveryResult<'_>, _: usize) {}
 }
 
@@ -81,7 +85,8 @@ impl ConsumerContext for KafkaContext {
                 if let Some(handle) = self.handle.get().and_then(Weak::upgrade) {
                     for partition in partitions.elements() {
                         if !handle.pour(partition.topic(), partition.partition()) {
-                            self.log.add(&format!("partition {} has no queue", partition.partition()));
+                            self.log
+                                .add(&format!("partition {} has no queue", partition.partition()));
                         }
                     }
                 }
@@ -136,7 +141,10 @@ mod tests {
         }
         log.add("Configuration property group.id is a consumer property and will be ignored by this producer");
         assert_eq!(log.0.lock().unwrap().len(), LINES);
-        assert_eq!(log.explain("no answer"), format!("no answer (librdkafka: line {})", 10 * LINES - 1));
+        assert_eq!(
+            log.explain("no answer"),
+            format!("no answer (librdkafka: line {})", 10 * LINES - 1)
+        );
     }
 
     #[test]
@@ -145,11 +153,16 @@ mod tests {
             req: req.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
             ..Default::default()
         };
-        let brokers =
-            [("a", broker(&[("Fetch", 5), ("Metadata", 2)])), ("b", broker(&[("Heartbeat", 3), ("Fetch", 1)]))];
+        let brokers = [
+            ("a", broker(&[("Fetch", 5), ("Metadata", 2)])),
+            ("b", broker(&[("Heartbeat", 3), ("Fetch", 1)])),
+        ];
         let brokers = brokers.into_iter().map(|(name, broker)| (name.to_owned(), broker)).collect();
         let told = ClientStats::default();
         told.tell(&Statistics { brokers, ..Default::default() });
-        assert_eq!(told.last(), (1, Requests { fetch: 6, acknowledge: 0, keep_alive: 3, other: 2 }));
+        assert_eq!(
+            told.last(),
+            (1, Requests { fetch: 6, acknowledge: 0, keep_alive: 3, other: 2 })
+        );
     }
 }

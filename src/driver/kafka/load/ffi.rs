@@ -1,9 +1,11 @@
-//! The only unsafe code of the project: the data path of librdkafka without a lookup, a box or a clone per message.
+//! The only unsafe code of the project: the data path of librdkafka without a lookup, a box or a
+//! clone per message.
 //!
-//! Why it pays: producing by a kept topic handle saves the name's allocation and lookup of every `send`; draining
-//! delivery reports ourselves lets the pacing thread serve them without a second thread; reading records by the
-//! batch halves the CPU of `BaseConsumer::poll`. Everything here is reached through three safe types: [`ProducerHandle`]
-//! (send), [`ConsumerHandle`] (where partitions pour into) and [`Reader`] (take from it). Nothing else belongs here.
+//! Why it pays: producing by a kept topic handle saves the name's allocation and lookup of every
+//! `send`; draining delivery reports ourselves lets the pacing thread serve them without a second
+//! thread; reading records by the batch halves the CPU of `BaseConsumer::poll`. Everything here is
+//! reached through three safe types: [`ProducerHandle`] (send), [`ConsumerHandle`] (where
+//! partitions pour into) and [`Reader`] (take from it). Nothing else belongs here.
 #![allow(unsafe_code)]
 
 use super::client_log::KafkaContext;
@@ -49,17 +51,20 @@ impl Waker {
 
 /// Called by librdkafka, with the queue's lock held, when its queue turns from empty to not empty.
 unsafe extern "C" fn ring(_: *mut sys::rd_kafka_t, waker: *mut c_void) {
-    // SAFETY: `waker` is the pointee of `ProducerHandle::waker`, which lives until the callback has been taken off in `drop`.
+    // SAFETY: `waker` is the pointee of `ProducerHandle::waker`, which lives until the callback has
+    // been taken off in `drop`.
     unsafe { &*waker.cast::<Waker>() }.ring();
 }
 
 /// The broker does not hold a message, as far as the library knows.
-const ABSENT: sys::rd_kafka_msg_status_t = sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
+const ABSENT: sys::rd_kafka_msg_status_t =
+    sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
 
 /// What the library reports beside messages.
 pub enum Report<'a> {
-    /// The end of one message: its slot, when the batch of its report was yielded, and, unless acknowledged, why and
-    /// whether it may be stored all the same: the library follows each attempt.
+    /// The end of one message: its slot, when the batch of its report was yielded, and, unless
+    /// acknowledged, why and whether it may be stored all the same: the library follows each
+    /// attempt.
     Delivery { slot: u32, at_ns: u64, error: Option<(RDKafkaErrorCode, bool)> },
     /// The client's counters, as JSON.
     Statistics(&'a CStr),
@@ -78,7 +83,8 @@ pub struct ProducerHandle {
     producer: BaseProducer<KafkaContext>,
 }
 
-// SAFETY: librdkafka's handles may be used from any thread; the raw pointers are owned by this value alone.
+// SAFETY: librdkafka's handles may be used from any thread; the raw pointers are owned by this
+// value alone.
 unsafe impl Send for ProducerHandle {}
 
 impl ProducerHandle {
@@ -87,17 +93,24 @@ impl ProducerHandle {
         let name = CString::new(topic).ok()?;
         let client = producer.client().native_ptr();
         let waker = Arc::new(Waker::default());
-        // It rings only when the queue turns from empty, and log lines may be in it already: look once unasked.
+        // It rings only when the queue turns from empty, and log lines may be in it already: look
+        // once unasked.
         waker.ring();
-        // SAFETY: `client` is alive as long as `producer`, which moves into the result; a null configuration means
-        // the client's defaults; the callback's argument outlives it (see `drop`).
+        // SAFETY: `client` is alive as long as `producer`, which moves into the result; a null
+        // configuration means the client's defaults; the callback's argument outlives it (see
+        // `drop`).
         unsafe {
-            let topic = NonNull::new(sys::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut()))?;
+            let topic =
+                NonNull::new(sys::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut()))?;
             let Some(queue) = NonNull::new(sys::rd_kafka_queue_get_main(client)) else {
                 sys::rd_kafka_topic_destroy(topic.as_ptr());
                 return None;
             };
-            sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(ring), Arc::as_ptr(&waker).cast_mut().cast());
+            sys::rd_kafka_queue_cb_event_enable(
+                queue.as_ptr(),
+                Some(ring),
+                Arc::as_ptr(&waker).cast_mut().cast(),
+            );
             Some(Self { topic, queue, waker, producer })
         }
     }
@@ -112,8 +125,9 @@ impl ProducerHandle {
 
     /// Copies `payload` into the library's queue for `partition`; never blocks.
     pub fn send(&self, partition: u16, payload: &[u8], slot: u32) -> Result<(), RDKafkaErrorCode> {
-        // SAFETY: MSG_F_COPY makes the library copy the payload before it returns; it has no key; the opaque is a
-        // number that nobody dereferences. `last_error` is thread-local and set by the call before.
+        // SAFETY: MSG_F_COPY makes the library copy the payload before it returns; it has no key;
+        // the opaque is a number that nobody dereferences. `last_error` is thread-local and set by
+        // the call before.
         unsafe {
             let refused = sys::rd_kafka_produce(
                 self.topic.as_ptr(),
@@ -131,8 +145,8 @@ impl ProducerHandle {
 
     /// Hands over every report that is there, stamped when the library yields its batch.
     pub fn drain(&self, clock: Clock, mut visit: impl FnMut(Report<'_>)) {
-        // SAFETY: each event is checked for null, used only until it is destroyed at the end of its turn, and the
-        // messages in it belong to it. A report's opaque is what `send` put there.
+        // SAFETY: each event is checked for null, used only until it is destroyed at the end of its
+        // turn, and the messages in it belong to it. A report's opaque is what `send` put there.
         unsafe {
             while let Some(event) = NonNull::new(sys::rd_kafka_queue_poll(self.queue.as_ptr(), 0)) {
                 let event = event.as_ptr();
@@ -141,14 +155,25 @@ impl ProducerHandle {
                     sys::RD_KAFKA_EVENT_DR => {
                         while let Some(message) = sys::rd_kafka_event_message_next(event).as_ref() {
                             let error = (message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)
-                                .then(|| (message.err.into(), sys::rd_kafka_message_status(message) != ABSENT));
-                            visit(Report::Delivery { slot: message._private.addr() as u32, at_ns, error });
+                                .then(|| {
+                                    (
+                                        message.err.into(),
+                                        sys::rd_kafka_message_status(message) != ABSENT,
+                                    )
+                                });
+                            visit(Report::Delivery {
+                                slot: message._private.addr() as u32,
+                                at_ns,
+                                error,
+                            });
                         }
                     }
                     sys::RD_KAFKA_EVENT_LOG => {
-                        let (mut facility, mut text): (*const c_char, *const c_char) = (ptr::null(), ptr::null());
+                        let (mut facility, mut text): (*const c_char, *const c_char) =
+                            (ptr::null(), ptr::null());
                         let mut level: c_int = 0;
-                        if sys::rd_kafka_event_log(event, &mut facility, &mut text, &mut level) == 0 && !text.is_null()
+                        if sys::rd_kafka_event_log(event, &mut facility, &mut text, &mut level) == 0
+                            && !text.is_null()
                         {
                             visit(Report::Notice(CStr::from_ptr(text)));
                         }
@@ -176,8 +201,9 @@ impl ProducerHandle {
 
 impl Drop for ProducerHandle {
     fn drop(&mut self) {
-        // SAFETY: taking the callback off happens under the queue's lock, so no call of it is running afterwards and
-        // the waker may go. Both handles are released exactly once, before the client (a later field).
+        // SAFETY: taking the callback off happens under the queue's lock, so no call of it is
+        // running afterwards and the waker may go. Both handles are released exactly once, before
+        // the client (a later field).
         unsafe {
             sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
             sys::rd_kafka_queue_destroy(self.queue.as_ptr());
@@ -188,8 +214,8 @@ impl Drop for ProducerHandle {
 
 /// A queue of its own for the records of one consumer.
 ///
-/// The consumer's main queue stays with `BaseConsumer::poll`: with rdkafka's event interface a batch read of that
-/// queue would answer a rebalance by giving up the assignment.
+/// The consumer's main queue stays with `BaseConsumer::poll`: with rdkafka's event interface a
+/// batch read of that queue would answer a rebalance by giving up the assignment.
 pub struct ConsumerHandle {
     queue: NonNull<sys::rd_kafka_queue_t>,
     /// Last, so that it outlives the queue.
@@ -212,15 +238,17 @@ impl ConsumerHandle {
         &self.consumer
     }
 
-    /// Leads the records of one partition here. To be called before the partition is assigned, so that none of them
-    /// reaches the consumer's main queue.
+    /// Leads the records of one partition here. To be called before the partition is assigned, so
+    /// that none of them reaches the consumer's main queue.
     pub fn pour(&self, topic: &str, partition: i32) -> bool {
         let Ok(topic) = CString::new(topic) else { return false };
-        // SAFETY: the partition's queue is reference-counted; the reference taken here is given back at once, the
-        // forwarding stays with the partition and holds its own reference on our queue.
+        // SAFETY: the partition's queue is reference-counted; the reference taken here is given
+        // back at once, the forwarding stays with the partition and holds its own reference on our
+        // queue.
         unsafe {
             let native = self.consumer.client().native_ptr();
-            let Some(source) = NonNull::new(sys::rd_kafka_queue_get_partition(native, topic.as_ptr(), partition))
+            let Some(source) =
+                NonNull::new(sys::rd_kafka_queue_get_partition(native, topic.as_ptr(), partition))
             else {
                 return false;
             };
@@ -230,24 +258,27 @@ impl ConsumerHandle {
         true
     }
 
-    /// Ends the consumer as a killed process does: its sockets close, it neither commits nor leaves its group.
+    /// Ends the consumer as a killed process does: its sockets close, it neither commits nor leaves
+    /// its group.
     pub fn abandon(self) {
         let native = self.consumer.client().native_ptr();
         let consumer = Arc::clone(&self.consumer);
         drop(self);
         let Some(consumer) = Arc::into_inner(consumer) else { return };
-        // The wrapper would close the consumer properly. Its memory, some hundred bytes, is the price.
+        // The wrapper would close the consumer properly. Its memory, some hundred bytes, is the
+        // price.
         std::mem::forget(consumer);
-        // SAFETY: the handle is alive: the wrapper that would have freed it has just been forgotten, so that it is
-        // destroyed here only. Its context is never freed, so that no late callback meets a freed one.
+        // SAFETY: the handle is alive: the wrapper that would have freed it has just been
+        // forgotten, so that it is destroyed here only. Its context is never freed, so that no late
+        // callback meets a freed one.
         unsafe { sys::rd_kafka_destroy_flags(native, sys::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE) }
     }
 }
 
 impl Drop for ConsumerHandle {
     fn drop(&mut self) {
-        // SAFETY: released exactly once, before the client (a later field). Partitions that still forward here keep
-        // the queue's memory, disabled, until they are gone.
+        // SAFETY: released exactly once, before the client (a later field). Partitions that still
+        // forward here keep the queue's memory, disabled, until they are gone.
         unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) }
     }
 }
@@ -268,7 +299,8 @@ pub struct Reader {
     handle: Arc<ConsumerHandle>,
 }
 
-// SAFETY: the pointers are owned by this value alone, and librdkafka's messages are not bound to a thread.
+// SAFETY: the pointers are owned by this value alone, and librdkafka's messages are not bound to a
+// thread.
 unsafe impl Send for Reader {}
 
 impl Reader {
@@ -280,10 +312,12 @@ impl Reader {
         &self.handle
     }
 
-    /// Takes what is there, at most `most` and as many as this reader was made for; waits `wait_ms` for the first only.
+    /// Takes what is there, at most `most` and as many as this reader was made for; waits `wait_ms`
+    /// for the first only.
     pub fn take(&mut self, wait_ms: i32, most: usize) -> usize {
         let most = most.clamp(1, self.most);
-        // A batch read waits until its batch is full or the time is up: hence one record first, then what is there.
+        // A batch read waits until its batch is full or the time is up: hence one record first,
+        // then what is there.
         if self.fill(0, most) == 0 && wait_ms > 0 && self.fill(wait_ms, 1) > 0 {
             self.fill(0, most - 1);
         }
@@ -296,11 +330,16 @@ impl Reader {
         if most == 0 {
             return 0;
         }
-        // SAFETY: the library writes at most `most` pointers into the spare room and says how many; it never writes
-        // a null one, so they are valid `NonNull`s (same layout). They are ours to destroy.
+        // SAFETY: the library writes at most `most` pointers into the spare room and says how many;
+        // it never writes a null one, so they are valid `NonNull`s (same layout). They are ours to
+        // destroy.
         unsafe {
-            let got =
-                sys::rd_kafka_consume_batch_queue(self.handle.queue.as_ptr(), wait_ms, room.as_mut_ptr().cast(), most);
+            let got = sys::rd_kafka_consume_batch_queue(
+                self.handle.queue.as_ptr(),
+                wait_ms,
+                room.as_mut_ptr().cast(),
+                most,
+            );
             let got = usize::try_from(got).unwrap_or(0);
             self.taken.set_len(self.taken.len() + got);
             got
@@ -310,8 +349,9 @@ impl Reader {
     /// Hands out what was taken.
     pub fn each(&mut self, mut visit: impl FnMut(Record<'_>)) {
         for message in self.taken.drain(..) {
-            // SAFETY: the message is alive until it is destroyed below; the record's lifetime ends before that,
-            // since `visit` takes it for any lifetime. A payload pointer, where not null, spans `len` bytes.
+            // SAFETY: the message is alive until it is destroyed below; the record's lifetime ends
+            // before that, since `visit` takes it for any lifetime. A payload pointer, where not
+            // null, spans `len` bytes.
             unsafe {
                 let raw = message.as_ref();
                 let payload = if raw.payload.is_null() {
@@ -319,8 +359,8 @@ impl Reader {
                 } else {
                     std::slice::from_raw_parts(raw.payload.cast::<u8>(), raw.len)
                 };
-                let error =
-                    (raw.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| RDKafkaErrorCode::from(raw.err));
+                let error = (raw.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)
+                    .then(|| RDKafkaErrorCode::from(raw.err));
                 visit(Record { partition: raw.partition, offset: raw.offset, payload, error });
                 sys::rd_kafka_message_destroy(message.as_ptr());
             }
@@ -334,7 +374,8 @@ impl Drop for Reader {
     }
 }
 
-/// Lets the groups of a client's own mock cluster form at once; the mock waits three seconds otherwise.
+/// Lets the groups of a client's own mock cluster form at once; the mock waits three seconds
+/// otherwise.
 pub fn hasten_mock_groups(client: &Client<KafkaContext>) {
     // SAFETY: the mock cluster belongs to the client, which is borrowed; null where there is none.
     unsafe {

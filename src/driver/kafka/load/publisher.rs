@@ -1,11 +1,14 @@
-//! Kafka's producer side: hands messages to librdkafka and takes its delivery reports, on one thread.
+//! Kafka's producer side: hands messages to librdkafka and takes its delivery reports, on one
+//! thread.
 //!
-//! The pacing thread serves the reports itself: librdkafka rings a [`Waker`](super::ffi::Waker) when the first report
-//! of a batch is there, which ends a sleep in [`Publisher::wait`] and otherwise costs one flag. A second thread for
-//! polling would take a core from the broker and pass every report through one more queue. `acked` is read when the
-//! library yields a batch of reports, once per batch: all of it was acknowledged by one response.
+//! The pacing thread serves the reports itself: librdkafka rings a [`Waker`](super::ffi::Waker)
+//! when the first report of a batch is there, which ends a sleep in [`Publisher::wait`] and
+//! otherwise costs one flag. A second thread for polling would take a core from the broker and pass
+//! every report through one more queue. `acked` is read when the library yields a batch of reports,
+//! once per batch: all of it was acknowledged by one response.
 //!
-//! Nothing is retried here; librdkafka retries as its settings say, which [`effective`](crate::driver::kafka::settings::ClientSettings::effective) shows: under
+//! Nothing is retried here; librdkafka retries as its settings say, which
+//! [`effective`](crate::driver::kafka::settings::ClientSettings::effective) shows: under
 //! `load.deadline` until `message.timeout.ms`, and then it tells once a second how often it has.
 
 use super::ffi::{ProducerHandle, Report};
@@ -20,12 +23,13 @@ use std::time::Duration;
 
 /// How long a new producer may take to learn who leads the topic's partitions.
 const CONNECT: Duration = Duration::from_secs(30);
-/// A recovery probe looks this often whether anybody listens; the load's clients wait longer each time.
+/// A recovery probe looks this often whether anybody listens; the load's clients wait longer each
+/// time.
 const KNOCK_MS: &str = "100";
 
 pub struct KafkaPublisher {
-    /// One per connection: each is a client of its own, with its own sockets. What it last statistics of itself, as JSON, is
-    /// read when somebody asks, not on the pacing thread.
+    /// One per connection: each is a client of its own, with its own sockets. What it last
+    /// statistics of itself, as JSON, is read when somebody asks, not on the pacing thread.
     handles: Vec<(ProducerHandle, String)>,
     /// Messages that ended inside `submit`, to be reported by the next `wait`.
     ended: Vec<Completion>,
@@ -42,7 +46,11 @@ impl KafkaPublisher {
     }
 
     /// One connection that is there within `limit`, or not at all.
-    pub fn probe_publisher(limit: Duration, clients: &Clients, topic: &str) -> Result<Self, DriverError> {
+    pub fn probe_publisher(
+        limit: Duration,
+        clients: &Clients,
+        topic: &str,
+    ) -> Result<Self, DriverError> {
         let mut config = clients.settings.producer.clone();
         config.set("reconnect.backoff.ms", KNOCK_MS).set("reconnect.backoff.max.ms", KNOCK_MS);
         Self::connect_within(limit, clients, &config, topic, 1)
@@ -70,7 +78,8 @@ impl KafkaPublisher {
     fn collect(&mut self, completions: &mut Vec<Completion>) {
         let Self { handles, ended, failures, troubles, idempotent, clients } = self;
         completions.append(ended);
-        for (handle, statistics) in handles.iter_mut().filter(|(handle, _)| handle.waker().heard()) {
+        for (handle, statistics) in handles.iter_mut().filter(|(handle, _)| handle.waker().heard())
+        {
             handle.drain(clients.clock, |report| match report {
                 Report::Delivery { slot, at_ns, error } => {
                     let outcome = error.map_or(Outcome::Acked, |(code, perhaps_stored)| {
@@ -105,7 +114,8 @@ impl Publisher for KafkaPublisher {
             {
                 Ok(Submitted::Full)
             }
-            // A whole topic or client that is gone ends the run; a single message that is refused is an outcome.
+            // A whole topic or client that is gone ends the run; a single message that is refused
+            // is an outcome.
             Err(
                 code @ (RDKafkaErrorCode::UnknownTopic
                 | RDKafkaErrorCode::UnknownPartition
@@ -121,7 +131,11 @@ impl Publisher for KafkaPublisher {
         }
     }
 
-    fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError> {
+    fn wait(
+        &mut self,
+        until_ns: u64,
+        completions: &mut Vec<Completion>,
+    ) -> Result<(), DriverError> {
         let before = completions.len();
         self.collect(completions);
         while completions.len() == before {
@@ -129,7 +143,8 @@ impl Publisher for KafkaPublisher {
             if left.is_zero() {
                 break;
             }
-            // Cheap after the first time; a ring between `collect` and `park` makes `park` return at once.
+            // Cheap after the first time; a ring between `collect` and `park` makes `park` return
+            // at once.
             self.handles.iter().for_each(|(handle, _)| handle.waker().listen());
             self.collect(completions);
             if completions.len() == before {
@@ -151,9 +166,10 @@ impl Publisher for KafkaPublisher {
     }
 }
 
-/// Adds up what one client statistics last of its brokers and partitions. Only these numbers are read: that another one cannot
-/// be, as happens with those of a broker that was away, must not hide them. Counters of a broker that left the cluster
-/// and came back begin anew, so these are at least so many.
+/// Adds up what one client statistics last of its brokers and partitions. Only these numbers are
+/// read: that another one cannot be, as happens with those of a broker that was away, must not hide
+/// them. Counters of a broker that left the cluster and came back begin anew, so these are at least
+/// so many.
 fn add_retries(statistics: &str, retries: &mut BTreeMap<String, u64>) {
     if statistics.is_empty() {
         return;
@@ -172,9 +188,14 @@ fn add_retries(statistics: &str, retries: &mut BTreeMap<String, u64>) {
         add("requests sent again", number(broker, "txretries"));
         add("requests without an answer in time", number(broker, "req_timeouts"));
     }
-    // A batch that is refused goes back to its partition's queue, which no counter of requests shows.
-    for partition in members(&statistics["topics"]).flat_map(|topic| members(&topic["partitions"])) {
-        add("messages sent again", number(partition, "txmsgs").saturating_sub(number(partition, "msgs")));
+    // A batch that is refused goes back to its partition's queue, which no counter of requests
+    // shows.
+    for partition in members(&statistics["topics"]).flat_map(|topic| members(&topic["partitions"]))
+    {
+        add(
+            "messages sent again",
+            number(partition, "txmsgs").saturating_sub(number(partition, "msgs")),
+        );
     }
 }
 
@@ -186,15 +207,20 @@ fn count(failures: &mut BTreeMap<String, u64>, code: RDKafkaErrorCode) {
     *failures.entry(format!("{code:?}")).or_default() += 1;
 }
 
-/// A message has failed where the library knows of every attempt that it is not stored. Everything else may have been
-/// stored before the reply was lost.
+/// A message has failed where the library knows of every attempt that it is not stored. Everything
+/// else may have been stored before the reply was lost.
 ///
-/// An idempotent producer takes an attempt in doubt for "not stored" and counts on the broker to know the second one for
-/// a duplicate; if it ends before that, only a refusal for the message's own sake is certain.
+/// An idempotent producer takes an attempt in doubt for "not stored" and counts on the broker to
+/// know the second one for a duplicate; if it ends before that, only a refusal for the message's
+/// own sake is certain.
 fn outcome(code: RDKafkaErrorCode, perhaps_stored: bool, idempotent: bool) -> Outcome {
     // `Unknown` is the broker's word for not knowing itself; the library reads it as a refusal.
     let refused = !perhaps_stored && code != RDKafkaErrorCode::Unknown;
-    if refused && (!idempotent || is_definite(code)) { Outcome::Failed } else { Outcome::Indeterminate }
+    if refused && (!idempotent || is_definite(code)) {
+        Outcome::Failed
+    } else {
+        Outcome::Indeterminate
+    }
 }
 
 /// Whether a message is refused for what it is.
@@ -260,7 +286,11 @@ mod tests {
             (Code::Unknown, false, false, Outcome::Indeterminate),
             (Code::PurgeInflight, true, false, Outcome::Indeterminate),
         ] {
-            assert_eq!(outcome(code, perhaps_stored, idempotent), expected, "{code:?} {perhaps_stored} {idempotent}");
+            assert_eq!(
+                outcome(code, perhaps_stored, idempotent),
+                expected,
+                "{code:?} {perhaps_stored} {idempotent}"
+            );
         }
     }
 }

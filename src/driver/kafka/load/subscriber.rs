@@ -1,8 +1,9 @@
 //! Kafka's consumer side: one member of one group, reading by the batch.
 //!
-//! Records come through the member's own queue ([`ConsumerHandle`]); its main queue carries rebalances and errors only and is
-//! polled at most every [`HOUSEKEEPING`]. Acknowledging = the offset of what *earlier* calls handed out is stored,
-//! and committed by librdkafka every `auto.commit.interval.ms`: a crash repeats messages, never skips one.
+//! Records come through the member's own queue ([`ConsumerHandle`]); its main queue carries
+//! rebalances and errors only and is polled at most every [`HOUSEKEEPING`]. Acknowledging = the
+//! offset of what *earlier* calls handed out is stored, and committed by librdkafka every
+//! `auto.commit.interval.ms`: a crash repeats messages, never skips one.
 
 use super::client_log::KafkaContext;
 use super::ffi::{ConsumerHandle, Reader, Record};
@@ -42,9 +43,15 @@ pub struct GroupMember {
 }
 
 impl GroupMember {
-    /// Joins `group` and returns when the group has given the new member its share of the topic, which may be nothing
-    /// when there are more members than partitions.
-    pub fn join(clients: &Clients, topic: &str, group: &str, batch: u32, limit: Duration) -> Result<Self, DriverError> {
+    /// Joins `group` and returns when the group has given the new member its share of the topic,
+    /// which may be nothing when there are more members than partitions.
+    pub fn join(
+        clients: &Clients,
+        topic: &str,
+        group: &str,
+        batch: u32,
+        limit: Duration,
+    ) -> Result<Self, DriverError> {
         let Clients { settings, log, members, clock } = clients;
         let handle = clients.consumer(&settings.member(group))?;
         let consumer = handle.consumer();
@@ -61,7 +68,13 @@ impl GroupMember {
             std::thread::sleep(Duration::from_millis(2));
         }
         let reader = Reader::new(handle, batch.max(1) as usize);
-        Ok(Self { reader, positions: Vec::new(), topic: topic.to_owned(), due_ns: 0, clock: *clock })
+        Ok(Self {
+            reader,
+            positions: Vec::new(),
+            topic: topic.to_owned(),
+            due_ns: 0,
+            clock: *clock,
+        })
     }
 
     pub fn context(&self) -> &KafkaContext {
@@ -79,24 +92,27 @@ impl GroupMember {
         Ok(())
     }
 
-    /// Stores for each partition what `safe` makes of its position: librdkafka commits it in its own time, at the
-    /// latest when leaving.
+    /// Stores for each partition what `safe` makes of its position: librdkafka commits it in its
+    /// own time, at the latest when leaving.
     pub fn store(&self, safe: impl Fn(usize, i64) -> i64) {
         let known = self.positions.iter().enumerate().filter(|(_, next)| **next >= 0);
         let known = known.map(|(partition, next)| (partition as i32, safe(partition, *next)));
-        if let Err(error) = self.reader.handle().consumer().store_offsets(&offsets(&self.topic, known)) {
+        if let Err(error) =
+            self.reader.handle().consumer().store_offsets(&offsets(&self.topic, known))
+        {
             // A partition just taken away: its new owner reads on from the last commit.
             self.context().log.add(&error.to_string());
         }
     }
 
-    /// Takes at most `most` records; waits for the first until `left_ns` are over, rounded up to the library's
-    /// milliseconds.
+    /// Takes at most `most` records; waits for the first until `left_ns` are over, rounded up to
+    /// the library's milliseconds.
     pub fn take(&mut self, left_ns: u64, most: usize) -> usize {
         self.reader.take(left_ns.div_ceil(1_000_000) as i32, most)
     }
 
-    /// Hands out what was taken. An error in the place of a record ends it, unless it is `forgiven`.
+    /// Hands out what was taken. An error in the place of a record ends it, unless it is
+    /// `forgiven`.
     pub fn each(
         &mut self,
         mut visit: impl FnMut(Record<'_>),
@@ -129,8 +145,8 @@ impl GroupMember {
         }
     }
 
-    /// Leaves the group, which commits and says goodbye to the coordinator, who may be gone: on a thread, with a
-    /// deadline.
+    /// Leaves the group, which commits and says goodbye to the coordinator, who may be gone: on a
+    /// thread, with a deadline.
     pub fn leave(self) -> Result<(), DriverError> {
         let (done, end) = mpsc::channel();
         let leave = move || {
@@ -153,7 +169,12 @@ pub struct KafkaSubscriber {
 
 impl KafkaSubscriber {
     /// See [`GroupMember::join`].
-    pub fn join(clients: &Clients, topic: &str, group: &str, batch: u32) -> Result<Self, DriverError> {
+    pub fn join(
+        clients: &Clients,
+        topic: &str,
+        group: &str,
+        batch: u32,
+    ) -> Result<Self, DriverError> {
         let member = Some(GroupMember::join(clients, topic, group, batch, JOIN)?);
         Ok(Self { member, patient: clients.settings.patient, retries: BTreeMap::new() })
     }
@@ -165,7 +186,11 @@ fn processed(_: usize, next: i64) -> i64 {
 }
 
 impl Subscriber for KafkaSubscriber {
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+    fn receive(
+        &mut self,
+        until_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
         let Self { member: Some(member), patient, retries } = self else {
             return Err(refused("consume", "the consumer is closed"));
         };
@@ -221,17 +246,23 @@ impl Drop for KafkaSubscriber {
 }
 
 impl KafkaSubscriber {
-    /// Its requests as librdkafka counts them when it hands them to its sockets. It tells its counters every
-    /// [`COUNTED_EVERY_MS`]: whoever asks waits for the next telling, so that nothing sent before is missing.
+    /// Its requests as librdkafka counts them when it hands them to its sockets. It tells its
+    /// counters every [`COUNTED_EVERY_MS`]: whoever asks waits for the next telling, so that
+    /// nothing sent before is missing.
     pub fn watched(self) -> WatchedSubscriber<Requests> {
-        let handle = self.member.as_ref().map(|member| Arc::downgrade(member.reader.handle())).unwrap_or_default();
+        let handle = self
+            .member
+            .as_ref()
+            .map(|member| Arc::downgrade(member.reader.handle()))
+            .unwrap_or_default();
         WatchedSubscriber { subscriber: Box::new(self), ask: Box::new(move || requests(&handle)) }
     }
 }
 
 fn requests(handle: &Weak<ConsumerHandle>) -> Result<Requests, DriverError> {
     let deadline = Instant::now() + PATIENCE;
-    // One look at the main queue serves one event, and older tellings may wait in it: look until none came.
+    // One look at the main queue serves one event, and older tellings may wait in it: look until
+    // none came.
     let mut vain = 0;
     while let Some(handle) = handle.upgrade().filter(|_| Instant::now() < deadline) {
         let told = &handle.consumer().context().requests;

@@ -19,7 +19,8 @@ const PAGE_BYTES: u64 = 16 << 20;
 /// How long one page may take before it is asked for again, where that is done.
 const STEP: Duration = Duration::from_secs(10);
 
-/// An entry of a stream: its id, its fields and their values; none of these where it was trimmed away.
+/// An entry of a stream: its id, its fields and their values; none of these where it was trimmed
+/// away.
 type StreamEntry = (String, Option<Vec<Vec<u8>>>);
 
 pub struct AuditReader {
@@ -31,12 +32,21 @@ pub struct AuditReader {
 }
 
 impl AuditReader {
-    /// Reads whoever is the primary for as long as is left; where it is patient, page by page anew over as many
-    /// connections as it takes.
-    pub fn connect(primary: &Primary, patient: bool, left: Duration, message: Bytes) -> Result<Self, DriverError> {
-        let (deadline, page) = (Instant::now() + left, (PAGE_BYTES / message.0.max(1)).clamp(1, PAGE));
-        let connection =
-            if patient { patiently(left, || primary.connect())? } else { Connection::open(&primary.find()?)? };
+    /// Reads whoever is the primary for as long as is left; where it is patient, page by page anew
+    /// over as many connections as it takes.
+    pub fn connect(
+        primary: &Primary,
+        patient: bool,
+        left: Duration,
+        message: Bytes,
+    ) -> Result<Self, DriverError> {
+        let (deadline, page) =
+            (Instant::now() + left, (PAGE_BYTES / message.0.max(1)).clamp(1, PAGE));
+        let connection = if patient {
+            patiently(left, || primary.connect())?
+        } else {
+            Connection::open(&primary.find()?)?
+        };
         Ok(Self { connection, again: patient.then(|| primary.clone()), deadline, page })
     }
 
@@ -59,10 +69,16 @@ impl AuditReader {
     }
 
     /// From the entry `first` (`-`: the oldest) to the last.
-    pub fn stream(&mut self, key: &str, first: &str, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
+    pub fn stream(
+        &mut self,
+        key: &str,
+        first: &str,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), DriverError> {
         let mut from = first.to_owned();
         loop {
-            let command = cmd("XRANGE").arg(key).arg(&from).arg("+").arg("COUNT").arg(self.page).take();
+            let command =
+                cmd("XRANGE").arg(key).arg(&from).arg("+").arg("COUNT").arg(self.page).take();
             let entries: Vec<StreamEntry> = self.ask(&command, "XRANGE")?;
             for (_, fields) in &entries {
                 // Our messages have one field; dead letters say more behind it.
@@ -80,12 +96,17 @@ impl AuditReader {
         let command = cmd("XINFO").arg("STREAM").arg(key).take();
         let info: HashMap<String, Value> = match self.ask(&command, "XINFO STREAM") {
             // Nothing was ever published here.
-            Err(DriverError::Refused { cause, .. }) if cause.contains("no such key") => return Ok(false),
+            Err(DriverError::Refused { cause, .. }) if cause.contains("no such key") => {
+                return Ok(false);
+            }
             info => info?,
         };
         match (info.get("length"), info.get("entries-added")) {
             (Some(Value::Int(length)), Some(Value::Int(added))) => Ok(added > length),
-            _ => Err(self.connection.endpoint.refused("XINFO STREAM", "it does not tell `entries-added`")),
+            _ => Err(self
+                .connection
+                .endpoint
+                .refused("XINFO STREAM", "it does not tell `entries-added`")),
         }
     }
 
@@ -106,7 +127,9 @@ impl AuditReader {
 fn passing(error: &DriverError) -> bool {
     match error {
         DriverError::Disconnected { .. } | DriverError::TimedOut { .. } => true,
-        DriverError::Refused { cause, .. } => cause.starts_with("LOADING") || cause.starts_with("MASTERDOWN"),
+        DriverError::Refused { cause, .. } => {
+            cause.starts_with("LOADING") || cause.starts_with("MASTERDOWN")
+        }
         _ => false,
     }
 }

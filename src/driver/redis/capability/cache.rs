@@ -1,5 +1,6 @@
-//! Values by key: SET with PX and GET on one pipelined connection. The same for every Redis system: it belongs to none
-//! of the three messaging primitives. RESP of our own, as the load's: answers are stamped where they are read.
+//! Values by key: SET with PX and GET on one pipelined connection. The same for every Redis system:
+//! it belongs to none of the three messaging primitives. RESP of our own, as the load's: answers
+//! are stamped where they are read.
 
 use crate::clock::Clock;
 use crate::driver::DriverError;
@@ -47,7 +48,11 @@ impl CacheClient for RedisCache {
         self.connection.write().map(|_| ())
     }
 
-    fn wait(&mut self, until_ns: u64, sink: &mut dyn FnMut(CacheAnswer<'_>, u64)) -> Result<(), DriverError> {
+    fn wait(
+        &mut self,
+        until_ns: u64,
+        sink: &mut dyn FnMut(CacheAnswer<'_>, u64),
+    ) -> Result<(), DriverError> {
         loop {
             if !self.connection.read_until(&self.clock, until_ns)? {
                 return Ok(());
@@ -63,8 +68,14 @@ impl CacheClient for RedisCache {
                     Token::Simple(_) => sink(CacheAnswer::Stored, at_ns),
                     Token::Bulk(value) => sink(CacheAnswer::Found(value), at_ns),
                     Token::Null => sink(CacheAnswer::Missing, at_ns),
-                    Token::Error(text) => sink(CacheAnswer::Refused(&resp::error_text(text)), at_ns),
-                    other => return Err(endpoint.malformed(resp::unexpected("an answer to SET or GET", other))),
+                    Token::Error(text) => {
+                        sink(CacheAnswer::Refused(&resp::error_text(text)), at_ns)
+                    }
+                    other => {
+                        return Err(
+                            endpoint.malformed(resp::unexpected("an answer to SET or GET", other))
+                        );
+                    }
                 }
                 used += length;
             }

@@ -1,7 +1,8 @@
 //! Redis seen from outside: one server, or a primary with replicas that Sentinels watch.
 //!
-//! Every question goes over a connection of its own, past the clients' fault proxy. A server that does not answer is an
-//! error, never a guess: it neither leads nor copies as far as anybody can tell.
+//! Every question goes over a connection of its own, past the clients' fault proxy. A server that
+//! does not answer is an error, never a guess: it neither leads nor copies as far as anybody can
+//! tell.
 
 use crate::driver::capability::ClusterView;
 use crate::driver::redis::endpoint::Endpoint;
@@ -14,12 +15,15 @@ use std::time::Duration;
 
 /// How long a server may take for each step of an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// For a setting that is changed, or put back whatever comes: a server that waits for its disk answers late.
+/// For a setting that is changed, or put back whatever comes: a server that waits for its disk
+/// answers late.
 const CHANGED: Duration = Duration::from_secs(10);
-/// A replica tells its primary once a second how far it is; one that has not for so many seconds is not in sync.
+/// A replica tells its primary once a second how far it is; one that has not for so many seconds is
+/// not in sync.
 const LATEST: u64 = 2;
 /// Of the Sentinels, what decides when they act: shown in results.
-const DECISIVE: [&str; 4] = ["down-after-milliseconds", "failover-timeout", "parallel-syncs", "quorum"];
+const DECISIVE: [&str; 4] =
+    ["down-after-milliseconds", "failover-timeout", "parallel-syncs", "quorum"];
 
 /// What a Sentinel says of a primary, by name.
 type Said = BTreeMap<String, String>;
@@ -31,12 +35,14 @@ pub struct RedisCluster {
 }
 
 impl RedisCluster {
-    /// What the Sentinel that was told last says of the primary: one that missed a failover knows an older epoch. Nothing
-    /// where there is none.
+    /// What the Sentinel that was told last says of the primary: one that missed a failover knows
+    /// an older epoch. Nothing where there is none.
     fn sentinels_say(&self) -> Result<Said, DriverError> {
         let question = ["SENTINEL", "MASTER", Routes::PRIMARY];
         let said = self.first.sentinels.iter().map(|asked| control(asked)?.map(&question));
-        let epoch = |fields: &Said| fields.get("config-epoch").and_then(|epoch| epoch.parse::<u64>().ok()).unwrap_or(0);
+        let epoch = |fields: &Said| {
+            fields.get("config-epoch").and_then(|epoch| epoch.parse::<u64>().ok()).unwrap_or(0)
+        };
         let newest = said.max_by_key(|said: &Result<Said, _>| said.as_ref().ok().map(epoch));
         newest.unwrap_or_else(|| Ok(Said::new()))
     }
@@ -86,36 +92,54 @@ impl ClusterView for RedisCluster {
         let endpoint = self.endpoint()?;
         let mut control = Connection::open_within(&endpoint, CHANGED)?;
         let mut before = control.map(&["CONFIG", "GET", name])?;
-        let before = before.remove(name).ok_or_else(|| endpoint.refused("CONFIG GET", format!("no setting {name}")))?;
+        let before = before
+            .remove(name)
+            .ok_or_else(|| endpoint.refused("CONFIG GET", format!("no setting {name}")))?;
         control.text(&["CONFIG", "SET", name, value])?;
         Ok(before)
     }
 }
 
-/// Replicas that have all but the last moments, from `slave0:ip=…,port=…,state=online,offset=…,lag=0`.
+/// Replicas that have all but the last moments, from
+/// `slave0:ip=…,port=…,state=online,offset=…,lag=0`.
 fn in_sync(info: &str) -> u32 {
     let follows = |line: &&str| {
-        let field = |name: &str| line.split([',', ':']).find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+        let field = |name: &str| {
+            line.split([',', ':']).find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+        };
         let late = field("lag").and_then(|lag| lag.trim().parse::<u64>().ok());
         field("state") == Some("online") && late.is_some_and(|seconds| seconds <= LATEST)
     };
     info.lines().filter(|line| line.starts_with("slave")).filter(follows).count() as u32
 }
 
-/// Whether the server at `address` is a primary whose copies (so many) all follow, or a copy that follows.
+/// Whether the server at `address` is a primary whose copies (so many) all follow, or a copy that
+/// follows.
 pub fn redis_linked(address: &str, copies: usize) -> Result<(), String> {
-    let info =
-        asked(address).and_then(|mut asked| asked.text(&["INFO", "replication"])).map_err(|error| error.to_string())?;
+    let info = asked(address)
+        .and_then(|mut asked| asked.text(&["INFO", "replication"]))
+        .map_err(|error| error.to_string())?;
     let says = |wanted: &str| info.lines().any(|line| line == wanted);
     if says("role:master") {
-        let online = info.lines().filter(|line| line.starts_with("slave") && line.contains("state=online")).count();
-        return if online == copies { Ok(()) } else { Err(format!("{online} of {copies} replicas follow it")) };
+        let online = info
+            .lines()
+            .filter(|line| line.starts_with("slave") && line.contains("state=online"))
+            .count();
+        return if online == copies {
+            Ok(())
+        } else {
+            Err(format!("{online} of {copies} replicas follow it"))
+        };
     }
-    if says("master_link_status:up") { Ok(()) } else { Err("it does not yet follow its primary".into()) }
+    if says("master_link_status:up") {
+        Ok(())
+    } else {
+        Err("it does not yet follow its primary".into())
+    }
 }
 
-/// Whether the Sentinel at `address` knows the primary, all its replicas and so many Sentinels, the data nodes by the
-/// addresses `nodes` and no others, and finds nothing wrong with any.
+/// Whether the Sentinel at `address` knows the primary, all its replicas and so many Sentinels, the
+/// data nodes by the addresses `nodes` and no others, and finds nothing wrong with any.
 pub fn sentinel_content(address: &str, nodes: &[String], sentinels: usize) -> Result<(), String> {
     type Fields = BTreeMap<String, String>;
     let ask = || {
@@ -130,16 +154,23 @@ pub fn sentinel_content(address: &str, nodes: &[String], sentinels: usize) -> Re
         let told = format!("{}:{}", field(node, "ip"), field(node, "port"));
         if !nodes.contains(&told) {
             // Clients would go past the fault proxy, or to a stranger.
-            return Err(format!("it sends clients to {told}, which is none of {}", nodes.join(", ")));
+            return Err(format!(
+                "it sends clients to {told}, which is none of {}",
+                nodes.join(", ")
+            ));
         }
     }
-    let follows = |node: &Fields| field(node, "flags") == "slave" && field(node, "master-link-status") == "ok";
+    let follows = |node: &Fields| {
+        field(node, "flags") == "slave" && field(node, "master-link-status") == "ok"
+    };
     let well = field(&primary, "flags") == "master" && replicas.iter().all(follows);
     let (found, others) = (replicas.len(), field(&primary, "num-other-sentinels"));
     if well && found + 1 == nodes.len() && others == (sentinels - 1).to_string() {
         return Ok(());
     }
-    Err(format!("it knows {found} replicas and {others} other Sentinels, and not all of them to be well"))
+    Err(format!(
+        "it knows {found} replicas and {others} other Sentinels, and not all of them to be well"
+    ))
 }
 
 /// PING on one connection, as often as it is called.
@@ -202,15 +233,21 @@ mod tests {
         let few = redis_linked(&answering(&[PRIMARY]), 2).unwrap_err();
         assert!(few.contains("1 of 2"), "{few}");
         redis_linked(&answering(&[PRIMARY]), 1).unwrap();
-        redis_linked(&answering(&[b"$35\r\nrole:slave\r\nmaster_link_status:up\r\n\r\n"]), 2).unwrap();
-        assert!(redis_linked(&answering(&[b"$37\r\nrole:slave\r\nmaster_link_status:down\r\n\r\n"]), 2).is_err());
+        redis_linked(&answering(&[b"$35\r\nrole:slave\r\nmaster_link_status:up\r\n\r\n"]), 2)
+            .unwrap();
+        assert!(
+            redis_linked(&answering(&[b"$37\r\nrole:slave\r\nmaster_link_status:down\r\n\r\n"]), 2)
+                .is_err()
+        );
     }
 
     #[test]
     fn a_sentinel_is_content_once_it_knows_all_by_the_addresses_that_are_told() {
-        const PRIMARY: &[u8] = b"*8\r\n$2\r\nip\r\n$1\r\na\r\n$4\r\nport\r\n$1\r\n7\r\n$5\r\nflags\r\n\
+        const PRIMARY: &[u8] =
+            b"*8\r\n$2\r\nip\r\n$1\r\na\r\n$4\r\nport\r\n$1\r\n7\r\n$5\r\nflags\r\n\
             $6\r\nmaster\r\n$19\r\nnum-other-sentinels\r\n$1\r\n2\r\n";
-        const REPLICA: &[u8] = b"*1\r\n*8\r\n$2\r\nip\r\n$1\r\na\r\n$4\r\nport\r\n$1\r\n8\r\n$5\r\nflags\r\n\
+        const REPLICA: &[u8] =
+            b"*1\r\n*8\r\n$2\r\nip\r\n$1\r\na\r\n$4\r\nport\r\n$1\r\n8\r\n$5\r\nflags\r\n\
             $5\r\nslave\r\n$18\r\nmaster-link-status\r\n$2\r\nok\r\n";
         let ask = |nodes: &[&str], sentinels| {
             let nodes: Vec<String> = nodes.iter().map(|node| (*node).to_owned()).collect();
@@ -220,7 +257,8 @@ mod tests {
         assert!(ask(&["a:7", "a:8"], 2).unwrap_err().contains("2 other Sentinels"));
         assert!(ask(&["a:7", "a:8", "a:9"], 3).unwrap_err().contains("1 replicas"));
         assert!(ask(&["a:7"], 3).unwrap_err().contains("sends clients to a:8"));
-        let refused = sentinel_content(&answering(&[b"-ERR No such master\r\n"]), &[], 1).unwrap_err();
+        let refused =
+            sentinel_content(&answering(&[b"-ERR No such master\r\n"]), &[], 1).unwrap_err();
         assert!(refused.contains("No such master"), "{refused}");
     }
 

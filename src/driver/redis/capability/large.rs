@@ -1,14 +1,16 @@
 //! One value of any size through Redis: written from the caller's slice, compared as it comes back.
 //!
-//! RESP of our own: the `redis` crate copies a value several times, and 1 GB must fit. Neither side gathers the value:
-//! the client holds the slice that it was given and one read buffer. Redis refuses in the midst of a write and closes,
-//! so replies are looked for while writing.
+//! RESP of our own: the `redis` crate copies a value several times, and 1 GB must fit. Neither side
+//! gathers the value: the client holds the slice that it was given and one read buffer. Redis
+//! refuses in the midst of a write and closes, so replies are looked for while writing.
 
 use crate::clock::Clock;
 use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::load::connection::{Connection, LARGEST_REPLY, timespec};
 use crate::driver::redis::primitive::LargeCommands;
-use crate::driver::{DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who};
+use crate::driver::{
+    DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who,
+};
 use crate::wire::redis as resp;
 use redis::Value;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -42,7 +44,12 @@ impl RedisLarge {
         Ok(Self { clock, command, reading, publisher: Connection::open(endpoint)?, consumer })
     }
 
-    fn trip(&mut self, head: &[u8], payload: &[u8], deadline_ns: u64) -> Result<Times, LargeRefusal> {
+    fn trip(
+        &mut self,
+        head: &[u8],
+        payload: &[u8],
+        deadline_ns: u64,
+    ) -> Result<Times, LargeRefusal> {
         let started_ns = self.clock.now_ns();
         let since = |now_ns: u64| Duration::from_nanos(now_ns - started_ns);
         send(&mut self.publisher, &self.clock, [head, payload, b"\r\n"], deadline_ns)?;
@@ -71,7 +78,12 @@ impl LargeMessages for RedisLarge {
 }
 
 /// Writes all of `parts` by as few copies as there can be: none of ours.
-fn send(connection: &mut Connection, clock: &Clock, parts: [&[u8]; 3], deadline_ns: u64) -> Result<(), LargeRefusal> {
+fn send(
+    connection: &mut Connection,
+    clock: &Clock,
+    parts: [&[u8]; 3],
+    deadline_ns: u64,
+) -> Result<(), LargeRefusal> {
     let started_ns = clock.now_ns();
     let mut slices = parts.map(IoSlice::new);
     let mut rest = &mut slices[..];
@@ -87,13 +99,22 @@ fn send(connection: &mut Connection, clock: &Clock, parts: [&[u8]; 3], deadline_
                 let left = clock.until(deadline_ns);
                 if left.is_zero() {
                     let limit = Duration::from_nanos(clock.now_ns() - started_ns);
-                    return Err(LargeRefusal::by(&connection.endpoint.timed_out("writing the value", limit)));
+                    return Err(LargeRefusal::by(
+                        &connection.endpoint.timed_out("writing the value", limit),
+                    ));
                 }
                 let mut watched = [PollFd::new(&connection.stream, PollFlags::IN | PollFlags::OUT)];
                 let _ = poll(&mut watched, Some(&timespec(left)));
-                // Nothing is due before the whole value is there: whatever comes is a refusal, unless it is TLS's own.
-                if watched[0].revents().contains(PollFlags::IN) && !matches!(connection.read(), Ok(false)) {
-                    return Err(last_words(connection, sent, "it answered before the value was whole"));
+                // Nothing is due before the whole value is there: whatever comes is a refusal,
+                // unless it is TLS's own.
+                if watched[0].revents().contains(PollFlags::IN)
+                    && !matches!(connection.read(), Ok(false))
+                {
+                    return Err(last_words(
+                        connection,
+                        sent,
+                        "it answered before the value was whole",
+                    ));
                 }
             }
             Err(error) => return Err(last_words(connection, sent, &error.to_string())),
@@ -106,12 +127,20 @@ fn send(connection: &mut Connection, clock: &Clock, parts: [&[u8]; 3], deadline_
 fn last_words(connection: &mut Connection, sent: usize, cause: &str) -> LargeRefusal {
     match connection.answer::<Value>(LARGEST_REPLY, Instant::now() + LAST_WORDS, "publishing") {
         Err(DriverError::Refused { cause, .. }) => LargeRefusal::new(Who::Broker, cause),
-        _ => LargeRefusal::new(Who::Broker, format!("closed the connection when {sent} B were sent ({cause})")),
+        _ => LargeRefusal::new(
+            Who::Broker,
+            format!("closed the connection when {sent} B were sent ({cause})"),
+        ),
     }
 }
 
 /// Takes one reply whose last bulk string is to be `payload`.
-fn receive(connection: &mut Connection, clock: &Clock, payload: &[u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
+fn receive(
+    connection: &mut Connection,
+    clock: &Clock,
+    payload: &[u8],
+    deadline_ns: u64,
+) -> Result<(), LargeRefusal> {
     let started_ns = clock.now_ns();
     let more = |connection: &mut Connection| match connection.read_until(clock, deadline_ns) {
         Ok(true) => Ok(()),
@@ -139,7 +168,9 @@ fn receive(connection: &mut Connection, clock: &Clock, payload: &[u8], deadline_
         missing -= 1;
         match header {
             Header::Other => {}
-            Header::Array(length) => missing = missing.checked_add(length).ok_or_else(unreadable)?,
+            Header::Array(length) => {
+                missing = missing.checked_add(length).ok_or_else(unreadable)?
+            }
             Header::Bulk(length) => {
                 let is_value = missing == 0;
                 if is_value && length != payload.len() as u64 {
@@ -190,7 +221,9 @@ impl Header {
         let number = || std::str::from_utf8(rest).ok().and_then(|text| text.parse::<i64>().ok());
         let header = match (line.first(), number()) {
             (Some(b'-'), _) => return Err(LargeRefusal::new(Who::Broker, resp::error_text(rest))),
-            (Some(b'*' | b'$'), Some(-1)) => return Err(LargeRefusal::new(Who::Broker, "the value is not there")),
+            (Some(b'*' | b'$'), Some(-1)) => {
+                return Err(LargeRefusal::new(Who::Broker, "the value is not there"));
+            }
             (Some(b'*'), Some(length @ 0..)) => Self::Array(length as u64),
             (Some(b'$'), Some(length @ 0..)) => Self::Bulk(length as u64),
             (Some(b':' | b'+'), _) => Self::Other,
@@ -218,7 +251,8 @@ mod tests {
     use std::io::Read;
     use std::net::TcpListener;
 
-    /// A client of a server that answers each connection with `reply`, after it has read `wait` bytes.
+    /// A client of a server that answers each connection with `reply`, after it has read `wait`
+    /// bytes.
     fn connection(wait: usize, reply: Vec<u8>) -> Connection {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -268,7 +302,8 @@ mod tests {
         ] {
             let clock = Clock::start();
             let refusal =
-                receive(&mut connection(0, reply.to_vec()), &clock, &payload, after(&clock, 5000)).unwrap_err();
+                receive(&mut connection(0, reply.to_vec()), &clock, &payload, after(&clock, 5000))
+                    .unwrap_err();
             assert!(refusal.who == who && refusal.words.contains(words), "{words}: {refusal}");
         }
     }
@@ -278,9 +313,13 @@ mod tests {
         let payload = vec![0; 64 << 20];
         let clock = Clock::start();
         let mut one = connection(100, b"-ERR Protocol error: invalid bulk length\r\n".to_vec());
-        let refusal = send(&mut one, &clock, [b"", &payload, b""], after(&clock, 5000)).unwrap_err();
+        let refusal =
+            send(&mut one, &clock, [b"", &payload, b""], after(&clock, 5000)).unwrap_err();
         assert_eq!(refusal.who, Who::Broker);
         // Its words, or, where the reset was faster, how far it came.
-        assert!(refusal.words.contains("bulk length") || refusal.words.contains("closed"), "{refusal}");
+        assert!(
+            refusal.words.contains("bulk length") || refusal.words.contains("closed"),
+            "{refusal}"
+        );
     }
 }

@@ -56,7 +56,8 @@ pub fn start() -> Result<Box<dyn Reflector>, DriverError> {
     let shared = Arc::new(Shared::default());
     let ours = Arc::clone(&shared);
     let run = move || ours.accept_all(&listener);
-    let thread = thread::Builder::new().name("redis-reflector".into()).spawn(run).map_err(refused)?;
+    let thread =
+        thread::Builder::new().name("redis-reflector".into()).spawn(run).map_err(refused)?;
     Ok(Box::new(RedisReflector { address, shared, thread: Some(thread) }))
 }
 
@@ -105,7 +106,9 @@ impl Shared {
         // Under CLIENT REPLY OFF nothing is answered any more.
         let mut silent = false;
         loop {
-            while let Some(length) = scanner.end_of_reply(input.filled()).map_err(io::Error::other)? {
+            while let Some(length) =
+                scanner.end_of_reply(input.filled()).map_err(io::Error::other)?
+            {
                 let words = bulks(&input.filled()[..length]).map_err(io::Error::other)?;
                 silent |= words == [&b"CLIENT"[..], b"REPLY", b"OFF"];
                 self.answer(&words, &stream, &mut output)?;
@@ -128,7 +131,9 @@ impl Shared {
     fn answer(&self, words: &[&[u8]], stream: &TcpStream, out: &mut Vec<u8>) -> io::Result<()> {
         let fixed: &[u8] = match words {
             [b"PUBLISH", channel, payload] => {
-                for (_, _, unsent) in self.lock().subscribers.iter_mut().filter(|(of, ..)| of == channel) {
+                for (_, _, unsent) in
+                    self.lock().subscribers.iter_mut().filter(|(of, ..)| of == channel)
+                {
                     unsent.extend_from_slice(b"*3\r\n$7\r\nmessage\r\n");
                     resp::bulk_string(unsent, channel);
                     resp::bulk_string(unsent, payload);
@@ -169,7 +174,9 @@ impl Shared {
             [b"XREADGROUP", _, group, _, _, most, _, keys @ ..] => {
                 self.batch(&keys[..keys.len() / 2], group, most, 0.0, out)
             }
-            [b"BLMPOP", wait, _, keys @ .., _, _, most] => self.batch(keys, b"", most, number(wait), out),
+            [b"BLMPOP", wait, _, keys @ .., _, _, most] => {
+                self.batch(keys, b"", most, number(wait), out)
+            }
             [b"LMPOP", _, keys @ .., _, _, most] => self.batch(keys, b"", most, 0.0, out),
             [b"BLMOVE", key, _, _, _, wait] => self.move_one(key, number(wait), out),
             [b"LMOVE", key, ..] => self.move_one(key, 0.0, out),
@@ -184,8 +191,15 @@ impl Shared {
     }
 
     /// The oldest messages of the first queue that has any, waited for for so many seconds.
-    fn take(&self, keys: &[&[u8]], group: &[u8], most: f64, seconds: f64) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
-        let queues: Vec<QueueName> = keys.iter().map(|key| (key.to_vec(), group.to_vec())).collect();
+    fn take(
+        &self,
+        keys: &[&[u8]],
+        group: &[u8],
+        most: f64,
+        seconds: f64,
+    ) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
+        let queues: Vec<QueueName> =
+            keys.iter().map(|key| (key.to_vec(), group.to_vec())).collect();
         let mut taken = None;
         let nothing = |held: &mut Held| {
             taken = queues.iter().find_map(|name| {
@@ -201,8 +215,17 @@ impl Shared {
     }
 
     /// Elements of a list, or entries of a stream where there is a group.
-    fn batch(&self, keys: &[&[u8]], group: &[u8], most: &[u8], seconds: f64, out: &mut Vec<u8>) -> &'static [u8] {
-        let Some((key, payloads)) = self.take(keys, group, number(most), seconds) else { return b"*-1\r\n" };
+    fn batch(
+        &self,
+        keys: &[&[u8]],
+        group: &[u8],
+        most: &[u8],
+        seconds: f64,
+        out: &mut Vec<u8>,
+    ) -> &'static [u8] {
+        let Some((key, payloads)) = self.take(keys, group, number(most), seconds) else {
+            return b"*-1\r\n";
+        };
         let stream = !group.is_empty();
         out.extend_from_slice(if stream { b"*1\r\n*2\r\n" } else { b"*2\r\n" });
         resp::bulk_string(out, &key);

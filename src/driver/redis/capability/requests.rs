@@ -1,7 +1,8 @@
 //! Requests of a consumer as the Redis server counts them: `INFO commandstats`.
 //!
-//! The server counts a command when it is done; a blocking one that times out counts too, and each once (checked on
-//! 7.0.15 and 8.2.3). The counts are those of the whole server, hence: one consumer at a time.
+//! The server counts a command when it is done; a blocking one that times out counts too, and each
+//! once (checked on 7.0.15 and 8.2.3). The counts are those of the whole server, hence: one
+//! consumer at a time.
 
 use crate::driver::capability::{Requests, WatchedSubscriber};
 use crate::driver::redis::endpoint::Endpoint;
@@ -18,17 +19,24 @@ pub fn watched(
     Ok(WatchedSubscriber { subscriber, ask: Box::new(ask) })
 }
 
-/// Commands that consumers send, by what they are for. Publishing, set-up and INFO itself belong to others.
+/// Commands that consumers send, by what they are for. Publishing, set-up and INFO itself belong to
+/// others.
 fn sort(info: &str) -> Requests {
     let mut requests = Requests::default();
     for line in info.lines() {
-        let Some((command, rest)) = line.strip_prefix("cmdstat_").and_then(|line| line.split_once(":calls=")) else {
+        let Some((command, rest)) =
+            line.strip_prefix("cmdstat_").and_then(|line| line.split_once(":calls="))
+        else {
             continue;
         };
-        let calls = rest.split(',').next().and_then(|calls| calls.trim().parse::<u64>().ok()).unwrap_or(0);
+        let calls =
+            rest.split(',').next().and_then(|calls| calls.trim().parse::<u64>().ok()).unwrap_or(0);
         match command {
-            "xreadgroup" | "xread" | "blmpop" | "lmpop" | "blmove" | "lmove" => requests.fetch += calls,
-            // DEL takes the processing list away, which is how a reliable list consumer acknowledges.
+            "xreadgroup" | "xread" | "blmpop" | "lmpop" | "blmove" | "lmove" => {
+                requests.fetch += calls
+            }
+            // DEL takes the processing list away, which is how a reliable list consumer
+            // acknowledges.
             "xack" | "del" => requests.acknowledge += calls,
             "ping" => requests.keep_alive += calls,
             "subscribe" | "ssubscribe" => requests.other += calls,

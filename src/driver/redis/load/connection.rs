@@ -1,7 +1,8 @@
 //! One socket to Redis, plain or behind TLS: non-blocking, with a buffer on each side.
 //!
-//! Reading is one system call for as much as is there, writing is one for all that is collected; neither ever waits.
-//! Waiting is [`Connection::wait_readable`] alone, which the kernel ends to the nanosecond it is told.
+//! Reading is one system call for as much as is there, writing is one for all that is collected;
+//! neither ever waits. Waiting is [`Connection::wait_readable`] alone, which the kernel ends to the
+//! nanosecond it is told.
 
 use crate::access::Stream;
 use crate::clock::Clock;
@@ -56,7 +57,12 @@ impl Input {
         let room = self.bytes.len() - self.end;
         loop {
             match source.read(&mut self.bytes[self.end..]) {
-                Ok(0) => return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection")),
+                Ok(0) => {
+                    return Err(io::Error::new(
+                        ErrorKind::UnexpectedEof,
+                        "the server closed the connection",
+                    ));
+                }
                 Ok(read) => {
                     self.end += read;
                     return Ok(Some((read, read == room)));
@@ -68,7 +74,8 @@ impl Input {
         }
     }
 
-    /// At least half of [`READ`] bytes free behind what is filled: moved to the front when that is cheap, else grown.
+    /// At least half of [`READ`] bytes free behind what is filled: moved to the front when that is
+    /// cheap, else grown.
     fn make_room(&mut self) -> io::Result<()> {
         if self.bytes.len() - self.end >= READ / 2 {
             return Ok(());
@@ -161,11 +168,13 @@ impl Connection {
     /// Reads once. False when nothing was there.
     #[inline]
     pub fn read(&mut self) -> Result<bool, DriverError> {
-        let read = self.input.read_from(&mut self.stream).map_err(|cause| self.endpoint.broken(&cause))?;
+        let read =
+            self.input.read_from(&mut self.stream).map_err(|cause| self.endpoint.broken(&cause))?;
         Ok(read.is_some())
     }
 
-    /// What `read` makes of the next whole reply, which is waited for until `until_ns`; `None` when none came in time.
+    /// What `read` makes of the next whole reply, which is waited for until `until_ns`; `None` when
+    /// none came in time.
     #[inline]
     pub fn next<T>(
         &mut self,
@@ -188,11 +197,13 @@ impl Connection {
     /// The length of the next whole reply, if it is there.
     #[inline]
     fn next_reply(&mut self) -> Result<Option<usize>, DriverError> {
-        self.scanner.end_of_reply(self.input.filled()).map_err(|cause| self.endpoint.malformed(cause))
+        self.scanner
+            .end_of_reply(self.input.filled())
+            .map_err(|cause| self.endpoint.malformed(cause))
     }
 
-    /// Reads once, waiting until `until_ns` for something to come; sends what is still unsent meanwhile. False when
-    /// nothing came in time.
+    /// Reads once, waiting until `until_ns` for something to come; sends what is still unsent
+    /// meanwhile. False when nothing came in time.
     pub fn read_until(&mut self, clock: &Clock, until_ns: u64) -> Result<bool, DriverError> {
         loop {
             let all_sent = self.output.unsent() == 0 || self.write()?;
@@ -207,7 +218,8 @@ impl Connection {
         }
     }
 
-    /// Waits until there is something to read or, with something unsent, room to write; at most `limit`.
+    /// Waits until there is something to read or, with something unsent, room to write; at most
+    /// `limit`.
     fn wait(&self, limit: Duration, all_sent: bool) -> Result<(), DriverError> {
         let interest = if all_sent { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
         match poll(&mut [PollFd::new(&self.stream, interest)], Some(&timespec(limit))) {
@@ -223,13 +235,18 @@ impl Connection {
     }
 
     /// Asks by a command of the crate and waits for the typed reply. For set-up, not for the load.
-    pub fn query<T: FromRedisValue>(&mut self, action: &str, command: &Cmd) -> Result<T, DriverError> {
+    pub fn query<T: FromRedisValue>(
+        &mut self,
+        action: &str,
+        command: &Cmd,
+    ) -> Result<T, DriverError> {
         self.collect(command);
         self.answer(LARGEST_REPLY, Instant::now() + self.limit, action)
     }
 
-    /// Sends what is collected and waits for the typed reply, of at most so many bytes; an error reply is an error. It is
-    /// whole, bounded and in time before the crate sees it, which would wait for whatever is announced.
+    /// Sends what is collected and waits for the typed reply, of at most so many bytes; an error
+    /// reply is an error. It is whole, bounded and in time before the crate sees it, which would
+    /// wait for whatever is announced.
     pub fn answer<T: FromRedisValue>(
         &mut self,
         most: usize,
@@ -244,7 +261,9 @@ impl Connection {
                 break length;
             }
             if self.input.filled().len() > most {
-                return Err(self.endpoint.malformed(Malformed(format!("a reply of more than {most} B"))));
+                return Err(self
+                    .endpoint
+                    .malformed(Malformed(format!("a reply of more than {most} B"))));
             }
             // Looked at once more when the time is over, and not again however much keeps coming.
             if late {
@@ -258,20 +277,28 @@ impl Connection {
         };
         let reply = &self.input.filled()[..length];
         let answer = match resp::token(reply) {
-            Ok(Some((Token::Error(text), _))) => Err(self.endpoint.refused(action, resp::error_text(text))),
-            _ => redis::parse_redis_value(reply).and_then(|value| Ok(T::from_redis_value(value)?)).map_err(|error| {
-                let cause = resp::error_text(error.to_string().as_bytes());
-                self.endpoint.malformed(Malformed(cause))
-            }),
+            Ok(Some((Token::Error(text), _))) => {
+                Err(self.endpoint.refused(action, resp::error_text(text)))
+            }
+            _ => redis::parse_redis_value(reply)
+                .and_then(|value| Ok(T::from_redis_value(value)?))
+                .map_err(|error| {
+                    let cause = resp::error_text(error.to_string().as_bytes());
+                    self.endpoint.malformed(Malformed(cause))
+                }),
         };
         self.input.consume(length);
         answer
     }
 }
 
-/// For a wait in the kernel; cut at about 23 days, which it counts in an `int` of milliseconds. Every caller waits again.
+/// For a wait in the kernel; cut at about 23 days, which it counts in an `int` of milliseconds.
+/// Every caller waits again.
 pub fn timespec(duration: Duration) -> Timespec {
-    Timespec { tv_sec: duration.as_secs().min(2_000_000) as i64, tv_nsec: duration.subsec_nanos().into() }
+    Timespec {
+        tv_sec: duration.as_secs().min(2_000_000) as i64,
+        tv_nsec: duration.subsec_nanos().into(),
+    }
 }
 
 #[cfg(test)]
@@ -301,17 +328,20 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             while stream.write_all(with).is_ok() {}
         });
-        Connection::open(&Endpoint::parse(crate::model::System::RedisLists, &address).unwrap()).unwrap()
+        Connection::open(&Endpoint::parse(crate::model::System::RedisLists, &address).unwrap())
+            .unwrap()
     }
 
     #[test]
     fn a_reply_without_an_end_is_given_up_in_time_and_in_size() {
         const ENDLESS: &[u8] = b"$2000000000\r\n";
-        let error = flooded(ENDLESS).answer::<Value>(LARGEST_REPLY, Instant::now(), "AUTH").unwrap_err();
+        let error =
+            flooded(ENDLESS).answer::<Value>(LARGEST_REPLY, Instant::now(), "AUTH").unwrap_err();
         assert!(matches!(error, DriverError::TimedOut { .. }), "{error}");
         let mut connection = flooded(ENDLESS);
-        let error =
-            connection.answer::<Value>(LARGEST_REPLY, Instant::now() + Duration::from_secs(60), "AUTH").unwrap_err();
+        let error = connection
+            .answer::<Value>(LARGEST_REPLY, Instant::now() + Duration::from_secs(60), "AUTH")
+            .unwrap_err();
         assert!(matches!(error, DriverError::Protocol { .. }), "{error}");
         assert!(connection.input.filled().len() < 2 * LARGEST_REPLY);
     }
@@ -335,7 +365,8 @@ mod tests {
 
     #[test]
     fn output_goes_out_whole_and_in_order_through_a_narrow_socket() {
-        let (mut output, mut narrow, mut expected) = (Output::default(), Narrow(vec![], false), vec![]);
+        let (mut output, mut narrow, mut expected) =
+            (Output::default(), Narrow(vec![], false), vec![]);
         for n in 0..100u8 {
             output.bytes.extend_from_slice(&[n; 7]);
             expected.extend_from_slice(&[n; 7]);

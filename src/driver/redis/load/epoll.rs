@@ -1,8 +1,9 @@
 //! Waits on many sockets at once, to the nanosecond: Linux's epoll, edge-triggered.
 //!
-//! Each socket is registered once and for both directions; an edge is reported once, so whoever is told must read or
-//! write until the socket has no more. A plain `epoll_wait` rounds its time-out up to whole milliseconds, which would
-//! spoil a pacer's deadlines: it serves the whole milliseconds, and `ppoll` on the epoll itself the rest.
+//! Each socket is registered once and for both directions; an edge is reported once, so whoever is
+//! told must read or write until the socket has no more. A plain `epoll_wait` rounds its time-out
+//! up to whole milliseconds, which would spoil a pacer's deadlines: it serves the whole
+//! milliseconds, and `ppoll` on the epoll itself the rest.
 
 use super::connection::{Connection, timespec};
 use crate::driver::DriverError;
@@ -46,7 +47,9 @@ impl Epoll {
         connections: impl IntoIterator<Item = &'a Connection>,
     ) -> Result<Self, DriverError> {
         let watched = Self::new().and_then(|epoll| {
-            (0..).zip(connections).try_for_each(|(token, connection)| epoll.add(&connection.stream, token))?;
+            (0..)
+                .zip(connections)
+                .try_for_each(|(token, connection)| epoll.add(&connection.stream, token))?;
             Ok(epoll)
         });
         watched.map_err(|cause| endpoint.refused("waiting on sockets (epoll)", cause.to_string()))
@@ -58,7 +61,8 @@ impl Epoll {
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(token), both)?)
     }
 
-    /// Waits at most `limit`, then replaces `ready` by what happened: nothing when the time is up, and perhaps earlier.
+    /// Waits at most `limit`, then replaces `ready` by what happened: nothing when the time is up,
+    /// and perhaps earlier.
     pub fn wait(&self, limit: Duration, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
         let mut coarse = Duration::from_millis(limit.as_millis() as u64);

@@ -1,8 +1,8 @@
-//! Consumers of Redis Lists. `pop`: BLMPOP, taken and gone. `reliable`: LMOVE to a processing list of this consumer's
-//! own, which is deleted once the caller has processed what lay in it.
+//! Consumers of Redis Lists. `pop`: BLMPOP, taken and gone. `reliable`: LMOVE to a processing list
+//! of this consumer's own, which is deleted once the caller has processed what lay in it.
 //!
-//! Elements enter on the left (LPUSH) and leave on the right, so order is kept. As with Streams, a blocking command is
-//! never abandoned: an answer that is late is taken up by the next call.
+//! Elements enter on the left (LPUSH) and leave on the right, so order is kept. As with Streams, a
+//! blocking command is never abandoned: an answer that is late is taken up by the next call.
 
 use super::connection::Connection;
 use super::{ConsumerPlace, RedisConsumer};
@@ -19,8 +19,8 @@ fn seconds(left: Duration) -> String {
     format!("{:.3}", left.as_secs_f64().max(0.001))
 }
 
-/// Takes at most so many elements, blocking in the server for `left`; not at all when nothing is left.
-/// The first list that has anything is served, and the one at `turn` is named first.
+/// Takes at most so many elements, blocking in the server for `left`; not at all when nothing is
+/// left. The first list that has anything is served, and the one at `turn` is named first.
 pub fn pop(keys: &[String], turn: usize, most: u32, left: Duration) -> Cmd {
     let mut command = Cmd::new();
     if left.is_zero() {
@@ -43,8 +43,8 @@ pub fn move_one(from: &str, to: &str, left: Duration) -> Cmd {
     command
 }
 
-/// How many moves to ask for at once: follows what was there last time, since each vain one costs the
-/// server a command.
+/// How many moves to ask for at once: follows what was there last time, since each vain one costs
+/// the server a command.
 pub fn next_moves(moves: u32, found: u32, most: u32) -> u32 {
     if found >= moves { moves.saturating_mul(2).min(most) } else { found.max(1) }
 }
@@ -72,7 +72,11 @@ impl PopSubscriber {
 }
 
 /// Walks `[key, [payload…]]`.
-pub fn hand_out(reply: &[u8], clock: &Clock, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), Malformed> {
+pub fn hand_out(
+    reply: &[u8],
+    clock: &Clock,
+    sink: &mut dyn FnMut(Incoming<'_>),
+) -> Result<(), Malformed> {
     let mut reader = ReplyReader::new(reply);
     match reader.next()? {
         Token::Null => return Ok(()),
@@ -88,7 +92,11 @@ pub fn hand_out(reply: &[u8], clock: &Clock, sink: &mut dyn FnMut(Incoming<'_>))
 }
 
 impl Subscriber for PopSubscriber {
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+    fn receive(
+        &mut self,
+        until_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
         if !self.asked {
             self.ask(until_ns);
         }
@@ -98,7 +106,8 @@ impl Subscriber for PopSubscriber {
         Ok(())
     }
 
-    /// Nothing to acknowledge. What a late answer still brings is lost, as it is when any consumer of this mode leaves.
+    /// Nothing to acknowledge. What a late answer still brings is lost, as it is when any consumer
+    /// of this mode leaves.
     fn close(&mut self) -> Result<(), DriverError> {
         Ok(())
     }
@@ -129,7 +138,8 @@ enum ListReply {
     List,
 }
 
-/// Moves elements to a processing list, which only this consumer touches, and deletes it when they are processed.
+/// Moves elements to a processing list, which only this consumer touches, and deletes it when they
+/// are processed.
 pub struct ReliableSubscriber {
     connection: Connection,
     place: ConsumerPlace,
@@ -137,10 +147,11 @@ pub struct ReliableSubscriber {
     moves: u32,
     /// Whether the processing list holds elements that were handed out.
     unacknowledged: bool,
-    /// How many were, since the last deletion that was answered; `None` while one is under way, which may or may not be
-    /// done when the connection breaks.
+    /// How many were, since the last deletion that was answered; `None` while one is under way,
+    /// which may or may not be done when the connection breaks.
     handed_out: Option<u64>,
-    /// After a lost connection: how many elements of the processing list, from its old end, are known already.
+    /// After a lost connection: how many elements of the processing list, from its old end, are
+    /// known already.
     known: Option<u64>,
     due: VecDeque<ListReply>,
 }
@@ -167,12 +178,18 @@ impl ReliableSubscriber {
         }
     }
 
-    /// Takes up every answer that is due, as far as they come until `patience_ns`; how many elements they brought.
-    fn take(&mut self, patience_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<u32, DriverError> {
+    /// Takes up every answer that is due, as far as they come until `patience_ns`; how many
+    /// elements they brought.
+    fn take(
+        &mut self,
+        patience_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<u32, DriverError> {
         let mut found = 0;
         while let Some(&due) = self.due.front() {
             let input = self.connection.input.filled();
-            let token = resp::token(input).map_err(|cause| self.connection.endpoint.malformed(cause))?;
+            let token =
+                resp::token(input).map_err(|cause| self.connection.endpoint.malformed(cause))?;
             let Some((token, length)) = token else {
                 if self.connection.read_until(&self.place.clock, patience_ns)? {
                     continue;
@@ -188,7 +205,8 @@ impl ReliableSubscriber {
                 (ListReply::Move, Token::Null) => {}
                 (ListReply::Deletion, Token::Integer(_)) => self.handed_out = Some(0),
                 (due, other) => {
-                    let cause = resp::unexpected(&format!("the answer to a {due:?}").to_lowercase(), other);
+                    let cause =
+                        resp::unexpected(&format!("the answer to a {due:?}").to_lowercase(), other);
                     return Err(self.connection.endpoint.malformed(cause));
                 }
             }
@@ -198,9 +216,14 @@ impl ReliableSubscriber {
         Ok(found)
     }
 
-    /// Hands out what was moved to the processing list and never arrived: its newest end, to the left. The rest was
-    /// handed out before, unless nobody knows; then all of it is, a second time perhaps.
-    fn take_up_again(&mut self, patience_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+    /// Hands out what was moved to the processing list and never arrived: its newest end, to the
+    /// left. The rest was handed out before, unless nobody knows; then all of it is, a second time
+    /// perhaps.
+    fn take_up_again(
+        &mut self,
+        patience_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
         if self.due.is_empty() {
             self.connection.collect(cmd("LRANGE").arg(&self.place.processing).arg(0).arg(-1));
             self.due.push_back(ListReply::List);
@@ -235,7 +258,11 @@ impl RedisConsumer for ReliableSubscriber {
 }
 
 impl Subscriber for ReliableSubscriber {
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+    fn receive(
+        &mut self,
+        until_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
         let patience = self.place.patience(until_ns);
         if self.known.is_some() {
             return self.take_up_again(patience, sink);
@@ -260,14 +287,19 @@ impl Subscriber for ReliableSubscriber {
 
     fn close(&mut self) -> Result<(), DriverError> {
         let deadline = self.place.clock.now_ns() + CLOSE.as_nanos() as u64;
-        // What late answers still bring was handed to nobody and must not be deleted: it stays in the processing list.
+        // What late answers still bring was handed to nobody and must not be deleted: it stays in
+        // the processing list.
         let mut unseen = 0;
         let handed_out = self.unacknowledged;
         self.take(deadline, &mut |_| unseen += 1)?;
         self.unacknowledged = handed_out && unseen == 0;
         self.delete_processed();
         self.take(deadline, &mut |_| ())?;
-        if self.due.is_empty() { Ok(()) } else { Err(self.connection.endpoint.timed_out("DEL", CLOSE)) }
+        if self.due.is_empty() {
+            Ok(())
+        } else {
+            Err(self.connection.endpoint.timed_out("DEL", CLOSE))
+        }
     }
 }
 
@@ -286,7 +318,8 @@ mod tests {
     fn elements_are_handed_out_in_order() {
         let mut seen = vec![];
         let reply = b"*2\r\n$1\r\nk\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n";
-        hand_out(reply, &Clock::start(), &mut |incoming| seen.push(incoming.payload.to_vec())).unwrap();
+        hand_out(reply, &Clock::start(), &mut |incoming| seen.push(incoming.payload.to_vec()))
+            .unwrap();
         assert_eq!(seen, [b"a".to_vec(), b"b".to_vec()]);
         assert!(hand_out(b"*-1\r\n", &Clock::start(), &mut |_| ()).is_ok());
         assert!(hand_out(b"-ERR no\r\n", &Clock::start(), &mut |_| ()).is_err());

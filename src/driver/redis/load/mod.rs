@@ -26,9 +26,9 @@ pub struct ConsumerPlace {
     pub processing: String,
     /// The most messages that one request may bring.
     pub batch: u32,
-    /// Whether it outlives its connection. Then it comes back on time, whatever the server does (the
-    /// next call takes a late answer up), and begins with what whoever had its place before left
-    /// unacknowledged.
+    /// Whether it outlives its connection. Then it comes back on time, whatever the server does
+    /// (the next call takes a late answer up), and begins with what whoever had its place before
+    /// left unacknowledged.
     pub outlives: bool,
 }
 

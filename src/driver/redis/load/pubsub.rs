@@ -1,7 +1,7 @@
 //! A Pub/Sub subscriber: Redis pushes, nothing is asked for and nothing acknowledged.
 //!
-//! It reads its own socket and keeps no queue of its own: one that does not read is cut off by Redis, as it should be,
-//! and does not grow in our memory instead.
+//! It reads its own socket and keeps no queue of its own: one that does not read is cut off by
+//! Redis, as it should be, and does not grow in our memory instead.
 
 use super::RedisConsumer;
 use super::connection::{Connection, LARGEST_INPUT};
@@ -25,7 +25,8 @@ pub fn subscribe(connection: &mut Connection, channels: &[String]) -> Result<(),
     let mut confirmed = 0;
     while confirmed < channels.len() {
         // A message on a channel confirmed earlier may come in between; it belongs to nobody yet.
-        let (kind, _, _): (String, Value, Value) = connection.answer(LARGEST_INPUT, deadline, "SUBSCRIBE")?;
+        let (kind, _, _): (String, Value, Value) =
+            connection.answer(LARGEST_INPUT, deadline, "SUBSCRIBE")?;
         confirmed += usize::from(kind == "subscribe");
     }
     Ok(())
@@ -73,12 +74,16 @@ pub fn fuzz(input: &[u8]) {
 }
 
 impl Subscriber for PubSubSubscriber {
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+    fn receive(
+        &mut self,
+        until_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
         loop {
             let mut delivered = false;
             let (input, mut used) = (&mut self.connection.input, 0);
-            while let Some((payload, length)) =
-                push(&input.filled()[used..]).map_err(|cause| self.connection.endpoint.malformed(cause))?
+            while let Some((payload, length)) = push(&input.filled()[used..])
+                .map_err(|cause| self.connection.endpoint.malformed(cause))?
             {
                 used += length;
                 if let Some(payload) = payload {
@@ -111,7 +116,8 @@ impl RedisConsumer for PubSubSubscriber {
         self.pinged
     }
 
-    /// Nobody but the server ever speaks here: without a question, one that is gone looks like one with nothing to say.
+    /// Nobody but the server ever speaks here: without a question, one that is gone looks like one
+    /// with nothing to say.
     fn nudge(&mut self) -> Result<(), DriverError> {
         self.connection.collect(&redis::cmd("PING"));
         self.pinged = true;

@@ -1,8 +1,9 @@
-//! Makes a lost connection again without holding up whoever needs it: each attempt runs on a thread of its own, for
-//! looking up names, connecting and greeting may all block.
+//! Makes a lost connection again without holding up whoever needs it: each attempt runs on a thread
+//! of its own, for looking up names, connecting and greeting may all block.
 //!
-//! The first attempt comes at once, each further one after a pause ([`Backoff`]). The pause is forgotten when the new connection has proved itself ([`Reconnect::settled`]), not when it is there: a server that takes
-//! connections and refuses commands is not hammered.
+//! The first attempt comes at once, each further one after a pause ([`Backoff`]). The pause is
+//! forgotten when the new connection has proved itself ([`Reconnect::settled`]), not when it is
+//! there: a server that takes connections and refuses commands is not hammered.
 
 use crate::clock::Clock;
 use crate::driver::DriverError;
@@ -49,7 +50,8 @@ impl<T: Send + 'static> Reconnect<T> {
         &self.why
     }
 
-    /// The new connection, if it is there. Waits for it until `until_ns`; not at all when that has passed.
+    /// The new connection, if it is there. Waits for it until `until_ns`; not at all when that has
+    /// passed.
     pub fn poll(&mut self, clock: &Clock, until_ns: u64, retries: &mut Retries) -> Option<T> {
         loop {
             let Some(under_way) = &self.under_way else {
@@ -101,13 +103,18 @@ mod tests {
 
     #[test]
     fn a_slow_attempt_holds_up_nobody_and_failures_are_counted() {
-        let (clock, tries, mut retries) = (Clock::start(), Arc::new(AtomicU32::new(0)), Retries::new());
+        let (clock, tries, mut retries) =
+            (Clock::start(), Arc::new(AtomicU32::new(0)), Retries::new());
         let count = Arc::clone(&tries);
         let mut reconnect = Reconnect::new(move || {
             std::thread::sleep(Duration::from_millis(30));
             match count.fetch_add(1, Relaxed) {
                 2 => Ok("here"),
-                _ => Err(DriverError::TimedOut { system: System::RedisLists, action: "PING".into(), seconds: 1 }),
+                _ => Err(DriverError::TimedOut {
+                    system: System::RedisLists,
+                    action: "PING".into(),
+                    seconds: 1,
+                }),
             }
         });
         reconnect.begin(clock.now_ns(), "the server closed the connection".into());
@@ -124,7 +131,10 @@ mod tests {
         };
         assert_eq!((made, tries.load(Relaxed)), ("here", 3));
         assert!(longest < 20_000_000, "{longest} ns");
-        let expected = [("connecting: PING got no answer".to_owned(), 2), ("connection made again".to_owned(), 1)];
+        let expected = [
+            ("connecting: PING got no answer".to_owned(), 2),
+            ("connection made again".to_owned(), 1),
+        ];
         assert_eq!(retries, expected.into());
         assert_eq!(reconnect.why(), "PING got no answer");
     }

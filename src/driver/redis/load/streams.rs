@@ -1,7 +1,8 @@
 //! A consumer of Redis Streams: XREADGROUP in batches, XACK of the batch before in the same write.
 //!
-//! A blocking command is never abandoned: what it would have brought belongs to this consumer and to nobody else. If
-//! the server is late with an answer, `receive` returns on time all the same and the next call takes it up.
+//! A blocking command is never abandoned: what it would have brought belongs to this consumer and
+//! to nobody else. If the server is late with an answer, `receive` returns on time all the same and
+//! the next call takes it up.
 
 use super::connection::Connection;
 use super::{ConsumerPlace, RedisConsumer};
@@ -20,7 +21,11 @@ pub fn create_group(key: &str, group: &str, from: &str) -> Cmd {
 }
 
 /// Makes the place's group on every stream, from the entry `from` on, where there is none.
-pub fn make_groups(connection: &mut Connection, place: &ConsumerPlace, from: &str) -> Result<(), DriverError> {
+pub fn make_groups(
+    connection: &mut Connection,
+    place: &ConsumerPlace,
+    from: &str,
+) -> Result<(), DriverError> {
     for key in &place.keys {
         let create = create_group(key, &place.group, from);
         match connection.query::<Value>("XGROUP CREATE", &create) {
@@ -32,7 +37,8 @@ pub fn make_groups(connection: &mut Connection, place: &ConsumerPlace, from: &st
     Ok(())
 }
 
-/// Asks for entries after `from`, blocking in the server for `left`; not at all when nothing is left.
+/// Asks for entries after `from`, blocking in the server for `left`; not at all when nothing is
+/// left.
 pub fn read(place: &ConsumerPlace, from: &str, left: Duration) -> Cmd {
     let mut command = cmd("XREADGROUP");
     command.arg("GROUP").arg(&place.group).arg(&place.consumer).arg("COUNT").arg(place.batch);
@@ -68,7 +74,8 @@ pub struct StreamSubscriber {
     acks_due: usize,
     /// Whether an XREADGROUP is under way.
     reading: bool,
-    /// After a lost connection, until nothing is left: read what the group has given us and nobody saw.
+    /// After a lost connection, until nothing is left: read what the group has given us and nobody
+    /// saw.
     catching_up: bool,
 }
 
@@ -77,7 +84,15 @@ impl StreamSubscriber {
     pub fn new(connection: Connection, place: ConsumerPlace) -> Self {
         let none = || place.keys.iter().map(|_| Unacknowledged::default()).collect();
         let (unacknowledged, acknowledging, catching_up) = (none(), none(), place.outlives);
-        Self { connection, place, unacknowledged, acknowledging, acks_due: 0, reading: false, catching_up }
+        Self {
+            connection,
+            place,
+            unacknowledged,
+            acknowledging,
+            acks_due: 0,
+            reading: false,
+            catching_up,
+        }
     }
 
     fn collect_acks(&mut self) {
@@ -87,7 +102,9 @@ impl StreamSubscriber {
         for (key, (waiting, under_way)) in keys.iter().zip(books) {
             if waiting.count > 0 {
                 resp::array_header(out, 3 + waiting.count);
-                [b"XACK", key.as_bytes(), group.as_bytes()].iter().for_each(|word| resp::bulk_string(out, word));
+                [b"XACK", key.as_bytes(), group.as_bytes()]
+                    .iter()
+                    .for_each(|word| resp::bulk_string(out, word));
                 out.extend_from_slice(&waiting.ids);
                 self.acks_due += 1;
                 // All acknowledgements before are answered: the batch in between came after them.
@@ -104,7 +121,8 @@ impl StreamSubscriber {
     }
 }
 
-/// Walks `[[key, [[id, [field, payload]]…]]…]`, hands each payload over and keeps its id; how many entries there were.
+/// Walks `[[key, [[id, [field, payload]]…]]…]`, hands each payload over and keeps its id; how many
+/// entries there were.
 fn hand_out(
     reply: &[u8],
     keys: &[String],
@@ -123,7 +141,8 @@ fn hand_out(
         reader.array()?;
         let key = reader.bulk()?;
         let index = keys.iter().position(|known| known.as_bytes() == key);
-        let index = index.ok_or_else(|| Malformed("entries of a stream that was not asked for".into()))?;
+        let index =
+            index.ok_or_else(|| Malformed("entries of a stream that was not asked for".into()))?;
         let waiting = &mut unacknowledged[index];
         let here = reader.array()?;
         entries += here;
@@ -156,12 +175,17 @@ pub fn fuzz(reply: &[u8], bytes: &mut usize) -> Result<usize, Malformed> {
 }
 
 impl Subscriber for StreamSubscriber {
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+    fn receive(
+        &mut self,
+        until_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
         if !self.reading {
             self.collect_acks();
             self.ask(until_ns);
         }
-        let (ConsumerPlace { clock, keys, .. }, patience) = (&self.place, self.place.patience(until_ns));
+        let (ConsumerPlace { clock, keys, .. }, patience) =
+            (&self.place, self.place.patience(until_ns));
         while self.acks_due > 0 {
             let acknowledged = |reply: &[u8]| ReplyReader::new(reply).integer();
             if self.connection.next(clock, patience, acknowledged)?.is_none() {
@@ -178,7 +202,8 @@ impl Subscriber for StreamSubscriber {
         Ok(())
     }
 
-    /// Acknowledges what was handed out. What a late answer still brings stays pending in the group: nobody saw it.
+    /// Acknowledges what was handed out. What a late answer still brings stays pending in the
+    /// group: nobody saw it.
     fn close(&mut self) -> Result<(), DriverError> {
         let deadline = self.place.clock.now_ns() + CLOSE.as_nanos() as u64;
         self.collect_acks();
@@ -194,8 +219,8 @@ impl Subscriber for StreamSubscriber {
     }
 }
 
-/// Acknowledges again what may not have been (XACK a second time does nothing), then reads what the group had given us
-/// while the connection broke, then goes on.
+/// Acknowledges again what may not have been (XACK a second time does nothing), then reads what the
+/// group had given us while the connection broke, then goes on.
 impl RedisConsumer for StreamSubscriber {
     fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
         self.ask(until_ns);
@@ -225,13 +250,20 @@ mod tests {
     fn a_batch_is_handed_out_and_its_ids_are_kept() {
         let reply =
             b"*1\r\n*2\r\n$1\r\nk\r\n*2\r\n*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nd\r\n$2\r\nhi\r\n*2\r\n$3\r\n1-1\r\n*-1\r\n";
-        let (keys, mut waiting, mut seen) = (vec!["k".to_owned()], [Unacknowledged::default()], vec![]);
+        let (keys, mut waiting, mut seen) =
+            (vec!["k".to_owned()], [Unacknowledged::default()], vec![]);
         let mut sink = |incoming: Incoming<'_>| seen.push(incoming.payload.to_vec());
         assert_eq!(hand_out(reply, &keys, &mut waiting, &Clock::start(), &mut sink), Ok(2));
         assert_eq!(seen, [b"hi".to_vec()]);
-        assert_eq!((waiting[0].count, waiting[0].ids.as_slice()), (2, &b"$3\r\n1-0\r\n$3\r\n1-1\r\n"[..]));
+        assert_eq!(
+            (waiting[0].count, waiting[0].ids.as_slice()),
+            (2, &b"$3\r\n1-0\r\n$3\r\n1-1\r\n"[..])
+        );
         let mut nobody = |_: Incoming<'_>| ();
         assert!(hand_out(b"*-1\r\n", &keys, &mut waiting, &Clock::start(), &mut nobody).is_ok());
-        assert!(hand_out(b"-NOGROUP gone\r\n", &keys, &mut waiting, &Clock::start(), &mut nobody).is_err());
+        assert!(
+            hand_out(b"-NOGROUP gone\r\n", &keys, &mut waiting, &Clock::start(), &mut nobody)
+                .is_err()
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Redis Lists: a queue whose elements go to one consumer each, popped, or moved to a list of its own.
+//! Redis Lists: a queue whose elements go to one consumer each, popped, or moved to a list of its
+//! own.
 
 use super::{Connected, LargeCommands, Primitive, Sink, WorkerParts};
 use crate::driver::capability::ReplayFrom;
@@ -74,7 +75,12 @@ impl Primitive for Lists {
         self.reliable
     }
 
-    fn audit(&self, driver: &RedisDriver, reader: &mut AuditReader, sink: Sink<'_>) -> Result<Audit, DriverError> {
+    fn audit(
+        &self,
+        driver: &RedisDriver,
+        reader: &mut AuditReader,
+        sink: Sink<'_>,
+    ) -> Result<Audit, DriverError> {
         self.read(driver, reader, ReplayFrom::Beginning, sink)?;
         Ok(Audit::Remainder)
     }
@@ -83,7 +89,8 @@ impl Primitive for Lists {
         LargeCommands { ask: Some(cmd("LPOP").arg(key).take()), ..LargeCommands::default() }
     }
 
-    /// A list has no position: every read begins at what is left, and whoever comes late takes that too.
+    /// A list has no position: every read begins at what is left, and whoever comes late takes that
+    /// too.
     fn rewind(&self, _: &RedisDriver, _: u16, _: bool) -> Result<(), DriverError> {
         Ok(())
     }
@@ -96,7 +103,10 @@ impl Primitive for Lists {
         sink: Sink<'_>,
     ) -> Result<(), DriverError> {
         if from != ReplayFrom::Beginning {
-            return Err(driver.primary.endpoint.cannot("read from a moment on", "elements of a list carry no time"));
+            return Err(driver
+                .primary
+                .endpoint
+                .cannot("read from a moment on", "elements of a list carry no time"));
         }
         driver.every_key().iter().try_for_each(|key| reader.list(key, sink))
     }
@@ -110,8 +120,10 @@ impl Primitive for Lists {
             comes_again: "nothing",
         };
         let reliable = Responsibilities {
-            sets_aside: "the application (one EVAL: LREM from its processing list, LPUSH to the dead letter list)",
-            takes_over: "the application, once it knows who died (LMOVE back from that processing list)",
+            sets_aside: "the application (one EVAL: LREM from its processing list, LPUSH to the \
+                dead letter list)",
+            takes_over: "the application, once it knows who died (LMOVE back from that processing \
+                list)",
             comes_again: "what was not yet removed from the processing list (LREM)",
             ..popped
         };

@@ -72,8 +72,8 @@ pub trait Primitive: Send + Sync {
         false
     }
 
-    /// Makes a connection ready to consume what is published from then on. A group that is new begins
-    /// at the entry `from`.
+    /// Makes a connection ready to consume what is published from then on. A group that is new
+    /// begins at the entry `from`.
     fn join(&self, _: &mut Connection, _: &ConsumerPlace, _from: &str) -> Result<(), DriverError> {
         Ok(())
     }
@@ -81,7 +81,8 @@ pub trait Primitive: Send + Sync {
     fn consumer(&self, connection: Connection, place: ConsumerPlace) -> Box<dyn RedisConsumer>;
     /// The same through redis-rs.
     fn library_consumer(&self, endpoint: &Endpoint, place: ConsumerPlace) -> Connected;
-    /// What counts the elements that the server keeps under a key; `None`: it keeps them for each connection.
+    /// What counts the elements that the server keeps under a key; `None`: it keeps them for each
+    /// connection.
     fn length(&self) -> Option<&'static str> {
         None
     }
@@ -90,19 +91,36 @@ pub trait Primitive: Send + Sync {
         false
     }
 
-    fn audit(&self, _: &RedisDriver, _: &mut AuditReader, _: Sink<'_>) -> Result<Audit, DriverError> {
+    fn audit(
+        &self,
+        _: &RedisDriver,
+        _: &mut AuditReader,
+        _: Sink<'_>,
+    ) -> Result<Audit, DriverError> {
         Ok(Audit::Nothing)
     }
     /// How one value of any size is fetched.
     fn large(&self, key: &str) -> LargeCommands;
 
-    /// Makes a subscription begin at the oldest message: one that has `joined` goes back there, any other will begin there.
-    fn rewind(&self, driver: &RedisDriver, _subscription: u16, joined: bool) -> Result<(), DriverError> {
+    /// Makes a subscription begin at the oldest message: one that has `joined` goes back there, any
+    /// other will begin there.
+    fn rewind(
+        &self,
+        driver: &RedisDriver,
+        _subscription: u16,
+        joined: bool,
+    ) -> Result<(), DriverError> {
         let action = if joined { "go back" } else { "begin before its subscription" };
         Err(driver.primary.endpoint.cannot(action, self.keeps_nothing()))
     }
     /// Reads what is kept.
-    fn read(&self, driver: &RedisDriver, _: &mut AuditReader, _: ReplayFrom, _: Sink<'_>) -> Result<(), DriverError> {
+    fn read(
+        &self,
+        driver: &RedisDriver,
+        _: &mut AuditReader,
+        _: ReplayFrom,
+        _: Sink<'_>,
+    ) -> Result<(), DriverError> {
         Err(driver.primary.endpoint.cannot("read what was published", self.keeps_nothing()))
     }
     /// Why what was published cannot be read again.
@@ -119,7 +137,12 @@ pub trait Primitive: Send + Sync {
     fn worker(&self, _: WorkerParts) -> Option<Box<dyn Worker>> {
         None
     }
-    fn dead_letters(&self, reader: &mut AuditReader, key: &str, sink: Sink<'_>) -> Result<(), DriverError> {
+    fn dead_letters(
+        &self,
+        reader: &mut AuditReader,
+        key: &str,
+        sink: Sink<'_>,
+    ) -> Result<(), DriverError> {
         reader.list(key, sink)
     }
 }

@@ -15,8 +15,10 @@ pub struct PubSub;
 
 impl Primitive for PubSub {
     fn refuses(&self, cell: &Cell) -> Option<&'static str> {
-        (cell.load.consumers > 1)
-            .then_some("Pub/Sub cannot share work: every subscriber receives everything; set load.consumers: 1")
+        (cell.load.consumers > 1).then_some(
+            "Pub/Sub cannot share work: every subscriber receives everything; set \
+                load.consumers: 1",
+        )
     }
 
     fn publish(&self, key: &str, _: Option<u64>) -> Cmd {
@@ -28,14 +30,20 @@ impl Primitive for PubSub {
     }
 
     fn acknowledgement(&self) -> Result<&'static str, &'static str> {
-        Err("Pub/Sub keeps nothing; the reply to PUBLISH promises nothing; no acknowledgement by consumers")
+        Err("Pub/Sub keeps nothing; the reply to PUBLISH promises nothing; no acknowledgement by \
+            consumers")
     }
 
     fn at_most_once(&self) -> bool {
         true
     }
 
-    fn join(&self, connection: &mut Connection, place: &ConsumerPlace, _: &str) -> Result<(), DriverError> {
+    fn join(
+        &self,
+        connection: &mut Connection,
+        place: &ConsumerPlace,
+        _: &str,
+    ) -> Result<(), DriverError> {
         subscribe(connection, &place.keys)
     }
 
@@ -48,7 +56,10 @@ impl Primitive for PubSub {
     }
 
     fn large(&self, key: &str) -> LargeCommands {
-        LargeCommands { subscribe: Some(cmd("SUBSCRIBE").arg(key).take()), ..LargeCommands::default() }
+        LargeCommands {
+            subscribe: Some(cmd("SUBSCRIBE").arg(key).take()),
+            ..LargeCommands::default()
+        }
     }
 
     fn keeps_nothing(&self) -> &'static str {

@@ -1,4 +1,5 @@
-//! Redis Streams: a log that consumer groups read, and that keeps account of what they have pending.
+//! Redis Streams: a log that consumer groups read, and that keeps account of what they have
+//! pending.
 
 use super::{Connected, LargeCommands, Primitive, Sink, WorkerParts};
 use crate::driver::capability::ReplayFrom;
@@ -30,14 +31,22 @@ impl Primitive for Streams {
     fn describe(&self, config: &SystemConfig) -> (String, String) {
         let trim = config.maxlen.map_or(String::new(), |entries| format!(" MAXLEN ~ {entries}"));
         let batch = config.consume.batch;
-        (format!("XADD{trim} *"), format!("XREADGROUP COUNT {batch} BLOCK, XACK with the next request"))
+        (
+            format!("XADD{trim} *"),
+            format!("XREADGROUP COUNT {batch} BLOCK, XACK with the next request"),
+        )
     }
 
     fn acknowledgement(&self) -> Result<&'static str, &'static str> {
         Ok("consumers XACK after processing")
     }
 
-    fn join(&self, connection: &mut Connection, place: &ConsumerPlace, from: &str) -> Result<(), DriverError> {
+    fn join(
+        &self,
+        connection: &mut Connection,
+        place: &ConsumerPlace,
+        from: &str,
+    ) -> Result<(), DriverError> {
         make_groups(connection, place, from)
     }
 
@@ -54,7 +63,12 @@ impl Primitive for Streams {
         Some("XLEN")
     }
 
-    fn audit(&self, driver: &RedisDriver, reader: &mut AuditReader, sink: Sink<'_>) -> Result<Audit, DriverError> {
+    fn audit(
+        &self,
+        driver: &RedisDriver,
+        reader: &mut AuditReader,
+        sink: Sink<'_>,
+    ) -> Result<Audit, DriverError> {
         self.read(driver, reader, ReplayFrom::Beginning, sink)?;
         let mut trimmed = false;
         for key in driver.keys.iter().filter(|_| driver.cell.config.maxlen.is_some()) {
@@ -65,13 +79,26 @@ impl Primitive for Streams {
 
     fn large(&self, key: &str) -> LargeCommands {
         let ask = cmd("XREAD").arg("COUNT").arg(1).arg("STREAMS").arg(key).arg(0).take();
-        LargeCommands { ask: Some(ask), clear: Some(cmd("UNLINK").arg(key).take()), ..LargeCommands::default() }
+        LargeCommands {
+            ask: Some(ask),
+            clear: Some(cmd("UNLINK").arg(key).take()),
+            ..LargeCommands::default()
+        }
     }
 
-    fn rewind(&self, driver: &RedisDriver, subscription: u16, joined: bool) -> Result<(), DriverError> {
+    fn rewind(
+        &self,
+        driver: &RedisDriver,
+        subscription: u16,
+        joined: bool,
+    ) -> Result<(), DriverError> {
         let mut control = Connection::open(&driver.primary.endpoint)?;
-        let (action, group) = (if joined { "SETID" } else { "CREATE" }, driver.place(subscription, 0).group);
-        driver.keys.iter().try_for_each(|key| control.text(&["XGROUP", action, key, &group, "0"]).map(drop))
+        let (action, group) =
+            (if joined { "SETID" } else { "CREATE" }, driver.place(subscription, 0).group);
+        driver
+            .keys
+            .iter()
+            .try_for_each(|key| control.text(&["XGROUP", action, key, &group, "0"]).map(drop))
     }
 
     fn read(
@@ -107,7 +134,12 @@ impl Primitive for Streams {
         Some(Box::new(StreamWorker::new(parts)))
     }
 
-    fn dead_letters(&self, reader: &mut AuditReader, key: &str, sink: Sink<'_>) -> Result<(), DriverError> {
+    fn dead_letters(
+        &self,
+        reader: &mut AuditReader,
+        key: &str,
+        sink: Sink<'_>,
+    ) -> Result<(), DriverError> {
         reader.stream(key, "-", sink)
     }
 }

@@ -48,12 +48,16 @@ fn login(endpoint: &Endpoint) -> RedisConnectionInfo {
 }
 
 /// A pipelined connection, logged in; driven by `runtime`.
-fn connect(runtime: &Runtime, endpoint: &Endpoint) -> Result<(MultiplexedConnection, Unanswered), DriverError> {
+fn connect(
+    runtime: &Runtime,
+    endpoint: &Endpoint,
+) -> Result<(MultiplexedConnection, Unanswered), DriverError> {
     // An answer may take as long as on our own path; the crate's own 500 ms would end a blocking
     // command before the server does.
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     set_up(runtime, endpoint, async |stream| {
-        let (connection, driver) = MultiplexedConnection::new_with_config(&login(endpoint), stream, config).await?;
+        let (connection, driver) =
+            MultiplexedConnection::new_with_config(&login(endpoint), stream, config).await?;
         tokio::spawn(driver);
         Ok(connection)
     })
@@ -92,7 +96,9 @@ async fn within<T>(
 fn failed(endpoint: &Endpoint, action: &str, error: &RedisError) -> DriverError {
     match error.kind() {
         ErrorKind::Io => endpoint.lost(describe(error)),
-        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => endpoint.malformed(resp::Malformed(describe(error))),
+        ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
+            endpoint.malformed(resp::Malformed(describe(error)))
+        }
         _ => endpoint.refused(action, describe(error)),
     }
 }

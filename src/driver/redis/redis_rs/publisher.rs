@@ -2,7 +2,8 @@
 //! application; the crate writes what has gathered and matches the replies.
 //!
 //! The crate's runtime has a thread of its own: tokio's timers know milliseconds, and the pacing
-//! thread must wake to the microsecond. Order is kept: requests begin in the order of their sending.
+//! thread must wake to the microsecond. Order is kept: requests begin in the order of their
+//! sending.
 
 use super::stream::Unanswered;
 use super::{connect, describe, failed, runtime};
@@ -50,13 +51,15 @@ impl RedisRsPublisher {
     ) -> Result<Self, DriverError> {
         let runtime = runtime(endpoint)?;
         let count = connections.max(1);
-        let made: Vec<_> = (0..count).map(|_| connect(&runtime, endpoint)).collect::<Result<_, _>>()?;
+        let made: Vec<_> =
+            (0..count).map(|_| connect(&runtime, endpoint)).collect::<Result<_, _>>()?;
         let (requests, received) = unbounded_channel();
         let (ended, ends) = channel();
         let carrier = Carrier { made, clock, ended };
         let run = move || runtime.block_on(carrier.run(received));
         let thread = std::thread::Builder::new().name("redis-rs".into()).spawn(run);
-        let thread = thread.map_err(|cause| endpoint.refused("starting a thread", cause.to_string()))?;
+        let thread =
+            thread.map_err(|cause| endpoint.refused("starting a thread", cause.to_string()))?;
         Ok(Self {
             endpoint: endpoint.clone(),
             commands,
@@ -104,7 +107,9 @@ impl Carrier {
         let this = Arc::new(self);
         while let Some(batch) = requests.recv().await {
             for request in batch {
-                let Some((connection, _)) = this.made.get(request.connection as usize) else { continue };
+                let Some((connection, _)) = this.made.get(request.connection as usize) else {
+                    continue;
+                };
                 let (carrier, mut connection) = (Arc::clone(&this), connection.clone());
                 tokio::spawn(async move {
                     let answer = connection.send_packed_command(&request.command).await;
@@ -118,7 +123,8 @@ impl Carrier {
         let at_ns = self.clock.now_ns();
         self.made[request.connection as usize].1.clear();
         // Nobody waits for it once the publisher is gone.
-        let _ = self.ended.send((request.slot, at_ns, answer.and_then(Value::extract_error).map(drop)));
+        let _ =
+            self.ended.send((request.slot, at_ns, answer.and_then(Value::extract_error).map(drop)));
     }
 }
 
@@ -127,7 +133,8 @@ impl Publisher for RedisRsPublisher {
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
         self.check()?;
         let (connection, partition) = (message.connection, message.partition);
-        let command = self.commands.get(partition as usize).filter(|_| connection < self.connections);
+        let command =
+            self.commands.get(partition as usize).filter(|_| connection < self.connections);
         let Some(command) = command else { return Err(self.endpoint.no_lane(&message)) };
         let mut command = command.clone();
         command.arg(message.payload);
@@ -149,7 +156,11 @@ impl Publisher for RedisRsPublisher {
 
     /// Loses nothing that has come: completions are handed over first, the error comes with the
     /// next call.
-    fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError> {
+    fn wait(
+        &mut self,
+        until_ns: u64,
+        completions: &mut Vec<Completion>,
+    ) -> Result<(), DriverError> {
         match self.ends.recv_timeout(self.clock.until(until_ns)) {
             Ok(end) => {
                 self.book(end, completions);

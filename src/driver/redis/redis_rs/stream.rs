@@ -50,7 +50,11 @@ impl AsyncStream {
 }
 
 impl AsyncRead for AsyncStream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let Self { stream, ready, unanswered } = self.get_mut();
         loop {
             ready!(ready.poll_read_ready(context))?;
@@ -68,7 +72,11 @@ impl AsyncRead for AsyncStream {
 }
 
 impl AsyncWrite for AsyncStream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let Self { stream, ready, .. } = self.get_mut();
         loop {
             ready!(ready.poll_write_ready(context))?;

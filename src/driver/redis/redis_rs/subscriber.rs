@@ -34,7 +34,12 @@ pub trait Pulling: Send {
     /// Asks for messages, blocking in the server for `left`; not at all when nothing is left.
     fn ask(&mut self, place: &ConsumerPlace, left: Duration, question: &mut Pipeline);
     /// Hands out what came. False: nothing was there, and the next question may block for it.
-    fn take(&mut self, place: &ConsumerPlace, reply: Self::Reply, sink: &mut dyn FnMut(&[u8])) -> bool;
+    fn take(
+        &mut self,
+        place: &ConsumerPlace,
+        reply: Self::Reply,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> bool;
     /// The same for an answer that is handed to nobody any more.
     fn discard(&mut self, _: Self::Reply) {}
 }
@@ -81,7 +86,11 @@ impl<P: Pulling> LibraryConsumer<P> {
 }
 
 impl<P: Pulling> Subscriber for LibraryConsumer<P> {
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+    fn receive(
+        &mut self,
+        until_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
         let clock = self.place.clock;
         loop {
             if self.pending.is_none() {
@@ -89,8 +98,11 @@ impl<P: Pulling> Subscriber for LibraryConsumer<P> {
             }
             let limit = clock.until(self.place.patience(until_ns));
             let Some(reply) = self.answer(limit)? else { return Ok(()) };
-            let mut stamped = |payload: &[u8]| sink(Incoming { payload, received_ns: clock.now_ns() });
-            if self.pulling.take(&self.place, reply, &mut stamped) || clock.until(until_ns).is_zero() {
+            let mut stamped =
+                |payload: &[u8]| sink(Incoming { payload, received_ns: clock.now_ns() });
+            if self.pulling.take(&self.place, reply, &mut stamped)
+                || clock.until(until_ns).is_zero()
+            {
                 return Ok(());
             }
         }
@@ -199,7 +211,12 @@ impl Pulling for ReliablePulling {
         }
     }
 
-    fn take(&mut self, place: &ConsumerPlace, reply: Self::Reply, sink: &mut dyn FnMut(&[u8])) -> bool {
+    fn take(
+        &mut self,
+        place: &ConsumerPlace,
+        reply: Self::Reply,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> bool {
         let found = reply.iter().flatten().map(|payload| sink(payload)).count() as u32;
         self.unacknowledged |= found > 0;
         self.moves = if found > 0 { next_moves(self.moves.max(1), found, place.batch) } else { 0 };
@@ -235,13 +252,18 @@ impl LibraryPubSub {
 }
 
 impl Subscriber for LibraryPubSub {
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+    fn receive(
+        &mut self,
+        until_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
         let Self { runtime, endpoint, clock, unanswered, messages } = self;
         let left = clock.until(until_ns);
         runtime.block_on(async {
             let Ok(mut next) = timeout(left, messages.next()).await else { return Ok(()) };
             loop {
-                let message = next.ok_or_else(|| endpoint.lost("the server closed the connection"))?;
+                let message =
+                    next.ok_or_else(|| endpoint.lost("the server closed the connection"))?;
                 unanswered.clear();
                 let payload = message.get_payload_bytes();
                 sink(Incoming { payload, received_ns: clock.now_ns() });

@@ -1,4 +1,5 @@
-//! Every byte arrives once, in order and whole, whatever happened on the way; and the ends are told apart.
+//! Every byte arrives once, in order and whole, whatever happened on the way; and the ends are told
+//! apart.
 
 use super::*;
 use crate::payload::{Envelope, FULL, Reading, read};
@@ -11,10 +12,16 @@ fn bytes_and_half_closes_pass_both_ways() {
     let client = connect(&proxy);
     assert!(exchange(&client, &data) == data);
     let counters = proxy.counters();
-    assert_eq!((counters.connections, counters.to_upstream, counters.to_client), (1, 3 << 20, 3 << 20));
+    assert_eq!(
+        (counters.connections, counters.to_upstream, counters.to_client),
+        (1, 3 << 20, 3 << 20)
+    );
     drop(client);
     eventually("the connection is over", || proxy.counters().open == 0);
-    assert_eq!(Counters { connections: 0, to_upstream: 0, to_client: 0, ..proxy.counters() }, Counters::default());
+    assert_eq!(
+        Counters { connections: 0, to_upstream: 0, to_client: 0, ..proxy.counters() },
+        Counters::default()
+    );
 }
 
 #[test]
@@ -69,7 +76,9 @@ fn nothing_is_lost_however_conditions_follow_on_each_other_amid_traffic() {
         let runs: Vec<_> = streams
             .iter()
             .zip(&data)
-            .map(|(stream, data)| scope.spawn(move || assert!(exchange(stream, data) == *data, "changed on the way")))
+            .map(|(stream, data)| {
+                scope.spawn(move || assert!(exchange(stream, data) == *data, "changed on the way"))
+            })
             .collect();
         let mut random = SplitMix64::new(5);
         for turn in 0..60 {
@@ -110,7 +119,10 @@ fn bit_flips_hit_the_bodies_of_every_nth_message_only() {
         assert_eq!(back.len(), messages.len());
         let mut hit = Vec::new();
         for (n, (got, sent)) in back.chunks(SIZE + 8).zip(messages.chunks(SIZE + 8)).enumerate() {
-            assert!(got[..6] == sent[..6] && got[6 + SIZE..] == sent[6 + SIZE..], "framing of message {n}");
+            assert!(
+                got[..6] == sent[..6] && got[6 + SIZE..] == sent[6 + SIZE..],
+                "framing of message {n}"
+            );
             assert_eq!(got[6..6 + FULL], sent[6..6 + FULL], "envelope of message {n}");
             if read(&got[6..6 + SIZE], 9, SIZE) == Reading::Corrupt {
                 hit.push(n);

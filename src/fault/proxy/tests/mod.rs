@@ -1,4 +1,5 @@
-//! The proxy between real sockets on loopback. Margins are wide: the machine may be busy with other things.
+//! The proxy between real sockets on loopback. Margins are wide: the machine may be busy with other
+//! things.
 
 mod bytes;
 mod cuts;
@@ -28,7 +29,9 @@ fn sink() -> SocketAddr {
             total += count as u64;
             crc = crc32c::crc32c_append(crc, &buffer[..count]);
         }
-        let _ = stream.write_all(&total.to_le_bytes()).and_then(|()| stream.write_all(&crc.to_le_bytes()));
+        let _ = stream
+            .write_all(&total.to_le_bytes())
+            .and_then(|()| stream.write_all(&crc.to_le_bytes()));
     })
 }
 

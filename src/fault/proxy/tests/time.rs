@@ -1,4 +1,5 @@
-//! Delays, rates and stalls: for open and new connections alike, without limiting what they should not limit.
+//! Delays, rates and stalls: for open and new connections alike, without limiting what they should
+//! not limit.
 
 use super::*;
 
@@ -114,7 +115,9 @@ fn a_stall_keeps_every_byte_of_megabytes_in_flight_both_ways() {
         let run = scope.spawn(|| exchange(&client, &data));
         for _ in 0..3 {
             let passed = proxy.counters().to_client;
-            eventually("it flows", || run.is_finished() || proxy.counters().to_client > passed + (1 << 20));
+            eventually("it flows", || {
+                run.is_finished() || proxy.counters().to_client > passed + (1 << 20)
+            });
             proxy.apply(Condition::Stall).unwrap();
             let stalled = proxy.counters();
             std::thread::sleep(60 * MS);

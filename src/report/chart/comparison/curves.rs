@@ -1,4 +1,5 @@
-//! Speed-up against the number of subscriptions and of consumers, the ideal dashed; a hollow mark: not complete.
+//! Speed-up against the number of subscriptions and of consumers, the ideal dashed; a hollow mark:
+//! not complete.
 
 use super::super::canvas::Figure;
 use super::super::lines::{self, Plot};
@@ -12,20 +13,29 @@ use itertools::Itertools;
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let families = families(cells);
-    let plots: Vec<_> = families.iter().map(|family| (family.curves.clone(), plot(family))).collect();
+    let plots: Vec<_> =
+        families.iter().map(|family| (family.curves.clone(), plot(family))).collect();
     let mut y = lines::plots(figure, &plots, (3, 14.0, 220.0), top);
-    let drawn = |label: &str| families.iter().flat_map(|family| &family.curves).any(|curve| curve.label == label);
+    let drawn = |label: &str| {
+        families.iter().flat_map(|family| &family.curves).any(|curve| curve.label == label)
+    };
     if !families.is_empty() {
         let labels = cells.labels().into_iter().filter(|(label, _)| drawn(label));
         y = lines::legend_of(figure, labels, true, y + 6.0);
-        let text = "Factor of messages delivered a second against one. Hollow: not everything arrived everywhere.";
+        let text = "Factor of messages delivered a second against one. Hollow: not everything \
+            arrived everywhere.";
         y = figure.note(y + 2.0, text);
     }
     // Labels with curves may still be unable to do a part of it.
-    let unable = cells.all.iter().filter(|cell| cell.kind == Kind::Cannot && drawn(&cell.label)).map(|cell| {
-        let what = if Point::read(&cell.cell).get(FAN_OUT).is_some() { "fan-out" } else { "sharing" };
-        format!("{}, {what}: {}.", cell.label, reason(cell))
-    });
+    let unable = cells
+        .all
+        .iter()
+        .filter(|cell| cell.kind == Kind::Cannot && drawn(&cell.label))
+        .map(|cell| {
+            let what =
+                if Point::read(&cell.cell).get(FAN_OUT).is_some() { "fan-out" } else { "sharing" };
+            format!("{}, {what}: {}.", cell.label, reason(cell))
+        });
     for text in unable.unique() {
         y = figure.note(y, &text);
     }
@@ -39,7 +49,14 @@ fn plot(family: &SpeedupGroup) -> Plot<'_> {
         condition if family.key == FAN_OUT => format!("{what}, {condition}"),
         condition => format!("Shared, {condition} each"),
     };
-    Plot { title, x_name: family.key, y_name: "speed-up, ×", x_tick: &whole, y_tick: &whole, ideal: true }
+    Plot {
+        title,
+        x_name: family.key,
+        y_name: "speed-up, ×",
+        x_tick: &whole,
+        y_tick: &whole,
+        ideal: true,
+    }
 }
 
 fn whole(value: f64) -> String {

@@ -1,6 +1,8 @@
-//! A rate, such as goodput, as dots with intervals on a log axis, grouped by condition, size and survival class.
+//! A rate, such as goodput, as dots with intervals on a log axis, grouped by condition, size and
+//! survival class.
 //!
-//! The conditions beside the plain one (waiting, no reply, synced writes) are shown at one size each: the table has all.
+//! The conditions beside the plain one (waiting, no reply, synced writes) are shown at one size
+//! each: the table has all.
 
 use super::super::canvas::Figure;
 use super::super::rows::{self, Axis, Block, Marks};
@@ -32,7 +34,9 @@ pub fn draw(
         let header = parts.into_iter().filter(|part| !part.is_empty()).join(" · ");
         rows::push(&mut blocks, header, (&cell.label, &cell.system), dot(cell));
     }
-    for (low, high) in bracket.iter().flat_map(|[low, high]| cells.metric(low).into_iter().map(move |low| (low, high)))
+    for (low, high) in bracket
+        .iter()
+        .flat_map(|[low, high]| cells.metric(low).into_iter().map(move |low| (low, high)))
     {
         let high = cells.beside(low, high).and_then(|cell| cell.value);
         let bar = low.value.zip(high);
@@ -42,7 +46,12 @@ pub fn draw(
             (None, _) => reason(low),
         };
         let header = "most at a fixed rate below the p99 limit · 1KiB".to_owned();
-        rows::push(&mut blocks, header, (&low.label, &low.system), Marks { bar, text, ..Marks::default() });
+        rows::push(
+            &mut blocks,
+            header,
+            (&low.label, &low.system),
+            Marks { bar, text, ..Marks::default() },
+        );
     }
     let name = format!("{axis}; line: 95 % interval");
     rows::draw(figure, &blocks, &[Axis { name, log: true, tick: &compact }], top)
@@ -50,13 +59,16 @@ pub fn draw(
 
 fn dot(cell: &ComparedCell) -> Marks {
     let single = || cell.per_block.iter().filter_map(|block| block.value).collect();
-    let interval = cell.interval.map(|[low, high]| format!(" [{}, {}]", compact(low), compact(high)));
+    let interval =
+        cell.interval.map(|[low, high]| format!(" [{}, {}]", compact(low), compact(high)));
     Marks {
         value: cell.value,
         others: if cell.interval.is_some() || cell.blocks < 2 { Vec::new() } else { single() },
         bar: cell.interval.map(|[low, high]| (low, high)),
         text: match cell.value {
-            Some(value) => format!("{} {}{}", compact(value), cell.unit, interval.unwrap_or_default()),
+            Some(value) => {
+                format!("{} {}{}", compact(value), cell.unit, interval.unwrap_or_default())
+            }
             None => reason(cell),
         },
     }
@@ -77,7 +89,8 @@ pub fn quantiles(figure: &mut Figure, cells: &Cells<'_>, of: &[String; 3], top: 
     let unit = TimeUnit::for_column(shown.filter_map(|cell| cell.value));
     let mut blocks: Vec<Block> = Vec::new();
     for cell in cells.metric(&of[1]) {
-        let values = of.each_ref().map(|metric| cells.beside(cell, metric).and_then(|other| other.value));
+        let values =
+            of.each_ref().map(|metric| cells.beside(cell, metric).and_then(|other| other.value));
         let parts = [cells.place(cell), cells.condition(cell)];
         let header = parts.into_iter().filter(|part| !part.is_empty()).join(" · ");
         let marks = Marks::quantiles(unit, values, || reason(cell));

@@ -1,4 +1,5 @@
-//! Fault × system × configuration: acknowledged messages that are gone (RPO), and how long nothing was taken (RTO).
+//! Fault × system × configuration: acknowledged messages that are gone (RPO), and how long nothing
+//! was taken (RTO).
 //!
 //! Each fault has a part of its own, what loses a node for good first.
 
@@ -10,7 +11,9 @@ use crate::model::metric;
 use crate::report::cells::Cells;
 use crate::report::faults::of_whom;
 use crate::report::quantity;
-use crate::result::fault_figures::{FaultFigure, REDUNDANCY, RPO, RPO_TIME, RTO_90, RTO_PUBLISH, SCRIPTED};
+use crate::result::fault_figures::{
+    FaultFigure, REDUNDANCY, RPO, RPO_TIME, RTO_90, RTO_PUBLISH, SCRIPTED,
+};
 use crate::result::{ComparedCell, Kind};
 use itertools::Itertools;
 
@@ -20,16 +23,19 @@ const FAULT: [&str; 4] = ["fault", "target", "copies", "for"];
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let mut y = top;
-    let mut faults = cells.metric(RPO.metric.name).iter().map(|cell| fault(&cell.cell)).unique().collect_vec();
+    let mut faults =
+        cells.metric(RPO.metric.name).iter().map(|cell| fault(&cell.cell)).unique().collect_vec();
     faults.sort_by_key(|name| !name.ends_with("for good"));
     for name in &faults {
         let of_fault = |cell: &&ComparedCell| fault(&cell.cell) == *name;
-        let here: Vec<&ComparedCell> = cells.metric(RPO.metric.name).into_iter().filter(of_fault).collect();
+        let here: Vec<&ComparedCell> =
+            cells.metric(RPO.metric.name).into_iter().filter(of_fault).collect();
         y = figure.wrapped((MARGIN, y + 8.0), name, 11.5, INK, figure.room(), true) - 4.0;
         y = part(figure, cells, &here, y);
     }
     if !faults.is_empty() {
-        let text = "From the moment a fault took effect, of the slowest partition or stream; copies: of each message.";
+        let text = "From the moment a fault took effect, of the slowest partition or stream; \
+            copies: of each message.";
         y = figure.note(y + 4.0, text);
     }
     absences(figure, cells, y)
@@ -42,8 +48,11 @@ fn says_something(cell: &ComparedCell) -> bool {
 
 /// One matrix: a line for each of the cells of its first column.
 fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f64) -> f64 {
-    let any = |metric: &str| first.iter().any(|cell| cells.beside(cell, metric).is_some_and(says_something));
-    let shown: Vec<_> = FAULTS.iter().filter(|of| of.metric == RPO.metric || any(of.metric.name)).collect();
+    let any = |metric: &str| {
+        first.iter().any(|cell| cells.beside(cell, metric).is_some_and(says_something))
+    };
+    let shown: Vec<_> =
+        FAULTS.iter().filter(|of| of.metric == RPO.metric || any(of.metric.name)).collect();
     let entry = |cell: &ComparedCell, metric: &str| {
         let acked = cells.beside(cell, metric::FAULT_ACKED.name).and_then(|acked| acked.value);
         match cell.value.zip(acked).filter(|_| metric == cell.metric) {
@@ -62,7 +71,11 @@ fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f6
         .map(|cell| {
             let condition = Point::read(&cell.cell).without(&FAULT).values();
             MatrixRow {
-                label: if condition.is_empty() { cell.label.clone() } else { format!("{}, {condition}", cell.label) },
+                label: if condition.is_empty() {
+                    cell.label.clone()
+                } else {
+                    format!("{}, {condition}", cell.label)
+                },
                 system: cell.system.clone(),
                 entries: shown.iter().map(|of| entry(cell, of.metric.name)).collect(),
             }
@@ -90,7 +103,11 @@ fn words(cell: Option<&ComparedCell>) -> MatrixEntry {
 /// `kill of the leader, 1 copy, for good`.
 fn fault(at: &str) -> String {
     let get = |key: &str| Point::read(at).get(key).unwrap_or_default();
-    let copies = if get("copies") == "1" { "1 copy".to_owned() } else { format!("{} copies", get("copies")) };
+    let copies = if get("copies") == "1" {
+        "1 copy".to_owned()
+    } else {
+        format!("{} copies", get("copies"))
+    };
     let for_good = if get("for") == "never" { ", for good" } else { "" };
     format!("{}, {copies}{for_good}", of_whom(get("fault"), get("target")))
 }

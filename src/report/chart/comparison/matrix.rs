@@ -35,12 +35,16 @@ const STEP: f64 = 12.5;
 const GAP: f64 = 8.0;
 
 pub fn draw(figure: &mut Figure, head: &[&str], lines: &[MatrixRow], top: f64) -> f64 {
-    let widest = lines.iter().map(|line| letters::width(&line.label, LABEL, false)).fold(0.0, f64::max);
+    let widest =
+        lines.iter().map(|line| letters::width(&line.label, LABEL, false)).fold(0.0, f64::max);
     let labels = widest.min(figure.room() * 0.32);
     let first = MARGIN + labels + 14.0;
     let places = places(head, lines, first, figure.width - MARGIN);
-    let heads: Vec<Vec<String>> =
-        head.iter().zip(&places).map(|(text, (left, right))| letters::wrap(text, SMALL, true, right - left)).collect();
+    let heads: Vec<Vec<String>> = head
+        .iter()
+        .zip(&places)
+        .map(|(text, (left, right))| letters::wrap(text, SMALL, true, right - left))
+        .collect();
     let deepest = heads.iter().map(Vec::len).max().unwrap_or(1) as f64;
     for (texts, (left, _)) in heads.iter().zip(&places) {
         // Heads stand on the line below them.
@@ -56,7 +60,9 @@ pub fn draw(figure: &mut Figure, head: &[&str], lines: &[MatrixRow], top: f64) -
             .entries
             .iter()
             .zip(&places)
-            .map(|(entry, (left, right))| letters::wrap_to(&entry.text, TEXT, false, right - left, 3))
+            .map(|(entry, (left, right))| {
+                letters::wrap_to(&entry.text, TEXT, false, right - left, 3)
+            })
             .collect();
         let bars = line.entries.iter().any(|entry| entry.share.is_some());
         let deepest = texts.iter().map(Vec::len).max().unwrap_or(1) as f64;
@@ -82,20 +88,25 @@ pub fn draw(figure: &mut Figure, head: &[&str], lines: &[MatrixRow], top: f64) -
     y + 6.0
 }
 
-/// From where to where each column reaches: as wide as its longest word or text needs, and an equal part of the rest.
+/// From where to where each column reaches: as wide as its longest word or text needs, and an equal
+/// part of the rest.
 fn places(head: &[&str], lines: &[MatrixRow], from: f64, to: f64) -> Vec<(f64, f64)> {
-    let word = |text: &str| text.split(' ').map(|word| letters::width(word, SMALL, true)).fold(0.0, f64::max);
+    let word = |text: &str| {
+        text.split(' ').map(|word| letters::width(word, SMALL, true)).fold(0.0, f64::max)
+    };
     let needs: Vec<f64> = (head.iter().enumerate())
         .map(|(at, text)| {
             let entries = lines.iter().filter_map(|line| line.entries.get(at));
-            let widest = entries.map(|entry| letters::width(&entry.text, TEXT, false)).fold(0.0, f64::max);
+            let widest =
+                entries.map(|entry| letters::width(&entry.text, TEXT, false)).fold(0.0, f64::max);
             word(text).max(widest.min(70.0)) + 1.0
         })
         .collect();
     let count = head.len().max(1) as f64;
     let total: f64 = needs.iter().sum();
     let room = to - from - GAP * count;
-    let (scale, rest) = if total > room { (room / total, 0.0) } else { (1.0, (room - total) / count) };
+    let (scale, rest) =
+        if total > room { (room / total, 0.0) } else { (1.0, (room - total) / count) };
     let mut left = from;
     let place = |need: &f64| {
         let right = left + need * scale + rest;
@@ -115,14 +126,23 @@ pub fn entry(cell: Option<&ComparedCell>) -> MatrixEntry {
 }
 
 /// A matrix of a line for each label and a column for each metric; below it why a label cannot.
-pub fn columns(figure: &mut Figure, cells: &Cells<'_>, (columns, note): (&[Worded], &str), top: f64) -> f64 {
-    let shown: Vec<_> = columns.iter().filter(|column| !cells.metric(&column.metric).is_empty()).collect();
+pub fn columns(
+    figure: &mut Figure,
+    cells: &Cells<'_>,
+    (columns, note): (&[Worded], &str),
+    top: f64,
+) -> f64 {
+    let shown: Vec<_> =
+        columns.iter().filter(|column| !cells.metric(&column.metric).is_empty()).collect();
     let head: Vec<&str> = shown.iter().map(|column| column.words.as_str()).collect();
     let lines: Vec<MatrixRow> = (cells.labels().into_iter())
         .map(|(label, system)| MatrixRow {
             label: label.to_owned(),
             system: system.to_owned(),
-            entries: shown.iter().map(|column| entry(cells.find(label, &column.metric, &[]))).collect(),
+            entries: shown
+                .iter()
+                .map(|column| entry(cells.find(label, &column.metric, &[])))
+                .collect(),
         })
         .collect();
     let mut y = draw(figure, &head, &lines, top + 4.0);
@@ -132,7 +152,9 @@ pub fn columns(figure: &mut Figure, cells: &Cells<'_>, (columns, note): (&[Worde
         let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
         for Worded { metric, words: name } in shown.iter().copied() {
             let unable = |cell: &&ComparedCell| cell.kind == Kind::Cannot && !cell.text.is_empty();
-            let Some(cell) = cells.of_label(label, metric).into_iter().find(unable) else { continue };
+            let Some(cell) = cells.of_label(label, metric).into_iter().find(unable) else {
+                continue;
+            };
             let new = || (cell.text.as_str(), Vec::new());
             known_or_new(&mut reasons, |(reason, _)| *reason == cell.text, new).1.push(name);
         }

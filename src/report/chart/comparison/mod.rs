@@ -1,6 +1,8 @@
-//! The comparison table as one figure: a panel for each claim in the form that suits it, its verdict in words above.
+//! The comparison table as one figure: a panel for each claim in the form that suits it, its
+//! verdict in words above.
 //!
-//! Panels are figures of their own: a page shows each beside its numbers, the picture shows them all.
+//! Panels are figures of their own: a page shows each beside its numbers, the picture shows them
+//! all.
 
 mod curves;
 mod dots;
@@ -30,15 +32,24 @@ pub fn panels(comparison: &Comparison) -> Vec<Figure> {
 pub fn draw(comparison: &Comparison, panels: &[Figure]) -> Figure {
     let verdict = |claim: &Claim| format!("{}: {}", claim_title(&claim.id), claim.verdict);
     let versions = comparison.runs.iter().flat_map(|run| run.versions.values());
-    let versions = versions.filter_map(|version| version.split(';').next()).sorted().dedup().join(", ");
-    let days = comparison.runs.iter().filter_map(|run| run.started_at.get(..10)).sorted().dedup().join(", ");
+    let versions =
+        versions.filter_map(|version| version.split(';').next()).sorted().dedup().join(", ");
+    let days = comparison
+        .runs
+        .iter()
+        .filter_map(|run| run.started_at.get(..10))
+        .sorted()
+        .dedup()
+        .join(", ");
     let caption = format!(
-        "Profile {}; {}; {}. Filled marks: the system's defaults; hollow: variants, unless a panel says otherwise.",
+        "Profile {}; {}; {}. Filled marks: the system's defaults; hollow: variants, unless a panel \
+        says otherwise.",
         comparison.profile,
         if versions.is_empty() { "nothing measured" } else { &versions },
         if days.is_empty() { "no runs" } else { &days },
     );
-    let mut figure = Figure::new(2.0 * WIDTH, comparison.claims.iter().map(verdict).join(" · "), caption);
+    let mut figure =
+        Figure::new(2.0 * WIDTH, comparison.claims.iter().map(verdict).join(" · "), caption);
     let title = "Kafka against Redis Pub/Sub, Streams and Lists, claim by claim";
     let top = figure.wrapped((MARGIN, 28.0), title, 18.0, INK, figure.room(), true) - 2.0;
     // Each panel goes to the column that ends higher: in the table's order, with little left empty.
@@ -61,11 +72,20 @@ fn panel(claim: &Claim, runs: &[RunInfo]) -> Figure {
     let title = claim_title(&claim.id);
     let mut figure = Figure::new(WIDTH, format!("{title}: {}", claim.verdict), sample(&cells));
     figure.bold((MARGIN, 20.0), &title, 15.0, INK, Align::Left);
-    let claimed = format!("Claimed of Kafka: {}. Of Redis: {}.", claim.kafka_claim, claim.redis_claim);
+    let claimed =
+        format!("Claimed of Kafka: {}. Of Redis: {}.", claim.kafka_claim, claim.redis_claim);
     let mut y = figure.note(40.0, &claimed);
-    y = figure.wrapped((MARGIN, y + 3.0), &format!("Verdict: {}", claim.verdict), 12.5, INK, figure.room(), true);
+    y = figure.wrapped(
+        (MARGIN, y + 3.0),
+        &format!("Verdict: {}", claim.verdict),
+        12.5,
+        INK,
+        figure.room(),
+        true,
+    );
     if cells.any() {
-        y = claims::drawing(&claim.id).map_or(y, |drawing| draw_as(drawing, &mut figure, &cells, y));
+        y = claims::drawing(&claim.id)
+            .map_or(y, |drawing| draw_as(drawing, &mut figure, &cells, y));
         y = figure.note(y + 6.0, &figure.caption.clone());
     } else if claim.verdict != "not measured" {
         figure.text((MARGIN, y + 6.0), "not measured", 12.5, MUTED, Align::Left);
@@ -80,7 +100,9 @@ fn panel(claim: &Claim, runs: &[RunInfo]) -> Figure {
 /// Draws the cells in the form that the claim's data ask for; returns where it ends.
 fn draw_as(drawing: &Drawing, figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     match drawing {
-        Drawing::Dots { of, axis, bracket } => dots::draw(figure, cells, (of, axis, bracket.as_ref()), top),
+        Drawing::Dots { of, axis, bracket } => {
+            dots::draw(figure, cells, (of, axis, bracket.as_ref()), top)
+        }
         Drawing::Quantiles { of } => dots::quantiles(figure, cells, of, top),
         Drawing::Columns { of, note } => matrix::columns(figure, cells, (of, note), top),
         Drawing::Sizes => sizes::draw(figure, cells, top),
@@ -96,7 +118,11 @@ fn sample(cells: &Cells<'_>) -> String {
     let counts = shown().map(|cell| cell.blocks).minmax().into_option();
     let Some((fewest, most)) = counts else { return "No figure was measured.".to_owned() };
     let least = shown().map(|cell| cell.n).filter(|n| *n > 0).min();
-    let counted = if fewest == most { blocks(most as usize) } else { format!("{fewest} to {}", blocks(most as usize)) };
+    let counted = if fewest == most {
+        blocks(most as usize)
+    } else {
+        format!("{fewest} to {}", blocks(most as usize))
+    };
     match least {
         Some(least) => format!("{counted}; n ≥ {} behind each figure.", grouped(least)),
         None => format!("{counted}."),

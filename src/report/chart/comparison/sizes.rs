@@ -1,4 +1,5 @@
-//! A lane for each label on a log axis of sizes: filled arrived intact, hollow was refused; the refuser at the lane's end.
+//! A lane for each label on a log axis of sizes: filled arrived intact, hollow was refused; the
+//! refuser at the lane's end.
 
 use super::super::axis::Scale;
 use super::super::canvas::{Align, Color, Figure, GRID, INK, MARGIN, MUTED, SMALL};
@@ -31,12 +32,22 @@ struct SizeLane<'a> {
 }
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
-    let lanes: Vec<SizeLane<'_>> = cells.labels().into_iter().flat_map(|label| lanes(cells, label)).collect();
-    let name =
-        |lane: &SizeLane<'_>| lane.client.map_or_else(|| lane.label.to_owned(), |client| format!("… {client} client"));
-    let widest = lanes.iter().map(|lane| letters::width(&name(lane), LABEL, false)).fold(0.0, f64::max).min(150.0);
+    let lanes: Vec<SizeLane<'_>> =
+        cells.labels().into_iter().flat_map(|label| lanes(cells, label)).collect();
+    let name = |lane: &SizeLane<'_>| {
+        lane.client.map_or_else(|| lane.label.to_owned(), |client| format!("… {client} client"))
+    };
+    let widest = lanes
+        .iter()
+        .map(|lane| letters::width(&name(lane), LABEL, false))
+        .fold(0.0, f64::max)
+        .min(150.0);
     let (left, right) = (MARGIN + widest + 16.0, figure.width - MARGIN - WORDS_ROOM - 16.0);
-    let scale = Scale::log(lanes.iter().flat_map(|lane| lane.sizes.iter().map(|(size, _)| *size)), left, right);
+    let scale = Scale::log(
+        lanes.iter().flat_map(|lane| lane.sizes.iter().map(|(size, _)| *size)),
+        left,
+        right,
+    );
     let mut y = legend(figure, top + 4.0);
     for lane in &lanes {
         let words = letters::wrap_to(&lane.words, WORDS, false, WORDS_ROOM, 4);
@@ -47,7 +58,12 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
         let label = letters::fit(&name(lane), LABEL, false, widest + 1.0);
         figure.text((MARGIN + widest, middle), label, LABEL, INK, Align::Right);
         let look = palette::of(lane.system);
-        let intact = || lane.sizes.iter().filter(|(_, went)| *went != Went::Refused).map(|(size, _)| scale.at(*size));
+        let intact = || {
+            lane.sizes
+                .iter()
+                .filter(|(_, went)| *went != Went::Refused)
+                .map(|(size, _)| scale.at(*size))
+        };
         if let (Some(from), Some(to)) = (intact().reduce(f64::min), intact().reduce(f64::max)) {
             figure.line(vec![(from, middle), (to, middle)], look.color, 2.0, &[]);
         }
@@ -55,11 +71,23 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
             mark(figure, (scale.at(*size), middle), look.marker, look.color, *went);
         }
         let first = middle - LINE * (words.len() as f64 - 1.0) / 2.0;
-        figure.lines((right + 14.0, first), LINE, &words, WORDS, if lane.sizes.is_empty() { MUTED } else { INK });
+        figure.lines(
+            (right + 14.0, first),
+            LINE,
+            &words,
+            WORDS,
+            if lane.sizes.is_empty() { MUTED } else { INK },
+        );
         y += height;
     }
     scale.draw_labels(figure, y, quantity::decimal_bytes);
-    figure.centred(((left + right) / 2.0, y + 27.0), "message size, bytes (log)", SMALL, MUTED, right - left + 60.0)
+    figure.centred(
+        ((left + right) / 2.0, y + 27.0),
+        "message size, bytes (log)",
+        SMALL,
+        MUTED,
+        right - left + 60.0,
+    )
 }
 
 /// Filled, hollow, or hollow with a core.
@@ -90,7 +118,8 @@ fn legend(figure: &mut Figure, y: f64) -> f64 {
 /// The lanes of one label: one for each client that tried.
 fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<SizeLane<'a>> {
     let tries = cells.of_label(label, "intact");
-    let mut clients: Vec<Option<&str>> = tries.iter().map(|cell| Point::read(&cell.cell).get("client")).collect();
+    let mut clients: Vec<Option<&str>> =
+        tries.iter().map(|cell| Point::read(&cell.cell).get("client")).collect();
     clients.sort_unstable();
     clients.dedup();
     if clients.is_empty() {
@@ -99,13 +128,17 @@ fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<Size
     let lane = |client: Option<&'a str>| {
         let mut sizes: Vec<(f64, Went)> = Vec::new();
         for cell in tries.iter().filter(|cell| Point::read(&cell.cell).get("client") == client) {
-            let (Some(size), Some(value)) = (Point::read(&cell.cell).number("size"), cell.value) else { continue };
+            let (Some(size), Some(value)) = (Point::read(&cell.cell).number("size"), cell.value)
+            else {
+                continue;
+            };
             let went = match value {
                 share if share >= 1.0 => Went::Intact,
                 share if share <= 0.0 => Went::Refused,
                 _ => Went::Some,
             };
-            let known = &mut known_or_new(&mut sizes, |(known, _)| *known == size, || (size, went)).1;
+            let known =
+                &mut known_or_new(&mut sizes, |(known, _)| *known == size, || (size, went)).1;
             *known = if *known == went { went } else { Went::Some };
         }
         sizes.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -117,7 +150,11 @@ fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<Size
 
 /// `up to 1 MiB; broker: MESSAGE_TOO_LARGE`.
 fn words(cells: &Cells<'_>, label: &str, client: Option<&str>, sizes: &[(f64, Went)]) -> String {
-    let intact = sizes.iter().filter(|(_, went)| *went != Went::Refused).map(|(size, _)| *size).reduce(f64::max);
+    let intact = sizes
+        .iter()
+        .filter(|(_, went)| *went != Went::Refused)
+        .map(|(size, _)| *size)
+        .reduce(f64::max);
     let refused = (cells.of_label(label, "intact").into_iter())
         .filter(|cell| Point::read(&cell.cell).get("client") == client && cell.value == Some(0.0))
         .filter_map(|cell| Some((Point::read(&cell.cell).number("size")?, cell.text.as_str())))

@@ -1,9 +1,10 @@
-//! A worker on a list. Reliable: each element is moved to a processing list of this worker's own and removed from there
-//! when it is done or set aside. Popped: it is gone from the broker once taken.
+//! A worker on a list. Reliable: each element is moved to a processing list of this worker's own
+//! and removed from there when it is done or set aside. Popped: it is gone from the broker once
+//! taken.
 //!
-//! Redis neither counts tries nor knows how long an element has been worked on: both live in this worker's memory and
-//! die with it. An element is removed by its value, so two equal ones would be taken for one another; the envelope
-//! makes each message unique.
+//! Redis neither counts tries nor knows how long an element has been worked on: both live in this
+//! worker's memory and die with it. An element is removed by its value, so two equal ones would be
+//! taken for one another; the envelope makes each message unique.
 
 use super::WorkConnection;
 use crate::driver::DriverError;
@@ -15,7 +16,8 @@ use crate::units::Span;
 use redis::cmd;
 use std::time::Duration;
 
-/// Moves an element from a processing list to the dead letters in one step; nothing if it is not there any more.
+/// Moves an element from a processing list to the dead letters in one step; nothing if it is not
+/// there any more.
 const BURY: &str = "local removed = redis.call('LREM', KEYS[1], -1, ARGV[1])
 if removed == 1 then redis.call('LPUSH', KEYS[2], ARGV[1]) end
 return removed";
@@ -36,12 +38,21 @@ pub struct ListWorker {
 impl ListWorker {
     pub fn new(parts: WorkerParts, reliable: bool) -> Self {
         let WorkerParts { connection, place, dead, pause } = parts;
-        let (link, desk) = (WorkConnection { connection, clock: place.clock, decided: vec![] }, RetryQueue::default());
+        let (link, desk) = (
+            WorkConnection { connection, clock: place.clock, decided: vec![] },
+            RetryQueue::default(),
+        );
         Self { link, place, dead, pause, reliable, desk, numbers: 0, moves: 1 }
     }
 
-    /// Takes at most `max` elements, blocking in the server for `left` until there is one; how many there were.
-    fn fetch(&mut self, max: u32, left: Duration, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<u32, DriverError> {
+    /// Takes at most `max` elements, blocking in the server for `left` until there is one; how many
+    /// there were.
+    fn fetch(
+        &mut self,
+        max: u32,
+        left: Duration,
+        sink: &mut dyn FnMut(WorkEvent<'_>),
+    ) -> Result<u32, DriverError> {
         let ConsumerPlace { clock, keys, processing, .. } = &self.place;
         let elements: Vec<Vec<u8>> = if self.reliable {
             let moves = if left.is_zero() { self.moves.min(max) } else { 1 };
@@ -50,7 +61,8 @@ impl ListWorker {
             moved.into_iter().flatten().collect()
         } else {
             let command = pop(keys, 0, max, left);
-            let popped: Vec<Option<(String, Vec<Vec<u8>>)>> = self.link.ask(&[command], left, sink)?;
+            let popped: Vec<Option<(String, Vec<Vec<u8>>)>> =
+                self.link.ask(&[command], left, sink)?;
             popped.into_iter().flatten().flat_map(|(_, elements)| elements).collect()
         };
         let at_ns = clock.now_ns();
@@ -64,7 +76,12 @@ impl ListWorker {
 }
 
 impl Worker for ListWorker {
-    fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError> {
+    fn take(
+        &mut self,
+        max: u32,
+        until_ns: u64,
+        sink: &mut dyn FnMut(WorkEvent<'_>),
+    ) -> Result<(), DriverError> {
         let again = self.desk.hand_out(self.place.clock.now_ns(), sink);
         let found = self.fetch(max, Duration::ZERO, sink)?;
         self.moves = next_moves(self.moves, found, max);
@@ -96,7 +113,13 @@ impl Worker for ListWorker {
     fn dead_letter(&mut self, id: u64) {
         let Some(payload) = self.desk.clear(id) else { return };
         let burial = if self.reliable {
-            cmd("EVAL").arg(BURY).arg(2).arg(&self.place.processing).arg(&self.dead).arg(payload).take()
+            cmd("EVAL")
+                .arg(BURY)
+                .arg(2)
+                .arg(&self.place.processing)
+                .arg(&self.dead)
+                .arg(payload)
+                .take()
         } else {
             cmd("LPUSH").arg(&self.dead).arg(payload).take()
         };

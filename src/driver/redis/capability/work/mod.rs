@@ -1,5 +1,5 @@
-//! WorkQueue that may fail, on Redis: Streams count tries and keep what is pending, Lists leave that to the application,
-//! Pub/Sub has nothing of the kind.
+//! WorkQueue that may fail, on Redis: Streams count tries and keep what is pending, Lists leave
+//! that to the application, Pub/Sub has nothing of the kind.
 
 pub mod lists;
 pub mod streams;
@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 /// The group that shares the work on a stream.
 const GROUP: &str = "work";
 
-/// Moves a dead consumer's elements back to where the next consumer takes first, the oldest last, so that they come in
-/// order.
+/// Moves a dead consumer's elements back to where the next consumer takes first, the oldest last,
+/// so that they come in order.
 const TAKE_OVER: &str = "local moved = 0
 while redis.call('LMOVE', KEYS[1], KEYS[2], 'LEFT', 'RIGHT') do moved = moved + 1 end
 return moved";
@@ -80,11 +80,16 @@ impl WorkQueue for RedisWork<'_> {
         if !self.driver.reliable() {
             return Ok(());
         }
-        let command = cmd("EVAL").arg(TAKE_OVER).arg(2).arg(self.processing(dead)).arg(self.key).take();
+        let command =
+            cmd("EVAL").arg(TAKE_OVER).arg(2).arg(self.processing(dead)).arg(self.key).take();
         self.ask("taking over", &command)
     }
 
-    fn dead_letters(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
+    fn dead_letters(
+        &self,
+        deadline_ns: u64,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), DriverError> {
         let mut reader = self.driver.reader(deadline_ns)?;
         self.driver.primitive.dead_letters(&mut reader, &self.dead, sink)
     }
@@ -94,7 +99,8 @@ impl WorkQueue for RedisWork<'_> {
     }
 
     fn clean_up(&self) -> Result<(), DriverError> {
-        let mut keys: Vec<String> = (0..self.consumers.get()).map(|consumer| self.processing(consumer)).collect();
+        let mut keys: Vec<String> =
+            (0..self.consumers.get()).map(|consumer| self.processing(consumer)).collect();
         keys.push(self.dead.clone());
         Connection::open(&self.driver.primary.endpoint)?.delete(&self.driver.target.name, &keys)
     }
@@ -104,13 +110,14 @@ impl WorkQueue for RedisWork<'_> {
 struct WorkConnection {
     connection: Connection,
     clock: Clock,
-    /// Commands, each with the number of the message that lies among the dead letters once it is done.
+    /// Commands, each with the number of the message that lies among the dead letters once it is
+    /// done.
     decided: Vec<(Cmd, Option<u64>)>,
 }
 
 impl WorkConnection {
-    /// Tells the server what was decided and asks for more, all in one write. What is asked for may block in the server
-    /// for `left`.
+    /// Tells the server what was decided and asks for more, all in one write. What is asked for may
+    /// block in the server for `left`.
     fn ask<T: FromRedisValue>(
         &mut self,
         commands: &[Cmd],

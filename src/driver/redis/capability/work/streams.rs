@@ -1,8 +1,10 @@
-//! A worker on a stream: what fails is simply not acknowledged, and claimed again once it has been idle for the pause.
+//! A worker on a stream: what fails is simply not acknowledged, and claimed again once it has been
+//! idle for the pause.
 //!
-//! The broker remembers everything: which entries are pending, how often each was delivered. So nothing is lost with
-//! this worker, and whatever another one left idle is claimed by the same request. An entry that is worked on for
-//! longer than the pause would be claimed while it is: the pause must be longer than the work.
+//! The broker remembers everything: which entries are pending, how often each was delivered. So
+//! nothing is lost with this worker, and whatever another one left idle is claimed by the same
+//! request. An entry that is worked on for longer than the pause would be claimed while it is: the
+//! pause must be longer than the work.
 
 use super::WorkConnection;
 use crate::driver::DriverError;
@@ -16,8 +18,8 @@ use redis::{Value, cmd};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Copies a pending entry to the dead letters and acknowledges it, in one step. Nothing happens if another consumer
-/// has done so, and an entry trimmed away meanwhile can only be acknowledged.
+/// Copies a pending entry to the dead letters and acknowledges it, in one step. Nothing happens if
+/// another consumer has done so, and an entry trimmed away meanwhile can only be acknowledged.
 const BURY: &str = "local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)
 if #pending == 0 then return 0 end
 local entry = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])
@@ -47,21 +49,29 @@ pub struct StreamWorker {
 impl StreamWorker {
     pub fn new(parts: WorkerParts) -> Self {
         let WorkerParts { connection, place, dead, pause } = parts;
-        let (link, working, cursor) =
-            (WorkConnection { connection, clock: place.clock, decided: vec![] }, HashMap::new(), "0-0".into());
+        let (link, working, cursor) = (
+            WorkConnection { connection, clock: place.clock, decided: vec![] },
+            HashMap::new(),
+            "0-0".into(),
+        );
         Self { link, place, dead, pause, working, numbers: 0, done: vec![], cursor, look_ns: 0 }
     }
 
     fn acknowledge(&mut self) {
         if !self.done.is_empty() {
             let ids = std::mem::take(&mut self.done);
-            let command = cmd("XACK").arg(&self.place.keys[0]).arg(&self.place.group).arg(ids).take();
+            let command =
+                cmd("XACK").arg(&self.place.keys[0]).arg(&self.place.group).arg(ids).take();
             self.link.decided.push((command, None));
         }
     }
 
     /// Takes over what has been idle for the pause, whoever had it; how many entries that were.
-    fn claim(&mut self, max: u32, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<usize, DriverError> {
+    fn claim(
+        &mut self,
+        max: u32,
+        sink: &mut dyn FnMut(WorkEvent<'_>),
+    ) -> Result<usize, DriverError> {
         let ConsumerPlace { clock, keys, group, consumer, .. } = &self.place;
         let mut claim = cmd("XAUTOCLAIM");
         claim.arg(&keys[0]).arg(group).arg(consumer).arg(self.pause.nanos() / 1_000_000);
@@ -79,12 +89,15 @@ impl StreamWorker {
         if claimed.is_empty() {
             return Ok(0);
         }
-        let pending: Vec<StreamPendingCountReply> = self.link.ask(&[count], Duration::ZERO, sink)?;
+        let pending: Vec<StreamPendingCountReply> =
+            self.link.ask(&[count], Duration::ZERO, sink)?;
         let pending = pending.into_iter().flat_map(|reply| reply.ids);
-        let counts: HashMap<String, usize> = pending.map(|entry| (entry.id, entry.times_delivered)).collect();
+        let counts: HashMap<String, usize> =
+            pending.map(|entry| (entry.id, entry.times_delivered)).collect();
         let found = claimed.len();
         for entry in claimed {
-            // Claimed at least once, so delivered at least twice, should the count not be among them.
+            // Claimed at least once, so delivered at least twice, should the count not be among
+            // them.
             let attempt = counts.get(&entry.id).map_or(2, |count| *count as u32);
             self.hand_out(entry, attempt, sink);
         }
@@ -96,13 +109,23 @@ impl StreamWorker {
         if let Some(Value::BulkString(payload)) = entry.map.get("d") {
             self.numbers += 1;
             self.working.insert(self.numbers, entry.id);
-            sink(WorkEvent::Task { id: self.numbers, attempt, payload, at_ns: self.place.clock.now_ns() });
+            sink(WorkEvent::Task {
+                id: self.numbers,
+                attempt,
+                payload,
+                at_ns: self.place.clock.now_ns(),
+            });
         }
     }
 }
 
 impl Worker for StreamWorker {
-    fn take(&mut self, max: u32, until_ns: u64, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError> {
+    fn take(
+        &mut self,
+        max: u32,
+        until_ns: u64,
+        sink: &mut dyn FnMut(WorkEvent<'_>),
+    ) -> Result<(), DriverError> {
         self.acknowledge();
         let clock = self.place.clock;
         let found = if clock.now_ns() >= self.look_ns { self.claim(max, sink)? } else { 0 };

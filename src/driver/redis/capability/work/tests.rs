@@ -70,7 +70,16 @@ fn a_stream_worker_claims_what_is_idle_counts_its_tries_and_buries_in_one_step()
     std::thread::sleep(std::time::Duration::from_millis(10));
     assert_eq!(take(worker.as_mut(), clock.now_ns()), (vec![], vec![1]));
     worker.close().unwrap();
-    let asked = ["XGROUP", "XAUTOCLAIM", "XPENDING", "XREADGROUP", "EVAL", "XACK", "XAUTOCLAIM", "XREADGROUP"];
+    let asked = [
+        "XGROUP",
+        "XAUTOCLAIM",
+        "XPENDING",
+        "XREADGROUP",
+        "EVAL",
+        "XACK",
+        "XAUTOCLAIM",
+        "XREADGROUP",
+    ];
     assert_eq!(commands(&server), asked);
 }
 

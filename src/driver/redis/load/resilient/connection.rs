@@ -1,11 +1,12 @@
-//! One connection of a publisher that outlives it: what waits, what is written, what was refused, in the order in which
-//! it was sent.
+//! One connection of a publisher that outlives it: what waits, what is written, what was refused,
+//! in the order in which it was sent.
 //!
-//! Every message keeps its encoded command until its end, which is one of three: the server answered; its deadline
-//! passed; or, where a second sending is not allowed, its connection broke. A message that was ever in doubt (a byte of
-//! it went to a socket that gave no answer) can only be acknowledged or end as indeterminate; one that was always
-//! refused, or never written, ends as failed. Nothing is sent past a refused message until everything before it is
-//! answered, so that only messages of the same pipeline can overtake one another.
+//! Every message keeps its encoded command until its end, which is one of three: the server
+//! answered; its deadline passed; or, where a second sending is not allowed, its connection broke.
+//! A message that was ever in doubt (a byte of it went to a socket that gave no answer) can only be
+//! acknowledged or end as indeterminate; one that was always refused, or never written, ends as
+//! failed. Nothing is sent past a refused message until everything before it is answered, so that
+//! only messages of the same pipeline can overtake one another.
 
 use super::super::connection::Connection;
 use super::super::publisher::publish_reply;
@@ -33,7 +34,8 @@ pub struct DeliveryBooks {
 /// How a publisher treats its messages.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryRules {
-    /// Whether what may have been received is sent again. Not for PUBLISH, which promises at most once.
+    /// Whether what may have been received is sent again. Not for PUBLISH, which promises at most
+    /// once.
     pub again: bool,
     /// Whether the server answers (`CLIENT REPLY`).
     pub answers: bool,
@@ -62,7 +64,8 @@ struct PendingMessage {
 /// What an error reply means for its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RefusalKind {
-    /// It was not executed, and will not be at this server for now: another may be the primary by now.
+    /// It was not executed, and will not be at this server for now: another may be the primary by
+    /// now.
     Elsewhere,
     /// It was not executed for want of something that may come back.
     Later,
@@ -71,10 +74,12 @@ enum RefusalKind {
 }
 
 impl RefusalKind {
-    /// By the first word of an error reply. All of the retriable ones are rejected before the command runs.
+    /// By the first word of an error reply. All of the retriable ones are rejected before the
+    /// command runs.
     fn of(error: &[u8]) -> Self {
         match error.split(|byte| *byte == b' ').next().unwrap_or_default() {
-            // A primary without its replicas may have been replaced while it could not hear of that.
+            // A primary without its replicas may have been replaced while it could not hear of
+            // that.
             b"LOADING" | b"READONLY" | b"MASTERDOWN" | b"NOREPLICAS" => Self::Elsewhere,
             b"OOM" | b"MISCONF" | b"TRYAGAIN" | b"CLUSTERDOWN" | b"BUSY" => Self::Later,
             _ => Self::Never,
@@ -94,8 +99,8 @@ pub struct ResilientConnection {
     waiting: VecDeque<PendingMessage>,
     /// Whether one of the refused ones was refused because of the server.
     elsewhere: bool,
-    /// A message was refused for now, and no other has ended since: one at a time asks whether it goes on. All that waits would
-    /// keep busy a server that is in trouble.
+    /// A message was refused for now, and no other has ended since: one at a time asks whether it
+    /// goes on. All that waits would keep busy a server that is in trouble.
     wary: bool,
     /// Nothing is written before.
     rest_until_ns: u64,
@@ -108,7 +113,12 @@ pub struct ResilientConnection {
 }
 
 impl ResilientConnection {
-    pub fn new(rules: RetryRules, clock: Clock, connection: Connection, reconnect: Reconnect<Connection>) -> Self {
+    pub fn new(
+        rules: RetryRules,
+        clock: Clock,
+        connection: Connection,
+        reconnect: Reconnect<Connection>,
+    ) -> Self {
         Self {
             rules,
             clock,
@@ -133,7 +143,8 @@ impl ResilientConnection {
 
     /// Takes a message in. True when so many have come together that they are worth a write.
     pub fn take(&mut self, slot: u32, command: Vec<u8>, deadline_ns: u64) -> bool {
-        let message = PendingMessage { slot: Some(slot), command, deadline_ns, ..PendingMessage::default() };
+        let message =
+            PendingMessage { slot: Some(slot), command, deadline_ns, ..PendingMessage::default() };
         self.waiting.push_back(message);
         self.collected += 1;
         self.collected >= self.rules.batch
@@ -196,7 +207,8 @@ impl ResilientConnection {
         self.collected_bytes - unsent as u64
     }
 
-    /// After a failed write: the server may have said why before it closed, and has answered what it took.
+    /// After a failed write: the server may have said why before it closed, and has answered what
+    /// it took.
     fn read_the_last(&mut self, error: &DriverError, books: &mut DeliveryBooks) {
         self.read(true, books);
         if self.connection.is_some() {
@@ -242,7 +254,8 @@ impl ResilientConnection {
             used += length;
             let owed = if self.rules.answers { self.written.pop_front() } else { None };
             let Some(mut message) = owed else {
-                // The server's farewell, such as "max number of clients reached"; the end of the stream follows it.
+                // The server's farewell, such as "max number of clients reached"; the end of the
+                // stream follows it.
                 if let Some((_, words)) = error {
                     *books.retries.entry(words).or_default() += 1;
                 }
@@ -258,7 +271,8 @@ impl ResilientConnection {
                 }
                 Some((RefusalKind::Never, words)) => {
                     self.wary = false;
-                    let outcome = if message.doubtful { Outcome::Indeterminate } else { Outcome::Failed };
+                    let outcome =
+                        if message.doubtful { Outcome::Indeterminate } else { Outcome::Failed };
                     if message.slot.is_some() {
                         *books.failures.entry(words).or_default() += 1;
                     }
@@ -276,13 +290,14 @@ impl ResilientConnection {
         result
     }
 
-    /// Once everything is answered: puts refused messages back to the front, to be sent again after a rest or to another
-    /// server.
+    /// Once everything is answered: puts refused messages back to the front, to be sent again after
+    /// a rest or to another server.
     fn settle_refusals(&mut self) {
         if self.refused.is_empty() || !self.written.is_empty() {
             return;
         }
-        let words = self.refused.back().and_then(|message| message.refusal.clone()).unwrap_or_default();
+        let words =
+            self.refused.back().and_then(|message| message.refusal.clone()).unwrap_or_default();
         self.put_back();
         self.wary = true;
         if std::mem::take(&mut self.elsewhere) {
@@ -309,7 +324,8 @@ impl ResilientConnection {
         self.reconnect.begin(self.clock.now_ns(), why);
     }
 
-    /// The connection is gone: what it owed an answer is in doubt, and waits again where that is allowed.
+    /// The connection is gone: what it owed an answer is in doubt, and waits again where that is
+    /// allowed.
     fn lose(&mut self, why: String, books: &mut DeliveryBooks) {
         let (written, at_ns) = (self.bytes_written(), self.clock.now_ns());
         let (mut kept, mut again) = (VecDeque::with_capacity(self.written.len()), 0);
@@ -332,8 +348,8 @@ impl ResilientConnection {
         self.hang_up(why);
     }
 
-    /// Whatever is due by the clock: deadlines, a silent server, the end of a rest, a new connection, which is returned
-    /// to be watched. To be called every few milliseconds.
+    /// Whatever is due by the clock: deadlines, a silent server, the end of a rest, a new
+    /// connection, which is returned to be watched. To be called every few milliseconds.
     pub fn look(&mut self, books: &mut DeliveryBooks) -> Option<&Connection> {
         let now_ns = self.clock.now_ns();
         self.expire(now_ns, books);
@@ -342,7 +358,8 @@ impl ResilientConnection {
             self.heard_ns = self.clock.now_ns();
             return self.connection.as_ref();
         }
-        if !self.written.is_empty() && now_ns > self.heard_ns.saturating_add(self.rules.patience_ns) {
+        if !self.written.is_empty() && now_ns > self.heard_ns.saturating_add(self.rules.patience_ns)
+        {
             self.lose(format!("no answer for {:.1} s", self.rules.patience_ns as f64 / 1e9), books);
         } else if self.rest_until_ns > 0 && now_ns >= self.rest_until_ns {
             self.rest_until_ns = 0;
@@ -360,11 +377,20 @@ impl ResilientConnection {
 
     fn expire(&mut self, now_ns: u64, books: &mut DeliveryBooks) {
         let due = |message: &mut PendingMessage| message.deadline_ns <= now_ns;
-        while let Some(message) = self.refused.pop_front_if(due).or_else(|| self.waiting.pop_front_if(due)) {
+        while let Some(message) =
+            self.refused.pop_front_if(due).or_else(|| self.waiting.pop_front_if(due))
+        {
             let (outcome, how) = match (&message.refusal, message.doubtful) {
-                (_, true) => (Outcome::Indeterminate, format!("no answer by its deadline: {}", self.reconnect.why())),
-                (Some(words), false) => (Outcome::Failed, format!("refused until its deadline: {words}")),
-                (None, false) => (Outcome::Failed, format!("not sent by its deadline: {}", self.reconnect.why())),
+                (_, true) => (
+                    Outcome::Indeterminate,
+                    format!("no answer by its deadline: {}", self.reconnect.why()),
+                ),
+                (Some(words), false) => {
+                    (Outcome::Failed, format!("refused until its deadline: {words}"))
+                }
+                (None, false) => {
+                    (Outcome::Failed, format!("not sent by its deadline: {}", self.reconnect.why()))
+                }
             };
             *books.failures.entry(how).or_default() += 1;
             end(message, outcome, now_ns, books);
@@ -373,7 +399,11 @@ impl ResilientConnection {
             // Its answer may still come, and stays bound to it.
             if let Some(slot) = message.slot.take() {
                 *books.failures.entry("no answer by its deadline".into()).or_default() += 1;
-                books.ended.push(Completion { slot, outcome: Outcome::Indeterminate, at_ns: now_ns });
+                books.ended.push(Completion {
+                    slot,
+                    outcome: Outcome::Indeterminate,
+                    at_ns: now_ns,
+                });
             }
         }
     }

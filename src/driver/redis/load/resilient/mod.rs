@@ -1,9 +1,11 @@
-//! Clients that outlive their connections, for runs that break them: only where the scenario sets `load.deadline`.
+//! Clients that outlive their connections, for runs that break them: only where the scenario sets
+//! `load.deadline`.
 //!
-//! [`ResilientPublisher`] tries again to have each message taken until `load.deadline` after its sending, over lost
-//! connections and fail-overs, as librdkafka does by itself. What was in doubt is sent again and may so be stored twice:
-//! at least once, which the books show as duplicates. [`ResilientSubscriber`] goes on over a new connection. Nothing here
-//! blocks the pacing thread: connecting is [`super::reconnect`]'s, on threads of its own.
+//! [`ResilientPublisher`] tries again to have each message taken until `load.deadline` after its
+//! sending, over lost connections and fail-overs, as librdkafka does by itself. What was in doubt
+//! is sent again and may so be stored twice: at least once, which the books show as duplicates.
+//! [`ResilientSubscriber`] goes on over a new connection. Nothing here blocks the pacing thread:
+//! connecting is [`super::reconnect`]'s, on threads of its own.
 //!
 //! Plain load does not come this way; it keeps the path without a copy ([`super::publisher`]).
 
@@ -54,8 +56,8 @@ pub struct ResilientPublisher {
 }
 
 impl ResilientPublisher {
-    /// Connects `connections` sockets, which must succeed now. `commands` are encoded up to the header of their last
-    /// argument.
+    /// Connects `connections` sockets, which must succeed now. `commands` are encoded up to the
+    /// header of their last argument.
     pub fn connect(
         primary: &Primary,
         clock: Clock,
@@ -66,13 +68,31 @@ impl ResilientPublisher {
         let lane = || {
             let whom = primary.clone();
             let attempt = move || dial(&whom, rules);
-            Ok(ResilientConnection::new(rules, clock, patiently(SET_UP, &attempt)?, Reconnect::new(attempt)))
+            Ok(ResilientConnection::new(
+                rules,
+                clock,
+                patiently(SET_UP, &attempt)?,
+                Reconnect::new(attempt),
+            ))
         };
-        let connections = (0..connections.max(1)).map(|_| lane()).collect::<Result<Vec<_>, DriverError>>()?;
+        let connections =
+            (0..connections.max(1)).map(|_| lane()).collect::<Result<Vec<_>, DriverError>>()?;
         let sockets = connections.iter().filter_map(ResilientConnection::connected);
         let epoll = Epoll::watching(&primary.endpoint, sockets)?;
-        let (dirty, ready, books, primary) = (vec![], vec![], DeliveryBooks::default(), primary.clone());
-        Ok(Self { connections, dirty, commands, rules, books, epoll, ready, look_ns: 0, primary, clock })
+        let (dirty, ready, books, primary) =
+            (vec![], vec![], DeliveryBooks::default(), primary.clone());
+        Ok(Self {
+            connections,
+            dirty,
+            commands,
+            rules,
+            books,
+            epoll,
+            ready,
+            look_ns: 0,
+            primary,
+            clock,
+        })
     }
 
     /// Looks after what only the clock tells; whether that is to be done again soon.
@@ -91,7 +111,8 @@ impl ResilientPublisher {
         Ok(self.connections.iter().any(ResilientConnection::troubled))
     }
 
-    /// Deals with what the last wait reported. A report of a socket that was replaced meanwhile finds nothing to read.
+    /// Deals with what the last wait reported. A report of a socket that was replaced meanwhile
+    /// finds nothing to read.
     fn serve(&mut self) {
         for ready in &self.ready {
             let Some(connection) = self.connections.get_mut(ready.token as usize) else { continue };
@@ -114,22 +135,30 @@ fn dial(primary: &Primary, rules: RetryRules) -> Result<Connection, DriverError>
 }
 
 /// Tries until `limit` is over: a fail-over may be under way. The last error is the answer.
-pub fn patiently<T>(limit: Duration, attempt: impl Fn() -> Result<T, DriverError>) -> Result<T, DriverError> {
+pub fn patiently<T>(
+    limit: Duration,
+    attempt: impl Fn() -> Result<T, DriverError>,
+) -> Result<T, DriverError> {
     let deadline = Instant::now() + limit;
     let mut backoff = Backoff::default();
     loop {
         match attempt() {
-            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_nanos(backoff.next())),
+            Err(_) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_nanos(backoff.next()))
+            }
             ended => return ended,
         }
     }
 }
 
 impl Publisher for ResilientPublisher {
-    /// Takes every message, with or without a connection: how many are on their way is the caller's to limit.
+    /// Takes every message, with or without a connection: how many are on their way is the caller's
+    /// to limit.
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
         let (index, partition) = (message.connection as usize, message.partition as usize);
-        let (Some(connection), Some(head)) = (self.connections.get_mut(index), self.commands.get(partition)) else {
+        let (Some(connection), Some(head)) =
+            (self.connections.get_mut(index), self.commands.get(partition))
+        else {
             return Err(self.primary.endpoint.no_lane(&message));
         };
         let mut command = self.books.spare.pop().unwrap_or_default();
@@ -151,12 +180,20 @@ impl Publisher for ResilientPublisher {
         Ok(())
     }
 
-    fn wait(&mut self, until_ns: u64, completions: &mut Vec<Completion>) -> Result<(), DriverError> {
+    fn wait(
+        &mut self,
+        until_ns: u64,
+        completions: &mut Vec<Completion>,
+    ) -> Result<(), DriverError> {
         let before = completions.len();
         loop {
             let nap = if self.look()? { NAP_TROUBLED } else { NAP };
             completions.append(&mut self.books.ended);
-            let left = if completions.len() > before { Duration::ZERO } else { self.clock.until(until_ns).min(nap) };
+            let left = if completions.len() > before {
+                Duration::ZERO
+            } else {
+                self.clock.until(until_ns).min(nap)
+            };
             let waited = self.epoll.wait(left, &mut self.ready);
             waited.map_err(|cause| self.primary.endpoint.broken(&cause))?;
             self.serve();

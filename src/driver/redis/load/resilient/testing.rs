@@ -24,7 +24,11 @@ impl Asked {
 
     /// Its words with a space between.
     pub fn text(&self) -> String {
-        self.words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect::<Vec<_>>().join(" ")
+        self.words
+            .iter()
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -82,7 +86,9 @@ impl Scripted {
                 }
                 ours.streams.lock().unwrap().push(stream.try_clone().unwrap());
                 let (shared, script) = (Arc::clone(&ours), Arc::clone(&script));
-                peers.push(std::thread::spawn(move || serve(connection, stream, &shared, script.as_ref())));
+                peers.push(std::thread::spawn(move || {
+                    serve(connection, stream, &shared, script.as_ref())
+                }));
             }
             peers.into_iter().for_each(|peer| peer.join().unwrap());
         });
@@ -103,7 +109,12 @@ impl Drop for Scripted {
     fn drop(&mut self) {
         self.shared.stop.store(true, Relaxed);
         let _ = TcpStream::connect(&self.address);
-        self.shared.streams.lock().unwrap().iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+        self.shared
+            .streams
+            .lock()
+            .unwrap()
+            .iter()
+            .for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
         self.thread.take().unwrap().join().unwrap();
     }
 }
@@ -153,10 +164,14 @@ fn serve(connection: usize, mut stream: TcpStream, shared: &Shared, script: &Scr
 }
 
 fn split(input: &[u8]) -> Option<(Vec<Vec<u8>>, usize)> {
-    let (Token::Array(count), mut at) = resp::token(input).unwrap()? else { panic!("not a command") };
+    let (Token::Array(count), mut at) = resp::token(input).unwrap()? else {
+        panic!("not a command")
+    };
     let mut words = VecDeque::new();
     for _ in 0..count {
-        let (Token::Bulk(word), length) = resp::token(&input[at..]).unwrap()? else { panic!("not a word") };
+        let (Token::Bulk(word), length) = resp::token(&input[at..]).unwrap()? else {
+            panic!("not a word")
+        };
         words.push_back(word.to_vec());
         at += length;
     }

@@ -1,5 +1,6 @@
-//! Publishers against servers that hang up, refuse, keep silent and go away: nothing is lost by the client, nothing
-//! comes twice but what was sent twice, order is kept, deadlines are kept, and the pacing thread is never held.
+//! Publishers against servers that hang up, refuse, keep silent and go away: nothing is lost by the
+//! client, nothing comes twice but what was sent twice, order is kept, deadlines are kept, and the
+//! pacing thread is never held.
 
 use super::testing::{Act, Asked, Scripted, reply};
 use super::*;
@@ -48,7 +49,12 @@ fn publish(publisher: &mut dyn Publisher, clock: &Clock, messages: u32) -> Vec<O
         {
             slots[slot as usize] = next;
             let payload = next.to_string();
-            let message = Outgoing { slot, connection: (next % 2) as u16, partition: 0, payload: payload.as_bytes() };
+            let message = Outgoing {
+                slot,
+                connection: (next % 2) as u16,
+                partition: 0,
+                payload: payload.as_bytes(),
+            };
             assert_eq!(publisher.submit(message).unwrap(), Submitted::Taken);
             next += 1;
         }
@@ -56,7 +62,10 @@ fn publish(publisher: &mut dyn Publisher, clock: &Clock, messages: u32) -> Vec<O
         publisher.wait(clock.now_ns() + 20 * MS, &mut completions).unwrap();
         for completion in completions.drain(..) {
             let number = slots[completion.slot as usize];
-            assert!(ended[number as usize].replace(completion.outcome).is_none(), "{number} ended twice");
+            assert!(
+                ended[number as usize].replace(completion.outcome).is_none(),
+                "{number} ended twice"
+            );
             free[(completion.slot % 2) as usize].push(completion.slot);
             left -= 1;
         }
@@ -99,7 +108,8 @@ fn what_a_broken_connection_leaves_in_doubt_is_sent_again_and_nothing_is_lost() 
     assert!(publisher.failures().is_empty(), "{:?}", publisher.failures());
     assert!((1..=64).contains(&twice), "{twice} of what was in flight, four times 16 at most");
     assert!((3..=4).contains(&retries["connection made again"]), "{retries:?}");
-    let again: u64 = retries.iter().filter(|(why, _)| !why.starts_with("connect")).map(|(_, count)| count).sum();
+    let again: u64 =
+        retries.iter().filter(|(why, _)| !why.starts_with("connect")).map(|(_, count)| count).sum();
     assert!(again >= twice as u64, "{retries:?}");
 }
 
@@ -113,7 +123,8 @@ fn a_refused_message_is_sent_again_in_order_and_never_twice() {
         let begun = std::time::Instant::now();
         let server = Scripted::start(move |asked: &Asked| {
             let refused = begun.elapsed().as_millis() < 100 && (elsewhere || !asked.is("PING"));
-            // A server that loads refuses everybody; one that begins with it refuses from some command on.
+            // A server that loads refuses everybody; one that begins with it refuses from some
+            // command on.
             let early = asked.connection < 2 && asked.number < 10;
             if refused && !early && (asked.connection > 1 || !asked.is("PING")) {
                 let refusal = format!("{refusal}\r\n");
@@ -150,7 +161,8 @@ fn a_server_that_refuses_is_asked_with_one_message_not_with_all_that_waits() {
     all_acked(&publish(publisher.as_mut(), &clock, 300));
     whole_and_in_order(&numbers(&server.stored()), 300);
     let in_vain = server.log().iter().filter(|(_, text)| text.starts_with("XADD")).count() - 300;
-    // All that was in flight once; so many pauses fit into the time at most, on each of two connections.
+    // All that was in flight once; so many pauses fit into the time at most, on each of two
+    // connections.
     assert!((32..=32 + 2 * 10).contains(&in_vain), "{in_vain}");
 }
 
@@ -172,7 +184,8 @@ fn a_silent_server_is_given_up_and_asked_anew() {
 
 #[test]
 fn deadlines_are_kept_and_tell_what_was_never_sent_from_what_is_in_doubt() {
-    let server = Scripted::start(|asked: &Asked| if asked.is("PING") { Act::Store } else { Act::Ignore });
+    let server =
+        Scripted::start(|asked: &Asked| if asked.is("PING") { Act::Store } else { Act::Ignore });
     let (driver, clock) = driver(System::RedisLists, &server.address, 400);
     let mut publisher = driver.publisher(0).unwrap();
     let mut completions: Vec<Completion> = vec![];
@@ -190,14 +203,18 @@ fn deadlines_are_kept_and_tell_what_was_never_sent_from_what_is_in_doubt() {
     while completions.len() < 2 && clock.now_ns() < unsent + 60_000 * MS {
         publisher.wait(clock.now_ns() + 20 * MS, &mut completions).unwrap();
     }
-    let ended: Vec<_> = completions.iter().map(|completion| (completion.slot, completion.outcome)).collect();
+    let ended: Vec<_> =
+        completions.iter().map(|completion| (completion.slot, completion.outcome)).collect();
     assert_eq!(ended, [(0, Outcome::Indeterminate), (1, Outcome::Failed)]);
     for (completion, sent) in completions.iter().zip([written, unsent]) {
         let after = completion.at_ns - sent;
         assert!(after >= 395 * MS, "{after}");
     }
     let failures: Vec<String> = publisher.failures().into_keys().collect();
-    assert!(failures[0].starts_with("no answer by its deadline: ") && failures[0].contains("refused"), "{failures:?}");
+    assert!(
+        failures[0].starts_with("no answer by its deadline: ") && failures[0].contains("refused"),
+        "{failures:?}"
+    );
     assert!(failures[1].starts_with("not sent by its deadline: "), "{failures:?}");
 }
 
@@ -240,7 +257,8 @@ fn publish_is_never_sent_twice() {
     }
 }
 
-/// The server takes connections and says nothing, as one that is stopped: every call comes back in time all the same.
+/// The server takes connections and says nothing, as one that is stopped: every call comes back in
+/// time all the same.
 #[test]
 fn the_pacing_thread_is_never_held() {
     let server = Scripted::start(|_: &Asked| Act::Store);
@@ -264,7 +282,9 @@ fn the_pacing_thread_is_never_held() {
         let before = clock.now_ns();
         let payload = slot.to_string();
         let connection = (slot % 2) as u16;
-        publisher.submit(Outgoing { slot, connection, partition: 0, payload: payload.as_bytes() }).unwrap();
+        publisher
+            .submit(Outgoing { slot, connection, partition: 0, payload: payload.as_bytes() })
+            .unwrap();
         publisher.flush().unwrap();
         latest = latest.max(clock.now_ns() - before);
         while clock.now_ns() < due + 2 * MS {
@@ -276,10 +296,12 @@ fn the_pacing_thread_is_never_held() {
     while ended < 600 && clock.now_ns() < begun + 60_000 * MS {
         publisher.wait(clock.now_ns() + 20 * MS, &mut completions).unwrap();
         ended += completions.len();
-        acked += completions.drain(..).filter(|completion| completion.outcome == Outcome::Acked).count();
+        acked +=
+            completions.drain(..).filter(|completion| completion.outcome == Outcome::Acked).count();
     }
     assert_eq!((ended, acked), (600, 600), "{:?}", publisher.failures());
-    // One that waits inside waits for half the deadline; a busy machine does not let this thread lie as long.
+    // One that waits inside waits for half the deadline; a busy machine does not let this thread
+    // lie as long.
     assert!(latest < 700 * MS, "{latest} ns late");
 }
 
@@ -301,7 +323,8 @@ fn the_sentinels_are_asked_for_the_primary_and_it_must_be_one() {
     };
     let servers = [Scripted::start(role(0)), Scripted::start(role(1))];
     // What the Sentinel says is late by a few questions.
-    let told: Vec<String> = (0..2).map(|at| format!("*2\r\n$9\r\n127.0.0.1\r\n$1\r\n{}\r\n", at + 1)).collect();
+    let told: Vec<String> =
+        (0..2).map(|at| format!("*2\r\n$9\r\n127.0.0.1\r\n$1\r\n{}\r\n", at + 1)).collect();
     let asked = AtomicUsize::new(0);
     let sentinel = Scripted::start(move |question: &Asked| {
         assert_eq!(question.text(), "SENTINEL get-master-addr-by-name brokerbench");
@@ -310,7 +333,9 @@ fn the_sentinels_are_asked_for_the_primary_and_it_must_be_one() {
     });
     let routes = Routes {
         sentinels: vec!["127.0.0.1:1".into(), sentinel.address.clone()],
-        advertised: (0..2).map(|at| (format!("127.0.0.1:{}", at + 1), servers[at].address.clone())).collect(),
+        advertised: (0..2)
+            .map(|at| (format!("127.0.0.1:{}", at + 1), servers[at].address.clone()))
+            .collect(),
         ..Routes::default()
     };
     let addresses = servers.iter().map(|server| server.address.clone()).collect();
@@ -326,5 +351,8 @@ fn the_sentinels_are_asked_for_the_primary_and_it_must_be_one() {
     }
     let retries = publisher.retries();
     let replica = "connecting: the server that the Sentinels name is a replica";
-    assert!(retries.contains_key(replica) && retries.keys().any(|why| why.starts_with("READONLY")), "{retries:?}");
+    assert!(
+        retries.contains_key(replica) && retries.keys().any(|why| why.starts_with("READONLY")),
+        "{retries:?}"
+    );
 }

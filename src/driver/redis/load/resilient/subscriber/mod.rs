@@ -1,9 +1,10 @@
-//! A consumer that outlives its connection: what it had, and what it does to go on, is the wrapped consumer's own
-//! ([`RedisConsumer`]); that it goes on, and when a silent server counts as gone, is decided here.
+//! A consumer that outlives its connection: what it had, and what it does to go on, is the wrapped
+//! consumer's own ([`RedisConsumer`]); that it goes on, and when a silent server counts as gone, is
+//! decided here.
 //!
-//! A lost connection, an error reply and a reply that makes no sense all end the connection and never the consumer: a
-//! scenario that breaks things has asked for it, and the books say what came of it. `receive` keeps its time, whatever
-//! state the connection is in.
+//! A lost connection, an error reply and a reply that makes no sense all end the connection and
+//! never the consumer: a scenario that breaks things has asked for it, and the books say what came
+//! of it. `receive` keeps its time, whatever state the connection is in.
 
 use crate::clock::Clock;
 use crate::driver::redis::endpoint::reason;
@@ -39,7 +40,16 @@ impl ResilientSubscriber {
     ) -> Self {
         let now_ns = clock.now_ns();
         let retries = Retries::new();
-        Self { inner, connected: true, reconnect, patience_ns, paid_ns: now_ns, quiet_ns: now_ns, retries, clock }
+        Self {
+            inner,
+            connected: true,
+            reconnect,
+            patience_ns,
+            paid_ns: now_ns,
+            quiet_ns: now_ns,
+            retries,
+            clock,
+        }
     }
 
     fn lose(&mut self, why: String) {
@@ -71,14 +81,21 @@ impl ResilientSubscriber {
 }
 
 impl Subscriber for ResilientSubscriber {
-    fn receive(&mut self, until_ns: u64, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+    fn receive(
+        &mut self,
+        until_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
         loop {
             if !self.connected {
-                let Some(connection) = self.reconnect.poll(&self.clock, until_ns, &mut self.retries) else {
+                let Some(connection) =
+                    self.reconnect.poll(&self.clock, until_ns, &mut self.retries)
+                else {
                     return Ok(());
                 };
                 self.inner.resume(connection);
-                (self.connected, self.paid_ns, self.quiet_ns) = (true, self.clock.now_ns(), self.clock.now_ns());
+                (self.connected, self.paid_ns, self.quiet_ns) =
+                    (true, self.clock.now_ns(), self.clock.now_ns());
             }
             let mut delivered = false;
             let received = self.inner.receive(until_ns, &mut |incoming| {

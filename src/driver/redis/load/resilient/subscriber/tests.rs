@@ -1,5 +1,5 @@
-//! Consumers and the audit against servers that hang up, refuse, keep silent and go away: they go on where they were, and
-//! `receive` comes back when it was told to.
+//! Consumers and the audit against servers that hang up, refuse, keep silent and go away: they go
+//! on where they were, and `receive` comes back when it was told to.
 
 use super::super::testing::{Act, Asked, Scripted, reply};
 use super::super::tests::{MS, driver, driver_of};
@@ -48,9 +48,14 @@ fn a_subscriber_subscribes_again_and_a_silent_server_is_noticed() {
         let greeted = std::sync::Mutex::new(BTreeSet::new());
         move |asked: &Asked| {
             if asked.is("PING") {
-                return if greeted.lock().unwrap().insert(asked.connection) { Act::Store } else { Act::Ignore };
+                return if greeted.lock().unwrap().insert(asked.connection) {
+                    Act::Store
+                } else {
+                    Act::Ignore
+                };
             }
-            let push = format!("*3\r\n$7\r\nmessage\r\n$6\r\ntest-0\r\n$1\r\n{}\r\n", asked.connection);
+            let push =
+                format!("*3\r\n$7\r\nmessage\r\n$6\r\ntest-0\r\n$1\r\n{}\r\n", asked.connection);
             reply(&format!("*3\r\n$9\r\nsubscribe\r\n$6\r\ntest-0\r\n:1\r\n{push}"))
         }
     });
@@ -76,7 +81,9 @@ fn a_stream_consumer_acknowledges_again_and_reads_what_it_was_given() {
             (0, b"XACK") => Act::HangUp,
             (_, b"XACK") => reply(":2\r\n"),
             // Given to us and never received.
-            (_, b"XREADGROUP") if text.ends_with(" 0") && asked.number == 5 => reply(&batch(&["3-0"])),
+            (_, b"XREADGROUP") if text.ends_with(" 0") && asked.number == 5 => {
+                reply(&batch(&["3-0"]))
+            }
             (_, b"XREADGROUP") if text.ends_with(" 0") => reply(&batch(&[])),
             (_, b"XREADGROUP") if asked.number == 10 => reply("-NOGROUP No such key\r\n"),
             (2, b"XREADGROUP") if !text.ends_with(" 0") => reply(&batch(&["4-0"])),
@@ -97,28 +104,32 @@ fn a_stream_consumer_acknowledges_again_and_reads_what_it_was_given() {
     assert_eq!(second[1], "XACK test-0 g0 1-0 2-0");
     assert!(read(second[2]) && second[2].ends_with(" 0"), "{second:#?}");
     assert_eq!(second[3], "XACK test-0 g0 3-0");
-    assert!(read(second[4]) && second[4].ends_with(" 0") && second[5].ends_with(" >"), "{second:#?}");
+    assert!(
+        read(second[4]) && second[4].ends_with(" 0") && second[5].ends_with(" >"),
+        "{second:#?}"
+    );
     assert_eq!(of(2)[0], "XGROUP CREATE test-0 g0 0 MKSTREAM", "NOGROUP");
 }
 
 #[test]
 fn a_reliable_consumer_takes_up_what_it_had_moved() {
-    let server = Scripted::start(|asked: &Asked| match (asked.connection, asked.words[0].as_slice()) {
-        // Whoever was here before left nothing.
-        (0, b"LRANGE") => reply("*0\r\n"),
-        (0, b"LMOVE") if asked.number == 1 => reply("$1\r\na\r\n"),
-        (0, b"DEL") => reply(":1\r\n"),
-        (0, b"LMOVE") if asked.number == 3 => reply("$1\r\nb\r\n"),
-        // `c` was moved and its answer lost.
-        (0, _) => Act::HangUp,
-        (1, b"LRANGE") => reply("*2\r\n$1\r\nc\r\n$1\r\nb\r\n"),
-        (1, b"DEL") => Act::HangUp,
-        // Whether the deletion was done nobody knows: all that is there is handed out.
-        (2, b"LRANGE") => reply("*2\r\n$1\r\nc\r\n$1\r\nb\r\n"),
-        (_, b"DEL") => reply(":2\r\n"),
-        (_, b"LRANGE") => reply("*0\r\n"),
-        _ => reply("$-1\r\n"),
-    });
+    let server =
+        Scripted::start(|asked: &Asked| match (asked.connection, asked.words[0].as_slice()) {
+            // Whoever was here before left nothing.
+            (0, b"LRANGE") => reply("*0\r\n"),
+            (0, b"LMOVE") if asked.number == 1 => reply("$1\r\na\r\n"),
+            (0, b"DEL") => reply(":1\r\n"),
+            (0, b"LMOVE") if asked.number == 3 => reply("$1\r\nb\r\n"),
+            // `c` was moved and its answer lost.
+            (0, _) => Act::HangUp,
+            (1, b"LRANGE") => reply("*2\r\n$1\r\nc\r\n$1\r\nb\r\n"),
+            (1, b"DEL") => Act::HangUp,
+            // Whether the deletion was done nobody knows: all that is there is handed out.
+            (2, b"LRANGE") => reply("*2\r\n$1\r\nc\r\n$1\r\nb\r\n"),
+            (_, b"DEL") => reply(":2\r\n"),
+            (_, b"LRANGE") => reply("*0\r\n"),
+            _ => reply("$-1\r\n"),
+        });
     let (addresses, mode) = (vec![server.address.clone()], ListMode::Reliable);
     let (driver, clock) = driver_of(System::RedisLists, addresses, Routes::default(), 10_000, mode);
     let mut subscriber = driver.subscriber(0, 0).unwrap();
@@ -140,7 +151,11 @@ fn a_popping_consumer_asks_again() {
     let mut subscriber = driver.subscriber(0, 0).unwrap();
     assert_eq!(receive(subscriber.as_mut(), &clock, 150), ["a", "b"]);
     assert_eq!(subscriber.retries()["connection made again"], 2);
-    assert!(subscriber.retries().keys().any(|why| why.contains("UNBLOCKED")), "{:?}", subscriber.retries());
+    assert!(
+        subscriber.retries().keys().any(|why| why.contains("UNBLOCKED")),
+        "{:?}",
+        subscriber.retries()
+    );
 }
 
 #[test]
@@ -154,11 +169,16 @@ fn an_audit_goes_on_where_it_was_cut_off() {
         _ => reply("*0\r\n"),
     });
     let mut cell = cell(System::RedisStreams);
-    (cell.load.deadline, cell.config.keys, cell.config.maxlen) = (Some(Span::from_secs(10)), 1, None);
+    (cell.load.deadline, cell.config.keys, cell.config.maxlen) =
+        (Some(Span::from_secs(10)), 1, None);
     let target = target(vec![server.address.clone()]);
     let (clock, driver) = (target.clock, open(&cell, target).unwrap());
     let mut seen = vec![];
     driver.audit(clock.now_ns() + 10_000 * MS, &mut |payload| seen.push(payload.to_vec())).unwrap();
     assert_eq!(seen, [b"1-0".to_vec(), b"2-0".to_vec(), b"3-0".to_vec()]);
-    assert!(server.log()[1..4].iter().all(|(_, text)| text.starts_with("XRANGE test-0 (2-0 ")), "{:?}", server.log());
+    assert!(
+        server.log()[1..4].iter().all(|(_, text)| text.starts_with("XRANGE test-0 (2-0 ")),
+        "{:?}",
+        server.log()
+    );
 }
