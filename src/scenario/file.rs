@@ -12,9 +12,11 @@ use super::system::{ListMode, Reply};
 use crate::model::{Codec, Guarantee, Latency, Measure, System};
 use crate::units::Bytes;
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -258,7 +260,14 @@ fn systems(generator: &mut SchemaGenerator) -> Schema {
 /// The JSON Schema for editors, as it stands in `schema/scenario.json`. Draft 7:
 /// yaml-language-server knows no later one.
 pub fn schema() -> String {
-    let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<File>();
+    // Where our comments break their lines is nothing to an editor.
+    let on_one_line = RecursiveTransform(|schema: &mut Schema| {
+        if let Some(Value::String(text)) = schema.get_mut("description") {
+            *text = text.replace('\n', " ");
+        }
+    });
+    let settings = SchemaSettings::draft07().with_transform(on_one_line);
+    let schema = settings.into_generator().into_root_schema_for::<File>();
     serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
 }
 
