@@ -147,7 +147,7 @@ pub fn detection(manifest: &Manifest, summary: &Summary) -> Vec<ComparedCell> {
 mod tests {
     use super::*;
     use crate::result::summarize;
-    use crate::result::synthetic::throughput_run;
+    use crate::result::testing::throughput_run;
 
     const SECOND: u64 = 1_000_000_000;
 

@@ -2,7 +2,7 @@ mod observed;
 
 use super::*;
 use crate::model::metric;
-use crate::result::synthetic::{latency_run, throughput_run};
+use crate::result::testing::{latency_run, throughput_run};
 use crate::result::{
     CellId, CellOutcome, CellSummary, Observation, RunFolder, Survives, summarize,
 };

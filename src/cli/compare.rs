@@ -221,10 +221,10 @@ mod tests {
     fn page_terminal_and_table_put_blocks_together_alike() {
         use crate::claims::{Material, build};
         use crate::model::metric;
-        use crate::result::{Observation, RunFolder, synthetic};
+        use crate::result::{Observation, RunFolder, testing};
         let dir = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(dir.path(), "error-handling").unwrap();
-        let manifest = synthetic::manifest(&folder, "error-handling", 2);
+        let manifest = testing::manifest(&folder, "error-handling", 2);
         folder.write_manifest(&manifest).unwrap();
         let seen = [
             metric::CRASH_LOST,
@@ -233,7 +233,7 @@ mod tests {
             metric::STALLED_CUT_OFF,
         ];
         for (block, value) in [(1, 10.0), (2, 1000.0)] {
-            let mut output = synthetic::capacity_cell("kafka", "base", block, 1000);
+            let mut output = testing::capacity_cell("kafka", "base", block, 1000);
             output.record.experiment = Some("poison".into());
             output.record.observations =
                 seen.map(|metric| Observation::measured(metric, "", value, 1)).into();

@@ -97,7 +97,7 @@ fn same_scenario(a: &ScenarioInfo, b: &ScenarioInfo) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::{summarize, synthetic};
+    use crate::result::{summarize, testing};
     use crate::scenario::{self, Overrides};
 
     fn quick(sets: &[&str]) -> Scenario {
@@ -111,7 +111,7 @@ mod tests {
 
     /// A run of `scenario` on disk.
     fn stored(results: &Path, scenario: &Scenario, status: Status) -> Manifest {
-        let folder = synthetic::throughput_run(results, 1);
+        let folder = testing::throughput_run(results, 1);
         let mut manifest = folder.read_manifest().unwrap();
         manifest.scenario = scenario.info();
         manifest.profile = scenario.profile.clone();

@@ -13,12 +13,12 @@ mod gates;
 mod health;
 mod output;
 mod probe;
-#[cfg(test)]
-mod proof;
 mod publish;
 mod recovery;
 mod sender;
 mod spawn;
+#[cfg(test)]
+mod tests;
 mod totals;
 
 pub use cell_run::{CellRun, CellRunError, Observer, Phase, Progress};

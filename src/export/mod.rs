@@ -21,7 +21,7 @@ pub fn write_hgrm(folder: &RunFolder) -> Result<Vec<String>, ResultError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::result::synthetic::latency_run;
+    use crate::result::testing::latency_run;
 
     #[test]
     fn every_distribution_of_a_run_is_written() {

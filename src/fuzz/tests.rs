@@ -204,15 +204,15 @@ fn answers_of_kafka_survive_mutations() {
 #[test]
 #[ignore = "writes fuzz/seeds"]
 fn writes_seeds() {
-    use crate::result::synthetic;
+    use crate::result::testing;
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
     let write = |path: &str, content: &[u8]| files::write_atomic(&top.join(path), content).unwrap();
     let dir = tempfile::tempdir().unwrap();
 
     let folder = crate::result::RunFolder::create(dir.path(), "latency").unwrap();
-    folder.write_manifest(&synthetic::manifest(&folder, "latency", 1)).unwrap();
+    folder.write_manifest(&testing::manifest(&folder, "latency", 1)).unwrap();
     for label in ["kafka", "redis-lists"] {
-        let mut output = synthetic::cell(label, "load.rate=1k/s", 1);
+        let mut output = testing::cell(label, "load.rate=1k/s", 1);
         // Three lines of the log are enough, and a file that a fuzzer reads in no time.
         output.intervals.retain(|interval| interval.metric == Latency::Publish && label == "kafka");
         folder.write_cell(&output).unwrap();

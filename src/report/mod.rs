@@ -120,8 +120,8 @@ fn merged<'a>(
 pub mod fuzz;
 
 #[cfg(test)]
-mod example;
+mod testing;
 #[cfg(test)]
-pub use example::comparison as example_comparison;
+pub use testing::comparison as example_comparison;
 #[cfg(test)]
 mod tests;

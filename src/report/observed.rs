@@ -162,7 +162,7 @@ mod tests {
     use super::super::report;
     use super::*;
     use crate::model::metric;
-    use crate::result::synthetic::{capacity_cell, manifest};
+    use crate::result::testing::{capacity_cell, manifest};
     use crate::result::{Observation, RunFolder};
 
     fn text(width: u16, blocks: u32, observations: &[Observation]) -> String {

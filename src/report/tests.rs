@@ -5,7 +5,7 @@ mod hostile;
 mod run;
 
 use super::*;
-use crate::result::synthetic::{latency_run, manifest};
+use crate::result::testing::{latency_run, manifest};
 use crate::result::{
     BlockValue, CellOutcome, Claim, ComparedCell, Kind, RunInfo, SCHEMA, Status, Survives,
 };
@@ -196,7 +196,7 @@ fn all_six_files_are_written_and_read_back() {
     assert_eq!(Comparison::read(dir.path()).unwrap(), comparison);
     write_comparison(dir.path(), &comparison).unwrap();
     assert!(first == snapshot(dir.path()), "writing again changed a byte");
-    write_comparison(dir.path(), &example::comparison()).unwrap();
+    write_comparison(dir.path(), &testing::comparison()).unwrap();
     keep(dir.path(), "comparison");
 }
 
@@ -207,7 +207,7 @@ fn plain_slashes(page: &str) -> String {
 
 #[test]
 fn markdown_of_all_eight_rows() {
-    insta::assert_snapshot!(markdown_table(&example::comparison()));
+    insta::assert_snapshot!(markdown_table(&testing::comparison()));
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn crowded(figure: &Figure) -> Vec<String> {
 
 #[test]
 fn no_text_of_the_figure_overlaps_or_is_clipped() {
-    let comparison = example::comparison();
+    let comparison = testing::comparison();
     let panels = chart::comparison::panels(&comparison);
     assert_eq!(panels.len(), 8);
     for panel in &panels {

@@ -228,7 +228,7 @@ fn windows_csv(rows: &[WindowRow], path: &Path) -> Result<Vec<u8>, ResultError> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::synthetic;
+    use super::super::testing;
     use super::*;
 
     /// A record that came from a stranger: charts and exports are written to the place that it
@@ -237,8 +237,8 @@ mod tests {
     fn a_label_that_leads_elsewhere_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(dir.path(), "latency").unwrap();
-        let manifest = synthetic::manifest(&folder, "latency", 1);
-        let output = synthetic::capacity_cell("kafka", "base", 1, 1000);
+        let manifest = testing::manifest(&folder, "latency", 1);
+        let output = testing::capacity_cell("kafka", "base", 1, 1000);
         let paths = folder.write_cell(&output).unwrap();
         assert_eq!(folder.read_cells(&manifest).unwrap().len(), 1);
         for label in ["../../../../elsewhere", "/etc", "..", "redis-lists", ""] {

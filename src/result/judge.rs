@@ -232,7 +232,7 @@ fn expects_loss(fault: &Fault, survives: &Survives, nodes: u16) -> Option<bool> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::synthetic::cell;
+    use super::super::testing::cell;
     use super::*;
     use crate::model::FaultKind;
     use crate::record::Example;

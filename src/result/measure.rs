@@ -90,7 +90,7 @@ fn complete(cell: &CellSummary) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::synthetic::throughput_run;
+    use super::super::testing::throughput_run;
     use super::super::{Counts, Quantiles, summarize};
     use super::*;
 

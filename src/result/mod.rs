@@ -15,7 +15,7 @@ mod raw;
 mod summarize;
 mod summary;
 #[cfg(test)]
-pub(crate) mod synthetic;
+pub(crate) mod testing;
 pub mod words;
 
 pub use comparison::{BlockValue, Claim, ComparedCell, Comparison, Kind, RunInfo};

@@ -136,7 +136,7 @@ pub fn rates(record: &CellRecord) -> Rates {
 
 #[cfg(test)]
 mod tests {
-    use super::super::synthetic::{self, cell, manifest};
+    use super::super::testing::{self, cell, manifest};
     use super::*;
     use crate::result::{CellOutcome, Event, Gate, Judged};
 
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn known_raw_files_give_known_numbers() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = synthetic::latency_run(dir.path());
+        let folder = testing::latency_run(dir.path());
         let summary = summarize(&folder).unwrap();
         let text = serde_json::to_string_pretty(&summary.cells[0]).unwrap();
         insta::assert_snapshot!(text);
@@ -239,7 +239,7 @@ mod tests {
         let [why] = &cell.observations[..] else { panic!("{:?}", cell.observations) };
         assert_eq!((why.metric.as_str(), why.kind, why.value), ("complete", Kind::Cannot, None));
         assert!(why.text.contains("goes to one consumer"));
-        let mut ran = synthetic::cell("kafka", "base", 1).record;
+        let mut ran = testing::cell("kafka", "base", 1).record;
         ran.window_end_ns = None;
         assert!(
             ran.cannot().is_none() && !invalid_because(&ran).is_empty(),
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn damaged_and_missing_files_are_named() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = synthetic::latency_run(dir.path());
+        let folder = testing::latency_run(dir.path());
         let summary = summarize(&folder).unwrap();
         let file = |kind: &str| folder.path().join(&summary.cells[0].files[kind]);
         for (kind, damage) in [("accounting", "{\"schema\": 1"), ("latency", "no log at all")] {

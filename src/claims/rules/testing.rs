@@ -24,7 +24,7 @@ pub fn measured(label: &str, metric: &str, point: &str, values: &[f64]) -> Compa
         because: String::new(),
     };
     let system =
-        crate::result::synthetic::SYSTEMS.into_iter().rfind(|system| label.starts_with(system));
+        crate::result::testing::SYSTEMS.into_iter().rfind(|system| label.starts_with(system));
     recompute(ComparedCell {
         nodes: Some(1),
         cell: point.to_owned(),

@@ -245,7 +245,7 @@ mod tests {
     use super::*;
     use crate::model::metric;
     use crate::report::group::groups;
-    use crate::result::synthetic::{capacity_cell, cell, manifest};
+    use crate::result::testing::{capacity_cell, cell, manifest};
     use crate::result::{CellOutcome, CellOutput, Observation, RunFolder, Summary, summarize};
 
     fn summary(cells: &[CellOutput]) -> Summary {

@@ -2,7 +2,7 @@
 
 use super::hostile::HOSTILE;
 use super::*;
-use crate::result::synthetic::cell as raw_cell;
+use crate::result::testing::cell as raw_cell;
 use crate::result::{CellOutput, Fault, PartitionRecovery, Unavailable, WindowRow};
 
 const SECOND: u64 = 1_000_000_000;

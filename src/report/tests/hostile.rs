@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::metric;
 use crate::result::Observation;
-use crate::result::synthetic::{cell as raw_cell, manifest, throughput_run};
+use crate::result::testing::{cell as raw_cell, manifest, throughput_run};
 
 /// What someone could name a system to break a page, a table or a spreadsheet.
 pub const HOSTILE: &str =
@@ -110,7 +110,7 @@ fn a_scenario_named_like_an_attack_does_no_harm() {
     ];
     folder.write_cell(&output).unwrap();
     report(&folder).unwrap();
-    let mut comparison = example::comparison();
+    let mut comparison = testing::comparison();
     comparison.profile = NAME.into();
     for run in &mut comparison.runs {
         (run.run, run.scenario, run.host) = (NAME.into(), NAME.into(), NAME.into());
@@ -137,7 +137,7 @@ fn a_scenario_named_like_an_attack_does_no_harm() {
 
 #[test]
 fn hostile_and_endless_names_stay_inside_their_panels() {
-    let mut comparison = example::comparison();
+    let mut comparison = testing::comparison();
     for claim in &mut comparison.claims {
         claim.verdict = HOSTILE.repeat(6);
         for cell in &mut claim.cells {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::metric;
 use crate::result::Observation;
-use crate::result::synthetic::{SYSTEMS, capacity_cell, latency_run, manifest, throughput_run};
+use crate::result::testing::{SYSTEMS, capacity_cell, latency_run, manifest, throughput_run};
 
 #[test]
 fn a_run_is_rendered_from_raw_data_alone_and_twice_alike() {
@@ -160,7 +160,7 @@ fn the_index_lists_runs_and_comparisons_and_survives_damage() {
     assert!(read().contains("None yet"));
     let folder = throughput_run(dir.path(), 1);
     report(&folder).unwrap();
-    write_comparison(&dir.path().join("quick"), &example::comparison()).unwrap();
+    write_comparison(&dir.path().join("quick"), &testing::comparison()).unwrap();
     let damaged = dir.path().join("runs/2026-01-01T000000.000Z-damaged-abc");
     files::write_atomic(&damaged.join("manifest.json"), b"{").unwrap();
     write_index(dir.path()).unwrap();
