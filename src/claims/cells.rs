@@ -8,13 +8,13 @@
 use super::data::empty_cell;
 use super::faults;
 use super::tries;
-use crate::model::{Aggregate, Measure, Point, Unit};
+use crate::model::{Aggregate, Measure, Point, Told, Unit};
 use crate::result::words::{name, survival};
 use crate::result::{
     BlockValue, CellOutcome, CellSummary, ComparedCell, Kind, Summary, Survives, measured,
 };
 use crate::stats::compare::LEAST_BLOCKS;
-use crate::stats::over_blocks;
+use crate::stats::{over_blocks, told_over_blocks};
 use indexmap::IndexMap;
 use itertools::Itertools;
 
@@ -89,6 +89,7 @@ pub(super) fn block(cell: &CellSummary, value: Option<f64>, n: u64, because: Str
     BlockValue {
         block: cell.block,
         value,
+        at_most: None,
         floor: None,
         n,
         valid: cell.valid,
@@ -155,14 +156,17 @@ pub(super) fn joined(matrix: &str, own: &str) -> String {
 pub fn recompute(mut cell: ComparedCell) -> ComparedCell {
     let values: Vec<f64> = cell.per_block.iter().filter_map(|block| block.value).collect();
     let over = over_blocks(&cell.metric, &cell.unit, &values);
-    let mean = over.and_then(|over| over.mean);
-    cell.value = over.map(|over| over.value);
+    let told: Vec<Told<f64>> = cell.per_block.iter().filter_map(BlockValue::told).collect();
+    let whole = told_over_blocks(&cell.metric, &cell.unit, &told);
+    let mean = over.and_then(|over| over.mean).filter(|_| values.len() == told.len());
+    cell.value = whole.and_then(Told::value);
+    cell.at_most = whole.and_then(Told::at_most);
     cell.interval = mean.and_then(|mean| mean.interval());
-    cell.blocks = values.len() as u32;
-    let counted = cell.per_block.iter().filter(|block| block.value.is_some());
+    cell.blocks = told.len() as u32;
+    let counted = cell.per_block.iter().filter(|block| block.told().is_some());
     cell.n = counted.fold(0, |n, block| n.saturating_add(block.n));
     cell.kind = match cell.kind {
-        Kind::Cannot | Kind::NotMeasured if values.is_empty() => cell.kind,
+        Kind::Cannot | Kind::NotMeasured if told.is_empty() => cell.kind,
         _ if cell.per_block.iter().any(|block| block.valid) => Kind::Measured,
         _ => Kind::NotMeasured,
     };

@@ -4,7 +4,7 @@
 //! How injections and blocks are put together is said by [`crate::result::fault_figures`].
 
 use super::cells::{block, cell_of, joined, recompute};
-use crate::model::{BASE, Metric, metric};
+use crate::model::{BASE, Metric, Told, metric};
 use crate::result::fault_figures::{FAULT_FIGURES, FaultFigure, caveat};
 use crate::result::words::copies;
 use crate::result::{
@@ -61,7 +61,7 @@ fn of_blocks(
     run: &str,
 ) -> ComparedCell {
     let mut per_block: Vec<BlockValue> = group.iter().map(block).collect();
-    let empty = per_block.iter().all(|block| block.value.is_none());
+    let empty = per_block.iter().all(|block| block.told().is_none());
     let unable =
         acknowledged && empty && group.iter().any(|cell| cell.valid && cell.counts.acked.is_none());
     let kind = if unable { Kind::Cannot } else { Kind::Measured };
@@ -85,15 +85,18 @@ fn block_of(cell: &CellSummary, point: &str, figure: &FaultFigure) -> BlockValue
     let faults = injected(cell, point);
     let struck: Vec<&Fault> =
         faults.iter().copied().filter(|fault| fault.took_effect_at_ns.is_some()).collect();
-    let value = figure.of_block(&struck).filter(|_| cell.valid);
+    let whole = figure.of_block(&struck).filter(|_| cell.valid);
     let mut because = what_happened(cell, &faults);
-    if because.is_empty() && value.is_none() {
+    if because.is_empty() && whole.is_none() {
         let told = struck.iter().map(|fault| fault.text.as_str()).find(|text| !text.is_empty());
         because = told.unwrap_or("not known").into();
     } else if because.is_empty() && figure.metric == metric::FAULT_RPO {
         because = caveat(&struck);
+    } else if because.is_empty() {
+        because = figure.interrupted(&struck);
     }
-    block(cell, value, struck.len() as u64, because)
+    let (value, at_most) = (whole.and_then(Told::value), whole.and_then(Told::at_most));
+    BlockValue { at_most, ..block(cell, value, struck.len() as u64, because) }
 }
 
 fn count_of(cell: &CellSummary, point: &str, of: fn(&CellSummary) -> Option<u64>) -> BlockValue {
@@ -243,6 +246,15 @@ mod tests {
         });
         assert!(all.iter().all(|cell| cell.value.is_none() && cell.text.contains("invalid: late")));
         assert_eq!(cells(&[], |_| {}).len(), 0);
+    }
+
+    #[test]
+    fn what_was_never_interrupted_has_a_bound_and_no_value() {
+        let never = || Fault { rto_publish_at_most_ns: Some(SECOND / 10), ..fault(0, None) };
+        let all = cells(&[never(), never(), fault(0, Some(12))], |_| {});
+        let rto = found(&all, "fault.rto_publish");
+        assert_eq!((rto.value, rto.at_most, rto.n, rto.blocks), (None, Some(1e8), 3, 1));
+        assert_eq!(rto.text, "interrupted by 1 of 3 faults");
     }
 
     #[test]

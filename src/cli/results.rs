@@ -3,6 +3,7 @@
 use super::args::TableArgs;
 use super::exit::{Code, Failure};
 use super::{Outcome, out, width};
+use crate::model::Told;
 use crate::result::{
     CellSummary, Comparison, Fault, Judged, Kind, Manifest, RunFolder, Summary, files, words,
 };
@@ -242,16 +243,21 @@ fn fault_text(fault: &Fault) -> String {
     }
     let time = |ns: u64| words::time(ns as f64);
     let times = [
-        ("publish back after", fault.rto_publish_ns),
-        ("delivery", fault.rto_deliver_ns),
-        ("90 % of the rate", fault.rto_90_ns),
-        ("a new client", fault.probe_rto_ns),
-        ("every copy", fault.redundancy_ns),
+        ("publish back after", fault.rto_publish()),
+        ("delivery", fault.rto_deliver()),
+        ("90 % of the rate", fault.rto_90()),
+        ("a new client", fault.probe_rto_ns.map(Told::Value)),
+        ("every copy", fault.redundancy_ns.map(Told::Value)),
     ];
-    let mut said: Vec<String> = times
-        .iter()
-        .map(|(name, ns)| format!("{name} {}", ns.map_or("unknown".into(), time)))
-        .collect();
+    let back = |(name, one): (&str, Option<Told>)| match one {
+        None => format!("{name} unknown"),
+        Some(Told::Value(ns)) => format!("{name} {}", time(ns)),
+        Some(bound) => {
+            let what = name.trim_end_matches(" back after");
+            format!("{what} {}", words::told(bound.map(|ns| ns as f64), words::time))
+        }
+    };
+    let mut said: Vec<String> = times.into_iter().map(back).collect();
     said.extend(fault.scripted_ns.map(|ns| format!("of it scripted {}", time(ns))));
     said.push(match (fault.rpo_messages, fault.rpo_ns) {
         (Some(0), _) => "nothing acknowledged lost".to_owned(),

@@ -5,7 +5,7 @@
 use super::cell_run::CellRun;
 use crate::clock::Clock;
 use crate::driver::fake::{Behaviour, Fake, Harm, Outage};
-use crate::model::System;
+use crate::model::{System, Told};
 use crate::record::SILENCE_NS;
 use crate::result::{CellOutput, CellRecord, Counts, Fault, Judged, judge};
 use crate::scenario::{Cell, FaultAction, FaultPlan, Load, Message, SystemConfig};
@@ -245,8 +245,13 @@ fn the_outage_of_one_stream_is_its_own() {
     let (faults, _) = one_fault(interrupted(vec![outage]), 12_500, 3);
     let found: Vec<_> =
         faults[0].partitions.iter().map(|s| (s.rto_publish_ns, s.rto_deliver_ns)).collect();
-    let whole = Some(SILENCE_NS);
-    assert_eq!((found[0], found[2]), ((whole, whole), (whole, whole)), "{faults:?}");
+    assert_eq!((found[0], found[2]), ((None, None), (None, None)), "{faults:?}");
+    let whole = |partition: usize| {
+        let found = &faults[0].partitions[partition];
+        (found.rto_publish_at_most_ns, found.rto_deliver_at_most_ns)
+    };
+    let bound = Some(SILENCE_NS);
+    assert_eq!([whole(0), whole(1), whole(2)], [(bound, bound), (None, None), (bound, bound)]);
     assert!(near(found[1].0, 500 * MS) && near(found[1].1, 500 * MS), "{faults:?}");
     assert!(
         near(faults[0].rto_publish_ns, 500 * MS) && near(faults[0].rto_90_ns, 500 * MS),
@@ -303,7 +308,7 @@ fn what_never_comes_back_has_no_time_and_what_is_not_touched_has_none_to_speak_o
     let trifle = Outage { from_ns: 400 * MS, length_ns: 5 * MS, ..Outage::default() };
     let (faults, _) = one_fault(interrupted(vec![trifle]), 10_000, 1);
     assert_eq!(
-        (faults[0].rto_publish_ns, faults[0].rpo_messages, faults[0].rpo_ns),
-        (Some(SILENCE_NS), Some(0), Some(0))
+        (faults[0].rto_publish(), faults[0].rpo_messages, faults[0].rpo_ns),
+        (Some(Told::AtMost(SILENCE_NS)), Some(0), Some(0))
     );
 }

@@ -32,6 +32,7 @@ pub mod metric;
 mod point;
 mod quantile;
 mod system;
+mod told;
 mod unit;
 
 pub use fault_kind::{FaultKind, FaultTarget, Grip, Threat};
@@ -40,6 +41,7 @@ pub use metric::{Aggregate, Metric};
 pub use point::{BASE, Point};
 pub use quantile::Quantile;
 pub use system::{Marker, MessageStore, Software, System, SystemStyle};
+pub use told::Told;
 pub use unit::{Unit, three_digits};
 
 use schemars::JsonSchema;

@@ -76,7 +76,7 @@ impl<'a> Cells<'a> {
         cells
             .iter()
             .filter(fits)
-            .find(|cell| cell.value.is_some())
+            .find(|cell| cell.told().is_some())
             .or_else(|| cells.iter().find(fits))
             .copied()
     }
@@ -96,7 +96,7 @@ impl<'a> Cells<'a> {
     /// Why a label has nothing: that it cannot, or what else its cells say.
     pub fn absent(&self, label: &str) -> Option<String> {
         let of_label = || self.all.iter().filter(|cell| cell.label == label);
-        if of_label().any(|cell| cell.value.is_some()) {
+        if of_label().any(|cell| cell.told().is_some()) {
             return None;
         }
         of_label()

@@ -6,11 +6,12 @@
 
 use super::group::Group;
 use super::table::DataTable;
-use crate::model::{FaultKind, FaultTarget};
+use crate::model::{FaultKind, FaultTarget, Told};
 use crate::result::fault_figures::{FaultFigure, RPO};
-use crate::result::words::{copies, grouped, name as word, or_dash, significant, time};
+use crate::result::words::{copies, grouped, name as word, or_dash, significant, time, told};
 use crate::result::{CellRecord, CellSummary, Fault, StoredCell, Summary};
 use itertools::Itertools;
+use std::cmp::Ordering;
 
 /// One kind of fault on one label.
 pub struct FaultCost<'a> {
@@ -72,7 +73,7 @@ impl<'a> FaultCost<'a> {
 
     /// Acknowledged messages that are gone; `None` where one injection does not tell.
     pub fn lost(&self) -> Option<u64> {
-        RPO.over_blocks(&self.blocks).map(|lost| lost as u64)
+        RPO.over_blocks(&self.blocks)?.value().map(|lost| lost as u64)
     }
 
     /// `12 of 60,000`, or `10 to 12 of 60,000`: a simulated power loss takes the most.
@@ -92,18 +93,27 @@ impl<'a> FaultCost<'a> {
     }
 
     /// Value, least and most of a time; `None` where one injection has none.
-    pub fn time(&self, figure: &FaultFigure) -> Option<[f64; 3]> {
+    pub fn time(&self, figure: &FaultFigure) -> Option<[Told<f64>; 3]> {
         let value = figure.over_blocks(&self.blocks)?;
-        let values = || self.struck().filter_map(|fault| Some((figure.of)(fault)? as f64));
-        Some([value, values().fold(value, f64::min), values().fold(value, f64::max)])
+        let each = || self.struck().filter_map(|fault| figure.told(fault));
+        let order = |a: &Told<f64>, b: &Told<f64>| a.partial_cmp(b).unwrap_or(Ordering::Equal);
+        Some([value, each().min_by(order)?, each().max_by(order)?])
     }
 
-    /// `8.91 s`, or `8.91 s (8.10 s to 9.70 s)` of several.
+    /// `8.91 s`, or `8.91 s (8.10 s to 9.70 s)` of several; and where some never interrupted,
+    /// `never interrupted (by 1 of 3: 12.0 s at most)`.
     pub fn time_in_words(&self, figure: &FaultFigure) -> String {
-        let words = |ns: f64| if ns == 0.0 { "0".to_owned() } else { time(ns) };
+        let words =
+            |one: Told<f64>| told(one, |ns| if ns == 0.0 { "0".to_owned() } else { time(ns) });
         match self.time(figure) {
-            Some([value, least, most]) if least < most => {
-                format!("{} ({} to {})", words(value), words(least), words(most))
+            Some([value, Told::AtMost(_), Told::Value(most)]) => {
+                let hit = self.struck().filter_map(|fault| figure.told(fault)?.value()).count();
+                let (all, most) = (self.struck().count(), words(Told::Value(most)));
+                format!("{} (interrupted by {hit} of {all}, {most} at most)", words(value))
+            }
+            Some([value, Told::Value(least), Told::Value(most)]) if least < most => {
+                let [least, most] = [least, most].map(|ns| words(Told::Value(ns)));
+                format!("{} ({least} to {most})", words(value))
             }
             Some([value, ..]) => words(value),
             None => {
@@ -203,14 +213,17 @@ fn row(record: &CellRecord, fault: &Fault, verdict: &str, guarantee: &str) -> Ve
     let at = |ns: Option<u64>| or_dash(ns, |ns| significant((ns as f64 - start as f64) / 1e9));
     let long = |ns: Option<u64>| or_dash(ns, |ns| significant(ns as f64 / 1e9));
     let healed = if fault.for_good() { "never".to_owned() } else { at(fault.healed_at_ns) };
-    let rto = [fault.rto_publish_ns, fault.rto_deliver_ns, fault.rto_90_ns];
+    let rto = [fault.rto_publish(), fault.rto_deliver(), fault.rto_90()];
+    let back = |one: Option<Told>| {
+        or_dash(one, |one| told(one.map(|ns| ns as f64), |ns| significant(ns / 1e9)))
+    };
     let text = |text: &str| or_dash((!text.is_empty()).then_some(text), str::to_owned);
     let mut row = Vec::from([&fault.kind, &fault.target, &fault.node].map(|name| text(name)));
     row.extend([at(fault.planned_at_ns), at(fault.took_effect_at_ns), healed]);
-    row.extend(rto.map(long));
+    row.extend(rto.map(back));
     row.push(long(fault.scripted_ns));
     let copies = copies(&record.system, &record.survives, record.nodes);
-    row.extend(rto.map(|ns| long(fault.unscripted(ns, copies))));
+    row.extend(rto.map(|one| long(fault.unscripted(one.and_then(Told::value), copies))));
     row.push(text(&unavailable(fault, start)));
     row.push(or_dash(fault.rpo_messages, |most| {
         range(fault.rpo_least_messages.unwrap_or(most), most)

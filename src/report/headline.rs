@@ -5,9 +5,9 @@ use super::cells::{Cells, brief, reason, variant};
 use super::quantity;
 use super::scaling::{FAN_OUT, families};
 use crate::claims::{self, Headline, Worded};
-use crate::model::metric::FAULT_RPO;
-use crate::model::{FaultKind, FaultTarget, Point, Unit};
-use crate::result::words::{TimeUnit, grouped, significant, time};
+use crate::model::metric::{FAULT_RPO, FAULT_RTO_PUBLISH};
+use crate::model::{FaultKind, FaultTarget, Point, Told, Unit};
+use crate::result::words::{TimeUnit, grouped, significant, time, told};
 use crate::result::{ComparedCell, Kind};
 use itertools::Itertools;
 
@@ -221,8 +221,9 @@ fn cost(cells: &Cells<'_>, lost: &ComparedCell) -> String {
     let value = |metric: &str| cells.beside(lost, metric).and_then(|cell| cell.value);
     let of = value("fault.acked")
         .map_or_else(String::new, |acked| format!(" of {}", quantity::plain(acked)));
-    let back = match value("fault.rto_publish") {
-        Some(ns) => format!(", back in {}", time(ns)),
+    let back = match cells.beside(lost, FAULT_RTO_PUBLISH.name).and_then(ComparedCell::told) {
+        Some(Told::Value(ns)) => format!(", back in {}", time(ns)),
+        Some(bound) => format!(", {}", told(bound, time)),
         None => ", not all back".to_owned(),
     };
     format!("{}{of} lost{back}", quantity::plain(messages))

@@ -5,7 +5,7 @@ use super::cells::Cells;
 use super::group::known_or_new;
 use super::{headline, quantity};
 use crate::model::{System, Unit};
-use crate::result::words::{TimeUnit, grouped, or_dash, significant};
+use crate::result::words::{TimeUnit, grouped, or_dash, significant, told};
 use crate::result::{CellId, Claim, ComparedCell, Comparison, Kind};
 use itertools::Itertools;
 
@@ -174,7 +174,9 @@ fn metric_table(metric: &str, cells: &[&ComparedCell]) -> Table {
             name(cell),
             cell.cell.clone(),
             or_dash(
-                cell.value.map(print).or((cell.kind == Kind::Cannot).then(|| "cannot".to_owned())),
+                cell.told()
+                    .map(|one| told(one, print))
+                    .or((cell.kind == Kind::Cannot).then(|| "cannot".to_owned())),
                 |text| text,
             ),
             span(cell.interval, print),

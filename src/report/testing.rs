@@ -34,6 +34,7 @@ impl Row {
         let block = |block: u32, factor: f64| BlockValue {
             block,
             value: value.map(|value| value * factor),
+            at_most: None,
             floor: None,
             n: 10_000,
             valid: true,
@@ -51,6 +52,7 @@ impl Row {
             metric: metric.into(),
             kind: if cannot { Kind::Cannot } else { Kind::Measured },
             value,
+            at_most: None,
             unit: unit.into(),
             interval: value.filter(|value| *value > 0.0).map(|value| [value * 0.93, value * 1.07]),
             n: if cannot { 0 } else { 30_000 },

@@ -42,6 +42,7 @@ fn cell(
     let block = |block, factor: f64| BlockValue {
         block,
         value: value.map(|value| value * factor),
+        at_most: None,
         floor: None,
         n: 10_000,
         valid: true,
@@ -57,6 +58,7 @@ fn cell(
         metric: metric.into(),
         kind: Kind::Measured,
         value,
+        at_most: None,
         unit: unit.into(),
         interval: value.map(|value| [value * 0.96, value * 1.04]),
         n: 30_000,

@@ -142,7 +142,7 @@ pub fn csv(comparison: &Comparison, path: &Path) -> Result<Vec<u8>, ResultError>
     let mut writer = csv::Writer::from_writer(Vec::new());
     let head = [
         "claim", "verdict", "label", "system", "variant", "cell", "metric", "kind", "value",
-        "unit", "low", "high", "n", "blocks", "text", "run", "source",
+        "at_most", "unit", "low", "high", "n", "blocks", "text", "run", "source",
     ];
     writer.write_record(head).map_err(|error| ResultError::corrupt(path, error))?;
     for claim in comparison.claims.iter().chain(&comparison.uses) {
@@ -160,6 +160,7 @@ pub fn csv(comparison: &Comparison, path: &Path) -> Result<Vec<u8>, ResultError>
                 escape::csv(&cell.metric),
                 name(&cell.kind),
                 number(cell.value),
+                number(cell.at_most),
                 escape::csv(&cell.unit),
                 number(cell.interval.map(|[low, _]| low)),
                 number(cell.interval.map(|[_, high]| high)),

@@ -2,8 +2,11 @@
 //! verdict, so that the verdicts can be computed again from this file alone.
 
 use super::error::ResultError;
+use super::fault_figures::{RTO_90, RTO_DELIVER, RTO_PUBLISH};
 use super::files;
 use super::summary::{CellOutcome, Status, Survives};
+use crate::model::Told;
+use crate::record::SILENCE_NS;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,7 +35,10 @@ impl Comparison {
     }
 
     pub fn read(dir: &Path) -> Result<Self, ResultError> {
-        files::read_json(&dir.join(FILE))
+        let mut read: Self = files::read_json(&dir.join(FILE))?;
+        let rows = read.claims.iter_mut().chain(&mut read.uses);
+        rows.flat_map(|row| &mut row.cells).for_each(ComparedCell::told_apart);
+        Ok(read)
     }
 }
 
@@ -106,6 +112,10 @@ pub struct ComparedCell {
     /// ratios; the worst of what is yes or no and of sizes; the largest of peaks; else the
     /// arithmetic mean.
     pub value: Option<f64>,
+    /// Of a recovery where service was never interrupted: for so long at most; then there is no
+    /// value.
+    #[serde(default)]
+    pub at_most: Option<f64>,
     /// Such as `msg/s`, `ns` or `×`.
     pub unit: String,
     /// 95 % interval over the blocks; `null` below 3 blocks.
@@ -127,6 +137,32 @@ pub struct ComparedCell {
     pub per_block: Vec<BlockValue>,
 }
 
+impl ComparedCell {
+    pub fn told(&self) -> Option<Told<f64>> {
+        Told::read(self.value, self.at_most)
+    }
+
+    /// Earlier tables have the bound in place of the value.
+    fn told_apart(&mut self) {
+        let bound = SILENCE_NS as f64;
+        let mut times = [RTO_PUBLISH, RTO_DELIVER, RTO_90].into_iter();
+        if times.any(|figure| figure.metric.name == self.metric) {
+            let blocks = self.per_block.iter_mut().map(|one| (&mut one.value, &mut one.at_most));
+            for (value, at_most) in blocks.chain([(&mut self.value, &mut self.at_most)]) {
+                if *value == Some(bound) {
+                    (*value, *at_most) = (None, Some(bound));
+                }
+            }
+        }
+    }
+}
+
+impl BlockValue {
+    pub fn told(&self) -> Option<Told<f64>> {
+        Told::read(self.value, self.at_most)
+    }
+}
+
 /// One block of a cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BlockValue {
@@ -134,6 +170,9 @@ pub struct BlockValue {
     /// `null` when the block has none that may be shown: spoilt by the harness, or a latency under
     /// overload.
     pub value: Option<f64>,
+    /// As that of the cell.
+    #[serde(default)]
+    pub at_most: Option<f64>,
     /// What the path costs without a broker, in the same unit; `null` where it was not measured.
     pub floor: Option<f64>,
     /// Samples behind a latency; behind a rate, messages delivered over the whole run.

@@ -2,12 +2,15 @@
 //! block, and then by the same rule over the blocks. Losses are summed, times are the median, what
 //! reaches back is the most.
 //!
+//! What was never interrupted has a bound and no time; how many injections interrupted is told beside
+//! it.
+//!
 //! What one injection of a block does not tell, the block does not: a recovery that was never seen
 //! is no time at all.
 
 use super::Fault;
 use super::words::grouped;
-use crate::model::{FaultKind, Metric, metric};
+use crate::model::{FaultKind, Metric, Told, metric};
 
 pub struct FaultFigure {
     /// The registry says how its values are put together.
@@ -16,52 +19,73 @@ pub struct FaultFigure {
     pub head: &'static str,
     /// Has no meaning where nothing is acknowledged.
     pub acknowledged: bool,
-    pub of: fn(&Fault) -> Option<u64>,
+    pub of: fn(&Fault) -> Option<Told>,
 }
 
 macro_rules! figures {
-    ($($id:ident $metric:ident $head:literal $acknowledged:literal $field:ident;)*) => {
+    ($($id:ident $metric:ident $head:literal $acknowledged:literal $of:expr;)*) => {
         $(pub const $id: FaultFigure = FaultFigure {
             metric: metric::$metric,
             head: $head,
             acknowledged: $acknowledged,
-            of: |fault| fault.$field,
+            of: $of,
         };)*
         pub const FAULT_FIGURES: &[FaultFigure] = &[$($id),*];
     };
 }
 
+macro_rules! value {
+    ($field:ident) => {
+        |fault| fault.$field.map(Told::Value)
+    };
+}
+
 figures! {
-    RPO FAULT_RPO "acknowledged and lost (RPO)" true rpo_messages;
-    RPO_TIME FAULT_RPO_TIME "lost over the last" true rpo_ns;
-    RTO_PUBLISH FAULT_RTO_PUBLISH "taken again after (RTO)" true rto_publish_ns;
-    RTO_DELIVER FAULT_RTO_DELIVER "delivered again after" false rto_deliver_ns;
-    RTO_90 FAULT_RTO_90 "90 % of the rate after" true rto_90_ns;
-    SCRIPTED FAULT_SCRIPTED "of it by the script" false scripted_ns;
-    REDUNDANCY FAULT_REDUNDANCY "all copies after" false redundancy_ns;
-    PROBE FAULT_PROBE "new client after" false probe_rto_ns;
+    RPO FAULT_RPO "acknowledged and lost (RPO)" true value!(rpo_messages);
+    RPO_TIME FAULT_RPO_TIME "lost over the last" true value!(rpo_ns);
+    RTO_PUBLISH FAULT_RTO_PUBLISH "taken again after (RTO)" true Fault::rto_publish;
+    RTO_DELIVER FAULT_RTO_DELIVER "delivered again after" false Fault::rto_deliver;
+    RTO_90 FAULT_RTO_90 "90 % of the rate after" true Fault::rto_90;
+    SCRIPTED FAULT_SCRIPTED "of it by the script" false value!(scripted_ns);
+    REDUNDANCY FAULT_REDUNDANCY "all copies after" false value!(redundancy_ns);
+    PROBE FAULT_PROBE "new client after" false value!(probe_rto_ns);
 }
 
 impl FaultFigure {
     /// Of the injections of one block that took effect.
-    pub fn of_block(&self, struck: &[&Fault]) -> Option<f64> {
-        let values: Option<Vec<f64>> =
-            struck.iter().map(|fault| (self.of)(fault).map(|value| value as f64)).collect();
-        self.metric.over_blocks.of(&values?)
+    pub fn of_block(&self, struck: &[&Fault]) -> Option<Told<f64>> {
+        let told: Option<Vec<_>> = struck.iter().map(|fault| self.told(fault)).collect();
+        self.metric.over_blocks.of_told(&told?)
+    }
+
+    pub fn told(&self, fault: &Fault) -> Option<Told<f64>> {
+        Some((self.of)(fault)?.map(|value| value as f64))
     }
 
     /// Of some blocks that had any; `None` where one of them does not tell.
-    pub fn over_blocks(&self, blocks: &[Vec<&Fault>]) -> Option<f64> {
-        let values: Option<Vec<f64>> = blocks.iter().map(|struck| self.of_block(struck)).collect();
-        self.metric.over_blocks.of(&values?)
+    pub fn over_blocks(&self, blocks: &[Vec<&Fault>]) -> Option<Told<f64>> {
+        let told: Option<Vec<_>> = blocks.iter().map(|struck| self.of_block(struck)).collect();
+        self.metric.over_blocks.of_told(&told?)
     }
+
+    /// `interrupted by 1 of 3 faults`; empty where all have a time.
+    pub fn interrupted(&self, struck: &[&Fault]) -> String {
+        let told = struck.iter().filter_map(|fault| (self.of)(fault)).collect::<Vec<_>>();
+        match told.iter().filter(|told| told.at_most().is_some()).count() {
+            0 => String::new(),
+            never => format!("interrupted by {} of {}", told.len() - never, faults(struck.len())),
+        }
+    }
+}
+
+fn faults(count: usize) -> String {
+    if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") }
 }
 
 /// What a number of lost messages can and cannot say: losses come in clusters, so faults are what
 /// is counted.
 pub fn caveat(struck: &[&Fault]) -> String {
-    let faults =
-        if struck.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", struck.len()) };
+    let faults = faults(struck.len());
     let simulated = if struck.iter().any(|fault| fault.fault_kind() == Some(FaultKind::PowerLoss)) {
         "; simulated power loss"
     } else {
@@ -96,16 +120,32 @@ mod tests {
         let blocks = [vec![&all[0], &all[1], &all[2]], vec![&all[3]]];
         assert_eq!(
             [RPO, RPO_TIME, RTO_PUBLISH].map(|figure| figure.over_blocks(&blocks)),
-            [12.0, 7000.0, 50.0].map(Some)
+            [12.0, 7000.0, 50.0].map(|value| Some(Told::Value(value)))
         );
         assert_eq!(caveat(&blocks.concat()), "lost in 2 of 4 faults");
+    }
+
+    #[test]
+    fn what_was_never_interrupted_is_no_time() {
+        let never = Fault { rto_publish_at_most_ns: Some(100_000_000), ..fault(0, None) };
+        let slow = fault(0, Some(12_000_000_000));
+        let of_earlier = fault(0, Some(100_000_000));
+        let all = [&never, &of_earlier, &slow];
+        assert_eq!(RTO_PUBLISH.of_block(&all), Some(Told::AtMost(1e8)));
+        assert_eq!(RTO_PUBLISH.interrupted(&all), "interrupted by 1 of 3 faults");
+        let blocks = [vec![&never], vec![&slow], vec![&slow]];
+        assert_eq!(RTO_PUBLISH.over_blocks(&blocks), Some(Told::Value(12e9)));
+        assert_eq!(RTO_PUBLISH.interrupted(&[&slow]), "");
     }
 
     #[test]
     fn what_one_does_not_tell_all_do_not() {
         let all = [fault(0, Some(30)), fault(0, None)];
         let blocks = [vec![&all[0]], vec![&all[1]]];
-        assert_eq!((RTO_PUBLISH.over_blocks(&blocks), RPO.over_blocks(&blocks)), (None, Some(0.0)));
+        assert_eq!(
+            (RTO_PUBLISH.over_blocks(&blocks), RPO.over_blocks(&blocks)),
+            (None, Some(Told::Value(0.0)))
+        );
         assert_eq!((RPO.over_blocks(&[]), RPO.of_block(&[])), (None, None));
         assert_eq!(caveat(&[&all[0]]), "none in 1 fault");
     }

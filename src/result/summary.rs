@@ -5,8 +5,8 @@
 
 use super::measure::Distributions;
 use super::observation::Observation;
-use crate::model::{FaultKind, FaultTarget, Latency};
-use crate::record::Counted;
+use crate::model::{FaultKind, FaultTarget, Latency, Told};
+use crate::record::{Counted, SILENCE_NS};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -300,9 +300,17 @@ pub struct Fault {
     /// Why it could not be taken back.
     #[serde(default)]
     pub not_healed: Option<String>,
+    /// From taking effect until messages were acknowledged again. `null` where that was not seen,
+    /// and where they always were: then it is so long at most, 100 ms or the longest pause.
     pub rto_publish_ns: Option<u64>,
+    #[serde(default)]
+    pub rto_publish_at_most_ns: Option<u64>,
     pub rto_deliver_ns: Option<u64>,
+    #[serde(default)]
+    pub rto_deliver_at_most_ns: Option<u64>,
     pub rto_90_ns: Option<u64>,
+    #[serde(default)]
+    pub rto_90_at_most_ns: Option<u64>,
     pub rpo_messages: Option<u64>,
     pub rpo_ns: Option<u64>,
     /// Of a simulated power loss, which takes the most that can be lost: the least, where the
@@ -355,17 +363,37 @@ impl Fault {
         let alone = copies <= 1 || self.everywhere();
         since_effect_ns.filter(|_| alone).map(|ns| ns.saturating_sub(self.scripted_ns.unwrap_or(0)))
     }
+
+    pub fn rto_publish(&self) -> Option<Told> {
+        rto(self.rto_publish_ns, self.rto_publish_at_most_ns)
+    }
+
+    pub fn rto_deliver(&self) -> Option<Told> {
+        rto(self.rto_deliver_ns, self.rto_deliver_at_most_ns)
+    }
+
+    pub fn rto_90(&self) -> Option<Told> {
+        rto(self.rto_90_ns, self.rto_90_at_most_ns)
+    }
 }
 
-/// How one partition or stream recovered from a fault. A time of 100 ms says: never interrupted for
-/// longer than that.
+/// Earlier results have the bound in place of the value.
+fn rto(ns: Option<u64>, at_most_ns: Option<u64>) -> Option<Told> {
+    Told::read(ns, at_most_ns.or(ns.filter(|ns| *ns == SILENCE_NS)))
+}
+
+/// How one partition or stream recovered from a fault: times and bounds as those of the fault.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 pub struct PartitionRecovery {
     #[serde(rename = "stream")]
     pub partition: u16,
     pub rto_publish_ns: Option<u64>,
+    #[serde(default)]
+    pub rto_publish_at_most_ns: Option<u64>,
     /// Of the slowest subscription.
     pub rto_deliver_ns: Option<u64>,
+    #[serde(default)]
+    pub rto_deliver_at_most_ns: Option<u64>,
 }
 
 /// A time without acknowledgements on one partition or stream.

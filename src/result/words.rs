@@ -5,7 +5,8 @@
 //! stands.
 
 use super::summary::Survives;
-use crate::model::System;
+use crate::model::{System, Told};
+use crate::record::SILENCE_NS;
 
 /// The word that stands for a variant in our JSON files.
 pub fn name(variant: &impl serde::Serialize) -> String {
@@ -89,6 +90,16 @@ pub fn time(ns: f64) -> String {
         _ => TimeUnit::Second,
     };
     format!("{} {}", unit.of(ns), unit.name())
+}
+
+/// A value as `words` has it, or that there was no interruption: shorter than can be seen, or as
+/// long as the longest pause.
+pub fn told(told: Told<f64>, words: impl FnOnce(f64) -> String) -> String {
+    match told {
+        Told::Value(value) => words(value),
+        Told::AtMost(bound) if bound <= SILENCE_NS as f64 => "never interrupted".to_owned(),
+        Told::AtMost(bound) => format!("never interrupted (pauses ≤ {})", time(bound)),
+    }
 }
 
 /// A large count or rate on its own: `12.3k`, `1.23M`.

@@ -2,7 +2,7 @@
 //! alike.
 
 use super::compare::GeometricMean;
-use crate::model::{Aggregate, Unit, metric};
+use crate::model::{Aggregate, Told, Unit, metric};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OverBlocks {
@@ -15,13 +15,21 @@ pub struct OverBlocks {
 /// registered, as in results of another version, or stands in another unit than its own, such as
 /// the share of several tries, goes by its unit.
 pub fn over_blocks(name: &str, unit: &str, values: &[f64]) -> Option<OverBlocks> {
-    let unit = Unit::from_name(unit);
-    let known = metric::find(name)
-        .filter(|metric| Some(metric.unit) == unit)
-        .map(|metric| metric.over_blocks);
-    let over = known.or(unit.map(by_unit)).unwrap_or(Aggregate::Mean);
+    let over = aggregate(name, unit);
     let mean = GeometricMean::of(values).filter(|_| over == Aggregate::Geometric);
     Some(OverBlocks { value: over.of(values)?, mean })
+}
+
+/// The same where some blocks tell only a bound.
+pub fn told_over_blocks(name: &str, unit: &str, told: &[Told<f64>]) -> Option<Told<f64>> {
+    aggregate(name, unit).of_told(told)
+}
+
+fn aggregate(name: &str, unit: &str) -> Aggregate {
+    let unit = Unit::from_name(unit);
+    let known = metric::find(name).filter(|metric| Some(metric.unit) == unit);
+    let known = known.map(|metric| metric.over_blocks);
+    known.or(unit.map(by_unit)).unwrap_or(Aggregate::Mean)
 }
 
 fn by_unit(unit: Unit) -> Aggregate {
@@ -41,6 +49,23 @@ fn by_unit(unit: Unit) -> Aggregate {
 }
 
 impl Aggregate {
+    /// One of several of which some tell only a bound: their median, whatever the rule, since a
+    /// bound can be put in order and not be added. Between a bound and a value it is the value.
+    pub fn of_told(self, told: &[Told<f64>]) -> Option<Told<f64>> {
+        let values: Vec<f64> = told.iter().filter_map(|one| one.value()).collect();
+        if values.len() == told.len() {
+            return self.of(&values).map(Told::Value);
+        }
+        let mut sorted = told.to_vec();
+        sorted.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+        let upper = sorted[told.len() / 2];
+        let lower = sorted[(told.len() - 1) / 2];
+        Some(match (lower, upper) {
+            (Told::Value(a), Told::Value(b)) => Told::Value(f64::midpoint(a, b)),
+            _ => upper,
+        })
+    }
+
     /// One value of several; `None` of none.
     pub fn of(self, values: &[f64]) -> Option<f64> {
         let mut sorted = values.to_vec();
@@ -64,6 +89,18 @@ impl Aggregate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_never_interrupted_comes_before_all_that_was() {
+        use Told::{AtMost, Value};
+        let median = |told: &[Told<f64>]| Aggregate::Median.of_told(told);
+        assert_eq!(median(&[AtMost(0.1), Value(12.0), AtMost(0.1)]), Some(AtMost(0.1)));
+        assert_eq!(median(&[Value(0.02), Value(12.0), AtMost(0.1)]), Some(Value(0.02)));
+        assert_eq!(median(&[Value(12.0), AtMost(0.1)]), Some(Value(12.0)));
+        let four = [Value(2.0), Value(9.0), AtMost(0.1), Value(4.0)];
+        assert_eq!(median(&four), Some(Value(3.0)));
+        assert_eq!((median(&[Value(2.0)]), median(&[])), (Some(Value(2.0)), None));
+    }
 
     #[test]
     fn blocks_are_put_together_as_the_registry_says() {

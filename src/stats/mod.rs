@@ -5,7 +5,7 @@ pub mod compare;
 mod quantile;
 mod steady;
 
-pub use blocks::over_blocks;
+pub use blocks::{over_blocks, told_over_blocks};
 pub use quantile::{DECISIVE_BEYOND, highest_quantile};
 pub use steady::{Second, halves, level, settled, steady_halves};
 

@@ -89,6 +89,11 @@ fn our_own_consumers_are_slowed_and_killed() {
     let summary = run(&text, &[], &[]).measured();
     let cell = &summary.cells[0];
     assert!(cell.faults.iter().all(|fault| fault.healed_at_ns.is_some()), "{:#?}", cell.faults);
+    // Nobody took the broker away: where no silence was seen there is a bound, and no time.
+    for fault in &cell.faults {
+        let (time, bound) = (fault.rto_publish_ns, fault.rto_publish_at_most_ns);
+        assert!(time.is_some() != bound.is_some(), "{fault:#?}");
+    }
     assert_eq!((cell.counts.lost, cell.counts.undelivered), (Some(0), Some(0)), "{cell:#?}");
     let late = cell.latency.end_to_end.as_ref().unwrap().max_ns.unwrap();
     assert!(late > 1_000_000_000, "{late}");

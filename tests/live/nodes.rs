@@ -103,7 +103,7 @@ fn redis_keeps_after_a_kill_what_its_settings_promise() {
     for (label, cell) in &found {
         assert_eq!(cell.faults.len(), 2, "{label}");
         assert!(
-            cell.faults.iter().all(|fault| fault.rto_publish_ns.is_some()),
+            cell.faults.iter().all(|fault| fault.rto_publish().is_some()),
             "{label}: {:#?}",
             cell.faults
         );
@@ -126,7 +126,7 @@ fn redis_keeps_after_a_kill_what_its_settings_promise() {
 fn kafka_keeps_every_acknowledged_message_after_a_kill() {
     let found = killed("{kafka: {topic: {partitions: 2}}}", 40, "for: 0s");
     let (cell, fault) = (&found["kafka"], &found["kafka"].faults[0]);
-    assert!(cell.counts.acked > Some(0) && fault.rto_publish_ns.is_some(), "{fault:#?}");
+    assert!(cell.counts.acked > Some(0) && fault.rto_publish().is_some(), "{fault:#?}");
     assert_eq!((fault.rpo_messages, cell.counts.broker_lost), (Some(0), Some(0)));
 }
 

@@ -17,6 +17,7 @@ pub fn measured(label: &str, metric: &str, point: &str, values: &[f64]) -> Compa
     let block = |(at, value): (usize, &f64)| BlockValue {
         block: at as u32 + 1,
         value: Some(*value),
+        at_most: None,
         floor: None,
         n: 100_000,
         valid: true,

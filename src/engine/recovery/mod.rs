@@ -4,19 +4,20 @@
 //! Every time counts from the moment the fault took effect; the part that the scenario prescribes
 //! stands beside it as `scripted_ns`. The silence that a fault causes begins before it, with it or
 //! within a second after it, or later, while it is in force, and then lasts longer than that; where
-//! several do, the last one counts. What was silent no longer than [`SILENCE_NS`] has that as its
-//! time: at most. What cannot be known is `None`, with the reason in the fault's words.
+//! several do, the last one counts. What was silent no longer than [`SILENCE_NS`] was never interrupted: it
+//! has a bound and no time. What cannot be known is `None`, with the reason in the fault's words.
 
 mod losses;
 mod span;
 
 use super::fault_timeline::say;
+use crate::model::Told;
 use crate::record::{
-    AckTimes, AckTrace, Books, NEVER, PerTenth, SILENCE_NS, SequenceKey, Silence, Silences, common,
+    AckTimes, AckTrace, Books, PerTenth, SILENCE_NS, SequenceKey, Silence, Silences, common,
 };
 use crate::result::{Fault, PartitionRecovery};
 use losses::Losses;
-use span::{FaultSpan, known};
+use span::{FaultSpan, NotSeen, Recovered};
 use std::collections::BTreeMap;
 
 /// Messages a second of a partition below which [`SILENCE_NS`] between two of them is nothing
@@ -143,16 +144,24 @@ fn recover(faults: &mut [Fault], seen: &RecoveryEvidence) {
             deliver.iter_mut().zip(found).for_each(|(latest, rto)| *latest = (*latest).max(rto));
         }
         // That of the slowest partition.
-        fault.rto_publish_ns = known(publish.iter().copied().max().flatten());
-        fault.rto_deliver_ns = known(deliver.iter().copied().max().flatten());
+        let slowest = publish.iter().copied().max().flatten();
+        (fault.rto_publish_ns, fault.rto_publish_at_most_ns) = written(slowest);
+        (fault.rto_deliver_ns, fault.rto_deliver_at_most_ns) =
+            written(deliver.iter().copied().max().flatten());
         // Nothing is at 90 % of its rate before every partition is back; without acknowledgements
         // no partition has a time.
-        let came_back = publish.iter().all(|rto| *rto != Some(NEVER));
-        let from_ns = effect + fault.rto_publish_ns.filter(|ns| *ns > SILENCE_NS).unwrap_or(0);
-        let found =
-            if came_back { span.rto_90(&seen.acks, seen.rate_per_s, from_ns) } else { None };
-        fault.rto_90_ns = found.map(|ns| ns.max(fault.rto_publish_ns.unwrap_or(0)));
-        if fault.rto_90_ns.is_none() {
+        let interrupted_ns = fault.rto_publish_ns.unwrap_or(0);
+        let found = match slowest {
+            Some(Err(NotSeen)) => None,
+            _ => span.rto_90(&seen.acks, seen.rate_per_s, effect + interrupted_ns),
+        };
+        // The tenth of the fault itself carried the rate, and so did those after it.
+        let told = found.map(|ns| match ns.max(interrupted_ns) {
+            0..=SILENCE_NS if interrupted_ns == 0 => Ok(Told::AtMost(SILENCE_NS)),
+            ns => Ok(Told::Value(ns)),
+        });
+        (fault.rto_90_ns, fault.rto_90_at_most_ns) = written(told);
+        if told.is_none() {
             words.push(
                 "no second at 90 % of the rate before the next fault or the end of the load".into(),
             );
@@ -160,10 +169,16 @@ fn recover(faults: &mut [Fault], seen: &RecoveryEvidence) {
         let partitions = publish.into_iter().zip(deliver).zip(0..);
         fault.partitions = partitions
             .filter(|((publish, deliver), _)| publish.is_some() || deliver.is_some())
-            .map(|((publish, deliver), partition)| PartitionRecovery {
-                partition,
-                rto_publish_ns: known(publish),
-                rto_deliver_ns: known(deliver),
+            .map(|((publish, deliver), partition)| {
+                let (rto_publish_ns, rto_publish_at_most_ns) = written(publish);
+                let (rto_deliver_ns, rto_deliver_at_most_ns) = written(deliver);
+                PartitionRecovery {
+                    partition,
+                    rto_publish_ns,
+                    rto_publish_at_most_ns,
+                    rto_deliver_ns,
+                    rto_deliver_at_most_ns,
+                }
             })
             .collect();
         fault.unavailable = span.unavailable(&seen.publish);
@@ -171,9 +186,16 @@ fn recover(faults: &mut [Fault], seen: &RecoveryEvidence) {
     }
 }
 
+/// As the value and the bound of a fault's fields.
+fn written(rto: Recovered) -> (Option<u64>, Option<u64>) {
+    let told = rto.and_then(Result::ok);
+    (told.and_then(Told::value), told.and_then(Told::at_most))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::NEVER;
 
     const MS: u64 = 1_000_000;
 
@@ -246,7 +268,8 @@ mod tests {
         let found: Vec<_> =
             fault.partitions.iter().map(|s| (s.rto_publish_ns, s.rto_deliver_ns)).collect();
         let ms = |ms: u64| Some(ms * MS);
-        assert_eq!(found, [(ms(2_000), ms(2_000)), (ms(100), ms(900)), (ms(3_000), ms(3_000))]);
+        assert_eq!(found, [(ms(2_000), ms(2_000)), (None, ms(900)), (ms(3_000), ms(3_000))]);
+        assert_eq!(fault.partitions[1].rto_publish_at_most_ns, ms(100));
         let named: Vec<_> =
             fault.unavailable.iter().map(|u| (u.partition, u.from_ns / MS)).collect();
         assert_eq!(named, [(0, 9_990), (2, 10_200)], "what was over before is not this fault's");
@@ -324,8 +347,8 @@ mod tests {
             "the good seconds before it are no recovery"
         );
         assert_eq!(
-            fault.partitions[1].rto_publish_ns,
-            Some(SILENCE_NS),
+            (fault.partitions[1].rto_publish_ns, fault.partitions[1].rto_publish_at_most_ns),
+            (None, Some(400 * MS)),
             "a short pause is the load's"
         );
         let words = "1 of 2 streams went on, without acknowledgement for 400 ms at most";
@@ -376,9 +399,10 @@ mod tests {
         );
         let untouched = recovered(&[10_000], &evidence(vec![partition(&[])], &[])).remove(0);
         assert_eq!(
-            (untouched.rto_publish_ns, untouched.rto_90_ns),
-            (Some(SILENCE_NS), Some(SILENCE_NS))
+            [untouched.rto_publish(), untouched.rto_deliver(), untouched.rto_90()],
+            [Some(Told::AtMost(SILENCE_NS)); 3]
         );
+        assert_eq!((untouched.rto_publish_ns, untouched.rto_90_ns), (None, None));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The time that belongs to one fault, and what of the silences in it counts as its outage.
 
 use super::Listened;
+use crate::model::Told;
 use crate::record::{NEVER, PerTenth, SECOND_NS, SILENCE_NS, Silence, TENTH_NS};
 use crate::result::Unavailable;
 
@@ -18,11 +19,12 @@ const BASE_TENTHS: usize = 50;
 /// Silences that are named of each stream and fault: the longest.
 const NAMED: usize = 3;
 
-/// When a partition came back; `None` where there is none, and where it is not known, which is
-/// [`NEVER`].
-pub fn known(rto: Option<u64>) -> Option<u64> {
-    rto.filter(|ns| *ns != NEVER)
-}
+/// It cannot be known when a partition came back: later than all of those of which it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NotSeen;
+
+/// When a partition came back; `None` for one on which nothing ever happened.
+pub type Recovered = Option<Result<Told, NotSeen>>;
 
 /// The time that belongs to one fault: until the next one.
 pub struct FaultSpan {
@@ -40,16 +42,15 @@ impl FaultSpan {
         self.next.unwrap_or(self.load_end)
     }
 
-    /// Of each partition, [`NEVER`] where it cannot be known; `None` for one on which nothing ever
-    /// happened.
+    /// Of each partition.
     pub fn rto_of_all(
         &self,
         partitions: &[Listened],
         what: &str,
         words: &mut Vec<String>,
-    ) -> Vec<Option<u64>> {
+    ) -> Vec<Recovered> {
         let (mut quiet, mut pauses) = (0, Vec::new());
-        let all: Vec<Option<u64>> = partitions
+        let all: Vec<Recovered> = partitions
             .iter()
             .zip(0..)
             .map(|(partition, number)| {
@@ -57,13 +58,12 @@ impl FaultSpan {
                 if let Some(Err(why)) = found {
                     words.push(format!("stream {number}: {why}").replace("{what}", what));
                 }
-                if found == Some(Ok(SILENCE_NS)) {
-                    match self.longest_pause(partition) {
-                        None => quiet += 1,
-                        Some(pause) => pauses.push(pause),
-                    }
+                match found {
+                    Some(Ok(Told::AtMost(SILENCE_NS))) => quiet += 1,
+                    Some(Ok(Told::AtMost(pause))) => pauses.push(pause),
+                    _ => {}
                 }
-                found.map(|rto| rto.unwrap_or(NEVER))
+                found.map(|rto| rto.map_err(|_| NotSeen))
             })
             .collect();
         if quiet > 0 {
@@ -82,14 +82,14 @@ impl FaultSpan {
         all
     }
 
-    /// Of a partition that went on, while the fault was in force.
-    fn longest_pause(&self, partition: &Listened) -> Option<u64> {
+    /// Of a partition that went on, while the fault was in force: at least what passes unseen.
+    fn longest_pause(&self, partition: &Listened) -> u64 {
         let until = self.over.min(self.end());
         let during = partition
             .silences
             .iter()
             .filter(|silence| silence.to_ns > self.effect && silence.from_ns < until);
-        during.map(|silence| self.lasted(silence)).max()
+        during.map(|silence| self.lasted(silence)).fold(SILENCE_NS, u64::max)
     }
 
     /// As far as the load can tell.
@@ -97,7 +97,7 @@ impl FaultSpan {
         silence.to_ns.min(self.load_end).saturating_sub(silence.from_ns)
     }
 
-    fn rto(&self, partition: &Listened) -> Result<u64, &'static str> {
+    fn rto(&self, partition: &Listened) -> Result<Told, &'static str> {
         if self.sparse {
             return Err("under 100 messages a second, too few to tell an outage from a pause");
         }
@@ -117,12 +117,12 @@ impl FaultSpan {
             .rfind(lasts_into_it)
             .map(|silence| silence.to_ns)
         {
-            None => Ok(SILENCE_NS),
+            None => Ok(Told::AtMost(self.longest_pause(partition))),
             Some(NEVER) => Err("no {what} any more until the end"),
             Some(to) if self.next.is_some_and(|next| to > next) => {
                 Err("no {what} before the next fault")
             }
-            Some(to) => Ok(to - self.effect),
+            Some(to) => Ok(Told::Value(to - self.effect)),
         }
     }
 

@@ -5,12 +5,13 @@
 
 use super::canvas::{Figure, INK, MARGIN};
 use super::comparison::matrix::{self, MatrixEntry, MatrixRow};
-use crate::model::Point;
+use crate::model::{Point, Told};
 use crate::report::faults::FaultCost;
 use crate::report::table::DataTable;
 use crate::result::fault_figures::{FAULT_FIGURES, FaultFigure, RTO_PUBLISH};
 use crate::result::words::{grouped, time};
 use itertools::Itertools;
+use std::cmp::Ordering;
 
 /// `None` for fewer than two labels: then there is nothing to compare.
 pub fn draw(costs: &[FaultCost<'_>]) -> Option<Figure> {
@@ -83,8 +84,12 @@ fn title(costs: &[FaultCost<'_>]) -> String {
         0 => String::new(),
         count => format!("; {count} of {} not seen to come back", costs.len()),
     };
-    match back.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
-        Some((ns, cost)) => {
+    match back.max_by(|(a, _), (b, _)| a.partial_cmp(b).unwrap_or(Ordering::Equal)) {
+        Some((Told::AtMost(_), _)) => {
+            let others = if away.is_empty() { "none" } else { "of the others none" };
+            format!("{loss}{away}; {others} was ever interrupted")
+        }
+        Some((Told::Value(ns), cost)) => {
             let others = if away.is_empty() { "" } else { "the others " };
             format!("{loss}{away}; {others}back after at most {} ({})", time(ns), cost.label)
         }

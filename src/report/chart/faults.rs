@@ -9,10 +9,10 @@ use super::canvas::{Align, BAD, BAND, Color, Dash, Figure, GOOD, INK, MUTED, SMA
 use super::letters;
 use super::lines::{self, LegendEntry};
 use super::series::{self, SecondsPanel, Series};
-use crate::model::{FaultKind, FaultTarget, Marker, Point};
+use crate::model::{FaultKind, FaultTarget, Marker, Point, Told};
 use crate::report::faults::name;
 use crate::report::table::DataTable;
-use crate::result::words::{TimeUnit, compact, grouped, or_dash, significant, time};
+use crate::result::words::{TimeUnit, compact, grouped, or_dash, significant, time, told};
 use crate::result::{CellRecord, Fault};
 use itertools::Itertools;
 
@@ -42,23 +42,23 @@ const TIME_SERIES: [Series; 2] = [
 struct Mark {
     name: &'static str,
     shape: Marker,
-    of: fn(&Fault) -> Option<u64>,
+    of: fn(&Fault) -> Option<Told>,
 }
 
 const MARKS: [Mark; 5] = [
+    Mark { name: "taken again (RTO-publish)", shape: Marker::Triangle, of: Fault::rto_publish },
+    Mark { name: "delivered again (RTO-deliver)", shape: Marker::Diamond, of: Fault::rto_deliver },
+    Mark { name: "90 % of the rate", shape: Marker::Square, of: Fault::rto_90 },
     Mark {
-        name: "taken again (RTO-publish)",
-        shape: Marker::Triangle,
-        of: |fault| fault.rto_publish_ns,
+        name: "new client",
+        shape: Marker::Cross,
+        of: |fault| fault.probe_rto_ns.map(Told::Value),
     },
     Mark {
-        name: "delivered again (RTO-deliver)",
-        shape: Marker::Diamond,
-        of: |fault| fault.rto_deliver_ns,
+        name: "all copies",
+        shape: Marker::Circle,
+        of: |fault| fault.redundancy_ns.map(Told::Value),
     },
-    Mark { name: "90 % of the rate", shape: Marker::Square, of: |fault| fault.rto_90_ns },
-    Mark { name: "new client", shape: Marker::Cross, of: |fault| fault.probe_rto_ns },
-    Mark { name: "all copies", shape: Marker::Circle, of: |fault| fault.redundancy_ns },
 ];
 
 /// `None` where nothing was injected, or no second of the load is known.
@@ -182,7 +182,8 @@ fn moments(
 fn recovery(figure: &mut Figure, fault: &Fault, at: &impl Fn(u64) -> f64, top: f64, right: f64) {
     let Some(effect) = fault.took_effect_at_ns else { return };
     for (lane, mark) in MARKS.iter().enumerate() {
-        let Some(back) = (mark.of)(fault) else { continue };
+        // What was never interrupted never came back.
+        let Some(Told::Value(back)) = (mark.of)(fault) else { continue };
         let y = top + LANE * (lane as f64 + 0.5);
         let end = at(effect.saturating_add(back)).min(right);
         figure.line(vec![(at(effect), y), (end, y)], MUTED, 1.0, &[]);
@@ -255,7 +256,11 @@ fn rows(panels: &[&SecondsPanel<'_>]) -> Vec<Vec<String>> {
             at(fault.took_effect_at_ns),
             healed,
         ];
-        row.extend(MARKS.iter().map(|mark| long((mark.of)(fault))));
+        row.extend(MARKS.iter().map(|mark| {
+            or_dash((mark.of)(fault), |one| {
+                told(one.map(|ns| ns as f64), |ns| significant(ns / 1e9))
+            })
+        }));
         row.push(long(fault.scripted_ns));
         row.push(or_dash(fault.rpo_messages, grouped));
         row.push(or_dash(fault.not_applied.clone(), |why| why));
@@ -284,14 +289,13 @@ fn struck(record: &CellRecord) -> impl Iterator<Item = &Fault> {
 }
 
 /// How long until messages were taken again after every fault, in an order where never is longest.
-fn recovered(record: &CellRecord) -> (bool, u64) {
-    let never = struck(record).any(|fault| fault.rto_publish_ns.is_none());
-    (never, struck(record).filter_map(|fault| fault.rto_publish_ns).max().unwrap_or(0))
+fn recovered(record: &CellRecord) -> (bool, Option<Told>) {
+    let never = struck(record).any(|fault| fault.rto_publish().is_none());
+    (never, struck(record).filter_map(Fault::rto_publish).max())
 }
 
 /// `kafka took messages again 8.91 s after its leader was killed`.
 fn recovery_in_words(record: &CellRecord) -> String {
-    const QUIET_NS: u64 = 100_000_000;
     let Some(first) = struck(record).next() else { return String::new() };
     let label = &record.label;
     let done = done_to(first);
@@ -300,19 +304,17 @@ fn recovery_in_words(record: &CellRecord) -> String {
         1 => ("", String::new()),
         count => ("at most ", format!(" (the longest of {count} times)")),
     };
-    match never {
-        true => format!(
+    match longest.filter(|_| !never) {
+        None => format!(
             "{label} was not seen to take messages on every partition or stream again after {done}"
         ),
-        false if longest <= QUIET_NS => {
-            format!(
-                "{label} was never without an acknowledgement for more than 0.1 s when {done}{each}"
-            )
-        }
-        false => format!(
-            "{label} took messages again {at_most}{} after {done}{each}",
-            time(longest as f64)
+        Some(Told::AtMost(ns)) => format!(
+            "{label} was never interrupted for more than {} when {done}{each}",
+            time(ns as f64)
         ),
+        Some(Told::Value(ns)) => {
+            format!("{label} took messages again {at_most}{} after {done}{each}", time(ns as f64))
+        }
     }
 }
 

@@ -43,7 +43,8 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
 
 /// A time of the plan that is none fills no column: the script went on at once.
 fn says_something(cell: &ComparedCell) -> bool {
-    cell.value.is_some_and(|ns| cell.metric != SCRIPTED.metric.name || ns >= 1e6)
+    cell.told().is_some()
+        && (cell.metric != SCRIPTED.metric.name || cell.value.is_some_and(|ns| ns >= 1e6))
 }
 
 /// One matrix: a line for each of the cells of its first column.
@@ -88,7 +89,7 @@ fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f6
 /// A value, or in a word why there is none.
 fn words(cell: Option<&ComparedCell>) -> MatrixEntry {
     match cell {
-        Some(cell) if cell.value.is_none() && cell.metric.starts_with("fault.") => {
+        Some(cell) if cell.told().is_none() && cell.metric.starts_with("fault.") => {
             MatrixEntry::reason(match cell.kind {
                 Kind::Cannot => "nothing promised",
                 _ if cell.text.contains("not measured") => "not measured",

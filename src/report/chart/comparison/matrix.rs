@@ -7,6 +7,7 @@ use crate::model::Unit;
 use crate::report::cells::{Cells, brief};
 use crate::report::group::known_or_new;
 use crate::report::quantity;
+use crate::result::words::told;
 use crate::result::{ComparedCell, Kind};
 
 pub struct MatrixEntry {
@@ -120,9 +121,9 @@ fn places(head: &[&str], lines: &[MatrixRow], from: f64, to: f64) -> Vec<(f64, f
 /// The entry of a cell: its value in words, or why there is none.
 pub fn entry(cell: Option<&ComparedCell>) -> MatrixEntry {
     let Some(cell) = cell else { return MatrixEntry::reason("–") };
-    let Some(value) = cell.value else { return MatrixEntry::reason(brief(cell)) };
-    let share = (cell.unit == Unit::Share.name()).then_some(value);
-    MatrixEntry { text: quantity::words(value, &cell.unit), share, known: true }
+    let Some(one) = cell.told() else { return MatrixEntry::reason(brief(cell)) };
+    let share = cell.value.filter(|_| cell.unit == Unit::Share.name());
+    MatrixEntry { text: told(one, |value| quantity::words(value, &cell.unit)), share, known: true }
 }
 
 /// A matrix of a line for each label and a column for each metric; below it why a label cannot.
