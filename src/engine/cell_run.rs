@@ -137,6 +137,7 @@ impl<'a> CellRun<'a, '_> {
         let of = Context { cell, block, run, clock, driver, control, interrupted };
         let (harvest_to, harvests) = channel();
         let mut telemetry = Telemetry::new(harvests, clock);
+        telemetry.health.begin(&self.broker_pids().unwrap_or_default());
         telemetry.event("phase", "connect");
         let reports = thread::scope(|scope| -> Result<Reports, CellRunError> {
             // Whatever goes wrong must release the consumers, or the scope would wait for ever.
@@ -170,11 +171,16 @@ impl<'a> CellRun<'a, '_> {
         Ok(output(of, description, reports, audit, telemetry))
     }
 
+    /// `None` while somebody does something to the broker: whoever injects may have it for seconds,
+    /// and nobody waits for a look.
+    fn broker_pids(&self) -> Option<Vec<u32>> {
+        Some(self.broker?.try_lock().ok()?.pids())
+    }
+
     /// Samples CPU and memory; faults end some of the broker's processes and start others.
     fn sample(&self, telemetry: &mut Telemetry) {
-        // Whoever injects may have it for seconds; nobody waits for a look.
-        if let Some(Ok(broker)) = self.broker.map(|shared| shared.try_lock()) {
-            telemetry.pids = broker.pids();
+        if let Some(pids) = self.broker_pids() {
+            telemetry.pids = pids;
         }
         telemetry.health.sample(self.clock.now_ns(), &telemetry.pids);
     }

@@ -1,8 +1,8 @@
 //! CPU, memory and stolen time of harness, broker and machine, sampled beside the load.
 
-use crate::environment::{MachineTimes, Usage, machine, own_usage, usage};
+use crate::environment::{MachineTimes, Usage, machine, own_usage, reset_peak, usage};
 use crate::record::SECOND_NS;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One look.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,8 @@ pub struct Health {
     seen: BTreeMap<u32, u64>,
     /// Of all of them together, since the first sample.
     broker_cpu_ns: u64,
+    /// Processes whose peak is of a time before the cell.
+    old_peaks: BTreeSet<u32>,
 }
 
 /// CPU and memory between two times.
@@ -38,6 +40,19 @@ pub struct Spent {
 }
 
 impl Health {
+    /// Before the first sample: from here on, memory counts as this cell's. What was needed before
+    /// (a size ladder's gigabyte, an earlier cell's backlog) is no peak of this one.
+    pub fn begin(&mut self, broker_pids: &[u32]) {
+        let all = broker_pids.iter().copied().chain([std::process::id()]);
+        self.old_peaks = all.filter(|pid| !reset_peak(*pid)).collect();
+    }
+
+    /// Where the kernel did not let us begin anew, the peak is the most that any sample saw.
+    fn of_this_cell(&self, pid: u32, found: Usage) -> Usage {
+        let old = self.old_peaks.contains(&pid);
+        Usage { peak_rss_bytes: if old { found.rss_bytes } else { found.peak_rss_bytes }, ..found }
+    }
+
     /// Takes a sample. Costs a few small reads from /proc; called a few times a second, never from
     /// a pacing thread.
     pub fn sample(&mut self, at_ns: u64, broker_pids: &[u32]) {
@@ -46,10 +61,11 @@ impl Health {
             let before = self.seen.insert(pid, found.cpu_ns).unwrap_or(0);
             self.broker_cpu_ns += found.cpu_ns.saturating_sub(before);
             broker.rss_bytes += found.rss_bytes;
-            broker.peak_rss_bytes += found.peak_rss_bytes;
+            broker.peak_rss_bytes += self.of_this_cell(pid, found).peak_rss_bytes;
         }
         broker.cpu_ns = self.broker_cpu_ns;
-        let (client, machine) = (own_usage().unwrap_or_default(), machine().unwrap_or_default());
+        let client = self.of_this_cell(std::process::id(), own_usage().unwrap_or_default());
+        let machine = machine().unwrap_or_default();
         self.samples.push(ResourceSample { at_ns, client, broker, machine });
     }
 
@@ -68,18 +84,18 @@ impl Health {
         let (busy, idle, steal) =
             (since(|m| m.busy_ns), since(|m| m.idle_ns), since(|m| m.steal_ns));
         let whole = (busy + idle + steal).max(1.0);
-        let within =
-            self.samples.iter().filter(|sample| (first.at_ns..=last.at_ns).contains(&sample.at_ns));
+        let within = first.at_ns..=last.at_ns;
+        // A process that ended took its peak along.
+        let peak = |of: fn(&ResourceSample) -> &Usage| {
+            let within = self.samples.iter().filter(|sample| within.contains(&sample.at_ns));
+            within.map(|sample| of(sample).peak_rss_bytes).max().unwrap_or(0)
+        };
         Some(Spent {
             length_ns,
             client_cpu_ns: last.client.cpu_ns.saturating_sub(first.client.cpu_ns),
             broker_cpu_ns: last.broker.cpu_ns.saturating_sub(first.broker.cpu_ns),
-            client_peak_rss_bytes: last.client.peak_rss_bytes,
-            // A process that ended took its peak along.
-            broker_peak_rss_bytes: within
-                .map(|sample| sample.broker.peak_rss_bytes)
-                .max()
-                .unwrap_or(0),
+            client_peak_rss_bytes: peak(|sample| &sample.client),
+            broker_peak_rss_bytes: peak(|sample| &sample.broker),
             machine_busy_share: (busy + steal) / whole,
             steal_share: steal / whole,
         })
@@ -101,5 +117,38 @@ impl Health {
     /// Resident memory of the broker nearest to `at_ns`, bytes.
     pub fn broker_rss_at(&self, at_ns: u64) -> Option<u64> {
         self.near(at_ns).map(|sample| sample.broker.rss_bytes).filter(|bytes| *bytes > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_was_needed_before_a_cell_is_no_peak_of_it() {
+        let mut broker = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut health = Health::default();
+        health.begin(&[broker.id(), u32::MAX]);
+        let found = Usage { rss_bytes: 1, peak_rss_bytes: 9, ..Usage::default() };
+        let peak = |pid: u32| health.of_this_cell(pid, found).peak_rss_bytes;
+        assert_eq!((peak(broker.id()), peak(std::process::id())), (9, 9), "begun anew");
+        assert_eq!(peak(u32::MAX), 1, "not ours to begin anew");
+        broker.kill().unwrap();
+        broker.wait().unwrap();
+    }
+
+    #[test]
+    fn a_peak_is_the_most_of_the_window_and_not_what_came_after() {
+        let usage = |peak_rss_bytes| Usage { peak_rss_bytes, ..Usage::default() };
+        let sample = |(at_ns, peak)| ResourceSample {
+            at_ns,
+            client: usage(peak),
+            broker: usage(2 * peak),
+            machine: MachineTimes::default(),
+        };
+        let samples = [(1, 5), (2, 9), (3, 7), (4, 100)].map(sample).to_vec();
+        let spent = Health { samples, ..Health::default() }.between(1, 3).unwrap();
+        assert_eq!((spent.client_peak_rss_bytes, spent.broker_peak_rss_bytes), (9, 18));
     }
 }

@@ -7,6 +7,7 @@
 
 use super::{Broker, Environment, EnvironmentError};
 use crate::model::Software;
+use crate::result::Storage;
 use crate::scenario::SystemConfig;
 use crate::units::Bytes;
 use std::collections::BTreeMap;
@@ -79,6 +80,10 @@ impl Environment for BrokerCache {
 
     fn warnings(&self) -> Vec<String> {
         self.inner.warnings()
+    }
+
+    fn storage(&self) -> Option<Storage> {
+        self.inner.storage()
     }
 
     fn facts(&self) -> BTreeMap<String, String> {

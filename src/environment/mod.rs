@@ -11,11 +11,13 @@ mod doctor;
 mod external;
 mod install;
 mod janitor;
+mod memory;
 mod native;
 mod nodes;
 mod probe;
 mod process;
 mod program;
+mod storage;
 mod watch;
 
 use crate::model::Software;
@@ -24,10 +26,10 @@ pub use docker::{Choice, Docker, choose};
 pub use doctor::{Check, Level, Part, Wanted, can_run, checks};
 pub use external::External;
 pub use janitor::{End, Janitor, Launch, ProcessState, Signal, helper_process};
+pub use memory::{memory_available, memory_info, memory_total};
 pub use native::Native;
 pub use process::{
-    MachineTimes, Usage, is_gone, is_stopped, machine, memory_available, memory_info, own_usage,
-    reset_peak, runs, usage,
+    MachineTimes, Usage, is_gone, is_stopped, machine, own_usage, reset_peak, runs, usage,
 };
 pub use program::cache_dir;
 
@@ -36,6 +38,7 @@ use crate::clock::Clock;
 use crate::driver::{Routes, Target};
 use crate::fault::disk::{DiskEffects, DiskFault, Lost};
 use crate::fault::proxy::Proxy;
+use crate::result::Storage;
 use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -237,6 +240,10 @@ pub trait Environment {
     /// version.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// Under the data of the brokers started so far; `None` where it is not seen from here.
+    fn storage(&self) -> Option<Storage> {
+        None
     }
     /// What else belongs into the results, such as the digests of images; complete once every
     /// broker was started.

@@ -1,13 +1,14 @@
-//! What processes and the machine use, read from /proc; `None` where there is none.
+//! What processes and the machine use, as the kernel tells; `None` where it does not.
 //!
-//! The kernel counts in ticks of 10 ms: fine for windows of seconds, useless for single messages.
+//! Of the machine it counts in ticks of 10 ms: fine for windows of seconds, useless for messages.
 
 use std::fs;
 
 /// What one process has used since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// User and system time of all its threads, and of those children that it has waited for.
+    /// User and system time of all its threads, those that have ended included, to the nanosecond;
+    /// and of those children that it has waited for (Redis's background saves), in ticks.
     pub cpu_ns: u64,
     pub rss_bytes: u64,
     pub peak_rss_bytes: u64,
@@ -25,7 +26,20 @@ pub struct MachineTimes {
 /// Of any process of this machine.
 pub fn usage(pid: u32) -> Option<Usage> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    parse_usage(&stat(pid)?, &status, ns_per_tick())
+    parse_usage(&stat(pid)?, &status, ns_per_tick(), cpu_clock(pid))
+}
+
+/// The CPU clock of a process: see clock_getcpuclockid(3).
+#[cfg(target_os = "linux")]
+fn cpu_clock(pid: u32) -> Option<u64> {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).ok()?);
+    let time = nix::time::clock_getcpuclockid(pid).ok()?.now().ok()?;
+    Some(u64::try_from(time.tv_sec()).ok()? * 1_000_000_000 + u64::try_from(time.tv_nsec()).ok()?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn cpu_clock(_: u32) -> Option<u64> {
+    None
 }
 
 /// Of this process, without its children, with the CPU time to the nanosecond.
@@ -40,18 +54,6 @@ pub fn own_usage() -> Option<Usage> {
 pub fn reset_peak(pid: u32) -> bool {
     // See proc_pid_clear_refs(5).
     fs::write(format!("/proc/{pid}/clear_refs"), "5").is_ok()
-}
-
-/// What can still be allocated without swapping, in bytes.
-pub fn memory_available() -> Option<u64> {
-    memory_info("MemAvailable:")
-}
-
-/// A field of /proc/meminfo, in bytes.
-pub fn memory_info(field: &str) -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let value = text.lines().find_map(|line| line.strip_prefix(field))?;
-    Some(value.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
 /// When a process started, in clock ticks since boot: with its id, the name of a process that is
@@ -123,17 +125,20 @@ fn ns_per_tick() -> u64 {
     1_000_000_000 / rustix::param::clock_ticks_per_second().max(1)
 }
 
-fn parse_usage(stat: &str, status: &str, ns_per_tick: u64) -> Option<Usage> {
+/// `clock`: the process's CPU clock; without it, ticks are all there is.
+fn parse_usage(stat: &str, status: &str, ns_per_tick: u64, clock: Option<u64>) -> Option<Usage> {
     let fields = after_name(stat)?.split(' ');
     // utime, stime, cutime, cstime: fields 14 to 17 of proc_pid_stat(5).
-    let ticks = fields.skip(11).take(4).map(str::parse::<u64>).sum::<Result<u64, _>>().ok()?;
+    let ticks: Vec<u64> = fields.skip(11).take(4).map_while(|field| field.parse().ok()).collect();
+    let &[user, system, children_user, children_system] = ticks.as_slice() else { return None };
+    let own_ns = clock.unwrap_or((user + system) * ns_per_tick);
     let kib = |key: &str| {
         let value = status.lines().find_map(|line| line.strip_prefix(key))?;
         value.split_whitespace().next()?.parse::<u64>().ok()
     };
     // A zombie has no memory left: its lines are missing.
     Some(Usage {
-        cpu_ns: ticks * ns_per_tick,
+        cpu_ns: own_ns + (children_user + children_system) * ns_per_tick,
         rss_bytes: kib("VmRSS:").unwrap_or(0) * 1024,
         peak_rss_bytes: kib("VmHWM:").unwrap_or(0) * 1024,
     })
@@ -162,8 +167,10 @@ mod tests {
         let stat = "42 (a) b (c) S 1 42 42 0 -1 4194560 100 0 0 0 70 30 5 1 20 0 9 0 12345 1 1";
         let status = "Name:\ta) b (c\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
         let expected = Usage { cpu_ns: 1_060_000_000, rss_bytes: 1 << 20, peak_rss_bytes: 2 << 20 };
-        assert_eq!(parse_usage(stat, status, 10_000_000), Some(expected));
-        assert_eq!(parse_usage("", status, 10_000_000), None);
+        assert_eq!(parse_usage(stat, status, 10_000_000, None), Some(expected));
+        let fine = Usage { cpu_ns: 60_000_123, ..expected };
+        assert_eq!(parse_usage(stat, status, 10_000_000, Some(123)), Some(fine));
+        assert_eq!(parse_usage("", status, 10_000_000, None), None);
         assert_eq!(after_name("42 (a) b (c) T 1 42"), Some("T 1 42"));
         assert_eq!(after_name(""), None);
     }
@@ -201,11 +208,12 @@ mod tests {
     fn a_peak_starts_anew() {
         // More than all other tests of this process hold together.
         const MUCH: usize = 1 << 30;
-        drop(std::hint::black_box(vec![1u8; MUCH]));
+        // Whatever begins anew meanwhile does so at what is held.
+        let much = std::hint::black_box(vec![1u8; MUCH]);
         assert!(own_usage().unwrap().peak_rss_bytes > MUCH as u64);
+        drop(much);
         assert!(reset_peak(std::process::id()) && !reset_peak(u32::MAX));
         assert!(own_usage().unwrap().peak_rss_bytes < MUCH as u64);
-        assert!(memory_available().unwrap() > 1 << 20);
     }
 
     #[cfg(target_os = "linux")]
@@ -219,9 +227,31 @@ mod tests {
         }
         std::hint::black_box(sum);
         let seen = usage(std::process::id()).unwrap();
-        assert!(seen.cpu_ns >= 20_000_000 && seen.peak_rss_bytes >= 8 << 20, "{seen:?}");
+        assert!(
+            seen.cpu_ns >= before.cpu_ns + 30_000_000 && seen.peak_rss_bytes >= 8 << 20,
+            "{seen:?}"
+        );
         assert!(machine().unwrap().idle_ns > 0);
         assert_eq!(usage(u32::MAX), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn cpu_of_another_process_is_finer_than_a_tick_and_keeps_what_threads_took_along() {
+        // It took a millisecond to start, and ticks would see none of it.
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let seen = usage(child.id()).unwrap().cpu_ns;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(seen > 0 && seen % 10_000_000 != 0, "{seen} ns");
+        let before = usage(std::process::id()).unwrap().cpu_ns;
+        let spin = || {
+            let begun = std::time::Instant::now();
+            while begun.elapsed() < std::time::Duration::from_millis(5) {}
+            rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime).tv_nsec as u64
+        };
+        let spent = std::thread::spawn(spin).join().unwrap();
+        assert!(usage(std::process::id()).unwrap().cpu_ns >= before + spent);
     }
 
     #[cfg(target_os = "linux")]

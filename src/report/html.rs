@@ -7,7 +7,7 @@ use super::table::{DataTable, claim_title, details, number, overview, uses};
 use super::{faults, observed};
 use crate::model::{Latency, Measure};
 use crate::result::words::{
-    TimeUnit, grouped, in_words, name, or_dash, significant, survival, time,
+    self, TimeUnit, grouped, in_words, name, or_dash, significant, survival, time,
 };
 use crate::result::{
     CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary, measured,
@@ -48,6 +48,7 @@ pub fn run(
         (summary.cells.iter().filter(|cell| cell.valid).count(), summary.cells.len());
     let page = json!({
         "manifest": manifest,
+        "storage": manifest.storage.as_ref().map(words::storage),
         "state": format!("{}, exit code {}: {valid} of {count} cells valid", name(&manifest.status), manifest.exit_code),
         "sound": valid == count,
         "duration_unit": latency_unit(summary).name(),

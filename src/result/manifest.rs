@@ -43,6 +43,10 @@ pub struct Manifest {
     #[serde(default)]
     pub rates_found: BTreeMap<String, RateFound>,
     pub warnings: Vec<String>,
+    /// Under the data of the brokers that we started; `None` where they ran already, or where it is
+    /// not seen from here.
+    #[serde(default)]
+    pub storage: Option<Storage>,
     /// What the environment was made of: engine, compose, digests of images, limits.
     #[serde(default)]
     pub provided: BTreeMap<String, String>,
@@ -101,6 +105,41 @@ pub struct Host {
     pub clock_cost_ns: u64,
 }
 
+/// A file system, and what it is on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Storage {
+    /// Such as `ext4`.
+    pub file_system: String,
+    /// As mounted, without paths.
+    pub options: String,
+    pub device: String,
+    /// Gone with the power, and no write of it waits for a disk.
+    pub in_memory: bool,
+    /// `None` where it was not tried.
+    pub fdatasync: Option<SyncCost>,
+}
+
+/// What an append of 4 KiB and its fdatasync(2) take, one after the other on an idle machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncCost {
+    pub appends: u32,
+    pub p50_ns: u64,
+    pub p99_ns: u64,
+}
+
+impl Storage {
+    /// What a reader must know before any figure of writing.
+    pub fn warning(&self) -> Option<String> {
+        let Self { file_system, .. } = self;
+        self.in_memory.then(|| {
+            format!(
+                "the brokers' data lies in memory ({file_system}): it is gone with the power, and a \
+                 sync waits for no disk; no cell survives a loss of power"
+            )
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Default)]
 pub struct ColdStart {
     /// Process start to a message produced and consumed.
@@ -110,4 +149,35 @@ pub struct ColdStart {
     pub publish_p99_ns: Option<u64>,
     /// How long the broker was warmed before its first measured cell.
     pub warmed_ns: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::{Survives, words};
+
+    #[test]
+    fn what_is_synced_to_memory_does_not_survive_a_loss_of_power() {
+        let disk = Storage {
+            file_system: "ext4".into(),
+            options: "rw,relatime".into(),
+            device: "/dev/vda1".into(),
+            in_memory: false,
+            fdatasync: Some(SyncCost { appends: 200, p50_ns: 1_200_000, p99_ns: 3_000_000 }),
+        };
+        let words = words::storage(&disk);
+        assert_eq!(
+            words,
+            "ext4 on /dev/vda1 (rw,relatime); fdatasync of 4 KiB: p50 1.20 ms, p99 3.00 ms over 200 \
+             appends"
+        );
+        let memory = Storage { file_system: "tmpfs".into(), in_memory: true, ..disk.clone() };
+        let synced = Survives { process_kill: true, power_loss: true, ..Survives::default() };
+        assert_eq!((synced.on(&disk), disk.warning()), (synced.clone(), None));
+        let volatile = synced.on(&memory);
+        assert!(volatile.process_kill && !volatile.power_loss, "{volatile:?}");
+        assert!(volatile.because.contains("tmpfs"), "{volatile:?}");
+        assert!(memory.warning().is_some_and(|warning| warning.contains("in memory (tmpfs)")));
+        assert_eq!(Survives::default().on(&memory), Survives::default(), "it had none to lose");
+    }
 }

@@ -22,7 +22,9 @@ pub use comparison::{BlockValue, Claim, ComparedCell, Comparison, Kind, RunInfo}
 pub use error::ResultError;
 pub use folder::{RunFolder, StoredCell, parse_windows};
 pub use judge::judge;
-pub use manifest::{Carried, ColdStart, Host, Manifest, Origin, RateFound, ScenarioInfo};
+pub use manifest::{
+    Carried, ColdStart, Host, Manifest, Origin, RateFound, ScenarioInfo, Storage, SyncCost,
+};
 pub use measure::measured;
 pub use names::slug;
 pub use observation::Observation;

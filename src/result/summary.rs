@@ -3,6 +3,7 @@
 //!
 //! Versioned by [`SCHEMA`]; a change of meaning or a removed field raises it.
 
+use super::manifest::Storage;
 use super::measure::Distributions;
 use super::observation::Observation;
 use crate::model::{FaultKind, FaultTarget, Latency, Told};
@@ -144,6 +145,18 @@ pub struct Survives {
     /// `comparison.json`: there they stand with the run, once for each label.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub because: String,
+}
+
+impl Survives {
+    /// With the data on this storage: what is synced to memory is not on a disk.
+    pub fn on(&self, storage: &Storage) -> Self {
+        if !storage.in_memory || !self.power_loss {
+            return self.clone();
+        }
+        let because =
+            format!("{}; the data lies in memory ({})", self.because, storage.file_system);
+        Self { power_loss: false, because, ..*self }
+    }
 }
 
 /// Messages over the whole run, warm-up included. Per (message, subscription) pair from `delivered`

@@ -257,6 +257,7 @@ pub fn manifest(folder: &RunFolder, claim: &str, blocks: u32) -> Manifest {
         )]),
         rates_found: BTreeMap::new(),
         provided: BTreeMap::new(),
+        storage: None,
         warnings: vec!["redis-server is older than the current major".into()],
     }
 }

@@ -4,6 +4,7 @@
 //! Every table, chart and verdict prints through these, so a value looks the same wherever it
 //! stands.
 
+use super::manifest::{Storage, SyncCost};
 use super::summary::Survives;
 use crate::model::{System, Told};
 use crate::record::SILENCE_NS;
@@ -156,6 +157,18 @@ pub fn survival(survives: &Survives) -> String {
         format!("{} copies", survives.copies)
     };
     format!("survives {}, {copies}", kept.join(" + "))
+}
+
+/// Where data lies, and what a synced append costs there.
+pub fn storage(storage: &Storage) -> String {
+    let Storage { file_system, options, device, in_memory, fdatasync } = storage;
+    let memory = if *in_memory { ", in memory" } else { "" };
+    let cost =
+        fdatasync.map_or("not measured".to_owned(), |SyncCost { appends, p50_ns, p99_ns }| {
+            let (p50, p99) = (time(p50_ns as f64), time(p99_ns as f64));
+            format!("p50 {p50}, p99 {p99} over {appends} appends")
+        });
+    format!("{file_system} on {device} ({options}){memory}; fdatasync of 4 KiB: {cost}")
 }
 
 /// How often a message is stored. Kafka's copies are those of a partition; of a Redis server each

@@ -16,7 +16,7 @@ use crate::environment::{Broker, Environment, EnvironmentError};
 use crate::experiment::{self, ExperimentContext};
 use crate::model::Software;
 use crate::random::SplitMix64;
-use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder, Status};
+use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder, Status, Storage};
 use crate::scenario::{Cell, FaultPlan, Scenario, SystemConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -170,6 +170,10 @@ impl RunningStudy<'_, '_> {
             ));
         }
         let mut broker = self.study.environment.start(config)?;
+        self.manifest.storage = self.study.environment.storage();
+        if let Some(warning) = self.manifest.storage.as_ref().and_then(Storage::warning) {
+            self.warn(warning);
+        }
         // An experiment takes its own time over a cell; only a compiler takes more than that to get
         // warm.
         let compiled = config.system.software() == Software::Kafka;
@@ -219,6 +223,9 @@ impl RunningStudy<'_, '_> {
         let (mut output, used) = measured.map_err(failed)?;
         raise(&mut output.record.floor, &floor);
         output.broker_log = broker.log_tail(200);
+        if let Some(storage) = &self.manifest.storage {
+            output.record.survives = output.record.survives.on(storage);
+        }
         output.record.error = output.record.error.take().map(|error| death(error, broker));
         output.record.observations.extend(self.seen_by_probe(cell, block));
         // Kafka does not tell its own version; who started it knows.

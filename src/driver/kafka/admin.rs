@@ -62,6 +62,9 @@ const PLACES: &[&str] = &[
     "host",
 ];
 
+/// What the settings of a topic call its copies here: Kafka tells them with the partitions.
+pub const REPLICAS: &str = "replicas";
+
 pub type Entries = BTreeMap<String, String>;
 
 pub struct Admin {
@@ -189,7 +192,7 @@ impl Admin {
     }
 
     /// Settings of the first broker and of `topic`, read back: what differs from the defaults, and
-    /// what decides.
+    /// what decides. The least copies of any partition count as the topic's.
     pub fn describe(&self, topic: &str) -> Result<(Entries, Entries), DriverError> {
         let fail = |error| self.clients.lost(error);
         let metadata = self.client.inner().fetch_metadata(Some(topic), ANSWER).map_err(fail)?;
@@ -205,8 +208,10 @@ impl Admin {
         // Refused to a client that may not read settings: then there is nothing to report.
         let mut next =
             || answers.next().and_then(Result::ok).map_or_else(Entries::new, |r| worth(&r.entries));
-        let of_topic = next();
-        let mut of_broker = next();
+        let (mut of_topic, mut of_broker) = (next(), next());
+        let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
+        let copies = partitions.iter().map(|partition| partition.replicas().len()).min();
+        of_topic.extend(copies.map(|copies| (REPLICAS.to_owned(), copies.to_string())));
         of_broker.insert("brokers".into(), metadata.brokers().len().to_string());
         Ok((of_broker, of_topic))
     }

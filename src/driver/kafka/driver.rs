@@ -1,6 +1,6 @@
 //! A cell's Kafka: what [`Driver`] asks, handed to whoever does it.
 
-use super::admin::{Admin, Entries};
+use super::admin::{Admin, Entries, REPLICAS};
 use super::capability::{audit, cluster, large, large_socket, reflector, stall, work};
 use super::clients::{Clients, cannot, refused, timed_out};
 use super::load::publisher::KafkaPublisher;
@@ -16,8 +16,9 @@ use crate::driver::{
 };
 use crate::model::System;
 use crate::result::{Description, Survives};
-use crate::scenario::{Cell, SystemConfig, Topic};
+use crate::scenario::{Cell, Topic};
 use crate::units::Span;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// How long the first message may take, produced and consumed; a fresh broker takes some seconds.
@@ -27,10 +28,15 @@ const PATIENT: Duration = Duration::from_secs(30);
 /// What the broker reflects instead of a version.
 pub(super) const MOCK: &str = "librdkafka's mock cluster";
 
+/// `flush.messages` where nobody has set it.
+const NEVER: u64 = i64::MAX as u64;
+
 pub struct KafkaDriver {
     pub(super) cell: Cell,
     pub(super) target: Target,
     pub(super) clients: Clients,
+    /// Settings of broker and topic, read once: a later fault must not change what was measured.
+    told: OnceLock<(Entries, Entries)>,
 }
 
 /// What speaks to Kafka, with its version.
@@ -41,7 +47,7 @@ pub fn client_version() -> String {
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
     let clients =
         Clients::new(ClientSettings::new(cell, &target.addresses, &target.access)?, target.clock);
-    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, clients }))
+    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, clients, told: OnceLock::new() }))
 }
 
 impl KafkaDriver {
@@ -49,8 +55,15 @@ impl KafkaDriver {
         format!("{}-s{subscription}", self.target.name)
     }
 
-    /// Settings of broker and topic. Where clients outlive what is broken, they are asked for as
-    /// long as a message is.
+    /// Settings of broker and topic; of a reflector there are none.
+    fn told(&self) -> Result<&(Entries, Entries), DriverError> {
+        if self.told.get().is_none() && !reflector::is_one(&self.target.addresses) {
+            let _ = self.told.set(self.read_settings()?);
+        }
+        Ok(self.told.get_or_init(Default::default))
+    }
+
+    /// Where clients outlive what is broken, they are asked for as long as a message is.
     fn read_settings(&self) -> Result<(Entries, Entries), DriverError> {
         let limit = self
             .cell
@@ -172,7 +185,8 @@ impl Driver for KafkaDriver {
     }
 
     fn survives(&self) -> Survives {
-        survives(&self.cell.config, &self.clients.settings)
+        let nothing = Entries::new();
+        survives(self.told().map_or(&nothing, |(_, topic)| topic), &self.clients.settings)
     }
 
     fn acknowledges(&self) -> bool {
@@ -187,7 +201,7 @@ impl Driver for KafkaDriver {
             ..Description::default()
         };
         if !reflector::is_one(&self.target.addresses) {
-            (description.broker_config, description.topic_config) = self.read_settings()?;
+            (description.broker_config, description.topic_config) = self.told()?.clone();
             // The protocol tells features, not releases; who started the broker knows better.
             description.broker_version = "Apache Kafka (version not told by the broker)".into();
         }
@@ -240,18 +254,15 @@ impl Driver for KafkaDriver {
     }
 }
 
-/// What an acknowledged message survives, by Kafka's documentation and the cell's settings.
+/// What an acknowledged message survives, by Kafka's documentation and what is told of the topic,
+/// in which the broker's own settings are contained. What is not told counts as the least.
 ///
 /// Kafka does not sync per write unless told to: an acknowledgement means the page cache of whoever
 /// confirmed. A killed process loses nothing of that, a machine without power everything.
-fn survives(config: &SystemConfig, settings: &ClientSettings) -> Survives {
-    let setting = |topic: &str, broker: &str| {
-        let value = config.topic.config.get(topic).or_else(|| config.broker.get(broker));
-        value.and_then(|value| value.trim().parse::<u64>().ok())
-    };
-    let min_insync = setting("min.insync.replicas", "min.insync.replicas").unwrap_or(1);
-    let flush = setting("flush.messages", "log.flush.interval.messages");
-    let copies = config.topic.replicas;
+fn survives(topic: &Entries, settings: &ClientSettings) -> Survives {
+    let told = |name: &str| topic.get(name)?.trim().parse::<u64>().ok();
+    let (min_insync, flush) = (told("min.insync.replicas"), told("flush.messages"));
+    let replicas = told(REPLICAS).and_then(|copies| u16::try_from(copies).ok());
     let (confirmed, acks) = match settings.acks.as_str() {
         "0" => ("nobody: the broker does not answer", "0"),
         "-1" => ("all in-sync replicas", "all"),
@@ -259,7 +270,8 @@ fn survives(config: &SystemConfig, settings: &ClientSettings) -> Survives {
     };
     // With copies, a killed leader is replaced by one that may not have what only the leader
     // confirmed.
-    let process_kill = acks == "all" || (acks == "1" && copies == 1);
+    let process_kill = acks == "all" || (acks == "1" && replicas == Some(1));
+    let copies = replicas.unwrap_or(1);
     let synced = if flush == Some(1) { "synced to disk" } else { "in the page cache" };
     let consumer = if read(&settings.consumer, "enable.auto.commit") == "true" {
         let every = read(&settings.consumer, "auto.commit.interval.ms");
@@ -267,15 +279,22 @@ fn survives(config: &SystemConfig, settings: &ClientSettings) -> Survives {
     } else {
         "offsets never committed".to_owned()
     };
+    let words = |value: Option<u64>| match value {
+        None => "not told".to_owned(),
+        Some(NEVER) => "unset".to_owned(),
+        Some(value) => value.to_string(),
+    };
     Survives {
         process_kill,
         power_loss: acks != "0" && flush == Some(1) && process_kill,
-        node_loss: acks == "all" && copies >= 3 && min_insync >= 2,
+        node_loss: acks == "all" && copies >= 3 && min_insync >= Some(2),
         copies,
         because: format!(
-            "acks={acks}: confirmed by {confirmed}, {synced}; replicas={copies}, min.insync.replicas={min_insync}, \
+            "acks={acks}: confirmed by {confirmed}, {synced}; replicas={}, min.insync.replicas={}, \
              flush.messages={}; consumer: {consumer}",
-            flush.map_or_else(|| "unset".to_owned(), |messages| messages.to_string()),
+            words(replicas.map(u64::from)),
+            words(min_insync),
+            words(flush),
         ),
     }
 }
@@ -285,31 +304,47 @@ mod tests {
     use super::super::tests::cell;
     use super::*;
 
-    fn class(client: &[(&str, &str)], replicas: u16, topic: &[(&str, &str)]) -> (bool, bool, bool) {
+    /// With `topic` told; the scenario asks for the most there is.
+    fn class(client: &[(&str, &str)], topic: &[(&str, &str)]) -> (Survives, bool, bool, bool) {
         let mut cell = cell();
         let owned = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
         };
         cell.config.client = owned(client);
-        cell.config.topic.replicas = replicas;
-        cell.config.topic.config = owned(topic);
+        cell.config.topic.replicas = 3;
+        cell.config.topic.config = owned(&[("flush.messages", "1"), ("min.insync.replicas", "2")]);
         let settings =
             ClientSettings::new(&cell, &["127.0.0.1:9092".into()], &Default::default()).unwrap();
-        let Survives { process_kill, power_loss, node_loss, .. } =
-            survives(&cell.config, &settings);
-        (process_kill, power_loss, node_loss)
+        let found = survives(&owned(topic), &settings);
+        let Survives { process_kill, power_loss, node_loss, .. } = found;
+        (found, process_kill, power_loss, node_loss)
     }
 
     #[test]
-    fn classes_by_settings() {
-        let two = [("min.insync.replicas", "2")];
-        assert_eq!(class(&[], 1, &[]), (true, false, false));
-        assert_eq!(class(&[("acks", "0")], 1, &[("flush.messages", "1")]), (false, false, false));
-        assert_eq!(class(&[("acks", "1")], 1, &[]), (true, false, false));
-        assert_eq!(class(&[("acks", "1")], 3, &two), (false, false, false));
-        assert_eq!(class(&[], 1, &[("flush.messages", "1")]), (true, true, false));
-        assert_eq!(class(&[], 1, &[("flush.messages", "100")]), (true, false, false));
-        assert_eq!(class(&[], 3, &[]), (true, false, false));
-        assert_eq!(class(&[], 3, &two), (true, false, true));
+    fn classes_by_what_is_told() {
+        let of = |client: &[(&str, &str)], topic: &[(&str, &str)]| {
+            let (_, process_kill, power_loss, node_loss) = class(client, topic);
+            (process_kill, power_loss, node_loss)
+        };
+        let (one, three) = (("replicas", "1"), ("replicas", "3"));
+        let (two, each) = (("min.insync.replicas", "2"), ("flush.messages", "1"));
+        assert_eq!(of(&[], &[one]), (true, false, false));
+        assert_eq!(of(&[("acks", "0")], &[one, each]), (false, false, false));
+        assert_eq!(of(&[("acks", "1")], &[one]), (true, false, false));
+        assert_eq!(of(&[("acks", "1")], &[three, two]), (false, false, false));
+        assert_eq!(of(&[], &[one, each]), (true, true, false));
+        assert_eq!(of(&[], &[one, ("flush.messages", "100")]), (true, false, false));
+        assert_eq!(of(&[], &[three]), (true, false, false));
+        assert_eq!(of(&[], &[three, two]), (true, false, true));
+    }
+
+    #[test]
+    fn what_is_not_told_counts_as_the_least() {
+        let (survives, process_kill, power_loss, node_loss) = class(&[("acks", "1")], &[]);
+        assert!(!process_kill && !power_loss && !node_loss && survives.copies == 1);
+        let words = "replicas=not told, min.insync.replicas=not told, flush.messages=not told";
+        assert!(survives.because.contains(words), "{survives:?}");
+        let (stock, ..) = class(&[], &[("flush.messages", "9223372036854775807")]);
+        assert!(stock.because.contains("flush.messages=unset"), "{stock:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The control path: versions, settings, deletion; and what follows from the settings.
+//! The control path: versions, settings, deletion.
 //!
 //! Asked and typed by the `redis` crate, over a [`Connection`] as the load has it: one way to
 //! connect, one check of the address, one TLS, and a bound to every answer ([`Connection::query`]).
@@ -13,7 +13,7 @@ use crate::driver::DriverError;
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::timeouts::{Backoff, request_timeout};
 use crate::model::System;
-use crate::result::{Description, Survives};
+use crate::result::Description;
 use crate::scenario::{Cell, ClientLibrary, Reply};
 use crate::units::Span;
 use redis::{Cmd, FromRedisValue, Value};
@@ -64,23 +64,36 @@ pub struct ServerInfo {
     pub version: String,
     /// The Redis version whose commands it knows; what Valkey calls `redis_version`.
     pub compatible: String,
-    /// Decisive settings, read back; those of the scenario where the server does not tell.
+    /// Decisive settings, its build and its allocator, read back; without what it does not tell.
     pub settings: BTreeMap<String, String>,
+    /// Whether it is a primary that nobody follows; `None` where it does not tell.
+    pub alone: Option<bool>,
 }
 
 impl ServerInfo {
-    fn parse(info: &str, settings: BTreeMap<String, String>) -> Self {
+    /// From INFO, and from CONFIG GET as far as that is permitted.
+    pub fn parse(info: &str, mut settings: BTreeMap<String, String>) -> Self {
         let field = |name: &str| {
             let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.map(str::trim)
         };
+        if let Some(on @ ("0" | "1")) = field("aof_enabled") {
+            let on = if on == "1" { "yes" } else { "no" };
+            settings.entry("appendonly".into()).or_insert_with(|| on.into());
+        }
+        for (name, told) in [("build-id", "redis_build_id"), ("allocator", "mem_allocator")] {
+            settings.extend(field(told).map(|value| (name.to_owned(), value.to_owned())));
+        }
+        let alone = field("role").zip(field("connected_slaves"));
+        let alone = alone.map(|(role, replicas)| role == "master" && replicas == "0");
         let compatible = field("redis_version").unwrap_or("unknown");
         let (name, version) = match field("server_name") {
             Some("valkey") => ("Valkey", field("valkey_version").unwrap_or(compatible)),
             Some(other) if other != "redis" => (other, compatible),
             _ => ("Redis", compatible),
         };
-        Self { name: name.into(), version: version.into(), compatible: compatible.into(), settings }
+        let (name, version, compatible) = (name.into(), version.into(), compatible.into());
+        Self { name, version, compatible, settings, alone }
     }
 
     /// Refuses a server that lacks the commands of this driver.
@@ -114,12 +127,11 @@ impl Connection {
         Ok(pairs.into_iter().map(|(name, value)| (text(name), text(value))).collect())
     }
 
-    /// Version and settings; `wanted` stands in for the settings where CONFIG is refused, as
-    /// managed services do.
-    pub fn server(&mut self, wanted: &BTreeMap<String, String>) -> Result<ServerInfo, DriverError> {
-        let info = self.text(&["INFO", "server"])?;
+    /// Version and settings. Managed services refuse CONFIG: then INFO is all that is told.
+    pub fn server(&mut self) -> Result<ServerInfo, DriverError> {
+        let info = self.text(&["INFO"])?;
         let mut settings = match self.map(&["CONFIG", "GET", "*"]) {
-            Err(DriverError::Refused { .. }) => wanted.clone(),
+            Err(DriverError::Refused { .. }) => BTreeMap::new(),
             told => told?,
         };
         settings.retain(|name, _| DECISIVE.contains(&name.as_str()));
@@ -218,46 +230,6 @@ fn output_buffer(clients: &str, address: &str) -> Option<u64> {
     let ours = format!("addr={address}");
     let line = clients.lines().find(|line| line.split(' ').any(|field| field == ours))?;
     Some(field(line, "omem").unwrap_or(0) + field(line, "obl").unwrap_or(0))
-}
-
-/// Survival class by Redis's documentation on persistence. Snapshots (`save`) do not count: what
-/// was acknowledged since the last one is gone.
-pub fn survives(
-    cell: &Cell,
-    primitive: &dyn Primitive,
-    settings: &BTreeMap<String, String>,
-) -> Survives {
-    let consumer = match primitive.acknowledgement() {
-        Ok(consumer) => consumer,
-        Err(because) => return Survives { because: because.into(), ..Survives::default() },
-    };
-    if cell.config.reply == Reply::Off {
-        let because = "CLIENT REPLY OFF: nothing is acknowledged, and a refusal shows to nobody";
-        return Survives { because: because.into(), ..Survives::default() };
-    }
-    let setting =
-        |name: &str, default: &str| settings.get(name).map_or(default.to_owned(), Clone::clone);
-    let (appendonly, appendfsync) =
-        (setting("appendonly", "no"), setting("appendfsync", "everysec"));
-    let (process_kill, power_loss, persistence) = match (appendonly.as_str(), appendfsync.as_str())
-    {
-        ("yes", "always") => {
-            (true, true, "appendonly yes, appendfsync always: synced before the reply".to_owned())
-        }
-        ("yes", fsync) => (
-            true,
-            false,
-            format!("appendonly yes, appendfsync {fsync}: in the kernel, synced later"),
-        ),
-        _ => (false, false, "appendonly no: in memory only, snapshots aside".to_owned()),
-    };
-    // With replicas, a primary that was killed is replaced by one that may not have what only it
-    // confirmed.
-    let alone = cell.config.nodes == 1;
-    let (process_kill, power_loss) = (process_kill && alone, power_loss && alone);
-    let copies = if alone { "" } else { ", which its replicas follow later" };
-    let because = format!("{persistence}; acknowledged by the primary alone{copies}; {consumer}");
-    Survives { process_kill, power_loss, node_loss: false, copies: 1, because }
 }
 
 /// What speaks to Redis, with its version.

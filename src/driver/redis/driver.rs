@@ -13,6 +13,7 @@ use super::load::resilient::{ResilientPublisher, ResilientSubscriber, RetryRules
 use super::primary::Primary;
 use super::primitive::{self, Primitive};
 use super::redis_rs::RedisRsPublisher;
+use super::survival;
 use super::{CLOSE, PROBE, RETRY, SET_UP};
 use crate::driver::capability::{
     CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
@@ -111,7 +112,7 @@ impl RedisDriver {
 
     pub(super) fn server(&self, control: &mut Connection) -> Result<&ServerInfo, DriverError> {
         if self.server.get().is_none() {
-            let _ = self.server.set(control.server(&self.cell.config.broker)?);
+            let _ = self.server.set(control.server()?);
         }
         self.server.get().ok_or_else(|| self.primary.endpoint.refused("INFO", "no answer was kept"))
     }
@@ -340,15 +341,9 @@ impl Driver for RedisDriver {
     }
 
     fn survives(&self) -> Survives {
-        let read = || {
-            self.control(Duration::ZERO).ok().and_then(|mut control| self.server(&mut control).ok())
-        };
-        let settings = self
-            .server
-            .get()
-            .or_else(read)
-            .map_or(&self.cell.config.broker, |server| &server.settings);
-        control::survives(&self.cell, self.primitive, settings)
+        let ask = || self.server(&mut self.control(Duration::ZERO).ok()?).ok().cloned();
+        let server = self.server.get().cloned().or_else(ask).unwrap_or_default();
+        survival::survives(&self.cell, self.primitive, &server)
     }
 
     fn acknowledges(&self) -> bool {

@@ -15,6 +15,7 @@ mod load;
 mod primary;
 mod primitive;
 mod redis_rs;
+mod survival;
 #[cfg(test)]
 mod tests;
 

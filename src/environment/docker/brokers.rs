@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 pub type DockerBroker = NodesBroker<Project>;
 
-const KAFKA_DATA: &str = "/var/lib/kafka/data";
-const REDIS_DATA: &str = "/data";
+pub const KAFKA_DATA: &str = "/var/lib/kafka/data";
+pub const REDIS_DATA: &str = "/data";
 /// Where a container of Redis finds its configuration.
 const CONFIG: &str = "/brokerbench";
 /// Until Kafka names its version it writes some hundred lines.

@@ -126,6 +126,12 @@ impl Runner for Container {
         }
     }
 
+    fn mounts(&self) -> Option<String> {
+        let words = ["exec", &self.name, "cat", "/proc/self/mountinfo"];
+        let answer = program::ask(&self.engine.docker, &words, ORDER).ok()?;
+        answer.success.then_some(answer.out)
+    }
+
     fn log_tail(&self, lines: usize) -> String {
         // Some lines more: those of a stack trace are left out.
         let more = (lines * 4).to_string();

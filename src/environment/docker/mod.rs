@@ -19,12 +19,14 @@ use super::janitor::containers;
 use super::nodes::{age, run_step};
 use super::{
     Broker, Environment, EnvironmentError, FaultableBroker, Janitor, Launch, nodes, probe, program,
+    storage,
 };
 use crate::model::Software;
+use crate::result::Storage;
 use crate::scenario::SystemConfig;
-use brokers::Launcher;
+use brokers::{KAFKA_DATA, Launcher, REDIS_DATA};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +41,8 @@ pub struct Docker {
     engine: Arc<Engine>,
     janitor: Option<Arc<Janitor>>,
     warnings: Vec<String>,
+    /// Under the volumes of the first broker. What a sync costs there is not tried.
+    storage: Option<Storage>,
     images: BTreeMap<String, Image>,
     /// What a round trip took, by the product and what it was asked.
     cost: BTreeMap<&'static str, Duration>,
@@ -55,6 +59,7 @@ impl Docker {
             engine: Arc::new(find_engine()?),
             janitor: None,
             warnings: Vec::new(),
+            storage: None,
             images: BTreeMap::new(),
             cost: BTreeMap::new(),
             started: 0,
@@ -195,11 +200,20 @@ impl Environment for Docker {
         let remedy = "set KAFKA_IMAGE and REDIS_IMAGE to newer images, or unset them";
         self.warn(broker.version().and_then(|version| age::warning(&version, remedy)));
         self.measure(software, &broker);
+        if self.storage.is_none() {
+            let data = if software == Software::Kafka { KAFKA_DATA } else { REDIS_DATA };
+            let mounts = broker.first_mounts();
+            self.storage = mounts.and_then(|mounts| storage::mounted(&mounts, Path::new(data)));
+        }
         Ok(Box::new(broker))
     }
 
     fn warnings(&self) -> Vec<String> {
         self.warnings.clone()
+    }
+
+    fn storage(&self) -> Option<Storage> {
+        self.storage.clone()
     }
 
     fn facts(&self) -> BTreeMap<String, String> {

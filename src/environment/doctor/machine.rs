@@ -6,8 +6,11 @@
 
 use super::{Diagnosis, Level, Part, Question, question};
 use crate::environment::install::{Tool, distribution, install};
+use crate::environment::memory::group_memory;
 use crate::environment::program::{find, read};
+use crate::environment::storage::{probed, storage};
 use crate::environment::{machine, memory_available};
+use crate::result::words;
 use crate::{clock, driver};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -26,6 +29,7 @@ pub fn questions() -> Vec<Question> {
         question(Part::Machine, "cores", cores),
         question(Part::Machine, "memory", memory),
         question(Part::Machine, "temporary space", temporary_space),
+        question(Part::Machine, "synced writes", synced_writes),
         question(Part::Machine, "open files", open_files),
         question(Part::Machine, "governor", || governor(Path::new("/sys/devices/system/cpu"))),
         question(Part::Machine, "steal", steal),
@@ -57,8 +61,7 @@ fn cores() -> Diagnosis {
 }
 
 fn memory() -> Diagnosis {
-    let limit = control_group_limit();
-    let Some(usable) = [memory_available(), limit].into_iter().flatten().min() else {
+    let Some(usable) = memory_available() else {
         return Diagnosis::ok("not told by this system");
     };
     let level = match usable {
@@ -66,36 +69,12 @@ fn memory() -> Diagnosis {
         some if some >= 3 * GIB / 2 => Level::Warn,
         _ => Level::Fail,
     };
-    let bound = if limit.is_some() { ", bounded by a control group" } else { "" };
+    let bound = if group_memory().is_some() { ", bounded by a control group" } else { "" };
     Diagnosis::new(
         level,
         format!("{:.1} GiB available{bound}", usable as f64 / GIB as f64),
         "Kafka takes 1 GiB of heap and as much again for itself and the page cache: free 3 GiB",
     )
-}
-
-/// What is left below the tightest `memory.max` (version 2) of this process's control group and
-/// those around it; `None` where there is no limit.
-fn control_group_limit() -> Option<u64> {
-    let groups = read("/proc/self/cgroup")?;
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    left_below(Path::new("/sys/fs/cgroup"), path)
-}
-
-fn left_below(top: &Path, path: &str) -> Option<u64> {
-    let number = |folder: &Path, file: &str| read(folder.join(file))?.trim().parse::<u64>().ok();
-    // The page cache counts as used, and is given up for whoever asks for memory.
-    let cache = |folder: &Path| -> u64 {
-        let stat = read(folder.join("memory.stat")).unwrap_or_default();
-        let fields = stat.lines().filter_map(|line| line.split_once(' '));
-        let files = fields.filter(|(name, _)| matches!(*name, "active_file" | "inactive_file"));
-        files.filter_map(|(_, bytes)| bytes.parse::<u64>().ok()).sum()
-    };
-    let left = |folder: &Path| {
-        let used = number(folder, "memory.current").unwrap_or(0).saturating_sub(cache(folder));
-        Some(number(folder, "memory.max")?.saturating_sub(used))
-    };
-    top.join(path).ancestors().take_while(|folder| folder.starts_with(top)).filter_map(left).min()
 }
 
 fn temporary_space() -> Diagnosis {
@@ -117,7 +96,7 @@ fn temporary_space() -> Diagnosis {
     }
     let free = stat.f_bavail * stat.f_frsize;
     let found = format!("{:.0} GiB free in {shown}", free as f64 / GIB as f64);
-    if in_memory(&directory) {
+    if storage(&directory).is_some_and(|storage| storage.in_memory) {
         return Diagnosis::new(
             Level::Warn,
             format!("{found}, which is in memory"),
@@ -136,15 +115,12 @@ fn temporary_space() -> Diagnosis {
     )
 }
 
-#[cfg(target_os = "linux")]
-fn in_memory(directory: &Path) -> bool {
-    // TMPFS_MAGIC of statfs(2).
-    rustix::fs::statfs(directory).is_ok_and(|stat| stat.f_type == 0x0102_1994)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn in_memory(_: &Path) -> bool {
-    false
+/// What every message costs that waits for the disk.
+fn synced_writes() -> Diagnosis {
+    match probed(&std::env::temp_dir()) {
+        Some(storage) => Diagnosis::ok(words::storage(&storage)),
+        None => Diagnosis::ok("not told by this system"),
+    }
 }
 
 fn open_files() -> Diagnosis {
@@ -252,30 +228,6 @@ mod tests {
         let found = governor(folder.path());
         assert_eq!((found.level, found.found.as_str()), (Level::Warn, "performance, powersave"));
         assert!(found.remedy.is_some_and(|remedy| remedy.contains("cpupower")));
-    }
-
-    #[test]
-    fn the_page_cache_of_a_control_group_is_free_memory() {
-        let top = tempfile::tempdir().unwrap();
-        let group = top.path().join("a/b");
-        fs::create_dir_all(&group).unwrap();
-        let write =
-            |folder: &Path, file: &str, text: &str| fs::write(folder.join(file), text).unwrap();
-        assert_eq!(left_below(top.path(), "a/b"), None);
-        write(&group, "memory.max", "1000\n");
-        write(&group, "memory.current", "900\n");
-        assert_eq!(left_below(top.path(), "a/b"), Some(100));
-        write(
-            &group,
-            "memory.stat",
-            "anon 200\nfile 700\ninactive_file 400\nactive_file 100\nshmem 200\n",
-        );
-        assert_eq!(left_below(top.path(), "a/b"), Some(600));
-        // The tightest of those around it counts.
-        write(&top.path().join("a"), "memory.max", "max\n");
-        assert_eq!(left_below(top.path(), "a/b"), Some(600));
-        write(&top.path().join("a"), "memory.max", "50\n");
-        assert_eq!(left_below(top.path(), "a/b"), Some(50));
     }
 
     #[test]

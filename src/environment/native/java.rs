@@ -16,11 +16,19 @@ pub struct Java {
     pub program: PathBuf,
     /// As it names itself, such as `17.0.15`.
     pub version: String,
+    /// The variable that names it, or `PATH`.
+    from: &'static str,
+}
+
+impl Java {
+    pub fn origin(&self) -> String {
+        format!("{} from {}", self.version, self.from)
+    }
 }
 
 /// `limit` is for its answer to `-version`, which takes 0.1 s on an idle machine.
 pub fn find(limit: Duration) -> Result<Java, EnvironmentError> {
-    let program = match program::variable("JAVA_HOME") {
+    let (program, from) = match program::variable("JAVA_HOME") {
         Some(home) => {
             let java = Path::new(&home).join("bin/java");
             if !program::is_executable(&java) {
@@ -30,22 +38,21 @@ pub fn find(limit: Duration) -> Result<Java, EnvironmentError> {
                     format!("correct JAVA_HOME, or unset it; Java {NEEDED} or newer is needed"),
                 ));
             }
-            java
+            (java, "JAVA_HOME")
         }
-        None => program::find("java").ok_or_else(|| {
-            EnvironmentError::missing(
-                format!("Java {NEEDED} or newer, which runs Kafka,"),
-                remedy(),
-            )
-        })?,
+        None => {
+            let what = || format!("Java {NEEDED} or newer, which runs Kafka,");
+            let missing = || EnvironmentError::missing(what(), remedy());
+            (program::find("java").ok_or_else(missing)?, "PATH")
+        }
     };
     // The broker gets its own working directory.
     let program = std::path::absolute(&program).unwrap_or(program);
     let answer = program::output(&program, &["-version"], limit)?;
-    judge(program, &answer)
+    judge(program, from, &answer)
 }
 
-fn judge(program: PathBuf, answer: &str) -> Result<Java, EnvironmentError> {
+fn judge(program: PathBuf, from: &'static str, answer: &str) -> Result<Java, EnvironmentError> {
     let shown = program.display();
     let Some((version, major)) = version(answer) else {
         let first = answer.lines().next().unwrap_or("nothing");
@@ -60,7 +67,7 @@ fn judge(program: PathBuf, answer: &str) -> Result<Java, EnvironmentError> {
             remedy(),
         ));
     }
-    Ok(Java { version: version.to_owned(), program })
+    Ok(Java { version: version.to_owned(), program, from })
 }
 
 /// From `openjdk version "17.0.15" 2025-04-15`; before Java 9 it read `"1.8.0_392"`.
@@ -94,12 +101,13 @@ mod tests {
 
     #[test]
     fn too_old_says_what_was_found_and_what_to_do() {
-        let error = judge("/opt/java/bin/java".into(), "openjdk version \"11.0.2\" 2019-01-15")
-            .unwrap_err()
-            .to_string();
+        let error =
+            judge("/opt/java/bin/java".into(), "PATH", "openjdk version \"11.0.2\" 2019-01-15")
+                .unwrap_err()
+                .to_string();
         for part in ["/opt/java/bin/java", "11.0.2", "17", "JAVA_HOME"] {
             assert!(error.contains(part), "{part}: {error}");
         }
-        assert!(judge("java".into(), "Segmentation fault").is_err());
+        assert!(judge("java".into(), "PATH", "Segmentation fault").is_err());
     }
 }

@@ -26,11 +26,17 @@ fn remedy() -> String {
 pub struct Jars {
     folder: PathBuf,
     pub version: String,
+    /// `KAFKA_HOME`, or the cache that Maven fills.
+    from: &'static str,
 }
 
 impl Jars {
     pub fn class_path(&self) -> String {
         self.folder.join("*").display().to_string()
+    }
+
+    pub fn origin(&self) -> String {
+        format!("Kafka {} from {}", self.version, self.from)
     }
 
     /// Says so when this is an older Kafka than the one that this program was made for.
@@ -48,7 +54,7 @@ pub fn installed() -> Result<Option<Jars>, EnvironmentError> {
         return in_home(Path::new(&home)).map(Some);
     }
     let folder = cache()?.join("lib");
-    Ok(version_in(&folder).map(|version| Jars { folder, version }))
+    Ok(version_in(&folder).map(|version| Jars { folder, version, from: "our cache, by Maven" }))
 }
 
 /// The jars, fetched if need be.
@@ -80,7 +86,7 @@ fn in_home(home: &Path) -> Result<Jars, EnvironmentError> {
             "point KAFKA_HOME to an unpacked Apache Kafka, or unset it to have Maven fetch one",
         )
     })?;
-    Ok(Jars { folder, version })
+    Ok(Jars { folder, version, from: "KAFKA_HOME" })
 }
 
 /// From the name of the broker's own jar, `kafka_2.13-4.4.0.jar`.

@@ -15,9 +15,11 @@ pub(super) use java::find as find_java;
 pub(super) use kafka_jars::{installed as installed_kafka, maven};
 pub(super) use redis::find as find_redis;
 
-use super::{Broker, Environment, EnvironmentError, Janitor, nodes};
+use super::{Broker, Environment, EnvironmentError, Janitor, nodes, storage};
 use crate::model::Software;
+use crate::result::Storage;
 use crate::scenario::SystemConfig;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,10 @@ pub struct Native {
     exe: PathBuf,
     janitor: Option<Arc<Janitor>>,
     warnings: Vec<String>,
+    /// Under the janitor's folder, where all data lies.
+    storage: Option<Storage>,
+    /// Where each program comes from.
+    origins: BTreeMap<String, String>,
     /// Brokers started so far: numbers their folders.
     started: u32,
 }
@@ -38,7 +44,14 @@ impl Native {
     /// `exe` is a brokerbench binary, normally this process's own: the janitor is another process
     /// of it.
     pub fn new(exe: PathBuf) -> Self {
-        Self { exe, janitor: None, warnings: Vec::new(), started: 0 }
+        Self {
+            exe,
+            janitor: None,
+            warnings: Vec::new(),
+            storage: None,
+            origins: BTreeMap::new(),
+            started: 0,
+        }
     }
 
     /// The janitor, started if there is none: its folder is the place for anything temporary.
@@ -47,6 +60,7 @@ impl Native {
             Some(janitor) if janitor.is_alive() => Ok(Arc::clone(janitor)),
             _ => {
                 let janitor = Arc::new(Janitor::start(&self.exe)?);
+                self.storage = storage::probed(janitor.folder());
                 self.janitor = Some(Arc::clone(&janitor));
                 Ok(janitor)
             }
@@ -77,11 +91,14 @@ impl Environment for Native {
                 let janitor = self.janitor()?;
                 let jars = kafka_jars::obtain(&janitor)?;
                 self.warn(jars.warning());
+                self.origins.insert("java".into(), java.origin());
+                self.origins.insert("kafka".into(), jars.origin());
                 kafka::start(&janitor, &java, &jars, config, number)?
             }
             _ => {
                 let server = redis::find(ANSWER)?;
                 self.warn(server.warning());
+                self.origins.insert("redis-server".into(), server.origin());
                 redis::start(&self.janitor()?, &server, config, number)?
             }
         };
@@ -90,6 +107,14 @@ impl Environment for Native {
 
     fn warnings(&self) -> Vec<String> {
         self.warnings.clone()
+    }
+
+    fn storage(&self) -> Option<Storage> {
+        self.storage.clone()
+    }
+
+    fn facts(&self) -> BTreeMap<String, String> {
+        self.origins.clone()
     }
 }
 

@@ -25,12 +25,18 @@ pub struct RedisProgram {
     /// `Redis` or `Valkey`.
     pub product: String,
     pub version: String,
+    /// The variable that names it, or `PATH`.
+    from: &'static str,
 }
 
 impl RedisProgram {
     /// Such as `Redis 8.2.3`.
     pub fn name(&self) -> String {
         format!("{} {}", self.product, self.version)
+    }
+
+    pub fn origin(&self) -> String {
+        format!("{} from {}", self.name(), self.from)
     }
 
     pub fn warning(&self) -> Option<String> {
@@ -40,21 +46,24 @@ impl RedisProgram {
 
 /// `limit` is for its answer to `--version`.
 pub fn find(limit: Duration) -> Result<RedisProgram, EnvironmentError> {
-    let program = match program::variable("REDIS_SERVER") {
+    let (program, from) = match program::variable("REDIS_SERVER") {
         Some(set) => {
             let file =
                 if set.contains('/') { Some(PathBuf::from(&set)) } else { program::find(&set) };
-            file.filter(|file| program::is_executable(file)).ok_or_else(|| {
+            let file = file.filter(|file| program::is_executable(file)).ok_or_else(|| {
                 let remedy = "correct REDIS_SERVER, or unset it to use the one in PATH";
                 EnvironmentError::missing(
                     format!("an executable file at REDIS_SERVER={set}"),
                     remedy,
                 )
-            })?
+            })?;
+            (file, "REDIS_SERVER")
         }
-        None => program::find("redis-server")
-            .or_else(|| program::find("valkey-server"))
-            .ok_or_else(|| EnvironmentError::missing("redis-server", remedy()))?,
+        None => {
+            let found = program::find("redis-server").or_else(|| program::find("valkey-server"));
+            let missing = || EnvironmentError::missing("redis-server", remedy());
+            (found.ok_or_else(missing)?, "PATH")
+        }
     };
     // The broker gets its own working directory.
     let program = std::path::absolute(&program).unwrap_or(program);
@@ -67,7 +76,7 @@ pub fn find(limit: Duration) -> Result<RedisProgram, EnvironmentError> {
             remedy(),
         )
     })?;
-    Ok(RedisProgram { product, version, program })
+    Ok(RedisProgram { product, version, program, from })
 }
 
 /// From `Redis server v=7.0.15 sha=…` or `Valkey server v=9.1.2 sha=…`.

@@ -127,6 +127,11 @@ impl<K: NodeHost> NodesBroker<K> {
         self.spec.what = what;
     }
 
+    /// The mounts of the first node, where they are not ours.
+    pub fn first_mounts(&self) -> Option<String> {
+        self.nodes.first()?.runner.mounts()
+    }
+
     /// What the first node wrote when it started.
     pub fn first_log(&self, lines: usize) -> String {
         self.nodes.first().map(|node| node.runner.log_tail(lines)).unwrap_or_default()

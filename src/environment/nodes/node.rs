@@ -42,6 +42,10 @@ pub trait Runner: Send {
     fn kill(&self) -> Result<(), EnvironmentError>;
     /// The last lines of what it wrote.
     fn log_tail(&self, lines: usize) -> String;
+    /// Its mounts as proc_pid_mountinfo(5) has them; `None` where they are ours.
+    fn mounts(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The fault proxies before one node.

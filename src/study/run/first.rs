@@ -3,7 +3,7 @@
 
 use super::Study;
 use crate::clock;
-use crate::environment::memory_info;
+use crate::environment::memory_total;
 use crate::fault::proxy::{Cost, cost};
 use crate::result::{Host, Manifest, RunFolder, SCHEMA, Status, words};
 use crate::scenario::Scenario;
@@ -52,7 +52,7 @@ fn host() -> Host {
         ),
         cpu: cpu.to_owned(),
         cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
-        memory_bytes: memory_info("MemTotal:").unwrap_or(0),
+        memory_bytes: memory_total().unwrap_or(0),
         clock_source: clock::source(),
         clock_cost_ns: clock::cost_ns(),
     }

@@ -47,7 +47,7 @@ struct KafkaStalled {
 }
 
 pub fn start(driver: &KafkaDriver) -> Result<WatchedSubscriber<HeldForConsumer>, DriverError> {
-    let KafkaDriver { cell, target, clients } = driver;
+    let KafkaDriver { cell, target, clients, .. } = driver;
     let unfit = |because| cannot("stall on a bare socket", because);
     let (1, [address]) = (cell.config.nodes, &target.addresses[..]) else {
         return Err(unfit("the bare consumer knows one broker, which leads every partition"));

@@ -59,7 +59,7 @@ impl<'a> KafkaWork<'a> {
 
 impl WorkQueue for KafkaWork<'_> {
     fn worker(&self, _: u16) -> Result<Box<dyn Worker>, DriverError> {
-        let KafkaDriver { cell, target, clients } = self.driver;
+        let KafkaDriver { cell, target, clients, .. } = self.driver;
         let member =
             GroupMember::join(clients, &target.name, &self.group, cell.config.consume.batch, JOIN)?;
         Ok(Box::new(KafkaWorker {

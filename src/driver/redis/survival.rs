@@ -1,0 +1,114 @@
+//! What an acknowledged message survives, by what the server tells of its persistence and its
+//! replicas; never by what the scenario asked for.
+
+use super::control::ServerInfo;
+use super::primitive::Primitive;
+use crate::result::Survives;
+use crate::scenario::{Cell, Reply};
+
+/// Survival class by Redis's documentation on persistence, of what the server tells: what it does
+/// not tell counts as the least. Snapshots (`save`) do not count: what was acknowledged since the
+/// last one is gone.
+pub fn survives(cell: &Cell, primitive: &dyn Primitive, server: &ServerInfo) -> Survives {
+    let consumer = match primitive.acknowledgement() {
+        Ok(consumer) => consumer,
+        Err(because) => return Survives { because: because.into(), ..Survives::default() },
+    };
+    if cell.config.reply == Reply::Off {
+        let because = "CLIENT REPLY OFF: nothing is acknowledged, and a refusal shows to nobody";
+        return Survives { because: because.into(), ..Survives::default() };
+    }
+    let told = |name: &str| server.settings.get(name).map(String::as_str);
+    let (process_kill, power_loss, persistence) = match (told("appendonly"), told("appendfsync")) {
+        (Some("yes"), Some("always")) => {
+            (true, true, "appendonly yes, appendfsync always: synced before the reply".to_owned())
+        }
+        (Some("yes"), fsync) => {
+            let fsync = fsync.unwrap_or("not told");
+            (
+                true,
+                false,
+                format!("appendonly yes, appendfsync {fsync}: in the kernel, synced later"),
+            )
+        }
+        (Some(_), _) => (false, false, "appendonly no: in memory only, snapshots aside".to_owned()),
+        (None, _) => (false, false, "appendonly not told: taken as no".to_owned()),
+    };
+    // With replicas, a primary that was killed is replaced by one that may not have what only it
+    // confirmed.
+    let alone = server.alone == Some(true);
+    let (process_kill, power_loss) = (process_kill && alone, power_loss && alone);
+    let copies = match server.alone {
+        Some(true) => "",
+        Some(false) => ", which its replicas follow later",
+        None => "; replicas not told: taken as some",
+    };
+    let because = format!("{persistence}; acknowledged by the primary alone{copies}; {consumer}");
+    Survives { process_kill, power_loss, node_loss: false, copies: 1, because }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::primitive;
+    use super::super::tests::cell;
+    use super::*;
+    use crate::model::System;
+
+    #[test]
+    fn survival_follows_from_what_the_server_tells() {
+        const ALONE: &str = "role:master\r\nconnected_slaves:0\r\n";
+        let of = |system, info: &str, settings: &[(&str, &str)]| {
+            let mut cell = cell(system);
+            // What was asked for is not what it has.
+            cell.config.broker = [("appendonly", "yes"), ("appendfsync", "always")]
+                .map(|(k, v)| (k.into(), v.into()))
+                .into();
+            let told =
+                settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+            let server = ServerInfo::parse(info, told);
+            survives(&cell, primitive::of(&cell.config).unwrap(), &server)
+        };
+        let with = |system, settings: &[(&str, &str)]| {
+            let found = of(system, ALONE, settings);
+            (found.process_kill, found.power_loss, found.node_loss)
+        };
+        let (streams, pubsub) = (System::RedisStreams, System::RedisPubsub);
+        let always = [("appendonly", "yes"), ("appendfsync", "always")];
+        assert_eq!(with(streams, &[("appendonly", "no"), ("save", "60 1")]), (false, false, false));
+        assert_eq!(with(streams, &[("appendonly", "yes")]), (true, false, false));
+        assert_eq!(
+            with(streams, &[("appendonly", "yes"), ("appendfsync", "no")]),
+            (true, false, false)
+        );
+        assert_eq!(with(streams, &always), (true, true, false));
+        assert_eq!(with(pubsub, &always), (false, false, false));
+        // Whoever takes over may not have it.
+        for (info, words) in [
+            ("role:master\r\nconnected_slaves:2\r\n", "replicas follow later"),
+            ("role:slave\r\nconnected_slaves:0\r\n", "replicas follow later"),
+            ("redis_version:8.2.3\r\n", "replicas not told"),
+        ] {
+            let found = of(streams, info, &always);
+            assert!(!found.process_kill && !found.power_loss, "{found:?}");
+            assert!(found.because.contains(words), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn where_settings_are_refused_info_is_all_that_is_told() {
+        let of = |persistence: &str| {
+            let info = format!("role:master\r\nconnected_slaves:0\r\n{persistence}");
+            let server = ServerInfo::parse(&info, Default::default());
+            let cell = cell(System::RedisStreams);
+            survives(&cell, primitive::of(&cell.config).unwrap(), &server)
+        };
+        let on = of("aof_enabled:1\r\n");
+        assert!(on.process_kill && !on.power_loss && on.because.contains("appendfsync not told"));
+        assert!(of("aof_enabled:0\r\n").because.contains("appendonly no"));
+        let silent = of("");
+        assert!(
+            !silent.process_kill && silent.because.contains("appendonly not told"),
+            "{silent:?}"
+        );
+    }
+}
