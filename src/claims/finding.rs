@@ -4,6 +4,8 @@
 //! The words of verdicts are made here and nowhere else.
 
 use crate::model::System;
+use crate::result::{Decision, Finding, Verdict};
+use indexmap::IndexMap;
 use itertools::Itertools;
 
 /// The Redis primitives: systems of their own, judged one by one.
@@ -23,89 +25,88 @@ pub fn all(statements: &[Answer]) -> Answer {
     }
 }
 
-pub fn word(decision: &Answer) -> &str {
+/// Of a statement about one ratio.
+pub fn word(decision: &Answer) -> String {
     match decision {
-        Ok(true) => "shown",
-        Ok(false) => "refuted",
-        Err(reason) => reason,
+        Ok(true) => "shown".to_owned(),
+        Ok(false) => "refuted".to_owned(),
+        Err(missing) => format!("open ({missing})"),
     }
 }
 
 /// One primitive under one condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    pub primitive: String,
-    /// With its preposition: `at load.rate=1k/s`, `with share groups`; empty where there is only
-    /// one.
-    pub condition: String,
-    pub decision: Answer,
-}
-
-impl Finding {
-    pub fn new(primitive: &str, condition: impl Into<String>, decision: Answer) -> Self {
-        Self { primitive: primitive.to_owned(), condition: condition.into(), decision }
-    }
-
-    fn shown(&self) -> bool {
-        self.decision == Ok(true)
-    }
-}
-
-/// The verdict over everything that was found.
-pub fn verdict(findings: &[Finding]) -> String {
-    let of = |name: &str| {
-        findings.iter().filter(|finding| finding.primitive == name).collect::<Vec<_>>()
+pub fn finding(primitive: &str, condition: impl Into<String>, answer: Answer) -> Finding {
+    let (decision, missing) = match answer {
+        Ok(true) => (Decision::Right, String::new()),
+        Ok(false) => (Decision::Wrong, String::new()),
+        Err(missing) => (Decision::Open, missing),
     };
-    let found = PRIMITIVES
-        .into_iter()
-        .map(|name| (name, of(name)))
-        .filter(|(_, all)| !all.is_empty())
-        .collect::<Vec<_>>();
-    if found.is_empty() {
-        return "not measured".to_owned();
+    Finding { primitive: primitive.to_owned(), condition: condition.into(), decision, missing }
+}
+
+/// The verdict over everything that was found, and its words. All lists are always told.
+pub fn verdict(findings: &[Finding]) -> (Verdict, String) {
+    const LISTS: [(Decision, &str); 4] = [
+        (Decision::Right, "right"),
+        (Decision::Wrong, "wrong"),
+        (Decision::Open, "open"),
+        (Decision::NotApplicable, "n/a"),
+    ];
+    if findings.is_empty() {
+        return (Verdict::NotMeasured, "not measured".to_owned());
     }
-    let mut holding = Vec::new();
-    let mut partly: Vec<String> = Vec::new();
-    for (name, all) in &found {
-        if all.iter().all(|finding| finding.shown()) {
-            holding.push((*name).to_owned());
-            continue;
-        }
-        // A condition counts when everything found under it is shown: both quantiles of a rate, for
-        // instance.
-        let wholly = |condition: &&str| {
-            all.iter()
-                .filter(|finding| finding.condition == *condition)
-                .all(|finding| finding.shown())
-        };
-        let conditions = all
-            .iter()
-            .map(|finding| &*finding.condition)
+    let told = |(decision, word)| Some(format!("{word}{}", list(findings, decision)?));
+    let words = LISTS.into_iter().filter_map(told).join(" · ");
+    let judged = findings.iter().map(|finding| finding.decision);
+    let judged = judged.filter(|decision| *decision != Decision::NotApplicable).unique();
+    match *judged.collect::<Vec<_>>() {
+        [] => (Verdict::Open, format!("? open: nothing to compare · {words}")),
+        [Decision::Right] => (Verdict::Right, format!("✓ {words}")),
+        [Decision::Wrong] => (Verdict::Wrong, format!("✗ {words}")),
+        [_] => (Verdict::Open, format!("? {words}")),
+        _ => (Verdict::Mixed, format!("◐ {words}")),
+    }
+}
+
+/// ` for a, b at x; c`: of whom, and under which conditions where not under all of theirs. The
+/// conditions alone where it is of all alike; nothing where it is of all wholly.
+fn list(findings: &[Finding], decision: Decision) -> Option<String> {
+    let not_run = |finding: &Finding| finding.decision == Decision::NotApplicable;
+    let counted = || {
+        findings.iter().filter(|finding| decision == Decision::NotApplicable || !not_run(finding))
+    };
+    let mut groups: IndexMap<Option<String>, Vec<&str>> = IndexMap::new();
+    let names: Vec<&str> = counted().map(|finding| finding.primitive.as_str()).unique().collect();
+    for name in &names {
+        let own = || counted().filter(|finding| finding.primitive == *name);
+        let here: Vec<&str> = own()
+            .filter(|finding| finding.decision == decision)
+            .map(|finding| finding.condition.as_str())
             .unique()
-            .filter(wholly)
-            .collect::<Vec<_>>();
-        if !conditions.is_empty() {
-            let conditions = joined(&conditions);
-            holding.push(format!("{name} {conditions}"));
-            partly.push(conditions);
+            .collect();
+        if !here.is_empty() {
+            let wholly = own().all(|finding| finding.decision == decision);
+            groups.entry((!wholly).then(|| joined(&here))).or_default().push(name);
         }
     }
-    if holding.len() == found.len() && partly.is_empty() {
-        return "holds".to_owned();
+    let missing = counted().filter(|finding| finding.decision == decision);
+    let missing =
+        missing.map(|finding| &finding.missing).filter(|text| !text.is_empty()).unique().join("; ");
+    let alike = groups.len() == 1 && groups[0].len() == names.len();
+    let whose = |(conditions, names): (Option<String>, Vec<&str>)| {
+        let conditions = conditions.map(|conditions| format!(" {conditions}")).unwrap_or_default();
+        if alike { conditions } else { format!("{}{conditions}", names.join(", ")) }
+    };
+    if groups.is_empty() {
+        return None;
     }
-    if found.len() > 1 && partly.len() == found.len() && partly.iter().all_equal() {
-        return format!("holds only {}", partly[0]);
-    }
-    if !holding.is_empty() {
-        return format!("holds only for {}", holding.join(", "));
-    }
-    let reasons =
-        findings.iter().filter_map(|finding| finding.decision.as_ref().err()).unique().join("; ");
-    if reasons.is_empty() {
-        "does not hold".to_owned()
-    } else {
-        format!("inconclusive ({reasons})")
-    }
+    let whose = groups.into_iter().map(whose).join("; ");
+    let whose = if alike { whose } else { format!(" for {whose}") };
+    Some(match (missing.is_empty(), whose.is_empty()) {
+        (true, _) => whose,
+        (false, true) => format!(": {missing}"),
+        (false, false) => format!("{whose} ({missing})"),
+    })
 }
 
 /// `at a, b` rather than `at a, at b`.
@@ -138,46 +139,64 @@ pub fn because(sentences: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn finding(primitive: &str, condition: &str, decision: Answer) -> Finding {
-        Finding::new(primitive, condition, decision)
-    }
-
     #[test]
     fn every_verdict() {
         const SHOWN: Answer = Ok(true);
         const REFUTED: Answer = Ok(false);
-        let undecided = || Err("exploratory".into());
-        let verdict = |list: &[(&str, &str, Answer)]| {
-            verdict(
-                &list
-                    .iter()
-                    .map(|(name, at, said)| finding(name, at, said.clone()))
-                    .collect::<Vec<_>>(),
-            )
+        let undecided = || Err("fewer than 3 blocks".into());
+        let found = |list: &[(&str, &str, Answer)]| -> Vec<Finding> {
+            list.iter().map(|(name, at, said)| finding(name, *at, said.clone())).collect()
         };
-        assert_eq!(verdict(&[]), "not measured");
-        assert_eq!(verdict(&[("redis-lists", "", SHOWN), ("redis-streams", "", SHOWN)]), "holds");
+        let words = |list: &[(&str, &str, Answer)]| verdict(&found(list)).1;
+        assert_eq!(words(&[]), "not measured");
+        assert_eq!(words(&[("redis-lists", "", SHOWN), ("redis-streams", "", SHOWN)]), "✓ right");
+        assert_eq!(words(&[("redis-lists", "", REFUTED)]), "✗ wrong");
+        assert_eq!(words(&[("redis-lists", "", undecided())]), "? open: fewer than 3 blocks");
+        let three = [
+            ("redis-lists", "", SHOWN),
+            ("redis-streams", "", REFUTED),
+            ("redis-pubsub", "", undecided()),
+        ];
         assert_eq!(
-            verdict(&[("redis-lists", "", SHOWN), ("redis-streams", "", REFUTED)]),
-            "holds only for redis-lists"
+            words(&three),
+            "◐ right for redis-lists · wrong for redis-streams · open for redis-pubsub (fewer than \
+             3 blocks)"
         );
-        assert_eq!(verdict(&[("redis-lists", "", REFUTED)]), "does not hold");
-        assert_eq!(verdict(&[("redis-lists", "", undecided())]), "inconclusive (exploratory)");
-        let alike = [("redis-lists", "at a", SHOWN), ("redis-streams", "at a", SHOWN)];
-        let alike: Vec<_> = (alike.iter().cloned())
-            .chain([("redis-lists", "at b", REFUTED), ("redis-streams", "at b", REFUTED)])
-            .collect();
-        assert_eq!(verdict(&alike), "holds only at a");
+        let alike = [
+            ("redis-lists", "at a", SHOWN),
+            ("redis-streams", "at a", SHOWN),
+            ("redis-lists", "at b", REFUTED),
+            ("redis-streams", "at b", REFUTED),
+        ];
+        assert_eq!(words(&alike), "◐ right at a · wrong at b");
         let two = [
             ("redis-lists", "at a", SHOWN),
             ("redis-lists", "at b", SHOWN),
-            ("redis-lists", "at c", REFUTED),
+            ("redis-lists", "at c", undecided()),
+            ("redis-streams", "at a", REFUTED),
         ];
-        assert_eq!(verdict(&two), "holds only for redis-lists at a, b");
-        let mixed = [("redis-lists", "at a", SHOWN), ("redis-lists", "at a", REFUTED)];
-        assert_eq!(verdict(&mixed), "does not hold", "one quantile of two");
-        let other = [("redis-lists", "at fan-out", SHOWN), ("redis-lists", "with work", REFUTED)];
-        assert_eq!(verdict(&other), "holds only for redis-lists at fan-out");
+        assert_eq!(
+            words(&two),
+            "◐ right for redis-lists at a, b · wrong for redis-streams · open for redis-lists at c \
+             (fewer than 3 blocks)"
+        );
+    }
+
+    /// What could not run is told apart, and is no evidence for anything.
+    #[test]
+    fn who_could_not_run_is_in_no_list() {
+        let cannot = |name: &str| Finding {
+            decision: Decision::NotApplicable,
+            ..finding(name, "at a", Ok(true))
+        };
+        let right = finding("redis-streams", "at a", Ok(true));
+        let words = |findings: &[Finding]| verdict(findings);
+        assert_eq!(
+            words(&[right, cannot("redis-lists")]),
+            (Verdict::Right, "✓ right · n/a for redis-lists".into())
+        );
+        let nobody = words(&[cannot("redis-lists")]);
+        assert_eq!(nobody, (Verdict::Open, "? open: nothing to compare · n/a".into()));
     }
 
     #[test]

@@ -225,9 +225,9 @@ fn judge(text: &ClaimText, profile: &str, measured: Vec<ComparedCell>, runs: &[R
     };
     let judged = text.judge.judge(&inputs);
     let missing = missing(text, profile, runs);
-    let verdict = judged.verdict();
+    let (answer, verdict) = judged.answer();
     // What is missing weighs most where nothing was measured, least where the rest decides.
-    let sentences = match judged.found_nothing() {
+    let sentences = match judged.findings.is_empty() {
         true => [&missing[..], &judged.sentences].concat(),
         false => [&judged.sentences[..], &missing].concat(),
     };
@@ -246,6 +246,8 @@ fn judge(text: &ClaimText, profile: &str, measured: Vec<ComparedCell>, runs: &[R
         redis_claim: text.redis.clone(),
         source: text.source.clone(),
         verdict,
+        answer,
+        findings: judged.findings,
         because: finding::because(&sentences),
         rule: text.rule(),
         cells,
@@ -328,6 +330,9 @@ fn compare(found: &Claim, computed: &Claim, wrong: &mut Vec<String>) {
         }
     };
     differ("verdict", &found.verdict, &computed.verdict);
+    differ("answer", &words::name(&found.answer), &words::name(&computed.answer));
+    let findings = |row: &Claim| format!("{:?}", row.findings);
+    differ("findings", &findings(found), &findings(computed));
     differ("because", &found.because, &computed.because);
     differ("rule", &found.rule, &computed.rule);
     differ("kafka_claim", &found.kafka_claim, &computed.kafka_claim);

@@ -45,7 +45,7 @@ fn scale(run: &mut (Manifest, Summary), label: &str, block: Option<u32>, factor:
 #[test]
 fn a_clear_difference_in_three_blocks_holds() {
     let (verdict, because) = verdict("throughput", throughput(3));
-    assert_eq!(verdict, "holds");
+    assert_eq!(verdict, "✓ right");
     assert!(because.contains("kafka ÷ redis-streams: 2.00× shown; "), "{because}");
     assert!(because.contains(
         "across survival classes (kafka survives process kill, 1 copy, redis-pubsub \
@@ -58,9 +58,9 @@ fn a_clear_difference_in_three_blocks_holds() {
 fn below_three_blocks_the_ratio_is_shown_and_no_verdict_given() {
     for blocks in [1, 2] {
         let (verdict, because) = verdict("throughput", throughput(blocks));
-        assert_eq!(verdict, "inconclusive (exploratory)");
+        assert_eq!(verdict, "? open: fewer than 3 blocks");
         assert!(
-            because.contains("2.00× exploratory")
+            because.contains("2.00× open (fewer than 3 blocks)")
                 && because.contains("below 3 no verdict on speed"),
             "{because}"
         );
@@ -71,11 +71,14 @@ fn below_three_blocks_the_ratio_is_shown_and_no_verdict_given() {
 fn some_primitives_only() {
     let mut run = throughput(3);
     scale(&mut run, "redis-pubsub", None, 2.0);
-    assert_eq!(verdict("throughput", run.clone()).0, "holds only for redis-streams, redis-lists");
+    assert_eq!(
+        verdict("throughput", run.clone()).0,
+        "◐ right for redis-streams, redis-lists · wrong for redis-pubsub"
+    );
     for label in ["redis-streams", "redis-lists"] {
         scale(&mut run, label, None, 4.0);
     }
-    assert_eq!(verdict("throughput", run).0, "does not hold");
+    assert_eq!(verdict("throughput", run).0, "✗ wrong");
 }
 
 #[test]
@@ -87,7 +90,7 @@ fn one_point_only() {
         cell.rates.goodput_per_s = cell.rates.goodput_per_s.map(|rate| rate * 4.0);
     }
     let (verdict, _) = verdict("throughput", run);
-    assert_eq!(verdict, "holds only at message.size=100B");
+    assert_eq!(verdict, "◐ right at message.size=100B · wrong at message.size=1KiB");
 }
 
 #[test]
@@ -96,7 +99,7 @@ fn a_wide_interval_is_inconclusive() {
     for label in ["redis-pubsub", "redis-streams", "redis-lists"] {
         scale(&mut run, label, Some(2), 3.0);
     }
-    assert_eq!(verdict("throughput", run).0, "inconclusive (the interval includes the limit)");
+    assert_eq!(verdict("throughput", run).0, "? open: difference within the spread");
 }
 
 #[test]
@@ -104,12 +107,15 @@ fn classes_that_differ_need_the_scenarios_reason() {
     let mut run = throughput(3);
     run.0.scenario.cross_class = None;
     let (text, because) = verdict("throughput", run.clone());
-    assert_eq!(text, "holds only for redis-streams, redis-lists");
-    assert!(because.contains("gives no reason to compare across them"), "{because}");
+    assert_eq!(
+        text,
+        "◐ right for redis-streams, redis-lists · open for redis-pubsub (survival classes differ)"
+    );
+    assert!(because.contains("redis-pubsub: 1.15× open (survival classes differ)"), "{because}");
     for cell in run.1.cells.iter_mut().filter(|cell| cell.label == "kafka") {
         cell.survives = Survives { power_loss: true, ..cell.survives.clone() };
     }
-    assert!(verdict("throughput", run).0.starts_with("inconclusive (survival classes differ"));
+    assert!(verdict("throughput", run).0.starts_with("? open: survival classes differ"));
 }
 
 #[test]
@@ -121,7 +127,7 @@ fn an_invalid_block_does_not_count_and_says_so() {
     }
     let comparison = build("standard", &[run]).unwrap();
     let row = row(&comparison, "throughput");
-    assert_eq!(row.verdict, "inconclusive (exploratory)", "two blocks are left");
+    assert_eq!(row.verdict, "? open: fewer than 3 blocks", "two blocks are left");
     assert_eq!((row.cells[0].blocks, row.cells[0].interval), (2, None));
     assert!(row.cells[0].text.contains("invalid: generator CPU 99 %"), "{}", row.cells[0].text);
 }
@@ -131,7 +137,7 @@ fn latency_holds_at_every_rate_and_quantile() {
     let folder = tempfile::tempdir().unwrap();
     let run = read(&latency_run(folder.path()));
     let (text, because) = verdict("latency", run.clone());
-    assert_eq!(text, "holds", "{because}");
+    assert_eq!(text, "✓ right", "{because}");
     assert_eq!(
         because.matches("× shown").count(),
         3,
@@ -161,7 +167,10 @@ fn latency_holds_at_every_rate_and_quantile() {
             .iter()
             .all(|cell| cell.value.is_none() && cell.text.contains("overloaded: 8k/s of 10k/s"))
     );
-    assert!(row(&comparison, "latency").verdict.starts_with("holds only at load.rate=1k/s"));
+    assert_eq!(
+        row(&comparison, "latency").verdict,
+        "◐ right at load.rate=1k/s · open at load.rate=10k/s (kafka overloaded)"
+    );
     recheck(&comparison).unwrap();
 
     let mut few = run.clone();
@@ -169,21 +178,20 @@ fn latency_holds_at_every_rate_and_quantile() {
         cell.latency.end_to_end.as_mut().unwrap().count = 9_999;
     }
     let (_, because) = verdict("latency", few);
-    assert!(because.contains("9999 samples a block, 10000 needed"), "{because}");
+    assert!(because.contains("9999 of 10000 samples"), "{because}");
 
-    // The path of a primitive can only hide how much lower it is; Kafka's can make the whole
-    // difference.
+    // A floor pulls a ratio towards 1: it makes no difference.
     let mut floor = run.clone();
     for cell in floor.1.cells.iter_mut().filter(|cell| cell.label == "redis-pubsub") {
         cell.floor.get_mut("end_to_end").unwrap().insert("p50".into(), 100_000);
     }
-    assert_eq!(verdict("latency", floor).0, "holds");
+    assert_eq!(verdict("latency", floor).0, "✓ right");
     let mut floor = run;
     for cell in floor.1.cells.iter_mut().filter(|cell| cell.label == "kafka") {
         let p50 = cell.latency.end_to_end.as_ref().and_then(|latency| latency.p50_ns).unwrap();
         cell.floor.get_mut("end_to_end").unwrap().insert("p50".into(), p50 - 1);
     }
-    assert!(verdict("latency", floor).1.contains("below the instrument's floor"));
+    assert_eq!(verdict("latency", floor).0, "✓ right");
 }
 
 #[test]
@@ -232,7 +240,7 @@ fn a_table_edited_by_hand_is_found_out() {
     recheck(&read_back).unwrap();
     type Edit = (&'static str, fn(&mut Claim));
     let edits: [Edit; 6] = [
-        ("verdict", |row| row.verdict = "does not hold".into()),
+        ("verdict", |row| row.verdict = "✗ wrong".into()),
         ("because", |row| row.because.push('!')),
         ("kafka message.size=100B goodput", |row| row.cells[0].value = Some(1e9)),
         ("kafka message.size=100B goodput", |row| row.cells[0].interval = None),
@@ -311,7 +319,7 @@ fn retention() -> (Manifest, Summary) {
 fn a_number_changed_in_the_data_changes_the_verdict_and_makes_the_table_stale() {
     let text = include_str!("claims.yaml");
     let before = build("standard", &[throughput(3)]).unwrap();
-    assert_eq!(row(&before, "throughput").verdict, "holds");
+    assert_eq!(row(&before, "throughput").verdict, "✓ right");
     let changed =
         data::parse(&text.replace("must-be: above, limit: 1.05", "must-be: above, limit: 2.5"))
             .unwrap();
@@ -320,11 +328,11 @@ fn a_number_changed_in_the_data_changes_the_verdict_and_makes_the_table_stale() 
         &Material { profile: "standard", runs: &[throughput(3)], ..Material::default() },
     )
     .unwrap();
-    assert_eq!(row(&after, "throughput").verdict, "does not hold");
+    assert_eq!(row(&after, "throughput").verdict, "✗ wrong");
     assert!(row(&after, "throughput").rule.contains("above 2.5"));
     recheck_by(&changed, &after).unwrap();
     let wrong = recheck_by(&changed, &before).unwrap_err().join("\n");
-    assert!(wrong.contains("throughput: verdict is `holds`, computed `does not hold`"), "{wrong}");
+    assert!(wrong.contains("throughput: verdict is `✓ right`, computed `✗ wrong`"), "{wrong}");
     assert!(recheck(&after).is_err());
 }
 
@@ -335,7 +343,7 @@ fn what_only_stands_beside_decides_nothing() {
     let comparison = build("standard", &[throughput(3), waiting.clone()]).unwrap();
     recheck(&comparison).unwrap();
     let both = row(&comparison, "throughput");
-    assert_eq!(both.verdict, "holds");
+    assert_eq!(both.verdict, "✓ right");
     let shown: Vec<_> = both
         .cells
         .iter()
@@ -393,7 +401,7 @@ fn a_row_run_again_is_merged_into_the_table() {
     .unwrap();
     recheck(&after).unwrap();
     assert_eq!(row(&after, "retention"), row(&before, "retention"));
-    assert_eq!(row(&after, "throughput").verdict, "does not hold");
+    assert_eq!(row(&after, "throughput").verdict, "✗ wrong");
     let names: Vec<&str> = after.runs.iter().map(|run| run.run.as_str()).collect();
     assert!(names.contains(&slower.0.run.as_str()) && names.len() == 2, "{names:?}");
 }
@@ -403,7 +411,7 @@ fn a_table_is_computed_again_from_its_own_cells() {
     let sound = build("standard", &[throughput(3), retention()]).unwrap();
     assert_eq!(again(&sound).unwrap(), sound);
     let mut edited = sound.clone();
-    edited.claims[5].verdict = "holds, trust me".into();
+    edited.claims[5].verdict = "✓ right, trust me".into();
     assert_eq!(again(&edited).unwrap(), sound);
 }
 
@@ -482,7 +490,14 @@ fn a_node_lost_for_good_decides_and_others_stand_beside() {
     let comparison = build("standard", &[run("node-lost-for-good", &cells)]).unwrap();
     recheck(&comparison).unwrap();
     let found = row(&comparison, "fault-tolerance");
-    assert_eq!(found.verdict, "holds only for redis-pubsub with copies, redis-streams with copies");
+    assert!(
+        found.verdict.starts_with(
+            "◐ right for redis-pubsub, redis-streams with copies · wrong at stock settings · open \
+             for redis-lists with copies"
+        ),
+        "{}",
+        found.verdict
+    );
     assert!(
         found.because.contains("at stock settings: kafka-3-stock 60,000 of "),
         "{}",
@@ -490,7 +505,10 @@ fn a_node_lost_for_good_decides_and_others_stand_beside() {
     );
     let kept = [lost("kafka-3-stock", 1, 0), lost("kafka-3", 3, 4), lost("redis-3", 1, 12)];
     let comparison = build("standard", &[run("node-lost-for-good", &kept)]).unwrap();
-    assert_eq!(row(&comparison, "fault-tolerance").verdict, "holds only at stock settings");
+    assert_eq!(
+        row(&comparison, "fault-tolerance").verdict,
+        "◐ right at stock settings · wrong with copies"
+    );
     let comparison = build("standard", &[run("kill-leader", &cells)]).unwrap();
     assert_eq!(
         row(&comparison, "fault-tolerance").verdict,

@@ -34,7 +34,7 @@ pub enum Code {
     Usage = 2,
     /// internal error
     Internal = 1,
-    /// fine; an inconclusive verdict is fine too
+    /// fine; an open verdict is fine too
     Fine = 0,
 }
 

@@ -3,7 +3,7 @@
 
 use super::html;
 use crate::result::words::name;
-use crate::result::{Comparison, Manifest, ResultError, files};
+use crate::result::{Comparison, Manifest, ResultError, Verdict, files};
 use itertools::Itertools;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -62,7 +62,8 @@ fn entry(dir: &Path) -> Option<Value> {
 fn suite(dir: &Path) -> Option<Value> {
     let name = dir.file_name()?.to_string_lossy();
     let comparison: Comparison = Comparison::read(dir).ok()?;
-    let judged = comparison.claims.iter().filter(|claim| claim.verdict != "not measured").count();
+    let measured = |claim: &&crate::result::Claim| claim.answer != Verdict::NotMeasured;
+    let judged = comparison.claims.iter().filter(measured).count();
     let page =
         dir.join("comparison.html").is_file().then(|| format!("{}/comparison.html", url(&name)));
     Some(json!({

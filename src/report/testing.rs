@@ -4,7 +4,7 @@
 use crate::model::System;
 use crate::result::{
     BlockValue, CellOutcome, Claim, ComparedCell, Comparison, Kind, RunInfo, SCHEMA, Status,
-    Survives,
+    Survives, Verdict,
 };
 use std::collections::BTreeMap;
 
@@ -94,8 +94,8 @@ pub fn comparison() -> Comparison {
         "fault-tolerance",
         "session-cache",
     ];
-    let holds = "holds only for redis-pubsub at message.size=100B, redis-streams at \
-        message.size=100B, message.size=1KiB and message.size=10KiB";
+    let mixed = "◐ right for redis-pubsub at message.size=100B; redis-streams at \
+        message.size=100B, message.size=1KiB, message.size=10KiB";
     Comparison {
         schema: SCHEMA,
         profile: "standard".into(),
@@ -103,25 +103,28 @@ pub fn comparison() -> Comparison {
         claims: vec![
             claim(
                 "message-size",
-                "holds at defaults; does not hold tuned for redis-streams and redis-lists",
+                "◐ right at defaults · wrong for redis-streams, redis-lists at tuned limits",
                 message_size(),
             ),
-            claim("delivery", "holds only for redis-pubsub", delivery()),
-            claim("retention", "holds only for redis-pubsub, redis-lists", retention()),
-            claim("error-handling", "does not hold", error_handling()),
-            claim("parallelism", "holds only for redis-lists", parallelism()),
-            claim("throughput", holds, throughput()),
             claim(
-                "latency",
-                "inconclusive (below the instrument's floor; redis-lists is overloaded at \
-                load.rate=10k/s)",
-                latency(),
+                "delivery",
+                "◐ right for redis-pubsub · wrong for redis-streams, redis-lists",
+                delivery(),
             ),
-            claim("fault-tolerance", "inconclusive (one node)", fault_tolerance()),
+            claim(
+                "retention",
+                "◐ right for redis-pubsub, redis-lists · wrong for redis-streams",
+                retention(),
+            ),
+            claim("error-handling", "✗ wrong", error_handling()),
+            claim("parallelism", "✓ right", parallelism()),
+            claim("throughput", mixed, throughput()),
+            claim("latency", "? open: the floor may hide it; redis-lists overloaded", latency()),
+            claim("fault-tolerance", "? open: one node", fault_tolerance()),
         ],
         uses: vec![
             claim("log-aggregation", "not measured", vec![]),
-            claim("session-cache", "holds", session_cache()),
+            claim("session-cache", "documented", session_cache()),
         ],
     }
 }
@@ -161,6 +164,11 @@ fn claim(id: &str, verdict: &str, cells: Vec<ComparedCell>) -> Claim {
         redis_claim: "What is said of Redis, which works best otherwise".into(),
         source: "https://example.org/kafka-and-redis".into(),
         verdict: verdict.into(),
+        answer: match verdict {
+            "not measured" => Verdict::NotMeasured,
+            _ => Verdict::Open,
+        },
+        findings: vec![],
         because: "first reason; second reason".into(),
         rule: "The rule as data.".into(),
         cells,

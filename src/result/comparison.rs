@@ -84,13 +84,61 @@ pub struct Claim {
     /// Where both are claimed.
     #[serde(default)]
     pub source: String,
-    /// `holds`, `holds only for …`, `does not hold`, `inconclusive (…)` or `not measured`.
+    /// Whether the claim is right, in words: `✓ right`, `✗ wrong`, `◐ right for … · wrong for … ·
+    /// open for …`, `? open: <what is missing>`, `documented` or `not measured`.
     pub verdict: String,
+    /// The same in one word.
+    #[serde(default)]
+    pub answer: Verdict,
+    /// What the verdict is made of.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// How the verdict follows from the cells.
     pub because: String,
     /// The rule that the verdict was computed by.
     pub rule: String,
     pub cells: Vec<ComparedCell>,
+}
+
+/// Whether the claim of a row is right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Of every primitive that was judged.
+    Right,
+    Wrong,
+    /// Right, wrong or open: not the same for all.
+    Mixed,
+    Open,
+    /// Documents decide it, not what was measured.
+    Documented,
+    #[default]
+    NotMeasured,
+}
+
+/// Whether a claim is right of one primitive under one condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// Shown.
+    Right,
+    /// The opposite is shown.
+    Wrong,
+    Open,
+    /// One of the two sides could not run: no evidence for either.
+    #[serde(rename = "n/a")]
+    NotApplicable,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    pub primitive: String,
+    /// With its preposition: `at load.rate=1k/s`, `with share groups`; empty where there is only
+    /// one.
+    pub condition: String,
+    pub decision: Decision,
+    /// What an open decision needs; else empty.
+    pub missing: String,
 }
 
 /// One figure of a row.

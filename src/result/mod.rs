@@ -18,7 +18,9 @@ mod summary;
 pub(crate) mod testing;
 pub mod words;
 
-pub use comparison::{BlockValue, Claim, ComparedCell, Comparison, Kind, RunInfo};
+pub use comparison::{
+    BlockValue, Claim, ComparedCell, Comparison, Decision, Finding, Kind, RunInfo, Verdict,
+};
 pub use error::ResultError;
 pub use folder::{RunFolder, StoredCell, parse_windows};
 pub use judge::judge;

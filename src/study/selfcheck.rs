@@ -12,7 +12,7 @@ use crate::random::SplitMix64;
 use crate::result::{Blame, CellOutput};
 use crate::scenario::{Arrivals, Cell, FaultAction, FaultPlan, Load, Message};
 use crate::schedule::Schedule;
-use crate::stats::compare::{GeometricMean, Side, decide};
+use crate::stats::compare::{GeometricMean, Side, decide_one};
 use crate::units::{Rate, Span};
 use std::sync::atomic::AtomicBool;
 
@@ -252,8 +252,8 @@ fn equal_pairs(_: &AtomicBool) -> Result<Oracle, CellRunError> {
                 a / b
             })
             .collect();
-        let ratio = [GeometricMean::of(&ratios)];
-        let shown = |(side, limit)| decide(&ratio, side, limit)[0] == Ok(true);
+        let ratio = GeometricMean::of(&ratios);
+        let shown = |(side, limit)| decide_one(ratio, side, limit) == Ok(true);
         claimed += usize::from(LIMITS.into_iter().any(shown));
     }
     Ok(Oracle {

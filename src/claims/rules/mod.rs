@@ -19,9 +19,9 @@ pub mod testing;
 
 use self::fact::Fact;
 use super::data::{Documented, empty_cell};
-use super::finding::{Answer, Finding, all, verdict};
+use super::finding::{Answer, all, finding, verdict};
 use crate::model::{Point, System, Unit};
-use crate::result::{BlockValue, ComparedCell, Kind, RunInfo};
+use crate::result::{BlockValue, ComparedCell, Finding, Kind, RunInfo, Verdict};
 use crate::stats::compare::GeometricMean;
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
@@ -127,8 +127,8 @@ fn times(
 #[derive(Default)]
 pub struct Judgement {
     pub findings: Vec<Finding>,
-    /// In place of the verdict over the findings.
-    pub verdict: Option<String>,
+    /// What makes the claim right stands in documents.
+    pub documented: bool,
     /// Why, in order of weight.
     pub sentences: Vec<String>,
     /// Cells that follow from others: ratios, speed-ups.
@@ -138,7 +138,7 @@ pub struct Judgement {
 impl Judgement {
     /// The claim is true of a primitive where all statements are.
     fn find(&mut self, primitive: &str, condition: impl Into<String>, statements: &[Answer]) {
-        self.findings.push(Finding::new(primitive, condition, all(statements)));
+        self.findings.push(finding(primitive, condition, all(statements)));
     }
 
     /// A sentence on every system, Kafka first.
@@ -148,13 +148,14 @@ impl Judgement {
         self.sentences.push(format!("{what}: {words}"));
     }
 
-    pub fn verdict(&self) -> String {
-        self.verdict.clone().unwrap_or_else(|| verdict(&self.findings))
-    }
-
-    /// There was nothing to judge by.
-    pub fn found_nothing(&self) -> bool {
-        self.verdict.is_none() && self.findings.is_empty()
+    /// The verdict, and its words.
+    pub fn answer(&self) -> (Verdict, String) {
+        match verdict(&self.findings) {
+            (Verdict::Right, _) if self.documented => {
+                (Verdict::Documented, "documented".to_owned())
+            }
+            verdict => verdict,
+        }
     }
 }
 

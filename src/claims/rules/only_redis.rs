@@ -2,7 +2,7 @@
 
 use super::fact::{Fact, of};
 use super::{Inputs, Judgement, is_kafka};
-use crate::claims::finding::all;
+use crate::claims::finding::{all, finding};
 use crate::result::ComparedCell;
 use crate::result::words::compact;
 use itertools::Itertools;
@@ -33,16 +33,13 @@ pub fn judge(limits: &OnlyRedisLimits, inputs: &Inputs<'_>) -> Judgement {
         Some(_) => Ok(kafka.iter().all(|cell| matches!(of(cell), Fact::Cannot(_)))),
         None => Err(format!("no {} of kafka", limits.metric)),
     };
-    // Keys are no primitive: the one verdict is that of Redis as a whole.
-    let verdict = match all(&[carried, cannot]) {
-        Ok(true) => "holds".to_owned(),
-        Ok(false) => "does not hold".to_owned(),
-        Err(reason) => format!("inconclusive ({reason})"),
-    };
     let words = |cell: &&ComparedCell| format!("{} {}", cell.label, of(cell).words(compact));
     let words = kafka.iter().chain(&redis).map(words).join(", ");
     Judgement {
-        verdict: Some(verdict),
+        // Keys are no primitive: the one verdict is that of Redis as a whole. That Kafka cannot is
+        // no measurement.
+        findings: vec![finding("redis", "", all(&[carried, cannot]))],
+        documented: true,
         sentences: vec![format!("{}: {words}", limits.metric)],
         ..Judgement::default()
     }
@@ -58,7 +55,7 @@ mod tests {
         let kafka = || cannot("kafka", "operations", "base", "no read by key");
         let redis = || measured("redis-lists", "operations", "base", &[120_000.0]);
         let judged = judge_with(&rule, &[kafka(), redis()], &[]);
-        assert_eq!(judged.verdict(), "holds");
+        assert_eq!(judged.verdict(), "documented");
         assert!(
             judged.because().contains("kafka cannot (no read by key), redis-lists 120k"),
             "{}",
@@ -66,15 +63,15 @@ mod tests {
         );
         assert_eq!(
             verdict(&rule, &[measured("kafka", "operations", "base", &[5.0]), redis()]),
-            "does not hold"
+            "✗ wrong"
         );
         assert_eq!(
             verdict(&rule, &[kafka(), cannot("redis-lists", "operations", "base", "x")]),
-            "does not hold"
+            "✗ wrong"
         );
-        assert_eq!(verdict(&rule, &[redis()]), "inconclusive (no operations of kafka)");
+        assert_eq!(verdict(&rule, &[redis()]), "? open: no operations of kafka");
         assert_eq!(verdict(&rule, &[]), "not measured");
         let high = rule_with("session-cache", "above: 0}", "above: 500000}");
-        assert_eq!(verdict(&high, &[kafka(), redis()]), "does not hold");
+        assert_eq!(verdict(&high, &[kafka(), redis()]), "✗ wrong");
     }
 }

@@ -10,7 +10,7 @@ use crate::claims::finding::{Answer, all};
 use crate::model::{Point, System};
 use crate::result::words::significant;
 use crate::result::{ComparedCell, Kind};
-use crate::stats::compare::{Side, decide};
+use crate::stats::compare::{Side, decide_one};
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
@@ -103,7 +103,7 @@ fn sharing(limits: &ParallelismLimits, inputs: &Inputs<'_>, system: &str) -> Sup
     };
     let answer = match crowded(more, inputs.runs) {
         true => Err(CROWDED.to_owned()),
-        false => decide(&[Some(ratio)], Side::Above, limits.speed_up_at_least)[0]
+        false => decide_one(Some(ratio), Side::Above, limits.speed_up_at_least)
             .map_err(|why| why.to_string()),
     };
     let interval = ratio
@@ -112,7 +112,7 @@ fn sharing(limits: &ParallelismLimits, inputs: &Inputs<'_>, system: &str) -> Sup
     let words = format!(
         "{}×{}",
         significant(ratio.value()),
-        interval.unwrap_or_else(|| " (exploratory)".to_owned())
+        interval.unwrap_or_else(|| " (fewer than 3 blocks)".to_owned())
     );
     Support { answer, words }
 }
@@ -148,6 +148,10 @@ fn axis(cell: &ComparedCell, name: &str) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::claims::rules::testing::{cannot, judge_with, measured, rule, rule_with, verdict};
+
+    /// Where Kafka's consumers do not carry more.
+    const NO_SHARING: &str = "◐ right for redis-lists at fan-out · wrong for redis-pubsub, \
+                              redis-streams; redis-lists at work sharing";
 
     /// Kafka and Streams do both, Pub/Sub only fans out, Lists only share.
     fn cells(kafka_speed_up: f64, blocks: usize) -> Vec<ComparedCell> {
@@ -190,7 +194,8 @@ mod tests {
         let judged = judge_with(&rule, &cells(3.9, 3), &[]);
         assert_eq!(
             judged.verdict(),
-            "holds only for redis-pubsub at work sharing, redis-lists at fan-out"
+            "◐ right for redis-pubsub at work sharing; redis-lists at fan-out · wrong for \
+             redis-pubsub at fan-out; redis-streams; redis-lists at work sharing"
         );
         let because = judged.because();
         assert!(because.contains("redis-lists cannot (an element is popped once)"), "{because}");
@@ -204,11 +209,7 @@ mod tests {
                 .iter()
                 .any(|cell| cell.metric == "speed_up" && cell.value.is_some_and(|v| v > 3.8))
         );
-        assert_eq!(
-            verdict(&rule, &cells(1.1, 3)),
-            "holds only for redis-lists at fan-out",
-            "Kafka does not share"
-        );
+        assert_eq!(verdict(&rule, &cells(1.1, 3)), NO_SHARING, "Kafka does not share");
         let mut lossy = cells(3.9, 3);
         for cell in lossy
             .iter_mut()
@@ -218,7 +219,8 @@ mod tests {
         }
         assert_eq!(
             verdict(&rule, &lossy),
-            "holds only for redis-pubsub at work sharing",
+            "◐ right for redis-pubsub at work sharing · wrong for redis-pubsub at fan-out; \
+             redis-streams, redis-lists",
             "Kafka is not complete"
         );
     }
@@ -226,10 +228,14 @@ mod tests {
     #[test]
     fn completeness_needs_no_blocks_and_speed_does() {
         let rule = rule("parallelism");
-        assert_eq!(verdict(&rule, &cells(3.9, 1)), "holds only for redis-lists at fan-out");
+        assert_eq!(
+            verdict(&rule, &cells(3.9, 1)),
+            "◐ right for redis-lists at fan-out · wrong for redis-pubsub, redis-streams at fan-out \
+             · open at work sharing (fewer than 3 blocks)"
+        );
         let mut no_lists = cells(3.9, 1);
         no_lists.retain(|cell| cell.label != "redis-lists");
-        assert!(verdict(&rule, &no_lists).contains("exploratory"));
+        assert!(verdict(&rule, &no_lists).contains("fewer than 3 blocks"));
     }
 
     #[test]
@@ -238,10 +244,12 @@ mod tests {
         cells.iter_mut().filter(|cell| cell.label == "kafka").for_each(|cell| cell.nodes = Some(3));
         let judged = judge_with(&rule("parallelism"), &cells, &[]);
         let sharing = judged.findings.iter().find(|finding| finding.condition == "at work sharing");
-        assert_eq!(sharing.unwrap().decision, Err(CROWDED.to_owned()));
+        assert_eq!(sharing.unwrap().missing, CROWDED);
         assert_eq!(
             judged.verdict(),
-            "holds only for redis-lists at fan-out",
+            "◐ right for redis-lists at fan-out · wrong for redis-pubsub at fan-out; \
+             redis-streams; redis-lists at work sharing · open for redis-pubsub at work sharing \
+             (more brokers than cores)",
             "completeness is no speed"
         );
     }
@@ -250,18 +258,20 @@ mod tests {
     fn the_limits_in_the_data_decide() {
         let cells = cells(3.9, 3);
         let steep = rule_with("parallelism", "speed-up-at-least: 2", "speed-up-at-least: 5");
-        assert_eq!(verdict(&steep, &cells), "holds only for redis-lists at fan-out");
+        assert_eq!(verdict(&steep, &cells), NO_SHARING);
         let mut few = cells.clone();
         few.iter_mut()
             .filter(|cell| cell.metric == "complete" && cell.label == "redis-streams")
             .for_each(|cell| {
                 cell.per_block.iter_mut().for_each(|block| block.value = Some(0.99));
             });
-        assert!(verdict(&rule("parallelism"), &few).contains("redis-streams at fan-out"));
+        assert!(
+            verdict(&rule("parallelism"), &few).contains("redis-streams, redis-lists at fan-out")
+        );
         let lenient =
             rule_with("parallelism", "complete-at-least: 1\n", "complete-at-least: 0.9\n");
-        assert!(!verdict(&lenient, &few).contains("redis-streams"));
+        assert!(verdict(&lenient, &few).contains("at fan-out; redis-streams; redis-lists"));
         let other = rule_with("parallelism", "consumers: 4", "consumers: 8");
-        assert!(!verdict(&other, &cells).contains("work sharing"));
+        assert!(verdict(&other, &cells).contains("open at work sharing (no speed-up of kafka"));
     }
 }

@@ -77,25 +77,28 @@ mod tests {
     fn the_cells_decide() {
         let rule = rule("delivery");
         let judged = judge_with(&rule, &cells([1.1, 0.0, 1.0, 1.0]), &[]);
-        assert_eq!(judged.verdict(), "holds only for redis-pubsub");
+        assert_eq!(
+            judged.verdict(),
+            "◐ right for redis-pubsub · wrong for redis-streams, redis-lists"
+        );
         assert!(
             judged.because().contains("redis-pubsub: 0 requests per batch: is pushed to"),
             "{}",
             judged.because()
         );
-        assert_eq!(verdict(&rule, &cells([1.1, 0.0, 0.0, 0.0])), "holds");
-        assert_eq!(
-            verdict(&rule, &cells([0.2, 0.0, 0.0, 0.0])),
-            "does not hold",
-            "Kafka does not pull"
-        );
+        assert_eq!(verdict(&rule, &cells([1.1, 0.0, 0.0, 0.0])), "✓ right");
+        assert_eq!(verdict(&rule, &cells([0.2, 0.0, 0.0, 0.0])), "✗ wrong", "Kafka does not pull");
         let mut one = cells([1.0, 0.0, 1.0, 1.0]);
         one.iter_mut()
             .filter(|cell| cell.label == "redis-pubsub" && cell.cell == "rate=1/s")
             .for_each(|cell| {
                 cell.per_block[0].value = Some(1.0);
             });
-        assert_eq!(verdict(&rule, &one), "holds only for redis-pubsub at rate=100/s");
+        assert_eq!(
+            verdict(&rule, &one),
+            "◐ right for redis-pubsub at rate=100/s · wrong for redis-pubsub at rate=1/s; \
+             redis-streams, redis-lists"
+        );
     }
 
     #[test]
@@ -109,13 +112,16 @@ mod tests {
     #[test]
     fn the_limits_in_the_data_decide() {
         let cells = cells([0.8, 0.2, 1.0, 1.0]);
-        assert_eq!(verdict(&rule("delivery"), &cells), "does not hold");
+        assert_eq!(verdict(&rule("delivery"), &cells), "✗ wrong");
         let pull = rule_with(
             "delivery",
             "pull-at-least: 0.9, push-at-most: 0.1",
             "pull-at-least: 0.7, push-at-most: 0.3",
         );
-        assert_eq!(verdict(&pull, &cells), "holds only for redis-pubsub");
+        assert_eq!(
+            verdict(&pull, &cells),
+            "◐ right for redis-pubsub · wrong for redis-streams, redis-lists"
+        );
     }
 
     #[test]

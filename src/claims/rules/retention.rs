@@ -51,7 +51,10 @@ mod tests {
     fn the_cells_decide() {
         let rule = rule("retention");
         let judged = judge_with(&rule, &cells([1.0, 1.0, 0.0]), &[]);
-        assert_eq!(judged.verdict(), "holds only for redis-pubsub, redis-lists");
+        assert_eq!(
+            judged.verdict(),
+            "◐ right for redis-pubsub, redis-lists · wrong for redis-streams"
+        );
         let because = judged.because();
         assert!(
             because.contains(
@@ -59,18 +62,21 @@ mod tests {
             ),
             "{because}"
         );
-        assert_eq!(verdict(&rule, &cells([1.0, 0.0, 0.0])), "holds");
-        assert_eq!(verdict(&rule, &cells([0.0, 0.0, 0.0])), "does not hold");
+        assert_eq!(verdict(&rule, &cells([1.0, 0.0, 0.0])), "✓ right");
+        assert_eq!(verdict(&rule, &cells([0.0, 0.0, 0.0])), "✗ wrong");
     }
 
     #[test]
     fn the_limits_in_the_data_decide() {
         let cells = cells([0.5, 0.2, 0.2]);
-        assert_eq!(verdict(&rule("retention"), &cells), "holds only for redis-pubsub");
+        assert_eq!(
+            verdict(&rule("retention"), &cells),
+            "◐ right for redis-pubsub · wrong for redis-streams, redis-lists"
+        );
         let lenient = rule_with("retention", "primitive-at-most: 0}", "primitive-at-most: 0.2}");
-        assert_eq!(verdict(&lenient, &cells), "holds");
+        assert_eq!(verdict(&lenient, &cells), "✓ right");
         let strict = rule_with("retention", "kafka-above: 0,", "kafka-above: 0.9,");
-        assert_eq!(verdict(&strict, &cells), "does not hold");
+        assert_eq!(verdict(&strict, &cells), "✗ wrong");
     }
 
     #[test]

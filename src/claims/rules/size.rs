@@ -90,7 +90,7 @@ mod tests {
         let rule = rule("message-size");
         let tuned = cells(&[("kafka", MIB), ("kafka-tuned", 1e9)]);
         let judged = judge_with(&rule, &tuned, &[]);
-        assert_eq!(judged.verdict(), "holds only at tuned limits");
+        assert_eq!(judged.verdict(), "◐ right at tuned limits · wrong at defaults");
         assert!(
             judged.because().contains("kafka 1 MiB (below 1 GB), redis-pubsub 512 MiB"),
             "{}",
@@ -102,12 +102,16 @@ mod tests {
             ("redis-pubsub-tuned", 1e9),
             ("redis-lists-tuned", 1e9),
         ]);
-        assert_eq!(verdict(&rule, &all), "holds only for redis-streams at tuned limits");
+        assert_eq!(
+            verdict(&rule, &all),
+            "◐ right for redis-streams at tuned limits · wrong for redis-pubsub, redis-lists; \
+             redis-streams at defaults"
+        );
         let equal = cells(&[("kafka", MIB), ("kafka-tuned", 256.0 * MIB)]);
-        assert_eq!(verdict(&rule, &equal), "does not hold");
+        assert_eq!(verdict(&rule, &equal), "✗ wrong");
         assert_eq!(
             verdict(&rule, &cells(&[("kafka", 1e9), ("kafka-tuned", 1e9)])),
-            "holds",
+            "✓ right",
             "no blocks needed"
         );
     }
@@ -115,10 +119,10 @@ mod tests {
     #[test]
     fn the_limit_in_the_data_decides() {
         let cells = cells(&[("kafka", 600.0 * MIB), ("kafka-tuned", 600.0 * MIB)]);
-        assert_eq!(verdict(&rule("message-size"), &cells), "does not hold");
+        assert_eq!(verdict(&rule("message-size"), &cells), "✗ wrong");
         let lower =
             rule_with("message-size", "kafka-at-least: 1000000000", "kafka-at-least: 600000000");
-        assert_eq!(verdict(&lower, &cells), "holds");
+        assert_eq!(verdict(&lower, &cells), "✓ right");
     }
 
     #[test]
@@ -127,7 +131,7 @@ mod tests {
         cells.retain(|cell| !cell.label.ends_with("-tuned"));
         assert_eq!(
             verdict(&rule("message-size"), &cells),
-            "inconclusive (no largest_intact of kafka-tuned)"
+            "◐ wrong at defaults · open at tuned limits (no largest_intact of kafka-tuned)"
         );
     }
 }

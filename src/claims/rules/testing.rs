@@ -10,6 +10,10 @@ impl Judgement {
     pub fn because(&self) -> String {
         crate::claims::finding::because(&self.sentences)
     }
+
+    pub fn verdict(&self) -> String {
+        self.answer().1
+    }
 }
 
 /// One value per block.

@@ -8,7 +8,7 @@ fn observations_become_cells_and_facts_need_one_block() {
     let comparison = build("quick", &[retention()]).unwrap();
     recheck(&comparison).unwrap();
     let row = row(&comparison, "retention");
-    assert_eq!(row.verdict, "holds only for redis-pubsub, redis-lists");
+    assert_eq!(row.verdict, "◐ right for redis-pubsub, redis-lists · wrong for redis-streams");
     assert!(row.because.contains("redis-pubsub cannot (keeps nothing)"), "{}", row.because);
     let cell = |metric: &str, label: &str| {
         row.cells.iter().find(|c| c.metric == metric && c.label == label).unwrap()
@@ -91,6 +91,10 @@ fn completeness_comes_from_the_books() {
             .and_then(|cell| cell.value)
     };
     assert_eq!((complete("kafka"), complete("redis-lists")), (Some(1.0), Some(0.75)));
-    assert!(row.verdict == "holds only at fan-out", "{}", row.verdict);
+    assert!(
+        row.verdict.starts_with("◐ right at fan-out · open at work sharing (no speed-up of kafka"),
+        "{}",
+        row.verdict
+    );
     assert!(row.because.contains("scenario parallelism-sharing was not run"), "{}", row.because);
 }

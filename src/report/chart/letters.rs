@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn nothing_is_wider_than_its_room() {
-        let text = "holds only for redis-pubsub at message.size=100B, antidisestablishmentarianism";
+        let text = "◐ right for redis-pubsub at message.size=100B, antidisestablishmentarianism";
         for room in [30.0, 60.0, 200.0] {
             let lines = wrap(text, 12.0, true, room);
             assert!(lines.iter().all(|line| width(line, 12.0, true) <= room), "{room}: {lines:?}");

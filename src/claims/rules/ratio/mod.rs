@@ -1,30 +1,26 @@
 //! Ratios of speeds between Kafka and a primitive, over paired blocks, against a limit.
 //!
-//! A verdict needs three blocks, enough samples beyond the quantile, equal survival classes (or the
-//! scenario's reason to compare across them), and values that the instrument does not make up
-//! itself.
+//! A verdict needs three blocks, enough samples beyond the quantile, and equal survival classes (or
+//! the scenario's reason to compare across them). What could not run is no evidence.
 
 mod words;
 
 use self::words::{classes_in_words, floors_in_words, ratios_in_words};
 use super::fact::short;
 use super::{CROWDED, Inputs, Judgement, crowded, is_kafka, paired_blocks, ratio, times};
-use crate::claims::finding::{Answer, Finding, PRIMITIVES, word};
+use crate::claims::finding::{Answer, PRIMITIVES, finding, word};
 use crate::model::{Point, Quantile};
 use crate::result::words::same_class;
-use crate::result::{CellOutcome, ComparedCell, Kind, RunInfo};
+use crate::result::{BlockValue, CellOutcome, ComparedCell, Decision, Finding, Kind, RunInfo};
 use crate::stats::DECISIVE_BEYOND;
-use crate::stats::compare::{GeometricMean, Side, decide};
+use crate::stats::compare::{GeometricMean, Points, Side, decide, decide_one};
+use indexmap::IndexMap;
+use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
-/// A latency carries a verdict while the instrument's floor is at most this share of the smaller
-/// side, or while the ratio stays on its side of the limit wherever between nothing and its floor
-/// each side's own path cost lies. (A responder that does nothing is hardly faster than Redis: the
-/// share alone would forbid every verdict on it.)
+/// From this share of the value on, the instrument's floor can hide a difference.
 const FLOOR_SHARE: f64 = 0.25;
-const CLASSES: &str =
-    "survival classes differ and the scenario gives no reason to compare across them";
-const BELOW_FLOOR: &str = "below the instrument's floor";
+const CLASSES: &str = "survival classes differ";
 
 /// `above` claims that Kafka is the better one, `below` that the primitive is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,10 +48,6 @@ impl RatioLimits {
             Of::PrimitiveToKafka => (primitive, kafka),
         }
     }
-
-    fn kept(&self, ratio: f64) -> bool {
-        self.must_be.holds(ratio, self.limit)
-    }
 }
 
 /// One Kafka cell against one primitive's.
@@ -65,40 +57,28 @@ struct Pair<'a> {
     ratio: Option<GeometricMean>,
     n: u64,
     cross_class: Option<&'a str>,
-    floor: FloorRule,
+    /// The labels whose floor is a large share of their value.
+    floors: Vec<&'a str>,
     /// Why it carries no verdict, whatever the ratio.
     barred: Option<String>,
+    /// At this point alone.
     decision: Answer,
 }
 
-/// What the instrument's floor does to a pair.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum FloorRule {
-    /// The floor is small beside both values.
-    Small,
-    /// It is this share of the smaller value, and yet cannot have turned the ratio.
-    Harmless(f64),
-    Barred,
-}
-
 pub fn judge(limits: &RatioLimits, inputs: &Inputs<'_>) -> Judgement {
-    let mut pairs = pairs_of(limits, &inputs.judged, inputs.runs);
-    decide_all(&mut pairs, limits);
-    let mut findings: Vec<Finding> = pairs
-        .iter()
-        .map(|pair| Finding::new(&pair.primitive.system, condition(pair), pair.decision.clone()))
-        .collect();
+    let pairs = pairs_of(limits, &inputs.judged, inputs.runs);
+    let mut findings = decide_all(&pairs, limits);
     let mut sentences = ratios_in_words(&pairs, limits);
     for cell in inputs.judged.iter().filter(|cell| cell.kind == Kind::Cannot) {
-        // Who cannot is not the better one.
-        let shown = is_kafka(cell) == (limits.must_be == Side::Below);
         let concerned: Vec<&str> =
             if is_kafka(cell) { PRIMITIVES.into() } else { vec![&cell.system] };
-        findings.extend(
-            concerned.iter().map(|name| Finding::new(name, format!("at {}", cell.cell), Ok(shown))),
-        );
+        findings.extend(concerned.iter().map(|name| Finding {
+            decision: Decision::NotApplicable,
+            ..finding(name, Point::read(&cell.cell).at().trim_start(), Ok(false))
+        }));
         sentences.push(format!("{} cannot at {}: {}", cell.label, cell.cell, short(&cell.text)));
     }
+    let findings = findings.into_iter().unique_by(|finding| format!("{finding:?}")).collect_vec();
     if findings.is_empty() && !inputs.judged.is_empty() {
         sentences.push("no Kafka cell stands beside one of Redis".to_owned());
     }
@@ -109,19 +89,55 @@ pub fn judge(limits: &RatioLimits, inputs: &Inputs<'_>) -> Judgement {
     let shown_only =
         beside.iter().map(|pair| ComparedCell { text: text(), ..ratio_cell(pair, limits) });
     let derived = pairs.iter().map(|pair| ratio_cell(pair, limits)).chain(shown_only).collect();
-    Judgement { findings, verdict: None, sentences, derived }
+    Judgement { findings, sentences, derived, ..Judgement::default() }
 }
 
-/// Decides every pair. The family is all that the row declares: one that bars itself counts as
+/// Each primitive under each condition, over all that the row declares: what bars itself counts as
 /// well.
-fn decide_all(pairs: &mut [Pair<'_>], limits: &RatioLimits) {
-    let family: Vec<_> =
-        pairs.iter().map(|pair| pair.ratio.filter(|_| pair.barred.is_none())).collect();
-    for (pair, decided) in pairs.iter_mut().zip(decide(&family, limits.must_be, limits.limit)) {
-        pair.decision = match &pair.barred {
-            Some(reason) => Err(reason.clone()),
-            None => decided.map_err(|why| why.to_string()),
+fn decide_all(pairs: &[Pair<'_>], limits: &RatioLimits) -> Vec<Finding> {
+    let mut claims: IndexMap<&str, IndexMap<String, Vec<&Pair<'_>>>> = IndexMap::new();
+    for pair in pairs {
+        let claim = claims.entry(&pair.primitive.system).or_default();
+        claim.entry(condition(pair)).or_default().push(pair);
+    }
+    let points = |pairs: &Vec<&Pair<'_>>| pairs.iter().map(|pair| pair.fair()).collect::<Points>();
+    let family = claims.values().map(|claim| claim.values().map(points).collect());
+    let decided = decide(&family.collect::<Vec<_>>(), limits.must_be, limits.limit);
+    let mut findings = Vec::new();
+    for ((primitive, claim), decided) in claims.iter().zip(decided) {
+        for ((condition, pairs), decided) in claim.iter().zip(decided) {
+            let barred = pairs.iter().find_map(|pair| pair.barred.clone());
+            let has = |decision: bool| pairs.iter().any(|pair| pair.decision == Ok(decision));
+            let answer = match decided {
+                Ok(false) if pairs.iter().any(|pair| pair.hidden(limits)) => {
+                    Err("the floor may hide it".to_owned())
+                }
+                Ok(decided) => Ok(decided),
+                Err(_) if has(true) && has(false) => Err("its quantiles disagree".to_owned()),
+                Err(why) => Err(barred.unwrap_or_else(|| why.to_string())),
+            };
+            findings.push(finding(primitive, condition, answer));
+        }
+    }
+    findings
+}
+
+impl Pair<'_> {
+    /// The ratio, where it may carry a verdict.
+    fn fair(&self) -> Option<GeometricMean> {
+        self.ratio.filter(|_| self.barred.is_none())
+    }
+
+    /// A cost of the instrument on both sides pulls a ratio towards 1: it hides a difference and
+    /// makes none. So it can have made what is no more than "not beyond the limit"; never a
+    /// difference that is shown, of either sign.
+    fn hidden(&self, limits: &RatioLimits) -> bool {
+        let opposite = limits.must_be.other();
+        let even = match opposite {
+            Side::Below => limits.limit.min(1.0),
+            Side::Above => limits.limit.max(1.0),
         };
+        !self.floors.is_empty() && decide_one(self.ratio, opposite, even) != Ok(true)
     }
 }
 
@@ -140,16 +156,7 @@ fn condition(pair: &Pair<'_>) -> String {
 fn ratio_cell(pair: &Pair<'_>, limits: &RatioLimits) -> ComparedCell {
     let (above, below) = limits.order(pair.kafka, pair.primitive);
     let metric = format!("ratio({}, {}, {})", pair.primitive.metric, above.label, below.label);
-    let floor = match pair.floor {
-        FloorRule::Harmless(share) if pair.decision.is_ok() => {
-            format!(
-                "; the floor, {} % of the smaller value, cannot turn it",
-                (share * 100.0).round()
-            )
-        }
-        _ => String::new(),
-    };
-    times(pair.primitive, &metric, pair.ratio, pair.n, format!("{}{floor}", word(&pair.decision)))
+    times(pair.primitive, &metric, pair.ratio, pair.n, word(&pair.decision))
 }
 
 /// Every primitive against the Kafka labels of its run and matrix point: those of equal survival
@@ -163,8 +170,8 @@ fn pairs_of<'a>(
     let mut pairs = Vec::new();
     for metric in &limits.metrics {
         let quantile = Quantile::of_metric(metric);
-        let cells =
-            || cells.iter().filter(|cell| cell.metric == *metric && !cell.per_block.is_empty());
+        let ran = |cell: &ComparedCell| cell.kind != Kind::Cannot && !cell.per_block.is_empty();
+        let cells = || cells.iter().filter(|cell| cell.metric == *metric && ran(cell));
         for primitive in cells().filter(|cell| PRIMITIVES.contains(&cell.system.as_str())) {
             let same_place =
                 |kafka: &ComparedCell| kafka.run == primitive.run && kafka.cell == primitive.cell;
@@ -180,20 +187,24 @@ fn pairs_of<'a>(
             for kafka in beside.into_iter().filter(|kafka| !some_equal || equal(kafka)) {
                 let cross_class = if some_equal { None } else { reason };
                 let (ratio, n) = paired(kafka, primitive, limits);
-                let floor = floor_rule(kafka, primitive, limits, quantile.is_some());
                 let barred = (crowded(kafka, runs) || crowded(primitive, runs))
                     .then(|| CROWDED.to_owned())
                     .or_else(|| (!some_equal && cross_class.is_none()).then(|| CLASSES.to_owned()))
-                    .or_else(|| barred(kafka, primitive, quantile))
-                    .or_else(|| (floor == FloorRule::Barred).then(|| BELOW_FLOOR.to_owned()));
-                let decision = Ok(false);
+                    .or_else(|| barred(kafka, primitive, quantile));
+                let floors = [kafka, primitive].into_iter().filter(|cell| large_floor(cell));
+                let decision = match &barred {
+                    Some(reason) => Err(reason.clone()),
+                    None => decide_one(ratio, limits.must_be, limits.limit)
+                        .map_err(|why| why.to_string()),
+                };
+                let floors = floors.map(|cell| cell.label.as_str()).collect();
                 pairs.push(Pair {
                     kafka,
                     primitive,
                     ratio,
                     n,
                     cross_class,
-                    floor,
+                    floors,
                     barred,
                     decision,
                 });
@@ -229,49 +240,22 @@ fn barred(
                 .iter()
                 .any(|block| block.valid && block.outcome == CellOutcome::Overloaded)
         {
-            return Some(format!("{} is overloaded at {}", side.label, side.cell));
+            return Some(format!("{} overloaded", side.label));
         }
-        if let Some(block) =
-            side.per_block.iter().find(|block| block.n < needed && block.value.is_some())
-        {
-            return Some(format!(
-                "{} has {} samples a block, {needed} needed",
-                side.label, block.n
-            ));
+        let few = |block: &&BlockValue| block.n < needed && block.value.is_some();
+        if let Some(block) = side.per_block.iter().find(few) {
+            let found = block.n;
+            return Some(format!("{} has {found} of {needed} samples", side.label));
         }
     }
     None
 }
 
-/// A measured latency is the system's own and something between nothing and the floor on top. So
-/// the ratio of what is the systems' own lies between its extremes: the floor off the upper side
-/// only, and off the lower side only. While both extremes lie on the same side of the limit as the
-/// ratio itself, in every block, the floor cannot have made the verdict.
-fn floor_rule(
-    kafka: &ComparedCell,
-    primitive: &ComparedCell,
-    limits: &RatioLimits,
-    latency: bool,
-) -> FloorRule {
-    let all =
-        || kafka.per_block.iter().chain(&primitive.per_block).filter(|block| block.value.is_some());
-    let smaller = all().filter_map(|block| block.value).reduce(f64::min);
-    let floor = all().filter_map(|block| block.floor).reduce(f64::max);
-    let (true, Some(smaller), Some(floor)) = (latency, smaller, floor) else {
-        return FloorRule::Small;
-    };
-    if floor <= FLOOR_SHARE * smaller {
-        return FloorRule::Small;
-    }
-    let decides = paired_blocks(kafka, primitive).any(|(kafka, primitive)| {
-        let (above, below) = limits.order(kafka, primitive);
-        let (Some(a), Some(b)) = (above.value, below.value) else { return false };
-        let (least_a, least_b) = (a - above.floor.unwrap_or(0.0), b - below.floor.unwrap_or(0.0));
-        let extremes =
-            [least_a.max(0.0) / b, if least_b > 0.0 { a / least_b } else { f64::INFINITY }];
-        extremes.iter().any(|extreme| limits.kept(*extreme) != limits.kept(a / b))
-    });
-    if decides { FloorRule::Barred } else { FloorRule::Harmless(floor / smaller) }
+/// Whether in any block the path without a broker costs a large share of the value.
+fn large_floor(cell: &ComparedCell) -> bool {
+    let large = |block: &BlockValue| Some(block.floor? > FLOOR_SHARE * block.value?);
+    Quantile::of_metric(&cell.metric).is_some()
+        && cell.per_block.iter().filter_map(large).any(|is| is)
 }
 
 #[cfg(test)]

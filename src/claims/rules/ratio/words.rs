@@ -1,8 +1,9 @@
 //! Ratios in sentences: as many as there are pairs of labels, however many points there are.
 
-use super::{FloorRule, Pair, RatioLimits};
+use super::{Pair, RatioLimits};
 use crate::claims::finding::word;
 use crate::model::Point;
+use crate::result::ComparedCell;
 use crate::result::words::{significant, survival};
 use crate::stats::compare::{GeometricMean, LEAST_BLOCKS};
 use indexmap::{IndexMap, IndexSet};
@@ -87,23 +88,27 @@ fn range(pairs: &[&Pair<'_>], room: bool) -> String {
     }
 }
 
-/// Where a verdict stands although the floor is a large share of a value, and why it may.
-pub fn floors_in_words(pairs: &[Pair<'_>]) -> Option<String> {
-    let decided = pairs.iter().filter(|pair| pair.decision.is_ok());
-    let turned = decided.filter_map(|pair| match pair.floor {
-        FloorRule::Harmless(share) => Some((share, pair.primitive.label.as_str())),
-        _ => None,
-    });
-    let (shares, labels): (Vec<f64>, Vec<&str>) = turned.unzip();
-    let most = shares.into_iter().fold(0.0, f64::max);
-    (!labels.is_empty()).then(|| {
-        format!(
-            "the instrument's floor is up to {} % of the smaller value ({}) and yet cannot turn \
-            these ratios",
-            (most * 100.0).round(),
-            labels.iter().unique().join(", ")
-        )
-    })
+/// Where the floor is a large share of a value; above the value it is no floor.
+pub fn floors_in_words(pairs: &[Pair<'_>]) -> Vec<String> {
+    let above = |cell: &&ComparedCell| {
+        cell.per_block
+            .iter()
+            .any(|block| block.value.is_some_and(|value| block.floor > Some(value)))
+    };
+    let sides = pairs.iter().flat_map(|pair| [pair.kafka, pair.primitive]);
+    let above = sides.filter(above).map(|cell| cell.label.as_str()).unique().join(", ");
+    let mut sentences = Vec::new();
+    let large = pairs.iter().flat_map(|pair| &pair.floors).unique().join(", ");
+    if !large.is_empty() {
+        sentences.push(format!(
+            "the instrument's floor is a large share of values of {large}: it can hide a difference \
+             and makes none"
+        ));
+    }
+    if !above.is_empty() {
+        sentences.push(format!("the floor lies above values of {above} and is not credible there"));
+    }
+    sentences
 }
 
 /// Whose survival classes differ, and the scenario's reason to compare them all the same: its first

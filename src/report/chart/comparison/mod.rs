@@ -20,7 +20,7 @@ use crate::report::group::blocks;
 use crate::report::headline::lines;
 use crate::report::table::{DataTable, claim_title};
 use crate::result::words::grouped;
-use crate::result::{Claim, Comparison, RunInfo};
+use crate::result::{Claim, Comparison, RunInfo, Verdict};
 use itertools::Itertools;
 
 const WIDTH: f64 = 600.0;
@@ -87,7 +87,7 @@ fn panel(claim: &Claim, runs: &[RunInfo]) -> Figure {
         y = claims::drawing(&claim.id)
             .map_or(y, |drawing| draw_as(drawing, &mut figure, &cells, y));
         y = figure.note(y + 6.0, &figure.caption.clone());
-    } else if claim.verdict != "not measured" {
+    } else if claim.answer != Verdict::NotMeasured {
         figure.text((MARGIN, y + 6.0), "not measured", 12.5, MUTED, Align::Left);
         y += 22.0;
     }
