@@ -101,10 +101,12 @@ pub fn produce(
 ) -> ProducerReport {
     sharpen_timer();
     let (cell, load) = (of.cell, &of.cell.load);
+    // Other arrivals in each block: else all blocks repeat one realisation.
+    let seed = cell.seed.wrapping_add(u64::from(of.block.saturating_sub(1)));
     let schedule = match (load.model, load.rate) {
         (Model::Open, Some(rate)) => Some(match load.arrivals {
             Arrivals::Constant => Schedule::constant(rate, producer, load.producers),
-            Arrivals::Poisson => Schedule::poisson(rate, producer, load.producers, cell.seed),
+            Arrivals::Poisson => Schedule::poisson(rate, producer, load.producers, seed),
         }),
         _ => None,
     };

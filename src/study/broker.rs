@@ -12,6 +12,7 @@ use crate::engine::{CellRun, CellRunError, Observer};
 use crate::environment::{Broker, memory_info};
 use crate::inject::Shared;
 use crate::model::{Latency, Software};
+use crate::random::SplitMix64;
 use crate::record::new_histogram;
 use crate::result::{ColdStart, Interval};
 use crate::scenario::{Cell, Model};
@@ -99,10 +100,32 @@ pub fn warm(
     })
 }
 
-/// The order of `count` systems in block `block` (from 1): each block starts one further. Over
-/// `count` blocks every system stands once in every place.
+/// The order of `count` systems in block `block` (from 1), by a Williams design: over `count`
+/// blocks (twice as many for an odd count) each system stands equally often in every place and
+/// comes equally often right after every other.
 pub fn order(count: usize, block: u32) -> Vec<usize> {
-    (0..count).map(|place| (place + block as usize - 1) % count).collect()
+    let row = block as usize - 1;
+    // 0, 1, n − 1, 2, n − 2, …: all steps between neighbours differ.
+    let zigzag = |place: usize| match place % 2 {
+        1 => place / 2 + 1,
+        _ => (count - place / 2) % count,
+    };
+    let mut order: Vec<usize> = (0..count).map(|place| (zigzag(place) + row) % count).collect();
+    if count % 2 == 1 && row % (2 * count) >= count {
+        order.reverse();
+    }
+    order
+}
+
+/// The order of `count` matrix points in block `block`: the same for all systems of a block, so
+/// that their points stay paired, and another in each block.
+pub fn points(count: usize, seed: u64, block: u32) -> Vec<usize> {
+    let mut rng = SplitMix64::stream(seed, u64::from(block));
+    let mut order: Vec<usize> = (0..count).collect();
+    for last in (1..count).rev() {
+        order.swap(last, (rng.next_u64() % (last as u64 + 1)) as usize);
+    }
+    order
 }
 
 /// Unwritten pages below this do not disturb, bytes.
@@ -132,15 +155,34 @@ fn unwritten() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use itertools::Itertools;
 
     #[test]
-    fn every_system_stands_once_in_every_place() {
-        for place in 0..4 {
-            let mut seen: Vec<usize> = (1..=4).map(|block| order(4, block)[place]).collect();
-            seen.sort_unstable();
-            assert_eq!(seen, [0, 1, 2, 3]);
+    fn places_and_predecessors_are_balanced() {
+        for count in 1..=9 {
+            let blocks = if count % 2 == 0 { count } else { 2 * count };
+            let orders: Vec<_> = (1..=blocks as u32).map(|block| order(count, block)).collect();
+            for system in 0..count {
+                let at = |place: usize| orders.iter().filter(|o| o[place] == system).count();
+                assert!((0..count).all(|place| at(place) == blocks / count), "{count}: {orders:?}");
+                let after = |other: usize| {
+                    let pairs = orders.iter().flat_map(|order| order.windows(2));
+                    pairs.filter(|pair| **pair == [other, system]).count()
+                };
+                let others = (0..count).filter(|other| *other != system);
+                assert!(others.map(after).all_equal(), "{count}: {orders:?}");
+            }
         }
         assert_eq!(order(4, 5), order(4, 1));
+    }
+
+    #[test]
+    fn points_are_permuted_block_by_block_and_the_seed_decides() {
+        let orders: Vec<_> = (1..=20).map(|block| points(3, 7, block)).collect();
+        assert!(orders.iter().all(|order| order.iter().copied().sorted().eq(0..3)), "{orders:?}");
+        assert!(orders.iter().unique().count() > 3, "{orders:?}");
+        assert_eq!(orders[4], points(3, 7, 5));
+        assert_eq!(points(0, 7, 1), Vec::<usize>::new());
     }
 
     #[test]

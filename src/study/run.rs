@@ -8,7 +8,7 @@ mod first;
 mod half;
 
 use super::StudyError;
-use super::broker::{order, settle, warm};
+use super::broker::{order, points, settle, warm};
 use crate::clock::Clock;
 use crate::driver::{self, Driver, Target};
 use crate::engine::{CellRunError, Floor, Observer, floor};
@@ -137,7 +137,8 @@ impl RunningStudy<'_, '_> {
             Some(able) => Some(self.ready_broker(label, config, able, &block.to_string())?),
             None => None,
         };
-        for cell in cells {
+        for index in points(cells.len(), self.study.scenario.seed, block) {
+            let cell = &cells[index];
             if self.interrupted() || self.broker_died {
                 break;
             }
