@@ -5,7 +5,7 @@ use super::cell::Cell;
 use super::check::cannot_promise;
 use super::experiment::Experiment;
 use super::fault::{Heal, timeline};
-use super::load::{HALF_CAPACITY, Load, Model};
+use super::load::{Arrivals, HALF_CAPACITY, Load, Model};
 use super::resolve::Scenario;
 use super::system::SystemConfig;
 use crate::model::{Software, System};
@@ -16,6 +16,9 @@ use crate::units::{Bytes, Span};
 use indexmap::IndexSet;
 use itertools::Itertools;
 use std::fmt::Write;
+
+/// A scenario should be able to carry its verdict with this chance.
+const SURE: f64 = 0.99;
 
 /// What running a scenario costs, warm-up until steady not counted beyond its least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +111,36 @@ impl Scenario {
         self.cells.iter().filter_map(Cell::capacity_probe)
     }
 
+    /// Where a block may lack the samples that a verdict on the quantile needs.
+    fn too_few_samples(&self, cell: &Cell) -> Option<String> {
+        // With fewer blocks no verdict on speed is given anyway.
+        let judged = cell.experiment.is_none() && self.blocks as usize >= LEAST_BLOCKS;
+        let quantile = self.primary.quantile().filter(|_| judged)?;
+        let rate = cell.load.rate.filter(|_| cell.load.messages.is_none())?;
+        let needed = quantile.samples_to_decide() as f64;
+        let expected = cell.load.duration.secs_f64() * rate.per_s();
+        let (chance, enough) = match cell.load.arrivals {
+            Arrivals::Constant if expected >= needed * 0.999 => (1.0, needed),
+            Arrivals::Constant => (0.0, needed),
+            // Every block needs them; three standard deviations more are enough for seven.
+            Arrivals::Poisson => {
+                let each = quantile.chance_to_decide(expected);
+                (each.powf(self.blocks.into()), needed + 3.1 * needed.sqrt())
+            }
+        };
+        let seconds = (enough / rate.per_s()).ceil();
+        (chance < SURE).then(|| {
+            format!(
+                "{} at {rate} has the {needed} samples that a verdict needs in each of {} blocks \
+                 with a chance of {:.0} %: write `load.duration` of at least {seconds}s; it is {}",
+                self.primary,
+                self.blocks,
+                chance * 100.0,
+                cell.load.duration
+            )
+        })
+    }
+
     /// What will run, but not tell what its author may expect.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings: IndexSet<String> = IndexSet::new();
@@ -116,23 +149,7 @@ impl Scenario {
         };
         let under_load = |cell: &&Cell| cell.experiment.as_ref().is_none_or(Experiment::loads);
         for cell in &self.cells {
-            // Below that, no verdict on speed is given anyway.
-            if cell.experiment.is_none()
-                && self.blocks as usize >= LEAST_BLOCKS
-                && let (Some(quantile), Some(rate), None) =
-                    (self.primary.quantile(), cell.load.rate, cell.load.messages)
-            {
-                let seconds = quantile.samples_to_decide() as f64 / rate.per_s();
-                if cell.load.duration.secs_f64() < seconds * 0.999 {
-                    warn(format!(
-                        "{} at {rate} needs `load.duration` of at least {}s for a verdict (100 samples beyond the \
-                         quantile); it is {}",
-                        self.primary,
-                        seconds.ceil(),
-                        cell.load.duration
-                    ));
-                }
-            }
+            self.too_few_samples(cell).into_iter().for_each(&mut warn);
             if let Some(because) = cell.cannot() {
                 warn(format!("{} at {} is shown as `cannot`: {because}", cell.label, cell.point));
             }

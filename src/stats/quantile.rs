@@ -2,6 +2,7 @@
 //! so.
 
 use crate::model::Quantile;
+use statrs::distribution::{DiscreteCDF, Poisson};
 
 /// A quantile is shown with this many samples beyond it.
 pub const SHOWN_BEYOND: u64 = 10;
@@ -20,6 +21,12 @@ impl Quantile {
 
     pub fn samples_to_decide(self) -> u64 {
         self.samples_for(DECISIVE_BEYOND)
+    }
+
+    /// The chance that enough to decide come where they come at random, `expected` on average.
+    pub fn chance_to_decide(self, expected: f64) -> f64 {
+        let enough = self.samples_to_decide();
+        Poisson::new(expected).map_or(0.0, |arrivals| arrivals.sf(enough - 1))
     }
 
     /// The least number of samples of which `beyond` lie beyond it.
@@ -41,6 +48,14 @@ pub fn highest_quantile(metric: &str, samples: u64) -> Quantile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_as_needed_on_average_come_half_of_the_time() {
+        let chance = |expected| Quantile::P99.chance_to_decide(expected);
+        assert!((chance(10_000.0) - 0.5).abs() < 0.01, "{}", chance(10_000.0));
+        assert!(chance(10_300.0) > 0.998 && chance(9_700.0) < 0.002);
+        assert_eq!(chance(0.0), 0.0);
+    }
 
     #[test]
     fn ten_samples_show_and_a_hundred_decide() {
