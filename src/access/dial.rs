@@ -16,8 +16,8 @@ pub enum AccessError {
     #[error("the name cannot be looked up: {0}; correct the address")]
     Unknown(String),
     #[error(
-        "it is not on this machine (it is {0}): a load test can bring down what others rely on; add --allow-remote if \
-         you own it"
+        "it is not on this machine (it is {0}): a load test can bring down what others rely on; \
+         add --allow-remote if you own it"
     )]
     Remote(IpAddr),
     #[error(

@@ -27,22 +27,30 @@ fn certificate(cause: &CertificateError, host: &str) -> String {
     use CertificateError as C;
     match cause {
         C::UnknownIssuer => {
-            "it is signed by an authority that is not known here; name that authority's certificate as \
-                             `tls.ca` in the targets file, if you trust it"
+            "it is signed by an authority that is not known here; name that authority's \
+                             certificate as `tls.ca` in the targets file, if you trust it"
                 .into()
         }
         C::Expired => "it has expired; renew it, or set the clock of this machine right".into(),
         C::ExpiredContext { not_after, .. } => {
-            format!("it expired on {}; renew it, or set the clock of this machine right", day(not_after.as_secs()))
+            format!(
+                "it expired on {}; renew it, or set the clock of this machine right",
+                day(not_after.as_secs())
+            )
         }
         C::NotValidYet => "it is not valid yet; set the clock of this machine right".into(),
         C::NotValidYetContext { not_before, .. } => {
-            format!("it is valid from {} on only; set the clock of this machine right", day(not_before.as_secs()))
+            format!(
+                "it is valid from {} on only; set the clock of this machine right",
+                day(not_before.as_secs())
+            )
         }
         C::NotValidForName => format!("it is not made out for {host}; {OTHER_NAME}"),
         C::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-            format!("it names no host at all (no subjectAltName), so not {host} either; \
-                {OTHER_NAME}")
+            format!(
+                "it names no host at all (no subjectAltName), so not {host} either; \
+                {OTHER_NAME}"
+            )
         }
         C::NotValidForNameContext { presented, .. } => {
             let names = presented.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", ");
@@ -51,7 +59,8 @@ fn certificate(cause: &CertificateError, host: &str) -> String {
         C::Revoked => "it was revoked; renew it".into(),
         C::BadSignature => {
             "its signature is not that of the authority in `tls.ca`; name the right authority's \
-            certificate".into()
+            certificate"
+                .into()
         }
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
             "it is not meant for servers (extended key usage); make one that is".into()

@@ -15,7 +15,7 @@ use crate::driver::DriverError;
 use crate::model::metric;
 use crate::record::{AuditBook, Books, Consumed, Counted, PerSecond, SECOND_NS, Timings};
 use crate::result::{
-    CellOutput, CellRecord, Counts, Description, Observation, Resources, WindowRow,
+    CellOutput, CellRecord, Counts, Description, Fault, Observation, Resources, WindowRow,
 };
 use crate::scenario::{Cell, Load, Model, cannot_promise};
 use std::collections::BTreeMap;
@@ -45,20 +45,11 @@ pub fn output(
     };
     collected.producers(produced);
     collected.consumers(load, consumed);
-    let seen = std::mem::take(&mut collected.seen);
-    let Collected { books, totals, own_lag, .. } = &collected;
-    let window = measured_window(load, control, totals.last_ns, now_ns);
-    let counted = books.total();
-    let mut faults = log.faults;
-    faults.extend(driver.played());
+    let window = measured_window(load, control, collected.totals.last_ns, now_ns);
     let load_end_ns = load_end(load, start_ns, window, now_ns).min(control.stop_sending_at());
-    seen.judge(
-        &mut faults,
-        books,
-        load.rate.map(|rate| rate.per_s()),
-        load_end_ns,
-        cell.config.partitions(),
-    );
+    let faults = collected.faults(cell, log.faults.into_iter().chain(driver.played()), load_end_ns);
+    let Collected { books, totals, own_lag, .. } = &collected;
+    let counted = books.total();
     let spent = window.and_then(|(from, to)| telemetry.health.between(from, to));
     let windows = totals.rows(
         &telemetry,
@@ -161,6 +152,20 @@ impl Collected {
         for (reason, count) in reasons {
             *self.retries.entry(format!("{who}: {reason}")).or_default() += count;
         }
+    }
+
+    /// The faults with what each of them cost.
+    fn faults(
+        &mut self,
+        cell: &Cell,
+        faults: impl Iterator<Item = Fault>,
+        load_end_ns: u64,
+    ) -> Vec<Fault> {
+        let mut faults: Vec<Fault> = faults.collect();
+        let rate_per_s = cell.load.rate.map(|rate| rate.per_s());
+        let (seen, partitions) = (std::mem::take(&mut self.seen), cell.config.partitions());
+        seen.judge(&mut faults, &self.books, rate_per_s, load_end_ns, partitions);
+        faults
     }
 
     /// The first error is the one that counts.

@@ -98,8 +98,8 @@ impl Environment for External {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let floor = "brokers are reached over TLS: the instrument floor was measured without, so it leaves out what our \
-                     side of the encryption costs";
+        let floor = "brokers are reached over TLS: the instrument floor was measured without, so \
+                     it leaves out what our side of the encryption costs";
         let mut warnings = Vec::new();
         if self.any(|access| access.tls().is_some()) {
             warnings.push(floor.into());
@@ -107,8 +107,9 @@ impl Environment for External {
         if !self.unset.is_empty() {
             let unset = self.unset.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             warnings.push(format!(
-                "the brokers ran already and were measured at their own settings; what the scenario asks for was not \
-                 set: {unset} (what they tell of theirs stands in the results)"
+                "the brokers ran already and were measured at their own settings; what the \
+                 scenario asks for was not set: {unset} (what they tell of theirs stands in the \
+                 results)"
             ));
         }
         warnings

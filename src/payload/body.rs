@@ -227,9 +227,9 @@ fn lines(size: usize, seed: u64) -> Vec<u8> {
         // Writing to memory cannot fail.
         let _ = writeln!(
             text,
-            "2026-11-22T12:00:{second:02}.{micros:06}Z INFO  [orders-service,region=eu-west-1,zone=a] worker-{worker} \
-             request completed method={method} path={path} status={status} protocol=HTTP/1.1 \
-             cache=hit retries=0 \
+            "2026-11-22T12:00:{second:02}.{micros:06}Z \
+             INFO  [orders-service,region=eu-west-1,zone=a] worker-{worker} request completed \
+             method={method} path={path} status={status} protocol=HTTP/1.1 cache=hit retries=0 \
              user-agent=mobile-app/4.12 duration_ms={millis} request={number:08}"
         );
         number += 1;

@@ -168,8 +168,9 @@ impl Scenario {
                 && !set.any(|key| key == "message.max.bytes" || key == "max.message.bytes")
             {
                 warn(format!(
-                    "{}: Kafka refuses messages above about 1 MB unless `topic.config.max.message.bytes` and \
-                     `client.message.max.bytes` allow them; this scenario has {}",
+                    "{}: Kafka refuses messages above about 1 MB unless \
+                     `topic.config.max.message.bytes` and `client.message.max.bytes` allow them; \
+                     this scenario has {}",
                     cell.label, cell.message.size
                 ));
             }
@@ -252,9 +253,9 @@ impl Scenario {
         if probes > 0 {
             writeln!(
                 out,
-                "\nhalf-capacity is a rate that is found when it runs: each system is loaded as fast as it goes before the \
-                 first block\n({probes} probes), and half of what the slowest carries, rounded \
-                 down to two digits, is the \
+                "\nhalf-capacity is a rate that is found when it runs: each system is loaded as \
+                 fast as it goes before the first block\n({probes} probes), and half of what the \
+                 slowest carries, rounded down to two digits, is the \
                  rate of all"
             )?;
         }

@@ -226,8 +226,8 @@ fn apart(plans: &[FaultPlan]) -> Check {
         let other = before.index;
         if held.from <= before.to && held.index != other {
             let what = format!(
-                "`{}` comes while `faults[{other}]`, `{}`, may still last: both have hold of {}, and the one that is \
-                 taken back first would take the other back too",
+                "`{}` comes while `faults[{other}]`, `{}`, may still last: both have hold of {}, \
+                 and the one that is taken back first would take the other back too",
                 held.plan.kind().name(),
                 before.plan,
                 grip.name()
@@ -287,8 +287,8 @@ fn unfit(
             ("kind", what, "write `nodes: 3`, or `kind: net-refuse`")
         }
         (FaultKind::NetPartition, _) if kafka => {
-            let what = "is Kafka: its nodes reach each other both ways, and what stands before one of them cuts only \
-                        the ways that lead to it";
+            let what = "is Kafka: its nodes reach each other both ways, and what stands before one \
+                        of them cuts only the ways that lead to it";
             ("kind", format!("{label} {what}"), "write `kind: pause`, or leave the label out")
         }
         // A replica goes on to its primary by itself.

@@ -37,8 +37,8 @@ fn targets(kafka: Option<(&str, &Path)>, redis: Option<(&str, &Path)>) -> String
     let mut text = "schema: 1\n".to_owned();
     if let Some((address, ca)) = kafka {
         text += &format!(
-            "kafka:\n  brokers: ['{address}']\n  tls: {{ca: '{}'}}\n  sasl:\n    mechanism: SCRAM-SHA-512\n    user: {USER}\n    \
-             password: ${{env:BENCH_PASSWORD}}\n",
+            "kafka:\n  brokers: ['{address}']\n  tls: {{ca: '{}'}}\n  sasl:\n    mechanism: \
+             SCRAM-SHA-512\n    user: {USER}\n    password: ${{env:BENCH_PASSWORD}}\n",
             ca.display()
         );
     }

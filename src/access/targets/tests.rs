@@ -21,8 +21,8 @@ fn url(url: &str) -> Result<Reach, ScenarioError> {
 
 #[test]
 fn a_file_describes_both() {
-    let text = "schema: 1\nkafka:\n  brokers: [a:1, '[::1]:2']\n  sasl:\n    mechanism: SCRAM-SHA-512\n    user: me\n    \
-                password: ${env:PASSWORD}\n  client: \
+    let text = "schema: 1\nkafka:\n  brokers: [a:1, '[::1]:2']\n  sasl:\n    mechanism: \
+                SCRAM-SHA-512\n    user: me\n    password: ${env:PASSWORD}\n  client: \
                 {socket.keepalive.enable: true, topic.metadata.refresh.sparse: false}\nredis:\n  \
                 address: h\n  \
                 password: ${env:PASSWORD}\n  database: 3\n";

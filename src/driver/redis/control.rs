@@ -295,8 +295,9 @@ fn retry(cell: &Cell, primitive: &dyn Primitive) -> String {
         "every message without an answer, which may so be stored twice"
     };
     format!(
-        "{what}, until {deadline} after its sending; connections made anew at once, then after {first} to {longest}; a \
-         server counts as gone after {silence} without an answer that it owes"
+        "{what}, until {deadline} after its sending; connections made anew at once, then after \
+         {first} to {longest}; a server counts as gone after {silence} without an answer that it \
+         owes"
     )
 }
 

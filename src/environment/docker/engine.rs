@@ -93,8 +93,8 @@ fn info(docker: &std::path::Path) -> Result<Info, EnvironmentError> {
     let no_engine = |why: &str| {
         EnvironmentError::refused(
             format!("no container engine answers ({why})"),
-            "start it (`systemctl start docker`, or `dockerd` as root), see that you may use it (group `docker`, or \
-             DOCKER_HOST), or use `--env native`",
+            "start it (`systemctl start docker`, or `dockerd` as root), see that you may use it \
+             (group `docker`, or DOCKER_HOST), or use `--env native`",
         )
     };
     let answer = program::ask(docker, &["info", "--format", "{{json .}}"], ANSWER)?;

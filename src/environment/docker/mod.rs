@@ -102,8 +102,9 @@ impl Docker {
                 let pulled =
                     run_step(janitor, launch, &format!("image {name}"), "pulling it", PULL);
                 pulled.map_err(|error| {
-                    let remedy = "set KAFKA_IMAGE and REDIS_IMAGE to images that are here (`scripts/local-images` builds \
-                                  some without a registry), or use `--env native`";
+                    let remedy = "set KAFKA_IMAGE and REDIS_IMAGE to images that are here \
+                                  (`scripts/local-images` builds some without a registry), or use \
+                                  `--env native`";
                     EnvironmentError::Refused(format!("{error}\n  {remedy}"))
                 })?;
                 let gone = || {

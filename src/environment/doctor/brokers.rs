@@ -60,8 +60,8 @@ fn image(engine: &Engine, software: Software) -> Asked {
         Level::Fail,
         format!("{name} is not here, and no registry offers it"),
         format!(
-            "`docker pull {name}` says why; {variable} names a mirror's, and `scripts/local-images` builds one \
-             without a registry"
+            "`docker pull {name}` says why; {variable} names a mirror's, and \
+             `scripts/local-images` builds one without a registry"
         ),
     ))
 }

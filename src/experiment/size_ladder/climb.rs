@@ -141,6 +141,25 @@ impl Climb<'_, '_> {
         refuse(needs(self.software, kind, bytes as u64), held, available, self.keys.headroom.0)
     }
 
+    /// Where the producer compresses (Redis has no codec of its own): the bytes, and the time taken.
+    fn pack(
+        &self,
+        kind: SendVariant,
+        content: &[u8],
+    ) -> Result<(Option<Vec<u8>>, Duration), DriverError> {
+        if self.software != Software::Redis {
+            return Ok((None, Duration::ZERO));
+        }
+        let started = Instant::now();
+        let packed = codec::pack(kind.codec, content).map_err(|error| DriverError::Refused {
+            system: self.context.cell.config.system,
+            action: "compress".into(),
+            cause: error.to_string(),
+        })?;
+        let took = if packed.is_some() { started.elapsed() } else { Duration::ZERO };
+        Ok((packed, took))
+    }
+
     /// Sends `content` once, or several times where it is over soon.
     fn attempt(
         &mut self,
@@ -156,16 +175,7 @@ impl Climb<'_, '_> {
         pids.insert(0, own);
         let fresh: Vec<bool> = pids.iter().map(|pid| reset_peak(*pid)).collect();
 
-        let started = Instant::now();
-        let packs = self.software == Software::Redis && kind.codec != Codec::None;
-        let system = self.context.cell.config.system;
-        let odd = |error: std::io::Error| DriverError::Refused {
-            system,
-            action: "compress".into(),
-            cause: error.to_string(),
-        };
-        let packed = if packs { codec::pack(kind.codec, content).map_err(odd)? } else { None };
-        let pack = if packs { started.elapsed() } else { Duration::ZERO };
+        let (packed, pack) = self.pack(kind, content)?;
         let wire = packed.as_deref().unwrap_or(content);
 
         let place = self.connection(kind)?;
@@ -190,7 +200,7 @@ impl Climb<'_, '_> {
         if let (Some(packed), None) = (&packed, &refusal) {
             refusal = codec::unpack_and_compare(kind.codec, packed, content).err();
         }
-        let unpack = if packs { started.elapsed() } else { Duration::ZERO };
+        let unpack = if packed.is_some() { started.elapsed() } else { Duration::ZERO };
 
         let peak = |(pid, fresh): (&u32, bool)| {
             usage(*pid).filter(|_| fresh).map(|usage| usage.peak_rss_bytes)

@@ -44,9 +44,9 @@ pub enum DiskError {
     #[error("faults of the disk need Linux: not available on this system")]
     NotHere,
     #[error(
-        "the library that faults the disk was not loaded into {0}: the fault cannot be applied. A statically linked \
-         program, one with extra privileges, or a TMPDIR with a blank or colon in its path does \
-         not take LD_PRELOAD"
+        "the library that faults the disk was not loaded into {0}: the fault cannot be applied. A \
+         statically linked program, one with extra privileges, or a TMPDIR with a blank or colon \
+         in its path does not take LD_PRELOAD"
     )]
     NotLoaded(String),
     #[error("cannot {action} {}: {error}", .path.display())]

@@ -240,8 +240,8 @@ impl Figure {
             .map(|(_, body)| body);
         let body = body.ok_or_else(|| self.failed("plotters wrote no <svg>"))?;
         Ok(format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" viewBox=\"0 0 {wide} {high}\" \
-             role=\"img\" aria-label=\"{}\">{body}",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" viewBox=\"0 0 \
+             {wide} {high}\" role=\"img\" aria-label=\"{}\">{body}",
             self.width,
             self.height,
             crate::report::escape::xml(&self.title),

@@ -102,8 +102,8 @@ fn caption(costs: &[FaultCost<'_>]) -> String {
         costs.iter().map(|cost| cost.struck().count()).minmax().into_option().unwrap_or_default();
     let count = if least == most { format!("{most}") } else { format!("{least} to {most}") };
     let text = format!(
-        "{count} injection{} each; losses summed, times: median with range, from the moment a fault took effect, of the \
-         slowest partition or stream.",
+        "{count} injection{} each; losses summed, times: median with range, from the moment a \
+         fault took effect, of the slowest partition or stream.",
         if most == 1 { "" } else { "s" }
     );
     let missed = |cost: &FaultCost<'_>| Some(format!("{}: {}", cost.label, cost.missed.first()?));

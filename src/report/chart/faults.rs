@@ -69,9 +69,9 @@ pub fn draw(point: &str, panels: &[SecondsPanel<'_>]) -> Option<Figure> {
     let blocks =
         if least == most { format!("Block {most}") } else { format!("Blocks {least} to {most}") };
     let caption = format!(
-        "{blocks}, each second. Red band: from the moment the fault took effect, verified, until it was taken back; \
-         dashed: when it was planned. Marks end a line that begins with the fault. Grey: outside \
-         the measured window."
+        "{blocks}, each second. Red band: from the moment the fault took effect, verified, until \
+         it was taken back; dashed: when it was planned. Marks end a line that begins with the \
+         fault. Grey: outside the measured window."
     );
     let (mut figure, top) = Figure::titled(title(point, &panels), caption);
     let mark = |mark: &Mark| LegendEntry {

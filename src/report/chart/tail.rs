@@ -80,8 +80,8 @@ fn of_rates(groups: &[Group<'_>]) -> Option<Figure> {
     let title = format!("p99 {growth} for {}: {}, {}", steepest.name(), told(first), told(last));
     let count = at_rates().map(|group| group.blocks.len()).min().unwrap_or(0);
     let caption = format!(
-        "End-to-end p99 (received − planned send time) over the goodput that was carried, at fixed rates (open loop). \
-         Geometric mean of {}, n ≥ {} a block.{}",
+        "End-to-end p99 (received − planned send time) over the goodput that was carried, at fixed \
+         rates (open loop). Geometric mean of {}, n ≥ {} a block.{}",
         blocks(count),
         grouped(fewest(&lines)),
         if absent.is_empty() {
@@ -145,9 +145,9 @@ fn of_probes(groups: &[Group<'_>]) -> Option<Figure> {
         }
     };
     let caption = format!(
-        "End-to-end p99 of each probe over the goodput that it carried, at fixed rates (open loop); each probe once. Filled \
-         and joined: passed. Hollow: failed, and its p99 is of that probe only. {}, n ≥ {} a \
-         probe.{}",
+        "End-to-end p99 of each probe over the goodput that it carried, at fixed rates (open \
+         loop); each probe once. Filled and joined: passed. Hollow: failed, and its p99 is of that \
+         probe only. {}, n ≥ {} a probe.{}",
         if counted == 1 { "1 search".to_owned() } else { format!("{counted} searches") },
         grouped(fewest(&lines)),
         match spoilt {

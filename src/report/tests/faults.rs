@@ -165,13 +165,14 @@ fn the_titles_are_what_the_data_says() {
     );
     assert_eq!(
         title(&[kafka(killed(Some(100), Some(7), false))]),
-        "kafka-3 was never interrupted for more than 100 ms when its leader was killed; kafka-3 lost 7 \
-         acknowledged messages"
+        "kafka-3 was never interrupted for more than 100 ms when its leader was killed; \
+         kafka-3 lost 7 acknowledged messages"
     );
     assert_eq!(
         title(&several()),
-        "kafka-3-stock was not seen to take messages on every partition or stream again after its leader was lost for \
-         good; kafka-3-stock lost 66,123 acknowledged messages, the most of 4 labels"
+        "kafka-3-stock was not seen to take messages on every partition or stream again after its \
+         leader was lost for good; kafka-3-stock lost 66,123 acknowledged messages, the most of 4 \
+         labels"
     );
     let missed = Fault {
         kind: "pause".into(),
@@ -182,8 +183,8 @@ fn the_titles_are_what_the_data_says() {
     let matrix = figure(&drawn(&several()), "fault-matrix").title.clone();
     assert_eq!(
         matrix,
-        "2 of 4 lost acknowledged messages, kafka-3-stock most (66,123); 1 of 4 not seen to come back; the others back after at \
-         most 11.2 s (redis-3-noticed)"
+        "2 of 4 lost acknowledged messages, kafka-3-stock most (66,123); 1 of 4 not seen to come \
+         back; the others back after at most 11.2 s (redis-3-noticed)"
     );
 }
 

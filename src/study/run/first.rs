@@ -80,8 +80,8 @@ fn told(labels: &str, cost: &Cost) -> String {
     let time = |ns: u64| words::time(ns as f64);
     let rate = |bytes_per_s: f64| format!("{:.0} MB/s", bytes_per_s / 1e6);
     format!(
-        "{labels}: clients go through the fault proxy, which adds {} to a round trip at the median and {} at p99, and \
-         carries {} each way where loopback carries {}",
+        "{labels}: clients go through the fault proxy, which adds {} to a round trip at the median \
+         and {} at p99, and carries {} each way where loopback carries {}",
         time(cost.added_p50_ns()),
         time(cost.added_p99_ns()),
         rate(cost.proxied.bytes_per_s),
@@ -100,8 +100,9 @@ mod tests {
         let found = Cost { direct: leg(10_000, 30_000, 3e9), proxied: leg(25_000, 90_000, 9e8) };
         assert_eq!(
             told("kafka, redis-lists", &found),
-            "kafka, redis-lists: clients go through the fault proxy, which adds 15.0 µs to a round trip at the median and \
-             60.0 µs at p99, and carries 900 MB/s each way where loopback carries 3000 MB/s"
+            "kafka, redis-lists: clients go through the fault proxy, which adds 15.0 µs to a round \
+             trip at the median and 60.0 µs at p99, and carries 900 MB/s each way where loopback \
+             carries 3000 MB/s"
         );
     }
 
@@ -109,8 +110,9 @@ mod tests {
     fn only_those_who_go_through_it_are_told() {
         let with = |faults: &str| {
             let text = format!(
-                "schema: 1\nname: t\nquestion: Q?\nsystems: [redis-streams]\nmessage: {{size: 100B}}\n{faults}\
-                 load: {{model: open, rate: 1k/s, duration: 20s, in-flight: 65536}}\n"
+                "schema: 1\nname: t\nquestion: Q?\nsystems: [redis-streams]\nmessage: \
+                 {{size: 100B}}\n{faults}load: \
+                 {{model: open, rate: 1k/s, duration: 20s, in-flight: 65536}}\n"
             );
             proxy_cost(
                 &crate::scenario::from_text("t", &text, &crate::scenario::Overrides::default())

@@ -163,8 +163,8 @@ fn conclude(probed: Vec<Probed>) -> RateFound {
     };
     let because = match (slowest, spoilt) {
         (Some((label, _)), _) => format!(
-            "half of what {label}, the slowest, carried in the closed loop before the first block, rounded down to two \
-             digits: {}",
+            "half of what {label}, the slowest, carried in the closed loop before the first block, \
+             rounded down to two digits: {}",
             carried.iter().map(words).collect::<Vec<_>>().join(", ")
         ),
         (_, Some((label, why))) => {

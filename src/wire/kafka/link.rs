@@ -130,12 +130,15 @@ impl Link {
     fn broken(&self, error: &io::Error) -> String {
         match error.kind() {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-                "it closed the connection instead of an answer; it may demand TLS or a login (`tls` and `sasl` of the \
-                 target), or be no Kafka broker"
+                "it closed the connection instead of an answer; it may demand TLS or a login \
+                 (`tls` and `sasl` of the target), or be no Kafka broker"
                     .into()
             }
             ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                format!("it takes connections and gives no answer within {} s", self.limit.as_secs())
+                format!(
+                    "it takes connections and gives no answer within {} s",
+                    self.limit.as_secs()
+                )
             }
             _ => error.to_string(),
         }
