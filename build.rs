@@ -13,8 +13,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut scenarios = Vec::new();
     list(Path::new(SCENARIOS), "", &mut scenarios)?;
     scenarios.sort();
-    // Beside the manifest, wherever that lies when the program is compiled: the folder may be
-    // moved.
+    // Beside the manifest, wherever that lies when the program is compiled:
+    // the folder may be moved.
     let beside = r#"concat!(env!("CARGO_MANIFEST_DIR"), "/", "#;
     let entry = |(name, path): &(String, PathBuf)| {
         format!("({name:?}, include_str!({beside}{path:?}))),\n")

@@ -79,8 +79,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Service times at fixed rates, `linger.ms=0`: how promptly an acknowledgement reaches the pacing
-/// thread.
+/// Service times at fixed rates, `linger.ms=0`:
+/// how promptly an acknowledgement reaches the pacing thread.
 fn paced(address: &str, cell: &Cell, round: u32) -> Result<(), Box<dyn Error>> {
     let clock = Clock::start();
     let mut cell = cell.clone();

@@ -1,5 +1,5 @@
-//! When messages are due: pure arithmetic from rate and seed, as nanoseconds after the start of the
-//! load.
+//! When messages are due: pure arithmetic from rate and seed,
+//! as nanoseconds after the start of the load.
 //!
 //! No clock is read here and none may be: the plan must not know whether anybody keeps it. That is
 //! what corrects latencies for coordinated omission by construction.
@@ -33,8 +33,8 @@ impl Schedule {
         Self::spaced(rate.micro_per_s().max(1), producer, producers)
     }
 
-    /// Each message in the middle of its share of time: as the second of two producers at twice the
-    /// rate.
+    /// Each message in the middle of its share of time:
+    /// as the second of two producers at twice the rate.
     pub fn centred(rate: Rate) -> Self {
         Self::spaced(rate.micro_per_s().max(1).saturating_mul(2), 1, 2)
     }
@@ -137,10 +137,12 @@ mod tests {
         #[test]
         fn producers_share_one_plan(rate in 1u64..2_000_000, producers in 1u16..9) {
             let mut shared: Vec<u64> = (0..producers)
-                .flat_map(|p| Schedule::constant(Rate::per_second(rate), p, producers).take(50).collect::<Vec<_>>())
+                .flat_map(|p| Schedule::constant(Rate::per_second(rate), p, producers).take(50))
                 .collect();
             shared.sort_unstable();
-            let alone: Vec<u64> = Schedule::constant(Rate::per_second(rate), 0, 1).take(50 * producers as usize).collect();
+            let all = 50 * producers as usize;
+            let alone: Vec<u64> =
+                Schedule::constant(Rate::per_second(rate), 0, 1).take(all).collect();
             prop_assert_eq!(shared, alone);
         }
     }

@@ -28,8 +28,8 @@ pub struct Span(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Bytes(pub u64);
 
-/// Messages a second, held in millionths so that schedules stay exact. Text form: `500/s`, `10k/s`,
-/// `1.5M/s`.
+/// Messages a second, held in millionths so that schedules stay exact.
+/// Text form: `500/s`, `10k/s`, `1.5M/s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rate {
     micro_per_s: u64,
@@ -210,7 +210,11 @@ macro_rules! as_text {
                 $name.into()
             }
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "type": "string", "pattern": $pattern, "description": $what })
+                schemars::json_schema!({
+                    "type": "string",
+                    "pattern": $pattern,
+                    "description": $what
+                })
             }
         }
     };
@@ -278,12 +282,18 @@ mod tests {
     proptest! {
         #[test]
         fn rounding_down_loses_less_than_a_tenth(rate in 10u64..10_000_000) {
-            let (exact, rounded) = (Rate::per_second(rate), Rate::per_second(rate).two_digits_down());
-            prop_assert!(rounded <= exact && rounded.per_s() > exact.per_s() * 0.9 && rounded.two_digits_down() == rounded);
+            let exact = Rate::per_second(rate);
+            let rounded = exact.two_digits_down();
+            prop_assert!(rounded <= exact && rounded.per_s() > exact.per_s() * 0.9);
+            prop_assert_eq!(rounded.two_digits_down(), rounded);
         }
 
         #[test]
-        fn what_is_printed_is_read_back(ns in 0u64..1u64 << 60, bytes in 0u64..1u64 << 60, rate in 0u64..10_000_000) {
+        fn what_is_printed_is_read_back(
+            ns in 0u64..1u64 << 60,
+            bytes in 0u64..1u64 << 60,
+            rate in 0u64..10_000_000,
+        ) {
             prop_assert_eq!(Span(ns).to_string().parse(), Ok(Span(ns)));
             prop_assert_eq!(Bytes(bytes).to_string().parse(), Ok(Bytes(bytes)));
             prop_assert_eq!(Rate::per_second(rate).to_string().parse(), Ok(Rate::per_second(rate)));

@@ -286,8 +286,8 @@ impl Bench {
         theirs: impl Fn(&str, &str) -> Fallible<Peer>,
     ) -> Fallible<(Vec<Measured>, Vec<Peer>)> {
         let (mut our_runs, mut their_runs) = (Vec::new(), Vec::new());
-        // The broker's memory grows to what the workload needs; whoever goes first must not pay for
-        // it.
+        // The broker's memory grows to what the workload needs;
+        // whoever goes first must not pay for it.
         self.once(cell, broker)?;
         for round in 0..self.runs {
             for ours_now in [round % 2 == 0, round % 2 != 0] {

@@ -47,8 +47,8 @@ pub fn cell(system: System, size: u64) -> Cell {
     let load = Load {
         batch: if kafka { 10_000 } else { 1000 },
         drain: Span::from_secs(20),
-        // Not above what the Java producer's `buffer.memory` of 32 MiB holds. For Redis as in
-        // `throughput.yaml`.
+        // Not above what the Java producer's `buffer.memory` of 32 MiB holds.
+        // For Redis as in `throughput.yaml`.
         ..Load::closed(if kafka { ((32 << 20) / size).min(50_000) as u32 } else { 10_000 })
     };
     Cell {

@@ -1,5 +1,5 @@
-//! Their side: each tool as its makers run it, in a process of its own, with the CPU of that whole
-//! process.
+//! Their side: each tool as its makers run it, in a process of its own,
+//! with the CPU of that whole process.
 
 use crate::Fallible;
 use brokerbench::environment::usage;

@@ -1,5 +1,5 @@
-//! From an address to a connection: looked up, judged, connected, in this order and by the same
-//! lookup.
+//! From an address to a connection: looked up, judged, connected,
+//! in this order and by the same lookup.
 
 use super::{Access, Mechanism, Stream};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};

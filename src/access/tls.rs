@@ -47,8 +47,8 @@ impl fmt::Debug for Tls {
 
 impl Tls {
     /// `ca`: who is trusted, in place of the authorities that this machine trusts. `identity`: our
-    /// certificate, with those between it and its authority behind it, and its private key. All in
-    /// PEM.
+    /// certificate, with those between it and its authority behind it, and its private key.
+    /// All in PEM.
     pub fn new(
         ca: Option<String>,
         identity: Option<(String, SecretString)>,

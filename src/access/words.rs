@@ -26,11 +26,10 @@ pub const NO_TLS: &str =
 fn certificate(cause: &CertificateError, host: &str) -> String {
     use CertificateError as C;
     match cause {
-        C::UnknownIssuer => {
+        C::UnknownIssuer => String::from(
             "it is signed by an authority that is not known here; name that authority's \
-                             certificate as `tls.ca` in the targets file, if you trust it"
-                .into()
-        }
+            certificate as `tls.ca` in the targets file, if you trust it",
+        ),
         C::Expired => "it has expired; renew it, or set the clock of this machine right".into(),
         C::ExpiredContext { not_after, .. } => {
             format!(
@@ -48,8 +47,8 @@ fn certificate(cause: &CertificateError, host: &str) -> String {
         C::NotValidForName => format!("it is not made out for {host}; {OTHER_NAME}"),
         C::NotValidForNameContext { presented, .. } if presented.is_empty() => {
             format!(
-                "it names no host at all (no subjectAltName), so not {host} either; \
-                {OTHER_NAME}"
+                "it names no host at all (no subjectAltName), \
+                so not {host} either; {OTHER_NAME}"
             )
         }
         C::NotValidForNameContext { presented, .. } => {
@@ -57,20 +56,18 @@ fn certificate(cause: &CertificateError, host: &str) -> String {
             format!("it is made out for {names}, not for {host}; {OTHER_NAME}")
         }
         C::Revoked => "it was revoked; renew it".into(),
-        C::BadSignature => {
-            "its signature is not that of the authority in `tls.ca`; name the right authority's \
-            certificate"
-                .into()
-        }
+        C::BadSignature => String::from(
+            "its signature is not that of the authority in `tls.ca`; \
+            name the right authority's certificate",
+        ),
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
             "it is not meant for servers (extended key usage); make one that is".into()
         }
         // webpki's own errors are told by their names only.
-        other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+        other if format!("{other:?}").contains("CaUsedAsEndEntity") => String::from(
             "it is the certificate of an authority (CA:TRUE), not of a server; make one with \
-            CA:FALSE, signed by it"
-                .into()
-        }
+            CA:FALSE, signed by it",
+        ),
         other => format!("{other}; renew it"),
     }
 }
@@ -93,11 +90,10 @@ fn alerted(alert: AlertDescription) -> String {
                 `tls.certificate` and `tls.key` in the targets file"
             )
         }
-        A::HandshakeFailure => {
+        A::HandshakeFailure => String::from(
             "it broke off the TLS handshake: no cipher in common, or it demands a certificate of \
-            ours (`tls.certificate`, `tls.key`)"
-                .into()
-        }
+            ours (`tls.certificate`, `tls.key`)",
+        ),
         other => format!("it broke off TLS ({other:?})"),
     }
 }

@@ -85,8 +85,8 @@ pub enum Command {
         #[arg(value_enum, default_value_t = SchemaOf::Scenario)]
         of: SchemaOf,
     },
-    /// Check what this machine offers, what is missing and what to do about it; starts and changes
-    /// nothing
+    /// Check what this machine offers, what is missing and what to do about it;
+    /// starts and changes nothing
     Doctor {
         /// Print one JSON object on stdout
         #[arg(long)]

@@ -102,8 +102,8 @@ impl From<StudyError> for Failure {
     }
 }
 
-/// How a run with results ends. `thresholds_held` is false if any threshold failed or was
-/// unmeasured.
+/// How a run with results ends. `thresholds_held` is false if any threshold failed
+/// or was unmeasured.
 pub fn of_run(status: Status, summary: &Summary, thresholds_held: bool) -> Code {
     match status {
         Status::Interrupted => Code::Interrupted,

@@ -184,8 +184,8 @@ fn exe() -> Result<PathBuf, Failure> {
     })
 }
 
-/// An argument with everything between `://` and `@` hidden: a password does not belong into
-/// results.
+/// An argument with everything between `://` and `@` hidden:
+/// a password does not belong into results.
 fn without_secrets(arg: &str) -> String {
     match (arg.find("://"), arg.rfind('@')) {
         (Some(from), Some(to)) if from + 3 < to => format!("{}***{}", &arg[..from + 3], &arg[to..]),

@@ -65,8 +65,8 @@ impl Sub for Requests {
     }
 }
 
-/// A consumer, and a question about it that the broker or the client library answers within a few
-/// seconds.
+/// A consumer, and a question about it that the broker or the client library answers within
+/// a few seconds.
 pub struct WatchedSubscriber<T> {
     pub subscriber: Box<dyn Subscriber>,
     pub ask: Box<dyn FnMut() -> Result<T, DriverError>>,

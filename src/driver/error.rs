@@ -1,5 +1,5 @@
-//! What goes wrong between a driver and its system: a broker's fault or a refusal, in words for the
-//! user.
+//! What goes wrong between a driver and its system: a broker's fault or a refusal,
+//! in words for the user.
 
 use crate::model::System;
 

@@ -1,5 +1,5 @@
-//! The in-process broker of the self-check: its truth is known, because it is computed and not
-//! measured.
+//! The in-process broker of the self-check: its truth is known,
+//! because it is computed and not measured.
 //!
 //! It is one serial server. A message that arrives at `a` is done at `max(a, done before) +
 //! service`, later if a stall is in the way; that computed time is its `acked` and its `received`
@@ -69,8 +69,8 @@ pub struct Outage {
     /// The connection is lost: what arrives is never answered; every second message had been stored
     /// all the same, and is delivered once the outage is over.
     pub cuts: bool,
-    /// How many of the last acknowledged messages are gone afterwards, delivered though they may
-    /// be.
+    /// How many of the last acknowledged messages are gone afterwards,
+    /// delivered though they may be.
     pub forgets: usize,
 }
 

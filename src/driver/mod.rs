@@ -37,8 +37,8 @@ pub fn client_versions() -> [String; 2] {
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
     let mut cell = cell.clone();
     if !target.access.is_ours() {
-        // Nobody gave these settings to a broker that ran before: nothing may be concluded from
-        // them.
+        // Nobody gave these settings to a broker that ran before:
+        // nothing may be concluded from them.
         cell.config.broker.clear();
     }
     match cell.config.system.software() {

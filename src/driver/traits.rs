@@ -2,8 +2,8 @@
 //!
 //! A driver returns stamps and outcomes. It never records a latency, never paces, and never blocks
 //! longer than it was told to. What it tries again, it counts: on its own account only where
-//! `load.deadline` is set, else as its client library does. What a driver may offer besides is in
-//! [`capability`](super::capability).
+//! `load.deadline` is set, else as its client library does.
+//! What a driver may offer besides is in [`capability`](super::capability).
 
 use super::capability::{
     CacheClient, ClusterView, HeldForConsumer, Replay, Requests, WatchedSubscriber,
@@ -32,8 +32,8 @@ pub struct Outgoing<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Submitted {
     Taken,
-    /// Its queue or socket is full: back-pressure. Submit the same message again after
-    /// [`Publisher::wait`].
+    /// Its queue or socket is full: back-pressure.
+    /// Submit the same message again after [`Publisher::wait`].
     Full,
 }
 
@@ -119,19 +119,19 @@ pub enum Audit {
     Retains {
         /// The broker dropped the oldest entries by a limit that the scenario set (`MAXLEN`).
         trimmed: bool,
-        /// What could not be read because nobody serves it any more, in words: gone for every
-        /// client.
+        /// What could not be read because nobody serves it any more,
+        /// in words: gone for every client.
         unreadable: Vec<String>,
     },
-    /// The system gives messages up when they are taken: only undelivered ones should have been
-    /// seen.
+    /// The system gives messages up when they are taken:
+    /// only undelivered ones should have been seen.
     Remainder,
     /// The system keeps nothing that could be read.
     Nothing,
 }
 
-/// One system, ready for one cell on running brokers. Dropping it closes every connection it still
-/// holds.
+/// One system, ready for one cell on running brokers.
+/// Dropping it closes every connection it still holds.
 pub trait Driver: Send + Sync {
     /// Whose driver this is: the name in its errors.
     fn system(&self) -> System;
@@ -151,8 +151,8 @@ pub trait Driver: Send + Sync {
         self.publisher(u16::MAX)
     }
     /// Connects consumer `consumer` of subscription `subscription`. It receives everything
-    /// published after this returns (for a shared subscription: once all its consumers have
-    /// returned).
+    /// published after this returns (for a shared subscription:
+    /// once all its consumers have returned).
     fn subscriber(
         &self,
         subscription: u16,
@@ -164,11 +164,11 @@ pub trait Driver: Send + Sync {
     fn large(&self, _: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
         Err(self.without("carry large messages"))
     }
-    /// What an acknowledged message survives, by the system's own documentation and this cell's
-    /// settings.
+    /// What an acknowledged message survives,
+    /// by the system's own documentation and this cell's settings.
     fn survives(&self) -> Survives;
-    /// Whether the reply to a publish is an acknowledgement; false for Pub/Sub and Kafka's
-    /// `acks=0`.
+    /// Whether the reply to a publish is an acknowledgement;
+    /// false for Pub/Sub and Kafka's `acks=0`.
     fn acknowledges(&self) -> bool;
     /// Versions and effective settings, read back from broker and client.
     fn describe(&self) -> Result<Description, DriverError>;
@@ -198,8 +198,8 @@ pub trait Driver: Send + Sync {
     fn replay(&self) -> Result<&dyn Replay, DriverError> {
         Err(self.without("read again"))
     }
-    /// Messages as work that may fail and is tried again after `pause`. Makes what it needs; after
-    /// [`Driver::prepare`].
+    /// Messages as work that may fail and is tried again after `pause`. Makes what it needs;
+    /// after [`Driver::prepare`].
     fn work(&self, _pause: Span) -> Result<Box<dyn WorkQueue + '_>, DriverError> {
         Err(self.without("hand out work"))
     }

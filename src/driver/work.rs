@@ -1,5 +1,5 @@
-//! Capability: messages taken as work that can fail, be tried again, and be set aside as dead
-//! letters.
+//! Capability: messages taken as work that can fail, be tried again,
+//! and be set aside as dead letters.
 //!
 //! What a system does by itself and what is left to the application differs most here, so every
 //! implementation says it in its [`Responsibilities`]. A worker never decides that a message has
@@ -34,15 +34,15 @@ pub trait Worker: Send {
     ) -> Result<(), DriverError>;
     /// The message is processed.
     fn done(&mut self, id: u64);
-    /// Processing failed: the message is to come again, not earlier than the pause given to
-    /// [`super::Driver::work`].
+    /// Processing failed: the message is to come again, not earlier than the pause given
+    /// to [`super::Driver::work`].
     fn retry(&mut self, id: u64);
     /// The message is to be set aside for good.
     fn dead_letter(&mut self, id: u64);
     /// Acknowledges what is done and leaves. Bounded by a few seconds.
     fn close(self: Box<Self>) -> Result<(), DriverError>;
-    /// Vanishes as a killed process does: connections cut, nothing acknowledged any more, no
-    /// good-bye.
+    /// Vanishes as a killed process does: connections cut,
+    /// nothing acknowledged any more, no good-bye.
     fn kill(self: Box<Self>) {}
 }
 

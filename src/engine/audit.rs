@@ -1,5 +1,5 @@
-//! The audit of a cell: what the broker still holds after the load is drained, read back by the
-//! driver.
+//! The audit of a cell: what the broker still holds after the load is drained,
+//! read back by the driver.
 
 use super::collect::Telemetry;
 use super::consume::ours;
@@ -15,8 +15,8 @@ const WITHIN_NS: u64 = 120 * SECOND_NS;
 /// From one try to the next.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Reads back what the broker holds. After faults a first try may come too early: then it begins
-/// anew.
+/// Reads back what the broker holds. After faults a first try may come too early:
+/// then it begins anew.
 pub fn read_back(of: Context<'_>, telemetry: &mut Telemetry) -> Option<AuditBook> {
     telemetry.event("phase", "audit");
     let Context { cell, clock, .. } = of;

@@ -60,8 +60,8 @@ impl Work {
 }
 
 /// The connection of a consumer is closed by a fault, with messages unacknowledged: it comes back
-/// with a new one, as an application that was started again would. `None` when it is told to stop
-/// before.
+/// with a new one, as an application that was started again would.
+/// `None` when it is told to stop before.
 fn die_and_come_back(
     of: Context<'_>,
     (subscription, consumer): (u16, u16),
@@ -237,8 +237,8 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// Consumes 20 messages of one producer that all wait already, told to stop `stop_after_ns`
-    /// later.
+    /// Consumes 20 messages of one producer that all wait already,
+    /// told to stop `stop_after_ns` later.
     fn worked(work_ns: u64, stop_after_ns: u64) -> (ConsumerReport, u64) {
         let (clock, control, deliveries) =
             (Clock::start(), Control::new(1), Deliveries::new(1, 1, 1, 1));

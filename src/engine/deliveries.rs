@@ -4,8 +4,8 @@
 //! With several subscriptions the headline latency is that of the last delivery: a ring of counters
 //! per lane. A subscription that is a whole ring behind the others finds its counter taken by a
 //! later message; it is then surely the last, and counted as such. Order within each consumer is in
-//! the books; whether consumers that share a subscription keep a lane's order together is seen here
-//! only.
+//! the books; whether consumers that share a subscription keep a lane's order together
+//! is seen here only.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -42,8 +42,8 @@ impl Deliveries {
         }
     }
 
-    /// Notes the first delivery of a message to one subscription; true if every other one has it
-    /// already.
+    /// Notes the first delivery of a message to one subscription;
+    /// true if every other one has it already.
     #[inline]
     pub fn is_last(&self, producer: u16, lane: u16, sequence: u64) -> bool {
         if self.counters.is_empty() {

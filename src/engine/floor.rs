@@ -1,5 +1,5 @@
-//! Instrument floor: the same load against a loopback reflector shows what the path costs without a
-//! broker.
+//! Instrument floor: the same load against a loopback reflector shows
+//! what the path costs without a broker.
 
 use super::cell_run::{CellRun, CellRunError};
 use crate::access::Access;

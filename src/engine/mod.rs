@@ -1,5 +1,5 @@
-//! Runs one cell: connect, warm up, measure, drain, audit, and judge the own instrument. Never
-//! prints.
+//! Runs one cell: connect, warm up, measure, drain, audit,
+//! and judge the own instrument. Never prints.
 
 mod audit;
 mod cell_run;

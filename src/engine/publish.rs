@@ -1,5 +1,5 @@
-//! The pacing thread of one producer: sends what is due through a [`Sender`] and books how it
-//! ended.
+//! The pacing thread of one producer: sends what is due through a [`Sender`]
+//! and books how it ended.
 //!
 //! Open loop: every message has its own planned time by arithmetic, and on each wake everything
 //! that is due goes out, however late; nothing here ever moves the plan. Closed loop: a message

@@ -69,8 +69,8 @@ impl InFlight {
         }
     }
 
-    /// The message in a slot, which becomes free. `None` for a slot that holds nothing: a driver's
-    /// mistake.
+    /// The message in a slot, which becomes free.
+    /// `None` for a slot that holds nothing: a driver's mistake.
     #[inline]
     pub fn finish(&mut self, slot: u32) -> Option<Pending> {
         let place = self.slots.get_mut(slot as usize)?;
@@ -96,8 +96,8 @@ impl InFlight {
     }
 }
 
-/// Notes what became of messages. Implementations are known at compile time: a call costs what it
-/// does.
+/// Notes what became of messages. Implementations are known at compile time:
+/// a call costs what it does.
 pub trait SendBook {
     /// It has gone out; its answer may come already before this.
     fn sent(&mut self, message: &Pending);
@@ -106,8 +106,8 @@ pub trait SendBook {
     fn stop(&mut self, now_ns: u64) -> bool;
 }
 
-/// `ONE_SERIES`: all messages are numbered through, on lane 0; else every lane has numbers of its
-/// own.
+/// `ONE_SERIES`: all messages are numbered through, on lane 0;
+/// else every lane has numbers of its own.
 pub struct Sender<const ONE_SERIES: bool> {
     clock: Clock,
     run: u64,

@@ -18,8 +18,8 @@ use std::time::Duration;
 /// Connecting all clients must be done by then.
 const CONNECT_WITHIN: Duration = Duration::from_secs(60);
 
-/// Connects every consumer in its own thread, since consumers of one group need each other to get
-/// started.
+/// Connects every consumer in its own thread,
+/// since consumers of one group need each other to get started.
 pub fn start_consumers<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     of: Context<'scope>,

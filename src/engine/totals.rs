@@ -24,8 +24,8 @@ pub struct Totals {
     pub window_sent: u64,
     /// Open: planned inside the window and acked. Closed: acked inside the window.
     pub window_acked: u64,
-    /// First deliveries. Open: of messages planned inside the window. Closed: made inside the
-    /// window.
+    /// First deliveries. Open: of messages planned inside the window.
+    /// Closed: made inside the window.
     pub window_consumed: u64,
     /// First deliveries that were done after a later message of their lane, by whichever consumer
     /// of the subscription.

@@ -331,10 +331,10 @@ mod tests {
         for words in [&advertised, "--allow-remote", "advertised"] {
             assert!(far.contains(words), "{far}");
         }
-        let again = asker(&near).ask_again();
-        assert!(
-            matches!(&again, Err(Alarm::Forbidden(error)) if error.to_string().contains(&advertised))
-        );
+        assert!(matches!(
+            asker(&near).ask_again(),
+            Err(Alarm::Forbidden(error)) if error.to_string().contains(&advertised)
+        ));
         assert!(asker(&telling(&["", ""])).ask_again().is_ok());
         assert!(matches!(asker("127.0.0.1:1").ask_again(), Err(Alarm::Silent(_))));
         assert!(matches!(

@@ -183,7 +183,10 @@ impl User<'_> {
         client.wait(until_ns, &mut |answer, at_ns| {
             let Some(asked) = pending.pop_front() else { return };
             tally.add(asked, answer, at_ns, |value| {
-                matches!(read(value, *run, bytes), Reading::Ours(found) if found.sequence == u64::from(asked.key))
+                matches!(
+                    read(value, *run, bytes),
+                    Reading::Ours(found) if found.sequence == u64::from(asked.key)
+                )
             });
         })
     }
@@ -243,8 +246,8 @@ impl User<'_> {
     }
 }
 
-/// Which key comes next, and whether it is read or written: seeded, so that every run asks the
-/// same.
+/// Which key comes next, and whether it is read or written: seeded,
+/// so that every run asks the same.
 ///
 /// Draws keys `0..n` by Zipf's law: key k with a weight of 1 ÷ (k + 1)^skew.
 pub struct Draw {

@@ -120,7 +120,8 @@ fn of_rate(rate: Rate, keys: &Delivery, sent: Requests, tally: Received) -> Vec<
 fn words(requests: Requests, seconds: f64) -> String {
     let Requests { fetch, acknowledge, keep_alive, other } = requests;
     format!(
-        "in {seconds:.1} s: {fetch} fetch, {acknowledge} acknowledge, {keep_alive} keep-alive, {other} other"
+        "in {seconds:.1} s: {fetch} fetch, {acknowledge} acknowledge, {keep_alive} keep-alive, \
+         {other} other"
     )
 }
 

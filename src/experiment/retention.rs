@@ -24,14 +24,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// No message for this long is the end of what comes.
 const QUIET: u64 = SECOND_NS;
 const READ_WITHIN: u64 = 120 * SECOND_NS;
-/// Around the moment that is sought: more than brokers' clocks, which tell milliseconds, can
-/// confuse.
+/// Around the moment that is sought: more than brokers' clocks,
+/// which tell milliseconds, can confuse.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The smallest segment that Kafka 4 allows: only closed segments are given up.
 const SEGMENT_BYTES: u64 = 1 << 20;
-/// A broker looks for what to give up every now and then; Kafka for the first time 30 s after its
-/// start.
+/// A broker looks for what to give up every now and then;
+/// Kafka for the first time 30 s after its start.
 const TRIMMED_WITHIN: u64 = 45 * SECOND_NS;
 const LOOK: Duration = Duration::from_millis(300);
 /// What is left has come to rest when so many looks in a row find the same: more than Kafka's

@@ -1,5 +1,5 @@
-//! `.hgrm`: the percentile distribution as HdrHistogram's Java tools print it, for its plotter and
-//! others.
+//! `.hgrm`: the percentile distribution as HdrHistogram's Java tools print it,
+//! for its plotter and others.
 
 use hdrhistogram::Histogram;
 use std::fmt::Write as _;

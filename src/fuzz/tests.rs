@@ -88,12 +88,15 @@ fn edit() -> impl Strategy<Value = Edit> {
     let at = any::<u32>().prop_map(|at| at as usize);
     prop_oneof![
         1 => (at.clone(), any::<u8>()).prop_map(|(at, byte)| Edit::Set(at, byte)),
-        1 => (at.clone(), prop::collection::vec(any::<u8>(), 1..9)).prop_map(|(at, bytes)| Edit::Insert(at, bytes)),
+        1 => (at.clone(), prop::collection::vec(any::<u8>(), 1..9))
+            .prop_map(|(at, bytes)| Edit::Insert(at, bytes)),
         1 => (at.clone(), 1..20usize).prop_map(|(at, length)| Edit::Remove(at, length)),
         1 => at.clone().prop_map(Edit::Cut),
-        1 => (at.clone(), 1..200usize, 1..50usize).prop_map(|(at, length, times)| Edit::Repeat(at, length, times)),
+        1 => (at.clone(), 1..200usize, 1..50usize)
+            .prop_map(|(at, length, times)| Edit::Repeat(at, length, times)),
         4 => (at.clone(), 0..HOSTILE.len()).prop_map(|(at, which)| Edit::Number(at, which)),
-        1 => (at, 1..9usize, prop_oneof![Just(0x7f), Just(0xff)]).prop_map(|(at, n, first)| Edit::Ones(at, n, first)),
+        1 => (at, 1..9usize, prop_oneof![Just(0x7f), Just(0xff)])
+            .prop_map(|(at, n, first)| Edit::Ones(at, n, first)),
     ]
 }
 

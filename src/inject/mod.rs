@@ -3,8 +3,8 @@
 //! Invariant: how a fault is reverted is written down before it is injected, and whatever is
 //! written down is done: at its time, at the end of the load, or when the injector is dropped on
 //! any other way out. (A harness that is killed takes its brokers along, paused ones too: the
-//! janitor sees to that.) A fault that cannot be proven is reverted and told as not applied, never
-//! counted.
+//! janitor sees to that.) A fault that cannot be proven is reverted and told
+//! as not applied, never counted.
 
 mod apply;
 mod consumers;

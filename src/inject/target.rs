@@ -1,5 +1,5 @@
-//! Whom a fault hits: asked when it is injected, since who leads may have changed since the last
-//! one.
+//! Whom a fault hits: asked when it is injected,
+//! since who leads may have changed since the last one.
 
 use crate::driver::capability::ClusterView;
 use crate::environment::{NodeInfo, NodeRole};

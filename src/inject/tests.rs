@@ -1,5 +1,5 @@
-//! The injector on processes of no importance: it must prove what it does, and leave nothing
-//! undone.
+//! The injector on processes of no importance: it must prove what it does,
+//! and leave nothing undone.
 
 use super::*;
 use crate::fault::disk::{DiskEffects, Lost};

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 named! {
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    #[derive(Serialize, Deserialize, JsonSchema)]
     #[serde(rename_all = "kebab-case")]
     pub enum FaultKind {
         /// SIGTERM, as an operator would.
@@ -98,8 +99,8 @@ struct FaultKindSpec {
     threat: Threat,
     /// Over as soon as it is done, unless a scenario says how long it lasts.
     brief: bool,
-    /// What it did to its target, as the title of a chart says it; a whole sentence where it has
-    /// none.
+    /// What it did to its target, as the title of a chart says it;
+    /// a whole sentence where it has none.
     done: &'static str,
 }
 

@@ -57,7 +57,8 @@ macro_rules! registry {
             better: Direction::$better,
             help: $help,
         };)*)*
-        $(pub const $section: Section = Section { title: $title, help: $about, metrics: &[$($id),*] };)*
+        $(pub const $section: Section =
+            Section { title: $title, help: $about, metrics: &[$($id),*] };)*
         /// All of them, in the order of the docs.
         pub const SECTIONS: &[&Section] = &[$(&$section),*];
     };
@@ -88,8 +89,8 @@ registry! {
         INDETERMINATE "counts.indeterminate" Messages Mean Lower
             "neither acknowledged nor refused by the end";
         DELIVERED "counts.delivered" Messages Mean Higher "received, per subscription";
-        UNDELIVERED "counts.undelivered" Messages Mean Lower "still in the broker when the drain \
-            ended";
+        UNDELIVERED "counts.undelivered" Messages Mean Lower
+            "still in the broker when the drain ended";
         LOST "counts.lost" Messages Mean Lower "neither delivered nor in the broker";
         BROKER_LOST "counts.broker_lost" Messages Mean Lower
             "acknowledged and absent from the audit";
@@ -120,8 +121,8 @@ registry! {
             "processor time of the brokers for each message";
         BROKER_RSS "resources.broker_peak_rss" Bytes Most Lower "most memory of the brokers";
     }
-    FAULTS "Faults" "What the faults of a cell cost: over its injections first, then over its \
-        blocks." {
+    FAULTS "Faults"
+        "What the faults of a cell cost: over its injections first, then over its blocks." {
         FAULT_RPO "fault.rpo" Messages Sum Lower "acknowledged messages that are gone";
         FAULT_RPO_TIME "fault.rpo_time" Nanoseconds Most Lower
             "how far back the lost messages reach";
@@ -259,7 +260,8 @@ impl fmt::Display for Metric {
 /// prints it.
 pub fn table() -> String {
     let mut text = String::from(
-        "# Metrics\n\nOf a latency, a metric is one of its statistics: any quantile such as `end_to_end.p99`, `publish.p95` or\n\
+        "# Metrics\n\nOf a latency, a metric is one of its statistics: any quantile such as \
+         `end_to_end.p99`, `publish.p95` or\n\
          `service.p99_95`, its `mean`, `min`, `max` and `count`.\n",
     );
     for section in SECTIONS {

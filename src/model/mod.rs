@@ -2,7 +2,10 @@
 
 /// An enum and the name of each variant: as results write it, as others read and print it.
 macro_rules! named {
-    ($(#[$about:meta])* pub enum $type:ident { $($(#[$of:meta])* $variant:ident = $name:literal,)* }) => {
+    (
+        $(#[$about:meta])*
+        pub enum $type:ident { $($(#[$of:meta])* $variant:ident = $name:literal,)* }
+    ) => {
         $(#[$about])*
         pub enum $type { $($(#[$of])* $variant,)* }
 

@@ -10,8 +10,8 @@ use std::fmt;
 
 pub const BASE: &str = "base";
 
-/// Keys and values in the order in which they are written. A part without `=` is a value without a
-/// key.
+/// Keys and values in the order in which they are written.
+/// A part without `=` is a value without a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Point<'a>(Vec<(&'a str, &'a str)>);
 

@@ -14,8 +14,8 @@ pub enum System {
     RedisPubsub,
     RedisStreams,
     RedisLists,
-    /// The in-process broker of the self-check. Never accepted in a scenario file, never shown in a
-    /// table.
+    /// The in-process broker of the self-check. Never accepted in a scenario file,
+    /// never shown in a table.
     #[schemars(skip)]
     Fake,
 }
@@ -174,8 +174,8 @@ impl System {
         self.spec().style
     }
 
-    /// Whether it keeps messages in their order, read or not, so that what was written can be read
-    /// back.
+    /// Whether it keeps messages in their order, read or not,
+    /// so that what was written can be read back.
     pub const fn keeps_a_log(self) -> bool {
         matches!(self.store(), MessageStore::Log | MessageStore::PendingLog)
     }

@@ -38,8 +38,8 @@ pub struct Bodies {
     ratio: f64,
 }
 
-/// Enough different bodies that a compressor's window does not see the same one again too soon, in
-/// bytes.
+/// Enough different bodies that a compressor's window does not see
+/// the same one again too soon, in bytes.
 const POOL_BYTES: usize = 1 << 20;
 const MOST_BODIES: usize = 1024;
 

@@ -12,8 +12,8 @@ pub const FULL: usize = 44;
 /// Bytes of the compact envelope; the smallest message there is.
 pub const COMPACT: usize = 12;
 
-/// The first bytes of every full envelope: how a message of ours is found in a stream of protocol
-/// bytes.
+/// The first bytes of every full envelope: how a message of ours is found
+/// in a stream of protocol bytes.
 pub const MARK: [u8; 6] = {
     let magic = MAGIC.to_le_bytes();
     [magic[0], magic[1], magic[2], magic[3], VERSION, 0]
@@ -50,8 +50,8 @@ pub enum Reading {
 }
 
 impl Envelope {
-    /// Writes the envelope over the front of `message`, which is the whole message with its body in
-    /// place.
+    /// Writes the envelope over the front of `message`,
+    /// which is the whole message with its body in place.
     ///
     /// `message` must hold at least [`COMPACT`] bytes, which scenarios guarantee; a shorter one is
     /// left alone.
@@ -82,8 +82,8 @@ impl Envelope {
     }
 }
 
-/// Checks and reads a received message. `size` is what every message of this cell must measure, in
-/// bytes.
+/// Checks and reads a received message.
+/// `size` is what every message of this cell must measure, in bytes.
 #[inline]
 pub fn read(message: &[u8], run: u64, size: usize) -> Reading {
     if size < FULL {

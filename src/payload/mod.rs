@@ -1,5 +1,5 @@
-//! What messages are made of: an envelope that identifies each one, and a body of known
-//! compressibility.
+//! What messages are made of: an envelope that identifies each one,
+//! and a body of known compressibility.
 
 mod body;
 mod envelope;

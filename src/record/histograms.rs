@@ -1,5 +1,5 @@
-//! Latencies of one thread: HDR histograms, swapped out once a second and merged elsewhere, never
-//! averaged.
+//! Latencies of one thread: HDR histograms,
+//! swapped out once a second and merged elsewhere, never averaged.
 //!
 //! Three significant digits, nanoseconds, up to [`HIGHEST_NS`]; a longer latency is kept at that
 //! end and counted.

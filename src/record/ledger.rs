@@ -43,8 +43,8 @@ const EXAMPLES: usize = 5;
 /// A message that came to harm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
-    /// As its column is called: `broker_lost`, `lost`, `passed_over`, `phantom`, `duplicate`,
-    /// `log_duplicate`.
+    /// As its column is called: `broker_lost`, `lost`, `passed_over`, `phantom`,
+    /// `duplicate`, `log_duplicate`.
     pub harm: String,
     pub producer: u16,
     pub lane: u16,
@@ -298,8 +298,8 @@ impl Books {
     pub fn total(&self) -> Counted {
         let mut balances = (0..self.consumed.len()).map(|index| self.balance(index));
         let Some(mut total) = balances.next() else {
-            // Nobody subscribed: nothing was owed to anybody. What producers and audit say still
-            // counts.
+            // Nobody subscribed: nothing was owed to anybody.
+            // What producers and audit say still counts.
             return Counted {
                 undelivered: 0,
                 passed_over: 0,

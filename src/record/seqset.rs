@@ -1,5 +1,5 @@
-//! A set of sequence numbers that stays small: whole runs cost nothing, only the ragged edges cost
-//! bits.
+//! A set of sequence numbers that stays small: whole runs cost nothing,
+//! only the ragged edges cost bits.
 //!
 //! Sequences are dense and nearly in order, so the set is an array of chunks of 65,536; a chunk
 //! that fills up drops its bitmap. 100 million messages in order cost about 25 KB; in any order at
@@ -188,7 +188,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_plain_set(numbers in prop::collection::vec(0u64..200_000, 0..400), more in prop::collection::vec(0u64..200_000, 0..400)) {
+        fn agrees_with_a_plain_set(
+            numbers in prop::collection::vec(0u64..200_000, 0..400),
+            more in prop::collection::vec(0u64..200_000, 0..400),
+        ) {
             let (mut set, mut truth) = (SeqSet::new(), BTreeSet::new());
             for n in &numbers {
                 prop_assert_eq!(set.insert(*n), truth.insert(*n));
@@ -203,8 +206,10 @@ mod tests {
             prop_assert_eq!(SeqSet::count(200_000, [&set, &other], |[a, b]| a & b), both);
             prop_assert_eq!(SeqSet::count(1_000, [&set, &other], |[a, b]| a & !b),
                 truth.difference(&other_truth).filter(|n| **n < 1_000).count() as u64);
-            let listed: Vec<u64> = SeqSet::matching(100_000, [&set, &other], |[a, b]| a & !b).collect();
-            let named: Vec<u64> = truth.difference(&other_truth).copied().filter(|n| *n < 100_000).collect();
+            let listed: Vec<u64> =
+                SeqSet::matching(100_000, [&set, &other], |[a, b]| a & !b).collect();
+            let named: Vec<u64> =
+                truth.difference(&other_truth).copied().filter(|n| *n < 100_000).collect();
             prop_assert_eq!(listed, named);
             prop_assert_eq!(set.merge(&other), both);
             prop_assert_eq!(set.len(), truth.union(&other_truth).count() as u64);

@@ -5,8 +5,8 @@
 //! bounded amount of memory, whatever happens; it grows on the rare silence or stamp alone. What
 //! did not fit is said, never guessed.
 
-/// The shortest time without an event that is kept. A recovery that is quicker cannot be told from
-/// none.
+/// The shortest time without an event that is kept.
+/// A recovery that is quicker cannot be told from none.
 pub const SILENCE_NS: u64 = 100_000_000;
 /// The width of a slot of [`PerTenth`].
 pub const TENTH_NS: u64 = 100_000_000;
@@ -179,8 +179,8 @@ impl AckTrace {
 pub struct AckTimes(Vec<(u64, u64)>);
 
 impl AckTimes {
-    /// About when message `sequence`, which was acknowledged, was so; `None` where nothing ever
-    /// was.
+    /// About when message `sequence`, which was acknowledged, was so;
+    /// `None` where nothing ever was.
     pub fn of(&self, sequence: u64) -> Option<u64> {
         let after = self.0.partition_point(|(stamped, _)| *stamped <= sequence);
         match (after.checked_sub(1).and_then(|before| self.0.get(before)), self.0.get(after)) {

@@ -46,8 +46,8 @@ impl Group<'_> {
         GeometricMean::of(&self.values(of))
     }
 
-    /// A quantile of end-to-end latency, unless the system was saturated: then it has no such
-    /// property.
+    /// A quantile of end-to-end latency, unless the system was saturated:
+    /// then it has no such property.
     pub fn end_to_end(
         &self,
         of: impl Fn(&crate::result::Quantiles) -> Option<u64>,

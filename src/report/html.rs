@@ -46,10 +46,20 @@ pub fn run(
         observed::gather(&groups(summary)).iter().map(observed::ObservedMetric::row).collect();
     let (valid, count) =
         (summary.cells.iter().filter(|cell| cell.valid).count(), summary.cells.len());
+    let state = format!(
+        "{}, exit code {}: {valid} of {count} cells valid",
+        name(&manifest.status),
+        manifest.exit_code
+    );
+    let files: Vec<_> = summary
+        .cells
+        .iter()
+        .map(|cell| (format!("{} · {} · block {}", cell.label, cell.cell, cell.block), &cell.files))
+        .collect();
     let page = json!({
         "manifest": manifest,
         "storage": manifest.storage.as_ref().map(words::storage),
-        "state": format!("{}, exit code {}: {valid} of {count} cells valid", name(&manifest.status), manifest.exit_code),
+        "state": state,
         "sound": valid == count,
         "duration_unit": latency_unit(summary).name(),
         "cells": rate_table(summary),
@@ -60,10 +70,13 @@ pub fn run(
         "resources": resource_table(summary),
         "gates": DataTable::placed(&["Gate", "Found", "Limit", "Blames"], failed),
         "cold": DataTable::new(
-            ["Label", "Ready after", "Publish p50, first 5 s", "Publish p99, first 5 s", "Warmed for"],
+            [
+                "Label", "Ready after", "Publish p50, first 5 s", "Publish p99, first 5 s",
+                "Warmed for",
+            ],
             cold.collect(),
         ),
-        "files": summary.cells.iter().map(|cell| (format!("{} · {} · block {}", cell.label, cell.cell, cell.block), &cell.files)).collect::<Vec<_>>(),
+        "files": files,
         "charts": charts,
         "style": STYLE,
     });
@@ -114,9 +127,13 @@ pub fn comparison(
 
 fn chart(name: &str, figure: &Figure) -> Result<Value, ResultError> {
     let Figure { title, caption, data, .. } = figure;
-    Ok(
-        json!({ "name": name, "title": title, "caption": caption, "svg": figure.inline_svg()?, "data": data }),
-    )
+    Ok(json!({
+        "name": name,
+        "title": title,
+        "caption": caption,
+        "svg": figure.inline_svg()?,
+        "data": data,
+    }))
 }
 
 pub fn index(runs: &[Value], suites: &[Value]) -> Result<String, ResultError> {

@@ -42,8 +42,8 @@ fn entry(dir: &Path) -> Option<Value> {
                 "blocks": manifest.blocks,
             })
         }
-        // One damaged run does not hide the others. Not the error itself: it names a path of this
-        // machine.
+        // One damaged run does not hide the others. Not the error itself:
+        // it names a path of this machine.
         Err(_) => json!({
             "run": run,
             "page": page,

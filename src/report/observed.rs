@@ -1,5 +1,5 @@
-//! What the experiments of a run observed, blocks gathered: one line per label, cell, metric and
-//! condition.
+//! What the experiments of a run observed, blocks gathered: one line per label,
+//! cell, metric and condition.
 
 use super::group::{Group, blocks, groups, known_or_new};
 use super::quantity;

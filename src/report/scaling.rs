@@ -1,5 +1,5 @@
-//! How figures grow with the number of subscriptions or consumers: speed-up against the smallest
-//! step.
+//! How figures grow with the number of subscriptions or consumers:
+//! speed-up against the smallest step.
 //!
 //! With fan-out, what counts is deliveries (messages × subscriptions): the ideal is the number
 //! itself, as for consumers.

@@ -12,12 +12,14 @@ pub enum ResultError {
     Io { path: PathBuf, action: &'static str, cause: io::Error },
     #[error("{}: {cause}; the file is damaged or not one of brokerbench's", path.display())]
     Corrupt { path: PathBuf, cause: String },
-    #[error("{}: larger than {}; no file of brokerbench's is, so it is damaged or another's", path.display(), Bytes(*limit))]
+    #[error("{}: larger than {}; no file of brokerbench's is, so it is damaged or another's",
+        path.display(), Bytes(*limit))]
     TooLarge { path: PathBuf, limit: u64 },
     #[error("{}: written in schema {found}, this brokerbench reads up to {SCHEMA}; use a newer \
         brokerbench", path.display())]
     NewerSchema { path: PathBuf, found: u64 },
-    #[error("{}: no run found here; run a scenario first, or name the folder with --results", path.display())]
+    #[error("{}: no run found here; run a scenario first, or name the folder with --results",
+        path.display())]
     NoRun { path: PathBuf },
     #[error(
         "label `{label}` cannot name a folder: use 1 to 64 of a-z, 0-9, `-`, `_` and `.`, \

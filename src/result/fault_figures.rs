@@ -2,8 +2,8 @@
 //! block, and then by the same rule over the blocks. Losses are summed, times are the median, what
 //! reaches back is the most.
 //!
-//! What was never interrupted has a bound and no time; how many injections interrupted is told beside
-//! it.
+//! What was never interrupted has a bound and no time;
+//! how many injections interrupted is told beside it.
 //!
 //! What one injection of a block does not tell, the block does not: a recovery that was never seen
 //! is no time at all.

@@ -1,5 +1,5 @@
-//! Reading and writing single files: a reader sees the old content or the new one, never half of
-//! it.
+//! Reading and writing single files: a reader sees the old content or the new one,
+//! never half of it.
 //!
 //! Written to a temporary file in the same directory, synced, renamed, and the directory synced.
 
@@ -57,8 +57,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>, ResultError> {
 }
 
 /// Reads a whole file of at most `limit` bytes. Results may come from anywhere: neither a large
-/// file, nor one that never ends, nor a pipe that nobody writes into, may take all memory or all
-/// time.
+/// file, nor one that never ends, nor a pipe that nobody writes into,
+/// may take all memory or all time.
 pub fn read_within(path: &Path, limit: u64) -> Result<Vec<u8>, ResultError> {
     // Before it is opened: opening a pipe waits for its other end.
     let meta = fs::metadata(path).map_err(ResultError::io(path, "read"))?;

@@ -1,12 +1,13 @@
-//! The run folder: `results/runs/<utc-time>-<scenario>-<id>/`, the only place where a run lives on
-//! disk.
+//! The run folder: `results/runs/<utc-time>-<scenario>-<id>/`,
+//! the only place where a run lives on disk.
 //!
 //! ```text
 //! manifest.json · summary.json · report.html · charts/*.svg
-//! cells/<label>/<cell>/block-N/ latency.hlog · windows.csv · events.ndjson · broker.log · accounting.json
+//! cells/<label>/<cell>/block-N/
+//!     latency.hlog · windows.csv · events.ndjson · broker.log · accounting.json
 //! ```
-//! `accounting.json` is written last: a cell without it does not exist. Nothing here computes a
-//! number.
+//! `accounting.json` is written last: a cell without it does not exist.
+//! Nothing here computes a number.
 
 use super::error::ResultError;
 use super::manifest::Manifest;
@@ -110,8 +111,8 @@ impl RunFolder {
         files::read_json(&self.path.join("summary.json"))
     }
 
-    /// Writes the raw files of one cell and returns their paths, relative to the run folder, by
-    /// kind.
+    /// Writes the raw files of one cell and returns their paths,
+    /// relative to the run folder, by kind.
     pub fn write_cell(&self, output: &CellOutput) -> Result<BTreeMap<String, String>, ResultError> {
         let record = &output.record;
         names::check_label(&record.label)?;
@@ -136,8 +137,8 @@ impl RunFolder {
         Ok(file_map(&relative))
     }
 
-    /// Every finished cell: in the order of the manifest's labels, then by matrix point, then by
-    /// block.
+    /// Every finished cell: in the order of the manifest's labels,
+    /// then by matrix point, then by block.
     pub fn read_cells(&self, manifest: &Manifest) -> Result<Vec<StoredCell>, ResultError> {
         let mut cells = Vec::new();
         for label in files::folders(&self.path.join("cells"))? {
@@ -231,8 +232,8 @@ mod tests {
     use super::super::testing;
     use super::*;
 
-    /// A record that came from a stranger: charts and exports are written to the place that it
-    /// names.
+    /// A record that came from a stranger: charts and exports are written
+    /// to the place that it names.
     #[test]
     fn a_label_that_leads_elsewhere_is_refused() {
         let dir = tempfile::tempdir().unwrap();

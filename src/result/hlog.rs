@@ -1,5 +1,5 @@
-//! `latency.hlog`: interval histograms in the HdrHistogram log format 1.3, one line per second and
-//! metric.
+//! `latency.hlog`: interval histograms in the HdrHistogram log format 1.3,
+//! one line per second and metric.
 //!
 //! Readable by HdrHistogram's own tools (`scripts/check-hlog` compares with the Java ones): values
 //! are nanoseconds, time stamps seconds since the run's epoch with the wall-clock of that epoch as
@@ -35,7 +35,8 @@ pub fn encode(
          #[Histogram log format version 1.3]\n\
          #[StartTime: {seconds:.3} (seconds since epoch), {epoch}]\n\
          #[BaseTime: {seconds:.3} (seconds since epoch)]\n\
-         \"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n"
+         \"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\
+         \"Interval_Compressed_Histogram\"\n"
     );
     log.write_all(header.as_bytes()).map_err(ResultError::io(path, "write"))?;
     let mut serializer = V2DeflateSerializer::new();
@@ -116,8 +117,8 @@ fn interval(line: &[u8]) -> Result<Option<Line<'_>>, &'static str> {
     if fields.next().is_some() { Err("too many fields") } else { Ok(Some((tag, encoded))) }
 }
 
-/// Of a whole metric; far beyond what anyone can send, and far from where sums of counts would
-/// overflow.
+/// Of a whole metric; far beyond what anyone can send,
+/// and far from where sums of counts would overflow.
 const MOST_SAMPLES: u64 = 1 << 56;
 /// Inflated. One with three digits over the whole range, no bucket empty, is half of that.
 const LARGEST_HISTOGRAM: u64 = 1 << 20;

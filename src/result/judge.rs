@@ -145,8 +145,8 @@ fn harm(record: &CellRecord) -> Vec<String> {
         1 => format!(", {} of them delivered before", grouped(before)),
         _ => String::new(),
     };
-    // What is taken is gone: nobody can tell whether the broker or the consumer that took it lost
-    // it.
+    // What is taken is gone: nobody can tell whether the broker or the consumer
+    // that took it lost it.
     let (gone, where_from) = match keeps_a_log(record) {
         true => {
             ("broker loss", format!("acknowledged messages are no longer in the broker{before}"))

@@ -80,8 +80,8 @@ pub struct ScenarioInfo {
     /// Labels in the scenario's order, with their system.
     pub systems: Vec<(String, String)>,
     pub thresholds: Vec<String>,
-    /// Every key with its value and where the value came from (`default`, `file`, `profile quick`,
-    /// `--set`).
+    /// Every key with its value and where the value came from (`default`, `file`,
+    /// `profile quick`, `--set`).
     pub resolved: Vec<Origin>,
     /// Path of the scenario file, or its built-in name.
     pub source: String,
@@ -133,8 +133,8 @@ impl Storage {
         let Self { file_system, .. } = self;
         self.in_memory.then(|| {
             format!(
-                "the brokers' data lies in memory ({file_system}): it is gone with the power, and a \
-                 sync waits for no disk; no cell survives a loss of power"
+                "the brokers' data lies in memory ({file_system}): it is gone with the power, and \
+                 a sync waits for no disk; no cell survives a loss of power"
             )
         })
     }
@@ -168,8 +168,8 @@ mod tests {
         let words = words::storage(&disk);
         assert_eq!(
             words,
-            "ext4 on /dev/vda1 (rw,relatime); fdatasync of 4 KiB: p50 1.20 ms, p99 3.00 ms over 200 \
-             appends"
+            "ext4 on /dev/vda1 (rw,relatime); fdatasync of 4 KiB: p50 1.20 ms, p99 3.00 ms \
+             over 200 appends"
         );
         let memory = Storage { file_system: "tmpfs".into(), in_memory: true, ..disk.clone() };
         let synced = Survives { process_kill: true, power_loss: true, ..Survives::default() };

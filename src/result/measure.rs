@@ -1,5 +1,5 @@
-//! The value of a metric of plain load in a cell: the one place that reads metrics out of a
-//! summary.
+//! The value of a metric of plain load in a cell:
+//! the one place that reads metrics out of a summary.
 
 use super::summary::CellSummary;
 use crate::model::{Latency, Measure, Statistic, metric};
@@ -79,8 +79,8 @@ fn field(of: &impl Serialize, name: &str) -> Option<f64> {
     serde_json::to_value(of).ok()?.get(name)?.as_f64()
 }
 
-/// Delivered of all that was due, over all subscriptions: 1 only when every one of them is
-/// complete.
+/// Delivered of all that was due, over all subscriptions:
+/// 1 only when every one of them is complete.
 fn complete(cell: &CellSummary) -> Option<f64> {
     let counts = &cell.counts;
     let (delivered, undelivered, lost) = (counts.delivered?, counts.undelivered?, counts.lost?);

@@ -2,8 +2,8 @@
 
 use super::error::ResultError;
 
-/// Longest folder name made from a matrix point; a longer one is cut and made unique by its
-/// checksum.
+/// Longest folder name made from a matrix point;
+/// a longer one is cut and made unique by its checksum.
 const LONGEST: usize = 120;
 
 /// A label names a folder as it stands, so it must be harmless.
@@ -17,8 +17,8 @@ pub fn check_label(label: &str) -> Result<(), ResultError> {
 }
 
 /// A matrix point as one path component: `load.rate=1k/s` becomes `load.rate=1k_2Fs`. Different
-/// points get different names: `_` and two hex digits stand for every byte that is not plainly
-/// harmless.
+/// points get different names: `_` and two hex digits stand for every byte
+/// that is not plainly harmless.
 pub fn path_safe(point: &str) -> String {
     let mut name = String::new();
     for (at, byte) in point.bytes().enumerate() {
@@ -70,7 +70,8 @@ mod tests {
         #[test]
         fn no_point_leaves_its_folder_and_no_two_share_one(a in ".{0,40}", b in ".{0,40}") {
             let (name, other) = (path_safe(&a), path_safe(&b));
-            prop_assert!(!name.starts_with('.') && !name.contains(['/', '\\', '\0']) && !name.is_empty());
+            prop_assert!(!name.is_empty() && !name.starts_with('.'));
+            prop_assert!(!name.contains(['/', '\\', '\0']));
             prop_assert_eq!(a == b, name == other);
         }
     }

@@ -1,5 +1,5 @@
-//! What an experiment observed, beyond the counts and latencies of plain load: one figure under one
-//! condition.
+//! What an experiment observed, beyond the counts and latencies of plain load:
+//! one figure under one condition.
 //!
 //! Made of a registered metric and stored by its name and unit, so that results of another version
 //! are read as well. An observation states facts only; whether a claim holds is decided elsewhere.

@@ -40,8 +40,8 @@ pub struct CellRecord {
     #[serde(default)]
     pub retries: BTreeMap<String, u64>,
     pub resources: Resources,
-    /// Every gate with its value and whether it held. A failed gate of the harness makes the cell
-    /// invalid.
+    /// Every gate with its value and whether it held.
+    /// A failed gate of the harness makes the cell invalid.
     pub gates: Vec<Gate>,
     /// Instrument floor against the reflector: metric name → quantile name (`p50`, `p99`, …) → ns.
     pub floor: BTreeMap<String, BTreeMap<String, u64>>,
@@ -64,8 +64,8 @@ pub struct CellRecord {
     pub observations: Vec<Observation>,
     #[serde(default)]
     pub faults: Vec<Fault>,
-    /// Why the system cannot promise the scenario's guarantee at these settings; `None` where it
-    /// can.
+    /// Why the system cannot promise the scenario's guarantee at these settings;
+    /// `None` where it can.
     #[serde(default)]
     pub unpromised: Option<String>,
     /// The first few messages of each kind of harm.
@@ -92,8 +92,8 @@ impl CellRecord {
         Self { schema: SCHEMA, id: CellId { nodes: 1, ..CellId::default() }, ..Self::default() }
     }
 
-    /// Of a cell of plain load that its system cannot run by its nature: one observation that says
-    /// why.
+    /// Of a cell of plain load that its system cannot run by its nature:
+    /// one observation that says why.
     #[must_use]
     pub fn unable(self, why: &str) -> Self {
         Self { observations: vec![Observation::cannot(metric::COMPLETE, "", why)], ..self }
@@ -155,8 +155,8 @@ pub struct WindowRow {
     pub sent_bytes: u64,
     pub acked_bytes: u64,
     pub consumed_bytes: u64,
-    /// Acknowledged (or sent) and not yet consumed by the slowest subscription, at the end of this
-    /// second.
+    /// Acknowledged (or sent) and not yet consumed by the slowest subscription,
+    /// at the end of this second.
     pub backlog_messages: u64,
     pub publish_p50_ns: Option<u64>,
     pub publish_p99_ns: Option<u64>,

@@ -1,5 +1,5 @@
-//! What a scenario may say beyond its types: values that can be run and figures that can be
-//! measured.
+//! What a scenario may say beyond its types:
+//! values that can be run and figures that can be measured.
 //!
 //! Every refusal names the key and a remedy; where the key stands is found by the caller. Nothing
 //! is changed here.
@@ -15,8 +15,8 @@ use crate::model::{Codec, Guarantee, Measure, MessageStore, Software, System, me
 use crate::units::{Bytes, Rate, Span};
 use crate::yaml::{Problem, suggest};
 
-/// The whole envelope, and the one without the planned time: no smaller message can be accounted
-/// for.
+/// The whole envelope, and the one without the planned time:
+/// no smaller message can be accounted for.
 const ENVELOPE: u64 = 44;
 const COMPACT_ENVELOPE: u64 = 12;
 const LARGEST_MESSAGE: Bytes = Bytes(16 << 20);
@@ -255,8 +255,8 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load, message: &Me
     check(fits, "load.connections", what, "lower the connections, or the partitions or keys")
 }
 
-/// What a scenario may set on the Sentinels: milliseconds, or a count. The rest is the
-/// environment's.
+/// What a scenario may set on the Sentinels: milliseconds, or a count.
+/// The rest is the environment's.
 const SENTINEL: [&str; 4] =
     ["down-after-milliseconds", "failover-timeout", "parallel-syncs", "quorum"];
 /// As many as there are.
@@ -311,8 +311,8 @@ pub(super) fn figures(scenario: &Scenario, load: &Load) -> Check {
                 );
                 let remedy = match named[..] {
                     [] => format!(
-                        "choose another figure, or name the label that it is meant for: `kafka: \
-                        {rule}`"
+                        "choose another figure, or name the label that it is meant for: \
+                        `kafka: {rule}`"
                     ),
                     _ => "remove the rule".to_owned(),
                 };
@@ -393,14 +393,16 @@ fn cannot(config: &SystemConfig, load: &Load) -> Option<&'static str> {
     let synced = config.broker.get("appendonly").is_some_and(|value| value == "yes");
     match config.system.store() {
         MessageStore::Queue if load.subscriptions > 1 => Some(
-            "a list element goes to one consumer; the producer would have to write one list per reader",
+            "a list element goes to one consumer; \
+            the producer would have to write one list per reader",
         ),
         MessageStore::Nothing if load.consumers > 1 => Some(
-            "every subscriber receives everything; consumers that share would each do all of the \
-            work",
+            "every subscriber receives everything; \
+            consumers that share would each do all of the work",
         ),
         MessageStore::Nothing if synced => Some(
-            "Pub/Sub keeps nothing that an append-only file could hold; no reply of it outlives the broker",
+            "Pub/Sub keeps nothing that an append-only file could hold; \
+            no reply of it outlives the broker",
         ),
         _ => None,
     }
@@ -437,7 +439,8 @@ mod tests {
 
     #[test]
     fn pubsub_has_nothing_to_sync() {
-        let synced = "{redis-pubsub: {broker: {appendonly: 'yes'}}, redis-lists: {broker: {appendonly: 'yes'}}}";
+        let synced = "{redis-pubsub: {broker: {appendonly: 'yes'}}, \
+                       redis-lists: {broker: {appendonly: 'yes'}}}";
         assert_eq!(unable("subscriptions: 1", synced), ["redis-pubsub"]);
     }
 }

@@ -24,8 +24,8 @@ const SURE: f64 = 0.99;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
     pub cells: u64,
-    /// `None` in the closed model, as many as go, where a rate is found by the run, and for
-    /// experiments.
+    /// `None` in the closed model, as many as go, where a rate is found by the run,
+    /// and for experiments.
     pub messages: Option<u64>,
     pub bytes: Option<u64>,
     pub duration: Span,
@@ -157,8 +157,8 @@ impl Scenario {
             let work = cell.load.work.secs_f64() * waiting as f64 / f64::from(cell.load.consumers);
             if cell.load.model == Model::Closed && work > cell.load.drain.secs_f64() {
                 warn(format!(
-                    "at {} the backlog of {} is work for {work:.0} s, and `load.drain` ends after \
-                    {}",
+                    "at {} the backlog of {} is work for {work:.0} s, \
+                    and `load.drain` ends after {}",
                     cell.point, cell.load.backlog, cell.load.drain
                 ));
             }

@@ -20,8 +20,8 @@ pub(super) struct FaultKeys {
     /// After the start of the measured window.
     pub at: Span,
     /// Until it is healed: resumed, started again, let through. Without it a kill is followed by a
-    /// start at once and every other fault lasts to the end of the window; `never` loses a node for
-    /// good.
+    /// start at once and every other fault lasts to the end of the window;
+    /// `never` loses a node for good.
     #[serde(rename = "for", default)]
     pub lasts: Option<Lasts>,
     /// Injected again at this distance, each time at a phase drawn from the first tenth of it by

@@ -110,8 +110,8 @@ fn values(index: usize, action: FaultAction) -> Check {
     }
 }
 
-/// Everything that is injected is healed and recovered from inside the window, and no fault meets
-/// itself.
+/// Everything that is injected is healed and recovered from inside the window,
+/// and no fault meets itself.
 fn times(index: usize, plan: &FaultPlan, load: &Load) -> Check {
     match (plan.every, plan.times) {
         (None, Some(_)) => {
@@ -175,8 +175,8 @@ fn times(index: usize, plan: &FaultPlan, load: &Load) -> Check {
     if end > load.duration.nanos() {
         let window = load.duration;
         let what = format!(
-            "the window of {window} does not hold this fault with its healing and {RECOVERY} of \
-            recovery"
+            "the window of {window} does not hold this fault with its healing \
+            and {RECOVERY} of recovery"
         );
         let remedy = format!("write `load.duration` of at least `{}`", whole_seconds(end));
         return refuse(index, "at", what, &remedy);

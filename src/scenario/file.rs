@@ -1,8 +1,8 @@
 //! The scenario file as written: which keys exist, of which type. Defaults and meaning come later.
 //!
 //! An absent key is `None`, so that `explain` can tell a default from a value that happens to equal
-//! it. The JSON Schema for editors is generated from these types; their comments are its
-//! descriptions.
+//! it. The JSON Schema for editors is generated from these types;
+//! their comments are its descriptions.
 
 use super::cell::PayloadKind;
 use super::experiment::Experiment;
@@ -23,8 +23,8 @@ use std::sync::LazyLock;
 /// The only version of the format so far.
 pub(super) const SCHEMA: u64 = 1;
 
-/// A scenario of brokerbench: which load to put on which systems, and which question the result
-/// answers.
+/// A scenario of brokerbench: which load to put on which systems,
+/// and which question the result answers.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct File {
@@ -63,8 +63,8 @@ pub(super) struct File {
     pub _experiment: Option<IgnoredAny>,
     #[serde(default)]
     pub message: MessageKeys,
-    /// What goes wrong while the load goes on, such as `{kind: kill, target: leader, at: 5s, for:
-    /// 2s}`.
+    /// What goes wrong while the load goes on,
+    /// such as `{kind: kill, target: leader, at: 5s, for: 2s}`.
     #[serde(default)]
     pub faults: Vec<FaultKeys>,
     /// Dotted keys under `load` or `message`, each with the values to run: one cell per combination
@@ -111,8 +111,8 @@ pub(super) struct Settings {
     /// the harness, the default) or `redis-rs` (the crate that applications use, for plain load).
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub client: BTreeMap<String, String>,
-    /// Kafka only: the largest heap of each broker's JVM, and the most that it may hold outside of
-    /// it.
+    /// Kafka only: the largest heap of each broker's JVM,
+    /// and the most that it may hold outside of it.
     pub heap: Option<Bytes>,
     /// Redis only: how many channels, streams or lists the load is spread over.
     #[schemars(range(min = 1))]
@@ -199,7 +199,11 @@ impl JsonSchema for ClaimId {
         "Claim".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "description": "A row of the comparison table.", "type": "string", "enum": claim_ids() })
+        json_schema!({
+            "description": "A row of the comparison table.",
+            "type": "string",
+            "enum": claim_ids()
+        })
     }
 }
 

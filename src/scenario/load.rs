@@ -1,5 +1,5 @@
-//! The load of a cell: how messages are offered. Each key stands once, with its type, meaning and
-//! default.
+//! The load of a cell: how messages are offered. Each key stands once,
+//! with its type, meaning and default.
 //!
 //! From that one list come what a file may write ([`LoadKeys`], and so the schema for editors),
 //! what the engine runs ([`Load`]) and the defaults of both. Nothing is judged here.
@@ -77,8 +77,8 @@ load_keys! {
     warm_up_limit: Span = Span::from_secs(60),
     /// The measured window.
     duration: Span = Span::from_secs(20),
-    /// A fixed number of messages over all producers, counted from the first; replaces warm-up and
-    /// duration.
+    /// A fixed number of messages over all producers, counted from the first;
+    /// replaces warm-up and duration.
     messages: Option<u64> = None,
     /// Publishing clients, each a thread.
     producers: u16 = 1,
@@ -180,8 +180,8 @@ pub enum Arrivals {
 /// the probe of a cell is a cell like any other.
 pub(super) const HALF_CAPACITY: &str = "half-capacity";
 
-/// Long enough for a goodput that is good to a few per cent: the rate that follows is rounded by
-/// more.
+/// Long enough for a goodput that is good to a few per cent:
+/// the rate that follows is rounded by more.
 const WARM_UP: Span = Span::from_secs(2);
 const WARM_UP_LIMIT: Span = Span::from_secs(10);
 const WINDOW: Span = Span::from_secs(5);
@@ -309,7 +309,8 @@ mod tests {
 
     #[test]
     fn a_probe_is_the_same_load_as_fast_as_it_goes() {
-        let load = "{model: open, rate: half-capacity, in-flight: 77, batch: 7, messages: 5000, subscriptions: 2}";
+        let load = "{model: open, rate: half-capacity, in-flight: 77, batch: 7, messages: 5000, \
+                     subscriptions: 2}";
         let cells = scenario(&format!("load: {load}\nmessage: {{size: 100B}}\n")).unwrap().cells();
         let probe = cells[0].capacity_probe().unwrap();
         assert_eq!(
@@ -338,8 +339,8 @@ mod tests {
         let text = half.explain();
         assert!(text.contains("found when it runs") && text.contains("2 probes"), "{text}");
         assert!(!fixed.explain().contains("found when it runs"));
-        // Two probes of 2 s and 5 s with 4 s around each, and the warm-up of a Kafka that is thrown
-        // away.
+        // Two probes of 2 s and 5 s with 4 s around each,
+        // and the warm-up of a Kafka that is thrown away.
         let seconds = |scenario: &Scenario| scenario.estimate().duration.secs_f64();
         assert_eq!(seconds(&half) - seconds(&fixed), 22.0 + 30.0);
         assert_eq!(half.estimate().messages, None, "nobody knows before");

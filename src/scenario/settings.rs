@@ -1,9 +1,9 @@
-//! Which keys each system understands, and which raw settings of brokers and clients a scenario may
-//! carry.
+//! Which keys each system understands, and which raw settings of brokers
+//! and clients a scenario may carry.
 //!
 //! A scenario file may come from a stranger: it names no address, no folder, no secret, no command
-//! and no code to load. Raw settings beyond that are passed on as they are; their owner judges
-//! them.
+//! and no code to load. Raw settings beyond that are passed on as they are;
+//! their owner judges them.
 use crate::model::{Software, System};
 use crate::yaml::{Problem, YamlNode};
 
@@ -41,8 +41,8 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
     }
 }
 
-// Raw settings that are not for a scenario, by what they are about. `*` stands for any start or
-// end.
+// Raw settings that are not for a scenario, by what they are about.
+// `*` stands for any start or end.
 
 /// Who the brokers are, whether they are verified and how to log in, code and commands to run, and
 /// what the harness sets itself. (A name found by `client.dns.lookup`, asking backwards, would be
@@ -75,10 +75,11 @@ const NOT_FOR_KAFKA: &[&str] = &[
 /// Likewise for `redis.conf`.
 const NOT_FOR_REDIS: &[&str] = &[
     "bind* port tls-* unixsocket* protected-mode",
-    "daemonize supervised pidfile logfile syslog* proc-title* set-proc-title server_cpulist \
-    server-cpulist",
+    "daemonize supervised pidfile logfile syslog* proc-title* set-proc-title",
+    "server_cpulist server-cpulist",
     "dir dbfilename appendfilename appenddirname include loadmodule*",
-    "aclfile user requirepass masterauth masteruser primaryauth primaryuser rename-command enable-*",
+    "aclfile user requirepass masterauth masteruser primaryauth primaryuser",
+    "rename-command enable-*",
     "replicaof slaveof replica-announce* slave-announce* cluster-*",
     "crash-* ignore-warnings",
 ];
@@ -187,7 +188,8 @@ mod tests {
 
     fn with(system: &str, setting: &str) -> Result<(), String> {
         let text = format!(
-            "schema: 1\nname: t\nquestion: Q?\nprimary: goodput\nsystems:\n  {system}: {{broker: {{{setting}}}}}\n\
+            "schema: 1\nname: t\nquestion: Q?\nprimary: goodput\n\
+             systems:\n  {system}: {{broker: {{{setting}}}}}\n\
              load: {{model: closed, messages: 100}}\nmessage: {{size: 100B}}\n"
         );
         from_text("t", &text, &Overrides::default()).map(drop).map_err(|error| error.to_string())

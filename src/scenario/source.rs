@@ -1,11 +1,11 @@
-//! Where scenario files are found: a path, `./scenarios/NAME.yaml`, or a built-in one inside the
-//! binary.
+//! Where scenario files are found: a path, `./scenarios/NAME.yaml`,
+//! or a built-in one inside the binary.
 
 use crate::yaml::{self, ScenarioError, suggest};
 use std::path::{Path, PathBuf};
 
-/// The scenarios inside the binary, so that it works in any folder: all of `scenarios/`, listed by
-/// `build.rs`.
+/// The scenarios inside the binary, so that it works in any folder: all of `scenarios/`,
+/// listed by `build.rs`.
 const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/scenarios.rs"));
 const FOLDER: &str = "scenarios";
 /// In it, the scenarios of failure injection; their names begin with it too.
@@ -18,8 +18,8 @@ pub(super) struct Source {
     pub text: String,
 }
 
-/// Every scenario that can be run by its name: the built-in ones and those in `./scenarios`,
-/// sorted.
+/// Every scenario that can be run by its name:
+/// the built-in ones and those in `./scenarios`, sorted.
 pub fn names() -> Vec<String> {
     let mut names: Vec<String> = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
     names.extend(files(Path::new(FOLDER)));

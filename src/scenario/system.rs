@@ -1,5 +1,5 @@
-//! The settings of a system, as drivers and environments consume them. Nothing here talks to a
-//! broker.
+//! The settings of a system, as drivers and environments consume them.
+//! Nothing here talks to a broker.
 
 use super::file::Settings;
 use crate::model::{Software, System};

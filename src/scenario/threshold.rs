@@ -1,7 +1,9 @@
 //! The small grammar that thresholds and verdict rules share.
 //!
 //! ```text
-//! [label:] metric op limit            kafka: end_to_end.p99 < 50ms     counts.lost == 0     goodput > 100k/s
+//! [label:] metric op limit            kafka: end_to_end.p99 < 50ms
+//!                                     counts.lost == 0
+//!                                     goodput > 100k/s
 //! ratio(metric, label, label) op x    ratio(goodput, kafka, redis-streams) > 1.05
 //! ```
 //! A rule holds when it holds in every cell that it concerns. What was not measured does not hold.

@@ -1,5 +1,5 @@
-//! What a run does around the cells of a broker: which system comes when, warming before, quiet
-//! after.
+//! What a run does around the cells of a broker: which system comes when,
+//! warming before, quiet after.
 //!
 //! A fresh JVM broker compiles its hot paths under load: its first seconds are hundreds of times
 //! slower than its normal state and no cell may show them. It is warmed once before its first
@@ -21,16 +21,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Redis has no compiler, and each cell warms its own clients: it needs this part of what Kafka
-/// gets.
+/// Redis has no compiler, and each cell warms its own clients:
+/// it needs this part of what Kafka gets.
 const REDIS_SHARE: u64 = 30;
 /// The rate where the load itself has none.
 const USUAL: Rate = Rate::per_second(10_000);
 /// The cold start's own latencies are those of the first seconds.
 const FIRST_NS: u64 = 5_000_000_000;
 
-/// Loads the broker of `cell` for as long as its kind needs, on a topic of its own that is deleted
-/// afterwards.
+/// Loads the broker of `cell` for as long as its kind needs,
+/// on a topic of its own that is deleted afterwards.
 pub fn warm(
     cell: &Cell,
     broker: &mut dyn Broker,

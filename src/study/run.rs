@@ -175,8 +175,8 @@ impl RunningStudy<'_, '_> {
         if let Some(warning) = self.manifest.storage.as_ref().and_then(Storage::warning) {
             self.warn(warning);
         }
-        // An experiment takes its own time over a cell; only a compiler takes more than that to get
-        // warm.
+        // An experiment takes its own time over a cell;
+        // only a compiler takes more than that to get warm.
         let compiled = config.system.software() == Software::Kafka;
         let warms = able.experiment.as_ref().is_none_or(|own| own.needs_warm_broker() && compiled);
         if warms && able.load.broker_warm_up.nanos() > 0 && !broker.is_warm() {

@@ -24,8 +24,8 @@ pub enum Token<'a> {
 #[error("{0}")]
 pub struct Malformed(pub String);
 
-/// Longest line before `\r\n` that is taken for one: error replies are far shorter, lengths have 20
-/// digits.
+/// Longest line before `\r\n` that is taken for one: error replies are far shorter,
+/// lengths have 20 digits.
 const LONGEST_LINE: usize = 64 * 1024;
 
 /// Longest bulk string, four times what Redis can be set to take (`proto-max-bulk-len` of 1 GB in
@@ -354,7 +354,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cuts_change_nothing(list in proptest::collection::vec(values(), 1..6), mut cuts in proptest::collection::vec(0usize..600, 0..12)) {
+        fn cuts_change_nothing(
+            list in proptest::collection::vec(values(), 1..6),
+            mut cuts in proptest::collection::vec(0usize..600, 0..12),
+        ) {
             let mut input = vec![];
             let mut lengths = vec![];
             for value in &list {
@@ -370,7 +373,13 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_or_refused_alike_however_they_are_cut(
-            input in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'*'), Just(b'$'), Just(b':'), Just(b'-'), b'0'..=b'9', any::<u8>()], 0..120),
+            input in proptest::collection::vec(
+                prop_oneof![
+                    Just(b'\r'), Just(b'\n'), Just(b'*'), Just(b'$'), Just(b':'), Just(b'-'),
+                    b'0'..=b'9', any::<u8>(),
+                ],
+                0..120,
+            ),
             mut cuts in proptest::collection::vec(0usize..120, 0..8),
         ) {
             cuts.sort_unstable();
@@ -379,7 +388,12 @@ mod tests {
         }
 
         #[test]
-        fn a_command_is_read_back(words in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..30), 1..6)) {
+        fn a_command_is_read_back(
+            words in proptest::collection::vec(
+                proptest::collection::vec(any::<u8>(), 0..30),
+                1..6,
+            ),
+        ) {
             let mut out = vec![];
             array_header(&mut out, words.len());
             words.iter().for_each(|word| bulk_string(&mut out, word));

@@ -200,8 +200,8 @@ impl fmt::Display for ScenarioError {
     }
 }
 
-/// Text of a file as it may go to a terminal. A line break is what may be wrong with it, so it is
-/// seen.
+/// Text of a file as it may go to a terminal.
+/// A line break is what may be wrong with it, so it is seen.
 fn printable(text: &str) -> String {
     sanitize::line(&text.replace('\n', "\u{fffd}"))
 }

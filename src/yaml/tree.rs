@@ -94,8 +94,8 @@ pub const MAX_TEXT: usize = 1 << 20;
 const MAX_DEPTH: usize = 16;
 const MAX_NODES: usize = 20_000;
 
-/// Splits a dotted key. Below some keys the rest is one raw key with dots of its own
-/// (`client.linger.ms`).
+/// Splits a dotted key. Below some keys the rest is one raw key with dots
+/// of its own (`client.linger.ms`).
 pub fn segments(dotted: &str) -> Vec<&str> {
     let (mut path, mut rest) = (Vec::new(), dotted);
     while let Some((head, tail)) = rest.split_once('.').filter(|_| !holds_raw_keys(&path)) {
@@ -244,8 +244,8 @@ impl YamlNode {
         }
     }
 
-    /// Says that this value was written by another layer. Lines stay those of the file; a flag has
-    /// none.
+    /// Says that this value was written by another layer. Lines stay those of the file;
+    /// a flag has none.
     pub fn relayer(&mut self, layer: &Layer) {
         let change = |place: &mut Place| match layer.is_flag() {
             true => *place = Place::flag(layer.clone()),
@@ -379,8 +379,11 @@ mod tests {
     fn bombs_are_refused() {
         let deep = YamlNode::parse(&"[".repeat(500)).unwrap_err();
         assert!(deep.what.contains("at most 16 levels"), "{}", deep.what);
-        let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
-                    d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n";
+        let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\n\
+                    b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n\
+                    c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
+                    d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n\
+                    e: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n";
         let large = YamlNode::parse(bomb).unwrap_err();
         assert!(large.what.contains("20000 values"), "{}", large.what);
         assert!(YamlNode::parse("a: 1\na: 2\n").is_err(), "a key that stands twice");

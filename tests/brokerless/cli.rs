@@ -339,19 +339,25 @@ proptest! {
     /// Whatever a raw file is changed to: rendered, or refused with its name, and never a panic.
     #[test]
     fn garbage_in_raw_files_never_panics(
-        file in 0usize..5, at in 0.0f64..1.0, length in 0usize..20, with in proptest::collection::vec(any::<u8>(), 0..20),
+        file in 0usize..5,
+        at in 0.0f64..1.0,
+        length in 0usize..20,
+        with in proptest::collection::vec(any::<u8>(), 0..20),
     ) {
         let dir = tempfile::tempdir().unwrap();
         let run = stored::run(dir.path());
         let cell = only_folder(&only_folder(&run.path().join("cells/redis-lists")));
         let names = ["accounting.json", "windows.csv", "events.ndjson", "latency.hlog"];
-        let path = names.get(file).map_or_else(|| run.path().join("manifest.json"), |name| cell.join(name));
+        let path = names
+            .get(file)
+            .map_or_else(|| run.path().join("manifest.json"), |name| cell.join(name));
         let mut bytes = fs::read(&path).unwrap();
         let from = (at * bytes.len() as f64) as usize;
         bytes.splice(from..(from + length).min(bytes.len()), with);
         fs::write(&path, bytes).unwrap();
         if let Err(error) = RunFolder::open(run.path()).and_then(|run| report::report(&run)) {
-            prop_assert!(error.to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{}", error);
+            let name = path.file_name().unwrap().to_str().unwrap();
+            prop_assert!(error.to_string().contains(name), "{}", error);
         }
     }
 
@@ -361,7 +367,8 @@ proptest! {
     fn absurd_numbers_never_panic(at in any::<prop::sample::Index>(), value in any::<u64>()) {
         let dir = tempfile::tempdir().unwrap();
         let run = stored::run(dir.path());
-        let path = only_folder(&only_folder(&run.path().join("cells/redis-lists"))).join("accounting.json");
+        let cell = only_folder(&only_folder(&run.path().join("cells/redis-lists")));
+        let path = cell.join("accounting.json");
         let text = fs::read_to_string(&path).unwrap();
         let numbers: Vec<(usize, &str)> = text
             .match_indices(|c: char| c.is_ascii_digit())

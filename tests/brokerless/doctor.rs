@@ -1,5 +1,5 @@
-//! `doctor` and `--env auto`, by the real binary on machines that are made up: a PATH of faked
-//! programs.
+//! `doctor` and `--env auto`, by the real binary on machines that are made up:
+//! a PATH of faked programs.
 
 use assert_cmd::Command;
 use std::fs;
@@ -20,7 +20,8 @@ const SLEEP: &str = "/bin/sleep 300";
 const DOCKER: &str = r#"
 echo "$*" >> "$HOME/asked"
 case "$1 $2" in
-    "info --format") echo '{"ServerVersion":"28.0.1","OSType":"linux","Name":"elsewhere","KernelVersion":"1"}' ;;
+    "info --format")
+        echo '{"ServerVersion":"28.0.1","OSType":"linux","Name":"elsewhere","KernelVersion":"1"}' ;;
     "compose version") echo 2.33.0 ;;
     "image inspect") [ -z "$NO_IMAGES" ] && echo '["x@sha256:aa"] sha256:bb' ;;
     *) exit 1 ;;
@@ -141,7 +142,11 @@ fn programs_that_will_not_do_are_named() {
     let machine = Machine::with(&[
         ("java", "echo 'openjdk version \"11.0.2\" 2019-01-15' >&2"),
         ("redis-server", "echo 'I am no such thing'"),
-        ("docker", "echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock.' >&2; exit 1"),
+        (
+            "docker",
+            "echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock.' >&2; \
+            exit 1",
+        ),
     ])
     .and_kafka();
     let text = machine.ends_with(3, &["doctor"]);

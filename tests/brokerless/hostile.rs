@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// Window title, clear screen, reversed writing, hidden letters, an eight-bit escape, a formula, a
 /// script, markup, and a line of our own.
-const EVIL: &str = "=1+1\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}live\u{2066}\u{200b}\u{2028}\u{feff}\u{e0041}\u{9b}31m\r<script>alert(1)</script>\"'`|\nerror: forged";
+const EVIL: &str = "=1+1\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}live\u{2066}\u{200b}\u{2028}\u{feff}\
+    \u{e0041}\u{9b}31m\r<script>alert(1)</script>\"'`|\nerror: forged";
 
 fn assert_plain(what: &str, bytes: &[u8]) -> String {
     let text = String::from_utf8(bytes.to_vec()).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -51,7 +52,8 @@ fn scenario_files() {
     let write = |extra: &str, rate: &str| {
         let evil = quoted(EVIL);
         let text = format!(
-            "schema: 1\nname: evil\nquestion: {evil}\ncross-class: {evil}\nprimary: end_to_end.p99\n\
+            "schema: 1\nname: evil\nquestion: {evil}\ncross-class: {evil}\n\
+             primary: end_to_end.p99\n\
              systems: [redis-lists]\nload: {{model: open, rate: {rate}, duration: 1s}}\n{extra}"
         );
         fs::write(&file, text).unwrap();

@@ -1,6 +1,6 @@
 //! The direction of dependencies: no source file imports a group to the right of its own, and the
-//! names of the client libraries stay in their drivers. `src/lib.rs` shows the same order to the
-//! reader.
+//! names of the client libraries stay in their drivers.
+//! `src/lib.rs` shows the same order to the reader.
 
 use std::path::{Path, PathBuf};
 
@@ -161,8 +161,8 @@ fn sockets_to_brokers_are_opened_in_one_place() {
     }
 }
 
-/// What is printed goes through `cli`'s one place, which lets no text of others act on the
-/// terminal.
+/// What is printed goes through `cli`'s one place,
+/// which lets no text of others act on the terminal.
 #[test]
 fn nobody_prints_past_the_one_place() {
     // It has become a broker by then: what it says is the broker's log.

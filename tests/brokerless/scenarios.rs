@@ -415,7 +415,8 @@ fn a_filtered_system_takes_its_thresholds_along() {
 
 #[test]
 fn secrets_never_show() {
-    let text = "schema: 1\nname: t\nquestion: Q?\nsystems: {kafka: {topic: {config: {my.secret: hunter2}}}}\n\
+    let text = "schema: 1\nname: t\nquestion: Q?\n\
+                systems: {kafka: {topic: {config: {my.secret: hunter2}}}}\n\
                 load: {model: closed}\n";
     let scenario = scenario::from_text("t.yaml", text, &Overrides::default()).unwrap();
     assert!(!scenario.explain().contains("hunter2"));
@@ -473,12 +474,15 @@ proptest! {
     fn no_truncated_file_makes_it_panic(end in 0..LATENCY.len(), profile in prop::bool::ANY) {
         let end = (0..=end).rev().find(|end| LATENCY.is_char_boundary(*end)).unwrap_or(0);
         let profile = profile.then(|| "quick".to_owned());
-        let _ = scenario::from_text("x", &LATENCY[..end], &Overrides { profile, ..Overrides::default() });
+        let overrides = Overrides { profile, ..Overrides::default() };
+        let _ = scenario::from_text("x", &LATENCY[..end], &overrides);
     }
 
     #[test]
-    fn no_damaged_file_makes_it_panic(at in 0..LATENCY.len(), patch in "[a-z0-9:,.{}\\[\\] \
-        \n/-]{0,6}") {
+    fn no_damaged_file_makes_it_panic(
+        at in 0..LATENCY.len(),
+        patch in "[a-z0-9:,.{}\\[\\] \n/-]{0,6}",
+    ) {
         let at = (0..=at).rev().find(|at| LATENCY.is_char_boundary(*at)).unwrap_or(0);
         let mut text = LATENCY.to_owned();
         text.insert_str(at, &patch);
@@ -486,11 +490,15 @@ proptest! {
     }
 
     #[test]
-    fn no_override_makes_it_panic(key in "[a-z.]{0,12}|load\\.[a-z-]{0,10}|systems\\.kafka\\.[a-z.]{0,12}", value in "\\PC{0,20}") {
+    fn no_override_makes_it_panic(
+        key in "[a-z.]{0,12}|load\\.[a-z-]{0,10}|systems\\.kafka\\.[a-z.]{0,12}",
+        value in "\\PC{0,20}",
+    ) {
         for flag in [format!("{key}={value}"), key, value] {
             let sets = Overrides { sets: vec![flag.clone()], ..Overrides::default() };
             let _ = scenario::from_text("x", LATENCY, &sets);
-            let _ = scenario::from_text("x", LATENCY, &Overrides { sweeps: vec![flag], ..Overrides::default() });
+            let sweeps = Overrides { sweeps: vec![flag], ..Overrides::default() };
+            let _ = scenario::from_text("x", LATENCY, &sweeps);
         }
     }
 }

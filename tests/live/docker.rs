@@ -204,7 +204,9 @@ fn scenario(systems: &str, messages: u64) -> String {
     format!(
         "schema: 1\nname: live\nquestion: Is every message accounted for?\nguarantee: none\n\
          systems: [{systems}]\n\
-         load: {{model: closed, messages: {messages}, in-flight: 1000, batch: 100, broker-warm-up: 2s}}\nmessage: {{size: 100B}}\n"
+         load: {{model: closed, messages: {messages}, in-flight: 1000, batch: 100, \
+         broker-warm-up: 2s}}\n\
+         message: {{size: 100B}}\n"
     )
 }
 

@@ -54,8 +54,8 @@ fn the_part_of_the_harness() {
 #[test]
 #[ignore = "needs real brokers"]
 fn nothing_is_left_of_a_harness_killed_at_any_moment() {
-    // Moments from a sequence that fills the start (some four seconds) evenly, whatever their
-    // number.
+    // Moments from a sequence that fills the start (some four seconds)
+    // evenly, whatever their number.
     for n in 1..=12 {
         let moment = Duration::from_secs_f64((f64::from(n) * 0.618_034).fract() * 5.0);
         let mut harness = Harness::start(module_path!());

@@ -23,7 +23,8 @@ const GAP_NS: u64 = SECOND / 5000;
 fn cell(systems: &str) -> Cell {
     let text = format!(
         "schema: 1\nname: t\nquestion: Q?\nprimary: goodput\nsystems: {{t: {systems}}}\n\
-         load: {{model: open, rate: 5k/s, deadline: 30s, in-flight: {SLOTS}, connections: 2}}\nmessage: {{size: 200B}}\n"
+         load: {{model: open, rate: 5k/s, deadline: 30s, in-flight: {SLOTS}, connections: 2}}\n\
+         message: {{size: 200B}}\n"
     );
     scenario::from_text("t", &text, &Overrides::default()).unwrap().cells().remove(0)
 }
@@ -265,7 +266,8 @@ fn streams_go_on_after_a_kill_and_lose_nothing_that_was_synced() {
 fn reliable_lists_go_on_after_a_kill() {
     let down = Duration::from_secs(1);
     let (seen, delivered, kept) = through_a_kill(
-        "{system: redis-lists, keys: 1, consume: {mode: reliable}, broker: {appendonly: yes, appendfsync: always}}",
+        "{system: redis-lists, keys: 1, consume: {mode: reliable}, \
+          broker: {appendonly: yes, appendfsync: always}}",
         down,
         crash,
         restart,
@@ -295,8 +297,8 @@ fn pubsub_goes_on_and_loses_what_nobody_was_there_for() {
 fn a_stopped_redis_is_waited_for() {
     let act =
         |deed| move |broker: &mut dyn Broker| broker.faultable().unwrap().act(0, deed).unwrap();
-    // Longer than a client waits for one answer, so that it gives the connection up and tries
-    // again.
+    // Longer than a client waits for one answer,
+    // so that it gives the connection up and tries again.
     let down = Duration::from_secs(13);
     let (seen, delivered, kept) = through_a_kill(
         "{system: redis-streams}",

@@ -11,9 +11,11 @@ const SECONDS: u64 = 15;
 
 fn scenario(systems: &str, faults: &str) -> String {
     format!(
-        "schema: 1\nname: live-faults\nquestion: Is what was promised kept?\nguarantee: at-least-once\n\
+        "schema: 1\nname: live-faults\nquestion: Is what was promised kept?\n\
+         guarantee: at-least-once\n\
          systems: {systems}\nfaults: {faults}\nmessage: {{size: 100B}}\n\
-         load: {{model: open, rate: {RATE}/s, warm-up: 1s, warm-up-limit: 2s, duration: {SECONDS}s, in-flight: 65536}}\n"
+         load: {{model: open, rate: {RATE}/s, warm-up: 1s, warm-up-limit: 2s, \
+         duration: {SECONDS}s, in-flight: 65536}}\n"
     )
 }
 

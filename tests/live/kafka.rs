@@ -146,8 +146,8 @@ fn a_million_messages_reach_two_subscriptions_and_the_audit() {
     driver.clean_up().unwrap();
 }
 
-/// What a consumer has processed stays acknowledged: the next member of its group goes on behind
-/// it.
+/// What a consumer has processed stays acknowledged:
+/// the next member of its group goes on behind it.
 #[test]
 #[ignore = "needs a broker"]
 fn a_closed_consumer_has_committed() {

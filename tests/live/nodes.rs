@@ -23,7 +23,8 @@ const MESSAGES: u64 = 10_000;
 fn three_nodes_take_and_return_every_message_and_a_dead_one_is_named() {
     let text = format!(
         "schema: 1\nname: t\nquestion: Q?\nprimary: goodput\n\
-         systems: {{kafka-3: {{system: kafka, nodes: 3, topic: {{partitions: 2, replicas: 3}}, client: {{acks: all}}}}}}\n\
+         systems: {{kafka-3: {{system: kafka, nodes: 3, topic: {{partitions: 2, replicas: 3}}, \
+         client: {{acks: all}}}}}}\n\
          load: {{model: closed, messages: {MESSAGES}, in-flight: 500}}\nmessage: {{size: 1KiB}}\n"
     );
     let scenario = scenario::from_text("t", &text, &Overrides::default()).unwrap();
@@ -71,11 +72,12 @@ fn three_nodes_take_and_return_every_message_and_a_dead_one_is_named() {
 /// A load whose only node is killed, as `faults` says.
 fn scenario(systems: &str, seconds: u32, faults: &str) -> String {
     format!(
-        "schema: 1\nname: live\nquestion: What is gone after a kill?\nprimary: counts.broker_lost\nguarantee: none\n\
-         systems: {systems}\nmessage: {{size: 200B}}\nfaults: \
-         [{{kind: kill, target: node, at: 1s, {faults}}}]\n\
-         load: {{model: open, rate: 2k/s, warm-up: 1s, warm-up-limit: 3s, in-flight: 262144, deadline: 30s, \
-         drain: 15s, duration: {seconds}s}}\n"
+        "schema: 1\nname: live\nquestion: What is gone after a kill?\n\
+         primary: counts.broker_lost\nguarantee: none\n\
+         systems: {systems}\nmessage: {{size: 200B}}\n\
+         faults: [{{kind: kill, target: node, at: 1s, {faults}}}]\n\
+         load: {{model: open, rate: 2k/s, warm-up: 1s, warm-up-limit: 3s, in-flight: 262144, \
+         deadline: 30s, drain: 15s, duration: {seconds}s}}\n"
     )
 }
 
@@ -95,8 +97,8 @@ fn redis_keeps_after_a_kill_what_its_settings_promise() {
     let found = killed(
         "{redis-streams: {broker: {appendonly: yes, appendfsync: always}, maxlen: none}, \
           none: {system: redis-streams, maxlen: none}, \
-          redis-lists: \
-          {broker: {appendonly: yes, appendfsync: \"no\"}, consume: {mode: reliable}}, redis-pubsub: {}}",
+          redis-lists: {broker: {appendonly: yes, appendfsync: \"no\"}, \
+          consume: {mode: reliable}}, redis-pubsub: {}}",
         17,
         "for: 0s, every: 7s, times: 2",
     );

@@ -36,8 +36,8 @@ fn print(cell: &CellSummary) {
     }
 }
 
-/// 0.5 s of warm-up and 2 s of load at 1000 a second are 2500 messages, of which every hundredth is
-/// poison.
+/// 0.5 s of warm-up and 2 s of load at 1000 a second are 2500 messages,
+/// of which every hundredth is poison.
 const POISON: &str = "kind: poison, rate: 1k/s, warm-up: 500ms, duration: 2s, crash: 2s, drain: 5s";
 const POISONED: f64 = 25.0;
 

@@ -19,12 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The cell of each label, after its nodes have lost power so often.
 fn powerless(systems: &str, seconds: u32, faults: &str) -> BTreeMap<String, CellSummary> {
     let text = format!(
-        "schema: 1\nname: live\nquestion: What is gone when the power fails?\nprimary: counts.broker_lost\n\
-         guarantee: none\ncross-class: Each says what it keeps.\nsystems: {systems}\nmessage: \
-         {{size: 200B}}\n\
+        "schema: 1\nname: live\nquestion: What is gone when the power fails?\n\
+         primary: counts.broker_lost\nguarantee: none\ncross-class: Each says what it keeps.\n\
+         systems: {systems}\nmessage: {{size: 200B}}\n\
          faults: [{{kind: power-loss, target: all, at: 2s, for: 0s{faults}}}]\n\
-         load: {{model: open, rate: 5k/s, warm-up: 1s, warm-up-limit: 3s, in-flight: 262144, deadline: 30s, \
-         drain: 15s, duration: {seconds}s}}\n"
+         load: {{model: open, rate: 5k/s, warm-up: 1s, warm-up-limit: 3s, in-flight: 262144, \
+         deadline: 30s, drain: 15s, duration: {seconds}s}}\n"
     );
     run(&text, &[], &[])
         .measured()
@@ -39,9 +39,10 @@ fn powerless(systems: &str, seconds: u32, faults: &str) -> BTreeMap<String, Cell
 fn redis_keeps_what_it_synced() {
     let found = powerless(
         "{redis-streams: {broker: {appendonly: yes, appendfsync: always}, maxlen: none}, \
-          everysec: \
-          {system: redis-streams, broker: {appendonly: yes, appendfsync: everysec}, maxlen: none}, \
-          no: {system: redis-streams, broker: {appendonly: yes, appendfsync: \"no\"}, maxlen: none}, \
+          everysec: {system: redis-streams, \
+          broker: {appendonly: yes, appendfsync: everysec}, maxlen: none}, \
+          no: {system: redis-streams, \
+          broker: {appendonly: yes, appendfsync: \"no\"}, maxlen: none}, \
           none: {system: redis-streams, maxlen: none}}",
         18,
         ", every: 7s, times: 2",
@@ -87,8 +88,8 @@ struct Bench {
 
 fn cell(systems: &str) -> Cell {
     let text = format!(
-        "schema: 1\nname: t\nquestion: Q?\nsystems: {systems}\nload: {{model: open, rate: 1k/s, in-flight: 1}}\n\
-         message: {{size: 1KiB}}\n"
+        "schema: 1\nname: t\nquestion: Q?\nsystems: {systems}\n\
+         load: {{model: open, rate: 1k/s, in-flight: 1}}\nmessage: {{size: 1KiB}}\n"
     );
     let scenario = scenario::from_text("t", &text, &Overrides::default()).unwrap();
     let mut cell = scenario.cells().remove(0);

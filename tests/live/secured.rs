@@ -328,9 +328,9 @@ impl Redis {
             .find_map(|line| line.trim().strip_prefix("user bench on >PASSWORD "))
             .unwrap();
         let text = format!(
-            "port 0\ntls-port {port}\nbind 127.0.0.1\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n\
-             tls-auth-clients no\nsave \
-             \"\"\nuser default off\nuser {USER} on >{PASSWORD} {rights}\n\
+            "port 0\ntls-port {port}\nbind 127.0.0.1\n\
+             tls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\ntls-auth-clients no\n\
+             save \"\"\nuser default off\nuser {USER} on >{PASSWORD} {rights}\n\
              user owner on >owner ~* &* +@all\n",
             certificates.file(&format!("{certificate}.pem")).display(),
             certificates.file(&format!("{certificate}.key")).display(),

@@ -13,8 +13,8 @@ fn climb(label: &str, sizes: &str, keys: &[&str]) -> CellSummary {
     let sizes = format!("experiment.sizes=[{sizes}]");
     let mut args = vec!["--system", label, "--set", &sizes];
     keys.iter().for_each(|key| args.extend(["--set", *key]));
-    // `--system kafka` runs every label of that system: at defaults a scenario of one label says it
-    // shorter.
+    // `--system kafka` runs every label of that system:
+    // at defaults a scenario of one label says it shorter.
     let plain = format!(
         "schema: 1\nname: live\nquestion: Q?\nsystems: [{label}]\nexperiment: \
         {{kind: size-ladder}}\n"
@@ -53,11 +53,11 @@ fn at_defaults_the_first_refused_rung_is_named() {
             "kafka",
             65536.0,
             MIB,
-            &["client pre-check: MessageSizeTooLarge", "client=second: broker: MessageTooLarge"][..],
+            ["client pre-check: MessageSizeTooLarge", "client=second: broker: MessageTooLarge"],
         ),
-        ("redis-pubsub", 16.0 * MIB, 64.0 * MIB, &["broker: ", "closed"]),
-        ("redis-streams", 512.0 * MIB, GIGABYTE, &["broker: ", "invalid bulk length"]),
-        ("redis-lists", 512.0 * MIB, GIGABYTE, &["broker: ", "invalid bulk length"]),
+        ("redis-pubsub", 16.0 * MIB, 64.0 * MIB, ["broker: ", "closed"]),
+        ("redis-streams", 512.0 * MIB, GIGABYTE, ["broker: ", "invalid bulk length"]),
+        ("redis-lists", 512.0 * MIB, GIGABYTE, ["broker: ", "invalid bulk length"]),
     ] {
         let cell = climb(label, sizes, &keys);
         assert_eq!(find(&cell, "largest_intact", "").value, Some(largest), "{label}");
@@ -71,8 +71,8 @@ fn at_defaults_the_first_refused_rung_is_named() {
     }
 }
 
-/// What the largest rungs need; where less is free they are skipped by the run itself, which says
-/// so.
+/// What the largest rungs need; where less is free they are skipped by the run itself,
+/// which says so.
 fn memory_for_a_gigabyte() -> bool {
     let free = brokerbench::environment::memory_available().unwrap_or(0);
     if free < 12_000_000_000 {

@@ -149,8 +149,8 @@ impl Run {
 }
 
 impl Drop for Run {
-    /// A test that failed leaves nothing running either: what comes next would be measured beside
-    /// it.
+    /// A test that failed leaves nothing running either:
+    /// what comes next would be measured beside it.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,5 +1,5 @@
-//! A real redis-server of this test's or benchmark's own, and the cells to load it with. Stops when
-//! dropped.
+//! A real redis-server of this test's or benchmark's own, and the cells to load it with.
+//! Stops when dropped.
 #![allow(dead_code)] // Each user needs a part of it.
 
 use brokerbench::access::Access;
@@ -19,8 +19,8 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts `$REDIS_SERVER` or `redis-server` on a free loopback port and waits until it accepts
-    /// clients.
+    /// Starts `$REDIS_SERVER` or `redis-server` on a free loopback port and waits
+    /// until it accepts clients.
     pub fn start(settings: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let data = tempfile::tempdir().unwrap();

@@ -226,8 +226,8 @@ impl TlsStream {
                 self.start += self.session.read_tls(&mut raw)?;
                 self.process()?;
                 if self.session.wants_write() {
-                    // An answer of TLS itself. What the socket does not take now goes with the next
-                    // write.
+                    // An answer of TLS itself. What the socket does not take now goes
+                    // with the next write.
                     let _ = self.send();
                 }
                 continue;

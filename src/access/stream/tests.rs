@@ -1,5 +1,5 @@
-//! TLS against a server of the same library: what non-blocking users rely on, and handshakes that
-//! fail.
+//! TLS against a server of the same library: what non-blocking users rely on,
+//! and handshakes that fail.
 
 use super::super::{Access, Terms};
 use super::*;
@@ -92,8 +92,8 @@ fn bytes_come_whole_and_in_order_and_a_short_read_leaves_nothing_behind() {
     loop {
         assert!(begun.elapsed() < Duration::from_secs(60), "{sent} sent, {received} received");
         if sent < MANY {
-            // As a user does whose buffer grows meanwhile: the same bytes first, perhaps more of
-            // them.
+            // As a user does whose buffer grows meanwhile: the same bytes first,
+            // perhaps more of them.
             let room = MANY.min(sent + 1000 + blocked % 200_000);
             match stream.write(&all[sent..room]) {
                 Ok(written) => sent += written,

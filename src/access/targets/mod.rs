@@ -95,8 +95,8 @@ struct TlsMap {
     key: Option<String>,
 }
 
-/// A key that is there must say something: `tls:` with nothing behind it must not come to mean "no
-/// TLS".
+/// A key that is there must say something: `tls:` with nothing behind it must
+/// not come to mean "no TLS".
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -249,13 +249,13 @@ fn kafka_of(
     if let Some(node) = tree.get(&["kafka", "client"]) {
         raw_settings(&["kafka", "client"], node, NOT_FOR_CLIENT).map_err(|mut problem| {
             if problem.what.contains("scenario") {
-                problem.what =
-                    "this setting is not for `client`: it has keys of its own here, or is the \
-                    harness's"
-                        .into();
-                problem.remedy = "remove it (TLS, login and addresses are `tls`, `sasl` and \
-                    `brokers`)"
-                    .into();
+                problem.what = Box::from(
+                    "this setting is not for `client`: it has keys of its own here, \
+                    or is the harness's",
+                );
+                problem.remedy = Box::from(
+                    "remove it (TLS, login and addresses are `tls`, `sasl` and `brokers`)",
+                );
             }
             problem
         })?;

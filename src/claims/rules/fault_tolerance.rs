@@ -259,8 +259,9 @@ mod tests {
         // As Kafka comes it loses its partitions; with copies it loses nothing, where Redis does.
         assert_eq!(
             verdict(&cells(20_000.0, 0.0, &[0.0, 3.0, 0.0])),
-            "◐ right for redis-pubsub, redis-streams with copies · wrong at stock settings · open for redis-lists with copies (no node of \
-             redis-lists was lost for good with copies)"
+            "◐ right for redis-pubsub, redis-streams with copies · wrong at stock settings · \
+             open for redis-lists with copies \
+             (no node of redis-lists was lost for good with copies)"
         );
         assert_eq!(
             verdict(&cells(20_000.0, 0.0, &[0.0, 0.0, 0.0])),
@@ -313,8 +314,9 @@ mod tests {
         };
         assert_eq!(
             with(1, 0),
-            "◐ right for redis-pubsub, redis-streams with copies · wrong at stock settings · open for redis-lists with copies (no node of \
-             redis-lists was lost for good with copies)"
+            "◐ right for redis-pubsub, redis-streams with copies · wrong at stock settings · \
+             open for redis-lists with copies \
+             (no node of redis-lists was lost for good with copies)"
         );
         assert_eq!(
             with(1, 30),

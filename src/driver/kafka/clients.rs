@@ -49,8 +49,8 @@ impl Clients {
         self.consumer(&self.settings.reader(name))
     }
 
-    /// A producer that knows the leaders of `topic`, so that its first message does not wait for
-    /// them.
+    /// A producer that knows the leaders of `topic`,
+    /// so that its first message does not wait for them.
     pub fn producer(
         &self,
         config: &ClientConfig,
@@ -66,8 +66,8 @@ impl Clients {
     }
 }
 
-/// Members that have joined, by driver: while a later one joins, the earlier ones must answer the
-/// rebalance.
+/// Members that have joined, by driver: while a later one joins,
+/// the earlier ones must answer the rebalance.
 #[derive(Clone, Default)]
 pub struct Members(Arc<Mutex<Vec<Weak<ConsumerHandle>>>>);
 
@@ -85,8 +85,8 @@ impl Members {
     }
 }
 
-/// Serves what is on a main queue. Trouble with connections is the library's to mend and only
-/// noted.
+/// Serves what is on a main queue. Trouble with connections is the library's
+/// to mend and only noted.
 pub fn serve(consumer: &BaseConsumer<KafkaContext>) -> Result<(), DriverError> {
     while let Some(event) = consumer.poll(Duration::ZERO) {
         match event {

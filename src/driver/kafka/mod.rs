@@ -2,8 +2,8 @@
 //!
 //! [`load`] is the hot path: librdkafka by FFI, with one thread for the sender and its
 //! acknowledgements. [`capability`] is what experiments and faults ask beyond messages. [`clients`]
-//! makes what both speak through. What librdkafka logs goes to `load::client_log`, never to the
-//! terminal.
+//! makes what both speak through. What librdkafka logs goes to `load::client_log`,
+//! never to the terminal.
 
 mod admin;
 mod capability;

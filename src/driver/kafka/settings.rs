@@ -393,8 +393,8 @@ mod tests {
         }
     }
 
-    /// What is set under both names is decided by the order of a hash map: often enough to see
-    /// each.
+    /// What is set under both names is decided by the order of a hash map:
+    /// often enough to see each.
     #[test]
     fn a_setting_counts_under_either_name() {
         for (key, alias) in [

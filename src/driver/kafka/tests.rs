@@ -83,8 +83,8 @@ fn a_probe_is_answered() {
     assert_eq!(completions.first().map(|end| end.outcome), Some(Outcome::Acked));
 }
 
-/// Publishes `count` numbered messages, spread over partitions and connections, and waits for their
-/// ends.
+/// Publishes `count` numbered messages, spread over partitions and connections,
+/// and waits for their ends.
 fn publish(bench: &Bench, cell: &Cell, count: u64) -> Vec<Completion> {
     let mut publisher = bench.driver.publisher(0).unwrap();
     let (mut all, mut some) = (Vec::new(), Vec::new());

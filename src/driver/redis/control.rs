@@ -324,7 +324,8 @@ mod tests {
 
     #[test]
     fn the_output_buffer_of_one_client_is_found() {
-        let clients = "id=3 addr=127.0.0.1:50001 laddr=127.0.0.1:1 obl=10 oll=2 omem=40960 tot-mem=9 cmd=subscribe\n\
+        let clients = "id=3 addr=127.0.0.1:50001 laddr=127.0.0.1:1 obl=10 oll=2 omem=40960 \
+                       tot-mem=9 cmd=subscribe\n\
                        id=4 addr=127.0.0.1:500 obl=0 oll=0 omem=0 cmd=client|list\n";
         assert_eq!(output_buffer(clients, "127.0.0.1:50001"), Some(40_970));
         assert_eq!(output_buffer(clients, "127.0.0.1:500"), Some(0));

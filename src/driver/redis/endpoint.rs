@@ -1,8 +1,8 @@
 //! Where a Redis server is and how to reach it: `host:port`, with the TLS, the login and the
 //! database of its target.
 //!
-//! The password leaves this module only towards the server: it is in no `Debug`, no error and no
-//! address.
+//! The password leaves this module only towards the server: it is in no `Debug`,
+//! no error and no address.
 
 use crate::access::{Access, ExposeSecret, Stream};
 use crate::driver::{DriverError, Outgoing};
@@ -19,8 +19,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// A server that is reached in the clear and without a login, unless [`Endpoint::through`] says
-    /// otherwise.
+    /// A server that is reached in the clear and without a login,
+    /// unless [`Endpoint::through`] says otherwise.
     pub fn parse(system: System, address: &str) -> Result<Self, DriverError> {
         let parts = address.rsplit_once(':');
         let whole =

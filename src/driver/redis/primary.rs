@@ -56,8 +56,8 @@ impl Primary {
         Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
     }
 
-    /// A connection to the server that takes the writes, once it answers: one that loads its data
-    /// refuses.
+    /// A connection to the server that takes the writes, once it answers:
+    /// one that loads its data refuses.
     pub fn connect(&self) -> Result<Connection, DriverError> {
         self.connect_within(STEP)
     }

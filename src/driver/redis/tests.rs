@@ -165,7 +165,8 @@ fn a_stream_is_read_page_by_page_and_says_that_it_was_trimmed() {
                 ),
                 "XRANGE test-0 (3-0 + COUNT 1000" => reply("*0\r\n"),
                 "XINFO STREAM test-0" => reply(&format!(
-                    "*6\r\n$6\r\nlength\r\n:3\r\n$13\r\nentries-added\r\n:{added}\r\n$6\r\ngroups\r\n*0\r\n"
+                    "*6\r\n$6\r\nlength\r\n:3\r\n$13\r\nentries-added\r\n:{added}\r\n\
+                     $6\r\ngroups\r\n*0\r\n"
                 )),
                 other => panic!("{other}"),
             },

@@ -1,6 +1,6 @@
 //! The faults of one cell on its timeline, beside its load: each injected when it is due, taken
-//! back when that is due, and watched until a new client gets through and every copy is whole
-//! again.
+//! back when that is due, and watched until a new client gets through
+//! and every copy is whole again.
 //!
 //! Invariant: nothing here slows the load or touches its clients; whatever was done is taken back
 //! before this ends, but for what a scenario loses for good. It judges nothing: it says when each

@@ -104,8 +104,8 @@ fn what_had_to_wait_for_another_fault_says_so() {
 
 #[test]
 fn a_panic_is_no_end_without_end() {
-    // Nobody is ever answered: the watcher of the first fault goes on until it is told that all is
-    // over.
+    // Nobody is ever answered: the watcher of the first fault goes
+    // on until it is told that all is over.
     let behaviour = Behaviour { delay_ns: u64::MAX / 4, ..Behaviour::default() };
     let begun = Instant::now();
     let faults =

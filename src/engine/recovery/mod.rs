@@ -4,8 +4,9 @@
 //! Every time counts from the moment the fault took effect; the part that the scenario prescribes
 //! stands beside it as `scripted_ns`. The silence that a fault causes begins before it, with it or
 //! within a second after it, or later, while it is in force, and then lasts longer than that; where
-//! several do, the last one counts. What was silent no longer than [`SILENCE_NS`] was never interrupted: it
-//! has a bound and no time. What cannot be known is `None`, with the reason in the fault's words.
+//! several do, the last one counts. What was silent no longer than [`SILENCE_NS`] was never
+//! interrupted: it has a bound and no time. What cannot be known is `None`, with the reason in the
+//! fault's words.
 
 mod losses;
 mod span;

@@ -193,7 +193,8 @@ fn stolen(now: f64, ever: f64) -> Diagnosis {
             now * 100.0,
             ever * 100.0
         ),
-        "other machines on this host take its processors, and cells that lose 5 % are invalid: use dedicated cores, or another hour",
+        "other machines on this host take its processors, and cells that lose 5 % are invalid: use \
+        dedicated cores, or another hour",
     )
 }
 
@@ -203,7 +204,8 @@ pub fn clock_source() -> Diagnosis {
     Diagnosis::warn_unless(
         cost <= 200,
         format!("{source}, {cost} ns a reading"),
-        "reading this clock is slow and adds to every stamp; a kernel with `tsc` or `kvm-clock` does better",
+        "reading this clock is slow and adds to every stamp; a kernel with `tsc` or `kvm-clock` \
+        does better",
     )
 }
 

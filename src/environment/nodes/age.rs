@@ -33,11 +33,13 @@ mod tests {
         for (what, said) in [
             (
                 "Redis 7.0.15",
-                "Redis 7.0.15 is older than the current 8.x: figures hold for that version; take another",
+                "Redis 7.0.15 is older than the current 8.x: figures hold for that version; \
+                take another",
             ),
             (
                 "Kafka 3.9.1",
-                "Kafka 3.9.1 is older than the current 4.4.0: figures hold for that version; take another",
+                "Kafka 3.9.1 is older than the current 4.4.0: figures hold for that version; \
+                take another",
             ),
             ("Valkey 9.1.2", "Valkey 9.1.2 stands in for Redis: figures hold for Valkey"),
         ] {

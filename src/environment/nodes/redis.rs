@@ -155,7 +155,8 @@ impl RedisNode {
             (self.port, Routes::PRIMARY, quoted(home), protected(bind));
         let quorum = config.sentinel.get("quorum").map_or(QUORUM, String::as_str);
         let mut text = format!(
-            "port {port}\nbind {bind}\nprotected-mode {protected}\ndaemonize no\nlogfile \"\"\ndir {dir}\n\
+            "port {port}\nbind {bind}\nprotected-mode {protected}\ndaemonize no\n\
+             logfile \"\"\ndir {dir}\n\
              sentinel announce-ip 127.0.0.1\nsentinel announce-port {port}\n\
              sentinel monitor {name} 127.0.0.1 {primary} {quorum}\n"
         );

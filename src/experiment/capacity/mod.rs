@@ -1,5 +1,5 @@
-//! `capacity`: the highest rate that a system sustains while its tail stays below a limit, as a
-//! bracket.
+//! `capacity`: the highest rate that a system sustains while its tail stays below a limit,
+//! as a bracket.
 //!
 //! Every probe is a whole open-loop cell of its own, on fresh clients and a fresh topic, stream or
 //! list: nothing of one rate's backlog is forgiven or inherited at the next. A probe passes when
@@ -237,9 +237,8 @@ mod tests {
         assert_eq!(failed(|_| (), 10), None);
         assert_eq!(failed(|record| record.outcome = CellOutcome::Unsteady, 10), None);
         assert_eq!(failed(|_| (), 60), Some(ProbeFailure::Broker("p99 above 50ms".into())));
-        assert!(
-            matches!(failed(|record| record.window_consumed = 980, 10), Some(ProbeFailure::Broker(why)) if why.contains("98.0 %"))
-        );
+        let slow = failed(|record| record.window_consumed = 980, 10);
+        assert!(matches!(slow, Some(ProbeFailure::Broker(why)) if why.contains("98.0 %")));
         assert!(matches!(
             failed(|record| record.outcome = CellOutcome::Overloaded, 10),
             Some(ProbeFailure::Broker(_))

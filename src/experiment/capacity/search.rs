@@ -185,7 +185,11 @@ mod tests {
         /// Probes that are right nine times in ten near the truth: the ends are always confirmed,
         /// ordered and apart by one step, and the search ends.
         #[test]
-        fn noise_never_makes_it_run_for_ever(truth in 20u64..1_000_000, start in 10u64..100_000, seed in any::<u64>()) {
+        fn noise_never_makes_it_run_for_ever(
+            truth in 20u64..1_000_000,
+            start in 10u64..100_000,
+            seed in any::<u64>(),
+        ) {
             let mut rng = SplitMix64::new(seed);
             let mut probes = 0;
             let found = search(start, 2_000_000, 0.1, 40, &mut |rate| {
@@ -196,7 +200,8 @@ mod tests {
             prop_assert!(probes <= 40);
             if let Bracket { low: Some(low), high: Some(high) } = found {
                 prop_assert!(low < high);
-                prop_assert!((low as f64) < truth as f64 * 1.5 && (high as f64) > truth as f64 / 1.5);
+                let truth = truth as f64;
+                prop_assert!((low as f64) < truth * 1.5 && (high as f64) > truth / 1.5);
             }
         }
     }

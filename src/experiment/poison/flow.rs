@@ -1,5 +1,5 @@
-//! One flow: messages at a fixed rate into a place of their own, and the consumers that work on
-//! them.
+//! One flow: messages at a fixed rate into a place of their own,
+//! and the consumers that work on them.
 
 use super::processing::{ProcessingLog, Task, UnacknowledgedWorker};
 use crate::clock::Clock;
@@ -80,8 +80,8 @@ impl<'a> Flow<'a> {
         let _ = self.driver.clean_up();
     }
 
-    /// Sends for `length` at the fixed rate while `consume` runs; it is given the start of the
-    /// load.
+    /// Sends for `length` at the fixed rate while `consume` runs;
+    /// it is given the start of the load.
     pub fn under_load(
         &self,
         length: Span,

@@ -1,5 +1,5 @@
-//! The climb itself: each rung in each of its ways, one message at a time, with memory and wire
-//! watched.
+//! The climb itself: each rung in each of its ways, one message at a time,
+//! with memory and wire watched.
 //!
 //! A limit that was met ends its way; what nobody answered does not, since a larger message may
 //! pass by other means (a codec's ratio decides what some consumers can unpack).
@@ -141,7 +141,7 @@ impl Climb<'_, '_> {
         refuse(needs(self.software, kind, bytes as u64), held, available, self.keys.headroom.0)
     }
 
-    /// Where the producer compresses (Redis has no codec of its own): the bytes, and the time taken.
+    /// Where the producer compresses (Redis has no codec of its own): the bytes and the time taken.
     fn pack(
         &self,
         kind: SendVariant,

@@ -3,8 +3,8 @@
 //!
 //! [`plan`] says what is tried on each rung and what it would need, [`climb`] tries it,
 //! [`bystander`] is the small-message stream beside it, [`report`] turns attempts into
-//! observations. Refusals are results: the climb ends only when the broker is gone or the user says
-//! so.
+//! observations. Refusals are results: the climb ends only when the broker
+//! is gone or the user says so.
 
 mod bystander;
 mod climb;

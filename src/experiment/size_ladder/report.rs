@@ -77,8 +77,8 @@ fn of_attempt(attempt: &Attempt, all: &mut Vec<Observation>) {
 
 fn intact_words(bytes: usize, tried: &Tried, acked: Duration, received: Duration) -> String {
     let mut text = format!(
-        "{bytes} B back byte for byte; acknowledged after {acked:.3?}, received after \
-        {received:.3?}"
+        "{bytes} B back byte for byte; acknowledged after {acked:.3?}, \
+        received after {received:.3?}"
     );
     if !tried.pack.is_zero() {
         text += &format!(

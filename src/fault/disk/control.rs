@@ -70,8 +70,8 @@ impl DiskControl {
             DiskFault::Slow { sync } => (u64::try_from(sync.as_micros()).unwrap_or(u64::MAX), None),
             DiskFault::Full { room } => (0, Some(room)),
         };
-        // The room before the limit that counts it; the generation last, which says that all of it
-        // stands.
+        // The room before the limit that counts it; the generation last,
+        // which says that all of it stands.
         self.put(FULL, 0)?;
         self.put(SYNC_DELAY_US, delay_us)?;
         if let Some(room) = room {

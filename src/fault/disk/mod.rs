@@ -24,8 +24,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Names the library to the trampoline that becomes the broker, which is not to be preloaded
-/// itself.
+/// Names the library to the trampoline that becomes the broker,
+/// which is not to be preloaded itself.
 pub const SHIM: &str = "BROKERBENCH_DISK_SHIM";
 /// By which the C library loads it.
 pub const PRELOAD: &str = "LD_PRELOAD";
@@ -155,8 +155,8 @@ impl Preload {
         Ok(lost)
     }
 
-    /// Switches a fault on, in place of any other; [`Preload::seen`] tells when the broker has felt
-    /// it.
+    /// Switches a fault on, in place of any other;
+    /// [`Preload::seen`] tells when the broker has felt it.
     pub fn set(&self, fault: DiskFault) -> Result<(), DiskError> {
         self.control.set(fault).map_err(DiskError::at("write", &self.control.path))
     }

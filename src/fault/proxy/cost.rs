@@ -1,5 +1,5 @@
-//! What the proxy costs by itself: ping-pong and bulk through it and past it, in turns, on this
-//! machine.
+//! What the proxy costs by itself: ping-pong and bulk through it and past it,
+//! in turns, on this machine.
 //!
 //! The far end is an echo of our own, so that only the proxy differs. Measure it with nothing else
 //! running; results obtained through a proxy are to be read with these numbers beside them.

@@ -46,8 +46,8 @@ pub enum ProxyError {
     )]
     Listen { address: SocketAddr, source: io::Error },
     #[error(
-        "the fault proxy's thread did not start: {0}; the machine may be out of threads or file \
-        descriptors"
+        "the fault proxy's thread did not start: {0}; the machine may be out of threads \
+        or file descriptors"
     )]
     Start(io::Error),
     #[error("{condition}: `{key}` is {found:?}: {remedy}")]
@@ -74,8 +74,8 @@ pub struct Counters {
     pub to_client: u64,
     /// Bytes that the proxy itself holds back now, both directions together.
     pub held: u64,
-    /// Connections that a condition reset. Those reset by one of their ends are passed on and not
-    /// counted.
+    /// Connections that a condition reset. Those reset by one of their ends
+    /// are passed on and not counted.
     pub resets: u64,
     /// Bits flipped.
     pub flipped: u64,

@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 pub(super) const CHUNK: usize = 64 << 10;
 /// Held back at most in one direction of one connection under latency: 100 ms of 640 MB/s.
 pub(super) const LONGEST_QUEUE: usize = 64 << 20;
-/// How far ahead of a paced line chunks are taken in: a wake-up may be so late without loss of
-/// rate.
+/// How far ahead of a paced line chunks are taken in:
+/// a wake-up may be so late without loss of rate.
 const AHEAD: u64 = 50;
 
 /// A condition in force. It ends, and its `left` with it, when the last connection has gone over to

@@ -1,5 +1,5 @@
-//! How wide a text is, in the embedded fonts, and how it is made to fit: wrapped, or cut with an
-//! ellipsis.
+//! How wide a text is, in the embedded fonts, and how it is made to fit: wrapped,
+//! or cut with an ellipsis.
 //!
 //! The one measure of every chart. A viewer's own sans-serif is narrower than the embedded DejaVu
 //! or as wide, so what fits here fits there.

@@ -80,8 +80,8 @@ fn draw(figure: &mut Figure, curves: &[Curve], plot: &Plot<'_>, (left, right, to
     }
 }
 
-/// Plots beside each other, so many in a row, so far apart and so high; returns where the last row
-/// ends.
+/// Plots beside each other, so many in a row, so far apart and so high;
+/// returns where the last row ends.
 pub fn plots(
     figure: &mut Figure,
     plots: &[(Vec<Curve>, Plot<'_>)],

@@ -1,5 +1,5 @@
-//! Charts: each states its finding, its units and its sample size, and carries the numbers that it
-//! shows.
+//! Charts: each states its finding, its units and its sample size,
+//! and carries the numbers that it shows.
 
 mod axis;
 pub mod canvas;

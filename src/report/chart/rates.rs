@@ -60,8 +60,8 @@ pub fn draw(point: &str, panels: &[SecondsPanel<'_>]) -> Option<Figure> {
     Some(figure.captioned(end))
 }
 
-/// The finding: who consumed least of what was offered, or how much was consumed where nothing was
-/// offered.
+/// The finding: who consumed least of what was offered,
+/// or how much was consumed where nothing was offered.
 fn title(point: &str, panels: &[&SecondsPanel<'_>]) -> String {
     let at = Point::read(point).at();
     let measured = |panel: &SecondsPanel<'_>, of: fn(&WindowRow) -> u64| {

@@ -1,7 +1,7 @@
 //! How bad the tail is: the percentile spectrum, one line per label, on an axis of nines.
 //!
-//! A line stops where fewer than 10 samples lie beyond. Blocks are merged into one histogram, never
-//! averaged.
+//! A line stops where fewer than 10 samples lie beyond.
+//! Blocks are merged into one histogram, never averaged.
 
 use super::axis::{Scale, spread};
 use super::canvas::{Align, Figure, GRID, MUTED, SMALL, WIDTH};

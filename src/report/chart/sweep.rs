@@ -1,5 +1,5 @@
-//! Figures over one quantity that a run varied: the size ladder of an experiment, speed-up of a
-//! matrix.
+//! Figures over one quantity that a run varied: the size ladder of an experiment,
+//! speed-up of a matrix.
 
 use super::canvas::Figure;
 use super::lines::{self, Curve, Plot};

@@ -11,8 +11,8 @@ const EPOCH: u64 = 3 * SECOND;
 const WINDOW: u32 = 10;
 const RATE: u64 = 5_000;
 
-/// Killed 5 s into the window; back after `rto`, started again 10 s later unless it is lost for
-/// good.
+/// Killed 5 s into the window; back after `rto`,
+/// started again 10 s later unless it is lost for good.
 fn killed(rto_ms: Option<u64>, lost: Option<u64>, for_good: bool) -> Fault {
     let effect = EPOCH + u64::from(WINDOW) * SECOND + 5_020_000_000;
     let rto = rto_ms.map(|ms| ms * 1_000_000);

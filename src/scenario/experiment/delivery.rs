@@ -8,14 +8,14 @@ keys! {
     /// Counts the requests between deliveries, and lets one consumer stop reading.
     pub struct Delivery {
         /// Rates at which requests are counted and the wake-up is timed.
-        rates: Vec<Rate> = vec![Rate::per_second(1), Rate::per_second(100), Rate::per_second(10_000)],
+        rates: Vec<Rate> = [1, 100, 10_000].map(Rate::per_second).into(),
         /// How long each rate lasts.
         duration: Span = Span::from_secs(10),
         /// How long the consumer is counted while nothing is published.
         idle: Span = Span::from_secs(10),
         /// How long one request may wait at the broker while nothing comes: BLOCK on Redis. Kafka's
-        /// is its client's `fetch.wait.max.ms`, 500 ms unless the label sets it: keep the two
-        /// equal.
+        /// is its client's `fetch.wait.max.ms`, 500 ms unless the label sets it:
+        /// keep the two equal.
         wait: Span = Span::from_millis(500),
         /// How much is published while one consumer does not read.
         stalled: Bytes = Bytes(60_000_000),

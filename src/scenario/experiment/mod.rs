@@ -5,9 +5,15 @@
 
 /// The keys of an experiment. Each stands once, with its meaning, type and default.
 macro_rules! keys {
-    ($(#[$about:meta])* pub struct $keys:ident { $($(#[$meaning:meta])* $key:ident: $type:ty = $default:expr,)+ }) => {
+    (
+        $(#[$about:meta])*
+        pub struct $keys:ident {
+            $($(#[$meaning:meta])* $key:ident: $type:ty = $default:expr,)+
+        }
+    ) => {
         $(#[$about])*
-        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[derive(Clone, Debug, PartialEq)]
+        #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
         pub struct $keys {
             $($(#[$meaning])* pub $key: $type,)+
@@ -108,8 +114,8 @@ experiments! {
     "delivery" => delivery::Delivery,
     /// What can still be read: late, twice, by time, after a restart, past a limit.
     "retention" => retention::Retention,
-    /// A share of messages fails at every try: retries, dead letters, a consumer that dies
-    /// mid-batch.
+    /// A share of messages fails at every try: retries, dead letters,
+    /// a consumer that dies mid-batch.
     "poison" => poison::Poison,
     /// Searches the highest fixed rate that keeps the tail below a limit.
     "capacity" => capacity::Capacity,

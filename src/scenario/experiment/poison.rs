@@ -5,8 +5,8 @@ use crate::scenario::cell::Cell;
 use crate::units::{Rate, Span};
 
 keys! {
-    /// A share of messages fails at every try: retries, dead letters, a consumer that dies
-    /// mid-batch.
+    /// A share of messages fails at every try: retries, dead letters,
+    /// a consumer that dies mid-batch.
     pub struct Poison {
         /// Share of messages that fail at every try, 0 to 1: every n-th message. It is measured
         /// beside a flow without any.

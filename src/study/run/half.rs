@@ -24,8 +24,8 @@ const TRIES: u32 = 2;
 type Probed = (String, Result<Carried, String>);
 
 impl RunningStudy<'_, '_> {
-    /// Finds the rate of every matrix point that asks for one, into the manifest. Ends early when
-    /// interrupted.
+    /// Finds the rate of every matrix point that asks for one, into the manifest.
+    /// Ends early when interrupted.
     pub(super) fn find_rates(&mut self) -> Result<(), StudyError> {
         let mut points: Vec<(String, Vec<Probed>)> = Vec::new();
         for (label, config) in self.study.scenario.systems.clone() {
@@ -89,8 +89,8 @@ impl RunningStudy<'_, '_> {
         })
     }
 
-    /// What was found for this cell's point. It stands in the first block alone: the probe was made
-    /// once.
+    /// What was found for this cell's point. It stands in the first block alone:
+    /// the probe was made once.
     pub(super) fn seen_by_probe(&self, cell: &Cell, block: u32) -> Vec<Observation> {
         let found = self
             .manifest

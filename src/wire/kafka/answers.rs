@@ -1,5 +1,5 @@
-//! What Kafka's nodes answer to the questions of our own connections: leaders, copies, controllers,
-//! logins.
+//! What Kafka's nodes answer to the questions of our own connections: leaders,
+//! copies, controllers, logins.
 //!
 //! Read by [`Fields`], never by decoders that reserve room for what an answer announces: whoever
 //! answers is not trusted, least of all before the login.

@@ -1,8 +1,8 @@
 //! A connection of our own to one Kafka node, behind TLS and logged in where that is said: what
 //! every part of this driver uses that speaks the protocol itself.
 //!
-//! Every answer is bounded in time, as a whole, and in length; what it says is not trusted
-//! ([`super::answers`]).
+//! Every answer is bounded in time, as a whole, and in length;
+//! what it says is not trusted ([`super::answers`]).
 
 use super::answers::{
     METADATA, SASL_AUTHENTICATE, SASL_HANDSHAKE, View, authenticated, handshake, unreadable,
@@ -92,8 +92,8 @@ impl Link {
             Some(error) => {
                 let words = if words.is_empty() { format!("{error:?}") } else { shown(&words) };
                 Err(format!(
-                    "the login was refused: {words}; correct the user, the password or \
-                    `sasl.mechanism`"
+                    "the login was refused: {words}; \
+                    correct the user, the password or `sasl.mechanism`"
                 ))
             }
         }
@@ -130,9 +130,10 @@ impl Link {
     fn broken(&self, error: &io::Error) -> String {
         match error.kind() {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-                "it closed the connection instead of an answer; it may demand TLS or a login \
-                 (`tls` and `sasl` of the target), or be no Kafka broker"
-                    .into()
+                String::from(
+                    "it closed the connection instead of an answer; it may demand TLS or a login \
+                     (`tls` and `sasl` of the target), or be no Kafka broker",
+                )
             }
             ErrorKind::WouldBlock | ErrorKind::TimedOut => {
                 format!(

@@ -12,8 +12,8 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, ProduceRequest};
 
 const PRODUCE: Api = (ApiKey::Produce, 8);
-/// The oldest version of Fetch that Kafka 4 knows, and the simplest: no sessions, no compact
-/// fields.
+/// The oldest version of Fetch that Kafka 4 knows, and the simplest:
+/// no sessions, no compact fields.
 const FETCH: Api = (ApiKey::Fetch, 4);
 /// Of the record batch, up to its records.
 pub const BATCH_HEAD: usize = 61;
@@ -24,8 +24,8 @@ pub const RECORD_TAIL: [u8; 1] = [0];
 /// How long the broker may wait for its copies.
 const ACK_WITHIN_MS: i32 = 300_000;
 
-/// A Produce request around one record: what stands before its value. [`RECORD_TAIL`] stands behind
-/// it.
+/// A Produce request around one record: what stands before its value.
+/// [`RECORD_TAIL`] stands behind it.
 pub fn produce(
     client: &'static str,
     topic: &str,
@@ -123,8 +123,8 @@ pub fn fetch(
     request(client, FETCH, correlation, &fetch)
 }
 
-/// How long the answer is to a Fetch of one partition, up to its records, where no transaction was
-/// aborted.
+/// How long the answer is to a Fetch of one partition, up to its records,
+/// where no transaction was aborted.
 pub const fn fetched_head(topic: &str) -> usize {
     44 + topic.len()
 }
@@ -138,8 +138,8 @@ pub fn fetched_one(answer: &[u8]) -> Walked<(i16, usize)> {
     fetched(&mut fields).map(|(_, code, length)| (code, length))
 }
 
-/// One partition of a Fetch response, as far as its records: its number, its error code, their
-/// length.
+/// One partition of a Fetch response, as far as its records: its number,
+/// its error code, their length.
 fn fetched(fields: &mut Fields<'_>) -> Walked<(i32, i16, usize)> {
     let (index, code) = (fields.i32()?, fields.i16()?);
     fields.take(16)?; // High watermark, last stable offset.
@@ -148,8 +148,8 @@ fn fetched(fields: &mut Fields<'_>) -> Walked<(i32, i16, usize)> {
     Ok((index, code, fields.count()?))
 }
 
-/// Hands out every record of a Fetch response from its partition's position on, and moves the
-/// positions.
+/// Hands out every record of a Fetch response from its partition's position on,
+/// and moves the positions.
 pub fn walk(
     answer: &[u8],
     correlation: i32,

@@ -101,8 +101,8 @@ pub fn floors_in_words(pairs: &[Pair<'_>]) -> Vec<String> {
     let large = pairs.iter().flat_map(|pair| &pair.floors).unique().join(", ");
     if !large.is_empty() {
         sentences.push(format!(
-            "the instrument's floor is a large share of values of {large}: it can hide a difference \
-             and makes none"
+            "the instrument's floor is a large share of values of {large}: it can hide a \
+             difference and makes none"
         ));
     }
     if !above.is_empty() {

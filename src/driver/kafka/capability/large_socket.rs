@@ -101,8 +101,8 @@ impl SocketLarge {
         Ok(())
     }
 
-    /// Asks for `offset` until it is there, whatever its size, and reads as far as the head of its
-    /// batch.
+    /// Asks for `offset` until it is there, whatever its size,
+    /// and reads as far as the head of its batch.
     fn fetch(&mut self, offset: i64) -> Result<BatchHead, LargeRefusal> {
         loop {
             self.correlation += 1;

@@ -12,8 +12,8 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// The client that the mock cluster lives in. Reached by [`RUNNING`] as long as its reflector
-/// lives.
+/// The client that the mock cluster lives in.
+/// Reached by [`RUNNING`] as long as its reflector lives.
 struct MockHost {
     client: BaseProducer<KafkaContext>,
     address: String,

@@ -87,8 +87,8 @@ impl WorkQueue for KafkaWork<'_> {
         Responsibilities {
             counts_tries: "the application, in its memory",
             repeats: "the application, from its memory",
-            sets_aside: "the application (a record acknowledged in the dead letter topic, then the \
-                offset)",
+            sets_aside: "the application (a record acknowledged in the dead letter topic, \
+                then the offset)",
             takes_over: "the broker, once the dead member's session has ended",
             comes_again: "everything since the last commit (auto.commit.interval.ms)",
         }

@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-/// Lines kept: enough to see why a connection failed, small enough for a driver that runs for
-/// hours.
+/// Lines kept: enough to see why a connection failed,
+/// small enough for a driver that runs for hours.
 const LINES: usize = 50;
 
 /// The last lines of every client of one driver. Cloned freely; all clones share the lines.
@@ -22,8 +22,8 @@ pub struct ClientLog(Arc<Mutex<VecDeque<String>>>);
 
 impl ClientLog {
     pub fn add(&self, line: &str) {
-        // Each client is given the settings of both sides; that one side ignores the other's is no
-        // news.
+        // Each client is given the settings of both sides;
+        // that one side ignores the other's is no news.
         if line.contains("property and will be ignored by") {
             return;
         }
@@ -44,8 +44,8 @@ impl ClientLog {
     }
 }
 
-/// What the library calls back. Of a group member: leads each assigned partition to its
-/// [`ConsumerHandle`].
+/// What the library calls back. Of a group member:
+/// leads each assigned partition to its [`ConsumerHandle`].
 #[derive(Default)]
 pub struct KafkaContext {
     pub log: ClientLog,
@@ -139,7 +139,10 @@ mod tests {
         for line in 0..10 * LINES {
             log.add(&format!("line {line}"));
         }
-        log.add("Configuration property group.id is a consumer property and will be ignored by this producer");
+        log.add(
+            "Configuration property group.id is a consumer property \
+            and will be ignored by this producer",
+        );
         assert_eq!(log.0.lock().unwrap().len(), LINES);
         assert_eq!(
             log.explain("no answer"),

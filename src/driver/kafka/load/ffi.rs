@@ -63,8 +63,8 @@ const ABSENT: sys::rd_kafka_msg_status_t =
 /// What the library reports beside messages.
 pub enum Report<'a> {
     /// The end of one message: its slot, when the batch of its report was yielded, and, unless
-    /// acknowledged, why and whether it may be stored all the same: the library follows each
-    /// attempt.
+    /// acknowledged, why and whether it may be stored all the same:
+    /// the library follows each attempt.
     Delivery { slot: u32, at_ns: u64, error: Option<(RDKafkaErrorCode, bool)> },
     /// The client's counters, as JSON.
     Statistics(&'a CStr),
@@ -97,8 +97,8 @@ impl ProducerHandle {
         // once unasked.
         waker.ring();
         // SAFETY: `client` is alive as long as `producer`, which moves into the result; a null
-        // configuration means the client's defaults; the callback's argument outlives it (see
-        // `drop`).
+        // configuration means the client's defaults;
+        // the callback's argument outlives it (see `drop`).
         unsafe {
             let topic =
                 NonNull::new(sys::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut()))?;
@@ -243,8 +243,8 @@ impl ConsumerHandle {
     pub fn pour(&self, topic: &str, partition: i32) -> bool {
         let Ok(topic) = CString::new(topic) else { return false };
         // SAFETY: the partition's queue is reference-counted; the reference taken here is given
-        // back at once, the forwarding stays with the partition and holds its own reference on our
-        // queue.
+        // back at once, the forwarding stays with the partition and holds
+        // its own reference on our queue.
         unsafe {
             let native = self.consumer.client().native_ptr();
             let Some(source) =
@@ -265,8 +265,8 @@ impl ConsumerHandle {
         let consumer = Arc::clone(&self.consumer);
         drop(self);
         let Some(consumer) = Arc::into_inner(consumer) else { return };
-        // The wrapper would close the consumer properly. Its memory, some hundred bytes, is the
-        // price.
+        // The wrapper would close the consumer properly.
+        // Its memory, some hundred bytes, is the price.
         std::mem::forget(consumer);
         // SAFETY: the handle is alive: the wrapper that would have freed it has just been
         // forgotten, so that it is destroyed here only. Its context is never freed, so that no late
@@ -299,8 +299,8 @@ pub struct Reader {
     handle: Arc<ConsumerHandle>,
 }
 
-// SAFETY: the pointers are owned by this value alone, and librdkafka's messages are not bound to a
-// thread.
+// SAFETY: the pointers are owned by this value alone,
+// and librdkafka's messages are not bound to a thread.
 unsafe impl Send for Reader {}
 
 impl Reader {
@@ -331,8 +331,8 @@ impl Reader {
             return 0;
         }
         // SAFETY: the library writes at most `most` pointers into the spare room and says how many;
-        // it never writes a null one, so they are valid `NonNull`s (same layout). They are ours to
-        // destroy.
+        // it never writes a null one, so they are valid `NonNull`s (same layout).
+        // They are ours to destroy.
         unsafe {
             let got = sys::rd_kafka_consume_batch_queue(
                 self.handle.queue.as_ptr(),
@@ -374,8 +374,8 @@ impl Drop for Reader {
     }
 }
 
-/// Lets the groups of a client's own mock cluster form at once; the mock waits three seconds
-/// otherwise.
+/// Lets the groups of a client's own mock cluster form at once;
+/// the mock waits three seconds otherwise.
 pub fn hasten_mock_groups(client: &Client<KafkaContext>) {
     // SAFETY: the mock cluster belongs to the client, which is borrowed; null where there is none.
     unsafe {

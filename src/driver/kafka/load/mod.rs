@@ -1,5 +1,5 @@
-//! The way of the load through Kafka: librdkafka's producers and consumers, with nothing in
-//! between.
+//! The way of the load through Kafka: librdkafka's producers and consumers,
+//! with nothing in between.
 
 pub mod client_log;
 pub mod ffi;

@@ -1,5 +1,5 @@
-//! Kafka's producer side: hands messages to librdkafka and takes its delivery reports, on one
-//! thread.
+//! Kafka's producer side: hands messages to librdkafka and takes its delivery reports,
+//! on one thread.
 //!
 //! The pacing thread serves the reports itself: librdkafka rings a [`Waker`](super::ffi::Waker)
 //! when the first report of a batch is there, which ends a sleep in [`Publisher::wait`] and
@@ -23,8 +23,8 @@ use std::time::Duration;
 
 /// How long a new producer may take to learn who leads the topic's partitions.
 const CONNECT: Duration = Duration::from_secs(30);
-/// A recovery probe looks this often whether anybody listens; the load's clients wait longer each
-/// time.
+/// A recovery probe looks this often whether anybody listens;
+/// the load's clients wait longer each time.
 const KNOCK_MS: &str = "100";
 
 pub struct KafkaPublisher {
@@ -188,8 +188,8 @@ fn add_retries(statistics: &str, retries: &mut BTreeMap<String, u64>) {
         add("requests sent again", number(broker, "txretries"));
         add("requests without an answer in time", number(broker, "req_timeouts"));
     }
-    // A batch that is refused goes back to its partition's queue, which no counter of requests
-    // shows.
+    // A batch that is refused goes back to its partition's queue,
+    // which no counter of requests shows.
     for partition in members(&statistics["topics"]).flat_map(|topic| members(&topic["partitions"]))
     {
         add(
@@ -255,7 +255,10 @@ mod tests {
         for statistics in [
             r#"{"brokers": {"a": {"txretries": 2, "odd": -1e99}, "b": {"txretries": 3}}}"#,
             r#"{"brokers": {"a": {"req_timeouts": 4, "txretries": 0}}}"#,
-            r#"{"topics": {"t": {"partitions": {"0": {"msgs": 5, "txmsgs": 7}, "1": {"msgs": 5, "txmsgs": 4}}}}}"#,
+            concat!(
+                r#"{"topics": {"t": {"partitions": "#,
+                r#"{"0": {"msgs": 5, "txmsgs": 7}, "1": {"msgs": 5, "txmsgs": 4}}}}}"#
+            ),
             "",
             "{",
         ] {

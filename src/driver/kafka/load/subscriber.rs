@@ -111,8 +111,8 @@ impl GroupMember {
         self.reader.take(left_ns.div_ceil(1_000_000) as i32, most)
     }
 
-    /// Hands out what was taken. An error in the place of a record ends it, unless it is
-    /// `forgiven`.
+    /// Hands out what was taken. An error in the place of a record ends it,
+    /// unless it is `forgiven`.
     pub fn each(
         &mut self,
         mut visit: impl FnMut(Record<'_>),

@@ -1,7 +1,7 @@
 //! Reads back what Redis still holds, page by page, without taking it away.
 //!
-//! Pages are bounded in elements and in bytes, so that neither side has to hold a whole stream in a
-//! buffer.
+//! Pages are bounded in elements and in bytes, so that neither side has to hold
+//! a whole stream in a buffer.
 
 use crate::driver::DriverError;
 use crate::driver::redis::load::connection::{Connection, LARGEST_INPUT};
@@ -19,8 +19,8 @@ const PAGE_BYTES: u64 = 16 << 20;
 /// How long one page may take before it is asked for again, where that is done.
 const STEP: Duration = Duration::from_secs(10);
 
-/// An entry of a stream: its id, its fields and their values; none of these where it was trimmed
-/// away.
+/// An entry of a stream: its id, its fields and their values;
+/// none of these where it was trimmed away.
 type StreamEntry = (String, Option<Vec<Vec<u8>>>);
 
 pub struct AuditReader {

@@ -1,8 +1,8 @@
 //! Redis seen from outside: one server, or a primary with replicas that Sentinels watch.
 //!
 //! Every question goes over a connection of its own, past the clients' fault proxy. A server that
-//! does not answer is an error, never a guess: it neither leads nor copies as far as anybody can
-//! tell.
+//! does not answer is an error, never a guess:
+//! it neither leads nor copies as far as anybody can tell.
 
 use crate::driver::capability::ClusterView;
 use crate::driver::redis::endpoint::Endpoint;
@@ -113,8 +113,8 @@ fn in_sync(info: &str) -> u32 {
     info.lines().filter(|line| line.starts_with("slave")).filter(follows).count() as u32
 }
 
-/// Whether the server at `address` is a primary whose copies (so many) all follow, or a copy that
-/// follows.
+/// Whether the server at `address` is a primary whose copies (so many) all follow,
+/// or a copy that follows.
 pub fn redis_linked(address: &str, copies: usize) -> Result<(), String> {
     let info = asked(address)
         .and_then(|mut asked| asked.text(&["INFO", "replication"]))

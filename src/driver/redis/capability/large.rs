@@ -251,8 +251,8 @@ mod tests {
     use std::io::Read;
     use std::net::TcpListener;
 
-    /// A client of a server that answers each connection with `reply`, after it has read `wait`
-    /// bytes.
+    /// A client of a server that answers each connection with `reply`,
+    /// after it has read `wait` bytes.
     fn connection(wait: usize, reply: Vec<u8>) -> Connection {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();

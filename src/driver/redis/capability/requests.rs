@@ -19,8 +19,8 @@ pub fn watched(
     Ok(WatchedSubscriber { subscriber, ask: Box::new(ask) })
 }
 
-/// Commands that consumers send, by what they are for. Publishing, set-up and INFO itself belong to
-/// others.
+/// Commands that consumers send, by what they are for.
+/// Publishing, set-up and INFO itself belong to others.
 fn sort(info: &str) -> Requests {
     let mut requests = Requests::default();
     for line in info.lines() {
@@ -35,8 +35,8 @@ fn sort(info: &str) -> Requests {
             "xreadgroup" | "xread" | "blmpop" | "lmpop" | "blmove" | "lmove" => {
                 requests.fetch += calls
             }
-            // DEL takes the processing list away, which is how a reliable list consumer
-            // acknowledges.
+            // DEL takes the processing list away, which is how a reliable
+            // list consumer acknowledges.
             "xack" | "del" => requests.acknowledge += calls,
             "ping" => requests.keep_alive += calls,
             "subscribe" | "ssubscribe" => requests.other += calls,
@@ -53,8 +53,8 @@ mod tests {
     #[test]
     fn commands_are_sorted_by_purpose() {
         let info = "# Commandstats\r\ncmdstat_xreadgroup:calls=7,usec=1,usec_per_call=0.1\r\n\
-                    cmdstat_xack:calls=3,usec=1\r\ncmdstat_xadd:calls=100,usec=1\r\ncmdstat_ping:calls=1,usec=1\r\n\
-                    cmdstat_client|list:calls=4,usec=1\r\n";
+                    cmdstat_xack:calls=3,usec=1\r\ncmdstat_xadd:calls=100,usec=1\r\n\
+                    cmdstat_ping:calls=1,usec=1\r\ncmdstat_client|list:calls=4,usec=1\r\n";
         assert_eq!(sort(info), Requests { fetch: 7, acknowledge: 3, keep_alive: 1, other: 0 });
         assert_eq!(sort(""), Requests::default());
     }

@@ -218,8 +218,8 @@ impl Connection {
         }
     }
 
-    /// Waits until there is something to read or, with something unsent, room to write; at most
-    /// `limit`.
+    /// Waits until there is something to read or, with something unsent, room to write;
+    /// at most `limit`.
     fn wait(&self, limit: Duration, all_sent: bool) -> Result<(), DriverError> {
         let interest = if all_sent { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
         match poll(&mut [PollFd::new(&self.stream, interest)], Some(&timespec(limit))) {

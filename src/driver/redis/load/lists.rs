@@ -217,8 +217,8 @@ impl ReliableSubscriber {
     }
 
     /// Hands out what was moved to the processing list and never arrived: its newest end, to the
-    /// left. The rest was handed out before, unless nobody knows; then all of it is, a second time
-    /// perhaps.
+    /// left. The rest was handed out before, unless nobody knows;
+    /// then all of it is, a second time perhaps.
     fn take_up_again(
         &mut self,
         patience_ns: u64,

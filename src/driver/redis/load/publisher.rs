@@ -1,5 +1,5 @@
-//! The producer of all three primitives: they differ in the bytes before the payload and in nothing
-//! else.
+//! The producer of all three primitives:
+//! they differ in the bytes before the payload and in nothing else.
 //!
 //! One thread, many sockets, no copy but the one into the socket's buffer. Redis answers each
 //! connection in order, so a queue of slots per connection is all the book-keeping there is.
@@ -128,8 +128,8 @@ impl RedisPublisher {
     }
 }
 
-/// Proves that the server answers, then asks it not to. What follows has no answer, this request
-/// included.
+/// Proves that the server answers, then asks it not to.
+/// What follows has no answer, this request included.
 pub fn silence(connection: &mut Connection) -> Result<(), DriverError> {
     connection.query::<Value>("PING", &redis::cmd("PING"))?;
     connection.collect(redis::cmd("CLIENT").arg("REPLY").arg("OFF"));

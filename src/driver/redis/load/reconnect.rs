@@ -50,8 +50,8 @@ impl<T: Send + 'static> Reconnect<T> {
         &self.why
     }
 
-    /// The new connection, if it is there. Waits for it until `until_ns`; not at all when that has
-    /// passed.
+    /// The new connection, if it is there. Waits for it until `until_ns`;
+    /// not at all when that has passed.
     pub fn poll(&mut self, clock: &Clock, until_ns: u64, retries: &mut Retries) -> Option<T> {
         loop {
             let Some(under_way) = &self.under_way else {

@@ -37,8 +37,8 @@ pub fn make_groups(
     Ok(())
 }
 
-/// Asks for entries after `from`, blocking in the server for `left`; not at all when nothing is
-/// left.
+/// Asks for entries after `from`, blocking in the server for `left`;
+/// not at all when nothing is left.
 pub fn read(place: &ConsumerPlace, from: &str, left: Duration) -> Cmd {
     let mut command = cmd("XREADGROUP");
     command.arg("GROUP").arg(&place.group).arg(&place.consumer).arg("COUNT").arg(place.batch);
@@ -74,11 +74,11 @@ pub struct StreamSubscriber {
     acks_due: usize,
     /// Whether an XREADGROUP is under way.
     reading: bool,
-    /// The last XREADGROUP as bytes, and whether it caught up, blocked, and for how many ms: for the
-    /// next, which is mostly the same. Encoding it anew took a tenth of the CPU of a message.
+    /// The last XREADGROUP as bytes, and whether it caught up, blocked, and for how many ms:
+    /// for the next, which is mostly the same. Encoding it anew took a tenth of a message's CPU.
     question: (Option<(bool, bool, u128)>, Vec<u8>),
-    /// After a lost connection, until nothing is left: read what the group has given us and nobody
-    /// saw.
+    /// After a lost connection, until nothing is left:
+    /// read what the group has given us and nobody saw.
     catching_up: bool,
 }
 
@@ -257,8 +257,9 @@ mod tests {
 
     #[test]
     fn a_batch_is_handed_out_and_its_ids_are_kept() {
-        let reply =
-            b"*1\r\n*2\r\n$1\r\nk\r\n*2\r\n*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nd\r\n$2\r\nhi\r\n*2\r\n$3\r\n1-1\r\n*-1\r\n";
+        let reply = b"*1\r\n*2\r\n$1\r\nk\r\n*2\r\n\
+            *2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nd\r\n$2\r\nhi\r\n\
+            *2\r\n$3\r\n1-1\r\n*-1\r\n";
         let (keys, mut waiting, mut seen) =
             (vec!["k".to_owned()], [Unacknowledged::default()], vec![]);
         let mut sink = |incoming: Incoming<'_>| seen.push(incoming.payload.to_vec());

@@ -1,5 +1,5 @@
-//! Redis Lists: a queue whose elements go to one consumer each, popped, or moved to a list of its
-//! own.
+//! Redis Lists: a queue whose elements go to one consumer each, popped,
+//! or moved to a list of its own.
 
 use super::{Connected, LargeCommands, Primitive, Sink, WorkerParts};
 use crate::driver::capability::ReplayFrom;
@@ -89,8 +89,8 @@ impl Primitive for Lists {
         LargeCommands { ask: Some(cmd("LPOP").arg(key).take()), ..LargeCommands::default() }
     }
 
-    /// A list has no position: every read begins at what is left, and whoever comes late takes that
-    /// too.
+    /// A list has no position: every read begins at what is left,
+    /// and whoever comes late takes that too.
     fn rewind(&self, _: &RedisDriver, _: u16, _: bool) -> Result<(), DriverError> {
         Ok(())
     }
@@ -122,8 +122,8 @@ impl Primitive for Lists {
         let reliable = Responsibilities {
             sets_aside: "the application (one EVAL: LREM from its processing list, LPUSH to the \
                 dead letter list)",
-            takes_over: "the application, once it knows who died (LMOVE back from that processing \
-                list)",
+            takes_over: "the application, once it knows who died \
+                (LMOVE back from that processing list)",
             comes_again: "what was not yet removed from the processing list (LREM)",
             ..popped
         };

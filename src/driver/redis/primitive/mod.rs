@@ -81,8 +81,8 @@ pub trait Primitive: Send + Sync {
     fn consumer(&self, connection: Connection, place: ConsumerPlace) -> Box<dyn RedisConsumer>;
     /// The same through redis-rs.
     fn library_consumer(&self, endpoint: &Endpoint, place: ConsumerPlace) -> Connected;
-    /// What counts the elements that the server keeps under a key; `None`: it keeps them for each
-    /// connection.
+    /// What counts the elements that the server keeps under a key;
+    /// `None`: it keeps them for each connection.
     fn length(&self) -> Option<&'static str> {
         None
     }

@@ -30,8 +30,8 @@ impl Primitive for PubSub {
     }
 
     fn acknowledgement(&self) -> Result<&'static str, &'static str> {
-        Err("Pub/Sub keeps nothing; the reply to PUBLISH promises nothing; no acknowledgement by \
-            consumers")
+        Err("Pub/Sub keeps nothing; the reply to PUBLISH promises nothing; \
+            no acknowledgement by consumers")
     }
 
     fn at_most_once(&self) -> bool {

@@ -1,5 +1,5 @@
-//! Redis Streams: a log that consumer groups read, and that keeps account of what they have
-//! pending.
+//! Redis Streams: a log that consumer groups read,
+//! and that keeps account of what they have pending.
 
 use super::{Connected, LargeCommands, Primitive, Sink, WorkerParts};
 use crate::driver::capability::ReplayFrom;

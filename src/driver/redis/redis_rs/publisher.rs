@@ -2,8 +2,8 @@
 //! application; the crate writes what has gathered and matches the replies.
 //!
 //! The crate's runtime has a thread of its own: tokio's timers know milliseconds, and the pacing
-//! thread must wake to the microsecond. Order is kept: requests begin in the order of their
-//! sending.
+//! thread must wake to the microsecond.
+//! Order is kept: requests begin in the order of their sending.
 
 use super::stream::Unanswered;
 use super::{connect, describe, failed, runtime};

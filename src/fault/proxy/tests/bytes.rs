@@ -1,5 +1,5 @@
-//! Every byte arrives once, in order and whole, whatever happened on the way; and the ends are told
-//! apart.
+//! Every byte arrives once, in order and whole, whatever happened on the way;
+//! and the ends are told apart.
 
 use super::*;
 use crate::payload::{Envelope, FULL, Reading, read};

@@ -1,5 +1,5 @@
-//! The proxy between real sockets on loopback. Margins are wide: the machine may be busy with other
-//! things.
+//! The proxy between real sockets on loopback.
+//! Margins are wide: the machine may be busy with other things.
 
 mod bytes;
 mod cuts;

@@ -1,8 +1,8 @@
 //! The comparison table as one figure: a panel for each claim in the form that suits it, its
 //! verdict in words above.
 //!
-//! Panels are figures of their own: a page shows each beside its numbers, the picture shows them
-//! all.
+//! Panels are figures of their own: a page shows each beside its numbers,
+//! the picture shows them all.
 
 mod curves;
 mod dots;

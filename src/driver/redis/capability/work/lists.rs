@@ -1,6 +1,6 @@
 //! A worker on a list. Reliable: each element is moved to a processing list of this worker's own
-//! and removed from there when it is done or set aside. Popped: it is gone from the broker once
-//! taken.
+//! and removed from there when it is done or set aside.
+//! Popped: it is gone from the broker once taken.
 //!
 //! Redis neither counts tries nor knows how long an element has been worked on: both live in this
 //! worker's memory and die with it. An element is removed by its value, so two equal ones would be

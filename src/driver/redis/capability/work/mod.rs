@@ -110,8 +110,8 @@ impl WorkQueue for RedisWork<'_> {
 struct WorkConnection {
     connection: Connection,
     clock: Clock,
-    /// Commands, each with the number of the message that lies among the dead letters once it is
-    /// done.
+    /// Commands, each with the number of the message that lies among
+    /// the dead letters once it is done.
     decided: Vec<(Cmd, Option<u64>)>,
 }
 

@@ -96,8 +96,8 @@ impl StreamWorker {
             pending.map(|entry| (entry.id, entry.times_delivered)).collect();
         let found = claimed.len();
         for entry in claimed {
-            // Claimed at least once, so delivered at least twice, should the count not be among
-            // them.
+            // Claimed at least once, so delivered at least twice,
+            // should the count not be among them.
             let attempt = counts.get(&entry.id).map_or(2, |count| *count as u32);
             self.hand_out(entry, attempt, sink);
         }

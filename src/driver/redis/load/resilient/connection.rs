@@ -34,8 +34,8 @@ pub struct DeliveryBooks {
 /// How a publisher treats its messages.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryRules {
-    /// Whether what may have been received is sent again. Not for PUBLISH, which promises at most
-    /// once.
+    /// Whether what may have been received is sent again.
+    /// Not for PUBLISH, which promises at most once.
     pub again: bool,
     /// Whether the server answers (`CLIENT REPLY`).
     pub answers: bool,
@@ -64,8 +64,8 @@ struct PendingMessage {
 /// What an error reply means for its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RefusalKind {
-    /// It was not executed, and will not be at this server for now: another may be the primary by
-    /// now.
+    /// It was not executed, and will not be at this server for now:
+    /// another may be the primary by now.
     Elsewhere,
     /// It was not executed for want of something that may come back.
     Later,
@@ -78,8 +78,8 @@ impl RefusalKind {
     /// command runs.
     fn of(error: &[u8]) -> Self {
         match error.split(|byte| *byte == b' ').next().unwrap_or_default() {
-            // A primary without its replicas may have been replaced while it could not hear of
-            // that.
+            // A primary without its replicas may have been replaced
+            // while it could not hear of that.
             b"LOADING" | b"READONLY" | b"MASTERDOWN" | b"NOREPLICAS" => Self::Elsewhere,
             b"OOM" | b"MISCONF" | b"TRYAGAIN" | b"CLUSTERDOWN" | b"BUSY" => Self::Later,
             _ => Self::Never,
@@ -324,8 +324,8 @@ impl ResilientConnection {
         self.reconnect.begin(self.clock.now_ns(), why);
     }
 
-    /// The connection is gone: what it owed an answer is in doubt, and waits again where that is
-    /// allowed.
+    /// The connection is gone: what it owed an answer is in doubt,
+    /// and waits again where that is allowed.
     fn lose(&mut self, why: String, books: &mut DeliveryBooks) {
         let (written, at_ns) = (self.bytes_written(), self.clock.now_ns());
         let (mut kept, mut again) = (VecDeque::with_capacity(self.written.len()), 0);

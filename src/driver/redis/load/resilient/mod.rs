@@ -1,5 +1,5 @@
-//! Clients that outlive their connections, for runs that break them: only where the scenario sets
-//! `load.deadline`.
+//! Clients that outlive their connections, for runs that break them:
+//! only where the scenario sets `load.deadline`.
 //!
 //! [`ResilientPublisher`] tries again to have each message taken until `load.deadline` after its
 //! sending, over lost connections and fail-overs, as librdkafka does by itself. What was in doubt

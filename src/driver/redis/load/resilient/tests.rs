@@ -161,8 +161,8 @@ fn a_server_that_refuses_is_asked_with_one_message_not_with_all_that_waits() {
     all_acked(&publish(publisher.as_mut(), &clock, 300));
     whole_and_in_order(&numbers(&server.stored()), 300);
     let in_vain = server.log().iter().filter(|(_, text)| text.starts_with("XADD")).count() - 300;
-    // All that was in flight once; so many pauses fit into the time at most, on each of two
-    // connections.
+    // All that was in flight once; so many pauses fit into the time at most,
+    // on each of two connections.
     assert!((32..=32 + 2 * 10).contains(&in_vain), "{in_vain}");
 }
 
