@@ -7,7 +7,6 @@
 use super::manifest::{Storage, SyncCost};
 use super::summary::Survives;
 use crate::model::{System, Told};
-use crate::record::SILENCE_NS;
 
 /// The word that stands for a variant in our JSON files.
 pub fn name(variant: &impl serde::Serialize) -> String {
@@ -93,13 +92,12 @@ pub fn time(ns: f64) -> String {
     format!("{} {}", unit.of(ns), unit.name())
 }
 
-/// A value as `words` has it, or that there was no interruption: shorter than can be seen, or as
-/// long as the longest pause.
+/// A value as `words` has it, or that there was no interruption longer than can be seen: an only
+/// broker that was killed and is back at once was interrupted, if for less.
 pub fn told(told: Told<f64>, words: impl FnOnce(f64) -> String) -> String {
     match told {
         Told::Value(value) => words(value),
-        Told::AtMost(bound) if bound <= SILENCE_NS as f64 => "never interrupted".to_owned(),
-        Told::AtMost(bound) => format!("never interrupted (pauses ≤ {})", time(bound)),
+        Told::AtMost(bound) => format!("never interrupted for over {}", time(bound)),
     }
 }
 
