@@ -2,16 +2,17 @@
 //!
 //! Plain load gives the figures that the row names, and what its faults cost; an experiment gives
 //! what it observed. A block that the harness spoilt has no value; neither has a latency of an
-//! overloaded one, since a percentile of a saturated system is no property of it. Both stay visible
-//! as blocks without value.
+//! overloaded or violated one, since a percentile of a saturated system is no property of it. Both
+//! stay visible as blocks without value.
 
 use super::data::empty_cell;
 use super::faults;
 use super::tries;
 use crate::model::{Aggregate, Measure, Point, Told, Unit};
-use crate::result::words::{name, survival};
+use crate::result::words::{name, survival, time};
 use crate::result::{
-    BlockValue, CellOutcome, CellSummary, ComparedCell, Kind, Summary, Survives, measured,
+    BlockValue, CellOutcome, CellSummary, ComparedCell, Kind, LatencyValue, Summary, Survives,
+    latency_value, measured,
 };
 use crate::stats::compare::LEAST_BLOCKS;
 use crate::stats::{over_blocks, told_over_blocks};
@@ -62,17 +63,17 @@ fn plain_cell(group: &[&CellSummary], measure: Measure, run: &str) -> ComparedCe
 
 fn block_value(cell: &CellSummary, measure: Measure) -> BlockValue {
     let latency = measure.latency();
-    let saturated = latency.is_some() && cell.outcome == CellOutcome::Overloaded;
+    let saturated = latency.is_some() && cell.outcome.spoils_latency();
     // Neither a rate nor a latency is ever zero: nothing went through.
     let nothing = |value: &f64| measure.metric.over_blocks == Aggregate::Geometric && *value <= 0.0;
     let value = measured(measure, cell).filter(|value| cell.valid && !saturated && !nothing(value));
     let mut because = what_happened(cell);
     if because.is_empty() && value.is_none() {
-        because = match latency {
-            Some(_) => "fewer than 10 samples beyond the quantile",
-            None => "nothing carried end to end",
-        }
-        .to_owned();
+        because = match (latency, latency_value(measure, cell)) {
+            (_, Some(LatencyValue::AtLeast(ns))) => format!("more than {}", time(ns)),
+            (Some(_), _) => "fewer than 10 samples beyond the quantile".to_owned(),
+            (None, _) => "nothing carried end to end".to_owned(),
+        };
     }
     let floor = || {
         let quantile = measure.to_string().rsplit_once('.')?.1.to_owned();

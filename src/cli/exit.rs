@@ -4,7 +4,7 @@
 //! of [`Code`] counts.
 
 use crate::environment::EnvironmentError;
-use crate::result::{Fault, Judged, ResultError, Status, Summary};
+use crate::result::{CellOutcome, CellSummary, Fault, Judged, ResultError, Status, Summary};
 use crate::study::{StudyError, is_refusal};
 use crate::yaml::ScenarioError;
 use clap::ValueEnum;
@@ -18,7 +18,7 @@ pub enum Code {
     Interrupted = 130,
     /// a fault was not applied, or not taken back
     Fault = 15,
-    /// measurement invalid, or a broker died
+    /// measurement invalid, nothing carried at all, or a broker died
     Invalid = 13,
     /// the declared guarantee was violated
     Guarantee = 14,
@@ -109,13 +109,18 @@ pub fn of_run(status: Status, summary: &Summary, thresholds_held: bool) -> Code 
         Status::Interrupted => Code::Interrupted,
         _ if summary.cells.iter().flat_map(|cell| &cell.faults).any(Fault::failed) => Code::Fault,
         Status::Invalid | Status::Failed => Code::Invalid,
-        Status::Complete if summary.cells.iter().any(|cell| !cell.valid) => Code::Invalid,
+        Status::Complete if summary.cells.iter().any(spoilt) => Code::Invalid,
         Status::Complete if summary.cells.iter().any(|cell| cell.judged == Some(Judged::Fail)) => {
             Code::Guarantee
         }
         Status::Complete if !thresholds_held => Code::Threshold,
         Status::Complete => Code::Fine,
     }
+}
+
+/// Nothing was measured: by the harness's fault, or as nothing came through.
+fn spoilt(cell: &CellSummary) -> bool {
+    !cell.valid || cell.outcome == CellOutcome::Stalled
 }
 
 /// The one that counts where several commands of one call end differently.
@@ -136,6 +141,17 @@ mod tests {
         assert_eq!(worst([]), Code::Fine);
         assert_eq!(Code::from_number(Code::Guarantee as u8), Code::Guarantee);
         assert_eq!(Code::from_number(99), Code::Internal);
+    }
+
+    #[test]
+    fn a_cell_through_which_nothing_came_is_never_green() {
+        let summary = |outcome| Summary {
+            cells: vec![CellSummary { valid: true, outcome, ..CellSummary::default() }],
+            ..Summary::default()
+        };
+        let code = |outcome| of_run(Status::Complete, &summary(outcome), true);
+        assert_eq!(code(CellOutcome::Stalled), Code::Invalid);
+        assert_eq!(code(CellOutcome::Overloaded), Code::Fine);
     }
 
     #[test]

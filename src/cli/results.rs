@@ -5,7 +5,8 @@ use super::exit::{Code, Failure};
 use super::{Outcome, out, width};
 use crate::model::Told;
 use crate::result::{
-    CellSummary, Comparison, Fault, Judged, Kind, Manifest, RunFolder, Summary, files, words,
+    CellOutcome, CellSummary, Comparison, Fault, Judged, Kind, Manifest, Quantiles, RunFolder,
+    Summary, files, words,
 };
 use crate::sanitize;
 use crate::{claims, export as formats, report as rendering};
@@ -114,6 +115,11 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
         for reason in &cell.invalid_because {
             text += &one_line(format!("invalid: {name}: {reason}"));
         }
+        text += &outcome(cell, &name).map_or_else(String::new, one_line);
+        for (reason, count) in &cell.failures {
+            let count = words::grouped(*count);
+            text += &one_line(format!("failed: {name}: {reason} ×{count}"));
+        }
         for fault in &cell.faults {
             text += &one_line(format!("fault: {name}: {}", fault_text(fault)));
         }
@@ -152,7 +158,7 @@ fn one_line(text: String) -> String {
 type Column = (&'static str, fn(&CellSummary) -> String);
 
 /// Of plain load. Names come first.
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [Column; 14] = [
     ("system", |cell| cell.label.clone()),
     ("cell", |cell| cell.cell.clone()),
     ("block", |cell| cell.block.to_string()),
@@ -164,20 +170,20 @@ const COLUMNS: [Column; 13] = [
     ("goodput/s", |cell| {
         cell.rates.goodput_per_s.map_or("-".into(), |rate| words::grouped(rate as u64))
     }),
-    ("publish p50", |cell| time(cell.latency.publish.as_ref().and_then(|publish| publish.p50_ns))),
-    ("p99", |cell| time(cell.latency.publish.as_ref().and_then(|publish| publish.p99_ns))),
-    ("end-to-end p50", |cell| {
-        time(cell.latency.end_to_end.as_ref().and_then(|whole| whole.p50_ns))
-    }),
-    ("p99", |cell| time(cell.latency.end_to_end.as_ref().and_then(|whole| whole.p99_ns))),
+    ("publish p50", |cell| time(cell.latency.publish.as_ref(), "p50")),
+    ("p99", |cell| time(cell.latency.publish.as_ref(), "p99")),
+    ("end-to-end p50", |cell| time(cell.latency.end_to_end.as_ref(), "p50")),
+    ("p99", |cell| time(cell.latency.end_to_end.as_ref(), "p99")),
+    ("failed", |cell| count(cell.counts.failed)),
     ("lost", |cell| count(cell.counts.lost)),
     ("dup", |cell| count(cell.counts.duplicate)),
     ("reord", |cell| count(cell.counts.reordered)),
     ("CPU/msg", |cell| cell.resources.client_cpu_ns_per_message.map_or("-".into(), words::time)),
 ];
 
-fn time(ns: Option<u64>) -> String {
-    ns.map_or("-".into(), |ns| words::time(ns as f64))
+fn time(latency: Option<&Quantiles>, name: &str) -> String {
+    let value = latency.and_then(|latency| latency.value(name));
+    value.map_or("-".into(), |value| value.words(words::time))
 }
 
 fn count(messages: Option<u64>) -> String {
@@ -214,6 +220,13 @@ fn cannot(cell: &CellSummary) -> Option<&str> {
         [only] if cell.experiment.is_none() && only.kind == Kind::Cannot => Some(&only.text),
         _ => None,
     }
+}
+
+/// Why the outcome of a cell is not `ok`.
+fn outcome(cell: &CellSummary, name: &str) -> Option<String> {
+    let because = cell.outcome_because.join("; ");
+    let told = cell.outcome != CellOutcome::Ok && !because.is_empty();
+    told.then(|| format!("{}: {name}: {because}", words::name(&cell.outcome)))
 }
 
 /// How a cell was judged, where there is something to say about it.

@@ -162,8 +162,10 @@ impl<'a> CellRun<'a, '_> {
             let log = join_all(fault_timeline)?.pop().unwrap_or_default();
             self.tell(&news);
             self.await_consumers(control, driver.acknowledges(), &produced, &mut telemetry);
+            let collected_ns = clock.now_ns();
             drop(release);
-            Ok(Reports { start_ns, error, produced, consumed: join_all(consumers)?, log })
+            let consumed = join_all(consumers)?;
+            Ok(Reports { start_ns, collected_ns, error, produced, consumed, log })
         })?;
         telemetry.absorb();
         let audited = load.audit && !interrupted.load(Relaxed) && reports.error.is_none();
@@ -345,6 +347,8 @@ pub fn settling_timer(cell: &Cell) -> Latency {
 
 pub struct Reports {
     pub start_ns: u64,
+    /// Until when consumers were waited for.
+    pub collected_ns: u64,
     pub error: Option<String>,
     pub produced: Vec<ProducerReport>,
     pub consumed: Vec<ConsumerReport>,

@@ -209,8 +209,7 @@ impl Consumer<'_> {
         }
         totals.consumed.add(done_ns, 1);
         totals.last_ns = totals.last_ns.max(done_ns);
-        let counted_ns = if self.timed { envelope.planned_ns } else { done_ns };
-        totals.window_consumed += u64::from(control.in_window(counted_ns));
+        totals.window_consumed += u64::from(control.in_window(done_ns));
         // With several subscriptions a message has arrived once the last of them has it.
         if self.timed && self.deliveries.is_last(producer, lane, sequence) {
             let latency = message.received_ns.saturating_sub(envelope.planned_ns);

@@ -4,8 +4,11 @@
 //! broker: a result.
 
 use crate::record::Counted;
+use crate::result::words::grouped;
 use crate::result::{Blame, CellOutcome, Gate};
 use crate::stats::{Second, halves, steady_halves};
+use itertools::Itertools;
+use std::collections::BTreeMap;
 
 /// What the gates look at. All of the measured window unless said otherwise.
 pub struct Evidence {
@@ -29,6 +32,10 @@ pub struct Evidence {
     pub settled: bool,
     pub acknowledges: bool,
     pub unanswered: u64,
+    /// Of the window: acknowledged, or received where a reply promises nothing.
+    pub arrived: u64,
+    /// Reasons of failed and indeterminate messages, over the whole run.
+    pub failures: BTreeMap<String, u64>,
     /// Whether faults were planned: then an outage is what was asked for, and what came of it has
     /// figures of its own.
     pub faults: bool,
@@ -44,6 +51,10 @@ const STEAL_SHARE: f64 = 0.05;
 const PACER_SHARE: f64 = 0.95;
 /// Acknowledged in time must be this share of what was offered.
 const REACHED: f64 = 0.99;
+/// This share of what was sent may be refused.
+const REFUSED: f64 = 0.01;
+/// So many reasons are told.
+const REASONS: usize = 3;
 
 /// Every gate with its value, the outcome, and why it is not `ok`.
 pub fn judge(evidence: &Evidence) -> (Vec<Gate>, CellOutcome, Vec<String>) {
@@ -121,16 +132,20 @@ fn broker_gates(e: &Evidence) -> Vec<(Gate, CellOutcome)> {
         "lost {}, broker_lost {broker_lost}, corrupt {}, reordered {}, foreign {}, phantom {}",
         c.lost, c.corrupt, c.reordered, c.foreign, c.phantom
     );
-    let mut gates = vec![broker(
-        CellOutcome::Violated,
-        "nothing-lost-or-disordered",
-        harm == 0,
-        found,
-        "0 of each",
-    )];
+    let mut gates = vec![
+        arrived(e),
+        broker(CellOutcome::Violated, "nothing-lost-or-disordered", harm == 0, found, "0 of each"),
+    ];
     if e.faults {
         return gates;
     }
+    gates.push(broker(
+        CellOutcome::Overloaded,
+        "refused",
+        c.failed as f64 <= REFUSED * c.sent as f64,
+        reasons(&e.failures, c.failed),
+        "1 % of what was sent",
+    ));
     if e.open {
         let share = e.acked_in_time as f64 / (e.window_planned as f64).max(1.0);
         let found = format!("{} of the offered load in time", percent(share));
@@ -179,6 +194,41 @@ fn broker_gates(e: &Evidence) -> Vec<(Gate, CellOutcome)> {
     gates
 }
 
+/// Something must come through, also where faults were injected.
+fn arrived(e: &Evidence) -> (Gate, CellOutcome) {
+    // The closed model always has one to send.
+    let asked = !e.open || e.window_planned > 0;
+    let told = e.acknowledges || e.subscriptions > 0;
+    let what = if e.acknowledges { "acknowledged" } else { "received" };
+    let held = !asked || !told || e.arrived > 0;
+    let found = if held {
+        format!("{} {what}", grouped(e.arrived))
+    } else {
+        let why = if e.failures.is_empty() { String::new() } else { ": ".to_owned() };
+        format!("nothing was {what}{why}{}", words(&e.failures))
+    };
+    (gate("carried", Blame::Broker, held, found, "at least one message"), CellOutcome::Stalled)
+}
+
+/// `OOM command not allowed ×12,345`; the most frequent reasons.
+fn words(failures: &BTreeMap<String, u64>) -> String {
+    let mut all: Vec<(&String, &u64)> = failures.iter().collect();
+    all.sort_by(|a, b| b.1.cmp(a.1));
+    let told = all.iter().take(REASONS);
+    let told = told.map(|(reason, count)| format!("{reason} ×{}", grouped(**count))).join(", ");
+    match all.len().saturating_sub(REASONS) {
+        0 => told,
+        more => format!("{told}, {more} more reasons"),
+    }
+}
+
+fn reasons(failures: &BTreeMap<String, u64>, failed: u64) -> String {
+    match words(failures) {
+        none if none.is_empty() => format!("{} messages", grouped(failed)),
+        words => words,
+    }
+}
+
 fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
@@ -209,6 +259,8 @@ mod tests {
             settled: true,
             acknowledges: true,
             unanswered: 0,
+            arrived: 100,
+            failures: BTreeMap::new(),
             faults: false,
         }
     }
@@ -244,6 +296,37 @@ mod tests {
         assert_eq!(failed(&lagging), (vec!["schedule-lag".to_owned()], CellOutcome::Ok));
         let unbalanced = Evidence { sent_by_counter: 101, ..evidence() };
         assert_eq!(failed(&unbalanced), (vec!["books-balance".to_owned()], CellOutcome::Ok));
+    }
+
+    #[test]
+    fn what_was_refused_says_why_before_what_followed() {
+        let counted = Counted { acked: 60, failed: 40, delivered: 60, ..evidence().counted };
+        let failures = BTreeMap::from([("OOM command not allowed".into(), 40)]);
+        let refused = Evidence { counted, acked_in_time: 60, failures, ..evidence() };
+        let (_, outcome, because) = judge(&refused);
+        assert_eq!(outcome, CellOutcome::Overloaded);
+        assert_eq!(because[0], "refused: OOM command not allowed ×40 (limit 1 % of what was sent)");
+        assert!(because[1].starts_with("rate-reached"), "{because:?}");
+        let closed = Evidence { open: false, ..refused };
+        assert_eq!(judge(&closed).1, CellOutcome::Overloaded, "as fast as it is refused");
+        assert_eq!(judge(&Evidence { faults: true, ..closed }).1, CellOutcome::Ok);
+    }
+
+    #[test]
+    fn a_cell_through_which_nothing_came_is_never_green() {
+        let counted = Counted { acked: 0, failed: 100, delivered: 0, ..evidence().counted };
+        let failures = BTreeMap::from([("OOM".into(), 100)]);
+        let none = Evidence { counted, arrived: 0, failures, faults: true, ..evidence() };
+        let (_, outcome, because) = judge(&none);
+        assert_eq!(outcome, CellOutcome::Stalled);
+        assert!(because[0].contains("nothing was acknowledged: OOM ×100"), "{because:?}");
+        let silent = Evidence { acknowledges: false, open: false, ..none };
+        assert!(judge(&silent).2[0].contains("nothing was received"));
+        let nobody = Evidence { subscriptions: 0, ..silent };
+        assert_eq!(judge(&nobody).1, CellOutcome::Ok, "nobody could tell");
+        let nothing_due =
+            Evidence { subscriptions: 1, open: true, window_planned: 0, faults: true, ..nobody };
+        assert_eq!(judge(&nothing_due).1, CellOutcome::Ok);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod audit;
 mod cell_run;
+mod censored;
 mod collect;
 mod consume;
 mod control;

@@ -2,6 +2,7 @@
 //! nothing derived stored.
 
 use super::cell_run::{Reports, settling_timer};
+use super::censored::Deadlines;
 use super::collect::Telemetry;
 use super::consume::ConsumerReport;
 use super::control::{Context, Control};
@@ -12,10 +13,11 @@ use super::publish::ProducerReport;
 use super::recovery::FaultObservations;
 use super::totals::Totals;
 use crate::driver::DriverError;
-use crate::model::metric;
+use crate::model::{Latency, Statistic, metric};
 use crate::record::{AuditBook, Books, Consumed, Counted, PerSecond, SECOND_NS, Timings};
 use crate::result::{
-    CellOutput, CellRecord, Counts, Description, Fault, Observation, Resources, WindowRow,
+    CellOutput, CellRecord, Censored, Counts, Description, Distribution, Fault, Observation,
+    Resources, WindowRow,
 };
 use crate::scenario::{Cell, Load, Model, cannot_promise};
 use std::collections::BTreeMap;
@@ -29,22 +31,17 @@ type Window = Option<(u64, u64)>;
 pub fn output(
     of: Context<'_>,
     description: Description,
-    reports: Reports,
+    mut reports: Reports,
     audit: Option<AuditBook>,
     mut telemetry: Telemetry,
 ) -> CellOutput {
     let Context { cell, driver, control, .. } = of;
-    let Reports { start_ns, error, produced, consumed, log } = reports;
     let (load, now_ns) = (&cell.load, of.clock.now_ns());
+    let start_ns = reports.start_ns;
+    let log = std::mem::take(&mut reports.log);
     telemetry.events.extend(log.events);
     telemetry.events.sort_by_key(|event| event.at_ns);
-    let mut collected = Collected {
-        books: Books { audit, acknowledges: driver.acknowledges(), ..Books::default() },
-        error,
-        ..Collected::default()
-    };
-    collected.producers(produced);
-    collected.consumers(load, consumed);
+    let mut collected = Collected::of(of, reports, audit, &telemetry);
     let window = measured_window(load, control, collected.totals.last_ns, now_ns);
     let load_end_ns = load_end(load, start_ns, window, now_ns).min(control.stop_sending_at());
     let faults = collected.faults(cell, log.faults.into_iter().chain(driver.played()), load_end_ns);
@@ -82,7 +79,7 @@ pub fn output(
         // floor there is.
         floor: floor_of(own_lag),
         saturated_samples: telemetry.saturated,
-        censored: totals.unanswered,
+        censored: collected.censored.clone(),
         window_acked: totals.window_acked,
         window_consumed: totals.window_consumed,
         window_sent: totals.window_sent,
@@ -112,10 +109,32 @@ struct Collected {
     seen: FaultObservations,
     failures: BTreeMap<String, u64>,
     retries: BTreeMap<String, u64>,
+    deadlines: Deadlines,
+    censored: BTreeMap<Latency, Censored>,
     error: Option<String>,
 }
 
 impl Collected {
+    /// What all threads reported, put together.
+    fn of(
+        of: Context<'_>,
+        reports: Reports,
+        audit: Option<AuditBook>,
+        telemetry: &Telemetry,
+    ) -> Self {
+        let (load, acknowledges) = (&of.cell.load, of.driver.acknowledges());
+        let mut all = Self {
+            books: Books { audit, acknowledges, ..Books::default() },
+            error: reports.error,
+            deadlines: Deadlines::of_consumers(reports.collected_ns),
+            ..Self::default()
+        };
+        all.producers(reports.produced);
+        all.consumers(load, reports.consumed);
+        all.censored = all.deadlines.censored(&all.totals, telemetry, load.subscriptions > 0);
+        all
+    }
+
     fn producers(&mut self, reports: Vec<ProducerReport>) {
         for (report, producer) in reports.into_iter().zip(0..) {
             self.seen.add_producer(producer, &report.tenths, report.traces);
@@ -123,6 +142,7 @@ impl Collected {
             // Equal bounds: adding cannot fail.
             let _ = self.own_lag.add(&*report.own_lag);
             self.cpu.push(report.cpu);
+            self.deadlines.producer(report.waited);
             for (reason, count) in report.failures {
                 *self.failures.entry(reason).or_default() += count;
             }
@@ -219,12 +239,23 @@ fn evidence(
             .rfind(|row| row.start_ns / SECOND_NS < second)
             .map_or(0, |row| row.backlog_messages)
     };
-    let reported = telemetry.measured(settling_timer(cell));
+    let timer = settling_timer(cell);
+    let recorded = telemetry.measured(timer);
+    let reported =
+        Distribution::of(&recorded, collected.censored.get(&timer).copied().unwrap_or_default());
     let quantile = crate::stats::highest_quantile(&cell.primary, own_lag.len());
     let lag = (open && !reported.is_empty()).then(|| {
         let share = quantile.share();
-        (quantile.to_string(), own_lag.value_at_quantile(share), reported.value_at_quantile(share))
+        let value = reported.statistic(Statistic::Quantile(quantile));
+        // Of very few messages no quantile is shown.
+        let value =
+            value.map_or_else(|| recorded.value_at_quantile(share), |value| value.least() as u64);
+        (quantile.to_string(), own_lag.value_at_quantile(share), value)
     });
+    let arrived = match books.acknowledges {
+        true => totals.window_acked.max(telemetry.measured(Latency::Service).len()),
+        false => totals.window_consumed.max(telemetry.measured(Latency::EndToEnd).len()),
+    };
     Evidence {
         open,
         counted,
@@ -240,6 +271,8 @@ fn evidence(
         settled: telemetry.settled || window.is_none(),
         acknowledges: books.acknowledges,
         unanswered: totals.unanswered,
+        arrived,
+        failures: collected.failures.clone(),
         faults: !cell.faults.is_empty(),
     }
 }

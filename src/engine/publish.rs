@@ -32,6 +32,8 @@ pub struct ProducerReport {
     /// By lane, and over all of them; empty unless recovery from faults is to be judged.
     pub traces: Vec<AckTrace>,
     pub tenths: PerTenth,
+    /// When it sent its last message, and until when it waited for answers.
+    pub waited: Option<(u64, u64)>,
     pub error: Option<DriverError>,
 }
 
@@ -238,14 +240,13 @@ impl Producer<'_> {
     /// After the last send: waits for what is unanswered, until the drain's deadline.
     fn finish(self, loaded: Result<(), DriverError>) -> ProducerReport {
         let Self { of, mut sender, mut notes, .. } = self;
-        let deadline_ns = of.clock.now_ns() + of.cell.load.drain.nanos();
+        let sent_ns = of.clock.now_ns();
+        let deadline_ns = sent_ns + of.cell.load.drain.nanos();
         let error = loaded.and_then(|()| sender.drain(deadline_ns, &mut notes)).err();
         notes.tell();
         let now = of.clock.now_ns();
-        for pending in sender.in_flight.unanswered() {
-            notes.time(pending, now);
-            notes.report.totals.unanswered += 1;
-        }
+        notes.report.totals.unanswered += sender.in_flight.busy() as u64;
+        notes.report.waited = Some((sent_ns, now));
         notes.tick(now + SECOND_NS);
         notes.recorder.harvest();
         for (lane, sent) in notes.report.lanes.iter_mut().zip(&sender.sent) {
@@ -277,7 +278,7 @@ impl<'a> Notes<'a> {
         }
     }
 
-    /// Records how long an answer took, or how long one has been missing "at least".
+    /// Records how long an answer took.
     #[inline]
     fn time(&mut self, pending: &Pending, at_ns: u64) {
         let warm_up = self.control.is_warm_up(pending.planned_ns);
@@ -342,9 +343,8 @@ impl SendBook for Notes<'_> {
                     self.report.tenths.add(completion.at_ns);
                 }
                 self.time(message, completion.at_ns);
-                let open = self.report.totals.planned.is_some();
-                let counted = if open { message.planned_ns } else { completion.at_ns };
-                self.report.totals.window_acked += u64::from(self.control.in_window(counted));
+                let in_time = self.control.in_window(completion.at_ns);
+                self.report.totals.window_acked += u64::from(in_time);
             }
             Outcome::Failed => {
                 lane.failed.insert(message.sequence);

@@ -90,10 +90,6 @@ impl InFlight {
     pub fn busy(&self) -> usize {
         self.slots.len() - self.free.len()
     }
-
-    pub fn unanswered(&self) -> impl Iterator<Item = &Pending> {
-        self.slots.iter().filter(|slot| slot.busy)
-    }
 }
 
 /// Notes what became of messages. Implementations are known at compile time:
@@ -276,7 +272,7 @@ mod tests {
         table.fill(b, Pending::default());
         assert_eq!(table.finish(a).map(|p| p.sequence), Some(7));
         assert!(table.finish(a).is_none() && table.finish(99).is_none());
-        assert_eq!((table.busy(), table.unanswered().count()), (1, 1));
+        assert_eq!(table.busy(), 1);
     }
 
     #[test]

@@ -22,10 +22,9 @@ pub struct Totals {
     /// Planned (closed: sent) inside the window.
     pub window_planned: u64,
     pub window_sent: u64,
-    /// Open: planned inside the window and acked. Closed: acked inside the window.
+    /// Acknowledged inside the window by the clock, whenever planned.
     pub window_acked: u64,
-    /// First deliveries. Open: of messages planned inside the window.
-    /// Closed: made inside the window.
+    /// First deliveries inside the window by the clock.
     pub window_consumed: u64,
     /// First deliveries that were done after a later message of their lane, by whichever consumer
     /// of the subscription.

@@ -8,7 +8,7 @@
 
 use crate::model::Latency;
 use crate::result::{CellRecord, Manifest, ScenarioInfo, Status, Summary, WindowRow, files, hlog};
-use crate::result::{parse_windows, quantiles};
+use crate::result::{Censored, Distribution, parse_windows};
 use crate::scenario::{self, Overrides};
 use crate::{claims, driver, export, payload, report, wire};
 use std::path::Path;
@@ -75,7 +75,8 @@ pub fn comparison(bytes: &[u8]) -> bool {
 pub fn hlog(bytes: &[u8]) -> bool {
     let Ok(merged) = hlog::merged(bytes, Path::new(NOWHERE)) else { return false };
     for histogram in merged.values() {
-        let _ = (quantiles(histogram), export::hgrm::encode(histogram, 1e6));
+        let quantiles = Distribution::of(histogram, Censored::default()).quantiles();
+        let _ = (quantiles, export::hgrm::encode(histogram, 1e6));
     }
     merged.contains_key(&Latency::Publish)
 }

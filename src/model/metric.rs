@@ -68,9 +68,12 @@ registry! {
     LOAD "Plain load" "Read from a cell of `summary.json`: thresholds, `primary` and claims may \
         name them." {
         GOODPUT "goodput" MessagesPerSecond Geometric Higher
-            "acknowledged and received by all subscriptions";
+            "acknowledged and received by all subscriptions, by the clock";
         COMPLETE "complete" Share Mean Higher
             "delivered of all that was due, over all subscriptions";
+        COMPLETED_OF_PLANNED "completed_of_planned" Share Mean Higher
+            "acknowledged and received by all by the end of the drain, of what the window planned; \
+             none in the closed model";
         REORDERED "reordered" Messages Mean Lower
             "`counts.reordered`, as the table of claims names it";
         PUBLISH "publish" Nanoseconds Geometric Lower

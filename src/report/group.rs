@@ -1,7 +1,8 @@
 //! The blocks of one label at one matrix point, gathered: what a line of a chart or table shows.
 
 use crate::model::Point;
-use crate::result::{CellOutcome, CellSummary, Summary};
+use crate::result::words::name;
+use crate::result::{CellOutcome, CellSummary, LatencyValue, Summary};
 use crate::stats::compare::GeometricMean;
 use itertools::Itertools;
 
@@ -46,26 +47,30 @@ impl Group<'_> {
         GeometricMean::of(&self.values(of))
     }
 
-    /// A quantile of end-to-end latency, unless the system was saturated:
-    /// then it has no such property.
-    pub fn end_to_end(
-        &self,
-        of: impl Fn(&crate::result::Quantiles) -> Option<u64>,
-    ) -> Option<GeometricMean> {
-        if self.overloaded() {
+    /// A quantile of end-to-end latency by its name, the geometric mean over the blocks; `None`
+    /// where the system was saturated: then it has no such property.
+    pub fn end_to_end(&self, name: &str) -> Option<LatencyValue> {
+        if self.saturated().is_some() {
             return None;
         }
-        self.mean(|cell| cell.latency.end_to_end.as_ref().and_then(&of).map(|ns| ns as f64))
+        let of = |cell: &CellSummary| cell.latency.end_to_end.as_ref()?.value(name);
+        let mean = self.mean(|cell| of(cell).map(LatencyValue::least))?.value();
+        let exact = self.blocks.iter().filter(|cell| cell.valid).filter_map(|cell| of(cell));
+        let exact = exact.into_iter().all(|value| value.exact().is_some());
+        Some(if exact { LatencyValue::Exact(mean) } else { LatencyValue::AtLeast(mean) })
     }
 
-    pub fn overloaded(&self) -> bool {
-        self.blocks.iter().any(|cell| cell.valid && cell.outcome == CellOutcome::Overloaded)
+    fn saturated(&self) -> Option<CellOutcome> {
+        let outcomes = self.blocks.iter().filter(|cell| cell.valid).map(|cell| cell.outcome);
+        let saturated = [CellOutcome::Stalled, CellOutcome::Overloaded];
+        outcomes.into_iter().find(|outcome| saturated.contains(outcome))
     }
 
     /// Why there is nothing to draw, in words.
     pub fn absent(&self) -> Option<String> {
         let invalid = self.blocks.iter().all(|cell| !cell.valid);
-        let why = invalid.then_some("invalid").or(self.overloaded().then_some("overloaded"));
+        let invalid = invalid.then(|| "invalid".to_owned());
+        let why = invalid.or_else(|| self.saturated().map(|outcome| name(&outcome)));
         why.map(|why| format!("{} is {why}", self.label))
     }
 }

@@ -5,7 +5,7 @@ use super::chart::canvas::Figure;
 use super::group::groups;
 use super::table::{DataTable, claim_title, details, number, overview, uses};
 use super::{faults, observed};
-use crate::model::{Latency, Measure};
+use crate::model::{Latency, Measure, Unit};
 use crate::result::words::{
     self, TimeUnit, grouped, in_words, name, or_dash, significant, survival, time,
 };
@@ -67,6 +67,7 @@ pub fn run(
         "faults": faults::table(cells, summary, &manifest.scenario.guarantee),
         "observations": DataTable::new(observed::HEAD, observed),
         "counts": count_table(summary),
+        "failures": failure_table(summary),
         "resources": resource_table(summary),
         "gates": DataTable::placed(&["Gate", "Found", "Limit", "Blames"], failed),
         "cold": DataTable::new(
@@ -181,6 +182,7 @@ fn rate_table(summary: &Summary) -> DataTable {
         "Acked/s",
         "Consumed/s",
         "Goodput/s",
+        "Completed of planned",
         "What an acknowledgement promises",
     ];
     each(summary, &head, |cell| {
@@ -199,6 +201,7 @@ fn rate_table(summary: &Summary) -> DataTable {
             with(&judged, &cell.judged_because),
         ];
         row.extend(rates.map(|rate| or_dash(rate, number)));
+        row.push(or_dash(cell.completed_of_planned, |share| Unit::Share.show(share)));
         row.push(format!("{} ({})", survival(survives), survives.because));
         row
     })
@@ -217,10 +220,10 @@ fn latency_table(summary: &Summary) -> DataTable {
     let unit = latency_unit(summary);
     let of_cell = |cell: &CellSummary, latency: Latency| {
         let q = cell.latency.get(latency)?;
-        let quantiles = [q.p50_ns, q.p90_ns, q.p99_ns, q.p99_9_ns, q.p99_99_ns, q.max_ns];
-        let numbers = quantiles.map(|ns| or_dash(ns, |ns| unit.of(ns as f64)));
+        let numbers = ["p50", "p90", "p99", "p99_9", "p99_99", "max"]
+            .map(|name| or_dash(q.value(name), |value| value.words(|ns| unit.of(ns))));
         Some(
-            [latency.name().replace('_', " "), grouped(q.count)]
+            [latency.name().replace('_', " "), grouped(q.count), grouped(q.censored)]
                 .into_iter()
                 .chain(numbers)
                 .collect(),
@@ -231,7 +234,8 @@ fn latency_table(summary: &Summary) -> DataTable {
             .into_iter()
             .filter_map(move |latency| Some((&cell.id, of_cell(cell, latency)?)))
     });
-    DataTable::placed(&["Metric", "n", "p50", "p90", "p99", "p99.9", "p99.99", "max"], rows)
+    let head = ["Metric", "n", "Censored", "p50", "p90", "p99", "p99.9", "p99.99", "max"];
+    DataTable::placed(&head, rows)
 }
 
 /// Every count of the registry, a column each.
@@ -246,6 +250,15 @@ fn count_table(summary: &Summary) -> DataTable {
         or_dash(measured(measure, cell), |count| grouped(count as u64))
     };
     each(summary, &head, |cell| counts.iter().map(|(measure, _)| count(*measure, cell)).collect())
+}
+
+/// Why messages failed, a row for each reason.
+fn failure_table(summary: &Summary) -> DataTable {
+    let rows = summary.cells.iter().flat_map(|cell| {
+        let row = |(reason, count): (&String, &u64)| vec![reason.clone(), grouped(*count)];
+        cell.failures.iter().map(move |failure| (&cell.id, row(failure)))
+    });
+    DataTable::placed(&["Reason", "Messages"], rows)
 }
 
 fn resource_table(summary: &Summary) -> DataTable {

@@ -22,7 +22,7 @@ pub use observed::observations;
 pub use text::{markdown, markdown_table, terminal};
 
 use crate::result::{
-    Comparison, ResultError, RunFolder, StoredCell, Summary, files, slug, summarize,
+    Censored, Comparison, ResultError, RunFolder, StoredCell, Summary, files, slug, summarize,
 };
 use chart::canvas::Figure;
 use chart::series::SecondsPanel;
@@ -86,11 +86,15 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
             }
             match group.absent() {
                 Some(reason) => absent.push(reason),
-                None if group.open_loop() => lines.push(SpectrumCurve {
-                    label: group.label.to_owned(),
-                    system: group.system.to_owned(),
-                    histogram: merged(stored().filter(sound))?,
-                }),
+                None if group.open_loop() => {
+                    let (histogram, censored) = merged(stored().filter(sound))?;
+                    lines.push(SpectrumCurve {
+                        label: group.label.to_owned(),
+                        system: group.system.to_owned(),
+                        histogram,
+                        censored,
+                    });
+                }
                 None => {}
             }
         }
@@ -101,19 +105,21 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
     Ok(figures.into_iter().filter_map(|(name, figure)| Some((name, figure?))).collect())
 }
 
-/// End-to-end latencies of several blocks in one histogram.
+/// End-to-end latencies of several blocks in one histogram, and those that have none.
 fn merged<'a>(
     cells: impl Iterator<Item = &'a StoredCell>,
-) -> Result<hdrhistogram::Histogram<u64>, ResultError> {
+) -> Result<(hdrhistogram::Histogram<u64>, Censored), ResultError> {
     let failed =
         |cause: String| ResultError::Draw { what: "the percentile spectrum".to_owned(), cause };
     let mut total = hdrhistogram::Histogram::new(3).map_err(|error| failed(error.to_string()))?;
+    let mut censored = Censored::default();
     for cell in cells {
+        censored = censored.and(cell.record.censored(crate::model::Latency::EndToEnd));
         if let Some(histogram) = cell.histograms()?.get(&crate::model::Latency::EndToEnd) {
             total.add(histogram).map_err(|error| failed(error.to_string()))?;
         }
     }
-    Ok(total)
+    Ok((total, censored))
 }
 
 #[cfg(any(test, fuzzing))]

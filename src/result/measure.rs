@@ -1,65 +1,35 @@
 //! The value of a metric of plain load in a cell:
 //! the one place that reads metrics out of a summary.
 
+use super::distribution::{Distribution, LatencyValue};
 use super::summary::CellSummary;
-use crate::model::{Latency, Measure, Statistic, metric};
-use hdrhistogram::Histogram;
+use crate::model::{Latency, Measure, metric};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The latencies of a cell as they were recorded: for statistics that `summary.json` does not list.
 /// Empty in a summary that was read back from its file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Distributions(BTreeMap<Latency, Vec<(u64, u64)>>);
+pub type Distributions = BTreeMap<Latency, Distribution>;
 
-impl Distributions {
-    pub fn of(histograms: &BTreeMap<Latency, Histogram<u64>>) -> Self {
-        let counted = |histogram: &Histogram<u64>| {
-            histogram
-                .iter_recorded()
-                .map(|one| (one.value_iterated_to(), one.count_at_value()))
-                .collect()
-        };
-        Self(histograms.iter().map(|(latency, histogram)| (*latency, counted(histogram))).collect())
-    }
-
-    fn statistic(&self, latency: Latency, statistic: Statistic) -> Option<f64> {
-        let counted = self.0.get(&latency)?;
-        let count: u64 = counted.iter().map(|(_, count)| count).sum();
-        match statistic {
-            Statistic::Quantile(quantile) => {
-                let beyond =
-                    u128::from(count) * u128::from(quantile.beyond_millionths()) / 1_000_000;
-                let rank = u128::from(count) - beyond;
-                let mut below = 0;
-                let reached = counted.iter().find(|(_, count)| {
-                    below += u128::from(*count);
-                    below >= rank
-                });
-                reached.filter(|_| quantile.shown(count)).map(|(value, _)| *value as f64)
-            }
-            Statistic::Mean => {
-                let sum: f64 =
-                    counted.iter().map(|(value, count)| *value as f64 * *count as f64).sum();
-                (count > 0).then(|| sum / count as f64)
-            }
-            Statistic::Min => counted.first().map(|(value, _)| *value as f64),
-            Statistic::Max => counted.last().map(|(value, _)| *value as f64),
-            Statistic::Count => Some(count as f64),
-        }
-    }
+/// A statistic of a latency in a cell, ns; `None` for other metrics and where it was not measured.
+pub fn latency_value(measure: Measure, cell: &CellSummary) -> Option<LatencyValue> {
+    let (latency, statistic) = (measure.latency()?, measure.statistic?);
+    // `count`, `max` and a few quantiles stand in the file.
+    let name = measure.to_string();
+    let name = name.rsplit('.').next()?;
+    let quantiles = cell.latency.get(latency)?;
+    let listed = field(quantiles, name).or_else(|| field(quantiles, &format!("{name}_ns")));
+    let least = || quantiles.at_least_ns.get(name).map(|ns| LatencyValue::AtLeast(*ns as f64));
+    listed
+        .map(LatencyValue::Exact)
+        .or_else(least)
+        .or_else(|| cell.distributions.get(&latency)?.statistic(statistic))
 }
 
 /// The value in a cell, in the metric's unit; `None` when it was not measured, never 0.
 pub fn measured(measure: Measure, cell: &CellSummary) -> Option<f64> {
-    if let (Some(latency), Some(statistic)) = (measure.latency(), measure.statistic) {
-        // `count`, `max` and a few quantiles stand in the file.
-        let name = measure.to_string();
-        let name = name.rsplit('.').next()?;
-        let listed =
-            |quantiles| field(quantiles, name).or_else(|| field(quantiles, &format!("{name}_ns")));
-        return listed(cell.latency.get(latency)?)
-            .or_else(|| cell.distributions.statistic(latency, statistic));
+    if measure.latency().is_some() {
+        return latency_value(measure, cell)?.exact();
     }
     let name = measure.metric.name;
     match name.split_once('.') {
@@ -69,6 +39,7 @@ pub fn measured(measure: Measure, cell: &CellSummary) -> Option<f64> {
             .or_else(|| field(&cell.resources, &format!("{name}_bytes")))
             .or_else(|| field(&cell.resources, &name.replace("cpu_per", "cpu_ns_per"))),
         _ if name == metric::GOODPUT.name => cell.rates.goodput_per_s,
+        _ if name == metric::COMPLETED_OF_PLANNED.name => cell.completed_of_planned,
         _ if name == metric::REORDERED.name => cell.counts.reordered.map(|count| count as f64),
         _ => complete(cell),
     }
@@ -91,7 +62,7 @@ fn complete(cell: &CellSummary) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::throughput_run;
-    use super::super::{Counts, Quantiles, summarize};
+    use super::super::{Censored, Counts, Quantiles, summarize};
     use super::*;
 
     #[test]
@@ -118,10 +89,14 @@ mod tests {
             p99_9_ns: Some(7),
             p99_99_ns: Some(7),
             max_ns: Some(7),
+            ..Quantiles::default()
         };
+        cell.completed_of_planned = Some(7.0);
         cell.latency = crate::result::Latencies::new(|_| Some(quantiles.clone()));
-        cell.distributions =
-            Distributions(Latency::ALL.map(|latency| (latency, vec![(7, 5)])).into());
+        let mut histogram = crate::record::new_histogram();
+        histogram.record_n(7, 5).unwrap();
+        let sevens = Distribution::of(&histogram, Censored::default());
+        cell.distributions = Latency::ALL.map(|latency| (latency, sevens.clone())).into();
         for measure in Measure::usual().filter(|measure| measure.metric != metric::COMPLETE) {
             assert_eq!(measured(measure, &cell), Some(7.0), "{measure}");
         }
@@ -137,10 +112,10 @@ mod tests {
         for value in 1..=100_000u64 {
             histogram.record(value * 1000).unwrap();
         }
-        let found = Distributions::of(&[(Latency::Publish, histogram.clone())].into());
+        let found = Distribution::of(&histogram, Censored::default());
         let value = |name: &str| {
             let measure: Measure = format!("publish.{name}").parse().unwrap();
-            found.statistic(Latency::Publish, measure.statistic.unwrap())
+            found.statistic(measure.statistic.unwrap())?.exact()
         };
         for (name, share) in [("p50", 0.5), ("p95", 0.95), ("p99.95", 0.9995), ("p99_99", 0.9999)] {
             assert_eq!(value(name), Some(histogram.value_at_quantile(share) as f64), "{name}");
@@ -149,6 +124,5 @@ mod tests {
         assert!((value("mean").unwrap() / histogram.mean() - 1.0).abs() < 1e-3);
         assert!((value("min").unwrap() / 1000.0 - 1.0).abs() < 1e-3, "{:?}", value("min"));
         assert_eq!(value("max"), Some(histogram.max() as f64));
-        assert_eq!(found.statistic(Latency::Service, Statistic::Mean), None);
     }
 }

@@ -1,12 +1,14 @@
 //! What a run leaves on disk: types of every file, and how they are written and read.
 
 mod comparison;
+mod distribution;
 mod error;
 pub mod fault_figures;
 pub mod files;
 mod folder;
 pub mod hlog;
 mod judge;
+mod latencies;
 mod manifest;
 mod measure;
 mod names;
@@ -21,18 +23,20 @@ pub mod words;
 pub use comparison::{
     BlockValue, Claim, ComparedCell, Comparison, Decision, Finding, Kind, RunInfo, Verdict,
 };
+pub use distribution::{Censored, Distribution, LatencyValue};
 pub use error::ResultError;
 pub use folder::{RunFolder, StoredCell, parse_windows};
 pub use judge::judge;
+pub use latencies::{Latencies, Quantiles};
 pub use manifest::{
     Carried, ColdStart, Host, Manifest, Origin, RateFound, ScenarioInfo, Storage, SyncCost,
 };
-pub use measure::measured;
+pub use measure::{latency_value, measured};
 pub use names::slug;
 pub use observation::Observation;
 pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Gate, Interval, WindowRow};
-pub use summarize::{invalid_because, quantiles, rates, summarize};
+pub use summarize::{invalid_because, rates, summarize};
 pub use summary::{
-    CellId, CellOutcome, CellSummary, Counts, Fault, Judged, Latencies, PartitionRecovery,
-    Quantiles, Rates, Resources, SCHEMA, Status, Summary, Survives, Unavailable,
+    CellId, CellOutcome, CellSummary, Counts, Fault, Judged, PartitionRecovery, Rates, Resources,
+    SCHEMA, Status, Summary, Survives, Unavailable,
 };

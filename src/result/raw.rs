@@ -6,6 +6,7 @@
 //! these files.
 
 use super::comparison::Kind;
+use super::distribution::Censored;
 use super::observation::Observation;
 use super::summary::{CellId, CellOutcome, Counts, Fault, Resources, SCHEMA, Survives};
 use crate::model::{Latency, metric};
@@ -47,11 +48,11 @@ pub struct CellRecord {
     pub floor: BTreeMap<String, BTreeMap<String, u64>>,
     /// Values above the histograms' range, kept at its end; counted here.
     pub saturated_samples: u64,
-    /// Still unanswered when the drain ended; recorded as "at least" in the histograms.
-    pub censored: u64,
-    /// Messages acknowledged (sent, where a reply promises nothing) and consumed inside the window:
-    /// the base of goodput. Open model: planned in the window, whenever finished. Closed model:
-    /// finished in the window.
+    /// Messages of the window that are not in the histogram of a latency: they failed, or had no
+    /// answer, were not sent or not delivered when nobody waited any longer.
+    pub censored: BTreeMap<Latency, Censored>,
+    /// Messages acknowledged (sent, where a reply promises nothing) and first deliveries inside the
+    /// window by the clock, whenever they were planned: the base of goodput.
     pub window_acked: u64,
     pub window_consumed: u64,
     pub window_sent: u64,
@@ -97,6 +98,20 @@ impl CellRecord {
     #[must_use]
     pub fn unable(self, why: &str) -> Self {
         Self { observations: vec![Observation::cannot(metric::COMPLETE, "", why)], ..self }
+    }
+
+    pub fn censored(&self, latency: Latency) -> Censored {
+        self.censored.get(&latency).copied().unwrap_or_default()
+    }
+
+    /// Share of the messages planned in the window that were acknowledged and received by the end
+    /// of the drain; `None` in the closed model.
+    pub fn completed_of_planned(&self) -> Option<f64> {
+        let planned = self.window_planned.filter(|planned| *planned > 0)?;
+        let acknowledged = self.counts.acked.map(|_| Latency::Publish);
+        let open = acknowledged.into_iter().chain([Latency::EndToEnd]);
+        let open = open.map(|latency| self.censored(latency).count).max().unwrap_or(0);
+        Some(1.0 - open as f64 / planned as f64)
     }
 
     /// Why the system cannot run this cell; `None` for a cell that was run, and for experiments.

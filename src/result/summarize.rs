@@ -4,14 +4,15 @@
 //! Histograms of one cell are merged, never averaged; nothing is estimated; what was not measured
 //! is `None`.
 
+use super::distribution::Distribution;
 use super::error::ResultError;
 use super::folder::{RunFolder, StoredCell};
 use super::judge::judge;
+use super::latencies::Latencies;
 use super::measure::Distributions;
 use super::raw::{Blame, CellRecord};
-use super::summary::{CellSummary, Latencies, Quantiles, Rates, SCHEMA, Summary};
-use crate::model::{Latency, Quantile};
-use hdrhistogram::Histogram;
+use super::summary::{CellSummary, Rates, SCHEMA, Summary};
+use crate::model::Latency;
 
 /// Computes `summary.json` from the manifest and the raw files of every finished cell.
 pub fn summarize(folder: &RunFolder) -> Result<Summary, ResultError> {
@@ -42,22 +43,31 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
         (record.open_loop || !latency.planned())
             && (record.counts.acked.is_some() || !latency.acknowledged())
     };
-    let of = |latency| {
-        histograms.get(&latency).filter(|histogram| has(latency) && !histogram.is_empty())
-    };
+    let none = crate::record::new_histogram();
+    let distributions: Distributions = Latency::ALL
+        .into_iter()
+        .filter(|latency| has(*latency))
+        .map(|latency| {
+            let recorded = histograms.get(&latency).unwrap_or(&none);
+            (latency, Distribution::of(recorded, record.censored(latency)))
+        })
+        .filter(|(_, distribution)| !distribution.is_empty())
+        .collect();
     Ok(CellSummary {
         valid: invalid_because.is_empty(),
         judged,
         judged_because,
         invalid_because,
-        latency: Latencies::new(|latency| of(latency).map(quantiles)),
-        distributions: Distributions::of(&histograms),
+        latency: Latencies::new(|latency| Some(distributions.get(&latency)?.quantiles())),
+        distributions,
         rates: rates(&record),
+        completed_of_planned: record.completed_of_planned(),
         id: record.id,
         outcome: record.outcome,
         outcome_because: record.outcome_because,
         survives: record.survives,
         counts: record.counts,
+        failures: record.failures,
         retries: record.retries,
         floor: record.floor,
         resources: record.resources,
@@ -66,23 +76,6 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
         observations: record.observations,
         files: cell.files,
     })
-}
-
-/// Quantiles of one merged histogram; `None` with fewer than 10 samples beyond.
-pub fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
-    let count = histogram.len();
-    let at = |quantile: Quantile| {
-        quantile.shown(count).then(|| histogram.value_at_quantile(quantile.share()))
-    };
-    Quantiles {
-        count,
-        p50_ns: at(Quantile::P50),
-        p90_ns: at(Quantile::P90),
-        p99_ns: at(Quantile::P99),
-        p99_9_ns: at(Quantile::P99_9),
-        p99_99_ns: at(Quantile::P99_99),
-        max_ns: (count > 0).then(|| histogram.max()),
-    }
 }
 
 /// Why the harness, not the broker, spoilt the cell; empty for a valid one.
@@ -139,22 +132,6 @@ mod tests {
     use super::super::testing::{self, cell, manifest};
     use super::*;
     use crate::result::{CellOutcome, Event, Gate, Judged};
-
-    #[test]
-    fn a_quantile_needs_ten_samples_beyond_it() {
-        let mut histogram = Histogram::<u64>::new(3).unwrap();
-        for value in 1..=999 {
-            histogram.record(value).unwrap();
-        }
-        let few = quantiles(&histogram);
-        assert_eq!(
-            (few.count, few.p50_ns, few.p90_ns, few.p99_ns, few.max_ns),
-            (999, Some(500), Some(900), None, Some(999))
-        );
-        histogram.record(1_000).unwrap();
-        assert_eq!(quantiles(&histogram).p99_ns, Some(990));
-        assert_eq!(quantiles(&Histogram::<u64>::new(3).unwrap()), Quantiles::default());
-    }
 
     #[test]
     fn known_raw_files_give_known_numbers() {

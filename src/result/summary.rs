@@ -3,10 +3,11 @@
 //!
 //! Versioned by [`SCHEMA`]; a change of meaning or a removed field raises it.
 
+use super::latencies::Latencies;
 use super::manifest::Storage;
 use super::measure::Distributions;
 use super::observation::Observation;
-use crate::model::{FaultKind, FaultTarget, Latency, Told};
+use crate::model::{FaultKind, FaultTarget, Told};
 use crate::record::{Counted, SILENCE_NS};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use std::ops::Deref;
 pub const SCHEMA: u32 = 1;
 
 /// One run of one scenario.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     pub schema: u32,
     /// Name of the run folder.
@@ -77,6 +78,9 @@ pub struct CellSummary {
     #[serde(default)]
     pub judged_because: Vec<String>,
     pub counts: Counts,
+    /// Messages that failed or were given up, by reason.
+    #[serde(default)]
+    pub failures: BTreeMap<String, u64>,
     /// What clients tried again, by reason: it is in no count above and may be the cause of a
     /// duplicate.
     #[serde(default)]
@@ -89,6 +93,10 @@ pub struct CellSummary {
     /// quantile carries a verdict only where this is at most a quarter of it.
     pub floor: BTreeMap<String, BTreeMap<String, u64>>,
     pub rates: Rates,
+    /// Of the messages planned in the window, the share that was acknowledged and received by all
+    /// subscriptions by the end of the drain; `null` in the closed model.
+    #[serde(default)]
+    pub completed_of_planned: Option<f64>,
     pub resources: Resources,
     pub faults: Vec<Fault>,
     /// The experiment that made this cell; `null` for plain load.
@@ -122,6 +130,15 @@ pub enum CellOutcome {
     Unsteady,
     /// Lost, corrupt, duplicate or disordered beyond what the system promises.
     Violated,
+    /// Nothing was acknowledged (nothing received, where a reply promises nothing).
+    Stalled,
+}
+
+impl CellOutcome {
+    /// Whether the latencies of such a cell are no property of its system.
+    pub fn spoils_latency(self) -> bool {
+        matches!(self, Self::Overloaded | Self::Violated | Self::Stalled)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -227,52 +244,8 @@ impl Counts {
     }
 }
 
-/// `null` where the load model or the system has no such latency.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
-pub struct Latencies {
-    /// acked − planned.
-    pub publish: Option<Quantiles>,
-    /// received − planned, of the last subscription.
-    pub end_to_end: Option<Quantiles>,
-    /// acked − sent.
-    pub service: Option<Quantiles>,
-    /// sent − planned.
-    pub schedule_lag: Option<Quantiles>,
-}
-
-impl Latencies {
-    pub fn new(of: impl Fn(Latency) -> Option<Quantiles>) -> Self {
-        Self {
-            publish: of(Latency::Publish),
-            end_to_end: of(Latency::EndToEnd),
-            service: of(Latency::Service),
-            schedule_lag: of(Latency::ScheduleLag),
-        }
-    }
-
-    pub fn get(&self, latency: Latency) -> Option<&Quantiles> {
-        match latency {
-            Latency::Publish => self.publish.as_ref(),
-            Latency::EndToEnd => self.end_to_end.as_ref(),
-            Latency::Service => self.service.as_ref(),
-            Latency::ScheduleLag => self.schedule_lag.as_ref(),
-        }
-    }
-}
-
-/// Of the measured window. A quantile is `null` with fewer than 10 samples beyond it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
-pub struct Quantiles {
-    pub count: u64,
-    pub p50_ns: Option<u64>,
-    pub p90_ns: Option<u64>,
-    pub p99_ns: Option<u64>,
-    pub p99_9_ns: Option<u64>,
-    pub p99_99_ns: Option<u64>,
-    pub max_ns: Option<u64>,
-}
-
-/// Means over the measured window.
+/// Of the measured window by the clock: what was acknowledged and received in it, whenever it was
+/// planned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 pub struct Rates {
     /// `null` in the closed model.

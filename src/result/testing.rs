@@ -161,7 +161,7 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
                 BTreeMap::from([("p50".into(), 20_000), ("p99".into(), 45_000)]),
             )]),
             saturated_samples: 0,
-            censored: 0,
+            censored: BTreeMap::new(),
             experiment: None,
             observations: vec![],
             faults: vec![],

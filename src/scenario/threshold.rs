@@ -10,7 +10,7 @@
 //! A rule that no measurement could satisfy is refused when it is read.
 
 use crate::model::{Measure, measure::STATISTICS, metric, three_digits};
-use crate::result::{self, CellSummary};
+use crate::result::{self, CellSummary, LatencyValue, words};
 use crate::stats::compare::{GeometricMean, Side, decide};
 use crate::yaml::{Problem, suggest};
 use itertools::Itertools;
@@ -303,13 +303,23 @@ fn measured(measure: Measure, cell: &CellSummary) -> Result<f64, String> {
     if !cell.valid {
         return Err(format!("{} is invalid ({})", place(cell), cell.invalid_because.join("; ")));
     }
-    result::measured(measure, cell).ok_or_else(|| format!("{measure} of {} is null", cell.label))
+    if measure.latency().is_some() && cell.outcome.spoils_latency() {
+        let outcome = words::name(&cell.outcome);
+        return Err(format!("the cell was {outcome} ({})", cell.outcome_because.join("; ")));
+    }
+    match result::latency_value(measure, cell) {
+        Some(LatencyValue::AtLeast(ns)) => {
+            Err(format!("it is more than {}: not every message came to its end", words::time(ns)))
+        }
+        _ => result::measured(measure, cell)
+            .ok_or_else(|| format!("{measure} of {} is null", cell.label)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::{CellId, Counts, Latencies, Quantiles, Rates};
+    use crate::result::{CellId, CellOutcome, Counts, Latencies, Quantiles, Rates};
     use proptest::prelude::*;
 
     const LABELS: [&str; 2] = ["kafka", "redis-streams"];
@@ -413,6 +423,29 @@ mod tests {
         spoilt.invalid_because = vec!["schedule lag".into()];
         let finding = judge("counts.lost == 0", &[spoilt]);
         assert!(undecided(&finding) && finding.words.contains("schedule lag"), "{}", finding.words);
+    }
+
+    #[test]
+    fn latencies_of_a_saturated_cell_are_not_measured() {
+        let rule = "end_to_end.p99 < 50ms";
+        for outcome in [CellOutcome::Overloaded, CellOutcome::Violated, CellOutcome::Stalled] {
+            let because = vec!["rate-reached: 10 %".to_owned()];
+            let cell =
+                CellSummary { outcome, outcome_because: because, ..cell("kafka", 1, 1, 9.0) };
+            let found = judge(rule, std::slice::from_ref(&cell));
+            let why = format!("the cell was {} (rate-reached: 10 %)", words::name(&outcome));
+            assert!(undecided(&found) && found.words.contains(&why), "{}", found.words);
+            let beside = [cell.clone(), super::tests::cell("redis-streams", 1, 1, 9.0)];
+            let ratio = judge("ratio(end_to_end.p99, kafka, redis-streams) < 2", &beside);
+            assert!(undecided(&ratio) && ratio.words.contains(&why), "{}", ratio.words);
+            assert!(judge("goodput > 1/s", &[cell]).held, "what it carried is known");
+        }
+        let mut censored = cell("kafka", 1, 1, 9.0);
+        let latency = censored.latency.end_to_end.as_mut().unwrap();
+        (latency.p99_ns, latency.censored) = (None, 500);
+        latency.at_least_ns.insert("p99".into(), 3_000_000_000);
+        let found = judge(rule, &[censored]);
+        assert!(undecided(&found) && found.words.contains("more than 3.00 s"), "{}", found.words);
     }
 
     #[test]

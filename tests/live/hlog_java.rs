@@ -5,7 +5,7 @@
 
 use brokerbench::export::hgrm;
 use brokerbench::model::Latency;
-use brokerbench::result::{Interval, RunFolder, hlog, quantiles};
+use brokerbench::result::{Censored, Distribution, Interval, RunFolder, hlog};
 use hdrhistogram::Histogram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,7 +45,8 @@ fn java_finds_our_percentiles() {
                 metric.name(),
                 log.display()
             );
-            assert_eq!(quantiles(&histogram).count, histogram.len());
+            let quantiles = Distribution::of(&histogram, Censored::default()).quantiles();
+            assert_eq!(quantiles.count, histogram.len());
             let (_, distribution) = java_distribution(dir.path(), log, metric);
             let encoded = hgrm::encode(&histogram, 1e6);
             for (java, ours) in distribution.lines().zip(encoded.lines()) {

@@ -4,7 +4,7 @@
 
 use crate::support::harness::exe;
 use crate::support::program::{MACHINE, run, send, start, start_into};
-use brokerbench::result::{Status, parse_windows};
+use brokerbench::result::{CellOutcome, Status, parse_windows};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs;
@@ -160,6 +160,73 @@ fn a_broker_that_dies_under_the_probe_ends_the_run_and_says_so() {
     std::thread::sleep(Duration::from_secs(2));
     send(running.broker("redis-server"), Signal::KILL);
     running.end().with(3, &["redis-lists: the probe of its capacity failed", "died", "SIGKILL"]);
+}
+
+/// What was due and never answered does not leave the histogram, and no threshold on a latency
+/// holds on the few that were served before.
+#[test]
+#[ignore = "needs real brokers"]
+fn a_broker_that_stops_for_good_fails_a_threshold_on_latency() {
+    let load = "model: open, rate: 2k/s, warm-up: 1s, warm-up-limit: 1s, duration: 6s, drain: 1s, \
+                audit: false, floor: false";
+    let rule = ["--threshold", "end_to_end.p99 < 50ms"];
+    let mut running = start(&scenario("[redis-lists]", load), &rule, &[]);
+    running.await_words("redis-lists base block 1\n");
+    std::thread::sleep(Duration::from_secs(3));
+    send(running.broker("redis-server"), Signal::STOP);
+    let ended = running.end().with(10, &[]);
+    let told = ["overloaded: redis-lists base block 1: ", "> ", "the cell was overloaded ("];
+    for words in told {
+        assert!(ended.stdout.contains(words), "`{words}` is missing in: {}", ended.stdout);
+    }
+    let summary = ended.summary();
+    let cell = &summary.cells[0];
+    let latency = cell.latency.end_to_end.as_ref().unwrap();
+    assert_eq!((cell.outcome, latency.p99_ns), (CellOutcome::Overloaded, None), "{cell:#?}");
+    assert_eq!(latency.count + latency.censored, 12_000, "all that the window planned");
+    assert!(latency.at_least_ns["p99"] >= 1_000_000_000, "the drain at least: {latency:#?}");
+    let completed = cell.completed_of_planned.unwrap();
+    assert!((completed - latency.count as f64 / 12_000.0).abs() < 0.01, "{completed}");
+    assert_rendered_again(ended.results(), &ended.folder());
+}
+
+/// Above what a system carries, its rates are those of the clock, as the seconds say them.
+#[test]
+#[ignore = "needs real brokers"]
+fn the_rates_of_an_overload_are_those_of_its_seconds() {
+    let load = "model: open, rate: 600k/s, warm-up: 1s, warm-up-limit: 1s, duration: 3s, \
+                in-flight: 10000, drain: 10s, floor: false";
+    let ended = run(&scenario("[redis-streams]", load), &[], &[]);
+    let folder = ended.folder();
+    let summary = ended.summary();
+    let cell = &summary.cells[0];
+    let path = folder.join(&cell.files["windows"]);
+    let rows = parse_windows(&fs::read(&path).unwrap(), &path).unwrap();
+    let rows = || rows.iter().filter(|row| row.phase == "measure");
+    let acked = rows().map(|row| row.acked_messages).sum::<u64>() as f64 / rows().count() as f64;
+    let told = cell.rates.acked_per_s.unwrap();
+    assert!((told / acked - 1.0).abs() < 1e-9, "{told} and {acked}");
+    assert!(cell.rates.goodput_per_s.unwrap() <= told);
+}
+
+/// What a server refuses is told with its words, and a cell that it refused as a whole is not
+/// green.
+#[test]
+#[ignore = "needs real brokers"]
+fn what_a_broker_refuses_is_told_in_its_words() {
+    let systems = "{redis-streams: {broker: {maxmemory: 1mb, maxmemory-policy: noeviction}}}";
+    let load = "model: closed, warm-up: 1s, warm-up-limit: 1s, duration: 2s, drain: 1s";
+    let ended = run(&scenario(systems, load), &[], &[]);
+    let summary = ended.summary();
+    let cell = &summary.cells[0];
+    let because = cell.outcome_because.join("; ");
+    assert!(because.contains("OOM command not allowed"), "{cell:#?}");
+    assert!(cell.failures.keys().any(|reason| reason.starts_with("OOM")), "{cell:#?}");
+    assert!(ended.stdout.contains("OOM command not allowed"), "{}", ended.stdout);
+    match cell.outcome {
+        CellOutcome::Stalled => assert_eq!(ended.code, Some(13), "{}", ended.stderr),
+        outcome => assert_eq!(outcome, CellOutcome::Overloaded, "{cell:#?}"),
+    }
 }
 
 /// A broker that stands still for S in a run of D delays every message that was due meanwhile:

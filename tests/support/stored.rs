@@ -56,7 +56,7 @@ fn cell() -> CellOutput {
             "client_cpu_ns_per_message": null, "client_peak_rss_bytes": null,
             "broker_cpu_ns_per_message": null, "broker_peak_rss_bytes": null, "saturated": null,
         },
-        "gates": [], "floor": {}, "saturated_samples": 0, "censored": 0, "window_acked": 2000,
+        "gates": [], "floor": {}, "saturated_samples": 0, "censored": {}, "window_acked": 2000,
         "window_consumed": 2000, "window_sent": 2000, "window_planned": 2000,
         "description": {"broker_version": "Redis 8", "broker_config": {}, "topic_config": {},
                         "client_version": "redis 1", "client_config": {}},

@@ -13,12 +13,12 @@ use self::search::{Bracket, search};
 use super::ExperimentContext;
 use crate::engine::CellRunError;
 use crate::model::{Latency, metric};
-use crate::result::{Blame, CellOutcome, CellOutput, Observation, quantiles};
+use crate::result::{Blame, CellOutcome, CellOutput, Distribution, Observation, rates};
 use crate::scenario::{Capacity, Cell, Model};
 use crate::units::{Rate, Span};
 use std::time::Duration;
 
-/// Of the offered load, this much must have been acknowledged and delivered.
+/// Of what was planned, this much must have been acknowledged and delivered in the end.
 const GOOD: f64 = 0.99;
 /// After a probe that overloaded it, a broker gets this long to come to rest.
 const REST: Duration = Duration::from_secs(1);
@@ -84,7 +84,7 @@ fn at_rate(cell: &Cell, rate: u64) -> Cell {
 #[derive(Clone, Debug, PartialEq)]
 struct Probe {
     rate: u64,
-    /// Messages a second, acknowledged and delivered to all; `None` without a window.
+    /// Messages a second by the clock, acknowledged and delivered to all; `None` without a window.
     carried: Option<f64>,
     p99_ns: Option<u64>,
     /// Messages behind it.
@@ -102,23 +102,20 @@ enum ProbeFailure {
 impl Probe {
     fn of(rate: u64, output: &CellOutput, limit: Span) -> Self {
         let arrived = output.merged(Latency::EndToEnd);
-        let (p99_ns, n) = (quantiles(&arrived).p99_ns, arrived.len());
         let record = &output.record;
+        let tail = Distribution::of(&arrived, record.censored(Latency::EndToEnd)).quantiles();
+        let (p99_ns, n) = (tail.p99_ns, arrived.len());
         let spoilt = record.gates.iter().find(|gate| !gate.held && gate.blames == Blame::Harness);
-        let planned = record.window_planned.unwrap_or(0).max(1) as f64;
-        let by_all = record.window_consumed as f64 / f64::from(record.subscriptions.max(1));
-        let good = by_all.min(record.window_acked as f64) / planned;
-        let window = record
-            .window_start_ns
-            .zip(record.window_end_ns)
-            .map(|(from, to)| to.saturating_sub(from));
-        let carried = window.filter(|ns| *ns > 0).map(|ns| good * planned * 1e9 / ns as f64);
+        let good = record.completed_of_planned().unwrap_or(0.0);
+        let carried = rates(record).goodput_per_s;
         let broken = match p99_ns {
             _ if record.error.is_some() => record.error.clone(),
             _ if !matches!(record.outcome, CellOutcome::Ok | CellOutcome::Unsteady) => {
                 Some(record.outcome_because.first().cloned().unwrap_or_default())
             }
-            _ if good < GOOD => Some(format!("goodput {:.1} % of what was offered", good * 100.0)),
+            _ if good < GOOD => {
+                Some(format!("{:.1} % of what was planned came through", good * 100.0))
+            }
             None => Some("too few messages for a 99th percentile".to_owned()),
             Some(p99) if p99 > limit.nanos() => Some(format!("p99 above {limit}")),
             Some(_) => None,
@@ -200,7 +197,7 @@ fn observations(bracket: &Bracket, probes: &[Probe], keys: &Capacity) -> Vec<Obs
 mod tests {
     use super::*;
     use crate::record::new_histogram;
-    use crate::result::{CellRecord, Gate, Interval};
+    use crate::result::{CellRecord, Censored, Gate, Interval};
 
     /// A probe of 1000 messages that took `ms` each.
     fn output(ms: u64) -> CellOutput {
@@ -234,10 +231,14 @@ mod tests {
 
     #[test]
     fn a_probe_fails_by_tail_goodput_or_outcome() {
+        let undelivered = |record: &mut CellRecord| {
+            let censored = Censored { count: 20, at_least_ns: 1 };
+            record.censored = [(Latency::EndToEnd, censored)].into();
+        };
         assert_eq!(failed(|_| (), 10), None);
         assert_eq!(failed(|record| record.outcome = CellOutcome::Unsteady, 10), None);
         assert_eq!(failed(|_| (), 60), Some(ProbeFailure::Broker("p99 above 50ms".into())));
-        let slow = failed(|record| record.window_consumed = 980, 10);
+        let slow = failed(undelivered, 10);
         assert!(matches!(slow, Some(ProbeFailure::Broker(why)) if why.contains("98.0 %")));
         assert!(matches!(
             failed(|record| record.outcome = CellOutcome::Overloaded, 10),
@@ -280,8 +281,7 @@ mod tests {
             .iter()
             .map(|o| (o.metric.as_str(), o.point.as_str(), o.value, o.n))
             .collect();
-        let tail =
-            |ms: u64| Some(quantiles(&output(ms).intervals[0].histogram).p99_ns.unwrap() as f64);
+        let tail = |ms: u64| Some(output(ms).intervals[0].histogram.value_at_quantile(0.99) as f64);
         assert_eq!(
             told,
             [

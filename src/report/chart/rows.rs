@@ -5,6 +5,7 @@ use super::axis::Scale;
 use super::canvas::{Align, Figure, GRID, INK, MARGIN, MUTED, SMALL as TEXT};
 use super::{letters, palette};
 use crate::report::group::known_or_new;
+use crate::result::LatencyValue;
 use crate::result::words::{TimeUnit, or_dash};
 
 /// One label's marks on one axis.
@@ -51,16 +52,18 @@ impl Marks {
     /// p50, p99 and p99.9 of a latency; `without` says why there is none.
     pub fn quantiles(
         unit: TimeUnit,
-        values: [Option<f64>; 3],
+        values: [Option<LatencyValue>; 3],
         without: impl FnOnce() -> String,
     ) -> Self {
-        let known: Vec<f64> = values.into_iter().flatten().collect();
-        let texts = values.map(|value| or_dash(value, |ns| unit.of(ns)));
+        let exact = values.map(|value| value.and_then(LatencyValue::exact));
+        let known: Vec<f64> = exact.into_iter().flatten().collect();
+        let words = |value: LatencyValue| value.words(|ns| unit.of(ns));
+        let texts = values.map(|value| or_dash(value, words));
         Self {
-            value: values[1],
-            others: [values[0], values[2]].into_iter().flatten().collect(),
+            value: exact[1],
+            others: [exact[0], exact[2]].into_iter().flatten().collect(),
             bar: known.first().copied().zip(known.last().copied()),
-            text: if known.is_empty() {
+            text: if values.iter().all(Option::is_none) {
                 without()
             } else {
                 format!("{} {}", texts.join(" · "), unit.name())

@@ -5,6 +5,7 @@ use super::rows::{self, Axis, Block, Marks};
 use crate::model::Point;
 use crate::report::group::{Group, blocks};
 use crate::report::table::DataTable;
+use crate::result::LatencyValue;
 use crate::result::words::{TimeUnit, compact, grouped, or_dash, significant, survival, time};
 use crate::stats::compare::GeometricMean;
 use itertools::Itertools;
@@ -80,22 +81,18 @@ pub fn throughput(groups: &[Group<'_>]) -> Option<Figure> {
 /// End-to-end p50, p99 and p99.9 of the open model, grouped by matrix point.
 pub fn latency(groups: &[Group<'_>]) -> Option<Figure> {
     let groups: Vec<&Group<'_>> = groups.iter().filter(|group| group.open_loop()).collect();
-    let quantiles = |group: &Group<'_>| {
-        [
-            group.end_to_end(|q| q.p50_ns),
-            group.end_to_end(|q| q.p99_ns),
-            group.end_to_end(|q| q.p99_9_ns),
-        ]
-        .map(|mean| mean.map(|mean| mean.value()))
-    };
-    let measured: Vec<(&Group<'_>, f64)> = (groups.iter())
+    let quantiles = |group: &Group<'_>| ["p50", "p99", "p99_9"].map(|name| group.end_to_end(name));
+    let measured: Vec<(&Group<'_>, LatencyValue)> = (groups.iter())
         .filter_map(|group| {
             let [p50, p99, _] = quantiles(group);
             Some((*group, p99.or(p50)?))
         })
         .collect();
-    let (best, worst) = measured.iter().minmax_by(|a, b| a.1.total_cmp(&b.1)).into_option()?;
-    let told = |(group, ns): &(&Group<'_>, f64)| format!("{} ({})", time(*ns), named(group));
+    let (best, worst) =
+        measured.iter().minmax_by(|a, b| a.1.least().total_cmp(&b.1.least())).into_option()?;
+    let told = |(group, value): &(&Group<'_>, LatencyValue)| {
+        format!("{} ({})", value.words(time), named(group))
+    };
     let title = format!("End-to-end p99 from {} to {}", told(best), told(worst));
     let count = groups.iter().map(|group| group.blocks.len()).min().unwrap_or(0);
     let samples = |group: &&Group<'_>| {
@@ -109,7 +106,8 @@ pub fn latency(groups: &[Group<'_>]) -> Option<Figure> {
         blocks(count),
         grouped(least)
     );
-    let unit = TimeUnit::for_column(groups.iter().flat_map(|group| quantiles(group)).flatten());
+    let values = groups.iter().flat_map(|group| quantiles(group)).flatten();
+    let unit = TimeUnit::for_column(values.map(LatencyValue::least));
     let mut drawn: Vec<Block> = Vec::new();
     for group in &groups {
         let without = || group.absent().unwrap_or_else(|| "too few samples".to_owned());
@@ -119,7 +117,8 @@ pub fn latency(groups: &[Group<'_>]) -> Option<Figure> {
     let [p50, p99, p999] = ["p50", "p99", "p99.9"].map(|name| format!("{name}, {}", unit.name()));
     let head = ["matrix point".into(), "label".into(), p50, p99, p999, "blocks".into()];
     let row = |group: &&Group<'_>| {
-        let numbers = quantiles(group).map(|value| or_dash(value, |ns| unit.of(ns)));
+        let words = |value: LatencyValue| value.words(|ns| unit.of(ns));
+        let numbers = quantiles(group).map(|value| or_dash(value, words));
         let place = [group.point, group.label].map(str::to_owned).into_iter();
         place.chain(numbers).chain([group.blocks.len().to_string()]).collect()
     };

@@ -1,36 +1,83 @@
 //! How bad the tail is: the percentile spectrum, one line per label, on an axis of nines.
 //!
-//! A line stops where fewer than 10 samples lie beyond.
-//! Blocks are merged into one histogram, never averaged.
+//! A line stops where fewer than 10 messages lie beyond, and ends in an arrow where those begin
+//! that have no time (censored). Blocks are merged into one histogram, never averaged.
 
 use super::axis::{Scale, spread};
 use super::canvas::{Align, Figure, GRID, MUTED, SMALL, WIDTH};
 use super::{letters, palette};
-use crate::model::Point;
+use crate::model::{Point, Quantile, Statistic};
 use crate::report::table::DataTable;
 use crate::result::words::{TimeUnit, grouped, or_dash, time};
+use crate::result::{Censored, Distribution, LatencyValue};
 use hdrhistogram::Histogram;
 use itertools::Itertools;
+use std::cmp::Ordering;
 
 pub struct SpectrumCurve {
     pub label: String,
     pub system: String,
     pub histogram: Histogram<u64>,
+    pub censored: Censored,
 }
 
-/// Where a line has a marker and the table a number.
-const QUANTILES: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 0.9999];
+impl SpectrumCurve {
+    fn total(&self) -> u64 {
+        self.histogram.len() + self.censored.count
+    }
+
+    /// Share of the messages that have a time.
+    fn recorded(&self) -> f64 {
+        self.histogram.len() as f64 / self.total().max(1) as f64
+    }
+
+    /// The highest quantile with 10 messages beyond it.
+    fn highest(&self) -> f64 {
+        if self.total() <= 10 { 0.0 } else { 1.0 - 10.0 / self.total() as f64 }
+    }
+
+    /// Whether its line ends where the censored begin.
+    fn ends_early(&self) -> bool {
+        self.recorded() < self.highest()
+    }
+
+    fn end(&self) -> f64 {
+        self.highest().min(self.recorded())
+    }
+
+    /// The time of a quantile up to the end.
+    fn at(&self, quantile: f64) -> f64 {
+        self.histogram.value_at_quantile((quantile / self.recorded()).min(1.0)).max(1) as f64
+    }
+
+    /// Points of the spectrum, evenly over the nines.
+    fn points(&self) -> Vec<(f64, f64)> {
+        let nines = -(1.0 - self.end().min(1.0 - 1e-9)).log10();
+        let steps = 160;
+        (0..=steps)
+            .map(|step| 1.0 - 10f64.powf(-nines * f64::from(step) / f64::from(steps)))
+            .map(|quantile| (quantile, self.at(quantile)))
+            .collect()
+    }
+
+    fn quantile(&self, quantile: Quantile) -> Option<LatencyValue> {
+        Distribution::of(&self.histogram, self.censored).statistic(Statistic::Quantile(quantile))
+    }
+}
+
+/// How far the arrow of a line points beyond its end.
+const ARROW: f64 = 14.0;
 const PLOT: (f64, f64, f64, f64) = (66.0, 760.0, 66.0, 386.0);
 
 /// `None` when no line has enough samples. `absent`: labels without a line, with the reason.
 pub fn draw(point: &str, lines: &[SpectrumCurve], absent: &[String]) -> Option<Figure> {
     let lines: Vec<&SpectrumCurve> =
-        lines.iter().filter(|line| highest(&line.histogram) > 0.5).collect();
+        lines.iter().filter(|line| line.end() > 0.0 && line.highest() > 0.5).collect();
     let (mut figure, _) = Figure::titled(title(point, &lines)?, caption(&lines, absent));
     let (left, right, top, bottom) = PLOT;
-    let end = lines.iter().map(|line| highest(&line.histogram)).fold(0.9, f64::max);
+    let end = lines.iter().map(|line| line.end()).fold(0.9, f64::max);
     let x = Scale::nines(end, left, right);
-    let curves: Vec<Vec<(f64, f64)>> = lines.iter().map(|line| curve(&line.histogram)).collect();
+    let curves: Vec<Vec<(f64, f64)>> = lines.iter().map(|line| line.points()).collect();
     let values = || curves.iter().flatten().map(|(_, value)| *value);
     let y = Scale::log(values(), bottom, top);
     let unit = TimeUnit::for_column(values());
@@ -72,11 +119,16 @@ pub fn draw(point: &str, lines: &[SpectrumCurve], absent: &[String]) -> Option<F
 /// The finding: which label is best at p99, and which is worst.
 fn title(point: &str, lines: &[&SpectrumCurve]) -> Option<String> {
     let p99 = |line: &SpectrumCurve| {
-        line.histogram.value_at_quantile(0.99f64.min(highest(&line.histogram))) as f64
+        let highest = LatencyValue::Exact(line.at(line.end()));
+        line.quantile(Quantile::P99).unwrap_or(highest)
     };
-    let (best, worst) = lines.iter().minmax_by(|a, b| p99(a).total_cmp(&p99(b))).into_option()?;
+    let order = |a: &&&SpectrumCurve, b: &&&SpectrumCurve| {
+        let key = |value: LatencyValue| (value.exact().is_none(), value.least());
+        key(p99(a)).partial_cmp(&key(p99(b))).unwrap_or(Ordering::Equal)
+    };
+    let (best, worst) = lines.iter().minmax_by(order).into_option()?;
     let at = Point::read(point).at();
-    let told = |line: &SpectrumCurve| format!("{} ({})", time(p99(line)), line.label);
+    let told = |line: &SpectrumCurve| format!("{} ({})", p99(line).words(time), line.label);
     Some(match lines.len() {
         1 => format!("End-to-end p99{at}: {}", told(best)),
         _ => format!("End-to-end p99{at}: from {} to {}", told(best), told(worst)),
@@ -84,12 +136,15 @@ fn title(point: &str, lines: &[&SpectrumCurve]) -> Option<String> {
 }
 
 fn caption(lines: &[&SpectrumCurve], absent: &[String]) -> String {
-    let least = lines.iter().map(|line| line.histogram.len()).min().unwrap_or(0);
+    let least = lines.iter().map(|line| line.total()).min().unwrap_or(0);
     let mut caption = format!(
         "Received − planned send time; all blocks merged; n ≥ {} per line; a line stops where \
-        fewer than 10 samples lie beyond.",
+        fewer than 10 messages lie beyond.",
         grouped(least)
     );
+    if lines.iter().any(|line| line.ends_early()) {
+        caption.push_str(" An arrow: those beyond failed, or had not come when the run ended.");
+    }
     for reason in absent {
         caption.push_str(&format!(" No line: {reason}."));
     }
@@ -111,41 +166,61 @@ fn draw_line(
         look.dash,
     );
     let filled = palette::filled(&line.label, &line.system);
-    for quantile in QUANTILES.into_iter().filter(|quantile| *quantile <= highest(&line.histogram)) {
-        let value = line.histogram.value_at_quantile(quantile) as f64;
+    let reached = Quantile::REPORTED.map(Quantile::share).into_iter();
+    for quantile in reached.filter(|quantile| *quantile <= line.end()) {
+        let value = line.at(quantile);
         figure.marker((x.at(quantile), y.at(value)), look.marker, 4.0, look.color, filled);
+    }
+    if let Some((quantile, value)) = curve.last().filter(|_| line.ends_early()) {
+        let (at, from) = (x.at(*quantile), y.at(*value));
+        let tip = from - ARROW;
+        figure.line(vec![(at, from), (at, tip)], look.color, 2.0, &[]);
+        let head = [(at - 4.0, tip + 5.0), (at, tip), (at + 4.0, tip + 5.0)];
+        figure.line(head.to_vec(), look.color, 2.0, &[]);
     }
 }
 
 fn table(lines: &[&SpectrumCurve], unit: TimeUnit) -> DataTable {
-    let quantiles =
-        ["p50", "p90", "p99", "p99.9", "p99.99"].map(|name| format!("{name}, {}", unit.name()));
+    let quantiles = Quantile::REPORTED.map(|quantile| format!("{quantile}, {}", unit.name()));
     let row = |line: &&SpectrumCurve| {
-        let reached =
-            |q: f64| (q <= highest(&line.histogram)).then(|| line.histogram.value_at_quantile(q));
-        let numbers = QUANTILES.map(|q| or_dash(reached(q), |ns| unit.of(ns as f64)));
-        [line.label.clone(), grouped(line.histogram.len())].into_iter().chain(numbers).collect()
+        let words = |value: LatencyValue| value.words(|ns| unit.of(ns));
+        let numbers = Quantile::REPORTED.map(|q| or_dash(line.quantile(q), words));
+        [line.label.clone(), grouped(line.total())].into_iter().chain(numbers).collect()
     };
     let head = ["label", "n"].map(str::to_owned).into_iter().chain(quantiles);
     DataTable::new(head, lines.iter().map(row).collect())
 }
 
-/// The highest quantile with 10 samples beyond it.
-fn highest(histogram: &Histogram<u64>) -> f64 {
-    if histogram.len() <= 10 { 0.0 } else { 1.0 - 10.0 / histogram.len() as f64 }
-}
-
-/// Points of the spectrum, evenly over the nines.
-fn curve(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
-    let nines = -(1.0 - highest(histogram)).log10();
-    let steps = 160;
-    (0..=steps)
-        .map(|step| 1.0 - 10f64.powf(-nines * f64::from(step) / f64::from(steps)))
-        .map(|quantile| (quantile, histogram.value_at_quantile(quantile).max(1) as f64))
-        .collect()
-}
-
 fn trim(percent: f64) -> String {
     let text = format!("{percent:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(label: &str, censored: u64) -> SpectrumCurve {
+        let mut histogram = Histogram::new(3).unwrap();
+        (1..=1000u64).for_each(|value| histogram.record(value * 1000).unwrap());
+        let censored = Censored { count: censored, at_least_ns: 2_000_000_000 };
+        SpectrumCurve { label: label.into(), system: label.into(), histogram, censored }
+    }
+
+    #[test]
+    fn a_line_ends_in_an_arrow_where_the_censored_begin() {
+        let lines = [line("kafka", 0), line("redis-lists", 250)];
+        assert!(!lines[0].ends_early() && lines[1].ends_early());
+        let end = lines[1].points().last().copied().unwrap();
+        assert!((end.0 - 0.8).abs() < 1e-9 && (end.1 / 1e6 - 1.0).abs() < 0.01, "{end:?}");
+        let figure = draw("load.rate=1k/s", &lines, &[]).unwrap();
+        assert!(figure.title.ends_with("to > 2.00 s (redis-lists)"), "{}", figure.title);
+        assert!(figure.caption.contains("An arrow"), "{}", figure.caption);
+        let row = &figure.data.rows[1];
+        assert_eq!((row[1].as_str(), &row[3][..2]), ("1,250", "> "), "{row:?}");
+        let whole = draw("load.rate=1k/s", &lines[..1], &[]).unwrap();
+        assert!(!whole.caption.contains("An arrow"));
+        let none = [SpectrumCurve { histogram: Histogram::new(3).unwrap(), ..line("kafka", 99) }];
+        assert!(draw("load.rate=1k/s", &none, &[]).is_none(), "nothing to draw a line of");
+    }
 }

@@ -12,8 +12,8 @@ use crate::model::Point;
 use crate::report::group::{Group, blocks, known_or_new};
 use crate::report::quantity;
 use crate::report::table::DataTable;
-use crate::result::CellSummary;
 use crate::result::words::{TimeUnit, compact, grouped, or_dash, significant, time};
+use crate::result::{CellSummary, LatencyValue};
 use itertools::Itertools;
 
 /// The key of a matrix or a probe that names the offered rate.
@@ -51,10 +51,13 @@ fn of_rates(groups: &[Group<'_>]) -> Option<Figure> {
     for group in at_rates() {
         let mean = |of: fn(&CellSummary) -> Option<f64>| group.mean(of).map(|mean| mean.value());
         let carried = mean(|cell| cell.rates.goodput_per_s.or(cell.rates.consumed_per_s));
-        let p99 = group.end_to_end(|quantiles| quantiles.p99_ns).map(|mean| mean.value());
-        let (Some(carried), Some(p99)) = (carried, p99) else {
-            let why =
-                group.absent().unwrap_or_else(|| format!("{} has too few samples", group.label));
+        let p99 = group.end_to_end("p99");
+        let (Some(carried), Some(LatencyValue::Exact(p99))) = (carried, p99) else {
+            let without = || match p99 {
+                Some(p99) => format!("{} has a p99 of {}", group.label, p99.words(time)),
+                None => format!("{} has too few samples", group.label),
+            };
+            let why = group.absent().unwrap_or_else(without);
             absent.push(format!("{why} at {}", Point::read(group.point).values()));
             continue;
         };

@@ -177,3 +177,24 @@ fn the_index_lists_runs_and_comparisons_and_survives_damage() {
     assert!(!page.contains(&*dir.path().to_string_lossy()), "no path of this machine");
     keep(dir.path(), "results");
 }
+
+#[test]
+fn what_failed_and_what_never_came_is_on_the_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = RunFolder::create(dir.path(), "latency").unwrap();
+    folder.write_manifest(&manifest(&folder, "latency", 1)).unwrap();
+    let mut output = crate::result::testing::cell("redis-streams", "load.rate=1k/s", 1);
+    let record = &mut output.record;
+    record.failures = [("OOM command not allowed".to_owned(), 4321)].into();
+    let censored = crate::result::Censored { count: 4321, at_least_ns: 7_000_000_000 };
+    record.censored = [(crate::model::Latency::EndToEnd, censored)].into();
+    folder.write_cell(&output).unwrap();
+    let summary = report(&folder).unwrap();
+    let latency = summary.cells[0].latency.end_to_end.as_ref().unwrap();
+    assert_eq!((latency.p99_ns, latency.at_least_ns["p99"]), (None, 7_000_000_000));
+    assert_eq!(summary.cells[0].failures["OOM command not allowed"], 4321);
+    let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    for words in ["Why messages failed", "OOM command not allowed", "4,321", "&gt; 7"] {
+        assert!(page.contains(words), "{words}");
+    }
+}

@@ -10,8 +10,8 @@ use super::fact::short;
 use super::{CROWDED, Inputs, Judgement, crowded, is_kafka, paired_blocks, ratio, times};
 use crate::claims::finding::{Answer, PRIMITIVES, finding, word};
 use crate::model::{Point, Quantile};
-use crate::result::words::same_class;
-use crate::result::{BlockValue, CellOutcome, ComparedCell, Decision, Finding, Kind, RunInfo};
+use crate::result::words::{name, same_class};
+use crate::result::{BlockValue, ComparedCell, Decision, Finding, Kind, RunInfo};
 use crate::stats::DECISIVE_BEYOND;
 use crate::stats::compare::{GeometricMean, Points, Side, decide, decide_one};
 use indexmap::IndexMap;
@@ -235,12 +235,10 @@ fn barred(
     let needed = quantile.map_or(DECISIVE_BEYOND, Quantile::samples_to_decide);
     for side in [kafka, primitive] {
         if quantile.is_some()
-            && side
-                .per_block
-                .iter()
-                .any(|block| block.valid && block.outcome == CellOutcome::Overloaded)
+            && let Some(block) =
+                side.per_block.iter().find(|block| block.valid && block.outcome.spoils_latency())
         {
-            return Some(format!("{} overloaded", side.label));
+            return Some(format!("{} {}", side.label, name(&block.outcome)));
         }
         let few = |block: &&BlockValue| block.n < needed && block.value.is_some();
         if let Some(block) = side.per_block.iter().find(few) {

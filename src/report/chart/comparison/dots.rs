@@ -9,7 +9,7 @@ use super::super::rows::{self, Axis, Block, Marks};
 use crate::model::Point;
 use crate::report::cells::{Cells, reason};
 use crate::result::words::{TimeUnit, compact, survival};
-use crate::result::{ComparedCell, Kind};
+use crate::result::{ComparedCell, Kind, LatencyValue};
 use itertools::Itertools;
 
 /// The size that stands for a condition.
@@ -91,6 +91,7 @@ pub fn quantiles(figure: &mut Figure, cells: &Cells<'_>, of: &[String; 3], top: 
     for cell in cells.metric(&of[1]) {
         let values =
             of.each_ref().map(|metric| cells.beside(cell, metric).and_then(|other| other.value));
+        let values = values.map(|value| value.map(LatencyValue::Exact));
         let parts = [cells.place(cell), cells.condition(cell)];
         let header = parts.into_iter().filter(|part| !part.is_empty()).join(" · ");
         let marks = Marks::quantiles(unit, values, || reason(cell));
