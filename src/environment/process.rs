@@ -240,7 +240,16 @@ mod tests {
     fn cpu_of_another_process_is_finer_than_a_tick_and_keeps_what_threads_took_along() {
         // It took a millisecond to start, and ticks would see none of it.
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let seen = usage(child.id()).unwrap().cpu_ns;
+        let begun = std::time::Instant::now();
+        let seen = loop {
+            match usage(child.id()).unwrap().cpu_ns {
+                // On a busy machine it has not run yet.
+                0 if begun.elapsed() < std::time::Duration::from_secs(20) => {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
+                seen => break seen,
+            }
+        };
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(seen > 0 && !seen.is_multiple_of(10_000_000), "{seen} ns");

@@ -38,11 +38,11 @@ fn three_nodes_take_and_return_every_message_and_a_dead_one_is_named() {
         eprintln!("resident: {} MB", usage(*pid).unwrap().rss_bytes / 1_000_000);
     }
     let driver = driver::open(&cell, broker.target("live-three", clock)).unwrap();
-    let survives = driver.survives();
-    assert!(survives.node_loss && survives.copies == 3, "{survives:?}");
     let shared: Shared<'_> = Mutex::new(broker.as_mut());
     let run = CellRun { run: 7, broker: Some(&shared), ..CellRun::new(&cell, clock) };
     let record = run.run(driver.as_ref()).unwrap().record;
+    let survives = &record.survives;
+    assert!(survives.node_loss && survives.copies == 3, "{survives:?}");
     let counts = &record.counts;
     assert_eq!((counts.acked, counts.delivered), (Some(MESSAGES), Some(MESSAGES)), "{record:#?}");
     assert_eq!((counts.lost, counts.broker_lost, counts.duplicate), (Some(0), Some(0), Some(0)));
