@@ -74,8 +74,8 @@ pub struct StreamSubscriber {
     acks_due: usize,
     /// Whether an XREADGROUP is under way.
     reading: bool,
-    /// The last XREADGROUP as bytes, and whether it caught up, blocked, and for how many ms: for the
-    /// next, which is mostly the same.
+    /// The last XREADGROUP as bytes, and whether it caught up, blocked, and for how many ms:
+    /// for the next, which is mostly the same.
     question: (Option<(bool, bool, u128)>, Vec<u8>),
     /// After a lost connection, until nothing is left:
     /// read what the group has given us and nobody saw.
