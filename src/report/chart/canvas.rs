@@ -121,14 +121,7 @@ impl Figure {
         color: Color,
         align: Align,
     ) {
-        self.items.push(CanvasItem::Text {
-            at,
-            text: sanitize::line(&text.into()),
-            size,
-            color,
-            align,
-            bold: false,
-        });
+        self.write(at, text.into(), (size, false), color, align);
     }
 
     pub fn bold(
@@ -139,14 +132,19 @@ impl Figure {
         color: Color,
         align: Align,
     ) {
-        self.items.push(CanvasItem::Text {
-            at,
-            text: sanitize::line(&text.into()),
-            size,
-            color,
-            align,
-            bold: true,
-        });
+        self.write(at, text.into(), (size, true), color, align);
+    }
+
+    fn write(
+        &mut self,
+        at: (f64, f64),
+        text: String,
+        (size, bold): (f64, bool),
+        color: Color,
+        align: Align,
+    ) {
+        let text = sanitize::line(&text);
+        self.items.push(CanvasItem::Text { at, text, size, color, align, bold });
     }
 
     pub fn marker(
