@@ -96,7 +96,7 @@ pub enum Headline {
     Values { of: Vec<String> },
     /// Metrics over the points, one line each: `1/s · 10k/s: 1.00 · 0.920 requests a batch`.
     ByPoint { of: Vec<Worded> },
-    /// The largest size: `up to 1 GiB`.
+    /// The largest size, uncompressed: `up to 1 GiB`.
     Largest { of: String },
     /// A share: `100 % readable after acknowledgement`.
     Share { of: String, words: String },

@@ -2,8 +2,8 @@
 //! they come to.
 //!
 //! The size ladder tries every size with every payload and codec; the table needs how far each way
-//! came, how each rung went and who refused there, and what the ladder says of a size or of a label
-//! as a whole. The search for a capacity probes a dozen rates; the table needs its bracket. Pure;
+//! came, how each rung went and who refused there, and what the ladder says of a size or of a codec
+//! as a whole. Searches probe a dozen sizes or rates; the table needs their brackets. Pure;
 //! done twice it is as if done once.
 
 use super::cells::recompute;
@@ -46,8 +46,9 @@ pub fn condensed(cells: Vec<ComparedCell>) -> Vec<ComparedCell> {
 /// points nothing.
 fn split(point: &str) -> Option<(String, String)> {
     let point = Point::read(point);
-    let way = point.only(&WAY);
-    (!way.is_base()).then(|| (way.to_string(), point.without(&WAY).to_string()))
+    // A codec without a payload is what all payloads come to.
+    point.get(WAY[0])?;
+    Some((point.only(&WAY).to_string(), point.without(&WAY).to_string()))
 }
 
 /// The share of the ways tried that arrived.
@@ -134,7 +135,8 @@ mod tests {
             not_tried("size=2GB,payload=text,codec=lz4"),
             measured("kafka", "client_peak", "size=1MiB", &[4e7]),
             measured("kafka", "first_refused", "payload=text,codec=none", &[1048576.0]),
-            measured("kafka", "first_refused", "base", &[1048576.0]),
+            measured("kafka", "first_refused", "codec=none", &[1048576.0]),
+            measured("kafka", "probe.intact", "size=20KiB,payload=text,codec=none", &[1.0]),
             measured("kafka", "largest_intact", "payload=text,codec=lz4", &[1048576.0]),
             measured("kafka", "probe.p99", "probe=1,rate=8000/s,went=passed", &[3e6]),
         ]
@@ -162,7 +164,7 @@ mod tests {
                 (INTACT, "size=1GB", Some(0.0), "broker: too large"),
                 (INTACT, "size=2GB", None, "needs 4 GB, 2 GB are free"),
                 (peaks, "size=1MiB", Some(4e7), lines[5].3),
-                ("first_refused", "base", Some(1048576.0), lines[6].3),
+                ("first_refused", "codec=none", Some(1048576.0), lines[6].3),
                 ("largest_intact", "payload=text,codec=lz4", Some(1048576.0), lines[7].3),
             ]
         );

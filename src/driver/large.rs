@@ -70,6 +70,12 @@ impl Who {
     pub const fn is_limit(self) -> bool {
         matches!(self, Self::ClientCheck | Self::ClientEncoder | Self::Broker)
     }
+
+    /// Whether it was our patience or this machine that ended it: with more of either, the same
+    /// message may pass.
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::TimeOut | Self::Memory)
+    }
 }
 
 impl fmt::Display for Who {

@@ -150,6 +150,8 @@ registry! {
     EXPERIMENTS "Experiments" "Observed by a procedure of its own; claims read them." {
         LARGEST_INTACT "largest_intact" Bytes Least Higher "largest message that arrived intact";
         FIRST_REFUSED "first_refused" Bytes Least Higher "smallest message that was refused";
+        PROBE_INTACT "probe.intact" Yes Least Higher
+            "whether it arrived, at one try of the search for the limit";
         INTACT "intact" Yes Least Higher "whether a message of this size arrived intact";
         WIRE_BYTES "wire_bytes" Bytes Least Lower "bytes of one message on the wire";
         GOODPUT_BYTES "goodput_bytes" BytesPerSecond Geometric Higher

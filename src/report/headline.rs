@@ -73,10 +73,19 @@ fn of_label(parts: &[Headline], cells: &Cells<'_>, label: &str) -> Vec<String> {
     parts.iter().flat_map(of_part).collect()
 }
 
+/// `up to 1.05 MB, 999 kB by the usual client`: uncompressed, by whichever got farthest.
 fn largest(cells: &Cells<'_>, label: &str, metric: &str) -> Option<String> {
-    let best = |cell: &ComparedCell| Point::read(&cell.cell).is_base();
-    let cell = cells.of_label(label, metric).into_iter().find(|cell| best(cell))?;
-    Some(cell.value.map_or_else(|| brief(cell), |size| format!("up to {}", quantity::bytes(size))))
+    let plain = cells.of_label(label, metric).into_iter();
+    let plain = plain.filter(|cell| Point::read(&cell.cell).get("codec") == Some("none"));
+    let (best, ways): (Vec<_>, Vec<_>) =
+        plain.partition(|cell| Point::read(&cell.cell).get("payload").is_none());
+    let best = best.first()?;
+    let Some(size) = best.value else { return Some(brief(best)) };
+    let usual = ways.iter().filter(|cell| Point::read(&cell.cell).get("client").is_none());
+    let usual = usual.filter_map(|cell| cell.value).reduce(f64::max).filter(|own| *own < size);
+    let usual = usual
+        .map_or_else(String::new, |own| format!(", {} by the usual client", quantity::bytes(own)));
+    Some(format!("up to {}{usual}", quantity::bytes(size)))
 }
 
 /// `1/s · 10k/s: 1.00 · 0.920 requests a batch`; the points stand before the first line, a time has

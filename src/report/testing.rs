@@ -250,9 +250,9 @@ fn message_size() -> Vec<ComparedCell> {
             536870912.0,
             1e9,
         ][some - 1];
-        row.value(label, "", "largest_intact", largest, "B");
+        row.value(label, "codec=none", "largest_intact", largest, "B");
         if some < 9 {
-            row.add(label, "", "first_refused", Some(largest * 2.0), "B", who);
+            row.add(label, "codec=none", "first_refused", Some(largest * 2.0), "B", who);
         }
     }
     row.cells

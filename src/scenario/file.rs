@@ -97,6 +97,10 @@ pub(super) struct Settings {
     /// Sentinels beside them.
     #[schemars(range(min = 1))]
     pub nodes: Option<u16>,
+    /// As it comes: what the harness would set by itself is left at the defaults of broker and
+    /// client (snapshots of Redis stay on; librdkafka's limits in flight, batches and waits are its
+    /// own). Settings below this label still count.
+    pub stock: Option<bool>,
     /// Raw broker settings: `server.properties` keys for Kafka, `redis.conf` directives for Redis.
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub broker: BTreeMap<String, String>,

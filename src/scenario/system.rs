@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 pub struct SystemConfig {
     pub system: System,
     pub nodes: u16,
+    /// Nothing is set but what the scenario sets and what the harness cannot do without.
+    pub stock: bool,
     /// Clients reach every node, and the nodes each other, through fault proxies. Follows from the
     /// scenario's faults; no key of its own.
     #[serde(skip)]
@@ -126,10 +128,12 @@ impl SystemConfig {
         }
         // As Kafka's own start script has it; three nodes of one machine share what one would have.
         let heap = Bytes(if nodes > 1 { 1 << 29 } else { 1 << 30 });
-        let maxlen = system.has_key("maxlen").then_some(1_000_000);
+        let stock = settings.stock.unwrap_or(false);
+        let maxlen = (system.has_key("maxlen") && !stock).then_some(1_000_000);
         Self {
             system,
             nodes,
+            stock,
             proxied: false,
             preloaded: false,
             broker: settings.broker.clone(),

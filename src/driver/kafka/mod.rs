@@ -7,6 +7,7 @@
 
 mod admin;
 mod capability;
+mod client_keys;
 mod clients;
 mod driver;
 mod load;

@@ -1,8 +1,10 @@
-//! librdkafka's settings for one cell: our defaults first, the scenario's `client` map last.
+//! librdkafka's settings for one cell: our defaults first, the scenario's `client` map last. Of a
+//! system as it comes (`stock`) only what accounting and reaching the brokers need.
 //!
 //! What is not set here keeps the library's default; [`ClientSettings::effective`] reads back what
 //! is in force. A setting that the library does not know is an error before anything is connected.
 
+use super::client_keys::{ALIASES, CONSUMER, ClientKeys, PRODUCER, check_keys};
 use crate::access::{Access, ExposeSecret};
 use crate::driver::DriverError;
 use crate::driver::timeouts::{Backoff, request_timeout};
@@ -16,73 +18,6 @@ use std::collections::BTreeMap;
 
 /// How often a producer tells what it had to send again, where it is asked to.
 const TELL_EVERY_MS: &str = "1000";
-
-/// What the driver's own accounting depends on.
-const RESERVED: &[&str] = &[
-    "bootstrap.servers",
-    "metadata.broker.list",
-    "group.id",
-    "auto.offset.reset",
-    "enable.auto.offset.store",
-    "enable.partition.eof",
-    "transactional.id",
-    "test.mock.num.brokers",
-];
-
-/// What has two names. Whoever sets both leaves it to chance which one counts.
-const ALIASES: &[(&str, &str)] = &[
-    ("acks", "request.required.acks"),
-    ("compression.type", "compression.codec"),
-    ("message.timeout.ms", "delivery.timeout.ms"),
-    ("max.in.flight.requests.per.connection", "max.in.flight"),
-    ("linger.ms", "queue.buffering.max.ms"),
-    ("retries", "message.send.max.retries"),
-    ("fetch.message.max.bytes", "max.partition.fetch.bytes"),
-];
-
-/// Read back into the results, whoever set them.
-const PRODUCER: &[&str] = &[
-    "acks",
-    "linger.ms",
-    "batch.num.messages",
-    "batch.size",
-    "compression.type",
-    "enable.idempotence",
-    "max.in.flight.requests.per.connection",
-    "queue.buffering.max.messages",
-    "queue.buffering.max.kbytes",
-    "message.timeout.ms",
-    "request.timeout.ms",
-    "socket.timeout.ms",
-    "reconnect.backoff.ms",
-    "reconnect.backoff.max.ms",
-    "retries",
-    "message.max.bytes",
-    "socket.nagle.disable",
-];
-const CONSUMER: &[&str] = &[
-    "group.protocol",
-    "session.timeout.ms",
-    "partition.assignment.strategy",
-    "auto.offset.reset",
-    "enable.auto.commit",
-    "auto.commit.interval.ms",
-    "enable.auto.offset.store",
-    "isolation.level",
-    "check.crcs",
-    "fetch.min.bytes",
-    "fetch.wait.max.ms",
-    "fetch.max.bytes",
-    "fetch.message.max.bytes",
-    "fetch.queue.backoff.ms",
-    "queued.min.messages",
-    "queued.max.messages.kbytes",
-    "receive.message.max.bytes",
-    "socket.timeout.ms",
-    "reconnect.backoff.ms",
-    "reconnect.backoff.max.ms",
-    "socket.nagle.disable",
-];
 
 /// The settings of every client of one cell.
 #[derive(Clone)]
@@ -108,9 +43,9 @@ impl ClientSettings {
             .map(|(key, value)| (key.as_str(), value.as_str()))
             .collect();
         check_keys(&client)?;
-        let common = common(addresses, cell.load.deadline, access);
+        let common = common(addresses, cell, access);
         let mut producer = producer(&common, cell, &client);
-        let mut consumer = consumer(common, cell.message.size.0);
+        let mut consumer = consumer(common, cell);
         for (key, value) in &client {
             producer.set(*key, *value);
             consumer.set(*key, *value);
@@ -173,38 +108,22 @@ impl ClientSettings {
     }
 }
 
-/// Keys and values that target and scenario give.
-type ClientKeys<'a> = BTreeMap<&'a str, &'a str>;
-
-/// Refuses keys that are ours alone, and those that are set under both of their names.
-fn check_keys(client: &ClientKeys<'_>) -> Result<(), DriverError> {
-    if let Some(key) = client.keys().find(|key| RESERVED.contains(key)) {
-        return Err(refused(key, "brokerbench sets this one itself; remove it from `client`"));
-    }
-    if let Some((key, alias)) =
-        ALIASES.iter().find(|(key, alias)| client.contains_key(key) && client.contains_key(alias))
-    {
-        return Err(refused(
-            alias,
-            &format!("it is another name of `{key}`, which is set too; remove one of them"),
-        ));
-    }
-    Ok(())
-}
-
 /// What every client has: where the brokers are, how to reach them, how long to wait for them.
-fn common(addresses: &[String], deadline: Option<Span>, access: &Access) -> ClientConfig {
+fn common(addresses: &[String], cell: &Cell, access: &Access) -> ClientConfig {
     let mut common = ClientConfig::new();
     common
         .set("bootstrap.servers", addresses.join(","))
         .set("client.id", "brokerbench")
-        .set("socket.nagle.disable", "true")
-        // A message's time-out is looked at only between two attempts, too: with the library's 10
-        // s, a broker that is gone for a moment keeps messages far beyond it.
-        .set("reconnect.backoff.ms", ms(Span(Backoff::FIRST_NS)))
-        .set("reconnect.backoff.max.ms", ms(Span(Backoff::LONGEST_NS)))
         .set_log_level(RDKafkaLogLevel::Warning);
-    if let Some(deadline) = deadline {
+    if !cell.config.stock {
+        common
+            .set("socket.nagle.disable", "true")
+            // A message's time-out is looked at only between two attempts, too: with the library's
+            // 10 s, a broker that is gone for a moment keeps messages far beyond it.
+            .set("reconnect.backoff.ms", ms(Span(Backoff::FIRST_NS)))
+            .set("reconnect.backoff.max.ms", ms(Span(Backoff::LONGEST_NS)));
+    }
+    if let Some(deadline) = cell.load.deadline {
         common.set("socket.timeout.ms", ms(request_timeout(deadline)));
     }
     secure(&mut common, access);
@@ -213,16 +132,21 @@ fn common(addresses: &[String], deadline: Option<Span>, access: &Access) -> Clie
 
 /// Our defaults for producers.
 fn producer(common: &ClientConfig, cell: &Cell, client: &ClientKeys<'_>) -> ClientConfig {
-    let (load, size) = (&cell.load, cell.message.size.0);
+    let (load, size, stock) = (&cell.load, cell.message.size.0, cell.config.stock);
     // Room for everything in flight twice over, so that the in-flight limit is the one that binds.
     let in_flight = u64::from(load.in_flight);
     let kbytes = (2 * in_flight * size / 1024).clamp(1_048_576, i32::MAX as u64);
     let mut producer = common.clone();
-    producer
-        .set("batch.num.messages", load.batch.clamp(1, 1_000_000).to_string())
-        .set("queue.buffering.max.messages", (2 * in_flight).clamp(100_000, 10_000_000).to_string())
-        .set("queue.buffering.max.kbytes", kbytes.to_string())
-        .set("message.max.bytes", (size + 65_536).clamp(1_000_000, 1_000_000_000).to_string());
+    if !stock {
+        producer
+            .set("batch.num.messages", load.batch.clamp(1, 1_000_000).to_string())
+            .set(
+                "queue.buffering.max.messages",
+                (2 * in_flight).clamp(100_000, 10_000_000).to_string(),
+            )
+            .set("queue.buffering.max.kbytes", kbytes.to_string())
+            .set("message.max.bytes", (size + 65_536).clamp(1_000_000, 1_000_000_000).to_string());
+    }
     let patience = load.deadline.map(ms);
     // Each has a second name.
     for (key, value) in [
@@ -233,7 +157,7 @@ fn producer(common: &ClientConfig, cell: &Cell, client: &ClientKeys<'_>) -> Clie
         // Kafka's own producer has 5; librdkafka's million sends every message of an impatient
         // (`linger.ms=0`) producer as a request of its own, so that nothing is ever batched while
         // the broker is busy.
-        ("max.in.flight.requests.per.connection", Some("5")),
+        ("max.in.flight.requests.per.connection", (!stock).then_some("5")),
     ] {
         let renamed =
             ALIASES.iter().any(|(name, alias)| *name == key && client.contains_key(alias));
@@ -248,21 +172,22 @@ fn producer(common: &ClientConfig, cell: &Cell, client: &ClientKeys<'_>) -> Clie
 }
 
 /// Our defaults for consumers.
-fn consumer(mut common: ClientConfig, size: u64) -> ClientConfig {
+fn consumer(mut common: ClientConfig, cell: &Cell) -> ClientConfig {
     common
         .set("auto.offset.reset", "earliest")
         .set("enable.auto.commit", "true")
         // Offsets are stored by the subscriber once the caller has processed the records, not when
         // handed out.
-        .set("enable.auto.offset.store", "false")
-        .set("isolation.level", "read_uncommitted")
-        .set("fetch.min.bytes", "1")
-        // A full local queue would stall fetching for a second by default.
-        .set("fetch.queue.backoff.ms", "5")
-        .set(
-            "receive.message.max.bytes",
-            (2 * size).clamp(100_000_000, i32::MAX as u64).to_string(),
-        );
+        .set("enable.auto.offset.store", "false");
+    if !cell.config.stock {
+        let received = (2 * cell.message.size.0).clamp(100_000_000, i32::MAX as u64);
+        common
+            .set("isolation.level", "read_uncommitted")
+            .set("fetch.min.bytes", "1")
+            // A full local queue would stall fetching for a second by default.
+            .set("fetch.queue.backoff.ms", "5")
+            .set("receive.message.max.bytes", received.to_string());
+    }
     common
 }
 
@@ -310,7 +235,7 @@ pub fn read(config: &ClientConfig, key: &str) -> String {
         .unwrap_or_else(|_| "unknown".into())
 }
 
-fn refused(key: &str, cause: &str) -> DriverError {
+pub fn refused(key: &str, cause: &str) -> DriverError {
     DriverError::Setting { system: System::Kafka, key: key.to_owned(), cause: cause.into() }
 }
 
@@ -352,6 +277,25 @@ mod tests {
         assert_eq!(effective["producer.linger.ms"], "0");
         assert_eq!(effective["consumer.fetch.queue.backoff.ms"], "50");
         assert_eq!(settings(&[("request.required.acks", "0")]).unwrap().acks, "0");
+    }
+
+    #[test]
+    fn as_it_comes_the_library_has_its_own_defaults() {
+        let mut cell = cell();
+        cell.config.stock = true;
+        let stock =
+            ClientSettings::new(&cell, &["127.0.0.1:9092".into()], &Access::default()).unwrap();
+        let effective = stock.effective();
+        for (key, value) in [
+            ("producer.max.in.flight.requests.per.connection", "1000000"),
+            ("producer.batch.num.messages", "10000"),
+            ("producer.message.max.bytes", "1000000"),
+            ("consumer.fetch.queue.backoff.ms", "1000"),
+            ("consumer.isolation.level", "read_committed"),
+            ("consumer.enable.auto.offset.store", "false"),
+        ] {
+            assert_eq!(effective[key], value, "{key}");
+        }
     }
 
     #[test]

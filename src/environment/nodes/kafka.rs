@@ -2,8 +2,8 @@
 //! or three of these.
 //!
 //! What differs from stock settings is said here: as many copies of the internal topics as there
-//! are nodes, fewer partitions of them, no wait for the first consumer of a group, no topics by
-//! accident.
+//! are nodes; and, but for a broker as it comes (`stock`), fewer partitions of them, no wait for
+//! the first consumer of a group, no topics by accident.
 
 use super::node::{Plan, Proxies};
 use super::{MOST_NODES, port};
@@ -99,17 +99,21 @@ impl KafkaNode {
             ),
             ("controller.quorum.voters", self.voters.clone()),
             ("log.dirs", data.to_owned()),
-            ("offsets.topic.num.partitions", "3".to_owned()),
             ("offsets.topic.replication.factor", copies.clone()),
-            ("transaction.state.log.num.partitions", "3".to_owned()),
             ("transaction.state.log.replication.factor", copies.clone()),
             ("transaction.state.log.min.isr", in_sync.clone()),
-            ("share.coordinator.state.topic.num.partitions", "3".to_owned()),
             ("share.coordinator.state.topic.replication.factor", copies),
             ("share.coordinator.state.topic.min.isr", in_sync),
-            ("group.initial.rebalance.delay.ms", "0".to_owned()),
-            ("auto.create.topics.enable", "false".to_owned()),
         ];
+        let quicker = [
+            ("offsets.topic.num.partitions", "3"),
+            ("transaction.state.log.num.partitions", "3"),
+            ("share.coordinator.state.topic.num.partitions", "3"),
+            ("group.initial.rebalance.delay.ms", "0"),
+            ("auto.create.topics.enable", "false"),
+        ];
+        let quicker = quicker.map(|(key, value)| (key, value.to_owned()));
+        let quicker = quicker.into_iter().filter(|_| !config.stock);
         let through = self.proxy.iter().flat_map(|proxy| {
             let peers = format!("PLAINTEXT://127.0.0.1:{peers}");
             let protocols = "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT";
@@ -120,7 +124,11 @@ impl KafkaNode {
                 ("listener.security.protocol.map", protocols.to_owned()),
             ]
         });
-        let ours = ours.into_iter().chain(through).map(|(key, value)| (key.to_owned(), value));
+        let ours = ours
+            .into_iter()
+            .chain(quicker)
+            .chain(through)
+            .map(|(key, value)| (key.to_owned(), value));
         ours.chain(config.broker.clone()).collect()
     }
 }
@@ -175,6 +183,16 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("offsets.topic.replication.factor=1\n"), "{text}");
+    }
+
+    #[test]
+    fn as_it_comes_only_what_makes_one_node_whole_is_set() {
+        let stock = SystemConfig { stock: true, ..SystemConfig::defaults(System::Kafka) };
+        let settings = node(1, None).settings("/d", Ipv4Addr::LOCALHOST, &stock);
+        for key in ["group.initial.rebalance.delay.ms", "offsets.topic.num.partitions"] {
+            assert_eq!(settings.get(key), None);
+        }
+        assert_eq!(settings["offsets.topic.replication.factor"], "1");
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //! Sentinels that promote one of these when the primary is gone.
 //!
 //! What differs from stock settings: no snapshots and no append-only file unless the scenario asks
-//! for them. The Sentinels run at stock settings unless the scenario's `sentinel` says otherwise: a
-//! full copy begins five seconds after a replica asked for it. A majority of the Sentinels decides.
+//! for them, or for a server as it comes (`stock`). The Sentinels run at stock settings unless the
+//! scenario's `sentinel` says otherwise: a full copy begins five seconds after a replica asked for
+//! it. A majority of the Sentinels decides.
 //!
 //! With fault proxies, two stand before each data node of a set: clients come through one, replicas
 //! and Sentinels through the other, whose address the node announces. So a primary can be cut off
@@ -125,9 +126,9 @@ impl RedisNode {
             ("dir", quoted(data)),
             // To standard output, where its last words before a configuration is read go too.
             ("logfile", String::new()),
-            ("save", String::new()),
-            ("appendonly", "no".to_owned()),
         ];
+        let unkept = [("save", String::new()), ("appendonly", "no".to_owned())];
+        let unkept = unkept.into_iter().filter(|_| !config.stock);
         let announced = self.announced.iter().flat_map(|address| {
             [
                 ("replica-announce-ip", address.ip().to_string()),
@@ -137,6 +138,7 @@ impl RedisNode {
         let copies = self.primary.map(|primary| ("replicaof", format!("127.0.0.1 {primary}")));
         let ours = ours
             .into_iter()
+            .chain(unkept)
             .chain(announced)
             .chain(copies)
             .map(|(key, value)| (key.to_owned(), value));
@@ -199,6 +201,14 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
+    }
+
+    #[test]
+    fn as_it_comes_it_keeps_its_snapshots() {
+        let stock = SystemConfig { stock: true, ..SystemConfig::defaults(System::RedisStreams) };
+        let (_, node) = lay_out(&stock, true).unwrap().remove(0);
+        let text = node.print(Path::new("/d"), Ipv4Addr::LOCALHOST, &stock);
+        assert!(!text.contains("save") && !text.contains("appendonly"), "{text}");
     }
 
     #[test]

@@ -2,19 +2,21 @@
 //! with memory and wire watched.
 //!
 //! A limit that was met ends its way; what nobody answered does not, since a larger message may
-//! pass by other means (a codec's ratio decides what some consumers can unpack).
+//! pass by other means (a codec's ratio decides what some consumers can unpack). Then the limits
+//! themselves are found, by bisection between two rungs.
 
 use super::super::ExperimentContext;
 use super::plan::{Limit, SendVariant, kinds, needs, refuse, sent};
+use super::search;
 use crate::driver::{
     Driver, DriverError, LargeClient, LargeMessages, LargeRefusal, Times, Trip, Who, codec,
 };
 use crate::engine::{CellRunError, Phase, Progress};
 use crate::environment::{memory_available, reset_peak, usage};
 use crate::model::{Codec, Software};
-use crate::payload::{BodyKind, large};
+use crate::payload::large;
 use crate::scenario::{PayloadKind, SizeLadder};
-use crate::units::Bytes;
+use crate::units::{Bytes, Span};
 use std::time::{Duration, Instant};
 
 /// A short message is repeated at most so often.
@@ -31,8 +33,47 @@ pub struct Attempt {
     pub kind: SendVariant,
     pub size: Bytes,
     pub sent_bytes: usize,
-    /// Or why it was not tried.
-    pub tried: Result<Tried, String>,
+    /// Tried to find a limit between two rungs, and no rung itself.
+    pub searched: bool,
+    pub tried: Result<Tried, Untried>,
+}
+
+/// Why a size was not tried.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Untried {
+    /// A smaller one was refused already.
+    PastLimit(String),
+    /// The machine has no room for it, or the broker is gone.
+    NoRoom(String),
+}
+
+impl Untried {
+    pub fn why(&self) -> &str {
+        let (Self::PastLimit(why) | Self::NoRoom(why)) = self;
+        why
+    }
+}
+
+impl Attempt {
+    pub fn intact(&self) -> bool {
+        self.tried.as_ref().is_ok_and(|tried| tried.end.is_ok())
+    }
+
+    /// The refusal that a larger message would meet as well.
+    pub fn refused(&self) -> Option<&LargeRefusal> {
+        self.tried.as_ref().ok()?.end.as_ref().err().filter(|refusal| !refusal.who.is_ours())
+    }
+
+    /// Why nothing is known of this size: with more time or memory it may pass.
+    pub fn unknown(&self) -> Option<String> {
+        match &self.tried {
+            Err(Untried::NoRoom(why)) => Some(format!("{} was not tried: {why}", self.size)),
+            Ok(Tried { end: Err(refusal), .. }) if refusal.who.is_ours() => {
+                Some(format!("{} ended by {refusal}", self.size))
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +121,7 @@ pub fn climb(
     let (connections, limits, attempts) = (Vec::new(), Vec::new(), Vec::new());
     let mut climb =
         Climb { context, keys, software, connections, opened: 0, limits, attempts, broken: None };
-    let climbed = climb.up();
+    let climbed = climb.up().and_then(|()| climb.narrow());
     let broken = climb.broken.is_some();
     climb.connections.into_iter().for_each(|connection| connection.close(broken));
     climbed.map(|()| climb.attempts)
@@ -93,41 +134,63 @@ impl Climb<'_, '_> {
         sizes.dedup();
         for size in sizes {
             // One payload at a time: they are large.
-            for (payload, body) in
-                [(PayloadKind::Text, BodyKind::Text), (PayloadKind::Random, BodyKind::Random)]
-            {
+            for payload in [PayloadKind::Text, PayloadKind::Random] {
                 let mut content = Vec::new();
                 let kinds = kinds(self.keys, self.software, size).into_iter();
                 for kind in kinds.filter(|kind| kind.payload == payload) {
                     if self.context.interrupted() {
                         return Ok(());
                     }
-                    self.tell();
                     let sent_bytes = sent(self.software, size);
                     let tried = match self.why_not(kind, sent_bytes) {
                         Some(why) => Err(why),
                         None => {
                             if content.len() != sent_bytes {
-                                content = large(body, sent_bytes, self.context.cell.seed);
+                                content = large(kind.body(), sent_bytes, self.context.cell.seed);
                             }
-                            Ok(self.attempt(kind, size, &content)?)
+                            Ok(self.attempt(kind, size, &content, self.keys.repeat)?)
                         }
                     };
-                    self.attempts.push(Attempt { kind, size, sent_bytes, tried });
+                    self.note(Attempt { kind, size, sent_bytes, searched: false, tried });
                 }
             }
         }
         Ok(())
     }
 
-    fn why_not(&self, kind: SendVariant, bytes: usize) -> Option<String> {
+    /// Between the largest size of each way that arrived and the limit that it met: the limit
+    /// itself, one message a try.
+    fn narrow(&mut self) -> Result<(), CellRunError> {
+        for kind in search::ways(&self.attempts) {
+            while let Some(size) = search::next(&self.attempts, kind) {
+                if self.context.interrupted() {
+                    return Ok(());
+                }
+                let sent_bytes = sent(self.software, size);
+                let tried = match self.no_room(kind, sent_bytes) {
+                    Some(why) => Err(Untried::NoRoom(why)),
+                    None => {
+                        let content = large(kind.body(), sent_bytes, self.context.cell.seed);
+                        Ok(self.attempt(kind, size, &content, Span(0))?)
+                    }
+                };
+                self.note(Attempt { kind, size, sent_bytes, searched: true, tried });
+            }
+        }
+        Ok(())
+    }
+
+    fn why_not(&self, kind: SendVariant, bytes: usize) -> Option<Untried> {
+        let met = self.limits.iter().find(|limit| limit.holds_for(kind));
+        let past = |Limit { kind, size, refusal }: &Limit| {
+            Untried::PastLimit(format!("{size} ({kind}) was refused already by {}", refusal.who))
+        };
+        met.map(past).or_else(|| self.no_room(kind, bytes).map(Untried::NoRoom))
+    }
+
+    fn no_room(&self, kind: SendVariant, bytes: usize) -> Option<String> {
         if let Some(why) = &self.broken {
             return Some(why.clone());
-        }
-        if let Some(Limit { kind, size, refusal }) =
-            self.limits.iter().find(|limit| limit.holds_for(kind))
-        {
-            return Some(format!("{size} ({kind}) was refused already by {}", refusal.who));
         }
         let available = memory_available()?;
         let held = self
@@ -160,12 +223,13 @@ impl Climb<'_, '_> {
         Ok((packed, took))
     }
 
-    /// Sends `content` once, or several times where it is over soon.
+    /// Sends `content` once, and again until `repeat` is over.
     fn attempt(
         &mut self,
         kind: SendVariant,
         size: Bytes,
         content: &[u8],
+        repeat: Span,
     ) -> Result<Tried, CellRunError> {
         let clock = self.context.clock();
         let log_before = self.context.broker.log_tail(LOG_LINES);
@@ -180,7 +244,7 @@ impl Climb<'_, '_> {
 
         let place = self.connection(kind)?;
         let begin_ns = clock.now_ns();
-        let repeat_until_ns = begin_ns + self.keys.repeat.nanos();
+        let repeat_until_ns = begin_ns + repeat.nanos();
         let (mut times, mut wire_bytes, mut refusal) = (Vec::new(), None, None);
         loop {
             let deadline_ns = clock.now_ns() + self.keys.deadline.nanos();
@@ -272,7 +336,8 @@ impl Climb<'_, '_> {
         Ok(self.connections.len() - 1)
     }
 
-    fn tell(&mut self) {
+    fn note(&mut self, attempt: Attempt) {
+        self.attempts.push(attempt);
         let tried = self.attempts.len() as u64;
         self.context.observer.progress(&Progress {
             phase: Phase::Measure,

@@ -3,6 +3,7 @@
 
 use crate::driver::{LargeClient, LargeRefusal};
 use crate::model::{Codec, Software};
+use crate::payload::BodyKind;
 use crate::scenario::{PayloadKind, SizeLadder};
 use crate::units::Bytes;
 use std::fmt;
@@ -16,6 +17,19 @@ pub struct SendVariant {
     pub payload: PayloadKind,
     pub codec: Codec,
     pub client: LargeClient,
+}
+
+impl SendVariant {
+    pub fn body(self) -> BodyKind {
+        if self.payload == PayloadKind::Text { BodyKind::Text } else { BodyKind::Random }
+    }
+
+    /// Whether a limit that `other` met holds for this one too: uncompressed, no limit asks which
+    /// bytes it counts.
+    pub fn shares_limits_of(self, other: Self) -> bool {
+        (self.codec, self.client) == (other.codec, other.client)
+            && (self.codec == Codec::None || self.payload == other.payload)
+    }
 }
 
 impl fmt::Display for SendVariant {
@@ -66,11 +80,9 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Whether `kind` would meet it again: uncompressed, no limit asks which bytes it counts.
+    /// Whether `kind` would meet it again.
     pub fn holds_for(&self, kind: SendVariant) -> bool {
-        let SendVariant { payload, codec, client } = self.kind;
-        (codec, client) == (kind.codec, kind.client)
-            && (codec == Codec::None || payload == kind.payload)
+        kind.shares_limits_of(self.kind)
     }
 }
 

@@ -1,13 +1,14 @@
 //! From attempts to observations: what arrived, what was refused by whom, and at which cost. Pure.
 
 use super::bystander::BystanderSample;
-use super::climb::{Attempt, Tried};
+use super::climb::{Attempt, Tried, Untried};
 use super::plan::SendVariant;
 use crate::driver::LargeClient;
 use crate::model::{Codec, Metric, metric};
 use crate::result::Observation;
 use crate::scenario::{PayloadKind, SizeLadder};
 use crate::units::Bytes;
+use itertools::Itertools;
 use std::time::Duration;
 
 pub fn observations(
@@ -16,23 +17,25 @@ pub fn observations(
     samples: &[BystanderSample],
 ) -> Vec<Observation> {
     let mut all = Vec::new();
-    attempts.iter().for_each(|attempt| of_attempt(attempt, &mut all));
-    let every: Vec<&Attempt> = attempts.iter().collect();
-    ends("", &every, &mut all);
+    for codec in &keys.codecs {
+        let own = attempts.iter().filter(|attempt| attempt.kind.codec == *codec).collect();
+        ends(&format!("codec={}", codec.name()), own, &mut all);
+    }
     let mut kinds: Vec<SendVariant> = Vec::new();
     for Attempt { kind, .. } in attempts {
         if !kinds.contains(kind) {
             kinds.push(*kind);
-            let of_kind: Vec<&Attempt> =
-                attempts.iter().filter(|attempt| attempt.kind == *kind).collect();
-            ends(&kind.to_string(), &of_kind, &mut all);
+            let own = attempts.iter().filter(|attempt| attempt.kind == *kind).collect();
+            ends(&kind.to_string(), own, &mut all);
         }
     }
-    let mut sizes: Vec<Bytes> = attempts.iter().map(|attempt| attempt.size).collect();
+    all.extend(attempts.iter().filter(|attempt| attempt.searched).map(probe));
+    let rungs = || attempts.iter().filter(|attempt| !attempt.searched);
+    rungs().for_each(|attempt| of_attempt(attempt, &mut all));
+    let mut sizes: Vec<Bytes> = rungs().map(|attempt| attempt.size).collect();
     sizes.dedup();
     for size in sizes {
-        let of_size: Vec<&Attempt> =
-            attempts.iter().filter(|attempt| attempt.size == size).collect();
+        let of_size: Vec<&Attempt> = rungs().filter(|attempt| attempt.size == size).collect();
         goodput(size, &of_size, &mut all);
         peaks(size, &of_size, &mut all);
         if size >= keys.bystander_from {
@@ -47,15 +50,32 @@ impl Attempt {
         self.tried.as_ref().ok()
     }
 
-    fn intact(&self) -> bool {
-        self.tried().is_some_and(|tried| tried.end.is_ok())
+    fn point(&self) -> String {
+        format!("size={},{}", self.size, self.kind)
+    }
+}
+
+/// One try of the search for a limit.
+fn probe(attempt: &Attempt) -> Observation {
+    let point = attempt.point();
+    match &attempt.tried {
+        Err(untried) => Observation::not_measured(metric::PROBE_INTACT, point, untried.why()),
+        Ok(tried) => {
+            let (intact, words) = match &tried.end {
+                Ok(_) => (1.0, String::new()),
+                Err(refusal) => (0.0, refusal.to_string()),
+            };
+            Observation::measured(metric::PROBE_INTACT, point, intact, 1).with_text(words)
+        }
     }
 }
 
 fn of_attempt(attempt: &Attempt, all: &mut Vec<Observation>) {
-    let point = format!("size={},{}", attempt.size, attempt.kind);
+    let point = attempt.point();
     let tried = match &attempt.tried {
-        Err(why) => return all.push(Observation::not_measured(metric::INTACT, point, why)),
+        Err(untried) => {
+            return all.push(Observation::not_measured(metric::INTACT, point, untried.why()));
+        }
         Ok(tried) => tried,
     };
     let (value, text) = match &tried.end {
@@ -89,45 +109,53 @@ fn intact_words(bytes: usize, tried: &Tried, acked: Duration, received: Duration
     text
 }
 
-/// The largest size that arrived and the smallest that was refused, among `attempts`; for all of
-/// them together with the ways in which it was so.
-fn ends(point: &str, attempts: &[&Attempt], all: &mut Vec<Observation>) {
-    let together = point.is_empty();
+/// The largest size that arrived and the smallest above it that was refused, among `attempts`. The
+/// largest is not known where time or memory ended what no limit did.
+fn ends(point: &str, attempts: Vec<&Attempt>, all: &mut Vec<Observation>) {
     let tried = attempts.iter().filter(|attempt| attempt.tried().is_some()).count() as u64;
-    let intact = || attempts.iter().filter(|attempt| attempt.intact());
-    let most = intact().map(|attempt| attempt.size).max();
-    all.push(if tried == 0 {
-        Observation::not_measured(metric::LARGEST_INTACT, point, "nothing was tried")
-    } else {
-        let ways = intact().filter(|attempt| together && Some(attempt.size) == most);
-        let ways: Vec<String> = ways.map(|attempt| attempt.kind.to_string()).collect();
-        let most = most.map_or(0.0, |most| most.0 as f64);
-        Observation::measured(metric::LARGEST_INTACT, point, most, tried)
-            .with_text(ways.join(" · "))
+    if tried == 0 {
+        let why = attempts.iter().find_map(|attempt| attempt.tried.as_ref().err());
+        let why = why.map_or("nothing was tried", Untried::why);
+        let nothing = |metric| Observation::not_measured(metric, point, why);
+        return all.extend([metric::LARGEST_INTACT, metric::FIRST_REFUSED].map(nothing));
+    }
+    let most =
+        attempts.iter().filter(|attempt| attempt.intact()).max_by_key(|attempt| attempt.size);
+    let most = most.map_or(Bytes(0), |attempt| attempt.size);
+    let above = || attempts.iter().filter(|attempt| attempt.size > most);
+    let unknown = above().filter_map(|attempt| Some((attempt.size, attempt.unknown()?)));
+    let unknown = unknown.min_by_key(|(size, _)| *size).map(|(_, why)| why);
+    all.push(match &unknown {
+        Some(why) => {
+            let why = format!("at least {most} arrived, and {why}");
+            Observation::not_measured(metric::LARGEST_INTACT, point, why)
+        }
+        None => Observation::measured(metric::LARGEST_INTACT, point, most.0 as f64, tried)
+            .with_text(arrived(most, &attempts)),
     });
 
-    let refused =
-        attempts.iter().filter_map(|attempt| Some((attempt, attempt.tried()?.end.as_ref().err()?)));
-    all.push(match refused.clone().map(|(attempt, _)| attempt.size).min() {
+    let refused = || above().filter_map(|attempt| Some((attempt, attempt.refused()?)));
+    all.push(match refused().map(|(attempt, _)| attempt.size).min() {
         None => {
-            let up_to = most.map_or("nothing was tried".to_owned(), |most| {
-                format!("nothing was refused up to {most}")
-            });
+            let up_to = unknown.unwrap_or_else(|| format!("nothing was refused up to {most}"));
             Observation::not_measured(metric::FIRST_REFUSED, point, up_to)
         }
         Some(first) => {
-            let words =
-                refused.filter(|(attempt, _)| attempt.size == first).map(|(attempt, refusal)| {
-                    match together {
-                        true => format!("{}: {refusal}", attempt.kind),
-                        false => refusal.to_string(),
-                    }
-                });
-            let words = words.collect::<Vec<_>>().join(" · ");
+            let here = refused().filter(|(attempt, _)| attempt.size == first);
+            let words = here.map(|(_, refusal)| refusal.to_string()).unique().join(" · ");
             Observation::measured(metric::FIRST_REFUSED, point, first.0 as f64, tried)
                 .with_text(words)
         }
     });
+}
+
+/// The ways in which the largest size arrived, and what a codec made of it on the wire.
+fn arrived(most: Bytes, attempts: &[&Attempt]) -> String {
+    let ways = || attempts.iter().filter(|attempt| attempt.intact() && attempt.size == most);
+    let names = ways().map(|attempt| attempt.kind.to_string()).join(" · ");
+    let packed = ways().filter(|attempt| attempt.kind.codec != Codec::None);
+    let wire = packed.filter_map(|attempt| attempt.tried()?.wire_bytes).max();
+    wire.map_or(names.clone(), |bytes| format!("{names}; {bytes} B on the wire"))
 }
 
 /// Of one size, by the way that all systems have in common as far as it arrived: text,
@@ -220,37 +248,17 @@ fn beside(size: Bytes, attempts: &[&Attempt], samples: &[BystanderSample]) -> Op
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::attempt;
     use super::*;
-    use crate::driver::{LargeRefusal, Times, Who};
+    use crate::driver::Who;
     use crate::result::Kind as Measured;
 
     const MIB: u64 = 1 << 20;
 
-    fn attempt(size: u64, codec: Codec, client: LargeClient, end: Result<u64, Who>) -> Attempt {
-        let end = end
-            .map(|millis| Times {
-                acked: Duration::from_millis(millis / 2),
-                received: Duration::from_millis(millis),
-            })
-            .map_err(|who| LargeRefusal::new(who, "no"));
-        let tried = Tried {
-            end,
-            trips: 3,
-            pack: Duration::ZERO,
-            unpack: Duration::ZERO,
-            wire_bytes: Some(size + 100),
-            client_peak: Some(2 * size),
-            broker_peak: None,
-            window_ns: (size, size + 1000),
-        };
-        let kind = SendVariant { payload: PayloadKind::Text, codec, client };
-        Attempt { kind, size: Bytes(size), sent_bytes: size as usize, tried: Ok(tried) }
-    }
-
     fn ladder() -> Vec<Attempt> {
         use LargeClient::{Second, Usual};
         let mut skipped = attempt(64 * MIB, Codec::None, Usual, Ok(1));
-        skipped.tried = Err("refused before".into());
+        skipped.tried = Err(Untried::PastLimit("refused before".into()));
         vec![
             attempt(1024, Codec::None, Usual, Ok(2)),
             attempt(1024, Codec::Lz4, Usual, Ok(2)),
@@ -270,27 +278,79 @@ mod tests {
     }
 
     #[test]
-    fn ends_are_named_for_the_label_and_each_way() {
+    fn each_codec_has_its_limit_and_so_has_each_way() {
         let all = observations(&SizeLadder::default(), &ladder(), &[]);
         let value = |metric, point| find(&all, metric, point).value;
-        assert_eq!(value("largest_intact", ""), Some(64.0 * MIB as f64));
-        assert_eq!(find(&all, "largest_intact", "").text, "payload=text,codec=lz4");
+        assert_eq!(value("largest_intact", "codec=none"), Some(16.0 * MIB as f64));
+        let plain = find(&all, "largest_intact", "codec=none");
+        assert_eq!(plain.text, "payload=text,codec=none,client=second");
+        assert_eq!(value("largest_intact", "codec=lz4"), Some(64.0 * MIB as f64));
+        let packed = find(&all, "largest_intact", "codec=lz4");
+        assert_eq!(packed.text, "payload=text,codec=lz4; 67108964 B on the wire");
         assert_eq!(value("largest_intact", "payload=text,codec=none"), Some(1024.0));
+        let first = find(&all, "first_refused", "codec=none");
+        assert_eq!((first.value, first.text.as_str()), (Some(64.0 * MIB as f64), "broker: no"));
+        let usual = find(&all, "first_refused", "payload=text,codec=none");
         assert_eq!(
-            value("largest_intact", "payload=text,codec=none,client=second"),
-            Some(16.0 * MIB as f64)
-        );
-        let first = find(&all, "first_refused", "");
-        assert_eq!(first.value, Some(16.0 * MIB as f64));
-        assert_eq!(first.text, "payload=text,codec=none: client encoder: no");
-        assert_eq!(
-            find(&all, "first_refused", "payload=text,codec=none,client=second").text,
-            "broker: no"
+            (usual.value, usual.text.as_str()),
+            (Some(16.0 * MIB as f64), "client encoder: no")
         );
         let never = find(&all, "first_refused", "payload=text,codec=lz4");
         assert_eq!(
             (never.kind, never.text.as_str()),
             (Measured::NotMeasured, "nothing was refused up to 64MiB")
+        );
+    }
+
+    #[test]
+    fn a_way_that_was_never_tried_has_no_limit() {
+        let mut skipped = attempt(MIB, Codec::None, LargeClient::Usual, Ok(1));
+        skipped.tried = Err(Untried::PastLimit("64KiB was refused already".into()));
+        let all = observations(&SizeLadder::default(), &[skipped], &[]);
+        for metric in ["largest_intact", "first_refused"] {
+            let found = find(&all, metric, "payload=text,codec=none");
+            assert_eq!((found.value, found.text.as_str()), (None, "64KiB was refused already"));
+        }
+    }
+
+    /// A machine with less memory, or less patience, does not make a limit.
+    #[test]
+    fn what_time_or_memory_ended_is_no_limit() {
+        let keys = SizeLadder { codecs: vec![Codec::None], ..SizeLadder::default() };
+        let arrived = attempt(MIB, Codec::None, LargeClient::Usual, Ok(1));
+        let mut no_room = attempt(4 * MIB, Codec::None, LargeClient::Usual, Ok(1));
+        no_room.tried = Err(Untried::NoRoom("it needs 40 MiB".into()));
+        let late = attempt(2 * MIB, Codec::None, LargeClient::Usual, Err(Who::TimeOut));
+        for (attempts, words) in [
+            (
+                vec![arrived.clone(), no_room.clone()],
+                "at least 1MiB arrived, and 4MiB was not tried: it needs 40 MiB",
+            ),
+            (vec![arrived, late, no_room], "at least 1MiB arrived, and 2MiB ended by time-out: no"),
+        ] {
+            let all = observations(&keys, &attempts, &[]);
+            let found = find(&all, "largest_intact", "codec=none");
+            assert_eq!((found.kind, found.text.as_str()), (Measured::NotMeasured, words));
+            assert_eq!(find(&all, "first_refused", "codec=none").value, None);
+        }
+    }
+
+    #[test]
+    fn tries_of_the_search_move_the_limit_and_are_no_rungs() {
+        let mut attempts = ladder();
+        let mut between = attempt(20 * MIB, Codec::None, LargeClient::Second, Ok(1));
+        between.searched = true;
+        attempts.push(between);
+        let all = observations(&SizeLadder::default(), &attempts, &[]);
+        let of = |metric| find(&all, metric, "codec=none").value;
+        assert_eq!(of("largest_intact"), Some(20.0 * MIB as f64));
+        assert_eq!(of("first_refused"), Some(64.0 * MIB as f64));
+        let point = "size=20MiB,payload=text,codec=none,client=second";
+        let of_try: Vec<&str> =
+            all.iter().filter(|o| o.point.contains("20MiB")).map(|o| o.metric.as_str()).collect();
+        assert_eq!(
+            (of_try, find(&all, "probe.intact", point).value),
+            (vec!["probe.intact"], Some(1.0))
         );
     }
 

@@ -11,7 +11,8 @@ const SIZES: [u64; 9] =
     [1 << 10, 64 << 10, MIB, 16 * MIB, 64 * MIB, 255 * MIB, 256 * MIB, 512 * MIB, 1_000_000_000];
 
 keys! {
-    /// Climbs a ladder of message sizes: what arrives intact, who refuses what, at which cost.
+    /// Climbs a ladder of message sizes, and searches each limit by bisection between two rungs:
+    /// what arrives intact, who refuses what, at which cost.
     pub struct SizeLadder {
         /// The rungs, from the smallest up. Of `1GB`, Kafka is sent the 999,999,964 B that its
         /// usual client takes at most.
@@ -39,10 +40,12 @@ keys! {
 }
 
 impl ExperimentKeys for SizeLadder {
-    /// Seconds, roughly: every kind of message on every rung, as if none were refused.
+    /// Seconds, roughly: every kind of message on every rung, as if none were refused, and a search
+    /// for each codec and client.
     fn estimate(&self, cell: &Cell) -> f64 {
         const BYTES_PER_SECOND: f64 = 500e6;
         const AROUND_A_RUNG: f64 = 0.1;
+        const A_SEARCH: f64 = 5.0;
         // With `random-from`, each rung has one payload for each codec.
         let payloads = if self.random_from.is_some() { 1 } else { self.payloads.len() };
         let second = is_kafka(cell) && self.second_client && self.codecs.contains(&Codec::None);
@@ -51,7 +54,8 @@ impl ExperimentKeys for SizeLadder {
             self.repeat.secs_f64() + AROUND_A_RUNG + size.0 as f64 / BYTES_PER_SECOND
         };
         let rungs = self.sizes.iter().map(|size| rung(size).min(self.deadline.secs_f64()));
-        kinds as f64 * rungs.sum::<f64>()
+        let searches = self.codecs.len() + usize::from(second);
+        kinds as f64 * rungs.sum::<f64>() + searches as f64 * A_SEARCH
     }
 
     /// Refuses what cannot be climbed.

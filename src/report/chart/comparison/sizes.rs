@@ -8,6 +8,7 @@ use crate::model::{Marker, Point};
 use crate::report::cells::{Cells, reason};
 use crate::report::group::known_or_new;
 use crate::report::quantity;
+use crate::result::ComparedCell;
 
 const LABEL: f64 = 11.5;
 /// The words behind a lane, and the room between lanes.
@@ -148,32 +149,34 @@ fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<Size
     clients.into_iter().map(lane).collect()
 }
 
-/// `up to 1 MiB; broker: MESSAGE_TOO_LARGE`.
+/// `up to 1 MiB uncompressed; broker: MESSAGE_TOO_LARGE`.
 fn words(cells: &Cells<'_>, label: &str, client: Option<&str>, sizes: &[(f64, Went)]) -> String {
-    let intact = sizes
-        .iter()
-        .filter(|(_, went)| *went != Went::Refused)
-        .map(|(size, _)| *size)
-        .reduce(f64::max);
+    let of_client = |cell: &&ComparedCell| Point::read(&cell.cell).get("client") == client;
+    let plain = |cell: &&ComparedCell| Point::read(&cell.cell).get("codec") == Some("none");
+    let limits = || cells.of_label(label, "largest_intact").into_iter().filter(plain);
+    let found = limits().filter(of_client).filter_map(|cell| cell.value).reduce(f64::max);
+    let unknown = limits().filter(of_client).find(|cell| cell.value.is_none());
+    if let Some(unknown) = unknown.filter(|_| found.is_none()) {
+        return reason(unknown);
+    }
+    let rung = sizes.iter().filter(|(_, went)| *went != Went::Refused).map(|(size, _)| *size);
+    let intact = found.or_else(|| rung.reduce(f64::max));
     let refused = (cells.of_label(label, "intact").into_iter())
-        .filter(|cell| Point::read(&cell.cell).get("client") == client && cell.value == Some(0.0))
+        .filter(of_client)
+        .filter(|cell| cell.value.is_some_and(|share| share < 1.0))
         .filter_map(|cell| Some((Point::read(&cell.cell).number("size")?, cell.text.as_str())))
         .filter(|(size, _)| intact.is_none_or(|intact| *size > intact))
         .min_by(|a, b| a.0.total_cmp(&b.0));
-    // The row's own summary stands for the plain client only.
-    let first = (client.is_none()).then(|| cells.find(label, "first_refused", &[])).flatten();
-    let first = first.filter(|cell| cell.value.is_some() && Point::read(&cell.cell).is_base());
-    let text = first.map(|cell| cell.text.as_str());
+    // Where several clients tried, it stands for the one that got farthest.
+    let alone = cells.of_label(label, "intact").iter().all(of_client);
+    let first = alone.then(|| cells.find(label, "first_refused", &[("codec", "none")])).flatten();
+    let text = first.filter(|cell| cell.value.is_some()).map(|cell| cell.text.as_str());
     let refuser = text.filter(|text| !text.is_empty()).or(refused.map(|(_, text)| text));
+    let way = if found.is_some() { " uncompressed" } else { "" };
     match (intact, refuser) {
-        (Some(size), Some(refuser)) => format!("up to {}; {refuser}", quantity::bytes(size)),
-        (Some(size), None) => format!("up to {}, nothing refused", quantity::bytes(size)),
+        (Some(size), Some(refuser)) => format!("up to {}{way}; {refuser}", quantity::bytes(size)),
+        (Some(size), None) => format!("up to {}{way}, nothing refused", quantity::bytes(size)),
         (None, Some(refuser)) => refuser.to_owned(),
-        (None, None) => {
-            let up_to = |size| format!("up to {}", quantity::bytes(size));
-            let largest = cells.find(label, "largest_intact", &[]);
-            let largest = || largest.map(|cell| cell.value.map_or_else(|| reason(cell), up_to));
-            cells.absent(label).or_else(largest).unwrap_or_else(|| "not measured".to_owned())
-        }
+        (None, None) => cells.absent(label).unwrap_or_else(|| "not measured".to_owned()),
     }
 }
