@@ -133,10 +133,9 @@ fn prove(cell: &Cell, output: &CellOutput) -> Fallible<()> {
         counts.foreign,
     ];
     let whole = cell.load.messages.is_none_or(|messages| counts.sent == Some(messages));
-    let blamed = record
-        .gates
-        .iter()
-        .find(|gate| gate.name == "books-balance" && gate.blames == Blame::Harness && !gate.held);
+    let blamed = record.gates.iter().find(|gate| {
+        gate.name == "books-balance" && gate.blames == Blame::Harness && gate.failed()
+    });
     if !whole
         || harm.into_iter().flatten().chain(counts.broker_lost).any(|count| count > 0)
         || blamed.is_some()

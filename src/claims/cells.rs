@@ -46,6 +46,7 @@ pub fn of_run(figures: &[String], summary: &Summary) -> Vec<ComparedCell> {
 pub(super) fn cell_of(first: &CellSummary, metric: &str, unit: Unit, run: &str) -> ComparedCell {
     ComparedCell {
         variant: first.variant.clone(),
+        same_as: first.same_as.clone(),
         nodes: Some(first.nodes),
         cell: first.cell.clone(),
         unit: unit.name().to_owned(),

@@ -16,10 +16,11 @@ use crate::model::System;
 use crate::result::{
     Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, Status, Summary, words,
 };
+use crate::scenario::Scenario;
 use data::{ClaimText, Claims, Listed, Role, empty_cell};
 use indexmap::IndexSet;
 use itertools::Itertools;
-use rules::Inputs;
+use rules::{Inputs, Rule};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +86,37 @@ pub fn drawing(id: &str) -> Option<&'static Drawing> {
 
 fn row(id: &str) -> Option<&'static ClaimText> {
     data::load().ok()?.rows().find(|row| row.id == id)
+}
+
+/// What a scenario's design can show, in words, by the spreads of the same scenario's runs in a
+/// table; nothing where no verdict rests on its ratios, or it was not run.
+pub fn can_show(scenario: &Scenario, before: &Comparison) -> Vec<String> {
+    let Ok(texts) = data::load() else { return Vec::new() };
+    let margin = scenario.systems.iter().any(|(_, config)| config.same_as.is_some());
+    let rows = before.claims.iter().chain(&before.uses);
+    let told = |row: &Claim| {
+        let text = texts.rows().find(|text| text.id == row.id)?;
+        let Rule::Ratio(limits) = &text.judge else { return None };
+        let runs: Vec<_> = before.runs.iter().filter(|run| run.scenario == scenario.name).collect();
+        let of_runs =
+            |cell: &&ComparedCell| runs.iter().any(|run| Some(&run.run) == cell.run.as_ref());
+        let cells: Vec<&ComparedCell> = row.cells.iter().filter(of_runs).collect();
+        let rounds = scenario.blocks as usize;
+        let shown = limits.shows(&cells, &before.runs, rounds, margin);
+        let word = |shown: &rules::ratio::Shows| {
+            let spread = (shown.spread.exp() - 1.0) * 100.0;
+            format!("{} beyond {:.2}× (they spread by {spread:.0} %)", shown.metric, shown.beyond)
+        };
+        let run = runs.first().filter(|_| !shown.is_empty())?;
+        Some(format!(
+            "{rounds} rounds show ratios of {} with 90 % power, by the spread between the {} \
+             rounds of {}",
+            shown.iter().map(word).join(", "),
+            run.blocks,
+            run.started_at.get(..10).unwrap_or_default(),
+        ))
+    };
+    rows.filter_map(told).collect()
 }
 
 /// What a table is made from.

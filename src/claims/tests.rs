@@ -99,7 +99,8 @@ fn a_wide_interval_is_inconclusive() {
     for label in ["redis-pubsub", "redis-streams", "redis-lists"] {
         scale(&mut run, label, Some(2), 3.0);
     }
-    assert_eq!(verdict("throughput", run).0, "? open: difference within the spread");
+    let open = verdict("throughput", run).0;
+    assert!(open.starts_with("? open: difference within the spread: "), "{open}");
 }
 
 #[test]
@@ -175,7 +176,7 @@ fn latency_holds_at_every_rate_and_quantile() {
 
     let mut few = run.clone();
     for cell in &mut few.1.cells {
-        cell.latency.end_to_end.as_mut().unwrap().count = 9_999;
+        cell.latency.end_to_end.as_mut().unwrap().count = 3_333;
     }
     let (_, because) = verdict("latency", few);
     assert!(because.contains("9999 of 10000 samples"), "{because}");

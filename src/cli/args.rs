@@ -71,6 +71,9 @@ pub enum Command {
         /// Scenario name or path
         #[arg(value_name = "SCENARIO")]
         scenario: String,
+        /// A run folder or a comparison.json, by whose spreads it says what the design can show
+        #[arg(long, value_name = "PATH", default_value = "results/standard/comparison.json")]
+        spreads: PathBuf,
         #[command(flatten)]
         overrides: OverrideArgs,
     },

@@ -10,7 +10,6 @@ use super::signals::Interrupt;
 use super::suite::Suite;
 use super::{Outcome, out, say, selfcheck, width};
 use crate::claims::{self, ClaimError, Material, Planned};
-use crate::environment::BrokerCache;
 use crate::report;
 use crate::result::{Comparison, Manifest, Summary};
 use crate::scenario::{self, Overrides, Scenario};
@@ -31,7 +30,7 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     let mut chosen = environment(&args.environment)?;
     if scenarios.iter().all(|(_, scenario)| scenario.blocks < LEAST_BLOCKS as u32) {
         // Nothing here gives a verdict on speed, so one warm Kafka may serve all of it.
-        chosen.environment = Box::new(BrokerCache::over(chosen.environment));
+        chosen.environment.explore();
     }
     let selfcheck = selfcheck::remembered_or_run(interrupt)?;
     let (runs, codes, elapsed) = Default::default();

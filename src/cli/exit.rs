@@ -94,7 +94,7 @@ impl From<StudyError> for Failure {
             StudyError::Interrupted => Code::Interrupted,
             StudyError::Result(_) => Code::Results,
             error if is_refusal(error) => Code::Usage,
-            StudyError::Environment(_) | StudyError::CellRun { .. } | StudyError::Probe { .. } => {
+            StudyError::Environment(_) | StudyError::CellRun { .. } | StudyError::Search { .. } => {
                 Code::Environment
             }
         };

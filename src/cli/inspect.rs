@@ -3,8 +3,9 @@
 use super::args::{Cli, OverrideArgs, SchemaOf};
 use super::exit::{Code, Failure};
 use super::{Outcome, out, say};
+use crate::claims::{self, Material};
 use crate::model::metric;
-use crate::result::{Comparison, Summary};
+use crate::result::{Comparison, RunFolder, Summary, files};
 use crate::sanitize;
 use crate::scenario::{self, Overrides};
 use clap::CommandFactory;
@@ -53,10 +54,29 @@ pub fn list(results: &Path) -> Outcome {
     Ok(Code::Fine)
 }
 
-pub fn explain(name: &str, overrides: &OverrideArgs) -> Outcome {
+pub fn explain(name: &str, spreads: &Path, overrides: &OverrideArgs) -> Outcome {
     let scenario = scenario::load(name, &overrides.into())?;
-    out(&scenario.explain());
+    let mut text = scenario.explain();
+    if spreads.exists() {
+        let shown = claims::can_show(&scenario, &measured_before(spreads)?);
+        text.extend(shown.iter().map(|line| format!("power: {line}\n")));
+    }
+    out(&text);
     Ok(Code::Fine)
+}
+
+/// A table, or that of one run.
+fn measured_before(path: &Path) -> Result<Comparison, Failure> {
+    if path.is_file() {
+        return Ok(files::read_json(path)?);
+    }
+    if path.join("comparison.json").is_file() {
+        return Ok(Comparison::read(path)?);
+    }
+    let folder = RunFolder::open(path)?;
+    let runs = [(folder.read_manifest()?, folder.read_summary()?)];
+    let material = Material { profile: "run", runs: &runs, ..Material::default() };
+    claims::build(&material).map_err(|error| Failure::new(Code::Usage, error))
 }
 
 pub fn validate(scenarios: &[String]) -> Outcome {

@@ -36,7 +36,9 @@ pub fn main() -> ExitCode {
         }
         Command::List { metrics: true, .. } => inspect::metrics(),
         Command::List { results, .. } => inspect::list(&results.results),
-        Command::Explain { scenario, overrides } => inspect::explain(scenario, overrides),
+        Command::Explain { scenario, spreads, overrides } => {
+            inspect::explain(scenario, spreads, overrides)
+        }
         Command::Validate { scenarios } => inspect::validate(scenarios),
         Command::Schema { of } => inspect::schema(*of),
         Command::Doctor { json, environment } => doctor::doctor(*json, environment),

@@ -115,6 +115,9 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
         for reason in &cell.invalid_because {
             text += &one_line(format!("invalid: {name}: {reason}"));
         }
+        for reason in &cell.repeated_because {
+            text += &one_line(format!("spoilt and repeated: {name}: {reason}"));
+        }
         text += &outcome(cell, &name).map_or_else(String::new, one_line);
         for (reason, count) in &cell.failures {
             let count = words::grouped(*count);

@@ -6,7 +6,7 @@ use super::progress::Display;
 use super::signals::Interrupt;
 use super::{Outcome, out, out_json, results, say, selfcheck};
 use crate::access::{Around, load_targets, targets_from_flags};
-use crate::environment::{Choice, Docker, Environment, External, Native, choose};
+use crate::environment::{BrokerCache, Choice, Docker, Environment, External, Native, choose};
 use crate::report;
 use crate::result::{Manifest, Status, Summary, summarize};
 use crate::sanitize;
@@ -139,7 +139,8 @@ pub fn environment(args: &EnvironmentArgs) -> Result<Chosen, Failure> {
         (None, _) => asked(native()?),
     };
     say(&format!("environment: {} ({})", chosen.environment.name(), chosen.because));
-    Ok(chosen)
+    let environment = Box::new(BrokerCache::over(chosen.environment));
+    Ok(Chosen { environment, ..chosen })
 }
 
 /// Brokers that run already, where the flags name them.

@@ -21,7 +21,7 @@ use crate::payload::BodyError;
 use crate::record::SECOND_NS;
 use crate::result::CellOutput;
 use crate::scenario::{Cell, Model};
-use crate::stats::{level, settled};
+use crate::stats::{SEEN_AFTER, level, settled};
 use std::sync::TryLockError;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
@@ -220,7 +220,6 @@ impl<'a> CellRun<'a, '_> {
     ) -> Option<String> {
         if self.cell.load.messages.is_some() {
             control.open_window(start_ns, u64::MAX);
-            telemetry.settled = true;
         }
         telemetry.event("phase", "warm-up");
         let mut looks = 0;
@@ -275,14 +274,18 @@ impl<'a> CellRun<'a, '_> {
         // The last second may not be complete yet, and the first began in the middle.
         let (from, to) =
             (start_ns / SECOND_NS + 1, (now.saturating_sub(SECOND_NS / 5)) / SECOND_NS);
-        telemetry.settled = settled(&telemetry.seconds(timer, from, to))
+        let rested = settled(&telemetry.seconds(timer, from, to))
             && level(&telemetry.health.broker_cpu(from, to));
-        if telemetry.settled || warmed >= load.warm_up_limit.nanos() {
+        if rested || warmed >= load.warm_up_limit.nanos() {
             let start = next_second(now, SECOND_NS / 5);
             let end = start + load.duration.nanos();
             control.open_window(start, end);
-            let how =
-                if telemetry.settled { "settled" } else { "not settled within the warm-up limit" };
+            telemetry.settled = (rested || load.warm_up_limit >= SEEN_AFTER).then_some(rested);
+            let how = match telemetry.settled {
+                Some(true) => "settled",
+                Some(false) => "not settled within the warm-up limit",
+                None => "the warm-up is too short to tell",
+            };
             telemetry.event("steady", how);
             telemetry.event_at(start, "phase", Phase::Measure.name());
             telemetry.event_at(end, "phase", Phase::Drain.name());

@@ -22,7 +22,8 @@ pub struct Telemetry {
     /// The broker's processes when it was asked last.
     pub pids: Vec<u32>,
     pub events: Vec<Event>,
-    pub settled: bool,
+    /// `None` where the warm-up is too short to tell.
+    pub settled: Option<bool>,
     clock: Clock,
 }
 
@@ -36,7 +37,7 @@ impl Telemetry {
             health,
             pids: Vec::new(),
             events: Vec::new(),
-            settled: false,
+            settled: None,
             clock,
         }
     }

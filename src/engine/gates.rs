@@ -6,7 +6,7 @@
 use crate::record::Counted;
 use crate::result::words::grouped;
 use crate::result::{Blame, CellOutcome, Gate};
-use crate::stats::{Second, halves, steady_halves};
+use crate::stats::{HALVES, SEEN_AFTER, Second, stayed, thirds};
 use itertools::Itertools;
 use std::collections::BTreeMap;
 
@@ -29,7 +29,10 @@ pub struct Evidence {
     pub pacer_busy_share: Option<f64>,
     pub steal_share: Option<f64>,
     pub seconds: Vec<Second>,
-    pub settled: bool,
+    /// The last seconds of a warm-up that had settled; else none.
+    pub before: Vec<Second>,
+    /// `None` where the warm-up was too short to tell.
+    pub settled: Option<bool>,
     pub acknowledges: bool,
     pub unanswered: u64,
     /// Of the window: acknowledged, or received where a reply promises nothing.
@@ -60,11 +63,13 @@ const REASONS: usize = 3;
 pub fn judge(evidence: &Evidence) -> (Vec<Gate>, CellOutcome, Vec<String>) {
     let mut gates = harness_gates(evidence);
     let broker = broker_gates(evidence);
-    let outcome =
-        broker.iter().find(|(gate, _)| !gate.held).map_or(CellOutcome::Ok, |(_, outcome)| *outcome);
+    let outcome = broker
+        .iter()
+        .find(|(gate, _)| gate.failed())
+        .map_or(CellOutcome::Ok, |(_, outcome)| *outcome);
     let because = broker
         .iter()
-        .filter(|(gate, _)| !gate.held)
+        .filter(|(gate, _)| gate.failed())
         .map(|(gate, _)| format!("{}: {} (limit {})", gate.name, gate.found, gate.limit))
         .collect();
     gates.extend(broker.into_iter().map(|(gate, _)| gate));
@@ -72,7 +77,7 @@ pub fn judge(evidence: &Evidence) -> (Vec<Gate>, CellOutcome, Vec<String>) {
 }
 
 fn gate(name: &str, blames: Blame, held: bool, found: String, limit: impl Into<String>) -> Gate {
-    Gate { name: name.into(), held, blames, found, limit: limit.into() }
+    Gate { name: name.into(), held: Some(held), blames, found, limit: limit.into() }
 }
 
 fn harness_gates(e: &Evidence) -> Vec<Gate> {
@@ -178,20 +183,31 @@ fn broker_gates(e: &Evidence) -> Vec<(Gate, CellOutcome)> {
         found,
         "0 of each by the deadline",
     ));
-    let steady = e.settled && steady_halves(&e.seconds);
-    let (first, second) = halves(&e.seconds);
-    let found = match e.settled {
-        false => "not settled within the warm-up limit".into(),
-        true => format!("medians of the window's halves {} and {} µs", first / 1000, second / 1000),
-    };
-    gates.push(broker(
-        CellOutcome::Unsteady,
-        "steady",
-        steady,
-        found,
-        "settled in warm-up, halves within 25 %",
-    ));
+    gates.push((steady(e), CellOutcome::Unsteady));
     gates
+}
+
+/// Whether it had come to rest before the window, and stayed so.
+fn steady(e: &Evidence) -> Gate {
+    let (before, first, second) = thirds(&e.before, &e.seconds);
+    let held = match (e.settled, stayed(&e.before, &e.seconds)) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        (None, _) | (_, None) => None,
+    };
+    let found = match (e.settled, held) {
+        (Some(false), _) => "not settled within the warm-up limit".to_owned(),
+        (None, None) => format!("cannot tell: a warm-up of less than {SEEN_AFTER}"),
+        (_, None) => format!("cannot tell: a window of less than {HALVES} s"),
+        _ => {
+            let [first, second] = [first, second].map(|ns| ns / 1000);
+            let before = before.map(|ns| format!("of the warm-up's end {}, ", ns / 1000));
+            let before = before.unwrap_or_default();
+            format!("medians {before}of the window's halves {first} and {second} µs")
+        }
+    };
+    let limit = "settled in warm-up; its end and the window's halves within 25 %";
+    Gate { held, ..gate("steady", Blame::Broker, true, found, limit) }
 }
 
 /// Something must come through, also where faults were injected.
@@ -255,8 +271,9 @@ mod tests {
             lag: Some(("p99".into(), 100_000, 1_000_000)),
             pacer_busy_share: Some(0.1),
             steal_share: Some(0.0),
-            seconds: Vec::new(),
-            settled: true,
+            seconds: vec![Second { count: 10, p50_ns: 500_000, p99_ns: 900_000 }; 4],
+            before: Vec::new(),
+            settled: Some(true),
             acknowledges: true,
             unanswered: 0,
             arrived: 100,
@@ -267,7 +284,7 @@ mod tests {
 
     fn failed(evidence: &Evidence) -> (Vec<String>, CellOutcome) {
         let (gates, outcome, _) = judge(evidence);
-        (gates.into_iter().filter(|gate| !gate.held).map(|gate| gate.name).collect(), outcome)
+        (gates.into_iter().filter(|gate| gate.failed()).map(|gate| gate.name).collect(), outcome)
     }
 
     #[test]
@@ -276,11 +293,31 @@ mod tests {
     }
 
     #[test]
+    fn steadiness_is_seen_in_the_window_and_before_it_or_cannot_be_told() {
+        let steady = |e: &Evidence| {
+            let gates = judge(e).0;
+            let gate = gates.into_iter().find(|gate| gate.name == "steady").unwrap();
+            (gate.held, gate.found)
+        };
+        assert_eq!(steady(&evidence()).0, Some(true));
+        let short = Evidence { seconds: evidence().seconds[..3].to_vec(), ..evidence() };
+        assert_eq!(steady(&short), (None, "cannot tell: a window of less than 4 s".into()));
+        assert_eq!(judge(&short).1, CellOutcome::Ok);
+        let brief = Evidence { settled: None, ..evidence() };
+        assert_eq!(steady(&brief), (None, "cannot tell: a warm-up of less than 6s".into()));
+        let before = vec![Second { count: 10, p50_ns: 300_000, p99_ns: 900_000 }; 3];
+        let fell = Evidence { before, ..evidence() };
+        let words = "medians of the warm-up's end 300, of the window's halves 500 and 500 µs";
+        assert_eq!(steady(&fell), (Some(false), words.into()));
+        assert_eq!(judge(&fell).1, CellOutcome::Unsteady);
+    }
+
+    #[test]
     fn an_outage_that_was_asked_for_is_no_overload_and_a_loss_is_a_loss() {
         let down = Evidence {
             acked_in_time: 50,
             backlog: (0, 1 << 20),
-            settled: false,
+            settled: Some(false),
             unanswered: 9,
             faults: true,
             ..evidence()

@@ -20,6 +20,7 @@ use crate::result::{
     Resources, WindowRow,
 };
 use crate::scenario::{Cell, Load, Model, cannot_promise};
+use crate::stats::SETTLED_OVER;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -268,7 +269,15 @@ fn evidence(
         pacer_busy_share: (last > first).then(|| collected.busiest(first, last)),
         steal_share: spent.map(|spent| spent.steal_share),
         seconds: telemetry.seconds(settling_timer(cell), first, last),
-        settled: telemetry.settled || window.is_none(),
+        before: match telemetry.settled {
+            Some(true) => telemetry.seconds(
+                settling_timer(cell),
+                first.saturating_sub(SETTLED_OVER as u64),
+                first,
+            ),
+            _ => Vec::new(),
+        },
+        settled: telemetry.settled.filter(|_| window.is_some()),
         acknowledges: books.acknowledges,
         unanswered: totals.unanswered,
         arrived,

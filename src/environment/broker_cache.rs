@@ -1,17 +1,20 @@
-//! Keeps a warmed Kafka between scenarios of one exploratory comparison, so that its compiler is
-//! paid for once.
+//! Keeps a warmed Kafka for whoever comes next with the very same settings of the broker, so that
+//! its compiler is paid for once: labels that differ in their clients alone, and the rounds of a
+//! study that says how often its brokers are to be fresh.
 //!
-//! Only brokers with the very same settings are lent again, only while nothing has happened to
-//! them, and only Kafka's: Redis is ready at once and starts fresh each time. A comparison that
-//! gives verdicts on speed uses no cache, since its brokers must be fresh.
+//! Only brokers to which nothing has happened are lent again, and only Kafka's: Redis is ready at
+//! once and starts fresh each time. Whoever needs fresh brokers asks for them by
+//! [`Environment::renew`]; an exploratory comparison, which gives no verdict on speed, keeps one
+//! Kafka for all of its scenarios.
 
-use super::{Broker, Environment, EnvironmentError};
+use super::{Broker, Environment, EnvironmentError, usage};
 use crate::model::Software;
 use crate::result::Storage;
 use crate::scenario::SystemConfig;
 use crate::units::Bytes;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What must be equal for a broker to serve another scenario.
 #[derive(Clone, PartialEq)]
@@ -21,7 +24,26 @@ struct ReuseTerms {
     heap: Bytes,
 }
 
-type Idle = Arc<Mutex<Vec<(ReuseTerms, Box<dyn Broker>)>>>;
+/// Brokers that wait, and what they cost those that are measured beside them.
+#[derive(Default)]
+struct Waiting {
+    brokers: Vec<WaitingBroker>,
+    /// The most that one of them burnt, as a share of a core.
+    busiest: f64,
+}
+
+struct WaitingBroker {
+    terms: ReuseTerms,
+    broker: Box<dyn Broker>,
+    since: Instant,
+    /// Burnt until then.
+    cpu_ns: u64,
+}
+
+/// Briefer waits tell nothing of a broker at rest.
+const TOLD_AFTER: Duration = Duration::from_secs(5);
+
+type Idle = Arc<Mutex<Waiting>>;
 
 /// Idle brokers, as a broker knows them that belongs there by these terms.
 #[derive(Clone)]
@@ -32,27 +54,39 @@ pub struct Shelf {
 
 impl Shelf {
     pub fn take_back(&self, broker: Box<dyn Broker>) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((self.terms.clone(), broker));
+        let (terms, since, cpu_ns) = (self.terms.clone(), Instant::now(), burnt(broker.as_ref()));
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.brokers.push(WaitingBroker { terms, broker, since, cpu_ns });
     }
 
     fn lend(&self) -> Option<Box<dyn Broker>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = idle.iter().position(|(terms, _)| *terms == self.terms)?;
-        let (_, mut found) = idle.swap_remove(at);
+        let at = idle.brokers.iter().position(|waiting| waiting.terms == self.terms)?;
+        let WaitingBroker { mut broker, since, cpu_ns, .. } = idle.brokers.swap_remove(at);
+        let waited = since.elapsed();
+        if waited >= TOLD_AFTER {
+            let burnt = burnt(broker.as_ref()).saturating_sub(cpu_ns);
+            idle.busiest = idle.busiest.max(burnt as f64 / waited.as_nanos() as f64);
+        }
         // One that died in the meantime is not lent; dropping it clears up.
-        found.check().is_ok().then_some(found)
+        broker.check().is_ok().then_some(broker)
     }
+}
+
+fn burnt(broker: &dyn Broker) -> u64 {
+    broker.pids().into_iter().filter_map(usage).map(|usage| usage.cpu_ns).sum()
 }
 
 /// An environment whose Kafka brokers are given back instead of stopped. Dropping it stops them.
 pub struct BrokerCache {
     inner: Box<dyn Environment>,
     idle: Idle,
+    exploratory: bool,
 }
 
 impl BrokerCache {
     pub fn over(inner: Box<dyn Environment>) -> Self {
-        Self { inner, idle: Arc::default() }
+        Self { inner, idle: Arc::default(), exploratory: false }
     }
 }
 
@@ -78,6 +112,21 @@ impl Environment for BrokerCache {
         Ok(broker)
     }
 
+    fn explore(&mut self) {
+        self.exploratory = true;
+    }
+
+    fn renew(&mut self) -> Result<(), EnvironmentError> {
+        if self.exploratory {
+            return Ok(());
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // Off the shelf, it is stopped for good.
+        let waiting = std::mem::take(&mut idle.brokers);
+        drop(idle);
+        waiting.into_iter().try_for_each(|waiting| waiting.broker.stop())
+    }
+
     fn warnings(&self) -> Vec<String> {
         self.inner.warnings()
     }
@@ -87,7 +136,13 @@ impl Environment for BrokerCache {
     }
 
     fn facts(&self) -> BTreeMap<String, String> {
-        self.inner.facts()
+        let mut facts = self.inner.facts();
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.busiest > 0.0 {
+            let told = format!("{:.1} % of a core at most, while it waited", idle.busiest * 100.0);
+            facts.insert("idle kafka".into(), told);
+        }
+        facts
     }
 }
 
@@ -132,5 +187,21 @@ mod tests {
         cache.start(&SystemConfig::defaults(System::RedisLists)).unwrap().stop().unwrap();
         cache.start(&SystemConfig::defaults(System::RedisLists)).unwrap();
         assert_eq!(started.load(Relaxed), 5);
+    }
+
+    #[test]
+    fn whoever_needs_a_fresh_broker_gets_one_unless_all_is_exploratory() {
+        for (exploratory, fresh) in [(false, 2), (true, 1)] {
+            let started = Arc::new(AtomicUsize::new(0));
+            let mut cache = BrokerCache::over(Box::new(Counting(Arc::clone(&started))));
+            if exploratory {
+                cache.explore();
+            }
+            let config = SystemConfig::defaults(System::Kafka);
+            cache.start(&config).unwrap().stop().unwrap();
+            cache.renew().unwrap();
+            cache.start(&config).unwrap().stop().unwrap();
+            assert_eq!(started.load(Relaxed), fresh);
+        }
     }
 }

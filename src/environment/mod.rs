@@ -236,6 +236,12 @@ pub trait Environment {
     /// A broker for this configuration, accepting clients on return. A started one is fresh: no
     /// data, no history.
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError>;
+    /// From now on nothing gives a verdict on speed: what waits may be used again by all.
+    fn explore(&mut self) {}
+    /// Stops what waits to be used again: what is started next is fresh.
+    fn renew(&mut self) -> Result<(), EnvironmentError> {
+        Ok(())
+    }
     /// What a reader of the results must know about the brokers started so far, such as an old
     /// version.
     fn warnings(&self) -> Vec<String> {

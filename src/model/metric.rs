@@ -217,10 +217,10 @@ registry! {
             "highest rate that was carried";
         CAPACITY_HIGH "capacity.high" MessagesPerSecond Geometric Higher
             "lowest rate that was not carried";
-        CAPACITY_PROBE "capacity.probe" MessagesPerSecond Geometric Higher
-            "carried by the probe for half of the capacity";
         CAPACITY_HALF "capacity.half" MessagesPerSecond Geometric Neutral
-            "the rate that `half-capacity` stands for";
+            "the rate that `half-capacity` or `own-half-capacity` stands for";
+        UTILISATION "utilisation" Share Mean Neutral
+            "the offered rate as a share of `capacity.low` of the same label in the same run";
         PROBE_GOODPUT "probe.goodput" MessagesPerSecond Geometric Higher
             "carried by one probe of the search";
         PROBE_P99 "probe.p99" Nanoseconds Geometric Lower

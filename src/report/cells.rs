@@ -2,11 +2,11 @@
 
 use super::group::known_or_new;
 use super::table::is_ratio;
-use crate::model::{Point, System};
+use crate::model::{Point, System, metric};
 use crate::result::{Claim, ComparedCell, Kind, RunInfo};
 use crate::units::Rate;
 
-/// The cells of one claim without ratios.
+/// The cells of one claim without ratios, and without what stands there twice.
 pub struct Cells<'a> {
     pub all: Vec<&'a ComparedCell>,
     runs: &'a [RunInfo],
@@ -16,7 +16,11 @@ pub struct Cells<'a> {
 impl<'a> Cells<'a> {
     pub fn of(claim: &'a Claim, runs: &'a [RunInfo]) -> Self {
         Self {
-            all: claim.cells.iter().filter(|cell| !is_ratio(cell)).collect(),
+            all: claim
+                .cells
+                .iter()
+                .filter(|cell| !is_ratio(cell) && cell.same_as.is_none())
+                .collect(),
             runs,
             claim: &claim.id,
         }
@@ -105,14 +109,20 @@ impl<'a> Cells<'a> {
             .map(|cell| reason(cell))
     }
 
-    /// The values of a cell's matrix point, and the rate where its run found one: `half-capacity
-    /// (25k/s)`.
+    /// The values of a cell's matrix point, and what its run found of its rate: `half-capacity
+    /// (25k/s, 48 % of its capacity)`.
     pub fn place(&self, cell: &ComparedCell) -> String {
-        let here = |half: &&ComparedCell| (&half.run, &half.cell) == (&cell.run, &cell.cell);
-        let found =
-            self.metric("capacity.half").into_iter().filter(here).find_map(|half| half.value);
-        let rate = found.map_or_else(String::new, |rate| format!(" ({})", Rate::from_f64(rate)));
-        Point::read(&cell.cell).values() + &rate
+        let found = |metric: &str| self.beside(cell, metric).and_then(|found| found.value);
+        let rate = found(metric::CAPACITY_HALF.name).map(|rate| Rate::from_f64(rate).to_string());
+        let percent = |share: f64| match share {
+            share if share < 0.01 => "under 1".to_owned(),
+            share => format!("{:.0}", share * 100.0),
+        };
+        let share = found(metric::UTILISATION.name)
+            .map(|share| format!("{} % of its capacity", percent(share)));
+        let found = rate.into_iter().chain(share).collect::<Vec<_>>().join(", ");
+        let found = if found.is_empty() { found } else { format!(" ({found})") };
+        Point::read(&cell.cell).values() + &found
     }
 
     /// The scenario behind a cell; the claim's own name where the run is not listed.

@@ -32,7 +32,7 @@ pub fn run(
     let failed = cells
         .iter()
         .flat_map(|cell| cell.record.gates.iter().map(move |gate| (&cell.record.id, gate)));
-    let failed = failed.filter(|(_, gate)| !gate.held).map(|(id, gate)| {
+    let failed = failed.filter(|(_, gate)| gate.failed()).map(|(id, gate)| {
         (id, vec![gate.name.clone(), gate.found.clone(), gate.limit.clone(), name(&gate.blames)])
     });
     let cold = manifest.cold_start.iter().map(|(label, cold)| {

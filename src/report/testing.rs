@@ -47,6 +47,7 @@ impl Row {
             label: label.into(),
             system: system.into(),
             variant: (label != system).then(|| "settings=other".into()),
+            same_as: None,
             nodes: Some(1),
             cell: if point.is_empty() { "base".into() } else { point.into() },
             metric: metric.into(),
@@ -499,7 +500,8 @@ fn latency() -> Vec<ComparedCell> {
         if run == "latency" {
             for (label, carried) in labels.iter().zip([104_000.0, 91_000.0, 51_999.0, 88_000.0]) {
                 row.value(label, "load.rate=half-capacity", "capacity.half", 25_000.0, "msg/s");
-                row.value(label, "load.rate=half-capacity", "capacity.probe", carried, "msg/s");
+                let share = 25_000.0 / carried;
+                row.value(label, "load.rate=half-capacity", "utilisation", share, "share");
             }
         }
         all.extend(row.cells);

@@ -53,6 +53,7 @@ fn cell(
         label: label.into(),
         system: system.into(),
         variant: None,
+        same_as: None,
         nodes: Some(1),
         cell: point.into(),
         metric: metric.into(),

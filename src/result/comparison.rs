@@ -148,6 +148,9 @@ pub struct ComparedCell {
     pub system: String,
     /// What distinguishes this label from the system's defaults; `null` at defaults.
     pub variant: Option<String>,
+    /// The label that this one is the same as: one system twice, whose difference is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<String>,
     /// Brokers; `null` for ratios and unmeasured cells.
     #[serde(default)]
     pub nodes: Option<u16>,

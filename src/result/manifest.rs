@@ -1,7 +1,7 @@
 //! `manifest.json`: what was run, on what, with which settings. Written first, rewritten when the
 //! run ends.
 
-use super::summary::{CellOutcome, Status};
+use super::summary::Status;
 use crate::units::Rate;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,7 +39,8 @@ pub struct Manifest {
     /// Time from process start to the first message produced and consumed, and the latencies of the
     /// first seconds, per label: the cold start as its own figure.
     pub cold_start: BTreeMap<String, ColdStart>,
-    /// Rates that were found before the first block (`load.rate: half-capacity`), by matrix point.
+    /// Rates that were found before the first block (`load.rate: half-capacity` and
+    /// `own-half-capacity`), by matrix point.
     #[serde(default)]
     pub rates_found: BTreeMap<String, RateFound>,
     pub warnings: Vec<String>,
@@ -54,19 +55,28 @@ pub struct Manifest {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RateFound {
-    /// Offered to every label in every block; `None` where a probe was spoilt.
+    /// Offered to every label in every block; `None` where each has its own, and where a search
+    /// found none.
     pub rate: Option<Rate>,
+    /// Offered to one label in every block, where each has its own.
+    #[serde(default)]
+    pub own: BTreeMap<String, Rate>,
     pub carried: BTreeMap<String, Carried>,
     /// Why that rate, or why none, in words.
     pub because: String,
 }
 
-/// What a label carried as fast as it goes.
+/// The rates between which the most lies that a label sustains with its tail below a limit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Carried {
-    pub goodput_per_s: f64,
-    pub messages: u64,
-    pub outcome: CellOutcome,
+    #[serde(alias = "goodput_per_s")]
+    pub low_per_s: f64,
+    /// `None` where the generator gave out first, or the search ended before.
+    #[serde(default)]
+    pub high_per_s: Option<f64>,
+    /// Of the search.
+    #[serde(default)]
+    pub probes: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

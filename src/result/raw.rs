@@ -44,6 +44,10 @@ pub struct CellRecord {
     /// Every gate with its value and whether it held.
     /// A failed gate of the harness makes the cell invalid.
     pub gates: Vec<Gate>,
+    /// Why windows before this one were spoilt by the harness and measured again; empty for the
+    /// first.
+    #[serde(default)]
+    pub repeated_because: Vec<String>,
     /// Instrument floor against the reflector: metric name → quantile name (`p50`, `p99`, …) → ns.
     pub floor: BTreeMap<String, BTreeMap<String, u64>>,
     /// Values above the histograms' range, kept at its end; counted here.
@@ -126,12 +130,19 @@ impl CellRecord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
     pub name: String,
-    pub held: bool,
+    /// `null` where it cannot be told.
+    pub held: Option<bool>,
     /// Whose fault a failure is: the harness's makes the cell invalid, the broker's is a result.
     pub blames: Blame,
     /// Found value and limit, in words with units.
     pub found: String,
     pub limit: String,
+}
+
+impl Gate {
+    pub fn failed(&self) -> bool {
+        self.held == Some(false)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -63,6 +63,7 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
         rates: rates(&record),
         completed_of_planned: record.completed_of_planned(),
         id: record.id,
+        repeated_because: record.repeated_because,
         outcome: record.outcome,
         outcome_because: record.outcome_because,
         survives: record.survives,
@@ -83,7 +84,7 @@ pub fn invalid_because(record: &CellRecord) -> Vec<String> {
     let mut reasons: Vec<String> = record
         .gates
         .iter()
-        .filter(|gate| !gate.held && gate.blames == Blame::Harness)
+        .filter(|gate| gate.failed() && gate.blames == Blame::Harness)
         .map(|gate| format!("{}: {} (limit {})", gate.name, gate.found, gate.limit))
         .collect();
     if record.interrupted {
@@ -168,7 +169,7 @@ mod tests {
         output.record.outcome = CellOutcome::Overloaded;
         let gate = |blames| Gate {
             name: "rate".into(),
-            held: false,
+            held: Some(false),
             blames,
             found: "8k/s".into(),
             limit: "10k/s".into(),
@@ -194,6 +195,7 @@ mod tests {
             cell: "base".into(),
             block: 1,
             variant: None,
+            same_as: None,
         };
         let record =
             CellRecord { id, ..CellRecord::empty() }.unable("a list element goes to one consumer");

@@ -54,6 +54,9 @@ pub struct CellId {
     /// What distinguishes this label from the system's defaults, such as `nodes=3`; `null` at
     /// defaults.
     pub variant: Option<String>,
+    /// The label that this one is the same as: one system twice, whose difference is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<String>,
     pub nodes: u16,
     /// The matrix point, such as `load.rate=1k/s`.
     pub cell: String,
@@ -67,6 +70,10 @@ pub struct CellSummary {
     pub id: CellId,
     pub valid: bool,
     pub invalid_because: Vec<String>,
+    /// Why windows before this one were spoilt by the harness and measured again, at most as often
+    /// as was fixed beforehand; empty for the first.
+    #[serde(default)]
+    pub repeated_because: Vec<String>,
     pub outcome: CellOutcome,
     /// Why the outcome is not `ok`, in words.
     pub outcome_because: Vec<String>,

@@ -104,18 +104,20 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
         .collect();
     let gate = Gate {
         name: "schedule-lag".into(),
-        held: true,
+        held: Some(true),
         blames: Blame::Harness,
         found: "4 % of p99".into(),
         limit: "25 %".into(),
     };
     CellOutput {
         record: CellRecord {
+            repeated_because: Vec::new(),
             schema: SCHEMA,
             id: CellId {
                 label: label.into(),
                 system: system.into(),
                 variant: (label != system).then(|| "nodes=3".into()),
+                same_as: None,
                 nodes: 1,
                 cell: point.into(),
                 block,

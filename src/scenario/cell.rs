@@ -113,6 +113,7 @@ impl Cell {
                 label: self.label.clone(),
                 system: self.config.system.name().to_owned(),
                 variant: self.variant(),
+                same_as: self.config.same_as.clone(),
                 nodes: self.config.nodes,
                 cell: self.point.clone(),
                 block,

@@ -12,6 +12,7 @@ use super::resolve::Scenario;
 use super::source::{NAME, is_name};
 use super::system::{ClientLibrary, ListMode, Reply, SystemConfig};
 use crate::model::{Codec, Guarantee, Measure, MessageStore, Software, System, metric};
+use crate::stats::compare::LEAST_BLOCKS;
 use crate::units::{Bytes, Rate, Span};
 use crate::yaml::{Problem, suggest};
 
@@ -59,14 +60,22 @@ pub(super) fn blocks(blocks: u32) -> Check {
     check((1..=MOST_BLOCKS).contains(&blocks), "blocks", what, "quick 1, standard 3, full 5")
 }
 
+/// Fewer than three would make the mood of one broker the finding.
+pub(super) fn fresh_brokers(times: Option<u32>, blocks: u32) -> Check {
+    let least = blocks.min(LEAST_BLOCKS as u32);
+    let enough = times.is_none_or(|times| times >= least);
+    let what = format_args!("too few for {blocks} blocks");
+    check(enough, "fresh-brokers", what, &format!("write {least} or more"))
+}
+
 fn rate(load: &Load) -> Check {
     match (load.model, load.rate) {
-        (Model::Open, None) if !load.half_capacity => refuse(
+        (Model::Open, None) if load.half_of.is_none() => refuse(
             "load.rate",
             "the open model needs a rate",
             "add `rate: 10k/s`, or use `model: closed`",
         ),
-        (Model::Closed, rate) if rate.is_some() || load.half_capacity => {
+        (Model::Closed, rate) if rate.is_some() || load.half_of.is_some() => {
             let what = "the closed model goes as fast as `in-flight` allows and takes no rate";
             refuse("load.rate", what, "remove `rate`, or use `model: open`")
         }
@@ -173,8 +182,8 @@ pub(super) fn library(
 }
 
 /// A rate that a run must find first is for plain load: experiments make loads of their own.
-pub(super) fn half_capacity(load: &Load, experiment: Option<&Experiment>) -> Check {
-    let Some(experiment) = experiment.filter(|_| load.half_capacity) else { return Ok(()) };
+pub(super) fn half_of(load: &Load, experiment: Option<&Experiment>) -> Check {
+    let Some(experiment) = experiment.filter(|_| load.half_of.is_some()) else { return Ok(()) };
     let what =
         format!("only plain load finds its rate, not the experiment `{}`", experiment.kind());
     refuse("load.rate", what, "write a rate such as `10k/s`")

@@ -3,15 +3,15 @@
 
 use super::cell::Cell;
 use super::check::cannot_promise;
-use super::experiment::Experiment;
+use super::experiment::{Capacity, Experiment};
 use super::fault::{Heal, timeline};
-use super::load::{Arrivals, HALF_CAPACITY, Load, Model};
+use super::load::{Arrivals, Load, Model};
 use super::resolve::Scenario;
-use super::system::SystemConfig;
 use crate::model::{Software, System};
 use crate::result::words::name;
 use crate::result::{Origin, ScenarioInfo};
 use crate::stats::compare::LEAST_BLOCKS;
+use crate::stats::{HALVES, SEEN_AFTER, chance_of};
 use crate::units::{Bytes, Span};
 use indexmap::IndexSet;
 use itertools::Itertools;
@@ -80,35 +80,64 @@ impl Scenario {
                 self.cells.iter().map(of).try_fold(0, |sum: u64, n| sum.checked_add(n?));
             one_block.and_then(|n| n.checked_mul(blocks))
         };
-        let warms = |cell: &&Cell| {
-            let needs = cell.experiment.as_ref().is_none_or(Experiment::needs_warm_broker);
-            needs && cell.config.system.software() == Software::Kafka
-        };
-        let warming =
-            self.cells.iter().find(warms).map_or(Span(0), |cell| cell.load.broker_warm_up);
-        let one_block = sum(self.cells.iter().map(time_of).chain([warming]));
+        let one_block = sum(self.cells.iter().map(time_of));
+        let generations = u64::from(self.fresh_brokers.unwrap_or(self.blocks).min(self.blocks));
+        let warming = self.warm_ups().nanos().saturating_mul(generations);
+        let measuring = one_block.nanos().saturating_mul(blocks);
         Estimate {
             cells: self.cells.len() as u64 * blocks,
             messages: in_all(messages_of),
             bytes: in_all(|cell| messages_of(cell)?.checked_mul(cell.message.size.0)),
-            duration: sum([Span(one_block.nanos().saturating_mul(blocks)), self.probing()]),
+            duration: sum([Span(measuring), Span(warming), self.searching()]),
         }
     }
 
-    /// Finding rates before the first block: a probe for each label and point, on brokers that are
-    /// thrown away.
-    fn probing(&self) -> Span {
-        let of_label = |(label, config): &(String, SystemConfig)| {
-            let probes: Vec<Cell> = self.probes().filter(|probe| probe.label == *label).collect();
-            let kafka = config.system.software() == Software::Kafka;
-            let warming = probes.first().filter(|_| kafka).map(|probe| probe.load.broker_warm_up);
-            sum(probes.iter().map(time_of).chain(warming))
+    /// Of Kafka, for one block, or for one generation of brokers where blocks share them: there and
+    /// where nothing is judged, labels whose brokers have the same settings share one as well.
+    fn warm_ups(&self) -> Span {
+        let warms = |cell: &&Cell| {
+            let needs = cell.experiment.as_ref().is_none_or(Experiment::needs_warm_broker);
+            needs && cell.config.system.software() == Software::Kafka
         };
-        sum(self.systems.iter().map(of_label))
+        let shared = self.fresh_brokers.is_some() || (self.blocks as usize) < LEAST_BLOCKS;
+        let broker = |cell: &&Cell| match shared {
+            true => format!("{} {:?}", cell.config.nodes, cell.config.broker),
+            false => cell.label.clone(),
+        };
+        let each = self.cells.iter().filter(warms).unique_by(broker);
+        sum(each.map(|cell| cell.load.broker_warm_up))
     }
 
-    fn probes(&self) -> impl Iterator<Item = Cell> {
-        self.cells.iter().filter_map(Cell::capacity_probe)
+    /// Finding rates before the first block: the searches, on brokers that are thrown away.
+    fn searching(&self) -> Span {
+        let labels = self.systems.iter().map(|(label, _)| label);
+        let searches: Vec<Cell> = labels.flat_map(|label| self.capacity_searches(label)).collect();
+        let warming = if searches.is_empty() { Span(0) } else { self.warm_ups() };
+        sum(searches.iter().map(time_of).chain([warming]))
+    }
+
+    /// What a run must find of a label before its first block: each search once, and none of what
+    /// is the same as another label.
+    pub fn capacity_searches(&self, label: &str) -> Vec<Cell> {
+        let mut searches: Vec<Cell> = Vec::new();
+        let once = |cell: &&Cell| cell.label == label && cell.config.same_as.is_none();
+        let own = self.cells.iter().filter(once);
+        for search in own.filter_map(Cell::capacity_search) {
+            if !searches.contains(&search) {
+                searches.push(search);
+            }
+        }
+        searches
+    }
+
+    /// Whether the brokers of this block are fresh ones, where labels and blocks share them. Those
+    /// of the first are, since what was searched before it is thrown away.
+    pub fn renews_brokers(&self, block: u32) -> bool {
+        let generation = |block: u32| {
+            let times = self.fresh_brokers.unwrap_or(self.blocks).min(self.blocks);
+            block.checked_sub(1).map(|before| before * times / self.blocks)
+        };
+        generation(block) != generation(block - 1)
     }
 
     /// Where a block may lack the samples that a verdict on the quantile needs.
@@ -117,15 +146,17 @@ impl Scenario {
         let judged = cell.experiment.is_none() && self.blocks as usize >= LEAST_BLOCKS;
         let quantile = self.primary.quantile().filter(|_| judged)?;
         let rate = cell.load.rate.filter(|_| cell.load.messages.is_none())?;
-        let needed = quantile.samples_to_decide() as f64;
+        // Of all blocks together; each must show the quantile.
+        let blocks = f64::from(self.blocks);
+        let needed = (quantile.samples_to_decide() as f64 / blocks).ceil();
+        let needed = needed.max(quantile.samples_to_show() as f64);
         let expected = cell.load.duration.secs_f64() * rate.per_s();
         let (chance, enough) = match cell.load.arrivals {
             Arrivals::Constant if expected >= needed * 0.999 => (1.0, needed),
             Arrivals::Constant => (0.0, needed),
-            // Every block needs them; three standard deviations more are enough for seven.
+            // All blocks need their part; four standard deviations more are enough for all.
             Arrivals::Poisson => {
-                let each = quantile.chance_to_decide(expected);
-                (each.powf(self.blocks.into()), needed + 3.1 * needed.sqrt())
+                (chance_of(needed, expected).powf(blocks), needed + 4.0 * needed.sqrt())
             }
         };
         let seconds = (enough / rate.per_s()).ceil();
@@ -141,6 +172,20 @@ impl Scenario {
         })
     }
 
+    /// Where it cannot be told whether a system was steady.
+    fn too_short_to_be_steady(&self, cell: &Cell) -> Option<String> {
+        let load = &cell.load;
+        let judged = cell.experiment.is_none() && cell.faults.is_empty() && load.messages.is_none();
+        let spans = [
+            ("load.warm-up-limit", load.warm_up_limit, SEEN_AFTER),
+            ("load.duration", load.duration, Span::from_secs(HALVES as u64)),
+        ];
+        let short = spans.into_iter().filter(|(_, span, needed)| judged && span < needed);
+        let word = |(key, span, needed)| format!("`{key}` is {span}, {needed} needed");
+        let short = short.map(word).join("; ");
+        (!short.is_empty()).then(|| format!("whether it was steady cannot be told: {short}"))
+    }
+
     /// What will run, but not tell what its author may expect.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings: IndexSet<String> = IndexSet::new();
@@ -150,6 +195,7 @@ impl Scenario {
         let under_load = |cell: &&Cell| cell.experiment.as_ref().is_none_or(Experiment::loads);
         for cell in &self.cells {
             self.too_few_samples(cell).into_iter().for_each(&mut warn);
+            self.too_short_to_be_steady(cell).into_iter().for_each(&mut warn);
             if let Some(because) = cell.cannot() {
                 warn(format!("{} at {} is shown as `cannot`: {because}", cell.label, cell.point));
             }
@@ -249,14 +295,17 @@ impl Scenario {
             writeln!(out, "  {:label$}  {}", cell.label, cell.point)?;
         }
         self.write_timeline(out)?;
-        let probes = self.probes().count();
-        if probes > 0 {
+        let labels = self.systems.iter().map(|(label, _)| self.capacity_searches(label).len());
+        let searches: usize = labels.sum();
+        if searches > 0 {
             writeln!(
                 out,
-                "\nhalf-capacity is a rate that is found when it runs: each system is loaded as \
-                 fast as it goes before the first block\n({probes} probes), and half of what the \
-                 slowest carries, rounded down to two digits, is the \
-                 rate of all"
+                "\nhalf-capacity is a rate that is found when it runs: before the first block the \
+                 highest fixed rate is sought that\neach system sustains with a p99 within {} \
+                 ({searches} searches); half of the slowest one's, rounded down to two \
+                 digits,\nis the rate of all, and half of its own that of each at \
+                 own-half-capacity",
+                Capacity::default().limit
             )?;
         }
         let Estimate { messages, bytes, duration, .. } = self.estimate();
@@ -265,7 +314,7 @@ impl Scenario {
                 format!("{messages} messages, {:.1} MB, ", bytes as f64 / 1e6)
             }
             _ if self.cells.iter().any(|cell| cell.experiment.is_some()) => String::new(),
-            _ if probes > 0 => "as many messages as the rates found make, ".to_owned(),
+            _ if searches > 0 => "as many messages as the rates found make, ".to_owned(),
             _ => "as many messages as the systems carry, ".to_owned(),
         };
         writeln!(out, "\nestimate: {amount}about {:.1} minutes", duration.secs_f64() / 60.0)?;
@@ -348,9 +397,9 @@ fn time_of(cell: &Cell) -> Span {
 /// The keys of a load as a reader would write them: a rate that a run finds has no number here.
 pub fn load_keys(load: &Load) -> Vec<(String, String)> {
     let mut keys = flat("load", load);
-    if load.half_capacity {
+    if let Some(half) = load.half_of {
         let rates = keys.iter_mut().filter(|(key, _)| key == "load.rate");
-        rates.for_each(|(_, value)| *value = HALF_CAPACITY.to_owned());
+        rates.for_each(|(_, value)| *value = half.name().to_owned());
     }
     keys
 }

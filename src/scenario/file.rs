@@ -82,6 +82,17 @@ pub(super) struct File {
     /// Repeats of every cell, fixed beforehand. Below 3 there is no verdict on speed.
     #[serde(default)]
     pub blocks: Option<u32>,
+    /// How often in all its blocks the brokers are fresh, 3 at least for a verdict; meanwhile labels
+    /// whose brokers have the same settings share a warm Kafka. Without it every label in every
+    /// block has a fresh one.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub fresh_brokers: Option<u32>,
+    /// How often a window that the harness spoilt (it sent late, its thread was saturated, the host
+    /// took time away) is measured again: blind to what it measured, and counted. 2; plain load
+    /// without faults only.
+    #[serde(default)]
+    pub repeat_spoilt: Option<u32>,
     /// Seed of arrivals, payloads and order.
     #[serde(default)]
     pub seed: Option<u64>,
@@ -93,6 +104,9 @@ pub(super) struct File {
 pub(super) struct Settings {
     /// The system behind this label; not needed where the label is its name.
     pub system: Option<System>,
+    /// Another label, with all of its settings and none of its own: the same system twice. What the
+    /// two differ by is no difference, and the margin of every ratio of the study.
+    pub same_as: Option<String>,
     /// Brokers of the cluster: 1 or 3. Three of Redis are a primary and two replicas, with three
     /// Sentinels beside them.
     #[schemars(range(min = 1))]

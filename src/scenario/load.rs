@@ -5,6 +5,8 @@
 //! what the engine runs ([`Load`]) and the defaults of both. Nothing is judged here.
 
 use super::cell::Cell;
+use super::experiment::{Capacity, Experiment};
+use crate::model::Point;
 use crate::units::{Bytes, Rate, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error};
@@ -20,8 +22,8 @@ macro_rules! load_keys {
         pub(super) struct LoadKeys {
             pub model: Model,
             /// Messages a second over all producers; open model only. `half-capacity` is found when
-            /// the scenario runs: half of what the slowest system carries as fast as it goes, the
-            /// same for all; plain load only.
+            /// the scenario runs: half of the highest fixed rate that the slowest system sustains,
+            /// the same for all; `own-half-capacity` is half of each system's own. Plain load only.
             #[serde(default)]
             #[schemars(schema_with = "rate_key")]
             pub rate: Option<RateKey>,
@@ -35,23 +37,22 @@ macro_rules! load_keys {
             pub model: Model,
             /// Messages a second over all producers; open model only.
             pub rate: Option<Rate>,
-            /// The rate is half of what the slowest label carries; `rate` is `None` until a run has
-            /// found it.
+            /// The rate is half of a capacity; `rate` is `None` until a run has found it.
             #[serde(skip)]
-            pub half_capacity: bool,
+            pub half_of: Option<HalfOf>,
             $($(#[doc = $doc])+ pub $key: $type,)+
         }
 
         impl Load {
             fn new(model: Model, rate: Option<Rate>) -> Self {
-                Self { model, rate, half_capacity: false, $($key: $default,)+ }
+                Self { model, rate, half_of: None, $($key: $default,)+ }
             }
         }
 
         impl LoadKeys {
             /// What an experiment stands on that names no load.
             pub fn for_experiments() -> Self {
-                let rate = Some(RateKey(Some(Rate::per_second(1000))));
+                let rate = Some(RateKey::Fixed(Rate::per_second(1000)));
                 Self { model: Model::Open, rate, $($key: None,)+ }
             }
 
@@ -59,8 +60,8 @@ macro_rules! load_keys {
             fn over(&self, defaults: Load) -> Load {
                 Load {
                     model: self.model,
-                    rate: self.rate.and_then(|key| key.0),
-                    half_capacity: self.rate == Some(RateKey(None)),
+                    rate: self.rate.and_then(RateKey::fixed),
+                    half_of: self.rate.and_then(RateKey::half_of),
                     $($key: self.$key.unwrap_or(defaults.$key),)+
                 }
             }
@@ -174,33 +175,66 @@ pub enum Arrivals {
     Poisson,
 }
 
-/// Half of what the slowest label carries, as it stands in a file and in the names of matrix
-/// points. Until a run has found it such a cell has no rate; then it has one as if it had been
-/// written, and keeps the point by which labels, blocks and runs are paired. Nothing here measures:
-/// the probe of a cell is a cell like any other.
-pub(super) const HALF_CAPACITY: &str = "half-capacity";
-
-/// Long enough for a goodput that is good to a few per cent:
-/// the rate that follows is rounded by more.
-const WARM_UP: Span = Span::from_secs(2);
-const WARM_UP_LIMIT: Span = Span::from_secs(10);
-const WINDOW: Span = Span::from_secs(5);
-
-/// What a file may say under `load.rate`: a rate, or the word that stands for one.
+/// Whose capacity a rate is half of, as it stands in a file and in the names of matrix points.
+/// Until a run has found it such a cell has no rate; then it has one as if it had been written, and
+/// keeps the point by which labels, blocks and runs are paired. Nothing here measures: the search
+/// of a cell is a cell like any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RateKey(pub Option<Rate>);
+pub enum HalfOf {
+    /// The least of all labels': one rate for all.
+    Slowest,
+    /// Each label's own: the same utilisation for all.
+    Own,
+}
+
+impl HalfOf {
+    const ALL: [Self; 2] = [Self::Slowest, Self::Own];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Slowest => "half-capacity",
+            Self::Own => "own-half-capacity",
+        }
+    }
+}
+
+/// The search for a capacity: short probes, since what follows is rounded to two digits.
+const FIRST_PROBE: Rate = Rate::per_second(16_000);
+const WARM_UP: Span = Span::from_secs(1);
+const WINDOW: Span = Span::from_secs(2);
+const DRAIN: Span = Span::from_secs(3);
+const WITHIN: f64 = 0.2;
+
+/// What a file may say under `load.rate`: a rate, or a word that stands for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RateKey {
+    Fixed(Rate),
+    Half(HalfOf),
+}
+
+impl RateKey {
+    fn fixed(self) -> Option<Rate> {
+        if let Self::Fixed(rate) = self { Some(rate) } else { None }
+    }
+
+    fn half_of(self) -> Option<HalfOf> {
+        if let Self::Half(of) = self { Some(of) } else { None }
+    }
+}
 
 impl<'de> Deserialize<'de> for RateKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        match text.parse() {
-            Ok(rate) => Ok(Self(Some(rate))),
-            Err(_) if text == HALF_CAPACITY => Ok(Self(None)),
-            // A word: most likely this one was meant.
-            Err(cause) if text.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-                Err(D::Error::custom(format_args!("{cause}, or `{HALF_CAPACITY}`")))
+        let half = HalfOf::ALL.into_iter().find(|half| half.name() == text);
+        match (text.parse(), half) {
+            (Ok(rate), _) => Ok(Self::Fixed(rate)),
+            (Err(_), Some(half)) => Ok(Self::Half(half)),
+            // A word: most likely one of these was meant.
+            (Err(cause), None) if text.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+                let [slowest, own] = HalfOf::ALL.map(HalfOf::name);
+                Err(D::Error::custom(format_args!("{cause}, or `{slowest}`, or `{own}`")))
             }
-            Err(cause) => Err(D::Error::custom(cause)),
+            (Err(cause), None) => Err(D::Error::custom(cause)),
         }
     }
 }
@@ -208,33 +242,37 @@ impl<'de> Deserialize<'de> for RateKey {
 /// Of an optional one.
 pub(super) fn rate_key(generator: &mut SchemaGenerator) -> Schema {
     let rate = generator.subschema_for::<Rate>();
-    json_schema!({ "anyOf": [{ "anyOf": [rate, { "const": HALF_CAPACITY }] }, { "type": "null" }] })
+    let words = HalfOf::ALL.map(HalfOf::name);
+    json_schema!({ "anyOf": [{ "anyOf": [rate, { "enum": words }] }, { "type": "null" }] })
 }
 
 impl Cell {
     /// Whether its rate is yet to be found.
     pub fn awaits_rate(&self) -> bool {
-        self.load.half_capacity && self.load.rate.is_none()
+        self.load.half_of.is_some() && self.load.rate.is_none()
     }
 
-    /// The same load as fast as it goes, and short: finds what this label carries. `None` where no
-    /// rate is to be found, and where the system cannot run the cell at all.
-    pub fn capacity_probe(&self) -> Option<Self> {
+    /// The search for the highest fixed rate that this label sustains under the same load; its
+    /// point names no rate, so that all points that differ in their rates alone share it. `None`
+    /// where no rate is to be found, and where the system cannot run the cell at all.
+    pub fn capacity_search(&self) -> Option<Self> {
         if !self.awaits_rate() || self.cannot().is_some() {
             return None;
         }
-        let mut probe = self.clone();
-        let load = &mut probe.load;
-        load.model = Model::Closed;
-        load.half_capacity = false;
+        let mut search = self.clone();
+        search.point = Point::read(&self.point).without(&["rate"]).to_string();
+        let keys = Capacity { within: WITHIN, ..Capacity::default() };
+        search.experiment = Some(Experiment::Capacity(keys));
+        let load = &mut search.load;
+        load.rate = Some(FIRST_PROBE);
+        load.half_of = None;
         load.warm_up = WARM_UP;
-        load.warm_up_limit = WARM_UP_LIMIT;
+        load.warm_up_limit = WARM_UP;
         load.duration = WINDOW;
+        load.drain = DRAIN;
         load.messages = None;
-        // Of a probe only its speed is asked.
-        load.audit = false;
-        probe.faults.clear();
-        Some(probe)
+        search.faults.clear();
+        Some(search)
     }
 }
 
@@ -299,50 +337,58 @@ mod tests {
     #[test]
     fn a_misspelt_word_is_told_what_was_meant() {
         let error = refused("load: {model: open, rate: half}\n");
-        assert!(
-            error.contains("`half` is not a rate") && error.contains("or `half-capacity`"),
-            "{error}"
-        );
+        let meant = "or `half-capacity`, or `own-half-capacity`";
+        assert!(error.contains("`half` is not a rate") && error.contains(meant), "{error}");
         let error = refused("load: {model: open, rate: 5}\n");
-        assert!(error.contains("the unit is missing") && !error.contains(HALF_CAPACITY), "{error}");
+        assert!(error.contains("the unit is missing") && !error.contains("half"), "{error}");
     }
 
     #[test]
-    fn a_probe_is_the_same_load_as_fast_as_it_goes() {
-        let load = "{model: open, rate: half-capacity, in-flight: 77, batch: 7, messages: 5000, \
-                     subscriptions: 2}";
-        let cells = scenario(&format!("load: {load}\nmessage: {{size: 100B}}\n")).unwrap().cells();
-        let probe = cells[0].capacity_probe().unwrap();
+    fn a_search_is_the_same_load_at_other_rates() {
+        let load = "{model: open, in-flight: 77, batch: 7, messages: 5000, subscriptions: 2}";
+        let rates = "load.rate: [1k/s, half-capacity, own-half-capacity]";
+        let cells = scenario(&format!(
+            "load: {load}\nmatrix: {{{rates}, message.size: [100B]}}\nblocks: 1\n"
+        ));
+        let cells = cells.unwrap().cells();
+        let of = |label: &str| -> Vec<Option<Cell>> {
+            let own = cells.iter().filter(|cell| cell.label == label);
+            own.map(Cell::capacity_search).collect()
+        };
+        let searches = of("kafka");
+        assert_eq!((&searches[0], &searches[1]), (&None, &searches[2]), "one search for both");
+        let search = searches[1].clone().unwrap();
+        assert_eq!(search.point, "message.size=100B");
+        assert_eq!((search.load.model, search.load.messages), (Model::Open, None));
+        let load = &search.load;
+        assert_eq!((load.in_flight, load.batch, load.subscriptions), (77, 7, 2));
+        assert_eq!((&search.config, &search.message), (&cells[0].config, &cells[0].message));
+        assert!(!search.awaits_rate(), "a search is not searched");
         assert_eq!(
-            (probe.load.model, probe.load.rate, probe.load.messages),
-            (Model::Closed, None, None)
-        );
-        assert_eq!((probe.load.in_flight, probe.load.batch, probe.load.subscriptions), (77, 7, 2));
-        assert_eq!((&probe.config, &probe.message), (&cells[0].config, &cells[0].message));
-        assert!(!probe.awaits_rate(), "a probe is not probed");
-        assert_eq!(
-            cells[1].capacity_probe(),
-            None,
+            of("redis-lists"),
+            [None, None, None],
             "a list has no second reader: it cannot run the cell either"
         );
-        let mut known = cells[0].clone();
+        let mut known = cells[2].clone();
+        assert!(known.awaits_rate());
         known.load.rate = Some(Rate::per_second(1000));
-        assert_eq!(known.capacity_probe(), None);
+        assert_eq!(known.capacity_search(), None);
     }
 
     #[test]
-    fn it_is_explained_and_its_probes_are_estimated() {
+    fn it_is_explained_and_its_searches_are_estimated() {
         let with = |rates: &str| {
             scenario(&format!("load: {{model: open}}\nmatrix: {{load.rate: {rates}}}\n")).unwrap()
         };
-        let (fixed, half) = (with("[1k/s, 2k/s]"), with("[1k/s, half-capacity]"));
+        let fixed = with("[1k/s, 2k/s, 3k/s]");
+        let half = with("[1k/s, half-capacity, own-half-capacity]");
         let text = half.explain();
-        assert!(text.contains("found when it runs") && text.contains("2 probes"), "{text}");
+        assert!(text.contains("found when it runs") && text.contains("2 searches"), "{text}");
         assert!(!fixed.explain().contains("found when it runs"));
-        // Two probes of 2 s and 5 s with 4 s around each,
-        // and the warm-up of a Kafka that is thrown away.
+        // A search of each label, and the warm-up of a Kafka that is thrown away.
         let seconds = |scenario: &Scenario| scenario.estimate().duration.secs_f64();
-        assert_eq!(seconds(&half) - seconds(&fixed), 22.0 + 30.0);
+        let took = seconds(&half) - seconds(&fixed) - 30.0;
+        assert!((80.0..=160.0).contains(&took), "{took}");
         assert_eq!(half.estimate().messages, None, "nobody knows before");
     }
 

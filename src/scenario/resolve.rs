@@ -17,6 +17,7 @@ use super::system::SystemConfig;
 use super::threshold::{Threshold, measure};
 use crate::model::{FaultKind, Grip, Guarantee, Measure, System};
 use crate::result::{Origin, words::name};
+use crate::stats::compare::LEAST_BLOCKS;
 use crate::yaml::{
     HIDDEN, Problem, ScenarioError, Value, YamlNode, decode, is_secret, segments, suggest,
 };
@@ -35,6 +36,10 @@ pub struct Scenario {
     pub systems: Vec<(String, SystemConfig)>,
     pub thresholds: Vec<Threshold>,
     pub blocks: u32,
+    /// How often the brokers are fresh in all blocks; `None` for each label in each block.
+    pub fresh_brokers: Option<u32>,
+    /// How often a window that the harness spoilt is measured again.
+    pub repeat_spoilt: u32,
     pub seed: u64,
     pub profile: Option<String>,
     /// Path of the file, or `built-in NAME`.
@@ -183,7 +188,7 @@ fn cells_at(
     };
     let message = Message::of(&file.message);
     check::load(&load)?;
-    check::half_capacity(&load, experiment.as_ref())?;
+    check::half_of(&load, experiment.as_ref())?;
     check::message(&message, &load)?;
     fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
     for (label, config) in &base.systems {
@@ -220,9 +225,15 @@ fn head(
     let mut systems = Vec::new();
     for entry in tree.get(&["systems"]).map_or(&[][..], YamlNode::entries) {
         let Some(settings) = file.systems.get(&entry.key) else { continue };
-        let system = system_of(&entry.key, settings)?;
-        settings::understood(&entry.key, system, &entry.node)?;
-        systems.push((entry.key.clone(), SystemConfig::of(system, settings)));
+        let Some(other) = &settings.same_as else {
+            let system = system_of(&entry.key, settings)?;
+            settings::understood(&entry.key, system, &entry.node)?;
+            systems.push((entry.key.clone(), SystemConfig::of(system, settings)));
+            continue;
+        };
+        let settings = settings::same_as(&entry.key, other, &entry.node, &file.systems)?;
+        let config = SystemConfig::of(system_of(other, settings)?, settings);
+        systems.push((entry.key.clone(), SystemConfig { same_as: Some(other.clone()), ..config }));
     }
     let labels: Vec<String> = systems.iter().map(|(label, _)| label.clone()).collect();
     let is = |name: &String, (label, config): &(String, SystemConfig)| {
@@ -246,6 +257,14 @@ fn head(
     systems.retain(|system| {
         overrides.systems.is_empty() || overrides.systems.iter().any(|name| is(name, system))
     });
+    let blocks = file.blocks.unwrap_or(1);
+    check::blocks(blocks)?;
+    check::fresh_brokers(file.fresh_brokers, blocks)?;
+    // One system twice says nothing where there is no interval.
+    let few = (blocks as usize) < LEAST_BLOCKS;
+    if systems.iter().any(|(_, config)| config.same_as.is_none()) {
+        systems.retain(|(_, config)| !few || config.same_as.is_none());
+    }
     let runs = |label: &str| systems.iter().any(|(known, _)| known == label);
     let (thresholds, dropped): (Vec<_>, Vec<_>) =
         rules.into_iter().partition(|rule| rule.labels().into_iter().all(runs));
@@ -253,8 +272,6 @@ fn head(
     let primary = file.primary.as_deref().unwrap_or(default_primary(model));
     let primary =
         measure(primary).map_err(|remedy| Problem::new(["primary"], "unknown figure", &remedy))?;
-    let blocks = file.blocks.unwrap_or(1);
-    check::blocks(blocks)?;
     Ok(Scenario {
         name: file.name.clone(),
         question: file.question.clone(),
@@ -265,6 +282,8 @@ fn head(
         systems,
         thresholds,
         blocks,
+        fresh_brokers: file.fresh_brokers,
+        repeat_spoilt: file.repeat_spoilt.unwrap_or(2),
         seed: file.seed.unwrap_or(DEFAULT_SEED),
         profile: overrides.profile.clone(),
         source: source.to_owned(),
@@ -297,12 +316,20 @@ fn resolved(scenario: &Scenario, tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Ve
         ("primary".into(), scenario.primary.to_string()),
         ("guarantee".into(), name(&scenario.guarantee)),
         ("blocks".into(), scenario.blocks.to_string()),
+        (
+            "fresh-brokers".into(),
+            scenario.fresh_brokers.map_or("each".to_owned(), |times| times.to_string()),
+        ),
+        ("repeat-spoilt".into(), scenario.repeat_spoilt.to_string()),
         ("seed".into(), scenario.seed.to_string()),
     ];
     for (label, config) in &scenario.systems {
         let of_system = flat(&format!("systems.{label}"), config);
-        let understood =
-            |key: &str| settings::understands(config.system, &segments(key)[2..]).is_ok();
+        let again = config.same_as.is_some();
+        let understood = |key: &str| match &segments(key)[2..] {
+            ["same-as"] => true,
+            path => !again && settings::understands(config.system, path).is_ok(),
+        };
         rows.extend(of_system.into_iter().filter(|(key, _)| understood(key)));
     }
     if let Some(cell) = scenario.cells.first() {

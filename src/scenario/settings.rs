@@ -4,8 +4,10 @@
 //! A scenario file may come from a stranger: it names no address, no folder, no secret, no command
 //! and no code to load. Raw settings beyond that are passed on as they are;
 //! their owner judges them.
+use super::file::Settings;
 use crate::model::{Software, System};
-use crate::yaml::{Problem, YamlNode};
+use crate::yaml::{Problem, YamlNode, suggest};
+use std::collections::BTreeMap;
 
 /// Whether `system` understands the key at `path` (below its label). The error says what it is for.
 pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static str> {
@@ -102,6 +104,33 @@ fn refuses(patterns: &[&str], key: &str) -> bool {
             _ => lower == pattern,
         }
     })
+}
+
+/// The settings of the label that another one is the same as.
+pub(super) fn same_as<'a>(
+    label: &str,
+    other: &str,
+    node: &YamlNode,
+    systems: &'a BTreeMap<String, Settings>,
+) -> Result<&'a Settings, Problem> {
+    let fail = |key: &str, what: &str, remedy: &str| {
+        Err(Problem::new(["systems", label, key], what, remedy))
+    };
+    if let Some(entry) = node.entries().iter().find(|entry| entry.key != "same-as") {
+        let what = "the same system twice has no settings of its own";
+        return fail(&entry.key, what, "remove this key, or `same-as`");
+    }
+    match systems.get(other) {
+        Some(_) if other == label => fail("same-as", "it is itself", "name another label"),
+        Some(settings) if settings.same_as.is_some() => {
+            fail("same-as", "that label is itself the same as another", "name that one")
+        }
+        Some(settings) => Ok(settings),
+        None => {
+            let known = systems.keys().map(String::as_str);
+            fail("same-as", "no label has this name", &suggest(other, known))
+        }
+    }
 }
 
 /// Refuses keys under a label that its system does not understand, and raw settings that are not

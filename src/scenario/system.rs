@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "kebab-case")]
 pub struct SystemConfig {
     pub system: System,
+    /// The label whose settings these are: one system under two labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<String>,
     pub nodes: u16,
     /// Nothing is set but what the scenario sets and what the harness cannot do without.
     pub stock: bool,
@@ -132,6 +135,7 @@ impl SystemConfig {
         let maxlen = (system.has_key("maxlen") && !stock).then_some(1_000_000);
         Self {
             system,
+            same_as: None,
             nodes,
             stock,
             proxied: false,

@@ -11,7 +11,7 @@
 
 use crate::model::{Measure, measure::STATISTICS, metric, three_digits};
 use crate::result::{self, CellSummary, LatencyValue, words};
-use crate::stats::compare::{GeometricMean, Side, decide};
+use crate::stats::compare::{GeometricMean, Side, decide, margin};
 use crate::yaml::{Problem, suggest};
 use itertools::Itertools;
 use std::fmt;
@@ -223,6 +223,9 @@ impl Threshold {
                 .map_err(|why| format!("not measured in {over} {point}: {why}"))
         };
         let means = points.iter().map(mean).collect::<Result<Vec<_>, _>>()?;
+        let margin = |point: &str| margin(&equals(cells, self.measure, point));
+        let means = points.iter().zip(means).map(|(at, mean)| mean.with_margin(margin(at)));
+        let means: Vec<GeometricMean> = means.collect();
         let conditions = means.iter().map(|mean| vec![Some(*mean)]).collect();
         let decided = decide(&[conditions], side, self.limit).concat();
         let mut open = None;
@@ -286,6 +289,14 @@ fn ratio(
     });
     let ratios = ratios.collect::<Result<Vec<f64>, String>>()?;
     GeometricMean::of(&ratios).ok_or_else(|| format!("{measure} of {over} is 0"))
+}
+
+/// The ratios of what was run twice at a matrix point.
+fn equals(cells: &[CellSummary], measure: Measure, point: &str) -> Vec<GeometricMean> {
+    let twice =
+        cells.iter().filter_map(|cell| Some((cell.label.as_str(), cell.same_as.as_deref()?)));
+    let ratio = |(again, label)| ratio(cells, measure, again, label, point).ok();
+    twice.unique().filter_map(ratio).collect()
 }
 
 /// `1.31 [1.20, 1.43]`.

@@ -12,7 +12,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 /// Fewer blocks support no verdict.
 pub const LEAST_BLOCKS: usize = 3;
 /// Error rate of every family of verdicts, and of the intervals.
-const ALPHA: f64 = 0.05;
+pub(super) const ALPHA: f64 = 0.05;
 /// Below this spread of the logarithms blocks count as identical: no measurement repeats to a
 /// millionth.
 const LEAST_ERROR: f64 = 1e-6;
@@ -23,6 +23,22 @@ pub struct GeometricMean {
     log_mean: f64,
     log_error: f64,
     blocks: usize,
+    /// Of a ratio: up to which factor, upwards or downwards, nothing is a difference.
+    margin: f64,
+}
+
+/// The least margin of a study that measures one.
+pub(super) const LEAST_MARGIN: f64 = 1.05;
+
+/// Up to which factor a study cannot tell a difference from none, by the ratios of equal systems in
+/// it (A/A): half the width of the widest interval, 5 % at least. `None` where there is none.
+pub fn margin(equals: &[GeometricMean]) -> Option<f64> {
+    let half = |ratio: &GeometricMean| ratio.interval().map(|[low, high]| (high / low).sqrt());
+    equals
+        .iter()
+        .map(|ratio| half(ratio).unwrap_or(LEAST_MARGIN))
+        .reduce(f64::max)
+        .map(|widest| widest.max(LEAST_MARGIN))
 }
 
 /// On which side of its limit a ratio is claimed to lie.
@@ -65,11 +81,21 @@ impl GeometricMean {
         let mean = logs.iter().sum::<f64>() / count;
         let squares = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>();
         let error = if logs.len() > 1 { (squares / (count - 1.0) / count).sqrt() } else { 0.0 };
-        Some(Self { log_mean: mean, log_error: error.max(LEAST_ERROR), blocks: logs.len() })
+        Some(Self {
+            log_mean: mean,
+            log_error: error.max(LEAST_ERROR),
+            blocks: logs.len(),
+            margin: 1.0,
+        })
     }
 
     pub fn value(&self) -> f64 {
         self.log_mean.exp()
+    }
+
+    /// The spread of the logarithms from block to block.
+    pub fn log_sd(&self) -> f64 {
+        self.log_error * (self.blocks as f64).sqrt()
     }
 
     pub fn blocks(&self) -> usize {
@@ -82,8 +108,20 @@ impl GeometricMean {
         Some([(self.log_mean - half).exp(), (self.log_mean + half).exp()])
     }
 
-    /// One-sided p-value for "not on this side of `limit`".
+    /// The same ratio in a study that has a margin.
+    #[must_use]
+    pub fn with_margin(self, margin: Option<f64>) -> Self {
+        Self { margin: margin.unwrap_or(self.margin), ..self }
+    }
+
+    /// One-sided p-value for "not on this side of `limit`", nor of the margin: a margin makes a
+    /// difference harder to show, and "no difference" no easier.
     fn p(&self, side: Side, limit: f64) -> Option<f64> {
+        let limit = match side {
+            Side::Above if limit >= 1.0 => limit.max(self.margin),
+            Side::Below if limit <= 1.0 => limit.min(1.0 / self.margin),
+            Side::Above | Side::Below => limit,
+        };
         let t = (self.log_mean - limit.ln()) / self.log_error;
         Some(match side {
             Side::Above => self.student()?.sf(t),

@@ -23,16 +23,16 @@ impl Quantile {
         self.samples_for(DECISIVE_BEYOND)
     }
 
-    /// The chance that enough to decide come where they come at random, `expected` on average.
-    pub fn chance_to_decide(self, expected: f64) -> f64 {
-        let enough = self.samples_to_decide();
-        Poisson::new(expected).map_or(0.0, |arrivals| arrivals.sf(enough - 1))
-    }
-
     /// The least number of samples of which `beyond` lie beyond it.
     fn samples_for(self, beyond: u64) -> u64 {
         (beyond * 1_000_000).div_ceil(self.beyond_millionths().into())
     }
+}
+
+/// The chance that `enough` samples come where they come at random, `expected` on average.
+pub fn chance_of(enough: f64, expected: f64) -> f64 {
+    let before = enough.ceil().max(1.0) as u64 - 1;
+    Poisson::new(expected).map_or(0.0, |arrivals| arrivals.sf(before))
 }
 
 /// The quantile that `metric` names, or the highest below it that `samples` can carry.
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn as_many_as_needed_on_average_come_half_of_the_time() {
-        let chance = |expected| Quantile::P99.chance_to_decide(expected);
+        let chance = |expected| chance_of(Quantile::P99.samples_to_decide() as f64, expected);
         assert!((chance(10_000.0) - 0.5).abs() < 0.01, "{}", chance(10_000.0));
         assert!(chance(10_300.0) > 0.998 && chance(9_700.0) < 0.002);
         assert_eq!(chance(0.0), 0.0);

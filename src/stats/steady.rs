@@ -5,6 +5,8 @@
 //! anything: a window that drifts is reported as unsteady, not repaired. They are deliberately
 //! coarse, since a test that two shared cores cannot pass is soon switched off.
 
+use crate::units::Span;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Second {
     pub count: u64,
@@ -13,7 +15,7 @@ pub struct Second {
 }
 
 /// Seconds that must agree before a window may begin.
-const RUN: usize = 3;
+pub const SETTLED_OVER: usize = 3;
 /// Differences below this are the scheduler's, not the broker's, ns.
 const SLACK_NS: u64 = 100_000;
 /// Seconds over which the broker's CPU must be level, and the differences that do not count:
@@ -24,7 +26,7 @@ const CPU_SLACK: u64 = 5;
 /// True once the last seconds agree: medians within a factor of 1.5, p99 within a factor of 3, each
 /// beyond a slack of 0.1 ms (1 ms for p99).
 pub fn settled(seconds: &[Second]) -> bool {
-    let Some(last) = seconds.len().checked_sub(RUN).map(|from| &seconds[from..]) else {
+    let Some(last) = seconds.len().checked_sub(SETTLED_OVER).map(|from| &seconds[from..]) else {
         return false;
     };
     last.iter().all(|s| s.count > 0)
@@ -46,20 +48,25 @@ pub fn level(cpu_percent: &[u64]) -> bool {
     agree(last.iter().copied(), 1.4, CPU_SLACK)
 }
 
-/// True if the median of the window's first half and of its second agree within 25 % or the slack.
-/// Windows of fewer than four seconds cannot be told to drift.
-pub fn steady_halves(seconds: &[Second]) -> bool {
-    if seconds.len() < 4 {
-        return true;
-    }
-    let (first, second) = halves(seconds);
-    agree([first, second].into_iter(), 1.25, SLACK_NS)
+/// A warm-up that must end sooner cannot be seen to have settled: the first second is not whole,
+/// the last may not be, and the CPU is looked at over [`CPU_RUN`] between them.
+pub const SEEN_AFTER: Span = Span::from_secs(6);
+/// A window of fewer seconds cannot be told to drift.
+pub const HALVES: usize = 4;
+
+/// Whether the medians of a settled warm-up's end (if there was one), of the window's first half
+/// and of its second agree within 25 % or the slack. `None` of windows of fewer than four seconds,
+/// which cannot be told to drift.
+pub fn stayed(before: &[Second], window: &[Second]) -> Option<bool> {
+    let (before, first, second) = thirds(before, window);
+    let all = || before.into_iter().chain([first, second]);
+    (window.len() >= HALVES).then(|| agree(all(), 1.25, SLACK_NS))
 }
 
-/// The median latency of the window's first half and of its second, ns.
-pub fn halves(seconds: &[Second]) -> (u64, u64) {
-    let (first, second) = seconds.split_at(seconds.len() / 2);
-    (median(first), median(second))
+/// The median latency of the warm-up's end, of the window's first half and of its second, ns.
+pub fn thirds(before: &[Second], window: &[Second]) -> (Option<u64>, u64, u64) {
+    let (first, second) = window.split_at(window.len() / 2);
+    ((!before.is_empty()).then(|| median(before)), median(first), median(second))
 }
 
 fn agree(values: impl Iterator<Item = u64> + Clone, factor: f64, slack: u64) -> bool {
@@ -120,7 +127,11 @@ mod tests {
 
     #[test]
     fn a_drifting_window_is_unsteady() {
-        assert!(steady_halves(&seconds(&[(500, 900), (520, 900), (480, 900), (530, 900)])));
-        assert!(!steady_halves(&seconds(&[(500, 900), (520, 900), (900, 900), (1000, 900)])));
+        let calm = seconds(&[(500, 900), (520, 900), (480, 900), (530, 900)]);
+        let drifting = seconds(&[(500, 900), (520, 900), (900, 900), (1000, 900)]);
+        assert_eq!((stayed(&[], &calm), stayed(&[], &drifting)), (Some(true), Some(false)));
+        assert_eq!(stayed(&[], &calm[..3]), None);
+        let [same, faster] = [500, 300].map(|p50| seconds(&[(p50, 900); 3]));
+        assert_eq!((stayed(&same, &calm), stayed(&faster, &calm)), (Some(true), Some(false)));
     }
 }

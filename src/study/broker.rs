@@ -53,7 +53,7 @@ pub fn warm(
     let rate = cell.load.rate.map_or(USUAL, |rate| rate.max(Rate::per_second(1000)));
     // A rate that the run found is no setting of the scenario: the cells beside it keep the broker
     // that they always had.
-    warming.load.rate = Some(if cell.load.half_capacity { rate.min(USUAL) } else { rate });
+    warming.load.rate = Some(if cell.load.half_of.is_some() { rate.min(USUAL) } else { rate });
     warming.load.warm_up = Span(1);
     warming.load.warm_up_limit = Span(1);
     warming.load.duration = length;

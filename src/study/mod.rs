@@ -21,8 +21,8 @@ pub enum StudyError {
     Result(#[from] ResultError),
     #[error("{label}: {cause}")]
     CellRun { label: String, cause: CellRunError },
-    #[error("{label}: the probe of its capacity failed: {cause}")]
-    Probe { label: String, cause: String },
+    #[error("{label}: the search for its capacity failed: {cause}")]
+    Search { label: String, cause: String },
     #[error("interrupted before anything was measured")]
     Interrupted,
 }

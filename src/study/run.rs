@@ -6,14 +6,15 @@
 
 mod first;
 mod half;
+mod window;
 
 use super::StudyError;
 use super::broker::{order, points, settle, warm};
 use crate::clock::Clock;
-use crate::driver::{self, Driver, Target};
-use crate::engine::{CellRunError, Floor, Observer, floor};
+use crate::driver::Target;
+use crate::engine::{Floor, Observer, floor};
 use crate::environment::{Broker, Environment, EnvironmentError};
-use crate::experiment::{self, ExperimentContext};
+use crate::experiment::ExperimentContext;
 use crate::model::Software;
 use crate::random::SplitMix64;
 use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder, Status, Storage};
@@ -57,6 +58,10 @@ struct RunningStudy<'a, 'b> {
     all: usize,
     floors: BTreeMap<(String, String), Floor>,
     broker_died: bool,
+    /// Measured so far, those included that the harness spoilt.
+    windows: u64,
+    /// Of them, those that the harness spoilt and that were measured again.
+    repeated: usize,
 }
 
 /// Runs a scenario. The manifest's status is set, its exit code is left to the caller, who knows
@@ -84,6 +89,8 @@ pub fn run(
         all,
         floors: BTreeMap::new(),
         broker_died: false,
+        windows: 0,
+        repeated: 0,
     };
     let result = running.blocks();
     running.finish(result)
@@ -100,6 +107,9 @@ impl RunningStudy<'_, '_> {
             return Ok(());
         }
         for block in 1..=self.study.scenario.blocks {
+            if self.study.scenario.renews_brokers(block) {
+                self.study.environment.renew()?;
+            }
             for index in order(systems.len(), block) {
                 let (label, config) = &systems[index];
                 self.system(label, config, block)?;
@@ -164,6 +174,9 @@ impl RunningStudy<'_, '_> {
         when: &str,
     ) -> Result<Box<dyn Broker>, StudyError> {
         self.step(&format!("{label}: starting the broker"));
+        if self.study.scenario.fresh_brokers.is_none() {
+            self.study.environment.renew()?;
+        }
         if u32::from(config.nodes) > self.manifest.host.cores {
             let (nodes, cores) = (config.nodes, self.manifest.host.cores);
             self.warn(format!(
@@ -215,20 +228,16 @@ impl RunningStudy<'_, '_> {
 
     fn cell(&mut self, cell: &Cell, block: u32, broker: &mut dyn Broker) -> Result<(), StudyError> {
         let name = format!("{} {} block {block}", cell.label, cell.point);
-        let number = self.done as u64 + 1;
         let floor = self.floor(cell, &name);
         self.step(&name);
-        let place = format!("{}-{block}-{number}", cell.label);
-        let measured = measure(&mut self.context(cell, block, number, &place, broker));
-        let failed = |cause| StudyError::CellRun { label: cell.label.clone(), cause };
-        let (mut output, used) = measured.map_err(failed)?;
+        let (mut output, used) = self.window(cell, block, &name, broker)?;
         raise(&mut output.record.floor, &floor);
         output.broker_log = broker.log_tail(200);
         if let Some(storage) = &self.manifest.storage {
             output.record.survives = output.record.survives.on(storage);
         }
         output.record.error = output.record.error.take().map(|error| death(error, broker));
-        output.record.observations.extend(self.seen_by_probe(cell, block));
+        output.record.observations.extend(self.seen_by_search(cell, block));
         // Kafka does not tell its own version; who started it knows.
         if let Some(version) = broker.version() {
             output.record.description.broker_version = version;
@@ -243,11 +252,8 @@ impl RunningStudy<'_, '_> {
         self.keep(&output)?;
         self.broker_died = output.record.error.is_some();
         // What went through faults is thrown away whole.
-        if let Some(driver) = used.filter(|_| !self.broker_died && cell.faults.is_empty())
-            && let Err(error) = driver.clean_up()
-        {
-            self.warn(format!("{name}: what the cell made could not be deleted: {error}"));
-        }
+        let used = used.filter(|_| !self.broker_died && cell.faults.is_empty());
+        self.deleted(&name, used);
         Ok(())
     }
 
@@ -322,6 +328,13 @@ impl RunningStudy<'_, '_> {
         for warning in self.study.environment.warnings() {
             self.warn(warning);
         }
+        if self.repeated > 0 {
+            let (repeated, most) = (self.repeated, self.study.scenario.repeat_spoilt);
+            self.warn(format!(
+                "{repeated} windows that the harness spoilt were measured again, blind to their \
+                 values, each at most {most} times"
+            ));
+        }
         self.manifest.network_path = self.study.environment.network_path();
         self.manifest.provided = self.study.environment.facts();
         self.manifest.status = match () {
@@ -369,19 +382,6 @@ impl RunningStudy<'_, '_> {
         self.observer.warning(&text);
         self.manifest.warnings.push(text);
     }
-}
-
-/// An experiment, or plain load with the driver that it was put on.
-fn measure(
-    context: &mut ExperimentContext<'_>,
-) -> Result<(CellOutput, Option<Box<dyn Driver>>), CellRunError> {
-    let cell = context.cell;
-    if let Some(experiment) = &cell.experiment {
-        return Ok((experiment::run(context, experiment)?, None));
-    }
-    let driver = driver::open(cell, context.target.clone())?;
-    let output = context.load(cell, driver.as_ref(), 0)?;
-    Ok((output, Some(driver)))
 }
 
 /// Raises a floor to another one where that is higher, quantile by quantile.

@@ -96,14 +96,41 @@ fn the_two_real_scenarios_hold_under_every_profile() {
             "{name}"
         );
         let quick = scenario::load(name, &overrides(Some("quick"), &[], &[], &[])).unwrap();
-        assert_eq!((quick.blocks, quick.systems.len(), quick.cells().len()), (1, 4, 8));
-        let systems: Vec<System> = quick.systems.iter().map(|(_, config)| config.system).collect();
-        assert_eq!(systems, System::ALL);
+        // One round has no interval, so nothing stands there twice.
+        assert!(quick.systems.iter().all(|(_, config)| config.same_as.is_none()));
+        assert_eq!((quick.blocks, quick.cells().len()), (1, 2 * quick.systems.len()));
+        assert_eq!(systems(&quick), System::ALL);
         assert_eq!(quick.warnings(), Vec::<String>::new());
         // Equal rights on all sides.
         assert!(
             quick.cells().iter().all(|cell| cell.load.connections == 1 && cell.config.nodes == 1)
         );
+    }
+}
+
+/// In order, each once.
+fn systems(scenario: &Scenario) -> Vec<System> {
+    let mut systems: Vec<System> =
+        scenario.systems.iter().map(|(_, config)| config.system).collect();
+    systems.sort_by_key(|system| System::ALL.iter().position(|known| known == system));
+    systems.dedup();
+    systems
+}
+
+/// What carries a verdict on a ratio of speeds, with the rounds that it needs for it.
+#[test]
+fn what_judges_speed_has_five_rounds_and_the_same_system_twice() {
+    for name in ["latency", "throughput", "log-aggregation", "realtime-stream", "urgent-messages"] {
+        let scenario = scenario::load(name, &overrides(Some("standard"), &[], &[], &[])).unwrap();
+        assert!(scenario.blocks >= 5, "{name}");
+        let again = scenario.systems.iter().find(|(_, config)| config.same_as.is_some());
+        let (label, config) = again.unwrap_or_else(|| panic!("{name}: nothing runs twice"));
+        let first = config.same_as.as_deref().unwrap();
+        let (_, same) = scenario.systems.iter().find(|(label, _)| label == first).unwrap();
+        assert_eq!(&scenario::SystemConfig { same_as: None, ..config.clone() }, same, "{label}");
+        let told: Vec<String> = scenario.warnings();
+        let unseen = |text: &&String| text.contains("cannot be told") || text.contains("samples");
+        assert_eq!(told.iter().find(unseen), None, "{name}: a verdict that it cannot carry");
     }
 }
 
@@ -126,12 +153,10 @@ fn every_load_holds_under_every_profile_and_names_its_claim() {
         let scenario =
             scenario::validate(&format!("scenarios/{name}.yaml")).unwrap_or_else(|e| panic!("{e}"));
         assert!(scenario.claim.is_some(), "{name}");
-        for (profile, blocks) in [("quick", 1..=1), ("standard", 1..=3), ("full", 3..=5)] {
+        for (profile, blocks) in [("quick", 1..=1), ("standard", 1..=10), ("full", 3..=5)] {
             let scenario = scenario::load(name, &overrides(Some(profile), &[], &[], &[])).unwrap();
             assert!(blocks.contains(&scenario.blocks), "{name} {profile}");
-            let systems: Vec<System> =
-                scenario.systems.iter().map(|(_, config)| config.system).collect();
-            assert_eq!(systems, System::ALL, "{name}");
+            assert_eq!(systems(&scenario), System::ALL, "{name}");
         }
     }
 }
@@ -219,17 +244,18 @@ fn latency_at_half_capacity_is_measured_where_a_verdict_is_given() {
     let fixed = ["load.rate=1k/s", "load.rate=10k/s"];
     assert_eq!(points("quick"), fixed);
     for profile in ["standard", "full"] {
-        assert_eq!(points(profile), [fixed[0], fixed[1], "load.rate=half-capacity"], "{profile}");
+        let found = ["load.rate=half-capacity", "load.rate=own-half-capacity"];
+        assert_eq!(points(profile), [fixed, found].concat(), "{profile}");
         let cells = latency(Some(profile), &[], &[], &[]).unwrap().cells();
         assert!(
             cells.iter().all(|cell| cell.load.floor),
             "{profile}: the floor is measured at every rate"
         );
-        assert_eq!(
-            cells.iter().filter(|cell| cell.capacity_probe().is_some()).count(),
-            4,
-            "{profile}"
-        );
+        let half = latency(Some(profile), &[], &[], &[]).unwrap();
+        for (label, config) in &half.systems {
+            let searches = usize::from(config.same_as.is_none());
+            assert_eq!(half.capacity_searches(label).len(), searches, "{profile}: {label}");
+        }
     }
     let swept = latency(Some("quick"), &[], &["load.rate=2k/s,half-capacity"], &["kafka"]).unwrap();
     assert!(swept.cells()[1].awaits_rate() && !swept.cells()[0].awaits_rate());

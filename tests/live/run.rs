@@ -135,7 +135,7 @@ fn half_of_the_slowest_capacity_is_one_rate_for_all() {
         eprintln!("NOT TESTED: {because}");
         return;
     };
-    let carried = |label: &str| found["carried"][label]["goodput_per_s"].as_f64().unwrap();
+    let carried = |label: &str| found["carried"][label]["low_per_s"].as_f64().unwrap();
     let slowest = carried("redis-pubsub").min(carried("redis-lists"));
     let rate = rate.parse::<brokerbench::units::Rate>().unwrap().per_s();
     assert!((0.45..=0.5).contains(&(rate / slowest)), "{found:#}");
@@ -144,22 +144,22 @@ fn half_of_the_slowest_capacity_is_one_rate_for_all() {
         assert!((cell.rates.offered_per_s.unwrap() / rate - 1.0).abs() < 0.01, "{cell:#?}");
         let metrics: Vec<&str> =
             cell.observations.iter().map(|seen| seen.metric.as_str()).collect();
-        let expected: &[&str] =
-            if cell.block == 1 { &["capacity.half", "capacity.probe"] } else { &[] };
-        assert_eq!(metrics, expected, "the probe was made once");
+        let expected = ["capacity.half", "capacity.low", "utilisation"];
+        let seen = |name: &&str| metrics.contains(name);
+        assert_eq!(expected.iter().all(seen), cell.block == 1, "the search was made once");
     }
     assert_rendered_again(ended.results(), &ended.folder());
 }
 
 #[test]
 #[ignore = "needs real brokers"]
-fn a_broker_that_dies_under_the_probe_ends_the_run_and_says_so() {
+fn a_broker_that_dies_under_the_search_ends_the_run_and_says_so() {
     let load = "model: open, rate: half-capacity, warm-up: 1s, duration: 2s";
     let mut running = start(&scenario("[redis-lists]", load), &[], &[]);
-    running.await_words("redis-lists base: capacity probe\n");
+    running.await_words("redis-lists base: capacity search\n");
     std::thread::sleep(Duration::from_secs(2));
     send(running.broker("redis-server"), Signal::KILL);
-    running.end().with(3, &["redis-lists: the probe of its capacity failed", "died", "SIGKILL"]);
+    running.end().with(3, &["redis-lists: the search for its capacity failed", "died", "SIGKILL"]);
 }
 
 /// What was due and never answered does not leave the histogram, and no threshold on a latency

@@ -11,7 +11,7 @@ mod fault_tolerance;
 mod only_redis;
 mod parallelism;
 mod pull_push;
-mod ratio;
+pub mod ratio;
 mod retention;
 mod size;
 #[cfg(test)]
@@ -110,6 +110,7 @@ fn times(
 ) -> ComparedCell {
     ComparedCell {
         variant: cell.variant.clone(),
+        same_as: cell.same_as.clone(),
         cell: cell.cell.clone(),
         kind: if ratio.is_some() { Kind::Measured } else { Kind::NotMeasured },
         value: ratio.map(|ratio| ratio.value()),

@@ -105,7 +105,8 @@ impl Probe {
         let record = &output.record;
         let tail = Distribution::of(&arrived, record.censored(Latency::EndToEnd)).quantiles();
         let (p99_ns, n) = (tail.p99_ns, arrived.len());
-        let spoilt = record.gates.iter().find(|gate| !gate.held && gate.blames == Blame::Harness);
+        let spoilt =
+            record.gates.iter().find(|gate| gate.failed() && gate.blames == Blame::Harness);
         let good = record.completed_of_planned().unwrap_or(0.0);
         let carried = rates(record).goodput_per_s;
         let broken = match p99_ns {
@@ -254,7 +255,7 @@ mod tests {
     fn what_the_generator_spoilt_is_not_held_against_the_system() {
         let lag = Gate {
             name: "schedule-lag".into(),
-            held: false,
+            held: Some(false),
             blames: Blame::Harness,
             found: "9 ms".into(),
             limit: "2 ms".into(),

@@ -77,6 +77,24 @@ fn points_need_no_correction_and_conditions_do() {
 }
 
 #[test]
+fn what_equal_systems_differ_by_is_no_difference() {
+    let mean = |values: &[f64]| GeometricMean::of(values).unwrap();
+    assert_eq!(margin(&[]), None);
+    assert_eq!(margin(&[mean(&[1.0, 1.001, 0.999])]), Some(1.05), "5 % at least");
+    let wide = margin(&[mean(&[1.0, 1.001, 0.999]), mean(&[0.9, 1.0, 1.1])]).unwrap();
+    let [low, high] = mean(&[0.9, 1.0, 1.1]).interval().unwrap();
+    assert!((wide * wide - high / low).abs() < 1e-9 && wide > 1.2, "the widest counts: {wide}");
+    let decide =
+        |values: &[f64], side| decide_one(Some(mean(values).with_margin(Some(1.5))), side, 0.95);
+    let near = [0.8, 0.81, 0.79];
+    assert_eq!(decide_one(Some(mean(&near)), Side::Below, 0.95), Ok(true));
+    assert_eq!(decide(&near, Side::Below), Err(Undecided::WithinSpread));
+    assert_eq!(decide(&[0.6, 0.61, 0.59], Side::Below), Ok(true));
+    assert_eq!(decide(&[1.2, 1.21, 1.19], Side::Below), Ok(false), "no harder to refute");
+    assert_eq!(decide(&near, Side::Above), Err(Undecided::WithinSpread));
+}
+
+#[test]
 fn what_has_no_logarithm_has_no_mean() {
     assert!(
         [&[][..], &[1.0, 0.0], &[f64::INFINITY]]
@@ -203,4 +221,45 @@ fn a_system_slowed_by_30_percent_is_found() {
         let found = found.count();
         assert!(found >= 18, "{found} of 20 in {blocks} blocks");
     }
+}
+
+/// The design of latency in the standard profile: ten rounds, one system twice, whose interval is
+/// the margin.
+#[test]
+fn ten_rounds_and_a_margin_find_30_percent_at_the_median_and_none_between_equals() {
+    let mut noise = Noise(1_000);
+    let mut study = |truth: f64, sd: f64| {
+        let again = margin(&[spread(&mut noise, 10, 1.0, sd)]);
+        Some(spread(&mut noise, 10, truth, sd).with_margin(again))
+    };
+    let slower =
+        (0..20).filter(|_| decide_one(study(1.3, P50), Side::Above, LIMIT) == Ok(true)).count();
+    assert!(slower >= 18, "{slower} of 20");
+    let twice =
+        (0..20).filter(|_| decide_one(study(0.5, P99), Side::Below, 0.95) == Ok(true)).count();
+    assert!(twice >= 17, "{twice} of 20 of twice the tail");
+    for sd in [P50, P99] {
+        let different = |ratio| {
+            [(Side::Above, LIMIT), (Side::Below, 0.95)]
+                .into_iter()
+                .any(|(side, limit)| decide_one(ratio, side, limit) == Ok(true))
+        };
+        let found = (0..1_000).filter(|_| different(study(1.0, sd))).count();
+        assert!(found <= 20, "{found} of 1000 studies of equals");
+    }
+}
+
+/// Three settings of one system, none of which the claim may rest on alone: a false `right` stays
+/// below 5 % at the limit, since it takes all of them.
+#[test]
+fn an_intersection_over_settings_is_rarely_wrong() {
+    let mut noise = Noise(77);
+    const TRIALS: usize = 1_000;
+    let wrong = (0..TRIALS).filter(|_| {
+        let mut against = |truth| Some(spread(&mut noise, 10, truth, P50));
+        let points = vec![against(0.95), against(0.5), against(0.4)];
+        decide(&[vec![points]], Side::Below, 0.95) == [[Ok(true)]]
+    });
+    let wrong = wrong.count();
+    assert!(wrong * 1000 <= TRIALS * 65, "{wrong} of {TRIALS}");
 }

@@ -1,60 +1,65 @@
-//! `load.rate: half-capacity`: before the first block, finds what each label carries and the one
-//! rate that follows.
+//! `load.rate: half-capacity` and `own-half-capacity`: before the first block, finds the highest
+//! fixed rate that each label sustains, and the rates that follow.
 //!
-//! Every label is probed on a broker of its own, warmed like the others and thrown away: no block
-//! inherits from a probe. The probe says at which rate latency is measured and nothing else; its
-//! goodput carries no verdict. A probe that the harness spoilt gives no rate, and the cells that
-//! needed it say so; one that the broker spoilt ends the run.
+//! It is the search of the experiment `capacity`, in the open loop: what a closed loop carries for
+//! some seconds is more than any steady rate. Every label is searched on a broker of its own,
+//! warmed like the others and thrown away: no block inherits from a search. What it finds says at
+//! which rate latency is measured and nothing else; it carries no verdict. A search without a
+//! lower end gives no rate, and the cells that needed it say so; one under which the broker died
+//! ends the run.
 
 use super::{RunningStudy, StudyError, death};
-use crate::engine::CellRunError;
-use crate::experiment::ExperimentContext;
-use crate::model::{Unit, metric};
-use crate::result::words::name;
-use crate::result::{
-    Blame, Carried, CellOutcome, CellOutput, CellRecord, Gate, Observation, RateFound,
-    invalid_because, rates,
-};
-use crate::scenario::{Cell, half_of};
+use crate::experiment::{self, ExperimentContext};
+use crate::model::{Metric, Point, Unit, metric};
+use crate::result::{Blame, Carried, CellOutput, CellRecord, Gate, Observation, RateFound};
+use crate::scenario::{Cell, HalfOf, half_of};
+use std::collections::BTreeMap;
 
-/// A probe that the harness spoilt is repeated once: the rate it would have found judges nothing.
-const TRIES: u32 = 2;
-
-/// What the probe of a label found, or why it tells nothing.
-type Probed = (String, Result<Carried, String>);
+/// What the search of a label found, or why it tells nothing.
+type Searched = (String, Result<Carried, String>);
 
 impl RunningStudy<'_, '_> {
     /// Finds the rate of every matrix point that asks for one, into the manifest.
     /// Ends early when interrupted.
     pub(super) fn find_rates(&mut self) -> Result<(), StudyError> {
-        let mut points: Vec<(String, Vec<Probed>)> = Vec::new();
+        // By the point without its rate.
+        let mut found: BTreeMap<String, Vec<Searched>> = BTreeMap::new();
         for (label, config) in self.study.scenario.systems.clone() {
-            let cells = self.study.scenario.cells().into_iter().filter(|cell| cell.label == label);
-            let probes: Vec<Cell> = cells.filter_map(|cell| cell.capacity_probe()).collect();
-            let Some(first) = probes.first() else { continue };
-            let mut broker = self.ready_broker(&label, &config, first, "probe")?;
-            for (number, cell) in probes.iter().enumerate() {
-                self.step(&format!("{label} {}: capacity probe", cell.point));
-                let place = format!("probe-{label}-{number}");
+            let searches = self.study.scenario.capacity_searches(&label);
+            let Some(first) = searches.first() else { continue };
+            let mut broker = self.ready_broker(&label, &config, first, "search")?;
+            for (number, cell) in searches.iter().enumerate() {
+                self.step(&format!("{label} {}: capacity search", cell.point));
+                let place = format!("search-{label}-{number}");
                 let mut stage = self.context(cell, 0, number as u64, &place, broker.as_mut());
-                let found = probe(&mut stage, &label)?;
+                let carried = search(&mut stage, &label)?;
                 if self.interrupted() {
                     return Ok(());
                 }
-                match points.iter_mut().find(|(point, _)| *point == cell.point) {
-                    Some((_, all)) => all.push((label.clone(), found)),
-                    None => points.push((cell.point.clone(), vec![(label.clone(), found)])),
-                }
+                found.entry(cell.point.clone()).or_default().push((label.clone(), carried));
             }
-            self.dismiss(broker, &label, "capacity probe")?;
+            self.dismiss(broker, &label, "capacity search")?;
         }
-        for (point, probed) in points {
-            let found = conclude(probed);
-            match &found.rate {
-                Some(rate) => self.step(&format!("{point}: {rate}, {}", found.because)),
-                None => self.warn(format!("{point}: {}", found.because)),
+        for (label, config) in &self.study.scenario.systems {
+            for searched in found.values_mut() {
+                let same = |(other, _): &&Searched| Some(other) == config.same_as.as_ref();
+                let same = searched.iter().find(same).map(|(_, carried)| carried.clone());
+                searched.extend(same.map(|carried| (label.clone(), carried)));
             }
-            self.manifest.rates_found.insert(point, found);
+        }
+        for cell in self.study.scenario.cells() {
+            let known = self.manifest.rates_found.contains_key(&cell.point);
+            let searched = found.get(&without_rate(&cell.point));
+            if let (Some(of), Some(searched), false) = (cell.load.half_of, searched, known) {
+                let point = cell.point;
+                let found = conclude(of, searched);
+                match (found.rate, found.own.is_empty()) {
+                    (None, true) => self.warn(format!("{point}: {}", found.because)),
+                    (None, false) => self.step(&format!("{point}: {}", found.because)),
+                    (Some(rate), _) => self.step(&format!("{point}: {rate}, {}", found.because)),
+                }
+                self.manifest.rates_found.insert(point, found);
+            }
         }
         self.folder.write_manifest(&self.manifest)?;
         Ok(())
@@ -63,8 +68,9 @@ impl RunningStudy<'_, '_> {
     /// The cell with the rate that was found for it.
     pub(super) fn with_rate(&self, mut cell: Cell) -> Cell {
         if cell.awaits_rate() {
-            cell.load.rate =
-                self.manifest.rates_found.get(&cell.point).and_then(|found| found.rate);
+            let found = self.manifest.rates_found.get(&cell.point);
+            let rate = found.and_then(|found| found.rate.or(found.own.get(&cell.label).copied()));
+            cell.load.rate = rate;
         }
         cell
     }
@@ -76,122 +82,124 @@ impl RunningStudy<'_, '_> {
             .manifest
             .rates_found
             .get(&cell.point)
-            .map_or_else(|| "no probe".to_owned(), because);
+            .map_or_else(|| "no search".to_owned(), because);
         cell.awaits_rate().then(|| CellRecord {
             gates: vec![Gate {
-                name: "capacity-probe".to_owned(),
-                held: false,
+                name: "capacity-search".to_owned(),
+                held: Some(false),
                 blames: Blame::Harness,
                 found: because,
-                limit: "a probe of every label".to_owned(),
+                limit: "a rate that the label sustains".to_owned(),
             }],
             ..cell.record(block)
         })
     }
 
-    /// What was found for this cell's point. It stands in the first block alone:
-    /// the probe was made once.
-    pub(super) fn seen_by_probe(&self, cell: &Cell, block: u32) -> Vec<Observation> {
-        let found = self
-            .manifest
-            .rates_found
-            .get(&cell.point)
-            .filter(|_| cell.load.half_capacity && block == 1);
-        found.map_or_else(Vec::new, |found| observations(found, &cell.label))
+    /// What was found of this cell's label: how much of its capacity the cell asks for, and where
+    /// the rate itself was found, from what. It stands in the first block alone: the search was
+    /// made once.
+    pub(super) fn seen_by_search(&self, cell: &Cell, block: u32) -> Vec<Observation> {
+        let rates = &self.manifest.rates_found;
+        let place = without_rate(&cell.point);
+        let own = rates.iter().filter(|(point, _)| without_rate(point) == place);
+        let own = own.filter_map(|(_, found)| found.carried.get(&cell.label)).next();
+        let (Some(rate), Some(own)) = (cell.load.rate.filter(|_| block == 1), own) else {
+            return Vec::new();
+        };
+        let because = rates.get(&cell.point).map(|found| found.because.as_str());
+        observations(rate.per_s(), own, because)
     }
 }
 
-/// Loads the broker as fast as it goes; again where the harness was at fault.
-fn probe(
+fn without_rate(point: &str) -> String {
+    Point::read(point).without(&["rate"]).to_string()
+}
+
+/// The highest fixed rate that a label sustains, or why it was not found.
+fn search(
     stage: &mut ExperimentContext<'_>,
     label: &str,
 ) -> Result<Result<Carried, String>, StudyError> {
-    let failed = |cause: CellRunError| StudyError::CellRun {
-        label: format!("{label}, capacity probe"),
-        cause,
+    let Some(keys) = stage.cell.experiment.clone() else {
+        return Ok(Err("nothing to search by".to_owned()));
     };
-    let cell = stage.cell;
-    let mut found = Err(String::new());
-    for part in 0..TRIES {
-        let driver =
-            stage.driver(cell, &format!("p{part}")).map_err(|error| failed(error.into()))?;
-        let CellOutput { record, .. } =
-            stage.load(cell, driver.as_ref(), part.into()).map_err(failed)?;
-        if let Some(cause) = record.error {
-            return Err(StudyError::Probe {
-                label: label.to_owned(),
-                cause: death(cause, stage.broker),
-            });
-        }
-        // What is left behind is a nuisance to the next probe, not a reason to give up.
-        let _ = driver.clean_up();
-        found = carried(&record);
-        if found.is_ok() || stage.interrupted() {
-            break;
+    let died = |error: String, stage: &mut ExperimentContext<'_>| StudyError::Search {
+        label: label.to_owned(),
+        cause: death(error, stage.broker),
+    };
+    match experiment::run(stage, &keys) {
+        Ok(CellOutput { record, .. }) => match record.error {
+            Some(cause) => Err(died(cause, stage)),
+            None => Ok(carried(&record)),
+        },
+        Err(cause) if stage.broker.check().is_err() => Err(died(cause.to_string(), stage)),
+        Err(cause) => {
+            Err(StudyError::CellRun { label: format!("{label}, capacity search"), cause })
         }
     }
-    Ok(found)
 }
 
-/// What a probe found, or why it tells nothing of the system.
+/// The bracket of a search, or why it has no lower end.
 fn carried(record: &CellRecord) -> Result<Carried, String> {
-    let spoilt = invalid_because(record);
-    if !spoilt.is_empty() {
-        return Err(spoilt.join("; "));
-    }
-    match rates(record).goodput_per_s {
-        Some(goodput_per_s) if goodput_per_s > 0.0 => {
-            Ok(Carried { goodput_per_s, messages: record.window_consumed, outcome: record.outcome })
-        }
-        _ => Err("nothing was carried end to end".to_owned()),
+    let end = |metric: &Metric| record.observations.iter().find(|seen| seen.metric == metric.name);
+    let low = end(metric::CAPACITY_LOW);
+    let value = |seen: Option<&Observation>| seen.and_then(|seen| seen.value);
+    match value(low) {
+        Some(low_per_s) => Ok(Carried {
+            low_per_s,
+            high_per_s: value(end(metric::CAPACITY_HIGH)),
+            probes: low.map_or(0, |seen| seen.n),
+        }),
+        None => Err(low.map_or_else(|| "it ended early".to_owned(), |seen| seen.text.clone())),
     }
 }
 
-/// One rate for all labels: half of the slowest one's goodput, and only if every probe found one.
-fn conclude(probed: Vec<Probed>) -> RateFound {
-    let spoilt = probed
+/// Half of the least that any label sustains, if every search found one; or half of each one's own.
+fn conclude(of: HalfOf, searched: &[Searched]) -> RateFound {
+    let spoilt = searched.iter().find_map(|(label, found)| Some((label, found.as_ref().err()?)));
+    let spoilt = spoilt.map(|(label, why)| {
+        format!("no rate, since the search for the capacity of {label} found none: {why}")
+    });
+    let carried: BTreeMap<String, Carried> = searched
         .iter()
-        .find_map(|(label, found)| Some((label.clone(), found.as_ref().err()?.clone())));
-    let carried: Vec<(String, Carried)> =
-        probed.into_iter().filter_map(|(label, found)| Some((label, found.ok()?))).collect();
-    let slowest = carried.iter().min_by(|a, b| a.1.goodput_per_s.total_cmp(&b.1.goodput_per_s));
-    let slowest = slowest.filter(|_| spoilt.is_none());
-    let words = |(label, found): &(String, Carried)| {
-        let steady = matches!(found.outcome, CellOutcome::Ok);
-        let outcome = if steady { String::new() } else { format!(" ({})", name(&found.outcome)) };
-        format!("{label} {}{outcome}", Unit::MessagesPerSecond.show(found.goodput_per_s))
+        .filter_map(|(label, found)| Some((label.clone(), found.clone().ok()?)))
+        .collect();
+    let words = |(label, found): (&String, &Carried)| {
+        let gave_out = if found.high_per_s.is_some() { "" } else { " or more" };
+        format!("{label} {}{gave_out}", Unit::MessagesPerSecond.show(found.low_per_s))
     };
-    let because = match (slowest, spoilt) {
-        (Some((label, _)), _) => format!(
-            "half of what {label}, the slowest, carried in the closed loop before the first block, \
-             rounded down to two digits: {}",
-            carried.iter().map(words).collect::<Vec<_>>().join(", ")
-        ),
-        (_, Some((label, why))) => {
-            format!("no rate, since the capacity probe of {label} was spoilt: {why}")
+    let all = carried.iter().map(words).collect::<Vec<_>>().join(", ");
+    let sustained = "at a fixed rate before the first block, rounded down to two digits";
+    let slowest = carried.iter().min_by(|a, b| a.1.low_per_s.total_cmp(&b.1.low_per_s));
+    let (mut rate, mut own) = (None, BTreeMap::new());
+    let because = match (of, slowest, spoilt) {
+        (HalfOf::Own, Some(_), spoilt) => {
+            let half =
+                |(label, found): (&String, &Carried)| (label.clone(), half_of(found.low_per_s));
+            own = carried.iter().map(half).collect();
+            let spoilt = spoilt.map_or_else(String::new, |why| format!("; {why}"));
+            format!("half of what each sustained {sustained}: {all}{spoilt}")
         }
-        (None, None) => "no rate: there was nobody to probe".to_owned(),
+        (HalfOf::Slowest, Some((label, slowest)), None) => {
+            rate = Some(half_of(slowest.low_per_s));
+            format!("half of what {label}, the slowest, sustained {sustained}: {all}")
+        }
+        (_, _, Some(spoilt)) => spoilt,
+        (_, None, None) => "no rate: there was nobody to search".to_owned(),
     };
-    let rate = slowest.map(|(_, slowest)| half_of(slowest.goodput_per_s));
-    RateFound { rate, carried: carried.into_iter().collect(), because }
+    RateFound { rate, own, carried, because }
 }
 
-/// What a reader of one label's cells must know of the rate.
-fn observations(found: &RateFound, label: &str) -> Vec<Observation> {
-    let own = found.carried.get(label).map(|own| {
-        let text = match own.outcome {
-            CellOutcome::Ok => "the closed loop, once before the first block".to_owned(),
-            outcome => format!("the closed loop, once before the first block; {}", name(&outcome)),
-        };
-        Observation::measured(metric::CAPACITY_PROBE, "", own.goodput_per_s, own.messages)
-            .with_text(text)
+/// What a reader of one label's cells must know of their rate.
+fn observations(rate_per_s: f64, own: &Carried, half_of: Option<&str>) -> Vec<Observation> {
+    let seen = |metric, value: f64| Observation::measured(metric, "", value, own.probes);
+    let share = seen(metric::UTILISATION, rate_per_s / own.low_per_s);
+    let half = half_of.into_iter().flat_map(|because| {
+        let half = seen(metric::CAPACITY_HALF, rate_per_s).with_text(because.to_owned());
+        let high = own.high_per_s.map(|rate| seen(metric::CAPACITY_HIGH, rate));
+        [half, seen(metric::CAPACITY_LOW, own.low_per_s)].into_iter().chain(high)
     });
-    let messages = found.carried.values().map(|carried| carried.messages).sum();
-    let half = found.rate.map(|rate| {
-        Observation::measured(metric::CAPACITY_HALF, "", rate.per_s(), messages)
-            .with_text(found.because.clone())
-    });
-    half.into_iter().chain(own).collect()
+    half.chain([share]).collect()
 }
 
 #[cfg(test)]
@@ -199,79 +207,75 @@ mod tests {
     use super::*;
     use crate::units::Rate;
 
-    fn record(consumed: u64) -> CellRecord {
-        CellRecord {
-            subscriptions: 1,
-            window_start_ns: Some(0),
-            window_end_ns: Some(5_000_000_000),
-            window_acked: 300_000,
-            window_consumed: consumed,
-            ..CellRecord::empty()
-        }
+    fn at(label: &str, low_per_s: f64) -> Searched {
+        let high_per_s = Some(low_per_s * 1.2);
+        (label.to_owned(), Ok(Carried { low_per_s, high_per_s, probes: 9 }))
     }
 
-    fn at(label: &str, per_s: f64) -> Probed {
-        (
-            label.to_owned(),
-            Ok(Carried { goodput_per_s: per_s, messages: 1000, outcome: CellOutcome::Ok }),
-        )
+    fn three() -> Vec<Searched> {
+        vec![at("kafka", 91_234.0), at("redis-lists", 51_999.0), at("redis-pubsub", 120_000.0)]
     }
 
     #[test]
-    fn what_both_ends_carried_is_the_capacity() {
-        assert_eq!(carried(&record(250_000)).unwrap().goodput_per_s, 50_000.0);
-        assert_eq!(carried(&record(400_000)).unwrap().goodput_per_s, 60_000.0);
-        assert!(carried(&record(0)).unwrap_err().contains("nothing was carried"));
-        let gate = Gate {
-            name: "steal-time".into(),
-            held: false,
-            blames: Blame::Harness,
-            found: "9 %".into(),
-            limit: "5 %".into(),
+    fn the_lower_end_of_the_bracket_is_the_capacity() {
+        let ends = |low: Option<f64>| {
+            let end = |metric, value: Option<f64>| match value {
+                Some(value) => Observation::measured(metric, "", value, 9),
+                None => Observation::not_measured(metric, "", "no rate kept the limit"),
+            };
+            let observations =
+                vec![end(metric::CAPACITY_LOW, low), end(metric::CAPACITY_HIGH, None)];
+            carried(&CellRecord { observations, ..CellRecord::empty() })
         };
-        assert_eq!(
-            carried(&CellRecord { gates: vec![gate], ..record(1) }),
-            Err("steal-time: 9 % (limit 5 %)".into())
-        );
+        let found = Carried { low_per_s: 64_000.0, high_per_s: None, probes: 9 };
+        assert_eq!(ends(Some(64_000.0)), Ok(found));
+        assert_eq!(ends(None), Err("no rate kept the limit".into()));
+        assert_eq!(carried(&CellRecord::empty()), Err("it ended early".into()));
     }
 
     #[test]
     fn the_slowest_label_sets_the_rate_of_all_and_is_named() {
-        let found = conclude(vec![
-            at("kafka", 91_234.0),
-            at("redis-lists", 51_999.0),
-            at("redis-pubsub", 120_000.0),
-        ]);
+        let found = conclude(HalfOf::Slowest, &three());
         assert_eq!(found.rate, Some(Rate::per_second(25_000)));
-        assert!(
-            found.because.starts_with("half of what redis-lists, the slowest,"),
-            "{}",
-            found.because
-        );
-        assert!(
-            found.because.contains("kafka 91.2k/s, redis-lists 52.0k/s, redis-pubsub 120k/s"),
-            "{}",
-            found.because
-        );
-        let seen = observations(&found, "kafka");
+        let because = &found.because;
+        assert!(because.starts_with("half of what redis-lists, the slowest,"), "{because}");
+        let all = "kafka 91.2k/s, redis-lists 52.0k/s, redis-pubsub 120k/s";
+        assert!(because.contains(all), "{because}");
+        let seen = observations(25_000.0, &found.carried["kafka"], Some(because));
         let seen: Vec<_> = seen.iter().map(|one| (one.metric.as_str(), one.value, one.n)).collect();
+        let (high, share) = (Some(91_234.0 * 1.2), Some(25_000.0 / 91_234.0));
         assert_eq!(
             seen,
-            [("capacity.half", Some(25_000.0), 3000), ("capacity.probe", Some(91_234.0), 1000)]
+            [
+                ("capacity.half", Some(25_000.0), 9),
+                ("capacity.low", Some(91_234.0), 9),
+                ("capacity.high", high, 9),
+                ("utilisation", share, 9),
+            ]
         );
+        let fixed = observations(1000.0, &found.carried["kafka"], None);
+        assert_eq!(fixed.len(), 1, "a rate that was written names its utilisation alone");
     }
 
     #[test]
-    fn a_probe_that_is_spoilt_gives_no_rate_and_says_whose() {
-        let found = conclude(vec![
-            at("kafka", 91_234.0),
-            ("redis-lists".into(), Err("steal-time: 9 %".into())),
-        ]);
-        assert_eq!(found.rate, None);
-        assert_eq!(
-            found.because,
-            "no rate, since the capacity probe of redis-lists was spoilt: steal-time: 9 %"
-        );
-        assert_eq!(observations(&found, "redis-lists"), []);
+    fn each_has_half_of_its_own() {
+        let found = conclude(HalfOf::Own, &three());
+        let own = |label: &str| found.own.get(label).map(|rate| rate.per_s());
+        assert_eq!((found.rate, own("kafka")), (None, Some(45_000.0)));
+        assert_eq!((own("redis-lists"), own("redis-pubsub")), (Some(25_000.0), Some(60_000.0)));
+    }
+
+    #[test]
+    fn a_search_that_found_nothing_gives_no_rate_and_says_whose() {
+        let searched =
+            [at("kafka", 91_234.0), ("redis-lists".into(), Err("steal-time: 9 %".into()))];
+        let found = conclude(HalfOf::Slowest, &searched);
+        assert_eq!((found.rate, found.own.len()), (None, 0));
+        let why = "no rate, since the search for the capacity of redis-lists found none: \
+                   steal-time: 9 %";
+        assert_eq!(found.because, why);
+        let found = conclude(HalfOf::Own, &searched);
+        assert_eq!(found.own.keys().collect::<Vec<_>>(), ["kafka"]);
+        assert!(found.because.contains(why), "{}", found.because);
     }
 }

@@ -2,18 +2,28 @@
 //!
 //! A verdict needs three blocks, enough samples beyond the quantile, and equal survival classes (or
 //! the scenario's reason to compare across them). What could not run is no evidence.
+//!
+//! Several Kafka labels of one promise (`linger.ms` 0, 1 and 5) are one condition: a ratio must
+//! hold against every one of them. So no setting of ours decides, none is chosen from the data, and
+//! an intersection needs no correction. At `own-half-capacity` each label has another rate: that
+//! stands beside the verdict.
 
+mod equals;
+mod rounds;
 mod words;
 
+use self::equals::{Equals, percent};
+pub use self::rounds::Shows;
 use self::words::{classes_in_words, floors_in_words, ratios_in_words};
 use super::fact::short;
 use super::{CROWDED, Inputs, Judgement, crowded, is_kafka, paired_blocks, ratio, times};
 use crate::claims::finding::{Answer, PRIMITIVES, finding, word};
-use crate::model::{Point, Quantile};
+use crate::model::{Point, Quantile, System};
 use crate::result::words::{name, same_class};
 use crate::result::{BlockValue, ComparedCell, Decision, Finding, Kind, RunInfo};
+use crate::scenario::HalfOf;
 use crate::stats::DECISIVE_BEYOND;
-use crate::stats::compare::{GeometricMean, Points, Side, decide, decide_one};
+use crate::stats::compare::{GeometricMean, Points, Side, Undecided, decide, decide_one};
 use indexmap::IndexMap;
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
@@ -54,9 +64,13 @@ impl RatioLimits {
 struct Pair<'a> {
     kafka: &'a ComparedCell,
     primitive: &'a ComparedCell,
+    /// Kafka as the plain label has it, or with other settings and the same promise.
+    plain: bool,
     ratio: Option<GeometricMean>,
     n: u64,
     cross_class: Option<&'a str>,
+    /// Up to which factor the study cannot tell a difference from none.
+    margin: Option<f64>,
     /// The labels whose floor is a large share of their value.
     floors: Vec<&'a str>,
     /// Why it carries no verdict, whatever the ratio.
@@ -66,10 +80,14 @@ struct Pair<'a> {
 }
 
 pub fn judge(limits: &RatioLimits, inputs: &Inputs<'_>) -> Judgement {
-    let pairs = pairs_of(limits, &inputs.judged, inputs.runs);
+    let at_one_rate =
+        |cell: &&&ComparedCell| Point::read(&cell.cell).get("rate") != Some(HalfOf::Own.name());
+    let (judged, own_rates): (Vec<_>, Vec<_>) =
+        inputs.judged.iter().copied().partition(|cell| at_one_rate(&cell));
+    let pairs = pairs_of(limits, &judged, inputs.runs);
     let mut findings = decide_all(&pairs, limits);
     let mut sentences = ratios_in_words(&pairs, limits);
-    for cell in inputs.judged.iter().filter(|cell| cell.kind == Kind::Cannot) {
+    for cell in judged.iter().filter(|cell| cell.kind == Kind::Cannot) {
         let concerned: Vec<&str> =
             if is_kafka(cell) { PRIMITIVES.into() } else { vec![&cell.system] };
         findings.extend(concerned.iter().map(|name| Finding {
@@ -82,13 +100,17 @@ pub fn judge(limits: &RatioLimits, inputs: &Inputs<'_>) -> Judgement {
     if findings.is_empty() && !inputs.judged.is_empty() {
         sentences.push("no Kafka cell stands beside one of Redis".to_owned());
     }
+    let equals = Equals::all(&limits.metrics, &inputs.judged);
+    sentences.extend(Equals::in_words(&equals));
     sentences.extend(classes_in_words(&pairs));
     sentences.extend(floors_in_words(&pairs));
-    let beside = pairs_of(limits, &inputs.shown, inputs.runs);
+    let beside = pairs_of(limits, &[&inputs.shown[..], &own_rates].concat(), inputs.runs);
     let text = || "stands beside the verdict".to_owned();
     let shown_only =
         beside.iter().map(|pair| ComparedCell { text: text(), ..ratio_cell(pair, limits) });
-    let derived = pairs.iter().map(|pair| ratio_cell(pair, limits)).chain(shown_only).collect();
+    let twice = equals.iter().map(Equals::derived);
+    let judged = pairs.iter().map(|pair| ratio_cell(pair, limits));
+    let derived = judged.chain(shown_only).chain(twice).collect();
     Judgement { findings, sentences, derived, ..Judgement::default() }
 }
 
@@ -103,6 +125,10 @@ fn decide_all(pairs: &[Pair<'_>], limits: &RatioLimits) -> Vec<Finding> {
     let points = |pairs: &Vec<&Pair<'_>>| pairs.iter().map(|pair| pair.fair()).collect::<Points>();
     let family = claims.values().map(|claim| claim.values().map(points).collect());
     let decided = decide(&family.collect::<Vec<_>>(), limits.must_be, limits.limit);
+    let within = Err(Undecided::WithinSpread);
+    let conditions = claims.values().flat_map(IndexMap::values).zip(decided.iter().flatten());
+    let open = conditions.filter(|(_, decided)| **decided == within).flat_map(|(pairs, _)| pairs);
+    let deciding = limits.deciding(pairs, &open.copied().collect::<Vec<_>>());
     let mut findings = Vec::new();
     for ((primitive, claim), decided) in claims.iter().zip(decided) {
         for ((condition, pairs), decided) in claim.iter().zip(decided) {
@@ -113,7 +139,10 @@ fn decide_all(pairs: &[Pair<'_>], limits: &RatioLimits) -> Vec<Finding> {
                     Err("the floor may hide it".to_owned())
                 }
                 Ok(decided) => Ok(decided),
-                Err(_) if has(true) && has(false) => Err("its quantiles disagree".to_owned()),
+                Err(_) if has(true) && has(false) => Err(disagreement(pairs).to_owned()),
+                Err(why) if decided == within => {
+                    Err(barred.unwrap_or_else(|| format!("{why}: {deciding}")))
+                }
                 Err(why) => Err(barred.unwrap_or_else(|| why.to_string())),
             };
             findings.push(finding(primitive, condition, answer));
@@ -141,13 +170,24 @@ impl Pair<'_> {
     }
 }
 
+/// Between what a ratio is on both sides of the limit.
+fn disagreement(pairs: &[&Pair<'_>]) -> &'static str {
+    let mut labels = pairs.iter().map(|pair| &pair.kafka.label).unique();
+    let both = |label: &String| {
+        let own = || pairs.iter().filter(|pair| pair.kafka.label == *label);
+        let has = |decision: bool| own().any(|pair| pair.decision == Ok(decision));
+        has(true) && has(false)
+    };
+    if labels.any(both) { "its quantiles disagree" } else { "Kafka's settings decide" }
+}
+
 /// The matrix point of a pair, with the labels where they are not the plain ones.
 fn condition(pair: &Pair<'_>) -> String {
     let mut text = Point::read(&pair.primitive.cell).at().trim_start().to_owned();
     if pair.primitive.label != pair.primitive.system {
         text = format!("as {} {text}", pair.primitive.label);
     }
-    if pair.kafka.label != "kafka" {
+    if !pair.plain {
         text = format!("{text} against {}", pair.kafka.label);
     }
     text.trim().to_owned()
@@ -156,7 +196,10 @@ fn condition(pair: &Pair<'_>) -> String {
 fn ratio_cell(pair: &Pair<'_>, limits: &RatioLimits) -> ComparedCell {
     let (above, below) = limits.order(pair.kafka, pair.primitive);
     let metric = format!("ratio({}, {}, {})", pair.primitive.metric, above.label, below.label);
-    times(pair.primitive, &metric, pair.ratio, pair.n, word(&pair.decision))
+    let margin = pair.margin.map_or_else(String::new, |margin| {
+        format!("; the same system twice: margin {}", percent(margin))
+    });
+    times(pair.primitive, &metric, pair.ratio, pair.n, word(&pair.decision) + &margin)
 }
 
 /// Every primitive against the Kafka labels of its run and matrix point: those of equal survival
@@ -168,10 +211,13 @@ fn pairs_of<'a>(
     runs: &'a [RunInfo],
 ) -> Vec<Pair<'a>> {
     let mut pairs = Vec::new();
+    let equals = Equals::all(&limits.metrics, cells);
     for metric in &limits.metrics {
         let quantile = Quantile::of_metric(metric);
         let ran = |cell: &ComparedCell| cell.kind != Kind::Cannot && !cell.per_block.is_empty();
-        let cells = || cells.iter().filter(|cell| cell.metric == *metric && ran(cell));
+        let once = |cell: &ComparedCell| cell.same_as.is_none();
+        let here = |cell: &ComparedCell| cell.metric == *metric && once(cell) && ran(cell);
+        let cells = || cells.iter().filter(|cell| here(cell));
         for primitive in cells().filter(|cell| PRIMITIVES.contains(&cell.system.as_str())) {
             let same_place =
                 |kafka: &ComparedCell| kafka.run == primitive.run && kafka.cell == primitive.cell;
@@ -184,9 +230,13 @@ fn pairs_of<'a>(
             let run = runs.iter().find(|run| Some(&run.run) == primitive.run.as_ref());
             let reason = run.and_then(|run| run.cross_class.as_deref());
             let some_equal = beside.iter().any(|kafka| equal(kafka));
+            let plain = beside.iter().find(|kafka| kafka.label == System::Kafka.name());
+            let promise = plain.map(|kafka| kafka.survives.as_ref());
             for kafka in beside.into_iter().filter(|kafka| !some_equal || equal(kafka)) {
                 let cross_class = if some_equal { None } else { reason };
                 let (ratio, n) = paired(kafka, primitive, limits);
+                let margin = Equals::margin(&equals, primitive);
+                let ratio = ratio.map(|ratio| ratio.with_margin(margin));
                 let barred = (crowded(kafka, runs) || crowded(primitive, runs))
                     .then(|| CROWDED.to_owned())
                     .or_else(|| (!some_equal && cross_class.is_none()).then(|| CLASSES.to_owned()))
@@ -201,9 +251,11 @@ fn pairs_of<'a>(
                 pairs.push(Pair {
                     kafka,
                     primitive,
+                    plain: promise == Some(kafka.survives.as_ref()),
                     ratio,
                     n,
                     cross_class,
+                    margin,
                     floors,
                     barred,
                     decision,
@@ -240,9 +292,11 @@ fn barred(
         {
             return Some(format!("{} {}", side.label, name(&block.outcome)));
         }
-        let few = |block: &&BlockValue| block.n < needed && block.value.is_some();
-        if let Some(block) = side.per_block.iter().find(few) {
-            let found = block.n;
+        // A block shows a quantile with ten samples beyond it. How uncertain that is shows between
+        // the blocks; the hundred of a verdict are of all of them.
+        let counted = side.per_block.iter().filter(|block| block.value.is_some());
+        let found: u64 = counted.map(|block| block.n).sum();
+        if (1..needed).contains(&found) {
             return Some(format!("{} has {found} of {needed} samples", side.label));
         }
     }

@@ -71,10 +71,9 @@ fn the_family_is_all_that_the_row_declares() {
             cell.per_block.iter_mut().for_each(|block| block.n = 1);
         }
     }
-    assert_eq!(
-        verdict(&throughput, &more),
-        "? open: difference within the spread; kafka has 1 of 100 samples"
-    );
+    let open = verdict(&throughput, &more);
+    assert!(open.starts_with("? open: difference within the spread: "), "{open}");
+    assert!(open.ends_with(" rounds would decide; kafka has 3 of 100 samples"), "{open}");
 }
 
 /// The machine of the tests has two cores.
@@ -145,6 +144,54 @@ fn a_rate_that_was_found_is_judged_like_one_that_was_written() {
     let judged = judge_with(&rule("latency"), &cells(3e6), &[]);
     assert_eq!(judged.verdict(), "◐ right at load.rate=1k/s · wrong at load.rate=half-capacity");
     assert!(judged.because().contains("p50+p99 at half-capacity"), "{}", judged.because());
+}
+
+/// Against every setting of one promise; none of them is chosen from what was measured.
+#[test]
+fn redis_is_faster_where_it_is_faster_than_each_setting_of_kafka() {
+    let near = |label: &str, value: f64| {
+        let metrics = ["end_to_end.p50", "end_to_end.p99"];
+        metrics.map(|m| measured(label, m, "a=1", &[value, value * 1.01, value * 0.99]))
+    };
+    let cells = |best: f64, streams: f64| {
+        [near("kafka", 2e6), near("kafka-linger-5", best), near("redis-streams", streams)].concat()
+    };
+    let latency = rule("latency");
+    assert_eq!(verdict(&latency, &cells(3e6, 1e6)), "✓ right");
+    assert_eq!(verdict(&latency, &cells(1e6, 4e6)), "✗ wrong");
+    assert_eq!(verdict(&latency, &cells(5e5, 1e6)), "? open: Kafka's settings decide");
+}
+
+#[test]
+fn at_half_of_its_own_each_has_another_rate_and_nothing_is_judged() {
+    let point = "load.rate=own-half-capacity";
+    let own = |label: &str, value: f64| measured(label, "end_to_end.p99", point, &[value; 3]);
+    let judged = judge_with(&rule("latency"), &[own("kafka", 1e6), own("redis-streams", 4e6)], &[]);
+    assert_eq!(judged.findings, []);
+    assert_eq!(judged.derived[0].text, "stands beside the verdict");
+}
+
+/// The same system twice: how far apart it reads is the least that a difference must be.
+#[test]
+fn what_the_same_system_differs_by_is_the_margin_and_a_line_of_its_own() {
+    let cell = |label: &str, values: [f64; 3]| measured(label, "goodput", "base", &values);
+    let study = |again: [f64; 3]| {
+        let kafka = cell("kafka", [2e5, 2.02e5, 1.98e5]);
+        let again = ComparedCell { same_as: Some("kafka".into()), ..cell("kafka-again", again) };
+        let cells = [kafka, again, cell("redis-streams", [1.5e5, 1.51e5, 1.49e5])];
+        judge_with(&rule("throughput"), &cells, &[])
+    };
+    let calm = study([2e5, 2.02e5, 1.98e5]);
+    assert_eq!(calm.verdict(), "✓ right");
+    let line = calm.derived.iter().find(|cell| cell.label == "kafka-again").unwrap();
+    assert_eq!(line.metric, "ratio(goodput, kafka-again, kafka)");
+    assert_eq!(line.text, "the same system twice: the margin is 5 %");
+    assert_eq!(calm.derived.len(), 2, "it stands against no primitive");
+    assert!(calm.because().contains("the same system twice, kafka-again ÷ kafka: goodput"));
+    let rough = study([1.5e5, 2.4e5, 2e5]);
+    let open = rough.verdict();
+    assert!(open.starts_with("? open: difference within the spread: "), "{open}");
+    assert!(open.ends_with(" rounds would decide"), "{open}");
 }
 
 #[test]
