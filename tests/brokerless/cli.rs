@@ -121,7 +121,7 @@ fn a_bad_scenario_is_named_with_file_line_key_and_value() {
 fn commands_that_only_look() {
     assert_names(
         &ends_with(0, &["validate", "latency", "throughput"]),
-        &["latency: valid (8 cells)"],
+        &["latency: valid (14 cells)"],
     );
     assert_names(
         &ends_with(0, &["explain", "latency", "--set", "load.rate=7k/s"]),

@@ -238,7 +238,7 @@ fn work_that_outlasts_the_drain_is_warned_of() {
 #[test]
 fn latency_at_half_capacity_is_measured_where_a_verdict_is_given() {
     let points = |profile: &str| -> Vec<String> {
-        let cells = latency(Some(profile), &[], &[], &["kafka"]).unwrap().cells();
+        let cells = latency(Some(profile), &[], &[], &["redis-lists"]).unwrap().cells();
         cells.into_iter().map(|cell| cell.point).collect()
     };
     let fixed = ["load.rate=1k/s", "load.rate=10k/s"];
@@ -257,7 +257,7 @@ fn latency_at_half_capacity_is_measured_where_a_verdict_is_given() {
             assert_eq!(half.capacity_searches(label).len(), searches, "{profile}: {label}");
         }
     }
-    let swept = latency(Some("quick"), &[], &["load.rate=2k/s,half-capacity"], &["kafka"]).unwrap();
+    let swept = latency(Some("quick"), &[], &["load.rate=2k/s,half-capacity"], &["redis-lists"]).unwrap();
     assert!(swept.cells()[1].awaits_rate() && !swept.cells()[0].awaits_rate());
 }
 
@@ -345,16 +345,16 @@ fn the_keys_of_an_experiment_are_explained_and_load_that_it_never_offers_is_not(
 
 #[test]
 fn labels_vary_fastest_and_points_are_named() {
-    let cells: Vec<String> = latency(None, &[], &[], &["kafka", "redis-lists"])
+    let cells: Vec<String> = latency(None, &[], &[], &["redis-pubsub", "redis-lists"])
         .unwrap()
         .cells()
         .iter()
         .map(|cell| format!("{} {}", cell.label, cell.point))
         .collect();
     let expected = [
-        "kafka load.rate=1k/s",
+        "redis-pubsub load.rate=1k/s",
         "redis-lists load.rate=1k/s",
-        "kafka load.rate=10k/s",
+        "redis-pubsub load.rate=10k/s",
         "redis-lists load.rate=10k/s",
     ];
     assert_eq!(cells, expected);
@@ -375,7 +375,7 @@ fn later_layers_win_and_say_so() {
     let pair = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
     assert_eq!(row("load.rate"), pair("5k/s", "--set"));
     assert_eq!(row("blocks"), pair("2", "--set"));
-    assert_eq!(row("load.duration"), pair("3s", "profile quick"));
+    assert_eq!(row("load.duration"), pair("4s", "profile quick"));
     assert_eq!(row("load.in-flight"), pair("1024", "file"));
     assert_eq!(row("load.drain"), pair("10s", "default"));
     assert_eq!(row("systems.kafka.client.linger.ms"), pair("3", "--set"));
