@@ -105,7 +105,7 @@ pub enum Headline {
     /// Fan-out and sharing of work: `4 consumers at 1ms: 3.9×`.
     SpeedUp,
     /// What losing a node for good cost, and killing
-    /// the only one: `0 of 60,000 lost, back in 9.10 s`.
+    /// the only one: `0 of 60,000 gone, back in 9.10 s`.
     Faults,
 }
 

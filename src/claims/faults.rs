@@ -21,7 +21,7 @@ const DETECTION: [&str; 2] = ["broker.session.timeout.ms", "sentinel.down-after-
 type Count = (&'static Metric, bool, fn(&CellSummary) -> Option<u64>);
 const COUNTS: [Count; 3] = [
     (metric::FAULT_ACKED, true, |cell| cell.counts.acked),
-    (metric::FAULT_LOST, false, |cell| cell.counts.lost),
+    (metric::FAULT_NEVER_DELIVERED, false, |cell| cell.counts.lost),
     (metric::FAULT_DUPLICATE, false, |cell| cell.counts.duplicate),
 ];
 
@@ -90,7 +90,7 @@ fn block_of(cell: &CellSummary, point: &str, figure: &FaultFigure) -> BlockValue
     if because.is_empty() && whole.is_none() {
         let told = struck.iter().map(|fault| fault.text.as_str()).find(|text| !text.is_empty());
         because = told.unwrap_or("not known").into();
-    } else if because.is_empty() && figure.metric == metric::FAULT_RPO {
+    } else if because.is_empty() && figure.metric == metric::FAULT_GONE {
         because = caveat(&struck);
     } else if because.is_empty() {
         because = figure.interrupted(&struck);
@@ -189,12 +189,12 @@ mod tests {
             Fault { kind: "pause".into(), ..fault(50, None) },
         ];
         let all = cells(&all, |_| {});
-        let rpo = found(&all, "fault.rpo");
+        let rpo = found(&all, "fault.gone_from_broker");
         assert_eq!(
             (rpo.cell.as_str(), rpo.value, rpo.n),
             ("fault=kill,target=leader,copies=1", Some(8.0), 3)
         );
-        assert_eq!(rpo.text, "lost in 2 of 3 faults");
+        assert_eq!(rpo.text, "gone in 2 of 3 faults");
         let near = |metric: &str, expected: f64| {
             (found(&all, metric).value.unwrap() - expected).abs() < 1e-6 * expected
         };
@@ -213,7 +213,7 @@ mod tests {
         };
         let all = cells(&[gone], |cell| cell.id.nodes = 3);
         assert!(
-            found(&all, "fault.rpo").cell.ends_with("copies=1,for=never"),
+            found(&all, "fault.gone_from_broker").cell.ends_with("copies=1,for=never"),
             "copies of a partition, not nodes"
         );
         let rto = found(&all, "fault.rto_publish");
@@ -229,7 +229,9 @@ mod tests {
         assert!(all.iter().all(|cell| cell.text.contains(why)), "{all:#?}");
         let simulated = cells(&[Fault { kind: "power-loss".into(), ..fault(0, Some(1)) }], |_| {});
         assert!(
-            found(&simulated, "fault.rpo").text.contains("none in 1 fault; simulated power loss")
+            found(&simulated, "fault.gone_from_broker")
+                .text
+                .contains("none in 1 fault; simulated power loss")
         );
     }
 
@@ -237,9 +239,9 @@ mod tests {
     fn without_acknowledgements_nothing_acknowledged_is_lost_and_invalid_blocks_say_nothing() {
         let unpromised = Fault { rpo_messages: None, rpo_ns: None, ..fault(0, Some(1)) };
         let all = cells(&[unpromised], |cell| cell.counts.acked = None);
-        let rpo = found(&all, "fault.rpo");
+        let rpo = found(&all, "fault.gone_from_broker");
         assert_eq!((rpo.kind, rpo.value, rpo.text.as_str()), (Kind::Cannot, None, NO_PROMISE));
-        assert!(found(&all, "fault.lost").value.is_some());
+        assert!(found(&all, "fault.never_delivered").value.is_some());
         let all = cells(&[fault(3, Some(1))], |cell| {
             cell.valid = false;
             cell.invalid_because = vec!["late".into()];

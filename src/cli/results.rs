@@ -276,7 +276,7 @@ fn fault_text(fault: &Fault) -> String {
     let mut said: Vec<String> = times.into_iter().map(back).collect();
     said.extend(fault.scripted_ns.map(|ns| format!("of it scripted {}", time(ns))));
     said.push(match (fault.rpo_messages, fault.rpo_ns) {
-        (Some(0), _) => "nothing acknowledged lost".to_owned(),
+        (Some(0), _) => "nothing acknowledged is gone from the broker".to_owned(),
         (Some(lost), Some(ns)) => {
             let least = fault.rpo_least_messages.map_or_else(String::new, |least| {
                 format!(
@@ -285,12 +285,12 @@ fn fault_text(fault: &Fault) -> String {
                 )
             });
             format!(
-                "LOST {} acknowledged messages{least}, {} of them",
+                "GONE FROM THE BROKER: {} acknowledged messages{least}, {} of them",
                 words::grouped(lost),
                 time(ns)
             )
         }
-        _ => "loss unknown".to_owned(),
+        _ => "what is gone unknown".to_owned(),
     });
     said.extend((!fault.text.is_empty()).then(|| fault.text.clone()));
     said.extend(fault.not_healed.as_ref().map(|why| format!("NOT HEALED: {why}")));
@@ -320,7 +320,7 @@ mod tests {
             fault_text(&known),
             "kill of leader (node-2): publish back after 7.12 s; delivery 7.30 s; 90 % of the rate \
              unknown; a new client unknown; every copy unknown; of it scripted 2.00 s; \
-             LOST 1,234 acknowledged messages, 250 ms of them; exit status 9"
+             GONE FROM THE BROKER: 1,234 acknowledged messages, 250 ms of them; exit status 9"
         );
         let least = fault_text(&Fault {
             kind: "power-loss".into(),
@@ -329,7 +329,7 @@ mod tests {
         });
         assert!(
             least.contains(
-                "LOST 1,234 acknowledged messages (1,000 where the kernel had written back what \
+                "GONE FROM THE BROKER: 1,234 acknowledged messages (1,000 where the kernel had written back what \
                 was older than"
             ),
             "{least}"

@@ -119,7 +119,7 @@ mod tests {
             "end_to_end.",
             "end_to_end.p100",
             "goodput.p99",
-            "fault.rpo",
+            "fault.gone_from_broker",
             "counts",
             "",
             "p99",

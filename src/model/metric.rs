@@ -126,9 +126,10 @@ registry! {
     }
     FAULTS "Faults"
         "What the faults of a cell cost: over its injections first, then over its blocks." {
-        FAULT_RPO "fault.rpo" Messages Sum Lower "acknowledged messages that are gone";
+        FAULT_GONE "fault.gone_from_broker" Messages Sum Lower
+            "acknowledged and absent from the audit, delivered before or not";
         FAULT_RPO_TIME "fault.rpo_time" Nanoseconds Most Lower
-            "how far back the lost messages reach";
+            "how far back the messages reach that are gone";
         FAULT_RTO_PUBLISH "fault.rto_publish" Nanoseconds Median Lower
             "until messages are acknowledged again";
         FAULT_RTO_DELIVER "fault.rto_deliver" Nanoseconds Median Lower
@@ -142,7 +143,9 @@ registry! {
         FAULT_PROBE "fault.probe" Nanoseconds Median Lower
             "until a client with fresh connections is acknowledged";
         FAULT_ACKED "fault.acked" Messages Sum Neutral "acknowledged in the cell";
-        FAULT_LOST "fault.lost" Messages Sum Lower "never delivered in the cell";
+        FAULT_NEVER_DELIVERED "fault.never_delivered" Messages Sum Lower
+            "acknowledged in the cell and neither delivered nor in the broker (sent, where a \
+             reply promises nothing)";
         FAULT_DUPLICATE "fault.duplicate" Messages Sum Lower "deliveries too many in the cell";
         FAULT_DETECTION "fault.detection" Milliseconds Mean Neutral
             "after how long the others notice, as read back";

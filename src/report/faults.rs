@@ -6,10 +6,10 @@
 
 use super::group::Group;
 use super::table::DataTable;
-use crate::model::{FaultKind, FaultTarget, Told};
+use crate::model::{FaultKind, FaultTarget, Point, Told};
 use crate::result::fault_figures::{FaultFigure, RPO};
 use crate::result::words::{copies, grouped, name as word, or_dash, significant, time, told};
-use crate::result::{CellRecord, CellSummary, Fault, StoredCell, Summary};
+use crate::result::{CellRecord, CellSummary, ComparedCell, Fault, StoredCell, Summary};
 use itertools::Itertools;
 use std::cmp::Ordering;
 
@@ -133,6 +133,16 @@ impl<'a> FaultCost<'a> {
             (true, true) if self.invalid > 0 => "invalid".to_owned(),
             _ => otherwise.to_owned(),
         }
+    }
+}
+
+/// Of a sum: ` over 3 kills`; empty for one alone.
+pub fn over_faults(sum: &ComparedCell) -> String {
+    let kill = Point::read(&sum.cell).get("fault") == Some(FaultKind::Kill.name());
+    match (sum.n, kill) {
+        (0 | 1, _) => String::new(),
+        (n, true) => format!(" over {n} kills"),
+        (n, false) => format!(" over {n} faults"),
     }
 }
 

@@ -3,9 +3,10 @@
 
 use super::cells::{Cells, brief, reason, variant};
 use super::quantity;
+use super::faults::over_faults;
 use super::scaling::{FAN_OUT, families};
 use crate::claims::{self, Headline, Worded};
-use crate::model::metric::{FAULT_RPO, FAULT_RTO_PUBLISH};
+use crate::model::metric::{FAULT_GONE, FAULT_RTO_PUBLISH};
 use crate::model::{FaultKind, FaultTarget, Point, Told, Unit};
 use crate::result::words::{TimeUnit, grouped, significant, time, told};
 use crate::result::{ComparedCell, Kind};
@@ -211,10 +212,10 @@ fn values(cells: &Cells<'_>, label: &str, metrics: &[String]) -> Vec<String> {
     lines
 }
 
-/// `a node lost for good: 0 of 60,000 lost, back in 9.10 s`, and of an only node that was started
-/// again `10,412 of 20,000 lost, back in 1.20 s`.
+/// `a node lost for good: 0 of 60,000 gone, back in 9.10 s`, and of an only node that was started
+/// again `10,412 of 20,000 gone over 3 kills, back in 1.20 s`.
 fn faults(cells: &Cells<'_>, label: &str) -> Vec<String> {
-    let of = |conditions: &[(&str, &str)]| cells.find(label, FAULT_RPO.name, conditions);
+    let of = |conditions: &[(&str, &str)]| cells.find(label, FAULT_GONE.name, conditions);
     let gone =
         of(&[("for", "never")]).map(|cell| format!("a node lost for good: {}", cost(cells, cell)));
     let only =
@@ -225,15 +226,15 @@ fn faults(cells: &Cells<'_>, label: &str) -> Vec<String> {
     gone.into_iter().chain(killed).collect()
 }
 
-fn cost(cells: &Cells<'_>, lost: &ComparedCell) -> String {
-    let Some(messages) = lost.value else { return brief(lost) };
-    let value = |metric: &str| cells.beside(lost, metric).and_then(|cell| cell.value);
+fn cost(cells: &Cells<'_>, gone: &ComparedCell) -> String {
+    let Some(messages) = gone.value else { return brief(gone) };
+    let value = |metric: &str| cells.beside(gone, metric).and_then(|cell| cell.value);
     let of = value("fault.acked")
         .map_or_else(String::new, |acked| format!(" of {}", quantity::plain(acked)));
-    let back = match cells.beside(lost, FAULT_RTO_PUBLISH.name).and_then(ComparedCell::told) {
+    let back = match cells.beside(gone, FAULT_RTO_PUBLISH.name).and_then(ComparedCell::told) {
         Some(Told::Value(ns)) => format!(", back in {}", time(ns)),
         Some(bound) => format!(", {}", told(bound, time)),
         None => ", not all back".to_owned(),
     };
-    format!("{}{of} lost{back}", quantity::plain(messages))
+    format!("{}{of} gone{}{back}", quantity::plain(messages), over_faults(gone))
 }

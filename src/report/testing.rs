@@ -524,7 +524,7 @@ fn fault_tolerance() -> Vec<ComparedCell> {
         ("redis-lists-aof-always", 0.0, 1.2e9),
     ] {
         row.value(label, KILLED, "fault.acked", 20_000.0, "msg");
-        row.value(label, KILLED, "fault.rpo", lost, "msg");
+        row.value(label, KILLED, "fault.gone_from_broker", lost, "msg");
         row.value(label, KILLED, "fault.rpo_time", lost * 1e5, "ns");
         row.value(label, KILLED, "fault.rto_publish", back, "ns");
         row.value(label, KILLED, "fault.scripted", 1e9, "ns");
@@ -532,7 +532,7 @@ fn fault_tolerance() -> Vec<ComparedCell> {
     row.add(
         "redis-pubsub",
         KILLED,
-        "fault.rpo",
+        "fault.gone_from_broker",
         None,
         "msg",
         "a channel keeps no message that a restart could bring back",
@@ -549,7 +549,7 @@ fn fault_tolerance() -> Vec<ComparedCell> {
             Some(1.3e9),
         ),
     ] {
-        row.value(label, point, "fault.rpo", lost, "msg");
+        row.value(label, point, "fault.gone_from_broker", lost, "msg");
         row.value(label, point, "fault.rpo_time", lost * 2e5, "ns");
         row.value(label, point, "fault.acked", 200_123.0, "msg");
         row.add(

@@ -5,7 +5,7 @@ use super::error::ResultError;
 use super::fault_figures::{RTO_90, RTO_DELIVER, RTO_PUBLISH};
 use super::files;
 use super::summary::{CellOutcome, Status, Survives};
-use crate::model::Told;
+use crate::model::{Told, metric};
 use crate::record::SILENCE_NS;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -193,8 +193,13 @@ impl ComparedCell {
         Told::read(self.value, self.at_most)
     }
 
-    /// Earlier tables have the bound in place of the value.
+    /// Earlier tables have the bound in place of the value, and called both kinds of loss lost.
     fn told_apart(&mut self) {
+        match self.metric.as_str() {
+            "fault.rpo" => self.metric = metric::FAULT_GONE.name.to_owned(),
+            "fault.lost" => self.metric = metric::FAULT_NEVER_DELIVERED.name.to_owned(),
+            _ => {}
+        }
         let bound = SILENCE_NS as f64;
         let mut times = [RTO_PUBLISH, RTO_DELIVER, RTO_90].into_iter();
         if times.any(|figure| figure.metric.name == self.metric) {
@@ -250,6 +255,19 @@ pub enum Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn earlier_tables_called_both_kinds_of_loss_lost() {
+        let read = |metric: &str| {
+            let mut cell = ComparedCell { metric: metric.into(), ..ComparedCell::default() };
+            cell.told_apart();
+            cell.metric
+        };
+        assert_eq!(
+            ["fault.rpo", "fault.lost", "crash.lost"].map(read),
+            ["fault.gone_from_broker", "fault.never_delivered", "crash.lost"]
+        );
+    }
 
     /// The schemas are the documented interface: a changed field shows here.
     #[test]

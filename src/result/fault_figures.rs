@@ -41,8 +41,8 @@ macro_rules! value {
 }
 
 figures! {
-    RPO FAULT_RPO "acknowledged and lost (RPO)" true value!(rpo_messages);
-    RPO_TIME FAULT_RPO_TIME "lost over the last" true value!(rpo_ns);
+    RPO FAULT_GONE "gone from the broker (RPO)" true value!(rpo_messages);
+    RPO_TIME FAULT_RPO_TIME "gone over the last" true value!(rpo_ns);
     RTO_PUBLISH FAULT_RTO_PUBLISH "taken again after (RTO)" true Fault::rto_publish;
     RTO_DELIVER FAULT_RTO_DELIVER "delivered again after" false Fault::rto_deliver;
     RTO_90 FAULT_RTO_90 "90 % of the rate after" true Fault::rto_90;
@@ -82,7 +82,7 @@ fn faults(count: usize) -> String {
     if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") }
 }
 
-/// What a number of lost messages can and cannot say: losses come in clusters, so faults are what
+/// What a number of messages that are gone can and cannot say: losses come in clusters, so faults are what
 /// is counted.
 pub fn caveat(struck: &[&Fault]) -> String {
     let faults = faults(struck.len());
@@ -102,7 +102,7 @@ pub fn caveat(struck: &[&Fault]) -> String {
             grouped(least)
         )
     });
-    format!("lost in {hit} of {faults}{simulated}{least}")
+    format!("gone in {hit} of {faults}{simulated}{least}")
 }
 
 #[cfg(test)]
@@ -122,7 +122,7 @@ mod tests {
             [RPO, RPO_TIME, RTO_PUBLISH].map(|figure| figure.over_blocks(&blocks)),
             [12.0, 7000.0, 50.0].map(|value| Some(Told::Value(value)))
         );
-        assert_eq!(caveat(&blocks.concat()), "lost in 2 of 4 faults");
+        assert_eq!(caveat(&blocks.concat()), "gone in 2 of 4 faults");
     }
 
     #[test]

@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(value("goodput", "msg/s", &[0.0, 4.0]), Some(2.0), "zero has no logarithm");
         assert_eq!(value("largest_intact", "B", &[4.0, 2.0]), Some(2.0));
         assert_eq!(value("client_peak", "B", &[4.0, 2.0]), Some(4.0));
-        assert_eq!(value("fault.rpo", "msg", &[4.0, 4.0]), Some(8.0));
+        assert_eq!(value("fault.gone_from_broker", "msg", &[4.0, 4.0]), Some(8.0));
         assert_eq!(value("fault.rto_publish", "ns", &[4.0, 2.0, 9.0, 3.0]), Some(3.5));
         assert_eq!(value("intact", "yes", &[1.0, 0.0]), Some(0.0));
         assert_eq!(value("intact", "share", &[1.0, 0.0]), Some(0.5), "of several tries");

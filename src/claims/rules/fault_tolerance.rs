@@ -16,7 +16,7 @@ use crate::stats::chance_of_unseen;
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
-const LOST: &str = "fault.rpo";
+const LOST: &str = "fault.gone_from_broker";
 const ACKED: &str = "fault.acked";
 const DETECTION: &str = "fault.detection";
 /// Documented.

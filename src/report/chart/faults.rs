@@ -196,7 +196,7 @@ fn notes(record: &CellRecord) -> Vec<String> {
     let counts = &record.counts;
     let count = |count: Option<u64>| count.map_or_else(|| "not known".to_owned(), grouped);
     let lost = match counts.acked {
-        Some(_) => format!("acknowledged and gone: {}", count(counts.broker_lost)),
+        Some(_) => format!("acknowledged and gone from the broker: {}", count(counts.broker_lost)),
         None => "its replies promise nothing".to_owned(),
     };
     let mut notes = vec![format!(
@@ -238,7 +238,7 @@ const HEAD: [&str; 13] = [
     "new client, s",
     "all copies, s",
     "scripted, s",
-    "acknowledged and gone",
+    "gone from the broker",
     "not applied",
 ];
 

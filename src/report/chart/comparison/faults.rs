@@ -9,7 +9,7 @@ use super::matrix::{self, MatrixEntry, MatrixRow};
 use crate::model::Point;
 use crate::model::metric;
 use crate::report::cells::Cells;
-use crate::report::faults::of_whom;
+use crate::report::faults::{of_whom, over_faults};
 use crate::report::quantity;
 use crate::result::fault_figures::{
     FaultFigure, REDUNDANCY, RPO, RPO_TIME, RTO_90, RTO_PUBLISH, SCRIPTED,
@@ -57,8 +57,9 @@ fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f6
     let entry = |cell: &ComparedCell, metric: &str| {
         let acked = cells.beside(cell, metric::FAULT_ACKED.name).and_then(|acked| acked.value);
         match cell.value.zip(acked).filter(|_| metric == cell.metric) {
-            Some((lost, acked)) => {
-                let text = format!("{} of {}", quantity::plain(lost), quantity::plain(acked));
+            Some((gone, acked)) => {
+                let (gone, acked) = (quantity::plain(gone), quantity::plain(acked));
+                let text = format!("{gone} of {acked}{}", over_faults(cell));
                 MatrixEntry { text, share: None, known: true }
             }
             None => words(cells.beside(cell, metric)),
