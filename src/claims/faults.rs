@@ -5,7 +5,7 @@
 
 use super::cells::{block, cell_of, joined, recompute};
 use crate::model::{BASE, Metric, Told, metric};
-use crate::result::fault_figures::{FAULT_FIGURES, FaultFigure, caveat};
+use crate::result::fault_figures::{FAULT_FIGURES, FaultFigure, RESTART_FIGURES, caveat};
 use crate::result::words::copies;
 use crate::result::{
     BlockValue, CellOutcome, CellSummary, ComparedCell, Fault, Kind, Manifest, Summary,
@@ -14,6 +14,9 @@ use itertools::Itertools;
 
 const NO_PROMISE: &str =
     "the reply promises nothing: there is no acknowledged message that could be lost";
+/// What a quick look cannot show.
+const TOO_EARLY: &str =
+    "killed before its second snapshot, so what these settings keep is not shown";
 /// Settings by which the others decide that a node is gone, in milliseconds.
 const DETECTION: [&str; 2] = ["broker.session.timeout.ms", "sentinel.down-after-milliseconds"];
 
@@ -30,7 +33,11 @@ pub fn of_group(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
     let points = group.iter().flat_map(|cell| cell.faults.iter().map(|fault| point(cell, fault)));
     let mut cells = Vec::new();
     for point in &points.unique().collect::<Vec<_>>() {
-        for figure in FAULT_FIGURES {
+        let restarted =
+            |cell: &&CellSummary| injected(cell, point).iter().any(|fault| fault.restart.is_some());
+        let parts: &[FaultFigure] =
+            if group.iter().any(restarted) { &RESTART_FIGURES } else { &[] };
+        for figure in FAULT_FIGURES.iter().chain(parts) {
             let block = |cell: &&CellSummary| block_of(cell, point, figure);
             cells.push(of_blocks(group, point, figure.metric, figure.acknowledged, block, run));
         }
@@ -85,8 +92,14 @@ fn block_of(cell: &CellSummary, point: &str, figure: &FaultFigure) -> BlockValue
     let faults = injected(cell, point);
     let struck: Vec<&Fault> =
         faults.iter().copied().filter(|fault| fault.took_effect_at_ns.is_some()).collect();
-    let whole = figure.of_block(&struck).filter(|_| cell.valid);
     let mut because = what_happened(cell, &faults);
+    let early = struck.iter().find_map(|fault| fault.too_early.as_ref());
+    let losses = figure.metric == metric::FAULT_GONE || figure.metric == metric::FAULT_RPO_TIME;
+    if let Some(why) = early.filter(|_| losses && because.is_empty()) {
+        because = format!("{TOO_EARLY}: {why}");
+        return block(cell, None, struck.len() as u64, because);
+    }
+    let whole = figure.of_block(&struck).filter(|_| cell.valid);
     if because.is_empty() && whole.is_none() {
         let told = struck.iter().map(|fault| fault.text.as_str()).find(|text| !text.is_empty());
         because = told.unwrap_or("not known").into();
@@ -201,7 +214,7 @@ mod tests {
         assert!(near("fault.rpo_time", 7000.0) && near("fault.rto_publish", 4e9), "{all:?}");
         assert_eq!(found(&all, "fault.acked").unit, "msg");
         let pauses: Vec<_> = all.iter().filter(|cell| cell.cell.contains("fault=pause")).collect();
-        assert_eq!((pauses.len(), pauses[0].value), (11, Some(50.0)));
+        assert_eq!((pauses.len(), pauses[0].value), (12, Some(50.0)));
     }
 
     #[test]

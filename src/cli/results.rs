@@ -260,6 +260,7 @@ fn fault_text(fault: &Fault) -> String {
     let time = |ns: u64| words::time(ns as f64);
     let times = [
         ("publish back after", fault.rto_publish()),
+        ("durably", fault.rto_durable()),
         ("delivery", fault.rto_deliver()),
         ("90 % of the rate", fault.rto_90()),
         ("a new client", fault.probe_rto_ns.map(Told::Value)),
@@ -275,6 +276,7 @@ fn fault_text(fault: &Fault) -> String {
     };
     let mut said: Vec<String> = times.into_iter().map(back).collect();
     said.extend(fault.scripted_ns.map(|ns| format!("of it scripted {}", time(ns))));
+    said.extend(fault.restart.map(|restart| format!("restart: {}", restart.in_words())));
     said.push(match (fault.rpo_messages, fault.rpo_ns) {
         (Some(0), _) => "nothing acknowledged is gone from the broker".to_owned(),
         (Some(lost), Some(ns)) => {
@@ -292,6 +294,7 @@ fn fault_text(fault: &Fault) -> String {
         }
         _ => "what is gone unknown".to_owned(),
     });
+    said.extend(fault.too_early.as_ref().map(|why| format!("says nothing of `save`: {why}")));
     said.extend((!fault.text.is_empty()).then(|| fault.text.clone()));
     said.extend(fault.not_healed.as_ref().map(|why| format!("NOT HEALED: {why}")));
     format!("{what}: {}", said.join("; "))
@@ -318,7 +321,7 @@ mod tests {
         };
         assert_eq!(
             fault_text(&known),
-            "kill of leader (node-2): publish back after 7.12 s; delivery 7.30 s; 90 % of the rate \
+            "kill of leader (node-2): publish back after 7.12 s; durably unknown; delivery 7.30 s; 90 % of the rate \
              unknown; a new client unknown; every copy unknown; of it scripted 2.00 s; \
              GONE FROM THE BROKER: 1,234 acknowledged messages, 250 ms of them; exit status 9"
         );

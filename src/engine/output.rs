@@ -10,7 +10,7 @@ use super::floor::floor_of;
 use super::gates::{Evidence, judge};
 use super::health::Spent;
 use super::publish::ProducerReport;
-use super::recovery::FaultObservations;
+use super::recovery::{FaultObservations, snapshots};
 use super::totals::Totals;
 use crate::driver::DriverError;
 use crate::model::{Latency, Statistic, metric};
@@ -45,7 +45,10 @@ pub fn output(
     let mut collected = Collected::of(of, reports, audit, &telemetry);
     let window = measured_window(load, control, collected.totals.last_ns, now_ns);
     let load_end_ns = load_end(load, start_ns, window, now_ns).min(control.stop_sending_at());
-    let faults = collected.faults(cell, log.faults.into_iter().chain(driver.played()), load_end_ns);
+    let mut faults =
+        collected.faults(cell, log.faults.into_iter().chain(driver.played()), load_end_ns);
+    let rate_per_s = load.rate.map(|rate| rate.per_s());
+    snapshots::note(&mut faults, &description.broker_config, rate_per_s, start_ns);
     let Collected { books, totals, own_lag, .. } = &collected;
     let counted = books.total();
     let spent = window.and_then(|(from, to)| telemetry.health.between(from, to));

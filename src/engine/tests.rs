@@ -258,6 +258,7 @@ proptest! {
             let fault = &record.faults[0];
             let told = format!("{outage:?} {fault:?}");
             prop_assert!(near(fault.rto_publish_ns, outage.length_ns), "{}", told);
+            prop_assert_eq!(fault.rto_durable(), fault.rto_publish(), "{}", told);
             prop_assert!(near(fault.rto_deliver_ns, outage.length_ns), "{}", told);
             prop_assert!(near(fault.rto_90_ns, outage.length_ns), "{}", told);
             let unscripted = fault.unscripted(fault.rto_publish_ns, 1);

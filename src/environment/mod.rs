@@ -38,7 +38,7 @@ use crate::clock::Clock;
 use crate::driver::{Routes, Target};
 use crate::fault::disk::{DiskEffects, DiskFault, Lost};
 use crate::fault::proxy::Proxy;
-use crate::result::Storage;
+use crate::result::{Restart, Storage};
 use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -124,6 +124,8 @@ pub struct NodeInfo {
     pub pid: u32,
     /// Taken down by a fault, or ended by one, and not started again.
     pub down: bool,
+    /// How it was started again last; `None` where it never was.
+    pub restart: Option<Restart>,
 }
 
 /// What can be done to one process.

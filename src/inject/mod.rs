@@ -19,6 +19,7 @@ use crate::environment::{
 };
 use crate::fault::disk::DiskFault;
 use crate::model::{FaultTarget, Grip, Software, Threat};
+use crate::result::Restart;
 use crate::scenario::FaultPlan;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -302,6 +303,14 @@ impl<'a, 'b> Injector<'a, 'b> {
         let whom =
             if nodes.len() == 1 { String::new() } else { format!(" on {}", names(&down, &nodes)) };
         Ok(Some(format!("the broker ended by itself{whom} and was started again")))
+    }
+
+    /// How a broker of one node was started again last.
+    pub fn restarted(&self) -> Option<Restart> {
+        match &self.nodes().ok()?[..] {
+            [alone] => alone.restart,
+            _ => None,
+        }
     }
 
     fn broker(&self) -> MutexGuard<'a, &'b mut (dyn Broker + 'b)> {

@@ -92,6 +92,7 @@ mod tests {
             advertised: format!("127.0.0.1:{}", 1000 + number),
             pid: 1,
             down: false,
+            restart: None,
         }
     }
 

@@ -128,6 +128,7 @@ impl FaultableBroker for Sleepers {
             advertised: format!("127.0.0.1:{index}"),
             pid: if self.unseen { 0 } else { self.pid(index) },
             down: self.children[index].is_none(),
+            restart: None,
         };
         (0..2).map(node).collect()
     }

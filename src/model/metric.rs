@@ -132,6 +132,8 @@ registry! {
             "how far back the messages reach that are gone";
         FAULT_RTO_PUBLISH "fault.rto_publish" Nanoseconds Median Lower
             "until messages are acknowledged again";
+        FAULT_RTO_DURABLE "fault.rto_durable" Nanoseconds Median Lower
+            "until a message is acknowledged that survives the fault, and all after it";
         FAULT_RTO_DELIVER "fault.rto_deliver" Nanoseconds Median Lower
             "until messages are delivered again";
         FAULT_RTO_90 "fault.rto_90" Nanoseconds Median Lower
@@ -140,6 +142,16 @@ registry! {
             "how long the scenario kept the target down";
         FAULT_REDUNDANCY "fault.redundancy" Nanoseconds Median Lower
             "until every copy is in sync again";
+        FAULT_DATA "fault.data_on_disk" Bytes Most Neutral
+            "data on disk when a broker that is alone was started again";
+        FAULT_START "fault.start" Nanoseconds Median Lower
+            "of a restart: the process, until it answers, without load and fencing";
+        FAULT_LOAD "fault.load" Nanoseconds Median Lower
+            "of a restart: loading the data and recovering the log, as the broker's log tells";
+        FAULT_FENCING "fault.fencing" Nanoseconds Median Lower
+            "of a restart: kept out until the session of the dead process is over (Kafka)";
+        FAULT_RECONNECT "fault.reconnect" Nanoseconds Median Lower
+            "of a restart: from its answer to the first acknowledgement of the load's client";
         FAULT_PROBE "fault.probe" Nanoseconds Median Lower
             "until a client with fresh connections is acknowledged";
         FAULT_ACKED "fault.acked" Messages Sum Neutral "acknowledged in the cell";

@@ -249,6 +249,11 @@ impl Books {
         })
     }
 
+    /// The first message of a lane after `sequence` that was acknowledged.
+    pub fn acked_after(&self, key: SequenceKey, sequence: u64) -> Option<u64> {
+        self.produced.get(&key)?.acked.after(sequence)
+    }
+
     /// The first few messages of each kind of harm, so that a reader can look for them.
     pub fn examples(&self) -> Vec<Example> {
         let mut all: Vec<Example> = Vec::new();

@@ -82,6 +82,12 @@ impl SeqSet {
         })
     }
 
+    /// The first member above `sequence`.
+    pub fn after(&self, sequence: u64) -> Option<u64> {
+        let end = self.chunks.len() as u64 * CHUNK_BITS;
+        (sequence.saturating_add(1)..end).find(|next| self.contains(*next))
+    }
+
     /// Adds every member of `other`; returns how many were in both.
     pub fn merge(&mut self, other: &Self) -> u64 {
         let mut both = 0;
@@ -197,6 +203,8 @@ mod tests {
                 prop_assert_eq!(set.insert(*n), truth.insert(*n));
             }
             prop_assert_eq!(set.first(), truth.first().copied());
+            let some = more.first().copied().unwrap_or(0);
+            prop_assert_eq!(set.after(some), truth.range(some + 1..).next().copied());
             let mut other = SeqSet::new();
             let other_truth: BTreeSet<u64> = more.iter().copied().collect();
             for n in &more {

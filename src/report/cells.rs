@@ -3,7 +3,8 @@
 use super::group::known_or_new;
 use super::table::is_ratio;
 use crate::model::{Point, System, metric};
-use crate::result::{Claim, ComparedCell, Kind, RunInfo};
+use crate::result::fault_figures::RESTART_FIGURES;
+use crate::result::{Claim, ComparedCell, Kind, RunInfo, parts_in_words};
 use crate::units::Rate;
 
 /// The cells of one claim without ratios, and without what stands there twice.
@@ -63,6 +64,13 @@ impl<'a> Cells<'a> {
     pub fn beside(&self, cell: &ComparedCell, metric: &str) -> Option<&'a ComparedCell> {
         let same = |other: &&ComparedCell| (&other.run, &other.cell) == (&cell.run, &cell.cell);
         self.of_label(&cell.label, metric).into_iter().find(same)
+    }
+
+    /// What the recovery of a lone broker beside this cell is made of; empty of any other.
+    pub fn restart_beside(&self, cell: &ComparedCell) -> String {
+        let beside = RESTART_FIGURES.each_ref().map(|of| self.beside(cell, of.metric.name));
+        let [data, parts @ ..] = beside.map(|of| of.and_then(|of| of.value));
+        if beside[0].is_none() { String::new() } else { parts_in_words(data, parts) }
     }
 
     /// The first cell of a label and metric whose condition has all these values; a value is the

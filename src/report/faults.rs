@@ -7,7 +7,8 @@
 use super::group::Group;
 use super::table::DataTable;
 use crate::model::{FaultKind, FaultTarget, Point, Told};
-use crate::result::fault_figures::{FaultFigure, RPO};
+use crate::result::fault_figures::{FaultFigure, RESTART_FIGURES, RPO};
+use crate::result::parts_in_words;
 use crate::result::words::{copies, grouped, name as word, or_dash, significant, time, told};
 use crate::result::{CellRecord, CellSummary, ComparedCell, Fault, StoredCell, Summary};
 use itertools::Itertools;
@@ -127,6 +128,16 @@ impl<'a> FaultCost<'a> {
         }
     }
 
+    /// Of a broker that was started again on its data; empty of any other.
+    pub fn parts_in_words(&self) -> String {
+        if !self.struck().any(|fault| fault.restart.is_some()) {
+            return String::new();
+        }
+        let value = |figure: &FaultFigure| figure.over_blocks(&self.blocks)?.value();
+        let [data, parts @ ..] = RESTART_FIGURES.each_ref().map(value);
+        parts_in_words(data, parts)
+    }
+
     fn absent(&self, otherwise: &str) -> String {
         match (self.blocks.is_empty(), self.missed.is_empty()) {
             (true, false) => "not applied".to_owned(),
@@ -135,6 +146,9 @@ impl<'a> FaultCost<'a> {
         }
     }
 }
+
+/// Conditions that name a fault; the others are the matrix'.
+pub const FAULT: [&str; 4] = ["fault", "target", "copies", "for"];
 
 /// Of a sum: ` over 3 kills`; empty for one alone.
 pub fn over_faults(sum: &ComparedCell) -> String {
@@ -171,7 +185,7 @@ pub fn of_whom(kind: &str, target: &str) -> String {
     format!("{what} of {whom}")
 }
 
-const HEAD: [&str; 23] = [
+const HEAD: [&str; 25] = [
     "Fault",
     "Target",
     "Node",
@@ -179,9 +193,11 @@ const HEAD: [&str; 23] = [
     "Took effect",
     "Healed",
     "RTO-publish",
+    "RTO-durable",
     "RTO-deliver",
     "RTO-90 %",
     "Scripted",
+    "Restart",
     "RTO-publish without",
     "RTO-deliver without",
     "RTO-90 % without",
@@ -230,8 +246,11 @@ fn row(record: &CellRecord, fault: &Fault, verdict: &str, guarantee: &str) -> Ve
     let text = |text: &str| or_dash((!text.is_empty()).then_some(text), str::to_owned);
     let mut row = Vec::from([&fault.kind, &fault.target, &fault.node].map(|name| text(name)));
     row.extend([at(fault.planned_at_ns), at(fault.took_effect_at_ns), healed]);
-    row.extend(rto.map(back));
+    row.push(back(fault.rto_publish()));
+    row.push(back(fault.rto_durable()));
+    row.extend([fault.rto_deliver(), fault.rto_90()].map(back));
     row.push(long(fault.scripted_ns));
+    row.push(or_dash(fault.restart, |restart| restart.in_words()));
     let copies = copies(&record.system, &record.survives, record.nodes);
     row.extend(rto.map(|one| long(fault.unscripted(one.and_then(Told::value), copies))));
     row.push(text(&unavailable(fault, start)));

@@ -2,11 +2,11 @@
 //! room for.
 
 use super::cells::{Cells, brief, reason, variant};
+use super::faults::{FAULT, over_faults};
 use super::quantity;
-use super::faults::over_faults;
 use super::scaling::{FAN_OUT, families};
 use crate::claims::{self, Headline, Worded};
-use crate::model::metric::{FAULT_GONE, FAULT_RTO_PUBLISH};
+use crate::model::metric::{FAULT_GONE, FAULT_RTO_DURABLE, FAULT_RTO_PUBLISH};
 use crate::model::{FaultKind, FaultTarget, Point, Told, Unit};
 use crate::result::words::{TimeUnit, grouped, significant, time, told};
 use crate::result::{ComparedCell, Kind};
@@ -220,10 +220,17 @@ fn faults(cells: &Cells<'_>, label: &str) -> Vec<String> {
         of(&[("for", "never")]).map(|cell| format!("a node lost for good: {}", cost(cells, cell)));
     let only =
         [("fault", FaultKind::Kill.name()), ("target", FaultTarget::Node.name()), ("copies", "1")];
-    let killed = of(&only)
-        .filter(|cell| Point::read(&cell.cell).get("for").is_none() && cell.value.is_some())
-        .map(|cell| cost(cells, cell));
-    gone.into_iter().chain(killed).collect()
+    let killed = cells.of_label(label, FAULT_GONE.name).into_iter().filter(|cell| {
+        let point = Point::read(&cell.cell);
+        let such = only.iter().all(|(key, value)| point.get(key) == Some(*value));
+        such && point.get("for").is_none() && cell.kind == Kind::Measured
+    });
+    let told = |cell: &ComparedCell| {
+        let condition = Point::read(&cell.cell).without(&FAULT).values();
+        let place = if condition.is_empty() { condition } else { format!("{condition}: ") };
+        place + &cost(cells, cell)
+    };
+    gone.into_iter().chain(killed.map(told)).collect()
 }
 
 fn cost(cells: &Cells<'_>, gone: &ComparedCell) -> String {
@@ -231,10 +238,19 @@ fn cost(cells: &Cells<'_>, gone: &ComparedCell) -> String {
     let value = |metric: &str| cells.beside(gone, metric).and_then(|cell| cell.value);
     let of = value("fault.acked")
         .map_or_else(String::new, |acked| format!(" of {}", quantity::plain(acked)));
-    let back = match cells.beside(gone, FAULT_RTO_PUBLISH.name).and_then(ComparedCell::told) {
+    let found = |metric: &str| cells.beside(gone, metric).and_then(ComparedCell::told);
+    let (rto, durable) = (found(FAULT_RTO_PUBLISH.name), found(FAULT_RTO_DURABLE.name));
+    let back = match rto {
         Some(Told::Value(ns)) => format!(", back in {}", time(ns)),
         Some(bound) => format!(", {}", told(bound, time)),
         None => ", not all back".to_owned(),
     };
-    format!("{}{of} gone{}{back}", quantity::plain(messages), over_faults(gone))
+    // Who throws away what it acknowledges is not back.
+    let held = durable.filter(|_| durable != rto).and_then(Told::value);
+    let held = held.map_or_else(String::new, |ns| format!(", durably in {}", time(ns)));
+    let parts = match cells.restart_beside(gone) {
+        parts if parts.is_empty() => parts,
+        parts => format!(" ({parts})"),
+    };
+    format!("{}{of} gone{}{back}{held}{parts}", quantity::plain(messages), over_faults(gone))
 }

@@ -44,12 +44,35 @@ figures! {
     RPO FAULT_GONE "gone from the broker (RPO)" true value!(rpo_messages);
     RPO_TIME FAULT_RPO_TIME "gone over the last" true value!(rpo_ns);
     RTO_PUBLISH FAULT_RTO_PUBLISH "taken again after (RTO)" true Fault::rto_publish;
+    RTO_DURABLE FAULT_RTO_DURABLE "durably after" true Fault::rto_durable;
     RTO_DELIVER FAULT_RTO_DELIVER "delivered again after" false Fault::rto_deliver;
     RTO_90 FAULT_RTO_90 "90 % of the rate after" true Fault::rto_90;
     SCRIPTED FAULT_SCRIPTED "of it by the script" false value!(scripted_ns);
     REDUNDANCY FAULT_REDUNDANCY "all copies after" false value!(redundancy_ns);
     PROBE FAULT_PROBE "new client after" false value!(probe_rto_ns);
 }
+
+macro_rules! part {
+    ($field:ident) => {
+        |fault| fault.restart?.$field.map(Told::Value)
+    };
+}
+
+const fn part(metric: &'static Metric, of: fn(&Fault) -> Option<Told>) -> FaultFigure {
+    FaultFigure { metric, head: "", acknowledged: false, of }
+}
+
+/// Of a restart: the data, then the parts in the order of [`super::restart::PARTS`].
+pub const RESTART_FIGURES: [FaultFigure; 5] = [
+    part(metric::FAULT_DATA, part!(data_bytes)),
+    part(metric::FAULT_START, part!(start_ns)),
+    part(metric::FAULT_LOAD, part!(load_ns)),
+    part(metric::FAULT_FENCING, part!(fencing_ns)),
+    part(metric::FAULT_RECONNECT, part!(reconnect_ns)),
+];
+
+/// The head of the column in which they stand.
+pub const PARTS_HEAD: &str = "of which";
 
 impl FaultFigure {
     /// Of the injections of one block that took effect.

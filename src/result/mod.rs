@@ -14,6 +14,7 @@ mod measure;
 mod names;
 mod observation;
 mod raw;
+mod restart;
 mod summarize;
 mod summary;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use measure::{latency_value, measured};
 pub use names::slug;
 pub use observation::Observation;
 pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Gate, Interval, WindowRow};
+pub use restart::{Restart, parts_in_words};
 pub use summarize::{invalid_because, rates, summarize};
 pub use summary::{
     CellId, CellOutcome, CellSummary, Counts, Fault, Judged, PartitionRecovery, Rates, Resources,

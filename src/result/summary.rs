@@ -7,6 +7,7 @@ use super::latencies::Latencies;
 use super::manifest::Storage;
 use super::measure::Distributions;
 use super::observation::Observation;
+use super::restart::Restart;
 use crate::model::{FaultKind, FaultTarget, Told};
 use crate::record::{Counted, SILENCE_NS};
 use schemars::JsonSchema;
@@ -304,6 +305,13 @@ pub struct Fault {
     pub rto_90_ns: Option<u64>,
     #[serde(default)]
     pub rto_90_at_most_ns: Option<u64>,
+    /// Until an acknowledgement held: the first after the last of those that this fault took.
+    /// The RTO where it took none that was given after it. `null` where that was not seen, and
+    /// without an audit.
+    #[serde(default)]
+    pub rto_durable_ns: Option<u64>,
+    #[serde(default)]
+    pub rto_durable_at_most_ns: Option<u64>,
     pub rpo_messages: Option<u64>,
     pub rpo_ns: Option<u64>,
     /// Of a simulated power loss, which takes the most that can be lost: the least, where the
@@ -311,6 +319,10 @@ pub struct Fault {
     /// Linux comes). `null` for any other fault.
     #[serde(default)]
     pub rpo_least_messages: Option<u64>,
+    /// Why the losses say nothing of the settings: killed before two of the snapshots were due by
+    /// which alone it keeps its data.
+    #[serde(default)]
+    pub too_early: Option<String>,
     /// How long the target was down because the scenario says so: part of every time above.
     pub scripted_ns: Option<u64>,
     /// From taking effect until every partition or stream had all its copies in sync again.
@@ -318,6 +330,9 @@ pub struct Fault {
     /// From taking effect to the first message that a client with fresh connections got
     /// acknowledged.
     pub probe_rto_ns: Option<u64>,
+    /// Of a broker that is alone: what its recovery is made of.
+    #[serde(default)]
+    pub restart: Option<Restart>,
     /// Longest times without an acknowledgement, of each partition or stream: from, to.
     pub unavailable: Vec<Unavailable>,
     /// Recovery of each partition or stream; the slowest of them are the times above.
@@ -359,6 +374,10 @@ impl Fault {
 
     pub fn rto_publish(&self) -> Option<Told> {
         rto(self.rto_publish_ns, self.rto_publish_at_most_ns)
+    }
+
+    pub fn rto_durable(&self) -> Option<Told> {
+        rto(self.rto_durable_ns, self.rto_durable_at_most_ns)
     }
 
     pub fn rto_deliver(&self) -> Option<Told> {

@@ -24,10 +24,13 @@ pub(super) struct FaultKeys {
     /// `never` loses a node for good.
     #[serde(rename = "for", default)]
     pub lasts: Option<Lasts>,
-    /// Injected again at this distance, each time at a phase drawn from the first tenth of it by
-    /// the seed.
+    /// Injected again at this distance.
     #[serde(default)]
     pub every: Option<Span>,
+    /// Each time the seed draws a moment so much later at most; a tenth of `every` where it is not
+    /// written.
+    #[serde(default)]
+    pub phase: Option<Span>,
     /// How often in all; needs `every`.
     #[serde(default)]
     #[schemars(range(min = 1))]
@@ -99,6 +102,7 @@ pub struct FaultPlan {
     pub at: Span,
     pub lasts: Option<Lasts>,
     pub every: Option<Span>,
+    pub phase: Option<Span>,
     pub times: Option<u16>,
 }
 
@@ -184,8 +188,8 @@ impl FaultKeys {
     }
 
     pub fn plan(&self, action: FaultAction) -> FaultPlan {
-        let Self { target, at, lasts, every, times, .. } = *self;
-        FaultPlan { action, target, at, lasts, every, times }
+        let Self { target, at, lasts, every, phase, times, .. } = *self;
+        FaultPlan { action, target, at, lasts, every, phase, times }
     }
 }
 
@@ -231,11 +235,18 @@ impl fmt::Display for FaultAction {
 impl FaultPlan {
     /// Once, on the first node, for as long as its kind lasts by itself.
     pub fn new(action: FaultAction, at: Span) -> Self {
-        Self { action, target: FaultTarget::Node, at, lasts: None, every: None, times: None }
+        let (target, lasts, every, phase, times) = (FaultTarget::Node, None, None, None, None);
+        Self { action, target, at, lasts, every, phase, times }
     }
 
     pub const fn kind(&self) -> FaultKind {
         self.action.kind()
+    }
+
+    /// In which the moment of each injection is drawn.
+    pub fn phase(&self) -> Span {
+        let tenth = Span(self.every.unwrap_or(Span(0)).nanos() / PHASE);
+        self.phase.unwrap_or(tenth)
     }
 
     pub fn heal(&self) -> Heal {
@@ -263,6 +274,9 @@ impl fmt::Display for FaultPlan {
         if let (Some(every), Some(times)) = (self.every, self.times) {
             write!(f, ", {times} times, every {every}")?;
         }
+        if let Some(phase) = self.phase {
+            write!(f, ", at a phase of up to {phase}")?;
+        }
         write!(f, "{}", self.action)
     }
 }
@@ -275,7 +289,7 @@ pub struct Injection {
     pub heal: Heal,
 }
 
-/// The part of `every` in which the phase is drawn.
+/// The part of `every` in which the phase is drawn, if nothing else is said.
 pub(super) const PHASE: u64 = 10;
 
 /// Every injection, in order of time: pure arithmetic. The same scenario, seed and block give the
@@ -289,7 +303,7 @@ pub fn timeline(plans: &[FaultPlan], seed: u64, block: u32) -> Vec<Injection> {
             let mut rng = SplitMix64::stream(seed, u64::from(block) << 32 | plan as u64);
             (0..fault.times.unwrap_or(1)).map(move |number| {
                 let every = fault.every.unwrap_or(Span(0)).nanos();
-                let phase = ((every / PHASE) as f64 * rng.unit()) as u64;
+                let phase = (fault.phase().nanos() as f64 * rng.unit()) as u64;
                 let at = Span(fault.at.nanos() + every * u64::from(number) + phase);
                 Injection { plan, at, heal: fault.heal() }
             })
@@ -342,6 +356,13 @@ mod tests {
             timeline(std::slice::from_ref(&repeated), 7, 2),
             "other moments in another block"
         );
-        assert_ne!(found, timeline(&[repeated], 8, 1), "and with another seed");
+        assert_ne!(found, timeline(std::slice::from_ref(&repeated), 8, 1), "and with another seed");
+        let wide = FaultPlan { phase: Some(Span::from_secs(12)), ..repeated };
+        let phases: Vec<u64> = (0..)
+            .zip(timeline(&[wide], 7, 1))
+            .map(|(n, at)| at.at.nanos() - (5 + 20 * n) * 1_000_000_000)
+            .collect();
+        let most = phases.iter().max().unwrap();
+        assert!((10_000_000_000..=12_000_000_000).contains(most), "as wide as it says: {most}");
     }
 }

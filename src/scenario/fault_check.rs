@@ -158,16 +158,17 @@ fn times(index: usize, plan: &FaultPlan, load: &Load) -> Check {
         _ => {}
     }
     let every = plan.every.unwrap_or(Span(0)).nanos();
-    let needed = lasts.nanos().saturating_add(every / PHASE).saturating_add(RECOVERY.nanos());
+    let held = lasts.nanos().saturating_add(RECOVERY.nanos());
+    let needed = held.saturating_add(plan.phase().nanos());
     if plan.every.is_some() && every < needed {
-        let least = lasts
-            .nanos()
-            .saturating_add(RECOVERY.nanos())
-            .div_ceil(PHASE - 1)
-            .saturating_mul(PHASE);
-        let what = format!(
-            "too short for a fault of {lasts}, its phase (a tenth) and {RECOVERY} of recovery"
-        );
+        let (phase, least) = match plan.phase {
+            Some(phase) => (format!("its phase of {phase}"), needed),
+            None => {
+                let least = held.div_ceil(PHASE - 1).saturating_mul(PHASE);
+                ("its phase (a tenth)".to_owned(), least)
+            }
+        };
+        let what = format!("too short for a fault of {lasts}, {phase} and {RECOVERY} of recovery");
         return refuse(index, "every", what, &format!("write at least `{}`", whole_seconds(least)));
     }
     let again = every.saturating_mul(u64::from(plan.times.unwrap_or(1) - 1));
@@ -202,7 +203,7 @@ impl<'a> PlannedInjection<'a> {
         (0..u64::from(plan.times.unwrap_or(1))).map(move |number| {
             let from = plan.at.nanos().saturating_add(every.saturating_mul(number));
             let lasts = match plan.heal() {
-                Heal::After(span) => span.nanos().saturating_add(every / PHASE),
+                Heal::After(span) => span.nanos().saturating_add(plan.phase().nanos()),
                 // Nobody takes it back, and nothing can be done to it any more.
                 Heal::Never if plan.kind().takes_down() => 0,
                 Heal::AtEnd | Heal::Never => u64::MAX,

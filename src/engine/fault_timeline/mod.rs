@@ -9,6 +9,7 @@
 use super::control::{Context, OnDrop};
 use super::probe::acknowledged_since;
 use crate::inject::{Injector, Shared};
+use crate::model::FaultKind;
 use crate::record::SECOND_NS;
 use crate::result::{Event, Fault};
 use crate::scenario::{Heal, Injection, timeline};
@@ -219,6 +220,8 @@ impl FaultTimeline<'_, '_> {
         let (at_ns, kind, text) = match result {
             Ok((at_ns, text)) => {
                 record.healed_at_ns = Some(at_ns);
+                let takes_down = record.fault_kind().is_some_and(FaultKind::takes_down);
+                record.restart = injector.restarted().filter(|_| takes_down);
                 say(&mut record.text, &text);
                 say(&mut record.text, &late("taken back", due_ns, begun_ns));
                 fault.healed.store(at_ns, Relaxed);

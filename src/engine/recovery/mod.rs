@@ -9,6 +9,7 @@
 //! fault's words.
 
 mod losses;
+pub mod snapshots;
 mod span;
 
 use super::fault_timeline::say;
@@ -84,9 +85,12 @@ impl FaultObservations {
                 self.traces.into_iter().map(|(key, trace)| (key, trace.into_times())).collect();
             let mut losses = Losses::new(faults);
             for (key, sequence) in books.broker_lost() {
-                losses.add(times.get(&key).and_then(|times| times.of(sequence)));
+                let acked_ns = times.get(&key).and_then(|times| times.of(sequence));
+                losses.add((key, sequence), acked_ns);
             }
-            losses.attribute(faults);
+            losses.attribute(faults, load_end_ns, |(key, sequence)| {
+                times.get(&key)?.of(books.acked_after(key, sequence)?)
+            });
         }
     }
 }
@@ -182,6 +186,11 @@ fn recover(faults: &mut [Fault], seen: &RecoveryEvidence) {
                 }
             })
             .collect();
+        // From when it answered; whoever was never interrupted never had to come back.
+        if let (Some(restart), Some(healed)) = (&mut fault.restart, fault.healed_at_ns) {
+            let back = fault.rto_publish_ns.map(|ns| effect.saturating_add(ns));
+            restart.reconnect_ns = back.map(|back| back.saturating_sub(healed));
+        }
         fault.unavailable = span.unavailable(&seen.publish);
         words.iter().for_each(|words| say(&mut fault.text, words));
     }

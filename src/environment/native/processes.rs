@@ -10,6 +10,9 @@ use std::time::Instant;
 
 pub type NativeBroker = NodesBroker<Processes>;
 
+/// Where each node has its data, beside its other files.
+const DATA: &str = "data";
+
 /// The processes of one broker.
 pub struct Processes {
     janitor: Arc<Janitor>,
@@ -38,7 +41,7 @@ impl Processes {
         if !self.preloaded || role != NodeRole::Data {
             return Ok(Err(String::new()));
         }
-        let preload = Preload::prepare(&launch.cwd.join("preload"), &launch.cwd.join("data"))?;
+        let preload = Preload::prepare(&launch.cwd.join("preload"), &launch.cwd.join(DATA))?;
         launch.env.extend(preload.environment());
         Ok(Ok(preload))
     }
@@ -95,6 +98,10 @@ impl Runner for Process {
 
     fn kill(&self) -> Result<(), EnvironmentError> {
         self.janitor.kill(self.pid)
+    }
+
+    fn data(&self) -> Option<PathBuf> {
+        Some(self.launch.cwd.join(DATA))
     }
 
     fn log_tail(&self, lines: usize) -> String {

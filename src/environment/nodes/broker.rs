@@ -3,6 +3,7 @@
 //! is their [`NodeHost`]'s.
 
 use super::node::{LOG_LINES, Node, Plan};
+use super::restart;
 use crate::driver::Routes;
 use crate::environment::broker_cache::Shelf;
 use crate::environment::probe::Probe;
@@ -193,10 +194,17 @@ impl<K: NodeHost> NodesBroker<K> {
 
     /// Starts these nodes on their data and waits until each accepts clients.
     fn start_again(&mut self, indices: &[usize]) -> Result<(), EnvironmentError> {
-        let deadline = Instant::now() + self.spec.limit;
+        let on_disk: Vec<_> =
+            indices.iter().map(|&index| restart::on_disk(&self.nodes[index])).collect();
+        let begun = Instant::now();
         indices.iter().try_for_each(|&index| self.nodes[index].start_again())?;
-        self.await_answers(indices, |plan| &plan.alive, deadline)?;
-        indices.iter().for_each(|&index| self.nodes[index].down = false);
+        self.await_answers(indices, |plan| &plan.alive, begun + self.spec.limit)?;
+        let took = begun.elapsed();
+        for (&index, data_bytes) in indices.iter().zip(on_disk) {
+            let node = &mut self.nodes[index];
+            node.restart = Some(restart::told_of(node, self.spec.software, took, data_bytes));
+            node.down = false;
+        }
         Ok(())
     }
 

@@ -8,7 +8,9 @@ use crate::environment::process::is_stopped;
 use crate::environment::{End, EnvironmentError, NodeInfo, NodeRole, ProcessState, Signal};
 use crate::fault::disk::{DiskError, Preload};
 use crate::fault::proxy::Proxy;
+use crate::result::Restart;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub const LOG_LINES: usize = 20;
@@ -42,6 +44,10 @@ pub trait Runner: Send {
     fn kill(&self) -> Result<(), EnvironmentError>;
     /// The last lines of what it wrote.
     fn log_tail(&self, lines: usize) -> String;
+    /// The folder of its data; `None` where it is not seen from here.
+    fn data(&self) -> Option<PathBuf> {
+        None
+    }
     /// Its mounts as proc_pid_mountinfo(5) has them; `None` where they are ours.
     fn mounts(&self) -> Option<String> {
         None
@@ -93,12 +99,14 @@ pub struct Node {
     /// Taken down on purpose, or by a fault that may do that: that it ends from here on is meant,
     /// or that it has.
     pub down: bool,
+    /// How it was started again last.
+    pub restart: Option<Restart>,
 }
 
 impl Node {
     /// One that was just started.
     pub fn new(plan: Plan, runner: Box<dyn Runner>, preload: Result<Preload, String>) -> Self {
-        Self { plan, runner, preload, may_end: false, down: false }
+        Self { plan, runner, preload, may_end: false, down: false, restart: None }
     }
 
     pub fn pid(&self) -> u32 {
@@ -113,6 +121,7 @@ impl Node {
             advertised: self.advertised(),
             pid: self.pid(),
             down: self.down,
+            restart: self.restart,
         }
     }
 

@@ -8,7 +8,7 @@ use super::comparison::matrix::{self, MatrixEntry, MatrixRow};
 use crate::model::{Point, Told};
 use crate::report::faults::FaultCost;
 use crate::report::table::DataTable;
-use crate::result::fault_figures::{FAULT_FIGURES, FaultFigure, RTO_PUBLISH};
+use crate::result::fault_figures::{FAULT_FIGURES, FaultFigure, PARTS_HEAD, RTO_PUBLISH};
 use crate::result::words::{grouped, time};
 use itertools::Itertools;
 use std::cmp::Ordering;
@@ -24,33 +24,37 @@ pub fn draw(costs: &[FaultCost<'_>]) -> Option<Figure> {
     let (lost, times) = FAULT_FIGURES.split_first()?;
     let any = |of: &&FaultFigure| costs.iter().any(|cost| cost.time(of).is_some());
     let shown: Vec<&FaultFigure> = times.iter().filter(any).collect();
-    let head: Vec<&str> =
+    let mut head: Vec<&str> =
         [lost].into_iter().chain(shown.iter().copied()).map(|of| of.head).collect();
+    let parts = costs.iter().any(|cost| !cost.parts_in_words().is_empty());
+    head.extend(parts.then_some(PARTS_HEAD));
     for fault in costs.iter().map(|cost| &cost.fault).unique() {
         y = figure.wrapped((MARGIN, y + 6.0), fault, 12.5, INK, figure.room(), true);
         let here = costs.iter().filter(|cost| cost.fault == *fault);
-        let lines: Vec<MatrixRow> = here.map(|cost| line(cost, &shown)).collect();
+        let lines: Vec<MatrixRow> = here.map(|cost| line(cost, &shown, parts)).collect();
         y = matrix::draw(&mut figure, &head, &lines, y) + 4.0;
     }
     let head = ["fault", "label", "matrix point", "injections"].into_iter().chain(head);
-    figure.data = DataTable::new(head, costs.iter().map(|cost| row(cost, &shown)).collect());
+    figure.data = DataTable::new(head, costs.iter().map(|cost| row(cost, &shown, parts)).collect());
     Some(figure.captioned(y))
 }
 
-fn line(cost: &FaultCost<'_>, shown: &[&FaultFigure]) -> MatrixRow {
+fn line(cost: &FaultCost<'_>, shown: &[&FaultFigure], parts: bool) -> MatrixRow {
     let known = |text: String, known: bool| MatrixEntry { text, share: None, known };
     let mut entries = vec![known(cost.lost_in_words(), cost.lost().is_some())];
     entries.extend(shown.iter().map(|of| known(cost.time_in_words(of), cost.time(of).is_some())));
+    entries.extend(parts.then(|| known(cost.parts_in_words(), true)));
     let point = Point::read(cost.point).values();
     let label =
         if point.is_empty() { cost.label.to_owned() } else { format!("{}, {point}", cost.label) };
     MatrixRow { label, system: cost.system.to_owned(), entries }
 }
 
-fn row(cost: &FaultCost<'_>, shown: &[&FaultFigure]) -> Vec<String> {
+fn row(cost: &FaultCost<'_>, shown: &[&FaultFigure], parts: bool) -> Vec<String> {
     let place = [cost.fault.as_str(), cost.label, cost.point].map(str::to_owned).into_iter();
     let figures = [cost.struck().count().to_string(), cost.lost_in_words()];
-    place.chain(figures).chain(shown.iter().map(|of| cost.time_in_words(of))).collect()
+    let times = shown.iter().map(|of| cost.time_in_words(of));
+    place.chain(figures).chain(times).chain(parts.then(|| cost.parts_in_words())).collect()
 }
 
 fn title(costs: &[FaultCost<'_>]) -> String {

@@ -9,17 +9,16 @@ use super::matrix::{self, MatrixEntry, MatrixRow};
 use crate::model::Point;
 use crate::model::metric;
 use crate::report::cells::Cells;
-use crate::report::faults::{of_whom, over_faults};
+use crate::report::faults::{FAULT, of_whom, over_faults};
 use crate::report::quantity;
 use crate::result::fault_figures::{
-    FaultFigure, REDUNDANCY, RPO, RPO_TIME, RTO_90, RTO_PUBLISH, SCRIPTED,
+    FaultFigure, PARTS_HEAD, REDUNDANCY, RPO, RPO_TIME, RTO_90, RTO_DURABLE, RTO_PUBLISH, SCRIPTED,
 };
 use crate::result::{ComparedCell, Kind};
 use itertools::Itertools;
 
-const FAULTS: [FaultFigure; 6] = [RPO, RPO_TIME, RTO_PUBLISH, RTO_90, SCRIPTED, REDUNDANCY];
-/// Conditions that name a fault; the others are the matrix'.
-const FAULT: [&str; 4] = ["fault", "target", "copies", "for"];
+const FAULTS: [FaultFigure; 7] =
+    [RPO, RPO_TIME, RTO_PUBLISH, RTO_DURABLE, RTO_90, SCRIPTED, REDUNDANCY];
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let mut y = top;
@@ -69,6 +68,7 @@ fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f6
     let order: Vec<&str> = cells.labels().into_iter().map(|(label, _)| label).collect();
     let mut first: Vec<&ComparedCell> = first.to_vec();
     first.sort_by_key(|cell| order.iter().position(|label| *label == cell.label));
+    let parts = first.iter().any(|cell| !cells.restart_beside(cell).is_empty());
     let lines: Vec<MatrixRow> = (first.iter())
         .map(|cell| {
             let condition = Point::read(&cell.cell).without(&FAULT).values();
@@ -79,11 +79,20 @@ fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f6
                     format!("{}, {condition}", cell.label)
                 },
                 system: cell.system.clone(),
-                entries: shown.iter().map(|of| entry(cell, of.metric.name)).collect(),
+                entries: shown
+                    .iter()
+                    .map(|of| entry(cell, of.metric.name))
+                    .chain(parts.then(|| MatrixEntry {
+                        text: cells.restart_beside(cell),
+                        share: None,
+                        known: true,
+                    }))
+                    .collect(),
             }
         })
         .collect();
-    let head: Vec<&str> = shown.iter().map(|of| of.head).collect();
+    let head: Vec<&str> =
+        shown.iter().map(|of| of.head).chain(parts.then_some(PARTS_HEAD)).collect();
     matrix::draw(figure, &head, &lines, top)
 }
 

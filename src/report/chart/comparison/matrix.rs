@@ -34,6 +34,8 @@ const LABEL: f64 = 11.5;
 const TEXT: f64 = 10.5;
 const STEP: f64 = 12.5;
 const GAP: f64 = 8.0;
+/// Lines of an entry: as many as the parts of a restart take in a narrow column.
+const DEEPEST: usize = 8;
 
 pub fn draw(figure: &mut Figure, head: &[&str], lines: &[MatrixRow], top: f64) -> f64 {
     let widest =
@@ -62,7 +64,7 @@ pub fn draw(figure: &mut Figure, head: &[&str], lines: &[MatrixRow], top: f64) -
             .iter()
             .zip(&places)
             .map(|(entry, (left, right))| {
-                letters::wrap_to(&entry.text, TEXT, false, right - left, 3)
+                letters::wrap_to(&entry.text, TEXT, false, right - left, DEEPEST)
             })
             .collect();
         let bars = line.entries.iter().any(|entry| entry.share.is_some());
