@@ -260,7 +260,10 @@ fn row(record: &CellRecord, fault: &Fault, verdict: &str, guarantee: &str) -> Ve
     row.extend([fault.rpo_ns, fault.redundancy_ns, fault.probe_rto_ns].map(long));
     row.push(retries(record));
     row.push(text(&[&fault.not_applied, &fault.not_healed].into_iter().flatten().join("; ")));
-    row.extend([verdict.to_owned(), guarantee.to_owned(), text(&fault.text)]);
+    let early = fault.too_early.as_ref().map(|why| format!("loss says nothing of `save`: {why}"));
+    let told = (!fault.text.is_empty()).then(|| fault.text.clone());
+    let seen = told.into_iter().chain(early).join("; ");
+    row.extend([verdict.to_owned(), guarantee.to_owned(), text(&seen)]);
     row
 }
 
