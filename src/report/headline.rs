@@ -13,7 +13,7 @@ use crate::result::{ComparedCell, Kind};
 use itertools::Itertools;
 
 /// Lines of one cell of the table.
-const MOST: usize = 7;
+const MOST: usize = 12;
 /// The sharing of work is told at this many consumers.
 const CONSUMERS: f64 = 4.0;
 
@@ -32,7 +32,7 @@ pub fn lines(cells: &Cells<'_>, system: &str) -> Vec<String> {
         .collect();
     let many = each.len() > 1;
     let place = |label: &str| match label == system {
-        true if many => "defaults: ".to_owned(),
+        true if many => "plain: ".to_owned(),
         true => String::new(),
         false => format!("{}: ", variant(label, system)),
     };

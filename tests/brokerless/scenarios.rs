@@ -257,7 +257,8 @@ fn latency_at_half_capacity_is_measured_where_a_verdict_is_given() {
             assert_eq!(half.capacity_searches(label).len(), searches, "{profile}: {label}");
         }
     }
-    let swept = latency(Some("quick"), &[], &["load.rate=2k/s,half-capacity"], &["redis-lists"]).unwrap();
+    let swept =
+        latency(Some("quick"), &[], &["load.rate=2k/s,half-capacity"], &["redis-lists"]).unwrap();
     assert!(swept.cells()[1].awaits_rate() && !swept.cells()[0].awaits_rate());
 }
 

@@ -80,10 +80,8 @@ struct Pair<'a> {
 }
 
 pub fn judge(limits: &RatioLimits, inputs: &Inputs<'_>) -> Judgement {
-    let at_one_rate =
-        |cell: &&&ComparedCell| Point::read(&cell.cell).get("rate") != Some(HalfOf::Own.name());
     let (judged, own_rates): (Vec<_>, Vec<_>) =
-        inputs.judged.iter().copied().partition(|cell| at_one_rate(&cell));
+        inputs.judged.iter().copied().partition(|cell| at_one_rate(cell));
     let pairs = pairs_of(limits, &judged, inputs.runs);
     let mut findings = decide_all(&pairs, limits);
     let mut sentences = ratios_in_words(&pairs, limits);
@@ -168,6 +166,11 @@ impl Pair<'_> {
         };
         !self.floors.is_empty() && decide_one(self.ratio, opposite, even) != Ok(true)
     }
+}
+
+/// Whether all labels had the same rate there.
+fn at_one_rate(cell: &ComparedCell) -> bool {
+    Point::read(&cell.cell).get("rate") != Some(HalfOf::Own.name())
 }
 
 /// Between what a ratio is on both sides of the limit.

@@ -1,7 +1,7 @@
 //! What so many rounds can show, and how many would decide what is open: by the spread of these
 //! very ratios from round to round.
 
-use super::{Pair, RatioLimits, pairs_of};
+use super::{Pair, RatioLimits, at_one_rate, pairs_of};
 use crate::claims::finding::PRIMITIVES;
 use crate::result::{ComparedCell, RunInfo};
 use crate::stats::compare::{GeometricMean, Side};
@@ -30,7 +30,9 @@ impl RatioLimits {
         rounds: usize,
         margin: bool,
     ) -> Vec<Shows> {
-        let pairs = pairs_of(self, cells, runs);
+        let cells: Vec<&ComparedCell> =
+            cells.iter().copied().filter(|cell| at_one_rate(cell)).collect();
+        let pairs = pairs_of(self, &cells, runs);
         let of = |metric: &String| {
             let spread = spread(&pairs.iter().collect::<Vec<_>>(), metric)?;
             let beyond = self.design(rounds, margin).shows(spread)?;
@@ -44,13 +46,13 @@ impl RatioLimits {
         let every: Vec<&Pair<'_>> = all.iter().collect();
         let rounds = |pair: &&&Pair<'_>| {
             let spread = spread(&every, &pair.primitive.metric)?;
-            self.rounds(pair.fair()?, spread, pair.margin.is_some())
+            let ratio = pair.fair()?;
+            // Those that there are were too few, if only for a choice among several claims.
+            Some(self.rounds(ratio, spread, pair.margin.is_some())?.max(ratio.blocks() + 1))
         };
-        let open = open.iter().filter(|pair| pair.decision.is_err() && pair.barred.is_none());
-        let rounds: Option<Vec<usize>> = open.map(|pair| rounds(&pair)).collect();
-        match rounds.map(|all| all.into_iter().max()) {
-            Some(Some(rounds)) => format!("about {rounds} rounds would decide"),
-            Some(None) => "more rounds would decide".to_owned(),
+        let rounds: Option<Vec<usize>> = open.iter().map(|pair| rounds(&pair)).collect();
+        match rounds.and_then(|all| all.into_iter().max()) {
+            Some(rounds) => format!("about {rounds} rounds would decide"),
             None => format!("over {MOST_ROUNDS} rounds would decide"),
         }
     }
