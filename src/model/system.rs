@@ -120,7 +120,7 @@ impl System {
                 title: "Redis Streams",
                 software: Software::Redis,
                 store: MessageStore::PendingLog,
-                keys: &["maxlen", "consume.batch"],
+                keys: &["maxlen", "consume.batch", "wait"],
                 style: SystemStyle {
                     color: [0xD5, 0x5E, 0x00],
                     dash: &[9.0, 3.0],
@@ -132,7 +132,7 @@ impl System {
                 title: "Redis Lists",
                 software: Software::Redis,
                 store: MessageStore::Queue,
-                keys: &["consume.mode", "consume.batch"],
+                keys: &["consume.mode", "consume.batch", "wait"],
                 style: SystemStyle {
                     color: [0x00, 0x9E, 0x73],
                     dash: &[9.0, 3.0, 2.5, 3.0],

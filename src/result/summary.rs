@@ -165,6 +165,10 @@ pub struct Survives {
     pub process_kill: bool,
     pub power_loss: bool,
     pub node_loss: bool,
+    /// Without a consensus: a copy that lacks it may be the one that takes over. Absent where not
+    /// so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nearly: bool,
     pub copies: u16,
     /// The settings that decide it and the consumer's acknowledge policy, in words. Absent in
     /// `comparison.json`: there they stand with the run, once for each label.

@@ -29,6 +29,7 @@ fn survives(system: &str) -> Survives {
         process_kill: kept,
         power_loss: false,
         node_loss: false,
+        nearly: false,
         copies: 1,
         because: format!("settings of {system}"),
     }

@@ -142,7 +142,10 @@ pub fn survival(survives: &Survives) -> String {
     let promises = [
         (survives.process_kill, "process kill"),
         (survives.power_loss, "power loss"),
-        (survives.node_loss, "loss of a node"),
+        (
+            survives.node_loss,
+            if survives.nearly { "loss of a node, nearly" } else { "loss of a node" },
+        ),
     ];
     let kept: Vec<&str> =
         promises.iter().filter(|(kept, _)| *kept).map(|(_, name)| *name).collect();

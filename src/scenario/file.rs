@@ -8,7 +8,7 @@ use super::cell::PayloadKind;
 use super::experiment::Experiment;
 use super::fault::FaultKeys;
 use super::load::LoadKeys;
-use super::system::{ListMode, Reply};
+use super::system::{ListMode, Reply, WaitAof};
 use crate::model::{Codec, Guarantee, Latency, Measure, System};
 use crate::units::Bytes;
 use schemars::generate::SchemaSettings;
@@ -141,6 +141,13 @@ pub(super) struct Settings {
     /// Redis only: `off` publishes under `CLIENT REPLY OFF`, so that nothing is answered and
     /// nothing promised.
     pub reply: Option<Reply>,
+    /// Redis Streams and Lists with `nodes: 3` only: a message counts as acknowledged once so many
+    /// replicas have it in memory (WAIT); in doubt where they do not confirm it in time.
+    #[schemars(range(min = 1))]
+    pub wait: Option<u16>,
+    /// Likewise, once files have it on disk (WAITAOF, Redis 7.2 or newer): the primary's own where
+    /// `local` is 1, and those of so many `replicas`.
+    pub wait_aof: Option<WaitAof>,
     #[schemars(with = "Option<ConsumeKeys>")]
     pub consume: ConsumeKeys,
 }

@@ -9,6 +9,7 @@
 
 mod cell;
 mod check;
+mod copies_check;
 mod experiment;
 mod explain;
 mod fault;
@@ -35,5 +36,5 @@ pub use resolve::{Scenario, from_text, load, validate};
 pub use settings::wrong_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
 pub use source::names;
-pub use system::{ClientLibrary, Consume, ListMode, Reply, SystemConfig, Topic};
+pub use system::{ClientLibrary, Consume, ListMode, Reply, SystemConfig, Topic, WaitAof};
 pub use threshold::{Threshold, ThresholdResult};

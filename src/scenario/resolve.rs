@@ -3,6 +3,7 @@
 
 use super::cell::{Cell, DEFAULT_SEED, Message, default_primary};
 use super::check;
+use super::copies_check;
 use super::experiment::experiment_of;
 use super::explain::{flat, load_keys};
 use super::fault::FaultPlan;
@@ -194,6 +195,7 @@ fn cells_at(
     for (label, config) in &base.systems {
         check::cell(label, config, &load, &message)?;
         check::library(label, config, &load, experiment.as_ref())?;
+        copies_check::awaited(label, config, experiment.as_ref())?;
         fault_check::system(label, config, &faults)?;
     }
     check::figures(&base, &load)?;

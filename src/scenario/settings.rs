@@ -32,6 +32,13 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
         ["reply"] if kafka => {
             Err("`reply` belongs to Redis; for Kafka, `client: {acks: 0}` asks for no answer")
         }
+        ["wait" | "wait-aof", ..] if kafka => Err(
+            "it belongs to Redis; for Kafka, `client: {acks: all}` waits for the copies in sync, \
+             of which `topic.config.min.insync.replicas` says the least",
+        ),
+        ["wait" | "wait-aof", ..] if !system.has_key("wait") => {
+            Err("Pub/Sub keeps nothing that a replica could confirm")
+        }
         ["maxlen"] if !system.has_key("maxlen") => Err("only Redis Streams trims by `maxlen`"),
         ["consume", "mode"] if !system.has_key("consume.mode") => {
             Err("only Redis Lists has a choice of `consume.mode`")

@@ -37,6 +37,11 @@ pub struct SystemConfig {
     /// Redis Streams only: `MAXLEN ~` of every XADD, in entries; `None` never trims.
     pub maxlen: Option<u64>,
     pub reply: Reply,
+    /// Redis Streams and Lists only: replicas that must have a message in memory before it counts
+    /// as acknowledged (WAIT).
+    pub wait: Option<u16>,
+    /// Likewise, files that must have it on disk (WAITAOF).
+    pub wait_aof: Option<WaitAof>,
     pub consume: Consume,
 }
 
@@ -95,6 +100,17 @@ pub enum Reply {
     Off,
 }
 
+/// Whose append-only files must have a message on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct WaitAof {
+    /// 1: the primary's own; 0: not needed.
+    #[schemars(range(max = 1))]
+    pub local: u16,
+    /// Those of so many replicas.
+    pub replicas: u16,
+}
+
 /// What happens to a list element when a consumer takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -148,6 +164,8 @@ impl SystemConfig {
             keys: settings.keys.unwrap_or(1),
             maxlen: settings.maxlen.map_or(maxlen, |maxlen| maxlen.0),
             reply: settings.reply.unwrap_or(Reply::On),
+            wait: settings.wait,
+            wait_aof: settings.wait_aof,
             consume: Consume {
                 batch: consume.batch.unwrap_or(500),
                 mode: consume.mode.unwrap_or(ListMode::Pop),
@@ -160,6 +178,11 @@ impl SystemConfig {
         let name = self.client.get(ClientLibrary::KEY).map(String::as_str);
         let named = ClientLibrary::ALL.into_iter().find(|library| Some(library.name()) == name);
         named.unwrap_or(ClientLibrary::Direct)
+    }
+
+    /// Replicas that must confirm a message before it counts as acknowledged.
+    pub fn awaited_replicas(&self) -> u16 {
+        self.wait.or(self.wait_aof.map(|files| files.replicas)).unwrap_or(0)
     }
 
     /// Kafka's `acks` as the scenario sets it, under either of its names; `None` for Redis and at

@@ -288,6 +288,7 @@ fn survives(topic: &Entries, settings: &ClientSettings) -> Survives {
         process_kill,
         power_loss: acks != "0" && flush == Some(1) && process_kill,
         node_loss: acks == "all" && copies >= 3 && min_insync >= Some(2),
+        nearly: false,
         copies,
         because: format!(
             "acks={acks}: confirmed by {confirmed}, {synced}; replicas={}, min.insync.replicas={}, \

@@ -11,6 +11,7 @@ use super::redis_rs;
 use crate::access::Access;
 use crate::driver::DriverError;
 use crate::driver::redis::load::connection::Connection;
+use crate::driver::redis::load::copies::CopiesWait;
 use crate::driver::timeouts::{Backoff, request_timeout};
 use crate::model::System;
 use crate::result::Description;
@@ -55,6 +56,8 @@ const DECISIVE: &[&str] = &[
 
 /// The oldest major version that knows BLMPOP and the `entries-added` of XINFO STREAM.
 const OLDEST: u32 = 7;
+/// The oldest version that knows WAITAOF.
+const WAITAOF: (u32, u32) = (7, 2);
 
 /// A server as it describes itself.
 #[derive(Clone, Debug, Default)]
@@ -104,6 +107,21 @@ impl ServerInfo {
             let cause =
                 format!("{found} is too old: {OLDEST}.0 or newer is needed (BLMPOP, XINFO STREAM)");
             return Err(endpoint.refused("prepare", cause));
+        }
+        Ok(())
+    }
+
+    /// Refuses a server without WAITAOF.
+    pub fn check_for_waitaof(&self, endpoint: &Endpoint) -> Result<(), DriverError> {
+        let mut parts = self.compatible.split('.').map(|part| part.parse::<u32>().ok());
+        let version = parts.next().flatten().zip(parts.next().flatten());
+        if version.is_some_and(|version| version < WAITAOF) {
+            let (name, version) = (&self.name, &self.version);
+            let cause = format!(
+                "{name} {version} has no WAITAOF, which came with Redis 7.2: write `wait` for \
+                 copies in memory, or use a newer server"
+            );
+            return Err(endpoint.refused("`wait-aof`", cause));
         }
         Ok(())
     }
@@ -276,6 +294,11 @@ pub fn describe(
                 "reply",
                 if config.reply == Reply::Off { "off: CLIENT REPLY OFF" } else { "on" }.into(),
             ),
+            (
+                "copies",
+                CopiesWait::under(config, load)
+                    .map_or("not waited for".into(), |copies| copies.describe()),
+            ),
             ("consume", consume),
             ("retry", retry(cell, primitive)),
         ]),
@@ -346,6 +369,9 @@ mod tests {
         assert_eq!((valkey.name.as_str(), valkey.version.as_str()), ("Valkey", "9.1.2"));
         let endpoint = Endpoint::parse(System::RedisLists, "127.0.0.1:1").unwrap();
         assert!(redis.check(&endpoint).is_ok() && valkey.check(&endpoint).is_ok());
+        assert!(valkey.check_for_waitaof(&endpoint).is_ok());
+        let refused = redis.check_for_waitaof(&endpoint).unwrap_err().to_string();
+        assert!(refused.contains("7.0.15") && refused.contains("write `wait`"), "{refused}");
         let old = ServerInfo::parse("redis_version:6.2.14\r\n", BTreeMap::new());
         let refused = old.check(&endpoint).unwrap_err().to_string();
         assert!(refused.contains("6.2.14") && refused.contains("7.0 or newer"), "{refused}");

@@ -7,6 +7,7 @@ use super::control::{self, ServerInfo};
 use super::endpoint::Endpoint;
 use super::load::ConsumerPlace;
 use super::load::connection::Connection;
+use super::load::copies::CopiesWait;
 use super::load::publisher::{RedisPublisher, silence};
 use super::load::reconnect::Reconnect;
 use super::load::resilient::{ResilientPublisher, ResilientSubscriber, RetryRules, patiently};
@@ -144,6 +145,7 @@ impl RedisDriver {
             self.cell.load.batch,
             self.commands(),
             reply,
+            CopiesWait::under(&self.cell.config, &self.cell.load).as_ref(),
         )?))
     }
 
@@ -260,7 +262,11 @@ impl Driver for RedisDriver {
 
     fn prepare(&self) -> Result<(), DriverError> {
         let mut control = self.control(RETRY)?;
-        self.server(&mut control)?.check(&self.primary.endpoint)?;
+        let server = self.server(&mut control)?;
+        server.check(&self.primary.endpoint)?;
+        if self.cell.config.wait_aof.is_some() {
+            server.check_for_waitaof(&self.primary.endpoint)?;
+        }
         control.delete(&self.target.name, &self.every_key())?;
         let probed = self.probe();
         // The probe must not be counted, nor its consumer group be joined.
@@ -285,6 +291,7 @@ impl Driver for RedisDriver {
             connections,
             commands,
             rules,
+            CopiesWait::under(&self.cell.config, load).as_ref(),
         )?))
     }
 
@@ -298,6 +305,7 @@ impl Driver for RedisDriver {
             1,
             self.commands(),
             Reply::On,
+            CopiesWait::of(&self.cell.config, limit / 2).as_ref(),
         )?))
     }
 

@@ -1,7 +1,7 @@
 //! For fuzzing: replies cut into pieces and whole, and everything that walks them.
 
 use super::capability::large;
-use super::load::{lists, pubsub, streams};
+use super::load::{copies, lists, pubsub, streams};
 use crate::clock::Clock;
 use crate::wire::redis::{Malformed, Scanner};
 use redis::streams::{StreamAutoClaimReply, StreamPendingCountReply, StreamReadReply};
@@ -47,6 +47,7 @@ pub fn any(input: &[u8]) -> bool {
         assert!(bytes <= 2 * reply.len(), "nothing is handed out that did not come");
     }
     pubsub::fuzz(input);
+    copies::fuzz(input);
     large::fuzz(input);
     whole.is_ok_and(|whole| !whole.is_empty())
 }

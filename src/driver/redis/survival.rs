@@ -4,7 +4,7 @@
 use super::control::ServerInfo;
 use super::primitive::Primitive;
 use crate::result::Survives;
-use crate::scenario::{Cell, Reply};
+use crate::scenario::{Cell, Reply, SystemConfig};
 
 /// Survival class by Redis's documentation on persistence, of what the server tells: what it does
 /// not tell counts as the least. Snapshots (`save`) do not count: what was acknowledged since the
@@ -37,14 +37,41 @@ pub fn survives(cell: &Cell, primitive: &dyn Primitive, server: &ServerInfo) -> 
     // With replicas, a primary that was killed is replaced by one that may not have what only it
     // confirmed.
     let alone = server.alone == Some(true);
-    let (process_kill, power_loss) = (process_kill && alone, power_loss && alone);
+    let own_file = cell.config.wait_aof.is_some_and(|files| files.local > 0);
+    let replicas = cell.config.awaited_replicas();
+    if replicas > 0 {
+        let because = format!("{persistence}; {}; {consumer}", confirmed(&cell.config));
+        return Survives {
+            process_kill: true,
+            power_loss: own_file,
+            node_loss: true,
+            nearly: true,
+            copies: 1 + replicas,
+            because,
+        };
+    }
+    let (process_kill, power_loss) = (process_kill && alone, (power_loss || own_file) && alone);
     let copies = match server.alone {
         Some(true) => "",
         Some(false) => ", which its replicas follow later",
         None => "; replicas not told: taken as some",
     };
-    let because = format!("{persistence}; acknowledged by the primary alone{copies}; {consumer}");
-    Survives { process_kill, power_loss, node_loss: false, copies: 1, because }
+    let synced = if own_file { " once its file was synced (WAITAOF)" } else { "" };
+    let because =
+        format!("{persistence}; acknowledged by the primary alone{synced}{copies}; {consumer}");
+    Survives { process_kill, power_loss, copies: 1, because, ..Survives::default() }
+}
+
+/// By whom, where replicas must confirm: every acknowledgement is their word, whatever the server
+/// tells of them.
+fn confirmed(config: &SystemConfig) -> String {
+    let (name, place) =
+        if config.wait.is_some() { ("WAIT", "memory") } else { ("WAITAOF", "a file") };
+    format!(
+        "acknowledged once {name} counts {} replicas that have it in {place}; nearly: it is no \
+         consensus, and a replica without it may be the one that is promoted",
+        config.awaited_replicas()
+    )
 }
 
 #[cfg(test)]
@@ -53,6 +80,7 @@ mod tests {
     use super::super::tests::cell;
     use super::*;
     use crate::model::System;
+    use crate::scenario::WaitAof;
 
     #[test]
     fn survival_follows_from_what_the_server_tells() {
@@ -92,6 +120,34 @@ mod tests {
             assert!(!found.process_kill && !found.power_loss, "{found:?}");
             assert!(found.because.contains(words), "{found:?}");
         }
+    }
+
+    #[test]
+    fn what_replicas_confirmed_survives_their_primary_nearly() {
+        let of = |wait, wait_aof, info: &str| {
+            let mut cell = cell(System::RedisStreams);
+            (cell.config.wait, cell.config.wait_aof) = (wait, wait_aof);
+            let settings = [("appendonly".to_owned(), "yes".to_owned())].into();
+            let server = ServerInfo::parse(info, settings);
+            survives(&cell, primitive::of(&cell.config).unwrap(), &server)
+        };
+        const SET: &str = "role:master\r\nconnected_slaves:2\r\n";
+        let class = |found: &Survives| {
+            (found.process_kill, found.power_loss, found.node_loss, found.nearly, found.copies)
+        };
+        let waited = of(Some(1), None, SET);
+        assert_eq!(class(&waited), (true, false, true, true, 2));
+        assert!(waited.because.contains("WAIT counts 1 replicas"), "{waited:?}");
+        let synced = |local, replicas| of(None, Some(WaitAof { local, replicas }), SET);
+        assert_eq!(class(&synced(1, 2)), (true, true, true, true, 3));
+        assert_eq!(class(&synced(0, 1)), (true, false, true, true, 2));
+        assert_eq!(class(&synced(1, 0)), (false, false, false, false, 1), "who follows may lead");
+        let own = of(
+            None,
+            Some(WaitAof { local: 1, replicas: 0 }),
+            "role:master\r\nconnected_slaves:0\r\n",
+        );
+        assert_eq!(class(&own), (true, true, false, false, 1));
     }
 
     #[test]

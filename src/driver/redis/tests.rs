@@ -10,7 +10,7 @@ use crate::driver::{
     Routes, Submitted, Subscriber, Target,
 };
 use crate::model::System;
-use crate::scenario::{Cell, ListMode, Load, Message, Reply, SystemConfig};
+use crate::scenario::{Cell, ListMode, Load, Message, Reply, SystemConfig, WaitAof};
 use crate::units::{Bytes, Span};
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -282,6 +282,57 @@ fn error_replies_fail_their_message_and_are_counted() {
     assert_eq!(failures.values().sum::<u64>(), 2);
     assert!(failures.keys().any(|reason| reason.starts_with("OOM")), "{failures:?}");
     assert!(publisher.flush().is_err(), "a lost connection must go on saying so");
+}
+
+#[test]
+fn with_copies_waited_for_every_message_still_comes_once_and_in_order() {
+    for (system, wait, wait_aof) in [
+        (System::RedisStreams, Some(2), None),
+        (System::RedisLists, None, Some(WaitAof { local: 1, replicas: 1 })),
+    ] {
+        let mut cell = cell(system);
+        (cell.config.wait, cell.config.wait_aof) = (wait, wait_aof);
+        let (_reflector, driver) = once_and_in_order(&cell, 20_000);
+        assert!(driver.survives().node_loss && driver.survives().nearly);
+    }
+}
+
+/// Refusals are told at once; what was taken waits for its copies, and is in doubt without them.
+#[test]
+fn a_message_is_acknowledged_with_its_copies_and_in_doubt_without() {
+    let waits = std::sync::atomic::AtomicU32::new(1);
+    let server = Scripted::start(move |asked: &Asked| match asked.text() {
+        text if text.starts_with("WAIT 1 ") => {
+            reply(&format!(":{}\r\n", waits.fetch_sub(1, std::sync::atomic::Ordering::Relaxed)))
+        }
+        text if text.ends_with(" no") => reply("-OOM full\r\n"),
+        _ => Act::Store,
+    });
+    let mut cell = cell(System::RedisStreams);
+    (cell.config.keys, cell.config.wait) = (1, Some(1));
+    let target = target(vec![server.address.clone()]);
+    let clock = target.clock;
+    let driver = open(&cell, target).unwrap();
+    let mut publisher = driver.publisher(0).unwrap();
+    let mut turn = |payloads: &[&[u8]]| {
+        for (slot, payload) in (0..).zip(payloads) {
+            let message = Outgoing { slot, connection: 0, partition: 0, payload };
+            assert_eq!(publisher.submit(message).unwrap(), Submitted::Taken);
+        }
+        publisher.flush().unwrap();
+        let (mut ended, deadline) = (vec![], clock.now_ns() + 5 * SECOND);
+        while ended.len() < payloads.len() && clock.now_ns() < deadline {
+            publisher.wait(deadline, &mut ended).unwrap();
+        }
+        ended.sort_by_key(|end| end.slot);
+        (ended.iter().map(|end| end.outcome).collect::<Vec<_>>(), publisher.failures())
+    };
+    let (outcomes, failures) = turn(&[b"yes", b"no", b"yes"]);
+    assert_eq!(outcomes, [Outcome::Acked, Outcome::Failed, Outcome::Acked]);
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    let (outcomes, failures) = turn(&[b"yes", b"yes"]);
+    assert_eq!(outcomes, [Outcome::Indeterminate; 2]);
+    assert_eq!(failures["WAIT: 0 of 1 replicas within 4s"], 2, "{failures:?}");
 }
 
 #[test]

@@ -183,6 +183,14 @@ impl Shared {
             [b"INFO", ..] => b"$42\r\nredis_version:7.4.0\r\nserver_name:reflector\r\n",
             [b"CONFIG" | b"XRANGE" | b"LRANGE" | b"XINFO", ..] => b"*0\r\n",
             [b"XACK" | b"DEL", ..] => b":1\r\n",
+            [b"WAIT", copies, _] => {
+                write!(out, ":{}\r\n", number(copies))?;
+                b""
+            }
+            [b"WAITAOF", local, copies, _] => {
+                write!(out, "*2\r\n:{}\r\n:{}\r\n", number(local), number(copies))?;
+                b""
+            }
             [b"PING"] => b"+PONG\r\n",
             _ => b"+OK\r\n",
         };

@@ -1,6 +1,7 @@
 //! The way of the load through Redis: sockets, publishers and consumers, with nothing in between.
 
 pub mod connection;
+pub mod copies;
 pub mod epoll;
 pub mod lists;
 pub mod publisher;

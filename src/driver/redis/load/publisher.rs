@@ -6,11 +6,15 @@
 //! Nothing is retried and nothing reconnects: a lost connection ends its messages as indeterminate,
 //! and every later call says so.
 //!
+//! Where copies are waited for ([`CopiesWait`]), a message that was answered is done with the
+//! answer to the WAIT behind it.
+//!
 //! Under `CLIENT REPLY OFF` nothing comes back: a message is done once its last byte is with the
 //! kernel. The server says nothing of what it refuses, so the books of the consumers alone tell;
 //! that a connection ended shows as ever.
 
 use super::connection::Connection;
+use super::copies::{Confirmed, CopiesWait};
 use super::epoll::{Epoll, Ready};
 use crate::clock::Clock;
 use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
@@ -29,6 +33,9 @@ struct PipelinedConnection {
     /// Slots in the order in which their commands went into the buffer, each with the end of its
     /// command there, counted from the first byte of the connection.
     slots: VecDeque<(u32, u64)>,
+    /// Slots that were answered well, and whose copies are still to be confirmed.
+    confirming: Vec<u32>,
+    copies: Option<CopiesWait>,
     /// Bytes that went into the buffer so far.
     collected_bytes: u64,
     /// Commands collected since the last write.
@@ -61,11 +68,17 @@ impl RedisPublisher {
         batch: u32,
         commands: Vec<Vec<u8>>,
         reply: Reply,
+        copies: Option<&CopiesWait>,
     ) -> Result<Self, DriverError> {
         let epoll = Epoll::watching(&opened[0].endpoint, &opened)?;
-        let pipelined = |connection| {
-            let slots = VecDeque::new();
-            PipelinedConnection { connection, slots, collected_bytes: 0, collected: 0, lost: false }
+        let pipelined = |connection| PipelinedConnection {
+            connection,
+            slots: VecDeque::new(),
+            confirming: Vec::new(),
+            copies: copies.cloned(),
+            collected_bytes: 0,
+            collected: 0,
+            lost: false,
         };
         let connections = opened.into_iter().map(pipelined).collect();
         let (dirty, ready, failures) = (vec![], vec![], BTreeMap::new());
@@ -102,6 +115,7 @@ impl RedisPublisher {
                 // Also after a failed write: the server may have said why before it closed.
                 true => pipelined
                     .read(silent, ready.ended, &self.clock, &mut self.failures, completions)
+                    .and_then(|()| pipelined.cover())
                     .and(written),
                 false => written,
             };
@@ -122,6 +136,7 @@ impl RedisPublisher {
     /// read the end of stream.
     fn write_out(pipelined: &mut PipelinedConnection) {
         pipelined.collected = 0;
+        pipelined.ask_for_copies();
         // The error is not lost: the socket stays readable with it, and reading it ends the
         // connection properly.
         let _ = pipelined.connection.write();
@@ -152,6 +167,26 @@ pub fn publish_reply(input: &[u8]) -> Result<Option<PublishReply<'_>>, Malformed
     }
 }
 
+/// Ends messages as what their copies say: acknowledged, or in doubt for a reason.
+fn confirm(
+    slots: &mut Vec<u32>,
+    found: Confirmed,
+    at_ns: u64,
+    failures: &mut BTreeMap<String, u64>,
+    completions: &mut Vec<Completion>,
+) {
+    let outcome = match found {
+        Confirmed::Enough => Outcome::Acked,
+        Confirmed::TooFew(why) | Confirmed::Refused(why) => {
+            if !slots.is_empty() {
+                *failures.entry(why).or_default() += slots.len() as u64;
+            }
+            Outcome::Indeterminate
+        }
+    };
+    completions.extend(slots.drain(..).map(|slot| Completion { slot, outcome, at_ns }));
+}
+
 impl PipelinedConnection {
     /// Reads until the socket is empty (`to_the_end`: until it says that it has ended) and turns
     /// each reply into a completion.
@@ -174,7 +209,19 @@ impl PipelinedConnection {
             let at_ns = clock.now_ns();
             let mut used = 0;
             let parsed = loop {
-                let (refusal, length) = match publish_reply(&input.filled()[used..]) {
+                let rest = &input.filled()[used..];
+                if let Some(copies) = self.copies.as_mut().filter(|copies| copies.is_next()) {
+                    match copies.reply(rest) {
+                        Ok(Some((found, length))) => {
+                            used += length;
+                            confirm(&mut self.confirming, found, at_ns, failures, completions);
+                            continue;
+                        }
+                        Ok(None) => break Ok(()),
+                        Err(cause) => break Err(endpoint.malformed(cause)),
+                    }
+                }
+                let (refusal, length) = match publish_reply(rest) {
                     Ok(Some(found)) => found,
                     Ok(None) => break Ok(()),
                     Err(cause) => break Err(endpoint.malformed(cause)),
@@ -187,7 +234,12 @@ impl PipelinedConnection {
                 // An error with nothing in flight is the server's farewell; the end of the stream
                 // follows it.
                 if !silent && let Some((slot, _)) = self.slots.pop_front() {
-                    completions.push(Completion { slot, outcome, at_ns });
+                    let copies = self.copies.as_mut().map(CopiesWait::pass);
+                    if copies.is_some() && outcome == Outcome::Acked {
+                        self.confirming.push(slot);
+                    } else {
+                        completions.push(Completion { slot, outcome, at_ns });
+                    }
                 }
             };
             input.consume(used);
@@ -196,6 +248,23 @@ impl PipelinedConnection {
                 return Ok(());
             }
         }
+    }
+
+    /// Asks whether the copies have what was collected, or the next time does.
+    fn ask_for_copies(&mut self) {
+        if let Some(copies) = &mut self.copies {
+            let output = &mut self.connection.output.bytes;
+            copies.ask(output, self.slots.len(), self.confirming.len());
+        }
+    }
+
+    /// Asks again for what came while the last question was under way.
+    fn cover(&mut self) -> Result<(), DriverError> {
+        if self.copies.is_none() {
+            return Ok(());
+        }
+        self.ask_for_copies();
+        self.connection.write().map(drop)
     }
 
     /// Ends the messages whose last byte the kernel has taken.
@@ -214,15 +283,9 @@ impl PipelinedConnection {
         completions: &mut Vec<Completion>,
     ) {
         self.lost = true;
-        if !self.slots.is_empty() {
-            *failures.entry(error.to_string()).or_default() += self.slots.len() as u64;
-        }
-        let outcome = Outcome::Indeterminate;
-        completions.extend(self.slots.drain(..).map(|(slot, _)| Completion {
-            slot,
-            outcome,
-            at_ns,
-        }));
+        self.confirming.extend(self.slots.drain(..).map(|(slot, _)| slot));
+        let found = Confirmed::Refused(error.to_string());
+        confirm(&mut self.confirming, found, at_ns, failures, completions);
     }
 }
 

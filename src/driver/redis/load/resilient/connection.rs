@@ -9,27 +9,20 @@
 //! only messages of the same pipeline can overtake one another.
 
 use super::super::connection::Connection;
+use super::super::copies::{Confirmed, CopiesWait};
 use super::super::publisher::publish_reply;
-use super::super::reconnect::{Reconnect, Retries};
+use super::super::reconnect::Reconnect;
+use super::message::{DeliveryBooks, PendingMessage, end};
+use super::refusal::RefusalKind;
 use crate::clock::Clock;
 use crate::driver::redis::endpoint::reason;
 use crate::driver::timeouts::Backoff;
 use crate::driver::{Completion, DriverError, Outcome};
 use crate::wire::redis as resp;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// Unsent bytes of a connection from which on nothing more goes into its buffer.
 const UNSENT: usize = 1 << 20;
-
-/// What all connections of a publisher write into.
-#[derive(Default)]
-pub struct DeliveryBooks {
-    pub ended: Vec<Completion>,
-    pub failures: BTreeMap<String, u64>,
-    pub retries: Retries,
-    /// Buffers of messages that have ended.
-    pub spare: Vec<Vec<u8>>,
-}
 
 /// How a publisher treats its messages.
 #[derive(Clone, Copy, Debug)]
@@ -47,46 +40,6 @@ pub struct RetryRules {
     pub patience_ns: u64,
 }
 
-#[derive(Default)]
-struct PendingMessage {
-    /// `None` once it has ended while its answer is still to come.
-    slot: Option<u32>,
-    command: Vec<u8>,
-    deadline_ns: u64,
-    /// It may have been received by a server that did not say so.
-    doubtful: bool,
-    /// What the last server said that refused it.
-    refusal: Option<String>,
-    /// Where it begins and ends, counted from the first byte of its connection.
-    place: (u64, u64),
-}
-
-/// What an error reply means for its message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RefusalKind {
-    /// It was not executed, and will not be at this server for now:
-    /// another may be the primary by now.
-    Elsewhere,
-    /// It was not executed for want of something that may come back.
-    Later,
-    /// It never will be.
-    Never,
-}
-
-impl RefusalKind {
-    /// By the first word of an error reply. All of the retriable ones are rejected before the
-    /// command runs.
-    fn of(error: &[u8]) -> Self {
-        match error.split(|byte| *byte == b' ').next().unwrap_or_default() {
-            // A primary without its replicas may have been replaced
-            // while it could not hear of that.
-            b"LOADING" | b"READONLY" | b"MASTERDOWN" | b"NOREPLICAS" => Self::Elsewhere,
-            b"OOM" | b"MISCONF" | b"TRYAGAIN" | b"CLUSTERDOWN" | b"BUSY" => Self::Later,
-            _ => Self::Never,
-        }
-    }
-}
-
 pub struct ResilientConnection {
     rules: RetryRules,
     clock: Clock,
@@ -96,9 +49,14 @@ pub struct ResilientConnection {
     refused: VecDeque<PendingMessage>,
     /// Handed to the connection, in the order in which it will answer.
     written: VecDeque<PendingMessage>,
+    /// Answered well, before `written`; their copies are still to be confirmed.
+    confirming: VecDeque<PendingMessage>,
+    copies: Option<CopiesWait>,
     waiting: VecDeque<PendingMessage>,
     /// Whether one of the refused ones was refused because of the server.
     elsewhere: bool,
+    /// Too few copies answered: somebody else may be the primary, and is being looked for.
+    suspected: bool,
     /// A message was refused for now, and no other has ended since: one at a time asks whether it
     /// goes on. All that waits would keep busy a server that is in trouble.
     wary: bool,
@@ -118,6 +76,7 @@ impl ResilientConnection {
         clock: Clock,
         connection: Connection,
         reconnect: Reconnect<Connection>,
+        copies: Option<CopiesWait>,
     ) -> Self {
         Self {
             rules,
@@ -126,8 +85,11 @@ impl ResilientConnection {
             reconnect,
             refused: VecDeque::new(),
             written: VecDeque::new(),
+            confirming: VecDeque::new(),
+            copies,
             waiting: VecDeque::new(),
             elsewhere: false,
+            suspected: false,
             wary: false,
             rest_until_ns: 0,
             rests: Backoff::default(),
@@ -174,6 +136,11 @@ impl ResilientConnection {
                 message.place = (std::mem::replace(&mut self.collected_bytes, end), end);
                 self.written.push_back(message);
                 room -= 1;
+            }
+            if let Some(copies) = &mut self.copies {
+                let (unanswered, answered) = (self.written.len(), self.confirming.len());
+                let output = &mut connection.output.bytes;
+                self.collected_bytes += copies.ask(output, unanswered, answered) as u64;
             }
             if connection.output.unsent() == 0 {
                 return;
@@ -235,17 +202,31 @@ impl ResilientConnection {
             }
         }
         self.settle_refusals();
-        if was_wary && !self.wary {
+        if self.copies.is_some() || (was_wary && !self.wary) {
             self.write(books);
         }
     }
 
     /// Takes up every whole reply that is here.
     fn answers(&mut self, at_ns: u64, books: &mut DeliveryBooks) -> Result<(), String> {
-        let Some(connection) = &mut self.connection else { return Ok(()) };
         let mut used = 0;
         let result = loop {
-            let (refusal, length) = match publish_reply(&connection.input.filled()[used..]) {
+            let Some(connection) = &self.connection else { return Ok(()) };
+            let rest = &connection.input.filled()[used..];
+            if let Some(copies) = self.copies.as_mut().filter(|copies| copies.is_next()) {
+                match copies.reply(rest) {
+                    Ok(Some((found, length))) => {
+                        (used, self.heard_ns) = (used + length, at_ns);
+                        match self.confirm(found, at_ns, books) {
+                            Ok(()) => continue,
+                            Err(why) => break Err(why),
+                        }
+                    }
+                    Ok(None) => break Ok(()),
+                    Err(cause) => break Err(format!("unreadable reply: {cause}")),
+                }
+            }
+            let (refusal, length) = match publish_reply(rest) {
                 Ok(Some(found)) => found,
                 Ok(None) => break Ok(()),
                 Err(cause) => break Err(format!("unreadable reply: {cause}")),
@@ -262,12 +243,17 @@ impl ResilientConnection {
                 continue;
             };
             self.heard_ns = at_ns;
+            let copies = self.copies.as_mut().map(CopiesWait::pass);
             match error {
                 None => {
-                    self.reconnect.settled();
                     self.rests.reset();
                     self.wary = false;
-                    end(message, Outcome::Acked, at_ns, books);
+                    if copies.is_some() {
+                        self.confirming.push_back(message);
+                    } else {
+                        self.reconnect.settled();
+                        end(message, Outcome::Acked, at_ns, books);
+                    }
                 }
                 Some((RefusalKind::Never, words)) => {
                     self.wary = false;
@@ -286,14 +272,42 @@ impl ResilientConnection {
                 }
             }
         };
-        connection.input.consume(used);
+        if let Some(connection) = &mut self.connection {
+            connection.input.consume(used);
+        }
         result
+    }
+
+    /// What the copies say of all that was answered. An error: it may be the primary no more.
+    fn confirm(
+        &mut self,
+        found: Confirmed,
+        at_ns: u64,
+        books: &mut DeliveryBooks,
+    ) -> Result<(), String> {
+        match found {
+            Confirmed::Enough => {
+                self.reconnect.settled();
+                let confirmed = self.confirming.drain(..);
+                confirmed.for_each(|message| end(message, Outcome::Acked, at_ns, books));
+            }
+            Confirmed::TooFew(why) => {
+                *books.retries.entry(why.clone()).or_default() += self.confirming.len() as u64;
+                self.confirming.iter_mut().for_each(|message| message.doubtful = true);
+                // They are asked again, and so is who the primary is.
+                if !std::mem::replace(&mut self.suspected, true) {
+                    self.reconnect.begin(at_ns, why);
+                }
+            }
+            Confirmed::Refused(why) => return Err(why),
+        }
+        Ok(())
     }
 
     /// Once everything is answered: puts refused messages back to the front, to be sent again after
     /// a rest or to another server.
     fn settle_refusals(&mut self) {
-        if self.refused.is_empty() || !self.written.is_empty() {
+        if self.refused.is_empty() || !self.written.is_empty() || !self.confirming.is_empty() {
             return;
         }
         let words =
@@ -321,6 +335,8 @@ impl ResilientConnection {
     fn hang_up(&mut self, why: String) {
         self.connection = None;
         (self.collected_bytes, self.rest_until_ns, self.elsewhere) = (0, 0, false);
+        self.copies.iter_mut().for_each(CopiesWait::forget);
+        self.suspected = false;
         self.reconnect.begin(self.clock.now_ns(), why);
     }
 
@@ -328,8 +344,10 @@ impl ResilientConnection {
     /// and waits again where that is allowed.
     fn lose(&mut self, why: String, books: &mut DeliveryBooks) {
         let (written, at_ns) = (self.bytes_written(), self.clock.now_ns());
-        let (mut kept, mut again) = (VecDeque::with_capacity(self.written.len()), 0);
-        for mut message in std::mem::take(&mut self.written) {
+        let (mut kept, mut again) = (VecDeque::new(), 0);
+        let mut owed = std::mem::take(&mut self.confirming);
+        owed.append(&mut self.written);
+        for mut message in owed {
             let touched = message.place.0 < written;
             if touched && !self.rules.again && message.slot.is_some() {
                 *books.failures.entry(why.clone()).or_default() += 1;
@@ -353,13 +371,15 @@ impl ResilientConnection {
     pub fn look(&mut self, books: &mut DeliveryBooks) -> Option<&Connection> {
         let now_ns = self.clock.now_ns();
         self.expire(now_ns, books);
-        if self.connection.is_none() {
-            self.connection = Some(self.reconnect.poll(&self.clock, 0, &mut books.retries)?);
-            self.heard_ns = self.clock.now_ns();
-            return self.connection.as_ref();
+        if self.connection.is_none() || self.suspected {
+            let found = self.reconnect.poll(&self.clock, 0, &mut books.retries);
+            if let Some(made) = found {
+                return self.go_on(made, books);
+            }
+            self.connection.as_ref()?;
         }
-        if !self.written.is_empty() && now_ns > self.heard_ns.saturating_add(self.rules.patience_ns)
-        {
+        let owed = !self.written.is_empty() || !self.confirming.is_empty();
+        if owed && now_ns > self.heard_ns.saturating_add(self.rules.patience_ns) {
             self.lose(format!("no answer for {:.1} s", self.rules.patience_ns as f64 / 1e9), books);
         } else if self.rest_until_ns > 0 && now_ns >= self.rest_until_ns {
             self.rest_until_ns = 0;
@@ -370,9 +390,25 @@ impl ResilientConnection {
         None
     }
 
+    /// Goes on over a new connection, unless it leads to where the old one does, which works.
+    fn go_on(&mut self, made: Connection, books: &mut DeliveryBooks) -> Option<&Connection> {
+        let suspected = std::mem::take(&mut self.suspected);
+        if let Some(old) = self.connection.as_ref().filter(|_| suspected) {
+            if old.endpoint.address() == made.endpoint.address() {
+                return None;
+            }
+            let why = self.reconnect.why().to_owned();
+            self.lose(why, books);
+        }
+        self.connection = Some(made);
+        self.heard_ns = self.clock.now_ns();
+        self.connection.as_ref()
+    }
+
     /// Whether something happens soon that no socket tells.
     pub fn troubled(&self) -> bool {
-        self.connection.is_none() || self.rest_until_ns > 0 || !self.refused.is_empty()
+        let looks = self.connection.is_none() || self.suspected;
+        looks || self.rest_until_ns > 0 || !self.refused.is_empty()
     }
 
     fn expire(&mut self, now_ns: u64, books: &mut DeliveryBooks) {
@@ -395,7 +431,8 @@ impl ResilientConnection {
             *books.failures.entry(how).or_default() += 1;
             end(message, outcome, now_ns, books);
         }
-        for message in self.written.iter_mut().take_while(|message| message.deadline_ns <= now_ns) {
+        let owed = self.confirming.iter_mut().chain(&mut self.written);
+        for message in owed.take_while(|message| message.deadline_ns <= now_ns) {
             // Its answer may still come, and stays bound to it.
             if let Some(slot) = message.slot.take() {
                 *books.failures.entry("no answer by its deadline".into()).or_default() += 1;
@@ -407,12 +444,4 @@ impl ResilientConnection {
             }
         }
     }
-}
-
-/// Ends a message, unless its deadline did.
-fn end(message: PendingMessage, outcome: Outcome, at_ns: u64, books: &mut DeliveryBooks) {
-    if let Some(slot) = message.slot {
-        books.ended.push(Completion { slot, outcome, at_ns });
-    }
-    books.spare.push(message.command);
 }

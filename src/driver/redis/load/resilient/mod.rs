@@ -4,12 +4,16 @@
 //! [`ResilientPublisher`] tries again to have each message taken until `load.deadline` after its
 //! sending, over lost connections and fail-overs, as librdkafka does by itself. What was in doubt
 //! is sent again and may so be stored twice: at least once, which the books show as duplicates.
+//! Where too few copies confirmed it, they are asked again, and it is sent again only where another
+//! server is the primary by now.
 //! [`ResilientSubscriber`] goes on over a new connection. Nothing here blocks the pacing thread:
 //! connecting is [`super::reconnect`]'s, on threads of its own.
 //!
 //! Plain load does not come this way; it keeps the path without a copy ([`super::publisher`]).
 
 mod connection;
+mod message;
+mod refusal;
 mod subscriber;
 #[cfg(test)]
 pub mod testing;
@@ -20,6 +24,7 @@ pub use connection::RetryRules;
 pub use subscriber::ResilientSubscriber;
 
 use super::connection::Connection;
+use super::copies::CopiesWait;
 use super::epoll::{Epoll, Ready};
 use super::publisher::silence;
 use super::reconnect::Reconnect;
@@ -29,7 +34,8 @@ use crate::driver::redis::primary::Primary;
 use crate::driver::timeouts::Backoff;
 use crate::driver::{Completion, DriverError, Outgoing, Publisher, Submitted};
 use crate::wire::redis as resp;
-use connection::{DeliveryBooks, ResilientConnection};
+use connection::ResilientConnection;
+use message::DeliveryBooks;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -64,6 +70,7 @@ impl ResilientPublisher {
         connections: u16,
         commands: Vec<Vec<u8>>,
         rules: RetryRules,
+        copies: Option<&CopiesWait>,
     ) -> Result<Self, DriverError> {
         let lane = || {
             let whom = primary.clone();
@@ -73,6 +80,7 @@ impl ResilientPublisher {
                 clock,
                 patiently(SET_UP, &attempt)?,
                 Reconnect::new(attempt),
+                copies.cloned(),
             ))
         };
         let connections =

@@ -7,7 +7,7 @@ use super::*;
 use crate::driver::redis::tests::{cell, target};
 use crate::driver::{Completion, Driver, Outcome, Routes, Target, open};
 use crate::model::System;
-use crate::scenario::ListMode;
+use crate::scenario::{Cell, ListMode};
 use crate::units::Span;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -26,7 +26,16 @@ pub fn driver_of(
     deadline_ms: u64,
     mode: ListMode,
 ) -> (Box<dyn Driver>, Clock) {
-    let mut cell = cell(system);
+    of_cell(cell(system), addresses, routes, deadline_ms, mode)
+}
+
+fn of_cell(
+    mut cell: Cell,
+    addresses: Vec<String>,
+    routes: Routes,
+    deadline_ms: u64,
+    mode: ListMode,
+) -> (Box<dyn Driver>, Clock) {
     cell.load.deadline = Some(Span(deadline_ms * MS));
     (cell.load.connections, cell.load.in_flight) = (2, 32);
     (cell.config.keys, cell.config.consume.mode) = (1, mode);
@@ -111,6 +120,45 @@ fn what_a_broken_connection_leaves_in_doubt_is_sent_again_and_nothing_is_lost() 
     let again: u64 =
         retries.iter().filter(|(why, _)| !why.starts_with("connect")).map(|(_, count)| count).sum();
     assert!(again >= twice as u64, "{retries:?}");
+}
+
+/// A driver that waits for one replica, at a server whose WAIT number n is answered so.
+fn waiting(deadline_ms: u64, replicas: fn(usize) -> u32) -> (Scripted, Box<dyn Driver>, Clock) {
+    let waits = AtomicUsize::new(0);
+    let server = Scripted::start(move |asked: &Asked| match asked.is("WAIT") {
+        true => reply(&format!(":{}\r\n", replicas(waits.fetch_add(1, Relaxed)))),
+        false => Act::Store,
+    });
+    let mut cell = cell(System::RedisLists);
+    cell.config.wait = Some(1);
+    let (addresses, routes) = (vec![server.address.clone()], Routes::default());
+    let (driver, clock) = of_cell(cell, addresses, routes, deadline_ms, ListMode::Pop);
+    (server, driver, clock)
+}
+
+#[test]
+fn too_few_copies_are_asked_again_and_nothing_is_stored_twice() {
+    let (server, driver, clock) = waiting(10_000, |n| u32::from(n != 3 && n != 4));
+    let mut publisher = driver.publisher(0).unwrap();
+    all_acked(&publish(publisher.as_mut(), &clock, 600));
+    let stored = numbers(&server.stored());
+    whole_and_in_order(&stored, 600);
+    assert_eq!(stored.len(), 600, "the primary is who it was");
+    let retries = publisher.retries();
+    assert!(retries["WAIT: 0 of 1 replicas within 2.5s"] >= 2, "{retries:?}");
+    let waits = server.log().iter().filter(|(_, text)| text.starts_with("WAIT 1 2500")).count();
+    assert!(waits > 4 && waits < 600, "one a turn, not one a message: {waits}");
+}
+
+#[test]
+fn what_no_copy_ever_has_ends_in_doubt_at_its_deadline() {
+    let (server, driver, clock) = waiting(300, |_| 0);
+    let mut publisher = driver.publisher(0).unwrap();
+    let outcomes = publish(publisher.as_mut(), &clock, 20);
+    assert!(outcomes.iter().all(|end| *end == Outcome::Indeterminate), "{outcomes:?}");
+    let told = publisher.failures().into_keys().collect::<Vec<_>>().join("; ");
+    assert!(told.contains("by its deadline"), "{told}");
+    assert!(server.stored().len() >= 20, "the primary has them");
 }
 
 #[test]
