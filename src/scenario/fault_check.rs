@@ -287,17 +287,12 @@ fn unfit(
             let what = format!("{label} has one node: there is nobody to cut it off from");
             ("kind", what, "write `nodes: 3`, or `kind: net-refuse`")
         }
-        (FaultKind::NetPartition, _) if kafka => {
-            let what = "is Kafka: its nodes reach each other both ways, and what stands before one \
-                        of them cuts only the ways that lead to it";
-            ("kind", format!("{label} {what}"), "write `kind: pause`, or leave the label out")
-        }
         // A replica goes on to its primary by itself.
         (FaultKind::NetPartition, target)
-            if !matches!(target, FaultTarget::Leader | FaultTarget::Primary) =>
+            if !kafka && !matches!(target, FaultTarget::Leader | FaultTarget::Primary) =>
         {
-            let what = "only the primary can be cut off whole: the others come to it";
-            ("target", what.to_owned(), "write `target: primary`")
+            let what = "of Redis, only the primary can be cut off whole: the others come to it";
+            ("target", what.to_owned(), "write `target: leader`")
         }
         (FaultKind::MemFull, _) if kafka => {
             let what = format!("{label} is Kafka, which keeps its messages on disk");

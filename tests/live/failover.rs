@@ -6,6 +6,7 @@ use crate::support::harness::exe;
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Driver, Incoming, Outcome, Outgoing, Submitted};
 use brokerbench::environment::{Broker, Environment, Native, NodeAction};
+use brokerbench::fault::proxy::Condition;
 use brokerbench::scenario::{self, Cell, Overrides};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -128,12 +129,21 @@ fn through_a_kill(
     kill: impl Fn(&mut dyn Broker),
     start: impl Fn(&mut dyn Broker),
 ) -> (Seen, BTreeMap<u32, u32>, BTreeMap<u32, u32>) {
-    let cell = cell(systems);
+    through(&cell(systems), down, |broker, _| kill(broker), |broker| start(broker))
+}
+
+/// Likewise, where whom to disturb is asked of the system.
+fn through(
+    cell: &Cell,
+    down: Duration,
+    kill: impl Fn(&mut dyn Broker, &dyn Driver),
+    start: impl Fn(&mut dyn Broker),
+) -> (Seen, BTreeMap<u32, u32>, BTreeMap<u32, u32>) {
     let mut native = Native::new(exe());
     let mut broker = native.start(&cell.config).unwrap();
     let clock = Clock::start();
     let target = broker.target("live-failover", clock);
-    let driver = driver::open(&cell, target).unwrap();
+    let driver = driver::open(cell, target).unwrap();
     driver.prepare().unwrap();
     let (told, stop_consuming, last_delivered) =
         (Told::default(), AtomicBool::new(false), AtomicU32::new(0));
@@ -156,11 +166,11 @@ fn through_a_kill(
                 (delivered, subscriber.retries())
             }
         });
-        let (cell, driver, told) = (&cell, driver.as_ref(), &told);
+        let (driver, told) = (driver.as_ref(), &told);
         let loading = scope.spawn(move || load(cell, driver, clock, told));
         std::thread::sleep(Duration::from_secs(2));
         let killed_ns = clock.now_ns();
-        kill(broker.as_mut());
+        kill(broker.as_mut(), driver);
         told.down.store(true, Relaxed);
         std::thread::sleep(down);
         told.down.store(false, Relaxed);
@@ -334,6 +344,80 @@ fn sentinels_lead_the_clients_to_the_new_primary() {
             .count()
     };
     eprintln!("acknowledged and gone: {}, not delivered: {}", gone(&kept), gone(&delivered));
+}
+
+#[test]
+#[ignore = "needs a real redis-server"]
+fn what_a_replica_confirmed_outlives_its_primary() {
+    let act =
+        |deed| move |broker: &mut dyn Broker| broker.faultable().unwrap().act(0, deed).unwrap();
+    let (seen, delivered, kept) = through_a_kill(
+        "{system: redis-streams, nodes: 3, wait: 1, sentinel: {down-after-milliseconds: 1000}}",
+        Duration::from_secs(12),
+        act(NodeAction::Kill),
+        act(NodeAction::Start),
+    );
+    went_on_by_itself(&seen, Duration::from_millis(200));
+    nothing_acked_is_gone(&seen, &kept);
+    nothing_acked_is_gone(&seen, &delivered);
+}
+
+/// Links of a leader, cut: it keeps its clients, and the others elect another.
+fn cut_off(systems: &str, down: Duration) -> (Seen, BTreeMap<u32, u32>) {
+    let mut cell = cell(systems);
+    cell.config.proxied = true;
+    let cut = |broker: &mut dyn Broker, driver: &dyn Driver| {
+        let leader = driver.cluster().unwrap().leader(0).unwrap();
+        let faultable = broker.faultable().unwrap();
+        let index = faultable.nodes().iter().position(|node| node.advertised == leader).unwrap();
+        let links = faultable.links(index);
+        assert!(!links.is_empty());
+        for link in links {
+            link.apply(Condition::Stall).unwrap();
+        }
+    };
+    let heal = |broker: &mut dyn Broker| {
+        let faultable = broker.faultable().unwrap();
+        let links = (0..3).flat_map(|index| faultable.links(index));
+        links.for_each(|link| {
+            link.revert().unwrap();
+        });
+    };
+    let (seen, _, kept) = through(&cell, down, cut, heal);
+    (seen, kept)
+}
+
+fn acked_and_gone(seen: &Seen, found: &BTreeMap<u32, u32>) -> usize {
+    let acked = seen.outcomes.iter().filter(|(_, end)| **end == Outcome::Acked);
+    acked.filter(|(number, _)| !found.contains_key(number)).count()
+}
+
+/// Longer than Kafka takes to see that a node is gone (9 s).
+const CUT: Duration = Duration::from_secs(20);
+
+#[test]
+#[ignore = "needs Kafka"]
+fn a_leader_of_kafka_that_is_cut_off_acknowledges_alone_what_is_gone_later() {
+    let systems = "{system: kafka, nodes: 3, topic: {partitions: 1, replicas: 3}, \
+                   client: {acks: 1}}";
+    let (seen, kept) = cut_off(systems, CUT);
+    let gone = acked_and_gone(&seen, &kept);
+    eprintln!("acknowledged by the leader alone and gone: {gone}");
+    assert!(gone > 0);
+}
+
+#[test]
+#[ignore = "needs Kafka"]
+fn a_leader_of_kafka_that_is_cut_off_acknowledges_nothing_that_needs_copies() {
+    let systems = "{system: kafka, nodes: 3, client: {acks: all, enable.idempotence: true}, \
+                   topic: {partitions: 1, replicas: 3, config: {min.insync.replicas: 2}}}";
+    let (seen, kept) = cut_off(systems, CUT);
+    nothing_acked_is_gone(&seen, &kept);
+    // It hears that it has lost its followers only once it is told who leads now.
+    let [cut_ns, healed_ns] = seen.down_ns;
+    let gap = Duration::from_nanos(seen.longest_gap_ns());
+    assert!(gap > Duration::from_secs(1), "{gap:?} between {cut_ns} and {healed_ns}");
+    assert!(seen.count(Outcome::Acked) > ENOUGH as usize / 2);
 }
 
 #[test]

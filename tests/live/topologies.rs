@@ -5,7 +5,7 @@
 use crate::support::harness::{Harness, PART, exe};
 use brokerbench::clock::Clock;
 use brokerbench::driver::capability::ClusterView;
-use brokerbench::driver::{self, Driver};
+use brokerbench::driver::{self, Driver, Outcome, Outgoing};
 use brokerbench::environment::{Broker, Environment, Native, NodeAction, NodeRole, usage};
 use brokerbench::fault::proxy::Condition;
 use brokerbench::scenario::{self, Cell, Overrides};
@@ -256,7 +256,7 @@ fn partitions_with_one_copy_are_spread_and_go_with_their_node() {
 
 #[test]
 #[ignore = "needs real brokers"]
-fn clients_of_kafka_pass_through_the_proxies_and_its_nodes_do_not() {
+fn clients_of_kafka_and_its_nodes_pass_through_proxies_of_their_own() {
     let keys = "kafka: {nodes: 3, topic: {partitions: 3, replicas: 3}}";
     let cell = cell(keys, true);
     let mut native = Native::new(exe());
@@ -267,10 +267,10 @@ fn clients_of_kafka_pass_through_the_proxies_and_its_nodes_do_not() {
     let leader = cluster.leader(0).unwrap();
     assert!(broker.addresses().contains(&leader), "{leader}");
     for index in 0..3 {
-        assert!(
-            broker.faultable().unwrap().links(index).is_empty(),
-            "its nodes cannot be cut off each other"
-        );
+        let carried = broker.faultable().unwrap().links(index);
+        let carried = carried.iter().map(|link| link.counters().to_upstream).collect::<Vec<_>>();
+        assert_eq!(carried.len(), 8, "brokers and controllers, to two others and back");
+        assert!(carried.iter().filter(|bytes| **bytes > 0).count() >= 4, "{carried:?}");
         broker.faultable().unwrap().proxy(index).unwrap().apply(STALL).unwrap();
     }
     let leading = index_of(broker.as_mut(), &leader);
@@ -284,6 +284,55 @@ fn clients_of_kafka_pass_through_the_proxies_and_its_nodes_do_not() {
         broker.faultable().unwrap().proxy(index).unwrap().revert().unwrap();
     }
     within("clients are back", || driver.describe().map(drop).map_err(|error| error.to_string()));
+}
+
+/// Asks the primary for its copies, and says so where they do not answer.
+#[test]
+#[ignore = "needs real brokers"]
+fn a_message_is_in_doubt_while_no_replica_confirms_it() {
+    for (wait, failed) in [
+        ("wait: 1", "WAIT: 0 of 1 replicas within 4s"),
+        (
+            "broker: {appendonly: 'yes'}, wait-aof: {local: 1, replicas: 1}",
+            "WAITAOF: 1 of 1 own files and 0 of 1 replicas' files within 4s",
+        ),
+    ] {
+        let cell = cell(&format!("redis-streams: {{nodes: 3, {wait}}}"), false);
+        let mut native = Native::new(exe());
+        let mut broker = native.start(&cell.config).unwrap();
+        let clock = Clock::start();
+        let driver = driver::open(&cell, broker.target("live", clock)).unwrap();
+        driver.prepare().unwrap();
+        let class = driver.survives();
+        assert!(class.node_loss && class.nearly && class.copies == 2, "{class:?}");
+        let mut publisher = driver.publisher(0).unwrap();
+        let mut publish = || {
+            let message = Outgoing { slot: 0, connection: 0, partition: 0, payload: b"x" };
+            publisher.submit(message).unwrap();
+            publisher.flush().unwrap();
+            let (mut ended, deadline) = (vec![], clock.now_ns() + 20_000_000_000);
+            while ended.is_empty() && clock.now_ns() < deadline {
+                publisher.wait(deadline, &mut ended).unwrap();
+            }
+            (ended.first().map(|end| end.outcome), publisher.failures())
+        };
+        assert_eq!(publish().0, Some(Outcome::Acked), "{wait}");
+        let mut act = |deed| {
+            for replica in [1, 2] {
+                broker.faultable().unwrap().act(replica, deed).unwrap();
+            }
+        };
+        act(NodeAction::Pause);
+        let (outcome, failures) = publish();
+        assert_eq!(outcome, Some(Outcome::Indeterminate), "{wait}");
+        assert_eq!(failures.get(failed), Some(&1), "{failures:?}");
+        act(NodeAction::Resume);
+        within("a replica confirms", || match publish() {
+            (Some(Outcome::Acked), _) => Ok(()),
+            found => Err(format!("{found:?}")),
+        });
+        broker.stop().unwrap();
+    }
 }
 
 /// Not a test of its own: the part of the harness that is about to die.

@@ -87,7 +87,7 @@ impl Launcher<'_> {
     fn kafka(&self) -> Result<DockerBroker, EnvironmentError> {
         let spec = self.spec(Software::Kafka, "kafka", kafka::limit(self.config));
         DockerBroker::start(&spec, || {
-            let nodes = kafka::lay_out(self.config)?;
+            let nodes = kafka::lay_out(self.config, self.engine.network == Network::Host)?;
             // Those that no node needs are published nevertheless, and must be free too.
             let (mut free, _) = port::free::<3>()?;
             free.iter_mut().zip(&nodes).for_each(|(free, (_, node))| *free = node.client);
@@ -199,7 +199,7 @@ mod tests {
         let file: serde_json::Value = serde_saphyr::from_str(FILE).unwrap();
         for nodes in [1, 3] {
             let config = SystemConfig { nodes, ..SystemConfig::defaults(System::Kafka) };
-            for (_, node) in kafka::lay_out(&config).unwrap() {
+            for (_, node) in kafka::lay_out(&config, true).unwrap() {
                 let settings = node.settings(KAFKA_DATA, Ipv4Addr::LOCALHOST, &config);
                 let ours = kafka_environment(&settings, &config).unwrap();
                 let name =
@@ -221,7 +221,7 @@ mod tests {
         let mut config = SystemConfig::defaults(System::Kafka);
         config.broker.insert("num.io.threads".into(), "3".into());
         config.broker.insert("some.path".into(), "a\\b".into());
-        let (_, node) = kafka::lay_out(&config).unwrap().remove(0);
+        let (_, node) = kafka::lay_out(&config, true).unwrap().remove(0);
         let settings = node.settings(KAFKA_DATA, Ipv4Addr::UNSPECIFIED, &config);
         let environment = kafka_environment(&settings, &config).unwrap();
         assert_eq!(environment["KAFKA_NUM_IO_THREADS"], "3");

@@ -57,7 +57,7 @@ pub fn start(
     NativeBroker::start(&spec, || {
         let host = Processes::fresh(janitor, &spec.home, config.preloaded)?;
         let mut plans = Vec::new();
-        for (plan, node) in lay_out(config)? {
+        for (plan, node) in lay_out(config, true)? {
             let home = if config.nodes == 1 {
                 spec.home.clone()
             } else {

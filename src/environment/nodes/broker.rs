@@ -272,8 +272,8 @@ impl<K: NodeHost + 'static> Broker for NodesBroker<K> {
                 routes.sentinels.push(address);
                 continue;
             }
-            if let Some(peers) = &node.plan.proxies.peers {
-                routes.advertised.insert(peers.address().to_string(), advertised.clone());
+            if let Some(all) = node.plan.proxies.peers.iter().find(|way| way.from.is_none()) {
+                routes.advertised.insert(all.proxy.address().to_string(), advertised.clone());
             } else if advertised != address {
                 routes.advertised.insert(address.clone(), advertised.clone());
             }
@@ -430,11 +430,10 @@ impl<K: NodeHost> FaultableBroker for NodesBroker<K> {
     }
 
     fn links(&self, index: usize) -> Vec<&Proxy> {
-        self.nodes
-            .get(index)
-            .and_then(|node| node.plan.proxies.peers.as_ref())
-            .into_iter()
-            .collect()
+        let ways = self.nodes.iter().enumerate().flat_map(|(to, node)| {
+            node.plan.proxies.peers.iter().filter(move |way| to == index || way.from == Some(index))
+        });
+        ways.map(|way| &way.proxy).collect()
     }
 }
 

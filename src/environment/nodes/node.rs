@@ -59,8 +59,15 @@ pub trait Runner: Send {
 pub struct Proxies {
     /// For clients alone.
     pub clients: Option<Proxy>,
-    /// For whatever the other nodes send it.
-    pub peers: Option<Proxy>,
+    /// For whatever other nodes send it.
+    pub peers: Vec<PeerProxy>,
+}
+
+/// A way by which other nodes reach one.
+pub struct PeerProxy {
+    /// The index of the only node that goes it; `None` where all of the others do.
+    pub from: Option<usize>,
+    pub proxy: Proxy,
 }
 
 impl Proxies {
@@ -74,13 +81,20 @@ impl Proxies {
         if !proxied {
             return Ok((pinned.unwrap_or(free), Self::default()));
         }
-        Ok((free, Self { clients: Some(proxy(pinned, free)?), peers: None }))
+        Ok((free, Self { clients: Some(proxy(pinned, free)?), peers: Vec::new() }))
     }
 
-    /// A second way to the node, so that either can be cut alone.
-    pub fn add_for_peers(&mut self, port: u16) -> Result<(), EnvironmentError> {
-        self.peers = Some(proxy(None, port)?);
-        Ok(())
+    /// A way to the node besides the clients', for one of the others or for all, so that either can
+    /// be cut alone; where it begins.
+    pub fn add_for_peers(
+        &mut self,
+        from: Option<usize>,
+        port: u16,
+    ) -> Result<SocketAddr, EnvironmentError> {
+        let proxy = proxy(None, port)?;
+        let address = proxy.address();
+        self.peers.push(PeerProxy { from, proxy });
+        Ok(address)
     }
 }
 

@@ -60,10 +60,10 @@ pub fn lay_out(
     for (number, &free) in (1..=usize::from(config.nodes)).zip(&ports) {
         let pinned = pinned.filter(|_| number == 1);
         let (port, mut proxies) = Proxies::before(config.proxied, pinned, free)?;
-        if config.proxied && linked && !alone {
-            proxies.add_for_peers(port)?;
-        }
-        let announced = proxies.peers.as_ref().map(|proxy| proxy.address());
+        let announced = match config.proxied && linked && !alone {
+            true => Some(proxies.add_for_peers(None, port)?),
+            false => None,
+        };
         let primary = reached.first().copied();
         reached.push(announced.map_or(port, |address| address.port()));
         let alive = probe::redis();
@@ -235,7 +235,7 @@ mod tests {
             ..SystemConfig::defaults(System::RedisStreams)
         };
         let nodes = lay_out(&config, true).unwrap();
-        let peers = nodes[0].0.proxies.peers.as_ref().unwrap().address().port();
+        let peers = nodes[0].0.proxies.peers[0].proxy.address().port();
         let names: Vec<&str> = nodes.iter().map(|(plan, _)| plan.name.as_str()).collect();
         assert_eq!(names, ["node 1", "node 2", "node 3", "sentinel 1", "sentinel 2", "sentinel 3"]);
         let text = |at: usize| nodes[at].1.print(Path::new("/d"), Ipv4Addr::LOCALHOST, &config);
