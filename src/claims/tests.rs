@@ -472,14 +472,15 @@ fn a_node_lost_for_good_decides_and_others_stand_beside() {
         cell.id.system = if label.starts_with("kafka") { "kafka" } else { "redis-streams" }.into();
         cell.survives.copies = copies;
         let effect = Some(1_000_000_000);
-        let (kind, target) = ("kill".into(), "leader".into());
-        cell.faults = vec![Fault {
-            kind,
-            target,
+        let fault = |rpo| Fault {
+            kind: "kill".into(),
+            target: "leader".into(),
             took_effect_at_ns: effect,
             rpo_messages: Some(rpo),
             ..Fault::default()
-        }];
+        };
+        // As many as show that nothing is ever lost.
+        cell.faults = std::iter::once(rpo).chain([0; 28]).map(fault).collect();
         cell
     };
     let run = |scenario: &str, cells: &[CellSummary]| {
