@@ -400,6 +400,7 @@ impl ResilientConnection {
             let why = self.reconnect.why().to_owned();
             self.lose(why, books);
         }
+        Reconnect::<Connection>::count(&mut books.retries);
         self.connection = Some(made);
         self.heard_ns = self.clock.now_ns();
         self.connection.as_ref()

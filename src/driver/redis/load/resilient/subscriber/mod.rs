@@ -93,6 +93,7 @@ impl Subscriber for ResilientSubscriber {
                 else {
                     return Ok(());
                 };
+                Reconnect::<Connection>::count(&mut self.retries);
                 self.inner.resume(connection);
                 (self.connected, self.paid_ns, self.quiet_ns) =
                     (true, self.clock.now_ns(), self.clock.now_ns());
