@@ -86,7 +86,8 @@ pub trait Publisher: Send {
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {
     pub payload: &'a [u8],
-    /// Read when the consumer API yields the record, before decoding; ns since the run's epoch.
+    /// Read when the client has what it was sent, before any of it is decoded: one stamp for all
+    /// that one read brought; ns since the run's epoch.
     pub received_ns: u64,
 }
 

@@ -77,6 +77,7 @@ pub fn hand_out(
     clock: &Clock,
     sink: &mut dyn FnMut(Incoming<'_>),
 ) -> Result<(), Malformed> {
+    let received_ns = clock.now_ns();
     let mut reader = ReplyReader::new(reply);
     match reader.next()? {
         Token::Null => return Ok(()),
@@ -86,7 +87,7 @@ pub fn hand_out(
     reader.bulk()?;
     for _ in 0..reader.array()? {
         let payload = reader.bulk()?;
-        sink(Incoming { payload, received_ns: clock.now_ns() });
+        sink(Incoming { payload, received_ns });
     }
     Ok(())
 }
@@ -185,20 +186,21 @@ impl ReliableSubscriber {
         patience_ns: u64,
         sink: &mut dyn FnMut(Incoming<'_>),
     ) -> Result<u32, DriverError> {
-        let mut found = 0;
+        let (mut found, mut received_ns) = (0, self.place.clock.now_ns());
         while let Some(&due) = self.due.front() {
             let input = self.connection.input.filled();
             let token =
                 resp::token(input).map_err(|cause| self.connection.endpoint.malformed(cause))?;
             let Some((token, length)) = token else {
-                if self.connection.read_until(&self.place.clock, patience_ns)? {
-                    continue;
+                if !self.connection.read_until(&self.place.clock, patience_ns)? {
+                    break;
                 }
-                break;
+                received_ns = self.place.clock.now_ns();
+                continue;
             };
             match (due, token) {
                 (ListReply::Move, Token::Bulk(payload)) => {
-                    sink(Incoming { payload, received_ns: self.place.clock.now_ns() });
+                    sink(Incoming { payload, received_ns });
                     (found, self.unacknowledged) = (found + 1, true);
                     self.handed_out = self.handed_out.map(|count| count + 1);
                 }
@@ -230,9 +232,10 @@ impl ReliableSubscriber {
         }
         let (clock, known) = (&self.place.clock, self.known.unwrap_or(0) as usize);
         let found = self.connection.next(clock, patience_ns, |reply| {
+            let received_ns = clock.now_ns();
             let elements = bulks(reply)?;
             for payload in elements.iter().rev().skip(known) {
-                sink(Incoming { payload, received_ns: clock.now_ns() });
+                sink(Incoming { payload, received_ns });
             }
             Ok(elements.len() as u64)
         })?;
@@ -316,11 +319,17 @@ mod tests {
 
     #[test]
     fn elements_are_handed_out_in_order() {
-        let mut seen = vec![];
+        let (mut seen, mut stamps) = (vec![], vec![]);
         let reply = b"*2\r\n$1\r\nk\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n";
-        hand_out(reply, &Clock::start(), &mut |incoming| seen.push(incoming.payload.to_vec()))
-            .unwrap();
+        let mut sink = |incoming: Incoming<'_>| {
+            // What a consumer does with the first is no part of how long the second took.
+            std::thread::sleep(Duration::from_millis(1));
+            seen.push(incoming.payload.to_vec());
+            stamps.push(incoming.received_ns);
+        };
+        hand_out(reply, &Clock::start(), &mut sink).unwrap();
         assert_eq!(seen, [b"a".to_vec(), b"b".to_vec()]);
+        assert_eq!(stamps[0], stamps[1], "one read, one stamp");
         assert!(hand_out(b"*-1\r\n", &Clock::start(), &mut |_| ()).is_ok());
         assert!(hand_out(b"-ERR no\r\n", &Clock::start(), &mut |_| ()).is_err());
     }

@@ -80,14 +80,14 @@ impl Subscriber for PubSubSubscriber {
         sink: &mut dyn FnMut(Incoming<'_>),
     ) -> Result<(), DriverError> {
         loop {
-            let mut delivered = false;
+            let (mut delivered, received_ns) = (false, self.clock.now_ns());
             let (input, mut used) = (&mut self.connection.input, 0);
             while let Some((payload, length)) = push(&input.filled()[used..])
                 .map_err(|cause| self.connection.endpoint.malformed(cause))?
             {
                 used += length;
                 if let Some(payload) = payload {
-                    sink(Incoming { payload, received_ns: self.clock.now_ns() });
+                    sink(Incoming { payload, received_ns });
                     delivered = true;
                 }
             }

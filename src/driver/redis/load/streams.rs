@@ -139,6 +139,7 @@ fn hand_out(
     clock: &Clock,
     sink: &mut dyn FnMut(Incoming<'_>),
 ) -> Result<usize, Malformed> {
+    let received_ns = clock.now_ns();
     let mut reader = ReplyReader::new(reply);
     let mut entries = 0;
     let streams = match reader.next()? {
@@ -166,7 +167,7 @@ fn hand_out(
                 Token::Array(2) => {
                     reader.bulk()?;
                     let payload = reader.bulk()?;
-                    sink(Incoming { payload, received_ns: clock.now_ns() });
+                    sink(Incoming { payload, received_ns });
                 }
                 other => return Err(resp::unexpected("an entry of one field", other)),
             }

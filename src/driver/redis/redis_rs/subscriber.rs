@@ -98,8 +98,8 @@ impl<P: Pulling> Subscriber for LibraryConsumer<P> {
             }
             let limit = clock.until(self.place.patience(until_ns));
             let Some(reply) = self.answer(limit)? else { return Ok(()) };
-            let mut stamped =
-                |payload: &[u8]| sink(Incoming { payload, received_ns: clock.now_ns() });
+            let received_ns = clock.now_ns();
+            let mut stamped = |payload: &[u8]| sink(Incoming { payload, received_ns });
             if self.pulling.take(&self.place, reply, &mut stamped)
                 || clock.until(until_ns).is_zero()
             {
@@ -261,12 +261,13 @@ impl Subscriber for LibraryPubSub {
         let left = clock.until(until_ns);
         runtime.block_on(async {
             let Ok(mut next) = timeout(left, messages.next()).await else { return Ok(()) };
+            let received_ns = clock.now_ns();
             loop {
                 let message =
                     next.ok_or_else(|| endpoint.lost("the server closed the connection"))?;
                 unanswered.clear();
                 let payload = message.get_payload_bytes();
-                sink(Incoming { payload, received_ns: clock.now_ns() });
+                sink(Incoming { payload, received_ns });
                 // What the crate has read already; it reads no more before the next wait.
                 match messages.next().now_or_never() {
                     Some(more) => next = more,
