@@ -16,6 +16,7 @@ pub mod work;
 use crate::access::Access;
 use crate::model::{Software, System};
 use crate::scenario::Cell;
+use std::path::PathBuf;
 
 pub use capability::Reflector;
 pub use error::DriverError;
@@ -57,6 +58,33 @@ pub fn ping(software: Software, address: &str, access: &Access) -> Result<Vec<St
         Software::Redis => redis::ping(address, access).map(|()| Vec::new()),
         Software::Fake => Err("the fake broker has no address".into()),
     }
+}
+
+/// Where a broker says that it keeps its data, and by what one sees whether that is this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataFolder {
+    pub folder: PathBuf,
+    pub of: FolderOwner,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FolderOwner {
+    /// Its process id.
+    Process(u32),
+    /// The name of Kafka's cluster, which stands in a file of the folder.
+    Cluster(String),
+}
+
+/// `None` where the broker does not tell.
+pub fn data_folder(software: Software, address: &str, access: &Access) -> Option<DataFolder> {
+    let (folder, of) = match software {
+        Software::Kafka => kafka::data_folder(address, access)
+            .map(|(folder, cluster)| (folder, FolderOwner::Cluster(cluster))),
+        Software::Redis => redis::data_folder(address, access)
+            .map(|(folder, pid)| (folder, FolderOwner::Process(pid))),
+        Software::Fake => None,
+    }?;
+    Some(DataFolder { folder: folder.into(), of })
 }
 
 /// Starts the reflector for a system.

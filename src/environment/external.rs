@@ -8,10 +8,11 @@
 //! keeps the secrets.
 
 use super::watch::{Alarm, LivenessWatch};
-use super::{Broker, Environment, EnvironmentError};
+use super::{Broker, Environment, EnvironmentError, storage};
 use crate::access::{Access, AccessError, Reach, Targets};
 use crate::driver;
 use crate::model::Software;
+use crate::result::Storage;
 use crate::scenario::SystemConfig;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -28,11 +29,12 @@ pub struct External {
     targets: Targets,
     /// Settings that a scenario asks for and that nobody here can give.
     unset: BTreeSet<String>,
+    storage: Option<Storage>,
 }
 
 impl External {
     pub fn new(targets: Targets) -> Self {
-        Self { targets, unset: BTreeSet::new() }
+        Self { targets, unset: BTreeSet::new(), storage: None }
     }
 
     pub fn has(&self, software: Software) -> bool {
@@ -87,6 +89,7 @@ impl Environment for External {
         let software = config.system.software();
         let asker = Asker { software, reach: self.reach(software)? };
         asker.ask_all()?;
+        self.storage = asker.storage();
         let system = config.system;
         self.unset
             .extend(config.broker.iter().map(|(key, value)| format!("{key}={value} for {system}")));
@@ -95,6 +98,10 @@ impl Environment for External {
             asker,
             watch: LivenessWatch::new(AGAIN, move || again.ask_again()),
         }))
+    }
+
+    fn storage(&self) -> Option<Storage> {
+        self.storage.clone()
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -133,6 +140,13 @@ struct Asker {
 }
 
 impl Asker {
+    /// Under the data of the first broker, where it is one of this machine.
+    fn storage(&self) -> Option<Storage> {
+        let Reach { addresses, access } = &self.reach;
+        let address = addresses.first().filter(|_| !access.remote())?;
+        storage::of_running(&driver::data_folder(self.software, address, access)?)
+    }
+
     /// The addresses that the one at `address` sends clients to.
     fn ping(&self, address: &str) -> Result<Vec<String>, EnvironmentError> {
         let advertised =

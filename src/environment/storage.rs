@@ -1,13 +1,16 @@
 //! The file system under the data of brokers that we start, and what a synced append costs there.
 
 use super::program::read;
-use crate::result::{Storage, SyncCost};
+use crate::driver::{DataFolder, FolderOwner};
+use crate::result::{Storage, SyncCost, files};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const APPENDS: usize = 200;
 const BYTES: [u8; 4096] = [0x5a; 4096];
+/// Most bytes of Kafka's `meta.properties`, which is a few lines.
+const PROPERTIES: u64 = 64 << 10;
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// `None` where the kernel does not tell.
@@ -53,7 +56,28 @@ fn plain(word: &str) -> String {
     escapes.iter().fold(word.to_owned(), |word, (code, text)| word.replace(code, text))
 }
 
-fn sync_cost(folder: &Path) -> io::Result<SyncCost> {
+/// Under the data of a broker that ran already, where it tells the folder and the folder is one of
+/// this machine: the process that keeps it runs here, or its cluster's name stands in it. Nothing
+/// is written there.
+pub fn of_running(data: &DataFolder) -> Option<Storage> {
+    let DataFolder { folder, of } = data;
+    let here = match of {
+        FolderOwner::Process(pid) => {
+            let name = read(format!("/proc/{pid}/comm"))?;
+            ["redis", "valkey", "keydb"].iter().any(|known| name.starts_with(known))
+        }
+        FolderOwner::Cluster(cluster) => {
+            let told = files::read_within(&folder.join("meta.properties"), PROPERTIES).ok()?;
+            let own = format!("cluster.id={cluster}");
+            let told = String::from_utf8_lossy(&told);
+            !cluster.is_empty() && told.lines().any(|line| line.trim() == own)
+        }
+    };
+    storage(folder).filter(|_| here)
+}
+
+/// Of appends to a file of no name, which is gone afterwards.
+pub fn sync_cost(folder: &Path) -> io::Result<SyncCost> {
     let mut file = tempfile::tempfile_in(folder)?;
     let begun = Instant::now();
     let mut times = Vec::with_capacity(APPENDS);
@@ -91,6 +115,21 @@ mod tests {
         assert_eq!(of("/tmp/a disk/kafka").device, "/dev/sda1");
         assert_eq!(of("/layers/x").options, "rw,index=off");
         assert_eq!(mounted("nonsense\n", Path::new("/")), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_of_this_machine_shows_whose_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |of: FolderOwner| of_running(&DataFolder { folder: folder.path().into(), of });
+        let cluster = || FolderOwner::Cluster("abc".into());
+        assert_eq!(of(cluster()), None, "a folder of the same name");
+        std::fs::write(folder.path().join("meta.properties"), "version=1\ncluster.id=abc\n")
+            .unwrap();
+        assert!(of(cluster()).is_some());
+        assert_eq!(of(FolderOwner::Cluster("ab".into())), None, "another cluster's");
+        assert_eq!(of(FolderOwner::Cluster(String::new())), None);
+        assert_eq!(of(FolderOwner::Process(std::process::id())), None, "not a Redis");
     }
 
     #[cfg(target_os = "linux")]

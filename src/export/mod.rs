@@ -2,6 +2,7 @@
 
 pub mod hgrm;
 
+use crate::record::new_histogram;
 use crate::result::{ResultError, RunFolder};
 
 /// Writes `export/<label>/<cell>/block-N/<metric>.hgrm` for every cell of a run, in milliseconds;
@@ -10,9 +11,21 @@ pub fn write_hgrm(folder: &RunFolder) -> Result<Vec<String>, ResultError> {
     let manifest = folder.read_manifest()?;
     let mut written = Vec::new();
     for cell in folder.read_cells(&manifest)? {
-        for (metric, histogram) in cell.histograms()? {
+        let mut histograms = cell.histograms()?;
+        for (metric, censored) in &cell.record.censored {
+            // As if each had ended when nobody waited any longer: it did not before.
+            let histogram = histograms.entry(*metric).or_insert_with(new_histogram);
+            histogram.saturating_record_n(censored.at_least_ns, censored.count);
+        }
+        for (metric, histogram) in histograms {
             let path = format!("export/{}/{}.hgrm", cell.place(), metric.name());
-            folder.write(&path, hgrm::encode(&histogram, 1e6).as_bytes())?;
+            let censored = cell.record.censored(metric);
+            let mut text = hgrm::encode(&histogram, 1e6);
+            if censored.count > 0 {
+                let ms = censored.at_least_ns as f64 / 1e6;
+                text += &format!("#[Censored = {}, at least {ms:.3} each]\n", censored.count);
+            }
+            folder.write(&path, text.as_bytes())?;
             written.push(path);
         }
     }
@@ -21,7 +34,9 @@ pub fn write_hgrm(folder: &RunFolder) -> Result<Vec<String>, ResultError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::result::testing::latency_run;
+    use crate::model::Latency;
+    use crate::result::Censored;
+    use crate::result::testing::{cell, latency_run, manifest};
 
     #[test]
     fn every_distribution_of_a_run_is_written() {
@@ -34,5 +49,26 @@ mod tests {
             "{written:?}"
         );
         assert!(written.iter().all(|path| folder.path().join(path).is_file()));
+    }
+
+    #[test]
+    fn what_has_no_time_of_its_own_stands_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = crate::result::RunFolder::create(dir.path(), "latency").unwrap();
+        folder.write_manifest(&manifest(&folder, "latency", 1)).unwrap();
+        let mut output = cell("kafka", "base", 1);
+        let recorded = output.merged(Latency::Publish).len();
+        let censored = Censored { count: 5 * recorded, at_least_ns: 9_000_000_000 };
+        output.record.censored.insert(Latency::Publish, censored);
+        folder.write_cell(&output).unwrap();
+        super::write_hgrm(&folder).unwrap();
+        let path = folder.path().join("export/kafka/base/block-1/publish.hgrm");
+        let text = std::fs::read_to_string(path).unwrap();
+        let share = |line: &&str| line.split_whitespace().nth(1)?.parse::<f64>().ok();
+        let beyond = |line: &&str| !line.starts_with('#') && share(line).is_some_and(|at| at > 0.5);
+        let median = text.lines().find(beyond).unwrap();
+        assert!(median.trim_start().starts_with("900"), "of all that were due: {median}");
+        assert!(text.contains(&format!("Total count    = {:>12}]", 6 * recorded)), "{text}");
+        assert!(text.contains(&format!("#[Censored = {}, at least 9000.000 each]", 5 * recorded)));
     }
 }

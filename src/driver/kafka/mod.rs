@@ -15,6 +15,6 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use crate::wire::kafka::link::ping;
+pub use crate::wire::kafka::link::{data_folder, ping};
 pub use capability::reflector::start as reflector;
 pub use driver::{client_version, open};

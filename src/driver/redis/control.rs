@@ -227,6 +227,16 @@ pub fn ping(address: &str, access: &Access) -> Result<(), String> {
     }
 }
 
+/// Where the server keeps its data, and its process id; `None` where it does not tell.
+pub fn data_folder(address: &str, access: &Access) -> Option<(String, u32)> {
+    let endpoint = Endpoint::parse(System::RedisStreams, address).ok()?.through(access);
+    let mut control = Connection::open(&endpoint).ok()?;
+    let folder = control.map(&["CONFIG", "GET", "dir"]).ok()?.remove("dir")?;
+    let info = control.text(&["INFO", "server"]).ok()?;
+    let pid = info.lines().find_map(|line| line.strip_prefix("process_id:"))?;
+    Some((folder, pid.trim().parse().ok()?))
+}
+
 const TLS_THERE: &str = "it speaks TLS there; write rediss://, or name its plain port";
 
 /// Whatever bytes a server keeps in a setting: shown, not judged.

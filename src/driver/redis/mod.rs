@@ -21,7 +21,7 @@ mod tests;
 
 pub use capability::cluster::{redis_linked, redis_pings, sentinel_content};
 pub use capability::reflector::start as reflector;
-pub use control::{client_version, ping};
+pub use control::{client_version, data_folder, ping};
 pub use driver::open;
 
 use std::time::Duration;

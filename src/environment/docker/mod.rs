@@ -205,6 +205,12 @@ impl Environment for Docker {
             let data = if software == Software::Kafka { KAFKA_DATA } else { REDIS_DATA };
             let mounts = broker.first_mounts();
             self.storage = mounts.and_then(|mounts| storage::mounted(&mounts, Path::new(data)));
+            // Through the process, where we may look into it; a container need not have a tool.
+            let seen = broker.pids().first().map(|pid| format!("/proc/{pid}/root{data}"));
+            let cost = seen.and_then(|seen| storage::sync_cost(Path::new(&seen)).ok());
+            if let Some(storage) = &mut self.storage {
+                storage.fdatasync = cost;
+            }
         }
         Ok(Box::new(broker))
     }

@@ -11,14 +11,28 @@ use kafka_protocol::messages::ApiKey;
 /// The first version of Metadata that tells a leader's epoch.
 pub const METADATA: Api = (ApiKey::Metadata, 7);
 pub const QUORUM: Api = (ApiKey::DescribeQuorum, 0);
+pub const LOG_DIRS: Api = (ApiKey::DescribeLogDirs, 1);
 /// The first version after which tokens go in requests of their own.
 pub const SASL_HANDSHAKE: Api = (ApiKey::SaslHandshake, 1);
 pub const SASL_AUTHENTICATE: Api = (ApiKey::SaslAuthenticate, 1);
+
+/// The body of a DescribeLogDirs response about no topic: the first folder that a node keeps.
+pub fn log_dir(mut answer: Fields<'_>) -> Walked<Option<String>> {
+    answer.i32()?; // Throttled for.
+    if answer.count()? == 0 {
+        return Ok(None);
+    }
+    let error = answer.i16()?;
+    let folder = answer.text()?;
+    Ok(Some(folder).filter(|_| error == 0))
+}
 
 /// The cluster and one topic as one node tells them.
 pub struct View {
     /// Every broker that is registered and let in, and where clients find it.
     pub brokers: Vec<(i32, String)>,
+    /// The name that the cluster gave itself.
+    pub cluster: String,
     /// Of the topic; `None` where the answer has no topic.
     error: Option<i16>,
     partitions: Vec<Partition>,
@@ -45,14 +59,19 @@ impl View {
     /// The body of a Metadata response, as far as its first topic.
     pub fn read(mut answer: Fields<'_>) -> Walked<Self> {
         answer.i32()?; // Throttled for.
-        let mut view = Self { brokers: Vec::new(), error: None, partitions: Vec::new() };
+        let mut view = Self {
+            brokers: Vec::new(),
+            cluster: String::new(),
+            error: None,
+            partitions: Vec::new(),
+        };
         for _ in 0..answer.count()? {
             let (id, host, port) = (answer.i32()?, answer.text()?, answer.i32()?);
             answer.text()?; // Its rack.
             let host = if host.contains(':') { format!("[{host}]") } else { host };
             view.brokers.push((id, format!("{host}:{port}")));
         }
-        answer.text()?; // The cluster's name.
+        view.cluster = answer.text()?;
         answer.i32()?; // Whom the clients are to take for the controller.
         if answer.count()? == 0 {
             return Ok(view);

@@ -5,13 +5,16 @@
 //! what it says is not trusted ([`super::answers`]).
 
 use super::answers::{
-    METADATA, SASL_AUTHENTICATE, SASL_HANDSHAKE, View, authenticated, handshake, unreadable,
+    LOG_DIRS, METADATA, SASL_AUTHENTICATE, SASL_HANDSHAKE, View, authenticated, handshake, log_dir,
+    unreadable,
 };
 use super::frame::{self, Api, Fields};
 use super::sasl::{self, Scram};
 use crate::access::{Access, Login, Mechanism, Stream};
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::{MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest};
+use kafka_protocol::messages::{
+    DescribeLogDirsRequest, MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
+};
 use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -163,6 +166,19 @@ pub fn ping(address: &str, access: &Access) -> Result<Vec<String>, String> {
         )),
     };
     view.brokers.into_iter().map(|(_, address)| plain(address)).collect()
+}
+
+/// Where the node at `address` keeps its data, and the name of its cluster; `None` where it does
+/// not tell.
+pub fn data_folder(address: &str, access: &Access) -> Option<(String, String)> {
+    let mut link = Link::open(address, access, PING).ok()?;
+    let nodes = MetadataRequest::default()
+        .with_topics(Some(Vec::new()))
+        .with_allow_auto_topic_creation(false);
+    let cluster = View::read(Fields(&link.ask(METADATA, &nodes).ok()?)).ok()?.cluster;
+    let request = DescribeLogDirsRequest::default().with_topics(Some(Vec::new()));
+    let folder = log_dir(Fields(&link.ask(LOG_DIRS, &request).ok()?)).ok()??;
+    Some((folder, cluster))
 }
 
 /// Words of a broker as they may go to a terminal.
