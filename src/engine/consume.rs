@@ -8,6 +8,7 @@ use super::control::{Context, Control};
 use super::deliveries::Deliveries;
 use super::probe::RECOVERY_PROBE;
 use super::sender::sharpen_timer;
+use super::thread_cpu::ThreadCpu;
 use super::totals::Totals;
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
@@ -25,6 +26,8 @@ pub struct ConsumerReport {
     pub retries: BTreeMap<String, u64>,
     /// When each partition brought nothing new; empty unless recovery from faults is to be judged.
     pub gaps: Vec<Silences>,
+    /// CPU time of the thread.
+    pub cpu: ThreadCpu,
     pub error: Option<DriverError>,
 }
 
@@ -176,7 +179,9 @@ pub fn consume(
 impl Consumer<'_> {
     fn batch(&mut self, subscriber: &mut dyn Subscriber) -> Result<(), DriverError> {
         let now = self.clock.now_ns();
-        self.recorder.tick(now);
+        if self.recorder.tick(now) {
+            self.report.cpu.note(now);
+        }
         self.first = 0;
         self.work.done_ns = None;
         let received = subscriber.receive(now + WAIT_NS, &mut |message| self.take(&message));

@@ -35,6 +35,8 @@ pub struct Control {
     pub sent: AtomicU64,
     /// Acknowledged or replied to.
     pub answered: AtomicU64,
+    /// Refused, or given up without an answer: no consumer is expected to get them.
+    pub failed: AtomicU64,
     /// First deliveries, by subscription.
     pub consumed: Vec<AtomicU64>,
     pub consumers: Consumers,
@@ -50,6 +52,7 @@ impl Control {
             stop_consuming: AtomicBool::new(false),
             sent: AtomicU64::new(0),
             answered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             consumed: (0..subscriptions).map(|_| AtomicU64::new(0)).collect(),
             consumers: Consumers::default(),
         }
@@ -101,6 +104,12 @@ impl Control {
         self.stop_consuming.load(Relaxed)
     }
 
+    /// Messages that were published and that consumers have still to get.
+    pub fn waiting(&self) -> u64 {
+        let gone = self.failed.load(Relaxed) + self.least_consumed();
+        self.sent.load(Relaxed).saturating_sub(gone)
+    }
+
     /// First deliveries of the slowest subscription.
     pub fn least_consumed(&self) -> u64 {
         self.consumed.iter().map(|count| count.load(Relaxed)).min().unwrap_or(0)
@@ -133,6 +142,17 @@ mod tests {
         control.open_window(10, 20);
         assert!(control.is_warm_up(9) && !control.is_warm_up(10));
         assert!(control.in_window(10) && control.in_window(19) && !control.in_window(20));
+    }
+
+    #[test]
+    fn what_was_refused_waits_for_no_consumer() {
+        let control = Control::new(1);
+        control.sent.store(10, Relaxed);
+        control.failed.store(7, Relaxed);
+        control.consumed[0].store(2, Relaxed);
+        assert_eq!(control.waiting(), 1);
+        control.consumed[0].store(5, Relaxed);
+        assert_eq!(control.waiting(), 0, "one of them arrived all the same");
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod sender;
 mod spawn;
 #[cfg(test)]
 mod tests;
+mod thread_cpu;
 mod totals;
 
 pub use cell_run::{CellRun, CellRunError, Observer, Phase, Progress};

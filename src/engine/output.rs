@@ -13,7 +13,7 @@ use super::publish::ProducerReport;
 use super::recovery::{FaultObservations, snapshots};
 use super::totals::Totals;
 use crate::driver::DriverError;
-use crate::model::{Latency, Statistic, metric};
+use crate::model::{Latency, MessageStore, Statistic, metric};
 use crate::record::{AuditBook, Books, Consumed, Counted, PerSecond, SECOND_NS, Timings};
 use crate::result::{
     CellOutput, CellRecord, Censored, Counts, Description, Distribution, Fault, Observation,
@@ -77,7 +77,7 @@ pub fn output(
         subscriptions_counts: (0..books.consumed.len())
             .map(|index| counts(&books.balance(index)))
             .collect(),
-        resources: resources(spent.as_ref(), totals.window_sent, evidence.pacer_busy_share),
+        resources: resources(spent.as_ref(), totals.window_sent, evidence.busiest_share),
         gates,
         // The generator's own lag is part of every latency that counts from the plan: the least
         // floor there is.
@@ -108,7 +108,7 @@ struct Collected {
     books: Books,
     totals: Totals,
     own_lag: Timings,
-    /// Of each producer.
+    /// Of each producer's and each consumer's thread.
     cpu: Vec<PerSecond>,
     seen: FaultObservations,
     failures: BTreeMap<String, u64>,
@@ -127,8 +127,14 @@ impl Collected {
         telemetry: &Telemetry,
     ) -> Self {
         let (load, acknowledges) = (&of.cell.load, of.driver.acknowledges());
+        let kept = of.cell.config.system.store() != MessageStore::Nothing;
         let mut all = Self {
-            books: Books { audit, acknowledges, ..Books::default() },
+            books: Books {
+                unaudited: audit.is_none() && kept,
+                audit,
+                acknowledges,
+                ..Books::default()
+            },
             error: reports.error,
             deadlines: Deadlines::of_consumers(reports.collected_ns),
             ..Self::default()
@@ -145,7 +151,7 @@ impl Collected {
             self.totals.add(&report.totals);
             // Equal bounds: adding cannot fail.
             let _ = self.own_lag.add(&*report.own_lag);
-            self.cpu.push(report.cpu);
+            self.cpu.push(report.cpu.by_second);
             self.deadlines.producer(report.waited);
             for (reason, count) in report.failures {
                 *self.failures.entry(reason).or_default() += count;
@@ -163,6 +169,7 @@ impl Collected {
             let mut all = Consumed::default();
             for report in reports.by_ref().take(usize::from(load.consumers).max(1)) {
                 self.seen.add_consumer(subscription, report.gaps);
+                self.cpu.push(report.cpu.by_second);
                 self.totals.add(&report.totals);
                 self.again("consume", report.retries);
                 self.note(report.error);
@@ -197,7 +204,7 @@ impl Collected {
         self.error = self.error.take().or_else(|| error.map(|error| error.to_string()));
     }
 
-    /// Share of the seconds `first..last` that the busiest pacing thread ran.
+    /// Share of the seconds `first..last` that the busiest thread of the load ran.
     fn busiest(&self, first: u64, last: u64) -> f64 {
         let window_ns = (last.saturating_sub(first) * SECOND_NS).max(1) as f64;
         self.cpu.iter().map(|cpu| within(cpu, first, last) as f64).fold(0.0, f64::max) / window_ns
@@ -269,7 +276,7 @@ fn evidence(
         subscriptions: u64::from(cell.load.subscriptions),
         backlog: (backlog_at(first), backlog_at(last)),
         lag,
-        pacer_busy_share: (last > first).then(|| collected.busiest(first, last)),
+        busiest_share: (last > first).then(|| collected.busiest(first, last)),
         steal_share: spent.map(|spent| spent.steal_share),
         seconds: telemetry.seconds(settling_timer(cell), first, last),
         before: match telemetry.settled {
@@ -289,32 +296,31 @@ fn evidence(
     }
 }
 
-fn resources(spent: Option<&Spent>, sent: u64, pacer_busy_share: Option<f64>) -> Resources {
+fn resources(spent: Option<&Spent>, sent: u64, busiest_share: Option<f64>) -> Resources {
     let Some(spent) = spent else { return Resources::default() };
     let messages = sent.max(1) as f64;
     // Of a broker whose processes cannot be seen there is no figure, and none is not 0.
     let seen = spent.broker_peak_rss_bytes > 0;
+    let cores = thread::available_parallelism().map_or(1, usize::from) as f64;
+    let of_machine = |cpu_ns: u64| cpu_ns as f64 / (spent.length_ns as f64 * cores);
     Resources {
         client_cpu_ns_per_message: Some(spent.client_cpu_ns as f64 / messages),
+        client_share: Some(of_machine(spent.client_cpu_ns)),
         client_peak_rss_bytes: Some(spent.client_peak_rss_bytes),
         broker_cpu_ns_per_message: seen.then(|| spent.broker_cpu_ns as f64 / messages),
         broker_peak_rss_bytes: seen.then_some(spent.broker_peak_rss_bytes),
-        saturated: saturated(spent, pacer_busy_share.unwrap_or(0.0)).map(str::to_owned),
+        saturated: saturated(spent, busiest_share.unwrap_or(0.0), of_machine(spent.broker_cpu_ns)),
     }
 }
 
 /// What there was no more of.
-fn saturated(spent: &Spent, pacer_busy_share: f64) -> Option<&'static str> {
-    let cores = thread::available_parallelism().map_or(1, usize::from) as f64;
-    if pacer_busy_share > 0.9 {
-        Some("generator-cpu")
-    } else if spent.machine_busy_share > 0.95 {
-        Some("machine-cpu")
-    } else if spent.broker_cpu_ns as f64 / spent.length_ns as f64 > 0.95 * cores {
-        Some("broker-cpu")
-    } else {
-        None
-    }
+fn saturated(spent: &Spent, busiest_share: f64, broker_share: f64) -> Option<String> {
+    let found = [
+        ("generator-cpu", busiest_share > 0.9),
+        ("machine-cpu", spent.machine_busy_share > 0.95),
+        ("broker-cpu", broker_share > 0.95),
+    ];
+    found.into_iter().find(|(_, ran_out)| *ran_out).map(|(what, _)| what.to_owned())
 }
 
 /// Order within each consumer is in the books; whether consumers that share keep it together is

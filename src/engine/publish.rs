@@ -8,13 +8,13 @@
 
 use super::control::{Context, Control};
 use super::sender::{Pending, SendBook, Sender, TICK_NS, sharpen_timer};
+use super::thread_cpu::ThreadCpu;
 use super::totals::Totals;
 use crate::driver::{Completion, DriverError, Outcome};
 use crate::model::Latency;
-use crate::record::{AckTrace, LatencyRecorder, PerSecond, PerTenth, Produced, SECOND_NS, Timings};
+use crate::record::{AckTrace, LatencyRecorder, PerTenth, Produced, SECOND_NS, Timings};
 use crate::scenario::{Arrivals, Cell, Model};
 use crate::schedule::Schedule;
-use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -27,8 +27,7 @@ pub struct ProducerReport {
     pub own_lag: Timings,
     pub failures: BTreeMap<String, u64>,
     pub retries: BTreeMap<String, u64>,
-    /// CPU time of this thread by second, ns.
-    pub cpu: PerSecond,
+    pub cpu: ThreadCpu,
     /// By lane, and over all of them; empty unless recovery from faults is to be judged.
     pub traces: Vec<AckTrace>,
     pub tenths: PerTenth,
@@ -65,11 +64,11 @@ struct Notes<'a> {
     control: &'a Control,
     recorder: LatencyRecorder,
     report: ProducerReport,
-    /// Acknowledged since the last look.
+    /// Acknowledged since the last look; likewise refused, or given up without an answer.
     answered: u64,
+    failed: u64,
     /// Messages planned up to here were held up by back-pressure.
     blocked_until_ns: u64,
-    cpu_seen_ns: u64,
 }
 
 /// Most messages that may be published and not yet consumed in the closed model.
@@ -201,8 +200,8 @@ impl Producer<'_> {
                 return Ok(());
             }
             // So many messages may go out before the next look at the consumers.
-            let ahead = control.sent.load(Relaxed).saturating_sub(control.least_consumed());
-            let room = self.backlog.saturating_sub(ahead).min(u64::from(cell.load.batch));
+            let room =
+                self.backlog.saturating_sub(control.waiting()).min(u64::from(cell.load.batch));
             let mut burst = 0;
             let mut blocked = false;
             while burst < room && !self.complete(self.total_sent) {
@@ -268,14 +267,7 @@ impl<'a> Notes<'a> {
             tenths: if watched { PerTenth::new(start_ns) } else { PerTenth::default() },
             ..ProducerReport::default()
         };
-        Self {
-            control: of.control,
-            recorder,
-            report,
-            answered: 0,
-            blocked_until_ns: 0,
-            cpu_seen_ns: thread_cpu_ns(),
-        }
+        Self { control: of.control, recorder, report, answered: 0, failed: 0, blocked_until_ns: 0 }
     }
 
     /// Records how long an answer took.
@@ -295,15 +287,14 @@ impl<'a> Notes<'a> {
     /// Tells the other threads how many answers came.
     fn tell(&mut self) {
         self.control.answered.fetch_add(std::mem::take(&mut self.answered), Relaxed);
+        self.control.failed.fetch_add(std::mem::take(&mut self.failed), Relaxed);
     }
 
     /// Once a second: hands over histograms and notes the CPU time spent.
     #[inline]
     fn tick(&mut self, now_ns: u64) {
         if self.recorder.tick(now_ns) {
-            let cpu = thread_cpu_ns();
-            self.report.cpu.add(now_ns.saturating_sub(SECOND_NS), cpu - self.cpu_seen_ns);
-            self.cpu_seen_ns = cpu;
+            self.report.cpu.note(now_ns);
         }
     }
 }
@@ -348,8 +339,12 @@ impl SendBook for Notes<'_> {
             }
             Outcome::Failed => {
                 lane.failed.insert(message.sequence);
+                self.failed += 1;
             }
-            Outcome::Indeterminate => self.report.totals.unanswered += 1,
+            Outcome::Indeterminate => {
+                self.report.totals.unanswered += 1;
+                self.failed += 1;
+            }
         }
     }
 
@@ -358,9 +353,4 @@ impl SendBook for Notes<'_> {
         self.tell();
         self.control.abandoned()
     }
-}
-
-fn thread_cpu_ns() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

@@ -119,6 +119,8 @@ registry! {
             "goodput in bytes";
         CLIENT_CPU "resources.client_cpu_per_message" Nanoseconds Geometric Lower
             "processor time of the harness for each message";
+        CLIENT_SHARE "resources.client_share" Share Mean Lower
+            "of all processor time of the machine, what the harness takes";
         CLIENT_RSS "resources.client_peak_rss" Bytes Most Lower "most memory of the harness";
         BROKER_CPU "resources.broker_cpu_per_message" Nanoseconds Geometric Lower
             "processor time of the brokers for each message";
@@ -263,7 +265,36 @@ pub fn find(name: &str) -> Option<&'static Metric> {
     })
 }
 
+/// What stands behind a figure where it is not messages.
+const COUNTED: &[(&str, &[&Metric])] = &[
+    ("faults", FAULTS.metrics),
+    ("crashes", &[CRASH_GAP]),
+    ("probes", &[CAPACITY_LOW, CAPACITY_HIGH]),
+    (
+        "tries",
+        &[
+            LARGEST_INTACT,
+            FIRST_REFUSED,
+            INTACT,
+            WIRE_BYTES,
+            GOODPUT_BYTES,
+            CLIENT_PEAK,
+            BROKER_PEAK,
+        ],
+    ),
+    ("batches", &[REQUESTS_PER_BATCH, ACKNOWLEDGEMENTS_PER_BATCH]),
+    ("requests", &[IDLE_REQUESTS, GET_P99, SET_P99, OPERATIONS]),
+    ("reads", &[HIT_RATE]),
+    ("keys", &[EXPIRED]),
+];
+
 impl Metric {
+    /// What is counted behind a value: `messages`, `faults`, `tries` …
+    pub fn counted(&self) -> &'static str {
+        let here = |(_, of): &&(&str, &[&Metric])| of.contains(&self);
+        COUNTED.iter().find(here).map_or("messages", |(what, _)| what)
+    }
+
     /// The latency whose quantiles, mean and ends are read by this name.
     pub fn latency(&self) -> Option<Latency> {
         Latency::ALL.into_iter().find(|latency| latency.name() == self.name)

@@ -43,7 +43,7 @@ const EXAMPLES: usize = 5;
 /// A message that came to harm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
-    /// As its column is called: `broker_lost`, `lost`, `passed_over`, `phantom`,
+    /// As its column is called: `broker_lost`, `lost`, `undelivered`, `passed_over`, `phantom`,
     /// `duplicate`, `log_duplicate`.
     pub harm: String,
     pub producer: u16,
@@ -58,6 +58,9 @@ pub struct Books {
     pub consumed: Vec<Consumed>,
     /// What the audit read found; `None` where there was none.
     pub audit: Option<AuditBook>,
+    /// Nobody looked what the broker holds, though it may hold what was not delivered: that is
+    /// undelivered, and whether any of it is lost is not known.
+    pub unaudited: bool,
     /// Whether a reply to a publish is an acknowledgement.
     pub acknowledges: bool,
 }
@@ -84,6 +87,8 @@ pub struct Counted {
     pub delivered: u64,
     pub undelivered: u64,
     pub lost: u64,
+    /// Then what is lost stands among the undelivered.
+    pub unaudited: bool,
     pub broker_lost: Option<u64>,
     /// Of the undelivered: a later message of the same lane was delivered.
     pub passed_over: u64,
@@ -179,7 +184,7 @@ impl Books {
     }
 
     fn balance_of(&self, consumed: &Consumed) -> Counted {
-        let mut total = Counted::default();
+        let mut total = Counted { unaudited: self.unaudited, ..Counted::default() };
         let mut broker_lost = 0;
         for (key, produced) in &self.produced {
             let end = produced.sent;
@@ -192,13 +197,15 @@ impl Books {
             // Where a reply promises nothing, every message that was sent stands in the place of an
             // acknowledged one.
             let owed = |bits: u64| if self.acknowledges { bits } else { u64::MAX };
+            let may = |held: u64| if self.unaudited { u64::MAX } else { held };
             total.delivered += SeqSet::count(end, [acked, seen], |[a, s]| owed(a) & s);
             total.undelivered +=
-                SeqSet::count(end, [acked, seen, held], |[a, s, h]| owed(a) & !s & h);
+                SeqSet::count(end, [acked, seen, held], |[a, s, h]| owed(a) & !s & may(h));
             let passed = consumed.end(*key).min(end);
             total.passed_over +=
-                SeqSet::count(passed, [acked, seen, held], |[a, s, h]| owed(a) & !s & h);
-            total.lost += SeqSet::count(end, [acked, seen, held], |[a, s, h]| owed(a) & !s & !h);
+                SeqSet::count(passed, [acked, seen, held], |[a, s, h]| owed(a) & !s & may(h));
+            total.lost +=
+                SeqSet::count(end, [acked, seen, held], |[a, s, h]| owed(a) & !s & !may(h));
             total.phantom += SeqSet::count(end, [failed, seen, held], |[f, s, h]| f & (s | h));
             broker_lost += self.broker_lost_of(*key, produced, consumed).count() as u64;
         }
@@ -289,7 +296,8 @@ impl Books {
             name(harm, &mut self.produced.iter().flat_map(of_lane));
         };
         for consumed in &self.consumed {
-            add("lost", consumed, |[a, _, s, h]| a & !s & !h, false);
+            let absent = if self.unaudited { "undelivered" } else { "lost" };
+            add(absent, consumed, |[a, _, s, h]| a & !s & !h, false);
             add("passed_over", consumed, |[a, _, s, h]| a & !s & h, true);
             add("phantom", consumed, |[_, f, s, h]| f & (s | h), false);
         }
@@ -342,6 +350,7 @@ mod tests {
             produced: [(LANE, produced)].into(),
             consumed: vec![Consumed::default()],
             audit: None,
+            unaudited: false,
             acknowledges: true,
         }
     }
@@ -371,6 +380,7 @@ mod tests {
                 delivered: 4,
                 undelivered: 1,
                 lost: 1,
+                unaudited: false,
                 broker_lost: Some(1),
                 passed_over: 1,
                 duplicate: 1,
@@ -471,6 +481,19 @@ mod tests {
         });
         let found = books.balance(0);
         assert_eq!((found.delivered, found.lost, found.broker_lost), (9, 1, None));
+    }
+
+    #[test]
+    fn where_nobody_looked_what_did_not_arrive_is_not_called_lost() {
+        let mut books = books(0..10, 10);
+        for n in [0, 1, 2, 4] {
+            books.consumed[0].note(LANE, n);
+        }
+        assert_eq!(books.balance(0).lost, 6, "the broker keeps nothing");
+        books.unaudited = true;
+        let found = books.balance(0);
+        assert_eq!((found.undelivered, found.lost, found.passed_over), (6, 0, 1));
+        assert!(found.unaudited && found.broker_lost.is_none());
     }
 
     #[test]

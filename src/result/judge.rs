@@ -94,9 +94,12 @@ fn keeps_a_log(record: &CellRecord) -> bool {
 fn at_least_once(record: &CellRecord) -> Finding {
     let counts = &record.counts;
     let open = |why: String| (Judged::Inconclusive, vec![why]);
-    let (Some(lost), Some(undelivered)) = (counts.lost, counts.undelivered) else {
+    let Some(undelivered) = counts.undelivered else {
         return open("nobody counted deliveries".into());
     };
+    let lost = counts.lost.unwrap_or(0);
+    // Without an audit what did not arrive may be kept all the same.
+    let absent = counts.lost.unwrap_or(undelivered);
     // A log's reader moves on and does not come back; elsewhere another consumer may still take the
     // message over.
     let skipped = counts
@@ -111,9 +114,9 @@ fn at_least_once(record: &CellRecord) -> Finding {
             "{} messages were still in the broker when the drain ended",
             grouped(undelivered)
         )),
-        None if lost > 0 => open(format!(
+        None if absent > 0 => open(format!(
             "{} messages did not arrive, and no audit says whether they are kept",
-            grouped(lost)
+            grouped(absent)
         )),
         Some(_) => passed(record),
         None => {
@@ -155,9 +158,16 @@ fn harm(record: &CellRecord) -> Vec<String> {
     };
     let never = format!("{owed} messages were never delivered");
     let skipped = "messages are in the broker, yet consumers were past them and had none";
+    let unseen = counts.undelivered.filter(|_| counts.lost.is_none());
     let all = [
         ("broker_lost", counts.broker_lost, gone, where_from.as_str()),
         ("lost", counts.lost.filter(|_| counts.broker_lost.is_none()), "lost", &never),
+        (
+            "undelivered",
+            unseen,
+            "undelivered",
+            "messages did not arrive, and nobody looked further",
+        ),
         ("passed_over", counts.passed_over, "delivery loss", skipped),
         ("duplicate", counts.duplicate, "duplicates", "deliveries too many"),
         (
@@ -262,8 +272,17 @@ mod tests {
         assert_eq!(judged(&record, "at-least-once"), Some(Judged::Fail));
         assert_eq!(judged(&record, "exactly-once-in-log"), Some(Judged::Fail));
         assert_eq!(judged(&record, "at-most-once"), Some(Judged::Pass));
-        record.counts.lost = None;
-        assert_eq!(judged(&record, "at-least-once"), Some(Judged::Inconclusive));
+        let unaudited = |undelivered| {
+            let mut record = record.clone();
+            (record.counts.lost, record.counts.broker_lost) = (None, None);
+            record.counts.undelivered = undelivered;
+            judge(&record, "at-least-once", true)
+        };
+        let (judged_so, because) = unaudited(Some(3));
+        assert_eq!(judged_so, Some(Judged::Inconclusive));
+        assert!(because[0].contains("no audit says whether they are kept"), "{because:?}");
+        assert_eq!(unaudited(Some(0)).0, Some(Judged::Pass));
+        assert_eq!(unaudited(None).0, Some(Judged::Inconclusive), "nobody counted");
         record.counts.acked = None;
         assert_eq!(
             judged(&record, "at-least-once"),

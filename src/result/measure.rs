@@ -54,7 +54,8 @@ fn field(of: &impl Serialize, name: &str) -> Option<f64> {
 /// 1 only when every one of them is complete.
 fn complete(cell: &CellSummary) -> Option<f64> {
     let counts = &cell.counts;
-    let (delivered, undelivered, lost) = (counts.delivered?, counts.undelivered?, counts.lost?);
+    let (delivered, undelivered, lost) =
+        (counts.delivered?, counts.undelivered?, counts.lost.unwrap_or(0));
     let due = delivered as f64 + undelivered as f64 + lost as f64;
     (due > 0.0).then(|| delivered as f64 / due)
 }
@@ -79,6 +80,7 @@ mod tests {
             serde_json::from_value(seven(serde_json::to_value(&cell.rates).unwrap())).unwrap();
         cell.resources.client_cpu_ns_per_message = Some(7.0);
         cell.resources.broker_cpu_ns_per_message = Some(7.0);
+        cell.resources.client_share = Some(7.0);
         (cell.resources.client_peak_rss_bytes, cell.resources.broker_peak_rss_bytes) =
             (Some(7), Some(7));
         let quantiles = Quantiles {

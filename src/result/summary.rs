@@ -200,9 +200,10 @@ pub struct Counts {
     pub failed: Option<u64>,
     pub indeterminate: Option<u64>,
     pub delivered: Option<u64>,
-    /// Still in the broker, not delivered by the deadline.
+    /// Still in the broker, or nobody looked; not delivered by the deadline.
     pub undelivered: Option<u64>,
-    /// Neither delivered nor in the broker.
+    /// Neither delivered nor in the broker; `null` where nobody looked into the broker: then it is
+    /// among the undelivered.
     pub lost: Option<u64>,
     /// Acknowledged and absent from the audit though it should be there; `null` without an audit.
     pub broker_lost: Option<u64>,
@@ -241,7 +242,7 @@ impl Counts {
             indeterminate: Some(counted.indeterminate),
             delivered: Some(counted.delivered),
             undelivered: Some(counted.undelivered),
-            lost: Some(counted.lost),
+            lost: (!counted.unaudited).then_some(counted.lost),
             broker_lost: counted.broker_lost,
             passed_over: Some(counted.passed_over),
             duplicate: Some(counted.duplicate),
@@ -274,12 +275,23 @@ pub struct Rates {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 pub struct Resources {
     pub client_cpu_ns_per_message: Option<f64>,
+    /// Of all processor time of the machine, the part that the harness took.
+    #[serde(default)]
+    pub client_share: Option<f64>,
     pub client_peak_rss_bytes: Option<u64>,
     pub broker_cpu_ns_per_message: Option<f64>,
     pub broker_peak_rss_bytes: Option<u64>,
     /// The resource that ran out: `generator-cpu`, `broker-cpu`, `machine-cpu`; `null` when none
     /// did.
     pub saturated: Option<String>,
+}
+
+impl Resources {
+    /// Whether the load generator took more CPU a message than the broker.
+    pub fn client_heavy(&self) -> bool {
+        let both = self.client_cpu_ns_per_message.zip(self.broker_cpu_ns_per_message);
+        both.is_some_and(|(client, broker)| client > broker)
+    }
 }
 
 /// A fault and the recovery from it. None in plain load.

@@ -45,10 +45,8 @@ fn long(system: &str) -> String {
 fn every_message_of_every_system_is_accounted_for() {
     let systems = ["kafka", "redis-pubsub", "redis-streams", "redis-lists"];
     let load = format!("model: closed, messages: {MESSAGES}, in-flight: 1000, batch: 100");
-    let ended =
-        run(&scenario(&format!("[{}]", systems.join(", ")), &load), &["--json"], &[]).with(0, &[]);
-    let summary = ended.summary();
-    assert_eq!(summary.status, Status::Complete);
+    let ended = run(&scenario(&format!("[{}]", systems.join(", ")), &load), &["--json"], &[]);
+    let summary = ended.measured();
     let printed: serde_json::Value =
         serde_json::from_str(ended.stdout.trim()).expect("one line of JSON");
     assert_eq!(printed, serde_json::to_value(&summary).unwrap());
@@ -72,10 +70,8 @@ fn every_message_of_every_system_is_accounted_for() {
         // of it.
         let audited = matches!(cell.label.as_str(), "kafka" | "redis-streams");
         assert!(!audited || counts.broker_lost == Some(0), "{cell:#?}");
-        assert!(
-            cell.valid && cell.latency.publish.is_none(),
-            "closed: no latency against a schedule: {cell:#?}"
-        );
+        let publish = &cell.latency.publish;
+        assert!(publish.is_none(), "closed: no latency against a schedule: {cell:#?}");
     }
     assert_rendered_again(ended.results(), &ended.folder());
 }
