@@ -17,6 +17,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .
+# The commit that results name, where no git tree is copied: --build-arg SOURCE_COMMIT="$(git rev-parse HEAD)"
+ARG SOURCE_COMMIT=
 RUN cargo build --locked --release --features vendored --bin brokerbench \
     && strip target/release/brokerbench
 

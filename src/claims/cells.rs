@@ -8,11 +8,11 @@
 use super::data::empty_cell;
 use super::faults;
 use super::tries;
-use crate::model::{Aggregate, Measure, Point, Told, Unit};
+use crate::model::{Aggregate, Measure, Point, Told, Unit, metric};
 use crate::result::words::{name, survival, time};
 use crate::result::{
-    BlockValue, CellOutcome, CellSummary, ComparedCell, Kind, LatencyValue, Summary, Survives,
-    latency_value, measured,
+    BlockValue, CellOutcome, CellResources, CellSummary, ComparedCell, Kind, LatencyValue,
+    Resources, Summary, Survives, latency_value, measured,
 };
 use crate::stats::compare::LEAST_BLOCKS;
 use crate::stats::{over_blocks, told_over_blocks};
@@ -59,7 +59,23 @@ pub(super) fn cell_of(first: &CellSummary, metric: &str, unit: Unit, run: &str) 
 fn plain_cell(group: &[&CellSummary], measure: Measure, run: &str) -> ComparedCell {
     let per_block = group.iter().map(|cell| block_value(cell, measure)).collect();
     let cell = cell_of(group[0], &measure.to_string(), measure.unit(), run);
-    recompute(ComparedCell { kind: Kind::Measured, per_block, ..cell })
+    let resources = Some(resources(group));
+    recompute(ComparedCell { kind: Kind::Measured, per_block, resources, ..cell })
+}
+
+fn resources(group: &[&CellSummary]) -> CellResources {
+    let valid = || group.iter().filter(|cell| cell.valid).map(|cell| &cell.resources);
+    let mean = |of: fn(&Resources) -> Option<f64>| {
+        let found: Vec<f64> = valid().filter_map(of).collect();
+        (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)
+    };
+    let saturated = valid().filter_map(|of| of.saturated.clone()).counts();
+    CellResources {
+        client_cpu_ns_per_message: mean(|of| of.client_cpu_ns_per_message),
+        broker_cpu_ns_per_message: mean(|of| of.broker_cpu_ns_per_message),
+        client_share: mean(|of| of.client_share),
+        saturated: saturated.into_iter().map(|(what, blocks)| (what, blocks as u32)).collect(),
+    }
 }
 
 fn block_value(cell: &CellSummary, measure: Measure) -> BlockValue {
@@ -69,9 +85,11 @@ fn block_value(cell: &CellSummary, measure: Measure) -> BlockValue {
     let nothing = |value: &f64| measure.metric.over_blocks == Aggregate::Geometric && *value <= 0.0;
     let value = measured(measure, cell).filter(|value| cell.valid && !saturated && !nothing(value));
     let mut because = what_happened(cell);
+    let bound = latency_value(measure, cell).filter(|_| cell.valid && !saturated);
+    let at_least = bound.filter(|bound| bound.exact().is_none()).map(LatencyValue::least);
     if because.is_empty() && value.is_none() {
-        because = match (latency, latency_value(measure, cell)) {
-            (_, Some(LatencyValue::AtLeast(ns))) => format!("more than {}", time(ns)),
+        because = match (latency, at_least) {
+            (_, Some(ns)) => format!("more than {}", time(ns)),
             (Some(_), _) => "fewer than 10 samples beyond the quantile".to_owned(),
             (None, _) => "nothing carried end to end".to_owned(),
         };
@@ -84,19 +102,18 @@ fn block_value(cell: &CellSummary, measure: Measure) -> BlockValue {
         Some(latency) => cell.latency.get(latency).map_or(0, |quantiles| quantiles.count),
         None => cell.counts.delivered.unwrap_or(0),
     };
-    BlockValue { floor: floor(), ..block(cell, value, n, because) }
+    BlockValue { at_least, floor: floor(), ..block(cell, value, n, because) }
 }
 
 pub(super) fn block(cell: &CellSummary, value: Option<f64>, n: u64, because: String) -> BlockValue {
     BlockValue {
         block: cell.block,
         value,
-        at_most: None,
-        floor: None,
         n,
         valid: cell.valid,
         outcome: cell.outcome,
         because,
+        ..BlockValue::default()
     }
 }
 
@@ -165,8 +182,11 @@ pub fn recompute(mut cell: ComparedCell) -> ComparedCell {
     cell.at_most = whole.and_then(Told::at_most);
     cell.interval = mean.and_then(|mean| mean.interval());
     cell.blocks = told.len() as u32;
+    bound_from_below(&mut cell);
     let counted = cell.per_block.iter().filter(|block| block.told().is_some());
     cell.n = counted.fold(0, |n, block| n.saturating_add(block.n));
+    let unit = metric::find(&cell.metric).map_or("", |metric| metric.counted());
+    cell.n_unit = unit.to_owned();
     cell.kind = match cell.kind {
         Kind::Cannot | Kind::NotMeasured if told.is_empty() => cell.kind,
         _ if cell.per_block.iter().any(|block| block.valid) => Kind::Measured,
@@ -182,6 +202,7 @@ pub fn recompute(mut cell: ComparedCell) -> ComparedCell {
         };
         text.push(format!("no interval: {blocks}, {LEAST_BLOCKS} needed"));
     }
+    text.extend(floor_in_words(&cell));
     text.extend(
         cell.per_block
             .iter()
@@ -191,4 +212,23 @@ pub fn recompute(mut cell: ComparedCell) -> ComparedCell {
     );
     cell.text = text.join("; ");
     cell
+}
+
+/// How much of a value is the instrument's own floor, where it is more than half.
+fn floor_in_words(cell: &ComparedCell) -> Option<String> {
+    let share = cell.floor_share().filter(|share| *share > ComparedCell::LARGE_FLOOR)?;
+    let of = format!("the instrument's floor is {:.0} % of it", share * 100.0);
+    Some(if share > 1.0 { of + ", which is not credible" } else { of })
+}
+
+/// A quantile beyond what was waited for in some block is known from below only: leaving that block
+/// out would be leaving out the slowest.
+fn bound_from_below(cell: &mut ComparedCell) {
+    cell.at_least = None;
+    if cell.per_block.iter().any(|block| block.at_least.is_some()) {
+        let least: Vec<f64> =
+            cell.per_block.iter().filter_map(|block| block.value.or(block.at_least)).collect();
+        cell.at_least = over_blocks(&cell.metric, &cell.unit, &least).map(|over| over.value);
+        (cell.value, cell.interval, cell.blocks) = (None, None, least.len() as u32);
+    }
 }

@@ -119,6 +119,16 @@ pub fn can_show(scenario: &Scenario, before: &Comparison) -> Vec<String> {
     rows.filter_map(told).collect()
 }
 
+/// The runs of a table that stay when these claims are measured again.
+pub fn kept<'a>(table: &'a Comparison, only: &'a [String]) -> impl Iterator<Item = &'a RunInfo> {
+    let rows = || data::load().into_iter().flat_map(Claims::rows);
+    let stays = move |run: &&RunInfo| {
+        run.status != Status::Failed
+            && rows().any(|row| row.role(&run.scenario).is_some() && !only.contains(&row.id))
+    };
+    table.runs.iter().filter(stays)
+}
+
 /// What a table is made from.
 #[derive(Default)]
 pub struct Material<'a> {
@@ -180,6 +190,7 @@ fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, Claim
             infos.extend(failed.map(|(planned, because)| failed_run(planned, because)));
         }
     }
+    RunInfo::mark_builds(&mut infos);
     let judge = |row: &ClaimText| {
         judge(
             row,
@@ -215,6 +226,16 @@ fn recheck_by(texts: &Claims, comparison: &Comparison) -> Result<(), Vec<String>
     let mut wrong = Vec::new();
     for run in comparison.runs.iter().filter(|run| run.environment == "fake") {
         wrong.push(ClaimError::Fake { run: run.run.clone() }.to_string());
+    }
+    let mut marked = comparison.runs.clone();
+    RunInfo::mark_builds(&mut marked);
+    for (run, marked) in comparison.runs.iter().zip(&marked) {
+        if run.other_build != marked.other_build {
+            wrong.push(format!(
+                "{}: other_build is `{}`, computed `{}`",
+                run.run, run.other_build, marked.other_build
+            ));
+        }
     }
     for (kind, texts, rows) in
         [("claim", claims, &comparison.claims), ("use", uses, &comparison.uses)]
@@ -350,6 +371,10 @@ fn run_info(manifest: &Manifest, summary: &Summary) -> RunInfo {
         cores: Some(host.cores),
         selfcheck: manifest.selfcheck.clone(),
         warnings: manifest.warnings.clone(),
+        provided: manifest.provided.clone(),
+        storage: manifest.storage.as_ref().map(words::storage),
+        build: manifest.build.clone(),
+        other_build: false,
     }
 }
 

@@ -170,6 +170,9 @@ pub struct CompareArgs {
     /// Go on where a stopped comparison was: scenarios that have finished are kept
     #[arg(long)]
     pub resume: bool,
+    /// Keep what another binary has measured: the table marks it
+    #[arg(long)]
+    pub mixed_builds: bool,
     #[command(flatten)]
     pub environment: EnvironmentArgs,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use super::suite::Suite;
 use super::{Outcome, out, say, selfcheck, width};
 use crate::claims::{self, ClaimError, Material, Planned};
 use crate::report;
-use crate::result::{Comparison, Manifest, Summary};
+use crate::result::{Build, Comparison, Manifest, Summary};
 use crate::scenario::{self, Overrides, Scenario};
 use crate::stats::compare::LEAST_BLOCKS;
 use itertools::Itertools;
@@ -26,7 +26,8 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     let dir = results.join(&args.profile);
     let before = older_table(&dir, args)?;
     // A part of the table leaves the other parts' runs noted as they are.
-    let suite = Suite::open(results, &args.profile, args.resume || !args.only.is_empty())?;
+    let resume = args.resume || !args.only.is_empty();
+    let suite = Suite::open(results, &args.profile, resume, args.mixed_builds)?;
     let mut chosen = environment(&args.environment)?;
     if scenarios.iter().all(|(_, scenario)| scenario.blocks < LEAST_BLOCKS as u32) {
         // Nothing here gives a verdict on speed, so one warm Kafka may serve all of it.
@@ -105,7 +106,24 @@ fn older_table(dir: &Path, args: &CompareArgs) -> Result<Option<Comparison>, Fai
     if args.only.is_empty() || !dir.join("comparison.json").is_file() {
         return Ok(None);
     }
-    Ok(Some(Comparison::read(dir)?))
+    let before = Comparison::read(dir)?;
+    let others = claims::kept(&before, &args.only)
+        .filter(|run| !Build::same(run.build.as_ref(), Some(Build::this())))
+        .map(|run| format!("{} ({})", run.scenario, Build::words(run.build.as_ref())))
+        .join(", ");
+    if !others.is_empty() && !args.mixed_builds {
+        return Err(Failure::new(
+            Code::Usage,
+            format!(
+                "--only: a table is of one binary, this one is {}, and the table in {} has runs \
+                of others: {others}; measure all of it, or pass `--mixed-builds`, and the table \
+                marks them",
+                Build::this(),
+                dir.display()
+            ),
+        ));
+    }
+    Ok(Some(before))
 }
 
 /// A comparison that runs, and what has come of its scenarios so far.

@@ -161,7 +161,7 @@ fn one_line(text: String) -> String {
 type Column = (&'static str, fn(&CellSummary) -> String);
 
 /// Of plain load. Names come first.
-const COLUMNS: [Column; 14] = [
+const COLUMNS: [Column; 16] = [
     ("system", |cell| cell.label.clone()),
     ("cell", |cell| cell.cell.clone()),
     ("block", |cell| cell.block.to_string()),
@@ -181,8 +181,21 @@ const COLUMNS: [Column; 14] = [
     ("lost", |cell| count(cell.counts.lost)),
     ("dup", |cell| count(cell.counts.duplicate)),
     ("reord", |cell| count(cell.counts.reordered)),
-    ("CPU/msg", |cell| cell.resources.client_cpu_ns_per_message.map_or("-".into(), words::time)),
+    ("CPU/msg", |cell| cpu(cell.resources.client_cpu_ns_per_message) + heavy(cell)),
+    ("broker's", |cell| cpu(cell.resources.broker_cpu_ns_per_message)),
+    ("of machine", |cell| {
+        cell.resources.client_share.map_or("-".into(), |share| format!("{:.0} %", share * 100.0))
+    }),
 ];
+
+fn cpu(ns: Option<f64>) -> String {
+    ns.map_or("-".into(), words::time)
+}
+
+/// Marks a load generator that took more CPU than the broker.
+fn heavy(cell: &CellSummary) -> &'static str {
+    if cell.resources.client_heavy() { rendering::CLIENT } else { "" }
+}
 
 fn time(latency: Option<&Quantiles>, name: &str) -> String {
     let value = latency.and_then(|latency| latency.value(name));
@@ -214,7 +227,9 @@ fn plain_table(summary: &Summary) -> String {
     for column in table.column_iter_mut().skip(4) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    format!("{table}\n")
+    let heavy = summary.cells.iter().any(|cell| !heavy(cell).is_empty());
+    let note = heavy.then(|| format!("{} {}\n", rendering::CLIENT, rendering::CLIENT_HEAVY));
+    format!("{table}\n{}", note.unwrap_or_default())
 }
 
 /// Why a cell of plain load was not run.

@@ -3,10 +3,10 @@
 use super::exit::{Code, Failure};
 use super::signals::Interrupt;
 use super::{Outcome, out, say};
+use crate::result::Build;
 use crate::study::selfcheck::{Oracle, run};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::UNIX_EPOCH;
 
 pub fn selfcheck(interrupt: &Interrupt) -> Outcome {
     let verdict = check(interrupt, &mut |oracle| {
@@ -68,10 +68,8 @@ fn check(interrupt: &Interrupt, report: &mut dyn FnMut(&Oracle)) -> Result<Strin
     Ok(verdict)
 }
 
-/// Where the result of this binary lies: named after its version, length and time of building.
+/// Where the result of this binary lies.
 fn place() -> Option<PathBuf> {
-    let exe = std::env::current_exe().ok()?.metadata().ok()?;
-    let built = exe.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
-    let name = format!("selfcheck-{}-{}-{built}", env!("CARGO_PKG_VERSION"), exe.len());
+    let name = format!("selfcheck-{}", Build::this().binary.as_ref()?);
     Some(crate::environment::cache_dir()?.join(name))
 }

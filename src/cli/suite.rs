@@ -2,14 +2,14 @@
 //! one can go on.
 //!
 //! A finished run is kept only as long as it is what would be measured now: same scenario as
-//! resolved, same profile, same version of the program, same kind of environment. One that was
-//! interrupted is never finished. A run that the harness or a broker spoilt is: measuring again
+//! resolved, same profile, same binary, same kind of environment. One that was interrupted is
+//! never finished. A run that the harness or a broker spoilt is: measuring again
 //! until it pleases would be choosing.
 
 use super::exit::Failure;
 use super::say;
 use crate::result::{
-    Manifest, ResultError, RunFolder, SCHEMA, ScenarioInfo, Status, Summary, files,
+    Build, Manifest, ResultError, RunFolder, SCHEMA, ScenarioInfo, Status, Summary, files,
 };
 use crate::scenario::Scenario;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,9 @@ use std::path::{Path, PathBuf};
 struct Content {
     schema: u32,
     profile: String,
-    brokerbench_version: String,
+    /// Version and build.
+    #[serde(alias = "brokerbench_version")]
+    program: String,
     /// Scenario to the name of its run folder.
     finished: BTreeMap<String, String>,
 }
@@ -29,31 +31,33 @@ pub struct Suite {
     path: PathBuf,
     runs: PathBuf,
     content: Content,
+    /// Runs of other binaries count as well.
+    mixed: bool,
 }
 
 impl Suite {
     /// The suite of a profile: continued, or begun anew.
-    pub fn open(results: &Path, profile: &str, resume: bool) -> Result<Self, Failure> {
+    pub fn open(results: &Path, profile: &str, resume: bool, mixed: bool) -> Result<Self, Failure> {
         let path = results.join(profile).join("suite.json");
-        let version = env!("CARGO_PKG_VERSION");
+        let program = this_program();
         let fresh = Content {
             schema: SCHEMA,
             profile: profile.to_owned(),
-            brokerbench_version: version.to_owned(),
+            program: program.clone(),
             finished: BTreeMap::new(),
         };
         let content = match resume && path.is_file() {
             true => files::read_json::<Content>(&path)?,
             false => fresh,
         };
-        if resume && content.brokerbench_version != version {
+        if resume && !mixed && content.program != program {
             say(&format!(
-                "resume: the suite was begun by brokerbench {}, this is {version}: everything is \
-                measured again",
-                content.brokerbench_version
+                "resume: the suite was begun by brokerbench {}, this is {program}: everything is \
+                measured again (`--mixed-builds` keeps and marks it)",
+                content.program
             ));
         }
-        Ok(Self { path, runs: results.join("runs"), content })
+        Ok(Self { path, runs: results.join("runs"), content, mixed })
     }
 
     /// The finished run of a scenario, if it is what would be measured now.
@@ -65,7 +69,7 @@ impl Suite {
         let name = self.content.finished.get(&scenario.name)?;
         let folder = RunFolder::open(&self.runs.join(name)).ok()?;
         let manifest = folder.read_manifest().ok()?;
-        let same = manifest.brokerbench_version == env!("CARGO_PKG_VERSION")
+        let same = (self.mixed || Build::same(manifest.build.as_ref(), Some(Build::this())))
             && matches!(manifest.status, Status::Complete | Status::Invalid)
             && manifest.profile.as_deref() == Some(&self.content.profile)
             && manifest.environment == environment
@@ -83,9 +87,13 @@ impl Suite {
             }
             Status::Interrupted | Status::Failed => self.content.finished.remove(&name),
         };
-        self.content.brokerbench_version = env!("CARGO_PKG_VERSION").to_owned();
+        self.content.program = this_program();
         files::write_json(&self.path, &self.content)
     }
+}
+
+fn this_program() -> String {
+    format!("{}, {}", env!("CARGO_PKG_VERSION"), Build::this())
 }
 
 /// Equal in everything that is measured by; the file may lie elsewhere.
@@ -116,7 +124,7 @@ mod tests {
         manifest.scenario = scenario.info();
         manifest.profile = scenario.profile.clone();
         manifest.status = status;
-        manifest.brokerbench_version = env!("CARGO_PKG_VERSION").into();
+        manifest.build = Some(Build::this().clone());
         folder.write_manifest(&manifest).unwrap();
         folder.write_summary(&summarize(&folder).unwrap()).unwrap();
         manifest
@@ -127,11 +135,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let scenario = quick(&[]);
         let manifest = stored(dir.path(), &scenario, Status::Complete);
-        let mut suite = Suite::open(dir.path(), "quick", false).unwrap();
+        let mut suite = Suite::open(dir.path(), "quick", false, false).unwrap();
         assert!(suite.finished(&scenario, "native").is_none());
         suite.note(&manifest).unwrap();
 
-        let suite = Suite::open(dir.path(), "quick", true).unwrap();
+        let suite = Suite::open(dir.path(), "quick", true, false).unwrap();
         let (path, kept, _) = suite.finished(&scenario, "native").unwrap();
         assert!(path.ends_with(&manifest.run) && kept.run == manifest.run);
         assert!(suite.finished(&scenario, "external").is_none(), "other brokers");
@@ -142,7 +150,7 @@ mod tests {
         std::fs::remove_dir_all(path).unwrap();
         assert!(suite.finished(&scenario, "native").is_none(), "its folder is gone");
         assert!(
-            Suite::open(dir.path(), "quick", false)
+            Suite::open(dir.path(), "quick", false, false)
                 .unwrap()
                 .finished(&scenario, "native")
                 .is_none()
@@ -150,10 +158,10 @@ mod tests {
     }
 
     #[test]
-    fn an_older_program_and_an_interrupted_run_are_measured_again() {
+    fn another_binary_and_an_interrupted_run_are_measured_again() {
         let dir = tempfile::tempdir().unwrap();
         let scenario = quick(&[]);
-        let mut suite = Suite::open(dir.path(), "quick", false).unwrap();
+        let mut suite = Suite::open(dir.path(), "quick", false, false).unwrap();
         suite.note(&stored(dir.path(), &scenario, Status::Invalid)).unwrap();
         assert!(suite.finished(&scenario, "native").is_some(), "spoilt, but finished");
         suite.note(&stored(dir.path(), &scenario, Status::Interrupted)).unwrap();
@@ -161,10 +169,13 @@ mod tests {
         let manifest = stored(dir.path(), &scenario, Status::Complete);
         suite.note(&manifest).unwrap();
         let folder = RunFolder::open(&dir.path().join("runs").join(&manifest.run)).unwrap();
-        folder
-            .write_manifest(&Manifest { brokerbench_version: "0.0.9".into(), ..manifest })
-            .unwrap();
+        let build = Some(Build { binary: Some("another".into()), ..Build::this().clone() });
+        folder.write_manifest(&Manifest { build, ..manifest.clone() }).unwrap();
         assert!(suite.finished(&scenario, "native").is_none());
+        folder.write_manifest(&Manifest { build: None, ..manifest }).unwrap();
+        assert!(suite.finished(&scenario, "native").is_none(), "of nobody knows which");
+        suite.mixed = true;
+        assert!(suite.finished(&scenario, "native").is_some(), "asked for");
     }
 
     #[test]
@@ -173,8 +184,8 @@ mod tests {
         let path = dir.path().join("quick/suite.json");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, "{").unwrap();
-        let failure = Suite::open(dir.path(), "quick", true).err().unwrap();
+        let failure = Suite::open(dir.path(), "quick", true, false).err().unwrap();
         assert!(failure.message.contains("suite.json"), "{}", failure.message);
-        assert!(Suite::open(dir.path(), "quick", false).is_ok(), "begun anew");
+        assert!(Suite::open(dir.path(), "quick", false, false).is_ok(), "begun anew");
     }
 }

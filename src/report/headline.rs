@@ -3,6 +3,7 @@
 
 use super::cells::{Cells, brief, reason, variant};
 use super::faults::{FAULT, over_faults};
+use super::marks;
 use super::quantity;
 use super::scaling::{FAN_OUT, families};
 use crate::claims::{self, Headline, Worded};
@@ -189,15 +190,16 @@ fn values(cells: &Cells<'_>, label: &str, metrics: &[String]) -> Vec<String> {
         let here =
             metrics.iter().flat_map(|metric| own(metric)).filter(|cell| cell.cell == first.cell);
         let mut values: Vec<String> = Vec::new();
-        let mut name = "";
+        let (mut name, mut mark) = ("", "");
         for cell in here {
+            mark = if mark.is_empty() { marks::of_cell(cell) } else { mark };
             values.push(match (cell.value, Unit::from_name(&cell.unit)) {
                 (None, _) => reason(cell),
                 (Some(value), Some(Unit::Nanoseconds)) => {
                     name = unit.name();
                     let quantile =
                         cell.metric.rsplit('.').next().unwrap_or_default().replace('_', ".");
-                    format!("{quantile} {}", unit.of(value))
+                    format!("{quantile} {}{}", unit.of(value), marks::of_value(cell))
                 }
                 (Some(value), _) => {
                     name = &cell.unit;
@@ -207,7 +209,8 @@ fn values(cells: &Cells<'_>, label: &str, metrics: &[String]) -> Vec<String> {
         }
         values.dedup();
         let place = if place.is_empty() { place } else { format!("{place}: ") };
-        lines.push(format!("{place}{} {name}", values.join(" · ")).trim_end().to_owned());
+        let line = format!("{place}{} {name}", values.join(" · "));
+        lines.push(format!("{} {mark}", line.trim_end()).trim_end().to_owned());
     }
     lines
 }

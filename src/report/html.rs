@@ -4,13 +4,13 @@
 use super::chart::canvas::Figure;
 use super::group::groups;
 use super::table::{DataTable, claim_title, details, number, overview, uses};
-use super::{faults, observed};
+use super::{faults, marks, observed, provenance, quantity};
 use crate::model::{Latency, Measure, Unit};
 use crate::result::words::{
     self, TimeUnit, grouped, in_words, name, or_dash, significant, survival, time,
 };
 use crate::result::{
-    CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary, measured,
+    Build, CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary, measured,
 };
 use crate::sanitize;
 use minijinja::syntax::SyntaxConfig;
@@ -58,6 +58,7 @@ pub fn run(
         .collect();
     let page = json!({
         "manifest": manifest,
+        "build": Build::words(manifest.build.as_ref()),
         "storage": manifest.storage.as_ref().map(words::storage),
         "state": state,
         "sound": valid == count,
@@ -66,6 +67,8 @@ pub fn run(
         "latencies": latency_table(summary),
         "faults": faults::table(cells, summary, &manifest.scenario.guarantee),
         "observations": DataTable::new(observed::HEAD, observed),
+        "heavy": summary.cells.iter().any(|cell| cell.resources.client_heavy()),
+        "client_heavy": format!("{} {}", marks::CLIENT, marks::CLIENT_HEAVY),
         "counts": count_table(summary),
         "failures": failure_table(summary),
         "resources": resource_table(summary),
@@ -91,10 +94,11 @@ pub fn comparison(
     panels: &[Figure],
 ) -> Result<String, ResultError> {
     let row = |claim: &Claim, panel: Option<&Figure>| -> Result<Value, ResultError> {
-        let tables = details(claim);
+        let tables = details(claim, &comparison.runs);
         let panel = panel.filter(|_| !tables.is_empty());
         Ok(json!({
-            "title": claim_title(&claim.id),
+            "title": provenance::marked_title(claim, &comparison.runs),
+            "spoilt": provenance::spoilt(claim, &comparison.runs),
             "claim": claim,
             "sentences": claim.because.split("; ").collect::<Vec<_>>(),
             "chart": panel.map(|panel| chart(&claim.id, panel)).transpose()?,
@@ -105,14 +109,16 @@ pub fn comparison(
     let rows = comparison.claims.iter().zip(panels).map(|(claim, panel)| row(claim, Some(panel)));
     let uses_rows = comparison.uses.iter().map(|claim| row(claim, None));
     let ids = |claims: &[Claim]| claims.iter().map(|claim| claim.id.clone()).collect::<Vec<_>>();
-    let runs = comparison
-        .runs
-        .iter()
-        .map(|run| json!({ "page": super::index::page(&run.run), "info": run }));
+    let runs = comparison.runs.iter().map(|run| {
+        // The first of them is the name.
+        let facts = provenance::run_facts(run).split_off(1);
+        json!({ "page": super::index::page(&run.run), "info": run, "facts": facts })
+    });
+    let told = |claim: &&Claim| !details(claim, &comparison.runs).is_empty();
     let page = json!({
         "profile": comparison.profile,
         "counted": in_words(comparison.claims.len()),
-        "measured": comparison.claims.iter().filter(|claim| !details(claim).is_empty()).count(),
+        "measured": comparison.claims.iter().filter(told).count(),
         "overview": overview(comparison),
         "ids": ids(&comparison.claims),
         "rows": rows.collect::<Result<Vec<_>, _>>()?,
@@ -121,6 +127,7 @@ pub fn comparison(
         "uses": uses_rows.collect::<Result<Vec<_>, _>>()?,
         "runs": runs.collect::<Vec<_>>(),
         "caption": figure.caption,
+        "notes": provenance::notes(comparison),
         "style": STYLE,
     });
     render("comparison.html", include_str!("templates/comparison.html"), page)
@@ -267,6 +274,7 @@ fn resource_table(summary: &Summary) -> DataTable {
         |bytes: Option<u64>| or_dash(bytes, |bytes| significant(bytes as f64 / (1 << 20) as f64));
     let head = [
         "Client CPU, µs/message",
+        "Client's share of the machine",
         "Client peak RSS, MiB",
         "Broker CPU, µs/message",
         "Broker peak RSS, MiB",
@@ -275,7 +283,8 @@ fn resource_table(summary: &Summary) -> DataTable {
     each(summary, &head, |cell| {
         let r = &cell.resources;
         vec![
-            micros(r.client_cpu_ns_per_message),
+            micros(r.client_cpu_ns_per_message) + if r.client_heavy() { marks::CLIENT } else { "" },
+            or_dash(r.client_share, quantity::share),
             mebi(r.client_peak_rss_bytes),
             micros(r.broker_cpu_ns_per_message),
             mebi(r.broker_peak_rss_bytes),

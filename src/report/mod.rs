@@ -11,13 +11,16 @@ mod group;
 mod headline;
 mod html;
 mod index;
+mod marks;
 mod observed;
+mod provenance;
 mod quantity;
 mod scaling;
 mod table;
 mod text;
 
 pub use index::write_index;
+pub use marks::{CLIENT, CLIENT_HEAVY};
 pub use observed::observations;
 pub use text::{markdown, markdown_table, terminal};
 

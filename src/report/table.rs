@@ -3,10 +3,10 @@
 
 use super::cells::Cells;
 use super::group::known_or_new;
-use super::{headline, quantity};
+use super::{headline, marks, provenance, quantity};
 use crate::model::{System, Unit};
 use crate::result::words::{TimeUnit, grouped, or_dash, significant, told};
-use crate::result::{CellId, Claim, ComparedCell, Comparison, Kind};
+use crate::result::{CellId, Claim, ComparedCell, Comparison, Kind, RunInfo};
 use itertools::Itertools;
 
 /// One table with a name; a cell holds one or more lines.
@@ -64,10 +64,10 @@ pub fn uses(comparison: &Comparison) -> Table {
 fn rows(claims: &[Claim], comparison: &Comparison) -> Table {
     let rows = claims.iter().map(|claim| {
         let cells = Cells::of(claim, &comparison.runs);
-        let mut row = vec![vec![
-            claim_title(&claim.id),
-            format!("{} / {}", claim.kafka_claim, claim.redis_claim),
-        ]];
+        let title = provenance::marked_title(claim, &comparison.runs);
+        let claimed = format!("{} / {}", claim.kafka_claim, claim.redis_claim);
+        let spoilt = provenance::spoilt(claim, &comparison.runs);
+        let mut row = vec![[title, claimed].into_iter().chain(spoilt).collect()];
         row.extend(System::NAMES.map(|system| headline::lines(&cells, system)));
         row.push(vec![claim.verdict.clone()]);
         row
@@ -92,7 +92,7 @@ pub fn sources(comparison: &Comparison) -> Vec<(String, Vec<String>)> {
 
 /// Every figure of a claim that was tried: a table for each metric, since a column has one unit,
 /// one of ratios, and one of what documents say.
-pub fn details(claim: &Claim) -> Vec<Table> {
+pub fn details(claim: &Claim, runs: &[RunInfo]) -> Vec<Table> {
     let tried =
         claim.cells.iter().filter(|cell| cell.run.is_some() || cell.kind != Kind::NotMeasured);
     let (documented, tried): (Vec<_>, Vec<_>) =
@@ -102,7 +102,8 @@ pub fn details(claim: &Claim) -> Vec<Table> {
         values.iter().filter(|cell| cell.metric == metric).copied().collect::<Vec<_>>()
     };
     let metrics = values.iter().map(|cell| cell.metric.as_str()).unique();
-    let mut tables: Vec<Table> = metrics.map(|metric| metric_table(metric, &of(metric))).collect();
+    let mut tables: Vec<Table> =
+        metrics.map(|metric| metric_table(metric, &of(metric), runs)).collect();
     if !ratios.is_empty() {
         let head = ["Ratio", "Condition", "Value, ×", "95 % interval, ×", "Blocks", "Decision"];
         let row = |cell: &&ComparedCell| {
@@ -139,7 +140,7 @@ fn name(cell: &ComparedCell) -> String {
     }
 }
 
-fn metric_table(metric: &str, cells: &[&ComparedCell]) -> Table {
+fn metric_table(metric: &str, cells: &[&ComparedCell], runs: &[RunInfo]) -> Table {
     let time = TimeUnit::for_column(cells.iter().filter_map(|cell| cell.value));
     let unit = cells
         .iter()
@@ -160,22 +161,27 @@ fn metric_table(metric: &str, cells: &[&ComparedCell]) -> Table {
         _ if unit.is_empty() => String::new(),
         _ => format!(", {unit}"),
     };
-    let head = [
-        "Label",
-        "Condition",
-        &format!("Value{shown}"),
-        &format!("95 % interval{shown}"),
-        "n",
-        "Blocks",
-        "What an acknowledgement promises, and notes",
+    let mut head = vec![
+        "Label".to_owned(),
+        "Scenario".to_owned(),
+        "Condition".to_owned(),
+        format!("Value{shown}"),
+        format!("95 % interval{shown}"),
+        counted(cells),
+        "Blocks".to_owned(),
+        "What an acknowledgement promises, and notes".to_owned(),
     ];
+    let spent = cells.iter().any(|cell| cell.resources.is_some());
+    head.extend(RESOURCES.iter().filter(|_| spent).map(|text| (*text).to_owned()));
     let row = |cell: &&ComparedCell| {
-        vec![
+        let mut row = vec![
             name(cell),
+            or_dash(provenance::run_of(cell, runs), provenance::scenario),
             cell.cell.clone(),
             or_dash(
                 cell.told()
-                    .map(|one| told(one, print))
+                    .map(|one| told(one, print) + marks::of_value(cell) + marks::of_cell(cell))
+                    .or(cell.at_least.map(|least| format!("> {}", print(least))))
                     .or((cell.kind == Kind::Cannot).then(|| "cannot".to_owned())),
                 |text| text,
             ),
@@ -183,9 +189,39 @@ fn metric_table(metric: &str, cells: &[&ComparedCell]) -> Table {
             grouped(cell.n),
             cell.blocks.to_string(),
             cell.text.clone(),
-        ]
+        ];
+        row.extend(resources(cell).into_iter().filter(|_| spent));
+        row
     };
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
     table(metric, &head, cells.iter().map(row))
+}
+
+/// What the load took of its machine.
+const RESOURCES: [&str; 4] = [
+    "Client CPU, µs a message",
+    "Broker CPU, µs a message",
+    "Generator's share of the machine",
+    "Ran out",
+];
+
+fn resources(cell: &ComparedCell) -> [String; 4] {
+    let of = cell.resources.clone().unwrap_or_default();
+    let micros = |ns: Option<f64>| or_dash(ns, |ns| significant(ns / 1e3));
+    let ran_out =
+        of.saturated.iter().map(|(what, blocks)| format!("{what} in {blocks}")).join(", ");
+    [
+        micros(of.client_cpu_ns_per_message),
+        micros(of.broker_cpu_ns_per_message),
+        or_dash(of.client_share, quantity::share),
+        or_dash(Some(ran_out).filter(|text| !text.is_empty()), |text| text),
+    ]
+}
+
+/// `n, faults`.
+fn counted(cells: &[&ComparedCell]) -> String {
+    let units = cells.iter().map(|cell| cell.n_unit.as_str()).filter(|unit| !unit.is_empty());
+    ["n"].into_iter().chain(units.unique()).join(", ")
 }
 
 fn span(interval: Option<[f64; 2]>, print: impl Fn(f64) -> String) -> String {

@@ -35,6 +35,7 @@ impl Row {
             block,
             value: value.map(|value| value * factor),
             at_most: None,
+            at_least: None,
             floor: None,
             n: 10_000,
             valid: true,
@@ -54,6 +55,7 @@ impl Row {
             kind: if cannot { Kind::Cannot } else { Kind::Measured },
             value,
             at_most: None,
+            at_least: None,
             unit: unit.into(),
             interval: value.filter(|value| *value > 0.0).map(|value| [value * 0.93, value * 1.07]),
             n: match cannot {
@@ -65,6 +67,8 @@ impl Row {
             blocks: if cannot { 0 } else { 3 },
             text: text.into(),
             run: Some(self.run.into()),
+            n_unit: "messages".into(),
+            resources: None,
             source: None,
             survives: Some(survives),
             per_block: if cannot {
@@ -147,19 +151,16 @@ fn run_info(scenario: &str) -> RunInfo {
     RunInfo {
         run: scenario.into(),
         scenario: scenario.into(),
-        claim: None,
         environment: "native".into(),
         network_path: "loopback".into(),
         status: Status::Complete,
         started_at: "2026-11-22T19:00:00Z".into(),
         blocks: 3,
-        cross_class: None,
         versions: BTreeMap::from(versions),
-        promises: BTreeMap::new(),
         host: "Test CPU, 2 cores, 6.1".into(),
         cores: Some(2),
         selfcheck: "passed".into(),
-        warnings: vec![],
+        ..RunInfo::default()
     }
 }
 

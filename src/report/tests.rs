@@ -2,6 +2,7 @@
 
 mod faults;
 mod hostile;
+mod provenance;
 mod run;
 
 use super::*;
@@ -43,6 +44,7 @@ fn cell(
         block,
         value: value.map(|value| value * factor),
         at_most: None,
+        at_least: None,
         floor: None,
         n: 10_000,
         valid: true,
@@ -60,12 +62,15 @@ fn cell(
         kind: Kind::Measured,
         value,
         at_most: None,
+        at_least: None,
         unit: unit.into(),
         interval: value.map(|value| [value * 0.96, value * 1.04]),
         n: 30_000,
         blocks: 3,
         text: "survives process kill, 1 copy".into(),
         run: Some("2026-11-22T190000.000Z-x-abc".into()),
+        n_unit: "messages".into(),
+        resources: None,
         source: None,
         survives: Some(Survives { process_kill: true, copies: 1, ..Survives::default() }),
         per_block: vec![block(1, 0.98), block(2, 1.0), block(3, 1.02)],
@@ -149,7 +154,6 @@ fn table() -> Comparison {
             status: Status::Complete,
             started_at: "2026-11-22T19:00:00Z".into(),
             blocks: 3,
-            cross_class: None,
             versions: BTreeMap::from([(
                 "kafka".into(),
                 "Apache Kafka 4.4.0; librdkafka 2.12.1".into(),
@@ -158,7 +162,7 @@ fn table() -> Comparison {
             host: "Test CPU, 2 cores, 6.1".into(),
             cores: Some(2),
             selfcheck: "passed".into(),
-            warnings: vec![],
+            ..RunInfo::default()
         }],
         claims: vec![
             claim("retention", "not measured", vec![]),

@@ -1,9 +1,11 @@
 //! The comparison table as Markdown, as CSV and for a terminal.
 
 use super::escape;
-use super::table::{Table, claim_title, details, overview, sources, uses};
+use super::marks;
+use super::provenance::{marked_title, notes, provided, run_facts, run_of};
+use super::table::{Table, details, overview, sources, uses};
 use crate::result::words::name;
-use crate::result::{Comparison, ResultError};
+use crate::result::{Build, Claim, ComparedCell, Comparison, ResultError, RunInfo};
 use crate::sanitize;
 use comfy_table::{ContentArrangement, Table as Grid, presets};
 use itertools::Itertools;
@@ -19,36 +21,29 @@ pub fn markdown(comparison: &Comparison) -> String {
     out += "what was not measured says so.\n\n";
     out += &markdown_table(comparison);
     out += &claimed_by(comparison);
+    let details = |claim: &Claim| details(claim, &comparison.runs);
     for claim in comparison.claims.iter().filter(|claim| !details(claim).is_empty()) {
         let [verdict, rule] = [&claim.verdict, &claim.rule].map(|text| escape::markdown(text));
         let because =
             claim.because.split("; ").map(|sentence| format!("- {}\n", escape::markdown(sentence)));
-        out +=
-            &format!("\n## {}\n\n**Verdict: {verdict}.** Rule: {rule}\n\n", claim_title(&claim.id));
+        let title = marked_title(claim, &comparison.runs);
+        out += &format!("\n## {title}\n\n**Verdict: {verdict}.** Rule: {rule}\n\n");
         out += &format!("Why:\n\n{}\n", because.format(""));
         out += &folded(&details(claim));
     }
     out += "\n## What it is recommended for\n\n";
     out += &titled(uses(comparison));
     for row in comparison.uses.iter().filter(|row| !details(row).is_empty()) {
-        out +=
-            &format!("\n**{}**. Rule: {}\n\n", claim_title(&row.id), escape::markdown(&row.rule));
+        let title = marked_title(row, &comparison.runs);
+        out += &format!("\n**{title}**. Rule: {}\n\n", escape::markdown(&row.rule));
         out += &folded(&details(row));
     }
     if !comparison.runs.is_empty() {
         out += "\n## Runs\n\n";
     }
     for run in &comparison.runs {
-        let facts = [
-            run.run.as_str(),
-            &format!("environment {}", run.environment),
-            &format!("network {}", run.network_path),
-            run.host.as_str(),
-            &run.versions.values().dedup().join(", "),
-            &format!("self-check {}", run.selfcheck),
-        ]
-        .map(escape::markdown);
-        out += &format!("- {}\n", facts.join("; "));
+        let facts = run_facts(run).into_iter().map(|fact| escape::markdown(&fact));
+        out += &format!("- {}\n", facts.format("; "));
         for warning in &run.warnings {
             out += &format!("  - Warning: {}\n", escape::markdown(warning));
         }
@@ -58,7 +53,9 @@ pub fn markdown(comparison: &Comparison) -> String {
 
 /// The table of claims alone, for a README.
 pub fn markdown_table(comparison: &Comparison) -> String {
-    titled(overview(comparison))
+    let notes = notes(comparison);
+    let notes = notes.iter().map(|note| format!("\n{}\n", escape::markdown(note)));
+    titled(overview(comparison)) + &notes.collect::<String>()
 }
 
 fn claimed_by(comparison: &Comparison) -> String {
@@ -130,48 +127,109 @@ pub fn terminal(comparison: &Comparison, width: u16) -> String {
     grid.force_no_tty().set_width(width.max(60));
     grid.set_header(table.head);
     for mut row in table.rows {
-        row[0].truncate(1);
+        row[0].remove(1);
         grid.add_row(
             row.iter().map(|lines| lines.iter().map(|line| sanitize::line(line)).join("\n")),
         );
     }
-    grid.trim_fmt() + "\n"
+    let notes = notes(comparison).into_iter().map(|note| sanitize::line(&note) + "\n");
+    grid.trim_fmt() + "\n" + &notes.collect::<String>()
 }
 
 pub fn csv(comparison: &Comparison, path: &Path) -> Result<Vec<u8>, ResultError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let head = [
-        "claim", "verdict", "label", "system", "variant", "cell", "metric", "kind", "value",
-        "at_most", "unit", "low", "high", "n", "blocks", "text", "run", "source",
+        "claim",
+        "verdict",
+        "label",
+        "system",
+        "variant",
+        "cell",
+        "metric",
+        "kind",
+        "value",
+        "at_most",
+        "at_least",
+        "unit",
+        "low",
+        "high",
+        "n",
+        "n_unit",
+        "blocks",
+        "text",
+        "run",
+        "source",
+        "client_cpu_ns_per_message",
+        "broker_cpu_ns_per_message",
+        "client_share",
+        "saturated",
+        "floor_share",
+        "marks",
+        "scenario",
+        "status",
+        "build",
+        "other_build",
+        "software",
+        "storage",
     ];
     writer.write_record(head).map_err(|error| ResultError::corrupt(path, error))?;
     for claim in comparison.claims.iter().chain(&comparison.uses) {
         for cell in &claim.cells {
-            let number =
-                |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
-            let text = |text: &Option<String>| escape::csv(text.as_deref().unwrap_or_default());
-            let record = [
-                escape::csv(&claim.id),
-                escape::csv(&claim.verdict),
-                escape::csv(&cell.label),
-                escape::csv(&cell.system),
-                text(&cell.variant),
-                escape::csv(&cell.cell),
-                escape::csv(&cell.metric),
-                name(&cell.kind),
-                number(cell.value),
-                number(cell.at_most),
-                escape::csv(&cell.unit),
-                number(cell.interval.map(|[low, _]| low)),
-                number(cell.interval.map(|[_, high]| high)),
-                cell.n.to_string(),
-                cell.blocks.to_string(),
-                escape::csv(&cell.text),
-                text(&cell.run),
-                text(&cell.source),
-            ];
+            let run = run_of(cell, &comparison.runs).cloned().unwrap_or_default();
+            let of_run = run_record(cell, &run).map(|text| escape::csv(&text));
+            let record = cell_record(claim, cell).into_iter().chain(of_run);
             writer.write_record(record).map_err(|error| ResultError::corrupt(path, error))?;
         }
     }
     writer.into_inner().map_err(|error| ResultError::corrupt(path, error))
+}
+
+fn cell_record(claim: &Claim, cell: &ComparedCell) -> Vec<String> {
+    let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+    let text = |text: &Option<String>| escape::csv(text.as_deref().unwrap_or_default());
+    let resources = cell.resources.clone().unwrap_or_default();
+    vec![
+        escape::csv(&claim.id),
+        escape::csv(&claim.verdict),
+        escape::csv(&cell.label),
+        escape::csv(&cell.system),
+        text(&cell.variant),
+        escape::csv(&cell.cell),
+        escape::csv(&cell.metric),
+        name(&cell.kind),
+        number(cell.value),
+        number(cell.at_most),
+        number(cell.at_least),
+        escape::csv(&cell.unit),
+        number(cell.interval.map(|[low, _]| low)),
+        number(cell.interval.map(|[_, high]| high)),
+        cell.n.to_string(),
+        escape::csv(&cell.n_unit),
+        cell.blocks.to_string(),
+        escape::csv(&cell.text),
+        text(&cell.run),
+        text(&cell.source),
+        number(resources.client_cpu_ns_per_message),
+        number(resources.broker_cpu_ns_per_message),
+        number(resources.client_share),
+        escape::csv(&resources.saturated.keys().join(" ")),
+        number(cell.floor_share()),
+        format!("{}{}", marks::of_value(cell), marks::of_cell(cell)),
+    ]
+}
+
+/// Empty where there is no run.
+fn run_record(cell: &ComparedCell, run: &RunInfo) -> [String; 6] {
+    if run.run.is_empty() {
+        return Default::default();
+    }
+    let versions = run.versions.get(&cell.label).cloned().into_iter();
+    [
+        run.scenario.clone(),
+        name(&run.status),
+        Build::words(run.build.as_ref()),
+        if run.other_build { "yes" } else { "no" }.to_owned(),
+        versions.chain(provided(run)).join("; "),
+        run.storage.clone().unwrap_or_default(),
+    ]
 }

@@ -1,10 +1,11 @@
 //! `comparison.json`: the second public interface. The table of claims, with every input of every
 //! verdict, so that the verdicts can be computed again from this file alone.
 
+use super::build::Build;
 use super::error::ResultError;
 use super::fault_figures::{RTO_90, RTO_DELIVER, RTO_PUBLISH};
 use super::files;
-use super::summary::{CellOutcome, Status, Survives};
+use super::summary::{CellOutcome, Resources, Status, Survives};
 use crate::model::{Told, metric};
 use crate::record::SILENCE_NS;
 use schemars::JsonSchema;
@@ -72,6 +73,37 @@ pub struct RunInfo {
     pub cores: Option<u32>,
     pub selfcheck: String,
     pub warnings: Vec<String>,
+    /// What the environment says of its parts and where they come from, such as the JVM.
+    #[serde(default)]
+    pub provided: BTreeMap<String, String>,
+    /// Under the data of the brokers; `null` where they ran already, or where it is not seen.
+    #[serde(default)]
+    pub storage: Option<String>,
+    /// The program that measured; `null` where an older version did not say.
+    #[serde(default)]
+    pub build: Option<Build>,
+    /// Measured by another binary than the newest run of the table, which is to be of one.
+    #[serde(default)]
+    pub other_build: bool,
+}
+
+impl RunInfo {
+    /// Notes those of another binary than the newest run that tells its own. What could not run is
+    /// of none.
+    pub fn mark_builds(runs: &mut [Self]) {
+        let told = runs.iter().filter(|run| run.measured() && run.build.is_some());
+        let newest = told.max_by(|a, b| a.started_at.cmp(&b.started_at));
+        let newest = newest.and_then(|run| run.build.clone());
+        for run in runs {
+            run.other_build = newest.is_some()
+                && run.measured()
+                && !Build::same(run.build.as_ref(), newest.as_ref());
+        }
+    }
+
+    pub fn measured(&self) -> bool {
+        self.status != Status::Failed
+    }
 }
 
 /// One row of the table.
@@ -167,12 +199,21 @@ pub struct ComparedCell {
     /// value.
     #[serde(default)]
     pub at_most: Option<f64>,
+    /// Of a latency of which some block tells only what it is at least, because the quantile is
+    /// among messages that had not come to their end: the same mean over values and bounds. Then
+    /// there is no value.
+    #[serde(default)]
+    pub at_least: Option<f64>,
     /// Such as `msg/s`, `ns` or `×`.
     pub unit: String,
     /// 95 % interval over the blocks; `null` below 3 blocks.
     pub interval: Option<[f64; 2]>,
-    /// Messages behind the value, over all blocks that count.
+    /// What is behind the value, over all blocks that count.
     pub n: u64,
+    /// What `n` counts: `messages`, `faults`, `probes`, `tries`, `batches` …; empty where that is
+    /// not known.
+    #[serde(default)]
+    pub n_unit: String,
     /// Blocks that count.
     pub blocks: u32,
     /// Survival class, what was left out and why, or why there is no value.
@@ -184,11 +225,45 @@ pub struct ComparedCell {
     pub source: Option<String>,
     /// What an acknowledged message survives; `null` for ratios and unmeasured cells.
     pub survives: Option<Survives>,
+    /// What the load took of its machine; `null` of what is no plain load.
+    #[serde(default)]
+    pub resources: Option<CellResources>,
     /// The value of each block: the input of every verdict. Empty for ratios and unmeasured cells.
     pub per_block: Vec<BlockValue>,
 }
 
+/// Means over the blocks that the harness did not spoil.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CellResources {
+    pub client_cpu_ns_per_message: Option<f64>,
+    /// `null` where the broker's processes are not seen.
+    pub broker_cpu_ns_per_message: Option<f64>,
+    /// Of all processor time of the machine, the part that the load generator took.
+    pub client_share: Option<f64>,
+    /// What ran out, such as `machine-cpu`: in how many blocks.
+    pub saturated: BTreeMap<String, u32>,
+}
+
 impl ComparedCell {
+    /// From this share of a value on, the instrument's floor is marked.
+    pub const LARGE_FLOOR: f64 = 0.5;
+
+    /// Whether the load generator took more CPU a message than the broker.
+    pub fn client_heavy(&self) -> bool {
+        let of = self.resources.clone().unwrap_or_default();
+        let CellResources { client_cpu_ns_per_message, broker_cpu_ns_per_message, .. } = of;
+        Resources { client_cpu_ns_per_message, broker_cpu_ns_per_message, ..Resources::default() }
+            .client_heavy()
+    }
+
+    /// What part of the value the path costs without a broker, the mean over the blocks; above 1
+    /// it is no floor. `None` where it was not measured.
+    pub fn floor_share(&self) -> Option<f64> {
+        let shares = self.per_block.iter().filter_map(|block| Some(block.floor? / block.value?));
+        let shares: Vec<f64> = shares.filter(|share| share.is_finite()).collect();
+        (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
+    }
+
     pub fn told(&self) -> Option<Told<f64>> {
         Told::read(self.value, self.at_most)
     }
@@ -220,15 +295,17 @@ impl BlockValue {
 }
 
 /// One block of a cell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BlockValue {
     pub block: u32,
     /// `null` when the block has none that may be shown: spoilt by the harness, or a latency under
     /// overload.
     pub value: Option<f64>,
-    /// As that of the cell.
+    /// As those of the cell.
     #[serde(default)]
     pub at_most: Option<f64>,
+    #[serde(default)]
+    pub at_least: Option<f64>,
     /// What the path costs without a broker, in the same unit; `null` where it was not measured.
     pub floor: Option<f64>,
     /// Samples behind a latency; behind a rate, messages delivered over the whole run.

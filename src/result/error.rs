@@ -1,6 +1,7 @@
 //! Why results cannot be written or read. Every message names the path, the cause and a remedy.
 //! Exit code 4.
 
+use super::build::Build;
 use super::summary::SCHEMA;
 use crate::units::Bytes;
 use std::io;
@@ -18,6 +19,9 @@ pub enum ResultError {
     #[error("{}: written in schema {found}, this brokerbench reads up to {SCHEMA}; use a newer \
         brokerbench", path.display())]
     NewerSchema { path: PathBuf, found: u64 },
+    #[error("{}: {writer} wrote it in another form ({cause}), which this brokerbench cannot read; \
+        render it with that version, or measure again", path.display())]
+    OtherForm { path: PathBuf, cause: String, writer: String },
     #[error("{}: no run found here; run a scenario first, or name the folder with --results",
         path.display())]
     NoRun { path: PathBuf },
@@ -52,6 +56,18 @@ fn remedy(cause: &io::Error) -> &'static str {
 impl ResultError {
     pub(super) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |cause| Self::Io { path: path.to_owned(), action, cause }
+    }
+
+    /// Names the version that wrote a file of another form.
+    #[must_use]
+    pub(super) fn written_by(self, version: &str, build: Option<&Build>) -> Self {
+        match self {
+            Self::OtherForm { path, cause, .. } => {
+                let writer = format!("brokerbench {version} ({})", Build::words(build));
+                Self::OtherForm { path, cause, writer }
+            }
+            other => other,
+        }
     }
 
     pub fn corrupt(path: &Path, cause: impl std::fmt::Display) -> Self {

@@ -111,7 +111,11 @@ pub fn parse_json<T: DeserializeOwned>(text: &[u8], path: &Path) -> Result<T, Re
         }
         Some(_) => {}
     }
-    serde_json::from_slice(text).map_err(|error| ResultError::corrupt(path, error))
+    serde_json::from_slice(text).map_err(|error| ResultError::OtherForm {
+        path: path.to_owned(),
+        cause: error.to_string(),
+        writer: "another version".to_owned(),
+    })
 }
 
 #[cfg(test)]

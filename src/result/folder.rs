@@ -146,7 +146,11 @@ impl RunFolder {
                 for dir in files::folders(&point)? {
                     if dir.join("accounting.json").is_file() {
                         let accounting = dir.join("accounting.json");
-                        let record: CellRecord = files::read_json(&accounting)?;
+                        let record: CellRecord =
+                            files::read_json(&accounting).map_err(|error| {
+                                let Manifest { brokerbench_version, build, .. } = manifest;
+                                error.written_by(brokerbench_version, build.as_ref())
+                            })?;
                         let relative = dir
                             .strip_prefix(&self.path)
                             .unwrap_or(&dir)

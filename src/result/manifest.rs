@@ -1,6 +1,7 @@
 //! `manifest.json`: what was run, on what, with which settings. Written first, rewritten when the
 //! run ends.
 
+use super::build::Build;
 use super::summary::Status;
 use crate::units::Rate;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub struct Manifest {
     /// As typed, secrets removed.
     pub command_line: Vec<String>,
     pub brokerbench_version: String,
+    /// `None` where an older version did not say.
+    #[serde(default)]
+    pub build: Option<Build>,
     pub scenario: ScenarioInfo,
     pub profile: Option<String>,
     pub environment: String,

@@ -1,5 +1,6 @@
 //! What a run leaves on disk: types of every file, and how they are written and read.
 
+mod build;
 mod comparison;
 mod distribution;
 mod error;
@@ -21,8 +22,10 @@ mod summary;
 pub(crate) mod testing;
 pub mod words;
 
+pub use build::Build;
 pub use comparison::{
-    BlockValue, Claim, ComparedCell, Comparison, Decision, Finding, Kind, RunInfo, Verdict,
+    BlockValue, CellResources, Claim, ComparedCell, Comparison, Decision, Finding, Kind, RunInfo,
+    Verdict,
 };
 pub use distribution::{Censored, Distribution, LatencyValue};
 pub use error::ResultError;

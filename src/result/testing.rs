@@ -227,6 +227,7 @@ pub fn manifest(folder: &RunFolder, claim: &str, blocks: u32) -> Manifest {
         finished_at: Some("2026-11-22T19:10:00Z".into()),
         command_line: vec!["brokerbench".into(), "run".into(), format!("scenarios/{claim}.yaml")],
         brokerbench_version: "0.1.0".into(),
+        build: None,
         scenario: ScenarioInfo {
             name: claim.into(),
             question: "How long does a message take at a rate that every system can carry?".into(),

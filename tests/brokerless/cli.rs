@@ -275,9 +275,11 @@ fn damaged_and_newer_results_are_refused_with_their_path() {
 
     let table = dir.path().join("standard");
     fs::create_dir(&table).unwrap();
-    for (text, words) in
-        [("{\"schema\": 99}", "newer brokerbench"), ("{\"schema\": 1}", "damaged"), ("", "damaged")]
-    {
+    for (text, words) in [
+        ("{\"schema\": 99}", "newer brokerbench"),
+        ("{\"schema\": 1}", "another version"),
+        ("", "damaged"),
+    ] {
         fs::write(table.join("comparison.json"), text).unwrap();
         let error = ends_with(4, &["table", "--results", dir.path().to_str().unwrap()]);
         assert_names(&error, &["comparison.json", words]);
@@ -379,4 +381,37 @@ proptest! {
         fs::write(&path, format!("{}{value}{}", &text[..from], &text[to..])).unwrap();
         let _ = RunFolder::open(run.path()).and_then(|run| report::report(&run));
     }
+}
+
+#[test]
+fn a_part_is_not_merged_into_a_table_of_another_binary_unasked() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = dir.path().join("quick");
+    fs::create_dir_all(&table).unwrap();
+    let committed = fs::read_to_string("results/standard/comparison.json").unwrap();
+    let (path, quick) =
+        (table.join("comparison.json"), committed.replacen("\"standard\"", "\"quick\"", 1));
+    fs::write(&path, &quick).unwrap();
+    let results = dir.path().to_str().unwrap();
+    let args = ["compare", "--profile", "quick", "--only", "latency", "--results", results];
+    let error = ends_with(2, &args);
+    assert_names(&error, &["a table is of one binary", "throughput (", "--mixed-builds"]);
+    assert!(!error.contains("latency ("), "that one is measured again: {error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), quick, "nothing was touched");
+}
+
+#[test]
+fn a_run_of_another_version_says_who_wrote_it_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = stored::run(dir.path());
+    let cell = only_folder(&only_folder(&run.path().join("cells/redis-lists")));
+    let accounting = only_folder(&cell).join("accounting.json");
+    let mut value: serde_json::Value =
+        serde_json::from_slice(&fs::read(&accounting).unwrap()).unwrap();
+    // As it was once: a number.
+    value["censored"] = 3.into();
+    fs::write(&accounting, value.to_string()).unwrap();
+    let error = ends_with(4, &["report", run.path().to_str().unwrap()]);
+    assert_names(&error, &["accounting.json", "brokerbench 0.1.0", "measure again"]);
+    assert!(!error.contains("damaged"), "{error}");
 }

@@ -117,6 +117,7 @@ fn times(
         unit: Unit::Times.name().to_owned(),
         interval: ratio.and_then(|ratio| ratio.interval()),
         n,
+        n_unit: cell.n_unit.clone(),
         blocks: ratio.map_or(0, |ratio| ratio.blocks() as u32),
         text,
         run: cell.run.clone(),

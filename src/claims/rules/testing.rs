@@ -21,12 +21,10 @@ pub fn measured(label: &str, metric: &str, point: &str, values: &[f64]) -> Compa
     let block = |(at, value): (usize, &f64)| BlockValue {
         block: at as u32 + 1,
         value: Some(*value),
-        at_most: None,
-        floor: None,
         n: 100_000,
         valid: true,
         outcome: CellOutcome::Ok,
-        because: String::new(),
+        ..BlockValue::default()
     };
     let system =
         crate::result::testing::SYSTEMS.into_iter().rfind(|system| label.starts_with(system));
@@ -53,19 +51,13 @@ pub fn run_info(scenario: &str) -> RunInfo {
     RunInfo {
         run: "run".to_owned(),
         scenario: scenario.to_owned(),
-        claim: None,
         environment: "native".to_owned(),
         network_path: "loopback".to_owned(),
         status: Status::Complete,
-        started_at: String::new(),
         blocks: 1,
-        cross_class: None,
-        versions: Default::default(),
-        promises: Default::default(),
-        host: String::new(),
         cores: Some(2),
         selfcheck: "passed".to_owned(),
-        warnings: Vec::new(),
+        ..RunInfo::default()
     }
 }
 

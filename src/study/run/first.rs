@@ -5,7 +5,7 @@ use super::Study;
 use crate::clock;
 use crate::environment::memory_total;
 use crate::fault::proxy::{Cost, cost};
-use crate::result::{Host, Manifest, RunFolder, SCHEMA, Status, words};
+use crate::result::{Build, Host, Manifest, RunFolder, SCHEMA, Status, words};
 use crate::scenario::Scenario;
 
 /// Round trips, and bytes in each direction.
@@ -23,6 +23,7 @@ pub fn manifest(study: &Study<'_>, folder: &RunFolder) -> Manifest {
         started_at: folder.epoch().to_string(),
         command_line: study.command_line.clone(),
         brokerbench_version: env!("CARGO_PKG_VERSION").to_owned(),
+        build: Some(Build::this().clone()),
         scenario: scenario.info(),
         profile: scenario.profile.clone(),
         environment: study.environment.name().to_owned(),

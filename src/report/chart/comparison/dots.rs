@@ -8,6 +8,7 @@ use super::super::canvas::Figure;
 use super::super::rows::{self, Axis, Block, Marks};
 use crate::model::Point;
 use crate::report::cells::{Cells, reason};
+use crate::report::marks;
 use crate::result::words::{TimeUnit, compact, survival};
 use crate::result::{ComparedCell, Kind, LatencyValue};
 use itertools::Itertools;
@@ -67,7 +68,13 @@ fn dot(cell: &ComparedCell) -> Marks {
         bar: cell.interval.map(|[low, high]| (low, high)),
         text: match cell.value {
             Some(value) => {
-                format!("{} {}{}", compact(value), cell.unit, interval.unwrap_or_default())
+                format!(
+                    "{} {}{}{}",
+                    compact(value),
+                    cell.unit,
+                    interval.unwrap_or_default(),
+                    marks::of_cell(cell)
+                )
             }
             None => reason(cell),
         },
@@ -94,8 +101,11 @@ pub fn quantiles(figure: &mut Figure, cells: &Cells<'_>, of: &[String; 3], top: 
         let values = values.map(|value| value.map(LatencyValue::Exact));
         let parts = [cells.place(cell), cells.condition(cell)];
         let header = parts.into_iter().filter(|part| !part.is_empty()).join(" · ");
-        let marks = Marks::quantiles(unit, values, || reason(cell));
-        rows::push(&mut blocks, header, (&cell.label, &cell.system), marks);
+        let mut drawn = Marks::quantiles(unit, values, || reason(cell));
+        let own = of.iter().filter_map(|metric| cells.beside(cell, metric));
+        let floors = own.map(marks::of_value).find(|mark| !mark.is_empty()).unwrap_or_default();
+        drawn.text += &format!("{floors}{}", marks::of_cell(cell));
+        rows::push(&mut blocks, header, (&cell.label, &cell.system), drawn);
     }
     let name = format!("end-to-end, {} (log): p50 and p99.9 small, p99 large", unit.name());
     rows::draw(figure, &blocks, &[Axis { name, log: true, tick: &|ns| unit.of(ns) }], top)

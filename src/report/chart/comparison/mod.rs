@@ -18,7 +18,9 @@ use crate::model::System;
 use crate::report::cells::Cells;
 use crate::report::group::blocks;
 use crate::report::headline::lines;
-use crate::report::table::{DataTable, claim_title};
+use crate::report::marks;
+use crate::report::provenance::{self, marked_title};
+use crate::report::table::DataTable;
 use crate::result::words::grouped;
 use crate::result::{Claim, Comparison, RunInfo, Verdict};
 use itertools::Itertools;
@@ -30,10 +32,9 @@ pub fn panels(comparison: &Comparison) -> Vec<Figure> {
 }
 
 pub fn draw(comparison: &Comparison, panels: &[Figure]) -> Figure {
-    let verdict = |claim: &Claim| format!("{}: {}", claim_title(&claim.id), claim.verdict);
-    let versions = comparison.runs.iter().flat_map(|run| run.versions.values());
-    let versions =
-        versions.filter_map(|version| version.split(';').next()).sorted().dedup().join(", ");
+    let verdict =
+        |claim: &Claim| format!("{}: {}", marked_title(claim, &comparison.runs), claim.verdict);
+    let versions = provenance::software(&comparison.runs);
     let days = comparison
         .runs
         .iter()
@@ -42,11 +43,12 @@ pub fn draw(comparison: &Comparison, panels: &[Figure]) -> Figure {
         .dedup()
         .join(", ");
     let caption = format!(
-        "Profile {}; {}; {}. Filled marks: the system's defaults; hollow: variants, unless a panel \
-        says otherwise.",
+        "Profile {}; {}; {}. {} Filled marks: the system's defaults; hollow: variants, unless a \
+        panel says otherwise.",
         comparison.profile,
         if versions.is_empty() { "nothing measured" } else { &versions },
         if days.is_empty() { "no runs" } else { &days },
+        provenance::notes(comparison).join(" "),
     );
     let mut figure =
         Figure::new(2.0 * WIDTH, comparison.claims.iter().map(verdict).join(" · "), caption);
@@ -69,8 +71,11 @@ pub fn draw(comparison: &Comparison, panels: &[Figure]) -> Figure {
 
 fn panel(claim: &Claim, runs: &[RunInfo]) -> Figure {
     let cells = Cells::of(claim, runs);
-    let title = claim_title(&claim.id);
-    let mut figure = Figure::new(WIDTH, format!("{title}: {}", claim.verdict), sample(&cells));
+    let title = marked_title(claim, runs);
+    let marks = marks::meaning(cells.all.iter().copied());
+    let caption = [sample(&cells), from(claim, runs)].into_iter().chain(marks);
+    let caption = caption.filter(|text| !text.is_empty()).join(" ");
+    let mut figure = Figure::new(WIDTH, format!("{title}: {}", claim.verdict), caption);
     figure.bold((MARGIN, 20.0), &title, 15.0, INK, Align::Left);
     let claimed =
         format!("Claimed of Kafka: {}. Of Redis: {}.", claim.kafka_claim, claim.redis_claim);
@@ -117,15 +122,30 @@ fn sample(cells: &Cells<'_>) -> String {
     let shown = || cells.all.iter().filter(|cell| cell.value.is_some());
     let counts = shown().map(|cell| cell.blocks).minmax().into_option();
     let Some((fewest, most)) = counts else { return "No figure was measured.".to_owned() };
-    let least = shown().map(|cell| cell.n).filter(|n| *n > 0).min();
-    let counted = if fewest == most {
+    // What is counted differs: the least of each.
+    let counted = shown().filter(|cell| cell.n > 0).into_group_map_by(|cell| &cell.n_unit);
+    let least = counted.into_iter().sorted_by_key(|(unit, _)| *unit);
+    let mut least = least.filter_map(|(unit, cells)| {
+        let least = grouped(cells.iter().map(|cell| cell.n).min()?);
+        Some(format!("n ≥ {least} {unit}").trim_end().to_owned())
+    });
+    let least = least.join(", ");
+    let repeated = if fewest == most {
         blocks(most as usize)
     } else {
         format!("{fewest} to {}", blocks(most as usize))
     };
-    match least {
-        Some(least) => format!("{counted}; n ≥ {} behind each figure.", grouped(least)),
-        None => format!("{counted}."),
+    match least.is_empty() {
+        false => format!("{repeated}; behind each figure {least}."),
+        true => format!("{repeated}."),
+    }
+}
+
+/// `Scenarios: latency (invalid), latency-copies.`
+fn from(claim: &Claim, runs: &[RunInfo]) -> String {
+    match provenance::scenarios(claim, runs) {
+        none if none.is_empty() => none,
+        named => format!("Scenarios: {named}."),
     }
 }
 
