@@ -39,7 +39,7 @@ pub fn in_containers() -> Vec<Question> {
             let engine = found.get_or_init(find_engine).as_ref().ok()?;
             Some(image(engine, software).unwrap_or_else(|error| Diagnosis::failed(&error, INFO)))
         };
-        questions.push(Question { part: Part::Docker, name, ask: Box::new(ask) });
+        questions.push(Question { part: Part::Docker, name, alone: false, ask: Box::new(ask) });
     }
     questions
 }

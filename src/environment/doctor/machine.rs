@@ -4,13 +4,13 @@
 //! Reads what the kernel tells; where it tells nothing (another system, a container) the finding
 //! says so and passes.
 
-use super::{Diagnosis, Level, Part, Question, question};
+use super::{Diagnosis, Level, Part, Question, measurement, question};
 use crate::environment::install::{Tool, distribution, install};
 use crate::environment::memory::group_memory;
 use crate::environment::program::{find, read};
 use crate::environment::storage::{probed, storage};
 use crate::environment::{machine, memory_available};
-use crate::result::words;
+use crate::result::{Build, words};
 use crate::{clock, driver};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -29,10 +29,11 @@ pub fn questions() -> Vec<Question> {
         question(Part::Machine, "cores", cores),
         question(Part::Machine, "memory", memory),
         question(Part::Machine, "temporary space", temporary_space),
-        question(Part::Machine, "synced writes", synced_writes),
+        measurement(Part::Machine, "synced writes", synced_writes),
         question(Part::Machine, "open files", open_files),
         question(Part::Machine, "governor", || governor(Path::new("/sys/devices/system/cpu"))),
-        question(Part::Machine, "steal", steal),
+        measurement(Part::Machine, "steal", steal),
+        measurement(Part::Machine, "clock", clock_source),
     ]
 }
 
@@ -40,8 +41,9 @@ fn versions() -> Diagnosis {
     let uname = rustix::system::uname();
     let [kafka, redis] = driver::client_versions();
     Diagnosis::ok(format!(
-        "brokerbench {}; {kafka}; {redis}; {} {} {}, {}",
+        "brokerbench {}, {}; {kafka}; {redis}; {} {} {}, {}",
         env!("CARGO_PKG_VERSION"),
+        Build::this(),
         uname.sysname().to_string_lossy(),
         uname.release().to_string_lossy(),
         uname.machine().to_string_lossy(),
@@ -198,7 +200,7 @@ fn stolen(now: f64, ever: f64) -> Diagnosis {
     )
 }
 
-pub fn clock_source() -> Diagnosis {
+fn clock_source() -> Diagnosis {
     let (source, cost) = (clock::source(), clock::cost_ns());
     // A clock that has to enter the kernel costs hundreds of nanoseconds for each stamp.
     Diagnosis::warn_unless(

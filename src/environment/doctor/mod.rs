@@ -81,6 +81,8 @@ impl Diagnosis {
 struct Question {
     part: Part,
     name: &'static str,
+    /// It measures: nobody else is asked meanwhile.
+    alone: bool,
     /// `None` where another check says it all.
     ask: Box<dyn FnOnce() -> Option<Diagnosis> + Send>,
 }
@@ -90,7 +92,16 @@ fn question(
     name: &'static str,
     ask: impl FnOnce() -> Diagnosis + Send + 'static,
 ) -> Question {
-    Question { part, name, ask: Box::new(|| Some(ask())) }
+    Question { part, name, alone: false, ask: Box::new(|| Some(ask())) }
+}
+
+/// One that measures, and that the others would disturb.
+fn measurement(
+    part: Part,
+    name: &'static str,
+    ask: impl FnOnce() -> Diagnosis + Send + 'static,
+) -> Question {
+    Question { alone: true, ..question(part, name, ask) }
 }
 
 /// One whose errors hold a remedy, or else have this one.
@@ -116,8 +127,6 @@ pub struct Wanted {
 
 /// Every check of what is wanted and of the machine, in the order in which a reader would fix them.
 pub fn checks(wanted: Wanted) -> Vec<Check> {
-    // Alone: the others would disturb it.
-    let clock = machine::clock_source();
     let mut questions = Vec::new();
     if wanted.docker {
         questions.extend(brokers::in_containers());
@@ -127,41 +136,42 @@ pub fn checks(wanted: Wanted) -> Vec<Check> {
     }
     questions.extend(wanted.external.into_iter().flat_map(brokers::elsewhere));
     questions.extend(machine::questions());
-    questions.push(question(Part::Machine, "clock", || clock));
     all(questions, DEADLINE)
 }
 
-/// Asks all at once, each in a thread of its own, and leaves behind those that do not come back.
+/// Asks those that measure one after the other, then all others at once, each in a thread of its
+/// own, and leaves behind those that do not come back.
 fn all(questions: Vec<Question>, limit: Duration) -> Vec<Check> {
     let deadline = Instant::now() + limit;
-    let asked: Vec<_> = questions
-        .into_iter()
-        .map(|Question { part, name, ask }| {
-            let (sender, answer) = mpsc::channel();
-            std::thread::spawn(move || sender.send(ask()));
-            (part, name, answer)
+    let ask = |ask: Box<dyn FnOnce() -> Option<Diagnosis> + Send>| {
+        let (sender, answer) = mpsc::channel();
+        std::thread::spawn(move || sender.send(ask()));
+        answer
+    };
+    let wait = |answer: mpsc::Receiver<Option<Diagnosis>>| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        answer.recv_timeout(left).unwrap_or_else(|_| {
+            Some(Diagnosis::new(
+                Level::Fail,
+                format!("no answer within {} s", limit.as_secs()),
+                "look for a disk, a network file system or a name server that does not answer",
+            ))
         })
-        .collect();
-    asked
-        .into_iter()
-        .filter_map(|(part, name, answer)| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let answered = answer.recv_timeout(left).unwrap_or_else(|_| {
-                Some(Diagnosis::new(
-                    Level::Fail,
-                    format!("no answer within {} s", limit.as_secs()),
-                    "look for a disk, a network file system or a name server that does not answer",
-                ))
-            });
-            answered.map(|Diagnosis { level, found, remedy }| Check {
-                part,
-                name,
-                level,
-                found,
-                remedy,
-            })
-        })
-        .collect()
+    };
+    let (alone, others): (Vec<_>, Vec<_>) =
+        questions.into_iter().enumerate().partition(|(_, question)| question.alone);
+    let alone = alone.into_iter().map(|(at, one)| (at, one.part, one.name, wait(ask(one.ask))));
+    let mut answers: Vec<_> = alone.collect();
+    let asked = others.into_iter().map(|(at, one)| (at, one.part, one.name, ask(one.ask)));
+    let asked: Vec<_> = asked.collect();
+    answers
+        .extend(asked.into_iter().map(|(at, part, name, answer)| (at, part, name, wait(answer))));
+    answers.sort_by_key(|(at, ..)| *at);
+    let check = |(_, part, name, answered): (usize, Part, &'static str, Option<Diagnosis>)| {
+        let Diagnosis { level, found, remedy } = answered?;
+        Some(Check { part, name, level, found, remedy })
+    };
+    answers.into_iter().filter_map(check).collect()
 }
 
 /// Whether brokers can be had in this way: nothing that they need is missing. A machine that is too
@@ -178,6 +188,7 @@ pub fn can_run(checks: &[Check], part: Part) -> bool {
 mod tests {
     use super::*;
     use crate::access::{Around, targets_from_flags};
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
     #[test]
     fn what_is_wrong_comes_with_a_remedy_and_what_is_right_without() {
@@ -209,6 +220,28 @@ mod tests {
         assert!(began.elapsed() < Duration::from_secs(30));
         assert_eq!((checks[0].level, checks[1].level), (Level::Fail, Level::Ok));
         assert!(checks[0].found.contains("no answer within 1 s"), "{checks:?}");
+    }
+
+    #[test]
+    fn whoever_measures_is_alone_and_all_stand_in_the_order_of_asking() {
+        static BUSY: AtomicU32 = AtomicU32::new(0);
+        let busy = || {
+            let others = BUSY.fetch_add(1, Relaxed);
+            std::thread::sleep(Duration::from_millis(50));
+            BUSY.fetch_sub(1, Relaxed);
+            Diagnosis::ok(others.to_string())
+        };
+        let questions = vec![
+            question(Part::Machine, "first", busy),
+            measurement(Part::Machine, "second", busy),
+            measurement(Part::Machine, "third", busy),
+        ];
+        let checks = all(questions, Duration::from_secs(30));
+        assert_eq!(
+            checks.iter().map(|one| one.name).collect::<Vec<_>>(),
+            ["first", "second", "third"]
+        );
+        assert_eq!((checks[1].found.as_str(), checks[2].found.as_str()), ("0", "0"));
     }
 
     #[test]
