@@ -1,3 +1,4 @@
+mod figures;
 mod observed;
 
 use super::*;
