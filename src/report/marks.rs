@@ -3,6 +3,7 @@
 //! `†`: more than half of the value is the instrument's own floor. `§`: the load generator took
 //! more CPU a message than the broker.
 
+use crate::model::Unit;
 use crate::result::{ComparedCell, Comparison};
 
 const FLOOR: &str = "†";
@@ -19,9 +20,13 @@ pub fn of_value(cell: &ComparedCell) -> &'static str {
     }
 }
 
-/// Of all values of a cell.
+/// Of every speed and time of a cell.
 pub fn of_cell(cell: &ComparedCell) -> &'static str {
-    if cell.value.is_some() && cell.client_heavy() { CLIENT } else { "" }
+    let speed = matches!(
+        Unit::from_name(&cell.unit),
+        Some(Unit::Nanoseconds | Unit::MessagesPerSecond | Unit::BytesPerSecond)
+    );
+    if speed && cell.value.is_some() && cell.client_heavy() { CLIENT } else { "" }
 }
 
 /// What the marks on these cells mean, a sentence each.
