@@ -2,7 +2,6 @@
 
 pub mod hgrm;
 
-use crate::record::new_histogram;
 use crate::result::{ResultError, RunFolder};
 
 /// Writes `export/<label>/<cell>/block-N/<metric>.hgrm` for every cell of a run, in milliseconds;
@@ -11,13 +10,7 @@ pub fn write_hgrm(folder: &RunFolder) -> Result<Vec<String>, ResultError> {
     let manifest = folder.read_manifest()?;
     let mut written = Vec::new();
     for cell in folder.read_cells(&manifest)? {
-        let mut histograms = cell.histograms()?;
-        for (metric, censored) in &cell.record.censored {
-            // As if each had ended when nobody waited any longer: it did not before.
-            let histogram = histograms.entry(*metric).or_insert_with(new_histogram);
-            histogram.saturating_record_n(censored.at_least_ns, censored.count);
-        }
-        for (metric, histogram) in histograms {
+        for (metric, histogram) in cell.whole_histograms()? {
             let path = format!("export/{}/{}.hgrm", cell.place(), metric.name());
             let censored = cell.record.censored(metric);
             let mut text = hgrm::encode(&histogram, 1e6);

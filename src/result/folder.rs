@@ -16,6 +16,7 @@ use super::summary::Summary;
 use super::{files, hlog, names};
 use crate::model::{Latency, Point};
 use crate::random::SplitMix64;
+use crate::record::new_histogram;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::fs;
@@ -200,6 +201,17 @@ impl StoredCell {
     pub fn histograms(&self) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {
         let path = self.dir.join("latency.hlog");
         hlog::merged(&files::read_within(&path, files::LARGEST_LOG)?, &path)
+    }
+
+    /// The same with the censored, as if each had ended when nobody waited any longer: it did not
+    /// before.
+    pub fn whole_histograms(&self) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {
+        let mut histograms = self.histograms()?;
+        for (latency, censored) in &self.record.censored {
+            let histogram = histograms.entry(*latency).or_insert_with(new_histogram);
+            histogram.saturating_record_n(censored.at_least_ns, censored.count);
+        }
+        Ok(histograms)
     }
 }
 
