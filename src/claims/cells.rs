@@ -64,7 +64,8 @@ fn plain_cell(group: &[&CellSummary], measure: Measure, run: &str) -> ComparedCe
 }
 
 fn resources(group: &[&CellSummary]) -> CellResources {
-    let valid = || group.iter().filter(|cell| cell.valid).map(|cell| &cell.resources);
+    let all_spoilt = !group.iter().any(|cell| cell.valid);
+    let valid = || group.iter().filter(|cell| cell.valid || all_spoilt).map(|cell| &cell.resources);
     let mean = |of: fn(&Resources) -> Option<f64>| {
         let found: Vec<f64> = valid().filter_map(of).collect();
         (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)

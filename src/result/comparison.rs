@@ -232,7 +232,7 @@ pub struct ComparedCell {
     pub per_block: Vec<BlockValue>,
 }
 
-/// Means over the blocks that the harness did not spoil.
+/// Means over the blocks that the harness did not spoil; over all, where it spoilt all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellResources {
     pub client_cpu_ns_per_message: Option<f64>,
