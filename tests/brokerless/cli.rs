@@ -405,7 +405,7 @@ fn a_run_of_another_version_says_who_wrote_it_and_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let run = stored::run(dir.path());
     let cell = only_folder(&only_folder(&run.path().join("cells/redis-lists")));
-    let accounting = only_folder(&cell).join("accounting.json");
+    let accounting = cell.join("accounting.json");
     let mut value: serde_json::Value =
         serde_json::from_slice(&fs::read(&accounting).unwrap()).unwrap();
     // As it was once: a number.
