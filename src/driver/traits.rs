@@ -8,11 +8,10 @@
 use super::capability::{
     CacheClient, ClusterView, HeldForConsumer, Replay, Requests, WatchedSubscriber,
 };
-use super::work::WorkQueue;
+use super::work::{WorkQueue, WorkTerms};
 use super::{DriverError, LargeClient, LargeMessages};
 use crate::model::System;
 use crate::result::{Description, Fault, Survives};
-use crate::units::Span;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -199,9 +198,9 @@ pub trait Driver: Send + Sync {
     fn replay(&self) -> Result<&dyn Replay, DriverError> {
         Err(self.without("read again"))
     }
-    /// Messages as work that may fail and is tried again after `pause`. Makes what it needs;
-    /// after [`Driver::prepare`].
-    fn work(&self, _pause: Span) -> Result<Box<dyn WorkQueue + '_>, DriverError> {
+    /// Messages as work that may fail and is tried again. Makes what it needs; after
+    /// [`Driver::prepare`].
+    fn work(&self, _terms: WorkTerms) -> Result<Box<dyn WorkQueue + '_>, DriverError> {
         Err(self.without("hand out work"))
     }
     /// Faults that the driver itself played: the fake broker's outages, whose truth is known.

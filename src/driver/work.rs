@@ -8,8 +8,58 @@
 //! vanishing between the two.
 
 use super::DriverError;
+use crate::units::Span;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::ops::RangeBounds;
+
+/// What every worker on a queue keeps to, whatever the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkTerms {
+    /// How long a failed message waits for its next try.
+    pub pause: Span,
+    pub acknowledge: AcknowledgePolicy,
+}
+
+/// When the broker is told what is done. What a crash repeats follows from it, so it is the same on
+/// all sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcknowledgePolicy {
+    /// Before the next batch is taken: Kafka commits, Redis gets XACK or LREM.
+    EveryBatch,
+    Every(Span),
+}
+
+impl fmt::Display for AcknowledgePolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EveryBatch => f.write_str("acknowledged with every batch"),
+            Self::Every(span) => write!(f, "acknowledged every {span}"),
+        }
+    }
+}
+
+/// Tells a worker when it has to acknowledge.
+#[derive(Debug)]
+pub struct AcknowledgeTimer {
+    policy: AcknowledgePolicy,
+    due_ns: u64,
+}
+
+impl AcknowledgeTimer {
+    pub const fn new(policy: AcknowledgePolicy) -> Self {
+        Self { policy, due_ns: 0 }
+    }
+
+    /// Whether it is time, and then it is not for a while.
+    pub fn due(&mut self, now_ns: u64) -> bool {
+        let due = now_ns >= self.due_ns;
+        if let (true, AcknowledgePolicy::Every(span)) = (due, self.policy) {
+            self.due_ns = now_ns + span.nanos();
+        }
+        due
+    }
+}
 
 /// What happened to work.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +85,7 @@ pub trait Worker: Send {
     /// The message is processed.
     fn done(&mut self, id: u64);
     /// Processing failed: the message is to come again, not earlier than the pause given
-    /// to [`super::Driver::work`].
+    /// in [`WorkTerms`].
     fn retry(&mut self, id: u64);
     /// The message is to be set aside for good.
     fn dead_letter(&mut self, id: u64);
@@ -78,8 +128,8 @@ pub struct Responsibilities {
     pub comes_again: &'static str,
 }
 
-impl std::fmt::Display for Responsibilities {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Responsibilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { counts_tries, repeats, sets_aside, takes_over, .. } = self;
         write!(
             f,
@@ -159,6 +209,18 @@ mod tests {
             WorkEvent::DeadLettered { .. } => panic!("nothing was dead_lettered"),
         });
         out
+    }
+
+    #[test]
+    fn acknowledged_is_as_often_as_the_policy_says() {
+        let due = |policy, times: &[u64]| {
+            let mut timer = AcknowledgeTimer::new(policy);
+            times.iter().map(|now_ns| timer.due(*now_ns)).collect::<Vec<_>>()
+        };
+        assert_eq!(due(AcknowledgePolicy::EveryBatch, &[1, 2, 3]), [true; 3]);
+        let every = AcknowledgePolicy::Every(Span::from_millis(1));
+        assert_eq!(due(every, &[5, 6, 1_000_004, 1_000_005]), [true, false, false, true]);
+        assert_eq!(every.to_string(), "acknowledged every 1ms");
     }
 
     #[test]

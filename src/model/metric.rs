@@ -220,9 +220,9 @@ registry! {
         HEALTHY_LOST "lost" Messages Mean Lower "acknowledged messages neither processed nor kept";
         DUPLICATED "duplicated" Messages Mean Lower "processed more than once";
         BLOCKED "blocked" Messages Mean Lower "held back behind a poisonous message";
-        CRASH_LOST "crash.lost" Messages Mean Lower "lost when a consumer dies";
+        CRASH_LOST "crash.lost" Messages Mean Lower "lost for each consumer that dies";
         CRASH_DUPLICATED "crash.duplicated" Messages Mean Lower
-            "processed again when a consumer dies";
+            "processed again for each consumer that dies";
         CRASH_GAP "crash.gap" Nanoseconds Geometric Lower
             "until the next consumer gets its first message";
         CRASH_TAKEOVER "crash.takeover" Nanoseconds Geometric Lower

@@ -125,12 +125,22 @@ fn times(
     }
 }
 
+/// What documents say that no run decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Documents {
+    #[default]
+    Nothing,
+    /// What makes the claim right.
+    Right,
+    /// Everything: what was measured stands beside it.
+    All,
+}
+
 /// What a rule comes to.
 #[derive(Default)]
 pub struct Judgement {
     pub findings: Vec<Finding>,
-    /// What makes the claim right stands in documents.
-    pub documented: bool,
+    pub documents: Documents,
     /// Why, in order of weight.
     pub sentences: Vec<String>,
     /// Cells that follow from others: ratios, speed-ups.
@@ -152,11 +162,16 @@ impl Judgement {
 
     /// The verdict, and its words.
     pub fn answer(&self) -> (Verdict, String) {
-        match verdict(&self.findings) {
-            (Verdict::Right, _) if self.documented => {
+        match (self.documents, verdict(&self.findings)) {
+            (_, (Verdict::NotMeasured, words)) => (Verdict::NotMeasured, words),
+            (Documents::Right, (Verdict::Right, _)) => {
                 (Verdict::Documented, "documented".to_owned())
             }
-            verdict => verdict,
+            (Documents::All, (_, words)) => {
+                let (_, lists) = words.split_once(' ').unwrap_or_default();
+                (Verdict::Documented, format!("documented: {lists}"))
+            }
+            (_, verdict) => verdict,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A use that Redis carries and Kafka cannot by its nature.
 
 use super::fact::{Fact, of};
-use super::{Inputs, Judgement, is_kafka};
+use super::{Documents, Inputs, Judgement, is_kafka};
 use crate::claims::finding::{all, finding};
 use crate::result::ComparedCell;
 use crate::result::words::compact;
@@ -39,7 +39,7 @@ pub fn judge(limits: &OnlyRedisLimits, inputs: &Inputs<'_>) -> Judgement {
         // Keys are no primitive: the one verdict is that of Redis as a whole. That Kafka cannot is
         // no measurement.
         findings: vec![finding("redis", "", all(&[carried, cannot]))],
-        documented: true,
+        documents: Documents::Right,
         sentences: vec![
             format!("{}: {words}", limits.metric),
             "that Kafka cannot is how it is built; no run of it was judged".to_owned(),

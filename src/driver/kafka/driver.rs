@@ -9,7 +9,7 @@ use super::settings::{ClientSettings, read};
 use crate::driver::capability::{
     CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
 };
-use crate::driver::work::WorkQueue;
+use crate::driver::work::{WorkQueue, WorkTerms};
 use crate::driver::{
     Audit, Driver, DriverError, LargeClient, LargeMessages, Outcome, Outgoing, Publisher,
     Subscriber, Target,
@@ -17,7 +17,6 @@ use crate::driver::{
 use crate::model::System;
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, Topic};
-use crate::units::Span;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -237,8 +236,8 @@ impl Driver for KafkaDriver {
         Ok(self)
     }
 
-    fn work(&self, pause: Span) -> Result<Box<dyn WorkQueue + '_>, DriverError> {
-        Ok(Box::new(work::KafkaWork::new(self, pause)?))
+    fn work(&self, terms: WorkTerms) -> Result<Box<dyn WorkQueue + '_>, DriverError> {
+        Ok(Box::new(work::KafkaWork::new(self, terms)?))
     }
 
     fn cluster(&self) -> Result<Box<dyn ClusterView>, DriverError> {

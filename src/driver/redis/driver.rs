@@ -20,7 +20,7 @@ use crate::driver::capability::{
     CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
 };
 use crate::driver::timeouts::request_timeout;
-use crate::driver::work::WorkQueue;
+use crate::driver::work::{WorkQueue, WorkTerms};
 use crate::driver::{
     Audit, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outgoing, Publisher,
     Subscriber, Target,
@@ -393,8 +393,8 @@ impl Driver for RedisDriver {
         Ok(self)
     }
 
-    fn work(&self, pause: Span) -> Result<Box<dyn WorkQueue + '_>, DriverError> {
-        Ok(Box::new(work::RedisWork::new(self, pause)?))
+    fn work(&self, terms: WorkTerms) -> Result<Box<dyn WorkQueue + '_>, DriverError> {
+        Ok(Box::new(work::RedisWork::new(self, terms)?))
     }
 
     fn cluster(&self) -> Result<Box<dyn ClusterView>, DriverError> {

@@ -3,7 +3,7 @@
 
 use super::processing::{ProcessingLog, Task, UnacknowledgedWorker};
 use crate::clock::Clock;
-use crate::driver::work::{WorkQueue, Worker};
+use crate::driver::work::{AcknowledgePolicy, WorkQueue, WorkTerms, Worker};
 use crate::driver::{Driver, DriverError};
 use crate::engine::{CellRunError, SendPlan};
 use crate::experiment::ExperimentContext;
@@ -59,8 +59,16 @@ impl<'a> Flow<'a> {
         self.interrupted.load(Relaxed)
     }
 
+    pub fn acknowledge(&self) -> AcknowledgePolicy {
+        match self.keys.acknowledge {
+            Span(0) => AcknowledgePolicy::EveryBatch,
+            span => AcknowledgePolicy::Every(span),
+        }
+    }
+
     pub fn place(&self) -> Result<Place<'_>, DriverError> {
-        match self.driver.work(self.keys.pause) {
+        let terms = WorkTerms { pause: self.keys.pause, acknowledge: self.acknowledge() };
+        match self.driver.work(terms) {
             Ok(work) => Ok(Ok(work)),
             Err(cannot @ DriverError::Cannot { .. }) => Ok(Err(cannot.to_string())),
             Err(error) => Err(error),

@@ -1,11 +1,12 @@
 //! `poison`: what messages that always fail do to the others, and what a consumer that dies takes
 //! with it.
 //!
-//! Three flows at a fixed rate, each on a topic, stream or list of its own: without poison, with
-//! it, and without it but with a consumer killed halfway through a batch, whose place another one
-//! takes. Every acknowledged message is followed to its end; dead letters are counted by reading
-//! them back, not by what the worker said.
+//! Flows at a fixed rate, each on a topic, stream or list of its own: without poison and with it,
+//! in turns first and second from block to block; and [`crash`], without it but with a consumer
+//! killed in the middle of a batch. Every acknowledged message is followed to its end; dead letters
+//! are counted by reading them back, not by what the worker said.
 
+mod crash;
 mod flow;
 mod processing;
 
@@ -23,26 +24,27 @@ use crate::units::Span;
 
 /// How long reading back may take, ns.
 const READ_BACK_NS: u64 = 30_000_000_000;
-/// Messages that the consumer has in hand when it is killed; it has worked on half of them.
-const IN_HAND: usize = 64;
 
 pub fn run(context: &mut ExperimentContext<'_>, keys: &Poison) -> Result<CellOutput, CellRunError> {
     let mut seen = Vec::new();
     let every = (1.0 / keys.share).round() as u64;
-    for (number, part, every) in [(0, "healthy", None), (1, "poison", Some(every))] {
+    let mut flows = [(0, "healthy", None), (1, "poison", Some(every))];
+    // Who comes second finds broker and caches warmer.
+    if context.block.is_multiple_of(2) {
+        flows.reverse();
+    }
+    for (place, (number, part, every)) in ["first", "second"].into_iter().zip(flows) {
         if !context.interrupted() {
             let flow = Flow::open(context, keys, part, number, every)?;
-            seen.extend(poisoned(&flow, keys)?);
+            seen.extend(poisoned(&flow, keys, place)?);
         }
     }
-    if !context.interrupted() {
-        seen.extend(crashed(&Flow::open(context, keys, "crash", 2, None)?, keys)?);
-    }
+    seen.extend(crash::observe(context, keys, flows.len() as u64)?);
     context.output(seen)
 }
 
-/// The flow that shows what failing messages do to the others.
-fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, CellRunError> {
+/// The flow that shows what failing messages do to the others; `order` is its place in the block.
+fn poisoned(flow: &Flow<'_>, keys: &Poison, order: &str) -> Result<Vec<Observation>, CellRunError> {
     let place = flow.place()?;
     let mut worker = flow.worker(&place, 0)?;
     let length = Span(keys.warm_up.nanos() + keys.duration.nanos());
@@ -70,7 +72,7 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, CellRunE
     let mut seen = vec![
         measured(metric::HEALTHY_GOODPUT, log.in_window as f64 / seconds, log.in_window)
             .with_text(sender.failures()),
-        p99(metric::HEALTHY_P99, &point, "healthy messages", &log.latency),
+        of_healthy(&point, &log, &format!("{}, {order} in its block", flow.acknowledge())),
     ];
     match &place {
         Err(cannot) => {
@@ -97,60 +99,10 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, CellRunE
     Ok(seen)
 }
 
-/// The flow in which a consumer dies.
-fn crashed(flow: &Flow<'_>, keys: &Poison) -> Result<Vec<Observation>, CellRunError> {
-    let place = flow.place()?;
-    let mut victim = flow.worker(&place, 0)?;
-    let (mut died_ns, mut in_hand) = (0, 0);
-    let (sender, log) = flow.under_load(keys.crash, &place, |consumer, start_ns| {
-        consumer.work_until(victim.as_mut(), start_ns + keys.crash.nanos() / 2)?;
-        let mut tasks = consumer.fill_hands(victim.as_mut(), IN_HAND)?;
-        let unacked = tasks.split_off(tasks.len() / 2);
-        consumer.log.work(victim.as_mut(), &tasks);
-        in_hand = unacked.len() as u64;
-        consumer.log.unacked = unacked.iter().map(|task| task.envelope.sequence).collect();
-        victim.kill();
-        died_ns = flow.clock.now_ns();
-        consumer.log.first_ns = None;
-        if let Ok(work) = &place {
-            work.take_over(0)?;
-        }
-        let mut successor = flow.worker(&place, 1)?;
-        let over = consumer.work_off(successor.as_mut());
-        over.and(successor.close())
-    })?;
-    flow.clean_up(&place);
-    if flow.interrupted() {
-        return Ok(Vec::new());
-    }
-    let (acked, lost) =
-        (sender.acked.len(), sender.acked.len().saturating_sub(log.processed.len()));
-    let (taken, again) = match &place {
-        Ok(work) => (work.responsibilities().takes_over, work.responsibilities().comes_again),
-        Err(_) => (
-            "nobody: what is published while nobody subscribes, or lies with the dead, is gone",
-            "nothing",
-        ),
-    };
-    let measured = |metric, value, n| Observation::measured(metric, "", value, n);
-    let mut seen = vec![
-        measured(metric::CRASH_LOST, lost as f64, acked)
-            .with_text(format!("taken over by {taken}")),
-        measured(metric::CRASH_DUPLICATED, log.again as f64, acked)
-            .with_text(format!("comes again: {again}")),
-    ];
-    let since = |ns: u64| ns.saturating_sub(died_ns) as f64;
-    if let Some(first_ns) = log.first_ns {
-        let text = "until the consumer that is started at once in the dead one's place gets its \
-            first message";
-        seen.push(measured(metric::CRASH_GAP, since(first_ns), 1).with_text(text));
-    }
-    seen.push(match log.redelivered_ns {
-        Some(redelivered_ns) => measured(metric::CRASH_TAKEOVER, since(redelivered_ns), in_hand)
-            .with_text("until every message that the dead one had in hand has come to another"),
-        None => Observation::cannot(metric::CRASH_TAKEOVER, "", format!("taken over by {taken}")),
-    });
-    Ok(seen)
+/// The p99 of healthy messages, with what it depends on.
+fn of_healthy(point: &str, log: &ProcessingLog, depends: &str) -> Observation {
+    let found = p99(metric::HEALTHY_P99, point, "healthy messages", &log.latency);
+    if found.value.is_some() { found.with_text(depends) } else { found }
 }
 
 /// Acknowledged messages that came to no end: neither processed nor among the dead letters.

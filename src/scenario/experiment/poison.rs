@@ -4,6 +4,9 @@ use super::{ExperimentKeys, Problem, check, check_milliseconds, check_rate, is_k
 use crate::scenario::cell::Cell;
 use crate::units::{Rate, Span};
 
+/// Each takes seconds.
+const MOST_KILLS: u32 = 1000;
+
 keys! {
     /// A share of messages fails at every try: retries, dead letters,
     /// a consumer that dies mid-batch.
@@ -16,13 +19,20 @@ keys! {
         /// How long a failed message waits for its next try; also how long a message lies idle at a
         /// dead consumer before a stream's other consumer may claim it.
         pause: Span = Span::from_millis(100),
+        /// How often a consumer tells the broker what is done: `0s` is with every batch, and
+        /// anything else less than `pause`, after which a stream's other consumer takes an entry
+        /// for abandoned. The same for all: Kafka commits, Streams get XACK, reliable Lists LREM.
+        acknowledge: Span = Span(0),
         /// Messages a second.
         rate: Rate = Rate::per_second(2000),
         /// How long each flow runs before it is measured.
         warm_up: Span = Span::from_secs(1),
         /// How long each flow, without and with poison, is measured.
         duration: Span = Span::from_secs(10),
-        /// How long the flow runs in which a consumer is killed; it is killed in the middle.
+        /// Consumers that are killed, each in a flow of its own, at a moment and with a share of
+        /// its batch done that follow from the seed.
+        kills: u32 = 3,
+        /// How long the flow runs in which a consumer is killed.
         crash: Span = Span::from_secs(4),
         /// How long to wait after the last message, or after a dead consumer's place is taken, for
         /// what is still missing.
@@ -33,15 +43,16 @@ keys! {
 impl ExperimentKeys for Poison {
     const WARM: bool = true;
 
-    /// Seconds, roughly: three flows and their ends; Kafka misses a dead member only after its
-    /// session's time.
+    /// Seconds, roughly: two flows, one for each kill, and their ends; Kafka misses a dead member
+    /// only after its session's time.
     fn estimate(&self, cell: &Cell) -> f64 {
         const AFTER_A_FLOW: f64 = 0.5;
         const SESSION: f64 = 6.0;
         let flow = self.warm_up.secs_f64() + self.duration.secs_f64();
         let tries = f64::from(self.retries) * self.pause.secs_f64();
         let takeover = if is_kafka(cell) { SESSION } else { self.pause.secs_f64() };
-        2.0 * flow + tries + self.crash.secs_f64() + takeover + 3.0 * AFTER_A_FLOW
+        let crash = self.crash.secs_f64() + takeover + AFTER_A_FLOW;
+        2.0 * (flow + AFTER_A_FLOW) + tries + f64::from(self.kills) * crash
     }
 
     fn checked(self) -> Result<Self, Problem> {
@@ -54,6 +65,13 @@ impl ExperimentKeys for Poison {
         )?;
         check(self.retries > 0, "retries", "nothing would be tried at all", "write 1 or more")?;
         check_milliseconds("pause", self.pause)?;
+        check(
+            self.acknowledge < self.pause,
+            "acknowledge",
+            "not less than `pause`: a stream would hand out again what is done",
+            "write `0s` for every batch, or less than `pause`",
+        )?;
+        check(self.kills <= MOST_KILLS, "kills", "more than 1000", "write a number such as `3`")?;
         check_rate(self.rate, "2k/s")?;
         for (key, span) in
             [("duration", self.duration), ("crash", self.crash), ("drain", self.drain)]
@@ -62,5 +80,17 @@ impl ExperimentKeys for Poison {
             check(span.nanos() > 0, key, what, "write a duration such as `10s`")?;
         }
         Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_is_acknowledged_before_it_counts_as_abandoned() {
+        let every = |ms| Poison { acknowledge: Span::from_millis(ms), ..Poison::default() };
+        assert!(every(0).checked().is_ok() && every(99).checked().is_ok());
+        assert_eq!(every(100).checked().unwrap_err().key(), "acknowledge");
     }
 }

@@ -15,7 +15,9 @@ use crate::driver::kafka::driver::KafkaDriver;
 use crate::driver::kafka::load::ffi::Record;
 use crate::driver::kafka::load::publisher::KafkaPublisher;
 use crate::driver::kafka::load::subscriber::{GroupMember, HOUSEKEEPING};
-use crate::driver::work::{Responsibilities, RetryQueue, WorkEvent, WorkQueue, Worker};
+use crate::driver::work::{
+    AcknowledgeTimer, Responsibilities, RetryQueue, WorkEvent, WorkQueue, WorkTerms, Worker,
+};
 use crate::driver::{DriverError, Outcome, Outgoing, Publisher, Submitted};
 use crate::scenario::Topic;
 use crate::units::Span;
@@ -37,19 +39,19 @@ pub struct KafkaWork<'a> {
     admin: Admin,
     dead: String,
     group: String,
-    pause: Span,
+    terms: WorkTerms,
 }
 
 impl<'a> KafkaWork<'a> {
     /// Makes the dead letter topic.
-    pub fn new(driver: &'a KafkaDriver, pause: Span) -> Result<Self, DriverError> {
+    pub fn new(driver: &'a KafkaDriver, terms: WorkTerms) -> Result<Self, DriverError> {
         let name = &driver.target.name;
         let work = Self {
             driver,
             admin: driver.admin()?,
             dead: format!("{name}-dead"),
             group: format!("{name}-work"),
-            pause,
+            terms,
         };
         let topic = Topic { partitions: 1, ..driver.cell.config.topic.clone() };
         work.admin.make_topic(&work.dead, &topic)?;
@@ -69,7 +71,10 @@ impl WorkQueue for KafkaWork<'_> {
             slots: 0,
             to_dead_letter: VecDeque::new(),
             desk: RetryQueue::default(),
-            pause: self.pause,
+            pause: self.terms.pause,
+            acknowledge: AcknowledgeTimer::new(self.terms.acknowledge),
+            committed: 0,
+            done: 0,
         }))
     }
 
@@ -90,7 +95,7 @@ impl WorkQueue for KafkaWork<'_> {
             sets_aside: "the application (a record acknowledged in the dead letter topic, \
                 then the offset)",
             takes_over: "the broker, once the dead member's session has ended",
-            comes_again: "everything since the last commit (auto.commit.interval.ms)",
+            comes_again: "what was not yet committed",
         }
     }
 
@@ -110,6 +115,10 @@ struct KafkaWorker {
     to_dead_letter: VecDeque<u64>,
     desk: RetryQueue,
     pause: Span,
+    acknowledge: AcknowledgeTimer,
+    /// How much is done, and how much was at the last commit.
+    done: u64,
+    committed: u64,
 }
 
 fn id_of(partition: i32, offset: i64) -> u64 {
@@ -124,6 +133,15 @@ fn safe_position(desk: &RetryQueue, partition: usize, next: i64) -> i64 {
 }
 
 impl KafkaWorker {
+    /// Commits what is done, where there is anything new and the policy says so.
+    fn acknowledge(&mut self) {
+        if self.done > self.committed && self.acknowledge.due(self.member.clock.now_ns()) {
+            let desk = &self.desk;
+            self.member.commit(|partition, next| safe_position(desk, partition, next));
+            self.committed = self.done;
+        }
+    }
+
     /// Hands over dead letters and takes up what the broker said to earlier ones.
     fn dead_letter_more(&mut self, sink: &mut dyn FnMut(WorkEvent<'_>)) -> Result<(), DriverError> {
         while let Some(&id) = self.to_dead_letter.front() {
@@ -146,6 +164,7 @@ impl KafkaWorker {
             let Some(id) = self.dead_lettering.remove(&completion.slot) else { continue };
             if completion.outcome == Outcome::Acked {
                 self.desk.clear(id);
+                self.done += 1;
                 sink(WorkEvent::DeadLettered { id, at_ns: completion.at_ns });
             } else {
                 // Twice among the dead letters is better than never.
@@ -163,6 +182,7 @@ impl Worker for KafkaWorker {
         until_ns: u64,
         sink: &mut dyn FnMut(WorkEvent<'_>),
     ) -> Result<(), DriverError> {
+        self.acknowledge();
         loop {
             self.dead_letter_more(sink)?;
             let Self { member, desk, .. } = self;
@@ -196,6 +216,7 @@ impl Worker for KafkaWorker {
 
     fn done(&mut self, id: u64) {
         self.desk.clear(id);
+        self.done += 1;
     }
 
     fn retry(&mut self, id: u64) {

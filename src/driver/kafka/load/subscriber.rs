@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::driver::capability::{Requests, WatchedSubscriber};
 use crate::driver::kafka::clients::{Clients, offsets, refused, serve, timed_out};
 use crate::driver::{DriverError, Incoming, Subscriber};
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -95,14 +95,27 @@ impl GroupMember {
     /// Stores for each partition what `safe` makes of its position: librdkafka commits it in its
     /// own time, at the latest when leaving.
     pub fn store(&self, safe: impl Fn(usize, i64) -> i64) {
-        let known = self.positions.iter().enumerate().filter(|(_, next)| **next >= 0);
-        let known = known.map(|(partition, next)| (partition as i32, safe(partition, *next)));
-        if let Err(error) =
-            self.reader.handle().consumer().store_offsets(&offsets(&self.topic, known))
-        {
+        let offsets = offsets(&self.topic, self.safe(safe));
+        if let Err(error) = self.reader.handle().consumer().store_offsets(&offsets) {
             // A partition just taken away: its new owner reads on from the last commit.
             self.context().log.add(&error.to_string());
         }
+    }
+
+    /// Commits for each partition what `safe` makes of its position, without waiting for the
+    /// answer. What nobody confirmed comes again after a crash.
+    pub fn commit(&self, safe: impl Fn(usize, i64) -> i64) {
+        let offsets = offsets(&self.topic, self.safe(safe));
+        let committed = self.reader.handle().consumer().commit(&offsets, CommitMode::Async);
+        if let Err(error) = committed {
+            self.context().log.add(&error.to_string());
+        }
+    }
+
+    /// What `safe` makes of the position of each partition.
+    fn safe(&self, safe: impl Fn(usize, i64) -> i64) -> impl Iterator<Item = (i32, i64)> {
+        let known = self.positions.iter().enumerate().filter(|(_, next)| **next >= 0);
+        known.map(move |(partition, next)| (partition as i32, safe(partition, *next)))
     }
 
     /// Takes at most `most` records; waits for the first until `left_ns` are over, rounded up to

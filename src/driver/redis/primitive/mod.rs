@@ -13,11 +13,10 @@ use super::endpoint::Endpoint;
 use super::load::connection::Connection;
 use super::load::{ConsumerPlace, RedisConsumer};
 use crate::driver::capability::ReplayFrom;
-use crate::driver::work::{Responsibilities, Worker};
+use crate::driver::work::{Responsibilities, WorkTerms, Worker};
 use crate::driver::{Audit, DriverError, Subscriber};
 use crate::model::System;
 use crate::scenario::{Cell, ListMode, SystemConfig};
-use crate::units::Span;
 use redis::Cmd;
 
 pub type Connected = Result<Box<dyn Subscriber>, DriverError>;
@@ -53,7 +52,7 @@ pub struct WorkerParts {
     pub place: ConsumerPlace,
     /// Where the dead letters go.
     pub dead: String,
-    pub pause: Span,
+    pub terms: WorkTerms,
 }
 
 pub trait Primitive: Send + Sync {

@@ -37,7 +37,9 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
         cells.labels().into_iter().filter_map(|(label, _)| crash(cells, label)).join("; ");
     match crashes.is_empty() {
         true => y,
-        false => figure.note(y + 4.0, &format!("Consumer killed in mid-batch: {crashes}.")),
+        false => {
+            figure.note(y + 4.0, &format!("Consumers killed in mid-batch, for each: {crashes}."))
+        }
     }
 }
 

@@ -11,9 +11,9 @@ use crate::driver::DriverError;
 use crate::driver::redis::load::ConsumerPlace;
 use crate::driver::redis::load::lists::{move_one, next_moves, pop};
 use crate::driver::redis::primitive::WorkerParts;
-use crate::driver::work::{RetryQueue, WorkEvent, Worker};
+use crate::driver::work::{AcknowledgeTimer, RetryQueue, WorkEvent, Worker};
 use crate::units::Span;
-use redis::cmd;
+use redis::{Cmd, cmd};
 use std::time::Duration;
 
 /// Moves an element from a processing list to the dead letters in one step; nothing if it is not
@@ -30,6 +30,9 @@ pub struct ListWorker {
     /// Elements are moved, not popped.
     reliable: bool,
     desk: RetryQueue,
+    /// Removals that the server does not know yet.
+    done: Vec<Cmd>,
+    acknowledge: AcknowledgeTimer,
     numbers: u64,
     /// Moves to ask for at once.
     moves: u32,
@@ -37,12 +40,27 @@ pub struct ListWorker {
 
 impl ListWorker {
     pub fn new(parts: WorkerParts, reliable: bool) -> Self {
-        let WorkerParts { connection, place, dead, pause } = parts;
+        let WorkerParts { connection, place, dead, terms } = parts;
         let (link, desk) = (
             WorkConnection { connection, clock: place.clock, decided: vec![] },
             RetryQueue::default(),
         );
-        Self { link, place, dead, pause, reliable, desk, numbers: 0, moves: 1 }
+        Self {
+            link,
+            place,
+            dead,
+            pause: terms.pause,
+            reliable,
+            desk,
+            done: vec![],
+            acknowledge: AcknowledgeTimer::new(terms.acknowledge),
+            numbers: 0,
+            moves: 1,
+        }
+    }
+
+    fn tell_done(&mut self) {
+        self.link.decided.extend(self.done.drain(..).map(|removal| (removal, None)));
     }
 
     /// Takes at most `max` elements, blocking in the server for `left` until there is one; how many
@@ -82,7 +100,11 @@ impl Worker for ListWorker {
         until_ns: u64,
         sink: &mut dyn FnMut(WorkEvent<'_>),
     ) -> Result<(), DriverError> {
-        let again = self.desk.hand_out(self.place.clock.now_ns(), sink);
+        let now_ns = self.place.clock.now_ns();
+        if self.acknowledge.due(now_ns) {
+            self.tell_done();
+        }
+        let again = self.desk.hand_out(now_ns, sink);
         let found = self.fetch(max, Duration::ZERO, sink)?;
         self.moves = next_moves(self.moves, found, max);
         if again || found > 0 {
@@ -102,7 +124,7 @@ impl Worker for ListWorker {
         {
             // From the end where the oldest lie: a finished element is among those.
             let removal = cmd("LREM").arg(&self.place.processing).arg(-1).arg(payload).take();
-            self.link.decided.push((removal, None));
+            self.done.push(removal);
         }
     }
 
@@ -128,6 +150,7 @@ impl Worker for ListWorker {
 
     /// What was not done stays in the processing list.
     fn close(mut self: Box<Self>) -> Result<(), DriverError> {
+        self.tell_done();
         self.link.settle()
     }
 }

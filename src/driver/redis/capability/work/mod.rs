@@ -10,9 +10,8 @@ use crate::driver::redis::driver::RedisDriver;
 use crate::driver::redis::load::ConsumerPlace;
 use crate::driver::redis::load::connection::{Connection, LARGEST_INPUT};
 use crate::driver::redis::primitive::WorkerParts;
-use crate::driver::work::{Responsibilities, WorkEvent, WorkQueue, Worker};
+use crate::driver::work::{Responsibilities, WorkEvent, WorkQueue, WorkTerms, Worker};
 use crate::driver::{Driver, DriverError};
-use crate::units::Span;
 use redis::{Cmd, FromRedisValue, Value, cmd};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -31,13 +30,13 @@ pub struct RedisWork<'a> {
     responsibilities: Responsibilities,
     key: &'a str,
     dead: String,
-    pause: Span,
+    terms: WorkTerms,
     /// Numbers of consumers so far: each has a processing list.
     consumers: Cell<u16>,
 }
 
 impl<'a> RedisWork<'a> {
-    pub fn new(driver: &'a RedisDriver, pause: Span) -> Result<Self, DriverError> {
+    pub fn new(driver: &'a RedisDriver, terms: WorkTerms) -> Result<Self, DriverError> {
         let cannot = |because| driver.primary.endpoint.cannot("try a message again", because);
         let responsibilities = driver.primitive.responsibilities().map_err(cannot)?;
         let [key] = driver.keys.as_slice() else {
@@ -47,7 +46,7 @@ impl<'a> RedisWork<'a> {
                 .refused("handing out work", "it comes from one stream or list; set keys: 1"));
         };
         let dead = format!("{}-dead", driver.target.name);
-        let work = Self { driver, responsibilities, key, dead, pause, consumers: Cell::new(0) };
+        let work = Self { driver, responsibilities, key, dead, terms, consumers: Cell::new(0) };
         if let Some(command) = driver.primitive.prepare_work(key, GROUP) {
             work.ask("making the group", &command)?;
         }
@@ -71,7 +70,7 @@ impl WorkQueue for RedisWork<'_> {
             connection: Connection::open(&self.driver.primary.endpoint)?,
             place: ConsumerPlace { group, processing, ..self.driver.place(0, consumer) },
             dead: self.dead.clone(),
-            pause: self.pause,
+            terms: self.terms,
         };
         self.driver.primitive.worker(parts).ok_or_else(|| self.driver.without("hand out work"))
     }

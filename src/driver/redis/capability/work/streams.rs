@@ -3,15 +3,16 @@
 //!
 //! The broker remembers everything: which entries are pending, how often each was delivered. So
 //! nothing is lost with this worker, and whatever another one left idle is claimed by the same
-//! request. An entry that is worked on for longer than the pause would be claimed while it is: the
-//! pause must be longer than the work.
+//! request. An entry that is worked on, or not acknowledged, for longer than the pause would be
+//! claimed while it is: the pause must be longer than the work, and than the time between two
+//! acknowledgements.
 
 use super::WorkConnection;
 use crate::driver::DriverError;
 use crate::driver::redis::load::ConsumerPlace;
 use crate::driver::redis::load::streams::read;
 use crate::driver::redis::primitive::WorkerParts;
-use crate::driver::work::{WorkEvent, Worker};
+use crate::driver::work::{AcknowledgeTimer, WorkEvent, Worker};
 use crate::units::Span;
 use redis::streams::{StreamAutoClaimReply, StreamId, StreamPendingCountReply, StreamReadReply};
 use redis::{Value, cmd};
@@ -40,6 +41,7 @@ pub struct StreamWorker {
     working: HashMap<u64, String>,
     numbers: u64,
     done: Vec<String>,
+    acknowledge: AcknowledgeTimer,
     /// Where the next XAUTOCLAIM goes on.
     cursor: String,
     /// When to look for idle entries again.
@@ -48,16 +50,27 @@ pub struct StreamWorker {
 
 impl StreamWorker {
     pub fn new(parts: WorkerParts) -> Self {
-        let WorkerParts { connection, place, dead, pause } = parts;
+        let WorkerParts { connection, place, dead, terms } = parts;
         let (link, working, cursor) = (
             WorkConnection { connection, clock: place.clock, decided: vec![] },
             HashMap::new(),
             "0-0".into(),
         );
-        Self { link, place, dead, pause, working, numbers: 0, done: vec![], cursor, look_ns: 0 }
+        Self {
+            link,
+            place,
+            dead,
+            pause: terms.pause,
+            working,
+            numbers: 0,
+            done: vec![],
+            acknowledge: AcknowledgeTimer::new(terms.acknowledge),
+            cursor,
+            look_ns: 0,
+        }
     }
 
-    fn acknowledge(&mut self) {
+    fn tell_done(&mut self) {
         if !self.done.is_empty() {
             let ids = std::mem::take(&mut self.done);
             let command =
@@ -126,8 +139,10 @@ impl Worker for StreamWorker {
         until_ns: u64,
         sink: &mut dyn FnMut(WorkEvent<'_>),
     ) -> Result<(), DriverError> {
-        self.acknowledge();
         let clock = self.place.clock;
+        if self.acknowledge.due(clock.now_ns()) {
+            self.tell_done();
+        }
         let found = if clock.now_ns() >= self.look_ns { self.claim(max, sink)? } else { 0 };
         // With work in hand already, only look whether there is more.
         let left = if found > 0 { Duration::ZERO } else { clock.until(until_ns.min(self.look_ns)) };
@@ -158,7 +173,7 @@ impl Worker for StreamWorker {
     }
 
     fn close(mut self: Box<Self>) -> Result<(), DriverError> {
-        self.acknowledge();
+        self.tell_done();
         self.link.settle()
     }
 }

@@ -3,7 +3,7 @@
 use super::super::super::load::resilient::testing::{Act, Asked, Scripted, reply};
 use super::super::super::tests::{cell, target};
 use crate::driver::open;
-use crate::driver::work::{WorkEvent, Worker};
+use crate::driver::work::{AcknowledgePolicy, WorkEvent, WorkTerms, Worker};
 use crate::model::System;
 use crate::scenario::ListMode;
 use crate::units::Span;
@@ -20,6 +20,11 @@ fn take(worker: &mut dyn Worker, until_ns: u64) -> (Vec<(u64, u32, String)>, Vec
     };
     worker.take(10, until_ns, &mut sink).unwrap();
     (tasks, buried)
+}
+
+/// Every batch is acknowledged.
+fn terms(pause_ms: u64) -> WorkTerms {
+    WorkTerms { pause: Span::from_millis(pause_ms), acknowledge: AcknowledgePolicy::EveryBatch }
 }
 
 fn commands(server: &Scripted) -> Vec<String> {
@@ -61,7 +66,7 @@ fn a_stream_worker_claims_what_is_idle_counts_its_tries_and_buries_in_one_step()
     cell.config.keys = 1;
     let target = target(vec![server.address.clone()]);
     let (clock, driver) = (target.clock, open(&cell, target).unwrap());
-    let work = driver.work(Span::from_millis(20)).unwrap();
+    let work = driver.work(terms(20)).unwrap();
     let mut worker = work.worker(0).unwrap();
     let (tasks, buried) = take(worker.as_mut(), clock.now_ns() + 1_000_000_000);
     assert_eq!((tasks, buried), (vec![(1, 3, "1-0".into()), (2, 1, "2-0".into())], vec![]));
@@ -97,7 +102,7 @@ fn a_list_worker_removes_what_is_done_and_keeps_what_fails_on_its_desk() {
     (cell.config.keys, cell.config.consume.mode) = (1, ListMode::Reliable);
     let target = target(vec![server.address.clone()]);
     let (clock, driver) = (target.clock, open(&cell, target).unwrap());
-    let work = driver.work(Span::from_millis(1)).unwrap();
+    let work = driver.work(terms(1)).unwrap();
     let mut worker = work.worker(0).unwrap();
     let none = Vec::<u64>::new();
     assert_eq!(take(worker.as_mut(), clock.now_ns()), (vec![(1, 1, "a".into())], none.clone()));
