@@ -2,6 +2,7 @@
 
 use crate::claims::cells::recompute;
 use crate::claims::rules::testing::measured;
+use crate::model::metric;
 
 #[test]
 fn a_block_that_is_known_from_below_only_is_not_left_out() {
@@ -31,10 +32,10 @@ fn a_large_floor_is_told_beside_its_value_and_one_above_it_is_not_credible() {
 
 #[test]
 fn n_says_what_it_counts() {
-    let unit = |metric| measured("kafka", metric, "base", &[1.0]).n_unit;
+    let unit = |name: &str| measured("kafka", name, "base", &[1.0]).n_unit;
     assert_eq!(unit("goodput"), "messages");
     assert_eq!(unit("end_to_end.p99"), "messages");
-    assert_eq!(unit("fault.rpo"), "faults");
+    assert_eq!(unit(metric::FAULT_RTO_PUBLISH.name), "faults");
     assert_eq!(unit("capacity.low"), "probes");
     assert_eq!(unit("largest_intact"), "tries");
     assert_eq!(unit("of.another.version"), "");
