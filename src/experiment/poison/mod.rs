@@ -28,22 +28,25 @@ const READ_BACK_NS: u64 = 30_000_000_000;
 pub fn run(context: &mut ExperimentContext<'_>, keys: &Poison) -> Result<CellOutput, CellRunError> {
     let mut seen = Vec::new();
     let every = (1.0 / keys.share).round() as u64;
-    let mut flows = [(0, "healthy", None), (1, "poison", Some(every))];
+    let mut flows = [
+        (0, "healthy", None, "first in odd blocks"),
+        (1, "poison", Some(every), "first in even blocks"),
+    ];
     // Who comes second finds broker and caches warmer.
     if context.block.is_multiple_of(2) {
         flows.reverse();
     }
-    for (place, (number, part, every)) in ["first", "second"].into_iter().zip(flows) {
+    for (number, part, every, order) in flows {
         if !context.interrupted() {
             let flow = Flow::open(context, keys, part, number, every)?;
-            seen.extend(poisoned(&flow, keys, place)?);
+            seen.extend(poisoned(&flow, keys, order)?);
         }
     }
     seen.extend(crash::observe(context, keys, flows.len() as u64)?);
     context.output(seen)
 }
 
-/// The flow that shows what failing messages do to the others; `order` is its place in the block.
+/// The flow that shows what failing messages do to the others; `order` is when it comes first.
 fn poisoned(flow: &Flow<'_>, keys: &Poison, order: &str) -> Result<Vec<Observation>, CellRunError> {
     let place = flow.place()?;
     let mut worker = flow.worker(&place, 0)?;
@@ -72,7 +75,7 @@ fn poisoned(flow: &Flow<'_>, keys: &Poison, order: &str) -> Result<Vec<Observati
     let mut seen = vec![
         measured(metric::HEALTHY_GOODPUT, log.in_window as f64 / seconds, log.in_window)
             .with_text(sender.failures()),
-        of_healthy(&point, &log, &format!("{}, {order} in its block", flow.acknowledge())),
+        of_healthy(&point, &log, &format!("{}, {order}", flow.acknowledge())),
     ];
     match &place {
         Err(cannot) => {
