@@ -88,6 +88,7 @@ pub fn output(
         window_consumed: totals.window_consumed,
         window_sent: totals.window_sent,
         window_planned: evidence.open.then_some(totals.window_planned),
+        held_by_consumers: held_by_consumers(load, totals, window),
         observations: overtaken(load, totals, &counted).into_iter().collect(),
         faults,
         unpromised: cannot_promise(&cell.config, cell.guarantee).map(str::to_owned),
@@ -321,6 +322,14 @@ fn saturated(spent: &Spent, busiest_share: f64, broker_share: f64) -> Option<Str
         ("broker-cpu", broker_share > 0.95),
     ];
     found.into_iter().find(|(_, ran_out)| *ran_out).map(|(what, _)| what.to_owned())
+}
+
+/// Share of the window in which a producer waited for consumers; nothing but the closed model makes
+/// it wait.
+fn held_by_consumers(load: &Load, totals: &Totals, window: Window) -> Option<f64> {
+    let (from, to) = window.filter(|_| load.model == Model::Closed && load.subscriptions > 0)?;
+    let whole = (to.saturating_sub(from) * u64::from(load.producers)).max(1) as f64;
+    Some((totals.held_ns as f64 / whole).min(1.0))
 }
 
 /// Order within each consumer is in the books; whether consumers that share keep it together is

@@ -44,6 +44,9 @@ const CLOSED_RUN: u64 = 1000;
 const RUNS_WAITING: u64 = 4;
 /// How often a publisher that waits for consumers looks again.
 const BACKLOG_POLL_NS: u64 = 100_000;
+/// Consumers hold a producer back while less than this part of the backlog is free, and more than
+/// this part of the slots: those wait for nobody but the broker.
+const NEARLY: u64 = 10;
 
 struct Producer<'a> {
     of: Context<'a>,
@@ -190,9 +193,14 @@ impl Producer<'_> {
         // All producers begin together, and a counted run's window begins with them: nothing may go
         // out before it.
         std::thread::sleep(clock.until(self.start_ns));
+        let (mut looked_ns, mut held) = (self.start_ns, false);
         loop {
             let now = clock.now_ns();
             self.notes.tick(now);
+            if held && control.in_window(now) {
+                self.notes.report.totals.held_ns += now.saturating_sub(looked_ns);
+            }
+            looked_ns = now;
             if control.abandoned()
                 || now >= control.stop_sending_at()
                 || self.complete(self.total_sent)
@@ -200,8 +208,9 @@ impl Producer<'_> {
                 return Ok(());
             }
             // So many messages may go out before the next look at the consumers.
-            let room =
-                self.backlog.saturating_sub(control.waiting()).min(u64::from(cell.load.batch));
+            let left = self.backlog.saturating_sub(control.waiting());
+            held = self.held_by_consumers(left);
+            let room = left.min(u64::from(cell.load.batch));
             let mut burst = 0;
             let mut blocked = false;
             while burst < room && !self.complete(self.total_sent) {
@@ -218,6 +227,13 @@ impl Producer<'_> {
             // With slots left over there is more to send at once: only look what has come in.
             self.collect(if blocked || room == 0 { until } else { 0 })?;
         }
+    }
+
+    /// With so much of the backlog `left` to fill.
+    fn held_by_consumers(&self, left: u64) -> bool {
+        let slots = u64::from(self.of.cell.load.in_flight);
+        let free = slots.saturating_sub(self.sender.in_flight.busy() as u64);
+        left <= self.backlog / NEARLY && free > slots / NEARLY
     }
 
     fn complete(&self, done: u64) -> bool {

@@ -31,6 +31,8 @@ pub struct Totals {
     pub overtaken: u64,
     /// When the last message was acknowledged, or received and worked on.
     pub last_ns: u64,
+    /// Closed model: how long consumers held the producers back in the window, over all producers.
+    pub held_ns: u64,
 }
 
 impl Totals {
@@ -50,6 +52,7 @@ impl Totals {
         self.window_consumed += other.window_consumed;
         self.overtaken += other.overtaken;
         self.last_ns = self.last_ns.max(other.last_ns);
+        self.held_ns += other.held_ns;
     }
 
     /// One row a second; messages are of `bytes` each.

@@ -74,6 +74,9 @@ registry! {
         COMPLETED_OF_PLANNED "completed_of_planned" Share Mean Higher
             "acknowledged and received by all by the end of the drain, of what the window planned; \
              none in the closed model";
+        HELD_BY_CONSUMERS "held_by_consumers" Share Mean Neutral
+            "share of the window in which producers waited for consumers: `load.backlog` was \
+             nearly full; none in the open model";
         REORDERED "reordered" Messages Mean Lower
             "`counts.reordered`, as the table of claims names it";
         PUBLISH "publish" Nanoseconds Geometric Lower
@@ -229,7 +232,7 @@ registry! {
             "until another has all that the dead one had in hand";
         OVERTAKEN "overtaken" Messages Mean Lower "done after a later message of the same sequence";
         SPEED_UP "speed_up" Times Geometric Higher
-            "goodput against one consumer with the same work";
+            "goodput against one consumer with the same work, where that one was what limited";
         CAPACITY_LOW "capacity.low" MessagesPerSecond Geometric Higher
             "highest rate that was carried";
         CAPACITY_HIGH "capacity.high" MessagesPerSecond Geometric Higher

@@ -5,9 +5,9 @@ use super::cells::{Cells, brief, reason, variant};
 use super::faults::{FAULT, over_faults};
 use super::marks;
 use super::quantity;
-use super::scaling::{FAN_OUT, families};
+use super::scaling::{FAN_OUT, SHARING, families};
 use crate::claims::{self, Headline, Worded};
-use crate::model::metric::{FAULT_GONE, FAULT_RTO_DURABLE, FAULT_RTO_PUBLISH};
+use crate::model::metric::{FAULT_GONE, FAULT_RTO_DURABLE, FAULT_RTO_PUBLISH, SPEED_UP};
 use crate::model::{FaultKind, FaultTarget, Point, Told, Unit};
 use crate::result::words::{TimeUnit, grouped, significant, time, told};
 use crate::result::{ComparedCell, Kind};
@@ -127,10 +127,10 @@ fn counts(cells: &Cells<'_>, label: &str, of: &[Worded], above: &str) -> Option<
     Some(of.iter().filter_map(count).join(" · ")).filter(|counts| !counts.is_empty())
 }
 
+/// How far it fans out, which the verdict is on, and beside it how well consumers share.
 fn speed_up(cells: &Cells<'_>, label: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut told = [false, false];
-    for family in families(cells) {
+    for family in families(cells).into_iter().filter(|family| family.key == FAN_OUT) {
         // One alone shares nothing and is no fan-out: where there is no more, the reason is told
         // below.
         let own = family.curves.iter().find(|curve| curve.label == label);
@@ -142,27 +142,21 @@ fn speed_up(cells: &Cells<'_>, label: &str) -> Vec<String> {
         } else {
             format!(" at {}", family.condition)
         };
-        if family.key == FAN_OUT {
-            told[0] = true;
-            let last = curve
-                .points
-                .iter()
-                .filter(|(.., complete)| *complete)
-                .map(|(n, ..)| *n)
-                .reduce(f64::max);
-            lines.push(match last {
-                Some(n) => format!("complete on {} subscriptions{condition}", grouped(n as u64)),
-                None => format!("complete on none{condition}"),
-            });
-        } else {
-            told[1] = true;
-            let at = curve.points.iter().find(|(n, ..)| *n == CONSUMERS).or(curve.points.last());
-            lines.extend(at.map(|(n, factor, _)| {
-                format!("{} consumers{condition}: {}×", quantity::plain(*n), significant(*factor))
-            }));
-        }
+        let last = curve
+            .points
+            .iter()
+            .filter(|(.., complete)| *complete)
+            .map(|(n, ..)| *n)
+            .reduce(f64::max);
+        lines.push(match last {
+            Some(n) => format!("complete on {} subscriptions{condition}", grouped(n as u64)),
+            None => format!("complete on none{condition}"),
+        });
     }
-    for (what, told, fan_out) in [("fan-out", told[0], true), ("sharing", told[1], false)] {
+    let (fans_out, shared) = (!lines.is_empty(), shared(cells, label));
+    let shares = shared.is_some();
+    lines.extend(shared);
+    for (what, told, fan_out) in [("fan-out", fans_out, true), ("sharing", shares, false)] {
         let unable = |cell: &&&ComparedCell| {
             cell.label == label
                 && cell.kind == Kind::Cannot
@@ -173,6 +167,26 @@ fn speed_up(cells: &Cells<'_>, label: &str) -> Vec<String> {
         }
     }
     lines
+}
+
+/// The speed-up where the most work is shared: how long a message is worked on is what tells
+/// consumers apart.
+fn shared(cells: &Cells<'_>, label: &str) -> Option<String> {
+    let own = cells.of_label(label, SPEED_UP.name);
+    let number = |cell: &ComparedCell, key: &str| Point::read(&cell.cell).number(key);
+    let told = own.into_iter().max_by(|a, b| {
+        let rank = |cell: &ComparedCell| {
+            let usual = number(cell, SHARING) == Some(CONSUMERS);
+            (number(cell, "work").unwrap_or(0.0), f64::from(u8::from(usual)))
+        };
+        let ((work, usual), (other, others)) = (rank(a), rank(b));
+        work.total_cmp(&other).then(usual.total_cmp(&others))
+    })?;
+    let work = Point::read(&told.cell).get("work").map_or_else(String::new, |w| format!(" at {w}"));
+    let factor = told.value.map(|factor| format!("{}×", significant(factor)));
+    let words = factor.or_else(|| told.text.split(':').next().map(str::to_owned))?;
+    let consumers = quantity::plain(number(told, SHARING).unwrap_or(0.0));
+    Some(format!("{consumers} consumers{work}: {words}"))
 }
 
 /// Values of some metrics at each point of the claim's plain scenario.

@@ -190,6 +190,7 @@ fn rate_table(summary: &Summary) -> DataTable {
         "Consumed/s",
         "Goodput/s",
         "Completed of planned",
+        "Held by consumers",
         "What an acknowledgement promises",
     ];
     each(summary, &head, |cell| {
@@ -209,6 +210,7 @@ fn rate_table(summary: &Summary) -> DataTable {
         ];
         row.extend(rates.map(|rate| or_dash(rate, number)));
         row.push(or_dash(cell.completed_of_planned, |share| Unit::Share.show(share)));
+        row.push(or_dash(cell.held_by_consumers, |share| Unit::Share.show(share)));
         row.push(format!("{} ({})", survival(survives), survives.because));
         row
     })

@@ -2,13 +2,14 @@
 //! speed-up against the smallest step.
 //!
 //! With fan-out, what counts is deliveries (messages × subscriptions): the ideal is the number
-//! itself, as for consumers.
+//! itself, as for consumers. Of these a curve is drawn only where the single one was what limited.
 
 use super::cells::Cells;
 use super::chart::lines::Curve;
 use super::group::known_or_new;
 use crate::model::Point;
-use crate::result::ComparedCell;
+use crate::model::metric::HELD_BY_CONSUMERS;
+use crate::result::{ComparedCell, LIMITED};
 use itertools::Itertools;
 
 /// The keys that count what works in parallel, in the order of the charts.
@@ -26,6 +27,8 @@ pub struct ScaledRate<'a> {
     pub rate: f64,
     /// Whether everything arrived everywhere; `true` where nothing says otherwise.
     pub complete: bool,
+    /// Whether it was the consumers that limited.
+    pub limited: bool,
 }
 
 /// The curves of one condition, such as 1 ms of work: against the number the speed-up, filled where
@@ -43,10 +46,12 @@ pub fn scaled<'a>(
     (label, system, point): (&'a str, &'a str, &str),
     rate: f64,
     complete: bool,
+    held_by_consumers: Option<f64>,
 ) -> Option<ScaledRate<'a>> {
     let point = Point::read(point);
     let condition = point.without(&[key]).values();
-    Some(ScaledRate { label, system, condition, n: point.number(key)?, rate, complete })
+    let limited = held_by_consumers.is_some_and(|share| share >= LIMITED);
+    Some(ScaledRate { label, system, condition, n: point.number(key)?, rate, complete, limited })
 }
 
 /// All families of a row, fan-out first.
@@ -55,7 +60,9 @@ pub fn families(cells: &Cells<'_>) -> Vec<SpeedupGroup> {
         let own =
             cells.labels().into_iter().flat_map(|(label, _)| cells.of_label(label, "goodput"));
         let rates = own.filter(|cell| key_of(&cell.cell) == Some(key)).filter_map(|cell| {
-            scaled(key, (&cell.label, &cell.system, &cell.cell), cell.value?, complete(cells, cell))
+            let held = cells.beside(cell, HELD_BY_CONSUMERS.name).and_then(|held| held.value);
+            let place = (&*cell.label, &*cell.system, &*cell.cell);
+            scaled(key, place, cell.value?, complete(cells, cell), held)
         });
         speedups(key, &rates.collect::<Vec<_>>())
     };
@@ -68,7 +75,13 @@ pub fn speedups(key: &'static str, rates: &[ScaledRate<'_>]) -> Vec<SpeedupGroup
     for (label, system, condition) in
         rates.iter().map(|one| (one.label, one.system, &one.condition)).unique()
     {
-        let own = rates.iter().filter(|one| one.label == label && one.condition == *condition);
+        let own: Vec<_> = (rates.iter())
+            .filter(|one| one.label == label && one.condition == *condition)
+            .collect();
+        if key == SHARING && !own.iter().any(|one| one.n == 1.0 && one.limited) {
+            continue;
+        }
+        let own = own.into_iter();
         let points = speedup(key, own.map(|one| (one.n, one.rate, one.complete)).collect());
         if !points.is_empty() {
             let new = || SpeedupGroup { key, condition: condition.clone(), curves: Vec::new() };

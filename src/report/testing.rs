@@ -408,7 +408,19 @@ fn parallelism() -> Vec<ComparedCell> {
                 }
                 let power =
                     if work == "1ms" { 0.95 - 0.03 * at as f64 } else { 0.1 - 0.1 * at as f64 };
-                sharing.value(label, &point, "goodput", 900.0 * f64::from(n).powf(power), "msg/s");
+                let factor = f64::from(n).powf(power);
+                sharing.value(label, &point, "goodput", 900.0 * factor, "msg/s");
+                let held = if work == "1ms" { 0.98 } else { 0.05 };
+                sharing.value(label, &point, "held_by_consumers", held, "share");
+                if n > 1 {
+                    let value = (work == "1ms").then_some(factor);
+                    let text = "not limited by consumers: producers waited for the single one \
+                                through 5 % of the window";
+                    let cell = sharing.add(label, &point, "speed_up", value, "×", text);
+                    if value.is_none() {
+                        cell.kind = Kind::NotMeasured;
+                    }
+                }
             }
         }
     }

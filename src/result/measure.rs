@@ -40,6 +40,7 @@ pub fn measured(measure: Measure, cell: &CellSummary) -> Option<f64> {
             .or_else(|| field(&cell.resources, &name.replace("cpu_per", "cpu_ns_per"))),
         _ if name == metric::GOODPUT.name => cell.rates.goodput_per_s,
         _ if name == metric::COMPLETED_OF_PLANNED.name => cell.completed_of_planned,
+        _ if name == metric::HELD_BY_CONSUMERS.name => cell.held_by_consumers,
         _ if name == metric::REORDERED.name => cell.counts.reordered.map(|count| count as f64),
         _ => complete(cell),
     }
@@ -94,6 +95,7 @@ mod tests {
             ..Quantiles::default()
         };
         cell.completed_of_planned = Some(7.0);
+        cell.held_by_consumers = Some(7.0);
         cell.latency = crate::result::Latencies::new(|_| Some(quantiles.clone()));
         let mut histogram = crate::record::new_histogram();
         histogram.record_n(7, 5).unwrap();

@@ -42,6 +42,6 @@ pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Gate, Interval,
 pub use restart::{Restart, parts_in_words};
 pub use summarize::{invalid_because, rates, summarize};
 pub use summary::{
-    CellId, CellOutcome, CellSummary, Counts, Fault, Judged, PartitionRecovery, Rates, Resources,
-    SCHEMA, Status, Summary, Survives, Unavailable,
+    CellId, CellOutcome, CellSummary, Counts, Fault, Judged, LIMITED, PartitionRecovery, Rates,
+    Resources, SCHEMA, Status, Summary, Survives, Unavailable,
 };

@@ -62,6 +62,9 @@ pub struct CellRecord {
     pub window_sent: u64,
     /// Planned inside the window; `None` in the closed model.
     pub window_planned: Option<u64>,
+    /// Share of the window in which producers waited for consumers; `None` in the open model.
+    #[serde(default)]
+    pub held_by_consumers: Option<f64>,
     /// The experiment that made this cell; `None` for plain load.
     #[serde(default)]
     pub experiment: Option<String>,

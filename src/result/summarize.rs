@@ -62,6 +62,7 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
         distributions,
         rates: rates(&record),
         completed_of_planned: record.completed_of_planned(),
+        held_by_consumers: record.held_by_consumers,
         id: record.id,
         repeated_because: record.repeated_because,
         outcome: record.outcome,

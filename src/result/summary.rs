@@ -105,6 +105,10 @@ pub struct CellSummary {
     /// subscriptions by the end of the drain; `null` in the closed model.
     #[serde(default)]
     pub completed_of_planned: Option<f64>,
+    /// Share of the window in which producers waited for consumers, since nearly as much was
+    /// published and not consumed as `load.backlog` allows; `null` in the open model.
+    #[serde(default)]
+    pub held_by_consumers: Option<f64>,
     pub resources: Resources,
     pub faults: Vec<Fault>,
     /// The experiment that made this cell; `null` for plain load.
@@ -117,6 +121,9 @@ pub struct CellSummary {
     /// `broker_log`.
     pub files: BTreeMap<String, String>,
 }
+
+/// Where producers waited for consumers through so much of the window, those were what limited.
+pub const LIMITED: f64 = 0.9;
 
 /// As in the JSON: `cell.label` is `cell.id.label`.
 impl Deref for CellSummary {

@@ -347,6 +347,9 @@ fn never_measured(measure: Measure, config: &SystemConfig, load: &Load) -> Optio
         () if load.model == Model::Closed && planned => {
             Some("the closed model plans no send times")
         }
+        () if load.model == Model::Open && metric == metric::HELD_BY_CONSUMERS => {
+            Some("in the open model nobody waits for consumers")
+        }
         () if config.system.store() == MessageStore::Nothing && acked => {
             Some("Pub/Sub acknowledges and keeps nothing")
         }

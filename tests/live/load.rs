@@ -4,7 +4,7 @@
 //! What runs are the scenarios of the table, shortened; needs what `brokerbench run` needs.
 
 use crate::support::program::run;
-use brokerbench::result::{CellSummary, Kind, Summary};
+use brokerbench::result::{CellSummary, Kind, LIMITED, Summary};
 
 fn quick(scenario: &str, more: &[&str]) -> Summary {
     // A broker is warmed for a figure that others compare with, and not for these.
@@ -57,10 +57,14 @@ fn four_consumers_share_work_and_are_faster_than_one() {
     for label in ["kafka", "redis-streams", "redis-lists"] {
         let cells: Vec<_> = summary.cells.iter().filter(|cell| cell.label == label).collect();
         assert!(cells.iter().all(|cell| is_complete(cell, 1)), "{label}");
+        // That one held the producers back, which find more room than work.
+        let held = cells[0].held_by_consumers.unwrap();
+        assert!(held >= LIMITED, "{label}: {held}");
         let speeds: Vec<f64> = cells.iter().filter_map(|cell| cell.rates.goodput_per_s).collect();
-        // 1 ms of work each, which no machine shortens: no more than a thousand a second alone. It
-        // is slept, so that several share it on two cores too, and on busy ones.
-        assert!(speeds[0] <= 1000.0, "{label}: {speeds:?}");
+        // 1 ms of work each, which no machine shortens: no more than a thousand a second alone, and
+        // a batch of ten that was begun before. It is slept, so that several share it on two cores
+        // too, and on busy ones.
+        assert!(speeds[0] <= 1010.0, "{label}: {speeds:?}");
         assert!(speeds[1] > 1.2 * speeds[0], "{label}: {speeds:?}");
     }
     let pubsub: Vec<_> = summary.cells.iter().filter(|cell| cell.label == "redis-pubsub").collect();

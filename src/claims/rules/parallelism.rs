@@ -1,16 +1,16 @@
-//! Parallelism: fan-out (every subscription gets everything) and work sharing (more consumers carry
-//! more), each on its own.
+//! Parallelism: whether every subscription receives every message, however many there are. That is
+//! the claim; it is a fact, and needs no repetition.
 //!
-//! The claim is true of a primitive where Kafka supports a kind and the primitive does not.
-//! Completeness is a fact; speed-up is a speed, and so needs three blocks.
+//! Beside it stands how much more consumers carry that share the work of one subscription. It is a
+//! figure and decides nothing, and it is one only where the single consumer was what limited:
+//! anything else that more consumers do not change would be compared with itself.
 
-use super::fact::{Fact, of, short};
-use super::{CROWDED, Inputs, Judgement, crowded, ratio, times};
+use super::fact::{Fact, of};
+use super::{Inputs, Judgement, ratio, times};
 use crate::claims::finding::{Answer, all};
+use crate::model::metric::{GOODPUT, HELD_BY_CONSUMERS, SPEED_UP};
 use crate::model::{Point, System};
-use crate::result::words::significant;
-use crate::result::{ComparedCell, Kind};
-use crate::stats::compare::{Side, decide_one};
+use crate::result::{ComparedCell, LIMITED};
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
@@ -20,25 +20,18 @@ pub struct ParallelismLimits {
     subscriptions_at_least: f64,
     /// Share of what every subscription is due.
     complete_at_least: f64,
-    consumers: u32,
-    work: String,
-    speed_up_at_least: f64,
 }
 
 pub fn judge(limits: &ParallelismLimits, inputs: &Inputs<'_>) -> Judgement {
     let mut judged = Judgement::default();
-    type Supports = fn(&ParallelismLimits, &Inputs<'_>, &str) -> Support;
-    for (kind, supports) in [("fan-out", fan_out as Supports), ("work sharing", sharing)] {
-        let support = System::NAMES.map(|system| (system, supports(limits, inputs, system)));
-        let [(_, kafka), primitives @ ..] = &support;
-        for (primitive, own) in primitives {
-            let lacks = own.answer.clone().map(|supported| !supported);
-            judged.find(primitive, format!("at {kind}"), &[kafka.answer.clone(), lacks]);
-        }
-        let words =
-            support.iter().map(|(system, own)| format!("{system} {}", own.words)).join(", ");
-        judged.sentences.push(format!("{kind}: {words}"));
+    let support = System::NAMES.map(|system| (system, fan_out(limits, inputs, system)));
+    let [(_, kafka), primitives @ ..] = &support;
+    for (primitive, own) in primitives {
+        let lacks = own.answer.clone().map(|supported| !supported);
+        judged.find(primitive, "", &[kafka.answer.clone(), lacks]);
     }
+    let words = support.iter().map(|(system, own)| format!("{system} {}", own.words)).join(", ");
+    judged.sentences.push(format!("fan-out: {words}"));
     judged.derived = speed_ups(inputs);
     judged
 }
@@ -82,45 +75,11 @@ fn fan_out(limits: &ParallelismLimits, inputs: &Inputs<'_>, system: &str) -> Sup
     Support { answer: all(&answers), words }
 }
 
-fn sharing(limits: &ParallelismLimits, inputs: &Inputs<'_>, system: &str) -> Support {
-    let at = |cell: &&ComparedCell, consumers: f64| {
-        cell.label == system
-            && axis(cell, "consumers") == Some(consumers)
-            && text(cell, "work") == Some(&limits.work)
-    };
-    let many = f64::from(limits.consumers);
-    let refused = inputs.judged.iter().find(|cell| cell.kind == Kind::Cannot && at(cell, many));
-    if let Some(cell) = refused {
-        return Support { answer: Ok(false), words: format!("cannot ({})", short(&cell.text)) };
-    }
-    let goodput = |consumers| {
-        inputs.judged.iter().find(|cell| cell.metric == "goodput" && at(cell, consumers))
-    };
-    let pair = goodput(many).zip(goodput(1.0));
-    let Some((more, ratio)) = pair.and_then(|(more, one)| Some((more, ratio(more, one)?))) else {
-        let what = format!("no speed-up of {system} at {} consumers", limits.consumers);
-        return Support { answer: Err(what), words: "not measured".to_owned() };
-    };
-    let answer = match crowded(more, inputs.runs) {
-        true => Err(CROWDED.to_owned()),
-        false => decide_one(Some(ratio), Side::Above, limits.speed_up_at_least)
-            .map_err(|why| why.to_string()),
-    };
-    let interval = ratio
-        .interval()
-        .map(|[low, high]| format!(" [{}, {}]", significant(low), significant(high)));
-    let words = format!(
-        "{}×{}",
-        significant(ratio.value()),
-        interval.unwrap_or_else(|| " (fewer than 3 blocks)".to_owned())
-    );
-    Support { answer, words }
-}
-
 /// `speed_up` of every cell with more than one consumer against the one with a single consumer and
 /// the same work.
 fn speed_ups(inputs: &Inputs<'_>) -> Vec<ComparedCell> {
-    let goodput = || inputs.judged.iter().copied().filter(|cell| cell.metric == "goodput");
+    let all = || inputs.judged.iter().chain(&inputs.shown).copied();
+    let goodput = || all().filter(|cell| cell.metric == GOODPUT.name);
     let shared = goodput().filter(|cell| axis(cell, "consumers").is_some_and(|count| count > 1.0));
     let derived = shared.filter_map(|more| {
         let one = goodput().find(|one| {
@@ -129,11 +88,31 @@ fn speed_ups(inputs: &Inputs<'_>) -> Vec<ComparedCell> {
                 && axis(one, "consumers") == Some(1.0)
                 && text(one, "work") == text(more, "work")
         })?;
-        let ratio = ratio(more, one)?;
-        let text = "against one consumer with the same work".to_owned();
-        Some(times(more, "speed_up", Some(ratio), more.n + one.n, text))
+        let held = all().find(|held| {
+            held.metric == HELD_BY_CONSUMERS.name
+                && (&held.label, &held.run, &held.cell) == (&one.label, &one.run, &one.cell)
+        });
+        let (ratio, text) = match unlimited(held) {
+            Some(why) => (None, why),
+            None => (Some(ratio(more, one)?), "against one consumer with the same work".to_owned()),
+        };
+        Some(times(more, SPEED_UP.name, ratio, more.n + one.n, text))
     });
     derived.collect()
+}
+
+/// Why more consumers tell nothing of how work is shared: in some block it was not the one consumer
+/// that limited.
+fn unlimited(held: Option<&ComparedCell>) -> Option<String> {
+    match held.map(of) {
+        Some(Fact::Range { least, .. }) if least >= LIMITED => None,
+        Some(Fact::Range { least, .. }) => Some(format!(
+            "not limited by consumers: producers waited for the single one through {:.0} % of the \
+             window",
+            100.0 * least
+        )),
+        _ => Some("not observed whether the single consumer limited".to_owned()),
+    }
 }
 
 fn text<'a>(cell: &'a ComparedCell, axis: &str) -> Option<&'a str> {
@@ -148,13 +127,13 @@ fn axis(cell: &ComparedCell, name: &str) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::claims::rules::testing::{cannot, judge_with, measured, rule, rule_with, verdict};
+    use crate::result::Kind;
 
-    /// Where Kafka's consumers do not carry more.
-    const NO_SHARING: &str = "◐ right for redis-lists at fan-out · wrong for redis-pubsub, \
-                              redis-streams; redis-lists at work sharing";
+    const FAN_OUT: &str = "◐ right for redis-lists · wrong for redis-pubsub, redis-streams";
 
-    /// Kafka and Streams do both, Pub/Sub only fans out, Lists only share.
-    fn cells(kafka_speed_up: f64, blocks: usize) -> Vec<ComparedCell> {
+    /// Kafka, Streams and Pub/Sub fan out, Lists only share; `held` of the window the one consumer
+    /// held the producers back.
+    fn cells(held: f64, blocks: usize) -> Vec<ComparedCell> {
         let mut cells = Vec::new();
         for count in ["1", "2", "8"] {
             let point = format!("load.subscriptions={count}");
@@ -165,113 +144,81 @@ mod tests {
                 cells.push(cannot("redis-lists", "complete", &point, "an element is popped once"));
             }
         }
-        for (consumers, share) in [("1", 0.0), ("4", 1.0)] {
-            for work in ["0s", "1ms"] {
-                let point = format!("load.consumers={consumers},load.work={work}");
-                for (system, speed_up) in
-                    [("kafka", kafka_speed_up), ("redis-streams", 3.9), ("redis-lists", 3.8)]
-                {
-                    let rate = 900.0 * (1.0 + share * (speed_up - 1.0));
-                    let near = [rate, rate * 1.01, rate * 0.99];
-                    cells.push(measured(system, "goodput", &point, &near[..blocks]));
-                }
-                if consumers != "1" {
-                    cells.push(cannot(
-                        "redis-pubsub",
-                        "complete",
-                        &point,
-                        "everyone receives everything",
-                    ));
-                }
+        for (consumers, rate) in [("1", 900.0), ("4", 3500.0)] {
+            let point = format!("load.consumers={consumers},load.work=1ms");
+            for system in ["kafka", "redis-streams", "redis-lists"] {
+                let near = [rate, rate * 1.01, rate * 0.99];
+                cells.push(measured(system, "goodput", &point, &near[..blocks]));
+                let held = if consumers == "1" { held } else { 0.2 };
+                cells.push(measured(system, "held_by_consumers", &point, &vec![held; blocks]));
+            }
+            if consumers != "1" {
+                cells.push(cannot("redis-pubsub", "complete", &point, "everyone gets everything"));
             }
         }
         cells
     }
 
     #[test]
-    fn the_cells_decide_kind_by_kind() {
+    fn whether_every_subscription_is_complete_decides_and_needs_no_blocks() {
         let rule = rule("parallelism");
-        let judged = judge_with(&rule, &cells(3.9, 3), &[]);
-        assert_eq!(
-            judged.verdict(),
-            "◐ right for redis-pubsub at work sharing; redis-lists at fan-out · wrong for \
-             redis-pubsub at fan-out; redis-streams; redis-lists at work sharing"
-        );
-        let because = judged.because();
-        assert!(because.contains("redis-lists cannot (an element is popped once)"), "{because}");
-        assert!(
-            because.contains("redis-streams 100 % complete up to 8 subscriptions"),
-            "{because}"
-        );
-        assert!(
-            judged
-                .derived
-                .iter()
-                .any(|cell| cell.metric == "speed_up" && cell.value.is_some_and(|v| v > 3.8))
-        );
-        assert_eq!(verdict(&rule, &cells(1.1, 3)), NO_SHARING, "Kafka does not share");
-        let mut lossy = cells(3.9, 3);
+        for blocks in [1, 3] {
+            let judged = judge_with(&rule, &cells(1.0, blocks), &[]);
+            assert_eq!(judged.verdict(), FAN_OUT);
+            let because = judged.because();
+            assert!(
+                because.contains("redis-lists cannot (an element is popped once)"),
+                "{because}"
+            );
+            assert!(
+                because.contains("redis-streams 100 % complete up to 8 subscriptions"),
+                "{because}"
+            );
+        }
+        let mut lossy = cells(1.0, 3);
         for cell in lossy
             .iter_mut()
             .filter(|cell| cell.label == "kafka" && cell.cell == "load.subscriptions=8")
         {
             cell.per_block.iter_mut().for_each(|block| block.value = Some(0.999));
         }
-        assert_eq!(
-            verdict(&rule, &lossy),
-            "◐ right for redis-pubsub at work sharing · wrong for redis-pubsub at fan-out; \
-             redis-streams, redis-lists",
-            "Kafka is not complete"
-        );
+        assert_eq!(verdict(&rule, &lossy), "✗ wrong", "Kafka is not complete");
     }
 
     #[test]
-    fn completeness_needs_no_blocks_and_speed_does() {
+    fn a_speed_up_is_a_figure_only_where_the_single_consumer_limited() {
         let rule = rule("parallelism");
-        assert_eq!(
-            verdict(&rule, &cells(3.9, 1)),
-            "◐ right for redis-lists at fan-out · wrong for redis-pubsub, redis-streams at fan-out \
-             · open at work sharing (fewer than 3 blocks)"
-        );
-        let mut no_lists = cells(3.9, 1);
-        no_lists.retain(|cell| cell.label != "redis-lists");
-        assert!(verdict(&rule, &no_lists).contains("fewer than 3 blocks"));
-    }
-
-    #[test]
-    fn more_brokers_than_cores_share_nothing_that_counts() {
-        let mut cells = cells(3.9, 3);
-        cells.iter_mut().filter(|cell| cell.label == "kafka").for_each(|cell| cell.nodes = Some(3));
-        let judged = judge_with(&rule("parallelism"), &cells, &[]);
-        let sharing = judged.findings.iter().find(|finding| finding.condition == "at work sharing");
-        assert_eq!(sharing.unwrap().missing, CROWDED);
-        assert_eq!(
-            judged.verdict(),
-            "◐ right for redis-lists at fan-out · wrong for redis-pubsub at fan-out; \
-             redis-streams; redis-lists at work sharing · open for redis-pubsub at work sharing \
-             (more brokers than cores)",
-            "completeness is no speed"
-        );
+        let told = |cells: &[ComparedCell]| {
+            let derived = judge_with(&rule, cells, &[]).derived;
+            let told = derived.into_iter().map(|cell| (cell.kind, cell.value, cell.text));
+            told.collect::<Vec<_>>()
+        };
+        for (kind, value, _) in told(&cells(0.97, 3)) {
+            assert!(kind == Kind::Measured && value.is_some_and(|value| value > 3.8), "{value:?}");
+        }
+        let text = "not limited by consumers: producers waited for the single one through 12 % of \
+                    the window";
+        assert_eq!(told(&cells(0.12, 3)), vec![(Kind::NotMeasured, None, text.to_owned()); 3]);
+        let mut old = cells(1.0, 3);
+        old.retain(|cell| cell.metric != "held_by_consumers");
+        let text = "not observed whether the single consumer limited";
+        assert_eq!(told(&old), vec![(Kind::NotMeasured, None, text.to_owned()); 3]);
     }
 
     #[test]
     fn the_limits_in_the_data_decide() {
-        let cells = cells(3.9, 3);
-        let steep = rule_with("parallelism", "speed-up-at-least: 2", "speed-up-at-least: 5");
-        assert_eq!(verdict(&steep, &cells), NO_SHARING);
-        let mut few = cells.clone();
+        let mut few = cells(1.0, 3);
         few.iter_mut()
             .filter(|cell| cell.metric == "complete" && cell.label == "redis-streams")
             .for_each(|cell| {
                 cell.per_block.iter_mut().for_each(|block| block.value = Some(0.99));
             });
-        assert!(
-            verdict(&rule("parallelism"), &few).contains("redis-streams, redis-lists at fan-out")
+        assert_eq!(
+            verdict(&rule("parallelism"), &few),
+            "◐ right for redis-streams, redis-lists · wrong for redis-pubsub"
         );
         let lenient =
             rule_with("parallelism", "complete-at-least: 1\n", "complete-at-least: 0.9\n");
-        assert!(verdict(&lenient, &few).contains("at fan-out; redis-streams; redis-lists"));
-        let other = rule_with("parallelism", "consumers: 4", "consumers: 8");
-        assert!(verdict(&other, &cells).contains("open at work sharing (no speed-up of kafka"));
+        assert_eq!(verdict(&lenient, &few), FAN_OUT);
     }
 }

@@ -81,7 +81,8 @@ pub fn scaling(key: &'static str, groups: &[Group<'_>]) -> Option<Figure> {
     let rate =
         |group: &Group<'_>| group.mean(|cell| cell.rates.goodput_per_s).map(|mean| mean.value());
     let rates = groups.iter().filter_map(|group| {
-        scaled(key, (group.label, group.system, group.point), rate(group)?, complete(group))
+        let place = (group.label, group.system, group.point);
+        scaled(key, place, rate(group)?, complete(group), held_by_consumers(group))
     });
     let rates: Vec<ScaledRate<'_>> = rates.collect();
     let mut families = speedups(key, &rates);
@@ -172,6 +173,12 @@ fn complete(group: &Group<'_>) -> bool {
         .blocks
         .iter()
         .all(|cell| cell.counts.lost.unwrap_or(0) == 0 && cell.counts.undelivered.unwrap_or(0) == 0)
+}
+
+/// The least of its blocks; `None` where one does not say.
+fn held_by_consumers(group: &Group<'_>) -> Option<f64> {
+    let shares: Option<Vec<f64>> = group.blocks.iter().map(|cell| cell.held_by_consumers).collect();
+    shares?.into_iter().reduce(f64::min)
 }
 
 fn whole(value: f64) -> String {

@@ -54,6 +54,7 @@ fn swept_run(results: &Path) -> RunFolder {
                 if work == "1ms" { 900 * n - 20 * n * at as u64 } else { 50_000 + 100 * at as u64 };
             let mut output =
                 capacity_cell(label, &format!("load.consumers={n},load.work={work}"), 1, rate);
+            output.record.held_by_consumers = Some(if work == "1ms" { 0.97 } else { 0.1 });
             if n == 1 && work == "0s" {
                 for (step, size) in ["1KiB", "64KiB", "1MiB", "16MiB", "64MiB", "256MiB", "1GB"]
                     .into_iter()
@@ -90,6 +91,11 @@ fn observations_become_charts_and_a_table() {
     for file in ["charts/size-ladder.svg", "charts/sharing.svg"] {
         assert!(files.contains_key(file), "{file} in {:?}", files.keys());
     }
+    let sharing = String::from_utf8(files["charts/sharing.svg"].clone()).unwrap();
+    assert!(
+        sharing.contains("1ms of work") && !sharing.contains("0s of work"),
+        "not limited there"
+    );
     assert!(!files.contains_key("charts/fan-out.svg"));
     let page = plain_slashes(&String::from_utf8(files["report.html"].clone()).unwrap());
     for said in ["id=\"observations\"", "share.seek", "no positions in time", "cannot", "MB/s"] {

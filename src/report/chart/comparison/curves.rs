@@ -5,10 +5,11 @@ use super::super::canvas::Figure;
 use super::super::lines::{self, Plot};
 use super::absences;
 use crate::model::Point;
+use crate::model::metric::SPEED_UP;
 use crate::report::cells::{Cells, reason};
 use crate::report::scaling::{FAN_OUT, SpeedupGroup, families};
-use crate::result::Kind;
 use crate::result::words::significant;
+use crate::result::{ComparedCell, Kind};
 use itertools::Itertools;
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
@@ -26,6 +27,9 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
             arrived everywhere.";
         y = figure.note(y + 2.0, text);
     }
+    for text in unlimited(cells) {
+        y = figure.note(y, &text);
+    }
     // Labels with curves may still be unable to do a part of it.
     let unable = cells
         .all
@@ -40,6 +44,21 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
         y = figure.note(y, &text);
     }
     absences(figure, cells, y)
+}
+
+/// Where work is shared and consumers were not what limited: there is no curve.
+fn unlimited(cells: &Cells<'_>) -> Vec<String> {
+    let none = cells.metric(SPEED_UP.name).into_iter().filter(|cell| cell.value.is_none());
+    let of = |cell: &ComparedCell| {
+        let why = cell.text.split(':').next().unwrap_or_default().to_owned();
+        let work = Point::read(&cell.cell).get("work").unwrap_or_default();
+        (why, format!("{} at {work}", cell.label))
+    };
+    let whose = none.map(of).unique().into_group_map();
+    let told = |(why, whose): (String, Vec<String>)| {
+        format!("No speed-up of {}: {why}.", whose.join(", "))
+    };
+    whose.into_iter().sorted().map(told).collect()
 }
 
 fn plot(family: &SpeedupGroup) -> Plot<'_> {
