@@ -7,6 +7,7 @@
 
 use super::data::empty_cell;
 use super::faults;
+use super::saturation;
 use super::tries;
 use crate::model::{Aggregate, Measure, Point, Told, Unit, metric};
 use crate::result::words::{name, survival, time};
@@ -60,7 +61,10 @@ fn plain_cell(group: &[&CellSummary], measure: Measure, run: &str) -> ComparedCe
     let per_block = group.iter().map(|cell| block_value(cell, measure)).collect();
     let cell = cell_of(group[0], &measure.to_string(), measure.unit(), run);
     let resources = Some(resources(group));
-    recompute(ComparedCell { kind: Kind::Measured, per_block, resources, ..cell })
+    let speed = measure.metric == metric::GOODPUT;
+    let notes = if speed { saturation::notes(group) } else { Vec::new() };
+    let setting = group.iter().find_map(|cell| cell.setting.clone()).filter(|_| speed);
+    recompute(ComparedCell { kind: Kind::Measured, per_block, resources, notes, setting, ..cell })
 }
 
 fn resources(group: &[&CellSummary]) -> CellResources {
@@ -195,6 +199,8 @@ pub fn recompute(mut cell: ComparedCell) -> ComparedCell {
     };
     let plain = cell.metric.parse::<Measure>().is_ok() && cell.kind != Kind::Cannot;
     let mut text: Vec<String> = cell.survives.iter().filter(|_| plain).map(survival).collect();
+    text.extend(cell.setting.iter().map(|setting| format!("best setting tried: {setting}")));
+    text.extend(cell.notes.iter().cloned());
     if mean.is_some() && cell.interval.is_none() {
         let blocks = if values.len() == 1 {
             "1 block".to_owned()

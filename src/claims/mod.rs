@@ -8,6 +8,7 @@ mod data;
 mod faults;
 mod finding;
 mod rules;
+mod saturation;
 mod tries;
 
 pub use data::{Drawing, Headline, Worded};

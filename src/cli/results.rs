@@ -6,7 +6,7 @@ use super::{Outcome, out, width};
 use crate::model::Told;
 use crate::result::{
     CellOutcome, CellSummary, Comparison, Fault, Judged, Kind, Manifest, Quantiles, RunFolder,
-    Summary, files, words,
+    Summary, TriedSetting, files, words,
 };
 use crate::sanitize;
 use crate::{claims, export as formats, report as rendering};
@@ -131,6 +131,18 @@ pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String
     for (point, found) in &manifest.rates_found {
         let rate = found.rate.map_or_else(String::new, |rate| format!("{rate}, "));
         text += &one_line(format!("{point}: {rate}{}", found.because));
+    }
+    for (label, points) in &manifest.settings_found {
+        for (point, found) in points {
+            let carried = |tried: &TriedSetting| {
+                let rate = tried.goodput_per_s;
+                let rate = rate.map_or("spoilt".into(), |rate| words::grouped(rate as u64));
+                format!("{}: {rate}/s", tried.setting)
+            };
+            let tried = found.tried.iter().map(carried).collect::<Vec<_>>().join("; ");
+            let setting = found.setting.as_deref().unwrap_or("none");
+            text += &one_line(format!("{label} {point}: measured with {setting}; tried {tried}"));
+        }
     }
     for (label, cold) in &manifest.cold_start {
         let publish =

@@ -1,6 +1,8 @@
 //! CPU, memory and stolen time of harness, broker and machine, sampled beside the load.
 
-use crate::environment::{MachineTimes, Usage, machine, own_usage, reset_peak, usage};
+use crate::environment::{
+    MachineTimes, PageCache, Usage, machine, own_usage, page_cache, reset_peak, usage,
+};
 use crate::record::SECOND_NS;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +14,7 @@ pub struct ResourceSample {
     /// Sum over the broker's processes; zero where they are not on this machine.
     pub broker: Usage,
     pub machine: MachineTimes,
+    pub cache: Option<PageCache>,
 }
 
 /// All samples of a cell, in order of time.
@@ -36,6 +39,8 @@ pub struct Spent {
     pub client_peak_rss_bytes: u64,
     pub broker_peak_rss_bytes: u64,
     pub machine_busy_share: f64,
+    /// What the whole machine wrote to the page cache, and from there.
+    pub cache: Option<PageCache>,
     pub steal_share: f64,
 }
 
@@ -66,7 +71,8 @@ impl Health {
         broker.cpu_ns = self.broker_cpu_ns;
         let client = self.of_this_cell(std::process::id(), own_usage().unwrap_or_default());
         let machine = machine().unwrap_or_default();
-        self.samples.push(ResourceSample { at_ns, client, broker, machine });
+        let cache = page_cache();
+        self.samples.push(ResourceSample { at_ns, client, broker, machine, cache });
     }
 
     fn near(&self, at_ns: u64) -> Option<&ResourceSample> {
@@ -90,9 +96,15 @@ impl Health {
             let within = self.samples.iter().filter(|sample| within.contains(&sample.at_ns));
             within.map(|sample| of(sample).peak_rss_bytes).max().unwrap_or(0)
         };
+        let client_cpu_ns = last.client.cpu_ns.saturating_sub(first.client.cpu_ns);
+        let cache = first.cache.zip(last.cache).map(|(first, last)| PageCache {
+            dirtied_bytes: last.dirtied_bytes.saturating_sub(first.dirtied_bytes),
+            written_bytes: last.written_bytes.saturating_sub(first.written_bytes),
+        });
         Some(Spent {
             length_ns,
-            client_cpu_ns: last.client.cpu_ns.saturating_sub(first.client.cpu_ns),
+            client_cpu_ns,
+            cache,
             broker_cpu_ns: last.broker.cpu_ns.saturating_sub(first.broker.cpu_ns),
             client_peak_rss_bytes: peak(|sample| &sample.client),
             broker_peak_rss_bytes: peak(|sample| &sample.broker),
@@ -146,6 +158,7 @@ mod tests {
             client: usage(peak),
             broker: usage(2 * peak),
             machine: MachineTimes::default(),
+            cache: None,
         };
         let samples = [(1, 5), (2, 9), (3, 7), (4, 100)].map(sample).to_vec();
         let spent = Health { samples, ..Health::default() }.between(1, 3).unwrap();

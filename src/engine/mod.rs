@@ -16,6 +16,7 @@ mod output;
 mod probe;
 mod publish;
 mod recovery;
+mod saturated;
 mod sender;
 mod spawn;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::gates::{Evidence, judge};
 use super::health::Spent;
 use super::publish::ProducerReport;
 use super::recovery::{FaultObservations, snapshots};
+use super::saturated::{Pace, saturated};
 use super::totals::Totals;
 use crate::driver::DriverError;
 use crate::model::{Latency, MessageStore, Statistic, metric};
@@ -23,7 +24,6 @@ use crate::scenario::{Cell, Load, Model, cannot_promise};
 use crate::stats::SETTLED_OVER;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
 
 /// From when to when something lasted, ns since the run's epoch.
 type Window = Option<(u64, u64)>;
@@ -62,6 +62,13 @@ pub fn output(
     let evidence =
         evidence(cell, &collected, counted, window, &windows, spent.as_ref(), &telemetry);
     let (gates, outcome, outcome_because) = judge(&evidence);
+    let held_by_consumers = held_by_consumers(load, totals, window);
+    let length_s = window.map_or(0.0, |(from, to)| to.saturating_sub(from) as f64 / 1e9);
+    let pace = Pace {
+        pacer_busy: evidence.busiest_share.unwrap_or(0.0),
+        held_by_consumers: held_by_consumers.unwrap_or(0.0),
+        acked_per_s: totals.window_acked as f64 / length_s.max(f64::MIN_POSITIVE),
+    };
     let counts = |counted: &Counted| {
         Counts::of(counted, totals.planned, totals.backpressured, books.acknowledges)
     };
@@ -77,7 +84,7 @@ pub fn output(
         subscriptions_counts: (0..books.consumed.len())
             .map(|index| counts(&books.balance(index)))
             .collect(),
-        resources: resources(spent.as_ref(), totals.window_sent, evidence.busiest_share),
+        resources: resources(cell, spent.as_ref(), totals.window_sent, &pace),
         gates,
         // The generator's own lag is part of every latency that counts from the plan: the least
         // floor there is.
@@ -88,7 +95,7 @@ pub fn output(
         window_consumed: totals.window_consumed,
         window_sent: totals.window_sent,
         window_planned: evidence.open.then_some(totals.window_planned),
-        held_by_consumers: held_by_consumers(load, totals, window),
+        held_by_consumers,
         observations: overtaken(load, totals, &counted).into_iter().collect(),
         faults,
         unpromised: cannot_promise(&cell.config, cell.guarantee).map(str::to_owned),
@@ -297,12 +304,12 @@ fn evidence(
     }
 }
 
-fn resources(spent: Option<&Spent>, sent: u64, busiest_share: Option<f64>) -> Resources {
+fn resources(cell: &Cell, spent: Option<&Spent>, sent: u64, pace: &Pace) -> Resources {
     let Some(spent) = spent else { return Resources::default() };
     let messages = sent.max(1) as f64;
     // Of a broker whose processes cannot be seen there is no figure, and none is not 0.
     let seen = spent.broker_peak_rss_bytes > 0;
-    let cores = thread::available_parallelism().map_or(1, usize::from) as f64;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
     let of_machine = |cpu_ns: u64| cpu_ns as f64 / (spent.length_ns as f64 * cores);
     Resources {
         client_cpu_ns_per_message: Some(spent.client_cpu_ns as f64 / messages),
@@ -310,18 +317,10 @@ fn resources(spent: Option<&Spent>, sent: u64, busiest_share: Option<f64>) -> Re
         client_peak_rss_bytes: Some(spent.client_peak_rss_bytes),
         broker_cpu_ns_per_message: seen.then(|| spent.broker_cpu_ns as f64 / messages),
         broker_peak_rss_bytes: seen.then_some(spent.broker_peak_rss_bytes),
-        saturated: saturated(spent, busiest_share.unwrap_or(0.0), of_machine(spent.broker_cpu_ns)),
+        saturated: saturated(cell, spent, pace).map(str::to_owned),
+        dirtied_bytes: spent.cache.map(|cache| cache.dirtied_bytes),
+        written_back_bytes: spent.cache.map(|cache| cache.written_bytes),
     }
-}
-
-/// What there was no more of.
-fn saturated(spent: &Spent, busiest_share: f64, broker_share: f64) -> Option<String> {
-    let found = [
-        ("generator-cpu", busiest_share > 0.9),
-        ("machine-cpu", spent.machine_busy_share > 0.95),
-        ("broker-cpu", broker_share > 0.95),
-    ];
-    found.into_iter().find(|(_, ran_out)| *ran_out).map(|(what, _)| what.to_owned())
 }
 
 /// Share of the window in which a producer waited for consumers; nothing but the closed model makes

@@ -29,7 +29,8 @@ pub use janitor::{End, Janitor, Launch, ProcessState, Signal, helper_process};
 pub use memory::{memory_available, memory_info, memory_total};
 pub use native::Native;
 pub use process::{
-    MachineTimes, Usage, is_gone, is_stopped, machine, own_usage, reset_peak, runs, usage,
+    MachineTimes, PageCache, Usage, is_gone, is_stopped, machine, own_usage, page_cache,
+    reset_peak, runs, usage,
 };
 pub use program::cache_dir;
 

@@ -23,6 +23,13 @@ pub struct MachineTimes {
     pub steal_ns: u64,
 }
 
+/// What became dirty in the page cache and what was written from it, since boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageCache {
+    pub dirtied_bytes: u64,
+    pub written_bytes: u64,
+}
+
 /// Of any process of this machine.
 pub fn usage(pid: u32) -> Option<Usage> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -121,6 +128,18 @@ pub fn machine() -> Option<MachineTimes> {
     parse_machine(&fs::read_to_string("/proc/stat").ok()?, ns_per_tick())
 }
 
+pub fn page_cache() -> Option<PageCache> {
+    parse_page_cache(&fs::read_to_string("/proc/vmstat").ok()?, rustix::param::page_size() as u64)
+}
+
+fn parse_page_cache(vmstat: &str, page: u64) -> Option<PageCache> {
+    let bytes = |name: &str| {
+        let mut lines = vmstat.lines().filter_map(|line| line.split_once(' '));
+        Some(lines.find(|(key, _)| *key == name)?.1.trim().parse::<u64>().ok()? * page)
+    };
+    Some(PageCache { dirtied_bytes: bytes("nr_dirtied")?, written_bytes: bytes("nr_written")? })
+}
+
 fn ns_per_tick() -> u64 {
     1_000_000_000 / rustix::param::clock_ticks_per_second().max(1)
 }
@@ -183,6 +202,14 @@ mod tests {
             Some(MachineTimes { busy_ns: 21, idle_ns: 107, steal_ns: 4 })
         );
         assert_eq!(parse_machine("intr 5", 1), None);
+    }
+
+    #[test]
+    fn pages_are_counted_in_bytes() {
+        let found = parse_page_cache("nr_dirty 3\nnr_dirtied 10\nnr_written 4\n", 4096);
+        let expected = PageCache { dirtied_bytes: 40_960, written_bytes: 16_384 };
+        assert_eq!(found, Some(expected));
+        assert_eq!(parse_page_cache("nr_dirty 3\n", 4096), None);
     }
 
     #[cfg(target_os = "linux")]

@@ -241,6 +241,8 @@ registry! {
             "the rate that `half-capacity` or `own-half-capacity` stands for";
         UTILISATION "utilisation" Share Mean Neutral
             "the offered rate as a share of `capacity.low` of the same label in the same run";
+        SETTING_GOODPUT "setting.goodput" MessagesPerSecond Geometric Higher
+            "carried by one try of a setting of `load.best-of`";
         PROBE_GOODPUT "probe.goodput" MessagesPerSecond Geometric Higher
             "carried by one probe of the search";
         PROBE_P99 "probe.p99" Nanoseconds Geometric Lower

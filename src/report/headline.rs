@@ -224,7 +224,9 @@ fn values(cells: &Cells<'_>, label: &str, metrics: &[String]) -> Vec<String> {
         values.dedup();
         let place = if place.is_empty() { place } else { format!("{place}: ") };
         let line = format!("{place}{} {name}", values.join(" · "));
-        lines.push(format!("{} {mark}", line.trim_end()).trim_end().to_owned());
+        let line = format!("{} {mark}", line.trim_end()).trim_end().to_owned();
+        let with = |setting: &String| format!("{line} with {setting}");
+        lines.push(first.setting.as_ref().map_or_else(|| line.clone(), with));
     }
     lines
 }

@@ -281,6 +281,8 @@ fn resource_table(summary: &Summary) -> DataTable {
         "Broker CPU, µs/message",
         "Broker peak RSS, MiB",
         "Ran out",
+        "Page cache",
+        "Setting that carried most",
     ];
     each(summary, &head, |cell| {
         let r = &cell.resources;
@@ -291,6 +293,8 @@ fn resource_table(summary: &Summary) -> DataTable {
             micros(r.broker_cpu_ns_per_message),
             mebi(r.broker_peak_rss_bytes),
             or_dash(r.saturated.clone(), |what| what),
+            if cell.absorbed() { "absorbs" } else { "–" }.to_owned(),
+            or_dash(cell.setting.clone(), |setting| setting),
         ]
     })
 }

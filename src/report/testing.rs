@@ -66,6 +66,8 @@ impl Row {
             },
             blocks: if cannot { 0 } else { 3 },
             text: text.into(),
+            setting: None,
+            notes: vec![],
             run: Some(self.run.into()),
             n_unit: "messages".into(),
             resources: None,

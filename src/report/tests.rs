@@ -67,6 +67,8 @@ fn cell(
         interval: value.map(|value| [value * 0.96, value * 1.04]),
         n: 30_000,
         blocks: 3,
+        setting: None,
+        notes: vec![],
         text: "survives process kill, 1 copy".into(),
         run: Some("2026-11-22T190000.000Z-x-abc".into()),
         n_unit: "messages".into(),

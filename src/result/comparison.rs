@@ -216,8 +216,17 @@ pub struct ComparedCell {
     pub n_unit: String,
     /// Blocks that count.
     pub blocks: u32,
-    /// Survival class, what was left out and why, or why there is no value.
+    /// Survival class, how it was loaded and what ran out, what was left out and why, or why there
+    /// is no value.
     pub text: String,
+    /// The setting of the generator that carried most of those tried before the first block; `null`
+    /// where there was no choice.
+    #[serde(default)]
+    pub setting: Option<String>,
+    /// Of what was loaded as fast as it goes: what ran out, the generator's share of the machine,
+    /// whether the page cache absorbed it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Name of the run folder.
     pub run: Option<String>,
     /// The address of the document; `null` for what is not documented.

@@ -47,6 +47,10 @@ pub struct Manifest {
     /// `own-half-capacity`), by matrix point.
     #[serde(default)]
     pub rates_found: BTreeMap<String, RateFound>,
+    /// Settings of the generator that were chosen before the first block (`load.best-of`), by label
+    /// and matrix point.
+    #[serde(default)]
+    pub settings_found: BTreeMap<String, BTreeMap<String, SettingFound>>,
     pub warnings: Vec<String>,
     /// Under the data of the brokers that we started; `None` where they ran already, or where it is
     /// not seen from here.
@@ -68,6 +72,23 @@ pub struct RateFound {
     pub carried: BTreeMap<String, Carried>,
     /// Why that rate, or why none, in words.
     pub because: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SettingFound {
+    /// In words; `None` where every try was spoilt.
+    pub setting: Option<String>,
+    pub tried: Vec<TriedSetting>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TriedSetting {
+    pub setting: String,
+    /// `None` where the try tells nothing of the system.
+    pub goodput_per_s: Option<f64>,
+    pub messages: u64,
+    /// Why it tells nothing; empty where it does.
+    pub spoilt: String,
 }
 
 /// The rates between which the most lies that a label sustains with its tail below a limit.

@@ -46,6 +46,20 @@ pub fn measured(measure: Measure, cell: &CellSummary) -> Option<f64> {
     }
 }
 
+impl CellSummary {
+    /// So little does not tell a disk from a cache.
+    const LITTLE: u64 = 32 << 20;
+
+    /// Whether less than half of what was written in the window reached a disk in it: the figure is
+    /// the page cache's and not the disk's, and a longer window may say less. Not where every
+    /// acknowledged message is on the disk.
+    pub fn absorbed(&self) -> bool {
+        let bytes = self.resources.dirtied_bytes.zip(self.resources.written_back_bytes);
+        let most = |(dirtied, written)| dirtied > Self::LITTLE && written < dirtied / 2;
+        !self.survives.power_loss && bytes.is_some_and(most)
+    }
+}
+
 /// A number by the name that it has in `summary.json`.
 fn field(of: &impl Serialize, name: &str) -> Option<f64> {
     serde_json::to_value(of).ok()?.get(name)?.as_f64()

@@ -33,7 +33,8 @@ pub use folder::{RunFolder, StoredCell, parse_windows};
 pub use judge::judge;
 pub use latencies::{Latencies, Quantiles};
 pub use manifest::{
-    Carried, ColdStart, Host, Manifest, Origin, RateFound, ScenarioInfo, Storage, SyncCost,
+    Carried, ColdStart, Host, Manifest, Origin, RateFound, ScenarioInfo, SettingFound, Storage,
+    SyncCost, TriedSetting,
 };
 pub use measure::{latency_value, measured};
 pub use names::slug;

@@ -24,6 +24,9 @@ pub struct CellRecord {
     pub open_loop: bool,
     pub subscriptions: u16,
     pub message_bytes: u64,
+    /// Of the generator, where several were tried, in words.
+    #[serde(default)]
+    pub setting: Option<String>,
     /// The measured window, ns since the run's epoch; `None` when it never began.
     pub window_start_ns: Option<u64>,
     pub window_end_ns: Option<u64>,

@@ -68,6 +68,7 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
         outcome: record.outcome,
         outcome_because: record.outcome_because,
         survives: record.survives,
+        setting: record.setting,
         counts: record.counts,
         failures: record.failures,
         retries: record.retries,

@@ -79,6 +79,10 @@ pub struct CellSummary {
     /// Why the outcome is not `ok`, in words.
     pub outcome_because: Vec<String>,
     pub survives: Survives,
+    /// The setting of the generator that carried most of those tried before the first block
+    /// (`load.best-of`), in words; `null` where the scenario gives no choice.
+    #[serde(default)]
+    pub setting: Option<String>,
     /// Whether the scenario's guarantee held; `null` for `guarantee: none`.
     pub judged: Option<Judged>,
     /// What speaks for that verdict, and what surprises, in words; broker loss and delivery loss
@@ -288,9 +292,16 @@ pub struct Resources {
     pub client_peak_rss_bytes: Option<u64>,
     pub broker_cpu_ns_per_message: Option<f64>,
     pub broker_peak_rss_bytes: Option<u64>,
-    /// The resource that ran out: `generator-cpu`, `broker-cpu`, `machine-cpu`; `null` when none
-    /// did.
+    /// What there was no more of: `generator-cpu` (a pacing thread), `machine-cpu`, `broker-cpu` (of
+    /// Redis its one thread), `client-linger` (the client's wait for batches times our limit on
+    /// unanswered messages), `consumers` (the generator's); `null` where none of these limited.
     pub saturated: Option<String>,
+    /// Bytes that became dirty in the page cache in the window, and bytes that were written from it
+    /// to disks, by everybody on the machine; `null` where the kernel does not tell.
+    #[serde(default)]
+    pub dirtied_bytes: Option<u64>,
+    #[serde(default)]
+    pub written_back_bytes: Option<u64>,
 }
 
 impl Resources {

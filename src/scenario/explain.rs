@@ -108,12 +108,20 @@ impl Scenario {
         sum(each.map(|cell| cell.load.broker_warm_up))
     }
 
-    /// Finding rates before the first block: the searches, on brokers that are thrown away.
+    /// Finding rates and settings before the first block, on brokers that are thrown away.
     fn searching(&self) -> Span {
         let labels = self.systems.iter().map(|(label, _)| label);
-        let searches: Vec<Cell> = labels.flat_map(|label| self.capacity_searches(label)).collect();
+        let searches = labels.flat_map(|label| self.capacity_searches(label));
+        let searches: Vec<Cell> = searches.chain(self.tries()).collect();
         let warming = if searches.is_empty() { Span(0) } else { self.warm_ups() };
         sum(searches.iter().map(time_of).chain([warming]))
+    }
+
+    /// What is tried to choose settings by.
+    fn tries(&self) -> impl Iterator<Item = Cell> {
+        let once = |cell: &&Cell| cell.config.same_as.is_none();
+        let tried = |cell: &Cell| cell.tried_settings().into_iter().map(|(_, tried)| tried);
+        self.cells.iter().filter(once).flat_map(tried)
     }
 
     /// What a run must find of a label before its first block: each search once, and none of what
@@ -295,6 +303,14 @@ impl Scenario {
             writeln!(out, "  {:label$}  {}", cell.label, cell.point)?;
         }
         self.write_timeline(out)?;
+        let tries = self.tries().count();
+        if tries > 0 {
+            writeln!(
+                out,
+                "\nbest-of: each system is tried at each setting before the first block ({tries} \
+                 tries), and measured at\nthe one that carried most"
+            )?;
+        }
         let labels = self.systems.iter().map(|(label, _)| self.capacity_searches(label).len());
         let searches: usize = labels.sum();
         if searches > 0 {

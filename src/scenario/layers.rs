@@ -1,8 +1,10 @@
 //! Lays profile, `--set` and `--sweep` over a file: defaults < file < profile < `--set`.
 //!
 //! Each override is written into the tree with its own origin, so a wrong one is blamed by name. An
-//! override of a key that the matrix varies ends that axis: what was asked for last is what runs.
+//! override of a key that the matrix varies ends that axis, and one of a setting that `best-of`
+//! chooses ends the choice: what was asked for last is what runs.
 
+use super::best_of;
 use super::source::{NAME, is_name};
 use crate::yaml::{
     Entry, Layer, Place, Problem, Value, YamlNode, holds_raw_keys, segments, suggest,
@@ -112,6 +114,9 @@ fn write(tree: &mut YamlNode, dotted: &str, node: YamlNode) -> Result<(), Proble
     }
     if path[0] != "matrix" {
         tree.remove(&["matrix", dotted]);
+    }
+    if best_of::KEYS.contains(&dotted.strip_prefix("matrix.").unwrap_or(dotted)) {
+        tree.remove(&best_of::LIST);
     }
     if !tree.set(&path, node) {
         return fail(

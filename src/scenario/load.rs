@@ -4,6 +4,7 @@
 //! From that one list come what a file may write ([`LoadKeys`], and so the schema for editors),
 //! what the engine runs ([`Load`]) and the defaults of both. Nothing is judged here.
 
+use super::best_of::Setting;
 use super::cell::Cell;
 use super::experiment::{Capacity, Experiment};
 use crate::model::Point;
@@ -27,6 +28,10 @@ macro_rules! load_keys {
             #[serde(default)]
             #[schemars(schema_with = "rate_key")]
             pub rate: Option<RateKey>,
+            /// Closed model, plain load: settings of the generator, each of which every label is
+            /// tried at before the first block; it is measured at the one that carried most.
+            #[serde(default)]
+            pub best_of: Vec<Setting>,
             $($(#[doc = $doc])+ #[serde(default)] pub $key: Option<$type>,)+
         }
 
@@ -40,12 +45,15 @@ macro_rules! load_keys {
             /// The rate is half of a capacity; `rate` is `None` until a run has found it.
             #[serde(skip)]
             pub half_of: Option<HalfOf>,
+            /// To choose from by what they carry; empty where there is nothing to choose.
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            pub best_of: Vec<Setting>,
             $($(#[doc = $doc])+ pub $key: $type,)+
         }
 
         impl Load {
             fn new(model: Model, rate: Option<Rate>) -> Self {
-                Self { model, rate, half_of: None, $($key: $default,)+ }
+                Self { model, rate, half_of: None, best_of: Vec::new(), $($key: $default,)+ }
             }
         }
 
@@ -53,7 +61,7 @@ macro_rules! load_keys {
             /// What an experiment stands on that names no load.
             pub fn for_experiments() -> Self {
                 let rate = Some(RateKey::Fixed(Rate::per_second(1000)));
-                Self { model: Model::Open, rate, $($key: None,)+ }
+                Self { model: Model::Open, rate, best_of: Vec::new(), $($key: None,)+ }
             }
 
             /// What is written, and of `defaults` what is not.
@@ -62,6 +70,7 @@ macro_rules! load_keys {
                     model: self.model,
                     rate: self.rate.and_then(RateKey::fixed),
                     half_of: self.rate.and_then(RateKey::half_of),
+                    best_of: self.best_of.clone(),
                     $($key: self.$key.unwrap_or(defaults.$key),)+
                 }
             }

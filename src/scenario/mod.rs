@@ -7,6 +7,7 @@
 //! what may go wrong and when it does, [`threshold`] is the grammar of thresholds. Nothing here
 //! talks to a broker.
 
+mod best_of;
 mod cell;
 mod check;
 mod copies_check;
@@ -24,6 +25,7 @@ mod source;
 mod system;
 mod threshold;
 
+pub use best_of::Setting;
 pub use cell::{Cell, Message, PayloadKind};
 pub use check::cannot_promise;
 pub use experiment::*;

@@ -1,6 +1,7 @@
 //! Turns a layered tree into a [`Scenario`]: defaults filled in, matrix unfolded into cells, every
 //! value checked.
 
+use super::best_of;
 use super::cell::{Cell, DEFAULT_SEED, Message, default_primary};
 use super::check;
 use super::copies_check;
@@ -10,7 +11,7 @@ use super::fault::FaultPlan;
 use super::fault_check;
 use super::file::{ClaimId, File, SCHEMA, Settings};
 use super::layers::{Overrides, keys, lay};
-use super::load::{LoadKeys, Model};
+use super::load::{Load, LoadKeys, Model};
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
 use super::settings;
 use super::source;
@@ -188,12 +189,18 @@ fn cells_at(
         }
     };
     let message = Message::of(&file.message);
-    check::load(&load)?;
     check::half_of(&load, experiment.as_ref())?;
-    check::message(&message, &load)?;
+    let plain = experiment.is_none() && faults.is_empty();
+    best_of::check(&load, base.primary, plain, axes.iter().map(|axis| axis.key))?;
+    let loads: Vec<Load> =
+        load.best_of.iter().map(|setting| setting.on(&load)).chain([load.clone()]).collect();
+    for load in &loads {
+        check::load(load)?;
+        check::message(&message, load)?;
+    }
     fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
     for (label, config) in &base.systems {
-        check::cell(label, config, &load, &message)?;
+        loads.iter().try_for_each(|load| check::cell(label, config, load, &message))?;
         check::library(label, config, &load, experiment.as_ref())?;
         copies_check::awaited(label, config, experiment.as_ref())?;
         fault_check::system(label, config, &faults)?;

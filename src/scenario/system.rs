@@ -192,6 +192,18 @@ impl SystemConfig {
         acks.map(String::as_str)
     }
 
+    /// For how long Kafka's client waits for more messages of a batch, under either of its names;
+    /// 5 ms as librdkafka comes, and nothing of Redis.
+    pub fn linger_ms(&self) -> f64 {
+        let set = |key: &str| self.client.get(key)?.parse().ok();
+        match self.system {
+            System::Kafka => {
+                set("linger.ms").or_else(|| set("queue.buffering.max.ms")).unwrap_or(5.0)
+            }
+            _ => 0.0,
+        }
+    }
+
     /// Partitions, channels, streams or lists that one connection spreads its messages over.
     pub fn partitions(&self) -> u16 {
         if self.system == System::Kafka { self.topic.partitions } else { self.keys }

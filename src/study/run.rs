@@ -4,6 +4,7 @@
 //! Results are written before anything is torn down, cell by cell: a run that is killed leaves what
 //! it had.
 
+mod best;
 mod first;
 mod half;
 mod window;
@@ -18,7 +19,7 @@ use crate::experiment::ExperimentContext;
 use crate::model::Software;
 use crate::random::SplitMix64;
 use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder, Status, Storage};
-use crate::scenario::{Cell, FaultPlan, Scenario, SystemConfig};
+use crate::scenario::{Cell, FaultPlan, Scenario, Setting, SystemConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -57,6 +58,10 @@ struct RunningStudy<'a, 'b> {
     done: usize,
     all: usize,
     floors: BTreeMap<(String, String), Floor>,
+    /// Chosen before the first block, by label and matrix point.
+    settings: BTreeMap<(String, String), Setting>,
+    /// Settings tried so far.
+    tries: u64,
     broker_died: bool,
     /// Measured so far, those included that the harness spoilt.
     windows: u64,
@@ -88,6 +93,8 @@ pub fn run(
         done: 0,
         all,
         floors: BTreeMap::new(),
+        settings: BTreeMap::new(),
+        tries: 0,
         broker_died: false,
         windows: 0,
         repeated: 0,
@@ -103,6 +110,7 @@ impl RunningStudy<'_, '_> {
             self.warn(cost);
         }
         self.find_rates()?;
+        self.choose_settings()?;
         if self.interrupted() {
             return Ok(());
         }
@@ -124,7 +132,7 @@ impl RunningStudy<'_, '_> {
     /// All cells of one label in one block. A broker that went through faults serves no other cell.
     fn system(&mut self, label: &str, config: &SystemConfig, block: u32) -> Result<(), StudyError> {
         let cells = self.study.scenario.cells().into_iter().filter(|cell| cell.label == label);
-        let cells: Vec<Cell> = cells.map(|cell| self.with_rate(cell)).collect();
+        let cells: Vec<Cell> = cells.map(|cell| self.with_setting(self.with_rate(cell))).collect();
         let together =
             if cells.iter().all(|cell| cell.faults.is_empty()) { cells.len().max(1) } else { 1 };
         for cells in cells.chunks(together) {
@@ -147,6 +155,7 @@ impl RunningStudy<'_, '_> {
             Some(able) => Some(self.ready_broker(label, config, able, &block.to_string())?),
             None => None,
         };
+        let mut used = false;
         for index in points(cells.len(), self.study.scenario.seed, block) {
             let cell = &cells[index];
             if self.interrupted() || self.broker_died {
@@ -156,6 +165,9 @@ impl RunningStudy<'_, '_> {
                 // Kept with the reason, so that the table shows it.
                 self.store(&CellOutput::of_record(record))?;
             } else if let Some(broker) = &mut broker {
+                if std::mem::replace(&mut used, true) {
+                    self.quiet(&format!("{label}, before {} in block {block}", cell.point));
+                }
                 self.cell(cell, block, broker.as_mut())?;
             }
         }
@@ -212,18 +224,23 @@ impl RunningStudy<'_, '_> {
     ) -> Result<(), StudyError> {
         self.step(&format!("{label}: stopping the broker"));
         broker.stop()?;
-        if !self.interrupted() && !settle(self.study.interrupted) {
-            self.warn(format!(
-                "{label}, {when}: the disk was still writing 20 s after the broker had stopped"
-            ));
-        }
+        self.quiet(&format!("{label}, {when}"));
         Ok(())
+    }
+
+    /// Waits until what was written is on the disk: nobody pays for what came before.
+    fn quiet(&mut self, what: &str) {
+        if !self.interrupted() && !settle(self.study.interrupted) {
+            self.warn(format!("{what}: the disk was still writing 20 s after it"));
+        }
     }
 
     /// The record of a cell that is not run: its system cannot, or no rate was found for it.
     fn not_run(&self, cell: &Cell, block: u32) -> Option<CellRecord> {
         let unable = cell.cannot().map(|why| cell.record(block).unable(why));
-        unable.or_else(|| self.without_rate(cell, block))
+        unable
+            .or_else(|| self.without_rate(cell, block))
+            .or_else(|| self.without_setting(cell, block))
     }
 
     fn cell(&mut self, cell: &Cell, block: u32, broker: &mut dyn Broker) -> Result<(), StudyError> {
@@ -238,6 +255,8 @@ impl RunningStudy<'_, '_> {
         }
         output.record.error = output.record.error.take().map(|error| death(error, broker));
         output.record.observations.extend(self.seen_by_search(cell, block));
+        output.record.observations.extend(self.seen_by_tries(cell, block));
+        output.record.setting = self.setting_found(cell).and_then(|found| found.setting.clone());
         // Kafka does not tell its own version; who started it knows.
         if let Some(version) = broker.version() {
             output.record.description.broker_version = version;

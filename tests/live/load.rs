@@ -115,3 +115,22 @@ fn a_capacity_is_a_bracket_of_confirmed_ends() {
         (None, None) => assert!(!low.text.is_empty() && !high.text.is_empty()),
     }
 }
+
+#[test]
+#[ignore = "starts a real broker, measures time"]
+fn a_label_is_measured_at_the_setting_that_carried_most() {
+    // One in flight waits for every reply; five hundred wait together.
+    let text = "schema: 1\nname: choice\nquestion: Q?\nsystems: [redis-lists]\nload: {model: \
+                closed, warm-up: 500ms, warm-up-limit: 1s, duration: 1s, best-of: [{in-flight: 1}, \
+                {in-flight: 500}]}\nblocks: 2\n";
+    let summary = run(text, &[], &[]).measured();
+    assert_eq!(summary.cells.len(), 2, "what was tried is no cell");
+    for cell in &summary.cells {
+        assert_eq!(cell.setting.as_deref(), Some("500 in flight"));
+        assert!(is_complete(cell, 1) && cell.resources.client_share.is_some(), "{cell:?}");
+        let tried = cell.observations.iter().filter(|one| one.metric == "setting.goodput");
+        let tried: Vec<_> = tried.map(|one| one.point.as_str()).collect();
+        let both = ["setting=1 in flight", "setting=500 in flight"];
+        assert_eq!(tried, if cell.block == 1 { &both[..] } else { &[] });
+    }
+}
