@@ -10,7 +10,7 @@ use lz4_flex::frame::{FrameDecoder, FrameEncoder};
 use std::io::{self, Read, Write};
 
 /// librdkafka's default.
-const ZSTD_LEVEL: i32 = 3;
+pub(super) const ZSTD_LEVEL: i32 = 3;
 const PIECE: usize = 1 << 20;
 
 /// Compresses `payload`; `None` for codec `none`, which leaves it as it is.

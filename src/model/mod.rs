@@ -62,7 +62,8 @@ named! {
     }
 }
 
-// How a message is compressed on its way: Kafka's `compression.type`.
+// How a message is compressed on its way: Kafka's `compression.type`, and what an application does
+// around a client that has none.
 named! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
     #[serde(rename_all = "kebab-case")]

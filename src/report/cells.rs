@@ -6,6 +6,7 @@ use crate::model::{Point, System, metric};
 use crate::result::fault_figures::RESTART_FIGURES;
 use crate::result::{Claim, ComparedCell, Kind, RunInfo, parts_in_words};
 use crate::units::Rate;
+use itertools::Itertools;
 
 /// The cells of one claim without ratios, and without what stands there twice.
 pub struct Cells<'a> {
@@ -130,7 +131,12 @@ impl<'a> Cells<'a> {
             .map(|share| format!("{} % of its capacity", percent(share)));
         let found = rate.into_iter().chain(share).collect::<Vec<_>>().join(", ");
         let found = if found.is_empty() { found } else { format!(" ({found})") };
-        Point::read(&cell.cell).values() + &found
+        let point = Point::read(&cell.cell);
+        // Of all words of a point `none` says nothing without its key.
+        let plain = (point.get("codec") == Some("none")).then(|| "uncompressed".to_owned());
+        let rest = point.without(if plain.is_some() { &["codec"] } else { &[] }).values();
+        let values = [rest].into_iter().chain(plain).filter(|text| !text.is_empty()).join(", ");
+        values + &found
     }
 
     /// The scenario behind a cell; the claim's own name where the run is not listed.

@@ -11,7 +11,7 @@ use super::load::{Load, Model};
 use super::resolve::Scenario;
 use super::source::{NAME, is_name};
 use super::system::{ClientLibrary, ListMode, Reply, SystemConfig};
-use crate::model::{Codec, Guarantee, Measure, MessageStore, Software, System, metric};
+use crate::model::{Guarantee, Measure, MessageStore, System, metric};
 use crate::stats::compare::LEAST_BLOCKS;
 use crate::units::{Bytes, Rate, Span};
 use crate::yaml::{Problem, suggest};
@@ -227,17 +227,9 @@ pub(super) fn message(message: &Message, load: &Load) -> Check {
     }
 }
 
-/// What needs the system, its load and its messages together.
-pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load, message: &Message) -> Check {
+/// What needs the system and its load together.
+pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
     let key = |tail: &str| format!("systems.{label}.{tail}");
-    let able = message.codec == Codec::None || config.system.software() != Software::Redis;
-    let what = format_args!("Redis does not compress, and plain load does not do it for {label}");
-    check(
-        able,
-        "message.codec",
-        what,
-        "write `codec: none`, or run Kafka alone with `--system kafka`",
-    )?;
     for (tail, count) in [
         ("nodes", config.nodes.into()),
         ("topic.partitions", config.topic.partitions.into()),

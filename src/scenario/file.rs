@@ -185,7 +185,8 @@ pub(super) struct MessageKeys {
     pub payload: Option<PayloadKind>,
     /// zstd ratio that a `mixed` payload reaches.
     pub compressibility: Option<f64>,
-    /// Kafka's `compression.type`.
+    /// How messages are compressed: by Kafka's client in batches (`compression.type`); around
+    /// Redis's, which has no compression, one by one (`lz4` and `zstd`, plain load only).
     pub codec: Option<Codec>,
 }
 

@@ -10,6 +10,7 @@
 mod best_of;
 mod cell;
 mod check;
+mod codec_check;
 mod copies_check;
 mod experiment;
 mod explain;

@@ -4,6 +4,7 @@
 use super::best_of;
 use super::cell::{Cell, DEFAULT_SEED, Message, default_primary};
 use super::check;
+use super::codec_check;
 use super::copies_check;
 use super::experiment::experiment_of;
 use super::explain::{flat, load_keys};
@@ -200,7 +201,8 @@ fn cells_at(
     }
     fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
     for (label, config) in &base.systems {
-        loads.iter().try_for_each(|load| check::cell(label, config, load, &message))?;
+        loads.iter().try_for_each(|load| check::cell(label, config, load))?;
+        codec_check::check(label, config, message.codec, plain)?;
         check::library(label, config, &load, experiment.as_ref())?;
         copies_check::awaited(label, config, experiment.as_ref())?;
         fault_check::system(label, config, &faults)?;

@@ -134,3 +134,20 @@ fn a_label_is_measured_at_the_setting_that_carried_most() {
         assert_eq!(tried, if cell.block == 1 { &both[..] } else { &[] });
     }
 }
+
+#[test]
+#[ignore = "starts real brokers"]
+fn compressed_messages_arrive_whole_and_are_read_back() {
+    for codec in ["lz4", "zstd"] {
+        let key = format!("message.codec={codec}");
+        let summary = quick("log-aggregation", &["--set", &key, "--set", "load.producers=2"]);
+        for cell in &summary.cells {
+            let counts = &cell.counts;
+            assert!(is_complete(cell, 1), "{} {codec}: {counts:?}", cell.label);
+            assert_eq!((counts.corrupt, counts.foreign), (Some(0), Some(0)), "{}", cell.label);
+            // What keeps what it delivered was read back whole.
+            let kept = ["kafka", "redis-streams"].contains(&cell.system.as_str());
+            assert!(!kept || counts.broker_lost == Some(0), "{}: {counts:?}", cell.label);
+        }
+    }
+}

@@ -19,11 +19,12 @@ use super::{CLOSE, PROBE, RETRY, SET_UP};
 use crate::driver::capability::{
     CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
 };
+use crate::driver::packing::Unpacking;
 use crate::driver::timeouts::request_timeout;
 use crate::driver::work::{WorkQueue, WorkTerms};
 use crate::driver::{
     Audit, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outgoing, Publisher,
-    Subscriber, Target,
+    Subscriber, Target, packing,
 };
 use crate::model::System;
 use crate::result::{Description, Survives};
@@ -253,6 +254,40 @@ impl RedisDriver {
         }
         Ok(())
     }
+
+    fn load_publisher(&self) -> Result<Box<dyn Publisher>, DriverError> {
+        let (load, clock, reply) = (&self.cell.load, self.target.clock, self.cell.config.reply);
+        let Some(deadline) = load.deadline else { return self.plain_publisher(load.connections) };
+        let rules = RetryRules {
+            again: !self.primitive.at_most_once(),
+            answers: reply == Reply::On,
+            batch: load.batch.max(1),
+            deadline_ns: deadline.nanos(),
+            patience_ns: request_timeout(deadline).nanos(),
+        };
+        let (connections, commands) = (load.connections, self.commands());
+        Ok(Box::new(ResilientPublisher::connect(
+            &self.primary,
+            clock,
+            connections,
+            commands,
+            rules,
+            CopiesWait::under(&self.cell.config, load).as_ref(),
+        )?))
+    }
+
+    fn load_subscriber(&self, place: ConsumerPlace) -> Result<Box<dyn Subscriber>, DriverError> {
+        if let Some(deadline) = self.cell.load.deadline {
+            return self.outliving(place, deadline);
+        }
+        let endpoint = self.primary.find()?;
+        match self.cell.config.library() {
+            ClientLibrary::RedisRs => self.primitive.library_consumer(&endpoint, place),
+            ClientLibrary::Direct => {
+                Ok(self.primitive.consumer(self.joined(&endpoint, &place)?, place))
+            }
+        }
+    }
 }
 
 impl Driver for RedisDriver {
@@ -275,38 +310,18 @@ impl Driver for RedisDriver {
     }
 
     fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
-        let (load, clock, reply) = (&self.cell.load, self.target.clock, self.cell.config.reply);
-        let Some(deadline) = load.deadline else { return self.plain_publisher(load.connections) };
-        let rules = RetryRules {
-            again: !self.primitive.at_most_once(),
-            answers: reply == Reply::On,
-            batch: load.batch.max(1),
-            deadline_ns: deadline.nanos(),
-            patience_ns: request_timeout(deadline).nanos(),
-        };
-        let (connections, commands) = (load.connections, self.commands());
-        Ok(Box::new(ResilientPublisher::connect(
-            &self.primary,
-            clock,
-            connections,
-            commands,
-            rules,
-            CopiesWait::under(&self.cell.config, load).as_ref(),
-        )?))
+        packing::packing(&self.cell, self.load_publisher()?)
     }
 
     /// It asks for a reply whatever the load does: that the kernel takes its bytes says nothing of
     /// the server.
     fn probe_publisher(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
         let connection = self.primary.connect_within(limit)?;
-        Ok(Box::new(RedisPublisher::over(
-            vec![connection],
-            self.target.clock,
-            1,
-            self.commands(),
-            Reply::On,
-            CopiesWait::of(&self.cell.config, limit / 2).as_ref(),
-        )?))
+        let (clock, commands) = (self.target.clock, self.commands());
+        let wait = CopiesWait::of(&self.cell.config, limit / 2);
+        let one =
+            RedisPublisher::over(vec![connection], clock, 1, commands, Reply::On, wait.as_ref())?;
+        packing::packing(&self.cell, Box::new(one))
     }
 
     fn subscriber(
@@ -314,21 +329,14 @@ impl Driver for RedisDriver {
         subscription: u16,
         consumer: u16,
     ) -> Result<Box<dyn Subscriber>, DriverError> {
-        let place = self.place(subscription, consumer);
-        if let Some(deadline) = self.cell.load.deadline {
-            return self.outliving(place, deadline);
-        }
-        let endpoint = self.primary.find()?;
-        match self.cell.config.library() {
-            ClientLibrary::RedisRs => self.primitive.library_consumer(&endpoint, place),
-            ClientLibrary::Direct => {
-                Ok(self.primitive.consumer(self.joined(&endpoint, &place)?, place))
-            }
-        }
+        let inner = self.load_subscriber(self.place(subscription, consumer))?;
+        packing::unpacking(&self.cell, inner)
     }
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
-        self.primitive.audit(self, &mut self.reader(deadline_ns)?, sink)
+        let mut unpacking = Unpacking::of(&self.cell)?;
+        let mut sink = |packed: &[u8]| sink(unpacking.unpack(packed));
+        self.primitive.audit(self, &mut self.reader(deadline_ns)?, &mut sink)
     }
 
     fn large(&self, client: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
