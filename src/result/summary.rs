@@ -79,8 +79,8 @@ pub struct CellSummary {
     /// Why the outcome is not `ok`, in words.
     pub outcome_because: Vec<String>,
     pub survives: Survives,
-    /// The setting of the generator that carried most of those tried before the first block
-    /// (`load.best-of`), in words; `null` where the scenario gives no choice.
+    /// The setting of the generator that carried most of those tried (`load.best-of`), in words;
+    /// `null` where there was no choice.
     #[serde(default)]
     pub setting: Option<String>,
     /// Whether the scenario's guarantee held; `null` for `guarantee: none`.
@@ -292,12 +292,11 @@ pub struct Resources {
     pub client_peak_rss_bytes: Option<u64>,
     pub broker_cpu_ns_per_message: Option<f64>,
     pub broker_peak_rss_bytes: Option<u64>,
-    /// What there was no more of: `generator-cpu` (a pacing thread), `machine-cpu`, `broker-cpu` (of
-    /// Redis its one thread), `client-linger` (the client's wait for batches times our limit on
-    /// unanswered messages), `consumers` (the generator's); `null` where none of these limited.
+    /// What there was no more of: `generator-cpu` (a pacing thread), `machine-cpu`, `broker-cpu`
+    /// (Redis's one thread), `client-linger` (a client's wait for batches times our limit on
+    /// unanswered messages), `consumers` (ours); `null` for none of these.
     pub saturated: Option<String>,
-    /// Bytes that became dirty in the page cache in the window, and bytes that were written from it
-    /// to disks, by everybody on the machine; `null` where the kernel does not tell.
+    /// Of the machine's page cache in the window: bytes made dirty, and bytes written to disks.
     #[serde(default)]
     pub dirtied_bytes: Option<u64>,
     #[serde(default)]
