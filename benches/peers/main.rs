@@ -7,6 +7,7 @@
 //! this program ends with an error. A client's CPU is that of its whole process: ours from
 //! connecting to the last answer, a peer's from start to exit.
 
+mod bare;
 mod ours;
 mod quiet;
 mod table;
@@ -14,7 +15,7 @@ mod theirs;
 
 use brokerbench::environment::{Broker, Environment, Native};
 use brokerbench::model::System;
-use brokerbench::scenario::Cell;
+use brokerbench::scenario::{Cell, Pacer};
 use brokerbench::units::Bytes;
 use ours::{Measured, cell, open_loop, topic};
 use quiet::{FOREIGN, Quiet};
@@ -28,6 +29,10 @@ type Fallible<T> = Result<T, Box<dyn Error>>;
 /// Redis alone: connections of one producer, as `redis-benchmark -c`.
 const CONNECTIONS: u16 = 10;
 const REDIS: [System; 3] = [System::RedisPubsub, System::RedisStreams, System::RedisLists];
+
+/// Messages a second, and bytes of each, at which Pub/Sub is paced beside a bare loop.
+const BARE_RATES: [u64; 4] = [1_000, 10_000, 50_000, 100_000];
+const BARE_SIZE: u64 = 1024;
 
 struct Bench {
     runs: usize,
@@ -148,7 +153,7 @@ impl Bench {
                 by_library(system),
                 format!("{system} paced"),
             ];
-            if !wanted.iter().any(|name| self.wants(name)) {
+            if !wanted.iter().any(|name| self.wants(name) || self.only.starts_with(name.as_str())) {
                 continue;
             }
             let mut started = environment.start(&cell(system, 100).config)?;
@@ -193,17 +198,22 @@ impl Bench {
         Ok(())
     }
 
-    /// Schedule lag and the offered rate, publishing and consuming.
+    /// Schedule lag and the offered rate, publishing and consuming; for Pub/Sub beside a bare loop.
     fn paced(&mut self, system: System, broker: &mut dyn Broker) -> Fallible<()> {
-        for (rate, shown) in [(10_000, "10k/s"), (100_000, "100k/s")] {
-            let name = format!("{system} paced {shown}");
+        let with_bare_loop = system == System::RedisPubsub;
+        let rates = if with_bare_loop { &BARE_RATES[..] } else { &[10_000, 100_000] };
+        for &rate in rates {
+            let name = format!("{system} paced {}k/s", rate / 1000);
             if !self.wants(&name) {
                 continue;
             }
-            let mut cell = cell(system, 100);
+            let mut cell = cell(system, if with_bare_loop { BARE_SIZE } else { 100 });
             cell.load = open_loop(&cell.load, rate);
-            let runs =
-                (0..self.runs).map(|_| self.run(&cell, broker)).collect::<Fallible<Vec<_>>>()?;
+            let runs = if with_bare_loop {
+                self.beside_bare_loop(&name, &cell, rate, broker)?
+            } else {
+                (0..self.runs).map(|_| self.run(&cell, broker)).collect::<Fallible<Vec<_>>>()?
+            };
             let figure = |pick: fn(&Measured) -> f64| runs.iter().map(pick).collect::<Vec<_>>();
             let slow = rate == 10_000;
             let goal = |limit: f64| if slow { Goal::AtMost(limit) } else { Goal::None };
@@ -221,7 +231,63 @@ impl Bench {
                 Goal::AtMost(0.5),
             );
         }
+        if with_bare_loop {
+            self.spinning(system, broker)?;
+        }
         Ok(())
+    }
+
+    /// The pacing thread alone, never asleep: with nobody to receive it takes no more cores than a
+    /// small machine has beside the broker's.
+    fn spinning(&mut self, system: System, broker: &mut dyn Broker) -> Fallible<()> {
+        let name = format!("{system} paced 10k/s, publish only, pacer: spin");
+        if !self.wants(&name) {
+            return Ok(());
+        }
+        let mut cell = cell(system, BARE_SIZE);
+        cell.load = open_loop(&cell.load, 10_000);
+        (cell.load.pacer, cell.load.subscriptions) = (Pacer::Spin, 0);
+        let runs = (0..self.runs).map(|_| self.run(&cell, broker)).collect::<Fallible<Vec<_>>>()?;
+        let lags = runs.iter().map(|run| run.lag_us.0).collect();
+        self.table.alone(&name, "schedule lag p50, µs", lags, Goal::AtMost(5.0));
+        Ok(())
+    }
+
+    /// The client's CPU, system calls and context switches a message, ours beside the least that a
+    /// client can do.
+    fn beside_bare_loop(
+        &mut self,
+        name: &str,
+        cell: &Cell,
+        rate: u64,
+        broker: &mut dyn Broker,
+    ) -> Fallible<Vec<Measured>> {
+        let seconds = (cell.load.warm_up.secs_f64() + cell.load.duration.secs_f64()) as u64;
+        let bare_loop = |channel: &str, address: &str| {
+            bare::paced(channel, address, rate, cell.message.size.0, seconds)
+        };
+        let (ours, theirs) = self.alternate(name, cell, broker, bare_loop)?;
+        let row = format!("{name} | bare loop");
+        self.table.beside(
+            &row,
+            "client CPU, µs a message",
+            ours.iter().map(|run| run.cpu_us).collect(),
+            theirs.iter().map(|run| run.cpu_us).collect(),
+            Goal::RatioAtMost(1.1),
+        );
+        // Counting slows down what it counts: in runs of its own.
+        let (_, ours_counted) = bare::counted(|| self.run(cell, broker))?;
+        let (_, theirs_counted) = bare::counted(|| self.theirs(cell, broker, bare_loop))?;
+        let messages = (rate * seconds) as f64;
+        if let (Some(ours), Some(theirs)) = (ours_counted, theirs_counted) {
+            for (index, figure) in
+                ["system calls a message", "context switches a message"].into_iter().enumerate()
+            {
+                let each = |counts: [f64; 2]| vec![counts[index] / messages];
+                self.table.beside(&row, figure, each(ours), each(theirs), Goal::None);
+            }
+        }
+        Ok(ours)
     }
 
     /// A figure of ours that no peer has.

@@ -20,7 +20,7 @@ use crate::result::{
     CellOutput, CellRecord, Censored, Counts, Description, Distribution, Fault, Observation,
     Resources, WindowRow,
 };
-use crate::scenario::{Cell, Load, Model, cannot_promise};
+use crate::scenario::{Cell, Load, Model, Pacer, cannot_promise};
 use crate::stats::SETTLED_OVER;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -284,7 +284,9 @@ fn evidence(
         subscriptions: u64::from(cell.load.subscriptions),
         backlog: (backlog_at(first), backlog_at(last)),
         lag,
-        busiest_share: (last > first).then(|| collected.busiest(first, last)),
+        // One that never sleeps is busy whatever it does.
+        busiest_share: (last > first && cell.load.pacer == Pacer::Sleep)
+            .then(|| collected.busiest(first, last)),
         steal_share: spent.map(|spent| spent.steal_share),
         seconds: telemetry.seconds(settling_timer(cell), first, last),
         before: match telemetry.settled {

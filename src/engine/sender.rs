@@ -11,7 +11,7 @@ use super::spawn::bodies;
 use crate::clock::Clock;
 use crate::driver::{Completion, Driver, DriverError, Outgoing, Publisher, Submitted};
 use crate::payload::{Bodies, Envelope};
-use crate::scenario::Cell;
+use crate::scenario::{Cell, Pacer};
 use crate::schedule::Schedule;
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
@@ -111,6 +111,8 @@ pub struct Sender<const ONE_SERIES: bool> {
     partitions: u16,
     /// Messages in a row to the same partition of a connection.
     run_length: u32,
+    /// Waits without sleeping.
+    spins: bool,
     pub publisher: Box<dyn Publisher>,
     bodies: Bodies,
     pub in_flight: InFlight,
@@ -144,6 +146,7 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
             producer,
             partitions,
             run_length,
+            spins: cell.load.pacer == Pacer::Spin,
         })
     }
 
@@ -180,10 +183,24 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
         Ok(true)
     }
 
+    #[inline]
+    fn wait(&mut self, until_ns: u64) -> Result<(), DriverError> {
+        if !self.spins {
+            return self.publisher.wait(until_ns, &mut self.completions);
+        }
+        loop {
+            self.publisher.wait(0, &mut self.completions)?;
+            if !self.completions.is_empty() || self.clock.now_ns() >= until_ns {
+                return Ok(());
+            }
+            std::hint::spin_loop();
+        }
+    }
+
     /// Waits for answers until `until_ns` and books them.
     #[inline]
     pub fn collect(&mut self, until_ns: u64, book: &mut impl SendBook) -> Result<(), DriverError> {
-        let result = self.publisher.wait(until_ns, &mut self.completions);
+        let result = self.wait(until_ns);
         for completion in self.completions.drain(..) {
             if let Some(pending) = self.in_flight.finish(completion.slot) {
                 book.answered(&pending, completion);

@@ -41,7 +41,7 @@ fn plan() -> FaultPlan {
 
 /// A machine that stands still for a while is an outage too: what it spoilt is done again.
 fn run(behaviour: Behaviour, messages: u64, partitions: u16) -> CellOutput {
-    for _ in 0..5 {
+    for _ in 0..20 {
         let over = AtomicBool::new(false);
         let (output, paused) = thread::scope(|scope| {
             let pauses = scope.spawn(|| longest_pause(&over));

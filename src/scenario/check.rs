@@ -7,7 +7,7 @@
 use super::cell::{Cell, Message, PayloadKind};
 use super::experiment::Experiment;
 use super::file::File;
-use super::load::{Load, Model};
+use super::load::{Load, Model, Pacer};
 use super::resolve::Scenario;
 use super::source::{NAME, is_name};
 use super::system::{ClientLibrary, ListMode, Reply, SystemConfig};
@@ -173,10 +173,12 @@ pub(super) fn library(
             "what it tries again is not accounted for"
         }
         ClientLibrary::RedisRs if config.reply == Reply::Off => "it awaits each reply",
+        ClientLibrary::RedisRs if load.pacer == Pacer::Spin => "its own threads sleep",
         ClientLibrary::RedisRs => return Ok(()),
     };
     let what = format!(
-        "it carries plain load, without faults, `load.deadline` or `reply: off`: {because}"
+        "it carries plain load, without faults, `load.deadline`, `reply: off` or `pacer: spin`: \
+         {because}"
     );
     refuse(&key, what, "write `direct`, or remove the key")
 }

@@ -216,6 +216,14 @@ impl Scenario {
                     cell.point, cell.load.backlog, cell.load.drain
                 ));
             }
+            if cell.load.spinning() > 0 {
+                warn(format!(
+                    "`load.pacer: spin` at {}: {} threads never sleep, so the client's CPU is that \
+                     of as many cores, whatever the load",
+                    cell.point,
+                    cell.load.spinning()
+                ));
+            }
             let mut set = cell.config.broker.keys().chain(cell.config.topic.config.keys());
             if cell.config.system == System::Kafka
                 && cell.message.size > KAFKA_DEFAULT_LARGEST

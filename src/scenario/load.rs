@@ -113,6 +113,8 @@ load_keys! {
     /// fail-overs, until it is acknowledged or refused. The same on every side; without it each
     /// client library does as it comes. 30s with faults.
     deadline: Option<Span> = None,
+    /// Whether the threads that pace and receive sleep between two messages, or look again and again.
+    pacer: Pacer = Pacer::Sleep,
     /// Whether to read back what the broker still holds after the run.
     audit: bool = true,
     /// Whether to measure first, about 3 s a cell, what the path costs without a broker: a verdict
@@ -182,6 +184,28 @@ pub enum Arrivals {
     Constant,
     /// Exponential gaps from the scenario's seed.
     Poisson,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pacer {
+    /// Wakes when something is due or has come. The kernel's wake-ups, some 50 µs each, are part of
+    /// every latency.
+    Sleep,
+    /// Never sleeps: a core for each producer and each consumer, beside those of the brokers.
+    /// librdkafka's own threads sleep all the same.
+    Spin,
+}
+
+impl Load {
+    /// Cores that spinning threads take for themselves.
+    pub fn spinning(&self) -> u64 {
+        let consumers = u64::from(self.subscriptions) * u64::from(self.consumers);
+        match self.pacer {
+            Pacer::Sleep => 0,
+            Pacer::Spin => u64::from(self.producers) + consumers,
+        }
+    }
 }
 
 /// Whose capacity a rate is half of, as it stands in a file and in the names of matrix points.

@@ -34,7 +34,7 @@ pub use explain::Estimate;
 pub use fault::{FaultAction, FaultPlan, Heal, Injection, Lasts, timeline};
 pub use file::{ClaimId, claim_ids, schema};
 pub use layers::Overrides;
-pub use load::{Arrivals, HalfOf, Load, Model, half_of};
+pub use load::{Arrivals, HalfOf, Load, Model, Pacer, half_of};
 pub use resolve::{Scenario, from_text, load, validate};
 pub use settings::wrong_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};

@@ -70,6 +70,16 @@ impl Stream {
         self.socket().set_nonblocking(true)
     }
 
+    /// Makes the socket blocking, but for no longer than `limit`: then `WouldBlock` as if it were
+    /// not. False behind TLS, where nothing changes.
+    pub fn sleep_in_reads(&mut self, limit: Duration) -> io::Result<bool> {
+        let Self::Plain(socket) = self else { return Ok(false) };
+        socket.set_read_timeout(Some(limit))?;
+        socket.set_write_timeout(Some(limit))?;
+        socket.set_nonblocking(false)?;
+        Ok(true)
+    }
+
     /// One read of a blocking socket, over by `deadline` however few bytes come at a time: behind
     /// TLS, a read of ours may take many of the socket's, and a time-out of the socket counts for
     /// each of them anew.

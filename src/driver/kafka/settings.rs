@@ -9,7 +9,7 @@ use crate::access::{Access, ExposeSecret};
 use crate::driver::DriverError;
 use crate::driver::timeouts::{Backoff, request_timeout};
 use crate::model::System;
-use crate::scenario::Cell;
+use crate::scenario::{Cell, Pacer};
 use crate::units::Span;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -32,6 +32,8 @@ pub struct ClientSettings {
     pub acks: String,
     /// Whether clients outlive what is broken: under `load.deadline`.
     pub patient: bool,
+    /// Whether a consumer looks again and again instead of sleeping: under `load.pacer: spin`.
+    pub spins: bool,
 }
 
 impl ClientSettings {
@@ -56,8 +58,9 @@ impl ClientSettings {
         let secured = access.tls().map(|_| "security.protocol").into_iter();
         let secured = secured.chain(access.login().map(|_| "sasl.mechanism"));
         let asked = client.into_keys().chain(secured).map(str::to_owned).collect();
-        let (access, patient) = (access.clone(), cell.load.deadline.is_some());
-        Ok(Self { acks: read(&producer, "acks"), producer, consumer, asked, access, patient })
+        let (access, acks) = (access.clone(), read(&producer, "acks"));
+        let (patient, spins) = (cell.load.deadline.is_some(), cell.load.pacer == Pacer::Spin);
+        Ok(Self { acks, producer, consumer, asked, access, patient, spins })
     }
 
     /// A member of `group`.

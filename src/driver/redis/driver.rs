@@ -28,7 +28,7 @@ use crate::driver::{
 };
 use crate::model::System;
 use crate::result::{Description, Survives};
-use crate::scenario::{Cell, ClientLibrary, Reply};
+use crate::scenario::{Cell, ClientLibrary, Pacer, Reply};
 use crate::units::Span;
 use redis::Cmd;
 use std::sync::OnceLock;
@@ -170,6 +170,10 @@ impl RedisDriver {
     ) -> Result<Connection, DriverError> {
         let mut connection = Connection::open(endpoint)?;
         self.primitive.join(&mut connection, place, "$")?;
+        match self.cell.load.pacer {
+            Pacer::Spin => connection.spins = true,
+            Pacer::Sleep => connection.nap()?,
+        }
         Ok(connection)
     }
 

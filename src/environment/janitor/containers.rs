@@ -189,17 +189,18 @@ mod tests {
     #[test]
     fn what_does_not_go_is_told_in_the_end() {
         for look in [Look::Once, Look::UntilQuiet] {
-            let folder = tempfile::tempdir().unwrap();
-            let error = remove_within(NAP, &engine(folder.path(), true), "p", look)
-                .unwrap_err()
-                .to_string();
-            assert!(error.contains("c1 was still there"), "{error}");
-            let told = fs::read_to_string(folder.path().join("log")).unwrap();
-            assert!(
-                told.contains("network rm n1")
-                    && told.matches("rm --force --volumes c1").count() > 1,
-                "{told}"
-            );
+            // A busy machine may have time for one try only.
+            let tried_again = [NAP, 4 * NAP, 16 * NAP].into_iter().any(|limit| {
+                let folder = tempfile::tempdir().unwrap();
+                let error = remove_within(limit, &engine(folder.path(), true), "p", look)
+                    .unwrap_err()
+                    .to_string();
+                assert!(error.contains("c1 was still there"), "{error}");
+                let told = fs::read_to_string(folder.path().join("log")).unwrap();
+                assert!(told.contains("network rm n1"), "{told}");
+                told.matches("rm --force --volumes c1").count() > 1
+            });
+            assert!(tried_again);
         }
     }
 

@@ -10,6 +10,7 @@ use super::ffi::{ConsumerHandle, Reader, Record};
 use crate::clock::Clock;
 use crate::driver::capability::{Requests, WatchedSubscriber};
 use crate::driver::kafka::clients::{Clients, offsets, refused, serve, timed_out};
+use crate::driver::kafka::settings::ClientSettings;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
@@ -177,6 +178,8 @@ pub struct KafkaSubscriber {
     member: Option<GroupMember>,
     /// Whether an error in the place of a record is the library's to mend, and counted.
     patient: bool,
+    /// Whether it looks again and again instead of sleeping until something has come.
+    spins: bool,
     retries: BTreeMap<String, u64>,
 }
 
@@ -189,7 +192,8 @@ impl KafkaSubscriber {
         batch: u32,
     ) -> Result<Self, DriverError> {
         let member = Some(GroupMember::join(clients, topic, group, batch, JOIN)?);
-        Ok(Self { member, patient: clients.settings.patient, retries: BTreeMap::new() })
+        let ClientSettings { patient, spins, .. } = clients.settings;
+        Ok(Self { member, patient, spins, retries: BTreeMap::new() })
     }
 }
 
@@ -204,7 +208,7 @@ impl Subscriber for KafkaSubscriber {
         until_ns: u64,
         sink: &mut dyn FnMut(Incoming<'_>),
     ) -> Result<(), DriverError> {
-        let Self { member: Some(member), patient, retries } = self else {
+        let Self { member: Some(member), patient, spins, retries } = self else {
             return Err(refused("consume", "the consumer is closed"));
         };
         loop {
@@ -214,10 +218,11 @@ impl Subscriber for KafkaSubscriber {
             }
             let left_ns = until_ns.saturating_sub(now_ns);
             // Never past the next housekeeping.
-            if member.take(left_ns.min(HOUSEKEEPING), usize::MAX) > 0 {
+            let wait_ns = if *spins { 0 } else { left_ns.min(HOUSEKEEPING) };
+            if member.take(wait_ns, usize::MAX) > 0 {
                 break;
             }
-            if left_ns <= HOUSEKEEPING {
+            if left_ns <= wait_ns {
                 return Ok(());
             }
         }

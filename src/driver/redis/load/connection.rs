@@ -1,8 +1,8 @@
 //! One socket to Redis, plain or behind TLS: non-blocking, with a buffer on each side.
 //!
 //! Reading is one system call for as much as is there, writing is one for all that is collected;
-//! neither ever waits. Waiting is [`Connection::wait_readable`] alone, which the kernel ends to the
-//! nanosecond it is told.
+//! neither waits, but for a consumer that naps. Other waits are [`Connection::wait`] alone, which
+//! the kernel ends to the nanosecond it is told.
 
 use crate::access::Stream;
 use crate::clock::Clock;
@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// Room that a read is offered: much more than arrives at once on a busy connection.
 const READ: usize = 64 * 1024;
+
+/// How long one read of a napping connection sleeps at most.
+const NAP: Duration = Duration::from_millis(20);
 
 /// Most that is kept of one reply: more than a page of an audit or a batch of consumers can be.
 pub const LARGEST_INPUT: usize = 4_000_000_000;
@@ -136,6 +139,11 @@ pub struct Connection {
     pub stream: Stream,
     pub input: Input,
     pub output: Output,
+    /// Never sleeps while it waits: looks again and again.
+    pub spins: bool,
+    /// Sleeps in the read itself: one call of the kernel, and no timer of its own, where waiting
+    /// and then reading take two and a timer. 41 against 49 µs of CPU a message at 10k/s.
+    naps: bool,
     scanner: Scanner,
 }
 
@@ -151,7 +159,8 @@ impl Connection {
         stream.set_nonblocking().map_err(|cause| endpoint.broken(&cause))?;
         let (input, output) = (Input::default(), Output::default());
         let (endpoint, scanner) = (endpoint.clone(), Scanner::default());
-        let mut connection = Self { endpoint, limit, stream, input, output, scanner };
+        let (spins, naps) = (false, false);
+        let mut connection = Self { endpoint, limit, stream, input, output, spins, naps, scanner };
         for (name, command) in connection.endpoint.greeting() {
             connection.output.bytes.extend_from_slice(&command);
             connection.answer::<Value>(LARGEST_REPLY, Instant::now() + limit, name)?;
@@ -207,23 +216,36 @@ impl Connection {
     pub fn read_until(&mut self, clock: &Clock, until_ns: u64) -> Result<bool, DriverError> {
         loop {
             let all_sent = self.output.unsent() == 0 || self.write()?;
-            if self.read()? {
+            let left = clock.until(until_ns);
+            let may_read = !self.naps || all_sent && left >= NAP || self.wait(left, all_sent)?;
+            if may_read && self.read()? {
                 return Ok(true);
             }
-            let left = clock.until(until_ns);
             if left.is_zero() {
                 return Ok(false);
             }
-            self.wait(left, all_sent)?;
+            if !self.naps && !self.spins {
+                self.wait(left, all_sent)?;
+            }
         }
     }
 
+    /// From now on waits asleep in its reads. For who reads and hardly writes; behind TLS, where a
+    /// read may take many of the socket's, it stays as it is.
+    pub fn nap(&mut self) -> Result<(), DriverError> {
+        self.naps =
+            self.stream.sleep_in_reads(NAP).map_err(|cause| self.endpoint.broken(&cause))?;
+        Ok(())
+    }
+
     /// Waits until there is something to read or, with something unsent, room to write;
-    /// at most `limit`.
-    fn wait(&self, limit: Duration, all_sent: bool) -> Result<(), DriverError> {
+    /// at most `limit`. Whether there is something to read, the end of the stream among it.
+    fn wait(&self, limit: Duration, all_sent: bool) -> Result<bool, DriverError> {
         let interest = if all_sent { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
-        match poll(&mut [PollFd::new(&self.stream, interest)], Some(&timespec(limit))) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        let mut fds = [PollFd::new(&self.stream, interest)];
+        match poll(&mut fds, Some(&timespec(limit))) {
+            Ok(_) => Ok(!(fds[0].revents() - PollFlags::OUT).is_empty()),
+            Err(rustix::io::Errno::INTR) => Ok(false),
             Err(cause) => Err(self.endpoint.broken(&cause)),
         }
     }

@@ -15,7 +15,7 @@
 
 use super::connection::Connection;
 use super::copies::{Confirmed, CopiesWait};
-use super::epoll::{Epoll, Ready};
+use super::epoll::{Epoll, Ready, wait_for_one};
 use crate::clock::Clock;
 use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
 use crate::scenario::Reply;
@@ -349,7 +349,13 @@ impl Publisher for RedisPublisher {
             } else {
                 self.clock.until(until_ns)
             };
-            let waited = self.epoll.wait(left, &mut self.ready);
+            let waited = match &self.connections[..] {
+                [one] => {
+                    let Connection { stream, output, .. } = &one.connection;
+                    wait_for_one(stream, output.unsent() > 0, left, &mut self.ready)
+                }
+                _ => self.epoll.wait(left, &mut self.ready),
+            };
             waited.map_err(|cause| self.connections[0].connection.endpoint.broken(&cause))?;
             self.serve(completions);
             if completions.len() > before {
