@@ -18,6 +18,8 @@ use std::ops::RangeBounds;
 pub struct WorkTerms {
     /// How long a failed message waits for its next try.
     pub pause: Span,
+    /// How often a message is tried before it is set aside.
+    pub tries: u32,
     pub acknowledge: AcknowledgePolicy,
 }
 

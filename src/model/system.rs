@@ -100,7 +100,7 @@ impl System {
                 title: "Kafka",
                 software: Software::Kafka,
                 store: MessageStore::Log,
-                keys: &["consume.batch"],
+                keys: &["consume.mode", "consume.batch"],
                 style: SystemStyle { color: [0x00, 0x72, 0xB2], dash: &[], marker: Marker::Circle },
             },
             Self::RedisPubsub => SystemSpec {

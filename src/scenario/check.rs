@@ -10,7 +10,7 @@ use super::file::File;
 use super::load::{Load, Model, Pacer};
 use super::resolve::Scenario;
 use super::source::{NAME, is_name};
-use super::system::{ClientLibrary, ListMode, Reply, SystemConfig};
+use super::system::{ClientLibrary, ConsumeMode, Reply, SystemConfig};
 use crate::model::{Guarantee, Measure, MessageStore, System, metric};
 use crate::stats::compare::LEAST_BLOCKS;
 use crate::units::{Bytes, Rate, Span};
@@ -29,13 +29,13 @@ const LONGEST: Span = Span::from_secs(24 * 3600);
 const MOST_THREADS: u64 = 256;
 const MOST_BLOCKS: u32 = 100;
 
-type Check = Result<(), Problem>;
+pub(super) type Check = Result<(), Problem>;
 
-fn refuse(key: &str, what: impl std::fmt::Display, remedy: &str) -> Check {
+pub(super) fn refuse(key: &str, what: impl std::fmt::Display, remedy: &str) -> Check {
     Err(Problem::new(key.split('.'), what, remedy))
 }
 
-fn check(right: bool, key: &str, what: impl std::fmt::Display, remedy: &str) -> Check {
+pub(super) fn check(right: bool, key: &str, what: impl std::fmt::Display, remedy: &str) -> Check {
     if right { Ok(()) } else { refuse(key, what, remedy) }
 }
 
@@ -360,7 +360,7 @@ fn never_measured(measure: Measure, config: &SystemConfig, load: &Load) -> Optio
 pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'static str> {
     let kafka_unacked = config.system == System::Kafka && config.acks() == Some("0");
     let store = config.system.store();
-    let pop = store == MessageStore::Queue && config.consume.mode == ListMode::Pop;
+    let pop = store == MessageStore::Queue && config.consume.mode == ConsumeMode::Pop;
     let idempotent = config.client.get("enable.idempotence").is_some_and(|on| on == "true");
     match guarantee {
         Guarantee::None => None,

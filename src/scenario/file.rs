@@ -8,7 +8,7 @@ use super::cell::PayloadKind;
 use super::experiment::Experiment;
 use super::fault::FaultKeys;
 use super::load::LoadKeys;
-use super::system::{ListMode, Reply, WaitAof};
+use super::system::{ConsumeMode, Reply, WaitAof};
 use crate::model::{Codec, Guarantee, Latency, Measure, System};
 use crate::units::Bytes;
 use schemars::generate::SchemaSettings;
@@ -171,9 +171,9 @@ pub(super) struct ConsumeKeys {
     /// Most messages one request of a consumer may bring.
     #[schemars(range(min = 1))]
     pub batch: Option<u32>,
-    /// Redis Lists only: `pop` loses what a dying consumer held, `reliable` keeps it in a
-    /// processing list.
-    pub mode: Option<ListMode>,
+    /// Redis Lists: `pop` loses what a dying consumer held, `reliable` keeps it in a processing
+    /// list. Kafka: `group` gives each partition to one consumer, `share-group` each message.
+    pub mode: Option<ConsumeMode>,
 }
 
 /// What a message is made of.

@@ -5,6 +5,7 @@ use super::best_of;
 use super::cell::{Cell, DEFAULT_SEED, Message, default_primary};
 use super::check;
 use super::codec_check;
+use super::consume_check;
 use super::copies_check;
 use super::experiment::experiment_of;
 use super::explain::{flat, load_keys};
@@ -203,6 +204,7 @@ fn cells_at(
     for (label, config) in &base.systems {
         loads.iter().try_for_each(|load| check::cell(label, config, load))?;
         codec_check::check(label, config, message.codec, plain)?;
+        consume_check::mode(label, config, &load, &message)?;
         check::library(label, config, &load, experiment.as_ref())?;
         copies_check::awaited(label, config, experiment.as_ref())?;
         fault_check::system(label, config, &faults)?;

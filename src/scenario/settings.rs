@@ -41,7 +41,7 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
         }
         ["maxlen"] if !system.has_key("maxlen") => Err("only Redis Streams trims by `maxlen`"),
         ["consume", "mode"] if !system.has_key("consume.mode") => {
-            Err("only Redis Lists has a choice of `consume.mode`")
+            Err("only Redis Lists and Kafka have a choice of `consume.mode`")
         }
         ["consume", "batch"] if !system.has_key("consume.batch") => {
             Err("Pub/Sub pushes: there is no request whose size could be limited")

@@ -86,8 +86,7 @@ pub struct Consume {
     /// Most messages one request may bring: `COUNT` of XREADGROUP and BLMPOP, `max.poll.records` in
     /// Kafka's terms.
     pub batch: u32,
-    /// Redis Lists only.
-    pub mode: ListMode,
+    pub mode: ConsumeMode,
 }
 
 /// Whether Redis answers what is published.
@@ -111,14 +110,32 @@ pub struct WaitAof {
     pub replicas: u16,
 }
 
-/// What happens to a list element when a consumer takes it.
+/// How consumers come by their messages, where a system has several ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum ListMode {
-    /// BLMPOP: taken and gone; lost if the consumer dies before it is processed.
+pub enum ConsumeMode {
+    /// Redis Lists, BLMPOP: taken and gone; lost if the consumer dies before it is processed.
     Pop,
-    /// LMOVE to a processing list, removed from there after processing.
+    /// Redis Lists, LMOVE to a processing list, removed from there after processing.
     Reliable,
+    /// Kafka, a consumer group: each partition goes to one consumer, which keeps its position.
+    Group,
+    /// Kafka 4.2 and later, a share group: the broker hands single messages of a partition to any
+    /// consumer and keeps count of each.
+    ShareGroup,
+}
+
+impl ConsumeMode {
+    /// Before a scenario sets anything.
+    const fn of(system: System) -> Self {
+        if matches!(system, System::Kafka) { Self::Group } else { Self::Pop }
+    }
+
+    /// Whether `system` has this way.
+    pub fn fits(self, system: System) -> bool {
+        let kafka = system == System::Kafka;
+        kafka == matches!(self, Self::Group | Self::ShareGroup)
+    }
 }
 
 /// Copies that must have a message before it is acknowledged.
@@ -168,7 +185,7 @@ impl SystemConfig {
             wait_aof: settings.wait_aof,
             consume: Consume {
                 batch: consume.batch.unwrap_or(500),
-                mode: consume.mode.unwrap_or(ListMode::Pop),
+                mode: consume.mode.unwrap_or(ConsumeMode::of(system)),
             },
         }
     }

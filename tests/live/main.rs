@@ -17,6 +17,7 @@ mod redis;
 mod run;
 mod secure;
 mod secured;
+mod share;
 mod size;
 #[path = "../support/mod.rs"]
 mod support;

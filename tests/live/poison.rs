@@ -44,7 +44,9 @@ const POISONED: f64 = 25.0;
 #[test]
 #[ignore = "needs real brokers"]
 fn poison_is_set_aside_exactly_and_nothing_else_is_lost() {
-    let systems = "kafka: {client: {linger.ms: 0, session.timeout.ms: 6000}}, redis-pubsub: {}, \
+    let systems = "kafka: {client: {linger.ms: 0, session.timeout.ms: 6000}}, \
+        kafka-share: {system: kafka, client: {linger.ms: 0}, consume: {mode: share-group}}, \
+        redis-pubsub: {}, \
         redis-streams: {}, redis-lists: {consume: {mode: reliable}}, redis-lists-pop: \
         {system: redis-lists}";
     for cell in &cells(systems, POISON) {

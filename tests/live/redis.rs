@@ -10,7 +10,7 @@ use brokerbench::driver::{
     Audit, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber,
 };
 use brokerbench::model::System;
-use brokerbench::scenario::{Cell, ListMode};
+use brokerbench::scenario::{Cell, ConsumeMode};
 
 const MESSAGES: u32 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
@@ -142,7 +142,7 @@ fn lists() {
 #[ignore = "needs redis-server"]
 fn reliable_lists() {
     let mut cell = cell(System::RedisLists, 10, 16);
-    cell.config.consume.mode = ListMode::Reliable;
+    cell.config.consume.mode = ConsumeMode::Reliable;
     let (_server, driver) = a_million(&cell);
     assert_eq!(audited(driver.as_ref()), (Audit::Remainder, 0));
 }
@@ -151,7 +151,7 @@ fn reliable_lists() {
 #[ignore = "needs redis-server"]
 fn what_a_reliable_consumer_did_not_finish_is_still_there() {
     let mut cell = cell(System::RedisLists, 1, 16);
-    cell.config.consume.mode = ListMode::Reliable;
+    cell.config.consume.mode = ConsumeMode::Reliable;
     let (server, clock) = (RedisServer::start(&[]), Clock::start());
     let driver = server.driver(&cell, clock);
     let mut publisher = driver.publisher(0).unwrap();
@@ -233,10 +233,10 @@ fn settings_are_read_back_and_secrets_are_not() {
 #[ignore = "needs redis-server"]
 fn a_frozen_server_delays_and_loses_nothing() {
     for (system, mode) in [
-        (System::RedisPubsub, ListMode::Pop),
-        (System::RedisStreams, ListMode::Pop),
-        (System::RedisLists, ListMode::Pop),
-        (System::RedisLists, ListMode::Reliable),
+        (System::RedisPubsub, ConsumeMode::Pop),
+        (System::RedisStreams, ConsumeMode::Pop),
+        (System::RedisLists, ConsumeMode::Pop),
+        (System::RedisLists, ConsumeMode::Reliable),
     ] {
         let mut cell = cell(system, 1, 1);
         cell.config.consume.mode = mode;

@@ -62,6 +62,9 @@ const PLACES: &[&str] = &[
     "host",
 ];
 
+/// What the name of a topic begins with that a broker may write dead letters to.
+pub const DEAD: &str = "dlq.";
+
 /// What the settings of a topic call its copies here: Kafka tells them with the partitions.
 pub const REPLICAS: &str = "replicas";
 
@@ -166,7 +169,8 @@ impl Admin {
     }
 
     fn only_ours(&self, names: &[&str]) -> Result<(), DriverError> {
-        match names.iter().find(|name| !name.starts_with(&self.name)) {
+        let ours = |name: &str| name.strip_prefix(DEAD).unwrap_or(name).starts_with(&self.name);
+        match names.iter().find(|name| !ours(name)) {
             Some(foreign) => {
                 Err(refused(format!("delete {foreign}"), "it does not belong to this run"))
             }

@@ -1,9 +1,10 @@
 //! A cell's Kafka: what [`Driver`] asks, handed to whoever does it.
 
 use super::admin::{Admin, Entries, REPLICAS};
-use super::capability::{audit, cluster, large, large_socket, reflector, stall, work};
+use super::capability::{audit, cluster, large, large_socket, reflector, share_work, stall, work};
 use super::clients::{Clients, cannot, refused, timed_out};
 use super::load::publisher::KafkaPublisher;
+use super::load::share::ShareSubscriber;
 use super::load::subscriber::KafkaSubscriber;
 use super::settings::{ClientSettings, read};
 use crate::driver::capability::{
@@ -16,7 +17,7 @@ use crate::driver::{
 };
 use crate::model::System;
 use crate::result::{Description, Survives};
-use crate::scenario::{Cell, Topic};
+use crate::scenario::{Cell, ConsumeMode, Topic};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -96,6 +97,21 @@ impl KafkaDriver {
         KafkaSubscriber::join(clients, &self.target.name, &group, batch)
     }
 
+    /// Whether consumers are members of a share group. A reflector knows none: there the cost of
+    /// the usual client is what is seen.
+    fn shares(&self) -> bool {
+        self.cell.config.consume.mode == ConsumeMode::ShareGroup
+            && !reflector::is_one(&self.target.addresses)
+    }
+
+    /// Refuses what the members of share groups are not made for here.
+    fn usual(&self, action: &str) -> Result<(), DriverError> {
+        if self.shares() {
+            return Err(cannot(action, "consumers are members of a share group"));
+        }
+        Ok(())
+    }
+
     /// One message produced to `topic` and read back from it.
     fn probe(&self, topic: &str) -> Result<(), DriverError> {
         const PROOF: &[u8] = b"brokerbench: one message, there and back";
@@ -161,7 +177,12 @@ impl Driver for KafkaDriver {
     }
 
     fn subscriber(&self, subscription: u16, _: u16) -> Result<Box<dyn Subscriber>, DriverError> {
-        Ok(Box::new(self.join(&self.clients, subscription)?))
+        if !self.shares() {
+            return Ok(Box::new(self.join(&self.clients, subscription)?));
+        }
+        let (group, batch) = (self.group(subscription), self.cell.config.consume.batch);
+        let topic = &self.target.name;
+        Ok(Box::new(ShareSubscriber::join(&self.clients, topic, &group, batch)?))
     }
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
@@ -185,7 +206,8 @@ impl Driver for KafkaDriver {
 
     fn survives(&self) -> Survives {
         let nothing = Entries::new();
-        survives(self.told().map_or(&nothing, |(_, topic)| topic), &self.clients.settings)
+        let told = self.told().map_or(&nothing, |(_, topic)| topic);
+        survives(told, &self.clients.settings, self.shares())
     }
 
     fn acknowledges(&self) -> bool {
@@ -195,7 +217,11 @@ impl Driver for KafkaDriver {
     fn describe(&self) -> Result<Description, DriverError> {
         let mut description = Description {
             broker_version: MOCK.into(),
-            client_version: client_version(),
+            client_version: if self.shares() {
+                format!("{}; consumers: brokerbench's own, of share groups", client_version())
+            } else {
+                client_version()
+            },
             client_config: self.clients.settings.effective(),
             ..Description::default()
         };
@@ -224,19 +250,25 @@ impl Driver for KafkaDriver {
         subscription: u16,
         _: u16,
     ) -> Result<WatchedSubscriber<Requests>, DriverError> {
+        self.usual("count requests")?;
         let clients = Clients { settings: self.clients.settings.telling(), ..self.clients.clone() };
         Ok(self.join(&clients, subscription)?.watched())
     }
 
     fn stalled(&self, _: u16) -> Result<WatchedSubscriber<HeldForConsumer>, DriverError> {
+        self.usual("stall a consumer")?;
         stall::start(self)
     }
 
     fn replay(&self) -> Result<&dyn Replay, DriverError> {
+        self.usual("read again")?;
         Ok(self)
     }
 
     fn work(&self, terms: WorkTerms) -> Result<Box<dyn WorkQueue + '_>, DriverError> {
+        if self.shares() {
+            return Ok(Box::new(share_work::ShareWork::new(self, terms)?));
+        }
         Ok(Box::new(work::KafkaWork::new(self, terms)?))
     }
 
@@ -258,7 +290,7 @@ impl Driver for KafkaDriver {
 ///
 /// Kafka does not sync per write unless told to: an acknowledgement means the page cache of whoever
 /// confirmed. A killed process loses nothing of that, a machine without power everything.
-fn survives(topic: &Entries, settings: &ClientSettings) -> Survives {
+fn survives(topic: &Entries, settings: &ClientSettings, shared: bool) -> Survives {
     let told = |name: &str| topic.get(name)?.trim().parse::<u64>().ok();
     let (min_insync, flush) = (told("min.insync.replicas"), told("flush.messages"));
     let replicas = told(REPLICAS).and_then(|copies| u16::try_from(copies).ok());
@@ -272,7 +304,9 @@ fn survives(topic: &Entries, settings: &ClientSettings) -> Survives {
     let process_kill = acks == "all" || (acks == "1" && replicas == Some(1));
     let copies = replicas.unwrap_or(1);
     let synced = if flush == Some(1) { "synced to disk" } else { "in the page cache" };
-    let consumer = if read(&settings.consumer, "enable.auto.commit") == "true" {
+    let consumer = if shared {
+        "each record acknowledged after processing, with the next fetch".to_owned()
+    } else if read(&settings.consumer, "enable.auto.commit") == "true" {
         let every = read(&settings.consumer, "auto.commit.interval.ms");
         format!("offsets stored after processing, committed every {every} ms")
     } else {
@@ -315,7 +349,7 @@ mod tests {
         cell.config.topic.config = owned(&[("flush.messages", "1"), ("min.insync.replicas", "2")]);
         let settings =
             ClientSettings::new(&cell, &["127.0.0.1:9092".into()], &Default::default()).unwrap();
-        let found = survives(&owned(topic), &settings);
+        let found = survives(&owned(topic), &settings, false);
         let Survives { process_kill, power_loss, node_loss, .. } = found;
         (found, process_kill, power_loss, node_loss)
     }

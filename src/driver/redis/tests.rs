@@ -10,7 +10,7 @@ use crate::driver::{
     Routes, Submitted, Subscriber, Target,
 };
 use crate::model::System;
-use crate::scenario::{Cell, ListMode, Load, Message, Reply, SystemConfig, WaitAof};
+use crate::scenario::{Cell, ConsumeMode, Load, Message, Reply, SystemConfig, WaitAof};
 use crate::units::{Bytes, Span};
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -125,10 +125,10 @@ pub fn once_and_in_order(cell: &Cell, messages: u32) -> (Box<dyn Reflector>, Box
 #[test]
 fn every_primitive_and_mode_delivers_once_and_in_order() {
     for (system, mode, keys) in [
-        (System::RedisPubsub, ListMode::Pop, 2),
-        (System::RedisStreams, ListMode::Pop, 2),
-        (System::RedisLists, ListMode::Pop, 2),
-        (System::RedisLists, ListMode::Reliable, 1),
+        (System::RedisPubsub, ConsumeMode::Pop, 2),
+        (System::RedisStreams, ConsumeMode::Pop, 2),
+        (System::RedisLists, ConsumeMode::Pop, 2),
+        (System::RedisLists, ConsumeMode::Reliable, 1),
     ] {
         let mut cell = cell(system);
         (cell.config.consume.mode, cell.config.keys) = (mode, keys);
@@ -180,7 +180,7 @@ fn a_stream_is_read_page_by_page_and_says_that_it_was_trimmed() {
 #[test]
 fn what_a_reliable_consumer_did_not_finish_is_still_there() {
     let mut cell = cell(System::RedisLists);
-    (cell.config.consume.mode, cell.config.keys) = (ListMode::Reliable, 1);
+    (cell.config.consume.mode, cell.config.keys) = (ConsumeMode::Reliable, 1);
     let script = |asked: &Asked| match asked.text().as_str() {
         "LRANGE test-0 0 999" => reply("*1\r\n$1\r\nb\r\n"),
         "LRANGE test-0-processing-0-0 0 999" => reply("*1\r\n$1\r\na\r\n"),
@@ -215,10 +215,10 @@ fn consumers_of_one_group_share_and_groups_each_get_all() {
 #[test]
 fn receive_returns_on_time_when_nothing_comes() {
     for (system, mode) in [
-        (System::RedisPubsub, ListMode::Pop),
-        (System::RedisStreams, ListMode::Pop),
-        (System::RedisLists, ListMode::Pop),
-        (System::RedisLists, ListMode::Reliable),
+        (System::RedisPubsub, ConsumeMode::Pop),
+        (System::RedisStreams, ConsumeMode::Pop),
+        (System::RedisLists, ConsumeMode::Pop),
+        (System::RedisLists, ConsumeMode::Reliable),
     ] {
         let mut cell = cell(system);
         (cell.config.consume.mode, cell.config.keys) = (mode, 1);
@@ -458,7 +458,7 @@ fn impossible_cells_are_refused_with_the_remedy() {
             .contains("load.subscriptions: 1")
     );
     assert!(
-        refused(&|cell| cell.config.consume.mode = ListMode::Reliable, System::RedisLists)
+        refused(&|cell| cell.config.consume.mode = ConsumeMode::Reliable, System::RedisLists)
             .contains("keys: 1")
     );
     let closed = open(&cell(System::RedisLists), target(vec!["127.0.0.1:1".into()])).unwrap();

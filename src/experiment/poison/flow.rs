@@ -67,7 +67,11 @@ impl<'a> Flow<'a> {
     }
 
     pub fn place(&self) -> Result<Place<'_>, DriverError> {
-        let terms = WorkTerms { pause: self.keys.pause, acknowledge: self.acknowledge() };
+        let terms = WorkTerms {
+            pause: self.keys.pause,
+            tries: self.keys.retries,
+            acknowledge: self.acknowledge(),
+        };
         match self.driver.work(terms) {
             Ok(work) => Ok(Ok(work)),
             Err(cannot @ DriverError::Cannot { .. }) => Ok(Err(cannot.to_string())),

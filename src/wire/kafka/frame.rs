@@ -12,6 +12,9 @@ use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
 /// What is asked, and in which version.
 pub type Api = (ApiKey, i16);
 
+/// The number of every request on a connection that has one under way at a time.
+pub const CORRELATION: i32 = 1;
+
 /// A whole request of the client of that name, its length in front.
 pub fn request<Q: Encodable + HeaderVersion>(
     client: &'static str,
@@ -93,6 +96,22 @@ impl<'a> Fields<'a> {
         Ok(String::from_utf8_lossy(self.take(length)?).into_owned())
     }
 
+    /// Likewise in the compact encoding.
+    pub fn compact_text(&mut self) -> Walked<String> {
+        let length = self.compact()?;
+        Ok(String::from_utf8_lossy(self.take(length)?).into_owned())
+    }
+
+    /// Passes over fields that later versions have added.
+    pub fn tags(&mut self) -> Walked<()> {
+        for _ in 0..self.unsigned()? {
+            self.unsigned()?;
+            let length = usize::try_from(self.unsigned()?).unwrap_or(usize::MAX);
+            self.take(length)?;
+        }
+        Ok(())
+    }
+
     /// Numbers behind their count.
     pub fn numbers(&mut self) -> Walked<Vec<i32>> {
         (0..self.count()?).map(|_| self.i32()).collect()
@@ -137,6 +156,11 @@ mod tests {
         assert_eq!(fields.numbers(), Ok(vec![1, -1]));
         assert_eq!((fields.compact(), fields.varint(), fields.varint()), (Ok(2), Ok(-1), Ok(64)));
         assert_eq!(fields.0, b"rest");
+        let mut compact = Fields(b"\x03hi\0\x02\x07\x01x\x01\0\0rest");
+        let (text, null) = (compact.compact_text(), compact.compact_text());
+        assert_eq!((text.as_deref(), null.as_deref()), (Ok("hi"), Ok("")));
+        assert_eq!((compact.tags(), compact.tags()), (Ok(()), Ok(())));
+        assert_eq!(compact.0, b"rest");
     }
 
     #[test]
@@ -145,5 +169,6 @@ mod tests {
         assert_eq!(Fields(&(-1i32).to_be_bytes()).numbers(), Ok(vec![]), "null");
         assert!(Fields(&[0xff; 20]).varint().is_err());
         assert_eq!(Fields(&[0]).compact(), Ok(0), "null");
+        assert_eq!(Fields(&[0xff, 0xff, 0x7f]).tags(), Err(SHORT));
     }
 }

@@ -8,7 +8,7 @@ use super::answers::{
     LOG_DIRS, METADATA, SASL_AUTHENTICATE, SASL_HANDSHAKE, View, authenticated, handshake, log_dir,
     unreadable,
 };
-use super::frame::{self, Api, Fields};
+use super::frame::{self, Api, CORRELATION, Fields};
 use super::sasl::{self, Scram};
 use crate::access::{Access, Login, Mechanism, Stream};
 use kafka_protocol::error::ResponseError;
@@ -19,7 +19,8 @@ use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
-const CORRELATION: i32 = 1;
+/// Who asks.
+pub const CLIENT: &str = "brokerbench";
 /// Answers beyond this are none to our questions.
 const LONGEST: usize = 16 << 20;
 /// Likewise before a login.
@@ -108,9 +109,13 @@ impl Link {
         api: Api,
         request: &Q,
     ) -> Result<Vec<u8>, String> {
+        self.exchange(&frame::request(CLIENT, api, CORRELATION, request)?)
+    }
+
+    /// One frame of number [`CORRELATION`], and what follows that in its answer.
+    pub fn exchange(&mut self, request: &[u8]) -> Result<Vec<u8>, String> {
         let deadline = Instant::now() + self.limit;
-        let request = frame::request("brokerbench", api, CORRELATION, request)?;
-        self.stream.write_all(&request).map_err(|error| self.broken(&error))?;
+        self.stream.write_all(request).map_err(|error| self.broken(&error))?;
         let mut head = [0; 8];
         // An alert of TLS, in whatever version, is shorter than any answer.
         self.read(&mut head[..2], deadline)?;

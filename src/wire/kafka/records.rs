@@ -171,22 +171,26 @@ pub fn walk(
             let records = fields.take(length)?;
             let position =
                 usize::try_from(partition).ok().and_then(|index| positions.get_mut(index));
-            batches(
-                records,
-                position.ok_or("records of a partition that was not asked for")?,
-                sink,
-            )?;
+            let position = position.ok_or("records of a partition that was not asked for")?;
+            let from = *position;
+            let next = batches(records, &mut |offset, payload| {
+                if offset >= from {
+                    sink(payload);
+                }
+            })?;
+            *position = from.max(next.unwrap_or(from));
         }
     }
     Ok(())
 }
 
-/// Record batches, the last of which may be cut off: it comes again.
-fn batches(records: &[u8], position: &mut i64, sink: &mut dyn FnMut(&[u8])) -> Walked<()> {
-    let mut rest = Fields(records);
+/// Hands out every record of these batches with its offset. The last batch may be cut off: it comes
+/// again. The offset behind the last whole one; `None` where there is none.
+pub fn batches(records: &[u8], sink: &mut dyn FnMut(i64, &[u8])) -> Walked<Option<i64>> {
+    let (mut rest, mut next) = (Fields(records), None);
     while let Some(head) = rest.0.first_chunk() {
         let head = BatchHead(*head);
-        let Ok(batch) = rest.take(head.size() as usize) else { return Ok(()) };
+        let Ok(batch) = rest.take(head.size() as usize) else { break };
         if head.packed() {
             return Err("compressed records");
         }
@@ -201,15 +205,12 @@ fn batches(records: &[u8], position: &mut i64, sink: &mut dyn FnMut(&[u8])) -> W
             let key = record.varint()?;
             record.take(usize::try_from(key).unwrap_or(0))?;
             let value = usize::try_from(record.varint()?).unwrap_or(0);
-            let payload = record.take(value)?;
-            if offset >= *position {
-                sink(payload);
-            }
+            sink(offset, record.take(value)?);
         }
         let last = base.saturating_add(i32::from_be_bytes(head.array(23)).into());
-        *position = (*position).max(last.saturating_add(1));
+        next = next.max(Some(last.saturating_add(1)));
     }
-    Ok(())
+    Ok(next)
 }
 
 /// What stands before the records of a batch.
@@ -295,7 +296,7 @@ pub fn fuzz(answer: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
     #[test]
@@ -368,7 +369,7 @@ mod tests {
     }
 
     /// A batch of records at offsets `base..`, as a broker stores it.
-    fn batch(base: i64, payloads: &[&[u8]]) -> Vec<u8> {
+    pub fn batch(base: i64, payloads: &[&[u8]]) -> Vec<u8> {
         let mut body = vec![0; 9];
         body.extend(0i16.to_be_bytes());
         body.extend((payloads.len() as i32 - 1).to_be_bytes());

@@ -6,5 +6,6 @@ pub mod cluster;
 pub mod large;
 pub mod large_socket;
 pub mod reflector;
+pub mod share_work;
 pub mod stall;
 pub mod work;

@@ -31,8 +31,8 @@ const JOIN: Duration = Duration::from_secs(60);
 /// How long the last dead letters may take.
 const LEAVE: Duration = Duration::from_secs(5);
 /// An id is a partition above this many bits of an offset.
-const OFFSET_BITS: u32 = 48;
-const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
+pub const OFFSET_BITS: u32 = 48;
+pub const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
 
 pub struct KafkaWork<'a> {
     driver: &'a KafkaDriver,
@@ -121,7 +121,7 @@ struct KafkaWorker {
     committed: u64,
 }
 
-fn id_of(partition: i32, offset: i64) -> u64 {
+pub fn id_of(partition: i32, offset: i64) -> u64 {
     ((partition as u64) << OFFSET_BITS) | (offset as u64 & OFFSET_MASK)
 }
 

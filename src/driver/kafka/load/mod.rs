@@ -4,4 +4,5 @@
 pub mod client_log;
 pub mod ffi;
 pub mod publisher;
+pub mod share;
 pub mod subscriber;

@@ -16,7 +16,7 @@ use crate::driver::capability::ReplayFrom;
 use crate::driver::work::{Responsibilities, WorkTerms, Worker};
 use crate::driver::{Audit, DriverError, Subscriber};
 use crate::model::System;
-use crate::scenario::{Cell, ListMode, SystemConfig};
+use crate::scenario::{Cell, ConsumeMode, SystemConfig};
 use redis::Cmd;
 
 pub type Connected = Result<Box<dyn Subscriber>, DriverError>;
@@ -28,8 +28,8 @@ pub fn of(config: &SystemConfig) -> Option<&'static dyn Primitive> {
         System::RedisPubsub => Some(&pubsub::PubSub),
         System::RedisStreams => Some(&streams::Streams),
         System::RedisLists => Some(match config.consume.mode {
-            ListMode::Pop => &lists::Lists { reliable: false },
-            ListMode::Reliable => &lists::Lists { reliable: true },
+            ConsumeMode::Reliable => &lists::Lists { reliable: true },
+            _ => &lists::Lists { reliable: false },
         }),
         System::Kafka | System::Fake => None,
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::driver::redis::tests::{cell, once_and_in_order};
 use crate::model::System;
-use crate::scenario::{ClientLibrary, ListMode};
+use crate::scenario::{ClientLibrary, ConsumeMode};
 
 #[test]
 fn the_version_is_that_of_the_crate_that_is_built_in() {
@@ -19,7 +19,7 @@ fn every_primitive_carries_each_message_once_and_in_order() {
         cell.config.client.insert(ClientLibrary::KEY.into(), name);
         once_and_in_order(&cell, 3000);
         if system == System::RedisLists {
-            (cell.config.consume.mode, cell.config.keys) = (ListMode::Reliable, 1);
+            (cell.config.consume.mode, cell.config.keys) = (ConsumeMode::Reliable, 1);
             once_and_in_order(&cell, 3000);
         }
     }

@@ -5,7 +5,7 @@ use super::super::super::tests::{cell, target};
 use crate::driver::open;
 use crate::driver::work::{AcknowledgePolicy, WorkEvent, WorkTerms, Worker};
 use crate::model::System;
-use crate::scenario::ListMode;
+use crate::scenario::ConsumeMode;
 use crate::units::Span;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -24,7 +24,11 @@ fn take(worker: &mut dyn Worker, until_ns: u64) -> (Vec<(u64, u32, String)>, Vec
 
 /// Every batch is acknowledged.
 fn terms(pause_ms: u64) -> WorkTerms {
-    WorkTerms { pause: Span::from_millis(pause_ms), acknowledge: AcknowledgePolicy::EveryBatch }
+    WorkTerms {
+        pause: Span::from_millis(pause_ms),
+        tries: 3,
+        acknowledge: AcknowledgePolicy::EveryBatch,
+    }
 }
 
 fn commands(server: &Scripted) -> Vec<String> {
@@ -99,7 +103,7 @@ fn a_list_worker_removes_what_is_done_and_keeps_what_fails_on_its_desk() {
         _ => Act::HangUp,
     });
     let mut cell = cell(System::RedisLists);
-    (cell.config.keys, cell.config.consume.mode) = (1, ListMode::Reliable);
+    (cell.config.keys, cell.config.consume.mode) = (1, ConsumeMode::Reliable);
     let target = target(vec![server.address.clone()]);
     let (clock, driver) = (target.clock, open(&cell, target).unwrap());
     let work = driver.work(terms(1)).unwrap();

@@ -7,7 +7,7 @@ use super::*;
 use crate::driver::redis::tests::{cell, target};
 use crate::driver::{Completion, Driver, Outcome, Routes, Target, open};
 use crate::model::System;
-use crate::scenario::{Cell, ListMode};
+use crate::scenario::{Cell, ConsumeMode};
 use crate::units::Span;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 pub const MS: u64 = 1_000_000;
 
 pub fn driver(system: System, address: &str, deadline_ms: u64) -> (Box<dyn Driver>, Clock) {
-    driver_of(system, vec![address.to_owned()], Routes::default(), deadline_ms, ListMode::Pop)
+    driver_of(system, vec![address.to_owned()], Routes::default(), deadline_ms, ConsumeMode::Pop)
 }
 
 pub fn driver_of(
@@ -24,7 +24,7 @@ pub fn driver_of(
     addresses: Vec<String>,
     routes: Routes,
     deadline_ms: u64,
-    mode: ListMode,
+    mode: ConsumeMode,
 ) -> (Box<dyn Driver>, Clock) {
     of_cell(cell(system), addresses, routes, deadline_ms, mode)
 }
@@ -34,7 +34,7 @@ fn of_cell(
     addresses: Vec<String>,
     routes: Routes,
     deadline_ms: u64,
-    mode: ListMode,
+    mode: ConsumeMode,
 ) -> (Box<dyn Driver>, Clock) {
     cell.load.deadline = Some(Span(deadline_ms * MS));
     (cell.load.connections, cell.load.in_flight) = (2, 32);
@@ -132,7 +132,7 @@ fn waiting(deadline_ms: u64, replicas: fn(usize) -> u32) -> (Scripted, Box<dyn D
     let mut cell = cell(System::RedisLists);
     cell.config.wait = Some(1);
     let (addresses, routes) = (vec![server.address.clone()], Routes::default());
-    let (driver, clock) = of_cell(cell, addresses, routes, deadline_ms, ListMode::Pop);
+    let (driver, clock) = of_cell(cell, addresses, routes, deadline_ms, ConsumeMode::Pop);
     (server, driver, clock)
 }
 
@@ -387,7 +387,8 @@ fn the_sentinels_are_asked_for_the_primary_and_it_must_be_one() {
         ..Routes::default()
     };
     let addresses = servers.iter().map(|server| server.address.clone()).collect();
-    let (driver, clock) = driver_of(System::RedisLists, addresses, routes, 10_000, ListMode::Pop);
+    let (driver, clock) =
+        driver_of(System::RedisLists, addresses, routes, 10_000, ConsumeMode::Pop);
     let mut publisher = driver.publisher(0).unwrap();
     all_acked(&publish(publisher.as_mut(), &clock, 50));
     TURN.store(1, Relaxed);

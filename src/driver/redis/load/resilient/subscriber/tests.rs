@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::driver::redis::tests::{cell, target};
 use crate::driver::{Incoming, Routes, Subscriber, open};
 use crate::model::System;
-use crate::scenario::ListMode;
+use crate::scenario::ConsumeMode;
 use crate::units::Span;
 use std::collections::BTreeSet;
 
@@ -137,7 +137,7 @@ fn a_reliable_consumer_takes_up_what_it_had_moved() {
             (_, b"LRANGE") => reply("*0\r\n"),
             _ => reply("$-1\r\n"),
         });
-    let (addresses, mode) = (vec![server.address.clone()], ListMode::Reliable);
+    let (addresses, mode) = (vec![server.address.clone()], ConsumeMode::Reliable);
     let (driver, clock) = driver_of(System::RedisLists, addresses, Routes::default(), 10_000, mode);
     let mut subscriber = driver.subscriber(0, 0).unwrap();
     let seen = receive(subscriber.as_mut(), &clock, 200);
