@@ -253,7 +253,8 @@ impl Counts {
             indeterminate: Some(counted.indeterminate),
             delivered: Some(counted.delivered),
             undelivered: Some(counted.undelivered),
-            lost: (!counted.unaudited).then_some(counted.lost),
+            // Nothing is missing: then no audit has to say where it is.
+            lost: (!counted.unaudited || counted.undelivered == 0).then_some(counted.lost),
             broker_lost: counted.broker_lost,
             passed_over: Some(counted.passed_over),
             duplicate: Some(counted.duplicate),

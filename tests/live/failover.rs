@@ -24,7 +24,7 @@ const GAP_NS: u64 = SECOND / 5000;
 fn cell(systems: &str) -> Cell {
     let text = format!(
         "schema: 1\nname: t\nquestion: Q?\nprimary: goodput\nsystems: {{t: {systems}}}\n\
-         load: {{model: open, rate: 5k/s, deadline: 30s, in-flight: {SLOTS}, connections: 2}}\n\
+         load: {{model: open, rate: 5k/s, deadline: 100s, in-flight: {SLOTS}, connections: 2}}\n\
          message: {{size: 200B}}\n"
     );
     scenario::from_text("t", &text, &Overrides::default()).unwrap().cells().remove(0)

@@ -111,7 +111,7 @@ fn a_secured_kafka_and_a_secured_redis_are_measured_and_the_password_shows_nowhe
 
     let summary = ended.measured();
     assert_eq!(summary.environment, "external");
-    assert_eq!(summary.cells.len(), 4);
+    assert_eq!(summary.cells.len(), 6);
     for cell in &summary.cells {
         let counts = &cell.counts;
         assert_eq!(

@@ -302,7 +302,14 @@ fn a_message_is_in_doubt_while_no_replica_confirms_it() {
         let mut broker = native.start(&cell.config).unwrap();
         let clock = Clock::start();
         let driver = driver::open(&cell, broker.target("live", clock)).unwrap();
-        driver.prepare().unwrap();
+        match driver.prepare() {
+            Err(error) if error.to_string().contains("came with Redis 7.2") => {
+                eprintln!("{wait}: not tried: {error}");
+                broker.stop().unwrap();
+                continue;
+            }
+            prepared => prepared.unwrap(),
+        }
         let class = driver.survives();
         assert!(class.node_loss && class.nearly && class.copies == 2, "{class:?}");
         let mut publisher = driver.publisher(0).unwrap();
