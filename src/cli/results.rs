@@ -348,8 +348,8 @@ mod tests {
         };
         assert_eq!(
             fault_text(&known),
-            "kill of leader (node-2): publish back after 7.12 s; durably unknown; delivery 7.30 s; 90 % of the rate \
-             unknown; a new client unknown; every copy unknown; of it scripted 2.00 s; \
+            "kill of leader (node-2): publish back after 7.12 s; durably unknown; \
+             delivery 7.30 s; 90 % of the rate unknown; a new client unknown; every copy unknown; of it scripted 2.00 s; \
              GONE FROM THE BROKER: 1,234 acknowledged messages, 250 ms of them; exit status 9"
         );
         let least = fault_text(&Fault {
@@ -359,8 +359,8 @@ mod tests {
         });
         assert!(
             least.contains(
-                "GONE FROM THE BROKER: 1,234 acknowledged messages (1,000 where the kernel had written back what \
-                was older than"
+                "GONE FROM THE BROKER: 1,234 acknowledged messages (1,000 where the kernel had \
+                 written back what was older than"
             ),
             "{least}"
         );

@@ -69,9 +69,8 @@ pub fn output(
         held_by_consumers: held_by_consumers.unwrap_or(0.0),
         acked_per_s: totals.window_acked as f64 / length_s.max(f64::MIN_POSITIVE),
     };
-    let counts = |counted: &Counted| {
-        Counts::of(counted, totals.planned, totals.backpressured, books.acknowledges)
-    };
+    let (planned, held_back) = (totals.planned, totals.backpressured);
+    let counts = |counted: &Counted| Counts::of(counted, planned, held_back, books.acknowledges);
     let record = CellRecord {
         open_loop: evidence.open,
         window_start_ns: window.map(|(start, _)| start),
@@ -107,8 +106,8 @@ pub fn output(
         error: collected.error,
         ..cell.record(of.block)
     };
-    let intervals = telemetry.intervals();
-    CellOutput { record, windows, intervals, events: telemetry.events, broker_log: String::new() }
+    let (intervals, events, broker_log) = (telemetry.intervals(), telemetry.events, String::new());
+    CellOutput { record, windows, intervals, events, broker_log }
 }
 
 #[derive(Default)]

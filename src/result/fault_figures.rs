@@ -105,8 +105,8 @@ fn faults(count: usize) -> String {
     if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") }
 }
 
-/// What a number of messages that are gone can and cannot say: losses come in clusters, so faults are what
-/// is counted.
+/// What a number of messages that are gone can and cannot say: losses come in clusters, so faults
+/// are what is counted.
 pub fn caveat(struck: &[&Fault]) -> String {
     let faults = faults(struck.len());
     let simulated = if struck.iter().any(|fault| fault.fault_kind() == Some(FaultKind::PowerLoss)) {

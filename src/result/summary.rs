@@ -213,8 +213,7 @@ pub struct Counts {
     pub delivered: Option<u64>,
     /// Still in the broker, or nobody looked; not delivered by the deadline.
     pub undelivered: Option<u64>,
-    /// Neither delivered nor in the broker; `null` where nobody looked into the broker: then it is
-    /// among the undelivered.
+    /// Neither delivered nor in the broker; `null` where some are undelivered and nobody looked.
     pub lost: Option<u64>,
     /// Acknowledged and absent from the audit though it should be there; `null` without an audit.
     pub broker_lost: Option<u64>,
@@ -253,7 +252,6 @@ impl Counts {
             indeterminate: Some(counted.indeterminate),
             delivered: Some(counted.delivered),
             undelivered: Some(counted.undelivered),
-            // Nothing is missing: then no audit has to say where it is.
             lost: (!counted.unaudited || counted.undelivered == 0).then_some(counted.lost),
             broker_lost: counted.broker_lost,
             passed_over: Some(counted.passed_over),

@@ -82,9 +82,9 @@ pub(super) struct File {
     /// Repeats of every cell, fixed beforehand. Below 3 there is no verdict on speed.
     #[serde(default)]
     pub blocks: Option<u32>,
-    /// How often in all its blocks the brokers are fresh, 3 at least for a verdict; meanwhile labels
-    /// whose brokers have the same settings share a warm Kafka. Without it every label in every
-    /// block has a fresh one.
+    /// How often in all its blocks the brokers are fresh, 3 at least for a verdict; meanwhile
+    /// labels whose brokers have the same settings share a warm Kafka. Without it every label in
+    /// every block has a fresh one.
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub fresh_brokers: Option<u32>,

@@ -113,7 +113,7 @@ load_keys! {
     /// fail-overs, until it is acknowledged or refused. The same on every side; without it each
     /// client library does as it comes. 30s with faults.
     deadline: Option<Span> = None,
-    /// Whether the threads that pace and receive sleep between two messages, or look again and again.
+    /// Whether the threads that pace and receive sleep between two messages, or look on and on.
     pacer: Pacer = Pacer::Sleep,
     /// Whether to read back what the broker still holds after the run.
     audit: bool = true,

@@ -1,7 +1,7 @@
 //! The matrix of a scenario: its axes, the tree of each point, and the name of a point.
 
 use super::cell::Message;
-use super::explain::{flat, load_keys};
+use super::dotted::{flat, load_keys};
 use super::load::Load;
 use crate::model::Point;
 use crate::yaml::{Problem, Value, YamlNode, segments};

@@ -13,6 +13,7 @@ mod check;
 mod codec_check;
 mod consume_check;
 mod copies_check;
+mod dotted;
 mod experiment;
 mod explain;
 mod fault;

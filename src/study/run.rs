@@ -7,6 +7,7 @@
 mod best;
 mod first;
 mod half;
+mod refuse;
 mod window;
 
 use super::StudyError;
@@ -19,7 +20,7 @@ use crate::experiment::ExperimentContext;
 use crate::model::Software;
 use crate::random::SplitMix64;
 use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder, Status, Storage};
-use crate::scenario::{Cell, FaultPlan, Scenario, Setting, SystemConfig};
+use crate::scenario::{Cell, Scenario, Setting, SystemConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -75,9 +76,9 @@ pub fn run(
     study: Study<'_>,
     observer: &mut dyn StudyObserver,
 ) -> Result<FinishedStudy, StudyError> {
-    refuse_faults_of_others(&study)?;
+    refuse::faults_of_others(&study)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-    refuse_to_spin_on(cores, study.scenario, study.environment.name() != "external")?;
+    refuse::to_spin_on(cores, study.scenario, study.environment.name() != "external")?;
     let folder = RunFolder::create(study.results_dir, &study.scenario.name)?;
     let clock = Clock::start();
     let manifest = first::manifest(&study, &folder);
@@ -424,64 +425,5 @@ fn death(error: String, broker: &mut dyn Broker) -> String {
             format!("{error}; {what} died: {cause}")
         }
         _ => error,
-    }
-}
-
-/// Threads that never sleep take the core of a broker where there are not enough: then they would
-/// be measured. A broker that somebody else runs may have cores elsewhere.
-fn refuse_to_spin_on(
-    cores: u64,
-    scenario: &Scenario,
-    with_brokers: bool,
-) -> Result<(), EnvironmentError> {
-    for cell in scenario.cells() {
-        let (spinning, brokers) = (cell.load.spinning(), u64::from(cell.config.nodes));
-        let needed = spinning + if with_brokers { brokers } else { 0 };
-        if spinning > 0 && needed > cores {
-            return Err(EnvironmentError::Refused(format!(
-                "`load.pacer: spin` takes {spinning} cores for producers and consumers of `{}` \
-                 beside {brokers} of its brokers, {needed} in all, and this machine has {cores}: \
-                 write `load.pacer: sleep`, or use fewer producers and consumers",
-                cell.label
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// Nothing is broken that we did not start.
-fn refuse_faults_of_others(study: &Study<'_>) -> Result<(), EnvironmentError> {
-    let cells = study.scenario.cells();
-    let mut kinds = cells.iter().flat_map(|cell| &cell.faults).map(FaultPlan::kind);
-    match kinds.find(|kind| !kind.is_ours()) {
-        Some(kind) if study.environment.name() == "external" => {
-            Err(EnvironmentError::Refused(format!(
-                "`{}` is not done to brokers that brokerbench did not start: use `--env native`",
-                kind.name()
-            )))
-        }
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::scenario::{Overrides, from_text};
-
-    #[test]
-    fn threads_that_never_sleep_need_cores_beside_the_brokers() {
-        let spinning = |consumers: u16| {
-            let text = format!(
-                "schema: 1\nname: t\nquestion: Q?\nsystems: [redis-lists]\n\
-                 load: {{model: open, rate: 1k/s, pacer: spin, consumers: {consumers}}}\n"
-            );
-            from_text("t.yaml", &text, &Overrides::default()).unwrap()
-        };
-        assert!(refuse_to_spin_on(3, &spinning(1), true).is_ok());
-        let refused = refuse_to_spin_on(2, &spinning(1), true).unwrap_err().to_string();
-        assert!(refused.contains("3 in all") && refused.contains("pacer: sleep"), "{refused}");
-        assert!(refuse_to_spin_on(2, &spinning(1), false).is_ok(), "the broker is elsewhere");
-        assert!(refuse_to_spin_on(4, &spinning(3), true).is_err());
     }
 }

@@ -142,7 +142,8 @@ mod tests {
             "[2026-11-29 23:59:50,100] INFO Registered signal handlers for TERM, INT, HUP\n";
         let loaded = "[2026-11-29 23:59:53,000] INFO Loaded 5 logs in 230ms (o.a.k.LogManager)\n";
         let refused = "[2026-11-29 23:59:53,500] INFO [BrokerLifecycleManager id=1] Unable to \
-             register broker 1 because the controller returned error DUPLICATE_BROKER_REGISTRATION\n";
+             register broker 1 because the controller returned error \
+             DUPLICATE_BROKER_REGISTRATION\n";
         let again = refused.replace("53,500", "55,500");
         let let_in = "[2026-11-30 00:00:02,400] INFO [BrokerLifecycleManager id=1] Successfully \
              registered broker 1 with broker epoch 80\n";

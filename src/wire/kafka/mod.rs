@@ -1,8 +1,8 @@
 //! Kafka's protocol, as far as we speak it ourselves and not by librdkafka.
 //!
-//! [`link`] is a connection that is logged in, [`answers`] what a node tells on it, [`records`] what
-//! it stores and [`share`] how it hands that out as a queue, read by [`frame`], which trusts nobody's
-//! counts.
+//! [`link`] is a connection that is logged in, [`answers`] what a node tells on it, [`records`]
+//! what it stores and [`share`] how it hands that out as a queue, read by [`frame`], which trusts
+//! nobody's counts.
 
 pub mod answers;
 pub mod frame;

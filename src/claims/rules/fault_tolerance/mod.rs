@@ -3,9 +3,9 @@
 //!
 //! One lost message shows that messages are lost, in whichever block. That none ever is takes so
 //! many faults that few of such could cost any; with fewer it is not refuted, and open. Both sides
-//! are held to the same faults. While no cell takes a node away for good nothing is decided, whatever
-//! was lost otherwise: a node that comes back on its data says nothing about copies. Of what stands
-//! alone nobody is left to be read: there the documents speak.
+//! are held to the same faults. While no cell takes a node away for good nothing is decided,
+//! whatever was lost otherwise: a node that comes back on its data says nothing about copies. Of
+//! what stands alone nobody is left to be read: there the documents speak.
 
 use super::fact::{Fact, of};
 use super::{Inputs, Judgement, is_kafka};

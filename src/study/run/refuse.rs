@@ -1,0 +1,64 @@
+//! What is refused before anything is started, because of the machine or of whose brokers they are.
+
+use super::Study;
+use crate::environment::EnvironmentError;
+use crate::scenario::{FaultPlan, Scenario};
+
+/// Nothing is broken that we did not start.
+pub fn faults_of_others(study: &Study<'_>) -> Result<(), EnvironmentError> {
+    let cells = study.scenario.cells();
+    let mut kinds = cells.iter().flat_map(|cell| &cell.faults).map(FaultPlan::kind);
+    match kinds.find(|kind| !kind.is_ours()) {
+        Some(kind) if study.environment.name() == "external" => {
+            Err(EnvironmentError::Refused(format!(
+                "`{}` is not done to brokers that brokerbench did not start: use `--env native`",
+                kind.name()
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Threads that never sleep take the core of a broker where there are not enough: then they would
+/// be measured. A broker that somebody else runs may have cores elsewhere.
+pub fn to_spin_on(
+    cores: u64,
+    scenario: &Scenario,
+    with_brokers: bool,
+) -> Result<(), EnvironmentError> {
+    for cell in scenario.cells() {
+        let (spinning, brokers) = (cell.load.spinning(), u64::from(cell.config.nodes));
+        let needed = spinning + if with_brokers { brokers } else { 0 };
+        if spinning > 0 && needed > cores {
+            return Err(EnvironmentError::Refused(format!(
+                "`load.pacer: spin` takes {spinning} cores for producers and consumers of `{}` \
+                 beside {brokers} of its brokers, {needed} in all, and this machine has {cores}: \
+                 write `load.pacer: sleep`, or use fewer producers and consumers",
+                cell.label
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Overrides, from_text};
+
+    #[test]
+    fn threads_that_never_sleep_need_cores_beside_the_brokers() {
+        let spinning = |consumers: u16| {
+            let text = format!(
+                "schema: 1\nname: t\nquestion: Q?\nsystems: [redis-lists]\n\
+                 load: {{model: open, rate: 1k/s, pacer: spin, consumers: {consumers}}}\n"
+            );
+            from_text("t.yaml", &text, &Overrides::default()).unwrap()
+        };
+        assert!(to_spin_on(3, &spinning(1), true).is_ok());
+        let refused = to_spin_on(2, &spinning(1), true).unwrap_err().to_string();
+        assert!(refused.contains("3 in all") && refused.contains("pacer: sleep"), "{refused}");
+        assert!(to_spin_on(2, &spinning(1), false).is_ok(), "the broker is elsewhere");
+        assert!(to_spin_on(4, &spinning(3), true).is_err());
+    }
+}
