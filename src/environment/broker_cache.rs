@@ -11,17 +11,18 @@ use super::{Broker, Environment, EnvironmentError, usage};
 use crate::model::Software;
 use crate::result::Storage;
 use crate::scenario::SystemConfig;
-use crate::units::Bytes;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What must be equal for a broker to serve another scenario.
-#[derive(Clone, PartialEq)]
-struct ReuseTerms {
-    nodes: u16,
-    settings: BTreeMap<String, String>,
-    heap: Bytes,
+/// What must be equal for a broker to serve another scenario: all but what topics and clients alone
+/// have, so that whatever else a system may be set to keeps its brokers apart.
+fn of_broker(config: &SystemConfig) -> SystemConfig {
+    let SystemConfig { topic, client, keys, maxlen, reply, wait, wait_aof, consume, .. } =
+        SystemConfig::defaults(config.system);
+    let config = config.clone();
+    let config = SystemConfig { topic, client, keys, maxlen, reply, wait, wait_aof, ..config };
+    SystemConfig { consume, same_as: None, ..config }
 }
 
 /// Brokers that wait, and what they cost those that are measured beside them.
@@ -33,7 +34,7 @@ struct Waiting {
 }
 
 struct WaitingBroker {
-    terms: ReuseTerms,
+    terms: SystemConfig,
     broker: Box<dyn Broker>,
     since: Instant,
     /// Burnt until then.
@@ -48,7 +49,7 @@ type Idle = Arc<Mutex<Waiting>>;
 /// Idle brokers, as a broker knows them that belongs there by these terms.
 #[derive(Clone)]
 pub struct Shelf {
-    terms: ReuseTerms,
+    terms: SystemConfig,
     idle: Idle,
 }
 
@@ -100,13 +101,11 @@ impl Environment for BrokerCache {
     }
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
-        // What faults are prepared for is fresh each time.
-        if config.system.software() != Software::Kafka || config.proxied || config.preloaded {
+        // What is to be broken is fresh each time: what it holds and logs is its own.
+        if config.system.software() != Software::Kafka || config.faulted {
             return self.inner.start(config);
         }
-        let terms =
-            ReuseTerms { nodes: config.nodes, settings: config.broker.clone(), heap: config.heap };
-        let shelf = Shelf { terms, idle: Arc::clone(&self.idle) };
+        let shelf = Shelf { terms: of_broker(config), idle: Arc::clone(&self.idle) };
         let mut broker = shelf.lend().map_or_else(|| self.inner.start(config), Ok)?;
         broker.keep_on(shelf);
         Ok(broker)
@@ -187,6 +186,29 @@ mod tests {
         cache.start(&SystemConfig::defaults(System::RedisLists)).unwrap().stop().unwrap();
         cache.start(&SystemConfig::defaults(System::RedisLists)).unwrap();
         assert_eq!(started.load(Relaxed), 5);
+    }
+
+    #[test]
+    fn only_what_clients_and_topics_have_may_differ() {
+        let plain = SystemConfig::defaults(System::Kafka);
+        let lent = |change: fn(&mut SystemConfig)| {
+            let started = Arc::new(AtomicUsize::new(0));
+            let mut cache = BrokerCache::over(Box::new(Counting(Arc::clone(&started))));
+            cache.explore();
+            cache.start(&plain).unwrap().stop().unwrap();
+            let mut other = plain.clone();
+            change(&mut other);
+            cache.start(&other).unwrap().stop().unwrap();
+            started.load(Relaxed) == 1
+        };
+        assert!(lent(|other| other.topic.partitions = 4));
+        assert!(lent(|other| other.consume.batch = 1));
+        assert!(lent(|other| drop(other.client.insert("acks".into(), "1".into()))));
+        assert!(lent(|other| other.same_as = Some("kafka".into())));
+        assert!(!lent(|other| other.stock = true), "as it comes is set up otherwise");
+        assert!(!lent(|other| other.nodes = 3));
+        assert!(!lent(|other| other.heap.0 *= 2));
+        assert!(!lent(|other| other.faulted = true), "it would be broken with what others left");
     }
 
     #[test]

@@ -149,11 +149,12 @@ fn resolve(source: &str, tree: &YamlNode, overrides: &Overrides) -> Result<Scena
     scenario.axes = axes.iter().map(|axis| axis.key.to_owned()).collect();
     // One broker serves all cells of a block.
     let kinds = || scenario.cells.iter().flat_map(|cell| &cell.faults).map(FaultPlan::kind);
+    let faulted = kinds().next().is_some();
     let preloaded = kinds().any(FaultKind::on_the_disk);
     let proxied = kinds().any(|kind| matches!(kind.grip(), Grip::Connections | Grip::Links));
     let configs = scenario.systems.iter_mut().map(|(_, config)| config);
     for config in configs.chain(scenario.cells.iter_mut().map(|cell| &mut cell.config)) {
-        (config.preloaded, config.proxied) = (preloaded, proxied);
+        (config.faulted, config.preloaded, config.proxied) = (faulted, preloaded, proxied);
     }
     if scenario.cells.len() * scenario.blocks as usize > 10 * MAX_CELLS {
         let what =

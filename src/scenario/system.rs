@@ -20,6 +20,9 @@ pub struct SystemConfig {
     pub nodes: u16,
     /// Nothing is set but what the scenario sets and what the harness cannot do without.
     pub stock: bool,
+    /// Faults are injected into it. Follows from the scenario's faults; no key of its own.
+    #[serde(skip)]
+    pub faulted: bool,
     /// Clients reach every node, and the nodes each other, through fault proxies. Follows from the
     /// scenario's faults; no key of its own.
     #[serde(skip)]
@@ -171,6 +174,7 @@ impl SystemConfig {
             same_as: None,
             nodes,
             stock,
+            faulted: false,
             proxied: false,
             preloaded: false,
             broker: settings.broker.clone(),

@@ -20,13 +20,15 @@ pub fn cannot_write(path: &Path, error: &std::io::Error) -> EnvironmentError {
 
 /// The last lines of a log, without Java's stack frames: they would push the reason out of sight.
 pub fn tail(log: &Path, lines: usize) -> String {
-    const MOST: u64 = 256 * 1024;
+    // Lines of a log are rarely longer; fewer than asked for come where they are.
+    const LINE: usize = 1024;
+    let most = (lines.saturating_mul(LINE)).max(256 * 1024) as u64;
     let read = || {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
         let mut bytes = Vec::new();
-        file.take(MOST).read_to_end(&mut bytes)?;
+        file.take(most).read_to_end(&mut bytes)?;
         Ok::<_, std::io::Error>(String::from_utf8_lossy(&bytes).into_owned())
     };
     last_lines(&read().unwrap_or_default(), lines)

@@ -67,13 +67,14 @@ fn allocated(meta: &std::fs::Metadata) -> u64 {
     meta.len()
 }
 
-/// What comes after the last line with these words; all where none has them.
-fn since<'a>(log: &'a str, words: &str) -> &'a str {
-    log.rfind(words).map_or(log, |at| &log[at..])
+/// What comes after the last line with these words. Where none has them the start lies further back
+/// than the log was read, and nothing that stands there says what was before.
+fn since<'a>(log: &'a str, words: &str) -> Option<&'a str> {
+    log.rfind(words).map(|at| &log[at..])
 }
 
 fn of_redis(log: &str) -> StartTold {
-    let start = since(log, " is starting oO0Oo");
+    let Some(start) = since(log, " is starting oO0Oo") else { return StartTold::default() };
     let loaded = |from: &str| {
         let line = start.lines().rfind(|line| line.contains(from))?;
         let seconds = line.split_once(from)?.1.split_whitespace().next()?.parse::<f64>().ok()?;
@@ -88,7 +89,9 @@ fn of_redis(log: &str) -> StartTold {
 }
 
 fn of_kafka(log: &str) -> StartTold {
-    let start = since(log, "Registered signal handlers");
+    let Some(start) = since(log, "Registered signal handlers") else {
+        return StartTold::default();
+    };
     let load = start.lines().rfind(|line| line.contains("] INFO Loaded ")).and_then(|line| {
         let ms = line.split_once(" logs in ")?.1.split("ms").next()?.trim();
         ms.parse().ok().map(Duration::from_millis)
@@ -134,6 +137,7 @@ mod tests {
         assert_eq!(load(&[start, log, start, ready]), MS(0), "nothing was there to be loaded");
         assert_eq!(load(&[start, snapshot]), MS(412));
         assert_eq!(load(&[start, log, start]), None, "it did not come so far");
+        assert_eq!(of_redis(log), StartTold::default(), "its start is not in what was read");
     }
 
     #[test]
@@ -151,6 +155,8 @@ mod tests {
         assert_eq!(told, StartTold { load: MS(230), fencing: MS(8_900) });
         let first = of_kafka(&[start, loaded, let_in].concat());
         assert_eq!(first.fencing, MS(0));
+        let cut = of_kafka(&[loaded, let_in].concat());
+        assert_eq!(cut, StartTold::default(), "its start is not in what was read");
         assert_eq!(of_kafka("nonsense\n] INFO Loaded logs in ms"), StartTold::default());
     }
 
