@@ -8,7 +8,7 @@ use brokerbench::environment::{Broker, own_usage};
 use brokerbench::inject::Shared;
 use brokerbench::model::{Latency, System};
 use brokerbench::record::new_histogram;
-use brokerbench::result::{Blame, CellOutput, Description, Survives};
+use brokerbench::result::{CellOutput, Description, Survives};
 use brokerbench::scenario::{Cell, Load, Message, Model, SystemConfig};
 use brokerbench::units::{Rate, Span};
 use std::sync::Mutex;
@@ -133,9 +133,7 @@ fn prove(cell: &Cell, output: &CellOutput) -> Fallible<()> {
         counts.foreign,
     ];
     let whole = cell.load.messages.is_none_or(|messages| counts.sent == Some(messages));
-    let blamed = record.gates.iter().find(|gate| {
-        gate.name == "books-balance" && gate.blames == Blame::Harness && gate.failed()
-    });
+    let blamed = record.gates.iter().find(|gate| gate.name == "books-balance" && gate.spoils());
     if !whole
         || harm.into_iter().flatten().chain(counts.broker_lost).any(|count| count > 0)
         || blamed.is_some()

@@ -124,7 +124,7 @@ pub fn can_show(scenario: &Scenario, before: &Comparison) -> Vec<String> {
 pub fn kept<'a>(table: &'a Comparison, only: &'a [String]) -> impl Iterator<Item = &'a RunInfo> {
     let rows = || data::load().into_iter().flat_map(Claims::rows);
     let stays = move |run: &&RunInfo| {
-        run.status != Status::Failed
+        run.measured()
             && rows().any(|row| row.role(&run.scenario).is_some() && !only.contains(&row.id))
     };
     table.runs.iter().filter(stays)

@@ -273,14 +273,15 @@ pub fn find(name: &str) -> Option<&'static Metric> {
 /// What stands behind a figure where it is not messages.
 const COUNTED: &[(&str, &[&Metric])] = &[
     ("faults", FAULTS.metrics),
-    ("crashes", &[CRASH_GAP]),
-    ("probes", &[CAPACITY_LOW, CAPACITY_HIGH]),
+    ("crashes", &[CRASH_GAP, CRASH_TAKEOVER]),
+    ("probes", &[CAPACITY_LOW, CAPACITY_HIGH, CAPACITY_HALF, UTILISATION]),
     (
         "tries",
         &[
             LARGEST_INTACT,
             FIRST_REFUSED,
             INTACT,
+            PROBE_INTACT,
             WIRE_BYTES,
             GOODPUT_BYTES,
             CLIENT_PEAK,

@@ -35,7 +35,7 @@ impl<'a> Cells<'a> {
         })
     }
 
-    /// Labels with their systems, in the order of the columns, defaults first.
+    /// Labels with their systems, in the order of the columns, plain labels first.
     pub fn labels(&self) -> Vec<(&'a str, &'a str)> {
         let mut labels: Vec<(&str, &str)> = Vec::new();
         for cell in &self.all {

@@ -62,8 +62,7 @@ impl Group<'_> {
 
     fn saturated(&self) -> Option<CellOutcome> {
         let outcomes = self.blocks.iter().filter(|cell| cell.valid).map(|cell| cell.outcome);
-        let saturated = [CellOutcome::Stalled, CellOutcome::Overloaded];
-        outcomes.into_iter().find(|outcome| saturated.contains(outcome))
+        outcomes.into_iter().find(|outcome| outcome.spoils_latency())
     }
 
     /// Why there is nothing to draw, in words.

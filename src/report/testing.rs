@@ -166,7 +166,7 @@ fn run_info(scenario: &str) -> RunInfo {
     }
 }
 
-fn claim(id: &str, verdict: &str, cells: Vec<ComparedCell>) -> Claim {
+pub fn claim(id: &str, verdict: &str, cells: Vec<ComparedCell>) -> Claim {
     Claim {
         id: id.into(),
         kafka_claim: format!("What is said of Kafka on {id}, in our words"),

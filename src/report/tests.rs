@@ -227,7 +227,7 @@ fn claims_and_documents_name_their_sources() {
         kind: Kind::Documented,
         text: "the broker does it (read 2026-11-22)".into(),
         source: Some("https://kafka.apache.org/44/design_notes/".into()),
-        ..cell("kafka-share-groups", "kafka", "", "worker", "", None)
+        ..cell("kafka-share", "kafka", "", "worker", "", None)
     });
     let text = markdown(&comparison);
     assert!(
@@ -236,7 +236,7 @@ fn claims_and_documents_name_their_sources() {
     );
     assert!(
         text.contains(
-            "| kafka-share-groups | worker | the broker does it (read 2026-11-22) | \
+            "| kafka-share | worker | the broker does it (read 2026-11-22) | \
             <https://kafka.apache.org/44/design_notes/> |"
         ),
         "{text}"

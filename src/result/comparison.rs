@@ -5,7 +5,7 @@ use super::build::Build;
 use super::error::ResultError;
 use super::fault_figures::{RTO_90, RTO_DELIVER, RTO_PUBLISH};
 use super::files;
-use super::summary::{CellOutcome, Resources, Status, Survives};
+use super::summary::{CellOutcome, Status, Survives};
 use crate::model::{Told, metric};
 use crate::record::SILENCE_NS;
 use schemars::JsonSchema;
@@ -178,7 +178,7 @@ pub struct Finding {
 pub struct ComparedCell {
     pub label: String,
     pub system: String,
-    /// What distinguishes this label from the system's defaults; `null` at defaults.
+    /// What distinguishes this label from the plain one of its system's name.
     pub variant: Option<String>,
     /// The label that this one is the same as: one system twice, whose difference is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -253,16 +253,20 @@ pub struct CellResources {
     pub saturated: BTreeMap<String, u32>,
 }
 
+/// Whether the load generator took more CPU a message than the broker.
+pub(super) fn client_heavy(client: Option<f64>, broker: Option<f64>) -> bool {
+    client.zip(broker).is_some_and(|(client, broker)| client > broker)
+}
+
 impl ComparedCell {
     /// From this share of a value on, the instrument's floor is marked.
     pub const LARGE_FLOOR: f64 = 0.5;
 
     /// Whether the load generator took more CPU a message than the broker.
     pub fn client_heavy(&self) -> bool {
-        let of = self.resources.clone().unwrap_or_default();
-        let CellResources { client_cpu_ns_per_message, broker_cpu_ns_per_message, .. } = of;
-        Resources { client_cpu_ns_per_message, broker_cpu_ns_per_message, ..Resources::default() }
-            .client_heavy()
+        self.resources.as_ref().is_some_and(|of| {
+            client_heavy(of.client_cpu_ns_per_message, of.broker_cpu_ns_per_message)
+        })
     }
 
     /// What part of the value the path costs without a broker, the mean over the blocks; above 1

@@ -18,12 +18,11 @@ pub fn latency_value(measure: Measure, cell: &CellSummary) -> Option<LatencyValu
     let name = measure.to_string();
     let name = name.rsplit('.').next()?;
     let quantiles = cell.latency.get(latency)?;
-    let listed = field(quantiles, name).or_else(|| field(quantiles, &format!("{name}_ns")));
-    let least = || quantiles.at_least_ns.get(name).map(|ns| LatencyValue::AtLeast(*ns as f64));
-    listed
-        .map(LatencyValue::Exact)
-        .or_else(least)
-        .or_else(|| cell.distributions.get(&latency)?.statistic(statistic))
+    let listed = match name {
+        "count" => Some(LatencyValue::Exact(quantiles.count as f64)),
+        _ => quantiles.value(name),
+    };
+    listed.or_else(|| cell.distributions.get(&latency)?.statistic(statistic))
 }
 
 /// The value in a cell, in the metric's unit; `None` when it was not measured, never 0.

@@ -149,6 +149,11 @@ impl Gate {
     pub fn failed(&self) -> bool {
         self.held == Some(false)
     }
+
+    /// Whether the harness spoilt the measurement by what this gate looks at.
+    pub fn spoils(&self) -> bool {
+        self.failed() && self.blames == Blame::Harness
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

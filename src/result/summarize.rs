@@ -10,7 +10,7 @@ use super::folder::{RunFolder, StoredCell};
 use super::judge::judge;
 use super::latencies::Latencies;
 use super::measure::Distributions;
-use super::raw::{Blame, CellRecord};
+use super::raw::CellRecord;
 use super::summary::{CellSummary, Rates, SCHEMA, Summary};
 use crate::model::Latency;
 
@@ -86,7 +86,7 @@ pub fn invalid_because(record: &CellRecord) -> Vec<String> {
     let mut reasons: Vec<String> = record
         .gates
         .iter()
-        .filter(|gate| gate.failed() && gate.blames == Blame::Harness)
+        .filter(|gate| gate.spoils())
         .map(|gate| format!("{}: {} (limit {})", gate.name, gate.found, gate.limit))
         .collect();
     if record.interrupted {
@@ -134,6 +134,7 @@ pub fn rates(record: &CellRecord) -> Rates {
 mod tests {
     use super::super::testing::{self, cell, manifest};
     use super::*;
+    use crate::result::Blame;
     use crate::result::{CellOutcome, Event, Gate, Judged};
 
     #[test]

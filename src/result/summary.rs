@@ -52,8 +52,7 @@ pub enum Status {
 pub struct CellId {
     pub label: String,
     pub system: String,
-    /// What distinguishes this label from the system's defaults, such as `nodes=3`; `null` at
-    /// defaults.
+    /// What distinguishes this label from the plain one of its system's name, such as `nodes=3`.
     pub variant: Option<String>,
     /// The label that this one is the same as: one system twice, whose difference is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -305,8 +304,10 @@ pub struct Resources {
 impl Resources {
     /// Whether the load generator took more CPU a message than the broker.
     pub fn client_heavy(&self) -> bool {
-        let both = self.client_cpu_ns_per_message.zip(self.broker_cpu_ns_per_message);
-        both.is_some_and(|(client, broker)| client > broker)
+        super::comparison::client_heavy(
+            self.client_cpu_ns_per_message,
+            self.broker_cpu_ns_per_message,
+        )
     }
 }
 

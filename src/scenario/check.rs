@@ -57,7 +57,12 @@ pub(super) fn words(file: &File) -> Check {
 
 pub(super) fn blocks(blocks: u32) -> Check {
     let what = format_args!("out of range, it is 1 to {MOST_BLOCKS}");
-    check((1..=MOST_BLOCKS).contains(&blocks), "blocks", what, "quick 1, standard 3, full 5")
+    check(
+        (1..=MOST_BLOCKS).contains(&blocks),
+        "blocks",
+        what,
+        "1 shows facts, 3 and more decide speeds",
+    )
 }
 
 /// Fewer than three would make the mood of one broker the finding.

@@ -9,7 +9,7 @@ use crate::driver::fake::{Behaviour, Fake, Harm, Outage};
 use crate::engine::{CellRun, CellRunError};
 use crate::model::{Latency, System};
 use crate::random::SplitMix64;
-use crate::result::{Blame, CellOutput};
+use crate::result::{CellOutput, Gate};
 use crate::scenario::{Arrivals, Cell, FaultAction, FaultPlan, Load, Message};
 use crate::schedule::Schedule;
 use crate::stats::compare::{GeometricMean, Side, decide_one};
@@ -215,7 +215,7 @@ fn generator_stall(interrupted: &AtomicBool) -> Result<Oracle, CellRunError> {
     let disturb = Some((2_000 * MS, 300 * MS));
     let output = one_cell(behaviour, load(1000, 3), disturb, interrupted)?;
     let gate = output.record.gates.iter().find(|gate| gate.name == "schedule-lag");
-    let refused = gate.is_some_and(|gate| gate.failed() && gate.blames == Blame::Harness);
+    let refused = gate.is_some_and(Gate::spoils);
     Ok(Oracle {
         name: "generator stall of 300 ms",
         expected: "the schedule-lag gate fails and blames the harness".into(),

@@ -37,6 +37,8 @@ fn n_says_what_it_counts() {
     assert_eq!(unit("end_to_end.p99"), "messages");
     assert_eq!(unit(metric::FAULT_RTO_PUBLISH.name), "faults");
     assert_eq!(unit("capacity.low"), "probes");
+    assert_eq!(unit("utilisation"), "probes");
+    assert_eq!(unit("crash.takeover"), "crashes");
     assert_eq!(unit("largest_intact"), "tries");
     assert_eq!(unit("of.another.version"), "");
 }

@@ -44,9 +44,8 @@ fn a_cell_of_a_fact_edited_by_hand_is_found_out() {
     assert!(edited(|cell| cell.kind = Kind::Documented).contains("kind of redis-lists"));
     let mut documented = sound.clone();
     let row = documented.claims.iter_mut().find(|row| row.id == "error-handling").unwrap();
-    row.cells.iter_mut().find(|cell| cell.label == "kafka-share-groups").unwrap().text =
-        "nobody".into();
-    assert!(recheck(&documented).unwrap_err().join("").contains("text of kafka-share-groups"));
+    row.cells.iter_mut().find(|cell| cell.label == "kafka-share").unwrap().text = "nobody".into();
+    assert!(recheck(&documented).unwrap_err().join("").contains("text of kafka-share"));
     let mut rule = sound;
     rule.claims[0].rule = "Largest of all.".into();
     assert!(recheck(&rule).unwrap_err().join("").contains("message-size: rule is"));

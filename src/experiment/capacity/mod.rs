@@ -13,7 +13,7 @@ use self::search::{Bracket, search};
 use super::ExperimentContext;
 use crate::engine::CellRunError;
 use crate::model::{Latency, metric};
-use crate::result::{Blame, CellOutcome, CellOutput, Distribution, Observation, rates};
+use crate::result::{CellOutcome, CellOutput, Distribution, Observation, rates};
 use crate::scenario::{Capacity, Cell, Model};
 use crate::units::{Rate, Span};
 use std::time::Duration;
@@ -105,8 +105,7 @@ impl Probe {
         let record = &output.record;
         let tail = Distribution::of(&arrived, record.censored(Latency::EndToEnd)).quantiles();
         let (p99_ns, n) = (tail.p99_ns, arrived.len());
-        let spoilt =
-            record.gates.iter().find(|gate| gate.failed() && gate.blames == Blame::Harness);
+        let spoilt = record.gates.iter().find(|gate| gate.spoils());
         let good = record.completed_of_planned().unwrap_or(0.0);
         let carried = rates(record).goodput_per_s;
         let broken = match p99_ns {
@@ -198,6 +197,7 @@ fn observations(bracket: &Bracket, probes: &[Probe], keys: &Capacity) -> Vec<Obs
 mod tests {
     use super::*;
     use crate::record::new_histogram;
+    use crate::result::Blame;
     use crate::result::{CellRecord, Censored, Gate, Interval};
 
     /// A probe of 1000 messages that took `ms` each.

@@ -7,7 +7,7 @@
 use super::flow::Flow;
 use crate::engine::CellRunError;
 use crate::experiment::ExperimentContext;
-use crate::model::{Metric, metric};
+use crate::model::{Aggregate, Metric, metric};
 use crate::random::SplitMix64;
 use crate::result::Observation;
 use crate::scenario::Poison;
@@ -134,22 +134,20 @@ fn observations(deaths: &[Aftermath], policy: &str) -> Vec<Observation> {
         count(metric::CRASH_DUPLICATED, |death| death.again, format!("comes again: {comes_again}")),
     ];
     let median = |metric: &Metric, of: fn(&Aftermath) -> Option<u64>, words: &str| {
-        let all: Vec<u64> = deaths.iter().filter_map(of).sorted().collect();
-        let middle = *all.get(all.len() / 2)?;
-        let measured = Observation::measured(metric, "", middle as f64, all.len() as u64);
-        Some(measured.with_text(words))
+        let all: Vec<f64> = deaths.iter().filter_map(of).map(|ns| ns as f64).collect();
+        let measured =
+            Observation::measured(metric, "", Aggregate::Median.of(&all)?, all.len() as u64);
+        Some(measured.with_text(format!("{words}, median over {} of {kills} kills", all.len())))
     };
     seen.extend(median(
         metric::CRASH_GAP,
         |death| death.gap_ns,
-        "until the consumer that is started at once in the dead one's place gets its first \
-         message, median over the kills",
+        "until the consumer that is started at once in the dead one's place gets its first message",
     ));
     let takeover = median(
         metric::CRASH_TAKEOVER,
         |death| death.takeover_ns,
-        "until every message that the dead one had in hand has come to another, median over the \
-         kills",
+        "until every message that the dead one had in hand has come to another",
     );
     seen.push(takeover.unwrap_or_else(|| Observation::cannot(metric::CRASH_TAKEOVER, "", taken)));
     seen

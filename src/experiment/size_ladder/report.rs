@@ -25,7 +25,8 @@ pub fn observations(
     for Attempt { kind, .. } in attempts {
         if !kinds.contains(kind) {
             kinds.push(*kind);
-            let own = attempts.iter().filter(|attempt| attempt.kind == *kind).collect();
+            let own = |attempt: &&Attempt| kind.shares_limits_of(attempt.kind);
+            let own = attempts.iter().filter(own).collect();
             ends(&kind.to_string(), own, &mut all);
         }
     }

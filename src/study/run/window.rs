@@ -7,7 +7,7 @@ use crate::driver::{self, Driver};
 use crate::engine::CellRunError;
 use crate::environment::Broker;
 use crate::experiment::{self, ExperimentContext};
-use crate::result::{Blame, CellOutput, CellRecord, Gate};
+use crate::result::{CellOutput, CellRecord, Gate};
 use crate::scenario::Cell;
 
 /// Books that do not balance are a fault of the program: doing it again would hide it.
@@ -56,8 +56,7 @@ impl RunningStudy<'_, '_> {
 
 /// By which gates, where measuring again may help.
 fn spoilt(record: &CellRecord) -> Option<String> {
-    let ours = |gate: &&Gate| gate.failed() && gate.blames == Blame::Harness;
-    let failed: Vec<&Gate> = record.gates.iter().filter(ours).collect();
+    let failed: Vec<&Gate> = record.gates.iter().filter(|gate| gate.spoils()).collect();
     let helps = record.error.is_none() && failed.iter().all(|gate| gate.name != NEVER);
     let why = failed.iter().map(|gate| format!("{}: {}", gate.name, gate.found));
     (helps && !failed.is_empty()).then(|| why.collect::<Vec<_>>().join("; "))
@@ -79,6 +78,7 @@ fn measure(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::Blame;
 
     #[test]
     fn what_the_machine_spoilt_is_measured_again_and_what_we_got_wrong_is_not() {

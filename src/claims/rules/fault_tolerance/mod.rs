@@ -71,8 +71,12 @@ pub fn judge(limits: &FaultToleranceLimits, inputs: &Inputs<'_>) -> Judgement {
         }
         for primitive in PRIMITIVES {
             let (kafka, own) = on_the_same_faults(&here, primitive);
+            let measured = |system: &str| here.iter().any(|cell| cell.system == system);
             let lost = |system: &str, own: &[&ComparedCell], limit: f64| -> Answer {
                 match documented(inputs, system, condition) {
+                    _ if own.is_empty() && measured(system) => {
+                        Err("no fault that both met".to_owned())
+                    }
                     Some(says) if own.is_empty() => Ok(says == "all"),
                     _ if gone.is_empty() => Err(limits.undecided.clone()),
                     _ if own.is_empty() => {

@@ -223,6 +223,28 @@ fn both_sides_are_held_to_the_same_faults_and_promises() {
     assert_eq!(of("with copies that confirm").unwrap().decision, Decision::Wrong);
     let told = judged.because();
     assert!(told.contains("with copies that confirm: kafka-3 0"), "{told}");
+    // Where they met none in common nothing is known, whatever documents say of either.
+    let apart =
+        [confirmed(gone(3, "kafka-3", &[0.0])), gone(3, "redis-streams-3", &[4.0])].concat();
+    let apart: Vec<ComparedCell> = apart
+        .into_iter()
+        .map(|mut cell| {
+            if cell.system != "kafka" {
+                cell.cell = cell.cell.replace("target=leader", "target=node");
+            }
+            cell
+        })
+        .collect();
+    let judged = judge(&rule("fault-tolerance"), &apart);
+    let found = judged
+        .findings
+        .iter()
+        .find(|found| found.primitive == "redis-streams" && found.condition == "with copies");
+    let found = found.unwrap();
+    assert_eq!(
+        (found.decision, found.missing.as_str()),
+        (Decision::Open, "no fault that both met")
+    );
     let without = judge(&rule("fault-tolerance"), &confirmed(gone(3, "kafka-3", &[0.0; 3])));
     assert!(!without.findings.iter().any(|found| found.condition.contains("confirm")));
 }

@@ -64,7 +64,7 @@ fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f6
             None => words(cells.beside(cell, metric)),
         }
     };
-    // In the order of the table's columns, defaults first.
+    // In the order of the table's columns, plain labels first.
     let order: Vec<&str> = cells.labels().into_iter().map(|(label, _)| label).collect();
     let mut first: Vec<&ComparedCell> = first.to_vec();
     first.sort_by_key(|cell| order.iter().position(|label| *label == cell.label));

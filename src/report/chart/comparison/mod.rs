@@ -43,7 +43,7 @@ pub fn draw(comparison: &Comparison, panels: &[Figure]) -> Figure {
         .dedup()
         .join(", ");
     let caption = format!(
-        "Profile {}; {}; {}. {} Filled marks: the system's defaults; hollow: variants, unless a \
+        "Profile {}; {}; {}. {} Filled marks: a system's plain label; hollow: variants, unless a \
         panel says otherwise.",
         comparison.profile,
         if versions.is_empty() { "nothing measured" } else { &versions },

@@ -153,9 +153,14 @@ fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<Size
 fn words(cells: &Cells<'_>, label: &str, client: Option<&str>, sizes: &[(f64, Went)]) -> String {
     let of_client = |cell: &&ComparedCell| Point::read(&cell.cell).get("client") == client;
     let plain = |cell: &&ComparedCell| Point::read(&cell.cell).get("codec") == Some("none");
-    let limits = || cells.of_label(label, "largest_intact").into_iter().filter(plain);
-    let found = limits().filter(of_client).filter_map(|cell| cell.value).reduce(f64::max);
-    let unknown = limits().filter(of_client).find(|cell| cell.value.is_none());
+    // Where several clients tried, what names no payload stands for the one that got farthest.
+    let alone = cells.of_label(label, "intact").iter().all(of_client);
+    let own = |cell: &&ComparedCell| {
+        of_client(cell) && (alone || Point::read(&cell.cell).get("payload").is_some())
+    };
+    let limits = || cells.of_label(label, "largest_intact").into_iter().filter(plain).filter(own);
+    let found = limits().filter_map(|cell| cell.value).reduce(f64::max);
+    let unknown = limits().find(|cell| cell.value.is_none());
     if let Some(unknown) = unknown.filter(|_| found.is_none()) {
         return reason(unknown);
     }
@@ -167,8 +172,6 @@ fn words(cells: &Cells<'_>, label: &str, client: Option<&str>, sizes: &[(f64, We
         .filter_map(|cell| Some((Point::read(&cell.cell).number("size")?, cell.text.as_str())))
         .filter(|(size, _)| intact.is_none_or(|intact| *size > intact))
         .min_by(|a, b| a.0.total_cmp(&b.0));
-    // Where several clients tried, it stands for the one that got farthest.
-    let alone = cells.of_label(label, "intact").iter().all(of_client);
     let first = alone.then(|| cells.find(label, "first_refused", &[("codec", "none")])).flatten();
     let text = first.filter(|cell| cell.value.is_some()).map(|cell| cell.text.as_str());
     let refuser = text.filter(|text| !text.is_empty()).or(refused.map(|(_, text)| text));
@@ -178,5 +181,37 @@ fn words(cells: &Cells<'_>, label: &str, client: Option<&str>, sizes: &[(f64, We
         (Some(size), None) => format!("up to {}{way}, nothing refused", quantity::bytes(size)),
         (None, Some(refuser)) => refuser.to_owned(),
         (None, None) => cells.absent(label).unwrap_or_else(|| "not measured".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::claim;
+
+    #[test]
+    fn a_lane_tells_the_limit_of_its_own_client() {
+        let found = |metric: &str, point: &str, value: f64| ComparedCell {
+            label: "kafka".into(),
+            system: "kafka".into(),
+            metric: metric.into(),
+            cell: point.into(),
+            value: Some(value),
+            ..ComparedCell::default()
+        };
+        let second = "payload=text,codec=none,client=second";
+        let cells = vec![
+            found("intact", "size=1KiB", 1.0),
+            found("intact", "size=1KiB,client=second", 1.0),
+            // The best of all clients names none.
+            found("largest_intact", "codec=none", 1_047_866.0),
+            found("largest_intact", "payload=text,codec=none", 999_371.0),
+            found("largest_intact", second, 1_047_866.0),
+        ];
+        let claim = claim("message-size", "✗ wrong", cells);
+        let cells = Cells::of(&claim, &[]);
+        let words = |client| words(&cells, "kafka", client, &[]);
+        assert_eq!(words(None), "up to 999 kB uncompressed, nothing refused");
+        assert_eq!(words(Some("second")), "up to 1.05 MB uncompressed, nothing refused");
     }
 }
