@@ -323,17 +323,24 @@ fn a_stopped_redis_is_waited_for() {
     nothing_acked_is_gone(&seen, &delivered);
 }
 
-#[test]
-#[ignore = "needs a real redis-server"]
-fn sentinels_lead_the_clients_to_the_new_primary() {
+/// The primary of three nodes is killed and comes back; `keys` are more of the system's.
+fn through_the_death_of_a_primary(keys: &str) -> (Seen, BTreeMap<u32, u32>, BTreeMap<u32, u32>) {
     let act =
         |deed| move |broker: &mut dyn Broker| broker.faultable().unwrap().act(0, deed).unwrap();
-    let (seen, delivered, kept) = through_a_kill(
-        "{system: redis-streams, nodes: 3, sentinel: {down-after-milliseconds: 1000}}",
+    through_a_kill(
+        &format!(
+            "{{system: redis-streams, nodes: 3, {keys}sentinel: {{down-after-milliseconds: 1000}}}}"
+        ),
         Duration::from_secs(12),
         act(NodeAction::Kill),
         act(NodeAction::Start),
-    );
+    )
+}
+
+#[test]
+#[ignore = "needs a real redis-server"]
+fn sentinels_lead_the_clients_to_the_new_primary() {
+    let (seen, delivered, kept) = through_the_death_of_a_primary("");
     // Whatever was not replicated yet is gone: asynchronous replication promises no more. The load
     // goes on.
     went_on_by_itself(&seen, Duration::from_millis(200));
@@ -349,14 +356,7 @@ fn sentinels_lead_the_clients_to_the_new_primary() {
 #[test]
 #[ignore = "needs a real redis-server"]
 fn what_a_replica_confirmed_outlives_its_primary() {
-    let act =
-        |deed| move |broker: &mut dyn Broker| broker.faultable().unwrap().act(0, deed).unwrap();
-    let (seen, delivered, kept) = through_a_kill(
-        "{system: redis-streams, nodes: 3, wait: 1, sentinel: {down-after-milliseconds: 1000}}",
-        Duration::from_secs(12),
-        act(NodeAction::Kill),
-        act(NodeAction::Start),
-    );
+    let (seen, delivered, kept) = through_the_death_of_a_primary("wait: 1, ");
     went_on_by_itself(&seen, Duration::from_millis(200));
     nothing_acked_is_gone(&seen, &kept);
     nothing_acked_is_gone(&seen, &delivered);

@@ -28,14 +28,14 @@ fn cell(subscriptions: u16) -> Cell {
 }
 
 /// A driver and its broker, which goes when this is dropped.
-struct Bench {
-    driver: Box<dyn Driver>,
-    clock: Clock,
+pub struct Bench {
+    pub driver: Box<dyn Driver>,
+    pub clock: Clock,
     _broker: Box<dyn Broker>,
     _native: Native,
 }
 
-fn open(cell: &Cell) -> Bench {
+pub fn open(cell: &Cell) -> Bench {
     let mut native = Native::new(exe());
     let broker = native.start(&cell.config).unwrap();
     let clock = Clock::start();
@@ -43,7 +43,7 @@ fn open(cell: &Cell) -> Bench {
     Bench { driver: driver::open(cell, target).unwrap(), clock, _broker: broker, _native: native }
 }
 
-fn in_seconds(clock: Clock, seconds: u64) -> u64 {
+pub fn in_seconds(clock: Clock, seconds: u64) -> u64 {
     clock.now_ns() + seconds * 1_000_000_000
 }
 

@@ -142,7 +142,8 @@ fn half_of_the_slowest_capacity_is_one_rate_for_all() {
             cell.observations.iter().map(|seen| seen.metric.as_str()).collect();
         let expected = ["capacity.half", "capacity.low", "utilisation"];
         let seen = |name: &&str| metrics.contains(name);
-        assert_eq!(expected.iter().all(seen), cell.block == 1, "the search was made once");
+        let once = if cell.block == 1 { expected.iter().all(seen) } else { metrics.is_empty() };
+        assert!(once, "the search was made once: {metrics:?}");
     }
     assert_rendered_again(ended.results(), &ended.folder());
 }

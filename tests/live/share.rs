@@ -1,10 +1,8 @@
 //! Kafka's share groups on a real broker that each test starts for itself; needs Java, and Maven or
 //! `KAFKA_HOME`. `cargo test --test live share:: -- --ignored --test-threads 1`
 
-use crate::support::harness::exe;
-use brokerbench::clock::Clock;
-use brokerbench::driver::{self, Driver, Incoming, Outcome, Outgoing, Submitted, Subscriber};
-use brokerbench::environment::{Broker, Environment, Native};
+use crate::kafka::{Bench, in_seconds, open};
+use brokerbench::driver::{Incoming, Outcome, Outgoing, Submitted, Subscriber};
 use brokerbench::model::System;
 use brokerbench::scenario::{Cell, ConsumeMode, Load, Message};
 use brokerbench::units::{Bytes, Span};
@@ -22,27 +20,7 @@ fn cell() -> Cell {
     cell
 }
 
-struct Bench {
-    driver: Box<dyn Driver>,
-    clock: Clock,
-    _broker: Box<dyn Broker>,
-    _native: Native,
-}
-
-fn open(cell: &Cell) -> Bench {
-    let mut native = Native::new(exe());
-    let broker = native.start(&cell.config).unwrap();
-    let clock = Clock::start();
-    let driver = driver::open(cell, broker.target("live", clock)).unwrap();
-    driver.prepare().unwrap();
-    Bench { driver, clock, _broker: broker, _native: native }
-}
-
 impl Bench {
-    fn in_seconds(&self, seconds: u64) -> u64 {
-        self.clock.now_ns() + seconds * 1_000_000_000
-    }
-
     fn publish(&self, numbers: std::ops::Range<u64>) {
         let mut publisher = self.driver.publisher(0).unwrap();
         let many = (numbers.end - numbers.start) as usize;
@@ -54,9 +32,9 @@ impl Bench {
             assert_eq!(publisher.submit(message).unwrap(), Submitted::Taken);
         }
         publisher.flush().unwrap();
-        let (mut ends, deadline_ns) = (Vec::new(), self.in_seconds(60));
+        let (mut ends, deadline_ns) = (Vec::new(), in_seconds(self.clock, 60));
         while ends.len() < many && self.clock.now_ns() < deadline_ns {
-            publisher.wait(self.in_seconds(1), &mut ends).unwrap();
+            publisher.wait(in_seconds(self.clock, 1), &mut ends).unwrap();
         }
         assert!(ends.len() == many && ends.iter().all(|end| end.outcome == Outcome::Acked));
     }
@@ -68,7 +46,7 @@ impl Bench {
             assert_eq!(message.payload.len(), 100);
             numbers.push(u64::from_be_bytes(message.payload[..8].try_into().unwrap()));
         };
-        subscriber.receive(self.in_seconds(1), &mut sink).unwrap();
+        subscriber.receive(in_seconds(self.clock, 1), &mut sink).unwrap();
         numbers
     }
 
@@ -79,7 +57,7 @@ impl Bench {
         many: u64,
     ) -> (BTreeMap<u64, u32>, Vec<u64>) {
         let (mut seen, mut shares) = (BTreeMap::new(), vec![0; of.len()]);
-        let deadline_ns = self.in_seconds(60);
+        let deadline_ns = in_seconds(self.clock, 60);
         while (seen.len() as u64) < many && self.clock.now_ns() < deadline_ns {
             for (subscriber, share) in of.iter_mut().zip(&mut shares) {
                 let numbers = self.take(subscriber.as_mut());
@@ -100,6 +78,7 @@ impl Bench {
 fn two_consumers_share_one_partition_and_each_message_comes_once() {
     let cell = cell();
     let bench = open(&cell);
+    bench.driver.prepare().unwrap();
     let joined = |consumer| bench.driver.subscriber(0, consumer).unwrap();
     let mut both = [joined(0), joined(1)];
     bench.publish(0..MESSAGES);
@@ -121,10 +100,9 @@ fn two_consumers_share_one_partition_and_each_message_comes_once() {
     let [mut last] = last;
     last.close().unwrap();
 
-    println!("{:#?}", bench.driver.survives());
     // The log keeps all of it.
     let mut kept = 0;
-    bench.driver.audit(bench.in_seconds(30), &mut |_| kept += 1).unwrap();
+    bench.driver.audit(in_seconds(bench.clock, 30), &mut |_| kept += 1).unwrap();
     assert_eq!(kept, MESSAGES + 200);
     bench.driver.clean_up().unwrap();
 }

@@ -5,11 +5,9 @@
 //! deliveries it archives it instead and writes it to the group's dead letter topic (KIP-1191,
 //! Kafka 4.4). The worker reads that topic only to tell when a letter is there.
 
-use super::audit;
-use super::work::{OFFSET_BITS, OFFSET_MASK, id_of};
+use super::work::{WorkPlace, id_of, place_of};
 use crate::driver::DriverError;
-use crate::driver::capability::ReplayFrom;
-use crate::driver::kafka::admin::{Admin, DEAD};
+use crate::driver::kafka::admin::DEAD;
 use crate::driver::kafka::clients::{assign, refused};
 use crate::driver::kafka::driver::KafkaDriver;
 use crate::driver::kafka::load::ffi::Reader;
@@ -17,7 +15,6 @@ use crate::driver::kafka::load::share::{FROM_THE_OLDEST, ShareMember};
 use crate::driver::work::{
     AcknowledgeTimer, Responsibilities, WorkEvent, WorkQueue, WorkTerms, Worker,
 };
-use crate::scenario::Topic;
 use crate::units::Span;
 use crate::wire::kafka::share::{AckRange, AckType};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -27,51 +24,36 @@ const LETTERS: usize = 1000;
 /// Longest wait for a message while letters are on their way, ns: they are to be noticed soon.
 const NAP: u64 = 2_000_000;
 
-pub struct ShareWork<'a> {
-    driver: &'a KafkaDriver,
-    admin: Admin,
-    dead: String,
-    group: String,
-    terms: WorkTerms,
-}
+pub struct ShareWork<'a>(WorkPlace<'a>);
 
 impl<'a> ShareWork<'a> {
-    /// Makes the dead letter topic.
     pub fn new(driver: &'a KafkaDriver, terms: WorkTerms) -> Result<Self, DriverError> {
-        let name = &driver.target.name;
-        let work = Self {
-            driver,
-            admin: driver.admin()?,
-            dead: format!("{DEAD}{name}"),
-            group: format!("{name}-work"),
-            terms,
-        };
-        let mut topic = Topic { partitions: 1, ..driver.cell.config.topic.clone() };
-        topic.config.insert("errors.deadletterqueue.group.enable".into(), "true".into());
-        work.admin.make_topic(&work.dead, &topic)?;
-        Ok(work)
+        let dead = format!("{DEAD}{}", driver.target.name);
+        let settings = [("errors.deadletterqueue.group.enable", "true")];
+        WorkPlace::make(driver, terms, dead, &settings).map(Self)
     }
 }
 
 impl WorkQueue for ShareWork<'_> {
     fn worker(&self, _: u16) -> Result<Box<dyn Worker>, DriverError> {
-        let KafkaDriver { cell, target, clients, .. } = self.driver;
-        let tries = self.terms.tries.to_string();
+        let WorkPlace { driver, dead, group, terms, .. } = &self.0;
+        let KafkaDriver { cell, target, clients, .. } = driver;
+        let tries = terms.tries.to_string();
         let settings = [
             FROM_THE_OLDEST,
             ("share.delivery.count.limit", tries.as_str()),
-            ("errors.deadletterqueue.topic.name", self.dead.as_str()),
+            ("errors.deadletterqueue.topic.name", dead.as_str()),
             ("errors.deadletterqueue.copy.record.enable", "true"),
         ];
-        let letters = clients.reader(&format!("{}-letters", self.dead))?;
-        assign(&letters, &self.dead, &[(0, 0)]).map_err(|error| refused("read letters", error))?;
+        let letters = clients.reader(&format!("{dead}-letters"))?;
+        assign(&letters, dead, &[(0, 0)]).map_err(|error| refused("read letters", error))?;
         let batch = cell.config.consume.batch;
         Ok(Box::new(ShareWorker {
-            member: ShareMember::join(clients, &target.name, &self.group, batch, &settings)?,
+            member: ShareMember::join(clients, &target.name, group, batch, &settings)?,
             letters: Reader::new(letters, LETTERS),
-            pause: self.terms.pause,
-            tries: self.terms.tries,
-            timer: AcknowledgeTimer::new(self.terms.acknowledge),
+            pause: terms.pause,
+            tries: terms.tries,
+            timer: AcknowledgeTimer::new(terms.acknowledge),
             pausing: VecDeque::new(),
             answers: BTreeMap::new(),
             last_tries: HashMap::new(),
@@ -84,9 +66,7 @@ impl WorkQueue for ShareWork<'_> {
         deadline_ns: u64,
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<(), DriverError> {
-        let source =
-            audit::AuditSource { clients: &self.driver.clients, topic: &self.dead, partitions: 1 };
-        audit::read(&source, ReplayFrom::Beginning, deadline_ns, sink).map(drop)
+        self.0.dead_letters(deadline_ns, sink)
     }
 
     fn responsibilities(&self) -> Responsibilities {
@@ -101,8 +81,7 @@ impl WorkQueue for ShareWork<'_> {
     }
 
     fn clean_up(&self) -> Result<(), DriverError> {
-        self.admin.delete_groups(&[&self.group]);
-        self.admin.delete_topics(&[&self.dead])
+        self.0.clean_up()
     }
 }
 
@@ -142,9 +121,8 @@ impl ShareWorker {
                 self.answers.insert(id, kind);
                 continue;
             }
-            let offset = (id & OFFSET_MASK) as i64;
-            let range = AckRange { first: offset, last: offset, kind };
-            self.member.answers.add((id >> OFFSET_BITS) as i32, range);
+            let (partition, offset) = place_of(id);
+            self.member.answers.add(partition, AckRange { first: offset, last: offset, kind });
         }
     }
 }

@@ -31,50 +31,75 @@ const JOIN: Duration = Duration::from_secs(60);
 /// How long the last dead letters may take.
 const LEAVE: Duration = Duration::from_secs(5);
 /// An id is a partition above this many bits of an offset.
-pub const OFFSET_BITS: u32 = 48;
-pub const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
+const OFFSET_BITS: u32 = 48;
+const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
 
-pub struct KafkaWork<'a> {
-    driver: &'a KafkaDriver,
+/// What work of either kind of group stands on: the load's topic, one for dead letters, a group.
+pub struct WorkPlace<'a> {
+    pub driver: &'a KafkaDriver,
     admin: Admin,
-    dead: String,
-    group: String,
-    terms: WorkTerms,
+    pub dead: String,
+    pub group: String,
+    pub terms: WorkTerms,
 }
 
+impl<'a> WorkPlace<'a> {
+    /// Makes the topic `dead`, as the load's but of one partition and with these settings.
+    pub fn make(
+        driver: &'a KafkaDriver,
+        terms: WorkTerms,
+        dead: String,
+        settings: &[(&str, &str)],
+    ) -> Result<Self, DriverError> {
+        let (admin, group) = (driver.admin()?, format!("{}-work", driver.target.name));
+        let mut topic = Topic { partitions: 1, ..driver.cell.config.topic.clone() };
+        let settings = settings.iter().map(|(key, value)| ((*key).into(), (*value).into()));
+        topic.config.extend(settings);
+        admin.make_topic(&dead, &topic)?;
+        Ok(Self { driver, admin, dead, group, terms })
+    }
+
+    pub fn dead_letters(
+        &self,
+        deadline_ns: u64,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), DriverError> {
+        let source =
+            audit::AuditSource { clients: &self.driver.clients, topic: &self.dead, partitions: 1 };
+        audit::read(&source, ReplayFrom::Beginning, deadline_ns, sink).map(drop)
+    }
+
+    pub fn clean_up(&self) -> Result<(), DriverError> {
+        self.admin.delete_groups(&[&self.group]);
+        self.admin.delete_topics(&[&self.dead])
+    }
+}
+
+pub struct KafkaWork<'a>(WorkPlace<'a>);
+
 impl<'a> KafkaWork<'a> {
-    /// Makes the dead letter topic.
     pub fn new(driver: &'a KafkaDriver, terms: WorkTerms) -> Result<Self, DriverError> {
-        let name = &driver.target.name;
-        let work = Self {
-            driver,
-            admin: driver.admin()?,
-            dead: format!("{name}-dead"),
-            group: format!("{name}-work"),
-            terms,
-        };
-        let topic = Topic { partitions: 1, ..driver.cell.config.topic.clone() };
-        work.admin.make_topic(&work.dead, &topic)?;
-        Ok(work)
+        let dead = format!("{}-dead", driver.target.name);
+        WorkPlace::make(driver, terms, dead, &[]).map(Self)
     }
 }
 
 impl WorkQueue for KafkaWork<'_> {
     fn worker(&self, _: u16) -> Result<Box<dyn Worker>, DriverError> {
-        let KafkaDriver { cell, target, clients, .. } = self.driver;
+        let WorkPlace { driver, dead, group, terms, .. } = &self.0;
+        let KafkaDriver { cell, target, clients, .. } = driver;
         let member =
-            GroupMember::join(clients, &target.name, &self.group, cell.config.consume.batch, JOIN)?;
+            GroupMember::join(clients, &target.name, group, cell.config.consume.batch, JOIN)?;
         Ok(Box::new(KafkaWorker {
             member,
-            letters: KafkaPublisher::connect(clients, &self.dead, 1)?,
+            letters: KafkaPublisher::connect(clients, dead, 1)?,
             dead_lettering: HashMap::new(),
             slots: 0,
             to_dead_letter: VecDeque::new(),
             desk: RetryQueue::default(),
-            pause: self.terms.pause,
-            acknowledge: AcknowledgeTimer::new(self.terms.acknowledge),
-            committed: 0,
-            done: 0,
+            pause: terms.pause,
+            acknowledge: AcknowledgeTimer::new(terms.acknowledge),
+            uncommitted: false,
         }))
     }
 
@@ -83,9 +108,7 @@ impl WorkQueue for KafkaWork<'_> {
         deadline_ns: u64,
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<(), DriverError> {
-        let source =
-            audit::AuditSource { clients: &self.driver.clients, topic: &self.dead, partitions: 1 };
-        audit::read(&source, ReplayFrom::Beginning, deadline_ns, sink).map(drop)
+        self.0.dead_letters(deadline_ns, sink)
     }
 
     fn responsibilities(&self) -> Responsibilities {
@@ -100,8 +123,7 @@ impl WorkQueue for KafkaWork<'_> {
     }
 
     fn clean_up(&self) -> Result<(), DriverError> {
-        self.admin.delete_groups(&[&self.group]);
-        self.admin.delete_topics(&[&self.dead])
+        self.0.clean_up()
     }
 }
 
@@ -116,29 +138,33 @@ struct KafkaWorker {
     desk: RetryQueue,
     pause: Span,
     acknowledge: AcknowledgeTimer,
-    /// How much is done, and how much was at the last commit.
-    done: u64,
-    committed: u64,
+    /// Whether anything is done since the last commit.
+    uncommitted: bool,
 }
 
 pub fn id_of(partition: i32, offset: i64) -> u64 {
     ((partition as u64) << OFFSET_BITS) | (offset as u64 & OFFSET_MASK)
 }
 
+/// The partition and the offset that [`id_of`] made this of.
+pub fn place_of(id: u64) -> (i32, i64) {
+    ((id >> OFFSET_BITS) as i32, (id & OFFSET_MASK) as i64)
+}
+
 /// The offset from which a new owner of `partition` must read on: behind everything handed out, but
 /// not past the oldest message still on the desk.
 fn safe_position(desk: &RetryQueue, partition: usize, next: i64) -> i64 {
     let first = id_of(partition as i32, 0);
-    desk.lowest(first..=first | OFFSET_MASK).map_or(next, |id| (id & OFFSET_MASK) as i64)
+    desk.lowest(first..=first | OFFSET_MASK).map_or(next, |id| place_of(id).1)
 }
 
 impl KafkaWorker {
     /// Commits what is done, where there is anything new and the policy says so.
     fn acknowledge(&mut self) {
-        if self.done > self.committed && self.acknowledge.due(self.member.clock.now_ns()) {
+        if self.uncommitted && self.acknowledge.due(self.member.clock.now_ns()) {
             let desk = &self.desk;
             self.member.commit(|partition, next| safe_position(desk, partition, next));
-            self.committed = self.done;
+            self.uncommitted = false;
         }
     }
 
@@ -164,7 +190,7 @@ impl KafkaWorker {
             let Some(id) = self.dead_lettering.remove(&completion.slot) else { continue };
             if completion.outcome == Outcome::Acked {
                 self.desk.clear(id);
-                self.done += 1;
+                self.uncommitted = true;
                 sink(WorkEvent::DeadLettered { id, at_ns: completion.at_ns });
             } else {
                 // Twice among the dead letters is better than never.
@@ -216,7 +242,7 @@ impl Worker for KafkaWorker {
 
     fn done(&mut self, id: u64) {
         self.desk.clear(id);
-        self.done += 1;
+        self.uncommitted = true;
     }
 
     fn retry(&mut self, id: u64) {

@@ -225,7 +225,7 @@ impl ShareMember {
         let at_ns = self.clock.now_ns();
         let (error, words, partitions) = share::fetched(&answer).map_err(unreadable)?;
         accepted(error).map_err(|name| refused("consume", format!("{name}: {words}")))?;
-        let mut ours = Vec::new();
+        let (mut ours, mut troubled) = (Vec::new(), false);
         for shared in &partitions {
             let partition = shared.index;
             if let Err(name) = accepted(shared.acknowledged) {
@@ -235,7 +235,7 @@ impl ShareMember {
                 None => {}
                 Some(code) if code.is_retriable() => {
                     *self.troubles.entry(format!("{code:?}")).or_default() += 1;
-                    std::thread::sleep(PAUSE);
+                    troubled = true;
                 }
                 Some(code) => return Err(refused("consume", format!("{code:?}"))),
             }
@@ -245,6 +245,9 @@ impl ShareMember {
             };
             shared.each(&mut hand_out).map_err(unreadable)?;
             ours.extend(shared.acquired.iter().map(|(first, last, _)| (partition, *first, *last)));
+        }
+        if troubled && ours.is_empty() {
+            std::thread::sleep(PAUSE);
         }
         Ok(ours)
     }

@@ -28,7 +28,7 @@ struct LibraryRequest {
 type RequestEnd = (u32, u64, Result<(), RedisError>);
 
 /// Where the runtime's thread leaves what has ended. A channel wakes the pacing thread for each
-/// end, which then sends as few at once: a quarter of the rate was lost to that.
+/// end, which then sends as few at once.
 #[derive(Default)]
 struct Mailbox {
     ended: Mutex<Vec<RequestEnd>>,

@@ -67,8 +67,10 @@ fn a_subscriber_subscribes_again_and_a_silent_server_is_noticed() {
     });
     // A second of quiet, then 0.2 s for an answer.
     let seen = receive(subscriber.as_mut(), &clock, 2000);
-    assert!(seen.starts_with(&["0".into(), "1".into()]), "{seen:?}");
-    assert!(subscriber.retries()["connection made again"] >= 2, "{:?}", subscriber.retries());
+    // A machine that stands still for a while makes the server look silent once more.
+    let again = subscriber.retries()["connection made again"];
+    assert!(seen.starts_with(&["0".into(), "1".into()]) && seen.len() <= 3, "{seen:?}");
+    assert!((2..=3).contains(&again), "{:?}", subscriber.retries());
     drop(server);
     subscriber.close().unwrap();
 }
