@@ -20,7 +20,8 @@ use std::fmt::Write;
 /// A scenario should be able to carry its verdict with this chance.
 const SURE: f64 = 0.99;
 
-/// What running a scenario costs, warm-up until steady not counted beyond its least.
+/// What running a scenario costs, warm-up until steady not counted beyond the least in which that is
+/// seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
     pub cells: u64,
@@ -31,8 +32,8 @@ pub struct Estimate {
     pub duration: Span,
 }
 
-/// Connecting, draining, auditing and deleting around each cell, as seen on a laptop.
-const AROUND_A_CELL: Span = Span::from_secs(4);
+/// Connecting, draining, auditing and deleting around each cell, as seen on two shared cores.
+const AROUND_A_CELL: Span = Span::from_secs(3);
 /// With faults each cell has a broker of its own, which is to be whole again before it is read.
 const AROUND_A_FAULT: Span = Span::from_secs(15);
 /// Connecting and deleting around an experiment, and its share of the broker's start and stop.
@@ -413,7 +414,7 @@ fn time_of(cell: &Cell) -> Span {
     }
     let loaded = match (load.messages, load.rate) {
         (Some(messages), Some(rate)) => Span((messages as f64 / rate.per_s() * 1e9) as u64),
-        _ => sum([load.warm_up, load.duration]),
+        _ => sum([load.warm_up.max(load.warm_up_limit.min(SEEN_AFTER)), load.duration]),
     };
     sum([loaded, if cell.faults.is_empty() { AROUND_A_CELL } else { AROUND_A_FAULT }])
 }
