@@ -368,6 +368,7 @@ fn run_info(manifest: &Manifest, summary: &Summary) -> RunInfo {
             .into_iter()
             .map(|(label, words)| (label, words.iter().join(" · ")))
             .collect(),
+        titles: manifest.scenario.titles.clone(),
         host: format!("{}, {} cores, {}", host.cpu, host.cores, host.kernel),
         cores: Some(host.cores),
         selfcheck: manifest.selfcheck.clone(),

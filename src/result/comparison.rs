@@ -66,6 +66,9 @@ pub struct RunInfo {
     /// acknowledge policy, per label.
     #[serde(default)]
     pub promises: BTreeMap<String, String>,
+    /// What tables and charts call a label, of those whose scenario says so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub titles: BTreeMap<String, String>,
     /// Processor, cores and kernel.
     pub host: String,
     /// Cores of the machine that ran harness and brokers; `null` where a scenario could not run.

@@ -114,6 +114,9 @@ pub struct ScenarioInfo {
     pub cross_class: Option<String>,
     /// Labels in the scenario's order, with their system.
     pub systems: Vec<(String, String)>,
+    /// What tables and charts call a label, of those that say so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub titles: BTreeMap<String, String>,
     pub thresholds: Vec<String>,
     /// Every key with its value and where the value came from (`default`, `file`,
     /// `profile quick`, `--set`).

@@ -238,6 +238,7 @@ pub fn manifest(folder: &RunFolder, claim: &str, blocks: u32) -> Manifest {
             guarantee: "at-least-once".into(),
             cross_class: Some("Pub/Sub keeps nothing; shown because the claim compares it.".into()),
             systems: SYSTEMS.iter().map(|system| ((*system).into(), (*system).into())).collect(),
+            titles: BTreeMap::new(),
             thresholds: vec![],
             resolved: vec![],
             source: format!("scenarios/{claim}.yaml"),

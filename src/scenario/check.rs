@@ -28,6 +28,7 @@ const LONGEST: Span = Span::from_secs(24 * 3600);
 /// Each producer and each consumer is a thread.
 const MOST_THREADS: u64 = 256;
 const MOST_BLOCKS: u32 = 100;
+const LONGEST_TITLE: usize = 40;
 
 pub(super) type Check = Result<(), Problem>;
 
@@ -53,6 +54,16 @@ pub(super) fn words(file: &File) -> Check {
     check(question, "question", "it is empty", "say what a reader will know after the run")?;
     let reason = file.cross_class.as_ref().is_none_or(|reason| !reason.trim().is_empty());
     check(reason, "cross-class", "it is empty", "give the reason, or remove it")
+}
+
+/// It stands in the head of rows and beside marks of charts.
+pub(super) fn title(label: &str, title: &str) -> Result<(), Problem> {
+    let length = title.trim().chars().count();
+    if (1..=LONGEST_TITLE).contains(&length) && !title.contains(char::is_control) {
+        return Ok(());
+    }
+    let what = format!("a title is one line of 1 to {LONGEST_TITLE} characters");
+    Err(Problem::new(["systems", label, "title"], what, "shorten it, or remove it"))
 }
 
 pub(super) fn blocks(blocks: u32) -> Check {

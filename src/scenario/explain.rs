@@ -68,6 +68,7 @@ impl Scenario {
                 .iter()
                 .map(|(label, c)| (label.clone(), c.system.name().to_owned()))
                 .collect(),
+            titles: self.titles.clone(),
             thresholds: self.thresholds.iter().map(|rule| rule.text.clone()).collect(),
             resolved: self.resolved.clone(),
             source: self.source.clone(),

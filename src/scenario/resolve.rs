@@ -25,6 +25,7 @@ use crate::stats::compare::LEAST_BLOCKS;
 use crate::yaml::{
     HIDDEN, Problem, ScenarioError, Value, YamlNode, decode, is_secret, segments, suggest,
 };
+use std::collections::BTreeMap;
 
 /// A scenario, ready to run: nothing is left to default.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +39,8 @@ pub struct Scenario {
     pub cross_class: Option<String>,
     /// Label and settings, in the file's order, after the filter on systems.
     pub systems: Vec<(String, SystemConfig)>,
+    /// What tables and charts call a label, of those that say so.
+    pub titles: BTreeMap<String, String>,
     pub thresholds: Vec<Threshold>,
     pub blocks: u32,
     /// How often the brokers are fresh in all blocks; `None` for each label in each block.
@@ -236,9 +239,13 @@ fn head(
     overrides: &Overrides,
 ) -> Result<Scenario, Problem> {
     check::words(file)?;
-    let mut systems = Vec::new();
+    let (mut systems, mut titles) = (Vec::new(), BTreeMap::new());
     for entry in tree.get(&["systems"]).map_or(&[][..], YamlNode::entries) {
         let Some(settings) = file.systems.get(&entry.key) else { continue };
+        if let Some(title) = &settings.title {
+            check::title(&entry.key, title)?;
+            titles.insert(entry.key.clone(), title.clone());
+        }
         let Some(other) = &settings.same_as else {
             let system = system_of(&entry.key, settings)?;
             settings::understood(&entry.key, system, &entry.node)?;
@@ -294,6 +301,7 @@ fn head(
         guarantee: file.guarantee.unwrap_or(Guarantee::None),
         cross_class: file.cross_class.clone(),
         systems,
+        titles,
         thresholds,
         blocks,
         fresh_brokers: file.fresh_brokers,
@@ -338,6 +346,8 @@ fn resolved(scenario: &Scenario, tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Ve
         ("seed".into(), scenario.seed.to_string()),
     ];
     for (label, config) in &scenario.systems {
+        let title = scenario.titles.get(label);
+        rows.extend(title.map(|title| (format!("systems.{label}.title"), title.clone())));
         let of_system = flat(&format!("systems.{label}"), config);
         let again = config.same_as.is_some();
         let understood = |key: &str| match &segments(key)[2..] {
