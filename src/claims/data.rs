@@ -4,6 +4,7 @@
 //! Nothing is judged here. What a limit means stands in the file of its rule.
 
 use super::ClaimError;
+use super::face::{Face, FaceRow};
 use super::rules::Rule;
 use crate::result::{ComparedCell, Kind, words};
 use itertools::Itertools;
@@ -18,6 +19,7 @@ pub struct Claims {
     pub profiles: Vec<Profile>,
     pub claims: Vec<ClaimText>,
     pub uses: Vec<ClaimText>,
+    pub face: Face,
 }
 
 /// Which scenarios a comparison runs, and how often.
@@ -38,6 +40,9 @@ pub struct ClaimText {
     pub source: String,
     /// What an unmeasured cell lacks.
     pub metric: String,
+    /// A line each in the README and in the overview, the first beside the verdict; a use has none.
+    #[serde(default)]
+    pub rows: Vec<FaceRow>,
     pub headline: Vec<Headline>,
     /// How the page draws it; a use has no drawing.
     #[serde(default)]

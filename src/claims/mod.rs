@@ -5,6 +5,7 @@
 
 mod cells;
 mod data;
+mod face;
 mod faults;
 mod finding;
 mod rules;
@@ -12,6 +13,7 @@ mod saturation;
 mod tries;
 
 pub use data::{Drawing, Headline, Worded};
+pub use face::{FaceChart, FaceDrawing, FaceRow, Pick, Sentence, Struck, Times, Topic};
 
 use crate::model::System;
 use crate::result::{
@@ -78,6 +80,21 @@ pub fn profiles_in_words() -> String {
 /// What the headline of a row says; nothing of a row that this program does not know.
 pub fn headline(id: &str) -> &'static [Headline] {
     row(id).map_or(&[], |row| &row.headline)
+}
+
+/// The one-line rows of a claim.
+pub fn face_rows(id: &str) -> &'static [FaceRow] {
+    row(id).map_or(&[], |row| &row.rows)
+}
+
+/// The sentences that say what came out, by topic.
+pub fn topics() -> &'static [Topic] {
+    data::load().map_or(&[], |texts| &texts.face.topics)
+}
+
+/// The charts of the overview.
+pub fn face_charts() -> &'static [FaceChart] {
+    data::load().map_or(&[], |texts| &texts.face.charts)
 }
 
 /// How the page draws a row.

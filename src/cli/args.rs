@@ -221,14 +221,14 @@ pub struct TableArgs {
     #[arg(long, default_value = "standard", value_name = "NAME")]
     pub profile: String,
     /// Put the table between the markers `<!-- brokerbench:begin -->` and `<!-- brokerbench:end
-    /// -->` of this file
+    /// -->` of this file, and its findings between those of `brokerbench:findings:`
     #[arg(long, value_name = "FILE")]
     pub inject: Option<PathBuf>,
-    /// Change nothing; exit 12 unless the committed table agrees with its data (with --inject: the
-    /// file too)
+    /// Change nothing; exit 12 unless the committed table and overview agree with their data (with
+    /// --inject: the file too)
     #[arg(long)]
     pub check: bool,
-    /// Compute verdicts and texts again from the cells in comparison.json, and write all six files;
+    /// Compute verdicts and texts again from the cells in comparison.json, and write all files;
     /// measures nothing
     #[arg(long, conflicts_with = "check")]
     pub rewrite: bool,

@@ -31,8 +31,9 @@ fn find(run: &str, results: &Path) -> Result<RunFolder, Failure> {
     })
 }
 
-const BEGIN: &str = "<!-- brokerbench:begin -->";
-const END: &str = "<!-- brokerbench:end -->";
+/// Where the lines of the claims stand in a file, and where the findings in sentences.
+const LINES: &str = "";
+const FINDINGS: &str = "findings:";
 
 pub fn table(args: &TableArgs) -> Outcome {
     let dir = args.results.results.join(&args.profile);
@@ -43,21 +44,23 @@ pub fn table(args: &TableArgs) -> Outcome {
     }
     let mut wrong = claims::recheck(&comparison).err().unwrap_or_default();
     let injected = match args.inject.as_deref() {
-        Some(file) => Some((file, inject(file, &rendering::markdown_table(&comparison))?)),
+        Some(file) => Some((file, inject(file, &comparison)?)),
         None => None,
     };
     if args.check {
-        let committed = dir.join("comparison.md");
-        if files::read(&committed)? != rendering::markdown(&comparison).into_bytes() {
-            wrong.push(format!(
-                "{} does not agree with comparison.json beside it",
-                committed.display()
-            ));
+        let long = [("comparison.md", rendering::markdown(&comparison).into_bytes())];
+        for (name, bytes) in long.into_iter().chain(rendering::overview(&comparison)?) {
+            let committed = dir.join(name);
+            if files::read(&committed)? != bytes {
+                let path = committed.display();
+                wrong.push(format!("{path} does not agree with comparison.json beside it"));
+            }
         }
         if let Some((file, (old, new))) = &injected
             && old != new
         {
-            wrong.push(format!("{}: its table is not that of {}", file.display(), dir.display()));
+            let what = "its table or its findings are not those";
+            wrong.push(format!("{}: {what} of {}", file.display(), dir.display()));
         }
         if let Some(last) = wrong.last_mut() {
             let again = format!("`brokerbench table --profile {} --rewrite`", args.profile);
@@ -81,17 +84,29 @@ pub fn table(args: &TableArgs) -> Outcome {
     Ok(Code::Fine)
 }
 
-/// The text of `file` before and after its table is replaced.
-fn inject(file: &Path, table: &str) -> Result<(String, String), Failure> {
+/// The text of `file` before and after its table, and its findings where it has a place for them,
+/// are replaced.
+fn inject(file: &Path, comparison: &Comparison) -> Result<(String, String), Failure> {
     let text = String::from_utf8_lossy(&files::read(file)?).into_owned();
-    let missing = || {
-        let remedy = format!("put `{BEGIN}` and `{END}` on lines of their own");
+    let lines = replaced(&text, LINES, &rendering::markdown_lines(comparison)).ok_or_else(|| {
+        let [begin, end] = markers(LINES);
+        let remedy = format!("put `{begin}` and `{end}` on lines of their own");
         Failure::new(Code::Usage, format!("{}: no place for the table; {remedy}", file.display()))
-    };
-    let begin = text.find(BEGIN).ok_or_else(missing)? + BEGIN.len();
-    let end = begin + text[begin..].find(END).ok_or_else(missing)?;
-    let new = format!("{}\n{}\n{}", &text[..begin], table.trim(), &text[end..]);
-    Ok((text, new))
+    })?;
+    let whole = replaced(&lines, FINDINGS, &rendering::markdown_findings(comparison));
+    Ok((text, whole.unwrap_or(lines)))
+}
+
+fn markers(of: &str) -> [String; 2] {
+    ["begin", "end"].map(|end| format!("<!-- brokerbench:{of}{end} -->"))
+}
+
+/// The text with what stands between two markers replaced; `None` where they are missing.
+fn replaced(text: &str, of: &str, new: &str) -> Option<String> {
+    let [begin, end] = markers(of);
+    let begin = text.find(&begin)? + begin.len();
+    let end = begin + text[begin..].find(&end)?;
+    Some(format!("{}\n{}\n{}", &text[..begin], new.trim(), &text[end..]))
 }
 
 pub fn export(run: &str, results: &Path) -> Outcome {

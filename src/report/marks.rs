@@ -6,7 +6,7 @@
 use crate::model::Unit;
 use crate::result::{ComparedCell, Comparison};
 
-const FLOOR: &str = "†";
+pub const FLOOR: &str = "†";
 pub const CLIENT: &str = "§";
 pub const CLIENT_HEAVY: &str = "The load generator took more CPU a message than the broker: on a \
     shared machine the value is partly the generator's.";

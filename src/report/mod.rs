@@ -6,6 +6,7 @@
 mod cells;
 mod chart;
 mod escape;
+mod face;
 mod faults;
 mod group;
 mod headline;
@@ -22,7 +23,7 @@ mod text;
 pub use index::write_index;
 pub use marks::{CLIENT, CLIENT_HEAVY};
 pub use observed::observations;
-pub use text::{markdown, markdown_table, terminal};
+pub use text::{markdown, markdown_findings, markdown_lines, terminal};
 
 use crate::result::{
     Censored, Comparison, ResultError, RunFolder, StoredCell, Summary, files, slug, summarize,
@@ -55,7 +56,20 @@ pub fn write_comparison(dir: &Path, comparison: &Comparison) -> Result<(), Resul
     files::write_atomic(&path("csv"), &text::csv(comparison, &path("csv"))?)?;
     files::write_atomic(&path("svg"), figure.svg()?.as_bytes())?;
     files::write_atomic(&path("png"), &figure.png()?)?;
+    for (name, bytes) in overview(comparison)? {
+        files::write_atomic(&dir.join(name), &bytes)?;
+    }
     files::write_atomic(&path("html"), html::comparison(comparison, &figure, &panels)?.as_bytes())
+}
+
+/// The comparison at a glance: each file by its name.
+pub fn overview(comparison: &Comparison) -> Result<[(&'static str, Vec<u8>); 3], ResultError> {
+    let figure = chart::overview::draw(comparison);
+    Ok([
+        ("overview.svg", figure.svg()?.into_bytes()),
+        ("overview-dark.svg", figure.dark_svg()?.into_bytes()),
+        ("overview.png", figure.png()?),
+    ])
 }
 
 fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figure)>, ResultError> {

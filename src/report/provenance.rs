@@ -71,6 +71,13 @@ pub fn notes(comparison: &Comparison) -> Vec<String> {
     marks::of_table(comparison).into_iter().chain(builds(comparison)).collect()
 }
 
+/// The brokers of the runs by name and version, each once: `Apache Kafka 4.4.0 · Redis 8.2.3`.
+pub fn brokers(runs: &[RunInfo]) -> String {
+    let versions = runs.iter().flat_map(|run| run.versions.values());
+    let brokers = versions.filter_map(|version| version.split(';').next());
+    brokers.map(str::trim).sorted().dedup().join(" · ")
+}
+
 /// What ran on both sides, each once: brokers, clients, and what the environment says of where they
 /// come from, such as the JVM.
 pub fn software(runs: &[RunInfo]) -> String {

@@ -1,9 +1,11 @@
 //! The comparison table as Markdown, as CSV and for a terminal.
 
 use super::escape;
+use super::face;
 use super::marks;
 use super::provenance::{marked_title, notes, provided, run_facts, run_of};
 use super::table::{Table, details, overview, sources, uses};
+use crate::model::System;
 use crate::result::words::name;
 use crate::result::{Build, Claim, ComparedCell, Comparison, ResultError, RunInfo};
 use crate::sanitize;
@@ -51,8 +53,31 @@ pub fn markdown(comparison: &Comparison) -> String {
     out
 }
 
-/// The table of claims alone, for a README.
-pub fn markdown_table(comparison: &Comparison) -> String {
+/// What came out in sentences, and what it holds for: for a README.
+pub fn markdown_findings(comparison: &Comparison) -> String {
+    let topic = |topic: &face::FaceTopic| {
+        format!("- **{}.** {}\n", escape::markdown(&topic.name), escape::markdown(&topic.text))
+    };
+    let topics: String = face::topics(comparison).iter().map(topic).collect();
+    format!("{topics}\n{}.\n", escape::markdown(&face::about(comparison)))
+}
+
+/// A line for each claim with its verdict, and what the marks mean: for a README.
+pub fn markdown_lines(comparison: &Comparison) -> String {
+    let lines = face::lines(comparison);
+    let names = System::NAMES.map(face::short).join(" | ");
+    let mut out = format!("| | {names} | Is the claim right? |\n|---|--:|--:|--:|--:|---|\n");
+    for line in &lines {
+        let chip = line.chip.as_ref().map_or("", |chip| &chip.text);
+        let cells = [line.question.as_str()].into_iter();
+        let cells = cells.chain(line.values.iter().map(String::as_str)).chain([chip]);
+        out += &format!("| {} |\n", cells.map(escape::markdown).join(" | "));
+    }
+    out + &format!("\n{}.\n", escape::markdown(&face::legend(&lines).join(" · ")))
+}
+
+/// The table of claims alone.
+fn markdown_table(comparison: &Comparison) -> String {
     let notes = notes(comparison);
     let notes = notes.iter().map(|note| format!("\n{}\n", escape::markdown(note)));
     titled(overview(comparison)) + &notes.collect::<String>()

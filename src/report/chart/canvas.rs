@@ -33,6 +33,26 @@ pub const BAND: Color = [0xFB, 0xE4, 0xE1];
 /// A fault took effect; it was taken back.
 pub const BAD: Color = [0xA4, 0x0E, 0x26];
 pub const GOOD: Color = [0x0B, 0x6E, 0x4F];
+/// What is right in part.
+pub const HALF: Color = [0x7A, 0x4B, 0x00];
+/// Behind words in these two.
+pub const GOOD_BAND: Color = [0xDD, 0xF4, 0xE8];
+pub const HALF_BAND: Color = [0xFF, 0xF3, 0xD6];
+
+/// Each with its name in the style of a page, and what it is where paper is dark.
+const THEME: [(Color, &str, Color); 11] = [
+    (INK, "ink", [0xE6, 0xED, 0xF3]),
+    (MUTED, "muted", [0x9D, 0xA7, 0xB1]),
+    (GRID, "grid", [0x30, 0x36, 0x3D]),
+    (SHADE, "soft", [0x16, 0x1B, 0x22]),
+    (PAPER, "paper", [0x0D, 0x11, 0x17]),
+    (BAND, "band", [0x3A, 0x1B, 0x1F]),
+    (BAD, "bad", [0xFF, 0x7B, 0x86]),
+    (GOOD, "good", [0x4A, 0xC0, 0x8F]),
+    (HALF, "half", [0xE3, 0xB3, 0x41]),
+    (GOOD_BAND, "good-band", [0x12, 0x26, 0x1E]),
+    (HALF_BAND, "half-band", [0x33, 0x27, 0x01]),
+];
 
 /// How a backend has to be asked for letters of a size, centred on a point: each has its own idea
 /// of both.
@@ -69,6 +89,7 @@ enum CanvasItem {
     Line { points: Vec<(f64, f64)>, color: Color, width: f64, dash: Dash },
     Text { at: (f64, f64), text: String, size: f64, color: Color, align: Align, bold: bool },
     Marker { at: (f64, f64), shape: Marker, radius: f64, color: Color, filled: bool },
+    Area { points: Vec<(f64, f64)>, color: Color },
 }
 
 /// A drawing with its finding, its caption and the table of what it shows.
@@ -158,6 +179,23 @@ impl Figure {
         self.items.push(CanvasItem::Marker { at, shape, radius, color, filled });
     }
 
+    pub fn area(&mut self, points: Vec<(f64, f64)>, color: Color) {
+        self.items.push(CanvasItem::Area { points, color });
+    }
+
+    /// A band with round ends, `at` its upper left corner.
+    pub fn pill(&mut self, at: (f64, f64), (wide, high): (f64, f64), color: Color) {
+        let radius = high / 2.0;
+        let end = |x: f64, from: f64| {
+            (0..=12).map(move |step| {
+                let angle = from + f64::from(step) / 12.0 * std::f64::consts::PI;
+                (x + radius * angle.sin(), at.1 + radius - radius * angle.cos())
+            })
+        };
+        let right = end(at.0 + wide - radius, 0.0);
+        self.area(right.chain(end(at.0 + radius, std::f64::consts::PI)).collect(), color);
+    }
+
     /// Text over several lines, none wider than `width`; returns where the next line would stand.
     pub fn wrapped(
         &mut self,
@@ -216,7 +254,7 @@ impl Figure {
         let moved = |(x, y): (f64, f64)| (x + at.0, y + at.1);
         self.items.extend(other.items.iter().cloned().map(|mut item| {
             match &mut item {
-                CanvasItem::Line { points, .. } => {
+                CanvasItem::Line { points, .. } | CanvasItem::Area { points, .. } => {
                     points.iter_mut().for_each(|point| *point = moved(*point))
                 }
                 CanvasItem::Text { at, .. } | CanvasItem::Marker { at, .. } => *at = moved(*at),
@@ -248,21 +286,19 @@ impl Figure {
 
     /// The SVG for a page: colours of paper and ink follow the page's own, so that it can be dark.
     pub fn inline_svg(&self) -> Result<String, ResultError> {
-        let mut svg = self.svg()?;
-        let of_the_page = [
-            (INK, "ink"),
-            (MUTED, "muted"),
-            (GRID, "grid"),
-            (SHADE, "soft"),
-            (PAPER, "paper"),
-            (BAND, "band"),
-            (BAD, "bad"),
-            (GOOD, "good"),
-        ];
-        for (color, name) in of_the_page {
-            svg = svg.replace(&format!("\"{}\"", hex(color)), &format!("\"var(--{name})\""));
-        }
-        Ok(svg)
+        self.svg_in(|name, _| format!("var(--{name})"))
+    }
+
+    /// The SVG on dark paper.
+    pub fn dark_svg(&self) -> Result<String, ResultError> {
+        self.svg_in(|_, dark| hex(dark))
+    }
+
+    fn svg_in(&self, of: impl Fn(&str, Color) -> String) -> Result<String, ResultError> {
+        let recolored = |svg: String, (color, name, dark): (Color, &str, Color)| {
+            svg.replace(&format!("\"{}\"", hex(color)), &format!("\"{}\"", of(name, dark)))
+        };
+        Ok(THEME.into_iter().fold(self.svg()?, recolored))
     }
 
     /// A PNG at twice the size in pixels.
@@ -329,6 +365,10 @@ impl Figure {
                             .draw_path(stroke.into_iter().map(at), &style(*color, *width, scale))
                             .map_err(failed)?;
                     }
+                }
+                CanvasItem::Area { points, color } => {
+                    let outline: Vec<_> = points.iter().copied().map(at).collect();
+                    backend.fill_polygon(outline, &style(*color, 0.0, scale)).map_err(failed)?;
                 }
                 CanvasItem::Text { at: point, text, size, color, align, bold } => {
                     let h_pos = match align {
@@ -457,6 +497,17 @@ mod tests {
                 Some((text.clone(), [left, at.1 - 0.42 * size, left + wide, at.1 + 0.42 * size]))
             };
             self.items.iter().filter_map(boxed).collect()
+        }
+    }
+
+    /// The page has the same colours, light and dark.
+    #[test]
+    fn the_style_of_pages_has_these_colours() {
+        let style = include_str!("../templates/style.css");
+        for (light, name, dark) in THEME {
+            for color in [light, dark] {
+                assert!(style.contains(&format!("--{name}: {};", hex(color))), "{name}");
+            }
         }
     }
 

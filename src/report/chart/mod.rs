@@ -8,6 +8,7 @@ pub mod fault_matrix;
 pub mod faults;
 mod letters;
 pub mod lines;
+pub mod overview;
 mod palette;
 pub mod rates;
 mod rows;

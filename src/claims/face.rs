@@ -1,0 +1,110 @@
+//! What a reader sees first, as data: the one-line rows of a claim, the sentences that say what
+//! came out, and the cells that the overview draws. `report::face` computes them.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A cell of a claim for each system, by scenario, metric and matrix point.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pick {
+    pub metric: String,
+    pub scenario: String,
+    /// Values of the matrix point; others may stand beside them.
+    #[serde(default)]
+    pub at: BTreeMap<String, String>,
+    /// Shown as a share of this metric of the same cell.
+    #[serde(default)]
+    pub of: Option<String>,
+    /// The labels of systems that do not stand under their own names there.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A question with its condition, and one value for each system.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaceRow {
+    pub title: String,
+    pub cell: Pick,
+}
+
+/// A sentence over cells. Which of its texts is taken follows from them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Sentence {
+    /// Each primitive's value against Kafka's: `{times}` is from the least factor to the largest,
+    /// `{who}` the primitives. `mixed` where they are not all shown to lie on one side; without
+    /// it, nothing is said then.
+    Ratio {
+        name: String,
+        claim: String,
+        cell: Pick,
+        lower: Times,
+        higher: Times,
+        #[serde(default)]
+        mixed: Option<String>,
+    },
+    /// Who lost what it had acknowledged, `{lost}`, and who did not in ten faults or more,
+    /// `{kept}`; how many of all lost something, `{few}` of `{all}`.
+    Lost { name: String, claim: String, of: Vec<Struck>, lost: String, kept: String, title: String },
+    /// How the claims came out: `{right}`, `{wrong}`, `{mixed}`, `{open}` and `{all}` in words.
+    Verdicts { text: String },
+}
+
+/// A sentence, and its core for the title of the overview.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Times {
+    pub text: String,
+    #[serde(default)]
+    pub title: Option<String>,
+}
+
+/// A setting under a fault.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Struck {
+    pub words: String,
+    pub label: String,
+    pub scenario: String,
+}
+
+/// What came out of one topic.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topic {
+    pub topic: String,
+    pub sentences: Vec<Sentence>,
+}
+
+/// A chart of the overview. Its title is the core of the sentence of that name; the title that
+/// stands here where it says nothing.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaceChart {
+    pub claim: String,
+    pub finding: String,
+    pub title: String,
+    pub note: String,
+    pub draw: FaceDrawing,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum FaceDrawing {
+    /// Two values of each system, the first hollow, the second filled.
+    Pair { from: Pick, to: Pick },
+    /// Three quantiles of each system, the middle one filled.
+    Quantiles { of: [Pick; 3] },
+    /// The share of what was acknowledged that is gone, a bar for each setting.
+    Lost { of: Vec<Struck> },
+}
+
+/// All of it, over all claims.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Face {
+    pub topics: Vec<Topic>,
+    pub charts: Vec<FaceChart>,
+}

@@ -1,0 +1,407 @@
+//! What a reader sees first of a comparison: one line for each claim, a few sentences that say what
+//! came out, and a title. Computed from the cells alone, by what `claims.yaml` says of it.
+
+use super::cells::Cells;
+use super::{marks, provenance, quantity, table};
+use crate::claims::{self, FaceRow, Pick, Sentence, Struck, Times};
+use crate::model::metric::FAULT_GONE;
+use crate::model::{Point, System, Unit};
+use crate::result::words::{TimeUnit, in_words, significant, told};
+use crate::result::{
+    CellOutcome, Claim, ComparedCell, Comparison, Decision, Finding, Kind, RunInfo, Verdict,
+};
+use crate::stats::compare::{GeometricMean, Side, decide_one, margin};
+use itertools::Itertools;
+
+/// No more than this many faults without a loss are not told as one that keeps everything.
+const FEW_FAULTS: u64 = 10;
+const UNSTEADY: &str = "*";
+const ONE_TRIAL: &str = "¹";
+
+/// A question with its condition and unit, a value for each system, and what the claim came to.
+pub struct FaceLine {
+    pub question: String,
+    /// In the order of the systems.
+    pub values: Vec<String>,
+    /// Of the first line of a claim.
+    pub chip: Option<Chip>,
+}
+
+/// A verdict in a few words, its symbol first.
+pub struct Chip {
+    pub answer: Verdict,
+    pub text: String,
+}
+
+/// What came out of one topic, in sentences.
+pub struct FaceTopic {
+    pub name: String,
+    pub text: String,
+}
+
+/// The one-line rows of all claims.
+pub fn lines(comparison: &Comparison) -> Vec<FaceLine> {
+    let of_claim = |claim: &Claim| {
+        let cells = Cells::of(claim, &comparison.runs);
+        let rows = claims::face_rows(&claim.id).iter().enumerate();
+        let line = |(at, row): (usize, &FaceRow)| line(&cells, row, (at == 0).then(|| chip(claim)));
+        rows.map(line).collect::<Vec<_>>()
+    };
+    comparison.claims.iter().flat_map(of_claim).collect()
+}
+
+/// What came out, by topic; a topic of which nothing can be said is left out.
+pub fn topics(comparison: &Comparison) -> Vec<FaceTopic> {
+    let told = claims::topics().iter().map(|topic| FaceTopic {
+        name: topic.topic.clone(),
+        text: topic.sentences.iter().filter_map(|one| sentence(comparison, one)).join(" "),
+    });
+    told.filter(|topic| !topic.text.is_empty()).collect()
+}
+
+/// The finding of the whole: what the ratios come to, or else how many claims are right.
+pub fn title(comparison: &Comparison) -> String {
+    let sentences = || claims::topics().iter().flat_map(|topic| &topic.sentences);
+    let ratios = sentences().filter(|sentence| matches!(sentence, Sentence::Ratio { .. }));
+    let text = ratios.filter_map(|ratio| core_of(comparison, ratio)).join("; ");
+    if !text.is_empty() {
+        return capital(&text);
+    }
+    let counted = sentences().find(|sentence| matches!(sentence, Sentence::Verdicts { .. }));
+    counted.and_then(|counted| sentence(comparison, counted)).unwrap_or_default()
+}
+
+/// The core of the sentence of this name, where it says something.
+pub fn core(comparison: &Comparison, name: &str) -> Option<String> {
+    let mut sentences = claims::topics().iter().flat_map(|topic| &topic.sentences);
+    let named = sentences.find(|sentence| match sentence {
+        Sentence::Ratio { name: own, .. } | Sentence::Lost { name: own, .. } => own == name,
+        Sentence::Verdicts { .. } => false,
+    });
+    core_of(comparison, named?).map(|text| capital(&text))
+}
+
+fn core_of(comparison: &Comparison, sentence: &Sentence) -> Option<String> {
+    match sentence {
+        Sentence::Ratio { claim, cell, lower, higher, .. } => {
+            let ratios = Ratios::of(find(comparison, claim)?, &comparison.runs, cell);
+            ratios.title(lower, higher)
+        }
+        Sentence::Lost { claim, of, title, .. } => {
+            let cells = Cells::of(find(comparison, claim)?, &comparison.runs);
+            let found = of.iter().filter_map(|one| gone(&cells, one)?.value);
+            let found: Vec<f64> = found.collect();
+            let few = found.iter().filter(|gone| **gone > 0.0).count();
+            let told = title.replace("{few}", &in_words(few)).replace("{all}", &in_words(found.len()));
+            (!found.is_empty()).then_some(told)
+        }
+        Sentence::Verdicts { .. } => None,
+    }
+}
+
+/// Brokers, host, days and profile: what the figures hold for.
+pub fn about(comparison: &Comparison) -> String {
+    let runs = || comparison.runs.iter().filter(|run| run.measured());
+    let days = runs().filter_map(|run| run.started_at.get(..10)).sorted().dedup().join(", ");
+    let hosts = runs().map(|run| run.host.as_str()).unique().join("; ");
+    let profile = format!("profile {}", comparison.profile);
+    let facts = [provenance::brokers(&comparison.runs), hosts, days, profile];
+    facts.into_iter().filter(|fact| !fact.is_empty()).join(" · ")
+}
+
+/// What the marks of these lines mean.
+pub fn legend(lines: &[FaceLine]) -> Vec<String> {
+    let marks = [
+        (UNSTEADY, "not steady in a block"),
+        (marks::FLOOR, "more than half of it is the instrument's own floor"),
+        (marks::CLIENT, "the load generator took more CPU than the broker"),
+        (ONE_TRIAL, "one trial"),
+        ("n/a", "it has no such operation"),
+        ("–", "not measured"),
+    ];
+    let stands = |mark: &str| lines.iter().flat_map(|line| &line.values).any(|v| v.contains(mark));
+    let stands = |(mark, _): &(&str, &str)| stands(mark);
+    marks.into_iter().filter(stands).map(|(mark, words)| format!("{mark} {words}")).collect()
+}
+
+/// `Pub/Sub` of `redis-pubsub`.
+pub fn short(system: &str) -> &str {
+    let title = System::from_name(system).map_or(system, System::title);
+    title.strip_prefix("Redis ").unwrap_or(title)
+}
+
+fn find<'a>(comparison: &'a Comparison, id: &str) -> Option<&'a Claim> {
+    comparison.claims.iter().find(|claim| claim.id == id)
+}
+
+/// The cell that is picked for a system: of those that fit, the one with the plainest condition.
+pub fn picked<'a>(cells: &Cells<'a>, pick: &Pick, system: &str) -> Option<&'a ComparedCell> {
+    let label = pick.labels.get(system).map_or(system, String::as_str);
+    let fits = |cell: &&ComparedCell| {
+        let point = Point::read(&cell.cell);
+        let at = pick.at.iter().all(|(key, value)| point.get(key) == Some(value.as_str()));
+        at && cells.scenario(cell) == pick.scenario
+    };
+    let fitting = cells.of_label(label, &pick.metric).into_iter().filter(fits);
+    fitting.min_by_key(|cell| cell.cell.matches('=').count())
+}
+
+fn line(cells: &Cells<'_>, row: &FaceRow, chip: Option<Chip>) -> FaceLine {
+    let found = System::NAMES.map(|system| picked(cells, &row.cell, system));
+    let unit = found.iter().flatten().map(|cell| cell.unit.as_str()).find(|unit| !unit.is_empty());
+    let unit = unit.and_then(Unit::from_name).filter(|_| row.cell.of.is_none());
+    let time = TimeUnit::for_column(found.iter().flatten().filter_map(|cell| cell.value));
+    let cannot = |system: &str| {
+        let own = cells.of_label(system, &row.cell.metric);
+        own.iter().any(|cell| cell.kind == Kind::Cannot)
+    };
+    let of_system = |(system, cell): (&str, &Option<&ComparedCell>)| {
+        let cell = cell.filter(|cell| cell.kind != Kind::Cannot);
+        let Some(cell) = cell else {
+            return if cannot(system) { "n/a" } else { "–" }.to_owned();
+        };
+        let print = |value: f64| match (unit, &row.cell.of) {
+            (_, Some(of)) => {
+                let of = cells.beside(cell, of).and_then(|of| of.value).filter(|of| *of > 0.0);
+                of.map_or_else(|| quantity::plain(value), |of| percent(value / of))
+            }
+            (Some(Unit::Nanoseconds), _) => time.of(value),
+            (Some(Unit::Bytes), _) => quantity::bytes(value),
+            (Some(Unit::Share), _) => percent(value),
+            (Some(Unit::Yes), _) => quantity::words(value, &cell.unit),
+            (Some(Unit::Messages), _) => quantity::plain(value),
+            _ => table::number(value),
+        };
+        let value = cell.told().map(|one| told(one, print));
+        let value = value.or_else(|| cell.at_least.map(|least| format!("> {}", print(least))));
+        value.map_or_else(|| "–".to_owned(), |value| value + &marked(cell))
+    };
+    let unit = match unit {
+        Some(Unit::Nanoseconds) => format!(", {}", time.name()),
+        Some(Unit::MessagesPerSecond) => ", msg/s".to_owned(),
+        _ => String::new(),
+    };
+    FaceLine {
+        question: format!("{}{unit}", row.title),
+        values: System::NAMES.into_iter().zip(&found).map(of_system).collect(),
+        chip,
+    }
+}
+
+fn marked(cell: &ComparedCell) -> String {
+    let unsteady = cell.per_block.iter().any(|block| block.outcome == CellOutcome::Unsteady);
+    let once = cell.n == 1 && cell.n_unit == "faults";
+    let own = [(UNSTEADY, unsteady), (ONE_TRIAL, once)];
+    let own = own.into_iter().filter(|(_, stands)| *stands).map(|(mark, _)| mark);
+    own.chain([marks::of_value(cell), marks::of_cell(cell)]).collect()
+}
+
+/// `0 %` and `100 %` are exactly that.
+fn percent(share: f64) -> String {
+    match quantity::share(share).as_str() {
+        "all" => "100 %".to_owned(),
+        "none" => "0 %".to_owned(),
+        part => part.to_owned(),
+    }
+}
+
+fn chip(claim: &Claim) -> Chip {
+    let text = match claim.answer {
+        Verdict::Right => "✓ right".to_owned(),
+        Verdict::Wrong => "✗ wrong".to_owned(),
+        Verdict::Open => "? open".to_owned(),
+        Verdict::Documented => "documented".to_owned(),
+        Verdict::NotMeasured => "not measured".to_owned(),
+        Verdict::Mixed => format!("◐ {}", partly(&claim.findings)),
+    };
+    Chip { answer: claim.answer, text }
+}
+
+/// Of which primitives it is wholly right, or else wholly wrong; where there is neither, under which
+/// condition it is the same for all.
+fn partly(findings: &[Finding]) -> String {
+    let judged = || findings.iter().filter(|one| one.decision != Decision::NotApplicable);
+    let wholly = |decision: Decision| {
+        let all = |system: &&str| {
+            let mut own = judged().filter(|one| one.primitive == **system).peekable();
+            own.peek().is_some() && own.all(|one| one.decision == decision)
+        };
+        System::PRIMITIVES.iter().copied().filter(all).map(short).join(", ")
+    };
+    for (decision, word) in [(Decision::Right, "right"), (Decision::Wrong, "wrong")] {
+        let primitives = wholly(decision);
+        if !primitives.is_empty() {
+            return format!("{word} for {primitives}");
+        }
+    }
+    for (decision, word) in [(Decision::Wrong, "wrong"), (Decision::Right, "right")] {
+        let alike = |condition: &&str| {
+            let mut own = judged().filter(|one| one.condition == **condition);
+            own.all(|one| one.decision == decision)
+        };
+        let mut conditions = judged().map(|one| one.condition.as_str()).unique();
+        if let Some(condition) = conditions.find(alike) {
+            return format!("{word} {condition}");
+        }
+    }
+    "depends on the load".to_owned()
+}
+
+fn sentence(comparison: &Comparison, sentence: &Sentence) -> Option<String> {
+    match sentence {
+        Sentence::Ratio { claim, cell, lower, higher, mixed, .. } => {
+            let ratios = Ratios::of(find(comparison, claim)?, &comparison.runs, cell);
+            ratios.sentence(lower, higher, mixed.as_deref())
+        }
+        Sentence::Lost { claim, of, lost, kept, .. } => {
+            let cells = Cells::of(find(comparison, claim)?, &comparison.runs);
+            let words = |which: fn(f64, u64) -> bool| {
+                let struck = |one: &&Struck| {
+                    let found = gone(&cells, one);
+                    found.is_some_and(|cell| cell.value.is_some_and(|gone| which(gone, cell.n)))
+                };
+                of.iter().filter(struck).map(|one| one.words.as_str()).collect::<Vec<_>>()
+            };
+            let lists = [
+                (lost, "{lost}", words(|gone, _| gone > 0.0)),
+                (kept, "{kept}", words(|gone, faults| gone == 0.0 && faults >= FEW_FAULTS)),
+            ];
+            let lists = lists.into_iter().filter(|(.., words)| !words.is_empty());
+            let told = lists.map(|(text, key, words)| text.replace(key, &words.join("; "))).join(" ");
+            Some(told).filter(|text| !text.is_empty())
+        }
+        Sentence::Verdicts { text } => Some(counted(comparison, text)),
+    }
+}
+
+/// What is gone of what a setting had acknowledged under a fault.
+pub fn gone<'a>(cells: &Cells<'a>, struck: &Struck) -> Option<&'a ComparedCell> {
+    let mut own = cells.of_label(&struck.label, FAULT_GONE.name);
+    own.retain(|cell| cells.scenario(cell) == struck.scenario);
+    own.into_iter().find(|cell| cell.value.is_some())
+}
+
+fn counted(comparison: &Comparison, text: &str) -> String {
+    let of = |answers: &[Verdict]| {
+        let own = comparison.claims.iter().filter(|one| answers.contains(&one.answer));
+        own.count().to_string()
+    };
+    let counts = [
+        ("{right}", of(&[Verdict::Right])),
+        ("{wrong}", of(&[Verdict::Wrong])),
+        ("{mixed}", of(&[Verdict::Mixed])),
+        ("{documented}", of(&[Verdict::Documented])),
+        ("{open}", of(&[Verdict::Open, Verdict::NotMeasured])),
+        ("{all}", in_words(comparison.claims.len())),
+    ];
+    let text = counts.iter().fold(text.to_owned(), |text, (key, word)| text.replace(key, word));
+    capital(&text)
+}
+
+/// Each primitive's value against Kafka's, over paired blocks.
+struct Ratios {
+    who: Vec<&'static str>,
+    ratios: Vec<GeometricMean>,
+}
+
+impl Ratios {
+    fn of(claim: &Claim, runs: &[RunInfo], pick: &Pick) -> Self {
+        let cells = Cells::of(claim, runs);
+        let kafka = picked(&cells, pick, System::Kafka.name());
+        // What one system differs by when it runs twice is no difference.
+        let again = claim.cells.iter().filter(|cell| {
+            let twin = |kafka: &ComparedCell| {
+                cell.same_as.as_ref() == Some(&kafka.label)
+                    && (&cell.run, &cell.cell, &cell.metric)
+                        == (&kafka.run, &kafka.cell, &kafka.metric)
+            };
+            kafka.is_some_and(twin)
+        });
+        let equals = again.filter_map(|again| paired(again, kafka?)).collect::<Vec<_>>();
+        let margin = margin(&equals);
+        let against = |system: &'static str| {
+            let ratio = paired(picked(&cells, pick, system)?, kafka?)?;
+            Some((short(system), ratio.with_margin(margin)))
+        };
+        let (who, ratios) = System::PRIMITIVES.into_iter().filter_map(against).unzip();
+        Self { who, ratios }
+    }
+
+    /// On which side of Kafka all of them are shown to lie.
+    fn side(&self) -> Option<Side> {
+        let decided = |ratio: &GeometricMean| decide_one(Some(*ratio), Side::Above, 1.0).ok();
+        match self.ratios.iter().map(decided).dedup().collect::<Option<Vec<_>>>()?[..] {
+            [true] => Some(Side::Above),
+            [false] => Some(Side::Below),
+            _ => None,
+        }
+    }
+
+    /// `2.7 to 4.1`, downwards as factors above one.
+    fn times(&self, side: Option<Side>) -> Option<String> {
+        let factor = |ratio: &GeometricMean| match side {
+            Some(Side::Below) => 1.0 / ratio.value(),
+            _ => ratio.value(),
+        };
+        let (least, most) = self.ratios.iter().map(factor).minmax().into_option()?;
+        let [least, most] = [least, most].map(two_digits);
+        Some(if least == most { least } else { format!("{least} to {most}") })
+    }
+
+    fn fill(&self, text: &str, side: Option<Side>) -> Option<String> {
+        let who = if self.who.len() == System::PRIMITIVES.len() {
+            "Redis".to_owned()
+        } else {
+            format!("Redis {}", joined(&self.who))
+        };
+        Some(text.replace("{times}", &self.times(side)?).replace("{who}", &who))
+    }
+
+    fn sentence(&self, lower: &Times, higher: &Times, mixed: Option<&str>) -> Option<String> {
+        match self.side() {
+            Some(Side::Below) => self.fill(&lower.text, Some(Side::Below)),
+            Some(Side::Above) => self.fill(&higher.text, Some(Side::Above)),
+            None => self.fill(mixed?, None),
+        }
+    }
+
+    fn title(&self, lower: &Times, higher: &Times) -> Option<String> {
+        let side = self.side()?;
+        let of = if side == Side::Below { lower } else { higher };
+        self.fill(of.title.as_ref()?, Some(side))
+    }
+}
+
+/// Over the blocks that both have.
+fn paired(one: &ComparedCell, other: &ComparedCell) -> Option<GeometricMean> {
+    let value = |cell: &ComparedCell, block: u32| {
+        let own = cell.per_block.iter().find(|of| of.block == block && of.valid)?;
+        own.value.filter(|value| *value > 0.0)
+    };
+    let ratio = |block: u32| Some(value(one, block)? / value(other, block)?);
+    let blocks = one.per_block.iter().map(|of| of.block);
+    GeometricMean::of(&blocks.filter_map(ratio).collect::<Vec<_>>())
+}
+
+/// More would be read as exact.
+fn two_digits(factor: f64) -> String {
+    match factor {
+        large if large >= 10.0 => format!("{large:.0}"),
+        small if small >= 1.0 => format!("{small:.1}"),
+        less => significant((less * 100.0).round() / 100.0),
+    }
+}
+
+/// `a, b and c`.
+fn joined(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+}
