@@ -155,9 +155,9 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_has_every_code_as_the_help_has() {
-        let readme = include_str!("../../README.md");
-        let table = readme
+    fn the_docs_have_every_code_as_the_help_has() {
+        let docs = include_str!("../../docs/commands.md");
+        let table = docs
             .split("| exit code | meaning |\n|---|---|\n")
             .nth(1)
             .unwrap()

@@ -186,7 +186,7 @@ fn terminal_of_a_comparison() {
 }
 
 #[test]
-fn all_six_files_are_written_and_read_back() {
+fn all_files_are_written_and_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let comparison = table();
     write_comparison(dir.path(), &comparison).unwrap();
@@ -200,7 +200,10 @@ fn all_six_files_are_written_and_read_back() {
             "comparison.json",
             "comparison.md",
             "comparison.png",
-            "comparison.svg"
+            "comparison.svg",
+            "overview-dark.svg",
+            "overview.png",
+            "overview.svg"
         ]
     );
     assert_eq!(Comparison::read(dir.path()).unwrap(), comparison);
@@ -298,6 +301,37 @@ fn crowded(figure: &Figure) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Everything in it is read without a magnifying glass, on paper of either colour.
+#[test]
+fn the_overview_fits_its_frame() {
+    for comparison in [testing::comparison(), table()] {
+        let figure = chart::overview::draw(&comparison);
+        assert_eq!(crowded(&figure), Vec::<String>::new());
+        assert!(figure.width <= 1200.0 && figure.height <= 900.0, "{}", figure.height);
+        assert!(figure.smallest_letters() >= 12.0);
+        let words: String = figure.texts().into_iter().map(|(text, _)| text + " ").collect();
+        assert!(!words.contains('…'), "{words}");
+    }
+    let [(_, svg), _, (_, png)] = overview(&testing::comparison()).unwrap();
+    assert!(png.len() <= 300_000, "{} B", png.len());
+    assert!(String::from_utf8(svg).unwrap().contains("aria-label=\""));
+}
+
+#[test]
+fn findings_follow_from_the_cells() {
+    let mut comparison = testing::comparison();
+    insta::assert_snapshot!(markdown_findings(&comparison));
+    insta::assert_snapshot!(markdown_lines(&comparison));
+    let said = markdown_findings(&comparison);
+    for cell in comparison.claims.iter_mut().flat_map(|claim| &mut claim.cells) {
+        let kafka = cell.system == "kafka" && cell.metric.starts_with("end_to_end");
+        for block in cell.per_block.iter_mut().filter(|_| kafka) {
+            block.value = block.value.map(|value| value / 1e6);
+        }
+    }
+    assert_ne!(said, markdown_findings(&comparison), "Kafka is a million times faster now");
 }
 
 #[test]

@@ -290,20 +290,59 @@ fn only_folder(folder: &Path) -> PathBuf {
     fs::read_dir(folder).unwrap().next().unwrap().unwrap().path()
 }
 
+/// The first scenario of a document, in a file of its own.
+fn first_scenario(document: &str, dir: &Path) -> PathBuf {
+    let text = fs::read_to_string(document).unwrap();
+    let scenario = text.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let file = dir.join("my.yaml");
+    fs::write(&file, scenario).unwrap();
+    file
+}
+
 /// What a reader copies first must work.
 #[test]
-fn the_scenario_of_the_readme_is_valid() {
-    let readme = fs::read_to_string("README.md").unwrap();
-    let scenario = readme.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+fn the_scenarios_of_the_documents_are_valid() {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("my.yaml");
-    fs::write(&file, scenario).unwrap();
-    assert_names(&ends_with(0, &["validate", file.to_str().unwrap()]), &["valid (2 cells)"]);
-    ends_with(0, &["explain", file.to_str().unwrap(), "--profile", "quick"]);
-    assert!(
-        readme.contains("<!-- brokerbench:begin -->")
-            && readme.contains("<!-- brokerbench:end -->")
-    );
+    let short = first_scenario("README.md", dir.path());
+    assert_names(&ends_with(0, &["validate", short.to_str().unwrap()]), &["valid (2 cells)"]);
+    let long = first_scenario("docs/scenarios.md", dir.path());
+    assert_names(&ends_with(0, &["validate", long.to_str().unwrap()]), &["valid (2 cells)"]);
+    ends_with(0, &["explain", long.to_str().unwrap(), "--profile", "quick"]);
+}
+
+/// One screen and a half, in lines that a terminal shows; what the table holds is counted apart.
+#[test]
+fn the_readme_is_short() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    assert!(readme.lines().count() <= 120, "{} lines", readme.lines().count());
+    assert!(readme.split_whitespace().count() <= 1000);
+    let written = |line: &&str| !line.starts_with('|') && !line.starts_with("- **");
+    let too_long: Vec<&str> = readme
+        .lines()
+        .filter(written)
+        .filter(|line| line.chars().count() > 100 && !line.contains(" · "))
+        .collect();
+    assert!(too_long.is_empty(), "{too_long:?}");
+}
+
+/// Every link of the documents leads to something that is there.
+#[test]
+fn links_of_the_documents_lead_somewhere() {
+    let documents = ["README.md", "BENCHMARKS.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
+    let documents = documents.into_iter().map(PathBuf::from);
+    let in_docs = fs::read_dir("docs").unwrap().map(|entry| entry.unwrap().path());
+    let in_docs = in_docs.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    for document in documents.chain(in_docs) {
+        let text = fs::read_to_string(&document).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap();
+            if file.is_empty() || file.contains("://") {
+                continue;
+            }
+            let target = document.parent().unwrap().join(file);
+            assert!(target.exists(), "{}: {link}", document.display());
+        }
+    }
 }
 
 /// The README's table, the committed one and its data agree, once there is one.

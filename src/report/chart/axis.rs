@@ -3,7 +3,7 @@
 use super::canvas::{Align, Figure, GRID, MUTED};
 use super::letters;
 
-const TICK: f64 = 11.0;
+const TICK: f64 = 12.0;
 
 /// There are at most about eight, unless the numbers are so small that their distance is none.
 const MOST_TICKS: u8 = 20;

@@ -481,6 +481,14 @@ mod tests {
     use super::*;
 
     impl Figure {
+        pub fn smallest_letters(&self) -> f64 {
+            let size = |item: &CanvasItem| match item {
+                CanvasItem::Text { size, .. } => Some(*size),
+                _ => None,
+            };
+            self.items.iter().filter_map(size).fold(f64::INFINITY, f64::min)
+        }
+
         /// Every text with the box it fills: left, top, right, bottom.
         pub fn texts(&self) -> Vec<(String, [f64; 4])> {
             let boxed = |item: &CanvasItem| {
