@@ -39,7 +39,7 @@ pub enum Sentence {
     Ratio {
         name: String,
         claim: String,
-        cell: Pick,
+        cell: Box<Pick>,
         lower: Times,
         higher: Times,
         #[serde(default)]
@@ -94,9 +94,9 @@ pub struct FaceChart {
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FaceDrawing {
     /// Two values of each system, the first hollow, the second filled.
-    Pair { from: Pick, to: Pick },
+    Pair { from: Box<Pick>, to: Box<Pick> },
     /// Three quantiles of each system, the middle one filled.
-    Quantiles { of: [Pick; 3] },
+    Quantiles { of: Vec<Pick> },
     /// The share of what was acknowledged that is gone, a bar for each setting.
     Lost { of: Vec<Struck> },
 }

@@ -156,12 +156,14 @@ fn pair(
 fn quantiles(
     figure: &mut Figure,
     cells: &Cells<'_>,
-    picks: &[Pick; 3],
+    picks: &[Pick],
     (left, top): (f64, f64),
 ) -> f64 {
-    let values = |system: &str| picks.each_ref().map(|pick| face::picked(cells, pick, system)?.value);
-    let lanes: Vec<_> = System::NAMES.into_iter().map(|system| (system, values(system))).collect();
-    let lanes: Vec<_> = lanes.iter().filter(|(_, own)| own.iter().any(Option::is_some)).collect();
+    let values = |system: &str| -> Vec<Option<f64>> {
+        picks.iter().map(|pick| face::picked(cells, pick, system)?.value).collect()
+    };
+    let mut lanes = System::NAMES.map(|system| (system, values(system))).to_vec();
+    lanes.retain(|(_, own)| own.iter().any(Option::is_some));
     let all = || lanes.iter().flat_map(|(_, own)| own.iter().flatten()).copied();
     let unit = TimeUnit::for_column(all());
     let scale = Scale::log(all(), left + 84.0, left + CHART - 30.0);
