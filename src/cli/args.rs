@@ -228,7 +228,8 @@ pub struct TableArgs {
     /// --inject: the file too)
     #[arg(long)]
     pub check: bool,
-    /// Compute verdicts and texts again from the cells in comparison.json, and write all files;
+    /// Compute verdicts and texts again from the packed raw data (runs.tar.zst), or else from the
+    /// cells in comparison.json, and write all files;
     /// measures nothing
     #[arg(long, conflicts_with = "check")]
     pub rewrite: bool,

@@ -8,7 +8,7 @@ use super::exit::{Code, Failure, worst};
 use super::run::{Chosen, environment, measure};
 use super::signals::Interrupt;
 use super::suite::Suite;
-use super::{Outcome, out, say, selfcheck, width};
+use super::{Outcome, out, raw, say, selfcheck, width};
 use crate::claims::{self, ClaimError, Material, Planned};
 use crate::report;
 use crate::result::{Build, Comparison, Manifest, Summary};
@@ -57,6 +57,7 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     let comparison =
         claims::build(&material).map_err(|error| Failure::new(Code::Internal, error))?;
     report::write_comparison(&dir, &comparison)?;
+    raw::pack(results, &dir, &comparison)?;
     report::write_index(results)?;
     out(&report::terminal(&comparison, width()));
     out(&format!("table and charts: {}", dir.join("comparison.html").display()));

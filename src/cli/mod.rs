@@ -9,6 +9,7 @@ mod doctor;
 mod exit;
 mod inspect;
 mod progress;
+mod raw;
 mod results;
 mod run;
 mod selfcheck;

@@ -2,11 +2,11 @@
 
 use super::args::TableArgs;
 use super::exit::{Code, Failure};
-use super::{Outcome, out, width};
+use super::{Outcome, out, raw, width};
 use crate::model::Told;
 use crate::result::{
     CellOutcome, CellSummary, Comparison, Fault, Judged, Kind, Manifest, Quantiles, RunFolder,
-    Summary, TriedSetting, files, words,
+    Summary, TriedSetting, archive, files, words,
 };
 use crate::sanitize;
 use crate::{claims, export as formats, report as rendering};
@@ -38,11 +38,20 @@ const FINDINGS: &str = "findings:";
 pub fn table(args: &TableArgs) -> Outcome {
     let dir = args.results.results.join(&args.profile);
     let mut comparison = Comparison::read(&dir)?;
+    let proven = if args.rewrite || args.check { raw::table(&dir, &comparison)? } else { None };
     if args.rewrite {
-        comparison =
-            claims::again(&comparison).map_err(|error| Failure::new(Code::Internal, error))?;
+        comparison = match &proven {
+            Some(proven) => proven.clone(),
+            None => {
+                claims::again(&comparison).map_err(|error| Failure::new(Code::Internal, error))?
+            }
+        };
     }
     let mut wrong = claims::recheck(&comparison).err().unwrap_or_default();
+    if proven.is_some_and(|proven| proven != comparison) {
+        let raw = dir.join(archive::FILE);
+        wrong.push(format!("comparison.json is not what {} comes to", raw.display()));
+    }
     let injected = match args.inject.as_deref() {
         Some(file) => Some((file, inject(file, &comparison)?)),
         None => None,

@@ -1,5 +1,6 @@
 //! What a run leaves on disk: types of every file, and how they are written and read.
 
+pub mod archive;
 mod build;
 mod comparison;
 mod distribution;
