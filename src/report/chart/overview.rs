@@ -7,8 +7,8 @@ use super::canvas::{
 };
 use super::palette;
 use crate::claims::{self, FaceDrawing, Pick, Struck};
-use crate::model::metric::FAULT_ACKED;
-use crate::model::System;
+use crate::model::metric::FAULT_RPO_TIME;
+use crate::model::{System, Unit};
 use crate::report::cells::Cells;
 use crate::report::face::{self, Chip, FaceLine, short};
 use crate::report::quantity;
@@ -188,23 +188,23 @@ fn quantiles(
     bottom
 }
 
-/// The share of what was acknowledged that is gone, a bar for each setting.
+/// For how long what was acknowledged is gone, a bar for each setting.
 fn lost(figure: &mut Figure, cells: &Cells<'_>, of: &[Struck], (left, top): (f64, f64)) -> f64 {
     const BAR: f64 = 24.0;
     let bars: Vec<(&Struck, &str, f64, u64)> = of
         .iter()
         .filter_map(|one| {
             let gone = face::gone(cells, one)?;
-            let acked = cells.beside(gone, FAULT_ACKED.name)?.value.filter(|acked| *acked > 0.0)?;
-            Some((one, gone.system.as_str(), gone.value? / acked, gone.n))
+            let time = cells.beside(gone, FAULT_RPO_TIME.name)?.value?;
+            Some((one, gone.system.as_str(), time, gone.n))
         })
         .collect();
-    let most = bars.iter().map(|(_, _, share, _)| *share).fold(0.0, f64::max);
+    let most = bars.iter().map(|(_, _, time, _)| *time).fold(0.0, f64::max);
     let (from, room) = (left + 226.0, CHART - 226.0 - 74.0);
-    for (lane, (one, system, share, faults)) in bars.iter().enumerate() {
+    for (lane, (one, system, time, faults)) in bars.iter().enumerate() {
         let y = top + HEAD + 6.0 + BAR * lane as f64;
         figure.text((left, y), &one.words, NOTE, INK, Align::Left);
-        let long = if most > 0.0 { room * share / most } else { 0.0 };
+        let long = if most > 0.0 { room * time / most } else { 0.0 };
         figure.area(
             vec![
                 (from, y - 7.0),
@@ -214,12 +214,7 @@ fn lost(figure: &mut Figure, cells: &Cells<'_>, of: &[Struck], (left, top): (f64
             ],
             palette::of(system).color,
         );
-        let share = match quantity::share(*share).as_str() {
-            "none" => "0".to_owned(),
-            "all" => "100 %".to_owned(),
-            part => part.to_owned(),
-        };
-        let text = format!("{share} in {faults}");
+        let text = format!("{} in {faults}", quantity::words(*time, Unit::Nanoseconds.name()));
         figure.text((from + long.max(1.5) + 6.0, y), text, NOTE, INK, Align::Left);
     }
     top + HEAD + BAR * bars.len() as f64
