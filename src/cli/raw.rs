@@ -45,8 +45,7 @@ pub fn table(dir: &Path, comparison: &Comparison) -> Result<Option<Comparison>, 
         Ok((folder.read_manifest()?, summarize(&folder)?))
     };
     let runs = measured.map(|run| read(&run.run)).collect::<Result<Vec<_>, _>>()?;
-    let material =
-        Material { profile: &comparison.profile, runs: &runs, ..Material::default() };
+    let material = Material { profile: &comparison.profile, runs: &runs, ..Material::default() };
     let built = claims::build(&material).map_err(|error| Failure::new(Code::Internal, error))?;
     Ok(Some(built))
 }

@@ -97,11 +97,15 @@ pub fn table(args: &TableArgs) -> Outcome {
 /// are replaced.
 fn inject(file: &Path, comparison: &Comparison) -> Result<(String, String), Failure> {
     let text = String::from_utf8_lossy(&files::read(file)?).into_owned();
-    let lines = replaced(&text, LINES, &rendering::markdown_lines(comparison)).ok_or_else(|| {
-        let [begin, end] = markers(LINES);
-        let remedy = format!("put `{begin}` and `{end}` on lines of their own");
-        Failure::new(Code::Usage, format!("{}: no place for the table; {remedy}", file.display()))
-    })?;
+    let lines =
+        replaced(&text, LINES, &rendering::markdown_lines(comparison)).ok_or_else(|| {
+            let [begin, end] = markers(LINES);
+            let remedy = format!("put `{begin}` and `{end}` on lines of their own");
+            Failure::new(
+                Code::Usage,
+                format!("{}: no place for the table; {remedy}", file.display()),
+            )
+        })?;
     let whole = replaced(&lines, FINDINGS, &rendering::markdown_findings(comparison));
     Ok((text, whole.unwrap_or(lines)))
 }

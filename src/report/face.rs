@@ -92,7 +92,8 @@ fn core_of(comparison: &Comparison, sentence: &Sentence) -> Option<String> {
             let found = of.iter().filter_map(|one| gone(&cells, one)?.value);
             let found: Vec<f64> = found.collect();
             let few = found.iter().filter(|gone| **gone > 0.0).count();
-            let told = title.replace("{few}", &in_words(few)).replace("{all}", &in_words(found.len()));
+            let told =
+                title.replace("{few}", &in_words(few)).replace("{all}", &in_words(found.len()));
             (!found.is_empty()).then_some(told)
         }
         Sentence::Verdicts { .. } => None,
@@ -126,8 +127,10 @@ pub fn legend(lines: &[FaceLine]) -> Vec<String> {
 
 /// `Pub/Sub` of `redis-pubsub`.
 pub fn short(system: &str) -> &str {
-    let title = System::from_name(system).map_or(system, System::title);
-    title.strip_prefix("Redis ").unwrap_or(title)
+    match System::from_name(system) {
+        Some(known) => known.title().strip_prefix("Redis ").unwrap_or(known.title()),
+        None => system,
+    }
 }
 
 fn find<'a>(comparison: &'a Comparison, id: &str) -> Option<&'a Claim> {
@@ -241,10 +244,16 @@ fn partly(findings: &[Finding]) -> String {
         };
         let mut conditions = judged().map(|one| one.condition.as_str()).unique();
         if let Some(condition) = conditions.find(alike) {
-            return format!("{word} {condition}");
+            return format!("{word} {}", keyless(condition));
         }
     }
     "depends on the load".to_owned()
+}
+
+/// `at 1KiB` of `at message.size=1KiB`.
+fn keyless(condition: &str) -> String {
+    let word = |word: &str| word.rsplit('=').next().unwrap_or(word).to_owned();
+    condition.split(' ').map(word).join(" ")
 }
 
 fn sentence(comparison: &Comparison, sentence: &Sentence) -> Option<String> {
@@ -267,7 +276,8 @@ fn sentence(comparison: &Comparison, sentence: &Sentence) -> Option<String> {
                 (kept, "{kept}", words(|gone, faults| gone == 0.0 && faults >= FEW_FAULTS)),
             ];
             let lists = lists.into_iter().filter(|(.., words)| !words.is_empty());
-            let told = lists.map(|(text, key, words)| text.replace(key, &words.join("; "))).join(" ");
+            let told =
+                lists.map(|(text, key, words)| text.replace(key, &words.join("; "))).join(" ");
             Some(told).filter(|text| !text.is_empty())
         }
         Sentence::Verdicts { text } => Some(counted(comparison, text)),
@@ -337,7 +347,7 @@ impl Ratios {
         }
     }
 
-    /// `2.7 to 4.1`, downwards as factors above one.
+    /// `2.7–4.1`, downwards as factors above one.
     fn times(&self, side: Option<Side>) -> Option<String> {
         let factor = |ratio: &GeometricMean| match side {
             Some(Side::Below) => 1.0 / ratio.value(),
@@ -345,7 +355,7 @@ impl Ratios {
         };
         let (least, most) = self.ratios.iter().map(factor).minmax().into_option()?;
         let [least, most] = [least, most].map(two_digits);
-        Some(if least == most { least } else { format!("{least} to {most}") })
+        Some(if least == most { least } else { format!("{least}–{most}") })
     }
 
     fn fill(&self, text: &str, side: Option<Side>) -> Option<String> {

@@ -77,7 +77,7 @@ pub fn markdown_lines(comparison: &Comparison) -> String {
 }
 
 /// The table of claims alone.
-fn markdown_table(comparison: &Comparison) -> String {
+pub(super) fn markdown_table(comparison: &Comparison) -> String {
     let notes = notes(comparison);
     let notes = notes.iter().map(|note| format!("\n{}\n", escape::markdown(note)));
     titled(overview(comparison)) + &notes.collect::<String>()

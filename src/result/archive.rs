@@ -33,9 +33,8 @@ fn add<W: io::Write>(
     name: &Path,
 ) -> Result<(), ResultError> {
     let failed = |cause| ResultError::io(path, "pack")(cause);
-    let mut entries = fs::read_dir(path)
-        .and_then(Iterator::collect::<io::Result<Vec<_>>>)
-        .map_err(failed)?;
+    let mut entries =
+        fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(failed)?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let own = entry.file_name();

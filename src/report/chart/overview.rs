@@ -29,7 +29,7 @@ const CHIPS: f64 = 976.0;
 /// A chart, of three in a row.
 const CHART: f64 = 368.0;
 const GAP: f64 = 24.0;
-const LANE: f64 = 36.0;
+const LANE: f64 = 40.0;
 /// Between the title of a chart and its lanes.
 const HEAD: f64 = 66.0;
 
@@ -142,11 +142,13 @@ fn pair(
             let bar = vec![(scale.at(*from), y), (scale.at(*to), y)];
             figure.line(bar, style.color, 2.5, &[]);
         }
+        let near = from.zip(*to).is_some_and(|(a, b)| (scale.at(a) - scale.at(b)).abs() < 44.0);
         for (value, filled) in [(from, false), (to, true)] {
             let Some(value) = value else { continue };
             let at = (scale.at(*value), y);
             figure.marker(at, style.marker, 5.5, style.color, filled);
-            figure.text((at.0, y - 13.0), compact(*value), NOTE, INK, Align::Middle);
+            let above = if near && !filled { -14.0 } else { 13.0 };
+            figure.text((at.0, y - above), compact(*value), NOTE, INK, Align::Middle);
         }
     }
     bottom
