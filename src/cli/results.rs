@@ -60,7 +60,8 @@ pub fn table(args: &TableArgs) -> Outcome {
         let long = [("comparison.md", rendering::markdown(&comparison).into_bytes())];
         for (name, bytes) in long.into_iter().chain(rendering::overview(&comparison)?) {
             let committed = dir.join(name);
-            if files::read(&committed)? != bytes {
+            // One that is missing is one that was not written again.
+            if !committed.is_file() || files::read(&committed)? != bytes {
                 let path = committed.display();
                 wrong.push(format!("{path} does not agree with comparison.json beside it"));
             }
