@@ -325,7 +325,7 @@ mod tests {
             for side in ["producer", "consumer"] {
                 assert_eq!(effective[&format!("{side}.socket.timeout.ms")], silence);
                 assert_eq!(effective[&format!("{side}.reconnect.backoff.ms")], "10");
-                assert_eq!(effective[&format!("{side}.reconnect.backoff.max.ms")], "500");
+                assert_eq!(effective[&format!("{side}.reconnect.backoff.max.ms")], "40");
             }
         }
         let idempotent =
