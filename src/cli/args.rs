@@ -97,6 +97,13 @@ pub enum Command {
         #[command(flatten)]
         environment: EnvironmentArgs,
     },
+    /// Fetch what brokers as processes of this machine need and lack, Kafka and a current Redis,
+    /// into the cache; prints where each is
+    Fetch {
+        /// Only this
+        #[arg(value_enum, value_name = "SOFTWARE")]
+        software: Vec<Fetched>,
+    },
     /// Prove the instrument against a fake broker whose truth is known
     Selfcheck,
     /// Print a completion script for a shell
@@ -117,6 +124,21 @@ pub enum SchemaOf {
     Scenario,
     Summary,
     Comparison,
+}
+
+/// What can be fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Fetched {
+    Kafka,
+    Redis,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Brokers")]
+pub struct FetchArgs {
+    /// Do not ask before Kafka or a current Redis is fetched to be started here
+    #[arg(long)]
+    pub fetch: bool,
 }
 
 /// Where brokers come from.
@@ -176,6 +198,8 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub environment: EnvironmentArgs,
     #[command(flatten)]
+    pub fetch: FetchArgs,
+    #[command(flatten)]
     pub results: ResultsArgs,
 }
 
@@ -194,6 +218,8 @@ pub struct RunArgs {
     pub json: bool,
     #[command(flatten)]
     pub environment: EnvironmentArgs,
+    #[command(flatten)]
+    pub fetch: FetchArgs,
     #[command(flatten)]
     pub results: ResultsArgs,
 }

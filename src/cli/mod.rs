@@ -7,6 +7,7 @@ mod args;
 mod compare;
 mod doctor;
 mod exit;
+mod fetch;
 mod inspect;
 mod progress;
 mod raw;
@@ -20,9 +21,13 @@ use crate::sanitize;
 use args::{Cli, Command, ExportFormat};
 use clap::Parser;
 use exit::{Code, Failure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signals::Interrupt;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+
+/// Whoever has not answered by then has gone away.
+const PATIENCE: Timespec = Timespec { tv_sec: 600, tv_nsec: 0 };
 
 pub fn main() -> ExitCode {
     let cli = typed();
@@ -43,6 +48,7 @@ pub fn main() -> ExitCode {
         Command::Validate { scenarios } => inspect::validate(scenarios),
         Command::Schema { of } => inspect::schema(*of),
         Command::Doctor { json, environment } => doctor::doctor(*json, environment),
+        Command::Fetch { software } => fetch::fetch(software),
         Command::Selfcheck => selfcheck::selfcheck(&interrupt),
         Command::Completions { shell } => inspect::completions(*shell),
         Command::Man { command } => inspect::man(command.as_deref()),
@@ -70,6 +76,21 @@ fn out_json(value: &impl serde::Serialize) -> Result<(), Failure> {
 /// Prints what is no result: progress, warnings, errors.
 fn say(text: &str) {
     print(&mut std::io::stderr().lock(), &sanitize::lines(text));
+}
+
+/// Asks on the terminal; `None` where there is none, and where nobody answers.
+fn ask(question: &str) -> Option<String> {
+    let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
+    if !stdin.is_terminal() || !stderr.is_terminal() {
+        return None;
+    }
+    let _ = write!(stderr, "{}", sanitize::line(question)).and_then(|()| stderr.flush());
+    if !poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&PATIENCE)).is_ok_and(|n| n > 0) {
+        say("");
+        return None;
+    }
+    let mut answer = String::new();
+    stdin.read_line(&mut answer).ok().map(|_| answer)
 }
 
 fn print(stream: &mut impl Write, text: &str) {

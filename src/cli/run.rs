@@ -2,6 +2,7 @@
 
 use super::args::{EnvironmentArgs, EnvironmentKind, RunArgs};
 use super::exit::{Code, Failure, of_run, worst};
+use super::fetch::provide;
 use super::progress::Display;
 use super::signals::Interrupt;
 use super::{Outcome, out, out_json, results, say, selfcheck};
@@ -24,7 +25,7 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
         .map(|name| scenario::load(name, &overrides))
         .collect::<Result<Vec<_>, _>>()?;
     scenarios.iter_mut().try_for_each(|scenario| add_thresholds(scenario, &args.threshold))?;
-    let mut chosen = environment(&args.environment)?;
+    let mut chosen = environment(&args.environment, &scenarios, args.fetch.fetch)?;
     let mut codes = Vec::new();
     for scenario in scenarios {
         let done = measure(&scenario, &mut chosen, &args.results.results, None, interrupt)?;
@@ -123,8 +124,13 @@ pub struct Chosen {
     pub because: String,
 }
 
-/// The environment that the flags ask for. What was chosen is printed.
-pub fn environment(args: &EnvironmentArgs) -> Result<Chosen, Failure> {
+/// The environment that the flags ask for, with what these scenarios need there; `fetch` allows to
+/// get it. What was chosen is printed.
+pub fn environment<'a>(
+    args: &EnvironmentArgs,
+    scenarios: impl IntoIterator<Item = &'a Scenario>,
+    fetch: bool,
+) -> Result<Chosen, Failure> {
     let asked = |environment| Chosen { environment, because: "asked for".into() };
     let chosen = match (external(args)?, args.kind) {
         (Some(external), EnvironmentKind::Auto) => {
@@ -139,6 +145,9 @@ pub fn environment(args: &EnvironmentArgs) -> Result<Chosen, Failure> {
         (None, _) => asked(native()?),
     };
     say(&format!("environment: {} ({})", chosen.environment.name(), chosen.because));
+    if chosen.environment.name() == "native" {
+        provide(scenarios, fetch)?;
+    }
     let environment = Box::new(BrokerCache::over(chosen.environment));
     Ok(Chosen { environment, ..chosen })
 }
@@ -179,7 +188,7 @@ fn docker() -> Result<Box<dyn Environment>, Failure> {
 }
 
 /// This program: the janitor is another process of it.
-fn exe() -> Result<PathBuf, Failure> {
+pub fn exe() -> Result<PathBuf, Failure> {
     std::env::current_exe().map_err(|error| {
         Failure::new(Code::Environment, format!("own executable not found: {error}"))
     })

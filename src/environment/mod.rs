@@ -27,7 +27,7 @@ pub use doctor::{Check, Level, Part, Wanted, can_run, checks};
 pub use external::External;
 pub use janitor::{End, Janitor, Launch, ProcessState, Signal, helper_process};
 pub use memory::{memory_available, memory_info, memory_total};
-pub use native::Native;
+pub use native::{Native, supply};
 pub use process::{
     MachineTimes, PageCache, Usage, is_gone, is_stopped, machine, own_usage, page_cache,
     reset_peak, runs, usage,

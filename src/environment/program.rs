@@ -32,14 +32,23 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Where brokerbench keeps what outlives a run: Kafka's jars, the self-check's result. Absolute:
-/// brokers get a working directory of their own.
+/// Where brokerbench keeps what outlives a run: Kafka's jars, a redis-server, the self-check's
+/// result. Absolute: brokers get a working directory of their own.
 pub fn cache_dir() -> Option<PathBuf> {
     let root = variable("BROKERBENCH_CACHE")
         .or_else(|| variable("XDG_CACHE_HOME"))
         .map(PathBuf::from)
         .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")))?;
     cache_in(&root)
+}
+
+/// A folder of that name there.
+pub fn cached(name: &str) -> Result<PathBuf, EnvironmentError> {
+    let missing = || {
+        let remedy = "set BROKERBENCH_CACHE to a folder, since HOME is not set";
+        EnvironmentError::missing(format!("a place for {name}"), remedy)
+    };
+    Ok(cache_dir().ok_or_else(missing)?.join(name))
 }
 
 fn cache_in(root: &Path) -> Option<PathBuf> {

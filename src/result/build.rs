@@ -56,6 +56,11 @@ fn hash() -> io::Result<String> {
         Ok(file) => file,
         Err(_) => File::open(std::env::current_exe()?)?,
     };
+    sha256(&mut file)
+}
+
+/// In hexadecimal, as `sha256sum` has it.
+pub fn sha256(file: &mut impl Read) -> io::Result<String> {
     let (mut context, mut chunk) = (Context::new(&SHA256), vec![0; CHUNK]);
     loop {
         match file.read(&mut chunk)? {

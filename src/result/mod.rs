@@ -23,7 +23,7 @@ mod summary;
 pub(crate) mod testing;
 pub mod words;
 
-pub use build::Build;
+pub use build::{Build, sha256};
 pub use comparison::{
     BlockValue, CellResources, Claim, ComparedCell, Comparison, Decision, Finding, Kind, RunInfo,
     Verdict,

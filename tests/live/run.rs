@@ -427,7 +427,7 @@ fn what_is_missing_or_too_old_is_named_with_a_remedy() {
         run(&short("redis-lists"), &[], environment).with(3, words);
     };
     redis(
-        &[("PATH", Some(only)), ("REDIS_SERVER", None)],
+        &[("PATH", Some(only)), ("REDIS_SERVER", None), ("BROKERBENCH_CACHE", Some(only))],
         &["redis-server", "install it", "REDIS_SERVER"],
     );
     redis(&[("REDIS_SERVER", Some("/no/such/server"))], &["REDIS_SERVER=/no/such/server", "unset"]);

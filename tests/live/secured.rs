@@ -1,12 +1,11 @@
 //! Brokers that demand TLS and a login, with certificates made for the occasion.
 
-use crate::support::harness::exe;
 use brokerbench::access::{Access, Stream, Terms, Tls};
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Routes, Target};
-use brokerbench::environment::{Environment, Native, cache_dir};
-use brokerbench::model::System;
-use brokerbench::scenario::{Overrides, SystemConfig, from_text};
+use brokerbench::environment::supply::{Supply, look};
+use brokerbench::model::Software;
+use brokerbench::scenario::{Overrides, from_text};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -285,29 +284,12 @@ impl Kafka {
     }
 }
 
-/// Where Kafka's jars are; fetched as the native environment fetches them.
+/// All of Kafka's jars.
 fn class_path() -> String {
-    let in_folder = |folder: &Path, sub: &str| {
-        let lib = folder.join(sub);
-        let broker = |name: &str| name.starts_with("kafka_2.13-");
-        let mut files = std::fs::read_dir(&lib).ok()?.flatten();
-        files
-            .any(|file| file.file_name().to_str().is_some_and(broker))
-            .then(|| lib.join("*").display().to_string())
-    };
-    let find = || {
-        if let Some(home) = std::env::var_os("KAFKA_HOME") {
-            return in_folder(Path::new(&home), "libs");
-        }
-        let folders = std::fs::read_dir(cache_dir()?).ok()?.flatten();
-        folders
-            .filter(|folder| folder.file_name() == "kafka-4.4.0")
-            .find_map(|folder| in_folder(&folder.path(), "lib"))
-    };
-    find().unwrap_or_else(|| {
-        Native::new(exe()).start(&SystemConfig::defaults(System::Kafka)).unwrap().stop().unwrap();
-        find().expect("the jars are there now")
-    })
+    match look(Software::Kafka, Duration::from_secs(60)).unwrap() {
+        Supply::Here(kafka) => kafka.place.join("*").display().to_string(),
+        Supply::Absent(offer) => panic!("{}", offer.declined()),
+    }
 }
 
 pub struct Redis {
@@ -337,7 +319,7 @@ impl Redis {
             certificates.ca().display(),
         );
         std::fs::write(folder.path().join("redis.conf"), text).unwrap();
-        // Not REDIS_SERVER: the one that the scripts fetch was built without TLS.
+        // Not REDIS_SERVER: the one that is fetched was built without TLS.
         let mut command = Command::new("redis-server");
         command.arg("redis.conf");
         let mut process = Process::start(command, folder);

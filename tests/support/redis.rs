@@ -5,7 +5,8 @@
 use brokerbench::access::Access;
 use brokerbench::clock::Clock;
 use brokerbench::driver::{Driver, Routes, Target, open};
-use brokerbench::model::System;
+use brokerbench::environment::supply::{Supply, look};
+use brokerbench::model::{Software, System};
 use brokerbench::scenario::{Cell, Load, Message, SystemConfig};
 use brokerbench::units::{Bytes, Span};
 use std::net::{TcpListener, TcpStream};
@@ -19,19 +20,21 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts `$REDIS_SERVER` or `redis-server` on a free loopback port and waits
-    /// until it accepts clients.
+    /// Starts the one that a run takes on a free loopback port and waits until it accepts clients.
     pub fn start(settings: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let data = tempfile::tempdir().unwrap();
-        let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
+        let program = match look(Software::Redis, Duration::from_secs(60)).unwrap() {
+            Supply::Here(redis) => redis.place,
+            Supply::Absent(offer) => panic!("{}", offer.declined()),
+        };
         let child = Command::new(program)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
             .arg(data.path())
             .args(settings)
             .stdout(Stdio::null())
             .spawn()
-            .expect("redis-server is on PATH or named by REDIS_SERVER");
+            .unwrap();
         let server = Self { child, port, _data: data };
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {

@@ -150,6 +150,7 @@ fn kafka_environment(
     let mut environment =
         settings.iter().map(variable).collect::<Result<BTreeMap<_, _>, EnvironmentError>>()?;
     environment.insert("KAFKA_HEAP_OPTS".into(), kafka::heap(config.heap.0).join(" "));
+    environment.insert("KAFKA_JVM_PERFORMANCE_OPTS".into(), kafka::PERFORMANCE.join(" "));
     environment.insert("CLUSTER_ID".into(), kafka::CLUSTER_ID.into());
     Ok(environment)
 }

@@ -3,8 +3,9 @@
 
 use super::{ANSWER, Diagnosis, Level, Part, Question, fallible};
 use crate::environment::docker::{Engine, Network, find_engine, image_name};
-use crate::environment::native::{find_java, find_redis, installed_kafka, maven};
+use crate::environment::native::find_java;
 use crate::environment::nodes::{kafka, port, redis};
+use crate::environment::supply::{Found, Supply, look};
 use crate::environment::{EnvironmentError, External};
 use crate::model::Software;
 use std::sync::{Arc, OnceLock};
@@ -12,6 +13,7 @@ use std::time::Instant;
 
 const INFO: &str = "see what `docker info` says; until then use `--env native`";
 const BY_HAND: &str = "run it by hand to see what holds it up, or point to another one";
+const ITSELF: &str = "pass `--fetch` to take Redis itself, or set REDIS_SERVER";
 const LOOK: &str =
     "start it, or correct the address; `nc -z HOST PORT` tells whether the port is open";
 
@@ -73,38 +75,29 @@ pub fn as_processes() -> Vec<Question> {
             let java = find_java(ANSWER)?;
             Ok(Diagnosis::ok(format!("{} ({})", java.version, java.program.display())))
         }),
-        fallible(Part::Native, "kafka", BY_HAND, jars),
+        fallible(Part::Native, "kafka", BY_HAND, || supplied(Software::Kafka)),
         fallible(Part::Native, "redis-server", format!("{BY_HAND} (REDIS_SERVER)"), || {
-            let server = find_redis(ANSWER)?;
-            let found = format!("{} ({})", server.name(), server.program.display());
-            let remedy = "`scripts/lib/fetch-redis8.sh` fetches a current one; set REDIS_SERVER to \
-                the path that it prints";
-            Ok(dated(found, server.warning(), remedy))
+            supplied(Software::Redis)
         }),
         fallible(Part::Native, "ports", BY_HAND, ports),
     ]
 }
 
-fn jars() -> Asked {
-    let Some(jars) = installed_kafka()? else {
-        let maven = maven()?;
-        return Ok(Diagnosis::ok(format!(
-            "not yet here; {} will fetch it once (43 MB)",
-            maven.display()
-        )));
-    };
-    let warning = jars.warning();
-    Ok(dated(jars.version, warning, "unset KAFKA_HOME to have Maven fetch the current one"))
-}
-
-/// What to do stands in the remedy, not in what was found.
-fn dated(found: String, warning: Option<String>, remedy: &str) -> Diagnosis {
-    match warning {
-        None => Diagnosis::ok(found),
-        Some(warning) => {
-            Diagnosis::new(Level::Warn, warning.split("; ").next().unwrap_or_default(), remedy)
+/// What of a broker's software is here, and what would be fetched.
+fn supplied(software: Software) -> Asked {
+    let Found { name, place, warning, .. } = match look(software, ANSWER)? {
+        Supply::Here(found) => found,
+        Supply::Absent(offer) => {
+            let remedy = offer.declined().parts().1.unwrap_or_default();
+            return Ok(Diagnosis::new(Level::Warn, "not here yet", remedy));
         }
-    }
+    };
+    let Some(warning) = warning else {
+        return Ok(Diagnosis::ok(format!("{name} ({})", place.display())));
+    };
+    // What to do stands in the remedy, not in what was found.
+    let (found, remedy) = warning.split_once("; ").unwrap_or((&warning, ITSELF));
+    Ok(Diagnosis::new(Level::Warn, found, remedy))
 }
 
 fn ports() -> Asked {

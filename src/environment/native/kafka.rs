@@ -5,7 +5,7 @@ use super::java::Java;
 use super::kafka_jars::Jars;
 use super::processes::{NativeBroker, Processes};
 use crate::environment::nodes::files::{make_folder, write_file};
-use crate::environment::nodes::kafka::{CLUSTER_ID, heap, lay_out, limit, print};
+use crate::environment::nodes::kafka::{CLUSTER_ID, PERFORMANCE, heap, lay_out, limit, print};
 use crate::environment::nodes::{LaunchSpec, run_step};
 use crate::environment::{EnvironmentError, Janitor, Launch};
 use crate::model::Software;
@@ -18,17 +18,8 @@ use std::time::Duration;
 
 const FORMAT: Duration = Duration::from_secs(60);
 
-/// From Kafka's `kafka-server-start.sh` and `kafka-run-class.sh`, its log of collector pauses
-/// included.
-const JVM: &[&str] = &[
-    "-server",
-    "-XX:+UseG1GC",
-    "-XX:MaxGCPauseMillis=20",
-    "-XX:InitiatingHeapOccupancyPercent=35",
-    "-XX:+ExplicitGCInvokesConcurrent",
-    "-Djava.awt.headless=true",
-    "-Xlog:gc*:file=gc.log:time,tags:filecount=10,filesize=100M",
-];
+/// The log of collector pauses, as Kafka's `kafka-server-start.sh` has it written.
+const GC_LOG: &str = "-Xlog:gc*:file=gc.log:time,tags:filecount=10,filesize=100M";
 /// Formatting is over in half a second and is not measured.
 const FORMAT_JVM: &[&str] = &["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
@@ -93,7 +84,8 @@ fn prepare(
         argv
     };
     let heap = heap(config.heap.0);
-    let jvm: Vec<&str> = heap.iter().map(String::as_str).chain(JVM.iter().copied()).collect();
+    let jvm = heap.iter().map(String::as_str).chain(PERFORMANCE).chain([GC_LOG]);
+    let jvm: Vec<&str> = jvm.collect();
     let launch = |argv: Vec<String>, log: &str| Launch {
         argv,
         env: BTreeMap::new(),

@@ -1,19 +1,18 @@
 //! Real brokers as processes of this machine: on free ports of 127.0.0.1, with their data in the
 //! run folder, held by the janitor.
 //!
-//! Invariant: nothing listens on any other address, nothing is written outside the run folder and
-//! the cache of Kafka's jars, and dropping [`Native`] (or the end of this process) takes everything
-//! away.
+//! Invariant: nothing listens on any other address, nothing is written outside the run folder
+//! (what is fetched into the cache is fetched before, by [`supply`]), and dropping [`Native`] (or
+//! the end of this process) takes everything away.
 
 mod java;
 mod kafka;
 mod kafka_jars;
 mod processes;
 mod redis;
+pub mod supply;
 
 pub(super) use java::find as find_java;
-pub(super) use kafka_jars::{installed as installed_kafka, maven};
-pub(super) use redis::find as find_redis;
 
 use super::{Broker, Environment, EnvironmentError, Janitor, nodes, storage};
 use crate::model::Software;
@@ -89,14 +88,16 @@ impl Environment for Native {
             Software::Kafka => {
                 let java = java::find(ANSWER)?;
                 let janitor = self.janitor()?;
-                let jars = kafka_jars::obtain(&janitor)?;
+                let jars = kafka_jars::installed()?;
+                let jars = jars.ok_or_else(|| supply::absent(Software::Kafka))?;
                 self.warn(jars.warning());
                 self.origins.insert("java".into(), java.origin());
                 self.origins.insert("kafka".into(), jars.origin());
                 kafka::start(&janitor, &java, &jars, config, number)?
             }
             _ => {
-                let server = redis::find(ANSWER)?;
+                let server = redis::look(ANSWER)?;
+                let server = server.ok_or_else(|| supply::absent(Software::Redis))?;
                 self.warn(server.warning());
                 self.origins.insert("redis-server".into(), server.origin());
                 redis::start(&self.janitor()?, &server, config, number)?

@@ -1,8 +1,8 @@
-//! Real redis-server as a process: `REDIS_SERVER` if set, else the one in `PATH`; Valkey's server
-//! is accepted under its own name.
+//! Real redis-server as a process: `REDIS_SERVER` if set, else the one that was fetched into the
+//! cache (`supply`), else the one in `PATH`; Valkey's server is accepted under its own name.
 
 use super::processes::{NativeBroker, Processes};
-use crate::environment::install::{Tool, install};
+use super::supply::Found;
 use crate::environment::nodes::files::{make_folder, write_file};
 use crate::environment::nodes::redis::{lay_out, limit};
 use crate::environment::nodes::{LaunchSpec, age};
@@ -15,8 +15,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn remedy() -> String {
-    format!("{}, or set REDIS_SERVER to the path of a redis-server", install(Tool::Redis))
+/// The version that is fetched.
+pub const FETCHED: &str = "8.2.3";
+/// In the cache and in `PATH`.
+pub const PROGRAM: &str = "redis-server";
+
+/// Where a redis-server was found, the first that counts first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Variable,
+    Cache,
+    Path,
 }
 
 #[derive(Debug)]
@@ -25,8 +34,7 @@ pub struct RedisProgram {
     /// `Redis` or `Valkey`.
     pub product: String,
     pub version: String,
-    /// The variable that names it, or `PATH`.
-    from: &'static str,
+    place: Place,
 }
 
 impl RedisProgram {
@@ -35,35 +43,35 @@ impl RedisProgram {
         format!("{} {}", self.product, self.version)
     }
 
+    /// Which one it is, and why it was taken.
     pub fn origin(&self) -> String {
-        format!("{} from {}", self.name(), self.from)
+        let from = match self.place {
+            Place::Variable => "REDIS_SERVER",
+            Place::Cache => "our cache, from a wheel of PyPI, no TLS (REDIS_SERVER is not set)",
+            Place::Path => "PATH (REDIS_SERVER is not set, and none was fetched)",
+        };
+        format!("{} from {from}", self.name())
     }
 
     pub fn warning(&self) -> Option<String> {
-        age::warning(&self.name(), "set REDIS_SERVER to a newer redis-server")
+        let remedy = match self.place {
+            Place::Variable => "set REDIS_SERVER to a newer redis-server, or unset it",
+            _ => "pass `--fetch` to take a current one, or set REDIS_SERVER",
+        };
+        age::warning(&self.name(), remedy)
+    }
+
+    pub fn found(self) -> Found {
+        let (name, warning) = (self.name(), self.warning());
+        Found { name, warning, by_chance: self.place == Place::Path, place: self.program }
     }
 }
 
-/// `limit` is for its answer to `--version`.
-pub fn find(limit: Duration) -> Result<RedisProgram, EnvironmentError> {
-    let (program, from) = match program::variable("REDIS_SERVER") {
-        Some(set) => {
-            let file =
-                if set.contains('/') { Some(PathBuf::from(&set)) } else { program::find(&set) };
-            let file = file.filter(|file| program::is_executable(file)).ok_or_else(|| {
-                let remedy = "correct REDIS_SERVER, or unset it to use the one in PATH";
-                EnvironmentError::missing(
-                    format!("an executable file at REDIS_SERVER={set}"),
-                    remedy,
-                )
-            })?;
-            (file, "REDIS_SERVER")
-        }
-        None => {
-            let found = program::find("redis-server").or_else(|| program::find("valkey-server"));
-            let missing = || EnvironmentError::missing("redis-server", remedy());
-            (found.ok_or_else(missing)?, "PATH")
-        }
+/// The one that a run takes; `None` where there is none. `limit` is for its answer to `--version`.
+pub fn look(limit: Duration) -> Result<Option<RedisProgram>, EnvironmentError> {
+    let set = program::variable("REDIS_SERVER");
+    let Some((program, place)) = choose(set.as_deref(), fetched(), &program::find)? else {
+        return Ok(None);
     };
     // The broker gets its own working directory.
     let program = std::path::absolute(&program).unwrap_or(program);
@@ -71,16 +79,48 @@ pub fn find(limit: Duration) -> Result<RedisProgram, EnvironmentError> {
     let (product, version) = version(&answer).ok_or_else(|| {
         let first = answer.lines().next().unwrap_or("nothing");
         let shown = program.display();
+        let remedy = "install one, or set REDIS_SERVER to the path of a redis-server";
         EnvironmentError::refused(
             format!("{shown} does not say that it is a Redis server (`{first}`)"),
-            remedy(),
+            remedy,
         )
     })?;
-    Ok(RedisProgram { product, version, program, from })
+    Ok(Some(RedisProgram { product, version, program, place }))
+}
+
+/// The user's word counts first, then what was fetched to be measured, then what happens to be
+/// here.
+fn choose(
+    set: Option<&str>,
+    fetched: Option<PathBuf>,
+    in_path: &dyn Fn(&str) -> Option<PathBuf>,
+) -> Result<Option<(PathBuf, Place)>, EnvironmentError> {
+    if let Some(set) = set {
+        let file = if set.contains('/') { Some(PathBuf::from(set)) } else { in_path(set) };
+        let file = file.filter(|file| program::is_executable(file)).ok_or_else(|| {
+            let remedy = "correct REDIS_SERVER, or unset it to use one that was fetched or is in \
+                PATH";
+            EnvironmentError::missing(format!("an executable file at REDIS_SERVER={set}"), remedy)
+        })?;
+        return Ok(Some((file, Place::Variable)));
+    }
+    let in_path = || in_path(PROGRAM).or_else(|| in_path("valkey-server"));
+    Ok(fetched
+        .map(|file| (file, Place::Cache))
+        .or_else(|| in_path().map(|file| (file, Place::Path))))
+}
+
+/// The one in the cache.
+pub fn fetched() -> Option<PathBuf> {
+    Some(cache().ok()?.join(PROGRAM)).filter(|file| program::is_executable(file))
+}
+
+pub fn cache() -> Result<PathBuf, EnvironmentError> {
+    program::cached(&format!("redis-{FETCHED}"))
 }
 
 /// From `Redis server v=7.0.15 sha=…` or `Valkey server v=9.1.2 sha=…`.
-fn version(answer: &str) -> Option<(String, String)> {
+pub fn version(answer: &str) -> Option<(String, String)> {
     let (product, rest) = answer.lines().find_map(|line| line.split_once(" server v="))?;
     let version = rest
         .split(' ')
@@ -127,6 +167,7 @@ pub fn start(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn versions_of_both_products() {
@@ -137,5 +178,41 @@ mod tests {
         );
         assert_eq!(of("Valkey server v=9.1.2 sha=0 malloc=libc"), Some("Valkey 9.1.2".into()));
         assert_eq!(of("bash: no such option"), None);
+    }
+
+    #[test]
+    fn the_users_word_counts_before_what_was_fetched_before_what_happens_to_be_here() {
+        let cached = || Some(PathBuf::from("/cache/redis-server"));
+        let in_path = |name: &str| {
+            ["sh", "valkey-server"].contains(&name).then(|| Path::new("/bin").join(name))
+        };
+        let chosen = |set, fetched| choose(set, fetched, &in_path).unwrap();
+        assert_eq!(chosen(Some("/bin/sh"), cached()), Some(("/bin/sh".into(), Place::Variable)));
+        assert_eq!(chosen(Some("sh"), cached()), Some(("/bin/sh".into(), Place::Variable)));
+        assert_eq!(chosen(None, cached()), Some(("/cache/redis-server".into(), Place::Cache)));
+        assert_eq!(chosen(None, None), Some(("/bin/valkey-server".into(), Place::Path)));
+        assert_eq!(choose(None, None, &|_: &str| None).unwrap(), None);
+        let wrong = choose(Some("/no/such"), cached(), &in_path).unwrap_err().to_string();
+        assert!(wrong.contains("REDIS_SERVER=/no/such") && wrong.contains("unset"), "{wrong}");
+    }
+
+    #[test]
+    fn results_say_which_was_taken_and_why() {
+        let of = |place, version: &str| RedisProgram {
+            program: "/bin/redis-server".into(),
+            product: "Redis".into(),
+            version: version.into(),
+            place,
+        };
+        let fetched = of(Place::Cache, FETCHED);
+        assert_eq!(
+            fetched.origin(),
+            "Redis 8.2.3 from our cache, from a wheel of PyPI, no TLS (REDIS_SERVER is not set)"
+        );
+        assert_eq!(fetched.warning(), None);
+        let old = of(Place::Path, "7.0.15");
+        assert!(old.origin().starts_with("Redis 7.0.15 from PATH ("));
+        assert!(old.warning().is_some_and(|warning| warning.contains("`--fetch`")));
+        assert!(old.found().by_chance && !of(Place::Variable, "7.0.15").found().by_chance);
     }
 }
