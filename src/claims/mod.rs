@@ -11,7 +11,7 @@ mod rules;
 mod saturation;
 mod tries;
 
-pub use data::{Drawing, Headline, Worded};
+pub use data::{Drawing, Headline, Profile, Worded};
 
 use crate::model::System;
 use crate::result::{
@@ -69,10 +69,9 @@ pub fn plan(profile: &str, only: &[String]) -> Result<Vec<Planned>, ClaimError> 
     Ok(plan)
 }
 
-/// The profiles with what they are, for a help text: `quick: one block · …`.
-pub fn profiles_in_words() -> String {
-    let profiles = data::load().map_or(&[][..], |texts| &texts.profiles);
-    profiles.iter().map(|profile| format!("{}: {}", profile.name, profile.what)).join(" · ")
+/// What `compare` takes by `--profile`, the shortest first.
+pub fn profiles() -> &'static [Profile] {
+    data::load().map_or(&[][..], |texts| &texts.profiles)
 }
 
 /// What the headline of a row says; nothing of a row that this program does not know.
