@@ -1,5 +1,5 @@
-//! A run in few lines, for a terminal: one for each label and matrix point, its blocks put together,
-//! and what is wrong with some of them, in words.
+//! A run in few lines, for a terminal: one for each label and matrix point, its blocks put
+//! together, and what is wrong with some of them, in words.
 
 use super::faults::{FaultCost, fault_costs};
 use super::group::{Group, blocks, groups};
@@ -202,8 +202,8 @@ fn observed(group: &Group<'_>, seen: &[ObservedMetric<'_>], first: &[&str]) -> S
     }
 }
 
-/// What is wrong, a line for each kind of it at each label and matrix point: the first reason, and in
-/// how many blocks more there is one.
+/// What is wrong, a line for each kind of it at each label and matrix point: the first reason, and
+/// in how many blocks more there is one.
 pub fn reasons(summary: &Summary) -> Vec<String> {
     let kinds: [fn(&CellSummary) -> Option<Reason>; 4] = [invalid, outcome, broken, fault];
     let mut told = Vec::new();
