@@ -114,6 +114,20 @@ pub enum Headline {
     Faults,
 }
 
+impl Headline {
+    /// The metrics that it is made of; none where only the table knows how.
+    pub fn metrics(&self) -> Vec<&str> {
+        match self {
+            Self::Values { of } => of.iter().map(String::as_str).collect(),
+            Self::ByPoint { of } | Self::Counts { of, .. } => {
+                of.iter().map(|worded| worded.metric.as_str()).collect()
+            }
+            Self::Largest { of } | Self::Share { of, .. } => vec![of.as_str()],
+            Self::SpeedUp | Self::Faults => Vec::new(),
+        }
+    }
+}
+
 /// A metric, and what it is called in a sentence or in the head of a column.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -12,7 +12,7 @@ mod rules;
 mod saturation;
 mod tries;
 
-pub use data::{Drawing, Headline, Worded};
+pub use data::{Drawing, Headline, Profile, Worded};
 pub use face::{FaceChart, FaceDrawing, FaceRow, Pick, Sentence, Struck, Times, Topic};
 
 use crate::model::System;
@@ -71,10 +71,9 @@ pub fn plan(profile: &str, only: &[String]) -> Result<Vec<Planned>, ClaimError> 
     Ok(plan)
 }
 
-/// The profiles with what they are, for a help text: `quick: one block · …`.
-pub fn profiles_in_words() -> String {
-    let profiles = data::load().map_or(&[][..], |texts| &texts.profiles);
-    profiles.iter().map(|profile| format!("{}: {}", profile.name, profile.what)).join(" · ")
+/// What `compare` takes by `--profile`, the shortest first.
+pub fn profiles() -> &'static [Profile] {
+    data::load().map_or(&[][..], |texts| &texts.profiles)
 }
 
 /// What the headline of a row says; nothing of a row that this program does not know.

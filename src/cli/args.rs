@@ -1,7 +1,10 @@
 //! What can be typed. Types only; nothing here does anything.
 
 use super::exit::Code;
-use crate::claims::profiles_in_words;
+use super::tag;
+use crate::claims;
+use crate::scenario::claim_ids;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -12,9 +15,46 @@ Examples:
   brokerbench run latency --system kafka         one scenario, one system
   brokerbench run latency --sweep load.rate=1k/s,5k/s,20k/s
   brokerbench run my-scenario.yaml --set load.duration=60s --json
-  brokerbench report latest                      tables and charts again, from raw data
-  brokerbench table --rewrite                    the comparison again, from comparison.json alone
+  brokerbench list                               the scenarios, and when each was run last
+  brokerbench report latest -v                   a run again from raw data: every cell and block
+  brokerbench table                              the newest comparison again
   brokerbench explain throughput --profile full  every setting and where it comes from";
+
+const COMPARE_EXAMPLES: &str = "\
+Examples:
+  brokerbench compare
+  brokerbench compare --profile standard --tag change=batch-size
+  brokerbench compare --only latency --only throughput
+  brokerbench compare --profile standard --resume";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  brokerbench run latency --system kafka --system redis-streams
+  brokerbench run latency --sweep load.rate=1k/s,5k/s,20k/s -v
+  brokerbench run latency --threshold 'kafka: end_to_end.p99 < 50ms' -q
+  brokerbench run my-scenario.yaml --seed 7 --tag change=batch-size --json";
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  brokerbench report
+  brokerbench report latest -v
+  brokerbench report results/runs/2026-11-29T221000.123Z-latency-abc123";
+
+const TABLE_EXAMPLES: &str = "\
+Examples:
+  brokerbench table                              the newest comparison
+  brokerbench table --profile standard
+  brokerbench table --check --inject README.md   that of `standard`, unless told otherwise
+  brokerbench table --rewrite                    verdicts again, from comparison.json alone";
+
+/// The profiles of `compare`, with what each is.
+fn profiles() -> PossibleValuesParser {
+    let profiles = claims::profiles().iter();
+    let value = |profile: &'static claims::Profile| {
+        PossibleValue::new(profile.name.as_str()).help(profile.what.as_str())
+    };
+    PossibleValuesParser::new(profiles.map(value))
+}
 
 /// Examples, and every exit code.
 fn after_help() -> String {
@@ -36,29 +76,37 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the scenarios behind the claims and write results/<profile>/comparison.*
+    #[command(after_help = COMPARE_EXAMPLES)]
     Compare(CompareArgs),
     /// Run scenarios and write a run folder for each
+    #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
     /// Render a run's summary, page and charts again from its raw data; needs no broker
+    #[command(after_help = REPORT_EXAMPLES)]
     Report {
         /// A run folder, its name, or `latest`
         #[arg(default_value = "latest")]
         run: String,
         #[command(flatten)]
+        loudness: LoudnessArgs,
+        #[command(flatten)]
         results: ResultsArgs,
     },
-    /// Print the comparison table, put it into a file, or check that it is up to date
+    /// Print the newest comparison table, put it into a file, or check that it is up to date
+    #[command(after_help = TABLE_EXAMPLES)]
     Table(TableArgs),
     /// Write a run's histograms in another format
     Export {
         /// A run folder, its name, or `latest`
+        #[arg(default_value = "latest")]
         run: String,
         #[arg(long, value_enum, default_value_t = ExportFormat::Hgrm)]
         format: ExportFormat,
         #[command(flatten)]
         results: ResultsArgs,
     },
-    /// List the scenarios that can be run by name and the runs there are, or the metrics
+    /// List the scenarios that can be run by name, when each was run last, and the newest runs; or
+    /// the metrics
     List {
         #[command(flatten)]
         results: ResultsArgs,
@@ -182,12 +230,25 @@ pub struct ResultsArgs {
     pub results: PathBuf,
 }
 
+/// How much is said beside results and errors.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct LoudnessArgs {
+    /// Only the result and errors: no progress, no warnings
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// More: every cell and block of each scenario, every count while it runs
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    #[arg(long, default_value = "quick", value_name = "NAME", help = profiles_in_words())]
+    /// How much is measured
+    #[arg(long, default_value = "quick", value_name = "NAME", value_parser = profiles())]
     pub profile: String,
     /// Only this claim, merged into the table that is there; repeatable
-    #[arg(long, value_name = "CLAIM")]
+    #[arg(long, value_name = "CLAIM",
+        value_parser = PossibleValuesParser::new(claim_ids().iter().copied()))]
     pub only: Vec<String>,
     /// Go on where a stopped comparison was: scenarios that have finished are kept
     #[arg(long)]
@@ -195,6 +256,14 @@ pub struct CompareArgs {
     /// Keep what another binary has measured: the table marks it
     #[arg(long)]
     pub mixed_builds: bool,
+    /// Of everything random, in place of the scenarios' own
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// What to find the runs by later: --tag change=batch-size; repeatable
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag::parse)]
+    pub tags: Vec<(String, String)>,
+    #[command(flatten)]
+    pub loudness: LoudnessArgs,
     #[command(flatten)]
     pub environment: EnvironmentArgs,
     #[command(flatten)]
@@ -216,6 +285,11 @@ pub struct RunArgs {
     /// Print summary.json on stdout, one line per scenario, and nothing else there
     #[arg(long)]
     pub json: bool,
+    /// What to find the run by later: --tag change=batch-size; repeatable
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag::parse)]
+    pub tags: Vec<(String, String)>,
+    #[command(flatten)]
+    pub loudness: LoudnessArgs,
     #[command(flatten)]
     pub environment: EnvironmentArgs,
     #[command(flatten)]
@@ -239,13 +313,16 @@ pub struct OverrideArgs {
     /// Vary a setting: --sweep load.rate=1k/s,10k/s; repeatable
     #[arg(long = "sweep", value_name = "KEY=A,B")]
     pub sweeps: Vec<String>,
+    /// Of everything random, in place of the scenario's own
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
 }
 
 #[derive(Debug, Args)]
 pub struct TableArgs {
-    /// Whose table
-    #[arg(long, default_value = "standard", value_name = "NAME")]
-    pub profile: String,
+    /// Whose table: the newest there is, or with --inject, --check and --rewrite that of `standard`
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
     /// Put the table between the markers `<!-- brokerbench:begin -->` and `<!-- brokerbench:end
     /// -->` of this file, and its findings between those of `brokerbench:findings:`
     #[arg(long, value_name = "FILE")]

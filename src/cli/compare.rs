@@ -4,11 +4,13 @@
 //! noted at once, so that `--resume` goes on where a stopped suite was.
 
 use super::args::CompareArgs;
+use super::ending::{one_line, results_flag, threshold};
 use super::exit::{Code, Failure, worst};
-use super::run::{Chosen, environment, measure};
+use super::run::{Chosen, Session, environment, measure};
 use super::signals::Interrupt;
 use super::suite::Suite;
-use super::{Outcome, out, raw, say, selfcheck, width};
+use super::time_left::TimeLeft;
+use super::{Loudness, Outcome, complain, loudness, out, raw, say, selfcheck, tag, width};
 use crate::claims::{self, ClaimError, Material, Planned};
 use crate::report;
 use crate::result::{Build, Comparison, Manifest, Summary};
@@ -21,7 +23,10 @@ use std::time::{Duration, Instant};
 
 pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     let plan = claims::plan(&args.profile, &args.only).map_err(not_planned)?;
-    let (scenarios, unread) = read(plan, &args.profile)?;
+    let overrides =
+        Overrides { profile: Some(args.profile.clone()), seed: args.seed, ..Overrides::default() };
+    let tags = tag::all(&args.tags)?;
+    let (scenarios, unread) = read(plan, &overrides)?;
     let results = &args.results.results;
     let dir = results.join(&args.profile);
     let before = older_table(&dir, args)?;
@@ -35,9 +40,12 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
         chosen.environment.explore();
     }
     let selfcheck = selfcheck::remembered_or_run(interrupt)?;
-    let (runs, codes, elapsed) = Default::default();
+    let time_left = TimeLeft::of(scenarios.iter().map(|(_, scenario)| scenario));
+    let session =
+        Session { results, selfcheck: Some(selfcheck.clone()), tags, time_left, interrupt };
+    let (runs, codes, elapsed, missed) = Default::default();
     let mut comparing =
-        Comparing { args, suite, selfcheck, interrupt, runs, failed: unread, codes, elapsed };
+        Comparing { args, suite, session, runs, failed: unread, codes, elapsed, missed };
     for (planned, scenario) in &scenarios {
         comparing.scenario(planned, scenario, &mut chosen)?;
         if interrupt.flag.load(Relaxed) {
@@ -47,7 +55,7 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     // Brokers go before the table is drawn: nothing of it needs them.
     drop(chosen);
     comparing.print_elapsed();
-    let Comparing { selfcheck, runs, failed, mut codes, .. } = comparing;
+    let Comparing { runs, failed, mut codes, missed, .. } = comparing;
     if runs.is_empty() {
         return Err(nothing(failed, interrupt));
     }
@@ -60,12 +68,43 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     report::write_comparison(&dir, &comparison)?;
     raw::pack(results, &dir, &comparison)?;
     report::write_index(results)?;
-    out(&report::terminal(&comparison, width()));
-    out(&format!("table and charts: {}", dir.join("comparison.html").display()));
+    out(&(missed.concat() + &report::terminal(&comparison, width())));
+    if loudness() > Loudness::Quiet {
+        let whole = failed.is_empty() && !interrupt.flag.load(Relaxed);
+        out(&files_and_next(args, &dir, whole));
+    }
     // There is a table to read; what could not run is missing from it.
     codes.extend((!failed.is_empty() || selfcheck != "passed").then_some(Code::Invalid));
     codes.extend(interrupt.flag.load(Relaxed).then_some(Code::Interrupted));
     Ok(worst(codes))
+}
+
+/// Where the table lies, and what to type next.
+fn files_and_next(args: &CompareArgs, dir: &Path, whole: bool) -> String {
+    let profile = &args.profile;
+    let results = results_flag(&args.results.results);
+    let shortest = claims::profiles().first().is_some_and(|first| first.name == *profile);
+    let longer = claims::profiles().get(1).filter(|_| shortest);
+    let next = match longer {
+        _ if !whole => format!(
+            "brokerbench compare --profile {profile} --resume{results}   what is missing is tried \
+             again"
+        ),
+        Some(longer) => {
+            format!("brokerbench compare --profile {}{results}   {}", longer.name, longer.what)
+        }
+        None => format!(
+            "brokerbench compare --profile {profile} --only CLAIM{results}   one row of it again"
+        ),
+    };
+    let file = |name: &str| dir.join(name).display().to_string();
+    [
+        format!("page     {}", file("comparison.html")),
+        format!("figures  {}", file("comparison.json")),
+        format!("next     {next}"),
+    ]
+    .map(one_line)
+    .concat()
 }
 
 fn not_planned(error: ClaimError) -> Failure {
@@ -79,16 +118,15 @@ fn not_planned(error: ClaimError) -> Failure {
 type Read = (Vec<(Planned, Scenario)>, Vec<(Planned, Failure)>);
 
 /// All scenarios, before any of them runs; what is wrong with one is said at once.
-fn read(plan: Vec<Planned>, profile: &str) -> Result<Read, Failure> {
-    let overrides = Overrides { profile: Some(profile.to_owned()), ..Overrides::default() };
-    let read =
-        plan.into_iter().map(|planned| match scenario::load(&planned.scenario, &overrides) {
-            Ok(scenario) => Ok((planned, scenario)),
-            Err(error) => {
-                say(&format!("{}: {error}", planned.scenario));
-                Err((planned, Failure::from(error)))
-            }
-        });
+fn read(plan: Vec<Planned>, overrides: &Overrides) -> Result<Read, Failure> {
+    let profile = overrides.profile.as_deref().unwrap_or_default();
+    let read = plan.into_iter().map(|planned| match scenario::load(&planned.scenario, overrides) {
+        Ok(scenario) => Ok((planned, scenario)),
+        Err(error) => {
+            complain(&format!("{}: {error}", planned.scenario));
+            Err((planned, Failure::from(error)))
+        }
+    });
     let (scenarios, mut unread): (Vec<_>, Vec<_>) = read.partition_result();
     match (scenarios.is_empty(), unread.pop()) {
         (true, Some((_, failure))) => Err(failure),
@@ -132,12 +170,13 @@ fn older_table(dir: &Path, args: &CompareArgs) -> Result<Option<Comparison>, Fai
 struct Comparing<'a> {
     args: &'a CompareArgs,
     suite: Suite,
-    selfcheck: String,
-    interrupt: &'a Interrupt,
+    session: Session<'a>,
     runs: Vec<(Manifest, Summary)>,
     failed: Vec<(Planned, Failure)>,
     codes: Vec<Code>,
     elapsed: Vec<(String, Option<Duration>)>,
+    /// Thresholds of scenarios that did not hold, a line each.
+    missed: Vec<String>,
 }
 
 impl Comparing<'_> {
@@ -153,30 +192,36 @@ impl Comparing<'_> {
             self.suite.finished(scenario, chosen.environment.name()).filter(|_| self.args.resume)
         {
             say(&format!("{}: kept, {}", scenario.name, folder.join("report.html").display()));
+            self.session.time_left.skip(scenario);
             self.codes.push(Code::from_number(manifest.exit_code));
             self.runs.push((manifest, summary));
             self.elapsed.push((scenario.name.clone(), None));
             return Ok(());
         }
         let start = Instant::now();
-        let results = &self.args.results.results;
-        let measured =
-            measure(scenario, chosen, results, Some(self.selfcheck.clone()), self.interrupt);
+        let measured = measure(scenario, chosen, &mut self.session);
         self.elapsed.push((scenario.name.clone(), Some(start.elapsed())));
         match measured {
             Ok(measured) => {
                 self.suite.note(&measured.manifest)?;
-                say(&format!(
-                    "{}: {}",
-                    scenario.name,
-                    measured.folder.join("report.html").display()
-                ));
+                match loudness() {
+                    Loudness::Verbose => say(&measured.ending(self.session.results).text()),
+                    _ => say(&format!(
+                        "{}: {}",
+                        scenario.name,
+                        measured.folder.join("report.html").display()
+                    )),
+                }
+                let missed = measured.findings.iter().filter(|finding| !finding.held);
+                self.missed.extend(missed.map(|finding| {
+                    one_line(format!("{} (scenario {})", threshold(finding), scenario.name))
+                }));
                 self.codes.push(measured.code);
                 self.runs.push((measured.manifest, measured.summary));
             }
             Err(failure) if failure.code == Code::Results => return Err(failure),
             Err(failure) => {
-                say(&format!("{}: {}", scenario.name, failure.message));
+                complain(&format!("{}: {}", scenario.name, failure.message));
                 // Whom the user stopped could have run.
                 if failure.code != Code::Interrupted {
                     self.failed.push((planned.clone(), failure));
@@ -218,14 +263,34 @@ mod tests {
     #[test]
     fn one_unreadable_scenario_does_not_stop_the_others() {
         let plan = vec![planned("latency", "latency"), planned("throughput", "no-such-scenario")];
-        let (read_well, unread) = read(plan, "quick").unwrap();
+        let quick = Overrides { profile: Some("quick".into()), ..Overrides::default() };
+        let (read_well, unread) = read(plan, &quick).unwrap();
         assert_eq!((read_well.len(), unread.len()), (1, 1));
         assert_eq!((unread[0].0.claim.as_str(), unread[0].1.code), ("throughput", Code::Usage));
         assert_eq!(
-            read(vec![planned("throughput", "no-such-scenario")], "quick").unwrap_err().code,
+            read(vec![planned("throughput", "no-such-scenario")], &quick).unwrap_err().code,
             Code::Usage
         );
-        assert!(read(Vec::new(), "quick").unwrap_err().message.contains("--only"));
+        assert!(read(Vec::new(), &quick).unwrap_err().message.contains("--only"));
+    }
+
+    #[test]
+    fn a_comparison_ends_with_its_files_and_what_to_type_next() {
+        use super::super::args::{Cli, Command};
+        use clap::Parser;
+        let next = |typed: &str, whole| {
+            let cli = Cli::try_parse_from(typed.split(' ')).unwrap();
+            let Command::Compare(args) = cli.command else { panic!("{typed}") };
+            let text = files_and_next(&args, Path::new("my/quick"), whole);
+            assert!(text.starts_with("page     my/quick/comparison.html\n"), "{text}");
+            text.lines().last().unwrap().to_owned()
+        };
+        let quick = next("brokerbench compare", true);
+        assert!(quick.starts_with("next     brokerbench compare --profile standard   "), "{quick}");
+        let row = next("brokerbench compare --profile standard", true);
+        assert!(row.contains("--profile standard --only CLAIM"), "{row}");
+        let again = next("brokerbench compare --results my", false);
+        assert!(again.contains("--profile quick --resume --results my"), "{again}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Commands that only look: list, explain, validate, schema, completions, man.
+//! Commands that only look: the metrics, explain, validate, schema, completions, man.
 
 use super::args::{Cli, OverrideArgs, SchemaOf};
 use super::exit::{Code, Failure};
@@ -6,7 +6,6 @@ use super::{Outcome, out, say};
 use crate::claims::{self, Material};
 use crate::model::metric;
 use crate::result::{Comparison, RunFolder, Summary, files};
-use crate::sanitize;
 use crate::scenario::{self, Overrides};
 use clap::CommandFactory;
 use std::path::Path;
@@ -18,39 +17,13 @@ impl From<&OverrideArgs> for Overrides {
             sets: args.sets.clone(),
             sweeps: args.sweeps.clone(),
             systems: args.systems.clone(),
+            seed: args.seed,
         }
     }
 }
 
 pub fn metrics() -> Outcome {
     out(&metric::table());
-    Ok(Code::Fine)
-}
-
-pub fn list(results: &Path) -> Outcome {
-    let mut text = String::from("Scenarios\n");
-    for name in scenario::names() {
-        match scenario::load(&name, &Overrides::default()) {
-            Ok(found) => {
-                text += &format!("  {name:<14} {}\n", sanitize::line(found.question.trim()))
-            }
-            Err(_) => {
-                text += &format!("  {name:<14} (invalid: see `brokerbench validate {name}`)\n")
-            }
-        }
-    }
-    let runs = results.join("runs");
-    let entries = std::fs::read_dir(&runs).into_iter().flatten().flatten();
-    let complete = entries.filter(|entry| entry.path().join("manifest.json").is_file());
-    let mut names: Vec<_> =
-        complete.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    text += &format!("Runs in {}\n", runs.display());
-    if names.is_empty() {
-        text += "  none yet: brokerbench run latency\n";
-    }
-    text.extend(names.iter().map(|name| format!("  {}\n", sanitize::line(name))));
-    out(&text);
     Ok(Code::Fine)
 }
 

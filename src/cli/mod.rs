@@ -1,14 +1,18 @@
 //! The command line: arguments, progress, messages and exit codes. The only group that prints.
 //!
 //! Results go to stdout, progress, warnings and errors to stderr; both through one place, which
-//! lets no text of others act on the terminal.
+//! lets no text of others act on the terminal, and colours where there is one that wants it.
 
 mod args;
+mod cells;
+mod colour;
 mod compare;
 mod doctor;
+mod ending;
 mod exit;
 mod fetch;
 mod inspect;
+mod list;
 mod progress;
 mod raw;
 mod results;
@@ -16,32 +20,37 @@ mod run;
 mod selfcheck;
 mod signals;
 mod suite;
+mod tag;
+mod time_left;
 
 use crate::sanitize;
-use args::{Cli, Command, ExportFormat};
+use anstream::AutoStream;
+use args::{Cli, Command, ExportFormat, LoudnessArgs};
 use clap::Parser;
 use exit::{Code, Failure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signals::Interrupt;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 /// Whoever has not answered by then has gone away.
 const PATIENCE: Timespec = Timespec { tv_sec: 600, tv_nsec: 0 };
 
 pub fn main() -> ExitCode {
     let cli = typed();
+    set_loudness(&cli.command);
     let interrupt = Interrupt::listen();
     let result = match &cli.command {
         Command::Compare(args) => compare::compare(args, &interrupt),
         Command::Run(args) => run::run(args, &interrupt),
-        Command::Report { run, results } => results::report(run, &results.results),
+        Command::Report { run, results, .. } => results::report(run, &results.results),
         Command::Table(args) => results::table(args),
         Command::Export { run, format: ExportFormat::Hgrm, results } => {
             results::export(run, &results.results)
         }
         Command::List { metrics: true, .. } => inspect::metrics(),
-        Command::List { results, .. } => inspect::list(&results.results),
+        Command::List { results, .. } => list::list(&results.results),
         Command::Explain { scenario, spreads, overrides } => {
             inspect::explain(scenario, spreads, overrides)
         }
@@ -54,16 +63,48 @@ pub fn main() -> ExitCode {
         Command::Man { command } => inspect::man(command.as_deref()),
     };
     let code = result.unwrap_or_else(|Failure { code, message }| {
-        say(&format!("error: {message}"));
+        complain(&format!("error: {message}"));
         code
     });
     ExitCode::from(code as u8)
 }
 
+/// How much is said beside results and errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loudness {
+    Quiet,
+    Usual,
+    Verbose,
+}
+
+/// Of the whole process, and set once, before anything is said.
+static LOUDNESS: OnceLock<Loudness> = OnceLock::new();
+
+fn loudness() -> Loudness {
+    *LOUDNESS.get().unwrap_or(&Loudness::Usual)
+}
+
+fn set_loudness(command: &Command) {
+    let asked = match command {
+        Command::Compare(args) => args.loudness,
+        Command::Run(args) => args.loudness,
+        Command::Report { loudness, .. } => *loudness,
+        _ => LoudnessArgs::default(),
+    };
+    let loudness = match (asked.quiet, asked.verbose) {
+        (true, _) => Loudness::Quiet,
+        (false, true) => Loudness::Verbose,
+        (false, false) => Loudness::Usual,
+    };
+    // Nobody has set it before.
+    let _ = LOUDNESS.set(loudness);
+}
+
 /// Prints a result, whatever names and texts of others it holds. A reader that has gone away (`|
 /// head`) is no error.
 fn out(text: &str) {
-    print(&mut std::io::stdout().lock(), &sanitize::lines(text));
+    let text = colour::paint(&sanitize::lines(text));
+    print(&mut AutoStream::auto(std::io::stdout().lock()), &text);
 }
 
 /// The same for JSON, which keeps its meaning.
@@ -73,9 +114,17 @@ fn out_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints what is no result: progress, warnings, errors.
+/// Prints what is neither a result nor an error: progress, warnings. Nothing with `-q`.
 fn say(text: &str) {
-    print(&mut std::io::stderr().lock(), &sanitize::lines(text));
+    if loudness() > Loudness::Quiet {
+        complain(text);
+    }
+}
+
+/// Prints an error, and what the user must know whatever is wanted.
+fn complain(text: &str) {
+    let text = colour::paint(&sanitize::lines(text));
+    print(&mut AutoStream::auto(std::io::stderr().lock()), &text);
 }
 
 /// Asks on the terminal; `None` where there is none, and where nobody answers.
@@ -107,7 +156,7 @@ fn typed() -> Cli {
         if !hostile || !error.use_stderr() {
             error.exit();
         }
-        say(&error.render().to_string());
+        complain(&error.render().to_string());
         std::process::exit(error.exit_code())
     })
 }

@@ -1,31 +1,42 @@
-//! Commands that read results: report, table, export; and the text that ends a run.
+//! Commands that read results: report, table, export.
 
 use super::args::TableArgs;
+use super::ending::Ending;
 use super::exit::{Code, Failure};
-use super::{Outcome, out, raw, width};
-use crate::model::Told;
-use crate::result::{
-    CellOutcome, CellSummary, Comparison, Fault, Judged, Kind, Manifest, Quantiles, RunFolder,
-    Summary, TriedSetting, archive, files, words,
-};
+use super::{Outcome, loudness, out, raw, say, width};
+use crate::result::{Comparison, ResultError, RunFolder, archive, files};
 use crate::sanitize;
 use crate::{claims, export as formats, report as rendering};
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub fn report(run: &str, results: &Path) -> Outcome {
     let folder = find(run, results)?;
     let summary = rendering::report(&folder)?;
     rendering::write_index(results)?;
-    out(&run_text(&folder.read_manifest()?, &summary, folder.path()));
+    let ending = Ending {
+        manifest: &folder.read_manifest()?,
+        summary: &summary,
+        folder: folder.path(),
+        results,
+        name: run,
+        width: width(),
+        loudness: loudness(),
+    };
+    out(&ending.text());
     Ok(Code::Fine)
 }
 
-/// A run by path, by name, or the latest.
+/// A run by path, by name, or the latest: which that is, is said.
 fn find(run: &str, results: &Path) -> Result<RunFolder, Failure> {
     let named = results.join("runs").join(run);
     Ok(match run {
-        "latest" => RunFolder::latest(results)?,
+        "latest" => {
+            let latest = RunFolder::latest(results)?;
+            let begun = to_the_minute(&latest.epoch().to_string());
+            let path = latest.path().display().to_string();
+            say(&format!("latest run: {}, begun {begun}", sanitize::line(&path)));
+            latest
+        }
         _ if !run.contains('/') && named.is_dir() => RunFolder::open(&named)?,
         _ => RunFolder::open(Path::new(run))?,
     })
@@ -35,9 +46,86 @@ fn find(run: &str, results: &Path) -> Result<RunFolder, Failure> {
 const LINES: &str = "";
 const FINDINGS: &str = "findings:";
 
+/// Whose table is committed: what is checked and put into files, unless another is named.
+const COMMITTED: &str = "standard";
+
+/// The folder of a comparison, and what is in it.
+fn compared(args: &TableArgs) -> Result<(PathBuf, Comparison), Failure> {
+    let results = &args.results.results;
+    let looks = args.inject.is_none() && !args.check && !args.rewrite;
+    match &args.profile {
+        None if looks => {
+            let (dir, comparison) = newest(results)?;
+            let (at, path) = (newest_run(&comparison), dir.display().to_string());
+            let profile = sanitize::line(&comparison.profile);
+            say(&format!(
+                "newest comparison: {}, profile {profile}, measured {}",
+                sanitize::line(&path),
+                to_the_minute(&at)
+            ));
+            Ok((dir, comparison))
+        }
+        named => {
+            let dir = results.join(named.as_deref().unwrap_or(COMMITTED));
+            let comparison = Comparison::read(&dir)?;
+            Ok((dir, comparison))
+        }
+    }
+}
+
+/// The comparison with the newest run, of all under a folder of results. One that cannot be read
+/// hides no other.
+fn newest(results: &Path) -> Result<(PathBuf, Comparison), ResultError> {
+    let mut folders = files::folders(results)?;
+    folders.retain(|dir| dir.join("comparison.json").is_file());
+    if folders.is_empty() {
+        // Says what is missing, and what to do about it.
+        let dir = results.join(COMMITTED);
+        return Comparison::read(&dir).map(|comparison| (dir, comparison));
+    }
+    let mut found: Option<(PathBuf, Comparison)> = None;
+    let mut unread = None;
+    for dir in folders {
+        match Comparison::read(&dir) {
+            Ok(read)
+                if found
+                    .as_ref()
+                    .is_none_or(|(_, known)| newest_run(known) < newest_run(&read)) =>
+            {
+                found = Some((dir, read));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                if let Some(before) = unread.replace(error) {
+                    say(&format!("warning: {before}"));
+                }
+            }
+        }
+    }
+    match (found, unread) {
+        (None, Some(error)) => Err(error),
+        (None, None) => Err(ResultError::NoRun { path: results.to_owned() }),
+        (Some(found), unread) => {
+            unread.iter().for_each(|error| say(&format!("warning: {error}")));
+            Ok(found)
+        }
+    }
+}
+
+/// When the newest run of a comparison began, RFC 3339; empty where none was made.
+fn newest_run(comparison: &Comparison) -> String {
+    let begun = comparison.runs.iter().map(|run| run.started_at.as_str());
+    begun.max().unwrap_or_default().to_owned()
+}
+
+/// `2026-11-22 19:00Z`, of a time in RFC 3339.
+pub fn to_the_minute(time: &str) -> String {
+    time.parse::<jiff::Timestamp>()
+        .map_or_else(|_| sanitize::line(time), |at| at.strftime("%Y-%m-%d %H:%MZ").to_string())
+}
+
 pub fn table(args: &TableArgs) -> Outcome {
-    let dir = args.results.results.join(&args.profile);
-    let mut comparison = Comparison::read(&dir)?;
+    let (dir, mut comparison) = compared(args)?;
     let proven = if args.rewrite || args.check { raw::table(&dir, &comparison)? } else { None };
     if args.rewrite {
         comparison = match &proven {
@@ -73,7 +161,8 @@ pub fn table(args: &TableArgs) -> Outcome {
             wrong.push(format!("{}: {what} of {}", file.display(), dir.display()));
         }
         if let Some(last) = wrong.last_mut() {
-            let again = format!("`brokerbench table --profile {} --rewrite`", args.profile);
+            let profile = args.profile.as_deref().unwrap_or(COMMITTED);
+            let again = format!("`brokerbench table --profile {profile} --rewrite`");
             *last += &format!("; write it again with {again}");
         }
     }
@@ -131,269 +220,38 @@ pub fn export(run: &str, results: &Path) -> Outcome {
     Ok(Code::Fine)
 }
 
-/// What a run came to: its figures, what to know about them, and where the rest is.
-pub fn run_text(manifest: &Manifest, summary: &Summary, folder: &Path) -> String {
-    let mut text = one_line(format!("{}: {}", summary.scenario, manifest.scenario.question.trim()));
-    text += &plain_table(summary);
-    text += &rendering::observations(summary, width());
-    for cell in &summary.cells {
-        let name = format!("{} {} block {}", cell.label, cell.cell, cell.block);
-        if let Some(reason) = cannot(cell) {
-            text += &one_line(format!("cannot: {name}: {reason}"));
-        }
-        for reason in &cell.invalid_because {
-            text += &one_line(format!("invalid: {name}: {reason}"));
-        }
-        for reason in &cell.repeated_because {
-            text += &one_line(format!("spoilt and repeated: {name}: {reason}"));
-        }
-        text += &outcome(cell, &name).map_or_else(String::new, one_line);
-        for (reason, count) in &cell.failures {
-            let count = words::grouped(*count);
-            text += &one_line(format!("failed: {name}: {reason} ×{count}"));
-        }
-        for fault in &cell.faults {
-            text += &one_line(format!("fault: {name}: {}", fault_text(fault)));
-        }
-        text += &judged(cell, &name).map_or_else(String::new, one_line);
-    }
-    for (point, found) in &manifest.rates_found {
-        let rate = found.rate.map_or_else(String::new, |rate| format!("{rate}, "));
-        text += &one_line(format!("{point}: {rate}{}", found.because));
-    }
-    for (label, points) in &manifest.settings_found {
-        for (point, found) in points {
-            let carried = |tried: &TriedSetting| {
-                let rate = tried.goodput_per_s;
-                let rate = rate.map_or("spoilt".into(), |rate| words::grouped(rate as u64));
-                format!("{}: {rate}/s", tried.setting)
-            };
-            let tried = found.tried.iter().map(carried).collect::<Vec<_>>().join("; ");
-            let setting = found.setting.as_deref().unwrap_or("none");
-            text += &one_line(format!("{label} {point}: measured with {setting}; tried {tried}"));
-        }
-    }
-    for (label, cold) in &manifest.cold_start {
-        let publish =
-            |ns: Option<u64>| ns.map_or("not measured".into(), |ns| words::time(ns as f64));
-        text += &one_line(format!(
-            "cold start: {label} answered after {}; publish p50 {} and p99 {} in its first 5 s; \
-            warmed {} before measuring",
-            words::time(cold.ready_ns as f64),
-            publish(cold.publish_p50_ns),
-            publish(cold.publish_p99_ns),
-            words::time(cold.warmed_ns as f64),
-        ));
-    }
-    text += &one_line(format!(
-        "status {}, selfcheck {}",
-        words::name(&summary.status),
-        manifest.selfcheck
-    ));
-    text + &format!("page and charts: {}", folder.join("report.html").display())
-}
-
-/// A name or a reason that holds a line break must not look like a line of ours.
-fn one_line(text: String) -> String {
-    sanitize::line(&text) + "\n"
-}
-
-/// Its head, and what stands in it of a cell.
-type Column = (&'static str, fn(&CellSummary) -> String);
-
-/// Of plain load. Names come first.
-const COLUMNS: [Column; 16] = [
-    ("system", |cell| cell.label.clone()),
-    ("cell", |cell| cell.cell.clone()),
-    ("block", |cell| cell.block.to_string()),
-    ("outcome", |cell| match cell.valid {
-        _ if cannot(cell).is_some() => "cannot".to_owned(),
-        false => "invalid".to_owned(),
-        true => words::name(&cell.outcome),
-    }),
-    ("goodput/s", |cell| {
-        cell.rates.goodput_per_s.map_or("-".into(), |rate| words::grouped(rate as u64))
-    }),
-    ("publish p50", |cell| time(cell.latency.publish.as_ref(), "p50")),
-    ("p99", |cell| time(cell.latency.publish.as_ref(), "p99")),
-    ("end-to-end p50", |cell| time(cell.latency.end_to_end.as_ref(), "p50")),
-    ("p99", |cell| time(cell.latency.end_to_end.as_ref(), "p99")),
-    ("failed", |cell| count(cell.counts.failed)),
-    ("lost", |cell| count(cell.counts.lost)),
-    ("dup", |cell| count(cell.counts.duplicate)),
-    ("reord", |cell| count(cell.counts.reordered)),
-    ("CPU/msg", |cell| cpu(cell.resources.client_cpu_ns_per_message) + heavy(cell)),
-    ("broker's", |cell| cpu(cell.resources.broker_cpu_ns_per_message)),
-    ("of machine", |cell| {
-        cell.resources.client_share.map_or("-".into(), |share| format!("{:.0} %", share * 100.0))
-    }),
-];
-
-fn cpu(ns: Option<f64>) -> String {
-    ns.map_or("-".into(), words::time)
-}
-
-/// Marks a load generator that took more CPU than the broker.
-fn heavy(cell: &CellSummary) -> &'static str {
-    if cell.resources.client_heavy() { rendering::CLIENT } else { "" }
-}
-
-fn time(latency: Option<&Quantiles>, name: &str) -> String {
-    let value = latency.and_then(|latency| latency.value(name));
-    value.map_or("-".into(), |value| value.words(words::time))
-}
-
-fn count(messages: Option<u64>) -> String {
-    messages.map_or("-".into(), words::grouped)
-}
-
-/// The cells of plain load; empty where there are none.
-fn plain_table(summary: &Summary) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_FULL_CONDENSED)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(width())
-        .set_header(COLUMNS.map(|(head, _)| head));
-    for cell in summary.cells.iter().filter(|cell| cell.experiment.is_none()) {
-        table.add_row(COLUMNS.map(|(_, text)| sanitize::line(&text(cell))));
-    }
-    if table.row_count() == 0 {
-        return String::new();
-    }
-    // Names are for the eye and for grep: only headings may break.
-    for column in table.column_iter_mut().take(4) {
-        column.set_constraint(ColumnConstraint::ContentWidth);
-    }
-    for column in table.column_iter_mut().skip(4) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    let heavy = summary.cells.iter().any(|cell| !heavy(cell).is_empty());
-    let note = heavy.then(|| format!("{} {}\n", rendering::CLIENT, rendering::CLIENT_HEAVY));
-    format!("{table}\n{}", note.unwrap_or_default())
-}
-
-/// Why a cell of plain load was not run.
-fn cannot(cell: &CellSummary) -> Option<&str> {
-    match &cell.observations[..] {
-        [only] if cell.experiment.is_none() && only.kind == Kind::Cannot => Some(&only.text),
-        _ => None,
-    }
-}
-
-/// Why the outcome of a cell is not `ok`.
-fn outcome(cell: &CellSummary, name: &str) -> Option<String> {
-    let because = cell.outcome_because.join("; ");
-    let told = cell.outcome != CellOutcome::Ok && !because.is_empty();
-    told.then(|| format!("{}: {name}: {because}", words::name(&cell.outcome)))
-}
-
-/// How a cell was judged, where there is something to say about it.
-fn judged(cell: &CellSummary, name: &str) -> Option<String> {
-    let because = cell.judged_because.join("; ");
-    let word = match cell.judged {
-        None | Some(Judged::Pass) if because.is_empty() => return None,
-        // Said already.
-        Some(Judged::Cannot) if cannot(cell).is_some() => return None,
-        None => "found",
-        Some(Judged::Pass) => "pass",
-        Some(Judged::Fail) => "FAIL",
-        Some(Judged::Inconclusive) => "inconclusive",
-        Some(Judged::Cannot) => "cannot",
-    };
-    Some(format!("{word}: {name}: {because}"))
-}
-
-/// A fault and the recovery from it.
-fn fault_text(fault: &Fault) -> String {
-    let what = match &fault.node[..] {
-        "" => format!("{} of {}", fault.kind, fault.target),
-        node => format!("{} of {} ({node})", fault.kind, fault.target),
-    };
-    if let Some(why) = &fault.not_applied {
-        return format!("{what} NOT APPLIED: {why}");
-    }
-    let time = |ns: u64| words::time(ns as f64);
-    let times = [
-        ("publish back after", fault.rto_publish()),
-        ("durably", fault.rto_durable()),
-        ("delivery", fault.rto_deliver()),
-        ("90 % of the rate", fault.rto_90()),
-        ("a new client", fault.probe_rto_ns.map(Told::Value)),
-        ("every copy", fault.redundancy_ns.map(Told::Value)),
-    ];
-    let back = |(name, one): (&str, Option<Told>)| match one {
-        None => format!("{name} unknown"),
-        Some(Told::Value(ns)) => format!("{name} {}", time(ns)),
-        Some(bound) => {
-            let what = name.trim_end_matches(" back after");
-            format!("{what} {}", words::told(bound.map(|ns| ns as f64), words::time))
-        }
-    };
-    let mut said: Vec<String> = times.into_iter().map(back).collect();
-    said.extend(fault.scripted_ns.map(|ns| format!("of it scripted {}", time(ns))));
-    said.extend(fault.restart.map(|restart| format!("restart: {}", restart.in_words())));
-    said.push(match (fault.rpo_messages, fault.rpo_ns) {
-        (Some(0), _) => "nothing acknowledged is gone from the broker".to_owned(),
-        (Some(lost), Some(ns)) => {
-            let least = fault.rpo_least_messages.map_or_else(String::new, |least| {
-                format!(
-                    " ({} where the kernel had written back what was older than 30 s)",
-                    words::grouped(least)
-                )
-            });
-            format!(
-                "GONE FROM THE BROKER: {} acknowledged messages{least}, {} of them",
-                words::grouped(lost),
-                time(ns)
-            )
-        }
-        _ => "what is gone unknown".to_owned(),
-    });
-    said.extend(fault.too_early.as_ref().map(|why| format!("says nothing of `save`: {why}")));
-    said.extend((!fault.text.is_empty()).then(|| fault.text.clone()));
-    said.extend(fault.not_healed.as_ref().map(|why| format!("NOT HEALED: {why}")));
-    format!("{what}: {}", said.join("; "))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::example_comparison;
+
+    fn stored(results: &Path, profile: &str, begun: &str) {
+        let mut comparison = example_comparison();
+        comparison.profile = profile.into();
+        comparison.runs.iter_mut().for_each(|run| run.started_at = begun.into());
+        comparison.write(&results.join(profile)).unwrap();
+    }
 
     #[test]
-    fn a_fault_in_one_line() {
-        let known = Fault {
-            kind: "kill".into(),
-            target: "leader".into(),
-            node: "node-2".into(),
-            took_effect_at_ns: Some(1),
-            scripted_ns: Some(2_000_000_000),
-            rto_publish_ns: Some(7_120_000_000),
-            rto_deliver_ns: Some(7_300_000_000),
-            rpo_messages: Some(1234),
-            rpo_ns: Some(250_000_000),
-            text: "exit status 9".into(),
-            ..Fault::default()
-        };
-        assert_eq!(
-            fault_text(&known),
-            "kill of leader (node-2): publish back after 7.12 s; durably unknown; \
-             delivery 7.30 s; 90 % of the rate unknown; a new client unknown; every copy unknown; of it scripted 2.00 s; \
-             GONE FROM THE BROKER: 1,234 acknowledged messages, 250 ms of them; exit status 9"
-        );
-        let least = fault_text(&Fault {
-            kind: "power-loss".into(),
-            rpo_least_messages: Some(1000),
-            ..known.clone()
-        });
-        assert!(
-            least.contains(
-                "GONE FROM THE BROKER: 1,234 acknowledged messages (1,000 where the kernel had \
-                 written back what was older than"
-            ),
-            "{least}"
-        );
-        let failed = Fault { not_applied: Some("no such process".into()), ..known };
-        assert_eq!(fault_text(&failed), "kill of leader (node-2) NOT APPLIED: no such process");
+    fn the_newest_comparison_is_the_one_with_the_newest_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let profile = || newest(dir.path()).map(|(_, comparison)| comparison.profile);
+        assert!(profile().unwrap_err().to_string().contains("standard"), "none yet");
+        stored(dir.path(), "standard", "2026-11-22T19:00:00Z");
+        stored(dir.path(), "quick", "2026-11-29T08:30:00.5Z");
+        assert_eq!(profile().unwrap(), "quick");
+        stored(dir.path(), "full", "2026-10-01T00:00:00Z");
+        assert_eq!(profile().unwrap(), "quick");
+        std::fs::write(dir.path().join("quick/comparison.json"), "{").unwrap();
+        assert_eq!(profile().unwrap(), "standard", "what is damaged hides no other");
+        std::fs::remove_dir_all(dir.path().join("standard")).unwrap();
+        std::fs::remove_dir_all(dir.path().join("full")).unwrap();
+        assert!(profile().unwrap_err().to_string().contains("quick"), "it is all there is");
+    }
+
+    #[test]
+    fn times_are_told_to_the_minute() {
+        assert_eq!(to_the_minute("2026-11-29T08:30:59.5Z"), "2026-11-29 08:30Z");
+        assert_eq!(to_the_minute("today\u{1b}"), "today\u{fffd}");
     }
 }

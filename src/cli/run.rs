@@ -1,23 +1,26 @@
 //! `run`: scenarios, one after the other, each into its own run folder.
 
 use super::args::{EnvironmentArgs, EnvironmentKind, RunArgs};
+use super::ending::Ending;
 use super::exit::{Code, Failure, of_run, worst};
 use super::fetch::provide;
 use super::progress::Display;
 use super::signals::Interrupt;
-use super::{Outcome, out, out_json, results, say, selfcheck};
+use super::time_left::TimeLeft;
+use super::{Outcome, loudness, out, out_json, say, selfcheck, tag, width};
 use crate::access::{Around, load_targets, targets_from_flags};
 use crate::environment::{BrokerCache, Choice, Docker, Environment, External, Native, choose};
 use crate::report;
 use crate::result::{Manifest, Status, Summary, summarize};
-use crate::sanitize;
-use crate::scenario::{self, Overrides, Scenario, Threshold};
+use crate::scenario::{self, Overrides, Scenario, Threshold, ThresholdResult};
 use crate::study::{self, Study};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
 pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
     let overrides = Overrides::from(&args.overrides);
+    let tags = tag::all(&args.tags)?;
     // All of them, and all rules, are read before any of them runs.
     let mut scenarios = args
         .scenarios
@@ -26,15 +29,17 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
         .collect::<Result<Vec<_>, _>>()?;
     scenarios.iter_mut().try_for_each(|scenario| add_thresholds(scenario, &args.threshold))?;
     let mut chosen = environment(&args.environment, &scenarios, args.fetch.fetch)?;
+    let results = &args.results.results;
+    let time_left = TimeLeft::of(&scenarios);
+    let mut session = Session { results, selfcheck: None, tags, time_left, interrupt };
     let mut codes = Vec::new();
     for scenario in scenarios {
-        let done = measure(&scenario, &mut chosen, &args.results.results, None, interrupt)?;
+        let done = measure(&scenario, &mut chosen, &mut session)?;
         codes.push(done.code);
         if args.json {
             out_json(&done.summary)?;
         } else {
-            out(&results::run_text(&done.manifest, &done.summary, &done.folder));
-            done.findings.iter().for_each(|line| out(&sanitize::line(line)));
+            out(&done.ending(results).text());
         }
         if interrupt.flag.load(Relaxed) {
             break;
@@ -62,20 +67,51 @@ pub struct RenderedRun {
     pub folder: PathBuf,
     pub manifest: Manifest,
     pub summary: Summary,
-    /// One line per threshold.
-    pub findings: Vec<String>,
+    /// One for each threshold.
+    pub findings: Vec<ThresholdResult>,
     pub code: Code,
+}
+
+impl RenderedRun {
+    /// As it stands right after it was measured, when it is the latest.
+    pub fn ending<'a>(&'a self, results: &'a Path) -> Ending<'a> {
+        Ending {
+            manifest: &self.manifest,
+            summary: &self.summary,
+            folder: &self.folder,
+            results,
+            name: "latest",
+            width: width(),
+            loudness: loudness(),
+        }
+    }
+}
+
+/// What all scenarios of one call have in common.
+pub struct Session<'a> {
+    pub results: &'a Path,
+    /// `None` where what is remembered is to be told.
+    pub selfcheck: Option<String>,
+    pub tags: BTreeMap<String, String>,
+    pub time_left: TimeLeft,
+    pub interrupt: &'a Interrupt,
 }
 
 /// Runs one scenario and renders everything that belongs to it.
 pub fn measure(
     scenario: &Scenario,
     chosen: &mut Chosen,
-    results_dir: &Path,
-    selfcheck: Option<String>,
-    interrupt: &Interrupt,
+    session: &mut Session<'_>,
 ) -> Result<RenderedRun, Failure> {
-    let mut display = Display::new(interrupt.clone());
+    let (results_dir, interrupt) = (session.results, session.interrupt);
+    let selfcheck = session.selfcheck.clone().or_else(selfcheck::remembered);
+    session.time_left.begin(scenario);
+    let cells = match scenario.estimate().cells {
+        1 => "1 cell".to_owned(),
+        cells => format!("{cells} cells"),
+    };
+    say(&format!("{}: {cells}, {}", scenario.name, session.time_left.in_words()));
+    let mut display = Display::new(&scenario.name, &mut session.time_left, interrupt.clone());
     let study = Study {
         scenario,
         environment: chosen.environment.as_mut(),
@@ -85,11 +121,13 @@ pub fn measure(
         command_line: std::iter::once("brokerbench".to_owned())
             .chain(std::env::args().skip(1).map(|arg| without_secrets(&arg)))
             .collect(),
-        selfcheck: selfcheck.or_else(selfcheck::remembered).unwrap_or_else(|| "not run".into()),
+        tags: session.tags.clone(),
+        selfcheck: selfcheck.unwrap_or_else(|| "not run".into()),
         interrupted: &interrupt.flag,
     };
     let finished = study::run(study, &mut display);
     display.clear();
+    session.time_left.end();
     let mut finished = finished?;
     let summary = summarize(&finished.folder)?;
     let findings: Vec<_> =
@@ -103,12 +141,6 @@ pub fn measure(
     finished.folder.write_manifest(&finished.manifest)?;
     let summary = report::report(&finished.folder)?;
     report::write_index(results_dir)?;
-    let findings = findings
-        .into_iter()
-        .map(|finding| {
-            format!("{} {}: {}", if finding.held { "✓" } else { "✗" }, finding.rule, finding.words)
-        })
-        .collect();
     Ok(RenderedRun {
         folder: finished.folder.path().to_owned(),
         manifest: finished.manifest,

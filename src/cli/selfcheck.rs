@@ -2,7 +2,7 @@
 
 use super::exit::{Code, Failure};
 use super::signals::Interrupt;
-use super::{Outcome, out, say};
+use super::{Outcome, complain, out, say};
 use crate::result::Build;
 use crate::study::selfcheck::{Oracle, run};
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub fn remembered_or_run(interrupt: &Interrupt) -> Result<String, Failure> {
             say("selfcheck: proving the instrument once for this binary (about 18 s)");
             check(interrupt, &mut |oracle| {
                 if !oracle.passed {
-                    say(&format!(
+                    complain(&format!(
                         "selfcheck: {} failed: expected {}, found {}",
                         oracle.name, oracle.expected, oracle.found
                     ));

@@ -2,7 +2,7 @@
 //!
 //! Brokers never depend on this: the janitor takes them away however this process ends.
 
-use super::say;
+use super::complain;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::sync::Arc;
@@ -28,11 +28,13 @@ impl Interrupt {
                 for _ in signals.forever() {
                     let first = !seen.flag.swap(true, Relaxed);
                     if !first || !seen.measuring.load(Relaxed) {
-                        say("\ninterrupted: brokers are being taken away");
+                        complain("\ninterrupted: brokers are being taken away");
                         std::process::exit(130);
                     }
-                    say("\ninterrupted: stopping the load and keeping partial results; again to \
-                        stop at once");
+                    complain(
+                        "\ninterrupted: stopping the load and keeping partial results; again to \
+                         stop at once",
+                    );
                 }
             });
         }

@@ -22,6 +22,7 @@ use crate::record::SECOND_NS;
 use crate::result::CellOutput;
 use crate::scenario::{Cell, Model};
 use crate::stats::{SEEN_AFTER, level, settled};
+use crate::units::Rate;
 use std::sync::TryLockError;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
@@ -70,11 +71,17 @@ impl Phase {
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     pub phase: Phase,
-    /// Since the start of the load, ns.
+    /// Since the start of the load, ns; 0 of an experiment that tells how often it has tried.
     pub elapsed_ns: u64,
+    /// How far the measured window is and how long it lasts, ns; `None` outside it, and where it
+    /// has no end of its own.
+    pub window_ns: Option<(u64, u64)>,
+    /// What is offered; `None` where it is as much as goes.
+    pub rate: Option<Rate>,
     pub sent: u64,
     pub answered: u64,
-    pub consumed: u64,
+    /// By the slowest subscription; `None` where there is none.
+    pub consumed: Option<u64>,
     /// Publish latency (closed model: service time) of the last whole second, ns.
     pub p50_ns: Option<u64>,
     pub p99_ns: Option<u64>,
@@ -295,12 +302,20 @@ impl<'a> CellRun<'a, '_> {
     fn look(&self, control: &Control, start_ns: u64, telemetry: &Telemetry) -> Progress {
         let now = self.clock.now_ns();
         let last = telemetry.second(settling_timer(self.cell), (now / SECOND_NS).saturating_sub(1));
+        let phase = Phase::of(control.window(), now, now + 1);
+        let load = &self.cell.load;
+        let ends = phase == Phase::Measure && load.messages.is_none();
         Progress {
-            phase: Phase::of(control.window(), now, now + 1),
+            phase,
             elapsed_ns: now.saturating_sub(start_ns),
+            window_ns: control
+                .window()
+                .filter(|_| ends)
+                .map(|(start, end)| (now.saturating_sub(start), end.saturating_sub(start))),
+            rate: load.rate.filter(|_| load.model == Model::Open),
             sent: control.sent.load(Relaxed),
             answered: control.answered.load(Relaxed),
-            consumed: control.least_consumed(),
+            consumed: (load.subscriptions > 0).then(|| control.least_consumed()),
             p50_ns: last.map(|second| second.p50_ns),
             p99_ns: last.map(|second| second.p99_ns),
         }

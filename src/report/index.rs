@@ -29,11 +29,13 @@ fn entry(dir: &Path) -> Option<Value> {
     Some(match files::read_json::<Manifest>(&path) {
         Ok(manifest) => {
             let versions = manifest.systems.values().map(|system| &system.broker_version);
+            let mut tags = manifest.tags.iter().map(|(key, value)| format!("{key}={value}"));
             json!({
                 "run": run,
                 "page": page,
                 "scenario": manifest.scenario.name,
                 "question": manifest.scenario.question,
+                "tags": tags.join(", "),
                 "started_at": to_seconds(&manifest.started_at),
                 "status": name(&manifest.status),
                 "profile": manifest.profile.as_deref().unwrap_or("–"),
@@ -49,6 +51,7 @@ fn entry(dir: &Path) -> Option<Value> {
             "page": page,
             "scenario": "–",
             "question": "Its manifest cannot be read: damaged, or of a newer brokerbench.",
+            "tags": "",
             "started_at": "–",
             "status": "unreadable",
             "profile": "–",

@@ -12,6 +12,7 @@ mod group;
 mod headline;
 mod html;
 mod index;
+mod lines;
 mod marks;
 mod observed;
 mod provenance;
@@ -21,6 +22,7 @@ mod table;
 mod text;
 
 pub use index::write_index;
+pub use lines::{judged, lines, outcome, reasons};
 pub use marks::{CLIENT, CLIENT_HEAVY};
 pub use observed::observations;
 pub use text::{markdown, markdown_findings, markdown_lines, terminal};

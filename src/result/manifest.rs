@@ -18,6 +18,9 @@ pub struct Manifest {
     pub finished_at: Option<String>,
     /// As typed, secrets removed.
     pub command_line: Vec<String>,
+    /// What the user calls the run by (`--tag`).
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
     pub brokerbench_version: String,
     /// `None` where an older version did not say.
     #[serde(default)]

@@ -1,6 +1,7 @@
 //! The value of a metric of plain load in a cell:
 //! the one place that reads metrics out of a summary.
 
+use super::comparison::Kind;
 use super::distribution::{Distribution, LatencyValue};
 use super::summary::CellSummary;
 use crate::model::{Latency, Measure, metric};
@@ -56,6 +57,14 @@ impl CellSummary {
         let bytes = self.resources.dirtied_bytes.zip(self.resources.written_back_bytes);
         let most = |(dirtied, written)| dirtied > Self::LITTLE && written < dirtied / 2;
         !self.survives.power_loss && bytes.is_some_and(most)
+    }
+
+    /// Why a cell of plain load was not run.
+    pub fn cannot(&self) -> Option<&str> {
+        match &self.observations[..] {
+            [only] if self.experiment.is_none() && only.kind == Kind::Cannot => Some(&only.text),
+            _ => None,
+        }
     }
 }
 

@@ -228,6 +228,7 @@ pub fn manifest(folder: &RunFolder, claim: &str, blocks: u32) -> Manifest {
         started_at: folder.epoch().to_string(),
         finished_at: Some("2026-11-22T19:10:00Z".into()),
         command_line: vec!["brokerbench".into(), "run".into(), format!("scenarios/{claim}.yaml")],
+        tags: BTreeMap::new(),
         brokerbench_version: "0.1.0".into(),
         build: None,
         scenario: ScenarioInfo {

@@ -1,4 +1,4 @@
-//! Lays profile, `--set` and `--sweep` over a file: defaults < file < profile < `--set`.
+//! Lays profile and flags over a file: defaults < file < profile < `--set`, `--sweep`, `--seed`.
 //!
 //! Each override is written into the tree with its own origin, so a wrong one is blamed by name. An
 //! override of a key that the matrix varies ends that axis, and one of a setting that `best-of`
@@ -20,6 +20,8 @@ pub struct Overrides {
     pub sweeps: Vec<String>,
     /// Labels or systems to run; empty runs all.
     pub systems: Vec<String>,
+    /// Of everything random.
+    pub seed: Option<u64>,
 }
 
 /// The keys below a key of the file: its profiles, its labels.
@@ -70,6 +72,10 @@ pub(super) fn lay(tree: &mut YamlNode, overrides: &Overrides) -> Result<(), Prob
             .map_err(|cause| flag_problem(key, &Layer::Sweep, cause.what))?;
         let node = YamlNode { value: Value::List(items), place: Place::flag(Layer::Sweep) };
         write(tree, &format!("matrix.{key}"), node)?;
+    }
+    if let Some(seed) = overrides.seed {
+        let node = YamlNode { value: Value::Number(seed.into()), place: Place::flag(Layer::Seed) };
+        write(tree, "seed", node)?;
     }
     Ok(())
 }

@@ -57,6 +57,8 @@ pub struct ThresholdResult {
     pub rule: String,
     /// Not where there is nothing to judge by, either.
     pub held: bool,
+    /// Whether there was something to judge by.
+    pub decided: bool,
     /// One line for people: the value that decided (of the first cell that fails, else the one
     /// nearest to failing), its cell, and why.
     pub words: String,
@@ -175,8 +177,9 @@ impl Threshold {
             Subject::Cells(label) => self.of_cells(cells, label.as_deref()),
             Subject::Ratio { over, under } => self.of_ratio(cells, over, under),
         };
+        let decided = judged.is_ok();
         let (held, words) = judged.unwrap_or_else(|why| (false, why));
-        ThresholdResult { rule: self.text.clone(), held, words }
+        ThresholdResult { rule: self.text.clone(), held, decided, words }
     }
 
     /// Whether it holds, and by which value; the error says why that is not known.
@@ -362,10 +365,10 @@ mod tests {
 
     /// There was nothing to judge by: a rule that fails names a value first.
     fn undecided(result: &ThresholdResult) -> bool {
-        !result.held
-            && ["not measured", "not decided", "no cell"]
-                .iter()
-                .any(|why| result.words.starts_with(why))
+        let why = ["not measured", "not decided", "no cell"];
+        let told = why.iter().any(|why| result.words.starts_with(why));
+        assert_eq!(told, !result.decided, "{result:?}");
+        !result.held && told
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::driver::Target;
 use crate::engine::{Floor, Observer, floor};
 use crate::environment::{Broker, Environment, EnvironmentError};
 use crate::experiment::ExperimentContext;
-use crate::model::Software;
+use crate::model::{Point, Software};
 use crate::random::SplitMix64;
 use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder, Status, Storage};
 use crate::scenario::{Cell, Scenario, Setting, SystemConfig};
@@ -25,10 +25,22 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+/// What a run is at: starting a broker, warming it, a cell.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// Such as `kafka: warming the broker`.
+    pub text: &'a str,
+    /// The same for where figures stand beside it: of a cell its label and the values of its matrix
+    /// point.
+    pub short: &'a str,
+    /// Cells that are finished, of how many.
+    pub done: usize,
+    pub all: usize,
+}
+
 /// What the user is told while it runs.
 pub trait StudyObserver: Observer {
-    /// A new step: starting a broker, warming it, a cell. `done` of `all` cells are finished.
-    fn step(&mut self, text: &str, done: usize, all: usize);
+    fn step(&mut self, step: &Step<'_>);
     fn warning(&mut self, text: &str);
 }
 
@@ -39,6 +51,8 @@ pub struct Study<'a> {
     pub environment_because: String,
     pub results_dir: &'a Path,
     pub command_line: Vec<String>,
+    /// What the user calls the run by.
+    pub tags: BTreeMap<String, String>,
     /// `passed`, `failed: …` or `not run`.
     pub selfcheck: String,
     pub interrupted: &'a AtomicBool,
@@ -249,7 +263,7 @@ impl RunningStudy<'_, '_> {
     fn cell(&mut self, cell: &Cell, block: u32, broker: &mut dyn Broker) -> Result<(), StudyError> {
         let name = format!("{} {} block {block}", cell.label, cell.point);
         let floor = self.floor(cell, &name);
-        self.step(&name);
+        self.step_in_short(&name, &in_short(cell));
         let (mut output, used) = self.window(cell, block, &name, broker)?;
         raise(&mut output.record.floor, &floor);
         output.broker_log = broker.log_tail(200);
@@ -394,7 +408,11 @@ impl RunningStudy<'_, '_> {
     }
 
     fn step(&mut self, text: &str) {
-        self.observer.step(text, self.done, self.all);
+        self.step_in_short(text, text);
+    }
+
+    fn step_in_short(&mut self, text: &str, short: &str) {
+        self.observer.step(&Step { text, short, done: self.done, all: self.all });
     }
 
     fn warn(&mut self, text: String) {
@@ -404,6 +422,12 @@ impl RunningStudy<'_, '_> {
         self.observer.warning(&text);
         self.manifest.warnings.push(text);
     }
+}
+
+/// A cell where there is little room: `kafka 1k/s`.
+fn in_short(cell: &Cell) -> String {
+    let values = Point::read(&cell.point).values();
+    format!("{} {values}", cell.label).trim_end().to_owned()
 }
 
 /// Raises a floor to another one where that is higher, quantile by quantile.

@@ -167,7 +167,7 @@ impl fmt::Display for ScenarioError {
         let Self { source, line, problem } = self;
         let Problem { place, value, what, remedy, .. } = &**problem;
         match place {
-            Some(Place { layer: layer @ (Layer::Set | Layer::Sweep), .. }) => write!(f, "{layer}")?,
+            Some(Place { layer, .. }) if layer.is_flag() => write!(f, "{layer}")?,
             Some(place) => write!(f, "{}:{}:{}", printable(source), place.line, place.column)?,
             None => f.write_str(&printable(source))?,
         }

@@ -16,11 +16,12 @@ pub enum Layer {
     Profile(String),
     Set,
     Sweep,
+    Seed,
 }
 
 impl Layer {
     pub fn is_flag(&self) -> bool {
-        matches!(self, Self::Set | Self::Sweep)
+        matches!(self, Self::Set | Self::Sweep | Self::Seed)
     }
 }
 
@@ -31,6 +32,7 @@ impl fmt::Display for Layer {
             Self::Profile(name) => write!(f, "profile {name}"),
             Self::Set => f.write_str("--set"),
             Self::Sweep => f.write_str("--sweep"),
+            Self::Seed => f.write_str("--seed"),
         }
     }
 }

@@ -98,8 +98,14 @@ fn what_was_typed_wrong_is_usage() {
             &["--env native", "leave one out"],
         ),
         (&["explain", "latency", "--profile", "nope"], &["nope", "known: quick, standard, full"]),
-        (&["compare", "--profile", "nope"], &["nope", "known: quick, standard, full"]),
-        (&["compare", "--only", "speed"], &["`speed`", "known: message-size, delivery"]),
+        (&["compare", "--profile", "nope"], &["nope", "values: quick, standard, full"]),
+        (&["compare", "--only", "speed"], &["'speed'", "values: message-size, delivery"]),
+        (&["compare", "--seed", "0x7"], &["--seed", "0x7"]),
+        (&["run", "latency", "--seed", "many"], &["--seed", "many"]),
+        (&["run", "latency", "--tag", "Change=1"], &["--tag", "Change=1", "a to z"]),
+        (&["compare", "--tag", "change"], &["--tag", "--tag change=batch-size"]),
+        (&["run", "latency", "--tag", "a=1", "--tag", "a=2"], &["--tag a", "each key once"]),
+        (&["report", "-q", "-v"], &["--quiet", "--verbose"]),
     ] {
         assert_names(&ends_with(2, args), parts);
     }
@@ -163,6 +169,29 @@ fn no_colour_without_a_terminal_or_with_no_color() {
     }
 }
 
+/// It is there when it is asked for; `NO_COLOR` with any value but an empty one is stronger.
+#[test]
+fn colour_lies_on_marks_and_follows_the_environment() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = stored::run(dir.path());
+    edit_manifest(&run, |manifest| {
+        manifest["scenario"]["thresholds"] = serde_json::json!(["counts.lost == 0"]);
+    });
+    let results = dir.path().to_str().unwrap();
+    for args in [&["report", "--results", results][..], &["explain", "no-such-scenario"]] {
+        let coloured = |no_colour: &str| {
+            let mut command = brokerbench(args);
+            command.env("CLICOLOR_FORCE", "1").env("NO_COLOR", no_colour);
+            let output = command.output().unwrap();
+            [output.stdout, output.stderr].concat().contains(&0x1b)
+        };
+        assert!(coloured("") && !coloured("1") && !coloured("0"), "{args:?}");
+    }
+    let mut json = brokerbench(&["doctor", "--json"]);
+    let json = json.env("CLICOLOR_FORCE", "1").output().unwrap();
+    assert!(!json.stdout.contains(&0x1b), "machines read it");
+}
+
 /// `brokerbench explain … | head -1`
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
@@ -220,18 +249,132 @@ fn a_stored_run_is_rendered_again_byte_for_byte() {
     let run = stored::run(dir.path());
     let results = dir.path().to_str().unwrap();
     let text = ends_with(0, &["report", "--results", results]);
-    assert_names(&text, &["redis-lists", "load.rate=1k/s", "report.html"]);
+    assert_names(&text, &["redis-lists", "1k/s", "report.html"]);
+    assert_names(&text, &["latest run: ", run.name()]);
     let first = content(run.path());
     assert!(first.iter().any(|(path, _)| path.ends_with("summary.json")));
     // What is derived may be damaged: it is made again from what was measured.
     fs::write(run.path().join("summary.json"), "{").unwrap();
     ends_with(0, &["report", run.name(), "--results", results]);
     assert_eq!(content(run.path()), first);
-    let files = ends_with(0, &["export", "latest", "--results", results]);
+    let files = ends_with(0, &["export", "--results", results]);
     assert_eq!(
         files.lines().filter(|line| line.ends_with(".hgrm") && Path::new(line).is_file()).count(),
         4
     );
+}
+
+/// Changes a stored manifest, as another run would have written it.
+fn edit_manifest(run: &RunFolder, edit: impl Fn(&mut serde_json::Value)) {
+    let path = run.path().join("manifest.json");
+    let mut manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    edit(&mut manifest);
+    fs::write(&path, manifest.to_string()).unwrap();
+}
+
+#[test]
+fn a_run_ends_with_its_thresholds_first_and_the_next_command_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = stored::run(dir.path());
+    edit_manifest(&run, |manifest| {
+        let rules = ["counts.lost == 0", "goodput > 5k/s", "counts.broker_lost == 0"];
+        manifest["scenario"]["thresholds"] = serde_json::json!(rules);
+        manifest["warnings"] = serde_json::json!(["the disk was slow"]);
+        manifest["tags"] = serde_json::json!({"change": "batch 2"});
+    });
+    let results = dir.path().to_str().unwrap();
+    let said = |flag: &[&str]| {
+        let args = [&["report", "--results", results][..], flag].concat();
+        let output = brokerbench(&args).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (text(output.stdout), text(output.stderr))
+    };
+    let (text, _) = said(&[]);
+    let marks =
+        ["✓ pass", "✗ fail", "? unmeasured", "✓ redis", "warning:", "status", "page", "next"];
+    let at = |word: &str| text.find(word).unwrap_or_else(|| panic!("`{word}`: {text}"));
+    assert!(marks.map(at).is_sorted(), "{text}");
+    assert_names(&text, &[" -v --results ", "change=batch 2", "in redis-lists load.rate=1k/s"]);
+    let line = text.lines().find(|line| line.starts_with("✓ redis-lists ")).unwrap();
+    assert_names(line, &["redis-lists", "1k/s", "1.00k/s"]);
+    let page = fs::read_to_string(run.path().join("report.html")).unwrap();
+    assert_names(&page, &["Tags: change=batch 2"]);
+    let index = fs::read_to_string(dir.path().join("index.html")).unwrap();
+    assert_names(&index, &["change=batch 2"]);
+
+    let (quiet, errors) = said(&["-q"]);
+    assert!(errors.is_empty() && quiet.contains("✗ fail"), "{quiet}{errors}");
+    assert!(!quiet.contains("next") && !quiet.contains("warning"), "{quiet}");
+    assert!(!text.contains("CPU/msg"), "every cell is for -v: {text}");
+    assert_names(&said(&["--verbose"]).0, &["CPU/msg", "✗ fail", "brokerbench export latest"]);
+}
+
+#[test]
+fn a_seed_is_a_layer_of_its_own_and_stronger_than_the_others() {
+    let args = ["explain", "latency", "--set", "seed=3", "--seed", "18446744073709551615"];
+    let text = ends_with(0, &args);
+    let seed = text.lines().find(|line| line.starts_with("seed ")).unwrap();
+    let words: Vec<&str> = seed.split_whitespace().collect();
+    assert_eq!(words, ["seed", "18446744073709551615", "--seed"]);
+}
+
+#[test]
+fn profiles_and_claims_are_completed_and_told() {
+    let help = ends_with(0, &["compare", "--help"]);
+    assert_names(&help, &["quick:", "one block, exploratory", "error-handling", "Examples:"]);
+    let script = ends_with(0, &["completions", "bash"]);
+    assert_names(&script, &["\"quick standard full\"", "message-size delivery"]);
+}
+
+#[test]
+fn the_list_says_when_each_scenario_was_run_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let results = dir.path().to_str().unwrap();
+    let run = stored::run(dir.path());
+    edit_manifest(&run, |manifest| {
+        manifest["started_at"] = "2026-11-22T19:00:00Z".into();
+        manifest["tags"] = serde_json::json!({"change": "batch-2"});
+    });
+    let text = ends_with(0, &["list", "--results", results]);
+    let row = |begins: &str| {
+        let begins = format!("│ {begins} ");
+        text.lines().find(|line| line.starts_with(&begins)).unwrap_or_else(|| panic!("{text}"))
+    };
+    assert_names(row("latency"), &["2026-11-22 19:00Z", "complete"]);
+    assert!(row("retention").contains('–'), "{text}");
+    assert_names(row(run.name()), &["complete", "change=batch-2"]);
+    assert!(!text.contains("none yet"), "{text}");
+}
+
+#[test]
+fn the_newest_table_is_shown_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let results = dir.path().to_str().unwrap();
+    let committed = fs::read_to_string("results/standard/comparison.json").unwrap();
+    let mut value: serde_json::Value = serde_json::from_str(&committed).unwrap();
+    for (profile, begun) in
+        [("standard", "2026-11-02T03:04:05Z"), ("quick", "2026-11-03T03:04:05Z")]
+    {
+        value["profile"] = profile.into();
+        for run in value["runs"].as_array_mut().unwrap() {
+            run["started_at"] = begun.into();
+        }
+        fs::create_dir(dir.path().join(profile)).unwrap();
+        fs::write(dir.path().join(profile).join("comparison.json"), value.to_string()).unwrap();
+    }
+    let told = |args: &[&str]| {
+        let args = [&["table", "--results", results][..], args].concat();
+        String::from_utf8(brokerbench(&args).output().unwrap().stderr).unwrap()
+    };
+    assert_names(
+        &told(&[]),
+        &["newest comparison: ", "/quick, profile quick", "2026-11-03 03:04Z"],
+    );
+    assert!(!told(&["--profile", "standard"]).contains("newest"));
+    // What is committed is never put in the place of another unasked.
+    let file = dir.path().join("page.md");
+    fs::write(&file, "<!-- brokerbench:begin -->\n<!-- brokerbench:end -->\n").unwrap();
+    assert!(!told(&["--check", "--inject", file.to_str().unwrap()]).contains("newest"));
 }
 
 fn content(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {

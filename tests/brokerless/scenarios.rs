@@ -37,6 +37,7 @@ fn overrides(profile: Option<&str>, sets: &[&str], sweeps: &[&str], systems: &[&
         sets: owned(sets),
         sweeps: owned(sweeps),
         systems: owned(systems),
+        ..Overrides::default()
     }
 }
 

@@ -166,7 +166,7 @@ fn a_broker_that_dies_under_the_search_ends_the_run_and_says_so() {
 fn a_broker_that_stops_for_good_fails_a_threshold_on_latency() {
     let load = "model: open, rate: 2k/s, warm-up: 1s, warm-up-limit: 1s, duration: 6s, drain: 1s, \
                 audit: false, floor: false";
-    let rule = ["--threshold", "end_to_end.p99 < 50ms"];
+    let rule = ["--threshold", "end_to_end.p99 < 50ms", "-v"];
     let mut running = start(&scenario("[redis-lists]", load), &rule, &[]);
     running.await_words("redis-lists base block 1\n");
     std::thread::sleep(Duration::from_secs(3));

@@ -342,9 +342,11 @@ impl Climb<'_, '_> {
         self.context.observer.progress(&Progress {
             phase: Phase::Measure,
             elapsed_ns: 0,
+            window_ns: None,
+            rate: None,
             sent: tried + 1,
             answered: tried,
-            consumed: tried,
+            consumed: None,
             p50_ns: None,
             p99_ns: None,
         });

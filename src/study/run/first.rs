@@ -22,6 +22,7 @@ pub fn manifest(study: &Study<'_>, folder: &RunFolder) -> Manifest {
         exit_code: 130,
         started_at: folder.epoch().to_string(),
         command_line: study.command_line.clone(),
+        tags: study.tags.clone(),
         brokerbench_version: env!("CARGO_PKG_VERSION").to_owned(),
         build: Some(Build::this().clone()),
         scenario: scenario.info(),

@@ -2,7 +2,7 @@
 //! often as the scenario fixed beforehand, and counted. Without it the chance that all windows of a
 //! long study are fit to be judged is small, and who reruns until they are chooses.
 
-use super::{RunningStudy, StudyError};
+use super::{RunningStudy, StudyError, in_short};
 use crate::driver::{self, Driver};
 use crate::engine::CellRunError;
 use crate::environment::Broker;
@@ -33,7 +33,8 @@ impl RunningStudy<'_, '_> {
             let (mut output, used) = measured.map_err(failed)?;
             match spoilt(&output.record) {
                 Some(why) if repeated.len() < most as usize && !self.interrupted() => {
-                    self.step(&format!("{name}: spoilt by the harness ({why}), measured again"));
+                    let text = format!("{name}: spoilt by the harness ({why}), measured again");
+                    self.step_in_short(&text, &format!("{}, again", in_short(cell)));
                     self.deleted(name, used);
                     repeated.push(why);
                 }
